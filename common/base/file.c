@@ -1,0 +1,130 @@
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+err_t file_read(const char *path, size_t max_bytes, struct bytes *ret)
+{
+    SCOPED_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(errno, "cannot open '%s'", path);
+    struct stat status;
+    if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
+        return err_new(ERR_INVALID, "'%s' is a directory", path);
+    SCOPED_VALUE(bytes) all = {0};
+    for (;;) {
+        enum { CHUNK = 1 << 16 };
+        uint8_t *to = bytes_extend(&all, CHUNK);
+        ssize_t got = read(fd, to, CHUNK);
+        if (got < 0)
+            return err_errno(errno, "cannot read '%s'", path);
+        all.len -= CHUNK - (size_t)got;
+        if (all.len > max_bytes)
+            return err_new(ERR_RANGE, "'%s' is longer than the %zu bytes allowed", path, max_bytes);
+        if (got == 0)
+            break;
+    }
+    bytes_put(ret, all.data, all.len);
+    return OK;
+}
+
+static err_t write_all(int fd, const char *path, const uint8_t *data, size_t len)
+{
+    while (len) {
+        ssize_t wrote = write(fd, data, len);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return err_errno(errno, "cannot write '%s'", path);
+        data += wrote;
+        len -= (size_t)wrote;
+    }
+    if (fsync(fd))
+        return err_errno(errno, "cannot sync '%s'", path);
+    return OK;
+}
+
+static err_t sync_parent(const char *path)
+{
+    SCOPED_MEM char *directory = mem_string(path);
+    char *slash = strrchr(directory, '/');
+    if (!slash)
+        return file_sync_directory(".");
+    *(slash == directory ? slash + 1 : slash) = 0;
+    return file_sync_directory(directory);
+}
+
+err_t file_write(const char *path, const void *data, size_t len)
+{
+    SCOPED_MEM char *aside = mem_printf("%s.tmp", path);
+    SCOPED_FD fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return err_errno(errno, "cannot create '%s'", aside);
+    err_t failed = write_all(fd, aside, data, len);
+    if (!err_failed(failed) && rename(aside, path))
+        failed = err_errno(errno, "cannot rename '%s'", aside);
+    if (err_failed(failed)) {
+        unlink(aside);
+        return failed;
+    }
+    return sync_parent(path);
+}
+
+err_t file_sync_directory(const char *path)
+{
+    SCOPED_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd))
+        return err_errno(errno, "cannot sync directory '%s'", path);
+    return OK;
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+err_t file_make_directories(const char *path)
+{
+    SCOPED_MEM char *partial = mem_string(path);
+    for (char *p = partial + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = 0;
+        if (mkdir(partial, 0755) && errno != EEXIST)
+            return err_errno(errno, "cannot make directory '%s'", partial);
+        *p = '/';
+    }
+    if (mkdir(partial, 0755) && errno != EEXIST)
+        return err_errno(errno, "cannot make directory '%s'", partial);
+    return OK;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status, (void)type, (void)walk;
+    return remove(path);
+}
+
+err_t file_remove_tree(const char *path)
+{
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
+        return err_errno(errno, "cannot remove '%s'", path);
+    return OK;
+}
+
+err_t file_copy(const char *from, const char *to)
+{
+    SCOPED_VALUE(bytes) all = {0};
+    TRY(file_read(from, SIZE_MAX, &all));
+    return file_write(to, all.data, all.len);
+}
+
+char *file_join(const char *directory, const char *name)
+{
+    return *name == '/' || !*directory ? mem_string(name) : mem_printf("%s/%s", directory, name);
+}

@@ -1,0 +1,19 @@
+/* Files read whole and written so that a reader sees the old or the new one, never half. Any thread. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Appends the whole file. RANGE: longer than max_bytes; NOT_FOUND, DENIED, UNAVAILABLE as the system says. */
+err_t file_read(const char *path, size_t max_bytes, struct bytes *ret);
+
+/* Writes path.tmp beside it, fsyncs, renames over path, fsyncs the directory. On error path is as it was. */
+err_t file_write(const char *path, const void *data, size_t len);
+
+err_t file_sync_directory(const char *path);
+bool file_exists(const char *path);
+err_t file_make_directories(const char *path);       // like mkdir -p
+err_t file_remove_tree(const char *path);            // like rm -r; a missing path is OK
+err_t file_copy(const char *from, const char *to);   // by file_write
+char *file_join(const char *directory, const char *name);  // owned; an absolute name stays as it is

@@ -1,0 +1,51 @@
+#include "base/log.h"
+#include "base/bytes.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *program_name = "rlhfd";
+static enum log_level lowest = LOG_INFO;
+
+void log_open(const char *program, enum log_level level)
+{
+    program_name = program;
+    lowest = level;
+}
+
+static void put_time(struct bytes *line)
+{
+    struct timespec now;
+    struct tm parts;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &parts);
+    char text[32];
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    bytes_printf(line, "%s.%03ldZ", text, now.tv_nsec / 1000000);
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    if (level < lowest)
+        return;
+    struct bytes line = {0};
+    put_time(&line);
+    bytes_printf(&line, " %s %s \"%s\"", names[level], program_name, event);
+    char *rest = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&rest, format, args) < 0)
+        abort();
+    va_end(args);
+    for (char *p = rest; *p; p++)
+        if (*p == '\n')
+            *p = ' ';  // one event, one line, whatever came from outside
+    bytes_printf(&line, "%s%s\n", *rest ? " " : "", rest);
+    free(rest);
+    ssize_t written = write(STDERR_FILENO, line.data, line.len);
+    (void)written;  // nobody is left to tell
+    bytes_done(&line);
+}
