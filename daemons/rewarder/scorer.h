@@ -51,13 +51,18 @@ struct scorer_sample {
     uint32_t tokens; // with the end token
 };
 
+struct scorer_result {
+    double score;
+    bool overrun; // a match was given up; the score is 0
+};
+
 /* The vtable. state is what prepare made; *ret and *ret_state are untouched on failure. */
 struct scorer_kind {
     const char *name, *help;
     uint32_t keys;     // enum scorer_key: read
     uint32_t required; // of these, which may not be absent
     err_t (*prepare)(const struct scorer_config *config, void **ret_state);
-    err_t (*score)(void *state, const struct scorer_sample *sample, double *ret);
+    err_t (*score)(void *state, const struct scorer_sample *sample, struct scorer_result *ret);
     void (*free)(void *state);
 };
 
