@@ -288,7 +288,7 @@ static void a_match_without_end_is_given_up(void **state)
     assert_ok(scorers_new(&config, 1, &scorers));
     char text[200];
     memset(text, 'a', sizeof text);
-    memcpy(text + sizeof text - 2, "cb", 2);  // without a b at all PCRE2 would not even try
+    memcpy(text + sizeof text - 2, "cb", 2); // without a b at all PCRE2 would not even try
     const struct scorer_sample sample = {object, text, sizeof text, FINISH_EOS, 200};
     double value = 5, reward;
     assert_ok(scorers_sample(scorers, &sample, &value, &reward));
