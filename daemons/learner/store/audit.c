@@ -16,7 +16,7 @@ struct walk {
     struct audit *audit;
     struct counters counters;
     struct trained *trained; // by rounds; sorted by slot after
-    size_t n, capacity;
+    size_t n, capacity, next, matched;
 };
 
 __attribute__((format(printf, 2, 3))) static void broken(struct walk *walk, const char *format, ...)
@@ -205,19 +205,19 @@ static int by_slot(const void *a, const void *b)
 }
 
 /* The groups that left, against those that the rounds name: both ascend by slot. */
-static void check_gone(struct walk *walk, uint64_t slot, uint32_t attempt, const struct gone *gone,
-                       size_t *next)
+static void check_gone(struct walk *walk, uint64_t slot, uint32_t attempt, const struct gone *gone)
 {
     walk->audit->groups[gone->reason]++;
     if (gone->reason != REASON_TRAINED)
         return;
-    const struct trained *expected = *next < walk->n ? &walk->trained[*next] : NULL;
-    if (expected && expected->slot == slot && expected->attempt == attempt &&
-        expected->round == gone->round && gone->answered == OUTCOME_STORED)
-        (*next)++;
+    while (walk->next < walk->n && walk->trained[walk->next].slot < slot)
+        walk->next++;
+    const struct trained *named = walk->next < walk->n ? &walk->trained[walk->next] : NULL;
+    if (named && named->slot == slot && named->attempt == attempt && named->round == gone->round &&
+        gone->answered == OUTCOME_STORED)
+        walk->matched++;
     else
-        broken(walk,
-               "slot %llu attempt %u is gone as trained in round %llu, which does not name it",
+        broken(walk, "slot %llu attempt %u is gone as trained in round %llu, which does not name it",
                (unsigned long long)slot, attempt, (unsigned long long)gone->round);
 }
 
@@ -233,7 +233,6 @@ static err_t walk_gone(struct walk *walk)
                    (unsigned long long)walk->trained[i].round);
     SCOPED(db_cursor) cursor = NULL;
     db_seek(walk->db, DB_GONE, "", 0, &cursor);
-    size_t next = 0;
     for (struct db_row row; db_next(cursor, &row);) {
         struct gone gone;
         struct reader key = {row.key, row.key_len};
@@ -242,11 +241,11 @@ static err_t walk_gone(struct walk *walk)
         if (!read_be64(&key, &slot) || !read_be32(&key, &attempt) || key.left)
             broken(walk, "a gone record with a key of %zu bytes", row.key_len);
         if (readable(walk, gone_decode(row.value, row.value_len, &gone), "gone slot", slot))
-            check_gone(walk, slot, attempt, &gone, &next);
+            check_gone(walk, slot, attempt, &gone);
     }
     TRY(db_cursor_error(cursor));
-    if (next != walk->n)
-        broken(walk, "%zu of %zu trained groups are gone as trained", next, walk->n);
+    if (walk->matched != walk->n)
+        broken(walk, "%zu of %zu trained groups are gone as trained", walk->matched, walk->n);
     return OK;
 }
 
@@ -289,12 +288,12 @@ static err_t walk_all(struct walk *walk)
     bool found;
     SCOPED_VALUE(bytes) value = {0};
     SCOPED_VALUE(schema) schema = {0};
-    TRY(db_get(walk->db, DB_META, "schema", 6, &value, &found));
+    TRY(db_get(walk->db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), &value, &found));
     if (!found)
         return err_new(ERR_NOT_FOUND, "it was never made");
     TRY(schema_decode(value.data, value.len, &schema));
     bytes_clear(&value);
-    TRY(db_get(walk->db, DB_META, "counters", 8, &value, &found));
+    TRY(db_get(walk->db, DB_META, KEY_COUNTERS, strlen(KEY_COUNTERS), &value, &found));
     if (!found)
         return err_new(ERR_DATA_LOSS, "its counters are missing");
     TRY(counters_decode(value.data, value.len, &walk->counters));

@@ -83,6 +83,8 @@ enum {
     ROUND_TEXT_MAX = 1 << 20,
     ROUND_GROUPS_MAX = 1 << 20
 };
+#define KEY_SCHEMA   "schema"
+#define KEY_COUNTERS "counters"
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT]);
 void key_gone(uint64_t slot, uint32_t attempt, uint8_t ret[KEY_GONE]);
 void key_group(uint64_t age, uint64_t slot, uint8_t ret[KEY_GROUP]);

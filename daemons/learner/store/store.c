@@ -9,7 +9,6 @@
 
 enum { LIMIT_MAX = 65535, NAME_MAX_BYTES = 255 };
 static const uint64_t GROUPS_MAX = 1 << 20, ROUNDS_MAX = (uint64_t)1 << 40;
-static const char SCHEMA[] = "schema", COUNTERS[] = "counters";
 
 const char *reason_name(enum reason reason)
 {
@@ -133,7 +132,7 @@ err_t store_commit(struct store *store)
     store->counters.low_slot = slots_low(&store->slots, store->counters.next_slot);
     SCOPED_VALUE(bytes) value = {0};
     counters_encode(&store->counters, &value);
-    db_put(store->db, DB_META, COUNTERS, sizeof COUNTERS - 1, value.data, value.len);
+    db_put(store->db, DB_META, KEY_COUNTERS, strlen(KEY_COUNTERS), value.data, value.len);
     slots_sweep(&store->slots);
     return store_break(store, db_commit(store->db));
 }
@@ -168,7 +167,7 @@ static void create(struct store *store, const struct store_options *options)
     store->counters.lineage = 1;
     SCOPED_VALUE(bytes) value = {0};
     schema_encode(&store->schema, &value);
-    db_put(store->db, DB_META, SCHEMA, sizeof SCHEMA - 1, value.data, value.len);
+    db_put(store->db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), value.data, value.len);
     store->changed = true;
 }
 
@@ -199,7 +198,7 @@ static err_t load(struct store *store, const struct store_options *options)
 {
     bool found;
     SCOPED_VALUE(bytes) value = {0};
-    TRY(db_get(store->db, DB_META, SCHEMA, sizeof SCHEMA - 1, &value, &found));
+    TRY(db_get(store->db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), &value, &found));
     if (!found) {
         create(store, options);
         return OK;
@@ -207,7 +206,7 @@ static err_t load(struct store *store, const struct store_options *options)
     TRY(err_wrap(schema_decode(value.data, value.len, &store->schema), "store '%s'", store->dir));
     TRY(compare(store->dir, &store->schema, options));
     bytes_clear(&value);
-    TRY(db_get(store->db, DB_META, COUNTERS, sizeof COUNTERS - 1, &value, &found));
+    TRY(db_get(store->db, DB_META, KEY_COUNTERS, strlen(KEY_COUNTERS), &value, &found));
     if (!found)
         return err_new(ERR_DATA_LOSS, "store '%s': its counters are missing", store->dir);
     TRY(err_wrap(counters_decode(value.data, value.len, &store->counters), "store '%s'",
