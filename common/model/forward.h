@@ -18,7 +18,7 @@
 struct forward;
 
 /* max_rows: tokens of one call. head_rows: rows of logits (head_rows, V) in memory at once; more rows are walked in such
- * chunks, which changes no bit. keep: holds what the backward needs of every layer. EXHAUSTED: not enough memory. */
+ * chunks, which changes no bit. keep: holds what the backward needs of every layer. */
 err_t forward_new(struct model *model, int max_rows, int head_rows, bool keep,
                   struct forward **ret);
 size_t forward_bytes(const struct forward *fw); // all it allocated
