@@ -1,0 +1,30 @@
+/* A dataset: a file of JSON lines, every line one object, read by row number.
+ *
+ *     SCOPED(jsonl) rows = NULL;
+ *     TRY(jsonl_open("train.jsonl", &rows));          -- INVALID: "train.jsonl:17: ..." the first bad line
+ *     SCOPED_VALUE(bytes) row = {0};
+ *     TRY(jsonl_row(rows, i, &row));                  -- appends the line's text, without its newline
+ *
+ * Opening checks every line once; memory is 8 bytes a row. The file must not change afterwards. Rows: any thread. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/scoped.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { JSONL_LINE_BYTES = 4 << 20, JSONL_ROWS = 50000000 };
+
+struct jsonl;
+
+/* NOT_FOUND, DENIED: as the system says. INVALID: a line that is not one JSON object, is empty or too long; no rows. */
+err_t jsonl_open(const char *path, struct jsonl **ret);
+uint64_t jsonl_rows(const struct jsonl *jsonl);
+const char *jsonl_path(const struct jsonl *jsonl);
+struct digest jsonl_digest(const struct jsonl *jsonl); // of all bytes
+
+/* Appends row i < rows. DATA_LOSS: the file is not what it was when it was opened. */
+err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret);
+void jsonl_free(struct jsonl *jsonl);
+DEFINE_SCOPED(jsonl)

@@ -1,0 +1,103 @@
+/* The recipe: one YAML file read by every program, with overrides from the command line. recipe_table.h holds its options.
+ *
+ *     SCOPED(recipe) recipe = NULL;
+ *     TRY(recipe_load(&cli, argc, argv, &recipe));      -- INVALID: "ring.yaml:7: lag.mx: no such key; did you mean ..."
+ *     if (!recipe)
+ *         return OK;                                    -- --help or --version: said
+ *     trainer.lr = recipe->learner.optimizer.lr;
+ *
+ * Every value is in its range and all cross-checks hold; text is never NULL ("" = not set), paths are resolved. Any thread may
+ * read; nothing changes it after loading. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/scoped.h"
+#include "svc/recipe_table.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In the order of their words in the table. */
+enum recipe_unit { RECIPE_TOKENS, RECIPE_CHARACTERS };
+enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
+enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };
+enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };
+
+enum { RECIPE_SCORERS = 16 };
+struct recipe_pair {
+    double at[2];
+};
+struct recipe_scorer;
+struct recipe_scorers {
+    size_t count;
+    struct recipe_scorer *at; // (count)
+};
+
+/* The fields: recipe->SECTION.KEY, typed by the table's rows. */
+#define RECIPE_TYPE_text    char *
+#define RECIPE_TYPE_word    char *
+#define RECIPE_TYPE_path    char *
+#define RECIPE_TYPE_output  char *
+#define RECIPE_TYPE_address char *
+#define RECIPE_TYPE_count   int64_t
+#define RECIPE_TYPE_number  double
+#define RECIPE_TYPE_flag    bool
+#define RECIPE_TYPE_pair    struct recipe_pair
+#define RECIPE_TYPE_scorers struct recipe_scorers
+
+#define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;
+#define RECIPE_CHOICE(key, type, value, live, words, help) enum type key;
+#define RECIPE_GROUP(key, help)                            struct recipe_##key key;
+#define RECIPE_STRUCT(name, rows)                                                                  \
+    struct recipe_##name {                                                                         \
+        rows(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)                                            \
+    };
+RECIPE_STRUCT(optimizer, RECIPE_OPTIMIZER)
+RECIPE_STRUCT(kl, RECIPE_KL)
+RECIPE_STRUCT(scorer, RECIPE_SCORER)
+RECIPE_STRUCT(run, RECIPE_RUN)
+RECIPE_STRUCT(model, RECIPE_MODEL)
+RECIPE_STRUCT(data, RECIPE_DATA)
+RECIPE_STRUCT(generator, RECIPE_GENERATOR)
+RECIPE_STRUCT(rewarder, RECIPE_REWARDER)
+RECIPE_STRUCT(learner, RECIPE_LEARNER)
+RECIPE_STRUCT(lag, RECIPE_LAG)
+RECIPE_STRUCT(publish, RECIPE_PUBLISH)
+RECIPE_STRUCT(replay, RECIPE_REPLAY)
+RECIPE_STRUCT(checkpoint, RECIPE_CHECKPOINT)
+RECIPE_STRUCT(eval, RECIPE_EVAL)
+RECIPE_STRUCT(sft, RECIPE_SFT)
+RECIPE_STRUCT(net, RECIPE_NET)
+
+struct recipe {
+    RECIPE_ROOT(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)
+    char *file;      // as it was given; "" without one
+    char *directory; // of the run (--run), absolute; "" if not given
+};
+
+/* Where a recipe comes from. All borrowed during the call. */
+struct recipe_source {
+    const char *file;        // NULL: defaults and sets alone
+    const char *run;         // directory of the run, made by nobody here; NULL: none
+    const char *const *sets; // "section.key=value", the later wins
+    size_t sets_count;
+};
+err_t recipe_read(const struct recipe_source *source, struct recipe **ret);
+
+/* The same from text in memory, which errors call name; directory: what relative paths are relative to. */
+err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
+                   const struct recipe_source *source, struct recipe **ret);
+
+/* INVALID unless the key is set: "recipe.yaml: model.path is not set: Hugging Face directory of ..." */
+err_t recipe_require(const struct recipe *recipe, const char *key);
+
+/* A complete recipe as YAML, every key with its value, paths absolute: reading it gives the same recipe anywhere. */
+void recipe_render(const struct recipe *recipe, struct bytes *ret);
+
+/* One key's value as the recipe would have it ("lag.max" -> "1"), owned by the caller. NOT_FOUND: with did you mean. */
+err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
+
+void recipe_markdown(
+    struct bytes *ret); // docs/recipe.md: every option with type, default, range, help
+void recipe_free(struct recipe *recipe);
+DEFINE_SCOPED(recipe)

@@ -1,0 +1,36 @@
+/* A program's command line: PROGRAM RECIPE.yaml [--run DIR] [--set section.key=value]... and flags of its own.
+ *
+ *     const char *job = NULL;
+ *     struct recipe_flag flags[] = {{"job", "KIND", "run one offline job (sft) and exit", .text = &job}};
+ *     struct recipe_cli cli = {.program = "rlhfd-learner", .purpose = "Keeps scored groups, trains, publishes.",
+ *                              .flags = flags, .flags_count = 1};
+ *     TRY(recipe_load(&cli, argc, argv, &recipe));
+ *
+ * Owner: the main thread. */
+#pragma once
+#include "svc/recipe.h"
+
+/* --name ARGUMENT or --name=ARGUMENT sets *text, borrowed from argv; without an argument's name, --name sets *flag. */
+struct recipe_flag {
+    const char *name, *argument, *help;
+    const char **text;
+    bool *flag;
+};
+
+struct recipe_cli {
+    const char *program, *purpose;
+    struct recipe_flag *flags;
+    size_t flags_count;
+    bool recipe_optional; // without a file: defaults and --set
+    const char
+        *positional_help;    // for words after RECIPE.yaml ("PROMPT..."); NULL: none are allowed
+    const char **positional; // set to the first of those in argv, or NULL
+    size_t *positional_count;
+};
+
+/* Reads the command line and the recipe. --help and --version print to standard output, and *ret stays NULL with OK.
+ * INVALID: unknown flags (with did you mean), missing arguments, and all of recipe_read. */
+err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct recipe **ret);
+
+/* What --help prints. */
+void recipe_help(const struct recipe_cli *cli, struct bytes *ret);

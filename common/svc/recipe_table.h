@@ -1,0 +1,151 @@
+/* THE one options table: one row makes the field of struct recipe, its parser, --help, docs/recipe.md and its checks.
+ *
+ *     X(kind, key, default, LIVE or FIXED, limits, help)      a value; default as it would be written in the recipe
+ *     C(key, enum, default, LIVE or FIXED, words, help)       one of the words, as an enum (recipe.h) in their order
+ *     G(key, help)                                            a map of keys: struct recipe_KEY, rows RECIPE_KEY
+ *
+ * kinds: text; word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
+ * recipe); address (host:port); count (whole number); number; flag (true, false); pair (two numbers); scorers (a list of maps).
+ * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
+#pragma once
+// clang-format off
+
+#define RECIPE_ROOT(X, C, G) \
+    G(run,        "the run as a whole") \
+    G(model,      "the model that is trained") \
+    G(data,       "datasets: JSON lines, one object per row") \
+    G(generator,  "rlhfd-generator: decodes completions of leased prompts") \
+    G(rewarder,   "rlhfd-rewarder: scores completions") \
+    G(learner,    "rlhfd-learner: keeps, draws, trains, publishes") \
+    G(lag,        "how far generation may run ahead of training, in rounds") \
+    G(publish,    "new weights for the generators") \
+    G(replay,     "scored groups on the learner's disk") \
+    G(checkpoint, "what a restart begins from") \
+    G(eval,       "regular evaluation on data.eval") \
+    G(sft,        "supervised training: rlhfctl sft") \
+    G(net,        "the network")
+
+#define RECIPE_RUN(X, C, G) \
+    X(text,  name,   "run", FIXED, TEXT(1, 64),           "names the run in status, logs and group ids") \
+    X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "of every random draw: same seed and settings, same draws") \
+    X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "ends after so many rounds; 0: when the data ends")
+
+#define RECIPE_MODEL(X, C, G) \
+    X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from")
+
+#define RECIPE_DATA(X, C, G) \
+    X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \
+    X(path,  eval,              "",           FIXED, ANY,             "prompts for evaluation; none if absent") \
+    X(count, epochs,            "0",          FIXED, FROM(0, 1e9),    "passes over the data; 0: until run.rounds are done") \
+    X(flag,  shuffle,           "true",       FIXED, ANY,             "another order in every epoch, drawn from run.seed") \
+    X(text,  prompt_column,     "prompt",     FIXED, TEXT(1, 256),    "column of a row that holds the prompt") \
+    X(text,  completion_column, "completion", FIXED, TEXT(1, 256),    "column that holds the answer a person gave (sft)") \
+    X(count, max_prompt_tokens, "512",        FIXED, FROM(1, 1048576), "a longer prompt is skipped, and counted")
+
+#define RECIPE_GENERATOR(X, C, G) \
+    X(address, listen,   "127.0.0.1:7001", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
+    X(address, rewarder, "127.0.0.1:7002", FIXED, ANY,           "where finished groups go") \
+    X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where prompts and weights come from") \
+    X(text,   name,     "",               FIXED, TEXT(0, 64),   "of this generator in status and groups; empty: host and process") \
+    X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
+    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that compute") \
+    X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
+    X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
+    X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group") \
+    X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "a completion is cut off here") \
+    X(number, temperature, "1.0",         FIXED, ABOVE(0, 100), "of sampling") \
+    X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "samples from the likeliest tokens of this total probability") \
+    X(count,  top_k,    "0",              FIXED, FROM(0, 1e7),  "samples from so many likeliest tokens; 0: from all") \
+    X(word,   in_flight, "continue",      FIXED, WORDS("continue"), "what new weights do to sequences half done: they go on")
+
+#define RECIPE_REWARDER(X, C, G) \
+    X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
+    X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where scored groups go") \
+    X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
+    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score") \
+    X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
+    X(word,   reference, "none",          FIXED, WORDS("none"), "the model whose log-probabilities are added to groups")
+
+/* One entry of rewarder.scorers. Which keys a kind reads is the rewarder's to check. */
+#define RECIPE_SCORER(X, C, G) \
+    X(word,   kind,    "",    FIXED, WORDS("exact|regex|format|length|rouge"), "what it computes; required") \
+    X(text,   name,    "",    FIXED, TEXT(0, 64),       "in metrics; empty: its kind") \
+    X(number, weight,  "1.0", FIXED, FROM(-1e6, 1e6),   "of its score in the reward") \
+    X(number, success, "1.0", FIXED, FROM(-1e6, 1e6),   "a score from here on counts as success in metrics") \
+    X(text,   column,  "",    FIXED, TEXT(0, 256),      "column of the row to compare with (exact, regex, rouge)") \
+    X(text,   pattern, "",    FIXED, TEXT(0, 16384),    "regular expression (regex, format)") \
+    X(flag,   strip,   "false", FIXED, ANY,             "white space at both ends does not count (exact, regex)") \
+    X(flag,   eos,     "false", FIXED, ANY,             "the completion must have ended by itself (format)") \
+    C(unit,   recipe_unit, "tokens", FIXED, "tokens|characters", "what is counted (length)") \
+    X(count,  min,     "0",   FIXED, FROM(0, 1e9),      "shortest that scores 1 (length)") \
+    X(count,  max,     "0",   FIXED, FROM(0, 1e9),      "longest that scores 1 (length)")
+
+#define RECIPE_LEARNER(X, C, G) \
+    X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
+    X(count,  threads, "1",              FIXED, FROM(1, 1024), "that compute") \
+    X(word,   objective, "rloo",         FIXED, WORDS("rloo|grpo|sft"), "what is made better") \
+    X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "trained in one round") \
+    X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps a round is divided into") \
+    X(count,  micro_tokens, "4096",      FIXED, FROM(16, 16777216), "computed at once; memory grows with it, results do not change") \
+    X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "a leased group that is not back by then is leased again") \
+    C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
+    X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon") \
+    X(number, epsilon_high, "0.2",       LIVE,  FROM(0, 100),  "and above 1 + epsilon_high") \
+    X(word,   reduction, "default",      FIXED, WORDS("default|token_mean|seq_mean_token_mean|seq_mean_token_sum"), \
+      "how losses of tokens become one number; default: as the objective has it") \
+    G(optimizer, "AdamW") \
+    G(kl,        "distance from the reference model")
+
+#define RECIPE_OPTIMIZER(X, C, G) \
+    X(number, lr,           "3e-4",         LIVE, ABOVE(0, 1),    "learning rate, after warm-up") \
+    X(pair,   betas,        "[0.9, 0.999]", FIXED, BELOW(0, 1),   "decay of the two moments") \
+    X(number, eps,          "1e-8",         FIXED, ABOVE(0, 1),   "added to the root of the second moment") \
+    X(number, weight_decay, "0.0",          LIVE, FROM(0, 1),     "of matrices, decoupled") \
+    X(number, clip_norm,    "1.0",          LIVE, FROM(0, 1e9),   "gradients are scaled down to this norm; 0: never") \
+    X(word,   schedule,     "constant",     FIXED, WORDS("constant|linear|cosine"), "of the learning rate, after warm-up, to the last update") \
+    X(count,  warmup,       "0",            FIXED, FROM(0, 1e9),  "updates over which the learning rate rises") \
+    X(number, min_lr_ratio, "0.1",          FIXED, FROM(0, 1),    "the last update's learning rate, as a share of lr")
+
+#define RECIPE_KL(X, C, G) \
+    X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \
+    C(place, recipe_kl_place, "loss", FIXED, "loss|reward", "where it is taken off") \
+    X(word,   estimator, "k3",   FIXED, WORDS("k1|k2|k3"), "from sampled tokens (Schulman 2020)")
+
+#define RECIPE_LAG(X, C, G) \
+    X(count, max,       "1",    LIVE, FROM(0, 1000), "rounds a trained group may be behind; 0: strictly in turn") \
+    C(straggler, recipe_straggler, "wait", LIVE, "wait|drop", "a group that holds up a round: wait for it, or give it up") \
+    X(word,  on_stale,  "drop", FIXED, WORDS("drop"), "what becomes of a group that is too old")
+
+#define RECIPE_PUBLISH(X, C, G) \
+    X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1")
+
+#define RECIPE_REPLAY(X, C, G) \
+    X(word,  policy,         "fifo",      FIXED, WORDS("fifo"), "which groups make a round: the oldest") \
+    X(count, max_uses,       "1",         FIXED, FROM(1, 1),   "times a group is trained") \
+    X(count, max_groups,     "4096",      FIXED, FROM(1, 1e8), "kept for training; at least (lag.max + 1) * learner.groups") \
+    X(count, min_free_bytes, "268435456", LIVE,  FROM(0, 0x1p50), "of disk: with less, no new leases until there is room")
+
+#define RECIPE_CHECKPOINT(X, C, G) \
+    X(count, every, "50", LIVE, FROM(1, 1e9),  "rounds between checkpoints") \
+    X(count, keep,  "3",  LIVE, FROM(1, 1000), "newest checkpoints that stay on disk")
+
+#define RECIPE_EVAL(X, C, G) \
+    X(count,  every,       "0",   LIVE,  FROM(0, 1e9),  "rounds between evaluations; 0: none") \
+    X(count,  prompts,     "512", FIXED, FROM(1, 1e7),  "of data.eval, from its beginning") \
+    X(number, temperature, "0.0", FIXED, FROM(0, 100),  "of sampling; 0: the likeliest token")
+
+#define RECIPE_SFT(X, C, G) \
+    X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \
+    X(path,   data,   "",    FIXED, ANY,                 "demonstrations: rows with data.prompt_column and completion_column") \
+    X(output, output, "",    FIXED, ANY,                 "directory to write; empty: what model.path says") \
+    X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates; 0: as many as epochs make") \
+    X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data, in place of steps (set steps: 0)") \
+    X(count,  batch,  "256", FIXED, FROM(1, 1048576),    "rows in one update") \
+    X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "of the order of rows and of new weights") \
+    X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "of the loss on prompt tokens; completions have 1") \
+    X(count,  max_tokens, "512", FIXED, FROM(2, 1048576), "a longer row is skipped, and counted") \
+    X(count,  threads, "1",  FIXED, FROM(1, 1024),       "that compute") \
+    G(optimizer, "AdamW")
+
+#define RECIPE_NET(X, C, G) \
+    X(flag, insecure, "false", FIXED, ANY, "allow addresses beyond this machine without TLS: only in a network you trust")
