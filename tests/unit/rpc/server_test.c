@@ -2,6 +2,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/time.h>
+#include <pthread.h>
 #include <unistd.h>
 
 static void set(void *arg)
@@ -237,7 +238,11 @@ static void *bare_call(void *arg)
     struct bare *bare = arg;
     grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
-    grpc_channel *channel = grpc_channel_create(bare->target, credentials, NULL);
+    grpc_arg gzip = {.type = GRPC_ARG_INTEGER,
+                     .key = GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM,
+                     .value.integer = GRPC_COMPRESS_GZIP};
+    grpc_channel *channel =
+        grpc_channel_create(bare->target, credentials, bare->compress ? &(grpc_channel_args){1, &gzip} : NULL);
     const gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(20, GPR_TIMESPAN));
     grpc_call *call = grpc_channel_create_call(channel, NULL, 0, queue, grpc_slice_from_static_string(GET_STATUS), NULL,
                                                deadline, NULL);
@@ -251,9 +256,7 @@ static void *bare_call(void *arg)
     grpc_op ops[6];
     memset(ops, 0, sizeof ops);
     size_t n = 0;
-    ops[n].op = GRPC_OP_SEND_INITIAL_METADATA;
-    ops[n].data.send_initial_metadata.maybe_compression_level.is_set = bare->compress;
-    ops[n++].data.send_initial_metadata.maybe_compression_level.level = GRPC_COMPRESS_LEVEL_HIGH;
+    ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
     if (!bare->without_message) {
         ops[n].op = GRPC_OP_SEND_MESSAGE;
         ops[n++].data.send_message.send_message = send;
