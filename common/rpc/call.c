@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "rpc/core.h"
 #include <assert.h>
+#include <grpc/support/alloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,21 @@ void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct 
 
 /* ---- sending */
 
+/* mutex held. accepted lives until the batch has started. */
+static size_t put_initial(struct rpc_call *call, grpc_op *op, bool accept, grpc_metadata *accepted)
+{
+    call->initial_sent = true;
+    op->op = GRPC_OP_SEND_INITIAL_METADATA;
+    op->flags = call->initial_flags;
+    if (accept) {
+        *accepted = (grpc_metadata){.key = grpc_slice_from_static_string(ACCEPTED_KEY),
+                                    .value = grpc_slice_from_static_string("1")};
+        op->data.send_initial_metadata.metadata = accepted;
+        op->data.send_initial_metadata.count = 1;
+    }
+    return 1;
+}
+
 /* mutex held. Moves the head of the queue into ops. */
 static size_t put_message(struct rpc_call *call, grpc_op *op)
 {
@@ -126,11 +142,9 @@ void call_send_next(struct rpc_call *call)
     const bool initial = !call->initial_sent;
     if (!call->queue && !status && !half_close && !(initial && call->open_now))
         return;
-    if (initial) {
-        call->initial_sent = true;
-        ops[count].op = GRPC_OP_SEND_INITIAL_METADATA;
-        ops[count++].flags = call->initial_flags;
-    }
+    grpc_metadata accepted;
+    if (initial)
+        count += put_initial(call, &ops[count], call->entry && call->open_now && !status, &accepted);
     count += put_message(call, &ops[count]);
     if (status)
         count += put_status(call, &ops[count], &status_text);
@@ -277,6 +291,15 @@ static void refuse_malformed(struct rpc_call *call, err_t why)
         grpc_call_cancel_with_status(call->call, GRPC_STATUS_INTERNAL, text, NULL);
 }
 
+void call_tell_open(struct rpc_call *call)
+{
+    if (call->entry || call->opened || call->close_seen)
+        return;
+    call->opened = true;
+    if (call->handlers.open)
+        call->handlers.open(call, call->user);
+}
+
 void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
 {
     SCOPED(rpc_message) message = message_of(buffer);
@@ -290,6 +313,8 @@ void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
             return;
         }
     }
+    if (!call->unary_client)
+        call_tell_open(call);  // a server that did not say so before
     if (call->handlers.message)
         call->handlers.message(call, message, pb, call->user);
     protobuf_c_message_free_unpacked(pb, NULL);  // NULL is allowed

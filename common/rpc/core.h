@@ -39,7 +39,6 @@ struct rpc {
     grpc_completion_queue *queue;
     pthread_t thread;
     struct loop *loop;
-    struct wake *wake;
     pthread_mutex_t mutex;  // of what follows
     pthread_cond_t arrived; // the inbox got something, or a pending count went down
     struct rpc_tag *inbox, **inbox_end;
@@ -68,6 +67,10 @@ void client_args(const struct rpc_channel_options *options, struct channel_args 
 err_t address_check(const char *address, bool insecure);  // INVALID, DENIED
 
 /* ---- call.c */
+/* Initial metadata by which our servers say that they have accepted a stream. Without it a client could not tell an
+ * acceptance from a refusal until the status arrives: core reports both as empty initial metadata. */
+#define ACCEPTED_KEY "rlhfd-accepted"
+
 struct rpc_out {
     struct rpc_out *next;
     grpc_byte_buffer *buffer;
@@ -91,7 +94,7 @@ struct rpc_call {
     void *user, *context;
     char *target;             // client: for errors
     bool unary_client;
-    bool dropped;             // callbacks' thread only
+    bool opened;              // callbacks' thread only: the client's open handler has been called
     grpc_call *call;
     gpr_timespec deadline;
     size_t queue_limit;
@@ -122,6 +125,7 @@ struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool
 void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag);
 void call_send_next(struct rpc_call *call);     // mutex held: starts the next batch of sends, if there is any
 void call_receive_next(struct rpc_call *call);  // mutex held
+void call_tell_open(struct rpc_call *call);     // client: once
 void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer);  // takes buffer
 
 /* ---- server.c */
@@ -133,6 +137,7 @@ struct rpc_server {
     size_t entry_count;
     int pending;                // calls, armed or open, and the shutdown; rpc->mutex
     atomic_bool stopping;
+    bool is_down;
     struct rpc_tag on_down;
     void (*down)(void *arg);
     void *down_arg;

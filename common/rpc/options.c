@@ -1,8 +1,8 @@
 /* Channel arguments: every default of core that has hurt somebody is set here. */
 #include "rpc/client.h"
 #include "rpc/core.h"
+#include "svc/address.h"
 #include <string.h>
-#include <stdlib.h>
 
 enum {
     MAX_RECV_BYTES = 4 << 20,
@@ -75,27 +75,13 @@ static bool starts(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static bool is_loopback(const char *address)
-{
-    if (starts(address, "127."))
-        return address[strspn(address, "0123456789.")] == ':';  // not a name like 127.example.org
-    return starts(address, "localhost:") || starts(address, "[::1]:");
-}
-
 err_t address_check(const char *address, bool insecure)
 {
-    if (!address || !*address)
-        return err_new(ERR_INVALID, "address '': expected HOST:PORT or unix:PATH");
     if (starts(address, "unix:"))
         return address[5] ? OK : err_new(ERR_INVALID, "address '%s': the path is missing", address);
-    const char *colon = strrchr(address, ':');
-    char *end = NULL;
-    const long port = colon ? strtol(colon + 1, &end, 10) : -1;
-    const bool number = colon && colon[1] >= '0' && colon[1] <= '9' && !*end;
-    if (!number || colon == address || port > 65535)
-        return err_new(ERR_INVALID, "address '%s': expected HOST:PORT with a port of 0 to 65535, or unix:PATH",
-                       address);
-    if (!insecure && !is_loopback(address))
+    struct address unused;
+    TRY(address_parse(address, &unused));
+    if (!insecure && !address_is_loopback(address))
         return err_new(ERR_DENIED, "address '%s': plaintext beyond loopback must be allowed explicitly", address);
     return OK;
 }
