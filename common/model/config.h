@@ -40,7 +40,8 @@ struct model_config config_llama(int V, int C, int F, int L, int H, int K, int m
 /* INVALID: a value out of range or shapes that do not fit together; name is what the message calls it. */
 err_t config_check(const struct model_config *config, const char *name);
 
-/* From DIR/config.json, checked. NOT_FOUND, INVALID. */
+/* From DIR/config.json, checked; end tokens from DIR/generation_config.json where that names them, as transformers' generate
+ * does. NOT_FOUND, INVALID. */
 err_t config_read(const char *directory, struct model_config *ret);
 err_t config_parse(const json_t *json, const char *name, struct model_config *ret);
 

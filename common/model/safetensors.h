@@ -48,7 +48,8 @@ const char *safetensors_metadata(const struct safetensors *in,
                                  const char *key); // of the first file; NULL: none
 const char *safetensors_path(const struct safetensors *in, const struct tensor_info *tensor);
 
-/* All of a BF16, F16 or F32 tensor, converted (to bf16: nearest even). INVALID: another dtype. */
+/* All of a BF16, F16 or F32 tensor, converted (to bf16: nearest even). INVALID: another dtype, or the file was cut while it
+ * was open; part of ret may be filled then. */
 err_t safetensors_read_f32(const struct safetensors *in, const struct tensor_info *tensor,
                            float *ret);
 err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_info *tensor,
