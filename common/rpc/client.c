@@ -10,7 +10,8 @@ struct rpc_channel {
     char *target;
 };
 
-err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options, struct rpc_channel **ret)
+err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options,
+                      struct rpc_channel **ret)
 {
     TRY(address_check(options->target, options->insecure));
     struct channel_args args;
@@ -19,7 +20,8 @@ err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options
     channel->rpc = rpc;
     channel->target = mem_string(options->target);
     grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
-    channel->core = grpc_channel_create(options->target, credentials, &(grpc_channel_args){args.count, args.list});
+    channel->core = grpc_channel_create(options->target, credentials,
+                                        &(grpc_channel_args){args.count, args.list});
     grpc_channel_credentials_release(credentials);
     *ret = channel;
     return OK;
@@ -52,8 +54,8 @@ static void on_open(struct rpc_tag *tag, bool ok)
 }
 
 static struct rpc_call *client_call(struct rpc_channel *channel, const struct rpc_method *method,
-                                    const struct rpc_call_options *options, const struct rpc_handlers *handlers,
-                                    void *user)
+                                    const struct rpc_call_options *options,
+                                    const struct rpc_handlers *handlers, void *user)
 {
     static const struct rpc_call_options none;
     if (!options)
@@ -71,10 +73,11 @@ static struct rpc_call *client_call(struct rpc_channel *channel, const struct rp
         call->deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                       gpr_time_from_millis(options->deadline_ms, GPR_TIMESPAN));
     if (options->wait_for_ready)
-        call->initial_flags =
-            GRPC_INITIAL_METADATA_WAIT_FOR_READY | GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+        call->initial_flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
+                              GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
     call->call = grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->queue,
-                                          grpc_slice_from_static_string(method->path), NULL, call->deadline, NULL);
+                                          grpc_slice_from_static_string(method->path), NULL,
+                                          call->deadline, NULL);
     pthread_mutex_lock(&rpc->mutex);
     call->prev_open = &rpc->calls;
     call->next_open = rpc->calls;
@@ -115,12 +118,14 @@ static grpc_op receive_initial(struct rpc_call *call)
 }
 
 struct rpc_call *rpc_call_unary(struct rpc_channel *channel, const struct rpc_method *method,
-                                const struct ProtobufCMessage *request, const struct rpc_call_options *options,
+                                const struct ProtobufCMessage *request,
+                                const struct rpc_call_options *options,
                                 const struct rpc_handlers *handlers, void *user)
 {
     struct rpc_call *call = client_call(channel, method, options, handlers, user);
     call->unary_client = true;
-    call->initial_sent = call->half_close_wanted = call->half_close_sent = call->received_all = true;
+    call->initial_sent = call->half_close_wanted = call->half_close_sent = call->received_all =
+        true;
     SCOPED(rpc_message) message = rpc_message_pack(request);
     call->outgoing = message_buffer(message);
     grpc_op ops[6];
@@ -139,14 +144,14 @@ struct rpc_call *rpc_call_unary(struct rpc_channel *channel, const struct rpc_me
 }
 
 struct rpc_call *rpc_call_stream(struct rpc_channel *channel, const struct rpc_method *method,
-                                 const struct rpc_call_options *options, const struct rpc_handlers *handlers,
-                                 void *user)
+                                 const struct rpc_call_options *options,
+                                 const struct rpc_handlers *handlers, void *user)
 {
     struct rpc_call *call = client_call(channel, method, options, handlers, user);
     const grpc_op initial = receive_initial(call), status = receive_status(call);
     pthread_mutex_lock(&call->mutex);
     call->open_now = true;
-    call_send_next(call);  // the initial metadata
+    call_send_next(call); // the initial metadata
     call_batch(call, &initial, 1, &call->on_open);
     call_batch(call, &status, 1, &call->on_close);
     call_receive_next(call);

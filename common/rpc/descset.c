@@ -8,8 +8,22 @@ enum { NESTING_MAX = 16, FILES_MAX = 4096, SYMBOLS_MAX = 1 << 20 };
 
 /* Field numbers of google/protobuf/descriptor.proto. */
 enum { SET_FILE = 1 };
-enum { FILE_NAME = 1, FILE_PACKAGE = 2, FILE_IMPORT = 3, FILE_MESSAGE = 4, FILE_ENUM = 5, FILE_SERVICE = 6, FILE_EXTENSION = 7 };
-enum { MESSAGE_FIELD = 2, MESSAGE_MESSAGE = 3, MESSAGE_ENUM = 4, MESSAGE_EXTENSION = 6, MESSAGE_ONEOF = 8 };
+enum {
+    FILE_NAME = 1,
+    FILE_PACKAGE = 2,
+    FILE_IMPORT = 3,
+    FILE_MESSAGE = 4,
+    FILE_ENUM = 5,
+    FILE_SERVICE = 6,
+    FILE_EXTENSION = 7
+};
+enum {
+    MESSAGE_FIELD = 2,
+    MESSAGE_MESSAGE = 3,
+    MESSAGE_ENUM = 4,
+    MESSAGE_EXTENSION = 6,
+    MESSAGE_ONEOF = 8
+};
 enum { ENUM_VALUE = 2, SERVICE_METHOD = 2, ANY_NAME = 1 };
 
 /* What a descriptor's field defines: nothing, a name, or a name with more inside. */
@@ -23,8 +37,9 @@ static enum kind kind_in(enum kind parent, uint32_t number)
             return KIND_MESSAGE;
         if (number == MESSAGE_ENUM)
             return KIND_ENUM;
-        return number == MESSAGE_FIELD || number == MESSAGE_EXTENSION || number == MESSAGE_ONEOF ? KIND_LEAF
-                                                                                                 : KIND_NONE;
+        return number == MESSAGE_FIELD || number == MESSAGE_EXTENSION || number == MESSAGE_ONEOF
+                   ? KIND_LEAF
+                   : KIND_NONE;
     case KIND_ENUM:
         return number == ENUM_VALUE ? KIND_LEAF : KIND_NONE;
     case KIND_SERVICE:
@@ -64,26 +79,30 @@ static err_t malformed(void)
     return err_new(ERR_INVALID, "descriptor set: malformed");
 }
 
-static err_t add_symbol(struct descset *set, const char *scope, struct reader name, const char **ret)
+static err_t add_symbol(struct descset *set, const char *scope, struct reader name,
+                        const char **ret)
 {
     if (set->symbol_count == SYMBOLS_MAX || !name.left)
         return malformed();
-    if ((set->symbol_count & (set->symbol_count - 1)) == 0)  // doubles at powers of two
-        set->symbols = mem_grow(set->symbols, (size_t)set->symbol_count * 2 + 1, sizeof *set->symbols);
-    char *full = mem_printf("%s%s%.*s", scope, *scope ? "." : "", (int)name.left, (const char *)name.data);
+    if ((set->symbol_count & (set->symbol_count - 1)) == 0) // doubles at powers of two
+        set->symbols =
+            mem_grow(set->symbols, (size_t)set->symbol_count * 2 + 1, sizeof *set->symbols);
+    char *full =
+        mem_printf("%s%s%.*s", scope, *scope ? "." : "", (int)name.left, (const char *)name.data);
     set->symbols[set->symbol_count++] = (struct descset_symbol){full, set->file_count};
     *ret = full;
     return OK;
 }
 
-static err_t add_nested(struct descset *set, const char *scope, struct reader in, enum kind kind, int depth)
+static err_t add_nested(struct descset *set, const char *scope, struct reader in, enum kind kind,
+                        int depth)
 {
     if (depth > NESTING_MAX)
         return malformed();
     const char *name = NULL;
     TRY(add_symbol(set, scope, bytes_field(in, ANY_NAME), &name));
     if (kind == KIND_ENUM)
-        name = scope;  // values are siblings of their enum
+        name = scope; // values are siblings of their enum
     struct scan_field field;
     while (scan_field(&in, &field)) {
         const enum kind inner = field.is_bytes ? kind_in(kind, field.number) : KIND_NONE;
@@ -101,13 +120,15 @@ static err_t add_file(struct descset *set, struct reader in)
         return OK;
     if (set->file_count == FILES_MAX)
         return malformed();
-    SCOPED_MEM char *package = mem_printf("%.*s", (int)file.package.left, (const char *)file.package.data);
+    SCOPED_MEM char *package =
+        mem_printf("%.*s", (int)file.package.left, (const char *)file.package.data);
     struct scan_field field;
     while (scan_field(&in, &field)) {
         const enum kind kind = field.is_bytes ? kind_in_file(field.number) : KIND_NONE;
         if (kind != KIND_NONE)
             TRY(add_nested(set, package, field.bytes, kind, 0));
-        else if (field.is_bytes && field.number == FILE_IMPORT && file.import_count < DESCSET_IMPORTS)
+        else if (field.is_bytes && field.number == FILE_IMPORT &&
+                 file.import_count < DESCSET_IMPORTS)
             file.imports[file.import_count++] = field.bytes;
     }
     if (in.left)

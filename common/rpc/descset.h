@@ -8,13 +8,13 @@
 enum { DESCSET_IMPORTS = 64 };
 
 struct descset_file {
-    struct reader bytes, name, package;  // borrowed from the set
+    struct reader bytes, name, package; // borrowed from the set
     struct reader imports[DESCSET_IMPORTS];
     int import_count;
 };
 
 struct descset_symbol {
-    char *name;  // "rlhfd.v1.Group.id"
+    char *name; // "rlhfd.v1.Group.id"
     int file;
 };
 
@@ -26,7 +26,7 @@ struct descset {
 
 /* Borrows data. INVALID: malformed, or over the bounds. */
 err_t descset_new(const void *data, size_t len, struct descset **ret);
-int descset_file_named(const struct descset *set, const void *name, size_t len);  // -1: none
-int descset_file_of_symbol(const struct descset *set, const char *symbol);        // -1: none
+int descset_file_named(const struct descset *set, const void *name, size_t len); // -1: none
+int descset_file_of_symbol(const struct descset *set, const char *symbol);       // -1: none
 void descset_free(struct descset *set);
 DEFINE_SCOPED(descset)

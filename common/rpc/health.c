@@ -18,7 +18,7 @@ struct watcher {
     struct watcher *next;
     struct rpc_call *call;
     char *service;
-    int told;  // the status last sent
+    int told; // the status last sent
 };
 
 struct rpc_health {
@@ -71,7 +71,8 @@ void rpc_health_set(struct rpc_health *health, const char *name, bool serving)
             tell(watcher, service->status);
 }
 
-static void check(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *pb, void *user)
+static void check(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *pb,
+                  void *user)
 {
     const Grpc__Health__V1__HealthCheckRequest *request = (const void *)pb;
     const struct service *service = find(user, request->service);
@@ -83,16 +84,19 @@ static void check(struct rpc_call *call, struct rpc_message *, const struct Prot
     rpc_call_reply(call, &reply.base);
 }
 
-static void watch(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *pb, void *user)
+static void watch(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *pb,
+                  void *user)
 {
     const Grpc__Health__V1__HealthCheckRequest *request = (const void *)pb;
     struct rpc_health *health = user;
     if (health->watcher_count == WATCHERS_MAX) {
-        rpc_call_finish(call, err_new(ERR_EXHAUSTED, "health: %d watchers are all there may be", WATCHERS_MAX));
+        rpc_call_finish(
+            call, err_new(ERR_EXHAUSTED, "health: %d watchers are all there may be", WATCHERS_MAX));
         return;
     }
     if (strlen(request->service) > NAME_MAX_BYTES) {
-        rpc_call_finish(call, err_new(ERR_INVALID, "health: a service's name has at most %d bytes", NAME_MAX_BYTES));
+        rpc_call_finish(call, err_new(ERR_INVALID, "health: a service's name has at most %d bytes",
+                                      NAME_MAX_BYTES));
         return;
     }
     struct watcher *watcher = mem_new(sizeof *watcher);
@@ -124,10 +128,15 @@ static void watch_close(struct rpc_call *call, err_t why, void *user)
 
 struct rpc_service rpc_health_service(struct rpc_health *health)
 {
-#define TYPES &grpc__health__v1__health_check_request__descriptor, &grpc__health__v1__health_check_response__descriptor
+#define TYPES                                                                                      \
+    &grpc__health__v1__health_check_request__descriptor,                                           \
+        &grpc__health__v1__health_check_response__descriptor
     static const struct rpc_method methods[] = {
         {"/grpc.health.v1.Health/Check", TYPES, RPC_UNARY, {.message = check}},
-        {"/grpc.health.v1.Health/Watch", TYPES, RPC_SERVER_STREAM, {.message = watch, .close = watch_close}},
+        {"/grpc.health.v1.Health/Watch",
+         TYPES,
+         RPC_SERVER_STREAM,
+         {.message = watch, .close = watch_close}},
         {0},
     };
 #undef TYPES

@@ -24,7 +24,7 @@ static void run_ready(struct rpc *rpc)
 static void on_wake(void *arg)
 {
     struct rpc *rpc = arg;
-    run_ready(rpc);  // what an rpc_wait took and left
+    run_ready(rpc); // what an rpc_wait took and left
     pthread_mutex_lock(&rpc->mutex);
     rpc->posted = false;
     take_inbox(rpc);
@@ -38,7 +38,7 @@ void rpc_push(struct rpc *rpc, struct rpc_tag *tag)
     pthread_mutex_lock(&rpc->mutex);
     *rpc->inbox_end = tag;
     rpc->inbox_end = &tag->next;
-    const bool post = !rpc->posted;  // one post wakes the loop for all that follows
+    const bool post = !rpc->posted; // one post wakes the loop for all that follows
     rpc->posted = true;
     pthread_cond_signal(&rpc->arrived);
     pthread_mutex_unlock(&rpc->mutex);
@@ -146,8 +146,8 @@ void rpc_free(struct rpc *rpc)
     cancel_all(rpc);
     rpc_wait(rpc, &rpc->open_calls);
     grpc_completion_queue_shutdown(rpc->queue);
-    pthread_join(rpc->thread, NULL);  // returns once every batch started has been delivered
-    loop_run_posted(rpc->loop);       // on_wake may still be on its way
+    pthread_join(rpc->thread, NULL); // returns once every batch started has been delivered
+    loop_run_posted(rpc->loop);      // on_wake may still be on its way
     on_wake(rpc);
     rpc_destroy(rpc);
 }

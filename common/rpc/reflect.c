@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUEST_TYPE   Grpc__Reflection__V1alpha__ServerReflectionRequest
-#define RESPONSE_TYPE  Grpc__Reflection__V1alpha__ServerReflectionResponse
-#define REQUEST(name)  GRPC__REFLECTION__V1ALPHA__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##name
-#define RESPONSE(name) GRPC__REFLECTION__V1ALPHA__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##name
+#define REQUEST_TYPE  Grpc__Reflection__V1alpha__ServerReflectionRequest
+#define RESPONSE_TYPE Grpc__Reflection__V1alpha__ServerReflectionResponse
+#define REQUEST(name) GRPC__REFLECTION__V1ALPHA__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##name
+#define RESPONSE(name)                                                                             \
+    GRPC__REFLECTION__V1ALPHA__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##name
 
 struct rpc_reflect {
     struct descset *set;
@@ -35,14 +36,16 @@ static char *service_of(const char *path)
 static void answer_services(struct rpc_call *call, RESPONSE_TYPE *response)
 {
     const struct rpc_server *server = call->entry->server;
-    Grpc__Reflection__V1alpha__ListServiceResponse list = GRPC__REFLECTION__V1ALPHA__LIST_SERVICE_RESPONSE__INIT;
-    SCOPED_MEM Grpc__Reflection__V1alpha__ServiceResponse *rows = mem_array(server->entry_count, sizeof *rows);
+    Grpc__Reflection__V1alpha__ListServiceResponse list =
+        GRPC__REFLECTION__V1ALPHA__LIST_SERVICE_RESPONSE__INIT;
+    SCOPED_MEM Grpc__Reflection__V1alpha__ServiceResponse *rows =
+        mem_array(server->entry_count, sizeof *rows);
     SCOPED_MEM Grpc__Reflection__V1alpha__ServiceResponse **pointers =
         mem_array(server->entry_count, sizeof(void *));
     for (size_t i = 0; i < server->entry_count && server->entries[i].method; i++) {
         char *name = service_of(server->entries[i].method->path);
         if (list.n_service && strcmp(name, rows[list.n_service - 1].name) == 0) {
-            free(name);  // methods of one service stand together
+            free(name); // methods of one service stand together
             continue;
         }
         grpc__reflection__v1alpha__service_response__init(&rows[list.n_service]);
@@ -58,9 +61,11 @@ static void answer_services(struct rpc_call *call, RESPONSE_TYPE *response)
         free(rows[i].name);
 }
 
-static void answer_error(struct rpc_call *call, RESPONSE_TYPE *response, enum err_code code, const char *message)
+static void answer_error(struct rpc_call *call, RESPONSE_TYPE *response, enum err_code code,
+                         const char *message)
 {
-    Grpc__Reflection__V1alpha__ErrorResponse error = GRPC__REFLECTION__V1ALPHA__ERROR_RESPONSE__INIT;
+    Grpc__Reflection__V1alpha__ErrorResponse error =
+        GRPC__REFLECTION__V1ALPHA__ERROR_RESPONSE__INIT;
     error.error_code = (int32_t)code;
     error.error_message = (char *)message;
     response->message_response_case = RESPONSE(ERROR_RESPONSE);
@@ -69,7 +74,8 @@ static void answer_error(struct rpc_call *call, RESPONSE_TYPE *response, enum er
 }
 
 /* The file and, behind it, what it imports. */
-static size_t add_files(const struct descset *set, int file, bool *seen, ProtobufCBinaryData *out, size_t count)
+static size_t add_files(const struct descset *set, int file, bool *seen, ProtobufCBinaryData *out,
+                        size_t count)
 {
     if (file < 0 || seen[file])
         return count;
@@ -77,11 +83,13 @@ static size_t add_files(const struct descset *set, int file, bool *seen, Protobu
     const struct descset_file *at = &set->files[file];
     out[count++] = (ProtobufCBinaryData){at->bytes.left, (uint8_t *)at->bytes.data};
     for (int i = 0; i < at->import_count; i++)
-        count = add_files(set, descset_file_named(set, at->imports[i].data, at->imports[i].left), seen, out, count);
+        count = add_files(set, descset_file_named(set, at->imports[i].data, at->imports[i].left),
+                          seen, out, count);
     return count;
 }
 
-static void answer_file(struct rpc_call *call, RESPONSE_TYPE *response, const struct descset *set, int file)
+static void answer_file(struct rpc_call *call, RESPONSE_TYPE *response, const struct descset *set,
+                        int file)
 {
     if (file < 0) {
         answer_error(call, response, ERR_NOT_FOUND, "not found");
@@ -98,7 +106,8 @@ static void answer_file(struct rpc_call *call, RESPONSE_TYPE *response, const st
     rpc_call_send(call, &response->base);
 }
 
-static void answer(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *pb, void *user)
+static void answer(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *pb,
+                   void *user)
 {
     const struct descset *set = ((const struct rpc_reflect *)user)->set;
     const REQUEST_TYPE *request = (const void *)pb;
@@ -115,13 +124,14 @@ static void answer(struct rpc_call *call, struct rpc_message *, const struct Pro
         break;
     }
     case REQUEST(FILE_CONTAINING_SYMBOL):
-        answer_file(call, &response, set, descset_file_of_symbol(set, request->file_containing_symbol));
+        answer_file(call, &response, set,
+                    descset_file_of_symbol(set, request->file_containing_symbol));
         break;
     default:
         answer_error(call, &response, ERR_UNIMPLEMENTED, "extensions are not used here");
     }
     if (rpc_call_full(call))
-        rpc_call_pause(call);  // asks faster than it reads
+        rpc_call_pause(call); // asks faster than it reads
 }
 
 static void go_on(struct rpc_call *call, void *)
@@ -132,10 +142,14 @@ static void go_on(struct rpc_call *call, void *)
 struct rpc_service rpc_reflect_service(struct rpc_reflect *reflect)
 {
 #define ROW(version)                                                                               \
-    {"/grpc.reflection." version ".ServerReflection/ServerReflectionInfo",                        \
-     &grpc__reflection__v1alpha__server_reflection_request__descriptor,                            \
-     &grpc__reflection__v1alpha__server_reflection_response__descriptor, RPC_BIDI,                 \
-     {.message = answer, .writable = go_on}}
+    {                                                                                              \
+        "/grpc.reflection." version ".ServerReflection/ServerReflectionInfo",                      \
+            &grpc__reflection__v1alpha__server_reflection_request__descriptor,                     \
+            &grpc__reflection__v1alpha__server_reflection_response__descriptor, RPC_BIDI,          \
+        {                                                                                          \
+            .message = answer, .writable = go_on                                                   \
+        }                                                                                          \
+    }
     static const struct rpc_method methods[] = {ROW("v1alpha"), ROW("v1"), {0}};
 #undef ROW
     return (struct rpc_service){methods, reflect};

@@ -30,12 +30,12 @@ static void arm(struct rpc_entry *entry)
     TSAN_RELEASE(&call->on_open);
     grpc_completion_queue *queue = server->rpc->queue;
     if (method)
-        grpc_server_request_registered_call(server->core, entry->handle, &call->call, &call->deadline,
-                                            &call->metadata, has_one_request(method) ? &call->received : NULL,
-                                            queue, queue, &call->on_open);
+        grpc_server_request_registered_call(
+            server->core, entry->handle, &call->call, &call->deadline, &call->metadata,
+            has_one_request(method) ? &call->received : NULL, queue, queue, &call->on_open);
     else
-        grpc_server_request_call(server->core, &call->call, &call->details, &call->metadata, queue, queue,
-                                 &call->on_open);
+        grpc_server_request_call(server->core, &call->call, &call->details, &call->metadata, queue,
+                                 queue, &call->on_open);
 }
 
 void server_call_over(struct rpc_call *call)
@@ -61,7 +61,8 @@ static void open_call(struct rpc_call *call)
     if (call->handlers.open)
         call->handlers.open(call, call->user);
     pthread_mutex_lock(&call->mutex);
-    call_send_next(call);  // a stream's client learns now that it is accepted, not with the first answer
+    call_send_next(
+        call); // a stream's client learns now that it is accepted, not with the first answer
     pthread_mutex_unlock(&call->mutex);
     if (has_one_request(call->method)) {
         deliver_request(call);
@@ -76,7 +77,7 @@ static void on_open(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_open);
     struct rpc_server *server = call->entry->server;
-    if (!ok) {  // the server shuts down: what was armed comes back unused
+    if (!ok) { // the server shuts down: what was armed comes back unused
         server_call_over(call);
         rpc_call_unref(call);
         return;
@@ -108,7 +109,9 @@ static void add_entries(struct rpc_server *server, const struct rpc_server_optio
         for (const struct rpc_method *m = options->services[i].methods; m->path; m++) {
             void *handle = grpc_server_register_method(
                 server->core, m->path, NULL,
-                has_one_request(m) ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER : GRPC_SRM_PAYLOAD_NONE, 0);
+                has_one_request(m) ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
+                                   : GRPC_SRM_PAYLOAD_NONE,
+                0);
             server->entries[server->entry_count++] =
                 (struct rpc_entry){m, handle, options->services[i].user, server};
         }
@@ -123,9 +126,11 @@ static err_t listen_error(const char *address, const char *reason)
     const char *text = strstr(reason, key);
     const char *end = text ? strchr(text + strlen(key), '"') : NULL;
     if (!end)
-        return err_new(ERR_UNAVAILABLE, "cannot listen on '%s': %s", address, *reason ? reason : "unknown reason");
+        return err_new(ERR_UNAVAILABLE, "cannot listen on '%s': %s", address,
+                       *reason ? reason : "unknown reason");
     text += strlen(key);
-    return err_new(ERR_UNAVAILABLE, "cannot listen on '%s': %.*s", address, (int)(end - text), text);
+    return err_new(ERR_UNAVAILABLE, "cannot listen on '%s': %.*s", address, (int)(end - text),
+                   text);
 }
 
 static err_t bind_to(struct rpc_server *server, const char *address)
@@ -143,7 +148,8 @@ static err_t bind_to(struct rpc_server *server, const char *address)
     return OK;
 }
 
-err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options, struct rpc_server **ret)
+err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options,
+                       struct rpc_server **ret)
 {
     TRY(address_check(options->address, options->insecure));
     struct channel_args args;
@@ -154,7 +160,8 @@ err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options
     grpc_server_register_completion_queue(server->core, rpc->queue, NULL);
     add_entries(server, options);
     const err_t e = bind_to(server, options->address);
-    grpc_server_start(server->core);  // also when it is freed at once: core cannot destroy it otherwise
+    grpc_server_start(
+        server->core); // also when it is freed at once: core cannot destroy it otherwise
     TRY(e);
     for (size_t i = 0; i < server->entry_count; i++)
         for (int j = 0; j < (server->entries[i].method ? ARMED : 1); j++)

@@ -11,10 +11,10 @@ enum { BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 5000 };
 struct rpc_stream {
     struct rpc_channel *channel;
     struct rpc_method method;
-    struct rpc_call_options options;  // .paused outlives reconnections
+    struct rpc_call_options options; // .paused outlives reconnections
     struct rpc_stream_handlers handlers;
     void *user;
-    struct rpc_call *call;  // referenced; NULL between attempts
+    struct rpc_call *call; // referenced; NULL between attempts
     struct loop_timer *timer;
     bool up, told_down;
     int64_t up_since_ms;
@@ -27,7 +27,8 @@ static int64_t jittered(const struct rpc_stream *stream)
 {
     const uint64_t seed[] = {(uintptr_t)stream, stream->losses, (uint64_t)clock_wall_ms()};
     const int64_t range = stream->backoff_ms / 2 + 1;
-    return stream->backoff_ms - range / 2 + (int64_t)(hash64(seed, sizeof seed, 0) % (uint64_t)range);
+    return stream->backoff_ms - range / 2 +
+           (int64_t)(hash64(seed, sizeof seed, 0) % (uint64_t)range);
 }
 
 static void schedule(struct rpc_stream *stream)
@@ -64,7 +65,8 @@ static void on_open(struct rpc_call *, void *user)
         stream->handlers.up(stream, stream->user);
 }
 
-static void on_message(struct rpc_call *, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+static void on_message(struct rpc_call *, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     struct rpc_stream *stream = user;
     stream->backoff_ms = stream->backoff_min_ms;
@@ -83,7 +85,8 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
 {
     struct rpc_stream *stream = user;
     if (!err_failed(why))
-        why = err_new(ERR_UNAVAILABLE, "%s of %s: the peer ended the stream", call->method->path, call->target);
+        why = err_new(ERR_UNAVAILABLE, "%s of %s: the peer ended the stream", call->method->path,
+                      call->target);
     lost(stream, why);
 }
 
@@ -92,12 +95,13 @@ static void attempt(void *arg)
     static const struct rpc_handlers handlers = {
         .open = on_open, .message = on_message, .writable = on_writable, .close = on_close};
     struct rpc_stream *stream = arg;
-    stream->call =
-        rpc_call_ref(rpc_call_stream(stream->channel, &stream->method, &stream->options, &handlers, stream));
+    stream->call = rpc_call_ref(
+        rpc_call_stream(stream->channel, &stream->method, &stream->options, &handlers, stream));
 }
 
 err_t rpc_stream_open(struct rpc *rpc, const struct rpc_stream_options *options,
-                      const struct rpc_stream_handlers *handlers, void *user, struct rpc_stream **ret)
+                      const struct rpc_stream_handlers *handlers, void *user,
+                      struct rpc_stream **ret)
 {
     SCOPED(rpc_stream) stream = mem_new(sizeof *stream);
     struct rpc_channel_options channel = options->channel;

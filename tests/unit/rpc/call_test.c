@@ -40,7 +40,7 @@ static void deadline_ends_a_call_on_both_sides(void **)
     struct loopback lo;
     struct outcome out = {0};
     loopback_init(&lo);
-    ask_status(&lo, 5000, &out);  // connects
+    ask_status(&lo, 5000, &out); // connects
     until(&lo, is_set, &out.closed);
     until_count(&lo, &lo.closed, 1);
     lo.silent = true;
@@ -82,7 +82,7 @@ static void a_dropped_call_calls_nobody(void **)
     SCOPED(rpc_message) group = group_message(0, 10);
     assert_true(rpc_call_send_message(call, group));
     until_count(&lo, &lo.received, 1);
-    run_for(&lo, 20);  // the disposition is there, unread
+    run_for(&lo, 20); // the disposition is there, unread
     out.opened = false;
     rpc_call_drop(call);
     until_count(&lo, &lo.closed, 1);
@@ -123,7 +123,7 @@ static void open_comes_before_any_message(void **)
     struct outcome out = {0};
     loopback_init(&lo);
     open_append(&lo, NULL, &out);
-    until(&lo, is_set, &out.opened);  // though nothing was sent
+    until(&lo, is_set, &out.opened); // though nothing was sent
     assert_int_equal(lo.opened, 1);
     outcome_done(&out);
     loopback_done(&lo);
@@ -137,7 +137,8 @@ static void a_paused_reader_pushes_back(void **)
     struct outcome out = {0};
     loopback_init(&lo);
     lo.hold = lo.silent = true;
-    struct rpc_call *call = open_append(&lo, &(struct rpc_call_options){.queue_bytes = LIMIT}, &out);
+    struct rpc_call *call =
+        open_append(&lo, &(struct rpc_call_options){.queue_bytes = LIMIT}, &out);
     until_count(&lo, &lo.opened, 1);
     int sent = 0;
     size_t sent_bytes = 0;
@@ -153,7 +154,7 @@ static void a_paused_reader_pushes_back(void **)
     }
     assert_true(rpc_call_full(call));
     assert_in_range(rpc_call_queued(call), LIMIT, LIMIT + LEN + 200);
-    const size_t taken = sent_bytes - rpc_call_queued(call);  // by core and the system
+    const size_t taken = sent_bytes - rpc_call_queued(call); // by core and the system
     assert_in_range(taken, 0, 8 << 20);
     assert_int_equal(lo.received, 0);
 
@@ -224,14 +225,17 @@ static void a_call_left_open_ends_with_the_runtime(void **)
     until(&lo, is_set, &out.opened);
     loopback_done(&lo);
     assert_true(out.closed);
-    assert_true(out.code == ERR_CANCELLED || out.code == ERR_UNAVAILABLE);  // whoever is first
+    assert_true(out.code == ERR_CANCELLED || out.code == ERR_UNAVAILABLE); // whoever is first
     assert_int_equal(lo.closed, 1);
     outcome_done(&out);
 }
 
 TESTS(cmocka_unit_test(unary_is_answered), cmocka_unit_test(every_status_code_comes_through),
-      cmocka_unit_test(deadline_ends_a_call_on_both_sides), cmocka_unit_test(cancel_reaches_the_server),
-      cmocka_unit_test(a_dropped_call_calls_nobody), cmocka_unit_test(a_thousand_messages_come_back_in_order),
-      cmocka_unit_test(open_comes_before_any_message), cmocka_unit_test(a_paused_reader_pushes_back),
-      cmocka_unit_test(nothing_is_delivered_while_paused), cmocka_unit_test(nobody_listens_is_unavailable_and_named),
+      cmocka_unit_test(deadline_ends_a_call_on_both_sides),
+      cmocka_unit_test(cancel_reaches_the_server), cmocka_unit_test(a_dropped_call_calls_nobody),
+      cmocka_unit_test(a_thousand_messages_come_back_in_order),
+      cmocka_unit_test(open_comes_before_any_message),
+      cmocka_unit_test(a_paused_reader_pushes_back),
+      cmocka_unit_test(nothing_is_delivered_while_paused),
+      cmocka_unit_test(nobody_listens_is_unavailable_and_named),
       cmocka_unit_test(a_call_left_open_ends_with_the_runtime))

@@ -27,11 +27,11 @@ struct loopback {
     struct rpc_channel *channel;
     char target[64];
     /* What the server's handlers do and saw. */
-    enum err_code fail;     // GetStatus: answers with this error
-    bool silent;            // GetStatus: never answers; Append: takes without a disposition
-    bool hold;              // Append: pauses each call as it opens
-    bool half_close_ok;     // Append: ends with OK when the client has sent its last
-    struct rpc_call *held;  // the last Append call, while it is open
+    enum err_code fail;    // GetStatus: answers with this error
+    bool silent;           // GetStatus: never answers; Append: takes without a disposition
+    bool hold;             // Append: pauses each call as it opens
+    bool half_close_ok;    // Append: ends with OK when the client has sent its last
+    struct rpc_call *held; // the last Append call, while it is open
     int opened, received, half_closed, closed;
     enum err_code closed_code;
     uint64_t received_bytes, next_slot;
@@ -55,7 +55,7 @@ static inline void until(struct loopback *lo, bool (*done)(void *arg), void *arg
 {
     lo->done = done;
     lo->done_arg = arg;
-    lo->give_up_ms = clock_ms() + 60000;  // sanitizers on a loaded machine
+    lo->give_up_ms = clock_ms() + 60000; // sanitizers on a loaded machine
     SCOPED(loop_timer) timer = loop_timer_new(lo->loop, poll_done, lo);
     loop_timer_start(timer, 0, 1);
     assert_ok(loop_run(lo->loop));
@@ -78,7 +78,8 @@ static inline bool is_set(void *arg)
 }
 
 /* ---- the server's handlers */
-static inline void get_status(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *pb, void *user)
+static inline void get_status(struct rpc_call *call, struct rpc_message *,
+                              const struct ProtobufCMessage *pb, void *user)
 {
     struct loopback *lo = user;
     assert_non_null(pb);
@@ -103,8 +104,8 @@ static inline void append_open(struct rpc_call *call, void *user)
         rpc_call_pause(call);
 }
 
-static inline void append_message(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb,
-                                  void *user)
+static inline void append_message(struct rpc_call *call, struct rpc_message *message,
+                                  const struct ProtobufCMessage *pb, void *user)
 {
     struct loopback *lo = user;
     const Rlhfd__V1__Group *group = (const void *)pb;
@@ -115,7 +116,7 @@ static inline void append_message(struct rpc_call *call, struct rpc_message *mes
     Rlhfd__V1__Disposition disposition = RLHFD__V1__DISPOSITION__INIT;
     disposition.id = group->id;
     disposition.outcome = RLHFD__V1__OUTCOME__OUTCOME_STORED;
-    assert_int_equal(group->slot, lo->next_slot++);  // in order
+    assert_int_equal(group->slot, lo->next_slot++); // in order
     rpc_call_send(call, &disposition.base);
 }
 
@@ -140,10 +141,19 @@ static inline void count_close(struct rpc_call *call, err_t why, void *user)
 #define APPEND     "/rlhfd.v1.Replay/Append"
 #define GET_STATUS "/rlhfd.admin.v1.Admin/GetStatus"
 static const struct rpc_method loopback_methods[] = {
-    {GET_STATUS, &rlhfd__admin__v1__get_status_request__descriptor, &rlhfd__admin__v1__status__descriptor, RPC_UNARY,
+    {GET_STATUS,
+     &rlhfd__admin__v1__get_status_request__descriptor,
+     &rlhfd__admin__v1__status__descriptor,
+     RPC_UNARY,
      {.message = get_status, .close = count_close}},
-    {APPEND, &rlhfd__v1__group__descriptor, &rlhfd__v1__disposition__descriptor, RPC_BIDI,
-     {.open = append_open, .message = append_message, .half_close = append_half_close, .close = count_close}},
+    {APPEND,
+     &rlhfd__v1__group__descriptor,
+     &rlhfd__v1__disposition__descriptor,
+     RPC_BIDI,
+     {.open = append_open,
+      .message = append_message,
+      .half_close = append_half_close,
+      .close = count_close}},
     {0},
 };
 
@@ -153,19 +163,21 @@ static inline void serve(struct loopback *lo, int port, size_t max_recv_bytes)
     char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
     struct rpc_service services[] = {{loopback_methods, lo}};
-    assert_ok(rpc_server_start(
-        lo->rpc,
-        &(struct rpc_server_options){.address = address, .max_recv_bytes = max_recv_bytes, RPC_SERVICES(services)},
-        &lo->server));
+    assert_ok(rpc_server_start(lo->rpc,
+                               &(struct rpc_server_options){.address = address,
+                                                            .max_recv_bytes = max_recv_bytes,
+                                                            RPC_SERVICES(services)},
+                               &lo->server));
     snprintf(lo->target, sizeof lo->target, "127.0.0.1:%d", rpc_server_port(lo->server));
 }
 
 static inline void connect_to(struct loopback *lo, size_t max_recv_bytes)
 {
-    assert_ok(rpc_channel_new(
-        lo->rpc,
-        &(struct rpc_channel_options){.target = lo->target, .own_connection = true, .max_recv_bytes = max_recv_bytes},
-        &lo->channel));
+    assert_ok(rpc_channel_new(lo->rpc,
+                              &(struct rpc_channel_options){.target = lo->target,
+                                                            .own_connection = true,
+                                                            .max_recv_bytes = max_recv_bytes},
+                              &lo->channel));
 }
 
 static inline void loopback_init(struct loopback *lo)
@@ -200,15 +212,16 @@ static inline void outcome_open(struct rpc_call *, void *user)
     ((struct outcome *)user)->opened = true;
 }
 
-static inline void outcome_message(struct rpc_call *, struct rpc_message *message, const struct ProtobufCMessage *pb,
-                                   void *user)
+static inline void outcome_message(struct rpc_call *, struct rpc_message *message,
+                                   const struct ProtobufCMessage *pb, void *user)
 {
     struct outcome *out = user;
     out->messages++;
     rpc_message_free(out->last);
     out->last = rpc_message_ref(message);
     if (pb && pb->descriptor == &rlhfd__admin__v1__status__descriptor)
-        snprintf(out->daemon, sizeof out->daemon, "%s", ((const Rlhfd__Admin__V1__Status *)pb)->daemon);
+        snprintf(out->daemon, sizeof out->daemon, "%s",
+                 ((const Rlhfd__Admin__V1__Status *)pb)->daemon);
 }
 
 static inline void outcome_writable(struct rpc_call *, void *user)
@@ -237,16 +250,18 @@ static inline void outcome_done(struct outcome *out)
     *out = (struct outcome){0};
 }
 
-static inline struct rpc_call *ask_status(struct loopback *lo, int64_t deadline_ms, struct outcome *out)
+static inline struct rpc_call *ask_status(struct loopback *lo, int64_t deadline_ms,
+                                          struct outcome *out)
 {
     outcome_done(out);
     Rlhfd__Admin__V1__GetStatusRequest request = RLHFD__ADMIN__V1__GET_STATUS_REQUEST__INIT;
     return rpc_call_unary(lo->channel, &loopback_methods[0], &request.base,
-                          &(struct rpc_call_options){.deadline_ms = deadline_ms}, &outcome_handlers, out);
+                          &(struct rpc_call_options){.deadline_ms = deadline_ms}, &outcome_handlers,
+                          out);
 }
 
-static inline struct rpc_call *open_append(struct loopback *lo, const struct rpc_call_options *options,
-                                           struct outcome *out)
+static inline struct rpc_call *
+open_append(struct loopback *lo, const struct rpc_call_options *options, struct outcome *out)
 {
     outcome_done(out);
     return rpc_call_stream(lo->channel, &loopback_methods[1], options, &outcome_handlers, out);

@@ -23,9 +23,9 @@ static void stop_waits_for_calls_then_cancels_them(void **)
     run_for(&lo, 50);
     assert_false(down || stream.closed);
     SCOPED(rpc_message) group = group_message(0, 10);
-    assert_true(rpc_call_send_message(call, group));  // still served
+    assert_true(rpc_call_send_message(call, group)); // still served
     until_count(&lo, &stream.messages, 1);
-    ask_status(&lo, 2000, &late);  // but nothing new is
+    ask_status(&lo, 2000, &late); // but nothing new is
     until(&lo, is_set, &late.closed);
     assert_int_equal(late.code, ERR_UNAVAILABLE);
     assert_int_equal(lo.opened, 1);
@@ -72,7 +72,7 @@ static void a_second_server_on_the_port_is_refused(void **)
     assert_null(second);
     rpc_server_free(lo.server);
     lo.server = NULL;
-    assert_ok(rpc_server_start(lo.rpc, &options, &lo.server));  // free again
+    assert_ok(rpc_server_start(lo.rpc, &options, &lo.server)); // free again
     loopback_done(&lo);
 }
 
@@ -81,18 +81,21 @@ static void bad_addresses_are_refused(void **)
     static const struct {
         const char *address;
         enum err_code code;
-    } rows[] = {{"", ERR_INVALID},           {"localhost", ERR_INVALID},   {"127.0.0.1:65536", ERR_INVALID},
-                {"127.0.0.1:", ERR_INVALID}, {"127.0.0.1:x", ERR_INVALID}, {"unix:", ERR_INVALID},
-                {"0.0.0.0:0", ERR_DENIED},   {"[::]:0", ERR_DENIED},       {"example.org:1", ERR_DENIED}};
+    } rows[] = {
+        {"", ERR_INVALID},           {"localhost", ERR_INVALID},   {"127.0.0.1:65536", ERR_INVALID},
+        {"127.0.0.1:", ERR_INVALID}, {"127.0.0.1:x", ERR_INVALID}, {"unix:", ERR_INVALID},
+        {"0.0.0.0:0", ERR_DENIED},   {"[::]:0", ERR_DENIED},       {"example.org:1", ERR_DENIED}};
     struct loopback lo;
     loopback_init(&lo);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rpc_server *server = NULL;
         struct rpc_channel *channel = NULL;
         assert_err(rows[i].code, rows[i].address,
-                   rpc_server_start(lo.rpc, &(struct rpc_server_options){.address = rows[i].address}, &server));
+                   rpc_server_start(
+                       lo.rpc, &(struct rpc_server_options){.address = rows[i].address}, &server));
         assert_err(rows[i].code, rows[i].address,
-                   rpc_channel_new(lo.rpc, &(struct rpc_channel_options){.target = rows[i].address}, &channel));
+                   rpc_channel_new(lo.rpc, &(struct rpc_channel_options){.target = rows[i].address},
+                                   &channel));
         assert_null(server);
         assert_null(channel);
     }
@@ -109,10 +112,12 @@ static void unix_sockets_serve_too(void **)
     char address[64];
     snprintf(address, sizeof address, "unix:/tmp/rlhfd-rpc-%d.sock", (int)getpid());
     struct rpc_service services[] = {{loopback_methods, &lo}};
-    assert_ok(rpc_server_start(lo.rpc, &(struct rpc_server_options){.address = address, RPC_SERVICES(services)},
-                               &lo.server));
+    assert_ok(rpc_server_start(
+        lo.rpc, &(struct rpc_server_options){.address = address, RPC_SERVICES(services)},
+        &lo.server));
     assert_int_equal(rpc_server_port(lo.server), 0);
-    assert_ok(rpc_channel_new(lo.rpc, &(struct rpc_channel_options){.target = address}, &lo.channel));
+    assert_ok(
+        rpc_channel_new(lo.rpc, &(struct rpc_channel_options){.target = address}, &lo.channel));
     ask_status(&lo, 5000, &out);
     until(&lo, is_set, &out.closed);
     assert_int_equal(out.code, ERR_NONE);
@@ -128,13 +133,13 @@ static void unknown_methods_are_unimplemented_at_once(void **)
     struct outcome out = {0};
     loopback_init(&lo);
     const int64_t begin = clock_ms();
-    for (int i = 0; i < 5; i++) {  // more than are armed
+    for (int i = 0; i < 5; i++) { // more than are armed
         outcome_done(&out);
-        rpc_call_stream(lo.channel, &unknown, &(struct rpc_call_options){.deadline_ms = 20000}, &outcome_handlers,
-                        &out);
+        rpc_call_stream(lo.channel, &unknown, &(struct rpc_call_options){.deadline_ms = 20000},
+                        &outcome_handlers, &out);
         until(&lo, is_set, &out.closed);
         assert_int_equal(out.code, ERR_UNIMPLEMENTED);
-        assert_false(out.opened);  // a refusal is not an acceptance
+        assert_false(out.opened); // a refusal is not an acceptance
         assert_non_null(strstr(out.text, "/rlhfd.v1.Replay/Nope"));
     }
     assert_true(clock_ms() - begin < 10000);
@@ -157,7 +162,7 @@ static void malformed_requests_are_invalid(void **)
     until(&lo, is_set, &out.closed);
     assert_int_equal(out.code, ERR_INVALID);
     assert_non_null(strstr(out.text, "malformed rlhfd.v1.Group (3 bytes)"));
-    assert_int_equal(lo.received, 0);  // nothing after it is looked at
+    assert_int_equal(lo.received, 0); // nothing after it is looked at
     outcome_done(&out);
     loopback_done(&lo);
 }
@@ -173,8 +178,8 @@ static void malformed_replies_end_the_call(void **)
     struct outcome out = {0};
     loopback_init(&lo);
     Rlhfd__Admin__V1__GetStatusRequest request = RLHFD__ADMIN__V1__GET_STATUS_REQUEST__INIT;
-    rpc_call_unary(lo.channel, &wrong[0], &request.base, &(struct rpc_call_options){.deadline_ms = 5000},
-                   &outcome_handlers, &out);
+    rpc_call_unary(lo.channel, &wrong[0], &request.base,
+                   &(struct rpc_call_options){.deadline_ms = 5000}, &outcome_handlers, &out);
     until(&lo, is_set, &out.closed);
     assert_int_equal(out.code, ERR_INTERNAL);
     assert_int_equal(out.messages, 0);
@@ -194,7 +199,7 @@ static void too_long_messages_are_exhausted_both_ways(void **)
 {
     struct loopback lo;
     struct outcome out = {0};
-    loopback_init(&lo);  // 4 MiB
+    loopback_init(&lo); // 4 MiB
     struct rpc_call *call = open_append(&lo, NULL, &out);
     SCOPED(rpc_message) fits = group_message(0, (4 << 20) - 100);
     SCOPED(rpc_message) too_long = group_message(1, 4 << 20);
@@ -207,7 +212,7 @@ static void too_long_messages_are_exhausted_both_ways(void **)
     until_count(&lo, &lo.closed, 1);
 
     rpc_channel_free(lo.channel);
-    connect_to(&lo, 5);  // a client that takes 5 bytes at most
+    connect_to(&lo, 5); // a client that takes 5 bytes at most
     ask_status(&lo, 5000, &out);
     until(&lo, is_set, &out.closed);
     assert_int_equal(out.code, ERR_EXHAUSTED);
@@ -220,9 +225,9 @@ static void too_long_messages_are_exhausted_both_ways(void **)
 
 struct bare {
     char target[64];
-    bool compress;           // gzip
+    bool compress; // gzip
     bool without_message;
-    size_t zeros;            // of the request's bytes
+    size_t zeros; // of the request's bytes
     grpc_status_code status;
     bool done;
     struct loop *loop;
@@ -241,11 +246,12 @@ static void *bare_call(void *arg)
     grpc_arg gzip = {.type = GRPC_ARG_INTEGER,
                      .key = GRPC_COMPRESSION_CHANNEL_DEFAULT_ALGORITHM,
                      .value.integer = GRPC_COMPRESS_GZIP};
-    grpc_channel *channel =
-        grpc_channel_create(bare->target, credentials, bare->compress ? &(grpc_channel_args){1, &gzip} : NULL);
-    const gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(20, GPR_TIMESPAN));
-    grpc_call *call = grpc_channel_create_call(channel, NULL, 0, queue, grpc_slice_from_static_string(GET_STATUS), NULL,
-                                               deadline, NULL);
+    grpc_channel *channel = grpc_channel_create(
+        bare->target, credentials, bare->compress ? &(grpc_channel_args){1, &gzip} : NULL);
+    const gpr_timespec deadline =
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(20, GPR_TIMESPAN));
+    grpc_call *call = grpc_channel_create_call(
+        channel, NULL, 0, queue, grpc_slice_from_static_string(GET_STATUS), NULL, deadline, NULL);
     grpc_slice request = grpc_slice_malloc(bare->zeros);
     memset(GRPC_SLICE_START_PTR(request), 0, bare->zeros);
     grpc_byte_buffer *send = grpc_raw_byte_buffer_create(&request, 1), *receive = NULL;
@@ -302,8 +308,9 @@ static void compressed_requests_are_refused(void **)
 {
     struct loopback lo;
     loopback_init(&lo);
-    assert_int_equal(bare_status(&lo, (struct bare){0}), GRPC_STATUS_OK);  // this client works
-    assert_int_equal(bare_status(&lo, (struct bare){.compress = true, .zeros = 3 << 20}), GRPC_STATUS_UNIMPLEMENTED);
+    assert_int_equal(bare_status(&lo, (struct bare){0}), GRPC_STATUS_OK); // this client works
+    assert_int_equal(bare_status(&lo, (struct bare){.compress = true, .zeros = 3 << 20}),
+                     GRPC_STATUS_UNIMPLEMENTED);
     assert_int_equal(lo.received, 1);
     loopback_done(&lo);
 }
@@ -312,15 +319,19 @@ static void a_unary_call_without_a_message_is_invalid(void **)
 {
     struct loopback lo;
     loopback_init(&lo);
-    assert_int_equal(bare_status(&lo, (struct bare){.without_message = true}), GRPC_STATUS_INVALID_ARGUMENT);
+    assert_int_equal(bare_status(&lo, (struct bare){.without_message = true}),
+                     GRPC_STATUS_INVALID_ARGUMENT);
     assert_int_equal(lo.received, 0);
     loopback_done(&lo);
 }
 
 TESTS(cmocka_unit_test(stop_waits_for_calls_then_cancels_them),
       cmocka_unit_test(stop_is_quick_when_calls_end_by_themselves),
-      cmocka_unit_test(a_second_server_on_the_port_is_refused), cmocka_unit_test(bad_addresses_are_refused),
-      cmocka_unit_test(unix_sockets_serve_too), cmocka_unit_test(unknown_methods_are_unimplemented_at_once),
-      cmocka_unit_test(malformed_requests_are_invalid), cmocka_unit_test(malformed_replies_end_the_call),
-      cmocka_unit_test(too_long_messages_are_exhausted_both_ways), cmocka_unit_test(compressed_requests_are_refused),
+      cmocka_unit_test(a_second_server_on_the_port_is_refused),
+      cmocka_unit_test(bad_addresses_are_refused), cmocka_unit_test(unix_sockets_serve_too),
+      cmocka_unit_test(unknown_methods_are_unimplemented_at_once),
+      cmocka_unit_test(malformed_requests_are_invalid),
+      cmocka_unit_test(malformed_replies_end_the_call),
+      cmocka_unit_test(too_long_messages_are_exhausted_both_ways),
+      cmocka_unit_test(compressed_requests_are_refused),
       cmocka_unit_test(a_unary_call_without_a_message_is_invalid))

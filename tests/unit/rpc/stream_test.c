@@ -5,7 +5,7 @@ struct peer {
     int ups, downs, messages, writable;
     enum err_code code;
     char text[512];
-    int break_at;  // message at which the stream is broken by us; 0: never
+    int break_at; // message at which the stream is broken by us; 0: never
 };
 
 static void peer_up(struct rpc_stream *stream, void *user)
@@ -15,7 +15,8 @@ static void peer_up(struct rpc_stream *stream, void *user)
     peer->ups++;
 }
 
-static void peer_message(struct rpc_stream *stream, struct rpc_message *, const struct ProtobufCMessage *pb, void *user)
+static void peer_message(struct rpc_stream *stream, struct rpc_message *,
+                         const struct ProtobufCMessage *pb, void *user)
 {
     struct peer *peer = user;
     assert_non_null(pb);
@@ -44,13 +45,14 @@ static const struct rpc_stream_handlers peer_handlers = {
 static void open_stream(struct loopback *lo, struct peer *peer, size_t queue_bytes)
 {
     *peer = (struct peer){0};
-    assert_ok(rpc_stream_open(lo->rpc,
-                              &(struct rpc_stream_options){.channel = {.target = lo->target, .reconnect_min_ms = 20},
-                                                           .method = &loopback_methods[1],
-                                                           .queue_bytes = queue_bytes,
-                                                           .backoff_min_ms = 20,
-                                                           .backoff_max_ms = 100},
-                              &peer_handlers, peer, &peer->stream));
+    assert_ok(rpc_stream_open(
+        lo->rpc,
+        &(struct rpc_stream_options){.channel = {.target = lo->target, .reconnect_min_ms = 20},
+                                     .method = &loopback_methods[1],
+                                     .queue_bytes = queue_bytes,
+                                     .backoff_min_ms = 20,
+                                     .backoff_max_ms = 100},
+        &peer_handlers, peer, &peer->stream));
 }
 
 static bool send_group(struct peer *peer, uint64_t slot)
@@ -65,7 +67,7 @@ static void it_comes_back_when_the_server_does(void **)
     struct peer peer;
     loopback_init(&lo);
     open_stream(&lo, &peer, 0);
-    assert_false(send_group(&peer, 0));  // not yet up
+    assert_false(send_group(&peer, 0)); // not yet up
     until_count(&lo, &peer.ups, 1);
     assert_true(send_group(&peer, 0));
     until_count(&lo, &peer.messages, 1);
@@ -76,7 +78,7 @@ static void it_comes_back_when_the_server_does(void **)
         until_count(&lo, &peer.downs, round);
         assert_int_equal(peer.code, ERR_UNAVAILABLE);
         assert_false(send_group(&peer, 1));
-        run_for(&lo, 250);  // several attempts fail, and are not told
+        run_for(&lo, 250); // several attempts fail, and are not told
         assert_int_equal(peer.downs, round);
         serve(&lo, port, 0);
         until_count(&lo, &peer.ups, round + 1);
@@ -112,11 +114,12 @@ static void a_refusal_is_down_with_the_peers_code(void **)
     struct loopback lo;
     struct peer peer = {0};
     loopback_init(&lo);
-    assert_ok(rpc_stream_open(
-        lo.rpc,
-        &(struct rpc_stream_options){
-            .channel = {.target = lo.target}, .method = &unknown, .backoff_min_ms = 10, .backoff_max_ms = 20},
-        &peer_handlers, &peer, &peer.stream));
+    assert_ok(rpc_stream_open(lo.rpc,
+                              &(struct rpc_stream_options){.channel = {.target = lo.target},
+                                                           .method = &unknown,
+                                                           .backoff_min_ms = 10,
+                                                           .backoff_max_ms = 20},
+                              &peer_handlers, &peer, &peer.stream));
     run_for(&lo, 200);
     assert_int_equal(peer.ups, 0);
     assert_int_equal(peer.downs, 1);
@@ -154,7 +157,7 @@ static void its_user_may_break_it(void **)
     assert_int_equal(peer.code, ERR_INVALID);
     assert_string_equal(peer.text, "nonsense");
     until_count(&lo, &peer.ups, 2);
-    assert_int_equal(peer.messages, 1);  // nothing of the broken one came any more
+    assert_int_equal(peer.messages, 1); // nothing of the broken one came any more
     rpc_stream_free(peer.stream);
     loopback_done(&lo);
 }
@@ -208,7 +211,9 @@ static void a_pause_outlives_a_reconnection(void **)
     loopback_done(&lo);
 }
 
-TESTS(cmocka_unit_test(it_comes_back_when_the_server_does), cmocka_unit_test(an_absent_server_is_told_once_then_found),
-      cmocka_unit_test(a_refusal_is_down_with_the_peers_code), cmocka_unit_test(an_end_by_the_peer_is_a_loss),
-      cmocka_unit_test(its_user_may_break_it), cmocka_unit_test(its_queue_fills_and_empties),
+TESTS(cmocka_unit_test(it_comes_back_when_the_server_does),
+      cmocka_unit_test(an_absent_server_is_told_once_then_found),
+      cmocka_unit_test(a_refusal_is_down_with_the_peers_code),
+      cmocka_unit_test(an_end_by_the_peer_is_a_loss), cmocka_unit_test(its_user_may_break_it),
+      cmocka_unit_test(its_queue_fills_and_empties),
       cmocka_unit_test(a_pause_outlives_a_reconnection))
