@@ -41,8 +41,8 @@ struct grants {
 void grants_done(struct grants *grants);
 const char *lease_stop_name(enum lease_stop stop); // "all", "paced", "old weights", ...
 
-/* Leases up to want slots to a holder of these weights. *ret must be empty. PRECONDITION: a version
- * never made here. */
+/* Leases up to want slots, at most 4096, to a holder of these weights. *ret must be empty.
+ * PRECONDITION: a version never made here. */
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
                   size_t want, int64_t now_ms, struct grants *ret);
 
