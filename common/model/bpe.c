@@ -102,16 +102,16 @@ static void merges_grow(struct bpe *bpe)
     bpe->ranked = mem_grow(bpe->ranked, (size_t)bpe->places, sizeof *bpe->ranked);
 }
 
-err_t bpe_merge(struct bpe *bpe, int a, int b, int id)
+bool bpe_merge(struct bpe *bpe, int a, int b, int id)
 {
     if (2 * (bpe->merges + 1) > bpe->places)
         merges_grow(bpe);
     struct merge *place = merge_place(bpe, pair_of(a, b));
     if (place->id >= 0)
-        return err_new(ERR_EXISTS, "merge %d repeats merge %d", bpe->merges, place->rank);
+        return false;
     bpe->ranked[bpe->merges] = pair_of(a, b);
     *place = (struct merge){.pair = pair_of(a, b), .rank = bpe->merges++, .id = id};
-    return OK;
+    return true;
 }
 
 int bpe_vocab(const struct bpe *bpe)

@@ -3,13 +3,12 @@
  *     SCOPED(bpe) bpe = bpe_new(vocab);
  *     bpe_token(bpe, 7, "th", 2, true);               -- every token, then
  *     bpe_index(bpe);
- *     TRY(bpe_merge(bpe, t, h, th));                  -- in order of rank
+ *     bpe_merge(bpe, t, h, th);                       -- in order of rank
  *     int count = bpe_word(bpe, word, len, ids);      -- ids (len)
  *
  * Any thread once it is built. */
 #pragma once
 #include "base/bytes.h"
-#include "base/err.h"
 #include "base/scoped.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +24,8 @@ void bpe_token(struct bpe *bpe, int id, const void *data, size_t len, bool reach
 /* After the last token: one-byte tokens become the alphabet, and bpe_find works. */
 void bpe_index(struct bpe *bpe);
 
-/* The next rank: a then b becomes id. EXISTS: the pair has a rank already. */
-err_t bpe_merge(struct bpe *bpe, int a, int b, int id);
+/* The next rank: a then b becomes id. False: the pair has a rank already. */
+bool bpe_merge(struct bpe *bpe, int a, int b, int id);
 
 int bpe_vocab(const struct bpe *bpe);
 int bpe_merges(const struct bpe *bpe);

@@ -120,7 +120,9 @@ static err_t read_merge(struct tokenizer *t, const json_t *vocab, const json_t *
                        a < 0   ? half[0]
                        : b < 0 ? half[1]
                                : joined);
-    return err_wrap(bpe_merge(t->bpe, a, b, id), "%s: model.merges", name);
+    if (!bpe_merge(t->bpe, a, b, id))
+        return err_new(ERR_INVALID, "%s: model.merges[%zu] repeats an earlier one", name, rank);
+    return OK;
 }
 
 static err_t check_unknown(const struct tokenizer *t, const json_t *unk, const char *name)
