@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "ctl/command.h"
 #include "model/tokenizer.h"
-#include "model/trainer.h"
+#include "model/tokenizer_trainer.h"
 #include <argp.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -82,7 +82,7 @@ static error_t train_parse(int key, char *arg, struct argp_state *state)
 }
 
 /* The chosen columns of every row; rows may lack some of them, not all. */
-static err_t feed_rows(struct trainer *trainer, const struct train_options *o, const char *path)
+static err_t feed_rows(struct tokenizer_trainer *trainer, const struct train_options *o, const char *path)
 {
     SCOPED(jsonl) rows = NULL;
     TRY(jsonl_open(path, &rows));
@@ -95,7 +95,7 @@ static err_t feed_rows(struct trainer *trainer, const struct train_options *o, c
         for (int c = 0; c < o->columns; c++) {
             const json_t *value = json_object_get(row, o->column[c]);
             if (json_is_string(value))
-                trainer_feed(trainer, json_string_value(value), json_string_length(value));
+                tokenizer_trainer_feed(trainer, json_string_value(value), json_string_length(value));
             any = any || json_is_string(value);
         }
         if (!any)
@@ -110,13 +110,13 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static err_t feed_file(struct trainer *trainer, const struct train_options *o, const char *path)
+static err_t feed_file(struct tokenizer_trainer *trainer, const struct train_options *o, const char *path)
 {
     if (ends_with(path, ".jsonl"))
         return feed_rows(trainer, o, path);
     SCOPED_VALUE(bytes) text = {0};
     TRY(file_read(path, TEXT_MAX_BYTES, &text));
-    trainer_feed(trainer, (const char *)text.data, text.len);
+    tokenizer_trainer_feed(trainer, (const char *)text.data, text.len);
     return OK;
 }
 
@@ -130,15 +130,15 @@ static err_t train(struct train_options *o)
         o->column[i] = columns[i];
     o->specials = o->specials ? o->specials : 2;
     o->columns = o->columns ? o->columns : 2;
-    SCOPED(trainer) trainer = NULL;
+    SCOPED(tokenizer_trainer) trainer = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
-    struct trainer_config config = {.vocab_size = (int)o->vocab, .min_frequency = (int)o->min_frequency,
+    struct tokenizer_training config = {.vocab_size = (int)o->vocab, .min_frequency = (int)o->min_frequency,
                                     .byte_alphabet = !o->data_alphabet, .special = o->special,
                                     .specials = o->specials};
-    TRY(trainer_new(&config, &trainer));
+    TRY(tokenizer_trainer_new(&config, &trainer));
     for (int i = 0; i < o->files; i++)
         TRY(feed_file(trainer, o, o->file[i]));
-    TRY(trainer_finish(trainer, &tokenizer));
+    TRY(tokenizer_trainer_finish(trainer, &tokenizer));
     TRY(file_make_directories(o->out));
     TRY(tokenizer_save(tokenizer, o->out));
     printf("%s: %d tokens, eos %d, pad %d\n", o->out, tokenizer_vocab(tokenizer), tokenizer_eos(tokenizer),
