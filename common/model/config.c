@@ -19,8 +19,9 @@ const struct model_family *family_find(const char *model_type)
     return NULL;
 }
 
-/* Keys of config.json that are whole numbers: where they go, what they may be. optional: 0 means not there, and
- * config_parse then puts transformers' default. D must suit the attention kernels' vectors. */
+/* Keys of config.json that are whole numbers: where they go, what they may be. optional: 0 means
+ * not there, and config_parse then puts transformers' default. D must suit the attention kernels'
+ * vectors. */
 enum {
     V_MAX = 1 << 22,
     C_MAX = 1 << 16,
@@ -185,25 +186,24 @@ static err_t parse_token(const json_t *json, const char *name, const char *key, 
     return OK;
 }
 
+/* Replaces config's end tokens if the key is there. */
 static err_t parse_eos(const json_t *json, const char *name, struct model_config *config)
 {
     const json_t *eos = json_object_get(json, "eos_token_id");
-    if (!json_is_array(eos)) {
-        int id;
-        TRY(parse_token(json, name, "eos_token_id", &id));
-        if (id >= 0)
-            config->eos[config->eos_count++] = id;
+    if (!eos || json_is_null(eos))
         return OK;
-    }
-    if (json_array_size(eos) > CONFIG_EOS_MAX)
+    const size_t count = json_is_array(eos) ? json_array_size(eos) : 1;
+    if (count > CONFIG_EOS_MAX)
         return err_new(ERR_INVALID, "%s: 'eos_token_id' lists %zu tokens; at most %d are supported",
-                       name, json_array_size(eos), CONFIG_EOS_MAX);
-    for (size_t i = 0; i < json_array_size(eos); i++) {
-        const json_t *id = json_array_get(eos, i);
-        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > V_MAX)
+                       name, count, CONFIG_EOS_MAX);
+    config->eos_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
+        if (!json_is_integer(id) || json_integer_value(id) < -1 || json_integer_value(id) > V_MAX)
             return err_new(ERR_INVALID, "%s: 'eos_token_id' must be a token id or a list of them",
                            name);
-        config->eos[config->eos_count++] = (int)json_integer_value(id);
+        if (json_integer_value(id) >= 0)
+            config->eos[config->eos_count++] = (int)json_integer_value(id);
     }
     return OK;
 }
@@ -264,9 +264,19 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
 err_t config_read(const char *directory, struct model_config *ret)
 {
     SCOPED_MEM char *path = file_join(directory, "config.json");
+    SCOPED_MEM char *generation = file_join(directory, "generation_config.json");
     SCOPED_JSON json_t *json = NULL;
+    SCOPED_JSON json_t *more = NULL;
+    struct model_config config;
     TRY(json_read_file(path, CONFIG_MAX_BYTES, &json));
-    return config_parse(json, path, ret);
+    TRY(config_parse(json, path, &config));
+    if (file_exists(generation)) {
+        TRY(json_read_file(generation, CONFIG_MAX_BYTES, &more));
+        TRY(parse_eos(more, generation, &config));
+        TRY(config_check(&config, generation));
+    }
+    *ret = config;
+    return OK;
 }
 
 static void set(json_t *object, const char *key, json_t *value)

@@ -33,7 +33,8 @@ static void add_number(void *arg, const char *name, double value)
     numbers->at[numbers->count++] = number;
 }
 
-static void get_status(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+static void get_status(struct rpc_call *call, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     (void)message, (void)pb;
     const struct rpc_admin *admin = user;
@@ -53,7 +54,8 @@ static void get_status(struct rpc_call *call, struct rpc_message *message, const
     mem_free(numbers.at);
 }
 
-static void drain(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+static void drain(struct rpc_call *call, struct rpc_message *message,
+                  const struct ProtobufCMessage *pb, void *user)
 {
     (void)message, (void)pb;
     struct rpc_admin *admin = user;
@@ -63,10 +65,18 @@ static void drain(struct rpc_call *call, struct rpc_message *message, const stru
 }
 
 static const struct rpc_method methods[] = {
-    {"/rlhfd.admin.v1.Admin/GetStatus", &rlhfd__admin__v1__get_status_request__descriptor,
-     &rlhfd__admin__v1__status__descriptor, RPC_UNARY, {.message = get_status}, 0},
-    {"/rlhfd.admin.v1.Admin/Drain", &rlhfd__admin__v1__drain_request__descriptor,
-     &rlhfd__admin__v1__drain_reply__descriptor, RPC_UNARY, {.message = drain}, 0},
+    {"/rlhfd.admin.v1.Admin/GetStatus",
+     &rlhfd__admin__v1__get_status_request__descriptor,
+     &rlhfd__admin__v1__status__descriptor,
+     RPC_UNARY,
+     {.message = get_status},
+     0},
+    {"/rlhfd.admin.v1.Admin/Drain",
+     &rlhfd__admin__v1__drain_request__descriptor,
+     &rlhfd__admin__v1__drain_reply__descriptor,
+     RPC_UNARY,
+     {.message = drain},
+     0},
     {0},
 };
 
@@ -88,7 +98,8 @@ struct asking {
     bool answered;
 };
 
-static void on_status(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+static void on_status(struct rpc_call *call, struct rpc_message *message,
+                      const struct ProtobufCMessage *pb, void *user)
 {
     (void)call, (void)message;
     struct asking *asking = user;
@@ -99,8 +110,12 @@ static void on_status(struct rpc_call *call, struct rpc_message *message, const 
         names[i] = got->numbers[i]->name;
         values[i] = got->numbers[i]->value;
     }
-    struct admin_status status = {.daemon = got->daemon, .run = got->run, .state = got->state,
-                                  .count = got->n_numbers, .name = names, .value = values};
+    struct admin_status status = {.daemon = got->daemon,
+                                  .run = got->run,
+                                  .state = got->state,
+                                  .count = got->n_numbers,
+                                  .name = names,
+                                  .value = values};
     asking->answered = true;
     asking->done(asking->arg, &status, OK);
 }
@@ -110,18 +125,21 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     (void)call;
     struct asking *asking = user;
     if (!asking->answered)
-        asking->done(asking->arg, NULL, err_failed(why) ? why : err_new(ERR_INTERNAL, "an empty answer"));
+        asking->done(asking->arg, NULL,
+                     err_failed(why) ? why : err_new(ERR_INTERNAL, "an empty answer"));
     else
         err_free(why);
     mem_free(asking);
 }
 
 void rpc_admin_get_status(struct rpc_channel *channel, int64_t deadline_ms,
-                          void (*done)(void *arg, const struct admin_status *status, err_t why), void *arg)
+                          void (*done)(void *arg, const struct admin_status *status, err_t why),
+                          void *arg)
 {
     struct asking *asking = mem_new(sizeof *asking);
     *asking = (struct asking){.done = done, .arg = arg};
     Rlhfd__Admin__V1__GetStatusRequest request = RLHFD__ADMIN__V1__GET_STATUS_REQUEST__INIT;
-    rpc_call_unary(channel, &methods[0], &request.base, &(struct rpc_call_options){.deadline_ms = deadline_ms},
+    rpc_call_unary(channel, &methods[0], &request.base,
+                   &(struct rpc_call_options){.deadline_ms = deadline_ms},
                    &(struct rpc_handlers){.message = on_status, .close = on_close}, asking);
 }

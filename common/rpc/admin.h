@@ -30,4 +30,5 @@ struct admin_status {
 };
 struct rpc_channel;
 void rpc_admin_get_status(struct rpc_channel *channel, int64_t deadline_ms,
-                          void (*done)(void *arg, const struct admin_status *status, err_t why), void *arg);
+                          void (*done)(void *arg, const struct admin_status *status, err_t why),
+                          void *arg);

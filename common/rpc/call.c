@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "rpc/core.h"
 #include <assert.h>
+#include <grpc/support/alloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ void rpc_call_unref(struct rpc_call *call)
     if (!call || atomic_fetch_sub(&call->refs, 1) != 1)
         return;
     free_queue(call);
-    grpc_byte_buffer_destroy(call->received);  // NULL is allowed
+    grpc_byte_buffer_destroy(call->received); // NULL is allowed
     grpc_byte_buffer_destroy(call->outgoing);
     grpc_slice_unref(call->status_text);
     grpc_metadata_array_destroy(&call->metadata);
@@ -74,11 +75,26 @@ void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct 
     rpc_call_ref(call);
     TSAN_RELEASE(tag);
     const grpc_call_error error = grpc_call_start_batch(call->call, ops, count, tag, NULL);
-    assert(error == GRPC_CALL_OK);  // anything else is a bug of this file
+    assert(error == GRPC_CALL_OK); // anything else is a bug of this file
     (void)error;
 }
 
 /* ---- sending */
+
+/* mutex held. accepted lives until the batch has started. */
+static size_t put_initial(struct rpc_call *call, grpc_op *op, bool accept, grpc_metadata *accepted)
+{
+    call->initial_sent = true;
+    op->op = GRPC_OP_SEND_INITIAL_METADATA;
+    op->flags = call->initial_flags;
+    if (accept) {
+        *accepted = (grpc_metadata){.key = grpc_slice_from_static_string(ACCEPTED_KEY),
+                                    .value = grpc_slice_from_static_string("1")};
+        op->data.send_initial_metadata.metadata = accepted;
+        op->data.send_initial_metadata.count = 1;
+    }
+    return 1;
+}
 
 /* mutex held. Moves the head of the queue into ops. */
 static size_t put_message(struct rpc_call *call, grpc_op *op)
@@ -101,7 +117,9 @@ static size_t put_message(struct rpc_call *call, grpc_op *op)
 /* mutex held. status_text receives what lives until the batch has started. */
 static size_t put_status(struct rpc_call *call, grpc_op *op, grpc_slice *status_text)
 {
-    enum { LONGEST = 2000 };  // headers of more than 8 KiB are refused, and each byte may become three
+    enum {
+        LONGEST = 2000
+    }; // headers of more than 8 KiB are refused, and each byte may become three
     const char *text = err_message(call->finish);
     size_t len = err_failed(call->finish) ? strnlen(text, LONGEST) : 0;
     call->status_sent = true;
@@ -126,11 +144,10 @@ void call_send_next(struct rpc_call *call)
     const bool initial = !call->initial_sent;
     if (!call->queue && !status && !half_close && !(initial && call->open_now))
         return;
-    if (initial) {
-        call->initial_sent = true;
-        ops[count].op = GRPC_OP_SEND_INITIAL_METADATA;
-        ops[count++].flags = call->initial_flags;
-    }
+    grpc_metadata accepted;
+    if (initial)
+        count +=
+            put_initial(call, &ops[count], call->entry && call->open_now && !status, &accepted);
     count += put_message(call, &ops[count]);
     if (status)
         count += put_status(call, &ops[count], &status_text);
@@ -153,7 +170,7 @@ static void on_send(struct rpc_tag *tag, bool ok)
     call->queued -= call->sending_len;
     call->sending_len = 0;
     if (!ok)
-        call->closed = true;  // the close handler follows
+        call->closed = true; // the close handler follows
     else
         call_send_next(call);
     const bool writable = call->was_full && call->queued < call->queue_limit / 2 && !call->closed;
@@ -277,6 +294,15 @@ static void refuse_malformed(struct rpc_call *call, err_t why)
         grpc_call_cancel_with_status(call->call, GRPC_STATUS_INTERNAL, text, NULL);
 }
 
+void call_tell_open(struct rpc_call *call)
+{
+    if (call->entry || call->opened || call->close_seen)
+        return;
+    call->opened = true;
+    if (call->handlers.open)
+        call->handlers.open(call, call->user);
+}
+
 void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
 {
     SCOPED(rpc_message) message = message_of(buffer);
@@ -290,9 +316,11 @@ void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
             return;
         }
     }
+    if (!call->unary_client)
+        call_tell_open(call); // a server that did not say so before
     if (call->handlers.message)
         call->handlers.message(call, message, pb, call->user);
-    protobuf_c_message_free_unpacked(pb, NULL);  // NULL is allowed
+    protobuf_c_message_free_unpacked(pb, NULL); // NULL is allowed
 }
 
 static void tell_half_close(struct rpc_call *call)
@@ -310,7 +338,8 @@ static err_t final_error(struct rpc_call *call)
         if (!call->cancelled)
             return OK;
         if (rpc_call_time_left_ms(call) <= 0)
-            return err_new(ERR_DEADLINE, "%s: the client's deadline has passed", call->method->path);
+            return err_new(ERR_DEADLINE, "%s: the client's deadline has passed",
+                           call->method->path);
         return err_new(ERR_CANCELLED, "%s: the client has gone", call->method->path);
     }
     if (call->status == GRPC_STATUS_OK)
@@ -321,7 +350,8 @@ static err_t final_error(struct rpc_call *call)
     else if (call->status > 0 && (int)call->status <= ERR_DATA_LOSS)
         code = (enum err_code)call->status;
     return err_new(code, "%s of %s: %.*s", call->method->path, call->target,
-                   (int)GRPC_SLICE_LENGTH(call->status_text), GRPC_SLICE_START_PTR(call->status_text));
+                   (int)GRPC_SLICE_LENGTH(call->status_text),
+                   GRPC_SLICE_START_PTR(call->status_text));
 }
 
 static void final_close(struct rpc_call *call)
@@ -332,7 +362,7 @@ static void final_close(struct rpc_call *call)
         server_call_over(call);
     else
         client_call_over(call);
-    rpc_call_unref(call);  // it was open
+    rpc_call_unref(call); // it was open
 }
 
 static void on_recv(struct rpc_tag *tag, bool ok)
@@ -340,7 +370,7 @@ static void on_recv(struct rpc_tag *tag, bool ok)
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_recv);
     pthread_mutex_lock(&call->mutex);
     if (ok && call->received && call->paused && !call->close_seen && !tag->is_inline) {
-        call->held = true;  // resume pushes this tag again, which keeps its reference
+        call->held = true; // resume pushes this tag again, which keeps its reference
         pthread_mutex_unlock(&call->mutex);
         return;
     }
@@ -400,7 +430,7 @@ static void on_close(struct rpc_tag *tag, bool)
     const bool over = !call->receiving;
     pthread_mutex_unlock(&call->mutex);
     if (dropped)
-        rpc_call_unref(call);  // the held tag's
+        rpc_call_unref(call); // the held tag's
     if (over)
         final_close(call);
     rpc_call_unref(call);
@@ -414,7 +444,7 @@ void rpc_call_cancel(struct rpc_call *call)
 void rpc_call_drop(struct rpc_call *call)
 {
     call->handlers = (struct rpc_handlers){0};
-    rpc_call_resume(call);  // else a held message would keep it
+    rpc_call_resume(call); // else a held message would keep it
     rpc_call_cancel(call);
 }
 

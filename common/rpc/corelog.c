@@ -21,7 +21,7 @@ static void on_message(gpr_log_func_args *args)
 static void install(void)
 {
     gpr_set_log_function(on_message);
-    gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);  // core has no level between this and information
+    gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR); // core has no level between this and information
 }
 
 void rpc_log_install(void)

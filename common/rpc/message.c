@@ -9,7 +9,7 @@
 struct rpc_message {
     atomic_int refs;
     grpc_byte_buffer *buffer;
-    grpc_slice flat;  // all bytes in one piece, once asked for
+    grpc_slice flat; // all bytes in one piece, once asked for
     bool is_flat;
 };
 
@@ -49,7 +49,8 @@ struct rpc_message *rpc_message_copy(const void *data, size_t len)
     return of_slices(&slice, 1);
 }
 
-struct rpc_message *rpc_message_borrow(const void *data, size_t len, void (*release)(void *arg), void *arg)
+struct rpc_message *rpc_message_borrow(const void *data, size_t len, void (*release)(void *arg),
+                                       void *arg)
 {
     grpc_slice slice = grpc_slice_new_with_user_data((void *)data, len, release, arg);
     return of_slices(&slice, 1);
@@ -69,11 +70,11 @@ static uint8_t *put_bytes_header(uint8_t *p, uint32_t field, uint64_t len)
     return put_varint(put_varint(p, (uint64_t)field << 3 | BYTES), len);
 }
 
-struct rpc_message *rpc_message_pack_with_bytes(const struct ProtobufCMessage *small, uint32_t outer,
-                                                uint32_t field, const void *data, size_t len,
-                                                void (*release)(void *arg), void *arg)
+struct rpc_message *rpc_message_pack_with_bytes(const struct ProtobufCMessage *small,
+                                                uint32_t outer, uint32_t field, const void *data,
+                                                size_t len, void (*release)(void *arg), void *arg)
 {
-    enum { HEADER = 5 + 10 };  // a field's key and length at their longest
+    enum { HEADER = 5 + 10 }; // a field's key and length at their longest
     const size_t small_len = protobuf_c_message_get_packed_size(small);
     uint8_t inner[HEADER];
     const size_t inner_len = (size_t)(put_bytes_header(inner, field, len) - inner);
@@ -114,10 +115,10 @@ static bool find_last_bytes(struct reader *in, uint32_t field, size_t rest, size
 }
 
 err_t rpc_message_split(const struct rpc_message *message, uint32_t outer, uint32_t field,
-                        const struct ProtobufCMessageDescriptor *small, struct ProtobufCMessage **ret_small,
-                        size_t *ret_offset, size_t *ret_len)
+                        const struct ProtobufCMessageDescriptor *small,
+                        struct ProtobufCMessage **ret_small, size_t *ret_offset, size_t *ret_len)
 {
-    enum { HEAD = 512, BYTES = 2 };  // the small fields lie in the first HEAD bytes
+    enum { HEAD = 512, BYTES = 2 }; // the small fields lie in the first HEAD bytes
     uint8_t head[HEAD];
     const size_t total = rpc_message_len(message);
     struct reader in = {head, total < HEAD ? total : HEAD};
@@ -142,13 +143,15 @@ err_t rpc_message_split(const struct rpc_message *message, uint32_t outer, uint3
     return OK;
 }
 
-err_t rpc_message_unpack(struct rpc_message *message, const struct ProtobufCMessageDescriptor *descriptor,
+err_t rpc_message_unpack(struct rpc_message *message,
+                         const struct ProtobufCMessageDescriptor *descriptor,
                          struct ProtobufCMessage **ret)
 {
-    struct ProtobufCMessage *pb =
-        protobuf_c_message_unpack(descriptor, NULL, rpc_message_len(message), rpc_message_data(message));
+    struct ProtobufCMessage *pb = protobuf_c_message_unpack(
+        descriptor, NULL, rpc_message_len(message), rpc_message_data(message));
     if (!pb)
-        return err_new(ERR_INVALID, "malformed %s (%zu bytes)", descriptor->name, rpc_message_len(message));
+        return err_new(ERR_INVALID, "malformed %s (%zu bytes)", descriptor->name,
+                       rpc_message_len(message));
     *ret = pb;
     return OK;
 }
@@ -164,7 +167,7 @@ const uint8_t *rpc_message_data(struct rpc_message *message)
         return GRPC_SLICE_START_PTR(message->flat);
     grpc_byte_buffer_reader reader;
     const int ok = grpc_byte_buffer_reader_init(&reader, message->buffer);
-    assert(ok);  // fails for compressed buffers only, which are refused
+    assert(ok); // fails for compressed buffers only, which are refused
     (void)ok;
     grpc_slice *first = NULL;
     if (grpc_byte_buffer_reader_peek(&reader, &first) &&

@@ -1,8 +1,8 @@
 /* Channel arguments: every default of core that has hurt somebody is set here. */
 #include "rpc/client.h"
 #include "rpc/core.h"
+#include "svc/address.h"
 #include <string.h>
-#include <stdlib.h>
 
 enum {
     MAX_RECV_BYTES = 4 << 20,
@@ -12,8 +12,8 @@ enum {
     MAX_STREAMS = 1024,
     RECONNECT_MIN_MS = 100,
     RECONNECT_MAX_MS = 5000,
-    CONNECT_TIMEOUT_MS = 5000,  // of one attempt
-    ONLY_IDENTITY = 1,          // bit 0 of the compression algorithms: no compression
+    CONNECT_TIMEOUT_MS = 5000, // of one attempt
+    ONLY_IDENTITY = 1,         // bit 0 of the compression algorithms: no compression
 };
 
 static void put(struct channel_args *args, const char *key, int value)
@@ -34,14 +34,15 @@ static int recv_limit(size_t bytes)
     return bytes > INT32_MAX ? INT32_MAX : (int)bytes;
 }
 
-static void put_common(struct channel_args *args, size_t max_recv_bytes, int keepalive_ms, int timeout_ms)
+static void put_common(struct channel_args *args, size_t max_recv_bytes, int keepalive_ms,
+                       int timeout_ms)
 {
     put(args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, recv_limit(max_recv_bytes));
-    put(args, GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1);  // the receiver decides
+    put(args, GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, -1); // the receiver decides
     put(args, GRPC_ARG_KEEPALIVE_TIME_MS, or_default(keepalive_ms, KEEPALIVE_MS));
     put(args, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, or_default(timeout_ms, KEEPALIVE_TIMEOUT_MS));
     put(args, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    put(args, GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // any number: quiet streams are normal
+    put(args, GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0); // any number: quiet streams are normal
     /* The length limit is checked after decompression: 4 KiB could become 4 MiB a thousand times over. */
     put(args, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, ONLY_IDENTITY);
     put(args, GRPC_ARG_ENABLE_CHANNELZ, 0);
@@ -54,19 +55,22 @@ void server_args(const struct rpc_server_options *options, struct channel_args *
     put(ret, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
         or_default(options->min_ping_ms, MIN_PING_MS));
     put(ret, GRPC_ARG_MAX_CONCURRENT_STREAMS, or_default(options->max_streams, MAX_STREAMS));
-    put(ret, GRPC_ARG_ALLOW_REUSEPORT, 0);  // else two daemons share a port, silently
+    put(ret, GRPC_ARG_ALLOW_REUSEPORT, 0); // else two daemons share a port, silently
 }
 
 void client_args(const struct rpc_channel_options *options, struct channel_args *ret)
 {
     ret->count = 0;
     put_common(ret, options->max_recv_bytes, options->keepalive_ms, options->keepalive_timeout_ms);
-    put(ret, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, or_default(options->reconnect_min_ms, RECONNECT_MIN_MS));
-    put(ret, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, or_default(options->reconnect_max_ms, RECONNECT_MAX_MS));
-    put(ret, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_TIMEOUT_MS);  // which is what this name means to core
+    put(ret, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
+        or_default(options->reconnect_min_ms, RECONNECT_MIN_MS));
+    put(ret, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
+        or_default(options->reconnect_max_ms, RECONNECT_MAX_MS));
+    put(ret, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+        CONNECT_TIMEOUT_MS); // which is what this name means to core
     put(ret, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection);
-    put(ret, GRPC_ARG_ENABLE_RETRIES, 0);     // whoever calls knows what may be repeated
-    put(ret, GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // http_proxy in the environment is not for us
+    put(ret, GRPC_ARG_ENABLE_RETRIES, 0);    // whoever calls knows what may be repeated
+    put(ret, GRPC_ARG_ENABLE_HTTP_PROXY, 0); // http_proxy in the environment is not for us
     put(ret, GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
 }
 
@@ -75,27 +79,15 @@ static bool starts(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static bool is_loopback(const char *address)
-{
-    if (starts(address, "127."))
-        return address[strspn(address, "0123456789.")] == ':';  // not a name like 127.example.org
-    return starts(address, "localhost:") || starts(address, "[::1]:");
-}
-
 err_t address_check(const char *address, bool insecure)
 {
-    if (!address || !*address)
-        return err_new(ERR_INVALID, "address '': expected HOST:PORT or unix:PATH");
     if (starts(address, "unix:"))
         return address[5] ? OK : err_new(ERR_INVALID, "address '%s': the path is missing", address);
-    const char *colon = strrchr(address, ':');
-    char *end = NULL;
-    const long port = colon ? strtol(colon + 1, &end, 10) : -1;
-    const bool number = colon && colon[1] >= '0' && colon[1] <= '9' && !*end;
-    if (!number || colon == address || port > 65535)
-        return err_new(ERR_INVALID, "address '%s': expected HOST:PORT with a port of 0 to 65535, or unix:PATH",
+    struct address unused;
+    TRY(address_parse(address, &unused));
+    if (!insecure && !address_is_loopback(address))
+        return err_new(ERR_DENIED,
+                       "address '%s': plaintext beyond loopback must be allowed explicitly",
                        address);
-    if (!insecure && !is_loopback(address))
-        return err_new(ERR_DENIED, "address '%s': plaintext beyond loopback must be allowed explicitly", address);
     return OK;
 }

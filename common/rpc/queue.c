@@ -2,19 +2,6 @@
 #include "rpc/core.h"
 #include "svc/loop.h"
 #include <stdlib.h>
-#include <string.h>
-
-/* What a post to the loop carries: it may arrive after the runtime is gone. */
-struct wake {
-    atomic_int refs;
-    struct rpc *rpc;  // loop's thread only; NULL once the runtime is freed
-};
-
-static void wake_unref(struct wake *wake)
-{
-    if (atomic_fetch_sub(&wake->refs, 1) == 1)
-        free(wake);
-}
 
 /* mutex held, `ready` empty: order is kept. */
 static void take_inbox(struct rpc *rpc)
@@ -36,17 +23,13 @@ static void run_ready(struct rpc *rpc)
 
 static void on_wake(void *arg)
 {
-    struct wake *wake = arg;
-    struct rpc *rpc = wake->rpc;
-    if (rpc) {
-        run_ready(rpc);  // what an rpc_wait took and left
-        pthread_mutex_lock(&rpc->mutex);
-        rpc->posted = false;
-        take_inbox(rpc);
-        pthread_mutex_unlock(&rpc->mutex);
-        run_ready(rpc);
-    }
-    wake_unref(wake);
+    struct rpc *rpc = arg;
+    run_ready(rpc); // what an rpc_wait took and left
+    pthread_mutex_lock(&rpc->mutex);
+    rpc->posted = false;
+    take_inbox(rpc);
+    pthread_mutex_unlock(&rpc->mutex);
+    run_ready(rpc);
 }
 
 void rpc_push(struct rpc *rpc, struct rpc_tag *tag)
@@ -55,16 +38,12 @@ void rpc_push(struct rpc *rpc, struct rpc_tag *tag)
     pthread_mutex_lock(&rpc->mutex);
     *rpc->inbox_end = tag;
     rpc->inbox_end = &tag->next;
-    const bool post = !rpc->posted;
+    const bool post = !rpc->posted; // one post wakes the loop for all that follows
     rpc->posted = true;
-    if (post)
-        atomic_fetch_add(&rpc->wake->refs, 1);
     pthread_cond_signal(&rpc->arrived);
-    struct wake *wake = rpc->wake;
-    struct loop *loop = rpc->loop;
     pthread_mutex_unlock(&rpc->mutex);
     if (post)
-        loop_post(loop, on_wake, wake);
+        loop_post(rpc->loop, on_wake, rpc);
 }
 
 void rpc_wait(struct rpc *rpc, const int *pending)
@@ -118,8 +97,6 @@ static void *queue_thread(void *arg)
 static void rpc_destroy(struct rpc *rpc)
 {
     grpc_completion_queue_destroy(rpc->queue);
-    rpc->wake->rpc = NULL;
-    wake_unref(rpc->wake);
     pthread_cond_destroy(&rpc->arrived);
     pthread_mutex_destroy(&rpc->mutex);
     free(rpc);
@@ -135,9 +112,6 @@ err_t rpc_new(struct loop *loop, struct rpc **ret)
     rpc->inbox_end = &rpc->inbox;
     pthread_mutex_init(&rpc->mutex, NULL);
     pthread_cond_init(&rpc->arrived, NULL);
-    rpc->wake = mem_new(sizeof *rpc->wake);
-    atomic_init(&rpc->wake->refs, 1);
-    rpc->wake->rpc = rpc;
     rpc->queue = grpc_completion_queue_create_for_next(NULL);
     const int failed = pthread_create(&rpc->thread, NULL, queue_thread, rpc);
     if (failed) {
@@ -172,9 +146,8 @@ void rpc_free(struct rpc *rpc)
     cancel_all(rpc);
     rpc_wait(rpc, &rpc->open_calls);
     grpc_completion_queue_shutdown(rpc->queue);
-    pthread_join(rpc->thread, NULL);  // returns once every batch started has been delivered
-    run_ready(rpc);
-    take_inbox(rpc);
-    run_ready(rpc);
+    pthread_join(rpc->thread, NULL); // returns once every batch started has been delivered
+    loop_run_posted(rpc->loop);      // on_wake may still be on its way
+    on_wake(rpc);
     rpc_destroy(rpc);
 }

@@ -11,8 +11,8 @@
 
 struct scan_field {
     uint32_t number;
-    bool is_bytes;         // a length-delimited field: string, bytes, message, packed list
-    struct reader bytes;   // borrowed
+    bool is_bytes;       // a length-delimited field: string, bytes, message, packed list
+    struct reader bytes; // borrowed
 };
 
 bool scan_varint(struct reader *in, uint64_t *ret);

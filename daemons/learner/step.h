@@ -23,10 +23,9 @@ struct step_config {
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
-    const int *group;          // (sequences) ascending
     const double *advantage;   // (sequences); NULL: none (sft)
     const float *behaviour;    // (targets) logp that the generator stamped; NULL: none (sft)
-    const float *weight;       // (targets) of each target's gradient; NULL: 1
+    const double *weight;      // (targets) multiplies each target's loss, 0: masked; NULL: 1
     const bool *fresh;         // (sequences) sampled wholly at the weights the model has now; NULL: none
     float inverse_temperature;
 };
@@ -47,6 +46,7 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
 
 /* Mean negative log-probability of the batch's targets, without an update: validation. */
 err_t step_evaluate(struct step *step, const struct step_batch *batch, double *ret_loss);
+const struct objective_config *step_settings(const struct step *step);
 size_t step_bytes(const struct step *step);  // of workspace and gradients
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

@@ -4,7 +4,7 @@
 #include "learner/store/inner.h"
 #include <string.h>
 
-enum { NAME_MAX_BYTES = 255, GRANTS_MAX = 4096 };
+enum { GRANTS_MAX = 4096 };
 
 void grants_done(struct grants *grants)
 {

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include <string.h>
 
-enum { VERSION = 1, HEADER = 2, NAME_MAX_BYTES = 255, ROUND_GROUP = 2 * 16 + 2 * 8 + 4 };
+enum { VERSION = 1, HEADER = 2, ROUND_GROUP = 2 * 16 + 2 * 8 + 4 };
 
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT])
 {

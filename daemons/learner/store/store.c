@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-enum { LIMIT_MAX = 65535, NAME_MAX_BYTES = 255 };
+enum { LIMIT_MAX = 65535 };
 static const uint64_t GROUPS_MAX = 1 << 20, ROUNDS_MAX = (uint64_t)1 << 40;
 
 const char *reason_name(enum reason reason)

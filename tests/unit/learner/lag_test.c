@@ -1,12 +1,12 @@
-#include "learner/lag.h"
 #include "base/rng.h"
+#include "learner/lag.h"
 #include "testing/testing.h"
 #include <string.h>
 
 static void room_is_of_the_rounds_that_an_age_can_join(void **)
 {
-    assert_int_equal(lag_room(5, 5, 0, 4), 4);   // round 5 alone
-    assert_int_equal(lag_room(5, 5, 2, 4), 12);  // 5, 6, 7
+    assert_int_equal(lag_room(5, 5, 0, 4), 4);  // round 5 alone
+    assert_int_equal(lag_room(5, 5, 2, 4), 12); // 5, 6, 7
     assert_int_equal(lag_room(5, 7, 2, 4), 4);
     assert_int_equal(lag_room(5, 8, 2, 4), 0);
     assert_int_equal(lag_room(5, 100, 2, 4), 0);
@@ -20,9 +20,9 @@ static void leases_stop_at_the_bound(void **)
     assert_int_equal(lag_may_lease(&rules, 0, 0, 0), 8);
     assert_int_equal(lag_may_lease(&rules, 0, 0, 8), 0);
     assert_int_equal(lag_may_lease(&rules, 0, 0, 9), 0);
-    assert_int_equal(lag_may_lease(&rules, 3, 2, 1), 3);  // weights one round back: one round's room
-    assert_int_equal(lag_may_lease(&rules, 3, 1, 0), 0);  // two back: none
-    rules.limit = 9;                                      // a target is paced by the target
+    assert_int_equal(lag_may_lease(&rules, 3, 2, 1), 3); // weights one round back: one round's room
+    assert_int_equal(lag_may_lease(&rules, 3, 1, 0), 0); // two back: none
+    rules.limit = 9;                                     // a target is paced by the target
     assert_int_equal(lag_may_lease(&rules, 3, 1, 0), 0);
 }
 
@@ -33,16 +33,18 @@ static void a_straggler_is_named_with_its_excess(void **)
     assert_int_equal(lag_may_form(&rules, 3, few, 1).kind, LAG_FEW);
     const struct lag_age fine[] = {{3, 2, 2}};
     assert_int_equal(lag_may_form(&rules, 3, fine, 1).kind, LAG_FORM);
-    const struct lag_age late[] = {{2, 1, 0}, {3, 1, 2}};  // the lease of age 2 must join round 3
+    const struct lag_age late[] = {{2, 1, 0}, {3, 1, 2}}; // the lease of age 2 must join round 3
     struct lag_form form = lag_may_form(&rules, 3, late, 2);
     assert_int_equal(form.kind, LAG_STRAGGLER);
     assert_int_equal(form.age, 2);
     assert_int_equal(form.excess, 1);
-    assert_int_equal(lag_may_form(&rules, 2, late, 2).kind, LAG_FORM);  // here it may still join round 3
+    assert_int_equal(lag_may_form(&rules, 2, late, 2).kind,
+                     LAG_FORM); // here it may still join round 3
 }
 
 /* Whether all live groups could be trained in time from round next on, oldest first, were they all stored: tried. */
-static bool schedule_exists(const struct lag_rules *rules, uint64_t next, struct lag_age *ages, size_t n)
+static bool schedule_exists(const struct lag_rules *rules, uint64_t next, struct lag_age *ages,
+                            size_t n)
 {
     for (uint64_t round = next;; round++) {
         uint64_t take = rules->groups, left = 0;
@@ -90,7 +92,7 @@ static void the_rules_agree_with_schedules_tried_out(void **)
         broken += !holds;
         if (!holds)
             continue;
-        for (uint64_t back = 0; back <= limit; back++) {  // one more of age next - back
+        for (uint64_t back = 0; back <= limit; back++) { // one more of age next - back
             memcpy(tried, ages, sizeof ages);
             size_t m = n;
             tried[m++] = (struct lag_age){next - back, 1, 0};
@@ -118,6 +120,7 @@ static void the_rules_agree_with_schedules_tried_out(void **)
     assert_true(formed > 1000 && stragglers > 300 && broken > 1000);
 }
 
-TESTS(cmocka_unit_test(room_is_of_the_rounds_that_an_age_can_join), cmocka_unit_test(leases_stop_at_the_bound),
+TESTS(cmocka_unit_test(room_is_of_the_rounds_that_an_age_can_join),
+      cmocka_unit_test(leases_stop_at_the_bound),
       cmocka_unit_test(a_straggler_is_named_with_its_excess),
       cmocka_unit_test(the_rules_agree_with_schedules_tried_out))

@@ -88,7 +88,7 @@ static void what_is_not_computed_is_refused_by_name(void **state)
         {"'eos_token_id':48", "'eos_token_id' 48"},
         {"'eos_token_id':[1,2,3,4,5,6,7,8,9]", "lists 9 tokens"},
         {"'eos_token_id':['a']", "must be a token id"},
-        {"'eos_token_id':'a'", "'eos_token_id' is \"a\""},
+        {"'eos_token_id':'a'", "must be a token id"},
         {"'pad_token_id':48", "'pad_token_id' 48"},
         {"'vocab_size':48", "duplicate"},
     };
@@ -136,9 +136,36 @@ static void what_is_written_reads_back(void **state)
     assert_true(json_is_null(json_object_get(generation, "bos_token_id")));
 }
 
+static void put(const char *directory, const char *name, const char *text)
+{
+    SCOPED_MEM char *path = file_join(directory, name);
+    assert_ok(file_write(path, text, strlen(text)));
+}
+
+static void generation_settings_name_the_end_tokens(void **state)
+{
+    (void)state;
+    struct model_config config = config_llama(100, 64, 176, 3, 4, 2, 96, true), got;
+    const char *directory = testing_directory();
+    SCOPED_JSON json_t *json = config_json(&config);
+    SCOPED_MEM char *text = json_to_text(json);
+    put(directory, "config.json", text);
+    assert_ok(config_read(directory, &got));
+    assert_int_equal(got.eos_count, 0);
+    put(directory, "generation_config.json", "{\"eos_token_id\": [7, 8]}");
+    assert_ok(config_read(directory, &got));
+    assert_int_equal(got.eos_count, 2);
+    put(directory, "generation_config.json", "{\"eos_token_id\": 100}");
+    assert_err(ERR_INVALID, "generation_config.json: 'eos_token_id' 100",
+               config_read(directory, &got));
+    put(directory, "generation_config.json", "[");
+    assert_err(ERR_INVALID, "generation_config.json: not JSON", config_read(directory, &got));
+}
+
 TESTS(cmocka_unit_test(absent_keys_take_transformers_defaults),
       cmocka_unit_test(both_spellings_of_rope_and_dtype_are_read),
       cmocka_unit_test(end_tokens_may_be_one_or_a_list),
       cmocka_unit_test(what_is_not_computed_is_refused_by_name),
       cmocka_unit_test(a_missing_or_absurd_shape_is_refused_with_its_range),
-      cmocka_unit_test(what_is_written_reads_back))
+      cmocka_unit_test(what_is_written_reads_back),
+      cmocka_unit_test(generation_settings_name_the_end_tokens))
