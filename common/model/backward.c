@@ -69,7 +69,7 @@ static err_t norm_backward(struct forward *fw, struct gradient *grad, int tensor
                                         model_tensor(m, tensor), fw->N, m->config.C);
 }
 
-/* One chunk of rows: logits again, in place their gradient, then the head's and the hidden rows'. */
+/* One chunk of rows: logits again, in place their gradient, then the head's and the rows'. */
 static err_t head_chunk(struct forward *fw, const int32_t *row, const int32_t *target,
                         const float *dlogp, int rows, float inverse_temperature, float *dhead)
 {

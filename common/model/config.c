@@ -19,8 +19,9 @@ const struct model_family *family_find(const char *model_type)
     return NULL;
 }
 
-/* Keys of config.json that are whole numbers: where they go, what they may be. optional: 0 means not there, and
- * config_parse then puts transformers' default. D must suit the attention kernels' vectors. */
+/* Keys of config.json that are whole numbers: where they go, what they may be. optional: 0 means
+ * not there, and config_parse then puts transformers' default. D must suit the attention kernels'
+ * vectors. */
 enum {
     V_MAX = 1 << 22,
     C_MAX = 1 << 16,

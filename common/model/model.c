@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Only what is multiplied by is packed: an embedding that is not the head as well is merely looked up. */
+/* Only what is multiplied by is packed: an embedding that is not the head as well is merely looked
+ * up. */
 static bool is_packed(const struct model *model, int i)
 {
     return model->params->layout->tensor[i].cols &&
@@ -91,8 +92,9 @@ static err_t check_shape(const struct safetensors *in, const char *directory,
     return OK;
 }
 
-/* What a directory may hold beside the table: a tied head once more, and the constants that old versions of
- * transformers saved. Anything else would be a part of the model that we do not compute. */
+/* What a directory may hold beside the table: a tied head once more, and the constants that old
+ * versions of transformers saved. Anything else would be a part of the model that we do not
+ * compute. */
 static bool may_ignore(const struct model_config *config, const char *name)
 {
     static const char tail[] = ".rotary_emb.inv_freq";
@@ -102,7 +104,8 @@ static bool may_ignore(const struct model_config *config, const char *name)
     return len >= sizeof tail && strcmp(name + len - (sizeof tail - 1), tail) == 0;
 }
 
-/* Before anything is allocated for them: every tensor of the table is there with its shape, and no other. */
+/* Before anything is allocated for them: every tensor of the table is there with its shape, and no
+ * other. */
 static err_t check_tensors(const struct safetensors *in, const char *directory,
                            const struct model_config *config)
 {

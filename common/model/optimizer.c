@@ -59,7 +59,7 @@ static bool decays(const struct layout *layout, int i)
     return layout->tensor[i].cols > 0;
 }
 
-/* AdamW over each run of neighbouring tensors that decay alike, gaps included (zeros stay zeros). */
+/* AdamW over each run of neighbouring tensors that decay alike, gaps included: zeros stay zeros. */
 static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_step step,
                        size_t *changed)
 {

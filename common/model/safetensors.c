@@ -151,7 +151,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct tensor_info *)a)->name, ((const struct tensor_info *)b)->name);
 }
 
-/* The file's tensors, sorted by where they begin, must follow one another from the first byte to the last. */
+/* The file's tensors, sorted by where they begin, must follow one another from the first byte to
+ * the last. */
 static err_t check_tiling(const struct source *file, struct tensor_info *tensor, int count)
 {
     uint64_t at = 0;
@@ -373,7 +374,8 @@ static float f16_to_float(uint16_t half)
     return value;
 }
 
-/* Element i of raw file data as float32. Files are little-endian, as are the machines we build for. */
+/* Element i of raw file data as float32. Files are little-endian, as are the machines we build for.
+ */
 static float element(const uint8_t *data, enum dtype dtype, size_t i)
 {
     uint16_t half;

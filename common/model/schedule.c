@@ -12,8 +12,8 @@ bool schedule_find(const char *name, enum schedule_kind *ret)
     return false;
 }
 
-/* cos(pi p), p in [0, 1], as sin(pi (1/2 - p)) by its Taylor series to x^23 (error < 1e-16): libm's last bit depends on
- * the machine, and a replayed update must not. */
+/* cos(pi p), p in [0, 1], as sin(pi (1/2 - p)) by its Taylor series to x^23 (error < 1e-16): libm's
+ * last bit depends on the machine, and a replayed update must not. */
 static double cos_pi(double p)
 {
     const double x = 3.14159265358979323846 * (0.5 - p), square = x * x;

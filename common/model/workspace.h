@@ -36,5 +36,6 @@ struct forward {
 err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int32_t *target,
                          int count);
 
-/* Logits of count <= head_rows hidden rows into fw->logits, the rows themselves into fw->head_in. */
+/* Logits of count <= head_rows hidden rows into fw->logits, the rows themselves into fw->head_in.
+ */
 err_t forward_head(struct forward *fw, const int32_t *row, int count, float *logits);

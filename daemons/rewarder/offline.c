@@ -1,7 +1,7 @@
 #include "rewarder/offline.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "rewarder/configure.h"
+#include "rewarder/scorer.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ static err_t score_line(struct scorers *scorers, json_t *line, const char *name,
 err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
 {
     SCOPED(scorers) scorers = NULL;
-    TRY(scorers_from_recipe(recipe, &scorers));
+    TRY(err_wrap(scorers_from_recipe(&recipe->rewarder.scorers, &scorers), "%s", recipe->file));
     SCOPED_MEM double *score = mem_array(scorers_count(scorers), sizeof *score);
     SCOPED_MEM char *text = NULL;
     size_t capacity = 0;

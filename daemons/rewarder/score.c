@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "rewarder/configure.h"
+#include "rewarder/scorer.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
@@ -143,7 +143,7 @@ err_t score_new(const struct score_options *options, struct score **ret)
     for (int64_t i = 0; i < options->recipe->rewarder.threads; i++) {
         struct score_worker *w = &score->workers[score->count++];
         w->score = score;
-        TRY(scorers_from_recipe(options->recipe, &w->scorers));
+        TRY(err_wrap(scorers_from_recipe(&options->recipe->rewarder.scorers, &w->scorers), "%s", options->recipe->file));
         struct worker_options worker = {.name = "score", .capacity = 2 * QUEUED_MAX, .state = w};
         TRY(worker_start(&worker, &w->worker));
     }

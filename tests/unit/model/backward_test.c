@@ -70,8 +70,8 @@ static double loss_of(struct forward *fw, const struct tiny_batch *b)
     return loss;
 }
 
-/* Moves about half of a tensor's weights (which, by seed) two bf16 steps up their slope, or down; returns by how much the
- * loss should have changed. */
+/* Moves about half of a tensor's weights (which, by seed) two bf16 steps up their slope, or down;
+ * returns by how much the loss should have changed. */
 static double move(struct model *model, const struct gradient *grad, int tensor, uint64_t seed,
                    int up)
 {
@@ -91,9 +91,10 @@ static double move(struct model *model, const struct gradient *grad, int tensor,
     return expected;
 }
 
-/* The loss is a float32 sum of ~100 log-probabilities, good to ~1e-6; a tensor's move changes it by 0.02 to 0.3. Two bf16
- * steps are up to 1.6 % of a weight: its curvature cancels between up and down but for weights next to a power of two,
- * whose steps differ: measured at most 0.0017, and a wrong slope is off by far more than 0.004. */
+/* The loss is a float32 sum of ~100 log-probabilities, good to ~1e-6; a tensor's move changes it by
+ * 0.02 to 0.3. Two bf16 steps are up to 1.6 % of a weight: its curvature cancels between up and
+ * down but for weights next to a power of two, whose steps differ: measured at most 0.0017, and a
+ * wrong slope is off by far more than 0.004. */
 static void slopes_agree_with_finite_differences(void **state)
 {
     (void)state;

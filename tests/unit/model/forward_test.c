@@ -11,8 +11,9 @@ static struct kv_cache *cache_of(struct model *model)
     return cache;
 }
 
-/* Decodes all sequences in steps: in each, every sequence that is not done adds a random number of its next tokens, in a
- * random order, some sequences nothing. hidden (N,C) is gathered back into the full forward's rows. */
+/* Decodes all sequences in steps: in each, every sequence that is not done adds a random number of
+ * its next tokens, in a random order, some sequences nothing. hidden (N,C) is gathered back into
+ * the full forward's rows. */
 static void decode(struct forward *fw, struct model *model, const struct tiny_batch *all,
                    uint64_t seed, float *hidden)
 {

@@ -1,4 +1,5 @@
-/* Our logits, loss and gradients against PyTorch's; tests/golden/llama_reference.py made the files. */
+/* Our logits, loss and gradients against PyTorch's; tests/golden/llama_reference.py made the files.
+ */
 #include "base/json.h"
 #include "tiny.h"
 #include <math.h>

@@ -84,8 +84,9 @@ static void steps_agree_with_plain_adamw(void **state)
                 plain_step(&plain[j], b.grad->flat[j] * scale, &config, 1e-3 * t,
                            layout->tensor[i].cols ? 0.1 : 0, t);
     }
-    /* Masters are seen through the file they are saved to. float32 against double over five steps of up to 5e-3: 1e-6;
-     * where a gradient is rounding noise around 0, g / sqrt(v) amplifies it: none here. */
+    /* Masters are seen through the file they are saved to. float32 against double over five steps
+     * of up to 5e-3: 1e-6; where a gradient is rounding noise around 0, g / sqrt(v) amplifies it:
+     * none here. */
     SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
     SCOPED(safetensors) in = NULL;
     assert_ok(optimizer_save(b.opt, path));

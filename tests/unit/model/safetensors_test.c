@@ -19,7 +19,8 @@ static const char *path(const char *name)
     return text;
 }
 
-/* A file of this header (single quotes for double ones) and so many bytes of data; returns its path. */
+/* A file of this header (single quotes for double ones) and so many bytes of data; returns its
+ * path. */
 static const char *make(const char *header, size_t data_bytes)
 {
     SCOPED_VALUE(bytes) out = {0};

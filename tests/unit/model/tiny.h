@@ -18,7 +18,8 @@ static inline struct backend *tiny_backend(int threads)
     return be;
 }
 
-/* Sequences without caches, as the learner runs them; every row but a sequence's last predicts the next token. */
+/* Sequences without caches, as the learner runs them; every row but a sequence's last predicts the
+ * next token. */
 struct tiny_batch {
     int N, count, rows;
     int32_t *token, *position, *row, *target;
@@ -36,7 +37,8 @@ static inline void tiny_batch_done(struct tiny_batch *b)
     free(b->segment);
 }
 
-/* Sequence i of any batch is the same for the same seed: batches of first..first+count-1 join up. */
+/* Sequence i of any batch is the same for the same seed: batches of first..first+count-1 join up.
+ */
 static inline struct tiny_batch tiny_batch_of(const int *lengths, int first, int count, int V,
                                               uint64_t seed)
 {

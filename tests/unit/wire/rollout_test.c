@@ -336,8 +336,10 @@ static void every_broken_invariant_is_named(void **state)
         SCOPED(group) group = random_group(3); // two or more completions with scores
         assert_true(group->completions > 1 && group->completion[0].scores);
         SCOPED_VALUE(bytes) out = {0};
+        const uint32_t completions = group->completions; // for group_free
         faults[i].apply(group);
         group_encode(group, &out);
+        group->completions = completions;
         assert_err(ERR_INVALID, faults[i].says,
                    group_decode(out.data, out.len, &limits, &untouched));
         assert_null(untouched);
