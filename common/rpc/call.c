@@ -21,7 +21,8 @@ struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool
     call->queue_limit = RPC_QUEUE_BYTES;
     call->on_open = (struct rpc_tag){.is_inline = is_inline};
     call->on_recv = (struct rpc_tag){.fn = on_recv, .is_inline = is_inline};
-    call->on_send = (struct rpc_tag){.fn = call_on_send, .is_inline = is_inline};
+    call->on_send = (struct rpc_tag){.fn = call_on_send, .is_inline = true};
+    call->on_writable = (struct rpc_tag){.fn = call_on_writable, .is_inline = is_inline};
     call->on_close = (struct rpc_tag){.fn = on_close, .is_inline = is_inline};
     call->deadline = gpr_inf_future(GPR_CLOCK_REALTIME);
     call->status_text = grpc_empty_slice();

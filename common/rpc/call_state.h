@@ -37,7 +37,7 @@ struct rpc_call {
     gpr_timespec deadline;
     size_t queue_limit;
     uint32_t initial_flags;
-    struct rpc_tag on_open, on_recv, on_send, on_close;
+    struct rpc_tag on_open, on_recv, on_send, on_writable, on_close;
     struct rpc_call *next_open, **prev_open; // in rpc->calls
 
     pthread_mutex_t mutex; // of the flags and the queue, and of the order in which batches start
@@ -45,7 +45,7 @@ struct rpc_call {
     bool initial_sent, sending, finishing, status_sent, half_close_wanted, half_close_sent;
     bool deaf;   // deliver no more: a malformed message came
     bool closed; // nothing can be sent any more
-    bool close_seen, receiving, received_all, paused, held, was_full;
+    bool close_seen, receiving, received_all, paused, held, was_full, writable_pushed;
     struct rpc_out *queue, **queue_end;
     size_t queued, sending_len;
     grpc_byte_buffer *received, *outgoing;
@@ -68,6 +68,7 @@ void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer); // takes buf
 
 /* ---- outgoing.c */
 void call_on_send(struct rpc_tag *tag, bool ok);
+void call_on_writable(struct rpc_tag *tag, bool ok);
 void call_send_next(struct rpc_call *call);  // mutex held: starts the next batch if there is any
 void call_free_queue(struct rpc_call *call); // mutex held, or the last reference gone
 

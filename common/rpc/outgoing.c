@@ -95,6 +95,27 @@ void call_send_next(struct rpc_call *call)
     grpc_slice_unref(status_text);
 }
 
+/* mutex held. */
+static bool has_room_again(const struct rpc_call *call)
+{
+    return call->was_full && call->queued < call->queue_limit / 2 && !call->closed;
+}
+
+void call_on_writable(struct rpc_tag *tag, bool)
+{
+    struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_writable);
+    pthread_mutex_lock(&call->mutex);
+    call->writable_pushed = false;
+    const bool writable = has_room_again(call); // it may have been filled meanwhile
+    if (writable)
+        call->was_full = false;
+    pthread_mutex_unlock(&call->mutex);
+    if (writable && call->handlers.writable && !call->close_seen)
+        call->handlers.writable(call, call->user);
+    rpc_call_unref(call);
+}
+
+/* On the queue's thread whatever the method: the next batch does not wait for the loop. */
 void call_on_send(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_send);
@@ -108,13 +129,17 @@ void call_on_send(struct rpc_tag *tag, bool ok)
         call->closed = true; // the close handler follows
     else
         call_send_next(call);
-    const bool writable = call->was_full && call->queued < call->queue_limit / 2 && !call->closed;
-    if (writable)
-        call->was_full = false;
+    const bool push = has_room_again(call) && !call->writable_pushed;
+    if (push) {
+        call->writable_pushed = true;
+        rpc_call_ref(call);
+    }
     pthread_mutex_unlock(&call->mutex);
     grpc_byte_buffer_destroy(sent);
-    if (writable && call->handlers.writable && !call->close_seen)
-        call->handlers.writable(call, call->user);
+    if (push && call->on_writable.is_inline)
+        call_on_writable(&call->on_writable, true);
+    else if (push)
+        rpc_push(call->rpc, &call->on_writable);
     rpc_call_unref(call);
 }
 
