@@ -7,8 +7,9 @@
  *     TRY(optimizer_step(optimizer, grad, lr, &result));
  *     TRY(gradient_zero(grad));
  *
- * Gradients of micro-batches add up to those of one batch of all their rows, in order, bit for bit. A tied embedding is
- * used twice, by the head and by the look-up; its head part is kept apart until gradient_sum for that reason.
+ * Gradients of micro-batches add up to those of one batch of all their rows, in order, bit for bit.
+ * A tied embedding is used twice, by the head and by the look-up; its head part is kept apart until
+ * gradient_sum for that reason.
  *
  * Owner: the thread that owns the model's backend. */
 #pragma once
@@ -29,8 +30,8 @@ err_t gradient_sum(struct gradient *grad);
 void gradient_free(struct gradient *grad);
 DEFINE_SCOPED(gradient)
 
-/* After a forward_run without caches on a workspace that keeps: the gradient of sum_i dlogp[i] * logp[i] is added to grad,
- * logp as forward_logp computes it. Logits are computed again, head_rows at a time. Rows may repeat and come in any order;
- * rows that are not named only enter as context. */
+/* After a forward_run without caches on a workspace that keeps: the gradient of sum_i dlogp[i] *
+ * logp[i] is added to grad, logp as forward_logp computes it. Logits are computed again, head_rows
+ * at a time. Rows may repeat and come in any order; rows that are not named only enter as context. */
 err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
                    const float *dlogp, int count, float inverse_temperature, struct gradient *grad);

@@ -4,7 +4,8 @@
  *     int q = params_layer(params, l, PARAM_Q);
  *     const struct layout_tensor *t = &params->layout->tensor[q];
  *
- * A tied head has no tensor of its own: params->head is then params->embed. Any thread: nothing changes once made. */
+ * A tied head has no tensor of its own: params->head is then params->embed. Any thread: nothing
+ * changes once made. */
 #pragma once
 #include "model/config.h"
 #include "tensor/layout.h"

@@ -1,10 +1,10 @@
-/* safetensors files: named tensors behind a JSON header. Files from outside are hostile: the header is at most 100 MB,
- * keys are unique, tensors tile the data without holes or overlaps, sizes match shapes; every error names file, tensor and
- * what is wrong.
+/* safetensors files: named tensors behind a JSON header. Files from outside are hostile: the header
+ * is at most 100 MB, keys are unique, tensors tile the data without holes or overlaps, sizes match
+ * shapes; every error names file, tensor and what is wrong.
  *
  *     SCOPED(safetensors) in = NULL;
- *     TRY(safetensors_open_model("sft", &in));                     -- model.safetensors, or the shards of its index
- *     const struct tensor_info *t = safetensors_find(in, "model.norm.weight");
+ *     TRY(safetensors_open_model("sft", &in));                     -- model.safetensors, or the
+ * shards of its index const struct tensor_info *t = safetensors_find(in, "model.norm.weight");
  *     TRY(safetensors_read_f32(in, t, values));
  *
  * Any thread; an open file belongs to one. */
@@ -37,7 +37,8 @@ struct tensor_info {
 struct safetensors;
 err_t safetensors_open(const char *path, struct safetensors **ret);
 
-/* DIR/model.safetensors, or else every shard that DIR/model.safetensors.index.json names. NOT_FOUND: neither is there. */
+/* DIR/model.safetensors, or else every shard that DIR/model.safetensors.index.json names.
+ * NOT_FOUND: neither is there. */
 err_t safetensors_open_model(const char *directory, struct safetensors **ret);
 
 int safetensors_count(const struct safetensors *in);
@@ -48,7 +49,8 @@ const char *safetensors_metadata(const struct safetensors *in,
                                  const char *key); // of the first file; NULL: none
 const char *safetensors_path(const struct safetensors *in, const struct tensor_info *tensor);
 
-/* All of a BF16, F16 or F32 tensor, converted (to bf16: nearest even). INVALID: another dtype. */
+/* All of a BF16, F16 or F32 tensor, converted (to bf16: nearest even). INVALID: another dtype, or
+ * the file was cut while it was open; part of ret may be filled then. */
 err_t safetensors_read_f32(const struct safetensors *in, const struct tensor_info *tensor,
                            float *ret);
 err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_info *tensor,
@@ -64,7 +66,8 @@ struct tensor_source {
     const void *data;
 };
 
-/* Writes path.tmp beside it, fsyncs, renames; on error path is as it was. metadata: count pairs of key and value beside
+/* Writes path.tmp beside it, fsyncs, renames; on error path is as it was. metadata: count pairs of
+ * key and value beside
  * {"format": "pt"}, which is always there. */
 err_t safetensors_write(const char *path, const struct tensor_source *tensors, int count,
                         const char *const (*metadata)[2], int pairs);

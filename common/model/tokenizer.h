@@ -57,7 +57,8 @@ int tokenizer_id(const struct tokenizer *tokenizer,
 /* Names everything that decides an id: tokens, merges, splitting. Not the files' layout. */
 struct digest tokenizer_digest(const struct tokenizer *tokenizer);
 
-/* Whether it fits a model of V tokens whose end token is eos (-1: none said). PRECONDITION names both numbers. */
+/* Whether it fits a model of V tokens that ends at token eos (-1: not said). PRECONDITION: it has more tokens than V, or eos is
+ * neither its end token nor another special token; the message names both numbers. A model may have more tokens (padding). */
 err_t tokenizer_check(const struct tokenizer *tokenizer, int V, int eos);
 
 void tokenizer_free(struct tokenizer *tokenizer);

@@ -35,6 +35,7 @@ struct recipe_scorers {
 
 /* The fields: recipe->SECTION.KEY, typed by the table's rows. */
 #define RECIPE_TYPE_text    char *
+#define RECIPE_TYPE_name    char *
 #define RECIPE_TYPE_word    char *
 #define RECIPE_TYPE_path    char *
 #define RECIPE_TYPE_output  char *

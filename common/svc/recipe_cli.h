@@ -24,8 +24,8 @@ struct recipe_cli {
     bool recipe_optional; // without a file: defaults and --set
     const char
         *positional_help;    // for words after RECIPE.yaml ("PROMPT..."); NULL: none are allowed
-    const char **positional; // set to the first of those in argv, or NULL
-    size_t *positional_count;
+    const char **positional; // those words, borrowed from argv: room for positional_max
+    size_t positional_max, *positional_count;
 };
 
 /* Reads the command line and the recipe. --help and --version print to standard output, and *ret stays NULL with OK.

@@ -4,7 +4,7 @@
  *     C(key, enum, default, LIVE or FIXED, words, help)       one of the words, as an enum (recipe.h) in their order
  *     G(key, help)                                            a map of keys: struct recipe_KEY, rows RECIPE_KEY
  *
- * kinds: text; word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
+ * kinds: text; name (for ids and file names); word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
  * recipe); address (host:port); count (whole number); number; flag (true, false); pair (two numbers); scorers (a list of maps).
  * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
 #pragma once
@@ -26,7 +26,7 @@
     G(net,        "the network")
 
 #define RECIPE_RUN(X, C, G) \
-    X(text,  name,   "run", FIXED, TEXT(1, 64),           "names the run in status, logs and group ids") \
+    X(name,  name,   "run", FIXED, TEXT(1, 64),           "names the run in status, logs and group ids") \
     X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "of every random draw: same seed and settings, same draws") \
     X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "ends after so many rounds; 0: when the data ends")
 
@@ -46,7 +46,7 @@
     X(address, listen,   "127.0.0.1:7001", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(address, rewarder, "127.0.0.1:7002", FIXED, ANY,           "where finished groups go") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where prompts and weights come from") \
-    X(text,   name,     "",               FIXED, TEXT(0, 64),   "of this generator in status and groups; empty: host and process") \
+    X(name,   name,     "",               FIXED, TEXT(0, 64),   "of this generator in status and groups; empty: host and process") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that compute") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
@@ -69,7 +69,7 @@
 /* One entry of rewarder.scorers. Which keys a kind reads is the rewarder's to check. */
 #define RECIPE_SCORER(X, C, G) \
     X(word,   kind,    "",    FIXED, WORDS("exact|regex|format|length|rouge"), "what it computes; required") \
-    X(text,   name,    "",    FIXED, TEXT(0, 64),       "in metrics; empty: its kind") \
+    X(name,   name,    "",    FIXED, TEXT(0, 64),       "in metrics; empty: its kind") \
     X(number, weight,  "1.0", FIXED, FROM(-1e6, 1e6),   "of its score in the reward") \
     X(number, success, "1.0", FIXED, FROM(-1e6, 1e6),   "a score from here on counts as success in metrics") \
     X(text,   column,  "",    FIXED, TEXT(0, 256),      "column of the row to compare with (exact, regex, rouge)") \
@@ -138,8 +138,8 @@
     X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \
     X(path,   data,   "",    FIXED, ANY,                 "demonstrations: rows with data.prompt_column and completion_column") \
     X(output, output, "",    FIXED, ANY,                 "directory to write; empty: what model.path says") \
-    X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates; 0: as many as epochs make") \
-    X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data, in place of steps (set steps: 0)") \
+    X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "ends after so many updates; 0: when the epochs are done") \
+    X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "ends after so many passes over the data; 0: when the steps are done") \
     X(count,  batch,  "256", FIXED, FROM(1, 1048576),    "rows in one update") \
     X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "of the order of rows and of new weights") \
     X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "of the loss on prompt tokens; completions have 1") \

@@ -1,12 +1,13 @@
-/* Where each named tensor lies in ONE flat array: what weights, gradients, optimizer state and weight updates share.
+/* Where each named tensor lies in ONE flat array: what weights, gradients, optimizer state and
+ * weight updates share.
  *
  *     SCOPED(layout) layout = layout_new();
  *     int at = layout_add(layout, "model.norm.weight", C, 0);      -- a vector of C
  *     const struct layout_tensor *t = layout_find(layout, "model.norm.weight");
  *     float *norm = flat + t->offset;
  *
- * Tensors lie in the order they were added, row-major, each beginning at a multiple of LAYOUT_ALIGN elements; the gaps
- * hold zeros. Any thread once built. */
+ * Tensors lie in the order they were added, row-major, each beginning at a multiple of LAYOUT_ALIGN
+ * elements; the gaps hold zeros. Any thread once built. */
 #pragma once
 #include "base/hash.h"
 #include "base/scoped.h"

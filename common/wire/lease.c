@@ -4,6 +4,7 @@
 #include "prompts.pb-c.h"
 #include "wire/rollout.h"
 #include "wire/unpack.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ typedef Rlhfd__V1__Progress PbProgress;
 typedef Rlhfd__V1__Grant PbGrant;
 
 /* Bytes for a full message of either kind; fields for LEASE_IDS_MAX ids of each list with their parts. */
-static const struct wire_bounds REQUEST_BOUNDS = {8 << 20, 32 + 4 * LEASE_IDS_MAX};
+static const struct wire_bounds REQUEST_BOUNDS = {8 << 20, 32 + 5 * LEASE_IDS_MAX};
 static const struct wire_bounds REPLY_BOUNDS = {64 << 20,
                                                 32 + 12 * LEASE_GRANTS_MAX + LEASE_IDS_MAX};
 
@@ -51,6 +52,7 @@ void lease_request_encode(const struct lease_request *request, struct bytes *ret
     SCOPED_MEM PbProgress *progress = mem_array(request->progresses, sizeof *progress);
     SCOPED_MEM PbProgress **progress_of = mem_array(request->progresses, sizeof *progress_of);
     SCOPED_MEM ProtobufCBinaryData *returned = view_digests(request->returned, request->returns);
+    SCOPED_MEM ProtobufCBinaryData *unusable = view_digests(request->unusable, request->unusables);
     PbRequest pb;
     rlhfd__v1__lease_request__init(&pb);
     pb.run = request->run ? request->run : pb.run;
@@ -69,6 +71,11 @@ void lease_request_encode(const struct lease_request *request, struct bytes *ret
     }
     pb.n_give_back = request->returns;
     pb.give_back = returned;
+    pb.n_unusable = request->unusables;
+    pb.unusable = unusable;
+    pb.busy_s = request->busy_s;
+    pb.idle_s = request->idle_s;
+    pb.tokens = request->tokens;
     wire_pack(&pb.base, ret);
 }
 
@@ -99,6 +106,12 @@ static err_t take_request(const PbRequest *pb, struct lease_request *ret)
                      i));
         ret->progress[i].tokens = pb->progress[i]->tokens;
     }
+    if (!isfinite(pb->busy_s) || !isfinite(pb->idle_s) || pb->busy_s < 0 || pb->idle_s < 0)
+        return err_new(ERR_INVALID, "busy_s %g, idle_s %g: finite seconds are needed", pb->busy_s, pb->idle_s);
+    ret->busy_s = pb->busy_s;
+    ret->idle_s = pb->idle_s;
+    ret->tokens = pb->tokens;
+    TRY(take_digests(pb->unusable, pb->n_unusable, "unusable", &ret->unusable, &ret->unusables));
     return take_digests(pb->give_back, pb->n_give_back, "give_back", &ret->returned, &ret->returns);
 }
 
@@ -119,6 +132,7 @@ void lease_request_done(struct lease_request *request)
     free(request->generator);
     free(request->progress);
     free(request->returned);
+    free(request->unusable);
     *request = (struct lease_request){0};
 }
 

@@ -32,6 +32,10 @@ struct lease_request {
     struct lease_progress *progress;
     uint32_t returns;
     struct digest *returned; // leases that it gives back
+    uint32_t unusables;
+    struct digest *unusable; // leases whose row can never be decoded
+    double busy_s, idle_s;   // since its process began: decoding, with nothing to decode; finite, >= 0
+    uint64_t tokens;         // sampled since then
 };
 void lease_request_encode(const struct lease_request *request, struct bytes *ret);
 

@@ -23,10 +23,9 @@ struct step_config {
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
-    const int *group;          // (sequences) ascending
     const double *advantage;   // (sequences); NULL: none (sft)
     const float *behaviour;    // (targets) logp that the generator stamped; NULL: none (sft)
-    const float *weight;       // (targets) of each target's gradient; NULL: 1
+    const double *weight;      // (targets) multiplies each target's loss, 0: masked; NULL: 1
     const bool *fresh;         // (sequences) sampled wholly at the weights the model has now; NULL: none
     float inverse_temperature;
 };

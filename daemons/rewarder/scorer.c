@@ -103,6 +103,26 @@ err_t scorers_new(const struct scorer_config *config, size_t count, struct score
     return OK;
 }
 
+err_t scorers_from_recipe(const struct recipe_scorers *list, struct scorers **ret)
+{
+    SCOPED_MEM struct scorer_config *config = mem_array(list->count, sizeof *config);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct recipe_scorer *from = &list->at[i];
+        config[i] = (struct scorer_config){
+            .kind = from->kind,
+            .column = from->column,
+            .weight = from->weight,
+            .pattern = from->pattern,
+            .strip = from->strip,
+            .eos = from->eos,
+            .unit = from->unit == RECIPE_CHARACTERS ? LENGTH_CHARACTERS : LENGTH_TOKENS,
+            .min = from->min,
+            .max = from->max,
+        };
+    }
+    return scorers_new(config, list->count, ret);
+}
+
 size_t scorers_count(const struct scorers *scorers)
 {
     return scorers->count;

@@ -42,6 +42,7 @@ curl/: daemons/rewarder/scorers/
 seccomp.h: daemons/rewarder/scorers/
 pcre2.h: daemons/rewarder/scorers/
 ncurses.h: ctl/
+sanitizer/: common/base/ common/svc/ common/rpc/ common/tensor/
 pthread.h: common/base/ common/svc/ common/rpc/ common/tensor/
 threads.h: common/base/ common/svc/ common/rpc/ common/tensor/
 stdatomic.h: common/base/ common/svc/ common/rpc/ common/tensor/

@@ -69,6 +69,7 @@ check_words()
         done
     done
     found=$(grep -nE '\btypedef[[:space:]]+(struct|union|enum)\b' <<<"$code" | grep -v 'typedef struct err_t err_t' | cut -d: -f1) || true
+    [[ $file == common/tensor/cpu/* ]] && found=  # lanes: a struct stands in for what is a vector type elsewhere
     for row in $found; do
         say "$file:$row: no typedef of a struct, union or enum"
     done
@@ -94,7 +95,8 @@ check_length()
 {
     local file=$1 lines limit=500
     lines=$(wc -l <"$file")
-    [[ $file == *.h && $file != tests/* && $file != common/tensor/backend.h ]] && limit=120
+    # Tables and kernels may be longer than a header that is read from top to bottom.
+    [[ $file == *.h && ! $file =~ ^tests/|^common/tensor/(backend\.h|cpu/|cuda/)|_table\.h$ ]] && limit=120
     ((lines <= limit)) || say "$file: $lines lines; at most $limit"
 }
 

@@ -348,6 +348,34 @@ static void the_table_finds_its_rows(void **state)
     assert_null(scorer_find(NULL));
 }
 
+static void a_recipe_s_list_is_read(void **state)
+{
+    (void)state;
+    struct recipe_scorer at[] = {
+        {.kind = "length",
+         .weight = 2,
+         .column = "",
+         .pattern = "",
+         .unit = RECIPE_CHARACTERS,
+         .min = 1,
+         .max = 4},
+        {.kind = "exact", .weight = 1, .column = "completion", .pattern = "", .strip = true},
+    };
+    struct recipe_scorers list = {2, at};
+    SCOPED(scorers) scorers = NULL;
+    SCOPED_JSON json_t *object = NULL;
+    double value[2], reward;
+    assert_ok(scorers_from_recipe(&list, &scorers));
+    assert_ok(json_parse(row, strlen(row), "row", &object));
+    const struct scorer_sample sample = {object, " abcd", 5, FINISH_EOS, 99};
+    assert_ok(scorers_sample(scorers, &sample, value, &reward));
+    assert_near(reward, 2 * 0.75 + 1, 0);
+    at[1].pattern = "x";
+    struct scorers *none = NULL;
+    assert_err(ERR_INVALID, "rewarder.scorers[1]: kind 'exact' does not read pattern",
+               scorers_from_recipe(&list, &none));
+}
+
 /* A group of two completions in the frame: the first ended by itself. */
 struct pair {
     struct group group;
@@ -425,4 +453,5 @@ TESTS(cmocka_unit_test(exact_compares_bytes),
       cmocka_unit_test(rouge_equals_the_table), cmocka_unit_test(rouge_bounds_the_reference),
       cmocka_unit_test(any_bytes_score), cmocka_unit_test(a_match_without_end_is_given_up),
       cmocka_unit_test(configurations_are_checked), cmocka_unit_test(the_table_finds_its_rows),
-      cmocka_unit_test(groups_get_weighted_sums), cmocka_unit_test(a_failing_group_stays_as_it_was))
+      cmocka_unit_test(a_recipe_s_list_is_read), cmocka_unit_test(groups_get_weighted_sums),
+      cmocka_unit_test(a_failing_group_stays_as_it_was))

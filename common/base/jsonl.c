@@ -1,0 +1,181 @@
+#include "base/jsonl.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+struct jsonl {
+    int fd;
+    char *path;
+    struct digest digest;
+    uint64_t rows;
+    uint64_t
+        *begin; // (rows + 1) offsets; the last one: the file's length, as if a line began there
+};
+
+/* Reading through the file once. */
+struct scan {
+    struct jsonl *jsonl;
+    size_t room; // of jsonl->begin
+    XXH3_state_t *hash;
+    struct bytes line; // the part of a line that was read
+};
+
+static err_t add_row(struct scan *scan, uint64_t end)
+{
+    struct jsonl *jsonl = scan->jsonl;
+    SCOPED_MEM char *name = mem_printf("%s:%" PRIu64, jsonl->path, jsonl->rows + 1);
+    if (jsonl->rows == JSONL_ROWS)
+        return err_new(ERR_INVALID, "%s: more than %d rows", name, JSONL_ROWS);
+    const char *text = (const char *)scan->line.data;
+    size_t len = scan->line.len;
+    if (!len || strspn(text, " \t\r") == len)
+        return err_new(ERR_INVALID, "%s: an empty line; every line must be a JSON object", name);
+    SCOPED_JSON json_t *value = NULL;
+    TRY(json_parse(text, len, name, &value));
+    if (!json_is_object(value))
+        return err_new(ERR_INVALID, "%s: %.60s is not a JSON object", name, text);
+    if (jsonl->rows + 2 > scan->room) {
+        scan->room = scan->room ? 2 * scan->room : 1024;
+        jsonl->begin = mem_grow(jsonl->begin, scan->room, sizeof *jsonl->begin);
+        jsonl->begin[0] = 0;
+    }
+    jsonl->begin[++jsonl->rows] = end;
+    bytes_clear(&scan->line);
+    return OK;
+}
+
+static err_t add_part(struct scan *scan, const char *part, size_t len)
+{
+    if (scan->line.len + len > JSONL_LINE_BYTES)
+        return err_new(ERR_INVALID, "%s:%" PRIu64 ": a line of more than %d bytes",
+                       scan->jsonl->path, scan->jsonl->rows + 1, JSONL_LINE_BYTES);
+    bytes_put(&scan->line, part, len);
+    return OK;
+}
+
+/* offset: of data in the file. */
+static err_t scan_chunk(struct scan *scan, const char *data, size_t len, uint64_t offset)
+{
+    XXH3_128bits_update(scan->hash, data, len);
+    for (size_t at = 0; at < len;) {
+        const char *newline = memchr(data + at, '\n', len - at);
+        size_t end = newline ? (size_t)(newline - data) : len;
+        TRY(add_part(scan, data + at, end - at));
+        if (newline)
+            TRY(add_row(scan, offset + end + 1));
+        at = end + (newline != NULL);
+    }
+    return OK;
+}
+
+static err_t scan_file(struct scan *scan)
+{
+    enum { CHUNK = 1 << 18 };
+    SCOPED_MEM char *chunk = mem_new(CHUNK);
+    struct jsonl *jsonl = scan->jsonl;
+    uint64_t offset = 0;
+    for (;;) {
+        ssize_t got = read(jsonl->fd, chunk, CHUNK);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_errno(errno, "cannot read '%s'", jsonl->path);
+        if (got == 0)
+            break;
+        TRY(scan_chunk(scan, chunk, (size_t)got, offset));
+        offset += (uint64_t)got;
+    }
+    if (scan->line.len)
+        TRY(add_row(scan, offset + 1)); // the last line may lack its newline
+    if (!jsonl->rows)
+        return err_new(ERR_INVALID, "'%s' has no rows", jsonl->path);
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(scan->hash));
+    memcpy(jsonl->digest.byte, canonical.digest, sizeof jsonl->digest.byte);
+    return OK;
+}
+
+err_t jsonl_open(const char *path, struct jsonl **ret)
+{
+    SCOPED(jsonl) jsonl = mem_new(sizeof *jsonl);
+    jsonl->path = mem_string(path);
+    jsonl->fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    if (jsonl->fd < 0 || fstat(jsonl->fd, &status))
+        return err_errno(errno, "cannot open '%s'", path);
+    if (!S_ISREG(status.st_mode))
+        return err_new(ERR_INVALID, "'%s' is not a file", path); // rows are read again by offset
+    struct scan scan = {.jsonl = jsonl, .hash = XXH3_createState()};
+    if (!scan.hash)
+        return err_new(ERR_EXHAUSTED, "'%s': no memory to read it", path);
+    XXH3_128bits_reset(scan.hash);
+    err_t failed = scan_file(&scan);
+    XXH3_freeState(scan.hash);
+    bytes_done(&scan.line);
+    TRY(failed);
+    *ret = STEAL(jsonl);
+    return OK;
+}
+
+uint64_t jsonl_rows(const struct jsonl *jsonl)
+{
+    return jsonl->rows;
+}
+
+const char *jsonl_path(const struct jsonl *jsonl)
+{
+    return jsonl->path;
+}
+
+struct digest jsonl_digest(const struct jsonl *jsonl)
+{
+    return jsonl->digest;
+}
+
+static err_t changed(const struct jsonl *jsonl, uint64_t i)
+{
+    return err_new(ERR_DATA_LOSS, "%s:%" PRIu64 ": the file changed while it was in use",
+                   jsonl->path, i + 1);
+}
+
+err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret)
+{
+    if (i >= jsonl->rows)
+        return err_new(ERR_RANGE, "%s: no row %" PRIu64 "; it has %" PRIu64, jsonl->path, i,
+                       jsonl->rows);
+    size_t len = (size_t)(jsonl->begin[i + 1] - jsonl->begin[i] - 1), have = 0;
+    SCOPED_VALUE(bytes) text = {0};
+    uint8_t *to = bytes_extend(&text, len);
+    while (have < len) {
+        ssize_t got = pread(jsonl->fd, to + have, len - have, (off_t)(jsonl->begin[i] + have));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_errno(errno, "cannot read '%s'", jsonl->path);
+        if (got == 0)
+            return changed(jsonl, i);
+        have += (size_t)got;
+    }
+    if (memchr(to, '\n', len))
+        return changed(jsonl, i);
+    if (to[len - 1] == '\r')
+        len--;
+    bytes_put(ret, to, len);
+    return OK;
+}
+
+void jsonl_free(struct jsonl *jsonl)
+{
+    if (!jsonl)
+        return;
+    if (jsonl->fd >= 0)
+        close(jsonl->fd);
+    free(jsonl->begin);
+    free(jsonl->path);
+    free(jsonl);
+}

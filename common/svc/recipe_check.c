@@ -1,0 +1,166 @@
+#include "svc/recipe_check.h"
+#include "base/mem.h"
+#include "svc/address.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct check {
+    const struct recipe *recipe;
+    const struct yaml_tree *root;
+    const struct recipe_source *source;
+};
+
+static bool is_set_on_line(const struct recipe_source *source, const char *key)
+{
+    size_t len = strlen(key);
+    for (size_t i = 0; i < source->sets_count; i++)
+        if (strncmp(source->sets[i], key, len) == 0 && source->sets[i][len] == '=')
+            return true;
+    return false;
+}
+
+/* The line where key, or the nearest map above it, stands in the file; 0: nowhere. */
+static int line_of(const struct yaml_tree *root, const char *key)
+{
+    SCOPED_MEM char *copy = mem_string(key);
+    int line = 0;
+    const struct yaml_tree *at = root;
+    for (char *rest = copy; rest && at;) {
+        at = yaml_tree_member(at, strsep(&rest, "."));
+        line = at ? at->line : line;
+    }
+    return line;
+}
+
+/* An error at the place of key. */
+__attribute__((format(printf, 3, 4))) static err_t wrong(const struct check *check, const char *key,
+                                                         const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    va_end(args);
+    err_t e = err_new(ERR_INVALID, "%s: %s", key, text);
+    free(text);
+    int line = line_of(check->root, key);
+    if (is_set_on_line(check->source, key))
+        return err_wrap(e, "--set");
+    if (line)
+        return err_wrap(e, "%s:%d", check->recipe->file, line);
+    return *check->recipe->file ? err_wrap(e, "%s", check->recipe->file) : e;
+}
+
+static err_t check_replay(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    int64_t least = (r->lag.max + 1) * r->learner.groups;
+    if (r->replay.max_groups >= least)
+        return OK;
+    return wrong(check, "replay.max_groups",
+                 "%" PRId64
+                 " is too few; it must be at least (lag.max + 1) * learner.groups = (%" PRId64
+                 " + 1) * %" PRId64 " = %" PRId64,
+                 r->replay.max_groups, r->lag.max, r->learner.groups, least);
+}
+
+static err_t check_publish(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    if (r->publish.every <= r->lag.max + 1)
+        return OK;
+    return wrong(check, "publish.every",
+                 "%" PRId64 " is too seldom; it must be at most lag.max + 1 = %" PRId64
+                 ", or generators wait for weights that never come",
+                 r->publish.every, r->lag.max + 1);
+}
+
+static err_t check_group(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    if (r->generator.num_generations >= 2 || strcmp(r->learner.objective, "sft") == 0)
+        return OK;
+    return wrong(check, "generator.num_generations",
+                 "%" PRId64
+                 " is too few; learner.objective %s compares completions of one prompt: at least 2",
+                 r->generator.num_generations, r->learner.objective);
+}
+
+static err_t check_updates(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    if (r->learner.updates_per_round <= r->learner.groups)
+        return OK;
+    return wrong(check, "learner.updates_per_round",
+                 "%" PRId64
+                 " is too many; each update needs a group: at most learner.groups = %" PRId64,
+                 r->learner.updates_per_round, r->learner.groups);
+}
+
+static err_t check_end(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    if (!r->run.rounds && !r->data.epochs)
+        return wrong(check, "run.rounds",
+                     "0, and data.epochs is 0 too: the run would never end; set one of them");
+    if (!r->sft.steps && !r->sft.epochs)
+        return wrong(check, "sft.steps",
+                     "0, and sft.epochs is 0 too: training would never end; set one of them");
+    return OK;
+}
+
+static err_t check_eval(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    if (!r->eval.every || *r->data.eval)
+        return OK;
+    return wrong(check, "eval.every", "%" PRId64 " needs data.eval, which is not set",
+                 r->eval.every);
+}
+
+static err_t check_listen(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    const struct {
+        const char *key, *listen;
+    } daemons[] = {
+        {"generator.listen", r->generator.listen},
+        {"rewarder.listen", r->rewarder.listen},
+        {"learner.listen", r->learner.listen},
+    };
+    for (size_t i = 0; i < sizeof daemons / sizeof *daemons; i++) {
+        const char *key = daemons[i].key, *listen = daemons[i].listen;
+        SCOPED_MEM char *http = NULL;
+        err_t failed = address_derive(listen, ADDRESS_HTTP, &http); // the highest of its ports
+        if (err_failed(failed)) {
+            err_free(failed);
+            return wrong(check, key,
+                         "'%s' leaves no room for HTTP at port + %d; allowed: ports up to %d",
+                         listen, ADDRESS_HTTP, UINT16_MAX - ADDRESS_HTTP);
+        }
+        if (!address_is_loopback(listen) && !r->net.insecure)
+            return wrong(
+                check, key,
+                "'%s' is open beyond this machine without TLS; use 127.0.0.1, or net.insecure: true in a "
+                "network you trust",
+                listen);
+    }
+    return OK;
+}
+
+err_t recipe_check(const struct recipe *recipe, const struct yaml_tree *root,
+                   const struct recipe_source *source)
+{
+    static err_t (*const checks[])(const struct check *check) = {
+        check_replay, check_publish, check_group,  check_updates,
+        check_end,    check_eval,    check_listen,
+    };
+    const struct check check = {recipe, root, source};
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        TRY(checks[i](&check));
+    return OK;
+}
