@@ -1,5 +1,6 @@
-/* A learner's storage killed with -9 at random moments, and the machine's power cut with it: files are cut back to what was
- * really synced. Whatever a call had acknowledged must be there when the store opens again. */
+/* A learner's storage killed with -9 at random moments, and the machine's power cut with it: files
+ * are cut back to what was really synced. Whatever a call had acknowledged must be there when the
+ * store opens again. */
 #include "base/rng.h"
 #include "unit/learner/store_kit.h"
 #include <dirent.h>
