@@ -44,8 +44,6 @@ static err_t write_all(int fd, const char *path, const uint8_t *data, size_t len
         data += wrote;
         len -= (size_t)wrote;
     }
-    if (fsync(fd))
-        return err_errno(errno, "cannot sync '%s'", path);
     return OK;
 }
 
@@ -61,11 +59,20 @@ static err_t sync_parent(const char *path)
 
 err_t file_write(const char *path, const void *data, size_t len)
 {
+    return file_write_parts(path, &(struct file_part){data, len}, 1);
+}
+
+err_t file_write_parts(const char *path, const struct file_part *parts, size_t count)
+{
     SCOPED_MEM char *aside = mem_printf("%s.tmp", path);
     SCOPED_FD fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_errno(errno, "cannot create '%s'", aside);
-    err_t failed = write_all(fd, aside, data, len);
+    err_t failed = OK;
+    for (size_t i = 0; i < count && !err_failed(failed); i++)
+        failed = write_all(fd, aside, parts[i].data, parts[i].len);
+    if (!err_failed(failed) && fsync(fd))
+        failed = err_errno(errno, "cannot sync '%s'", aside);
     if (!err_failed(failed) && rename(aside, path))
         failed = err_errno(errno, "cannot rename '%s'", aside);
     if (err_failed(failed)) {

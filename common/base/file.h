@@ -11,6 +11,13 @@ err_t file_read(const char *path, size_t max_bytes, struct bytes *ret);
 /* Writes path.tmp beside it, fsyncs, renames over path, fsyncs the directory. On error path is as it was. */
 err_t file_write(const char *path, const void *data, size_t len);
 
+/* The same from parts, one after the other. */
+struct file_part {
+    const void *data;
+    size_t len;
+};
+err_t file_write_parts(const char *path, const struct file_part *parts, size_t count);
+
 err_t file_sync_directory(const char *path);
 bool file_exists(const char *path);
 err_t file_make_directories(const char *path);       // like mkdir -p

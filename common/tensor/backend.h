@@ -26,7 +26,8 @@ struct weight;
 
 /* One sequence's rows inside a call: rows first..first+count-1 are its positions start..start+count-1. With a cache the
  * call appends their K and V there (row start is written at position start) and attends over 0..; without one (NULL)
- * start must be 0 and it attends over the call's own rows. */
+ * start must be 0 and it attends over the call's own rows. A cache appears once in a call. Writing at a start below the
+ * cache's end cuts it back to there; beyond its end or its capacity is RANGE, and then nothing is written. */
 struct kv_cache;
 struct segment {
     int first, count, start;
@@ -34,7 +35,7 @@ struct segment {
 };
 
 struct attention_shape {
-    int H, K, D;  // heads, kv heads (H % K == 0), head size (a multiple of 16... the backend may refuse others)
+    int H, K, D;  // heads, kv heads (H % K == 0), head size (even)
 };
 
 /* AdamW's constants of one step (Loshchilov & Hutter 2019, decoupled decay). */
@@ -77,12 +78,12 @@ struct backend_ops {
     err_t (*rope)(struct backend *, float *x, const int32_t *position, const float *cos, const float *sin,
                   int N, int heads, int D, int inverse);
 
-    /* y = silu(gate) * up (Shazeer 2020). */
+    /* y = silu(gate) * up (Shazeer 2020). Here and in add, a result may be the same memory as a source. */
     err_t (*swiglu)(struct backend *, float *y, const float *gate, const float *up, size_t count);
     err_t (*swiglu_backward)(struct backend *, float *dgate, float *dup, const float *dy, const float *gate,
                              const float *up, size_t count);
 
-    /* Causal attention, softmax(q k / sqrt(D)) v, per segment. q,o (N,H,D); k,v (N,K,D) already rotated.
+    /* Causal attention, softmax(q k / sqrt(D)) v, per segment. RANGE: see struct segment. q,o (N,H,D); k,v (N,K,D) already rotated.
      * lse (N,H): log-sum-exp of each row, kept for the backward; may be NULL. layer selects the cache's layer. */
     err_t (*attention)(struct backend *, float *o, float *lse, const float *q, const float *k, const float *v,
                        const struct segment *segments, int count, const struct attention_shape *shape, int layer);
@@ -93,18 +94,19 @@ struct backend_ops {
 
     /* The cache of one sequence: capacity positions, all layers. */
     err_t (*kv_new)(struct backend *, int layers, const struct attention_shape *shape, int capacity, struct kv_cache **ret);
-    /* dst's first `positions` positions become src's (a prompt shared by its completions). */
+    /* dst becomes src's first `positions` positions (a prompt shared by its completions). RANGE: not all there, or
+     * over dst's capacity. */
     err_t (*kv_copy)(struct backend *, struct kv_cache *dst, const struct kv_cache *src, int positions);
     void (*kv_free)(struct backend *, struct kv_cache *);
 
     /* y += x */
     err_t (*add)(struct backend *, float *y, const float *x, size_t count);
 
-    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. */
+    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. RANGE: a token outside [0,V) */
     /* logp[n] = log softmax(logits[n] * inverse_temperature)[token[n]]; entropy (N) of that row, may be NULL. */
     err_t (*token_logp)(struct backend *, float *logp, float *entropy, const float *logits, const int32_t *token,
                         float inverse_temperature, int N, int V);
-    /* In place, logits become d loss/d logits for d loss/d logp = dlogp: dlogp[n] * ([v = token] - softmax) * inverse_temperature. */
+    /* In place, logits become d loss/d logits for d loss/d logp = dlogp: dlogp[n] * ([v = token] - softmax) * inverse_temperature; a row with dlogp 0 becomes zeros. */
     err_t (*token_logp_backward)(struct backend *, float *logits, const float *dlogp, const int32_t *token,
                                  float inverse_temperature, int N, int V);
     /* probability[n,v] = softmax(logits[n] * inverse_temperature) exactly as token_logp sums it: sampling reads it.
@@ -130,8 +132,10 @@ struct backend {
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
 struct cpu_config {
     int threads;       // >= 1, the caller's thread included
-    enum cpu_isa isa;  // BEST: what this machine has; else for tests. UNIMPLEMENTED: this machine lacks it
+    enum cpu_isa isa;  // BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best this machine has; others: tests
 };
+/* INVALID: threads, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the calling thread's
+ * floating-point mode is not the standard one (denormals flushed, other rounding), so nothing would be exact. */
 err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret);
 
 static inline void backend_free(struct backend *be)

@@ -6,7 +6,8 @@
  *
  * The golden files' directory is TEST_GOLDEN, the programs' TEST_BIN. */
 #pragma once
-// clang-format off: cmocka needs these first, in this order
+/* cmocka needs these first, in this order. */
+// clang-format off
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

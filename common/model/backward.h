@@ -1,0 +1,37 @@
+/* The backward: d loss / d logp of chosen tokens to gradients of all parameters.
+ *
+ *     SCOPED(gradient) grad = NULL;
+ *     TRY(gradient_new(model, &grad));
+ *     for each micro-batch: forward_run, forward_logp, then
+ *         TRY(backward_run(fw, row, target, dlogp, rows, 1.0f, grad));   -- adds
+ *     TRY(optimizer_step(optimizer, grad, lr, &result));
+ *     TRY(gradient_zero(grad));
+ *
+ * Gradients of micro-batches add up to those of one batch of all their rows, in order, bit for bit.
+ * A tied embedding is used twice, by the head and by the look-up; its head part is kept apart until
+ * gradient_sum for that reason.
+ *
+ * Owner: the thread that owns the model's backend. */
+#pragma once
+#include "model/forward.h"
+
+struct gradient {
+    struct backend *be;
+    size_t count; // elements of flat: the layout's
+    float *flat;  // at the layout of model->params
+    float *head;  // the head's part of a tied embedding; NULL if untied
+    size_t head_at, head_count;
+};
+err_t gradient_new(const struct model *model, struct gradient **ret); // zeros. EXHAUSTED
+err_t gradient_zero(struct gradient *grad);
+
+/* Moves a tied head's part into flat. The optimizer calls it; calling it again adds zeros. */
+err_t gradient_sum(struct gradient *grad);
+void gradient_free(struct gradient *grad);
+DEFINE_SCOPED(gradient)
+
+/* After a forward_run without caches on a workspace that keeps: the gradient of sum_i dlogp[i] *
+ * logp[i] is added to grad, logp as forward_logp computes it. Logits are computed again, head_rows
+ * at a time. Rows may repeat and come in any order; rows that are not named only enter as context. */
+err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
+                   const float *dlogp, int count, float inverse_temperature, struct gradient *grad);

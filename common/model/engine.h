@@ -1,0 +1,103 @@
+/* The decode loop that generator, eval and generate share: continuous batching over a fixed number of slots.
+ *
+ *     SCOPED(engine) engine = NULL;
+ *     TRY(engine_new(model, &(struct engine_config){.slots = 64, .max_context = 512, .step_rows = 256}, &engine));
+ *     while (work left) {
+ *         while (more && engine_free_slots(engine) >= request.completions)
+ *             TRY(engine_admit(engine, &request));
+ *         TRY(engine_step(engine, &finished, &count));     -- one forward; finished completions are lent to the caller
+ *     }
+ *
+ * A request's prompt is computed once, in chunks that fit a step; its KV is copied into the slots of its completions. Every
+ * token carries b_full and the version in force at the step that computed its logits. Its bits equal the full forward's,
+ * whatever else is in the batch, as long as its whole prefix was computed by one version.
+ *
+ * Owner: the thread that owns the model's backend; the model outlives the engine. All memory is taken by engine_new. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include "model/model.h"
+#include "model/sampler.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine;
+
+enum { ENGINE_STOPS_MAX = 8 };
+
+struct engine_config {
+    int slots;       // completions decoded at a time
+    int max_context; // prompt and completion together, at most the model's max_positions
+    int step_rows;   // tokens of one forward, >= slots: prompts are cut to fit; 0: max(slots, 256)
+};
+
+struct engine_request {
+    uint64_t tag;          // names the request in its results; unique among those running
+    const int32_t *prompt; // copied
+    int prompt_tokens;     // > 0
+    int completions;       // k > 0: takes k slots
+    int max_tokens;        // > 0, of one completion
+    struct sampling sampling;
+    const int32_t *stop; // end tokens; copied
+    int stops;           // <= ENGINE_STOPS_MAX; 0: only max_tokens ends it
+};
+
+struct engine_span {
+    uint32_t first_token;
+    uint64_t version;
+};
+
+enum engine_finish { ENGINE_EOS = 1, ENGINE_LENGTH = 2 }; // wire's numbers
+
+/* One finished completion, lent until the next engine_step, engine_admit or engine_cancel. */
+struct engine_completion {
+    uint64_t tag;
+    int completion;            // 0..k-1
+    int tokens;                // > 0; an end token is included
+    const int32_t *token;      // (tokens)
+    const float *logp;         // (tokens) b_full
+    const float *sampled_logp; // (tokens) b_sampled; NULL: nothing was truncated
+    int spans;
+    const struct engine_span *span;
+    enum engine_finish finish;
+};
+
+struct engine_counters {
+    uint64_t steps, rows;    // forwards, and the tokens they computed
+    uint64_t prefill_tokens; // prompt tokens computed, recomputed ones included
+    uint64_t tokens;         // tokens sampled
+    uint64_t completions;    // finished
+    double busy_s;           // inside engine_step
+};
+
+/* INVALID: a size out of range; EXHAUSTED: not enough memory. The first version is 0. */
+err_t engine_new(struct model *model, const struct engine_config *config, struct engine **ret);
+
+int engine_free_slots(const struct engine *engine);
+int engine_active(const struct engine *engine);   // slots with unfinished completions
+size_t engine_bytes(const struct engine *engine); // all memory, KV included
+
+/* EXHAUSTED: fewer than k free slots now; RANGE: prompt + max_tokens > max_context, or k > slots; INVALID: an empty prompt,
+ * a token outside the vocabulary, bad sampling or stops; EXISTS: the tag is running. On error nothing changed. */
+err_t engine_admit(struct engine *engine, const struct engine_request *request);
+
+/* One forward over every active slot (decoding ones first, prompts into the rows left, oldest first). Nothing active: OK, no
+ * completions. DATA_LOSS: logits that are not finite. On error no sequence has advanced. */
+err_t engine_step(struct engine *engine, const struct engine_completion **ret, int *ret_count);
+
+/* Forgets a request; its unfinished completions are never handed out. Unknown tags are ignored. */
+void engine_cancel(struct engine *engine, uint64_t tag);
+
+/* The model's weights have changed between two steps: tokens from here on carry this version, over the KV computed so far
+ * (in_flight: continue). Spans ascend in token, not necessarily in version: a rollback lowers it. */
+void engine_set_version(struct engine *engine, uint64_t version);
+
+/* Computes the KV of everything unfinished again before its next token (in_flight: recompute). */
+void engine_recompute(struct engine *engine);
+
+int engine_progress(const struct engine *engine,
+                    uint64_t tag); // tokens sampled so far by the tag's unfinished completions
+const struct engine_counters *engine_counters(const struct engine *engine);
+
+void engine_free(struct engine *engine);
+DEFINE_SCOPED(engine)

@@ -1,0 +1,47 @@
+/* The forward: tokens of all sequences, concatenated, to hidden states, logits or
+ * log-probabilities. The same code prefills and decodes (with caches) and learns (without): the
+ * bits of a token depend on its own prefix alone.
+ *
+ *     SCOPED(forward) fw = NULL;
+ *     TRY(forward_new(model, 4096, 256, true, &fw));              -- all memory, now
+ *     TRY(forward_run(fw, token, position, N, segments, count));
+ *     TRY(forward_logp(fw, row, target, rows, 1.0f, logp, NULL)); -- of target[i] after row[i]
+ *
+ * Owner: the thread that owns the model's backend. The model outlives the workspace. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include "model/model.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct forward;
+
+/* max_rows: tokens of one call. head_rows: rows of logits (head_rows, V) in memory at once; more
+ * rows are walked in such chunks, which changes no bit. keep: holds what the backward needs of
+ * every layer. */
+err_t forward_new(struct model *model, int max_rows, int head_rows, bool keep,
+                  struct forward **ret);
+size_t forward_bytes(const struct forward *fw); // all it allocated
+int forward_max_rows(const struct forward *fw);
+
+/* token, position (N); segments tile rows 0..N-1 in order (see struct segment in tensor/backend.h);
+ * their caches, if any, grow by their rows. position[i] is what RoPE rotates by: start + i within
+ * the segment. INVALID: a token, position or segment out of range; nothing was computed. */
+err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
+                  const struct segment *segments, int count);
+
+/* The last run's hidden states after the final norm (N,C); valid until the next. */
+const float *forward_hidden(const struct forward *fw);
+
+/* logits (count,V) of hidden rows row[0..count-1]. */
+err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *ret_logits);
+
+/* logp[i] = log softmax(logits(row[i]) * inverse_temperature)[target[i]], entropy[i] of that row
+ * (entropy may be NULL). */
+err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target, int count,
+                   float inverse_temperature, float *ret_logp, float *ret_entropy);
+
+void forward_free(struct forward *fw);
+DEFINE_SCOPED(forward)

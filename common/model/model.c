@@ -1,0 +1,216 @@
+#include "model/model.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Only what is multiplied by is packed: an embedding that is not the head as well is merely looked
+ * up. */
+static bool is_packed(const struct model *model, int i)
+{
+    return model->params->layout->tensor[i].cols &&
+           (i != model->params->embed || i == model->params->head);
+}
+
+err_t model_empty(struct backend *be, const struct model_config *config, struct model **ret)
+{
+    TRY(config_check(config, "model"));
+    SCOPED(model) model = mem_new(sizeof *model);
+    model->be = be;
+    model->config = *config;
+    model->shape = (struct attention_shape){.H = config->H, .K = config->K, .D = config->D};
+    model->params = params_new(config);
+    const struct layout *layout = model->params->layout;
+    model->values = mem_aligned(layout->elements * sizeof *model->values);
+    model->weight = mem_array((size_t)layout->count, sizeof *model->weight);
+    for (int i = 0; i < layout->count; i++)
+        if (is_packed(model, i))
+            TRY(be->ops->weight_new(be, layout->tensor[i].rows, layout->tensor[i].cols,
+                                    &model->weight[i]));
+    const size_t angles = (size_t)config->max_positions * (size_t)(config->D / 2);
+    model->cos = mem_aligned(angles * sizeof *model->cos);
+    model->sin = mem_aligned(angles * sizeof *model->sin);
+    rope_table(model->cos, model->sin, config->max_positions, config->D, config->rope_theta);
+    TRY(model_repack(model));
+    *ret = STEAL(model);
+    return OK;
+}
+
+/* How far from 0 a tensor's weights begin; see model_new. */
+static double initial_std(const struct model *model, int i)
+{
+    const struct params *params = model->params;
+    if (i == params->embed || i == params->head)
+        return 0.02;
+    const int role = (i - params->embed - 1) % PARAM_ROLES;
+    const double std = 1 / sqrt(params->layout->tensor[i].cols);
+    return role == PARAM_O || role == PARAM_DOWN ? std / sqrt(2.0 * model->config.L) : std;
+}
+
+err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
+                struct model **ret)
+{
+    SCOPED(model) model = NULL;
+    TRY(model_empty(be, config, &model));
+    const struct layout *layout = model->params->layout;
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i];
+        const struct rng rng = rng_keyed(seed, RNG_INIT, (uint64_t)i, 0);
+        const double std = tensor->cols ? initial_std(model, i) : 0;
+        for (size_t j = 0; j < tensor->count; j++)
+            model->values[tensor->offset + j] =
+                bf16_from_float(tensor->cols ? (float)(std * rng_normal(&rng, j)) : 1.0f);
+    }
+    TRY(model_repack(model));
+    *ret = STEAL(model);
+    return OK;
+}
+
+static err_t check_shape(const struct safetensors *in, const char *directory,
+                         const struct layout_tensor *wanted)
+{
+    const struct tensor_info *found = safetensors_find(in, wanted->name);
+    if (!found)
+        return err_new(ERR_INVALID, "%s: tensor '%s' is missing from its weights", directory,
+                       wanted->name);
+    const char *path = safetensors_path(in, found);
+    if (wanted->cols == 0 && (found->rank != 1 || found->shape[0] != wanted->rows))
+        return err_new(ERR_INVALID,
+                       "%s: tensor '%s': has rank %d and %zu elements, config.json asks for [%d]",
+                       path, found->name, found->rank, found->count, wanted->rows);
+    if (wanted->cols &&
+        (found->rank != 2 || found->shape[0] != wanted->rows || found->shape[1] != wanted->cols))
+        return err_new(ERR_INVALID,
+                       "%s: tensor '%s': is [%lld, %lld] (rank %d), config.json asks for [%d, %d]",
+                       path, found->name, (long long)found->shape[0], (long long)found->shape[1],
+                       found->rank, wanted->rows, wanted->cols);
+    if (found->dtype == DTYPE_OTHER)
+        return err_new(ERR_INVALID, "%s: tensor '%s': its dtype is none of BF16, F16, F32", path,
+                       found->name);
+    return OK;
+}
+
+/* What a directory may hold beside the table: a tied head once more, and the constants that old
+ * versions of transformers saved. Anything else would be a part of the model that we do not
+ * compute. */
+static bool may_ignore(const struct model_config *config, const char *name)
+{
+    static const char tail[] = ".rotary_emb.inv_freq";
+    const size_t len = strlen(name);
+    if (config->tied && strcmp(name, "lm_head.weight") == 0)
+        return true;
+    return len >= sizeof tail && strcmp(name + len - (sizeof tail - 1), tail) == 0;
+}
+
+/* Before anything is allocated for them: every tensor of the table is there with its shape, and no
+ * other. */
+static err_t check_tensors(const struct safetensors *in, const char *directory,
+                           const struct model_config *config)
+{
+    SCOPED(params) params = params_new(config);
+    for (int i = 0; i < params->layout->count; i++)
+        TRY(check_shape(in, directory, &params->layout->tensor[i]));
+    for (int i = 0; i < safetensors_count(in); i++) {
+        const struct tensor_info *found = safetensors_at(in, i);
+        if (!layout_find(params->layout, found->name) && !may_ignore(config, found->name))
+            return err_new(ERR_INVALID, "%s: tensor '%s': a %s model has none of that name",
+                           safetensors_path(in, found), found->name, config->family->model_type);
+    }
+    return OK;
+}
+
+err_t model_load(struct backend *be, const char *directory, struct model **ret)
+{
+    struct model_config config;
+    SCOPED(safetensors) in = NULL;
+    SCOPED(model) model = NULL;
+    TRY(config_read(directory, &config));
+    TRY(safetensors_open_model(directory, &in));
+    TRY(check_tensors(in, directory, &config));
+    TRY(model_empty(be, &config, &model));
+    for (int i = 0; i < model->params->layout->count; i++) {
+        const struct layout_tensor *tensor = &model->params->layout->tensor[i];
+        TRY(safetensors_read_bf16(in, safetensors_find(in, tensor->name),
+                                  model->values + tensor->offset));
+    }
+    TRY(model_repack(model));
+    *ret = STEAL(model);
+    return OK;
+}
+
+err_t model_read_f32(const struct model *model, const char *directory, float *ret)
+{
+    SCOPED(safetensors) in = NULL;
+    TRY(safetensors_open_model(directory, &in));
+    TRY(check_tensors(in, directory, &model->config));
+    for (int i = 0; i < model->params->layout->count; i++) {
+        const struct layout_tensor *tensor = &model->params->layout->tensor[i];
+        TRY(safetensors_read_f32(in, safetensors_find(in, tensor->name), ret + tensor->offset));
+    }
+    return OK;
+}
+
+static err_t write_json(const char *directory, const char *name, const json_t *json)
+{
+    SCOPED_MEM char *path = file_join(directory, name);
+    SCOPED_MEM char *text = json_dumps(json, JSON_INDENT(2));
+    SCOPED_MEM char *line = mem_printf("%s\n", text);
+    return file_write(path, line, strlen(line));
+}
+
+err_t model_write(const struct model *model, const char *directory)
+{
+    const struct layout *layout = model->params->layout;
+    SCOPED_JSON json_t *config = config_json(&model->config);
+    SCOPED_JSON json_t *generation = config_generation_json(&model->config);
+    SCOPED_MEM char *path = file_join(directory, "model.safetensors");
+    SCOPED_MEM struct tensor_source *tensors = mem_array((size_t)layout->count, sizeof *tensors);
+    for (int i = 0; i < layout->count; i++)
+        tensors[i] = (struct tensor_source){.name = layout->tensor[i].name,
+                                            .dtype = DTYPE_BF16,
+                                            .rows = layout->tensor[i].rows,
+                                            .cols = layout->tensor[i].cols,
+                                            .data = model_tensor(model, i)};
+    TRY(write_json(directory, "config.json", config));
+    TRY(write_json(directory, "generation_config.json", generation));
+    return safetensors_write(path, tensors, layout->count, NULL, 0);
+}
+
+err_t model_save(const struct model *model, const char *directory)
+{
+    TRY(file_make_directories(directory));
+    return model_write(model, directory);
+}
+
+err_t model_repack_range(struct model *model, size_t begin, size_t end)
+{
+    const struct layout *layout = model->params->layout;
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i];
+        if (model->weight[i] && tensor->offset < end && tensor->offset + tensor->count > begin)
+            TRY(model->be->ops->weight_pack(model->be, model->weight[i], model_tensor(model, i)));
+    }
+    return OK;
+}
+
+err_t model_repack(struct model *model)
+{
+    return model_repack_range(model, 0, model->params->layout->elements);
+}
+
+void model_free(struct model *model)
+{
+    if (!model)
+        return;
+    for (int i = 0; model->weight && i < model->params->layout->count; i++)
+        if (model->weight[i])
+            model->be->ops->weight_free(model->be, model->weight[i]);
+    params_free(model->params);
+    free(model->weight);
+    free(model->values);
+    free(model->cos);
+    free(model->sin);
+    free(model);
+}

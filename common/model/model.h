@@ -1,0 +1,65 @@
+/* A model: its config, its bf16 weights in one flat array, and the packed form that the backend
+ * multiplies by.
+ *
+ *     SCOPED(model) model = NULL;
+ *     TRY(model_load(be, "sft", &model));                -- a Hugging Face directory
+ *     memcpy(model->values + t->offset, new, bytes);     -- t of model->params->layout->tensor
+ *     TRY(model_repack(model));                          -- new weights count from here on
+ *
+ * Owner: the thread that owns the backend, which outlives the model. A weight that is changed
+ * between two calls is seen by the next; nothing is copied behind the caller's back but the packed
+ * matrices. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include "model/config.h"
+#include "model/params.h"
+#include "tensor/backend.h"
+
+struct model {
+    struct backend *be; // borrowed
+    struct model_config config;
+    struct attention_shape shape;
+    struct params *params;
+    bf16 *values; // (params->layout->elements), row-major tensors, zeros in the gaps
+    struct weight *
+        *weight; // per tensor of the layout; NULL for vectors. weight[params->head] is the head
+    float *cos, *sin; // (max_positions, D/2)
+};
+
+/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one
+ * line naming file, tensor and what is wrong: missing, of another shape, or none that this family
+ * has. */
+err_t model_load(struct backend *be, const char *directory, struct model **ret);
+
+/* A fresh model. Norms 1; embedding and an untied head N(0, 0.02^2), so that first logits are near
+ * 0; other matrices N(0, 1/cols), those that write to the residual stream (o, down) divided by
+ * sqrt(2L) (Radford 2019), so that its size does not grow with depth. A function of config and seed
+ * alone. */
+err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
+                struct model **ret);
+
+/* The same shapes with all weights zero (norms too): to receive weights from elsewhere. */
+err_t model_empty(struct backend *be, const struct model_config *config, struct model **ret);
+
+/* Writes config.json, generation_config.json and model.safetensors (bf16) into an existing
+ * directory, each file whole or not at all; model_save makes the directory first. Writing aside and
+ * renaming the directory is the caller's business. */
+err_t model_write(const struct model *model, const char *directory);
+err_t model_save(const struct model *model, const char *directory);
+
+/* The directory's weights in float32, at model's layout: what an optimizer's masters start from.
+ * bf16-rounded they are what model_load reads. */
+err_t model_read_f32(const struct model *model, const char *directory, float *ret);
+
+/* After values changed: all of them, or those of elements [begin, end) of the flat array. */
+err_t model_repack(struct model *model);
+err_t model_repack_range(struct model *model, size_t begin, size_t end);
+
+/* Start of tensor i's values. */
+static inline const bf16 *model_tensor(const struct model *model, int i)
+{
+    return model->values + model->params->layout->tensor[i].offset;
+}
+void model_free(struct model *model);
+DEFINE_SCOPED(model)

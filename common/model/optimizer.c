@@ -1,0 +1,214 @@
+#include "model/optimizer.h"
+#include "base/mem.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The three arrays, each at the model's layout; file names are PREFIX.TENSOR. */
+enum { MASTER, EXP_AVG, EXP_AVG_SQ, ARRAYS };
+static const char *const prefixes[ARRAYS] = {"master", "exp_avg", "exp_avg_sq"};
+
+struct optimizer {
+    struct model *model; // borrowed
+    struct optimizer_config config;
+    int64_t step;
+    float *array[ARRAYS];
+};
+
+static const struct layout *layout_of(const struct optimizer *opt)
+{
+    return opt->model->params->layout;
+}
+
+err_t optimizer_new(struct model *model, const struct optimizer_config *config,
+                    const char *directory, struct optimizer **ret)
+{
+    SCOPED(optimizer) opt = mem_new(sizeof *opt);
+    opt->model = model;
+    opt->config = *config;
+    const size_t elements = layout_of(opt)->elements;
+    for (int i = 0; i < ARRAYS; i++)
+        opt->array[i] = mem_aligned(elements * sizeof(float));
+    if (directory)
+        TRY(model_read_f32(model, directory, opt->array[MASTER]));
+    for (size_t i = 0; i < elements; i++) {
+        if (!directory)
+            opt->array[MASTER][i] = bf16_to_float(model->values[i]);
+        else if (bf16_from_float(opt->array[MASTER][i]) != model->values[i])
+            return err_new(ERR_PRECONDITION,
+                           "'%s' does not hold the weights that the model computes with",
+                           directory);
+    }
+    *ret = STEAL(opt);
+    return OK;
+}
+
+void optimizer_configure(struct optimizer *opt, const struct optimizer_config *config)
+{
+    opt->config = *config;
+}
+
+int64_t optimizer_steps(const struct optimizer *opt)
+{
+    return opt->step;
+}
+
+static bool decays(const struct layout *layout, int i)
+{
+    return layout->tensor[i].cols > 0;
+}
+
+/* AdamW over each run of neighbouring tensors that decay alike, gaps included: zeros stay zeros. */
+static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_step step,
+                       size_t *changed)
+{
+    const struct layout *layout = layout_of(opt);
+    struct backend *be = opt->model->be;
+    for (int i = 0, next; i < layout->count; i = next) {
+        for (next = i + 1; next < layout->count && decays(layout, next) == decays(layout, i);
+             next++)
+            ;
+        size_t begin = layout->tensor[i].offset, some = 0;
+        size_t end = next < layout->count ? layout->tensor[next].offset : layout->elements;
+        step.weight_decay = decays(layout, i) ? (float)opt->config.weight_decay : 0;
+        TRY(be->ops->adamw(be, opt->array[MASTER] + begin, opt->model->values + begin,
+                           opt->array[EXP_AVG] + begin, opt->array[EXP_AVG_SQ] + begin,
+                           grad + begin, end - begin, &step, &some));
+        *changed += some;
+    }
+    return OK;
+}
+
+err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
+                     struct optimizer_result *ret)
+{
+    struct backend *be = opt->model->be;
+    const struct optimizer_config *config = &opt->config;
+    double squares;
+    TRY(gradient_sum(grad));
+    TRY(be->ops->square_sum(be, grad->flat, grad->count, &squares));
+    const double norm = sqrt(squares);
+    if (!isfinite(norm))
+        return err_new(ERR_INVALID,
+                       "update %" PRId64 ": the gradient's norm is %g; nothing was changed",
+                       opt->step + 1, norm);
+    const bool clip = config->clip_norm > 0 && norm > config->clip_norm;
+    const struct adamw_step step = {.lr = (float)lr,
+                                    .beta1 = (float)config->beta1,
+                                    .beta2 = (float)config->beta2,
+                                    .eps = (float)config->eps,
+                                    .grad_scale = clip ? (float)(config->clip_norm / norm) : 1,
+                                    .step = (long)(opt->step + 1)};
+    size_t changed = 0;
+    TRY(step_runs(opt, grad->flat, step, &changed));
+    TRY(model_repack(opt->model));
+    opt->step++;
+    *ret =
+        (struct optimizer_result){.step = opt->step,
+                                  .grad_norm = norm,
+                                  .changed = (double)changed / (double)layout_of(opt)->parameters};
+    return OK;
+}
+
+static char *tensor_name(int array, const struct layout_tensor *tensor)
+{
+    return mem_printf("%s.%s", prefixes[array], tensor->name);
+}
+
+err_t optimizer_save(const struct optimizer *opt, const char *path)
+{
+    const struct layout *layout = layout_of(opt);
+    const int count = ARRAYS * layout->count;
+    struct tensor_source *out = mem_array((size_t)count, sizeof *out);
+    for (int i = 0; i < count; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i % layout->count];
+        const int array = i / layout->count;
+        out[i] = (struct tensor_source){.name = tensor_name(array, tensor),
+                                        .dtype = DTYPE_F32,
+                                        .rows = tensor->rows,
+                                        .cols = tensor->cols,
+                                        .data = opt->array[array] + tensor->offset};
+    }
+    char step[24];
+    snprintf(step, sizeof step, "%" PRId64, opt->step);
+    const char *const metadata[][2] = {{"rlhfd_optimizer", "1"}, {"step", step}};
+    err_t failed = safetensors_write(path, out, count, metadata, 2);
+    for (int i = 0; i < count; i++)
+        free((char *)out[i].name);
+    free(out);
+    return failed;
+}
+
+static err_t read_step(const struct safetensors *in, const char *path, int64_t *ret)
+{
+    const char *version = safetensors_metadata(in, "rlhfd_optimizer"),
+               *text = safetensors_metadata(in, "step");
+    if (!version || strcmp(version, "1") != 0)
+        return err_new(ERR_INVALID, "%s: metadata 'rlhfd_optimizer' is '%.20s'; it must be '1'",
+                       path, version ? version : "(missing)");
+    char *end = NULL;
+    long long step = text && *text >= '0' && *text <= '9' ? strtoll(text, &end, 10) : -1;
+    if (step < 0 || *end || step > INT32_MAX)
+        return err_new(ERR_INVALID, "%s: metadata 'step' is '%.20s'; it must be a whole number",
+                       path, text ? text : "(missing)");
+    *ret = step;
+    return OK;
+}
+
+static err_t read_tensor(const struct safetensors *in, const char *path, int array,
+                         const struct layout_tensor *wanted, float *flat)
+{
+    SCOPED_MEM char *name = tensor_name(array, wanted);
+    const struct tensor_info *found = safetensors_find(in, name);
+    if (!found)
+        return err_new(ERR_INVALID, "%s: tensor '%s' is missing", path, name);
+    if (found->dtype != DTYPE_F32 || found->rank != (wanted->cols ? 2 : 1) ||
+        found->shape[0] != wanted->rows || (wanted->cols && found->shape[1] != wanted->cols))
+        return err_new(ERR_INVALID, "%s: tensor '%s': must be F32 and shaped [%d%s%.0d]", path,
+                       name, wanted->rows, wanted->cols ? ", " : "", wanted->cols);
+    return safetensors_read_f32(in, found, flat + wanted->offset);
+}
+
+/* Into a second optimizer, so that an error leaves the first as it was. */
+static err_t read_all(struct optimizer *opt, const char *path)
+{
+    const struct layout *layout = layout_of(opt);
+    SCOPED(safetensors) in = NULL;
+    TRY(safetensors_open(path, &in));
+    TRY(read_step(in, path, &opt->step));
+    if (safetensors_count(in) != ARRAYS * layout->count)
+        return err_new(ERR_INVALID, "%s: holds %d tensors; this model's optimizer has %d", path,
+                       safetensors_count(in), ARRAYS * layout->count);
+    for (int array = 0; array < ARRAYS; array++)
+        for (int i = 0; i < layout->count; i++)
+            TRY(read_tensor(in, path, array, &layout->tensor[i], opt->array[array]));
+    return OK;
+}
+
+err_t optimizer_load(struct optimizer *opt, const char *path)
+{
+    SCOPED(optimizer) fresh = mem_new(sizeof *fresh);
+    const size_t elements = layout_of(opt)->elements;
+    fresh->model = opt->model;
+    for (int i = 0; i < ARRAYS; i++)
+        fresh->array[i] = mem_aligned(elements * sizeof(float));
+    TRY(read_all(fresh, path));
+    for (int i = 0; i < ARRAYS; i++) {
+        free(opt->array[i]);
+        opt->array[i] = STEAL(fresh->array[i]);
+    }
+    opt->step = fresh->step;
+    for (size_t i = 0; i < elements; i++)
+        opt->model->values[i] = bf16_from_float(opt->array[MASTER][i]);
+    return model_repack(opt->model);
+}
+
+void optimizer_free(struct optimizer *opt)
+{
+    if (!opt)
+        return;
+    for (int i = 0; i < ARRAYS; i++)
+        free(opt->array[i]);
+    free(opt);
+}

@@ -1,0 +1,58 @@
+/* AdamW over fp32 masters; the model computes with their bf16 copies, rounded to nearest even after
+ * every step.
+ *
+ *     struct optimizer_config config = OPTIMIZER_DEFAULTS;
+ *     SCOPED(optimizer) opt = NULL;
+ *     TRY(optimizer_new(model, &config, "sft", &opt));
+ *     TRY(optimizer_step(opt, grad, schedule_lr(&schedule, optimizer_steps(opt) + 1), &result));
+ *     TRY(optimizer_save(opt, "checkpoint/optimizer.safetensors"));
+ *
+ * Decay falls on matrices only (embedding included), not on norm weights, as transformers and TRL
+ * do. Owner: the thread that owns the model's backend; the model outlives the optimizer. */
+#pragma once
+#include "model/backward.h"
+
+struct optimizer_config {
+    double beta1, beta2, eps, weight_decay;
+    double clip_norm; // gradients are scaled down to this global norm; 0: never
+};
+#define OPTIMIZER_DEFAULTS                                                                         \
+    ((struct optimizer_config){.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip_norm = 1.0})
+
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
+struct schedule {
+    enum schedule_kind kind;
+    double lr;             // after warm-up
+    double min_lr_ratio;   // the last step's lr / lr: 0.1 falls to a tenth
+    int64_t warmup, total; // lr rises over steps 1..warmup, falls until step total, then stays
+};
+bool schedule_find(const char *name, enum schedule_kind *ret);     // "constant", "linear", "cosine"
+double schedule_lr(const struct schedule *schedule, int64_t step); // step 1, 2, ...
+
+struct optimizer;
+struct optimizer_result {
+    int64_t step;     // 1 after the first
+    double grad_norm; // before clipping
+    double changed;   // share of bf16 values that changed
+};
+
+/* Masters start from the weights in directory (F32 ones keep their precision), or from the model's
+ * bf16 values if directory is NULL. The directory must be the one the model was loaded from. */
+err_t optimizer_new(struct model *model, const struct optimizer_config *config,
+                    const char *directory, struct optimizer **ret);
+
+/* Sums grad (gradient_sum), clips, steps, rounds, packs the model again. grad is left as it is,
+ * summed. INVALID: the gradient's norm is not finite; nothing changed. */
+err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
+                     struct optimizer_result *ret);
+int64_t optimizer_steps(const struct optimizer *opt); // taken so far
+void optimizer_configure(struct optimizer *opt,
+                         const struct optimizer_config *config); // from the next step on
+
+/* Masters and moments as F32 (master.NAME, exp_avg.NAME, exp_avg_sq.NAME), the step in the
+ * metadata. Loading also sets the model's weights to the rounded masters; on error everything is as
+ * it was. */
+err_t optimizer_save(const struct optimizer *opt, const char *path);
+err_t optimizer_load(struct optimizer *opt, const char *path);
+void optimizer_free(struct optimizer *opt);
+DEFINE_SCOPED(optimizer)

@@ -1,0 +1,65 @@
+/* Byte-level BPE as Hugging Face's `tokenizers` writes it: a directory's tokenizer.json and tokenizer_config.json.
+ *
+ *     SCOPED(tokenizer) tokenizer = NULL;
+ *     TRY(tokenizer_load("sft", &tokenizer));
+ *     TRY(tokenizer_check(tokenizer, config.V, config.eos[0]));    -- does it belong to this model?
+ *     TRY(tokenizer_encode(tokenizer, text, len, max, ids, &count));
+ *     TRY(tokenizer_decode(tokenizer, ids, count, true, &out));    -- appends bytes, not always UTF-8
+ *
+ * Supported: model BPE; pre_tokenizer ByteLevel, or Sequence[Split(GPT-2's, Qwen2's or Llama-3's pattern), ByteLevel];
+ * normalizer null or NFC; decoder ByteLevel; added tokens, special or not. Anything else that would change an id is refused
+ * by name. Post-processors are read over: encode never adds a special token; callers append eos themselves. The text of an
+ * added token inside a text becomes that token, as in `tokenizers`.
+ *
+ * Ids equal those of `tokenizers` for UTF-8 text, except that a byte which the vocabulary lacks is an error, not dropped.
+ * Bytes that are not UTF-8 count as symbols of one byte each, so that decode(encode(bytes)) = bytes for any bytes.
+ *
+ * Any thread: a tokenizer does not change once made. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/scoped.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tokenizer;
+
+enum { TOKENIZER_VOCAB_MAX = 1 << 20, TOKENIZER_TOKEN_BYTES_MAX = 4096 };
+
+/* Reads DIR/tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json (the names of eos, bos
+ * and pad). NOT_FOUND; INVALID: one line with file, place, value and what is allowed. */
+err_t tokenizer_load(const char *directory, struct tokenizer **ret);
+
+/* The same from memory. config: the text of tokenizer_config.json, or NULL. name: what errors call the place. */
+err_t tokenizer_parse(const char *json, size_t json_len, const char *config, size_t config_len,
+                      const char *name, struct tokenizer **ret);
+
+/* Writes both files into an existing directory, as they were read or made; each whole or not at all. */
+err_t tokenizer_save(const struct tokenizer *tokenizer, const char *directory);
+
+/* ret_ids (max). RANGE: more than max tokens; INVALID: a byte that the vocabulary lacks. On error ret_count is untouched. */
+err_t tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t len, int max,
+                       int32_t *ret_ids, int *ret_count);
+
+/* Appends the tokens' bytes; special tokens are left out if skip_special. RANGE: an id that is no token; nothing appended. */
+err_t tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
+                       bool skip_special, struct bytes *ret);
+
+int tokenizer_vocab(const struct tokenizer *tokenizer); // largest id + 1
+int tokenizer_eos(const struct tokenizer *tokenizer);   // -1: none, likewise below
+int tokenizer_bos(const struct tokenizer *tokenizer);
+int tokenizer_pad(const struct tokenizer *tokenizer);
+int tokenizer_id(const struct tokenizer *tokenizer,
+                 const char *token); // "<eos>", or a token as tokenizer.json spells it
+
+/* Names everything that decides an id: tokens, merges, splitting. Not the files' layout. */
+struct digest tokenizer_digest(const struct tokenizer *tokenizer);
+
+/* Whether it fits a model of V tokens that ends at token eos (-1: not said). PRECONDITION: it has more tokens than V, or eos is
+ * neither its end token nor another special token; the message names both numbers. A model may have more tokens (padding). */
+err_t tokenizer_check(const struct tokenizer *tokenizer, int V, int eos);
+
+void tokenizer_free(struct tokenizer *tokenizer);
+DEFINE_SCOPED(tokenizer)

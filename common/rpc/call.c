@@ -1,0 +1,504 @@
+/* The life of a call. Batches may start on any thread, under the call's mutex; their completions arrive on the
+ * callbacks' thread, one by one. Every batch underway holds a reference; one more belongs to the call being open. */
+#include "base/mem.h"
+#include "rpc/core.h"
+#include <assert.h>
+#include <grpc/support/alloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_recv(struct rpc_tag *tag, bool ok);
+static void on_send(struct rpc_tag *tag, bool ok);
+static void on_close(struct rpc_tag *tag, bool ok);
+
+struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool is_inline)
+{
+    struct rpc_call *call = mem_new(sizeof *call);
+    atomic_init(&call->refs, 1);
+    pthread_mutex_init(&call->mutex, NULL);
+    call->rpc = rpc;
+    call->method = method;
+    call->queue_end = &call->queue;
+    call->queue_limit = RPC_QUEUE_BYTES;
+    call->on_open = (struct rpc_tag){.is_inline = is_inline};
+    call->on_recv = (struct rpc_tag){.fn = on_recv, .is_inline = is_inline};
+    call->on_send = (struct rpc_tag){.fn = on_send, .is_inline = is_inline};
+    call->on_close = (struct rpc_tag){.fn = on_close, .is_inline = is_inline};
+    call->deadline = gpr_inf_future(GPR_CLOCK_REALTIME);
+    call->status_text = grpc_empty_slice();
+    grpc_metadata_array_init(&call->metadata);
+    grpc_metadata_array_init(&call->trailers);
+    grpc_call_details_init(&call->details);
+    return call;
+}
+
+/* mutex held, or the last reference gone. */
+static void free_queue(struct rpc_call *call)
+{
+    for (struct rpc_out *out = call->queue, *next; out; out = next) {
+        next = out->next;
+        call->queued -= out->len;
+        grpc_byte_buffer_destroy(out->buffer);
+        free(out);
+    }
+    call->queue = NULL;
+    call->queue_end = &call->queue;
+}
+
+struct rpc_call *rpc_call_ref(struct rpc_call *call)
+{
+    atomic_fetch_add(&call->refs, 1);
+    return call;
+}
+
+void rpc_call_unref(struct rpc_call *call)
+{
+    if (!call || atomic_fetch_sub(&call->refs, 1) != 1)
+        return;
+    free_queue(call);
+    grpc_byte_buffer_destroy(call->received); // NULL is allowed
+    grpc_byte_buffer_destroy(call->outgoing);
+    grpc_slice_unref(call->status_text);
+    grpc_metadata_array_destroy(&call->metadata);
+    grpc_metadata_array_destroy(&call->trailers);
+    grpc_call_details_destroy(&call->details);
+    if (call->call)
+        grpc_call_unref(call->call);
+    err_free(call->finish);
+    pthread_mutex_destroy(&call->mutex);
+    free(call->target);
+    free(call);
+}
+
+void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag)
+{
+    rpc_call_ref(call);
+    TSAN_RELEASE(tag);
+    const grpc_call_error error = grpc_call_start_batch(call->call, ops, count, tag, NULL);
+    assert(error == GRPC_CALL_OK); // anything else is a bug of this file
+    (void)error;
+}
+
+/* ---- sending */
+
+/* mutex held. accepted lives until the batch has started. */
+static size_t put_initial(struct rpc_call *call, grpc_op *op, bool accept, grpc_metadata *accepted)
+{
+    call->initial_sent = true;
+    op->op = GRPC_OP_SEND_INITIAL_METADATA;
+    op->flags = call->initial_flags;
+    if (accept) {
+        *accepted = (grpc_metadata){.key = grpc_slice_from_static_string(ACCEPTED_KEY),
+                                    .value = grpc_slice_from_static_string("1")};
+        op->data.send_initial_metadata.metadata = accepted;
+        op->data.send_initial_metadata.count = 1;
+    }
+    return 1;
+}
+
+/* mutex held. Moves the head of the queue into ops. */
+static size_t put_message(struct rpc_call *call, grpc_op *op)
+{
+    struct rpc_out *out = call->queue;
+    if (!out)
+        return 0;
+    call->queue = out->next;
+    if (!call->queue)
+        call->queue_end = &call->queue;
+    call->outgoing = out->buffer;
+    call->sending_len = out->len;
+    free(out);
+    op->op = GRPC_OP_SEND_MESSAGE;
+    op->data.send_message.send_message = call->outgoing;
+    op->flags = call->queue ? GRPC_WRITE_BUFFER_HINT : 0;
+    return 1;
+}
+
+/* mutex held. status_text receives what lives until the batch has started. */
+static size_t put_status(struct rpc_call *call, grpc_op *op, grpc_slice *status_text)
+{
+    enum {
+        LONGEST = 2000
+    }; // headers of more than 8 KiB are refused, and each byte may become three
+    const char *text = err_message(call->finish);
+    size_t len = err_failed(call->finish) ? strnlen(text, LONGEST) : 0;
+    call->status_sent = true;
+    *status_text = grpc_slice_from_copied_buffer(text, len);
+    op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    op->data.send_status_from_server.status = (grpc_status_code)err_code(call->finish);
+    op->data.send_status_from_server.status_details = status_text;
+    return 1;
+}
+
+void call_send_next(struct rpc_call *call)
+{
+    if (call->sending || call->closed)
+        return;
+    grpc_op ops[3];
+    memset(ops, 0, sizeof ops);
+    size_t count = 0;
+    grpc_slice status_text = grpc_empty_slice();
+    const bool last = !call->queue || !call->queue->next;
+    const bool status = call->entry && call->finishing && !call->status_sent && last;
+    const bool half_close = call->half_close_wanted && !call->half_close_sent && last;
+    const bool initial = !call->initial_sent;
+    if (!call->queue && !status && !half_close && !(initial && call->open_now))
+        return;
+    grpc_metadata accepted;
+    if (initial)
+        count +=
+            put_initial(call, &ops[count], call->entry && call->open_now && !status, &accepted);
+    count += put_message(call, &ops[count]);
+    if (status)
+        count += put_status(call, &ops[count], &status_text);
+    if (half_close) {
+        call->half_close_sent = true;
+        ops[count++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    }
+    call->sending = true;
+    call_batch(call, ops, count, &call->on_send);
+    grpc_slice_unref(status_text);
+}
+
+static void on_send(struct rpc_tag *tag, bool ok)
+{
+    struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_send);
+    pthread_mutex_lock(&call->mutex);
+    grpc_byte_buffer *sent = call->outgoing;
+    call->outgoing = NULL;
+    call->sending = false;
+    call->queued -= call->sending_len;
+    call->sending_len = 0;
+    if (!ok)
+        call->closed = true; // the close handler follows
+    else
+        call_send_next(call);
+    const bool writable = call->was_full && call->queued < call->queue_limit / 2 && !call->closed;
+    if (writable)
+        call->was_full = false;
+    pthread_mutex_unlock(&call->mutex);
+    grpc_byte_buffer_destroy(sent);
+    if (writable && call->handlers.writable && !call->close_seen)
+        call->handlers.writable(call, call->user);
+    rpc_call_unref(call);
+}
+
+/* Takes buffer. */
+static bool enqueue(struct rpc_call *call, grpc_byte_buffer *buffer)
+{
+    pthread_mutex_lock(&call->mutex);
+    const bool open = !call->closed && !call->finishing && !call->half_close_wanted;
+    if (open) {
+        struct rpc_out *out = mem_new(sizeof *out);
+        out->buffer = buffer;
+        out->len = grpc_byte_buffer_length(buffer);
+        *call->queue_end = out;
+        call->queue_end = &out->next;
+        call->queued += out->len;
+        call->was_full |= call->queued >= call->queue_limit;
+        call_send_next(call);
+    }
+    pthread_mutex_unlock(&call->mutex);
+    if (!open)
+        grpc_byte_buffer_destroy(buffer);
+    return open;
+}
+
+bool rpc_call_send_message(struct rpc_call *call, struct rpc_message *message)
+{
+    return enqueue(call, message_buffer(message));
+}
+
+bool rpc_call_send(struct rpc_call *call, const struct ProtobufCMessage *pb)
+{
+    SCOPED(rpc_message) message = rpc_message_pack(pb);
+    return rpc_call_send_message(call, message);
+}
+
+size_t rpc_call_queued(struct rpc_call *call)
+{
+    pthread_mutex_lock(&call->mutex);
+    const size_t queued = call->queued;
+    pthread_mutex_unlock(&call->mutex);
+    return queued;
+}
+
+bool rpc_call_full(struct rpc_call *call)
+{
+    return rpc_call_queued(call) >= call->queue_limit;
+}
+
+void rpc_call_half_close(struct rpc_call *call)
+{
+    pthread_mutex_lock(&call->mutex);
+    call->half_close_wanted |= !call->entry;
+    call_send_next(call);
+    pthread_mutex_unlock(&call->mutex);
+}
+
+void rpc_call_finish(struct rpc_call *call, err_t why)
+{
+    pthread_mutex_lock(&call->mutex);
+    const bool first = call->entry && !call->finishing;
+    if (first) {
+        call->finishing = true;
+        call->finish = why;
+        call_send_next(call);
+    }
+    pthread_mutex_unlock(&call->mutex);
+    if (!first)
+        err_free(why);
+}
+
+bool rpc_call_reply(struct rpc_call *call, const struct ProtobufCMessage *pb)
+{
+    const bool sent = rpc_call_send(call, pb);
+    rpc_call_finish(call, OK);
+    return sent;
+}
+
+/* ---- receiving */
+
+void call_receive_next(struct rpc_call *call)
+{
+    if (call->receiving || call->received_all || call->paused || call->close_seen)
+        return;
+    call->receiving = true;
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+    op.data.recv_message.recv_message = &call->received;
+    call_batch(call, &op, 1, &call->on_recv);
+}
+
+/* Client: what we make of an answer that came with OK. */
+static void override_status(struct rpc_call *call, const char *text)
+{
+    call->status = GRPC_STATUS_INTERNAL;
+    grpc_slice_unref(call->status_text);
+    call->status_text = grpc_slice_from_static_string(text);
+}
+
+static void refuse_malformed(struct rpc_call *call, err_t why)
+{
+    static const char text[] = "malformed message from the server";
+    pthread_mutex_lock(&call->mutex);
+    call->deaf = true;
+    pthread_mutex_unlock(&call->mutex);
+    if (call->entry) {
+        rpc_call_finish(call, err_wrap(why, "request of %s", call->method->path));
+        return;
+    }
+    err_free(why);
+    if (call->unary_client)
+        override_status(call, text);
+    else
+        grpc_call_cancel_with_status(call->call, GRPC_STATUS_INTERNAL, text, NULL);
+}
+
+void call_tell_open(struct rpc_call *call)
+{
+    if (call->entry || call->opened || call->close_seen)
+        return;
+    call->opened = true;
+    if (call->handlers.open)
+        call->handlers.open(call, call->user);
+}
+
+void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
+{
+    SCOPED(rpc_message) message = message_of(buffer);
+    const struct ProtobufCMessageDescriptor *descriptor =
+        call->entry ? call->method->request : call->method->reply;
+    struct ProtobufCMessage *pb = NULL;
+    if (descriptor) {
+        const err_t e = rpc_message_unpack(message, descriptor, &pb);
+        if (err_failed(e)) {
+            refuse_malformed(call, e);
+            return;
+        }
+    }
+    if (!call->unary_client)
+        call_tell_open(call); // a server that did not say so before
+    if (call->handlers.message)
+        call->handlers.message(call, message, pb, call->user);
+    protobuf_c_message_free_unpacked(pb, NULL); // NULL is allowed
+}
+
+static void tell_half_close(struct rpc_call *call)
+{
+    if (call->handlers.half_close)
+        call->handlers.half_close(call, call->user);
+    else
+        rpc_call_finish(call, OK);
+}
+
+/* The status of a client's call, or how a server's ended. */
+static err_t final_error(struct rpc_call *call)
+{
+    if (call->entry) {
+        if (!call->cancelled)
+            return OK;
+        if (rpc_call_time_left_ms(call) <= 0)
+            return err_new(ERR_DEADLINE, "%s: the client's deadline has passed",
+                           call->method->path);
+        return err_new(ERR_CANCELLED, "%s: the client has gone", call->method->path);
+    }
+    if (call->status == GRPC_STATUS_OK)
+        return OK;
+    enum err_code code = ERR_UNKNOWN;
+    if (call->status == GRPC_STATUS_UNAUTHENTICATED)
+        code = ERR_DENIED;
+    else if (call->status > 0 && (int)call->status <= ERR_DATA_LOSS)
+        code = (enum err_code)call->status;
+    return err_new(code, "%s of %s: %.*s", call->method->path, call->target,
+                   (int)GRPC_SLICE_LENGTH(call->status_text),
+                   GRPC_SLICE_START_PTR(call->status_text));
+}
+
+static void final_close(struct rpc_call *call)
+{
+    if (call->handlers.close)
+        call->handlers.close(call, final_error(call), call->user);
+    if (call->entry)
+        server_call_over(call);
+    else
+        client_call_over(call);
+    rpc_call_unref(call); // it was open
+}
+
+static void on_recv(struct rpc_tag *tag, bool ok)
+{
+    struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_recv);
+    pthread_mutex_lock(&call->mutex);
+    if (ok && call->received && call->paused && !call->close_seen && !tag->is_inline) {
+        call->held = true; // resume pushes this tag again, which keeps its reference
+        pthread_mutex_unlock(&call->mutex);
+        return;
+    }
+    grpc_byte_buffer *buffer = call->received;
+    call->received = NULL;
+    const bool end = !ok || !buffer;
+    call->received_all |= end;
+    const bool deaf = call->finishing || call->deaf;
+    pthread_mutex_unlock(&call->mutex);
+    if (buffer && !deaf)
+        call_deliver(call, buffer);
+    else
+        grpc_byte_buffer_destroy(buffer);
+    if (end && ok && call->entry && !call->close_seen && !deaf)
+        tell_half_close(call);
+    pthread_mutex_lock(&call->mutex);
+    call->receiving = false;
+    call_receive_next(call);
+    const bool over = call->close_seen && !call->receiving;
+    pthread_mutex_unlock(&call->mutex);
+    if (over)
+        final_close(call);
+    rpc_call_unref(call);
+}
+
+/* mutex held. A held message of a call that went wrong will never be asked for. */
+static bool drop_held(struct rpc_call *call)
+{
+    if (!call->held || (!call->entry && call->status == GRPC_STATUS_OK))
+        return false;
+    call->held = call->receiving = false;
+    grpc_byte_buffer_destroy(call->received);
+    call->received = NULL;
+    return true;
+}
+
+static void deliver_reply(struct rpc_call *call)
+{
+    grpc_byte_buffer *buffer = call->received;
+    call->received = NULL;
+    if (buffer)
+        call_deliver(call, buffer);
+    else if (call->status == GRPC_STATUS_OK)
+        override_status(call, "the server sent OK without a reply");
+}
+
+/* Exactly once: RECV_CLOSE_ON_SERVER, or RECV_STATUS_ON_CLIENT. */
+static void on_close(struct rpc_tag *tag, bool)
+{
+    struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_close);
+    if (call->unary_client)
+        deliver_reply(call);
+    pthread_mutex_lock(&call->mutex);
+    call->closed = call->close_seen = true;
+    free_queue(call);
+    const bool dropped = drop_held(call);
+    const bool over = !call->receiving;
+    pthread_mutex_unlock(&call->mutex);
+    if (dropped)
+        rpc_call_unref(call); // the held tag's
+    if (over)
+        final_close(call);
+    rpc_call_unref(call);
+}
+
+void rpc_call_cancel(struct rpc_call *call)
+{
+    grpc_call_cancel(call->call, NULL);
+}
+
+void rpc_call_drop(struct rpc_call *call)
+{
+    call->handlers = (struct rpc_handlers){0};
+    rpc_call_resume(call); // else a held message would keep it
+    rpc_call_cancel(call);
+}
+
+void rpc_call_pause(struct rpc_call *call)
+{
+    pthread_mutex_lock(&call->mutex);
+    call->paused = true;
+    pthread_mutex_unlock(&call->mutex);
+}
+
+void rpc_call_resume(struct rpc_call *call)
+{
+    pthread_mutex_lock(&call->mutex);
+    call->paused = false;
+    const bool deliver = call->held;
+    call->held = false;
+    if (!deliver)
+        call_receive_next(call);
+    pthread_mutex_unlock(&call->mutex);
+    if (deliver)
+        rpc_push(call->rpc, &call->on_recv);
+}
+
+bool rpc_call_is_over(struct rpc_call *call)
+{
+    pthread_mutex_lock(&call->mutex);
+    const bool over = call->closed;
+    pthread_mutex_unlock(&call->mutex);
+    return over;
+}
+
+int64_t rpc_call_time_left_ms(struct rpc_call *call)
+{
+    const gpr_timespec deadline = call->deadline;
+    if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0)
+        return INT64_MAX;
+    const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+    return left.tv_sec * 1000 + left.tv_nsec / 1000000;
+}
+
+char *rpc_call_peer(struct rpc_call *call)
+{
+    char *peer = grpc_call_get_peer(call->call);
+    char *text = mem_string(peer);
+    gpr_free(peer);
+    return text;
+}
+
+void *rpc_call_context(struct rpc_call *call)
+{
+    return call->context;
+}
+
+void rpc_call_set_context(struct rpc_call *call, void *context)
+{
+    call->context = context;
+}

@@ -1,0 +1,160 @@
+#include "rpc/client.h"
+#include "base/mem.h"
+#include "rpc/core.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct rpc_channel {
+    struct rpc *rpc;
+    grpc_channel *core;
+    char *target;
+};
+
+err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options,
+                      struct rpc_channel **ret)
+{
+    TRY(address_check(options->target, options->insecure));
+    struct channel_args args;
+    client_args(options, &args);
+    struct rpc_channel *channel = mem_new(sizeof *channel);
+    channel->rpc = rpc;
+    channel->target = mem_string(options->target);
+    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    channel->core = grpc_channel_create(options->target, credentials,
+                                        &(grpc_channel_args){args.count, args.list});
+    grpc_channel_credentials_release(credentials);
+    *ret = channel;
+    return OK;
+}
+
+void rpc_channel_free(struct rpc_channel *channel)
+{
+    if (!channel)
+        return;
+    grpc_channel_destroy(channel->core);
+    free(channel->target);
+    free(channel);
+}
+
+static bool is_accepted(const grpc_metadata_array *metadata)
+{
+    for (size_t i = 0; i < metadata->count; i++)
+        if (grpc_slice_str_cmp(metadata->metadata[i].key, ACCEPTED_KEY) == 0)
+            return true;
+    return false;
+}
+
+/* The server's initial metadata have come. */
+static void on_open(struct rpc_tag *tag, bool ok)
+{
+    struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_open);
+    if (ok && is_accepted(&call->metadata))
+        call_tell_open(call);
+    rpc_call_unref(call);
+}
+
+static struct rpc_call *client_call(struct rpc_channel *channel, const struct rpc_method *method,
+                                    const struct rpc_call_options *options,
+                                    const struct rpc_handlers *handlers, void *user)
+{
+    static const struct rpc_call_options none;
+    if (!options)
+        options = &none;
+    struct rpc *rpc = channel->rpc;
+    struct rpc_call *call = call_new(rpc, method, method->flags & RPC_INLINE);
+    call->handlers = *handlers;
+    call->user = user;
+    call->target = mem_string(channel->target);
+    call->paused = options->paused;
+    call->on_open.fn = on_open;
+    if (options->queue_bytes)
+        call->queue_limit = options->queue_bytes;
+    if (options->deadline_ms)
+        call->deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                      gpr_time_from_millis(options->deadline_ms, GPR_TIMESPAN));
+    if (options->wait_for_ready)
+        call->initial_flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
+                              GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+    call->call = grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->queue,
+                                          grpc_slice_from_static_string(method->path), NULL,
+                                          call->deadline, NULL);
+    pthread_mutex_lock(&rpc->mutex);
+    call->prev_open = &rpc->calls;
+    call->next_open = rpc->calls;
+    if (call->next_open)
+        call->next_open->prev_open = &call->next_open;
+    rpc->calls = call;
+    rpc->open_calls++;
+    pthread_mutex_unlock(&rpc->mutex);
+    return call;
+}
+
+void client_call_over(struct rpc_call *call)
+{
+    struct rpc *rpc = call->rpc;
+    pthread_mutex_lock(&rpc->mutex);
+    *call->prev_open = call->next_open;
+    if (call->next_open)
+        call->next_open->prev_open = call->prev_open;
+    rpc->open_calls--;
+    pthread_cond_signal(&rpc->arrived);
+    pthread_mutex_unlock(&rpc->mutex);
+}
+
+static grpc_op receive_status(struct rpc_call *call)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+    op.data.recv_status_on_client.trailing_metadata = &call->trailers;
+    op.data.recv_status_on_client.status = &call->status;
+    op.data.recv_status_on_client.status_details = &call->status_text;
+    return op;
+}
+
+static grpc_op receive_initial(struct rpc_call *call)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_INITIAL_METADATA};
+    op.data.recv_initial_metadata.recv_initial_metadata = &call->metadata;
+    return op;
+}
+
+struct rpc_call *rpc_call_unary(struct rpc_channel *channel, const struct rpc_method *method,
+                                const struct ProtobufCMessage *request,
+                                const struct rpc_call_options *options,
+                                const struct rpc_handlers *handlers, void *user)
+{
+    struct rpc_call *call = client_call(channel, method, options, handlers, user);
+    call->unary_client = true;
+    call->initial_sent = call->half_close_wanted = call->half_close_sent = call->received_all =
+        true;
+    SCOPED(rpc_message) message = rpc_message_pack(request);
+    call->outgoing = message_buffer(message);
+    grpc_op ops[6];
+    memset(ops, 0, sizeof ops);
+    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    ops[0].flags = call->initial_flags;
+    ops[1].op = GRPC_OP_SEND_MESSAGE;
+    ops[1].data.send_message.send_message = call->outgoing;
+    ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
+    ops[3] = receive_initial(call);
+    ops[4].op = GRPC_OP_RECV_MESSAGE;
+    ops[4].data.recv_message.recv_message = &call->received;
+    ops[5] = receive_status(call);
+    call_batch(call, ops, 6, &call->on_close);
+    return call;
+}
+
+struct rpc_call *rpc_call_stream(struct rpc_channel *channel, const struct rpc_method *method,
+                                 const struct rpc_call_options *options,
+                                 const struct rpc_handlers *handlers, void *user)
+{
+    struct rpc_call *call = client_call(channel, method, options, handlers, user);
+    const grpc_op initial = receive_initial(call), status = receive_status(call);
+    pthread_mutex_lock(&call->mutex);
+    call->open_now = true;
+    call_send_next(call); // the initial metadata
+    call_batch(call, &initial, 1, &call->on_open);
+    call_batch(call, &status, 1, &call->on_close);
+    call_receive_next(call);
+    pthread_mutex_unlock(&call->mutex);
+    return call;
+}

@@ -1,0 +1,108 @@
+#include "rpc/face.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rpc/health.h"
+#include "rpc/reflect.h"
+#include "svc/address.h"
+#include "svc/http.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct face {
+    struct http *http;
+    struct rpc_admin *admin;
+    struct rpc_health *health;
+    struct rpc_reflect *reflect;
+    struct rpc_server *server, *admin_server;
+    int open;  // servers not yet closed while stopping
+    void (*closed)(void *arg);
+    void *arg;
+};
+
+static err_t start_servers(struct face *face, const struct face_options *o, const char *admin_address)
+{
+    struct rpc_service services[FACE_SERVICES_MAX + 3];
+    size_t n = 0;
+    services[n++] = rpc_admin_service(face->admin);
+    services[n++] = rpc_health_service(face->health);
+    services[n++] = rpc_reflect_service(face->reflect);
+    struct rpc_server_options admin = {.address = admin_address, .insecure = o->insecure, .services = services,
+                                       .service_count = n};
+    TRY(rpc_server_start(o->rpc, &admin, &face->admin_server));
+    memcpy(services + n, o->services, o->service_count * sizeof *services);
+    struct rpc_server_options own = {.address = o->listen, .insecure = o->insecure, .services = services,
+                                     .service_count = n + o->service_count,
+                                     .max_recv_bytes = o->max_recv_bytes ? o->max_recv_bytes : 64 << 20};
+    return rpc_server_start(o->rpc, &own, &face->server);
+}
+
+static err_t announce(const struct face *face, const struct face_options *o)
+{
+    struct address address;
+    TRY(address_parse(o->listen, &address));
+    SCOPED_MEM char *listen = address_text(address.host, (uint16_t)rpc_server_port(face->server));
+    SCOPED_MEM char *admin = address_text(address.host, (uint16_t)rpc_server_port(face->admin_server));
+    log_info("listening", "address=%s admin=%s http=%s", listen, admin, http_address(face->http));
+    if (!o->announce)
+        return OK;
+    SCOPED_JSON json_t *object = json_pack("{s:i, s:s, s:s, s:s}", "pid", (int)getpid(), "listen", listen, "admin",
+                                           admin, "http", http_address(face->http));
+    SCOPED_MEM char *text = json_to_text(object);
+    return file_write(o->announce, text, strlen(text));
+}
+
+err_t face_open(const struct face_options *o, struct face **ret)
+{
+    SCOPED(face) face = mem_new(sizeof *face);
+    SCOPED_MEM char *admin_address = NULL;
+    SCOPED_MEM char *http_at = NULL;
+    TRY(address_derive(o->listen, ADDRESS_ADMIN, &admin_address));
+    TRY(address_derive(o->listen, ADDRESS_HTTP, &http_at));
+    face->admin = rpc_admin_new(&o->admin);
+    face->health = rpc_health_new();
+    TRY(rpc_reflect_new(descriptors, descriptors_len, &face->reflect));
+    TRY(start_servers(face, o, admin_address));
+    TRY(http_start(http_at, &face->http));
+    face_ready(face, "starting");
+    TRY(announce(face, o));
+    *ret = STEAL(face);
+    return OK;
+}
+
+void face_ready(struct face *face, const char *why_not)
+{
+    http_set_ready(face->http, why_not);
+    rpc_health_set(face->health, "", why_not == NULL);
+}
+
+static void one_closed(void *arg)
+{
+    struct face *face = arg;
+    if (--face->open == 0 && face->closed)
+        face->closed(face->arg);
+}
+
+void face_stop(struct face *face, int grace_ms, void (*closed)(void *arg), void *arg)
+{
+    face_ready(face, "draining");
+    face->closed = closed;
+    face->arg = arg;
+    face->open = 2;
+    rpc_server_stop(face->server, grace_ms, one_closed, face);
+    rpc_server_stop(face->admin_server, grace_ms, one_closed, face);
+}
+
+void face_free(struct face *face)
+{
+    if (!face)
+        return;
+    http_free(face->http);
+    rpc_server_free(face->server);
+    rpc_server_free(face->admin_server);
+    rpc_reflect_free(face->reflect);
+    rpc_health_free(face->health);
+    rpc_admin_free(face->admin);
+    mem_free(face);
+}

@@ -1,0 +1,34 @@
+/* What every daemon shows beside its own services: health, reflection and Admin on the service port and the admin port, and
+ * the plain HTTP port. One file with the addresses for whoever started it.
+ *
+ *     struct face_options options = {.rpc = rpc, .daemon = "rewarder", .run = "sort", .listen = "127.0.0.1:7002", ...};
+ *     TRY(face_open(&options, &face));
+ *     face_ready(face, NULL);                    -- serving; or a reason why not
+ *     face_stop(face, 2000, closed, daemon);     -- drain: nothing new, grace for what is open
+ *
+ * Owner: the loop's thread. */
+#pragma once
+#include "rpc/admin.h"
+#include "rpc/rpc.h"
+#include "rpc/server.h"
+
+enum { FACE_SERVICES_MAX = 4 };
+
+struct face;
+struct face_options {
+    struct rpc *rpc;
+    const char *listen;     // service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0)
+    bool insecure;
+    const char *announce;   // file to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none
+    struct admin_options admin;
+    struct rpc_service services[FACE_SERVICES_MAX];  // the daemon's own
+    size_t service_count;
+    size_t max_recv_bytes;  // longest message of the services; 0: 64 MiB
+};
+
+/* UNAVAILABLE: a port is taken; DENIED: not loopback and not insecure. Begins not ready: "starting". */
+err_t face_open(const struct face_options *options, struct face **ret);
+void face_ready(struct face *face, const char *why_not);
+void face_stop(struct face *face, int grace_ms, void (*closed)(void *arg), void *arg);
+void face_free(struct face *face);
+DEFINE_SCOPED(face)

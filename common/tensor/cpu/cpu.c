@@ -1,0 +1,190 @@
+#include "tensor/cpu/cpu.h"
+#include "base/mem.h"
+#include <stdlib.h>
+#include <string.h>
+
+void cpu_reserve(struct cpu *cpu, size_t count)
+{
+    for (int i = 0; i < pool_threads(cpu->pool); i++) {
+        struct cpu_scratch *scratch = &cpu->scratch[i];
+        if (scratch->count >= count)
+            continue;
+        mem_free(scratch->data);
+        scratch->data = mem_aligned(count * sizeof(float));
+        scratch->count = count;
+    }
+}
+
+int cpu_chunks(const struct cpu *cpu, double work)
+{
+    const int threads = pool_threads(cpu->pool);
+    return threads == 1 || work < CPU_SMALL ? 1 : 4 * threads;
+}
+
+struct split {
+    struct cpu *cpu;
+    cpu_range *range;
+    const void *job;
+    size_t count, grain;
+    int chunks;
+};
+
+static size_t chunk_begin(const struct split *split, int chunk)
+{
+    const size_t grains = (split->count + split->grain - 1) / split->grain;
+    const size_t begin = grains * (size_t)chunk / (size_t)split->chunks * split->grain;
+    return begin < split->count ? begin : split->count;
+}
+
+static void split_chunk(void *job, int chunk, int thread)
+{
+    const struct split *split = job;
+    const size_t begin = chunk_begin(split, chunk), end = chunk_begin(split, chunk + 1);
+    if (begin < end)
+        split->range(split->cpu, split->job, begin, end, thread);
+}
+
+void cpu_split(struct cpu *cpu, size_t count, size_t grain, double work, cpu_range *range,
+               const void *job)
+{
+    struct split split = {cpu, range, job, count, grain, cpu_chunks(cpu, work)};
+    pool_run(cpu->pool, split.chunks, split_chunk, &split);
+}
+
+static err_t cpu_zero(struct backend *be, void *data, size_t bytes)
+{
+    (void)be;
+    memset(data, 0, bytes);
+    return OK;
+}
+
+static err_t cpu_sync(struct backend *be)
+{
+    (void)be;
+    return OK;
+}
+
+static void cpu_free(struct backend *be)
+{
+    struct cpu *cpu = cpu_of(be);
+    for (int i = 0; i < pool_threads(cpu->pool); i++)
+        mem_free(cpu->scratch[i].data);
+    mem_free(cpu->scratch);
+    pool_free(cpu->pool);
+    mem_free(cpu);
+}
+
+#define OP(op) .op = cpu_##op
+static const struct backend_ops cpu_ops = {
+    .name = "cpu",
+    OP(weight_new),
+    OP(weight_pack),
+    OP(weight_free),
+    OP(matmul),
+    OP(matmul_dx),
+    OP(matmul_dw),
+    OP(embed),
+    OP(embed_backward),
+    OP(rmsnorm),
+    OP(rmsnorm_backward),
+    OP(rope),
+    OP(swiglu),
+    OP(swiglu_backward),
+    OP(attention),
+    OP(attention_backward),
+    OP(kv_new),
+    OP(kv_copy),
+    OP(kv_free),
+    OP(add),
+    OP(token_logp),
+    OP(token_logp_backward),
+    OP(softmax),
+    OP(square_sum),
+    OP(adamw),
+    OP(zero),
+    OP(sync),
+    OP(free),
+};
+
+/* The machine's instruction sets; and the state of its arithmetic, which the exactness rests on. */
+#if defined(HAVE_X86_ISA)
+static bool machine_has(enum cpu_isa isa)
+{
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                      __builtin_cpu_supports("bmi2");
+    if (isa == CPU_ISA_AVX2)
+        return avx2;
+    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+static bool rounding_is_standard(void)
+{
+    return (__builtin_ia32_stmxcsr() & 0xffc0) ==
+           0x1f80; // nearest, nothing flushed to zero, no traps
+}
+static const struct cpu_kernels *const kernels_of[] = {
+    [CPU_ISA_PORTABLE] = &cpu_kernels_portable,
+    [CPU_ISA_AVX2] = &cpu_kernels_avx2,
+    [CPU_ISA_AVX512] = &cpu_kernels_avx512,
+};
+#else
+static bool machine_has(enum cpu_isa isa)
+{
+    (void)isa;
+    return false;
+}
+static bool rounding_is_standard(void)
+{
+    return true;
+}
+static const struct cpu_kernels *const kernels_of[] = {
+    [CPU_ISA_PORTABLE] = &cpu_kernels_portable,
+    [CPU_ISA_AVX2] = NULL,
+    [CPU_ISA_AVX512] = NULL,
+};
+#endif
+
+static const char *const isa_names[] = {
+    [CPU_ISA_PORTABLE] = "portable", [CPU_ISA_AVX2] = "avx2", [CPU_ISA_AVX512] = "avx512"};
+
+/* BEST becomes what RLHFD_ISA says, else the best there is. */
+static err_t choose_isa(enum cpu_isa asked, enum cpu_isa *ret)
+{
+    const char *text = getenv("RLHFD_ISA");
+    if (asked == CPU_ISA_BEST && text && *text) {
+        for (int isa = CPU_ISA_PORTABLE; isa <= CPU_ISA_AVX512; isa++)
+            if (!strcmp(text, isa_names[isa]))
+                asked = (enum cpu_isa)isa;
+        if (asked == CPU_ISA_BEST)
+            return err_new(ERR_INVALID, "RLHFD_ISA='%s': portable, avx2 or avx512", text);
+    }
+    if (asked == CPU_ISA_BEST)
+        asked = machine_has(CPU_ISA_AVX512) ? CPU_ISA_AVX512
+                : machine_has(CPU_ISA_AVX2) ? CPU_ISA_AVX2
+                                            : CPU_ISA_PORTABLE;
+    if (asked != CPU_ISA_PORTABLE && !machine_has(asked))
+        return err_new(ERR_UNIMPLEMENTED, "this machine has no %s", isa_names[asked]);
+    *ret = asked;
+    return OK;
+}
+
+err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret)
+{
+    enum { MAX_THREADS = 1024 };
+    enum cpu_isa isa = config->isa;
+    if (config->threads < 1 || config->threads > MAX_THREADS)
+        return err_new(ERR_INVALID, "threads=%d: 1..%d", config->threads, MAX_THREADS);
+    TRY(choose_isa(config->isa, &isa));
+    if (!rounding_is_standard())
+        return err_new(ERR_PRECONDITION,
+                       "the thread's floating-point mode was changed: results would not be exact");
+    struct cpu *cpu = mem_new(sizeof *cpu);
+    cpu->base.ops = &cpu_ops;
+    cpu->kernels = kernels_of[isa];
+    cpu->pool = pool_new(config->threads);
+    cpu->scratch = mem_array((size_t)config->threads, sizeof *cpu->scratch);
+    cpu_reserve(cpu, GEMM_SCRATCH);
+    *ret = &cpu->base;
+    return OK;
+}

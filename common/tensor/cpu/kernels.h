@@ -1,0 +1,109 @@
+/* The table that each instruction set's build of the *_isa.c files fills: kernels over a range of rows, columns or
+ * elements, on the calling thread. The other files of cpu/ split work into ranges and hand out memory.
+ *
+ * Ranges never cut a reduction, so the split does not show in the bits. */
+#pragma once
+#include "tensor/backend.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    PANEL = 32, // columns of a packed panel
+    CHAIN_BLOCK =
+        256, // steps of the chain worked on at a time: a panel's block stays in the L1 cache
+    ROW_BLOCK =
+        420, // rows of A packed at a time: they stay in the L2 cache; a multiple of every TILE_ROWS
+    A_STRIDE = CHAIN_BLOCK + 16, // of packed rows: not a multiple of 4 KiB
+};
+
+/* C[m,n] (+)= sum_k A(m,k) B(k,n), one fma chain over k ascending from C, or from +0. */
+enum b_kind {
+    B_PANELS_BF16, // panel p at b + p * b_stride: [k][32], column j beside column j + 16
+    B_PANELS_F32,  // panel p at b + p * b_stride: [k][32]
+    B_ROWS_BF16,   // B(k,n) at b[k * b_stride + n]
+    B_ROWS_F32,
+};
+struct gemm {
+    int M, N, K;
+    const float *a; // A(m,k) at a[m * a_row + k * a_k]; one of the two is 1
+    ptrdiff_t a_row, a_k;
+    enum b_kind kind;
+    const void *b;
+    ptrdiff_t b_stride; // in elements
+    float *c;           // C[m,n] at c[m * c_row + n]
+    ptrdiff_t c_row;
+    bool accumulate;
+};
+/* Scratch of a gemm call: packed rows of A, then one packed block of a panel of B. Floats. */
+enum { GEMM_SCRATCH = ROW_BLOCK * A_STRIDE + CHAIN_BLOCK * PANEL };
+
+/* One segment and one kv head of an attention call. Positions are absolute; the call's rows hold start..start+count-1. */
+struct attention_unit {
+    const struct attention_shape *shape;
+    int head;           // the kv head
+    int start, count;   // positions of the call's rows
+    const float *q;     // (count,H,D) and so on: the segment's first row, all heads
+    const float *k, *v; // (count,K,D)
+    float *o, *lse;     // lse may be NULL
+    float *key_panels;  // [position/32][D][32], this head's, room for start+count rounded up to 32
+    float
+        *values; // [position][D], this head's rows in the cache; NULL: no cache, v is read in place
+};
+struct attention_gradient {
+    const struct attention_shape *shape;
+    int head, count;
+    const float *q, *k, *v, *o, *lse, *d_o;
+    float *dq, *dk, *dv;
+};
+/* Floats of scratch that a unit needs, for `positions` = start + count (both within GEMM_SCRATCH's own call). */
+size_t attention_scratch(int positions, const struct attention_shape *shape);
+size_t attention_gradient_scratch(int count, const struct attention_shape *shape);
+
+struct adamw_constants {
+    float grad_scale, beta1, one_minus_beta1, beta2, one_minus_beta2;
+    float keep;    // 1 - lr * weight_decay
+    float rate;    // lr / (1 - beta1^step)
+    float v_scale; // 1 / (1 - beta2^step)
+    float eps;
+};
+
+struct cpu_kernels {
+    const char *name;
+    /* Rows row0..row1-1 and panels (32 columns) panel0..panel1-1 of C. */
+    void (*gemm)(const struct gemm *, int row0, int row1, int panel0, int panel1, float *scratch);
+    /* Panels panel0..panel1-1 of W (N,K) row-major, in B_PANELS_BF16 form with b_stride = K * 32. */
+    void (*pack_weight)(bf16 *panels, const bf16 *w, int N, int K, int panel0, int panel1);
+
+    void (*attention)(const struct attention_unit *, float *scratch);
+    void (*attention_backward)(const struct attention_gradient *, float *scratch);
+
+    void (*embed)(float *y, const bf16 *table, const int32_t *token, int N, int C);
+    /* Columns c0..c1-1 of every row. */
+    void (*embed_backward)(float *dtable, const float *dy, const int32_t *token, int N, int C,
+                           int c0, int c1);
+    void (*rmsnorm)(float *y, float *r, const float *x, const bf16 *weight, float eps, int N,
+                    int C);
+    void (*rmsnorm_dx)(float *dx, const float *dy, const float *x, const float *r,
+                       const bf16 *weight, int N, int C);
+    void (*rmsnorm_dweight)(float *dweight, const float *dy, const float *x, const float *r, int N,
+                            int C, int c0, int c1);
+    void (*rope)(float *x, const int32_t *position, const float *cos, const float *sin, int N,
+                 int heads, int D, int inverse);
+    void (*swiglu)(float *y, const float *gate, const float *up, size_t count);
+    void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
+                            const float *up, size_t count);
+    void (*add)(float *y, const float *x, size_t count);
+
+    void (*token_logp)(float *logp, float *entropy, const float *logits, const int32_t *token,
+                       float inverse_temperature, int N, int V);
+    void (*token_logp_backward)(float *logits, const float *dlogp, const int32_t *token,
+                                float inverse_temperature, int N, int V);
+    void (*softmax)(float *probability, const float *logits, float inverse_temperature, int N,
+                    int V);
+
+    double (*square_sum)(const float *x, size_t count);
+    size_t (*adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t count,
+                    const struct adamw_constants *);
+};
+
+extern const struct cpu_kernels cpu_kernels_portable, cpu_kernels_avx2, cpu_kernels_avx512;

@@ -1,0 +1,95 @@
+/* Sum of squares and AdamW, split over the pool. */
+#include "base/mem.h"
+#include "tensor/cpu/cpu.h"
+
+enum { SUM_BLOCK = 16384, UPDATE_GRAIN = 64, UPDATE_COST = 16 };
+
+struct sum_job {
+    const float *x;
+    size_t count;
+    double *sums; // one for each block
+};
+
+static void sum_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct sum_job *job = data;
+    for (size_t block = begin; block < end; block++) {
+        const size_t at = block * SUM_BLOCK, left = job->count - at;
+        job->sums[block] =
+            cpu->kernels->square_sum(job->x + at, left < SUM_BLOCK ? left : SUM_BLOCK);
+    }
+}
+
+/* Blocks of a fixed size, then their sums ascending: the order follows from count alone. */
+err_t cpu_square_sum(struct backend *be, const float *x, size_t count, double *ret)
+{
+    const size_t blocks = (count + SUM_BLOCK - 1) / SUM_BLOCK;
+    SCOPED_MEM double *sums = mem_array(blocks, sizeof *sums);
+    const struct sum_job job = {x, count, sums};
+    cpu_split(cpu_of(be), blocks, 1, (double)count, sum_range, &job);
+    double sum = 0;
+    for (size_t block = 0; block < blocks; block++)
+        sum += sums[block];
+    *ret = sum;
+    return OK;
+}
+
+/* By squaring: the same bits from every libm. */
+static double power(double base, long exponent)
+{
+    double ret = 1;
+    for (; exponent > 0; exponent /= 2, base *= base)
+        if (exponent % 2)
+            ret *= base;
+    return ret;
+}
+
+struct update_job {
+    float *master;
+    bf16 *w;
+    float *m, *v;
+    const float *grad;
+    struct adamw_constants constants;
+    size_t *changed; // one for each thread
+};
+
+static void update_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    const struct update_job *job = data;
+    job->changed[thread] +=
+        cpu->kernels->adamw(job->master + begin, job->w + begin, job->m + begin, job->v + begin,
+                            job->grad + begin, end - begin, &job->constants);
+}
+
+err_t cpu_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v, const float *grad,
+                size_t count, const struct adamw_step *step, size_t *ret_changed)
+{
+    if (step->step < 1)
+        return err_new(ERR_INVALID, "optimizer step %ld: the first is 1", step->step);
+    const int threads = pool_threads(cpu_of(be)->pool);
+    const double b1 = step->beta1, b2 = step->beta2;
+    SCOPED_MEM size_t *changed = mem_array((size_t)threads, sizeof *changed);
+    const struct update_job job = {
+        master,
+        w,
+        m,
+        v,
+        grad,
+        .constants = {.grad_scale = step->grad_scale,
+                      .beta1 = step->beta1,
+                      .one_minus_beta1 = (float)(1 - b1),
+                      .beta2 = step->beta2,
+                      .one_minus_beta2 = (float)(1 - b2),
+                      .keep = (float)(1 - (double)step->lr * step->weight_decay),
+                      .rate = (float)(step->lr / (1 - power(b1, step->step))),
+                      .v_scale = (float)(1 / (1 - power(b2, step->step))),
+                      .eps = step->eps},
+        .changed = changed};
+    cpu_split(cpu_of(be), count, UPDATE_GRAIN, (double)count * UPDATE_COST, update_range, &job);
+    size_t sum = 0;
+    for (int i = 0; i < threads; i++)
+        sum += changed[i];
+    *ret_changed = sum;
+    return OK;
+}

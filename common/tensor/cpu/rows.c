@@ -1,0 +1,228 @@
+/* The ops that go row by row or element by element, split over the pool. */
+#include "base/mem.h"
+#include "tensor/cpu/cpu.h"
+
+/* How many multiply-adds an element takes as long as: with an exponential, without one. */
+enum { EXP_COST = 16, PLAIN_COST = 4, LINE = 64 };
+
+/* One job type for all of them: each range function reads what its op has set. */
+struct rows {
+    float *y, *y2;
+    const float *x, *x2, *x3;
+    const bf16 *weight;
+    const int32_t *index;
+    float number;
+    int N, C, heads, inverse;
+};
+
+static void embed_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->embed(job->y + begin * (size_t)job->C, job->weight, job->index + begin,
+                        (int)(end - begin), job->C);
+}
+
+err_t cpu_embed(struct backend *be, float *y, const bf16 *table, const int32_t *token, int N, int C)
+{
+    const struct rows job = {.y = y, .weight = table, .index = token, .C = C};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * C, embed_range, &job);
+    return OK;
+}
+
+static void embed_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                                 int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->embed_backward(job->y, job->x, job->index, job->N, job->C, (int)begin, (int)end);
+}
+
+err_t cpu_embed_backward(struct backend *be, float *dtable, const float *dy, const int32_t *token,
+                         int N, int C)
+{
+    const struct rows job = {.y = dtable, .x = dy, .index = token, .N = N, .C = C};
+    cpu_split(cpu_of(be), (size_t)C, LINE, (double)N * C, embed_backward_range, &job);
+    return OK;
+}
+
+static void rmsnorm_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    const size_t at = begin * (size_t)job->C;
+    cpu->kernels->rmsnorm(job->y + at, job->y2 + begin, job->x + at, job->weight, job->number,
+                          (int)(end - begin), job->C);
+}
+
+err_t cpu_rmsnorm(struct backend *be, float *y, float *r, const float *x, const bf16 *weight,
+                  float eps, int N, int C)
+{
+    const struct rows job = {.y = y, .y2 = r, .x = x, .weight = weight, .number = eps, .C = C};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * C * PLAIN_COST, rmsnorm_range, &job);
+    return OK;
+}
+
+static void rmsnorm_dx_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                             int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    const size_t at = begin * (size_t)job->C;
+    cpu->kernels->rmsnorm_dx(job->y + at, job->x + at, job->x2 + at, job->x3 + begin, job->weight,
+                             (int)(end - begin), job->C);
+}
+
+static void rmsnorm_dweight_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                                  int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->rmsnorm_dweight(job->y2, job->x, job->x2, job->x3, job->N, job->C, (int)begin,
+                                  (int)end);
+}
+
+err_t cpu_rmsnorm_backward(struct backend *be, float *dx, float *dweight, const float *dy,
+                           const float *x, const float *r, const bf16 *weight, int N, int C)
+{
+    const struct rows job = {
+        .y = dx, .y2 = dweight, .x = dy, .x2 = x, .x3 = r, .weight = weight, .N = N, .C = C};
+    const double work = (double)N * C * PLAIN_COST;
+    cpu_split(cpu_of(be), (size_t)C, LINE, work, rmsnorm_dweight_range, &job);
+    cpu_split(cpu_of(be), (size_t)N, 1, work, rmsnorm_dx_range, &job);
+    return OK;
+}
+
+static void rope_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->rope(job->y + begin * (size_t)job->heads * (size_t)job->C, job->index + begin,
+                       job->x, job->x2, (int)(end - begin), job->heads, job->C, job->inverse);
+}
+
+err_t cpu_rope(struct backend *be, float *x, const int32_t *position, const float *cos,
+               const float *sin, int N, int heads, int D, int inverse)
+{
+    if (D < 2 || D % 2)
+        return err_new(ERR_INVALID, "rotary embedding of head size %d: an even number", D);
+    const struct rows job = {
+        .y = x, .index = position, .x = cos, .x2 = sin, .heads = heads, .C = D, .inverse = inverse};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * heads * D * PLAIN_COST, rope_range, &job);
+    return OK;
+}
+
+static void swiglu_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->swiglu(job->y + begin, job->x + begin, job->x2 + begin, end - begin);
+}
+
+err_t cpu_swiglu(struct backend *be, float *y, const float *gate, const float *up, size_t count)
+{
+    const struct rows job = {.y = y, .x = gate, .x2 = up};
+    cpu_split(cpu_of(be), count, LINE, (double)count * EXP_COST, swiglu_range, &job);
+    return OK;
+}
+
+static void swiglu_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                                  int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->swiglu_backward(job->y + begin, job->y2 + begin, job->x + begin, job->x2 + begin,
+                                  job->x3 + begin, end - begin);
+}
+
+err_t cpu_swiglu_backward(struct backend *be, float *dgate, float *dup, const float *dy,
+                          const float *gate, const float *up, size_t count)
+{
+    const struct rows job = {.y = dgate, .y2 = dup, .x = dy, .x2 = gate, .x3 = up};
+    cpu_split(cpu_of(be), count, LINE, (double)count * EXP_COST, swiglu_backward_range, &job);
+    return OK;
+}
+
+static void add_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->add(job->y + begin, job->x + begin, end - begin);
+}
+
+err_t cpu_add(struct backend *be, float *y, const float *x, size_t count)
+{
+    const struct rows job = {.y = y, .x = x};
+    cpu_split(cpu_of(be), count, LINE, (double)count, add_range, &job);
+    return OK;
+}
+
+/* ---- the vocabulary row */
+
+static err_t tokens_check(const int32_t *token, int N, int V)
+{
+    for (int n = 0; n < N; n++)
+        if (token[n] < 0 || token[n] >= V)
+            return err_new(ERR_RANGE, "row %d: token %d of a vocabulary of %d", n, (int)token[n],
+                           V);
+    return OK;
+}
+
+static void token_logp_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                             int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->token_logp(job->y + begin, job->y2 ? job->y2 + begin : NULL,
+                             job->x + begin * (size_t)job->C, job->index + begin, job->number,
+                             (int)(end - begin), job->C);
+}
+
+err_t cpu_token_logp(struct backend *be, float *logp, float *entropy, const float *logits,
+                     const int32_t *token, float inverse_temperature, int N, int V)
+{
+    TRY(tokens_check(token, N, V));
+    const struct rows job = {.y = logp,
+                             .y2 = entropy,
+                             .x = logits,
+                             .index = token,
+                             .number = inverse_temperature,
+                             .C = V};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * V * EXP_COST, token_logp_range, &job);
+    return OK;
+}
+
+static void token_logp_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                                      int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->token_logp_backward(job->y + begin * (size_t)job->C, job->x + begin,
+                                      job->index + begin, job->number, (int)(end - begin), job->C);
+}
+
+err_t cpu_token_logp_backward(struct backend *be, float *logits, const float *dlogp,
+                              const int32_t *token, float inverse_temperature, int N, int V)
+{
+    TRY(tokens_check(token, N, V));
+    const struct rows job = {
+        .y = logits, .x = dlogp, .index = token, .number = inverse_temperature, .C = V};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * V * EXP_COST, token_logp_backward_range, &job);
+    return OK;
+}
+
+static void softmax_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    const size_t at = begin * (size_t)job->C;
+    cpu->kernels->softmax(job->y + at, job->x + at, job->number, (int)(end - begin), job->C);
+}
+
+err_t cpu_softmax(struct backend *be, float *probability, const float *logits,
+                  float inverse_temperature, int N, int V)
+{
+    const struct rows job = {.y = probability, .x = logits, .number = inverse_temperature, .C = V};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * V * EXP_COST, softmax_range, &job);
+    return OK;
+}

@@ -1,0 +1,88 @@
+/* The vocabulary row: log-probability of a token, entropy, softmax and the slope. All of them see a row as
+ * x[v] = logits[v] * inverse_temperature, its true maximum, and the sum of exp(x - max) in 16 lanes by index mod 16. */
+#include "tensor/cpu/isa.h"
+
+struct row_sum {
+    float max, sum;
+    float moment; // sum of exp(x - max) * (x - max), where asked for
+};
+
+INLINE v16 scaled(const float *row, int n, v16 scale)
+{
+    return v16_mul(v16_load_some(row, n), scale);
+}
+
+static float row_max(const float *row, int V, float scale)
+{
+    const v16 s = v16_set1(scale), lowest = v16_set1(-INFINITY);
+    v16 max = lowest;
+    int i = 0;
+    for (; i + 16 <= V; i += 16)
+        max = v16_max(v16_mul(v16_load(row + i), s), max);
+    max = v16_max(v16_first(scaled(row + i, V - i, s), V - i, lowest), max);
+    return v16_max_lane(max);
+}
+
+/* Four vectors at a time would change nothing but speed: each lane's sum is one chain over its indices ascending. */
+static struct row_sum row_sum(const float *row, int V, float scale, bool want_moment)
+{
+    struct row_sum ret = {.max = row_max(row, V, scale)};
+    const v16 s = v16_set1(scale), max = v16_set1(ret.max), zero = v16_set1(0.0f);
+    v16 sum = zero, moment = zero;
+    for (int i = 0; i < V; i += 16) {
+        v16 x = v16_sub(scaled(row + i, V - i, s), max);
+        v16 e = v16_first(v16_exp(x), V - i, zero);
+        sum = v16_add(sum, e);
+        if (want_moment) // below -87 e is 0, and the product must be too for a logit of -infinity
+            moment = v16_fma(e, v16_max(v16_set1(-87.0f), x), moment);
+    }
+    ret.sum = v16_sum(sum);
+    ret.moment = v16_sum(moment);
+    return ret;
+}
+
+void ISA_NAME(token_logp)(float *logp, float *entropy, const float *logits, const int32_t *token,
+                          float inverse_temperature, int N, int V)
+{
+    for (int n = 0; n < N; n++, logits += V) {
+        const struct row_sum row = row_sum(logits, V, inverse_temperature, entropy != NULL);
+        const double log_sum = exact_log(row.sum);
+        const float x = logits[token[n]] * inverse_temperature;
+        logp[n] = (float)((double)x - row.max - log_sum);
+        if (entropy)
+            entropy[n] = (float)(log_sum - (double)row.moment / row.sum);
+    }
+}
+
+/* probability = exp(x - max) * (1 / sum), times factor. */
+static void probabilities(float *ret, const float *logits, int V, float scale, float factor)
+{
+    const struct row_sum row = row_sum(logits, V, scale, false);
+    const v16 s = v16_set1(scale), max = v16_set1(row.max), inverse = v16_set1(1.0f / row.sum);
+    const v16 f = v16_set1(factor);
+    for (int i = 0; i < V; i += 16) {
+        v16 e = v16_exp(v16_sub(scaled(logits + i, V - i, s), max));
+        v16_store_some(ret + i, v16_mul(v16_mul(e, inverse), f), V - i);
+    }
+}
+
+void ISA_NAME(softmax)(float *probability, const float *logits, float inverse_temperature, int N,
+                       int V)
+{
+    for (int n = 0; n < N; n++, logits += V, probability += V)
+        probabilities(probability, logits, V, inverse_temperature, 1.0f);
+}
+
+void ISA_NAME(token_logp_backward)(float *logits, const float *dlogp, const int32_t *token,
+                                   float inverse_temperature, int N, int V)
+{
+    for (int n = 0; n < N; n++, logits += V) {
+        const float slope = dlogp[n] * inverse_temperature;
+        if (dlogp[n] == 0.0f) { // a row outside the loss: prompts, padding
+            memset(logits, 0, (size_t)V * sizeof *logits);
+            continue;
+        }
+        probabilities(logits, logits, V, inverse_temperature, -slope);
+        logits[token[n]] += slope;
+    }
+}

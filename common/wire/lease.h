@@ -1,0 +1,71 @@
+/* What crosses between a generator and the learner's Prompts service, as plain structs, and its bytes.
+ *
+ *     SCOPED_VALUE(lease_request) request = {0};
+ *     TRY(lease_request_decode(bytes, len, &request));   -- hostile input: bounded and checked
+ *     SCOPED_VALUE(bytes) out = {0};
+ *     lease_reply_encode(&reply, &out);
+ *
+ * Decoded values own what they point to; to encode, they may borrow. Any thread. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What one message may hold. */
+enum { LEASE_GRANTS_MAX = 4096, LEASE_IDS_MAX = 1 << 16, LEASE_ROW_MAX_BYTES = 4 << 20 };
+
+/* How far a generator is with one lease. */
+struct lease_progress {
+    struct digest id;
+    uint32_t tokens;
+};
+
+struct lease_request {
+    char *run, *generator; // who asks: in the first message of a stream; NULL in the others
+    uint64_t incarnation;  // with them
+    uint32_t lineage;
+    uint64_t version; // of the weights it holds
+    uint32_t want;    // slots it would take now, in all: it replaces what was wanted before
+    uint32_t progresses;
+    struct lease_progress *progress;
+    uint32_t returns;
+    struct digest *returned; // leases that it gives back
+    uint32_t unusables;
+    struct digest *unusable; // leases whose row can never be decoded
+    double busy_s, idle_s;   // since its process began: decoding, with nothing to decode; finite, >= 0
+    uint64_t tokens;         // sampled since then
+};
+void lease_request_encode(const struct lease_request *request, struct bytes *ret);
+
+/* INVALID: malformed, over a limit, or a name of more than 255 bytes. *ret is overwritten, and untouched on failure. */
+err_t lease_request_decode(const uint8_t *data, size_t len, struct lease_request *ret);
+void lease_request_done(struct lease_request *request);
+
+/* A slot on loan: the group to be made carries these fields unchanged. */
+struct lease_grant {
+    struct digest id;
+    uint32_t lineage;
+    uint64_t slot;
+    uint32_t attempt;
+    uint64_t prompt;
+    uint32_t epoch;
+    uint64_t start_round;
+    char *row;            // the dataset row as JSON text
+    uint32_t deadline_ms; // from its arrival
+};
+
+struct lease_reply {
+    uint32_t grants;
+    struct lease_grant *grant;
+    uint32_t revokes;
+    struct digest *revoked; // leases whose work is of no use any more
+    bool ended;             // nothing will ever be granted again
+    bool draining;          // nothing is granted until the learner is restarted
+};
+void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret);
+
+/* INVALID: malformed, over a limit, attempt or deadline 0. *ret is overwritten, and untouched on failure. */
+err_t lease_reply_decode(const uint8_t *data, size_t len, struct lease_reply *ret);
+void lease_reply_done(struct lease_reply *reply);

@@ -1,0 +1,37 @@
+/* Outside bytes to protobuf-c messages, bounded before anything is allocated. For wire and weights only: what they hand on
+ * are plain structs.
+ *
+ *     SCOPED_PB ProtobufCMessage *pb = NULL;
+ *     TRY(wire_unpack(&rlhfd__v1__group__descriptor, data, len, &(struct wire_bounds){64 << 20, 1 << 18}, &pb));
+ *
+ * protobuf-c keeps unknown fields, allocates per field, cuts strings at a NUL and does not look at UTF-8; so each field is
+ * counted and each string read first. Any thread. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+
+struct wire_bounds {
+    size_t bytes; // of the whole message
+    size_t
+        fields; // in it and in the messages inside it, known or not; each costs about 100 bytes while unpacking
+};
+
+/* INVALID: malformed, or over a bound; names the message's type. The result is freed with SCOPED_PB or wire_free. */
+err_t wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
+                  const struct wire_bounds *bounds, ProtobufCMessage **ret);
+void wire_free(ProtobufCMessage *pb);
+void wire_pack(const ProtobufCMessage *pb, struct bytes *ret); // appends
+
+bool wire_text_ok(const void *text, size_t len); // UTF-8, no NUL
+
+/* INVALID: not 16 bytes. */
+err_t wire_digest(const ProtobufCBinaryData *bytes, const char *name, struct digest *ret);
+
+static inline void wire_scoped_free(ProtobufCMessage **pb)
+{
+    wire_free(*pb);
+}
+#define SCOPED_PB __attribute__((cleanup(wire_scoped_free)))

@@ -1,0 +1,117 @@
+#include "ctl/sample.h"
+#include "base/mem.h"
+#include <inttypes.h>
+#include <string.h>
+
+struct sample {
+    struct sample_options options;
+    struct backend *be;
+    struct model *model;
+    struct tokenizer *tokenizer;
+    struct engine *engine;
+    int32_t *prompt;  // (max_prompt_tokens, and as much again to cut from)
+    int prompt_capacity;
+};
+
+enum { PROMPT_BYTES_MAX = 4 << 20 };
+
+static err_t build(const char *directory, const struct sample_options *options, struct sample *s)
+{
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = options->threads}, &s->be));
+    TRY(model_load(s->be, directory, &s->model));
+    TRY(tokenizer_load(directory, &s->tokenizer));
+    const struct model_config *config = &s->model->config;
+    TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1), "'%s'",
+                 directory));
+    int context = options->max_prompt_tokens + options->max_tokens;
+    if (context > config->max_positions)
+        return err_new(ERR_INVALID, "prompts of %d tokens and completions of %d: the model's longest sequence is %d",
+                       options->max_prompt_tokens, options->max_tokens, config->max_positions);
+    return engine_new(s->model, &(struct engine_config){.slots = options->slots, .max_context = context}, &s->engine);
+}
+
+err_t sample_open(const char *directory, const struct sample_options *options, struct sample **ret)
+{
+    SCOPED(sample) s = mem_new(sizeof *s);
+    s->options = *options;
+    s->prompt_capacity = options->max_prompt_tokens;
+    s->prompt = mem_array((size_t)s->prompt_capacity, sizeof *s->prompt);
+    TRY(build(directory, options, s));
+    *ret = STEAL(s);
+    return OK;
+}
+
+/* The prompt's tokens; of a longer one the last max_prompt_tokens, as TRL truncates. */
+static err_t encode(struct sample *s, const struct sample_prompt *prompt, int *ret_count)
+{
+    if (prompt->len > PROMPT_BYTES_MAX)
+        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", prompt->len, PROMPT_BYTES_MAX);
+    int most = (int)prompt->len + 1, count;
+    SCOPED_MEM int32_t *all = mem_array((size_t)most, sizeof *all);
+    TRY(tokenizer_encode(s->tokenizer, prompt->text, prompt->len, most, all, &count));
+    int cut = count > s->prompt_capacity ? count - s->prompt_capacity : 0;
+    memcpy(s->prompt, all + cut, (size_t)(count - cut) * sizeof *all);
+    *ret_count = count - cut;
+    return OK;
+}
+
+static err_t admit(struct sample *s, const struct sample_prompt *prompt, size_t index)
+{
+    const struct model_config *config = &s->model->config;
+    struct engine_request request = {.tag = index, .prompt = s->prompt, .completions = s->options.completions,
+                                     .max_tokens = s->options.max_tokens, .sampling = s->options.sampling,
+                                     .stops = config->eos_count};
+    int32_t stop[CONFIG_EOS_MAX];
+    for (int i = 0; i < config->eos_count; i++)
+        stop[i] = config->eos[i];
+    request.stop = stop;
+    request.sampling.prompt = prompt->number;
+    TRY(encode(s, prompt, &request.prompt_tokens));
+    if (!request.prompt_tokens)
+        return err_new(ERR_INVALID, "prompt %" PRIu64 " is empty", prompt->number);
+    return engine_admit(s->engine, &request);
+}
+
+static err_t hand_out(struct sample *s, const struct engine_completion *c,
+                      err_t (*done)(void *, const struct sample_result *), void *arg)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
+    TRY(tokenizer_decode(s->tokenizer, c->token, (size_t)kept, true, &text));
+    bytes_extend(&text, 0);
+    struct sample_result result = {.prompt = c->tag, .completion = c->completion, .tokens = c->tokens,
+                                   .ended = c->finish == ENGINE_EOS, .text = (const char *)text.data,
+                                   .text_len = text.len};
+    for (int i = 0; i < c->tokens; i++)
+        result.logp += c->logp[i];
+    return done(arg, &result);
+}
+
+err_t sample_run(struct sample *s, const struct sample_prompt *prompts, size_t count,
+                 err_t (*done)(void *arg, const struct sample_result *result), void *arg)
+{
+    for (size_t next = 0; next < count || engine_active(s->engine);) {
+        while (next < count && engine_free_slots(s->engine) >= s->options.completions) {
+            TRY(admit(s, &prompts[next], next));
+            next++;
+        }
+        const struct engine_completion *finished;
+        int n;
+        TRY(engine_step(s->engine, &finished, &n));
+        for (int i = 0; i < n; i++)
+            TRY(hand_out(s, &finished[i], done, arg));
+    }
+    return OK;
+}
+
+void sample_free(struct sample *s)
+{
+    if (!s)
+        return;
+    engine_free(s->engine);
+    tokenizer_free(s->tokenizer);
+    model_free(s->model);
+    backend_free(s->be);
+    mem_free(s->prompt);
+    mem_free(s);
+}

@@ -1,0 +1,42 @@
+/* Completions of many prompts with a model directory, on this machine: what generate and eval share.
+ *
+ *     SCOPED(sample) sample = NULL;
+ *     TRY(sample_open("run/checkpoints/latest", &options, &sample));
+ *     TRY(sample_run(sample, prompts, count, &done, arg));     -- done(arg, prompt, completion, text, len, ...) as they end
+ *
+ * Owner: one thread. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include "model/engine.h"
+#include "model/tokenizer.h"
+
+struct sample_options {
+    int threads, slots, completions, max_tokens, max_prompt_tokens;
+    struct sampling sampling;
+};
+
+struct sample_prompt {
+    const char *text;  // borrowed
+    size_t len;
+    uint64_t number;   // names its random draws
+};
+
+/* text without the end token; logp: sum over the tokens. */
+struct sample_result {
+    size_t prompt;
+    int completion, tokens;
+    bool ended;  // by an end token, not by length
+    const char *text;
+    size_t text_len;
+    double logp;
+};
+
+struct sample;
+err_t sample_open(const char *directory, const struct sample_options *options, struct sample **ret);
+
+/* Calls done for each completion, in the order they end. An error of done ends the run. */
+err_t sample_run(struct sample *sample, const struct sample_prompt *prompts, size_t count,
+                 err_t (*done)(void *arg, const struct sample_result *result), void *arg);
+void sample_free(struct sample *sample);
+DEFINE_SCOPED(sample)

@@ -1,0 +1,24 @@
+/* What a person sees of a run: one live line on a terminal (or a line every few rounds elsewhere), and a summary.
+ *
+ *     SCOPED(view) view = NULL;
+ *     TRY(view_new("run/metrics.jsonl", 256, &view));
+ *     view_update(view);          -- from a timer: reads what was appended since
+ *     view_summary(view);
+ *
+ * Owner: the loop thread. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include <stdint.h>
+
+struct view;
+
+/* rounds: how many the run will have; 0: unknown. The file may not exist yet. */
+err_t view_new(const char *metrics_path, uint64_t rounds, struct view **ret);
+void view_update(struct view *view);
+
+/* A line of its own, without tearing the live line. */
+void view_note(struct view *view, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void view_summary(struct view *view);
+void view_free(struct view *view);
+DEFINE_SCOPED(view)

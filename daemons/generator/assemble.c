@@ -1,0 +1,93 @@
+#include "generator/assemble.h"
+#include "base/mem.h"
+#include <string.h>
+
+struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator, uint32_t completions,
+                              float temperature)
+{
+    struct assembly *a = mem_new(sizeof *a);
+    struct group *g = a->group = mem_new(sizeof *g);
+    *g = (struct group){.id = grant->id, .run = mem_string(run), .lineage = grant->lineage, .slot = grant->slot,
+                        .attempt = grant->attempt, .prompt = grant->prompt, .epoch = grant->epoch,
+                        .start_round = grant->start_round, .row = grant->row, .temperature = temperature,
+                        .completions = completions, .generator = mem_string(generator)};
+    g->completion = mem_array(completions, sizeof *g->completion);
+    a->missing = completions;
+    mem_free(grant);  // its row is the group's now
+    return a;
+}
+
+void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count)
+{
+    a->group->prompt_tokens = (uint32_t)count;
+    a->group->prompt_token = mem_copy(ids, (size_t)count * sizeof *ids);
+}
+
+err_t assembly_add(struct assembly *a, const struct engine_completion *c, const struct tokenizer *tokenizer)
+{
+    struct completion *to = &a->group->completion[c->completion];
+    SCOPED_VALUE(bytes) text = {0};
+    int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
+    TRY(tokenizer_decode(tokenizer, c->token, (size_t)kept, true, &text));
+    size_t n = (size_t)c->tokens;
+    *to = (struct completion){.tokens = (uint32_t)n, .token = mem_copy(c->token, n * sizeof *c->token),
+                              .logp = mem_copy(c->logp, n * sizeof *c->logp),
+                              .sampled_logp = c->sampled_logp ? mem_copy(c->sampled_logp, n * sizeof(float)) : NULL,
+                              .spans = (uint32_t)c->spans, .finish = (enum finish)c->finish,
+                              .text_len = (uint32_t)text.len};
+    to->text = mem_array(text.len + 1, 1);
+    if (text.len)
+        memcpy(to->text, text.data, text.len);
+    to->span = mem_array((size_t)c->spans, sizeof *to->span);
+    for (int i = 0; i < c->spans; i++)
+        to->span[i] = (struct span){c->span[i].first_token, c->span[i].version};
+    a->missing--;
+    return OK;
+}
+
+struct group *assembly_finish(struct assembly *a)
+{
+    struct group *group = a->group;
+    mem_free(a);
+    return group;
+}
+
+void assembly_free(struct assembly *a)
+{
+    if (!a)
+        return;
+    group_free(a->group);
+    mem_free(a);
+}
+
+void assembly_append(struct assembly **list, struct assembly *a)
+{
+    while (*list)
+        list = &(*list)->next;
+    a->next = NULL;
+    *list = a;
+}
+
+struct assembly *assembly_find(struct assembly *list, uint64_t tag)
+{
+    while (list && list->tag != tag)
+        list = list->next;
+    return list;
+}
+
+struct assembly *assembly_find_id(struct assembly *list, const struct digest *id)
+{
+    while (list && !digest_equal(&list->group->id, id))
+        list = list->next;
+    return list;
+}
+
+struct assembly *assembly_take(struct assembly **list, uint64_t tag)
+{
+    while ((*list)->tag != tag)
+        list = &(*list)->next;
+    struct assembly *a = *list;
+    *list = a->next;
+    a->next = NULL;
+    return a;
+}

@@ -1,0 +1,362 @@
+#include "generator/decode.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "generator/assemble.h"
+#include "model/engine.h"
+#include "svc/metrics.h"
+#include "svc/worker.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CAPACITY = 1 << 14, PROMPT_BYTES_MAX = 4 << 20 };
+
+struct decode {
+    struct decode_options options;
+    struct backend *be;
+    struct model *model;
+    struct tokenizer *tokenizer;
+    struct engine *engine;
+    struct worker *worker;
+    uint32_t completions;
+    int64_t context;                     // tokens of a prompt and a completion together
+    struct assembly *waiting, *running;  // compute thread; waiting: oldest first, without slots yet
+    uint64_t next_tag;
+    bool serving;                        // the first weights are in force
+    double serving_since_s;
+};
+
+static struct metric busy = METRIC_GAUGE("rlhfd_decode_busy_seconds", "spent in decode steps");
+static struct metric idle = METRIC_GAUGE("rlhfd_decode_idle_seconds", "with nothing to decode, since the first weights");
+static struct metric tokens = METRIC_GAUGE("rlhfd_decode_tokens", "tokens sampled");
+static struct metric active = METRIC_GAUGE("rlhfd_decode_active_slots", "completions being decoded");
+static struct metric version_now = METRIC_GAUGE("rlhfd_weights_version", "version of the weights in force");
+static struct metric *const rows[] = {&busy, &idle, &tokens, &active, &version_now};
+
+struct decode_totals decode_totals(void)
+{
+    return (struct decode_totals){metric_value(&busy), metric_value(&idle), (uint64_t)metric_value(&tokens)};
+}
+
+/* ---- what the compute thread tells the loop */
+
+struct note {
+    struct decode *decode;
+    struct group *group;
+    struct digest id;
+    uint64_t version;
+    err_t why;
+};
+
+static void tell(struct decode *decode, void (*fn)(void *), const struct note *note)
+{
+    struct note *copy = mem_copy(note, sizeof *note);
+    copy->decode = decode;
+    loop_post(decode->options.loop, fn, copy);
+}
+
+static void on_finished(void *arg)
+{
+    struct note *note = arg;
+    note->decode->options.finished(note->decode->options.arg, note->group);
+    mem_free(note);
+}
+
+static void on_unusable(void *arg)
+{
+    struct note *note = arg;
+    note->decode->options.unusable(note->decode->options.arg, &note->id, note->why);
+    mem_free(note);
+}
+
+static void on_applied(void *arg)
+{
+    struct note *note = arg;
+    note->decode->options.applied(note->decode->options.arg, note->version);
+    mem_free(note);
+}
+
+static void on_failed(void *arg)
+{
+    struct note *note = arg;
+    note->decode->options.failed(note->decode->options.arg, note->why);
+    mem_free(note);
+}
+
+/* ---- compute thread: admitting */
+
+/* What a row may say of its own sampling, under the names that vLLM uses. */
+static err_t row_overrides(const json_t *row, const char *name, int64_t most, int64_t *ret_max_tokens, bool *ret_ignore_eos)
+{
+    TRY(json_get_int_or(row, name, "max_tokens", 1, most, ret_max_tokens));
+    return json_get_bool_or(row, name, "ignore_eos", ret_ignore_eos);
+}
+
+static err_t encode_prompt(struct decode *decode, const char *text, struct assembly *a)
+{
+    size_t len = strlen(text);
+    if (len > PROMPT_BYTES_MAX)
+        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", len, PROMPT_BYTES_MAX);
+    SCOPED_MEM int32_t *ids = mem_array(len + 1, sizeof *ids);
+    int count;
+    TRY(tokenizer_encode(decode->tokenizer, text, len, (int)len + 1, ids, &count));
+    int64_t most = decode->options.recipe->data.max_prompt_tokens;
+    if (count < 1 || count > most)
+        return err_new(ERR_RANGE, "a prompt of %d tokens; 1 to %" PRId64 " are allowed (data.max_prompt_tokens)", count,
+                       most);
+    assembly_set_prompt(a, ids, count);
+    return OK;
+}
+
+static err_t prepare(struct decode *decode, struct assembly *a)
+{
+    const struct recipe *recipe = decode->options.recipe;
+    char name[64];
+    snprintf(name, sizeof name, "row %" PRIu64, a->group->prompt);
+    SCOPED_JSON json_t *row = NULL;
+    const char *text;
+    int64_t max_tokens = recipe->generator.max_tokens;
+    bool ignore_eos = false;
+    TRY(json_parse(a->group->row, strlen(a->group->row), name, &row));
+    TRY(json_get_text(row, name, recipe->data.prompt_column, &text));
+    TRY(err_wrap(encode_prompt(decode, text, a), "%s", name));
+    int64_t room = decode->context - (int64_t)a->group->prompt_tokens;
+    if (room < 1)
+        return err_new(ERR_RANGE, "%s: a prompt of %u tokens leaves no room in %" PRId64, name, a->group->prompt_tokens,
+                       decode->context);
+    TRY(row_overrides(row, name, room, &max_tokens, &ignore_eos));
+    a->max_tokens = (int)(max_tokens < room ? max_tokens : room);
+    a->ignore_eos = ignore_eos;
+    return OK;
+}
+
+static void admit(void *state, void *arg)
+{
+    struct decode *decode = state;
+    struct lease_grant *grant = arg;
+    struct digest id = grant->id;
+    const struct recipe *recipe = decode->options.recipe;
+    struct assembly *a = assembly_new(grant, recipe->run.name, decode->options.generator, decode->completions,
+                                      (float)recipe->generator.temperature);
+    a->tag = decode->next_tag++;
+    err_t failed = prepare(decode, a);
+    if (err_failed(failed)) {
+        assembly_free(a);
+        tell(decode, on_unusable, &(struct note){.id = id, .why = failed});
+        return;
+    }
+    assembly_append(&decode->waiting, a);
+}
+
+static err_t start_one(struct decode *decode, struct assembly *a)
+{
+    const struct recipe *recipe = decode->options.recipe;
+    const struct model_config *config = &decode->model->config;
+    int32_t stop[CONFIG_EOS_MAX];
+    for (int i = 0; i < config->eos_count; i++)
+        stop[i] = config->eos[i];
+    struct engine_request request = {
+        .tag = a->tag,
+        .prompt = (const int32_t *)a->group->prompt_token,
+        .prompt_tokens = (int)a->group->prompt_tokens,
+        .completions = (int)decode->completions,
+        .max_tokens = a->max_tokens,
+        .sampling = {.temperature = (float)recipe->generator.temperature, .top_k = (int)recipe->generator.top_k,
+                     .top_p = (float)recipe->generator.top_p, .seed = (uint64_t)recipe->run.seed,
+                     .prompt = a->group->prompt, .epoch = a->group->epoch},
+        .stop = stop,
+        .stops = a->ignore_eos ? 0 : config->eos_count,
+    };
+    return engine_admit(decode->engine, &request);
+}
+
+static err_t start_waiting(struct decode *decode)
+{
+    while (decode->waiting && engine_free_slots(decode->engine) >= (int)decode->completions) {
+        struct assembly *a = assembly_take(&decode->waiting, decode->waiting->tag);
+        assembly_append(&decode->running, a);
+        TRY(start_one(decode, a));
+    }
+    return OK;
+}
+
+/* ---- compute thread: decoding */
+
+static err_t take_completion(struct decode *decode, const struct engine_completion *c)
+{
+    struct assembly *a = assembly_find(decode->running, c->tag);
+    if (!a)
+        return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running", c->tag);
+    TRY(assembly_add(a, c, decode->tokenizer));
+    if (a->missing)
+        return OK;
+    assembly_take(&decode->running, a->tag);
+    tell(decode, on_finished, &(struct note){.group = assembly_finish(a)});
+    return OK;
+}
+
+static err_t step(struct decode *decode)
+{
+    TRY(start_waiting(decode));
+    const struct engine_completion *finished;
+    int count;
+    TRY(engine_step(decode->engine, &finished, &count));
+    for (int i = 0; i < count; i++)
+        TRY(take_completion(decode, &finished[i]));
+    return OK;
+}
+
+static void publish_counters(struct decode *decode)
+{
+    const struct engine_counters *c = engine_counters(decode->engine);
+    metric_set(&busy, c->busy_s);
+    metric_set(&idle, clock_s() - decode->serving_since_s - c->busy_s);
+    metric_set(&tokens, (double)c->tokens);
+    metric_set(&active, engine_active(decode->engine));
+}
+
+/* One step; then at once the next while there is something to decode. */
+static int64_t decode_some(void *state)
+{
+    enum { IDLE_TICK_MS = 100 };
+    struct decode *decode = state;
+    if (!decode->serving)
+        return -1;
+    if (decode->waiting || engine_active(decode->engine)) {
+        err_t failed = step(decode);
+        if (err_failed(failed)) {
+            decode->serving = false;
+            tell(decode, on_failed, &(struct note){.why = failed});
+        }
+    }
+    publish_counters(decode);
+    return decode->waiting || engine_active(decode->engine) ? 0 : IDLE_TICK_MS;
+}
+
+static void cancel(void *state, void *arg)
+{
+    struct decode *decode = state;
+    struct digest *id = arg;
+    struct assembly *a = assembly_find_id(decode->running, id);
+    if (a)
+        engine_cancel(decode->engine, a->tag);
+    if (a)
+        assembly_free(assembly_take(&decode->running, a->tag));
+    a = assembly_find_id(decode->waiting, id);
+    if (a)
+        assembly_free(assembly_take(&decode->waiting, a->tag));
+    mem_free(id);
+}
+
+struct weights {
+    const bf16 *values;
+    uint64_t version;
+};
+
+static void apply(void *state, void *arg)
+{
+    struct decode *decode = state;
+    struct weights *weights = arg;
+    struct model *model = decode->model;
+    memcpy(model->values, weights->values, model->params->layout->elements * sizeof *model->values);
+    err_t failed = model_repack(model);
+    if (err_failed(failed)) {
+        decode->serving = false;
+        tell(decode, on_failed, &(struct note){.why = failed});
+    } else {
+        engine_set_version(decode->engine, weights->version);
+        metric_set(&version_now, (double)weights->version);
+        if (!decode->serving)
+            decode->serving_since_s = clock_s();
+        decode->serving = true;
+        tell(decode, on_applied, &(struct note){.version = weights->version});
+    }
+    mem_free(weights);
+}
+
+/* ---- loop thread */
+
+static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
+{
+    if (!worker_post(decode->worker, fn, arg))
+        abort();  // as many as grants, revocations and versions: leases bound them
+}
+
+void decode_admit(struct decode *decode, struct lease_grant *grant)
+{
+    post(decode, admit, grant);
+}
+
+void decode_cancel(struct decode *decode, const struct digest *id)
+{
+    post(decode, cancel, mem_copy(id, sizeof *id));
+}
+
+void decode_weights(struct decode *decode, const bf16 *values, uint64_t version)
+{
+    struct weights weights = {values, version};
+    post(decode, apply, mem_copy(&weights, sizeof weights));
+}
+
+const struct layout *decode_layout(const struct decode *decode)
+{
+    return decode->model->params->layout;
+}
+
+uint32_t decode_groups(const struct decode *decode)
+{
+    return (uint32_t)decode->options.recipe->generator.slots / decode->completions;
+}
+
+static err_t build(struct decode *decode)
+{
+    const struct recipe *recipe = decode->options.recipe;
+    const char *path = recipe->model.path;
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads}, &decode->be));
+    TRY(model_load(decode->be, path, &decode->model));
+    TRY(tokenizer_load(path, &decode->tokenizer));
+    const struct model_config *config = &decode->model->config;
+    TRY(err_wrap(tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
+                 "model.path '%s'", path));
+    if (recipe->generator.slots < recipe->generator.num_generations)
+        return err_new(ERR_INVALID, "generator.slots is %" PRId64 ": one group needs generator.num_generations = %" PRId64,
+                       recipe->generator.slots, recipe->generator.num_generations);
+    decode->context = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
+    if (decode->context > config->max_positions)
+        decode->context = config->max_positions;
+    int64_t step_rows = recipe->generator.step_rows > recipe->generator.slots ? recipe->generator.step_rows
+                                                                              : recipe->generator.slots;
+    struct engine_config engine = {.slots = (int)recipe->generator.slots, .max_context = (int)decode->context,
+                                   .step_rows = (int)step_rows};
+    return engine_new(decode->model, &engine, &decode->engine);
+}
+
+err_t decode_start(const struct decode_options *options, struct decode **ret)
+{
+    SCOPED(decode) decode = mem_new(sizeof *decode);
+    metrics_register(rows, sizeof rows / sizeof *rows);
+    decode->options = *options;
+    decode->completions = (uint32_t)options->recipe->generator.num_generations;
+    TRY(build(decode));
+    struct worker_options worker = {.name = "compute", .capacity = CAPACITY, .state = decode, .idle = decode_some};
+    TRY(worker_start(&worker, &decode->worker));
+    *ret = STEAL(decode);
+    return OK;
+}
+
+void decode_free(struct decode *decode)
+{
+    if (!decode)
+        return;
+    worker_free(decode->worker);
+    while (decode->waiting)
+        assembly_free(assembly_take(&decode->waiting, decode->waiting->tag));
+    while (decode->running)
+        assembly_free(assembly_take(&decode->running, decode->running->tag));
+    engine_free(decode->engine);
+    tokenizer_free(decode->tokenizer);
+    model_free(decode->model);
+    backend_free(decode->be);
+    mem_free(decode);
+}

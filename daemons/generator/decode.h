@@ -1,0 +1,55 @@
+/* The compute thread: leased prompts in, finished groups out, every token stamped with its log-probability and version.
+ *
+ *     TRY(decode_start(&options, &decode));
+ *     decode_weights(decode, &staged, 1);       -- nothing is decoded before the first weights
+ *     decode_admit(decode, grant);              -- options.finished(arg, group) follows on the loop's thread
+ *
+ * Every call: the loop's thread. Callbacks come on the loop's thread too. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include "model/tokenizer.h"
+#include "svc/loop.h"
+#include "svc/recipe.h"
+#include "tensor/layout.h"
+#include "tensor/tensor.h"
+#include "wire/lease.h"
+#include "wire/rollout.h"
+
+struct decode;
+struct decode_options {
+    struct loop *loop;
+    const struct recipe *recipe;
+    const char *generator;  // its name, written into groups
+    void (*finished)(void *arg, struct group *group);  // takes the group
+    /* The prompt of a lease cannot be decoded: its row has no such column, it is too long, ... takes why. */
+    void (*unusable)(void *arg, const struct digest *id, err_t why);
+    void (*applied)(void *arg, uint64_t version);  // weights are in force
+    void (*failed)(void *arg, err_t why);          // the engine cannot go on; takes why
+    void *arg;
+};
+
+/* Loads model.path and its tokenizer, plans all memory, starts the thread. Errors name what does not fit together. */
+err_t decode_start(const struct decode_options *options, struct decode **ret);
+
+/* The flat array that weights come in; borrowed. Any thread. */
+const struct layout *decode_layout(const struct decode *decode);
+
+/* How many groups fit into the slots at once. */
+uint32_t decode_groups(const struct decode *decode);
+
+void decode_admit(struct decode *decode, struct lease_grant *grant);  // takes it: row and struct, from mem_*
+void decode_cancel(struct decode *decode, const struct digest *id);   // unknown ids are ignored
+
+/* New weights, layout->elements values, borrowed until options.applied(version): put in force between two steps. */
+void decode_weights(struct decode *decode, const bf16 *values, uint64_t version);
+
+/* Cumulative, from metrics: seconds decoding, seconds with nothing to decode since the first weights, tokens. Any thread. */
+struct decode_totals {
+    double busy_s, idle_s;
+    uint64_t tokens;
+};
+struct decode_totals decode_totals(void);
+
+void decode_free(struct decode *decode);
+DEFINE_SCOPED(decode)

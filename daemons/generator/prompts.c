@@ -1,0 +1,187 @@
+#include "generator/prompts.h"
+#include "base/mem.h"
+#include "generator/decode.h"
+#include "svc/loop.h"
+#include <string.h>
+
+enum { HEARTBEAT_MS = 250 };
+
+struct ids {
+    struct digest *at;
+    size_t count;
+};
+
+struct prompts {
+    struct prompts_options options;
+    struct rpc_stream *stream;
+    struct loop_timer *heartbeat;
+    struct ids held, unusable;
+    bool serving, draining, over;
+    uint64_t version;
+};
+
+static void ids_add(struct ids *ids, const struct digest *id)
+{
+    ids->at = mem_grow(ids->at, ids->count + 1, sizeof *ids->at);
+    ids->at[ids->count++] = *id;
+}
+
+static bool ids_remove(struct ids *ids, const struct digest *id)
+{
+    for (size_t i = 0; i < ids->count; i++)
+        if (digest_equal(&ids->at[i], id)) {
+            ids->at[i] = ids->at[--ids->count];
+            return true;
+        }
+    return false;
+}
+
+/* One and a half times what is decoded at once: the next prompt is there when slots become free. */
+static uint32_t wanted(const struct prompts *prompts)
+{
+    size_t most = prompts->options.groups + (prompts->options.groups + 1) / 2;
+    if (!prompts->serving || prompts->draining || prompts->over || prompts->held.count >= most)
+        return 0;
+    return (uint32_t)(most - prompts->held.count);
+}
+
+static void say(struct prompts *prompts, bool hello)
+{
+    struct decode_totals totals = decode_totals();
+    struct lease_request request = {.version = prompts->version, .lineage = 1, .want = wanted(prompts),
+                                    .idle_s = totals.idle_s, .busy_s = totals.busy_s, .tokens = totals.tokens,
+                                    .unusables = (uint32_t)prompts->unusable.count, .unusable = prompts->unusable.at};
+    if (hello) {
+        request.run = (char *)prompts->options.run;
+        request.generator = (char *)prompts->options.generator;
+        request.incarnation = prompts->options.incarnation;
+    }
+    if (prompts->draining) {
+        request.returns = (uint32_t)prompts->held.count;
+        request.returned = prompts->held.at;
+    }
+    SCOPED_VALUE(bytes) out = {0};
+    lease_request_encode(&request, &out);
+    struct rpc_message *message = rpc_message_copy(out.data, out.len);
+    if (rpc_stream_send_message(prompts->stream, message))
+        prompts->unusable.count = 0;
+    rpc_message_free(message);
+}
+
+static void on_heartbeat(void *arg)
+{
+    struct prompts *prompts = arg;
+    if (rpc_stream_is_up(prompts->stream))
+        say(prompts, false);
+}
+
+/* Soon, but once for many: a hundred groups that finish together make one request. */
+static void say_soon(struct prompts *prompts)
+{
+    loop_timer_start(prompts->heartbeat, 0, HEARTBEAT_MS);
+}
+
+static void on_up(struct rpc_stream *stream, void *user)
+{
+    (void)stream;
+    struct prompts *prompts = user;
+    say(prompts, true);
+    prompts->options.up(prompts->options.arg);
+}
+
+static void take_reply(struct prompts *prompts, struct lease_reply *reply)
+{
+    for (uint32_t i = 0; i < reply->grants; i++) {
+        struct lease_grant *grant = mem_copy(&reply->grant[i], sizeof *grant);
+        reply->grant[i].row = NULL;  // the copy's now
+        ids_add(&prompts->held, &grant->id);
+        prompts->options.granted(prompts->options.arg, grant);
+    }
+    for (uint32_t i = 0; i < reply->revokes; i++)
+        if (ids_remove(&prompts->held, &reply->revoked[i]))
+            prompts->options.revoked(prompts->options.arg, &reply->revoked[i]);
+    if ((reply->ended || reply->draining) && !prompts->over) {
+        prompts->over = reply->ended;
+        prompts->options.over(prompts->options.arg, reply->ended);
+    }
+}
+
+static void on_message(struct rpc_stream *stream, struct rpc_message *message, const struct ProtobufCMessage *pb,
+                       void *user)
+{
+    (void)pb;
+    struct prompts *prompts = user;
+    struct lease_reply reply = {0};
+    err_t failed = lease_reply_decode(rpc_message_data(message), rpc_message_len(message), &reply);
+    if (err_failed(failed)) {
+        rpc_stream_break(stream, failed);
+        return;
+    }
+    take_reply(prompts, &reply);
+    lease_reply_done(&reply);
+}
+
+static void on_down(struct rpc_stream *stream, err_t why, void *user)
+{
+    (void)stream;
+    struct prompts *prompts = user;
+    prompts->options.down(prompts->options.arg, why);
+}
+
+err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
+{
+    static const struct rpc_method lease = {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {0}, 0};
+    SCOPED(prompts) prompts = mem_new(sizeof *prompts);
+    prompts->options = *options;
+    prompts->heartbeat = loop_timer_new(options->loop, on_heartbeat, prompts);
+    struct rpc_stream_options stream = {
+        .channel = {.target = options->learner, .insecure = options->insecure, .max_recv_bytes = 64 << 20},
+        .method = &lease};
+    struct rpc_stream_handlers handlers = {.up = on_up, .message = on_message, .down = on_down};
+    TRY(rpc_stream_open(options->rpc, &stream, &handlers, prompts, &prompts->stream));
+    loop_timer_start(prompts->heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
+    *ret = STEAL(prompts);
+    return OK;
+}
+
+void prompts_version(struct prompts *prompts, uint64_t version)
+{
+    prompts->version = version;
+    prompts->serving = true;
+    say_soon(prompts);
+}
+
+void prompts_finished(struct prompts *prompts, const struct digest *id)
+{
+    if (ids_remove(&prompts->held, id))
+        say_soon(prompts);
+}
+
+void prompts_unusable(struct prompts *prompts, const struct digest *id)
+{
+    ids_add(&prompts->unusable, id);
+    prompts_finished(prompts, id);
+}
+
+void prompts_drain(struct prompts *prompts)
+{
+    prompts->draining = true;
+    if (rpc_stream_is_up(prompts->stream))
+        say(prompts, false);
+}
+
+size_t prompts_held(const struct prompts *prompts)
+{
+    return prompts->held.count;
+}
+
+void prompts_free(struct prompts *prompts)
+{
+    if (!prompts)
+        return;
+    rpc_stream_free(prompts->stream);
+    loop_timer_free(prompts->heartbeat);
+    mem_free(prompts->held.at);
+    mem_free(prompts->unusable.at);
+    mem_free(prompts);
+}

@@ -1,0 +1,230 @@
+#include "learner/checkpoint.h"
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MANIFEST_FORMAT = 1, MANIFEST_MAX = 1 << 20 };
+static const char FORMAT_NAME[] = "rlhfd-checkpoint";
+
+err_t checkpoint_copy_tokenizer(const char *from_directory, const char *to_directory)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        SCOPED_MEM char *from = file_join(from_directory, names[i]);
+        SCOPED_MEM char *to = file_join(to_directory, names[i]);
+        if (file_exists(from))
+            TRY(file_copy(from, to));
+    }
+    return OK;
+}
+
+/* ---- files and their digests */
+
+static err_t file_digest(const char *directory, const char *name, struct digest *ret)
+{
+    SCOPED_MEM char *path = file_join(directory, name);
+    SCOPED_VALUE(bytes) all = {0};
+    TRY(file_read(path, SIZE_MAX, &all));
+    *ret = hash128(all.data, all.len, 0);
+    return OK;
+}
+
+static err_t digests_of(const char *directory, json_t *files)
+{
+    DIR *listing = opendir(directory);
+    if (!listing)
+        return err_errno(errno, "cannot list '%s'", directory);
+    err_t failed = OK;
+    for (struct dirent *entry; !err_failed(failed) && (entry = readdir(listing));) {
+        struct digest digest;
+        char text[DIGEST_TEXT];
+        if (entry->d_name[0] == '.')
+            continue;
+        failed = file_digest(directory, entry->d_name, &digest);
+        if (!err_failed(failed))
+            json_object_set_new(files, entry->d_name, json_string(digest_text(&digest, text)));
+    }
+    closedir(listing);
+    return failed;
+}
+
+static err_t check_files(const char *directory, const json_t *files)
+{
+    const char *name;
+    json_t *want;
+    json_object_foreach((json_t *)files, name, want)
+    {
+        struct digest digest;
+        char text[DIGEST_TEXT];
+        if (strchr(name, '/'))
+            return err_new(ERR_DATA_LOSS, "'%s': manifest names '%s'", directory, name);
+        TRY(file_digest(directory, name, &digest));
+        if (!json_is_string(want) || strcmp(json_string_value(want), digest_text(&digest, text)) != 0)
+            return err_new(ERR_DATA_LOSS, "'%s/%s' is damaged: its digest is %s", directory, name, text);
+    }
+    return OK;
+}
+
+/* ---- the manifest */
+
+static err_t manifest_write(const char *directory, const struct checkpoint_info *info)
+{
+    char text[DIGEST_TEXT];
+    json_t *files = json_object();
+    SCOPED_JSON json_t *manifest =
+        json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:s, s:o}", "format", FORMAT_NAME, "format_version",
+                  MANIFEST_FORMAT, "run", info->run, "lineage", (json_int_t)info->lineage, "round",
+                  (json_int_t)info->round, "version", (json_int_t)info->version, "weights",
+                  digest_text(&info->weights, text), "files", files);
+    if (!manifest)
+        return err_new(ERR_INVALID, "run name '%s' is not UTF-8", info->run);
+    TRY(digests_of(directory, files));
+    SCOPED_MEM char *path = file_join(directory, "manifest.json");
+    SCOPED_MEM char *json = json_dumps(manifest, JSON_INDENT(2));
+    return file_write(path, json, strlen(json));
+}
+
+static err_t digest_parse(const char *text, const char *path, struct digest *ret)
+{
+    for (int i = 0; i < 16; i++)
+        if (strlen(text) != DIGEST_TEXT - 1 || sscanf(text + 2 * i, "%2hhx", &ret->byte[i]) != 1)
+            return err_new(ERR_DATA_LOSS, "%s: 'weights' is no digest", path);
+    return OK;
+}
+
+static err_t manifest_read(const char *directory, struct checkpoint_info *ret)
+{
+    SCOPED_MEM char *path = file_join(directory, "manifest.json");
+    SCOPED_JSON json_t *manifest = NULL;
+    TRY(json_read_file(path, MANIFEST_MAX, &manifest));
+    const char *format, *run, *weights;
+    int64_t version, lineage, round, weights_version;
+    TRY(json_get_text(manifest, path, "format", &format));
+    TRY(json_get_int(manifest, path, "format_version", MANIFEST_FORMAT, MANIFEST_FORMAT, &version));
+    TRY(json_get_text(manifest, path, "run", &run));
+    TRY(json_get_int(manifest, path, "lineage", 0, UINT32_MAX, &lineage));
+    TRY(json_get_int(manifest, path, "round", 0, INT64_MAX, &round));
+    TRY(json_get_int(manifest, path, "version", 0, INT64_MAX, &weights_version));
+    TRY(json_get_text(manifest, path, "weights", &weights));
+    if (strcmp(format, FORMAT_NAME) != 0 || strlen(run) >= CHECKPOINT_RUN_MAX)
+        return err_new(ERR_DATA_LOSS, "%s is no manifest of ours", path);
+    struct checkpoint_info info = {.lineage = (uint32_t)lineage, .round = (uint64_t)round,
+                                   .version = (uint64_t)weights_version};
+    strcpy(info.run, run);
+    TRY(digest_parse(weights, path, &info.weights));
+    TRY(check_files(directory, json_object_get(manifest, "files")));
+    *ret = info;
+    return OK;
+}
+
+/* ---- the directory of them */
+
+struct listing {
+    uint64_t *version;  // descending
+    size_t count;
+};
+
+static void listing_done(struct listing *listing)
+{
+    free(listing->version);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x < y) - (x > y);
+}
+
+static void list_checkpoints(const char *directory, struct listing *ret)
+{
+    DIR *listing = opendir(directory);
+    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+        uint64_t version;
+        char extra;
+        if (sscanf(entry->d_name, "v%" SCNu64 "%c", &version, &extra) != 1)
+            continue;
+        ret->version = mem_grow(ret->version, ret->count + 1, sizeof *ret->version);
+        ret->version[ret->count++] = version;
+    }
+    if (listing)
+        closedir(listing);
+    if (ret->count)
+        qsort(ret->version, ret->count, sizeof *ret->version, newest_first);
+}
+
+err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged, struct checkpoint_info *ret_info)
+{
+    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
+    SCOPED_VALUE(listing) found = {0};
+    list_checkpoints(directory, &found);
+    *ret_path = *ret_damaged = NULL;
+    for (size_t i = 0; i < found.count; i++) {
+        SCOPED_MEM char *path = mem_printf("%s/v%" PRIu64, directory, found.version[i]);
+        err_t failed = manifest_read(path, ret_info);
+        if (!err_failed(failed)) {
+            *ret_path = STEAL(path);
+            return OK;
+        }
+        if (!*ret_damaged)
+            *ret_damaged = mem_string(err_message(failed));
+        err_free(failed);
+    }
+    return OK;
+}
+
+static err_t point_latest(const char *directory, uint64_t version)
+{
+    SCOPED_MEM char *aside = file_join(directory, "latest.tmp");
+    SCOPED_MEM char *latest = file_join(directory, "latest");
+    SCOPED_MEM char *name = mem_printf("v%" PRIu64, version);
+    unlink(aside);
+    if (symlink(name, aside) || rename(aside, latest))
+        return err_errno(errno, "cannot point '%s' at '%s'", latest, name);
+    return file_sync_directory(directory);
+}
+
+static err_t write_aside(const char *aside, const struct model *model, const struct optimizer *optimizer,
+                         const char *tokenizer_directory, const struct checkpoint_info *info)
+{
+    SCOPED_MEM char *state = file_join(aside, "optimizer.safetensors");
+    TRY(file_remove_tree(aside));
+    TRY(file_make_directories(aside));
+    TRY(model_write(model, aside));
+    TRY(optimizer_save(optimizer, state));
+    TRY(checkpoint_copy_tokenizer(tokenizer_directory, aside));
+    TRY(manifest_write(aside, info));
+    return file_sync_directory(aside);
+}
+
+err_t checkpoint_write(const char *run_directory, const struct model *model, const struct optimizer *optimizer,
+                       const char *tokenizer_directory, const struct checkpoint_info *info, int keep)
+{
+    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
+    SCOPED_MEM char *aside = file_join(directory, "writing");
+    SCOPED_MEM char *path = mem_printf("%s/v%" PRIu64, directory, info->version);
+    TRY(file_make_directories(directory));
+    err_t failed = write_aside(aside, model, optimizer, tokenizer_directory, info);
+    if (err_failed(failed)) {
+        err_free(file_remove_tree(aside));
+        return err_wrap(failed, "checkpoint of version %" PRIu64, info->version);
+    }
+    TRY(file_remove_tree(path));  // the same version again, after a restart
+    if (rename(aside, path))
+        return err_errno(errno, "cannot rename '%s'", aside);
+    TRY(file_sync_directory(directory));
+    TRY(point_latest(directory, info->version));
+    SCOPED_VALUE(listing) found = {0};
+    list_checkpoints(directory, &found);
+    for (size_t i = (size_t)keep; i < found.count; i++) {
+        SCOPED_MEM char *old = mem_printf("%s/v%" PRIu64, directory, found.version[i]);
+        TRY(file_remove_tree(old));
+    }
+    return OK;
+}

@@ -1,0 +1,162 @@
+#include "learner/draw.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "svc/mailbox.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { CAUSES = IDLE_ENDED + 1 };
+
+struct draw {
+    struct draw_options options;
+    uint64_t next;            // compute thread: the round asked for
+    struct mailbox *replies;  // one at a time: struct reply
+    /* storage thread */
+    bool wanted, stopped;
+    double asked_s, seen_s, waited_s[CAUSES];
+    enum idle cause;
+};
+
+struct reply {
+    struct drawn drawn;
+    err_t failed;
+};
+
+static err_t look(void *arg, struct store *store);
+
+struct draw *draw_new(const struct draw_options *options)
+{
+    struct draw *draw = mem_new(sizeof *draw);
+    draw->options = *options;
+    draw->next = options->first_round;
+    draw->replies = mailbox_new(2);
+    storage_on_change(options->storage, look, draw);
+    return draw;
+}
+
+/* ---- storage thread */
+
+static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
+{
+    struct reply *reply = mem_new(sizeof *reply);
+    *reply = (struct reply){.drawn = *drawn, .failed = failed};
+    draw->wanted = false;
+    if (!mailbox_post(draw->replies, reply))
+        abort();  // at most one is wanted
+}
+
+static err_t answer_round(struct draw *draw, struct store *store, struct round *round, bool again)
+{
+    struct drawn drawn = {.round = round, .again = again, .idle_cause = ""};
+    struct store_counts counts;
+    store_counts(store, &counts);
+    drawn.stale = counts.gone[REASON_STALE];
+    drawn.totals = leasing_totals(draw->options.leasing);
+    drawn.idle_s = clock_s() - draw->asked_s;
+    double most = 0;
+    for (int i = IDLE_NO_GROUPS; i < CAUSES; i++)
+        if (draw->waited_s[i] > most) {
+            most = draw->waited_s[i];
+            drawn.idle_cause = idle_name(i);
+        }
+    err_t failed = store_round_groups(store, round, &drawn.group);
+    if (err_failed(failed)) {
+        round_free(drawn.round);
+        drawn.round = NULL;
+    }
+    answer(draw, &drawn, failed);
+    return OK;
+}
+
+/* Whether the round can be formed now; if so the waiting thread gets it. */
+static err_t look(void *arg, struct store *store)
+{
+    struct draw *draw = arg;
+    if (!draw->wanted)
+        return OK;
+    double now = clock_s();
+    draw->waited_s[draw->cause] += now - draw->seen_s;
+    draw->seen_s = now;
+    if (draw->stopped) {
+        answer(draw, &(struct drawn){.end = DRAW_STOPPED, .idle_cause = ""}, OK);
+        return OK;
+    }
+    struct round *round = NULL;
+    TRY(store_form_round(store, clock_ms(), &draw->options.plan, &draw->cause, &round));
+    if (round)
+        return answer_round(draw, store, round, false);
+    if (draw->cause == IDLE_ENDED)
+        answer(draw, &(struct drawn){.end = DRAW_ENDED, .idle_cause = ""}, OK);
+    return OK;
+}
+
+static err_t want_new(void *arg, struct store *store)
+{
+    (void)store;  // the round is formed by `look`, which runs after this job
+    struct draw *draw = arg;
+    draw->wanted = true;
+    draw->asked_s = draw->seen_s = clock_s();
+    draw->cause = IDLE_NO_GROUPS;
+    memset(draw->waited_s, 0, sizeof draw->waited_s);
+    return OK;
+}
+
+static err_t want_again(void *arg, struct store *store)
+{
+    struct draw *draw = arg;
+    struct round *round;
+    draw->asked_s = clock_s();
+    memset(draw->waited_s, 0, sizeof draw->waited_s);
+    TRY(store_round(store, draw->next, &round));
+    return answer_round(draw, store, round, true);
+}
+
+static err_t stop(void *arg, struct store *store)
+{
+    (void)store;
+    struct draw *draw = arg;
+    draw->stopped = true;
+    return OK;
+}
+
+/* ---- compute thread */
+
+err_t draw_next(struct draw *draw, struct drawn *ret)
+{
+    bool again = draw->next < draw->options.trained_rounds;
+    if (again)
+        TRY(storage_call(draw->options.storage, want_again, draw));
+    else
+        storage_post(draw->options.storage, want_new, draw);
+    void *message;
+    mailbox_take(draw->replies, -1, &message);
+    struct reply *reply = message;
+    struct reply got = *reply;
+    mem_free(reply);
+    TRY(got.failed);
+    if (got.drawn.round)
+        draw->next++;
+    *ret = got.drawn;
+    return OK;
+}
+
+void drawn_done(struct drawn *drawn)
+{
+    if (drawn->round)
+        round_groups_free(drawn->group, drawn->round->groups);
+    round_free(drawn->round);
+    *drawn = (struct drawn){0};
+}
+
+void draw_stop(struct draw *draw)
+{
+    storage_post(draw->options.storage, stop, draw);
+}
+
+void draw_free(struct draw *draw)
+{
+    if (!draw)
+        return;
+    mailbox_free(draw->replies);
+    mem_free(draw);
+}

@@ -1,0 +1,43 @@
+/* Which groups make the next round, and when: the compute thread asks, the storage thread forms the round as soon as the lag
+ * rules allow it.
+ *
+ *     TRY(draw_next(draw, &drawn));      -- waits; drawn.round NULL: no more rounds, drawn.end says why
+ *
+ * After a restart the recorded rounds that no checkpoint covers come first, as they were. Owner: the compute thread, but
+ * draw_stop: any thread. */
+#pragma once
+#include "learner/leasing.h"
+#include "learner/storage.h"
+#include "learner/store/rounds.h"
+
+struct draw;
+struct draw_options {
+    struct storage *storage;
+    struct leasing *leasing;
+    struct round_plan plan;     // borrowed texts
+    uint64_t first_round;       // the first that the checkpoint does not cover
+    uint64_t trained_rounds;    // store_next_round at the start: rounds below it are trained again
+};
+
+enum draw_end { DRAW_MORE, DRAW_ENDED, DRAW_STOPPED };
+struct drawn {
+    struct round *round;   // NULL: none
+    struct group **group;  // (round->groups) in recorded order
+    bool again;            // recorded before the restart
+    enum draw_end end;
+    double idle_s;         // waited
+    const char *idle_cause;  // what for, most of the time; "" if not
+    struct leasing_totals totals;   // of the generators, now
+    uint64_t stale;        // groups that have left as stale since the store was made
+};
+
+struct draw *draw_new(const struct draw_options *options);
+err_t draw_next(struct draw *draw, struct drawn *ret);
+void drawn_done(struct drawn *drawn);
+
+/* The round being waited for is not formed any more, nor any other: draw_next returns with DRAW_STOPPED. */
+void draw_stop(struct draw *draw);
+
+/* After the storage thread's last job. */
+void draw_free(struct draw *draw);
+DEFINE_SCOPED(draw)

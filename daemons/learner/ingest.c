@@ -1,0 +1,231 @@
+#include "learner/ingest.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "svc/metrics.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Waiting groups that stop the reading of streams, and the most in one write. */
+enum { PENDING_MAX = 256 };
+
+struct item {
+    struct rpc_call *call;  // a reference: where the disposition goes
+    struct group *group;
+};
+
+/* A write under way, owned by the storage thread. */
+struct batch {
+    struct ingest *ingest;
+    size_t count;
+    struct item item[];
+};
+
+struct ingest {
+    struct ingest_options options;
+    struct item pending[PENDING_MAX];
+    size_t count;
+    bool writing;
+    struct rpc_call **paused;  // references
+    size_t paused_count;
+};
+
+#define APPENDED(what)                                                                             \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_groups_appended_total", "groups by what became of them", \
+                    "outcome=\"" what "\"")
+static struct metric outcomes[] = {
+    [OUTCOME_STORED] = APPENDED("stored"),         [OUTCOME_DUPLICATE] = APPENDED("duplicate"),
+    [OUTCOME_SUPERSEDED] = APPENDED("superseded"), [OUTCOME_STALE] = APPENDED("stale"),
+    [OUTCOME_REJECTED] = APPENDED("rejected"),
+};
+static struct metric seconds =
+    METRIC_HISTOGRAM("rlhfd_append_seconds", "one durable write of groups", 0.001, 0.005, 0.02, 0.1, 0.5, 2);
+static struct metric *const rows[] = {&outcomes[OUTCOME_STORED], &outcomes[OUTCOME_DUPLICATE],
+                                      &outcomes[OUTCOME_SUPERSEDED], &outcomes[OUTCOME_STALE],
+                                      &outcomes[OUTCOME_REJECTED], &seconds};
+
+struct ingest *ingest_new(const struct ingest_options *options)
+{
+    metrics_register(rows, sizeof rows / sizeof *rows);
+    struct ingest *ingest = mem_new(sizeof *ingest);
+    ingest->options = *options;
+    return ingest;
+}
+
+static void send_disposition(struct rpc_call *call, const struct digest *id, enum outcome outcome, const char *reason)
+{
+    SCOPED_VALUE(bytes) out = {0};
+    struct disposition disposition = {.id = *id, .outcome = outcome, .reason = (char *)reason};
+    disposition_encode(&disposition, &out);
+    struct rpc_message *message = rpc_message_copy(out.data, out.len);
+    rpc_call_send_message(call, message);  // a rewarder that is gone asks again: DUPLICATE then
+    rpc_message_free(message);
+    metric_add(&outcomes[outcome], 1);
+}
+
+/* ---- what the wire cannot know: does the group fit this run? NULL: yes; else why not, in `why`. */
+
+static const char *misfit_completion(const struct ingest_options *o, const struct group *group, uint32_t i,
+                                     char why[160])
+{
+    const struct completion *c = &group->completion[i];
+    if (c->scores != o->scores)
+        snprintf(why, 160, "completion %u has %u scores; the recipe has %u scorers", i, c->scores, o->scores);
+    else if ((uint64_t)group->prompt_tokens + c->tokens > o->longest)
+        snprintf(why, 160, "completion %u: %u prompt tokens and %u more; at most %u fit", i, group->prompt_tokens,
+                 c->tokens, o->longest);
+    else {
+        for (uint32_t t = 0; t < c->tokens; t++)
+            if (c->token[t] >= o->vocabulary) {
+                snprintf(why, 160, "completion %u: token %u is outside the vocabulary of %u", i, c->token[t],
+                         o->vocabulary);
+                return why;
+            }
+        return NULL;
+    }
+    return why;
+}
+
+static const char *misfit(const struct ingest_options *o, const struct group *group, char why[160])
+{
+    if (strcmp(group->run, o->run) != 0)
+        snprintf(why, 160, "of run '%.60s'; this is '%.60s'", group->run, o->run);
+    else if (group->completions != o->completions)
+        snprintf(why, 160, "%u completions; generator.num_generations is %u", group->completions, o->completions);
+    else if (group->temperature != o->temperature)
+        snprintf(why, 160, "sampled at temperature %g; generator.temperature is %g", (double)group->temperature,
+                 (double)o->temperature);
+    else {
+        for (uint32_t t = 0; t < group->prompt_tokens; t++)
+            if (group->prompt_token[t] >= o->vocabulary) {
+                snprintf(why, 160, "prompt token %u is outside the vocabulary of %u", group->prompt_token[t],
+                         o->vocabulary);
+                return why;
+            }
+        for (uint32_t i = 0; i < group->completions; i++)
+            if (misfit_completion(o, group, i, why))
+                return why;
+        return NULL;
+    }
+    return why;
+}
+
+/* ---- storage thread */
+
+static void batch_written(void *arg);
+
+static err_t write_batch(void *arg, struct store *store)
+{
+    struct batch *batch = arg;
+    SCOPED_MEM const struct group **groups = mem_array(batch->count, sizeof *groups);
+    SCOPED_MEM struct verdict *verdicts = mem_array(batch->count, sizeof *verdicts);
+    for (size_t i = 0; i < batch->count; i++)
+        groups[i] = batch->item[i].group;
+    double begun = clock_s();
+    err_t failed = store_append(store, groups, batch->count, clock_ms(), verdicts);
+    metric_observe(&seconds, clock_s() - begun);
+    for (size_t i = 0; i < batch->count; i++) {
+        if (!err_failed(failed))
+            send_disposition(batch->item[i].call, &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
+        group_free(batch->item[i].group);
+        rpc_call_unref(batch->item[i].call);
+    }
+    loop_post(batch->ingest->options.loop, batch_written, batch);
+    return failed;
+}
+
+/* ---- loop thread */
+
+static void write_pending(struct ingest *ingest)
+{
+    if (ingest->writing || !ingest->count)
+        return;
+    size_t bytes = ingest->count * sizeof ingest->pending[0];
+    struct batch *batch = mem_new(sizeof *batch + bytes);
+    batch->ingest = ingest;
+    batch->count = ingest->count;
+    memcpy(batch->item, ingest->pending, bytes);
+    ingest->count = 0;
+    ingest->writing = true;
+    storage_post(ingest->options.storage, write_batch, batch);
+    for (size_t i = 0; i < ingest->paused_count; i++) {
+        rpc_call_resume(ingest->paused[i]);
+        rpc_call_unref(ingest->paused[i]);
+    }
+    ingest->paused_count = 0;
+}
+
+static void batch_written(void *arg)
+{
+    struct batch *batch = arg;
+    struct ingest *ingest = batch->ingest;
+    mem_free(batch);
+    ingest->writing = false;
+    write_pending(ingest);
+}
+
+static void pause_reading(struct ingest *ingest, struct rpc_call *call)
+{
+    rpc_call_pause(call);
+    ingest->paused = mem_grow(ingest->paused, ingest->paused_count + 1, sizeof *ingest->paused);
+    ingest->paused[ingest->paused_count++] = rpc_call_ref(call);
+}
+
+static void on_message(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+{
+    (void)pb;
+    struct ingest *ingest = user;
+    struct group *group;
+    char why[160];
+    err_t failed = group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
+    if (err_failed(failed)) {  // without an id there is nothing to answer: the stream ends with the reason
+        log_warning("malformed group", "why=\"%s\"", err_message(failed));
+        rpc_call_finish(call, failed);
+        return;
+    }
+    if (misfit(&ingest->options, group, why)) {
+        log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
+        send_disposition(call, &group->id, OUTCOME_REJECTED, why);
+        group_free(group);
+        return;
+    }
+    if (ingest->count == PENDING_MAX) {  // more streams than that: the rewarder sends again when it is back
+        group_free(group);
+        rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
+        return;
+    }
+    ingest->pending[ingest->count++] = (struct item){rpc_call_ref(call), group};
+    write_pending(ingest);
+    if (ingest->count >= PENDING_MAX / 2)  // each other stream may still deliver one
+        pause_reading(ingest, call);
+}
+
+static void on_half_close(struct rpc_call *call, void *user)
+{
+    (void)user;
+    rpc_call_finish(call, OK);
+}
+
+struct rpc_service ingest_service(struct ingest *ingest)
+{
+    static const struct rpc_method methods[] = {
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = on_message, .half_close = on_half_close}, 0},
+        {0},
+    };
+    return (struct rpc_service){methods, ingest};
+}
+
+void ingest_free(struct ingest *ingest)
+{
+    if (!ingest)
+        return;
+    for (size_t i = 0; i < ingest->count; i++) {
+        group_free(ingest->pending[i].group);
+        rpc_call_unref(ingest->pending[i].call);
+    }
+    for (size_t i = 0; i < ingest->paused_count; i++)
+        rpc_call_unref(ingest->paused[i]);
+    mem_free(ingest->paused);
+    mem_free(ingest);
+}

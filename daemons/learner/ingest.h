@@ -1,0 +1,29 @@
+/* Replay.Append: scored groups in from rewarders; a disposition back once it is durable.
+ *
+ *     ingest = ingest_new(&options);
+ *     services[n++] = ingest_service(ingest);
+ *
+ * Groups that arrive while a write is under way make the next one: many appends, one fsync. With too many waiting the
+ * streams are not read, and pressure walks back round the ring. Owner: the loop's thread. */
+#pragma once
+#include "learner/storage.h"
+#include "rpc/server.h"
+
+struct ingest;
+struct ingest_options {
+    struct storage *storage;
+    struct loop *loop;
+    const char *run;
+    uint32_t completions;  // of every group
+    uint32_t vocabulary;   // tokens are below it
+    uint32_t longest;      // prompt + completion, in tokens
+    uint32_t scores;       // of every completion
+    float temperature;     // what the learner divides logits by
+};
+
+struct ingest *ingest_new(const struct ingest_options *options);
+struct rpc_service ingest_service(struct ingest *ingest);
+
+/* After the server and the storage thread's last job. */
+void ingest_free(struct ingest *ingest);
+DEFINE_SCOPED(ingest)

@@ -1,0 +1,309 @@
+#include "learner/leasing.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "learner/store/leases.h"
+#include "learner/store/rounds.h"
+#include "svc/metrics.h"
+#include "wire/lease.h"
+#include <inttypes.h>
+#include <string.h>
+
+/* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns it between. */
+struct lessee {
+    struct lessee *next;
+    struct rpc_call *call;  // a reference
+    char *generator;
+    uint64_t incarnation, version;
+    uint32_t want, held;  // slots it would take; leases it has been granted over this stream
+    double idle_s, busy_s, tokens;  // as last said
+    bool told;  // that the run is over
+};
+
+struct leasing {
+    struct leasing_options options;
+    struct lessee *first;  // storage thread: oldest stream first
+    struct leasing_totals totals;
+    bool closed, ended;
+};
+
+/* A message on its way from the loop to the storage thread. */
+struct arrival {
+    struct leasing *leasing;
+    struct rpc_call *call;
+    struct lease_request request;
+};
+
+static struct metric granted = METRIC_COUNTER("rlhfd_leases_granted_total", "slots leased to generators");
+static struct metric revoked_leases = METRIC_COUNTER("rlhfd_leases_revoked_total", "leases taken back");
+static struct metric connected = METRIC_GAUGE("rlhfd_generators_connected", "generators with an open lease stream");
+static struct metric *const rows[] = {&granted, &revoked_leases, &connected};
+
+struct leasing *leasing_new(const struct leasing_options *options)
+{
+    metrics_register(rows, sizeof rows / sizeof *rows);
+    struct leasing *leasing = mem_new(sizeof *leasing);
+    leasing->options = *options;
+    return leasing;
+}
+
+/* ---- storage thread: replies */
+
+static void send_reply(struct lessee *lessee, const struct lease_reply *reply)
+{
+    SCOPED_VALUE(bytes) out = {0};
+    lease_reply_encode(reply, &out);
+    struct rpc_message *message = rpc_message_copy(out.data, out.len);
+    rpc_call_send_message(lessee->call, message);  // a stream that is gone frees its leases by its next hello or deadline
+    rpc_message_free(message);
+}
+
+static void tell_over(struct leasing *leasing, struct lessee *lessee)
+{
+    if (lessee->told)
+        return;
+    lessee->told = true;
+    send_reply(lessee, &(struct lease_reply){.ended = leasing->ended, .draining = !leasing->ended});
+}
+
+/* Fills the reply's rows from the data and sends it. */
+static err_t send_grants(struct leasing *leasing, struct lessee *lessee, const struct grants *grants)
+{
+    SCOPED_MEM struct lease_grant *out = mem_array(grants->count, sizeof *out);
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_MEM size_t *at = mem_array(grants->count, sizeof *at);
+    for (size_t i = 0; i < grants->count; i++) {
+        at[i] = text.len;
+        TRY(jsonl_row(leasing->options.data, grants->grant[i].prompt, &text));
+        bytes_u8(&text, 0);
+    }
+    for (size_t i = 0; i < grants->count; i++) {
+        const struct grant *g = &grants->grant[i];
+        out[i] = (struct lease_grant){.id = g->id, .lineage = g->lineage, .slot = g->slot, .attempt = g->attempt,
+                                      .prompt = g->prompt, .epoch = g->epoch, .start_round = g->start_round,
+                                      .row = (char *)text.data + at[i], .deadline_ms = g->lease_ms};
+    }
+    send_reply(lessee, &(struct lease_reply){.grants = (uint32_t)grants->count, .grant = out});
+    metric_add(&granted, (double)grants->count);
+    return OK;
+}
+
+static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct store *store)
+{
+    SCOPED_VALUE(grants) grants = {0};
+    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    size_t want = lessee->want < LEASE_GRANTS_MAX ? lessee->want : LEASE_GRANTS_MAX;
+    err_t failed = store_lease(store, &holder, lessee->version, want, clock_ms(), &grants);
+    if (err_code(failed) == ERR_PRECONDITION) {  // weights of another history: it waits for newer ones
+        err_free(failed);
+        return OK;
+    }
+    TRY(failed);
+    if (grants.stop == LEASE_ENDED) {
+        leasing->closed = leasing->ended = true;
+        tell_over(leasing, lessee);
+    }
+    if (!grants.count)
+        return OK;
+    lessee->want -= (uint32_t)grants.count;
+    return send_grants(leasing, lessee, &grants);
+}
+
+/* Tells holders what was taken from them. */
+static void send_revoked(struct leasing *leasing, struct store *store)
+{
+    struct revoked *revoked;
+    size_t count;
+    store_revoked(store, &revoked, &count);
+    for (size_t i = 0; i < count; i++) {
+        for (struct lessee *l = leasing->first; l; l = l->next)
+            if (l->incarnation == revoked[i].incarnation && strcmp(l->generator, revoked[i].generator) == 0)
+                send_reply(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
+        log_info("lease revoked", "generator=%s why=%d", revoked[i].generator, revoked[i].why);
+    }
+    metric_add(&revoked_leases, (double)count);
+    revoked_free(revoked, count);
+}
+
+/* After every change: expire, grant to those who wait, tell the others. */
+static err_t settle(void *arg, struct store *store)
+{
+    struct leasing *leasing = arg;
+    TRY(store_expire(store, clock_ms()));
+    for (struct lessee *l = leasing->first; l; l = l->next)
+        if (leasing->closed)
+            tell_over(leasing, l);
+        else if (l->want)
+            TRY(grant_to(leasing, l, store));
+    send_revoked(leasing, store);
+    return OK;
+}
+
+/* ---- storage thread: what generators say */
+
+static struct lessee *find(struct leasing *leasing, const struct rpc_call *call)
+{
+    for (struct lessee *l = leasing->first; l; l = l->next)
+        if (l->call == call)
+            return l;
+    return NULL;
+}
+
+static void append_lessee(struct leasing *leasing, struct lessee *lessee)
+{
+    struct lessee **end = &leasing->first;
+    while (*end)
+        end = &(*end)->next;
+    *end = lessee;
+    metric_set(&connected, (double)++leasing->totals.generators);
+}
+
+/* Counters of one stream only grow; what is new is added to the totals. */
+static void take_counters(struct leasing *leasing, struct lessee *lessee, const struct lease_request *request)
+{
+    struct leasing_totals *t = &leasing->totals;
+    t->idle_s += request->idle_s > lessee->idle_s ? request->idle_s - lessee->idle_s : 0;
+    t->busy_s += request->busy_s > lessee->busy_s ? request->busy_s - lessee->busy_s : 0;
+    t->tokens += (double)request->tokens > lessee->tokens ? (double)request->tokens - lessee->tokens : 0;
+    lessee->idle_s = request->idle_s;
+    lessee->busy_s = request->busy_s;
+    lessee->tokens = (double)request->tokens;
+}
+
+static err_t hello(struct leasing *leasing, struct arrival *arrival, struct store *store, struct lessee **ret)
+{
+    const struct lease_request *request = &arrival->request;
+    struct lessee *lessee = mem_new(sizeof *lessee);
+    lessee->call = rpc_call_ref(arrival->call);
+    lessee->generator = mem_string(request->generator);
+    lessee->incarnation = request->incarnation;
+    lessee->idle_s = request->idle_s;  // what it did before this stream was counted on the one before
+    lessee->busy_s = request->busy_s;
+    lessee->tokens = (double)request->tokens;
+    append_lessee(leasing, lessee);
+    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    TRY(store_holder_gone(store, &holder, clock_ms()));
+    log_info("generator joined", "generator=%s incarnation=%" PRIu64, lessee->generator, lessee->incarnation);
+    *ret = lessee;
+    return OK;
+}
+
+static err_t take_request(struct leasing *leasing, struct arrival *arrival, struct store *store)
+{
+    const struct lease_request *request = &arrival->request;
+    struct lessee *lessee = find(leasing, arrival->call);
+    if (!lessee && (!request->generator || !request->run || strcmp(request->run, leasing->options.run) != 0)) {
+        rpc_call_finish(arrival->call, err_new(ERR_PRECONDITION, "this learner trains run '%s', not '%s'",
+                                               leasing->options.run, request->run ? request->run : ""));
+        return OK;
+    }
+    if (!lessee)
+        TRY(hello(leasing, arrival, store, &lessee));
+    lessee->version = request->version;
+    lessee->want = request->want;
+    take_counters(leasing, lessee, request);
+    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    if (request->returns)
+        TRY(store_give_back(store, &holder, request->returned, request->returns, clock_ms()));
+    return OK;
+}
+
+static err_t run_arrival(void *arg, struct store *store)
+{
+    struct arrival *arrival = arg;
+    err_t failed = take_request(arrival->leasing, arrival, store);
+    lease_request_done(&arrival->request);
+    rpc_call_resume(arrival->call);
+    rpc_call_unref(arrival->call);
+    mem_free(arrival);
+    return failed;
+}
+
+/* The stream is closed: what it holds stays leased until the deadline or the generator's next hello. */
+static err_t run_departure(void *arg, struct store *store)
+{
+    (void)store;
+    struct arrival *arrival = arg;
+    struct leasing *leasing = arrival->leasing;
+    for (struct lessee **l = &leasing->first; *l; l = &(*l)->next)
+        if ((*l)->call == arrival->call) {
+            struct lessee *gone = *l;
+            *l = gone->next;
+            log_info("generator left", "generator=%s", gone->generator);
+            metric_set(&connected, (double)--leasing->totals.generators);
+            rpc_call_unref(gone->call);
+            mem_free(gone->generator);
+            mem_free(gone);
+            break;
+        }
+    rpc_call_unref(arrival->call);
+    mem_free(arrival);
+    return OK;
+}
+
+/* ---- loop thread */
+
+static struct arrival *arrival_new(struct leasing *leasing, struct rpc_call *call)
+{
+    struct arrival *arrival = mem_new(sizeof *arrival);
+    arrival->leasing = leasing;
+    arrival->call = rpc_call_ref(call);
+    return arrival;
+}
+
+static void on_message(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+{
+    (void)pb;
+    struct lease_request request = {0};
+    err_t failed = lease_request_decode(rpc_message_data(message), rpc_message_len(message), &request);
+    if (err_failed(failed)) {
+        rpc_call_finish(call, failed);
+        return;
+    }
+    struct arrival *arrival = arrival_new(user, call);
+    arrival->request = request;
+    rpc_call_pause(call);  // one message of a stream at a time: a flood fills its own connection, not our mailbox
+    storage_post(arrival->leasing->options.storage, run_arrival, arrival);
+}
+
+static void on_half_close(struct rpc_call *call, void *user)
+{
+    (void)user;
+    rpc_call_finish(call, OK);
+}
+
+static void on_close(struct rpc_call *call, err_t why, void *user)
+{
+    err_free(why);
+    struct arrival *arrival = arrival_new(user, call);
+    storage_post(arrival->leasing->options.storage, run_departure, arrival);
+}
+
+struct rpc_service leasing_service(struct leasing *leasing)
+{
+    static const struct rpc_method methods[] = {
+        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI,
+         {.message = on_message, .half_close = on_half_close, .close = on_close}, 0},
+        {0},
+    };
+    storage_on_change(leasing->options.storage, settle, leasing);
+    return (struct rpc_service){methods, leasing};
+}
+
+/* ---- the rest */
+
+struct leasing_totals leasing_totals(const struct leasing *leasing)
+{
+    return leasing->totals;
+}
+
+void leasing_close(struct leasing *leasing, bool ended)
+{
+    leasing->closed = true;
+    leasing->ended = leasing->ended || ended;
+}
+
+void leasing_free(struct leasing *leasing)
+{
+    mem_free(leasing);
+}

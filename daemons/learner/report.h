@@ -1,0 +1,58 @@
+/* RUN/metrics.jsonl: one JSON object per trained round, in order, written when the round ends.
+ *
+ *     SCOPED(report) report = NULL;
+ *     TRY(report_open("run/metrics.jsonl", 40, &report));      -- a restart at round 40 drops what was written from there on
+ *     TRY(report_round(report, &(struct round_report){.round = 40, ...}));
+ *
+ * Owner: the compute thread. To add a figure: one row of ROUND_FIGURES. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include <stdint.h>
+
+/* X(name, what): doubles; NaN is written as null. Names are those of the file. */
+#define ROUND_FIGURES(X)                                                                           \
+    X(time_s, "seconds since the run began, over restarts")                                        \
+    X(loss, "the objective's loss, mean over the round's updates")                                 \
+    X(reward_mean, "mean reward of the round's completions")                                       \
+    X(reward_std, "their standard deviation")                                                      \
+    X(success, "share of completions whose every score reached 1")                                 \
+    X(kl_behaviour, "mean of behaviour logp - current logp per token: how far the weights moved")  \
+    X(entropy, "mean entropy of the next-token distribution, nats")                                \
+    X(clip_frac, "share of tokens whose ratio was clipped")                                        \
+    X(ess, "effective sample size of the importance weights, share of the tokens")                 \
+    X(grad_norm, "global gradient norm before clipping, mean over updates")                        \
+    X(lr, "learning rate of the last update")                                                      \
+    X(lag_mean, "mean lag of the groups, in rounds")                                               \
+    X(lag_max, "largest lag of a group, in rounds")                                                \
+    X(lag_updates, "mean lag in updates: version trained - oldest version of the group")           \
+    X(length_mean, "mean completion length, tokens")                                               \
+    X(tokens_generated, "completion tokens generated since the last round")                        \
+    X(tokens_trained, "completion tokens trained in this round")                                   \
+    X(logp_compared, "tokens wholly sampled at the version trained, compared with our forward")    \
+    X(logp_differing, "of those, how many differ in any bit: 0, or a bug")                         \
+    X(stale, "groups that left as stale since the last round")                                     \
+    X(generator_idle_s, "seconds the generators had nothing to decode since the last round")       \
+    X(generator_busy_s, "seconds they decoded since the last round")                               \
+    X(learner_idle_s, "seconds the learner waited for this round")                                 \
+    X(learner_busy_s, "seconds it trained this round")                                             \
+    X(publish_bytes, "bytes of the version published after this round; 0: none was")               \
+    X(publish_ms, "until the last generator had applied the version published before")             \
+    X(checkpoint_ms, "spent writing a checkpoint after this round; 0: none was")
+
+struct round_report {
+    uint64_t round, version;
+    const char *idle_cause;  // borrowed; "" when the learner did not wait
+#define FIGURE_FIELD(name, what) double name;
+    ROUND_FIGURES(FIGURE_FIELD)
+#undef FIGURE_FIELD
+};
+
+struct report;
+
+/* Opens or creates the file and drops every line from first_round on, and a torn last line. */
+err_t report_open(const char *path, uint64_t first_round, struct report **ret);
+err_t report_round(struct report *report, const struct round_report *round);
+double report_time_offset(const struct report *report);  // time_s of the last line kept; 0 at the beginning
+void report_free(struct report *report);
+DEFINE_SCOPED(report)

@@ -1,0 +1,226 @@
+/* Scored groups come in: what becomes of each, and why. */
+#include "base/mem.h"
+#include "learner/store/inner.h"
+#include <math.h>
+#include <string.h>
+
+static struct verdict verdict(enum outcome outcome, const char *why)
+{
+    return (struct verdict){outcome, why};
+}
+
+static struct summary summarize(const struct group *group)
+{
+    struct summary summary = {.oldest_version = group_oldest_version(group),
+                              .tokens = group_tokens(group),
+                              .completions = group->completions};
+    for (uint32_t i = 0; i < group->completions; i++) {
+        const struct completion *completion = &group->completion[i];
+        summary.reward += completion->reward / group->completions;
+        for (uint32_t j = 0; j < completion->spans; j++)
+            if (completion->span[j].version > summary.newest_version)
+                summary.newest_version = completion->span[j].version;
+    }
+    return summary;
+}
+
+/* Whether it could be a group of this run at all; nothing is recorded of one that is not. */
+static const char *foreign(const struct store *store, const struct group *group)
+{
+    if (strcmp(group->run, store->schema.run))
+        return "of another run";
+    if (group->lineage != store->counters.lineage)
+        return "of another lineage";
+    if (group->slot >= store->counters.next_slot || !group->attempt)
+        return "of a slot that was never leased";
+    struct digest id = group_id(group->run, group->lineage, group->slot, group->attempt);
+    return digest_equal(&id, &group->id) ? NULL
+                                         : "its id does not follow from its slot and attempt";
+}
+
+/* What speaks against its contents; else its age. */
+static const char *unfit(const struct store *store, const struct slot *slot,
+                         const struct group *group, const struct summary *summary,
+                         uint64_t *ret_age)
+{
+    if (group->start_round != slot->start_round)
+        return "its start round is not the lease's";
+    if (group->prompt != slot_prompt(store, slot->number) ||
+        group->epoch != slot->number / store->schema.rows)
+        return "its prompt is not the slot's";
+    if (summary->newest_version > store->counters.last_version)
+        return "tokens of a version that was never made here";
+    uint64_t age = version_round(store, summary->oldest_version);
+    if (age < slot->start_round)
+        return "tokens of weights older than its lease";
+    if (!isfinite(summary->reward))
+        return "a reward that is not a number";
+    *ret_age = age;
+    return NULL;
+}
+
+/* A group that is of no use to its slot any more: remembered once. */
+static err_t too_late(struct store *store, const struct group *group, enum outcome outcome,
+                      enum reason reason)
+{
+    bool found;
+    uint8_t key[KEY_GONE];
+    SCOPED_VALUE(bytes) value = {0};
+    key_gone(group->slot, group->attempt, key);
+    TRY(db_get(store->db, DB_GONE, key, sizeof key, &value, &found));
+    if (found)
+        return OK;
+    struct gone gone = {.answered = outcome,
+                        .reason = reason,
+                        .round = store->counters.next_round,
+                        .age = group->start_round,
+                        .summary = summarize(group)};
+    group_left(store, group->slot, group->attempt, &gone);
+    return OK;
+}
+
+static err_t superseded(struct store *store, const struct group *group, struct verdict *ret)
+{
+    TRY(too_late(store, group, OUTCOME_SUPERSEDED, REASON_SUPERSEDED));
+    *ret = verdict(OUTCOME_SUPERSEDED, "its slot was leased again");
+    return OK;
+}
+
+/* The same group a second time. */
+static struct verdict again(enum outcome answered)
+{
+    switch (answered) {
+    case OUTCOME_STALE:
+        return verdict(OUTCOME_STALE, "it was too old when it first came");
+    case OUTCOME_REJECTED:
+        return verdict(OUTCOME_REJECTED, "it was rejected when it first came");
+    default:
+        return verdict(OUTCOME_DUPLICATE, "it was stored before");
+    }
+}
+
+static err_t judge_gone(struct store *store, const struct group *group, struct verdict *ret)
+{
+    bool found;
+    uint8_t key[KEY_SLOT];
+    SCOPED_VALUE(bytes) value = {0};
+    SCOPED_VALUE(slot) slot = {0};
+    key_slot(group->slot, key);
+    TRY(db_get(store->db, DB_SLOTS, key, sizeof key, &value, &found));
+    if (!found)
+        return err_new(ERR_DATA_LOSS, "store '%s': slot %llu is missing", store->dir,
+                       (unsigned long long)group->slot);
+    TRY(err_wrap(slot_decode(group->slot, value.data, value.len, &slot), "store '%s'", store->dir));
+    if (group->attempt < slot.attempt)
+        return superseded(store, group, ret);
+    if (group->attempt > slot.attempt) {
+        *ret = verdict(OUTCOME_REJECTED, "of an attempt that was never leased");
+    } else if (slot.answered) {
+        *ret = again(slot.answered);
+    } else {
+        TRY(too_late(store, group, OUTCOME_STALE, slot.reason));
+        *ret = verdict(OUTCOME_STALE, "its slot is closed");
+    }
+    return OK;
+}
+
+static struct verdict put_group(struct store *store, struct slot *slot, const struct group *group,
+                                uint64_t age)
+{
+    uint8_t key[KEY_GROUP];
+    SCOPED_VALUE(bytes) value = {0};
+    stored_encode(group, &value);
+    slot->summary.content = stored_digest(&value);
+    key_group(age, slot->number, key);
+    db_put(store->db, DB_GROUPS, key, sizeof key, value.data, value.len);
+    slots_move(&store->slots, slot, SLOT_STORED, age);
+    slot_done(slot);
+    slot_touch(store, slot);
+    return verdict(OUTCOME_STORED, "");
+}
+
+/* It came, but leaves at once: the slot is free for another attempt. */
+static struct verdict turn_away(struct store *store, struct slot *slot, uint64_t age,
+                                enum outcome outcome, const char *why)
+{
+    enum reason reason = outcome == OUTCOME_STALE ? REASON_STALE : REASON_ERRORED;
+    struct gone gone = {outcome, reason, store->counters.next_round, age, slot->summary};
+    group_left(store, slot->number, slot->attempt, &gone);
+    if (slot->state == SLOT_LEASED && outcome == OUTCOME_REJECTED)
+        slot_failed(store, slot);
+    else
+        slot_free_again(store, slot);
+    return verdict(outcome, why);
+}
+
+/* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
+ * have given away. */
+static struct verdict judge(struct store *store, struct slot *slot, const struct group *group)
+{
+    struct lag_rules rules = store_lag_rules(store);
+    const struct slots *slots = &store->slots;
+    uint64_t next = store->counters.next_round, age = slot->start_round;
+    slot->summary = summarize(group);
+    const char *why = unfit(store, slot, group, &slot->summary, &age);
+    if (why)
+        return turn_away(store, slot, age, slot->answered = OUTCOME_REJECTED, why);
+    if (lag_of(next, age) > rules.limit)
+        return turn_away(store, slot, age, slot->answered = OUTCOME_STALE, "over the lag limit");
+    if (slot->state == SLOT_FREE &&
+        (!store_groups_wanted(store) || !lag_may_admit(&rules, next, slots->age, slots->ages, age)))
+        return turn_away(store, slot, age, slot->answered = OUTCOME_STALE,
+                         "its lease was lost and its place given away");
+    slot->answered = OUTCOME_STORED;
+    return put_group(store, slot, group, age);
+}
+
+static err_t append_one(struct store *store, const struct group *group, struct verdict *ret)
+{
+    const char *why = foreign(store, group);
+    if (why) {
+        *ret = verdict(OUTCOME_REJECTED, why);
+        return OK;
+    }
+    struct slot *slot = slots_find(&store->slots, group->slot);
+    if (!slot)
+        return judge_gone(store, group, ret);
+    if (group->attempt < slot->attempt)
+        return superseded(store, group, ret);
+    if (group->attempt > slot->attempt)
+        *ret = verdict(OUTCOME_REJECTED, "of an attempt that was never leased");
+    else if (slot->state == SLOT_GONE || slot->answered)
+        *ret = again(slot->answered);
+    else
+        *ret = judge(store, slot, group);
+    return OK;
+}
+
+/* One batch may hold a group twice: what the first made of the store is not readable yet. */
+static bool answered_in_batch(const struct group *const *groups, size_t i, struct verdict *verdicts)
+{
+    for (size_t j = 0; j < i; j++)
+        if (digest_equal(&groups[j]->id, &groups[i]->id) &&
+            verdicts[j].outcome != OUTCOME_REJECTED) {
+            verdicts[i] =
+                verdicts[j].outcome == OUTCOME_STORED ? again(OUTCOME_STORED) : verdicts[j];
+            return true;
+        }
+    return false;
+}
+
+err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
+                   struct verdict *ret)
+{
+    TRY(store_begin(store, now_ms));
+    SCOPED_MEM struct verdict *verdicts = mem_array(n, sizeof *verdicts);
+    for (size_t i = 0; i < n; i++) {
+        if (!answered_in_batch(groups, i, verdicts))
+            TRY(store_break(store, append_one(store, groups[i], &verdicts[i])));
+        store->counters.outcomes[verdicts[i].outcome]++;
+        store->changed = true;
+    }
+    TRY(store_commit(store));
+    if (n)
+        memcpy(ret, verdicts, n * sizeof *verdicts);
+    return OK;
+}

@@ -1,0 +1,33 @@
+/* A walk over a whole store that changes nothing: every slot's fate, and whether the promises were
+ * kept.
+ *
+ *     struct audit audit;
+ *     TRY(store_audit("run/store", stdout, &audit));
+ *     return audit.errors ? err_new(ERR_DATA_LOSS, "%zu promises broken", audit.errors) : OK;
+ *
+ * Checked: every slot ever leased has one state; no slot is trained twice; each recorded round's
+ * groups are gone as trained in that round, and no others are; no lag over the limit recorded with
+ * its round; stored groups are readable and as digested; rounds and versions are without gaps; the
+ * counters agree. Any thread; a learner may have the store open (what it writes meanwhile may be
+ * missed). */
+#pragma once
+#include "learner/store/store.h"
+#include <stdio.h>
+
+enum { AUDIT_LAGS = 64 };
+
+struct audit {
+    uint64_t slots, free, leased, stored, gone; // slots ever leased, and their states
+    uint64_t fate[REASONS];                     // gone slots by reason
+    uint64_t groups[REASONS];                   // groups that left, by reason
+    uint64_t rounds, trained;                   // rounds recorded, groups in them
+    uint64_t rounds_done, versions;
+    uint64_t lag[AUDIT_LAGS]; // trained groups by lag; the last counts that lag and more
+    uint64_t lag_max;
+    uint64_t errors; // promises broken; each is one line of the output
+};
+
+/* Prints the findings, one `key=value` line each, to out (NULL: nowhere). Broken promises are
+ * counted, not errors of the call. NOT_FOUND: no store in dir; UNAVAILABLE, DATA_LOSS:
+ * unreadable. */
+err_t store_audit(const char *dir, FILE *out, struct audit *ret);

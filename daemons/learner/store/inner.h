@@ -1,0 +1,74 @@
+/* What the store's own sources share: its struct, and the moves from which every call is made.
+ * Memory changes at once; disk in store_commit, whole or not at all; a failed commit leaves the
+ * store unusable until it is opened again.
+ *
+ *     TRY(store_begin(store, now_ms));
+ *     slot_free_again(store, slot);
+ *     return store_commit(store);
+ *
+ * Owner: the storage thread. */
+#pragma once
+#include "learner/store/db.h"
+#include "learner/store/leases.h"
+#include "learner/store/rounds.h"
+#include "learner/store/slots.h"
+
+struct store {
+    char *dir;
+    struct db *db;
+    struct schema schema;
+    struct store_rules rules;
+    struct counters counters;
+    struct slots slots;
+    int64_t opened_ms;
+    uint64_t opened_clock_ms; // the store's clock then
+    struct slot **dirty;      // to be written by the next commit
+    size_t dirty_n, dirty_capacity;
+    bool changed;   // counters too
+    uint64_t *last; // (ends) last version of round first_end + i
+    size_t ends, ends_capacity;
+    uint64_t first_end;
+    struct revoked *revoked;
+    size_t revoked_n, revoked_capacity;
+    enum err_code broken; // ERR_NONE, or why every call is refused
+    char *broken_why;
+};
+
+/* store.c: refuses if a write failed before; sets the store's clock. */
+err_t store_begin(struct store *store, int64_t now_ms);
+err_t store_commit(struct store *store);
+/* Passes e on; if it is an error every later call is refused, as memory is ahead of the disk. */
+err_t store_break(struct store *store, err_t e);
+
+struct lag_rules store_lag_rules(const struct store *store);
+bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
+
+/* More groups that the run can still use, with the live ones counted: UINT64_MAX without
+ * run.rounds. */
+uint64_t store_groups_wanted(const struct store *store);
+bool store_source_empty(
+    const struct store *store); // every slot of the data was leased; free ones aside
+bool store_ended(const struct store *store);
+
+/* leases.c: the row of the data whose turn it is. */
+uint64_t slot_prompt(const struct store *store, uint64_t number);
+
+/* fate.c: a group that came leaves. */
+void group_left(struct store *store, uint64_t slot, uint32_t attempt, const struct gone *gone);
+
+/* fate.c: a slot's moves; each marks it for writing and lets go of its holder. */
+void slot_touch(struct store *store, struct slot *slot);
+void slot_free_again(struct store *store, struct slot *slot);
+void slot_gone(struct store *store, struct slot *slot, enum reason reason);
+void slot_failed(struct store *store, struct slot *slot); // free again, or errored after too many
+void slot_group_left(struct store *store, const struct slot *slot, enum reason reason); // STORED
+void slot_revoke(struct store *store, struct slot *slot,
+                 enum revoked_why why); // LEASED: free, holder told
+
+/* fate.c: rule 3, and the invariant of lag.h, which a change of the rules may have broken. */
+void store_sweep(struct store *store);
+void store_finish(struct store *store); // what is left leaves as ended
+
+/* versions.c: of a version made here. */
+uint64_t version_round(const struct store *store, uint64_t version);
+err_t versions_load(struct store *store);

@@ -1,0 +1,200 @@
+#include "learner/store/leases.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "learner/store/inner.h"
+#include <string.h>
+
+enum { GRANTS_MAX = 4096 };
+
+void grants_done(struct grants *grants)
+{
+    free(grants->grant);
+    *grants = (struct grants){0};
+}
+
+const char *lease_stop_name(enum lease_stop stop)
+{
+    static const char *const names[] = {"all",    "paced", "old weights", "full",
+                                        "source", "disk",  "ended"};
+    return (unsigned)stop < sizeof names / sizeof *names ? names[stop] : "?";
+}
+
+static err_t holder_check(const struct store_holder *holder)
+{
+    size_t len = strlen(holder->generator);
+    if (!len || len > NAME_MAX_BYTES)
+        return err_new(ERR_INVALID, "a generator's name of %zu bytes: allowed is 1 to %d", len,
+                       NAME_MAX_BYTES);
+    return OK;
+}
+
+/* How many slots rule 1 and the other bounds allow, and which of them is the tightest. */
+static uint64_t allowed(const struct store *store, uint64_t held, enum lease_stop *ret_stop)
+{
+    struct lag_rules rules = store_lag_rules(store);
+    uint64_t next = store->counters.next_round, live = store->slots.leased + store->slots.stored,
+             free_bytes;
+    *ret_stop = LEASE_ENDED;
+    if (store_ended(store))
+        return 0;
+    *ret_stop = LEASE_DISK;
+    if (store_disk_low(store, &free_bytes))
+        return 0;
+    *ret_stop = LEASE_OLD_WEIGHTS;
+    if (lag_of(next, held) > rules.eta)
+        return 0;
+    *ret_stop = LEASE_PACED;
+    uint64_t room = lag_may_lease(&rules, next, held, live), wanted = store_groups_wanted(store);
+    uint64_t full = store->rules.max_groups > live ? store->rules.max_groups - live : 0;
+    if (wanted < room)
+        room = wanted;
+    if (full < room)
+        *ret_stop = LEASE_FULL;
+    return full < room ? full : room;
+}
+
+/* The lowest free slot, else the next of the data; NULL when that is empty. */
+static struct slot *next_slot(struct store *store)
+{
+    struct slot *found = slots_lowest_free(&store->slots);
+    if (found || store_source_empty(store))
+        return found;
+    struct slot fresh = {.number = store->counters.next_slot++, .state = SLOT_FREE};
+    return slots_add(&store->slots, &fresh);
+}
+
+static struct grant grant(struct store *store, struct slot *slot, const struct store_holder *holder,
+                          uint64_t version, uint64_t held)
+{
+    const struct schema *schema = &store->schema;
+    slots_move(&store->slots, slot, SLOT_LEASED, held);
+    slot->attempt++;
+    slot->answered = (enum outcome)0;
+    slot->summary = (struct summary){0};
+    slot->version = version;
+    slot->deadline_ms = store->counters.clock_ms + store->rules.lease_ms;
+    slot->incarnation = holder->incarnation;
+    slot->generator = mem_string(holder->generator);
+    slot->id = group_id(schema->run, store->counters.lineage, slot->number, slot->attempt);
+    slot_touch(store, slot);
+    store->counters.granted++;
+    return (struct grant){.id = slot->id,
+                          .slot = slot->number,
+                          .prompt = slot_prompt(store, slot->number),
+                          .start_round = held,
+                          .lineage = store->counters.lineage,
+                          .attempt = slot->attempt,
+                          .epoch = (uint32_t)(slot->number / schema->rows),
+                          .lease_ms = store->rules.lease_ms};
+}
+
+uint64_t slot_prompt(const struct store *store, uint64_t number)
+{
+    uint64_t epoch = number / store->schema.rows, index = number % store->schema.rows;
+    struct rng rng = rng_keyed(store->schema.seed, RNG_SHUFFLE, epoch, 0);
+    return store->schema.shuffle ? rng_permute(&rng, index, store->schema.rows) : index;
+}
+
+err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
+                  size_t want, int64_t now_ms, struct grants *ret)
+{
+    uint64_t held;
+    enum lease_stop stop;
+    TRY(store_begin(store, now_ms));
+    TRY(holder_check(holder));
+    err_t e = store_round_of(store, version, &held);
+    if (err_failed(e)) {
+        err_free(e);
+        return err_new(ERR_PRECONDITION,
+                       "generator '%s' holds version %llu, which was never made here",
+                       holder->generator, (unsigned long long)version);
+    }
+    uint64_t room = allowed(store, held, &stop);
+    SCOPED_VALUE(grants) grants = {.stop = want > room ? stop : LEASE_ALL};
+    size_t count = want < room ? want : (size_t)room;
+    if (count > GRANTS_MAX)
+        count = GRANTS_MAX;
+    grants.grant = mem_array(count, sizeof *grants.grant);
+    while (grants.count < count) {
+        struct slot *slot = next_slot(store);
+        if (!slot) {
+            grants.stop = LEASE_SOURCE;
+            break;
+        }
+        grants.grant[grants.count++] = grant(store, slot, holder, version, held);
+    }
+    TRY(store_commit(store));
+    *ret = grants;
+    grants = (struct grants){0};
+    return OK;
+}
+
+static bool holds(const struct slot *slot, const struct store_holder *holder)
+{
+    return slot->state == SLOT_LEASED && slot->incarnation == holder->incarnation &&
+           !strcmp(slot->generator, holder->generator);
+}
+
+static struct slot *find_lease(struct store *store, const struct store_holder *holder,
+                               const struct digest *id)
+{
+    for (size_t i = 0; i < store->slots.n; i++) {
+        struct slot *slot = store->slots.at[i];
+        if (digest_equal(&slot->id, id))
+            return holds(slot, holder) ? slot : NULL;
+    }
+    return NULL;
+}
+
+err_t store_give_back(struct store *store, const struct store_holder *holder,
+                      const struct digest *ids, size_t n, int64_t now_ms)
+{
+    TRY(store_begin(store, now_ms));
+    for (size_t i = 0; i < n; i++) {
+        struct slot *slot = find_lease(store, holder, &ids[i]);
+        if (!slot)
+            continue;
+        slot_free_again(store, slot);
+        store->counters.given_back++;
+    }
+    return store_commit(store);
+}
+
+err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms)
+{
+    TRY(store_begin(store, now_ms));
+    for (size_t i = 0; i < store->slots.n; i++) {
+        struct slot *slot = store->slots.at[i];
+        if (slot->state == SLOT_LEASED && slot->incarnation < holder->incarnation &&
+            !strcmp(slot->generator, holder->generator)) {
+            slot_free_again(store, slot);
+            store->counters.given_back++;
+        }
+    }
+    return store_commit(store);
+}
+
+err_t store_expire(struct store *store, int64_t now_ms)
+{
+    TRY(store_begin(store, now_ms));
+    for (size_t i = 0; store->slots.leased && i < store->slots.n; i++) {
+        struct slot *slot = store->slots.at[i];
+        if (slot->state == SLOT_LEASED && slot->deadline_ms <= store->counters.clock_ms)
+            slot_revoke(store, slot, REVOKED_EXPIRED);
+    }
+    return store_commit(store);
+}
+
+void store_revoked(struct store *store, struct revoked **ret, size_t *ret_count)
+{
+    *ret_count = store->revoked_n;
+    *ret = STEAL(store->revoked);
+    store->revoked_n = store->revoked_capacity = 0;
+}
+
+void revoked_free(struct revoked *revoked, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(revoked[i].generator);
+    free(revoked);
+}

@@ -1,0 +1,69 @@
+/* Leases: slots on loan to generators, under the bound on lag.
+ *
+ *     SCOPED_VALUE(grants) grants = {0};
+ *     struct store_holder holder = {"generator-0", incarnation};
+ *     TRY(store_holder_gone(store, &holder, clock_ms()));  -- at its hello
+ *     TRY(store_lease(store, &holder, version, want, clock_ms(), &grants));  -- durable: send them
+ *     TRY(store_expire(store, clock_ms()));          -- on a timer
+ *     store_revoked(store, &revoked, &count);        -- after any call: tell their holders
+ *
+ * Each lease of a slot durably has the next attempt number, whatever becomes of it. A lease ends
+ * when its group is appended, when it is given back, expires, or is revoked; its deadline stands
+ * still while the learner is down. Owner: the storage thread. */
+#pragma once
+#include "learner/store/store.h"
+
+struct store_holder {
+    const char *generator; // 1 to 255 bytes
+    uint64_t incarnation;
+};
+struct grant {
+    struct digest id; // of the group to be made
+    uint64_t slot, prompt, start_round;
+    uint32_t lineage, attempt, epoch, lease_ms;
+};
+
+/* Why fewer slots were granted than wanted. */
+enum lease_stop {
+    LEASE_ALL,         // they were not fewer
+    LEASE_PACED,       // rule 1, or the run's last rounds have all they need
+    LEASE_OLD_WEIGHTS, // the holder's weights are too old: it needs newer ones first
+    LEASE_FULL,        // max_groups
+    LEASE_SOURCE,      // every prompt is leased or used
+    LEASE_DISK,        // too little free space
+    LEASE_ENDED        // nothing will ever be granted again
+};
+struct grants {
+    struct grant *grant; // by ascending slot
+    size_t count;
+    enum lease_stop stop;
+};
+void grants_done(struct grants *grants);
+const char *lease_stop_name(enum lease_stop stop); // "all", "paced", "old weights", ...
+
+/* Leases up to want slots, at most 4096, to a holder of these weights. *ret must be empty.
+ * PRECONDITION: a version never made here. */
+err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
+                  size_t want, int64_t now_ms, struct grants *ret);
+
+/* Frees the holder's leases among ids; others are ignored. */
+err_t store_give_back(struct store *store, const struct store_holder *holder,
+                      const struct digest *ids, size_t n, int64_t now_ms);
+
+/* Frees what older incarnations of the holder's name still hold. */
+err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
+
+/* Frees leases past their deadline. */
+err_t store_expire(struct store *store, int64_t now_ms);
+
+/* Leases taken from a holder since the last call, by whatever call. The array and its names are the
+ * caller's: revoked_free. */
+enum revoked_why { REVOKED_EXPIRED, REVOKED_STALE, REVOKED_STRAGGLER, REVOKED_ENDED };
+struct revoked {
+    char *generator;
+    uint64_t incarnation;
+    struct digest id;
+    enum revoked_why why;
+};
+void store_revoked(struct store *store, struct revoked **ret, size_t *ret_count);
+void revoked_free(struct revoked *revoked, size_t count);

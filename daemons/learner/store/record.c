@@ -1,0 +1,364 @@
+#include "learner/store/record.h"
+#include "base/mem.h"
+#include <string.h>
+
+enum { VERSION = 1, HEADER = 2, ROUND_GROUP = 2 * 16 + 2 * 8 + 4 };
+
+void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT])
+{
+    be64_store(ret, slot);
+}
+
+void key_gone(uint64_t slot, uint32_t attempt, uint8_t ret[KEY_GONE])
+{
+    be64_store(ret, slot);
+    for (int i = 0; i < 4; i++)
+        ret[8 + i] = (uint8_t)(attempt >> (24 - 8 * i));
+}
+
+void key_group(uint64_t age, uint64_t slot, uint8_t ret[KEY_GROUP])
+{
+    be64_store(ret, age);
+    be64_store(ret + 8, slot);
+}
+
+void key_round(char kind, uint32_t lineage, uint64_t number, uint8_t ret[KEY_ROUND])
+{
+    ret[0] = (uint8_t)kind;
+    for (int i = 0; i < 4; i++)
+        ret[1 + i] = (uint8_t)(lineage >> (24 - 8 * i));
+    be64_store(ret + 5, number);
+}
+
+static void put_header(struct bytes *out, char magic)
+{
+    bytes_u8(out, (uint8_t)magic);
+    bytes_u8(out, VERSION);
+}
+
+static void put_digest(struct bytes *out, const struct digest *digest)
+{
+    bytes_put(out, digest->byte, sizeof digest->byte);
+}
+
+static void put_text(struct bytes *out, const char *text)
+{
+    bytes_be32(out, text ? (uint32_t)strlen(text) : 0);
+    bytes_text(out, text ? text : "");
+}
+
+static void put_all(struct bytes *out, const uint64_t *numbers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        bytes_be64(out, numbers[i]);
+}
+
+static err_t damaged(const char *what)
+{
+    return err_new(ERR_DATA_LOSS, "damaged %s record", what);
+}
+
+static bool get_header(struct reader *in, char magic)
+{
+    uint8_t first, version;
+    return read_u8(in, &first) && read_u8(in, &version) && first == (uint8_t)magic &&
+           version == VERSION;
+}
+
+static bool get_digest(struct reader *in, struct digest *ret)
+{
+    const uint8_t *data;
+    if (!read_bytes(in, sizeof ret->byte, &data))
+        return false;
+    memcpy(ret->byte, data, sizeof ret->byte);
+    return true;
+}
+
+/* Text without zeros, of at most max bytes; owned. */
+static bool get_text(struct reader *in, size_t max, char **ret)
+{
+    uint32_t len;
+    const uint8_t *data;
+    if (!read_be32(in, &len) || len > max || !read_bytes(in, len, &data) || memchr(data, 0, len))
+        return false;
+    *ret = mem_new(len + 1);
+    memcpy(*ret, data, len);
+    return true;
+}
+
+/* A byte that names one of 0 .. max. */
+static bool get_kind(struct reader *in, uint8_t max, uint8_t *ret)
+{
+    return read_u8(in, ret) && *ret <= max;
+}
+
+static bool get_all(struct reader *in, uint64_t *ret, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!read_be64(in, &ret[i]))
+            return false;
+    return true;
+}
+
+static void put_summary(struct bytes *out, const struct summary *summary)
+{
+    put_digest(out, &summary->content);
+    bytes_f64(out, summary->reward);
+    bytes_be64(out, summary->tokens);
+    bytes_be64(out, summary->oldest_version);
+    bytes_be64(out, summary->newest_version);
+    bytes_be32(out, summary->completions);
+}
+
+static bool get_summary(struct reader *in, struct summary *ret)
+{
+    return get_digest(in, &ret->content) && read_f64(in, &ret->reward) &&
+           read_be64(in, &ret->tokens) && read_be64(in, &ret->oldest_version) &&
+           read_be64(in, &ret->newest_version) && read_be32(in, &ret->completions);
+}
+
+void schema_encode(const struct schema *schema, struct bytes *ret)
+{
+    put_header(ret, 'M');
+    put_text(ret, schema->run);
+    put_digest(ret, &schema->data);
+    bytes_be64(ret, schema->rows);
+    bytes_be64(ret, schema->seed);
+    bytes_u8(ret, schema->shuffle);
+}
+
+err_t schema_decode(const uint8_t *data, size_t len, struct schema *ret)
+{
+    if (len >= HEADER && data[0] == 'M' && data[1] != VERSION)
+        return err_new(ERR_PRECONDITION,
+                       "its schema is version %d, this build knows %d: use the build that made it",
+                       data[1], VERSION);
+    struct reader in = {data, len};
+    SCOPED_VALUE(schema) schema = {0};
+    uint8_t shuffle = 0;
+    if (!get_header(&in, 'M') || !get_text(&in, NAME_MAX_BYTES, &schema.run) ||
+        !get_digest(&in, &schema.data) || !read_be64(&in, &schema.rows) ||
+        !read_be64(&in, &schema.seed) || !get_kind(&in, 1, &shuffle) || in.left || !schema.rows)
+        return damaged("schema");
+    schema.shuffle = shuffle;
+    *ret = schema;
+    schema.run = NULL;
+    return OK;
+}
+
+void schema_done(struct schema *schema)
+{
+    free(schema->run);
+    schema->run = NULL;
+}
+
+void counters_encode(const struct counters *c, struct bytes *ret)
+{
+    put_header(ret, 'C');
+    bytes_be32(ret, c->lineage);
+    const uint64_t numbers[] = {c->clock_ms,     c->next_slot,   c->low_slot,     c->next_round,
+                                c->next_version, c->rounds_done, c->last_version, c->granted,
+                                c->given_back,   c->expired,     c->revoked};
+    put_all(ret, numbers, sizeof numbers / sizeof *numbers);
+    put_all(ret, c->checkpoint_round, 2);
+    put_all(ret, c->checkpoint_version, 2);
+    put_all(ret, c->gone, REASONS);
+    put_all(ret, c->outcomes, OUTCOME_REJECTED + 1);
+}
+
+err_t counters_decode(const uint8_t *data, size_t len, struct counters *ret)
+{
+    struct reader in = {data, len};
+    struct counters c = {0};
+    uint64_t *const numbers[] = {&c.clock_ms,     &c.next_slot,   &c.low_slot,     &c.next_round,
+                                 &c.next_version, &c.rounds_done, &c.last_version, &c.granted,
+                                 &c.given_back,   &c.expired,     &c.revoked};
+    bool good = get_header(&in, 'C') && read_be32(&in, &c.lineage);
+    for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++)
+        good = read_be64(&in, numbers[i]);
+    good = good && get_all(&in, c.checkpoint_round, 2) && get_all(&in, c.checkpoint_version, 2) &&
+           get_all(&in, c.gone, REASONS) && get_all(&in, c.outcomes, OUTCOME_REJECTED + 1);
+    if (!good || in.left || c.low_slot > c.next_slot || c.rounds_done > c.next_round ||
+        c.last_version > c.next_version)
+        return damaged("counters");
+    *ret = c;
+    return OK;
+}
+
+void slot_encode(const struct slot *slot, struct bytes *ret)
+{
+    put_header(ret, 'S');
+    bytes_u8(ret, (uint8_t)slot->state);
+    bytes_u8(ret, (uint8_t)slot->reason);
+    bytes_u8(ret, (uint8_t)slot->answered);
+    bytes_be32(ret, slot->attempt);
+    bytes_be32(ret, slot->failures);
+    const uint64_t numbers[] = {slot->start_round, slot->version, slot->deadline_ms,
+                                slot->incarnation, slot->age};
+    put_all(ret, numbers, 5);
+    put_text(ret, slot->generator);
+    put_summary(ret, &slot->summary);
+}
+
+err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot *ret)
+{
+    struct reader in = {data, len};
+    SCOPED_VALUE(slot) slot = {.number = number};
+    uint8_t state = 0, reason = 0, answered = 0;
+    bool good = get_header(&in, 'S') && get_kind(&in, SLOT_GONE, &state) &&
+                get_kind(&in, REASONS - 1, &reason) && get_kind(&in, OUTCOME_REJECTED, &answered) &&
+                read_be32(&in, &slot.attempt) && read_be32(&in, &slot.failures) &&
+                read_be64(&in, &slot.start_round) && read_be64(&in, &slot.version) &&
+                read_be64(&in, &slot.deadline_ms) && read_be64(&in, &slot.incarnation) &&
+                read_be64(&in, &slot.age) && get_text(&in, NAME_MAX_BYTES, &slot.generator) &&
+                get_summary(&in, &slot.summary);
+    if (!good || in.left || !state || !slot.attempt || (state == SLOT_GONE) != (reason != 0) ||
+        (state == SLOT_LEASED) != (*slot.generator != 0))
+        return damaged("slot");
+    if (state != SLOT_LEASED)
+        slot_done(&slot);
+    slot.state = (enum slot_state)state;
+    slot.reason = (enum reason)reason;
+    slot.answered = (enum outcome)answered;
+    *ret = slot;
+    slot.generator = NULL;
+    return OK;
+}
+
+void slot_done(struct slot *slot)
+{
+    free(slot->generator);
+    slot->generator = NULL;
+}
+
+void gone_encode(const struct gone *gone, struct bytes *ret)
+{
+    put_header(ret, 'X');
+    bytes_u8(ret, (uint8_t)gone->answered);
+    bytes_u8(ret, (uint8_t)gone->reason);
+    bytes_be64(ret, gone->round);
+    bytes_be64(ret, gone->age);
+    put_summary(ret, &gone->summary);
+}
+
+err_t gone_decode(const uint8_t *data, size_t len, struct gone *ret)
+{
+    struct reader in = {data, len};
+    struct gone gone = {0};
+    uint8_t answered = 0, reason = 0;
+    if (!get_header(&in, 'X') || !get_kind(&in, OUTCOME_REJECTED, &answered) ||
+        !get_kind(&in, REASONS - 1, &reason) || !reason || !read_be64(&in, &gone.round) ||
+        !read_be64(&in, &gone.age) || !get_summary(&in, &gone.summary) || in.left)
+        return damaged("gone");
+    gone.answered = (enum outcome)answered;
+    gone.reason = (enum reason)reason;
+    *ret = gone;
+    return OK;
+}
+
+void round_encode(const struct round *round, struct bytes *ret)
+{
+    put_header(ret, 'R');
+    bytes_be32(ret, round->lineage);
+    bytes_be32(ret, round->updates);
+    const uint64_t numbers[] = {round->round, round->first_version, round->seed, round->limit};
+    put_all(ret, numbers, 4);
+    put_text(ret, round->settings);
+    put_text(ret, round->fingerprint);
+    bytes_be32(ret, (uint32_t)round->groups);
+    for (size_t i = 0; i < round->groups; i++) {
+        const struct round_group *group = &round->group[i];
+        put_digest(ret, &group->id);
+        put_digest(ret, &group->content);
+        bytes_be64(ret, group->slot);
+        bytes_be64(ret, group->age);
+        bytes_be32(ret, group->attempt);
+    }
+}
+
+err_t round_decode(const uint8_t *data, size_t len, struct round **ret)
+{
+    struct reader in = {data, len};
+    SCOPED(round) round = mem_new(sizeof *round);
+    uint32_t groups = 0;
+    bool good = get_header(&in, 'R') && read_be32(&in, &round->lineage) &&
+                read_be32(&in, &round->updates) && read_be64(&in, &round->round) &&
+                read_be64(&in, &round->first_version) && read_be64(&in, &round->seed) &&
+                read_be64(&in, &round->limit) && get_text(&in, ROUND_TEXT_MAX, &round->settings) &&
+                get_text(&in, ROUND_TEXT_MAX, &round->fingerprint) && read_be32(&in, &groups);
+    if (!good || !groups || groups > ROUND_GROUPS_MAX || in.left / ROUND_GROUP != groups ||
+        !round->updates)
+        return damaged("round");
+    round->group = mem_array(groups, sizeof *round->group);
+    round->groups = groups;
+    for (size_t i = 0; good && i < groups; i++) {
+        struct round_group *group = &round->group[i];
+        good = get_digest(&in, &group->id) && get_digest(&in, &group->content) &&
+               read_be64(&in, &group->slot) && read_be64(&in, &group->age) &&
+               read_be32(&in, &group->attempt);
+    }
+    if (!good || in.left)
+        return damaged("round");
+    *ret = STEAL(round);
+    return OK;
+}
+
+void update_encode(const struct update *update, struct bytes *ret)
+{
+    put_header(ret, 'U');
+    bytes_be64(ret, update->round);
+    put_digest(ret, &update->weights);
+    bytes_u8(ret, update->ends_round);
+}
+
+err_t update_decode(const uint8_t *data, size_t len, struct update *ret)
+{
+    struct reader in = {data, len};
+    struct update update;
+    uint8_t ends = 0;
+    if (!get_header(&in, 'U') || !read_be64(&in, &update.round) ||
+        !get_digest(&in, &update.weights) || !get_kind(&in, 1, &ends) || in.left)
+        return damaged("update");
+    update.ends_round = ends;
+    *ret = update;
+    return OK;
+}
+
+void last_encode(uint64_t last_version, struct bytes *ret)
+{
+    put_header(ret, 'D');
+    bytes_be64(ret, last_version);
+}
+
+err_t last_decode(const uint8_t *data, size_t len, uint64_t *ret)
+{
+    struct reader in = {data, len};
+    uint64_t last;
+    if (!get_header(&in, 'D') || !read_be64(&in, &last) || in.left)
+        return damaged("round end");
+    *ret = last;
+    return OK;
+}
+
+void stored_encode(const struct group *group, struct bytes *ret)
+{
+    put_header(ret, 'G');
+    group_encode(group, ret);
+}
+
+struct digest stored_digest(const struct bytes *stored)
+{
+    return hash128(stored->data + HEADER, stored->len - HEADER, 0);
+}
+
+err_t stored_decode(const uint8_t *data, size_t len, const struct digest *content,
+                    struct group **ret)
+{
+    if (len < HEADER || data[0] != 'G' || data[1] != VERSION)
+        return damaged("group");
+    struct digest found = hash128(data + HEADER, len - HEADER, 0);
+    if (!digest_equal(&found, content))
+        return err_new(ERR_DATA_LOSS, "a stored group's bytes are not those that were recorded");
+    struct group_limits limits = GROUP_LIMITS;
+    return group_decode(data + HEADER, len - HEADER, &limits, ret);
+}

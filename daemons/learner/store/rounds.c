@@ -1,0 +1,222 @@
+#include "learner/store/rounds.h"
+#include "base/mem.h"
+#include "learner/store/inner.h"
+#include <string.h>
+
+void round_free(struct round *round)
+{
+    if (!round)
+        return;
+    free(round->settings);
+    free(round->fingerprint);
+    free(round->group);
+    free(round);
+}
+
+const char *idle_name(enum idle idle)
+{
+    static const char *const names[] = {"none", "no groups", "straggler", "ended"};
+    return (unsigned)idle < sizeof names / sizeof *names ? names[idle] : "?";
+}
+
+static int by_age_then_slot(const void *a, const void *b)
+{
+    const struct slot *x = *(struct slot *const *)a, *y = *(struct slot *const *)b;
+    if (x->age != y->age)
+        return x->age < y->age ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* The stored slots, oldest first; the caller frees the array. */
+static struct slot **stored_in_order(struct store *store)
+{
+    struct slots *slots = &store->slots;
+    struct slot **found = mem_array(slots->stored, sizeof(struct slot *));
+    size_t n = 0;
+    for (size_t i = 0; i < slots->n; i++)
+        if (slots->at[i]->state == SLOT_STORED)
+            found[n++] = slots->at[i];
+    qsort(found, n, sizeof(struct slot *), by_age_then_slot);
+    return found;
+}
+
+/* Revokes the excess leases of this age or older, oldest first, then by number. */
+static void drop_stragglers(struct store *store, uint64_t age, uint64_t excess)
+{
+    for (; excess; excess--) {
+        struct slot *oldest = NULL;
+        for (size_t i = 0; i < store->slots.n; i++) {
+            struct slot *slot = store->slots.at[i];
+            if (slot->state == SLOT_LEASED && slot->start_round <= age &&
+                (!oldest || slot->start_round < oldest->start_round))
+                oldest = slot;
+        }
+        if (oldest)
+            slot_revoke(store, oldest, REVOKED_STRAGGLER);
+    }
+}
+
+/* Nothing is leased, nor ever will be, and the rest is less than a round. */
+static enum idle last_round(struct store *store, size_t *ret_take)
+{
+    const struct slots *slots = &store->slots;
+    if (!store_source_empty(store) || slots->leased || slots->free)
+        return IDLE_NO_GROUPS;
+    if (slots->stored && store->rules.last_batch == LAST_BATCH_SHORT) {
+        *ret_take = slots->stored;
+        return IDLE_NONE;
+    }
+    store_finish(store);
+    return IDLE_ENDED;
+}
+
+/* How many of the oldest stored groups make the next round, or why none do. */
+static enum idle may_form(struct store *store, size_t *ret_take)
+{
+    struct lag_rules rules = store_lag_rules(store);
+    struct slots *slots = &store->slots;
+    store_sweep(store);
+    if (store->rules.rounds && store->counters.next_round >= store->rules.rounds) {
+        store_finish(store);
+        return IDLE_ENDED;
+    }
+    for (;;) {
+        struct lag_form form =
+            lag_may_form(&rules, store->counters.next_round, slots->age, slots->ages);
+        if (form.kind == LAG_FEW)
+            return last_round(store, ret_take);
+        *ret_take = rules.groups;
+        if (form.kind == LAG_FORM)
+            return IDLE_NONE;
+        if (store->rules.straggler == STRAGGLER_WAIT)
+            return IDLE_STRAGGLER;
+        drop_stragglers(store, form.age, form.excess);
+    }
+}
+
+static void put_round(struct store *store, const struct round *round)
+{
+    uint8_t key[KEY_ROUND];
+    SCOPED_VALUE(bytes) value = {0};
+    key_round('r', round->lineage, round->round, key);
+    round_encode(round, &value);
+    db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
+}
+
+/* Moves the groups out as trained and the counters on. */
+static err_t record(struct store *store, const struct round_plan *plan, size_t take,
+                    struct round **ret)
+{
+    struct counters *counters = &store->counters;
+    SCOPED(round) round = mem_new(sizeof *round);
+    *round = (struct round){.lineage = counters->lineage,
+                            .updates = plan->updates,
+                            .round = counters->next_round,
+                            .first_version = counters->next_version,
+                            .seed = plan->seed,
+                            .limit = store->rules.limit,
+                            .settings = mem_string(plan->settings),
+                            .fingerprint = mem_string(plan->fingerprint),
+                            .groups = take,
+                            .group = mem_array(take, sizeof *round->group)};
+    SCOPED_MEM struct slot **order = stored_in_order(store);
+    for (size_t i = 0; i < take; i++) {
+        struct slot *slot = order[i];
+        if (lag_of(round->round, slot->age) > round->limit)
+            return err_new(ERR_INTERNAL, "slot %llu is too old for round %llu: the sweep missed it",
+                           (unsigned long long)slot->number, (unsigned long long)round->round);
+        round->group[i] = (struct round_group){slot->id, slot->summary.content, slot->number,
+                                               slot->age, slot->attempt};
+        slot_group_left(store, slot, REASON_TRAINED);
+        slot_gone(store, slot, REASON_TRAINED);
+    }
+    put_round(store, round);
+    counters->next_round++;
+    counters->next_version += plan->updates;
+    *ret = STEAL(round);
+    return OK;
+}
+
+static err_t plan_check(const struct round_plan *plan)
+{
+    if (!plan->updates)
+        return err_new(ERR_INVALID, "a round of no updates");
+    if (!plan->settings || !plan->fingerprint || strlen(plan->settings) > ROUND_TEXT_MAX ||
+        strlen(plan->fingerprint) > ROUND_TEXT_MAX)
+        return err_new(ERR_INVALID, "a round's settings and fingerprint: texts of at most %d bytes",
+                       ROUND_TEXT_MAX);
+    return OK;
+}
+
+err_t store_form_round(struct store *store, int64_t now_ms, const struct round_plan *plan,
+                       enum idle *ret_idle, struct round **ret)
+{
+    size_t take = 0;
+    SCOPED(round) round = NULL;
+    TRY(plan_check(plan));
+    TRY(store_begin(store, now_ms));
+    enum idle idle = may_form(store, &take);
+    if (idle == IDLE_NONE)
+        TRY(store_break(store, record(store, plan, take, &round)));
+    TRY(store_commit(store));
+    *ret_idle = idle;
+    *ret = STEAL(round);
+    return OK;
+}
+
+err_t store_round(struct store *store, uint64_t number, struct round **ret)
+{
+    TRY(store_begin(store, 0));
+    if (number >= store->counters.next_round)
+        return err_new(ERR_NOT_FOUND, "round %llu is not recorded", (unsigned long long)number);
+    bool found;
+    uint8_t key[KEY_ROUND];
+    SCOPED_VALUE(bytes) value = {0};
+    key_round('r', store->counters.lineage, number, key);
+    TRY(db_get(store->db, DB_ROUNDS, key, sizeof key, &value, &found));
+    if (!found)
+        return err_new(ERR_DATA_LOSS, "store '%s': round %llu is missing", store->dir,
+                       (unsigned long long)number);
+    return err_wrap(round_decode(value.data, value.len, ret), "store '%s': round %llu", store->dir,
+                    (unsigned long long)number);
+}
+
+static err_t read_group(struct store *store, const struct round *round,
+                        const struct round_group *of, struct group **ret)
+{
+    bool found;
+    uint8_t key[KEY_GROUP];
+    SCOPED_VALUE(bytes) value = {0};
+    key_group(of->age, of->slot, key);
+    TRY(db_get(store->db, DB_GROUPS, key, sizeof key, &value, &found));
+    if (!found && round->round < store->counters.checkpoint_round[1])
+        return err_new(ERR_NOT_FOUND, "a checkpoint covers it: its groups are no longer kept");
+    if (!found)
+        return err_new(ERR_DATA_LOSS, "the group of slot %llu is missing",
+                       (unsigned long long)of->slot);
+    return err_wrap(stored_decode(value.data, value.len, &of->content, ret), "slot %llu",
+                    (unsigned long long)of->slot);
+}
+
+err_t store_round_groups(struct store *store, const struct round *round, struct group ***ret)
+{
+    TRY(store_begin(store, 0));
+    struct group **groups = mem_array(round->groups, sizeof(struct group *));
+    for (size_t i = 0; i < round->groups; i++) {
+        err_t e = read_group(store, round, &round->group[i], &groups[i]);
+        if (err_failed(e)) {
+            round_groups_free(groups, i);
+            return err_wrap(e, "store '%s': round %llu", store->dir,
+                            (unsigned long long)round->round);
+        }
+    }
+    *ret = groups;
+    return OK;
+}
+
+void round_groups_free(struct group **groups, size_t count)
+{
+    for (size_t i = 0; groups && i < count; i++)
+        group_free(groups[i]);
+    free(groups);
+}

@@ -1,0 +1,97 @@
+/* The learner's durable heart: slots and their leases, stored groups, rounds (rounds.h), and why
+ * each group left. What a call did is durable when it returns.
+ *
+ *     SCOPED(store) store = NULL;
+ *     TRY(store_open("run/store", &options, &rules, clock_ms(), &store));
+ *     TRY(store_lease(store, &holder, version, want, clock_ms(), &grants));  -- leases.h: send them
+ *     TRY(store_append(store, groups, n, clock_ms(), verdicts));             -- acknowledge
+ *     TRY(store_form_round(store, clock_ms(), &plan, &idle, &round));        -- rounds.h: train
+ *
+ * A slot is a turn of a prompt: number n = 0, 1, ... is epoch n / rows and, within it, element n %
+ * rows of the epoch's permutation. free -> leased -> stored -> gone (for a reason); leases that
+ * expire or are given back and groups that become stale make it free again, lowest slot first, with
+ * the next attempt. The number is also the ticket: rounds are ordered by it.
+ *
+ * Every call that changes something ends in one write with one fsync. If that write fails the call
+ * and all later ones return the error (EXHAUSTED: disk full, UNAVAILABLE: else): free the store and
+ * open it again; nothing acknowledged is lost. Owner: the storage thread; no call is safe from
+ * another. now_ms is clock_ms() and never steps back. */
+#pragma once
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/scoped.h"
+#include "wire/rollout.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+enum straggler { STRAGGLER_WAIT, STRAGGLER_DROP };
+enum last_batch { LAST_BATCH_SHORT, LAST_BATCH_DROP };
+
+/* What names a run: fixed when the store is made, compared when it is opened again. */
+struct store_options {
+    const char *run;     // its id
+    struct digest data;  // of the training data
+    uint64_t rows, seed; // rows > 0: prompts in the data
+    bool shuffle;
+};
+
+/* What may change while the run goes on. */
+struct store_rules {
+    uint64_t eta, limit, groups; // as in lag.h; eta <= limit <= 65535, 1 <= groups <= 2^20
+    enum straggler straggler;
+    enum last_batch last_batch;
+    uint64_t max_groups;     // live at most; >= (eta + 1) * groups
+    uint64_t rounds, epochs; // of the run; 0: no limit
+    uint32_t lease_ms;       // how long a lease lasts, counted while the learner is up; > 0
+    uint32_t max_failures; // expiries and rejections after which a slot leaves as errored; 0: never
+    uint64_t min_free_bytes; // no leases while the disk has less
+};
+
+/* Opens the store in dir, making it if absent; revokes what the rules no longer allow. INVALID:
+ * options or rules; UNAVAILABLE: another process has it; PRECONDITION: it is of another run, other
+ * data or another schema; DATA_LOSS: damaged. */
+err_t store_open(const char *dir, const struct store_options *options,
+                 const struct store_rules *rules, int64_t now_ms, struct store **ret);
+void store_free(struct store *store);
+DEFINE_SCOPED(store)
+
+/* Puts other rules in force. A lower limit makes groups stale and revokes leases at once. */
+err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms);
+
+struct verdict {
+    enum outcome outcome;
+    const char *why; // for people; constant text, never NULL
+};
+
+/* Stores copies of n groups and says what became of each: terminal and recorded. The same group
+ * again is DUPLICATE, so a sender may retry. A group whose lease was lost is still STORED while its
+ * slot waits and its lag allows. */
+err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
+                   struct verdict *ret);
+
+enum reason {
+    REASON_TRAINED = 1,
+    REASON_STALE,
+    REASON_SUPERSEDED,
+    REASON_EVICTED,
+    REASON_FILTERED,
+    REASON_ERRORED,
+    REASON_LINEAGE,
+    REASON_OPERATOR,
+    REASON_ENDED,
+    REASONS
+};
+const char *reason_name(enum reason reason);
+
+struct store_counts {
+    uint64_t leased, stored, free;  // slots now; live = leased + stored
+    uint64_t next_slot, next_round; // the first never used
+    uint64_t gone[REASONS];         // groups that left, over the life of the store
+    uint64_t outcomes[OUTCOME_REJECTED + 1];
+    uint64_t granted, given_back, expired, revoked;
+    uint64_t disk_used_bytes, disk_free_bytes;
+    bool disk_low; // no leases are granted
+};
+void store_counts(const struct store *store, struct store_counts *ret);

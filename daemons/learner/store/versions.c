@@ -1,0 +1,235 @@
+/* Versions: which round made them, their digests, and what checkpoints let us forget. */
+#include "base/mem.h"
+#include "learner/store/inner.h"
+#include <string.h>
+
+/* How many rounds back a version's round is known; it is more than any lag limit. */
+enum { ENDS_KEPT = 1 << 17 };
+
+static void add_end(struct store *store, uint64_t last)
+{
+    if (store->ends == store->ends_capacity) {
+        store->ends_capacity = store->ends_capacity ? 2 * store->ends_capacity : 256;
+        store->last = mem_grow(store->last, store->ends_capacity, sizeof *store->last);
+    }
+    store->last[store->ends++] = last;
+}
+
+err_t versions_load(struct store *store)
+{
+    uint64_t done = store->counters.rounds_done;
+    store->first_end = done > ENDS_KEPT ? done - ENDS_KEPT : 0;
+    uint8_t key[KEY_ROUND];
+    key_round('d', store->counters.lineage, store->first_end, key);
+    SCOPED(db_cursor) cursor = NULL;
+    db_seek(store->db, DB_ROUNDS, key, sizeof key, &cursor);
+    struct db_row row;
+    for (uint64_t round = store->first_end; round < done; round++) {
+        uint64_t last;
+        key_round('d', store->counters.lineage, round, key);
+        if (!db_next(cursor, &row) || row.key_len != sizeof key ||
+            memcmp(row.key, key, sizeof key)) {
+            TRY(db_cursor_error(cursor));
+            return err_new(ERR_DATA_LOSS, "the end of round %llu is missing",
+                           (unsigned long long)round);
+        }
+        TRY(last_decode(row.value, row.value_len, &last));
+        add_end(store, last);
+    }
+    return OK;
+}
+
+/* One more than the newest round that had ended when this version was made. Versions older than the
+ * table count as of its first round: too old for any limit. */
+uint64_t version_round(const struct store *store, uint64_t version)
+{
+    size_t low = 0, high = store->ends;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (store->last[middle] <= version)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return store->first_end + low;
+}
+
+err_t store_round_of(const struct store *store, uint64_t version, uint64_t *ret)
+{
+    if (version > store->counters.last_version)
+        return err_new(ERR_NOT_FOUND, "version %llu was never made here: the newest is %llu",
+                       (unsigned long long)version,
+                       (unsigned long long)store->counters.last_version);
+    *ret = version_round(store, version);
+    return OK;
+}
+
+static err_t read_update(struct store *store, uint64_t version, struct update *ret)
+{
+    bool found = false;
+    uint8_t key[KEY_ROUND];
+    SCOPED_VALUE(bytes) value = {0};
+    key_round('u', store->counters.lineage, version, key);
+    TRY(db_get(store->db, DB_ROUNDS, key, sizeof key, &value, &found));
+    if (!found)
+        return err_new(ERR_NOT_FOUND, "version %llu was never made here",
+                       (unsigned long long)version);
+    return err_wrap(update_decode(value.data, value.len, ret), "store '%s': version %llu",
+                    store->dir, (unsigned long long)version);
+}
+
+err_t store_digest_of(struct store *store, uint64_t version, struct digest *ret)
+{
+    struct update update;
+    TRY(store_begin(store, 0));
+    TRY(read_update(store, version, &update));
+    *ret = update.weights;
+    return OK;
+}
+
+/* A replay has come to a version that is recorded: it must be the same. */
+static err_t compare(struct store *store, uint64_t version, const struct digest *weights,
+                     bool ends_round)
+{
+    struct update update;
+    char now[DIGEST_TEXT], then[DIGEST_TEXT];
+    TRY(read_update(store, version, &update));
+    if (!digest_equal(&update.weights, weights))
+        return err_new(ERR_DATA_LOSS,
+                       "the replay of round %llu came to other weights of version %llu: digest "
+                       "%s, recorded is %s",
+                       (unsigned long long)update.round, (unsigned long long)version,
+                       digest_text(weights, now), digest_text(&update.weights, then));
+    if (update.ends_round != ends_round)
+        return err_new(ERR_DATA_LOSS, "the replay of round %llu %s at version %llu",
+                       (unsigned long long)update.round, ends_round ? "ended early" : "did not end",
+                       (unsigned long long)version);
+    return OK;
+}
+
+static void put_update(struct store *store, uint64_t version, const struct update *update)
+{
+    uint32_t lineage = store->counters.lineage;
+    uint8_t key[KEY_ROUND];
+    SCOPED_VALUE(bytes) value = {0};
+    key_round('u', lineage, version, key);
+    update_encode(update, &value);
+    db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
+    if (!update->ends_round)
+        return;
+    bytes_clear(&value);
+    key_round('d', lineage, update->round, key);
+    last_encode(version, &value);
+    db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
+    add_end(store, version);
+    store->counters.rounds_done++;
+}
+
+err_t store_update_done(struct store *store, uint64_t version, const struct digest *weights,
+                        bool ends_round)
+{
+    struct counters *counters = &store->counters;
+    TRY(store_begin(store, 0));
+    if (version && version <= counters->last_version)
+        return compare(store, version, weights, ends_round);
+    if (version != counters->last_version + 1 || counters->rounds_done == counters->next_round)
+        return err_new(ERR_PRECONDITION, "version %llu cannot follow version %llu: %s",
+                       (unsigned long long)version, (unsigned long long)counters->last_version,
+                       version == counters->last_version + 1 ? "no round is recorded for it"
+                                                             : "it is not the next");
+    SCOPED(round) round = NULL;
+    TRY(store_round(store, counters->rounds_done, &round));
+    bool last = version == round->first_version + round->updates;
+    if (last != ends_round && (last || round->round + 1 != counters->next_round))
+        return err_new(ERR_PRECONDITION,
+                       "version %llu %s round %llu, which was recorded with %u updates",
+                       (unsigned long long)version, last ? "must end" : "cannot end",
+                       (unsigned long long)round->round, round->updates);
+    if (ends_round && round->round + 1 == counters->next_round)
+        counters->next_version = version;
+    counters->last_version = version;
+    put_update(store, version, &(struct update){round->round, *weights, ends_round});
+    store->changed = true;
+    return store_commit(store);
+}
+
+uint64_t store_next_round(const struct store *store)
+{
+    return store->counters.next_round;
+}
+
+uint64_t store_rounds_done(const struct store *store)
+{
+    return store->counters.rounds_done;
+}
+
+uint64_t store_last_version(const struct store *store)
+{
+    return store->counters.last_version;
+}
+
+uint32_t store_lineage(const struct store *store)
+{
+    return store->counters.lineage;
+}
+
+/* --- checkpoints --- */
+
+/* The oldest age of a group that is live or in a round not covered by the checkpoint before the
+ * newest. */
+static err_t oldest_needed(struct store *store, uint64_t *ret)
+{
+    const struct counters *counters = &store->counters;
+    uint64_t oldest = store->slots.ages ? store->slots.age[0].round : counters->next_round;
+    for (uint64_t number = counters->checkpoint_round[1]; number < counters->next_round; number++) {
+        SCOPED(round) round = NULL;
+        TRY(store_round(store, number, &round));
+        if (round->group[0].age < oldest)
+            oldest = round->group[0].age;
+    }
+    *ret = oldest;
+    return OK;
+}
+
+static err_t check_covered(const struct store *store, uint64_t round, uint64_t version)
+{
+    uint64_t first = store->first_end, done = store->counters.rounds_done;
+    bool known = round && round <= done && round > first;
+    if (round > done || (!round && version) || (known && store->last[round - 1 - first] != version))
+        return err_new(
+            ERR_PRECONDITION,
+            "no checkpoint can cover %llu rounds with version %llu: %llu rounds are done",
+            (unsigned long long)round, (unsigned long long)version, (unsigned long long)done);
+    return OK;
+}
+
+err_t store_checkpointed(struct store *store, uint64_t round, uint64_t version)
+{
+    struct counters *counters = &store->counters;
+    TRY(store_begin(store, 0));
+    TRY(check_covered(store, round, version));
+    if (round <= counters->checkpoint_round[0])
+        return OK;
+    counters->checkpoint_round[1] = counters->checkpoint_round[0];
+    counters->checkpoint_version[1] = counters->checkpoint_version[0];
+    counters->checkpoint_round[0] = round;
+    counters->checkpoint_version[0] = version;
+    store->changed = true;
+    uint64_t oldest = 0;
+    TRY(store_break(store, oldest_needed(store, &oldest)));
+    uint8_t from[KEY_GROUP], below[KEY_GROUP];
+    key_group(0, 0, from);
+    key_group(oldest, 0, below);
+    if (!oldest)
+        return store_commit(store);
+    db_delete_range(store->db, DB_GROUPS, from, below, sizeof from);
+    TRY(store_commit(store));
+    err_free(db_drop_files(store->db, DB_GROUPS, from, below, sizeof from)); // else compaction does
+    return OK;
+}
+
+void store_checkpoint(const struct store *store, uint64_t *ret_round, uint64_t *ret_version)
+{
+    *ret_round = store->counters.checkpoint_round[0];
+    *ret_version = store->counters.checkpoint_version[0];
+}

@@ -1,0 +1,36 @@
+/* The training loop, on the compute thread: draw a round, make its updates, record them, publish, checkpoint, report.
+ *
+ *     TRY(train_start(&options, &train));     -- loads the newest checkpoint, or model.path for a new run
+ *     train_stop(train);                      -- after the round under way; options.ended follows
+ *
+ * Order of what is durable: the round's record (draw) → after each update its digest → then the version is published.
+ * Owner: the loop's thread; options.ended is called there, once. */
+#pragma once
+#include "learner/draw.h"
+#include "learner/publish.h"
+#include "learner/storage.h"
+#include "svc/recipe.h"
+
+struct train;
+enum train_end { TRAIN_ENDED, TRAIN_STOPPED, TRAIN_FAILED };
+struct train_options {
+    struct loop *loop;
+    const struct recipe *recipe;
+    struct storage *storage;
+    struct leasing *leasing;
+    void (*ended)(void *arg, enum train_end end, err_t why);  // takes why; OK unless FAILED
+    void *arg;
+};
+
+/* Prepares the model: what the rest of the daemon needs to know of it before anything is trained. */
+err_t train_new(const struct recipe *recipe, struct train **ret);
+const struct model *train_model(const struct train *train);
+
+/* Rounds that the checkpoint it starts from covers. */
+uint64_t train_first_round(const struct train *train);
+
+/* Starts the thread: first the weights it stands at are published, then rounds are trained. */
+err_t train_start(struct train *train, const struct train_options *options, struct publish *publish);
+void train_stop(struct train *train);
+void train_free(struct train *train);
+DEFINE_SCOPED(train)

@@ -1,0 +1,132 @@
+/* The rewarder: groups of completions in, the same groups with scores out.
+ *
+ *     generators -> score -> relay -> learner
+ *                  [workers]  [loop]                dispositions go back the same way */
+#include "base/log.h"
+#include "rewarder/offline.h"
+#include "rewarder/relay.h"
+#include "rewarder/score.h"
+#include "rpc/face.h"
+#include "svc/loop.h"
+#include "svc/recipe_cli.h"
+#include "svc/svc.h"
+#include <stdio.h>
+#include <string.h>
+
+/* In order of dependence: freed from the end. */
+struct daemon {
+    struct loop *loop;
+    struct rpc *rpc;
+    struct relay *relay;
+    struct score *score;
+    struct face *face;
+    bool draining, unreachable;
+};
+
+static const char *state(void *arg)
+{
+    const struct daemon *d = arg;
+    return d->draining ? "DRAINING" : d->unreachable ? "WAITING" : "SERVING";
+}
+
+static void stopped(void *arg)
+{
+    struct daemon *d = arg;
+    loop_stop(d->loop);
+}
+
+/* What has no disposition is sent again by its generator, to another rewarder or to this one restarted. */
+static void drain(void *arg)
+{
+    struct daemon *d = arg;
+    if (d->draining)
+        return;
+    d->draining = true;
+    log_info("draining", "waiting=%zu", relay_waiting(d->relay));
+    face_stop(d->face, 1000, stopped, d);
+}
+
+static void on_signal(void *arg, int signal)
+{
+    (void)signal;
+    drain(arg);
+}
+
+static void learner_down(void *arg, err_t why)
+{
+    struct daemon *d = arg;
+    d->unreachable = true;
+    log_warning("learner unreachable", "why=\"%s\"", err_message(why));
+    if (!d->draining)
+        face_ready(d->face, "the learner cannot be reached");
+    err_free(why);
+}
+
+static void learner_up(void *arg)
+{
+    struct daemon *d = arg;
+    d->unreachable = false;
+    log_info("learner reached", "%s", "");
+    if (!d->draining)
+        face_ready(d->face, NULL);
+}
+
+static void relay_has_room(void *arg)
+{
+    struct daemon *d = arg;
+    score_room(d->score);
+}
+
+static err_t serve(struct daemon *d, const struct recipe *recipe, const char *announce)
+{
+    TRY(loop_new(&d->loop));
+    loop_on_signal(d->loop, on_signal, d);
+    TRY(rpc_new(d->loop, &d->rpc));
+    struct relay_options relay = {.rpc = d->rpc, .learner = recipe->rewarder.learner,
+                                  .insecure = recipe->net.insecure, .room = relay_has_room, .down = learner_down,
+                                  .up = learner_up, .arg = d};
+    TRY(relay_open(&relay, &d->relay));
+    TRY(score_new(&(struct score_options){.loop = d->loop, .recipe = recipe, .relay = d->relay}, &d->score));
+    struct face_options face = {
+        .rpc = d->rpc, .listen = recipe->rewarder.listen, .insecure = recipe->net.insecure, .announce = announce,
+        .admin = {.daemon = "rewarder", .run = recipe->run.name, .state = state, .drain = drain, .arg = d},
+        .services = {score_service(d->score)}, .service_count = 1};
+    TRY(face_open(&face, &d->face));
+    return loop_run(d->loop);
+}
+
+static void daemon_done(struct daemon *d)
+{
+    face_free(d->face);
+    score_free(d->score);
+    relay_free(d->relay);
+    rpc_free(d->rpc);
+    loop_free(d->loop);
+}
+
+static err_t run(int argc, char **argv)
+{
+    const char *announce = NULL, *job = NULL;
+    struct recipe_flag flags[] = {
+        {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
+        {"job", "KIND", "do one offline job and exit: score (completions on standard input)", .text = &job},
+    };
+    struct recipe_cli cli = {.program = "rlhfd-rewarder", .purpose = "Scores groups of completions for the learner.",
+                             .flags = flags, .flags_count = 2};
+    SCOPED(recipe) recipe = NULL;
+    TRY(recipe_load(&cli, argc, argv, &recipe));
+    if (!recipe)
+        return OK;
+    if (job && strcmp(job, "score") == 0)
+        return score_offline(recipe, stdin, stdout);
+    if (job)
+        return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: score", job);
+    SCOPED_VALUE(daemon) daemon = {0};
+    return serve(&daemon, recipe, announce);
+}
+
+int main(int argc, char **argv)
+{
+    svc_open("rewarder");
+    return svc_exit(run(argc, argv));
+}

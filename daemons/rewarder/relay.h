@@ -1,0 +1,27 @@
+/* Scored groups on to the learner; dispositions back to whoever sent the group. A group is kept until its disposition comes,
+ * and sent again when the stream was lost in between. Owner: the loop's thread. */
+#pragma once
+#include "rpc/stream.h"
+#include "wire/rollout.h"
+
+struct relay;
+struct relay_options {
+    struct rpc *rpc;
+    const char *learner;  // address
+    bool insecure;
+    void (*room)(void *arg);              // a full relay has room again
+    void (*down)(void *arg, err_t why);   // the learner cannot be reached; takes why
+    void (*up)(void *arg);
+    void *arg;
+};
+err_t relay_open(const struct relay_options *options, struct relay **ret);
+
+/* Sends the scored group's bytes; the disposition goes to origin (a reference is taken). The same group again, from a
+ * generator that lost its stream, replaces the origin. */
+void relay_group(struct relay *relay, const struct group *group, struct rpc_call *origin);
+
+/* Whether so many groups wait for their disposition that no more should be taken in. */
+bool relay_full(const struct relay *relay);
+size_t relay_waiting(const struct relay *relay);
+void relay_free(struct relay *relay);
+DEFINE_SCOPED(relay)

@@ -1,0 +1,26 @@
+/* Rewards.Score: groups in from generators, scored by worker threads, handed to the relay.
+ *
+ *     TRY(score_new(&options, &score));
+ *     services[n++] = score_service(score);
+ *
+ * A group that cannot be scored (its row lacks a column) goes on without scores: the learner records it as rejected. When
+ * the relay or the workers are full the streams are not read. Owner: the loop's thread; the workers own only their scorers. */
+#pragma once
+#include "rewarder/relay.h"
+#include "rpc/server.h"
+#include "svc/recipe.h"
+
+struct score;
+struct score_options {
+    struct loop *loop;
+    const struct recipe *recipe;
+    struct relay *relay;
+};
+err_t score_new(const struct score_options *options, struct score **ret);
+struct rpc_service score_service(struct score *score);
+void score_room(struct score *score);  // the relay has room again
+size_t score_waiting(const struct score *score);  // groups being scored
+
+/* After the server; before the relay and the loop. */
+void score_free(struct score *score);
+DEFINE_SCOPED(score)

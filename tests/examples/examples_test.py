@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""The examples' scripts: what they prepare and how they compare. Standard library only; run by ctest."""
+import importlib.machinery
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+EXAMPLES = os.path.join(os.path.dirname(TESTS), "examples")
+
+
+def load(path):
+    name = path.replace("/", "_")
+    loader = importlib.machinery.SourceFileLoader(name, os.path.join(EXAMPLES, path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+class Sort(unittest.TestCase):
+    def prepare(self, out, seed, *more):
+        command = [os.path.join(EXAMPLES, "sort/prepare"), "--seed", seed, "--out", out, *more]
+        subprocess.run(command, check=True, capture_output=True)
+        return {name: rows_of(f"{out}/{name}.jsonl") for name in ("sft", "train", "test")}
+
+    def test_tables(self):
+        with tempfile.TemporaryDirectory() as out:
+            first = self.prepare(out + "/1", "7", "--sft", "20000", "--train", "500")
+            again = self.prepare(out + "/2", "7", "--sft", "20000", "--train", "500")
+            other = self.prepare(out + "/3", "8", "--sft", "100", "--train", "500")
+        self.assertEqual(first, again)
+        self.assertNotEqual(first["test"], other["test"])
+        self.assertEqual([len(first[name]) for name in ("sft", "train", "test")], [20000, 500, 512])
+        prompts = [row["prompt"] for rows in first.values() for row in rows]
+        self.assertEqual(len(prompts), len(set(prompts)))
+        for row in first["train"] + first["test"]:
+            self.assertRegex(row["prompt"], "^[a-z]{8}>$")
+            self.assertEqual(row["completion"], "".join(sorted(row["prompt"][:8])))
+        for row in first["sft"]:
+            self.assertEqual(sorted(row["completion"]), sorted(row["prompt"][:8]))
+        right = sum(row["completion"] == "".join(sorted(row["prompt"][:8])) for row in first["sft"]) / 20000
+        # 0.5 * 0.97^k for the about 6.2 unequal neighbours left after skips, and the lazy ones that are right by chance.
+        self.assertAlmostEqual(right, 0.424, delta=0.015)
+
+
+class Tldr(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.tldr = load("tldr/prepare")
+
+    def test_body(self):
+        text = " First line\n second.\n .\n   * item\n"
+        self.assertEqual(self.tldr.body_of(text), "First line second. * item")
+
+    def test_cut(self):
+        self.assertEqual(self.tldr.cut("one two", 7), "one two")
+        self.assertEqual(self.tldr.cut("one two three", 7), "one two")
+        self.assertEqual(self.tldr.cut("one two three", 6), "one")
+        self.assertEqual(self.tldr.cut("onetwothree", 6), "onetwo")
+
+    def test_clean(self):
+        body = "A long description, long enough to be one: it says what the package is and does. "
+        packages = [
+            ("a", "net", "A fine summary", body + "a"),
+            ("b", "net", "A fine summary", body + "b"),          # its summary is there
+            ("c", "net", "Another summary", body + "a"),         # its body is there
+            ("d", "net", "Too short", body + "d"),
+            ("e", "net", "A summary of caf\u00e9s", body + "e"),  # not ASCII
+            ("f", "net", "A lonely summary", "short"),
+            ("g", "net", "x" * 81, body + "g"),
+            ("h", "net", "A good summary", body + "h"),
+        ]
+        rows = self.tldr.clean(packages)
+        self.assertEqual([row["completion"] for row, _ in rows], [" a fine summary", " a good summary"])
+        self.assertTrue(rows[0][0]["prompt"].startswith("a | net | a long description, long enough"))
+        self.assertTrue(rows[0][0]["prompt"].endswith(" =>"))
+        self.assertEqual(rows[0][1], rows[1][1])  # the same 60 characters: the same side
+
+    def test_split(self):
+        packages = [(f"p{i}", "net", f"summary number {i}", f"{i} and a body that is long enough to be kept " * 2)
+                    for i in range(4000)]
+        held_out = sum(held for _, held in self.tldr.clean(packages))
+        self.assertTrue(150 <= held_out <= 250, held_out)  # a twentieth, 3.6 sigma
+
+
+class Compare(unittest.TestCase):
+    def run_on(self, before, after, *more):
+        with tempfile.TemporaryDirectory() as out:
+            for name, rows in (("before", before), ("after", after)):
+                with open(f"{out}/{name}", "w", encoding="utf-8") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
+            command = [os.path.join(EXAMPLES, "tldr/compare"), f"{out}/before", f"{out}/after", *more]
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    @staticmethod
+    def row(i, text):
+        return {"row": {"prompt": f"p{i} =>", "completion": f" tool number {i} for signing files"}, "text": text}
+
+    def test_rouge(self):
+        compare = load("tldr/compare")
+        with open(os.path.join(TESTS, "golden/rouge.json"), encoding="ascii") as file:
+            for case in json.load(file):
+                self.assertAlmostEqual(compare.rouge(case["reference"], case["text"]), case["f1"], places=12)
+
+    def test_difference(self):
+        before = [self.row(i, " tool") for i in range(50)]
+        after = [self.row(i, " tool for files" if i % 2 else " tool") for i in range(50)]
+        done = self.run_on(before, after)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        low = 2 / 7  # one word of one against six
+        high = 6 / 9
+        self.assertIn(f"before {low:.4f}, after {(low + high) / 2:.4f}", done.stdout)
+        self.assertIn(f"difference {(high - low) / 2:+.4f}", done.stdout)
+        self.assertIn("better 25, worse 0, equal 25", done.stdout)
+        self.assertEqual(done.stdout.count("\n  human "), 10)
+
+    def test_rows_must_agree(self):
+        done = self.run_on([self.row(1, "a")], [self.row(2, "a")])
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("1 and 1 prompts, 0 in common", done.stderr)
+        done = self.run_on([{"text": "x"}], [])
+        self.assertIn("before:1: no row of rlhfctl eval", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Holds the table of STYLE.md, "Who may include whom": layers.sh [ROOT]. Prints each violation; 1 if there is one.
+# To add a library or a layer: a line in one of the two tables.
+set -euo pipefail
+cd "${1:-"$(dirname "$0")/../.."}"
+
+# layer: the layers whose headers it may include, beside its own. A path (tensor/layout.h) allows that header alone.
+readarray -t LAYERS <<'TABLE'
+base:
+svc: base
+wire: base
+rpc: wire svc base
+tensor: base
+model: tensor base
+rl: base
+weights: tensor/layout.h wire rpc svc base
+generator: base svc wire rpc tensor model rl weights
+rewarder: base svc wire rpc tensor model rl weights
+learner: base svc wire rpc tensor model rl weights
+ctl: base svc wire rpc tensor model rl weights
+TABLE
+
+# beginning of a header's name: the directories (or files) that may include it. What is not named here is libc.
+readarray -t LIBRARIES <<'TABLE'
+jansson.h: common/base/
+xxhash.h: common/base/
+uv.h: common/svc/
+yaml.h: common/svc/
+microhttpd.h: common/svc/
+protobuf-c/: common/wire/ common/rpc/ common/weights/
+grpc/: common/rpc/
+cuda: common/tensor/cuda/
+cublas: common/tensor/cuda/
+nccl: common/tensor/cuda/
+mpi.h: common/tensor/cpu/comm.c
+immintrin.h: common/tensor/cpu/
+x86intrin.h: common/tensor/cpu/
+utf8proc.h: common/model/
+zstd.h: common/weights/
+rocksdb/: daemons/learner/store/
+curl/: daemons/rewarder/scorers/
+seccomp.h: daemons/rewarder/scorers/
+pcre2.h: daemons/rewarder/scorers/
+ncurses.h: ctl/
+sanitizer/: common/base/ common/svc/ common/rpc/ common/tensor/
+pthread.h: common/base/ common/svc/ common/rpc/ common/tensor/
+threads.h: common/base/ common/svc/ common/rpc/ common/tensor/
+stdatomic.h: common/base/ common/svc/ common/rpc/ common/tensor/
+TABLE
+
+# rl is pure: no device, clock, thread or file.
+RL_BANNED="<time. <stdio. <unistd. <fcntl. <signal. <dlfcn. <sys/ base/clock.h base/file.h base/log.h base/json.h"
+LIBC="alloca argp arpa assert byteswap complex ctype dirent dlfcn endian errno execinfo fcntl fenv float fnmatch ftw
+ getopt glob inttypes langinfo libgen limits link linux locale malloc math net netdb netinet poll pwd sched search
+ semaphore setjmp signal spawn stdarg stdbool stddef stdint stdio stdlib string strings sys sysexits syslog termios
+ time uchar unistd wchar wctype"
+
+# "path:line kind header" of every include: kind is q for quotes, a for angles.
+includes()
+{
+    find . -path './build*' -prune -o \( -path './common/*' -o -path './daemons/*' -o -path './ctl/*' \) -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -print |
+        sed 's|^\./||' | sort |
+        xargs -r awk '
+            match($0, /^[ \t]*#[ \t]*include[ \t]*["<][^">]+[">]/) {
+                header = substr($0, RSTART, RLENGTH)
+                kind = header ~ /"/ ? "q" : "a"
+                gsub(/^[^"<]*["<]|[">]$/, "", header)
+                print FILENAME ":" FNR, kind, header
+            }
+            /^[ \t]*#[ \t]*include[ \t]*[^"< \t]/ { print FILENAME ":" FNR, "m", $2 }'
+}
+
+includes | awk -v layers="$(printf '%s\n' "${LAYERS[@]}")" -v libraries="$(printf '%s\n' "${LIBRARIES[@]}")" \
+    -v rl_banned="$RL_BANNED" -v libc="$LIBC" '
+    BEGIN {
+        n = split(layers, line, "\n")
+        for (i = 1; i <= n; i++) {
+            split(line[i], part, ":")
+            known[part[1]] = 1
+            allowed[part[1]] = part[2] " "
+        }
+        libraries_n = split(libraries, line, "\n")
+        for (i = 1; i <= libraries_n; i++) {
+            split(line[i], part, ": ")
+            library[i] = part[1]
+            home[i] = part[2]
+        }
+        n = split(libc, word, " ")
+        for (i = 1; i <= n; i++)
+            standard[word[i]] = 1
+        banned_n = split(rl_banned, banned, " ")
+    }
+    function wrong(text) { print $1 ": " text; bad = 1 }
+    function begins(text, start) { return substr(text, 1, length(start)) == start }
+    function at_home(path, homes,    place, n, i) {
+        n = split(homes, place, " ")
+        for (i = 1; i <= n; i++)
+            if (begins(path, place[i]))
+                return 1
+        return 0
+    }
+    # 1: a third-party header at home; 0: not one of them; -1: away from home, and said so.
+    function third_party(path, header,    i) {
+        for (i = 1; i <= libraries_n; i++)
+            if (begins(header, library[i])) {
+                if (at_home(path, home[i]))
+                    return 1
+                wrong("<" header "> is at home in " home[i] " only")
+                return -1
+            }
+        return 0
+    }
+    {
+        path = $1
+        sub(/:[0-9]+$/, "", path)
+        split(path, part, "/")
+        layer = part[1] == "ctl" ? "ctl" : part[2]
+        header = $3
+        written = ($2 == "a" ? "<" : "") header
+        if (layer == "rl")
+            for (i = 1; i <= banned_n; i++)
+                if (begins(written, banned[i]))
+                    wrong("rl is pure: no " header)
+    }
+    !(layer in known) { wrong("\"" layer "\" is no layer of STYLE.md"); next }
+    $2 == "m" { wrong("an include by macro cannot be checked"); next }
+    header ~ /\.pb-c\.h$/ {
+        if (layer != "wire" && layer != "rpc" && layer != "weights")
+            wrong("generated messages stay in wire, rpc and weights: " header)
+        next
+    }
+    $2 == "a" {
+        if (third_party(path, header))
+            next
+        first = header
+        sub(/[.\/].*/, "", first)
+        if (!(first in standard))
+            wrong("<" header "> has no home: add it to the table of libraries")
+        next
+    }
+    {
+        if (third_party(path, header))
+            next
+        target = header
+        if (!sub(/\/.*/, "", target) || !(target in known))
+            wrong("\"" header "\": write the path that begins with a layer (\"base/err.h\")")
+        else if (target != layer && index(" " allowed[layer], " " target " ") == 0 &&
+                 index(" " allowed[layer], " " header " ") == 0)
+            wrong(layer " may not include " target " (\"" header "\")")
+    }
+    END { exit bad }'

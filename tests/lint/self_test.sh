@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# The lint scripts find what they are for: each case is a tree of one file, and what must be said about it.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+failed=0 cases=0
+
+# expect SCRIPT PATH WANT <<< TEXT: WANT is a part of what it says, or "clean".
+expect()
+{
+    local script=$1 path=$2 want=$3 said status=0
+    cases=$((cases + 1))
+    rm -rf "$tree" && mkdir -p "$tree/$(dirname "$path")" && cat >"$tree/$path"
+    said=$("$here/$script.sh" "$tree" 2>&1) || status=$?
+    if [[ $want == clean ]]; then
+        [[ $status == 0 && -z $said ]] && return
+    else
+        [[ $status == 1 && $said == *"$path"*"$want"* ]] && return
+    fi
+    echo "$script on $path: wanted '$want', got status $status: $said"
+    failed=1
+}
+
+expect layers common/base/a.c clean <<<'#include "base/err.h"
+#include <jansson.h>
+#include <sys/stat.h>'
+expect layers common/base/a.c 'base may not include svc' <<<'#include "svc/loop.h"'
+expect layers common/svc/a.c 'svc may not include wire' <<<'#include "wire/rollout.h"'
+expect layers common/wire/a.c 'wire may not include svc' <<<'  #  include "svc/loop.h"'
+expect layers common/tensor/a.h 'tensor may not include model' <<<'#include "model/params.h"'
+expect layers common/model/a.c 'model may not include rl' <<<'#include "rl/objective.h"'
+expect layers common/rl/a.c 'rl may not include tensor' <<<'#include "tensor/tensor.h"'
+expect layers common/rl/a.c 'rl is pure' <<<'#include <time.h>'
+expect layers common/rl/a.c 'rl is pure' <<<'#include "base/file.h"'
+expect layers common/rl/a.c clean <<<'#include <math.h>
+#include "base/mem.h"'
+expect layers common/weights/a.c 'weights may not include tensor' <<<'#include "tensor/backend.h"'
+expect layers common/weights/a.c clean <<<'#include "tensor/layout.h"
+#include <zstd.h>
+#include "weights.pb-c.h"'
+expect layers common/weights/a.c 'weights may not include model' <<<'#include "model/params.h"'
+expect layers daemons/learner/a.c 'learner may not include generator' <<<'#include "generator/update.h"'
+expect layers daemons/learner/a.c 'rocksdb/c.h> is at home in daemons/learner/store/' <<<'#include <rocksdb/c.h>'
+expect layers daemons/learner/store/a.c clean <<<'#include <rocksdb/c.h>
+#include "learner/store/replay.h"'
+expect layers daemons/learner/a.c 'generated messages' <<<'#include "rollout.pb-c.h"'
+expect layers daemons/rewarder/a.c 'pcre2.h> is at home' <<<'#include <pcre2.h>'
+expect layers daemons/generator/a.c 'uv.h> is at home' <<<'#include <uv.h>'
+expect layers daemons/generator/a.c 'uv.h> is at home' <<<'#include "uv.h"'
+expect layers daemons/generator/a.c 'grpc/grpc.h> is at home' <<<'#include <grpc/grpc.h>'
+expect layers common/tensor/cpu/a.c 'cuda_runtime.h> is at home' <<<'#include <cuda_runtime.h>'
+expect layers common/tensor/cuda/a.cu clean <<<'#include <cuda_runtime.h>'
+expect layers common/model/a.c 'pthread.h> is at home' <<<'#include <pthread.h>'
+expect layers common/model/a.c 'has no home' <<<'#include <openssl/ssl.h>'
+expect layers common/model/a.c 'begins with a layer' <<<'#include "params.h"'
+expect layers common/model/a.c 'by macro' <<<'#include HEADER'
+expect layers common/extra/a.c 'is no layer' <<<'#include "base/err.h"'
+expect layers ctl/a.c 'ctl may not include learner' <<<'#include "learner/step.h"'
+
+expect source common/rl/a.c clean <<<'/* goto, strcpy: words */
+int f(void);  // sprintf too
+const char *g = "strtok(";'
+expect source common/rl/a.c "'goto' is banned" <<<'goto end;'
+expect source common/rl/a.c 'is banned: no bound' <<<'x = strcpy(a, b);'
+expect source common/rl/a.c 'is banned: no bound' <<<'x = /* so */ sprintf(a, "b");'
+expect source common/rl/a.c 'alloca' <<<'x = alloca(3);'
+expect source common/rl/a.c 'no typedef' <<<'typedef struct x x;'
+expect source common/rl/a.c 'unfinished work' <<<'int x;  // TODO'
+expect source common/rl/a.c 'conditional compilation' <<<'void f(void)
+{
+#ifdef X
+#endif
+}'
+expect source common/rl/a.c 'white space at the end' <<<'int x; '
+expect source common/rl/a.c 'a tab' <<<$'\tint x;'
+expect source common/rl/malloc.c 'a function of libc' <<<'int x;'
+expect source common/base/log.c clean <<<'int x;'
+expect source common/rl/a.c '501 lines' < <(printf '\n%.0s' {1..501})
+expect source common/rl/a.h '121 lines' < <(printf '\n%.0s' {1..121})
+expect source common/rl/a.c 'a body of 51 lines' < <(
+    echo '{'
+    printf '    x;\n%.0s' {1..51}
+    echo '}'
+)
+expect source cmake/a.cmake 'fast-math' <<<'add_compile_options(-ffast-math)'
+mkdir -p "$tree/common/rl" "$tree/common/model" && echo 'int x;' | tee "$tree/common/rl/same.c" >"$tree/common/model/same.c"
+[[ $("$here/source.sh" "$tree") == *"two files are named same.c"* ]] || {
+    echo "source: equal names were not found"
+    failed=1
+}
+((failed)) || echo "$((cases + 1)) cases"
+exit $failed

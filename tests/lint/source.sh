@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Names, banned words, lengths and white space of what STYLE.md's conventions fix: source.sh [ROOT]. Prints each violation.
+set -euo pipefail
+cd "${1:-"$(dirname "$0")/../.."}"
+bad=0
+trees=()
+for tree in common daemons ctl tests; do
+    [[ -d $tree ]] && trees+=("$tree")
+done
+
+# Extended regular expression, and why. Looked for in code, not in comments or strings.
+readarray -t BANNED <<'TABLE'
+goto	cleanup is SCOPED
+(str|stp)n?(cpy|cat)	no bound, or no terminator: struct bytes, memcpy
+v?sprintf	no bound: snprintf, mem_printf
+gets	no bound
+strtok	hidden state
+alloca	unbounded stack
+(atoi|atol|atof)	no errors: strtol and its end pointer
+system	a shell
+(setjmp|longjmp)	skips cleanup
+__builtin_alloca	unbounded stack
+TABLE
+
+say()
+{
+    echo "$*"
+    bad=1
+}
+
+sources()
+{
+    ((${#trees[@]})) || return 0
+    find "${trees[@]}" -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) | sort
+}
+
+# The file's code with comments and the insides of strings blanked, line by line.
+code_of()
+{
+    awk '{
+        out = ""
+        line = $0
+        while (length(line)) {
+            if (comment) {
+                at = index(line, "*/")
+                if (!at) { line = ""; break }
+                line = substr(line, at + 2)
+                comment = 0
+            } else if (match(line, /"([^"\\]|\\.)*"|\/\/.*|\/\*|\047([^\047\\]|\\.)+\047/)) {
+                out = out substr(line, 1, RSTART - 1)
+                if (substr(line, RSTART, 2) == "/*") comment = 1
+                else if (substr(line, RSTART, 2) != "//") out = out "\"\""
+                line = substr(line, RSTART + RLENGTH)
+            } else { out = out line; line = "" }
+        }
+        print out
+    }' "$1"
+}
+
+check_words()
+{
+    local file=$1 code=$2 row word reason found
+    for row in "${BANNED[@]}"; do
+        word=${row%%$'\t'*} reason=${row#*$'\t'}
+        [[ $file == tests/testing/* && $word == *setjmp* ]] && continue
+        found=$(grep -nwE "$word" <<<"$code" | grep -vE '^[0-9]+:[[:space:]]*#[[:space:]]*include' | head -n 3 | cut -d: -f1) || true
+        for row in $found; do
+            say "$file:$row: '$word' is banned: $reason"
+        done
+    done
+    found=$(grep -nE '\btypedef[[:space:]]+(struct|union|enum)\b' <<<"$code" | grep -v 'typedef struct err_t err_t' | cut -d: -f1) || true
+    [[ $file == common/tensor/cpu/* ]] && found=  # lanes: a struct stands in for what is a vector type elsewhere
+    for row in $found; do
+        say "$file:$row: no typedef of a struct, union or enum"
+    done
+    found=$(grep -nE '\b(TODO|FIXME|XXX|HACK)\b' "$file" | cut -d: -f1) || true
+    for row in $found; do
+        say "$file:$row: unfinished work has no place in the tree"
+    done
+}
+
+# Bodies begin and end with a brace in column one. Kernels (tensor/cpu, tensor/cuda) and tests may be longer.
+check_bodies()
+{
+    local file=$1 code=$2 limit=50
+    [[ $file == common/tensor/cpu/* || $file == common/tensor/cuda/* || $file == tests/* ]] && limit=500
+    awk -v file="$file" -v limit="$limit" '
+        /^\{/ { start = NR }
+        start && /^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else)/ { print file ":" NR ": no conditional compilation inside a body" }
+        /^\}/ { if (start && NR - start - 1 > limit) print file ":" start ": a body of " NR - start - 1 " lines; at most " limit; start = 0 }' \
+        <<<"$code"
+}
+
+check_length()
+{
+    local file=$1 lines limit=500
+    lines=$(wc -l <"$file")
+    # Tables and kernels may be longer than a header that is read from top to bottom.
+    [[ $file == *.h && ! $file =~ ^tests/|^common/tensor/(backend\.h|cpu/|cuda/)|_table\.h$ ]] && limit=120
+    ((lines <= limit)) || say "$file: $lines lines; at most $limit"
+}
+
+check_names()
+{
+    local names taken
+    names=$(sources | grep '\.c$' | grep -vE '^tests/|/tensor/(cpu|cuda)/|/main\.c$') || return 0
+    taken=$(sed 's|.*/||' <<<"$names" | sort | uniq -d)
+    for name in $taken; do
+        say "two files are named $name: $(grep "/$name\$" <<<"$names" | tr '\n' ' ')"
+    done
+    # These are settled: STYLE.md's tree names them, and no function of ours is called so.
+    command -v nm >/dev/null || return 0
+    for library in libc.so.6 libm.so.6; do
+        library=$(find /lib /usr/lib -name "$library" -print -quit 2>/dev/null)
+        [[ -n $library ]] && nm -D --defined-only "$library" 2>/dev/null
+    done | awk '$2 ~ /[TWi]/ { sub(/@.*/, "", $3); print $3 }' | sort -u >"$scratch"
+    for name in $(sed 's|.*/||; s|\.c$||' <<<"$names" | sort -u | comm -12 - "$scratch"); do
+        [[ $name =~ ^(err|log|clock)$ ]] || say "$(grep "/$name\.c\$" <<<"$names"): $name is a function of libc"
+    done
+}
+
+check_space()
+{
+    local found
+    found=$(find . \( -name .git -o -name 'build*' -o -path ./runs -o -path ./run -o -path '*/data' \) -prune -o -type f \
+        \( -name '*.[ch]' -o -name '*.cu*' -o -name '*.py' -o -name '*.sh' -o -name '*.md' -o -name '*.txt' -o -name '*.yaml' \
+        -o -name '*.proto' -o -name '*.cmake' -o -name dev -o -name prepare -o -name compare \) -print0 |
+        xargs -0 -r grep -HnE "[[:blank:]]+\$|"$'\r' | cut -d: -f1,2) || true
+    for row in $found; do
+        say "$row: white space at the end of the line"
+    done
+    found=$(sources | xargs -r grep -Hn $'\t' | cut -d: -f1,2) || true
+    for row in $found; do
+        say "$row: a tab; indent with four spaces"
+    done
+    found=$(grep -rnE 'ffast-math|Ofast|funsafe-math' --include='CMake*' --include='*.cmake' --exclude-dir='build*' . |
+        grep -v '^[^:]*:[0-9]*:[[:space:]]*#' | cut -d: -f1,2) || true
+    for row in $found; do
+        say "$row: fast-math changes bits"
+    done
+}
+
+scratch=$(mktemp)
+trap 'rm -f "$scratch"' EXIT
+while read -r file; do
+    code=$(code_of "$file")
+    check_words "$file" "$code"
+    found=$(check_bodies "$file" "$code")
+    [[ -z $found ]] || say "$found"
+    check_length "$file"
+done < <(sources)
+check_names
+check_space
+exit $bad

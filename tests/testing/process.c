@@ -1,0 +1,94 @@
+#include "testing/process.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "testing/testing.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_ARGS = 48 };
+
+static void child(const char *log, char **argv)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    int null = open("/dev/null", O_RDONLY);
+    dup2(null, STDIN_FILENO);
+    execv(argv[0], argv);
+    _exit(127);
+}
+
+static struct process start(const char *log, const char *program, va_list args)
+{
+    char *argv[MAX_ARGS] = {strchr(program, '/') ? mem_string(program) : mem_printf("%s/%s", TEST_BIN, program)};
+    char *owned = argv[0];
+    for (int i = 1; i < MAX_ARGS - 1; i++)
+        if (!(argv[i] = va_arg(args, char *)))
+            break;
+    struct process p = {.pid = fork(), .log = mem_string(log)};
+    if (p.pid == 0)
+        child(log, argv);
+    free(owned);
+    return p;
+}
+
+struct process process_start(const char *log, const char *program, ...)
+{
+    va_list args;
+    va_start(args, program);
+    struct process p = start(log, program, args);
+    va_end(args);
+    return p;
+}
+
+void process_kill(const struct process *p, int signal_number)
+{
+    kill(p->pid, signal_number);
+}
+
+int process_wait(struct process *p, int timeout_ms)
+{
+    for (int64_t until = clock_ms() + timeout_ms; clock_ms() < until; clock_sleep_ms(5)) {
+        int status;
+        pid_t got = waitpid(p->pid, &status, WNOHANG);
+        if (got == 0 || (got < 0 && errno == EINTR))
+            continue;
+        mem_free(p->log);
+        p->log = NULL;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    return -1;
+}
+
+int process_run(char **ret_output, int timeout_ms, const char *program, ...)
+{
+    char *log = mem_printf("%s/output", testing_directory());
+    va_list args;
+    va_start(args, program);
+    struct process p = start(log, program, args);
+    va_end(args);
+    int status = process_wait(&p, timeout_ms);
+    if (status < 0)
+        process_kill(&p, SIGKILL);
+    if (ret_output)
+        *ret_output = file_text(log);
+    free(log);
+    return status;
+}
+
+char *file_text(const char *path)
+{
+    struct bytes text = {0};
+    err_free(file_read(path, 1 << 30, &text));
+    if (!text.data)
+        bytes_extend(&text, 0);
+    return (char *)text.data;
+}

@@ -1,0 +1,120 @@
+/* What tests of tensor ops share: seeded numbers, guarded memory, comparison of bits, every backend there is.
+ *
+ *     float *x = guarded(N * C * sizeof *x);           -- the next byte after it faults; freed by guarded_free_all()
+ *     fill(x, N * C, 7, 1.0);
+ *     for (int i = 0; i < all_backends(); i++) op(backend_at(i), ...); */
+#pragma once
+#include "base/rng.h"
+#include "tensor/backend.h"
+#include "testing/testing.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { GUARDS_MAX = 4096, PAGE = 4096 };
+static struct guard {
+    void *start;
+    size_t size;
+} guards[GUARDS_MAX];
+static int guard_count;
+
+/* Memory that ends at an unreadable page. Zeroed. */
+static inline void *guarded(size_t bytes)
+{
+    const size_t size = (bytes + PAGE - 1) / PAGE * PAGE + PAGE;
+    assert_true(guard_count < GUARDS_MAX);
+    char *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(start != MAP_FAILED);
+    assert_int_equal(mprotect(start + size - PAGE, PAGE, PROT_NONE), 0);
+    guards[guard_count++] = (struct guard){start, size};
+    return start + size - PAGE - bytes;
+}
+
+static inline void guarded_free_all(void)
+{
+    while (guard_count > 0) {
+        guard_count--;
+        munmap(guards[guard_count].start, guards[guard_count].size);
+    }
+}
+
+/* Uniform in [-scale, scale), the same for one seed. */
+static inline void fill(float *x, size_t count, uint64_t seed, double scale)
+{
+    const struct rng rng = rng_keyed(seed, RNG_TEST, 0, 0);
+    for (size_t i = 0; i < count; i++)
+        x[i] = (float)((2 * rng_uniform(&rng, i) - 1) * scale);
+}
+static inline void fill_bf16(bf16 *x, size_t count, uint64_t seed, double scale)
+{
+    const struct rng rng = rng_keyed(seed, RNG_TEST, 1, 0);
+    for (size_t i = 0; i < count; i++)
+        x[i] = bf16_from_float((float)((2 * rng_uniform(&rng, i) - 1) * scale));
+}
+static inline void fill_tokens(int32_t *x, size_t count, uint64_t seed, int V)
+{
+    const struct rng rng = rng_keyed(seed, RNG_TEST, 2, 0);
+    for (size_t i = 0; i < count; i++)
+        x[i] = (int32_t)rng_below(&rng, i, (uint64_t)V);
+}
+
+static inline float *floats(size_t count, uint64_t seed, double scale)
+{
+    float *x = guarded(count * sizeof *x);
+    fill(x, count, seed, scale);
+    return x;
+}
+static inline bf16 *bf16s(size_t count, uint64_t seed, double scale)
+{
+    bf16 *x = guarded(count * sizeof *x);
+    fill_bf16(x, count, seed, scale);
+    return x;
+}
+static inline int32_t *tokens(size_t count, uint64_t seed, int V)
+{
+    int32_t *x = guarded(count * sizeof *x);
+    fill_tokens(x, count, seed, V);
+    return x;
+}
+
+#define assert_same_bits(a, b, bytes, what) same_bits((a), (b), (bytes), (what), __FILE__, __LINE__)
+static inline void same_bits(const void *a, const void *b, size_t bytes, const char *what,
+                             const char *file, int line)
+{
+    const uint8_t *p = a, *q = b;
+    for (size_t i = 0; i < bytes; i++)
+        if (p[i] != q[i]) {
+            print_error("%s: byte %zu of %zu differs\n", what, i, bytes);
+            _fail(file, line);
+        }
+}
+
+/* Every instruction set of this machine with 1, 2 and 3 threads; index 0 is the specification: portable, 1 thread. */
+static struct backend *backends[9];
+static char backend_names[9][32];
+static int backend_count;
+
+static inline int all_backends(void)
+{
+    static const char *const names[] = {"", "portable", "avx2", "avx512"};
+    for (int isa = CPU_ISA_PORTABLE; isa <= CPU_ISA_AVX512 && backend_count < 9; isa++)
+        for (int threads = 1; threads <= 3; threads++) {
+            const struct cpu_config config = {.threads = threads, .isa = (enum cpu_isa)isa};
+            err_t e = backend_cpu_new(&config, &backends[backend_count]);
+            if (err_code(e) == ERR_UNIMPLEMENTED) {
+                err_free(e);
+                continue;
+            }
+            assert_ok(e);
+            snprintf(backend_names[backend_count++], sizeof backend_names[0], "%s/%d", names[isa],
+                     threads);
+        }
+    return backend_count;
+}
+static inline void free_backends(void)
+{
+    while (backend_count > 0)
+        backend_free(backends[--backend_count]);
+}

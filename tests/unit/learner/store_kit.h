@@ -1,0 +1,134 @@
+/* What the store's tests share: options, rules, and groups made for a grant. */
+#pragma once
+#include "base/mem.h"
+#include "learner/store/audit.h"
+#include "learner/store/leases.h"
+#include "learner/store/rounds.h"
+#include "learner/store/store.h"
+#include "testing/testing.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct round_plan plan = {1, 7, "lr: 1e-3", "portable"};
+
+/* In memory where the system has it: these tests are about what is written, not about how fast a disk syncs. */
+static inline const char *kit_directory(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 0);
+    return testing_directory();
+}
+
+static inline struct store_options kit_options(uint64_t rows)
+{
+    return (struct store_options){.run = "run", .rows = rows, .seed = 3, .shuffle = true};
+}
+
+/* B groups a round, eta of lag, one epoch. */
+static inline struct store_rules kit_rules(uint64_t groups, uint64_t eta)
+{
+    return (struct store_rules){.eta = eta,
+                                .limit = eta,
+                                .groups = groups,
+                                .max_groups = 100 * groups,
+                                .epochs = 1,
+                                .lease_ms = 250};
+}
+
+/* A group of one completion of two tokens, drawn by these two versions. */
+static inline struct group *kit_group(const struct grant *grant, uint64_t oldest, uint64_t newest)
+{
+    struct group *group = mem_new(sizeof *group);
+    struct completion *completion = mem_new(sizeof *completion);
+    *completion = (struct completion){.tokens = 2,
+                                      .token = mem_array(2, sizeof(uint32_t)),
+                                      .logp = mem_array(2, sizeof(float)),
+                                      .spans = oldest == newest ? 1 : 2,
+                                      .span = mem_array(2, sizeof(struct span)),
+                                      .finish = FINISH_EOS,
+                                      .text = mem_string("ab"),
+                                      .text_len = 2,
+                                      .scores = 1,
+                                      .score = mem_array(1, sizeof(double)),
+                                      .reward = 0.5};
+    completion->span[0] = (struct span){0, oldest};
+    completion->span[1] = (struct span){1, newest};
+    completion->score[0] = 0.5;
+    *group = (struct group){.id = grant->id,
+                            .run = mem_string("run"),
+                            .lineage = grant->lineage,
+                            .slot = grant->slot,
+                            .attempt = grant->attempt,
+                            .prompt = grant->prompt,
+                            .epoch = grant->epoch,
+                            .start_round = grant->start_round,
+                            .row = mem_string("{}"),
+                            .prompt_tokens = 1,
+                            .prompt_token = mem_array(1, sizeof(uint32_t)),
+                            .temperature = 1,
+                            .completions = 1,
+                            .completion = completion,
+                            .generator = mem_string("g")};
+    return group;
+}
+
+static inline struct verdict kit_append(struct store *store, const struct group *group,
+                                        int64_t now_ms)
+{
+    struct verdict verdict = {0};
+    assert_ok(store_append(store, &group, 1, now_ms, &verdict));
+    return verdict;
+}
+
+/* Appends a group for the grant, all of one version. */
+static inline enum outcome kit_deliver(struct store *store, const struct grant *grant,
+                                       uint64_t version)
+{
+    SCOPED(group) group = kit_group(grant, version, version);
+    return kit_append(store, group, 0).outcome;
+}
+
+static inline struct grants kit_lease(struct store *store, const char *name, uint64_t version,
+                                      size_t want)
+{
+    struct grants grants = {0};
+    assert_ok(store_lease(store, &(struct store_holder){name, 1}, version, want, 0, &grants));
+    return grants;
+}
+
+/* The next round or, when idle, NULL. */
+static inline struct round *kit_round(struct store *store, enum idle wanted)
+{
+    struct round *round = NULL;
+    enum idle idle;
+    assert_ok(store_form_round(store, 0, &plan, &idle, &round));
+    assert_string_equal(idle_name(idle), idle_name(wanted));
+    assert_int_equal(round == NULL, wanted != IDLE_NONE);
+    return round;
+}
+
+static inline struct digest kit_digest(uint64_t version)
+{
+    return hash128(&version, sizeof version, 0);
+}
+
+/* Trains the round: all of its versions exist. */
+static inline void kit_train(struct store *store, const struct round *round)
+{
+    for (uint64_t v = round->first_version + 1; v <= round->first_version + round->updates; v++) {
+        struct digest weights = kit_digest(v);
+        assert_ok(
+            store_update_done(store, v, &weights, v == round->first_version + round->updates));
+    }
+}
+
+static inline struct audit kit_audit(const char *dir)
+{
+    struct audit audit;
+    assert_ok(store_audit(dir, NULL, &audit));
+    if (audit.errors)
+        assert_ok(store_audit(dir, stderr, &audit));
+    assert_int_equal(audit.errors, 0);
+    return audit;
+}

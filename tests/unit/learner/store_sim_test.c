@@ -1,0 +1,386 @@
+/* The store in a small simulated ring: slow groups, deaths, lost answers, restarts, changing limits. Whatever happens no
+ * round holds a group over the limit in force, no slot is trained twice, and the run ends. */
+#include "base/rng.h"
+#include "unit/learner/store_kit.h"
+#include <stdio.h>
+
+enum { GENERATORS = 3, WORK_MAX = 64, SLOTS_MAX = 4096, ROUNDS_MAX = 4096, STEPS_MAX = 40000 };
+
+struct work {
+    struct grant grant;
+    uint64_t oldest, newest; // versions that drew its tokens
+    int left;                // steps until it is finished; 0: waits for an answer
+    bool used;
+};
+
+struct generator {
+    char name[8];
+    uint64_t incarnation, version;
+    struct work work[WORK_MAX];
+};
+
+struct sim {
+    struct rng rng;
+    uint64_t draws;
+    const char *dir;
+    struct store *store;
+    struct store_options options;
+    struct store_rules rules;
+    int64_t now_ms;
+    struct generator generator[GENERATORS];
+    uint64_t published, end[ROUNDS_MAX], ends; // last version of each round
+    bool trained[SLOTS_MAX], stored[SLOTS_MAX];
+    uint64_t trained_n, lag_max, straggled, restarts, superseded, duplicate, changes;
+    struct round *training;
+    uint32_t updated;
+    bool ended;
+    int restart_every; // in steps; 1: between any two calls
+};
+
+/* What happened at all, over every run: a simulation in which nothing happens shows nothing. */
+static struct {
+    uint64_t straggled, expired, revoked, stale, superseded, duplicate, restarts;
+} seen;
+
+static uint64_t below(struct sim *sim, uint64_t n)
+{
+    return rng_below(&sim->rng, sim->draws++, n);
+}
+
+static void check_revoked(struct sim *sim)
+{
+    struct revoked *revoked;
+    size_t n;
+    store_revoked(sim->store, &revoked, &n);
+    for (size_t i = 0; i < n; i++)
+        for (int g = 0; g < GENERATORS; g++)
+            for (int w = 0; w < WORK_MAX; w++) {
+                struct work *work = &sim->generator[g].work[w];
+                if (work->used && digest_equal(&work->grant.id, &revoked[i].id) && below(sim, 2))
+                    work->used = false; // the other half is not told in time
+            }
+    revoked_free(revoked, n);
+}
+
+static void restart(struct sim *sim)
+{
+    struct store_counts before, after;
+    check_revoked(sim);
+    store_counts(sim->store, &before);
+    store_free(sim->store);
+    sim->store = NULL;
+    sim->now_ms += (int64_t)below(sim, 5000); // time without the learner does not count
+    assert_ok(store_open(sim->dir, &sim->options, &sim->rules, sim->now_ms, &sim->store));
+    store_counts(sim->store, &after);
+    before.disk_used_bytes = after.disk_used_bytes;
+    before.disk_free_bytes = after.disk_free_bytes;
+    assert_memory_equal(&before, &after, sizeof before);
+    sim->restarts++;
+}
+
+static void lease(struct sim *sim, struct generator *generator)
+{
+    SCOPED_VALUE(grants) grants = {0};
+    struct store_holder holder = {generator->name, generator->incarnation};
+    size_t want = 0;
+    for (int w = 0; w < WORK_MAX; w++)
+        want += !generator->work[w].used;
+    want = want ? 1 + below(sim, want) : 0;
+    assert_ok(store_lease(sim->store, &holder, generator->version, want, sim->now_ms, &grants));
+    for (size_t i = 0; i < grants.count; i++) {
+        int w = 0;
+        while (generator->work[w].used)
+            w++;
+        int steps = 1 + (int)below(sim, 4);
+        if (below(sim, 50) == 0)
+            steps *= 20;
+        generator->work[w] =
+            (struct work){grants.grant[i], generator->version, generator->version, steps, true};
+    }
+}
+
+/* Hands in one finished group; its answer may be lost, then it is sent again. */
+static void deliver(struct sim *sim, struct work *work)
+{
+    SCOPED(group) group = kit_group(&work->grant, work->oldest, work->newest);
+    struct verdict verdict = kit_append(sim->store, group, sim->now_ms);
+    uint64_t slot = work->grant.slot;
+    assert_int_not_equal(verdict.outcome, OUTCOME_REJECTED);
+    if (verdict.outcome == OUTCOME_STORED)
+        assert_false(sim->trained[slot]);
+    if (verdict.outcome == OUTCOME_DUPLICATE)
+        assert_true(sim->stored[slot]);
+    sim->stored[slot] |= verdict.outcome == OUTCOME_STORED;
+    sim->superseded += verdict.outcome == OUTCOME_SUPERSEDED;
+    sim->duplicate += verdict.outcome == OUTCOME_DUPLICATE;
+    work->used = below(sim, 10) == 0;
+}
+
+static void generate(struct sim *sim, struct generator *generator)
+{
+    for (int w = 0; w < WORK_MAX; w++) {
+        struct work *work = &generator->work[w];
+        if (!work->used)
+            continue;
+        if (work->left) {
+            work->newest = generator->version;
+            work->left--;
+        } else if (below(sim, 2)) {
+            deliver(sim, work);
+        }
+    }
+}
+
+static void die(struct sim *sim, struct generator *generator)
+{
+    generator->incarnation++;
+    memset(generator->work, 0, sizeof generator->work);
+    generator->version = sim->published;
+    if (below(sim, 2)) // else its leases run out
+        assert_ok(store_holder_gone(sim->store,
+                                    &(struct store_holder){generator->name, generator->incarnation},
+                                    sim->now_ms));
+}
+
+static uint64_t round_of(const struct sim *sim, uint64_t version)
+{
+    uint64_t round = 0;
+    while (round < sim->ends && sim->end[round] <= version)
+        round++;
+    return round;
+}
+
+static void check_round(struct sim *sim, const struct round *round)
+{
+    struct group **groups;
+    assert_true(round->groups <= sim->rules.groups);
+    assert_int_equal(round->limit, sim->rules.limit);
+    assert_ok(store_round_groups(sim->store, round, &groups));
+    for (size_t i = 0; i < round->groups; i++) {
+        uint64_t slot = round->group[i].slot,
+                 oldest = round_of(sim, group_oldest_version(groups[i]));
+        assert_true(digest_equal(&groups[i]->id, &round->group[i].id));
+        assert_true(sim->stored[slot]);
+        assert_false(sim->trained[slot]);
+        sim->trained[slot] = true;
+        sim->trained_n++;
+        assert_true(oldest <= round->round);
+        assert_true(round->round - oldest <= sim->rules.limit);
+        if (round->round - oldest > sim->lag_max)
+            sim->lag_max = round->round - oldest;
+        if (!i)
+            continue;
+        uint64_t before = round_of(sim, group_oldest_version(groups[i - 1]));
+        assert_true(before < oldest || (before == oldest && round->group[i - 1].slot < slot));
+        if (!sim->rules.eta && sim->rules.limit == 0 && !sim->changes)
+            assert_int_equal(slot, round->group[i - 1].slot + 1);
+    }
+    round_groups_free(groups, round->groups);
+}
+
+static void train(struct sim *sim)
+{
+    if (sim->training) {
+        struct round *round = sim->training;
+        uint64_t version = round->first_version + ++sim->updated;
+        struct digest weights = kit_digest(version);
+        bool last = sim->updated == round->updates || below(sim, 8) == 0;
+        assert_ok(store_update_done(sim->store, version, &weights, last));
+        if (!last)
+            return;
+        sim->end[sim->ends++] = sim->published = version;
+        round_free(STEAL(sim->training));
+        if (below(sim, 4) == 0)
+            assert_ok(store_checkpointed(sim->store, sim->ends, version));
+        return;
+    }
+    enum idle idle;
+    struct round_plan many = plan;
+    many.updates = 1 + (uint32_t)below(sim, 3);
+    assert_ok(store_form_round(sim->store, sim->now_ms, &many, &idle, &sim->training));
+    sim->straggled += idle == IDLE_STRAGGLER;
+    sim->ended = idle == IDLE_ENDED;
+    sim->updated = 0;
+    if (sim->training)
+        check_round(sim, sim->training);
+}
+
+static void change_lag(struct sim *sim)
+{
+    static const uint64_t etas[] = {0, 1, 2, 4, 8};
+    sim->rules.eta = etas[below(sim, 5)];
+    sim->rules.limit = sim->rules.eta + (below(sim, 3) ? 0 : below(sim, 3));
+    assert_ok(store_set_rules(sim->store, &sim->rules, sim->now_ms));
+    sim->changes++;
+}
+
+static void step(struct sim *sim, bool changes)
+{
+    struct generator *generator = &sim->generator[below(sim, GENERATORS)];
+    uint64_t kind = below(sim, 100);
+    if (kind < 35)
+        generate(sim, generator);
+    else if (kind < 60)
+        lease(sim, generator);
+    else if (kind < 80)
+        train(sim);
+    else if (kind < 92)
+        generator->version = sim->published;
+    else if (kind < 98)
+        assert_ok(store_expire(sim->store, sim->now_ms += 20));
+    else if (kind < 99)
+        die(sim, generator);
+    else if (changes)
+        change_lag(sim);
+    if (below(sim, 4) == 0)
+        check_revoked(sim);
+    if (sim->restart_every && below(sim, (uint64_t)sim->restart_every) == 0)
+        restart(sim);
+}
+
+/* TEST_SEED=n runs the same tests over other events. */
+static uint64_t base_seed(void)
+{
+    const char *text = getenv("TEST_SEED");
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
+static void sim_start(struct sim *sim, uint64_t seed, uint64_t rows, struct store_rules rules)
+{
+    *sim = (struct sim){.rng = rng_keyed(seed, RNG_TEST, rows, base_seed()),
+                        .dir = kit_directory(),
+                        .options = kit_options(rows),
+                        .rules = rules};
+    for (int g = 0; g < GENERATORS; g++)
+        snprintf(sim->generator[g].name, sizeof sim->generator[g].name, "g%d", g);
+    assert_ok(store_open(sim->dir, &sim->options, &sim->rules, 0, &sim->store));
+}
+
+static void sim_end(struct sim *sim, const char *what)
+{
+    struct store_counts counts;
+    store_counts(sim->store, &counts);
+    store_free(sim->store);
+    struct audit audit = kit_audit(sim->dir);
+    assert_int_equal(audit.trained, sim->trained_n);
+    assert_int_equal(audit.free + audit.leased + audit.stored, 0);
+    assert_int_equal(audit.lag_max, sim->lag_max);
+    seen.straggled += sim->straggled;
+    seen.expired += counts.expired;
+    seen.revoked += counts.revoked;
+    seen.stale += counts.gone[REASON_STALE];
+    seen.superseded += sim->superseded;
+    seen.duplicate += sim->duplicate;
+    seen.restarts += sim->restarts;
+    assert_int_equal(counts.gone[REASON_TRAINED], sim->trained_n);
+    print_message(
+        "%s: rounds %llu trained %llu lag_max %llu waits %llu restarts %llu; granted %llu expired "
+        "%llu revoked %llu stale %llu superseded %llu duplicate %llu\n",
+        what, (unsigned long long)audit.rounds, (unsigned long long)sim->trained_n,
+        (unsigned long long)sim->lag_max, (unsigned long long)sim->straggled,
+        (unsigned long long)sim->restarts, (unsigned long long)counts.granted,
+        (unsigned long long)counts.expired, (unsigned long long)counts.revoked,
+        (unsigned long long)counts.gone[REASON_STALE], (unsigned long long)sim->superseded,
+        (unsigned long long)sim->duplicate);
+}
+
+/* Steps until the run has ended; that it does is part of the promise. */
+static void sim_run(struct sim *sim, bool changes)
+{
+    for (int i = 0; !sim->ended; i++) {
+        assert_true(i < STEPS_MAX);
+        step(sim, changes);
+    }
+}
+
+static void run_of(uint64_t seed, uint64_t eta, enum straggler straggler, bool changes)
+{
+    struct sim *sim = mem_new(sizeof *sim);
+    struct store_rules rules = kit_rules(4, eta);
+    rules.straggler = straggler;
+    rules.epochs = 2;
+    sim_start(sim, seed, 81,
+              rules); // 162 slots: 40 rounds of 4 and one of 2, unless lag leaves it shorter
+    sim->restart_every = 250;
+    sim_run(sim, changes);
+    assert_int_equal(sim->trained_n, 162);
+    char what[64];
+    snprintf(what, sizeof what, "eta %llu %s%s", (unsigned long long)eta,
+             straggler == STRAGGLER_WAIT ? "wait" : "drop", changes ? " changing" : "");
+    sim_end(sim, what);
+    free(sim);
+}
+
+static void no_round_is_over_the_limit_and_every_run_ends(void **)
+{
+    static const uint64_t etas[] = {0, 1, 2, 4, 8};
+    for (size_t i = 0; i < 5; i++) {
+        run_of(1, etas[i], STRAGGLER_WAIT, false);
+        run_of(2, etas[i], STRAGGLER_DROP, false);
+    }
+}
+
+static void the_limit_may_change_at_any_time(void **)
+{
+    for (uint64_t seed = 0; seed < 4; seed++)
+        run_of(10 + seed, seed, seed % 2 ? STRAGGLER_DROP : STRAGGLER_WAIT, true);
+}
+
+/* The store is opened again between any two calls. */
+static void a_restart_at_any_point_changes_nothing(void **)
+{
+    struct sim *sim = mem_new(sizeof *sim);
+    sim_start(sim, 20, 8, kit_rules(3, 1));
+    sim->restart_every = 1;
+    sim_run(sim, false);
+    assert_int_equal(sim->trained_n, 8);
+    sim_end(sim, "restart at every step");
+    free(sim);
+}
+
+/* With run.rounds no more is ever leased than the run can use. */
+static void a_run_of_so_many_rounds_trains_exactly_these(void **)
+{
+    struct sim *sim = mem_new(sizeof *sim);
+    struct store_rules rules = kit_rules(4, 2);
+    rules.rounds = 9;
+    rules.epochs = 0;
+    sim_start(sim, 30, 7, rules);
+    sim_run(sim, false);
+    assert_int_equal(sim->ends, 9);
+    assert_int_equal(sim->trained_n, 36);
+    sim_end(sim, "9 rounds");
+    free(sim);
+}
+
+/* At lag 0 a round is the next slots in order, whatever dies and in whichever order groups come. */
+static void at_lag_0_rounds_are_the_slots_in_order(void **)
+{
+    struct sim *sim = mem_new(sizeof *sim);
+    sim_start(sim, 40, 40, kit_rules(5, 0));
+    sim->restart_every = 50;
+    sim_run(sim, false);
+    for (uint64_t r = 0; r < 8; r++) {
+        SCOPED(round) round = NULL;
+        assert_ok(store_round(sim->store, r, &round));
+        for (uint64_t i = 0; i < 5; i++)
+            assert_int_equal(round->group[i].slot, 5 * r + i);
+    }
+    assert_int_equal(sim->lag_max, 0);
+    sim_end(sim, "lag 0");
+    free(sim);
+}
+
+static void all_of_it_happened(void **)
+{
+    assert_true(seen.straggled > 100 && seen.expired > 10 && seen.revoked > 100);
+    assert_true(seen.stale > 50 && seen.superseded > 20 && seen.duplicate > 100);
+    assert_true(seen.restarts > 200);
+}
+
+TESTS(cmocka_unit_test(no_round_is_over_the_limit_and_every_run_ends),
+      cmocka_unit_test(the_limit_may_change_at_any_time),
+      cmocka_unit_test(a_restart_at_any_point_changes_nothing),
+      cmocka_unit_test(a_run_of_so_many_rounds_trains_exactly_these),
+      cmocka_unit_test(at_lag_0_rounds_are_the_slots_in_order),
+      cmocka_unit_test(all_of_it_happened))

@@ -1,0 +1,155 @@
+#include "tiny.h"
+#include <math.h>
+
+static const int lengths[] = {5, 40, 33, 1, 17, 2};
+enum { SEQUENCES = 6, ROWS = 98 };
+
+static void micro_batches_add_up_to_the_large_batch(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        SCOPED(backend) be = tiny_backend(2);
+        struct model_config config = tiny_config(tied);
+        SCOPED(model) model = NULL;
+        SCOPED(forward) large = NULL;
+        SCOPED(forward) small = NULL;
+        SCOPED(gradient) whole = NULL;
+        SCOPED(gradient) parts = NULL;
+        assert_ok(model_new(be, &config, 5, &model));
+        assert_ok(forward_new(model, ROWS, 256, true, &large));
+        assert_ok(forward_new(model, ROWS, 3, true, &small));
+        assert_ok(gradient_new(model, &whole));
+        assert_ok(gradient_new(model, &parts));
+        SCOPED_VALUE(tiny_batch) all = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
+        tiny_backward(large, &all, whole);
+        for (int first = 0; first < SEQUENCES; first += 2) {
+            SCOPED_VALUE(tiny_batch) some = tiny_batch_of(lengths, first, 2, config.V, 1);
+            tiny_backward(small, &some, parts);
+        }
+        assert_ok(gradient_sum(whole));
+        assert_ok(gradient_sum(parts));
+        assert_memory_equal(whole->flat, parts->flat, whole->count * sizeof(float));
+        assert_ok(gradient_zero(parts));
+        for (size_t i = 0; i < parts->count; i++)
+            assert_true(parts->flat[i] == 0);
+    }
+}
+
+static void threads_change_no_bit(void **state)
+{
+    (void)state;
+    float *first = NULL;
+    for (int threads = 1; threads <= 3; threads++) {
+        SCOPED(backend) be = tiny_backend(threads);
+        struct model_config config = tiny_config(true);
+        SCOPED(model) model = NULL;
+        SCOPED(forward) fw = NULL;
+        SCOPED(gradient) grad = NULL;
+        assert_ok(model_new(be, &config, 5, &model));
+        assert_ok(forward_new(model, ROWS, 16, true, &fw));
+        assert_ok(gradient_new(model, &grad));
+        SCOPED_VALUE(tiny_batch) all = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
+        tiny_backward(fw, &all, grad);
+        assert_ok(gradient_sum(grad));
+        if (first)
+            assert_memory_equal(first, grad->flat, grad->count * sizeof(float));
+        else
+            first = mem_copy(grad->flat, grad->count * sizeof(float));
+    }
+    free(first);
+}
+
+static double loss_of(struct forward *fw, const struct tiny_batch *b)
+{
+    float logp[ROWS];
+    double loss = 0;
+    tiny_forward(fw, b);
+    assert_ok(forward_logp(fw, b->row, b->target, b->rows, 0.8f, logp, NULL));
+    for (int i = 0; i < b->rows; i++)
+        loss += (double)b->dlogp[i] * logp[i];
+    return loss;
+}
+
+/* Moves about half of a tensor's weights (which, by seed) two bf16 steps up their slope, or down;
+ * returns by how much the loss should have changed. */
+static double move(struct model *model, const struct gradient *grad, int tensor, uint64_t seed,
+                   int up)
+{
+    const struct layout_tensor *t = &model->params->layout->tensor[tensor];
+    const struct rng rng = rng_keyed(seed, RNG_TEST, (uint64_t)tensor, 0);
+    double expected = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        bf16 *w = &model->values[t->offset + i];
+        const float slope = grad->flat[t->offset + i], old = bf16_to_float(*w);
+        if (rng_u64(&rng, i) & 1 || (*w & 0x7fff) < 16)
+            continue;
+        bool larger = (slope > 0) == up; // in value; in bits that is + for positive weights
+        *w = (bf16)((*w & 0x8000) == 0 ? (larger ? *w + 2 : *w - 2) : (larger ? *w - 2 : *w + 2));
+        expected += (double)slope * ((double)bf16_to_float(*w) - old);
+    }
+    assert_ok(model_repack(model));
+    return expected;
+}
+
+/* The loss is a float32 sum of ~100 log-probabilities, good to ~1e-6; a tensor's move changes it by
+ * 0.02 to 0.3. Two bf16 steps are up to 1.6 % of a weight: its curvature cancels between up and
+ * down but for weights next to a power of two, whose steps differ: measured at most 0.0017, and a
+ * wrong slope is off by far more than 0.004. */
+static void slopes_agree_with_finite_differences(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        SCOPED(backend) be = tiny_backend(1);
+        struct model_config config = tiny_config(tied);
+        SCOPED(model) model = NULL;
+        SCOPED(forward) fw = NULL;
+        SCOPED(gradient) grad = NULL;
+        assert_ok(model_new(be, &config, 5, &model));
+        assert_ok(forward_new(model, ROWS, 16, true, &fw));
+        assert_ok(gradient_new(model, &grad));
+        SCOPED_VALUE(tiny_batch) all = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
+        tiny_backward(fw, &all, grad);
+        assert_ok(gradient_sum(grad));
+        const size_t bytes = model->params->layout->elements * sizeof(bf16);
+        SCOPED_MEM bf16 *kept = mem_copy(model->values, bytes);
+        for (int i = 0; i < model->params->layout->count; i++) {
+            double expected = 0, loss[2];
+            for (int up = 0; up < 2; up++) {
+                expected += (up ? 1 : -1) * move(model, grad, i, 9, up);
+                loss[up] = loss_of(fw, &all);
+                memcpy(model->values, kept, bytes);
+            }
+            assert_true(expected > 0.01);
+            assert_near((loss[1] - loss[0]) / expected, 1, 0.004);
+        }
+    }
+}
+
+static void a_workspace_that_keeps_nothing_refuses(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    struct model_config config = tiny_config(true);
+    SCOPED(model) model = NULL;
+    SCOPED(forward) fw = NULL;
+    SCOPED(forward) keeps = NULL;
+    SCOPED(gradient) grad = NULL;
+    assert_ok(model_new(be, &config, 5, &model));
+    assert_ok(forward_new(model, 8, 16, false, &fw));
+    assert_ok(forward_new(model, 8, 16, true, &keeps));
+    assert_ok(gradient_new(model, &grad));
+    assert_err(ERR_PRECONDITION, "keeps no activations",
+               backward_run(fw, NULL, NULL, NULL, 0, 1, grad));
+    assert_ok(forward_run(keeps, (int32_t[]){1, 2}, (int32_t[]){0, 1}, 2,
+                          &(struct segment){.count = 2}, 1));
+    assert_err(ERR_INVALID, "row 2",
+               backward_run(keeps, &(int32_t){2}, &(int32_t){0}, &(float){1}, 1, 1, grad));
+    assert_ok(backward_run(keeps, NULL, NULL, NULL, 0, 1, grad));
+    for (size_t i = 0; i < grad->count; i++)
+        assert_true(grad->flat[i] == 0);
+}
+
+TESTS(cmocka_unit_test(micro_batches_add_up_to_the_large_batch),
+      cmocka_unit_test(threads_change_no_bit),
+      cmocka_unit_test(slopes_agree_with_finite_differences),
+      cmocka_unit_test(a_workspace_that_keeps_nothing_refuses))

@@ -1,0 +1,295 @@
+#include "base/bytes.h"
+#include "base/file.h"
+#include "tiny.h"
+#include <math.h>
+
+static const int lengths[] = {5, 40, 33, 1, 17, 2};
+enum { SEQUENCES = 6, ROWS = 98 };
+
+/* Everything an update needs. */
+struct bench {
+    struct backend *be;
+    struct model *model;
+    struct forward *fw;
+    struct gradient *grad;
+    struct optimizer *opt;
+};
+
+static void bench_init(struct bench *b, bool tied, const struct optimizer_config *config)
+{
+    struct model_config shape = tiny_config(tied);
+    *b = (struct bench){.be = tiny_backend(1)};
+    assert_ok(model_new(b->be, &shape, 5, &b->model));
+    assert_ok(forward_new(b->model, ROWS, 16, true, &b->fw));
+    assert_ok(gradient_new(b->model, &b->grad));
+    assert_ok(optimizer_new(b->model, config, NULL, &b->opt));
+}
+
+static void bench_done(struct bench *b)
+{
+    optimizer_free(b->opt);
+    gradient_free(b->grad);
+    forward_free(b->fw);
+    model_free(b->model);
+    backend_free(b->be);
+}
+
+static struct optimizer_result update(struct bench *b, uint64_t seed, double lr)
+{
+    struct optimizer_result result;
+    SCOPED_VALUE(tiny_batch) batch = tiny_batch_of(lengths, 0, SEQUENCES, b->model->config.V, seed);
+    assert_ok(gradient_zero(b->grad));
+    for (int i = 0; i < batch.rows; i++)
+        batch.dlogp[i] = -1.0f / (float)batch.rows;
+    tiny_backward(b->fw, &batch, b->grad);
+    assert_ok(optimizer_step(b->opt, b->grad, lr, &result));
+    return result;
+}
+
+/* AdamW in plain double, from Loshchilov & Hutter 2019, algorithm 2. */
+struct plain {
+    double w, m, v;
+};
+
+static void plain_step(struct plain *p, double g, const struct optimizer_config *c, double lr,
+                       double decay, int t)
+{
+    p->m = c->beta1 * p->m + (1 - c->beta1) * g;
+    p->v = c->beta2 * p->v + (1 - c->beta2) * g * g;
+    double m = p->m / (1 - pow(c->beta1, t)), v = p->v / (1 - pow(c->beta2, t));
+    p->w -= lr * (m / (sqrt(v) + c->eps) + decay * p->w);
+}
+
+static void steps_agree_with_plain_adamw(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = {0.9, 0.95, 1e-8, 0.1, 0.5};
+    struct bench __attribute__((cleanup(bench_done))) b;
+    bench_init(&b, true, &config);
+    const struct layout *layout = b.model->params->layout;
+    SCOPED_MEM struct plain *plain = mem_array(layout->elements, sizeof *plain);
+    for (size_t i = 0; i < layout->elements; i++)
+        plain[i].w = bf16_to_float(b.model->values[i]);
+    for (int t = 1; t <= 5; t++) {
+        struct optimizer_result result = update(&b, (uint64_t)t, 1e-3 * t);
+        double squares = 0;
+        for (size_t i = 0; i < layout->elements; i++)
+            squares += (double)b.grad->flat[i] * b.grad->flat[i];
+        assert_int_equal(result.step, t);
+        assert_near(result.grad_norm / sqrt(squares), 1, 1e-6);
+        const double scale = sqrt(squares) > 0.5 ? 0.5 / sqrt(squares) : 1;
+        for (int i = 0; i < layout->count; i++)
+            for (size_t j = layout->tensor[i].offset;
+                 j < layout->tensor[i].offset + layout->tensor[i].count; j++)
+                plain_step(&plain[j], b.grad->flat[j] * scale, &config, 1e-3 * t,
+                           layout->tensor[i].cols ? 0.1 : 0, t);
+    }
+    /* Masters are seen through the file they are saved to. float32 against double over five steps
+     * of up to 5e-3: 1e-6; where a gradient is rounding noise around 0, g / sqrt(v) amplifies it:
+     * none here. */
+    SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
+    SCOPED(safetensors) in = NULL;
+    assert_ok(optimizer_save(b.opt, path));
+    assert_ok(safetensors_open(path, &in));
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *t = &layout->tensor[i];
+        SCOPED_MEM char *name = mem_printf("master.%s", t->name);
+        SCOPED_MEM float *master = mem_array(t->count, sizeof *master);
+        assert_ok(safetensors_read_f32(in, safetensors_find(in, name), master));
+        for (size_t j = 0; j < t->count; j++) {
+            assert_near(master[j], plain[t->offset + j].w, 2e-6);
+            assert_int_equal(b.model->values[t->offset + j], bf16_from_float(master[j]));
+        }
+    }
+}
+
+static void an_update_reports_the_share_that_changed(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    struct bench __attribute__((cleanup(bench_done))) b;
+    bench_init(&b, false, &config);
+    const struct layout *layout = b.model->params->layout;
+    SCOPED_MEM bf16 *before = mem_copy(b.model->values, layout->elements * sizeof(bf16));
+    struct optimizer_result result = update(&b, 1, 1e-3);
+    size_t changed = 0;
+    for (size_t i = 0; i < layout->elements; i++)
+        changed += before[i] != b.model->values[i];
+    assert_true(changed > 0);
+    assert_true(result.changed == (double)changed / (double)layout->parameters);
+    assert_true(update(&b, 1, 0).changed == 0);
+}
+
+static void training_lowers_the_loss(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    struct bench __attribute__((cleanup(bench_done))) b;
+    bench_init(&b, true, &config);
+    SCOPED_VALUE(tiny_batch) batch = tiny_batch_of(lengths, 0, SEQUENCES, b.model->config.V, 1);
+    double mean[2] = {0, 0};
+    for (int after = 0; after < 2; after++) {
+        float logp[ROWS];
+        for (int i = 0; i < 100 * after; i++)
+            update(&b, 1, 3e-3);
+        tiny_forward(b.fw, &batch);
+        assert_ok(forward_logp(b.fw, batch.row, batch.target, batch.rows, 1, logp, NULL));
+        for (int i = 0; i < batch.rows; i++)
+            mean[after] -= logp[i] / batch.rows;
+    }
+    assert_true(mean[0] > 3.3 && mean[0] < 4); // log 37 = 3.6: knows nothing
+    assert_true(mean[1] < 0.5);                // has learnt the six sequences by heart
+}
+
+static void a_saved_optimizer_goes_on_bit_for_bit(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    struct bench __attribute__((cleanup(bench_done))) a;
+    struct bench __attribute__((cleanup(bench_done))) b;
+    bench_init(&a, true, &config);
+    bench_init(&b, true, &config);
+    SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
+    for (int t = 1; t <= 3; t++)
+        update(&a, (uint64_t)t, 1e-3);
+    assert_ok(optimizer_save(a.opt, path));
+    assert_ok(optimizer_load(b.opt, path));
+    assert_int_equal(optimizer_steps(b.opt), 3);
+    const size_t bytes = a.model->params->layout->elements * sizeof(bf16);
+    assert_memory_equal(a.model->values, b.model->values, bytes);
+    for (int t = 4; t <= 6; t++) {
+        update(&a, (uint64_t)t, 1e-3);
+        update(&b, (uint64_t)t, 1e-3);
+    }
+    assert_memory_equal(a.model->values, b.model->values, bytes);
+    SCOPED_VALUE(bytes) x = {0};
+    SCOPED_VALUE(bytes) y = {0};
+    SCOPED_MEM char *other = mem_printf("%s.b", path);
+    assert_ok(optimizer_save(a.opt, path));
+    assert_ok(optimizer_save(b.opt, other));
+    assert_ok(file_read(path, 1 << 24, &x));
+    assert_ok(file_read(other, 1 << 24, &y));
+    assert_int_equal(x.len, y.len);
+    assert_memory_equal(x.data, y.data, x.len);
+}
+
+static void a_bad_state_file_changes_nothing(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    struct bench __attribute__((cleanup(bench_done))) a;
+    struct bench __attribute__((cleanup(bench_done))) untied;
+    bench_init(&a, true, &config);
+    bench_init(&untied, false, &config);
+    update(&a, 1, 1e-3);
+    const size_t bytes = a.model->params->layout->elements * sizeof(bf16);
+    SCOPED_MEM bf16 *before = mem_copy(a.model->values, bytes);
+    SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
+    assert_err(ERR_NOT_FOUND, "optimizer.safetensors", optimizer_load(a.opt, path));
+    assert_ok(optimizer_save(untied.opt, path));
+    assert_err(ERR_INVALID, "holds 63 tensors; this model's optimizer has 60",
+               optimizer_load(a.opt, path));
+    assert_ok(optimizer_save(a.opt, path));
+    SCOPED_VALUE(bytes) file = {0};
+    assert_ok(file_read(path, 1 << 24, &file));
+    assert_ok(file_write(path, file.data, file.len - 4));
+    assert_err(ERR_INVALID, "cut short", optimizer_load(a.opt, path));
+    char *step = memmem(file.data, file.len, "\"step\":\"1\"", 10);
+    assert_non_null(step);
+    step[8] = 'x';
+    assert_ok(file_write(path, file.data, file.len));
+    assert_err(ERR_INVALID, "metadata 'step' is 'x'", optimizer_load(a.opt, path));
+    step[8] = '1';
+    char *name = memmem(file.data, file.len, "exp_avg_sq.model.norm", 21);
+    assert_non_null(name);
+    name[0] = 'E';
+    assert_ok(file_write(path, file.data, file.len));
+    assert_err(ERR_INVALID, "tensor 'exp_avg_sq.model.norm.weight' is missing",
+               optimizer_load(a.opt, path));
+    assert_memory_equal(a.model->values, before, bytes);
+    assert_int_equal(optimizer_steps(a.opt), 1);
+}
+
+static void a_gradient_that_is_not_finite_changes_nothing(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    struct bench __attribute__((cleanup(bench_done))) b;
+    bench_init(&b, false, &config);
+    const size_t bytes = b.model->params->layout->elements * sizeof(bf16);
+    SCOPED_MEM bf16 *before = mem_copy(b.model->values, bytes);
+    struct optimizer_result result;
+    b.grad->flat[100] = NAN;
+    assert_err(ERR_INVALID, "update 1: the gradient's norm is",
+               optimizer_step(b.opt, b.grad, 1e-3, &result));
+    assert_memory_equal(b.model->values, before, bytes);
+    assert_int_equal(optimizer_steps(b.opt), 0);
+}
+
+static void float32_directories_keep_their_precision(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    struct bench __attribute__((cleanup(bench_done))) b;
+    bench_init(&b, false, &config);
+    const struct layout *layout = b.model->params->layout;
+    const char *directory = testing_directory();
+    SCOPED_MEM char *path = file_join(directory, "model.safetensors");
+    SCOPED_MEM float *values = mem_array(layout->elements, sizeof *values);
+    SCOPED_MEM struct tensor_source *out = mem_array((size_t)layout->count, sizeof *out);
+    const struct rng rng = rng_keyed(1, RNG_TEST, 0, 0);
+    for (size_t i = 0; i < layout->elements; i++)
+        values[i] = (float)rng_normal(&rng, i);
+    for (int i = 0; i < layout->count; i++)
+        out[i] = (struct tensor_source){layout->tensor[i].name, DTYPE_F32, layout->tensor[i].rows,
+                                        layout->tensor[i].cols, values + layout->tensor[i].offset};
+    assert_ok(model_save(b.model, directory));
+    assert_ok(safetensors_write(path, out, layout->count, NULL, 0));
+    SCOPED(model) model = NULL;
+    SCOPED(optimizer) opt = NULL;
+    SCOPED(optimizer) wrong = NULL;
+    assert_ok(model_load(b.be, directory, &model));
+    assert_ok(optimizer_new(model, &config, directory, &opt));
+    SCOPED_MEM char *saved = file_join(directory, "optimizer.safetensors");
+    assert_ok(optimizer_save(opt, saved));
+    SCOPED(safetensors) in = NULL;
+    assert_ok(safetensors_open(saved, &in));
+    SCOPED_MEM float *got = mem_array(layout->tensor[0].count, sizeof *got);
+    assert_ok(
+        safetensors_read_f32(in, safetensors_find(in, "master.model.embed_tokens.weight"), got));
+    assert_memory_equal(got, values, layout->tensor[0].count * sizeof *got);
+    assert_err(ERR_PRECONDITION, "does not hold the weights",
+               optimizer_new(b.model, &config, directory, &wrong));
+}
+
+static void schedules_rise_and_fall(void **state)
+{
+    (void)state;
+    struct schedule s = {.lr = 2, .min_lr_ratio = 0.1, .warmup = 10, .total = 110};
+    assert_true(schedule_find("constant", &s.kind) && !schedule_find("Linear", &s.kind));
+    assert_near(schedule_lr(&s, 1), 0.2, 1e-15);
+    assert_near(schedule_lr(&s, 10), 2, 1e-15);
+    assert_near(schedule_lr(&s, 1000), 2, 1e-15);
+    assert_true(schedule_find("linear", &s.kind));
+    assert_near(schedule_lr(&s, 5), 1, 1e-15);
+    assert_near(schedule_lr(&s, 60), 2 * 0.55, 1e-15);
+    assert_near(schedule_lr(&s, 110), 0.2, 1e-15);
+    assert_near(schedule_lr(&s, 111), 0.2, 1e-15);
+    assert_true(schedule_find("cosine", &s.kind));
+    for (int step = 10; step <= 110; step++)
+        assert_near(schedule_lr(&s, step), 0.2 + 1.8 * 0.5 * (1 + cos(M_PI * (step - 10) / 100)),
+                    1e-15);
+    s = (struct schedule){.kind = SCHEDULE_LINEAR, .lr = 1, .total = 4};
+    assert_near(schedule_lr(&s, 1), 0.75, 1e-15);
+    s.total = 0;
+    assert_near(schedule_lr(&s, 1), 0, 1e-15);
+}
+
+TESTS(cmocka_unit_test(steps_agree_with_plain_adamw),
+      cmocka_unit_test(an_update_reports_the_share_that_changed),
+      cmocka_unit_test(training_lowers_the_loss),
+      cmocka_unit_test(a_saved_optimizer_goes_on_bit_for_bit),
+      cmocka_unit_test(a_bad_state_file_changes_nothing),
+      cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
+      cmocka_unit_test(float32_directories_keep_their_precision),
+      cmocka_unit_test(schedules_rise_and_fall))
