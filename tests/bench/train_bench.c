@@ -2,8 +2,9 @@
  *
  *     build/tests/bench_train [THREADS [STEPS]]
  *
- * The two examples' models: sort on 256 sequences of 18 tokens, 9 of them trained; tldr on 32 of 64, all trained. The
- * figure is of the fastest step, and the median beside it: others may use the machine. */
+ * The two examples' models: sort on 256 sequences of 18 tokens, 9 of them trained; tldr on 32 of 64,
+ * all trained. The figure is of the fastest step, and the median beside it: others may use the
+ * machine. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
