@@ -1,49 +1,253 @@
-/* Matrix products: one fma chain per output, over k ascending. */
-#include "tensor/cpu/isa.h"
+/* Matrix products: one fma chain per output, over k ascending; no order of anything else shows in the bits.
+ *
+ * Few rows: B is streamed once past them, several panels at a time (a step of decoding reads every weight once).
+ * Many: blocks of A's rows are packed to stay in the L2 cache, a block of one panel of B stays in L1, and tiles run down
+ * the rows (Goto & van de Geijn 2008). Between blocks of the chain the tile waits in C, where nothing is rounded. */
+#include "tensor/cpu/tile.h"
 
-/* Row k of B, columns n..n+15 (fewer at the edge, zero beyond). */
-INLINE v16 b_row(const struct gemm *g, int k, int n)
+/* ---- the tile */
+
+INLINE v16 tile_b(const struct tile *t, enum b_kind kind, int k, int vector, int vectors)
 {
-    const size_t panel = (size_t)(n / PANEL) * (size_t)g->b_stride + (size_t)k * PANEL;
-    const size_t row = (size_t)k * (size_t)g->b_stride + (size_t)n;
+    const ptrdiff_t at = (ptrdiff_t)(vector / 2) * t->b_panel + (ptrdiff_t)k * PANEL;
+    const int half = vectors == 1 ? t->half : vector % 2;
+    if (kind == B_PANELS_BF16)
+        return v16_panel_bf16((const bf16 *)t->b + at, half);
+    return v16_load((const float *)t->b + at + half * 16);
+}
+
+INLINE v16 tile_a(const struct tile *t, enum a_layout layout, int i, int k)
+{
+    if (layout == A_ROWS)
+        return v16_set1(t->a[i * A_STRIDE + k]);
+    if (layout == A_COLUMNS)
+        return v16_set1(t->a[k * TILE_ROWS + i]);
+    return v16_set1(t->a[i * t->a_row + k]);
+}
+
+INLINE void tile_run(const struct tile *t, int rows, int vectors, enum a_layout layout,
+                     enum b_kind kind)
+{
+    enum { VECTORS_MAX = 8 };
+    v16 sum[TILE_ROWS][VECTORS_MAX];
+    UNROLL for (int i = 0; i < rows; i++)
+    {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
+            sum[i][v] = t->accumulate
+                            ? v16_load_some(t->c + i * t->c_row + v * 16, t->columns - v * 16)
+                            : v16_set1(0.0f);
+        }
+    }
+    for (int k = 0; k < t->K; k++) {
+        UNROLL for (int v = 0; v < vectors; v += 2)
+        {
+            const v16 b0 = tile_b(t, kind, k, v, vectors);
+            const v16 b1 = v + 1 < vectors ? tile_b(t, kind, k, v + 1, vectors) : b0;
+            UNROLL for (int i = 0; i < rows; i++)
+            {
+                const v16 a = tile_a(t, layout, i, k);
+                sum[i][v] = v16_fma(a, b0, sum[i][v]);
+                if (v + 1 < vectors)
+                    sum[i][v + 1] = v16_fma(a, b1, sum[i][v + 1]);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++)
+    {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
+            v16_store_some(t->c + i * t->c_row + v * 16, sum[i][v], t->columns - v * 16);
+        }
+    }
+}
+
+typedef void tile_function(const struct tile *);
+
+#define PACKED(rows)                                                                               \
+    static void rows_bf16_##rows(const struct tile *t)                                             \
+    {                                                                                              \
+        tile_run(t, rows, TILE_VECTORS, A_ROWS, B_PANELS_BF16);                                    \
+    }                                                                                              \
+    static void rows_f32_##rows(const struct tile *t)                                              \
+    {                                                                                              \
+        tile_run(t, rows, TILE_VECTORS, A_ROWS, B_PANELS_F32);                                     \
+    }                                                                                              \
+    static void columns_f32_##rows(const struct tile *t)                                           \
+    {                                                                                              \
+        tile_run(t, rows, TILE_VECTORS, A_COLUMNS, B_PANELS_F32);                                  \
+    }
+TILE_EACH(PACKED)
+#define ROWS_BF16(rows)   [rows] = rows_bf16_##rows,
+#define ROWS_F32(rows)    [rows] = rows_f32_##rows,
+#define COLUMNS_F32(rows) [rows] = columns_f32_##rows,
+static tile_function *const packed_rows_bf16[] = {TILE_EACH(ROWS_BF16)};
+static tile_function *const packed_rows_f32[] = {TILE_EACH(ROWS_F32)};
+static tile_function *const packed_columns_f32[] = {TILE_EACH(COLUMNS_F32)};
+
+#define LOOSE(rows, vectors)                                                                       \
+    static void loose_bf16_##rows(const struct tile *t)                                            \
+    {                                                                                              \
+        tile_run(t, rows, vectors, A_LOOSE, B_PANELS_BF16);                                        \
+    }                                                                                              \
+    static void loose_f32_##rows(const struct tile *t)                                             \
+    {                                                                                              \
+        tile_run(t, rows, vectors, A_LOOSE, B_PANELS_F32);                                         \
+    }                                                                                              \
+    static void single_bf16_##rows(const struct tile *t)                                           \
+    {                                                                                              \
+        tile_run(t, rows, 2, A_LOOSE, B_PANELS_BF16);                                              \
+    }                                                                                              \
+    static void single_f32_##rows(const struct tile *t)                                            \
+    {                                                                                              \
+        tile_run(t, rows, 2, A_LOOSE, B_PANELS_F32);                                               \
+    }
+TILE_LOOSE(LOOSE)
+/* [rows]: how many panels wide, and the tiles for bf16 and float32, that wide and one panel wide. */
+#define LOOSE_ROW(rows, vectors)                                                                   \
+    [rows] = {(vectors) / 2,                                                                       \
+              {loose_bf16_##rows, loose_f32_##rows},                                               \
+              {single_bf16_##rows, single_f32_##rows}},
+static const struct {
+    int panels;
+    tile_function *wide[2], *single[2];
+} loose[] = {TILE_LOOSE(LOOSE_ROW)};
+
+void ISA_NAME(tile)(const struct tile *tile, int rows, enum a_layout layout, enum b_kind kind)
+{
+    tile_function *const run = kind == B_PANELS_BF16 ? packed_rows_bf16[rows]
+                               : layout == A_ROWS    ? packed_rows_f32[rows]
+                                                     : packed_columns_f32[rows];
+    run(tile);
+    if (TILE_VECTORS == 2 || tile->columns <= 16)
+        return;
+    struct tile right = *tile;
+    right.half = 1;
+    right.c += 16;
+    right.columns -= 16;
+    run(&right);
+}
+
+/* ---- few rows */
+
+static void gemm_loose(const struct gemm *g, int row0, int row1, int panel0, int panel1)
+{
+    const int rows = row1 - row0, wide = loose[rows].panels;
+    const bool floats = g->kind == B_PANELS_F32;
+    struct tile tile = {.K = g->K,
+                        .a = g->a + row0 * g->a_row,
+                        .a_row = g->a_row,
+                        .b_panel = g->b_stride,
+                        .c_row = g->c_row,
+                        .accumulate = g->accumulate};
+    for (int p = panel0; p < panel1;) {
+        const ptrdiff_t at = p * g->b_stride;
+        tile.b = floats ? (const void *)((const float *)g->b + at) : (const bf16 *)g->b + at;
+        tile.c = g->c + row0 * g->c_row + (ptrdiff_t)p * PANEL;
+        tile.columns = g->N - p * PANEL;
+        const bool all = p + wide <= panel1;
+        (all ? loose[rows].wide : loose[rows].single)[floats](&tile);
+        p += all ? wide : 1;
+    }
+}
+
+/* ---- many rows */
+
+/* Rows m..m+rows-1 of A along k..k+K-1. */
+static void pack_a(float *to, const struct gemm *g, int m, int rows, int k, int K)
+{
+    const float *from = g->a + m * g->a_row + k * g->a_k;
+    if (g->a_k == 1)
+        for (int i = 0; i < rows; i++)
+            memcpy(to + i * A_STRIDE, from + i * g->a_row, (size_t)K * sizeof *to);
+    else // a whole vector each: the next row, or the room behind the last, takes what is too much
+        for (int i = 0; i < K; i++)
+            v16_store(to + i * TILE_ROWS, v16_load_some(from + i * g->a_k, rows));
+}
+
+/* The panel of columns n.. of row-major B along k..k+K-1. */
+static void pack_b_f32(float *to, const struct gemm *g, int n, int k, int K)
+{
+    const float *from = (const float *)g->b + k * g->b_stride + n;
+    for (int i = 0; i < K; i++, from += g->b_stride, to += PANEL) {
+        v16_store(to, v16_load_some(from, g->N - n));
+        v16_store(to + 16,
+                  g->N - n > 16 ? v16_load_some(from + 16, g->N - n - 16) : v16_set1(0.0f));
+    }
+}
+
+static void pack_b_bf16(bf16 *to, const struct gemm *g, int n, int k, int K)
+{
+    const bf16 *from = (const bf16 *)g->b + k * g->b_stride + n;
+    const int columns = g->N - n;
+    for (int i = 0; i < K; i++, from += g->b_stride, to += PANEL) {
+        bf16 edge[PANEL] = {0};
+        if (columns < PANEL)
+            memcpy(edge, from, (size_t)columns * sizeof *from);
+        const bf16 *row = columns < PANEL ? edge : from;
+        const v16 pairs = v16_pair_bf16(row, row + 16);
+        memcpy(to, &pairs, sizeof pairs);
+    }
+}
+
+/* Panel p along k..k+K-1: where it lies, or packed into `block`. */
+static const void *b_block(const struct gemm *g, int p, int k, int K, float *block)
+{
+    const ptrdiff_t at = p * g->b_stride + (ptrdiff_t)k * PANEL;
     switch (g->kind) {
     case B_PANELS_BF16:
-        return v16_panel_bf16((const bf16 *)g->b + panel, n / 16 % 2);
+        return (const bf16 *)g->b + at;
     case B_PANELS_F32:
-        return v16_load((const float *)g->b + panel + n % PANEL);
+        return (const float *)g->b + at;
     case B_ROWS_BF16:
-        return v16_load_bf16_some((const bf16 *)g->b + row, g->N - n);
+        pack_b_bf16((bf16 *)block, g, p * PANEL, k, K);
+        return block;
     case B_ROWS_F32:
-        return v16_load_some((const float *)g->b + row, g->N - n);
+        pack_b_f32(block, g, p * PANEL, k, K);
+        return block;
     }
     __builtin_unreachable();
+}
+
+/* Rows m..m+rows-1, rows <= ROW_BLOCK, along k..k+K-1, K <= CHAIN_BLOCK. */
+static void gemm_block(const struct gemm *g, int m, int rows, int k, int K, int panel0, int panel1,
+                       float *scratch)
+{
+    enum { TILE_FLOATS = TILE_ROWS * A_STRIDE };
+    const int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, step = (rows + tiles - 1) / tiles;
+    const enum a_layout layout = g->a_k == 1 ? A_ROWS : A_COLUMNS;
+    const enum b_kind kind =
+        g->kind == B_PANELS_BF16 || g->kind == B_ROWS_BF16 ? B_PANELS_BF16 : B_PANELS_F32;
+    for (int i = 0; i < tiles; i++) {
+        const int left = rows - i * step;
+        pack_a(scratch + (size_t)i * TILE_FLOATS, g, m + i * step, left < step ? left : step, k, K);
+    }
+    struct tile tile = {.K = K, .c_row = g->c_row, .accumulate = g->accumulate || k > 0};
+    for (int p = panel0; p < panel1; p++) {
+        tile.b = b_block(g, p, k, K, scratch + ROW_BLOCK * A_STRIDE);
+        tile.columns = g->N - p * PANEL;
+        for (int i = 0; i * step < rows; i++) {
+            const int left = rows - i * step;
+            tile.a = scratch + (size_t)i * TILE_FLOATS;
+            tile.c = g->c + (m + i * step) * g->c_row + (ptrdiff_t)p * PANEL;
+            ISA_NAME(tile)(&tile, left < step ? left : step, layout, kind);
+        }
+    }
 }
 
 void ISA_NAME(gemm)(const struct gemm *g, int row0, int row1, int panel0, int panel1,
                     float *scratch)
 {
-    (void)scratch;
-    const int end = panel1 * PANEL < g->N ? panel1 * PANEL : g->N;
-    for (int m = row0; m < row1; m++) {
-        const float *a = g->a + m * g->a_row;
-        float *c = g->c + m * g->c_row;
-        for (int n = panel0 * PANEL; n < end; n += 16) {
-            v16 sum = g->accumulate ? v16_load_some(c + n, g->N - n) : v16_set1(0.0f);
-            for (int k = 0; k < g->K; k++)
-                sum = v16_fma(v16_set1(a[k * g->a_k]), b_row(g, k, n), sum);
-            v16_store_some(c + n, sum, g->N - n);
+    const bool panels = g->kind == B_PANELS_BF16 || g->kind == B_PANELS_F32;
+    if (panels && g->a_k == 1 && row1 - row0 <= LOOSE_ROWS) {
+        gemm_loose(g, row0, row1, panel0, panel1);
+        return;
+    }
+    for (int m = row0; m < row1; m += ROW_BLOCK) {
+        const int rows = row1 - m < ROW_BLOCK ? row1 - m : ROW_BLOCK;
+        for (int k = 0; k < g->K; k += CHAIN_BLOCK) {
+            const int K = g->K - k < CHAIN_BLOCK ? g->K - k : CHAIN_BLOCK;
+            gemm_block(g, m, rows, k, K, panel0, panel1, scratch);
         }
     }
-}
-
-void ISA_NAME(pack_weight)(bf16 *panels, const bf16 *w, int N, int K, int panel0, int panel1)
-{
-    for (int p = panel0; p < panel1; p++)
-        for (int k = 0; k < K; k++) {
-            bf16 *row = panels + ((size_t)p * K + k) * PANEL;
-            for (int j = 0; j < PANEL; j++) {
-                const int n = p * PANEL + j % 2 * 16 + j / 2;
-                row[j] = n < N ? w[(size_t)n * K + k] : 0;
-            }
-        }
 }

@@ -35,6 +35,10 @@ INLINE void v16_store(float *p, v16 x)
 }
 INLINE void v16_store_some(float *p, v16 x, int n)
 {
+    if (n >= 16) { // a masked store is many times slower
+        v16_store(p, x);
+        return;
+    }
     _mm256_maskstore_ps(p, v8_mask(n), x.low);
     _mm256_maskstore_ps(p + 8, v8_mask(n - 8), x.high);
 }
@@ -168,5 +172,7 @@ INLINE void v16_transpose(v16 rows[16])
     memcpy(rows, out, sizeof out);
 }
 
-/* 12 accumulators of 16 registers. */
-enum { TILE_ROWS = 6, TILE_VECTORS = 1 };
+/* At most 12 accumulators of 16 registers. */
+enum { TILE_ROWS = 6, TILE_VECTORS = 1, LOOSE_ROWS = 3 };
+#define TILE_EACH(X)  X(1) X(2) X(3) X(4) X(5) X(6)
+#define TILE_LOOSE(X) X(1, 4) X(2, 2) X(3, 2)

@@ -156,5 +156,7 @@ INLINE void v16_transpose(v16 r[16])
     }
 }
 
-/* 28 accumulators of 32 registers. */
-enum { TILE_ROWS = 14, TILE_VECTORS = 2 };
+/* At most 28 accumulators of 32 registers. */
+enum { TILE_ROWS = 14, TILE_VECTORS = 2, LOOSE_ROWS = 7 };
+#define TILE_EACH(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#define TILE_LOOSE(X) X(1, 8) X(2, 8) X(3, 8) X(4, 6) X(5, 4) X(6, 4) X(7, 4)
