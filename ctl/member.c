@@ -13,7 +13,7 @@ struct member {
     struct member_options options;
     char *words[WORDS_MAX];
     size_t count;
-    char *program, *recipe, *announce, *log;
+    char *program, *recipe, *announce, *log, *address_key;
     struct child *child;
     struct loop_timer *poll, *pause;
     json_t *endpoint;
@@ -89,6 +89,7 @@ struct member *member_new(const struct member_options *options, const char *cons
     struct member *member = mem_new(sizeof *member);
     member->options = *options;
     member->program = program_beside(options->program);
+    member->address_key = mem_string(options->address_key);
     member->recipe = file_join(options->run, "recipe.yaml");
     member->announce = mem_printf("%s/logs/%s.json", options->run, options->name);
     member->log = mem_printf("%s/logs/%s.log", options->run, options->name);
@@ -104,7 +105,7 @@ err_t member_start(struct member *member)
     const char *argv[WORDS_MAX + 12];
     size_t n = 0;
     const json_t *known = json_object_get(member->endpoint, "listen");
-    SCOPED_MEM char *listen = mem_printf("%s=%s", member->options.address_key,
+    SCOPED_MEM char *listen = mem_printf("%s=%s", member->address_key,
                                          known ? json_string_value(known) : "127.0.0.1:0");
     argv[n++] = member->program;
     argv[n++] = member->recipe;
@@ -161,5 +162,6 @@ void member_free(struct member *member)
     mem_free(member->recipe);
     mem_free(member->announce);
     mem_free(member->log);
+    mem_free(member->address_key);
     mem_free(member);
 }

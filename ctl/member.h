@@ -14,7 +14,7 @@
 struct member;
 struct member_options {
     struct loop *loop;
-    const char *name;       // "generator", "generator-2": in endpoints.json and log names
+    const char *name;       // "generator", "generator-2": in endpoints.json and log names; run and it must outlive it
     const char *program;    // beside us
     const char *run;        // directory
     const char *address_key;  // "generator.listen": a restart binds what it had
