@@ -19,6 +19,12 @@ const char *lease_stop_name(enum lease_stop stop)
     return (unsigned)stop < sizeof names / sizeof *names ? names[stop] : "?";
 }
 
+const char *revoked_why_name(enum revoked_why why)
+{
+    static const char *const names[] = {"expired", "stale", "straggler", "ended"};
+    return (unsigned)why < sizeof names / sizeof *names ? names[why] : "?";
+}
+
 static err_t holder_check(const struct store_holder *holder)
 {
     size_t len = strlen(holder->generator);

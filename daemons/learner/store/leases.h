@@ -59,6 +59,7 @@ err_t store_expire(struct store *store, int64_t now_ms);
 /* Leases taken from a holder since the last call, by whatever call. The array and its names are the
  * caller's: revoked_free. */
 enum revoked_why { REVOKED_EXPIRED, REVOKED_STALE, REVOKED_STRAGGLER, REVOKED_ENDED };
+const char *revoked_why_name(enum revoked_why why); // "expired", "stale", "straggler", "ended"
 struct revoked {
     char *generator;
     uint64_t incarnation;
