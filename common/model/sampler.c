@@ -60,14 +60,14 @@ static int32_t take(int32_t *heap, int *count, const float *p)
     return top;
 }
 
-/* The least likely token kept by top_k, then top_p. All that are at least as likely (ties: smaller id) are kept. */
+/* The least likely token kept by top_k, then top_p. All that are at least as likely (ties: smaller id) are kept. -1: all are. */
 static int32_t last_kept(struct sampler *sampler, const struct sampling *s, const float *p,
                          double total)
 {
     const int V = sampler->V, most = s->top_k > 0 && s->top_k < V ? s->top_k : V;
     const bool nucleus = s->top_p > 0 && s->top_p < 1;
     int count = V;
-    int32_t last = 0;
+    int32_t last = -1;
     double mass = 0, limit = total * (double)s->top_p;
     for (int i = 0; i < V; i++)
         sampler->heap[i] = i;

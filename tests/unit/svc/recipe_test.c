@@ -147,6 +147,7 @@ static void errors_name_file_line_key_and_what_is_allowed(void **state)
         {"rewarder: {scorers: [{kind: exact, colum: x}]}",
          "did you mean 'rewarder.scorers[0].column'?"},
         {"rewarder: {scorers: [exact]}", "rewarder.scorers[0]: text is not a map"},
+        {"lag: {\"a\\nb\": 1}", "ring.yaml:1: lag.a b: no such key"},
         {"rewarder: {scorers: [{kind: length, min: -1}]}",
          "rewarder.scorers[0].min: '-1' is out of range"},
     };
@@ -258,6 +259,8 @@ static void overrides_win_and_are_checked_alike(void **state)
                override("learner.optimizer.l=1"));
     assert_err(ERR_INVALID, "'lag.max' has no keys below it", override("lag.max.x=1"));
     assert_err(ERR_INVALID, "'lag.max' has no '='", override("lag.max"));
+    assert_err(ERR_INVALID, "--set: data.prompt_column: the text is not UTF-8",
+               override("data.prompt_column=\xc0\x80"));
     assert_err(ERR_INVALID, "--set: lag: text is not a map", override("lag=3"));
     assert_err(ERR_INVALID, "--set: : no such key", override("=3"));
     assert_err(ERR_INVALID, "--set: lag.max: '' is not a whole number", override("lag.max="));
@@ -305,7 +308,8 @@ static void a_rendered_recipe_is_the_same_recipe(void **state)
 {
     (void)state;
     const char *sets[] = {
-        "learner.optimizer.lr=0.1234567890123456789", "data.prompt_column=a \"b\" \\ {c}: #d\n\te",
+        "learner.optimizer.lr=0.1234567890123456789",
+        "data.prompt_column=a \"b\" \\ {c}: #d\n\te\u00e9\u2028\ufeff\U0001f600",
         "run.seed=9007199254740992",
         "rewarder.scorers=[{kind: regex, pattern: \"^\\\\d+$\", unit: characters}]"};
     struct recipe_source source = {.sets = sets, .sets_count = 4};
@@ -317,7 +321,8 @@ static void a_rendered_recipe_is_the_same_recipe(void **state)
         recipe_parse((char *)first.data, first.len, "again.yaml", "/elsewhere", NULL, &again));
     recipe_render(again, &second);
     assert_string_equal(first.data, second.data);
-    assert_string_equal(again->data.prompt_column, "a \"b\" \\ {c}: #d\n\te");
+    assert_string_equal(again->data.prompt_column,
+                        "a \"b\" \\ {c}: #d\n\te\u00e9\u2028\ufeff\U0001f600");
     assert_true(again->run.seed == INT64_C(1) << 53);
     assert_true(again->learner.optimizer.lr == 0.1234567890123456789);
     assert_string_equal(again->rewarder.scorers.at[0].pattern, "^\\d+$");
@@ -353,6 +358,19 @@ static void damaged_recipes_are_read_or_refused(void **state)
         err_free(e);
     }
     assert_in_range(refused, 1000, 1999);
+}
+
+static void the_recipes_of_the_examples_are_read(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"sort", "tldr"};
+    for (size_t i = 0; i < 2; i++) {
+        SCOPED_MEM char *file =
+            mem_printf("%s/../../examples/%s/recipe.yaml", TEST_GOLDEN, names[i]);
+        SCOPED(recipe) r = NULL;
+        assert_ok(recipe_read(&(struct recipe_source){.file = file}, &r));
+        assert_string_equal(r->run.name, names[i]);
+    }
 }
 
 /* load(words...) as a command line of rlhfd-learner, with flags of its own. */
@@ -444,5 +462,6 @@ TESTS(cmocka_unit_test(the_full_example_is_read),
       cmocka_unit_test(paths_are_looked_up_in_the_run_then_beside_the_recipe),
       cmocka_unit_test(a_rendered_recipe_is_the_same_recipe),
       cmocka_unit_test(damaged_recipes_are_read_or_refused),
+      cmocka_unit_test(the_recipes_of_the_examples_are_read),
       cmocka_unit_test(the_command_line_is_read),
       cmocka_unit_test(help_and_docs_come_from_the_table))
