@@ -15,9 +15,15 @@
 /* matmul_kernels -> matmul_kernels_avx2: what a *_isa.c exports. */
 #define ISA_NAME(name) ISA_JOIN(name, ISA)
 
-/* Loops over accumulators in registers must be unrolled entirely. */
+/* Loops over accumulators in registers must be unrolled entirely; the portable build has none in registers, and unrolled
+ * it would take a sanitizing compiler a quarter of an hour. */
+#if defined(ISA_portable)
+#define UNROLL
+#define INLINE static inline
+#else
 #define UNROLL _Pragma("GCC unroll 32")
 #define INLINE static inline __attribute__((always_inline))
+#endif
 
 #if defined(ISA_avx512)
 #include "tensor/cpu/lanes_avx512.h"
