@@ -58,8 +58,7 @@ static void leases_say_why_they_are_few(void **)
     kit_train(f->store, first);
     kit_deliver(f->store, &all.grant[2], 0);
     kit_deliver(f->store, &paced.grant[0], 0);
-    SCOPED(round)
-    second = kit_round(f->store, IDLE_NONE); // two rounds recorded; version 0 is two back
+    round_free(kit_round(f->store, IDLE_NONE)); // two rounds recorded; version 0 is two back
     SCOPED_VALUE(grants) old = kit_lease(f->store, "g", 0, 3);
     assert_string_equal(lease_stop_name(old.stop), "old weights");
     f->rules.min_free_bytes = UINT64_MAX;
@@ -107,7 +106,7 @@ static void every_answer_to_a_group(void **)
     assert_int_equal(counts_of(f).gone[REASON_SUPERSEDED], 1);
     assert_int_equal(kit_deliver(f->store, &again.grant[0], 0), OUTCOME_STORED);
 
-    SCOPED(round) round = kit_round(f->store, IDLE_NONE);
+    round_free(kit_round(f->store, IDLE_NONE));
     assert_int_equal(kit_deliver(f->store, &grant[0], 0), OUTCOME_DUPLICATE);  // trained by now
     assert_int_equal(kit_deliver(f->store, &grant[3], 0), OUTCOME_SUPERSEDED); // its slot too
     reopen(f, 0);
