@@ -1,17 +1,15 @@
 /* check: a recipe and every file that it names, before anything is started. */
-#include "base/file.h"
 #include "base/json.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
+#include "ctl/check.h"
 #include "ctl/command.h"
 #include "model/model.h"
 #include "model/tokenizer.h"
 #include "svc/recipe_cli.h"
-#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
-err_t check_model(const char *directory)
+static err_t check_model(const char *directory)
 {
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
@@ -24,7 +22,7 @@ err_t check_model(const char *directory)
 }
 
 /* The first row has the columns that the recipe reads. */
-err_t check_data(const struct recipe *recipe, const char *path)
+static err_t check_data(const struct recipe *recipe, const char *path)
 {
     SCOPED(jsonl) rows = NULL;
     SCOPED_VALUE(bytes) text = {0};
@@ -43,6 +41,17 @@ err_t check_data(const struct recipe *recipe, const char *path)
     return OK;
 }
 
+err_t check_ring(const struct recipe *recipe)
+{
+    TRY(recipe_require(recipe, "model.path"));
+    TRY(recipe_require(recipe, "data.train"));
+    if (!recipe->rewarder.scorers.count)
+        return err_new(ERR_INVALID, "%s: rewarder.scorers is empty: without a scorer there is no reward", recipe->file);
+    TRY(check_model(recipe->model.path));
+    TRY(check_data(recipe, recipe->data.train));
+    return *recipe->data.eval ? check_data(recipe, recipe->data.eval) : OK;
+}
+
 err_t command_check(int argc, char **argv)
 {
     struct recipe_cli cli = {.program = "rlhfctl check",
@@ -51,14 +60,7 @@ err_t command_check(int argc, char **argv)
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    TRY(recipe_require(recipe, "model.path"));
-    TRY(recipe_require(recipe, "data.train"));
-    if (!recipe->rewarder.scorers.count)
-        return err_new(ERR_INVALID, "%s: rewarder.scorers is empty: without a scorer there is no reward", recipe->file);
-    TRY(check_model(recipe->model.path));
-    TRY(check_data(recipe, recipe->data.train));
-    if (*recipe->data.eval)
-        TRY(check_data(recipe, recipe->data.eval));
+    TRY(check_ring(recipe));
     printf("%s: in order\n", recipe->file);
     return OK;
 }

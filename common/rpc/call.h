@@ -19,10 +19,10 @@
 
 struct rpc_call;
 enum rpc_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_CLIENT_STREAM, RPC_BIDI };
-enum {
-    RPC_INLINE =
-        1, // its callbacks run on the queue's thread: for short, hot handlers that touch nothing of the loop's
-};
+
+/* Flags of a method. RPC_INLINE: its callbacks run on the queue's thread; for short, hot handlers that touch nothing of
+ * the loop's. */
+enum { RPC_INLINE = 1 };
 
 /* All are optional. user is the service's (server) or the one given with the call (client). */
 struct rpc_handlers {
@@ -43,9 +43,8 @@ struct rpc_handlers {
 
 /* A row of a service's table, used by servers and clients alike; clients give handlers with each call. */
 struct rpc_method {
-    const char *path; // "/rlhfd.v1.Replay/Append"
-    const struct ProtobufCMessageDescriptor *request,
-        *reply; // NULL: raw bytes, never unpacked here
+    const char *path;                                         // "/rlhfd.v1.Replay/Append"
+    const struct ProtobufCMessageDescriptor *request, *reply; // NULL: raw, never unpacked here
     enum rpc_kind kind;
     struct rpc_handlers handlers;
     unsigned flags;
@@ -55,10 +54,10 @@ struct rpc_method {
 bool rpc_call_send(struct rpc_call *call, const struct ProtobufCMessage *pb);
 bool rpc_call_send_message(struct rpc_call *call, struct rpc_message *message);
 
-size_t
-rpc_call_queued(struct rpc_call *call); // bytes not yet taken by the transport's flow control
-bool rpc_call_full(
-    struct rpc_call *call); // queued >= the limit (RPC_QUEUE_BYTES): stop producing until writable
+/* Bytes not yet taken by the transport's flow control; and whether they have reached the limit: stop producing until
+ * writable. The limit is RPC_QUEUE_BYTES, or a client's call option. Sending over it is possible and costs memory. */
+size_t rpc_call_queued(struct rpc_call *call);
+bool rpc_call_full(struct rpc_call *call);
 enum { RPC_QUEUE_BYTES = 4 << 20 };
 
 void rpc_call_half_close(struct rpc_call *call); // client: no more messages after those queued

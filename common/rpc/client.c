@@ -1,6 +1,6 @@
 #include "rpc/client.h"
 #include "base/mem.h"
-#include "rpc/core.h"
+#include "rpc/call_state.h"
 #include <stdlib.h>
 #include <string.h>
 

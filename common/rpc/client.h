@@ -11,12 +11,11 @@
 
 struct rpc_channel;
 struct rpc_channel_options {
-    const char *target; // "127.0.0.1:7003", "learner:7003", "unix:/path"
-    bool insecure;      // plaintext beyond loopback is allowed
-    bool
-        own_connection; // not shared with channels of equal options: for bulk, so that others do not wait behind it
-    size_t max_recv_bytes;    // longest message; 0: 4 MiB
-    int keepalive_ms;         // pings a silent server; 0: 20000
+    const char *target;    // "127.0.0.1:7003", "learner:7003", "unix:/path"
+    bool insecure;         // plaintext beyond loopback is allowed
+    bool own_connection;   // not shared with equal channels: for bulk, that nobody waits behind it
+    size_t max_recv_bytes; // longest message; 0: 4 MiB
+    int keepalive_ms;      // pings a silent server; 0: 20000
     int keepalive_timeout_ms; // until it counts as gone; 0: 10000
     int reconnect_min_ms;     // pause before the second attempt to connect; 0: 100
     int reconnect_max_ms;     // it doubles up to this; 0: 5000
@@ -32,9 +31,8 @@ DEFINE_SCOPED(rpc_channel)
 struct rpc_call_options {
     int64_t deadline_ms; // from now; 0: none. Give unary calls one
     size_t queue_bytes;  // limit behind rpc_call_full; 0: RPC_QUEUE_BYTES
-    bool
-        wait_for_ready; // wait for the server until the deadline instead of failing with UNAVAILABLE
-    bool paused;        // nothing is read until rpc_call_resume
+    bool wait_for_ready; // waits for the server until the deadline; else UNAVAILABLE at once
+    bool paused;         // nothing is read until rpc_call_resume
 };
 
 /* Starts a call; options may be NULL; handlers are copied. Never fails here: failure is the close handler's error, which

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "rpc/core.h"
 #include <grpc/support/log.h>
+#include <stdio.h>
 #include <string.h>
 
 static _Thread_local char *capture_text;
@@ -9,8 +10,7 @@ static _Thread_local size_t capture_size;
 static void on_message(gpr_log_func_args *args)
 {
     if (capture_text) {
-        strncpy(capture_text, args->message, capture_size - 1);
-        capture_text[capture_size - 1] = 0;
+        snprintf(capture_text, capture_size, "%s", args->message);
         return;
     }
     const char *file = strrchr(args->file, '/');

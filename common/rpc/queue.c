@@ -1,5 +1,5 @@
 #include "base/mem.h"
-#include "rpc/core.h"
+#include "rpc/call_state.h"
 #include "svc/loop.h"
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 #include "rpc/reflect.h"
 #include "base/mem.h"
 #include "grpc/reflection/v1alpha/reflection.pb-c.h"
-#include "rpc/core.h"
+#include "rpc/call_state.h"
 #include "rpc/descset.h"
 #include <stdlib.h>
 #include <string.h>

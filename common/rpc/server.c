@@ -1,6 +1,6 @@
 #include "rpc/server.h"
 #include "base/mem.h"
-#include "rpc/core.h"
+#include "rpc/call_state.h"
 #include "svc/loop.h"
 #include <stdlib.h>
 #include <string.h>

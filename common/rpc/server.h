@@ -27,8 +27,8 @@ struct rpc_server_options {
     size_t max_recv_bytes;    // longest message; 0: 4 MiB
     int keepalive_ms;         // pings a silent client; 0: 20000
     int keepalive_timeout_ms; // until it counts as gone; 0: 10000
-    int min_ping_ms; // clients may ping this often, or are sent away; keep it under their keepalive; 0: 1000
-    int max_streams; // calls of one connection at a time; 0: 1024
+    int min_ping_ms;          // who pings more often is sent away: < clients' keepalive; 0: 1000
+    int max_streams;          // calls of one connection at a time; 0: 1024
 };
 
 /* Listens and serves. INVALID: address; DENIED: plaintext beyond loopback without `insecure`; UNAVAILABLE: cannot
@@ -38,7 +38,7 @@ err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options
 int rpc_server_port(const struct rpc_server *server); // the bound one; 0 for unix:
 
 /* Accepts nothing new and lets calls end; those open after grace_ms are cancelled. Then down(arg) is called, once, on
- * the loop's thread; down may be NULL. Set health to not serving before. A second stop only shortens the grace. */
+ * the loop's thread; down may be NULL. Set health to not serving before. A second stop sets a new grace. */
 void rpc_server_stop(struct rpc_server *server, int grace_ms, void (*down)(void *arg), void *arg);
 
 /* Cancels what is still open, runs its last callbacks here, waits for the end of all that. Not from a callback of one of

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "rpc/core.h"
+#include "rpc/call_state.h"
 #include "svc/loop.h"
 #include <stdlib.h>
 

@@ -16,17 +16,17 @@ struct rpc_stream_options {
     const struct rpc_method *method;    // RPC_BIDI; its handlers are not used
     size_t queue_bytes;                 // limit behind rpc_stream_full; 0: RPC_QUEUE_BYTES
     int backoff_min_ms;                 // pause after the first loss, +- 25 % of jitter; 0: 100
-    int backoff_max_ms; // it doubles up to this, and falls back once a message has come; 0: 5000
+    int backoff_max_ms; // it doubles up to this; a message from the peer resets it; 0: 5000
 };
 
 /* All are optional; every one may call everything below except free. */
 struct rpc_stream_handlers {
-    void (*up)(struct rpc_stream *stream,
-               void *user); // the peer has accepted: messages may be sent
+    /* The peer has accepted: messages may be sent. */
+    void (*up)(struct rpc_stream *stream, void *user);
     void (*message)(struct rpc_stream *stream, struct rpc_message *message,
                     const struct ProtobufCMessage *pb, void *user);
-    void (*writable)(struct rpc_stream *stream,
-                     void *user); // was full, is under half of the limit again
+    /* It was full and is under half of the limit again. */
+    void (*writable)(struct rpc_stream *stream, void *user);
     /* It broke, or the first attempt failed; not repeated for further attempts that fail. why is owned by the handler;
      * codes are the peer's. UNAVAILABLE: also when the peer ended the stream with OK. */
     void (*down)(struct rpc_stream *stream, err_t why, void *user);
@@ -42,10 +42,9 @@ bool rpc_stream_is_up(const struct rpc_stream *stream);
 /* Queues a copy; false: the stream is not up. */
 bool rpc_stream_send(struct rpc_stream *stream, const struct ProtobufCMessage *pb);
 bool rpc_stream_send_message(struct rpc_stream *stream, struct rpc_message *message);
-size_t
-rpc_stream_queued(const struct rpc_stream *stream); // bytes the peer's side has not taken yet
-bool rpc_stream_full(
-    const struct rpc_stream *stream); // stop producing until writable (or the next up)
+/* Bytes the peer's side has not taken yet; full: stop producing until writable, or the next up. */
+size_t rpc_stream_queued(const struct rpc_stream *stream);
+bool rpc_stream_full(const struct rpc_stream *stream);
 
 /* Stops and continues reading; a pause outlives reconnections. */
 void rpc_stream_pause(struct rpc_stream *stream);

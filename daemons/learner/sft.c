@@ -33,6 +33,7 @@ struct sft {
     uint64_t count, skipped;
     struct step *step;
     int64_t updates;
+    int longest;  // tokens of a row, at most
 };
 
 static void sft_done(struct sft *sft)
@@ -61,7 +62,7 @@ static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32
     SCOPED_VALUE(bytes) text = {0};
     SCOPED_JSON json_t *row = NULL;
     const char *prompt, *completion;
-    int most = (int)sft->options->max_tokens, p = 0, c = 0;
+    int most = sft->longest, p = 0, c = 0;
     TRY(jsonl_row(sft->data, i, &text));
     TRY(json_parse((const char *)text.data, text.len, name, &row));
     TRY(json_get_text(row, name, sft->recipe->data.prompt_column, &prompt));
@@ -83,7 +84,7 @@ static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32
 static err_t read_rows(struct sft *sft)
 {
     uint64_t rows = jsonl_rows(sft->data);
-    SCOPED_MEM int32_t *scratch = mem_array((size_t)sft->options->max_tokens + 1, sizeof *scratch);
+    SCOPED_MEM int32_t *scratch = mem_array((size_t)sft->longest + 1, sizeof *scratch);
     sft->rows = mem_array(rows, sizeof *sft->rows);
     for (uint64_t i = 0; i < rows; i++) {
         char name[512];
@@ -96,8 +97,8 @@ static err_t read_rows(struct sft *sft)
             sft->skipped++;
     }
     if (!sft->count)
-        return err_new(ERR_INVALID, "%s: no row fits into sft.max_tokens = %" PRId64, sft->options->data,
-                       sft->options->max_tokens);
+        return err_new(ERR_INVALID, "%s: no row fits into %d tokens (sft.max_tokens, and the model's longest sequence)",
+                       sft->options->data, sft->longest);
     return OK;
 }
 
@@ -173,9 +174,7 @@ static err_t open_inputs(struct sft *sft)
     if (!config->eos_count)
         return err_new(ERR_INVALID, "sft.model '%s': config.json names no eos_token_id: completions could not end",
                        directory);
-    if (sft->options->max_tokens > config->max_positions)
-        return err_new(ERR_INVALID, "sft.max_tokens is %" PRId64 "; the model's longest sequence is %d",
-                       sft->options->max_tokens, config->max_positions);
+    sft->longest = sft->options->max_tokens < config->max_positions ? (int)sft->options->max_tokens : config->max_positions;
     TRY(jsonl_open(sft->options->data, &sft->data));
     return read_rows(sft);
 }
@@ -189,7 +188,7 @@ static err_t open_step(struct sft *sft)
     TRY(optimizer_new(sft->model, &config, o->model, &sft->optimizer));
     struct step_config step = {.objective = objective, .settings = objective->defaults,
                                .schedule = settings_schedule(&o->optimizer, sft->updates),
-                               .micro_tokens = (int)sft->recipe->learner.micro_tokens, .longest = (int)o->max_tokens};
+                               .micro_tokens = (int)sft->recipe->learner.micro_tokens, .longest = sft->longest};
     return step_new(sft->model, sft->optimizer, &step, &sft->step);
 }
 

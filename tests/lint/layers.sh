@@ -29,6 +29,7 @@ yaml.h: common/svc/
 microhttpd.h: common/svc/
 protobuf-c/: common/wire/ common/rpc/ common/weights/
 grpc/: common/rpc/
+sanitizer/: common/rpc/
 cuda: common/tensor/cuda/
 cublas: common/tensor/cuda/
 nccl: common/tensor/cuda/

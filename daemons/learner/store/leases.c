@@ -166,6 +166,18 @@ err_t store_give_back(struct store *store, const struct store_holder *holder,
     return store_commit(store);
 }
 
+err_t store_filter(struct store *store, const struct store_holder *holder, const struct digest *ids,
+                   size_t n, int64_t now_ms)
+{
+    TRY(store_begin(store, now_ms));
+    for (size_t i = 0; i < n; i++) {
+        struct slot *slot = find_lease(store, holder, &ids[i]);
+        if (slot)
+            slot_gone(store, slot, REASON_FILTERED);
+    }
+    return store_commit(store);
+}
+
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms)
 {
     TRY(store_begin(store, now_ms));

@@ -1,4 +1,6 @@
 #include "loopback.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 static void unary_is_answered(void **)
 {
@@ -230,7 +232,111 @@ static void a_call_left_open_ends_with_the_runtime(void **)
     outcome_done(&out);
 }
 
-TESTS(cmocka_unit_test(unary_is_answered), cmocka_unit_test(every_status_code_comes_through),
+/* A reference may outlive the call, its server and its channel: then nothing has an effect. */
+static void a_kept_handle_outlives_everything_but_the_runtime(void **)
+{
+    struct loopback lo;
+    struct outcome out = {0};
+    loopback_init(&lo);
+    struct rpc_call *client = rpc_call_ref(open_append(&lo, NULL, &out));
+    until(&lo, is_set, &out.opened);
+    struct rpc_call *server = rpc_call_ref(lo.held);
+    rpc_channel_free(lo.channel);
+    lo.channel = NULL;
+    rpc_server_free(lo.server);
+    lo.server = NULL;
+    until(&lo, is_set, &out.closed);
+    struct rpc_call *both[] = {client, server};
+    SCOPED(rpc_message) group = group_message(0, 10);
+    for (int i = 0; i < 2; i++) {
+        assert_true(rpc_call_is_over(both[i]));
+        assert_false(rpc_call_send_message(both[i], group));
+        assert_int_equal(rpc_call_queued(both[i]), 0);
+        rpc_call_finish(both[i], err_new(ERR_INVALID, "late"));
+        rpc_call_half_close(both[i]);
+        rpc_call_pause(both[i]);
+        rpc_call_resume(both[i]);
+        rpc_call_cancel(both[i]);
+        SCOPED_MEM char *peer = rpc_call_peer(both[i]);
+        assert_non_null(peer);
+        rpc_call_unref(both[i]);
+    }
+    rpc_message_free(STEAL(group));
+    outcome_done(&out);
+    loopback_done(&lo);
+}
+
+/* ---- on the queue's thread */
+
+struct inlined {
+    pthread_t loop_thread;
+    atomic_int requests, replies, closed;
+};
+
+static void inlined_request(struct rpc_call *call, struct rpc_message *message,
+                            const struct ProtobufCMessage *, void *user)
+{
+    struct inlined *inlined = user;
+    assert_false(pthread_equal(pthread_self(), inlined->loop_thread));
+    atomic_fetch_add(&inlined->requests, 1);
+    rpc_call_send_message(call, message);
+}
+
+static void inlined_reply(struct rpc_call *, struct rpc_message *, const struct ProtobufCMessage *,
+                          void *user)
+{
+    struct inlined *inlined = user;
+    assert_false(pthread_equal(pthread_self(), inlined->loop_thread));
+    atomic_fetch_add(&inlined->replies, 1);
+}
+
+static void inlined_close(struct rpc_call *, err_t why, void *user)
+{
+    err_free(why);
+    atomic_fetch_add(&((struct inlined *)user)->closed, 1);
+}
+
+static void inline_methods_run_on_the_queues_thread(void **)
+{
+    static const struct rpc_method methods[] = {
+        {"/test.Echo/Inline",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         {.message = inlined_request, .close = inlined_close},
+         RPC_INLINE},
+        {0}};
+    static const struct rpc_handlers handlers = {.message = inlined_reply, .close = inlined_close};
+    enum { CALLS = 20, MESSAGES = 50 };
+    struct loopback lo;
+    struct inlined inlined = {.loop_thread = pthread_self()};
+    loopback_init(&lo);
+    rpc_server_free(lo.server);
+    struct rpc_service services[] = {{methods, &inlined}};
+    assert_ok(rpc_server_start(
+        lo.rpc, &(struct rpc_server_options){.address = lo.target, RPC_SERVICES(services)},
+        &lo.server));
+    for (int i = 0; i < CALLS; i++) {
+        const struct rpc_call_options options = {.wait_for_ready = true, .paused = true};
+        struct rpc_call *call =
+            rpc_call_stream(lo.channel, &methods[0], &options, &handlers, &inlined);
+        for (int j = 0; j < MESSAGES; j++) {
+            SCOPED(rpc_message) group = group_message(0, 10);
+            rpc_call_send_message(call, group);
+        }
+        rpc_call_half_close(call);
+        rpc_call_resume(call); // from here on it may be gone
+    }
+    while (atomic_load(&inlined.closed) < 2 * CALLS)
+        clock_sleep_ms(1); // the loop does not run
+    assert_int_equal(inlined.requests, CALLS * MESSAGES);
+    assert_int_equal(inlined.replies, CALLS * MESSAGES);
+    loopback_done(&lo);
+}
+
+TESTS(cmocka_unit_test(a_kept_handle_outlives_everything_but_the_runtime),
+      cmocka_unit_test(inline_methods_run_on_the_queues_thread),
+      cmocka_unit_test(unary_is_answered), cmocka_unit_test(every_status_code_comes_through),
       cmocka_unit_test(deadline_ends_a_call_on_both_sides),
       cmocka_unit_test(cancel_reaches_the_server), cmocka_unit_test(a_dropped_call_calls_nobody),
       cmocka_unit_test(a_thousand_messages_come_back_in_order),

@@ -1,0 +1,93 @@
+/* Private to common/rpc: a call from the inside, and a server's as far as its calls need it.
+ *
+ * Flags and queue are guarded by the call's mutex, which is also held while a batch starts; what a callback needs besides
+ * belongs to the callbacks' thread. Every batch underway holds a reference, and being open is one more. */
+#pragma once
+#include "rpc/core.h"
+
+/* Initial metadata by which our servers say that they have accepted a stream. Without it a client could not tell an
+ * acceptance from a refusal until the status arrives: core reports both as empty initial metadata. */
+#define ACCEPTED_KEY "rlhfd-accepted"
+
+struct rpc_out {
+    struct rpc_out *next;
+    grpc_byte_buffer *buffer;
+    size_t len;
+};
+
+/* One registered method of a server, or the catch-all for unknown ones (method == NULL). */
+struct rpc_entry {
+    const struct rpc_method *method;
+    void *handle;
+    void *user;
+    struct rpc_server *server;
+};
+
+struct rpc_call {
+    atomic_int refs;
+    struct rpc *rpc;
+    struct rpc_entry *entry; // NULL: a client's
+    const struct rpc_method *method;
+    struct rpc_handlers handlers;
+    void *user, *context;
+    char *target; // client: for errors
+    bool unary_client;
+    bool opened; // callbacks' thread only: the client's open handler has been called
+    grpc_call *call;
+    gpr_timespec deadline;
+    size_t queue_limit;
+    uint32_t initial_flags;
+    struct rpc_tag on_open, on_recv, on_send, on_writable, on_close;
+    struct rpc_call *next_open, **prev_open; // in rpc->calls
+
+    pthread_mutex_t mutex; // of the flags and the queue, and of the order in which batches start
+    bool open_now;         // send the initial metadata without waiting for a message
+    bool initial_sent, sending, finishing, status_sent, half_close_wanted, half_close_sent;
+    bool deaf;   // deliver no more: a malformed message came
+    bool closed; // nothing can be sent any more
+    bool close_seen, receiving, received_all, paused, held, was_full, writable_pushed;
+    struct rpc_out *queue, **queue_end;
+    size_t queued, sending_len;
+    grpc_byte_buffer *received, *outgoing;
+    err_t finish; // server: the status to send
+
+    /* Filled in by core. */
+    grpc_metadata_array metadata, trailers;
+    grpc_call_details details; // catch-all only
+    grpc_status_code status;
+    grpc_slice status_text;
+    int cancelled;
+};
+
+/* ---- call.c */
+struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool is_inline);
+void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag);
+void call_receive_next(struct rpc_call *call);                      // mutex held
+void call_tell_open(struct rpc_call *call);                         // client: once
+void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer); // takes buffer
+
+/* ---- outgoing.c */
+void call_on_send(struct rpc_tag *tag, bool ok);
+void call_on_writable(struct rpc_tag *tag, bool ok);
+void call_send_next(struct rpc_call *call);  // mutex held: starts the next batch if there is any
+void call_free_queue(struct rpc_call *call); // mutex held, or the last reference gone
+
+/* ---- server.c */
+struct rpc_server {
+    struct rpc *rpc;
+    grpc_server *core;
+    int port;
+    struct rpc_entry *entries; // by method, then the catch-all
+    size_t entry_count;
+    int pending; // calls, armed or open, and the shutdown; rpc->mutex
+    atomic_bool stopping;
+    bool is_down;
+    struct rpc_tag on_down;
+    void (*down)(void *arg);
+    void *down_arg;
+    struct loop_timer *grace;
+};
+void server_call_over(struct rpc_call *call); // its last callback has returned
+
+/* ---- client.c */
+void client_call_over(struct rpc_call *call);
