@@ -57,8 +57,8 @@ err_t store_form_round(struct store *store, int64_t now_ms, const struct round_p
 /* A recorded round. NOT_FOUND: not recorded. */
 err_t store_round(struct store *store, uint64_t number, struct round **ret);
 
-/* Its groups in order, round->groups of them, each checked against its digest. They are kept back to
- * the checkpoint before the newest. NOT_FOUND: no longer kept; DATA_LOSS: damaged. */
+/* Its groups in order, round->groups of them, each checked against its digest. They are kept back
+ * to the checkpoint before the newest. NOT_FOUND: no longer kept; DATA_LOSS: damaged. */
 err_t store_round_groups(struct store *store, const struct round *round, struct group ***ret);
 void round_groups_free(struct group **groups, size_t count);
 
