@@ -50,7 +50,8 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
 err_t store_give_back(struct store *store, const struct store_holder *holder,
                       const struct digest *ids, size_t n, int64_t now_ms);
 
-/* The holder's leases among ids can never be worked on (their rows make no prompt): their slots leave as filtered. */
+/* The holder's leases among ids can never be worked on (their rows make no prompt): their slots
+ * leave as filtered. */
 err_t store_filter(struct store *store, const struct store_holder *holder, const struct digest *ids,
                    size_t n, int64_t now_ms);
 

@@ -6,12 +6,13 @@
  *     TRY(store_round_groups(store, round, &groups));                        -- train them
  *     TRY(store_update_done(store, round->first_version + 1, &weights, true)); -- durable: publish
  *
- * After a restart from a checkpoint that covers the rounds before c, rounds c .. store_next_round()
- * - 1 are run again: store_round, store_round_groups, and store_update_done, which then compares
- * digests instead of writing them. Versions: v updates make version v; round r makes first_version
- * + 1 .. first_version + updates. The round of a version, as lag counts it: r + 1 for the last of
- * round r, r for those inside it, 0 for version 0. Owner: the storage thread; errors of writes as
- * in store.h. */
+ * After a restart from a checkpoint that covers the rounds before c, rounds c to the last recorded
+ * one are run again: store_round, store_round_groups, and store_update_done, which then compares
+ * digests instead of writing them.
+ *
+ * Versions: v updates make version v; round r makes those after first_version, as many as updates.
+ * The round of a version, as lag counts it: r + 1 for the last of round r, r for those inside it, 0
+ * for version 0. Owner: the storage thread; errors of writes as in store.h. */
 #pragma once
 #include "learner/store/store.h"
 
@@ -56,9 +57,8 @@ err_t store_form_round(struct store *store, int64_t now_ms, const struct round_p
 /* A recorded round. NOT_FOUND: not recorded. */
 err_t store_round(struct store *store, uint64_t number, struct round **ret);
 
-/* Its groups, in order, checked against the digests; NULL past the end of none: round->groups of
- * them. Kept back to the checkpoint before the newest. NOT_FOUND: no longer kept; DATA_LOSS:
- * damaged. */
+/* Its groups in order, round->groups of them, each checked against its digest. They are kept back
+ * to the checkpoint before the newest. NOT_FOUND: no longer kept; DATA_LOSS: damaged. */
 err_t store_round_groups(struct store *store, const struct round *round, struct group ***ret);
 void round_groups_free(struct group **groups, size_t count);
 

@@ -10,15 +10,15 @@ static void the_last_round_is_short_or_dropped(void **)
         SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, 4);
         for (size_t i = 0; i < 2; i++)
             kit_deliver(f->store, &grants.grant[i], 0);
-        SCOPED(round) first = kit_round(f->store, IDLE_NONE);
-        SCOPED(round) waits = kit_round(f->store, IDLE_NO_GROUPS);
+        round_free(kit_round(f->store, IDLE_NONE));
+        round_free(kit_round(f->store, IDLE_NO_GROUPS));
         kit_deliver(f->store, &grants.grant[2], 0);
         SCOPED(round) last = kit_round(f->store, drop ? IDLE_ENDED : IDLE_NONE);
         if (!drop)
             assert_int_equal(last->groups, 1);
         assert_int_equal(counts_of(f).gone[REASON_ENDED], drop);
         reopen(f, 0);
-        SCOPED(round) none = kit_round(f->store, IDLE_ENDED);
+        round_free(kit_round(f->store, IDLE_ENDED));
         SCOPED_VALUE(grants) over = kit_lease(f->store, "g", 0, 4);
         assert_int_equal(over.stop, LEASE_ENDED);
         assert_int_equal(kit_deliver(f->store, &grants.grant[2], 0), OUTCOME_DUPLICATE);
@@ -35,8 +35,8 @@ static void a_run_of_n_rounds_ends_after_them(void **)
     assert_int_equal(grants.stop, LEASE_PACED);
     kit_deliver(f->store, &grants.grant[0], 0);
     kit_deliver(f->store, &grants.grant[1], 0);
-    SCOPED(round) only = kit_round(f->store, IDLE_NONE);
-    SCOPED(round) none = kit_round(f->store, IDLE_ENDED);
+    round_free(kit_round(f->store, IDLE_NONE));
+    round_free(kit_round(f->store, IDLE_ENDED));
 }
 
 static void versions_are_durable_and_replays_are_compared(void **)
@@ -136,8 +136,7 @@ static void a_straggler_is_waited_for_or_dropped(void **)
         SCOPED_VALUE(grants) young = kit_lease(f->store, "g", 1, 2);
         kit_deliver(f->store, &young.grant[0], 1);
         kit_deliver(f->store, &old.grant[3], 0);
-        SCOPED(round)
-        second = kit_round(f->store, drop ? IDLE_NONE : IDLE_STRAGGLER); // slot 0 is of age 0
+        round_free(kit_round(f->store, drop ? IDLE_NONE : IDLE_STRAGGLER)); // slot 0 is of age 0
         if (!drop) {
             kit_deliver(f->store, &old.grant[0], 0);
             SCOPED(round) waited = kit_round(f->store, IDLE_NONE);
@@ -180,7 +179,7 @@ static void a_lower_limit_sheds_at_once(void **)
                      OUTCOME_STALE); // no place left for it
     SCOPED(round) next = kit_round(f->store, IDLE_NONE);
     assert_int_equal(next->group[0].slot, 2);
-    SCOPED(round) none = kit_round(f->store, IDLE_NO_GROUPS);
+    round_free(kit_round(f->store, IDLE_NO_GROUPS));
     kit_train(f->store, round);
     SCOPED_VALUE(grants) more = kit_lease(f->store, "g", 1, 9);
     assert_int_equal(more.grant[0].slot, 4);

@@ -15,7 +15,7 @@ struct work {
 };
 
 struct generator {
-    char name[8];
+    char name[16];
     uint64_t incarnation, version;
     struct work work[WORK_MAX];
 };

@@ -58,8 +58,7 @@ static void leases_say_why_they_are_few(void **)
     kit_train(f->store, first);
     kit_deliver(f->store, &all.grant[2], 0);
     kit_deliver(f->store, &paced.grant[0], 0);
-    SCOPED(round)
-    second = kit_round(f->store, IDLE_NONE); // two rounds recorded; version 0 is two back
+    round_free(kit_round(f->store, IDLE_NONE)); // two rounds recorded; version 0 is two back
     SCOPED_VALUE(grants) old = kit_lease(f->store, "g", 0, 3);
     assert_string_equal(lease_stop_name(old.stop), "old weights");
     f->rules.min_free_bytes = UINT64_MAX;
@@ -107,7 +106,7 @@ static void every_answer_to_a_group(void **)
     assert_int_equal(counts_of(f).gone[REASON_SUPERSEDED], 1);
     assert_int_equal(kit_deliver(f->store, &again.grant[0], 0), OUTCOME_STORED);
 
-    SCOPED(round) round = kit_round(f->store, IDLE_NONE);
+    round_free(kit_round(f->store, IDLE_NONE));
     assert_int_equal(kit_deliver(f->store, &grant[0], 0), OUTCOME_DUPLICATE);  // trained by now
     assert_int_equal(kit_deliver(f->store, &grant[3], 0), OUTCOME_SUPERSEDED); // its slot too
     reopen(f, 0);
@@ -186,6 +185,26 @@ static void what_the_caller_rejects_frees_its_slot(void **)
         assert_int_equal(counts_of(f).gone[REASON_ERRORED], 1);
     }
     assert_int_equal(kit_append(f->store, unfit, 0).outcome, OUTCOME_REJECTED);
+}
+
+static void filtered_slots_are_never_leased_again(void **)
+{
+    SCOPED(fixture) f = fixture_new(3, kit_rules(4, 1));
+    SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, 3);
+    struct store_holder holder = {"g", 1}, other = {"h", 1};
+    assert_ok(store_filter(f->store, &other, &grants.grant[0].id, 1, 0));
+    assert_int_equal(counts_of(f).leased, 3); // not its own
+    struct digest ids[] = {grants.grant[0].id, grants.grant[2].id};
+    assert_ok(store_filter(f->store, &holder, ids, 2, 0));
+    reopen(f, 0);
+    assert_int_equal(counts_of(f).leased, 1);
+    assert_int_equal(counts_of(f).free, 0);
+    assert_int_equal(kit_deliver(f->store, &grants.grant[0], 0),
+                     OUTCOME_STALE); // its slot is closed
+    assert_int_equal(kit_deliver(f->store, &grants.grant[1], 0), OUTCOME_STORED);
+    SCOPED(round) round = kit_round(f->store, IDLE_NONE); // the last one, short
+    assert_int_equal(round->groups, 1);
+    round_free(kit_round(f->store, IDLE_ENDED));
 }
 
 static void a_deadline_stands_still_while_the_learner_is_down(void **)
@@ -329,6 +348,7 @@ TESTS(cmocka_unit_test(slots_are_leased_in_order_and_cover_the_data),
       cmocka_unit_test(strangers_change_nothing),
       cmocka_unit_test(unfit_groups_free_their_slot_for_another_attempt),
       cmocka_unit_test(what_the_caller_rejects_frees_its_slot),
+      cmocka_unit_test(filtered_slots_are_never_leased_again),
       cmocka_unit_test(a_deadline_stands_still_while_the_learner_is_down),
       cmocka_unit_test(only_the_holder_gives_back),
       cmocka_unit_test(a_store_is_of_one_run_and_one_process),
