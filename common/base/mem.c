@@ -70,7 +70,10 @@ void *mem_aligned(size_t size)
 
 void *mem_try_array(size_t count, size_t size)
 {
-    return calloc(count ? count : 1, size ? size : 1);
+    size_t all;
+    if (__builtin_mul_overflow(count, size, &all))
+        return NULL; // calloc says so too, but not under a sanitizer
+    return calloc(1, all ? all : 1);
 }
 
 void mem_free(void *p)

@@ -9,7 +9,7 @@ enum { WORD_SHORT = 48 /* symbols merged by scanning; longer words use a heap */
 
 struct merge {
     uint64_t pair;
-    int32_t rank, id;  // id -1: an empty place
+    int32_t rank, id; // id -1: an empty place
 };
 
 struct token {
@@ -19,13 +19,13 @@ struct token {
 };
 
 struct bpe {
-    int vocab, merges, places;  // places: of the table, a power of two
-    struct token *token;        // (vocab)
+    int vocab, merges, places; // places: of the table, a power of two
+    struct token *token;       // (vocab)
     struct bytes data;
     int32_t byte_id[256];
-    struct merge *table;  // open addressing
-    uint64_t *ranked;     // (merges) pairs by rank
-    int32_t *find;        // open addressing over tokens' bytes; -1: empty
+    struct merge *table; // open addressing
+    uint64_t *ranked;    // (merges) pairs by rank
+    int32_t *find;       // open addressing over tokens' bytes; -1: empty
     uint64_t find_mask;
 };
 
@@ -51,7 +51,8 @@ struct bpe *bpe_new(int vocab)
 
 void bpe_token(struct bpe *bpe, int id, const void *data, size_t len, bool reachable)
 {
-    bpe->token[id] = (struct token){.at = bpe->data.len, .len = (uint32_t)len, .used = true, .reachable = reachable};
+    bpe->token[id] = (struct token){
+        .at = bpe->data.len, .len = (uint32_t)len, .used = true, .reachable = reachable};
     bytes_put(&bpe->data, data, len);
 }
 
@@ -101,16 +102,16 @@ static void merges_grow(struct bpe *bpe)
     bpe->ranked = mem_grow(bpe->ranked, (size_t)bpe->places, sizeof *bpe->ranked);
 }
 
-err_t bpe_merge(struct bpe *bpe, int a, int b, int id)
+bool bpe_merge(struct bpe *bpe, int a, int b, int id)
 {
     if (2 * (bpe->merges + 1) > bpe->places)
         merges_grow(bpe);
     struct merge *place = merge_place(bpe, pair_of(a, b));
     if (place->id >= 0)
-        return err_new(ERR_EXISTS, "merge %d repeats merge %d", bpe->merges, place->rank);
+        return false;
     bpe->ranked[bpe->merges] = pair_of(a, b);
     *place = (struct merge){.pair = pair_of(a, b), .rank = bpe->merges++, .id = id};
-    return OK;
+    return true;
 }
 
 int bpe_vocab(const struct bpe *bpe)
@@ -168,7 +169,7 @@ static struct merge merge_of(const struct bpe *bpe, int32_t a, int32_t b)
 /* Scans for the lowest rank until nothing merges: least work for the few symbols that words have. */
 static int word_short(const struct bpe *bpe, int count, int32_t *ids)
 {
-    struct merge next[WORD_SHORT];  // next[i]: of symbols i and i + 1
+    struct merge next[WORD_SHORT]; // next[i]: of symbols i and i + 1
     for (int i = 0; i + 1 < count; i++)
         next[i] = merge_of(bpe, ids[i], ids[i + 1]);
     while (count > 1) {
@@ -192,12 +193,12 @@ static int word_short(const struct bpe *bpe, int count, int32_t *ids)
 
 /* A long word: symbols in a doubly linked list, possible merges in a heap by (rank, position). */
 struct symbol {
-    int32_t id;  // -1: merged into the one before
+    int32_t id; // -1: merged into the one before
     int previous, next;
 };
 struct candidate {
     int rank, at;
-    int32_t left, right;  // as they were: another pair there now makes it stale
+    int32_t left, right; // as they were: another pair there now makes it stale
     int32_t id;
 };
 struct heap {
@@ -236,7 +237,8 @@ static struct candidate heap_pop(struct heap *heap)
     return top;
 }
 
-static void heap_consider(const struct bpe *bpe, struct heap *heap, const struct symbol *symbol, int at)
+static void heap_consider(const struct bpe *bpe, struct heap *heap, const struct symbol *symbol,
+                          int at)
 {
     if (at < 0 || symbol[at].next < 0)
         return;
@@ -278,7 +280,8 @@ int bpe_word(const struct bpe *bpe, const char *word, size_t len, int32_t *ret_i
 {
     for (size_t i = 0; i < len; i++)
         ret_ids[i] = bpe->byte_id[(uint8_t)word[i]];
-    return len <= WORD_SHORT ? word_short(bpe, (int)len, ret_ids) : word_long(bpe, (int)len, ret_ids);
+    return len <= WORD_SHORT ? word_short(bpe, (int)len, ret_ids)
+                             : word_long(bpe, (int)len, ret_ids);
 }
 
 void bpe_free(struct bpe *bpe)

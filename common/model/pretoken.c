@@ -36,9 +36,11 @@ static bool newline(const struct text *text, size_t at)
     return at < text->len && (text->data[at] == '\n' || text->data[at] == '\r');
 }
 
-/* The class of the code point at `at` and where the next begins; false at the end. */
+/* The class of the code point at `at` and where the next begins; false (OTHER, at) at the end. */
 static bool class_at(const struct text *text, size_t at, enum unicode_class *ret, size_t *ret_next)
 {
+    *ret = UNICODE_OTHER;
+    *ret_next = at;
     if (at >= text->len)
         return false;
     uint32_t code;
@@ -119,7 +121,8 @@ static size_t llama3_next(const struct text *text, size_t digits)
         return run_end(text, 0, UNICODE_LETTER, SIZE_MAX);
     if (class == UNICODE_NUMBER)
         return run_end(text, 0, UNICODE_NUMBER, digits);
-    if (!newline(text, 0) && class_at(text, next, &following, &after) && following == UNICODE_LETTER)
+    if (!newline(text, 0) && class_at(text, next, &following, &after) &&
+        following == UNICODE_LETTER)
         return run_end(text, next, UNICODE_LETTER, SIZE_MAX);
     size_t at = text->data[0] == ' ';
     if (class_at(text, at, &following, &after) && following == UNICODE_OTHER) {

@@ -12,8 +12,8 @@ enum { FILE_MAX = 64 << 20, CONFIG_MAX = 4 << 20, WORD_STACK = 256 };
 
 static const char no_config[] = "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}";
 
-err_t tokenizer_parse(const char *json, size_t json_len, const char *config, size_t config_len, const char *name,
-                      struct tokenizer **ret)
+err_t tokenizer_parse(const char *json, size_t json_len, const char *config, size_t config_len,
+                      const char *name, struct tokenizer **ret)
 {
     SCOPED(tokenizer) t = mem_new(sizeof *t);
     t->eos = t->bos = t->pad = -1;
@@ -47,7 +47,8 @@ err_t tokenizer_load(const char *directory, struct tokenizer **ret)
     SCOPED_VALUE(bytes) json = {0}, config = {0};
     TRY(file_read(path, FILE_MAX, &json));
     TRY(read_config(directory, &config));
-    return tokenizer_parse((const char *)json.data, json.len, (const char *)config.data, config.len, path, ret);
+    return tokenizer_parse((const char *)json.data, json.len, (const char *)config.data, config.len,
+                           path, ret);
 }
 
 err_t tokenizer_save(const struct tokenizer *t, const char *directory)
@@ -82,8 +83,9 @@ static err_t encode_word(struct encoding *e, const char *word, size_t len)
         return put_ids(e, &(int32_t){whole}, 1);
     for (size_t i = 0; i < len; i++)
         if (bpe_byte(e->t->bpe, (uint8_t)word[i]) < 0)
-            return err_new(ERR_INVALID, "the tokenizer's vocabulary has no token for byte 0x%02x ('%c')", (uint8_t)word[i],
-                           word[i] > ' ' && word[i] < 0x7f ? word[i] : '?');
+            return err_new(ERR_INVALID,
+                           "the tokenizer's vocabulary has no token for byte 0x%02x ('%c')",
+                           (uint8_t)word[i], word[i] > ' ' && word[i] < 0x7f ? word[i] : '?');
     int32_t stack[WORD_STACK];
     SCOPED_MEM int32_t *memory = len > WORD_STACK ? mem_array(len, sizeof *memory) : NULL;
     int32_t *ids = memory ? memory : stack;
@@ -118,7 +120,8 @@ static err_t encode_words(struct encoding *e, const char *text, size_t len)
 }
 
 /* The longest added token that text begins with, or NULL. */
-static const struct added *added_at(const struct tokenizer *t, int kind, const char *text, size_t len)
+static const struct added *added_at(const struct tokenizer *t, int kind, const char *text,
+                                    size_t len)
 {
     int byte = (uint8_t)text[0];
     for (int i = t->first[kind][byte]; i < t->first[kind][byte + 1]; i++)
@@ -162,10 +165,12 @@ static err_t encode_piece(struct encoding *e, int stage, const char *text, size_
     return encode_added(e, stage, text, len);
 }
 
-err_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, int max, int32_t *ret_ids, int *ret_count)
+err_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, int max,
+                       int32_t *ret_ids, int *ret_count)
 {
     if (len > INT_MAX / 4)
-        return err_new(ERR_RANGE, "a text of %zu bytes; at most %d can be encoded", len, INT_MAX / 4);
+        return err_new(ERR_RANGE, "a text of %zu bytes; at most %d can be encoded", len,
+                       INT_MAX / 4);
     struct encoding e = {.t = t, .ids = ret_ids, .max = max};
     TRY(encode_piece(&e, 0, text, len));
     *ret_count = e.count;
@@ -188,15 +193,18 @@ err_t tokenizer_nfc(const char *text, size_t len, struct bytes *ret)
     if (ascii(text, len))
         return bytes_put(ret, text, len), OK;
     for (size_t at = 0; at < len; at = valid) {
-        for (valid = at; valid < len; valid += (size_t)unicode_next(text + valid, len - valid, &code))
+        for (valid = at; valid < len;
+             valid += (size_t)unicode_next(text + valid, len - valid, &code))
             if (unicode_next(text + valid, len - valid, &code) == 1 && code == UNICODE_INVALID)
                 break;
         uint8_t *normal = NULL;
-        utf8proc_ssize_t count = valid == at ? 0
-                                             : utf8proc_map((const uint8_t *)text + at, (utf8proc_ssize_t)(valid - at),
-                                                            &normal, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        utf8proc_ssize_t count =
+            valid == at ? 0
+                        : utf8proc_map((const uint8_t *)text + at, (utf8proc_ssize_t)(valid - at),
+                                       &normal, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
         if (count < 0)
-            return err_new(ERR_EXHAUSTED, "normalizing a text of %zu bytes: %s", len, utf8proc_errmsg(count));
+            return err_new(ERR_EXHAUSTED, "normalizing a text of %zu bytes: %s", len,
+                           utf8proc_errmsg(count));
         bytes_put(ret, normal, (size_t)count);
         free(normal);
         if (valid < len)
@@ -207,10 +215,12 @@ err_t tokenizer_nfc(const char *text, size_t len, struct bytes *ret)
 
 /* ---- decode, look-ups */
 
-err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count, bool skip_special, struct bytes *ret)
+err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count,
+                       bool skip_special, struct bytes *ret)
 {
     for (size_t i = 0; i < count; i++)
-        if (ids[i] < 0 || ids[i] >= t->vocab || (t->added_of[ids[i]] < 0 && !bpe_has(t->bpe, ids[i])))
+        if (ids[i] < 0 || ids[i] >= t->vocab ||
+            (t->added_of[ids[i]] < 0 && !bpe_has(t->bpe, ids[i])))
             return err_new(ERR_RANGE, "id %d is no token; the tokenizer has %d", ids[i], t->vocab);
     for (size_t i = 0; i < count; i++) {
         int added = t->added_of[ids[i]];
@@ -283,17 +293,23 @@ struct digest tokenizer_digest(const struct tokenizer *t)
 err_t tokenizer_check(const struct tokenizer *t, int V, int eos)
 {
     if (t->vocab > V)
-        return err_new(ERR_PRECONDITION, "another vocabulary's tokenizer: it has %d tokens, the model %d", t->vocab, V);
+        return err_new(ERR_PRECONDITION,
+                       "another vocabulary's tokenizer: it has %d tokens, the model %d", t->vocab,
+                       V);
     if (eos < 0 || eos == t->eos)
         return OK;
     int added = eos < t->vocab ? t->added_of[eos] : -1;
     if (added >= 0 && t->added[added].special)
-        return OK;  // a model may end at several special tokens
-    return err_new(ERR_PRECONDITION, "another vocabulary's tokenizer: its end token is %d, the model's is %d", t->eos, eos);
+        return OK; // a model may end at several special tokens
+    return err_new(ERR_PRECONDITION,
+                   "another vocabulary's tokenizer: its end token is %d, the model's is %d", t->eos,
+                   eos);
 }
 
 void tokenizer_free(struct tokenizer *t)
 {
+    if (!t)
+        return;
     if (t->bpe)
         bpe_free(t->bpe);
     for (int i = 0; i < t->addeds; i++)

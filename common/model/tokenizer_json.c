@@ -11,8 +11,8 @@ enum { MERGES_MAX = 1 << 22, ADDED_MAX = 1 << 16, PATTERN_SHOWN = 60 };
 static err_t refuse(const char *name, const char *key, const json_t *found, const char *allowed)
 {
     SCOPED_MEM char *text = found ? json_to_text(found) : mem_string("missing");
-    return err_new(ERR_INVALID, "%s: %s is %.*s; it must be %s", name, key, PATTERN_SHOWN, text ? text : "unreadable",
-                   allowed);
+    return err_new(ERR_INVALID, "%s: %s is %.*s; it must be %s", name, key, PATTERN_SHOWN,
+                   text ? text : "unreadable", allowed);
 }
 
 static bool is_text(const json_t *value, const char *wanted)
@@ -36,26 +36,32 @@ static err_t read_flag(const json_t *object, const char *name, const char *key, 
 
 static err_t read_vocab(struct tokenizer *t, const json_t *vocab, const char *name)
 {
-    if (!json_is_object(vocab) || !json_object_size(vocab) || json_object_size(vocab) > TOKENIZER_VOCAB_MAX)
-        return err_new(ERR_INVALID, "%s: model.vocab must be an object of 1 to %d tokens", name, TOKENIZER_VOCAB_MAX);
+    if (!json_is_object(vocab) || !json_object_size(vocab) ||
+        json_object_size(vocab) > TOKENIZER_VOCAB_MAX)
+        return err_new(ERR_INVALID, "%s: model.vocab must be an object of 1 to %d tokens", name,
+                       TOKENIZER_VOCAB_MAX);
     const char *key;
     const json_t *value;
     json_int_t largest = 0;
-    json_object_foreach((json_t *)vocab, key, value) {
-        if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) >= TOKENIZER_VOCAB_MAX)
-            return err_new(ERR_INVALID, "%s: model.vocab: the id of '%.40s' must be a whole number below %d", name, key,
-                           TOKENIZER_VOCAB_MAX);
+    json_object_foreach ((json_t *)vocab, key, value) {
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            json_integer_value(value) >= TOKENIZER_VOCAB_MAX)
+            return err_new(ERR_INVALID,
+                           "%s: model.vocab: the id of '%.40s' must be a whole number below %d",
+                           name, key, TOKENIZER_VOCAB_MAX);
         if (!*key || strlen(key) > TOKENIZER_TOKEN_BYTES_MAX)
-            return err_new(ERR_INVALID, "%s: model.vocab: token '%.40s' must have 1 to %d bytes", name, key,
-                           TOKENIZER_TOKEN_BYTES_MAX);
+            return err_new(ERR_INVALID, "%s: model.vocab: token '%.40s' must have 1 to %d bytes",
+                           name, key, TOKENIZER_TOKEN_BYTES_MAX);
         largest = json_integer_value(value) > largest ? json_integer_value(value) : largest;
     }
     t->bpe = bpe_new((int)largest + 1);
     SCOPED_VALUE(bytes) raw = {0};
-    json_object_foreach((json_t *)vocab, key, value) {
+    json_object_foreach ((json_t *)vocab, key, value) {
         int id = (int)json_integer_value(value);
         if (bpe_has(t->bpe, id))
-            return err_new(ERR_INVALID, "%s: model.vocab: id %d is given twice, the second time to '%.40s'", name, id, key);
+            return err_new(ERR_INVALID,
+                           "%s: model.vocab: id %d is given twice, the second time to '%.40s'",
+                           name, id, key);
         bytes_clear(&raw);
         if (bpe_unspell_text(key, strlen(key), &raw))
             bpe_token(t->bpe, id, raw.data, raw.len, true);
@@ -91,7 +97,8 @@ static int vocab_id(const json_t *vocab, const char *token, size_t len)
     return id ? (int)json_integer_value(id) : -1;
 }
 
-static err_t read_merge(struct tokenizer *t, const json_t *vocab, const json_t *merge, size_t rank, const char *name)
+static err_t read_merge(struct tokenizer *t, const json_t *vocab, const json_t *merge, size_t rank,
+                        const char *name)
 {
     const char *half[2];
     size_t len[2];
@@ -105,37 +112,49 @@ static err_t read_merge(struct tokenizer *t, const json_t *vocab, const json_t *
     int a = vocab_id(vocab, half[0], len[0]), b = vocab_id(vocab, half[1], len[1]);
     int id = vocab_id(vocab, joined, len[0] + len[1]);
     if (a < 0 || b < 0 || id < 0)
-        return err_new(ERR_INVALID, "%s: model.merges[%zu]: '%.*s' is not in model.vocab", name, rank,
-                       (int)(a < 0 ? len[0] : b < 0 ? len[1] : len[0] + len[1]), a < 0 ? half[0] : b < 0 ? half[1] : joined);
-    return err_wrap(bpe_merge(t->bpe, a, b, id), "%s: model.merges", name);
+        return err_new(ERR_INVALID, "%s: model.merges[%zu]: '%.*s' is not in model.vocab", name,
+                       rank,
+                       (int)(a < 0   ? len[0]
+                             : b < 0 ? len[1]
+                                     : len[0] + len[1]),
+                       a < 0   ? half[0]
+                       : b < 0 ? half[1]
+                               : joined);
+    if (!bpe_merge(t->bpe, a, b, id))
+        return err_new(ERR_INVALID, "%s: model.merges[%zu] repeats an earlier one", name, rank);
+    return OK;
 }
 
 static err_t check_unknown(const struct tokenizer *t, const json_t *unk, const char *name)
 {
     for (int byte = 0; byte < 256 && !is_off(unk); byte++)
         if (bpe_byte(t->bpe, (uint8_t)byte) < 0)
-            return refuse(name, "model.unk_token", unk, "null where the vocabulary lacks single bytes");
+            return refuse(name, "model.unk_token", unk,
+                          "null where the vocabulary lacks single bytes");
     return OK;
 }
 
 static err_t read_model(struct tokenizer *t, const json_t *model, const char *name)
 {
-    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"};
+    static const char *const off[] = {"dropout", "continuing_subword_prefix", "end_of_word_suffix",
+                                      "byte_fallback"};
     if (!is_text(json_object_get(model, "type"), "BPE"))
         return refuse(name, "model.type", json_object_get(model, "type"), "\"BPE\"");
     for (size_t i = 0; i < sizeof off / sizeof *off; i++)
         if (!is_off(json_object_get(model, off[i]))) {
             SCOPED_MEM char *key = mem_printf("model.%s", off[i]);
-            return refuse(name, key, json_object_get(model, off[i]), "null or false: no other is supported");
+            return refuse(name, key, json_object_get(model, off[i]),
+                          "null or false: no other is supported");
         }
     TRY(read_flag(model, name, "ignore_merges", &t->ignore_merges));
-    const json_t *vocab = json_object_get(model, "vocab"), *merges = json_object_get(model, "merges"), *merge;
+    const json_t *vocab = json_object_get(model, "vocab"),
+                 *merges = json_object_get(model, "merges"), *merge;
     TRY(read_vocab(t, vocab, name));
     if (!json_is_array(merges) || json_array_size(merges) > MERGES_MAX)
-        return err_new(ERR_INVALID, "%s: model.merges must be an array of at most %d", name, MERGES_MAX);
+        return err_new(ERR_INVALID, "%s: model.merges must be an array of at most %d", name,
+                       MERGES_MAX);
     size_t rank;
-    json_array_foreach(merges, rank, merge)
-        TRY(read_merge(t, vocab, merge, rank, name));
+    json_array_foreach(merges, rank, merge) TRY(read_merge(t, vocab, merge, rank, name));
     return check_unknown(t, json_object_get(model, "unk_token"), name);
 }
 
@@ -147,8 +166,10 @@ static err_t read_split(struct tokenizer *t, const json_t *split, const char *na
     const char *regex = json_string_value(json_object_get(pattern, "Regex"));
     int known = regex ? pretoken_find(regex) : -1;
     if (known < 0)
-        return refuse(name, "pre_tokenizer: Split's pattern", pattern, "GPT-2's, Qwen2's or Llama-3's regex");
-    if (!is_text(json_object_get(split, "behavior"), "Isolated") || !is_off(json_object_get(split, "invert")))
+        return refuse(name, "pre_tokenizer: Split's pattern", pattern,
+                      "GPT-2's, Qwen2's or Llama-3's regex");
+    if (!is_text(json_object_get(split, "behavior"), "Isolated") ||
+        !is_off(json_object_get(split, "invert")))
         return refuse(name, "pre_tokenizer: Split's behavior", json_object_get(split, "behavior"),
                       "\"Isolated\", not inverted");
     t->pattern = (enum pretoken)known;
@@ -182,10 +203,12 @@ static err_t read_pre_tokenizer(struct tokenizer *t, const json_t *pre, const ch
     if (t->prefix_space)
         return refuse(name, "pre_tokenizer: add_prefix_space", json_true(), "false in a Sequence");
     if (split && t->pattern != PRETOKEN_WHOLE)
-        return refuse(name, "pre_tokenizer: ByteLevel's use_regex", json_true(), "false after a Split");
+        return refuse(name, "pre_tokenizer: ByteLevel's use_regex", json_true(),
+                      "false after a Split");
     if (split)
         return read_split(t, cut, name);
-    if (!is_text(json_object_get(cut, "type"), "Digits") || !json_is_true(json_object_get(cut, "individual_digits")))
+    if (!is_text(json_object_get(cut, "type"), "Digits") ||
+        !json_is_true(json_object_get(cut, "individual_digits")))
         return refuse(name, "pre_tokenizer", cut, "Split, or Digits with individual_digits true");
     t->digits = true;
     return OK;
@@ -193,11 +216,13 @@ static err_t read_pre_tokenizer(struct tokenizer *t, const json_t *pre, const ch
 
 static err_t read_pipeline(struct tokenizer *t, const json_t *json, const char *name)
 {
-    const json_t *normalizer = json_object_get(json, "normalizer"), *decoder = json_object_get(json, "decoder");
+    const json_t *normalizer = json_object_get(json, "normalizer"),
+                 *decoder = json_object_get(json, "decoder");
     t->nfc = is_text(json_object_get(normalizer, "type"), "NFC");
     const json_t *inner = json_object_get(normalizer, "normalizers");
     if (is_text(json_object_get(normalizer, "type"), "Sequence") && json_is_array(inner))
-        t->nfc = json_array_size(inner) == 1 && is_text(json_object_get(json_array_get(inner, 0), "type"), "NFC");
+        t->nfc = json_array_size(inner) == 1 &&
+                 is_text(json_object_get(json_array_get(inner, 0), "type"), "NFC");
     bool none = is_off(normalizer) || (json_is_array(inner) && !json_array_size(inner));
     if (!t->nfc && !none)
         return refuse(name, "normalizer", normalizer, "null or NFC");
@@ -208,7 +233,8 @@ static err_t read_pipeline(struct tokenizer *t, const json_t *json, const char *
 
 /* ---- added tokens */
 
-static err_t read_added(struct tokenizer *t, const json_t *token, size_t i, const char *name, struct added *ret)
+static err_t read_added(struct tokenizer *t, const json_t *token, size_t i, const char *name,
+                        struct added *ret)
 {
     SCOPED_MEM char *place = mem_printf("%s: added_tokens[%zu]", name, i);
     const char *content;
@@ -241,13 +267,14 @@ static err_t read_added(struct tokenizer *t, const json_t *token, size_t i, cons
 }
 
 /* An added token may repeat one of the model's, under the same id, but may not rename another. */
-static err_t check_added(const struct tokenizer *t, const json_t *vocab, const struct added *token, const char *content,
-                         const char *name)
+static err_t check_added(const struct tokenizer *t, const json_t *vocab, const struct added *token,
+                         const char *content, const char *name)
 {
     const json_t *known = json_object_get(vocab, content);
     if (known ? json_integer_value(known) != token->id : bpe_has(t->bpe, token->id))
-        return err_new(ERR_INVALID, "%s: added token '%.40s' has id %d, which model.vocab contradicts", name, content,
-                       token->id);
+        return err_new(ERR_INVALID,
+                       "%s: added token '%.40s' has id %d, which model.vocab contradicts", name,
+                       content, token->id);
     return OK;
 }
 
@@ -270,12 +297,14 @@ static err_t index_added(struct tokenizer *t, const char *name)
     for (int i = 0; i < t->addeds; i++) {
         t->vocab = t->added[i].id >= t->vocab ? t->added[i].id + 1 : t->vocab;
         if (i && !added_order(&t->added[i - 1], &t->added[i]))
-            return err_new(ERR_INVALID, "%s: added token '%.40s' is given twice", name, t->added[i].content);
+            return err_new(ERR_INVALID, "%s: added token '%.40s' is given twice", name,
+                           t->added[i].content);
     }
     for (int kind = 0, at = 0; kind < 2; kind++)
         for (int byte = 0; byte <= 256; byte++) {
             t->first[kind][byte] = at;
-            while (at < t->addeds && t->added[at].normalized == kind && (uint8_t)t->added[at].content[0] == byte)
+            while (at < t->addeds && t->added[at].normalized == kind &&
+                   (uint8_t)t->added[at].content[0] == byte)
                 at++;
         }
     t->added_of = mem_array((size_t)t->vocab, sizeof *t->added_of);
@@ -283,7 +312,8 @@ static err_t index_added(struct tokenizer *t, const char *name)
     for (int i = 0; i < t->addeds; i++) {
         int id = t->added[i].id;
         if (t->added_of[id] >= 0)
-            return err_new(ERR_INVALID, "%s: added_tokens: id %d is given twice, to '%.40s'", name, id, t->added[i].content);
+            return err_new(ERR_INVALID, "%s: added_tokens: id %d is given twice, to '%.40s'", name,
+                           id, t->added[i].content);
         t->added_of[id] = i;
     }
     return OK;
@@ -294,13 +324,16 @@ static err_t read_all_added(struct tokenizer *t, const json_t *json, const char 
     const json_t *list = json_object_get(json, "added_tokens"), *token;
     const json_t *vocab = json_object_get(json_object_get(json, "model"), "vocab");
     if (list && !json_is_null(list) && (!json_is_array(list) || json_array_size(list) > ADDED_MAX))
-        return err_new(ERR_INVALID, "%s: added_tokens must be an array of at most %d", name, ADDED_MAX);
+        return err_new(ERR_INVALID, "%s: added_tokens must be an array of at most %d", name,
+                       ADDED_MAX);
     t->added = mem_array(json_array_size(list), sizeof *t->added);
     size_t i;
-    json_array_foreach(list, i, token) {
+    json_array_foreach(list, i, token)
+    {
         TRY(read_added(t, token, i, name, &t->added[i]));
         t->addeds++;
-        TRY(check_added(t, vocab, &t->added[i], json_string_value(json_object_get(token, "content")), name));
+        TRY(check_added(t, vocab, &t->added[i],
+                        json_string_value(json_object_get(token, "content")), name));
     }
     return index_added(t, name);
 }
@@ -308,7 +341,8 @@ static err_t read_all_added(struct tokenizer *t, const json_t *json, const char 
 /* ---- names of eos, bos, pad */
 
 /* The id of config[key]: null, a token's text, or {"content": text}. */
-static err_t read_named(const struct tokenizer *t, const json_t *config, const char *key, const char *name, int *ret)
+static err_t read_named(const struct tokenizer *t, const json_t *config, const char *key,
+                        const char *name, int *ret)
 {
     const json_t *value = json_object_get(config, key);
     if (json_is_object(value))

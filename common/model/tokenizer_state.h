@@ -6,7 +6,7 @@
 
 /* A token that is found in the text before anything is cut. */
 struct added {
-    char *content;  // as the text has it: after normalization if normalized
+    char *content; // as the text has it: after normalization if normalized
     size_t len;
     int id;
     bool special, normalized;
@@ -14,16 +14,18 @@ struct added {
 
 struct tokenizer {
     struct bpe *bpe;
-    int vocab;  // largest id + 1, added tokens included
+    int vocab; // largest id + 1, added tokens included
     enum pretoken pattern;
-    bool digits;  // each digit is cut out before the pattern is applied
+    bool digits; // each digit is cut out before the pattern is applied
     bool prefix_space, nfc, ignore_merges;
     int addeds;
-    struct added *added;  // by (normalized, first byte, length descending)
-    int first[2][257];    // added tokens of [normalized] that begin with byte b: first[b] .. first[b + 1] - 1
-    int32_t *added_of;    // (vocab) index into added; -1
+    struct added *added; // by (normalized, first byte, length descending)
+    int first
+        [2]
+        [257]; // added tokens of [normalized] that begin with byte b: first[b] .. first[b + 1] - 1
+    int32_t *added_of; // (vocab) index into added; -1
     int eos, bos, pad;
-    struct bytes json, config;  // the files' text, as read or made
+    struct bytes json, config; // the files' text, as read or made
 };
 
 /* Everything but json and config from the parsed files (config may be NULL). */

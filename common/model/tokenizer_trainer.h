@@ -28,7 +28,8 @@ struct tokenizer_training {
 };
 
 /* INVALID: sizes out of range, a special token that is empty or named twice, no room for the alphabet. Copies. */
-err_t tokenizer_trainer_new(const struct tokenizer_training *config, struct tokenizer_trainer **ret);
+err_t tokenizer_trainer_new(const struct tokenizer_training *config,
+                            struct tokenizer_trainer **ret);
 
 /* Counts a text's words. The text is not kept. */
 void tokenizer_trainer_feed(struct tokenizer_trainer *trainer, const char *text, size_t len);

@@ -248,15 +248,13 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
 {
     TRY(err_wrap(objective_check(config), "%s", objective->name));
     TRY(check_batch(objective, config, batch, totals));
-    struct rl_tally mine = {0};
     struct pass pass = {.config = config,
                         .batch = batch,
                         .base = batch->old ? batch->old : batch->behaviour,
                         .dlogp = dlogp,
-                        .tally = &mine};
+                        .tally = tally};
     for (int i = 0; i < batch->sequences; i++)
         sequence_pass(&pass, i, totals);
-    mine.loss = mine.policy + mine.kl;
-    rl_tally_add(tally, &mine);
+    tally->loss = tally->policy + tally->kl;
     return OK;
 }

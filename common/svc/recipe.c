@@ -4,6 +4,7 @@
 #include "svc/recipe_check.h"
 #include "svc/recipe_options.h"
 #include <assert.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -238,8 +239,25 @@ static err_t fill(struct recipe *recipe, const struct yaml_tree *root, const cha
     return option_each(resolve_path, &(struct resolve){recipe, beside});
 }
 
-err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
-                   const struct recipe_source *source, struct recipe **ret)
+/* Keys and values that errors quote may hold line breaks; an error is one line. */
+static err_t in_one_line(err_t e)
+{
+    SCOPED_MEM char *message = mem_string(err_message(e));
+    size_t changed = 0;
+    for (char *p = message; *p; p++)
+        if (iscntrl((unsigned char)*p)) {
+            *p = ' ';
+            changed++;
+        }
+    if (!err_failed(e) || !changed)
+        return e;
+    err_t clean = err_new(err_code(e), "%s", message);
+    err_free(e);
+    return clean;
+}
+
+static err_t read_text(const char *text, size_t len, const char *name, const char *directory,
+                       const struct recipe_source *source, struct recipe **ret)
 {
     static const struct recipe_source nothing = {0};
     SCOPED(yaml_tree) root = NULL;
@@ -248,6 +266,12 @@ err_t recipe_parse(const char *text, size_t len, const char *name, const char *d
     TRY(fill(recipe, root, name, directory, source ? source : &nothing));
     *ret = STEAL(recipe);
     return OK;
+}
+
+err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
+                   const struct recipe_source *source, struct recipe **ret)
+{
+    return in_one_line(read_text(text, len, name, directory, source, ret));
 }
 
 err_t recipe_read(const struct recipe_source *source, struct recipe **ret)

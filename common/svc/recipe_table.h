@@ -138,8 +138,8 @@
     X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \
     X(path,   data,   "",    FIXED, ANY,                 "demonstrations: rows with data.prompt_column and completion_column") \
     X(output, output, "",    FIXED, ANY,                 "directory to write; empty: what model.path says") \
-    X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "ends after so many updates; 0: when the epochs are done") \
-    X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "ends after so many passes over the data; 0: when the steps are done") \
+    X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates; 0: as many as epochs make") \
+    X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data; counts only with steps: 0") \
     X(count,  batch,  "256", FIXED, FROM(1, 1048576),    "rows in one update") \
     X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "of the order of rows and of new weights") \
     X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "of the loss on prompt tokens; completions have 1") \

@@ -181,6 +181,37 @@ static err_t find_word(const struct recipe_option *row, const char *text, int *r
     return wrong(row, text, what ? what : "is not known");
 }
 
+/* Bytes of the code point that text begins with, 0 if it is not UTF-8 (RFC 3629: shortest form, no surrogates). */
+static size_t utf8_len(const char *text, uint32_t *ret_point)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *p = (const unsigned char *)text;
+    size_t len = p[0] < 0x80       ? 1
+                 : p[0] >> 5 == 6  ? 2
+                 : p[0] >> 4 == 14 ? 3
+                 : p[0] >> 3 == 30 ? 4
+                                   : 0;
+    uint32_t point = len == 1 ? p[0] : p[0] & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++) {
+        if (p[i] >> 6 != 2) // the terminator too
+            return 0;
+        point = point << 6 | (p[i] & 0x3f);
+    }
+    if (!len || point < least[len] || (point >= 0xd800 && point < 0xe000) || point > 0x10ffff)
+        return 0;
+    *ret_point = point;
+    return len;
+}
+
+static bool is_utf8(const char *text)
+{
+    uint32_t point;
+    for (size_t len; *text; text += len)
+        if (!(len = utf8_len(text, &point)))
+            return false;
+    return true;
+}
+
 static err_t check_text(const struct recipe_option *row, const char *text)
 {
     int unused;
@@ -190,6 +221,8 @@ static err_t check_text(const struct recipe_option *row, const char *text)
         struct address address;
         return address_parse(text, &address);
     }
+    if (!is_utf8(text))
+        return err_new(ERR_INVALID, "the text is not UTF-8");
     bool is_path = row->kind == OPTION_path || row->kind == OPTION_output;
     double len = (double)strlen(text);
     if (is_path ? len >= PATH_MAX : !in_range(row, len))
@@ -255,17 +288,22 @@ err_t option_set_pair(const struct recipe_option *row, void *group, const struct
     return OK;
 }
 
-/* Double-quoted, so that YAML and JSON read it alike. */
+/* Double-quoted; what YAML takes for a line break or refuses to read (its production "printable") is escaped. */
 static void put_quoted(struct bytes *ret, const char *text)
 {
     bytes_u8(ret, '"');
-    for (const char *p = text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            bytes_printf(ret, "\\%c", *p);
-        else if ((unsigned char)*p < ' ' || *p == 0x7f)
-            bytes_printf(ret, "\\u%04x", *p);
+    while (*text) {
+        uint32_t point;
+        size_t len = utf8_len(text, &point);
+        bool plain =
+            (point >= ' ' && point < 0x7f) || (point >= 0xa0 && point < 0xfffe) || point > 0xffff;
+        if (point == '"' || point == '\\')
+            bytes_printf(ret, "\\%c", *text);
+        else if (!plain || point == 0x2028 || point == 0x2029 || point == 0xfeff)
+            bytes_printf(ret, "\\u%04x", point);
         else
-            bytes_u8(ret, (uint8_t)*p);
+            bytes_put(ret, text, len);
+        text += len;
     }
     bytes_u8(ret, '"');
 }

@@ -29,9 +29,12 @@ static err_t wrong(const struct build *build, int line, const char *what)
 static err_t parser_error(const struct build *build)
 {
     const yaml_parser_t *parser = &build->parser;
-    return err_new(ERR_INVALID, "%s:%d: not YAML: %s%s%s", build->name,
-                   line_of(&parser->problem_mark), parser->problem ? parser->problem : "unreadable",
-                   parser->context ? ", " : "", parser->context ? parser->context : "");
+    const char *problem = parser->problem ? parser->problem : "unreadable";
+    int line = line_of(&parser->problem_mark);
+    if (!parser->context)
+        return err_new(ERR_INVALID, "%s:%d: not YAML: %s", build->name, line, problem);
+    return err_new(ERR_INVALID, "%s:%d: not YAML: %s, %s from line %d", build->name, line, problem,
+                   parser->context, line_of(&parser->context_mark));
 }
 
 /* A map's scalar where a key is due. */

@@ -13,6 +13,7 @@ enum { PENDING_MAX = 256 };
 struct item {
     struct rpc_call *call;  // a reference: where the disposition goes
     struct group *group;
+    char *misfit;  // why it cannot be trained here; NULL: it can
 };
 
 /* A write under way, owned by the storage thread. */
@@ -115,22 +116,54 @@ static const char *misfit(const struct ingest_options *o, const struct group *gr
 
 static void batch_written(void *arg);
 
+/* Misfits are recorded one by one: they are rare. */
+static err_t reject_misfits(struct batch *batch, struct store *store)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct item *item = &batch->item[i];
+        struct verdict verdict;
+        if (!item->misfit)
+            continue;
+        TRY(store_reject(store, item->group, clock_ms(), &verdict));
+        send_disposition(item->call, &item->group->id, verdict.outcome, item->misfit);
+    }
+    return OK;
+}
+
+static err_t append_others(struct batch *batch, struct store *store)
+{
+    SCOPED_MEM const struct group **groups = mem_array(batch->count, sizeof *groups);
+    SCOPED_MEM struct verdict *verdicts = mem_array(batch->count, sizeof *verdicts);
+    SCOPED_MEM struct rpc_call **calls = mem_array(batch->count, sizeof *calls);
+    size_t n = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        if (!batch->item[i].misfit) {
+            calls[n] = batch->item[i].call;
+            groups[n++] = batch->item[i].group;
+        }
+    double begun = clock_s();
+    TRY(store_append(store, groups, n, clock_ms(), verdicts));
+    metric_observe(&seconds, clock_s() - begun);
+    for (size_t i = 0; i < n; i++)
+        send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
+    return OK;
+}
+
+static void item_done(struct item *item)
+{
+    group_free(item->group);
+    rpc_call_unref(item->call);
+    mem_free(item->misfit);
+}
+
 static err_t write_batch(void *arg, struct store *store)
 {
     struct batch *batch = arg;
-    SCOPED_MEM const struct group **groups = mem_array(batch->count, sizeof *groups);
-    SCOPED_MEM struct verdict *verdicts = mem_array(batch->count, sizeof *verdicts);
+    err_t failed = append_others(batch, store);
+    if (!err_failed(failed))
+        failed = reject_misfits(batch, store);
     for (size_t i = 0; i < batch->count; i++)
-        groups[i] = batch->item[i].group;
-    double begun = clock_s();
-    err_t failed = store_append(store, groups, batch->count, clock_ms(), verdicts);
-    metric_observe(&seconds, clock_s() - begun);
-    for (size_t i = 0; i < batch->count; i++) {
-        if (!err_failed(failed))
-            send_disposition(batch->item[i].call, &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
-        group_free(batch->item[i].group);
-        rpc_call_unref(batch->item[i].call);
-    }
+        item_done(&batch->item[i]);
     loop_post(batch->ingest->options.loop, batch_written, batch);
     return failed;
 }
@@ -184,18 +217,15 @@ static void on_message(struct rpc_call *call, struct rpc_message *message, const
         rpc_call_finish(call, failed);
         return;
     }
-    if (misfit(&ingest->options, group, why)) {
+    bool fits = !misfit(&ingest->options, group, why);
+    if (!fits)
         log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
-        send_disposition(call, &group->id, OUTCOME_REJECTED, why);
-        group_free(group);
-        return;
-    }
     if (ingest->count == PENDING_MAX) {  // more streams than that: the rewarder sends again when it is back
         group_free(group);
         rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
         return;
     }
-    ingest->pending[ingest->count++] = (struct item){rpc_call_ref(call), group};
+    ingest->pending[ingest->count++] = (struct item){rpc_call_ref(call), group, fits ? NULL : mem_string(why)};
     write_pending(ingest);
     if (ingest->count >= PENDING_MAX / 2)  // each other stream may still deliver one
         pause_reading(ingest, call);
@@ -220,10 +250,8 @@ void ingest_free(struct ingest *ingest)
 {
     if (!ingest)
         return;
-    for (size_t i = 0; i < ingest->count; i++) {
-        group_free(ingest->pending[i].group);
-        rpc_call_unref(ingest->pending[i].call);
-    }
+    for (size_t i = 0; i < ingest->count; i++)
+        item_done(&ingest->pending[i]);
     for (size_t i = 0; i < ingest->paused_count; i++)
         rpc_call_unref(ingest->paused[i]);
     mem_free(ingest->paused);

@@ -205,6 +205,8 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     if (request->returns)
         TRY(store_give_back(store, &holder, request->returned, request->returns, clock_ms()));
+    if (request->unusables)
+        TRY(store_filter(store, &holder, request->unusable, request->unusables, clock_ms()));
     return OK;
 }
 

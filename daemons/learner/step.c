@@ -45,6 +45,11 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
     return OK;
 }
 
+const struct objective_config *step_settings(const struct step *step)
+{
+    return &step->config.settings;
+}
+
 size_t step_bytes(const struct step *step)
 {
     return forward_bytes(step->forward) + step->gradient->count * sizeof(float);

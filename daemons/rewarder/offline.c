@@ -10,13 +10,13 @@ enum { LINE_MAX_BYTES = 16 << 20 };
 
 static err_t score_line(struct scorers *scorers, json_t *line, const char *name, double *score)
 {
-    const json_t *text = json_object_get(line, "completion");
+    const json_t *text = json_object_get(line, "text");
     struct scorer_sample sample = {.row = json_object_get(line, "row"), .finish = FINISH_LENGTH};
     int64_t tokens = 0;
     bool ended = true;
     double reward;
     if (!json_is_string(text))
-        return err_new(ERR_INVALID, "%s: 'completion' must be a string", name);
+        return err_new(ERR_INVALID, "%s: 'text' must be a string", name);
     if (!json_is_object(sample.row))
         return err_new(ERR_INVALID, "%s: 'row' must be an object", name);
     TRY(json_get_int_or(line, name, "tokens", 0, UINT32_MAX, &tokens));

@@ -1,6 +1,6 @@
 /* `rlhfd-rewarder --job score`: completions on standard input, their scores on standard output.
  *
- * A line in: {"row": {...}, "completion": "text", "tokens": 5, "ended": true}; the same line out with "scores" and "reward".
+ * A line in: {"row": {...}, "text": "...", "tokens": 5, "ended": true}; the same line out with "scores" and "reward".
  * The scorers are those of the recipe, so what training optimises and what is measured are one thing. */
 #pragma once
 #include "svc/recipe.h"

@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/llama_untied and llama_tied: small Llama models with what PyTorch computes from them.
+# needs: torch==2.15.0 transformers==5.23.0 safetensors==0.8.0
+"""Writes llama_untied/ and llama_tied/: small Llama models with what PyTorch computes from them.
 
-    python3 -m venv /tmp/golden && /tmp/golden/bin/pip install torch transformers safetensors
-    /tmp/golden/bin/python tests/golden/llama_reference.py tests/golden
+    /tmp/golden/bin/python tests/golden/llama_reference.py     (an environment with the three above)
 
-Each directory is a model as transformers saves it (bf16), input.json (sequences, the weight of every next token's
-log-probability in the loss, the temperature) and reference.safetensors: logits of all rows and the gradient of
-loss = sum_i weight[i] * log softmax(logits[i] / temperature)[next token] for every parameter, computed in float32 by
-transformers' LlamaForCausalLM with eager attention. Made with torch 2.15.0, transformers 5.23.0.
+Each directory is a model as transformers saves it (bf16), input.json (sequences, the weight of every
+next token's log-probability in the loss, the temperature) and reference.safetensors: logits of all
+rows and the gradient of loss = sum_i weight[i] * log softmax(logits[i] / temperature)[next token]
+for every parameter, in float32 by transformers' LlamaForCausalLM with eager attention, one thread.
 """
 import json
 import os
-import sys
 
 import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 LENGTHS = [21, 38, 1]  # over and under 32, the width of the attention kernels' panels
 TEMPERATURE = 0.8
 
@@ -60,7 +60,8 @@ def make(path, seed, settings):
     os.makedirs(path, exist_ok=True)
     save_file(out, os.path.join(path, "reference.safetensors"), metadata={"format": "pt"})
     with open(os.path.join(path, "input.json"), "w") as f:
-        json.dump({"temperature": TEMPERATURE, "loss": loss.item(), "tokens": sequences, "weights": weights}, f)
+        json.dump({"temperature": TEMPERATURE, "loss": loss.item(), "tokens": sequences,
+                   "weights": weights}, f)
         f.write("\n")
     model.to(torch.bfloat16).save_pretrained(path)
 
@@ -68,4 +69,4 @@ def make(path, seed, settings):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for seed, (name, settings) in enumerate(MODELS.items()):
-        make(os.path.join(sys.argv[1], name), seed + 1, settings)
+        make(os.path.join(HERE, name), seed + 1, settings)

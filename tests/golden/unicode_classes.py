@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# needs: tokenizers==0.23.3
+# run: python tests/golden/unicode_classes.py > common/model/unicode_table.c
 """Writes common/model/unicode_table.c: the code points that Hugging Face's tokenizers take for \\p{L}, \\p{N} and \\s.
 
     python3 tests/golden/unicode_classes.py > common/model/unicode_table.c

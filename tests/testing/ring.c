@@ -53,7 +53,7 @@ struct ring ring_prepare(const struct ring_options *options)
     char *prompts = file_join(ring.directory, "train.jsonl"), *output;
     write_prompts(prompts, options);
     int status = process_run(&output, 60000, "rlhfctl", "tokenizer", "train", prompts, "--alphabet", "data",
-                             "--vocab-size", "29", "--out", ring.model, NULL);
+                             "--vocab", "29", "--out", ring.model, NULL);
     run_or_fail(status, output, "tokenizer train");
     status = process_run(&output, 60000, "rlhfctl", "model", "new", ring.model, "--layers", "2", "--width", "32",
                          "--heads", "2", "--ff", "64", "--max-positions", "256", "--seed", "3", NULL);

@@ -241,13 +241,19 @@ err_t cpu_attention_backward(struct backend *be, float *dq, float *dk, float *dv
     return OK;
 }
 
+/* Blocks of the widest tile: output, queries, scores (attention_isa.c). */
 size_t attention_scratch(int positions, const struct attention_shape *shape)
 {
-    return (size_t)shape->D + 16 + rounded(positions);
+    enum { TILE_ROWS_MAX = 14, BLOCK = TILE_ROWS_MAX * A_STRIDE };
+    const size_t D = (size_t)shape->D, blocks = (D + CHAIN_BLOCK - 1) / CHAIN_BLOCK;
+    const size_t keys = ((size_t)positions + CHAIN_BLOCK - 1) / CHAIN_BLOCK;
+    return TILE_ROWS_MAX * (D + 16) + (blocks + keys) * BLOCK;
 }
 
+/* That of gemm; keys and values in panels; p, ds and q of one block of queries (attention_backward_isa.c). */
 size_t attention_gradient_scratch(int count, const struct attention_shape *shape)
 {
-    (void)count;
-    return (size_t)shape->D + 16;
+    enum { QUERIES = 28 };
+    const size_t D = (size_t)shape->D, all = rounded(count);
+    return GEMM_SCRATCH + 2 * all * D + 2 * QUERIES * (all + 16) + QUERIES * D;
 }

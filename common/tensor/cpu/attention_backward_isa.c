@@ -1,7 +1,22 @@
-/* The gradient of causal attention (Dao 2022, without the blocks): with p = exp(score - lse), as in the forward,
+/* The gradient of causal attention (Dao 2022, without recomputing the sums): with p = exp(score - lse),
  *   dv[j] = sum p dO;  ds = p (dO . v[j] - dO . o);  dq = scale * sum_j ds k[j];  dk[j] = sum ds (q * scale).
- * Chains: dq over keys ascending; dk and dv over the group's heads, then queries, ascending. */
+ * Chains: dq over keys ascending; dk and dv over the group's heads, then queries, ascending. Queries go in blocks of
+ * QUERIES from the segment's start; a masked pair within a block is a zero in the chains. */
 #include "tensor/cpu/isa.h"
+
+enum { QUERIES = 28 };
+
+/* One block of queries of one head; what a unit's blocks share. */
+struct block {
+    const struct attention_gradient *unit;
+    int head, first, count, keys; // the query head; queries first..; keys 0..keys-1
+    float scale;
+    float *key_panels, *value_panels;
+    float *q;       // (count,D), times scale
+    float *p, *ds;  // (count,row)
+    float *scratch; // of gemm
+    ptrdiff_t row;  // from one row of p or ds to the next
+};
 
 static float dot(const float *a, const float *b, int D)
 {
@@ -11,59 +26,133 @@ static float dot(const float *a, const float *b, int D)
     return v16_sum(sum);
 }
 
-/* to += factor * x */
-static void add_scaled(float *to, float factor, const float *x, int D)
+static void product(const struct block *b, struct gemm gemm)
 {
-    for (int d = 0; d < D; d += 16)
-        v16_store_some(
-            to + d,
-            v16_fma(v16_set1(factor), v16_load_some(x + d, D - d), v16_load_some(to + d, D - d)),
-            D - d);
+    ISA_NAME(gemm)(&gemm, 0, gemm.M, 0, (gemm.N + PANEL - 1) / PANEL, b->scratch);
 }
 
-/* Chain over d, as the forward has it. */
-static float chain(const float *a, const float *b, int D)
+/* One row: the score becomes p, dO.v becomes ds; zero from `keys` to `all`. */
+static void row_slopes(float *p, float *ds, float lse, float delta, int keys, int all)
 {
-    float sum = 0;
-    for (int d = 0; d < D; d++)
-        sum = fmaf(a[d], b[d], sum);
-    return sum;
+    const v16 minus = v16_set1(lse), d = v16_set1(delta), zero = v16_set1(0.0f);
+    for (int j = 0; j < all; j += 16) {
+        const v16 e = v16_exp(v16_sub(v16_load(p + j), minus));
+        const v16 slope = v16_mul(e, v16_sub(v16_load(ds + j), d));
+        v16_store(p + j, v16_first(e, keys - j, zero));
+        v16_store(ds + j, v16_first(slope, keys - j, zero));
+    }
 }
 
-static void row_backward(const struct attention_gradient *u, int i, int h, float *q)
+/* p and ds of the block, with the forward's scores. */
+static void block_slopes(const struct block *b)
 {
-    const int D = u->shape->D;
-    const size_t at = (size_t)i * u->shape->H + h, stride = (size_t)u->shape->K * D,
-                 head = (size_t)u->head * D;
-    const float scale = 1.0f / sqrtf((float)D), *d_o = u->d_o + at * D;
-    const float delta = dot(d_o, u->o + at * D, D);
-    float *dq = u->dq + at * D;
-    for (int d = 0; d < D; d++) {
-        q[d] = u->q[at * D + d] * scale;
-        dq[d] = 0;
+    const struct attention_gradient *u = b->unit;
+    const int D = u->shape->D, H = u->shape->H;
+    const size_t query = ((size_t)b->first * H + b->head) * D;
+    for (int r = 0; r < b->count; r++)
+        for (int d = 0; d < D; d += 16)
+            v16_store_some(b->q + r * D + d,
+                           v16_mul(v16_load_some(u->q + query + (size_t)r * H * D + d, D - d),
+                                   v16_set1(b->scale)),
+                           D - d);
+    struct gemm gemm = {.M = b->count,
+                        .N = b->keys,
+                        .K = D,
+                        .a = b->q,
+                        .a_row = D,
+                        .a_k = 1,
+                        .kind = B_PANELS_F32,
+                        .b = b->key_panels,
+                        .b_stride = (ptrdiff_t)D * PANEL,
+                        .c = b->p,
+                        .c_row = b->row};
+    product(b, gemm);
+    gemm.a = u->d_o + query;
+    gemm.a_row = (ptrdiff_t)H * D;
+    gemm.b = b->value_panels;
+    gemm.c = b->ds;
+    product(b, gemm);
+    for (int r = 0; r < b->count; r++) {
+        const size_t at = query + (size_t)r * H * D;
+        row_slopes(b->p + r * b->row, b->ds + r * b->row,
+                   u->lse[(size_t)(b->first + r) * H + b->head], dot(u->d_o + at, u->o + at, D),
+                   b->first + r + 1, b->keys);
     }
-    for (int j = 0; j <= i; j++) {
-        const float *k = u->k + j * stride + head;
-        float lane[16];
-        v16_store(lane, v16_exp(v16_set1(chain(q, k, D) - u->lse[at])));
-        const float p = lane[0], ds = p * (chain(d_o, u->v + j * stride + head, D) - delta);
-        add_scaled(dq, ds, k, D);
-        add_scaled(u->dk + j * stride + head, ds, q, D);
-        add_scaled(u->dv + j * stride + head, p, d_o, D);
-    }
-    for (int d = 0; d < D; d++)
-        dq[d] *= scale;
+}
+
+static void block_dq(const struct block *b)
+{
+    const struct attention_gradient *u = b->unit;
+    const int D = u->shape->D, H = u->shape->H;
+    float *dq = u->dq + ((size_t)b->first * H + b->head) * D;
+    product(b, (struct gemm){.M = b->count,
+                             .N = D,
+                             .K = b->keys,
+                             .a = b->ds,
+                             .a_row = b->row,
+                             .a_k = 1,
+                             .kind = B_ROWS_F32,
+                             .b = u->k + (size_t)u->head * D,
+                             .b_stride = (ptrdiff_t)u->shape->K * D,
+                             .c = dq,
+                             .c_row = (ptrdiff_t)H * D});
+    for (int r = 0; r < b->count; r++, dq += (size_t)H * D)
+        for (int d = 0; d < D; d += 16)
+            v16_store_some(dq + d, v16_mul(v16_load_some(dq + d, D - d), v16_set1(b->scale)),
+                           D - d);
+}
+
+/* dk += ds^T q, dv += p^T dO */
+static void block_dkv(const struct block *b)
+{
+    const struct attention_gradient *u = b->unit;
+    const int D = u->shape->D, H = u->shape->H;
+    struct gemm gemm = {.M = b->keys,
+                        .N = D,
+                        .K = b->count,
+                        .a = b->ds,
+                        .a_row = 1,
+                        .a_k = b->row,
+                        .kind = B_ROWS_F32,
+                        .b = b->q,
+                        .b_stride = D,
+                        .c = u->dk + (size_t)u->head * D,
+                        .c_row = (ptrdiff_t)u->shape->K * D,
+                        .accumulate = true};
+    product(b, gemm);
+    gemm.a = b->p;
+    gemm.b = u->d_o + ((size_t)b->first * H + b->head) * D;
+    gemm.b_stride = (ptrdiff_t)H * D;
+    gemm.c = u->dv + (size_t)u->head * D;
+    product(b, gemm);
 }
 
 void ISA_NAME(attention_backward)(const struct attention_gradient *u, float *scratch)
 {
     const int D = u->shape->D, group = u->shape->H / u->shape->K;
     const size_t stride = (size_t)u->shape->K * D, head = (size_t)u->head * D;
+    const size_t all = ((size_t)u->count + PANEL - 1) / PANEL * PANEL;
     for (int i = 0; i < u->count; i++) {
         memset(u->dk + i * stride + head, 0, (size_t)D * sizeof(float));
         memset(u->dv + i * stride + head, 0, (size_t)D * sizeof(float));
     }
-    for (int g = 0; g < group; g++)
-        for (int i = 0; i < u->count; i++)
-            row_backward(u, i, u->head * group + g, scratch);
+    struct block b = {.unit = u, .scale = 1.0f / sqrtf((float)D), .row = (ptrdiff_t)all + 16};
+    b.scratch = scratch;
+    b.key_panels = scratch + GEMM_SCRATCH;
+    b.value_panels = b.key_panels + all * D;
+    b.p = b.value_panels + all * D;
+    b.ds = b.p + QUERIES * b.row;
+    b.q = b.ds + QUERIES * b.row;
+    ISA_NAME(pack_columns)(b.key_panels, u->k + head, stride, D, 0, u->count);
+    ISA_NAME(pack_columns)(b.value_panels, u->v + head, stride, D, 0, u->count);
+    for (int g = 0; g < group; g++) {
+        b.head = u->head * group + g;
+        for (b.first = 0; b.first < u->count; b.first += b.count) {
+            b.count = u->count - b.first < QUERIES ? u->count - b.first : QUERIES;
+            b.keys = b.first + b.count;
+            block_slopes(&b);
+            block_dq(&b);
+            block_dkv(&b);
+        }
+    }
 }

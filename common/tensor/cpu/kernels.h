@@ -55,7 +55,7 @@ struct attention_gradient {
     const float *q, *k, *v, *o, *lse, *d_o;
     float *dq, *dk, *dv;
 };
-/* Floats of scratch that a unit needs, for `positions` = start + count (both within GEMM_SCRATCH's own call). */
+/* Floats of scratch that a unit needs, for `positions` = start + count. */
 size_t attention_scratch(int positions, const struct attention_shape *shape);
 size_t attention_gradient_scratch(int count, const struct attention_shape *shape);
 

@@ -155,13 +155,15 @@ static struct verdict turn_away(struct store *store, struct slot *slot, uint64_t
 
 /* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
  * have given away. */
-static struct verdict judge(struct store *store, struct slot *slot, const struct group *group)
+static struct verdict judge(struct store *store, struct slot *slot, const struct group *group,
+                            bool rejected)
 {
     struct lag_rules rules = store_lag_rules(store);
     const struct slots *slots = &store->slots;
     uint64_t next = store->counters.next_round, age = slot->start_round;
     slot->summary = summarize(group);
-    const char *why = unfit(store, slot, group, &slot->summary, &age);
+    const char *why =
+        rejected ? "unfit for training" : unfit(store, slot, group, &slot->summary, &age);
     if (why)
         return turn_away(store, slot, age, slot->answered = OUTCOME_REJECTED, why);
     if (lag_of(next, age) > rules.limit)
@@ -174,7 +176,8 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
     return put_group(store, slot, group, age);
 }
 
-static err_t append_one(struct store *store, const struct group *group, struct verdict *ret)
+static err_t append_one(struct store *store, const struct group *group, bool rejected,
+                        struct verdict *ret)
 {
     const char *why = foreign(store, group);
     if (why) {
@@ -191,7 +194,7 @@ static err_t append_one(struct store *store, const struct group *group, struct v
     else if (slot->state == SLOT_GONE || slot->answered)
         *ret = again(slot->answered);
     else
-        *ret = judge(store, slot, group);
+        *ret = judge(store, slot, group, rejected);
     return OK;
 }
 
@@ -215,12 +218,25 @@ err_t store_append(struct store *store, const struct group *const *groups, size_
     SCOPED_MEM struct verdict *verdicts = mem_array(n, sizeof *verdicts);
     for (size_t i = 0; i < n; i++) {
         if (!answered_in_batch(groups, i, verdicts))
-            TRY(store_break(store, append_one(store, groups[i], &verdicts[i])));
+            TRY(store_break(store, append_one(store, groups[i], false, &verdicts[i])));
         store->counters.outcomes[verdicts[i].outcome]++;
         store->changed = true;
     }
     TRY(store_commit(store));
     if (n)
         memcpy(ret, verdicts, n * sizeof *verdicts);
+    return OK;
+}
+
+err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
+                   struct verdict *ret)
+{
+    struct verdict found;
+    TRY(store_begin(store, now_ms));
+    TRY(store_break(store, append_one(store, group, true, &found)));
+    store->counters.outcomes[found.outcome]++;
+    store->changed = true;
+    TRY(store_commit(store));
+    *ret = found;
     return OK;
 }

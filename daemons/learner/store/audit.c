@@ -217,7 +217,8 @@ static void check_gone(struct walk *walk, uint64_t slot, uint32_t attempt, const
         gone->answered == OUTCOME_STORED)
         walk->matched++;
     else
-        broken(walk, "slot %llu attempt %u is gone as trained in round %llu, which does not name it",
+        broken(walk,
+               "slot %llu attempt %u is gone as trained in round %llu, which does not name it",
                (unsigned long long)slot, attempt, (unsigned long long)gone->round);
 }
 

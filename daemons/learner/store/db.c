@@ -91,6 +91,10 @@ static err_t open_error(const struct db *db, char *message)
         return err_new(ERR_UNAVAILABLE,
                        "store '%s': another process has it open: stop that one first", db->dir);
     }
+    if (strstr(message, "Column family not found")) { // killed while it was being made
+        rocksdb_free(message);
+        return err_new(ERR_NOT_FOUND, "store '%s': it was never completely made", db->dir);
+    }
     return result(db, message, "open");
 }
 

@@ -19,6 +19,12 @@ const char *lease_stop_name(enum lease_stop stop)
     return (unsigned)stop < sizeof names / sizeof *names ? names[stop] : "?";
 }
 
+const char *revoked_why_name(enum revoked_why why)
+{
+    static const char *const names[] = {"expired", "stale", "straggler", "ended"};
+    return (unsigned)why < sizeof names / sizeof *names ? names[why] : "?";
+}
+
 static err_t holder_check(const struct store_holder *holder)
 {
     size_t len = strlen(holder->generator);
@@ -156,6 +162,18 @@ err_t store_give_back(struct store *store, const struct store_holder *holder,
             continue;
         slot_free_again(store, slot);
         store->counters.given_back++;
+    }
+    return store_commit(store);
+}
+
+err_t store_filter(struct store *store, const struct store_holder *holder, const struct digest *ids,
+                   size_t n, int64_t now_ms)
+{
+    TRY(store_begin(store, now_ms));
+    for (size_t i = 0; i < n; i++) {
+        struct slot *slot = find_lease(store, holder, &ids[i]);
+        if (slot)
+            slot_gone(store, slot, REASON_FILTERED);
     }
     return store_commit(store);
 }

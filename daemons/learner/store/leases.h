@@ -50,6 +50,10 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
 err_t store_give_back(struct store *store, const struct store_holder *holder,
                       const struct digest *ids, size_t n, int64_t now_ms);
 
+/* The holder's leases among ids can never be worked on (their rows make no prompt): their slots leave as filtered. */
+err_t store_filter(struct store *store, const struct store_holder *holder, const struct digest *ids,
+                   size_t n, int64_t now_ms);
+
 /* Frees what older incarnations of the holder's name still hold. */
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
 
@@ -59,6 +63,7 @@ err_t store_expire(struct store *store, int64_t now_ms);
 /* Leases taken from a holder since the last call, by whatever call. The array and its names are the
  * caller's: revoked_free. */
 enum revoked_why { REVOKED_EXPIRED, REVOKED_STALE, REVOKED_STRAGGLER, REVOKED_ENDED };
+const char *revoked_why_name(enum revoked_why why); // "expired", "stale", "straggler", "ended"
 struct revoked {
     char *generator;
     uint64_t incarnation;

@@ -71,6 +71,12 @@ struct verdict {
 err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
                    struct verdict *ret);
 
+/* The caller found this group unfit for training (more tokens than fit, another vocabulary, ...):
+ * it leaves as errored and its slot, if it still waits for it, is free for another attempt at once.
+ * The answer to its sender is REJECTED, but DUPLICATE if the group was stored before. */
+err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
+                   struct verdict *ret);
+
 enum reason {
     REASON_TRAINED = 1,
     REASON_STALE,

@@ -42,7 +42,8 @@ static void a_straggler_is_named_with_its_excess(void **)
                      LAG_FORM); // here it may still join round 3
 }
 
-/* Whether all live groups could be trained in time from round next on, oldest first, were they all stored: tried. */
+/* Whether all live groups could be trained in time from round next on, oldest first, were they all
+ * stored: tried. */
 static bool schedule_exists(const struct lag_rules *rules, uint64_t next, struct lag_age *ages,
                             size_t n)
 {

@@ -12,7 +12,8 @@
 
 static const struct round_plan plan = {1, 7, "lr: 1e-3", "portable"};
 
-/* In memory where the system has it: these tests are about what is written, not about how fast a disk syncs. */
+/* In memory where the system has it: these tests are about what is written, not about how fast a
+ * disk syncs. */
 static inline const char *kit_directory(void)
 {
     if (access("/dev/shm", W_OK) == 0)
@@ -131,4 +132,41 @@ static inline struct audit kit_audit(const char *dir)
         assert_ok(store_audit(dir, stderr, &audit));
     assert_int_equal(audit.errors, 0);
     return audit;
+}
+
+/* An open store; its end is audited. */
+struct fixture {
+    const char *dir;
+    struct store_options options;
+    struct store_rules rules;
+    struct store *store;
+};
+
+static inline struct fixture *fixture_new(uint64_t rows, struct store_rules rules)
+{
+    struct fixture *f = mem_new(sizeof *f);
+    *f = (struct fixture){kit_directory(), kit_options(rows), rules, NULL};
+    assert_ok(store_open(f->dir, &f->options, &f->rules, 0, &f->store));
+    return f;
+}
+
+static inline void fixture_free(struct fixture *f)
+{
+    store_free(f->store);
+    kit_audit(f->dir);
+    free(f);
+}
+DEFINE_SCOPED(fixture)
+
+static inline void reopen(struct fixture *f, int64_t now_ms)
+{
+    store_free(STEAL(f->store));
+    assert_ok(store_open(f->dir, &f->options, &f->rules, now_ms, &f->store));
+}
+
+static inline struct store_counts counts_of(struct fixture *f)
+{
+    struct store_counts counts;
+    store_counts(f->store, &counts);
+    return counts;
 }

@@ -2,14 +2,15 @@
 #include "testing/tensors.h"
 
 /* y[m,n] (+)= chain over k of a(m,k) b(k,n). */
-static void chain(float *y, const float *a, int a_row, int a_k, const float *b, int b_k, int b_n, int M, int N, int K,
-                  int accumulate)
+static void chain(float *y, const float *a, int a_row, int a_k, const float *b, int b_k, int b_n,
+                  int M, int N, int K, int accumulate)
 {
     for (int m = 0; m < M; m++)
         for (int n = 0; n < N; n++) {
             float sum = accumulate ? y[(size_t)m * N + n] : 0;
             for (int k = 0; k < K; k++)
-                sum = fmaf(a[(size_t)m * a_row + (size_t)k * a_k], b[(size_t)k * b_k + (size_t)n * b_n], sum);
+                sum = fmaf(a[(size_t)m * a_row + (size_t)k * a_k],
+                           b[(size_t)k * b_k + (size_t)n * b_n], sum);
             y[(size_t)m * N + n] = sum;
         }
 }
@@ -17,7 +18,7 @@ static void chain(float *y, const float *a, int a_row, int a_k, const float *b, 
 struct problem {
     int M, N, K;
     bf16 *w;
-    float *wide;  // w as floats
+    float *wide; // w as floats
     float *x, *dy, *old_y, *old_dx, *old_dw;
 };
 
@@ -70,8 +71,9 @@ static void products_equal_the_chain(struct backend *be, const struct problem *p
 static void odd_shapes_equal_the_chain(void **state)
 {
     (void)state;
-    static const int shapes[][3] = {{1, 1, 1},    {1, 3, 17},   {2, 64, 64},  {3, 100, 33}, {5, 17, 100}, {7, 129, 5},
-                                    {8, 31, 64},  {15, 65, 32}, {16, 33, 16}, {29, 96, 48}, {1, 300, 270}, {14, 40, 257},
+    static const int shapes[][3] = {{1, 1, 1},    {1, 3, 17},   {2, 64, 64},   {3, 100, 33},
+                                    {5, 17, 100}, {7, 129, 5},  {8, 31, 64},   {15, 65, 32},
+                                    {16, 33, 16}, {29, 96, 48}, {1, 300, 270}, {14, 40, 257},
                                     {43, 70, 260}};
     for (int i = 0; i < all_backends(); i++)
         for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++) {
@@ -106,7 +108,8 @@ static void gradients_of_halves_add_up_to_the_whole(void **state)
         struct backend *be = backends[i];
         float *whole = copied(p.old_dw, N * K), *halves = copied(p.old_dw, N * K);
         assert_ok(be->ops->matmul_dw(be, whole, p.dy, p.x, M, N, K));
-        for (int at = 0, count = 1; at < M; at += count, count = count * 2 < M - at ? count * 2 : M - at)
+        for (int at = 0, count = 1; at < M;
+             at += count, count = count * 2 < M - at ? count * 2 : M - at)
             assert_ok(be->ops->matmul_dw(be, halves, p.dy + at * N, p.x + at * K, count, N, K));
         assert_same_bits(whole, halves, N * K * 4, "dw by parts");
     }
@@ -141,5 +144,5 @@ static void bad_weights_are_refused(void **state)
 }
 
 TESTS(cmocka_unit_test(odd_shapes_equal_the_chain), cmocka_unit_test(large_shapes_equal_the_chain),
-      cmocka_unit_test(gradients_of_halves_add_up_to_the_whole), cmocka_unit_test(the_chain_is_not_padded),
-      cmocka_unit_test(bad_weights_are_refused))
+      cmocka_unit_test(gradients_of_halves_add_up_to_the_whole),
+      cmocka_unit_test(the_chain_is_not_padded), cmocka_unit_test(bad_weights_are_refused))

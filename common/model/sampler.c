@@ -1,0 +1,184 @@
+#include "model/sampler.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include <math.h>
+
+struct sampler {
+    int V;
+    int32_t *heap; // (V) token ids, likeliest on top
+};
+
+err_t sampling_check(const struct sampling *s)
+{
+    if (!(s->temperature == 0 || (s->temperature >= 1e-3f && s->temperature <= 1e3f)))
+        return err_new(ERR_INVALID,
+                       "temperature is %g; it must be 0 (greedy) or from 0.001 to 1000",
+                       (double)s->temperature);
+    if (s->top_k < 0)
+        return err_new(ERR_INVALID, "top_k is %d; it must be 0 (all) or more", s->top_k);
+    if (!(s->top_p >= 0 && s->top_p <= 1))
+        return err_new(ERR_INVALID, "top_p is %g; it must be from 0 to 1", (double)s->top_p);
+    if (!(s->min_p >= 0 && s->min_p <= 1))
+        return err_new(ERR_INVALID, "min_p is %g; it must be from 0 to 1", (double)s->min_p);
+    return OK;
+}
+
+struct sampler *sampler_new(int V)
+{
+    struct sampler *sampler = mem_new(sizeof *sampler);
+    sampler->V = V;
+    sampler->heap = mem_array((size_t)V, sizeof *sampler->heap);
+    return sampler;
+}
+
+static bool likelier(const float *p, int32_t a, int32_t b)
+{
+    return p[a] != p[b] ? p[a] > p[b] : a < b;
+}
+
+static void sift(int32_t *heap, int count, const float *p, int at)
+{
+    int32_t moving = heap[at];
+    for (int child; (child = 2 * at + 1) < count; at = child) {
+        child += child + 1 < count && likelier(p, heap[child + 1], heap[child]);
+        if (!likelier(p, heap[child], moving))
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = moving;
+}
+
+/* Takes the likeliest; what is taken lies behind the heap's end, so that heap[count..V-1] holds them in reverse. */
+static int32_t take(int32_t *heap, int *count, const float *p)
+{
+    int32_t top = heap[0];
+    heap[0] = heap[--*count];
+    heap[*count] = top;
+    if (*count)
+        sift(heap, *count, p, 0);
+    return top;
+}
+
+/* The least likely token kept by top_k, then top_p. All that are at least as likely (ties: smaller id) are kept. -1: all are. */
+static int32_t last_kept(struct sampler *sampler, const struct sampling *s, const float *p,
+                         double total)
+{
+    const int V = sampler->V, most = s->top_k > 0 && s->top_k < V ? s->top_k : V;
+    const bool nucleus = s->top_p > 0 && s->top_p < 1;
+    int count = V;
+    int32_t last = -1;
+    double mass = 0, limit = total * (double)s->top_p;
+    for (int i = 0; i < V; i++)
+        sampler->heap[i] = i;
+    for (int i = V / 2; i-- > 0;)
+        sift(sampler->heap, V, p, i);
+    if (most < V) {
+        for (int i = 0; i < most; i++)
+            mass += (double)p[last = take(sampler->heap, &count, p)];
+        limit = mass * (double)s->top_p; // of what top_k has left
+    }
+    if (!nucleus)
+        return last;
+    mass = 0;
+    for (int i = 0; i < most; i++) {
+        last = most < V ? sampler->heap[V - 1 - i] : take(sampler->heap, &count, p);
+        mass += (double)p[last];
+        if (mass >= limit)
+            break;
+    }
+    return last;
+}
+
+static float largest(const float *x, int V, int32_t *ret_at)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < V; i++)
+        best = x[i] > x[best] ? i : best;
+    *ret_at = best;
+    return x[best];
+}
+
+static err_t greedy(int V, const float *logits, struct draw *ret)
+{
+    int32_t best;
+    double sum = 0;
+    for (int i = 0; i < V; i++)
+        sum += (double)logits[i] - (double)logits[i]; // 0, or NaN if it is not finite
+    if (sum != 0)
+        return err_new(ERR_DATA_LOSS, "the model's logits are not finite");
+    largest(logits, V, &best);
+    *ret = (struct draw){.token = best, .mass = 1};
+    return OK;
+}
+
+/* The kept tokens' weight, then the first at which their running sum exceeds u times it. */
+static struct draw draw_kept(struct sampler *sampler, const struct sampling *s, const float *p,
+                             double total, double u)
+{
+    const int V = sampler->V;
+    int32_t best, last = -1;
+    if (s->top_k > 0 || (s->top_p > 0 && s->top_p < 1))
+        last = last_kept(sampler, s, p, total);
+    const float floor = s->min_p * largest(p, V, &best);
+    double mass = 0, sum = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        const double goal = u * mass;
+        for (int32_t i = 0; i < V; i++) {
+            if (p[i] < floor || (last >= 0 && i != last && !likelier(p, i, last)))
+                continue;
+            sum += (double)p[i];
+            if (pass && sum > goal)
+                return (struct draw){.token = i, .mass = mass / total};
+        }
+        mass = pass ? mass : sum;
+        sum = 0;
+    }
+    return (struct draw){.token = best, .mass = mass / total}; // not reached: u < 1
+}
+
+err_t sampler_draw(struct sampler *sampler, const struct sampling *s, uint64_t completion,
+                   uint64_t position, const float *logits, const float *probability,
+                   struct draw *ret)
+{
+    const int V = sampler->V;
+    if (s->temperature == 0)
+        return greedy(V, logits, ret);
+    double total = 0;
+    for (int i = 0; i < V; i++)
+        total += (double)probability[i];
+    if (!isfinite(total) || total <= 0)
+        return err_new(ERR_DATA_LOSS, "the model's logits are not finite");
+    const uint64_t slot[2] = {s->prompt, s->epoch};
+    const struct rng rng = rng_keyed(s->seed, RNG_SAMPLE, hash64(slot, sizeof slot, 0), completion);
+    const double u = rng_uniform(&rng, position);
+    if (sampling_truncates(s)) {
+        *ret = draw_kept(sampler, s, probability, total, u);
+        return OK;
+    }
+    double sum = 0;
+    int32_t token = 0;
+    for (int i = 0; i < V; i++) {
+        sum += (double)probability[i];
+        if (sum > u * total) {
+            token = i;
+            break;
+        }
+    }
+    *ret = (struct draw){.token = token, .mass = 1};
+    return OK;
+}
+
+float sampler_logp(float logp, double mass)
+{
+    const float sampled = (float)((double)logp - log(mass));
+    return sampled < 0 ? sampled : 0.0f;
+}
+
+void sampler_free(struct sampler *sampler)
+{
+    if (!sampler)
+        return;
+    mem_free(sampler->heap);
+    mem_free(sampler);
+}

@@ -1,0 +1,59 @@
+/* What Weights.Subscribe carries, as plain structs: who subscribes, what a version is, and its values in chunks.
+ *
+ *     struct manifest manifest = {.lineage = 1, .version = 7, .round = 7, .kind = WEIGHTS_FULL, .elements = n, .digest = d};
+ *     SCOPED(rpc_message) message = manifest_message(&manifest);
+ *     TRY(weights_decode(message, &event));           -- hostile input: a manifest or a chunk
+ *
+ * Values are bf16, little-endian, of the flat array that tensor/layout.h describes. Any thread. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rpc_message;
+
+enum { WEIGHTS_CHUNK = 1 << 19 }; // elements of a chunk (1 MiB); the last one is what remains
+enum weights_kind { WEIGHTS_FULL = 1 };
+
+struct manifest {
+    uint32_t lineage;
+    uint64_t version, round; // updates applied; rounds trained
+    enum weights_kind kind;
+    uint64_t elements;
+    struct digest digest; // weights_digest of all of them
+};
+
+/* The first message of a stream says who; later ones only what is applied now. */
+struct subscription {
+    char *run, *generator; // NULL: not the first
+    uint64_t incarnation;
+    struct digest layout;
+    bool holds; // false: nothing yet
+    uint32_t lineage;
+    uint64_t version;
+};
+void subscription_encode(const struct subscription *subscription, struct bytes *ret);
+
+/* INVALID: malformed; names of more than 255 bytes, a first message without generator or layout. */
+err_t subscription_decode(const uint8_t *data, size_t len, struct subscription *ret);
+void subscription_done(struct subscription *subscription);
+
+struct rpc_message *manifest_message(const struct manifest *manifest);
+
+/* A chunk that borrows its values until release(arg). */
+struct rpc_message *chunk_message(uint64_t first, const uint16_t *values, size_t count,
+                                  void (*release)(void *arg), void *arg);
+
+/* What came: a manifest, or a chunk, whose values lie in the message (rpc_message_read). */
+struct weights_event {
+    bool is_chunk;
+    struct manifest manifest;
+    uint64_t first;       // of a chunk: its first element
+    size_t offset, count; // bytes into the message; elements
+};
+
+/* INVALID: malformed, an unknown kind, a chunk of half an element. */
+err_t weights_decode(struct rpc_message *message, struct weights_event *ret);

@@ -1,0 +1,64 @@
+/* The learner's side of Weights.Subscribe: keeps the newest version and brings it to every subscriber that has an older one.
+ *
+ *     TRY(publisher_new(&options, &publisher));
+ *     services[0] = publisher_service(publisher);               -- into rpc_server_options
+ *     publisher_publish(publisher, snapshot);                   -- after a round
+ *     -> settled(manifest, ms) once all subscribers have applied it
+ *
+ * A subscriber gets one version at a time, whole; when it is through, the newest: one that is slow skips what lies between.
+ * At most about RPC_QUEUE_BYTES wait for each, so nobody is waited for and memory stays bounded (one snapshot each).
+ * Owner: the loop's thread. The server is freed first, then this. */
+#pragma once
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/scoped.h"
+#include "rpc/server.h"
+#include "weights/snapshot.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct publisher;
+struct publisher_options {
+    const char *run;
+    struct digest layout; // layout_digest
+    uint64_t elements;
+    /* Optional. Every subscriber there is has applied the newest version, ms after it was published; once per version. */
+    void (*settled)(const struct manifest *manifest, double ms, void *user);
+    /* Optional. A subscriber said that it has applied this version. */
+    void (*applied)(const char *generator, uint32_t lineage, uint64_t version, void *user);
+    void *user;
+};
+
+err_t publisher_new(const struct publisher_options *options, struct publisher **ret);
+
+/* Its methods. Refused: PRECONDITION for another run or layout, ABORTED for an incarnation that was replaced, INVALID for
+ * what is malformed; the message says what differs. */
+struct rpc_service publisher_service(struct publisher *publisher);
+
+/* Takes the snapshot: from now on the newest. Subscribers of its lineage that hold its version or a later one are left
+ * alone (a restarted learner comes to their version again, with the same bits). */
+void publisher_publish(struct publisher *publisher, struct snapshot *snapshot);
+
+/* NULL: nothing was published. */
+const struct manifest *publisher_newest(const struct publisher *publisher);
+
+/* Who is there, and what each has applied. */
+struct holder {
+    const char *generator; // borrowed until the next callback
+    uint64_t incarnation;
+    bool holds;
+    uint32_t lineage;
+    uint64_t version;
+};
+size_t publisher_holders(const struct publisher *publisher, struct holder *ret,
+                         size_t max); // how many there are
+
+struct publisher_stats {
+    uint64_t published, sent,
+        bytes; // versions made; versions sent whole, and all their bytes, over all subscribers
+    uint64_t refused;        // subscribers
+    size_t queued_max_bytes; // the longest queue of one subscriber yet
+};
+struct publisher_stats publisher_stats(const struct publisher *publisher);
+void publisher_free(struct publisher *publisher);
+DEFINE_SCOPED(publisher)

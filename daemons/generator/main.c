@@ -1,0 +1,293 @@
+/* The generator: prompts and weights in from the learner, groups of completions out to the rewarder.
+ *
+ *     learner -> prompts -> decode -> deliver -> rewarder
+ *     learner -> update  ---^
+ *                [loop]   [compute]   [loop]                 */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "generator/decode.h"
+#include "generator/deliver.h"
+#include "generator/prompts.h"
+#include "generator/update.h"
+#include "rpc/face.h"
+#include "svc/recipe_cli.h"
+#include "svc/svc.h"
+#include <stdio.h>
+#include <unistd.h>
+
+enum { STOP_GRACE_MS = 500, DRAIN_DEADLINE_MS = 10000, TICK_MS = 50 };
+
+/* In order of dependence: freed from the end. */
+struct daemon {
+    const struct recipe *recipe;
+    char *name;
+    uint64_t incarnation;
+    struct loop *loop;
+    struct rpc *rpc;
+    struct decode *decode;
+    struct prompts *prompts;
+    struct deliver *deliver;
+    struct update *update;
+    struct face *face;
+    struct loop_timer *tick;
+    bool serving, draining, stopping, lease_down, rewarder_down;
+    int64_t drain_until_ms;
+    err_t failed;
+};
+
+static const char *state(void *arg)
+{
+    const struct daemon *d = arg;
+    return d->draining ? "DRAINING" : d->serving ? "SERVING" : "JOINING";
+}
+
+static void show_readiness(struct daemon *d)
+{
+    face_ready(d->face, d->draining        ? "draining"
+                        : d->lease_down    ? "the learner cannot be reached"
+                        : d->rewarder_down ? "the rewarder cannot be reached"
+                        : !d->serving      ? "waiting for weights"
+                                           : NULL);
+}
+
+/* ---- draining: nothing new; what is finished is delivered; then stop */
+
+static void stopped(void *arg)
+{
+    struct daemon *d = arg;
+    loop_stop(d->loop);
+}
+
+static void on_tick(void *arg)
+{
+    struct daemon *d = arg;
+    bool empty = deliver_waiting(d->deliver) == 0 && prompts_held(d->prompts) == 0;
+    if (d->stopping || (!empty && clock_ms() < d->drain_until_ms))
+        return;
+    d->stopping = true;
+    face_stop(d->face, STOP_GRACE_MS, stopped, d);
+}
+
+static void begin_draining(struct daemon *d)
+{
+    if (d->draining)
+        return;
+    d->draining = true;
+    d->drain_until_ms = clock_ms() + DRAIN_DEADLINE_MS;
+    show_readiness(d);
+    loop_timer_start(d->tick, TICK_MS, TICK_MS);
+}
+
+static void drain(void *arg)
+{
+    struct daemon *d = arg;
+    if (d->draining)
+        return;
+    log_info("draining", "leases=%zu undelivered=%zu", prompts_held(d->prompts), deliver_waiting(d->deliver));
+    prompts_drain(d->prompts);
+    d->drain_until_ms = clock_ms();  // leases are given back; groups without a disposition are made again
+    begin_draining(d);
+    d->drain_until_ms = clock_ms() + STOP_GRACE_MS;
+}
+
+static void on_signal(void *arg, int signal)
+{
+    (void)signal;
+    drain(arg);
+}
+
+/* ---- what the stages say */
+
+static void granted(void *arg, struct lease_grant *grant)
+{
+    struct daemon *d = arg;
+    decode_admit(d->decode, grant);
+}
+
+static void revoked(void *arg, const struct digest *id)
+{
+    struct daemon *d = arg;
+    decode_cancel(d->decode, id);
+}
+
+static void over(void *arg, bool ended)
+{
+    struct daemon *d = arg;
+    log_info(ended ? "run complete" : "learner drains", "%s", "");
+    if (ended)
+        begin_draining(d);
+}
+
+static void finished(void *arg, struct group *group)
+{
+    struct daemon *d = arg;
+    struct digest id = group->id;
+    deliver_group(d->deliver, group);
+    prompts_finished(d->prompts, &id);
+}
+
+static void unusable(void *arg, const struct digest *id, err_t why)
+{
+    struct daemon *d = arg;
+    log_warning("prompt unusable", "why=\"%s\"", err_message(why));
+    err_free(why);
+    prompts_unusable(d->prompts, id);
+}
+
+static void settled(void *arg, const struct disposition *disposition)
+{
+    (void)arg, (void)disposition;
+}
+
+static void applied(void *arg, uint64_t version)
+{
+    struct daemon *d = arg;
+    if (!d->serving)
+        log_info("serving", "version=%llu", (unsigned long long)version);
+    d->serving = true;
+    show_readiness(d);
+    update_applied(d->update);
+    prompts_version(d->prompts, version);
+}
+
+static void failed(void *arg, err_t why)
+{
+    struct daemon *d = arg;
+    d->failed = why;
+    loop_stop(d->loop);
+}
+
+static void lease_down(void *arg, err_t why)
+{
+    struct daemon *d = arg;
+    if (!d->draining)
+        log_warning("learner unreachable", "why=\"%s\"", err_message(why));
+    err_free(why);
+    d->lease_down = true;
+    show_readiness(d);
+}
+
+static void lease_up(void *arg)
+{
+    struct daemon *d = arg;
+    d->lease_down = false;
+    show_readiness(d);
+}
+
+static void rewarder_down(void *arg, err_t why)
+{
+    struct daemon *d = arg;
+    if (!d->draining)
+        log_warning("rewarder unreachable", "why=\"%s\"", err_message(why));
+    err_free(why);
+    d->rewarder_down = true;
+    show_readiness(d);
+}
+
+static void rewarder_up(void *arg)
+{
+    struct daemon *d = arg;
+    d->rewarder_down = false;
+    show_readiness(d);
+}
+
+static void weights_down(void *arg, err_t why)
+{
+    struct daemon *d = arg;
+    if (!d->draining)
+        log_warning("weights stream lost", "why=\"%s\"", err_message(why));
+    err_free(why);
+}
+
+static void weights_up(void *arg)
+{
+    (void)arg;
+}
+
+/* ---- putting it together */
+
+static err_t open_streams(struct daemon *d)
+{
+    const struct recipe *recipe = d->recipe;
+    struct deliver_options deliver = {.rpc = d->rpc, .rewarder = recipe->generator.rewarder,
+                                      .insecure = recipe->net.insecure, .settled = settled, .down = rewarder_down,
+                                      .up = rewarder_up, .arg = d};
+    struct prompts_options prompts = {.rpc = d->rpc, .loop = d->loop, .learner = recipe->generator.learner,
+                                      .insecure = recipe->net.insecure, .run = recipe->run.name, .generator = d->name,
+                                      .incarnation = d->incarnation, .groups = decode_groups(d->decode),
+                                      .granted = granted, .revoked = revoked, .over = over, .down = lease_down,
+                                      .up = lease_up, .arg = d};
+    struct update_options update = {.rpc = d->rpc, .decode = d->decode, .learner = recipe->generator.learner,
+                                    .insecure = recipe->net.insecure, .run = recipe->run.name, .generator = d->name,
+                                    .incarnation = d->incarnation, .down = weights_down, .up = weights_up, .arg = d};
+    TRY(deliver_open(&deliver, &d->deliver));
+    TRY(prompts_open(&prompts, &d->prompts));
+    return update_open(&update, &d->update);
+}
+
+static err_t serve(struct daemon *d, const char *announce)
+{
+    const struct recipe *recipe = d->recipe;
+    TRY(recipe_require(recipe, "model.path"));
+    TRY(loop_new(&d->loop));
+    TRY(rpc_new(d->loop, &d->rpc));
+    d->tick = loop_timer_new(d->loop, on_tick, d);
+    struct decode_options decode = {.loop = d->loop, .recipe = recipe, .generator = d->name, .finished = finished,
+                                    .unusable = unusable, .applied = applied, .failed = failed, .arg = d};
+    struct face_options face = {
+        .rpc = d->rpc, .listen = recipe->generator.listen, .insecure = recipe->net.insecure, .announce = announce,
+        .admin = {.daemon = "generator", .run = recipe->run.name, .state = state, .drain = drain, .arg = d}};
+    TRY(decode_start(&decode, &d->decode));
+    TRY(face_open(&face, &d->face));
+    TRY(open_streams(d));
+    show_readiness(d);
+    loop_on_signal(d->loop, on_signal, d);
+    TRY(loop_run(d->loop));
+    return d->failed;
+}
+
+static void daemon_done(struct daemon *d)
+{
+    face_free(d->face);
+    decode_free(d->decode);  // its thread first: it reads what update holds and posts to the loop
+    if (d->loop)
+        loop_run_posted(d->loop);
+    update_free(d->update);
+    prompts_free(d->prompts);
+    deliver_free(d->deliver);
+    rpc_free(d->rpc);
+    loop_timer_free(d->tick);
+    loop_free(d->loop);
+    mem_free(d->name);
+}
+
+/* generator.name, or host and process: unique among those of a run. */
+static char *own_name(const struct recipe *recipe)
+{
+    char host[65] = "host";
+    gethostname(host, sizeof host - 1);
+    return *recipe->generator.name ? mem_string(recipe->generator.name) : mem_printf("%s-%d", host, getpid());
+}
+
+static err_t run(int argc, char **argv)
+{
+    const char *announce = NULL;
+    struct recipe_flag flags[] = {{"announce", "FILE", "write the addresses in use to FILE", .text = &announce}};
+    struct recipe_cli cli = {.program = "rlhfd-generator",
+                             .purpose = "Decodes completions of leased prompts with the learner's newest weights.",
+                             .flags = flags, .flags_count = 1};
+    SCOPED(recipe) recipe = NULL;
+    TRY(recipe_load(&cli, argc, argv, &recipe));
+    if (!recipe)
+        return OK;
+    SCOPED_VALUE(daemon) daemon = {.recipe = recipe, .name = own_name(recipe),
+                                   .incarnation = (uint64_t)clock_wall_ms()};
+    return serve(&daemon, announce);
+}
+
+int main(int argc, char **argv)
+{
+    svc_open("generator");
+    return svc_exit(run(argc, argv));
+}

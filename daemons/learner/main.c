@@ -1,0 +1,240 @@
+/* The learner: scored groups in, new weights out; it keeps the log that makes both exact.
+ *
+ *     generators <- leasing <--.
+ *     rewarders  -> ingest -> store -> draw -> batch, pack, step -> publish -> generators
+ *                   [loop]   [storage]        [------ compute ------]  [loop]             */
+#include "base/file.h"
+#include "base/jsonl.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "learner/ingest.h"
+#include "learner/job.h"
+#include "learner/settings.h"
+#include "learner/train.h"
+#include "rpc/face.h"
+#include "svc/recipe_cli.h"
+#include "svc/svc.h"
+#include <string.h>
+
+enum { GRACE_MS = 5000, STOP_GRACE_MS = 1000 };
+
+/* In order of dependence: freed from the end. */
+struct daemon {
+    const struct recipe *recipe;
+    struct loop *loop;
+    struct rpc *rpc;
+    struct jsonl *data;
+    struct train *train;      // model and optimizer first: the rest asks it for shapes
+    struct storage *storage;
+    struct leasing *leasing;
+    struct ingest *ingest;
+    struct publish *publish;
+    struct face *face;
+    struct loop_timer *grace;
+    enum { STARTING, TRAINING, DRAINING, ENDED } state;
+    bool started;             // the compute thread runs
+    err_t failed;
+};
+
+static const char *state(void *arg)
+{
+    static const char *const names[] = {"STARTING", "TRAINING", "DRAINING", "ENDED"};
+    return names[((const struct daemon *)arg)->state];
+}
+
+static void stopped(void *arg)
+{
+    struct daemon *d = arg;
+    loop_stop(d->loop);
+}
+
+static void close_face(void *arg)
+{
+    struct daemon *d = arg;
+    face_stop(d->face, STOP_GRACE_MS, stopped, d);
+}
+
+struct closing {
+    struct leasing *leasing;
+    bool ended;
+};
+
+static err_t close_leases(void *arg, struct store *store)
+{
+    (void)store;
+    struct closing *closing = arg;
+    leasing_close(closing->leasing, closing->ended);
+    mem_free(closing);
+    return OK;
+}
+
+/* Generators hear that nothing more will be granted, and why. */
+static void tell_generators(struct daemon *d, bool ended)
+{
+    struct closing *closing = mem_new(sizeof *closing);
+    *closing = (struct closing){d->leasing, ended};
+    storage_post(d->storage, close_leases, closing);
+}
+
+static void drain(void *arg)
+{
+    struct daemon *d = arg;
+    if (d->state != TRAINING)
+        return;
+    d->state = DRAINING;
+    log_info("draining", "%s", "the round under way is finished, then a checkpoint is written");
+    face_ready(d->face, "draining");
+    tell_generators(d, false);
+    train_stop(d->train);
+}
+
+static void on_signal(void *arg, int signal)
+{
+    (void)signal;
+    drain(arg);
+}
+
+/* The compute thread has trained its last round; generators that are told so have a moment to leave by themselves. */
+static void training_ended(void *arg, enum train_end end, err_t why)
+{
+    struct daemon *d = arg;
+    d->failed = why;
+    log_info("training ended", "how=%s", end == TRAIN_ENDED ? "complete" : end == TRAIN_STOPPED ? "stopped" : "failed");
+    if (end == TRAIN_ENDED)
+        tell_generators(d, true);
+    if (end == TRAIN_FAILED) {
+        loop_stop(d->loop);
+        return;
+    }
+    bool was_draining = d->state == DRAINING;
+    d->state = ENDED;
+    loop_timer_start(d->grace, was_draining ? 100 : GRACE_MS / 10, 0);
+}
+
+static void storage_failed(void *arg, err_t why)
+{
+    struct daemon *d = arg;
+    err_free(d->failed);
+    d->failed = err_wrap(why, "store");
+    loop_stop(d->loop);
+}
+
+/* ---- putting it together */
+
+static err_t open_storage(struct daemon *d)
+{
+    const struct recipe *recipe = d->recipe;
+    SCOPED_MEM char *directory = file_join(recipe->directory, "store");
+    TRY(file_make_directories(directory));
+    struct storage_options options = {
+        .loop = d->loop, .directory = directory,
+        .store = {.run = recipe->run.name, .data = jsonl_digest(d->data), .rows = jsonl_rows(d->data),
+                  .seed = (uint64_t)recipe->run.seed, .shuffle = recipe->data.shuffle},
+        .rules = settings_store(recipe), .failed = storage_failed, .arg = d};
+    return err_wrap(storage_start(&options, &d->storage), "store '%s'", directory);
+}
+
+static err_t open_stages(struct daemon *d)
+{
+    const struct recipe *recipe = d->recipe;
+    const struct model *model = train_model(d->train);
+    struct ingest_options ingest = {.storage = d->storage, .loop = d->loop, .run = recipe->run.name,
+                                    .completions = (uint32_t)recipe->generator.num_generations,
+                                    .vocabulary = (uint32_t)model->config.V,
+                                    .longest = (uint32_t)settings_longest(recipe, &model->config),
+                                    .scores = (uint32_t)recipe->rewarder.scorers.count,
+                                    .temperature = (float)recipe->generator.temperature};
+    d->leasing = leasing_new(&(struct leasing_options){.storage = d->storage, .data = d->data, .run = recipe->run.name});
+    d->ingest = ingest_new(&ingest);
+    return publish_open(&(struct publish_options){.loop = d->loop, .run = recipe->run.name,
+                                                  .layout = model->params->layout}, &d->publish);
+}
+
+static err_t open_face(struct daemon *d, const char *announce)
+{
+    struct face_options face = {
+        .rpc = d->rpc, .listen = d->recipe->learner.listen, .insecure = d->recipe->net.insecure, .announce = announce,
+        .admin = {.daemon = "learner", .run = d->recipe->run.name, .state = state, .drain = drain, .arg = d},
+        .services = {leasing_service(d->leasing), ingest_service(d->ingest), publish_service(d->publish)},
+        .service_count = 3};
+    return face_open(&face, &d->face);
+}
+
+static err_t require(const struct recipe *recipe)
+{
+    if (!*recipe->directory)
+        return err_new(ERR_INVALID, "--run DIR is missing: where store, checkpoints and metrics go");
+    TRY(recipe_require(recipe, "model.path"));
+    TRY(recipe_require(recipe, "data.train"));
+    if (!recipe->rewarder.scorers.count)
+        return err_new(ERR_INVALID, "%s: rewarder.scorers is empty: without a scorer there is no reward", recipe->file);
+    return file_make_directories(recipe->directory);
+}
+
+static err_t serve(struct daemon *d, const char *announce)
+{
+    TRY(require(d->recipe));
+    TRY(loop_new(&d->loop));
+    d->grace = loop_timer_new(d->loop, close_face, d);
+    TRY(rpc_new(d->loop, &d->rpc));
+    TRY(jsonl_open(d->recipe->data.train, &d->data));
+    TRY(train_new(d->recipe, &d->train));
+    TRY(open_storage(d));
+    TRY(open_stages(d));
+    TRY(open_face(d, announce));
+    struct train_options train = {.loop = d->loop, .recipe = d->recipe, .storage = d->storage, .leasing = d->leasing,
+                                  .ended = training_ended, .arg = d};
+    TRY(train_start(d->train, &train, d->publish));
+    d->started = true;
+    d->state = TRAINING;
+    loop_on_signal(d->loop, on_signal, d);
+    face_ready(d->face, NULL);
+    TRY(loop_run(d->loop));
+    return d->failed;
+}
+
+static void daemon_done(struct daemon *d)
+{
+    if (d->started)
+        train_stop(d->train);
+    face_free(d->face);
+    train_free(d->train);  // its thread may still hand a version over
+    if (d->loop)
+        loop_run_posted(d->loop);
+    storage_free(d->storage);
+    if (d->loop)
+        loop_run_posted(d->loop);
+    publish_free(d->publish);
+    ingest_free(d->ingest);
+    leasing_free(d->leasing);
+    jsonl_free(d->data);
+    rpc_free(d->rpc);
+    loop_timer_free(d->grace);
+    loop_free(d->loop);
+}
+
+static err_t run(int argc, char **argv)
+{
+    const char *announce = NULL, *job = NULL;
+    struct recipe_flag flags[] = {
+        {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
+        {"job", "KIND", "do one offline job and exit: sft, audit", .text = &job},
+    };
+    struct recipe_cli cli = {.program = "rlhfd-learner",
+                             .purpose = "Keeps scored groups, trains the model on them, publishes its weights.",
+                             .flags = flags, .flags_count = 2};
+    SCOPED(recipe) recipe = NULL;
+    TRY(recipe_load(&cli, argc, argv, &recipe));
+    if (!recipe)
+        return OK;
+    if (job)
+        return job_run(job, recipe);
+    SCOPED_VALUE(daemon) daemon = {.recipe = recipe};
+    return serve(&daemon, announce);
+}
+
+int main(int argc, char **argv)
+{
+    svc_open("learner");
+    return svc_exit(run(argc, argv));
+}

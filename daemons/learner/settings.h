@@ -1,0 +1,17 @@
+/* From the recipe to what the parts read. Any thread: pure. */
+#pragma once
+#include "learner/step.h"
+#include "learner/store/store.h"
+#include "svc/recipe.h"
+
+/* INVALID: a setting that this objective cannot have. */
+err_t settings_objective(const struct recipe *recipe, const struct objective **ret, struct objective_config *ret_config);
+struct schedule settings_schedule(const struct recipe_optimizer *optimizer, int64_t updates);
+struct optimizer_config settings_optimizer(const struct recipe_optimizer *optimizer);
+struct store_rules settings_store(const struct recipe *recipe);
+
+/* Tokens of a prompt and a completion together, at most. */
+int settings_longest(const struct recipe *recipe, const struct model_config *config);
+
+/* What decides the numerics beside the recorded settings: equal texts, equal bits. The caller's. */
+char *settings_fingerprint(const struct model *model);

@@ -1,0 +1,362 @@
+#include "learner/train.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "learner/batch.h"
+#include "learner/checkpoint.h"
+#include "learner/report.h"
+#include "learner/settings.h"
+#include "learner/step.h"
+#include "svc/metrics.h"
+#include "svc/worker.h"
+#include "weights/digest.h"
+#include <inttypes.h>
+#include <string.h>
+
+struct train {
+    const struct recipe *recipe;
+    struct train_options options;
+    struct backend *be;
+    struct model *model;
+    struct optimizer *optimizer;
+    struct step *step;
+    struct report *report;
+    struct draw *draw;
+    struct publish *publish;
+    struct worker *worker;
+    struct checkpoint_info at;   // where the weights stand
+    char *origin;                // directory whose tokenizer goes into checkpoints
+    char *settings, *fingerprint;
+    struct leasing_totals seen;  // at the last report
+    uint64_t stale_seen;
+    double begun_s, publish_bytes;
+    uint64_t recorded;           // rounds below it were recorded before this start
+    bool published, over;        // the weights it stands at; nothing more to train
+};
+
+static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
+static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
+static struct metric reward_now = METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
+static struct metric lag_now = METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
+static struct metric lag_largest = METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
+static struct metric idle_total = METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
+static struct metric busy_total = METRIC_COUNTER("rlhfd_learner_busy_seconds_total", "spent in updates");
+static struct metric trained_total = METRIC_COUNTER("rlhfd_tokens_trained_total", "completion tokens trained");
+static struct metric differing_total =
+    METRIC_COUNTER("rlhfd_logp_differing_total", "stamped log-probabilities unlike our forward's at the same weights: a bug");
+static struct metric *const rows[] = {&round_now, &version_now, &reward_now, &lag_now, &lag_largest, &idle_total,
+                                      &busy_total, &trained_total, &differing_total};
+
+/* ---- where it starts */
+
+static err_t load_model(struct train *train, const char *directory)
+{
+    const struct recipe *recipe = train->recipe;
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->learner.threads}, &train->be));
+    TRY(model_load(train->be, directory, &train->model));
+    struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
+    return optimizer_new(train->model, &config, directory, &train->optimizer);
+}
+
+static err_t resume(struct train *train, const char *checkpoint)
+{
+    SCOPED_MEM char *state = file_join(checkpoint, "optimizer.safetensors");
+    TRY(load_model(train, checkpoint));
+    TRY(optimizer_load(train->optimizer, state));
+    struct digest digest = weights_digest(train->model->values, 0, train->model->params->layout->elements);
+    if (!digest_equal(&digest, &train->at.weights))
+        return err_new(ERR_DATA_LOSS, "checkpoint '%s': its weights are not those that its manifest names", checkpoint);
+    if (strcmp(train->at.run, train->recipe->run.name) != 0)
+        return err_new(ERR_PRECONDITION, "checkpoint '%s' is of run '%s'; this is '%s': choose another --run directory",
+                       checkpoint, train->at.run, train->recipe->run.name);
+    train->origin = mem_string(checkpoint);
+    log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint, train->at.round,
+             train->at.version);
+    return OK;
+}
+
+static err_t begin(struct train *train)
+{
+    const char *path = train->recipe->model.path;
+    TRY(load_model(train, path));
+    snprintf(train->at.run, sizeof train->at.run, "%s", train->recipe->run.name);
+    train->at.lineage = 1;
+    train->at.weights = weights_digest(train->model->values, 0, train->model->params->layout->elements);
+    train->origin = mem_string(path);
+    return OK;
+}
+
+err_t train_new(const struct recipe *recipe, struct train **ret)
+{
+    SCOPED(train) train = mem_new(sizeof *train);
+    metrics_register(rows, sizeof rows / sizeof *rows);
+    train->recipe = recipe;
+    SCOPED_MEM char *checkpoint = NULL;
+    SCOPED_MEM char *damaged = NULL;
+    TRY(checkpoint_newest(recipe->directory, &checkpoint, &damaged, &train->at));
+    if (damaged)
+        log_warning("damaged checkpoint passed over", "why=\"%s\"", damaged);
+    TRY(checkpoint ? resume(train, checkpoint) : begin(train));
+    *ret = STEAL(train);
+    return OK;
+}
+
+const struct model *train_model(const struct train *train)
+{
+    return train->model;
+}
+
+uint64_t train_first_round(const struct train *train)
+{
+    return train->at.round;
+}
+
+/* ---- one round */
+
+struct update {
+    uint64_t version;
+    struct digest weights;
+    bool ends_round;
+};
+
+static err_t record_update(void *arg, struct store *store)
+{
+    const struct update *u = arg;
+    return store_update_done(store, u->version, &u->weights, u->ends_round);
+}
+
+static err_t one_update(struct train *train, const struct round *round, const struct step_batch *batch, uint32_t u,
+                        struct step_result *ret)
+{
+    TRY(step_run(train->step, batch, ret));
+    train->at.version = round->first_version + u + 1;
+    train->at.weights = weights_digest(train->model->values, 0, train->model->params->layout->elements);
+    struct update update = {train->at.version, train->at.weights, u + 1 == round->updates};
+    return err_wrap(storage_call(train->options.storage, record_update, &update), "version %" PRIu64, update.version);
+}
+
+static void add_result(struct round_report *report, const struct step_result *r, double share)
+{
+    report->loss += r->loss * share;
+    report->entropy += r->entropy * share;
+    report->kl_behaviour += r->kl_behaviour * share;
+    report->clip_frac += r->clip_frac * share;
+    report->ess += r->ess * share;
+    report->grad_norm += r->grad_norm * share;
+    report->lr = r->lr;
+    report->logp_compared += r->compared;
+    report->logp_differing += r->differing;
+}
+
+static err_t train_updates(struct train *train, const struct drawn *drawn, struct round_report *report)
+{
+    const struct recipe *recipe = train->recipe;
+    const struct round *round = drawn->round;
+    SCOPED(round_batch) batch = round_batch_new(round, drawn->group, step_settings(train->step));
+    for (uint32_t u = 0; u < round->updates; u++) {
+        struct step_batch update =
+            round_batch_update(batch, u, round->updates, (float)recipe->generator.temperature);
+        struct step_result result;
+        TRY(one_update(train, round, &update, u, &result));
+        add_result(report, &result, 1.0 / round->updates);
+    }
+    train->at.round = round->round + 1;
+    round_batch_report(batch, round, drawn->group, recipe, report);
+    return OK;
+}
+
+static void publish_now(struct train *train)
+{
+    struct published what = {train->at.lineage, train->at.version, train->at.round, train->at.weights};
+    publish_version(train->publish, train->model, &what);
+    train->publish_bytes = (double)train->model->params->layout->elements * sizeof(bf16);
+}
+
+static err_t note_checkpoint(void *arg, struct store *store)
+{
+    const struct checkpoint_info *at = arg;
+    return store_checkpointed(store, at->round, at->version);
+}
+
+static err_t write_checkpoint(struct train *train)
+{
+    const struct recipe *recipe = train->recipe;
+    TRY(checkpoint_write(recipe->directory, train->model, train->optimizer, train->origin, &train->at,
+                         (int)recipe->checkpoint.keep));
+    return storage_call(train->options.storage, note_checkpoint, &train->at);
+}
+
+/* Figures that only grow, as what was added since the last report. */
+static void report_totals(struct train *train, const struct drawn *drawn, struct round_report *report)
+{
+    const struct leasing_totals *now = &drawn->totals;
+    report->tokens_generated = now->tokens - train->seen.tokens;
+    report->generator_busy_s = now->busy_s - train->seen.busy_s;
+    report->generator_idle_s = now->idle_s - train->seen.idle_s;
+    report->stale = (double)(drawn->stale - train->stale_seen);
+    train->seen = *now;
+    train->stale_seen = drawn->stale;
+}
+
+static void show(const struct round_report *report)
+{
+    metric_set(&round_now, (double)report->round + 1);
+    metric_set(&version_now, (double)report->version);
+    metric_set(&reward_now, report->reward_mean);
+    metric_set(&lag_now, report->lag_mean);
+    metric_set(&lag_largest, report->lag_max);
+    metric_add(&idle_total, report->learner_idle_s);
+    metric_add(&busy_total, report->learner_busy_s);
+    metric_add(&trained_total, report->tokens_trained);
+    metric_add(&differing_total, report->logp_differing);
+}
+
+/* After the updates: publish, checkpoint, report. */
+static err_t end_round(struct train *train, struct round_report *report, bool again)
+{
+    const struct recipe *recipe = train->recipe;
+    if (!again && train->at.round % (uint64_t)recipe->publish.every == 0) {
+        publish_now(train);
+        report->publish_bytes = train->publish_bytes;
+    }
+    if (train->at.round % (uint64_t)recipe->checkpoint.every == 0) {
+        double begun = clock_s();
+        TRY(write_checkpoint(train));
+        report->checkpoint_ms = (clock_s() - begun) * 1000;
+    }
+    report->version = train->at.version;
+    report->publish_ms = publish_last_ms();
+    report->time_s = report_time_offset(train->report) + clock_s() - train->begun_s;
+    show(report);
+    return report_round(train->report, report);
+}
+
+static err_t one_round(struct train *train, const struct drawn *drawn)
+{
+    struct round_report report = {.round = drawn->round->round, .learner_idle_s = drawn->idle_s,
+                                  .idle_cause = drawn->idle_cause};
+    double begun = clock_s();
+    TRY(train_updates(train, drawn, &report));
+    report.learner_busy_s = clock_s() - begun;
+    report_totals(train, drawn, &report);
+    return end_round(train, &report, drawn->again);
+}
+
+/* ---- the thread */
+
+struct ending {
+    struct train *train;
+    enum train_end end;
+    err_t why;
+};
+
+static void tell_ended(void *arg)
+{
+    struct ending *ending = arg;
+    ending->train->options.ended(ending->train->options.arg, ending->end, ending->why);
+    mem_free(ending);
+}
+
+/* The last thing the thread does: a checkpoint where it stands, unless one was just made. */
+static void finish(struct train *train, enum train_end end, err_t why)
+{
+    if (end != TRAIN_FAILED && train->at.round % (uint64_t)train->recipe->checkpoint.every)
+        why = write_checkpoint(train);
+    struct ending ending = {train, err_failed(why) ? TRAIN_FAILED : end, why};
+    loop_post(train->options.loop, tell_ended, mem_copy(&ending, sizeof ending));
+}
+
+static err_t next_round(struct train *train, enum draw_end *ret_end)
+{
+    struct drawn drawn = {0};
+    TRY(draw_next(train->draw, &drawn));
+    *ret_end = drawn.end;
+    if (!drawn.round)
+        return OK;
+    err_t failed = err_wrap(one_round(train, &drawn), "round %" PRIu64, drawn.round->round);
+    drawn_done(&drawn);
+    return failed;
+}
+
+/* The worker's idle call: a round at a time until there is no more. */
+static int64_t train_some(void *state)
+{
+    struct train *train = state;
+    enum draw_end end = DRAW_MORE;
+    if (train->over)
+        return -1;
+    if (!train->published && train->at.round >= train->recorded) {
+        train->published = true;  // rounds recorded before a restart are trained again first: their versions were seen
+        publish_now(train);
+    }
+    err_t failed = next_round(train, &end);
+    train->over = err_failed(failed) || end != DRAW_MORE;
+    if (train->over)
+        finish(train, err_failed(failed) ? TRAIN_FAILED : end == DRAW_ENDED ? TRAIN_ENDED : TRAIN_STOPPED, failed);
+    return 0;
+}
+
+static err_t read_recorded(void *arg, struct store *store)
+{
+    uint64_t *recorded = arg;
+    *recorded = store_next_round(store);
+    return OK;
+}
+
+static err_t build_step(struct train *train)
+{
+    const struct recipe *recipe = train->recipe;
+    struct step_config config = {
+        .micro_tokens = (int)recipe->learner.micro_tokens,
+        .longest = settings_longest(recipe, &train->model->config),
+        .schedule = settings_schedule(&recipe->learner.optimizer, recipe->run.rounds * recipe->learner.updates_per_round)};
+    TRY(settings_objective(recipe, &config.objective, &config.settings));
+    return step_new(train->model, train->optimizer, &config, &train->step);
+}
+
+err_t train_start(struct train *train, const struct train_options *options, struct publish *publish)
+{
+    const struct recipe *recipe = train->recipe;
+    train->options = *options;
+    train->publish = publish;
+    TRY(build_step(train));
+    SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
+    TRY(report_open(path, train->at.round, &train->report));
+    TRY(storage_call(options->storage, read_recorded, &train->recorded));
+    struct bytes settings = {0};
+    recipe_render(recipe, &settings);
+    train->settings = (char *)settings.data;
+    train->fingerprint = settings_fingerprint(train->model);
+    struct draw_options draw = {.storage = options->storage, .leasing = options->leasing,
+                                .plan = {.updates = (uint32_t)recipe->learner.updates_per_round,
+                                         .seed = (uint64_t)recipe->run.seed, .settings = train->settings,
+                                         .fingerprint = train->fingerprint},
+                                .first_round = train->at.round, .trained_rounds = train->recorded};
+    train->draw = draw_new(&draw);
+    train->begun_s = clock_s();
+    struct worker_options worker = {.name = "compute", .capacity = 4, .state = train, .idle = train_some};
+    return worker_start(&worker, &train->worker);
+}
+
+void train_stop(struct train *train)
+{
+    draw_stop(train->draw);
+}
+
+void train_free(struct train *train)
+{
+    if (!train)
+        return;
+    worker_free(train->worker);
+    draw_free(train->draw);
+    report_free(train->report);
+    step_free(train->step);
+    optimizer_free(train->optimizer);
+    model_free(train->model);
+    backend_free(train->be);
+    mem_free(train->settings);
+    mem_free(train->fingerprint);
+    mem_free(train->origin);
+    mem_free(train);
+}

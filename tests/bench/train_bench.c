@@ -1,0 +1,152 @@
+/* Tokens per second of training, forward + log-probabilities + backward + AdamW:
+ *
+ *     build/tests/bench_train [THREADS [STEPS]]
+ *
+ * The two examples' models: sort on 256 sequences of 18 tokens, 9 of them trained; tldr on 32 of 64,
+ * all trained. The figure is of the fastest step, and the median beside it: others may use the
+ * machine. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "model/optimizer.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct shape {
+    const char *name;
+    struct model_config config;
+    int sequences, tokens, trained; // trained: how many of a sequence's last tokens
+};
+
+struct work {
+    int N, rows, sequences;
+    int32_t *token, *position, *row, *target;
+    float *dlogp, *logp;
+    struct segment *segment;
+};
+
+static struct work work_of(const struct shape *shape)
+{
+    const int N = shape->sequences * shape->tokens;
+    struct work w = {.N = N,
+                     .sequences = shape->sequences,
+                     .token = mem_array((size_t)N, 4),
+                     .position = mem_array((size_t)N, 4),
+                     .row = mem_array((size_t)N, 4),
+                     .target = mem_array((size_t)N, 4),
+                     .dlogp = mem_array((size_t)N, 4),
+                     .logp = mem_array((size_t)N, 4),
+                     .segment = mem_array((size_t)shape->sequences, sizeof(struct segment))};
+    const struct rng rng = rng_keyed(1, RNG_TEST, 0, 0);
+    for (int s = 0; s < shape->sequences; s++)
+        w.segment[s] = (struct segment){.first = s * shape->tokens, .count = shape->tokens};
+    for (int i = 0; i < N; i++) {
+        w.token[i] = (int32_t)rng_below(&rng, (uint64_t)i, (uint64_t)shape->config.V);
+        w.position[i] = i % shape->tokens;
+        if (w.position[i] && w.position[i] >= shape->tokens - shape->trained) {
+            w.row[w.rows] = i - 1;
+            w.target[w.rows] = w.token[i];
+            w.dlogp[w.rows++] = -1.0f / (float)N;
+        }
+    }
+    return w;
+}
+
+static void work_done(struct work *w)
+{
+    free(w->token);
+    free(w->position);
+    free(w->row);
+    free(w->target);
+    free(w->dlogp);
+    free(w->logp);
+    free(w->segment);
+}
+
+enum { FORWARD, BACKWARD, OPTIMIZER, PARTS };
+
+static err_t step(struct forward *fw, struct work *w, struct gradient *grad, struct optimizer *opt,
+                  double seconds[PARTS])
+{
+    struct optimizer_result result;
+    double at[PARTS + 1] = {clock_s()};
+    TRY(forward_run(fw, w->token, w->position, w->N, w->segment, w->sequences));
+    TRY(forward_logp(fw, w->row, w->target, w->rows, 1, w->logp, NULL));
+    at[1] = clock_s();
+    TRY(gradient_zero(grad));
+    TRY(backward_run(fw, w->row, w->target, w->dlogp, w->rows, 1, grad));
+    at[2] = clock_s();
+    TRY(optimizer_step(opt, grad, 1e-4, &result));
+    at[3] = clock_s();
+    for (int i = 0; i < PARTS; i++)
+        seconds[i] = at[i + 1] - at[i];
+    return OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static err_t measure(struct backend *be, const struct shape *shape, int threads, int steps)
+{
+    enum { STEPS_MAX = 1000 };
+    double total[STEPS_MAX], best[PARTS] = {0};
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    SCOPED(model) model = NULL;
+    SCOPED(forward) fw = NULL;
+    SCOPED(gradient) grad = NULL;
+    SCOPED(optimizer) opt = NULL;
+    SCOPED_VALUE(work) work = work_of(shape);
+    TRY(model_new(be, &shape->config, 1, &model));
+    TRY(forward_new(model, work.N, 256, true, &fw));
+    TRY(gradient_new(model, &grad));
+    TRY(optimizer_new(model, &config, NULL, &opt));
+    steps = steps < STEPS_MAX ? steps : STEPS_MAX;
+    for (int i = -1; i < steps; i++) { // one to warm up
+        double seconds[PARTS];
+        TRY(step(fw, &work, grad, opt, seconds));
+        for (int p = 0; i >= 0 && p < PARTS; p++) {
+            best[p] = i == 0 || seconds[p] < best[p] ? seconds[p] : best[p];
+            total[i] = p ? total[i] + seconds[p] : seconds[p];
+        }
+    }
+    qsort(total, (size_t)steps, sizeof *total, by_value);
+    printf("{\"bench\":\"train\",\"model\":\"%s\",\"parameters\":%zu,\"threads\":%d,\"tokens\":%d,"
+           "\"trained\":%d,\"tokens_per_s\":%.0f,\"median_tokens_per_s\":%.0f,\"forward_ms\":%.2f,"
+           "\"backward_ms\":%.2f,\"optimizer_ms\":%.2f,\"workspace_bytes\":%zu}\n",
+           shape->name, model->params->layout->parameters, threads, work.N, work.rows,
+           work.N / total[0], work.N / total[steps / 2], best[FORWARD] * 1e3, best[BACKWARD] * 1e3,
+           best[OPTIMIZER] * 1e3, forward_bytes(fw));
+    return OK;
+}
+
+static err_t run(int threads, int steps)
+{
+    const struct shape shapes[] = {
+        {"sort", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9},
+        {"tldr", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 32, 64, 64},
+    };
+    SCOPED(backend) be = NULL;
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        TRY(measure(be, &shapes[i], threads, steps));
+    return OK;
+}
+
+int main(int argc, char **argv)
+{
+    const long threads = argc > 1 ? strtol(argv[1], NULL, 10) : 1,
+               steps = argc > 2 ? strtol(argv[2], NULL, 10) : 20;
+    if (threads < 1 || threads > 256 || steps < 1) {
+        fprintf(stderr, "usage: bench_train [THREADS [STEPS]]\n");
+        return 2;
+    }
+    err_t e = run((int)threads, (int)steps);
+    if (err_failed(e))
+        fprintf(stderr, "%s\n", err_message(e));
+    const int status = err_failed(e);
+    err_free(e);
+    return status;
+}

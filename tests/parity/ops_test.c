@@ -1,0 +1,198 @@
+/* Every op on every instruction set with 1, 2 and 3 threads: the same bits as the portable build's with one.
+ *
+ * To add an op: a function that runs it for one size and keeps what it wrote, and a row. */
+#include "base/bytes.h"
+#include "testing/tensors.h"
+
+/* Rows and width of the case; what it wrote goes to out. */
+typedef void parity_case(struct backend *be, int N, int C, struct bytes *out);
+
+static void keep(struct bytes *out, const float *x, size_t count)
+{
+    bytes_put(out, x, count * sizeof *x);
+}
+
+static void matmul(struct backend *be, int N, int C, struct bytes *out)
+{
+    const int F = C / 2 + 1;
+    float *x = floats((size_t)N * C, 1, 1), *y = floats((size_t)N * F, 2, 1),
+          *dw = floats((size_t)F * C, 3, 1);
+    bf16 *w = bf16s((size_t)F * C, 4, 1);
+    struct weight *weight = NULL;
+    assert_ok(be->ops->weight_new(be, F, C, &weight));
+    assert_ok(be->ops->weight_pack(be, weight, w));
+    assert_ok(be->ops->matmul(be, y, x, weight, N, 1));
+    assert_ok(be->ops->matmul_dw(be, dw, y, x, N, F, C));
+    assert_ok(be->ops->matmul_dx(be, x, y, w, N, F, C, 1));
+    be->ops->weight_free(be, weight);
+    keep(out, y, (size_t)N * F);
+    keep(out, dw, (size_t)F * C);
+    keep(out, x, (size_t)N * C);
+}
+
+static void embed(struct backend *be, int N, int C, struct bytes *out)
+{
+    const int V = 11;
+    int32_t *token = tokens((size_t)N, 1, V);
+    bf16 *table = bf16s((size_t)V * C, 2, 1);
+    float *y = guarded((size_t)N * C * 4), *dtable = floats((size_t)V * C, 3, 1);
+    assert_ok(be->ops->embed(be, y, table, token, N, C));
+    assert_ok(be->ops->embed_backward(be, dtable, y, token, N, C));
+    keep(out, y, (size_t)N * C);
+    keep(out, dtable, (size_t)V * C);
+}
+
+static void rmsnorm(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t size = (size_t)N * C;
+    float *x = floats(size, 1, 3), *y = guarded(size * 4), *r = guarded((size_t)N * 4);
+    float *dx = floats(size, 2, 1), *dy = floats(size, 3, 1), *dweight = floats((size_t)C, 4, 1);
+    bf16 *weight = bf16s((size_t)C, 5, 2);
+    assert_ok(be->ops->rmsnorm(be, y, r, x, weight, 1e-5f, N, C));
+    assert_ok(be->ops->rmsnorm_backward(be, dx, dweight, dy, x, r, weight, N, C));
+    keep(out, y, size);
+    keep(out, r, (size_t)N);
+    keep(out, dx, size);
+    keep(out, dweight, (size_t)C);
+}
+
+static void rope(struct backend *be, int N, int C, struct bytes *out)
+{
+    const int heads = 3, D = 2 * C, positions = 50;
+    const size_t size = (size_t)N * heads * D;
+    float *x = floats(size, 1, 1), *back = floats(size, 1, 1);
+    float *cos = guarded((size_t)positions * C * 4), *sin = guarded((size_t)positions * C * 4);
+    int32_t *position = tokens((size_t)N, 2, positions);
+    rope_table(cos, sin, positions, D, 10000);
+    assert_ok(be->ops->rope(be, x, position, cos, sin, N, heads, D, 0));
+    assert_ok(be->ops->rope(be, back, position, cos, sin, N, heads, D, 1));
+    keep(out, x, size);
+    keep(out, back, size);
+}
+
+static void swiglu(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t size = (size_t)N * C;
+    float *gate = floats(size, 1, 100), *up = floats(size, 2, 3), *y = guarded(size * 4);
+    float *dy = floats(size, 3, 1), *dgate = guarded(size * 4), *dup = guarded(size * 4);
+    gate[0] = INFINITY;
+    gate[size / 2] = -INFINITY;
+    gate[size - 1] = -0.0f;
+    assert_ok(be->ops->swiglu(be, y, gate, up, size));
+    assert_ok(be->ops->swiglu_backward(be, dgate, dup, dy, gate, up, size));
+    for (size_t i = 0; i < size; i++) // NaNs: which of them is not part of the promise
+        y[i] = isnan(y[i]) ? 0 : y[i], dgate[i] = isnan(dgate[i]) ? 0 : dgate[i],
+        dup[i] = isnan(dup[i]) ? 0 : dup[i];
+    assert_ok(be->ops->add(be, dy, y, size));
+    keep(out, y, size);
+    keep(out, dgate, size);
+    keep(out, dup, size);
+    keep(out, dy, size);
+}
+
+static void attention(struct backend *be, int N, int C, struct bytes *out)
+{
+    const int D = C % 2 ? C + 1 : C, H = 4, K = 2, first = N / 3;
+    const struct attention_shape shape = {H, K, D};
+    const struct segment segments[] = {{.first = 0, .count = first},
+                                       {.first = first, .count = N - first}};
+    const size_t wide = (size_t)N * H * D, narrow = (size_t)N * K * D;
+    float *q = floats(wide, 1, 1), *k = floats(narrow, 2, 1), *v = floats(narrow, 3, 1),
+          *o = guarded(wide * 4);
+    float *lse = guarded((size_t)N * H * 4), *d_o = floats(wide, 4, 1);
+    float *dq = floats(wide, 5, 1), *dk = floats(narrow, 6, 1), *dv = floats(narrow, 7, 1);
+    assert_ok(be->ops->attention(be, o, lse, q, k, v, segments, 2, &shape, 0));
+    assert_ok(
+        be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, segments, 2, &shape));
+    keep(out, o, wide);
+    keep(out, lse, (size_t)N * H);
+    keep(out, dq, wide);
+    keep(out, dk, narrow);
+    keep(out, dv, narrow);
+}
+
+static void vocabulary(struct backend *be, int N, int V, struct bytes *out)
+{
+    const size_t size = (size_t)N * V;
+    float *logits = floats(size, 1, 30), *p = guarded(size * 4), *logp = guarded((size_t)N * 4);
+    float *entropy = guarded((size_t)N * 4), *dlogp = floats((size_t)N, 2, 1);
+    int32_t *token = tokens((size_t)N, 3, V);
+    logits[size - 1] = -INFINITY;
+    token[N - 1] = 0;
+    dlogp[N / 2] = 0;
+    assert_ok(be->ops->token_logp(be, logp, entropy, logits, token, 0.7f, N, V));
+    assert_ok(be->ops->softmax(be, p, logits, 0.7f, N, V));
+    assert_ok(be->ops->token_logp_backward(be, logits, dlogp, token, 0.7f, N, V));
+    keep(out, V > 1 ? logp : dlogp, (size_t)N); // one token at -infinity: not a number
+    keep(out, V > 1 ? entropy : dlogp, (size_t)N);
+    keep(out, V > 1 ? p : dlogp, V > 1 ? size : 1);
+    keep(out, V > 1 ? logits : dlogp, V > 1 ? size : 1);
+}
+
+static void optimizer(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t size = (size_t)N * C * 7;
+    float *master = floats(size, 1, 1), *m = floats(size, 2, 0.1), *v = floats(size, 3, 0.1),
+          *grad = floats(size, 4, 1);
+    bf16 *w = bf16s(size, 1, 1);
+    const struct adamw_step step = {.lr = 1e-3f,
+                                    .beta1 = 0.9f,
+                                    .beta2 = 0.99f,
+                                    .eps = 1e-8f,
+                                    .weight_decay = 0.1f,
+                                    .grad_scale = 0.3f,
+                                    .step = 3};
+    size_t changed = 0;
+    double sum = 0;
+    for (size_t i = 0; i < size; i++)
+        v[i] = fabsf(v[i]);
+    assert_ok(be->ops->square_sum(be, grad, size, &sum));
+    assert_ok(be->ops->adamw(be, master, w, m, v, grad, size, &step, &changed));
+    keep(out, master, size);
+    keep(out, m, size);
+    keep(out, v, size);
+    bytes_put(out, w, size * sizeof *w);
+    bytes_put(out, &changed, sizeof changed);
+    bytes_put(out, &sum, sizeof sum);
+}
+
+static void all_backends_agree(parity_case *run)
+{
+    static const int sizes[][2] = {{1, 1},   {5, 3},    {3, 17},   {33, 16},
+                                   {29, 64}, {40, 100}, {300, 32}, {9, 2048}};
+    all_backends();
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        const int N = sizes[n][0], C = sizes[n][1];
+        if (C > 1000 && (run == attention || run == rope || run == matmul))
+            continue; // slow in the portable build, and other sizes reach the same code
+        SCOPED_VALUE(bytes) want = {0};
+        for (int i = 0; i < backend_count; i++) {
+            SCOPED_VALUE(bytes) got = {0};
+            run(backends[i], N, C, i ? &got : &want);
+            if (i)
+                assert_same_bits(got.data, want.data, want.len, backend_names[i]);
+            guarded_free_all();
+        }
+    }
+    free_backends();
+}
+
+#define PARITY(name)                                                                               \
+    static void name##_agrees(void **state)                                                        \
+    {                                                                                              \
+        (void)state;                                                                               \
+        all_backends_agree(name);                                                                  \
+    }
+PARITY(matmul)
+PARITY(embed)
+PARITY(rmsnorm)
+PARITY(rope)
+PARITY(swiglu)
+PARITY(attention)
+PARITY(vocabulary)
+PARITY(optimizer)
+
+TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
+      cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(rope_agrees),
+      cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
+      cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(optimizer_agrees))

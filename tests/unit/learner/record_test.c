@@ -1,0 +1,192 @@
+#include "base/file.h"
+#include "base/json.h"
+#include "learner/store/record.h"
+#include "testing/testing.h"
+#include <string.h>
+
+static json_t *golden;
+
+/* The golden record's bytes. */
+static struct bytes bytes_of(const char *name)
+{
+    struct bytes bytes = {0};
+    const char *hex = NULL;
+    assert_ok(json_get_text(golden, "store.json", name, &hex));
+    for (; *hex; hex += 2) {
+        unsigned value;
+        assert_int_equal(sscanf(hex, "%2x", &value), 1);
+        bytes_u8(&bytes, (uint8_t)value);
+    }
+    return bytes;
+}
+
+static void same(const char *name, const struct bytes *found)
+{
+    SCOPED_VALUE(bytes) wanted = bytes_of(name);
+    assert_int_equal(found->len, wanted.len);
+    assert_memory_equal(found->data, wanted.data, wanted.len);
+}
+
+static struct digest digest_from(int first)
+{
+    struct digest digest;
+    for (int i = 0; i < 16; i++)
+        digest.byte[i] = (uint8_t)(first + i);
+    return digest;
+}
+
+static struct summary summary_of(void)
+{
+    return (struct summary){digest_from(32), -0.25, 1000, 7, 9, 4};
+}
+
+static struct slot slot_of(enum slot_state state, enum reason reason, enum outcome answered,
+                           char *generator)
+{
+    return (struct slot){.number = 258,
+                         .state = state,
+                         .reason = reason,
+                         .answered = answered,
+                         .attempt = 3,
+                         .failures = 2,
+                         .start_round = 5,
+                         .version = 6,
+                         .deadline_ms = 12345,
+                         .incarnation = 99,
+                         .generator = generator,
+                         .age = 6,
+                         .summary = summary_of()};
+}
+
+static void records_are_as_documented(void **)
+{
+    struct schema schema = {"run", digest_from(1), 1000, 7, true};
+    struct counters counters = {1,      20,  3,   8,   9,   7,   8,   {6, 4},
+                                {7, 5}, 101, 102, 103, 104, {0}, {0}, 1};
+    struct gone gone = {OUTCOME_STORED, REASON_TRAINED, 8, 6, summary_of()};
+    struct round_group groups[2] = {{digest_from(0), digest_from(1), 100, 40, 1},
+                                    {digest_from(16), digest_from(17), 101, 41, 2}};
+    struct round round = {1, 2, 41, 82, 5, 1, "lr: 1", "cpu", 2, groups};
+    struct update update = {41, digest_from(3), true};
+    struct slot leased = slot_of(SLOT_LEASED, (enum reason)0, (enum outcome)0, "g0");
+    struct slot left = slot_of(SLOT_GONE, REASON_TRAINED, OUTCOME_STORED, NULL);
+    for (int i = 0; i < REASONS; i++)
+        counters.gone[i] = 200 + (uint64_t)i;
+    for (int i = 0; i <= OUTCOME_REJECTED; i++)
+        counters.outcomes[i] = 300 + (uint64_t)i;
+    SCOPED_VALUE(bytes) out = {0};
+#define SAME(name, encode)                                                                         \
+    do {                                                                                           \
+        bytes_clear(&out);                                                                         \
+        encode;                                                                                    \
+        same(name, &out);                                                                          \
+    } while (0)
+    SAME("schema", schema_encode(&schema, &out));
+    SAME("counters", counters_encode(&counters, &out));
+    SAME("slot_leased", slot_encode(&leased, &out));
+    SAME("slot_gone", slot_encode(&left, &out));
+    SAME("gone", gone_encode(&gone, &out));
+    SAME("round", round_encode(&round, &out));
+    SAME("update", update_encode(&update, &out));
+    SAME("last", last_encode(84, &out));
+    SAME("key_slot", key_slot(258, bytes_extend(&out, KEY_SLOT)));
+    SAME("key_gone", key_gone(258, 3, bytes_extend(&out, KEY_GONE)));
+    SAME("key_group", key_group(4, 258, bytes_extend(&out, KEY_GROUP)));
+    SAME("key_round", key_round('r', 1, 41, bytes_extend(&out, KEY_ROUND)));
+}
+
+/* Decodes and encodes again: the same bytes, or an error; never a crash. */
+static err_t around(const char *name, const uint8_t *data, size_t len, struct bytes *ret)
+{
+    switch (*name == 's' ? name[1] : *name) {
+    case 'c': {
+        if (*name == 's') {
+            SCOPED_VALUE(schema) schema = {0};
+            TRY(schema_decode(data, len, &schema));
+            schema_encode(&schema, ret);
+            return OK;
+        }
+        struct counters counters;
+        TRY(counters_decode(data, len, &counters));
+        counters_encode(&counters, ret);
+        return OK;
+    }
+    case 'l': {
+        if (*name == 'l') {
+            uint64_t last;
+            TRY(last_decode(data, len, &last));
+            last_encode(last, ret);
+            return OK;
+        }
+        SCOPED_VALUE(slot) slot = {0};
+        TRY(slot_decode(258, data, len, &slot));
+        slot_encode(&slot, ret);
+        return OK;
+    }
+    case 'g': {
+        struct gone gone;
+        TRY(gone_decode(data, len, &gone));
+        gone_encode(&gone, ret);
+        return OK;
+    }
+    case 'r': {
+        SCOPED(round) round = NULL;
+        TRY(round_decode(data, len, &round));
+        round_encode(round, ret);
+        return OK;
+    }
+    default: {
+        struct update update;
+        TRY(update_decode(data, len, &update));
+        update_encode(&update, ret);
+        return OK;
+    }
+    }
+}
+
+static const char *const names[] = {"schema", "counters", "slot_leased", "slot_gone",
+                                    "gone",   "round",    "update",      "last"};
+
+static void decoding_is_the_inverse_and_checks_everything(void **)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        SCOPED_VALUE(bytes) good = bytes_of(names[i]);
+        SCOPED_VALUE(bytes) out = {0};
+        assert_ok(around(names[i], good.data, good.len, &out));
+        same(names[i], &out);
+        bytes_u8(&good, 0);
+        assert_err(ERR_DATA_LOSS, "damaged", around(names[i], good.data, good.len, &out));
+        for (size_t len = 0; len < good.len - 1; len++)
+            assert_err(ERR_DATA_LOSS, "damaged", around(names[i], good.data, len, &out));
+        for (size_t bit = 0; bit < 8 * (good.len - 1); bit++) {
+            good.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            bytes_clear(&out);
+            err_t e = around(names[i], good.data, good.len - 1, &out);
+            if (!err_failed(e))
+                assert_memory_equal(out.data, good.data, good.len - 1);
+            err_free(e);
+            good.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+    }
+}
+
+static int open_golden(void **)
+{
+    assert_ok(json_read_file(TEST_GOLDEN "/store.json", 1 << 20, &golden));
+    return 0;
+}
+
+static int close_golden(void **)
+{
+    json_decref(golden);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(records_are_as_documented),
+        cmocka_unit_test(decoding_is_the_inverse_and_checks_everything),
+    };
+    return cmocka_run_group_tests(tests, open_golden, close_golden);
+}

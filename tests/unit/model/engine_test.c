@@ -1,0 +1,394 @@
+#include "base/hash.h"
+#include "base/rng.h"
+#include "model/engine.h"
+#include "model/forward.h"
+#include "tiny.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { CONTEXT = 80, PROMPT_MAX = 40, SLOTS_MAX = 24, REQUESTS_MAX = 4096 };
+
+struct wanted {
+    int32_t prompt[PROMPT_MAX];
+    struct engine_request request;
+};
+
+static struct model *new_model(struct backend *be, uint64_t seed)
+{
+    struct model_config config = tiny_config(true);
+    struct model *model = NULL;
+    assert_ok(model_new(be, &config, seed, &model));
+    return model;
+}
+
+static struct engine *new_engine(struct model *model, int slots, int step_rows)
+{
+    struct engine *engine = NULL;
+    assert_ok(engine_new(model, &(struct engine_config){slots, CONTEXT, step_rows}, &engine));
+    return engine;
+}
+
+/* Request i of the test: its prompt, k, lengths and sampling are functions of i. */
+static void make_request(struct wanted *w, uint64_t i, int V)
+{
+    static const int32_t stop[] = {5, 11};
+    const struct rng rng = rng_keyed(9, RNG_TEST, i, 0);
+    const int tokens = 1 + (int)rng_below(&rng, 0, PROMPT_MAX);
+    for (int t = 0; t < PROMPT_MAX; t++)
+        w->prompt[t] = (int32_t)rng_below(&rng, (uint64_t)(100 + t), (uint64_t)V);
+    w->request = (struct engine_request){
+        .tag = i + 1000,
+        .prompt = w->prompt,
+        .prompt_tokens = tokens,
+        .completions = 1 + (int)rng_below(&rng, 1, 4),
+        .max_tokens = 1 + (int)rng_below(&rng, 2, (uint64_t)(CONTEXT - tokens)),
+        .sampling = {.temperature = (float[]){1.0f, 0.7f, 1.0f, 0.0f, 1.3f}[i % 5],
+                     .seed = 3,
+                     .prompt = i,
+                     .epoch = 2},
+        .stop = stop,
+        .stops = i % 3 ? 2 : 0,
+    };
+    if (i % 7 == 0)
+        w->request.sampling.top_k = 5;
+}
+
+static uint32_t bits(float x)
+{
+    uint32_t b;
+    memcpy(&b, &x, sizeof b);
+    return b;
+}
+
+/* The full forward over prompt and completion must give the recorded bits, or at most `differ` of them. Returns differing. */
+static int compare(struct forward *full, const struct wanted *w, const struct engine_completion *c)
+{
+    int32_t token[CONTEXT], position[CONTEXT], row[CONTEXT];
+    float logp[CONTEXT];
+    const int P = w->request.prompt_tokens, N = P + c->tokens;
+    assert_true(c->tokens >= 1 && c->tokens <= w->request.max_tokens);
+    memcpy(token, w->prompt, (size_t)P * sizeof *token);
+    memcpy(token + P, c->token, (size_t)c->tokens * sizeof *token);
+    for (int i = 0; i < N; i++)
+        position[i] = i;
+    for (int i = 0; i < c->tokens; i++)
+        row[i] = P - 1 + i;
+    struct segment segment = {.count = N};
+    assert_ok(forward_run(full, token, position, N, &segment, 1));
+    assert_ok(forward_logp(full, row, c->token, c->tokens, sampling_inverse(&w->request.sampling),
+                           logp, NULL));
+    int differing = 0;
+    for (int i = 0; i < c->tokens; i++) {
+        differing += bits(logp[i]) != bits(c->logp[i]);
+        assert_true(isfinite(c->logp[i]) && c->logp[i] <= 0);
+    }
+    return differing;
+}
+
+/* Every completion ends as it must: at its first end token, or at its limit. */
+static void check_end(const struct wanted *w, const struct engine_completion *c)
+{
+    bool ended = false;
+    for (int i = 0; i < c->tokens; i++) {
+        assert_false(ended);
+        for (int s = 0; s < w->request.stops; s++)
+            ended = ended || c->token[i] == w->request.stop[s];
+    }
+    assert_int_equal(c->finish, ended ? ENGINE_EOS : ENGINE_LENGTH);
+    if (!ended)
+        assert_int_equal(c->tokens, w->request.max_tokens);
+    assert_int_equal(c->sampled_logp != NULL, sampling_truncates(&w->request.sampling));
+    for (int i = 0; c->sampled_logp && i < c->tokens; i++)
+        assert_true(c->sampled_logp[i] <= 0 && c->sampled_logp[i] >= c->logp[i] - 1e-6f);
+}
+
+/* Runs requests 0..count-1 in an order and with arrivals of `seed`; sums what came out per completion into ret_sum, which
+ * must not depend on any of it. Returns tokens; checks every bit against the full forward. */
+static uint64_t run_all(struct model *model, int slots, int step_rows, int count, uint64_t seed,
+                        uint64_t *ret_sum)
+{
+    SCOPED(engine) engine = new_engine(model, slots, step_rows);
+    SCOPED(forward) full = NULL;
+    SCOPED_MEM struct wanted *wanted = mem_array((size_t)count, sizeof *wanted);
+    assert_ok(forward_new(model, CONTEXT, 16, false, &full));
+    const struct rng rng = rng_keyed(seed, RNG_TEST, 1, 2);
+    uint64_t draw = 0, sum = 0, tokens = 0;
+    int next = 0, done = 0, expected = 0;
+    while (next < count || engine_active(engine)) {
+        while (next < count && rng_below(&rng, draw++, 3)) {
+            const uint64_t i = rng_permute(&rng, (uint64_t)next, (uint64_t)count);
+            make_request(&wanted[i], i, model->config.V);
+            if (engine_free_slots(engine) < wanted[i].request.completions)
+                break;
+            assert_ok(engine_admit(engine, &wanted[i].request));
+            expected += wanted[i].request.completions;
+            next++;
+        }
+        const struct engine_completion *finished;
+        int n;
+        assert_ok(engine_step(engine, &finished, &n));
+        for (int f = 0; f < n; f++, done++) {
+            const struct engine_completion *c = &finished[f];
+            const struct wanted *w = &wanted[c->tag - 1000];
+            assert_int_equal(compare(full, w, c), 0);
+            check_end(w, c);
+            uint64_t name[3] = {c->tag, (uint64_t)c->completion, 0};
+            for (int i = 0; i < c->tokens; i++)
+                name[2] = name[2] * 31 + (uint64_t)c->token[i];
+            sum += hash64(name, sizeof name, 0);
+            tokens += (uint64_t)c->tokens;
+        }
+    }
+    assert_int_equal(done, expected);
+    assert_int_equal(engine_counters(engine)->tokens, tokens);
+    assert_int_equal(engine_counters(engine)->completions, done);
+    *ret_sum = sum;
+    return tokens;
+}
+
+/* ENGINE_TEST_TOKENS sets how many tokens are compared (default: a few thousand). */
+static void bits_equal_the_full_forward_however_batched(void **state)
+{
+    (void)state;
+    const char *asked = getenv("ENGINE_TEST_TOKENS");
+    const uint64_t least = asked ? strtoull(asked, NULL, 10) : 4000;
+    const int count =
+        (int)(least / 250) + 40 < REQUESTS_MAX ? (int)(least / 250) + 40 : REQUESTS_MAX;
+    static const struct {
+        int slots, step_rows, threads;
+    } shapes[] = {{4, 4, 1}, {24, 24, 2}, {17, 61, 1}, {24, 512, 2}, {8, 0, 1}};
+    uint64_t first = 0, tokens = 0;
+    for (uint64_t round = 0; round < 5 || tokens < least; round++) {
+        SCOPED(backend) be = tiny_backend(shapes[round % 5].threads);
+        SCOPED(model) model = new_model(be, 1);
+        uint64_t sum;
+        tokens += run_all(model, shapes[round % 5].slots, shapes[round % 5].step_rows, count, round,
+                          &sum);
+        first = round ? first : sum;
+        assert_int_equal(sum, first); // the same draws too
+    }
+    print_message("%llu tokens compared, 0 differ\n", (unsigned long long)tokens);
+}
+
+/* One completion of 40 tokens; at token 10 the weights change. */
+static struct engine_completion swapped(struct engine *engine, struct model *model,
+                                        const struct model *other, bool recompute, struct wanted *w)
+{
+    make_request(w, 1, model->config.V);
+    w->request.completions = 1;
+    w->request.max_tokens = 40;
+    w->request.stops = 0;
+    assert_ok(engine_admit(engine, &w->request));
+    engine_set_version(engine, 7);
+    const struct engine_completion *finished;
+    for (int n = 0; !n;) {
+        if (engine_progress(engine, w->request.tag) == 10) {
+            memcpy(model->values, other->values,
+                   model->params->layout->elements * sizeof *model->values);
+            assert_ok(model_repack(model));
+            engine_set_version(engine, 9);
+            if (recompute)
+                engine_recompute(engine);
+        }
+        assert_ok(engine_step(engine, &finished, &n));
+    }
+    return finished[0];
+}
+
+static void a_swap_between_two_steps_marks_its_tokens(void **state)
+{
+    (void)state;
+    for (int recompute = 0; recompute < 2; recompute++) {
+        SCOPED(backend) be = tiny_backend(1);
+        SCOPED(model) model = new_model(be, 1);
+        SCOPED(model) old = new_model(be, 1);
+        SCOPED(model) other = new_model(be, 2);
+        SCOPED(engine) engine = new_engine(model, 2, 0);
+        SCOPED(forward) full = NULL;
+        SCOPED(forward) before = NULL;
+        struct wanted w;
+        assert_ok(forward_new(model, CONTEXT, 16, false, &full));
+        assert_ok(forward_new(old, CONTEXT, 16, false, &before));
+        struct engine_completion c = swapped(engine, model, other, recompute, &w);
+        assert_int_equal(c.spans, 2);
+        assert_int_equal(c.span[0].first_token, 0);
+        assert_int_equal(c.span[0].version, 7);
+        assert_int_equal(c.span[1].first_token, 10);
+        assert_int_equal(c.span[1].version, 9);
+        struct engine_completion head = c, tail = c;
+        head.tokens = 10;
+        assert_int_equal(compare(before, &w, &head), 0);
+        w.request.prompt_tokens += 10; // the swap's own prefix, as one prompt
+        memcpy(w.prompt + w.request.prompt_tokens - 10, c.token, 10 * sizeof *c.token);
+        tail.token += 10;
+        tail.logp += 10;
+        tail.tokens = 30;
+        const int differing = compare(full, &w, &tail);
+        assert_true(recompute ? differing == 0
+                              : differing > 20); // continue goes on over the old weights' KV
+    }
+}
+
+static void siblings_share_the_prompt_and_differ(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = new_model(be, 1);
+    SCOPED(engine) engine = new_engine(model, 8, 8);
+    struct wanted w;
+    make_request(&w, 2, model->config.V);
+    w.request.prompt_tokens = 30;
+    w.request.completions = 8;
+    w.request.max_tokens = 12;
+    w.request.stops = 0;
+    assert_ok(engine_admit(engine, &w.request));
+    const struct engine_completion *c;
+    int n = 0, seen = 0;
+    while (!n)
+        assert_ok(engine_step(engine, &c, &n));
+    assert_int_equal(n, 8);
+    for (int i = 0; i < n; i++) {
+        seen |= 1 << c[i].completion;
+        for (int j = 0; j < i; j++)
+            assert_memory_not_equal(c[i].token, c[j].token, 12 * sizeof *c->token);
+    }
+    assert_int_equal(seen, 255);
+    assert_int_equal(engine_counters(engine)->prefill_tokens, 30); // once for all
+    assert_int_equal(engine_counters(engine)->tokens, 96);
+    assert_int_equal(engine_counters(engine)->rows,
+                     30 + 8 * 11); // the last token's KV is never needed
+    assert_int_equal(engine_counters(engine)->steps, 4 + 11);
+    assert_true(engine_counters(engine)->busy_s > 0);
+}
+
+static void cancelled_requests_free_their_slots(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = new_model(be, 1);
+    SCOPED(engine) engine = new_engine(model, 8, 8);
+    const struct engine_completion *c;
+    int n;
+    for (int steps = 0; steps < 6; steps++) { // in the prompt, and while decoding
+        struct wanted w[2];
+        for (uint64_t i = 0; i < 2; i++) {
+            make_request(&w[i], i, model->config.V);
+            w[i].request.prompt_tokens = 20;
+            w[i].request.completions = 4;
+            w[i].request.max_tokens = 30;
+            w[i].request.stops = 0;
+            assert_ok(engine_admit(engine, &w[i].request));
+        }
+        for (int s = 0; s < steps; s++)
+            assert_ok(engine_step(engine, &c, &n));
+        engine_cancel(engine, w[0].request.tag);
+        engine_cancel(engine, 77);
+        assert_int_equal(engine_free_slots(engine), 4);
+        assert_int_equal(engine_progress(engine, w[0].request.tag), 0);
+        int finished = 0;
+        while (engine_active(engine)) {
+            assert_ok(engine_step(engine, &c, &n));
+            for (int f = 0; f < n; f++, finished++)
+                assert_int_equal(c[f].tag, w[1].request.tag);
+        }
+        assert_int_equal(finished, 4);
+    }
+    assert_ok(engine_step(engine, &c, &n));
+    assert_int_equal(n, 0);
+}
+
+static void bad_requests_change_nothing(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = new_model(be, 1);
+    SCOPED(engine) engine = new_engine(model, 4, 0);
+    struct wanted good;
+    make_request(&good, 1, model->config.V);
+    good.request.completions = 3;
+    good.request.max_tokens = 10;
+    struct engine_request r = good.request;
+    const int32_t outside[] = {1, 37};
+#define REFUSED(code, part, change)                                                                \
+    do {                                                                                           \
+        r = good.request;                                                                          \
+        change;                                                                                    \
+        assert_err(code, part, engine_admit(engine, &r));                                          \
+    } while (0)
+    REFUSED(ERR_INVALID, "0 prompt tokens", r.prompt_tokens = 0);
+    REFUSED(ERR_INVALID, "0 completions", r.completions = 0);
+    REFUSED(ERR_INVALID, "each must be at least 1", r.max_tokens = 0);
+    REFUSED(ERR_RANGE, "do not fit a context of 80", r.max_tokens = CONTEXT);
+    REFUSED(ERR_RANGE, "do not fit a context of 80", r.max_tokens = INT32_MAX);
+    REFUSED(ERR_RANGE, "the engine has 4 slots", r.completions = 5);
+    REFUSED(ERR_INVALID, "at most 8", r.stops = 9);
+    REFUSED(ERR_INVALID, "prompt token 1 is 37; the model has 37",
+            (r.prompt = outside, r.prompt_tokens = 2));
+    REFUSED(ERR_INVALID, "temperature is -1", r.sampling.temperature = -1);
+    REFUSED(ERR_INVALID, "temperature is nan", r.sampling.temperature = NAN);
+    REFUSED(ERR_INVALID, "top_p is 2", r.sampling.top_p = 2);
+    assert_int_equal(engine_free_slots(engine), 4);
+    assert_ok(engine_admit(engine, &good.request));
+    REFUSED(ERR_EXISTS, "running already", r.completions = 1);
+    REFUSED(ERR_EXHAUSTED, "2 completions of a prompt; 1 slots are free",
+            (r.tag = 1, r.completions = 2));
+    assert_int_equal(engine_free_slots(engine), 1);
+    assert_int_equal(engine_active(engine), 3);
+    struct engine *none = NULL;
+    assert_err(ERR_INVALID, "0 slots",
+               engine_new(model, &(struct engine_config){0, CONTEXT, 0}, &none));
+    assert_err(ERR_INVALID, "the model's 96",
+               engine_new(model, &(struct engine_config){4, 97, 0}, &none));
+    assert_err(ERR_INVALID, "3 rows a step",
+               engine_new(model, &(struct engine_config){4, CONTEXT, 3}, &none));
+    assert_null(none);
+    assert_true(engine_bytes(engine) >
+                4 * 2 * 2 * 2 * 16 * CONTEXT * sizeof(float)); // slots, K V, layers, heads, D
+}
+
+/* Weights that are not numbers: the step fails, and goes on from where it was once they are. */
+static void a_failed_step_advances_nothing(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = new_model(be, 1);
+    SCOPED(model) good = new_model(be, 1);
+    SCOPED(engine) engine = new_engine(model, 4, 0);
+    SCOPED(forward) full = NULL;
+    assert_ok(forward_new(model, CONTEXT, 16, false, &full));
+    const size_t bytes = model->params->layout->elements * sizeof *model->values;
+    for (int greedy = 0; greedy < 2; greedy++) {
+        struct wanted w;
+        make_request(&w, 1, model->config.V);
+        w.request.max_tokens = 20;
+        w.request.completions = 4;
+        w.request.stops = 0;
+        w.request.sampling.temperature = greedy ? 0 : 1;
+        assert_ok(engine_admit(engine, &w.request));
+        const struct engine_completion *c;
+        int n;
+        for (int steps = 0; steps < 5; steps++) {
+            memset(model->values, 0xff, bytes); // NaN
+            assert_ok(model_repack(model));
+            const int progress = engine_progress(engine, w.request.tag);
+            assert_err(ERR_DATA_LOSS, "decode step: the model's logits are not finite",
+                       engine_step(engine, &c, &n));
+            assert_int_equal(engine_progress(engine, w.request.tag), progress);
+            memcpy(model->values, good->values, bytes);
+            assert_ok(model_repack(model));
+            assert_ok(engine_step(engine, &c, &n));
+        }
+        do
+            assert_ok(engine_step(engine, &c, &n));
+        while (!n);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(compare(full, &w, &c[i]), 0);
+    }
+}
+
+TESTS(cmocka_unit_test(bits_equal_the_full_forward_however_batched),
+      cmocka_unit_test(a_swap_between_two_steps_marks_its_tokens),
+      cmocka_unit_test(siblings_share_the_prompt_and_differ),
+      cmocka_unit_test(cancelled_requests_free_their_slots),
+      cmocka_unit_test(bad_requests_change_nothing),
+      cmocka_unit_test(a_failed_step_advances_nothing))

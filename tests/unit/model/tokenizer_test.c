@@ -1,0 +1,343 @@
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "model/pretoken.h"
+#include "model/tokenizer.h"
+#include "model/unicode.h"
+#include "testing/testing.h"
+#include <string.h>
+
+#define GOLDEN TEST_GOLDEN "/tokenizer/"
+
+static struct tokenizer *load(const char *name)
+{
+    SCOPED_MEM char *directory = mem_printf(GOLDEN "%s", name);
+    struct tokenizer *tokenizer = NULL;
+    assert_ok(tokenizer_load(directory, &tokenizer));
+    return tokenizer;
+}
+
+/* ---- against `tokenizers` (tests/golden/tokenizer.py) */
+
+static void one_case(const struct tokenizer *tokenizer, const char *text, size_t len,
+                     const json_t *ids)
+{
+    int32_t got[1024];
+    int count = -1;
+    assert_ok(tokenizer_encode(tokenizer, text, len, 1024, got, &count));
+    assert_int_equal(count, json_array_size(ids));
+    for (int i = 0; i < count; i++)
+        assert_int_equal(got[i], json_integer_value(json_array_get(ids, (size_t)i)));
+}
+
+static void ids_equal_those_of_tokenizers(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(bytes) lines = {0};
+    SCOPED(tokenizer) tokenizer = NULL;
+    SCOPED_MEM char *last = mem_string("");
+    int cases = 0;
+    assert_ok(file_read(GOLDEN "cases.jsonl", 16 << 20, &lines));
+    for (char *line = (char *)lines.data, *end; (end = strchr(line, '\n'));
+         line = end + 1, cases++) {
+        SCOPED_JSON json_t *one = json_loadb(line, (size_t)(end - line), JSON_ALLOW_NUL, NULL);
+        assert_non_null(one);
+        const char *name = json_string_value(json_object_get(one, "tokenizer"));
+        if (strcmp(name, last)) {
+            tokenizer_free(tokenizer);
+            tokenizer = load(name);
+            free(last);
+            last = mem_string(name);
+        }
+        const json_t *text = json_object_get(one, "text");
+        one_case(tokenizer, json_string_value(text), json_string_length(text),
+                 json_object_get(one, "ids"));
+    }
+    assert_true(cases > 1000);
+}
+
+static void saved_is_what_was_loaded(void **state)
+{
+    (void)state;
+    const char *directory = testing_directory();
+    SCOPED(tokenizer) first = load("llama3");
+    SCOPED(tokenizer) second = NULL;
+    assert_ok(tokenizer_save(first, directory));
+    assert_ok(tokenizer_load(directory, &second));
+    struct digest a = tokenizer_digest(first), b = tokenizer_digest(second);
+    assert_true(digest_equal(&a, &b));
+    assert_int_equal(tokenizer_eos(second), 1);
+    assert_int_equal(tokenizer_pad(second), 0);
+    assert_int_equal(tokenizer_bos(second), -1);
+    SCOPED(tokenizer) other = load("qwen2");
+    struct digest c = tokenizer_digest(other);
+    assert_false(digest_equal(&a, &c));
+}
+
+static void the_map_of_special_tokens_is_read_where_there_is_no_config(void **state)
+{
+    (void)state;
+    const char *directory = testing_directory();
+    SCOPED_MEM char *json = file_join(directory, "tokenizer.json"),
+                    *map = file_join(directory, "special_tokens_map.json");
+    SCOPED(tokenizer) tokenizer = NULL;
+    static const char names[] = "{\"eos_token\": {\"content\": \"<eos>\"}}";
+    assert_ok(file_copy(GOLDEN "gpt2/tokenizer.json", json));
+    assert_ok(tokenizer_load(directory, &tokenizer));
+    assert_int_equal(tokenizer_eos(tokenizer), -1);
+    tokenizer_free(STEAL(tokenizer));
+    assert_ok(file_write(map, names, sizeof names - 1));
+    assert_ok(tokenizer_load(directory, &tokenizer));
+    assert_int_equal(tokenizer_eos(tokenizer), 1);
+}
+
+/* ---- properties */
+
+static void any_bytes_come_back(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gpt2", "digits", "llama3"};
+    static const char *const pieces[] = {
+        " ", "a", "the", "\xf0\x9f\x98\x80", "\xe4\xb8\xad", "\n", "1", "\xff", "\xe4", "\x80"};
+    const struct rng rng = rng_keyed(1, RNG_TEST, 2, 3);
+    uint64_t draw = 0;
+    for (size_t n = 0; n < 3; n++) {
+        SCOPED(tokenizer) tokenizer = load(names[n]);
+        for (int round = 0; round < 300; round++) {
+            SCOPED_VALUE(bytes) text = {0}, back = {0};
+            for (uint64_t i = rng_below(&rng, draw++, 120); i > 0; i--)
+                if (round & 1)
+                    bytes_u8(&text, (uint8_t)rng_u64(&rng, draw++));
+                else
+                    bytes_text(&text, pieces[rng_below(&rng, draw++, 10)]);
+            int32_t ids[1024];
+            int count;
+            assert_ok(
+                tokenizer_encode(tokenizer, (const char *)text.data, text.len, 1024, ids, &count));
+            assert_ok(tokenizer_decode(tokenizer, ids, (size_t)count, false, &back));
+            assert_int_equal(back.len, text.len);
+            if (text.len)
+                assert_memory_equal(back.data, text.data, text.len);
+        }
+    }
+}
+
+static void special_tokens_are_skipped_on_request(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer) tokenizer = load("llama3");
+    SCOPED_VALUE(bytes) all = {0}, plain = {0};
+    static const char text[] = "abc<|tool|> the<eos><pad>";
+    int32_t ids[32];
+    int count;
+    assert_ok(tokenizer_encode(tokenizer, text, sizeof text - 1, 32, ids, &count));
+    assert_int_equal(ids[count - 1], tokenizer_pad(tokenizer));
+    assert_int_equal(ids[count - 2], tokenizer_eos(tokenizer));
+    assert_ok(tokenizer_decode(tokenizer, ids, (size_t)count, false, &all));
+    assert_string_equal((char *)all.data, text);
+    assert_ok(tokenizer_decode(tokenizer, ids, (size_t)count, true, &plain));
+    assert_string_equal((char *)plain.data, "abc<|tool|> the"); // added, but not special
+    assert_int_equal(tokenizer_id(tokenizer, "<eos>"), 1);
+    assert_int_equal(tokenizer_id(tokenizer, "no such token"), -1);
+}
+
+static void classes_of_code_points(void **state)
+{
+    (void)state;
+    int count[4] = {0};
+    for (uint32_t code = 0; code < 0x110000; code++)
+        count[unicode_class(code)]++;
+    assert_int_equal(count[UNICODE_LETTER], 141028);
+    assert_int_equal(count[UNICODE_NUMBER], 1911);
+    assert_int_equal(count[UNICODE_SPACE], 25);
+    assert_int_equal(unicode_class(UNICODE_INVALID), UNICODE_OTHER);
+}
+
+static void utf8_is_strict(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xe4\xb8",
+                                      "\xff",
+                                      "\xc3("};
+    uint32_t code;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(unicode_next(bad[i], strlen(bad[i]), &code), 1);
+        assert_int_equal(code, UNICODE_INVALID);
+    }
+    for (uint32_t want = 0; want < 0x110000; want += want < 0x3000 ? 1 : 97) {
+        char text[4];
+        if (want >= 0xd800 && want < 0xe000)
+            continue;
+        int len = unicode_put(want, text);
+        assert_int_equal(unicode_next(text, (size_t)len, &code), len);
+        assert_int_equal(code, want);
+    }
+}
+
+/* ---- bounds and misfits */
+
+static void encoding_is_bounded(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer) tokenizer = load("gpt2");
+    SCOPED(tokenizer) seen = load("seen");
+    int32_t ids[4] = {-7, -7, -7, -7};
+    int count = -7;
+    assert_err(ERR_RANGE, "more than 3 tokens",
+               tokenizer_encode(tokenizer, "1 2 3 4", 7, 3, ids, &count));
+    assert_int_equal(count, -7);
+    assert_int_equal(ids[3], -7);
+    assert_ok(tokenizer_encode(tokenizer, "", 0, 0, ids, &count));
+    assert_int_equal(count, 0);
+    assert_err(ERR_INVALID, "no token for byte 0x51 ('Q')",
+               tokenizer_encode(seen, "Q", 1, 4, ids, &count));
+    SCOPED_VALUE(bytes) out = {0};
+    assert_err(ERR_RANGE, "600", tokenizer_decode(tokenizer, (int32_t[]){5, 600}, 2, true, &out));
+    assert_err(ERR_RANGE, "-1", tokenizer_decode(tokenizer, (int32_t[]){-1}, 1, true, &out));
+    assert_int_equal(out.len, 0);
+}
+
+static void another_vocabularys_tokenizer_is_found(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer) tokenizer = load("gpt2");
+    assert_int_equal(tokenizer_vocab(tokenizer), 600);
+    assert_ok(tokenizer_check(tokenizer, 600, 1));
+    assert_ok(tokenizer_check(tokenizer, 640, -1));
+    assert_ok(tokenizer_check(tokenizer, 640, 0)); // another special token
+    assert_err(ERR_PRECONDITION, "it has 600 tokens, the model 599",
+               tokenizer_check(tokenizer, 599, 1));
+    assert_err(ERR_PRECONDITION, "end token is 1, the model's is 7",
+               tokenizer_check(tokenizer, 600, 7));
+    assert_err(ERR_PRECONDITION, "the model's is 601", tokenizer_check(tokenizer, 602, 601));
+}
+
+/* Golden gpt2 with one member replaced: path is "model/type", value JSON text, or NULL to remove it. */
+static err_t parse_with(const char *path, const char *value)
+{
+    SCOPED_JSON json_t *json = NULL;
+    SCOPED(tokenizer) tokenizer = NULL;
+    assert_ok(json_read_file(GOLDEN "gpt2/tokenizer.json", 1 << 20, &json));
+    json_t *at = json;
+    for (const char *slash; (slash = strchr(path, '/')); path = slash + 1)
+        at = json_object_getn(at, path, (size_t)(slash - path));
+    assert_non_null(at);
+    if (value)
+        assert_int_equal(json_object_set_new(at, path, json_loads(value, JSON_DECODE_ANY, NULL)),
+                         0);
+    else
+        json_object_del(at, path);
+    SCOPED_MEM char *text = json_to_text(json);
+    return tokenizer_parse(text, strlen(text), NULL, 0, "t.json", &tokenizer);
+}
+
+static void what_is_not_supported_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *value, *message;
+    } cases[] = {
+        {"model", "[]", "member 'model'"},
+        {"model/type", "\"Unigram\"", "model.type is \"Unigram\"; it must be \"BPE\""},
+        {"model/type", NULL, "model.type is missing"},
+        {"model/dropout", "0.1", "model.dropout is 0.1"},
+        {"model/byte_fallback", "true", "model.byte_fallback is true"},
+        {"model/end_of_word_suffix", "\"</w>\"", "model.end_of_word_suffix"},
+        {"model/continuing_subword_prefix", "\"##\"", "model.continuing_subword_prefix"},
+        {"model/ignore_merges", "3", "ignore_merges"},
+        {"model/vocab", "{}", "1 to 1048576 tokens"},
+        {"model/vocab", "[1]", "model.vocab must be an object"},
+        {"model/vocab", "{\"a\": \"b\"}", "the id of 'a'"},
+        {"model/vocab", "{\"a\": -1}", "the id of 'a'"},
+        {"model/vocab", "{\"a\": 4294967296}", "the id of 'a'"},
+        {"model/vocab", "{\"a\": 1.5}", "the id of 'a'"},
+        {"model/vocab", "{\"a\": 7, \"b\": 7}", "id 7 is given twice"},
+        {"model/vocab", "{\"\": 7}", "1 to 4096 bytes"},
+        {"model/vocab/a", "599", "id 599 is given twice"},
+        {"model/merges", "{}", "model.merges must be an array"},
+        {"model/merges", "[\"a b c\"]", "model.merges[0] is \"a b c\""},
+        {"model/merges", "[[\"a\"]]", "model.merges[0]"},
+        {"model/merges", "[[\"a\", 3]]", "model.merges[0]"},
+        {"model/merges", "[\"ab\"]", "model.merges[0]"},
+        {"model/merges", "[\" a\"]", "model.merges[0]"},
+        {"model/merges", "[[\"a\", \"zq\"]]", "'zq' is not in model.vocab"},
+        {"model/merges", "[[\"q\", \"q\"]]", "'qq' is not in model.vocab"},
+        {"model/merges", "[\"a a\", \"a a\"]", "model.merges[1] repeats an earlier one"},
+        {"normalizer", "{\"type\": \"NFKC\"}", "it must be null or NFC"},
+        {"normalizer",
+         "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"Lowercase\"}]}",
+         "NFC"},
+        {"decoder", "null", "decoder is null"},
+        {"decoder", "{\"type\": \"WordPiece\"}", "decoder"},
+        {"pre_tokenizer", "null", "pre_tokenizer is null"},
+        {"pre_tokenizer", "{\"type\": \"Whitespace\"}", "ByteLevel, or a Sequence"},
+        {"pre_tokenizer", "{\"type\": \"Sequence\", \"pretokenizers\": 3}",
+         "ByteLevel, or a Sequence"},
+        {"pre_tokenizer",
+         "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"x+\"}, \"behavior\": "
+         "\"Isolated\", \"invert\": false}, {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}",
+         "GPT-2's, Qwen2's or Llama-3's regex"},
+        {"added_tokens", "7", "added_tokens must be an array"},
+        {"added_tokens", "[3]", "an added token is 3"},
+        {"added_tokens", "[{\"id\": 1}]", "'content' is missing"},
+        {"added_tokens", "[{\"content\": \"<x>\"}]", "'id' is missing"},
+        {"added_tokens", "[{\"content\": \"\", \"id\": 700}]", "content is \"\""},
+        {"added_tokens", "[{\"content\": \"<x>\", \"id\": 1000000000000}]",
+         "'id' is 1000000000000"},
+        {"added_tokens", "[{\"content\": \"<x>\", \"id\": 5}]",
+         "'<x>' has id 5, which model.vocab contradicts"},
+        {"added_tokens", "[{\"content\": \"<eos>\", \"id\": 700}]", "contradicts"},
+        {"added_tokens",
+         "[{\"content\": \"<x>\", \"id\": 700}, {\"content\": \"<y>\", \"id\": 700}]",
+         "id 700 is given twice"},
+        {"added_tokens",
+         "[{\"content\": \"<x>\", \"id\": 700}, {\"content\": \"<x>\", \"id\": 701}]",
+         "'<x>' is given twice"},
+        {"added_tokens", "[{\"content\": \"<x>\", \"id\": 700, \"lstrip\": true}]",
+         "lstrip is true"},
+        {"added_tokens", "[{\"content\": \"<x>\", \"id\": 700, \"special\": 1}]", "'special' is 1"},
+    };
+    assert_ok(parse_with("version", "\"1.0\""));
+    assert_ok(parse_with("model/unk_token", "\"<pad>\"")); // never used: every byte is a token
+    assert_ok(parse_with("post_processor", "{\"type\": \"TemplateProcessing\"}"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_err(ERR_INVALID, cases[i].message, parse_with(cases[i].path, cases[i].value));
+}
+
+static void damaged_files_are_refused(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED(tokenizer) tokenizer = NULL;
+    assert_ok(file_read(GOLDEN "seen/tokenizer.json", 1 << 20, &text));
+    for (size_t len = 0; len + 2 < text.len; len += 13)
+        assert_err(ERR_INVALID, "t.json: not JSON",
+                   tokenizer_parse((char *)text.data, len, NULL, 0, "t.json", &tokenizer));
+    static const char *const configs[] = {"", "[]", "{\"eos_token\": 3}",
+                                          "{\"eos_token\": \"<none>\"}", "{\"pad_token\": [1]}"};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++)
+        assert_err(ERR_INVALID, "t.json: its config",
+                   tokenizer_parse((char *)text.data, text.len, configs[i], strlen(configs[i]),
+                                   "t.json", &tokenizer));
+    assert_null(tokenizer);
+    assert_err(ERR_NOT_FOUND, "tokenizer.json", tokenizer_load(testing_directory(), &tokenizer));
+}
+
+TESTS(cmocka_unit_test(ids_equal_those_of_tokenizers), cmocka_unit_test(saved_is_what_was_loaded),
+      cmocka_unit_test(the_map_of_special_tokens_is_read_where_there_is_no_config),
+      cmocka_unit_test(any_bytes_come_back),
+      cmocka_unit_test(special_tokens_are_skipped_on_request),
+      cmocka_unit_test(classes_of_code_points), cmocka_unit_test(utf8_is_strict),
+      cmocka_unit_test(encoding_is_bounded),
+      cmocka_unit_test(another_vocabularys_tokenizer_is_found),
+      cmocka_unit_test(what_is_not_supported_is_refused_by_name),
+      cmocka_unit_test(damaged_files_are_refused))

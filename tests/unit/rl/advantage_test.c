@@ -1,0 +1,104 @@
+#include "base/json.h"
+#include "base/rng.h"
+#include "rl/advantage.h"
+#include "testing/testing.h"
+#include <math.h>
+#include <string.h>
+
+enum { REWARDS_MAX = 64, GROUPS_MAX = 16 };
+
+static void advantages_agree_with_the_reference(void **state)
+{
+    (void)state;
+    static const enum advantage kinds[] = {ADVANTAGE_LOO, ADVANTAGE_GROUP_MEAN, ADVANTAGE_GROUP_Z,
+                                           ADVANTAGE_BATCH_Z};
+    SCOPED_JSON json_t *golden = NULL;
+    assert_ok(json_read_file(TEST_GOLDEN "/objectives.json", 1 << 20, &golden));
+    size_t v, g, i;
+    json_t *vector, *group, *value;
+    json_array_foreach(json_object_get(golden, "advantages"), v, vector)
+    {
+        double reward[REWARDS_MAX], got[REWARDS_MAX];
+        int first[GROUPS_MAX + 1] = {0}, n = 0;
+        json_array_foreach(json_object_get(vector, "groups"), g, group)
+        {
+            json_array_foreach(group, i, value) reward[n++] = json_number_value(value);
+            first[g + 1] = n;
+        }
+        struct advantage_in in = {(int)json_array_size(json_object_get(vector, "groups")), first,
+                                  reward};
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            advantage_compute(kinds[k], &in, ADVANTAGE_EPSILON, got);
+            const json_t *want = json_object_get(vector, advantage_name(kinds[k]));
+            assert_int_equal(json_array_size(want), n);
+            json_array_foreach(want, i, value) assert_near(got[i], json_number_value(value), 1e-12);
+        }
+    }
+    assert_int_equal(v, 2);
+}
+
+static void equal_rewards_teach_exactly_nothing(void **state)
+{
+    (void)state;
+    static const int first[] = {0, 3, 10, 11};
+    double reward[11], got[11];
+    for (int i = 0; i < 11; i++)
+        reward[i] = i < 3 ? 0.1 : i < 10 ? 1e6 / 3 : 0.7; // 3 * 0.1 / 3 is not 0.1
+    const struct advantage_in in = {3, first, reward};
+    for (int kind = ADVANTAGE_LOO; kind <= ADVANTAGE_BATCH_Z; kind++) {
+        memset(got, 1, sizeof got);
+        advantage_compute((enum advantage)kind, &in, 0, got); // epsilon 0: no 0/0 either
+        for (int i = 0; i < 11; i++)
+            assert_true(got[i] == 0 && !signbit(got[i]));
+    }
+}
+
+static void groups_do_not_see_each_other(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        const struct rng rng = rng_keyed(seed, RNG_TEST, 3, 0);
+        int first[GROUPS_MAX + 1] = {0};
+        double reward[REWARDS_MAX], all[REWARDS_MAX], one[REWARDS_MAX];
+        for (int g = 0; g < GROUPS_MAX; g++)
+            first[g + 1] = first[g] + 1 + (int)rng_below(&rng, (uint64_t)g, 4);
+        for (int i = 0; i < first[GROUPS_MAX]; i++)
+            reward[i] = (double)rng_below(&rng, 100 + (uint64_t)i, 3);
+        const struct advantage_in whole = {GROUPS_MAX, first, reward};
+        for (int kind = ADVANTAGE_LOO; kind <= ADVANTAGE_GROUP_Z; kind++) {
+            advantage_compute((enum advantage)kind, &whole, ADVANTAGE_EPSILON, all);
+            for (int g = 0; g < GROUPS_MAX; g++) {
+                const struct advantage_in group = {1, (int[]){0, first[g + 1] - first[g]},
+                                                   reward + first[g]};
+                double sum = 0;
+                advantage_compute((enum advantage)kind, &group, ADVANTAGE_EPSILON, one);
+                assert_memory_equal(one, all + first[g],
+                                    sizeof *one * (size_t)(first[g + 1] - first[g]));
+                for (int i = first[g]; i < first[g + 1]; i++)
+                    sum += all[i];
+                assert_near(sum, 0, 1e-12);
+            }
+        }
+    }
+}
+
+static void raw_is_the_reward_and_one_is_one(void **state)
+{
+    (void)state;
+    static const double reward[] = {2, 2, -1};
+    double got[3];
+    const struct advantage_in in = {1, (int[]){0, 3}, reward};
+    advantage_compute(ADVANTAGE_RAW, &in, 0, got);
+    assert_memory_equal(got, reward, sizeof got);
+    advantage_compute(ADVANTAGE_ONE, &in, 0, got);
+    assert_true(got[0] == 1 && got[1] == 1 && got[2] == 1);
+    assert_false(advantage_needs_reward(ADVANTAGE_ONE));
+    assert_true(advantage_needs_reward(ADVANTAGE_LOO));
+    advantage_compute(ADVANTAGE_LOO, &(struct advantage_in){0}, 0, got);
+    assert_true(got[0] == 1); // no groups, nothing written
+}
+
+TESTS(cmocka_unit_test(advantages_agree_with_the_reference),
+      cmocka_unit_test(equal_rewards_teach_exactly_nothing),
+      cmocka_unit_test(groups_do_not_see_each_other),
+      cmocka_unit_test(raw_is_the_reward_and_one_is_one))

@@ -1,0 +1,282 @@
+/* Every backward op against central differences of its definition, computed in double: L = sum of weights * output.
+ * Differences are good to 1e-9 or so; what is left is the op's own float32. */
+#include "testing/tensors.h"
+
+enum { N = 5, C = 12, INPUTS = 3, MAX = 4096 };
+
+/* A forward in double: the inputs' values one after another, the loss out. */
+struct problem {
+    int count; // of all inputs' values
+    double x[MAX];
+    double weight[MAX]; // of the outputs
+    double (*loss)(const struct problem *);
+};
+
+static double slope_of(struct problem *p, int i)
+{
+    const double h = 1e-5, at = p->x[i];
+    p->x[i] = at + h;
+    const double up = p->loss(p);
+    p->x[i] = at - h;
+    const double down = p->loss(p);
+    p->x[i] = at;
+    return (up - down) / (2 * h);
+}
+
+/* Values of an op's float arrays as one input of the problem. */
+static int put(struct problem *p, const float *x, int count)
+{
+    const int at = p->count;
+    assert_true(at + count <= MAX);
+    for (int i = 0; i < count; i++)
+        p->x[at + i] = x[i];
+    p->count += count;
+    return at;
+}
+static void put_weight(struct problem *p, const float *x, int count)
+{
+    for (int i = 0; i < count; i++)
+        p->weight[i] = x[i];
+}
+static void compare(struct problem *p, int at, const float *gradient, int count, double limit)
+{
+    for (int i = 0; i < count; i++)
+        assert_near(gradient[i], slope_of(p, at + i), limit);
+}
+
+static double rmsnorm_loss(const struct problem *p)
+{
+    double loss = 0;
+    for (int n = 0; n < N; n++) {
+        const double *x = p->x + n * C, *w = p->x + N * C;
+        double sum = 0;
+        for (int c = 0; c < C; c++)
+            sum += x[c] * x[c];
+        for (int c = 0; c < C; c++)
+            loss += p->weight[n * C + c] * x[c] * w[c] / sqrt(sum / C + 1e-5);
+    }
+    return loss;
+}
+
+static void rmsnorm_slope(void **state)
+{
+    (void)state;
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    float *x = floats(N * C, 1, 1), *dy = floats(N * C, 2, 1), *w = guarded(C * 4);
+    float *y = guarded(N * C * 4), *r = guarded(N * 4), *dx = guarded(N * C * 4),
+          *dw = guarded(C * 4);
+    bf16 *weight = bf16s(C, 3, 2);
+    for (int c = 0; c < C; c++)
+        w[c] = bf16_to_float(weight[c]);
+    assert_ok(be->ops->rmsnorm(be, y, r, x, weight, 1e-5f, N, C));
+    assert_ok(be->ops->rmsnorm_backward(be, dx, dw, dy, x, r, weight, N, C));
+    struct problem p = {.loss = rmsnorm_loss};
+    const int at_x = put(&p, x, N * C), at_w = put(&p, w, C);
+    put_weight(&p, dy, N * C);
+    double loss = 0;
+    for (int i = 0; i < N * C; i++)
+        loss += (double)dy[i] * y[i];
+    assert_near(loss, p.loss(&p), 1e-6);
+    compare(&p, at_x, dx, N * C, 2e-6);
+    compare(&p, at_w, dw, C, 2e-6);
+    float *twice = guarded(N * C * 4); // dx and dweight are added to
+    memcpy(twice, dx, N * C * 4);
+    assert_ok(be->ops->rmsnorm_backward(be, twice, dw, dy, x, r, weight, N, C));
+    for (int i = 0; i < N * C; i++)
+        assert_near(twice[i], 2 * dx[i], 0);
+    guarded_free_all();
+    free_backends();
+}
+
+static double swiglu_loss(const struct problem *p)
+{
+    double loss = 0;
+    for (int i = 0; i < N * C; i++)
+        loss += p->weight[i] * p->x[i] / (1 + exp(-p->x[i])) * p->x[N * C + i];
+    return loss;
+}
+
+static void swiglu_slope(void **state)
+{
+    (void)state;
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    float *gate = floats(N * C, 1, 8), *up = floats(N * C, 2, 1), *dy = floats(N * C, 3, 1),
+          *y = guarded(N * C * 4);
+    float *dgate = guarded(N * C * 4), *dup = guarded(N * C * 4);
+    assert_ok(be->ops->swiglu(be, y, gate, up, N * C));
+    assert_ok(be->ops->swiglu_backward(be, dgate, dup, dy, gate, up, N * C));
+    struct problem p = {.loss = swiglu_loss};
+    const int at_gate = put(&p, gate, N * C), at_up = put(&p, up, N * C);
+    put_weight(&p, dy, N * C);
+    double loss = 0;
+    for (int i = 0; i < N * C; i++)
+        loss += (double)dy[i] * y[i];
+    assert_near(loss, p.loss(&p), 1e-6);
+    compare(&p, at_gate, dgate, N * C, 1e-6);
+    compare(&p, at_up, dup, N * C, 1e-6);
+    guarded_free_all();
+    free_backends();
+}
+
+/* ---- attention: two segments, grouped heads */
+
+enum { T = 37, H = 4, K = 2, D = 6, FIRST = 6 };
+
+static double attention_row(const struct problem *p, int n, int h, int from)
+{
+    const double *q = p->x + (n * H + h) * D, *k = p->x + T * H * D, *v = k + T * K * D;
+    const int head = h / (H / K);
+    double e[T], total = 0, loss = 0;
+    for (int j = from; j <= n; j++) {
+        double score = 0;
+        for (int d = 0; d < D; d++)
+            score += q[d] * k[(j * K + head) * D + d];
+        e[j] = exp(score / sqrt(D));
+        total += e[j];
+    }
+    for (int j = from; j <= n; j++)
+        for (int d = 0; d < D; d++)
+            loss += p->weight[(n * H + h) * D + d] * e[j] / total * v[(j * K + head) * D + d];
+    return loss;
+}
+
+static double attention_loss(const struct problem *p)
+{
+    double loss = 0;
+    for (int n = 0; n < T; n++)
+        for (int h = 0; h < H; h++)
+            loss += attention_row(p, n, h, n < FIRST ? 0 : FIRST);
+    return loss;
+}
+
+static void attention_slope(void **state)
+{
+    (void)state;
+    const struct attention_shape shape = {H, K, D};
+    const struct segment segments[] = {{.first = 0, .count = FIRST},
+                                       {.first = FIRST, .count = T - FIRST}};
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    float *q = floats(T * H * D, 1, 2), *k = floats(T * K * D, 2, 2), *v = floats(T * K * D, 3, 1);
+    float *d_o = floats(T * H * D, 4, 1), *o = guarded(T * H * D * 4), *lse = guarded(T * H * 4);
+    float *dq = guarded(T * H * D * 4), *dk = floats(T * K * D, 5, 1),
+          *dv = floats(T * K * D, 6, 1);
+    assert_ok(be->ops->attention(be, o, lse, q, k, v, segments, 2, &shape, 0));
+    assert_ok(
+        be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, segments, 2, &shape));
+    struct problem p = {.loss = attention_loss};
+    const int at_q = put(&p, q, T * H * D), at_k = put(&p, k, T * K * D),
+              at_v = put(&p, v, T * K * D);
+    put_weight(&p, d_o, T * H * D);
+    compare(&p, at_q, dq, T * H * D, 2e-6);
+    compare(&p, at_k, dk, T * K * D, 4e-6);
+    compare(&p, at_v, dv, T * K * D, 4e-6);
+    const struct segment cached = {.count = 1, .cache = (struct kv_cache *)o};
+    assert_err(
+        ERR_INVALID, "cache",
+        be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, &cached, 1, &shape));
+    guarded_free_all();
+    free_backends();
+}
+
+/* ---- the vocabulary row */
+
+static const int32_t chosen[N] = {0, 11, 5, 5, 3};
+
+static double logp_loss(const struct problem *p)
+{
+    double loss = 0;
+    for (int n = 0; n < N; n++) {
+        double sum = 0;
+        for (int v = 0; v < C; v++)
+            sum += exp(p->x[n * C + v] * 0.7);
+        loss += p->weight[n] * (p->x[n * C + chosen[n]] * 0.7 - log(sum));
+    }
+    return loss;
+}
+
+static void token_logp_slope(void **state)
+{
+    (void)state;
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    float *logits = floats(N * C, 1, 5), *dlogp = floats(N, 2, 1);
+    struct problem p = {.loss = logp_loss};
+    const int at = put(&p, logits, N * C);
+    dlogp[2] = 0;
+    put_weight(&p, dlogp, N);
+    assert_ok(be->ops->token_logp_backward(be, logits, dlogp, chosen, 0.7f, N, C));
+    compare(&p, at, logits, N * C, 5e-7);
+    for (int v = 0; v < C; v++)
+        assert_true(logits[2 * C + v] == 0);
+    guarded_free_all();
+    free_backends();
+}
+
+/* ---- linear maps: the backward is the transpose, <A x, y> = <x, A' y> */
+
+static double inner(const float *a, const float *b, int count)
+{
+    double sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += (double)a[i] * b[i];
+    return sum;
+}
+
+static void rope_backward_is_the_transpose(void **state)
+{
+    (void)state;
+    enum { HEADS = 3, HALF = C / 2 };
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    const int32_t position[N] = {0, 3, 40, 41, 7};
+    float *cos = guarded(64 * HALF * 4), *sin = guarded(64 * HALF * 4);
+    float *x = floats(N * HEADS * C, 1, 1), *y = floats(N * HEADS * C, 2, 1);
+    float *ax = guarded(N * HEADS * C * 4), *aty = guarded(N * HEADS * C * 4);
+    memcpy(ax, x, N * HEADS * C * 4);
+    memcpy(aty, y, N * HEADS * C * 4);
+    rope_table(cos, sin, 64, C, 10000);
+    assert_ok(be->ops->rope(be, ax, position, cos, sin, N, HEADS, C, 0));
+    assert_ok(be->ops->rope(be, aty, position, cos, sin, N, HEADS, C, 1));
+    assert_near(inner(ax, y, N * HEADS * C), inner(x, aty, N * HEADS * C), 1e-6);
+    assert_near(inner(ax, ax, N * HEADS * C), inner(x, x, N * HEADS * C),
+                1e-6);                                  // it turns, and keeps lengths
+    const double angle = 40 * pow(10000, -2.0 * 1 / C); // Hugging Face's rotate_half: (d, d + D/2)
+    const float *in = x + (2 * HEADS + 1) * C, *out = ax + (2 * HEADS + 1) * C;
+    assert_near(out[1],
+                in[1] * (double)cosf((float)angle) - in[1 + HALF] * (double)sinf((float)angle),
+                1e-6);
+    assert_near(out[1 + HALF],
+                in[1 + HALF] * (double)cosf((float)angle) + in[1] * (double)sinf((float)angle),
+                1e-6);
+    guarded_free_all();
+    free_backends();
+}
+
+static void embed_backward_is_the_transpose(void **state)
+{
+    (void)state;
+    enum { V = 4 };
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    const int32_t token[N] = {3, 0, 3, 3, 1};
+    bf16 *table = bf16s(V * C, 1, 1);
+    float *wide = guarded(V * C * 4), *y = floats(N * C, 2, 1), *ax = guarded(N * C * 4),
+          *aty = guarded(V * C * 4);
+    for (int i = 0; i < V * C; i++)
+        wide[i] = bf16_to_float(table[i]);
+    assert_ok(be->ops->embed(be, ax, table, token, N, C));
+    assert_ok(be->ops->embed_backward(be, aty, y, token, N, C));
+    for (int n = 0; n < N; n++)
+        assert_same_bits(ax + n * C, wide + token[n] * C, C * 4, "embedded row");
+    assert_near(inner(ax, y, N * C), inner(wide, aty, V * C), 1e-6);
+    guarded_free_all();
+    free_backends();
+}
+
+TESTS(cmocka_unit_test(rmsnorm_slope), cmocka_unit_test(swiglu_slope),
+      cmocka_unit_test(attention_slope), cmocka_unit_test(token_logp_slope),
+      cmocka_unit_test(rope_backward_is_the_transpose),
+      cmocka_unit_test(embed_backward_is_the_transpose))
