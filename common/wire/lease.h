@@ -28,7 +28,8 @@ struct lease_request {
     uint32_t lineage;
     uint64_t version; // of the weights it holds
     uint32_t want;    // slots it would take now, in all: it replaces what was wanted before
-    uint32_t progresses;
+    uint32_t
+        progresses; // in the first message: all leases it knows of, until their groups are settled
     struct lease_progress *progress;
     uint32_t returns;
     struct digest *returned; // leases that it gives back

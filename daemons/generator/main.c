@@ -139,7 +139,8 @@ static void unusable(void *arg, const struct digest *id, err_t why)
 
 static void settled(void *arg, const struct disposition *disposition)
 {
-    (void)arg, (void)disposition;
+    struct daemon *d = arg;
+    prompts_settled(d->prompts, &disposition->id);
 }
 
 static void applied(void *arg, uint64_t version)

@@ -15,7 +15,7 @@ struct prompts {
     struct prompts_options options;
     struct rpc_stream *stream;
     struct loop_timer *heartbeat;
-    struct ids held, unusable;
+    struct ids held, finished, unusable; // finished: decoded, without a disposition yet
     bool serving, draining, over;
     uint64_t version;
 };
@@ -45,8 +45,22 @@ static uint32_t wanted(const struct prompts *prompts)
     return (uint32_t)(most - prompts->held.count);
 }
 
+/* Every lease we know of: what the learner has granted beside these never arrived. */
+static struct lease_progress *known_leases(const struct prompts *prompts, uint32_t *ret_count)
+{
+    size_t held = prompts->held.count, finished = prompts->finished.count;
+    struct lease_progress *known = mem_array(held + finished, sizeof *known);
+    for (size_t i = 0; i < held; i++)
+        known[i].id = prompts->held.at[i];
+    for (size_t i = 0; i < finished; i++)
+        known[held + i].id = prompts->finished.at[i];
+    *ret_count = (uint32_t)(held + finished);
+    return known;
+}
+
 static void say(struct prompts *prompts, bool hello)
 {
+    SCOPED_MEM struct lease_progress *known = NULL;
     struct decode_totals totals = decode_totals();
     struct lease_request request = {.version = prompts->version,
                                     .lineage = 1,
@@ -60,6 +74,7 @@ static void say(struct prompts *prompts, bool hello)
         request.run = (char *)prompts->options.run;
         request.generator = (char *)prompts->options.generator;
         request.incarnation = prompts->options.incarnation;
+        request.progress = known = known_leases(prompts, &request.progresses);
     }
     if (prompts->draining) {
         request.returns = (uint32_t)prompts->held.count;
@@ -160,14 +175,22 @@ void prompts_version(struct prompts *prompts, uint64_t version)
 
 void prompts_finished(struct prompts *prompts, const struct digest *id)
 {
-    if (ids_remove(&prompts->held, id))
-        say_soon(prompts);
+    if (!ids_remove(&prompts->held, id))
+        return;
+    ids_add(&prompts->finished, id);
+    say_soon(prompts);
+}
+
+void prompts_settled(struct prompts *prompts, const struct digest *id)
+{
+    ids_remove(&prompts->finished, id);
 }
 
 void prompts_unusable(struct prompts *prompts, const struct digest *id)
 {
     ids_add(&prompts->unusable, id);
-    prompts_finished(prompts, id);
+    ids_remove(&prompts->held, id);
+    say_soon(prompts);
 }
 
 void prompts_drain(struct prompts *prompts)
@@ -189,6 +212,7 @@ void prompts_free(struct prompts *prompts)
     rpc_stream_free(prompts->stream);
     loop_timer_free(prompts->heartbeat);
     mem_free(prompts->held.at);
+    mem_free(prompts->finished.at);
     mem_free(prompts->unusable.at);
     mem_free(prompts);
 }

@@ -30,6 +30,8 @@ struct prompts_options {
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
 void prompts_version(struct prompts *prompts, uint64_t version);
 void prompts_finished(struct prompts *prompts, const struct digest *id); // also: revoked, unusable
+void prompts_settled(struct prompts *prompts,
+                     const struct digest *id); // its group has a disposition: forgotten
 void prompts_unusable(struct prompts *prompts,
                       const struct digest *id); // it can never be decoded: tell the learner
 

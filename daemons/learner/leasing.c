@@ -201,6 +201,10 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     append_lessee(leasing, lessee);
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     TRY(store_holder_gone(store, &holder, clock_ms()));
+    SCOPED_MEM struct digest *known = mem_array(request->progresses, sizeof *known);
+    for (uint32_t i = 0; i < request->progresses; i++)
+        known[i] = request->progress[i].id;
+    TRY(store_holds_only(store, &holder, known, request->progresses, clock_ms()));
     log_info("generator joined", "generator=%s incarnation=%" PRIu64, lessee->generator,
              lessee->incarnation);
     *ret = lessee;

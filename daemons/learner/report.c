@@ -67,6 +67,13 @@ err_t report_round(struct report *report, const struct round_report *round)
     return OK;
 }
 
+err_t report_sync(struct report *report)
+{
+    if (fdatasync(fileno(report->file)))
+        return err_errno(errno, "cannot sync '%s'", report->path);
+    return OK;
+}
+
 double report_time_offset(const struct report *report)
 {
     return report->time_offset;

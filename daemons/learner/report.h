@@ -38,7 +38,7 @@
     X(learner_busy_s, "seconds it trained this round")                                             \
     X(publish_bytes, "bytes of the version published after this round; 0: none was")               \
     X(publish_ms, "until the last generator had applied the version published before")             \
-    X(checkpoint_ms, "spent writing a checkpoint after this round; 0: none was")
+    X(checkpoint_ms, "spent writing a checkpoint after the round before; 0: none was")
 
 struct round_report {
     uint64_t round, version;
@@ -55,5 +55,6 @@ err_t report_open(const char *path, uint64_t first_round, struct report **ret);
 err_t report_round(struct report *report, const struct round_report *round);
 double
 report_time_offset(const struct report *report); // time_s of the last line kept; 0 at the beginning
+err_t report_sync(struct report *report);        // what was reported is on disk
 void report_free(struct report *report);
 DEFINE_SCOPED(report)

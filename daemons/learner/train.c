@@ -30,7 +30,7 @@ struct train {
     char *settings, *fingerprint;
     struct leasing_totals seen; // at the last report
     uint64_t stale_seen;
-    double begun_s, publish_bytes;
+    double begun_s, publish_bytes, checkpoint_ms;
     uint64_t recorded;    // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
 };
@@ -200,8 +200,11 @@ static err_t note_checkpoint(void *arg, struct store *store)
 static err_t write_checkpoint(struct train *train)
 {
     const struct recipe *recipe = train->recipe;
+    double begun = clock_s();
+    TRY(report_sync(train->report));
     TRY(checkpoint_write(recipe->directory, train->model, train->optimizer, train->origin,
                          &train->at, (int)recipe->checkpoint.keep));
+    train->checkpoint_ms = (clock_s() - begun) * 1000;
     return storage_call(train->options.storage, note_checkpoint, &train->at);
 }
 
@@ -231,7 +234,8 @@ static void show(const struct round_report *report)
     metric_add(&differing_total, report->logp_differing);
 }
 
-/* After the updates: publish, checkpoint, report. */
+/* After the updates: publish, report, checkpoint. The line is on disk before a checkpoint covers its round, so a restart
+ * from there lacks none. */
 static err_t end_round(struct train *train, struct round_report *report, bool again)
 {
     const struct recipe *recipe = train->recipe;
@@ -239,16 +243,14 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
         publish_now(train);
         report->publish_bytes = train->publish_bytes;
     }
-    if (train->at.round % (uint64_t)recipe->checkpoint.every == 0) {
-        double begun = clock_s();
-        TRY(write_checkpoint(train));
-        report->checkpoint_ms = (clock_s() - begun) * 1000;
-    }
     report->version = train->at.version;
     report->publish_ms = publish_last_ms();
+    report->checkpoint_ms = train->checkpoint_ms;
     report->time_s = report_time_offset(train->report) + clock_s() - train->begun_s;
+    train->checkpoint_ms = 0;
     show(report);
-    return report_round(train->report, report);
+    TRY(report_round(train->report, report));
+    return train->at.round % (uint64_t)recipe->checkpoint.every == 0 ? write_checkpoint(train) : OK;
 }
 
 static err_t one_round(struct train *train, const struct drawn *drawn)

@@ -178,6 +178,28 @@ err_t store_filter(struct store *store, const struct store_holder *holder, const
     return store_commit(store);
 }
 
+static bool among(const struct digest *ids, size_t n, const struct digest *id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (digest_equal(&ids[i], id))
+            return true;
+    return false;
+}
+
+err_t store_holds_only(struct store *store, const struct store_holder *holder,
+                       const struct digest *ids, size_t n, int64_t now_ms)
+{
+    TRY(store_begin(store, now_ms));
+    for (size_t i = 0; i < store->slots.n; i++) {
+        struct slot *slot = store->slots.at[i];
+        if (!holds(slot, holder) || among(ids, n, &slot->id))
+            continue;
+        slot_free_again(store, slot);
+        store->counters.given_back++;
+    }
+    return store_commit(store);
+}
+
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms)
 {
     TRY(store_begin(store, now_ms));

@@ -55,6 +55,11 @@ err_t store_give_back(struct store *store, const struct store_holder *holder,
 err_t store_filter(struct store *store, const struct store_holder *holder, const struct digest *ids,
                    size_t n, int64_t now_ms);
 
+/* At a hello: frees the holder's leases that are not among ids, which is all that it knows of: grants that were lost on
+ * their way, with the stream or with the learner that had sent them. */
+err_t store_holds_only(struct store *store, const struct store_holder *holder,
+                       const struct digest *ids, size_t n, int64_t now_ms);
+
 /* Frees what older incarnations of the holder's name still hold. */
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
 
