@@ -1,8 +1,8 @@
 /* check: a recipe and every file that it names, before anything is started. */
+#include "ctl/check.h"
 #include "base/json.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
-#include "ctl/check.h"
 #include "ctl/command.h"
 #include "model/model.h"
 #include "model/tokenizer.h"
@@ -18,7 +18,8 @@ static err_t check_model(const char *directory)
     TRY(model_load(be, directory, &model));
     TRY(tokenizer_load(directory, &tokenizer));
     const struct model_config *config = &model->config;
-    return err_wrap(tokenizer_check(tokenizer, config->V, config->eos_count ? config->eos[0] : -1), "'%s'", directory);
+    return err_wrap(tokenizer_check(tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
+                    "'%s'", directory);
 }
 
 /* The first row has the columns that the recipe reads. */
@@ -36,7 +37,8 @@ static err_t check_data(const struct recipe *recipe, const char *path)
     for (size_t i = 0; i < recipe->rewarder.scorers.count; i++) {
         const char *column = recipe->rewarder.scorers.at[i].column;
         if (*column)
-            TRY(err_wrap(json_get_text(row, name, column, &value), "rewarder.scorers[%zu].column", i));
+            TRY(err_wrap(json_get_text(row, name, column, &value), "rewarder.scorers[%zu].column",
+                         i));
     }
     return OK;
 }
@@ -46,7 +48,9 @@ err_t check_ring(const struct recipe *recipe)
     TRY(recipe_require(recipe, "model.path"));
     TRY(recipe_require(recipe, "data.train"));
     if (!recipe->rewarder.scorers.count)
-        return err_new(ERR_INVALID, "%s: rewarder.scorers is empty: without a scorer there is no reward", recipe->file);
+        return err_new(ERR_INVALID,
+                       "%s: rewarder.scorers is empty: without a scorer there is no reward",
+                       recipe->file);
     TRY(check_model(recipe->model.path));
     TRY(check_data(recipe, recipe->data.train));
     return *recipe->data.eval ? check_data(recipe, recipe->data.eval) : OK;
@@ -55,7 +59,8 @@ err_t check_ring(const struct recipe *recipe)
 err_t command_check(int argc, char **argv)
 {
     struct recipe_cli cli = {.program = "rlhfctl check",
-                             .purpose = "Checks a recipe and every file that it names; starts nothing."};
+                             .purpose =
+                                 "Checks a recipe and every file that it names; starts nothing."};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)

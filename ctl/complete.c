@@ -28,7 +28,8 @@ err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, cons
     set->at = mem_grow(set->at, set->count + 1, sizeof *set->at);
     set->row = mem_grow(set->row, set->count + 1, sizeof *set->row);
     set->row[set->count] = row;
-    set->at[set->count] = (struct sample_prompt){.text = text, .len = strlen(text), .number = set->count};
+    set->at[set->count] =
+        (struct sample_prompt){.text = text, .len = strlen(text), .number = set->count};
     set->count++;
     return OK;
 }
@@ -60,15 +61,16 @@ static json_t *line_of(const struct prompt_set *set, const struct sample_result 
             ascii[i] = r->text[i] > 0 ? r->text[i] : '?';
         text = json_stringn(ascii, r->text_len);
     }
-    return json_pack("{s:O, s:o, s:i, s:b, s:f, s:i, s:i}", "row", set->row[r->prompt], "text", text, "tokens",
-                     r->tokens, "ended", r->ended, "logp", r->logp, "prompt", (int)r->prompt, "completion",
-                     r->completion);
+    return json_pack("{s:O, s:o, s:i, s:b, s:f, s:i, s:i}", "row", set->row[r->prompt], "text",
+                     text, "tokens", r->tokens, "ended", r->ended, "logp", r->logp, "prompt",
+                     (int)r->prompt, "completion", r->completion);
 }
 
 static err_t collect(void *arg, const struct sample_result *result)
 {
     struct collected *c = arg;
-    c->line[result->prompt * (size_t)c->completions + (size_t)result->completion] = line_of(c->set, result);
+    c->line[result->prompt * (size_t)c->completions + (size_t)result->completion] =
+        line_of(c->set, result);
     return OK;
 }
 
@@ -80,8 +82,8 @@ void collected_done(struct collected *c)
 }
 
 /* All completions, in the order of the prompts. */
-err_t complete(const char *model, const struct sample_options *options, const struct prompt_set *set,
-                      struct collected *ret)
+err_t complete(const char *model, const struct sample_options *options,
+               const struct prompt_set *set, struct collected *ret)
 {
     SCOPED(sample) sample = NULL;
     ret->set = set;
@@ -91,12 +93,16 @@ err_t complete(const char *model, const struct sample_options *options, const st
     return sample_run(sample, set->at, set->count, collect, ret);
 }
 
-struct sample_options complete_options(const struct recipe *recipe, double temperature, int completions)
+struct sample_options complete_options(const struct recipe *recipe, double temperature,
+                                       int completions)
 {
     const struct recipe_generator *g = &recipe->generator;
-    struct sample_options o = {.threads = (int)g->threads, .completions = completions, .max_tokens = (int)g->max_tokens,
+    struct sample_options o = {.threads = (int)g->threads,
+                               .completions = completions,
+                               .max_tokens = (int)g->max_tokens,
                                .max_prompt_tokens = (int)recipe->data.max_prompt_tokens,
-                               .sampling = {.temperature = (float)temperature, .seed = (uint64_t)recipe->run.seed,
+                               .sampling = {.temperature = (float)temperature,
+                                            .seed = (uint64_t)recipe->run.seed,
                                             .epoch = UINT32_MAX}};
     o.slots = g->slots > completions ? (int)g->slots : completions;
     if (temperature > 0) {
@@ -109,7 +115,8 @@ struct sample_options complete_options(const struct recipe *recipe, double tempe
 /* --model, or the run's newest checkpoint, or model.path. The caller's. */
 err_t complete_model(const struct recipe *recipe, const char *flag, char **ret)
 {
-    SCOPED_MEM char *latest = *recipe->directory ? file_join(recipe->directory, "checkpoints/latest") : NULL;
+    SCOPED_MEM char *latest =
+        *recipe->directory ? file_join(recipe->directory, "checkpoints/latest") : NULL;
     if (flag)
         *ret = mem_string(flag);
     else if (latest && file_exists(latest))
@@ -130,4 +137,3 @@ err_t collected_write(FILE *out, const struct collected *c)
     }
     return fflush(out) ? err_errno(errno, "cannot write completions") : OK;
 }
-

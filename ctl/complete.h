@@ -28,18 +28,19 @@ err_t prompt_set_read(const char *path, const char *column, uint64_t most, struc
 /* A line: {"row", "text", "tokens", "ended", "logp", "prompt", "completion"}. */
 struct collected {
     const struct prompt_set *set;
-    json_t **line;  // (prompts * completions)
+    json_t **line; // (prompts * completions)
     int completions;
 };
 
 void collected_done(struct collected *c);
 
-err_t complete(const char *model, const struct sample_options *options, const struct prompt_set *set,
-               struct collected *ret);
+err_t complete(const char *model, const struct sample_options *options,
+               const struct prompt_set *set, struct collected *ret);
 err_t collected_write(FILE *out, const struct collected *c);
 
 /* How the recipe's generator samples, at another temperature; random draws are not those of training. */
-struct sample_options complete_options(const struct recipe *recipe, double temperature, int completions);
+struct sample_options complete_options(const struct recipe *recipe, double temperature,
+                                       int completions);
 
 /* The flag's directory, or the run's newest checkpoint, or model.path. *ret is the caller's. */
 err_t complete_model(const struct recipe *recipe, const char *flag, char **ret);

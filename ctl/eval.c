@@ -53,7 +53,7 @@ static err_t score_lines(const char *recipe_file, struct collected *c)
 {
     SCOPED_FILE in = tmpfile();
     SCOPED_FILE out = NULL;
-    pid_t pid;
+    pid_t pid = -1;
     int status;
     if (!in)
         return err_errno(errno, "cannot make a temporary file");
@@ -66,7 +66,8 @@ static err_t score_lines(const char *recipe_file, struct collected *c)
     return OK;
 }
 
-static void summarize(const struct recipe *recipe, const struct collected *c, const char *model, double seconds)
+static void summarize(const struct recipe *recipe, const struct collected *c, const char *model,
+                      double seconds)
 {
     size_t n = c->set->count * (size_t)c->completions;
     double reward = 0, squares = 0, success = 0, tokens = 0, ended = 0;
@@ -75,7 +76,8 @@ static void summarize(const struct recipe *recipe, const struct collected *c, co
         const json_t *scores = json_object_get(c->line[i], "scores");
         bool good = true;
         for (size_t s = 0; s < json_array_size(scores); s++)
-            good = good && json_number_value(json_array_get(scores, s)) >= recipe->rewarder.scorers.at[s].success;
+            good = good && json_number_value(json_array_get(scores, s)) >=
+                               recipe->rewarder.scorers.at[s].success;
         reward += r;
         squares += r * r;
         success += good;
@@ -83,21 +85,27 @@ static void summarize(const struct recipe *recipe, const struct collected *c, co
         ended += json_is_true(json_object_get(c->line[i], "ended"));
     }
     double count = (double)n, mean = reward / count;
-    printf("model %s  prompts %zu  temperature %g\n", model, c->set->count, recipe->eval.temperature);
+    printf("model %s  prompts %zu  temperature %g\n", model, c->set->count,
+           recipe->eval.temperature);
     printf("reward %.4f (std %.4f)  success %.4f  tokens %.1f  ended %.3f  %.1f s\n", mean,
-           sqrt(fmax(0, squares / count - mean * mean)), success / count, tokens / count, ended / count, seconds);
+           sqrt(fmax(0, squares / count - mean * mean)), success / count, tokens / count,
+           ended / count, seconds);
 }
 
 err_t command_eval(int argc, char **argv)
 {
     const char *model = NULL, *out = NULL;
     struct recipe_flag flags[] = {
-        {"model", "DIR", "model directory; else the run's newest checkpoint, else model.path", .text = &model},
+        {"model", "DIR", "model directory; else the run's newest checkpoint, else model.path",
+         .text = &model},
         {"out", "FILE", "write every completion with its scores as JSON lines", .text = &out},
     };
-    struct recipe_cli cli = {.program = "rlhfctl eval",
-                             .purpose = "Completes the prompts of data.eval and scores them with rewarder.scorers; eval.* says how.",
-                             .flags = flags, .flags_count = 2};
+    struct recipe_cli cli = {
+        .program = "rlhfctl eval",
+        .purpose =
+            "Completes the prompts of data.eval and scores them with rewarder.scorers; eval.* says how.",
+        .flags = flags,
+        .flags_count = 2};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
@@ -106,7 +114,8 @@ err_t command_eval(int argc, char **argv)
     SCOPED_MEM char *directory = NULL;
     SCOPED_VALUE(prompt_set) set = {0};
     TRY(complete_model(recipe, model, &directory));
-    TRY(prompt_set_read(recipe->data.eval, recipe->data.prompt_column, (uint64_t)recipe->eval.prompts, &set));
+    TRY(prompt_set_read(recipe->data.eval, recipe->data.prompt_column,
+                        (uint64_t)recipe->eval.prompts, &set));
     struct sample_options options = complete_options(recipe, recipe->eval.temperature, 1);
     SCOPED_VALUE(collected) collected = {.set = &set};
     double begun = clock_s();

@@ -12,7 +12,8 @@ err_t flag_int(const char *flag, const char *text, long min, long max, long *ret
     errno = 0;
     long value = strtol(text, &end, 10);
     if (errno || end == text || *end || value < min || value > max)
-        return err_new(ERR_INVALID, "%s: '%s' is not a whole number from %ld to %ld", flag, text, min, max);
+        return err_new(ERR_INVALID, "%s: '%s' is not a whole number from %ld to %ld", flag, text,
+                       min, max);
     *ret = value;
     return OK;
 }

@@ -1,19 +1,23 @@
 /* generate: completions of prompts, as JSON lines or as text. */
+#include "base/mem.h"
 #include "ctl/command.h"
 #include "ctl/complete.h"
-#include "base/mem.h"
 #include "svc/recipe_cli.h"
 
 err_t command_generate(int argc, char **argv)
 {
     const char *model = NULL, *prompt = NULL, *data = NULL;
     struct recipe_flag flags[] = {
-        {"model", "DIR", "model directory; else the run's newest checkpoint, else model.path", .text = &model},
+        {"model", "DIR", "model directory; else the run's newest checkpoint, else model.path",
+         .text = &model},
         {"prompt", "TEXT", "the prompt to complete", .text = &prompt},
         {"data", "FILE", "JSON lines with prompts; else data.eval", .text = &data},
     };
-    struct recipe_cli cli = {.program = "rlhfctl generate", .purpose = "Completes prompts; generator.* says how.",
-                             .flags = flags, .flags_count = 3, .recipe_optional = true};
+    struct recipe_cli cli = {.program = "rlhfctl generate",
+                             .purpose = "Completes prompts; generator.* says how.",
+                             .flags = flags,
+                             .flags_count = 3,
+                             .recipe_optional = true};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
@@ -22,11 +26,13 @@ err_t command_generate(int argc, char **argv)
     SCOPED_VALUE(prompt_set) set = {0};
     TRY(complete_model(recipe, model, &directory));
     if (prompt)
-        TRY(prompt_set_add(&set, json_pack("{s:s}", recipe->data.prompt_column, prompt), "--prompt", recipe->data.prompt_column));
+        TRY(prompt_set_add(&set, json_pack("{s:s}", recipe->data.prompt_column, prompt), "--prompt",
+                           recipe->data.prompt_column));
     else
-        TRY(prompt_set_read(data ? data : recipe->data.eval, recipe->data.prompt_column, UINT64_MAX, &set));
-    struct sample_options options =
-        complete_options(recipe, recipe->generator.temperature, prompt ? 1 : (int)recipe->generator.num_generations);
+        TRY(prompt_set_read(data ? data : recipe->data.eval, recipe->data.prompt_column, UINT64_MAX,
+                            &set));
+    struct sample_options options = complete_options(
+        recipe, recipe->generator.temperature, prompt ? 1 : (int)recipe->generator.num_generations);
     SCOPED_VALUE(collected) collected = {.set = &set};
     TRY(complete(directory, &options, &set, &collected));
     if (!prompt)

@@ -12,7 +12,8 @@ static const struct command commands[] = {
     {"eval", "complete held-out prompts and score them by a recipe", command_eval},
     {"status", "ask the daemons of a run how they are", command_status},
     {"recipe", "print every key of a recipe, with defaults and ranges", command_recipe},
-    {"tokenizer train", "learn a byte-level BPE tokenizer from JSONL or text", command_tokenizer_train},
+    {"tokenizer train", "learn a byte-level BPE tokenizer from JSONL or text",
+     command_tokenizer_train},
     {"tokenizer encode", "show the tokens of a text", command_tokenizer_encode},
     {"model new", "make a model directory with fresh weights", command_model_new},
     {"model show", "describe a model directory", command_model_show},
@@ -21,8 +22,9 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void usage(FILE *to)
 {
-    fputs("rlhfctl: train language models from feedback while they generate\n\nUsage: rlhfctl COMMAND [ARGUMENTS]\n\n",
-          to);
+    fputs(
+        "rlhfctl: train language models from feedback while they generate\n\nUsage: rlhfctl COMMAND [ARGUMENTS]\n\n",
+        to);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-18s %s\n", commands[i].name, commands[i].summary);
     fputs("\n`rlhfctl COMMAND --help` explains one.\n", to);
@@ -53,7 +55,8 @@ static int report(err_t e)
 int main(int argc, char **argv)
 {
     log_open("rlhfctl", LOG_WARNING);
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)) {
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                     strcmp(argv[1], "help") == 0)) {
         usage(stdout);
         return 0;
     }

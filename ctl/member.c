@@ -1,13 +1,19 @@
+#include "ctl/member.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "ctl/command.h"
-#include "ctl/member.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS_MAX = 32, ANNOUNCE_POLL_MS = 10, RESTARTS_MAX = 5, RESTART_WINDOW_MS = 60000, RESTART_PAUSE_MS = 200 };
+enum {
+    WORDS_MAX = 32,
+    ANNOUNCE_POLL_MS = 10,
+    RESTARTS_MAX = 5,
+    RESTART_WINDOW_MS = 60000,
+    RESTART_PAUSE_MS = 200
+};
 
 struct member {
     struct member_options options;
@@ -79,12 +85,14 @@ static void on_exit_of(void *arg, struct child *child, struct child_end end)
         loop_timer_start(member->pause, RESTART_PAUSE_MS, 0);
     } else {
         SCOPED_MEM char *words = last_words(member);
-        member->options.gone(member->options.arg, member,
-                             err_new(ERR_UNAVAILABLE, "%s %s: %s", member->options.name, how, words));
+        member->options.gone(
+            member->options.arg, member,
+            err_new(ERR_UNAVAILABLE, "%s %s: %s", member->options.name, how, words));
     }
 }
 
-struct member *member_new(const struct member_options *options, const char *const *words, size_t count)
+struct member *member_new(const struct member_options *options, const char *const *words,
+                          size_t count)
 {
     struct member *member = mem_new(sizeof *member);
     member->options = *options;
@@ -105,8 +113,8 @@ err_t member_start(struct member *member)
     const char *argv[WORDS_MAX + 12];
     size_t n = 0;
     const json_t *known = json_object_get(member->endpoint, "listen");
-    SCOPED_MEM char *listen = mem_printf("%s=%s", member->address_key,
-                                         known ? json_string_value(known) : "127.0.0.1:0");
+    SCOPED_MEM char *listen =
+        mem_printf("%s=%s", member->address_key, known ? json_string_value(known) : "127.0.0.1:0");
     argv[n++] = member->program;
     argv[n++] = member->recipe;
     argv[n++] = "--run";
@@ -119,7 +127,8 @@ err_t member_start(struct member *member)
         argv[n++] = member->words[i];
     argv[n] = NULL;
     unlink(member->announce);
-    struct child_options child = {.argv = argv, .log = member->log, .on_exit = on_exit_of, .arg = member};
+    struct child_options child = {
+        .argv = argv, .log = member->log, .on_exit = on_exit_of, .arg = member};
     TRY(child_start(member->options.loop, &child, &member->child));
     loop_timer_start(member->poll, ANNOUNCE_POLL_MS, ANNOUNCE_POLL_MS);
     return OK;

@@ -14,22 +14,26 @@
 struct member;
 struct member_options {
     struct loop *loop;
-    const char *name;       // "generator", "generator-2": in endpoints.json and log names; run and it must outlive it
-    const char *program;    // beside us
-    const char *run;        // directory
-    const char *address_key;  // "generator.listen": a restart binds what it had
+    const char *
+        name; // "generator", "generator-2": in endpoints.json and log names; run and it must outlive it
+    const char *program;     // beside us
+    const char *run;         // directory
+    const char *address_key; // "generator.listen": a restart binds what it had
     void (*announced)(void *arg, struct member *member);
     void (*restarted)(void *arg, struct member *member, const char *why);
-    void (*gone)(void *arg, struct member *member, err_t why);  // it will not come back; takes why, OK: by itself
+    void (*gone)(void *arg, struct member *member,
+                 err_t why); // it will not come back; takes why, OK: by itself
     void *arg;
 };
 
 /* words: arguments after the recipe, copied. */
-struct member *member_new(const struct member_options *options, const char *const *words, size_t count);
+struct member *member_new(const struct member_options *options, const char *const *words,
+                          size_t count);
 err_t member_start(struct member *member);
-void member_stop(struct member *member, int signal);  // from here on its end is expected
+void member_stop(struct member *member, int signal); // from here on its end is expected
 bool member_running(const struct member *member);
 const char *member_name(const struct member *member);
-const json_t *member_endpoint(const struct member *member);  // {"pid", "listen", "admin", "http"}; NULL: not yet
-void member_free(struct member *member);  // kills what still runs
+const json_t *
+member_endpoint(const struct member *member); // {"pid", "listen", "admin", "http"}; NULL: not yet
+void member_free(struct member *member);      // kills what still runs
 DEFINE_SCOPED(member)

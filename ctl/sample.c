@@ -9,7 +9,7 @@ struct sample {
     struct model *model;
     struct tokenizer *tokenizer;
     struct engine *engine;
-    int32_t *prompt;  // (max_prompt_tokens, and as much again to cut from)
+    int32_t *prompt; // (max_prompt_tokens, and as much again to cut from)
     int prompt_capacity;
 };
 
@@ -21,13 +21,17 @@ static err_t build(const char *directory, const struct sample_options *options, 
     TRY(model_load(s->be, directory, &s->model));
     TRY(tokenizer_load(directory, &s->tokenizer));
     const struct model_config *config = &s->model->config;
-    TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1), "'%s'",
-                 directory));
+    TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
+                 "'%s'", directory));
     int context = options->max_prompt_tokens + options->max_tokens;
     if (context > config->max_positions)
-        return err_new(ERR_INVALID, "prompts of %d tokens and completions of %d: the model's longest sequence is %d",
-                       options->max_prompt_tokens, options->max_tokens, config->max_positions);
-    return engine_new(s->model, &(struct engine_config){.slots = options->slots, .max_context = context}, &s->engine);
+        return err_new(
+            ERR_INVALID,
+            "prompts of %d tokens and completions of %d: the model's longest sequence is %d",
+            options->max_prompt_tokens, options->max_tokens, config->max_positions);
+    return engine_new(s->model,
+                      &(struct engine_config){.slots = options->slots, .max_context = context},
+                      &s->engine);
 }
 
 err_t sample_open(const char *directory, const struct sample_options *options, struct sample **ret)
@@ -45,7 +49,8 @@ err_t sample_open(const char *directory, const struct sample_options *options, s
 static err_t encode(struct sample *s, const struct sample_prompt *prompt, int *ret_count)
 {
     if (prompt->len > PROMPT_BYTES_MAX)
-        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", prompt->len, PROMPT_BYTES_MAX);
+        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", prompt->len,
+                       PROMPT_BYTES_MAX);
     int most = (int)prompt->len + 1, count;
     SCOPED_MEM int32_t *all = mem_array((size_t)most, sizeof *all);
     TRY(tokenizer_encode(s->tokenizer, prompt->text, prompt->len, most, all, &count));
@@ -58,8 +63,11 @@ static err_t encode(struct sample *s, const struct sample_prompt *prompt, int *r
 static err_t admit(struct sample *s, const struct sample_prompt *prompt, size_t index)
 {
     const struct model_config *config = &s->model->config;
-    struct engine_request request = {.tag = index, .prompt = s->prompt, .completions = s->options.completions,
-                                     .max_tokens = s->options.max_tokens, .sampling = s->options.sampling,
+    struct engine_request request = {.tag = index,
+                                     .prompt = s->prompt,
+                                     .completions = s->options.completions,
+                                     .max_tokens = s->options.max_tokens,
+                                     .sampling = s->options.sampling,
                                      .stops = config->eos_count};
     int32_t stop[CONFIG_EOS_MAX];
     for (int i = 0; i < config->eos_count; i++)
@@ -79,8 +87,11 @@ static err_t hand_out(struct sample *s, const struct engine_completion *c,
     int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
     TRY(tokenizer_decode(s->tokenizer, c->token, (size_t)kept, true, &text));
     bytes_extend(&text, 0);
-    struct sample_result result = {.prompt = c->tag, .completion = c->completion, .tokens = c->tokens,
-                                   .ended = c->finish == ENGINE_EOS, .text = (const char *)text.data,
+    struct sample_result result = {.prompt = c->tag,
+                                   .completion = c->completion,
+                                   .tokens = c->tokens,
+                                   .ended = c->finish == ENGINE_EOS,
+                                   .text = (const char *)text.data,
                                    .text_len = text.len};
     for (int i = 0; i < c->tokens; i++)
         result.logp += c->logp[i];

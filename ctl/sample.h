@@ -17,16 +17,16 @@ struct sample_options {
 };
 
 struct sample_prompt {
-    const char *text;  // borrowed
+    const char *text; // borrowed
     size_t len;
-    uint64_t number;   // names its random draws
+    uint64_t number; // names its random draws
 };
 
 /* text without the end token; logp: sum over the tokens. */
 struct sample_result {
     size_t prompt;
     int completion, tokens;
-    bool ended;  // by an end token, not by length
+    bool ended; // by an end token, not by length
     const char *text;
     size_t text_len;
     double logp;

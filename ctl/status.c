@@ -33,7 +33,8 @@ static err_t ask(struct loop *loop, struct rpc *rpc, const char *name, const cha
 {
     SCOPED(rpc_channel) channel = NULL;
     struct asked asked = {.loop = loop, .name = name};
-    TRY(rpc_channel_new(rpc, &(struct rpc_channel_options){.target = address, .insecure = true}, &channel));
+    TRY(rpc_channel_new(rpc, &(struct rpc_channel_options){.target = address, .insecure = true},
+                        &channel));
     rpc_admin_get_status(channel, DEADLINE_MS, answered, &asked);
     TRY(loop_run(loop));
     return asked.failed;
@@ -48,8 +49,7 @@ static err_t ask_run(struct loop *loop, struct rpc *rpc, const char *run)
     const char *name;
     json_t *endpoint;
     TRY(json_read_file(path, ENDPOINTS_MAX_BYTES, &endpoints));
-    json_object_foreach(endpoints, name, endpoint)
-    {
+    json_object_foreach (endpoints, name, endpoint) {
         const char *address;
         TRY(json_get_text(endpoint, path, "admin", &address));
         err_t one = ask(loop, rpc, name, address);
@@ -64,9 +64,12 @@ static err_t ask_run(struct loop *loop, struct rpc *rpc, const char *run)
 err_t command_status(int argc, char **argv)
 {
     if (argc != 2 || argv[1][0] == '-') {
-        puts("Usage: rlhfctl status RUN | HOST:PORT\n"
-             "Asks every daemon of the run directory RUN, or the one with this admin address, how it is.");
-        return argc == 2 && strcmp(argv[1], "--help") == 0 ? OK : err_new(ERR_INVALID, "one RUN or HOST:PORT is needed");
+        puts(
+            "Usage: rlhfctl status RUN | HOST:PORT\n"
+            "Asks every daemon of the run directory RUN, or the one with this admin address, how it is.");
+        return argc == 2 && strcmp(argv[1], "--help") == 0
+                   ? OK
+                   : err_new(ERR_INVALID, "one RUN or HOST:PORT is needed");
     }
     SCOPED(loop) loop = NULL;
     SCOPED(rpc) rpc = NULL;

@@ -20,7 +20,7 @@ struct up {
     struct loop *loop;
     struct loop_timer *show, *leave;
     struct view *view;
-    struct member *member[MEMBERS_MAX];  // the learner, rewarders, generators: started in this order
+    struct member *member[MEMBERS_MAX]; // the learner, rewarders, generators: started in this order
     char *name[MEMBERS_MAX];
     size_t members, started;
     size_t rewarders;
@@ -36,8 +36,8 @@ static err_t write_run_files(const struct up *up, int argc, char **argv)
     SCOPED_MEM char *logs = file_join(up->run, "logs");
     SCOPED_MEM char *recipe = file_join(up->run, "recipe.yaml");
     SCOPED_MEM char *about = file_join(up->run, "run.json");
-    SCOPED_JSON json_t *json = json_pack("{s:s, s:I, s:[]}", "name", up->recipe->run.name, "started_ms",
-                                         (json_int_t)clock_wall_ms(), "arguments");
+    SCOPED_JSON json_t *json = json_pack("{s:s, s:I, s:[]}", "name", up->recipe->run.name,
+                                         "started_ms", (json_int_t)clock_wall_ms(), "arguments");
     for (int i = 1; i < argc; i++)
         json_array_append_new(json_object_get(json, "arguments"), json_string(argv[i]));
     SCOPED_MEM char *json_text = json_dumps(json, JSON_INDENT(2));
@@ -53,7 +53,8 @@ static err_t write_endpoints(const struct up *up)
     SCOPED_JSON json_t *all = json_object();
     for (size_t i = 0; i < up->members; i++)
         if (member_endpoint(up->member[i]))
-            json_object_set(all, member_name(up->member[i]), (json_t *)member_endpoint(up->member[i]));
+            json_object_set(all, member_name(up->member[i]),
+                            (json_t *)member_endpoint(up->member[i]));
     SCOPED_MEM char *text = json_dumps(all, JSON_INDENT(2));
     return file_write(path, text, strlen(text));
 }
@@ -121,14 +122,22 @@ static void member_restarted(void *arg, struct member *member, const char *why)
 
 static void member_announced(void *arg, struct member *member);
 
-static struct member *add_member(struct up *up, const char *kind, int64_t number, const char *const *words, size_t count)
+static struct member *add_member(struct up *up, const char *kind, int64_t number,
+                                 const char *const *words, size_t count)
 {
     SCOPED_MEM char *program = mem_printf("rlhfd-%s", kind);
     SCOPED_MEM char *key = mem_printf("%s.listen", kind);
-    char *name = up->name[up->members] = number ? mem_printf("%s-%lld", kind, (long long)number + 1) : mem_string(kind);
-    struct member_options options = {.loop = up->loop, .name = name, .program = program, .run = up->run,
-                                     .address_key = key, .announced = member_announced, .restarted = member_restarted,
-                                     .gone = member_gone, .arg = up};
+    char *name = up->name[up->members] =
+        number ? mem_printf("%s-%lld", kind, (long long)number + 1) : mem_string(kind);
+    struct member_options options = {.loop = up->loop,
+                                     .name = name,
+                                     .program = program,
+                                     .run = up->run,
+                                     .address_key = key,
+                                     .announced = member_announced,
+                                     .restarted = member_restarted,
+                                     .gone = member_gone,
+                                     .arg = up};
     return up->member[up->members++] = member_new(&options, words, count);
 }
 
@@ -194,7 +203,9 @@ static void on_signal(void *arg, int signal)
     (void)signal;
     struct up *up = arg;
     up->draining = true;
-    view_note(up->view, "draining: the round under way is finished, then a checkpoint is written (again: at once)");
+    view_note(
+        up->view,
+        "draining: the round under way is finished, then a checkpoint is written (again: at once)");
     member_stop(up->member[0], SIGTERM);
 }
 
@@ -241,15 +252,17 @@ err_t command_up(int argc, char **argv)
 {
     struct recipe_cli cli = {
         .program = "rlhfctl up",
-        .purpose = "Trains by a recipe: starts learner, rewarders and generators on this machine and shows the run.\n"
-                   "A run directory that holds a run is continued. Ctrl-C drains: a checkpoint is written first."};
+        .purpose =
+            "Trains by a recipe: starts learner, rewarders and generators on this machine and shows the run.\n"
+            "A run directory that holds a run is continued. Ctrl-C drains: a checkpoint is written first."};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
     TRY(check_ring(recipe));
     SCOPED_VALUE(up) up = {.recipe = recipe};
-    up.run = *recipe->directory ? mem_string(recipe->directory) : mem_printf("runs/%s", recipe->run.name);
+    up.run = *recipe->directory ? mem_string(recipe->directory)
+                                : mem_printf("runs/%s", recipe->run.name);
     TRY(write_run_files(&up, argc, argv));
     return run_ring(&up);
 }

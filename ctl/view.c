@@ -13,8 +13,8 @@ enum { WINDOW = 20, QUIET_EVERY_MS = 2000, MAX_LINE = 1 << 16 };
 
 /* Figures of one round that the view shows. */
 struct figures {
-    double round, version, time_s, reward, success, lag, lag_max, generated, trained, generator_idle, generator_busy,
-        learner_idle, learner_busy, kl, entropy;
+    double round, version, time_s, reward, success, lag, lag_max, generated, trained,
+        generator_idle, generator_busy, learner_idle, learner_busy, kl, entropy;
     char cause[32];
 };
 
@@ -22,9 +22,10 @@ struct view {
     char *path;
     FILE *file;
     uint64_t rounds, seen;
-    struct bytes partial;  // the beginning of a line that is still being written
+    struct bytes partial; // the beginning of a line that is still being written
     struct figures first, last, window[WINDOW];
-    double started_s, trained, generated, generator_idle, generator_busy, learner_idle, learner_busy, lag_max, stale;
+    double started_s, trained, generated, generator_idle, generator_busy, learner_idle,
+        learner_busy, lag_max, stale;
     bool terminal, line_open;
     int64_t shown_ms;
 };
@@ -56,15 +57,22 @@ static void take_line(struct view *view, const char *line, size_t len)
 {
     SCOPED_JSON json_t *o = json_loadb(line, len, 0, NULL);
     if (!o)
-        return;  // a torn line of a run that died; the learner drops it
-    struct figures f = {.round = number(o, "round"), .version = number(o, "version"), .time_s = number(o, "time_s"),
-                        .reward = number(o, "reward_mean"), .success = number(o, "success"),
-                        .lag = number(o, "lag_mean"), .lag_max = number(o, "lag_max"),
-                        .generated = positive(o, "tokens_generated"), .trained = positive(o, "tokens_trained"),
+        return; // a torn line of a run that died; the learner drops it
+    struct figures f = {.round = number(o, "round"),
+                        .version = number(o, "version"),
+                        .time_s = number(o, "time_s"),
+                        .reward = number(o, "reward_mean"),
+                        .success = number(o, "success"),
+                        .lag = number(o, "lag_mean"),
+                        .lag_max = number(o, "lag_max"),
+                        .generated = positive(o, "tokens_generated"),
+                        .trained = positive(o, "tokens_trained"),
                         .generator_idle = positive(o, "generator_idle_s"),
                         .generator_busy = positive(o, "generator_busy_s"),
-                        .learner_idle = positive(o, "learner_idle_s"), .learner_busy = positive(o, "learner_busy_s"),
-                        .kl = number(o, "kl_behaviour"), .entropy = number(o, "entropy")};
+                        .learner_idle = positive(o, "learner_idle_s"),
+                        .learner_busy = positive(o, "learner_busy_s"),
+                        .kl = number(o, "kl_behaviour"),
+                        .entropy = number(o, "entropy")};
     const char *cause = json_string_value(json_object_get(o, "idle_cause"));
     snprintf(f.cause, sizeof f.cause, "%s", cause ? cause : "");
     if (!view->seen)
@@ -139,11 +147,12 @@ static void print_line(struct view *view)
         snprintf(total, sizeof total, "/%" PRIu64, view->rounds);
     if (view->terminal)
         fputs("\r\033[K", stdout);
-    printf("round %.0f%s  version %.0f  reward %.3f  success %.2f  lag %.1f/%.0f  kl %.4f  entropy %.2f  %.0f tok/s  "
-           "idle: generator %d%% learner %d%%%s%s",
-           f.round + 1, total, f.version, f.reward, f.success, f.lag, f.lag_max, f.kl, f.entropy,
-           wall > 0 ? f.trained / wall : 0, percent(f.generator_idle, f.generator_busy),
-           percent(f.learner_idle, f.learner_busy), *f.cause ? " for " : "", f.cause);
+    printf(
+        "round %.0f%s  version %.0f  reward %.3f  success %.2f  lag %.1f/%.0f  kl %.4f  entropy %.2f  %.0f tok/s  "
+        "idle: generator %d%% learner %d%%%s%s",
+        f.round + 1, total, f.version, f.reward, f.success, f.lag, f.lag_max, f.kl, f.entropy,
+        wall > 0 ? f.trained / wall : 0, percent(f.generator_idle, f.generator_busy),
+        percent(f.learner_idle, f.learner_busy), *f.cause ? " for " : "", f.cause);
     if (!view->terminal)
         putchar('\n');
     view->line_open = view->terminal;
@@ -191,15 +200,17 @@ void view_summary(struct view *view)
     }
     struct figures f = recent(view);
     double wall = view->learner_idle + view->learner_busy;
-    printf("trained %" PRIu64 " rounds to version %.0f in %.1f s (%.1f s since `up`)\n", view->seen, view->last.version,
-           view->last.time_s, clock_s() - view->started_s);
-    printf("  reward   %.3f -> %.3f   success %.2f -> %.2f   (first round -> mean of the last %d)\n",
-           view->first.reward, f.reward, view->first.success, f.success,
-           (int)(view->seen < WINDOW ? view->seen : WINDOW));
+    printf("trained %" PRIu64 " rounds to version %.0f in %.1f s (%.1f s since `up`)\n", view->seen,
+           view->last.version, view->last.time_s, clock_s() - view->started_s);
+    printf(
+        "  reward   %.3f -> %.3f   success %.2f -> %.2f   (first round -> mean of the last %d)\n",
+        view->first.reward, f.reward, view->first.success, f.success,
+        (int)(view->seen < WINDOW ? view->seen : WINDOW));
     printf("  lag      largest %.0f rounds, %.0f groups left stale\n", view->lag_max, view->stale);
     printf("  tokens   %.0f generated, %.0f trained, %.0f tok/s\n", view->generated, view->trained,
            wall > 0 ? view->trained / wall : 0);
-    printf("  idle     generators %d%%, learner %d%%\n", percent(view->generator_idle, view->generator_busy),
+    printf("  idle     generators %d%%, learner %d%%\n",
+           percent(view->generator_idle, view->generator_busy),
            percent(view->learner_idle, view->learner_busy));
 }
 

@@ -15,20 +15,23 @@
 #include <stdint.h>
 
 struct bytes {
-    uint8_t *data;  // owned; data[len] is always 0 once anything was put, so text can be read as a string
+    uint8_t *
+        data; // owned; data[len] is always 0 once anything was put, so text can be read as a string
     size_t len, capacity;
 };
 
 void bytes_done(struct bytes *bytes);  // frees; leaves it valid and empty
 void bytes_clear(struct bytes *bytes); // keeps the memory
-uint8_t *bytes_extend(struct bytes *bytes, size_t count);  // appends count zeroed bytes, returns where they begin
+uint8_t *bytes_extend(struct bytes *bytes,
+                      size_t count); // appends count zeroed bytes, returns where they begin
 void bytes_put(struct bytes *bytes, const void *data, size_t len);
 void bytes_u8(struct bytes *bytes, uint8_t value);
 void bytes_be32(struct bytes *bytes, uint32_t value);
 void bytes_be64(struct bytes *bytes, uint64_t value);
-void bytes_f64(struct bytes *bytes, double value);         // its bits, big-endian
-void bytes_text(struct bytes *bytes, const char *text);    // without the terminator
-void bytes_printf(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void bytes_f64(struct bytes *bytes, double value);      // its bits, big-endian
+void bytes_text(struct bytes *bytes, const char *text); // without the terminator
+void bytes_printf(struct bytes *bytes, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* What is left to read of borrowed bytes. */
 struct reader {
@@ -40,7 +43,7 @@ bool read_u8(struct reader *in, uint8_t *ret);
 bool read_be32(struct reader *in, uint32_t *ret);
 bool read_be64(struct reader *in, uint64_t *ret);
 bool read_f64(struct reader *in, double *ret);
-bool read_bytes(struct reader *in, size_t len, const uint8_t **ret);  // borrowed from the input
+bool read_bytes(struct reader *in, size_t len, const uint8_t **ret); // borrowed from the input
 
 static inline uint64_t be64_load(const void *data)
 {

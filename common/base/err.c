@@ -82,7 +82,8 @@ err_t err_errno(int number, const char *format, ...)
     char *message = format_message(format, args);
     va_end(args);
     char reason[128];
-    return make(code_of_errno(number), join(message, strdup(strerror_r(number, reason, sizeof reason))));
+    return make(code_of_errno(number),
+                join(message, strdup(strerror_r(number, reason, sizeof reason))));
 }
 
 err_t err_wrap(err_t e, const char *format, ...)
@@ -110,9 +111,10 @@ const char *err_message(err_t e)
 const char *err_code_name(enum err_code code)
 {
     static const char *const names[] = {
-        "OK",        "CANCELLED",    "UNKNOWN",  "INVALID", "DEADLINE", "NOT_FOUND",
-        "EXISTS",    "DENIED",       "EXHAUSTED", "PRECONDITION", "ABORTED", "RANGE",
-        "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+        "OK",        "CANCELLED", "UNKNOWN",       "INVALID",   "DEADLINE",
+        "NOT_FOUND", "EXISTS",    "DENIED",        "EXHAUSTED", "PRECONDITION",
+        "ABORTED",   "RANGE",     "UNIMPLEMENTED", "INTERNAL",  "UNAVAILABLE",
+        "DATA_LOSS",
     };
     return (unsigned)code < sizeof names / sizeof *names ? names[code] : "?";
 }

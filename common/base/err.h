@@ -17,19 +17,19 @@ enum err_code {
     ERR_NONE = 0,
     ERR_CANCELLED = 1,
     ERR_UNKNOWN = 2,
-    ERR_INVALID = 3,       // drop the item and count it
-    ERR_DEADLINE = 4,      // retry with backoff
-    ERR_NOT_FOUND = 5,     // drop the item and count it
-    ERR_EXISTS = 6,        // done already
-    ERR_DENIED = 7,        // stop: not allowed
-    ERR_EXHAUSTED = 8,     // retry with backoff
-    ERR_PRECONDITION = 9,  // fetch fresh state
-    ERR_ABORTED = 10,      // fetch fresh state
-    ERR_RANGE = 11,        // drop the item and count it
+    ERR_INVALID = 3,      // drop the item and count it
+    ERR_DEADLINE = 4,     // retry with backoff
+    ERR_NOT_FOUND = 5,    // drop the item and count it
+    ERR_EXISTS = 6,       // done already
+    ERR_DENIED = 7,       // stop: not allowed
+    ERR_EXHAUSTED = 8,    // retry with backoff
+    ERR_PRECONDITION = 9, // fetch fresh state
+    ERR_ABORTED = 10,     // fetch fresh state
+    ERR_RANGE = 11,       // drop the item and count it
     ERR_UNIMPLEMENTED = 12,
-    ERR_INTERNAL = 13,     // stop
-    ERR_UNAVAILABLE = 14,  // retry with backoff
-    ERR_DATA_LOSS = 15,    // stop
+    ERR_INTERNAL = 13,    // stop
+    ERR_UNAVAILABLE = 14, // retry with backoff
+    ERR_DATA_LOSS = 15,   // stop
 };
 
 struct err;
@@ -61,9 +61,9 @@ static inline bool err_failed(err_t e)
 {
     return e.e != (struct err *)0;
 }
-enum err_code err_code(err_t e);         // ERR_NONE for OK
-const char *err_message(err_t e);        // borrowed until err_free; "ok" for OK
-const char *err_code_name(enum err_code code);  // "INVALID"; "?" for a number that is none of them
+enum err_code err_code(err_t e);               // ERR_NONE for OK
+const char *err_message(err_t e);              // borrowed until err_free; "ok" for OK
+const char *err_code_name(enum err_code code); // "INVALID"; "?" for a number that is none of them
 
 /* Whether the caller may try again unchanged after a pause. */
 bool err_is_transient(err_t e);

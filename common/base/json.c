@@ -11,8 +11,8 @@ err_t json_parse(const char *text, size_t len, const char *name, json_t **ret)
     json_error_t error;
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!value)
-        return err_new(ERR_INVALID, "%s: not JSON: line %d column %d: %s", name, error.line, error.column,
-                       error.text);
+        return err_new(ERR_INVALID, "%s: not JSON: line %d column %d: %s", name, error.line,
+                       error.column, error.text);
     *ret = value;
     return OK;
 }
@@ -38,18 +38,22 @@ static const json_t *present(const json_t *object, const char *key)
     return json_is_null(value) ? NULL : value;
 }
 
-err_t json_get_int(const json_t *object, const char *name, const char *key, int64_t min, int64_t max, int64_t *ret)
+err_t json_get_int(const json_t *object, const char *name, const char *key, int64_t min,
+                   int64_t max, int64_t *ret)
 {
     const json_t *value = present(object, key);
-    if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max) {
-        SCOPED_MEM char *wanted = mem_printf("a whole number from %" PRId64 " to %" PRId64, min, max);
+    if (!json_is_integer(value) || json_integer_value(value) < min ||
+        json_integer_value(value) > max) {
+        SCOPED_MEM char *wanted =
+            mem_printf("a whole number from %" PRId64 " to %" PRId64, min, max);
         return wrong(value, name, key, wanted);
     }
     *ret = json_integer_value(value);
     return OK;
 }
 
-err_t json_get_int_or(const json_t *object, const char *name, const char *key, int64_t min, int64_t max, int64_t *ret)
+err_t json_get_int_or(const json_t *object, const char *name, const char *key, int64_t min,
+                      int64_t max, int64_t *ret)
 {
     return present(object, key) ? json_get_int(object, name, key, min, max, ret) : OK;
 }

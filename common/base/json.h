@@ -24,8 +24,10 @@ err_t json_read_file(const char *path, size_t max_bytes, json_t **ret);
 
 /* Typed members of an object; INVALID names the object, the key, what is there and what is allowed. *ret is borrowed for
  * text. The _or forms leave *ret alone when the key is absent or null. */
-err_t json_get_int(const json_t *object, const char *name, const char *key, int64_t min, int64_t max, int64_t *ret);
-err_t json_get_int_or(const json_t *object, const char *name, const char *key, int64_t min, int64_t max, int64_t *ret);
+err_t json_get_int(const json_t *object, const char *name, const char *key, int64_t min,
+                   int64_t max, int64_t *ret);
+err_t json_get_int_or(const json_t *object, const char *name, const char *key, int64_t min,
+                      int64_t max, int64_t *ret);
 err_t json_get_number_or(const json_t *object, const char *name, const char *key, double *ret);
 err_t json_get_bool_or(const json_t *object, const char *name, const char *key, bool *ret);
 err_t json_get_text(const json_t *object, const char *name, const char *key, const char **ret);

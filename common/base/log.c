@@ -42,10 +42,10 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     va_end(args);
     for (char *p = rest; *p; p++)
         if (*p == '\n')
-            *p = ' ';  // one event, one line, whatever came from outside
+            *p = ' '; // one event, one line, whatever came from outside
     bytes_printf(&line, "%s%s\n", *rest ? " " : "", rest);
     free(rest);
     ssize_t written = write(STDERR_FILENO, line.data, line.len);
-    (void)written;  // nobody is left to tell
+    (void)written; // nobody is left to tell
     bytes_done(&line);
 }

@@ -8,11 +8,11 @@
 #pragma once
 #include <stddef.h>
 
-void *mem_new(size_t size);                            // zeroed; size 0 gives a unique pointer
-void *mem_array(size_t count, size_t size);            // zeroed
-void *mem_grow(void *old, size_t count, size_t size);  // realloc; new bytes are not zeroed
+void *mem_new(size_t size);                           // zeroed; size 0 gives a unique pointer
+void *mem_array(size_t count, size_t size);           // zeroed
+void *mem_grow(void *old, size_t count, size_t size); // realloc; new bytes are not zeroed
 void *mem_copy(const void *data, size_t size);
-char *mem_string(const char *text);                    // a copy; NULL stays NULL
+char *mem_string(const char *text); // a copy; NULL stays NULL
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Zeroed, 64-byte aligned, in huge pages where the system has them: tensors. Freed with free(). */

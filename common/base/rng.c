@@ -64,7 +64,8 @@ uint64_t rng_permute(const struct rng *rng, uint64_t i, uint64_t n)
     while (half < 32 && (uint64_t)1 << (2 * half) < n)
         half++;
     do
-        i = feistel(rng, i, half);  // a permutation of the power of four: walking cycles ends in range
+        i = feistel(rng, i,
+                    half); // a permutation of the power of four: walking cycles ends in range
     while (i >= n);
     return i;
 }

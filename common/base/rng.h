@@ -20,9 +20,11 @@ struct rng {
 /* The stream of one use: a, b name the thing drawn for (prompt and epoch, completion, tensor, ...). */
 struct rng rng_keyed(uint64_t seed, enum rng_use use, uint64_t a, uint64_t b);
 uint64_t rng_u64(const struct rng *rng, uint64_t counter);
-double rng_uniform(const struct rng *rng, uint64_t counter);            // [0, 1)
-double rng_normal(const struct rng *rng, uint64_t counter);             // Box-Muller; libm: not bit-equal across libms
-uint64_t rng_below(const struct rng *rng, uint64_t counter, uint64_t n); // [0, n), n > 0; bias < 2^-64 * n
+double rng_uniform(const struct rng *rng, uint64_t counter); // [0, 1)
+double rng_normal(const struct rng *rng,
+                  uint64_t counter); // Box-Muller; libm: not bit-equal across libms
+uint64_t rng_below(const struct rng *rng, uint64_t counter,
+                   uint64_t n); // [0, n), n > 0; bias < 2^-64 * n
 
 /* The i-th element of a permutation of [0, n), without storing it: a Feistel network that walks until it lands in
  * range. Costs a few rng calls. i < n. */

@@ -16,25 +16,31 @@ struct face {
     struct rpc_health *health;
     struct rpc_reflect *reflect;
     struct rpc_server *server, *admin_server;
-    int open;  // servers not yet closed while stopping
+    int open; // servers not yet closed while stopping
     void (*closed)(void *arg);
     void *arg;
 };
 
-static err_t start_servers(struct face *face, const struct face_options *o, const char *admin_address)
+static err_t start_servers(struct face *face, const struct face_options *o,
+                           const char *admin_address)
 {
     struct rpc_service services[FACE_SERVICES_MAX + 3];
     size_t n = 0;
     services[n++] = rpc_admin_service(face->admin);
     services[n++] = rpc_health_service(face->health);
     services[n++] = rpc_reflect_service(face->reflect);
-    struct rpc_server_options admin = {.address = admin_address, .insecure = o->insecure, .services = services,
+    struct rpc_server_options admin = {.address = admin_address,
+                                       .insecure = o->insecure,
+                                       .services = services,
                                        .service_count = n};
     TRY(rpc_server_start(o->rpc, &admin, &face->admin_server));
     memcpy(services + n, o->services, o->service_count * sizeof *services);
-    struct rpc_server_options own = {.address = o->listen, .insecure = o->insecure, .services = services,
+    struct rpc_server_options own = {.address = o->listen,
+                                     .insecure = o->insecure,
+                                     .services = services,
                                      .service_count = n + o->service_count,
-                                     .max_recv_bytes = o->max_recv_bytes ? o->max_recv_bytes : 64 << 20};
+                                     .max_recv_bytes =
+                                         o->max_recv_bytes ? o->max_recv_bytes : 64 << 20};
     return rpc_server_start(o->rpc, &own, &face->server);
 }
 
@@ -43,12 +49,14 @@ static err_t announce(const struct face *face, const struct face_options *o)
     struct address address;
     TRY(address_parse(o->listen, &address));
     SCOPED_MEM char *listen = address_text(address.host, (uint16_t)rpc_server_port(face->server));
-    SCOPED_MEM char *admin = address_text(address.host, (uint16_t)rpc_server_port(face->admin_server));
+    SCOPED_MEM char *admin =
+        address_text(address.host, (uint16_t)rpc_server_port(face->admin_server));
     log_info("listening", "address=%s admin=%s http=%s", listen, admin, http_address(face->http));
     if (!o->announce)
         return OK;
-    SCOPED_JSON json_t *object = json_pack("{s:i, s:s, s:s, s:s}", "pid", (int)getpid(), "listen", listen, "admin",
-                                           admin, "http", http_address(face->http));
+    SCOPED_JSON json_t *object =
+        json_pack("{s:i, s:s, s:s, s:s}", "pid", (int)getpid(), "listen", listen, "admin", admin,
+                  "http", http_address(face->http));
     SCOPED_MEM char *text = json_to_text(object);
     return file_write(o->announce, text, strlen(text));
 }

@@ -17,13 +17,15 @@ enum { FACE_SERVICES_MAX = 4 };
 struct face;
 struct face_options {
     struct rpc *rpc;
-    const char *listen;     // service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0)
+    const char *
+        listen; // service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0)
     bool insecure;
-    const char *announce;   // file to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none
+    const char *
+        announce; // file to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none
     struct admin_options admin;
-    struct rpc_service services[FACE_SERVICES_MAX];  // the daemon's own
+    struct rpc_service services[FACE_SERVICES_MAX]; // the daemon's own
     size_t service_count;
-    size_t max_recv_bytes;  // longest message of the services; 0: 64 MiB
+    size_t max_recv_bytes; // longest message of the services; 0: 64 MiB
 };
 
 /* UNAVAILABLE: a port is taken; DENIED: not loopback and not insecure. Begins not ready: "starting". */

@@ -35,14 +35,14 @@ struct segment {
 };
 
 struct attention_shape {
-    int H, K, D;  // heads, kv heads (H % K == 0), head size (even)
+    int H, K, D; // heads, kv heads (H % K == 0), head size (even)
 };
 
 /* AdamW's constants of one step (Loshchilov & Hutter 2019, decoupled decay). */
 struct adamw_step {
     float lr, beta1, beta2, eps, weight_decay;
-    float grad_scale;  // from clipping: g is multiplied by it first
-    long step;         // 1, 2, ...: for the bias corrections 1/(1 - beta^step), computed in double
+    float grad_scale; // from clipping: g is multiplied by it first
+    long step;        // 1, 2, ...: for the bias corrections 1/(1 - beta^step), computed in double
 };
 
 struct backend_ops {
@@ -55,48 +55,58 @@ struct backend_ops {
     void (*weight_free)(struct backend *, struct weight *);
 
     /* y[m,n] (+)= sum_k x[m,k] W[n,k]; one fma chain over k ascending from +0 (or from y if accumulate). x (M,K), y (M,N). */
-    err_t (*matmul)(struct backend *, float *y, const float *x, const struct weight *w, int M, int accumulate);
+    err_t (*matmul)(struct backend *, float *y, const float *x, const struct weight *w, int M,
+                    int accumulate);
     /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. w (N,K) bf16 row-major. */
-    err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N, int K, int accumulate);
+    err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N,
+                       int K, int accumulate);
     /* dw[n,k] += sum_m dy[m,n] x[m,k]; chain over m ascending, from dw. */
-    err_t (*matmul_dw)(struct backend *, float *dw, const float *dy, const float *x, int M, int N, int K);
+    err_t (*matmul_dw)(struct backend *, float *dw, const float *dy, const float *x, int M, int N,
+                       int K);
 
     /* ---- pieces of a decoder layer */
     /* y[n] = table[token[n]]; table (V,C) bf16. */
-    err_t (*embed)(struct backend *, float *y, const bf16 *table, const int32_t *token, int N, int C);
+    err_t (*embed)(struct backend *, float *y, const bf16 *table, const int32_t *token, int N,
+                   int C);
     /* dtable[token[n]] += dy[n], n ascending. */
-    err_t (*embed_backward)(struct backend *, float *dtable, const float *dy, const int32_t *token, int N, int C);
+    err_t (*embed_backward)(struct backend *, float *dtable, const float *dy, const int32_t *token,
+                            int N, int C);
 
     /* y = x * r * weight, r[n] = 1/sqrt(mean(x[n]^2) + eps) (Zhang & Sennrich 2019). r (N) is kept for the backward. */
-    err_t (*rmsnorm)(struct backend *, float *y, float *r, const float *x, const bf16 *weight, float eps, int N, int C);
+    err_t (*rmsnorm)(struct backend *, float *y, float *r, const float *x, const bf16 *weight,
+                     float eps, int N, int C);
     /* dx += ...; dweight += ... (rows ascending). */
-    err_t (*rmsnorm_backward)(struct backend *, float *dx, float *dweight, const float *dy, const float *x,
-                              const float *r, const bf16 *weight, int N, int C);
+    err_t (*rmsnorm_backward)(struct backend *, float *dx, float *dweight, const float *dy,
+                              const float *x, const float *r, const bf16 *weight, int N, int C);
 
     /* In place on x (N, heads, D), rotate-half convention (Su 2021; Hugging Face Llama): pairs (d, d + D/2).
      * table (positions, D/2) cos then sin from rope_table(); inverse != 0 rotates back (the backward). */
-    err_t (*rope)(struct backend *, float *x, const int32_t *position, const float *cos, const float *sin,
-                  int N, int heads, int D, int inverse);
+    err_t (*rope)(struct backend *, float *x, const int32_t *position, const float *cos,
+                  const float *sin, int N, int heads, int D, int inverse);
 
     /* y = silu(gate) * up (Shazeer 2020). Here and in add, a result may be the same memory as a source. */
     err_t (*swiglu)(struct backend *, float *y, const float *gate, const float *up, size_t count);
-    err_t (*swiglu_backward)(struct backend *, float *dgate, float *dup, const float *dy, const float *gate,
-                             const float *up, size_t count);
+    err_t (*swiglu_backward)(struct backend *, float *dgate, float *dup, const float *dy,
+                             const float *gate, const float *up, size_t count);
 
     /* Causal attention, softmax(q k / sqrt(D)) v, per segment. RANGE: see struct segment. q,o (N,H,D); k,v (N,K,D) already rotated.
      * lse (N,H): log-sum-exp of each row, kept for the backward; may be NULL. layer selects the cache's layer. */
-    err_t (*attention)(struct backend *, float *o, float *lse, const float *q, const float *k, const float *v,
-                       const struct segment *segments, int count, const struct attention_shape *shape, int layer);
+    err_t (*attention)(struct backend *, float *o, float *lse, const float *q, const float *k,
+                       const float *v, const struct segment *segments, int count,
+                       const struct attention_shape *shape, int layer);
     /* dq, dk, dv are overwritten. Segments without caches. */
-    err_t (*attention_backward)(struct backend *, float *dq, float *dk, float *dv, const float *d_o, const float *q,
-                                const float *k, const float *v, const float *o, const float *lse,
-                                const struct segment *segments, int count, const struct attention_shape *shape);
+    err_t (*attention_backward)(struct backend *, float *dq, float *dk, float *dv, const float *d_o,
+                                const float *q, const float *k, const float *v, const float *o,
+                                const float *lse, const struct segment *segments, int count,
+                                const struct attention_shape *shape);
 
     /* The cache of one sequence: capacity positions, all layers. */
-    err_t (*kv_new)(struct backend *, int layers, const struct attention_shape *shape, int capacity, struct kv_cache **ret);
+    err_t (*kv_new)(struct backend *, int layers, const struct attention_shape *shape, int capacity,
+                    struct kv_cache **ret);
     /* dst becomes src's first `positions` positions (a prompt shared by its completions). RANGE: not all there, or
      * over dst's capacity. */
-    err_t (*kv_copy)(struct backend *, struct kv_cache *dst, const struct kv_cache *src, int positions);
+    err_t (*kv_copy)(struct backend *, struct kv_cache *dst, const struct kv_cache *src,
+                     int positions);
     void (*kv_free)(struct backend *, struct kv_cache *);
 
     /* y += x */
@@ -104,21 +114,22 @@ struct backend_ops {
 
     /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. RANGE: a token outside [0,V) */
     /* logp[n] = log softmax(logits[n] * inverse_temperature)[token[n]]; entropy (N) of that row, may be NULL. */
-    err_t (*token_logp)(struct backend *, float *logp, float *entropy, const float *logits, const int32_t *token,
-                        float inverse_temperature, int N, int V);
+    err_t (*token_logp)(struct backend *, float *logp, float *entropy, const float *logits,
+                        const int32_t *token, float inverse_temperature, int N, int V);
     /* In place, logits become d loss/d logits for d loss/d logp = dlogp: dlogp[n] * ([v = token] - softmax) * inverse_temperature; a row with dlogp 0 becomes zeros. */
-    err_t (*token_logp_backward)(struct backend *, float *logits, const float *dlogp, const int32_t *token,
-                                 float inverse_temperature, int N, int V);
+    err_t (*token_logp_backward)(struct backend *, float *logits, const float *dlogp,
+                                 const int32_t *token, float inverse_temperature, int N, int V);
     /* probability[n,v] = softmax(logits[n] * inverse_temperature) exactly as token_logp sums it: sampling reads it.
      * logits and probability may be the same memory. */
-    err_t (*softmax)(struct backend *, float *probability, const float *logits, float inverse_temperature, int N, int V);
+    err_t (*softmax)(struct backend *, float *probability, const float *logits,
+                     float inverse_temperature, int N, int V);
 
     /* ---- the optimizer */
     /* Sum of squares in double, in an order fixed by count alone. */
     err_t (*square_sum)(struct backend *, const float *x, size_t count, double *ret);
     /* One AdamW step over fp32 masters; w is rounded to nearest even from them. ret_changed: how many bf16 values changed. */
-    err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad, size_t count,
-                   const struct adamw_step *step, size_t *ret_changed);
+    err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
+                   size_t count, const struct adamw_step *step, size_t *ret_changed);
     err_t (*zero)(struct backend *, void *data, size_t bytes);
 
     err_t (*sync)(struct backend *);
@@ -131,8 +142,9 @@ struct backend {
 
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
 struct cpu_config {
-    int threads;       // >= 1, the caller's thread included
-    enum cpu_isa isa;  // BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best this machine has; others: tests
+    int threads; // >= 1, the caller's thread included
+    enum cpu_isa
+        isa; // BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best this machine has; others: tests
 };
 /* INVALID: threads, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the calling thread's
  * floating-point mode is not the standard one (denormals flushed, other rounding), so nothing would be exact. */

@@ -107,7 +107,8 @@ static err_t take_request(const PbRequest *pb, struct lease_request *ret)
         ret->progress[i].tokens = pb->progress[i]->tokens;
     }
     if (!isfinite(pb->busy_s) || !isfinite(pb->idle_s) || pb->busy_s < 0 || pb->idle_s < 0)
-        return err_new(ERR_INVALID, "busy_s %g, idle_s %g: finite seconds are needed", pb->busy_s, pb->idle_s);
+        return err_new(ERR_INVALID, "busy_s %g, idle_s %g: finite seconds are needed", pb->busy_s,
+                       pb->idle_s);
     ret->busy_s = pb->busy_s;
     ret->idle_s = pb->idle_s;
     ret->tokens = pb->tokens;

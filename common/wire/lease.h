@@ -34,8 +34,9 @@ struct lease_request {
     struct digest *returned; // leases that it gives back
     uint32_t unusables;
     struct digest *unusable; // leases whose row can never be decoded
-    double busy_s, idle_s;   // since its process began: decoding, with nothing to decode; finite, >= 0
-    uint64_t tokens;         // sampled since then
+    double busy_s,
+        idle_s;      // since its process began: decoding, with nothing to decode; finite, >= 0
+    uint64_t tokens; // sampled since then
 };
 void lease_request_encode(const struct lease_request *request, struct bytes *ret);
 

@@ -2,18 +2,26 @@
 #include "base/mem.h"
 #include <string.h>
 
-struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator, uint32_t completions,
-                              float temperature)
+struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,
+                              uint32_t completions, float temperature)
 {
     struct assembly *a = mem_new(sizeof *a);
     struct group *g = a->group = mem_new(sizeof *g);
-    *g = (struct group){.id = grant->id, .run = mem_string(run), .lineage = grant->lineage, .slot = grant->slot,
-                        .attempt = grant->attempt, .prompt = grant->prompt, .epoch = grant->epoch,
-                        .start_round = grant->start_round, .row = grant->row, .temperature = temperature,
-                        .completions = completions, .generator = mem_string(generator)};
+    *g = (struct group){.id = grant->id,
+                        .run = mem_string(run),
+                        .lineage = grant->lineage,
+                        .slot = grant->slot,
+                        .attempt = grant->attempt,
+                        .prompt = grant->prompt,
+                        .epoch = grant->epoch,
+                        .start_round = grant->start_round,
+                        .row = grant->row,
+                        .temperature = temperature,
+                        .completions = completions,
+                        .generator = mem_string(generator)};
     g->completion = mem_array(completions, sizeof *g->completion);
     a->missing = completions;
-    mem_free(grant);  // its row is the group's now
+    mem_free(grant); // its row is the group's now
     return a;
 }
 
@@ -23,18 +31,22 @@ void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count)
     a->group->prompt_token = mem_copy(ids, (size_t)count * sizeof *ids);
 }
 
-err_t assembly_add(struct assembly *a, const struct engine_completion *c, const struct tokenizer *tokenizer)
+err_t assembly_add(struct assembly *a, const struct engine_completion *c,
+                   const struct tokenizer *tokenizer)
 {
     struct completion *to = &a->group->completion[c->completion];
     SCOPED_VALUE(bytes) text = {0};
     int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
     TRY(tokenizer_decode(tokenizer, c->token, (size_t)kept, true, &text));
     size_t n = (size_t)c->tokens;
-    *to = (struct completion){.tokens = (uint32_t)n, .token = mem_copy(c->token, n * sizeof *c->token),
-                              .logp = mem_copy(c->logp, n * sizeof *c->logp),
-                              .sampled_logp = c->sampled_logp ? mem_copy(c->sampled_logp, n * sizeof(float)) : NULL,
-                              .spans = (uint32_t)c->spans, .finish = (enum finish)c->finish,
-                              .text_len = (uint32_t)text.len};
+    *to = (struct completion){
+        .tokens = (uint32_t)n,
+        .token = mem_copy(c->token, n * sizeof *c->token),
+        .logp = mem_copy(c->logp, n * sizeof *c->logp),
+        .sampled_logp = c->sampled_logp ? mem_copy(c->sampled_logp, n * sizeof(float)) : NULL,
+        .spans = (uint32_t)c->spans,
+        .finish = (enum finish)c->finish,
+        .text_len = (uint32_t)text.len};
     to->text = mem_array(text.len + 1, 1);
     if (text.len)
         memcpy(to->text, text.data, text.len);

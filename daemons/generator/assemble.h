@@ -7,20 +7,21 @@
 
 struct assembly {
     struct assembly *next;
-    uint64_t tag;          // names it in the engine
-    struct group *group;   // completions that are not there yet have no tokens
-    uint32_t missing;      // of them
+    uint64_t tag;        // names it in the engine
+    struct group *group; // completions that are not there yet have no tokens
+    uint32_t missing;    // of them
     int max_tokens;
     bool ignore_eos;
 };
 
 /* Takes the grant (struct and row). */
-struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator, uint32_t completions,
-                              float temperature);
-void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count);  // copies
+struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,
+                              uint32_t completions, float temperature);
+void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count); // copies
 
 /* Copies a finished completion in, with its decoded text. */
-err_t assembly_add(struct assembly *a, const struct engine_completion *c, const struct tokenizer *tokenizer);
+err_t assembly_add(struct assembly *a, const struct engine_completion *c,
+                   const struct tokenizer *tokenizer);
 
 /* The finished group; a is gone. */
 struct group *assembly_finish(struct assembly *a);
@@ -28,6 +29,7 @@ void assembly_free(struct assembly *a);
 
 /* Lists of them, oldest first. */
 void assembly_append(struct assembly **list, struct assembly *a);
-struct assembly *assembly_find(struct assembly *list, uint64_t tag);  // NULL: none
+struct assembly *assembly_find(struct assembly *list, uint64_t tag); // NULL: none
 struct assembly *assembly_find_id(struct assembly *list, const struct digest *id);
-struct assembly *assembly_take(struct assembly **list, uint64_t tag);  // out of the list; it must be there
+struct assembly *assembly_take(struct assembly **list,
+                               uint64_t tag); // out of the list; it must be there

@@ -20,23 +20,27 @@ struct decode {
     struct engine *engine;
     struct worker *worker;
     uint32_t completions;
-    int64_t context;                     // tokens of a prompt and a completion together
-    struct assembly *waiting, *running;  // compute thread; waiting: oldest first, without slots yet
+    int64_t context;                    // tokens of a prompt and a completion together
+    struct assembly *waiting, *running; // compute thread; waiting: oldest first, without slots yet
     uint64_t next_tag;
-    bool serving;                        // the first weights are in force
+    bool serving; // the first weights are in force
     double serving_since_s;
 };
 
 static struct metric busy = METRIC_GAUGE("rlhfd_decode_busy_seconds", "spent in decode steps");
-static struct metric idle = METRIC_GAUGE("rlhfd_decode_idle_seconds", "with nothing to decode, since the first weights");
+static struct metric idle =
+    METRIC_GAUGE("rlhfd_decode_idle_seconds", "with nothing to decode, since the first weights");
 static struct metric tokens = METRIC_GAUGE("rlhfd_decode_tokens", "tokens sampled");
-static struct metric active = METRIC_GAUGE("rlhfd_decode_active_slots", "completions being decoded");
-static struct metric version_now = METRIC_GAUGE("rlhfd_weights_version", "version of the weights in force");
+static struct metric active =
+    METRIC_GAUGE("rlhfd_decode_active_slots", "completions being decoded");
+static struct metric version_now =
+    METRIC_GAUGE("rlhfd_weights_version", "version of the weights in force");
 static struct metric *const rows[] = {&busy, &idle, &tokens, &active, &version_now};
 
 struct decode_totals decode_totals(void)
 {
-    return (struct decode_totals){metric_value(&busy), metric_value(&idle), (uint64_t)metric_value(&tokens)};
+    return (struct decode_totals){metric_value(&busy), metric_value(&idle),
+                                  (uint64_t)metric_value(&tokens)};
 }
 
 /* ---- what the compute thread tells the loop */
@@ -87,7 +91,8 @@ static void on_failed(void *arg)
 /* ---- compute thread: admitting */
 
 /* What a row may say of its own sampling, under the names that vLLM uses. */
-static err_t row_overrides(const json_t *row, const char *name, int64_t most, int64_t *ret_max_tokens, bool *ret_ignore_eos)
+static err_t row_overrides(const json_t *row, const char *name, int64_t most,
+                           int64_t *ret_max_tokens, bool *ret_ignore_eos)
 {
     TRY(json_get_int_or(row, name, "max_tokens", 1, most, ret_max_tokens));
     return json_get_bool_or(row, name, "ignore_eos", ret_ignore_eos);
@@ -97,14 +102,17 @@ static err_t encode_prompt(struct decode *decode, const char *text, struct assem
 {
     size_t len = strlen(text);
     if (len > PROMPT_BYTES_MAX)
-        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", len, PROMPT_BYTES_MAX);
+        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", len,
+                       PROMPT_BYTES_MAX);
     SCOPED_MEM int32_t *ids = mem_array(len + 1, sizeof *ids);
     int count;
     TRY(tokenizer_encode(decode->tokenizer, text, len, (int)len + 1, ids, &count));
     int64_t most = decode->options.recipe->data.max_prompt_tokens;
     if (count < 1 || count > most)
-        return err_new(ERR_RANGE, "a prompt of %d tokens; 1 to %" PRId64 " are allowed (data.max_prompt_tokens)", count,
-                       most);
+        return err_new(ERR_RANGE,
+                       "a prompt of %d tokens; 1 to %" PRId64
+                       " are allowed (data.max_prompt_tokens)",
+                       count, most);
     assembly_set_prompt(a, ids, count);
     return OK;
 }
@@ -123,8 +131,8 @@ static err_t prepare(struct decode *decode, struct assembly *a)
     TRY(err_wrap(encode_prompt(decode, text, a), "%s", name));
     int64_t room = decode->context - (int64_t)a->group->prompt_tokens;
     if (room < 1)
-        return err_new(ERR_RANGE, "%s: a prompt of %u tokens leaves no room in %" PRId64, name, a->group->prompt_tokens,
-                       decode->context);
+        return err_new(ERR_RANGE, "%s: a prompt of %u tokens leaves no room in %" PRId64, name,
+                       a->group->prompt_tokens, decode->context);
     TRY(row_overrides(row, name, room, &max_tokens, &ignore_eos));
     a->max_tokens = (int)(max_tokens < room ? max_tokens : room);
     a->ignore_eos = ignore_eos;
@@ -137,8 +145,8 @@ static void admit(void *state, void *arg)
     struct lease_grant *grant = arg;
     struct digest id = grant->id;
     const struct recipe *recipe = decode->options.recipe;
-    struct assembly *a = assembly_new(grant, recipe->run.name, decode->options.generator, decode->completions,
-                                      (float)recipe->generator.temperature);
+    struct assembly *a = assembly_new(grant, recipe->run.name, decode->options.generator,
+                                      decode->completions, (float)recipe->generator.temperature);
     a->tag = decode->next_tag++;
     err_t failed = prepare(decode, a);
     if (err_failed(failed)) {
@@ -162,9 +170,12 @@ static err_t start_one(struct decode *decode, struct assembly *a)
         .prompt_tokens = (int)a->group->prompt_tokens,
         .completions = (int)decode->completions,
         .max_tokens = a->max_tokens,
-        .sampling = {.temperature = (float)recipe->generator.temperature, .top_k = (int)recipe->generator.top_k,
-                     .top_p = (float)recipe->generator.top_p, .seed = (uint64_t)recipe->run.seed,
-                     .prompt = a->group->prompt, .epoch = a->group->epoch},
+        .sampling = {.temperature = (float)recipe->generator.temperature,
+                     .top_k = (int)recipe->generator.top_k,
+                     .top_p = (float)recipe->generator.top_p,
+                     .seed = (uint64_t)recipe->run.seed,
+                     .prompt = a->group->prompt,
+                     .epoch = a->group->epoch},
         .stop = stop,
         .stops = a->ignore_eos ? 0 : config->eos_count,
     };
@@ -187,7 +198,8 @@ static err_t take_completion(struct decode *decode, const struct engine_completi
 {
     struct assembly *a = assembly_find(decode->running, c->tag);
     if (!a)
-        return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running", c->tag);
+        return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running",
+                       c->tag);
     TRY(assembly_add(a, c, decode->tokenizer));
     if (a->missing)
         return OK;
@@ -280,7 +292,7 @@ static void apply(void *state, void *arg)
 static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
 {
     if (!worker_post(decode->worker, fn, arg))
-        abort();  // as many as grants, revocations and versions: leases bound them
+        abort(); // as many as grants, revocations and versions: leases bound them
 }
 
 void decode_admit(struct decode *decode, struct lease_grant *grant)
@@ -313,21 +325,27 @@ static err_t build(struct decode *decode)
 {
     const struct recipe *recipe = decode->options.recipe;
     const char *path = recipe->model.path;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads}, &decode->be));
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads},
+                        &decode->be));
     TRY(model_load(decode->be, path, &decode->model));
     TRY(tokenizer_load(path, &decode->tokenizer));
     const struct model_config *config = &decode->model->config;
-    TRY(err_wrap(tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
-                 "model.path '%s'", path));
+    TRY(err_wrap(
+        tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
+        "model.path '%s'", path));
     if (recipe->generator.slots < recipe->generator.num_generations)
-        return err_new(ERR_INVALID, "generator.slots is %" PRId64 ": one group needs generator.num_generations = %" PRId64,
+        return err_new(ERR_INVALID,
+                       "generator.slots is %" PRId64
+                       ": one group needs generator.num_generations = %" PRId64,
                        recipe->generator.slots, recipe->generator.num_generations);
     decode->context = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
     if (decode->context > config->max_positions)
         decode->context = config->max_positions;
-    int64_t step_rows = recipe->generator.step_rows > recipe->generator.slots ? recipe->generator.step_rows
-                                                                              : recipe->generator.slots;
-    struct engine_config engine = {.slots = (int)recipe->generator.slots, .max_context = (int)decode->context,
+    int64_t step_rows = recipe->generator.step_rows > recipe->generator.slots
+                            ? recipe->generator.step_rows
+                            : recipe->generator.slots;
+    struct engine_config engine = {.slots = (int)recipe->generator.slots,
+                                   .max_context = (int)decode->context,
                                    .step_rows = (int)step_rows};
     return engine_new(decode->model, &engine, &decode->engine);
 }
@@ -339,7 +357,8 @@ err_t decode_start(const struct decode_options *options, struct decode **ret)
     decode->options = *options;
     decode->completions = (uint32_t)options->recipe->generator.num_generations;
     TRY(build(decode));
-    struct worker_options worker = {.name = "compute", .capacity = CAPACITY, .state = decode, .idle = decode_some};
+    struct worker_options worker = {
+        .name = "compute", .capacity = CAPACITY, .state = decode, .idle = decode_some};
     TRY(worker_start(&worker, &decode->worker));
     *ret = STEAL(decode);
     return OK;

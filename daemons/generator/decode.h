@@ -20,12 +20,12 @@ struct decode;
 struct decode_options {
     struct loop *loop;
     const struct recipe *recipe;
-    const char *generator;  // its name, written into groups
-    void (*finished)(void *arg, struct group *group);  // takes the group
+    const char *generator;                            // its name, written into groups
+    void (*finished)(void *arg, struct group *group); // takes the group
     /* The prompt of a lease cannot be decoded: its row has no such column, it is too long, ... takes why. */
     void (*unusable)(void *arg, const struct digest *id, err_t why);
-    void (*applied)(void *arg, uint64_t version);  // weights are in force
-    void (*failed)(void *arg, err_t why);          // the engine cannot go on; takes why
+    void (*applied)(void *arg, uint64_t version); // weights are in force
+    void (*failed)(void *arg, err_t why);         // the engine cannot go on; takes why
     void *arg;
 };
 
@@ -38,8 +38,9 @@ const struct layout *decode_layout(const struct decode *decode);
 /* How many groups fit into the slots at once. */
 uint32_t decode_groups(const struct decode *decode);
 
-void decode_admit(struct decode *decode, struct lease_grant *grant);  // takes it: row and struct, from mem_*
-void decode_cancel(struct decode *decode, const struct digest *id);   // unknown ids are ignored
+void decode_admit(struct decode *decode,
+                  struct lease_grant *grant); // takes it: row and struct, from mem_*
+void decode_cancel(struct decode *decode, const struct digest *id); // unknown ids are ignored
 
 /* New weights, layout->elements values, borrowed until options.applied(version): put in force between two steps. */
 void decode_weights(struct decode *decode, const bf16 *values, uint64_t version);

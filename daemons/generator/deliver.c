@@ -7,7 +7,7 @@ struct parcel {
     struct parcel *next;
     struct digest id;
     struct rpc_message *message;
-    bool sent;  // over the stream that is up now
+    bool sent; // over the stream that is up now
 };
 
 struct deliver {
@@ -17,9 +17,12 @@ struct deliver {
     size_t waiting;
 };
 
-static struct metric delivered = METRIC_COUNTER("rlhfd_groups_delivered_total", "groups that got their disposition");
-static struct metric sent_again = METRIC_COUNTER("rlhfd_groups_sent_again_total", "groups sent again after a lost stream");
-static struct metric unsettled = METRIC_GAUGE("rlhfd_groups_unsettled", "finished groups without a disposition");
+static struct metric delivered =
+    METRIC_COUNTER("rlhfd_groups_delivered_total", "groups that got their disposition");
+static struct metric sent_again =
+    METRIC_COUNTER("rlhfd_groups_sent_again_total", "groups sent again after a lost stream");
+static struct metric unsettled =
+    METRIC_GAUGE("rlhfd_groups_unsettled", "finished groups without a disposition");
 static struct metric *const rows[] = {&delivered, &sent_again, &unsettled};
 
 /* Sends what is not under way, oldest first, as long as the stream takes it. */
@@ -41,7 +44,7 @@ static void forget(struct deliver *deliver, const struct disposition *dispositio
     while (*p && !digest_equal(&(*p)->id, &disposition->id))
         p = &(*p)->next;
     if (!*p)
-        return;  // settled already: it had been sent twice
+        return; // settled already: it had been sent twice
     struct parcel *settled = *p;
     *p = settled->next;
     if (deliver->end == &settled->next)
@@ -65,13 +68,14 @@ static void on_up(struct rpc_stream *stream, void *user)
     send_waiting(deliver);
 }
 
-static void on_message(struct rpc_stream *stream, struct rpc_message *message, const struct ProtobufCMessage *pb,
-                       void *user)
+static void on_message(struct rpc_stream *stream, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct deliver *deliver = user;
     struct disposition disposition = {0};
-    err_t failed = disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
+    err_t failed =
+        disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
     if (err_failed(failed)) {
         rpc_stream_break(stream, failed);
         return;
@@ -98,14 +102,16 @@ static void on_down(struct rpc_stream *stream, err_t why, void *user)
 
 err_t deliver_open(const struct deliver_options *options, struct deliver **ret)
 {
-    static const struct rpc_method score = {"/rlhfd.v1.Rewards/Score", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method score = {
+        "/rlhfd.v1.Rewards/Score", NULL, NULL, RPC_BIDI, {0}, 0};
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(deliver) deliver = mem_new(sizeof *deliver);
     deliver->options = *options;
     deliver->end = &deliver->first;
-    struct rpc_stream_options stream = {.channel = {.target = options->rewarder, .insecure = options->insecure},
-                                        .method = &score};
-    struct rpc_stream_handlers handlers = {.up = on_up, .message = on_message, .writable = on_writable, .down = on_down};
+    struct rpc_stream_options stream = {
+        .channel = {.target = options->rewarder, .insecure = options->insecure}, .method = &score};
+    struct rpc_stream_handlers handlers = {
+        .up = on_up, .message = on_message, .writable = on_writable, .down = on_down};
     TRY(rpc_stream_open(options->rpc, &stream, &handlers, deliver, &deliver->stream));
     *ret = STEAL(deliver);
     return OK;

@@ -84,9 +84,11 @@ static void drain(void *arg)
     struct daemon *d = arg;
     if (d->draining)
         return;
-    log_info("draining", "leases=%zu undelivered=%zu", prompts_held(d->prompts), deliver_waiting(d->deliver));
+    log_info("draining", "leases=%zu undelivered=%zu", prompts_held(d->prompts),
+             deliver_waiting(d->deliver));
     prompts_drain(d->prompts);
-    d->drain_until_ms = clock_ms();  // leases are given back; groups without a disposition are made again
+    d->drain_until_ms =
+        clock_ms(); // leases are given back; groups without a disposition are made again
     begin_draining(d);
     d->drain_until_ms = clock_ms() + STOP_GRACE_MS;
 }
@@ -210,17 +212,37 @@ static void weights_up(void *arg)
 static err_t open_streams(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
-    struct deliver_options deliver = {.rpc = d->rpc, .rewarder = recipe->generator.rewarder,
-                                      .insecure = recipe->net.insecure, .settled = settled, .down = rewarder_down,
-                                      .up = rewarder_up, .arg = d};
-    struct prompts_options prompts = {.rpc = d->rpc, .loop = d->loop, .learner = recipe->generator.learner,
-                                      .insecure = recipe->net.insecure, .run = recipe->run.name, .generator = d->name,
-                                      .incarnation = d->incarnation, .groups = decode_groups(d->decode),
-                                      .granted = granted, .revoked = revoked, .over = over, .down = lease_down,
-                                      .up = lease_up, .arg = d};
-    struct update_options update = {.rpc = d->rpc, .decode = d->decode, .learner = recipe->generator.learner,
-                                    .insecure = recipe->net.insecure, .run = recipe->run.name, .generator = d->name,
-                                    .incarnation = d->incarnation, .down = weights_down, .up = weights_up, .arg = d};
+    struct deliver_options deliver = {.rpc = d->rpc,
+                                      .rewarder = recipe->generator.rewarder,
+                                      .insecure = recipe->net.insecure,
+                                      .settled = settled,
+                                      .down = rewarder_down,
+                                      .up = rewarder_up,
+                                      .arg = d};
+    struct prompts_options prompts = {.rpc = d->rpc,
+                                      .loop = d->loop,
+                                      .learner = recipe->generator.learner,
+                                      .insecure = recipe->net.insecure,
+                                      .run = recipe->run.name,
+                                      .generator = d->name,
+                                      .incarnation = d->incarnation,
+                                      .groups = decode_groups(d->decode),
+                                      .granted = granted,
+                                      .revoked = revoked,
+                                      .over = over,
+                                      .down = lease_down,
+                                      .up = lease_up,
+                                      .arg = d};
+    struct update_options update = {.rpc = d->rpc,
+                                    .decode = d->decode,
+                                    .learner = recipe->generator.learner,
+                                    .insecure = recipe->net.insecure,
+                                    .run = recipe->run.name,
+                                    .generator = d->name,
+                                    .incarnation = d->incarnation,
+                                    .down = weights_down,
+                                    .up = weights_up,
+                                    .arg = d};
     TRY(deliver_open(&deliver, &d->deliver));
     TRY(prompts_open(&prompts, &d->prompts));
     return update_open(&update, &d->update);
@@ -233,11 +255,23 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(loop_new(&d->loop));
     TRY(rpc_new(d->loop, &d->rpc));
     d->tick = loop_timer_new(d->loop, on_tick, d);
-    struct decode_options decode = {.loop = d->loop, .recipe = recipe, .generator = d->name, .finished = finished,
-                                    .unusable = unusable, .applied = applied, .failed = failed, .arg = d};
-    struct face_options face = {
-        .rpc = d->rpc, .listen = recipe->generator.listen, .insecure = recipe->net.insecure, .announce = announce,
-        .admin = {.daemon = "generator", .run = recipe->run.name, .state = state, .drain = drain, .arg = d}};
+    struct decode_options decode = {.loop = d->loop,
+                                    .recipe = recipe,
+                                    .generator = d->name,
+                                    .finished = finished,
+                                    .unusable = unusable,
+                                    .applied = applied,
+                                    .failed = failed,
+                                    .arg = d};
+    struct face_options face = {.rpc = d->rpc,
+                                .listen = recipe->generator.listen,
+                                .insecure = recipe->net.insecure,
+                                .announce = announce,
+                                .admin = {.daemon = "generator",
+                                          .run = recipe->run.name,
+                                          .state = state,
+                                          .drain = drain,
+                                          .arg = d}};
     TRY(decode_start(&decode, &d->decode));
     TRY(face_open(&face, &d->face));
     TRY(open_streams(d));
@@ -250,7 +284,7 @@ static err_t serve(struct daemon *d, const char *announce)
 static void daemon_done(struct daemon *d)
 {
     face_free(d->face);
-    decode_free(d->decode);  // its thread first: it reads what update holds and posts to the loop
+    decode_free(d->decode); // its thread first: it reads what update holds and posts to the loop
     if (d->loop)
         loop_run_posted(d->loop);
     update_free(d->update);
@@ -267,22 +301,26 @@ static char *own_name(const struct recipe *recipe)
 {
     char host[65] = "host";
     gethostname(host, sizeof host - 1);
-    return *recipe->generator.name ? mem_string(recipe->generator.name) : mem_printf("%s-%d", host, getpid());
+    return *recipe->generator.name ? mem_string(recipe->generator.name)
+                                   : mem_printf("%s-%d", host, getpid());
 }
 
 static err_t run(int argc, char **argv)
 {
     const char *announce = NULL;
-    struct recipe_flag flags[] = {{"announce", "FILE", "write the addresses in use to FILE", .text = &announce}};
-    struct recipe_cli cli = {.program = "rlhfd-generator",
-                             .purpose = "Decodes completions of leased prompts with the learner's newest weights.",
-                             .flags = flags, .flags_count = 1};
+    struct recipe_flag flags[] = {
+        {"announce", "FILE", "write the addresses in use to FILE", .text = &announce}};
+    struct recipe_cli cli = {
+        .program = "rlhfd-generator",
+        .purpose = "Decodes completions of leased prompts with the learner's newest weights.",
+        .flags = flags,
+        .flags_count = 1};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    SCOPED_VALUE(daemon) daemon = {.recipe = recipe, .name = own_name(recipe),
-                                   .incarnation = (uint64_t)clock_wall_ms()};
+    SCOPED_VALUE(daemon)
+    daemon = {.recipe = recipe, .name = own_name(recipe), .incarnation = (uint64_t)clock_wall_ms()};
     return serve(&daemon, announce);
 }
 

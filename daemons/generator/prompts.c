@@ -48,9 +48,14 @@ static uint32_t wanted(const struct prompts *prompts)
 static void say(struct prompts *prompts, bool hello)
 {
     struct decode_totals totals = decode_totals();
-    struct lease_request request = {.version = prompts->version, .lineage = 1, .want = wanted(prompts),
-                                    .idle_s = totals.idle_s, .busy_s = totals.busy_s, .tokens = totals.tokens,
-                                    .unusables = (uint32_t)prompts->unusable.count, .unusable = prompts->unusable.at};
+    struct lease_request request = {.version = prompts->version,
+                                    .lineage = 1,
+                                    .want = wanted(prompts),
+                                    .idle_s = totals.idle_s,
+                                    .busy_s = totals.busy_s,
+                                    .tokens = totals.tokens,
+                                    .unusables = (uint32_t)prompts->unusable.count,
+                                    .unusable = prompts->unusable.at};
     if (hello) {
         request.run = (char *)prompts->options.run;
         request.generator = (char *)prompts->options.generator;
@@ -93,7 +98,7 @@ static void take_reply(struct prompts *prompts, struct lease_reply *reply)
 {
     for (uint32_t i = 0; i < reply->grants; i++) {
         struct lease_grant *grant = mem_copy(&reply->grant[i], sizeof *grant);
-        reply->grant[i].row = NULL;  // the copy's now
+        reply->grant[i].row = NULL; // the copy's now
         ids_add(&prompts->held, &grant->id);
         prompts->options.granted(prompts->options.arg, grant);
     }
@@ -106,8 +111,8 @@ static void take_reply(struct prompts *prompts, struct lease_reply *reply)
     }
 }
 
-static void on_message(struct rpc_stream *stream, struct rpc_message *message, const struct ProtobufCMessage *pb,
-                       void *user)
+static void on_message(struct rpc_stream *stream, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct prompts *prompts = user;
@@ -130,13 +135,15 @@ static void on_down(struct rpc_stream *stream, err_t why, void *user)
 
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
 {
-    static const struct rpc_method lease = {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method lease = {
+        "/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {0}, 0};
     SCOPED(prompts) prompts = mem_new(sizeof *prompts);
     prompts->options = *options;
     prompts->heartbeat = loop_timer_new(options->loop, on_heartbeat, prompts);
-    struct rpc_stream_options stream = {
-        .channel = {.target = options->learner, .insecure = options->insecure, .max_recv_bytes = 64 << 20},
-        .method = &lease};
+    struct rpc_stream_options stream = {.channel = {.target = options->learner,
+                                                    .insecure = options->insecure,
+                                                    .max_recv_bytes = 64 << 20},
+                                        .method = &lease};
     struct rpc_stream_handlers handlers = {.up = on_up, .message = on_message, .down = on_down};
     TRY(rpc_stream_open(options->rpc, &stream, &handlers, prompts, &prompts->stream));
     loop_timer_start(prompts->heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);

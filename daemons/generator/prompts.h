@@ -13,25 +13,28 @@ struct prompts;
 struct prompts_options {
     struct rpc *rpc;
     struct loop *loop;
-    const char *learner;  // address
+    const char *learner; // address
     bool insecure;
     const char *run, *generator;
     uint64_t incarnation;
-    uint32_t groups;  // that are decoded at once
-    void (*granted)(void *arg, struct lease_grant *grant);       // takes it
+    uint32_t groups;                                       // that are decoded at once
+    void (*granted)(void *arg, struct lease_grant *grant); // takes it
     void (*revoked)(void *arg, const struct digest *id);
-    void (*over)(void *arg, bool ended);  // nothing more is granted: for good (ended), or until the learner is restarted
-    void (*down)(void *arg, err_t why);   // the learner cannot be reached; takes why
+    void (*over)(
+        void *arg,
+        bool ended); // nothing more is granted: for good (ended), or until the learner is restarted
+    void (*down)(void *arg, err_t why); // the learner cannot be reached; takes why
     void (*up)(void *arg);
     void *arg;
 };
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
 void prompts_version(struct prompts *prompts, uint64_t version);
-void prompts_finished(struct prompts *prompts, const struct digest *id);   // also: revoked, unusable
-void prompts_unusable(struct prompts *prompts, const struct digest *id);   // it can never be decoded: tell the learner
+void prompts_finished(struct prompts *prompts, const struct digest *id); // also: revoked, unusable
+void prompts_unusable(struct prompts *prompts,
+                      const struct digest *id); // it can never be decoded: tell the learner
 
 /* Gives back every lease and asks for no more. */
 void prompts_drain(struct prompts *prompts);
-size_t prompts_held(const struct prompts *prompts);  // leases under way
+size_t prompts_held(const struct prompts *prompts); // leases under way
 void prompts_free(struct prompts *prompts);
 DEFINE_SCOPED(prompts)

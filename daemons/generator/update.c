@@ -48,9 +48,12 @@ err_t update_open(const struct update_options *options, struct update **ret)
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
     const struct layout *layout = decode_layout(options->decode);
-    struct subscriber_options subscriber = {.target = options->learner, .insecure = options->insecure,
-                                            .run = options->run, .generator = options->generator,
-                                            .incarnation = options->incarnation, .layout = layout_digest(layout),
+    struct subscriber_options subscriber = {.target = options->learner,
+                                            .insecure = options->insecure,
+                                            .run = options->run,
+                                            .generator = options->generator,
+                                            .incarnation = options->incarnation,
+                                            .layout = layout_digest(layout),
                                             .elements = layout->elements};
     struct subscriber_handlers handlers = {.staged = on_staged, .down = on_down, .up = on_up};
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));

@@ -12,11 +12,11 @@ struct update;
 struct update_options {
     struct rpc *rpc;
     struct decode *decode;
-    const char *learner;  // address
+    const char *learner; // address
     bool insecure;
     const char *run, *generator;
     uint64_t incarnation;
-    void (*down)(void *arg, err_t why);  // takes why
+    void (*down)(void *arg, err_t why); // takes why
     void (*up)(void *arg);
     void *arg;
 };

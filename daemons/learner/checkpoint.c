@@ -15,7 +15,8 @@ static const char FORMAT_NAME[] = "rlhfd-checkpoint";
 
 err_t checkpoint_copy_tokenizer(const char *from_directory, const char *to_directory)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"};
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
+                                        "special_tokens_map.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         SCOPED_MEM char *from = file_join(from_directory, names[i]);
         SCOPED_MEM char *to = file_join(to_directory, names[i]);
@@ -59,15 +60,16 @@ static err_t check_files(const char *directory, const json_t *files)
 {
     const char *name;
     json_t *want;
-    json_object_foreach((json_t *)files, name, want)
-    {
+    json_object_foreach ((json_t *)files, name, want) {
         struct digest digest;
         char text[DIGEST_TEXT];
         if (strchr(name, '/'))
             return err_new(ERR_DATA_LOSS, "'%s': manifest names '%s'", directory, name);
         TRY(file_digest(directory, name, &digest));
-        if (!json_is_string(want) || strcmp(json_string_value(want), digest_text(&digest, text)) != 0)
-            return err_new(ERR_DATA_LOSS, "'%s/%s' is damaged: its digest is %s", directory, name, text);
+        if (!json_is_string(want) ||
+            strcmp(json_string_value(want), digest_text(&digest, text)) != 0)
+            return err_new(ERR_DATA_LOSS, "'%s/%s' is damaged: its digest is %s", directory, name,
+                           text);
     }
     return OK;
 }
@@ -78,11 +80,11 @@ static err_t manifest_write(const char *directory, const struct checkpoint_info 
 {
     char text[DIGEST_TEXT];
     json_t *files = json_object();
-    SCOPED_JSON json_t *manifest =
-        json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:s, s:o}", "format", FORMAT_NAME, "format_version",
-                  MANIFEST_FORMAT, "run", info->run, "lineage", (json_int_t)info->lineage, "round",
-                  (json_int_t)info->round, "version", (json_int_t)info->version, "weights",
-                  digest_text(&info->weights, text), "files", files);
+    SCOPED_JSON json_t *manifest = json_pack(
+        "{s:s, s:i, s:s, s:I, s:I, s:I, s:s, s:o}", "format", FORMAT_NAME, "format_version",
+        MANIFEST_FORMAT, "run", info->run, "lineage", (json_int_t)info->lineage, "round",
+        (json_int_t)info->round, "version", (json_int_t)info->version, "weights",
+        digest_text(&info->weights, text), "files", files);
     if (!manifest)
         return err_new(ERR_INVALID, "run name '%s' is not UTF-8", info->run);
     TRY(digests_of(directory, files));
@@ -115,9 +117,10 @@ static err_t manifest_read(const char *directory, struct checkpoint_info *ret)
     TRY(json_get_text(manifest, path, "weights", &weights));
     if (strcmp(format, FORMAT_NAME) != 0 || strlen(run) >= CHECKPOINT_RUN_MAX)
         return err_new(ERR_DATA_LOSS, "%s is no manifest of ours", path);
-    struct checkpoint_info info = {.lineage = (uint32_t)lineage, .round = (uint64_t)round,
+    struct checkpoint_info info = {.lineage = (uint32_t)lineage,
+                                   .round = (uint64_t)round,
                                    .version = (uint64_t)weights_version};
-    strcpy(info.run, run);
+    snprintf(info.run, sizeof info.run, "%s", run);
     TRY(digest_parse(weights, path, &info.weights));
     TRY(check_files(directory, json_object_get(manifest, "files")));
     *ret = info;
@@ -127,7 +130,7 @@ static err_t manifest_read(const char *directory, struct checkpoint_info *ret)
 /* ---- the directory of them */
 
 struct listing {
-    uint64_t *version;  // descending
+    uint64_t *version; // descending
     size_t count;
 };
 
@@ -159,7 +162,8 @@ static void list_checkpoints(const char *directory, struct listing *ret)
         qsort(ret->version, ret->count, sizeof *ret->version, newest_first);
 }
 
-err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged, struct checkpoint_info *ret_info)
+err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged,
+                        struct checkpoint_info *ret_info)
 {
     SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
     SCOPED_VALUE(listing) found = {0};
@@ -190,8 +194,9 @@ static err_t point_latest(const char *directory, uint64_t version)
     return file_sync_directory(directory);
 }
 
-static err_t write_aside(const char *aside, const struct model *model, const struct optimizer *optimizer,
-                         const char *tokenizer_directory, const struct checkpoint_info *info)
+static err_t write_aside(const char *aside, const struct model *model,
+                         const struct optimizer *optimizer, const char *tokenizer_directory,
+                         const struct checkpoint_info *info)
 {
     SCOPED_MEM char *state = file_join(aside, "optimizer.safetensors");
     TRY(file_remove_tree(aside));
@@ -203,8 +208,9 @@ static err_t write_aside(const char *aside, const struct model *model, const str
     return file_sync_directory(aside);
 }
 
-err_t checkpoint_write(const char *run_directory, const struct model *model, const struct optimizer *optimizer,
-                       const char *tokenizer_directory, const struct checkpoint_info *info, int keep)
+err_t checkpoint_write(const char *run_directory, const struct model *model,
+                       const struct optimizer *optimizer, const char *tokenizer_directory,
+                       const struct checkpoint_info *info, int keep)
 {
     SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
     SCOPED_MEM char *aside = file_join(directory, "writing");
@@ -215,7 +221,7 @@ err_t checkpoint_write(const char *run_directory, const struct model *model, con
         err_free(file_remove_tree(aside));
         return err_wrap(failed, "checkpoint of version %" PRIu64, info->version);
     }
-    TRY(file_remove_tree(path));  // the same version again, after a restart
+    TRY(file_remove_tree(path)); // the same version again, after a restart
     if (rename(aside, path))
         return err_errno(errno, "cannot rename '%s'", aside);
     TRY(file_sync_directory(directory));

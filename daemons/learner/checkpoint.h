@@ -21,18 +21,20 @@ enum { CHECKPOINT_RUN_MAX = 256 };
 struct checkpoint_info {
     char run[CHECKPOINT_RUN_MAX];
     uint32_t lineage;
-    uint64_t round, version;  // covers the rounds before round; weights of version
-    struct digest weights;    // weights_digest of the bf16 values
+    uint64_t round, version; // covers the rounds before round; weights of version
+    struct digest weights;   // weights_digest of the bf16 values
 };
 
 /* Writes RUN/checkpoints/v<version> and points `latest` at it, then removes all but the newest `keep`. tokenizer_dir: the
  * model directory whose tokenizer files are copied. EXHAUSTED: the disk is full; the checkpoints there are as they were. */
-err_t checkpoint_write(const char *run_directory, const struct model *model, const struct optimizer *optimizer,
-                       const char *tokenizer_directory, const struct checkpoint_info *info, int keep);
+err_t checkpoint_write(const char *run_directory, const struct model *model,
+                       const struct optimizer *optimizer, const char *tokenizer_directory,
+                       const struct checkpoint_info *info, int keep);
 
 /* The newest checkpoint that is whole; *ret_path is the caller's, NULL if there is none. A damaged one is named in
  * *ret_damaged (the caller's, else NULL). */
-err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged, struct checkpoint_info *ret_info);
+err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged,
+                        struct checkpoint_info *ret_info);
 
 /* Copies tokenizer.json and its companions, those that exist. */
 err_t checkpoint_copy_tokenizer(const char *from_directory, const char *to_directory);

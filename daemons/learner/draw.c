@@ -9,8 +9,8 @@ enum { CAUSES = IDLE_ENDED + 1 };
 
 struct draw {
     struct draw_options options;
-    uint64_t next;            // compute thread: the round asked for
-    struct mailbox *replies;  // one at a time: struct reply
+    uint64_t next;           // compute thread: the round asked for
+    struct mailbox *replies; // one at a time: struct reply
     /* storage thread */
     bool wanted, stopped;
     double asked_s, seen_s, waited_s[CAUSES];
@@ -42,7 +42,7 @@ static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
     *reply = (struct reply){.drawn = *drawn, .failed = failed};
     draw->wanted = false;
     if (!mailbox_post(draw->replies, reply))
-        abort();  // at most one is wanted
+        abort(); // at most one is wanted
 }
 
 static err_t answer_round(struct draw *draw, struct store *store, struct round *round, bool again)
@@ -92,7 +92,7 @@ static err_t look(void *arg, struct store *store)
 
 static err_t want_new(void *arg, struct store *store)
 {
-    (void)store;  // the round is formed by `look`, which runs after this job
+    (void)store; // the round is formed by `look`, which runs after this job
     struct draw *draw = arg;
     draw->wanted = true;
     draw->asked_s = draw->seen_s = clock_s();

@@ -14,21 +14,21 @@ struct draw;
 struct draw_options {
     struct storage *storage;
     struct leasing *leasing;
-    struct round_plan plan;     // borrowed texts
-    uint64_t first_round;       // the first that the checkpoint does not cover
-    uint64_t trained_rounds;    // store_next_round at the start: rounds below it are trained again
+    struct round_plan plan;  // borrowed texts
+    uint64_t first_round;    // the first that the checkpoint does not cover
+    uint64_t trained_rounds; // store_next_round at the start: rounds below it are trained again
 };
 
 enum draw_end { DRAW_MORE, DRAW_ENDED, DRAW_STOPPED };
 struct drawn {
-    struct round *round;   // NULL: none
-    struct group **group;  // (round->groups) in recorded order
-    bool again;            // recorded before the restart
+    struct round *round;  // NULL: none
+    struct group **group; // (round->groups) in recorded order
+    bool again;           // recorded before the restart
     enum draw_end end;
-    double idle_s;         // waited
-    const char *idle_cause;  // what for, most of the time; "" if not
-    struct leasing_totals totals;   // of the generators, now
-    uint64_t stale;        // groups that have left as stale since the store was made
+    double idle_s;                // waited
+    const char *idle_cause;       // what for, most of the time; "" if not
+    struct leasing_totals totals; // of the generators, now
+    uint64_t stale;               // groups that have left as stale since the store was made
 };
 
 struct draw *draw_new(const struct draw_options *options);

@@ -11,9 +11,9 @@
 enum { PENDING_MAX = 256 };
 
 struct item {
-    struct rpc_call *call;  // a reference: where the disposition goes
+    struct rpc_call *call; // a reference: where the disposition goes
     struct group *group;
-    char *misfit;  // why it cannot be trained here; NULL: it can
+    char *misfit; // why it cannot be trained here; NULL: it can
 };
 
 /* A write under way, owned by the storage thread. */
@@ -28,23 +28,23 @@ struct ingest {
     struct item pending[PENDING_MAX];
     size_t count;
     bool writing;
-    struct rpc_call **paused;  // references
+    struct rpc_call **paused; // references
     size_t paused_count;
 };
 
 #define APPENDED(what)                                                                             \
-    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_groups_appended_total", "groups by what became of them", \
-                    "outcome=\"" what "\"")
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_groups_appended_total",                            \
+                    "groups by what became of them", "outcome=\"" what "\"")
 static struct metric outcomes[] = {
     [OUTCOME_STORED] = APPENDED("stored"),         [OUTCOME_DUPLICATE] = APPENDED("duplicate"),
     [OUTCOME_SUPERSEDED] = APPENDED("superseded"), [OUTCOME_STALE] = APPENDED("stale"),
     [OUTCOME_REJECTED] = APPENDED("rejected"),
 };
-static struct metric seconds =
-    METRIC_HISTOGRAM("rlhfd_append_seconds", "one durable write of groups", 0.001, 0.005, 0.02, 0.1, 0.5, 2);
-static struct metric *const rows[] = {&outcomes[OUTCOME_STORED], &outcomes[OUTCOME_DUPLICATE],
+static struct metric seconds = METRIC_HISTOGRAM(
+    "rlhfd_append_seconds", "one durable write of groups", 0.001, 0.005, 0.02, 0.1, 0.5, 2);
+static struct metric *const rows[] = {&outcomes[OUTCOME_STORED],     &outcomes[OUTCOME_DUPLICATE],
                                       &outcomes[OUTCOME_SUPERSEDED], &outcomes[OUTCOME_STALE],
-                                      &outcomes[OUTCOME_REJECTED], &seconds};
+                                      &outcomes[OUTCOME_REJECTED],   &seconds};
 
 struct ingest *ingest_new(const struct ingest_options *options)
 {
@@ -54,33 +54,35 @@ struct ingest *ingest_new(const struct ingest_options *options)
     return ingest;
 }
 
-static void send_disposition(struct rpc_call *call, const struct digest *id, enum outcome outcome, const char *reason)
+static void send_disposition(struct rpc_call *call, const struct digest *id, enum outcome outcome,
+                             const char *reason)
 {
     SCOPED_VALUE(bytes) out = {0};
     struct disposition disposition = {.id = *id, .outcome = outcome, .reason = (char *)reason};
     disposition_encode(&disposition, &out);
     struct rpc_message *message = rpc_message_copy(out.data, out.len);
-    rpc_call_send_message(call, message);  // a rewarder that is gone asks again: DUPLICATE then
+    rpc_call_send_message(call, message); // a rewarder that is gone asks again: DUPLICATE then
     rpc_message_free(message);
     metric_add(&outcomes[outcome], 1);
 }
 
 /* ---- what the wire cannot know: does the group fit this run? NULL: yes; else why not, in `why`. */
 
-static const char *misfit_completion(const struct ingest_options *o, const struct group *group, uint32_t i,
-                                     char why[160])
+static const char *misfit_completion(const struct ingest_options *o, const struct group *group,
+                                     uint32_t i, char why[160])
 {
     const struct completion *c = &group->completion[i];
     if (c->scores != o->scores)
-        snprintf(why, 160, "completion %u has %u scores; the recipe has %u scorers", i, c->scores, o->scores);
+        snprintf(why, 160, "completion %u has %u scores; the recipe has %u scorers", i, c->scores,
+                 o->scores);
     else if ((uint64_t)group->prompt_tokens + c->tokens > o->longest)
-        snprintf(why, 160, "completion %u: %u prompt tokens and %u more; at most %u fit", i, group->prompt_tokens,
-                 c->tokens, o->longest);
+        snprintf(why, 160, "completion %u: %u prompt tokens and %u more; at most %u fit", i,
+                 group->prompt_tokens, c->tokens, o->longest);
     else {
         for (uint32_t t = 0; t < c->tokens; t++)
             if (c->token[t] >= o->vocabulary) {
-                snprintf(why, 160, "completion %u: token %u is outside the vocabulary of %u", i, c->token[t],
-                         o->vocabulary);
+                snprintf(why, 160, "completion %u: token %u is outside the vocabulary of %u", i,
+                         c->token[t], o->vocabulary);
                 return why;
             }
         return NULL;
@@ -93,15 +95,16 @@ static const char *misfit(const struct ingest_options *o, const struct group *gr
     if (strcmp(group->run, o->run) != 0)
         snprintf(why, 160, "of run '%.60s'; this is '%.60s'", group->run, o->run);
     else if (group->completions != o->completions)
-        snprintf(why, 160, "%u completions; generator.num_generations is %u", group->completions, o->completions);
+        snprintf(why, 160, "%u completions; generator.num_generations is %u", group->completions,
+                 o->completions);
     else if (group->temperature != o->temperature)
-        snprintf(why, 160, "sampled at temperature %g; generator.temperature is %g", (double)group->temperature,
-                 (double)o->temperature);
+        snprintf(why, 160, "sampled at temperature %g; generator.temperature is %g",
+                 (double)group->temperature, (double)o->temperature);
     else {
         for (uint32_t t = 0; t < group->prompt_tokens; t++)
             if (group->prompt_token[t] >= o->vocabulary) {
-                snprintf(why, 160, "prompt token %u is outside the vocabulary of %u", group->prompt_token[t],
-                         o->vocabulary);
+                snprintf(why, 160, "prompt token %u is outside the vocabulary of %u",
+                         group->prompt_token[t], o->vocabulary);
                 return why;
             }
         for (uint32_t i = 0; i < group->completions; i++)
@@ -205,14 +208,17 @@ static void pause_reading(struct ingest *ingest, struct rpc_call *call)
     ingest->paused[ingest->paused_count++] = rpc_call_ref(call);
 }
 
-static void on_message(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+static void on_message(struct rpc_call *call, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct ingest *ingest = user;
     struct group *group;
     char why[160];
-    err_t failed = group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
-    if (err_failed(failed)) {  // without an id there is nothing to answer: the stream ends with the reason
+    err_t failed =
+        group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
+    if (err_failed(
+            failed)) { // without an id there is nothing to answer: the stream ends with the reason
         log_warning("malformed group", "why=\"%s\"", err_message(failed));
         rpc_call_finish(call, failed);
         return;
@@ -220,14 +226,16 @@ static void on_message(struct rpc_call *call, struct rpc_message *message, const
     bool fits = !misfit(&ingest->options, group, why);
     if (!fits)
         log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
-    if (ingest->count == PENDING_MAX) {  // more streams than that: the rewarder sends again when it is back
+    if (ingest->count ==
+        PENDING_MAX) { // more streams than that: the rewarder sends again when it is back
         group_free(group);
         rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
         return;
     }
-    ingest->pending[ingest->count++] = (struct item){rpc_call_ref(call), group, fits ? NULL : mem_string(why)};
+    ingest->pending[ingest->count++] =
+        (struct item){rpc_call_ref(call), group, fits ? NULL : mem_string(why)};
     write_pending(ingest);
-    if (ingest->count >= PENDING_MAX / 2)  // each other stream may still deliver one
+    if (ingest->count >= PENDING_MAX / 2) // each other stream may still deliver one
         pause_reading(ingest, call);
 }
 
@@ -240,7 +248,12 @@ static void on_half_close(struct rpc_call *call, void *user)
 struct rpc_service ingest_service(struct ingest *ingest)
 {
     static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = on_message, .half_close = on_half_close}, 0},
+        {"/rlhfd.v1.Replay/Append",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         {.message = on_message, .half_close = on_half_close},
+         0},
         {0},
     };
     return (struct rpc_service){methods, ingest};

@@ -14,11 +14,11 @@ struct ingest_options {
     struct storage *storage;
     struct loop *loop;
     const char *run;
-    uint32_t completions;  // of every group
-    uint32_t vocabulary;   // tokens are below it
-    uint32_t longest;      // prompt + completion, in tokens
-    uint32_t scores;       // of every completion
-    float temperature;     // what the learner divides logits by
+    uint32_t completions; // of every group
+    uint32_t vocabulary;  // tokens are below it
+    uint32_t longest;     // prompt + completion, in tokens
+    uint32_t scores;      // of every completion
+    float temperature;    // what the learner divides logits by
 };
 
 struct ingest *ingest_new(const struct ingest_options *options);

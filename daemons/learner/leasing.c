@@ -12,17 +12,17 @@
 /* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns it between. */
 struct lessee {
     struct lessee *next;
-    struct rpc_call *call;  // a reference
+    struct rpc_call *call; // a reference
     char *generator;
     uint64_t incarnation, version;
-    uint32_t want, held;  // slots it would take; leases it has been granted over this stream
-    double idle_s, busy_s, tokens;  // as last said
-    bool told;  // that the run is over
+    uint32_t want, held; // slots it would take; leases it has been granted over this stream
+    double idle_s, busy_s, tokens; // as last said
+    bool told;                     // that the run is over
 };
 
 struct leasing {
     struct leasing_options options;
-    struct lessee *first;  // storage thread: oldest stream first
+    struct lessee *first; // storage thread: oldest stream first
     struct leasing_totals totals;
     bool closed, ended;
 };
@@ -34,9 +34,12 @@ struct arrival {
     struct lease_request request;
 };
 
-static struct metric granted = METRIC_COUNTER("rlhfd_leases_granted_total", "slots leased to generators");
-static struct metric revoked_leases = METRIC_COUNTER("rlhfd_leases_revoked_total", "leases taken back");
-static struct metric connected = METRIC_GAUGE("rlhfd_generators_connected", "generators with an open lease stream");
+static struct metric granted =
+    METRIC_COUNTER("rlhfd_leases_granted_total", "slots leased to generators");
+static struct metric revoked_leases =
+    METRIC_COUNTER("rlhfd_leases_revoked_total", "leases taken back");
+static struct metric connected =
+    METRIC_GAUGE("rlhfd_generators_connected", "generators with an open lease stream");
 static struct metric *const rows[] = {&granted, &revoked_leases, &connected};
 
 struct leasing *leasing_new(const struct leasing_options *options)
@@ -54,7 +57,9 @@ static void send_reply(struct lessee *lessee, const struct lease_reply *reply)
     SCOPED_VALUE(bytes) out = {0};
     lease_reply_encode(reply, &out);
     struct rpc_message *message = rpc_message_copy(out.data, out.len);
-    rpc_call_send_message(lessee->call, message);  // a stream that is gone frees its leases by its next hello or deadline
+    rpc_call_send_message(
+        lessee->call,
+        message); // a stream that is gone frees its leases by its next hello or deadline
     rpc_message_free(message);
 }
 
@@ -67,7 +72,8 @@ static void tell_over(struct leasing *leasing, struct lessee *lessee)
 }
 
 /* Fills the reply's rows from the data and sends it. */
-static err_t send_grants(struct leasing *leasing, struct lessee *lessee, const struct grants *grants)
+static err_t send_grants(struct leasing *leasing, struct lessee *lessee,
+                         const struct grants *grants)
 {
     SCOPED_MEM struct lease_grant *out = mem_array(grants->count, sizeof *out);
     SCOPED_VALUE(bytes) text = {0};
@@ -79,9 +85,15 @@ static err_t send_grants(struct leasing *leasing, struct lessee *lessee, const s
     }
     for (size_t i = 0; i < grants->count; i++) {
         const struct grant *g = &grants->grant[i];
-        out[i] = (struct lease_grant){.id = g->id, .lineage = g->lineage, .slot = g->slot, .attempt = g->attempt,
-                                      .prompt = g->prompt, .epoch = g->epoch, .start_round = g->start_round,
-                                      .row = (char *)text.data + at[i], .deadline_ms = g->lease_ms};
+        out[i] = (struct lease_grant){.id = g->id,
+                                      .lineage = g->lineage,
+                                      .slot = g->slot,
+                                      .attempt = g->attempt,
+                                      .prompt = g->prompt,
+                                      .epoch = g->epoch,
+                                      .start_round = g->start_round,
+                                      .row = (char *)text.data + at[i],
+                                      .deadline_ms = g->lease_ms};
     }
     send_reply(lessee, &(struct lease_reply){.grants = (uint32_t)grants->count, .grant = out});
     metric_add(&granted, (double)grants->count);
@@ -94,7 +106,8 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     size_t want = lessee->want < LEASE_GRANTS_MAX ? lessee->want : LEASE_GRANTS_MAX;
     err_t failed = store_lease(store, &holder, lessee->version, want, clock_ms(), &grants);
-    if (err_code(failed) == ERR_PRECONDITION) {  // weights of another history: it waits for newer ones
+    if (err_code(failed) ==
+        ERR_PRECONDITION) { // weights of another history: it waits for newer ones
         err_free(failed);
         return OK;
     }
@@ -117,7 +130,8 @@ static void send_revoked(struct leasing *leasing, struct store *store)
     store_revoked(store, &revoked, &count);
     for (size_t i = 0; i < count; i++) {
         for (struct lessee *l = leasing->first; l; l = l->next)
-            if (l->incarnation == revoked[i].incarnation && strcmp(l->generator, revoked[i].generator) == 0)
+            if (l->incarnation == revoked[i].incarnation &&
+                strcmp(l->generator, revoked[i].generator) == 0)
                 send_reply(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
         log_info("lease revoked", "generator=%s why=%d", revoked[i].generator, revoked[i].why);
     }
@@ -159,31 +173,36 @@ static void append_lessee(struct leasing *leasing, struct lessee *lessee)
 }
 
 /* Counters of one stream only grow; what is new is added to the totals. */
-static void take_counters(struct leasing *leasing, struct lessee *lessee, const struct lease_request *request)
+static void take_counters(struct leasing *leasing, struct lessee *lessee,
+                          const struct lease_request *request)
 {
     struct leasing_totals *t = &leasing->totals;
     t->idle_s += request->idle_s > lessee->idle_s ? request->idle_s - lessee->idle_s : 0;
     t->busy_s += request->busy_s > lessee->busy_s ? request->busy_s - lessee->busy_s : 0;
-    t->tokens += (double)request->tokens > lessee->tokens ? (double)request->tokens - lessee->tokens : 0;
+    t->tokens +=
+        (double)request->tokens > lessee->tokens ? (double)request->tokens - lessee->tokens : 0;
     lessee->idle_s = request->idle_s;
     lessee->busy_s = request->busy_s;
     lessee->tokens = (double)request->tokens;
 }
 
-static err_t hello(struct leasing *leasing, struct arrival *arrival, struct store *store, struct lessee **ret)
+static err_t hello(struct leasing *leasing, struct arrival *arrival, struct store *store,
+                   struct lessee **ret)
 {
     const struct lease_request *request = &arrival->request;
     struct lessee *lessee = mem_new(sizeof *lessee);
     lessee->call = rpc_call_ref(arrival->call);
     lessee->generator = mem_string(request->generator);
     lessee->incarnation = request->incarnation;
-    lessee->idle_s = request->idle_s;  // what it did before this stream was counted on the one before
+    lessee->idle_s =
+        request->idle_s; // what it did before this stream was counted on the one before
     lessee->busy_s = request->busy_s;
     lessee->tokens = (double)request->tokens;
     append_lessee(leasing, lessee);
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     TRY(store_holder_gone(store, &holder, clock_ms()));
-    log_info("generator joined", "generator=%s incarnation=%" PRIu64, lessee->generator, lessee->incarnation);
+    log_info("generator joined", "generator=%s incarnation=%" PRIu64, lessee->generator,
+             lessee->incarnation);
     *ret = lessee;
     return OK;
 }
@@ -192,9 +211,11 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
 {
     const struct lease_request *request = &arrival->request;
     struct lessee *lessee = find(leasing, arrival->call);
-    if (!lessee && (!request->generator || !request->run || strcmp(request->run, leasing->options.run) != 0)) {
-        rpc_call_finish(arrival->call, err_new(ERR_PRECONDITION, "this learner trains run '%s', not '%s'",
-                                               leasing->options.run, request->run ? request->run : ""));
+    if (!lessee &&
+        (!request->generator || !request->run || strcmp(request->run, leasing->options.run) != 0)) {
+        rpc_call_finish(arrival->call,
+                        err_new(ERR_PRECONDITION, "this learner trains run '%s', not '%s'",
+                                leasing->options.run, request->run ? request->run : ""));
         return OK;
     }
     if (!lessee)
@@ -253,18 +274,21 @@ static struct arrival *arrival_new(struct leasing *leasing, struct rpc_call *cal
     return arrival;
 }
 
-static void on_message(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+static void on_message(struct rpc_call *call, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct lease_request request = {0};
-    err_t failed = lease_request_decode(rpc_message_data(message), rpc_message_len(message), &request);
+    err_t failed =
+        lease_request_decode(rpc_message_data(message), rpc_message_len(message), &request);
     if (err_failed(failed)) {
         rpc_call_finish(call, failed);
         return;
     }
     struct arrival *arrival = arrival_new(user, call);
     arrival->request = request;
-    rpc_call_pause(call);  // one message of a stream at a time: a flood fills its own connection, not our mailbox
+    rpc_call_pause(
+        call); // one message of a stream at a time: a flood fills its own connection, not our mailbox
     storage_post(arrival->leasing->options.storage, run_arrival, arrival);
 }
 
@@ -284,8 +308,12 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
 struct rpc_service leasing_service(struct leasing *leasing)
 {
     static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI,
-         {.message = on_message, .half_close = on_half_close, .close = on_close}, 0},
+        {"/rlhfd.v1.Prompts/Lease",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         {.message = on_message, .half_close = on_half_close, .close = on_close},
+         0},
         {0},
     };
     storage_on_change(leasing->options.storage, settle, leasing);

@@ -13,7 +13,7 @@
 struct leasing;
 struct leasing_options {
     struct storage *storage;
-    const struct jsonl *data;  // rows that leases carry
+    const struct jsonl *data; // rows that leases carry
     const char *run;
 };
 
@@ -23,7 +23,7 @@ struct rpc_service leasing_service(struct leasing *leasing);
 /* What generators have said, summed over their incarnations since this process began. Storage thread. */
 struct leasing_totals {
     double idle_s, busy_s, tokens;
-    uint64_t generators;  // connected now
+    uint64_t generators; // connected now
 };
 struct leasing_totals leasing_totals(const struct leasing *leasing);
 

@@ -24,7 +24,7 @@ struct daemon {
     struct loop *loop;
     struct rpc *rpc;
     struct jsonl *data;
-    struct train *train;      // model and optimizer first: the rest asks it for shapes
+    struct train *train; // model and optimizer first: the rest asks it for shapes
     struct storage *storage;
     struct leasing *leasing;
     struct ingest *ingest;
@@ -32,7 +32,7 @@ struct daemon {
     struct face *face;
     struct loop_timer *grace;
     enum { STARTING, TRAINING, DRAINING, ENDED } state;
-    bool started;             // the compute thread runs
+    bool started; // the compute thread runs
     err_t failed;
 };
 
@@ -99,7 +99,10 @@ static void training_ended(void *arg, enum train_end end, err_t why)
 {
     struct daemon *d = arg;
     d->failed = why;
-    log_info("training ended", "how=%s", end == TRAIN_ENDED ? "complete" : end == TRAIN_STOPPED ? "stopped" : "failed");
+    log_info("training ended", "how=%s",
+             end == TRAIN_ENDED     ? "complete"
+             : end == TRAIN_STOPPED ? "stopped"
+                                    : "failed");
     if (end == TRAIN_ENDED)
         tell_generators(d, true);
     if (end == TRAIN_FAILED) {
@@ -126,11 +129,16 @@ static err_t open_storage(struct daemon *d)
     const struct recipe *recipe = d->recipe;
     SCOPED_MEM char *directory = file_join(recipe->directory, "store");
     TRY(file_make_directories(directory));
-    struct storage_options options = {
-        .loop = d->loop, .directory = directory,
-        .store = {.run = recipe->run.name, .data = jsonl_digest(d->data), .rows = jsonl_rows(d->data),
-                  .seed = (uint64_t)recipe->run.seed, .shuffle = recipe->data.shuffle},
-        .rules = settings_store(recipe), .failed = storage_failed, .arg = d};
+    struct storage_options options = {.loop = d->loop,
+                                      .directory = directory,
+                                      .store = {.run = recipe->run.name,
+                                                .data = jsonl_digest(d->data),
+                                                .rows = jsonl_rows(d->data),
+                                                .seed = (uint64_t)recipe->run.seed,
+                                                .shuffle = recipe->data.shuffle},
+                                      .rules = settings_store(recipe),
+                                      .failed = storage_failed,
+                                      .arg = d};
     return err_wrap(storage_start(&options, &d->storage), "store '%s'", directory);
 }
 
@@ -138,36 +146,51 @@ static err_t open_stages(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
     const struct model *model = train_model(d->train);
-    struct ingest_options ingest = {.storage = d->storage, .loop = d->loop, .run = recipe->run.name,
+    struct ingest_options ingest = {.storage = d->storage,
+                                    .loop = d->loop,
+                                    .run = recipe->run.name,
                                     .completions = (uint32_t)recipe->generator.num_generations,
                                     .vocabulary = (uint32_t)model->config.V,
                                     .longest = (uint32_t)settings_longest(recipe, &model->config),
                                     .scores = (uint32_t)recipe->rewarder.scorers.count,
                                     .temperature = (float)recipe->generator.temperature};
-    d->leasing = leasing_new(&(struct leasing_options){.storage = d->storage, .data = d->data, .run = recipe->run.name});
+    d->leasing = leasing_new(
+        &(struct leasing_options){.storage = d->storage, .data = d->data, .run = recipe->run.name});
     d->ingest = ingest_new(&ingest);
-    return publish_open(&(struct publish_options){.loop = d->loop, .run = recipe->run.name,
-                                                  .layout = model->params->layout}, &d->publish);
+    return publish_open(&(struct publish_options){.loop = d->loop,
+                                                  .run = recipe->run.name,
+                                                  .layout = model->params->layout},
+                        &d->publish);
 }
 
 static err_t open_face(struct daemon *d, const char *announce)
 {
-    struct face_options face = {
-        .rpc = d->rpc, .listen = d->recipe->learner.listen, .insecure = d->recipe->net.insecure, .announce = announce,
-        .admin = {.daemon = "learner", .run = d->recipe->run.name, .state = state, .drain = drain, .arg = d},
-        .services = {leasing_service(d->leasing), ingest_service(d->ingest), publish_service(d->publish)},
-        .service_count = 3};
+    struct face_options face = {.rpc = d->rpc,
+                                .listen = d->recipe->learner.listen,
+                                .insecure = d->recipe->net.insecure,
+                                .announce = announce,
+                                .admin = {.daemon = "learner",
+                                          .run = d->recipe->run.name,
+                                          .state = state,
+                                          .drain = drain,
+                                          .arg = d},
+                                .services = {leasing_service(d->leasing), ingest_service(d->ingest),
+                                             publish_service(d->publish)},
+                                .service_count = 3};
     return face_open(&face, &d->face);
 }
 
 static err_t require(const struct recipe *recipe)
 {
     if (!*recipe->directory)
-        return err_new(ERR_INVALID, "--run DIR is missing: where store, checkpoints and metrics go");
+        return err_new(ERR_INVALID,
+                       "--run DIR is missing: where store, checkpoints and metrics go");
     TRY(recipe_require(recipe, "model.path"));
     TRY(recipe_require(recipe, "data.train"));
     if (!recipe->rewarder.scorers.count)
-        return err_new(ERR_INVALID, "%s: rewarder.scorers is empty: without a scorer there is no reward", recipe->file);
+        return err_new(ERR_INVALID,
+                       "%s: rewarder.scorers is empty: without a scorer there is no reward",
+                       recipe->file);
     return file_make_directories(recipe->directory);
 }
 
@@ -182,8 +205,12 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(open_storage(d));
     TRY(open_stages(d));
     TRY(open_face(d, announce));
-    struct train_options train = {.loop = d->loop, .recipe = d->recipe, .storage = d->storage, .leasing = d->leasing,
-                                  .ended = training_ended, .arg = d};
+    struct train_options train = {.loop = d->loop,
+                                  .recipe = d->recipe,
+                                  .storage = d->storage,
+                                  .leasing = d->leasing,
+                                  .ended = training_ended,
+                                  .arg = d};
     TRY(train_start(d->train, &train, d->publish));
     d->started = true;
     d->state = TRAINING;
@@ -198,7 +225,7 @@ static void daemon_done(struct daemon *d)
     if (d->started)
         train_stop(d->train);
     face_free(d->face);
-    train_free(d->train);  // its thread may still hand a version over
+    train_free(d->train); // its thread may still hand a version over
     if (d->loop)
         loop_run_posted(d->loop);
     storage_free(d->storage);
@@ -220,9 +247,11 @@ static err_t run(int argc, char **argv)
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
         {"job", "KIND", "do one offline job and exit: sft, audit", .text = &job},
     };
-    struct recipe_cli cli = {.program = "rlhfd-learner",
-                             .purpose = "Keeps scored groups, trains the model on them, publishes its weights.",
-                             .flags = flags, .flags_count = 2};
+    struct recipe_cli cli = {
+        .program = "rlhfd-learner",
+        .purpose = "Keeps scored groups, trains the model on them, publishes its weights.",
+        .flags = flags,
+        .flags_count = 2};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)

@@ -5,8 +5,9 @@
 err_t pack_new(int micro_tokens, int longest, struct pack **ret)
 {
     if (micro_tokens <= 0 || longest <= 0)
-        return err_new(ERR_INVALID, "a micro-batch of %d tokens for sequences of %d: both must be positive", micro_tokens,
-                       longest);
+        return err_new(ERR_INVALID,
+                       "a micro-batch of %d tokens for sequences of %d: both must be positive",
+                       micro_tokens, longest);
     struct pack *pack = mem_new(sizeof *pack);
     size_t rows = (size_t)(micro_tokens > longest ? micro_tokens : longest);
     pack->max_rows = (int)rows;
@@ -22,7 +23,8 @@ err_t pack_new(int micro_tokens, int longest, struct pack **ret)
 
 static uint32_t token_at(const struct sequence *s, int position)
 {
-    return position < s->prompt_tokens ? s->prompt[position] : s->token[position - s->prompt_tokens];
+    return position < s->prompt_tokens ? s->prompt[position]
+                                       : s->token[position - s->prompt_tokens];
 }
 
 static void put(struct pack *pack, const struct sequence *s)

@@ -17,8 +17,8 @@
 /* One prompt with one completion; borrowed. */
 struct sequence {
     const uint32_t *prompt, *token;
-    int prompt_tokens, tokens;  // both > 0
-    int context;                // leading tokens that are no targets: prompt_tokens, or 1 where the prompt is learnt too
+    int prompt_tokens, tokens; // both > 0
+    int context; // leading tokens that are no targets: prompt_tokens, or 1 where the prompt is learnt too
 };
 
 /* Rows the forward sees for it: the last token predicts nothing, so it is not fed. */
@@ -35,11 +35,11 @@ static inline int sequence_targets(const struct sequence *s)
 struct pack {
     int max_rows;
     int rows, sequences, targets;
-    int32_t *token, *position;   // (rows)
-    struct segment *segment;     // (sequences)
-    int *row;                    // (targets) which row's logits predict it
-    int32_t *target;             // (targets) the token predicted
-    int *first;                  // (sequences + 1) where each sequence's targets begin
+    int32_t *token, *position; // (rows)
+    struct segment *segment;   // (sequences)
+    int *row;                  // (targets) which row's logits predict it
+    int32_t *target;           // (targets) the token predicted
+    int *first;                // (sequences + 1) where each sequence's targets begin
 };
 
 /* longest: rows of the longest sequence that may come; max_rows becomes the larger of the two. INVALID: not positive. */

@@ -14,9 +14,10 @@ struct parcel {
     struct snapshot *snapshot;
 };
 
-static struct metric published = METRIC_COUNTER("rlhfd_versions_published_total", "versions offered to generators");
-static struct metric settled_ms = METRIC_GAUGE("rlhfd_publish_milliseconds",
-                                               "from publishing the last version to its use by every generator");
+static struct metric published =
+    METRIC_COUNTER("rlhfd_versions_published_total", "versions offered to generators");
+static struct metric settled_ms = METRIC_GAUGE(
+    "rlhfd_publish_milliseconds", "from publishing the last version to its use by every generator");
 static struct metric *const rows[] = {&published, &settled_ms};
 
 static void on_settled(const struct manifest *manifest, double ms, void *user)
@@ -30,8 +31,10 @@ err_t publish_open(const struct publish_options *options, struct publish **ret)
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(publish) publish = mem_new(sizeof *publish);
     publish->loop = options->loop;
-    struct publisher_options publisher = {.run = options->run, .layout = layout_digest(options->layout),
-                                          .elements = options->layout->elements, .settled = on_settled};
+    struct publisher_options publisher = {.run = options->run,
+                                          .layout = layout_digest(options->layout),
+                                          .elements = options->layout->elements,
+                                          .settled = on_settled};
     TRY(publisher_new(&publisher, &publish->publisher));
     *ret = STEAL(publish);
     return OK;
@@ -50,10 +53,14 @@ static void hand_over(void *arg)
     mem_free(parcel);
 }
 
-void publish_version(struct publish *publish, const struct model *model, const struct published *what)
+void publish_version(struct publish *publish, const struct model *model,
+                     const struct published *what)
 {
-    struct manifest manifest = {.lineage = what->lineage, .version = what->version, .round = what->round,
-                                .kind = WEIGHTS_FULL, .elements = model->params->layout->elements,
+    struct manifest manifest = {.lineage = what->lineage,
+                                .version = what->version,
+                                .round = what->round,
+                                .kind = WEIGHTS_FULL,
+                                .elements = model->params->layout->elements,
                                 .digest = what->digest};
     struct parcel parcel = {publish, snapshot_new(&manifest, model->values)};
     loop_post(publish->loop, hand_over, mem_copy(&parcel, sizeof parcel));

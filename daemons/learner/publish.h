@@ -15,19 +15,20 @@ struct publish;
 struct publish_options {
     struct loop *loop;
     const char *run;
-    const struct layout *layout;  // borrowed
+    const struct layout *layout; // borrowed
 };
 struct published {
     uint32_t lineage;
-    uint64_t version, round;  // round: how many have been trained into it
+    uint64_t version, round; // round: how many have been trained into it
     struct digest digest;
 };
 err_t publish_open(const struct publish_options *options, struct publish **ret);
 struct rpc_service publish_service(struct publish *publish);
 
 /* Any thread that owns the model. Returns once the values are copied. */
-void publish_version(struct publish *publish, const struct model *model, const struct published *what);
+void publish_version(struct publish *publish, const struct model *model,
+                     const struct published *what);
 
-double publish_last_ms(void);  // of the last version that every generator applied; any thread
+double publish_last_ms(void); // of the last version that every generator applied; any thread
 void publish_free(struct publish *publish);
 DEFINE_SCOPED(publish)

@@ -55,10 +55,12 @@ err_t report_round(struct report *report, const struct round_report *round)
     json_object_set_new(object, "round", json_integer((json_int_t)round->round));
     json_object_set_new(object, "version", json_integer((json_int_t)round->version));
 #define FIGURE_PUT(name, what)                                                                     \
-    json_object_set_new(object, #name, isfinite(round->name) ? json_real(round->name) : json_null());
+    json_object_set_new(object, #name,                                                             \
+                        isfinite(round->name) ? json_real(round->name) : json_null());
     ROUND_FIGURES(FIGURE_PUT)
 #undef FIGURE_PUT
-    json_object_set_new(object, "idle_cause", json_string(round->idle_cause ? round->idle_cause : ""));
+    json_object_set_new(object, "idle_cause",
+                        json_string(round->idle_cause ? round->idle_cause : ""));
     SCOPED_MEM char *line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (fprintf(report->file, "%s\n", line) < 0 || fflush(report->file))
         return err_errno(errno, "cannot write '%s'", report->path);

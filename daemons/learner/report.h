@@ -42,7 +42,7 @@
 
 struct round_report {
     uint64_t round, version;
-    const char *idle_cause;  // borrowed; "" when the learner did not wait
+    const char *idle_cause; // borrowed; "" when the learner did not wait
 #define FIGURE_FIELD(name, what) double name;
     ROUND_FIGURES(FIGURE_FIELD)
 #undef FIGURE_FIELD
@@ -53,6 +53,7 @@ struct report;
 /* Opens or creates the file and drops every line from first_round on, and a torn last line. */
 err_t report_open(const char *path, uint64_t first_round, struct report **ret);
 err_t report_round(struct report *report, const struct round_report *round);
-double report_time_offset(const struct report *report);  // time_s of the last line kept; 0 at the beginning
+double
+report_time_offset(const struct report *report); // time_s of the last line kept; 0 at the beginning
 void report_free(struct report *report);
 DEFINE_SCOPED(report)

@@ -16,15 +16,19 @@ static enum reduce reduction(const char *name, enum reduce otherwise)
     return otherwise;
 }
 
-err_t settings_objective(const struct recipe *recipe, const struct objective **ret, struct objective_config *ret_config)
+err_t settings_objective(const struct recipe *recipe, const struct objective **ret,
+                         struct objective_config *ret_config)
 {
     const struct recipe_learner *learner = &recipe->learner;
     const struct objective *objective = objective_find(learner->objective);
     if (!objective)
-        return err_new(ERR_INVALID, "%s: learner.objective: '%s' is not known", recipe->file, learner->objective);
+        return err_new(ERR_INVALID, "%s: learner.objective: '%s' is not known", recipe->file,
+                       learner->objective);
     if (learner->kl.coef > 0)
-        return err_new(ERR_INVALID, "%s: learner.kl.coef is %g, but there is no reference model yet: set it to 0",
-                       recipe->file, learner->kl.coef);
+        return err_new(
+            ERR_INVALID,
+            "%s: learner.kl.coef is %g, but there is no reference model yet: set it to 0",
+            recipe->file, learner->kl.coef);
     struct objective_config config = objective->defaults;
     config.gate.epsilon_low = learner->epsilon;
     config.gate.epsilon_high = learner->epsilon_high;
@@ -37,16 +41,20 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
 
 struct schedule settings_schedule(const struct recipe_optimizer *optimizer, int64_t updates)
 {
-    struct schedule schedule = {.lr = optimizer->lr, .min_lr_ratio = optimizer->min_lr_ratio,
-                                .warmup = optimizer->warmup, .total = updates};
-    schedule_find(optimizer->schedule, &schedule.kind);  // the recipe allows only known words
+    struct schedule schedule = {.lr = optimizer->lr,
+                                .min_lr_ratio = optimizer->min_lr_ratio,
+                                .warmup = optimizer->warmup,
+                                .total = updates};
+    schedule_find(optimizer->schedule, &schedule.kind); // the recipe allows only known words
     return schedule;
 }
 
 struct optimizer_config settings_optimizer(const struct recipe_optimizer *optimizer)
 {
-    return (struct optimizer_config){.beta1 = optimizer->betas.at[0], .beta2 = optimizer->betas.at[1],
-                                     .eps = optimizer->eps, .weight_decay = optimizer->weight_decay,
+    return (struct optimizer_config){.beta1 = optimizer->betas.at[0],
+                                     .beta2 = optimizer->betas.at[1],
+                                     .eps = optimizer->eps,
+                                     .weight_decay = optimizer->weight_decay,
                                      .clip_norm = optimizer->clip_norm};
 }
 
@@ -54,13 +62,19 @@ struct store_rules settings_store(const struct recipe *recipe)
 {
     enum { MAX_FAILURES = 5 };
     return (struct store_rules){
-        .eta = (uint64_t)recipe->lag.max, .limit = (uint64_t)recipe->lag.max,
+        .eta = (uint64_t)recipe->lag.max,
+        .limit = (uint64_t)recipe->lag.max,
         .groups = (uint64_t)recipe->learner.groups,
-        .straggler = recipe->lag.straggler == RECIPE_STRAGGLER_DROP ? STRAGGLER_DROP : STRAGGLER_WAIT,
-        .last_batch = recipe->learner.last_batch == RECIPE_LAST_DROP ? LAST_BATCH_DROP : LAST_BATCH_SHORT,
-        .max_groups = (uint64_t)recipe->replay.max_groups, .rounds = (uint64_t)recipe->run.rounds,
-        .epochs = (uint64_t)recipe->data.epochs, .lease_ms = (uint32_t)recipe->learner.lease_ms,
-        .max_failures = MAX_FAILURES, .min_free_bytes = (uint64_t)recipe->replay.min_free_bytes};
+        .straggler =
+            recipe->lag.straggler == RECIPE_STRAGGLER_DROP ? STRAGGLER_DROP : STRAGGLER_WAIT,
+        .last_batch =
+            recipe->learner.last_batch == RECIPE_LAST_DROP ? LAST_BATCH_DROP : LAST_BATCH_SHORT,
+        .max_groups = (uint64_t)recipe->replay.max_groups,
+        .rounds = (uint64_t)recipe->run.rounds,
+        .epochs = (uint64_t)recipe->data.epochs,
+        .lease_ms = (uint32_t)recipe->learner.lease_ms,
+        .max_failures = MAX_FAILURES,
+        .min_free_bytes = (uint64_t)recipe->replay.min_free_bytes};
 }
 
 int settings_longest(const struct recipe *recipe, const struct model_config *config)
@@ -75,6 +89,6 @@ char *settings_fingerprint(const struct model *model)
     char text[DIGEST_TEXT];
     /* Kernel revision: raise it whenever an op's order of operations changes. Threads and instruction set do not matter. */
     enum { KERNEL_REVISION = 1 };
-    return mem_printf("backend=%s kernels=%d layout=%s ranks=1", model->be->ops->name, KERNEL_REVISION,
-                      digest_text(&layout, text));
+    return mem_printf("backend=%s kernels=%d layout=%s ranks=1", model->be->ops->name,
+                      KERNEL_REVISION, digest_text(&layout, text));
 }

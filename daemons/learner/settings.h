@@ -5,7 +5,8 @@
 #include "svc/recipe.h"
 
 /* INVALID: a setting that this objective cannot have. */
-err_t settings_objective(const struct recipe *recipe, const struct objective **ret, struct objective_config *ret_config);
+err_t settings_objective(const struct recipe *recipe, const struct objective **ret,
+                         struct objective_config *ret_config);
 struct schedule settings_schedule(const struct recipe_optimizer *optimizer, int64_t updates);
 struct optimizer_config settings_optimizer(const struct recipe_optimizer *optimizer);
 struct store_rules settings_store(const struct recipe *recipe);

@@ -18,7 +18,7 @@
 /* A tokenized row: prompt and completion lie one after the other, the end token included. */
 struct demonstration {
     uint32_t *token;
-    int prompt_tokens, tokens;  // tokens: of the completion
+    int prompt_tokens, tokens; // tokens: of the completion
 };
 
 struct sft {
@@ -29,11 +29,11 @@ struct sft {
     struct optimizer *optimizer;
     struct tokenizer *tokenizer;
     struct jsonl *data;
-    struct demonstration *rows;  // (count)
+    struct demonstration *rows; // (count)
     uint64_t count, skipped;
     struct step *step;
     int64_t updates;
-    int longest;  // tokens of a row, at most
+    int longest; // tokens of a row, at most
 };
 
 static void sft_done(struct sft *sft)
@@ -57,7 +57,8 @@ static err_t encode(const struct sft *sft, const char *text, int32_t *to, int ro
 }
 
 /* *ret->token stays NULL for a row that is too long or has no prompt: it is skipped. */
-static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32_t *scratch, struct demonstration *ret)
+static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32_t *scratch,
+                      struct demonstration *ret)
 {
     SCOPED_VALUE(bytes) text = {0};
     SCOPED_JSON json_t *row = NULL;
@@ -77,7 +78,8 @@ static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32
     TRY(err_wrap(failed, "%s", name));
     scratch[p + c] = sft->model->config.eos[0];
     *ret = (struct demonstration){.token = mem_copy(scratch, (size_t)(p + c + 1) * sizeof *scratch),
-                                  .prompt_tokens = p, .tokens = c + 1};
+                                  .prompt_tokens = p,
+                                  .tokens = c + 1};
     return OK;
 }
 
@@ -97,8 +99,10 @@ static err_t read_rows(struct sft *sft)
             sft->skipped++;
     }
     if (!sft->count)
-        return err_new(ERR_INVALID, "%s: no row fits into %d tokens (sft.max_tokens, and the model's longest sequence)",
-                       sft->options->data, sft->longest);
+        return err_new(
+            ERR_INVALID,
+            "%s: no row fits into %d tokens (sft.max_tokens, and the model's longest sequence)",
+            sft->options->data, sft->longest);
     return OK;
 }
 
@@ -119,8 +123,10 @@ static err_t one_update(struct sft *sft, int64_t update, struct step_result *ret
     bool learn_prompt = sft->options->prompt_weight > 0;
     for (size_t i = 0; i < batch; i++) {
         const struct demonstration *row = row_at(sft, (uint64_t)update * batch + i);
-        sequence[i] = (struct sequence){.prompt = row->token, .prompt_tokens = row->prompt_tokens,
-                                        .token = row->token + row->prompt_tokens, .tokens = row->tokens,
+        sequence[i] = (struct sequence){.prompt = row->token,
+                                        .prompt_tokens = row->prompt_tokens,
+                                        .token = row->token + row->prompt_tokens,
+                                        .tokens = row->tokens,
                                         .context = learn_prompt ? 1 : row->prompt_tokens};
         targets += (size_t)sequence_targets(&sequence[i]);
     }
@@ -128,16 +134,21 @@ static err_t one_update(struct sft *sft, int64_t update, struct step_result *ret
     for (size_t i = 0, t = 0; i < batch; i++)
         for (int k = sequence[i].context; k < sequence[i].prompt_tokens + sequence[i].tokens; k++)
             weight[t++] = k < sequence[i].prompt_tokens ? sft->options->prompt_weight : 1;
-    struct step_batch step = {.sequences = batch, .sequence = sequence, .weight = learn_prompt ? weight : NULL,
+    struct step_batch step = {.sequences = batch,
+                              .sequence = sequence,
+                              .weight = learn_prompt ? weight : NULL,
                               .inverse_temperature = 1};
     return step_run(sft->step, &step, ret);
 }
 
-static void show(const struct sft *sft, int64_t update, const struct step_result *r, double begun, double tokens)
+static void show(const struct sft *sft, int64_t update, const struct step_result *r, double begun,
+                 double tokens)
 {
-    double seconds = clock_s() - begun, left = seconds / (double)(update + 1) * (double)(sft->updates - update - 1);
-    printf("step %" PRId64 "/%" PRId64 "  loss %.4f  lr %.2e  grad norm %.2f  %.0f tok/s  %.0f s left\n", update + 1,
-           sft->updates, r->loss, r->lr, r->grad_norm, tokens / seconds, left);
+    double seconds = clock_s() - begun,
+           left = seconds / (double)(update + 1) * (double)(sft->updates - update - 1);
+    printf("step %" PRId64 "/%" PRId64
+           "  loss %.4f  lr %.2e  grad norm %.2f  %.0f tok/s  %.0f s left\n",
+           update + 1, sft->updates, r->loss, r->lr, r->grad_norm, tokens / seconds, left);
     fflush(stdout);
 }
 
@@ -169,12 +180,16 @@ static err_t open_inputs(struct sft *sft)
     TRY(model_load(sft->be, directory, &sft->model));
     TRY(tokenizer_load(directory, &sft->tokenizer));
     const struct model_config *config = &sft->model->config;
-    TRY(err_wrap(tokenizer_check(sft->tokenizer, config->V, config->eos_count ? config->eos[0] : -1), "sft.model '%s'",
-                 directory));
+    TRY(err_wrap(
+        tokenizer_check(sft->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
+        "sft.model '%s'", directory));
     if (!config->eos_count)
-        return err_new(ERR_INVALID, "sft.model '%s': config.json names no eos_token_id: completions could not end",
-                       directory);
-    sft->longest = sft->options->max_tokens < config->max_positions ? (int)sft->options->max_tokens : config->max_positions;
+        return err_new(
+            ERR_INVALID,
+            "sft.model '%s': config.json names no eos_token_id: completions could not end",
+            directory);
+    sft->longest = sft->options->max_tokens < config->max_positions ? (int)sft->options->max_tokens
+                                                                    : config->max_positions;
     TRY(jsonl_open(sft->options->data, &sft->data));
     return read_rows(sft);
 }
@@ -183,12 +198,17 @@ static err_t open_step(struct sft *sft)
 {
     const struct recipe_sft *o = sft->options;
     const struct objective *objective = objective_find("sft");
-    sft->updates = o->steps ? o->steps : (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) / (uint64_t)o->batch);
+    sft->updates = o->steps
+                       ? o->steps
+                       : (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) /
+                                   (uint64_t)o->batch);
     struct optimizer_config config = settings_optimizer(&o->optimizer);
     TRY(optimizer_new(sft->model, &config, o->model, &sft->optimizer));
-    struct step_config step = {.objective = objective, .settings = objective->defaults,
+    struct step_config step = {.objective = objective,
+                               .settings = objective->defaults,
                                .schedule = settings_schedule(&o->optimizer, sft->updates),
-                               .micro_tokens = (int)sft->recipe->learner.micro_tokens, .longest = sft->longest};
+                               .micro_tokens = (int)sft->recipe->learner.micro_tokens,
+                               .longest = sft->longest};
     return step_new(sft->model, sft->optimizer, &step, &sft->step);
 }
 
@@ -197,7 +217,8 @@ static err_t write_output(const struct sft *sft)
 {
     const char *output = *sft->options->output ? sft->options->output : sft->recipe->model.path;
     if (!*output)
-        return err_new(ERR_INVALID, "%s: neither sft.output nor model.path says where to write", sft->recipe->file);
+        return err_new(ERR_INVALID, "%s: neither sft.output nor model.path says where to write",
+                       sft->recipe->file);
     SCOPED_MEM char *aside = mem_printf("%s.writing", output);
     TRY(file_remove_tree(aside));
     TRY(model_save(sft->model, aside));

@@ -24,7 +24,8 @@ struct sums {
     double entropy, targets, compared, differing;
 };
 
-err_t step_new(struct model *model, struct optimizer *optimizer, const struct step_config *config, struct step **ret)
+err_t step_new(struct model *model, struct optimizer *optimizer, const struct step_config *config,
+               struct step **ret)
 {
     SCOPED(step) step = mem_new(sizeof *step);
     TRY(objective_check(&config->settings));
@@ -56,49 +57,55 @@ size_t step_bytes(const struct step *step)
 }
 
 /* The next micro-batch: packed, forwarded, with logp and entropy of its targets. */
-static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at, size_t *ret_taken)
+static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,
+                           size_t *ret_taken)
 {
     struct pack *pack = step->pack;
     *ret_taken = pack_fill(pack, batch->sequence + at, batch->sequences - at);
-    TRY(forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment, pack->sequences));
-    TRY(forward_logp(step->forward, pack->row, pack->target, pack->targets, batch->inverse_temperature, step->logp,
-                     step->entropy));
+    TRY(forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
+                    pack->sequences));
+    TRY(forward_logp(step->forward, pack->row, pack->target, pack->targets,
+                     batch->inverse_temperature, step->logp, step->entropy));
     for (int t = 0; t < pack->targets; t++)
         step->wide_logp[t] = (double)step->logp[t];
     return OK;
 }
 
 /* What the generator stamped against what we compute, bit for bit, where both had the same weights. */
-static void compare(const struct step *step, const struct step_batch *batch, size_t at, const float *behaviour,
-                    struct sums *sums)
+static void compare(const struct step *step, const struct step_batch *batch, size_t at,
+                    const float *behaviour, struct sums *sums)
 {
     const struct pack *pack = step->pack;
     for (int s = 0; s < pack->sequences; s++)
-        for (int t = pack->first[s]; batch->fresh && batch->fresh[at + (size_t)s] && t < pack->first[s + 1]; t++) {
+        for (int t = pack->first[s];
+             batch->fresh && batch->fresh[at + (size_t)s] && t < pack->first[s + 1]; t++) {
             sums->compared++;
             sums->differing += memcmp(&behaviour[t], &step->logp[t], sizeof(float)) != 0;
         }
 }
 
 /* The micro-batch as the objectives read it; base: its first target's place in the batch's arrays. */
-static struct rl_batch view(struct step *step, const struct step_batch *batch, size_t at, size_t base)
+static struct rl_batch view(struct step *step, const struct step_batch *batch, size_t at,
+                            size_t base)
 {
     const struct pack *pack = step->pack;
     for (int t = 0; batch->behaviour && t < pack->targets; t++)
         step->wide_behaviour[t] = (double)batch->behaviour[base + (size_t)t];
-    return (struct rl_batch){.sequences = pack->sequences, .first = pack->first, .logp = step->wide_logp,
+    return (struct rl_batch){.sequences = pack->sequences,
+                             .first = pack->first,
+                             .logp = step->wide_logp,
                              .behaviour = batch->behaviour ? step->wide_behaviour : NULL,
                              .weight = batch->weight ? batch->weight + base : NULL,
                              .advantage = batch->advantage ? batch->advantage + at : NULL};
 }
 
-static err_t backward_micro(struct step *step, const struct step_batch *batch, size_t at, size_t base,
-                            const struct rl_totals *totals, struct sums *sums)
+static err_t backward_micro(struct step *step, const struct step_batch *batch, size_t at,
+                            size_t base, const struct rl_totals *totals, struct sums *sums)
 {
     const struct pack *pack = step->pack;
     struct rl_batch micro = view(step, batch, at, base);
-    TRY(objective_grad(step->config.objective, &step->config.settings, &micro, totals, step->wide_slope,
-                       &sums->tally));
+    TRY(objective_grad(step->config.objective, &step->config.settings, &micro, totals,
+                       step->wide_slope, &sums->tally));
     for (int t = 0; t < pack->targets; t++) {
         step->slope[t] = (float)step->wide_slope[t];
         sums->entropy += (double)step->entropy[t];
@@ -117,7 +124,8 @@ static struct rl_totals totals_of(const struct step_batch *batch)
     size_t base = 0;
     for (size_t i = 0; i < batch->sequences; i++) {
         const int first[2] = {0, sequence_targets(&batch->sequence[i])};
-        struct rl_batch one = {.sequences = 1, .first = first, .weight = batch->weight ? batch->weight + base : NULL};
+        struct rl_batch one = {
+            .sequences = 1, .first = first, .weight = batch->weight ? batch->weight + base : NULL};
         rl_totals_add(&totals, &one);
         base += (size_t)first[1];
     }
@@ -139,10 +147,16 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
     double lr = schedule_lr(&step->config.schedule, optimizer_steps(step->optimizer) + 1);
     TRY(optimizer_step(step->optimizer, step->gradient, lr, &result));
     struct rl_figures figures = rl_tally_figures(&sums.tally);
-    *ret = (struct step_result){.loss = figures.loss, .entropy = sums.entropy / sums.targets,
-                                .kl_behaviour = figures.kl_behaviour, .clip_frac = figures.clip_frac,
-                                .ess = figures.ess, .grad_norm = result.grad_norm, .lr = lr,
-                                .changed = result.changed, .targets = sums.targets, .compared = sums.compared,
+    *ret = (struct step_result){.loss = figures.loss,
+                                .entropy = sums.entropy / sums.targets,
+                                .kl_behaviour = figures.kl_behaviour,
+                                .clip_frac = figures.clip_frac,
+                                .ess = figures.ess,
+                                .grad_norm = result.grad_norm,
+                                .lr = lr,
+                                .changed = result.changed,
+                                .targets = sums.targets,
+                                .compared = sums.compared,
                                 .differing = sums.differing};
     return OK;
 }

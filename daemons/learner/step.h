@@ -15,31 +15,33 @@ struct step_config {
     const struct objective *objective;
     struct objective_config settings;
     struct schedule schedule;
-    int micro_tokens;  // rows of a micro-batch
-    int longest;       // rows of the longest sequence that may come
+    int micro_tokens; // rows of a micro-batch
+    int longest;      // rows of the longest sequence that may come
 };
 
 /* The sequences of one update in recorded order; everything is borrowed. Targets of all sequences are concatenated. */
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
-    const double *advantage;   // (sequences); NULL: none (sft)
-    const float *behaviour;    // (targets) logp that the generator stamped; NULL: none (sft)
-    const double *weight;      // (targets) multiplies each target's loss, 0: masked; NULL: 1
-    const bool *fresh;         // (sequences) sampled wholly at the weights the model has now; NULL: none
+    const double *advantage; // (sequences); NULL: none (sft)
+    const float *behaviour;  // (targets) logp that the generator stamped; NULL: none (sft)
+    const double *weight;    // (targets) multiplies each target's loss, 0: masked; NULL: 1
+    const bool *fresh; // (sequences) sampled wholly at the weights the model has now; NULL: none
     float inverse_temperature;
 };
 
 struct step_result {
     double loss, entropy, kl_behaviour, clip_frac, ess, grad_norm, lr, changed;
     double targets;
-    double compared, differing;  // tokens of fresh sequences: our logp against the stamped one, bit for bit
+    double compared,
+        differing; // tokens of fresh sequences: our logp against the stamped one, bit for bit
 };
 
 struct step;
 
 /* EXHAUSTED: the workspace does not fit into memory. */
-err_t step_new(struct model *model, struct optimizer *optimizer, const struct step_config *config, struct step **ret);
+err_t step_new(struct model *model, struct optimizer *optimizer, const struct step_config *config,
+               struct step **ret);
 
 /* INVALID: the gradient is not finite; the weights are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
@@ -47,6 +49,6 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
 /* Mean negative log-probability of the batch's targets, without an update: validation. */
 err_t step_evaluate(struct step *step, const struct step_batch *batch, double *ret_loss);
 const struct objective_config *step_settings(const struct step *step);
-size_t step_bytes(const struct step *step);  // of workspace and gradients
+size_t step_bytes(const struct step *step); // of workspace and gradients
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

@@ -27,7 +27,7 @@ struct storage {
 struct job {
     err_t (*fn)(void *arg, struct store *store);
     void *arg;
-    struct mailbox *reply;  // NULL: nobody waits
+    struct mailbox *reply; // NULL: nobody waits
     err_t result;
 };
 
@@ -92,8 +92,10 @@ err_t storage_start(const struct storage_options *options, struct storage **ret)
     storage->loop = options->loop;
     storage->failed = options->failed;
     storage->arg = options->arg;
-    TRY(store_open(options->directory, &options->store, &options->rules, clock_ms(), &storage->store));
-    struct worker_options worker = {.name = "storage", .capacity = CAPACITY, .state = storage, .idle = settle};
+    TRY(store_open(options->directory, &options->store, &options->rules, clock_ms(),
+                   &storage->store));
+    struct worker_options worker = {
+        .name = "storage", .capacity = CAPACITY, .state = storage, .idle = settle};
     TRY(worker_start(&worker, &storage->worker));
     *ret = STEAL(storage);
     return OK;
@@ -114,7 +116,8 @@ static void add_watcher(void *state, void *arg)
     mem_free(watcher);
 }
 
-void storage_on_change(struct storage *storage, err_t (*fn)(void *arg, struct store *store), void *arg)
+void storage_on_change(struct storage *storage, err_t (*fn)(void *arg, struct store *store),
+                       void *arg)
 {
     struct watcher watcher = {.fn = fn, .arg = arg};
     if (!worker_post(storage->worker, add_watcher, mem_copy(&watcher, sizeof watcher)))

@@ -18,9 +18,9 @@ struct storage;
 struct storage_options {
     struct loop *loop;
     const char *directory;
-    struct store_options store;  // borrowed texts must live as long as the storage
+    struct store_options store; // borrowed texts must live as long as the storage
     struct store_rules rules;
-    void (*failed)(void *arg, err_t why);  // on the loop's thread, once; takes why
+    void (*failed)(void *arg, err_t why); // on the loop's thread, once; takes why
     void *arg;
 };
 
@@ -28,7 +28,8 @@ struct storage_options {
 err_t storage_start(const struct storage_options *options, struct storage **ret);
 
 /* fn(arg, store) after jobs and every half second, on the storage thread. Before the first job. */
-void storage_on_change(struct storage *storage, err_t (*fn)(void *arg, struct store *store), void *arg);
+void storage_on_change(struct storage *storage, err_t (*fn)(void *arg, struct store *store),
+                       void *arg);
 
 /* Runs fn(arg, store) on the storage thread, in order of posting. An error is final. Any thread; aborts if thousands of jobs
  * wait, which bounded senders cannot make. */

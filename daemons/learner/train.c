@@ -3,9 +3,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "learner/batch.h"
 #include "learner/checkpoint.h"
 #include "learner/report.h"
+#include "learner/roundbatch.h"
 #include "learner/settings.h"
 #include "learner/step.h"
 #include "svc/metrics.h"
@@ -25,27 +25,35 @@ struct train {
     struct draw *draw;
     struct publish *publish;
     struct worker *worker;
-    struct checkpoint_info at;   // where the weights stand
-    char *origin;                // directory whose tokenizer goes into checkpoints
+    struct checkpoint_info at; // where the weights stand
+    char *origin;              // directory whose tokenizer goes into checkpoints
     char *settings, *fingerprint;
-    struct leasing_totals seen;  // at the last report
+    struct leasing_totals seen; // at the last report
     uint64_t stale_seen;
     double begun_s, publish_bytes;
-    uint64_t recorded;           // rounds below it were recorded before this start
-    bool published, over;        // the weights it stands at; nothing more to train
+    uint64_t recorded;    // rounds below it were recorded before this start
+    bool published, over; // the weights it stands at; nothing more to train
 };
 
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
 static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
-static struct metric reward_now = METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
-static struct metric lag_now = METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
-static struct metric lag_largest = METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
-static struct metric idle_total = METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
-static struct metric busy_total = METRIC_COUNTER("rlhfd_learner_busy_seconds_total", "spent in updates");
-static struct metric trained_total = METRIC_COUNTER("rlhfd_tokens_trained_total", "completion tokens trained");
+static struct metric reward_now =
+    METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
+static struct metric lag_now =
+    METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
+static struct metric lag_largest =
+    METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
+static struct metric idle_total =
+    METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
+static struct metric busy_total =
+    METRIC_COUNTER("rlhfd_learner_busy_seconds_total", "spent in updates");
+static struct metric trained_total =
+    METRIC_COUNTER("rlhfd_tokens_trained_total", "completion tokens trained");
 static struct metric differing_total =
-    METRIC_COUNTER("rlhfd_logp_differing_total", "stamped log-probabilities unlike our forward's at the same weights: a bug");
-static struct metric *const rows[] = {&round_now, &version_now, &reward_now, &lag_now, &lag_largest, &idle_total,
+    METRIC_COUNTER("rlhfd_logp_differing_total",
+                   "stamped log-probabilities unlike our forward's at the same weights: a bug");
+static struct metric *const rows[] = {&round_now,  &version_now,   &reward_now,
+                                      &lag_now,    &lag_largest,   &idle_total,
                                       &busy_total, &trained_total, &differing_total};
 
 /* ---- where it starts */
@@ -64,15 +72,20 @@ static err_t resume(struct train *train, const char *checkpoint)
     SCOPED_MEM char *state = file_join(checkpoint, "optimizer.safetensors");
     TRY(load_model(train, checkpoint));
     TRY(optimizer_load(train->optimizer, state));
-    struct digest digest = weights_digest(train->model->values, 0, train->model->params->layout->elements);
+    struct digest digest =
+        weights_digest(train->model->values, 0, train->model->params->layout->elements);
     if (!digest_equal(&digest, &train->at.weights))
-        return err_new(ERR_DATA_LOSS, "checkpoint '%s': its weights are not those that its manifest names", checkpoint);
+        return err_new(ERR_DATA_LOSS,
+                       "checkpoint '%s': its weights are not those that its manifest names",
+                       checkpoint);
     if (strcmp(train->at.run, train->recipe->run.name) != 0)
-        return err_new(ERR_PRECONDITION, "checkpoint '%s' is of run '%s'; this is '%s': choose another --run directory",
-                       checkpoint, train->at.run, train->recipe->run.name);
+        return err_new(
+            ERR_PRECONDITION,
+            "checkpoint '%s' is of run '%s'; this is '%s': choose another --run directory",
+            checkpoint, train->at.run, train->recipe->run.name);
     train->origin = mem_string(checkpoint);
-    log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint, train->at.round,
-             train->at.version);
+    log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint,
+             train->at.round, train->at.version);
     return OK;
 }
 
@@ -82,7 +95,8 @@ static err_t begin(struct train *train)
     TRY(load_model(train, path));
     snprintf(train->at.run, sizeof train->at.run, "%s", train->recipe->run.name);
     train->at.lineage = 1;
-    train->at.weights = weights_digest(train->model->values, 0, train->model->params->layout->elements);
+    train->at.weights =
+        weights_digest(train->model->values, 0, train->model->params->layout->elements);
     train->origin = mem_string(path);
     return OK;
 }
@@ -126,14 +140,16 @@ static err_t record_update(void *arg, struct store *store)
     return store_update_done(store, u->version, &u->weights, u->ends_round);
 }
 
-static err_t one_update(struct train *train, const struct round *round, const struct step_batch *batch, uint32_t u,
-                        struct step_result *ret)
+static err_t one_update(struct train *train, const struct round *round,
+                        const struct step_batch *batch, uint32_t u, struct step_result *ret)
 {
     TRY(step_run(train->step, batch, ret));
     train->at.version = round->first_version + u + 1;
-    train->at.weights = weights_digest(train->model->values, 0, train->model->params->layout->elements);
+    train->at.weights =
+        weights_digest(train->model->values, 0, train->model->params->layout->elements);
     struct update update = {train->at.version, train->at.weights, u + 1 == round->updates};
-    return err_wrap(storage_call(train->options.storage, record_update, &update), "version %" PRIu64, update.version);
+    return err_wrap(storage_call(train->options.storage, record_update, &update),
+                    "version %" PRIu64, update.version);
 }
 
 static void add_result(struct round_report *report, const struct step_result *r, double share)
@@ -149,7 +165,8 @@ static void add_result(struct round_report *report, const struct step_result *r,
     report->logp_differing += r->differing;
 }
 
-static err_t train_updates(struct train *train, const struct drawn *drawn, struct round_report *report)
+static err_t train_updates(struct train *train, const struct drawn *drawn,
+                           struct round_report *report)
 {
     const struct recipe *recipe = train->recipe;
     const struct round *round = drawn->round;
@@ -168,7 +185,8 @@ static err_t train_updates(struct train *train, const struct drawn *drawn, struc
 
 static void publish_now(struct train *train)
 {
-    struct published what = {train->at.lineage, train->at.version, train->at.round, train->at.weights};
+    struct published what = {train->at.lineage, train->at.version, train->at.round,
+                             train->at.weights};
     publish_version(train->publish, train->model, &what);
     train->publish_bytes = (double)train->model->params->layout->elements * sizeof(bf16);
 }
@@ -182,13 +200,14 @@ static err_t note_checkpoint(void *arg, struct store *store)
 static err_t write_checkpoint(struct train *train)
 {
     const struct recipe *recipe = train->recipe;
-    TRY(checkpoint_write(recipe->directory, train->model, train->optimizer, train->origin, &train->at,
-                         (int)recipe->checkpoint.keep));
+    TRY(checkpoint_write(recipe->directory, train->model, train->optimizer, train->origin,
+                         &train->at, (int)recipe->checkpoint.keep));
     return storage_call(train->options.storage, note_checkpoint, &train->at);
 }
 
 /* Figures that only grow, as what was added since the last report. */
-static void report_totals(struct train *train, const struct drawn *drawn, struct round_report *report)
+static void report_totals(struct train *train, const struct drawn *drawn,
+                          struct round_report *report)
 {
     const struct leasing_totals *now = &drawn->totals;
     report->tokens_generated = now->tokens - train->seen.tokens;
@@ -234,7 +253,8 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
 
 static err_t one_round(struct train *train, const struct drawn *drawn)
 {
-    struct round_report report = {.round = drawn->round->round, .learner_idle_s = drawn->idle_s,
+    struct round_report report = {.round = drawn->round->round,
+                                  .learner_idle_s = drawn->idle_s,
                                   .idle_cause = drawn->idle_cause};
     double begun = clock_s();
     TRY(train_updates(train, drawn, &report));
@@ -287,13 +307,18 @@ static int64_t train_some(void *state)
     if (train->over)
         return -1;
     if (!train->published && train->at.round >= train->recorded) {
-        train->published = true;  // rounds recorded before a restart are trained again first: their versions were seen
+        train->published =
+            true; // rounds recorded before a restart are trained again first: their versions were seen
         publish_now(train);
     }
     err_t failed = next_round(train, &end);
     train->over = err_failed(failed) || end != DRAW_MORE;
     if (train->over)
-        finish(train, err_failed(failed) ? TRAIN_FAILED : end == DRAW_ENDED ? TRAIN_ENDED : TRAIN_STOPPED, failed);
+        finish(train,
+               err_failed(failed)  ? TRAIN_FAILED
+               : end == DRAW_ENDED ? TRAIN_ENDED
+                                   : TRAIN_STOPPED,
+               failed);
     return 0;
 }
 
@@ -310,7 +335,8 @@ static err_t build_step(struct train *train)
     struct step_config config = {
         .micro_tokens = (int)recipe->learner.micro_tokens,
         .longest = settings_longest(recipe, &train->model->config),
-        .schedule = settings_schedule(&recipe->learner.optimizer, recipe->run.rounds * recipe->learner.updates_per_round)};
+        .schedule = settings_schedule(&recipe->learner.optimizer,
+                                      recipe->run.rounds * recipe->learner.updates_per_round)};
     TRY(settings_objective(recipe, &config.objective, &config.settings));
     return step_new(train->model, train->optimizer, &config, &train->step);
 }
@@ -328,14 +354,18 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     recipe_render(recipe, &settings);
     train->settings = (char *)settings.data;
     train->fingerprint = settings_fingerprint(train->model);
-    struct draw_options draw = {.storage = options->storage, .leasing = options->leasing,
+    struct draw_options draw = {.storage = options->storage,
+                                .leasing = options->leasing,
                                 .plan = {.updates = (uint32_t)recipe->learner.updates_per_round,
-                                         .seed = (uint64_t)recipe->run.seed, .settings = train->settings,
+                                         .seed = (uint64_t)recipe->run.seed,
+                                         .settings = train->settings,
                                          .fingerprint = train->fingerprint},
-                                .first_round = train->at.round, .trained_rounds = train->recorded};
+                                .first_round = train->at.round,
+                                .trained_rounds = train->recorded};
     train->draw = draw_new(&draw);
     train->begun_s = clock_s();
-    struct worker_options worker = {.name = "compute", .capacity = 4, .state = train, .idle = train_some};
+    struct worker_options worker = {
+        .name = "compute", .capacity = 4, .state = train, .idle = train_some};
     return worker_start(&worker, &train->worker);
 }
 

@@ -18,7 +18,7 @@ struct train_options {
     const struct recipe *recipe;
     struct storage *storage;
     struct leasing *leasing;
-    void (*ended)(void *arg, enum train_end end, err_t why);  // takes why; OK unless FAILED
+    void (*ended)(void *arg, enum train_end end, err_t why); // takes why; OK unless FAILED
     void *arg;
 };
 
@@ -30,7 +30,8 @@ const struct model *train_model(const struct train *train);
 uint64_t train_first_round(const struct train *train);
 
 /* Starts the thread: first the weights it stands at are published, then rounds are trained. */
-err_t train_start(struct train *train, const struct train_options *options, struct publish *publish);
+err_t train_start(struct train *train, const struct train_options *options,
+                  struct publish *publish);
 void train_stop(struct train *train);
 void train_free(struct train *train);
 DEFINE_SCOPED(train)

@@ -82,15 +82,27 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     TRY(loop_new(&d->loop));
     loop_on_signal(d->loop, on_signal, d);
     TRY(rpc_new(d->loop, &d->rpc));
-    struct relay_options relay = {.rpc = d->rpc, .learner = recipe->rewarder.learner,
-                                  .insecure = recipe->net.insecure, .room = relay_has_room, .down = learner_down,
-                                  .up = learner_up, .arg = d};
+    struct relay_options relay = {.rpc = d->rpc,
+                                  .learner = recipe->rewarder.learner,
+                                  .insecure = recipe->net.insecure,
+                                  .room = relay_has_room,
+                                  .down = learner_down,
+                                  .up = learner_up,
+                                  .arg = d};
     TRY(relay_open(&relay, &d->relay));
-    TRY(score_new(&(struct score_options){.loop = d->loop, .recipe = recipe, .relay = d->relay}, &d->score));
-    struct face_options face = {
-        .rpc = d->rpc, .listen = recipe->rewarder.listen, .insecure = recipe->net.insecure, .announce = announce,
-        .admin = {.daemon = "rewarder", .run = recipe->run.name, .state = state, .drain = drain, .arg = d},
-        .services = {score_service(d->score)}, .service_count = 1};
+    TRY(score_new(&(struct score_options){.loop = d->loop, .recipe = recipe, .relay = d->relay},
+                  &d->score));
+    struct face_options face = {.rpc = d->rpc,
+                                .listen = recipe->rewarder.listen,
+                                .insecure = recipe->net.insecure,
+                                .announce = announce,
+                                .admin = {.daemon = "rewarder",
+                                          .run = recipe->run.name,
+                                          .state = state,
+                                          .drain = drain,
+                                          .arg = d},
+                                .services = {score_service(d->score)},
+                                .service_count = 1};
     TRY(face_open(&face, &d->face));
     return loop_run(d->loop);
 }
@@ -109,10 +121,13 @@ static err_t run(int argc, char **argv)
     const char *announce = NULL, *job = NULL;
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
-        {"job", "KIND", "do one offline job and exit: score (completions on standard input)", .text = &job},
+        {"job", "KIND", "do one offline job and exit: score (completions on standard input)",
+         .text = &job},
     };
-    struct recipe_cli cli = {.program = "rlhfd-rewarder", .purpose = "Scores groups of completions for the learner.",
-                             .flags = flags, .flags_count = 2};
+    struct recipe_cli cli = {.program = "rlhfd-rewarder",
+                             .purpose = "Scores groups of completions for the learner.",
+                             .flags = flags,
+                             .flags_count = 2};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)

@@ -47,7 +47,8 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
         snprintf(name, sizeof name, "standard input:%ld", number);
         SCOPED_JSON json_t *line = NULL;
         if (len > LINE_MAX_BYTES)
-            return err_new(ERR_RANGE, "%s: %zd bytes; at most %d are allowed", name, len, LINE_MAX_BYTES);
+            return err_new(ERR_RANGE, "%s: %zd bytes; at most %d are allowed", name, len,
+                           LINE_MAX_BYTES);
         TRY(json_parse(text, (size_t)len, name, &line));
         TRY(score_line(scorers, line, name, score));
         SCOPED_MEM char *result = json_to_text(line);

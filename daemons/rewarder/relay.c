@@ -9,7 +9,7 @@ struct parcel {
     struct digest id;
     struct rpc_message *message;
     struct rpc_call *origin;
-    bool sent;  // over the stream that is up now
+    bool sent; // over the stream that is up now
 };
 
 struct relay {
@@ -20,8 +20,10 @@ struct relay {
     bool was_full;
 };
 
-static struct metric relayed = METRIC_COUNTER("rlhfd_groups_relayed_total", "groups whose disposition was passed back");
-static struct metric waiting = METRIC_GAUGE("rlhfd_groups_waiting", "scored groups without a disposition");
+static struct metric relayed =
+    METRIC_COUNTER("rlhfd_groups_relayed_total", "groups whose disposition was passed back");
+static struct metric waiting =
+    METRIC_GAUGE("rlhfd_groups_waiting", "scored groups without a disposition");
 static struct metric *const rows[] = {&relayed, &waiting};
 
 static void send_waiting(struct relay *relay)
@@ -56,12 +58,12 @@ static void settle(struct relay *relay, const struct digest *id, struct rpc_mess
 {
     struct parcel **p = find(relay, id);
     if (!*p)
-        return;  // settled already
+        return; // settled already
     struct parcel *settled = *p;
     *p = settled->next;
     if (relay->end == &settled->next)
         relay->end = p;
-    rpc_call_send_message(settled->origin, disposition);  // a generator that is gone asks again
+    rpc_call_send_message(settled->origin, disposition); // a generator that is gone asks again
     parcel_free(settled);
     metric_set(&waiting, (double)--relay->waiting);
     metric_add(&relayed, 1);
@@ -81,12 +83,13 @@ static void on_up(struct rpc_stream *stream, void *user)
     send_waiting(relay);
 }
 
-static void on_message(struct rpc_stream *stream, struct rpc_message *message, const struct ProtobufCMessage *pb,
-                       void *user)
+static void on_message(struct rpc_stream *stream, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct disposition disposition = {0};
-    err_t failed = disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
+    err_t failed =
+        disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
     if (err_failed(failed)) {
         rpc_stream_break(stream, failed);
         return;
@@ -110,14 +113,16 @@ static void on_down(struct rpc_stream *stream, err_t why, void *user)
 
 err_t relay_open(const struct relay_options *options, struct relay **ret)
 {
-    static const struct rpc_method append = {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method append = {
+        "/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {0}, 0};
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(relay) relay = mem_new(sizeof *relay);
     relay->options = *options;
     relay->end = &relay->first;
-    struct rpc_stream_options stream = {.channel = {.target = options->learner, .insecure = options->insecure},
-                                        .method = &append};
-    struct rpc_stream_handlers handlers = {.up = on_up, .message = on_message, .writable = on_writable, .down = on_down};
+    struct rpc_stream_options stream = {
+        .channel = {.target = options->learner, .insecure = options->insecure}, .method = &append};
+    struct rpc_stream_handlers handlers = {
+        .up = on_up, .message = on_message, .writable = on_writable, .down = on_down};
     TRY(rpc_stream_open(options->rpc, &stream, &handlers, relay, &relay->stream));
     *ret = STEAL(relay);
     return OK;
@@ -134,7 +139,8 @@ void relay_group(struct relay *relay, const struct group *group, struct rpc_call
     SCOPED_VALUE(bytes) out = {0};
     group_encode(group, &out);
     struct parcel *p = mem_new(sizeof *p);
-    *p = (struct parcel){.id = group->id, .message = rpc_message_copy(out.data, out.len),
+    *p = (struct parcel){.id = group->id,
+                         .message = rpc_message_copy(out.data, out.len),
                          .origin = rpc_call_ref(origin)};
     *relay->end = p;
     relay->end = &p->next;

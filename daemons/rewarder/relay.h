@@ -7,10 +7,10 @@
 struct relay;
 struct relay_options {
     struct rpc *rpc;
-    const char *learner;  // address
+    const char *learner; // address
     bool insecure;
-    void (*room)(void *arg);              // a full relay has room again
-    void (*down)(void *arg, err_t why);   // the learner cannot be reached; takes why
+    void (*room)(void *arg);            // a full relay has room again
+    void (*down)(void *arg, err_t why); // the learner cannot be reached; takes why
     void (*up)(void *arg);
     void *arg;
 };

@@ -12,7 +12,7 @@ enum { QUEUED_MAX = 256 };
 
 struct score_worker {
     struct score *score;
-    struct scorers *scorers;  // its own set
+    struct scorers *scorers; // its own set
     struct worker *worker;
 };
 
@@ -21,7 +21,7 @@ struct score {
     struct score_worker *workers;
     size_t count, next;
     size_t queued;
-    struct rpc_call **paused;  // references
+    struct rpc_call **paused; // references
     size_t paused_count;
 };
 
@@ -34,7 +34,8 @@ struct job {
 };
 
 static struct metric scored = METRIC_COUNTER("rlhfd_groups_scored_total", "groups scored");
-static struct metric unscorable = METRIC_COUNTER("rlhfd_groups_unscorable_total", "groups that no scorer could score");
+static struct metric unscorable =
+    METRIC_COUNTER("rlhfd_groups_unscorable_total", "groups that no scorer could score");
 static struct metric seconds =
     METRIC_HISTOGRAM("rlhfd_score_seconds", "scoring one group", 0.0001, 0.001, 0.01, 0.1, 1, 10);
 static struct metric *const rows[] = {&scored, &unscorable, &seconds};
@@ -48,12 +49,14 @@ static void job_done(void *arg)
     score->queued--;
     if (err_failed(job->failed)) {
         metric_add(&unscorable, 1);
-        log_warning("group not scorable", "slot=%" PRIu64 " why=\"%s\"", job->group->slot, err_message(job->failed));
+        log_warning("group not scorable", "slot=%" PRIu64 " why=\"%s\"", job->group->slot,
+                    err_message(job->failed));
         err_free(job->failed);
     } else {
         metric_add(&scored, 1);
     }
-    relay_group(score->options.relay, job->group, job->origin);  // without scores the learner records it as rejected
+    relay_group(score->options.relay, job->group,
+                job->origin); // without scores the learner records it as rejected
     group_free(job->group);
     rpc_call_unref(job->origin);
     mem_free(job);
@@ -90,13 +93,16 @@ void score_room(struct score *score)
     score->paused_count = 0;
 }
 
-static void on_message(struct rpc_call *call, struct rpc_message *message, const struct ProtobufCMessage *pb, void *user)
+static void on_message(struct rpc_call *call, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct score *score = user;
     struct group *group;
-    err_t failed = group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
-    if (err_failed(failed)) {  // without an id there is nothing to answer: the stream ends with the reason
+    err_t failed =
+        group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
+    if (err_failed(
+            failed)) { // without an id there is nothing to answer: the stream ends with the reason
         log_warning("malformed group", "why=\"%s\"", err_message(failed));
         rpc_call_finish(call, failed);
         return;
@@ -104,11 +110,13 @@ static void on_message(struct rpc_call *call, struct rpc_message *message, const
     struct job *job = mem_new(sizeof *job);
     *job = (struct job){.score = score, .origin = rpc_call_ref(call), .group = group};
     struct score_worker *worker = &score->workers[score->next++ % score->count];
-    if (!worker_post(worker->worker, run_job, job)) {  // more streams than the queue: the generator sends again
+    if (!worker_post(worker->worker, run_job,
+                     job)) { // more streams than the queue: the generator sends again
         group_free(group);
         rpc_call_unref(call);
         mem_free(job);
-        rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%zu groups wait to be scored", score->queued));
+        rpc_call_finish(call,
+                        err_new(ERR_EXHAUSTED, "%zu groups wait to be scored", score->queued));
         return;
     }
     score->queued++;
@@ -128,7 +136,12 @@ static void on_half_close(struct rpc_call *call, void *user)
 struct rpc_service score_service(struct score *score)
 {
     static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Rewards/Score", NULL, NULL, RPC_BIDI, {.message = on_message, .half_close = on_half_close}, 0},
+        {"/rlhfd.v1.Rewards/Score",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         {.message = on_message, .half_close = on_half_close},
+         0},
         {0},
     };
     return (struct rpc_service){methods, score};
@@ -143,7 +156,8 @@ err_t score_new(const struct score_options *options, struct score **ret)
     for (int64_t i = 0; i < options->recipe->rewarder.threads; i++) {
         struct score_worker *w = &score->workers[score->count++];
         w->score = score;
-        TRY(err_wrap(scorers_from_recipe(&options->recipe->rewarder.scorers, &w->scorers), "%s", options->recipe->file));
+        TRY(err_wrap(scorers_from_recipe(&options->recipe->rewarder.scorers, &w->scorers), "%s",
+                     options->recipe->file));
         struct worker_options worker = {.name = "score", .capacity = 2 * QUEUED_MAX, .state = w};
         TRY(worker_start(&worker, &w->worker));
     }
@@ -164,7 +178,7 @@ void score_free(struct score *score)
         worker_free(score->workers[i].worker);
         scorers_free(score->workers[i].scorers);
     }
-    loop_run_posted(score->options.loop);  // what the workers still handed over
+    loop_run_posted(score->options.loop); // what the workers still handed over
     for (size_t i = 0; i < score->paused_count; i++)
         rpc_call_unref(score->paused[i]);
     mem_free(score->paused);

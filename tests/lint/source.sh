@@ -115,7 +115,7 @@ check_names()
         [[ -n $library ]] && nm -D --defined-only "$library" 2>/dev/null
     done | awk '$2 ~ /[TWi]/ { sub(/@.*/, "", $3); print $3 }' | sort -u >"$scratch"
     for name in $(sed 's|.*/||; s|\.c$||' <<<"$names" | sort -u | comm -12 - "$scratch"); do
-        [[ $name =~ ^(err|log|clock)$ ]] || say "$(grep "/$name\.c\$" <<<"$names"): $name is a function of libc"
+        [[ $name =~ ^(err|log|clock|step)$ ]] || say "$(grep "/$name\.c\$" <<<"$names"): $name is a function of libc"
     done
 }
 

@@ -1,6 +1,6 @@
 /* The three daemons as real processes over loopback: the run completes, the lag holds, what is killed comes back. */
-#include "testing/ring.h"
 #include "testing/process.h"
+#include "testing/ring.h"
 #include "testing/testing.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,8 @@ enum { RUN_MS = 120000 };
 /* `rlhfctl up` from start to end; fails the test with its output. */
 static struct ring_result run_ring(const struct ring *ring)
 {
-    struct process up = process_start(ring->log, "rlhfctl", "up", ring->recipe, "--run", ring->run, NULL);
+    struct process up =
+        process_start(ring->log, "rlhfctl", "up", ring->recipe, "--run", ring->run, NULL);
     int status = process_wait(&up, RUN_MS);
     if (status) {
         char *log = file_text(ring->log);
@@ -51,8 +52,11 @@ static void lag_stays_within_its_limit(void **state)
     static const char *const stragglers[] = {"wait", "drop"};
     for (int l = 0; l < 3; l++)
         for (int s = 0; s < 2; s++) {
-            struct ring ring = ring_prepare(&(struct ring_options){
-                .rounds = 16, .groups = 8, .lag = limits[l], .straggler = stragglers[s], .slow_permille = 20});
+            struct ring ring = ring_prepare(&(struct ring_options){.rounds = 16,
+                                                                   .groups = 8,
+                                                                   .lag = limits[l],
+                                                                   .straggler = stragglers[s],
+                                                                   .slow_permille = 20});
             struct ring_result r = run_ring(&ring);
             char name[32];
             snprintf(name, sizeof name, "lag %d %s", limits[l], stragglers[s]);
@@ -68,14 +72,15 @@ static void a_finite_prompt_set_ends(void **state)
     struct ring ring = ring_prepare(&(struct ring_options){
         .rounds = 0, .groups = 8, .lag = 2, .prompts = 45, .epochs = 2, .slow_permille = 50});
     struct ring_result r = run_ring(&ring);
-    assert_int_equal(r.rounds, 12);  // 90 groups: eleven rounds of 8, then one of 2
+    assert_int_equal(r.rounds, 12); // 90 groups: eleven rounds of 8, then one of 2
 }
 
 static void killed_generator_and_rewarder_come_back(void **state)
 {
     (void)state;
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 60, .groups = 8, .lag = 1});
-    struct process up = process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 3, RUN_MS);
     kill(ring_pid(&ring, "generator"), SIGKILL);
     ring_wait_rounds(&ring, 10, RUN_MS);
@@ -94,7 +99,8 @@ static void a_killed_learner_continues(void **state)
 {
     (void)state;
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 30, .groups = 8, .lag = 1});
-    struct process up = process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 6, RUN_MS);
     kill(ring_pid(&ring, "learner"), SIGKILL);
     assert_int_equal(process_wait(&up, RUN_MS), 0);
@@ -107,7 +113,8 @@ static void a_drained_run_goes_on(void **state)
 {
     (void)state;
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 24, .groups = 8, .lag = 1});
-    struct process up = process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 4, RUN_MS);
     process_kill(&up, SIGINT);
     assert_int_equal(process_wait(&up, RUN_MS), 0);
@@ -117,6 +124,7 @@ static void a_drained_run_goes_on(void **state)
     assert_int_equal(r.rounds, 24);
 }
 
-TESTS(cmocka_unit_test(at_lag_0_every_token_has_the_bits_of_our_forward), cmocka_unit_test(lag_stays_within_its_limit),
-      cmocka_unit_test(a_finite_prompt_set_ends), cmocka_unit_test(killed_generator_and_rewarder_come_back),
+TESTS(cmocka_unit_test(at_lag_0_every_token_has_the_bits_of_our_forward),
+      cmocka_unit_test(lag_stays_within_its_limit), cmocka_unit_test(a_finite_prompt_set_ends),
+      cmocka_unit_test(killed_generator_and_rewarder_come_back),
       cmocka_unit_test(a_killed_learner_continues), cmocka_unit_test(a_drained_run_goes_on))

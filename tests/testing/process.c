@@ -28,7 +28,8 @@ static void child(const char *log, char **argv)
 
 static struct process start(const char *log, const char *program, va_list args)
 {
-    char *argv[MAX_ARGS] = {strchr(program, '/') ? mem_string(program) : mem_printf("%s/%s", TEST_BIN, program)};
+    char *argv[MAX_ARGS] = {strchr(program, '/') ? mem_string(program)
+                                                 : mem_printf("%s/%s", TEST_BIN, program)};
     char *owned = argv[0];
     for (int i = 1; i < MAX_ARGS - 1; i++)
         if (!(argv[i] = va_arg(args, char *)))

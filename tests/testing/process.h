@@ -12,7 +12,7 @@
 
 struct process {
     pid_t pid;
-    char *log;  // where its output goes
+    char *log; // where its output goes
 };
 
 struct process process_start(const char *log, const char *program, ...) __attribute__((sentinel));
@@ -22,7 +22,8 @@ void process_kill(const struct process *p, int signal_number);
 int process_wait(struct process *p, int timeout_ms);
 
 /* Starts, waits, and returns the exit status; its output is at *ret_output if not NULL (owned by the caller). */
-int process_run(char **ret_output, int timeout_ms, const char *program, ...) __attribute__((sentinel));
+int process_run(char **ret_output, int timeout_ms, const char *program, ...)
+    __attribute__((sentinel));
 
 /* A file's text, "" if there is none; owned by the caller. */
 char *file_text(const char *path);

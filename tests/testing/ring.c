@@ -52,11 +52,12 @@ struct ring ring_prepare(const struct ring_options *options)
     ring.model = file_join(ring.directory, "model");
     char *prompts = file_join(ring.directory, "train.jsonl"), *output;
     write_prompts(prompts, options);
-    int status = process_run(&output, 60000, "rlhfctl", "tokenizer", "train", prompts, "--alphabet", "data",
-                             "--vocab", "29", "--out", ring.model, NULL);
+    int status = process_run(&output, 60000, "rlhfctl", "tokenizer", "train", prompts, "--alphabet",
+                             "data", "--vocab", "29", "--out", ring.model, NULL);
     run_or_fail(status, output, "tokenizer train");
-    status = process_run(&output, 60000, "rlhfctl", "model", "new", ring.model, "--layers", "2", "--width", "32",
-                         "--heads", "2", "--ff", "64", "--max-positions", "256", "--seed", "3", NULL);
+    status = process_run(&output, 60000, "rlhfctl", "model", "new", ring.model, "--layers", "2",
+                         "--width", "32", "--heads", "2", "--ff", "64", "--max-positions", "256",
+                         "--seed", "3", NULL);
     run_or_fail(status, output, "model new");
     char *recipe = mem_printf(
         "run: {name: test, seed: 1, rounds: %d}\n"
@@ -88,7 +89,7 @@ struct ring_result ring_read(const struct ring *ring)
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         SCOPED_JSON json_t *object = json_loads(line, 0, NULL);
         if (!object)
-            break;  // still being written
+            break; // still being written
         assert_int_equal((int)figure(object, "round"), result.rounds);
         double lag = figure(object, "lag_max");
         result.rounds++;
@@ -135,7 +136,8 @@ int ring_pid(const struct ring *ring, const char *daemon)
 void ring_audit(const struct ring *ring)
 {
     char *output;
-    int status = process_run(&output, 60000, "rlhfd-learner", ring->recipe, "--run", ring->run, "--job", "audit", NULL);
+    int status = process_run(&output, 60000, "rlhfd-learner", ring->recipe, "--run", ring->run,
+                             "--job", "audit", NULL);
     if (!status)
         print_message("%s", output);
     run_or_fail(status, output, "audit");

@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 struct ring_options {
-    int rounds, groups, lag;       // of the run, per round, lag.max
-    int prompts;                   // rows in the data; 0: 200
-    int epochs;                    // passes over them; 0: until rounds are trained
-    const char *straggler;         // "wait" (default) or "drop"
-    int slow_permille;             // of the rows ask for 20 times the tokens
-    const char *extra;             // more YAML at the end
+    int rounds, groups, lag; // of the run, per round, lag.max
+    int prompts;             // rows in the data; 0: 200
+    int epochs;              // passes over them; 0: until rounds are trained
+    const char *straggler;   // "wait" (default) or "drop"
+    int slow_permille;       // of the rows ask for 20 times the tokens
+    const char *extra;       // more YAML at the end
 };
 
 struct ring {
@@ -31,7 +31,7 @@ struct ring_result {
     int rounds;
     double lag_max, lag_mean, logp_compared, logp_differing, stale;
     double learner_idle_s, learner_busy_s, generator_idle_s, generator_busy_s;
-    int lag_histogram[16];  // rounds by their largest lag
+    int lag_histogram[16]; // rounds by their largest lag
 };
 struct ring_result ring_read(const struct ring *ring);
 

@@ -16,18 +16,20 @@ void testing_ok(err_t e, const char *call, const char *file, int line)
     }
 }
 
-void testing_err(enum err_code code, const char *part, err_t e, const char *call, const char *file, int line)
+void testing_err(enum err_code code, const char *part, err_t e, const char *call, const char *file,
+                 int line)
 {
     bool as_wanted = err_code(e) == code && strstr(err_message(e), part);
     if (!as_wanted)
-        print_error("%s: %s: %s (wanted %s with '%s')\n", call, err_code_name(err_code(e)), err_message(e),
-                    err_code_name(code), part);
+        print_error("%s: %s: %s (wanted %s with '%s')\n", call, err_code_name(err_code(e)),
+                    err_message(e), err_code_name(code), part);
     err_free(e);
     if (!as_wanted)
         _fail(file, line);
 }
 
-void testing_near(double got, double want, double limit, const char *what, const char *file, int line)
+void testing_near(double got, double want, double limit, const char *what, const char *file,
+                  int line)
 {
     if (fabs(got - want) <= limit * fmax(1, fabs(want)))
         return;
@@ -42,7 +44,7 @@ static pid_t maker;
 static void remove_made(void)
 {
     if (getpid() != maker)
-        return;  // a child that was forked from the test
+        return; // a child that was forked from the test
     for (int i = 0; i < made_count; i++) {
         err_free(file_remove_tree(made[i]));
         free(made[i]);

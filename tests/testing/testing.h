@@ -21,9 +21,11 @@
 #define assert_near(got, want, limit) testing_near((got), (want), (limit), #got, __FILE__, __LINE__)
 
 void testing_ok(err_t e, const char *call, const char *file, int line);
-void testing_err(enum err_code code, const char *part, err_t e, const char *call, const char *file, int line);
+void testing_err(enum err_code code, const char *part, err_t e, const char *call, const char *file,
+                 int line);
 /* |got - want| <= limit * max(1, |want|) */
-void testing_near(double got, double want, double limit, const char *what, const char *file, int line);
+void testing_near(double got, double want, double limit, const char *what, const char *file,
+                  int line);
 
 /* A new empty directory below $TMPDIR or /tmp, removed with all it holds when the process ends. Owned by testing. */
 const char *testing_directory(void);

@@ -35,9 +35,9 @@ static error_t new_parse(int key, char *arg, struct argp_state *state)
         const char *flag;
         long max, *to;
     } numbers[] = {
-        {'l', "--layers", 1000, &o->layers},        {'w', "--width", 1 << 16, &o->width},
-        {'h', "--heads", 1024, &o->heads},          {'k', "--kv-heads", 1024, &o->kv_heads},
-        {'f', "--ff", 1 << 18, &o->ff},             {'p', "--max-positions", 1 << 20, &o->max_positions},
+        {'l', "--layers", 1000, &o->layers},  {'w', "--width", 1 << 16, &o->width},
+        {'h', "--heads", 1024, &o->heads},    {'k', "--kv-heads", 1024, &o->kv_heads},
+        {'f', "--ff", 1 << 18, &o->ff},       {'p', "--max-positions", 1 << 20, &o->max_positions},
         {'s', "--seed", INT32_MAX, &o->seed},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -57,11 +57,13 @@ static error_t new_parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static err_t config_for(const struct new_options *o, const struct tokenizer *tokenizer, struct model_config *ret)
+static err_t config_for(const struct new_options *o, const struct tokenizer *tokenizer,
+                        struct model_config *ret)
 {
     long ff = o->ff ? o->ff : (o->width * 8 / 3 + 31) / 32 * 32;
-    *ret = config_llama(tokenizer_vocab(tokenizer), (int)o->width, (int)ff, (int)o->layers, (int)o->heads,
-                        (int)(o->kv_heads ? o->kv_heads : o->heads), (int)o->max_positions, o->tied);
+    *ret = config_llama(tokenizer_vocab(tokenizer), (int)o->width, (int)ff, (int)o->layers,
+                        (int)o->heads, (int)(o->kv_heads ? o->kv_heads : o->heads),
+                        (int)o->max_positions, o->tied);
     ret->bos = tokenizer_bos(tokenizer);
     ret->pad = tokenizer_pad(tokenizer);
     if (tokenizer_eos(tokenizer) >= 0)
@@ -72,9 +74,14 @@ static err_t config_for(const struct new_options *o, const struct tokenizer *tok
 err_t command_model_new(int argc, char **argv)
 {
     static const struct argp argp = {
-        new_flags, new_parse, "DIRECTORY",
+        new_flags,
+        new_parse,
+        "DIRECTORY",
         "Makes a Llama-style model with fresh weights in DIRECTORY, which already holds its tokenizer "
-        "(`rlhfctl tokenizer train`). The result is a Hugging Face directory.", 0, 0, 0};
+        "(`rlhfctl tokenizer train`). The result is a Hugging Face directory.",
+        0,
+        0,
+        0};
     struct new_options o = {.layers = 2, .width = 64, .heads = 2, .max_positions = 2048, .seed = 1};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return err_failed(o.error) ? o.error : err_new(ERR_INVALID, "arguments not understood");
@@ -95,7 +102,8 @@ err_t command_model_new(int argc, char **argv)
 err_t command_model_show(int argc, char **argv)
 {
     if (argc != 2 || argv[1][0] == '-') {
-        puts("Usage: rlhfctl model show DIRECTORY\nDescribes a model directory and checks that it loads.");
+        puts(
+            "Usage: rlhfctl model show DIRECTORY\nDescribes a model directory and checks that it loads.");
         return argc == 2 ? OK : err_new(ERR_INVALID, "one DIRECTORY is needed");
     }
     SCOPED(backend) be = NULL;
@@ -104,13 +112,14 @@ err_t command_model_show(int argc, char **argv)
     TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
     TRY(model_load(be, argv[1], &model));
     const struct model_config *c = &model->config;
-    printf("family      %s\nparameters  %zu\nvocabulary  %d\nlayers      %d\nwidth       %d (feed-forward %d)\n",
-           c->family->model_type, model->params->layout->parameters, c->V, c->L, c->C, c->F);
-    printf("heads       %d of %d (key/value: %d)\npositions   %d\nhead        %s\n", c->H, c->D, c->K,
-           c->max_positions, c->tied ? "tied to the embedding" : "its own");
+    printf(
+        "family      %s\nparameters  %zu\nvocabulary  %d\nlayers      %d\nwidth       %d (feed-forward %d)\n",
+        c->family->model_type, model->params->layout->parameters, c->V, c->L, c->C, c->F);
+    printf("heads       %d of %d (key/value: %d)\npositions   %d\nhead        %s\n", c->H, c->D,
+           c->K, c->max_positions, c->tied ? "tied to the embedding" : "its own");
     TRY(tokenizer_load(argv[1], &tokenizer));
     TRY(tokenizer_check(tokenizer, c->V, c->eos_count ? c->eos[0] : -1));
-    printf("tokenizer   %d tokens, eos %d, pad %d\n", tokenizer_vocab(tokenizer), tokenizer_eos(tokenizer),
-           tokenizer_pad(tokenizer));
+    printf("tokenizer   %d tokens, eos %d, pad %d\n", tokenizer_vocab(tokenizer),
+           tokenizer_eos(tokenizer), tokenizer_pad(tokenizer));
     return OK;
 }

@@ -25,9 +25,11 @@ static const struct argp_option train_flags[] = {
     {"vocab", 'v', "N", 0, "tokens at most, special ones included (32000)", 0},
     {"special", 's', "TOKEN", 0, "a special token, again for each; ids from 0 (<pad>, <eos>)", 0},
     {"alphabet", 'a', "bytes|data", 0, "begin with all 256 bytes, or only those seen (bytes)", 0},
-    {"column", 'c', "NAME", 0, "column of JSON lines to learn from, again for each (prompt, completion)", 0},
+    {"column", 'c', "NAME", 0,
+     "column of JSON lines to learn from, again for each (prompt, completion)", 0},
     {"min-frequency", 'm', "N", 0, "merge pairs seen so often (2)", 0},
-    {"out", 'o', "DIRECTORY", 0, "where tokenizer.json and tokenizer_config.json go; made if missing", 0},
+    {"out", 'o', "DIRECTORY", 0,
+     "where tokenizer.json and tokenizer_config.json go; made if missing", 0},
     {0},
 };
 
@@ -61,7 +63,8 @@ static error_t train_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 'a':
         if (strcmp(arg, "bytes") != 0 && strcmp(arg, "data") != 0)
-            return remember(o, err_new(ERR_INVALID, "--alphabet: '%s' is not known; allowed: bytes, data", arg));
+            return remember(o, err_new(ERR_INVALID,
+                                       "--alphabet: '%s' is not known; allowed: bytes, data", arg));
         o->data_alphabet = strcmp(arg, "data") == 0;
         return 0;
     case 'o':
@@ -82,7 +85,8 @@ static error_t train_parse(int key, char *arg, struct argp_state *state)
 }
 
 /* The chosen columns of every row; rows may lack some of them, not all. */
-static err_t feed_rows(struct tokenizer_trainer *trainer, const struct train_options *o, const char *path)
+static err_t feed_rows(struct tokenizer_trainer *trainer, const struct train_options *o,
+                       const char *path)
 {
     SCOPED(jsonl) rows = NULL;
     TRY(jsonl_open(path, &rows));
@@ -95,11 +99,14 @@ static err_t feed_rows(struct tokenizer_trainer *trainer, const struct train_opt
         for (int c = 0; c < o->columns; c++) {
             const json_t *value = json_object_get(row, o->column[c]);
             if (json_is_string(value))
-                tokenizer_trainer_feed(trainer, json_string_value(value), json_string_length(value));
+                tokenizer_trainer_feed(trainer, json_string_value(value),
+                                       json_string_length(value));
             any = any || json_is_string(value);
         }
         if (!any)
-            return err_new(ERR_INVALID, "%s:%" PRIu64 ": none of the columns asked for (--column) holds text", path, i + 1);
+            return err_new(ERR_INVALID,
+                           "%s:%" PRIu64 ": none of the columns asked for (--column) holds text",
+                           path, i + 1);
     }
     return OK;
 }
@@ -110,7 +117,8 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static err_t feed_file(struct tokenizer_trainer *trainer, const struct train_options *o, const char *path)
+static err_t feed_file(struct tokenizer_trainer *trainer, const struct train_options *o,
+                       const char *path)
 {
     if (ends_with(path, ".jsonl"))
         return feed_rows(trainer, o, path);
@@ -132,26 +140,32 @@ static err_t train(struct train_options *o)
     o->columns = o->columns ? o->columns : 2;
     SCOPED(tokenizer_trainer) trainer = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
-    struct tokenizer_training config = {.vocab_size = (int)o->vocab, .min_frequency = (int)o->min_frequency,
-                                    .byte_alphabet = !o->data_alphabet, .special = o->special,
-                                    .specials = o->specials};
+    struct tokenizer_training config = {.vocab_size = (int)o->vocab,
+                                        .min_frequency = (int)o->min_frequency,
+                                        .byte_alphabet = !o->data_alphabet,
+                                        .special = o->special,
+                                        .specials = o->specials};
     TRY(tokenizer_trainer_new(&config, &trainer));
     for (int i = 0; i < o->files; i++)
         TRY(feed_file(trainer, o, o->file[i]));
     TRY(tokenizer_trainer_finish(trainer, &tokenizer));
     TRY(file_make_directories(o->out));
     TRY(tokenizer_save(tokenizer, o->out));
-    printf("%s: %d tokens, eos %d, pad %d\n", o->out, tokenizer_vocab(tokenizer), tokenizer_eos(tokenizer),
-           tokenizer_pad(tokenizer));
+    printf("%s: %d tokens, eos %d, pad %d\n", o->out, tokenizer_vocab(tokenizer),
+           tokenizer_eos(tokenizer), tokenizer_pad(tokenizer));
     return OK;
 }
 
 err_t command_tokenizer_train(int argc, char **argv)
 {
     static const struct argp argp = {
-        train_flags, train_parse, "FILE...",
-        "Learns a byte-level BPE tokenizer, as Hugging Face's tokenizers would, from FILEs: JSON lines (.jsonl) or text.", 0,
-        0, 0};
+        train_flags,
+        train_parse,
+        "FILE...",
+        "Learns a byte-level BPE tokenizer, as Hugging Face's tokenizers would, from FILEs: JSON lines (.jsonl) or text.",
+        0,
+        0,
+        0};
     struct train_options o = {.vocab = 32000, .min_frequency = 2};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return err_failed(o.error) ? o.error : err_new(ERR_INVALID, "arguments not understood");
@@ -161,7 +175,8 @@ err_t command_tokenizer_train(int argc, char **argv)
 err_t command_tokenizer_encode(int argc, char **argv)
 {
     if (argc != 3 || argv[1][0] == '-') {
-        puts("Usage: rlhfctl tokenizer encode DIRECTORY TEXT\nShows the tokens of TEXT: id and bytes, a line each.");
+        puts(
+            "Usage: rlhfctl tokenizer encode DIRECTORY TEXT\nShows the tokens of TEXT: id and bytes, a line each.");
         return argc == 2 ? OK : err_new(ERR_INVALID, "a DIRECTORY and a TEXT are needed");
     }
     SCOPED(tokenizer) tokenizer = NULL;

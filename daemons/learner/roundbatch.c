@@ -1,4 +1,4 @@
-#include "learner/batch.h"
+#include "learner/roundbatch.h"
 #include "base/mem.h"
 #include "learner/lag.h"
 #include <math.h>
@@ -31,16 +31,19 @@ static void fill(struct round_batch *batch, const struct round *round, struct gr
     for (size_t g = 0; g < round->groups; g++)
         for (uint32_t i = 0; i < groups[g]->completions; i++, s++) {
             const struct completion *c = &groups[g]->completion[i];
-            batch->sequence[s] = (struct sequence){.prompt = groups[g]->prompt_token, .token = c->token,
+            batch->sequence[s] = (struct sequence){.prompt = groups[g]->prompt_token,
+                                                   .token = c->token,
                                                    .prompt_tokens = (int)groups[g]->prompt_tokens,
-                                                   .tokens = (int)c->tokens, .context = (int)groups[g]->prompt_tokens};
+                                                   .tokens = (int)c->tokens,
+                                                   .context = (int)groups[g]->prompt_tokens};
             batch->fresh[s] = is_fresh(c, round->first_version);
             memcpy(batch->behaviour + t, c->logp, c->tokens * sizeof(float));
             t += c->tokens;
         }
 }
 
-static void advantages(struct round_batch *batch, struct group *const *groups, const struct objective_config *settings)
+static void advantages(struct round_batch *batch, struct group *const *groups,
+                       const struct objective_config *settings)
 {
     SCOPED_MEM double *reward = mem_array(batch->sequences, sizeof *reward);
     SCOPED_MEM int *first = mem_array(batch->groups + 1, sizeof *first);
@@ -68,13 +71,16 @@ struct round_batch *round_batch_new(const struct round *round, struct group *con
     return batch;
 }
 
-struct step_batch round_batch_update(const struct round_batch *batch, uint32_t u, uint32_t updates, float temperature)
+struct step_batch round_batch_update(const struct round_batch *batch, uint32_t u, uint32_t updates,
+                                     float temperature)
 {
     size_t begin = batch->first_sequence[batch->groups * u / updates];
     size_t end = batch->first_sequence[batch->groups * (u + 1) / updates];
     size_t target = batch->first_target[batch->groups * u / updates];
-    return (struct step_batch){.sequences = end - begin, .sequence = batch->sequence + begin,
-                               .advantage = batch->advantage + begin, .behaviour = batch->behaviour + target,
+    return (struct step_batch){.sequences = end - begin,
+                               .sequence = batch->sequence + begin,
+                               .advantage = batch->advantage + begin,
+                               .behaviour = batch->behaviour + target,
                                .fresh = u == 0 ? batch->fresh + begin : NULL,
                                .inverse_temperature = 1.0f / temperature};
 }
@@ -88,10 +94,12 @@ static bool succeeded(const struct completion *c, const struct recipe_scorers *s
     return true;
 }
 
-void round_batch_report(const struct round_batch *batch, const struct round *round, struct group *const *groups,
-                        const struct recipe *recipe, struct round_report *ret)
+void round_batch_report(const struct round_batch *batch, const struct round *round,
+                        struct group *const *groups, const struct recipe *recipe,
+                        struct round_report *ret)
 {
-    double n = (double)batch->sequences, sum = 0, squares = 0, good = 0, lag = 0, largest = 0, updates = 0;
+    double n = (double)batch->sequences, sum = 0, squares = 0, good = 0, lag = 0, largest = 0,
+           updates = 0;
     for (size_t g = 0; g < batch->groups; g++) {
         double rounds = (double)lag_of(round->round, round->group[g].age);
         lag += rounds;

@@ -7,7 +7,8 @@ err_t command_recipe(int argc, char **argv)
 {
     (void)argv;
     if (argc > 1) {
-        puts("Usage: rlhfctl recipe\nPrints every key of a recipe with type, default, range and help, as Markdown.");
+        puts(
+            "Usage: rlhfctl recipe\nPrints every key of a recipe with type, default, range and help, as Markdown.");
         return OK;
     }
     SCOPED_VALUE(bytes) text = {0};
