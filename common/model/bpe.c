@@ -166,7 +166,8 @@ static struct merge merge_of(const struct bpe *bpe, int32_t a, int32_t b)
     return found;
 }
 
-/* Scans for the lowest rank until nothing merges: least work for the few symbols that words have. */
+/* Scans for the lowest rank until nothing merges: least work for the few symbols that words have.
+ */
 static int word_short(const struct bpe *bpe, int count, int32_t *ids)
 {
     struct merge next[WORD_SHORT]; // next[i]: of symbols i and i + 1

@@ -18,7 +18,8 @@ struct bpe;
 /* Ids are below vocab; none is a token yet. */
 struct bpe *bpe_new(int vocab);
 
-/* Names an unused id. reachable: words may be cut into it; false: it only decodes (a token that no bytes spell). */
+/* Names an unused id. reachable: words may be cut into it; false: it only decodes (a token that no
+ * bytes spell). */
 void bpe_token(struct bpe *bpe, int id, const void *data, size_t len, bool reachable);
 
 /* After the last token: one-byte tokens become the alphabet, and bpe_find works. */
@@ -35,16 +36,18 @@ const uint8_t *bpe_bytes(const struct bpe *bpe, int id, size_t *ret_len);
 int bpe_find(const struct bpe *bpe, const void *data, size_t len); // -1: no token is written so
 int bpe_byte(const struct bpe *bpe, uint8_t byte);                 // -1: not in the alphabet
 
-/* ids (len) of a word whose bytes are all in the alphabet: merges by lowest rank, leftmost first. Returns how many. */
+/* ids (len) of a word whose bytes are all in the alphabet: merges by lowest rank, leftmost first.
+ * Returns how many. */
 int bpe_word(const struct bpe *bpe, const char *word, size_t len, int32_t *ret_ids);
 
 void bpe_free(struct bpe *bpe);
 DEFINE_SCOPED(bpe)
 
-/* GPT-2's spelling of bytes as characters (Radford 2019, encoder.py): printable ones stand for themselves, the others for
- * U+0100 and up. */
+/* GPT-2's spelling of bytes as characters (Radford 2019, encoder.py): printable ones stand for
+ * themselves, the others for U+0100 and up. */
 uint32_t bpe_spell(uint8_t byte);
 int bpe_unspell(uint32_t code); // -1: no byte is spelled so
 void bpe_spell_bytes(const uint8_t *data, size_t len, struct bytes *ret); // appends UTF-8
-/* The bytes that text spells, appended; false, with nothing appended, if some character spells none. */
+/* The bytes that text spells, appended; false, with nothing appended, if some character spells
+ * none. */
 bool bpe_unspell_text(const char *text, size_t len, struct bytes *ret);

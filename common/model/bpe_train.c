@@ -1,6 +1,7 @@
-/* Counts change only where a merge changes a word; a heap holds the pairs by count, with stale counts corrected when they
- * come up. Behaves as tokenizers 0.23's trainer does, down to a pair being counted again when another pair makes the same
- * token: each heap item keeps the words that were known when it was pushed. */
+/* Counts change only where a merge changes a word; a heap holds the pairs by count, with stale
+ * counts corrected when they come up. Behaves as tokenizers 0.23's trainer does, down to a pair
+ * being counted again when another pair makes the same token: each heap item keeps the words that
+ * were known when it was pushed. */
 #include "model/bpe_train.h"
 #include "base/mem.h"
 #include <stdbool.h>
@@ -214,7 +215,8 @@ static void merge_item(struct bpe_train *t, const struct pair_item *item, size_t
     push_touched(t);
 }
 
-/* A pair that was merged twice has its latest rank, as it has after a round trip through tokenizer.json. */
+/* A pair that was merged twice has its latest rank, as it has after a round trip through
+ * tokenizer.json. */
 static void drop_repeated(struct bpe_train *t)
 {
     int kept = 0;

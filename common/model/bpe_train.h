@@ -1,5 +1,5 @@
-/* The merging half of the trainer: words as runs of ids in, merges out, in the order in which `tokenizers`' BpeTrainer makes
- * them. Private to tokenizer_trainer.c, which owns the vocabulary.
+/* The merging half of the trainer: words as runs of ids in, merges out, in the order in which
+ * `tokenizers`' BpeTrainer makes them. Private to tokenizer_trainer.c, which owns the vocabulary.
  *
  *     SCOPED_VALUE(bpe_train) train = {.max_units = SIZE_MAX, .name = name_pair, .arg = vocab};
  *     bpe_train_word(&train, ids, count, times);
@@ -17,7 +17,8 @@ struct bpe_train_word {
 };
 
 struct bpe_train {
-    /* The id of the token that joins a and b, a new one or one that is written so already, and how many tokens there are then. */
+    /* The id of the token that joins a and b, a new one or one that is written so already, and how
+     * many tokens there are then. */
     int (*name)(void *arg, int a, int b, int *ret_tokens);
     void *arg;
     int tokens;       // there now

@@ -242,7 +242,8 @@ static int by_order(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* Every slot that lacks one token gets its row; what is left goes to those that lack more, the oldest first. */
+/* Every slot that lacks one token gets its row; what is left goes to those that lack more, the
+ * oldest first. */
 static void plan_rows(struct engine *e)
 {
     int longer = 0;
@@ -272,7 +273,8 @@ static err_t draw_slot(struct engine *e, struct slot *slot, int i)
                         (uint64_t)slot->length, e->logits + at, e->probability + at, &slot->next);
 }
 
-/* The other completions of a prompt that was just computed take their own draw from the same row. */
+/* The other completions of a prompt that was just computed take their own draw from the same row.
+ */
 static err_t draw_siblings(struct engine *e, const struct slot *first, int i)
 {
     struct backend *be = e->model->be;

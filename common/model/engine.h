@@ -1,18 +1,21 @@
-/* The decode loop that generator, eval and generate share: continuous batching over a fixed number of slots.
+/* The decode loop that generator, eval and generate share: continuous batching over a fixed number
+ * of slots.
  *
- *     SCOPED(engine) engine = NULL;
- *     TRY(engine_new(model, &(struct engine_config){.slots = 64, .max_context = 512, .step_rows = 256}, &engine));
- *     while (work left) {
+ *     struct engine_config config = {.slots = 64, .max_context = 512, .step_rows = 256};
+ *     TRY(engine_new(model, &config, &engine));
+ *     while (more || engine_active(engine)) {
  *         while (more && engine_free_slots(engine) >= request.completions)
  *             TRY(engine_admit(engine, &request));
- *         TRY(engine_step(engine, &finished, &count));     -- one forward; finished completions are lent to the caller
+ *         TRY(engine_step(engine, &finished, &count));  -- finished[0..count-1] are lent
  *     }
  *
- * A request's prompt is computed once, in chunks that fit a step; its KV is copied into the slots of its completions. Every
- * token carries b_full and the version in force at the step that computed its logits. Its bits equal the full forward's,
- * whatever else is in the batch, as long as its whole prefix was computed by one version.
+ * A request's prompt is computed once, in chunks that fit a step; its KV is copied into the slots
+ * of its completions. Every token carries b_full and the version in force at the step that computed
+ * its logits. Its bits equal the full forward's, whatever else is in the batch, as long as its
+ * whole prefix was computed by one version.
  *
- * Owner: the thread that owns the model's backend; the model outlives the engine. All memory is taken by engine_new. */
+ * Owner: the thread that owns the model's backend; the model outlives the engine. All memory is
+ * taken by engine_new. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -77,19 +80,22 @@ int engine_free_slots(const struct engine *engine);
 int engine_active(const struct engine *engine);   // slots with unfinished completions
 size_t engine_bytes(const struct engine *engine); // all memory, KV included
 
-/* EXHAUSTED: fewer than k free slots now; RANGE: prompt + max_tokens > max_context, or k > slots; INVALID: an empty prompt,
- * a token outside the vocabulary, bad sampling or stops; EXISTS: the tag is running. On error nothing changed. */
+/* EXHAUSTED: fewer than k free slots now; RANGE: prompt + max_tokens > max_context, or k > slots;
+ * INVALID: an empty prompt, a token outside the vocabulary, bad sampling or stops; EXISTS: the tag
+ * is running. On error nothing changed. */
 err_t engine_admit(struct engine *engine, const struct engine_request *request);
 
-/* One forward over every active slot (decoding ones first, prompts into the rows left, oldest first). Nothing active: OK, no
- * completions. DATA_LOSS: logits that are not finite. On error no sequence has advanced. */
+/* One forward over every active slot (decoding ones first, prompts into the rows left, oldest
+ * first). Nothing active: OK, no completions. DATA_LOSS: logits that are not finite. On error no
+ * sequence has advanced. */
 err_t engine_step(struct engine *engine, const struct engine_completion **ret, int *ret_count);
 
 /* Forgets a request; its unfinished completions are never handed out. Unknown tags are ignored. */
 void engine_cancel(struct engine *engine, uint64_t tag);
 
-/* The model's weights have changed between two steps: tokens from here on carry this version, over the KV computed so far
- * (in_flight: continue). Spans ascend in token, not necessarily in version: a rollback lowers it. */
+/* The model's weights have changed between two steps: tokens from here on carry this version, over
+ * the KV computed so far (in_flight: continue). Spans ascend in token, not necessarily in version:
+ * a rollback lowers it. */
 void engine_set_version(struct engine *engine, uint64_t version);
 
 /* Computes the KV of everything unfinished again before its next token (in_flight: recompute). */

@@ -10,12 +10,10 @@ static const struct {
 } known[] = {
     {PRETOKEN_GPT2,
      "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
-    {PRETOKEN_QWEN2,
-     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
-    {PRETOKEN_LLAMA3,
-     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+    {PRETOKEN_QWEN2, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"
+                     " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+    {PRETOKEN_LLAMA3, "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+                      " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
 };
 
 int pretoken_find(const char *regex)
@@ -59,7 +57,8 @@ static size_t run_end(const struct text *text, size_t at, enum unicode_class wan
     return at;
 }
 
-/* \s+(?!\S)|\s+ over a run that ends at end: all of it at the text's end, else all but its last code point, if more is left. */
+/* \s+(?!\S)|\s+ over a run that ends at end: all of it at the text's end, else all but its last
+ * code point, if more is left. */
 static size_t space_run(const struct text *text, size_t end)
 {
     if (end == text->len)
@@ -102,7 +101,8 @@ static size_t gpt2_next(const struct text *text)
     return space_run(text, run_end(text, 0, UNICODE_SPACE, SIZE_MAX));
 }
 
-/* \s*[\r\n]+ over a run of white space that ends at end: up to the run's last line break; 0: it has none. */
+/* \s*[\r\n]+ over a run of white space that ends at end: up to the run's last line break; 0: it has
+ * none. */
 static size_t line_breaks(const struct text *text, size_t end)
 {
     while (end && !newline(text, end - 1))

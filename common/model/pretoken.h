@@ -1,10 +1,12 @@
-/* Cuts text into the words that BPE merges within, by the regular expressions that published tokenizers use.
+/* Cuts text into the words that BPE merges within, by the regular expressions that published
+ * tokenizers use.
  *
  *     for (size_t at = 0; at < len; at += word)
  *         word = pretoken_next(PRETOKEN_GPT2, text + at, len - at);
  *
- * Each rule is written out by hand and tested against `tokenizers`' regex engine. Bytes that are not UTF-8 are symbols of one
- * byte. To add a pattern: a row in pretoken.c, its matcher, a case in the golden script. Any thread. */
+ * Each rule is written out by hand and tested against `tokenizers`' regex engine. Bytes that are
+ * not UTF-8 are symbols of one byte. To add a pattern: a row in pretoken.c, its matcher, a case in
+ * the golden script. Any thread. */
 #pragma once
 #include <stddef.h>
 

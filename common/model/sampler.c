@@ -49,7 +49,8 @@ static void sift(int32_t *heap, int count, const float *p, int at)
     heap[at] = moving;
 }
 
-/* Takes the likeliest; what is taken lies behind the heap's end, so that heap[count..V-1] holds them in reverse. */
+/* Takes the likeliest; what is taken lies behind the heap's end, so that heap[count..V-1] holds
+ * them in reverse. */
 static int32_t take(int32_t *heap, int *count, const float *p)
 {
     int32_t top = heap[0];
@@ -60,7 +61,8 @@ static int32_t take(int32_t *heap, int *count, const float *p)
     return top;
 }
 
-/* The least likely token kept by top_k, then top_p. All that are at least as likely (ties: smaller id) are kept. -1: all are. */
+/* The least likely token kept by top_k, then top_p. All that are at least as likely (ties: smaller
+ * id) are kept. -1: all are. */
 static int32_t last_kept(struct sampler *sampler, const struct sampling *s, const float *p,
                          double total)
 {

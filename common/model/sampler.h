@@ -1,12 +1,14 @@
-/* From one row of logits to a token: a pure function of the row, the settings and (seed, prompt, epoch, completion,
- * position), so the same draw comes out however rows are batched, ordered or retried.
+/* From one row of logits to a token: a pure function of the row, the settings and (seed, prompt,
+ * epoch, completion, position), so the same draw comes out however rows are batched, ordered or
+ * retried.
  *
  *     TRY(sampling_check(&sampling));
  *     be->ops->softmax(be, p, logits, sampling_inverse(&sampling), 1, V);
- *     TRY(sampler_draw(sampler, &sampling, completion, position, logits, p, V, &draw));
+ *     TRY(sampler_draw(sampler, &sampling, completion, position, logits, p, &draw));
  *
- * What is recorded of a token is b_full = log softmax(logits / temperature)[token], the bits of the backend's token_logp with
- * inverse_temperature = sampling_inverse(). A truncated distribution's own log-probability is b_sampled = b_full - log(mass kept).
+ * What is recorded of a token is b_full = log softmax(logits / temperature)[token], the bits of the
+ * backend's token_logp with inverse_temperature = sampling_inverse(). A truncated distribution's
+ * own log-probability is b_sampled = b_full - log(mass kept).
  *
  * One thread at a time per sampler (it owns scratch memory). */
 #pragma once
@@ -15,13 +17,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The truncations in the order in which they are applied. Greedy ignores them. */
 struct sampling {
+    float temperature; // 0: greedy: the largest logit, the first of equals; logp at temperature 1
+    int top_k;         // the k likeliest, ties by smaller id; 0: all
     float
-        temperature; // 0: greedy, the largest logit, the first of equals; its logp is taken at temperature 1
-    int top_k; // keep the k likeliest, ties by smaller id; 0: all
-    float
-        top_p; // then the fewest likeliest that sum to >= top_p of what is left (Holtzman 2020); 0 or 1: all
-    float min_p; // then those of >= min_p times the likeliest (Nguyen 2024); 0: all
+        top_p; // the fewest likeliest that sum to >= top_p of what is left (Holtzman 2020); 0: all
+    float min_p; // those of >= min_p times the likeliest (Nguyen 2024); 0: all
     uint64_t seed, prompt;
     uint32_t epoch;
 };
@@ -35,7 +37,8 @@ struct draw {
 /* INVALID: temperature not 0 and outside [1e-3, 1e3], top_k < 0, top_p or min_p outside [0, 1]. */
 err_t sampling_check(const struct sampling *sampling);
 
-/* What logits are multiplied by: 1.0f / temperature; 1 for greedy. The learner uses the same expression. */
+/* What logits are multiplied by: 1.0f / temperature; 1 for greedy. The learner uses the same
+ * expression. */
 static inline float sampling_inverse(const struct sampling *sampling)
 {
     return sampling->temperature > 0 ? 1.0f / sampling->temperature : 1.0f;
@@ -50,8 +53,8 @@ static inline bool sampling_truncates(const struct sampling *sampling)
 struct sampler;
 struct sampler *sampler_new(int V);
 
-/* probability (V) = softmax(logits * sampling_inverse()); greedy reads logits (V) only. position: the token's index in its
- * sequence, the prompt included. DATA_LOSS: logits that are not finite. */
+/* probability (V) = softmax(logits * sampling_inverse()); greedy reads logits (V) only. position:
+ * the token's index in its sequence, the prompt included. DATA_LOSS: logits that are not finite. */
 err_t sampler_draw(struct sampler *sampler, const struct sampling *sampling, uint64_t completion,
                    uint64_t position, const float *logits, const float *probability,
                    struct draw *ret);

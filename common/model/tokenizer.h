@@ -1,18 +1,21 @@
-/* Byte-level BPE as Hugging Face's `tokenizers` writes it: a directory's tokenizer.json and tokenizer_config.json.
+/* Byte-level BPE as Hugging Face's `tokenizers` writes it: a directory's tokenizer.json and
+ * tokenizer_config.json.
  *
  *     SCOPED(tokenizer) tokenizer = NULL;
  *     TRY(tokenizer_load("sft", &tokenizer));
  *     TRY(tokenizer_check(tokenizer, config.V, config.eos[0]));    -- does it belong to this model?
  *     TRY(tokenizer_encode(tokenizer, text, len, max, ids, &count));
- *     TRY(tokenizer_decode(tokenizer, ids, count, true, &out));    -- appends bytes, not always UTF-8
+ *     TRY(tokenizer_decode(tokenizer, ids, count, true, &out));    -- appends bytes
  *
- * Supported: model BPE; pre_tokenizer ByteLevel, or Sequence[Split(GPT-2's, Qwen2's or Llama-3's pattern), ByteLevel];
- * normalizer null or NFC; decoder ByteLevel; added tokens, special or not. Anything else that would change an id is refused
- * by name. Post-processors are read over: encode never adds a special token; callers append eos themselves. The text of an
- * added token inside a text becomes that token, as in `tokenizers`.
+ * Supported: model BPE; pre_tokenizer ByteLevel, or a Sequence of ByteLevel after Digits or after a
+ * Split by GPT-2's, Qwen2's or Llama-3's pattern; normalizer null or NFC; decoder ByteLevel; added
+ * tokens, special or not. Anything else that would change an id is refused by name. Truncation,
+ * padding and post-processors are not read: encode adds no special token, callers append eos. An
+ * added token's text inside a text becomes that token, as in `tokenizers`.
  *
- * Ids equal those of `tokenizers` for UTF-8 text, except that a byte which the vocabulary lacks is an error, not dropped.
- * Bytes that are not UTF-8 count as symbols of one byte each, so that decode(encode(bytes)) = bytes for any bytes.
+ * Ids equal those of `tokenizers` for UTF-8 text, but a byte that the vocabulary lacks is an error
+ * (there: dropped), and NFC orders some 100 rare combining marks by newer tables. Bytes that are
+ * not UTF-8 are symbols of one byte each, so that without NFC any bytes come back from decode.
  *
  * Any thread: a tokenizer does not change once made. */
 #pragma once
@@ -28,22 +31,27 @@ struct tokenizer;
 
 enum { TOKENIZER_VOCAB_MAX = 1 << 20, TOKENIZER_TOKEN_BYTES_MAX = 4096 };
 
-/* Reads DIR/tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json (the names of eos, bos
- * and pad). NOT_FOUND; INVALID: one line with file, place, value and what is allowed. */
+/* Reads DIR/tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json
+ * (the names of eos, bos and pad). NOT_FOUND; INVALID: one line with file, place, value and what is
+ * allowed. */
 err_t tokenizer_load(const char *directory, struct tokenizer **ret);
 
-/* The same from memory. config: the text of tokenizer_config.json, or NULL. name: what errors call the place. */
+/* The same from memory. config: the text of tokenizer_config.json, or NULL. name: what errors call
+ * the place. */
 err_t tokenizer_parse(const char *json, size_t json_len, const char *config, size_t config_len,
                       const char *name, struct tokenizer **ret);
 
-/* Writes both files into an existing directory, as they were read or made; each whole or not at all. */
+/* Writes both files into an existing directory, as they were read or made; each whole or not at
+ * all. */
 err_t tokenizer_save(const struct tokenizer *tokenizer, const char *directory);
 
-/* ret_ids (max). RANGE: more than max tokens; INVALID: a byte that the vocabulary lacks. On error ret_count is untouched. */
+/* ret_ids (max). RANGE: more than max tokens; INVALID: a byte that the vocabulary lacks. On error
+ * ret_count is untouched. */
 err_t tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t len, int max,
                        int32_t *ret_ids, int *ret_count);
 
-/* Appends the tokens' bytes; special tokens are left out if skip_special. RANGE: an id that is no token; nothing appended. */
+/* Appends the tokens' bytes; special tokens are left out if skip_special. RANGE: an id that is no
+ * token; nothing appended. */
 err_t tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
                        bool skip_special, struct bytes *ret);
 
@@ -57,8 +65,9 @@ int tokenizer_id(const struct tokenizer *tokenizer,
 /* Names everything that decides an id: tokens, merges, splitting. Not the files' layout. */
 struct digest tokenizer_digest(const struct tokenizer *tokenizer);
 
-/* Whether it fits a model of V tokens that ends at token eos (-1: not said). PRECONDITION: it has more tokens than V, or eos is
- * neither its end token nor another special token; the message names both numbers. A model may have more tokens (padding). */
+/* Whether it fits a model of V tokens that ends at token eos (-1: not said). PRECONDITION: it has
+ * more tokens than V, or eos is neither its end token nor another special token; the message names
+ * both numbers. A model may have more tokens (padding). */
 err_t tokenizer_check(const struct tokenizer *tokenizer, int V, int eos);
 
 void tokenizer_free(struct tokenizer *tokenizer);

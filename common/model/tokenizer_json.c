@@ -72,7 +72,8 @@ static err_t read_vocab(struct tokenizer *t, const json_t *vocab, const char *na
     return OK;
 }
 
-/* The two halves of a merge: "a b" or ["a", "b"]. Borrowed; lengths because the first form has no terminator. */
+/* The two halves of a merge: "a b" or ["a", "b"]. Borrowed; lengths because the first form has no
+ * terminator. */
 static bool merge_halves(const json_t *merge, const char *ret_half[2], size_t ret_len[2])
 {
     if (json_is_array(merge) && json_array_size(merge) == 2) {

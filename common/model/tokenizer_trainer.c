@@ -8,6 +8,9 @@
 #include "model/unicode.h"
 #include <string.h>
 
+/* A byte is spelled with at most two: longer tokens could not be read back. */
+enum { TOKEN_BYTES = TOKENIZER_TOKEN_BYTES_MAX / 2 };
+
 /* A counted byte string: a word of the texts, or a token's spelling. */
 struct entry {
     size_t at;
@@ -150,7 +153,8 @@ static int join(void *arg, int a, int b, int *ret_tokens)
     return id;
 }
 
-/* Special tokens, then bytes by the code points that spell them. ret_byte (256): -1 for those without a token. */
+/* Special tokens, then bytes by the code points that spell them. ret_byte (256): -1 for those
+ * without a token. */
 static void add_alphabet(const struct tokenizer_trainer *trainer, struct strings *spelled,
                          int32_t ret_byte[256])
 {
@@ -264,11 +268,12 @@ err_t tokenizer_trainer_finish(struct tokenizer_trainer *trainer, struct tokeniz
         return err_new(ERR_INVALID,
                        "vocab_size is %d; the special tokens and the bytes seen are %zu",
                        c->vocab_size, spelled.count);
+    const int longest = c->max_token_length && c->max_token_length < TOKEN_BYTES
+                            ? c->max_token_length
+                            : TOKEN_BYTES;
     SCOPED_VALUE(bpe_train)
-    train = {.name = join,
-             .arg = &spelled,
-             .tokens = (int)spelled.count,
-             .max_units = c->max_token_length ? (size_t)c->max_token_length : SIZE_MAX};
+    train = {
+        .name = join, .arg = &spelled, .tokens = (int)spelled.count, .max_units = (size_t)longest};
     add_words(trainer, byte, &train);
     bpe_train_run(&train, c->vocab_size, c->min_frequency > 1 ? (uint64_t)c->min_frequency : 1);
     SCOPED_MEM char *json = tokenizer_text(trainer, &spelled, &train);

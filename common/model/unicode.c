@@ -1,7 +1,8 @@
 #include "model/unicode.h"
 #include <stdbool.h>
 
-/* Length of a sequence by its first byte, and the smallest code that may be written so long (RFC 3629). */
+/* Length of a sequence by its first byte, and the smallest code that may be written so long (RFC
+ * 3629). */
 static int sequence_length(uint8_t first, uint32_t *ret_smallest)
 {
     if (first >= 0xc2 && first <= 0xdf)

@@ -1,9 +1,9 @@
-/* Code points and the classes that pre-tokenizers cut by, as `tokenizers` sees them (its tables are newer than utf8proc's:
- * they differ on 5,004 code points, so ours are generated from it).
+/* Code points and the classes that pre-tokenizers cut by, as `tokenizers` sees them (its tables are
+ * newer than utf8proc's: they differ on 5,004 code points, so ours are generated from it).
  *
  *     uint32_t code;
- *     int bytes = unicode_next(text + at, len - at, &code);    -- a byte that is not UTF-8: 1, UNICODE_INVALID
- *     if (unicode_class(code) == UNICODE_LETTER) ...
+ *     int bytes = unicode_next(text + at, len - at, &code);    -- a byte that is not UTF-8: 1,
+ * UNICODE_INVALID if (unicode_class(code) == UNICODE_LETTER) ...
  *
  * Any thread. */
 #pragma once

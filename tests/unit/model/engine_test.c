@@ -60,7 +60,8 @@ static uint32_t bits(float x)
     return b;
 }
 
-/* The full forward over prompt and completion must give the recorded bits, or at most `differ` of them. Returns differing. */
+/* The full forward over prompt and completion must give the recorded bits, or at most `differ` of
+ * them. Returns differing. */
 static int compare(struct forward *full, const struct wanted *w, const struct engine_completion *c)
 {
     int32_t token[CONTEXT], position[CONTEXT], row[CONTEXT];
@@ -102,8 +103,9 @@ static void check_end(const struct wanted *w, const struct engine_completion *c)
         assert_true(c->sampled_logp[i] <= 0 && c->sampled_logp[i] >= c->logp[i] - 1e-6f);
 }
 
-/* Runs requests 0..count-1 in an order and with arrivals of `seed`; sums what came out per completion into ret_sum, which
- * must not depend on any of it. Returns tokens; checks every bit against the full forward. */
+/* Runs requests 0..count-1 in an order and with arrivals of `seed`; sums what came out per
+ * completion into ret_sum, which must not depend on any of it. Returns tokens; checks every bit
+ * against the full forward. */
 static uint64_t run_all(struct model *model, int slots, int step_rows, int count, uint64_t seed,
                         uint64_t *ret_sum)
 {

@@ -221,7 +221,8 @@ static void another_vocabularys_tokenizer_is_found(void **state)
     assert_err(ERR_PRECONDITION, "the model's is 601", tokenizer_check(tokenizer, 602, 601));
 }
 
-/* Golden gpt2 with one member replaced: path is "model/type", value JSON text, or NULL to remove it. */
+/* Golden gpt2 with one member replaced: path is "model/type", value JSON text, or NULL to remove
+ * it. */
 static err_t parse_with(const char *path, const char *value)
 {
     SCOPED_JSON json_t *json = NULL;

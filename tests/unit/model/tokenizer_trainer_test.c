@@ -133,6 +133,24 @@ static void nothing_fed_gives_the_alphabet(void **state)
     assert_int_equal(tokenizer_vocab(more), 260);
 }
 
+static void a_long_run_gives_tokens_that_can_be_read_back(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer_trainer) trainer = NULL;
+    SCOPED(tokenizer) tokenizer = NULL;
+    enum { RUN = 40000 };
+    SCOPED_MEM char *run = mem_array(RUN, 1);
+    int32_t ids[64];
+    int count;
+    memset(run, ' ', RUN);
+    assert_ok(tokenizer_trainer_new(&(struct tokenizer_training){.vocab_size = 60}, &trainer));
+    tokenizer_trainer_feed(trainer, run, RUN);
+    assert_ok(tokenizer_trainer_finish(trainer, &tokenizer));
+    assert_true(tokenizer_vocab(tokenizer) >= 10);
+    assert_ok(tokenizer_encode(tokenizer, run, RUN, 64, ids, &count));
+    assert_true(count >= RUN / 2048);
+}
+
 static void bad_options_are_refused(void **state)
 {
     (void)state;
@@ -161,4 +179,5 @@ static void bad_options_are_refused(void **state)
 
 TESTS(cmocka_unit_test(merges_equal_those_of_tokenizers), cmocka_unit_test(only_bytes_seen),
       cmocka_unit_test(saved_and_loaded_again), cmocka_unit_test(nothing_fed_gives_the_alphabet),
+      cmocka_unit_test(a_long_run_gives_tokens_that_can_be_read_back),
       cmocka_unit_test(bad_options_are_refused))
