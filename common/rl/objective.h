@@ -20,11 +20,11 @@
 #pragma once
 #include "base/err.h"
 #include "rl/advantage.h"
-#include "rl/batch.h"
 #include "rl/correction.h"
 #include "rl/gate.h"
 #include "rl/kl.h"
 #include "rl/reduce.h"
+#include "rl/rl_batch.h"
 #include "rl/tally.h"
 #include <stddef.h>
 

@@ -2,7 +2,7 @@
  *
  *     dlogp[t] = reduce_token(REDUCE_TOKEN_MEAN, &totals, tokens, 0) * slope; */
 #pragma once
-#include "rl/batch.h"
+#include "rl/rl_batch.h"
 
 enum reduce {
     REDUCE_TOKEN_MEAN,          // 1/N: DAPO, PPO in verl and OpenRLHF, SFT

@@ -102,6 +102,7 @@ static void counts_are_bounded(void **state)
     SCOPED_VALUE(lease_request) request = {0};
     SCOPED_VALUE(lease_reply) reply = {0};
     SCOPED_VALUE(bytes) out = {0};
+    static char row[] = "{}";
     uint32_t many = LEASE_IDS_MAX;
     SCOPED_MEM struct lease_progress *progress = mem_array(many + 1, sizeof *progress);
     SCOPED_MEM struct digest *ids = mem_array(many + 1, sizeof *ids);
@@ -126,7 +127,7 @@ static void counts_are_bounded(void **state)
                                          .prompt = 1,
                                          .epoch = 1,
                                          .start_round = 1,
-                                         .row = (char[]){"{}"},
+                                         .row = row,
                                          .deadline_ms = 1};
     struct lease_reply all = {
         .grants = LEASE_GRANTS_MAX, .grant = grants, .revokes = many, .revoked = ids};

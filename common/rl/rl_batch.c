@@ -1,4 +1,4 @@
-#include "rl/batch.h"
+#include "rl/rl_batch.h"
 
 int rl_sequence_tokens(const struct rl_batch *batch, int i)
 {

@@ -1,0 +1,241 @@
+/* A publisher and its subscribers over real gRPC on loopback, in one process: what the tests of both sides share. */
+#pragma once
+#include "base/clock.h"
+#include "base/mem.h"
+#include "rpc/stream.h"
+#include "svc/loop.h"
+#include "testing/testing.h"
+#include "weights/digest.h"
+#include "weights/publisher.h"
+#include "weights/subscriber.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SMALL = 1000,
+    THREE_CHUNKS = 2 * WEIGHTS_CHUNK + 77,
+    LARGE = 8 * WEIGHTS_CHUNK + 1,
+    SUBSCRIBERS = 2
+};
+
+/* What one generator does with its versions, and what it saw. */
+struct generator {
+    struct subscriber *subscriber;
+    bool holds_back;  // takes a version, and applies it only when the test says so
+    uint16_t *values; // its model
+    size_t elements;
+    const uint16_t *taken;
+    struct manifest manifest; // taken or applied
+    int applied, ups, downs;
+    uint64_t order[64]; // versions in the order applied
+    enum err_code why;
+    char text[512];
+};
+
+struct ring {
+    struct loop *loop;
+    struct rpc *rpc;
+    struct publisher *publisher;
+    struct rpc_server *server;
+    size_t elements;
+    char target[64];
+    struct generator generator[SUBSCRIBERS];
+    int settled;
+    uint64_t settled_version;
+    double settled_ms;
+    bool (*done)(struct ring *);
+    int64_t give_up_ms, until_ms;
+};
+
+/* ---- the learner */
+
+static const struct digest layout = {{1, 2, 3}};
+
+static inline void settled(const struct manifest *manifest, double ms, void *user)
+{
+    struct ring *ring = user;
+    ring->settled++;
+    ring->settled_version = manifest->version;
+    ring->settled_ms = ms;
+}
+
+static inline void serve(struct ring *ring, int port)
+{
+    const struct publisher_options options = {.run = "sort-1",
+                                              .layout = layout,
+                                              .elements = ring->elements,
+                                              .settled = settled,
+                                              .user = ring};
+    char address[64];
+    snprintf(address, sizeof address, "127.0.0.1:%d", port);
+    assert_ok(publisher_new(&options, &ring->publisher));
+    struct rpc_service services[] = {publisher_service(ring->publisher)};
+    const struct rpc_server_options server = {.address = address, RPC_SERVICES(services)};
+    assert_ok(rpc_server_start(ring->rpc, &server, &ring->server));
+    snprintf(ring->target, sizeof ring->target, "127.0.0.1:%d", rpc_server_port(ring->server));
+}
+
+static inline void stop_serving(struct ring *ring)
+{
+    rpc_server_free(ring->server);
+    publisher_free(ring->publisher);
+}
+
+/* Version v's element i. */
+static inline uint16_t value_of(uint64_t version, size_t i)
+{
+    return (uint16_t)(version * 7919 + i * 31 + (i >> 16));
+}
+
+static inline void publish_broken(struct ring *ring, uint32_t lineage, uint64_t version,
+                                  bool broken)
+{
+    SCOPED_MEM uint16_t *values = mem_array(ring->elements, sizeof *values);
+    for (size_t i = 0; i < ring->elements; i++)
+        values[i] = value_of(version, i);
+    struct manifest manifest = {lineage,        version,
+                                version,        WEIGHTS_FULL,
+                                ring->elements, weights_digest(values, 0, ring->elements)};
+    if (broken) // one value changes on the way
+        values[ring->elements - 3] ^= 4;
+    publisher_publish(ring->publisher, snapshot_new(&manifest, values));
+}
+
+static inline void publish(struct ring *ring, uint64_t version)
+{
+    publish_broken(ring, 1, version, false);
+}
+
+/* ---- the generators */
+
+static inline void apply(struct generator *generator)
+{
+    memcpy(generator->values, generator->taken, generator->elements * sizeof *generator->values);
+    for (size_t i = 0; i < generator->elements; i += generator->elements / 997 + 1)
+        assert_int_equal(generator->values[i], value_of(generator->manifest.version, i));
+    generator->order[generator->applied++ % 64] = generator->manifest.version;
+    generator->taken = NULL;
+    subscriber_applied(generator->subscriber);
+}
+
+static inline void staged(struct subscriber *subscriber, const struct manifest *manifest,
+                          void *user)
+{
+    struct generator *generator = user;
+    assert_int_equal(manifest->kind, WEIGHTS_FULL);
+    if (generator->holds_back)
+        return;
+    generator->taken = subscriber_take(subscriber, &generator->manifest);
+    assert_non_null(generator->taken);
+    assert_int_equal(generator->manifest.version, manifest->version);
+    apply(generator);
+}
+
+static inline void down(struct subscriber *, err_t why, void *user)
+{
+    struct generator *generator = user;
+    generator->downs++;
+    generator->why = err_code(why);
+    snprintf(generator->text, sizeof generator->text, "%s", err_message(why));
+    err_free(why);
+}
+
+static inline void up(struct subscriber *, void *user)
+{
+    ((struct generator *)user)->ups++;
+}
+
+static inline void subscribe(struct ring *ring, int i, const struct subscriber_options *changes)
+{
+    static const struct subscriber_handlers handlers = {.staged = staged, .down = down, .up = up};
+    struct subscriber_options options = *changes;
+    options.target = ring->target;
+    options.run = options.run ? options.run : "sort-1";
+    options.generator = options.generator ? options.generator : i ? "generator-1" : "generator-0";
+    options.elements = options.elements ? options.elements : ring->elements;
+    options.backoff_min_ms = 20;
+    options.backoff_max_ms = 50;
+    if (digest_equal(&options.layout, &(struct digest){0}))
+        options.layout = layout;
+    struct generator *generator = &ring->generator[i];
+    generator->elements = options.elements;
+    generator->values = mem_array(options.elements, sizeof *generator->values);
+    assert_ok(subscriber_open(ring->rpc, &options, &handlers, generator, &generator->subscriber));
+}
+
+/* ---- running */
+
+static inline void ring_init(struct ring *ring, size_t elements)
+{
+    *ring = (struct ring){.elements = elements};
+    assert_ok(loop_new(&ring->loop));
+    assert_ok(rpc_new(ring->loop, &ring->rpc));
+    serve(ring, 0);
+}
+
+static inline void ring_done(struct ring *ring)
+{
+    for (int i = 0; i < SUBSCRIBERS; i++) {
+        subscriber_free(ring->generator[i].subscriber);
+        free(ring->generator[i].values);
+    }
+    stop_serving(ring);
+    rpc_free(ring->rpc);
+    loop_free(ring->loop);
+}
+
+static inline void poll(void *arg)
+{
+    struct ring *ring = arg;
+    if (ring->done(ring))
+        loop_stop(ring->loop);
+    else if (clock_ms() > ring->give_up_ms)
+        fail_msg("waited in vain");
+}
+
+static inline void until(struct ring *ring, bool (*done)(struct ring *))
+{
+    ring->done = done;
+    ring->give_up_ms = clock_ms() + 60000; // sanitizers on a loaded machine
+    SCOPED(loop_timer) timer = loop_timer_new(ring->loop, poll, ring);
+    loop_timer_start(timer, 0, 1);
+    assert_ok(loop_run(ring->loop));
+}
+
+static inline bool time_is_up(struct ring *ring)
+{
+    return clock_ms() >= ring->until_ms;
+}
+
+static inline void run_for(struct ring *ring, int ms)
+{
+    ring->until_ms = clock_ms() + ms;
+    until(ring, time_is_up);
+}
+
+static inline bool all_have_newest(struct ring *ring)
+{
+    const struct manifest *newest = publisher_newest(ring->publisher);
+    struct holder holders[8];
+    const size_t count = publisher_holders(ring->publisher, holders, 8);
+    size_t have = 0, expected = 0;
+    for (size_t i = 0; i < count; i++)
+        have += holders[i].holds && holders[i].lineage == newest->lineage &&
+                holders[i].version == newest->version;
+    for (int i = 0; i < SUBSCRIBERS; i++)
+        expected += ring->generator[i].subscriber != NULL;
+    return have == expected && count == expected;
+}
+
+static inline void assert_model(const struct generator *generator, uint64_t version)
+{
+    for (size_t i = 0; i < generator->elements; i++)
+        if (generator->values[i] != value_of(version, i))
+            fail_msg("element %zu is not that of version %llu", i, (unsigned long long)version);
+}
+
+static inline bool is_down(struct ring *ring)
+{
+    return ring->generator[0].downs > 0;
+}
