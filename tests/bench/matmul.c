@@ -64,8 +64,9 @@ static err_t bench_shape(struct backend *be, int threads, int M, int N, int K)
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         double s;
         TRY(seconds_per_call(ops[i].op, &b, &s));
-        printf("{\"op\":\"%s\",\"threads\":%d,\"M\":%d,\"N\":%d,\"K\":%d,\"us\":%.2f,\"gflops\":%.1f}\n", ops[i].name,
-               threads, M, N, K, s * 1e6, 2e-9 * M * N * K / s);
+        printf(
+            "{\"op\":\"%s\",\"threads\":%d,\"M\":%d,\"N\":%d,\"K\":%d,\"us\":%.2f,\"gflops\":%.1f}\n",
+            ops[i].name, threads, M, N, K, s * 1e6, 2e-9 * M * N * K / s);
     }
     be->ops->weight_free(be, b.weight);
     free(b.w);
@@ -83,7 +84,7 @@ static err_t run(int threads)
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
         for (size_t m = 0; m < sizeof rows / sizeof *rows; m++)
             TRY(bench_shape(be, threads, rows[m], widths[w], widths[w]));
-    return bench_shape(be, threads, 512, 2048, 128);  // a head
+    return bench_shape(be, threads, 512, 2048, 128); // a head
 }
 
 int main(int argc, char **argv)
