@@ -221,13 +221,11 @@ static void attend(const struct rows *rows)
     load_queries(rows);
     for (int key = 0; key < keys; key += CHAIN_BLOCK)
         score_block(rows, key, keys - key < CHAIN_BLOCK ? keys - key : CHAIN_BLOCK);
-    float sum[TILE_ROWS];
-    for (int r = 0; r < rows->count; r++) {
-        float max;
-        sum[r] = exp_row(rows->score + r * A_STRIDE, keys_of(rows, r), &max);
-        if (rows->unit->lse)
-            rows->unit->lse[place_of(rows, r)] = (float)((double)max + exact_log(sum[r]));
-    }
+    float sum[TILE_ROWS], max[TILE_ROWS];
+    for (int r = 0; r < rows->count; r++)
+        sum[r] = exp_row(rows->score + r * A_STRIDE, keys_of(rows, r), &max[r]);
+    for (int r = 0; r < rows->count && rows->unit->lse; r++)
+        rows->unit->lse[place_of(rows, r)] = (float)((double)max[r] + exact_log(sum[r]));
     for (int key = 0; key < keys; key += CHAIN_BLOCK)
         blend_block(rows, key);
     for (int r = 0; r < rows->count; r++) {

@@ -23,8 +23,9 @@ static float row_max(const float *row, int V, float scale)
     return v16_max_lane(max);
 }
 
-/* Four vectors at a time would change nothing but speed: each lane's sum is one chain over its indices ascending. */
-static struct row_sum row_sum(const float *row, int V, float scale, bool want_moment)
+/* Each lane's sum is one chain over its indices ascending. The exponentials go to ret_exp, unless it is NULL; row and
+ * ret_exp may be the same memory. */
+static struct row_sum row_sum(const float *row, int V, float scale, bool want_moment, float *ret_exp)
 {
     struct row_sum ret = {.max = row_max(row, V, scale)};
     const v16 s = v16_set1(scale), max = v16_set1(ret.max), zero = v16_set1(0.0f);
@@ -33,6 +34,8 @@ static struct row_sum row_sum(const float *row, int V, float scale, bool want_mo
         v16 x = v16_sub(scaled(row + i, V - i, s), max);
         v16 e = v16_first(v16_exp(x), V - i, zero);
         sum = v16_add(sum, e);
+        if (ret_exp)
+            v16_store_some(ret_exp + i, e, V - i);
         if (want_moment) // below -87 e is 0, and the product must be too for a logit of -infinity
             moment = v16_fma(e, v16_max(v16_set1(-87.0f), x), moment);
     }
@@ -45,7 +48,7 @@ void ISA_NAME(token_logp)(float *logp, float *entropy, const float *logits, cons
                           float inverse_temperature, int N, int V)
 {
     for (int n = 0; n < N; n++, logits += V) {
-        const struct row_sum row = row_sum(logits, V, inverse_temperature, entropy != NULL);
+        const struct row_sum row = row_sum(logits, V, inverse_temperature, entropy != NULL, NULL);
         const double log_sum = exact_log(row.sum);
         const float x = logits[token[n]] * inverse_temperature;
         logp[n] = (float)((double)x - row.max - log_sum);
@@ -57,13 +60,10 @@ void ISA_NAME(token_logp)(float *logp, float *entropy, const float *logits, cons
 /* probability = exp(x - max) * (1 / sum), times factor. */
 static void probabilities(float *ret, const float *logits, int V, float scale, float factor)
 {
-    const struct row_sum row = row_sum(logits, V, scale, false);
-    const v16 s = v16_set1(scale), max = v16_set1(row.max), inverse = v16_set1(1.0f / row.sum);
-    const v16 f = v16_set1(factor);
-    for (int i = 0; i < V; i += 16) {
-        v16 e = v16_exp(v16_sub(scaled(logits + i, V - i, s), max));
-        v16_store_some(ret + i, v16_mul(v16_mul(e, inverse), f), V - i);
-    }
+    const struct row_sum row = row_sum(logits, V, scale, false, ret);
+    const v16 inverse = v16_set1(1.0f / row.sum), f = v16_set1(factor);
+    for (int i = 0; i < V; i += 16)
+        v16_store_some(ret + i, v16_mul(v16_mul(v16_load_some(ret + i, V - i), inverse), f), V - i);
 }
 
 void ISA_NAME(softmax)(float *probability, const float *logits, float inverse_temperature, int N,
