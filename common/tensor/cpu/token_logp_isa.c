@@ -25,7 +25,8 @@ static float row_max(const float *row, int V, float scale)
 
 /* Each lane's sum is one chain over its indices ascending. The exponentials go to ret_exp, unless it is NULL; row and
  * ret_exp may be the same memory. */
-static struct row_sum row_sum(const float *row, int V, float scale, bool want_moment, float *ret_exp)
+static struct row_sum row_sum(const float *row, int V, float scale, bool want_moment,
+                              float *ret_exp)
 {
     struct row_sum ret = {.max = row_max(row, V, scale)};
     const v16 s = v16_set1(scale), max = v16_set1(ret.max), zero = v16_set1(0.0f);
