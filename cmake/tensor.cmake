@@ -19,7 +19,7 @@ function(tensor_isa isa)
     target_include_directories(rlhfd_tensor_${isa} PRIVATE common)
     target_compile_definitions(rlhfd_tensor_${isa} PRIVATE ISA=${isa} ISA_${isa}=1)
     target_compile_options(rlhfd_tensor_${isa} PRIVATE ${ARGN})
-    if(RLHFD_SANITIZE MATCHES address)  # the lanes are thousands of tiny scopes: minutes of compiling each
+    if(RLHFD_SANITIZE MATCHES address OR RLHFD_FUZZ)  # the lanes are thousands of tiny scopes: minutes of compiling each
         target_compile_options(rlhfd_tensor_${isa} PRIVATE -fno-sanitize-address-use-after-scope)
     endif()
     target_link_libraries(rlhfd_tensor_${isa} PRIVATE rlhfd_base)
@@ -27,11 +27,6 @@ function(tensor_isa isa)
 endfunction()
 if(isa_sources)
     tensor_isa(portable)
-    if(RLHFD_SANITIZE OR RLHFD_FUZZ)
-        # Lanes as arrays by value: instrumenting them takes a compiler a quarter of an hour. The vector builds of the same
-        # sources are instrumented.
-        target_compile_options(rlhfd_tensor_portable PRIVATE -fno-sanitize=all)
-    endif()
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         tensor_isa(avx2 -mavx2 -mfma -mbmi2)
         tensor_isa(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mbmi2 -mprefer-vector-width=512)
