@@ -61,13 +61,25 @@ static err_t announce(const struct face *face, const struct face_options *o)
     return file_write(o->announce, text, strlen(text));
 }
 
+/* Next to the service's port; any free one where the addresses are announced: who reads them needs no rule, and the port
+ * next door may be somebody's. */
+static err_t side_address(const struct face_options *o, int add, char **ret)
+{
+    struct address address;
+    if (!o->announce)
+        return address_derive(o->listen, add, ret);
+    TRY(address_parse(o->listen, &address));
+    *ret = address_text(address.host, 0);
+    return OK;
+}
+
 err_t face_open(const struct face_options *o, struct face **ret)
 {
     SCOPED(face) face = mem_new(sizeof *face);
     SCOPED_MEM char *admin_address = NULL;
     SCOPED_MEM char *http_at = NULL;
-    TRY(address_derive(o->listen, ADDRESS_ADMIN, &admin_address));
-    TRY(address_derive(o->listen, ADDRESS_HTTP, &http_at));
+    TRY(side_address(o, ADDRESS_ADMIN, &admin_address));
+    TRY(side_address(o, ADDRESS_HTTP, &http_at));
     face->admin = rpc_admin_new(&o->admin);
     face->health = rpc_health_new();
     TRY(rpc_reflect_new(descriptors, descriptors_len, &face->reflect));
@@ -81,6 +93,8 @@ err_t face_open(const struct face_options *o, struct face **ret)
 
 void face_ready(struct face *face, const char *why_not)
 {
+    if (!face)
+        return; // a peer's stream may break before it is open or after it is gone
     http_set_ready(face->http, why_not);
     rpc_health_set(face->health, "", why_not == NULL);
 }

@@ -308,7 +308,7 @@ static err_t serve(struct daemon *d, const char *announce)
 
 static void daemon_done(struct daemon *d)
 {
-    face_free(d->face);
+    face_free(STEAL(d->face));
     decode_free(d->decode); // its thread first: it reads what update holds and posts to the loop
     if (d->loop)
         loop_run_posted(d->loop);

@@ -132,7 +132,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
 
 static void daemon_done(struct daemon *d)
 {
-    face_free(d->face);
+    face_free(STEAL(d->face));
     score_free(d->score);
     relay_free(d->relay);
     rpc_free(d->rpc);

@@ -34,7 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     const uint8_t *nul = len ? memchr(data, 0, len) : NULL;
     size_t text_len = nul ? (size_t)(nul - data) : len;
-    SCOPED_MEM char *set = nul ? strndup((const char *)nul + 1, len - text_len - 1) : NULL;
+    SCOPED_VALUE(bytes) after = {0}; // strndup would read on under strict checks
+    if (nul)
+        bytes_put(&after, nul + 1, len - text_len - 1);
+    const char *set = nul ? (const char *)after.data : NULL;
     const char *sets[] = {set};
     struct recipe_source source = {.sets = sets, .sets_count = set != NULL};
     SCOPED(recipe) recipe = NULL;

@@ -46,10 +46,10 @@ static void run_or_fail(int status, char *output, const char *what)
 struct ring ring_prepare(const struct ring_options *options)
 {
     struct ring ring = {.directory = testing_directory(), .options = *options};
-    ring.recipe = file_join(ring.directory, "recipe.yaml");
-    ring.run = file_join(ring.directory, "run");
-    ring.log = file_join(ring.directory, "log");
-    ring.model = file_join(ring.directory, "model");
+    ring.recipe = testing_path(ring.directory, "recipe.yaml");
+    ring.run = testing_path(ring.directory, "run");
+    ring.log = testing_path(ring.directory, "log");
+    ring.model = testing_path(ring.directory, "model");
     char *prompts = file_join(ring.directory, "train.jsonl"), *output;
     write_prompts(prompts, options);
     int status = process_run(&output, 60000, "rlhfctl", "tokenizer", "train", prompts, "--alphabet",

@@ -63,3 +63,21 @@ const char *testing_directory(void)
     }
     return made[made_count++] = path;
 }
+
+static char **paths;
+static size_t path_count;
+
+static void free_paths(void)
+{
+    for (size_t i = 0; i < path_count; i++)
+        free(paths[i]);
+    free(paths);
+}
+
+char *testing_path(const char *directory, const char *name)
+{
+    if (!path_count)
+        atexit(free_paths);
+    paths = mem_grow(paths, path_count + 1, sizeof *paths);
+    return paths[path_count++] = file_join(directory, name);
+}

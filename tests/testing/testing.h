@@ -30,6 +30,9 @@ void testing_near(double got, double want, double limit, const char *what, const
 /* A new empty directory below $TMPDIR or /tmp, removed with all it holds when the process ends. Owned by testing. */
 const char *testing_directory(void);
 
+/* directory/name, freed when the process ends. */
+char *testing_path(const char *directory, const char *name);
+
 #define TESTS(...)                                                                                 \
     int main(void)                                                                                 \
     {                                                                                              \
