@@ -2,7 +2,8 @@
  *
  *     build/tests/bench_ops [threads]
  *
- * One JSON object per line: the best of several timings. "per" says what one unit is, "ns" what it costs. */
+ * One JSON object per line: the best of several timings. "per" says what one unit is, "ns" what it
+ * costs. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "tensor/backend.h"
@@ -155,7 +156,7 @@ static err_t run(int threads)
 
 int main(int argc, char **argv)
 {
-    err_t e = run(argc > 1 ? atoi(argv[1]) : 1);
+    err_t e = run(argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1);
     if (err_failed(e))
         fprintf(stderr, "%s\n", err_message(e));
     const int status = err_failed(e);
