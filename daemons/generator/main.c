@@ -13,7 +13,7 @@
 #include "rpc/face.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
-#include <stdio.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 enum { STOP_GRACE_MS = 500, DRAIN_DEADLINE_MS = 10000, TICK_MS = 50 };
@@ -31,7 +31,10 @@ struct daemon {
     struct update *update;
     struct face *face;
     struct loop_timer *tick;
+    struct loop_timer *join;
     bool serving, draining, stopping, lease_down, rewarder_down;
+    bool lease_joined, rewarder_joined;
+    char *why; // a peer was not reached, as last said
     int64_t drain_until_ms;
     err_t failed;
 };
@@ -161,12 +164,31 @@ static void failed(void *arg, err_t why)
     loop_stop(d->loop);
 }
 
+static void unreachable(struct daemon *d, const char *peer, err_t why)
+{
+    if (!d->draining)
+        log_warning("peer unreachable", "peer=%s why=\"%s\"", peer, err_message(why));
+    mem_free(d->why);
+    d->why = mem_string(err_message(why));
+    err_free(why);
+}
+
+static void join_timed_out(void *arg)
+{
+    struct daemon *d = arg;
+    if ((d->lease_joined && d->rewarder_joined) || d->draining)
+        return;
+    d->failed =
+        err_new(ERR_UNAVAILABLE, "the %s was not reached in %" PRId64 " s (net.join_timeout_s): %s",
+                d->lease_joined ? "rewarder" : "learner", d->recipe->net.join_timeout_s,
+                d->why ? d->why : "no answer");
+    loop_stop(d->loop);
+}
+
 static void lease_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    if (!d->draining)
-        log_warning("learner unreachable", "why=\"%s\"", err_message(why));
-    err_free(why);
+    unreachable(d, "learner", why);
     d->lease_down = true;
     show_readiness(d);
 }
@@ -175,15 +197,14 @@ static void lease_up(void *arg)
 {
     struct daemon *d = arg;
     d->lease_down = false;
+    d->lease_joined = true;
     show_readiness(d);
 }
 
 static void rewarder_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    if (!d->draining)
-        log_warning("rewarder unreachable", "why=\"%s\"", err_message(why));
-    err_free(why);
+    unreachable(d, "rewarder", why);
     d->rewarder_down = true;
     show_readiness(d);
 }
@@ -192,6 +213,7 @@ static void rewarder_up(void *arg)
 {
     struct daemon *d = arg;
     d->rewarder_down = false;
+    d->rewarder_joined = true;
     show_readiness(d);
 }
 
@@ -278,6 +300,8 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(open_streams(d));
     show_readiness(d);
     loop_on_signal(d->loop, on_signal, d);
+    d->join = loop_timer_new(d->loop, join_timed_out, d);
+    loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
     TRY(loop_run(d->loop));
     return d->failed;
 }
@@ -293,8 +317,10 @@ static void daemon_done(struct daemon *d)
     deliver_free(d->deliver);
     rpc_free(d->rpc);
     loop_timer_free(d->tick);
+    loop_timer_free(d->join);
     loop_free(d->loop);
     mem_free(d->name);
+    mem_free(d->why);
 }
 
 /* generator.name, or host and process: unique among those of a run. */

@@ -3,6 +3,7 @@
  *     generators -> score -> relay -> learner
  *                  [workers]  [loop]                dispositions go back the same way */
 #include "base/log.h"
+#include "base/mem.h"
 #include "rewarder/offline.h"
 #include "rewarder/relay.h"
 #include "rewarder/score.h"
@@ -10,17 +11,22 @@
 #include "svc/loop.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 /* In order of dependence: freed from the end. */
 struct daemon {
+    const struct recipe *recipe;
     struct loop *loop;
     struct rpc *rpc;
     struct relay *relay;
     struct score *score;
     struct face *face;
-    bool draining, unreachable;
+    struct loop_timer *join;
+    bool draining, unreachable, joined;
+    char *why; // the learner was not reached, as last said
+    err_t failed;
 };
 
 static const char *state(void *arg)
@@ -57,6 +63,8 @@ static void learner_down(void *arg, err_t why)
     struct daemon *d = arg;
     d->unreachable = true;
     log_warning("learner unreachable", "why=\"%s\"", err_message(why));
+    mem_free(d->why);
+    d->why = mem_string(err_message(why));
     if (!d->draining)
         face_ready(d->face, "the learner cannot be reached");
     err_free(why);
@@ -66,9 +74,21 @@ static void learner_up(void *arg)
 {
     struct daemon *d = arg;
     d->unreachable = false;
+    d->joined = true;
     log_info("learner reached", "%s", "");
     if (!d->draining)
         face_ready(d->face, NULL);
+}
+
+static void join_timed_out(void *arg)
+{
+    struct daemon *d = arg;
+    if (d->joined || d->draining)
+        return;
+    d->failed = err_new(ERR_UNAVAILABLE,
+                        "the learner was not reached in %" PRId64 " s (net.join_timeout_s): %s",
+                        d->recipe->net.join_timeout_s, d->why ? d->why : "no answer");
+    loop_stop(d->loop);
 }
 
 static void relay_has_room(void *arg)
@@ -104,7 +124,10 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
                                 .services = {score_service(d->score)},
                                 .service_count = 1};
     TRY(face_open(&face, &d->face));
-    return loop_run(d->loop);
+    d->join = loop_timer_new(d->loop, join_timed_out, d);
+    loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
+    TRY(loop_run(d->loop));
+    return d->failed;
 }
 
 static void daemon_done(struct daemon *d)
@@ -113,7 +136,9 @@ static void daemon_done(struct daemon *d)
     score_free(d->score);
     relay_free(d->relay);
     rpc_free(d->rpc);
+    loop_timer_free(d->join);
     loop_free(d->loop);
+    mem_free(d->why);
 }
 
 static err_t run(int argc, char **argv)
@@ -136,7 +161,7 @@ static err_t run(int argc, char **argv)
         return score_offline(recipe, stdin, stdout);
     if (job)
         return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: score", job);
-    SCOPED_VALUE(daemon) daemon = {0};
+    SCOPED_VALUE(daemon) daemon = {.recipe = recipe};
     return serve(&daemon, recipe, announce);
 }
 

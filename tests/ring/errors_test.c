@@ -1,0 +1,122 @@
+/* What goes wrong at the start ends in one line that says where and what is allowed, a status that is not 0, and nothing
+ * half-written. */
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include "testing/process.h"
+#include "testing/ring.h"
+#include "testing/testing.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+
+/* Exactly one line, which contains `part`; the status is not 0; the run directory was not made. */
+static void assert_refused(const struct ring *ring, int status, char *output, const char *part)
+{
+    size_t lines = 0;
+    for (const char *p = output; *p; p++)
+        lines += *p == '\n';
+    if (status == 0 || lines != 1 || !strstr(output, part) || file_exists(ring->run))
+        print_error("status %d, %zu lines, wanted '%s':\n%s\n", status, lines, part, output);
+    assert_int_not_equal(status, 0);
+    assert_int_equal((int)lines, 1);
+    assert_non_null(strstr(output, part));
+    assert_false(file_exists(ring->run));
+    free(output);
+}
+
+static struct ring small_ring(void)
+{
+    return ring_prepare(&(struct ring_options){.rounds = 2, .groups = 8, .lag = 1});
+}
+
+static void up_refuses(const struct ring *ring, const char *set, const char *part)
+{
+    char *output;
+    int status = process_run(&output, 30000, "rlhfctl", "up", ring->recipe, "--run", ring->run,
+                             "--set", set, NULL);
+    assert_refused(ring, status, output, part);
+}
+
+static void a_bad_recipe(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    up_refuses(&ring, "lag.mx=1", "did you mean");
+    up_refuses(&ring, "lag.max=-1", "lag.max");
+    up_refuses(&ring, "learner.optimizer.lr=fast", "learner.optimizer.lr");
+    up_refuses(&ring, "learner.objective=ppoo", "learner.objective");
+    up_refuses(&ring, "data.train=missing.jsonl", "missing.jsonl");
+}
+
+static void a_truncated_model(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *path = file_join(ring.model, "model.safetensors");
+    SCOPED_VALUE(bytes) all = {0};
+    assert_ok(file_read(path, 1 << 24, &all));
+    assert_ok(file_write(path, all.data, all.len - 100));
+    up_refuses(&ring, "run.seed=1", "model.safetensors");
+    free(path);
+}
+
+static void another_vocabularys_tokenizer(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *text = file_join(ring.directory, "text.txt"), *output;
+    assert_ok(file_write(text, "the quick brown fox", 19));
+    int status = process_run(&output, 30000, "rlhfctl", "tokenizer", "train", text, "--vocab",
+                             "300", "--out", ring.model, NULL);
+    assert_int_equal(status, 0);
+    free(output);
+    up_refuses(&ring, "run.seed=1", "vocab");
+    free(text);
+}
+
+static void a_peer_that_is_not_there(void **state)
+{
+    (void)state;
+    char *output;
+    int status = process_run(&output, 30000, "rlhfctl", "status", "127.0.0.1:9", NULL);
+    assert_int_not_equal(status, 0);
+    assert_non_null(strstr(output, "127.0.0.1:9"));
+    free(output);
+    struct ring ring = small_ring();
+    status = process_run(&output, 30000, "rlhfd-rewarder", ring.recipe, "--set",
+                         "net.join_timeout_s=1", "--set", "rewarder.learner=127.0.0.1:9", "--set",
+                         "rewarder.listen=127.0.0.1:0", NULL);
+    assert_int_equal(status, 1);
+    assert_non_null(strstr(output, "the learner was not reached in 1 s"));
+    free(output);
+}
+
+/* A file system of 1 MiB: the run begins and then finds no room. Needs to mount. */
+static void a_full_disk(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *disk = file_join(ring.directory, "disk"), *run = file_join(disk, "run"), *output;
+    assert_ok(file_make_directories(disk));
+    if (mount("tmpfs", disk, "tmpfs", 0, "size=1m")) {
+        print_message("cannot mount a small file system here: skipped\n");
+        skip();
+    }
+    int status = process_run(&output, 60000, "rlhfctl", "up", ring.recipe, "--run", run, "--set",
+                             "run.rounds=2000", "--set", "replay.min_free_bytes=0", "--set",
+                             "checkpoint.every=1", NULL);
+    umount2(disk, MNT_DETACH);
+    if (status == 0 || !strstr(output, "No space left on device"))
+        print_error("status %d:\n%s\n", status, output);
+    assert_int_not_equal(status, 0);
+    assert_non_null(strstr(output, "No space left on device"));
+    free(output);
+    free(disk);
+    free(run);
+}
+
+TESTS(cmocka_unit_test(a_bad_recipe), cmocka_unit_test(a_truncated_model),
+      cmocka_unit_test(another_vocabularys_tokenizer), cmocka_unit_test(a_peer_that_is_not_there),
+      cmocka_unit_test(a_full_disk))
