@@ -4,14 +4,17 @@
  *     TRY(backend_cpu_new(&(struct cpu_config){.threads = 2}, &be));
  *     TRY(be->ops->rmsnorm(be, y, r, x, weight, 1e-5f, N, C));
  *
- * Exactness: every op's output element is a fixed chain of operations on its own inputs, so its bits depend neither on N,
- * nor on which other rows are in the call, nor on threads, nor on the instruction set. cpu/ states each order; the portable
- * build of each source is the specification and the vector builds equal it bit for bit.
+ * Exactness: every op's output element is a fixed chain of operations on its own inputs, so its
+ * bits depend neither on N, nor on which other rows are in the call, nor on threads, nor on the
+ * instruction set. cpu/ states each order; the portable build of each source is the specification
+ * and the vector builds equal it bit for bit.
  *
- * Accumulation: where a comment says "+=", the chain starts from what is there, so two calls over consecutive rows equal one
- * call over all of them bit for bit. Gradient accumulation therefore equals the large batch.
+ * Accumulation: where a comment says "+=", the chain starts from what is there, so two calls over
+ * consecutive rows equal one call over all of them bit for bit. Gradient accumulation therefore
+ * equals the large batch.
  *
- * Owner: one thread at a time per backend. Pointers are in the backend's memory; float32 unless said otherwise.
+ * Owner: one thread at a time per backend. Pointers are in the backend's memory; float32 unless
+ * said otherwise.
  * To add an op: a row here, cpu/NAME_isa.c, a parity case in tests/parity. */
 #pragma once
 #include "base/err.h"
@@ -21,13 +24,15 @@
 
 struct backend;
 
-/* A matrix of weights W (N,K) in the form that the backend multiplies by: y = x W^T. Made by ops->weight_pack. */
+/* A matrix of weights W (N,K) in the form that the backend multiplies by: y = x W^T. Made by
+ * ops->weight_pack. */
 struct weight;
 
-/* One sequence's rows inside a call: rows first..first+count-1 are its positions start..start+count-1. With a cache the
- * call appends their K and V there (row start is written at position start) and attends over 0..; without one (NULL)
- * start must be 0 and it attends over the call's own rows. A cache appears once in a call. Writing at a start below the
- * cache's end cuts it back to there; beyond its end or its capacity is RANGE, and then nothing is written. */
+/* One sequence's rows inside a call: rows first..first+count-1 are its positions
+ * start..start+count-1. With a cache the call appends their K and V there (row start is written at
+ * position start) and attends over 0..; without one (NULL) start must be 0 and it attends over the
+ * call's own rows. A cache appears once in a call. Writing at a start below the cache's end cuts it
+ * back to there; beyond its end or its capacity is RANGE, and then nothing is written. */
 struct kv_cache;
 struct segment {
     int first, count, start;
@@ -54,7 +59,8 @@ struct backend_ops {
     err_t (*weight_pack)(struct backend *, struct weight *, const bf16 *w);
     void (*weight_free)(struct backend *, struct weight *);
 
-    /* y[m,n] (+)= sum_k x[m,k] W[n,k]; one fma chain over k ascending from +0 (or from y if accumulate). x (M,K), y (M,N). */
+    /* y[m,n] (+)= sum_k x[m,k] W[n,k]; one fma chain over k ascending from +0 (or from y if
+     * accumulate). x (M,K), y (M,N). */
     err_t (*matmul)(struct backend *, float *y, const float *x, const struct weight *w, int M,
                     int accumulate);
     /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. w (N,K) bf16 row-major. */
@@ -72,25 +78,29 @@ struct backend_ops {
     err_t (*embed_backward)(struct backend *, float *dtable, const float *dy, const int32_t *token,
                             int N, int C);
 
-    /* y = x * r * weight, r[n] = 1/sqrt(mean(x[n]^2) + eps) (Zhang & Sennrich 2019). r (N) is kept for the backward. */
+    /* y = x * r * weight, r[n] = 1/sqrt(mean(x[n]^2) + eps) (Zhang & Sennrich 2019). r (N) is kept
+     * for the backward. */
     err_t (*rmsnorm)(struct backend *, float *y, float *r, const float *x, const bf16 *weight,
                      float eps, int N, int C);
     /* dx += ...; dweight += ... (rows ascending). */
     err_t (*rmsnorm_backward)(struct backend *, float *dx, float *dweight, const float *dy,
                               const float *x, const float *r, const bf16 *weight, int N, int C);
 
-    /* In place on x (N, heads, D), rotate-half convention (Su 2021; Hugging Face Llama): pairs (d, d + D/2).
-     * table (positions, D/2) cos then sin from rope_table(); inverse != 0 rotates back (the backward). */
+    /* In place on x (N, heads, D), rotate-half convention (Su 2021; Hugging Face Llama): pairs (d,
+     * d + D/2). table (positions, D/2) cos then sin from rope_table(); inverse != 0 rotates back
+     * (the backward). */
     err_t (*rope)(struct backend *, float *x, const int32_t *position, const float *cos,
                   const float *sin, int N, int heads, int D, int inverse);
 
-    /* y = silu(gate) * up (Shazeer 2020). Here and in add, a result may be the same memory as a source. */
+    /* y = silu(gate) * up (Shazeer 2020). Here and in add, a result may be the same memory as a
+     * source. */
     err_t (*swiglu)(struct backend *, float *y, const float *gate, const float *up, size_t count);
     err_t (*swiglu_backward)(struct backend *, float *dgate, float *dup, const float *dy,
                              const float *gate, const float *up, size_t count);
 
-    /* Causal attention, softmax(q k / sqrt(D)) v, per segment. RANGE: see struct segment. q,o (N,H,D); k,v (N,K,D) already rotated.
-     * lse (N,H): log-sum-exp of each row, kept for the backward; may be NULL. layer selects the cache's layer. */
+    /* Causal attention, softmax(q k / sqrt(D)) v, per segment. RANGE: see struct segment. q,o
+     * (N,H,D); k,v (N,K,D) already rotated. lse (N,H): log-sum-exp of each row, kept for the
+     * backward; may be NULL. layer selects the cache's layer. */
     err_t (*attention)(struct backend *, float *o, float *lse, const float *q, const float *k,
                        const float *v, const struct segment *segments, int count,
                        const struct attention_shape *shape, int layer);
@@ -103,8 +113,8 @@ struct backend_ops {
     /* The cache of one sequence: capacity positions, all layers. */
     err_t (*kv_new)(struct backend *, int layers, const struct attention_shape *shape, int capacity,
                     struct kv_cache **ret);
-    /* dst becomes src's first `positions` positions (a prompt shared by its completions). RANGE: not all there, or
-     * over dst's capacity. */
+    /* dst becomes src's first `positions` positions (a prompt shared by its completions). RANGE:
+     * not all there, or over dst's capacity. */
     err_t (*kv_copy)(struct backend *, struct kv_cache *dst, const struct kv_cache *src,
                      int positions);
     void (*kv_free)(struct backend *, struct kv_cache *);
@@ -112,22 +122,26 @@ struct backend_ops {
     /* y += x */
     err_t (*add)(struct backend *, float *y, const float *x, size_t count);
 
-    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. RANGE: a token outside [0,V) */
-    /* logp[n] = log softmax(logits[n] * inverse_temperature)[token[n]]; entropy (N) of that row, may be NULL. */
+    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. RANGE: a
+     * token outside [0,V) */
+    /* logp[n] = log softmax(logits[n] * inverse_temperature)[token[n]]; entropy (N) of that row,
+     * may be NULL. */
     err_t (*token_logp)(struct backend *, float *logp, float *entropy, const float *logits,
                         const int32_t *token, float inverse_temperature, int N, int V);
-    /* In place, logits become d loss/d logits for d loss/d logp = dlogp: dlogp[n] * ([v = token] - softmax) * inverse_temperature; a row with dlogp 0 becomes zeros. */
+    /* In place, logits become d loss/d logits for d loss/d logp = dlogp: dlogp[n] * ([v = token] -
+     * softmax) * inverse_temperature; a row with dlogp 0 becomes zeros. */
     err_t (*token_logp_backward)(struct backend *, float *logits, const float *dlogp,
                                  const int32_t *token, float inverse_temperature, int N, int V);
-    /* probability[n,v] = softmax(logits[n] * inverse_temperature) exactly as token_logp sums it: sampling reads it.
-     * logits and probability may be the same memory. */
+    /* probability[n,v] = softmax(logits[n] * inverse_temperature) exactly as token_logp sums it:
+     * sampling reads it. logits and probability may be the same memory. */
     err_t (*softmax)(struct backend *, float *probability, const float *logits,
                      float inverse_temperature, int N, int V);
 
     /* ---- the optimizer */
     /* Sum of squares in double, in an order fixed by count alone. */
     err_t (*square_sum)(struct backend *, const float *x, size_t count, double *ret);
-    /* One AdamW step over fp32 masters; w is rounded to nearest even from them. ret_changed: how many bf16 values changed. */
+    /* One AdamW step over fp32 masters; w is rounded to nearest even from them. ret_changed: how
+     * many bf16 values changed. */
     err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
                    size_t count, const struct adamw_step *step, size_t *ret_changed);
     err_t (*zero)(struct backend *, void *data, size_t bytes);
@@ -143,11 +157,12 @@ struct backend {
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
 struct cpu_config {
     int threads; // >= 1, the caller's thread included
-    enum cpu_isa
-        isa; // BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best this machine has; others: tests
+    /* BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best here. Others: tests. */
+    enum cpu_isa isa;
 };
-/* INVALID: threads, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the calling thread's
- * floating-point mode is not the standard one (denormals flushed, other rounding), so nothing would be exact. */
+/* INVALID: threads, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the
+ * calling thread's floating-point mode is not the standard one (denormals flushed, other rounding),
+ * so nothing would be exact. */
 err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret);
 
 static inline void backend_free(struct backend *be)
@@ -157,5 +172,6 @@ static inline void backend_free(struct backend *be)
 }
 DEFINE_SCOPED(backend)
 
-/* cos and sin (positions, D/2) of position * theta^(-2i/D), by our own arithmetic: the same bits on every machine. */
+/* cos and sin (positions, D/2) of position * theta^(-2i/D), by our own arithmetic: the same bits on
+ * every machine. */
 void rope_table(float *cos, float *sin, int positions, int D, double theta);

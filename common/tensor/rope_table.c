@@ -1,4 +1,5 @@
-/* cos and sin of position * theta^(-2i/D), in double by our own series: libms differ in the last bit. */
+/* cos and sin of position * theta^(-2i/D), in double by our own series: libms differ in the last
+ * bit. */
 #define EXACT_DOUBLE_ONLY
 #include "tensor/backend.h"
 #include "tensor/cpu/exact_math.h"
@@ -27,7 +28,8 @@ static void sin_cos_near_zero(double r, double *ret_sin, double *ret_cos)
     *ret_cos = c;
 }
 
-/* Of position * frequency, the product taken exactly: its low part is added to the reduced angle. */
+/* Of position * frequency, the product taken exactly: its low part is added to the reduced
+ * angle. */
 static void angle_sin_cos(double position, double frequency, float *ret_sin, float *ret_cos)
 {
     const double angle = position * frequency, low = fma(position, frequency, -angle);

@@ -2,7 +2,8 @@
  *
  *     build/tests/bench_ops [threads]
  *
- * One JSON object per line: the best of several timings. "per" says what one unit is, "ns" what it costs. */
+ * One JSON object per line: the best of several timings. "per" says what one unit is, "ns" what it
+ * costs. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "tensor/backend.h"

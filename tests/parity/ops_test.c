@@ -1,4 +1,5 @@
-/* Every op on every instruction set with 1, 2 and 3 threads: the same bits as the portable build's with one.
+/* Every op on every instruction set with 1, 2 and 3 threads: the same bits as the portable build's
+ * with one.
  *
  * To add an op: a function that runs it for one size and keeps what it wrote, and a row. */
 #include "base/bytes.h"

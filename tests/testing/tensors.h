@@ -1,6 +1,7 @@
-/* What tests of tensor ops share: seeded numbers, guarded memory, comparison of bits, every backend there is.
+/* What tests of tensor ops share: seeded numbers, guarded memory, comparison of bits, every backend
+ * there is.
  *
- *     float *x = guarded(N * C * sizeof *x);           -- the next byte after it faults; freed by guarded_free_all()
+ *     float *x = guarded(N * C * sizeof *x);    -- the byte after it faults; guarded_free_all() frees
  *     fill(x, N * C, 7, 1.0);
  *     for (int i = 0; i < all_backends(); i++) op(backend_at(i), ...); */
 #pragma once
@@ -91,7 +92,8 @@ static inline void same_bits(const void *a, const void *b, size_t bytes, const c
         }
 }
 
-/* Every instruction set of this machine with 1, 2 and 3 threads; index 0 is the specification: portable, 1 thread. */
+/* Every instruction set of this machine with 1, 2 and 3 threads; index 0 is the specification:
+ * portable, 1 thread. */
 static struct backend *backends[9];
 static char backend_names[9][32];
 static int backend_count;

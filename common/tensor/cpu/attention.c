@@ -90,7 +90,8 @@ void cpu_kv_free(struct backend *be, struct kv_cache *cache)
     mem_free(cache);
 }
 
-/* Checks every segment before anything is written. ret_positions: the longest; ret_work: multiply-adds of all. */
+/* Checks every segment before anything is written. ret_positions: the longest; ret_work:
+ * multiply-adds of all. */
 static err_t segments_check(const struct segment *segments, int count,
                             const struct attention_shape *shape, int layer, int *ret_positions,
                             double *ret_work)
@@ -250,7 +251,8 @@ size_t attention_scratch(int positions, const struct attention_shape *shape)
     return TILE_ROWS_MAX * (D + 16) + (blocks + keys) * BLOCK;
 }
 
-/* That of gemm; keys and values in panels; p, ds and q of one block of queries (attention_backward_isa.c). */
+/* That of gemm; keys and values in panels; p, ds and q of one block of queries
+ * (attention_backward_isa.c). */
 size_t attention_gradient_scratch(int count, const struct attention_shape *shape)
 {
     enum { QUERIES = 28 };

@@ -1,7 +1,9 @@
-/* The gradient of causal attention (Dao 2022, without recomputing the sums): with p = exp(score - lse),
- *   dv[j] = sum p dO;  ds = p (dO . v[j] - dO . o);  dq = scale * sum_j ds k[j];  dk[j] = sum ds (q * scale).
- * Chains: dq over keys ascending; dk and dv over the group's heads, then queries, ascending. Queries go in blocks of
- * QUERIES from the segment's start; a masked pair within a block is a zero in the chains. */
+/* The gradient of causal attention (Dao 2022): with p = exp(score - lse),
+ *   dv[j] = sum p dO             ds    = p (dO . v[j] - dO . o)
+ *   dq    = scale * sum_j ds k[j]      dk[j] = sum ds (q * scale)
+ * Chains: dq over keys ascending; dk and dv over the group's heads, then queries, ascending.
+ * Queries go in blocks of QUERIES from the segment's start; a masked pair within a block is a zero
+ * in the chains. */
 #include "tensor/cpu/isa.h"
 
 enum { QUERIES = 28 };

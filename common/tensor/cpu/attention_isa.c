@@ -1,10 +1,12 @@
 /* Causal attention. Per query row and head, over the keys 0..its own position:
- *   score[j] = chain over d of (q[d] / sqrt(D)) k[j][d];  max over all j;  e[j] = exp(score[j] - max)
- *   sum      = 16 lanes by j mod 16, fixed tree;          o[d] = (chain over j ascending of e[j] v[j][d]) * (1 / sum)
+ *   score[j] = chain over d of (q[d] / sqrt(D)) k[j][d];  e[j] = exp(score[j] - max over all j)
+ *   sum      = 16 lanes by j mod 16, fixed tree
+ *   o[d]     = (chain over j ascending of e[j] v[j][d]) * (1 / sum)
  * A masked key takes part in nothing, so a row's bits are those of a call that ends with it.
  *
- * Rows (query, head of the group) go in tiles; a tile's scores lie in blocks of CHAIN_BLOCK keys, packed as the product
- * with the values wants its left side: row r of block b at b * BLOCK_FLOATS + r * A_STRIDE. */
+ * Rows (query, head of the group) go in tiles; a tile's scores lie in blocks of CHAIN_BLOCK keys,
+ * packed as the product with the values wants its left side: row r of block b at b * BLOCK_FLOATS +
+ * r * A_STRIDE. */
 #include "tensor/cpu/tile.h"
 
 enum { BLOCK_FLOATS = TILE_ROWS * A_STRIDE };
@@ -60,7 +62,8 @@ static void load_queries(const struct rows *rows)
     }
 }
 
-/* All rows against keys key..key+keys-1, a block's. Few rows of a small head take several panels at a time. */
+/* All rows against keys key..key+keys-1, a block's. Few rows of a small head take several panels at
+ * a time. */
 static void score_block(const struct rows *rows, int key, int keys)
 {
     const int D = rows->unit->shape->D;

@@ -1,7 +1,9 @@
-/* The CPU backend's inside: the kernels chosen, the pool, each thread's scratch; and how work is split.
+/* The CPU backend's inside: the kernels chosen, the pool, each thread's scratch; and how work is
+ * split.
  *
  *     struct rows job = {...};
- *     cpu_split(cpu_of(be), N, 1, (double)N * C, rows_range, &job);     -- rows_range(cpu, &job, begin, end, thread)
+ *     cpu_split(cpu_of(be), N, 1, (double)N * C, rows_range, &job);
+ *                               -- rows_range(cpu, &job, begin, end, thread) for ranges of 0..N
  *
  * Owner: the thread that owns the backend. */
 #pragma once

@@ -1,11 +1,13 @@
-/* exp and log of our own: plain operations and explicit fma in a fixed order, so every instruction set and every libm
- * gives the same bits. Included by *_isa.c (exp: lanes) and by rope_table.c (double only, with EXACT_DOUBLE_ONLY). */
+/* exp and log of our own: plain operations and explicit fma in a fixed order, so every instruction
+ * set and every libm gives the same bits. Included by *_isa.c (exp: lanes) and by rope_table.c
+ * (double only, with EXACT_DOUBLE_ONLY). */
 #pragma once
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-/* Natural logarithm of a positive normal number; infinity and NaN are returned. m in [sqrt(1/2), sqrt(2)), 2 atanh((m-1)/(m+1)) as a series. */
+/* Natural logarithm of a positive normal number; infinity and NaN are returned. m in [sqrt(1/2),
+ * sqrt(2)), 2 atanh((m-1)/(m+1)) as a series. */
 static inline double exact_log(double x)
 {
     if (!(x < INFINITY))
@@ -39,7 +41,8 @@ static inline double exact_log(double x)
 #ifndef EXACT_DOUBLE_ONLY
 #include "tensor/cpu/lanes.h"
 
-/* e^x: 2^n e^r, |r| <= ln(2)/2, the polynomial of Cephes' expf. Exactly 0 below -87; above 88, e^88. NaN stays NaN. */
+/* e^x: 2^n e^r, |r| <= ln(2)/2, the polynomial of Cephes' expf. Exactly 0 below -87; above 88,
+ * e^88. NaN stays NaN. */
 INLINE v16 v16_exp(v16 x)
 {
     const v16 magic =

@@ -1,8 +1,11 @@
-/* Matrix products: one fma chain per output, over k ascending; no order of anything else shows in the bits.
+/* Matrix products: one fma chain per output, over k ascending; no order of anything else shows in
+ * the bits.
  *
- * Few rows: B is streamed once past them, several panels at a time (a step of decoding reads every weight once).
- * Many: blocks of A's rows are packed to stay in the L2 cache, a block of one panel of B stays in L1, and tiles run down
- * the rows (Goto & van de Geijn 2008). Between blocks of the chain the tile waits in C, where nothing is rounded. */
+ * Few rows: B is streamed once past them, several panels at a time (a step of decoding reads every
+ * weight once).
+ * Many: blocks of A's rows are packed to stay in the L2 cache, a block of one panel of B stays in
+ * L1, and tiles run down the rows (Goto & van de Geijn 2008). Between blocks of the chain the tile
+ * waits in C, where nothing is rounded. */
 #include "tensor/cpu/tile.h"
 
 /* ---- the tile */
@@ -103,7 +106,8 @@ static tile_function *const packed_columns_f32[] = {TILE_EACH(COLUMNS_F32)};
         tile_run(t, rows, 2, A_LOOSE, B_PANELS_F32);                                               \
     }
 TILE_LOOSE(LOOSE)
-/* [rows]: how many panels wide, and the tiles for bf16 and float32, that wide and one panel wide. */
+/* [rows]: how many panels wide, and the tiles for bf16 and float32, that wide and one panel
+ * wide. */
 #define LOOSE_ROW(rows, vectors)                                                                   \
     [rows] = {(vectors) / 2,                                                                       \
               {loose_bf16_##rows, loose_f32_##rows},                                               \

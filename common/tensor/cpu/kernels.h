@@ -1,5 +1,6 @@
-/* The table that each instruction set's build of the *_isa.c files fills: kernels over a range of rows, columns or
- * elements, on the calling thread. The other files of cpu/ split work into ranges and hand out memory.
+/* The table that each instruction set's build of the *_isa.c files fills: kernels over a range of
+ * rows, columns or elements, on the calling thread. The other files of cpu/ split work into ranges
+ * and hand out memory.
  *
  * Ranges never cut a reduction, so the split does not show in the bits. */
 #pragma once
@@ -37,7 +38,8 @@ struct gemm {
 /* Scratch of a gemm call: packed rows of A, then one packed block of a panel of B. Floats. */
 enum { GEMM_SCRATCH = ROW_BLOCK * A_STRIDE + CHAIN_BLOCK * PANEL };
 
-/* One segment and one kv head of an attention call. Positions are absolute; the call's rows hold start..start+count-1. */
+/* One segment and one kv head of an attention call. Positions are absolute; the call's rows hold
+ * start..start+count-1. */
 struct attention_unit {
     const struct attention_shape *shape;
     int head;           // the kv head
@@ -71,7 +73,7 @@ struct cpu_kernels {
     const char *name;
     /* Rows row0..row1-1 and panels (32 columns) panel0..panel1-1 of C. */
     void (*gemm)(const struct gemm *, int row0, int row1, int panel0, int panel1, float *scratch);
-    /* Panels panel0..panel1-1 of W (N,K) row-major, in B_PANELS_BF16 form with b_stride = K * 32. */
+    /* Panels panel0..panel1-1 of W (N,K) row-major, as B_PANELS_BF16 with b_stride = K * 32. */
     void (*pack_weight)(bf16 *panels, const bf16 *w, int N, int K, int panel0, int panel1);
 
     void (*attention)(const struct attention_unit *, float *scratch);

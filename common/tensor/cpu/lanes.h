@@ -1,12 +1,14 @@
-/* Sixteen float lanes, one definition per instruction set, the same bits from each: the vocabulary of every *_isa.c.
+/* Sixteen float lanes, one definition per instruction set, the same bits from each: the vocabulary
+ * of every *_isa.c.
  *
  *     v16 sum = v16_set1(0);
  *     for (int i = 0; i < n; i += 16)
  *         sum = v16_fma(v16_load_some(x + i, n - i), v16_load_some(y + i, n - i), sum);
  *     return v16_sum(sum);                     -- the fixed tree
  *
- * lanes_portable.h is the specification: plain loops. _some(p, n) touches only the first n lanes' memory (n <= 0: none;
- * n >= 16: all); the others load as +0. Every operation rounds once, to nearest even; nothing is flushed to zero. */
+ * lanes_portable.h is the specification: plain loops. _some(p, n) touches only the first n lanes'
+ * memory (n <= 0: none; n >= 16: all); the others load as +0. Every operation rounds once, to
+ * nearest even; nothing is flushed to zero. */
 #pragma once
 #include "tensor/tensor.h"
 
@@ -15,8 +17,8 @@
 /* matmul_kernels -> matmul_kernels_avx2: what a *_isa.c exports. */
 #define ISA_NAME(name) ISA_JOIN(name, ISA)
 
-/* Loops over accumulators in registers must be unrolled entirely; the portable build has none in registers, and unrolled
- * it would take a sanitizing compiler a quarter of an hour. */
+/* Loops over accumulators in registers must be unrolled entirely; the portable build keeps none
+ * there, and is left to the compiler. */
 #if defined(ISA_portable)
 #define UNROLL
 #define INLINE static inline

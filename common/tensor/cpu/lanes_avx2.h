@@ -1,4 +1,5 @@
-/* Sixteen lanes in two AVX2 registers, with FMA. Meanings: lanes_portable.h. Included by lanes.h only. */
+/* Sixteen lanes in two AVX2 registers, with FMA. Meanings: lanes_portable.h. Included by lanes.h
+ * only. */
 #pragma once
 #include <immintrin.h>
 #include <string.h>

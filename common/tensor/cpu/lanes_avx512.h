@@ -1,4 +1,5 @@
-/* Sixteen lanes in one AVX-512 register (F, BW, VL, DQ). Meanings: lanes_portable.h. Included by lanes.h only. */
+/* Sixteen lanes in one AVX-512 register (F, BW, VL, DQ). Meanings: lanes_portable.h. Included by
+ * lanes.h only. */
 #pragma once
 #include <immintrin.h>
 

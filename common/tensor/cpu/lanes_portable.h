@@ -154,8 +154,8 @@ INLINE void v16_transpose(v16 rows[16])
             memcpy(&rows[i].lane[j], &in[j].lane[i], sizeof(float));
 }
 
-/* The tile of outputs that the matrix products keep in registers: at most so many rows of TILE_VECTORS vectors; with
- * LOOSE_ROWS rows or fewer, more vectors: TILE_LOOSE(rows, vectors). */
+/* The tile of outputs that the matrix products keep in registers: at most so many rows of
+ * TILE_VECTORS vectors; with LOOSE_ROWS rows or fewer, more vectors: TILE_LOOSE(rows, vectors). */
 enum { TILE_ROWS = 4, TILE_VECTORS = 2, LOOSE_ROWS = 2 };
 #define TILE_EACH(X)  X(1) X(2) X(3) X(4)
 #define TILE_LOOSE(X) X(1, 4) X(2, 2)

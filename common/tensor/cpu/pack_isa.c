@@ -28,7 +28,8 @@ void ISA_NAME(pack_weight)(bf16 *panels, const bf16 *w, int N, int K, int panel0
     }
 }
 
-/* Up to sixteen rows at a column that is a multiple of 16. Columns past the last become zero: nothing is there yet. */
+/* Up to sixteen rows at a column that is a multiple of 16. Columns past the last become zero:
+ * nothing is there yet. */
 static void pack_sixteen(float *column, const float *x, size_t stride, int D, int rows)
 {
     for (int d = 0; d < D; d += 16) {

@@ -18,8 +18,9 @@ enum { SPINS = 1000, CACHE_LINE = 64 };
 #define RELAX() atomic_signal_fence(memory_order_seq_cst)
 #endif
 
-/* A job is published by its ticket: job number (32 bits) | chunks (16) | next unclaimed chunk (16). work and job are
- * written before it and read only by who has claimed a chunk of it, and it ends only after that chunk. */
+/* A job is published by its ticket: job number (32 bits) | chunks (16) | next unclaimed chunk (16).
+ * work and job are written before it and read only by who has claimed a chunk of it, and it ends
+ * only after that chunk. */
 struct pool {
     _Alignas(CACHE_LINE) _Atomic uint64_t ticket;
     _Alignas(

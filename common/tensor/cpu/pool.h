@@ -1,10 +1,11 @@
 /* A pool of threads that share one job at a time.
  *
  *     struct pool *pool = pool_new(threads);
- *     pool_run(pool, chunks, work, &job);         -- work(&job, chunk, thread) for each chunk; returns when all are done
+ *     pool_run(pool, chunks, work, &job);         -- work(&job, chunk, thread) for each, then back
  *
- * Chunks are claimed one by one, so a thread that the machine has put aside holds up only the chunk it is in. Workers
- * spin a few microseconds for the next job, then sleep: many pools may share few cores.
+ * Chunks are claimed one by one, so a thread that the machine has put aside holds up only the chunk
+ * it is in. Workers spin a few microseconds for the next job, then sleep: many pools may share few
+ * cores.
  * Owner: the thread that runs jobs; it works too, as thread 0. */
 #pragma once
 

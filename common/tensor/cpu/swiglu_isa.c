@@ -1,4 +1,5 @@
-/* The gated unit y = g sigmoid(g) u, and y += x. Element by element, so sources and results may be the same memory. */
+/* The gated unit y = g sigmoid(g) u, and y += x. Element by element, so sources and results may be
+ * the same memory. */
 #include "tensor/cpu/isa.h"
 
 INLINE v16 sigmoid(v16 x)

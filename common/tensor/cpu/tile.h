@@ -1,4 +1,5 @@
-/* The tile of outputs kept in registers: a few rows by a few vectors of 16 columns, along a stretch of the chain. */
+/* The tile of outputs kept in registers: a few rows by a few vectors of 16 columns, along a stretch
+ * of the chain. */
 #pragma once
 #include "tensor/cpu/isa.h"
 

@@ -1,5 +1,6 @@
-/* The vocabulary row: log-probability of a token, entropy, softmax and the slope. All of them see a row as
- * x[v] = logits[v] * inverse_temperature, its true maximum, and the sum of exp(x - max) in 16 lanes by index mod 16. */
+/* The vocabulary row: log-probability of a token, entropy, softmax and the slope. All of them see a
+ * row as x[v] = logits[v] * inverse_temperature, its true maximum, and the sum of exp(x - max) in
+ * 16 lanes by index mod 16. */
 #include "tensor/cpu/isa.h"
 
 struct row_sum {
@@ -23,8 +24,8 @@ static float row_max(const float *row, int V, float scale)
     return v16_max_lane(max);
 }
 
-/* Each lane's sum is one chain over its indices ascending. The exponentials go to ret_exp, unless it is NULL; row and
- * ret_exp may be the same memory. */
+/* Each lane's sum is one chain over its indices ascending. The exponentials go to ret_exp, unless
+ * it is NULL; row and ret_exp may be the same memory. */
 static struct row_sum row_sum(const float *row, int V, float scale, bool want_moment,
                               float *ret_exp)
 {

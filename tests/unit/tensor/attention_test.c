@@ -1,4 +1,5 @@
-/* Attention: one by one from a cache == in chunks == the whole sequence, bit for bit; and its limits. */
+/* Attention: one by one from a cache == in chunks == the whole sequence, bit for bit; and its
+ * limits. */
 #include "testing/tensors.h"
 
 struct sequence {
@@ -20,8 +21,8 @@ static struct sequence sequence_new(struct backend *be, int T, int H, int K, int
     return s;
 }
 
-/* Rows at..at+count-1 of the sequence, through the cache, compared with the whole. The call's buffers hold those rows
- * and no more. */
+/* Rows at..at+count-1 of the sequence, through the cache, compared with the whole. The call's
+ * buffers hold those rows and no more. */
 static void feed(struct backend *be, const struct sequence *s, struct kv_cache *cache, int at,
                  int count)
 {
@@ -106,7 +107,8 @@ static void whole_sequence_equals_the_definition(void **state)
     free_backends();
 }
 
-/* Sequences computed together or alone; a NaN of one stays in it, and a NaN of a later position out of earlier rows. */
+/* Sequences computed together or alone; a NaN of one stays in it, and a NaN of a later position out
+ * of earlier rows. */
 static void rows_do_not_see_each_other(void **state)
 {
     (void)state;

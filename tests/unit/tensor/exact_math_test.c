@@ -57,7 +57,8 @@ static void log_is_within_two_ulps(void **state)
     assert_true(exact_log(1) == 0 && isnan(exact_log(NAN)) && isinf(exact_log(INFINITY)));
 }
 
-/* A float's half ulp, and near a zero of the function what the frequency's own rounding makes of a large position. */
+/* A float's half ulp, and near a zero of the function what the frequency's own rounding makes of a
+ * large position. */
 static void rope_table_is_within_an_ulp(void **state)
 {
     (void)state;

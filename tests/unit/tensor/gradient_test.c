@@ -1,5 +1,5 @@
-/* Every backward op against central differences of its definition, computed in double: L = sum of weights * output.
- * Differences are good to 1e-9 or so; what is left is the op's own float32. */
+/* Every backward op against central differences of its definition, computed in double: L = sum of
+ * weights * output. Differences are good to 1e-9 or so; what is left is the op's own float32. */
 #include "testing/tensors.h"
 
 enum { N = 5, C = 12, INPUTS = 3, MAX = 4096 };

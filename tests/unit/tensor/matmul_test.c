@@ -1,4 +1,5 @@
-/* The matrix products against their definition: one fma chain per output, bit for bit, whatever computes it. */
+/* The matrix products against their definition: one fma chain per output, bit for bit, whatever
+ * computes it. */
 #include "testing/tensors.h"
 
 /* y[m,n] (+)= chain over k of a(m,k) b(k,n). */
