@@ -225,12 +225,11 @@ static void daemon_done(struct daemon *d)
     if (d->started)
         train_stop(d->train);
     face_free(d->face);
-    train_free(d->train); // its thread may still hand a version over
-    if (d->loop)
-        loop_run_posted(d->loop);
+    train_join(d->train); // it may still hand a version over
     storage_free(d->storage);
     if (d->loop)
         loop_run_posted(d->loop);
+    train_free(d->train);
     publish_free(d->publish);
     ingest_free(d->ingest);
     leasing_free(d->leasing);

@@ -376,11 +376,17 @@ void train_stop(struct train *train)
     draw_stop(train->draw);
 }
 
+void train_join(struct train *train)
+{
+    if (train)
+        worker_free(STEAL(train->worker));
+}
+
 void train_free(struct train *train)
 {
     if (!train)
         return;
-    worker_free(train->worker);
+    train_join(train);
     draw_free(train->draw);
     report_free(train->report);
     step_free(train->step);

@@ -33,5 +33,8 @@ uint64_t train_first_round(const struct train *train);
 err_t train_start(struct train *train, const struct train_options *options,
                   struct publish *publish);
 void train_stop(struct train *train);
+
+/* Ends the thread (after train_stop). The storage thread still looks after the round being drawn: it goes next, then this. */
+void train_join(struct train *train);
 void train_free(struct train *train);
 DEFINE_SCOPED(train)
