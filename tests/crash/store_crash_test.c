@@ -230,6 +230,8 @@ static void check(const char *dir, const struct history *history)
 
 static void nothing_acknowledged_is_lost(void **)
 {
+    if (!TESTING_FORKS)
+        skip();
     const char *dir = kit_directory();
     SCOPED_MEM char *store = mem_printf("%s/store", dir), *log = mem_printf("%s/sync", dir);
     struct history *history = mem_new(sizeof *history);

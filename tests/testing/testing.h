@@ -33,6 +33,13 @@ const char *testing_directory(void);
 /* directory/name, freed when the process ends. */
 char *testing_path(const char *directory, const char *name);
 
+/* ThreadSanitizer cannot follow a child that starts threads after a fork of a process with threads: such tests skip. */
+#if defined(__SANITIZE_THREAD__)
+enum { TESTING_FORKS = 0 };
+#else
+enum { TESTING_FORKS = 1 };
+#endif
+
 #define TESTS(...)                                                                                 \
     int main(void)                                                                                 \
     {                                                                                              \
