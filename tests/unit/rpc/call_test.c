@@ -5,7 +5,7 @@
 static void unary_is_answered(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     ask_status(&lo, 5000, &out);
     until(&lo, is_set, &out.closed);
@@ -21,7 +21,7 @@ static void unary_is_answered(void **)
 static void every_status_code_comes_through(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     for (int code = ERR_CANCELLED; code <= ERR_DATA_LOSS; code++) {
         lo.fail = (enum err_code)code;
@@ -40,7 +40,7 @@ static void every_status_code_comes_through(void **)
 static void deadline_ends_a_call_on_both_sides(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     ask_status(&lo, 5000, &out); // connects
     until(&lo, is_set, &out.closed);
@@ -60,7 +60,7 @@ static void deadline_ends_a_call_on_both_sides(void **)
 static void cancel_reaches_the_server(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     lo.silent = true;
     struct rpc_call *call = ask_status(&lo, 60000, &out);
@@ -77,7 +77,7 @@ static void cancel_reaches_the_server(void **)
 static void a_dropped_call_calls_nobody(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     struct rpc_call *call = open_append(&lo, &(struct rpc_call_options){.paused = true}, &out);
     until_count(&lo, &lo.opened, 1);
@@ -99,7 +99,7 @@ static void a_thousand_messages_come_back_in_order(void **)
 {
     enum { N = 1000 };
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     struct rpc_call *call = open_append(&lo, NULL, &out);
     for (int i = 0; i < N; i++) {
@@ -122,7 +122,7 @@ static void a_thousand_messages_come_back_in_order(void **)
 static void open_comes_before_any_message(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     open_append(&lo, NULL, &out);
     until(&lo, is_set, &out.opened); // though nothing was sent
@@ -136,7 +136,7 @@ static void a_paused_reader_pushes_back(void **)
 {
     enum { LEN = 64 << 10, LIMIT = 1 << 20 };
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     lo.hold = lo.silent = true;
     struct rpc_call *call =
@@ -175,7 +175,7 @@ static void nothing_is_delivered_while_paused(void **)
 {
     enum { N = 50 };
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     struct rpc_call *call = open_append(&lo, &(struct rpc_call_options){.paused = true}, &out);
     for (int i = 0; i < N; i++) {
@@ -205,7 +205,7 @@ static void nothing_is_delivered_while_paused(void **)
 static void nobody_listens_is_unavailable_and_named(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     rpc_server_free(lo.server);
     lo.server = NULL;
@@ -221,7 +221,7 @@ static void nobody_listens_is_unavailable_and_named(void **)
 static void a_call_left_open_ends_with_the_runtime(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     open_append(&lo, NULL, &out);
     until(&lo, is_set, &out.opened);
@@ -236,7 +236,7 @@ static void a_call_left_open_ends_with_the_runtime(void **)
 static void a_kept_handle_outlives_everything_but_the_runtime(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     struct rpc_call *client = rpc_call_ref(open_append(&lo, NULL, &out));
     until(&lo, is_set, &out.opened);

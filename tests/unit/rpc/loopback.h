@@ -198,7 +198,7 @@ static inline void loopback_done(struct loopback *lo)
 }
 
 /* ---- a client's call and what came of it */
-struct outcome {
+struct call_outcome {
     bool opened, closed;
     int messages, writable;
     enum err_code code;
@@ -209,13 +209,13 @@ struct outcome {
 
 static inline void outcome_open(struct rpc_call *, void *user)
 {
-    ((struct outcome *)user)->opened = true;
+    ((struct call_outcome *)user)->opened = true;
 }
 
 static inline void outcome_message(struct rpc_call *, struct rpc_message *message,
                                    const struct ProtobufCMessage *pb, void *user)
 {
-    struct outcome *out = user;
+    struct call_outcome *out = user;
     out->messages++;
     rpc_message_free(out->last);
     out->last = rpc_message_ref(message);
@@ -226,12 +226,12 @@ static inline void outcome_message(struct rpc_call *, struct rpc_message *messag
 
 static inline void outcome_writable(struct rpc_call *, void *user)
 {
-    ((struct outcome *)user)->writable++;
+    ((struct call_outcome *)user)->writable++;
 }
 
 static inline void outcome_close(struct rpc_call *, err_t why, void *user)
 {
-    struct outcome *out = user;
+    struct call_outcome *out = user;
     assert_false(out->closed);
     out->closed = true;
     out->code = err_code(why);
@@ -244,14 +244,14 @@ static const struct rpc_handlers outcome_handlers = {.open = outcome_open,
                                                      .writable = outcome_writable,
                                                      .close = outcome_close};
 
-static inline void outcome_done(struct outcome *out)
+static inline void outcome_done(struct call_outcome *out)
 {
     rpc_message_free(out->last);
-    *out = (struct outcome){0};
+    *out = (struct call_outcome){0};
 }
 
 static inline struct rpc_call *ask_status(struct loopback *lo, int64_t deadline_ms,
-                                          struct outcome *out)
+                                          struct call_outcome *out)
 {
     outcome_done(out);
     Rlhfd__Admin__V1__GetStatusRequest request = RLHFD__ADMIN__V1__GET_STATUS_REQUEST__INIT;
@@ -261,7 +261,7 @@ static inline struct rpc_call *ask_status(struct loopback *lo, int64_t deadline_
 }
 
 static inline struct rpc_call *
-open_append(struct loopback *lo, const struct rpc_call_options *options, struct outcome *out)
+open_append(struct loopback *lo, const struct rpc_call_options *options, struct call_outcome *out)
 {
     outcome_done(out);
     return rpc_call_stream(lo->channel, &loopback_methods[1], options, &outcome_handlers, out);

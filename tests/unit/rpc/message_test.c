@@ -142,7 +142,7 @@ static void a_borrowed_chunk_arrives_and_is_released_once(void **state)
 {
     enum { N = 20 };
     struct loopback *lo = *state;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     static const struct rpc_method raw = {APPEND, NULL, NULL, RPC_BIDI};
     SCOPED_MEM uint8_t *values = pattern(VALUES);
     int released = 0;

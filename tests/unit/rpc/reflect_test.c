@@ -14,7 +14,7 @@ typedef Grpc__Reflection__V1alpha__ServerReflectionResponse response;
 static response *ask(const char *path, const request *question)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     struct rpc_reflect *reflect = NULL;
     loopback_init(&lo);
     rpc_server_free(lo.server);

@@ -13,7 +13,7 @@ static void set(void *arg)
 static void stop_waits_for_calls_then_cancels_them(void **)
 {
     struct loopback lo;
-    struct outcome stream = {0}, late = {0};
+    struct call_outcome stream = {0}, late = {0};
     bool down = false;
     loopback_init(&lo);
     struct rpc_call *call = open_append(&lo, NULL, &stream);
@@ -43,7 +43,7 @@ static void stop_waits_for_calls_then_cancels_them(void **)
 static void stop_is_quick_when_calls_end_by_themselves(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     bool down = false;
     loopback_init(&lo);
     struct rpc_call *call = open_append(&lo, NULL, &out);
@@ -105,7 +105,7 @@ static void bad_addresses_are_refused(void **)
 static void unix_sockets_serve_too(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     rpc_server_free(lo.server);
     rpc_channel_free(lo.channel);
@@ -130,7 +130,7 @@ static void unknown_methods_are_unimplemented_at_once(void **)
 {
     static const struct rpc_method unknown = {"/rlhfd.v1.Replay/Nope", NULL, NULL, RPC_BIDI};
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     const int64_t begin = clock_ms();
     for (int i = 0; i < 5; i++) { // more than are armed
@@ -152,7 +152,7 @@ static void malformed_requests_are_invalid(void **)
     static const struct rpc_method raw = {APPEND, NULL, NULL, RPC_BIDI};
     static const uint8_t garbage[] = {0x0a, 0xff, 0xff};
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     struct rpc_call *call = rpc_call_stream(lo.channel, &raw, NULL, &outcome_handlers, &out);
     SCOPED(rpc_message) bad = rpc_message_copy(garbage, sizeof garbage);
@@ -175,7 +175,7 @@ static void malformed_replies_end_the_call(void **)
         {APPEND, NULL, &rlhfd__v1__manifest__descriptor, RPC_BIDI},
     };
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo);
     Rlhfd__Admin__V1__GetStatusRequest request = RLHFD__ADMIN__V1__GET_STATUS_REQUEST__INIT;
     rpc_call_unary(lo.channel, &wrong[0], &request.base,
@@ -198,7 +198,7 @@ static void malformed_replies_end_the_call(void **)
 static void too_long_messages_are_exhausted_both_ways(void **)
 {
     struct loopback lo;
-    struct outcome out = {0};
+    struct call_outcome out = {0};
     loopback_init(&lo); // 4 MiB
     struct rpc_call *call = open_append(&lo, NULL, &out);
     SCOPED(rpc_message) fits = group_message(0, (4 << 20) - 100);

@@ -1,0 +1,151 @@
+#include "rpc/courier.h"
+#include "base/mem.h"
+
+struct parcel {
+    struct parcel *next;
+    struct digest id;
+    struct rpc_message *message;
+    void *tag;
+    bool sent; // over the stream that is up now
+};
+
+struct courier {
+    struct courier_options options;
+    struct rpc_stream *stream;
+    struct parcel *first, **end; // oldest first
+    size_t waiting;
+};
+
+/* Sends what is not under way, oldest first, as long as the stream takes it. */
+static void send_waiting(struct courier *courier)
+{
+    for (struct parcel *p = courier->first; p; p = p->next) {
+        if (p->sent)
+            continue;
+        if (!rpc_stream_is_up(courier->stream) || rpc_stream_full(courier->stream) ||
+            !rpc_stream_send_message(courier->stream, p->message))
+            return;
+        p->sent = true;
+    }
+}
+
+static struct parcel **find(struct courier *courier, const struct digest *id)
+{
+    struct parcel **p = &courier->first;
+    while (*p && !digest_equal(&(*p)->id, id))
+        p = &(*p)->next;
+    return p;
+}
+
+static void settle(struct courier *courier, const struct disposition *disposition,
+                   struct rpc_message *answer)
+{
+    struct parcel **p = find(courier, &disposition->id);
+    if (!*p)
+        return; // settled already: it had been sent twice
+    struct parcel *settled = *p;
+    *p = settled->next;
+    if (courier->end == &settled->next)
+        courier->end = p;
+    courier->waiting--;
+    courier->options.settled(courier->options.arg, disposition, answer, settled->tag);
+    rpc_message_free(settled->message);
+    mem_free(settled);
+}
+
+static void on_up(struct rpc_stream *stream, void *user)
+{
+    (void)stream;
+    struct courier *courier = user;
+    size_t again = 0;
+    for (struct parcel *p = courier->first; p; p = p->next) {
+        again += p->sent;
+        p->sent = false;
+    }
+    courier->options.up(courier->options.arg, again);
+    send_waiting(courier);
+}
+
+static void on_message(struct rpc_stream *stream, struct rpc_message *message,
+                       const struct ProtobufCMessage *pb, void *user)
+{
+    (void)pb;
+    struct disposition disposition = {0};
+    err_t failed =
+        disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
+    if (err_failed(failed)) {
+        rpc_stream_break(stream, failed);
+        return;
+    }
+    settle(user, &disposition, message);
+    disposition_done(&disposition);
+}
+
+static void on_writable(struct rpc_stream *stream, void *user)
+{
+    (void)stream;
+    send_waiting(user);
+}
+
+static void on_down(struct rpc_stream *stream, err_t why, void *user)
+{
+    (void)stream;
+    struct courier *courier = user;
+    courier->options.down(courier->options.arg, why);
+}
+
+err_t courier_open(const struct courier_options *options, struct courier **ret)
+{
+    struct courier *courier = mem_new(sizeof *courier);
+    courier->options = *options;
+    courier->end = &courier->first;
+    struct rpc_stream_options stream = {
+        .channel = {.target = options->peer, .insecure = options->insecure},
+        .method = options->method};
+    struct rpc_stream_handlers handlers = {
+        .up = on_up, .message = on_message, .writable = on_writable, .down = on_down};
+    err_t failed = rpc_stream_open(options->rpc, &stream, &handlers, courier, &courier->stream);
+    if (err_failed(failed)) {
+        mem_free(courier);
+        return failed;
+    }
+    *ret = courier;
+    return OK;
+}
+
+void courier_send(struct courier *courier, const struct digest *id, struct rpc_message *message,
+                  void *tag)
+{
+    struct parcel *p = mem_new(sizeof *p);
+    *p = (struct parcel){.id = *id, .message = message, .tag = tag};
+    *courier->end = p;
+    courier->end = &p->next;
+    courier->waiting++;
+    send_waiting(courier);
+}
+
+void **courier_tag(struct courier *courier, const struct digest *id)
+{
+    struct parcel **p = find(courier, id);
+    return *p ? &(*p)->tag : NULL;
+}
+
+size_t courier_waiting(const struct courier *courier)
+{
+    return courier->waiting;
+}
+
+void courier_close(struct courier *courier, void (*release)(void *tag))
+{
+    if (!courier)
+        return;
+    rpc_stream_free(courier->stream);
+    for (struct parcel *p = courier->first, *next; p; p = next) {
+        next = p->next;
+        if (release)
+            release(p->tag);
+        rpc_message_free(p->message);
+        mem_free(p);
+    }
+    mem_free(courier);
+}

@@ -1,0 +1,36 @@
+/* Groups on their way to a peer over one stream: each is kept until its disposition comes back, and sent again when the stream
+ * was lost in between. The generator's way to the rewarder and the rewarder's to the learner.
+ *
+ *     TRY(courier_open(&options, &courier));
+ *     courier_send(courier, &id, message, origin);     -- options.settled(arg, disposition, answer, origin) follows, once
+ *
+ * Owner: the loop's thread. */
+#pragma once
+#include "rpc/stream.h"
+#include "wire/rollout.h"
+
+struct courier;
+struct courier_options {
+    struct rpc *rpc;
+    const char *peer; // address
+    bool insecure;
+    const struct rpc_method *method; // RPC_BIDI: groups there, dispositions back
+    /* The group is forgotten. answer: the disposition as it came, to pass on. tag: as given to courier_send. */
+    void (*settled)(void *arg, const struct disposition *disposition, struct rpc_message *answer,
+                    void *tag);
+    void (*up)(void *arg, size_t again); // connected; so many groups are sent a second time
+    void (*down)(void *arg, err_t why);  // takes why
+    void *arg;
+};
+err_t courier_open(const struct courier_options *options, struct courier **ret);
+
+/* Takes message. A group under way must not be sent again: courier_tag. */
+void courier_send(struct courier *courier, const struct digest *id, struct rpc_message *message,
+                  void *tag);
+
+/* Where the tag of a group under way is kept, to be read or replaced; NULL: there is no such group. */
+void **courier_tag(struct courier *courier, const struct digest *id);
+size_t courier_waiting(const struct courier *courier); // groups without a disposition
+
+/* Messages are freed; each tag left is given to release, which may be NULL. */
+void courier_close(struct courier *courier, void (*release)(void *tag));
