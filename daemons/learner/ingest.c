@@ -27,7 +27,7 @@ struct ingest {
     struct ingest_options options;
     struct item pending[PENDING_MAX];
     size_t count;
-    bool writing;
+    bool writing, stopped;
     struct rpc_call **paused; // references
     size_t paused_count;
 };
@@ -175,7 +175,7 @@ static err_t write_batch(void *arg, struct store *store)
 
 static void write_pending(struct ingest *ingest)
 {
-    if (ingest->writing || !ingest->count)
+    if (ingest->writing || ingest->stopped || !ingest->count)
         return;
     size_t bytes = ingest->count * sizeof ingest->pending[0];
     struct batch *batch = mem_new(sizeof *batch + bytes);
@@ -257,6 +257,12 @@ struct rpc_service ingest_service(struct ingest *ingest)
         {0},
     };
     return (struct rpc_service){methods, ingest};
+}
+
+void ingest_stop(struct ingest *ingest)
+{
+    if (ingest)
+        ingest->stopped = true;
 }
 
 void ingest_free(struct ingest *ingest)

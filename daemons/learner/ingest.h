@@ -24,6 +24,9 @@ struct ingest_options {
 struct ingest *ingest_new(const struct ingest_options *options);
 struct rpc_service ingest_service(struct ingest *ingest);
 
+/* Nothing is handed to the storage thread any more: it ends next. What waits is sent again by its rewarder. */
+void ingest_stop(struct ingest *ingest);
+
 /* After the server and the storage thread's last job. */
 void ingest_free(struct ingest *ingest);
 DEFINE_SCOPED(ingest)

@@ -226,6 +226,7 @@ static void daemon_done(struct daemon *d)
         train_stop(d->train);
     face_free(d->face);
     train_join(d->train); // it may still hand a version over
+    ingest_stop(d->ingest);
     storage_free(d->storage);
     if (d->loop)
         loop_run_posted(d->loop);
