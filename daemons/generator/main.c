@@ -72,12 +72,12 @@ static void on_tick(void *arg)
     face_stop(d->face, STOP_GRACE_MS, stopped, d);
 }
 
-static void begin_draining(struct daemon *d)
+static void begin_draining(struct daemon *d, int64_t at_most_ms)
 {
     if (d->draining)
         return;
     d->draining = true;
-    d->drain_until_ms = clock_ms() + DRAIN_DEADLINE_MS;
+    d->drain_until_ms = clock_ms() + at_most_ms;
     show_readiness(d);
     loop_timer_start(d->tick, TICK_MS, TICK_MS);
 }
@@ -89,11 +89,8 @@ static void drain(void *arg)
         return;
     log_info("draining", "leases=%zu undelivered=%zu", prompts_held(d->prompts),
              deliver_waiting(d->deliver));
-    prompts_drain(d->prompts);
-    d->drain_until_ms =
-        clock_ms(); // leases are given back; groups without a disposition are made again
-    begin_draining(d);
-    d->drain_until_ms = clock_ms() + STOP_GRACE_MS;
+    prompts_drain(d->prompts); // leases are given back; groups without a disposition are made again
+    begin_draining(d, STOP_GRACE_MS);
 }
 
 static void on_signal(void *arg, int signal)
@@ -121,7 +118,7 @@ static void over(void *arg, bool ended)
     struct daemon *d = arg;
     log_info(ended ? "run complete" : "learner drains", "%s", "");
     if (ended)
-        begin_draining(d);
+        begin_draining(d, DRAIN_DEADLINE_MS);
 }
 
 static void finished(void *arg, struct group *group)

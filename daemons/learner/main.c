@@ -191,6 +191,12 @@ static err_t require(const struct recipe *recipe)
         return err_new(ERR_INVALID,
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",
                        recipe->file);
+    if (recipe->eval.every)
+        return err_new(
+            ERR_INVALID,
+            "%s: eval.every is set, but nothing evaluates during training yet: set it to 0 and "
+            "run `rlhfctl eval` beside it",
+            recipe->file);
     return file_make_directories(recipe->directory);
 }
 

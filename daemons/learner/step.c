@@ -1,6 +1,5 @@
 #include "learner/step.h"
 #include "base/mem.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,11 +48,6 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
 const struct objective_config *step_settings(const struct step *step)
 {
     return &step->config.settings;
-}
-
-size_t step_bytes(const struct step *step)
-{
-    return forward_bytes(step->forward) + step->gradient->count * sizeof(float);
 }
 
 /* The next micro-batch: packed, forwarded, with logp and entropy of its targets. */
@@ -158,23 +152,6 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
                                 .targets = sums.targets,
                                 .compared = sums.compared,
                                 .differing = sums.differing};
-    return OK;
-}
-
-err_t step_evaluate(struct step *step, const struct step_batch *batch, double *ret_loss)
-{
-    double sum = 0, count = 0;
-    size_t base = 0;
-    for (size_t at = 0, taken; at < batch->sequences; at += taken) {
-        TRY(forward_micro(step, batch, at, &taken));
-        for (int t = 0; t < step->pack->targets; t++) {
-            double weight = batch->weight ? batch->weight[base + (size_t)t] : 1;
-            sum -= weight * step->wide_logp[t];
-            count += weight;
-        }
-        base += (size_t)step->pack->targets;
-    }
-    *ret_loss = count > 0 ? sum / count : NAN;
     return OK;
 }
 

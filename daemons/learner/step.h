@@ -46,9 +46,6 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
 /* INVALID: the gradient is not finite; the weights are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
 
-/* Mean negative log-probability of the batch's targets, without an update: validation. */
-err_t step_evaluate(struct step *step, const struct step_batch *batch, double *ret_loss);
 const struct objective_config *step_settings(const struct step *step);
-size_t step_bytes(const struct step *step); // of workspace and gradients
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

@@ -30,7 +30,7 @@ struct train {
     char *settings, *fingerprint;
     struct leasing_totals seen; // at the last report
     uint64_t stale_seen;
-    double begun_s, publish_bytes, checkpoint_ms;
+    double begun_s, checkpoint_ms;
     uint64_t recorded;    // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
 };
@@ -188,7 +188,6 @@ static void publish_now(struct train *train)
     struct published what = {train->at.lineage, train->at.version, train->at.round,
                              train->at.weights};
     publish_version(train->publish, train->model, &what);
-    train->publish_bytes = (double)train->model->params->layout->elements * sizeof(bf16);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)
@@ -241,7 +240,7 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
     const struct recipe *recipe = train->recipe;
     if (!again && train->at.round % (uint64_t)recipe->publish.every == 0) {
         publish_now(train);
-        report->publish_bytes = train->publish_bytes;
+        report->publish_bytes = (double)train->model->params->layout->elements * sizeof(bf16);
     }
     report->version = train->at.version;
     report->publish_ms = publish_last_ms();

@@ -165,11 +165,6 @@ err_t score_new(const struct score_options *options, struct score **ret)
     return OK;
 }
 
-size_t score_waiting(const struct score *score)
-{
-    return score->queued;
-}
-
 void score_free(struct score *score)
 {
     if (!score)

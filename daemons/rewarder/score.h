@@ -18,8 +18,7 @@ struct score_options {
 };
 err_t score_new(const struct score_options *options, struct score **ret);
 struct rpc_service score_service(struct score *score);
-void score_room(struct score *score);            // the relay has room again
-size_t score_waiting(const struct score *score); // groups being scored
+void score_room(struct score *score); // the relay has room again
 
 /* After the server; before the relay and the loop. */
 void score_free(struct score *score);
