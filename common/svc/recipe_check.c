@@ -93,12 +93,33 @@ static err_t check_group(const struct check *check)
 static err_t check_updates(const struct check *check)
 {
     const struct recipe *r = check->recipe;
-    if (r->learner.updates_per_round <= r->learner.groups)
+    int64_t most = r->learner.groups * r->learner.epochs;
+    if (r->learner.updates_per_round > most)
+        return wrong(check, "learner.updates_per_round",
+                     "%" PRId64 " is too many; each update needs a group: at most learner.groups * "
+                     "learner.epochs = %" PRId64,
+                     r->learner.updates_per_round, most);
+    if (r->learner.updates_per_round % r->learner.epochs)
+        return wrong(check, "learner.epochs",
+                     "%" PRId64 " does not divide learner.updates_per_round = %" PRId64
+                     ", which is epochs times minibatches",
+                     r->learner.epochs, r->learner.updates_per_round);
+    return OK;
+}
+
+static err_t check_reference(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    if (r->rewarder.reference != RECIPE_NO_REFERENCE)
         return OK;
-    return wrong(check, "learner.updates_per_round",
-                 "%" PRId64
-                 " is too many; each update needs a group: at most learner.groups = %" PRId64,
-                 r->learner.updates_per_round, r->learner.groups);
+    if (r->learner.kl.coef > 0)
+        return wrong(check, "learner.kl.coef",
+                     "%g needs a reference model; set rewarder.reference: frozen, or coef to 0",
+                     r->learner.kl.coef);
+    if (strcmp(r->learner.objective, "online_dpo") == 0)
+        return wrong(check, "learner.objective",
+                     "online_dpo needs a reference model; set rewarder.reference: frozen");
+    return OK;
 }
 
 static err_t check_end(const struct check *check)
@@ -157,7 +178,7 @@ err_t recipe_check(const struct recipe *recipe, const struct yaml_tree *root,
 {
     static err_t (*const checks[])(const struct check *check) = {
         check_replay, check_publish, check_group,  check_updates,
-        check_end,    check_eval,    check_listen,
+        check_end,    check_eval,    check_listen, check_reference,
     };
     const struct check check = {recipe, root, source};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)

@@ -49,6 +49,8 @@
 
 ROWS(optimizer, struct recipe_optimizer, RECIPE_OPTIMIZER)
 ROWS(kl, struct recipe_kl, RECIPE_KL)
+ROWS(correction, struct recipe_correction, RECIPE_CORRECTION)
+ROWS(dpo, struct recipe_dpo, RECIPE_DPO)
 ROWS(scorer, struct recipe_scorer, RECIPE_SCORER)
 ROWS(run, struct recipe_run, RECIPE_RUN)
 ROWS(model, struct recipe_model, RECIPE_MODEL)

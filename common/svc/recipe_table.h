@@ -56,7 +56,8 @@
     X(number, temperature, "1.0",         FIXED, ABOVE(0, 100), "of sampling") \
     X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "samples from the likeliest tokens of this total probability") \
     X(count,  top_k,    "0",              FIXED, FROM(0, 1e7),  "samples from so many likeliest tokens; 0: from all") \
-    X(word,   in_flight, "continue",      FIXED, WORDS("continue"), "what new weights do to sequences half done: they go on")
+    C(in_flight, recipe_in_flight, "continue", FIXED, "continue|recompute|finish", \
+      "what new weights do to sequences half done: go on, go on after computing their cache again, or finish first")
 
 #define RECIPE_REWARDER(X, C, G) \
     X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
@@ -64,7 +65,8 @@
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
-    X(word,   reference, "none",          FIXED, WORDS("none"), "the model whose log-probabilities are added to groups")
+    C(reference, recipe_reference, "none", FIXED, "none|frozen", "a model whose log-probabilities are added to groups") \
+    X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
 
 /* One entry of rewarder.scorers. Which keys a kind reads is the rewarder's to check. */
 #define RECIPE_SCORER(X, C, G) \
@@ -83,18 +85,23 @@
 #define RECIPE_LEARNER(X, C, G) \
     X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(count,  threads, "1",              FIXED, FROM(1, 1024), "that compute") \
-    X(word,   objective, "rloo",         FIXED, WORDS("rloo|grpo|sft"), "what is made better") \
+    X(word,   objective, "rloo",         FIXED, WORDS("rloo|grpo|online_dpo|sft"), "what is made better") \
     X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "trained in one round") \
-    X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps a round is divided into") \
+    X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps of one round: epochs times minibatches") \
+    X(count,  epochs, "1",               FIXED, FROM(1, 1024), "passes over a round's groups; divides updates_per_round") \
     X(count,  micro_tokens, "4096",      FIXED, FROM(16, 16777216), "computed at once; memory grows with it, results do not change") \
     X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "a leased group that is not back by then is leased again") \
     C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
     X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon") \
     X(number, epsilon_high, "0.2",       LIVE,  FROM(0, 100),  "and above 1 + epsilon_high") \
+    C(ratio_to, recipe_ratio_to, "behaviour", FIXED, "behaviour|proximal", \
+      "what ratios are taken to: the log-probability stamped by the generator, or that of the weights the round begins with") \
     X(word,   reduction, "default",      FIXED, WORDS("default|token_mean|seq_mean_token_mean|seq_mean_token_sum"), \
       "how losses of tokens become one number; default: as the objective has it") \
-    G(optimizer, "AdamW") \
-    G(kl,        "distance from the reference model")
+    G(optimizer,  "AdamW") \
+    G(correction, "weights for the gap between generator and the round's first weights; with ratio_to: proximal") \
+    G(dpo,        "online_dpo: the best and the worst of a group as a pair") \
+    G(kl,         "distance from the reference model")
 
 #define RECIPE_OPTIMIZER(X, C, G) \
     X(number, lr,           "3e-4",         LIVE, ABOVE(0, 1),    "learning rate, after warm-up") \
@@ -106,10 +113,24 @@
     X(count,  warmup,       "0",            FIXED, FROM(0, 1e9),  "updates over which the learning rate rises") \
     X(number, min_lr_ratio, "0.1",          FIXED, FROM(0, 1),    "the last update's learning rate, as a share of lr")
 
+#define RECIPE_CORRECTION(X, C, G) \
+    X(word,   kind, "tis_token", FIXED, WORDS("none|tis_token|tis_seq|mis_token|mis_seq|geo_mask"), "how the importance weight is limited") \
+    X(number, low,  "0.0", LIVE, FROM(0, 1e6), "smallest weight that counts (mis, geo)") \
+    X(number, high, "2.0", LIVE, FROM(0, 1e6), "largest weight")
+
+#define RECIPE_DPO(X, C, G) \
+    X(number, beta, "0.1", LIVE, ABOVE(0, 1e3), "of the implicit reward beta * (logp - reference logp)") \
+    X(word,   loss_type, "sigmoid", FIXED, WORDS("sigmoid|hinge|ipo"), "of the difference of implicit rewards") \
+    X(number, label_smoothing, "0.0", LIVE, BELOW(0, 0.5), "probability that a pair is the wrong way round (sigmoid)") \
+    X(number, margin, "0.0", LIVE, FROM(0, 1e6), "rewards of a pair must differ by more than this") \
+    C(ties, recipe_ties, "skip", FIXED, "skip|first", "groups without such a pair: not trained, or the first and the last completion as if they differed")
+
 #define RECIPE_KL(X, C, G) \
     X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \
     C(place, recipe_kl_place, "loss", FIXED, "loss|reward", "where it is taken off") \
-    X(word,   estimator, "k3",   FIXED, WORDS("k1|k2|k3"), "from sampled tokens (Schulman 2020)")
+    X(word,   estimator, "k3",   FIXED, WORDS("k1|k2|k3"), "from sampled tokens (Schulman 2020)") \
+    X(number, target,  "0.0",    LIVE,  FROM(0, 1e6), "coef is steered so that the distance per completion comes here, nats; 0: coef stays (Ziegler 2019)") \
+    X(count,  horizon, "10000",  LIVE,  FROM(1, 1e9), "completions over which it is steered")
 
 #define RECIPE_LAG(X, C, G) \
     X(count, max,       "1",    LIVE, FROM(0, 1000), "rounds a trained group may be behind; 0: strictly in turn") \

@@ -38,6 +38,8 @@ static void view_completion(const struct completion *completion, PbCompletion *r
     ret->logp = completion->logp;
     ret->n_sampled_logp = completion->sampled_logp ? completion->tokens : 0;
     ret->sampled_logp = completion->sampled_logp;
+    ret->n_reference_logp = completion->reference_logp ? completion->tokens : 0;
+    ret->reference_logp = completion->reference_logp;
     ret->n_spans = completion->spans;
     ret->spans = span_of;
     for (uint32_t i = 0; i < completion->spans; i++) {
@@ -142,6 +144,8 @@ static err_t check_completion(const PbCompletion *pb, const struct group_limits 
     TRY(check_logp("logp", pb->logp, pb->n_logp, pb->n_tokens));
     if (pb->n_sampled_logp)
         TRY(check_logp("sampled_logp", pb->sampled_logp, pb->n_sampled_logp, pb->n_tokens));
+    if (pb->n_reference_logp)
+        TRY(check_logp("reference_logp", pb->reference_logp, pb->n_reference_logp, pb->n_tokens));
     if (pb->n_spans == 0 || pb->n_spans > limits->spans)
         return err_new(ERR_INVALID, "%zu spans; 1 to %u are allowed", pb->n_spans, limits->spans);
     TRY(check_spans(pb));
@@ -168,6 +172,7 @@ static void take_completion(PbCompletion *pb, struct completion *ret)
     ret->token = STEAL(pb->tokens);
     ret->logp = STEAL(pb->logp);
     ret->sampled_logp = STEAL(pb->sampled_logp);
+    ret->reference_logp = STEAL(pb->reference_logp);
     ret->spans = (uint32_t)pb->n_spans;
     ret->span = mem_array(pb->n_spans, sizeof *ret->span);
     for (size_t i = 0; i < pb->n_spans; i++)
@@ -178,7 +183,7 @@ static void take_completion(PbCompletion *pb, struct completion *ret)
     ret->scores = (uint32_t)pb->n_scores;
     ret->score = STEAL(pb->scores);
     ret->reward = pb->reward;
-    pb->n_tokens = pb->n_logp = pb->n_sampled_logp = pb->n_scores = 0;
+    pb->n_tokens = pb->n_logp = pb->n_sampled_logp = pb->n_reference_logp = pb->n_scores = 0;
 }
 
 static err_t check_name(const char *name, const char *text, size_t min)
@@ -287,6 +292,7 @@ void group_free(struct group *group)
         free(completion->token);
         free(completion->logp);
         free(completion->sampled_logp);
+        free(completion->reference_logp);
         free(completion->span);
         free(completion->text);
         free(completion->score);

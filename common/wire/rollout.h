@@ -30,7 +30,8 @@ struct completion {
     uint32_t *token; // (tokens) without the prompt; an end token is included
     float
         *logp; // (tokens) log softmax(logits / temperature), under the weights that drew the token
-    float *sampled_logp; // (tokens) under the truncated distribution; NULL: the same as logp
+    float *sampled_logp;   // (tokens) under the truncated distribution; NULL: the same as logp
+    float *reference_logp; // (tokens) as logp, under the frozen reference; NULL: none
     uint32_t spans;
     struct span *span;
     enum finish finish;

@@ -60,7 +60,7 @@ static void the_full_example_is_read(void **state)
     assert_string_equal(r->model.path, "/recipes/sft");
     assert_string_equal(r->data.train, "/recipes/train.jsonl");
     assert_int_equal(r->generator.max_tokens, 10);
-    assert_string_equal(r->generator.in_flight, "continue");
+    assert_int_equal(r->generator.in_flight, RECIPE_CONTINUE);
     assert_int_equal(r->rewarder.scorers.count, 1);
     assert_string_equal(r->rewarder.scorers.at[0].kind, "exact");
     assert_string_equal(r->rewarder.scorers.at[0].column, "completion");
@@ -233,6 +233,7 @@ static void overrides_win_and_are_checked_alike(void **state)
         "run.name=z",
         "run.name=x",
         "learner.kl={coef: 0.5, place: reward}",
+        "rewarder.reference=frozen",
         "rewarder.scorers=[{kind: rouge, column: c}, {kind: length, min: 1, max: 9}]",
         "model.path=",
     };
@@ -249,6 +250,12 @@ static void overrides_win_and_are_checked_alike(void **state)
     assert_int_equal(r->rewarder.scorers.count, 2);
     assert_int_equal(r->rewarder.scorers.at[1].max, 9);
     assert_string_equal(r->model.path, "");
+    assert_err(ERR_INVALID, "learner.kl.coef: 0.5 needs a reference model",
+               override("learner.kl.coef=0.5"));
+    assert_err(ERR_INVALID, "online_dpo needs a reference model",
+               override("learner.objective=online_dpo"));
+    assert_err(ERR_INVALID, "learner.epochs: 2 does not divide learner.updates_per_round = 1",
+               override("learner.epochs=2"));
     assert_err(ERR_INVALID, "--set: lag.max: '-1' is out of range", override("lag.max=-1"));
     assert_err(ERR_INVALID, "--set: lag.mx: no such key; did you mean 'lag.max'?",
                override("lag.mx=1"));

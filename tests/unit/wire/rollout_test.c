@@ -99,6 +99,8 @@ static void random_completion(const struct rng *rng, uint64_t *draw, uint32_t sc
     ret->logp = floats(rng, draw, ret->tokens);
     if (rng_below(rng, (*draw)++, 2))
         ret->sampled_logp = floats(rng, draw, ret->tokens);
+    if (ret->tokens % 3 == 0)
+        ret->reference_logp = floats(rng, draw, ret->tokens);
     ret->span = mem_array(ret->tokens, sizeof *ret->span);
     for (uint32_t t = 0; t < ret->tokens; t++)
         if (t == 0 || rng_below(rng, (*draw)++, 8) == 0)
@@ -149,6 +151,9 @@ static void assert_same_completion(const struct completion *a, const struct comp
     assert_int_equal(!a->sampled_logp, !b->sampled_logp);
     if (a->sampled_logp)
         assert_memory_equal(a->sampled_logp, b->sampled_logp, a->tokens * sizeof *a->logp);
+    assert_int_equal(!a->reference_logp, !b->reference_logp);
+    if (a->reference_logp)
+        assert_memory_equal(a->reference_logp, b->reference_logp, a->tokens * sizeof *a->logp);
     assert_int_equal(a->spans, b->spans);
     for (uint32_t i = 0; i < a->spans; i++) {
         assert_int_equal(a->span[i].first_token, b->span[i].first_token);
