@@ -60,7 +60,7 @@ static const char *unfit(const struct store *store, const struct slot *slot,
     if (summary->newest_version > store->counters.last_version)
         return "tokens of a version that was never made here";
     uint64_t age = version_round(store, summary->oldest_version);
-    if (age < slot->start_round)
+    if (age < slot->start_round && group->lineage == store->counters.lineage)
         return "tokens of weights older than its lease";
     if (!isfinite(summary->reward))
         return "a reward that is not a number";
