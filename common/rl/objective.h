@@ -50,7 +50,7 @@ struct objective_config {
     struct correction_config correction; // needs batch->old
     enum reduce reduce;
     double reduce_length; // L of REDUCE_CONST_NORM, > 0
-    double kl_coef;       // of the KL term in the loss; 0: none, and no reference is needed
+    double kl_coef;       // of the KL term in the loss; 0: none
     enum kl kl;
     struct pair_config pair; // of objectives on pairs
 };

@@ -13,7 +13,7 @@ struct rl_pair {
     int chosen, rejected; // sequences, counted over the round
 };
 
-/* At most one pair for a group; returns how many. A group whose best - worst <= margin (>= 0), or is no number, has none, or
- * with ties_first its first and last completion as chosen and rejected. A group of one completion has none. */
+/* At most one pair for a group; returns how many. A group whose best - worst <= margin (>= 0) has none, or with ties_first its
+ * first and last completion as chosen and rejected. A group of one completion has none. Rewards are finite. */
 size_t rl_pairs_pick(const struct advantage_in *in, double margin, bool ties_first,
                      struct rl_pair *ret);
