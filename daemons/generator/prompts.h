@@ -1,7 +1,7 @@
 /* Slots leased from the learner: asks for as many groups as fit, hands the grants on, reports what it holds.
  *
  *     TRY(prompts_open(&options, &prompts));
- *     prompts_version(prompts, 12);           -- weights are in force: leases may be asked for
+ *     prompts_version(prompts, 1, 12);        -- weights are in force: leases may be asked for
  *     prompts_finished(prompts, &id);         -- a group is done: room for the next
  *
  * Owner: the loop's thread. */
@@ -28,7 +28,7 @@ struct prompts_options {
     void *arg;
 };
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
-void prompts_version(struct prompts *prompts, uint64_t version);
+void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version);
 void prompts_finished(struct prompts *prompts, const struct digest *id); // also: revoked, unusable
 void prompts_settled(struct prompts *prompts,
                      const struct digest *id); // its group has a disposition: forgotten

@@ -6,6 +6,7 @@ struct update {
     struct update_options options;
     struct subscriber *subscriber;
     bool applying;
+    uint32_t lineage; // of what decode was given last
 };
 
 /* Hands the newest version to the compute thread, one at a time. */
@@ -18,6 +19,7 @@ static void take(struct update *update)
     if (!values)
         return;
     update->applying = true;
+    update->lineage = manifest.lineage;
     decode_weights(update->options.decode, values, manifest.version);
 }
 
@@ -61,11 +63,13 @@ err_t update_open(const struct update_options *options, struct update **ret)
     return OK;
 }
 
-void update_applied(struct update *update)
+uint32_t update_applied(struct update *update)
 {
+    uint32_t lineage = update->lineage;
     update->applying = false;
     subscriber_applied(update->subscriber);
     take(update);
+    return lineage;
 }
 
 void update_free(struct update *update)

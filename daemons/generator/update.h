@@ -21,7 +21,7 @@ struct update_options {
     void *arg;
 };
 err_t update_open(const struct update_options *options, struct update **ret);
-void update_applied(struct update *update);
+uint32_t update_applied(struct update *update); // the lineage of what was applied
 
 /* Before decode: its thread may be reading taken values until it is gone. */
 void update_free(struct update *update);

@@ -15,6 +15,7 @@
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
 #include <string.h>
+#include <sys/random.h>
 
 enum { GRACE_MS = 5000, STOP_GRACE_MS = 1000 };
 
@@ -124,6 +125,16 @@ static void storage_failed(void *arg, err_t why)
 
 /* ---- putting it together */
 
+/* Of a store that is made now: one that is lost and made again under the same name is another, and what generators of the
+ * first still hold is told apart. */
+static uint32_t first_lineage(void)
+{
+    uint32_t lineage = 0;
+    while (!lineage && getrandom(&lineage, sizeof lineage, 0) == sizeof lineage)
+        lineage &= INT32_MAX; // forks count on from it
+    return lineage;
+}
+
 static err_t open_storage(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
@@ -135,7 +146,8 @@ static err_t open_storage(struct daemon *d)
                                                 .data = jsonl_digest(d->data),
                                                 .rows = jsonl_rows(d->data),
                                                 .seed = (uint64_t)recipe->run.seed,
-                                                .shuffle = recipe->data.shuffle},
+                                                .shuffle = recipe->data.shuffle,
+                                                .lineage = first_lineage()},
                                       .rules = settings_store(recipe),
                                       .failed = storage_failed,
                                       .arg = d};

@@ -1,0 +1,33 @@
+/* Where a learner starts: from model.path, or from the newest whole checkpoint and the rounds recorded after it, which are
+ * trained again.
+ *
+ *     SCOPED_VALUE(restart) start = {0};
+ *     TRY(restart_open(recipe, &start));                          -- before the store is opened for writing
+ *     TRY(restart_settings(recipe, round->settings, &recorded));  -- for each of those rounds
+ *
+ * Refused, with one line that says what to do: a store or checkpoints that are gone or of another run; rounds to be trained
+ * again that another build recorded, whose bits would differ. Checkpoints that a fork cut off are set aside, damaged ones
+ * passed over. Any thread. */
+#pragma once
+#include "learner/checkpoint.h"
+#include "model/model.h"
+#include "model/optimizer.h"
+#include "svc/recipe.h"
+
+struct restart {
+    struct backend *be;
+    struct model *model;
+    struct optimizer *optimizer;
+    struct checkpoint_info at; // where the weights stand
+    char *origin;              // directory whose tokenizer goes into checkpoints
+    bool resumed;              // from a checkpoint
+};
+void restart_done(struct restart *restart);
+
+/* PRECONDITION, DATA_LOSS: refused as above; else what store_read, model_load and optimizer_load say. */
+err_t restart_open(const struct recipe *recipe, struct restart *ret);
+
+/* The recipe with the recorded values of what decides a round's numbers; *ret is NULL if they are the same. Addresses,
+ * threads, paths, what leases and paces, how a batch is cut: none of it changes a bit, and all stays as given. INVALID:
+ * settings that this build does not understand. */
+err_t restart_settings(const struct recipe *given, const char *recorded, struct recipe **ret);
