@@ -261,22 +261,26 @@ static void daemon_done(struct daemon *d)
 
 static err_t run(int argc, char **argv)
 {
-    const char *announce = NULL, *job = NULL;
+    const char *announce = NULL;
+    struct job_options job = {0};
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
-        {"job", "KIND", "do one offline job and exit: sft, audit", .text = &job},
+        {"job", "KIND", "do one offline job and exit: sft, audit, explain, fork",
+         .text = &job.kind},
+        {"at", "N", "explain: which version; fork: the last one that stays", .text = &job.version},
+        {"output", "FORM", "explain: text (default) or json", .text = &job.output},
     };
     struct recipe_cli cli = {
         .program = "rlhfd-learner",
         .purpose = "Keeps scored groups, trains the model on them, publishes its weights.",
         .flags = flags,
-        .flags_count = 2};
+        .flags_count = sizeof flags / sizeof *flags};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    if (job)
-        return job_run(job, recipe);
+    if (job.kind)
+        return job_run(&job, recipe);
     SCOPED_VALUE(daemon) daemon = {.recipe = recipe};
     return serve(&daemon, announce);
 }

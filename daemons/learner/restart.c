@@ -83,11 +83,12 @@ static err_t read_store(const struct recipe *recipe, struct store **ret)
     return OK;
 }
 
-static err_t set_aside_cut_off(const struct recipe *recipe, const struct store *store,
-                               const struct checkpoint_list *list)
+err_t restart_set_aside(const struct recipe *recipe, const struct store *store)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        SCOPED_MEM char *path = checkpoint_path(recipe->directory, list->version[i]);
+    SCOPED_VALUE(checkpoint_list) list = {0};
+    checkpoint_list(recipe->directory, &list);
+    for (size_t i = 0; i < list.count; i++) {
+        SCOPED_MEM char *path = checkpoint_path(recipe->directory, list.version[i]);
         struct checkpoint_info info;
         uint64_t limit;
         err_t failed = checkpoint_manifest(path, &info);
@@ -106,9 +107,8 @@ static err_t set_aside_cut_off(const struct recipe *recipe, const struct store *
     return OK;
 }
 
-/* Whether the checkpoint is what the store says of its version. */
-static err_t check_against(struct store *store, const struct recipe *recipe, const char *path,
-                           const struct checkpoint_info *at)
+err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
+                    const struct checkpoint_info *at)
 {
     uint64_t version = 0;
     struct digest recorded = at->weights;
@@ -184,7 +184,7 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
             "round %" PRIu64 " was recorded by '%s', this build is '%s', so its bits would differ: "
             "start the build that recorded it and stop it with SIGTERM, which makes it checkpoint "
             "after its last round; or give up what came after version %" PRIu64
-            ": --job fork --version %" PRIu64,
+            ": --job fork --at %" PRIu64,
             number, round->fingerprint, fingerprint, at->version, at->version);
     return err_wrap(restart_settings(recipe, round->settings, &settings),
                     "round %" PRIu64 " must be trained again with the settings it was recorded "
@@ -266,10 +266,10 @@ static err_t find_start(const struct recipe *recipe, struct store *store,
                        recipe->directory, list.version[0], recipe->directory);
     if (!store)
         return OK;
-    TRY(set_aside_cut_off(recipe, store, &list));
+    TRY(restart_set_aside(recipe, store));
     TRY(find_checkpoint(recipe, ret, ret_path));
     if (*ret_path)
-        TRY(check_against(store, recipe, *ret_path, ret));
+        TRY(restart_check(recipe, store, *ret_path, ret));
     return check_reach(recipe, store, *ret_path ? ret->round : 0);
 }
 

@@ -27,6 +27,14 @@ void restart_done(struct restart *restart);
 /* PRECONDITION, DATA_LOSS: refused as above; else what store_read, model_load and optimizer_load say. */
 err_t restart_open(const struct recipe *recipe, struct restart *ret);
 
+struct store;
+/* Sets aside the checkpoints that a fork cut off. PRECONDITION: some are of another store. */
+err_t restart_set_aside(const struct recipe *recipe, const struct store *store);
+
+/* Whether a checkpoint is what the store says of its version. PRECONDITION, NOT_FOUND: it is of another run or store. */
+err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
+                    const struct checkpoint_info *at);
+
 /* The recipe with the recorded values of what decides a round's numbers; *ret is NULL if they are the same. Addresses,
  * threads, paths, what leases and paces, how a batch is cut: none of it changes a bit, and all stays as given. INVALID:
  * settings that this build does not understand. */
