@@ -18,7 +18,7 @@ void restart_done(struct restart *restart)
 
 /* ---- settings of recorded rounds */
 
-/* Of run, learner and sampling: all but these. */
+/* Of run, learner and sampling: all but these. A key that is new here counts until it is named. */
 static bool decides_numbers(const char *key)
 {
     static const char *const others[] = {
@@ -31,43 +31,34 @@ static bool decides_numbers(const char *key)
            strcmp(key, "generator.temperature") == 0;
 }
 
-struct changes {
-    char **set; // "key=recorded value"
-    size_t count;
-};
-
-static void changes_done(struct changes *changes)
+static void look(void *arg, const char *key, const char *recorded, const char *given)
 {
-    for (size_t i = 0; i < changes->count; i++)
-        mem_free(changes->set[i]);
-    mem_free(changes->set);
-}
-
-static void add_change(void *arg, const char *key, const char *recorded, const char *given)
-{
-    (void)given;
-    struct changes *changes = arg;
+    bool *differs = arg;
     if (!decides_numbers(key))
         return;
-    changes->set = mem_grow(changes->set, changes->count + 1, sizeof *changes->set);
-    changes->set[changes->count++] = mem_printf("%s=%s", key, recorded);
+    *differs = true;
+    log_info("recorded setting", "key=%s recorded=%s given=%s", key, recorded, given);
+}
+
+/* The recorded recipe as a whole, as its keys were checked together; but where it writes is given. */
+static err_t parse_recorded(const struct recipe *given, const char *recorded, struct recipe **ret)
+{
+    SCOPED_MEM char *every = mem_printf("checkpoint.every=%" PRId64, given->checkpoint.every);
+    SCOPED_MEM char *keep = mem_printf("checkpoint.keep=%" PRId64, given->checkpoint.keep);
+    const char *const sets[] = {every, keep};
+    struct recipe_source source = {
+        .run = *given->directory ? given->directory : NULL, .sets = sets, .sets_count = 2};
+    return recipe_parse(recorded, strlen(recorded), "recorded settings", ".", &source, ret);
 }
 
 err_t restart_settings(const struct recipe *given, const char *recorded, struct recipe **ret)
 {
+    bool differs = false;
     SCOPED(recipe) then = NULL;
-    SCOPED_VALUE(changes) changes = {0};
-    *ret = NULL;
-    TRY(recipe_parse(recorded, strlen(recorded), "recorded settings", ".", NULL, &then));
-    recipe_differences(then, given, add_change, &changes);
-    if (!changes.count)
-        return OK;
-    SCOPED_VALUE(bytes) text = {0};
-    recipe_render(given, &text);
-    struct recipe_source source = {.run = *given->directory ? given->directory : NULL,
-                                   .sets = (const char *const *)changes.set,
-                                   .sets_count = changes.count};
-    return recipe_parse((const char *)text.data, text.len, given->file, ".", &source, ret);
+    TRY(parse_recorded(given, recorded, &then));
+    recipe_differences(then, given, look, &differs);
+    *ret = differs ? STEAL(then) : NULL;
+    return OK;
 }
 
 /* ---- the store, read before it is opened for writing */
@@ -186,7 +177,7 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
             "after its last round; or give up what came after version %" PRIu64
             ": --job fork --at %" PRIu64,
             number, round->fingerprint, fingerprint, at->version, at->version);
-    return err_wrap(restart_settings(recipe, round->settings, &settings),
+    return err_wrap(parse_recorded(recipe, round->settings, &settings),
                     "round %" PRIu64 " must be trained again with the settings it was recorded "
                     "with; run the build that recorded it",
                     number);

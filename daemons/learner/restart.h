@@ -35,7 +35,7 @@ err_t restart_set_aside(const struct recipe *recipe, const struct store *store);
 err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
                     const struct checkpoint_info *at);
 
-/* The recipe with the recorded values of what decides a round's numbers; *ret is NULL if they are the same. Addresses,
- * threads, paths, what leases and paces, how a batch is cut: none of it changes a bit, and all stays as given. INVALID:
- * settings that this build does not understand. */
+/* The recipe that a round was recorded with, if it differs from the given one in what decides numbers; else *ret is NULL.
+ * Addresses, threads, paths, what leases and paces, how a batch is cut: none of it changes a bit. INVALID: settings that this
+ * build does not understand. */
 err_t restart_settings(const struct recipe *given, const char *recorded, struct recipe **ret);
