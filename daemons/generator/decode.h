@@ -45,6 +45,9 @@ void decode_cancel(struct decode *decode, const struct digest *id); // unknown i
 /* New weights, layout->elements values, borrowed until options.applied(version): put in force between two steps. */
 void decode_weights(struct decode *decode, const bf16 *values, uint64_t version);
 
+/* The weights in force are not to be trusted: nothing is decoded until the next come. */
+void decode_hold(struct decode *decode);
+
 /* Cumulative, from metrics: seconds decoding, seconds with nothing to decode since the first weights, tokens. Any thread. */
 struct decode_totals {
     double busy_s, idle_s;

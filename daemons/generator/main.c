@@ -254,6 +254,7 @@ static err_t open_streams(struct daemon *d)
                                       .up = lease_up,
                                       .arg = d};
     struct update_options update = {.rpc = d->rpc,
+                                    .loop = d->loop,
                                     .decode = d->decode,
                                     .learner = recipe->generator.learner,
                                     .insecure = recipe->net.insecure,

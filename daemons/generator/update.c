@@ -1,4 +1,5 @@
 #include "generator/update.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "weights/subscriber.h"
 
@@ -29,6 +30,15 @@ static void on_staged(struct subscriber *subscriber, const struct manifest *mani
     take(update);
 }
 
+/* What came from here may be wrong: nothing is decoded until all values have come again. */
+static void on_poisoned(struct subscriber *subscriber, void *user)
+{
+    (void)subscriber;
+    struct update *update = user;
+    log_warning("weights are not what they should be", "action=\"ask for all values\"");
+    decode_hold(update->options.decode);
+}
+
 static void on_down(struct subscriber *subscriber, err_t why, void *user)
 {
     (void)subscriber;
@@ -47,15 +57,15 @@ err_t update_open(const struct update_options *options, struct update **ret)
 {
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
-    const struct layout *layout = decode_layout(options->decode);
     struct subscriber_options subscriber = {.target = options->learner,
                                             .insecure = options->insecure,
                                             .run = options->run,
                                             .generator = options->generator,
                                             .incarnation = options->incarnation,
-                                            .layout = layout_digest(layout),
-                                            .elements = layout->elements};
-    struct subscriber_handlers handlers = {.staged = on_staged, .down = on_down, .up = on_up};
+                                            .loop = options->loop,
+                                            .layout = decode_layout(options->decode)};
+    struct subscriber_handlers handlers = {
+        .staged = on_staged, .down = on_down, .up = on_up, .poisoned = on_poisoned};
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);
     return OK;

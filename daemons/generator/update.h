@@ -11,6 +11,7 @@
 struct update;
 struct update_options {
     struct rpc *rpc;
+    struct loop *loop;
     struct decode *decode;
     const char *learner; // address
     bool insecure;

@@ -158,7 +158,7 @@ static err_t open_stages(struct daemon *d)
         &(struct leasing_options){.storage = d->storage, .data = d->data, .run = recipe->run.name});
     d->ingest = ingest_new(&ingest);
     return publish_open(&(struct publish_options){.loop = d->loop,
-                                                  .run = recipe->run.name,
+                                                  .recipe = recipe,
                                                   .layout = model->params->layout},
                         &d->publish);
 }
