@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = DELTA_BLOCK, SPAN = DELTACHUNK_SPAN, DENSE_LEAST = 32 };
+enum { BLOCK = LAYOUT_ALIGN, SPAN = DELTACHUNK_SPAN, DENSE_LEAST = 32 };
 _Static_assert(BLOCK == 32, "a block is 64 bytes, and its changes are the bits of 32");
 
 /* What a delta is being made of. The arrays hold the changes of one span of a tensor. */
@@ -125,15 +125,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "lanes are counted fro
 
 /* Changes among `count` elements from flat element `begin` on, a block's first, into the encoder's arrays; how many. */
 static size_t collect(struct encoder *encoder, const uint16_t *old, const uint16_t *now,
-                      size_t begin, size_t count, const uint64_t *mask)
+                      size_t begin, size_t count)
 {
     size_t found = 0;
     old += begin;
     now += begin;
     for (size_t at = 0; at < count; at += BLOCK) {
-        const size_t block = (begin + at) / BLOCK;
-        if (mask && !(mask[block / 64] >> block % 64 & 1))
-            continue;
         if (!block_differs(old + at, now + at))
             continue;
         uint32_t bits = block_changes(old + at, now + at);
@@ -150,8 +147,7 @@ static size_t collect(struct encoder *encoder, const uint16_t *old, const uint16
     return found;
 }
 
-struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now,
-                           const uint64_t *mask)
+struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now)
 {
     struct encoder encoder;
     encoder_init(&encoder, layout);
@@ -160,8 +156,7 @@ struct delta *delta_encode(const struct layout *layout, const uint16_t *old, con
         const struct layout_tensor *tensor = &layout->tensor[t];
         for (size_t begin = 0; begin < tensor->count; begin += SPAN) {
             const size_t left = tensor->count - begin, first = tensor->offset + begin;
-            const size_t found =
-                collect(&encoder, old, now, first, left < SPAN ? left : SPAN, mask);
+            const size_t found = collect(&encoder, old, now, first, left < SPAN ? left : SPAN);
             if (!found)
                 continue;
             delta->change = weights_digest_steps(delta->change, first, encoder.offset, encoder.now,

@@ -1,6 +1,6 @@
 /* What changed between two versions of the weights, as chunks: exact, and small when little changed (deltachunk.h: bytes).
  *
- *     SCOPED(delta) delta = delta_encode(layout, old, now, NULL);
+ *     SCOPED(delta) delta = delta_encode(layout, old, now);
  *     for (size_t i = 0; i < delta->chunks; i++)
  *         TRY(staging_add(staging, old, delta->chunk[i].data, delta->chunk[i].len));       -- staging.h
  *     SCOPED(delta) jump = delta_compose(layout, (const struct delta *[]){first, second}, 2);   -- one over both
@@ -24,11 +24,8 @@ struct delta {
     struct digest change; // weights_digest_add(old's, change) is now's
 };
 
-/* From old to now. mask: NULL, or a bit for each DELTA_BLOCK elements of the flat array (bit b % 64 of word b / 64):
- * where it is 0 nothing changed, and nothing is read. */
-enum { DELTA_BLOCK = LAYOUT_ALIGN };
-struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now,
-                           const uint64_t *mask);
+/* From old to now, both read once from end to end. */
+struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now);
 
 /* Over consecutive deltas of one layout, oldest first: what came back to its old value is left out. Takes a time and memory
  * that follow from the changes alone. INVALID: one of them is none of this layout. */

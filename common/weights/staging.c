@@ -44,6 +44,9 @@ static void reserve(struct staging *staging, size_t more)
     staging->now = mem_grow(staging->now, staging->capacity, sizeof *staging->now);
 }
 
+/* Changes lie some cache lines apart, in lines that are not there yet: so many are asked for ahead. */
+enum { AHEAD = 16 };
+
 /* Steps to values. */
 static void resolve(const uint16_t *values, const struct stretch *stretch, const uint32_t *offset,
                     const uint16_t *step, uint16_t *now)
@@ -53,8 +56,10 @@ static void resolve(const uint16_t *values, const struct stretch *stretch, const
         for (size_t i = 0; i < stretch->count; i++)
             now[i] = (uint16_t)(from[i] + step[i]);
     else
-        for (size_t i = 0; i < stretch->count; i++)
+        for (size_t i = 0; i < stretch->count; i++) {
+            __builtin_prefetch(from + offset[i + AHEAD < stretch->count ? i + AHEAD : i]);
             now[i] = (uint16_t)(from[offset[i]] + step[i]);
+        }
 }
 
 static err_t add_section(struct staging *staging, const uint16_t *values, struct deltachunk *chunk)
@@ -129,8 +134,10 @@ static void write_stretch(void *arg, size_t first, const uint32_t *offset, const
     if (!offset)
         memcpy(to, now, count * sizeof *to);
     else
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
+            __builtin_prefetch(to + offset[i + AHEAD < count ? i + AHEAD : i], 1);
             to[offset[i]] = now[i];
+        }
 }
 
 void staging_apply(const struct staging *staging, uint16_t *values, bool *changed)

@@ -95,7 +95,7 @@ static struct delta *compare(struct publish *publish, const struct snapshot *sna
         return NULL;
     struct delta *delta = NULL;
     if (publish->base_owner && publish->lineage == lineage)
-        delta = delta_encode(publish->layout, publish->base, now, NULL);
+        delta = delta_encode(publish->layout, publish->base, now);
     rpc_message_free(publish->base_owner);
     publish->base_owner = snapshot_values_owner(snapshot);
     publish->base = now;

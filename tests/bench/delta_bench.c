@@ -2,9 +2,9 @@
  *
  *     build/tests/bench_delta [LARGE]               LARGE: parameters of the larger synthetic case, 50000000
  *
- * synthetic: values N(0, 0.02^2), so many of them one ulp off, anywhere. sort: a small model after supervised steps on its
- * task, then updates whose sequences push with random weights, as policy gradients do, at the given lr. encode: from old and
- * new to plain chunks; pack: zstd; stage: plain chunks to values and digest; unpack: zstd and stage; apply: the writing.
+ * synthetic: uniform values, so many of them one ulp off, anywhere. sort: a small model after supervised steps on its task, then
+ * updates whose sequences push with random weights, as policy gradients do, at the given lr. encode: from old and new to
+ * plain chunks; zstd: packed too. stage: plain chunks to values and digest; unzstd: unpacked before; apply: the writing.
  * The figures are of the fastest of a few. */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -61,7 +61,7 @@ static err_t once(const struct layout *layout, const uint16_t *old, const uint16
 {
     memcpy(values, old, layout->elements * sizeof *values);
     begin(timing);
-    struct delta *delta = *ret_delta = delta_encode(layout, old, now, NULL);
+    struct delta *delta = *ret_delta = delta_encode(layout, old, now);
     end(timing, ENCODE);
     begin(timing);
     struct bytes *packed = pack(delta, ret_packed);

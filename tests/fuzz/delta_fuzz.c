@@ -47,7 +47,7 @@ static void try_chunk(const struct layout *layout, const uint8_t *data, size_t l
     struct bytes chunk = {(uint8_t *)data, len, len};
     const struct delta given = {1, &chunk, len, 0, staging_change(staging)};
     SCOPED(delta) composed = NULL;
-    SCOPED(delta) encoded = delta_encode(layout, values, now, NULL);
+    SCOPED(delta) encoded = delta_encode(layout, values, now);
     must(!err_failed(delta_compose(layout, (const struct delta *[]){&given}, 1, &composed)));
     must(composed->changed == encoded->changed);
     must(digest_equal(&encoded->change, &composed->change));
@@ -68,7 +68,7 @@ static void try_arrays(const uint8_t *data, size_t len)
         memcpy(now + tensor->offset, data + tensor->count * 2, tensor->count * 2);
         data += tensor->count * 4;
     }
-    SCOPED(delta) delta = delta_encode(layout, old, now, NULL);
+    SCOPED(delta) delta = delta_encode(layout, old, now);
     for (size_t i = 0; i < delta->chunks; i++) {
         SCOPED_VALUE(bytes) packed = {0};
         deltachunk_compress(delta->chunk[i].data, delta->chunk[i].len, &packed);

@@ -267,7 +267,7 @@ static void a_delta_goes_on_after_a_break(void **state)
     SCOPED_MEM uint16_t *old = make_values(&ring, 1);
     sparse = false;
     SCOPED_MEM uint16_t *now = make_values(&ring, 2);
-    struct delta *delta = delta_encode(ring.layout, old, now, NULL);
+    struct delta *delta = delta_encode(ring.layout, old, now);
     struct manifest manifest = {.lineage = 1, .version = 1, .elements = ELEMENTS};
     struct breaker breaker = {0};
     manifest.digest = weights_digest(old, 0, ELEMENTS);
@@ -314,7 +314,7 @@ static void publish_wrong_delta(struct ring *ring, uint64_t version)
                                       .version = version,
                                       .elements = ring->elements,
                                       .digest = weights_digest(values, 0, ring->elements)};
-    struct delta *delta = delta_encode(ring->layout, ring->published, values, NULL);
+    struct delta *delta = delta_encode(ring->layout, ring->published, values);
     struct bytes *chunk = &delta->chunk[0];
     assert_int_equal(chunk->data[chunk->len - 1], 2); // a step of +1
     chunk->data[chunk->len - 1] = 4;
@@ -356,6 +356,12 @@ static bool is_poisoned(struct ring *ring)
     return ring->generator[0].poisoned > 0;
 }
 
+/* The publisher may not have seen the stream end yet: what it says of holders does not count. */
+static bool all_came_again(struct ring *ring)
+{
+    return stats_of(ring, 0).full == 2 && ring->generator[0].manifest.kind == WEIGHTS_FULL;
+}
+
 static void anchors_find_what_changed_in_memory(void **state)
 {
     (void)state;
@@ -382,8 +388,7 @@ static void anchors_find_what_changed_in_memory(void **state)
     publish(&ring, 8);
     until(&ring, is_poisoned);
     assert_non_null(strstr(generator->text, "summed up in memory"));
-    until(&ring, all_have_newest);
-    assert_int_equal(generator->manifest.kind, WEIGHTS_FULL);
+    until(&ring, all_came_again);
     assert_model(generator, 8);
     ring_done(&ring);
 }

@@ -116,9 +116,8 @@ static inline void publish_values(struct ring *ring, uint32_t lineage, uint64_t 
                                       .round = version,
                                       .elements = ring->elements,
                                       .digest = digest};
-    struct delta *delta = sparse && ring->published
-                              ? delta_encode(ring->layout, ring->published, values, NULL)
-                              : NULL;
+    struct delta *delta =
+        sparse && ring->published ? delta_encode(ring->layout, ring->published, values) : NULL;
     publisher_publish(ring->publisher, snapshot_new(&manifest, values), delta);
     free(ring->published);
     ring->published = values;
