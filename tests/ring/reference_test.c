@@ -2,6 +2,7 @@
  * each token's two log-probabilities have the same bits; later they part, and are still those of the reference. */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
 #include "learner/settings.h"
@@ -71,6 +72,20 @@ static struct bits compare_round(struct store *store, uint64_t number, struct li
     return bits;
 }
 
+/* The learner's own figure of a round, from metrics.jsonl. */
+static double kl_of_round(const struct ring *ring, int number)
+{
+    SCOPED(jsonl) rounds = NULL;
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_JSON json_t *line = NULL;
+    SCOPED_MEM char *path = file_join(ring->run, "metrics.jsonl");
+    assert_ok(jsonl_open(path, &rounds));
+    assert_ok(jsonl_row(rounds, (uint64_t)number, &text));
+    assert_ok(json_parse((const char *)text.data, text.len, path, &line));
+    assert_true(json_is_number(json_object_get(line, "kl_reference")));
+    return json_number_value(json_object_get(line, "kl_reference"));
+}
+
 static void stored_groups_carry_the_references_bits(void **state)
 {
     (void)state;
@@ -101,6 +116,8 @@ static void stored_groups_carry_the_references_bits(void **state)
     struct bits last = compare_round(store, ROUNDS - 1, reference);
     assert_true(last.from_stamped > last.tokens / 2);
     assert_int_equal(last.from_reference, 0);
+    assert_true(kl_of_round(&ring, 0) == 0);
+    assert_true(kl_of_round(&ring, ROUNDS - 1) != 0);
 }
 
 TESTS(cmocka_unit_test(stored_groups_carry_the_references_bits))
