@@ -32,6 +32,7 @@ struct train {
     double begun_s, checkpoint_ms;
     uint64_t recorded;    // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
+    uint64_t published_version;
 };
 
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
@@ -173,6 +174,15 @@ static void publish_now(struct train *train)
     struct published what = {train->at.lineage, train->at.version, train->at.round,
                              train->at.weights};
     publish_version(train->publish, train->model, &what);
+    train->published_version = train->at.version;
+}
+
+/* While there is nothing to train, what publish.every has held back goes out: it may be what generators wait for. */
+static void publish_when_idle(void *arg)
+{
+    struct train *train = arg;
+    if (train->published_version != train->at.version)
+        publish_now(train);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)
@@ -345,7 +355,9 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                          .settings = train->settings,
                                          .fingerprint = train->fingerprint},
                                 .first_round = train->at.round,
-                                .trained_rounds = train->recorded};
+                                .trained_rounds = train->recorded,
+                                .idle = publish_when_idle,
+                                .arg = train};
     train->draw = draw_new(&draw);
     train->begun_s = clock_s();
     struct worker_options worker = {
