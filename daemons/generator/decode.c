@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "generator/assemble.h"
+#include "generator/evaluate.h"
 #include "model/engine.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
@@ -223,9 +224,16 @@ static void publish_counters(struct decode *decode)
 {
     const struct engine_counters *c = engine_counters(decode->engine);
     metric_set(&busy, c->busy_s);
-    metric_set(&idle, clock_s() - decode->serving_since_s - c->busy_s);
+    const double rest_s = clock_s() - decode->serving_since_s - c->busy_s - evaluate_seconds();
+    metric_set(&idle, rest_s > 0 ? rest_s : 0);
     metric_set(&tokens, (double)c->tokens);
     metric_set(&active, engine_active(decode->engine));
+}
+
+void decode_fail(struct decode *decode, err_t why)
+{
+    decode->serving = false;
+    tell(decode, on_failed, &(struct note){.why = why});
 }
 
 /* One step; then at once the next while there is something to decode. */
@@ -235,15 +243,19 @@ static int64_t decode_some(void *state)
     struct decode *decode = state;
     if (!decode->serving)
         return -1;
-    if (decode->waiting || engine_active(decode->engine)) {
-        err_t failed = step(decode);
-        if (err_failed(failed)) {
-            decode->serving = false;
-            tell(decode, on_failed, &(struct note){.why = failed});
-        }
-    }
+    struct evaluate *evaluate = decode->options.evaluate;
+    const double before_s = engine_counters(decode->engine)->busy_s;
+    err_t failed = OK;
+    if (decode->waiting || engine_active(decode->engine))
+        failed = step(decode);
+    if (!err_failed(failed))
+        failed = evaluate_turn(evaluate, engine_counters(decode->engine)->busy_s - before_s);
+    if (err_failed(failed))
+        decode_fail(decode, failed);
     publish_counters(decode);
-    return decode->waiting || engine_active(decode->engine) ? 0 : IDLE_TICK_MS;
+    return decode->waiting || engine_active(decode->engine) || evaluate_busy(evaluate)
+               ? 0
+               : IDLE_TICK_MS;
 }
 
 static void cancel(void *state, void *arg)
@@ -293,6 +305,11 @@ static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
 {
     if (!worker_post(decode->worker, fn, arg))
         abort(); // as many as grants, revocations and versions: leases bound them
+}
+
+void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg)
+{
+    post(decode, fn, arg);
 }
 
 void decode_admit(struct decode *decode, struct lease_grant *grant)
