@@ -15,6 +15,7 @@ struct ring_options {
     int epochs;              // passes over them; 0: until rounds are trained
     const char *straggler;   // "wait" (default) or "drop"
     int slow_permille;       // of the rows ask for 20 times the tokens
+    const char *scorers;     // rewarder.scorers; NULL: exact and length, half each
     const char *extra;       // more YAML at the end
 };
 
