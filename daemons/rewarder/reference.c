@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/likelihood.h"
+#include "model/sampler.h"
 #include "svc/metrics.h"
 #include <stdlib.h>
 
@@ -64,8 +65,9 @@ static err_t compute(struct reference *ref, const struct group *group, float *re
                                         .prompt_tokens = (int)group->prompt_tokens,
                                         .tokens = (int)group->completion[i].tokens,
                                         .context = (int)group->prompt_tokens};
-    return likelihood_run(ref->likelihood, sequence, group->completions, 1.0f / group->temperature,
-                          ret);
+    struct sampling sampling = {.temperature = group->temperature}; // 0: a greedy evaluation
+    return likelihood_run(ref->likelihood, sequence, group->completions,
+                          sampling_inverse(&sampling), ret);
 }
 
 err_t reference_group(struct reference *ref, struct group *group)

@@ -1,5 +1,6 @@
 /* The frozen reference model: adds to each completion the log-probabilities of its tokens under it, at the group's
- * temperature. They have the bits that the learner's own forward gives at the same weights.
+ * temperature (1 where that is 0, in a greedy evaluation, as they were stamped). They have the bits that the learner's own
+ * forward gives at the same weights.
  *
  *     TRY(reference_open(recipe, &reference));         -- *ret NULL: the recipe has none
  *     TRY(reference_group(reference, group));          -- sets reference_logp of every completion

@@ -1,7 +1,10 @@
-/* `rlhfctl eval` after a real run: versions, the distance from the reference, likelihood, scorers, and what it refuses. */
+/* Evaluation beside training: what it says is what `rlhfctl eval` says of the same weights, training does not notice it, and
+ * it survives the death of whoever has a part in it. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/scoped.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -9,168 +12,251 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN_MS = 120000, PROMPTS = 40 };
+enum { RUN_MS = 120000, LINES_MAX = 64, ROUNDS = 20, EVERY = 5 };
 
-static struct ring ring;
-static char *data, *lines;
+struct line {
+    int version, round, prompts, failed, skipped;
+    double success, reward, length, exact;
+};
 
-/* A run of 8 rounds with a checkpoint after every fourth, trained hard enough to move. */
-static int train(void **state)
+struct lines {
+    int count;
+    struct line at[LINES_MAX];
+};
+
+static double number(const json_t *object, const char *key)
 {
-    (void)state;
-    ring = ring_prepare(&(struct ring_options){.rounds = 8, .groups = 16, .lag = 0});
-    data = testing_path(ring.directory, "train.jsonl");
-    lines = testing_path(ring.directory, "lines.jsonl");
-    char *output;
-    int status = process_run(&output, RUN_MS, "rlhfctl", "up", ring.recipe, "--run", ring.run,
-                             "--set", "learner.optimizer.lr=0.01", NULL);
-    if (status)
-        print_error("%s\n", output);
-    free(output);
-    return status;
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-/* `rlhfctl eval --json` of PROMPTS prompts at temperature 1 with two more words; owned by the caller. */
-static json_t *eval(const char *a, const char *b)
+static struct lines read_lines(const struct ring *ring)
 {
-    char *output, prompts[8];
-    json_t *json = NULL;
-    snprintf(prompts, sizeof prompts, "%d", PROMPTS);
-    int status = process_run(&output, RUN_MS, "rlhfctl", "eval", ring.recipe, "--run", ring.run,
-                             "--data", data, "--prompts", prompts, "--temperature", "1", "--out",
-                             lines, "--json", a, b, NULL);
-    if (status)
-        print_error("%s\n", output);
-    assert_int_equal(status, 0);
-    assert_ok(json_parse(output, strlen(output), "eval", &json)); // nothing but the object
-    free(output);
-    assert_int_equal(json_integer_value(json_object_get(json, "prompts")), PROMPTS);
-    return json;
-}
-
-/* The number at a path of one or two keys. */
-static double at(const json_t *json, const char *key, const char *below)
-{
-    const json_t *value = json_object_get(json, key);
-    value = below ? json_object_get(value, below) : value;
-    if (!json_is_number(value))
-        print_error("%s.%s is no number\n", key, below ? below : "");
-    assert_true(json_is_number(value));
-    return json_number_value(value);
-}
-
-static void the_first_version_is_its_own_reference(void **state)
-{
-    (void)state;
-    SCOPED_JSON json_t *json = eval("--version", "0");
-    assert_near(at(json, "version", NULL), 0, 0);
-    assert_string_equal(json_string_value(json_object_get(json, "model")), ring.model);
-    assert_true(at(json, "kl", "k1_per_completion") == 0); // the same bits
-    assert_true(at(json, "kl", "k3_per_token") == 0);
-    assert_true(at(json, "kl", "tokens") >= PROMPTS);
-    /* An untrained model of 29 tokens; the answers are 5 letters and the end. */
-    assert_near(at(json, "log_likelihood", "nats_per_token"), -log(29), 0.2);
-    assert_near(at(json, "log_likelihood", "tokens"), PROMPTS * 6, 0);
-}
-
-/* Every figure again from the lines of --out. */
-static void its_figures_are_those_of_its_lines(void **state)
-{
-    (void)state;
-    SCOPED_JSON json_t *json = eval("--version", "4");
-    char *text = file_text(lines), *rest = NULL;
-    double kl = 0, likelihood = 0, reward = 0, success = 0;
-    int count = 0;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        SCOPED_JSON json_t *one = json_loads(line, 0, NULL);
-        const json_t *scores = json_object_get(one, "scores");
-        double exact = json_number_value(json_array_get(scores, 0));
-        double length = json_number_value(json_array_get(scores, 1));
-        assert_near(at(one, "reward", NULL), 0.5 * exact + 0.5 * length, 1e-12);
-        assert_int_equal(json_array_size(json_object_get(one, "ids")), at(one, "tokens", NULL));
-        kl += at(one, "kl", NULL) / PROMPTS;
-        likelihood += at(one, "demonstration_logp", NULL);
-        reward += at(one, "reward", NULL) / PROMPTS;
-        success += (exact >= 1 && length >= 1) / (double)PROMPTS;
-        count++;
+    struct lines lines = {0};
+    SCOPED_MEM char *path = file_join(ring->run, "evals.jsonl");
+    SCOPED_MEM char *text = file_text(path);
+    char *rest = NULL;
+    for (char *l = strtok_r(text, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
+        SCOPED_JSON json_t *o = json_loads(l, 0, NULL);
+        if (!o)
+            break; // still being written
+        assert_true(lines.count < LINES_MAX);
+        lines.at[lines.count++] =
+            (struct line){.version = (int)number(o, "version"),
+                          .round = (int)number(o, "round"),
+                          .prompts = (int)number(o, "prompts"),
+                          .failed = (int)number(o, "failed"),
+                          .skipped = (int)number(o, "skipped"),
+                          .success = number(o, "success"),
+                          .reward = number(o, "reward_mean"),
+                          .length = number(o, "length_mean"),
+                          .exact = number(json_object_get(o, "scores"), "exact")};
     }
-    free(text);
-    assert_int_equal(count, PROMPTS);
-    assert_near(at(json, "version", NULL), 4, 0);
-    assert_near(at(json, "kl", "k1_per_completion"), kl, 1e-12);
-    assert_true(kl > 0 && at(json, "kl", "k3_per_token") > 0);
-    assert_near(at(json, "log_likelihood", "nats_per_token"), likelihood / (PROMPTS * 6), 1e-12);
-    assert_near(at(json, "reward", NULL), reward, 1e-12);
-    assert_near(at(json, "success", NULL), success, 1e-12);
+    return lines;
 }
 
-static void training_moves_away_and_the_newest_is_the_default(void **state)
+/* Success is to be short: a part of what an untrained model says is, and of a trained one's all. */
+static struct ring prepare(int lag, int every, int prompts)
 {
-    (void)state;
-    char *checkpoint = file_join(ring.run, "checkpoints/v8");
-    SCOPED_JSON json_t *newest = eval("--reference", ring.model);
-    SCOPED_JSON json_t *named = eval("--checkpoint", checkpoint);
-    SCOPED_JSON json_t *four = eval("--version", "4");
-    SCOPED_JSON json_t *self = eval("--reference", checkpoint);
-    assert_near(at(newest, "version", NULL), 8, 0);
-    assert_near(at(named, "version", NULL), 8, 0);
-    assert_true(at(newest, "kl", "k1_per_completion") == at(named, "kl", "k1_per_completion"));
-    assert_true(at(newest, "kl", "k1_per_completion") > at(four, "kl", "k1_per_completion"));
-    assert_true(at(self, "kl", "k1_per_completion") == 0);
-    assert_true(at(newest, "reward", NULL) > 0);
-    free(checkpoint);
+    char extra[64];
+    snprintf(extra, sizeof extra, "eval: {every: %d, prompts: %d}\n", every, prompts);
+    return ring_prepare(&(struct ring_options){
+        .rounds = ROUNDS,
+        .groups = 8,
+        .lag = lag,
+        .scorers = "[{kind: exact, column: completion, weight: 0.5, success: 0}, "
+                   "{kind: length, min: 1, max: 4, weight: 0.5}]",
+        .extra = extra});
 }
 
-static void the_scorers_are_those_of_the_command_line(void **state)
+static void write_prompts(const struct ring *ring, int count)
 {
-    (void)state;
-    SCOPED_JSON json_t *json =
-        eval("--set", "rewarder.scorers=[{kind: length, name: brief, min: 1, max: 2}]");
-    const json_t *scorers = json_object_get(json, "scorers");
-    assert_int_equal(json_array_size(scorers), 1);
-    const json_t *brief = json_array_get(scorers, 0);
-    assert_string_equal(json_string_value(json_object_get(brief, "name")), "brief");
-    assert_near(at(brief, "mean", NULL), at(json, "reward", NULL), 1e-12);
-    SCOPED_JSON json_t *none = eval("--set", "rewarder.scorers=[]");
-    assert_true(json_is_null(json_object_get(none, "reward")));
-    SCOPED_JSON json_t *far = eval("--reference", "none");
-    assert_true(json_is_null(json_object_get(far, "kl")));
+    SCOPED_MEM char *path = file_join(ring->directory, "eval.jsonl");
+    SCOPED_VALUE(bytes) text = {0};
+    for (int i = 0; i < count; i++)
+        bytes_printf(&text, "{\"prompt\": \"%c%c%c>\", \"completion\": \"a\"}\n", 'a' + i % 26,
+                     'a' + i / 26 % 26, 'a' + i / 676 % 26);
+    assert_ok(file_write(path, text.data, text.len));
 }
 
-static void refused(const char *part, const char *a, const char *b, const char *c, const char *d)
+#define SETTINGS                                                                                   \
+    "--set", "data.eval=eval.jsonl", "--set", "data.max_prompt_tokens=16", "--set",                \
+        "checkpoint.every=5", "--set", "checkpoint.keep=9"
+
+static struct process start(const struct ring *ring)
 {
-    char *output;
-    int status = process_run(&output, RUN_MS, "rlhfctl", "eval", ring.recipe, "--data", data, a, b,
-                             c, d, NULL);
-    if (status == 0 || !strstr(output, part))
-        print_error("status %d, wanted '%s':\n%s\n", status, part, output);
-    assert_int_not_equal(status, 0);
-    assert_non_null(strstr(output, part));
+    return process_start(ring->log, "rlhfctl", "up", ring->recipe, "--run", ring->run, SETTINGS,
+                         NULL);
+}
+
+static void assert_ends(const struct ring *ring, struct process *up)
+{
+    int status = process_wait(up, RUN_MS);
+    if (status) {
+        SCOPED_MEM char *log = file_text(ring->log);
+        print_error("rlhfctl up: exit status %d\n%s\n", status, log);
+    }
+    assert_int_equal(status, 0);
+    assert_int_equal(ring_read(ring).rounds, ROUNDS);
+    ring_audit(ring);
+}
+
+/* Every EVERY rounds a version is due, the first before any: each has its line or is counted as passed over in the next one;
+ * the first and the last always have one. */
+static void assert_accounted(const struct lines *lines, int prompts)
+{
+    int skipped = 0;
+    for (int i = 0; i < lines->count; i++) {
+        const struct line *l = &lines->at[i];
+        print_message("version %d: success %.4f reward %.4f length %.2f skipped %d\n", l->version,
+                      l->success, l->reward, l->length, l->skipped);
+        assert_int_equal(l->round, l->version);
+        assert_int_equal(l->version % EVERY, 0);
+        assert_true(i == 0 || l->version > lines->at[i - 1].version);
+        assert_int_equal(l->prompts, prompts);
+        assert_int_equal(l->failed, 0);
+        skipped += l->skipped;
+    }
+    assert_true(lines->count >= 2);
+    assert_int_equal(lines->at[0].version, 0);
+    assert_int_equal(lines->at[lines->count - 1].version, ROUNDS);
+    assert_int_equal(lines->count + skipped, ROUNDS / EVERY + 1);
+}
+
+/* `rlhfctl eval` of the version's checkpoint, or of the first weights: every figure from the lines it writes. */
+static struct line evaluated_apart(const struct ring *ring, int version)
+{
+    char name[64];
+    snprintf(name, sizeof name, "checkpoints/v%d", version);
+    SCOPED_MEM char *checkpoint = file_join(ring->run, name);
+    SCOPED_MEM char *out = file_join(ring->directory, "out.jsonl");
+    char *output, *rest = NULL;
+    int status = process_run(&output, RUN_MS, "rlhfctl", "eval", ring->recipe, SETTINGS, "--model",
+                             version ? checkpoint : ring->model, "--out", out, NULL);
+    if (status)
+        print_error("rlhfctl eval: exit status %d:\n%s\n", status, output);
     free(output);
+    assert_int_equal(status, 0);
+    SCOPED_MEM char *text = file_text(out);
+    struct line sum = {.version = version};
+    double count = 0;
+    for (char *l = strtok_r(text, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest), count++) {
+        SCOPED_JSON json_t *o = json_loads(l, 0, NULL);
+        assert_non_null(o);
+        sum.reward += number(o, "reward");
+        sum.length += number(o, "tokens");
+        sum.success += json_number_value(json_array_get(json_object_get(o, "scores"), 1)) >= 1;
+    }
+    sum.reward /= count;
+    sum.length /= count;
+    sum.success /= count;
+    return sum;
 }
 
-static void what_is_not_there_is_named(void **state)
+static void assert_same_apart(const struct ring *ring, const struct lines *lines)
+{
+    for (int i = 0; i < lines->count; i++) {
+        struct line apart = evaluated_apart(ring, lines->at[i].version);
+        assert_near(lines->at[i].success, apart.success, 0);
+        assert_near(lines->at[i].reward, apart.reward, 1e-12); // 15 digits are written
+        assert_near(lines->at[i].length, apart.length, 1e-12);
+    }
+}
+
+static void final_weights(const struct ring *ring, char ret[64])
+{
+    SCOPED_MEM char *path = file_join(ring->run, "checkpoints/latest/manifest.json");
+    SCOPED_JSON json_t *manifest = NULL;
+    assert_ok(json_read_file(path, 1 << 20, &manifest));
+    assert_int_equal(json_integer_value(json_object_get(manifest, "version")), ROUNDS);
+    snprintf(ret, 64, "%s", json_string_value(json_object_get(manifest, "weights")));
+}
+
+static void training_is_the_same_with_and_without(void **state)
 {
     (void)state;
-    refused("available: 8, 4 (newest first) and 0 (model.path)", "--run", ring.run, "--version",
-            "6");
-    refused("--run DIR is missing", "--version", "6", NULL, NULL);
-    refused("is not a whole number", "--run", ring.run, "--version", "latest");
-    refused("give one of them", "--model", ring.model, "--version", "4");
-    refused("names its version", "--checkpoint", ring.model, NULL, NULL);
-    refused("/nowhere/config.json", "--model", ring.model, "--reference", "/nowhere");
-    refused("is not a number from 0 to 100", "--temperature", "warm", NULL, NULL);
-    refused("is not a whole number from 1", "--prompts", "0", NULL, NULL);
+    char weights[2][64];
+    for (int with = 0; with < 2; with++) {
+        struct ring ring = prepare(0, with ? EVERY : 0, 50);
+        write_prompts(&ring, 60);
+        struct process up = start(&ring);
+        assert_ends(&ring, &up);
+        final_weights(&ring, weights[with]);
+        struct lines lines = read_lines(&ring);
+        assert_int_equal(lines.count > 0, with);
+        if (!with)
+            continue;
+        assert_accounted(&lines, 50);
+        assert_same_apart(&ring, &lines);
+        assert_true(lines.at[0].success > 0 && lines.at[0].success < 1);
+        assert_true(lines.at[0].reward != lines.at[lines.count - 1].reward);
+    }
+    assert_string_equal(weights[0], weights[1]);
 }
 
-int main(void)
+/* So many prompts that the first version is still evaluated when training is some rounds further: versions in between give
+ * way, and a generator that dies has surely left some of them undone. */
+static void a_killed_generator_loses_no_evaluation(void **state)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_version_is_its_own_reference),
-        cmocka_unit_test(its_figures_are_those_of_its_lines),
-        cmocka_unit_test(training_moves_away_and_the_newest_is_the_default),
-        cmocka_unit_test(the_scorers_are_those_of_the_command_line),
-        cmocka_unit_test(what_is_not_there_is_named),
-    };
-    return cmocka_run_group_tests(tests, train, NULL);
+    (void)state;
+    enum { PROMPTS = 8000 };
+    struct ring ring = prepare(1, EVERY, PROMPTS);
+    write_prompts(&ring, PROMPTS);
+    struct process up = start(&ring);
+    ring_wait_rounds(&ring, 2, RUN_MS);
+    assert_int_equal(read_lines(&ring).count, 0);
+    kill(ring_pid(&ring, "generator"), SIGKILL);
+    ring_wait_rounds(&ring, ROUNDS, RUN_MS);
+    kill(ring_pid(&ring, "rewarder"), SIGKILL);
+    kill(ring_pid(&ring, "generator"), SIGKILL);
+    assert_ends(&ring, &up);
+    struct lines lines = read_lines(&ring);
+    assert_accounted(&lines, PROMPTS);
+    assert_same_apart(&ring, &lines);
 }
+
+/* It trains the rounds after its checkpoint again and comes by their versions again; none is evaluated twice. */
+static void a_killed_learner_evaluates_no_version_twice(void **state)
+{
+    (void)state;
+    struct ring ring = prepare(1, EVERY, 100);
+    write_prompts(&ring, 100);
+    struct process up = start(&ring);
+    ring_wait_rounds(&ring, 8, RUN_MS);
+    kill(ring_pid(&ring, "learner"), SIGKILL);
+    ring_wait_rounds(&ring, 16, RUN_MS);
+    kill(ring_pid(&ring, "learner"), SIGKILL);
+    assert_ends(&ring, &up);
+    struct lines lines = read_lines(&ring);
+    assert_true(lines.count >= 1);
+    for (int i = 1; i < lines.count; i++)
+        assert_true(lines.at[i].version > lines.at[i - 1].version);
+    assert_int_equal(lines.at[lines.count - 1].version, ROUNDS);
+    assert_same_apart(&ring, &lines);
+}
+
+/* A prompt that is no text cannot be decoded; the others count all the same, and the run ends. */
+static void a_prompt_that_cannot_be_decoded_is_counted(void **state)
+{
+    (void)state;
+    struct ring ring = prepare(1, ROUNDS, 3);
+    static const char rows[] = "{\"prompt\": \"dcba>\", \"completion\": \"abcd\"}\n"
+                               "{\"question\": \"dcba>\", \"completion\": \"abcd\"}\n"
+                               "{\"prompt\": \"ba>\"}\n"; // exact has nothing to compare with
+    SCOPED_MEM char *path = file_join(ring.directory, "eval.jsonl");
+    assert_ok(file_write(path, rows, sizeof rows - 1));
+    struct process up = start(&ring);
+    assert_ends(&ring, &up);
+    struct lines lines = read_lines(&ring);
+    assert_int_equal(lines.count, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(lines.at[i].version, i * ROUNDS);
+        assert_int_equal(lines.at[i].prompts, 3);
+        assert_int_equal(lines.at[i].failed, 2);
+    }
+}
+
+TESTS(cmocka_unit_test(training_is_the_same_with_and_without),
+      cmocka_unit_test(a_killed_generator_loses_no_evaluation),
+      cmocka_unit_test(a_killed_learner_evaluates_no_version_twice),
+      cmocka_unit_test(a_prompt_that_cannot_be_decoded_is_counted))
