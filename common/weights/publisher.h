@@ -31,6 +31,8 @@ struct publisher_options {
     enum publisher_compress compress; // deltas
     uint64_t anchor_every; // versions after which subscribers verify all values they have; 0: never
     int full_at_once;      // subscribers that are sent all values at the same time; 0: 2
+    bool
+        evaluated; // serves Weights.SubscribeEvaluated: who holds a later version gets the newest all the same
     /* Optional. Every subscriber there is has applied the newest version, ms after it was published; once per version. */
     void (*settled)(const struct manifest *manifest, double ms, void *user);
     /* Optional. A subscriber said that it has applied this version. */

@@ -37,6 +37,8 @@ struct subscriber {
 
 static const struct rpc_method subscribe = {
     "/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {0}, 0};
+static const struct rpc_method subscribe_evaluated = {
+    "/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, {0}, 0};
 
 /* Chunks of `coming` that are here. */
 static uint64_t chunks_here(const struct subscriber *subscriber)
@@ -365,7 +367,7 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
     subscriber->scrub = scrub_new(options->loop, subscriber->elements, on_summed, subscriber);
     const struct rpc_stream_options stream_options = {
         .channel = {.target = options->target, .insecure = options->insecure},
-        .method = &subscribe,
+        .method = options->evaluated ? &subscribe_evaluated : &subscribe,
         .backoff_min_ms = options->backoff_min_ms,
         .backoff_max_ms = options->backoff_max_ms};
     TRY(rpc_stream_open(rpc, &stream_options, &stream_handlers, subscriber, &subscriber->stream));

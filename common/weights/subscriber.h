@@ -34,6 +34,7 @@ struct subscriber_options {
     uint64_t incarnation;
     struct loop *loop;
     const struct layout *layout;        // borrowed
+    bool evaluated;                     // of Weights.SubscribeEvaluated
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     bool holds;                         // it begins with these weights applied
     uint32_t lineage;

@@ -6,28 +6,28 @@
 struct update {
     struct update_options options;
     struct subscriber *subscriber;
-    bool applying;
+    bool wanted; // what was offered was not there any more: poisoned meanwhile
 };
 
-/* Hands the newest version to the compute thread, one at a time. */
-static void take(struct update *update)
+static void give(struct update *update)
 {
     struct manifest manifest;
-    if (update->applying)
-        return;
     const uint16_t *values = subscriber_take(update->subscriber, &manifest);
-    if (!values)
-        return;
-    update->applying = true;
-    decode_weights(update->options.decode, values, manifest.version);
+    update->wanted = !values;
+    if (values)
+        decode_weights(update->options.decode, values, manifest.version);
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
 {
+    (void)subscriber;
     (void)manifest;
     struct update *update = user;
-    update->subscriber = subscriber;
-    take(update);
+    if (update->wanted)
+        give(update);
+    else
+        decode_offer(update->options
+                         .decode); // stays ready, and is replaced by newer ones, until it is wanted
 }
 
 /* What came from here may be wrong: nothing is decoded until all values have come again. */
@@ -37,6 +37,7 @@ static void on_poisoned(struct subscriber *subscriber, void *user)
     struct update *update = user;
     log_warning("weights are not what they should be", "action=\"ask for all values\"");
     decode_hold(update->options.decode);
+    update->options.poisoned(update->options.arg);
 }
 
 static void on_down(struct subscriber *subscriber, err_t why, void *user)
@@ -71,11 +72,14 @@ err_t update_open(const struct update_options *options, struct update **ret)
     return OK;
 }
 
+void update_wanted(struct update *update)
+{
+    give(update);
+}
+
 void update_applied(struct update *update)
 {
-    update->applying = false;
     subscriber_applied(update->subscriber);
-    take(update);
 }
 
 void update_free(struct update *update)

@@ -44,6 +44,7 @@ struct ring {
     uint16_t *published; // the newest version's values; NULL: none
     struct rpc_server *server;
     size_t elements;
+    bool evaluated; // serves Weights.SubscribeEvaluated
     char target[64];
     struct generator generator[SUBSCRIBERS];
     int settled;
@@ -81,6 +82,7 @@ static inline void serve(struct ring *ring, int port)
     options.layout = ring->layout;
     options.settled = settled;
     options.user = ring;
+    options.evaluated = ring->evaluated;
     char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
     assert_ok(publisher_new(&options, &ring->publisher));
