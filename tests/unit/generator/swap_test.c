@@ -453,6 +453,7 @@ static void finish_admits_nothing_until_all_are_done(void **state)
     assert_false(swap_holds(swap) || swap_wants(swap));
     assert_int_equal(m->trial.tally.differing, 0);
     assert_int_equal(m->trial.tally.tokens, 10 + 20 + 30 + 40);
+    m->trial.wanted[0].request.completions = 1;
     assert_ok(engine_admit(m->trial.engine, &m->trial.wanted[0].request));
     while (sampled(m) < 103)
         step(m, "");
