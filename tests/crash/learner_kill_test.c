@@ -201,15 +201,19 @@ static void aim_at_publish(struct life *life)
     await_change(life, "metrics.jsonl", &now);
 }
 
-/* Within two rounds' time after a line: a round's record, its first update, its second. */
+/* After a round that waited as rounds do, as long again and then somewhere in the updates. */
 static void aim_at_round(struct life *life)
 {
-    aim_at_publish(life);
-    pause_ms(below_ms(life, 25));
+    struct ring_result last;
+    do {
+        aim_at_publish(life);
+        last = ring_read(life->ring);
+    } while (last.last_idle_s > 0.1);
+    pause_ms(1000 * last.last_idle_s + below_ms(life, 1000 * last.last_busy_s));
 }
 
-static void (*const aims[])(struct life *) = {aim_at_round, aim_at_checkpoint, aim_at_publish,
-                                              aim_at_any};
+static void (*const aims[])(struct life *) = {aim_at_round, aim_at_checkpoint, aim_at_round,
+                                              aim_at_publish, aim_at_any};
 enum { AIMS = sizeof aims / sizeof *aims };
 
 /* It is renamed, but the store does not know yet. */
@@ -306,7 +310,7 @@ static void run_with_kills(const struct ring *ring, const char *settings, const 
     life->daemons = daemons_start(ring, settings);
     for (int k = 0; done < kills; k++) {
         // Always below the last checkpoint's round, so that each aim is still to come.
-        await_rounds(life, 1 + (ROUNDS - 9) * done / kills);
+        await_rounds(life, 1 + (ROUNDS - 12) * done / kills);
         aims[k % AIMS](life);
         kill_learner(life);
         start_again(life, k, other_threads);
