@@ -151,7 +151,7 @@
     X(count, keep,  "3",  LIVE, FROM(1, 1000), "newest checkpoints that stay on disk")
 
 #define RECIPE_EVAL(X, C, G) \
-    X(count,  every,       "0",   LIVE,  FROM(0, 1e9),  "rounds between evaluations; 0: none, the only value the learner takes so far") \
+    X(count,  every,       "0",   FIXED, FROM(0, 1e9),  "rounds between evaluations, of the first and the last version too; 0: none") \
     X(count,  prompts,     "512", FIXED, FROM(1, 1e7),  "of data.eval, from its beginning") \
     X(number, temperature, "0.0", FIXED, FROM(0, 100),  "of sampling; 0: the likeliest token")
 
