@@ -63,7 +63,7 @@
     X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where scored groups go") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
-    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score") \
+    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score; as many compute the reference") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
     C(reference, recipe_reference, "none", FIXED, "none|frozen", "a model whose log-probabilities are added to groups") \
     X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
