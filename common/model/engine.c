@@ -16,7 +16,7 @@ struct slot {
     uint64_t tag, order; // order: of admission
     int completion;      // 0: computes the prompt for the others
     int prompt_tokens, max_tokens;
-    int length, cached; // tokens known, and those whose KV is in the cache
+    int length, cached, again; // tokens known; whose KV is cached; was, before new weights came
     struct sampling sampling;
     int32_t stop[ENGINE_STOPS_MAX];
     int stops;
@@ -154,10 +154,9 @@ static err_t check_request(const struct engine *e, const struct engine_request *
 {
     const int V = e->model->config.V;
     if (r->prompt_tokens < 1 || r->completions < 1 || r->max_tokens < 1)
-        return err_new(
-            ERR_INVALID,
-            "a request of %d prompt tokens, %d completions, %d tokens: each must be at least 1",
-            r->prompt_tokens, r->completions, r->max_tokens);
+        return err_new(ERR_INVALID,
+                       "%d prompt tokens, %d completions, %d tokens: each must be at least 1",
+                       r->prompt_tokens, r->completions, r->max_tokens);
     if (r->prompt_tokens >= e->config.max_context ||
         r->max_tokens > e->config.max_context - r->prompt_tokens)
         return err_new(ERR_RANGE,
@@ -197,7 +196,7 @@ err_t engine_admit(struct engine *e, const struct engine_request *r)
         slot->completion = taken++;
         slot->length = slot->prompt_tokens = r->prompt_tokens;
         slot->max_tokens = r->max_tokens;
-        slot->cached = slot->spans = 0;
+        slot->cached = slot->again = slot->spans = 0;
         slot->sampling = r->sampling;
         slot->stops = r->stops;
         if (r->stops)
@@ -273,8 +272,7 @@ static err_t draw_slot(struct engine *e, struct slot *slot, int i)
                         (uint64_t)slot->length, e->logits + at, e->probability + at, &slot->next);
 }
 
-/* The other completions of a prompt that was just computed take their own draw from the same row.
- */
+/* The other completions of a prompt just computed take their own draw from the same row. */
 static err_t draw_siblings(struct engine *e, const struct slot *first, int i)
 {
     struct backend *be = e->model->be;
@@ -352,14 +350,13 @@ static void add_span(struct engine *e, struct slot *slot, int at)
 
 static void finish(struct engine *e, struct slot *slot, enum engine_finish why)
 {
-    const bool truncated = sampling_truncates(&slot->sampling);
     e->finished[e->finished_count++] = (struct engine_completion){
         .tag = slot->tag,
         .completion = slot->completion,
         .tokens = slot->length - slot->prompt_tokens,
         .token = slot->token + slot->prompt_tokens,
         .logp = slot->logp,
-        .sampled_logp = truncated ? slot->sampled : NULL,
+        .sampled_logp = sampling_truncates(&slot->sampling) ? slot->sampled : NULL,
         .spans = slot->spans,
         .span = slot->span,
         .finish = why,
@@ -372,14 +369,13 @@ static void finish(struct engine *e, struct slot *slot, enum engine_finish why)
 static void take_token(struct engine *e, struct slot *slot)
 {
     const int at = slot->length - slot->prompt_tokens;
-    const int32_t token = slot->next.token;
     add_span(e, slot, at);
-    slot->token[slot->length++] = token;
+    slot->token[slot->length++] = slot->next.token;
     slot->logp[at] = slot->next_logp;
     slot->sampled[at] = sampler_logp(slot->next_logp, slot->next.mass);
     e->counters.tokens++;
     for (int i = 0; i < slot->stops; i++)
-        if (token == slot->stop[i])
+        if (slot->next.token == slot->stop[i])
             return finish(e, slot, ENGINE_EOS);
     if (at + 1 == slot->max_tokens)
         finish(e, slot, ENGINE_LENGTH);
@@ -387,34 +383,32 @@ static void take_token(struct engine *e, struct slot *slot)
 
 static void wake_siblings(struct engine *e, const struct slot *first)
 {
-    for (int i = 0; i < e->config.slots; i++) {
-        struct slot *slot = &e->slot[i];
-        if (slot->state != SLOT_WAITING || slot->tag != first->tag)
-            continue;
-        slot->state = SLOT_RUNNING;
-        slot->cached = slot->prompt_tokens;
-        take_token(e, slot);
-    }
+    for (struct slot *slot = e->slot; slot < e->slot + e->config.slots; slot++)
+        if (slot->state == SLOT_WAITING && slot->tag == first->tag) {
+            slot->state = SLOT_RUNNING;
+            slot->cached = slot->prompt_tokens;
+            take_token(e, slot);
+        }
 }
 
 static void commit(struct engine *e)
 {
-    int drawing = 0;
+    const int behind = engine_rebuilding(e);
     for (int i = 0; i < e->segments; i++) {
         struct slot *slot = e->owner[i];
         const bool decodes = slot->length > slot->prompt_tokens && slot->last_row >= 0;
         slot->cached += e->segment[i].count;
         e->counters.prefill_tokens += (uint64_t)(e->segment[i].count - decodes);
     }
-    for (int i = 0; i < e->config.slots; i++)
-        if (e->slot[i].state == SLOT_RUNNING && e->slot[i].last_row >= 0)
-            e->pick[drawing++] = &e->slot[i];
-    for (int i = 0; i < drawing; i++) {
-        struct slot *slot = e->pick[i];
+    e->counters.recomputed_tokens += (uint64_t)(behind - engine_rebuilding(e));
+    for (int i = 0; i < e->config.slots; i++) {
+        struct slot *slot = &e->slot[i];
         const bool fresh = slot->length == slot->prompt_tokens;
+        if (slot->state != SLOT_RUNNING || slot->last_row < 0)
+            continue;
         take_token(e, slot);
         if (fresh)
-            wake_siblings(e, slot);
+            wake_siblings(e, slot); // their last_row is -1: they have taken theirs
     }
 }
 
@@ -440,15 +434,34 @@ err_t engine_step(struct engine *e, const struct engine_completion **ret, int *r
 
 /* ---- the rest */
 
+/* KV is computed again: of prompts under way, or of all. */
+static void give_up(struct engine *e, bool all)
+{
+    for (struct slot *slot = e->slot; slot < e->slot + e->config.slots; slot++)
+        if (all || slot->length == slot->prompt_tokens) {
+            slot->again = slot->again > slot->cached ? slot->again : slot->cached;
+            slot->cached = 0;
+        }
+}
+
 void engine_set_version(struct engine *e, uint64_t version)
 {
     e->version = version;
+    give_up(e, false);
 }
 
 void engine_recompute(struct engine *e)
 {
-    for (int i = 0; i < e->config.slots; i++)
-        e->slot[i].cached = 0;
+    give_up(e, true);
+}
+
+int engine_rebuilding(const struct engine *e)
+{
+    int tokens = 0;
+    for (const struct slot *slot = e->slot; slot < e->slot + e->config.slots; slot++)
+        if (slot->state != SLOT_FREE && slot->again > slot->cached)
+            tokens += slot->again - slot->cached;
+    return tokens;
 }
 
 int engine_progress(const struct engine *e, uint64_t tag)
@@ -469,8 +482,7 @@ void engine_free(struct engine *e)
 {
     if (!e)
         return;
-    for (int i = 0; e->slot && i < e->config.slots; i++) {
-        struct slot *slot = &e->slot[i];
+    for (struct slot *slot = e->slot; slot && slot < e->slot + e->config.slots; slot++) {
         if (slot->cache)
             e->model->be->ops->kv_free(e->model->be, slot->cache);
         mem_free(slot->token);

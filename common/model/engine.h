@@ -66,11 +66,12 @@ struct engine_completion {
 };
 
 struct engine_counters {
-    uint64_t steps, rows;    // forwards, and the tokens they computed
-    uint64_t prefill_tokens; // prompt tokens computed, recomputed ones included
-    uint64_t tokens;         // tokens sampled
-    uint64_t completions;    // finished
-    double busy_s;           // inside engine_step
+    uint64_t steps, rows;       // forwards, and the tokens they computed
+    uint64_t prefill_tokens;    // prompt tokens computed, recomputed ones included
+    uint64_t recomputed_tokens; // computed again because of new weights
+    uint64_t tokens;            // tokens sampled
+    uint64_t completions;       // finished
+    double busy_s;              // inside engine_step
 };
 
 /* INVALID: a size out of range; EXHAUSTED: not enough memory. The first version is 0. */
@@ -94,12 +95,14 @@ err_t engine_step(struct engine *engine, const struct engine_completion **ret, i
 void engine_cancel(struct engine *engine, uint64_t tag);
 
 /* The model's weights have changed between two steps: tokens from here on carry this version, over
- * the KV computed so far (in_flight: continue). Spans ascend in token, not necessarily in version:
- * a rollback lowers it. */
+ * the KV computed so far (in_flight: continue). A prompt half computed begins again, so the tokens
+ * of a first span always have a prefix of one version. Spans ascend in token, not necessarily in
+ * version: a rollback lowers it. */
 void engine_set_version(struct engine *engine, uint64_t version);
 
 /* Computes the KV of everything unfinished again before its next token (in_flight: recompute). */
 void engine_recompute(struct engine *engine);
+int engine_rebuilding(const struct engine *engine); // tokens that are still to be computed again
 
 int engine_progress(const struct engine *engine,
                     uint64_t tag); // tokens sampled so far by the tag's unfinished completions

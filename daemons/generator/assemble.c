@@ -18,7 +18,8 @@ struct assembly *assembly_new(struct lease_grant *grant, const char *run, const 
                         .row = grant->row,
                         .temperature = temperature,
                         .completions = completions,
-                        .generator = mem_string(generator)};
+                        .generator = mem_string(generator),
+                        .evaluation = grant->evaluation};
     g->completion = mem_array(completions, sizeof *g->completion);
     a->missing = completions;
     mem_free(grant); // its row is the group's now

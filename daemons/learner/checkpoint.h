@@ -6,11 +6,10 @@
  *     RUN/checkpoints/latest -> v128
  *
  *     TRY(checkpoint_write(run, model, optimizer, tokenizer_dir, &info, keep));
- *     checkpoint_list(run, &list);
- *     TRY(checkpoint_read(path, &info));      -- an error: damaged, try the one before
+ *     TRY(checkpoint_newest(run, &path, &damaged, &info));      -- path NULL: none that is whole
  *
  * A checkpoint is written aside, synced, renamed, and its directory synced: what has a name is whole. Reading checks every
- * file's digest all the same, and a restart passes over a damaged one to the one before (restart.h). Owner: the compute thread. */
+ * file's digest all the same, and passes over a damaged checkpoint to the one before. Owner: the compute thread. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
@@ -28,7 +27,8 @@ struct checkpoint_info {
 };
 
 /* Writes RUN/checkpoints/v<version> and points `latest` at it, then removes all but the newest `keep`. tokenizer_dir: the
- * model directory whose tokenizer files are copied. EXHAUSTED: the disk is full; the checkpoints there are as they were. */
+ * model directory whose tokenizer files are copied. The same one that is there already and whole stays as it is. EXHAUSTED: the
+ * disk is full; the checkpoints there are as they were. */
 err_t checkpoint_write(const char *run_directory, const struct model *model,
                        const struct optimizer *optimizer, const char *tokenizer_directory,
                        const struct checkpoint_info *info, int keep);
@@ -44,6 +44,11 @@ char *checkpoint_path(const char *run_directory, uint64_t version); // the calle
 
 /* What its manifest says, its files' digests compared. INVALID, DATA_LOSS, NOT_FOUND: damaged. */
 err_t checkpoint_read(const char *path, struct checkpoint_info *ret);
+
+/* The newest that is whole; *ret_path is the caller's, NULL if there is none. A damaged one is named in *ret_damaged (the
+ * caller's, else NULL). */
+err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged,
+                        struct checkpoint_info *ret_info);
 
 /* The manifest alone: for what must be known of a damaged one too. */
 err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret);

@@ -20,6 +20,9 @@ struct lessee {
     uint32_t want, held; // slots it would take; leases it has been granted over this stream
     double idle_s, busy_s, tokens; // as last said
     bool told;                     // that the run is over
+    uint64_t number;               // names the stream to the evaluation
+    uint32_t evaluation_lineage, evaluation_want;
+    uint64_t evaluation_version;
 };
 
 struct leasing {
@@ -27,6 +30,7 @@ struct leasing {
     struct lessee *first; // storage thread: oldest stream first
     struct leasing_totals totals;
     struct fence *fence;
+    uint64_t streams; // there were
     bool closed, ended;
 };
 
@@ -118,14 +122,29 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
         return OK;
     }
     TRY(failed);
-    if (grants.stop == LEASE_ENDED) {
+    if (grants.stop == LEASE_ENDED)
         leasing->closed = leasing->ended = true;
-        tell_over(leasing, lessee);
-    }
     if (!grants.count)
         return OK;
     lessee->want -= (uint32_t)grants.count;
     return send_grants(leasing, lessee, &grants);
+}
+
+static err_t grant_evaluation(struct leasing *leasing, struct lessee *lessee)
+{
+    SCOPED_VALUE(lease_reply) reply = {0};
+    TRY(evaluating_lease(leasing->options.evaluating, lessee->number, lessee->evaluation_lineage,
+                         lessee->evaluation_version, lessee->evaluation_want, &reply));
+    lessee->evaluation_want -= reply.grants;
+    if (reply.grants)
+        send_reply(lessee, &reply);
+    return OK;
+}
+
+/* The last slots may be leased long before the last version is evaluated: generators leave only after that. */
+static bool is_over(const struct leasing *leasing)
+{
+    return leasing->closed && (!leasing->ended || evaluating_over(leasing->options.evaluating));
 }
 
 /* Tells holders what was taken from them. */
@@ -151,11 +170,14 @@ static err_t settle(void *arg, struct store *store)
 {
     struct leasing *leasing = arg;
     TRY(store_expire(store, clock_ms()));
-    for (struct lessee *l = leasing->first; l; l = l->next)
-        if (leasing->closed)
-            tell_over(leasing, l);
-        else if (l->want)
+    for (struct lessee *l = leasing->first; l; l = l->next) {
+        if (!leasing->closed && l->want)
             TRY(grant_to(leasing, l, store));
+        if (is_over(leasing))
+            tell_over(leasing, l);
+        else if (l->evaluation_want)
+            TRY(grant_evaluation(leasing, l));
+    }
     send_revoked(leasing, store);
     return OK;
 }
@@ -180,6 +202,7 @@ static void drop_lessee(struct leasing *leasing, const struct rpc_call *call)
         return;
     struct lessee *gone = *at;
     *at = gone->next;
+    evaluating_release(leasing->options.evaluating, gone->number);
     log_info("generator left", "generator=%s", gone->generator);
     metric_set(&connected, (double)--leasing->totals.generators);
     rpc_call_unref(gone->call);
@@ -223,6 +246,7 @@ static err_t check_hello(struct leasing *leasing, const struct lease_request *he
 
 static void append_lessee(struct leasing *leasing, struct lessee *lessee)
 {
+    lessee->number = ++leasing->streams;
     struct lessee **end = &leasing->first;
     while (*end)
         end = &(*end)->next;
@@ -284,13 +308,17 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     lessee->lineage = request->lineage;
     lessee->version = request->version;
     lessee->want = request->want;
+    lessee->evaluation_lineage = request->evaluation_lineage;
+    lessee->evaluation_version = request->evaluation_version;
+    lessee->evaluation_want = request->evaluation_want;
     take_counters(leasing, lessee, request);
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     if (request->returns)
         TRY(store_give_back(store, &holder, request->returned, request->returns, clock_ms()));
     if (request->unusables)
         TRY(store_filter(store, &holder, request->unusable, request->unusables, clock_ms()));
-    return OK;
+    return evaluating_fail(leasing->options.evaluating, request->evaluation_unusable,
+                           request->evaluation_unusables);
 }
 
 static err_t run_arrival(void *arg, struct store *store)
@@ -381,7 +409,7 @@ struct leasing_totals leasing_totals(const struct leasing *leasing)
 void leasing_close(struct leasing *leasing, bool ended)
 {
     leasing->closed = true;
-    leasing->ended = leasing->ended || ended;
+    leasing->ended = ended || (leasing->ended && evaluating_over(leasing->options.evaluating));
 }
 
 void leasing_free(struct leasing *leasing)

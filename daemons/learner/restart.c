@@ -118,26 +118,6 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
                     path);
 }
 
-/* The newest whole checkpoint; *ret_path is NULL if there is none. */
-static err_t find_checkpoint(const struct recipe *recipe, struct checkpoint_info *ret,
-                             char **ret_path)
-{
-    SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(recipe->directory, &list);
-    for (size_t i = 0; i < list.count; i++) {
-        SCOPED_MEM char *path = checkpoint_path(recipe->directory, list.version[i]);
-        err_t failed = checkpoint_read(path, ret);
-        if (!err_failed(failed)) {
-            *ret_path = STEAL(path);
-            return OK;
-        }
-        log_warning("damaged checkpoint passed over", "path=%s why=\"%s\"", path,
-                    err_message(failed));
-        err_free(failed);
-    }
-    return OK;
-}
-
 /* Groups are kept back to the checkpoint before the newest: from further back there is no way here. */
 static err_t check_reach(const struct recipe *recipe, struct store *store, uint64_t round)
 {
@@ -246,6 +226,7 @@ static err_t begin(const struct recipe *recipe, struct restart *start)
 static err_t find_start(const struct recipe *recipe, struct store *store,
                         struct checkpoint_info *ret, char **ret_path)
 {
+    SCOPED_MEM char *damaged = NULL;
     SCOPED_VALUE(checkpoint_list) list = {0};
     checkpoint_list(recipe->directory, &list);
     if (!store && list.count)
@@ -258,7 +239,9 @@ static err_t find_start(const struct recipe *recipe, struct store *store,
     if (!store)
         return OK;
     TRY(restart_set_aside(recipe, store));
-    TRY(find_checkpoint(recipe, ret, ret_path));
+    TRY(checkpoint_newest(recipe->directory, ret_path, &damaged, ret));
+    if (damaged)
+        log_warning("damaged checkpoint passed over", "why=\"%s\"", damaged);
     if (*ret_path)
         TRY(restart_check(recipe, store, *ret_path, ret));
     return check_reach(recipe, store, *ret_path ? ret->round : 0);

@@ -312,6 +312,8 @@ static void other_settings(void **state)
         remove_newest_checkpoint(&ring);
         bool matters = !strstr(sets[i], "micro_tokens");
         replay(&ring, sets[i], matters ? "which=recorded" : "recorded rounds are trained again");
+        SCOPED_MEM char *log = file_text(ring.log);
+        assert_int_equal(strstr(log, "which=recorded") != NULL, matters);
         assert_made_again(&ring, list.version[0]);
     }
 }
