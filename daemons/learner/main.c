@@ -164,7 +164,7 @@ static uint32_t first_lineage(void)
 {
     uint32_t lineage = 0;
     while (!lineage && getrandom(&lineage, sizeof lineage, 0) == sizeof lineage)
-        lineage &= INT32_MAX; // forks count on from it
+        lineage &= INT32_MAX >> 1; // forks count on from it
     return lineage;
 }
 

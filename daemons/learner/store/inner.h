@@ -80,6 +80,6 @@ err_t versions_load(struct store *store);
 void versions_end(struct store *store, uint64_t round, uint64_t last); // this round is over
 err_t read_update(struct store *store, uint64_t version, struct update *ret);
 
-/* history.c: a group that left does so for another reason: its record and the counters follow. */
+/* recorded.c: a group that left does so for another reason: its record and the counters follow. */
 err_t gone_change(struct store *store, uint64_t slot, uint32_t attempt, enum reason from,
                   enum reason to);
