@@ -8,6 +8,7 @@ struct sample {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct stops *stops;
     struct engine *engine;
     int32_t *prompt; // (max_prompt_tokens, and as much again to cut from)
     int prompt_capacity;
@@ -23,6 +24,7 @@ static err_t build(const char *directory, const struct sample_options *options, 
     const struct model_config *config = &s->model->config;
     TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
                  "'%s'", directory));
+    TRY(stops_new(s->tokenizer, config, &options->stop, &s->stops));
     int context = options->max_prompt_tokens + options->max_tokens;
     if (context > config->max_positions)
         return err_new(
@@ -62,17 +64,15 @@ static err_t encode(struct sample *s, const struct sample_prompt *prompt, int *r
 
 static err_t admit(struct sample *s, const struct sample_prompt *prompt, size_t index)
 {
-    const struct model_config *config = &s->model->config;
     struct engine_request request = {.tag = index,
                                      .prompt = s->prompt,
                                      .completions = s->options.completions,
                                      .max_tokens = s->options.max_tokens,
                                      .sampling = s->options.sampling,
-                                     .stops = config->eos_count};
-    int32_t stop[CONFIG_EOS_MAX];
-    for (int i = 0; i < config->eos_count; i++)
-        stop[i] = config->eos[i];
-    request.stop = stop;
+                                     .stop = s->stops->token,
+                                     .stops = s->stops->tokens,
+                                     .stopped = stops_reached,
+                                     .stopped_arg = s->stops};
     request.sampling.prompt = prompt->number;
     TRY(encode(s, prompt, &request.prompt_tokens));
     if (!request.prompt_tokens)
@@ -84,13 +84,12 @@ static err_t hand_out(struct sample *s, const struct engine_completion *c,
                       err_t (*done)(void *, const struct sample_result *), void *arg)
 {
     SCOPED_VALUE(bytes) text = {0};
-    int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
-    TRY(tokenizer_decode(s->tokenizer, c->token, (size_t)kept, true, &text));
+    TRY(stops_text(s->stops, c, &text));
     bytes_extend(&text, 0);
     struct sample_result result = {.prompt = c->tag,
                                    .completion = c->completion,
                                    .tokens = c->tokens,
-                                   .ended = c->finish == ENGINE_EOS,
+                                   .ended = c->finish != ENGINE_LENGTH,
                                    .text = (const char *)text.data,
                                    .text_len = text.len};
     for (int i = 0; i < c->tokens; i++)
@@ -120,6 +119,7 @@ void sample_free(struct sample *s)
     if (!s)
         return;
     engine_free(s->engine);
+    stops_free(s->stops);
     tokenizer_free(s->tokenizer);
     model_free(s->model);
     backend_free(s->be);

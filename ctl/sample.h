@@ -9,11 +9,12 @@
 #include "base/err.h"
 #include "base/scoped.h"
 #include "model/engine.h"
-#include "model/tokenizer.h"
+#include "model/stops.h"
 
 struct sample_options {
     int threads, slots, completions, max_tokens, max_prompt_tokens;
     struct sampling sampling;
+    struct stop_names stop; // borrowed during sample_open
 };
 
 struct sample_prompt {
@@ -22,11 +23,11 @@ struct sample_prompt {
     uint64_t number; // names its random draws
 };
 
-/* text without the end token; logp: sum over the tokens. */
+/* text without the end token or stop text; logp: sum over the tokens. */
 struct sample_result {
     size_t prompt;
     int completion, tokens;
-    bool ended; // by an end token, not by length
+    bool ended; // by an end token or stop text, not by length
     const char *text;
     size_t text_len;
     double logp;

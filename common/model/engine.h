@@ -21,12 +21,17 @@
 #include "base/scoped.h"
 #include "model/model.h"
 #include "model/sampler.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct engine;
 
-enum { ENGINE_STOPS_MAX = 8 };
+enum { ENGINE_STOPS_MAX = 32 };
+
+/* Whether a completion ends with the last of its tokens, the one just sampled: what end tokens
+ * cannot tell (stop strings, model/stops.h). A function of its arguments alone. */
+typedef bool engine_stopped(void *arg, const int32_t *token, int tokens);
 
 struct engine_config {
     int slots;       // completions decoded at a time
@@ -41,8 +46,10 @@ struct engine_request {
     int completions;       // k > 0: takes k slots
     int max_tokens;        // > 0, of one completion
     struct sampling sampling;
-    const int32_t *stop; // end tokens; copied
-    int stops;           // <= ENGINE_STOPS_MAX; 0: only max_tokens ends it
+    const int32_t *stop;     // end tokens; copied
+    int stops;               // <= ENGINE_STOPS_MAX
+    engine_stopped *stopped; // asked after each token that is no end token; NULL: none
+    void *stopped_arg;
 };
 
 struct engine_span {
@@ -50,7 +57,8 @@ struct engine_span {
     uint64_t version;
 };
 
-enum engine_finish { ENGINE_EOS = 1, ENGINE_LENGTH = 2 }; // wire's numbers
+/* wire's numbers. STOP: the request's `stopped` said so. */
+enum engine_finish { ENGINE_EOS = 1, ENGINE_LENGTH = 2, ENGINE_STOP = 3 };
 
 /* One finished completion, lent until the next engine_step, engine_admit or engine_cancel. */
 struct engine_completion {
@@ -59,7 +67,7 @@ struct engine_completion {
     int tokens;                // > 0; an end token is included
     const int32_t *token;      // (tokens)
     const float *logp;         // (tokens) b_full
-    const float *sampled_logp; // (tokens) b_sampled; NULL: nothing was truncated
+    const float *sampled_logp; // (tokens) b_sampled; NULL: it is b_full
     int spans;
     const struct engine_span *span;
     enum engine_finish finish;

@@ -27,9 +27,13 @@ enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };
 
-enum { RECIPE_SCORERS = 16 };
+enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16 };
 struct recipe_pair {
     double at[2];
+};
+struct recipe_texts {
+    size_t count;
+    char **at; // (count)
 };
 struct recipe_scorer;
 struct recipe_scorers {
@@ -48,6 +52,7 @@ struct recipe_scorers {
 #define RECIPE_TYPE_number  double
 #define RECIPE_TYPE_flag    bool
 #define RECIPE_TYPE_pair    struct recipe_pair
+#define RECIPE_TYPE_texts   struct recipe_texts
 #define RECIPE_TYPE_scorers struct recipe_scorers
 
 #define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;

@@ -5,7 +5,7 @@
  *     G(key, help)                                            a map of keys: struct recipe_KEY, rows RECIPE_KEY
  *
  * kinds: text; name (for ids and file names); word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
- * recipe); address (host:port); count (whole number); number; flag (true, false); pair (two numbers); scorers (a list of maps).
+ * recipe); address (host:port); count (whole number); number; flag (true, false); pair (two numbers); texts (a list, or one); scorers (a list of maps).
  * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
 #pragma once
 // clang-format off
@@ -56,6 +56,10 @@
     X(number, temperature, "1.0",         FIXED, ABOVE(0, 100), "of sampling") \
     X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "samples from the likeliest tokens of this total probability") \
     X(count,  top_k,    "0",              FIXED, FROM(0, 1e7),  "samples from so many likeliest tokens; 0: from all") \
+    X(number, min_p,    "0.0",            FIXED, FROM(0, 1),    "samples from tokens of at least this share of the likeliest's probability") \
+    X(number, repetition_penalty, "1.0",  FIXED, ABOVE(0, 100), "logits of tokens that occur already are divided by it, negative ones multiplied; 1: none") \
+    X(texts,  stop,     "[]",             FIXED, TEXT(1, 256),  "a completion ends where one of these appears, and its text before it") \
+    X(texts,  stop_tokens, "[]",          FIXED, TEXT(1, 256),  "tokens that end a completion, beside the model's end tokens; as tokenizer.json writes them") \
     C(in_flight, recipe_in_flight, "continue", FIXED, "continue|recompute|finish", \
       "what new weights do to sequences half done: go on, go on after computing their cache again, or finish first")
 

@@ -1,7 +1,7 @@
 /* A group under way: from the lease to the last completion. Owner: the compute thread. */
 #pragma once
 #include "model/engine.h"
-#include "model/tokenizer.h"
+#include "model/stops.h"
 #include "wire/lease.h"
 #include "wire/rollout.h"
 
@@ -21,7 +21,7 @@ void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count); // 
 
 /* Copies a finished completion in, with its decoded text. */
 err_t assembly_add(struct assembly *a, const struct engine_completion *c,
-                   const struct tokenizer *tokenizer);
+                   const struct stops *stops);
 
 /* The finished group; a is gone. */
 struct group *assembly_finish(struct assembly *a);

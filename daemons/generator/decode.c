@@ -17,6 +17,7 @@ struct decode {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct stops *stops;
     struct engine *engine;
     struct worker *worker;
     uint32_t completions;
@@ -160,24 +161,24 @@ static void admit(void *state, void *arg)
 static err_t start_one(struct decode *decode, struct assembly *a)
 {
     const struct recipe *recipe = decode->options.recipe;
-    const struct model_config *config = &decode->model->config;
-    int32_t stop[CONFIG_EOS_MAX];
-    for (int i = 0; i < config->eos_count; i++)
-        stop[i] = config->eos[i];
     struct engine_request request = {
         .tag = a->tag,
         .prompt = (const int32_t *)a->group->prompt_token,
         .prompt_tokens = (int)a->group->prompt_tokens,
         .completions = (int)decode->completions,
         .max_tokens = a->max_tokens,
-        .sampling = {.temperature = (float)recipe->generator.temperature,
+        .sampling = {.repetition_penalty = (float)recipe->generator.repetition_penalty,
+                     .temperature = (float)recipe->generator.temperature,
                      .top_k = (int)recipe->generator.top_k,
                      .top_p = (float)recipe->generator.top_p,
+                     .min_p = (float)recipe->generator.min_p,
                      .seed = (uint64_t)recipe->run.seed,
                      .prompt = a->group->prompt,
                      .epoch = a->group->epoch},
-        .stop = stop,
-        .stops = a->ignore_eos ? 0 : config->eos_count,
+        .stop = decode->stops->token,
+        .stops = a->ignore_eos ? decode->stops->named : decode->stops->tokens,
+        .stopped = stops_reached,
+        .stopped_arg = decode->stops,
     };
     return engine_admit(decode->engine, &request);
 }
@@ -200,7 +201,7 @@ static err_t take_completion(struct decode *decode, const struct engine_completi
     if (!a)
         return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running",
                        c->tag);
-    TRY(assembly_add(a, c, decode->tokenizer));
+    TRY(assembly_add(a, c, decode->stops));
     if (a->missing)
         return OK;
     assembly_take(&decode->running, a->tag);
@@ -333,6 +334,13 @@ static err_t build(struct decode *decode)
     TRY(err_wrap(
         tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
         "model.path '%s'", path));
+    const struct stop_names names = {
+        .text = recipe->generator.stop.at,
+        .texts = recipe->generator.stop.count,
+        .token = recipe->generator.stop_tokens.at,
+        .tokens = recipe->generator.stop_tokens.count,
+    };
+    TRY(err_wrap(stops_new(decode->tokenizer, config, &names, &decode->stops), "generator"));
     if (recipe->generator.slots < recipe->generator.num_generations)
         return err_new(ERR_INVALID,
                        "generator.slots is %" PRId64
@@ -374,6 +382,7 @@ void decode_free(struct decode *decode)
     while (decode->running)
         assembly_free(assembly_take(&decode->running, decode->running->tag));
     engine_free(decode->engine);
+    stops_free(decode->stops);
     tokenizer_free(decode->tokenizer);
     model_free(decode->model);
     backend_free(decode->be);

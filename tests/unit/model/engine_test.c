@@ -51,6 +51,15 @@ static void make_request(struct wanted *w, uint64_t i, int V)
     };
     if (i % 7 == 0)
         w->request.sampling.top_k = 5;
+    if (i % 4 == 1)
+        w->request.sampling.repetition_penalty = i % 8 == 1 ? 1.7f : 0.8f;
+}
+
+/* Ends a completion at the first token that repeats the one before it. */
+static bool repeats(void *arg, const int32_t *token, int tokens)
+{
+    (*(int *)arg)++;
+    return tokens > 1 && token[tokens - 1] == token[tokens - 2];
 }
 
 static uint32_t bits(float x)
@@ -98,9 +107,10 @@ static void check_end(const struct wanted *w, const struct engine_completion *c)
     assert_int_equal(c->finish, ended ? ENGINE_EOS : ENGINE_LENGTH);
     if (!ended)
         assert_int_equal(c->tokens, w->request.max_tokens);
-    assert_int_equal(c->sampled_logp != NULL, sampling_truncates(&w->request.sampling));
+    assert_int_equal(c->sampled_logp != NULL, sampling_alters(&w->request.sampling));
     for (int i = 0; c->sampled_logp && i < c->tokens; i++)
-        assert_true(c->sampled_logp[i] <= 0 && c->sampled_logp[i] >= c->logp[i] - 1e-6f);
+        assert_true(c->sampled_logp[i] <= 0 && (sampling_penalises(&w->request.sampling) ||
+                                                c->sampled_logp[i] >= c->logp[i] - 1e-6f));
 }
 
 /* Runs requests 0..count-1 in an order and with arrivals of `seed`; sums what came out per
@@ -263,6 +273,44 @@ static void siblings_share_the_prompt_and_differ(void **state)
     assert_true(engine_counters(engine)->busy_s > 0);
 }
 
+static void a_request_may_say_itself_where_it_ends(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = new_model(be, 1);
+    SCOPED(engine) engine = new_engine(model, 8, 8);
+    SCOPED(forward) full = NULL;
+    assert_ok(forward_new(model, CONTEXT, 16, false, &full));
+    const struct engine_completion *c;
+    int n, asked = 0, stopped = 0;
+    uint64_t tokens = 0, ends = 0;
+    for (uint64_t i = 0; i < 12; i++) {
+        struct wanted w;
+        make_request(&w, 6 * i + 1, model->config.V); // with end tokens
+        w.request.completions = 4;
+        w.request.stopped = repeats;
+        w.request.stopped_arg = &asked;
+        assert_ok(engine_admit(engine, &w.request));
+        while (engine_active(engine)) {
+            assert_ok(engine_step(engine, &c, &n));
+            for (int f = 0; f < n; f++) {
+                for (int t = 1; t + 1 < c[f].tokens; t++)
+                    assert_true(c[f].token[t] != c[f].token[t - 1]);
+                int unused = 0;
+                assert_int_equal(c[f].finish == ENGINE_STOP,
+                                 c[f].finish != ENGINE_EOS &&
+                                     repeats(&unused, c[f].token, c[f].tokens));
+                assert_int_equal(compare(full, &w, &c[f]), 0);
+                stopped += c[f].finish == ENGINE_STOP;
+                ends += c[f].finish == ENGINE_EOS;
+                tokens += (uint64_t)c[f].tokens;
+            }
+        }
+    }
+    assert_true(stopped > 5);
+    assert_int_equal(asked, tokens - ends); // not of end tokens
+}
+
 static void cancelled_requests_free_their_slots(void **state)
 {
     (void)state;
@@ -323,7 +371,7 @@ static void bad_requests_change_nothing(void **state)
     REFUSED(ERR_RANGE, "do not fit a context of 80", r.max_tokens = CONTEXT);
     REFUSED(ERR_RANGE, "do not fit a context of 80", r.max_tokens = INT32_MAX);
     REFUSED(ERR_RANGE, "the engine has 4 slots", r.completions = 5);
-    REFUSED(ERR_INVALID, "at most 8", r.stops = 9);
+    REFUSED(ERR_INVALID, "at most 32", r.stops = 33);
     REFUSED(ERR_INVALID, "prompt token 1 is 37; the model has 37",
             (r.prompt = outside, r.prompt_tokens = 2));
     REFUSED(ERR_INVALID, "temperature is -1", r.sampling.temperature = -1);
@@ -391,6 +439,7 @@ static void a_failed_step_advances_nothing(void **state)
 TESTS(cmocka_unit_test(bits_equal_the_full_forward_however_batched),
       cmocka_unit_test(a_swap_between_two_steps_marks_its_tokens),
       cmocka_unit_test(siblings_share_the_prompt_and_differ),
+      cmocka_unit_test(a_request_may_say_itself_where_it_ends),
       cmocka_unit_test(cancelled_requests_free_their_slots),
       cmocka_unit_test(bad_requests_change_nothing),
       cmocka_unit_test(a_failed_step_advances_nothing))
