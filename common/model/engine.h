@@ -1,5 +1,4 @@
-/* The decode loop that generator, eval and generate share: continuous batching over a fixed number
- * of slots.
+/* The decode loop that generator, eval and generate share: continuous batching over slots.
  *
  *     struct engine_config config = {.slots = 64, .max_context = 512, .step_rows = 256};
  *     TRY(engine_new(model, &config, &engine));
@@ -9,10 +8,11 @@
  *         TRY(engine_step(engine, &finished, &count));  -- finished[0..count-1] are lent
  *     }
  *
- * A request's prompt is computed once, in chunks that fit a step; its KV is copied into the slots
- * of its completions. Every token carries b_full and the version in force at the step that computed
- * its logits. Its bits equal the full forward's, whatever else is in the batch, as long as its
- * whole prefix was computed by one version.
+ * A request's prompt is computed once, in chunks that fit a step; its completions share its KV, which
+ * lies in pages of KV_PAGE positions. When pages run out the older goes first: the youngest lose
+ * theirs and are computed again when there is room, to the same bits while the weights stay. Every
+ * token carries b_full and the version in force at the step that computed its logits. Its bits equal
+ * the full forward's, whatever else is in the batch, if its whole prefix was computed by one version.
  *
  * Owner: the thread that owns the model's backend; the model outlives the engine. All memory is
  * taken by engine_new. */
@@ -29,14 +29,14 @@ struct engine;
 
 enum { ENGINE_STOPS_MAX = 32 };
 
-/* Whether a completion ends with the last of its tokens, the one just sampled: what end tokens
- * cannot tell (stop strings, model/stops.h). A function of its arguments alone. */
+/* Whether a completion ends with its last token: what end tokens cannot tell (model/stops.h). */
 typedef bool engine_stopped(void *arg, const int32_t *token, int tokens);
 
 struct engine_config {
     int slots;       // completions decoded at a time
     int max_context; // prompt and completion together, at most the model's max_positions
     int step_rows;   // tokens of one forward, >= slots: prompts are cut to fit; 0: max(slots, 256)
+    size_t kv_bytes; // for keys and values, in whole pages; 0: enough for all slots at max_context
 };
 
 struct engine_request {
@@ -78,15 +78,19 @@ struct engine_counters {
     uint64_t prefill_tokens; // prompt tokens computed, recomputed ones included
     uint64_t tokens;         // tokens sampled
     uint64_t completions;    // finished
+    uint64_t preemptions;    // sequences that lost their pages to an older one
     double busy_s;           // inside engine_step
 };
 
-/* INVALID: a size out of range; EXHAUSTED: not enough memory. The first version is 0. */
+/* INVALID: a size out of range, or kv_bytes too few for one sequence; EXHAUSTED: not enough memory.
+ * The first version is 0. The model's kv says how keys and values are kept. */
 err_t engine_new(struct model *model, const struct engine_config *config, struct engine **ret);
 
 int engine_free_slots(const struct engine *engine);
-int engine_active(const struct engine *engine);   // slots with unfinished completions
-size_t engine_bytes(const struct engine *engine); // all memory, KV included
+int engine_free_pages(const struct engine *engine);
+size_t engine_page_bytes(const struct model *model); // of KV, all layers
+int engine_active(const struct engine *engine);      // slots with unfinished completions
+size_t engine_bytes(const struct engine *engine);    // all memory, KV included
 
 /* EXHAUSTED: fewer than k free slots now; RANGE: prompt + max_tokens > max_context, or k > slots;
  * INVALID: an empty prompt, a token outside the vocabulary, bad sampling or stops; EXISTS: the tag
@@ -100,7 +104,6 @@ err_t engine_step(struct engine *engine, const struct engine_completion **ret, i
 
 /* Forgets a request; its unfinished completions are never handed out. Unknown tags are ignored. */
 void engine_cancel(struct engine *engine, uint64_t tag);
-
 /* The model's weights have changed between two steps: tokens from here on carry this version, over
  * the KV computed so far (in_flight: continue). Spans ascend in token, not necessarily in version:
  * a rollback lowers it. */
@@ -109,8 +112,8 @@ void engine_set_version(struct engine *engine, uint64_t version);
 /* Computes the KV of everything unfinished again before its next token (in_flight: recompute). */
 void engine_recompute(struct engine *engine);
 
-int engine_progress(const struct engine *engine,
-                    uint64_t tag); // tokens sampled so far by the tag's unfinished completions
+/* Tokens sampled so far by the tag's unfinished completions. */
+int engine_progress(const struct engine *engine, uint64_t tag);
 const struct engine_counters *engine_counters(const struct engine *engine);
 
 void engine_free(struct engine *engine);

@@ -1,11 +1,13 @@
-/* The inside of struct engine, for engine.c and engine_step.c alone. */
+/* The inside of struct engine, for engine*.c alone. */
 #pragma once
 #include "model/engine.h"
 #include "model/forward.h"
+#include "model/pages.h"
 
 enum { HEAD_ROWS = 64 };
 
-/* WAITING: the first slot of its request is computing the prompt. */
+/* WAITING: the first slot of its request is computing the prompt. RUNNING without pages: it waits for
+ * room, or has lost its pages to an older one. */
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_RUNNING };
 
 struct slot {
@@ -13,14 +15,16 @@ struct slot {
     uint64_t tag, order; // order: of admission
     int completion;      // 0: computes the prompt for the others
     int prompt_tokens, max_tokens;
-    int length, cached; // tokens known, and those whose KV is in the cache
+    int length, cached; // tokens known, and those whose KV is in its pages
     struct sampling sampling;
     int32_t stop[ENGINE_STOPS_MAX];
     int stops;
     engine_stopped *stopped;
     void *stopped_arg;
-    struct kv_cache *cache;
-    int32_t *token;        // (max_context) prompt, then completion
+    int32_t *page;  // (pages of max_context); the one that holds position `cached` is its own
+    int pages;      // it holds
+    bool ready;     // has room for this step
+    int32_t *token; // (max_context) prompt, then completion
     float *logp, *sampled; // (max_context) of the completion's tokens
     int spans, span_capacity;
     struct engine_span *span;
@@ -34,8 +38,12 @@ struct engine {
     struct engine_config config;
     struct forward *forward;
     struct sampler *sampler;
-    struct slot *slot; // (slots)
-    int free_slots;
+    struct slot *slot;    // (slots)
+    struct slot **active; // (slots) those not free, the oldest first
+    int actives;
+    struct kv_pages *kv;
+    struct pages *pages;
+    int kv_pages; // of them
     uint64_t admitted, version;
     int32_t *token, *position; // (step_rows) this step's
     struct segment *segment;   // (slots)
@@ -56,3 +64,15 @@ static inline int engine_head_rows(const struct engine *e)
 }
 
 void engine_release(struct engine *e, struct slot *slot);
+
+int engine_pages_for(int positions);
+
+/* Gives up its pages; its KV is computed again. */
+void engine_drop_pages(struct engine *e, struct slot *slot);
+
+/* The prompt's KV, which `first` of its request has: whole pages are shared, the rest is copied if
+ * there is room. */
+err_t engine_adopt(struct engine *e, struct slot *slot, const struct slot *first);
+
+/* Sets who is `ready` for a step: has pages for all its tokens. */
+void engine_claim_all(struct engine *e);

@@ -10,7 +10,7 @@ static void add_rows(struct engine *e, struct slot *slot, int count)
 {
     e->owner[e->segments] = slot;
     e->segment[e->segments++] = (struct segment){
-        .first = e->rows, .count = count, .start = slot->cached, .cache = slot->cache};
+        .first = e->rows, .count = count, .start = slot->cached, .kv = e->kv, .page = slot->page};
     for (int i = 0; i < count; i++) {
         e->position[e->rows] = slot->cached + i;
         e->token[e->rows++] = slot->token[slot->cached + i];
@@ -18,33 +18,23 @@ static void add_rows(struct engine *e, struct slot *slot, int count)
     slot->last_row = slot->cached + count == slot->length ? e->rows - 1 : -1;
 }
 
-static int by_order(const void *a, const void *b)
-{
-    const struct slot *x = *(struct slot *const *)a, *y = *(struct slot *const *)b;
-    return x->order < y->order ? -1 : x->order > y->order;
-}
-
 /* Every slot that lacks one token gets its row; what is left goes to those that lack more, the
- * oldest first. */
+ * oldest first: no prompt holds up a sequence that decodes. */
 static void plan_rows(struct engine *e)
 {
-    int longer = 0;
     e->rows = e->segments = 0;
-    for (int i = 0; i < e->config.slots; i++) {
-        struct slot *slot = &e->slot[i];
+    engine_claim_all(e);
+    for (int i = 0; i < e->actives; i++) {
+        struct slot *slot = e->active[i];
         slot->last_row = -1;
-        if (slot->state != SLOT_RUNNING)
-            continue;
-        if (slot->length - slot->cached == 1)
+        if (slot->ready && slot->length - slot->cached == 1)
             add_rows(e, slot, 1);
-        else
-            e->pick[longer++] = slot;
     }
-    qsort(e->pick, (size_t)longer, sizeof *e->pick, by_order);
-    for (int i = 0; i < longer && e->rows < e->config.step_rows; i++) {
-        struct slot *slot = e->pick[i];
+    for (int i = 0; i < e->actives && e->rows < e->config.step_rows; i++) {
+        struct slot *slot = e->active[i];
         const int left = e->config.step_rows - e->rows, lacks = slot->length - slot->cached;
-        add_rows(e, slot, lacks < left ? lacks : left);
+        if (slot->ready && lacks > 1)
+            add_rows(e, slot, lacks < left ? lacks : left);
     }
 }
 
@@ -73,14 +63,14 @@ static err_t draw_siblings(struct engine *e, const struct slot *first, int i)
 {
     struct backend *be = e->model->be;
     const int V = e->model->config.V;
-    for (int s = 0; s < e->config.slots; s++) {
-        struct slot *slot = &e->slot[s];
+    for (int s = 0; s < e->actives; s++) {
+        struct slot *slot = e->active[s];
         if (slot->state != SLOT_WAITING || slot->tag != first->tag)
             continue;
         TRY(draw_slot(e, slot, i));
         TRY(be->ops->token_logp(be, &slot->next_logp, NULL, e->logits + (size_t)i * (size_t)V,
                                 &slot->next.token, sampling_inverse(&slot->sampling), 1, V));
-        TRY(be->ops->kv_copy(be, slot->cache, first->cache, slot->prompt_tokens));
+        TRY(engine_adopt(e, slot, first));
     }
     return OK;
 }
@@ -113,9 +103,9 @@ static err_t draw_run(struct engine *e, struct slot **who, int from, int count)
 static err_t draw_all(struct engine *e)
 {
     int drawing = 0;
-    for (int i = 0; i < e->config.slots; i++)
-        if (e->slot[i].state == SLOT_RUNNING && e->slot[i].last_row >= 0)
-            e->pick[drawing++] = &e->slot[i];
+    for (int i = 0; i < e->actives; i++)
+        if (e->active[i]->last_row >= 0)
+            e->pick[drawing++] = e->active[i];
     for (int from = 0, count; from < drawing; from += count) {
         count = drawing - from < engine_head_rows(e) ? drawing - from : engine_head_rows(e);
         struct slot **who = e->pick + from;
@@ -181,15 +171,16 @@ static void take_token(struct engine *e, struct slot *slot)
         finish(e, slot, ENGINE_LENGTH);
 }
 
+/* first may have finished by now; a sibling that finishes with its first token leaves the list. */
 static void wake_siblings(struct engine *e, const struct slot *first)
 {
-    for (int i = 0; i < e->config.slots; i++) {
-        struct slot *slot = &e->slot[i];
-        if (slot->state != SLOT_WAITING || slot->tag != first->tag)
-            continue;
-        slot->state = SLOT_RUNNING;
-        slot->cached = slot->prompt_tokens;
-        take_token(e, slot);
+    for (int i = 0; i < e->actives;) {
+        struct slot *slot = e->active[i];
+        if (slot->state == SLOT_WAITING && slot->tag == first->tag) {
+            slot->state = SLOT_RUNNING;
+            take_token(e, slot);
+        }
+        i += slot->state != SLOT_FREE;
     }
 }
 
@@ -202,9 +193,9 @@ static void commit(struct engine *e)
         slot->cached += e->segment[i].count;
         e->counters.prefill_tokens += (uint64_t)(e->segment[i].count - decodes);
     }
-    for (int i = 0; i < e->config.slots; i++)
-        if (e->slot[i].state == SLOT_RUNNING && e->slot[i].last_row >= 0)
-            e->pick[drawing++] = &e->slot[i];
+    for (int i = 0; i < e->actives; i++)
+        if (e->active[i]->last_row >= 0)
+            e->pick[drawing++] = e->active[i];
     for (int i = 0; i < drawing; i++) {
         struct slot *slot = e->pick[i];
         const bool fresh = slot->length == slot->prompt_tokens;
