@@ -130,10 +130,9 @@ static err_t check_request(const struct engine *e, const struct engine_request *
 {
     const int V = e->model->config.V;
     if (r->prompt_tokens < 1 || r->completions < 1 || r->max_tokens < 1)
-        return err_new(
-            ERR_INVALID,
-            "a request of %d prompt tokens, %d completions, %d tokens: each must be at least 1",
-            r->prompt_tokens, r->completions, r->max_tokens);
+        return err_new(ERR_INVALID,
+                       "%d prompt tokens, %d completions, %d tokens: each must be at least 1",
+                       r->prompt_tokens, r->completions, r->max_tokens);
     if (r->prompt_tokens >= e->config.max_context ||
         r->max_tokens > e->config.max_context - r->prompt_tokens)
         return err_new(ERR_RANGE,
@@ -173,7 +172,7 @@ err_t engine_admit(struct engine *e, const struct engine_request *r)
         slot->completion = taken++;
         slot->length = slot->prompt_tokens = r->prompt_tokens;
         slot->max_tokens = r->max_tokens;
-        slot->spans = 0;
+        slot->again = slot->spans = 0;
         e->active[e->actives++] = slot;
         slot->sampling = r->sampling;
         slot->stops = r->stops;
@@ -205,15 +204,36 @@ void engine_cancel(struct engine *e, uint64_t tag)
             engine_release(e, e->active[i]);
 }
 
+/* KV is computed again: of prompts under way, or of all. */
+static void give_up(struct engine *e, bool all)
+{
+    for (int i = 0; i < e->actives; i++) {
+        struct slot *slot = e->active[i];
+        if (!all && slot->length > slot->prompt_tokens)
+            continue;
+        slot->again = slot->again > slot->cached ? slot->again : slot->cached;
+        engine_drop_pages(e, slot);
+    }
+}
+
 void engine_set_version(struct engine *e, uint64_t version)
 {
     e->version = version;
+    give_up(e, false);
 }
 
 void engine_recompute(struct engine *e)
 {
+    give_up(e, true);
+}
+
+int engine_rebuilding(const struct engine *e)
+{
+    int tokens = 0;
     for (int i = 0; i < e->actives; i++)
-        engine_drop_pages(e, e->active[i]);
+        if (e->active[i]->again > e->active[i]->cached)
+            tokens += e->active[i]->again - e->active[i]->cached;
+    return tokens;
 }
 
 int engine_progress(const struct engine *e, uint64_t tag)

@@ -74,12 +74,13 @@ struct engine_completion {
 };
 
 struct engine_counters {
-    uint64_t steps, rows;    // forwards, and the tokens they computed
-    uint64_t prefill_tokens; // prompt tokens computed, recomputed ones included
-    uint64_t tokens;         // tokens sampled
-    uint64_t completions;    // finished
-    uint64_t preemptions;    // sequences that lost their pages to an older one
-    double busy_s;           // inside engine_step
+    uint64_t steps, rows;       // forwards, and the tokens they computed
+    uint64_t prefill_tokens;    // prompt tokens computed, recomputed ones included
+    uint64_t recomputed_tokens; // computed again because of new weights
+    uint64_t tokens;            // tokens sampled
+    uint64_t completions;       // finished
+    uint64_t preemptions;       // sequences that lost their pages to an older one
+    double busy_s;              // inside engine_step
 };
 
 /* INVALID: a size out of range, or kv_bytes too few for one sequence; EXHAUSTED: not enough memory.
@@ -92,29 +93,28 @@ size_t engine_page_bytes(const struct model *model); // of KV, all layers
 int engine_active(const struct engine *engine);      // slots with unfinished completions
 size_t engine_bytes(const struct engine *engine);    // all memory, KV included
 
-/* EXHAUSTED: fewer than k free slots now; RANGE: prompt + max_tokens > max_context, or k > slots;
- * INVALID: an empty prompt, a token outside the vocabulary, bad sampling or stops; EXISTS: the tag
- * is running. On error nothing changed. */
+/* EXHAUSTED: fewer than k free slots; RANGE: prompt + max_tokens > max_context, or k > slots; EXISTS:
+ * the tag is running; INVALID: anything else of the request. On error nothing changed. */
 err_t engine_admit(struct engine *engine, const struct engine_request *request);
 
-/* One forward over every active slot (decoding ones first, prompts into the rows left, oldest
- * first). Nothing active: OK, no completions. DATA_LOSS: logits that are not finite. On error no
- * sequence has advanced. */
+/* One forward: a row of each slot that decodes, prompts in the rows left. Nothing active: OK.
+ * DATA_LOSS: logits that are not finite. On error no sequence has advanced. */
 err_t engine_step(struct engine *engine, const struct engine_completion **ret, int *ret_count);
 
-/* Forgets a request; its unfinished completions are never handed out. Unknown tags are ignored. */
+/* Forgets a request and its unfinished completions. Unknown tags are ignored. */
 void engine_cancel(struct engine *engine, uint64_t tag);
+
 /* The model's weights have changed between two steps: tokens from here on carry this version, over
- * the KV computed so far (in_flight: continue). Spans ascend in token, not necessarily in version:
- * a rollback lowers it. */
+ * the KV computed so far (in_flight: continue). A prompt half computed begins again, so the tokens
+ * of a first span always have a prefix of one version. Spans ascend in token, not always in version. */
 void engine_set_version(struct engine *engine, uint64_t version);
 
 /* Computes the KV of everything unfinished again before its next token (in_flight: recompute). */
 void engine_recompute(struct engine *engine);
+int engine_rebuilding(const struct engine *engine); // tokens that are still to be computed again
 
 /* Tokens sampled so far by the tag's unfinished completions. */
 int engine_progress(const struct engine *engine, uint64_t tag);
 const struct engine_counters *engine_counters(const struct engine *engine);
-
 void engine_free(struct engine *engine);
 DEFINE_SCOPED(engine)

@@ -15,7 +15,7 @@ struct slot {
     uint64_t tag, order; // order: of admission
     int completion;      // 0: computes the prompt for the others
     int prompt_tokens, max_tokens;
-    int length, cached; // tokens known, and those whose KV is in its pages
+    int length, cached, again; // tokens known; whose KV is in its pages; was, before new weights
     struct sampling sampling;
     int32_t stop[ENGINE_STOPS_MAX];
     int stops;

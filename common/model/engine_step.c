@@ -187,12 +187,17 @@ static void wake_siblings(struct engine *e, const struct slot *first)
 static void commit(struct engine *e)
 {
     int drawing = 0;
+    const int behind = engine_rebuilding(e);
     for (int i = 0; i < e->segments; i++) {
         struct slot *slot = e->owner[i];
         const bool decodes = slot->length > slot->prompt_tokens && slot->last_row >= 0;
         slot->cached += e->segment[i].count;
         e->counters.prefill_tokens += (uint64_t)(e->segment[i].count - decodes);
     }
+    e->counters.recomputed_tokens += (uint64_t)(behind - engine_rebuilding(e));
+    for (int i = 0; i < e->segments; i++) // what is lost from here on was not lost to new weights
+        if (e->owner[i]->cached >= e->owner[i]->again)
+            e->owner[i]->again = 0;
     for (int i = 0; i < e->actives; i++)
         if (e->active[i]->last_row >= 0)
             e->pick[drawing++] = e->active[i];

@@ -5,6 +5,8 @@
 #pragma once
 #include <stdbool.h>
 
+#define KL_COEF_MAX 1e6 // of every coefficient of a KL term
+
 enum kl {
     KL_K1,      // d: unbiased; right inside the reward, without any effect on average as a loss
     KL_ABS,     // |d|

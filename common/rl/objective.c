@@ -21,6 +21,13 @@ static const struct objective table[] = {
       .gate = {GATE_CLIP, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2},
       .reduce = REDUCE_SEQ_MEAN_TOKEN_MEAN,
       .kl = KL_K3}},
+    {"online_dpo",
+     "the best and the worst of a group as a pair, the reference as the base",
+     {.advantage = ADVANTAGE_ONE,
+      .gate = {GATE_NONE},
+      .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM,
+      .kl = KL_K3,
+      .pair = {PAIR_SIGMOID, .beta = 0.1}}},
 };
 
 const struct objective *objective_at(size_t i)
@@ -41,10 +48,31 @@ bool objective_needs_behaviour(const struct objective_config *config)
     return config->gate.gate != GATE_NONE || config->correction.correction != CORRECTION_NONE;
 }
 
+bool objective_pairs(const struct objective_config *config)
+{
+    return config->pair.loss != PAIR_NONE;
+}
+
 static err_t check_range(const char *name, double value, double min, double max)
 {
     if (!(value >= min && value <= max))
         return err_new(ERR_INVALID, "%s is %g; %g to %g is allowed", name, value, min, max);
+    return OK;
+}
+
+static err_t check_pair(const struct objective_config *config)
+{
+    const struct pair_config *pair = &config->pair;
+    if (!(pair->beta > 0 && isfinite(pair->beta)))
+        return err_new(ERR_INVALID, "beta is %g; more than 0 is allowed", pair->beta);
+    if (!(pair->label_smoothing >= 0 && pair->label_smoothing < 0.5))
+        return err_new(ERR_INVALID, "label_smoothing is %g; 0 to less than 0.5 is allowed",
+                       pair->label_smoothing);
+    if (pair->label_smoothing != 0 && pair->loss != PAIR_SIGMOID)
+        return err_new(ERR_INVALID, "label_smoothing is %g; the %s loss has none: 0 is allowed",
+                       pair->label_smoothing, pair_loss_name(pair->loss));
+    if (config->gate.gate != GATE_NONE || config->correction.correction != CORRECTION_NONE)
+        return err_new(ERR_INVALID, "a loss on pairs has no ratio: no gate and no correction");
     return OK;
 }
 
@@ -53,7 +81,7 @@ err_t objective_check(const struct objective_config *config)
     const struct gate_config *gate = &config->gate;
     const struct correction_config *correction = &config->correction;
     TRY(check_range("advantage_epsilon", config->advantage_epsilon, 0, 1));
-    TRY(check_range("kl_coef", config->kl_coef, 0, 1e6));
+    TRY(check_range("kl_coef", config->kl_coef, 0, KL_COEF_MAX));
     if (gate->gate == GATE_CLIP) {
         TRY(check_range("epsilon_low", gate->epsilon_low, 0, 1));
         TRY(check_range("epsilon_high", gate->epsilon_high, 0, INFINITY));
@@ -68,7 +96,7 @@ err_t objective_check(const struct objective_config *config)
     }
     if (config->reduce == REDUCE_CONST_NORM)
         TRY(check_range("reduce_length", config->reduce_length, 1, 1e9));
-    return OK;
+    return objective_pairs(config) ? check_pair(config) : OK;
 }
 
 static err_t check_batch(const struct objective *objective, const struct objective_config *config,
@@ -90,6 +118,11 @@ static err_t check_batch(const struct objective *objective, const struct objecti
     if (config->kl_coef > 0 && !batch->reference)
         return err_new(ERR_INVALID, "%s with kl_coef %g needs the reference's logp", name,
                        config->kl_coef);
+    if (objective_pairs(config) && !batch->reference)
+        return err_new(ERR_INVALID, "%s needs the reference's logp", name);
+    if (objective_pairs(config) && batch->sequences % 2 != 0)
+        return err_new(ERR_INVALID, "%s has %d sequences; pairs of them are allowed", name,
+                       batch->sequences);
     for (int i = 0; i < batch->sequences; i++)
         if (!(totals->sequences > 0 && totals->tokens > 0) && rl_sequence_tokens(batch, i) > 0)
             return err_new(ERR_INVALID, "%s: the update's totals are 0", name);
@@ -100,6 +133,7 @@ static err_t check_batch(const struct objective *objective, const struct objecti
 struct pass {
     const struct objective_config *config;
     const struct rl_batch *batch;
+    const struct rl_totals *totals;
     const double *base;             // what ratios are taken to; NULL: none
     int begin, end, tokens;         // of the sequence; tokens: unmasked
     double correction;              // the sequence's factor
@@ -216,20 +250,30 @@ static void divergences(struct pass *pass)
     }
 }
 
-static void sequence_pass(struct pass *pass, int i, const struct rl_totals *totals)
+/* Its place, its coefficients, and its slopes at 0. */
+static void open_sequence(struct pass *pass, int i)
 {
     const struct objective_config *config = pass->config;
-    const struct rl_batch *batch = pass->batch;
-    pass->begin = batch->first[i];
-    pass->end = batch->first[i + 1];
-    pass->tokens = rl_sequence_tokens(batch, i);
+    pass->begin = pass->batch->first[i];
+    pass->end = pass->batch->first[i + 1];
+    pass->tokens = rl_sequence_tokens(pass->batch, i);
     for (int t = pass->begin; t < pass->end; t++)
         pass->dlogp[t] = 0;
     if (pass->tokens == 0)
         return;
-    pass->per_token = reduce_token(config->reduce, totals, pass->tokens, config->reduce_length);
+    pass->per_token =
+        reduce_token(config->reduce, pass->totals, pass->tokens, config->reduce_length);
     pass->per_sequence =
-        reduce_sequence(config->reduce, totals, pass->tokens, config->reduce_length);
+        reduce_sequence(config->reduce, pass->totals, pass->tokens, config->reduce_length);
+}
+
+static void sequence_pass(struct pass *pass, int i)
+{
+    const struct objective_config *config = pass->config;
+    const struct rl_batch *batch = pass->batch;
+    open_sequence(pass, i);
+    if (pass->tokens == 0)
+        return;
     pass->correction = 1;
     if (config->correction.correction != CORRECTION_NONE)
         pass->correction = correction_sequence(
@@ -242,6 +286,52 @@ static void sequence_pass(struct pass *pass, int i, const struct rl_totals *tota
     divergences(pass);
 }
 
+static struct pair_side side_of(struct pass *pass, int i)
+{
+    open_sequence(pass, i);
+    return (struct pair_side){sum_of(pass, pass->batch->logp, pass->batch->reference),
+                              pass->tokens};
+}
+
+static void count_pair(struct rl_tally *tally, double chosen, double rejected)
+{
+    tally->pairs += 1;
+    tally->pairs_right += chosen > rejected;
+    tally->rewards_chosen += chosen;
+    tally->rewards_rejected += rejected;
+}
+
+/* One side of a pair: its tokens have one slope. */
+static void side_pass(struct pass *pass, int i, double slope)
+{
+    const struct rl_batch *batch = pass->batch;
+    open_sequence(pass, i);
+    for (int t = pass->begin; t < pass->end; t++) {
+        if (rl_weight(batch, t) == 0)
+            continue;
+        pass->dlogp[t] += slope;
+        if (batch->behaviour)
+            count_weight(pass->tally, batch->logp[t] - batch->behaviour[t]);
+    }
+    divergences(pass);
+}
+
+static void pair_pass(struct pass *pass, int i)
+{
+    const struct pair_config *config = &pass->config->pair;
+    const struct pair_side chosen = side_of(pass, i), rejected = side_of(pass, i + 1);
+    struct pair_value value = {0};
+    double per_pair = 0;
+    if (chosen.tokens > 0 && rejected.tokens > 0) {
+        value = pair_at(config, chosen, rejected);
+        per_pair = 2 / pass->totals->sequences;
+        pass->tally->policy += per_pair * value.loss;
+        count_pair(pass->tally, config->beta * chosen.u, config->beta * rejected.u);
+    }
+    side_pass(pass, i, per_pair * value.chosen);
+    side_pass(pass, i + 1, per_pair * value.rejected);
+}
+
 err_t objective_grad(const struct objective *objective, const struct objective_config *config,
                      const struct rl_batch *batch, const struct rl_totals *totals, double *dlogp,
                      struct rl_tally *tally)
@@ -250,11 +340,15 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
     TRY(check_batch(objective, config, batch, totals));
     struct pass pass = {.config = config,
                         .batch = batch,
+                        .totals = totals,
                         .base = batch->old ? batch->old : batch->behaviour,
                         .dlogp = dlogp,
                         .tally = tally};
-    for (int i = 0; i < batch->sequences; i++)
-        sequence_pass(&pass, i, totals);
+    for (int i = 0; i < batch->sequences; i += objective_pairs(config) ? 2 : 1)
+        if (objective_pairs(config))
+            pair_pass(&pass, i);
+        else
+            sequence_pass(&pass, i);
     tally->loss = tally->policy + tally->kl;
     return OK;
 }

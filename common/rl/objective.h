@@ -15,6 +15,12 @@
  *         gate = GATE_CAP, cap 2: truncated importance weights, no token goes dead.
  *   grpo  A = (R - mean)/(std + 1e-4), token ratios with clip 0.2, seq_mean_token_mean, k3 to the reference where
  *         kl_coef > 0 (DeepSeekMath; TRL's default coefficient is 0). TRL's "dapo" loss is reduce = REDUCE_TOKEN_MEAN.
+ *   online_dpo  pairs of completions of the weights being trained (Guo 2024): -log sigma(beta (u_w - u_l)), u = sum of
+ *         logp - reference; rl/pair.h has the other losses. Sequences come as neighbours, 2i the chosen and 2i + 1 the
+ *         rejected one (rl/pairs.h picks them), both in one micro-batch. Mean over the update's pairs, totals.sequences / 2;
+ *         reduce is of the KL term alone. Weights only mask. A pair with a side that is masked whole teaches nothing (and the
+ *         other side still counts half a pair: better left out of the update). No advantages and no behaviour are needed,
+ *         the reference always is; gate, ratio and correction have no meaning.
  *
  * Any thread. To add one: a row of the table in objective.c and its vector in tests/golden/objectives.py. */
 #pragma once
@@ -23,6 +29,7 @@
 #include "rl/correction.h"
 #include "rl/gate.h"
 #include "rl/kl.h"
+#include "rl/pair.h"
 #include "rl/reduce.h"
 #include "rl/rl_batch.h"
 #include "rl/tally.h"
@@ -43,8 +50,9 @@ struct objective_config {
     struct correction_config correction; // needs batch->old
     enum reduce reduce;
     double reduce_length; // L of REDUCE_CONST_NORM, > 0
-    double kl_coef;       // of the KL term in the loss; 0: none, and no reference is needed
+    double kl_coef;       // of the KL term in the loss; 0: none
     enum kl kl;
+    struct pair_config pair; // of objectives on pairs
 };
 
 struct objective {
@@ -60,6 +68,9 @@ err_t objective_check(const struct objective_config *config);
 
 /* Whether batch->behaviour (or old) has to be there. */
 bool objective_needs_behaviour(const struct objective_config *config);
+
+/* Whether sequences come as pairs and the reference has to be there. */
+bool objective_pairs(const struct objective_config *config);
 
 /* Writes dlogp (tokens) and adds to *tally. INVALID: settings, an array that they need is NULL, or an empty update; then
  * dlogp is as it was. Masked tokens get 0. */

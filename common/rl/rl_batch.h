@@ -4,6 +4,7 @@
  *     rl_totals_add(&totals, &all);           -- every micro-batch of the update, or the whole of it, before the first
  *     TRY(objective_grad(objective, &config, &micro, &totals, dlogp, &tally));      -- once for each micro-batch
  *
+ * Of objectives on pairs, sequence 2i is the chosen and 2i + 1 the rejected one: a pair is not cut apart.
  * Denominators come from the whole update, so micro-batches add up to the large batch. Borrowed arrays. Any thread. */
 #pragma once
 
@@ -14,7 +15,7 @@ struct rl_batch {
     const double *behaviour; // (tokens) as the generator stamped it; NULL: unknown (sft)
     const double *
         old; // (tokens) ratios are taken to it: the weights at the start of the round; NULL: behaviour
-    const double *reference; // (tokens) for the KL term; NULL: none
+    const double *reference; // (tokens) for the KL term and for pairs; NULL: none
     const double *
         weight; // (tokens) multiplies the token's loss; 0: masked, the token counts nowhere; NULL: all 1
     const double *advantage;       // (sequences); constants

@@ -19,6 +19,11 @@ struct rl_figures rl_tally_figures(const struct rl_tally *tally)
         .weight_max = tally->weights > 0 ? tally->weight_max : NAN,
         .kl_reference = share(tally->reference_k1, tally->referred),
         .kl_reference_k3 = share(tally->reference_k3, tally->referred),
+        .pairs = tally->pairs,
+        .rewards_chosen = share(tally->rewards_chosen, tally->pairs),
+        .rewards_rejected = share(tally->rewards_rejected, tally->pairs),
+        .rewards_margin = share(tally->rewards_chosen - tally->rewards_rejected, tally->pairs),
+        .rewards_accuracy = share(tally->pairs_right, tally->pairs),
     };
 }
 
@@ -39,4 +44,8 @@ void rl_tally_add(struct rl_tally *into, const struct rl_tally *from)
     into->referred += from->referred;
     into->reference_k1 += from->reference_k1;
     into->reference_k3 += from->reference_k3;
+    into->pairs += from->pairs;
+    into->pairs_right += from->pairs_right;
+    into->rewards_chosen += from->rewards_chosen;
+    into->rewards_rejected += from->rewards_rejected;
 }

@@ -12,6 +12,8 @@ struct rl_tally {
     double weights, weight, weight_square,
         weight_max; // importance weights exp(logp - behaviour) of the units
     double referred, reference_k1, reference_k3; // tokens with a reference logp
+    double pairs, pairs_right; // right: the chosen one's implicit reward is the greater
+    double rewards_chosen, rewards_rejected; // sums of the implicit rewards beta * u (rl/pair.h)
 };
 
 struct rl_figures {
@@ -23,6 +25,10 @@ struct rl_figures {
         ess; // effective sample size of the importance weights as a share of the units: 1 on policy
     double weight_max;
     double kl_reference, kl_reference_k3;
+    double pairs;                            // a count
+    double rewards_chosen, rewards_rejected; // means over the pairs of beta * u
+    double rewards_margin;                   // their difference
+    double rewards_accuracy;                 // share of pairs with chosen > rejected
 };
 
 /* NaN where nothing was counted. */

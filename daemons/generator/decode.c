@@ -1,8 +1,10 @@
 #include "generator/decode.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "generator/assemble.h"
+#include "generator/swap.h"
 #include "model/engine.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
@@ -19,12 +21,14 @@ struct decode {
     struct tokenizer *tokenizer;
     struct stops *stops;
     struct engine *engine;
+    struct swap *swap;
     struct worker *worker;
     uint32_t completions;
     int64_t context;                    // tokens of a prompt and a completion together
     struct assembly *waiting, *running; // compute thread; waiting: oldest first, without slots yet
     uint64_t next_tag;
-    bool serving; // the first weights are in force
+    uint64_t settled_tokens; // sampled, and not in flight any more
+    bool serving;            // the first weights are in force
     double serving_since_s;
 };
 
@@ -36,7 +40,16 @@ static struct metric active =
     METRIC_GAUGE("rlhfd_decode_active_slots", "completions being decoded");
 static struct metric version_now =
     METRIC_GAUGE("rlhfd_weights_version", "version of the weights in force");
-static struct metric *const rows[] = {&busy, &idle, &tokens, &active, &version_now};
+static struct metric pause_seconds =
+    METRIC_HISTOGRAM("rlhfd_weights_pause_seconds", "decoding stood still for new weights", 0.0001,
+                     0.001, 0.01, 0.1, 1, 10);
+static struct metric wait_seconds =
+    METRIC_HISTOGRAM("rlhfd_swap_wait_seconds", "newer weights lay ready before they were taken",
+                     0.001, 0.01, 0.1, 1, 10, 100, 1000);
+static struct metric reprefill =
+    METRIC_COUNTER("rlhfd_reprefill_tokens_total", "tokens computed again because of new weights");
+static struct metric *const rows[] = {&busy,        &idle,          &tokens,       &active,
+                                      &version_now, &pause_seconds, &wait_seconds, &reprefill};
 
 struct decode_totals decode_totals(void)
 {
@@ -72,6 +85,14 @@ static void on_unusable(void *arg)
 {
     struct note *note = arg;
     note->decode->options.unusable(note->decode->options.arg, &note->id, note->why);
+    mem_free(note);
+}
+
+static void on_wanted(void *arg)
+{
+    struct note *note = arg;
+    if (note->decode->worker)
+        note->decode->options.wanted(note->decode->options.arg);
     mem_free(note);
 }
 
@@ -185,7 +206,8 @@ static err_t start_one(struct decode *decode, struct assembly *a)
 
 static err_t start_waiting(struct decode *decode)
 {
-    while (decode->waiting && engine_free_slots(decode->engine) >= (int)decode->completions) {
+    while (decode->waiting && !swap_holds(decode->swap) &&
+           engine_free_slots(decode->engine) >= (int)decode->completions) {
         struct assembly *a = assembly_take(&decode->waiting, decode->waiting->tag);
         assembly_append(&decode->running, a);
         TRY(start_one(decode, a));
@@ -201,6 +223,7 @@ static err_t take_completion(struct decode *decode, const struct engine_completi
     if (!a)
         return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running",
                        c->tag);
+    decode->settled_tokens += (uint64_t)c->tokens;
     TRY(assembly_add(a, c, decode->stops));
     if (a->missing)
         return OK;
@@ -227,6 +250,18 @@ static void publish_counters(struct decode *decode)
     metric_set(&idle, clock_s() - decode->serving_since_s - c->busy_s);
     metric_set(&tokens, (double)c->tokens);
     metric_set(&active, engine_active(decode->engine));
+    metric_add(&reprefill, (double)c->recomputed_tokens - metric_value(&reprefill));
+}
+
+static bool has_work(const struct decode *decode)
+{
+    return engine_active(decode->engine) || (decode->waiting && !swap_holds(decode->swap));
+}
+
+static void ask_for_weights(struct decode *decode)
+{
+    if (swap_wants(decode->swap))
+        tell(decode, on_wanted, &(struct note){0});
 }
 
 /* One step; then at once the next while there is something to decode. */
@@ -234,9 +269,10 @@ static int64_t decode_some(void *state)
 {
     enum { IDLE_TICK_MS = 100 };
     struct decode *decode = state;
+    ask_for_weights(decode);
     if (!decode->serving)
         return -1;
-    if (decode->waiting || engine_active(decode->engine)) {
+    if (has_work(decode)) {
         err_t failed = step(decode);
         if (err_failed(failed)) {
             decode->serving = false;
@@ -244,7 +280,8 @@ static int64_t decode_some(void *state)
         }
     }
     publish_counters(decode);
-    return decode->waiting || engine_active(decode->engine) ? 0 : IDLE_TICK_MS;
+    ask_for_weights(decode);
+    return has_work(decode) ? 0 : IDLE_TICK_MS;
 }
 
 static void cancel(void *state, void *arg)
@@ -252,8 +289,10 @@ static void cancel(void *state, void *arg)
     struct decode *decode = state;
     struct digest *id = arg;
     struct assembly *a = assembly_find_id(decode->running, id);
-    if (a)
+    if (a) {
+        decode->settled_tokens += (uint64_t)engine_progress(decode->engine, a->tag);
         engine_cancel(decode->engine, a->tag);
+    }
     if (a)
         assembly_free(assembly_take(&decode->running, a->tag));
     a = assembly_find_id(decode->waiting, id);
@@ -267,19 +306,38 @@ struct weights {
     uint64_t version;
 };
 
+static void report_swap(const struct decode *decode, uint64_t version, const struct swapped *done)
+{
+    const uint64_t in_flight = engine_counters(decode->engine)->tokens - decode->settled_tokens;
+    metric_set(&version_now, (double)version);
+    metric_observe(&pause_seconds, done->pause_s);
+    metric_observe(&wait_seconds, done->waited_s);
+    log_info("weights applied",
+             "version=%" PRIu64 " mode=%s pause_ms=%.3f reprefill_tokens=%d waited_ms=%.3f "
+             "tokens_in_flight=%" PRIu64 " passed_over=%d",
+             version, swap_mode_name(decode->options.recipe->generator.in_flight),
+             done->pause_s * 1000, done->reprefill, done->waited_s * 1000, in_flight,
+             done->offers - 1);
+}
+
+static void offer(void *state, void *arg)
+{
+    (void)arg;
+    struct decode *decode = state;
+    swap_offer(decode->swap);
+}
+
 static void apply(void *state, void *arg)
 {
     struct decode *decode = state;
     struct weights *weights = arg;
-    struct model *model = decode->model;
-    memcpy(model->values, weights->values, model->params->layout->elements * sizeof *model->values);
-    err_t failed = model_repack(model);
+    struct swapped done;
+    err_t failed = swap_apply(decode->swap, weights->values, weights->version, &done);
     if (err_failed(failed)) {
         decode->serving = false;
         tell(decode, on_failed, &(struct note){.why = failed});
     } else {
-        engine_set_version(decode->engine, weights->version);
-        metric_set(&version_now, (double)weights->version);
+        report_swap(decode, weights->version, &done);
         if (!decode->serving)
             decode->serving_since_s = clock_s();
         decode->serving = true;
@@ -292,7 +350,9 @@ static void apply(void *state, void *arg)
 
 static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
 {
-    if (!worker_post(decode->worker, fn, arg))
+    if (!decode->worker)
+        fn(decode, arg); // its thread has ended: what it owned is the caller's
+    else if (!worker_post(decode->worker, fn, arg))
         abort(); // as many as grants, revocations and versions: leases bound them
 }
 
@@ -304,6 +364,11 @@ void decode_admit(struct decode *decode, struct lease_grant *grant)
 void decode_cancel(struct decode *decode, const struct digest *id)
 {
     post(decode, cancel, mem_copy(id, sizeof *id));
+}
+
+void decode_offer(struct decode *decode)
+{
+    post(decode, offer, NULL);
 }
 
 void decode_weights(struct decode *decode, const bf16 *values, uint64_t version)
@@ -355,7 +420,9 @@ static err_t build(struct decode *decode)
     struct engine_config engine = {.slots = (int)recipe->generator.slots,
                                    .max_context = (int)decode->context,
                                    .step_rows = (int)step_rows};
-    return engine_new(decode->model, &engine, &decode->engine);
+    TRY(engine_new(decode->model, &engine, &decode->engine));
+    decode->swap = swap_new(decode->model, decode->engine, recipe->generator.in_flight);
+    return OK;
 }
 
 err_t decode_start(const struct decode_options *options, struct decode **ret)
@@ -372,15 +439,22 @@ err_t decode_start(const struct decode_options *options, struct decode **ret)
     return OK;
 }
 
+void decode_stop(struct decode *decode)
+{
+    if (decode)
+        worker_free(STEAL(decode->worker));
+}
+
 void decode_free(struct decode *decode)
 {
     if (!decode)
         return;
-    worker_free(decode->worker);
+    decode_stop(decode);
     while (decode->waiting)
         assembly_free(assembly_take(&decode->waiting, decode->waiting->tag));
     while (decode->running)
         assembly_free(assembly_take(&decode->running, decode->running->tag));
+    swap_free(decode->swap);
     engine_free(decode->engine);
     stops_free(decode->stops);
     tokenizer_free(decode->tokenizer);

@@ -143,6 +143,12 @@ static void settled(void *arg, const struct disposition *disposition)
     prompts_settled(d->prompts, &disposition->id);
 }
 
+static void wanted(void *arg)
+{
+    struct daemon *d = arg;
+    update_wanted(d->update);
+}
+
 static void applied(void *arg, uint64_t version)
 {
     struct daemon *d = arg;
@@ -280,6 +286,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                     .generator = d->name,
                                     .finished = finished,
                                     .unusable = unusable,
+                                    .wanted = wanted,
                                     .applied = applied,
                                     .failed = failed,
                                     .arg = d};
@@ -306,13 +313,14 @@ static err_t serve(struct daemon *d, const char *announce)
 static void daemon_done(struct daemon *d)
 {
     face_free(STEAL(d->face));
-    decode_free(d->decode); // its thread first: it reads what update holds and posts to the loop
+    decode_stop(d->decode); // its thread first: it reads what update holds and posts to the loop
     if (d->loop)
         loop_run_posted(d->loop);
     update_free(d->update);
     prompts_free(d->prompts);
     deliver_free(d->deliver);
     rpc_free(d->rpc);
+    decode_free(d->decode); // after what calls it
     loop_timer_free(d->tick);
     loop_timer_free(d->join);
     loop_free(d->loop);

@@ -1,32 +1,20 @@
 #include "generator/update.h"
 #include "base/mem.h"
 #include "weights/subscriber.h"
+#include <assert.h>
 
 struct update {
     struct update_options options;
     struct subscriber *subscriber;
-    bool applying;
 };
-
-/* Hands the newest version to the compute thread, one at a time. */
-static void take(struct update *update)
-{
-    struct manifest manifest;
-    if (update->applying)
-        return;
-    const uint16_t *values = subscriber_take(update->subscriber, &manifest);
-    if (!values)
-        return;
-    update->applying = true;
-    decode_weights(update->options.decode, values, manifest.version);
-}
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
 {
+    (void)subscriber;
     (void)manifest;
     struct update *update = user;
-    update->subscriber = subscriber;
-    take(update);
+    decode_offer(
+        update->options.decode); // stays ready, and is replaced by newer ones, until it is wanted
 }
 
 static void on_down(struct subscriber *subscriber, err_t why, void *user)
@@ -61,11 +49,17 @@ err_t update_open(const struct update_options *options, struct update **ret)
     return OK;
 }
 
+void update_wanted(struct update *update)
+{
+    struct manifest manifest;
+    const uint16_t *values = subscriber_take(update->subscriber, &manifest);
+    assert(values); // decode asks once for what was offered
+    decode_weights(update->options.decode, values, manifest.version);
+}
+
 void update_applied(struct update *update)
 {
-    update->applying = false;
     subscriber_applied(update->subscriber);
-    take(update);
 }
 
 void update_free(struct update *update)

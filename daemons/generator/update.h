@@ -1,7 +1,8 @@
 /* New weights in: received and checked beside the decoding, put in force between two of its steps, acknowledged.
  *
  *     TRY(update_open(&options, &update));
- *     update_applied(update);                 -- decode says so: the next version may follow
+ *     update_wanted(update);                  -- decode says so: it gets the newest version that is complete
+ *     update_applied(update);                 -- and so: the next may follow
  *
  * Owner: the loop's thread. */
 #pragma once
@@ -21,8 +22,9 @@ struct update_options {
     void *arg;
 };
 err_t update_open(const struct update_options *options, struct update **ret);
+void update_wanted(struct update *update);
 void update_applied(struct update *update);
 
-/* Before decode: its thread may be reading taken values until it is gone. */
+/* After decode_stop: until then its thread may be reading taken values. */
 void update_free(struct update *update);
 DEFINE_SCOPED(update)

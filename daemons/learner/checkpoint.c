@@ -81,10 +81,10 @@ static err_t manifest_write(const char *directory, const struct checkpoint_info 
     char text[DIGEST_TEXT];
     json_t *files = json_object();
     SCOPED_JSON json_t *manifest = json_pack(
-        "{s:s, s:i, s:s, s:I, s:I, s:I, s:s, s:o}", "format", FORMAT_NAME, "format_version",
+        "{s:s, s:i, s:s, s:I, s:I, s:I, s:s, s:f, s:o}", "format", FORMAT_NAME, "format_version",
         MANIFEST_FORMAT, "run", info->run, "lineage", (json_int_t)info->lineage, "round",
         (json_int_t)info->round, "version", (json_int_t)info->version, "weights",
-        digest_text(&info->weights, text), "files", files);
+        digest_text(&info->weights, text), "kl_coef", info->kl_coef, "files", files);
     if (!manifest)
         return err_new(ERR_INVALID, "run name '%s' is not UTF-8", info->run);
     TRY(digests_of(directory, files));
@@ -117,7 +117,10 @@ static err_t manifest_read(const char *directory, struct checkpoint_info *ret)
     TRY(json_get_text(manifest, path, "weights", &weights));
     if (strcmp(format, FORMAT_NAME) != 0 || strlen(run) >= CHECKPOINT_RUN_MAX)
         return err_new(ERR_DATA_LOSS, "%s is no manifest of ours", path);
-    struct checkpoint_info info = {.lineage = (uint32_t)lineage,
+    double kl_coef = 0;
+    TRY(json_get_number_or(manifest, path, "kl_coef", &kl_coef));
+    struct checkpoint_info info = {.kl_coef = kl_coef,
+                                   .lineage = (uint32_t)lineage,
                                    .round = (uint64_t)round,
                                    .version = (uint64_t)weights_version};
     snprintf(info.run, sizeof info.run, "%s", run);

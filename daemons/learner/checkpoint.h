@@ -23,6 +23,7 @@ struct checkpoint_info {
     uint32_t lineage;
     uint64_t round, version; // covers the rounds before round; weights of version
     struct digest weights;   // weights_digest of the bf16 values
+    double kl_coef;          // where the KL controller stands
 };
 
 /* Writes RUN/checkpoints/v<version> and points `latest` at it, then removes all but the newest `keep`. tokenizer_dir: the

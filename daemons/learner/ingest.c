@@ -75,6 +75,8 @@ static const char *misfit_completion(const struct ingest_options *o, const struc
     if (c->scores != o->scores)
         snprintf(why, 160, "completion %u has %u scores; the recipe has %u scorers", i, c->scores,
                  o->scores);
+    else if (o->reference && !c->reference_logp)
+        snprintf(why, 160, "completion %u has no reference_logp; rewarder.reference is frozen", i);
     else if ((uint64_t)group->prompt_tokens + c->tokens > o->longest)
         snprintf(why, 160, "completion %u: %u prompt tokens and %u more; at most %u fit", i,
                  group->prompt_tokens, c->tokens, o->longest);

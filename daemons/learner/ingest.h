@@ -18,6 +18,7 @@ struct ingest_options {
     uint32_t vocabulary;  // tokens are below it
     uint32_t longest;     // prompt + completion, in tokens
     uint32_t scores;      // of every completion
+    bool reference;       // every completion has reference_logp
     float temperature;    // what the learner divides logits by
 };
 

@@ -153,6 +153,7 @@ static err_t open_stages(struct daemon *d)
                                     .vocabulary = (uint32_t)model->config.V,
                                     .longest = (uint32_t)settings_longest(recipe, &model->config),
                                     .scores = (uint32_t)recipe->rewarder.scorers.count,
+                                    .reference = recipe->rewarder.reference != RECIPE_NO_REFERENCE,
                                     .temperature = (float)recipe->generator.temperature};
     d->leasing = leasing_new(
         &(struct leasing_options){.storage = d->storage, .data = d->data, .run = recipe->run.name});

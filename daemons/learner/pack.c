@@ -43,12 +43,22 @@ static void put(struct pack *pack, const struct sequence *s)
     pack->first[++pack->sequences] = pack->targets;
 }
 
-size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count)
+static int unit_rows(const struct sequence *sequences, size_t unit)
 {
+    int rows = 0;
+    for (size_t i = 0; i < unit; i++)
+        rows += sequence_rows(&sequences[i]);
+    return rows;
+}
+
+size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count, size_t unit)
+{
+    assert(count % unit == 0);
     pack->rows = pack->sequences = pack->targets = 0;
     size_t taken = 0;
-    while (taken < count && sequence_rows(&sequences[taken]) <= pack->max_rows - pack->rows)
-        put(pack, &sequences[taken++]);
+    while (taken < count && unit_rows(&sequences[taken], unit) <= pack->max_rows - pack->rows)
+        for (size_t i = 0; i < unit; i++)
+            put(pack, &sequences[taken++]);
     assert(taken || !count);
     return taken;
 }

@@ -4,7 +4,7 @@
  *     SCOPED(pack) pack = NULL;
  *     TRY(pack_new(micro_tokens, longest, &pack));
  *     for (size_t at = 0; at < n;)
- *         at += pack_fill(pack, sequences + at, n - at);    -- then pack->token, ->row, ->target ... hold the micro-batch
+ *         at += pack_fill(pack, sequences + at, n - at, 1);    -- then pack->token, ->row, ->target ... hold the micro-batch
  *
  * Owner: the compute thread. */
 #pragma once
@@ -42,11 +42,12 @@ struct pack {
     int *first;                // (sequences + 1) where each sequence's targets begin
 };
 
-/* longest: rows of the longest sequence that may come; max_rows becomes the larger of the two. INVALID: not positive. */
+/* longest: rows of the longest unit that may come; max_rows becomes the larger of the two. INVALID: not positive. */
 err_t pack_new(int micro_tokens, int longest, struct pack **ret);
 
-/* Takes as many of the first sequences as fit, at least one, and returns how many. The first must have at most max_rows rows. */
-size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count);
+/* Takes as many of the first sequences as fit, at least one unit, and returns how many. A unit is so many neighbours that
+ * stay together (2: pairs); count is a multiple of it, and the first has at most max_rows rows. */
+size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count, size_t unit);
 
 void pack_free(struct pack *pack);
 DEFINE_SCOPED(pack)

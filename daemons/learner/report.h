@@ -18,6 +18,13 @@
     X(reward_std, "their standard deviation")                                                      \
     X(success, "share of completions whose every score reached 1")                                 \
     X(kl_behaviour, "mean of behaviour logp - current logp per token: how far the weights moved")  \
+    X(kl_reference,                                                                                \
+      "summed behaviour - reference logp, mean per completion, nats; null: no reference")          \
+    X(kl_coef, "weight of the distance from the reference in this round")                          \
+    X(pairs, "pairs trained, over the round's passes (online_dpo)")                                \
+    X(rewards_margin,                                                                              \
+      "implicit reward of the chosen - the rejected, mean over pairs (online_dpo)")                \
+    X(rewards_accuracy, "share of pairs whose chosen has the higher implicit reward (online_dpo)") \
     X(entropy, "mean entropy of the next-token distribution, nats")                                \
     X(clip_frac, "share of tokens whose ratio was clipped")                                        \
     X(ess, "effective sample size of the importance weights, share of the tokens")                 \
@@ -25,11 +32,11 @@
     X(lr, "learning rate of the last update")                                                      \
     X(lag_mean, "mean lag of the groups, in rounds")                                               \
     X(lag_max, "largest lag of a group, in rounds")                                                \
-    X(lag_updates, "mean lag in updates: version trained - oldest version of the group")           \
+    X(lag_updates, "mean lag in updates: the round's first version - oldest version of the group") \
     X(length_mean, "mean completion length, tokens")                                               \
     X(tokens_generated, "completion tokens generated since the last round")                        \
-    X(tokens_trained, "completion tokens trained in this round")                                   \
-    X(logp_compared, "tokens wholly sampled at the version trained, compared with our forward")    \
+    X(tokens_trained, "completion tokens trained, over the round's passes")                        \
+    X(logp_compared, "tokens computed by the version trained, compared with our forward")          \
     X(logp_differing, "of those, how many differ in any bit: 0, or a bug")                         \
     X(stale, "groups that left as stale since the last round")                                     \
     X(generator_idle_s, "seconds the generators had nothing to decode since the last round")       \

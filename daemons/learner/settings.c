@@ -16,6 +16,31 @@ static enum reduce reduction(const char *name, enum reduce otherwise)
     return otherwise;
 }
 
+static enum correction correction(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum correction correction;
+    } names[] = {{"tis_token", CORRECTION_TIS_TOKEN},
+                 {"tis_seq", CORRECTION_TIS_SEQ},
+                 {"mis_token", CORRECTION_MIS_TOKEN},
+                 {"mis_seq", CORRECTION_MIS_SEQ},
+                 {"geo_mask", CORRECTION_GEO_MASK}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i].name) == 0)
+            return names[i].correction;
+    return CORRECTION_NONE;
+}
+
+static void set_pairs(const struct recipe_dpo *dpo, struct pair_config *ret)
+{
+    if (ret->loss == PAIR_NONE)
+        return;
+    pair_loss_find(dpo->loss_type, &ret->loss); // the recipe allows only known words
+    ret->beta = dpo->beta;
+    ret->label_smoothing = dpo->label_smoothing;
+}
+
 err_t settings_objective(const struct recipe *recipe, const struct objective **ret,
                          struct objective_config *ret_config)
 {
@@ -24,15 +49,20 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
     if (!objective)
         return err_new(ERR_INVALID, "%s: learner.objective: '%s' is not known", recipe->file,
                        learner->objective);
-    if (learner->kl.coef > 0)
-        return err_new(
-            ERR_INVALID,
-            "%s: learner.kl.coef is %g, but there is no reference model yet: set it to 0",
-            recipe->file, learner->kl.coef);
     struct objective_config config = objective->defaults;
     config.gate.epsilon_low = learner->epsilon;
     config.gate.epsilon_high = learner->epsilon_high;
     config.reduce = reduction(learner->reduction, config.reduce);
+    bool ratios = config.gate.gate != GATE_NONE;
+    if (ratios &&
+        learner->ratio_to == RECIPE_TO_PROXIMAL) // to behaviour, the ratio itself corrects
+        config.correction =
+            (struct correction_config){.correction = correction(learner->correction.kind),
+                                       .low = learner->correction.low,
+                                       .high = learner->correction.high};
+    config.kl_coef = learner->kl.place == RECIPE_KL_IN_LOSS ? learner->kl.coef : 0;
+    kl_find(learner->kl.estimator, &config.kl);
+    set_pairs(&learner->dpo, &config.pair);
     TRY(err_wrap(objective_check(&config), "%s: learner", recipe->file));
     *ret = objective;
     *ret_config = config;

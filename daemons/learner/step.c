@@ -14,7 +14,8 @@ struct step {
     struct gradient *gradient;
     /* (max_rows) of the micro-batch under way */
     float *logp, *entropy, *slope;
-    double *wide_logp, *wide_behaviour, *wide_slope;
+    double *wide_logp, *wide_behaviour, *wide_old, *wide_reference, *wide_slope;
+    size_t unit; // sequences that stay in one micro-batch
 };
 
 /* Sums over the micro-batches of one update. */
@@ -31,7 +32,8 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
     step->model = model;
     step->optimizer = optimizer;
     step->config = *config;
-    TRY(pack_new(config->micro_tokens, config->longest, &step->pack));
+    step->unit = objective_pairs(&config->settings) ? 2 : 1;
+    TRY(pack_new(config->micro_tokens, config->longest * (int)step->unit, &step->pack));
     size_t rows = (size_t)step->pack->max_rows;
     TRY(forward_new(model, (int)rows, HEAD_ROWS, true, &step->forward));
     TRY(gradient_new(model, &step->gradient));
@@ -40,6 +42,8 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
     step->slope = mem_array(rows, sizeof(float));
     step->wide_logp = mem_array(rows, sizeof(double));
     step->wide_behaviour = mem_array(rows, sizeof(double));
+    step->wide_old = mem_array(rows, sizeof(double));
+    step->wide_reference = mem_array(rows, sizeof(double));
     step->wide_slope = mem_array(rows, sizeof(double));
     *ret = STEAL(step);
     return OK;
@@ -50,12 +54,17 @@ const struct objective_config *step_settings(const struct step *step)
     return &step->config.settings;
 }
 
+void step_set_kl(struct step *step, double coef)
+{
+    step->config.settings.kl_coef = coef;
+}
+
 /* The next micro-batch: packed, forwarded, with logp and entropy of its targets. */
 static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,
                            size_t *ret_taken)
 {
     struct pack *pack = step->pack;
-    *ret_taken = pack_fill(pack, batch->sequence + at, batch->sequences - at);
+    *ret_taken = pack_fill(pack, batch->sequence + at, batch->sequences - at, step->unit);
     TRY(forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
                     pack->sequences));
     TRY(forward_logp(step->forward, pack->row, pack->target, pack->targets,
@@ -66,16 +75,24 @@ static err_t forward_micro(struct step *step, const struct step_batch *batch, si
 }
 
 /* What the generator stamped against what we compute, bit for bit, where both had the same weights. */
-static void compare(const struct step *step, const struct step_batch *batch, size_t at,
-                    const float *behaviour, struct sums *sums)
+static void compare(const struct step *step, const struct step_batch *batch, size_t base,
+                    struct sums *sums)
 {
-    const struct pack *pack = step->pack;
-    for (int s = 0; s < pack->sequences; s++)
-        for (int t = pack->first[s];
-             batch->fresh && batch->fresh[at + (size_t)s] && t < pack->first[s + 1]; t++) {
-            sums->compared++;
-            sums->differing += memcmp(&behaviour[t], &step->logp[t], sizeof(float)) != 0;
-        }
+    for (int t = 0; batch->fresh && t < step->pack->targets; t++) {
+        if (!batch->fresh[base + (size_t)t])
+            continue;
+        sums->compared++;
+        sums->differing +=
+            memcmp(&batch->behaviour[base + (size_t)t], &step->logp[t], sizeof(float)) != 0;
+    }
+}
+
+/* count values of an array of the whole update, in double; NULL of NULL. */
+static const double *widen(const float *values, size_t base, int count, double *ret)
+{
+    for (int t = 0; values && t < count; t++)
+        ret[t] = (double)values[base + (size_t)t];
+    return values ? ret : NULL;
 }
 
 /* The micro-batch as the objectives read it; base: its first target's place in the batch's arrays. */
@@ -83,14 +100,16 @@ static struct rl_batch view(struct step *step, const struct step_batch *batch, s
                             size_t base)
 {
     const struct pack *pack = step->pack;
-    for (int t = 0; batch->behaviour && t < pack->targets; t++)
-        step->wide_behaviour[t] = (double)batch->behaviour[base + (size_t)t];
-    return (struct rl_batch){.sequences = pack->sequences,
-                             .first = pack->first,
-                             .logp = step->wide_logp,
-                             .behaviour = batch->behaviour ? step->wide_behaviour : NULL,
-                             .weight = batch->weight ? batch->weight + base : NULL,
-                             .advantage = batch->advantage ? batch->advantage + at : NULL};
+    const double *old = widen(batch->old, base, pack->targets, step->wide_old);
+    return (struct rl_batch){
+        .sequences = pack->sequences,
+        .first = pack->first,
+        .logp = step->wide_logp,
+        .behaviour = widen(batch->behaviour, base, pack->targets, step->wide_behaviour),
+        .old = step->config.proximal && !old ? step->wide_logp : old,
+        .reference = widen(batch->reference, base, pack->targets, step->wide_reference),
+        .weight = batch->weight ? batch->weight + base : NULL,
+        .advantage = batch->advantage ? batch->advantage + at : NULL};
 }
 
 static err_t backward_micro(struct step *step, const struct step_batch *batch, size_t at,
@@ -106,7 +125,7 @@ static err_t backward_micro(struct step *step, const struct step_batch *batch, s
     }
     sums->targets += pack->targets;
     if (batch->behaviour)
-        compare(step, batch, at, batch->behaviour + base, sums);
+        compare(step, batch, base, sums);
     return backward_run(step->forward, pack->row, pack->target, step->slope, pack->targets,
                         batch->inverse_temperature, step->gradient);
 }
@@ -126,6 +145,37 @@ static struct rl_totals totals_of(const struct step_batch *batch)
     return totals;
 }
 
+err_t step_logp(struct step *step, const struct step_batch *batch, float *ret)
+{
+    for (size_t at = 0, base = 0, taken; at < batch->sequences; at += taken) {
+        TRY(forward_micro(step, batch, at, &taken));
+        memcpy(ret + base, step->logp, (size_t)step->pack->targets * sizeof *ret);
+        base += (size_t)step->pack->targets;
+    }
+    return OK;
+}
+
+static struct step_result result_of(const struct sums *sums, const struct optimizer_result *made,
+                                    double lr)
+{
+    struct rl_figures figures = rl_tally_figures(&sums->tally);
+    return (struct step_result){.loss = figures.loss,
+                                .entropy = sums->entropy / sums->targets,
+                                .kl_behaviour = figures.kl_behaviour,
+                                .kl_reference = figures.kl_reference,
+                                .clip_frac = figures.clip_frac,
+                                .ess = figures.ess,
+                                .grad_norm = made->grad_norm,
+                                .lr = lr,
+                                .changed = made->changed,
+                                .pairs = sums->tally.pairs,
+                                .margin = figures.rewards_margin,
+                                .accuracy = figures.rewards_accuracy,
+                                .targets = sums->targets,
+                                .compared = sums->compared,
+                                .differing = sums->differing};
+}
+
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret)
 {
     struct rl_totals totals = totals_of(batch);
@@ -140,18 +190,7 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
     struct optimizer_result result;
     double lr = schedule_lr(&step->config.schedule, optimizer_steps(step->optimizer) + 1);
     TRY(optimizer_step(step->optimizer, step->gradient, lr, &result));
-    struct rl_figures figures = rl_tally_figures(&sums.tally);
-    *ret = (struct step_result){.loss = figures.loss,
-                                .entropy = sums.entropy / sums.targets,
-                                .kl_behaviour = figures.kl_behaviour,
-                                .clip_frac = figures.clip_frac,
-                                .ess = figures.ess,
-                                .grad_norm = result.grad_norm,
-                                .lr = lr,
-                                .changed = result.changed,
-                                .targets = sums.targets,
-                                .compared = sums.compared,
-                                .differing = sums.differing};
+    *ret = result_of(&sums, &result, lr);
     return OK;
 }
 
@@ -167,6 +206,8 @@ void step_free(struct step *step)
     free(step->slope);
     free(step->wide_logp);
     free(step->wide_behaviour);
+    free(step->wide_old);
+    free(step->wide_reference);
     free(step->wide_slope);
     mem_free(step);
 }

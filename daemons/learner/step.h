@@ -15,26 +15,32 @@ struct step_config {
     const struct objective *objective;
     struct objective_config settings;
     struct schedule schedule;
+    bool proximal;    // ratios are taken to the weights the round began with, not to behaviour
     int micro_tokens; // rows of a micro-batch
     int longest;      // rows of the longest sequence that may come
 };
 
-/* The sequences of one update in recorded order; everything is borrowed. Targets of all sequences are concatenated. */
+/* The sequences of one update in order; everything is borrowed. Targets of all sequences are concatenated. Objectives on
+ * pairs take neighbours: chosen, rejected. */
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
     const double *advantage; // (sequences); NULL: none (sft)
     const float *behaviour;  // (targets) logp that the generator stamped; NULL: none (sft)
-    const double *weight;    // (targets) multiplies each target's loss, 0: masked; NULL: 1
-    const bool *fresh; // (sequences) sampled wholly at the weights the model has now; NULL: none
+    const float
+        *old; // (targets) logp of the round's first weights; NULL with proximal: these are they
+    const float *reference; // (targets) logp of the reference; NULL: none
+    const double *weight;   // (targets) multiplies each target's loss, 0: masked; NULL: 1
+    const bool *fresh;      // (targets) computed by the weights the model has now; NULL: none
     float inverse_temperature;
 };
 
 struct step_result {
-    double loss, entropy, kl_behaviour, clip_frac, ess, grad_norm, lr, changed;
+    double loss, entropy, kl_behaviour, kl_reference, clip_frac, ess, grad_norm, lr, changed;
+    double pairs, margin, accuracy; // objectives on pairs: implicit rewards, chosen - rejected
     double targets;
     double compared,
-        differing; // tokens of fresh sequences: our logp against the stamped one, bit for bit
+        differing; // fresh tokens: our logp against the stamped one, bit for bit
 };
 
 struct step;
@@ -46,6 +52,11 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
 /* INVALID: the gradient is not finite; the weights are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
 
+/* log-probabilities of the targets under the weights as they are, into ret (targets). */
+err_t step_logp(struct step *step, const struct step_batch *batch, float *ret);
+
 const struct objective_config *step_settings(const struct step *step);
+void step_set_kl(struct step *step,
+                 double coef); // of the KL term in the loss, from the next update on
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

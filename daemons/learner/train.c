@@ -5,9 +5,8 @@
 #include "base/mem.h"
 #include "learner/checkpoint.h"
 #include "learner/report.h"
-#include "learner/roundbatch.h"
 #include "learner/settings.h"
-#include "learner/step.h"
+#include "learner/updates.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
 #include "weights/digest.h"
@@ -20,7 +19,7 @@ struct train {
     struct backend *be;
     struct model *model;
     struct optimizer *optimizer;
-    struct step *step;
+    struct updates *updates;
     struct report *report;
     struct draw *draw;
     struct publish *publish;
@@ -33,6 +32,7 @@ struct train {
     double begun_s, checkpoint_ms;
     uint64_t recorded;    // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
+    uint64_t published_version;
 };
 
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
@@ -140,10 +140,17 @@ static err_t record_update(void *arg, struct store *store)
     return store_update_done(store, u->version, &u->weights, u->ends_round);
 }
 
-static err_t one_update(struct train *train, const struct round *round,
-                        const struct step_batch *batch, uint32_t u, struct step_result *ret)
+/* Its weights are there: durable before anyone else may see them. */
+struct progress {
+    struct train *train;
+    const struct round *round;
+};
+
+static err_t update_made(void *arg, uint32_t u)
 {
-    TRY(step_run(train->step, batch, ret));
+    struct progress *progress = arg;
+    struct train *train = progress->train;
+    const struct round *round = progress->round;
     train->at.version = round->first_version + u + 1;
     train->at.weights =
         weights_digest(train->model->values, 0, train->model->params->layout->elements);
@@ -152,34 +159,13 @@ static err_t one_update(struct train *train, const struct round *round,
                     "version %" PRIu64, update.version);
 }
 
-static void add_result(struct round_report *report, const struct step_result *r, double share)
-{
-    report->loss += r->loss * share;
-    report->entropy += r->entropy * share;
-    report->kl_behaviour += r->kl_behaviour * share;
-    report->clip_frac += r->clip_frac * share;
-    report->ess += r->ess * share;
-    report->grad_norm += r->grad_norm * share;
-    report->lr = r->lr;
-    report->logp_compared += r->compared;
-    report->logp_differing += r->differing;
-}
-
 static err_t train_updates(struct train *train, const struct drawn *drawn,
                            struct round_report *report)
 {
-    const struct recipe *recipe = train->recipe;
-    const struct round *round = drawn->round;
-    SCOPED(round_batch) batch = round_batch_new(round, drawn->group, step_settings(train->step));
-    for (uint32_t u = 0; u < round->updates; u++) {
-        struct step_batch update =
-            round_batch_update(batch, u, round->updates, (float)recipe->generator.temperature);
-        struct step_result result;
-        TRY(one_update(train, round, &update, u, &result));
-        add_result(report, &result, 1.0 / round->updates);
-    }
-    train->at.round = round->round + 1;
-    round_batch_report(batch, round, drawn->group, recipe, report);
+    struct progress progress = {train, drawn->round};
+    TRY(updates_run(train->updates, drawn->round, drawn->group, update_made, &progress, report));
+    train->at.round = drawn->round->round + 1;
+    train->at.kl_coef = updates_kl_coef(train->updates);
     return OK;
 }
 
@@ -188,6 +174,15 @@ static void publish_now(struct train *train)
     struct published what = {train->at.lineage, train->at.version, train->at.round,
                              train->at.weights};
     publish_version(train->publish, train->model, &what);
+    train->published_version = train->at.version;
+}
+
+/* While there is nothing to train, what publish.every has held back goes out: it may be what generators wait for. */
+static void publish_when_idle(void *arg)
+{
+    struct train *train = arg;
+    if (train->published_version != train->at.version)
+        publish_now(train);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)
@@ -330,16 +325,14 @@ static err_t read_recorded(void *arg, struct store *store)
     return OK;
 }
 
-static err_t build_step(struct train *train)
+/* A controller that steers goes on where it stood; a fixed coefficient is the recipe's. */
+static err_t build_updates(struct train *train, bool resumed)
 {
-    const struct recipe *recipe = train->recipe;
-    struct step_config config = {
-        .micro_tokens = (int)recipe->learner.micro_tokens,
-        .longest = settings_longest(recipe, &train->model->config),
-        .schedule = settings_schedule(&recipe->learner.optimizer,
-                                      recipe->run.rounds * recipe->learner.updates_per_round)};
-    TRY(settings_objective(recipe, &config.objective, &config.settings));
-    return step_new(train->model, train->optimizer, &config, &train->step);
+    TRY(updates_new(train->recipe, train->model, train->optimizer, &train->updates));
+    if (resumed && train->recipe->learner.kl.target > 0)
+        updates_set_kl_coef(train->updates, train->at.kl_coef);
+    train->at.kl_coef = updates_kl_coef(train->updates);
+    return OK;
 }
 
 err_t train_start(struct train *train, const struct train_options *options, struct publish *publish)
@@ -347,7 +340,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     const struct recipe *recipe = train->recipe;
     train->options = *options;
     train->publish = publish;
-    TRY(build_step(train));
+    TRY(build_updates(train, train->at.round > 0));
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
     TRY(report_open(path, train->at.round, &train->report));
     TRY(storage_call(options->storage, read_recorded, &train->recorded));
@@ -362,7 +355,9 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                          .settings = train->settings,
                                          .fingerprint = train->fingerprint},
                                 .first_round = train->at.round,
-                                .trained_rounds = train->recorded};
+                                .trained_rounds = train->recorded,
+                                .idle = publish_when_idle,
+                                .arg = train};
     train->draw = draw_new(&draw);
     train->begun_s = clock_s();
     struct worker_options worker = {
@@ -388,7 +383,7 @@ void train_free(struct train *train)
     train_join(train);
     draw_free(train->draw);
     report_free(train->report);
-    step_free(train->step);
+    updates_free(train->updates);
     optimizer_free(train->optimizer);
     model_free(train->model);
     backend_free(train->be);

@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
-"""Writes objectives.json: losses and d loss / d logp of policy-gradient objectives on four sequences, and advantages.
-Plain Python. Each slope is checked here against central differences before it is written."""
+# needs: torch==2.15.0
+"""Writes objectives.json: losses and d loss / d logp of policy-gradient objectives and of losses on pairs on four sequences,
+and advantages. Policy gradients are plain Python, each slope checked here against central differences before it is written;
+pairs are PyTorch in double, with its own gradients."""
 import json
 import os
 import random
 from math import exp, inf, sqrt
+
+import torch
+import torch.nn.functional as F
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -164,11 +169,46 @@ def advantages(groups, eps=1e-4):
     return out
 
 
+ORDER = [0, 1, 3, 2]  # the pairs' places in a batch: (0, 1) and (3, 2), chosen first
+MASK = [[1, 0, 1], [1, 1, 0, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1, 1, 0]]
+
+
+def pairs(loss, beta, smoothing=0.0, mask=None, kl_coef=0.0):
+    """The losses of TRL's DPO trainer, by torch: IPO on means of tokens, rewards as beta * sum. The KL term is k3, summed over
+    a sequence, mean over sequences."""
+    logp = [torch.tensor(LOGP[i], dtype=torch.float64, requires_grad=True) for i in ORDER]
+    reference = [torch.tensor(REFERENCE[i], dtype=torch.float64) for i in ORDER]
+    keep = [torch.tensor((mask or [[1] * n for n in LENGTH])[i], dtype=torch.float64) for i in ORDER]
+    u = torch.stack([((x - y) * k).sum() for x, y, k in zip(logp, reference, keep)])
+    mean = u / torch.stack([k.sum() for k in keep])
+    z = beta * (u[0::2] - u[1::2])
+    each = {"sigmoid": -F.logsigmoid(z) * (1 - smoothing) - F.logsigmoid(-z) * smoothing,
+            "hinge": torch.relu(1 - z),
+            "ipo": (mean[0::2] - mean[1::2] - 1 / (2 * beta)) ** 2}[loss]
+    k3 = sum(((torch.exp(y - x) - (y - x) - 1) * k).sum() for x, y, k in zip(logp, reference, keep)) / B
+    total = each.mean() + kl_coef * k3
+    total.backward()
+    reward = (beta * u).detach()
+    return {"pair_loss": loss, "beta": beta, "label_smoothing": smoothing, "kl_coef": kl_coef,
+            "weight": [float(x) for k in keep for x in k], "loss": total.item(),
+            "slope": [x for l in logp for x in l.grad.tolist()],
+            "rewards_chosen": reward[0::2].mean().item(), "rewards_rejected": reward[1::2].mean().item(),
+            "rewards_margin": (reward[0::2] - reward[1::2]).mean().item(),
+            "rewards_accuracy": (reward[0::2] > reward[1::2]).double().mean().item()}
+
+
+PAIRS = [pairs("sigmoid", .1), pairs("sigmoid", .1, .1), pairs("sigmoid", 2.5, .3), pairs("sigmoid", 700., .1),
+         pairs("sigmoid", 700.), pairs("hinge", .1), pairs("hinge", 1.), pairs("hinge", 4.), pairs("ipo", .1),
+         pairs("ipo", 1.5), pairs("sigmoid", .1, .1, MASK), pairs("hinge", .5, 0., MASK), pairs("ipo", .1, 0., MASK),
+         pairs("sigmoid", .1, 0., None, .05), pairs("ipo", .3, 0., MASK, .2)]
+
+
 def main():
     result = {
         "inputs": {"length": LENGTH, "logp": sum(LOGP, []), "old": sum(OLD, []), "behaviour": sum(BEHAVIOUR, []),
                    "reference": sum(REFERENCE, []), "advantage": ADVANTAGE, "reduce_length": L_MAX},
         "objectives": {name: checked(name, objective) for name, objective in OBJECTIVES.items()},
+        "pairs": {"order": ORDER, "vectors": PAIRS},
         "advantages": [advantages([[1.0, 0.0, 0.0, 0.5]]),
                        advantages([[1.0, -0.5], [0.2, 0.7, 0.1], [0.1, 0.1, 0.1], [3.0], [1.0, 0.0, 0.0, 0.5]])],
     }

@@ -15,7 +15,10 @@ struct ring_options {
     int epochs;              // passes over them; 0: until rounds are trained
     const char *straggler;   // "wait" (default) or "drop"
     int slow_permille;       // of the rows ask for 20 times the tokens
-    const char *extra;       // more YAML at the end
+    const char
+        *learner; // more keys of the learner, "objective: grpo, ..."; NULL: "objective: rloo"
+    const char *rewarder; // more keys of the rewarder; NULL: none
+    const char *extra;    // more YAML at the end
 };
 
 struct ring {

@@ -188,7 +188,7 @@ static void rows_are_the_vectors_they_are_named_for(void **state)
             assert_near(slope[t], want[t], 1e-12);
     }
     assert_null(objective_find("rlooo"));
-    assert_null(objective_at(3));
+    assert_null(objective_at(4));
 }
 
 /* Sequences of 1 to 8 tokens, a quarter of them masked, weights of 1 and 0.3; nothing nearer than 1e-4 to a kink matters,

@@ -1,0 +1,274 @@
+/* At lag 0 the ring is the synchronous algorithm: a plain loop in one process (sample a round, score it, train it, again),
+ * with no lease, store, lag rule or wire, makes the same weights, version by version, as the three daemons do. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/jsonl.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "learner/settings.h"
+#include "learner/updates.h"
+#include "model/engine.h"
+#include "model/tokenizer.h"
+#include "rewarder/scorer.h"
+#include "testing/process.h"
+#include "testing/ring.h"
+#include "testing/testing.h"
+#include "weights/digest.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROUNDS = 20, GROUPS = 8, RUN_MS = 120000 };
+
+/* Everything the loop needs, in the order of the ring. */
+struct loopback {
+    struct recipe *recipe;
+    struct jsonl *data;
+    struct backend *be;
+    struct model *model, *reference;
+    struct tokenizer *tokenizer;
+    struct engine *engine;
+    struct scorers *scorers;
+    struct optimizer *optimizer, *unused;
+    struct updates *updates;
+    struct step *referring; // computes log-probabilities of the reference
+    uint64_t version;
+    struct digest after[ROUNDS * 4 + 1]; // of each version
+};
+
+static struct recipe *recipe_of(const struct ring *ring)
+{
+    struct recipe *recipe = NULL;
+    struct recipe_source source = {.file = ring->recipe, .run = ring->run};
+    assert_ok(recipe_read(&source, &recipe));
+    return recipe;
+}
+
+static void open_reference(struct loopback *l)
+{
+    const struct objective *sft = objective_find("sft");
+    struct step_config config = {
+        .objective = sft, .settings = sft->defaults, .micro_tokens = 512, .longest = 256};
+    struct optimizer_config optimizer = settings_optimizer(&l->recipe->learner.optimizer);
+    assert_ok(model_load(l->be, l->recipe->model.path, &l->reference));
+    assert_ok(optimizer_new(l->reference, &optimizer, NULL, &l->unused));
+    assert_ok(step_new(l->reference, l->unused, &config, &l->referring));
+}
+
+static void open_loop(struct loopback *l, const struct ring *ring)
+{
+    *l = (struct loopback){.recipe = recipe_of(ring)};
+    const struct recipe *r = l->recipe;
+    struct optimizer_config optimizer = settings_optimizer(&r->learner.optimizer);
+    assert_ok(jsonl_open(r->data.train, &l->data));
+    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &l->be));
+    assert_ok(model_load(l->be, r->model.path, &l->model));
+    assert_ok(tokenizer_load(r->model.path, &l->tokenizer));
+    assert_ok(optimizer_new(l->model, &optimizer, r->model.path, &l->optimizer));
+    assert_ok(updates_new(r, l->model, l->optimizer, &l->updates));
+    assert_ok(scorers_from_recipe(&r->rewarder.scorers, &l->scorers));
+    struct engine_config engine = {.slots = (int)r->generator.num_generations, .max_context = 256};
+    assert_ok(engine_new(l->model, &engine, &l->engine));
+    open_reference(l);
+    l->after[0] = weights_digest(l->model->values, 0, l->model->params->layout->elements);
+}
+
+static void close_loop(struct loopback *l)
+{
+    step_free(l->referring);
+    optimizer_free(l->unused);
+    model_free(l->reference);
+    scorers_free(l->scorers);
+    engine_free(l->engine);
+    updates_free(l->updates);
+    optimizer_free(l->optimizer);
+    tokenizer_free(l->tokenizer);
+    model_free(l->model);
+    backend_free(l->be);
+    jsonl_free(l->data);
+    recipe_free(l->recipe);
+}
+
+/* ---- sampling: one prompt at a time */
+
+static void add_completion(const struct loopback *l, const struct engine_completion *c,
+                           struct completion *ret)
+{
+    struct bytes text = {0};
+    size_t n = (size_t)c->tokens, kept = c->finish == ENGINE_EOS ? n - 1 : n;
+    assert_ok(tokenizer_decode(l->tokenizer, c->token, kept, true, &text));
+    *ret = (struct completion){.tokens = (uint32_t)n,
+                               .token = mem_copy(c->token, n * sizeof(uint32_t)),
+                               .logp = mem_copy(c->logp, n * sizeof(float)),
+                               .spans = 1,
+                               .span = mem_array(1, sizeof(struct span)),
+                               .finish = (enum finish)c->finish,
+                               .text = mem_array(text.len + 1, 1),
+                               .text_len = (uint32_t)text.len};
+    ret->span[0].version = l->version;
+    if (text.len)
+        memcpy(ret->text, text.data, text.len);
+    bytes_done(&text);
+}
+
+static void set_prompt(const struct loopback *l, uint64_t row, struct group *group)
+{
+    struct bytes text = {0};
+    int32_t ids[256];
+    int count;
+    assert_ok(jsonl_row(l->data, row, &text));
+    group->row = mem_printf("%.*s", (int)text.len, (const char *)text.data);
+    SCOPED_JSON json_t *object = json_loads(group->row, 0, NULL);
+    const char *prompt = json_string_value(json_object_get(object, "prompt"));
+    assert_ok(tokenizer_encode(l->tokenizer, prompt, strlen(prompt), 256, ids, &count));
+    group->prompt_tokens = (uint32_t)count;
+    group->prompt_token = mem_copy(ids, (size_t)count * sizeof *ids);
+    bytes_done(&text);
+}
+
+static struct group *sample(struct loopback *l, uint64_t slot)
+{
+    const struct recipe *r = l->recipe;
+    uint64_t rows = jsonl_rows(l->data), epoch = slot / rows;
+    struct rng order = rng_keyed((uint64_t)r->run.seed, RNG_SHUFFLE, epoch, 0);
+    uint64_t row = rng_permute(&order, slot % rows, rows);
+    uint32_t k = (uint32_t)r->generator.num_generations;
+    struct group *group = mem_new(sizeof *group);
+    *group = (struct group){.completions = k,
+                            .completion = mem_array(k, sizeof(struct completion)),
+                            .temperature = (float)r->generator.temperature};
+    set_prompt(l, row, group);
+    struct engine_request request = {.prompt = (const int32_t *)group->prompt_token,
+                                     .prompt_tokens = (int)group->prompt_tokens,
+                                     .completions = (int)k,
+                                     .max_tokens = (int)r->generator.max_tokens,
+                                     .sampling = {.temperature = group->temperature,
+                                                  .top_p = 1,
+                                                  .seed = (uint64_t)r->run.seed,
+                                                  .prompt = row,
+                                                  .epoch = (uint32_t)epoch},
+                                     .stop = l->model->config.eos,
+                                     .stops = l->model->config.eos_count};
+    assert_ok(engine_admit(l->engine, &request));
+    while (engine_active(l->engine)) {
+        const struct engine_completion *finished;
+        int count;
+        assert_ok(engine_step(l->engine, &finished, &count));
+        for (int i = 0; i < count; i++)
+            add_completion(l, &finished[i], &group->completion[finished[i].completion]);
+    }
+    return group;
+}
+
+/* ---- scoring */
+
+static void refer(struct loopback *l, struct group *group)
+{
+    for (uint32_t i = 0; i < group->completions; i++) {
+        struct completion *c = &group->completion[i];
+        struct sequence s = {.prompt = group->prompt_token,
+                             .token = c->token,
+                             .prompt_tokens = (int)group->prompt_tokens,
+                             .tokens = (int)c->tokens,
+                             .context = (int)group->prompt_tokens};
+        struct step_batch one = {
+            .sequences = 1, .sequence = &s, .inverse_temperature = 1.0f / group->temperature};
+        c->reference_logp = mem_array(c->tokens, sizeof(float));
+        assert_ok(step_logp(l->referring, &one, c->reference_logp));
+    }
+}
+
+/* ---- training */
+
+static err_t note_version(void *arg, uint32_t u)
+{
+    (void)u;
+    struct loopback *l = arg;
+    l->after[++l->version] =
+        weights_digest(l->model->values, 0, l->model->params->layout->elements);
+    return OK;
+}
+
+static void one_round(struct loopback *l, uint64_t number)
+{
+    struct group *groups[GROUPS];
+    struct round_group place[GROUPS];
+    struct round round = {.updates = (uint32_t)l->recipe->learner.updates_per_round,
+                          .round = number,
+                          .first_version = l->version,
+                          .seed = (uint64_t)l->recipe->run.seed,
+                          .groups = GROUPS,
+                          .group = place};
+    for (uint64_t g = 0; g < GROUPS; g++) {
+        groups[g] = sample(l, number * GROUPS + g);
+        place[g] = (struct round_group){.age = number};
+        assert_ok(scorers_group(l->scorers, groups[g]));
+        if (l->recipe->rewarder.reference != RECIPE_NO_REFERENCE)
+            refer(l, groups[g]);
+    }
+    struct round_report report = {0};
+    assert_ok(updates_run(l->updates, &round, groups, note_version, l, &report));
+    assert_int_equal((int)report.logp_differing, 0);
+    assert_true(number == 0 || report.grad_norm > 0);
+    for (uint64_t g = 0; g < GROUPS; g++)
+        group_free(groups[g]);
+}
+
+/* ---- the daemons' versions, from their log */
+
+static void compare(const struct loopback *l, const struct ring *ring)
+{
+    const struct recipe *r = l->recipe;
+    struct store_options options = {.run = r->run.name,
+                                    .data = jsonl_digest(l->data),
+                                    .rows = jsonl_rows(l->data),
+                                    .seed = (uint64_t)r->run.seed,
+                                    .shuffle = r->data.shuffle};
+    struct store_rules rules = settings_store(r);
+    char *directory = file_join(ring->run, "store");
+    SCOPED(store) store = NULL;
+    assert_ok(store_open(directory, &options, &rules, 0, &store));
+    assert_int_equal(store_last_version(store), l->version);
+    for (uint64_t v = 1; v <= l->version; v++) {
+        struct digest made;
+        assert_ok(store_digest_of(store, v, &made));
+        if (!digest_equal(&made, &l->after[v]))
+            fail_msg("version %d of the daemons is not that of the loop", (int)v);
+        assert_true(v == 1 || !digest_equal(&l->after[v], &l->after[0]));
+    }
+    free(directory);
+}
+
+static void equals_the_loop(const char *learner, const char *rewarder, bool kill_generator)
+{
+    struct ring ring = ring_prepare(&(struct ring_options){
+        .rounds = ROUNDS, .groups = GROUPS, .learner = learner, .rewarder = rewarder});
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    for (int killed = 0; kill_generator && killed < 2; killed++) {
+        ring_wait_rounds(&ring, 3 + 5 * killed, RUN_MS);
+        kill(ring_pid(&ring, "generator"), SIGKILL);
+    }
+    int status = process_wait(&up, RUN_MS);
+    if (status)
+        print_error("%s", file_text(ring.log));
+    assert_int_equal(status, 0);
+    struct ring_result result = ring_read(&ring);
+    assert_int_equal(result.rounds, ROUNDS);
+    struct loopback loop;
+    open_loop(&loop, &ring);
+    for (uint64_t round = 0; round < ROUNDS; round++)
+        one_round(&loop, round);
+    compare(&loop, &ring);
+    print_message("%d versions equal: %s%s\n", (int)loop.version, learner,
+                  kill_generator ? ", generator killed twice" : "");
+    close_loop(&loop);
+}
+
+static void rloo(void **state)
+{
+    (void)state;
+    equals_the_loop("objective: rloo", NULL, false);
+    equals_the_loop("objective: rloo", NULL, true);
+}
+
+TESTS(cmocka_unit_test(rloo))
