@@ -129,11 +129,12 @@ void engine_claim_all(struct engine *e)
         if (slot->state != SLOT_RUNNING)
             continue;
         const bool starts = !slot->pages;
-        if (starts &&
-            (behind || (whole_pages(slot) && !mate_of(e, slot) && mate_is_coming(e, slot))))
+        if (starts && !behind && whole_pages(slot) && !mate_of(e, slot) && mate_is_coming(e, slot))
             continue;
-        slot->ready = claim(e, slot, working);
+        slot->ready = !(starts && behind) && claim(e, slot, working);
         working += slot->ready;
         behind = behind || !slot->ready;
+        if (!slot->ready)
+            slot->again = 0; // who waits for room does not hold up new weights
     }
 }
