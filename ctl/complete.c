@@ -104,6 +104,8 @@ struct sample_options complete_options(const struct recipe *recipe, double tempe
                                .sampling = {.temperature = (float)temperature,
                                             .seed = (uint64_t)recipe->run.seed,
                                             .epoch = UINT32_MAX}};
+    o.kv = (enum kv_format)recipe->model.kv;
+    o.kv_bytes = (size_t)g->kv_bytes;
     o.sampling.repetition_penalty = (float)g->repetition_penalty;
     o.stop = (struct stop_names){.text = g->stop.at,
                                  .texts = g->stop.count,

@@ -20,6 +20,7 @@ static err_t build(const char *directory, const struct sample_options *options, 
 {
     TRY(backend_cpu_new(&(struct cpu_config){.threads = options->threads}, &s->be));
     TRY(model_load(s->be, directory, &s->model));
+    s->model->kv = options->kv;
     TRY(tokenizer_load(directory, &s->tokenizer));
     const struct model_config *config = &s->model->config;
     TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
@@ -32,7 +33,9 @@ static err_t build(const char *directory, const struct sample_options *options, 
             "prompts of %d tokens and completions of %d: the model's longest sequence is %d",
             options->max_prompt_tokens, options->max_tokens, config->max_positions);
     return engine_new(s->model,
-                      &(struct engine_config){.slots = options->slots, .max_context = context},
+                      &(struct engine_config){.slots = options->slots,
+                                              .max_context = context,
+                                              .kv_bytes = options->kv_bytes},
                       &s->engine);
 }
 

@@ -13,6 +13,8 @@
 
 struct sample_options {
     int threads, slots, completions, max_tokens, max_prompt_tokens;
+    size_t kv_bytes;   // as engine_config's
+    enum kv_format kv; // as the model's
     struct sampling sampling;
     struct stop_names stop; // borrowed during sample_open
 };

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 /* In the order of their words in the table. */
+enum recipe_kv { RECIPE_KV_FP32, RECIPE_KV_BF16 }; // tensor/backend.h's kv_format
 enum recipe_unit { RECIPE_TOKENS, RECIPE_CHARACTERS };
 enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
 enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };

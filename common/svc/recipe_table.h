@@ -31,7 +31,9 @@
     X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "ends after so many rounds; 0: when the data ends")
 
 #define RECIPE_MODEL(X, C, G) \
-    X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from")
+    X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
+    C(kv, recipe_kv, "fp32", FIXED, "fp32|bf16", \
+      "what keys and values are rounded to, in generation and training alike; bf16: half the generator's cache")
 
 #define RECIPE_DATA(X, C, G) \
     X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \
@@ -50,6 +52,7 @@
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that compute") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
+    X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; 0: enough for every slot's longest; else the youngest wait when it is full") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
     X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group") \
     X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "a completion is cut off here") \

@@ -48,8 +48,13 @@ static struct metric wait_seconds =
                      0.001, 0.01, 0.1, 1, 10, 100, 1000);
 static struct metric reprefill =
     METRIC_COUNTER("rlhfd_reprefill_tokens_total", "tokens computed again because of new weights");
+static struct metric pages_free =
+    METRIC_GAUGE("rlhfd_decode_free_pages", "pages of keys and values that nobody holds");
+static struct metric preemptions = METRIC_GAUGE(
+    "rlhfd_decode_preemptions", "completions that lost their keys and values to an older one");
 static struct metric *const rows[] = {&busy,        &idle,          &tokens,       &active,
-                                      &version_now, &pause_seconds, &wait_seconds, &reprefill};
+                                      &version_now, &pause_seconds, &wait_seconds, &reprefill,
+                                      &pages_free,  &preemptions};
 
 struct decode_totals decode_totals(void)
 {
@@ -250,6 +255,8 @@ static void publish_counters(struct decode *decode)
     metric_set(&idle, clock_s() - decode->serving_since_s - c->busy_s);
     metric_set(&tokens, (double)c->tokens);
     metric_set(&active, engine_active(decode->engine));
+    metric_set(&pages_free, engine_free_pages(decode->engine));
+    metric_set(&preemptions, (double)c->preemptions);
     metric_add(&reprefill, (double)c->recomputed_tokens - metric_value(&reprefill));
 }
 
@@ -394,6 +401,7 @@ static err_t build(struct decode *decode)
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads},
                         &decode->be));
     TRY(model_load(decode->be, path, &decode->model));
+    decode->model->kv = (enum kv_format)recipe->model.kv;
     TRY(tokenizer_load(path, &decode->tokenizer));
     const struct model_config *config = &decode->model->config;
     TRY(err_wrap(
@@ -419,7 +427,8 @@ static err_t build(struct decode *decode)
                             : recipe->generator.slots;
     struct engine_config engine = {.slots = (int)recipe->generator.slots,
                                    .max_context = (int)decode->context,
-                                   .step_rows = (int)step_rows};
+                                   .step_rows = (int)step_rows,
+                                   .kv_bytes = (size_t)recipe->generator.kv_bytes};
     TRY(engine_new(decode->model, &engine, &decode->engine));
     decode->swap = swap_new(decode->model, decode->engine, recipe->generator.in_flight);
     return OK;
