@@ -70,7 +70,7 @@
     X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where scored groups go") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
-    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score") \
+    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score; as many compute the reference") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
     C(reference, recipe_reference, "none", FIXED, "none|frozen", "a model whose log-probabilities are added to groups") \
     X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
@@ -158,7 +158,7 @@
     X(count, keep,  "3",  LIVE, FROM(1, 1000), "newest checkpoints that stay on disk")
 
 #define RECIPE_EVAL(X, C, G) \
-    X(count,  every,       "0",   LIVE,  FROM(0, 1e9),  "rounds between evaluations; 0: none, the only value the learner takes so far") \
+    X(count,  every,       "0",   FIXED, FROM(0, 1e9),  "rounds between evaluations, of the first and the last version too; 0: none") \
     X(count,  prompts,     "512", FIXED, FROM(1, 1e7),  "of data.eval, from its beginning") \
     X(number, temperature, "0.0", FIXED, FROM(0, 100),  "of sampling; 0: the likeliest token")
 

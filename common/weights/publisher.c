@@ -50,7 +50,8 @@ static bool has_newest(const struct publisher *publisher, bool any, uint32_t lin
                        uint64_t version)
 {
     const struct manifest *newest = snapshot_manifest(publisher->newest);
-    return any && lineage == newest->lineage && version >= newest->version;
+    return any && lineage == newest->lineage &&
+           (publisher->options.evaluated ? version == newest->version : version >= newest->version);
 }
 
 /* ---- sending */
@@ -235,18 +236,23 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     check_settled(publisher);
 }
 
+#define HANDLERS                                                                                   \
+    {                                                                                              \
+        .open = on_open, .message = on_message, .writable = on_writable, .close = on_close         \
+    }
 static const struct rpc_method methods[] = {
-    {"/rlhfd.v1.Weights/Subscribe",
-     NULL,
-     NULL,
-     RPC_BIDI,
-     {.open = on_open, .message = on_message, .writable = on_writable, .close = on_close}},
+    {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, HANDLERS, 0},
+    {0},
+};
+static const struct rpc_method evaluated_methods[] = {
+    {"/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, HANDLERS, 0},
     {0},
 };
 
 struct rpc_service publisher_service(struct publisher *publisher)
 {
-    return (struct rpc_service){methods, publisher};
+    return (struct rpc_service){publisher->options.evaluated ? evaluated_methods : methods,
+                                publisher};
 }
 
 /* ---- the learner's calls */

@@ -22,6 +22,8 @@ struct publisher_options {
     const char *run;
     struct digest layout; // layout_digest
     uint64_t elements;
+    bool
+        evaluated; // serves Weights.SubscribeEvaluated: who holds a later version gets the newest all the same
     /* Optional. Every subscriber there is has applied the newest version, ms after it was published; once per version. */
     void (*settled)(const struct manifest *manifest, double ms, void *user);
     /* Optional. A subscriber said that it has applied this version. */

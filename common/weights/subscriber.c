@@ -30,6 +30,8 @@ struct subscriber {
 
 static const struct rpc_method subscribe = {
     "/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {0}, 0};
+static const struct rpc_method subscribe_evaluated = {
+    "/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, {0}, 0};
 
 /* Says what is applied; the first message of a stream also who we are. */
 static void say(struct subscriber *subscriber, bool hello)
@@ -199,7 +201,7 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
     subscriber->ready = mem_aligned(options->elements * sizeof *subscriber->ready);
     const struct rpc_stream_options stream_options = {
         .channel = {.target = options->target, .insecure = options->insecure},
-        .method = &subscribe,
+        .method = options->evaluated ? &subscribe_evaluated : &subscribe,
         .backoff_min_ms = options->backoff_min_ms,
         .backoff_max_ms = options->backoff_max_ms};
     TRY(rpc_stream_open(rpc, &stream_options, &stream_handlers, subscriber, &subscriber->stream));

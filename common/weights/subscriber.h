@@ -26,6 +26,7 @@ struct subscriber_options {
     uint64_t incarnation;
     struct digest layout;               // layout_digest
     uint64_t elements;                  // of the flat array
+    bool evaluated;                     // of Weights.SubscribeEvaluated
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     bool holds;                         // it begins with these weights applied
     uint32_t lineage;

@@ -71,6 +71,7 @@ static void view_group(const struct group *group, PbGroup *ret)
     ret->prompt_tokens = group->prompt_token;
     ret->temperature = group->temperature;
     ret->generator = group->generator;
+    ret->evaluation = group->evaluation;
 }
 
 void group_encode(const struct group *group, struct bytes *ret)
@@ -213,7 +214,8 @@ static err_t check_group(const PbGroup *pb, const struct group_limits *limits)
     if (pb->n_prompt_tokens == 0 || pb->n_prompt_tokens > limits->tokens)
         return err_new(ERR_INVALID, "%zu prompt_tokens; 1 to %u are allowed", pb->n_prompt_tokens,
                        limits->tokens);
-    if (!(pb->temperature > 0 && isfinite(pb->temperature)))
+    if (!(pb->temperature >= 0 && isfinite(pb->temperature)) ||
+        (pb->temperature == 0 && !pb->evaluation))
         return err_new(ERR_INVALID, "temperature is %g; finite numbers > 0 are allowed",
                        (double)pb->temperature);
     if (pb->n_completions == 0 || pb->n_completions > limits->completions)
@@ -246,6 +248,7 @@ static struct group *take_group(PbGroup *pb)
     pb->n_prompt_tokens = 0;
     group->temperature = pb->temperature;
     group->generator = mem_string(pb->generator);
+    group->evaluation = pb->evaluation;
     group->completions = (uint32_t)pb->n_completions;
     group->completion = mem_array(pb->n_completions, sizeof *group->completion);
     for (size_t i = 0; i < pb->n_completions; i++)

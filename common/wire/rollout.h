@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/scoped.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Tokens from first_token up to the next span's were produced by the weights of this version. */
@@ -55,10 +56,11 @@ struct group {
     char *row;            // the dataset row as JSON text, unchanged from the lease
     uint32_t prompt_tokens;
     uint32_t *prompt_token;
-    float temperature; // > 0
+    float temperature; // > 0; of an evaluation >= 0
     uint32_t completions;
     struct completion *completion;
     char *generator;
+    bool evaluation; // of the evaluation data: scored and counted, never trained
 };
 
 /* Bounds on what a peer may send. */

@@ -2,6 +2,17 @@
 #include "base/mem.h"
 #include <string.h>
 
+err_t assembly_stops(const struct recipe *recipe, const struct model_config *config,
+                     const struct tokenizer *tokenizer, struct stops **ret)
+{
+    const struct stop_names names = {.text = recipe->generator.stop.at,
+                                     .texts = recipe->generator.stop.count,
+                                     .token = recipe->generator.stop_tokens.at,
+                                     .tokens = recipe->generator.stop_tokens.count};
+    return err_wrap(stops_new(tokenizer, config, &names, ret), "%s: generator.stop_tokens",
+                    recipe->file);
+}
+
 struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,
                               uint32_t completions, float temperature)
 {
@@ -18,7 +29,8 @@ struct assembly *assembly_new(struct lease_grant *grant, const char *run, const 
                         .row = grant->row,
                         .temperature = temperature,
                         .completions = completions,
-                        .generator = mem_string(generator)};
+                        .generator = mem_string(generator),
+                        .evaluation = grant->evaluation};
     g->completion = mem_array(completions, sizeof *g->completion);
     a->missing = completions;
     mem_free(grant); // its row is the group's now

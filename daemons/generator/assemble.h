@@ -2,6 +2,7 @@
 #pragma once
 #include "model/engine.h"
 #include "model/stops.h"
+#include "svc/recipe.h"
 #include "wire/lease.h"
 #include "wire/rollout.h"
 
@@ -13,6 +14,10 @@ struct assembly {
     int max_tokens;
     bool ignore_eos;
 };
+
+/* What ends completions, as the recipe has it. INVALID: generator.stop_tokens. */
+err_t assembly_stops(const struct recipe *recipe, const struct model_config *config,
+                     const struct tokenizer *tokenizer, struct stops **ret);
 
 /* Takes the grant (struct and row). */
 struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "generator/assemble.h"
+#include "generator/evaluate.h"
 #include "generator/swap.h"
 #include "model/engine.h"
 #include "svc/metrics.h"
@@ -252,7 +253,8 @@ static void publish_counters(struct decode *decode)
 {
     const struct engine_counters *c = engine_counters(decode->engine);
     metric_set(&busy, c->busy_s);
-    metric_set(&idle, clock_s() - decode->serving_since_s - c->busy_s);
+    const double rest_s = clock_s() - decode->serving_since_s - c->busy_s - evaluate_seconds();
+    metric_set(&idle, rest_s > 0 ? rest_s : 0);
     metric_set(&tokens, (double)c->tokens);
     metric_set(&active, engine_active(decode->engine));
     metric_set(&pages_free, engine_free_pages(decode->engine));
@@ -271,6 +273,12 @@ static void ask_for_weights(struct decode *decode)
         tell(decode, on_wanted, &(struct note){0});
 }
 
+void decode_fail(struct decode *decode, err_t why)
+{
+    decode->serving = false;
+    tell(decode, on_failed, &(struct note){.why = why});
+}
+
 /* One step; then at once the next while there is something to decode. */
 static int64_t decode_some(void *state)
 {
@@ -279,16 +287,18 @@ static int64_t decode_some(void *state)
     ask_for_weights(decode);
     if (!decode->serving)
         return -1;
-    if (has_work(decode)) {
-        err_t failed = step(decode);
-        if (err_failed(failed)) {
-            decode->serving = false;
-            tell(decode, on_failed, &(struct note){.why = failed});
-        }
-    }
+    struct evaluate *evaluate = decode->options.evaluate;
+    const double before_s = engine_counters(decode->engine)->busy_s;
+    err_t failed = OK;
+    if (has_work(decode))
+        failed = step(decode);
+    if (!err_failed(failed))
+        failed = evaluate_turn(evaluate, engine_counters(decode->engine)->busy_s - before_s);
+    if (err_failed(failed))
+        decode_fail(decode, failed);
     publish_counters(decode);
     ask_for_weights(decode);
-    return has_work(decode) ? 0 : IDLE_TICK_MS;
+    return has_work(decode) || evaluate_busy(evaluate) ? 0 : IDLE_TICK_MS;
 }
 
 static void cancel(void *state, void *arg)
@@ -363,6 +373,11 @@ static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
         abort(); // as many as grants, revocations and versions: leases bound them
 }
 
+void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg)
+{
+    post(decode, fn, arg);
+}
+
 void decode_admit(struct decode *decode, struct lease_grant *grant)
 {
     post(decode, admit, grant);
@@ -407,13 +422,7 @@ static err_t build(struct decode *decode)
     TRY(err_wrap(
         tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
         "model.path '%s'", path));
-    const struct stop_names names = {
-        .text = recipe->generator.stop.at,
-        .texts = recipe->generator.stop.count,
-        .token = recipe->generator.stop_tokens.at,
-        .tokens = recipe->generator.stop_tokens.count,
-    };
-    TRY(err_wrap(stops_new(decode->tokenizer, config, &names, &decode->stops), "generator"));
+    TRY(assembly_stops(recipe, config, decode->tokenizer, &decode->stops));
     if (recipe->generator.slots < recipe->generator.num_generations)
         return err_new(ERR_INVALID,
                        "generator.slots is %" PRId64

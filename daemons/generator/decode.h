@@ -18,6 +18,7 @@
 #include "wire/rollout.h"
 
 struct decode;
+struct evaluate;
 struct decode_options {
     struct loop *loop;
     const struct recipe *recipe;
@@ -28,6 +29,7 @@ struct decode_options {
     void (*wanted)(void *arg); // now the newest weights can be taken: decode_weights, once
     void (*applied)(void *arg, uint64_t version); // weights are in force
     void (*failed)(void *arg, err_t why);         // the engine cannot go on; takes why
+    struct evaluate *evaluate;                    // takes turns on this thread; NULL: none
     void *arg;
 };
 
@@ -50,6 +52,10 @@ void decode_offer(struct decode *decode);
 
 /* What was wanted: layout->elements values, borrowed until options.applied(version). Put in force between two steps. */
 void decode_weights(struct decode *decode, const bf16 *values, uint64_t version);
+
+/* fn(decode, arg) on the compute thread, between two steps; there decode_fail ends the decoding, taking why. */
+void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg);
+void decode_fail(struct decode *decode, err_t why);
 
 /* Cumulative, from metrics: seconds decoding, seconds with nothing to decode since the first weights, tokens. Any thread. */
 struct decode_totals {

@@ -7,8 +7,8 @@
  * Denominators are those of the whole batch, and micro-batches add up in the order of the sequences, so how the batch is
  * cut into micro-batches changes no bit. Owner: the compute thread. */
 #pragma once
-#include "learner/pack.h"
 #include "model/optimizer.h"
+#include "model/pack.h"
 #include "rl/objective.h"
 
 struct step_config {

@@ -170,10 +170,15 @@ static err_t train_updates(struct train *train, const struct drawn *drawn,
     return OK;
 }
 
+static struct published published(const struct train *train)
+{
+    return (struct published){train->at.lineage, train->at.version, train->at.round,
+                              train->at.weights};
+}
+
 static void publish_now(struct train *train)
 {
-    struct published what = {train->at.lineage, train->at.version, train->at.round,
-                             train->at.weights};
+    struct published what = published(train);
     publish_version(train->publish, train->model, &what);
     train->published_version = train->at.version;
 }
@@ -184,6 +189,12 @@ static void publish_when_idle(void *arg)
     struct train *train = arg;
     if (train->published_version != train->at.version)
         publish_now(train);
+}
+
+static void evaluate(struct train *train, bool last)
+{
+    struct published what = published(train);
+    evaluating_due(train->options.evaluating, train->model, &what, last);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)
@@ -238,6 +249,7 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
         publish_now(train);
         report->publish_bytes = (double)train->model->params->layout->elements * sizeof(bf16);
     }
+    evaluate(train, false);
     report->version = train->at.version;
     report->publish_ms = publish_last_ms();
     report->checkpoint_ms = train->checkpoint_ms;
@@ -280,6 +292,8 @@ static void finish(struct train *train, enum train_end end, err_t why)
 {
     if (end != TRAIN_FAILED && train->at.round % (uint64_t)train->recipe->checkpoint.every)
         why = write_checkpoint(train);
+    if (end == TRAIN_ENDED)
+        evaluate(train, true);
     struct ending ending = {train, err_failed(why) ? TRAIN_FAILED : end, why};
     loop_post(train->options.loop, tell_ended, mem_copy(&ending, sizeof ending));
 }
@@ -361,6 +375,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                 .arg = train};
     train->draw = draw_new(&draw);
     train->begun_s = clock_s();
+    evaluate(train, false);
     struct worker_options worker = {
         .name = "compute", .capacity = 4, .state = train, .idle = train_some};
     return worker_start(&worker, &train->worker);

@@ -1,7 +1,7 @@
 /* The rewarder: groups of completions in, the same groups with scores out.
  *
- *     generators -> score -> relay -> learner
- *                  [workers]  [loop]                dispositions go back the same way */
+ *     generators -> score -> reference -> relay -> learner
+ *                 [workers]  [compute]   [loop]            dispositions go back the same way */
 #include "base/log.h"
 #include "base/mem.h"
 #include "rewarder/offline.h"

@@ -273,4 +273,20 @@ static void rloo(void **state)
     equals_the_loop("objective: rloo", NULL, true);
 }
 
-TESTS(cmocka_unit_test(rloo))
+static void grpo(void **state)
+{
+    (void)state;
+    static const char learner[] = "objective: grpo, updates_per_round: 4, epochs: 2, ratio_to: "
+                                  "proximal, kl: {coef: 0.05, estimator: k3}";
+    equals_the_loop(learner, "reference: frozen, ", false);
+    equals_the_loop(learner, "reference: frozen, ", true);
+}
+
+static void online_dpo(void **state)
+{
+    (void)state;
+    equals_the_loop("objective: online_dpo", "reference: frozen, ", false);
+    equals_the_loop("objective: online_dpo", "reference: frozen, ", true);
+}
+
+TESTS(cmocka_unit_test(rloo), cmocka_unit_test(grpo), cmocka_unit_test(online_dpo))

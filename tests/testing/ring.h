@@ -18,6 +18,7 @@ struct ring_options {
     const char
         *learner; // more keys of the learner, "objective: grpo, ..."; NULL: "objective: rloo"
     const char *rewarder; // more keys of the rewarder; NULL: none
+    const char *scorers;  // rewarder.scorers; NULL: exact and length, half each
     const char *extra;    // more YAML at the end
 };
 

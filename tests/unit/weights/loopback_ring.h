@@ -39,6 +39,7 @@ struct ring {
     struct publisher *publisher;
     struct rpc_server *server;
     size_t elements;
+    bool evaluated; // serves Weights.SubscribeEvaluated
     char target[64];
     struct generator generator[SUBSCRIBERS];
     int settled;
@@ -65,6 +66,7 @@ static inline void serve(struct ring *ring, int port)
     const struct publisher_options options = {.run = "sort-1",
                                               .layout = layout,
                                               .elements = ring->elements,
+                                              .evaluated = ring->evaluated,
                                               .settled = settled,
                                               .user = ring};
     char address[64];

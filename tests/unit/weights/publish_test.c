@@ -200,6 +200,33 @@ static bool both_are_known(struct ring *ring)
            publisher_holders(ring->publisher, NULL, 0) == 1;
 }
 
+/* A learner that went back to a checkpoint evaluates a version before the one that a generator holds. */
+static void evaluated_weights_go_to_whoever_holds_another_version(void **state)
+{
+    (void)state;
+    struct ring ring;
+    ring_init(&ring, SMALL);
+    stop_serving(&ring);
+    ring.evaluated = true;
+    serve(&ring, 0);
+    subscribe(
+        &ring, 0,
+        &(struct subscriber_options){.evaluated = true, .holds = true, .lineage = 1, .version = 9});
+    publish(&ring, 4);
+    until(&ring, all_have_newest);
+    assert_model(&ring.generator[0], 4);
+    subscribe(
+        &ring, 1,
+        &(struct subscriber_options){.evaluated = true, .holds = true, .lineage = 1, .version = 4});
+    until(&ring, all_have_newest);
+    assert_int_equal(ring.generator[1].applied, 0);
+    publish(&ring, 9);
+    until(&ring, all_have_newest);
+    assert_model(&ring.generator[0], 9);
+    assert_model(&ring.generator[1], 9);
+    ring_done(&ring);
+}
+
 static void a_later_incarnation_takes_the_name(void **state)
 {
     (void)state;
@@ -227,4 +254,5 @@ TESTS(cmocka_unit_test(every_version_reaches_every_subscriber),
       cmocka_unit_test(a_restarted_learner_finds_its_subscribers_again),
       cmocka_unit_test(the_model_it_begins_with_counts),
       cmocka_unit_test(another_model_or_run_is_refused),
+      cmocka_unit_test(evaluated_weights_go_to_whoever_holds_another_version),
       cmocka_unit_test(a_later_incarnation_takes_the_name))
