@@ -36,8 +36,7 @@ struct completion {
     uint32_t spans;
     struct span *span;
     enum finish finish;
-    char *
-        text; // decoded, without the end token or stop text; text_len bytes and a terminator; not always UTF-8
+    char *text; // without end token or stop text; text_len bytes, a terminator; not always UTF-8
     uint32_t text_len;
     uint32_t scores; // 0 until the rewarder has set them
     double *score;   // raw, one per scorer in the recipe's order
