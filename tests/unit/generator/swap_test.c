@@ -456,6 +456,16 @@ static void finish_admits_nothing_until_all_are_done(void **state)
     assert_false(swap_holds(swap) || swap_wants(swap));
     assert_int_equal(m->trial.tally.differing, 0);
     assert_int_equal(m->trial.tally.tokens, 10 + 20 + 30 + 40);
+    m->trial.wanted[0].request.completions = 1;
+    assert_ok(engine_admit(m->trial.engine, &m->trial.wanted[0].request));
+    while (sampled(m) < 103)
+        step(m, "");
+    swap_force(swap); // what is in force is not to be trusted: no waiting, and no KV of it stays
+    assert_false(swap_wants(swap));
+    swap_offer(swap);
+    assert_true(swap_wants(swap));
+    apply(m, 2, &done);
+    assert_true(done.reprefill >= 20);
     moment_done(m);
 }
 
