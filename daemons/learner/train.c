@@ -63,6 +63,7 @@ static err_t load_model(struct train *train, const char *directory)
     const struct recipe *recipe = train->recipe;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->learner.threads}, &train->be));
     TRY(model_load(train->be, directory, &train->model));
+    train->model->kv = (enum kv_format)recipe->model.kv;
     struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
     return optimizer_new(train->model, &config, directory, &train->optimizer);
 }
