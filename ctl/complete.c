@@ -114,10 +114,18 @@ struct sample_options complete_options(const struct recipe *recipe, double tempe
                                .sampling = {.temperature = (float)temperature,
                                             .seed = (uint64_t)recipe->run.seed,
                                             .epoch = UINT32_MAX}};
+    o.kv = (enum kv_format)recipe->model.kv;
+    o.kv_bytes = (size_t)g->kv_bytes;
+    o.sampling.repetition_penalty = (float)g->repetition_penalty;
+    o.stop = (struct stop_names){.text = g->stop.at,
+                                 .texts = g->stop.count,
+                                 .token = g->stop_tokens.at,
+                                 .tokens = g->stop_tokens.count};
     o.slots = g->slots > completions ? (int)g->slots : completions;
     if (temperature > 0) {
         o.sampling.top_k = (int)g->top_k;
         o.sampling.top_p = (float)g->top_p;
+        o.sampling.min_p = (float)g->min_p;
     }
     return o;
 }

@@ -98,6 +98,7 @@ static err_t measure_distance(struct eval *e)
     int micro = (int)e->recipe->learner.micro_tokens;
     float inverse = sampling_inverse(&e->sampling.sampling);
     TRY(model_load(policy->be, e->reference, &reference));
+    reference->kv = policy->kv;
     TRY(texts_completions(e->sample, &e->collected, &texts));
     SCOPED_MEM float *ours = mem_array(texts.targets, sizeof *ours);
     SCOPED_MEM float *theirs = mem_array(texts.targets, sizeof *theirs);

@@ -8,6 +8,7 @@ struct sample {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct stops *stops;
     struct engine *engine;
     int32_t *prompt;     // (prompt_capacity)
     int prompt_capacity; // max_prompt_tokens, or what the model has room for
@@ -19,10 +20,12 @@ static err_t build(const char *directory, const struct sample_options *options, 
 {
     TRY(backend_cpu_new(&(struct cpu_config){.threads = options->threads}, &s->be));
     TRY(model_load(s->be, directory, &s->model));
+    s->model->kv = options->kv;
     TRY(tokenizer_load(directory, &s->tokenizer));
     const struct model_config *config = &s->model->config;
     TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
                  "'%s'", directory));
+    TRY(stops_new(s->tokenizer, config, &options->stop, &s->stops));
     int room = config->max_positions - options->max_tokens;
     if (room < 1)
         return err_new(
@@ -32,7 +35,8 @@ static err_t build(const char *directory, const struct sample_options *options, 
     s->prompt_capacity = options->max_prompt_tokens < room ? options->max_prompt_tokens : room;
     s->prompt = mem_array((size_t)s->prompt_capacity, sizeof *s->prompt);
     struct engine_config engine = {.slots = options->slots,
-                                   .max_context = s->prompt_capacity + options->max_tokens};
+                                   .max_context = s->prompt_capacity + options->max_tokens,
+                                   .kv_bytes = options->kv_bytes};
     return engine_new(s->model, &engine, &s->engine);
 }
 
@@ -63,17 +67,15 @@ err_t sample_encode(struct sample *s, const struct sample_prompt *prompt, int32_
 
 static err_t admit(struct sample *s, const struct sample_prompt *prompt, size_t index)
 {
-    const struct model_config *config = &s->model->config;
     struct engine_request request = {.tag = index,
                                      .prompt = s->prompt,
                                      .completions = s->options.completions,
                                      .max_tokens = s->options.max_tokens,
                                      .sampling = s->options.sampling,
-                                     .stops = config->eos_count};
-    int32_t stop[CONFIG_EOS_MAX];
-    for (int i = 0; i < config->eos_count; i++)
-        stop[i] = config->eos[i];
-    request.stop = stop;
+                                     .stop = s->stops->token,
+                                     .stops = s->stops->tokens,
+                                     .stopped = stops_reached,
+                                     .stopped_arg = s->stops};
     request.sampling.prompt = prompt->number;
     TRY(sample_encode(s, prompt, s->prompt, &request.prompt_tokens));
     if (!request.prompt_tokens)
@@ -85,13 +87,12 @@ static err_t hand_out(struct sample *s, const struct engine_completion *c,
                       err_t (*done)(void *, const struct sample_result *), void *arg)
 {
     SCOPED_VALUE(bytes) text = {0};
-    int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
-    TRY(tokenizer_decode(s->tokenizer, c->token, (size_t)kept, true, &text));
+    TRY(stops_text(s->stops, c, &text));
     bytes_extend(&text, 0);
     struct sample_result result = {.prompt = c->tag,
                                    .completion = c->completion,
                                    .tokens = c->tokens,
-                                   .ended = c->finish == ENGINE_EOS,
+                                   .ended = c->finish != ENGINE_LENGTH,
                                    .text = (const char *)text.data,
                                    .text_len = text.len,
                                    .token = c->token};
@@ -132,6 +133,7 @@ void sample_free(struct sample *s)
     if (!s)
         return;
     engine_free(s->engine);
+    stops_free(s->stops);
     tokenizer_free(s->tokenizer);
     model_free(s->model);
     backend_free(s->be);

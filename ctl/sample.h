@@ -9,11 +9,14 @@
 #include "base/err.h"
 #include "base/scoped.h"
 #include "model/engine.h"
-#include "model/tokenizer.h"
+#include "model/stops.h"
 
 struct sample_options {
     int threads, slots, completions, max_tokens, max_prompt_tokens;
+    size_t kv_bytes;   // as engine_config's
+    enum kv_format kv; // as the model's
     struct sampling sampling;
+    struct stop_names stop; // borrowed during sample_open
 };
 
 struct sample_prompt {
@@ -22,11 +25,11 @@ struct sample_prompt {
     uint64_t number; // names its random draws
 };
 
-/* text without the end token; logp: sum over the tokens. */
+/* text without the end token or stop text; logp: sum over the tokens. */
 struct sample_result {
     size_t prompt;
     int completion, tokens;
-    bool ended; // by an end token, not by length
+    bool ended; // by an end token or stop text, not by length
     const char *text;
     size_t text_len;
     const int32_t *token; // (tokens)

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 /* In the order of their words in the table. */
+enum recipe_kv { RECIPE_KV_FP32, RECIPE_KV_BF16 }; // tensor/backend.h's kv_format
 enum recipe_unit { RECIPE_TOKENS, RECIPE_CHARACTERS };
 enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
 enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };
@@ -28,9 +29,13 @@ enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };
 
-enum { RECIPE_SCORERS = 16 };
+enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16 };
 struct recipe_pair {
     double at[2];
+};
+struct recipe_texts {
+    size_t count;
+    char **at; // (count)
 };
 struct recipe_scorer;
 struct recipe_scorers {
@@ -49,6 +54,7 @@ struct recipe_scorers {
 #define RECIPE_TYPE_number  double
 #define RECIPE_TYPE_flag    bool
 #define RECIPE_TYPE_pair    struct recipe_pair
+#define RECIPE_TYPE_texts   struct recipe_texts
 #define RECIPE_TYPE_scorers struct recipe_scorers
 
 #define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;
@@ -106,9 +112,8 @@ void recipe_render(const struct recipe *recipe, struct bytes *ret);
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
 
 /* Calls fn for every key whose values differ, as the recipe would have them. */
-void recipe_differences(const struct recipe *a, const struct recipe *b,
-                        void (*fn)(void *arg, const char *key, const char *in_a, const char *in_b),
-                        void *arg);
+typedef void (*recipe_look)(void *arg, const char *key, const char *in_a, const char *in_b);
+void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg);
 
 void recipe_markdown(
     struct bytes *ret); // docs/recipe.md: every option with type, default, range, help

@@ -150,9 +150,8 @@ static err_t check_completion(const PbCompletion *pb, const struct group_limits 
     if (pb->n_spans == 0 || pb->n_spans > limits->spans)
         return err_new(ERR_INVALID, "%zu spans; 1 to %u are allowed", pb->n_spans, limits->spans);
     TRY(check_spans(pb));
-    if (pb->finish != RLHFD__V1__FINISH__FINISH_EOS &&
-        pb->finish != RLHFD__V1__FINISH__FINISH_LENGTH)
-        return err_new(ERR_INVALID, "finish is %d; 1 (eos) and 2 (length) are allowed",
+    if (pb->finish < RLHFD__V1__FINISH__FINISH_EOS || pb->finish > RLHFD__V1__FINISH__FINISH_STOP)
+        return err_new(ERR_INVALID, "finish is %d; 1 (eos), 2 (length) and 3 (stop) are allowed",
                        (int)pb->finish);
     if (pb->text.len > UINT32_MAX)
         return err_new(ERR_INVALID, "text has %zu bytes", pb->text.len);

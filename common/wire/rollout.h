@@ -23,7 +23,7 @@ struct span {
     uint64_t version;
 };
 
-enum finish { FINISH_EOS = 1, FINISH_LENGTH = 2 };
+enum finish { FINISH_EOS = 1, FINISH_LENGTH = 2, FINISH_STOP = 3 };
 
 /* tokens > 0; spans ascend, begin at token 0 and stay below tokens; every logp is finite and <= 0. */
 struct completion {
@@ -36,7 +36,7 @@ struct completion {
     uint32_t spans;
     struct span *span;
     enum finish finish;
-    char *text; // decoded, without the end token; text_len bytes and a terminator; not always UTF-8
+    char *text; // without end token or stop text; text_len bytes, a terminator; not always UTF-8
     uint32_t text_len;
     uint32_t scores; // 0 until the rewarder has set them
     double *score;   // raw, one per scorer in the recipe's order

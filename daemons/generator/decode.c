@@ -20,6 +20,7 @@ struct decode {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct stops *stops;
     struct engine *engine;
     struct swap *swap;
     struct worker *worker;
@@ -48,8 +49,13 @@ static struct metric wait_seconds =
                      0.001, 0.01, 0.1, 1, 10, 100, 1000);
 static struct metric reprefill =
     METRIC_COUNTER("rlhfd_reprefill_tokens_total", "tokens computed again because of new weights");
+static struct metric pages_free =
+    METRIC_GAUGE("rlhfd_decode_free_pages", "pages of keys and values that nobody holds");
+static struct metric preemptions = METRIC_GAUGE(
+    "rlhfd_decode_preemptions", "completions that lost their keys and values to an older one");
 static struct metric *const rows[] = {&busy,        &idle,          &tokens,       &active,
-                                      &version_now, &pause_seconds, &wait_seconds, &reprefill};
+                                      &version_now, &pause_seconds, &wait_seconds, &reprefill,
+                                      &pages_free,  &preemptions};
 
 struct decode_totals decode_totals(void)
 {
@@ -182,24 +188,24 @@ static void admit(void *state, void *arg)
 static err_t start_one(struct decode *decode, struct assembly *a)
 {
     const struct recipe *recipe = decode->options.recipe;
-    const struct model_config *config = &decode->model->config;
-    int32_t stop[CONFIG_EOS_MAX];
-    for (int i = 0; i < config->eos_count; i++)
-        stop[i] = config->eos[i];
     struct engine_request request = {
         .tag = a->tag,
         .prompt = (const int32_t *)a->group->prompt_token,
         .prompt_tokens = (int)a->group->prompt_tokens,
         .completions = (int)decode->completions,
         .max_tokens = a->max_tokens,
-        .sampling = {.temperature = (float)recipe->generator.temperature,
+        .sampling = {.repetition_penalty = (float)recipe->generator.repetition_penalty,
+                     .temperature = (float)recipe->generator.temperature,
                      .top_k = (int)recipe->generator.top_k,
                      .top_p = (float)recipe->generator.top_p,
+                     .min_p = (float)recipe->generator.min_p,
                      .seed = (uint64_t)recipe->run.seed,
                      .prompt = a->group->prompt,
                      .epoch = a->group->epoch},
-        .stop = stop,
-        .stops = a->ignore_eos ? 0 : config->eos_count,
+        .stop = decode->stops->token,
+        .stops = a->ignore_eos ? decode->stops->named : decode->stops->tokens,
+        .stopped = stops_reached,
+        .stopped_arg = decode->stops,
     };
     return engine_admit(decode->engine, &request);
 }
@@ -224,7 +230,7 @@ static err_t take_completion(struct decode *decode, const struct engine_completi
         return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running",
                        c->tag);
     decode->settled_tokens += (uint64_t)c->tokens;
-    TRY(assembly_add(a, c, decode->tokenizer));
+    TRY(assembly_add(a, c, decode->stops));
     if (a->missing)
         return OK;
     assembly_take(&decode->running, a->tag);
@@ -251,6 +257,8 @@ static void publish_counters(struct decode *decode)
     metric_set(&idle, rest_s > 0 ? rest_s : 0);
     metric_set(&tokens, (double)c->tokens);
     metric_set(&active, engine_active(decode->engine));
+    metric_set(&pages_free, engine_free_pages(decode->engine));
+    metric_set(&preemptions, (double)c->preemptions);
     metric_add(&reprefill, (double)c->recomputed_tokens - metric_value(&reprefill));
 }
 
@@ -421,11 +429,13 @@ static err_t build(struct decode *decode)
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads},
                         &decode->be));
     TRY(model_load(decode->be, path, &decode->model));
+    decode->model->kv = (enum kv_format)recipe->model.kv;
     TRY(tokenizer_load(path, &decode->tokenizer));
     const struct model_config *config = &decode->model->config;
     TRY(err_wrap(
         tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
         "model.path '%s'", path));
+    TRY(assembly_stops(recipe, config, decode->tokenizer, &decode->stops));
     if (recipe->generator.slots < recipe->generator.num_generations)
         return err_new(ERR_INVALID,
                        "generator.slots is %" PRId64
@@ -439,7 +449,8 @@ static err_t build(struct decode *decode)
                             : recipe->generator.slots;
     struct engine_config engine = {.slots = (int)recipe->generator.slots,
                                    .max_context = (int)decode->context,
-                                   .step_rows = (int)step_rows};
+                                   .step_rows = (int)step_rows,
+                                   .kv_bytes = (size_t)recipe->generator.kv_bytes};
     TRY(engine_new(decode->model, &engine, &decode->engine));
     decode->swap = swap_new(decode->model, decode->engine, recipe->generator.in_flight);
     return OK;
@@ -476,6 +487,7 @@ void decode_free(struct decode *decode)
         assembly_free(assembly_take(&decode->running, decode->running->tag));
     swap_free(decode->swap);
     engine_free(decode->engine);
+    stops_free(decode->stops);
     tokenizer_free(decode->tokenizer);
     model_free(decode->model);
     backend_free(decode->be);

@@ -27,6 +27,7 @@ struct evaluate {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct stops *stops;
     struct engine *engine;
     struct sampling sampling;
     int context, max_tokens;
@@ -152,10 +153,6 @@ static void admit(void *decode, void *arg)
 
 static err_t start_waiting(struct evaluate *e)
 {
-    const struct model_config *config = &e->model->config;
-    int32_t stop[CONFIG_EOS_MAX];
-    for (int i = 0; i < config->eos_count; i++)
-        stop[i] = config->eos[i];
     while (e->waiting && engine_free_slots(e->engine)) {
         struct assembly *a = assembly_take(&e->waiting, e->waiting->tag);
         assembly_append(&e->running, a);
@@ -165,8 +162,10 @@ static err_t start_waiting(struct evaluate *e)
                                          .completions = 1,
                                          .max_tokens = a->max_tokens,
                                          .sampling = e->sampling,
-                                         .stop = stop,
-                                         .stops = config->eos_count};
+                                         .stop = e->stops->token,
+                                         .stops = e->stops->tokens,
+                                         .stopped = stops_reached,
+                                         .stopped_arg = e->stops};
         request.sampling.prompt = a->group->prompt;
         TRY(engine_admit(e->engine, &request));
     }
@@ -183,7 +182,7 @@ static err_t step(struct evaluate *e)
     TRY(engine_step(e->engine, &finished, &count));
     for (int i = 0; i < count; i++) {
         struct assembly *a = assembly_find(e->running, finished[i].tag);
-        TRY(assembly_add(a, &finished[i], e->tokenizer));
+        TRY(assembly_add(a, &finished[i], e->stops));
         a = assembly_take(&e->running, finished[i].tag);
         tell(e, on_finished, &(struct note){.group = assembly_finish(a)});
     }
@@ -326,12 +325,15 @@ void evaluate_admit(struct evaluate *e, struct lease_grant *grant)
 static err_t set_sampling(struct evaluate *e)
 {
     const struct recipe *recipe = e->options.recipe;
-    e->sampling = (struct sampling){.temperature = (float)recipe->eval.temperature,
-                                    .seed = (uint64_t)recipe->run.seed,
-                                    .epoch = UINT32_MAX};
+    e->sampling =
+        (struct sampling){.repetition_penalty = (float)recipe->generator.repetition_penalty,
+                          .temperature = (float)recipe->eval.temperature,
+                          .seed = (uint64_t)recipe->run.seed,
+                          .epoch = UINT32_MAX};
     if (e->sampling.temperature > 0) {
         e->sampling.top_k = (int)recipe->generator.top_k;
         e->sampling.top_p = (float)recipe->generator.top_p;
+        e->sampling.min_p = (float)recipe->generator.min_p;
     }
     return err_wrap(sampling_check(&e->sampling), "%s: eval.temperature", recipe->file);
 }
@@ -343,7 +345,9 @@ static err_t build(struct evaluate *e)
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads}, &e->be));
     TRY(config_read(recipe->model.path, &config));
     TRY(model_empty(e->be, &config, &e->model));
+    e->model->kv = (enum kv_format)recipe->model.kv;
     TRY(tokenizer_load(recipe->model.path, &e->tokenizer));
+    TRY(assembly_stops(recipe, &config, e->tokenizer, &e->stops));
     int64_t context = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
     e->context = (int)(context < config.max_positions ? context : config.max_positions);
     e->max_tokens = (int)recipe->generator.max_tokens;
@@ -381,6 +385,7 @@ void evaluate_free(struct evaluate *e)
     if (e->engine)
         drop_all(e);
     engine_free(e->engine);
+    stops_free(e->stops);
     tokenizer_free(e->tokenizer);
     model_free(e->model);
     backend_free(e->be);

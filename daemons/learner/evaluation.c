@@ -143,7 +143,7 @@ static void score(struct evaluation *e, uint32_t i, const struct completion *c)
     const uint32_t scores = e->options.scores;
     struct row *row = &e->row[i];
     row->tokens = c->tokens;
-    row->ended = c->finish == FINISH_EOS;
+    row->ended = c->finish != FINISH_LENGTH;
     row->reward = c->reward;
     row->success = true;
     for (uint32_t s = 0; s < scores; s++) {

@@ -153,7 +153,7 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
         return err_new(
             ERR_PRECONDITION,
             "round %" PRIu64 " was recorded by '%s', this build is '%s', so its bits would differ: "
-            "start the build that recorded it and stop it with SIGTERM, which makes it checkpoint "
+            "start the build (and model.kv) that recorded it and stop it with SIGTERM, which makes it checkpoint "
             "after its last round; or give up what came after version %" PRIu64
             ": --job fork --at %" PRIu64,
             number, round->fingerprint, fingerprint, at->version, at->version);
@@ -189,6 +189,7 @@ static err_t load_model(const struct recipe *recipe, const char *directory, stru
 {
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->learner.threads}, &start->be));
     TRY(model_load(start->be, directory, &start->model));
+    start->model->kv = (enum kv_format)recipe->model.kv;
     struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
     start->origin = mem_string(directory);
     return optimizer_new(start->model, &config, directory, &start->optimizer);

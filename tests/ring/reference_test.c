@@ -95,9 +95,10 @@ static void stored_groups_carry_the_references_bits(void **state)
     SCOPED(model) model = NULL;
     SCOPED(likelihood) reference = NULL;
     char *output;
-    int status = process_run(&output, RUN_MS, "rlhfctl", "up", ring.recipe, "--run", ring.run,
-                             "--set", "rewarder.reference=frozen", "--set",
-                             "generator.temperature=0.8", "--set", "checkpoint.every=1000", NULL);
+    int status =
+        process_run(&output, RUN_MS, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
+                    "rewarder.reference=frozen", "--set", "model.kv=bf16", "--set",
+                    "generator.temperature=0.8", "--set", "checkpoint.every=1000", NULL);
     if (status)
         print_error("%s\n", output);
     free(output);
@@ -107,6 +108,7 @@ static void stored_groups_carry_the_references_bits(void **state)
     assert_ok(recipe_read(&source, &recipe));
     assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
     assert_ok(model_load(be, ring.model, &model));
+    model->kv = KV_BF16;
     assert_ok(likelihood_new(model, 256, 256, &reference));
     SCOPED(store) store = open_store(&ring, recipe);
     struct bits first = compare_round(store, 0, reference);

@@ -1,6 +1,6 @@
 /* A store opened to read, what made a version, and rounds that cannot be trained. */
-#include "learner/store/history.h"
 #include "base/mem.h"
+#include "learner/store/history.h"
 #include "learner/store/inner.h"
 #include <string.h>
 

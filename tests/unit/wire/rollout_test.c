@@ -105,7 +105,7 @@ static void random_completion(const struct rng *rng, uint64_t *draw, uint32_t sc
     for (uint32_t t = 0; t < ret->tokens; t++)
         if (t == 0 || rng_below(rng, (*draw)++, 8) == 0)
             ret->span[ret->spans++] = (struct span){t, rng_u64(rng, (*draw)++)};
-    ret->finish = rng_below(rng, (*draw)++, 2) ? FINISH_EOS : FINISH_LENGTH;
+    ret->finish = (enum finish)(FINISH_EOS + (int)rng_below(rng, (*draw)++, 3));
     ret->text_len = (uint32_t)rng_below(rng, (*draw)++, 30);
     ret->text = mem_new(ret->text_len + 1);
     for (uint32_t i = 0; i < ret->text_len; i++)
