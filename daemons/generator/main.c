@@ -362,6 +362,7 @@ static err_t serve(struct daemon *d, const char *announce)
 
 static void daemon_done(struct daemon *d)
 {
+    d->draining = true; // what was posted may still be run, and has nothing more to say
     face_free(STEAL(d->face));
     decode_stop(d->decode); // its thread first: it reads what update holds and posts to the loop
     if (d->loop)
