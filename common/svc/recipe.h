@@ -115,7 +115,6 @@ err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
 typedef void (*recipe_look)(void *arg, const char *key, const char *in_a, const char *in_b);
 void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg);
 
-void recipe_markdown(
-    struct bytes *ret); // docs/recipe.md: every option with type, default, range, help
+void recipe_markdown(struct bytes *ret); // docs/recipe.md: every option, its range, its help
 void recipe_free(struct recipe *recipe);
 DEFINE_SCOPED(recipe)
