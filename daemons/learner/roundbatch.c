@@ -201,6 +201,20 @@ static void gather(const struct round_batch *batch, struct gathered *part, size_
     part->fresh = gather_targets(batch, of, targets, batch->fresh, sizeof(bool));
 }
 
+/* Sequences without an advantage go last, in their order, so that whole micro-batches of them need no backward: theirs adds
+ * zeros, which changes no bit of the others' sums. */
+static void flat_last(const struct round_batch *batch, size_t *member, size_t count)
+{
+    SCOPED_MEM size_t *flat = mem_array(count, sizeof *flat);
+    size_t steep = 0, flats = 0;
+    for (size_t i = 0; !batch->pair && i < count; i++)
+        if (batch->advantage[member[i]] == 0)
+            flat[flats++] = member[i];
+        else
+            member[steep++] = member[i];
+    memcpy(member + steep, flat, flats * sizeof *flat);
+}
+
 struct round_part *round_batch_part(const struct round_batch *batch, uint32_t u, uint32_t updates,
                                     uint32_t epochs)
 {
@@ -212,6 +226,7 @@ struct round_part *round_batch_part(const struct round_batch *batch, uint32_t u,
     for (size_t i = begin; i < end; i++)
         count += add_members(batch, group_at(batch, u / minibatches, updates > 1, i),
                              part->part.member + count);
+    flat_last(batch, part->part.member, count);
     gather(batch, part, count);
     part->part.batch = (struct step_batch){.sequences = count,
                                            .sequence = part->sequence,

@@ -119,13 +119,17 @@ static err_t backward_micro(struct step *step, const struct step_batch *batch, s
     struct rl_batch micro = view(step, batch, at, base);
     TRY(objective_grad(step->config.objective, &step->config.settings, &micro, totals,
                        step->wide_slope, &sums->tally));
+    bool flat = true; // no slope: the backward would add zeros alone
     for (int t = 0; t < pack->targets; t++) {
         step->slope[t] = (float)step->wide_slope[t];
+        flat = flat && step->slope[t] == 0;
         sums->entropy += (double)step->entropy[t];
     }
     sums->targets += pack->targets;
     if (batch->behaviour)
         compare(step, batch, base, sums);
+    if (flat)
+        return OK;
     return backward_run(step->forward, pack->row, pack->target, step->slope, pack->targets,
                         batch->inverse_temperature, step->gradient);
 }

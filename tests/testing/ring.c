@@ -103,8 +103,8 @@ struct ring_result ring_read(const struct ring *ring)
         result.logp_compared += figure(object, "logp_compared");
         result.logp_differing += figure(object, "logp_differing");
         result.stale += figure(object, "stale");
-        result.learner_idle_s += figure(object, "learner_idle_s");
-        result.learner_busy_s += figure(object, "learner_busy_s");
+        result.learner_idle_s += result.last_idle_s = figure(object, "learner_idle_s");
+        result.learner_busy_s += result.last_busy_s = figure(object, "learner_busy_s");
         result.generator_idle_s += figure(object, "generator_idle_s");
         result.generator_busy_s += figure(object, "generator_busy_s");
     }

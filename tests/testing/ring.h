@@ -35,7 +35,8 @@ struct ring_result {
     int rounds;
     double lag_max, lag_mean, logp_compared, logp_differing, stale;
     double learner_idle_s, learner_busy_s, generator_idle_s, generator_busy_s;
-    int lag_histogram[16]; // rounds by their largest lag
+    double last_idle_s, last_busy_s; // the learner's in the last round
+    int lag_histogram[16];           // rounds by their largest lag
 };
 struct ring_result ring_read(const struct ring *ring);
 
