@@ -134,6 +134,7 @@ static struct member *add_member(struct up *up, const char *kind, int64_t number
                                      .program = program,
                                      .run = up->run,
                                      .address_key = key,
+                                     .called = strcmp(kind, "generator") != 0,
                                      .announced = member_announced,
                                      .restarted = member_restarted,
                                      .gone = member_gone,

@@ -145,7 +145,11 @@
     X(word,  on_stale,  "drop", FIXED, WORDS("drop"), "what becomes of a group that is too old")
 
 #define RECIPE_PUBLISH(X, C, G) \
-    X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1")
+    X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1") \
+    X(flag,  delta, "true", FIXED, ANY, "sends what changed since the version that a generator has; false: always all values") \
+    C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "changes on their way; auto: zstd but on loopback") \
+    X(count, anchor_every, "64", FIXED, FROM(0, 1e9), "versions between those that generators verify in full, in the background; 0: none") \
+    X(count, full_at_once, "2", FIXED, FROM(1, 65536), "generators that are sent all values at the same time; others wait their turn")
 
 #define RECIPE_REPLAY(X, C, G) \
     X(word,  policy,         "fifo",      FIXED, WORDS("fifo"), "which groups make a round: the oldest") \

@@ -363,6 +363,14 @@ static void apply(void *state, void *arg)
     mem_free(weights);
 }
 
+static void hold(void *state, void *arg)
+{
+    (void)arg;
+    struct decode *decode = state;
+    decode->serving = false;
+    swap_force(decode->swap);
+}
+
 /* ---- loop thread */
 
 static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
@@ -397,6 +405,11 @@ void decode_weights(struct decode *decode, const bf16 *values, uint64_t version)
 {
     struct weights weights = {values, version};
     post(decode, apply, mem_copy(&weights, sizeof weights));
+}
+
+void decode_hold(struct decode *decode)
+{
+    post(decode, hold, NULL);
 }
 
 const struct layout *decode_layout(const struct decode *decode)

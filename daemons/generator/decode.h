@@ -53,6 +53,9 @@ void decode_offer(struct decode *decode);
 /* What was wanted: layout->elements values, borrowed until options.applied(version). Put in force between two steps. */
 void decode_weights(struct decode *decode, const bf16 *values, uint64_t version);
 
+/* The weights in force are not to be trusted: nothing is decoded until the next come. */
+void decode_hold(struct decode *decode);
+
 /* fn(decode, arg) on the compute thread, between two steps; there decode_fail ends the decoding, taking why. */
 void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg);
 void decode_fail(struct decode *decode, err_t why);

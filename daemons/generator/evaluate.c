@@ -307,8 +307,8 @@ err_t evaluate_open(struct evaluate *e, struct decode *decode, const struct eval
                                          .run = recipe->run.name,
                                          .generator = e->options.generator,
                                          .incarnation = stream->incarnation,
-                                         .layout = layout_digest(layout),
-                                         .elements = layout->elements,
+                                         .loop = e->options.loop,
+                                         .layout = layout,
                                          .evaluated = true};
     struct subscriber_handlers handlers = {.staged = on_staged, .down = on_down};
     return subscriber_open(stream->rpc, &options, &handlers, e, &e->subscriber);

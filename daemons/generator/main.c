@@ -261,6 +261,13 @@ static void weights_up(void *arg)
     (void)arg;
 }
 
+static void weights_poisoned(void *arg)
+{
+    struct daemon *d = arg;
+    d->serving = false;
+    show_readiness(d);
+}
+
 /* ---- putting it together */
 
 static err_t open_streams(struct daemon *d)
@@ -289,6 +296,7 @@ static err_t open_streams(struct daemon *d)
                                       .up = lease_up,
                                       .arg = d};
     struct update_options update = {.rpc = d->rpc,
+                                    .loop = d->loop,
                                     .decode = d->decode,
                                     .learner = recipe->generator.learner,
                                     .insecure = recipe->net.insecure,
@@ -297,6 +305,7 @@ static err_t open_streams(struct daemon *d)
                                     .incarnation = d->incarnation,
                                     .down = weights_down,
                                     .up = weights_up,
+                                    .poisoned = weights_poisoned,
                                     .arg = d};
     TRY(deliver_open(&deliver, &d->deliver));
     TRY(prompts_open(&prompts, &d->prompts));
@@ -353,6 +362,7 @@ static err_t serve(struct daemon *d, const char *announce)
 
 static void daemon_done(struct daemon *d)
 {
+    d->draining = true; // what was posted may still be run, and has nothing more to say
     face_free(STEAL(d->face));
     decode_stop(d->decode); // its thread first: it reads what update holds and posts to the loop
     if (d->loop)

@@ -9,7 +9,7 @@ struct swap {
     enum recipe_in_flight mode;
     int offers; // since the last swap
     double offered_s;
-    bool asked;
+    bool asked, forced;
     bool replaces; // the rebuild under way took the place of one that was not completed
 };
 
@@ -26,8 +26,15 @@ void swap_offer(struct swap *swap)
         swap->offered_s = clock_s();
 }
 
+void swap_force(struct swap *swap)
+{
+    swap->forced = true;
+}
+
 static bool may_swap(const struct swap *swap)
 {
+    if (swap->forced)
+        return true;
     switch (swap->mode) {
     case RECIPE_FINISH:
         return engine_active(swap->engine) == 0;
@@ -61,13 +68,13 @@ err_t swap_apply(struct swap *swap, const bf16 *values, uint64_t version, struct
     TRY(model_repack(model));
     done.gave_way = engine_rebuilding(swap->engine) > 0;
     engine_set_version(swap->engine, version);
-    if (swap->mode == RECIPE_RECOMPUTE)
+    if (swap->mode == RECIPE_RECOMPUTE || (swap->mode == RECIPE_FINISH && swap->forced))
         engine_recompute(swap->engine);
     done.reprefill = engine_rebuilding(swap->engine);
     done.pause_s = clock_s() - begun;
     swap->replaces = done.gave_way;
     swap->offers = 0;
-    swap->asked = false;
+    swap->asked = swap->forced = false;
     *ret = done;
     return OK;
 }

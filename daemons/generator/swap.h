@@ -30,6 +30,10 @@ void swap_offer(struct swap *swap);
 /* Whether they are to be asked for now. True once, until they have come. */
 bool swap_wants(struct swap *swap);
 
+/* The weights in force are not to be trusted, and no step is made: the next are taken at once, in every mode. Where `finish`
+ * has sequences half done, these get their KV anew. */
+void swap_force(struct swap *swap);
+
 /* Whether nothing may be admitted now. */
 bool swap_holds(const struct swap *swap);
 

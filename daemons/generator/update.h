@@ -12,6 +12,7 @@
 struct update;
 struct update_options {
     struct rpc *rpc;
+    struct loop *loop;
     struct decode *decode;
     const char *learner; // address
     bool insecure;
@@ -19,6 +20,7 @@ struct update_options {
     uint64_t incarnation;
     void (*down)(void *arg, err_t why); // takes why
     void (*up)(void *arg);
+    void (*poisoned)(void *arg); // nothing is decoded until the next weights are applied
     void *arg;
 };
 err_t update_open(const struct update_options *options, struct update **ret);

@@ -50,7 +50,7 @@ static struct metric *const rows[] = {&success_now, &reward_now, &version_now, &
 static void publish(void *arg)
 {
     struct due *due = arg;
-    publisher_publish(due->evaluating->publisher, due->snapshot);
+    publisher_publish(due->evaluating->publisher, due->snapshot, NULL);
     mem_free(due);
 }
 
@@ -284,8 +284,8 @@ err_t evaluating_open(const struct evaluating_options *options, struct evaluatin
     SCOPED_MEM char *path = file_join(recipe->directory, "evals.jsonl");
     TRY(evals_open(path, &e->evals));
     TRY(publisher_new(&(struct publisher_options){.run = recipe->run.name,
-                                                  .layout = layout_digest(options->layout),
-                                                  .elements = options->layout->elements,
+                                                  .layout = options->layout,
+                                                  .full_at_once = (int)recipe->publish.full_at_once,
                                                   .evaluated = true},
                       &e->publisher));
     *ret = STEAL(e);

@@ -196,7 +196,7 @@ static err_t open_stages(struct daemon *d)
                                                        .evaluating = d->evaluating});
     d->ingest = ingest_new(&ingest);
     return publish_open(&(struct publish_options){.loop = d->loop,
-                                                  .run = recipe->run.name,
+                                                  .recipe = recipe,
                                                   .layout = model->params->layout},
                         &d->publish);
 }

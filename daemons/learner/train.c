@@ -247,7 +247,7 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
     const struct recipe *recipe = train->recipe;
     if (!again && train->at.round % (uint64_t)recipe->publish.every == 0) {
         publish_now(train);
-        report->publish_bytes = (double)train->model->params->layout->elements * sizeof(bf16);
+        report->publish_bytes = publish_last_bytes();
     }
     evaluate(train, false);
     report->version = train->at.version;

@@ -26,9 +26,9 @@ static struct ring prepare(void)
 /* The ring's recipe with a frozen reference and up to two more settings. */
 static struct recipe *recipe_with(const struct ring *ring, const char *a, const char *b)
 {
-    const char *sets[] = {"rewarder.reference=frozen", a, b};
+    const char *sets[] = {"rewarder.reference=frozen", "model.kv=fp32", a, b};
     struct recipe_source source = {
-        .file = ring->recipe, .sets = sets, .sets_count = 1 + (a != NULL) + (b != NULL)};
+        .file = ring->recipe, .sets = sets, .sets_count = 2 + (a != NULL) + (b != NULL)};
     struct recipe *recipe = NULL;
     assert_ok(recipe_read(&source, &recipe));
     return recipe;
