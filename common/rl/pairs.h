@@ -17,3 +17,12 @@ struct rl_pair {
  * first and last completion as chosen and rejected. A group of one completion has none. Rewards are finite. */
 size_t rl_pairs_pick(const struct advantage_in *in, double margin, bool ties_first,
                      struct rl_pair *ret);
+
+/* The same of one group; false: it has none. */
+static inline bool rl_pair_of(const double *reward, int completions, double margin, bool ties_first,
+                              struct rl_pair *ret)
+{
+    const int first[] = {0, completions};
+    const struct advantage_in one = {.groups = 1, .first = first, .reward = reward};
+    return rl_pairs_pick(&one, margin, ties_first, ret) == 1;
+}

@@ -89,6 +89,10 @@ struct recipe {
     char *directory; // of the run (--run), absolute; "" if not given
 };
 
+/* Whether reference log-probabilities are needed of a group's best and worst completion alone: a rewarder leaves out the
+ * others, and the learner does not miss them. */
+bool recipe_refers_to_pairs(const struct recipe *recipe);
+
 /* Where a recipe comes from. All borrowed during the call. */
 struct recipe_source {
     const char *file;        // NULL: defaults and sets alone

@@ -173,6 +173,11 @@ static err_t check_listen(const struct check *check)
     return OK;
 }
 
+bool recipe_refers_to_pairs(const struct recipe *recipe)
+{
+    return strcmp(recipe->learner.objective, "online_dpo") == 0 && !(recipe->learner.kl.coef > 0);
+}
+
 err_t recipe_check(const struct recipe *recipe, const struct yaml_tree *root,
                    const struct recipe_source *source)
 {

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rl/pairs.h"
 #include "svc/metrics.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,8 +76,6 @@ static const char *misfit_completion(const struct ingest_options *o, const struc
     if (c->scores != o->scores)
         snprintf(why, 160, "completion %u has %u scores; the recipe has %u scorers", i, c->scores,
                  o->scores);
-    else if (o->reference && !c->reference_logp)
-        snprintf(why, 160, "completion %u has no reference_logp; rewarder.reference is frozen", i);
     else if ((uint64_t)group->prompt_tokens + c->tokens > o->longest)
         snprintf(why, 160, "completion %u: %u prompt tokens and %u more; at most %u fit", i,
                  group->prompt_tokens, c->tokens, o->longest);
@@ -90,6 +89,28 @@ static const char *misfit_completion(const struct ingest_options *o, const struc
         return NULL;
     }
     return why;
+}
+
+static const char *misfit_reference(const struct recipe *recipe, const struct group *group,
+                                    char why[160])
+{
+    const struct recipe_dpo *dpo = &recipe->learner.dpo;
+    bool alone = recipe_refers_to_pairs(recipe);
+    struct rl_pair pair = {-1, -1};
+    SCOPED_MEM double *reward = mem_array(group->completions, sizeof *reward);
+    for (uint32_t i = 0; i < group->completions; i++)
+        reward[i] = group->completion[i].reward;
+    if (alone)
+        rl_pair_of(reward, (int)group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST,
+                   &pair);
+    for (uint32_t i = 0; i < group->completions; i++) {
+        bool needed = !alone || (int)i == pair.chosen || (int)i == pair.rejected;
+        if (!needed || group->completion[i].reference_logp)
+            continue;
+        snprintf(why, 160, "completion %u has no reference_logp; rewarder.reference is frozen", i);
+        return why;
+    }
+    return NULL;
 }
 
 static const char *misfit(const struct ingest_options *o, const struct group *group, char why[160])
@@ -112,7 +133,7 @@ static const char *misfit(const struct ingest_options *o, const struct group *gr
         for (uint32_t i = 0; i < group->completions; i++)
             if (misfit_completion(o, group, i, why))
                 return why;
-        return NULL;
+        return o->referred ? misfit_reference(o->referred, group, why) : NULL;
     }
     return why;
 }

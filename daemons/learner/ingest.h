@@ -18,7 +18,7 @@ struct ingest_options {
     uint32_t vocabulary;           // tokens are below it
     uint32_t longest;              // prompt + completion, in tokens
     uint32_t scores;               // of every completion
-    bool reference;                // every completion has reference_logp
+    const struct recipe *referred; // it says which completions must have reference_logp; NULL: none
     float temperature;             // what the learner divides logits by
     struct evaluating *evaluating; // where groups of evaluations go; NULL: none
 };

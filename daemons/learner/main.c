@@ -191,16 +191,17 @@ static err_t open_stages(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
     const struct model *model = train_model(d->train);
-    struct ingest_options ingest = {.storage = d->storage,
-                                    .loop = d->loop,
-                                    .run = recipe->run.name,
-                                    .completions = (uint32_t)recipe->generator.num_generations,
-                                    .vocabulary = (uint32_t)model->config.V,
-                                    .longest = (uint32_t)settings_longest(recipe, &model->config),
-                                    .scores = (uint32_t)recipe->rewarder.scorers.count,
-                                    .reference = recipe->rewarder.reference != RECIPE_NO_REFERENCE,
-                                    .temperature = (float)recipe->generator.temperature,
-                                    .evaluating = d->evaluating};
+    struct ingest_options ingest = {
+        .storage = d->storage,
+        .loop = d->loop,
+        .run = recipe->run.name,
+        .completions = (uint32_t)recipe->generator.num_generations,
+        .vocabulary = (uint32_t)model->config.V,
+        .longest = (uint32_t)settings_longest(recipe, &model->config),
+        .scores = (uint32_t)recipe->rewarder.scorers.count,
+        .referred = recipe->rewarder.reference == RECIPE_NO_REFERENCE ? NULL : recipe,
+        .temperature = (float)recipe->generator.temperature,
+        .evaluating = d->evaluating};
     evaluating_start(d->evaluating, d->storage);
     d->leasing = leasing_new(&(struct leasing_options){.storage = d->storage,
                                                        .data = d->data,

@@ -42,24 +42,33 @@ static void fill_one(struct round_batch *batch, const struct round *round,
     batch->reward[s] = c->reward;
     batch->first_target[s + 1] = t + c->tokens;
     memcpy(batch->behaviour + t, c->logp, c->tokens * sizeof(float));
-    if (batch->reference)
+    batch->referred[s] = c->reference_logp != NULL;
+    if (batch->referred[s])
         memcpy(batch->reference + t, c->reference_logp, c->tokens * sizeof(float));
 }
 
-static bool all_referred(struct group *const *groups, size_t count)
+static bool any_referred(struct group *const *groups, size_t count)
 {
     for (size_t g = 0; g < count; g++)
         for (uint32_t i = 0; i < groups[g]->completions; i++)
-            if (!groups[g]->completion[i].reference_logp)
-                return false;
-    return true;
+            if (groups[g]->completion[i].reference_logp)
+                return true;
+    return false;
 }
 
+/* Whether what the settings train or pay for has reference log-probabilities. */
 static err_t check_reference(const struct round_batch *batch)
 {
     const struct objective_config *settings = batch->config.settings;
-    bool in_reward = batch->config.kl_in_reward && batch->config.kl_coef > 0;
-    if (batch->reference || !(objective_pairs(settings) || settings->kl_coef > 0 || in_reward))
+    bool all = settings->kl_coef > 0 || (batch->config.kl_in_reward && batch->config.kl_coef > 0);
+    bool missing = false;
+    for (size_t s = 0; all && s < batch->sequences; s++)
+        missing = missing || !batch->referred[s];
+    for (size_t g = 0; batch->pair && g < batch->groups; g++)
+        if (batch->pair[g].chosen >= 0)
+            missing = missing || !batch->referred[batch->pair[g].chosen] ||
+                      !batch->referred[batch->pair[g].rejected];
+    if (!missing)
         return OK;
     return err_new(ERR_INVALID,
                    "a group has no reference log-probabilities: was it scored by a rewarder "
@@ -80,7 +89,8 @@ static void take_kl_off(struct round_batch *batch)
     if (!config->kl_in_reward || config->kl_coef == 0)
         return;
     for (size_t s = 0; s < batch->sequences; s++)
-        batch->reward[s] -= config->kl_coef * kl_of(batch, s, config->kl);
+        if (batch->referred[s])
+            batch->reward[s] -= config->kl_coef * kl_of(batch, s, config->kl);
 }
 
 /* Each group's pair at the group's place. */
@@ -98,6 +108,7 @@ static void place_pairs(struct round_batch *batch, const struct advantage_in *in
 static void judge(struct round_batch *batch)
 {
     const struct objective_config *settings = batch->config.settings;
+    take_kl_off(batch);
     SCOPED_MEM int *first = mem_array(batch->groups + 1, sizeof *first);
     for (size_t g = 0; g <= batch->groups; g++)
         first[g] = (int)batch->first_sequence[g];
@@ -125,14 +136,14 @@ err_t round_batch_new(const struct round *round, struct group *const *groups,
     batch->advantage = mem_array(batch->sequences, sizeof *batch->advantage);
     batch->fresh = mem_array(batch->targets, sizeof *batch->fresh);
     batch->behaviour = mem_array(batch->targets, sizeof *batch->behaviour);
-    if (all_referred(groups, batch->groups))
+    batch->referred = mem_array(batch->sequences, sizeof *batch->referred);
+    if (any_referred(groups, batch->groups))
         batch->reference = mem_array(batch->targets, sizeof *batch->reference);
-    TRY(check_reference(batch));
     for (size_t g = 0, s = 0; g < batch->groups; g++)
         for (uint32_t i = 0; i < groups[g]->completions; i++)
             fill_one(batch, round, groups[g], i, s++);
-    take_kl_off(batch);
     judge(batch);
+    TRY(check_reference(batch));
     *ret = STEAL(batch);
     return OK;
 }
@@ -268,10 +279,12 @@ void round_batch_set_old(struct round_batch *batch, const struct round_part *par
 
 double round_batch_kl(const struct round_batch *batch)
 {
-    double sum = 0;
-    for (size_t s = 0; batch->reference && s < batch->sequences; s++)
-        sum += kl_of(batch, s, KL_K1);
-    return batch->reference ? sum / (double)batch->sequences : NAN;
+    double sum = 0, referred = 0;
+    for (size_t s = 0; s < batch->sequences; s++) {
+        sum += batch->referred[s] ? kl_of(batch, s, KL_K1) : 0;
+        referred += batch->referred[s];
+    }
+    return sum / referred;
 }
 
 /* ---- the report */
@@ -321,6 +334,7 @@ void round_batch_free(struct round_batch *batch)
     mem_free(batch->advantage);
     mem_free(batch->behaviour);
     mem_free(batch->reference);
+    mem_free(batch->referred);
     mem_free(batch->old);
     mem_free(batch->reward);
     mem_free(batch->pair);

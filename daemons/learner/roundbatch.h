@@ -33,7 +33,8 @@ struct round_batch {
     double *reward;    // (sequences) with the KL taken off, if that is where it goes
     double *advantage; // (sequences), over the whole round
     float *behaviour;  // (targets)
-    float *reference;  // (targets); NULL: a group has none
+    float *reference;  // (targets); NULL: no completion has any
+    bool *referred;    // (sequences) whether it has them; of pairs the two are enough
     float *old;  // (targets) logp of the round's first weights; NULL until round_batch_set_old
     bool *fresh; // (targets) computed by the round's first version, prefix and all
     size_t *first_sequence, *first_target; // (groups + 1), (sequences + 1)
@@ -59,7 +60,7 @@ DEFINE_SCOPED(round_part)
 void round_batch_set_old(struct round_batch *batch, const struct round_part *part,
                          const float *logp);
 
-/* Mean over the completions of the summed behaviour - reference logp, nats; NaN without a reference. */
+/* Mean over the completions that have a reference of the summed behaviour - reference logp, nats; NaN: none has. */
 double round_batch_kl(const struct round_batch *batch);
 
 /* Fills the report's figures of rewards, lag and lengths. */

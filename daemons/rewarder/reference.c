@@ -4,10 +4,12 @@
 #include "base/mem.h"
 #include "model/likelihood.h"
 #include "model/sampler.h"
+#include "rl/pairs.h"
 #include "svc/metrics.h"
 #include <stdlib.h>
 
 struct reference {
+    const struct recipe *recipe;
     struct backend *be;
     struct model *model;
     struct likelihood *likelihood;
@@ -49,6 +51,7 @@ err_t reference_open(const struct recipe *recipe, struct reference **ret)
     const char *directory =
         *recipe->rewarder.reference_path ? recipe->rewarder.reference_path : recipe->model.path;
     SCOPED(reference) ref = mem_new(sizeof *ref);
+    ref->recipe = recipe;
     TRY(err_wrap(load(recipe, directory, ref), "%s: rewarder.reference", recipe->file));
     log_info("reference model", "directory=\"%s\" parameters=%zu", directory,
              ref->model->params->layout->parameters);
@@ -56,36 +59,61 @@ err_t reference_open(const struct recipe *recipe, struct reference **ret)
     return OK;
 }
 
-/* ret (targets of all completions); the caller's. */
-static err_t compute(struct reference *ref, const struct group *group, float *ret)
+/* The completions that are wanted, in ascending order; returns how many. Of training pairs only the two: which they are
+ * follows from the rewards, here as in the learner. */
+static uint32_t wanted(const struct reference *ref, const struct group *group, uint32_t *ret)
 {
-    SCOPED_MEM struct sequence *sequence = mem_array(group->completions, sizeof *sequence);
+    const struct recipe_dpo *dpo = &ref->recipe->learner.dpo;
+    uint32_t count = 0;
+    if (group->evaluation || !recipe_refers_to_pairs(ref->recipe)) {
+        for (uint32_t i = 0; i < group->completions; i++)
+            ret[count++] = i;
+        return count;
+    }
+    SCOPED_MEM double *reward = mem_array(group->completions, sizeof *reward);
+    struct rl_pair pair;
     for (uint32_t i = 0; i < group->completions; i++)
+        reward[i] = group->completion[i].reward;
+    if (!rl_pair_of(reward, (int)group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST,
+                    &pair))
+        return 0;
+    ret[count++] = (uint32_t)(pair.chosen < pair.rejected ? pair.chosen : pair.rejected);
+    ret[count++] = (uint32_t)(pair.chosen < pair.rejected ? pair.rejected : pair.chosen);
+    return count;
+}
+
+/* ret: targets of the wanted completions. */
+static err_t compute(struct reference *ref, const struct group *group, const uint32_t *want,
+                     uint32_t count, float *ret)
+{
+    SCOPED_MEM struct sequence *sequence = mem_array(count, sizeof *sequence);
+    for (uint32_t i = 0; i < count; i++)
         sequence[i] = (struct sequence){.prompt = group->prompt_token,
-                                        .token = group->completion[i].token,
+                                        .token = group->completion[want[i]].token,
                                         .prompt_tokens = (int)group->prompt_tokens,
-                                        .tokens = (int)group->completion[i].tokens,
+                                        .tokens = (int)group->completion[want[i]].tokens,
                                         .context = (int)group->prompt_tokens};
     struct sampling sampling = {.temperature = group->temperature}; // 0: a greedy evaluation
-    return likelihood_run(ref->likelihood, sequence, group->completions,
-                          sampling_inverse(&sampling), ret);
+    return likelihood_run(ref->likelihood, sequence, count, sampling_inverse(&sampling), ret);
 }
 
 err_t reference_group(struct reference *ref, struct group *group)
 {
-    uint64_t all = group_tokens(group);
-    SCOPED_MEM float *logp = mem_array(all, sizeof *logp);
+    SCOPED_MEM uint32_t *want = mem_array(group->completions, sizeof *want);
+    SCOPED_MEM float *logp = mem_array(group_tokens(group), sizeof *logp);
+    uint32_t count = wanted(ref, group, want);
     double begun = clock_s();
-    TRY(err_wrap(compute(ref, group, logp), "reference model"));
+    if (count)
+        TRY(err_wrap(compute(ref, group, want, count, logp), "reference model"));
     metric_observe(&seconds, clock_s() - begun);
-    metric_add(&tokens, (double)all);
     const float *from = logp;
-    for (uint32_t i = 0; i < group->completions; i++) {
-        struct completion *c = &group->completion[i];
+    for (uint32_t i = 0; i < count; i++) {
+        struct completion *c = &group->completion[want[i]];
         free(c->reference_logp);
         c->reference_logp = mem_copy(from, c->tokens * sizeof *from);
         from += c->tokens;
     }
+    metric_add(&tokens, (double)(from - logp));
     return OK;
 }
 

@@ -3,7 +3,7 @@
  * forward gives at the same weights.
  *
  *     TRY(reference_open(recipe, &reference));         -- *ret NULL: the recipe has none
- *     TRY(reference_group(reference, group));          -- sets reference_logp of every completion
+ *     TRY(reference_group(reference, group));          -- sets reference_logp of every completion that is trained
  *
  * Owner: one thread at a time; it has a backend of its own with rewarder.threads. */
 #pragma once
@@ -18,7 +18,7 @@ struct reference;
  * policy's vocabulary, tokenizer or length, and both directories are named. */
 err_t reference_open(const struct recipe *recipe, struct reference **ret);
 
-/* All completions in as few forwards as learner.micro_tokens allows. RANGE, INVALID, DATA_LOSS: too long, a token outside the
+/* All completions, or of training pairs the best and the worst (recipe_refers_to_pairs), in as few forwards as learner.micro_tokens allows. RANGE, INVALID, DATA_LOSS: too long, a token outside the
  * vocabulary, or one of no probability; then the group is as it was. */
 err_t reference_group(struct reference *reference, struct group *group);
 

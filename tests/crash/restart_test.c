@@ -1,5 +1,5 @@
 /* A learner started again on what another left: a store or checkpoint that is gone, torn, of another build, of other
- * settings; a round that cannot be trained; a fork. Real processes on a run that a whole ring made and left. */
+ * settings; a round that cannot be trained; a fork. Real processes on a run that a ring made and left. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -19,11 +19,9 @@
 
 enum { RUN_MS = 120000, START_MS = 60000, ROUNDS = 400, GROUPS = 8, LAG = 4, HASTE = 100 };
 
-static struct ring base; // drained in the middle of its run, with groups stored
-static struct ring done; // at its end
+static struct ring base, done; // drained in the middle of its run, with groups stored; at its end
 
 /* ---- runs and learners */
-
 static void succeed(int status, char *output, const char *what)
 {
     if (status)
@@ -159,8 +157,7 @@ static int make_runs(void **state)
     done = ring_prepare(&(struct ring_options){.rounds = 10, .groups = GROUPS, .lag = 1});
     run_to_end(&done, "learner.threads=1", NULL);
     base = ring_prepare(&(struct ring_options){.rounds = ROUNDS, .groups = GROUPS, .lag = LAG});
-    int rounds =
-        10; // stopped when generation was ahead: how far it was is up to the machine's load
+    int rounds = 10; // stopped while generation is ahead, which the load decides
     do {
         struct process up =
             process_start(base.log, "rlhfctl", "up", base.recipe, "--run", base.run, NULL);
@@ -168,8 +165,7 @@ static int make_runs(void **state)
         process_kill(&up, SIGINT);
         assert_int_equal(process_wait(&up, RUN_MS), 0);
         rounds = ring_read(&base).rounds + 3;
-    } while (audit_of(&base).stored < 2 * GROUPS && rounds < ROUNDS);
-    assert_true(audit_of(&base).stored >= 2 * GROUPS);
+    } while (audit_of(&base).stored < 2 * GROUPS);
     return 0;
 }
 

@@ -147,6 +147,34 @@ static void it_has_the_bits_that_were_stamped(void **state)
     print_message("%llu tokens compared, 0 differ\n", (unsigned long long)tokens);
 }
 
+/* For pairs the best and the worst are enough; a tie has neither, unless ties are pairs too. */
+static void of_training_pairs_only_the_two(void **state)
+{
+    (void)state;
+    struct ring ring = prepare();
+    struct group *groups[PROMPTS];
+    SCOPED(recipe)
+    recipe = recipe_with(&ring, "learner.objective=online_dpo", "learner.dpo.margin=0.25");
+    SCOPED(reference) reference = NULL;
+    assert_ok(reference_open(recipe, &reference));
+    decode(ring.model, 1.0f, groups);
+    for (uint32_t i = 0; i < PROMPTS; i++) {
+        uint32_t best = i % COMPLETIONS, worst = (i + 1) % COMPLETIONS;
+        bool tie = i % 3 == 2;
+        groups[i]->completion[best].reward = tie ? 0.25 : 1;
+        groups[i]->completion[worst].reward = tie ? 0.25 : -1;
+        assert_ok(reference_group(reference, groups[i]));
+        for (uint32_t c = 0; c < COMPLETIONS; c++) {
+            const struct completion *of = &groups[i]->completion[c];
+            bool wanted = !tie && (c == best || c == worst);
+            assert_int_equal(of->reference_logp != NULL, wanted);
+            if (wanted)
+                assert_memory_equal(of->reference_logp, of->logp, of->tokens * sizeof(float));
+        }
+        group_free(groups[i]);
+    }
+}
+
 /* ---- other models */
 
 /* A directory with a model of its own seed, or of another vocabulary's tokenizer. */
@@ -404,6 +432,7 @@ static void groups_leave_the_rewarder_with_it(void **state)
 }
 
 TESTS(cmocka_unit_test(it_has_the_bits_that_were_stamped),
+      cmocka_unit_test(of_training_pairs_only_the_two),
       cmocka_unit_test(another_model_may_be_the_reference),
       cmocka_unit_test(what_does_not_fit_is_refused),
       cmocka_unit_test(a_group_it_cannot_compute_stays_as_it_was),
