@@ -250,6 +250,9 @@ void rpc_call_cancel(struct rpc_call *call)
 
 void rpc_call_drop(struct rpc_call *call)
 {
+    pthread_mutex_lock(&call->mutex);
+    call->deaf = true; // what is still delivered is not looked at: its method may be gone by then
+    pthread_mutex_unlock(&call->mutex);
     call->handlers = (struct rpc_handlers){0};
     rpc_call_resume(call); // else a held message would keep it
     rpc_call_cancel(call);

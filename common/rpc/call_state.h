@@ -43,7 +43,7 @@ struct rpc_call {
     pthread_mutex_t mutex; // of the flags and the queue, and of the order in which batches start
     bool open_now;         // send the initial metadata without waiting for a message
     bool initial_sent, sending, finishing, status_sent, half_close_wanted, half_close_sent;
-    bool deaf;   // deliver no more: a malformed message came
+    bool deaf;   // deliver no more: a malformed message came, or it was dropped
     bool closed; // nothing can be sent any more
     bool close_seen, receiving, received_all, paused, held, was_full, writable_pushed;
     struct rpc_out *queue, **queue_end;

@@ -1,5 +1,5 @@
 /* A learner started again on what another left: a store or checkpoint that is gone, torn, of another build, of other
- * settings; a round that cannot be trained; a fork. Real processes on a run that a ring made and left. */
+ * settings; a round that cannot be trained; a fork. Real processes on a run that a whole ring made and left. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -19,9 +19,11 @@
 
 enum { RUN_MS = 120000, START_MS = 60000, ROUNDS = 400, GROUPS = 8, LAG = 4, HASTE = 100 };
 
-static struct ring base, done; // drained in the middle of its run, with groups stored; at its end
+static struct ring base; // drained in the middle of its run, with groups stored
+static struct ring done; // at its end
 
 /* ---- runs and learners */
+
 static void succeed(int status, char *output, const char *what)
 {
     if (status)
@@ -157,7 +159,7 @@ static int make_runs(void **state)
     done = ring_prepare(&(struct ring_options){.rounds = 10, .groups = GROUPS, .lag = 1});
     run_to_end(&done, "learner.threads=1", NULL);
     base = ring_prepare(&(struct ring_options){.rounds = ROUNDS, .groups = GROUPS, .lag = LAG});
-    int rounds = 10; // stopped while generation is ahead, which the load decides
+    int rounds = 10; // stopped when generation is ahead: how far it is depends on the load
     do {
         struct process up =
             process_start(base.log, "rlhfctl", "up", base.recipe, "--run", base.run, NULL);
@@ -165,7 +167,8 @@ static int make_runs(void **state)
         process_kill(&up, SIGINT);
         assert_int_equal(process_wait(&up, RUN_MS), 0);
         rounds = ring_read(&base).rounds + 3;
-    } while (audit_of(&base).stored < 2 * GROUPS);
+    } while (audit_of(&base).stored < 2 * GROUPS && rounds < ROUNDS);
+    assert_true(audit_of(&base).stored >= 2 * GROUPS);
     return 0;
 }
 
@@ -267,9 +270,9 @@ static void change_fingerprint(const struct ring *ring)
     store_free(STEAL(store));
     free(round->fingerprint);
     round->fingerprint = mem_string("backend=cpu kernels=0 layout=old");
+    SCOPED(db) db = NULL;
     uint8_t key[KEY_ROUND];
     SCOPED_VALUE(bytes) value = {0};
-    SCOPED(db) db = NULL;
     assert_ok(db_open(directory, false, &db));
     key_round('r', round->lineage, round->round, key);
     round_encode(round, &value);
@@ -379,8 +382,7 @@ static void a_round_that_fails_every_time(void **state)
     process_kill(&learner, SIGTERM);
     assert_ends_with(&ring, &learner, 0, "round voided");
     struct audit after = audit_of(&ring);
-    assert_int_equal(after.voided, 1);
-    assert_int_equal(after.groups[REASON_ERRORED], GROUPS);
+    assert_true(after.voided == 1 && after.groups[REASON_ERRORED] == GROUPS);
     assert_int_equal(after.versions, after.rounds_done - 1);
     SCOPED_MEM char *rounds = mem_printf("run.rounds=%" PRIu64, after.rounds + 6);
     run_to_end(&ring, rounds, NULL);
@@ -441,14 +443,12 @@ static void a_fork_at_lag_0_repeats_history(void **state)
     SCOPED_JSON json_t *after = explain(&ring, 10);
     assert_string_equal(weights_of(before), weights_of(after));
     assert_int_equal(whole(after, "lineage"), whole(before, "lineage") + 1);
-    assert_int_equal(whole(after, "round"), 9);
     json_t *groups = json_object_get(after, "groups"), *group;
     size_t i;
-    assert_int_equal(json_array_size(groups), GROUPS);
+    assert_true(whole(after, "round") == 9 && json_array_size(groups) == GROUPS);
     json_array_foreach(groups, i, group)
     {
-        assert_int_equal(whole(group, "attempt"), 2);
-        assert_int_equal(whole(group, "lag"), 0);
+        assert_true(whole(group, "attempt") == 2 && whole(group, "lag") == 0);
         assert_int_equal(whole(group, "oldest_version"), 9);
         assert_string_equal(json_string_value(json_object_get(group, "generator")), "generator-1");
     }

@@ -23,22 +23,33 @@ static char *address_of(const struct ring *ring, const char *daemon)
     return mem_string(listen);
 }
 
-static void wait_for_text(const char *path, const char *part)
+static void print_end(const char *path)
+{
+    enum { END = 1500 };
+    SCOPED_MEM char *text = file_text(path);
+    size_t len = strlen(text);
+    print_error("%s:\n%s\n", path, text + (len > END ? len - END : 0));
+}
+
+/* In the one of two logs; the other tells more if it does not come. */
+static void wait_for_text(const char *path, const char *part, const char *other)
 {
     for (int64_t until = clock_ms() + RUN_MS; clock_ms() < until; clock_sleep_ms(20)) {
         SCOPED_MEM char *text = file_text(path);
         if (strstr(text, part))
             return;
     }
-    SCOPED_MEM char *text = file_text(path);
-    fail_msg("no '%s' in %s:\n%s", part, path, text);
+    print_end(path);
+    print_end(other);
+    fail_msg("no '%s' in %s", part, path);
 }
 
 /* Two live processes of one name: the one that came later has it, the other ends and says why. */
 static void the_later_of_two_with_one_name_stays(void **state)
 {
     (void)state;
-    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 2000, .groups = 8, .lag = 1});
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
     struct process up =
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 2, RUN_MS);
@@ -51,10 +62,10 @@ static void the_later_of_two_with_one_name_stays(void **state)
     struct process second = process_start(
         log, "rlhfd-generator", ring.recipe, "--set", "generator.name=generator-1", "--set",
         "generator.listen=127.0.0.1:0", "--set", to_learner, "--set", to_rewarder, NULL);
-    wait_for_text(first_log, "another process came as generator 'generator-1'");
+    wait_for_text(first_log, "another process came as generator 'generator-1'", log);
     int status = process_wait(&up, RUN_MS); // a daemon that ends with an error ends the run
     assert_int_not_equal(status, 0);
-    wait_for_text(log, "serving");
+    wait_for_text(log, "serving", ring.log);
     process_kill(&second, SIGTERM);
     assert_int_equal(process_wait(&second, RUN_MS), 0);
     ring_audit(&ring);

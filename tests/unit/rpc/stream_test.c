@@ -189,6 +189,24 @@ static void its_queue_fills_and_empties(void **)
     loopback_done(&lo);
 }
 
+/* What came in the meantime is delivered after the stream is gone, to nobody. */
+static void it_may_be_freed_with_messages_on_their_way(void **)
+{
+    struct loopback lo;
+    struct peer peer;
+    loopback_init(&lo);
+    open_stream(&lo, &peer, 0);
+    until_count(&lo, &peer.ups, 1);
+    rpc_stream_pause(peer.stream);
+    assert_true(send_group(&peer, 0));
+    until_count(&lo, &lo.received, 1);
+    run_for(&lo, 50); // the answer is here, and held
+    rpc_stream_free(peer.stream);
+    run_for(&lo, 50);
+    assert_int_equal(peer.messages + peer.downs, 0);
+    loopback_done(&lo);
+}
+
 static void a_pause_outlives_a_reconnection(void **)
 {
     struct loopback lo;
@@ -216,4 +234,5 @@ TESTS(cmocka_unit_test(it_comes_back_when_the_server_does),
       cmocka_unit_test(a_refusal_is_down_with_the_peers_code),
       cmocka_unit_test(an_end_by_the_peer_is_a_loss), cmocka_unit_test(its_user_may_break_it),
       cmocka_unit_test(its_queue_fills_and_empties),
+      cmocka_unit_test(it_may_be_freed_with_messages_on_their_way),
       cmocka_unit_test(a_pause_outlives_a_reconnection))
