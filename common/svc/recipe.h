@@ -25,6 +25,7 @@ enum recipe_in_flight { RECIPE_CONTINUE, RECIPE_RECOMPUTE, RECIPE_FINISH };
 enum recipe_reference { RECIPE_NO_REFERENCE, RECIPE_FROZEN_REFERENCE };
 enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
+enum recipe_transport { RECIPE_GRPC, RECIPE_NCCL, RECIPE_AUTO };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };
 
 enum { RECIPE_SCORERS = 16 };

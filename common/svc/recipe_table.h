@@ -138,7 +138,10 @@
     X(word,  on_stale,  "drop", FIXED, WORDS("drop"), "what becomes of a group that is too old")
 
 #define RECIPE_PUBLISH(X, C, G) \
-    X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1")
+    X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1") \
+    C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "how versions travel; nccl and auto are not taken yet: every program refuses them") \
+    X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL, opened at run time: a name that the system finds, or a path") \
+    X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known")
 
 #define RECIPE_REPLAY(X, C, G) \
     X(word,  policy,         "fifo",      FIXED, WORDS("fifo"), "which groups make a round: the oldest") \

@@ -207,6 +207,7 @@ static void options_are_checked_against_each_other(void **state)
         {"learner: {groups: 2, updates_per_round: 3}", "learner.updates_per_round: 3 is too many"},
         {"run: {rounds: 0}", "run.rounds: 0, and data.epochs is 0 too"},
         {"sft: {steps: 0}", "sft.steps: 0, and sft.epochs is 0 too"},
+        {"publish: {transport: nccl}", "publish.transport: versions go over grpc alone yet"},
         {"eval: {every: 5}", "eval.every: 5 needs data.eval"},
         {"learner: {listen: '0.0.0.0:7003'}",
          "learner.listen: '0.0.0.0:7003' is open beyond this machine without TLS"},
