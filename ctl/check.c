@@ -4,7 +4,7 @@
 #include "base/jsonl.h"
 #include "base/mem.h"
 #include "ctl/command.h"
-#include "model/model.h"
+#include "model/likelihood.h"
 #include "model/tokenizer.h"
 #include "svc/recipe_cli.h"
 #include <stdio.h>
@@ -43,6 +43,17 @@ static err_t check_data(const struct recipe *recipe, const char *path)
     return OK;
 }
 
+static err_t check_reference(const struct recipe *recipe)
+{
+    const char *path = recipe->rewarder.reference_path;
+    int64_t tokens = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
+    if (recipe->rewarder.reference == RECIPE_NO_REFERENCE || !*path)
+        return OK;
+    TRY(check_model(path));
+    return err_wrap(likelihood_comparable(recipe->model.path, path, (int)tokens),
+                    "%s: rewarder.reference", recipe->file);
+}
+
 err_t check_ring(const struct recipe *recipe)
 {
     TRY(recipe_require(recipe, "model.path"));
@@ -52,6 +63,7 @@ err_t check_ring(const struct recipe *recipe)
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",
                        recipe->file);
     TRY(check_model(recipe->model.path));
+    TRY(check_reference(recipe));
     TRY(check_data(recipe, recipe->data.train));
     return *recipe->data.eval ? check_data(recipe, recipe->data.eval) : OK;
 }

@@ -50,8 +50,7 @@ err_t prompt_set_read(const char *path, const char *column, uint64_t most, struc
     return OK;
 }
 
-/* One line for a completion: {"row", "text", "tokens", "ended", "logp", "prompt", "completion"}. Bytes that are no UTF-8 are
- * replaced, as tokenizers' decode does. */
+/* One line for a completion. Bytes that are no UTF-8 are replaced, as tokenizers' decode does. */
 static json_t *line_of(const struct prompt_set *set, const struct sample_result *r)
 {
     json_t *text = json_stringn(r->text, r->text_len);
@@ -61,9 +60,12 @@ static json_t *line_of(const struct prompt_set *set, const struct sample_result 
             ascii[i] = r->text[i] > 0 ? r->text[i] : '?';
         text = json_stringn(ascii, r->text_len);
     }
-    return json_pack("{s:O, s:o, s:i, s:b, s:f, s:i, s:i}", "row", set->row[r->prompt], "text",
-                     text, "tokens", r->tokens, "ended", r->ended, "logp", r->logp, "prompt",
-                     (int)r->prompt, "completion", r->completion);
+    json_t *ids = json_array();
+    for (int i = 0; i < r->tokens; i++)
+        json_array_append_new(ids, json_integer(r->token[i]));
+    return json_pack("{s:O, s:o, s:i, s:o, s:b, s:f, s:i, s:i}", "row", set->row[r->prompt], "text",
+                     text, "tokens", r->tokens, "ids", ids, "ended", r->ended, "logp", r->logp,
+                     "prompt", (int)r->prompt, "completion", r->completion);
 }
 
 static err_t collect(void *arg, const struct sample_result *result)
@@ -71,6 +73,7 @@ static err_t collect(void *arg, const struct sample_result *result)
     struct collected *c = arg;
     c->line[result->prompt * (size_t)c->completions + (size_t)result->completion] =
         line_of(c->set, result);
+    progress_add(&c->progress, 1);
     return OK;
 }
 
@@ -81,16 +84,23 @@ void collected_done(struct collected *c)
     free(c->line);
 }
 
-/* All completions, in the order of the prompts. */
+err_t complete_with(struct sample *sample, const struct sample_options *options,
+                    const struct prompt_set *set, struct collected *ret)
+{
+    size_t all = set->count * (size_t)options->completions;
+    ret->set = set;
+    ret->completions = options->completions;
+    ret->line = mem_array(all, sizeof(json_t *));
+    ret->progress = progress_begin("completions", all);
+    return sample_run(sample, set->at, set->count, collect, ret);
+}
+
 err_t complete(const char *model, const struct sample_options *options,
                const struct prompt_set *set, struct collected *ret)
 {
     SCOPED(sample) sample = NULL;
-    ret->set = set;
-    ret->completions = options->completions;
-    ret->line = mem_array(set->count * (size_t)options->completions, sizeof(json_t *));
     TRY(sample_open(model, options, &sample));
-    return sample_run(sample, set->at, set->count, collect, ret);
+    return complete_with(sample, options, set, ret);
 }
 
 struct sample_options complete_options(const struct recipe *recipe, double temperature,
@@ -104,10 +114,18 @@ struct sample_options complete_options(const struct recipe *recipe, double tempe
                                .sampling = {.temperature = (float)temperature,
                                             .seed = (uint64_t)recipe->run.seed,
                                             .epoch = UINT32_MAX}};
+    o.kv = (enum kv_format)recipe->model.kv;
+    o.kv_bytes = (size_t)g->kv_bytes;
+    o.sampling.repetition_penalty = (float)g->repetition_penalty;
+    o.stop = (struct stop_names){.text = g->stop.at,
+                                 .texts = g->stop.count,
+                                 .token = g->stop_tokens.at,
+                                 .tokens = g->stop_tokens.count};
     o.slots = g->slots > completions ? (int)g->slots : completions;
     if (temperature > 0) {
         o.sampling.top_k = (int)g->top_k;
         o.sampling.top_p = (float)g->top_p;
+        o.sampling.min_p = (float)g->min_p;
     }
     return o;
 }

@@ -8,6 +8,7 @@
  * Owner: one thread. */
 #pragma once
 #include "base/json.h"
+#include "ctl/progress.h"
 #include "ctl/sample.h"
 #include "svc/recipe.h"
 #include <stdio.h>
@@ -25,17 +26,23 @@ void prompt_set_done(struct prompt_set *set);
 err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, const char *column);
 err_t prompt_set_read(const char *path, const char *column, uint64_t most, struct prompt_set *set);
 
-/* A line: {"row", "text", "tokens", "ended", "logp", "prompt", "completion"}. */
+/* A line: {"row", "text", "tokens", "ids", "ended", "logp", "prompt", "completion"}; ids: the completion's tokens. */
 struct collected {
     const struct prompt_set *set;
     json_t **line; // (prompts * completions)
     int completions;
+    struct progress progress;
 };
 
 void collected_done(struct collected *c);
 
+/* How far it is goes to standard error now and then. */
 err_t complete(const char *model, const struct sample_options *options,
                const struct prompt_set *set, struct collected *ret);
+
+/* The same with a sample that the caller keeps, opened with these options. */
+err_t complete_with(struct sample *sample, const struct sample_options *options,
+                    const struct prompt_set *set, struct collected *ret);
 err_t collected_write(FILE *out, const struct collected *c);
 
 /* How the recipe's generator samples, at another temperature; random draws are not those of training. */

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "ctl/command.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,12 @@ static bool may_restart(struct member *member)
     return member->restarts++ < RESTARTS_MAX;
 }
 
+/* Between a kill and the restart the system may have lent the port to someone else's connection: it comes back. */
+static bool port_is_taken(const char *words)
+{
+    return strstr(words, strerror(EADDRINUSE)) != NULL;
+}
+
 static void on_exit_of(void *arg, struct child *child, struct child_end end)
 {
     struct member *member = arg;
@@ -78,13 +85,14 @@ static void on_exit_of(void *arg, struct child *child, struct child_end end)
     member->child = NULL;
     loop_timer_stop(member->poll);
     child_end_text(end, how);
+    SCOPED_MEM char *words = last_words(member);
+    bool again = end.signal || (member->restarts && port_is_taken(words));
     if (end.status == 0 || member->stopping) {
         member->options.gone(member->options.arg, member, OK);
-    } else if (end.signal && may_restart(member)) {
+    } else if (again && may_restart(member)) {
         member->options.restarted(member->options.arg, member, how);
-        loop_timer_start(member->pause, RESTART_PAUSE_MS, 0);
+        loop_timer_start(member->pause, RESTART_PAUSE_MS * member->restarts, 0);
     } else {
-        SCOPED_MEM char *words = last_words(member);
         member->options.gone(
             member->options.arg, member,
             err_new(ERR_UNAVAILABLE, "%s %s: %s", member->options.name, how, words));
@@ -112,7 +120,8 @@ err_t member_start(struct member *member)
 {
     const char *argv[WORDS_MAX + 12];
     size_t n = 0;
-    const json_t *known = json_object_get(member->endpoint, "listen");
+    const json_t *known =
+        member->options.called ? json_object_get(member->endpoint, "listen") : NULL;
     SCOPED_MEM char *listen =
         mem_printf("%s=%s", member->address_key, known ? json_string_value(known) : "127.0.0.1:0");
     argv[n++] = member->program;

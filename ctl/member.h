@@ -18,7 +18,8 @@ struct member_options {
         name; // "generator", "generator-2": in endpoints.json and log names; run and it must outlive it
     const char *program;     // beside us
     const char *run;         // directory
-    const char *address_key; // "generator.listen": a restart binds what it had
+    const char *address_key; // "generator.listen"
+    bool called;             // others connect to it: a restart binds the address it had
     void (*announced)(void *arg, struct member *member);
     void (*restarted)(void *arg, struct member *member, const char *why);
     void (*gone)(void *arg, struct member *member,

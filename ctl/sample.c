@@ -8,9 +8,10 @@ struct sample {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct stops *stops;
     struct engine *engine;
-    int32_t *prompt; // (max_prompt_tokens, and as much again to cut from)
-    int prompt_capacity;
+    int32_t *prompt;     // (prompt_capacity)
+    int prompt_capacity; // max_prompt_tokens, or what the model has room for
 };
 
 enum { PROMPT_BYTES_MAX = 4 << 20 };
@@ -19,34 +20,38 @@ static err_t build(const char *directory, const struct sample_options *options, 
 {
     TRY(backend_cpu_new(&(struct cpu_config){.threads = options->threads}, &s->be));
     TRY(model_load(s->be, directory, &s->model));
+    s->model->kv = options->kv;
     TRY(tokenizer_load(directory, &s->tokenizer));
     const struct model_config *config = &s->model->config;
     TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
                  "'%s'", directory));
-    int context = options->max_prompt_tokens + options->max_tokens;
-    if (context > config->max_positions)
+    TRY(stops_new(s->tokenizer, config, &options->stop, &s->stops));
+    int room = config->max_positions - options->max_tokens;
+    if (room < 1)
         return err_new(
             ERR_INVALID,
-            "prompts of %d tokens and completions of %d: the model's longest sequence is %d",
-            options->max_prompt_tokens, options->max_tokens, config->max_positions);
-    return engine_new(s->model,
-                      &(struct engine_config){.slots = options->slots, .max_context = context},
-                      &s->engine);
+            "completions of %d tokens: the model's longest sequence is %d, prompt included",
+            options->max_tokens, config->max_positions);
+    s->prompt_capacity = options->max_prompt_tokens < room ? options->max_prompt_tokens : room;
+    s->prompt = mem_array((size_t)s->prompt_capacity, sizeof *s->prompt);
+    struct engine_config engine = {.slots = options->slots,
+                                   .max_context = s->prompt_capacity + options->max_tokens,
+                                   .kv_bytes = options->kv_bytes};
+    return engine_new(s->model, &engine, &s->engine);
 }
 
 err_t sample_open(const char *directory, const struct sample_options *options, struct sample **ret)
 {
     SCOPED(sample) s = mem_new(sizeof *s);
     s->options = *options;
-    s->prompt_capacity = options->max_prompt_tokens;
-    s->prompt = mem_array((size_t)s->prompt_capacity, sizeof *s->prompt);
     TRY(build(directory, options, s));
     *ret = STEAL(s);
     return OK;
 }
 
-/* The prompt's tokens; of a longer one the last max_prompt_tokens, as TRL truncates. */
-static err_t encode(struct sample *s, const struct sample_prompt *prompt, int *ret_count)
+/* TRL truncates like that. */
+err_t sample_encode(struct sample *s, const struct sample_prompt *prompt, int32_t *ret_token,
+                    int *ret_count)
 {
     if (prompt->len > PROMPT_BYTES_MAX)
         return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", prompt->len,
@@ -55,26 +60,24 @@ static err_t encode(struct sample *s, const struct sample_prompt *prompt, int *r
     SCOPED_MEM int32_t *all = mem_array((size_t)most, sizeof *all);
     TRY(tokenizer_encode(s->tokenizer, prompt->text, prompt->len, most, all, &count));
     int cut = count > s->prompt_capacity ? count - s->prompt_capacity : 0;
-    memcpy(s->prompt, all + cut, (size_t)(count - cut) * sizeof *all);
+    memcpy(ret_token, all + cut, (size_t)(count - cut) * sizeof *all);
     *ret_count = count - cut;
     return OK;
 }
 
 static err_t admit(struct sample *s, const struct sample_prompt *prompt, size_t index)
 {
-    const struct model_config *config = &s->model->config;
     struct engine_request request = {.tag = index,
                                      .prompt = s->prompt,
                                      .completions = s->options.completions,
                                      .max_tokens = s->options.max_tokens,
                                      .sampling = s->options.sampling,
-                                     .stops = config->eos_count};
-    int32_t stop[CONFIG_EOS_MAX];
-    for (int i = 0; i < config->eos_count; i++)
-        stop[i] = config->eos[i];
-    request.stop = stop;
+                                     .stop = s->stops->token,
+                                     .stops = s->stops->tokens,
+                                     .stopped = stops_reached,
+                                     .stopped_arg = s->stops};
     request.sampling.prompt = prompt->number;
-    TRY(encode(s, prompt, &request.prompt_tokens));
+    TRY(sample_encode(s, prompt, s->prompt, &request.prompt_tokens));
     if (!request.prompt_tokens)
         return err_new(ERR_INVALID, "prompt %" PRIu64 " is empty", prompt->number);
     return engine_admit(s->engine, &request);
@@ -84,15 +87,15 @@ static err_t hand_out(struct sample *s, const struct engine_completion *c,
                       err_t (*done)(void *, const struct sample_result *), void *arg)
 {
     SCOPED_VALUE(bytes) text = {0};
-    int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
-    TRY(tokenizer_decode(s->tokenizer, c->token, (size_t)kept, true, &text));
+    TRY(stops_text(s->stops, c, &text));
     bytes_extend(&text, 0);
     struct sample_result result = {.prompt = c->tag,
                                    .completion = c->completion,
                                    .tokens = c->tokens,
-                                   .ended = c->finish == ENGINE_EOS,
+                                   .ended = c->finish != ENGINE_LENGTH,
                                    .text = (const char *)text.data,
-                                   .text_len = text.len};
+                                   .text_len = text.len,
+                                   .token = c->token};
     for (int i = 0; i < c->tokens; i++)
         result.logp += c->logp[i];
     return done(arg, &result);
@@ -115,11 +118,22 @@ err_t sample_run(struct sample *s, const struct sample_prompt *prompts, size_t c
     return OK;
 }
 
+struct model *sample_model(const struct sample *s)
+{
+    return s->model;
+}
+
+const struct tokenizer *sample_tokenizer(const struct sample *s)
+{
+    return s->tokenizer;
+}
+
 void sample_free(struct sample *s)
 {
     if (!s)
         return;
     engine_free(s->engine);
+    stops_free(s->stops);
     tokenizer_free(s->tokenizer);
     model_free(s->model);
     backend_free(s->be);

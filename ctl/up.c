@@ -134,6 +134,7 @@ static struct member *add_member(struct up *up, const char *kind, int64_t number
                                      .program = program,
                                      .run = up->run,
                                      .address_key = key,
+                                     .called = strcmp(kind, "generator") != 0,
                                      .announced = member_announced,
                                      .restarted = member_restarted,
                                      .gone = member_gone,
@@ -219,9 +220,8 @@ static void show(void *arg)
 
 static err_t run_ring(struct up *up)
 {
-    SCOPED_MEM char *metrics = file_join(up->run, "metrics.jsonl");
     TRY(loop_new(&up->loop));
-    TRY(view_new(metrics, (uint64_t)up->recipe->run.rounds, &up->view));
+    TRY(view_new(up->run, (uint64_t)up->recipe->run.rounds, &up->view));
     up->show = loop_timer_new(up->loop, show, up);
     up->leave = loop_timer_new(up->loop, leave_now, up);
     add_member(up, "learner", 0, NULL, 0);

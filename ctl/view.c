@@ -1,6 +1,7 @@
 #include "ctl/view.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include <inttypes.h>
@@ -18,11 +19,19 @@ struct figures {
     char cause[32];
 };
 
-struct view {
+/* A file of lines that grows. */
+struct tail {
     char *path;
     FILE *file;
-    uint64_t rounds, seen;
     struct bytes partial; // the beginning of a line that is still being written
+};
+
+struct view {
+    struct tail metrics, evals;
+    uint64_t rounds, seen;
+    uint64_t evaluations;
+    double eval_version, eval_success, eval_reward; // the last
+    double eval_success_first, eval_reward_first;
     struct figures first, last, window[WINDOW];
     double started_s, trained, generated, generator_idle, generator_busy, learner_idle,
         learner_busy, lag_max, stale;
@@ -30,10 +39,11 @@ struct view {
     int64_t shown_ms;
 };
 
-err_t view_new(const char *metrics_path, uint64_t rounds, struct view **ret)
+err_t view_new(const char *run, uint64_t rounds, struct view **ret)
 {
     struct view *view = mem_new(sizeof *view);
-    view->path = mem_string(metrics_path);
+    view->metrics.path = file_join(run, "metrics.jsonl");
+    view->evals.path = file_join(run, "evals.jsonl");
     view->rounds = rounds;
     view->terminal = isatty(STDOUT_FILENO);
     view->started_s = clock_s();
@@ -90,25 +100,46 @@ static void take_line(struct view *view, const char *line, size_t len)
     view->lag_max = fmax(view->lag_max, f.lag_max);
 }
 
-static void read_appended(struct view *view)
+static void take_eval(struct view *view, const char *line, size_t len)
 {
-    if (!view->file)
-        view->file = fopen(view->path, "re");
-    if (!view->file)
+    SCOPED_JSON json_t *o = json_loadb(line, len, 0, NULL);
+    if (!o)
+        return;
+    view->eval_version = number(o, "version");
+    view->eval_success = number(o, "success");
+    view->eval_reward = number(o, "reward_mean");
+    if (!view->evaluations++) {
+        view->eval_success_first = view->eval_success;
+        view->eval_reward_first = view->eval_reward;
+    }
+}
+
+static void read_tail(struct view *view, struct tail *tail,
+                      void (*take)(struct view *view, const char *line, size_t len))
+{
+    if (!tail->file)
+        tail->file = fopen(tail->path, "re");
+    if (!tail->file)
         return;
     char chunk[4096];
     size_t got;
-    clearerr(view->file);
-    while ((got = fread(chunk, 1, sizeof chunk, view->file)) > 0) {
+    clearerr(tail->file);
+    while ((got = fread(chunk, 1, sizeof chunk, tail->file)) > 0) {
         for (size_t i = 0; i < got; i++) {
-            if (chunk[i] != '\n' && view->partial.len < MAX_LINE) {
-                bytes_u8(&view->partial, (uint8_t)chunk[i]);
+            if (chunk[i] != '\n' && tail->partial.len < MAX_LINE) {
+                bytes_u8(&tail->partial, (uint8_t)chunk[i]);
                 continue;
             }
-            take_line(view, (const char *)view->partial.data, view->partial.len);
-            bytes_clear(&view->partial);
+            take(view, (const char *)tail->partial.data, tail->partial.len);
+            bytes_clear(&tail->partial);
         }
     }
+}
+
+static void read_appended(struct view *view)
+{
+    read_tail(view, &view->metrics, take_line);
+    read_tail(view, &view->evals, take_eval);
 }
 
 /* Mean over the last rounds; the sums give rates. */
@@ -153,6 +184,8 @@ static void print_line(struct view *view)
         f.round + 1, total, f.version, f.reward, f.success, f.lag, f.lag_max, f.kl, f.entropy,
         wall > 0 ? f.trained / wall : 0, percent(f.generator_idle, f.generator_busy),
         percent(f.learner_idle, f.learner_busy), *f.cause ? " for " : "", f.cause);
+    if (view->evaluations)
+        printf("  eval v%.0f %.3f", view->eval_version, view->eval_success);
     if (!view->terminal)
         putchar('\n');
     view->line_open = view->terminal;
@@ -206,6 +239,11 @@ void view_summary(struct view *view)
         "  reward   %.3f -> %.3f   success %.2f -> %.2f   (first round -> mean of the last %d)\n",
         view->first.reward, f.reward, view->first.success, f.success,
         (int)(view->seen < WINDOW ? view->seen : WINDOW));
+    if (view->evaluations)
+        printf("  eval     %.3f -> %.3f   success %.2f -> %.2f   (first -> version %.0f; %" PRIu64
+               " in evals.jsonl)\n",
+               view->eval_reward_first, view->eval_reward, view->eval_success_first,
+               view->eval_success, view->eval_version, view->evaluations);
     printf("  lag      largest %.0f rounds, %.0f groups left stale\n", view->lag_max, view->stale);
     printf("  tokens   %.0f generated, %.0f trained, %.0f tok/s\n", view->generated, view->trained,
            wall > 0 ? view->trained / wall : 0);
@@ -214,13 +252,19 @@ void view_summary(struct view *view)
            percent(view->learner_idle, view->learner_busy));
 }
 
+static void tail_done(struct tail *tail)
+{
+    if (tail->file)
+        fclose(tail->file);
+    bytes_done(&tail->partial);
+    mem_free(tail->path);
+}
+
 void view_free(struct view *view)
 {
     if (!view)
         return;
-    if (view->file)
-        fclose(view->file);
-    bytes_done(&view->partial);
-    mem_free(view->path);
+    tail_done(&view->metrics);
+    tail_done(&view->evals);
     mem_free(view);
 }

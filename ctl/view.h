@@ -1,7 +1,7 @@
 /* What a person sees of a run: one live line on a terminal (or a line every few rounds elsewhere), and a summary.
  *
  *     SCOPED(view) view = NULL;
- *     TRY(view_new("run/metrics.jsonl", 256, &view));
+ *     TRY(view_new("run", 256, &view));
  *     view_update(view);          -- from a timer: reads what was appended since
  *     view_summary(view);
  *
@@ -13,8 +13,9 @@
 
 struct view;
 
-/* rounds: how many the run will have; 0: unknown. The file may not exist yet. */
-err_t view_new(const char *metrics_path, uint64_t rounds, struct view **ret);
+/* Follows metrics.jsonl and evals.jsonl of the run's directory, which need not be there yet. rounds: how many the run will have;
+ * 0: unknown. */
+err_t view_new(const char *run, uint64_t rounds, struct view **ret);
 void view_update(struct view *view);
 
 /* A line of its own, without tearing the live line. */

@@ -1,5 +1,4 @@
-/* The decode loop that generator, eval and generate share: continuous batching over a fixed number
- * of slots.
+/* The decode loop that generator, eval and generate share: continuous batching over slots.
  *
  *     struct engine_config config = {.slots = 64, .max_context = 512, .step_rows = 256};
  *     TRY(engine_new(model, &config, &engine));
@@ -9,10 +8,11 @@
  *         TRY(engine_step(engine, &finished, &count));  -- finished[0..count-1] are lent
  *     }
  *
- * A request's prompt is computed once, in chunks that fit a step; its KV is copied into the slots
- * of its completions. Every token carries b_full and the version in force at the step that computed
- * its logits. Its bits equal the full forward's, whatever else is in the batch, as long as its
- * whole prefix was computed by one version.
+ * A request's prompt is computed once, in chunks that fit a step; its completions share its KV, which
+ * lies in pages of KV_PAGE positions. When pages run out the older goes first: the youngest lose
+ * theirs and are computed again when there is room, to the same bits while the weights stay. Every
+ * token carries b_full and the version in force at the step that computed its logits. Its bits equal
+ * the full forward's, whatever else is in the batch, if its whole prefix was computed by one version.
  *
  * Owner: the thread that owns the model's backend; the model outlives the engine. All memory is
  * taken by engine_new. */
@@ -21,17 +21,22 @@
 #include "base/scoped.h"
 #include "model/model.h"
 #include "model/sampler.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct engine;
 
-enum { ENGINE_STOPS_MAX = 8 };
+enum { ENGINE_STOPS_MAX = 32 };
+
+/* Whether a completion ends with its last token: what end tokens cannot tell (model/stops.h). */
+typedef bool engine_stopped(void *arg, const int32_t *token, int tokens);
 
 struct engine_config {
     int slots;       // completions decoded at a time
     int max_context; // prompt and completion together, at most the model's max_positions
     int step_rows;   // tokens of one forward, >= slots: prompts are cut to fit; 0: max(slots, 256)
+    size_t kv_bytes; // for keys and values, in whole pages; 0: enough for all slots at max_context
 };
 
 struct engine_request {
@@ -41,8 +46,10 @@ struct engine_request {
     int completions;       // k > 0: takes k slots
     int max_tokens;        // > 0, of one completion
     struct sampling sampling;
-    const int32_t *stop; // end tokens; copied
-    int stops;           // <= ENGINE_STOPS_MAX; 0: only max_tokens ends it
+    const int32_t *stop;     // end tokens; copied
+    int stops;               // <= ENGINE_STOPS_MAX
+    engine_stopped *stopped; // asked after each token that is no end token; NULL: none
+    void *stopped_arg;
 };
 
 struct engine_span {
@@ -50,7 +57,8 @@ struct engine_span {
     uint64_t version;
 };
 
-enum engine_finish { ENGINE_EOS = 1, ENGINE_LENGTH = 2 }; // wire's numbers
+/* wire's numbers. STOP: the request's `stopped` said so. */
+enum engine_finish { ENGINE_EOS = 1, ENGINE_LENGTH = 2, ENGINE_STOP = 3 };
 
 /* One finished completion, lent until the next engine_step, engine_admit or engine_cancel. */
 struct engine_completion {
@@ -59,51 +67,54 @@ struct engine_completion {
     int tokens;                // > 0; an end token is included
     const int32_t *token;      // (tokens)
     const float *logp;         // (tokens) b_full
-    const float *sampled_logp; // (tokens) b_sampled; NULL: nothing was truncated
+    const float *sampled_logp; // (tokens) b_sampled; NULL: it is b_full
     int spans;
     const struct engine_span *span;
     enum engine_finish finish;
 };
 
 struct engine_counters {
-    uint64_t steps, rows;    // forwards, and the tokens they computed
-    uint64_t prefill_tokens; // prompt tokens computed, recomputed ones included
-    uint64_t tokens;         // tokens sampled
-    uint64_t completions;    // finished
-    double busy_s;           // inside engine_step
+    uint64_t steps, rows;       // forwards, and the tokens they computed
+    uint64_t prefill_tokens;    // prompt tokens computed, recomputed ones included
+    uint64_t recomputed_tokens; // computed again because of new weights
+    uint64_t tokens;            // tokens sampled
+    uint64_t completions;       // finished
+    uint64_t preemptions;       // sequences that lost their pages to an older one
+    double busy_s;              // inside engine_step
 };
 
-/* INVALID: a size out of range; EXHAUSTED: not enough memory. The first version is 0. */
+/* INVALID: a size out of range, or kv_bytes too few for one sequence; EXHAUSTED: not enough memory.
+ * The first version is 0. The model's kv says how keys and values are kept. */
 err_t engine_new(struct model *model, const struct engine_config *config, struct engine **ret);
 
 int engine_free_slots(const struct engine *engine);
-int engine_active(const struct engine *engine);   // slots with unfinished completions
-size_t engine_bytes(const struct engine *engine); // all memory, KV included
+int engine_free_pages(const struct engine *engine);
+size_t engine_page_bytes(const struct model *model); // of KV, all layers
+int engine_active(const struct engine *engine);      // slots with unfinished completions
+size_t engine_bytes(const struct engine *engine);    // all memory, KV included
 
-/* EXHAUSTED: fewer than k free slots now; RANGE: prompt + max_tokens > max_context, or k > slots;
- * INVALID: an empty prompt, a token outside the vocabulary, bad sampling or stops; EXISTS: the tag
- * is running. On error nothing changed. */
+/* EXHAUSTED: fewer than k free slots; RANGE: prompt + max_tokens > max_context, or k > slots; EXISTS:
+ * the tag is running; INVALID: anything else of the request. On error nothing changed. */
 err_t engine_admit(struct engine *engine, const struct engine_request *request);
 
-/* One forward over every active slot (decoding ones first, prompts into the rows left, oldest
- * first). Nothing active: OK, no completions. DATA_LOSS: logits that are not finite. On error no
- * sequence has advanced. */
+/* One forward: a row of each slot that decodes, prompts in the rows left. Nothing active: OK.
+ * DATA_LOSS: logits that are not finite. On error no sequence has advanced. */
 err_t engine_step(struct engine *engine, const struct engine_completion **ret, int *ret_count);
 
-/* Forgets a request; its unfinished completions are never handed out. Unknown tags are ignored. */
+/* Forgets a request and its unfinished completions. Unknown tags are ignored. */
 void engine_cancel(struct engine *engine, uint64_t tag);
 
 /* The model's weights have changed between two steps: tokens from here on carry this version, over
- * the KV computed so far (in_flight: continue). Spans ascend in token, not necessarily in version:
- * a rollback lowers it. */
+ * the KV computed so far (in_flight: continue). A prompt half computed begins again, so the tokens
+ * of a first span always have a prefix of one version. Spans ascend in token, not always in version. */
 void engine_set_version(struct engine *engine, uint64_t version);
 
 /* Computes the KV of everything unfinished again before its next token (in_flight: recompute). */
 void engine_recompute(struct engine *engine);
+int engine_rebuilding(const struct engine *engine); // tokens that are still to be computed again
 
-int engine_progress(const struct engine *engine,
-                    uint64_t tag); // tokens sampled so far by the tag's unfinished completions
+/* Tokens sampled so far by the tag's unfinished completions. */
+int engine_progress(const struct engine *engine, uint64_t tag);
 const struct engine_counters *engine_counters(const struct engine *engine);
-
 void engine_free(struct engine *engine);
 DEFINE_SCOPED(engine)

@@ -119,9 +119,9 @@ static err_t check_segments(const struct forward *fw, const struct segment *segm
             return err_new(ERR_INVALID,
                            "forward: segment %d is rows %d to %d of %d, it must begin at row %d", i,
                            s->first, s->first + s->count, N, at);
-        if ((fw->keep && s->cache) || (!s->cache && s->start))
+        if ((fw->keep && s->kv) || (!s->kv && s->start))
             return err_new(ERR_INVALID,
-                           "forward: segment %d: a learning pass begins at 0 and has no cache", i);
+                           "forward: segment %d: a learning pass begins at 0 and has no pages", i);
         at += s->count;
     }
     if (at != N)
@@ -160,6 +160,11 @@ static err_t attention_block(struct forward *fw, struct activations *a, int l)
     TRY(ops->matmul(be, a->v, a->h1, m->weight[q + PARAM_V - PARAM_Q], N, 0));
     TRY(ops->rope(be, a->q, fw->position, m->cos, m->sin, N, c->H, c->D, 0));
     TRY(ops->rope(be, a->k, fw->position, m->cos, m->sin, N, c->K, c->D, 0));
+    if (m->kv == KV_BF16) { // alike with and without pages; the gradient goes straight through
+        const size_t count = (size_t)N * (size_t)c->K * (size_t)c->D;
+        TRY(ops->round_bf16(be, a->k, count));
+        TRY(ops->round_bf16(be, a->v, count));
+    }
     TRY(ops->attention(be, a->o, a->lse, a->q, a->k, a->v, fw->segment, fw->segments, &m->shape,
                        l));
     TRY(ops->matmul(be, a->x2, a->o, m->weight[q + PARAM_O - PARAM_Q], N, 0));

@@ -1,5 +1,5 @@
 /* The forward: tokens of all sequences, concatenated, to hidden states, logits or
- * log-probabilities. The same code prefills and decodes (with caches) and learns (without): the
+ * log-probabilities. The same code prefills and decodes (with pages of keys and values) and learns (without): the
  * bits of a token depend on its own prefix alone.
  *
  *     SCOPED(forward) fw = NULL;
@@ -27,7 +27,7 @@ size_t forward_bytes(const struct forward *fw); // all it allocated
 int forward_max_rows(const struct forward *fw);
 
 /* token, position (N); segments tile rows 0..N-1 in order (see struct segment in tensor/backend.h);
- * their caches, if any, grow by their rows. position[i] is what RoPE rotates by: start + i within
+ * their pages, if any, take the rows. position[i] is what RoPE rotates by: start + i within
  * the segment. INVALID: a token, position or segment out of range; nothing was computed. */
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
                   const struct segment *segments, int count);

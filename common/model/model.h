@@ -24,7 +24,8 @@ struct model {
     bf16 *values; // (params->layout->elements), row-major tensors, zeros in the gaps
     struct weight *
         *weight; // per tensor of the layout; NULL for vectors. weight[params->head] is the head
-    float *cos, *sin; // (max_positions, D/2)
+    float *cos, *sin;  // (max_positions, D/2)
+    enum kv_format kv; // how keys and values are kept and rounded; F32 unless set before first use
 };
 
 /* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one

@@ -7,6 +7,7 @@
 struct sampler {
     int V;
     int32_t *heap; // (V) token ids, likeliest on top
+    bool *seen;    // (V) by the call under way
 };
 
 err_t sampling_check(const struct sampling *s)
@@ -21,6 +22,9 @@ err_t sampling_check(const struct sampling *s)
         return err_new(ERR_INVALID, "top_p is %g; it must be from 0 to 1", (double)s->top_p);
     if (!(s->min_p >= 0 && s->min_p <= 1))
         return err_new(ERR_INVALID, "min_p is %g; it must be from 0 to 1", (double)s->min_p);
+    if (!(s->repetition_penalty >= 0 && s->repetition_penalty <= 100))
+        return err_new(ERR_INVALID, "repetition_penalty is %g; it must be from 0 to 100",
+                       (double)s->repetition_penalty);
     return OK;
 }
 
@@ -29,7 +33,21 @@ struct sampler *sampler_new(int V)
     struct sampler *sampler = mem_new(sizeof *sampler);
     sampler->V = V;
     sampler->heap = mem_array((size_t)V, sizeof *sampler->heap);
+    sampler->seen = mem_array((size_t)V, sizeof *sampler->seen);
     return sampler;
+}
+
+void sampler_penalise(struct sampler *sampler, const struct sampling *s, float *logits,
+                      const int32_t *token, int count)
+{
+    for (int i = 0; i < count; i++) {
+        float *x = &logits[token[i]];
+        if (!sampler->seen[token[i]])
+            *x = *x < 0 ? *x * s->repetition_penalty : *x / s->repetition_penalty;
+        sampler->seen[token[i]] = true;
+    }
+    for (int i = 0; i < count; i++)
+        sampler->seen[token[i]] = false;
 }
 
 static bool likelier(const float *p, int32_t a, int32_t b)
@@ -110,7 +128,7 @@ static err_t greedy(int V, const float *logits, struct draw *ret)
     if (sum != 0)
         return err_new(ERR_DATA_LOSS, "the model's logits are not finite");
     largest(logits, V, &best);
-    *ret = (struct draw){.token = best, .mass = 1};
+    *ret = (struct draw){.token = best, .mass = 1, .share = 1};
     return OK;
 }
 
@@ -131,12 +149,14 @@ static struct draw draw_kept(struct sampler *sampler, const struct sampling *s, 
                 continue;
             sum += (double)p[i];
             if (pass && sum > goal)
-                return (struct draw){.token = i, .mass = mass / total};
+                return (struct draw){
+                    .token = i, .mass = mass / total, .share = (double)p[i] / mass};
         }
         mass = pass ? mass : sum;
         sum = 0;
     }
-    return (struct draw){.token = best, .mass = mass / total}; // not reached: u < 1
+    return (struct draw){
+        .token = best, .mass = mass / total, .share = (double)p[best] / mass}; // not reached: u < 1
 }
 
 err_t sampler_draw(struct sampler *sampler, const struct sampling *s, uint64_t completion,
@@ -167,13 +187,14 @@ err_t sampler_draw(struct sampler *sampler, const struct sampling *s, uint64_t c
             break;
         }
     }
-    *ret = (struct draw){.token = token, .mass = 1};
+    *ret = (struct draw){.token = token, .mass = 1, .share = (double)probability[token] / total};
     return OK;
 }
 
-float sampler_logp(float logp, double mass)
+float sampler_logp(const struct sampling *s, float logp, const struct draw *draw)
 {
-    const float sampled = (float)((double)logp - log(mass));
+    const float sampled =
+        (float)(sampling_penalises(s) ? log(draw->share) : (double)logp - log(draw->mass));
     return sampled < 0 ? sampled : 0.0f;
 }
 
@@ -182,5 +203,6 @@ void sampler_free(struct sampler *sampler)
     if (!sampler)
         return;
     mem_free(sampler->heap);
+    mem_free(sampler->seen);
     mem_free(sampler);
 }

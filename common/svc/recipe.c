@@ -91,6 +91,8 @@ static err_t set_value(const struct recipe_option *row, void *group, const char 
         return set_scorers(row, group, path, value, place);
     if (row->kind == OPTION_pair)
         return at_place(option_set_pair(row, group, value), place, path);
+    if (row->kind == OPTION_texts)
+        return at_place(option_set_texts(row, group, value), place, path);
     SCOPED_VALUE(bytes) allowed = {0};
     option_allowed(row, &allowed);
     if (yaml_tree_is_null(value))
@@ -106,7 +108,7 @@ static err_t set_value(const struct recipe_option *row, void *group, const char 
 /* A default is written as in a recipe; it is our own bug if it cannot be read. */
 static void set_default(const struct recipe_option *row, void *group)
 {
-    if (row->kind == OPTION_scorers)
+    if (row->kind == OPTION_scorers || row->kind == OPTION_texts)
         return; // no entries
     if (row->kind == OPTION_pair) {
         struct yaml_tree *value = NULL;
@@ -181,7 +183,8 @@ static err_t set_override(struct recipe *recipe, const char *set)
     TRY(at_place(find_key(key, &row, &base), place, key));
     void *group = (char *)recipe + base;
     const char *text = equals + 1;
-    if (row->kind != OPTION_group && row->kind != OPTION_pair && row->kind != OPTION_scorers)
+    if (row->kind != OPTION_group && row->kind != OPTION_pair && row->kind != OPTION_texts &&
+        row->kind != OPTION_scorers)
         return at_place(option_set_text(row, group, text, false), place, key);
     SCOPED(yaml_tree) value = NULL;
     TRY(yaml_tree_parse(text, strlen(text), "--set", &value));

@@ -18,19 +18,25 @@
 #include <stdint.h>
 
 /* In the order of their words in the table. */
+enum recipe_kv { RECIPE_KV_FP32, RECIPE_KV_BF16 }; // tensor/backend.h's kv_format
 enum recipe_unit { RECIPE_TOKENS, RECIPE_CHARACTERS };
 enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
 enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };
 enum recipe_in_flight { RECIPE_CONTINUE, RECIPE_RECOMPUTE, RECIPE_FINISH };
+enum recipe_compress { RECIPE_COMPRESS_AUTO, RECIPE_COMPRESS_NONE, RECIPE_COMPRESS_ZSTD };
 enum recipe_reference { RECIPE_NO_REFERENCE, RECIPE_FROZEN_REFERENCE };
 enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
 enum recipe_transport { RECIPE_GRPC, RECIPE_NCCL, RECIPE_AUTO };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };
 
-enum { RECIPE_SCORERS = 16 };
+enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16 };
 struct recipe_pair {
     double at[2];
+};
+struct recipe_texts {
+    size_t count;
+    char **at; // (count)
 };
 struct recipe_scorer;
 struct recipe_scorers {
@@ -49,6 +55,7 @@ struct recipe_scorers {
 #define RECIPE_TYPE_number  double
 #define RECIPE_TYPE_flag    bool
 #define RECIPE_TYPE_pair    struct recipe_pair
+#define RECIPE_TYPE_texts   struct recipe_texts
 #define RECIPE_TYPE_scorers struct recipe_scorers
 
 #define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;

@@ -18,6 +18,7 @@ enum option_kind {
     OPTION_number,
     OPTION_flag,
     OPTION_pair,
+    OPTION_texts,
     OPTION_scorers,
     OPTION_choice,
     OPTION_group,
@@ -59,9 +60,10 @@ err_t option_each(option_visit fn, void *arg);
 err_t option_unknown(struct option_rows rows, const char *prefix, const char *key);
 
 /* Sets the field of row in the struct at group from a scalar's text. INVALID, without place and key: "'x' is ...; allowed:
- * ...". The field is as it was. Not for pairs, scorers, groups. */
+ * ...". The field is as it was. Not for pairs, texts, scorers, groups. */
 err_t option_set_text(const struct recipe_option *row, void *group, const char *text, bool quoted);
 err_t option_set_pair(const struct recipe_option *row, void *group, const struct yaml_tree *value);
+err_t option_set_texts(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 
 /* "a whole number from 1 to 1000", "one of a, b": what a value may be. */
 void option_allowed(const struct recipe_option *row, struct bytes *ret);

@@ -5,7 +5,7 @@
  *     G(key, help)                                            a map of keys: struct recipe_KEY, rows RECIPE_KEY
  *
  * kinds: text; name (for ids and file names); word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
- * recipe); address (host:port); count (whole number); number; flag (true, false); pair (two numbers); scorers (a list of maps).
+ * recipe); address (host:port); count (whole number); number; flag (true, false); pair (two numbers); texts (a list, or one); scorers (a list of maps).
  * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
 #pragma once
 // clang-format off
@@ -31,7 +31,9 @@
     X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "ends after so many rounds; 0: when the data ends")
 
 #define RECIPE_MODEL(X, C, G) \
-    X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from")
+    X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
+    C(kv, recipe_kv, "fp32", FIXED, "fp32|bf16", \
+      "what keys and values are rounded to, in generation and training alike; bf16: half the generator's cache")
 
 #define RECIPE_DATA(X, C, G) \
     X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \
@@ -50,12 +52,17 @@
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that compute") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
+    X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; 0: enough for every slot's longest; else the youngest wait when it is full") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
     X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group") \
     X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "a completion is cut off here") \
     X(number, temperature, "1.0",         FIXED, ABOVE(0, 100), "of sampling") \
     X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "samples from the likeliest tokens of this total probability") \
     X(count,  top_k,    "0",              FIXED, FROM(0, 1e7),  "samples from so many likeliest tokens; 0: from all") \
+    X(number, min_p,    "0.0",            FIXED, FROM(0, 1),    "samples from tokens of at least this share of the likeliest's probability") \
+    X(number, repetition_penalty, "1.0",  FIXED, ABOVE(0, 100), "logits of tokens that occur already are divided by it, negative ones multiplied; 1: none") \
+    X(texts,  stop,     "[]",             FIXED, TEXT(1, 256),  "a completion ends where one of these appears, and its text before it") \
+    X(texts,  stop_tokens, "[]",          FIXED, TEXT(1, 256),  "tokens that end a completion, beside the model's end tokens; as tokenizer.json writes them") \
     C(in_flight, recipe_in_flight, "continue", FIXED, "continue|recompute|finish", \
       "what new weights do to sequences half done: go on, go on after computing their cache again, or finish first")
 
@@ -63,7 +70,7 @@
     X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where scored groups go") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
-    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score") \
+    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score; as many compute the reference") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
     C(reference, recipe_reference, "none", FIXED, "none|frozen", "a model whose log-probabilities are added to groups") \
     X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
@@ -139,6 +146,10 @@
 
 #define RECIPE_PUBLISH(X, C, G) \
     X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1") \
+    X(flag,  delta, "true", FIXED, ANY, "sends what changed since the version that a generator has; false: always all values") \
+    C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "changes on their way; auto: zstd but on loopback") \
+    X(count, anchor_every, "64", FIXED, FROM(0, 1e9), "versions between those that generators verify in full, in the background; 0: none") \
+    X(count, full_at_once, "2", FIXED, FROM(1, 65536), "generators that are sent all values at the same time; others wait their turn") \
     C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "how versions travel; nccl and auto are not taken yet: every program refuses them") \
     X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL, opened at run time: a name that the system finds, or a path") \
     X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known")
@@ -154,7 +165,7 @@
     X(count, keep,  "3",  LIVE, FROM(1, 1000), "newest checkpoints that stay on disk")
 
 #define RECIPE_EVAL(X, C, G) \
-    X(count,  every,       "0",   LIVE,  FROM(0, 1e9),  "rounds between evaluations; 0: none, the only value the learner takes so far") \
+    X(count,  every,       "0",   FIXED, FROM(0, 1e9),  "rounds between evaluations, of the first and the last version too; 0: none") \
     X(count,  prompts,     "512", FIXED, FROM(1, 1e7),  "of data.eval, from its beginning") \
     X(number, temperature, "0.0", FIXED, FROM(0, 100),  "of sampling; 0: the likeliest token")
 

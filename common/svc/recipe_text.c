@@ -56,13 +56,17 @@ static void help_flags(const struct recipe_cli *cli, struct bytes *ret)
                  "  %-34s override one option; again for more\n"
                  "  %-34s directory of the run; relative paths are looked up there first\n",
                  "--set SECTION.KEY=VALUE", "--run DIR");
+    bool version = false; // a program may mean something of its own by it
     for (size_t i = 0; i < cli->flags_count; i++) {
         const struct recipe_flag *flag = &cli->flags[i];
+        version = version || strcmp(flag->name, "version") == 0;
         SCOPED_MEM char *left = mem_printf("--%s%s%s", flag->name, flag->argument ? " " : "",
                                            flag->argument ? flag->argument : "");
         bytes_printf(ret, "  %-34s %s\n", left, flag->help);
     }
-    bytes_printf(ret, "  %-34s this\n  %-34s version\n", "--help", "--version");
+    bytes_printf(ret, "  %-34s this\n", "--help");
+    if (!version)
+        bytes_printf(ret, "  %-34s version\n", "--version");
 }
 
 void recipe_help(const struct recipe_cli *cli, struct bytes *ret)

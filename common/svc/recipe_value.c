@@ -24,11 +24,11 @@ bool option_is_text(const struct recipe_option *row)
 const char *option_kind_name(const struct recipe_option *row)
 {
     static const char *const names[] = {
-        [OPTION_text] = "text",   [OPTION_name] = "name",       [OPTION_word] = "word",
-        [OPTION_path] = "path",   [OPTION_output] = "path",     [OPTION_address] = "address",
-        [OPTION_count] = "count", [OPTION_number] = "number",   [OPTION_flag] = "flag",
-        [OPTION_pair] = "pair",   [OPTION_scorers] = "scorers", [OPTION_choice] = "word",
-        [OPTION_group] = "map",
+        [OPTION_text] = "text",   [OPTION_name] = "name",     [OPTION_word] = "word",
+        [OPTION_path] = "path",   [OPTION_output] = "path",   [OPTION_address] = "address",
+        [OPTION_count] = "count", [OPTION_number] = "number", [OPTION_flag] = "flag",
+        [OPTION_pair] = "pair",   [OPTION_texts] = "texts",   [OPTION_scorers] = "scorers",
+        [OPTION_choice] = "word", [OPTION_group] = "map",
     };
     return names[row->kind];
 }
@@ -81,6 +81,10 @@ void option_allowed(const struct recipe_option *row, struct bytes *ret)
     case OPTION_pair:
         bytes_text(ret, "a list of two numbers ");
         put_range(row, ret);
+        return;
+    case OPTION_texts:
+        bytes_printf(ret, "a list of up to %d texts of %.0f to %.0f bytes", RECIPE_TEXTS, row->min,
+                     row->max);
         return;
     case OPTION_scorers:
         bytes_printf(ret, "a list of up to %d maps", RECIPE_SCORERS);
@@ -288,6 +292,25 @@ err_t option_set_pair(const struct recipe_option *row, void *group, const struct
     return OK;
 }
 
+/* One text stands for a list of one. */
+err_t option_set_texts(const struct recipe_option *row, void *group, const struct yaml_tree *value)
+{
+    const bool list = value->kind == YAML_LIST;
+    const size_t count = list ? value->count : 1;
+    if (value->kind == YAML_MAP || yaml_tree_is_null(value) || count > RECIPE_TEXTS)
+        return wrong(row, yaml_tree_kind_name(value), "is not such a list");
+    struct recipe_texts *texts = field(row, group);
+    option_free(row, group); // a later value replaces the list; on error the whole recipe goes
+    texts->at = mem_array(count, sizeof *texts->at);
+    for (size_t i = 0; i < count; i++) {
+        const struct yaml_tree *at = list ? value->at[i] : value;
+        if (at->kind != YAML_SCALAR || yaml_tree_is_null(at))
+            return wrong(row, yaml_tree_kind_name(at), "is not a text");
+        TRY(set_text(row, &texts->at[texts->count++], at->text));
+    }
+    return OK;
+}
+
 /* Double-quoted; what YAML takes for a line break or refuses to read (its production "printable") is escaped. */
 static void put_quoted(struct bytes *ret, const char *text)
 {
@@ -342,6 +365,16 @@ static void put_scorers(const struct recipe_scorers *scorers, struct bytes *ret)
     bytes_u8(ret, ']');
 }
 
+static void put_texts(const struct recipe_texts *texts, struct bytes *ret)
+{
+    bytes_u8(ret, '[');
+    for (size_t i = 0; i < texts->count; i++) {
+        bytes_text(ret, i ? ", " : "");
+        put_quoted(ret, texts->at[i]);
+    }
+    bytes_u8(ret, ']');
+}
+
 void option_put(const struct recipe_option *row, const void *group, struct bytes *ret)
 {
     const void *from = field(row, group);
@@ -367,6 +400,9 @@ void option_put(const struct recipe_option *row, const void *group, struct bytes
         bytes_u8(ret, ']');
         return;
     }
+    case OPTION_texts:
+        put_texts(from, ret);
+        return;
     case OPTION_scorers:
         put_scorers(from, ret);
         return;
@@ -381,6 +417,12 @@ void option_free(const struct recipe_option *row, void *group)
     if (option_is_text(row)) {
         free(*(char **)from);
         *(char **)from = NULL;
+    } else if (row->kind == OPTION_texts) {
+        struct recipe_texts *texts = from;
+        for (size_t i = 0; i < texts->count; i++)
+            free(texts->at[i]);
+        free(texts->at);
+        *texts = (struct recipe_texts){0};
     } else if (row->kind == OPTION_scorers) {
         struct recipe_scorers *scorers = from;
         struct option_rows rows = option_scorer();

@@ -28,15 +28,21 @@ struct backend;
  * ops->weight_pack. */
 struct weight;
 
+/* Keys and values of many sequences: pages of KV_PAGE positions, all layers. Which sequence holds
+ * which pages, and how far they are filled, the caller keeps (model/pages.h). */
+struct kv_pages;
+enum { KV_PAGE = 64 };
+enum kv_format { KV_F32, KV_BF16 }; // BF16: K and V must be rounded already (round_bf16)
+
 /* One sequence's rows inside a call: rows first..first+count-1 are its positions
- * start..start+count-1. With a cache the call appends their K and V there (row start is written at
- * position start) and attends over 0..; without one (NULL) start must be 0 and it attends over the
- * call's own rows. A cache appears once in a call. Writing at a start below the cache's end cuts it
- * back to there; beyond its end or its capacity is RANGE, and then nothing is written. */
-struct kv_cache;
+ * start..start+count-1. With pages the call writes their K and V there and attends over 0..; without
+ * (NULL) start must be 0 and it attends over the call's own rows. Position p lies in page[p /
+ * KV_PAGE]. A page that one segment writes is in no other segment of the call; one that is only read
+ * may be in many. A page number that does not exist is RANGE, and then nothing is written. */
 struct segment {
     int first, count, start;
-    struct kv_cache *cache;
+    struct kv_pages *kv;
+    const int32_t *page; // borrowed during the call
 };
 
 struct attention_shape {
@@ -100,27 +106,27 @@ struct backend_ops {
 
     /* Causal attention, softmax(q k / sqrt(D)) v, per segment. RANGE: see struct segment. q,o
      * (N,H,D); k,v (N,K,D) already rotated. lse (N,H): log-sum-exp of each row, kept for the
-     * backward; may be NULL. layer selects the cache's layer. */
+     * backward; may be NULL. layer selects the pages' layer. */
     err_t (*attention)(struct backend *, float *o, float *lse, const float *q, const float *k,
                        const float *v, const struct segment *segments, int count,
                        const struct attention_shape *shape, int layer);
-    /* dq, dk, dv are overwritten. Segments without caches. */
+    /* dq, dk, dv are overwritten. Segments without pages. */
     err_t (*attention_backward)(struct backend *, float *dq, float *dk, float *dv, const float *d_o,
                                 const float *q, const float *k, const float *v, const float *o,
                                 const float *lse, const struct segment *segments, int count,
                                 const struct attention_shape *shape);
 
-    /* The cache of one sequence: capacity positions, all layers. */
-    err_t (*kv_new)(struct backend *, int layers, const struct attention_shape *shape, int capacity,
-                    struct kv_cache **ret);
-    /* dst becomes src's first `positions` positions (a prompt shared by its completions). RANGE:
-     * not all there, or over dst's capacity. */
-    err_t (*kv_copy)(struct backend *, struct kv_cache *dst, const struct kv_cache *src,
-                     int positions);
-    void (*kv_free)(struct backend *, struct kv_cache *);
+    /* INVALID: shape, or a number that is not positive. */
+    err_t (*kv_new)(struct backend *, int layers, const struct attention_shape *shape,
+                    enum kv_format format, int pages, struct kv_pages **ret);
+    /* Page dst becomes what page src is, in all layers. RANGE: no such page. */
+    err_t (*kv_copy)(struct backend *, struct kv_pages *, int32_t dst, int32_t src);
+    void (*kv_free)(struct backend *, struct kv_pages *);
 
     /* y += x */
     err_t (*add)(struct backend *, float *y, const float *x, size_t count);
+    /* x becomes the nearest bf16, ties to even; still float32. */
+    err_t (*round_bf16)(struct backend *, float *x, size_t count);
 
     /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. RANGE: a
      * token outside [0,V) */

@@ -43,3 +43,14 @@ struct digest weights_digest_change(struct digest sum, size_t i, uint16_t old, u
 {
     return store(load(&sum) - hash_of(i, old) + hash_of(i, now));
 }
+
+struct digest weights_digest_steps(struct digest sum, size_t first, const uint32_t *offset,
+                                   const uint16_t *now, const uint16_t *step, size_t count)
+{
+    u128 total = load(&sum);
+    for (size_t i = 0; i < count; i++) {
+        const size_t at = first + (offset ? offset[i] : i);
+        total += hash_of(at, now[i]) - hash_of(at, (uint16_t)(now[i] - step[i]));
+    }
+    return store(total);
+}

@@ -14,9 +14,55 @@ enum {
     SUBSCRIPTION_MAX_BYTES = 2048,
     MANIFEST_MAX_BYTES = 512,
     FIELDS_MAX = 32,
-    CHUNK_FIELD = 2,   // WeightsMessage.chunk
-    VALUES_FIELD = 15, // Chunk.values
+    CHUNK_FIELD = 2, // WeightsMessage.chunk
+    DELTA_FIELD = 3, // WeightsMessage.delta
+    LAST_FIELD = 15, // Chunk.values, DeltaChunk.data
 };
+
+/* ---- manifests */
+
+bool manifest_same(const struct manifest *a, const struct manifest *b)
+{
+    return a->lineage == b->lineage && a->version == b->version && a->kind == b->kind &&
+           a->base == b->base && a->elements == b->elements && a->chunks == b->chunks &&
+           digest_equal(&a->digest, &b->digest);
+}
+
+/* pb borrows the digest. */
+static void pack_manifest(const struct manifest *manifest, Rlhfd__V1__Manifest *pb)
+{
+    rlhfd__v1__manifest__init(pb);
+    pb->lineage = manifest->lineage;
+    pb->version = manifest->version;
+    pb->round = manifest->round;
+    pb->kind = (Rlhfd__V1__Kind)manifest->kind;
+    pb->elements = manifest->elements;
+    pb->digest =
+        (ProtobufCBinaryData){sizeof manifest->digest.byte, (uint8_t *)manifest->digest.byte};
+    pb->base_version = manifest->base;
+    pb->chunks = manifest->chunks;
+    pb->first_chunk = manifest->first_chunk;
+    pb->verify = manifest->verify;
+}
+
+static err_t unpack_manifest(const Rlhfd__V1__Manifest *pb, struct manifest *ret)
+{
+    if (pb->kind < RLHFD__V1__KIND__KIND_FULL || pb->kind > RLHFD__V1__KIND__KIND_JUMP)
+        return err_new(ERR_INVALID, "kind is %d; 1 (full), 2 (delta) and 3 (jump) are allowed",
+                       (int)pb->kind);
+    struct manifest manifest = {.lineage = pb->lineage,
+                                .version = pb->version,
+                                .round = pb->round,
+                                .kind = (enum weights_kind)pb->kind,
+                                .elements = pb->elements,
+                                .base = pb->base_version,
+                                .chunks = pb->chunks,
+                                .first_chunk = pb->first_chunk,
+                                .verify = pb->verify};
+    TRY(wire_digest(&pb->digest, "digest", &manifest.digest));
+    *ret = manifest;
+    return OK;
+}
 
 /* ---- subscriptions */
 
@@ -34,6 +80,15 @@ void subscription_encode(const struct subscription *subscription, struct bytes *
     pb.holds = subscription->holds;
     pb.lineage = subscription->lineage;
     pb.version = subscription->version;
+    pb.has = subscription->has;
+    pb.has_lineage = subscription->has_lineage;
+    pb.has_version = subscription->has_version;
+    Rlhfd__V1__Manifest partial;
+    if (subscription->has_partial) {
+        pack_manifest(&subscription->partial, &partial);
+        pb.partial = &partial;
+        pb.partial_chunks = subscription->partial_chunks;
+    }
     wire_pack(&pb.base, ret);
 }
 
@@ -60,8 +115,16 @@ err_t subscription_decode(const uint8_t *data, size_t len, struct subscription *
     const struct wire_bounds bounds = {SUBSCRIPTION_MAX_BYTES, FIELDS_MAX};
     TRY(wire_unpack(&rlhfd__v1__subscribe_request__descriptor, data, len, &bounds, &base));
     const Rlhfd__V1__SubscribeRequest *pb = (const void *)base;
-    struct subscription subscription = {
-        .holds = pb->holds, .lineage = pb->lineage, .version = pb->version};
+    struct subscription subscription = {.holds = pb->holds,
+                                        .lineage = pb->lineage,
+                                        .version = pb->version,
+                                        .has = pb->has,
+                                        .has_lineage = pb->has_lineage,
+                                        .has_version = pb->has_version,
+                                        .has_partial = pb->partial != NULL,
+                                        .partial_chunks = pb->partial_chunks};
+    if (pb->partial)
+        TRY(err_wrap(unpack_manifest(pb->partial, &subscription.partial), "subscription: partial"));
     TRY(err_wrap(take_names(pb, &subscription), "subscription"));
     *ret = subscription;
     return OK;
@@ -80,15 +143,8 @@ struct rpc_message *manifest_message(const struct manifest *manifest)
 {
     Rlhfd__V1__Manifest pb;
     Rlhfd__V1__WeightsMessage outer;
-    rlhfd__v1__manifest__init(&pb);
     rlhfd__v1__weights_message__init(&outer);
-    pb.lineage = manifest->lineage;
-    pb.version = manifest->version;
-    pb.round = manifest->round;
-    pb.kind = (Rlhfd__V1__Kind)manifest->kind;
-    pb.elements = manifest->elements;
-    pb.digest =
-        (ProtobufCBinaryData){sizeof manifest->digest.byte, (uint8_t *)manifest->digest.byte};
+    pack_manifest(manifest, &pb);
     outer.manifest = &pb;
     return rpc_message_pack(&outer.base);
 }
@@ -99,8 +155,17 @@ struct rpc_message *chunk_message(uint64_t first, const uint16_t *values, size_t
     Rlhfd__V1__Chunk pb;
     rlhfd__v1__chunk__init(&pb);
     pb.first = first;
-    return rpc_message_pack_with_bytes(&pb.base, CHUNK_FIELD, VALUES_FIELD, values,
+    return rpc_message_pack_with_bytes(&pb.base, CHUNK_FIELD, LAST_FIELD, values,
                                        count * sizeof *values, release, arg);
+}
+
+struct rpc_message *delta_message(uint64_t index, const uint8_t *data, size_t len,
+                                  void (*release)(void *arg), void *arg)
+{
+    Rlhfd__V1__DeltaChunk pb;
+    rlhfd__v1__delta_chunk__init(&pb);
+    pb.index = index;
+    return rpc_message_pack_with_bytes(&pb.base, DELTA_FIELD, LAST_FIELD, data, len, release, arg);
 }
 
 static err_t decode_manifest(struct rpc_message *message, struct manifest *ret)
@@ -113,37 +178,50 @@ static err_t decode_manifest(struct rpc_message *message, struct manifest *ret)
         ((const Rlhfd__V1__WeightsMessage *)(const void *)base)->manifest;
     if (!pb)
         return err_new(ERR_INVALID, "neither a manifest nor a chunk");
-    if (pb->kind != RLHFD__V1__KIND__KIND_FULL)
-        return err_new(ERR_INVALID, "manifest: kind is %d; 1 (full) is allowed", (int)pb->kind);
-    struct manifest manifest = {.lineage = pb->lineage,
-                                .version = pb->version,
-                                .round = pb->round,
-                                .kind = WEIGHTS_FULL,
-                                .elements = pb->elements};
-    TRY(err_wrap(wire_digest(&pb->digest, "digest", &manifest.digest), "manifest"));
-    *ret = manifest;
+    return err_wrap(unpack_manifest(pb, ret), "manifest");
+}
+
+/* NOT_FOUND: it is no chunk of a FULL. */
+static err_t decode_chunk(const struct rpc_message *message, struct weights_event *ret)
+{
+    SCOPED_PB ProtobufCMessage *base = NULL;
+    size_t bytes = 0;
+    TRY(rpc_message_split(message, CHUNK_FIELD, LAST_FIELD, &rlhfd__v1__chunk__descriptor, &base,
+                          &ret->offset, &bytes));
+    if (bytes % sizeof(uint16_t) != 0)
+        return err_new(ERR_INVALID, "%zu bytes: half an element", bytes);
+    ret->kind = WEIGHTS_CHUNK_OF_FULL;
+    ret->first = ((const Rlhfd__V1__Chunk *)(const void *)base)->first;
+    ret->count = bytes / sizeof(uint16_t);
+    return OK;
+}
+
+/* NOT_FOUND: it is no chunk of a DELTA or JUMP. */
+static err_t decode_delta(const struct rpc_message *message, struct weights_event *ret)
+{
+    SCOPED_PB ProtobufCMessage *base = NULL;
+    TRY(rpc_message_split(message, DELTA_FIELD, LAST_FIELD, &rlhfd__v1__delta_chunk__descriptor,
+                          &base, &ret->offset, &ret->count));
+    ret->kind = WEIGHTS_CHUNK_OF_DELTA;
+    ret->first = ((const Rlhfd__V1__DeltaChunk *)(const void *)base)->index;
     return OK;
 }
 
 err_t weights_decode(struct rpc_message *message, struct weights_event *ret)
 {
-    SCOPED_PB ProtobufCMessage *base = NULL;
-    struct weights_event event = {.is_chunk = true};
-    size_t bytes = 0;
-    err_t e = rpc_message_split(message, CHUNK_FIELD, VALUES_FIELD, &rlhfd__v1__chunk__descriptor,
-                                &base, &event.offset, &bytes);
-    if (err_code(e) == ERR_NOT_FOUND) {
+    err_t (*const chunks[])(const struct rpc_message *, struct weights_event *) = {decode_chunk,
+                                                                                   decode_delta};
+    struct weights_event event = {.kind = WEIGHTS_MANIFEST};
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+        err_t e = chunks[i](message, &event);
+        if (err_code(e) != ERR_NOT_FOUND) {
+            TRY(err_wrap(e, "chunk"));
+            *ret = event;
+            return OK;
+        }
         err_free(e);
-        event.is_chunk = false;
-        TRY(decode_manifest(message, &event.manifest));
-        *ret = event;
-        return OK;
     }
-    TRY(err_wrap(e, "chunk"));
-    if (bytes % sizeof(uint16_t) != 0)
-        return err_new(ERR_INVALID, "chunk of %zu bytes: half an element", bytes);
-    event.first = ((const Rlhfd__V1__Chunk *)(const void *)base)->first;
-    event.count = bytes / sizeof(uint16_t);
+    TRY(decode_manifest(message, &event.manifest));
     *ret = event;
     return OK;
 }

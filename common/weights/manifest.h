@@ -15,8 +15,11 @@
 
 struct rpc_message;
 
-enum { WEIGHTS_CHUNK = 1 << 19 }; // elements of a chunk (1 MiB); the last one is what remains
-enum weights_kind { WEIGHTS_FULL = 1 };
+enum {
+    WEIGHTS_CHUNK = 1 << 19
+}; // elements of a FULL's chunk (1 MiB); the last one is what remains
+/* Every value; what changed since the version published before; what changed over several. */
+enum weights_kind { WEIGHTS_FULL = 1, WEIGHTS_DELTA = 2, WEIGHTS_JUMP = 3 };
 
 struct manifest {
     uint32_t lineage;
@@ -24,7 +27,14 @@ struct manifest {
     enum weights_kind kind;
     uint64_t elements;
     struct digest digest; // weights_digest of all of them
+    uint64_t base;        // DELTA, JUMP: the version, of this lineage, that they change
+    uint64_t chunks;      // in all
+    uint64_t first_chunk; // the first that comes: those before it came over an earlier stream
+    bool verify;          // the receiver sums up all values once it has applied the changes
 };
+
+/* Whether both name the same chunks. */
+bool manifest_same(const struct manifest *a, const struct manifest *b);
 
 /* The first message of a stream says who; later ones only what is applied now. */
 struct subscription {
@@ -34,6 +44,12 @@ struct subscription {
     bool holds; // false: nothing yet
     uint32_t lineage;
     uint64_t version;
+    bool has; // lies there complete, applied or not: a delta may start from it
+    uint32_t has_lineage;
+    uint64_t has_version;
+    bool has_partial; // the last stream left this unfinished after so many chunks
+    struct manifest partial;
+    uint64_t partial_chunks;
 };
 void subscription_encode(const struct subscription *subscription, struct bytes *ret);
 
@@ -43,16 +59,19 @@ void subscription_done(struct subscription *subscription);
 
 struct rpc_message *manifest_message(const struct manifest *manifest);
 
-/* A chunk that borrows its values until release(arg). */
+/* A chunk of a FULL, or of a DELTA or JUMP, that borrows its values or bytes until release(arg). */
 struct rpc_message *chunk_message(uint64_t first, const uint16_t *values, size_t count,
                                   void (*release)(void *arg), void *arg);
+struct rpc_message *delta_message(uint64_t index, const uint8_t *data, size_t len,
+                                  void (*release)(void *arg), void *arg);
 
-/* What came: a manifest, or a chunk, whose values lie in the message (rpc_message_read). */
+/* What came. The values or bytes of a chunk lie in the message, at offset. */
+enum weights_event_kind { WEIGHTS_MANIFEST, WEIGHTS_CHUNK_OF_FULL, WEIGHTS_CHUNK_OF_DELTA };
 struct weights_event {
-    bool is_chunk;
+    enum weights_event_kind kind;
     struct manifest manifest;
-    uint64_t first;       // of a chunk: its first element
-    size_t offset, count; // bytes into the message; elements
+    uint64_t first;       // of a chunk: its first element, or its index
+    size_t offset, count; // bytes into the message; elements, or bytes
 };
 
 /* INVALID: malformed, an unknown kind, a chunk of half an element. */

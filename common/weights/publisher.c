@@ -2,9 +2,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rpc/call.h"
+#include "weights/history.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { FULL_AT_ONCE = 2, STALLED_S = 5, DELTAS_KEPT = 64 };
 
 /* One stream. Without a name until its first message. */
 struct peer {
@@ -12,36 +15,53 @@ struct peer {
     struct peer *next;
     struct rpc_call *call; // borrowed: the peer ends in its close handler
     bool dismissed;        // finished; its close handler comes
+    bool compressed;       // deltas
     char *generator;
     uint64_t incarnation;
-    bool holds;
+    bool holds; // applied
     uint32_t lineage;
     uint64_t version;
+    bool has; // there complete, or sent to its end over this stream
+    uint32_t has_lineage;
+    uint64_t has_version;
+    bool has_partial; // what an earlier stream left; for the first that is sent
+    struct manifest partial;
+    uint64_t partial_chunks;
     struct snapshot *sending; // NULL: none
     size_t next_message;      // of it
-    bool was_sent;            // whole, over this stream:
-    uint32_t sent_lineage;
-    uint64_t sent_version;
+    uint64_t first_chunk;     // those before it are there
+    double progress_s;        // when a message was last queued
+    uint64_t waiting; // for its turn to be sent all values, since so many asked; 0: it is not
 };
 
 struct publisher {
     struct publisher_options options;
+    struct digest layout;
     char *run;
     struct snapshot *newest;
+    struct history *history;
     double published_s;
     bool settled;
     struct peer *peers;
+    uint64_t turns; // given to those who wait
     struct publisher_stats stats;
 };
 
 err_t publisher_new(const struct publisher_options *options, struct publisher **ret)
 {
-    if (!options->run || !options->run[0] || options->elements == 0)
+    if (!options->run || !options->run[0] || options->layout->elements == 0)
         return err_new(ERR_INVALID, "publisher: a run's name and a model's size are needed");
     struct publisher *publisher = mem_new(sizeof *publisher);
     publisher->options = *options;
     publisher->run = mem_string(options->run);
     publisher->options.run = publisher->run;
+    publisher->layout = layout_digest(options->layout);
+    if (!options->full_at_once)
+        publisher->options.full_at_once = FULL_AT_ONCE;
+    /* Half of the dense array's bytes: beyond that all values are not much more, and take no base. */
+    const struct history_limits limits = {DELTAS_KEPT, options->layout->elements,
+                                          options->anchor_every};
+    publisher->history = history_new(options->layout, &limits);
     *ret = publisher;
     return OK;
 }
@@ -50,33 +70,105 @@ static bool has_newest(const struct publisher *publisher, bool any, uint32_t lin
                        uint64_t version)
 {
     const struct manifest *newest = snapshot_manifest(publisher->newest);
-    return any && lineage == newest->lineage && version >= newest->version;
+    return any && lineage == newest->lineage &&
+           (publisher->options.evaluated ? version == newest->version : version >= newest->version);
 }
 
 /* ---- sending */
 
-/* Chooses what goes to a peer next; false: it has the newest, or is getting it. */
+static bool is_full(const struct snapshot *snapshot)
+{
+    return snapshot_manifest(snapshot)->kind == WEIGHTS_FULL;
+}
+
+/* Who has stopped reading takes nobody's place. */
+static int count_full(const struct publisher *publisher)
+{
+    const double now = clock_s();
+    int count = 0;
+    for (const struct peer *peer = publisher->peers; peer; peer = peer->next)
+        count += peer->sending && is_full(peer->sending) && now - peer->progress_s < STALLED_S;
+    return count;
+}
+
+/* True: it is this peer's turn to be sent all values. */
+static bool admit(struct peer *peer)
+{
+    struct publisher *publisher = peer->publisher;
+    struct publisher_stats *stats = &publisher->stats;
+    const int now = count_full(publisher);
+    bool first = true;
+    for (const struct peer *other = publisher->peers; other; other = other->next)
+        if (other != peer && other->waiting && (!peer->waiting || other->waiting < peer->waiting))
+            first = false;
+    if (now >= publisher->options.full_at_once || !first) {
+        peer->waiting = peer->waiting ? peer->waiting : ++publisher->turns;
+        return false;
+    }
+    peer->waiting = 0;
+    if (now + 1 > stats->full_most)
+        stats->full_most = now + 1;
+    return true;
+}
+
+/* How many chunks of it are there already. */
+static uint64_t resume_at(struct peer *peer, const struct snapshot *snapshot)
+{
+    const struct manifest *manifest = snapshot_manifest(snapshot);
+    if (!peer->has_partial)
+        return 0;
+    peer->has_partial = false;
+    if (!manifest_same(&peer->partial, manifest) || peer->partial_chunks >= manifest->chunks)
+        return 0;
+    peer->publisher->stats.resumed += peer->partial_chunks > 0;
+    return peer->partial_chunks;
+}
+
+/* Chooses what goes to a peer next; false: it has the newest, is getting it, or waits for its turn. */
 static bool begin(struct peer *peer)
 {
     struct publisher *publisher = peer->publisher;
     if (!publisher->newest || !peer->generator || peer->dismissed ||
         has_newest(publisher, peer->holds, peer->lineage, peer->version) ||
-        has_newest(publisher, peer->was_sent, peer->sent_lineage, peer->sent_version))
+        has_newest(publisher, peer->has, peer->has_lineage, peer->has_version))
         return false;
-    peer->sending = snapshot_ref(publisher->newest);
+    struct snapshot *way =
+        peer->has ? history_way(publisher->history, peer->has_lineage, peer->has_version) : NULL;
+    if (!way && !admit(peer))
+        return false;
+    peer->waiting = 0;
+    peer->sending = snapshot_ref(way ? way : publisher->newest);
+    peer->first_chunk = resume_at(peer, peer->sending);
     peer->next_message = 0;
+    peer->progress_s = clock_s();
     return true;
 }
 
 static void end(struct peer *peer)
 {
     const struct manifest *manifest = snapshot_manifest(peer->sending);
-    peer->was_sent = true;
-    peer->sent_lineage = manifest->lineage;
-    peer->sent_version = manifest->version;
-    peer->publisher->stats.sent++;
-    peer->publisher->stats.bytes += snapshot_bytes(peer->sending);
+    struct publisher_stats *stats = &peer->publisher->stats;
+    peer->has = true;
+    peer->has_lineage = manifest->lineage;
+    peer->has_version = manifest->version;
+    stats->sent++;
+    stats->full += manifest->kind == WEIGHTS_FULL;
+    stats->deltas += manifest->kind == WEIGHTS_DELTA;
+    stats->jumps += manifest->kind == WEIGHTS_JUMP;
     snapshot_free(STEAL(peer->sending));
+}
+
+/* The next message, and how far it brings us. The manifest of what goes on says where. */
+static struct rpc_message *next_message(const struct peer *peer, size_t *ret_after)
+{
+    *ret_after = peer->next_message + 1;
+    if (peer->next_message == 0 && peer->first_chunk) {
+        struct manifest manifest = *snapshot_manifest(peer->sending);
+        manifest.first_chunk = peer->first_chunk;
+        *ret_after = 1 + peer->first_chunk;
+        return manifest_message(&manifest);
+    }
+    return rpc_message_ref(snapshot_message(peer->sending, peer->next_message, peer->compressed));
 }
 
 /* Fills the peer's queue up to its limit; its writable handler goes on. */
@@ -84,14 +176,34 @@ static void pump(struct peer *peer)
 {
     struct publisher_stats *stats = &peer->publisher->stats;
     while ((peer->sending || begin(peer)) && !rpc_call_full(peer->call)) {
-        struct rpc_message *message = snapshot_message(peer->sending, peer->next_message);
+        size_t after;
+        SCOPED(rpc_message) message = next_message(peer, &after);
         if (!rpc_call_send_message(peer->call, message))
             return; // it is over: close comes
+        stats->bytes += rpc_message_len(message);
         const size_t queued = rpc_call_queued(peer->call);
         if (queued > stats->queued_max_bytes)
             stats->queued_max_bytes = queued;
-        if (++peer->next_message == snapshot_messages(peer->sending))
+        peer->progress_s = clock_s();
+        peer->next_message = after;
+        if (peer->next_message == snapshot_messages(peer->sending))
             end(peer);
+    }
+}
+
+/* Who waits for all values, in turn, as far as there is room. */
+static void pump_waiting(struct publisher *publisher)
+{
+    for (;;) {
+        struct peer *first = NULL;
+        for (struct peer *peer = publisher->peers; peer; peer = peer->next)
+            if (peer->waiting && (!first || peer->waiting < first->waiting))
+                first = peer;
+        if (!first)
+            return;
+        pump(first);
+        if (first->waiting)
+            return;
     }
 }
 
@@ -133,12 +245,12 @@ static err_t check_hello(const struct publisher *publisher, const struct subscri
                        "weights: generator '%s' is of run '%s'; this learner's is "
                        "'%s'",
                        hello->generator, hello->run, publisher->run);
-    if (!digest_equal(&hello->layout, &publisher->options.layout))
+    if (!digest_equal(&hello->layout, &publisher->layout))
         return err_new(ERR_PRECONDITION,
                        "weights: generator '%s' has a model of layout %s, this "
                        "learner one of %s: names, shapes or order of the parameters differ",
                        hello->generator, digest_text(&hello->layout, theirs),
-                       digest_text(&publisher->options.layout, ours));
+                       digest_text(&publisher->layout, ours));
     for (const struct peer *peer = publisher->peers; peer; peer = peer->next)
         if (is_here(peer) && strcmp(peer->generator, hello->generator) == 0 &&
             peer->incarnation > hello->incarnation)
@@ -151,6 +263,7 @@ static err_t check_hello(const struct publisher *publisher, const struct subscri
 static void dismiss(struct peer *peer, err_t why)
 {
     peer->dismissed = true;
+    peer->waiting = 0;
     snapshot_free(STEAL(peer->sending));
     rpc_call_pause(peer->call);
     rpc_call_finish(peer->call, why);
@@ -173,6 +286,12 @@ static err_t hear(struct peer *peer, const struct rpc_message *message, const ui
         TRY(check_hello(peer->publisher, &subscription));
         peer->generator = STEAL(subscription.generator);
         peer->incarnation = subscription.incarnation;
+        peer->has = subscription.has;
+        peer->has_lineage = subscription.has_lineage;
+        peer->has_version = subscription.has_version;
+        peer->has_partial = subscription.has_partial;
+        peer->partial = subscription.partial;
+        peer->partial_chunks = subscription.partial_chunks;
         replace(peer->publisher, peer);
     }
     peer->holds = subscription.holds;
@@ -183,12 +302,25 @@ static err_t hear(struct peer *peer, const struct rpc_message *message, const ui
 
 /* ---- handlers */
 
+static bool is_compressed(const struct publisher *publisher, struct rpc_call *call)
+{
+    static const char *const near[] = {"ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:"};
+    if (publisher->options.compress != PUBLISHER_AUTO)
+        return publisher->options.compress == PUBLISHER_ZSTD;
+    SCOPED_MEM char *address = rpc_call_peer(call);
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++)
+        if (strncmp(address, near[i], strlen(near[i])) == 0)
+            return false;
+    return true;
+}
+
 static void on_open(struct rpc_call *call, void *user)
 {
     struct publisher *publisher = user;
     struct peer *peer = mem_new(sizeof *peer);
     peer->publisher = publisher;
     peer->call = call;
+    peer->compressed = is_compressed(publisher, call);
     peer->next = publisher->peers;
     publisher->peers = peer;
     rpc_call_set_context(call, peer);
@@ -208,15 +340,17 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         return;
     }
     pump(peer);
+    pump_waiting(publisher);
     if (peer->holds && publisher->options.applied)
         publisher->options.applied(peer->generator, peer->lineage, peer->version,
                                    publisher->options.user);
     check_settled(publisher);
 }
 
-static void on_writable(struct rpc_call *call, void *)
+static void on_writable(struct rpc_call *call, void *user)
 {
     pump(rpc_call_context(call));
+    pump_waiting(user);
 }
 
 static void on_close(struct rpc_call *call, err_t why, void *user)
@@ -232,28 +366,39 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     snapshot_free(peer->sending);
     free(peer->generator);
     free(peer);
+    pump_waiting(publisher);
     check_settled(publisher);
 }
 
+#define HANDLERS                                                                                   \
+    {                                                                                              \
+        .open = on_open, .message = on_message, .writable = on_writable, .close = on_close         \
+    }
 static const struct rpc_method methods[] = {
-    {"/rlhfd.v1.Weights/Subscribe",
-     NULL,
-     NULL,
-     RPC_BIDI,
-     {.open = on_open, .message = on_message, .writable = on_writable, .close = on_close}},
+    {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, HANDLERS, 0},
+    {0},
+};
+static const struct rpc_method evaluated_methods[] = {
+    {"/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, HANDLERS, 0},
     {0},
 };
 
 struct rpc_service publisher_service(struct publisher *publisher)
 {
-    return (struct rpc_service){methods, publisher};
+    return (struct rpc_service){publisher->options.evaluated ? evaluated_methods : methods,
+                                publisher};
 }
 
 /* ---- the learner's calls */
 
-void publisher_publish(struct publisher *publisher, struct snapshot *snapshot)
+void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta)
 {
-    assert(snapshot_manifest(snapshot)->elements == publisher->options.elements);
+    const struct manifest *manifest = snapshot_manifest(snapshot);
+    assert(manifest->kind == WEIGHTS_FULL);
+    assert(manifest->elements == publisher->options.layout->elements);
+    const bool given = delta != NULL;
+    if (!history_put(publisher->history, manifest, delta))
+        publisher->stats.unusable += given;
     snapshot_free(publisher->newest);
     publisher->newest = snapshot;
     publisher->published_s = clock_s();
@@ -261,6 +406,7 @@ void publisher_publish(struct publisher *publisher, struct snapshot *snapshot)
     publisher->stats.published++;
     for (struct peer *peer = publisher->peers; peer; peer = peer->next)
         pump(peer);
+    pump_waiting(publisher);
     check_settled(publisher);
 }
 
@@ -285,7 +431,9 @@ size_t publisher_holders(const struct publisher *publisher, struct holder *ret, 
 
 struct publisher_stats publisher_stats(const struct publisher *publisher)
 {
-    return publisher->stats;
+    struct publisher_stats stats = publisher->stats;
+    stats.full_now = count_full(publisher);
+    return stats;
 }
 
 void publisher_free(struct publisher *publisher)
@@ -293,6 +441,7 @@ void publisher_free(struct publisher *publisher)
     if (!publisher)
         return;
     snapshot_free(publisher->newest);
+    history_free(publisher->history);
     free(publisher->run);
     free(publisher);
 }

@@ -2,10 +2,12 @@
  *
  *     TRY(publisher_new(&options, &publisher));
  *     services[0] = publisher_service(publisher);               -- into rpc_server_options
- *     publisher_publish(publisher, snapshot);                   -- after a round
+ *     publisher_publish(publisher, snapshot, delta);            -- after a round; delta: from the one before, or NULL
  *     -> settled(manifest, ms) once all subscribers have applied it
  *
- * A subscriber gets one version at a time, whole; when it is through, the newest: one that is slow skips what lies between.
+ * A subscriber gets one version at a time; when it is through, the newest: one that is slow skips what lies between. It gets
+ * what changed since the version that it has, in one piece, or all values where that is unknown, too long ago or not less; and
+ * what a broken stream left unfinished goes on where it ended. Only so many get all values at once, the others wait in turn.
  * At most about RPC_QUEUE_BYTES wait for each, so nobody is waited for and memory stays bounded (one snapshot each).
  * Owner: the loop's thread. The server is freed first, then this. */
 #pragma once
@@ -18,10 +20,19 @@
 #include <stdint.h>
 
 struct publisher;
+enum publisher_compress {
+    PUBLISHER_AUTO,
+    PUBLISHER_PLAIN,
+    PUBLISHER_ZSTD
+}; // AUTO: but on loopback
 struct publisher_options {
     const char *run;
-    struct digest layout; // layout_digest
-    uint64_t elements;
+    const struct layout *layout;      // borrowed
+    enum publisher_compress compress; // deltas
+    uint64_t anchor_every; // versions after which subscribers verify all values they have; 0: never
+    int full_at_once;      // subscribers that are sent all values at the same time; 0: 2
+    bool
+        evaluated; // serves Weights.SubscribeEvaluated: who holds a later version gets the newest all the same
     /* Optional. Every subscriber there is has applied the newest version, ms after it was published; once per version. */
     void (*settled)(const struct manifest *manifest, double ms, void *user);
     /* Optional. A subscriber said that it has applied this version. */
@@ -35,9 +46,9 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
  * what is malformed; the message says what differs. */
 struct rpc_service publisher_service(struct publisher *publisher);
 
-/* Takes the snapshot: from now on the newest. Subscribers of its lineage that hold its version or a later one are left
+/* Takes the snapshot, a whole one: from now on the newest; and delta, what changed since the one before, or NULL. Subscribers of its lineage that hold its version or a later one are left
  * alone (a restarted learner comes to their version again, with the same bits). */
-void publisher_publish(struct publisher *publisher, struct snapshot *snapshot);
+void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta);
 
 /* NULL: nothing was published. */
 const struct manifest *publisher_newest(const struct publisher *publisher);
@@ -54,9 +65,13 @@ size_t publisher_holders(const struct publisher *publisher, struct holder *ret,
                          size_t max); // how many there are
 
 struct publisher_stats {
-    uint64_t published, sent,
-        bytes; // versions made; versions sent whole, and all their bytes, over all subscribers
-    uint64_t refused;        // subscribers
+    uint64_t published, sent;     // versions made; versions sent to their end, over all subscribers
+    uint64_t full, deltas, jumps; // of those sent
+    uint64_t bytes;               // sent, all messages
+    uint64_t resumed;             // after a break, where they had ended
+    uint64_t refused;             // subscribers
+    uint64_t unusable;       // deltas that did not lead to the version's digest, or were too large
+    int full_now, full_most; // subscribers that are being sent all values; the most there were
     size_t queued_max_bytes; // the longest queue of one subscriber yet
 };
 struct publisher_stats publisher_stats(const struct publisher *publisher);

@@ -2,25 +2,32 @@
 #include "base/mem.h"
 #include "rpc/stream.h"
 #include "weights/digest.h"
+#include "weights/scrub.h"
+#include "weights/staging.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct subscriber {
     struct subscriber_options options;
+    struct digest layout;
+    uint64_t elements;
     char *run, *generator;
     struct subscriber_handlers handlers;
     void *user;
     struct rpc_stream *stream;
     struct subscriber_stats stats;
-    uint16_t *incoming, *ready; // (elements) what is received; what is staged or taken
-    /* incoming: */
-    bool receiving, complete;
+    struct scrub *scrub;
+    uint16_t *incoming, *ready; // (elements) what comes whole; what is staged or taken
+    struct staging *staging;    // changes of ready, on their way or complete
+    bool *changed;              // (tensors) since what was taken before
+    /* incoming or staging: */
+    bool receiving, unfinished, complete; // over this stream; by the last; all of it
     struct manifest coming;
-    uint64_t received; // elements
-    struct digest sum; // of them
+    uint64_t received; // elements, or chunks of changes
+    struct digest sum; // of the elements
     /* ready: */
-    bool staged, taken;
+    bool has, staged, taken; // it holds the manifest's version
     struct manifest manifest;
     /* served: */
     bool holds;
@@ -30,23 +37,81 @@ struct subscriber {
 
 static const struct rpc_method subscribe = {
     "/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {0}, 0};
+static const struct rpc_method subscribe_evaluated = {
+    "/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, {0}, 0};
 
-/* Says what is applied; the first message of a stream also who we are. */
+/* Chunks of `coming` that are here. */
+static uint64_t chunks_here(const struct subscriber *subscriber)
+{
+    return subscriber->coming.kind == WEIGHTS_FULL ? subscriber->received / WEIGHTS_CHUNK
+                                                   : subscriber->received;
+}
+
+/* Who we are, and what lies here. */
+static void introduce(const struct subscriber *subscriber, struct subscription *ret)
+{
+    const struct manifest *newest =
+        subscriber->complete ? &subscriber->coming : &subscriber->manifest;
+    ret->run = subscriber->run;
+    ret->generator = subscriber->generator;
+    ret->incarnation = subscriber->options.incarnation;
+    ret->layout = subscriber->layout;
+    ret->has = subscriber->has || subscriber->complete;
+    ret->has_lineage = newest->lineage;
+    ret->has_version = newest->version;
+    ret->has_partial = subscriber->unfinished;
+    ret->partial = subscriber->coming;
+    ret->partial_chunks = chunks_here(subscriber);
+}
+
+/* Says what is applied; the first message of a stream also the rest. */
 static void say(struct subscriber *subscriber, bool hello)
 {
     struct subscription subscription = {
         .holds = subscriber->holds, .lineage = subscriber->lineage, .version = subscriber->version};
-    if (hello) {
-        subscription.run = subscriber->run;
-        subscription.generator = subscriber->generator;
-        subscription.incarnation = subscriber->options.incarnation;
-        subscription.layout = subscriber->options.layout;
-    }
+    if (hello)
+        introduce(subscriber, &subscription);
     SCOPED_VALUE(bytes) out = {0};
     subscription_encode(&subscription, &out);
     SCOPED(rpc_message) message = rpc_message_copy(out.data, out.len);
     rpc_stream_send_message(subscriber->stream,
                             message); // lost with the stream: the next hello says it
+}
+
+/* Nothing that lies here is trusted: the next hello asks for all values. */
+static void poison(struct subscriber *subscriber)
+{
+    subscriber->stats.mismatches++;
+    subscriber->stats.poisoned++;
+    subscriber->has = subscriber->staged = subscriber->holds = false;
+    subscriber->receiving = subscriber->unfinished = false;
+    if (subscriber->complete)
+        rpc_stream_resume(subscriber->stream);
+    subscriber->complete = false;
+    scrub_stop(subscriber->scrub);
+    if (subscriber->handlers.poisoned)
+        subscriber->handlers.poisoned(subscriber, subscriber->user);
+}
+
+static err_t wrong_digest(const struct manifest *manifest, const struct digest *sum)
+{
+    char got[DIGEST_TEXT], want[DIGEST_TEXT];
+    return err_new(ERR_DATA_LOSS, "weights of version %llu have digest %s; the manifest says %s",
+                   (unsigned long long)manifest->version, digest_text(sum, got),
+                   digest_text(&manifest->digest, want));
+}
+
+/* All values were summed up again. */
+static void on_summed(void *arg, const struct digest *sum)
+{
+    struct subscriber *subscriber = arg;
+    if (digest_equal(sum, &subscriber->manifest.digest)) {
+        subscriber->stats.verified++;
+        return;
+    }
+    poison(subscriber);
+    rpc_stream_break(subscriber->stream,
+                     err_wrap(wrong_digest(&subscriber->manifest, sum), "summed up in memory"));
 }
 
 /* ---- receiving */
@@ -56,72 +121,141 @@ static bool same_version(const struct manifest *a, const struct manifest *b)
     return a->lineage == b->lineage && a->version == b->version;
 }
 
-/* A new stream may bring again what is here already. */
+/* What comes may be here already. */
 static bool is_known(const struct subscriber *subscriber, const struct manifest *manifest)
 {
-    if ((subscriber->staged || subscriber->taken) && same_version(&subscriber->manifest, manifest))
+    if (subscriber->has && same_version(&subscriber->manifest, manifest))
         return true;
     return subscriber->holds && subscriber->lineage == manifest->lineage &&
            subscriber->version == manifest->version;
 }
 
-/* The complete incoming version becomes the staged one. */
-static void stage(struct subscriber *subscriber)
+static void write_changes(struct subscriber *subscriber)
+{
+    scrub_follow(subscriber->scrub, subscriber->staging);
+    staging_apply(subscriber->staging, subscriber->ready, subscriber->changed);
+    staging_clear(subscriber->staging);
+}
+
+static void write_all(struct subscriber *subscriber)
 {
     uint16_t *values = subscriber->ready;
+    scrub_stop(subscriber->scrub);
     subscriber->ready = subscriber->incoming;
     subscriber->incoming = values;
+    for (int t = 0; t < subscriber->options.layout->count; t++)
+        subscriber->changed[t] = true;
+}
+
+/* The complete version that came becomes the staged one. */
+static void stage(struct subscriber *subscriber)
+{
+    if (subscriber->coming.kind == WEIGHTS_FULL)
+        write_all(subscriber);
+    else
+        write_changes(subscriber);
     subscriber->manifest = subscriber->coming;
     subscriber->complete = false;
     subscriber->stats.replaced += subscriber->staged;
-    subscriber->staged = true;
+    subscriber->has = subscriber->staged = true;
+    if (subscriber->manifest.verify)
+        scrub_start(subscriber->scrub, subscriber->ready);
     subscriber->handlers.staged(subscriber, &subscriber->manifest, subscriber->user);
+}
+
+static err_t check_digest(struct subscriber *subscriber)
+{
+    const struct manifest *manifest = &subscriber->coming;
+    const bool whole = manifest->kind == WEIGHTS_FULL;
+    const struct digest sum = whole ? subscriber->sum
+                                    : weights_digest_add(subscriber->manifest.digest,
+                                                         staging_change(subscriber->staging));
+    if (digest_equal(&sum, &manifest->digest))
+        return OK;
+    if (whole)
+        subscriber->stats.mismatches++;
+    else
+        poison(subscriber);
+    return wrong_digest(manifest, &sum);
 }
 
 static err_t finish_version(struct subscriber *subscriber)
 {
-    const struct manifest *manifest = &subscriber->coming;
     subscriber->receiving = false;
-    if (!digest_equal(&subscriber->sum, &manifest->digest)) {
-        char got[DIGEST_TEXT], want[DIGEST_TEXT];
-        subscriber->stats.mismatches++;
-        return err_new(ERR_DATA_LOSS,
-                       "weights of version %llu have digest %s; the manifest says %s",
-                       (unsigned long long)manifest->version, digest_text(&subscriber->sum, got),
-                       digest_text(&manifest->digest, want));
-    }
+    TRY(check_digest(subscriber));
     subscriber->stats.versions++;
-    if (is_known(subscriber, manifest))
+    if (subscriber->coming.kind == WEIGHTS_FULL)
+        subscriber->stats.full++;
+    else
+        subscriber->stats.changes++;
+    if (is_known(subscriber, &subscriber->coming))
         return OK;
     if (!subscriber->taken) {
         stage(subscriber);
         return OK;
     }
     subscriber->complete = true;
-    rpc_stream_pause(subscriber->stream); // both buffers are in use
+    rpc_stream_pause(subscriber->stream); // both buffers, or the lists, are in use
+    return OK;
+}
+
+static bool is_finished(const struct subscriber *subscriber)
+{
+    const struct manifest *manifest = &subscriber->coming;
+    return subscriber->received ==
+           (manifest->kind == WEIGHTS_FULL ? subscriber->elements : manifest->chunks);
+}
+
+/* What the last stream left goes on, where both sides know that it ended. */
+static err_t resume(struct subscriber *subscriber, const struct manifest *manifest)
+{
+    if (!subscriber->unfinished || !manifest_same(manifest, &subscriber->coming) ||
+        manifest->first_chunk != chunks_here(subscriber))
+        return err_new(ERR_INVALID, "weights of version %llu go on with chunk %llu; %llu are here",
+                       (unsigned long long)manifest->version,
+                       (unsigned long long)manifest->first_chunk,
+                       (unsigned long long)(subscriber->unfinished ? chunks_here(subscriber) : 0));
+    subscriber->stats.resumed++;
+    return OK;
+}
+
+static err_t check_manifest(const struct subscriber *subscriber, const struct manifest *manifest)
+{
+    const struct manifest *base = &subscriber->manifest;
+    if (manifest->elements != subscriber->elements)
+        return err_new(
+            ERR_INVALID, "weights of version %llu have %llu elements; the model has %llu",
+            (unsigned long long)manifest->version, (unsigned long long)manifest->elements,
+            (unsigned long long)subscriber->elements);
+    if (manifest->kind == WEIGHTS_FULL)
+        return OK;
+    if (!subscriber->has || base->lineage != manifest->lineage || base->version != manifest->base)
+        return err_new(ERR_INVALID,
+                       "weights of version %llu are changes of version %llu, which is not here",
+                       (unsigned long long)manifest->version, (unsigned long long)manifest->base);
     return OK;
 }
 
 static err_t take_manifest(struct subscriber *subscriber, const struct manifest *manifest)
 {
-    if (manifest->elements != subscriber->options.elements)
-        return err_new(
-            ERR_INVALID, "weights of version %llu have %llu elements; the model has %llu",
-            (unsigned long long)manifest->version, (unsigned long long)manifest->elements,
-            (unsigned long long)subscriber->options.elements);
+    TRY(check_manifest(subscriber, manifest));
+    if (manifest->first_chunk) {
+        TRY(resume(subscriber, manifest));
+    } else {
+        subscriber->received = 0;
+        subscriber->sum = (struct digest){0};
+        staging_clear(subscriber->staging);
+    }
     subscriber->coming = *manifest;
+    subscriber->unfinished = false;
     subscriber->receiving = true;
-    subscriber->received = 0;
-    subscriber->sum = (struct digest){0};
-    return OK;
+    return is_finished(subscriber) ? finish_version(subscriber) : OK; // nothing may have changed
 }
 
-static err_t take_chunk(struct subscriber *subscriber, const struct rpc_message *message,
-                        const struct weights_event *chunk)
+static err_t take_values(struct subscriber *subscriber, const struct rpc_message *message,
+                         const struct weights_event *chunk)
 {
-    const uint64_t left = subscriber->options.elements - subscriber->received;
-    if (!subscriber->receiving)
-        return err_new(ERR_INVALID, "weights: a chunk without a manifest");
+    const uint64_t left = subscriber->elements - subscriber->received;
     if (chunk->first != subscriber->received || chunk->count == 0 || chunk->count > left)
         return err_new(ERR_INVALID,
                        "weights: a chunk of elements %llu + %zu; %llu come next, %llu "
@@ -135,15 +269,40 @@ static err_t take_chunk(struct subscriber *subscriber, const struct rpc_message 
         weights_digest_add(subscriber->sum, weights_digest(place, chunk->first, chunk->count));
     subscriber->received += chunk->count;
     subscriber->stats.bytes += bytes;
-    return subscriber->received == subscriber->options.elements ? finish_version(subscriber) : OK;
+    return OK;
+}
+
+static err_t take_changes(struct subscriber *subscriber, struct rpc_message *message,
+                          const struct weights_event *chunk)
+{
+    if (chunk->first != subscriber->received)
+        return err_new(ERR_INVALID, "weights: chunk %llu of a delta; %llu comes next",
+                       (unsigned long long)chunk->first, (unsigned long long)subscriber->received);
+    TRY(staging_add(subscriber->staging, subscriber->ready,
+                    rpc_message_data(message) + chunk->offset, chunk->count));
+    subscriber->received++;
+    subscriber->stats.bytes += chunk->count;
+    return OK;
+}
+
+static err_t take_chunk(struct subscriber *subscriber, struct rpc_message *message,
+                        const struct weights_event *chunk)
+{
+    const bool whole = chunk->kind == WEIGHTS_CHUNK_OF_FULL;
+    if (!subscriber->receiving)
+        return err_new(ERR_INVALID, "weights: a chunk without a manifest");
+    if (whole != (subscriber->coming.kind == WEIGHTS_FULL))
+        return err_new(ERR_INVALID, "weights: a chunk of another kind than its manifest");
+    TRY(whole ? take_values(subscriber, message, chunk) : take_changes(subscriber, message, chunk));
+    return is_finished(subscriber) ? finish_version(subscriber) : OK;
 }
 
 static err_t receive(struct subscriber *subscriber, struct rpc_message *message)
 {
     struct weights_event event;
     TRY(weights_decode(message, &event));
-    return event.is_chunk ? take_chunk(subscriber, message, &event)
-                          : take_manifest(subscriber, &event.manifest);
+    return event.kind == WEIGHTS_MANIFEST ? take_manifest(subscriber, &event.manifest)
+                                          : take_chunk(subscriber, message, &event);
 }
 
 /* ---- handlers */
@@ -163,14 +322,17 @@ static void on_message(struct rpc_stream *stream, struct rpc_message *message,
     if (subscriber->complete) // not after a pause; but the buffer must never be written to then
         return;
     err_t e = receive(subscriber, message);
-    if (err_failed(e))
-        rpc_stream_break(stream, e); // the next hello asks again
+    if (!err_failed(e))
+        return;
+    subscriber->receiving = subscriber->unfinished = false;
+    rpc_stream_break(stream, e); // the next hello asks again
 }
 
 static void on_down(struct rpc_stream *, err_t why, void *user)
 {
     struct subscriber *subscriber = user;
-    subscriber->receiving = false; // a version comes whole over one stream
+    subscriber->unfinished |= subscriber->receiving;
+    subscriber->receiving = false;
     if (subscriber->handlers.down)
         subscriber->handlers.down(subscriber, why, subscriber->user);
     else
@@ -190,16 +352,22 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
     subscriber->run = mem_string(options->run);
     subscriber->generator = mem_string(options->generator);
     subscriber->options.run = subscriber->options.generator = subscriber->options.target = NULL;
+    subscriber->layout = layout_digest(options->layout);
+    subscriber->elements = options->layout->elements;
     subscriber->handlers = *handlers;
     subscriber->user = user;
     subscriber->holds = options->holds;
     subscriber->lineage = options->lineage;
     subscriber->version = options->version;
-    subscriber->incoming = mem_aligned(options->elements * sizeof *subscriber->incoming);
-    subscriber->ready = mem_aligned(options->elements * sizeof *subscriber->ready);
+    subscriber->incoming = mem_aligned(subscriber->elements * sizeof *subscriber->incoming);
+    subscriber->ready = mem_aligned(subscriber->elements * sizeof *subscriber->ready);
+    subscriber->staging = staging_new(options->layout);
+    subscriber->changed =
+        mem_array((size_t)options->layout->count + 1, sizeof *subscriber->changed);
+    subscriber->scrub = scrub_new(options->loop, subscriber->elements, on_summed, subscriber);
     const struct rpc_stream_options stream_options = {
         .channel = {.target = options->target, .insecure = options->insecure},
-        .method = &subscribe,
+        .method = options->evaluated ? &subscribe_evaluated : &subscribe,
         .backoff_min_ms = options->backoff_min_ms,
         .backoff_max_ms = options->backoff_max_ms};
     TRY(rpc_stream_open(rpc, &stream_options, &stream_handlers, subscriber, &subscriber->stream));
@@ -217,11 +385,18 @@ const uint16_t *subscriber_take(struct subscriber *subscriber, struct manifest *
     return subscriber->ready;
 }
 
+const bool *subscriber_changed(const struct subscriber *subscriber)
+{
+    return subscriber->changed;
+}
+
 void subscriber_applied(struct subscriber *subscriber)
 {
     assert(subscriber->taken);
     subscriber->taken = false;
-    subscriber->holds = true;
+    memset(subscriber->changed, 0,
+           (size_t)subscriber->options.layout->count * sizeof *subscriber->changed);
+    subscriber->holds = subscriber->has; // false: poisoned meanwhile
     subscriber->lineage = subscriber->manifest.lineage;
     subscriber->version = subscriber->manifest.version;
     say(subscriber, false);
@@ -243,6 +418,9 @@ void subscriber_free(struct subscriber *subscriber)
     if (!subscriber)
         return;
     rpc_stream_free(subscriber->stream);
+    scrub_free(subscriber->scrub);
+    staging_free(subscriber->staging);
+    free(subscriber->changed);
     free(subscriber->incoming);
     free(subscriber->ready);
     free(subscriber->run);

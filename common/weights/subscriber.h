@@ -5,15 +5,23 @@
  *     const uint16_t *values = subscriber_take(subscriber, &manifest);     -- when the model is between two steps
  *     subscriber_applied(subscriber);                                      -- it serves them: the buffer is free again
  *
- * Two buffers of the model's size, allocated once: one receives, one is staged or taken. What is staged and not taken is
- * replaced by a newer version; while one is taken and the next is complete, reading stops, and the publisher skips versions.
- * A version whose digest is wrong is dropped, counted, and asked for again over a new stream. After a break the stream comes
- * back by itself and says what is applied. Owner: the loop's thread; taken values may be read by any. */
+ * A version comes whole, or as changes of the newest one that lies here: these are staged as lists, checked against the
+ * manifest's digest, and written when no one has the values taken. Two buffers of the model's size, allocated once: one is staged
+ * or taken, the other receives what comes whole. What is staged and not taken is replaced by a newer version; while one is taken
+ * and the next is complete, reading stops, and the publisher skips versions. After a break the stream comes back by itself, says
+ * what is applied and what lies here, and goes on with the chunk at which it ended.
+ *
+ * A version that came whole and whose digest is wrong is dropped, counted, and asked for again. Changes whose digest is wrong, or
+ * values that are not what they were followed to be (anchors are verified in full, in the background), poison the subscriber:
+ * nothing here is trusted or offered until all values have come again.
+ * Owner: the loop's thread; taken values may be read by any. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/scoped.h"
 #include "rpc/rpc.h"
+#include "svc/loop.h"
+#include "tensor/layout.h"
 #include "weights/manifest.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,8 +32,9 @@ struct subscriber_options {
     bool insecure;      // plaintext beyond loopback is allowed
     const char *run, *generator;
     uint64_t incarnation;
-    struct digest layout;               // layout_digest
-    uint64_t elements;                  // of the flat array
+    struct loop *loop;
+    const struct layout *layout;        // borrowed
+    bool evaluated;                     // of Weights.SubscribeEvaluated
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     bool holds;                         // it begins with these weights applied
     uint32_t lineage;
@@ -39,6 +48,8 @@ struct subscriber_handlers {
      * a digest was wrong. why is owned by the handler. */
     void (*down)(struct subscriber *subscriber, err_t why, void *user);
     void (*up)(struct subscriber *subscriber, void *user); // optional
+    /* Optional. Nothing that was taken from here is to be served until the next staged version is. down() follows. */
+    void (*poisoned)(struct subscriber *subscriber, void *user);
 };
 
 /* Begins to connect. INVALID, DENIED: the target. */
@@ -49,12 +60,18 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
 /* The newest complete version, until subscriber_applied; NULL: none is staged, or one is taken already. */
 const uint16_t *subscriber_take(struct subscriber *subscriber, struct manifest *ret);
 
+/* A flag per tensor of the layout: set if any of its values differs from what was taken before. While one is taken. */
+const bool *subscriber_changed(const struct subscriber *subscriber);
+
 /* What was taken is served: the publisher is told. staged() may be called from here for the next one. */
 void subscriber_applied(struct subscriber *subscriber);
 
 struct subscriber_stats {
-    uint64_t versions, bytes;      // received whole and right; of values
+    uint64_t versions, bytes;      // received complete and right; of chunks
+    uint64_t full, changes;        // of versions: that came whole, as changes
     uint64_t replaced, mismatches; // staged versions replaced before they were taken; wrong digests
+    uint64_t poisoned, verified;   // times; versions whose values were all summed up and are right
+    uint64_t resumed;              // versions that went on after a break
     bool up;
 };
 struct subscriber_stats subscriber_stats(const struct subscriber *subscriber);

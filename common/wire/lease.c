@@ -14,9 +14,9 @@ typedef Rlhfd__V1__Progress PbProgress;
 typedef Rlhfd__V1__Grant PbGrant;
 
 /* Bytes for a full message of either kind; fields for LEASE_IDS_MAX ids of each list with their parts. */
-static const struct wire_bounds REQUEST_BOUNDS = {8 << 20, 32 + 5 * LEASE_IDS_MAX};
+static const struct wire_bounds REQUEST_BOUNDS = {8 << 20, 32 + 6 * LEASE_IDS_MAX};
 static const struct wire_bounds REPLY_BOUNDS = {64 << 20,
-                                                32 + 12 * LEASE_GRANTS_MAX + LEASE_IDS_MAX};
+                                                32 + 14 * LEASE_GRANTS_MAX + LEASE_IDS_MAX};
 
 static ProtobufCBinaryData view_digest(const struct digest *digest)
 {
@@ -76,6 +76,11 @@ void lease_request_encode(const struct lease_request *request, struct bytes *ret
     pb.busy_s = request->busy_s;
     pb.idle_s = request->idle_s;
     pb.tokens = request->tokens;
+    pb.evaluation_lineage = request->evaluation_lineage;
+    pb.evaluation_version = request->evaluation_version;
+    pb.evaluation_want = request->evaluation_want;
+    pb.n_evaluation_unusable = request->evaluation_unusables;
+    pb.evaluation_unusable = request->evaluation_unusable;
     wire_pack(&pb.base, ret);
 }
 
@@ -85,6 +90,22 @@ static err_t take_name(const char *text, const char *name, char **ret)
         return err_new(ERR_INVALID, "%s has %zu bytes; at most %d are allowed", name, strlen(text),
                        NAME_MAX_BYTES);
     *ret = text[0] ? mem_string(text) : NULL;
+    return OK;
+}
+
+static err_t take_evaluation(const PbRequest *pb, struct lease_request *ret)
+{
+    if (pb->n_evaluation_unusable > LEASE_IDS_MAX)
+        return err_new(ERR_INVALID, "%zu in evaluation_unusable; at most %d are allowed",
+                       pb->n_evaluation_unusable, LEASE_IDS_MAX);
+    ret->evaluation_lineage = pb->evaluation_lineage;
+    ret->evaluation_version = pb->evaluation_version;
+    ret->evaluation_want = pb->evaluation_want;
+    ret->evaluation_unusables = (uint32_t)pb->n_evaluation_unusable;
+    ret->evaluation_unusable = mem_array(pb->n_evaluation_unusable, sizeof(uint64_t));
+    if (pb->n_evaluation_unusable)
+        memcpy(ret->evaluation_unusable, pb->evaluation_unusable,
+               pb->n_evaluation_unusable * sizeof(uint64_t));
     return OK;
 }
 
@@ -112,6 +133,7 @@ static err_t take_request(const PbRequest *pb, struct lease_request *ret)
     ret->busy_s = pb->busy_s;
     ret->idle_s = pb->idle_s;
     ret->tokens = pb->tokens;
+    TRY(take_evaluation(pb, ret));
     TRY(take_digests(pb->unusable, pb->n_unusable, "unusable", &ret->unusable, &ret->unusables));
     return take_digests(pb->give_back, pb->n_give_back, "give_back", &ret->returned, &ret->returns);
 }
@@ -134,6 +156,7 @@ void lease_request_done(struct lease_request *request)
     free(request->progress);
     free(request->returned);
     free(request->unusable);
+    free(request->evaluation_unusable);
     *request = (struct lease_request){0};
 }
 
@@ -161,6 +184,8 @@ void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret)
         to->start_round = from->start_round;
         to->row = (ProtobufCBinaryData){strlen(from->row), (uint8_t *)from->row};
         to->deadline_ms = from->deadline_ms;
+        to->evaluation = from->evaluation;
+        to->version = from->version;
         grant_of[i] = to;
     }
     pb.n_revoked = reply->revokes;
@@ -188,6 +213,8 @@ static err_t take_grant(const PbGrant *pb, struct lease_grant *ret)
     ret->epoch = pb->epoch;
     ret->start_round = pb->start_round;
     ret->deadline_ms = pb->deadline_ms;
+    ret->evaluation = pb->evaluation;
+    ret->version = pb->version;
     ret->row = mem_new(pb->row.len + 1);
     if (pb->row.len)
         memcpy(ret->row, pb->row.data, pb->row.len);

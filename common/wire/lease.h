@@ -38,6 +38,12 @@ struct lease_request {
     double busy_s,
         idle_s;      // since its process began: decoding, with nothing to decode; finite, >= 0
     uint64_t tokens; // sampled since then
+    /* Evaluation: the weights it holds for it, rows it would take now, slots whose row can never be decoded. */
+    uint32_t evaluation_lineage;
+    uint64_t evaluation_version;
+    uint32_t evaluation_want;
+    uint32_t evaluation_unusables;
+    uint64_t *evaluation_unusable;
 };
 void lease_request_encode(const struct lease_request *request, struct bytes *ret);
 
@@ -56,6 +62,8 @@ struct lease_grant {
     uint64_t start_round;
     char *row;            // the dataset row as JSON text
     uint32_t deadline_ms; // from its arrival
+    bool evaluation;      // a row of the evaluation data: one completion by the weights of version
+    uint64_t version;
 };
 
 struct lease_reply {

@@ -71,6 +71,7 @@ static void view_group(const struct group *group, PbGroup *ret)
     ret->prompt_tokens = group->prompt_token;
     ret->temperature = group->temperature;
     ret->generator = group->generator;
+    ret->evaluation = group->evaluation;
 }
 
 void group_encode(const struct group *group, struct bytes *ret)
@@ -149,9 +150,8 @@ static err_t check_completion(const PbCompletion *pb, const struct group_limits 
     if (pb->n_spans == 0 || pb->n_spans > limits->spans)
         return err_new(ERR_INVALID, "%zu spans; 1 to %u are allowed", pb->n_spans, limits->spans);
     TRY(check_spans(pb));
-    if (pb->finish != RLHFD__V1__FINISH__FINISH_EOS &&
-        pb->finish != RLHFD__V1__FINISH__FINISH_LENGTH)
-        return err_new(ERR_INVALID, "finish is %d; 1 (eos) and 2 (length) are allowed",
+    if (pb->finish < RLHFD__V1__FINISH__FINISH_EOS || pb->finish > RLHFD__V1__FINISH__FINISH_STOP)
+        return err_new(ERR_INVALID, "finish is %d; 1 (eos), 2 (length) and 3 (stop) are allowed",
                        (int)pb->finish);
     if (pb->text.len > UINT32_MAX)
         return err_new(ERR_INVALID, "text has %zu bytes", pb->text.len);
@@ -214,7 +214,8 @@ static err_t check_group(const PbGroup *pb, const struct group_limits *limits)
     if (pb->n_prompt_tokens == 0 || pb->n_prompt_tokens > limits->tokens)
         return err_new(ERR_INVALID, "%zu prompt_tokens; 1 to %u are allowed", pb->n_prompt_tokens,
                        limits->tokens);
-    if (!(pb->temperature > 0 && isfinite(pb->temperature)))
+    if (!(pb->temperature >= 0 && isfinite(pb->temperature)) ||
+        (pb->temperature == 0 && !pb->evaluation))
         return err_new(ERR_INVALID, "temperature is %g; finite numbers > 0 are allowed",
                        (double)pb->temperature);
     if (pb->n_completions == 0 || pb->n_completions > limits->completions)
@@ -247,6 +248,7 @@ static struct group *take_group(PbGroup *pb)
     pb->n_prompt_tokens = 0;
     group->temperature = pb->temperature;
     group->generator = mem_string(pb->generator);
+    group->evaluation = pb->evaluation;
     group->completions = (uint32_t)pb->n_completions;
     group->completion = mem_array(pb->n_completions, sizeof *group->completion);
     for (size_t i = 0; i < pb->n_completions; i++)

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/scoped.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Tokens from first_token up to the next span's were produced by the weights of this version. */
@@ -22,7 +23,7 @@ struct span {
     uint64_t version;
 };
 
-enum finish { FINISH_EOS = 1, FINISH_LENGTH = 2 };
+enum finish { FINISH_EOS = 1, FINISH_LENGTH = 2, FINISH_STOP = 3 };
 
 /* tokens > 0; spans ascend, begin at token 0 and stay below tokens; every logp is finite and <= 0. */
 struct completion {
@@ -35,7 +36,7 @@ struct completion {
     uint32_t spans;
     struct span *span;
     enum finish finish;
-    char *text; // decoded, without the end token; text_len bytes and a terminator; not always UTF-8
+    char *text; // without end token or stop text; text_len bytes, a terminator; not always UTF-8
     uint32_t text_len;
     uint32_t scores; // 0 until the rewarder has set them
     double *score;   // raw, one per scorer in the recipe's order
@@ -54,10 +55,11 @@ struct group {
     char *row;            // the dataset row as JSON text, unchanged from the lease
     uint32_t prompt_tokens;
     uint32_t *prompt_token;
-    float temperature; // > 0
+    float temperature; // > 0; of an evaluation >= 0
     uint32_t completions;
     struct completion *completion;
     char *generator;
+    bool evaluation; // of the evaluation data: scored and counted, never trained
 };
 
 /* Bounds on what a peer may send. */

@@ -2,6 +2,17 @@
 #include "base/mem.h"
 #include <string.h>
 
+err_t assembly_stops(const struct recipe *recipe, const struct model_config *config,
+                     const struct tokenizer *tokenizer, struct stops **ret)
+{
+    const struct stop_names names = {.text = recipe->generator.stop.at,
+                                     .texts = recipe->generator.stop.count,
+                                     .token = recipe->generator.stop_tokens.at,
+                                     .tokens = recipe->generator.stop_tokens.count};
+    return err_wrap(stops_new(tokenizer, config, &names, ret), "%s: generator.stop_tokens",
+                    recipe->file);
+}
+
 struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,
                               uint32_t completions, float temperature)
 {
@@ -18,7 +29,8 @@ struct assembly *assembly_new(struct lease_grant *grant, const char *run, const 
                         .row = grant->row,
                         .temperature = temperature,
                         .completions = completions,
-                        .generator = mem_string(generator)};
+                        .generator = mem_string(generator),
+                        .evaluation = grant->evaluation};
     g->completion = mem_array(completions, sizeof *g->completion);
     a->missing = completions;
     mem_free(grant); // its row is the group's now
@@ -31,13 +43,11 @@ void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count)
     a->group->prompt_token = mem_copy(ids, (size_t)count * sizeof *ids);
 }
 
-err_t assembly_add(struct assembly *a, const struct engine_completion *c,
-                   const struct tokenizer *tokenizer)
+err_t assembly_add(struct assembly *a, const struct engine_completion *c, const struct stops *stops)
 {
     struct completion *to = &a->group->completion[c->completion];
     SCOPED_VALUE(bytes) text = {0};
-    int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
-    TRY(tokenizer_decode(tokenizer, c->token, (size_t)kept, true, &text));
+    TRY(stops_text(stops, c, &text));
     size_t n = (size_t)c->tokens;
     *to = (struct completion){
         .tokens = (uint32_t)n,

@@ -1,7 +1,8 @@
 /* A group under way: from the lease to the last completion. Owner: the compute thread. */
 #pragma once
 #include "model/engine.h"
-#include "model/tokenizer.h"
+#include "model/stops.h"
+#include "svc/recipe.h"
 #include "wire/lease.h"
 #include "wire/rollout.h"
 
@@ -14,6 +15,10 @@ struct assembly {
     bool ignore_eos;
 };
 
+/* What ends completions, as the recipe has it. INVALID: generator.stop_tokens. */
+err_t assembly_stops(const struct recipe *recipe, const struct model_config *config,
+                     const struct tokenizer *tokenizer, struct stops **ret);
+
 /* Takes the grant (struct and row). */
 struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,
                               uint32_t completions, float temperature);
@@ -21,7 +26,7 @@ void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count); // 
 
 /* Copies a finished completion in, with its decoded text. */
 err_t assembly_add(struct assembly *a, const struct engine_completion *c,
-                   const struct tokenizer *tokenizer);
+                   const struct stops *stops);
 
 /* The finished group; a is gone. */
 struct group *assembly_finish(struct assembly *a);

@@ -1,8 +1,11 @@
 #include "generator/decode.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "generator/assemble.h"
+#include "generator/evaluate.h"
+#include "generator/swap.h"
 #include "model/engine.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
@@ -17,13 +20,16 @@ struct decode {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct stops *stops;
     struct engine *engine;
+    struct swap *swap;
     struct worker *worker;
     uint32_t completions;
     int64_t context;                    // tokens of a prompt and a completion together
     struct assembly *waiting, *running; // compute thread; waiting: oldest first, without slots yet
     uint64_t next_tag;
-    bool serving; // the first weights are in force
+    uint64_t settled_tokens; // sampled, and not in flight any more
+    bool serving;            // the first weights are in force
     double serving_since_s;
 };
 
@@ -35,7 +41,21 @@ static struct metric active =
     METRIC_GAUGE("rlhfd_decode_active_slots", "completions being decoded");
 static struct metric version_now =
     METRIC_GAUGE("rlhfd_weights_version", "version of the weights in force");
-static struct metric *const rows[] = {&busy, &idle, &tokens, &active, &version_now};
+static struct metric pause_seconds =
+    METRIC_HISTOGRAM("rlhfd_weights_pause_seconds", "decoding stood still for new weights", 0.0001,
+                     0.001, 0.01, 0.1, 1, 10);
+static struct metric wait_seconds =
+    METRIC_HISTOGRAM("rlhfd_swap_wait_seconds", "newer weights lay ready before they were taken",
+                     0.001, 0.01, 0.1, 1, 10, 100, 1000);
+static struct metric reprefill =
+    METRIC_COUNTER("rlhfd_reprefill_tokens_total", "tokens computed again because of new weights");
+static struct metric pages_free =
+    METRIC_GAUGE("rlhfd_decode_free_pages", "pages of keys and values that nobody holds");
+static struct metric preemptions = METRIC_GAUGE(
+    "rlhfd_decode_preemptions", "completions that lost their keys and values to an older one");
+static struct metric *const rows[] = {&busy,        &idle,          &tokens,       &active,
+                                      &version_now, &pause_seconds, &wait_seconds, &reprefill,
+                                      &pages_free,  &preemptions};
 
 struct decode_totals decode_totals(void)
 {
@@ -71,6 +91,14 @@ static void on_unusable(void *arg)
 {
     struct note *note = arg;
     note->decode->options.unusable(note->decode->options.arg, &note->id, note->why);
+    mem_free(note);
+}
+
+static void on_wanted(void *arg)
+{
+    struct note *note = arg;
+    if (note->decode->worker)
+        note->decode->options.wanted(note->decode->options.arg);
     mem_free(note);
 }
 
@@ -160,31 +188,32 @@ static void admit(void *state, void *arg)
 static err_t start_one(struct decode *decode, struct assembly *a)
 {
     const struct recipe *recipe = decode->options.recipe;
-    const struct model_config *config = &decode->model->config;
-    int32_t stop[CONFIG_EOS_MAX];
-    for (int i = 0; i < config->eos_count; i++)
-        stop[i] = config->eos[i];
     struct engine_request request = {
         .tag = a->tag,
         .prompt = (const int32_t *)a->group->prompt_token,
         .prompt_tokens = (int)a->group->prompt_tokens,
         .completions = (int)decode->completions,
         .max_tokens = a->max_tokens,
-        .sampling = {.temperature = (float)recipe->generator.temperature,
+        .sampling = {.repetition_penalty = (float)recipe->generator.repetition_penalty,
+                     .temperature = (float)recipe->generator.temperature,
                      .top_k = (int)recipe->generator.top_k,
                      .top_p = (float)recipe->generator.top_p,
+                     .min_p = (float)recipe->generator.min_p,
                      .seed = (uint64_t)recipe->run.seed,
                      .prompt = a->group->prompt,
                      .epoch = a->group->epoch},
-        .stop = stop,
-        .stops = a->ignore_eos ? 0 : config->eos_count,
+        .stop = decode->stops->token,
+        .stops = a->ignore_eos ? decode->stops->named : decode->stops->tokens,
+        .stopped = stops_reached,
+        .stopped_arg = decode->stops,
     };
     return engine_admit(decode->engine, &request);
 }
 
 static err_t start_waiting(struct decode *decode)
 {
-    while (decode->waiting && engine_free_slots(decode->engine) >= (int)decode->completions) {
+    while (decode->waiting && !swap_holds(decode->swap) &&
+           engine_free_slots(decode->engine) >= (int)decode->completions) {
         struct assembly *a = assembly_take(&decode->waiting, decode->waiting->tag);
         assembly_append(&decode->running, a);
         TRY(start_one(decode, a));
@@ -200,7 +229,8 @@ static err_t take_completion(struct decode *decode, const struct engine_completi
     if (!a)
         return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running",
                        c->tag);
-    TRY(assembly_add(a, c, decode->tokenizer));
+    decode->settled_tokens += (uint64_t)c->tokens;
+    TRY(assembly_add(a, c, decode->stops));
     if (a->missing)
         return OK;
     assembly_take(&decode->running, a->tag);
@@ -223,9 +253,30 @@ static void publish_counters(struct decode *decode)
 {
     const struct engine_counters *c = engine_counters(decode->engine);
     metric_set(&busy, c->busy_s);
-    metric_set(&idle, clock_s() - decode->serving_since_s - c->busy_s);
+    const double rest_s = clock_s() - decode->serving_since_s - c->busy_s - evaluate_seconds();
+    metric_set(&idle, rest_s > 0 ? rest_s : 0);
     metric_set(&tokens, (double)c->tokens);
     metric_set(&active, engine_active(decode->engine));
+    metric_set(&pages_free, engine_free_pages(decode->engine));
+    metric_set(&preemptions, (double)c->preemptions);
+    metric_add(&reprefill, (double)c->recomputed_tokens - metric_value(&reprefill));
+}
+
+static bool has_work(const struct decode *decode)
+{
+    return engine_active(decode->engine) || (decode->waiting && !swap_holds(decode->swap));
+}
+
+static void ask_for_weights(struct decode *decode)
+{
+    if (swap_wants(decode->swap))
+        tell(decode, on_wanted, &(struct note){0});
+}
+
+void decode_fail(struct decode *decode, err_t why)
+{
+    decode->serving = false;
+    tell(decode, on_failed, &(struct note){.why = why});
 }
 
 /* One step; then at once the next while there is something to decode. */
@@ -233,17 +284,21 @@ static int64_t decode_some(void *state)
 {
     enum { IDLE_TICK_MS = 100 };
     struct decode *decode = state;
+    ask_for_weights(decode);
     if (!decode->serving)
         return -1;
-    if (decode->waiting || engine_active(decode->engine)) {
-        err_t failed = step(decode);
-        if (err_failed(failed)) {
-            decode->serving = false;
-            tell(decode, on_failed, &(struct note){.why = failed});
-        }
-    }
+    struct evaluate *evaluate = decode->options.evaluate;
+    const double before_s = engine_counters(decode->engine)->busy_s;
+    err_t failed = OK;
+    if (has_work(decode))
+        failed = step(decode);
+    if (!err_failed(failed))
+        failed = evaluate_turn(evaluate, engine_counters(decode->engine)->busy_s - before_s);
+    if (err_failed(failed))
+        decode_fail(decode, failed);
     publish_counters(decode);
-    return decode->waiting || engine_active(decode->engine) ? 0 : IDLE_TICK_MS;
+    ask_for_weights(decode);
+    return has_work(decode) || evaluate_busy(evaluate) ? 0 : IDLE_TICK_MS;
 }
 
 static void cancel(void *state, void *arg)
@@ -251,8 +306,10 @@ static void cancel(void *state, void *arg)
     struct decode *decode = state;
     struct digest *id = arg;
     struct assembly *a = assembly_find_id(decode->running, id);
-    if (a)
+    if (a) {
+        decode->settled_tokens += (uint64_t)engine_progress(decode->engine, a->tag);
         engine_cancel(decode->engine, a->tag);
+    }
     if (a)
         assembly_free(assembly_take(&decode->running, a->tag));
     a = assembly_find_id(decode->waiting, id);
@@ -266,19 +323,38 @@ struct weights {
     uint64_t version;
 };
 
+static void report_swap(const struct decode *decode, uint64_t version, const struct swapped *done)
+{
+    const uint64_t in_flight = engine_counters(decode->engine)->tokens - decode->settled_tokens;
+    metric_set(&version_now, (double)version);
+    metric_observe(&pause_seconds, done->pause_s);
+    metric_observe(&wait_seconds, done->waited_s);
+    log_info("weights applied",
+             "version=%" PRIu64 " mode=%s pause_ms=%.3f reprefill_tokens=%d waited_ms=%.3f "
+             "tokens_in_flight=%" PRIu64 " passed_over=%d",
+             version, swap_mode_name(decode->options.recipe->generator.in_flight),
+             done->pause_s * 1000, done->reprefill, done->waited_s * 1000, in_flight,
+             done->offers - 1);
+}
+
+static void offer(void *state, void *arg)
+{
+    (void)arg;
+    struct decode *decode = state;
+    swap_offer(decode->swap);
+}
+
 static void apply(void *state, void *arg)
 {
     struct decode *decode = state;
     struct weights *weights = arg;
-    struct model *model = decode->model;
-    memcpy(model->values, weights->values, model->params->layout->elements * sizeof *model->values);
-    err_t failed = model_repack(model);
+    struct swapped done;
+    err_t failed = swap_apply(decode->swap, weights->values, weights->version, &done);
     if (err_failed(failed)) {
         decode->serving = false;
         tell(decode, on_failed, &(struct note){.why = failed});
     } else {
-        engine_set_version(decode->engine, weights->version);
-        metric_set(&version_now, (double)weights->version);
+        report_swap(decode, weights->version, &done);
         if (!decode->serving)
             decode->serving_since_s = clock_s();
         decode->serving = true;
@@ -287,12 +363,27 @@ static void apply(void *state, void *arg)
     mem_free(weights);
 }
 
+static void hold(void *state, void *arg)
+{
+    (void)arg;
+    struct decode *decode = state;
+    decode->serving = false;
+    swap_force(decode->swap);
+}
+
 /* ---- loop thread */
 
 static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
 {
-    if (!worker_post(decode->worker, fn, arg))
+    if (!decode->worker)
+        fn(decode, arg); // its thread has ended: what it owned is the caller's
+    else if (!worker_post(decode->worker, fn, arg))
         abort(); // as many as grants, revocations and versions: leases bound them
+}
+
+void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg)
+{
+    post(decode, fn, arg);
 }
 
 void decode_admit(struct decode *decode, struct lease_grant *grant)
@@ -305,10 +396,20 @@ void decode_cancel(struct decode *decode, const struct digest *id)
     post(decode, cancel, mem_copy(id, sizeof *id));
 }
 
+void decode_offer(struct decode *decode)
+{
+    post(decode, offer, NULL);
+}
+
 void decode_weights(struct decode *decode, const bf16 *values, uint64_t version)
 {
     struct weights weights = {values, version};
     post(decode, apply, mem_copy(&weights, sizeof weights));
+}
+
+void decode_hold(struct decode *decode)
+{
+    post(decode, hold, NULL);
 }
 
 const struct layout *decode_layout(const struct decode *decode)
@@ -328,11 +429,13 @@ static err_t build(struct decode *decode)
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads},
                         &decode->be));
     TRY(model_load(decode->be, path, &decode->model));
+    decode->model->kv = (enum kv_format)recipe->model.kv;
     TRY(tokenizer_load(path, &decode->tokenizer));
     const struct model_config *config = &decode->model->config;
     TRY(err_wrap(
         tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
         "model.path '%s'", path));
+    TRY(assembly_stops(recipe, config, decode->tokenizer, &decode->stops));
     if (recipe->generator.slots < recipe->generator.num_generations)
         return err_new(ERR_INVALID,
                        "generator.slots is %" PRId64
@@ -346,8 +449,11 @@ static err_t build(struct decode *decode)
                             : recipe->generator.slots;
     struct engine_config engine = {.slots = (int)recipe->generator.slots,
                                    .max_context = (int)decode->context,
-                                   .step_rows = (int)step_rows};
-    return engine_new(decode->model, &engine, &decode->engine);
+                                   .step_rows = (int)step_rows,
+                                   .kv_bytes = (size_t)recipe->generator.kv_bytes};
+    TRY(engine_new(decode->model, &engine, &decode->engine));
+    decode->swap = swap_new(decode->model, decode->engine, recipe->generator.in_flight);
+    return OK;
 }
 
 err_t decode_start(const struct decode_options *options, struct decode **ret)
@@ -364,16 +470,24 @@ err_t decode_start(const struct decode_options *options, struct decode **ret)
     return OK;
 }
 
+void decode_stop(struct decode *decode)
+{
+    if (decode)
+        worker_free(STEAL(decode->worker));
+}
+
 void decode_free(struct decode *decode)
 {
     if (!decode)
         return;
-    worker_free(decode->worker);
+    decode_stop(decode);
     while (decode->waiting)
         assembly_free(assembly_take(&decode->waiting, decode->waiting->tag));
     while (decode->running)
         assembly_free(assembly_take(&decode->running, decode->running->tag));
+    swap_free(decode->swap);
     engine_free(decode->engine);
+    stops_free(decode->stops);
     tokenizer_free(decode->tokenizer);
     model_free(decode->model);
     backend_free(decode->be);

@@ -1,7 +1,8 @@
 /* The compute thread: leased prompts in, finished groups out, every token stamped with its log-probability and version.
  *
  *     TRY(decode_start(&options, &decode));
- *     decode_weights(decode, &staged, 1);       -- nothing is decoded before the first weights
+ *     decode_offer(decode);                     -- options.wanted(arg) follows when it is time for them:
+ *     decode_weights(decode, values, 1);        -- nothing is decoded before the first weights
  *     decode_admit(decode, grant);              -- options.finished(arg, group) follows on the loop's thread
  *
  * Every call: the loop's thread. Callbacks come on the loop's thread too. */
@@ -17,6 +18,7 @@
 #include "wire/rollout.h"
 
 struct decode;
+struct evaluate;
 struct decode_options {
     struct loop *loop;
     const struct recipe *recipe;
@@ -24,8 +26,10 @@ struct decode_options {
     void (*finished)(void *arg, struct group *group); // takes the group
     /* The prompt of a lease cannot be decoded: its row has no such column, it is too long, ... takes why. */
     void (*unusable)(void *arg, const struct digest *id, err_t why);
+    void (*wanted)(void *arg); // now the newest weights can be taken: decode_weights, once
     void (*applied)(void *arg, uint64_t version); // weights are in force
     void (*failed)(void *arg, err_t why);         // the engine cannot go on; takes why
+    struct evaluate *evaluate;                    // takes turns on this thread; NULL: none
     void *arg;
 };
 
@@ -42,8 +46,19 @@ void decode_admit(struct decode *decode,
                   struct lease_grant *grant); // takes it: row and struct, from mem_*
 void decode_cancel(struct decode *decode, const struct digest *id); // unknown ids are ignored
 
-/* New weights, layout->elements values, borrowed until options.applied(version): put in force between two steps. */
+/* Newer weights lie ready; again for each that replaces them there. They are asked for by options.wanted, at once or, as
+ * generator.in_flight has it, later: whoever answers then gives the newest. */
+void decode_offer(struct decode *decode);
+
+/* What was wanted: layout->elements values, borrowed until options.applied(version). Put in force between two steps. */
 void decode_weights(struct decode *decode, const bf16 *values, uint64_t version);
+
+/* The weights in force are not to be trusted: nothing is decoded until the next come. */
+void decode_hold(struct decode *decode);
+
+/* fn(decode, arg) on the compute thread, between two steps; there decode_fail ends the decoding, taking why. */
+void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg);
+void decode_fail(struct decode *decode, err_t why);
 
 /* Cumulative, from metrics: seconds decoding, seconds with nothing to decode since the first weights, tokens. Any thread. */
 struct decode_totals {
@@ -52,5 +67,7 @@ struct decode_totals {
 };
 struct decode_totals decode_totals(void);
 
+/* Ends the thread. What it has told the loop is still to be run (loop_run_posted), then decode_free. */
+void decode_stop(struct decode *decode);
 void decode_free(struct decode *decode);
 DEFINE_SCOPED(decode)

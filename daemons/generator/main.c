@@ -2,12 +2,15 @@
  *
  *     learner -> prompts -> decode -> deliver -> rewarder
  *     learner -> update  ---^
- *                [loop]   [compute]   [loop]                 */
+ *                [loop]   [compute]   [loop]
+ *
+ * Beside decode, on its thread and with weights of its own: evaluate. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "generator/decode.h"
 #include "generator/deliver.h"
+#include "generator/evaluate.h"
 #include "generator/prompts.h"
 #include "generator/update.h"
 #include "rpc/face.h"
@@ -25,6 +28,7 @@ struct daemon {
     uint64_t incarnation;
     struct loop *loop;
     struct rpc *rpc;
+    struct evaluate *evaluate; // NULL: none
     struct decode *decode;
     struct prompts *prompts;
     struct deliver *deliver;
@@ -104,7 +108,10 @@ static void on_signal(void *arg, int signal)
 static void granted(void *arg, struct lease_grant *grant)
 {
     struct daemon *d = arg;
-    decode_admit(d->decode, grant);
+    if (grant->evaluation)
+        evaluate_admit(d->evaluate, grant);
+    else
+        decode_admit(d->decode, grant);
 }
 
 static void revoked(void *arg, const struct digest *id)
@@ -143,6 +150,12 @@ static void settled(void *arg, const struct disposition *disposition)
     prompts_settled(d->prompts, &disposition->id);
 }
 
+static void wanted(void *arg)
+{
+    struct daemon *d = arg;
+    update_wanted(d->update);
+}
+
 static void applied(void *arg, uint64_t version)
 {
     struct daemon *d = arg;
@@ -152,6 +165,27 @@ static void applied(void *arg, uint64_t version)
     show_readiness(d);
     update_applied(d->update);
     prompts_version(d->prompts, version);
+}
+
+static void evaluated(void *arg, struct group *group)
+{
+    struct daemon *d = arg;
+    prompts_evaluated(d->prompts, &group->id);
+    deliver_group(d->deliver, group);
+}
+
+static void evaluation_unusable(void *arg, const struct group *group, err_t why)
+{
+    struct daemon *d = arg;
+    log_warning("prompt unusable", "why=\"%s\"", err_message(why));
+    err_free(why);
+    prompts_evaluation_unusable(d->prompts, &group->id, group->slot);
+}
+
+static void evaluation_ready(void *arg, uint32_t lineage, uint64_t version)
+{
+    struct daemon *d = arg;
+    prompts_evaluates(d->prompts, lineage, version);
 }
 
 static void failed(void *arg, err_t why)
@@ -227,6 +261,13 @@ static void weights_up(void *arg)
     (void)arg;
 }
 
+static void weights_poisoned(void *arg)
+{
+    struct daemon *d = arg;
+    d->serving = false;
+    show_readiness(d);
+}
+
 /* ---- putting it together */
 
 static err_t open_streams(struct daemon *d)
@@ -247,6 +288,7 @@ static err_t open_streams(struct daemon *d)
                                       .generator = d->name,
                                       .incarnation = d->incarnation,
                                       .groups = decode_groups(d->decode),
+                                      .evaluations = evaluate_slots(d->evaluate),
                                       .granted = granted,
                                       .revoked = revoked,
                                       .over = over,
@@ -254,6 +296,7 @@ static err_t open_streams(struct daemon *d)
                                       .up = lease_up,
                                       .arg = d};
     struct update_options update = {.rpc = d->rpc,
+                                    .loop = d->loop,
                                     .decode = d->decode,
                                     .learner = recipe->generator.learner,
                                     .insecure = recipe->net.insecure,
@@ -262,9 +305,12 @@ static err_t open_streams(struct daemon *d)
                                     .incarnation = d->incarnation,
                                     .down = weights_down,
                                     .up = weights_up,
+                                    .poisoned = weights_poisoned,
                                     .arg = d};
     TRY(deliver_open(&deliver, &d->deliver));
     TRY(prompts_open(&prompts, &d->prompts));
+    TRY(evaluate_open(d->evaluate, d->decode,
+                      &(struct evaluate_stream){.rpc = d->rpc, .incarnation = d->incarnation}));
     return update_open(&update, &d->update);
 }
 
@@ -275,11 +321,22 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(loop_new(&d->loop));
     TRY(rpc_new(d->loop, &d->rpc));
     d->tick = loop_timer_new(d->loop, on_tick, d);
+    struct evaluate_options evaluate = {.loop = d->loop,
+                                        .recipe = recipe,
+                                        .generator = d->name,
+                                        .finished = evaluated,
+                                        .unusable = evaluation_unusable,
+                                        .ready = evaluation_ready,
+                                        .down = weights_down,
+                                        .arg = d};
+    TRY(evaluate_new(&evaluate, &d->evaluate));
     struct decode_options decode = {.loop = d->loop,
                                     .recipe = recipe,
                                     .generator = d->name,
+                                    .evaluate = d->evaluate,
                                     .finished = finished,
                                     .unusable = unusable,
+                                    .wanted = wanted,
                                     .applied = applied,
                                     .failed = failed,
                                     .arg = d};
@@ -305,14 +362,17 @@ static err_t serve(struct daemon *d, const char *announce)
 
 static void daemon_done(struct daemon *d)
 {
+    d->draining = true; // what was posted may still be run, and has nothing more to say
     face_free(STEAL(d->face));
-    decode_free(d->decode); // its thread first: it reads what update holds and posts to the loop
+    decode_stop(d->decode); // its thread first: it reads what update holds and posts to the loop
     if (d->loop)
         loop_run_posted(d->loop);
     update_free(d->update);
+    evaluate_free(d->evaluate);
     prompts_free(d->prompts);
     deliver_free(d->deliver);
     rpc_free(d->rpc);
+    decode_free(d->decode); // after what calls it
     loop_timer_free(d->tick);
     loop_timer_free(d->join);
     loop_free(d->loop);

@@ -18,6 +18,12 @@ struct prompts {
     struct ids held, finished, unusable; // finished: decoded, without a disposition yet
     bool serving, draining, over;
     uint64_t version;
+    struct ids evaluating, evaluated; // rows of an evaluation: being decoded; without a disposition
+    bool evaluates;                   // holds weights for it:
+    uint32_t evaluation_lineage;
+    uint64_t evaluation_version;
+    uint64_t *evaluation_unusable; // slots
+    uint32_t evaluation_unusables;
 };
 
 static void ids_add(struct ids *ids, const struct digest *id)
@@ -45,6 +51,16 @@ static uint32_t wanted(const struct prompts *prompts)
     return (uint32_t)(most - prompts->held.count);
 }
 
+/* As many again as are decoded at once: some are always on their way. */
+static uint32_t wanted_evaluations(const struct prompts *prompts)
+{
+    const size_t most = 2 * (size_t)prompts->options.evaluations;
+    if (!prompts->evaluates || prompts->draining || prompts->over ||
+        prompts->evaluating.count >= most)
+        return 0;
+    return (uint32_t)(most - prompts->evaluating.count);
+}
+
 /* Every lease we know of: what the learner has granted beside these never arrived. */
 static struct lease_progress *known_leases(const struct prompts *prompts, uint32_t *ret_count)
 {
@@ -69,7 +85,12 @@ static void say(struct prompts *prompts, bool hello)
                                     .busy_s = totals.busy_s,
                                     .tokens = totals.tokens,
                                     .unusables = (uint32_t)prompts->unusable.count,
-                                    .unusable = prompts->unusable.at};
+                                    .unusable = prompts->unusable.at,
+                                    .evaluation_lineage = prompts->evaluation_lineage,
+                                    .evaluation_version = prompts->evaluation_version,
+                                    .evaluation_want = wanted_evaluations(prompts),
+                                    .evaluation_unusables = prompts->evaluation_unusables,
+                                    .evaluation_unusable = prompts->evaluation_unusable};
     if (hello) {
         request.run = (char *)prompts->options.run;
         request.generator = (char *)prompts->options.generator;
@@ -84,7 +105,7 @@ static void say(struct prompts *prompts, bool hello)
     lease_request_encode(&request, &out);
     struct rpc_message *message = rpc_message_copy(out.data, out.len);
     if (rpc_stream_send_message(prompts->stream, message))
-        prompts->unusable.count = 0;
+        prompts->unusable.count = prompts->evaluation_unusables = 0;
     rpc_message_free(message);
 }
 
@@ -109,12 +130,31 @@ static void on_up(struct rpc_stream *stream, void *user)
     prompts->options.up(prompts->options.arg);
 }
 
+static bool has(const struct ids *ids, const struct digest *id)
+{
+    for (size_t i = 0; i < ids->count; i++)
+        if (digest_equal(&ids->at[i], id))
+            return true;
+    return false;
+}
+
+/* A row that we have already may be leased to us again, after a lost stream or a deadline: its id is the same, and so would be
+ * its tokens. And one may come late, for weights that are no longer held. */
+static bool is_welcome(const struct prompts *prompts, const struct lease_grant *grant)
+{
+    return prompts->evaluates && grant->version == prompts->evaluation_version &&
+           grant->lineage == prompts->evaluation_lineage &&
+           !has(&prompts->evaluating, &grant->id) && !has(&prompts->evaluated, &grant->id);
+}
+
 static void take_reply(struct prompts *prompts, struct lease_reply *reply)
 {
     for (uint32_t i = 0; i < reply->grants; i++) {
+        if (reply->grant[i].evaluation && !is_welcome(prompts, &reply->grant[i]))
+            continue;
         struct lease_grant *grant = mem_copy(&reply->grant[i], sizeof *grant);
         reply->grant[i].row = NULL; // the copy's now
-        ids_add(&prompts->held, &grant->id);
+        ids_add(grant->evaluation ? &prompts->evaluating : &prompts->held, &grant->id);
         prompts->options.granted(prompts->options.arg, grant);
     }
     for (uint32_t i = 0; i < reply->revokes; i++)
@@ -183,7 +223,35 @@ void prompts_finished(struct prompts *prompts, const struct digest *id)
 
 void prompts_settled(struct prompts *prompts, const struct digest *id)
 {
-    ids_remove(&prompts->finished, id);
+    if (!ids_remove(&prompts->finished, id))
+        ids_remove(&prompts->evaluated, id);
+}
+
+void prompts_evaluates(struct prompts *prompts, uint32_t lineage, uint64_t version)
+{
+    prompts->evaluates = true;
+    prompts->evaluation_lineage = lineage;
+    prompts->evaluation_version = version;
+    prompts->evaluating.count = 0;
+    say_soon(prompts);
+}
+
+void prompts_evaluated(struct prompts *prompts, const struct digest *id)
+{
+    if (!ids_remove(&prompts->evaluating, id))
+        return;
+    ids_add(&prompts->evaluated, id);
+    say_soon(prompts);
+}
+
+void prompts_evaluation_unusable(struct prompts *prompts, const struct digest *id, uint64_t slot)
+{
+    if (!ids_remove(&prompts->evaluating, id))
+        return;
+    prompts->evaluation_unusable =
+        mem_grow(prompts->evaluation_unusable, prompts->evaluation_unusables + 1, sizeof slot);
+    prompts->evaluation_unusable[prompts->evaluation_unusables++] = slot;
+    say_soon(prompts);
 }
 
 void prompts_unusable(struct prompts *prompts, const struct digest *id)
@@ -214,5 +282,8 @@ void prompts_free(struct prompts *prompts)
     mem_free(prompts->held.at);
     mem_free(prompts->finished.at);
     mem_free(prompts->unusable.at);
+    mem_free(prompts->evaluating.at);
+    mem_free(prompts->evaluated.at);
+    mem_free(prompts->evaluation_unusable);
     mem_free(prompts);
 }

@@ -17,8 +17,9 @@ struct prompts_options {
     bool insecure;
     const char *run, *generator;
     uint64_t incarnation;
-    uint32_t groups;                                       // that are decoded at once
-    void (*granted)(void *arg, struct lease_grant *grant); // takes it
+    uint32_t groups;      // that are decoded at once
+    uint32_t evaluations; // rows of evaluations that are decoded at once; 0: none are asked for
+    void (*granted)(void *arg, struct lease_grant *grant); // takes it; of an evaluation too
     void (*revoked)(void *arg, const struct digest *id);
     void (*over)(
         void *arg,
@@ -30,6 +31,10 @@ struct prompts_options {
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
 void prompts_version(struct prompts *prompts, uint64_t version);
 void prompts_finished(struct prompts *prompts, const struct digest *id); // also: revoked, unusable
+/* Weights are in force for evaluation: rows may be leased for them, and what older ones had not finished is forgotten. */
+void prompts_evaluates(struct prompts *prompts, uint32_t lineage, uint64_t version);
+void prompts_evaluated(struct prompts *prompts, const struct digest *id); // a row is done
+void prompts_evaluation_unusable(struct prompts *prompts, const struct digest *id, uint64_t slot);
 void prompts_settled(struct prompts *prompts,
                      const struct digest *id); // its group has a disposition: forgotten
 void prompts_unusable(struct prompts *prompts,

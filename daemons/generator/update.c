@@ -1,32 +1,43 @@
 #include "generator/update.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "weights/subscriber.h"
 
 struct update {
     struct update_options options;
     struct subscriber *subscriber;
-    bool applying;
+    bool wanted; // what was offered was not there any more: poisoned meanwhile
 };
 
-/* Hands the newest version to the compute thread, one at a time. */
-static void take(struct update *update)
+static void give(struct update *update)
 {
     struct manifest manifest;
-    if (update->applying)
-        return;
     const uint16_t *values = subscriber_take(update->subscriber, &manifest);
-    if (!values)
-        return;
-    update->applying = true;
-    decode_weights(update->options.decode, values, manifest.version);
+    update->wanted = !values;
+    if (values)
+        decode_weights(update->options.decode, values, manifest.version);
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
 {
+    (void)subscriber;
     (void)manifest;
     struct update *update = user;
-    update->subscriber = subscriber;
-    take(update);
+    if (update->wanted)
+        give(update);
+    else
+        decode_offer(update->options
+                         .decode); // stays ready, and is replaced by newer ones, until it is wanted
+}
+
+/* What came from here may be wrong: nothing is decoded until all values have come again. */
+static void on_poisoned(struct subscriber *subscriber, void *user)
+{
+    (void)subscriber;
+    struct update *update = user;
+    log_warning("weights are not what they should be", "action=\"ask for all values\"");
+    decode_hold(update->options.decode);
+    update->options.poisoned(update->options.arg);
 }
 
 static void on_down(struct subscriber *subscriber, err_t why, void *user)
@@ -47,25 +58,28 @@ err_t update_open(const struct update_options *options, struct update **ret)
 {
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
-    const struct layout *layout = decode_layout(options->decode);
     struct subscriber_options subscriber = {.target = options->learner,
                                             .insecure = options->insecure,
                                             .run = options->run,
                                             .generator = options->generator,
                                             .incarnation = options->incarnation,
-                                            .layout = layout_digest(layout),
-                                            .elements = layout->elements};
-    struct subscriber_handlers handlers = {.staged = on_staged, .down = on_down, .up = on_up};
+                                            .loop = options->loop,
+                                            .layout = decode_layout(options->decode)};
+    struct subscriber_handlers handlers = {
+        .staged = on_staged, .down = on_down, .up = on_up, .poisoned = on_poisoned};
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);
     return OK;
 }
 
+void update_wanted(struct update *update)
+{
+    give(update);
+}
+
 void update_applied(struct update *update)
 {
-    update->applying = false;
     subscriber_applied(update->subscriber);
-    take(update);
 }
 
 void update_free(struct update *update)

@@ -1,7 +1,8 @@
 /* New weights in: received and checked beside the decoding, put in force between two of its steps, acknowledged.
  *
  *     TRY(update_open(&options, &update));
- *     update_applied(update);                 -- decode says so: the next version may follow
+ *     update_wanted(update);                  -- decode says so: it gets the newest version that is complete
+ *     update_applied(update);                 -- and so: the next may follow
  *
  * Owner: the loop's thread. */
 #pragma once
@@ -11,6 +12,7 @@
 struct update;
 struct update_options {
     struct rpc *rpc;
+    struct loop *loop;
     struct decode *decode;
     const char *learner; // address
     bool insecure;
@@ -18,11 +20,13 @@ struct update_options {
     uint64_t incarnation;
     void (*down)(void *arg, err_t why); // takes why
     void (*up)(void *arg);
+    void (*poisoned)(void *arg); // nothing is decoded until the next weights are applied
     void *arg;
 };
 err_t update_open(const struct update_options *options, struct update **ret);
+void update_wanted(struct update *update);
 void update_applied(struct update *update);
 
-/* Before decode: its thread may be reading taken values until it is gone. */
+/* After decode_stop: until then its thread may be reading taken values. */
 void update_free(struct update *update);
 DEFINE_SCOPED(update)

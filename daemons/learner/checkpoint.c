@@ -211,6 +211,19 @@ static err_t write_aside(const char *aside, const struct model *model,
     return file_sync_directory(aside);
 }
 
+/* Whether this very checkpoint is there and whole: after a restart that trained nothing. Removing it first, to write the
+ * same again, would leave a moment with no checkpoint at all. */
+static bool is_there(const char *path, const struct checkpoint_info *info)
+{
+    struct checkpoint_info there;
+    err_t failed = manifest_read(path, &there);
+    bool same = !err_failed(failed) && there.lineage == info->lineage &&
+                there.round == info->round && there.version == info->version &&
+                digest_equal(&there.weights, &info->weights) && strcmp(there.run, info->run) == 0;
+    err_free(failed);
+    return same;
+}
+
 err_t checkpoint_write(const char *run_directory, const struct model *model,
                        const struct optimizer *optimizer, const char *tokenizer_directory,
                        const struct checkpoint_info *info, int keep)
@@ -218,13 +231,15 @@ err_t checkpoint_write(const char *run_directory, const struct model *model,
     SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
     SCOPED_MEM char *aside = file_join(directory, "writing");
     SCOPED_MEM char *path = mem_printf("%s/v%" PRIu64, directory, info->version);
+    if (is_there(path, info))
+        return point_latest(directory, info->version);
     TRY(file_make_directories(directory));
     err_t failed = write_aside(aside, model, optimizer, tokenizer_directory, info);
     if (err_failed(failed)) {
         err_free(file_remove_tree(aside));
         return err_wrap(failed, "checkpoint of version %" PRIu64, info->version);
     }
-    TRY(file_remove_tree(path)); // the same version again, after a restart
+    TRY(file_remove_tree(path)); // a damaged one of this version, or another run's
     if (rename(aside, path))
         return err_errno(errno, "cannot rename '%s'", aside);
     TRY(file_sync_directory(directory));

@@ -27,7 +27,8 @@ struct checkpoint_info {
 };
 
 /* Writes RUN/checkpoints/v<version> and points `latest` at it, then removes all but the newest `keep`. tokenizer_dir: the
- * model directory whose tokenizer files are copied. EXHAUSTED: the disk is full; the checkpoints there are as they were. */
+ * model directory whose tokenizer files are copied. The same one that is there already and whole stays as it is. EXHAUSTED: the
+ * disk is full; the checkpoints there are as they were. */
 err_t checkpoint_write(const char *run_directory, const struct model *model,
                        const struct optimizer *optimizer, const char *tokenizer_directory,
                        const struct checkpoint_info *info, int keep);

@@ -10,14 +10,15 @@ enum { CAUSES = IDLE_ENDED + 1 };
 struct draw {
     struct draw_options options;
     uint64_t next;           // compute thread: the round asked for
-    struct mailbox *replies; // one at a time: struct reply
+    struct mailbox *replies; // struct reply: at most "it takes a while", then the answer
     /* storage thread */
-    bool wanted, stopped;
+    bool wanted, waits, stopped; // waits: the other side was told so
     double asked_s, seen_s, waited_s[CAUSES];
     enum idle cause;
 };
 
 struct reply {
+    bool waits; // no answer yet
     struct drawn drawn;
     err_t failed;
 };
@@ -36,13 +37,16 @@ struct draw *draw_new(const struct draw_options *options)
 
 /* ---- storage thread */
 
+static void post(struct draw *draw, const struct reply *reply)
+{
+    if (!mailbox_post(draw->replies, mem_copy(reply, sizeof *reply)))
+        abort(); // at most one is wanted
+}
+
 static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
 {
-    struct reply *reply = mem_new(sizeof *reply);
-    *reply = (struct reply){.drawn = *drawn, .failed = failed};
     draw->wanted = false;
-    if (!mailbox_post(draw->replies, reply))
-        abort(); // at most one is wanted
+    post(draw, &(struct reply){.drawn = *drawn, .failed = failed});
 }
 
 static err_t answer_round(struct draw *draw, struct store *store, struct round *round, bool again)
@@ -87,6 +91,8 @@ static err_t look(void *arg, struct store *store)
         return answer_round(draw, store, round, false);
     if (draw->cause == IDLE_ENDED)
         answer(draw, &(struct drawn){.end = DRAW_ENDED, .idle_cause = ""}, OK);
+    else if (!draw->waits)
+        post(draw, &(struct reply){.waits = draw->waits = true});
     return OK;
 }
 
@@ -95,6 +101,7 @@ static err_t want_new(void *arg, struct store *store)
     (void)store; // the round is formed by `look`, which runs after this job
     struct draw *draw = arg;
     draw->wanted = true;
+    draw->waits = false;
     draw->asked_s = draw->seen_s = clock_s();
     draw->cause = IDLE_NO_GROUPS;
     memset(draw->waited_s, 0, sizeof draw->waited_s);
@@ -121,6 +128,15 @@ static err_t stop(void *arg, struct store *store)
 
 /* ---- compute thread */
 
+static struct reply take_reply(struct draw *draw)
+{
+    void *message;
+    mailbox_take(draw->replies, -1, &message);
+    struct reply reply = *(struct reply *)message;
+    mem_free(message);
+    return reply;
+}
+
 err_t draw_next(struct draw *draw, struct drawn *ret)
 {
     bool again = draw->next < draw->options.trained_rounds;
@@ -128,11 +144,12 @@ err_t draw_next(struct draw *draw, struct drawn *ret)
         TRY(storage_call(draw->options.storage, want_again, draw));
     else
         storage_post(draw->options.storage, want_new, draw);
-    void *message;
-    mailbox_take(draw->replies, -1, &message);
-    struct reply *reply = message;
-    struct reply got = *reply;
-    mem_free(reply);
+    struct reply got = take_reply(draw);
+    if (got.waits) {
+        if (draw->options.idle)
+            draw->options.idle(draw->options.arg);
+        got = take_reply(draw);
+    }
     TRY(got.failed);
     if (got.drawn.round)
         draw->next++;

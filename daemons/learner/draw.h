@@ -17,6 +17,9 @@ struct draw_options {
     struct round_plan plan;  // borrowed texts
     uint64_t first_round;    // the first that the checkpoint does not cover
     uint64_t trained_rounds; // store_next_round at the start: rounds below it are trained again
+    /* Optional: no round can be formed yet. Called in draw_next, on the compute thread, once before it waits. */
+    void (*idle)(void *arg);
+    void *arg;
 };
 
 enum draw_end { DRAW_MORE, DRAW_ENDED, DRAW_STOPPED };

@@ -121,6 +121,20 @@ static const char *misfit(const struct ingest_options *o, const struct group *gr
 
 static void batch_written(void *arg);
 
+static err_t take_evaluations(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct item *item = &batch->item[i];
+        enum outcome outcome;
+        char why[EVALUATION_WHY];
+        if (!item->group->evaluation)
+            continue;
+        TRY(evaluating_take(batch->ingest->options.evaluating, item->group, &outcome, why));
+        send_disposition(item->call, &item->group->id, outcome, *why ? why : NULL);
+    }
+    return OK;
+}
+
 /* Misfits are recorded one by one: they are rare. */
 static err_t reject_misfits(struct batch *batch, struct store *store)
 {
@@ -142,10 +156,12 @@ static err_t append_others(struct batch *batch, struct store *store)
     SCOPED_MEM struct rpc_call **calls = mem_array(batch->count, sizeof *calls);
     size_t n = 0;
     for (size_t i = 0; i < batch->count; i++)
-        if (!batch->item[i].misfit) {
+        if (!batch->item[i].misfit && !batch->item[i].group->evaluation) {
             calls[n] = batch->item[i].call;
             groups[n++] = batch->item[i].group;
         }
+    if (!n)
+        return OK;
     double begun = clock_s();
     TRY(store_append(store, groups, n, clock_ms(), verdicts));
     metric_observe(&seconds, clock_s() - begun);
@@ -167,6 +183,8 @@ static err_t write_batch(void *arg, struct store *store)
     err_t failed = append_others(batch, store);
     if (!err_failed(failed))
         failed = reject_misfits(batch, store);
+    if (!err_failed(failed))
+        failed = take_evaluations(batch);
     for (size_t i = 0; i < batch->count; i++)
         item_done(&batch->item[i]);
     loop_post(batch->ingest->options.loop, batch_written, batch);
@@ -225,7 +243,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         rpc_call_finish(call, failed);
         return;
     }
-    bool fits = !misfit(&ingest->options, group, why);
+    bool fits = group->evaluation || !misfit(&ingest->options, group, why);
     if (!fits)
         log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
     if (ingest->count ==

@@ -4,9 +4,9 @@
  *     services[n++] = ingest_service(ingest);
  *
  * Groups that arrive while a write is under way make the next one: many appends, one fsync. With too many waiting the
- * streams are not read, and pressure walks back round the ring. Owner: the loop's thread. */
+ * streams are not read, and pressure walks back round the ring. Groups of an evaluation never reach the store. Owner: the loop's thread. */
 #pragma once
-#include "learner/storage.h"
+#include "learner/evaluating.h"
 #include "rpc/server.h"
 
 struct ingest;
@@ -14,12 +14,13 @@ struct ingest_options {
     struct storage *storage;
     struct loop *loop;
     const char *run;
-    uint32_t completions; // of every group
-    uint32_t vocabulary;  // tokens are below it
-    uint32_t longest;     // prompt + completion, in tokens
-    uint32_t scores;      // of every completion
-    bool reference;       // every completion has reference_logp
-    float temperature;    // what the learner divides logits by
+    uint32_t completions;          // of every group
+    uint32_t vocabulary;           // tokens are below it
+    uint32_t longest;              // prompt + completion, in tokens
+    uint32_t scores;               // of every completion
+    bool reference;                // every completion has reference_logp
+    float temperature;             // what the learner divides logits by
+    struct evaluating *evaluating; // where groups of evaluations go; NULL: none
 };
 
 struct ingest *ingest_new(const struct ingest_options *options);

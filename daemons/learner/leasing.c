@@ -18,12 +18,16 @@ struct lessee {
     uint32_t want, held; // slots it would take; leases it has been granted over this stream
     double idle_s, busy_s, tokens; // as last said
     bool told;                     // that the run is over
+    uint64_t number;               // names the stream to the evaluation
+    uint32_t evaluation_lineage, evaluation_want;
+    uint64_t evaluation_version;
 };
 
 struct leasing {
     struct leasing_options options;
     struct lessee *first; // storage thread: oldest stream first
     struct leasing_totals totals;
+    uint64_t streams; // there were
     bool closed, ended;
 };
 
@@ -112,14 +116,29 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
         return OK;
     }
     TRY(failed);
-    if (grants.stop == LEASE_ENDED) {
+    if (grants.stop == LEASE_ENDED)
         leasing->closed = leasing->ended = true;
-        tell_over(leasing, lessee);
-    }
     if (!grants.count)
         return OK;
     lessee->want -= (uint32_t)grants.count;
     return send_grants(leasing, lessee, &grants);
+}
+
+static err_t grant_evaluation(struct leasing *leasing, struct lessee *lessee)
+{
+    SCOPED_VALUE(lease_reply) reply = {0};
+    TRY(evaluating_lease(leasing->options.evaluating, lessee->number, lessee->evaluation_lineage,
+                         lessee->evaluation_version, lessee->evaluation_want, &reply));
+    lessee->evaluation_want -= reply.grants;
+    if (reply.grants)
+        send_reply(lessee, &reply);
+    return OK;
+}
+
+/* The last slots may be leased long before the last version is evaluated: generators leave only after that. */
+static bool is_over(const struct leasing *leasing)
+{
+    return leasing->closed && (!leasing->ended || evaluating_over(leasing->options.evaluating));
 }
 
 /* Tells holders what was taken from them. */
@@ -144,11 +163,14 @@ static err_t settle(void *arg, struct store *store)
 {
     struct leasing *leasing = arg;
     TRY(store_expire(store, clock_ms()));
-    for (struct lessee *l = leasing->first; l; l = l->next)
-        if (leasing->closed)
-            tell_over(leasing, l);
-        else if (l->want)
+    for (struct lessee *l = leasing->first; l; l = l->next) {
+        if (!leasing->closed && l->want)
             TRY(grant_to(leasing, l, store));
+        if (is_over(leasing))
+            tell_over(leasing, l);
+        else if (l->evaluation_want)
+            TRY(grant_evaluation(leasing, l));
+    }
     send_revoked(leasing, store);
     return OK;
 }
@@ -163,8 +185,17 @@ static struct lessee *find(struct leasing *leasing, const struct rpc_call *call)
     return NULL;
 }
 
+/* What an older stream of the same generator still had of an evaluation goes to whoever asks next. */
+static void release_older(struct leasing *leasing, const struct lessee *lessee)
+{
+    for (const struct lessee *l = leasing->first; l; l = l->next)
+        if (l != lessee && strcmp(l->generator, lessee->generator) == 0)
+            evaluating_release(leasing->options.evaluating, l->number);
+}
+
 static void append_lessee(struct leasing *leasing, struct lessee *lessee)
 {
+    lessee->number = ++leasing->streams;
     struct lessee **end = &leasing->first;
     while (*end)
         end = &(*end)->next;
@@ -199,6 +230,7 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     lessee->busy_s = request->busy_s;
     lessee->tokens = (double)request->tokens;
     append_lessee(leasing, lessee);
+    release_older(leasing, lessee);
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     TRY(store_holder_gone(store, &holder, clock_ms()));
     SCOPED_MEM struct digest *known = mem_array(request->progresses, sizeof *known);
@@ -226,13 +258,17 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
         TRY(hello(leasing, arrival, store, &lessee));
     lessee->version = request->version;
     lessee->want = request->want;
+    lessee->evaluation_lineage = request->evaluation_lineage;
+    lessee->evaluation_version = request->evaluation_version;
+    lessee->evaluation_want = request->evaluation_want;
     take_counters(leasing, lessee, request);
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     if (request->returns)
         TRY(store_give_back(store, &holder, request->returned, request->returns, clock_ms()));
     if (request->unusables)
         TRY(store_filter(store, &holder, request->unusable, request->unusables, clock_ms()));
-    return OK;
+    return evaluating_fail(leasing->options.evaluating, request->evaluation_unusable,
+                           request->evaluation_unusables);
 }
 
 static err_t run_arrival(void *arg, struct store *store)
@@ -256,6 +292,7 @@ static err_t run_departure(void *arg, struct store *store)
         if ((*l)->call == arrival->call) {
             struct lessee *gone = *l;
             *l = gone->next;
+            evaluating_release(leasing->options.evaluating, gone->number);
             log_info("generator left", "generator=%s", gone->generator);
             metric_set(&connected, (double)--leasing->totals.generators);
             rpc_call_unref(gone->call);
@@ -334,7 +371,7 @@ struct leasing_totals leasing_totals(const struct leasing *leasing)
 void leasing_close(struct leasing *leasing, bool ended)
 {
     leasing->closed = true;
-    leasing->ended = leasing->ended || ended;
+    leasing->ended = ended || (leasing->ended && evaluating_over(leasing->options.evaluating));
 }
 
 void leasing_free(struct leasing *leasing)

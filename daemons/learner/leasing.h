@@ -4,9 +4,11 @@
  *     services[n++] = leasing_service(leasing);
  *
  * A stream's messages are decoded on the loop's thread; everything else happens on the storage thread, which also sends.
- * A generator states how many slots it wants; they are granted now or when the rules allow it, oldest request first. */
+ * A generator states how many slots it wants; they are granted now or when the rules allow it, oldest request first. Rows of
+ * an evaluation go the same way to those who hold its weights, beside the slots and never counted among them. */
 #pragma once
 #include "base/jsonl.h"
+#include "learner/evaluating.h"
 #include "learner/storage.h"
 #include "rpc/server.h"
 
@@ -15,6 +17,7 @@ struct leasing_options {
     struct storage *storage;
     const struct jsonl *data; // rows that leases carry
     const char *run;
+    struct evaluating *evaluating; // NULL: none
 };
 
 struct leasing *leasing_new(const struct leasing_options *options);

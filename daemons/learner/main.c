@@ -2,11 +2,14 @@
  *
  *     generators <- leasing <--.
  *     rewarders  -> ingest -> store -> draw -> batch, pack, step -> publish -> generators
- *                   [loop]   [storage]        [------ compute ------]  [loop]             */
+ *                   [loop]   [storage]        [------ compute ------]  [loop]
+ *
+ * Beside it evaluating: versions that are due, over the same leases and appends, with weights of their own. */
 #include "base/file.h"
 #include "base/jsonl.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/evaluating.h"
 #include "learner/ingest.h"
 #include "learner/job.h"
 #include "learner/settings.h"
@@ -16,7 +19,7 @@
 #include "svc/svc.h"
 #include <string.h>
 
-enum { GRACE_MS = 5000, STOP_GRACE_MS = 1000 };
+enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000 };
 
 /* In order of dependence: freed from the end. */
 struct daemon {
@@ -24,21 +27,23 @@ struct daemon {
     struct loop *loop;
     struct rpc *rpc;
     struct jsonl *data;
-    struct train *train; // model and optimizer first: the rest asks it for shapes
+    struct train *train;           // model and optimizer first: the rest asks it for shapes
+    struct evaluating *evaluating; // NULL: none
     struct storage *storage;
     struct leasing *leasing;
     struct ingest *ingest;
     struct publish *publish;
     struct face *face;
     struct loop_timer *grace;
-    enum { STARTING, TRAINING, DRAINING, ENDED } state;
-    bool started; // the compute thread runs
+    enum { STARTING, TRAINING, EVALUATING, DRAINING, ENDED } state;
+    bool started;   // the compute thread runs
+    bool evaluated; // the last version, or there is nothing to evaluate
     err_t failed;
 };
 
 static const char *state(void *arg)
 {
-    static const char *const names[] = {"STARTING", "TRAINING", "DRAINING", "ENDED"};
+    static const char *const names[] = {"STARTING", "TRAINING", "EVALUATING", "DRAINING", "ENDED"};
     return names[((const struct daemon *)arg)->state];
 }
 
@@ -71,21 +76,36 @@ static err_t close_leases(void *arg, struct store *store)
 /* Generators hear that nothing more will be granted, and why. */
 static void tell_generators(struct daemon *d, bool ended)
 {
+    if (!d->storage)
+        return; // the process ends
     struct closing *closing = mem_new(sizeof *closing);
     *closing = (struct closing){d->leasing, ended};
     storage_post(d->storage, close_leases, closing);
 }
 
+/* Generators that have been told why have a moment to leave by themselves. */
+static void leave(struct daemon *d, int64_t grace_ms)
+{
+    d->state = ENDED;
+    loop_timer_start(d->grace, grace_ms, 0);
+}
+
 static void drain(void *arg)
 {
     struct daemon *d = arg;
-    if (d->state != TRAINING)
+    bool trained = d->state == EVALUATING;
+    if (d->state != TRAINING && !trained)
         return;
     d->state = DRAINING;
-    log_info("draining", "%s", "the round under way is finished, then a checkpoint is written");
+    log_info("draining", "%s",
+             trained ? "the last version is evaluated when the run is started again"
+                     : "the round under way is finished, then a checkpoint is written");
     face_ready(d->face, "draining");
     tell_generators(d, false);
-    train_stop(d->train);
+    if (trained)
+        leave(d, DRAIN_GRACE_MS);
+    else
+        train_stop(d->train);
 }
 
 static void on_signal(void *arg, int signal)
@@ -94,7 +114,21 @@ static void on_signal(void *arg, int signal)
     drain(arg);
 }
 
-/* The compute thread has trained its last round; generators that are told so have a moment to leave by themselves. */
+static void complete(struct daemon *d)
+{
+    tell_generators(d, true);
+    leave(d, GRACE_MS / 10);
+}
+
+static void evaluations_over(void *arg)
+{
+    struct daemon *d = arg;
+    d->evaluated = true;
+    if (d->state == EVALUATING)
+        complete(d);
+}
+
+/* The compute thread has trained its last round. */
 static void training_ended(void *arg, enum train_end end, err_t why)
 {
     struct daemon *d = arg;
@@ -103,15 +137,14 @@ static void training_ended(void *arg, enum train_end end, err_t why)
              end == TRAIN_ENDED     ? "complete"
              : end == TRAIN_STOPPED ? "stopped"
                                     : "failed");
-    if (end == TRAIN_ENDED)
-        tell_generators(d, true);
-    if (end == TRAIN_FAILED) {
+    if (end == TRAIN_FAILED)
         loop_stop(d->loop);
-        return;
-    }
-    bool was_draining = d->state == DRAINING;
-    d->state = ENDED;
-    loop_timer_start(d->grace, was_draining ? 100 : GRACE_MS / 10, 0);
+    else if (d->state == DRAINING)
+        leave(d, DRAIN_GRACE_MS);
+    else if (d->evaluated)
+        complete(d);
+    else
+        d->state = EVALUATING;
 }
 
 static void storage_failed(void *arg, err_t why)
@@ -154,12 +187,16 @@ static err_t open_stages(struct daemon *d)
                                     .longest = (uint32_t)settings_longest(recipe, &model->config),
                                     .scores = (uint32_t)recipe->rewarder.scorers.count,
                                     .reference = recipe->rewarder.reference != RECIPE_NO_REFERENCE,
-                                    .temperature = (float)recipe->generator.temperature};
-    d->leasing = leasing_new(
-        &(struct leasing_options){.storage = d->storage, .data = d->data, .run = recipe->run.name});
+                                    .temperature = (float)recipe->generator.temperature,
+                                    .evaluating = d->evaluating};
+    evaluating_start(d->evaluating, d->storage);
+    d->leasing = leasing_new(&(struct leasing_options){.storage = d->storage,
+                                                       .data = d->data,
+                                                       .run = recipe->run.name,
+                                                       .evaluating = d->evaluating});
     d->ingest = ingest_new(&ingest);
     return publish_open(&(struct publish_options){.loop = d->loop,
-                                                  .run = recipe->run.name,
+                                                  .recipe = recipe,
                                                   .layout = model->params->layout},
                         &d->publish);
 }
@@ -178,6 +215,8 @@ static err_t open_face(struct daemon *d, const char *announce)
                                 .services = {leasing_service(d->leasing), ingest_service(d->ingest),
                                              publish_service(d->publish)},
                                 .service_count = 3};
+    if (d->evaluating) // beside publish's: of the same service
+        face.services[face.service_count++] = evaluating_service(d->evaluating);
     return face_open(&face, &d->face);
 }
 
@@ -192,12 +231,6 @@ static err_t require(const struct recipe *recipe)
         return err_new(ERR_INVALID,
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",
                        recipe->file);
-    if (recipe->eval.every)
-        return err_new(
-            ERR_INVALID,
-            "%s: eval.every is set, but nothing evaluates during training yet: set it to 0 and "
-            "run `rlhfctl eval` beside it",
-            recipe->file);
     return file_make_directories(recipe->directory);
 }
 
@@ -209,6 +242,14 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(rpc_new(d->loop, &d->rpc));
     TRY(jsonl_open(d->recipe->data.train, &d->data));
     TRY(train_new(d->recipe, &d->train));
+    TRY(evaluating_open(
+        &(struct evaluating_options){.loop = d->loop,
+                                     .recipe = d->recipe,
+                                     .layout = train_model(d->train)->params->layout,
+                                     .over = evaluations_over,
+                                     .arg = d},
+        &d->evaluating));
+    d->evaluated = !d->evaluating;
     TRY(open_storage(d));
     TRY(open_stages(d));
     TRY(open_face(d, announce));
@@ -216,6 +257,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                   .recipe = d->recipe,
                                   .storage = d->storage,
                                   .leasing = d->leasing,
+                                  .evaluating = d->evaluating,
                                   .ended = training_ended,
                                   .arg = d};
     TRY(train_start(d->train, &train, d->publish));
@@ -234,11 +276,12 @@ static void daemon_done(struct daemon *d)
     face_free(d->face);
     train_join(d->train); // it may still hand a version over
     ingest_stop(d->ingest);
-    storage_free(d->storage);
+    storage_free(STEAL(d->storage));
     if (d->loop)
         loop_run_posted(d->loop);
     train_free(d->train);
     publish_free(d->publish);
+    evaluating_free(d->evaluating);
     ingest_free(d->ingest);
     leasing_free(d->leasing);
     jsonl_free(d->data);

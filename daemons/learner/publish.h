@@ -1,8 +1,9 @@
-/* New versions out to the generators: a snapshot of the bf16 weights, handed from the compute thread to the loop's publisher.
+/* New versions out to the generators: a snapshot of the bf16 weights and what changed since the one published before, handed
+ * from the compute thread to the loop's publisher.
  *
  *     TRY(publish_open(&options, &publish));
  *     services[n++] = publish_service(publish);
- *     publish_version(publish, model, &version);      -- compute thread: copies the values; the loop sends them
+ *     publish_version(publish, model, &version);      -- compute thread: copies and compares; the loop sends
  *
  * Bytes and the time until every connected generator has applied a version are metrics, which the round report reads. */
 #pragma once
@@ -10,11 +11,12 @@
 #include "model/model.h"
 #include "rpc/server.h"
 #include "svc/loop.h"
+#include "svc/recipe.h"
 
 struct publish;
 struct publish_options {
     struct loop *loop;
-    const char *run;
+    const struct recipe *recipe; // run.name and publish, borrowed
     const struct layout *layout; // borrowed
 };
 struct published {
@@ -25,10 +27,13 @@ struct published {
 err_t publish_open(const struct publish_options *options, struct publish **ret);
 struct rpc_service publish_service(struct publish *publish);
 
-/* Any thread that owns the model. Returns once the values are copied. */
+/* The one thread that owns the model. Returns once the values are copied. */
 void publish_version(struct publish *publish, const struct model *model,
                      const struct published *what);
 
-double publish_last_ms(void); // of the last version that every generator applied; any thread
+/* Of the last version that every generator applied; of the last published one, as a generator that has the version before
+ * gets it, uncompressed. Any thread. */
+double publish_last_ms(void);
+double publish_last_bytes(void);
 void publish_free(struct publish *publish);
 DEFINE_SCOPED(publish)

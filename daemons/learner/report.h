@@ -36,7 +36,7 @@
     X(length_mean, "mean completion length, tokens")                                               \
     X(tokens_generated, "completion tokens generated since the last round")                        \
     X(tokens_trained, "completion tokens trained, over the round's passes")                        \
-    X(logp_compared, "tokens wholly sampled at the version trained, compared with our forward")    \
+    X(logp_compared, "tokens computed by the version trained, compared with our forward")          \
     X(logp_differing, "of those, how many differ in any bit: 0, or a bug")                         \
     X(stale, "groups that left as stale since the last round")                                     \
     X(generator_idle_s, "seconds the generators had nothing to decode since the last round")       \

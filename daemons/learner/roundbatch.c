@@ -15,12 +15,17 @@ static void count(struct round_batch *batch, struct group *const *groups)
     batch->first_sequence[batch->groups] = batch->sequences;
 }
 
-static bool is_fresh(const struct completion *c, uint64_t version)
+/* Tokens whose log-probability our forward must reproduce at the round's first weights: those of that version, but where
+ * caches outlive a change of weights (in_flight: continue) only as long as no other version came before. */
+static void mark_fresh(const struct round_batch *batch, const struct completion *c,
+                       uint64_t version, bool *ret)
 {
-    for (uint32_t i = 0; i < c->spans; i++)
-        if (c->span[i].version != version)
-            return false;
-    return true;
+    uint32_t spans = batch->config.caches_mix ? 1 : c->spans;
+    for (uint32_t i = 0; i < spans; i++) {
+        uint32_t end = i + 1 < c->spans ? c->span[i + 1].first_token : c->tokens;
+        for (uint32_t t = c->span[i].first_token; t < end; t++)
+            ret[t] = c->span[i].version == version;
+    }
 }
 
 static void fill_one(struct round_batch *batch, const struct round *round,
@@ -33,7 +38,7 @@ static void fill_one(struct round_batch *batch, const struct round *round,
                                            .prompt_tokens = (int)group->prompt_tokens,
                                            .tokens = (int)c->tokens,
                                            .context = (int)group->prompt_tokens};
-    batch->fresh[s] = is_fresh(c, round->first_version);
+    mark_fresh(batch, c, round->first_version, batch->fresh + t);
     batch->reward[s] = c->reward;
     batch->first_target[s + 1] = t + c->tokens;
     memcpy(batch->behaviour + t, c->logp, c->tokens * sizeof(float));
@@ -118,7 +123,7 @@ err_t round_batch_new(const struct round *round, struct group *const *groups,
     batch->sequence = mem_array(batch->sequences, sizeof *batch->sequence);
     batch->reward = mem_array(batch->sequences, sizeof *batch->reward);
     batch->advantage = mem_array(batch->sequences, sizeof *batch->advantage);
-    batch->fresh = mem_array(batch->sequences, sizeof *batch->fresh);
+    batch->fresh = mem_array(batch->targets, sizeof *batch->fresh);
     batch->behaviour = mem_array(batch->targets, sizeof *batch->behaviour);
     if (all_referred(groups, batch->groups))
         batch->reference = mem_array(batch->targets, sizeof *batch->reference);
@@ -163,15 +168,18 @@ struct gathered {
     bool *fresh;
 };
 
-static void gather_targets(const struct round_batch *batch, const struct gathered *part,
-                           const float *from, float *to)
+/* The members' targets of an array over the round's, elements of `size` bytes, as a new array; NULL of NULL. */
+static void *gather_targets(const struct round_batch *batch, const struct round_part *part,
+                            size_t targets, const void *from, size_t size)
 {
-    for (size_t i = 0, t = 0; from && i < part->part.batch.sequences; i++) {
-        size_t s = part->part.member[i], first = batch->first_target[s],
+    uint8_t *ret = from ? mem_array(targets, size) : NULL;
+    for (size_t i = 0, t = 0; from && i < part->batch.sequences; i++) {
+        size_t s = part->member[i], first = batch->first_target[s],
                n = batch->first_target[s + 1] - first;
-        memcpy(to + t, from + first, n * sizeof *to);
+        memcpy(ret + t * size, (const uint8_t *)from + first * size, n * size);
         t += n;
     }
+    return ret;
 }
 
 static void gather(const struct round_batch *batch, struct gathered *part, size_t count)
@@ -179,21 +187,32 @@ static void gather(const struct round_batch *batch, struct gathered *part, size_
     size_t targets = 0;
     part->sequence = mem_array(count, sizeof *part->sequence);
     part->advantage = mem_array(count, sizeof *part->advantage);
-    part->fresh = mem_array(count, sizeof *part->fresh);
     for (size_t i = 0; i < count; i++) {
         size_t s = part->part.member[i];
         part->sequence[i] = batch->sequence[s];
         part->advantage[i] = batch->advantage[s];
-        part->fresh[i] = batch->fresh[s];
         targets += batch->first_target[s + 1] - batch->first_target[s];
     }
     part->part.batch.sequences = count;
-    part->behaviour = mem_array(targets, sizeof(float));
-    part->old = batch->old ? mem_array(targets, sizeof(float)) : NULL;
-    part->reference = batch->reference ? mem_array(targets, sizeof(float)) : NULL;
-    gather_targets(batch, part, batch->behaviour, part->behaviour);
-    gather_targets(batch, part, batch->old, part->old);
-    gather_targets(batch, part, batch->reference, part->reference);
+    const struct round_part *of = &part->part;
+    part->behaviour = gather_targets(batch, of, targets, batch->behaviour, sizeof(float));
+    part->old = gather_targets(batch, of, targets, batch->old, sizeof(float));
+    part->reference = gather_targets(batch, of, targets, batch->reference, sizeof(float));
+    part->fresh = gather_targets(batch, of, targets, batch->fresh, sizeof(bool));
+}
+
+/* Sequences without an advantage go last, in their order, so that whole micro-batches of them need no backward: theirs adds
+ * zeros, which changes no bit of the others' sums. */
+static void flat_last(const struct round_batch *batch, size_t *member, size_t count)
+{
+    SCOPED_MEM size_t *flat = mem_array(count, sizeof *flat);
+    size_t steep = 0, flats = 0;
+    for (size_t i = 0; !batch->pair && i < count; i++)
+        if (batch->advantage[member[i]] == 0)
+            flat[flats++] = member[i];
+        else
+            member[steep++] = member[i];
+    memcpy(member + steep, flat, flats * sizeof *flat);
 }
 
 struct round_part *round_batch_part(const struct round_batch *batch, uint32_t u, uint32_t updates,
@@ -207,6 +226,7 @@ struct round_part *round_batch_part(const struct round_batch *batch, uint32_t u,
     for (size_t i = begin; i < end; i++)
         count += add_members(batch, group_at(batch, u / minibatches, updates > 1, i),
                              part->part.member + count);
+    flat_last(batch, part->part.member, count);
     gather(batch, part, count);
     part->part.batch = (struct step_batch){.sequences = count,
                                            .sequence = part->sequence,

@@ -22,6 +22,7 @@ struct round_config {
     enum kl kl;
     double kl_coef;
     float temperature;
+    bool caches_mix; // in_flight: continue: a token's cache may be of older weights than the token
 };
 
 struct round_batch {
@@ -34,7 +35,7 @@ struct round_batch {
     float *behaviour;  // (targets)
     float *reference;  // (targets); NULL: a group has none
     float *old;  // (targets) logp of the round's first weights; NULL until round_batch_set_old
-    bool *fresh; // (sequences) whether all its tokens are of the round's first version
+    bool *fresh; // (targets) computed by the round's first version, prefix and all
     size_t *first_sequence, *first_target; // (groups + 1), (sequences + 1)
     struct rl_pair
         *pair; // (groups) chosen < 0: the group has none; NULL: not an objective on pairs

@@ -119,6 +119,7 @@ char *settings_fingerprint(const struct model *model)
     char text[DIGEST_TEXT];
     /* Kernel revision: raise it whenever an op's order of operations changes. Threads and instruction set do not matter. */
     enum { KERNEL_REVISION = 1 };
-    return mem_printf("backend=%s kernels=%d layout=%s ranks=1", model->be->ops->name,
-                      KERNEL_REVISION, digest_text(&layout, text));
+    return mem_printf("backend=%s kernels=%d kv=%s layout=%s ranks=1", model->be->ops->name,
+                      KERNEL_REVISION, model->kv == KV_BF16 ? "bf16" : "fp32",
+                      digest_text(&layout, text));
 }

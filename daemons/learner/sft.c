@@ -178,6 +178,7 @@ static err_t open_inputs(struct sft *sft)
     TRY(recipe_require(sft->recipe, "sft.data"));
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)sft->options->threads}, &sft->be));
     TRY(model_load(sft->be, directory, &sft->model));
+    sft->model->kv = (enum kv_format)sft->recipe->model.kv;
     TRY(tokenizer_load(directory, &sft->tokenizer));
     const struct model_config *config = &sft->model->config;
     TRY(err_wrap(

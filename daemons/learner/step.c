@@ -75,16 +75,16 @@ static err_t forward_micro(struct step *step, const struct step_batch *batch, si
 }
 
 /* What the generator stamped against what we compute, bit for bit, where both had the same weights. */
-static void compare(const struct step *step, const struct step_batch *batch, size_t at,
-                    const float *behaviour, struct sums *sums)
+static void compare(const struct step *step, const struct step_batch *batch, size_t base,
+                    struct sums *sums)
 {
-    const struct pack *pack = step->pack;
-    for (int s = 0; s < pack->sequences; s++)
-        for (int t = pack->first[s];
-             batch->fresh && batch->fresh[at + (size_t)s] && t < pack->first[s + 1]; t++) {
-            sums->compared++;
-            sums->differing += memcmp(&behaviour[t], &step->logp[t], sizeof(float)) != 0;
-        }
+    for (int t = 0; batch->fresh && t < step->pack->targets; t++) {
+        if (!batch->fresh[base + (size_t)t])
+            continue;
+        sums->compared++;
+        sums->differing +=
+            memcmp(&batch->behaviour[base + (size_t)t], &step->logp[t], sizeof(float)) != 0;
+    }
 }
 
 /* count values of an array of the whole update, in double; NULL of NULL. */
@@ -119,13 +119,17 @@ static err_t backward_micro(struct step *step, const struct step_batch *batch, s
     struct rl_batch micro = view(step, batch, at, base);
     TRY(objective_grad(step->config.objective, &step->config.settings, &micro, totals,
                        step->wide_slope, &sums->tally));
+    bool flat = true; // no slope: the backward would add zeros alone
     for (int t = 0; t < pack->targets; t++) {
         step->slope[t] = (float)step->wide_slope[t];
+        flat = flat && step->slope[t] == 0;
         sums->entropy += (double)step->entropy[t];
     }
     sums->targets += pack->targets;
     if (batch->behaviour)
-        compare(step, batch, at, batch->behaviour + base, sums);
+        compare(step, batch, base, sums);
+    if (flat)
+        return OK;
     return backward_run(step->forward, pack->row, pack->target, step->slope, pack->targets,
                         batch->inverse_temperature, step->gradient);
 }

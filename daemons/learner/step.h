@@ -7,8 +7,8 @@
  * Denominators are those of the whole batch, and micro-batches add up in the order of the sequences, so how the batch is
  * cut into micro-batches changes no bit. Owner: the compute thread. */
 #pragma once
-#include "learner/pack.h"
 #include "model/optimizer.h"
+#include "model/pack.h"
 #include "rl/objective.h"
 
 struct step_config {
@@ -31,7 +31,7 @@ struct step_batch {
         *old; // (targets) logp of the round's first weights; NULL with proximal: these are they
     const float *reference; // (targets) logp of the reference; NULL: none
     const double *weight;   // (targets) multiplies each target's loss, 0: masked; NULL: 1
-    const bool *fresh; // (sequences) sampled wholly at the weights the model has now; NULL: none
+    const bool *fresh;      // (targets) computed by the weights the model has now; NULL: none
     float inverse_temperature;
 };
 
@@ -40,7 +40,7 @@ struct step_result {
     double pairs, margin, accuracy; // objectives on pairs: implicit rewards, chosen - rejected
     double targets;
     double compared,
-        differing; // tokens of fresh sequences: our logp against the stamped one, bit for bit
+        differing; // fresh tokens: our logp against the stamped one, bit for bit
 };
 
 struct step;

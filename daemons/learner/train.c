@@ -32,6 +32,7 @@ struct train {
     double begun_s, checkpoint_ms;
     uint64_t recorded;    // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
+    uint64_t published_version;
 };
 
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
@@ -62,6 +63,7 @@ static err_t load_model(struct train *train, const char *directory)
     const struct recipe *recipe = train->recipe;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->learner.threads}, &train->be));
     TRY(model_load(train->be, directory, &train->model));
+    train->model->kv = (enum kv_format)recipe->model.kv;
     struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
     return optimizer_new(train->model, &config, directory, &train->optimizer);
 }
@@ -168,11 +170,31 @@ static err_t train_updates(struct train *train, const struct drawn *drawn,
     return OK;
 }
 
+static struct published published(const struct train *train)
+{
+    return (struct published){train->at.lineage, train->at.version, train->at.round,
+                              train->at.weights};
+}
+
 static void publish_now(struct train *train)
 {
-    struct published what = {train->at.lineage, train->at.version, train->at.round,
-                             train->at.weights};
+    struct published what = published(train);
     publish_version(train->publish, train->model, &what);
+    train->published_version = train->at.version;
+}
+
+/* While there is nothing to train, what publish.every has held back goes out: it may be what generators wait for. */
+static void publish_when_idle(void *arg)
+{
+    struct train *train = arg;
+    if (train->published_version != train->at.version)
+        publish_now(train);
+}
+
+static void evaluate(struct train *train, bool last)
+{
+    struct published what = published(train);
+    evaluating_due(train->options.evaluating, train->model, &what, last);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)
@@ -225,8 +247,9 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
     const struct recipe *recipe = train->recipe;
     if (!again && train->at.round % (uint64_t)recipe->publish.every == 0) {
         publish_now(train);
-        report->publish_bytes = (double)train->model->params->layout->elements * sizeof(bf16);
+        report->publish_bytes = publish_last_bytes();
     }
+    evaluate(train, false);
     report->version = train->at.version;
     report->publish_ms = publish_last_ms();
     report->checkpoint_ms = train->checkpoint_ms;
@@ -269,6 +292,8 @@ static void finish(struct train *train, enum train_end end, err_t why)
 {
     if (end != TRAIN_FAILED && train->at.round % (uint64_t)train->recipe->checkpoint.every)
         why = write_checkpoint(train);
+    if (end == TRAIN_ENDED)
+        evaluate(train, true);
     struct ending ending = {train, err_failed(why) ? TRAIN_FAILED : end, why};
     loop_post(train->options.loop, tell_ended, mem_copy(&ending, sizeof ending));
 }
@@ -345,9 +370,12 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                          .settings = train->settings,
                                          .fingerprint = train->fingerprint},
                                 .first_round = train->at.round,
-                                .trained_rounds = train->recorded};
+                                .trained_rounds = train->recorded,
+                                .idle = publish_when_idle,
+                                .arg = train};
     train->draw = draw_new(&draw);
     train->begun_s = clock_s();
+    evaluate(train, false);
     struct worker_options worker = {
         .name = "compute", .capacity = 4, .state = train, .idle = train_some};
     return worker_start(&worker, &train->worker);

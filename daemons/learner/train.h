@@ -7,6 +7,7 @@
  * Owner: the loop's thread; options.ended is called there, once. */
 #pragma once
 #include "learner/draw.h"
+#include "learner/evaluating.h"
 #include "learner/publish.h"
 #include "learner/storage.h"
 #include "svc/recipe.h"
@@ -18,6 +19,7 @@ struct train_options {
     const struct recipe *recipe;
     struct storage *storage;
     struct leasing *leasing;
+    struct evaluating *evaluating;                           // NULL: none
     void (*ended)(void *arg, enum train_end end, err_t why); // takes why; OK unless FAILED
     void *arg;
 };

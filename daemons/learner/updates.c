@@ -119,7 +119,8 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
                                   .kl_in_reward = in_reward,
                                   .kl = updates->estimator,
                                   .kl_coef = updates->kl.coef,
-                                  .temperature = (float)recipe->generator.temperature};
+                                  .temperature = (float)recipe->generator.temperature,
+                                  .caches_mix = recipe->generator.in_flight == RECIPE_CONTINUE};
     SCOPED(round_batch) batch = NULL;
     TRY(round_batch_new(round, groups, &config, &batch));
     struct sums sums = {.report = report};

@@ -1,7 +1,7 @@
 /* The rewarder: groups of completions in, the same groups with scores out.
  *
- *     generators -> score -> relay -> learner
- *                  [workers]  [loop]                dispositions go back the same way */
+ *     generators -> score -> reference -> relay -> learner
+ *                 [workers]  [compute]   [loop]            dispositions go back the same way */
 #include "base/log.h"
 #include "base/mem.h"
 #include "rewarder/offline.h"
@@ -62,7 +62,8 @@ static void learner_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
     d->unreachable = true;
-    log_warning("learner unreachable", "why=\"%s\"", err_message(why));
+    if (!d->draining)
+        log_warning("learner unreachable", "why=\"%s\"", err_message(why));
     mem_free(d->why);
     d->why = mem_string(err_message(why));
     if (!d->draining)
@@ -132,6 +133,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
 
 static void daemon_done(struct daemon *d)
 {
+    d->draining = true; // what was posted may still be run, and has nothing more to say
     face_free(STEAL(d->face));
     score_free(d->score);
     relay_free(d->relay);

@@ -2,11 +2,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rewarder/reference.h"
 #include "rewarder/scorer.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
+#include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 enum { QUEUED_MAX = 256 };
 
@@ -20,12 +23,14 @@ struct score {
     struct score_options options;
     struct score_worker *workers;
     size_t count, next;
+    struct reference *reference; // NULL: none. The compute thread's
+    struct worker *compute;      // after the scorers; NULL without reference
     size_t queued;
     struct rpc_call **paused; // references
     size_t paused_count;
 };
 
-/* A group on its way through a worker. */
+/* A group on its way through a worker, then through the compute thread. */
 struct job {
     struct score *score;
     struct rpc_call *origin;
@@ -63,16 +68,45 @@ static void job_done(void *arg)
     score_room(score);
 }
 
+/* ---- compute thread */
+
+static void take_scores_back(struct group *group)
+{
+    for (uint32_t i = 0; i < group->completions; i++) {
+        struct completion *completion = &group->completion[i];
+        free(STEAL(completion->score));
+        completion->scores = 0;
+        completion->reward = 0;
+    }
+}
+
+static void run_reference(void *state, void *arg)
+{
+    struct reference *reference = state;
+    struct job *job = arg;
+    job->failed = reference_group(reference, job->group);
+    if (err_failed(job->failed))
+        take_scores_back(job->group);
+    loop_post(job->score->options.loop, job_done, job);
+}
+
 /* ---- worker thread */
 
 static void run_job(void *state, void *arg)
 {
     struct score_worker *worker = state;
     struct job *job = arg;
+    struct score *score = job->score;
     double begun = clock_s();
     job->failed = scorers_group(worker->scorers, job->group);
     metric_observe(&seconds, clock_s() - begun);
-    loop_post(job->score->options.loop, job_done, job);
+    if (err_failed(job->failed) || !score->compute) {
+        loop_post(score->options.loop, job_done, job);
+        return;
+    }
+    /* Without room there this worker waits, not the loop: its own mailbox fills and the streams stop. */
+    bool posted = worker_post_wait(score->compute, run_reference, job);
+    assert(posted); // it ends after the workers
 }
 
 /* ---- loop thread */
@@ -147,11 +181,22 @@ struct rpc_service score_service(struct score *score)
     return (struct rpc_service){methods, score};
 }
 
+static err_t start_reference(struct score *score)
+{
+    TRY(reference_open(score->options.recipe, &score->reference));
+    if (!score->reference)
+        return OK;
+    struct worker_options worker = {
+        .name = "reference", .capacity = QUEUED_MAX, .state = score->reference};
+    return worker_start(&worker, &score->compute);
+}
+
 err_t score_new(const struct score_options *options, struct score **ret)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(score) score = mem_new(sizeof *score);
     score->options = *options;
+    TRY(start_reference(score));
     score->workers = mem_array((size_t)options->recipe->rewarder.threads, sizeof *score->workers);
     for (int64_t i = 0; i < options->recipe->rewarder.threads; i++) {
         struct score_worker *w = &score->workers[score->count++];
@@ -173,6 +218,8 @@ void score_free(struct score *score)
         worker_free(score->workers[i].worker);
         scorers_free(score->workers[i].scorers);
     }
+    worker_free(score->compute); // after those that post to it
+    reference_free(score->reference);
     loop_run_posted(score->options.loop); // what the workers still handed over
     for (size_t i = 0; i < score->paused_count; i++)
         rpc_call_unref(score->paused[i]);

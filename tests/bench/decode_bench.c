@@ -59,13 +59,15 @@ static err_t run(struct engine *engine, const struct shape *shape, int slots, fl
     return OK;
 }
 
-static err_t bench(const struct shape *shape, int slots, int threads, float temperature)
+static err_t bench(const struct shape *shape, int slots, int threads, float temperature,
+                   enum kv_format kv)
 {
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
     SCOPED(engine) engine = NULL;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
     TRY(model_new(be, &shape->config, 1, &model));
+    model->kv = kv;
     TRY(engine_new(
         model,
         &(struct engine_config){.slots = slots, .max_context = shape->prompt + shape->tokens},
@@ -80,10 +82,10 @@ static err_t bench(const struct shape *shape, int slots, int threads, float temp
             (double)result.tokens / result.cpu_s > cpu ? (double)result.tokens / result.cpu_s : cpu;
     }
     printf(
-        "{\"bench\": \"decode\", \"model\": \"%s\", \"slots\": %d, \"threads\": %d, \"temperature\": %g, \"tokens_per_s\": %.0f, "
+        "{\"bench\": \"decode\", \"model\": \"%s\", \"slots\": %d, \"threads\": %d, \"temperature\": %g, \"kv\": \"%s\", \"tokens_per_s\": %.0f, "
         "\"tokens_per_cpu_s\": %.0f, \"prefill_per_token\": %.2f, \"engine_bytes\": %zu}\n",
-        shape->name, slots, threads, (double)temperature, wall, cpu,
-        (double)result.prefill / (double)result.tokens, engine_bytes(engine));
+        shape->name, slots, threads, (double)temperature, kv == KV_BF16 ? "bf16" : "fp32", wall,
+        cpu, (double)result.prefill / (double)result.tokens, engine_bytes(engine));
     fflush(stdout);
     return OK;
 }
@@ -96,8 +98,9 @@ static err_t all(int threads)
     static const int slots[] = {1, 16, 64};
     for (int s = 0; s < 2; s++)
         for (int i = 0; i < 3; i++)
-            TRY(bench(&shapes[s], slots[i], threads, 1));
-    return bench(&shapes[1], 64, threads, 0);
+            TRY(bench(&shapes[s], slots[i], threads, 1, KV_F32));
+    TRY(bench(&shapes[1], 64, threads, 1, KV_BF16));
+    return bench(&shapes[1], 64, threads, 0, KV_F32);
 }
 
 int main(int argc, char **argv)

@@ -96,7 +96,32 @@ static err_t report(const char *name, bench_op *op, struct bench *b, double unit
     return OK;
 }
 
-/* Sequences of T tokens: whole, their gradient, and one step of decoding at position T - 1. */
+/* One step of decoding at position T - 1. */
+static err_t report_decode(struct bench *b, int T, enum kv_format format)
+{
+    static int32_t page[N + SEGMENTS_MAX];
+    const int each = (T + KV_PAGE - 1) / KV_PAGE, count = b->segment_count;
+    const struct attention_shape *a = &b->shape;
+    struct kv_pages *kv = NULL;
+    char name[128];
+    for (int i = 0; i < each * count; i++)
+        page[i] = each * count - 1 - i;
+    TRY(b->be->ops->kv_new(b->be, 1, a, format, each * count, &kv));
+    for (int s = 0; s < count; s++) {
+        b->segments[s] = (struct segment){.count = T, .kv = kv, .page = page + each * s};
+        TRY(b->be->ops->attention(b->be, b->y, NULL, b->x, b->x, b->x, &b->segments[s], 1, a, 0));
+        b->segments[s].first = s;
+        b->segments[s].count = 1;
+        b->segments[s].start = T - 1;
+    }
+    snprintf(name, sizeof name, "decode %s T=%d H=%d K=%d D=%d", format ? "bf16" : "f32", T, a->H,
+             a->K, a->D);
+    err_t failed = report(name, attention, b, (double)count * T * a->H * a->D * 2, "multiply-add");
+    b->be->ops->kv_free(b->be, kv);
+    return failed;
+}
+
+/* Sequences of T tokens: whole, their gradient, and a step of decoding. */
 static err_t report_attention(struct bench *b, int T, int H, int K, int D)
 {
     char name[128];
@@ -109,17 +134,8 @@ static err_t report_attention(struct bench *b, int T, int H, int K, int D)
     TRY(report(name, attention, b, pairs, "multiply-add"));
     snprintf(name, sizeof name, "attention_backward T=%d H=%d K=%d D=%d", T, H, K, D);
     TRY(report(name, attention_backward, b, 2.5 * pairs, "multiply-add"));
-    for (int s = 0; s < b->segment_count; s++) {
-        TRY(b->be->ops->kv_new(b->be, 1, &b->shape, T, &b->segments[s].cache));
-        TRY(b->be->ops->attention(b->be, b->y, NULL, b->x, b->x, b->x, &b->segments[s], 1,
-                                  &b->shape, 0));
-        b->segments[s] =
-            (struct segment){.first = s, .count = 1, .start = T - 1, .cache = b->segments[s].cache};
-    }
-    snprintf(name, sizeof name, "decode T=%d H=%d K=%d D=%d", T, H, K, D);
-    TRY(report(name, attention, b, (double)b->segment_count * T * H * D * 2, "multiply-add"));
-    for (int s = 0; s < b->segment_count; s++)
-        b->be->ops->kv_free(b->be, b->segments[s].cache);
+    for (enum kv_format format = KV_F32; format <= KV_BF16; format++)
+        TRY(report_decode(b, T, format));
     return OK;
 }
 

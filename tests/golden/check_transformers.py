@@ -10,6 +10,8 @@ import sys
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+if len(sys.argv) < 3:
+    sys.exit(print(__doc__))
 directory, path = sys.argv[1], sys.argv[2]
 count = int(sys.argv[3]) if len(sys.argv) > 3 else 50
 tokenizer = AutoTokenizer.from_pretrained(directory)

@@ -76,6 +76,32 @@ static void another_vocabularys_tokenizer(void **state)
     free(text);
 }
 
+static void a_reference_of_another_vocabulary(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *text = file_join(ring.directory, "text.txt"), *output;
+    char *other = file_join(ring.directory, "other");
+    char *set = mem_printf("rewarder.reference_path=%s", other);
+    assert_ok(file_write(text, "the quick brown fox", 19));
+    process_run(NULL, 30000, "rlhfctl", "tokenizer", "train", text, "--vocab", "300", "--out",
+                other, NULL);
+    int status = process_run(&output, 30000, "rlhfctl", "model", "new", other, NULL);
+    assert_int_equal(status, 0);
+    free(output);
+    status = process_run(&output, 30000, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
+                         "rewarder.reference=frozen", "--set", set, NULL);
+    assert_non_null(strstr(output, ring.model)); // both are named
+    assert_refused(&ring, status, output, other);
+    status = process_run(&output, 30000, "rlhfd-rewarder", ring.recipe, "--set",
+                         "rewarder.reference=frozen", "--set", set, "--set",
+                         "rewarder.listen=127.0.0.1:0", NULL);
+    assert_refused(&ring, status, output, "vocabulary");
+    free(set);
+    free(other);
+    free(text);
+}
+
 static void a_peer_that_is_not_there(void **state)
 {
     (void)state;
@@ -118,5 +144,6 @@ static void a_full_disk(void **state)
 }
 
 TESTS(cmocka_unit_test(a_bad_recipe), cmocka_unit_test(a_truncated_model),
-      cmocka_unit_test(another_vocabularys_tokenizer), cmocka_unit_test(a_peer_that_is_not_there),
-      cmocka_unit_test(a_full_disk))
+      cmocka_unit_test(another_vocabularys_tokenizer),
+      cmocka_unit_test(a_reference_of_another_vocabulary),
+      cmocka_unit_test(a_peer_that_is_not_there), cmocka_unit_test(a_full_disk))

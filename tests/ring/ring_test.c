@@ -45,6 +45,25 @@ static void at_lag_0_every_token_has_the_bits_of_our_forward(void **state)
     assert_int_equal((int)r.logp_differing, 0);
 }
 
+/* All that bends the distribution, stop texts, keys and values in 16 bits, and memory for a few sequences only: what
+ * ratios use is still the learner's own forward. */
+static void sampling_settings_and_small_memory_change_no_bit(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 6, .groups = 16, .lag = 0});
+    struct process up = process_start(
+        ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set", "model.kv=bf16",
+        "--set", "generator.kv_bytes=200000", "--set", "generator.temperature=0.9", "--set",
+        "generator.top_k=12", "--set", "generator.top_p=0.95", "--set", "generator.min_p=0.01",
+        "--set", "generator.repetition_penalty=1.2", "--set", "generator.stop=[e, ab]", NULL);
+    assert_int_equal(process_wait(&up, RUN_MS), 0);
+    ring_audit(&ring);
+    struct ring_result r = ring_read(&ring);
+    assert_int_equal(r.rounds, 6);
+    assert_true(r.logp_compared > 6 * 16 * 4);
+    assert_int_equal((int)r.logp_differing, 0);
+}
+
 static void lag_stays_within_its_limit(void **state)
 {
     (void)state;
@@ -125,6 +144,7 @@ static void a_drained_run_goes_on(void **state)
 }
 
 TESTS(cmocka_unit_test(at_lag_0_every_token_has_the_bits_of_our_forward),
+      cmocka_unit_test(sampling_settings_and_small_memory_change_no_bit),
       cmocka_unit_test(lag_stays_within_its_limit), cmocka_unit_test(a_finite_prompt_set_ends),
       cmocka_unit_test(killed_generator_and_rewarder_come_back),
       cmocka_unit_test(a_killed_learner_continues), cmocka_unit_test(a_drained_run_goes_on))

@@ -50,6 +50,7 @@ static void open_reference(struct loopback *l)
         .objective = sft, .settings = sft->defaults, .micro_tokens = 512, .longest = 256};
     struct optimizer_config optimizer = settings_optimizer(&l->recipe->learner.optimizer);
     assert_ok(model_load(l->be, l->recipe->model.path, &l->reference));
+    l->reference->kv = (enum kv_format)l->recipe->model.kv;
     assert_ok(optimizer_new(l->reference, &optimizer, NULL, &l->unused));
     assert_ok(step_new(l->reference, l->unused, &config, &l->referring));
 }
@@ -62,6 +63,7 @@ static void open_loop(struct loopback *l, const struct ring *ring)
     assert_ok(jsonl_open(r->data.train, &l->data));
     assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &l->be));
     assert_ok(model_load(l->be, r->model.path, &l->model));
+    l->model->kv = (enum kv_format)r->model.kv;
     assert_ok(tokenizer_load(r->model.path, &l->tokenizer));
     assert_ok(optimizer_new(l->model, &optimizer, r->model.path, &l->optimizer));
     assert_ok(updates_new(r, l->model, l->optimizer, &l->updates));
@@ -271,4 +273,20 @@ static void rloo(void **state)
     equals_the_loop("objective: rloo", NULL, true);
 }
 
-TESTS(cmocka_unit_test(rloo))
+static void grpo(void **state)
+{
+    (void)state;
+    static const char learner[] = "objective: grpo, updates_per_round: 4, epochs: 2, ratio_to: "
+                                  "proximal, kl: {coef: 0.05, estimator: k3}";
+    equals_the_loop(learner, "reference: frozen, ", false);
+    equals_the_loop(learner, "reference: frozen, ", true);
+}
+
+static void online_dpo(void **state)
+{
+    (void)state;
+    equals_the_loop("objective: online_dpo", "reference: frozen, ", false);
+    equals_the_loop("objective: online_dpo", "reference: frozen, ", true);
+}
+
+TESTS(cmocka_unit_test(rloo), cmocka_unit_test(grpo), cmocka_unit_test(online_dpo))

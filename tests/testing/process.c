@@ -26,19 +26,26 @@ static void child(const char *log, char **argv)
     _exit(127);
 }
 
-static struct process start(const char *log, const char *program, va_list args)
+struct process process_start_words(const char *log, const char *program, const char *const *words)
 {
     char *argv[MAX_ARGS] = {strchr(program, '/') ? mem_string(program)
                                                  : mem_printf("%s/%s", TEST_BIN, program)};
-    char *owned = argv[0];
-    for (int i = 1; i < MAX_ARGS - 1; i++)
-        if (!(argv[i] = va_arg(args, char *)))
-            break;
+    for (int i = 1; i < MAX_ARGS - 1 && words[i - 1]; i++)
+        argv[i] = (char *)words[i - 1];
     struct process p = {.pid = fork(), .log = mem_string(log)};
     if (p.pid == 0)
         child(log, argv);
-    free(owned);
+    free(argv[0]);
     return p;
+}
+
+static struct process start(const char *log, const char *program, va_list args)
+{
+    const char *words[MAX_ARGS] = {0};
+    for (int i = 0; i < MAX_ARGS - 2; i++)
+        if (!(words[i] = va_arg(args, const char *)))
+            break;
+    return process_start_words(log, program, words);
 }
 
 struct process process_start(const char *log, const char *program, ...)

@@ -16,6 +16,9 @@ struct process {
 };
 
 struct process process_start(const char *log, const char *program, ...) __attribute__((sentinel));
+
+/* The same from a list that ends with NULL. */
+struct process process_start_words(const char *log, const char *program, const char *const *words);
 void process_kill(const struct process *p, int signal_number);
 
 /* Exit status, 128 + signal, or -1 after timeout_ms (it goes on running). */

@@ -62,13 +62,16 @@ struct ring ring_prepare(const struct ring_options *options)
     char *recipe = mem_printf(
         "run: {name: test, seed: 1, rounds: %d}\n"
         "model: {path: model}\n"
-        "data: {train: train.jsonl, epochs: %d}\n"
+        "data: {train: train.jsonl, eval: train.jsonl, epochs: %d}\n"
         "generator: {slots: 64, num_generations: 4, max_tokens: %d}\n"
-        "rewarder: {%sscorers: [{kind: exact, column: completion, weight: 0.5}, {kind: length, min: 1, max: 6, weight: 0.5}]}\n"
+        "rewarder: {%sscorers: %s}\n"
         "learner: {%s, groups: %d, micro_tokens: 1024, optimizer: {lr: 1e-3}}\n"
         "lag: {max: %d, straggler: %s}\n"
         "checkpoint: {every: 4, keep: 2}\n%s",
         options->rounds, options->epochs, MAX_TOKENS, options->rewarder ? options->rewarder : "",
+        options->scorers
+            ? options->scorers
+            : "[{kind: exact, column: completion, weight: 0.5}, {kind: length, min: 1, max: 6, weight: 0.5}]",
         options->learner ? options->learner : "objective: rloo", options->groups, options->lag,
         options->straggler ? options->straggler : "wait", options->extra ? options->extra : "");
     assert_ok(file_write(ring.recipe, recipe, strlen(recipe)));
@@ -100,8 +103,8 @@ struct ring_result ring_read(const struct ring *ring)
         result.logp_compared += figure(object, "logp_compared");
         result.logp_differing += figure(object, "logp_differing");
         result.stale += figure(object, "stale");
-        result.learner_idle_s += figure(object, "learner_idle_s");
-        result.learner_busy_s += figure(object, "learner_busy_s");
+        result.learner_idle_s += result.last_idle_s = figure(object, "learner_idle_s");
+        result.learner_busy_s += result.last_busy_s = figure(object, "learner_busy_s");
         result.generator_idle_s += figure(object, "generator_idle_s");
         result.generator_busy_s += figure(object, "generator_busy_s");
     }

@@ -18,6 +18,7 @@ struct ring_options {
     const char
         *learner; // more keys of the learner, "objective: grpo, ..."; NULL: "objective: rloo"
     const char *rewarder; // more keys of the rewarder; NULL: none
+    const char *scorers;  // rewarder.scorers; NULL: exact and length, half each
     const char *extra;    // more YAML at the end
 };
 
@@ -34,7 +35,8 @@ struct ring_result {
     int rounds;
     double lag_max, lag_mean, logp_compared, logp_differing, stale;
     double learner_idle_s, learner_busy_s, generator_idle_s, generator_busy_s;
-    int lag_histogram[16]; // rounds by their largest lag
+    double last_idle_s, last_busy_s; // the learner's in the last round
+    int lag_histogram[16];           // rounds by their largest lag
 };
 struct ring_result ring_read(const struct ring *ring);
 

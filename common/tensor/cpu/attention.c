@@ -1,14 +1,14 @@
-/* Attention over segments, and the cache of one sequence. */
+/* Attention over segments, and the pages of keys and values. */
 #include "base/mem.h"
 #include "tensor/cpu/cpu.h"
 #include <string.h>
 
-/* Per layer and kv head: keys in panels [capacity/32][D][32], values in rows [capacity][D]. */
-struct kv_cache {
+/* By layer, page, kv head: keys in panels, then values (struct attention_unit). */
+struct kv_pages {
     struct attention_shape shape;
-    int layers, capacity; // capacity as asked for; the memory holds it rounded up to whole panels
-    int *filled;          // positions present, for each layer
-    float *keys, *values;
+    int layers, pages;
+    enum kv_format format;
+    char *memory;
 };
 
 static size_t rounded(int positions)
@@ -16,15 +16,28 @@ static size_t rounded(int positions)
     return ((size_t)positions + PANEL - 1) / PANEL * PANEL;
 }
 
-/* Floats of one layer and head, keys or values. */
-static size_t head_floats(const struct kv_cache *cache)
+/* Elements of one page in one layer, and of one head of that. */
+static size_t head_elements(const struct kv_pages *kv)
 {
-    return rounded(cache->capacity) * (size_t)cache->shape.D;
+    return 2 * (size_t)KV_PAGE * (size_t)kv->shape.D;
 }
 
-static float *head_of(const struct kv_cache *cache, float *data, int layer, int head)
+static size_t page_elements(const struct kv_pages *kv)
 {
-    return data + ((size_t)layer * cache->shape.K + head) * head_floats(cache);
+    return (size_t)kv->shape.K * head_elements(kv);
+}
+
+static size_t element_size(const struct kv_pages *kv)
+{
+    return kv->format == KV_BF16 ? sizeof(bf16) : sizeof(float);
+}
+
+/* A page's memory in a layer, from a head on. */
+static char *place(const struct kv_pages *kv, int layer, int32_t page, int head)
+{
+    const size_t at = (size_t)layer * (size_t)kv->pages + (size_t)page;
+    return kv->memory +
+           (at * page_elements(kv) + (size_t)head * head_elements(kv)) * element_size(kv);
 }
 
 static err_t shape_check(const struct attention_shape *shape)
@@ -35,59 +48,53 @@ static err_t shape_check(const struct attention_shape *shape)
     return OK;
 }
 
-err_t cpu_kv_new(struct backend *be, int layers, const struct attention_shape *shape, int capacity,
-                 struct kv_cache **ret)
+err_t cpu_kv_new(struct backend *be, int layers, const struct attention_shape *shape,
+                 enum kv_format format, int pages, struct kv_pages **ret)
 {
     (void)be;
     TRY(shape_check(shape));
-    if (layers < 1 || capacity < 1)
-        return err_new(ERR_INVALID, "kv cache of %d layers, %d positions: both must be positive",
-                       layers, capacity);
-    struct kv_cache *cache = mem_new(sizeof *cache);
-    *cache = (struct kv_cache){.shape = *shape, .layers = layers, .capacity = capacity};
-    cache->filled = mem_array((size_t)layers, sizeof *cache->filled);
-    const size_t floats = (size_t)layers * (size_t)shape->K * head_floats(cache);
-    cache->keys = mem_aligned(floats * sizeof(float));
-    cache->values = mem_aligned(floats * sizeof(float));
-    *ret = cache;
+    if (layers < 1 || pages < 1)
+        return err_new(ERR_INVALID, "%d kv pages of %d layers: both must be positive", pages,
+                       layers);
+    struct kv_pages *kv = mem_new(sizeof *kv);
+    *kv = (struct kv_pages){.shape = *shape, .layers = layers, .pages = pages, .format = format};
+    kv->memory = mem_aligned((size_t)layers * (size_t)pages * page_elements(kv) * element_size(kv));
+    *ret = kv;
     return OK;
 }
 
-err_t cpu_kv_copy(struct backend *be, struct kv_cache *dst, const struct kv_cache *src,
-                  int positions)
+err_t cpu_kv_copy(struct backend *be, struct kv_pages *kv, int32_t dst, int32_t src)
 {
     (void)be;
-    const struct attention_shape *a = &dst->shape, *b = &src->shape;
-    if (dst->layers != src->layers || a->H != b->H || a->K != b->K || a->D != b->D)
-        return err_new(ERR_INVALID, "kv copy between caches of different models");
-    if (positions < 0 || positions > dst->capacity)
-        return err_new(ERR_RANGE, "kv copy of %d positions into %d", positions, dst->capacity);
-    for (int layer = 0; layer < src->layers; layer++)
-        if (positions > src->filled[layer])
-            return err_new(ERR_RANGE, "kv copy of %d positions: %d are there", positions,
-                           src->filled[layer]);
-    const size_t size = rounded(positions) * (size_t)a->D * sizeof(float);
-    for (int layer = 0; layer < src->layers && dst != src; layer++)
-        for (int head = 0; head < a->K; head++) {
-            memcpy(head_of(dst, dst->keys, layer, head), head_of(src, src->keys, layer, head),
-                   size);
-            memcpy(head_of(dst, dst->values, layer, head), head_of(src, src->values, layer, head),
-                   size);
-        }
-    for (int layer = 0; layer < src->layers; layer++)
-        dst->filled[layer] = positions;
+    if (dst < 0 || dst >= kv->pages || src < 0 || src >= kv->pages)
+        return err_new(ERR_RANGE, "kv page %d copied to %d: there are %d", src, dst, kv->pages);
+    for (int layer = 0; layer < kv->layers && dst != src; layer++)
+        memcpy(place(kv, layer, dst, 0), place(kv, layer, src, 0),
+               page_elements(kv) * element_size(kv));
     return OK;
 }
 
-void cpu_kv_free(struct backend *be, struct kv_cache *cache)
+void cpu_kv_free(struct backend *be, struct kv_pages *kv)
 {
     (void)be;
-    if (!cache)
+    if (!kv)
         return;
-    mem_free(cache->filled);
-    mem_free(cache->keys);
-    mem_free(cache->values);
-    mem_free(cache);
+    mem_free(kv->memory);
+    mem_free(kv);
+}
+
+static err_t pages_check(const struct segment *segment, int s, const struct attention_shape *shape,
+                         int layer)
+{
+    const struct kv_pages *kv = segment->kv;
+    const long pages = ((long)segment->start + segment->count + KV_PAGE - 1) / KV_PAGE;
+    if (layer < 0 || layer >= kv->layers || kv->shape.K != shape->K || kv->shape.D != shape->D)
+        return err_new(ERR_RANGE, "segment %d: its pages have no layer %d of this shape", s, layer);
+    for (long i = 0; i < pages; i++)
+        if (segment->page[i] < 0 || segment->page[i] >= kv->pages)
+            return err_new(ERR_RANGE, "segment %d: page %ld of it is %d, there are %d", s, i,
+                           segment->page[i], kv->pages);
+    return OK;
 }
 
 /* Checks every segment before anything is written. ret_positions: the longest; ret_work:
@@ -101,22 +108,13 @@ static err_t segments_check(const struct segment *segments, int count,
     TRY(shape_check(shape));
     for (int s = 0; s < count; s++) {
         const struct segment *segment = &segments[s];
-        const struct kv_cache *cache = segment->cache;
         const long end = (long)segment->start + segment->count;
         if (segment->first < 0 || segment->count < 0 || segment->start < 0)
             return err_new(ERR_RANGE, "segment %d: a negative number", s);
-        if (!cache && segment->start)
-            return err_new(ERR_RANGE, "segment %d starts at %d without a cache", s, segment->start);
-        if (cache && (layer < 0 || layer >= cache->layers || cache->shape.K != shape->K ||
-                      cache->shape.D != shape->D))
-            return err_new(ERR_RANGE, "segment %d: its cache has no layer %d of this shape", s,
-                           layer);
-        if (cache && segment->start > cache->filled[layer])
-            return err_new(ERR_RANGE, "segment %d starts at %d, its cache ends at %d", s,
-                           segment->start, cache->filled[layer]);
-        if (cache && end > cache->capacity)
-            return err_new(ERR_RANGE, "segment %d ends at %ld, its cache holds %d", s, end,
-                           cache->capacity);
+        if (!segment->kv && segment->start)
+            return err_new(ERR_RANGE, "segment %d starts at %d without pages", s, segment->start);
+        if (segment->kv)
+            TRY(pages_check(segment, s, shape, layer));
         positions = end > positions ? (int)end : positions;
         work += (double)segment->count * (double)end * shape->H * shape->D * 2;
     }
@@ -155,9 +153,11 @@ static void attention_range(struct cpu *cpu, const void *data, size_t begin, siz
                                       .o = job->o + q,
                                       .lse = job->lse ? job->lse + first * H : NULL,
                                       .key_panels = scratch};
-        if (segment->cache) {
-            unit.key_panels = head_of(segment->cache, segment->cache->keys, job->layer, head);
-            unit.values = head_of(segment->cache, segment->cache->values, job->layer, head);
+        if (segment->kv) {
+            unit.page = segment->page;
+            unit.kv = place(segment->kv, job->layer, 0, head);
+            unit.page_stride = (ptrdiff_t)page_elements(segment->kv);
+            unit.format = segment->kv->format;
         }
         if (unit.count)
             cpu->kernels->attention(&unit, scratch + job->key_floats);
@@ -169,8 +169,8 @@ err_t cpu_attention(struct backend *be, float *o, float *lse, const float *q, co
                     const struct attention_shape *shape, int layer)
 {
     struct cpu *cpu = cpu_of(be);
-    int positions;
-    double work;
+    int positions = 0;
+    double work = 0;
     TRY(segments_check(segments, count, shape, layer, &positions, &work));
     struct attention_job job = {.o = o,
                                 .lse = lse,
@@ -183,9 +183,6 @@ err_t cpu_attention(struct backend *be, float *o, float *lse, const float *q, co
                                 .key_floats = rounded(positions) * (size_t)shape->D};
     cpu_reserve(cpu, job.key_floats + attention_scratch(positions, shape));
     cpu_split(cpu, (size_t)count * (size_t)shape->K, 1, work, attention_range, &job);
-    for (int s = 0; s < count; s++)
-        if (segments[s].cache)
-            segments[s].cache->filled[layer] = segments[s].start + segments[s].count;
     return OK;
 }
 
@@ -220,11 +217,11 @@ err_t cpu_attention_backward(struct backend *be, float *dq, float *dk, float *dv
                              const struct attention_shape *shape)
 {
     struct cpu *cpu = cpu_of(be);
-    int positions;
-    double work;
+    int positions = 0;
+    double work = 0;
     for (int s = 0; s < count; s++)
-        if (segments[s].cache)
-            return err_new(ERR_INVALID, "segment %d: no gradient through a cache", s);
+        if (segments[s].kv)
+            return err_new(ERR_INVALID, "segment %d: no gradient through pages", s);
     TRY(segments_check(segments, count, shape, 0, &positions, &work));
     struct attention_job job = {.dq = dq,
                                 .dk = dk,

@@ -33,17 +33,63 @@ static size_t place_of(const struct rows *rows, int r)
            (size_t)rows->unit->head * rows->group + (size_t)(row % rows->group);
 }
 
-/* ---- appending */
+/* ---- where keys and values lie */
 
-/* The new keys into their columns of the panels; into a cache, the new values into its rows. */
+static size_t in_page(const struct attention_unit *u, int key, int row)
+{
+    return (size_t)(u->page[key / KV_PAGE] * u->page_stride) + (size_t)row * u->shape->D;
+}
+
+/* The panels from key on, a multiple of 32. */
+static const void *keys_at(const struct attention_unit *u, int key)
+{
+    if (!u->page)
+        return u->key_panels + (size_t)key * u->shape->D;
+    const size_t at = in_page(u, key, key % KV_PAGE);
+    return u->format == KV_BF16 ? (const void *)((bf16 *)u->kv + at) : (float *)u->kv + at;
+}
+
+/* The rows of values from key on. */
+static const void *values_at(const struct attention_unit *u, int key)
+{
+    if (!u->page)
+        return u->v + ((size_t)key * u->shape->K + u->head) * u->shape->D;
+    const size_t at = in_page(u, key, KV_PAGE + key % KV_PAGE);
+    return u->format == KV_BF16 ? (const void *)((bf16 *)u->kv + at) : (float *)u->kv + at;
+}
+
+/* The new keys and values, from row i of the call on, into what is left of their page. */
+static int append_some(const struct attention_unit *u, int i)
+{
+    const int D = u->shape->D, at = u->start + i, room = KV_PAGE - at % KV_PAGE;
+    const int count = u->count - i < room ? u->count - i : room;
+    const size_t stride = (size_t)u->shape->K * D, from = i * stride + (size_t)u->head * D;
+    const size_t keys = in_page(u, at, 0), values = in_page(u, at, KV_PAGE + at % KV_PAGE);
+    if (u->format == KV_BF16) {
+        bf16 *to = (bf16 *)u->kv + values;
+        ISA_NAME(pack_columns_bf16)
+        ((bf16 *)u->kv + keys, u->k + from, stride, D, at % KV_PAGE, count);
+        for (int r = 0; r < count; r++, to += D)
+            for (int d = 0; d < D; d++)
+                to[d] = bf16_from_float(u->v[from + r * stride + d]);
+        return count;
+    }
+    float *to = (float *)u->kv + values;
+    ISA_NAME(pack_columns)((float *)u->kv + keys, u->k + from, stride, D, at % KV_PAGE, count);
+    for (int r = 0; r < count; r++, to += D)
+        memcpy(to, u->v + from + r * stride, (size_t)D * sizeof(float));
+    return count;
+}
+
+/* The new keys into their columns of the panels; into pages, the new values into their rows. */
 static void append(const struct attention_unit *u)
 {
     const int D = u->shape->D;
-    const size_t stride = (size_t)u->shape->K * D, head = (size_t)u->head * D;
-    ISA_NAME(pack_columns)(u->key_panels, u->k + head, stride, D, u->start, u->count);
-    for (int i = 0; u->values && i < u->count; i++)
-        memcpy(u->values + (size_t)(u->start + i) * D, u->v + i * stride + head,
-               (size_t)D * sizeof(float));
+    for (int i = 0; u->page && i < u->count;)
+        i += append_some(u, i);
+    if (!u->page)
+        ISA_NAME(pack_columns)
+    (u->key_panels, u->k + (size_t)u->head * D, (size_t)u->shape->K * D, D, 0, u->count);
 }
 
 /* ---- scores */
@@ -62,13 +108,14 @@ static void load_queries(const struct rows *rows)
     }
 }
 
-/* All rows against keys key..key+keys-1, a block's. Few rows of a small head take several panels at
- * a time. */
-static void score_block(const struct rows *rows, int key, int keys)
+/* All rows against keys key..key+keys-1, which lie together. Few rows of a small head take several
+ * panels at a time. */
+static void score_some(const struct rows *rows, int key, int keys, float *score)
 {
     const int D = rows->unit->shape->D;
-    float *score = rows->score + (size_t)(key / CHAIN_BLOCK) * BLOCK_FLOATS;
-    const float *panels = rows->unit->key_panels + (size_t)key * D;
+    const enum b_kind kind =
+        rows->unit->page && rows->unit->format == KV_BF16 ? B_PANELS_BF16 : B_PANELS_F32;
+    const void *panels = keys_at(rows->unit, key);
     if (rows->count <= LOOSE_ROWS && D <= CHAIN_BLOCK) {
         const struct gemm gemm = {.M = rows->count,
                                   .N = keys,
@@ -76,7 +123,7 @@ static void score_block(const struct rows *rows, int key, int keys)
                                   .a = rows->q,
                                   .a_row = A_STRIDE,
                                   .a_k = 1,
-                                  .kind = B_PANELS_F32,
+                                  .kind = kind,
                                   .b = panels,
                                   .b_stride = (ptrdiff_t)D * PANEL,
                                   .c = score,
@@ -86,15 +133,27 @@ static void score_block(const struct rows *rows, int key, int keys)
     }
     for (int d = 0; d < D; d += CHAIN_BLOCK)
         for (int j = 0; j < keys; j += PANEL) {
+            const size_t at = (size_t)j * D + (size_t)d * PANEL;
             const struct tile tile = {.K = D - d < CHAIN_BLOCK ? D - d : CHAIN_BLOCK,
                                       .a = rows->q + (size_t)(d / CHAIN_BLOCK) * BLOCK_FLOATS,
-                                      .b = panels + (size_t)j * D + (size_t)d * PANEL,
+                                      .b = kind == B_PANELS_BF16
+                                               ? (const void *)((const bf16 *)panels + at)
+                                               : (const float *)panels + at,
                                       .c = score + j,
                                       .c_row = A_STRIDE,
                                       .columns = keys - j,
                                       .accumulate = d > 0};
-            ISA_NAME(tile)(&tile, rows->count, A_ROWS, B_PANELS_F32);
+            ISA_NAME(tile)(&tile, rows->count, A_ROWS, kind);
         }
+}
+
+/* Against a block's keys, page by page. */
+static void score_block(const struct rows *rows, int key, int keys)
+{
+    float *score = rows->score + (size_t)(key / CHAIN_BLOCK) * BLOCK_FLOATS;
+    const int step = rows->unit->page ? KV_PAGE : CHAIN_BLOCK;
+    for (int j = 0; j < keys; j += step)
+        score_some(rows, key + j, keys - j < step ? keys - j : step, score + j);
 }
 
 /* score becomes exp(score - max) for one row; returns the sum. */
@@ -121,15 +180,37 @@ static float exp_row(float *score, int keys, float *ret_max)
 
 /* A block's product with the values: row r takes `keys[r]` of them, which does not fall with r. */
 struct blend {
-    const float *e, *values;
+    const float *e;
+    const void *values[CHAIN_BLOCK / KV_PAGE]; // KV_PAGE rows each
     size_t values_row;
+    int column; // of the values, from which on
     float *out;
     int out_row, columns;
     bool accumulate;
     int keys[TILE_ROWS];
 };
 
-INLINE void blend_run(const struct blend *b, int rows, int vectors, bool edge)
+/* How a value is read: whole vectors of float32, or of bf16; _EDGE: the last columns. */
+enum blend_kind { BLEND_F32, BLEND_F32_EDGE, BLEND_BF16, BLEND_BF16_EDGE };
+
+INLINE v16 blend_value(const struct blend *b, const void *rows, int j, int vector,
+                       enum blend_kind kind)
+{
+    const size_t at = j * b->values_row + b->column + vector * 16;
+    switch (kind) {
+    case BLEND_F32:
+        return v16_load((const float *)rows + at);
+    case BLEND_F32_EDGE:
+        return v16_load_some((const float *)rows + at, b->columns);
+    case BLEND_BF16:
+        return v16_load_bf16_some((const bf16 *)rows + at, 16);
+    case BLEND_BF16_EDGE:
+        return v16_load_bf16_some((const bf16 *)rows + at, b->columns);
+    }
+    __builtin_unreachable();
+}
+
+INLINE void blend_run(const struct blend *b, int rows, int vectors, enum blend_kind kind)
 {
     v16 sum[TILE_ROWS][2];
     UNROLL for (int i = 0; i < rows; i++)
@@ -139,31 +220,35 @@ INLINE void blend_run(const struct blend *b, int rows, int vectors, bool edge)
             sum[i][v] = b->accumulate ? v16_load(b->out + i * b->out_row + v * 16) : v16_set1(0.0f);
         }
     }
-    int j = 0;
-    for (; j < b->keys[0]; j++) {
-        const float *value = b->values + j * b->values_row;
-        const v16 v0 = edge ? v16_load_some(value, b->columns) : v16_load(value);
-        const v16 v1 = vectors > 1 ? v16_load(value + 16) : v0;
-        UNROLL for (int i = 0; i < rows; i++)
-        {
-            const v16 e = v16_set1(b->e[i * A_STRIDE + j]);
-            sum[i][0] = v16_fma(e, v0, sum[i][0]);
-            if (vectors > 1)
-                sum[i][1] = v16_fma(e, v1, sum[i][1]);
+    for (int first = 0; first < b->keys[rows - 1]; first += KV_PAGE) {
+        const void *page = b->values[first / KV_PAGE];
+        const float *e = b->e + first;
+        const int every = b->keys[0] - first < KV_PAGE ? b->keys[0] - first : KV_PAGE;
+        const int some = b->keys[rows - 1] - first < KV_PAGE ? b->keys[rows - 1] - first : KV_PAGE;
+        int j = 0;
+        for (; j < every; j++) {
+            const v16 v0 = blend_value(b, page, j, 0, kind);
+            const v16 v1 = vectors > 1 ? blend_value(b, page, j, 1, kind) : v0;
+            UNROLL for (int i = 0; i < rows; i++)
+            {
+                const v16 weight = v16_set1(e[i * A_STRIDE + j]);
+                sum[i][0] = v16_fma(weight, v0, sum[i][0]);
+                if (vectors > 1)
+                    sum[i][1] = v16_fma(weight, v1, sum[i][1]);
+            }
         }
-    }
-    for (; j < b->keys[rows - 1]; j++) { // the diagonal: only the later rows see these
-        const float *value = b->values + j * b->values_row;
-        const v16 v0 = edge ? v16_load_some(value, b->columns) : v16_load(value);
-        const v16 v1 = vectors > 1 ? v16_load(value + 16) : v0;
-        UNROLL for (int i = 0; i < rows; i++)
-        {
-            if (j >= b->keys[i])
-                continue;
-            const v16 e = v16_set1(b->e[i * A_STRIDE + j]);
-            sum[i][0] = v16_fma(e, v0, sum[i][0]);
-            if (vectors > 1)
-                sum[i][1] = v16_fma(e, v1, sum[i][1]);
+        for (; j < some; j++) { // the diagonal: only the later rows see these
+            const v16 v0 = blend_value(b, page, j, 0, kind);
+            const v16 v1 = vectors > 1 ? blend_value(b, page, j, 1, kind) : v0;
+            UNROLL for (int i = 0; i < rows; i++)
+            {
+                if (first + j >= b->keys[i])
+                    continue;
+                const v16 weight = v16_set1(e[i * A_STRIDE + j]);
+                sum[i][0] = v16_fma(weight, v0, sum[i][0]);
+                if (vectors > 1)
+                    sum[i][1] = v16_fma(weight, v1, sum[i][1]);
+            }
         }
     }
     UNROLL for (int i = 0; i < rows; i++)
@@ -177,41 +262,49 @@ INLINE void blend_run(const struct blend *b, int rows, int vectors, bool edge)
 
 typedef void blend_function(const struct blend *);
 #define BLEND(rows)                                                                                \
-    static void blend_pair_##rows(const struct blend *b)                                           \
+    static void blend_f32_##rows(const struct blend *b)                                            \
     {                                                                                              \
-        blend_run(b, rows, 2, false);                                                              \
+        blend_run(b, rows, 2, BLEND_F32);                                                          \
     }                                                                                              \
-    static void blend_edge_##rows(const struct blend *b)                                           \
+    static void blend_f32_edge_##rows(const struct blend *b)                                       \
     {                                                                                              \
-        blend_run(b, rows, 1, true);                                                               \
+        blend_run(b, rows, 1, BLEND_F32_EDGE);                                                     \
+    }                                                                                              \
+    static void blend_bf16_##rows(const struct blend *b)                                           \
+    {                                                                                              \
+        blend_run(b, rows, 2, BLEND_BF16);                                                         \
+    }                                                                                              \
+    static void blend_bf16_edge_##rows(const struct blend *b)                                      \
+    {                                                                                              \
+        blend_run(b, rows, 1, BLEND_BF16_EDGE);                                                    \
     }
 TILE_EACH(BLEND)
-#define BLEND_PAIR(rows) [rows] = blend_pair_##rows,
-#define BLEND_EDGE(rows) [rows] = blend_edge_##rows,
-static blend_function *const blend_pair[] = {TILE_EACH(BLEND_PAIR)}, *const blend_edge[] = {
-                                                                         TILE_EACH(BLEND_EDGE)};
+#define BLEND_ROW(rows)                                                                            \
+    [rows] = {blend_f32_##rows, blend_f32_edge_##rows, blend_bf16_##rows, blend_bf16_edge_##rows},
+static blend_function *const blends[][4] = {TILE_EACH(BLEND_ROW)}; // [rows][blend_kind]
 
 /* out (+)= e values over one block of keys. */
 static void blend_block(const struct rows *rows, int key)
 {
     const struct attention_unit *u = rows->unit;
-    const int D = u->shape->D;
-    const size_t values_row = u->values ? (size_t)D : (size_t)u->shape->K * D;
-    const float *values = (u->values ? u->values : u->v + (size_t)u->head * D) + key * values_row;
+    const int D = u->shape->D, last = keys_of(rows, rows->count - 1);
+    const enum blend_kind kind = u->page && u->format == KV_BF16 ? BLEND_BF16 : BLEND_F32;
     struct blend blend = {.e = rows->score + (size_t)(key / CHAIN_BLOCK) * BLOCK_FLOATS,
-                          .values_row = values_row,
+                          .values_row = u->page ? (size_t)D : (size_t)u->shape->K * D,
                           .out_row = rows->out_row,
                           .accumulate = key > 0};
+    for (int i = 0; i < CHAIN_BLOCK / KV_PAGE && key + i * KV_PAGE < last; i++)
+        blend.values[i] = values_at(u, key + i * KV_PAGE);
     for (int r = 0; r < rows->count; r++) {
         const int keys = keys_of(rows, r) - key;
         blend.keys[r] = keys < 0 ? 0 : keys < CHAIN_BLOCK ? keys : CHAIN_BLOCK;
     }
     for (int d = 0; d < D;) {
         const bool pair = TILE_VECTORS == 2 && D - d >= 32;
-        blend.values = values + d;
+        blend.column = d;
         blend.out = rows->out + d;
         blend.columns = D - d;
-        (pair ? blend_pair : blend_edge)[rows->count](&blend);
+        blends[rows->count][pair ? kind : kind + 1](&blend);
         d += pair ? 32 : 16;
     }
 }

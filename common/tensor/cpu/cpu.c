@@ -96,6 +96,7 @@ static const struct backend_ops cpu_ops = {
     OP(kv_copy),
     OP(kv_free),
     OP(add),
+    OP(round_bf16),
     OP(token_logp),
     OP(token_logp_backward),
     OP(softmax),

@@ -61,11 +61,10 @@ err_t cpu_attention_backward(struct backend *, float *dq, float *dk, float *dv, 
                              const float *q, const float *k, const float *v, const float *o,
                              const float *lse, const struct segment *segments, int count,
                              const struct attention_shape *shape);
-err_t cpu_kv_new(struct backend *, int layers, const struct attention_shape *shape, int capacity,
-                 struct kv_cache **ret);
-err_t cpu_kv_copy(struct backend *, struct kv_cache *dst, const struct kv_cache *src,
-                  int positions);
-void cpu_kv_free(struct backend *, struct kv_cache *);
+err_t cpu_kv_new(struct backend *, int layers, const struct attention_shape *shape,
+                 enum kv_format format, int pages, struct kv_pages **ret);
+err_t cpu_kv_copy(struct backend *, struct kv_pages *, int32_t dst, int32_t src);
+void cpu_kv_free(struct backend *, struct kv_pages *);
 
 err_t cpu_embed(struct backend *, float *y, const bf16 *table, const int32_t *token, int N, int C);
 err_t cpu_embed_backward(struct backend *, float *dtable, const float *dy, const int32_t *token,
@@ -80,6 +79,7 @@ err_t cpu_swiglu(struct backend *, float *y, const float *gate, const float *up,
 err_t cpu_swiglu_backward(struct backend *, float *dgate, float *dup, const float *dy,
                           const float *gate, const float *up, size_t count);
 err_t cpu_add(struct backend *, float *y, const float *x, size_t count);
+err_t cpu_round_bf16(struct backend *, float *x, size_t count);
 
 err_t cpu_token_logp(struct backend *, float *logp, float *entropy, const float *logits,
                      const int32_t *token, float inverse_temperature, int N, int V);

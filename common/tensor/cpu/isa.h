@@ -11,6 +11,9 @@ void ISA_NAME(pack_weight)(bf16 *panels, const bf16 *w, int N, int K, int panel0
 /* Rows x[0..count-1] (stride apart, D long) become columns start.. of panels [column/32][D][32]. */
 void ISA_NAME(pack_columns)(float *panels, const float *x, size_t stride, int D, int start,
                             int count);
+/* The same into B_PANELS_BF16. */
+void ISA_NAME(pack_columns_bf16)(bf16 *panels, const float *x, size_t stride, int D, int start,
+                                 int count);
 void ISA_NAME(attention)(const struct attention_unit *, float *scratch);
 void ISA_NAME(attention_backward)(const struct attention_gradient *, float *scratch);
 void ISA_NAME(embed)(float *y, const bf16 *table, const int32_t *token, int N, int C);

@@ -47,9 +47,14 @@ struct attention_unit {
     const float *q;     // (count,H,D) and so on: the segment's first row, all heads
     const float *k, *v; // (count,K,D)
     float *o, *lse;     // lse may be NULL
-    float *key_panels;  // [position/32][D][32], this head's, room for start+count rounded up to 32
-    float
-        *values; // [position][D], this head's rows in the cache; NULL: no cache, v is read in place
+    float *key_panels;  // without pages: [position/32][D][32], room for count rounded up to 32
+    /* With pages: what this head has in page i begins at kv + page[i] * page_stride (in elements):
+     * keys in panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), then values [KV_PAGE][D]. Without
+     * (page NULL), v is read in place. */
+    const int32_t *page;
+    void *kv;
+    ptrdiff_t page_stride;
+    enum kv_format format;
 };
 struct attention_gradient {
     const struct attention_shape *shape;

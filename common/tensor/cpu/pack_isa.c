@@ -58,3 +58,14 @@ void ISA_NAME(pack_columns)(float *panels, const float *x, size_t stride, int D,
         i++;
     }
 }
+
+void ISA_NAME(pack_columns_bf16)(bf16 *panels, const float *x, size_t stride, int D, int start,
+                                 int count)
+{
+    for (int i = 0; i < count; i++) {
+        const int at = start + i, j = at % PANEL;
+        bf16 *column = panels + (size_t)(at / PANEL) * D * PANEL + j % 16 * 2 + j / 16;
+        for (int d = 0; d < D; d++)
+            column[(size_t)d * PANEL] = bf16_from_float(x[i * stride + d]);
+    }
+}

@@ -157,6 +157,22 @@ err_t cpu_add(struct backend *be, float *y, const float *x, size_t count)
     return OK;
 }
 
+static void round_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)cpu;
+    (void)thread;
+    const struct rows *job = data;
+    for (size_t i = begin; i < end; i++)
+        job->y[i] = bf16_to_float(bf16_from_float(job->y[i]));
+}
+
+err_t cpu_round_bf16(struct backend *be, float *x, size_t count)
+{
+    const struct rows job = {.y = x};
+    cpu_split(cpu_of(be), count, LINE, (double)count * PLAIN_COST, round_range, &job);
+    return OK;
+}
+
 /* ---- the vocabulary row */
 
 static err_t tokens_check(const int32_t *token, int N, int V)

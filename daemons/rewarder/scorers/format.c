@@ -30,7 +30,7 @@ static err_t format_score(void *state, const struct scorer_sample *sample,
     struct pattern_match match = {.found = true};
     if (format->pattern)
         match = pattern_find(format->pattern, (struct text_slice){sample->text, sample->text_len});
-    const bool ended = !format->eos || sample->finish == FINISH_EOS;
+    const bool ended = !format->eos || sample->finish != FINISH_LENGTH;
     *ret = (struct scorer_result){.score = match.found && ended ? 1 : 0, .overrun = match.overrun};
     return OK;
 }

@@ -125,6 +125,43 @@ static void slopes_agree_with_finite_differences(void **state)
     }
 }
 
+/* Rounding has slope 0 almost everywhere: its gradient is taken as 1, so what comes out is near the
+ * gradient without it, and is that of the rounded forward's own attention. */
+static void the_gradient_goes_straight_through_rounded_keys_and_values(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    struct model_config config = tiny_config(true);
+    SCOPED(model) model = NULL;
+    SCOPED(forward) fw = NULL;
+    struct gradient *grad[2] = {NULL, NULL};
+    assert_ok(model_new(be, &config, 5, &model));
+    assert_ok(forward_new(model, ROWS, 16, true, &fw));
+    SCOPED_VALUE(tiny_batch) all = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
+    for (int i = 0; i < 2; i++) {
+        model->kv = i ? KV_BF16 : KV_F32;
+        assert_ok(gradient_new(model, &grad[i]));
+        tiny_backward(fw, &all, grad[i]);
+        assert_ok(gradient_sum(grad[i]));
+    }
+    for (int l = 0; l < config.L; l++) // of the matrices that make keys and values
+        for (int t = PARAM_K; t <= PARAM_V; t++) {
+            const struct layout_tensor *w =
+                &model->params->layout
+                     ->tensor[params_layer(model->params, l, PARAM_Q) + t - PARAM_Q];
+            double size = 0, distance = 0;
+            for (size_t i = w->offset; i < w->offset + w->count; i++) {
+                const double x = (double)grad[0]->flat[i], y = (double)grad[1]->flat[i];
+                size += x * x;
+                distance += (x - y) * (x - y);
+            }
+            assert_true(size > 0 && distance > 0);
+            assert_true(distance < 1e-4 * size); // a hundredth: bf16 keeps 8 bits
+        }
+    gradient_free(grad[0]);
+    gradient_free(grad[1]);
+}
+
 static void a_workspace_that_keeps_nothing_refuses(void **state)
 {
     (void)state;
@@ -149,7 +186,8 @@ static void a_workspace_that_keeps_nothing_refuses(void **state)
         assert_true(grad->flat[i] == 0);
 }
 
-TESTS(cmocka_unit_test(micro_batches_add_up_to_the_large_batch),
+TESTS(cmocka_unit_test(the_gradient_goes_straight_through_rounded_keys_and_values),
+      cmocka_unit_test(micro_batches_add_up_to_the_large_batch),
       cmocka_unit_test(threads_change_no_bit),
       cmocka_unit_test(slopes_agree_with_finite_differences),
       cmocka_unit_test(a_workspace_that_keeps_nothing_refuses))

@@ -1,89 +1,14 @@
 #include "base/hash.h"
-#include "base/rng.h"
-#include "model/engine.h"
-#include "model/forward.h"
-#include "tiny.h"
-#include <math.h>
+#include "engine_kit.h"
 #include <stdlib.h>
 
-enum { CONTEXT = 80, PROMPT_MAX = 40, SLOTS_MAX = 24, REQUESTS_MAX = 4096 };
+enum { REQUESTS_MAX = 4096 };
 
-struct wanted {
-    int32_t prompt[PROMPT_MAX];
-    struct engine_request request;
-};
-
-static struct model *new_model(struct backend *be, uint64_t seed)
+/* Ends a completion at the first token that repeats the one before it. */
+static bool repeats(void *arg, const int32_t *token, int tokens)
 {
-    struct model_config config = tiny_config(true);
-    struct model *model = NULL;
-    assert_ok(model_new(be, &config, seed, &model));
-    return model;
-}
-
-static struct engine *new_engine(struct model *model, int slots, int step_rows)
-{
-    struct engine *engine = NULL;
-    assert_ok(engine_new(model, &(struct engine_config){slots, CONTEXT, step_rows}, &engine));
-    return engine;
-}
-
-/* Request i of the test: its prompt, k, lengths and sampling are functions of i. */
-static void make_request(struct wanted *w, uint64_t i, int V)
-{
-    static const int32_t stop[] = {5, 11};
-    const struct rng rng = rng_keyed(9, RNG_TEST, i, 0);
-    const int tokens = 1 + (int)rng_below(&rng, 0, PROMPT_MAX);
-    for (int t = 0; t < PROMPT_MAX; t++)
-        w->prompt[t] = (int32_t)rng_below(&rng, (uint64_t)(100 + t), (uint64_t)V);
-    w->request = (struct engine_request){
-        .tag = i + 1000,
-        .prompt = w->prompt,
-        .prompt_tokens = tokens,
-        .completions = 1 + (int)rng_below(&rng, 1, 4),
-        .max_tokens = 1 + (int)rng_below(&rng, 2, (uint64_t)(CONTEXT - tokens)),
-        .sampling = {.temperature = (float[]){1.0f, 0.7f, 1.0f, 0.0f, 1.3f}[i % 5],
-                     .seed = 3,
-                     .prompt = i,
-                     .epoch = 2},
-        .stop = stop,
-        .stops = i % 3 ? 2 : 0,
-    };
-    if (i % 7 == 0)
-        w->request.sampling.top_k = 5;
-}
-
-static uint32_t bits(float x)
-{
-    uint32_t b;
-    memcpy(&b, &x, sizeof b);
-    return b;
-}
-
-/* The full forward over prompt and completion must give the recorded bits, or at most `differ` of
- * them. Returns differing. */
-static int compare(struct forward *full, const struct wanted *w, const struct engine_completion *c)
-{
-    int32_t token[CONTEXT], position[CONTEXT], row[CONTEXT];
-    float logp[CONTEXT];
-    const int P = w->request.prompt_tokens, N = P + c->tokens;
-    assert_true(c->tokens >= 1 && c->tokens <= w->request.max_tokens);
-    memcpy(token, w->prompt, (size_t)P * sizeof *token);
-    memcpy(token + P, c->token, (size_t)c->tokens * sizeof *token);
-    for (int i = 0; i < N; i++)
-        position[i] = i;
-    for (int i = 0; i < c->tokens; i++)
-        row[i] = P - 1 + i;
-    struct segment segment = {.count = N};
-    assert_ok(forward_run(full, token, position, N, &segment, 1));
-    assert_ok(forward_logp(full, row, c->token, c->tokens, sampling_inverse(&w->request.sampling),
-                           logp, NULL));
-    int differing = 0;
-    for (int i = 0; i < c->tokens; i++) {
-        differing += bits(logp[i]) != bits(c->logp[i]);
-        assert_true(isfinite(c->logp[i]) && c->logp[i] <= 0);
-    }
-    return differing;
+    (*(int *)arg)++;
+    return tokens > 1 && token[tokens - 1] == token[tokens - 2];
 }
 
 /* Every completion ends as it must: at its first end token, or at its limit. */
@@ -98,18 +23,20 @@ static void check_end(const struct wanted *w, const struct engine_completion *c)
     assert_int_equal(c->finish, ended ? ENGINE_EOS : ENGINE_LENGTH);
     if (!ended)
         assert_int_equal(c->tokens, w->request.max_tokens);
-    assert_int_equal(c->sampled_logp != NULL, sampling_truncates(&w->request.sampling));
+    assert_int_equal(c->sampled_logp != NULL, sampling_alters(&w->request.sampling));
     for (int i = 0; c->sampled_logp && i < c->tokens; i++)
-        assert_true(c->sampled_logp[i] <= 0 && c->sampled_logp[i] >= c->logp[i] - 1e-6f);
+        assert_true(c->sampled_logp[i] <= 0 && (sampling_penalises(&w->request.sampling) ||
+                                                c->sampled_logp[i] >= c->logp[i] - 1e-6f));
 }
 
 /* Runs requests 0..count-1 in an order and with arrivals of `seed`; sums what came out per
  * completion into ret_sum, which must not depend on any of it. Returns tokens; checks every bit
  * against the full forward. */
-static uint64_t run_all(struct model *model, int slots, int step_rows, int count, uint64_t seed,
-                        uint64_t *ret_sum)
+static uint64_t run_all(struct model *model, int slots, int step_rows, int pages, int count,
+                        uint64_t seed, uint64_t *ret_sum)
 {
-    SCOPED(engine) engine = new_engine(model, slots, step_rows);
+    SCOPED(engine) engine = new_engine(model, slots, step_rows, pages);
+    const int all_pages = engine_free_pages(engine);
     SCOPED(forward) full = NULL;
     SCOPED_MEM struct wanted *wanted = mem_array((size_t)count, sizeof *wanted);
     assert_ok(forward_new(model, CONTEXT, 16, false, &full));
@@ -144,31 +71,51 @@ static uint64_t run_all(struct model *model, int slots, int step_rows, int count
     assert_int_equal(done, expected);
     assert_int_equal(engine_counters(engine)->tokens, tokens);
     assert_int_equal(engine_counters(engine)->completions, done);
+    assert_int_equal(engine_free_pages(engine), all_pages);
+    assert_int_equal(engine_counters(engine)->preemptions > 0, pages > 0);
     *ret_sum = sum;
     return tokens;
 }
 
-/* ENGINE_TEST_TOKENS sets how many tokens are compared (default: a few thousand). */
+/* ENGINE_TEST_TOKENS sets how many tokens are compared (default: some ten thousand). */
 static void bits_equal_the_full_forward_however_batched(void **state)
 {
     (void)state;
     const char *asked = getenv("ENGINE_TEST_TOKENS");
-    const uint64_t least = asked ? strtoull(asked, NULL, 10) : 4000;
+    const uint64_t least = asked ? strtoull(asked, NULL, 10) : 1;
     const int count =
-        (int)(least / 250) + 40 < REQUESTS_MAX ? (int)(least / 250) + 40 : REQUESTS_MAX;
+        (int)(least / 900) + 20 < REQUESTS_MAX ? (int)(least / 900) + 20 : REQUESTS_MAX;
     static const struct {
-        int slots, step_rows, threads;
-    } shapes[] = {{4, 4, 1}, {24, 24, 2}, {17, 61, 1}, {24, 512, 2}, {8, 0, 1}};
-    uint64_t first = 0, tokens = 0;
-    for (uint64_t round = 0; round < 5 || tokens < least; round++) {
-        SCOPED(backend) be = tiny_backend(shapes[round % 5].threads);
+        int slots, step_rows, threads, pages;
+        enum kv_format kv;
+        enum cpu_isa isa;
+    } shapes[] = {
+        {4, 4, 1, 0, KV_F32, CPU_ISA_BEST},       {24, 24, 2, 20, KV_BF16, CPU_ISA_BEST},
+        {17, 61, 1, 9, KV_F32, CPU_ISA_AVX2},     {24, 512, 2, 0, KV_BF16, CPU_ISA_AVX2},
+        {8, 0, 1, 5, KV_F32, CPU_ISA_PORTABLE},   {64, 64, 2, 0, KV_BF16, CPU_ISA_PORTABLE},
+        {64, 100, 2, 40, KV_F32, CPU_ISA_AVX512}, {5, 7, 1, 4, KV_BF16, CPU_ISA_AVX512}};
+    enum { SHAPES = sizeof shapes / sizeof *shapes };
+    uint64_t first[2] = {0}, tokens = 0;
+    for (uint64_t round = 0; round < SHAPES || tokens < least; round++) {
+        const int i = (int)(round % SHAPES);
+        SCOPED(backend) be = NULL;
+        err_t failed = backend_cpu_new(
+            &(struct cpu_config){.threads = shapes[i].threads, .isa = shapes[i].isa}, &be);
+        if (err_code(failed) == ERR_UNIMPLEMENTED) {
+            err_free(failed);
+            continue;
+        }
+        assert_ok(failed);
         SCOPED(model) model = new_model(be, 1);
+        model->kv = shapes[i].kv;
         uint64_t sum;
-        tokens += run_all(model, shapes[round % 5].slots, shapes[round % 5].step_rows, count, round,
-                          &sum);
-        first = round ? first : sum;
-        assert_int_equal(sum, first); // the same draws too
+        tokens += run_all(model, shapes[i].slots, shapes[i].step_rows, shapes[i].pages, count,
+                          round, &sum);
+        uint64_t *same = &first[shapes[i].kv]; // the same draws too
+        *same = *same ? *same : sum;
+        assert_int_equal(sum, *same);
     }
+    assert_true(first[KV_F32] != first[KV_BF16]); // what is kept in 16 bits is not the same
     print_message("%llu tokens compared, 0 differ\n", (unsigned long long)tokens);
 }
 
@@ -205,7 +152,7 @@ static void a_swap_between_two_steps_marks_its_tokens(void **state)
         SCOPED(model) model = new_model(be, 1);
         SCOPED(model) old = new_model(be, 1);
         SCOPED(model) other = new_model(be, 2);
-        SCOPED(engine) engine = new_engine(model, 2, 0);
+        SCOPED(engine) engine = new_engine(model, 2, 0, 0);
         SCOPED(forward) full = NULL;
         SCOPED(forward) before = NULL;
         struct wanted w;
@@ -236,7 +183,7 @@ static void siblings_share_the_prompt_and_differ(void **state)
     (void)state;
     SCOPED(backend) be = tiny_backend(1);
     SCOPED(model) model = new_model(be, 1);
-    SCOPED(engine) engine = new_engine(model, 8, 8);
+    SCOPED(engine) engine = new_engine(model, 8, 8, 0);
     struct wanted w;
     make_request(&w, 2, model->config.V);
     w.request.prompt_tokens = 30;
@@ -263,12 +210,50 @@ static void siblings_share_the_prompt_and_differ(void **state)
     assert_true(engine_counters(engine)->busy_s > 0);
 }
 
+static void a_request_may_say_itself_where_it_ends(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = new_model(be, 1);
+    SCOPED(engine) engine = new_engine(model, 8, 8, 0);
+    SCOPED(forward) full = NULL;
+    assert_ok(forward_new(model, CONTEXT, 16, false, &full));
+    const struct engine_completion *c;
+    int n, asked = 0, stopped = 0;
+    uint64_t tokens = 0, ends = 0;
+    for (uint64_t i = 0; i < 12; i++) {
+        struct wanted w;
+        make_request(&w, 6 * i + 1, model->config.V); // with end tokens
+        w.request.completions = 4;
+        w.request.stopped = repeats;
+        w.request.stopped_arg = &asked;
+        assert_ok(engine_admit(engine, &w.request));
+        while (engine_active(engine)) {
+            assert_ok(engine_step(engine, &c, &n));
+            for (int f = 0; f < n; f++) {
+                for (int t = 1; t + 1 < c[f].tokens; t++)
+                    assert_true(c[f].token[t] != c[f].token[t - 1]);
+                int unused = 0;
+                assert_int_equal(c[f].finish == ENGINE_STOP,
+                                 c[f].finish != ENGINE_EOS &&
+                                     repeats(&unused, c[f].token, c[f].tokens));
+                assert_int_equal(compare(full, &w, &c[f]), 0);
+                stopped += c[f].finish == ENGINE_STOP;
+                ends += c[f].finish == ENGINE_EOS;
+                tokens += (uint64_t)c[f].tokens;
+            }
+        }
+    }
+    assert_true(stopped > 5);
+    assert_int_equal(asked, tokens - ends); // not of end tokens
+}
+
 static void cancelled_requests_free_their_slots(void **state)
 {
     (void)state;
     SCOPED(backend) be = tiny_backend(1);
     SCOPED(model) model = new_model(be, 1);
-    SCOPED(engine) engine = new_engine(model, 8, 8);
+    SCOPED(engine) engine = new_engine(model, 8, 8, 0);
     const struct engine_completion *c;
     int n;
     for (int steps = 0; steps < 6; steps++) { // in the prompt, and while decoding
@@ -304,7 +289,7 @@ static void bad_requests_change_nothing(void **state)
     (void)state;
     SCOPED(backend) be = tiny_backend(1);
     SCOPED(model) model = new_model(be, 1);
-    SCOPED(engine) engine = new_engine(model, 4, 0);
+    SCOPED(engine) engine = new_engine(model, 4, 0, 0);
     struct wanted good;
     make_request(&good, 1, model->config.V);
     good.request.completions = 3;
@@ -320,10 +305,10 @@ static void bad_requests_change_nothing(void **state)
     REFUSED(ERR_INVALID, "0 prompt tokens", r.prompt_tokens = 0);
     REFUSED(ERR_INVALID, "0 completions", r.completions = 0);
     REFUSED(ERR_INVALID, "each must be at least 1", r.max_tokens = 0);
-    REFUSED(ERR_RANGE, "do not fit a context of 80", r.max_tokens = CONTEXT);
-    REFUSED(ERR_RANGE, "do not fit a context of 80", r.max_tokens = INT32_MAX);
+    REFUSED(ERR_RANGE, "do not fit a context of 200", r.max_tokens = CONTEXT);
+    REFUSED(ERR_RANGE, "do not fit a context of 200", r.max_tokens = INT32_MAX);
     REFUSED(ERR_RANGE, "the engine has 4 slots", r.completions = 5);
-    REFUSED(ERR_INVALID, "at most 8", r.stops = 9);
+    REFUSED(ERR_INVALID, "at most 32", r.stops = 33);
     REFUSED(ERR_INVALID, "prompt token 1 is 37; the model has 37",
             (r.prompt = outside, r.prompt_tokens = 2));
     REFUSED(ERR_INVALID, "temperature is -1", r.sampling.temperature = -1);
@@ -339,13 +324,16 @@ static void bad_requests_change_nothing(void **state)
     struct engine *none = NULL;
     assert_err(ERR_INVALID, "0 slots",
                engine_new(model, &(struct engine_config){0, CONTEXT, 0}, &none));
-    assert_err(ERR_INVALID, "the model's 96",
-               engine_new(model, &(struct engine_config){4, 97, 0}, &none));
+    assert_err(ERR_INVALID, "the model's 256",
+               engine_new(model, &(struct engine_config){4, 257, 0}, &none));
     assert_err(ERR_INVALID, "3 rows a step",
                engine_new(model, &(struct engine_config){4, CONTEXT, 3}, &none));
+    const size_t page = 2 * 2 * 2 * 16 * KV_PAGE * sizeof(float); // K V, layers, heads, D
+    assert_int_equal(engine_page_bytes(model), page);
+    assert_err(ERR_INVALID, "one sequence of 200 tokens alone takes 131072",
+               engine_new(model, &(struct engine_config){4, CONTEXT, 0, 4 * page - 1}, &none));
     assert_null(none);
-    assert_true(engine_bytes(engine) >
-                4 * 2 * 2 * 2 * 16 * CONTEXT * sizeof(float)); // slots, K V, layers, heads, D
+    assert_true(engine_bytes(engine) > 4 * 4 * page);
 }
 
 /* Weights that are not numbers: the step fails, and goes on from where it was once they are. */
@@ -355,7 +343,7 @@ static void a_failed_step_advances_nothing(void **state)
     SCOPED(backend) be = tiny_backend(1);
     SCOPED(model) model = new_model(be, 1);
     SCOPED(model) good = new_model(be, 1);
-    SCOPED(engine) engine = new_engine(model, 4, 0);
+    SCOPED(engine) engine = new_engine(model, 4, 0, 0);
     SCOPED(forward) full = NULL;
     assert_ok(forward_new(model, CONTEXT, 16, false, &full));
     const size_t bytes = model->params->layout->elements * sizeof *model->values;
@@ -391,6 +379,7 @@ static void a_failed_step_advances_nothing(void **state)
 TESTS(cmocka_unit_test(bits_equal_the_full_forward_however_batched),
       cmocka_unit_test(a_swap_between_two_steps_marks_its_tokens),
       cmocka_unit_test(siblings_share_the_prompt_and_differ),
+      cmocka_unit_test(a_request_may_say_itself_where_it_ends),
       cmocka_unit_test(cancelled_requests_free_their_slots),
       cmocka_unit_test(bad_requests_change_nothing),
       cmocka_unit_test(a_failed_step_advances_nothing))

@@ -1,3 +1,4 @@
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/sampler.h"
@@ -157,10 +158,91 @@ static void bounds_of_settings(void **state)
                sampling_check(&(struct sampling){.temperature = 1, .top_p = NAN}));
     assert_err(ERR_INVALID, "min_p is 1.5",
                sampling_check(&(struct sampling){.temperature = 1, .min_p = 1.5f}));
-    assert_true(sampler_logp(-0.5f, 0.5) == 0.0f); // never above 0
-    assert_near(sampler_logp(-2.0f, 0.5), -2.0 + log(2), 1e-6);
+    assert_err(ERR_INVALID, "repetition_penalty is -1",
+               sampling_check(&(struct sampling){.temperature = 1, .repetition_penalty = -1}));
+    const struct sampling plain = {.temperature = 1};
+    const struct draw half = {.mass = 0.5};
+    assert_true(sampler_logp(&plain, -0.5f, &half) == 0.0f); // never above 0
+    assert_near(sampler_logp(&plain, -2.0f, &half), -2.0 + log(2), 1e-6);
 }
 
-TESTS(cmocka_unit_test(draws_follow_the_truncated_distribution),
+/* ---- against transformers (tests/golden/sampling.py) */
+
+static double number_or(const json_t *map, const char *key, double otherwise)
+{
+    const json_t *value = json_object_get(map, key);
+    return value ? json_number_value(value) : otherwise;
+}
+
+/* Softmax in double, as near to the backend's as both are to the truth. */
+static void softmax(float *x, int n, double inverse)
+{
+    double sum = 0, best = -INFINITY;
+    for (int i = 0; i < n; i++)
+        best = fmax(best, (double)x[i]);
+    for (int i = 0; i < n; i++)
+        sum += exp(((double)x[i] - best) * inverse);
+    for (int i = 0; i < n; i++)
+        x[i] = (float)(exp(((double)x[i] - best) * inverse) / sum);
+}
+
+/* Draws until every token that is kept and not rare was seen; each must have its log-probability,
+ * and none may be one that was removed. */
+static void one_case(struct sampler *sampler, const json_t *one)
+{
+    enum { N = 40, DRAWS = 3000 };
+    const json_t *map = json_object_get(one, "settings"), *want = json_object_get(one, "logp");
+    const json_t *tokens = json_object_get(one, "tokens");
+    struct sampling s = {.temperature = (float)number_or(map, "temperature", 1),
+                         .top_k = (int)number_or(map, "top_k", 0),
+                         .top_p = (float)number_or(map, "top_p", 1),
+                         .min_p = (float)number_or(map, "min_p", 0),
+                         .repetition_penalty = (float)number_or(map, "repetition_penalty", 1)};
+    float row[N], full[N], logit[N];
+    int32_t token[64];
+    bool seen[N] = {0};
+    const int count = (int)json_array_size(tokens);
+    for (int i = 0; i < N; i++)
+        logit[i] =
+            (float)json_number_value(json_array_get(json_object_get(one, "logits"), (size_t)i));
+    for (int i = 0; i < count; i++)
+        token[i] = (int32_t)json_integer_value(json_array_get(tokens, (size_t)i));
+    memcpy(row, logit, sizeof row);
+    memcpy(full, logit, sizeof full);
+    softmax(full, N, 1.0 / (double)s.temperature);
+    if (sampling_penalises(&s))
+        sampler_penalise(sampler, &s, row, token, count);
+    struct draw draw;
+    const struct sampling greedy = {.repetition_penalty = s.repetition_penalty};
+    assert_ok(sampler_draw(sampler, &greedy, 0, 0, row, NULL, &draw));
+    assert_int_equal(draw.token, json_integer_value(json_object_get(one, "greedy")));
+    softmax(row, N, 1.0 / (double)s.temperature);
+    for (uint64_t n = 0; n < DRAWS; n++) {
+        assert_ok(sampler_draw(sampler, &s, n, 3, NULL, row, &draw));
+        const json_t *logp = json_array_get(want, (size_t)draw.token);
+        assert_true(json_is_number(logp));
+        const float b_full = (float)log((double)full[draw.token]);
+        const float got = sampling_alters(&s) ? sampler_logp(&s, b_full, &draw) : b_full;
+        assert_near(got, json_number_value(logp), 1e-5); // both are sums of float32 probabilities
+        seen[draw.token] = true;
+    }
+    for (size_t i = 0; i < N; i++) // a chance of e^-15 to miss one
+        assert_true(seen[i] || !json_is_number(json_array_get(want, i)) ||
+                    json_number_value(json_array_get(want, i)) < log(0.005));
+}
+
+static void distributions_equal_those_of_transformers(void **state)
+{
+    (void)state;
+    SCOPED_JSON json_t *cases = NULL;
+    SCOPED(sampler) sampler = sampler_new(40);
+    assert_ok(json_read_file(TEST_GOLDEN "/sampling.json", 1 << 20, &cases));
+    assert_true(json_array_size(cases) > 40);
+    for (size_t i = 0; i < json_array_size(cases); i++)
+        one_case(sampler, json_array_get(cases, i));
+}
+
+TESTS(cmocka_unit_test(distributions_equal_those_of_transformers),
+      cmocka_unit_test(draws_follow_the_truncated_distribution),
       cmocka_unit_test(a_draw_depends_on_its_names_alone),
       cmocka_unit_test(greedy_takes_the_first_of_the_largest), cmocka_unit_test(bounds_of_settings))

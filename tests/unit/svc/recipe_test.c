@@ -147,12 +147,37 @@ static void errors_name_file_line_key_and_what_is_allowed(void **state)
         {"rewarder: {scorers: [{kind: exact, colum: x}]}",
          "did you mean 'rewarder.scorers[0].column'?"},
         {"rewarder: {scorers: [exact]}", "rewarder.scorers[0]: text is not a map"},
+        {"generator: {stop: {a: b}}",
+         "generator.stop: 'a map' is not such a list; allowed: a list"},
+        {"generator: {stop: [a, [b]]}", "generator.stop: 'a list' is not a text"},
+        {"generator: {stop: [a, \"\"]}", "'' is too long or too short"},
+        {"generator: {stop: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}", "up to 16 texts"},
         {"lag: {\"a\\nb\": 1}", "ring.yaml:1: lag.a b: no such key"},
         {"rewarder: {scorers: [{kind: length, min: -1}]}",
          "rewarder.scorers[0].min: '-1' is out of range"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_err(ERR_INVALID, cases[i].message, refuse(cases[i].text));
+}
+
+static void lists_of_texts(void **state)
+{
+    (void)state;
+    SCOPED(recipe) r = NULL;
+    const char *sets[] = {"generator.stop=[x]", "generator.stop=[\"\\n\\n\", 'a\"b', '7']",
+                          "generator.stop_tokens=<|im_end|>"};
+    struct recipe_source source = {.sets = sets, .sets_count = 3};
+    assert_ok(recipe_parse("", 0, "ring.yaml", ".", &source, &r));
+    assert_int_equal(r->generator.stop.count, 3); // the later replaces
+    assert_string_equal(r->generator.stop.at[0], "\n\n");
+    assert_string_equal(r->generator.stop.at[1], "a\"b");
+    assert_int_equal(r->generator.stop_tokens.count, 1); // one text stands for a list of one
+    assert_string_equal(r->generator.stop_tokens.at[0], "<|im_end|>");
+    SCOPED_VALUE(bytes) yaml = {0};
+    SCOPED(recipe) again = NULL;
+    recipe_render(r, &yaml);
+    assert_ok(recipe_parse((char *)yaml.data, yaml.len, "again", ".", NULL, &again));
+    assert_string_equal(again->generator.stop.at[0], "\n\n");
 }
 
 static void yaml_beyond_maps_lists_and_text_is_refused(void **state)
@@ -464,6 +489,7 @@ static void help_and_docs_come_from_the_table(void **state)
 TESTS(cmocka_unit_test(the_full_example_is_read),
       cmocka_unit_test(an_empty_recipe_has_the_defaults),
       cmocka_unit_test(errors_name_file_line_key_and_what_is_allowed),
+      cmocka_unit_test(lists_of_texts),
       cmocka_unit_test(yaml_beyond_maps_lists_and_text_is_refused),
       cmocka_unit_test(options_are_checked_against_each_other),
       cmocka_unit_test(overrides_win_and_are_checked_alike),

@@ -1,4 +1,4 @@
-/* Attention: one by one from a cache == in chunks == the whole sequence, bit for bit; and its
+/* Attention: one by one through pages == in chunks == the whole sequence, bit for bit; and its
  * limits. */
 #include "testing/tensors.h"
 
@@ -8,12 +8,17 @@ struct sequence {
     float *q, *k, *v, *whole, *lse;
 };
 
-static struct sequence sequence_new(struct backend *be, int T, int H, int K, int D)
+static struct sequence sequence_new(struct backend *be, int T, int H, int K, int D,
+                                    enum kv_format format)
 {
     struct sequence s = {.shape = {H, K, D}, .T = T};
     s.q = floats((size_t)T * H * D, 1, 2.0);
     s.k = floats((size_t)T * K * D, 2, 2.0);
     s.v = floats((size_t)T * K * D, 3, 1.0);
+    if (format == KV_BF16) {
+        assert_ok(be->ops->round_bf16(be, s.k, (size_t)T * K * D));
+        assert_ok(be->ops->round_bf16(be, s.v, (size_t)T * K * D));
+    }
     s.whole = guarded((size_t)T * H * D * sizeof(float));
     s.lse = guarded((size_t)T * H * sizeof(float));
     const struct segment segment = {.count = T};
@@ -21,10 +26,10 @@ static struct sequence sequence_new(struct backend *be, int T, int H, int K, int
     return s;
 }
 
-/* Rows at..at+count-1 of the sequence, through the cache, compared with the whole. The call's
+/* Rows at..at+count-1 of the sequence, through the pages, compared with the whole. The call's
  * buffers hold those rows and no more. */
-static void feed(struct backend *be, const struct sequence *s, struct kv_cache *cache, int at,
-                 int count)
+static void feed(struct backend *be, const struct sequence *s, struct kv_pages *kv,
+                 const int32_t *page, int at, int count)
 {
     const size_t C = (size_t)s->shape.H * s->shape.D, E = (size_t)s->shape.K * s->shape.D;
     float *q = guarded(count * C * 4), *k = guarded(count * E * 4), *v = guarded(count * E * 4);
@@ -32,27 +37,31 @@ static void feed(struct backend *be, const struct sequence *s, struct kv_cache *
     memcpy(q, s->q + at * C, count * C * 4);
     memcpy(k, s->k + at * E, count * E * 4);
     memcpy(v, s->v + at * E, count * E * 4);
-    const struct segment segment = {.count = count, .start = at, .cache = cache};
+    const struct segment segment = {.count = count, .start = at, .kv = kv, .page = page};
     assert_ok(be->ops->attention(be, o, NULL, q, k, v, &segment, 1, &s->shape, 1));
     assert_same_bits(o, s->whole + at * C, count * C * 4, "chunk against whole");
 }
 
-static void chunks_equal_whole(struct backend *be, int T, int H, int K, int D)
+enum { PAGES = 6 };
+
+static void chunks_equal_whole(struct backend *be, int T, int H, int K, int D,
+                               enum kv_format format)
 {
-    const struct sequence s = sequence_new(be, T, H, K, D);
+    static const int32_t page[] = {3, 5, 0, 4, 1}; // in no order; the second is the last in memory
+    const struct sequence s = sequence_new(be, T, H, K, D, format);
     const struct rng rng = rng_keyed(1, RNG_TEST, T, D);
     for (int round = 0; round < 3; round++) { // one by one; all at once; at random
-        struct kv_cache *cache = NULL;
-        assert_ok(be->ops->kv_new(be, 2, &s.shape, T, &cache));
+        struct kv_pages *kv = NULL;
+        assert_ok(be->ops->kv_new(be, 2, &s.shape, format, PAGES, &kv));
         for (int at = 0; at < T;) {
             const int most = T - at;
             const int count = round == 0   ? 1
                               : round == 1 ? most
                                            : 1 + (int)rng_below(&rng, at, most);
-            feed(be, &s, cache, at, count);
+            feed(be, &s, kv, page, at, count);
             at += count;
         }
-        be->ops->kv_free(be, cache);
+        be->ops->kv_free(be, kv);
     }
     guarded_free_all();
 }
@@ -60,12 +69,15 @@ static void chunks_equal_whole(struct backend *be, int T, int H, int K, int D)
 static void decode_and_chunks_equal_the_whole_sequence(void **state)
 {
     (void)state;
-    static const int shapes[][4] = {{1, 1, 1, 2},    {33, 4, 4, 16}, {20, 4, 2, 16},
-                                    {70, 2, 1, 6},   {45, 3, 3, 32}, {37, 8, 1, 64},
-                                    {300, 2, 2, 10}, {271, 4, 2, 32}};
+    static const int shapes[][4] = {{1, 1, 1, 2},    {33, 4, 4, 16},  {20, 4, 2, 16},
+                                    {70, 2, 1, 6},   {45, 3, 3, 32},  {37, 8, 1, 64},
+                                    {300, 2, 2, 10}, {271, 4, 2, 32}, {64, 2, 2, 16},
+                                    {65, 6, 1, 20},  {66, 2, 1, 288}};
     for (int i = 0; i < all_backends(); i++)
         for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
-            chunks_equal_whole(backends[i], shapes[n][0], shapes[n][1], shapes[n][2], shapes[n][3]);
+            for (enum kv_format format = KV_F32; format <= KV_BF16; format++)
+                chunks_equal_whole(backends[i], shapes[n][0], shapes[n][1], shapes[n][2],
+                                   shapes[n][3], format);
     free_backends();
 }
 
@@ -99,7 +111,7 @@ static void whole_sequence_equals_the_definition(void **state)
 {
     (void)state;
     all_backends();
-    const struct sequence s = sequence_new(backends[backend_count - 1], 67, 4, 2, 24);
+    const struct sequence s = sequence_new(backends[backend_count - 1], 67, 4, 2, 24, KV_F32);
     for (int i = 0; i < s.T; i++)
         for (int h = 0; h < s.shape.H; h++)
             row_equals_the_definition(&s, i, h);
@@ -134,27 +146,55 @@ static void rows_do_not_see_each_other(void **state)
     free_backends();
 }
 
-static void a_copied_prefix_continues_the_same(void **state)
+/* Two sequences with the same first page, and a copy of the second page before they part. */
+static void shared_and_copied_pages_continue_the_same(void **state)
 {
     (void)state;
-    all_backends();
-    struct backend *be = backends[backend_count - 1];
-    const struct sequence s = sequence_new(be, 50, 4, 2, 16);
-    struct kv_cache *prompt = NULL, *copy = NULL;
-    assert_ok(be->ops->kv_new(be, 2, &s.shape, 40, &prompt));
-    assert_ok(be->ops->kv_new(be, 2, &s.shape, 64, &copy));
-    feed(be, &s, copy, 0, 50); // what the copy replaces
-    feed(be, &s, prompt, 0, 40);
-    assert_err(ERR_RANGE, "0 are there",
-               be->ops->kv_copy(be, copy, prompt, 37)); // layer 0 is empty
-    const struct segment segment = {.count = 40, .cache = prompt};
-    float *o = guarded(40 * 64 * 4);
-    assert_ok(be->ops->attention(be, o, NULL, s.q, s.k, s.v, &segment, 1, &s.shape, 0));
-    assert_ok(be->ops->kv_copy(be, copy, prompt, 37));
-    feed(be, &s, copy, 37, 13);
-    be->ops->kv_free(be, prompt);
-    be->ops->kv_free(be, copy);
-    guarded_free_all();
+    for (int i = 0; i < all_backends() * 2; i++) {
+        struct backend *be = backends[i / 2];
+        const enum kv_format format = i % 2 ? KV_BF16 : KV_F32;
+        const struct sequence s = sequence_new(be, 110, 4, 2, 16, format);
+        static const int32_t first[] = {2, 0}, other[] = {2, 5}, stale[] = {5, 5};
+        struct kv_pages *kv = NULL;
+        assert_ok(be->ops->kv_new(be, 2, &s.shape, format, PAGES, &kv));
+        feed(be, &s, kv, stale, 0, 60); // what the copy replaces
+        feed(be, &s, kv, first, 0, 100);
+        assert_err(ERR_RANGE, "kv page 0 copied to 6", be->ops->kv_copy(be, kv, 6, 0));
+        assert_err(ERR_RANGE, "kv page -1 copied to 5", be->ops->kv_copy(be, kv, 5, -1));
+        assert_ok(be->ops->kv_copy(be, kv, 5, 0));
+        feed(be, &s, kv, first, 100, 10); // its copy does not see these
+        feed(be, &s, kv, other, 90, 20);
+        const size_t C = 4 * 16, E = 2 * 16; // both in one call: the shared page is only read
+        float *q = guarded(2 * C * 4), *k = guarded(2 * E * 4), *v = guarded(2 * E * 4),
+              *o = guarded(2 * C * 4);
+        for (int n = 0; n < 2; n++) {
+            memcpy(q + n * C, s.q + 109 * C, C * 4);
+            memcpy(k + n * E, s.k + 109 * E, E * 4);
+            memcpy(v + n * E, s.v + 109 * E, E * 4);
+        }
+        const struct segment both[] = {{0, 1, 109, kv, first}, {1, 1, 109, kv, other}};
+        assert_ok(be->ops->attention(be, o, NULL, q, k, v, both, 2, &s.shape, 1));
+        for (int n = 0; n < 2; n++)
+            assert_same_bits(o + n * C, s.whole + 109 * C, C * 4, "shared against whole");
+        be->ops->kv_free(be, kv);
+        guarded_free_all();
+    }
+    free_backends();
+}
+
+static void rounding_is_to_the_nearest_even(void **state)
+{
+    (void)state;
+    for (int i = 0; i < all_backends(); i++) {
+        float x[100003];
+        fill(x, 100003, 5, 3);
+        x[0] = 1.00390625f, x[1] = 1.01171875f, x[2] = -INFINITY, x[3] = NAN, x[4] = 1e-40f; // ties
+        assert_ok(backends[i]->ops->round_bf16(backends[i], x, 100003));
+        assert_true(x[0] == 1.0f && x[1] == 1.015625f && isinf(x[2]) && isnan(x[3]));
+        assert_true(x[4] > 9e-41f && x[4] < 1e-40f); // denormals stay
+        for (int n = 5; n < 100003; n++)
+            assert_true(bf16_to_float(bf16_from_float(x[n])) == x[n]);
+    }
     free_backends();
 }
 
@@ -164,28 +204,28 @@ static void limits_are_kept(void **state)
     all_backends();
     struct backend *be = backends[0];
     const struct attention_shape shape = {2, 2, 8}, odd = {2, 2, 7}, uneven = {3, 2, 8};
-    float *x = floats(8 * 16, 1, 1), *o = guarded(8 * 16 * 4);
-    struct kv_cache *cache = NULL;
-    assert_err(ERR_INVALID, "size 7", be->ops->kv_new(be, 1, &odd, 4, &cache));
-    assert_err(ERR_INVALID, "3 heads", be->ops->kv_new(be, 1, &uneven, 4, &cache));
-    assert_ok(be->ops->kv_new(be, 1, &shape, 5, &cache));
-    struct segment segment = {.count = 6, .cache = cache};
-    assert_err(ERR_RANGE, "holds 5",
+    static const int32_t page[] = {1, 0, 2}, negative[] = {-1};
+    float *x = floats(130 * 16, 1, 1), *o = guarded(130 * 16 * 4);
+    struct kv_pages *kv = NULL;
+    assert_err(ERR_INVALID, "size 7", be->ops->kv_new(be, 1, &odd, KV_F32, 4, &kv));
+    assert_err(ERR_INVALID, "3 heads", be->ops->kv_new(be, 1, &uneven, KV_F32, 4, &kv));
+    assert_err(ERR_INVALID, "0 kv pages", be->ops->kv_new(be, 1, &shape, KV_F32, 0, &kv));
+    assert_ok(be->ops->kv_new(be, 1, &shape, KV_F32, 2, &kv));
+    struct segment segment = {.count = 129, .kv = kv, .page = page};
+    assert_err(ERR_RANGE, "page 2 of it is 2, there are 2",
                be->ops->attention(be, o, NULL, x, x, x, &segment, 1, &shape, 0));
-    segment = (struct segment){.count = 1, .start = 1, .cache = cache};
-    assert_err(ERR_RANGE, "ends at 0",
+    segment = (struct segment){.count = 1, .kv = kv, .page = negative};
+    assert_err(ERR_RANGE, "page 0 of it is -1",
                be->ops->attention(be, o, NULL, x, x, x, &segment, 1, &shape, 0));
-    segment = (struct segment){.count = 5, .cache = cache};
+    segment = (struct segment){.count = 5, .kv = kv, .page = page};
     assert_err(ERR_RANGE, "layer 1",
                be->ops->attention(be, o, NULL, x, x, x, &segment, 1, &shape, 1));
+    segment.count = 128;
     assert_ok(be->ops->attention(be, o, NULL, x, x, x, &segment, 1, &shape, 0));
-    segment = (struct segment){.count = 1, .start = 5, .cache = cache};
-    assert_err(ERR_RANGE, "holds 5",
-               be->ops->attention(be, o, NULL, x, x, x, &segment, 1, &shape, 0));
     segment = (struct segment){.count = 1, .start = 1};
-    assert_err(ERR_RANGE, "without a cache",
+    assert_err(ERR_RANGE, "without pages",
                be->ops->attention(be, o, NULL, x, x, x, &segment, 1, &shape, 0));
-    be->ops->kv_free(be, cache);
+    be->ops->kv_free(be, kv);
     be->ops->kv_free(be, NULL);
     guarded_free_all();
     free_backends();
@@ -194,4 +234,5 @@ static void limits_are_kept(void **state)
 TESTS(cmocka_unit_test(decode_and_chunks_equal_the_whole_sequence),
       cmocka_unit_test(whole_sequence_equals_the_definition),
       cmocka_unit_test(rows_do_not_see_each_other),
-      cmocka_unit_test(a_copied_prefix_continues_the_same), cmocka_unit_test(limits_are_kept))
+      cmocka_unit_test(shared_and_copied_pages_continue_the_same),
+      cmocka_unit_test(rounding_is_to_the_nearest_even), cmocka_unit_test(limits_are_kept))

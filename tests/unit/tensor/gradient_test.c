@@ -173,9 +173,9 @@ static void attention_slope(void **state)
     compare(&p, at_q, dq, T * H * D, 2e-6);
     compare(&p, at_k, dk, T * K * D, 4e-6);
     compare(&p, at_v, dv, T * K * D, 4e-6);
-    const struct segment cached = {.count = 1, .cache = (struct kv_cache *)o};
+    const struct segment cached = {.count = 1, .kv = (struct kv_pages *)o};
     assert_err(
-        ERR_INVALID, "cache",
+        ERR_INVALID, "through pages",
         be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, &cached, 1, &shape));
     guarded_free_all();
     free_backends();

@@ -142,7 +142,7 @@ static inline void member_message(struct rpc_stream *stream, struct rpc_message 
         exit(6);
     err_free(e);
     assert_ok(weights_decode(message, &event));
-    if (event.is_chunk) {
+    if (event.kind == WEIGHTS_CHUNK_OF_FULL) {
         member_chunk(generator, message, &event);
         return;
     }

@@ -307,6 +307,7 @@ static inline void make_version(struct learner *it)
                                      .round = version,
                                      .kind = WEIGHTS_FULL,
                                      .elements = ELEMENTS,
+                                     .chunks = ELEMENTS / WEIGHTS_CHUNK,
                                      .digest = weights_digest(it->values, 0, ELEMENTS)};
 }
 

@@ -13,21 +13,23 @@
 #include <string.h>
 
 enum {
-    SMALL = 1000,
-    THREE_CHUNKS = 2 * WEIGHTS_CHUNK + 77,
-    LARGE = 8 * WEIGHTS_CHUNK + 1,
-    SUBSCRIBERS = 2
+    SMALL = 1024,
+    THREE_CHUNKS = 2 * WEIGHTS_CHUNK + 96,
+    LARGE = 8 * WEIGHTS_CHUNK + 32,
+    SUBSCRIBERS = 6
 };
 
 /* What one generator does with its versions, and what it saw. */
 struct generator {
     struct subscriber *subscriber;
+    const struct layout *layout;
+    char name[32];
     bool holds_back;  // takes a version, and applies it only when the test says so
     uint16_t *values; // its model
     size_t elements;
     const uint16_t *taken;
     struct manifest manifest; // taken or applied
-    int applied, ups, downs;
+    int applied, ups, downs, poisoned;
     uint64_t order[64]; // versions in the order applied
     enum err_code why;
     char text[512];
@@ -36,9 +38,13 @@ struct generator {
 struct ring {
     struct loop *loop;
     struct rpc *rpc;
+    struct layout *layout;
+    struct publisher_options publishing;
     struct publisher *publisher;
+    uint16_t *published; // the newest version's values; NULL: none
     struct rpc_server *server;
     size_t elements;
+    bool evaluated; // serves Weights.SubscribeEvaluated
     char target[64];
     struct generator generator[SUBSCRIBERS];
     int settled;
@@ -50,7 +56,16 @@ struct ring {
 
 /* ---- the learner */
 
-static const struct digest layout = {{1, 2, 3}};
+/* A few tensors of so many elements in all. */
+static inline struct layout *make_layout(size_t elements)
+{
+    struct layout *layout = layout_new();
+    assert_true(elements % LAYOUT_ALIGN == 0);
+    layout_add(layout, "head", LAYOUT_ALIGN, 0);
+    layout_add(layout, "empty", 0, 0);
+    layout_add(layout, "body", (int)elements - LAYOUT_ALIGN, 0);
+    return layout;
+}
 
 static inline void settled(const struct manifest *manifest, double ms, void *user)
 {
@@ -62,11 +77,12 @@ static inline void settled(const struct manifest *manifest, double ms, void *use
 
 static inline void serve(struct ring *ring, int port)
 {
-    const struct publisher_options options = {.run = "sort-1",
-                                              .layout = layout,
-                                              .elements = ring->elements,
-                                              .settled = settled,
-                                              .user = ring};
+    struct publisher_options options = ring->publishing;
+    options.run = "sort-1";
+    options.layout = ring->layout;
+    options.settled = settled;
+    options.user = ring;
+    options.evaluated = ring->evaluated;
     char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
     assert_ok(publisher_new(&options, &ring->publisher));
@@ -82,24 +98,49 @@ static inline void stop_serving(struct ring *ring)
     publisher_free(ring->publisher);
 }
 
+/* Set by tests of deltas: one value in a hundred changes from version to version. */
+static bool sparse;
+
 /* Version v's element i. */
 static inline uint16_t value_of(uint64_t version, size_t i)
 {
+    if (sparse)
+        return (uint16_t)(i * 31 + (version + i) / 100);
     return (uint16_t)(version * 7919 + i * 31 + (i >> 16));
+}
+
+/* Takes values, of which the manifest has this digest. With a delta from what was published before if tests are of these. */
+static inline void publish_values(struct ring *ring, uint32_t lineage, uint64_t version,
+                                  uint16_t *values, struct digest digest)
+{
+    const struct manifest manifest = {.lineage = lineage,
+                                      .version = version,
+                                      .round = version,
+                                      .elements = ring->elements,
+                                      .digest = digest};
+    struct delta *delta =
+        sparse && ring->published ? delta_encode(ring->layout, ring->published, values) : NULL;
+    publisher_publish(ring->publisher, snapshot_new(&manifest, values), delta);
+    free(ring->published);
+    ring->published = values;
+}
+
+static inline uint16_t *make_values(const struct ring *ring, uint64_t version)
+{
+    uint16_t *values = mem_array(ring->elements, sizeof *values);
+    for (size_t i = 0; i < ring->elements; i++)
+        values[i] = value_of(version, i);
+    return values;
 }
 
 static inline void publish_broken(struct ring *ring, uint32_t lineage, uint64_t version,
                                   bool broken)
 {
-    SCOPED_MEM uint16_t *values = mem_array(ring->elements, sizeof *values);
-    for (size_t i = 0; i < ring->elements; i++)
-        values[i] = value_of(version, i);
-    struct manifest manifest = {lineage,        version,
-                                version,        WEIGHTS_FULL,
-                                ring->elements, weights_digest(values, 0, ring->elements)};
+    uint16_t *values = make_values(ring, version);
+    const struct digest digest = weights_digest(values, 0, ring->elements);
     if (broken) // one value changes on the way
         values[ring->elements - 3] ^= 4;
-    publisher_publish(ring->publisher, snapshot_new(&manifest, values));
+    publish_values(ring, lineage, version, values, digest);
 }
 
 static inline void publish(struct ring *ring, uint64_t version)
@@ -109,8 +150,17 @@ static inline void publish(struct ring *ring, uint64_t version)
 
 /* ---- the generators */
 
+/* What is not flagged as changed must be what is there already. */
 static inline void apply(struct generator *generator)
 {
+    const bool *changed = subscriber_changed(generator->subscriber);
+    for (int t = 0; t < generator->layout->count; t++) {
+        const struct layout_tensor *tensor = &generator->layout->tensor[t];
+        if (!changed[t])
+            assert_memory_equal(generator->values + tensor->offset,
+                                generator->taken + tensor->offset,
+                                tensor->count * sizeof *generator->values);
+    }
     memcpy(generator->values, generator->taken, generator->elements * sizeof *generator->values);
     for (size_t i = 0; i < generator->elements; i += generator->elements / 997 + 1)
         assert_int_equal(generator->values[i], value_of(generator->manifest.version, i));
@@ -123,7 +173,6 @@ static inline void staged(struct subscriber *subscriber, const struct manifest *
                           void *user)
 {
     struct generator *generator = user;
-    assert_int_equal(manifest->kind, WEIGHTS_FULL);
     if (generator->holds_back)
         return;
     generator->taken = subscriber_take(subscriber, &generator->manifest);
@@ -146,32 +195,47 @@ static inline void up(struct subscriber *, void *user)
     ((struct generator *)user)->ups++;
 }
 
+static inline void poisoned(struct subscriber *, void *user)
+{
+    ((struct generator *)user)->poisoned++;
+}
+
 static inline void subscribe(struct ring *ring, int i, const struct subscriber_options *changes)
 {
-    static const struct subscriber_handlers handlers = {.staged = staged, .down = down, .up = up};
+    static const struct subscriber_handlers handlers = {
+        .staged = staged, .down = down, .up = up, .poisoned = poisoned};
+    struct generator *generator = &ring->generator[i];
+    snprintf(generator->name, sizeof generator->name, "generator-%d", i);
     struct subscriber_options options = *changes;
     options.target = ring->target;
     options.run = options.run ? options.run : "sort-1";
-    options.generator = options.generator ? options.generator : i ? "generator-1" : "generator-0";
-    options.elements = options.elements ? options.elements : ring->elements;
+    options.generator = options.generator ? options.generator : generator->name;
+    options.layout = options.layout ? options.layout : ring->layout;
+    options.loop = ring->loop;
     options.backoff_min_ms = 20;
     options.backoff_max_ms = 50;
-    if (digest_equal(&options.layout, &(struct digest){0}))
-        options.layout = layout;
-    struct generator *generator = &ring->generator[i];
-    generator->elements = options.elements;
-    generator->values = mem_array(options.elements, sizeof *generator->values);
+    generator->layout = options.layout;
+    generator->elements = options.layout->elements;
+    generator->values = mem_array(generator->elements, sizeof *generator->values);
     assert_ok(subscriber_open(ring->rpc, &options, &handlers, generator, &generator->subscriber));
 }
 
 /* ---- running */
 
-static inline void ring_init(struct ring *ring, size_t elements)
+/* options: what differs from the default. */
+static inline void ring_init_with(struct ring *ring, size_t elements,
+                                  const struct publisher_options *options)
 {
-    *ring = (struct ring){.elements = elements};
+    *ring = (struct ring){.elements = elements, .publishing = *options};
+    ring->layout = make_layout(elements);
     assert_ok(loop_new(&ring->loop));
     assert_ok(rpc_new(ring->loop, &ring->rpc));
     serve(ring, 0);
+}
+
+static inline void ring_init(struct ring *ring, size_t elements)
+{
+    ring_init_with(ring, elements, &(struct publisher_options){0});
 }
 
 static inline void ring_done(struct ring *ring)
@@ -183,6 +247,8 @@ static inline void ring_done(struct ring *ring)
     stop_serving(ring);
     rpc_free(ring->rpc);
     loop_free(ring->loop);
+    layout_free(ring->layout);
+    free(ring->published);
 }
 
 static inline void poll(void *arg)

@@ -18,12 +18,17 @@ static void what_is_malformed_is_refused(void **state)
     assert_ok(rpc_new(loop, &rpc)); // messages live within a runtime
     struct rpc_message *message = chunk_message(7, values, 4, no_release, NULL);
     assert_ok(weights_decode(message, &event));
-    assert_true(event.is_chunk && event.first == 7 && event.count == 4);
+    assert_true(event.kind == WEIGHTS_CHUNK_OF_FULL && event.first == 7 && event.count == 4);
+    rpc_message_free(message);
+    message = delta_message(9, (const uint8_t *)"abc", 3, no_release, NULL);
+    assert_ok(weights_decode(message, &event));
+    assert_true(event.kind == WEIGHTS_CHUNK_OF_DELTA && event.first == 9 && event.count == 3);
+    assert_memory_equal(rpc_message_data(message) + event.offset, "abc", 3);
     rpc_message_free(message);
 
-    const struct manifest odd = {.kind = 2, .elements = 1};
+    const struct manifest odd = {.kind = 4, .elements = 1};
     message = manifest_message(&odd);
-    assert_err(ERR_INVALID, "kind is 2", weights_decode(message, &event));
+    assert_err(ERR_INVALID, "kind is 4", weights_decode(message, &event));
     rpc_message_free(message);
     static const uint8_t half[] = {0x12, 0x05, 0x7a, 0x03,
                                    1,    2,    3}; // chunk { values: three bytes }
@@ -49,17 +54,32 @@ static void what_is_malformed_is_refused(void **state)
 }
 
 /* A learner that sends nonsense: each of these must break the stream, and none may reach a model. */
-enum nonsense { CHUNK_FIRST, CHUNK_TWICE, CHUNK_TOO_LONG, CHUNK_EMPTY, NONSENSE };
+enum nonsense {
+    CHUNK_FIRST,
+    CHUNK_TWICE,
+    CHUNK_TOO_LONG,
+    CHUNK_EMPTY,
+    OTHER_SIZE,
+    NO_BASE,
+    GOES_ON,
+    DELTA_IN_FULL,
+    NONSENSE
+};
 struct liar {
     enum nonsense kind;
     int calls;
 };
 
-static void send_chunk(struct rpc_call *call, uint64_t first, const uint16_t *values, size_t count)
+/* Sends and frees. */
+static void send(struct rpc_call *call, struct rpc_message *message)
 {
-    struct rpc_message *message = chunk_message(first, values, count, no_release, NULL);
     rpc_call_send_message(call, message);
     rpc_message_free(message);
+}
+
+static void send_chunk(struct rpc_call *call, uint64_t first, const uint16_t *values, size_t count)
+{
+    send(call, chunk_message(first, values, count, no_release, NULL));
 }
 
 static void lie(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *,
@@ -67,14 +87,19 @@ static void lie(struct rpc_call *call, struct rpc_message *, const struct Protob
 {
     static const uint16_t values[SMALL + 1];
     struct liar *liar = user;
-    const struct manifest manifest = {1, 1, 1, WEIGHTS_FULL, SMALL, {{0}}};
+    struct manifest manifest = {1, 1, 1, WEIGHTS_FULL, SMALL, {{0}}, 0, 1, 0, false};
     liar->calls++;
-    if (liar->kind != CHUNK_FIRST) {
-        struct rpc_message *message = manifest_message(&manifest);
-        rpc_call_send_message(call, message);
-        rpc_message_free(message);
-    }
-    if (liar->kind == CHUNK_EMPTY)
+    if (liar->kind == OTHER_SIZE)
+        manifest.elements++;
+    if (liar->kind == NO_BASE)
+        manifest.kind = WEIGHTS_DELTA;
+    if (liar->kind == GOES_ON)
+        manifest.first_chunk = 1;
+    if (liar->kind != CHUNK_FIRST)
+        send(call, manifest_message(&manifest));
+    if (liar->kind == DELTA_IN_FULL)
+        send(call, delta_message(0, (const uint8_t *)"RLWD", 4, no_release, NULL));
+    else if (liar->kind == CHUNK_EMPTY)
         send_chunk(call, 0, values, 0);
     else
         send_chunk(call, 0, values, liar->kind == CHUNK_TOO_LONG ? SMALL + 1 : SMALL / 2);
@@ -85,8 +110,14 @@ static void lie(struct rpc_call *call, struct rpc_message *, const struct Protob
 static void nonsense_breaks_the_stream(void **state)
 {
     (void)state;
-    static const char *const says[] = {"a chunk without a manifest", "500 come next",
-                                       "0 come next, 1000 are left", "0 come next"};
+    static const char *const says[] = {"a chunk without a manifest",
+                                       "512 come next",
+                                       "0 come next, 1024 are left",
+                                       "0 come next",
+                                       "have 1025 elements; the model has 1024",
+                                       "changes of version 0, which is not here",
+                                       "go on with chunk 1; 0 are here",
+                                       "of another kind than its manifest"};
     for (int kind = 0; kind < NONSENSE; kind++) {
         struct ring ring;
         struct liar liar = {(enum nonsense)kind, 0};

@@ -55,6 +55,46 @@ static void replies_of_another_encoder_read_and_write_the_same(void **state)
     assert_memory_equal(again.data, golden.data, golden.len);
 }
 
+static void evaluation_goes_both_ways(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(lease_request) request = {0};
+    SCOPED_VALUE(lease_reply) reply = {0};
+    SCOPED_VALUE(bytes) out = {0};
+    uint64_t slots[] = {UINT64_MAX, 0, 7};
+    lease_request_encode(&(struct lease_request){.evaluation_lineage = 3,
+                                                 .evaluation_version = 1ull << 40,
+                                                 .evaluation_want = 64,
+                                                 .evaluation_unusables = 3,
+                                                 .evaluation_unusable = slots},
+                         &out);
+    assert_ok(lease_request_decode(out.data, out.len, &request));
+    assert_int_equal(request.evaluation_lineage, 3);
+    assert_true(request.evaluation_version == 1ull << 40);
+    assert_int_equal(request.evaluation_want, 64);
+    assert_int_equal(request.evaluation_unusables, 3);
+    assert_memory_equal(request.evaluation_unusable, slots, sizeof slots);
+    struct lease_grant grant = {.id = group_id("r", 0, 0, 1),
+                                .attempt = 1,
+                                .deadline_ms = 1,
+                                .row = (char[]){"{}"},
+                                .evaluation = true,
+                                .version = 9};
+    bytes_clear(&out);
+    lease_reply_encode(&(struct lease_reply){.grants = 1, .grant = &grant}, &out);
+    assert_ok(lease_reply_decode(out.data, out.len, &reply));
+    assert_true(reply.grant[0].evaluation);
+    assert_int_equal(reply.grant[0].version, 9);
+    SCOPED_MEM uint64_t *many = mem_array(LEASE_IDS_MAX + 1, sizeof *many);
+    SCOPED_VALUE(lease_request) none = {0};
+    bytes_clear(&out);
+    lease_request_encode(&(struct lease_request){.evaluation_unusables = LEASE_IDS_MAX + 1,
+                                                 .evaluation_unusable = many},
+                         &out);
+    assert_err(ERR_INVALID, "in evaluation_unusable; at most",
+               lease_request_decode(out.data, out.len, &none));
+}
+
 static void an_empty_request_is_a_heartbeat_without_a_name(void **state)
 {
     (void)state;
@@ -167,6 +207,7 @@ static void cut_messages_never_crash(void **state)
 
 TESTS(cmocka_unit_test(requests_of_another_encoder_read_and_write_the_same),
       cmocka_unit_test(replies_of_another_encoder_read_and_write_the_same),
+      cmocka_unit_test(evaluation_goes_both_ways),
       cmocka_unit_test(an_empty_request_is_a_heartbeat_without_a_name),
       cmocka_unit_test(faults_are_named), cmocka_unit_test(counts_are_bounded),
       cmocka_unit_test(cut_messages_never_crash))

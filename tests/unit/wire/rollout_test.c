@@ -105,7 +105,7 @@ static void random_completion(const struct rng *rng, uint64_t *draw, uint32_t sc
     for (uint32_t t = 0; t < ret->tokens; t++)
         if (t == 0 || rng_below(rng, (*draw)++, 8) == 0)
             ret->span[ret->spans++] = (struct span){t, rng_u64(rng, (*draw)++)};
-    ret->finish = rng_below(rng, (*draw)++, 2) ? FINISH_EOS : FINISH_LENGTH;
+    ret->finish = (enum finish)(FINISH_EOS + (int)rng_below(rng, (*draw)++, 3));
     ret->text_len = (uint32_t)rng_below(rng, (*draw)++, 30);
     ret->text = mem_new(ret->text_len + 1);
     for (uint32_t i = 0; i < ret->text_len; i++)
@@ -189,6 +189,25 @@ static void random_groups_come_back_as_they_went(void **state)
         assert_int_equal(again.len, out.len);
         assert_memory_equal(again.data, out.data, out.len);
     }
+}
+
+static void a_greedy_evaluation_comes_back_as_it_went(void **state)
+{
+    (void)state;
+    SCOPED(group) group = random_group(4);
+    SCOPED_VALUE(bytes) out = {0};
+    group->evaluation = true;
+    group->temperature = 0; // "temperature is 0" unless it is one: every_broken_invariant_is_named
+    group_encode(group, &out);
+    SCOPED(group) back = decoded(&out);
+    assert_true(back->evaluation);
+    assert_true(back->temperature == 0);
+    group->evaluation = false;
+    group->temperature = 1;
+    bytes_clear(&out);
+    group_encode(group, &out);
+    SCOPED(group) training = decoded(&out);
+    assert_false(training->evaluation);
 }
 
 static void a_cut_message_is_an_error_or_a_shorter_group(void **state)
@@ -466,6 +485,7 @@ static void a_long_reason_is_cut_between_characters(void **state)
 TESTS(cmocka_unit_test(a_group_written_by_another_encoder_reads_and_writes_the_same),
       cmocka_unit_test(ids_differ_by_every_part),
       cmocka_unit_test(random_groups_come_back_as_they_went),
+      cmocka_unit_test(a_greedy_evaluation_comes_back_as_it_went),
       cmocka_unit_test(a_cut_message_is_an_error_or_a_shorter_group),
       cmocka_unit_test(every_broken_invariant_is_named), cmocka_unit_test(limits_hold),
       cmocka_unit_test(floods_of_fields_are_refused),

@@ -1,4 +1,4 @@
-#include "learner/pack.h"
+#include "model/pack.h"
 #include "base/mem.h"
 #include <assert.h>
 

@@ -6,7 +6,7 @@
  *     for (size_t at = 0; at < n;)
  *         at += pack_fill(pack, sequences + at, n - at, 1);    -- then pack->token, ->row, ->target ... hold the micro-batch
  *
- * Owner: the compute thread. */
+ * Owner: one thread. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"

@@ -1,0 +1,97 @@
+#include "model/likelihood.h"
+#include "base/mem.h"
+#include "model/forward.h"
+#include "model/tokenizer.h"
+#include <math.h>
+#include <string.h>
+
+enum { HEAD_ROWS = 512 };
+
+struct likelihood {
+    struct forward *forward;
+    struct pack *pack;
+    int longest;
+};
+
+err_t likelihood_new(struct model *model, int micro_tokens, int longest, struct likelihood **ret)
+{
+    SCOPED(likelihood) l = mem_new(sizeof *l);
+    l->longest = longest;
+    TRY(pack_new(micro_tokens, longest, &l->pack));
+    TRY(forward_new(model, l->pack->max_rows, HEAD_ROWS, false, &l->forward));
+    *ret = STEAL(l);
+    return OK;
+}
+
+static err_t check_lengths(const struct likelihood *l, const struct sequence *sequences,
+                           size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (sequence_rows(&sequences[i]) >= l->longest)
+            return err_new(ERR_RANGE, "completion %zu: %d tokens with its prompt; at most %d fit",
+                           i, sequence_rows(&sequences[i]) + 1, l->longest);
+    return OK;
+}
+
+err_t likelihood_run(struct likelihood *l, const struct sequence *sequences, size_t count,
+                     float inverse_temperature, float *ret_logp)
+{
+    const struct pack *pack = l->pack;
+    TRY(check_lengths(l, sequences, count));
+    for (size_t at = 0; at < count;) {
+        at += pack_fill(l->pack, sequences + at, count - at, 1);
+        TRY(forward_run(l->forward, pack->token, pack->position, pack->rows, pack->segment,
+                        pack->sequences));
+        TRY(forward_logp(l->forward, pack->row, pack->target, pack->targets, inverse_temperature,
+                         ret_logp, NULL));
+        for (int i = 0; i < pack->targets; i++)
+            if (!isfinite(ret_logp[i]))
+                return err_new(ERR_DATA_LOSS, "token %d has log-probability %g", pack->target[i],
+                               (double)ret_logp[i]);
+        ret_logp += pack->targets;
+    }
+    return OK;
+}
+
+void likelihood_free(struct likelihood *l)
+{
+    if (!l)
+        return;
+    forward_free(l->forward);
+    pack_free(l->pack);
+    mem_free(l);
+}
+
+static err_t compare_tokenizers(const char *policy, const char *reference)
+{
+    SCOPED(tokenizer) a = NULL;
+    SCOPED(tokenizer) b = NULL;
+    TRY(tokenizer_load(policy, &a));
+    TRY(tokenizer_load(reference, &b));
+    struct digest of_a = tokenizer_digest(a), of_b = tokenizer_digest(b);
+    if (digest_equal(&of_a, &of_b))
+        return OK;
+    return err_new(
+        ERR_PRECONDITION,
+        "'%s' has another tokenizer than '%s' (%d and %d tokens): the same text is other "
+        "tokens there",
+        reference, policy, tokenizer_vocab(b), tokenizer_vocab(a));
+}
+
+err_t likelihood_comparable(const char *policy, const char *reference, int tokens)
+{
+    struct model_config ours, theirs;
+    TRY(config_read(reference, &theirs));
+    TRY(config_read(policy, &ours));
+    if (ours.V != theirs.V)
+        return err_new(ERR_PRECONDITION,
+                       "'%s' has a vocabulary of %d tokens, '%s' one of %d: they must be the same",
+                       reference, theirs.V, policy, ours.V);
+    if (tokens > ours.max_positions)
+        tokens = ours.max_positions;
+    if (theirs.max_positions < tokens)
+        return err_new(ERR_PRECONDITION,
+                       "'%s' takes sequences of %d tokens at most, those of '%s' may have %d",
+                       reference, theirs.max_positions, policy, tokens);
+    return strcmp(policy, reference) == 0 ? OK : compare_tokenizers(policy, reference);
+}

@@ -1,0 +1,20 @@
+/* Completions through the recipe's scorers: `rlhfd-rewarder --job score`, so that what is measured is what training
+ * optimises. */
+#pragma once
+#include "ctl/complete.h"
+
+/* Every line is replaced by its scored one ("scores", "reward"). argv: this command's, whose recipe, --run and --set are handed
+ * on. INVALID: the rewarder refused; it has said why on standard error. */
+err_t score_lines(const struct recipe *recipe, char *const *argv, struct collected *c);
+
+struct score_figures {
+    size_t completions, scorers;
+    double reward, reward_std, success, tokens, ended; // means over the completions
+    double *score,
+        *reached; // (scorers) mean, and the share that reached what the recipe calls success
+};
+void score_figures_done(struct score_figures *figures);
+
+/* Of scored lines; without scorers in the recipe reward and success are 0. */
+void score_figures(const struct recipe *recipe, const struct collected *c,
+                   struct score_figures *ret);

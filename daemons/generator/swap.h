@@ -1,0 +1,53 @@
+/* New weights into the engine: when they are taken, and what becomes of sequences half done (generator.in_flight).
+ *
+ *     swap_offer(swap);                                    -- newer weights lie ready
+ *     if (swap_wants(swap)) ...                            -- between two steps: ask for the newest that lies ready
+ *     TRY(swap_apply(swap, values, version, &done));       -- they have come
+ *     if (!swap_holds(swap)) engine_admit(...)
+ *
+ * continue: taken between any two steps; new tokens stand on the old weights' KV.
+ * recompute: taken between any two steps; everything unfinished gets its KV anew before its next token. A rebuild under way
+ *     gives way to newer weights once; the one that took its place is completed before others are taken, so that sequences go
+ *     on however fast versions come.
+ * finish: nothing is admitted from the offer on; taken when the last sequence is done.
+ *
+ * Who asks gets the newest: versions that come while one has to wait are never applied, and nothing is rebuilt for them.
+ * Owner: the thread that owns the engine. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include "model/engine.h"
+#include "svc/recipe.h"
+
+struct swap;
+
+/* Borrows both. Nothing is in force yet: the first weights are taken at once. */
+struct swap *swap_new(struct model *model, struct engine *engine, enum recipe_in_flight mode);
+
+/* Newer weights lie ready; again for each that replaces them there. */
+void swap_offer(struct swap *swap);
+
+/* Whether they are to be asked for now. True once, until they have come. */
+bool swap_wants(struct swap *swap);
+
+/* The weights in force are not to be trusted, and no step is made: the next are taken at once, in every mode. Where `finish`
+ * has sequences half done, these get their KV anew. */
+void swap_force(struct swap *swap);
+
+/* Whether nothing may be admitted now. */
+bool swap_holds(const struct swap *swap);
+
+struct swapped {
+    double pause_s;  // the engine stood still: values copied, matrices packed
+    double waited_s; // since the first offer after the last swap
+    int offers;      // in this time: all but the last were passed over
+    int reprefill;   // tokens that will be computed again before the sequences go on
+    bool gave_way;   // a rebuild for the version before had not been completed
+};
+
+/* Puts values (the layout's elements, borrowed) in force: the engine's next step computes with them. */
+err_t swap_apply(struct swap *swap, const bf16 *values, uint64_t version, struct swapped *ret);
+
+const char *swap_mode_name(enum recipe_in_flight mode); // as the recipe says it
+void swap_free(struct swap *swap);
+DEFINE_SCOPED(swap)

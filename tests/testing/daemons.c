@@ -1,0 +1,181 @@
+#include "testing/daemons.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include "testing/testing.h"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { WORDS = 40, START_MS = 60000, END_MS = 10000 };
+
+static const char *const names[] = {"learner", "rewarder", "generator"};
+
+static char *path_of(const struct daemons *d, enum daemon_kind kind, const char *ending)
+{
+    return mem_printf("%s/%s.%s", d->ring->run, names[kind], ending);
+}
+
+struct words {
+    char *at[WORDS + 1];
+    size_t count;
+};
+
+static void words_add(struct words *words, const char *word)
+{
+    if (words->count == WORDS)
+        fail_msg("more than %d words", WORDS);
+    words->at[words->count++] = mem_string(word);
+}
+
+static void words_set(struct words *words, const char *setting, size_t len)
+{
+    SCOPED_MEM char *word = mem_printf("%.*s", (int)len, setting);
+    words_add(words, "--set");
+    words_add(words, word);
+}
+
+/* "a=1 b=2" as --set a=1 --set b=2 */
+static void words_sets(struct words *words, const char *settings)
+{
+    for (const char *p = settings + strspn(settings, " "); *p; p += strspn(p, " ")) {
+        size_t len = strcspn(p, " ");
+        words_set(words, p, len);
+        p += len;
+    }
+}
+
+static void words_address(struct words *words, const char *key, const char *address)
+{
+    SCOPED_MEM char *setting = mem_printf("%s=%s", key, *address ? address : "127.0.0.1:0");
+    words_set(words, setting, strlen(setting));
+}
+
+void daemons_start_one(struct daemons *d, enum daemon_kind kind, const char *settings)
+{
+    struct words words = {0};
+    SCOPED_MEM char *announce = path_of(d, kind, "json"), *log = path_of(d, kind, "log");
+    SCOPED_MEM char *program = mem_printf("rlhfd-%s", names[kind]);
+    SCOPED_MEM char *listen = mem_printf("%s.listen", names[kind]);
+    unlink(announce);
+    words_add(&words, d->ring->recipe);
+    words_add(&words, "--run");
+    words_add(&words, d->ring->run);
+    words_add(&words, "--announce");
+    words_add(&words, announce);
+    words_address(&words, listen, d->address[kind]);
+    if (kind == REWARDER)
+        words_address(&words, "rewarder.learner", d->address[LEARNER]);
+    if (kind == GENERATOR) {
+        words_sets(&words,
+                   "generator.name=generator"); // its successor frees the leases of a dead one
+        words_address(&words, "generator.learner", d->address[LEARNER]);
+        words_address(&words, "generator.rewarder", d->address[REWARDER]);
+    }
+    words_sets(&words, d->settings);
+    words_sets(&words, settings);
+    d->process[kind] = process_start_words(log, program, (const char *const *)words.at);
+    for (size_t i = 0; i < words.count; i++)
+        mem_free(words.at[i]);
+}
+
+static void show_log(const struct daemons *d, enum daemon_kind kind, const char *what)
+{
+    SCOPED_MEM char *log = path_of(d, kind, "log");
+    char *text = file_text(log);
+    print_error("the %s %s:\n%s\n", names[kind], what, text);
+    free(text);
+    fail();
+}
+
+void daemons_assert_running(const struct daemons *d, enum daemon_kind kind)
+{
+    siginfo_t end = {0};
+    if (waitid(P_PID, (id_t)d->process[kind].pid, &end, WEXITED | WNOHANG | WNOWAIT) || end.si_pid)
+        show_log(d, kind, "ended by itself");
+}
+
+void daemons_announced(struct daemons *d, enum daemon_kind kind)
+{
+    SCOPED_MEM char *path = path_of(d, kind, "json");
+    SCOPED_JSON json_t *object = NULL;
+    const char *listen, *http;
+    for (int64_t until = clock_ms() + START_MS; !file_exists(path); clock_sleep_ms(2)) {
+        daemons_assert_running(d, kind);
+        if (clock_ms() > until)
+            show_log(d, kind, "did not start");
+    }
+    assert_ok(json_read_file(path, 1 << 16, &object));
+    assert_ok(json_get_text(object, path, "listen", &listen));
+    assert_ok(json_get_text(object, path, "http", &http));
+    snprintf(d->address[kind], sizeof d->address[kind], "%s", listen);
+    snprintf(d->http[kind], sizeof d->http[kind], "%s", http);
+}
+
+struct daemons daemons_start(const struct ring *ring, const char *settings)
+{
+    struct daemons d = {.ring = ring, .settings = settings};
+    assert_ok(file_make_directories(ring->run));
+    for (int kind = LEARNER; kind < DAEMON_KINDS; kind++) {
+        daemons_start_one(&d, (enum daemon_kind)kind, "");
+        daemons_announced(&d, (enum daemon_kind)kind);
+    }
+    return d;
+}
+
+void daemons_kill(struct daemons *d, enum daemon_kind kind)
+{
+    process_kill(&d->process[kind], SIGKILL);
+    if (process_wait(&d->process[kind], END_MS) != 128 + SIGKILL)
+        show_log(d, kind, "had ended before it was killed");
+}
+
+int daemons_wait_learner(struct daemons *d, int timeout_ms)
+{
+    int status = process_wait(&d->process[LEARNER], timeout_ms);
+    if (status)
+        show_log(d, LEARNER, status < 0 ? "did not end" : "failed");
+    for (int kind = REWARDER; kind < DAEMON_KINDS; kind++) {
+        process_kill(&d->process[kind], SIGTERM);
+        if (process_wait(&d->process[kind], END_MS) != 0)
+            show_log(d, (enum daemon_kind)kind, "did not end well");
+    }
+    return status;
+}
+
+/* All that comes back for GET /metrics; the caller's. */
+static char *fetch(const char *http)
+{
+    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
+    struct bytes all = {0};
+    const char *port = strrchr(http, ':');
+    assert_non_null(port);
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr = {htonl(INADDR_LOOPBACK)},
+                             .sin_port = htons((uint16_t)strtol(port + 1, NULL, 10))};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
+    char piece[4096];
+    for (ssize_t n; (n = read(fd, piece, sizeof piece)) > 0;)
+        bytes_put(&all, piece, (size_t)n);
+    close(fd);
+    bytes_u8(&all, 0);
+    return (char *)all.data;
+}
+
+double daemons_metric(const struct daemons *d, enum daemon_kind kind, const char *name)
+{
+    SCOPED_MEM char *text = fetch(d->http[kind]);
+    SCOPED_MEM char *line = mem_printf("\n%s ", name);
+    const char *at = strstr(text, line);
+    if (!at)
+        fail_msg("the %s has no metric %s", names[kind], name);
+    return strtod(at + strlen(line), NULL);
+}

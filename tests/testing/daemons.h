@@ -1,0 +1,40 @@
+/* A ring whose daemons the test starts itself, so that one can be killed and started again with other settings.
+ *
+ *     struct daemons ring = daemons_start(&prepared, "lag.max=0 learner.threads=2");  -- all three, ready
+ *     daemons_kill(&ring, LEARNER);
+ *     daemons_start_one(&ring, LEARNER, "learner.threads=1");                          -- at its old address
+ *     assert_int_equal(daemons_wait_learner(&ring, 60000), 0);                         -- the run is over
+ *
+ * Settings are words KEY=VALUE as --set takes them; those of daemons_start hold for all daemons and all starts. Each daemon
+ * writes RUN/NAME.log. Owner: the test's thread. */
+#pragma once
+#include "testing/process.h"
+#include "testing/ring.h"
+#include <stdint.h>
+
+enum daemon_kind { LEARNER, REWARDER, GENERATOR, DAEMON_KINDS };
+
+struct daemons {
+    const struct ring *ring;
+    const char *settings; // borrowed
+    struct process process[DAEMON_KINDS];
+    char address[DAEMON_KINDS][64], http[DAEMON_KINDS][64];
+};
+
+struct daemons daemons_start(const struct ring *ring, const char *settings);
+
+/* Starts one that was killed; daemons_announced waits until it listens. Fails the test if it ends instead. */
+void daemons_start_one(struct daemons *daemons, enum daemon_kind kind, const char *settings);
+void daemons_announced(struct daemons *daemons, enum daemon_kind kind);
+
+/* Fails the test with the daemon's log if it has ended. */
+void daemons_assert_running(const struct daemons *daemons, enum daemon_kind kind);
+
+/* SIGKILL; returns when it is dead. Fails the test if it had ended by itself. */
+void daemons_kill(struct daemons *daemons, enum daemon_kind kind);
+
+/* The learner's exit status; it must end within timeout_ms. The others are ended then. */
+int daemons_wait_learner(struct daemons *daemons, int timeout_ms);
+
+/* A number of a daemon's /metrics; fails the test if it has none of that name. */
+double daemons_metric(const struct daemons *daemons, enum daemon_kind kind, const char *name);

@@ -1,0 +1,111 @@
+/* Checkpoints: written, found again, passed over when damaged, and never gone for a moment. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "learner/checkpoint.h"
+#include "unit/model/tiny.h"
+#include "weights/digest.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct kit {
+    const char *run;
+    struct backend *be;
+    struct model *model;
+    struct optimizer *optimizer;
+};
+
+static struct kit kit_new(void)
+{
+    struct kit kit = {.run = testing_directory(), .be = tiny_backend(1)};
+    struct model_config shape = tiny_config(true);
+    struct optimizer_config config = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
+    assert_ok(model_new(kit.be, &shape, 5, &kit.model));
+    assert_ok(optimizer_new(kit.model, &config, NULL, &kit.optimizer));
+    return kit;
+}
+
+static void kit_done(struct kit *kit)
+{
+    optimizer_free(kit->optimizer);
+    model_free(kit->model);
+    backend_free(kit->be);
+}
+
+static struct checkpoint_info info_of(const struct kit *kit, uint64_t round)
+{
+    return (struct checkpoint_info){
+        .run = "run",
+        .lineage = 1,
+        .round = round,
+        .version = 2 * round,
+        .weights = weights_digest(kit->model->values, 0, kit->model->params->layout->elements)};
+}
+
+static void write_one(const struct kit *kit, uint64_t round, int keep)
+{
+    struct checkpoint_info info = info_of(kit, round);
+    assert_ok(checkpoint_write(kit->run, kit->model, kit->optimizer, kit->run, &info, keep));
+}
+
+/* The newest whole one's round; whether a damaged one was passed over. */
+static uint64_t newest(const struct kit *kit, bool *ret_damaged)
+{
+    SCOPED_MEM char *path = NULL;
+    SCOPED_MEM char *damaged = NULL;
+    struct checkpoint_info info;
+    assert_ok(checkpoint_newest(kit->run, &path, &damaged, &info));
+    assert_non_null(path);
+    *ret_damaged = damaged != NULL;
+    return info.round;
+}
+
+static char *file_of(const struct kit *kit, uint64_t round, const char *name)
+{
+    return mem_printf("%s/checkpoints/v%llu/%s", kit->run, (unsigned long long)(2 * round), name);
+}
+
+static struct stat status_of(const char *path)
+{
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    return status;
+}
+
+static void the_newest_whole_one_is_found(void **)
+{
+    struct kit kit = kit_new();
+    bool damaged;
+    for (uint64_t round = 1; round <= 4; round++)
+        write_one(&kit, round, 2);
+    assert_int_equal(newest(&kit, &damaged), 4);
+    assert_false(damaged);
+    SCOPED_MEM char *gone = file_of(&kit, 2, "manifest.json");
+    assert_false(file_exists(gone));
+    SCOPED_MEM char *state = file_of(&kit, 4, "optimizer.safetensors");
+    assert_int_equal(truncate(state, status_of(state).st_size - 1), 0);
+    assert_int_equal(newest(&kit, &damaged), 3);
+    assert_true(damaged);
+    kit_done(&kit);
+}
+
+/* What is there and whole is not taken away to be written again; what is damaged is. */
+static void the_same_one_stays(void **)
+{
+    struct kit kit = kit_new();
+    bool damaged;
+    SCOPED_MEM char *state = file_of(&kit, 3, "optimizer.safetensors");
+    write_one(&kit, 3, 1);
+    struct stat before = status_of(state);
+    write_one(&kit, 3, 1);
+    struct stat after = status_of(state);
+    assert_true(before.st_ino == after.st_ino && before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+    assert_int_equal(truncate(state, before.st_size - 1), 0);
+    write_one(&kit, 3, 1);
+    assert_int_equal(status_of(state).st_size, before.st_size);
+    assert_int_equal(newest(&kit, &damaged), 3);
+    assert_false(damaged);
+    kit_done(&kit);
+}
+
+TESTS(cmocka_unit_test(the_newest_whole_one_is_found), cmocka_unit_test(the_same_one_stays))
