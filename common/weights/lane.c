@@ -152,8 +152,10 @@ bool lane_free(struct lane *lane)
     if (!lane)
         return true;
     if (lane->worker && lane->aborter) {
-        if (!wait_aborted(lane))
+        if (!wait_aborted(lane)) {
+            free(lane); // what the threads look at stays
             return false;
+        }
         (void)worker_post_wait(lane->worker, lane_work_clean, NULL);
     }
     worker_free(lane->worker);

@@ -69,6 +69,6 @@ void lane_move(struct lane *lane, const struct lane_move *move);
 /* In any state, once until LANE_ABORTED; what else was ordered is given up. */
 void lane_abort(struct lane *lane);
 
-/* Aborts and waits up to 5 s. False: a call never returned; the lane's memory, threads and what was moved stay as they are
- * until the process ends. */
+/* Aborts and waits up to 5 s. False: a call never returned; its threads, what they look at and what was moved stay as they
+ * are until the process ends. The lane is gone in both cases. */
 bool lane_free(struct lane *lane);

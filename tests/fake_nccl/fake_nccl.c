@@ -365,9 +365,10 @@ int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, 
 {
     struct comm *comm = take(handle, false);
     const int number = atomic_fetch_add(&comm->broadcasts, 1) + 1;
-    if (atomic_load(&comm->state) != SUCCESS || root != 0 || type != 1) {
+    const int state = atomic_load(&comm->state);
+    if (state != SUCCESS || root != 0 || type != 1) {
         drop(comm);
-        return INVALID_ARGUMENT;
+        return state != SUCCESS && state != IN_PROGRESS ? state : INVALID_ARGUMENT;
     }
     if (number == setting("call_hang_at", 0))
         wait_aborted(comm);

@@ -232,7 +232,6 @@ static void options_are_checked_against_each_other(void **state)
         {"learner: {groups: 2, updates_per_round: 3}", "learner.updates_per_round: 3 is too many"},
         {"run: {rounds: 0}", "run.rounds: 0, and data.epochs is 0 too"},
         {"sft: {steps: 0}", "sft.steps: 0, and sft.epochs is 0 too"},
-        {"publish: {transport: nccl}", "publish.transport: versions go over grpc alone yet"},
         {"eval: {every: 5}", "eval.every: 5 needs data.eval"},
         {"learner: {listen: '0.0.0.0:7003'}",
          "learner.listen: '0.0.0.0:7003' is open beyond this machine without TLS"},
@@ -245,9 +244,9 @@ static void options_are_checked_against_each_other(void **state)
     assert_ok(parse("net: {insecure: true}\nlearner: {listen: '[::]:7003'}", &r));
     assert_ok(parse("learner: {objective: sft}\ngenerator: {num_generations: 1}", &q));
     assert_ok(parse("run: {rounds: 0}\ndata: {epochs: 2}", &s));
-    /* a default that does not fit what was set: there is no line of its own */
     assert_err(ERR_INVALID, "ring.yaml: replay.max_groups: 4096 is too few",
-               refuse("learner: {groups: 4096}"));
+               refuse("learner: {groups: 4096}")); // a default has no line of its own
+    assert_err(ERR_INVALID, "go over grpc alone yet", refuse("publish: {transport: nccl}"));
 }
 
 static void overrides_win_and_are_checked_alike(void **state)

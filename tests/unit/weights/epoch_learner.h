@@ -209,25 +209,31 @@ static inline void generator_start(int i, const char *manners, int state, int si
     setenv("FAKE_NCCL", "", 1);
 }
 
+/* Fails the test with what everyone knows. */
+static inline void complain(const char *what)
+{
+    const struct learner *it = learner;
+    const struct transport_stats stats = transport_stats(it->transport);
+    print_error("%sepoch %d %s\n", it->notes, (int)stats.epoch, epoch_state_name(stats.state));
+    for (uint64_t id = 1; id <= it->peers; id++)
+        print_error("peer %d: %s, applied %d of %d, carried %d\n", (int)id,
+                    peer_of(id)->call ? "here" : "gone", (int)peer_of(id)->applied,
+                    (int)it->manifest.version, transport_carries(it->transport, id));
+    for (int i = 0; i < GENERATORS; i++)
+        if (it->process[i].pid) {
+            SCOPED_MEM char *log = file_text(it->process[i].log);
+            print_error("%s", log);
+        }
+    fail_msg("%s", what);
+}
+
 static inline void poll_done(void *arg)
 {
     struct learner *it = arg;
     if (it->done(it))
         loop_stop(it->loop);
-    else if (clock_ms() > it->give_up_ms) {
-        print_error("%s", it->notes);
-        for (uint64_t id = 1; id <= it->peers; id++)
-            print_error("peer %d: %s, applied %d of %d, carried %d, busy %d\n", (int)id,
-                        peer_of(id)->call ? "here" : "gone", (int)peer_of(id)->applied,
-                        (int)it->manifest.version, transport_carries(it->transport, id),
-                        it->is_busy);
-        for (int i = 0; i < GENERATORS; i++)
-            if (it->process[i].pid) {
-                SCOPED_MEM char *log = file_text(it->process[i].log);
-                print_error("%s", log);
-            }
-        fail_msg("waited in vain");
-    }
+    else if (clock_ms() > it->give_up_ms)
+        complain("waited in vain");
 }
 
 static inline void until(bool (*done)(struct learner *))
