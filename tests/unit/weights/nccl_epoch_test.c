@@ -56,7 +56,7 @@ static void hit_one(const struct hit *hit, int signal_number)
     for (int i = 0; i < 12 || transport_stats(it.transport).epoch < before + hit->later; i++) {
         publish(&it);
         wait_ms(100);
-        if (i == 500)
+        if (i == 150)
             complain("the epochs after the hit do not come");
     }
     wait_members(2); // the others are together again, or still
