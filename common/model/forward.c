@@ -119,9 +119,8 @@ static err_t check_segments(const struct forward *fw, const struct segment *segm
             return err_new(ERR_INVALID,
                            "forward: segment %d is rows %d to %d of %d, it must begin at row %d", i,
                            s->first, s->first + s->count, N, at);
-        if ((fw->keep && s->kv) || (!s->kv && s->start))
-            return err_new(ERR_INVALID,
-                           "forward: segment %d: a learning pass begins at 0 and has no pages", i);
+        if (fw->keep && s->kv)
+            return err_new(ERR_INVALID, "forward: segment %d: a learning pass has no pages", i);
         at += s->count;
     }
     if (at != N)

@@ -28,7 +28,8 @@ int forward_max_rows(const struct forward *fw);
 
 /* token, position (N); segments tile rows 0..N-1 in order (see struct segment in tensor/backend.h);
  * their pages, if any, take the rows. position[i] is what RoPE rotates by: start + i within
- * the segment. INVALID: a token, position or segment out of range; nothing was computed. */
+ * the segment. INVALID: a token, position or segment out of range; nothing was computed. RANGE: a
+ * segment's pages or prefix are not what struct segment says. */
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
                   const struct segment *segments, int count);
 

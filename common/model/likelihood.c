@@ -41,7 +41,7 @@ err_t likelihood_run(struct likelihood *l, const struct sequence *sequences, siz
     for (size_t at = 0; at < count;) {
         at += pack_fill(l->pack, sequences + at, count - at, 1);
         TRY(forward_run(l->forward, pack->token, pack->position, pack->rows, pack->segment,
-                        pack->sequences));
+                        pack->segments));
         TRY(forward_logp(l->forward, pack->row, pack->target, pack->targets, inverse_temperature,
                          ret_logp, NULL));
         for (int i = 0; i < pack->targets; i++)

@@ -14,7 +14,7 @@
 
 struct likelihood;
 
-/* micro_tokens: computed at once, or those of the longest sequence, if they are more; changes no bit. longest: tokens of the
+/* micro_tokens: computed at once, or those of one block (pack.h), if they are more; changes no bit. longest: tokens of the
  * longest sequence that may come. INVALID: not positive. */
 err_t likelihood_new(struct model *model, int micro_tokens, int longest, struct likelihood **ret);
 

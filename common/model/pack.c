@@ -9,7 +9,11 @@ err_t pack_new(int micro_tokens, int longest, struct pack **ret)
                        "a micro-batch of %d tokens for sequences of %d: both must be positive",
                        micro_tokens, longest);
     struct pack *pack = mem_new(sizeof *pack);
-    size_t rows = (size_t)(micro_tokens > longest ? micro_tokens : longest);
+    long block = (long)longest * PACK_SHARING;
+    block = block < PACK_BLOCK_ROWS ? block : PACK_BLOCK_ROWS;
+    block = block > longest ? block : longest;
+    size_t rows = (size_t)(micro_tokens > block ? micro_tokens : block);
+    pack->micro_tokens = micro_tokens;
     pack->max_rows = (int)rows;
     pack->token = mem_array(rows, sizeof *pack->token);
     pack->position = mem_array(rows, sizeof *pack->position);
@@ -27,39 +31,101 @@ static uint32_t token_at(const struct sequence *s, int position)
                                        : s->token[position - s->prompt_tokens];
 }
 
-static void put(struct pack *pack, const struct sequence *s)
+/* ---- blocks */
+
+static bool same_prompt(const struct sequence *a, const struct sequence *b)
 {
-    int rows = sequence_rows(s);
-    pack->segment[pack->sequences] = (struct segment){.first = pack->rows, .count = rows};
-    for (int i = 0; i < rows; i++) {
-        pack->token[pack->rows + i] = (int32_t)token_at(s, i);
-        pack->position[pack->rows + i] = i;
-        if (i + 1 < s->context)
-            continue;
-        pack->row[pack->targets] = pack->rows + i;
+    return a->prompt == b->prompt && a->prompt_tokens == b->prompt_tokens &&
+           a->context == a->prompt_tokens && b->context == b->prompt_tokens;
+}
+
+/* How many of the first sequences, at most count, have the first one's prompt. */
+static size_t alike(const struct sequence *sequences, size_t count)
+{
+    size_t n = 1;
+    while (n < count && same_prompt(&sequences[0], &sequences[n]))
+        n++;
+    return n;
+}
+
+/* Rows that neighbours with the same prompt share; they have them once. */
+static int shared_rows(const struct sequence *sequences, size_t count)
+{
+    return count > 1 ? sequences->prompt_tokens - 1 : 0;
+}
+
+static long rows_of(const struct sequence *sequences, size_t count)
+{
+    long rows = 0;
+    for (size_t at = 0, n; at < count; at += n) {
+        n = alike(sequences + at, count - at);
+        const int shared = shared_rows(sequences + at, n);
+        rows += shared;
+        for (size_t i = at; i < at + n; i++)
+            rows += sequence_rows(&sequences[i]) - shared;
+    }
+    return rows;
+}
+
+/* Sequences of the first block. */
+static size_t block_of(const struct sequence *sequences, size_t count, size_t unit)
+{
+    size_t n = unit, most = alike(sequences, count < PACK_SHARING ? count : PACK_SHARING);
+    while (n + unit <= most && rows_of(sequences, n + unit) <= PACK_BLOCK_ROWS)
+        n += unit;
+    return n;
+}
+
+/* ---- rows */
+
+static void put_rows(struct pack *pack, const struct sequence *s, struct segment segment)
+{
+    segment.first = pack->rows;
+    for (int i = segment.start; i < segment.start + segment.count; i++) {
+        pack->token[pack->rows] = (int32_t)token_at(s, i);
+        pack->position[pack->rows++] = i;
+    }
+    pack->segment[pack->segments++] = segment;
+}
+
+/* A sequence's rows from position `shared` on; those before are at row prefix. */
+static void put(struct pack *pack, const struct sequence *s, int shared, int prefix)
+{
+    const int rows = sequence_rows(s), base = pack->rows - shared;
+    put_rows(pack, s, (struct segment){.count = rows - shared, .start = shared, .prefix = prefix});
+    for (int i = s->context - 1; i < rows; i++) {
+        pack->row[pack->targets] = base + i;
         pack->target[pack->targets++] = (int32_t)token_at(s, i + 1);
     }
-    pack->rows += rows;
     pack->first[++pack->sequences] = pack->targets;
 }
 
-static int unit_rows(const struct sequence *sequences, size_t unit)
+static void put_block(struct pack *pack, const struct sequence *sequences, size_t count)
 {
-    int rows = 0;
-    for (size_t i = 0; i < unit; i++)
-        rows += sequence_rows(&sequences[i]);
-    return rows;
+    for (size_t at = 0, n; at < count; at += n) {
+        n = alike(sequences + at, count - at);
+        const int shared = shared_rows(sequences + at, n), prefix = shared ? pack->rows : 0;
+        if (shared)
+            put_rows(pack, &sequences[at], (struct segment){.count = shared});
+        for (size_t i = at; i < at + n; i++)
+            put(pack, &sequences[i], shared, prefix);
+    }
 }
 
 size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count, size_t unit)
 {
-    assert(count % unit == 0);
-    pack->rows = pack->sequences = pack->targets = 0;
+    assert(count % unit == 0 && unit <= PACK_SHARING);
+    pack->rows = pack->segments = pack->sequences = pack->targets = 0;
     size_t taken = 0;
-    while (taken < count && unit_rows(&sequences[taken], unit) <= pack->max_rows - pack->rows)
-        for (size_t i = 0; i < unit; i++)
-            put(pack, &sequences[taken++]);
-    assert(taken || !count);
+    while (taken < count) {
+        const size_t block = block_of(sequences + taken, count - taken, unit);
+        const long rows = rows_of(sequences + taken, block);
+        if (taken && rows > pack->micro_tokens - pack->rows)
+            break;
+        assert(rows <= pack->max_rows);
+        put_block(pack, sequences + taken, block);
+        taken += block;
+    }
     return taken;
 }
 

@@ -1,5 +1,8 @@
-/* Ragged sequences → micro-batches of tensors. Sequences stay in the order given, whole and unpadded, so the gradient of
- * several micro-batches is that of one large batch bit for bit.
+/* Ragged sequences → micro-batches of tensors, in the order given, whole and unpadded. Neighbours with the same prompt share
+ * its rows: the prompt but its last token is a segment of its own, and each completion's segment, from the prompt's last
+ * token on, has it as prefix. They share in blocks of at most PACK_SHARING sequences and PACK_BLOCK_ROWS rows, counted
+ * from the first of them; a block is never cut. So who shares with whom depends on the sequences alone, and the gradient of
+ * several micro-batches is that of one large batch bit for bit. Sharing changes no bit of the forward.
  *
  *     SCOPED(pack) pack = NULL;
  *     TRY(pack_new(micro_tokens, longest, &pack));
@@ -14,14 +17,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One prompt with one completion; borrowed. */
+enum { PACK_SHARING = 16, PACK_BLOCK_ROWS = 1024 };
+
+/* One prompt with one completion; borrowed. Prompts are the same if pointer and length are, and none of it is a target. */
 struct sequence {
     const uint32_t *prompt, *token;
     int prompt_tokens, tokens; // both > 0
     int context; // leading tokens that are no targets: prompt_tokens, or 1 where the prompt is learnt too
 };
 
-/* Rows the forward sees for it: the last token predicts nothing, so it is not fed. */
+/* Rows the forward sees for it alone: the last token predicts nothing, so it is not fed. */
 static inline int sequence_rows(const struct sequence *s)
 {
     return s->prompt_tokens + s->tokens - 1;
@@ -33,20 +38,21 @@ static inline int sequence_targets(const struct sequence *s)
 
 /* A micro-batch; every array is the pack's own, planned once. */
 struct pack {
-    int max_rows;
-    int rows, sequences, targets;
+    int micro_tokens, max_rows;
+    int rows, segments, sequences, targets;
     int32_t *token, *position; // (rows)
-    struct segment *segment;   // (sequences)
+    struct segment *segment;   // (segments)
     int *row;                  // (targets) which row's logits predict it
     int32_t *target;           // (targets) the token predicted
     int *first;                // (sequences + 1) where each sequence's targets begin
 };
 
-/* longest: rows of the longest unit that may come; max_rows becomes the larger of the two. INVALID: not positive. */
+/* longest: rows of the longest unit that may come, nothing shared. max_rows becomes what the largest block may need, at
+ * least micro_tokens. INVALID: not positive. */
 err_t pack_new(int micro_tokens, int longest, struct pack **ret);
 
-/* Takes as many of the first sequences as fit, at least one unit, and returns how many. A unit is so many neighbours that
- * stay together (2: pairs); count is a multiple of it, and the first has at most max_rows rows. */
+/* Takes as many of the first sequences as fit into micro_tokens rows, at least one block, and returns how many. A unit is so
+ * many neighbours that stay together (2: pairs; at most PACK_SHARING); count is a multiple of it. A block has whole units. */
 size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count, size_t unit);
 
 void pack_free(struct pack *pack);

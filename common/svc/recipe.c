@@ -317,6 +317,30 @@ err_t recipe_get(const struct recipe *recipe, const char *key, char **ret)
     return OK;
 }
 
+struct difference {
+    const struct recipe *a, *b;
+    recipe_look fn;
+    void *arg;
+};
+
+static err_t compare_value(void *arg, const char *path, const struct recipe_option *row,
+                           size_t base)
+{
+    const struct difference *difference = arg;
+    SCOPED_VALUE(bytes) a = {0};
+    SCOPED_VALUE(bytes) b = {0};
+    option_put(row, (const char *)difference->a + base, &a);
+    option_put(row, (const char *)difference->b + base, &b);
+    if (strcmp((char *)a.data, (char *)b.data) != 0)
+        difference->fn(difference->arg, path, (char *)a.data, (char *)b.data);
+    return OK;
+}
+
+void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg)
+{
+    err_free(option_each(compare_value, &(struct difference){a, b, fn, arg}));
+}
+
 static err_t free_value(void *arg, const char *path, const struct recipe_option *row, size_t base)
 {
     (void)path;

@@ -112,7 +112,9 @@ void recipe_render(const struct recipe *recipe, struct bytes *ret);
 /* One key's value as the recipe would have it ("lag.max" -> "1"), owned by the caller. NOT_FOUND: with did you mean. */
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
 
-void recipe_markdown(
-    struct bytes *ret); // docs/recipe.md: every option with type, default, range, help
+/* Calls fn for every key whose values differ, as the recipe would have them. */
+typedef void (*recipe_look)(void *arg, const char *key, const char *in_a, const char *in_b);
+void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg);
+void recipe_markdown(struct bytes *ret); // docs/recipe.md: every option, its range, its help
 void recipe_free(struct recipe *recipe);
 DEFINE_SCOPED(recipe)

@@ -35,14 +35,17 @@ enum { KV_PAGE = 64 };
 enum kv_format { KV_F32, KV_BF16 }; // BF16: K and V must be rounded already (round_bf16)
 
 /* One sequence's rows inside a call: rows first..first+count-1 are its positions
- * start..start+count-1. With pages the call writes their K and V there and attends over 0..; without
- * (NULL) start must be 0 and it attends over the call's own rows. Position p lies in page[p /
- * KV_PAGE]. A page that one segment writes is in no other segment of the call; one that is only read
- * may be in many. A page number that does not exist is RANGE, and then nothing is written. */
+ * start..start+count-1. With pages the call writes their K and V there and attends over 0..; position
+ * p lies in page[p / KV_PAGE]. A page that one segment writes is in no other segment of the call; one
+ * that is only read may be in many. A page number that does not exist is RANGE, and then nothing is
+ * written. Without pages (NULL) it attends over rows of the call: its own, and before them, if start
+ * is not 0, the `start` rows from row `prefix` on, which are positions 0..start-1. They begin the last
+ * segment before it that starts at 0: a prompt is followed by the completions that share it. */
 struct segment {
     int first, count, start;
     struct kv_pages *kv;
     const int32_t *page; // borrowed during the call
+    int prefix;          // without pages and start > 0: the row of position 0
 };
 
 struct attention_shape {
@@ -110,7 +113,8 @@ struct backend_ops {
     err_t (*attention)(struct backend *, float *o, float *lse, const float *q, const float *k,
                        const float *v, const struct segment *segments, int count,
                        const struct attention_shape *shape, int layer);
-    /* dq, dk, dv are overwritten. Segments without pages. */
+    /* dq, dk, dv are overwritten. Segments without pages. A row's dk and dv: its own segment's
+     * queries first, then those of the segments that share it, in their order. */
     err_t (*attention_backward)(struct backend *, float *dq, float *dk, float *dv, const float *d_o,
                                 const float *q, const float *k, const float *v, const float *o,
                                 const float *lse, const struct segment *segments, int count,

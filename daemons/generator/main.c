@@ -163,8 +163,8 @@ static void applied(void *arg, uint64_t version)
         log_info("serving", "version=%llu", (unsigned long long)version);
     d->serving = true;
     show_readiness(d);
-    update_applied(d->update);
-    prompts_version(d->prompts, version);
+    uint32_t lineage = update_applied(d->update);
+    prompts_version(d->prompts, lineage, version);
 }
 
 static void evaluated(void *arg, struct group *group)
@@ -216,9 +216,14 @@ static void join_timed_out(void *arg)
     loop_stop(d->loop);
 }
 
+/* Replaced by another process of our name (ABORTED): coming again would only be refused again. */
 static void lease_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
+    if (err_code(why) == ERR_ABORTED && !d->draining) {
+        failed(d, why);
+        return;
+    }
     unreachable(d, "learner", why);
     d->lease_down = true;
     show_readiness(d);

@@ -17,6 +17,7 @@ struct prompts {
     struct loop_timer *heartbeat;
     struct ids held, finished, unusable; // finished: decoded, without a disposition yet
     bool serving, draining, over;
+    uint32_t lineage;
     uint64_t version;
     struct ids evaluating, evaluated; // rows of an evaluation: being decoded; without a disposition
     bool evaluates;                   // holds weights for it:
@@ -79,7 +80,7 @@ static void say(struct prompts *prompts, bool hello)
     SCOPED_MEM struct lease_progress *known = NULL;
     struct decode_totals totals = decode_totals();
     struct lease_request request = {.version = prompts->version,
-                                    .lineage = 1,
+                                    .lineage = prompts->lineage,
                                     .want = wanted(prompts),
                                     .idle_s = totals.idle_s,
                                     .busy_s = totals.busy_s,
@@ -206,8 +207,9 @@ err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
     return OK;
 }
 
-void prompts_version(struct prompts *prompts, uint64_t version)
+void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version)
 {
+    prompts->lineage = lineage;
     prompts->version = version;
     prompts->serving = true;
     say_soon(prompts);

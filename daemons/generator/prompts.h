@@ -1,7 +1,7 @@
 /* Slots leased from the learner: asks for as many groups as fit, hands the grants on, reports what it holds.
  *
  *     TRY(prompts_open(&options, &prompts));
- *     prompts_version(prompts, 12);           -- weights are in force: leases may be asked for
+ *     prompts_version(prompts, 1, 12);        -- weights are in force: leases may be asked for
  *     prompts_finished(prompts, &id);         -- a group is done: room for the next
  *
  * Owner: the loop's thread. */
@@ -29,7 +29,7 @@ struct prompts_options {
     void *arg;
 };
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
-void prompts_version(struct prompts *prompts, uint64_t version);
+void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version);
 void prompts_finished(struct prompts *prompts, const struct digest *id); // also: revoked, unusable
 /* Weights are in force for evaluation: rows may be leased for them, and what older ones had not finished is forgotten. */
 void prompts_evaluates(struct prompts *prompts, uint32_t lineage, uint64_t version);

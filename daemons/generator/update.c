@@ -6,7 +6,8 @@
 struct update {
     struct update_options options;
     struct subscriber *subscriber;
-    bool wanted; // what was offered was not there any more: poisoned meanwhile
+    bool wanted;      // what was offered was not there any more: poisoned meanwhile
+    uint32_t lineage; // of what decode was given last
 };
 
 static void give(struct update *update)
@@ -14,8 +15,10 @@ static void give(struct update *update)
     struct manifest manifest;
     const uint16_t *values = subscriber_take(update->subscriber, &manifest);
     update->wanted = !values;
-    if (values)
-        decode_weights(update->options.decode, values, manifest.version);
+    if (!values)
+        return;
+    update->lineage = manifest.lineage;
+    decode_weights(update->options.decode, values, manifest.version);
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
@@ -77,9 +80,11 @@ void update_wanted(struct update *update)
     give(update);
 }
 
-void update_applied(struct update *update)
+uint32_t update_applied(struct update *update)
 {
+    uint32_t lineage = update->lineage; // the next may be given before this returns
     subscriber_applied(update->subscriber);
+    return lineage;
 }
 
 void update_free(struct update *update)

@@ -25,7 +25,7 @@ struct update_options {
 };
 err_t update_open(const struct update_options *options, struct update **ret);
 void update_wanted(struct update *update);
-void update_applied(struct update *update);
+uint32_t update_applied(struct update *update); // the lineage of what was applied
 
 /* After decode_stop: until then its thread may be reading taken values. */
 void update_free(struct update *update);

@@ -101,7 +101,8 @@ static err_t digest_parse(const char *text, const char *path, struct digest *ret
     return OK;
 }
 
-static err_t manifest_read(const char *directory, struct checkpoint_info *ret)
+static err_t manifest_parse(const char *directory, json_t **ret_manifest,
+                            struct checkpoint_info *ret)
 {
     SCOPED_MEM char *path = file_join(directory, "manifest.json");
     SCOPED_JSON json_t *manifest = NULL;
@@ -125,21 +126,51 @@ static err_t manifest_read(const char *directory, struct checkpoint_info *ret)
                                    .version = (uint64_t)weights_version};
     snprintf(info.run, sizeof info.run, "%s", run);
     TRY(digest_parse(weights, path, &info.weights));
-    TRY(check_files(directory, json_object_get(manifest, "files")));
+    *ret = info;
+    *ret_manifest = STEAL(manifest);
+    return OK;
+}
+
+err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret)
+{
+    SCOPED_JSON json_t *manifest = NULL;
+    return manifest_parse(path, &manifest, ret);
+}
+
+/* What a restart reads and what makes the directory one of Hugging Face's. */
+static err_t check_complete(const char *path, const json_t *files)
+{
+    static const char *const needed[] = {"config.json", "model.safetensors",
+                                         "optimizer.safetensors"};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!json_object_get(files, needed[i]))
+            return err_new(ERR_DATA_LOSS, "'%s': its manifest does not name %s", path, needed[i]);
+    return OK;
+}
+
+err_t checkpoint_read(const char *path, struct checkpoint_info *ret)
+{
+    SCOPED_JSON json_t *manifest = NULL;
+    struct checkpoint_info info;
+    TRY(manifest_parse(path, &manifest, &info));
+    const json_t *files = json_object_get(manifest, "files");
+    TRY(check_complete(path, files));
+    TRY(check_files(path, files));
     *ret = info;
     return OK;
 }
 
 /* ---- the directory of them */
 
-struct listing {
-    uint64_t *version; // descending
-    size_t count;
-};
-
-static void listing_done(struct listing *listing)
+void checkpoint_list_done(struct checkpoint_list *list)
 {
-    free(listing->version);
+    free(list->version);
+    *list = (struct checkpoint_list){0};
+}
+
+char *checkpoint_path(const char *run_directory, uint64_t version)
+{
+    return mem_printf("%s/checkpoints/v%" PRIu64, run_directory, version);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -148,8 +179,9 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static void list_checkpoints(const char *directory, struct listing *ret)
+void checkpoint_list(const char *run_directory, struct checkpoint_list *ret)
 {
+    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
     DIR *listing = opendir(directory);
     for (struct dirent *entry; listing && (entry = readdir(listing));) {
         uint64_t version;
@@ -168,13 +200,12 @@ static void list_checkpoints(const char *directory, struct listing *ret)
 err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged,
                         struct checkpoint_info *ret_info)
 {
-    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
-    SCOPED_VALUE(listing) found = {0};
-    list_checkpoints(directory, &found);
+    SCOPED_VALUE(checkpoint_list) found = {0};
+    checkpoint_list(run_directory, &found);
     *ret_path = *ret_damaged = NULL;
     for (size_t i = 0; i < found.count; i++) {
-        SCOPED_MEM char *path = mem_printf("%s/v%" PRIu64, directory, found.version[i]);
-        err_t failed = manifest_read(path, ret_info);
+        SCOPED_MEM char *path = checkpoint_path(run_directory, found.version[i]);
+        err_t failed = checkpoint_read(path, ret_info);
         if (!err_failed(failed)) {
             *ret_path = STEAL(path);
             return OK;
@@ -197,6 +228,21 @@ static err_t point_latest(const char *directory, uint64_t version)
     return file_sync_directory(directory);
 }
 
+err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_info *info)
+{
+    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
+    SCOPED_MEM char *path = checkpoint_path(run_directory, info->version);
+    SCOPED_MEM char *aside =
+        mem_printf("%s/cut-off-%" PRIu32 "-v%" PRIu64, directory, info->lineage, info->version);
+    SCOPED_VALUE(checkpoint_list) left = {0};
+    TRY(file_remove_tree(aside));
+    if (rename(path, aside))
+        return err_errno(errno, "cannot rename '%s'", path);
+    TRY(file_sync_directory(directory));
+    checkpoint_list(run_directory, &left);
+    return left.count ? point_latest(directory, left.version[0]) : OK;
+}
+
 static err_t write_aside(const char *aside, const struct model *model,
                          const struct optimizer *optimizer, const char *tokenizer_directory,
                          const struct checkpoint_info *info)
@@ -216,7 +262,7 @@ static err_t write_aside(const char *aside, const struct model *model,
 static bool is_there(const char *path, const struct checkpoint_info *info)
 {
     struct checkpoint_info there;
-    err_t failed = manifest_read(path, &there);
+    err_t failed = checkpoint_read(path, &there);
     bool same = !err_failed(failed) && there.lineage == info->lineage &&
                 there.round == info->round && there.version == info->version &&
                 digest_equal(&there.weights, &info->weights) && strcmp(there.run, info->run) == 0;
@@ -230,7 +276,7 @@ err_t checkpoint_write(const char *run_directory, const struct model *model,
 {
     SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
     SCOPED_MEM char *aside = file_join(directory, "writing");
-    SCOPED_MEM char *path = mem_printf("%s/v%" PRIu64, directory, info->version);
+    SCOPED_MEM char *path = checkpoint_path(run_directory, info->version);
     if (is_there(path, info))
         return point_latest(directory, info->version);
     TRY(file_make_directories(directory));
@@ -244,10 +290,10 @@ err_t checkpoint_write(const char *run_directory, const struct model *model,
         return err_errno(errno, "cannot rename '%s'", aside);
     TRY(file_sync_directory(directory));
     TRY(point_latest(directory, info->version));
-    SCOPED_VALUE(listing) found = {0};
-    list_checkpoints(directory, &found);
+    SCOPED_VALUE(checkpoint_list) found = {0};
+    checkpoint_list(run_directory, &found);
     for (size_t i = (size_t)keep; i < found.count; i++) {
-        SCOPED_MEM char *old = mem_printf("%s/v%" PRIu64, directory, found.version[i]);
+        SCOPED_MEM char *old = checkpoint_path(run_directory, found.version[i]);
         TRY(file_remove_tree(old));
     }
     return OK;

@@ -6,7 +6,7 @@
  *     RUN/checkpoints/latest -> v128
  *
  *     TRY(checkpoint_write(run, model, optimizer, tokenizer_dir, &info, keep));
- *     TRY(checkpoint_newest(run, &path, &info));      -- path NULL: none that is whole
+ *     TRY(checkpoint_newest(run, &path, &damaged, &info));      -- path NULL: none that is whole
  *
  * A checkpoint is written aside, synced, renamed, and its directory synced: what has a name is whole. Reading checks every
  * file's digest all the same, and passes over a damaged checkpoint to the one before. Owner: the compute thread. */
@@ -33,10 +33,29 @@ err_t checkpoint_write(const char *run_directory, const struct model *model,
                        const struct optimizer *optimizer, const char *tokenizer_directory,
                        const struct checkpoint_info *info, int keep);
 
-/* The newest checkpoint that is whole; *ret_path is the caller's, NULL if there is none. A damaged one is named in
- * *ret_damaged (the caller's, else NULL). */
+/* Whole or not, newest first: RUN/checkpoints/v<version>. */
+struct checkpoint_list {
+    uint64_t *version; // descending
+    size_t count;
+};
+void checkpoint_list(const char *run_directory, struct checkpoint_list *ret);
+void checkpoint_list_done(struct checkpoint_list *list);
+char *checkpoint_path(const char *run_directory, uint64_t version); // the caller's
+
+/* What its manifest says, its files' digests compared. INVALID, DATA_LOSS, NOT_FOUND: damaged. */
+err_t checkpoint_read(const char *path, struct checkpoint_info *ret);
+
+/* The newest that is whole; *ret_path is the caller's, NULL if there is none. A damaged one is named in *ret_damaged (the
+ * caller's, else NULL). */
 err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged,
                         struct checkpoint_info *ret_info);
+
+/* The manifest alone: for what must be known of a damaged one too. */
+err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret);
+
+/* Renames one that a fork cut off to cut-off-<lineage>-v<version>, which nothing here looks at any more, and points `latest`
+ * at the newest that stays. */
+err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_info *info);
 
 /* Copies tokenizer.json and its companions, those that exist. */
 err_t checkpoint_copy_tokenizer(const char *from_directory, const char *to_directory);

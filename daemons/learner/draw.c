@@ -1,7 +1,10 @@
 #include "learner/draw.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "learner/store/history.h"
 #include "svc/mailbox.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +54,7 @@ static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
 
 static err_t answer_round(struct draw *draw, struct store *store, struct round *round, bool again)
 {
-    struct drawn drawn = {.round = round, .again = again, .idle_cause = ""};
+    struct drawn drawn = {.round = round, .number = round->round, .again = again, .idle_cause = ""};
     struct store_counts counts;
     store_counts(store, &counts);
     drawn.stale = counts.gone[REASON_STALE];
@@ -108,12 +111,41 @@ static err_t want_new(void *arg, struct store *store)
     return OK;
 }
 
+/* Whether a recorded round is not trained, now or ever. */
+static err_t pass_over(struct store *store, uint64_t number, bool *ret)
+{
+    struct round_tries tries;
+    TRY(store_round_voided(store, number, ret, NULL));
+    if (*ret || number < store_rounds_done(store))
+        return OK;
+    TRY(store_round_begin(store, number, &tries));
+    if (!tries.hopeless)
+        return OK;
+    SCOPED_MEM char *why = NULL;
+    TRY(store_void_round(store, number));
+    TRY(store_round_voided(store, number, ret, &why));
+    log_error("round voided", "round=%" PRIu64 " starts=%u failures=%u why=\"%s\"", number,
+              tries.starts, tries.failures, why);
+    return OK;
+}
+
+/* draw->next: the compute thread waits. */
 static err_t want_again(void *arg, struct store *store)
 {
     struct draw *draw = arg;
     struct round *round;
+    bool passed = true;
     draw->asked_s = clock_s();
     memset(draw->waited_s, 0, sizeof draw->waited_s);
+    for (; draw->next < draw->options.trained_rounds; draw->next++) {
+        TRY(pass_over(store, draw->next, &passed));
+        if (!passed)
+            break;
+    }
+    if (passed) {
+        answer(draw, &(struct drawn){.number = draw->next, .idle_cause = ""}, OK);
+        return OK;
+    }
     TRY(store_round(store, draw->next, &round));
     return answer_round(draw, store, round, true);
 }
@@ -155,6 +187,36 @@ err_t draw_next(struct draw *draw, struct drawn *ret)
         draw->next++;
     *ret = got.drawn;
     return OK;
+}
+
+struct failure {
+    uint64_t round;
+    const char *why;
+    uint32_t times; // 0: it was trained before, so it is not the round's fault
+};
+
+static err_t note_failure(void *arg, struct store *store)
+{
+    struct failure *failure = arg;
+    if (failure->round < store_rounds_done(store))
+        return OK;
+    return store_round_failed(store, failure->round, failure->why, &failure->times);
+}
+
+err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed)
+{
+    if (err_code(failed) != ERR_INVALID)
+        return failed;
+    struct failure failure = {.round = drawn->number, .why = err_message(failed)};
+    err_t noted = storage_call(draw->options.storage, note_failure, &failure);
+    if (err_failed(noted)) {
+        err_free(failed);
+        return noted;
+    }
+    if (!failure.times)
+        return failed;
+    return err_wrap(failed, "failed %u of %d times, after which it is voided", failure.times,
+                    VOID_FAILURES);
 }
 
 void drawn_done(struct drawn *drawn)

@@ -3,7 +3,9 @@
  *
  *     TRY(draw_next(draw, &drawn));      -- waits; drawn.round NULL: no more rounds, drawn.end says why
  *
- * After a restart the recorded rounds that no checkpoint covers come first, as they were. Owner: the compute thread, but
+ * After a restart the recorded rounds that no checkpoint covers come first, as they were; after the last of them a draw with
+ * no round and DRAW_MORE. One that failed every time (draw_failed) or whose every start ended with the process is voided and
+ * passed over. Owner: the compute thread, but
  * draw_stop: any thread. */
 #pragma once
 #include "learner/leasing.h"
@@ -26,6 +28,7 @@ enum draw_end { DRAW_MORE, DRAW_ENDED, DRAW_STOPPED };
 struct drawn {
     struct round *round;  // NULL: none
     struct group **group; // (round->groups) in recorded order
+    uint64_t number;      // of the round; with none: of the next
     bool again;           // recorded before the restart
     enum draw_end end;
     double idle_s;                // waited
@@ -37,6 +40,10 @@ struct drawn {
 struct draw *draw_new(const struct draw_options *options);
 err_t draw_next(struct draw *draw, struct drawn *ret);
 void drawn_done(struct drawn *drawn);
+
+/* Training the drawn round ended with `failed`; an error of the numbers (INVALID) is noted in the store, and the error says
+ * how often that was. Takes it and returns it; OK stays OK. */
+err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed);
 
 /* The round being waited for is not formed any more, nor any other: draw_next returns with DRAW_STOPPED. */
 void draw_stop(struct draw *draw);

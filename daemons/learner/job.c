@@ -2,26 +2,46 @@
 #include "base/file.h"
 #include "base/scoped.h"
 #include "learner/store/audit.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 static const struct {
     const char *kind;
-    err_t (*run)(const struct recipe *recipe);
-} jobs[] = {{"sft", job_sft}, {"audit", job_audit}};
+    err_t (*run)(const struct job_options *options, const struct recipe *recipe);
+} jobs[] = {{"sft", job_sft}, {"audit", job_audit}, {"explain", job_explain}, {"fork", job_fork}};
 
-err_t job_run(const char *kind, const struct recipe *recipe)
+err_t job_run(const struct job_options *options, const struct recipe *recipe)
 {
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
-        if (strcmp(jobs[i].kind, kind) == 0)
-            return jobs[i].run(recipe);
-    return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: sft, audit", kind);
+        if (strcmp(jobs[i].kind, options->kind) == 0)
+            return jobs[i].run(options, recipe);
+    return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: sft, audit, explain, fork",
+                   options->kind);
 }
 
-err_t job_audit(const struct recipe *recipe)
+err_t job_require_run(const struct recipe *recipe)
 {
-    if (!*recipe->directory)
-        return err_new(ERR_INVALID, "--run DIR is missing: the run to audit");
+    return *recipe->directory ? OK
+                              : err_new(ERR_INVALID, "--run DIR is missing: the run to work on");
+}
+
+err_t job_version(const struct job_options *options, uint64_t *ret)
+{
+    char *end = NULL;
+    const char *text = options->version ? options->version : "";
+    errno = 0;
+    unsigned long long version = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    if (!end || *end || errno)
+        return err_new(ERR_INVALID, "--at '%.40s': a whole number is needed, 0 or more", text);
+    *ret = version;
+    return OK;
+}
+
+err_t job_audit(const struct job_options *options, const struct recipe *recipe)
+{
+    (void)options;
+    TRY(job_require_run(recipe));
     SCOPED_MEM char *store = file_join(recipe->directory, "store");
     struct audit audit;
     TRY(store_audit(store, stdout, &audit));

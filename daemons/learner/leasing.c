@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/fence.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "svc/metrics.h"
@@ -15,6 +16,7 @@ struct lessee {
     struct rpc_call *call; // a reference
     char *generator;
     uint64_t incarnation, version;
+    uint32_t lineage;    // of version
     uint32_t want, held; // slots it would take; leases it has been granted over this stream
     double idle_s, busy_s, tokens; // as last said
     bool told;                     // that the run is over
@@ -27,6 +29,7 @@ struct leasing {
     struct leasing_options options;
     struct lessee *first; // storage thread: oldest stream first
     struct leasing_totals totals;
+    struct fence *fence;
     uint64_t streams; // there were
     bool closed, ended;
 };
@@ -51,6 +54,7 @@ struct leasing *leasing_new(const struct leasing_options *options)
     metrics_register(rows, sizeof rows / sizeof *rows);
     struct leasing *leasing = mem_new(sizeof *leasing);
     leasing->options = *options;
+    leasing->fence = fence_new();
     return leasing;
 }
 
@@ -107,6 +111,8 @@ static err_t send_grants(struct leasing *leasing, struct lessee *lessee,
 static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct store *store)
 {
     SCOPED_VALUE(grants) grants = {0};
+    if (lessee->lineage != store_lineage(store)) // it gets this lineage's weights first
+        return OK;
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     size_t want = lessee->want < LEASE_GRANTS_MAX ? lessee->want : LEASE_GRANTS_MAX;
     err_t failed = store_lease(store, &holder, lessee->version, want, clock_ms(), &grants);
@@ -152,7 +158,8 @@ static void send_revoked(struct leasing *leasing, struct store *store)
             if (l->incarnation == revoked[i].incarnation &&
                 strcmp(l->generator, revoked[i].generator) == 0)
                 send_reply(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
-        log_info("lease revoked", "generator=%s why=%d", revoked[i].generator, revoked[i].why);
+        log_info("lease revoked", "generator=%s why=%s", revoked[i].generator,
+                 revoked_why_name(revoked[i].why));
     }
     metric_add(&revoked_leases, (double)count);
     revoked_free(revoked, count);
@@ -185,12 +192,56 @@ static struct lessee *find(struct leasing *leasing, const struct rpc_call *call)
     return NULL;
 }
 
-/* What an older stream of the same generator still had of an evaluation goes to whoever asks next. */
-static void release_older(struct leasing *leasing, const struct lessee *lessee)
+/* Takes a stream out, if it is (still) one. */
+static void drop_lessee(struct leasing *leasing, const struct rpc_call *call)
 {
-    for (const struct lessee *l = leasing->first; l; l = l->next)
-        if (l != lessee && strcmp(l->generator, lessee->generator) == 0)
-            evaluating_release(leasing->options.evaluating, l->number);
+    struct lessee **at = &leasing->first;
+    while (*at && (*at)->call != call)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    struct lessee *gone = *at;
+    *at = gone->next;
+    evaluating_release(leasing->options.evaluating, gone->number);
+    log_info("generator left", "generator=%s", gone->generator);
+    metric_set(&connected, (double)--leasing->totals.generators);
+    rpc_call_unref(gone->call);
+    mem_free(gone->generator);
+    mem_free(gone);
+}
+
+/* A generator's name is here once: its newest incarnation, over the stream that came last. */
+static void replace(struct leasing *leasing, const struct lease_request *hello)
+{
+    for (struct lessee *l = leasing->first, *next; l; l = next) {
+        next = l->next;
+        if (strcmp(l->generator, hello->generator) != 0)
+            continue;
+        rpc_call_finish(l->call,
+                        l->incarnation < hello->incarnation
+                            ? err_new(ERR_ABORTED,
+                                      "another process came as generator '%s': incarnation %" PRIu64
+                                      " replaces %" PRIu64 "; give each its own generator.name",
+                                      l->generator, hello->incarnation, l->incarnation)
+                            : err_new(ERR_UNAVAILABLE,
+                                      "generator '%s' came again over a new stream", l->generator));
+        drop_lessee(leasing, l->call);
+    }
+}
+
+/* Whether a stream may begin so. */
+static err_t check_hello(struct leasing *leasing, const struct lease_request *hello)
+{
+    uint64_t newest;
+    if (!hello->generator || !hello->run || strcmp(hello->run, leasing->options.run) != 0)
+        return err_new(ERR_PRECONDITION, "this learner trains run '%s', not '%s'",
+                       leasing->options.run, hello->run ? hello->run : "");
+    if (!fence_admit(leasing->fence, hello->generator, hello->incarnation, &newest))
+        return err_new(ERR_ABORTED,
+                       "another process came as generator '%s': incarnation %" PRIu64
+                       " is later than %" PRIu64 "; give each its own generator.name",
+                       hello->generator, newest, hello->incarnation);
+    return OK;
 }
 
 static void append_lessee(struct leasing *leasing, struct lessee *lessee)
@@ -229,8 +280,8 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
         request->idle_s; // what it did before this stream was counted on the one before
     lessee->busy_s = request->busy_s;
     lessee->tokens = (double)request->tokens;
+    replace(leasing, request);
     append_lessee(leasing, lessee);
-    release_older(leasing, lessee);
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     TRY(store_holder_gone(store, &holder, clock_ms()));
     SCOPED_MEM struct digest *known = mem_array(request->progresses, sizeof *known);
@@ -247,15 +298,14 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
 {
     const struct lease_request *request = &arrival->request;
     struct lessee *lessee = find(leasing, arrival->call);
-    if (!lessee &&
-        (!request->generator || !request->run || strcmp(request->run, leasing->options.run) != 0)) {
-        rpc_call_finish(arrival->call,
-                        err_new(ERR_PRECONDITION, "this learner trains run '%s', not '%s'",
-                                leasing->options.run, request->run ? request->run : ""));
+    err_t refused = lessee ? OK : check_hello(leasing, request);
+    if (err_failed(refused)) {
+        rpc_call_finish(arrival->call, refused);
         return OK;
     }
     if (!lessee)
         TRY(hello(leasing, arrival, store, &lessee));
+    lessee->lineage = request->lineage;
     lessee->version = request->version;
     lessee->want = request->want;
     lessee->evaluation_lineage = request->evaluation_lineage;
@@ -287,19 +337,7 @@ static err_t run_departure(void *arg, struct store *store)
 {
     (void)store;
     struct arrival *arrival = arg;
-    struct leasing *leasing = arrival->leasing;
-    for (struct lessee **l = &leasing->first; *l; l = &(*l)->next)
-        if ((*l)->call == arrival->call) {
-            struct lessee *gone = *l;
-            *l = gone->next;
-            evaluating_release(leasing->options.evaluating, gone->number);
-            log_info("generator left", "generator=%s", gone->generator);
-            metric_set(&connected, (double)--leasing->totals.generators);
-            rpc_call_unref(gone->call);
-            mem_free(gone->generator);
-            mem_free(gone);
-            break;
-        }
+    drop_lessee(arrival->leasing, arrival->call);
     rpc_call_unref(arrival->call);
     mem_free(arrival);
     return OK;
@@ -376,5 +414,7 @@ void leasing_close(struct leasing *leasing, bool ended)
 
 void leasing_free(struct leasing *leasing)
 {
+    if (leasing)
+        fence_free(leasing->fence);
     mem_free(leasing);
 }

@@ -18,6 +18,7 @@
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
 #include <string.h>
+#include <sys/random.h>
 
 enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000 };
 
@@ -157,6 +158,16 @@ static void storage_failed(void *arg, err_t why)
 
 /* ---- putting it together */
 
+/* Of a store that is made now: one that is lost and made again under the same name is another, and what generators of the
+ * first still hold is told apart. */
+static uint32_t first_lineage(void)
+{
+    uint32_t lineage = 0;
+    while (!lineage && getrandom(&lineage, sizeof lineage, 0) == sizeof lineage)
+        lineage &= INT32_MAX >> 1; // forks count on from it
+    return lineage;
+}
+
 static err_t open_storage(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
@@ -168,7 +179,8 @@ static err_t open_storage(struct daemon *d)
                                                 .data = jsonl_digest(d->data),
                                                 .rows = jsonl_rows(d->data),
                                                 .seed = (uint64_t)recipe->run.seed,
-                                                .shuffle = recipe->data.shuffle},
+                                                .shuffle = recipe->data.shuffle,
+                                                .lineage = first_lineage()},
                                       .rules = settings_store(recipe),
                                       .failed = storage_failed,
                                       .arg = d};
@@ -292,22 +304,26 @@ static void daemon_done(struct daemon *d)
 
 static err_t run(int argc, char **argv)
 {
-    const char *announce = NULL, *job = NULL;
+    const char *announce = NULL;
+    struct job_options job = {0};
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
-        {"job", "KIND", "do one offline job and exit: sft, audit", .text = &job},
+        {"job", "KIND", "do one offline job and exit: sft, audit, explain, fork",
+         .text = &job.kind},
+        {"at", "N", "explain: which version; fork: the last one that stays", .text = &job.version},
+        {"output", "FORM", "explain: text (default) or json", .text = &job.output},
     };
     struct recipe_cli cli = {
         .program = "rlhfd-learner",
         .purpose = "Keeps scored groups, trains the model on them, publishes its weights.",
         .flags = flags,
-        .flags_count = 2};
+        .flags_count = sizeof flags / sizeof *flags};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    if (job)
-        return job_run(job, recipe);
+    if (job.kind)
+        return job_run(&job, recipe);
     SCOPED_VALUE(daemon) daemon = {.recipe = recipe};
     return serve(&daemon, announce);
 }

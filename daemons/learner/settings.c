@@ -118,7 +118,7 @@ char *settings_fingerprint(const struct model *model)
     struct digest layout = layout_digest(model->params->layout);
     char text[DIGEST_TEXT];
     /* Kernel revision: raise it whenever an op's order of operations changes. Threads and instruction set do not matter. */
-    enum { KERNEL_REVISION = 1 };
+    enum { KERNEL_REVISION = 2 };
     return mem_printf("backend=%s kernels=%d kv=%s layout=%s ranks=1", model->be->ops->name,
                       KERNEL_REVISION, model->kv == KV_BF16 ? "bf16" : "fp32",
                       digest_text(&layout, text));

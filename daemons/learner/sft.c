@@ -232,8 +232,9 @@ static err_t write_output(const struct sft *sft)
     return OK;
 }
 
-err_t job_sft(const struct recipe *recipe)
+err_t job_sft(const struct job_options *options, const struct recipe *recipe)
 {
+    (void)options;
     SCOPED_VALUE(sft) sft = {.recipe = recipe, .options = &recipe->sft};
     TRY(open_inputs(&sft));
     TRY(open_step(&sft));

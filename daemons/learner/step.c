@@ -66,7 +66,7 @@ static err_t forward_micro(struct step *step, const struct step_batch *batch, si
     struct pack *pack = step->pack;
     *ret_taken = pack_fill(pack, batch->sequence + at, batch->sequences - at, step->unit);
     TRY(forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
-                    pack->sequences));
+                    pack->segments));
     TRY(forward_logp(step->forward, pack->row, pack->target, pack->targets,
                      batch->inverse_temperature, step->logp, step->entropy));
     for (int t = 0; t < pack->targets; t++)

@@ -4,8 +4,9 @@
  *     TRY(step_new(model, optimizer, &config, &step));
  *     TRY(step_run(step, &batch, &result));            -- the model has new weights
  *
- * Denominators are those of the whole batch, and micro-batches add up in the order of the sequences, so how the batch is
- * cut into micro-batches changes no bit. Owner: the compute thread. */
+ * Denominators are those of the whole batch, micro-batches add up in the order of the sequences, and which of them share
+ * their prompt's rows is a matter of the sequences alone (pack.h), so how the batch is cut into micro-batches changes no bit.
+ * Owner: the compute thread. */
 #pragma once
 #include "model/optimizer.h"
 #include "model/pack.h"
@@ -16,7 +17,7 @@ struct step_config {
     struct objective_config settings;
     struct schedule schedule;
     bool proximal;    // ratios are taken to the weights the round began with, not to behaviour
-    int micro_tokens; // rows of a micro-batch
+    int micro_tokens; // rows of a micro-batch, or of one block (pack.h), if it has more
     int longest;      // rows of the longest sequence that may come
 };
 

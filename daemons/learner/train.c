@@ -3,8 +3,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "learner/checkpoint.h"
 #include "learner/report.h"
+#include "learner/restart.h"
 #include "learner/settings.h"
 #include "learner/updates.h"
 #include "svc/metrics.h"
@@ -14,23 +14,25 @@
 #include <string.h>
 
 struct train {
-    const struct recipe *recipe;
+    const struct recipe
+        *recipe; // in force: as given, or with what a recorded round was recorded with
+    const struct recipe *given;
+    struct recipe *recorded; // what recipe is then; else NULL
+    char *recorded_text;     // as the round has it
     struct train_options options;
-    struct backend *be;
-    struct model *model;
-    struct optimizer *optimizer;
+    struct restart start;
+    struct model *model; // of start
     struct updates *updates;
     struct report *report;
     struct draw *draw;
     struct publish *publish;
     struct worker *worker;
     struct checkpoint_info at; // where the weights stand
-    char *origin;              // directory whose tokenizer goes into checkpoints
     char *settings, *fingerprint;
     struct leasing_totals seen; // at the last report
     uint64_t stale_seen;
     double begun_s, checkpoint_ms;
-    uint64_t recorded;    // rounds below it were recorded before this start
+    uint64_t again_below; // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
     uint64_t published_version;
 };
@@ -58,61 +60,14 @@ static struct metric *const rows[] = {&round_now,  &version_now,   &reward_now,
 
 /* ---- where it starts */
 
-static err_t load_model(struct train *train, const char *directory)
-{
-    const struct recipe *recipe = train->recipe;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->learner.threads}, &train->be));
-    TRY(model_load(train->be, directory, &train->model));
-    train->model->kv = (enum kv_format)recipe->model.kv;
-    struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
-    return optimizer_new(train->model, &config, directory, &train->optimizer);
-}
-
-static err_t resume(struct train *train, const char *checkpoint)
-{
-    SCOPED_MEM char *state = file_join(checkpoint, "optimizer.safetensors");
-    TRY(load_model(train, checkpoint));
-    TRY(optimizer_load(train->optimizer, state));
-    struct digest digest =
-        weights_digest(train->model->values, 0, train->model->params->layout->elements);
-    if (!digest_equal(&digest, &train->at.weights))
-        return err_new(ERR_DATA_LOSS,
-                       "checkpoint '%s': its weights are not those that its manifest names",
-                       checkpoint);
-    if (strcmp(train->at.run, train->recipe->run.name) != 0)
-        return err_new(
-            ERR_PRECONDITION,
-            "checkpoint '%s' is of run '%s'; this is '%s': choose another --run directory",
-            checkpoint, train->at.run, train->recipe->run.name);
-    train->origin = mem_string(checkpoint);
-    log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint,
-             train->at.round, train->at.version);
-    return OK;
-}
-
-static err_t begin(struct train *train)
-{
-    const char *path = train->recipe->model.path;
-    TRY(load_model(train, path));
-    snprintf(train->at.run, sizeof train->at.run, "%s", train->recipe->run.name);
-    train->at.lineage = 1;
-    train->at.weights =
-        weights_digest(train->model->values, 0, train->model->params->layout->elements);
-    train->origin = mem_string(path);
-    return OK;
-}
-
 err_t train_new(const struct recipe *recipe, struct train **ret)
 {
     SCOPED(train) train = mem_new(sizeof *train);
     metrics_register(rows, sizeof rows / sizeof *rows);
-    train->recipe = recipe;
-    SCOPED_MEM char *checkpoint = NULL;
-    SCOPED_MEM char *damaged = NULL;
-    TRY(checkpoint_newest(recipe->directory, &checkpoint, &damaged, &train->at));
-    if (damaged)
-        log_warning("damaged checkpoint passed over", "why=\"%s\"", damaged);
-    TRY(checkpoint ? resume(train, checkpoint) : begin(train));
+    train->recipe = train->given = recipe;
+    TRY(restart_open(recipe, &train->start));
+    train->model = train->start.model;
+    train->at = train->start.at;
     *ret = STEAL(train);
     return OK;
 }
@@ -208,8 +163,8 @@ static err_t write_checkpoint(struct train *train)
     const struct recipe *recipe = train->recipe;
     double begun = clock_s();
     TRY(report_sync(train->report));
-    TRY(checkpoint_write(recipe->directory, train->model, train->optimizer, train->origin,
-                         &train->at, (int)recipe->checkpoint.keep));
+    TRY(checkpoint_write(recipe->directory, train->model, train->start.optimizer,
+                         train->start.origin, &train->at, (int)recipe->checkpoint.keep));
     train->checkpoint_ms = (clock_s() - begun) * 1000;
     return storage_call(train->options.storage, note_checkpoint, &train->at);
 }
@@ -260,13 +215,49 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
     return train->at.round % (uint64_t)recipe->checkpoint.every == 0 ? write_checkpoint(train) : OK;
 }
 
+/* A controller that steers goes on where it stood; a fixed coefficient is the recipe's. */
+static err_t build_updates(struct train *train, bool resumed)
+{
+    TRY(updates_new(train->recipe, train->model, train->start.optimizer, &train->updates));
+    if (resumed && train->recipe->learner.kl.target > 0)
+        updates_set_kl_coef(train->updates, train->at.kl_coef);
+    train->at.kl_coef = updates_kl_coef(train->updates);
+    return OK;
+}
+
+/* Rounds recorded before a restart take the settings they were recorded with, new ones those given. */
+static err_t use_settings(struct train *train, const struct drawn *drawn)
+{
+    const char *text = drawn->again ? drawn->round->settings : NULL;
+    if (text ? train->recorded_text && strcmp(text, train->recorded_text) == 0
+             : !train->recorded_text)
+        return OK;
+    SCOPED(recipe) recorded = NULL;
+    if (text)
+        TRY(restart_settings(train->given, text, &recorded));
+    mem_free(train->recorded_text);
+    train->recorded_text = mem_string(text);
+    if (!recorded && !train->recorded)
+        return OK;
+    log_info("settings in force", "round=%" PRIu64 " which=%s", drawn->round->round,
+             recorded ? "recorded" : "given");
+    updates_free(STEAL(train->updates));
+    recipe_free(train->recorded);
+    train->recorded = STEAL(recorded);
+    train->recipe = train->recorded ? train->recorded : train->given;
+    struct optimizer_config config = settings_optimizer(&train->recipe->learner.optimizer);
+    optimizer_configure(train->start.optimizer, &config);
+    return build_updates(train, true);
+}
+
 static err_t one_round(struct train *train, const struct drawn *drawn)
 {
     struct round_report report = {.round = drawn->round->round,
                                   .learner_idle_s = drawn->idle_s,
                                   .idle_cause = drawn->idle_cause};
     double begun = clock_s();
-    TRY(train_updates(train, drawn, &report));
+    TRY(use_settings(train, drawn));
+    TRY(draw_failed(train->draw, drawn, train_updates(train, drawn, &report)));
     report.learner_busy_s = clock_s() - begun;
     report_totals(train, drawn, &report);
     return end_round(train, &report, drawn->again);
@@ -303,6 +294,8 @@ static err_t next_round(struct train *train, enum draw_end *ret_end)
     struct drawn drawn = {0};
     TRY(draw_next(train->draw, &drawn));
     *ret_end = drawn.end;
+    if (drawn.end == DRAW_MORE)
+        train->at.round = drawn.number; // rounds that were given up lie behind it
     if (!drawn.round)
         return OK;
     err_t failed = err_wrap(one_round(train, &drawn), "round %" PRIu64, drawn.round->round);
@@ -317,7 +310,7 @@ static int64_t train_some(void *state)
     enum draw_end end = DRAW_MORE;
     if (train->over)
         return -1;
-    if (!train->published && train->at.round >= train->recorded) {
+    if (!train->published && train->at.round >= train->again_below) {
         train->published =
             true; // rounds recorded before a restart are trained again first: their versions were seen
         publish_now(train);
@@ -333,20 +326,11 @@ static int64_t train_some(void *state)
     return 0;
 }
 
-static err_t read_recorded(void *arg, struct store *store)
+static err_t read_position(void *arg, struct store *store)
 {
-    uint64_t *recorded = arg;
-    *recorded = store_next_round(store);
-    return OK;
-}
-
-/* A controller that steers goes on where it stood; a fixed coefficient is the recipe's. */
-static err_t build_updates(struct train *train, bool resumed)
-{
-    TRY(updates_new(train->recipe, train->model, train->optimizer, &train->updates));
-    if (resumed && train->recipe->learner.kl.target > 0)
-        updates_set_kl_coef(train->updates, train->at.kl_coef);
-    train->at.kl_coef = updates_kl_coef(train->updates);
+    struct train *train = arg;
+    train->again_below = store_next_round(store);
+    train->at.lineage = store_lineage(store);
     return OK;
 }
 
@@ -355,10 +339,10 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     const struct recipe *recipe = train->recipe;
     train->options = *options;
     train->publish = publish;
-    TRY(build_updates(train, train->at.round > 0));
+    TRY(storage_call(options->storage, read_position, train));
+    TRY(build_updates(train, train->start.resumed));
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
     TRY(report_open(path, train->at.round, &train->report));
-    TRY(storage_call(options->storage, read_recorded, &train->recorded));
     struct bytes settings = {0};
     recipe_render(recipe, &settings);
     train->settings = (char *)settings.data;
@@ -370,7 +354,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                          .settings = train->settings,
                                          .fingerprint = train->fingerprint},
                                 .first_round = train->at.round,
-                                .trained_rounds = train->recorded,
+                                .trained_rounds = train->again_below,
                                 .idle = publish_when_idle,
                                 .arg = train};
     train->draw = draw_new(&draw);
@@ -400,11 +384,10 @@ void train_free(struct train *train)
     draw_free(train->draw);
     report_free(train->report);
     updates_free(train->updates);
-    optimizer_free(train->optimizer);
-    model_free(train->model);
-    backend_free(train->be);
+    restart_done(&train->start);
+    recipe_free(train->recorded);
+    mem_free(train->recorded_text);
     mem_free(train->settings);
     mem_free(train->fingerprint);
-    mem_free(train->origin);
     mem_free(train);
 }

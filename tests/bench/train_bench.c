@@ -3,12 +3,15 @@
  *     build/tests/bench_train [THREADS [STEPS]]
  *
  * The two examples' models: sort on 256 sequences of 18 tokens, 9 of them trained; tldr on 32 of 64,
- * all trained. The figure is of the fastest step, and the median beside it: others may use the
+ * all trained. Then groups as rounds have them, 4 completions of a prompt, first with a copy of the
+ * prompt for each and then with one for all ("shared"); tokens are those of the copies, so the two
+ * figures compare. The figure is of the fastest step, and the median beside it: others may use the
  * machine. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/optimizer.h"
+#include "model/pack.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,10 +19,11 @@ struct shape {
     const char *name;
     struct model_config config;
     int sequences, tokens, trained; // trained: how many of a sequence's last tokens
+    bool packed, shared;            // groups of 4: the tokens not trained are their prompt
 };
 
 struct work {
-    int N, rows, sequences;
+    int N, rows, segments, tokens; // tokens: nothing shared
     int32_t *token, *position, *row, *target;
     float *dlogp, *logp;
     struct segment *segment;
@@ -29,7 +33,8 @@ static struct work work_of(const struct shape *shape)
 {
     const int N = shape->sequences * shape->tokens;
     struct work w = {.N = N,
-                     .sequences = shape->sequences,
+                     .segments = shape->sequences,
+                     .tokens = N,
                      .token = mem_array((size_t)N, 4),
                      .position = mem_array((size_t)N, 4),
                      .row = mem_array((size_t)N, 4),
@@ -52,6 +57,45 @@ static struct work work_of(const struct shape *shape)
     return w;
 }
 
+/* Groups through the packer, which shares what is at one place. */
+static err_t work_packed(const struct shape *shape, struct work *ret)
+{
+    enum { GROUP = 4 };
+    const int N = shape->sequences * shape->tokens, prompt = shape->tokens - shape->trained;
+    const struct rng rng = rng_keyed(1, RNG_TEST, 0, 0);
+    SCOPED_MEM uint32_t *token = mem_array((size_t)N, sizeof *token);
+    SCOPED_MEM struct sequence *sequence = mem_array((size_t)shape->sequences, sizeof *sequence);
+    SCOPED(pack) pack = NULL;
+    for (int i = 0; i < N; i++)
+        token[i] = (uint32_t)rng_below(&rng, (uint64_t)i, (uint64_t)shape->config.V);
+    for (int s = 0; s < shape->sequences; s++) {
+        const int owner = shape->shared ? s - s % GROUP : s;
+        sequence[s] = (struct sequence){.prompt = token + (size_t)owner * shape->tokens,
+                                        .token = token + (size_t)s * shape->tokens + prompt,
+                                        .prompt_tokens = prompt,
+                                        .tokens = shape->trained,
+                                        .context = prompt};
+    }
+    TRY(pack_new(N, shape->tokens, &pack));
+    pack_fill(pack, sequence, (size_t)shape->sequences, 1);
+    const size_t rows = (size_t)pack->rows, targets = (size_t)pack->targets;
+    *ret = (struct work){
+        .N = pack->rows,
+        .rows = pack->targets,
+        .segments = pack->segments,
+        .tokens = N,
+        .token = mem_copy(pack->token, rows * 4),
+        .position = mem_copy(pack->position, rows * 4),
+        .row = mem_copy(pack->row, targets * 4),
+        .target = mem_copy(pack->target, targets * 4),
+        .dlogp = mem_array(targets, 4),
+        .logp = mem_array(targets, 4),
+        .segment = mem_copy(pack->segment, (size_t)pack->segments * sizeof(struct segment))};
+    for (int i = 0; i < ret->rows; i++)
+        ret->dlogp[i] = -1.0f / (float)N;
+    return OK;
+}
+
 static void work_done(struct work *w)
 {
     free(w->token);
@@ -70,7 +114,7 @@ static err_t step(struct forward *fw, struct work *w, struct gradient *grad, str
 {
     struct optimizer_result result;
     double at[PARTS + 1] = {clock_s()};
-    TRY(forward_run(fw, w->token, w->position, w->N, w->segment, w->sequences));
+    TRY(forward_run(fw, w->token, w->position, w->N, w->segment, w->segments));
     TRY(forward_logp(fw, w->row, w->target, w->rows, 1, w->logp, NULL));
     at[1] = clock_s();
     TRY(gradient_zero(grad));
@@ -98,7 +142,11 @@ static err_t measure(struct backend *be, const struct shape *shape, int threads,
     SCOPED(forward) fw = NULL;
     SCOPED(gradient) grad = NULL;
     SCOPED(optimizer) opt = NULL;
-    SCOPED_VALUE(work) work = work_of(shape);
+    SCOPED_VALUE(work) work = {0};
+    if (shape->packed)
+        TRY(work_packed(shape, &work));
+    else
+        work = work_of(shape);
     TRY(model_new(be, &shape->config, 1, &model));
     TRY(forward_new(model, work.N, 256, true, &fw));
     TRY(gradient_new(model, &grad));
@@ -113,20 +161,25 @@ static err_t measure(struct backend *be, const struct shape *shape, int threads,
         }
     }
     qsort(total, (size_t)steps, sizeof *total, by_value);
-    printf("{\"bench\":\"train\",\"model\":\"%s\",\"parameters\":%zu,\"threads\":%d,\"tokens\":%d,"
-           "\"trained\":%d,\"tokens_per_s\":%.0f,\"median_tokens_per_s\":%.0f,\"forward_ms\":%.2f,"
-           "\"backward_ms\":%.2f,\"optimizer_ms\":%.2f,\"workspace_bytes\":%zu}\n",
-           shape->name, model->params->layout->parameters, threads, work.N, work.rows,
-           work.N / total[0], work.N / total[steps / 2], best[FORWARD] * 1e3, best[BACKWARD] * 1e3,
-           best[OPTIMIZER] * 1e3, forward_bytes(fw));
+    printf(
+        "{\"bench\":\"train\",\"model\":\"%s\",\"parameters\":%zu,\"threads\":%d,\"tokens\":%d,\"rows\":%d,"
+        "\"trained\":%d,\"tokens_per_s\":%.0f,\"median_tokens_per_s\":%.0f,\"forward_ms\":%.2f,"
+        "\"backward_ms\":%.2f,\"optimizer_ms\":%.2f,\"workspace_bytes\":%zu}\n",
+        shape->name, model->params->layout->parameters, threads, work.tokens, work.N, work.rows,
+        work.tokens / total[0], work.tokens / total[steps / 2], best[FORWARD] * 1e3,
+        best[BACKWARD] * 1e3, best[OPTIMIZER] * 1e3, forward_bytes(fw));
     return OK;
 }
 
 static err_t run(int threads, int steps)
 {
     const struct shape shapes[] = {
-        {"sort", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9},
-        {"tldr", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 32, 64, 64},
+        {"sort", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, false, false},
+        {"tldr", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 32, 64, 64, false, false},
+        {"sort_groups", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, true, false},
+        {"sort_shared", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, true, true},
+        {"tldr_groups", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 128, 46, 6, true, false},
+        {"tldr_shared", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 128, 46, 6, true, true},
     };
     SCOPED(backend) be = NULL;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));

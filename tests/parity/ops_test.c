@@ -95,16 +95,20 @@ static void attention(struct backend *be, int N, int C, struct bytes *out)
 {
     const int D = C % 2 ? C + 1 : C, H = 4, K = 2, first = N / 3;
     const struct attention_shape shape = {H, K, D};
-    const struct segment segments[] = {{.first = 0, .count = first},
-                                       {.first = first, .count = N - first}};
+    const int prompt = (N - first) / 2, half = (N - first - prompt) / 2, own = first + prompt;
+    const struct segment segments[] = {
+        {.first = 0, .count = first},
+        {.first = first, .count = prompt},
+        {.first = own, .count = half, .start = prompt, .prefix = first},
+        {.first = own + half, .count = N - own - half, .start = prompt, .prefix = first}};
     const size_t wide = (size_t)N * H * D, narrow = (size_t)N * K * D;
     float *q = floats(wide, 1, 1), *k = floats(narrow, 2, 1), *v = floats(narrow, 3, 1),
           *o = guarded(wide * 4);
     float *lse = guarded((size_t)N * H * 4), *d_o = floats(wide, 4, 1);
     float *dq = floats(wide, 5, 1), *dk = floats(narrow, 6, 1), *dv = floats(narrow, 7, 1);
-    assert_ok(be->ops->attention(be, o, lse, q, k, v, segments, 2, &shape, 0));
+    assert_ok(be->ops->attention(be, o, lse, q, k, v, segments, 4, &shape, 0));
     assert_ok(
-        be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, segments, 2, &shape));
+        be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, segments, 4, &shape));
     keep(out, o, wide);
     keep(out, lse, (size_t)N * H);
     keep(out, dq, wide);

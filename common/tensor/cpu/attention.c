@@ -97,12 +97,24 @@ static err_t pages_check(const struct segment *segment, int s, const struct atte
     return OK;
 }
 
+/* Of a segment with rows before its own; owner: the last before it that starts at 0. */
+static err_t prefix_check(const struct segment *segment, int s, const struct segment *owner)
+{
+    if (owner && segment->prefix == owner->first && segment->start <= owner->count)
+        return OK;
+    return err_new(ERR_RANGE,
+                   "segment %d starts at %d without pages, its prefix at row %d: those rows must "
+                   "begin the last segment before it that starts at 0",
+                   s, segment->start, segment->prefix);
+}
+
 /* Checks every segment before anything is written. ret_positions: the longest; ret_work:
  * multiply-adds of all. */
 static err_t segments_check(const struct segment *segments, int count,
                             const struct attention_shape *shape, int layer, int *ret_positions,
                             double *ret_work)
 {
+    const struct segment *owner = NULL;
     int positions = 0;
     double work = 0;
     TRY(shape_check(shape));
@@ -111,10 +123,12 @@ static err_t segments_check(const struct segment *segments, int count,
         const long end = (long)segment->start + segment->count;
         if (segment->first < 0 || segment->count < 0 || segment->start < 0)
             return err_new(ERR_RANGE, "segment %d: a negative number", s);
-        if (!segment->kv && segment->start)
-            return err_new(ERR_RANGE, "segment %d starts at %d without pages", s, segment->start);
         if (segment->kv)
             TRY(pages_check(segment, s, shape, layer));
+        else if (segment->start)
+            TRY(prefix_check(segment, s, owner));
+        else
+            owner = segment;
         positions = end > positions ? (int)end : positions;
         work += (double)segment->count * (double)end * shape->H * shape->D * 2;
     }
@@ -128,9 +142,10 @@ struct attention_job {
     const float *q, *k, *v, *d_o, *lse_in, *o_in;
     float *dq, *dk, *dv;
     const struct segment *segments;
+    int count;
     const struct attention_shape *shape;
     int layer;
-    size_t key_floats; // of scratch, before the unit's own
+    size_t key_floats; // of scratch, twice, before the unit's own: keys, values
 };
 
 /* Units are segment * K + kv head. */
@@ -152,7 +167,12 @@ static void attention_range(struct cpu *cpu, const void *data, size_t begin, siz
                                       .v = job->v + k,
                                       .o = job->o + q,
                                       .lse = job->lse ? job->lse + first * H : NULL,
-                                      .key_panels = scratch};
+                                      .key_panels = scratch,
+                                      .values = scratch + job->key_floats};
+        if (!segment->kv && segment->start) {
+            unit.prefix_k = job->k + (size_t)segment->prefix * K * D;
+            unit.prefix_v = job->v + (size_t)segment->prefix * K * D;
+        }
         if (segment->kv) {
             unit.page = segment->page;
             unit.kv = place(segment->kv, job->layer, 0, head);
@@ -160,7 +180,7 @@ static void attention_range(struct cpu *cpu, const void *data, size_t begin, siz
             unit.format = segment->kv->format;
         }
         if (unit.count)
-            cpu->kernels->attention(&unit, scratch + job->key_floats);
+            cpu->kernels->attention(&unit, scratch + 2 * job->key_floats);
     }
 }
 
@@ -181,33 +201,53 @@ err_t cpu_attention(struct backend *be, float *o, float *lse, const float *q, co
                                 .shape = shape,
                                 .layer = layer,
                                 .key_floats = rounded(positions) * (size_t)shape->D};
-    cpu_reserve(cpu, job.key_floats + attention_scratch(positions, shape));
+    cpu_reserve(cpu, 2 * job.key_floats + attention_scratch(positions, shape));
     cpu_split(cpu, (size_t)count * (size_t)shape->K, 1, work, attention_range, &job);
     return OK;
 }
 
+static void segment_backward(struct cpu *cpu, const struct attention_job *job, int s, int head,
+                             int thread)
+{
+    const struct segment *segment = &job->segments[s];
+    const int K = job->shape->K, D = job->shape->D, H = job->shape->H;
+    const size_t first = (size_t)segment->first, q = first * H * D, k = first * K * D;
+    const size_t prefix = segment->start ? (size_t)segment->prefix * K * D : k;
+    struct attention_gradient unit = {.shape = job->shape,
+                                      .head = head,
+                                      .start = segment->start,
+                                      .count = segment->count,
+                                      .q = job->q + q,
+                                      .k = job->k + k,
+                                      .v = job->v + k,
+                                      .o = job->o_in + q,
+                                      .lse = job->lse_in + first * H,
+                                      .d_o = job->d_o + q,
+                                      .dq = job->dq + q,
+                                      .dk = job->dk + k,
+                                      .dv = job->dv + k,
+                                      .prefix_k = job->k + prefix,
+                                      .prefix_v = job->v + prefix,
+                                      .prefix_dk = job->dk + prefix,
+                                      .prefix_dv = job->dv + prefix};
+    if (unit.count)
+        cpu->kernels->attention_backward(&unit, cpu->scratch[thread].data);
+}
+
+/* Units are segment * K + kv head. One that starts at 0 takes along those that share its rows, so
+ * one thread adds to them, in order; theirs are empty. */
 static void attention_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
                                      int thread)
 {
     const struct attention_job *job = data;
-    const int K = job->shape->K, D = job->shape->D, H = job->shape->H;
+    const size_t K = (size_t)job->shape->K;
     for (size_t i = begin; i < end; i++) {
-        const struct segment *segment = &job->segments[i / (size_t)K];
-        const size_t first = (size_t)segment->first, q = first * H * D, k = first * K * D;
-        struct attention_gradient unit = {.shape = job->shape,
-                                          .head = (int)(i % (size_t)K),
-                                          .count = segment->count,
-                                          .q = job->q + q,
-                                          .k = job->k + k,
-                                          .v = job->v + k,
-                                          .o = job->o_in + q,
-                                          .lse = job->lse_in + first * H,
-                                          .d_o = job->d_o + q,
-                                          .dq = job->dq + q,
-                                          .dk = job->dk + k,
-                                          .dv = job->dv + k};
-        if (unit.count)
-            cpu->kernels->attention_backward(&unit, cpu->scratch[thread].data);
+        int s = (int)(i / K);
+        if (job->segments[s].start)
+            continue;
+        do
+            segment_backward(cpu, job, s, (int)(i % K), thread);
+        while (++s < job->count && job->segments[s].start);
     }
 }
 
@@ -233,6 +273,7 @@ err_t cpu_attention_backward(struct backend *be, float *dq, float *dk, float *dv
                                 .o_in = o,
                                 .lse_in = lse,
                                 .segments = segments,
+                                .count = count,
                                 .shape = shape};
     cpu_reserve(cpu, attention_gradient_scratch(positions, shape));
     cpu_split(cpu, (size_t)count * (size_t)shape->K, 1, 2.5 * work, attention_backward_range, &job);
@@ -250,9 +291,9 @@ size_t attention_scratch(int positions, const struct attention_shape *shape)
 
 /* That of gemm; keys and values in panels; p, ds and q of one block of queries
  * (attention_backward_isa.c). */
-size_t attention_gradient_scratch(int count, const struct attention_shape *shape)
+size_t attention_gradient_scratch(int positions, const struct attention_shape *shape)
 {
     enum { QUERIES = 28 };
-    const size_t D = (size_t)shape->D, all = rounded(count);
+    const size_t D = (size_t)shape->D, all = rounded(positions);
     return GEMM_SCRATCH + 2 * all * D + 2 * QUERIES * (all + 16) + QUERIES * D;
 }

@@ -52,6 +52,8 @@ static const void *keys_at(const struct attention_unit *u, int key)
 /* The rows of values from key on. */
 static const void *values_at(const struct attention_unit *u, int key)
 {
+    if (!u->page && u->start)
+        return u->values + (size_t)key * u->shape->D;
     if (!u->page)
         return u->v + ((size_t)key * u->shape->K + u->head) * u->shape->D;
     const size_t at = in_page(u, key, KV_PAGE + key % KV_PAGE);
@@ -81,15 +83,28 @@ static int append_some(const struct attention_unit *u, int i)
     return count;
 }
 
+/* Without pages: keys of `count` positions from start on; values too, if there is a prefix. */
+static void collect(const struct attention_unit *u, const float *k, const float *v, int start,
+                    int count)
+{
+    const int D = u->shape->D;
+    const size_t stride = (size_t)u->shape->K * D, head = (size_t)u->head * D;
+    float *to = u->values + (size_t)start * D;
+    ISA_NAME(pack_columns)(u->key_panels, k + head, stride, D, start, count);
+    for (int i = 0; u->start && i < count; i++, to += D)
+        memcpy(to, v + i * stride + head, (size_t)D * sizeof(float));
+}
+
 /* The new keys into their columns of the panels; into pages, the new values into their rows. */
 static void append(const struct attention_unit *u)
 {
-    const int D = u->shape->D;
     for (int i = 0; u->page && i < u->count;)
         i += append_some(u, i);
-    if (!u->page)
-        ISA_NAME(pack_columns)
-    (u->key_panels, u->k + (size_t)u->head * D, (size_t)u->shape->K * D, D, 0, u->count);
+    if (u->page)
+        return;
+    if (u->start)
+        collect(u, u->prefix_k, u->prefix_v, 0, u->start);
+    collect(u, u->k, u->v, u->start, u->count);
 }
 
 /* ---- scores */
@@ -290,7 +305,7 @@ static void blend_block(const struct rows *rows, int key)
     const int D = u->shape->D, last = keys_of(rows, rows->count - 1);
     const enum blend_kind kind = u->page && u->format == KV_BF16 ? BLEND_BF16 : BLEND_F32;
     struct blend blend = {.e = rows->score + (size_t)(key / CHAIN_BLOCK) * BLOCK_FLOATS,
-                          .values_row = u->page ? (size_t)D : (size_t)u->shape->K * D,
+                          .values_row = u->page || u->start ? (size_t)D : (size_t)u->shape->K * D,
                           .out_row = rows->out_row,
                           .accumulate = key > 0};
     for (int i = 0; i < CHAIN_BLOCK / KV_PAGE && key + i * KV_PAGE < last; i++)

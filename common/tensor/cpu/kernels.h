@@ -47,24 +47,30 @@ struct attention_unit {
     const float *q;     // (count,H,D) and so on: the segment's first row, all heads
     const float *k, *v; // (count,K,D)
     float *o, *lse;     // lse may be NULL
-    float *key_panels;  // without pages: [position/32][D][32], room for count rounded up to 32
+    /* Without pages: keys [position/32][D][32], room for start + count rounded up to 32; with start,
+     * positions 0..start-1 are in prefix_k and prefix_v (start,K,D), and values (start + count,D)
+     * takes them all. Without start, v is read in place. */
+    float *key_panels, *values;
+    const float *prefix_k, *prefix_v;
     /* With pages: what this head has in page i begins at kv + page[i] * page_stride (in elements):
-     * keys in panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), then values [KV_PAGE][D]. Without
-     * (page NULL), v is read in place. */
+     * keys in panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), then values [KV_PAGE][D]. */
     const int32_t *page;
     void *kv;
     ptrdiff_t page_stride;
     enum kv_format format;
 };
+/* Overwrites dq, dk, dv of its rows; adds to those of the prefix (start,K,D), if it has one. */
 struct attention_gradient {
     const struct attention_shape *shape;
-    int head, count;
+    int head, start, count;
     const float *q, *k, *v, *o, *lse, *d_o;
     float *dq, *dk, *dv;
+    const float *prefix_k, *prefix_v;
+    float *prefix_dk, *prefix_dv;
 };
 /* Floats of scratch that a unit needs, for `positions` = start + count. */
 size_t attention_scratch(int positions, const struct attention_shape *shape);
-size_t attention_gradient_scratch(int count, const struct attention_shape *shape);
+size_t attention_gradient_scratch(int positions, const struct attention_shape *shape);
 
 struct adamw_constants {
     float grad_scale, beta1, one_minus_beta1, beta2, one_minus_beta2;

@@ -29,13 +29,22 @@ static const char *foreign(const struct store *store, const struct group *group)
 {
     if (strcmp(group->run, store->schema.run))
         return "of another run";
-    if (group->lineage != store->counters.lineage)
+    if (!lineages_find(&store->lineages, group->lineage))
         return "of another lineage";
     if (group->slot >= store->counters.next_slot || !group->attempt)
         return "of a slot that was never leased";
     struct digest id = group_id(group->run, group->lineage, group->slot, group->attempt);
     return digest_equal(&id, &group->id) ? NULL
                                          : "its id does not follow from its slot and attempt";
+}
+
+/* Its lease's lineage and the versions name its weights: tokens are drawn by that lineage's or, if its lease was revoked by
+ * a fork and it went on, by those of the branch after, whose numbers above the fork are above this limit too. */
+static uint64_t valid_up_to(const struct store *store, const struct group *group)
+{
+    uint64_t limit = 0;
+    lineages_limit(&store->lineages, group->lineage, store->counters.last_version, &limit);
+    return limit;
 }
 
 /* What speaks against its contents; else its age. */
@@ -51,7 +60,7 @@ static const char *unfit(const struct store *store, const struct slot *slot,
     if (summary->newest_version > store->counters.last_version)
         return "tokens of a version that was never made here";
     uint64_t age = version_round(store, summary->oldest_version);
-    if (age < slot->start_round)
+    if (age < slot->start_round && group->lineage == store->counters.lineage)
         return "tokens of weights older than its lease";
     if (!isfinite(summary->reward))
         return "a reward that is not a number";
@@ -74,7 +83,8 @@ static err_t too_late(struct store *store, const struct group *group, enum outco
                         .reason = reason,
                         .round = store->counters.next_round,
                         .age = group->start_round,
-                        .summary = summarize(group)};
+                        .summary = summarize(group),
+                        .generator = group->generator};
     group_left(store, group->slot, group->attempt, &gone);
     return OK;
 }
@@ -113,7 +123,7 @@ static err_t judge_gone(struct store *store, const struct group *group, struct v
     TRY(err_wrap(slot_decode(group->slot, value.data, value.len, &slot), "store '%s'", store->dir));
     if (group->attempt < slot.attempt)
         return superseded(store, group, ret);
-    if (group->attempt > slot.attempt) {
+    if (group->attempt > slot.attempt || group->lineage != slot.lineage) {
         *ret = verdict(OUTCOME_REJECTED, "of an attempt that was never leased");
     } else if (slot.answered) {
         *ret = again(slot.answered);
@@ -135,22 +145,24 @@ static struct verdict put_group(struct store *store, struct slot *slot, const st
     db_put(store->db, DB_GROUPS, key, sizeof key, value.data, value.len);
     slots_move(&store->slots, slot, SLOT_STORED, age);
     slot_done(slot);
+    slot->generator = *group->generator ? mem_string(group->generator) : NULL;
     slot_touch(store, slot);
     return verdict(OUTCOME_STORED, "");
 }
 
 /* It came, but leaves at once: the slot is free for another attempt. */
-static struct verdict turn_away(struct store *store, struct slot *slot, uint64_t age,
-                                enum outcome outcome, const char *why)
+static struct verdict turn_away(struct store *store, struct slot *slot, const struct group *group,
+                                uint64_t age, enum reason reason, const char *why)
 {
-    enum reason reason = outcome == OUTCOME_STALE ? REASON_STALE : REASON_ERRORED;
-    struct gone gone = {outcome, reason, store->counters.next_round, age, slot->summary};
+    slot->answered = reason == REASON_ERRORED ? OUTCOME_REJECTED : OUTCOME_STALE;
+    struct gone gone = {slot->answered, reason,          store->counters.next_round, age,
+                        slot->summary,  group->generator};
     group_left(store, slot->number, slot->attempt, &gone);
-    if (slot->state == SLOT_LEASED && outcome == OUTCOME_REJECTED)
+    if (slot->state == SLOT_LEASED && reason == REASON_ERRORED)
         slot_failed(store, slot);
     else
         slot_free_again(store, slot);
-    return verdict(outcome, why);
+    return verdict(slot->answered, why);
 }
 
 /* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
@@ -162,15 +174,19 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
     const struct slots *slots = &store->slots;
     uint64_t next = store->counters.next_round, age = slot->start_round;
     slot->summary = summarize(group);
+    if (group->lineage != store->counters.lineage &&
+        slot->summary.newest_version > valid_up_to(store, group))
+        return turn_away(store, slot, group, age, REASON_LINEAGE,
+                         "tokens of weights that a fork cut off");
     const char *why =
         rejected ? "unfit for training" : unfit(store, slot, group, &slot->summary, &age);
     if (why)
-        return turn_away(store, slot, age, slot->answered = OUTCOME_REJECTED, why);
+        return turn_away(store, slot, group, age, REASON_ERRORED, why);
     if (lag_of(next, age) > rules.limit)
-        return turn_away(store, slot, age, slot->answered = OUTCOME_STALE, "over the lag limit");
+        return turn_away(store, slot, group, age, REASON_STALE, "over the lag limit");
     if (slot->state == SLOT_FREE &&
         (!store_groups_wanted(store) || !lag_may_admit(&rules, next, slots->age, slots->ages, age)))
-        return turn_away(store, slot, age, slot->answered = OUTCOME_STALE,
+        return turn_away(store, slot, group, age, REASON_STALE,
                          "its lease was lost and its place given away");
     slot->answered = OUTCOME_STORED;
     return put_group(store, slot, group, age);
@@ -189,7 +205,7 @@ static err_t append_one(struct store *store, const struct group *group, bool rej
         return judge_gone(store, group, ret);
     if (group->attempt < slot->attempt)
         return superseded(store, group, ret);
-    if (group->attempt > slot->attempt)
+    if (group->attempt > slot->attempt || group->lineage != slot->lineage)
         *ret = verdict(OUTCOME_REJECTED, "of an attempt that was never leased");
     else if (slot->state == SLOT_GONE || slot->answered)
         *ret = again(slot->answered);

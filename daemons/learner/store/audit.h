@@ -6,9 +6,10 @@
  *     return audit.errors ? err_new(ERR_DATA_LOSS, "%zu promises broken", audit.errors) : OK;
  *
  * Checked: every slot ever leased has one state; no slot is trained twice; each recorded round's
- * groups are gone as trained in that round, and no others are; no lag over the limit recorded with
- * its round; stored groups are readable and as digested; rounds and versions are without gaps; the
- * counters agree. Any thread; a learner may have the store open (what it writes meanwhile may be
+ * groups are gone as trained in that round, and no others are: as errored if it was voided, as
+ * lineage if a fork cut it off; a voided round made no version; no lag over the limit recorded with
+ * its round; stored groups are readable and as digested; rounds and versions are without gaps, each
+ * in the lineage that the forks say; the counters agree. Any thread; a learner may have the store open (what it writes meanwhile may be
  * missed). */
 #pragma once
 #include "learner/store/store.h"
@@ -21,8 +22,9 @@ struct audit {
     uint64_t fate[REASONS];                     // gone slots by reason
     uint64_t groups[REASONS];                   // groups that left, by reason
     uint64_t rounds, trained;                   // rounds recorded, groups in them
-    uint64_t rounds_done, versions;
-    uint64_t lag[AUDIT_LAGS]; // trained groups by lag; the last counts that lag and more
+    uint64_t rounds_done, versions, voided;
+    uint64_t lineages, cut_off; // rounds that forks cut off: in no other figure of rounds
+    uint64_t lag[AUDIT_LAGS];   // trained groups by lag; the last counts that lag and more
     uint64_t lag_max;
     uint64_t errors; // promises broken; each is one line of the output
 };

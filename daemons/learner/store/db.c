@@ -30,7 +30,7 @@ static const struct {
     [DB_GROUPS] = {"groups", 16 << 20, 32 << 10}, [DB_ROUNDS] = {"rounds", 8 << 20, 16 << 10},
     [DB_GONE] = {"gone", 8 << 20, 4 << 10},
 };
-enum { CACHE_BYTES = 32 << 20, WAL_BYTES = 64 << 20, LOG_WARN = 2, LOG_FILES = 2 };
+enum { CACHE_BYTES = 32 << 20, WAL_BYTES = 64 << 20, LOG_WARN = 2, LOG_FILES = 2, READ_TRIES = 10 };
 
 /* The C API tells codes only by the message's beginning. */
 static enum err_code code_of(const char *message)
@@ -49,6 +49,8 @@ static err_t result(const struct db *db, char *message, const char *doing)
 {
     if (!message)
         return OK;
+    for (char *p = message; (p = strchr(p, '\n'));)
+        *p = p[1] ? ' ' : 0; // an error is one line
     err_t e = err_new(code_of(message), "store '%s': %s: %s", db->dir, doing, message);
     rocksdb_free(message);
     return e;
@@ -98,6 +100,26 @@ static err_t open_error(const struct db *db, char *message)
     return result(db, message, "open");
 }
 
+/* Beside a process that writes, files that were listed may be gone when they are opened: then they are listed again. */
+static char *try_open(struct db *db, bool read_only, const char *const *names,
+                      const rocksdb_options_t *const *options)
+{
+    char *message = NULL;
+    for (int i = 0; i < READ_TRIES; i++) {
+        if (read_only)
+            db->db = rocksdb_open_for_read_only_column_families(
+                db->options, db->dir, DB_FAMILIES, names, options, db->family, 0, &message);
+        else
+            db->db = rocksdb_open_column_families(db->options, db->dir, DB_FAMILIES, names, options,
+                                                  db->family, &message);
+        if (!message || !read_only || !strstr(message, "No such file") || i + 1 == READ_TRIES)
+            break;
+        rocksdb_free(message);
+        message = NULL;
+    }
+    return message;
+}
+
 err_t db_open(const char *dir, bool read_only, struct db **ret)
 {
     SCOPED(db) db = mem_new(sizeof *db);
@@ -115,13 +137,7 @@ err_t db_open(const char *dir, bool read_only, struct db **ret)
         db->family_options[i] = family_options(db, (enum db_family)i);
     }
     const rocksdb_options_t *const *options = (const rocksdb_options_t *const *)db->family_options;
-    char *message = NULL;
-    if (read_only)
-        db->db = rocksdb_open_for_read_only_column_families(db->options, dir, DB_FAMILIES, names,
-                                                            options, db->family, 0, &message);
-    else
-        db->db = rocksdb_open_column_families(db->options, dir, DB_FAMILIES, names, options,
-                                              db->family, &message);
+    char *message = try_open(db, read_only, names, options);
     if (message)
         return open_error(db, message);
     db->read = rocksdb_readoptions_create();

@@ -61,7 +61,8 @@ void slot_group_left(struct store *store, const struct slot *slot, enum reason r
                         .reason = reason,
                         .round = store->counters.next_round,
                         .age = slot->age,
-                        .summary = slot->summary};
+                        .summary = slot->summary,
+                        .generator = slot->generator};
     group_left(store, slot->number, slot->attempt, &gone);
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 #include "learner/store/db.h"
 #include "learner/store/leases.h"
+#include "learner/store/lineages.h"
 #include "learner/store/rounds.h"
 #include "learner/store/slots.h"
 
@@ -19,7 +20,8 @@ struct store {
     struct schema schema;
     struct store_rules rules;
     struct counters counters;
-    struct slots slots;
+    struct lineages lineages;
+    struct slots slots; // none when it was opened to read
     int64_t opened_ms;
     uint64_t opened_clock_ms; // the store's clock then
     struct slot **dirty;      // to be written by the next commit
@@ -34,7 +36,10 @@ struct store {
     char *broken_why;
 };
 
-/* store.c: refuses if a write failed before; sets the store's clock. */
+/* store.c: what every store opened holds; options NULL: to read. */
+err_t store_load(struct store *store, const struct store_options *options);
+
+/* refuses if a write failed before; sets the store's clock. */
 err_t store_begin(struct store *store, int64_t now_ms);
 err_t store_commit(struct store *store);
 /* Passes e on; if it is an error every later call is refused, as memory is ahead of the disk. */
@@ -72,3 +77,9 @@ void store_finish(struct store *store); // what is left leaves as ended
 /* versions.c: of a version made here. */
 uint64_t version_round(const struct store *store, uint64_t version);
 err_t versions_load(struct store *store);
+void versions_end(struct store *store, uint64_t round, uint64_t last); // this round is over
+err_t read_update(struct store *store, uint64_t version, struct update *ret);
+
+/* recorded.c: a group that left does so for another reason: its record and the counters follow. */
+err_t gone_change(struct store *store, uint64_t slot, uint32_t attempt, enum reason from,
+                  enum reason to);

@@ -21,7 +21,7 @@ const char *lease_stop_name(enum lease_stop stop)
 
 const char *revoked_why_name(enum revoked_why why)
 {
-    static const char *const names[] = {"expired", "stale", "straggler", "ended"};
+    static const char *const names[] = {"expired", "stale", "straggler", "ended", "lineage"};
     return (unsigned)why < sizeof names / sizeof *names ? names[why] : "?";
 }
 
@@ -75,6 +75,7 @@ static struct grant grant(struct store *store, struct slot *slot, const struct s
     const struct schema *schema = &store->schema;
     slots_move(&store->slots, slot, SLOT_LEASED, held);
     slot->attempt++;
+    slot->lineage = store->counters.lineage;
     slot->answered = (enum outcome)0;
     slot->summary = (struct summary){0};
     slot->version = version;

@@ -41,8 +41,8 @@ struct grants {
 void grants_done(struct grants *grants);
 const char *lease_stop_name(enum lease_stop stop); // "all", "paced", "old weights", ...
 
-/* Leases up to want slots, at most 4096, to a holder of these weights. *ret must be empty.
- * PRECONDITION: a version never made here. */
+/* Leases up to want slots, at most 4096, to a holder of these weights, of the current lineage: one that still serves another
+ * lineage's gets none before it has applied this one's. *ret must be empty. PRECONDITION: a version never made here. */
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
                   size_t want, int64_t now_ms, struct grants *ret);
 
@@ -68,8 +68,14 @@ err_t store_expire(struct store *store, int64_t now_ms);
 
 /* Leases taken from a holder since the last call, by whatever call. The array and its names are the
  * caller's: revoked_free. */
-enum revoked_why { REVOKED_EXPIRED, REVOKED_STALE, REVOKED_STRAGGLER, REVOKED_ENDED };
-const char *revoked_why_name(enum revoked_why why); // "expired", "stale", "straggler", "ended"
+enum revoked_why {
+    REVOKED_EXPIRED,
+    REVOKED_STALE,
+    REVOKED_STRAGGLER,
+    REVOKED_ENDED,
+    REVOKED_LINEAGE // a fork
+};
+const char *revoked_why_name(enum revoked_why why); // "expired", "stale", "straggler", ...
 struct revoked {
     char *generator;
     uint64_t incarnation;

@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include <string.h>
 
-enum { VERSION = 1, HEADER = 2, ROUND_GROUP = 2 * 16 + 2 * 8 + 4 };
+enum { VERSION = 2, HEADER = 2, ROUND_GROUP = 2 * 16 + 2 * 8 + 4 };
 
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT])
 {
@@ -193,6 +193,7 @@ void slot_encode(const struct slot *slot, struct bytes *ret)
     bytes_u8(ret, (uint8_t)slot->answered);
     bytes_be32(ret, slot->attempt);
     bytes_be32(ret, slot->failures);
+    bytes_be32(ret, slot->lineage);
     const uint64_t numbers[] = {slot->start_round, slot->version, slot->deadline_ms,
                                 slot->incarnation, slot->age};
     put_all(ret, numbers, 5);
@@ -208,14 +209,15 @@ err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot 
     bool good = get_header(&in, 'S') && get_kind(&in, SLOT_GONE, &state) &&
                 get_kind(&in, REASONS - 1, &reason) && get_kind(&in, OUTCOME_REJECTED, &answered) &&
                 read_be32(&in, &slot.attempt) && read_be32(&in, &slot.failures) &&
-                read_be64(&in, &slot.start_round) && read_be64(&in, &slot.version) &&
-                read_be64(&in, &slot.deadline_ms) && read_be64(&in, &slot.incarnation) &&
-                read_be64(&in, &slot.age) && get_text(&in, NAME_MAX_BYTES, &slot.generator) &&
-                get_summary(&in, &slot.summary);
+                read_be32(&in, &slot.lineage) && read_be64(&in, &slot.start_round) &&
+                read_be64(&in, &slot.version) && read_be64(&in, &slot.deadline_ms) &&
+                read_be64(&in, &slot.incarnation) && read_be64(&in, &slot.age) &&
+                get_text(&in, NAME_MAX_BYTES, &slot.generator) && get_summary(&in, &slot.summary);
     if (!good || in.left || !state || !slot.attempt || (state == SLOT_GONE) != (reason != 0) ||
-        (state == SLOT_LEASED) != (*slot.generator != 0))
+        (state == SLOT_LEASED && !*slot.generator) ||
+        (*slot.generator && state != SLOT_LEASED && state != SLOT_STORED))
         return damaged("slot");
-    if (state != SLOT_LEASED)
+    if (!*slot.generator)
         slot_done(&slot);
     slot.state = (enum slot_state)state;
     slot.reason = (enum reason)reason;
@@ -239,21 +241,30 @@ void gone_encode(const struct gone *gone, struct bytes *ret)
     bytes_be64(ret, gone->round);
     bytes_be64(ret, gone->age);
     put_summary(ret, &gone->summary);
+    put_text(ret, gone->generator);
 }
 
 err_t gone_decode(const uint8_t *data, size_t len, struct gone *ret)
 {
     struct reader in = {data, len};
-    struct gone gone = {0};
+    SCOPED_VALUE(gone) gone = {0};
     uint8_t answered = 0, reason = 0;
     if (!get_header(&in, 'X') || !get_kind(&in, OUTCOME_REJECTED, &answered) ||
         !get_kind(&in, REASONS - 1, &reason) || !reason || !read_be64(&in, &gone.round) ||
-        !read_be64(&in, &gone.age) || !get_summary(&in, &gone.summary) || in.left)
+        !read_be64(&in, &gone.age) || !get_summary(&in, &gone.summary) ||
+        !get_text(&in, NAME_MAX_BYTES, &gone.generator) || in.left)
         return damaged("gone");
     gone.answered = (enum outcome)answered;
     gone.reason = (enum reason)reason;
     *ret = gone;
+    gone.generator = NULL;
     return OK;
+}
+
+void gone_done(struct gone *gone)
+{
+    free(gone->generator);
+    gone->generator = NULL;
 }
 
 void round_encode(const struct round *round, struct bytes *ret)
@@ -337,6 +348,55 @@ err_t last_decode(const uint8_t *data, size_t len, uint64_t *ret)
     if (!get_header(&in, 'D') || !read_be64(&in, &last) || in.left)
         return damaged("round end");
     *ret = last;
+    return OK;
+}
+
+void tries_encode(const struct tries *tries, struct bytes *ret)
+{
+    put_header(ret, 'T');
+    bytes_be32(ret, tries->starts);
+    bytes_be32(ret, tries->failures);
+    bytes_u8(ret, tries->voided);
+    put_text(ret, tries->why);
+}
+
+err_t tries_decode(const uint8_t *data, size_t len, struct tries *ret)
+{
+    struct reader in = {data, len};
+    SCOPED_VALUE(tries) tries = {0};
+    uint8_t voided = 0;
+    if (!get_header(&in, 'T') || !read_be32(&in, &tries.starts) ||
+        !read_be32(&in, &tries.failures) || !get_kind(&in, 1, &voided) ||
+        !get_text(&in, WHY_MAX, &tries.why) || in.left)
+        return damaged("tries");
+    tries.voided = voided;
+    *ret = tries;
+    tries.why = NULL;
+    return OK;
+}
+
+void tries_done(struct tries *tries)
+{
+    free(tries->why);
+    tries->why = NULL;
+}
+
+void fork_encode(const struct fork *fork, struct bytes *ret)
+{
+    put_header(ret, 'F');
+    bytes_be32(ret, fork->parent);
+    bytes_be64(ret, fork->round);
+    bytes_be64(ret, fork->version);
+}
+
+err_t fork_decode(uint32_t lineage, const uint8_t *data, size_t len, struct fork *ret)
+{
+    struct reader in = {data, len};
+    struct fork fork = {.lineage = lineage};
+    if (!get_header(&in, 'F') || !read_be32(&in, &fork.parent) || !read_be64(&in, &fork.round) ||
+        !read_be64(&in, &fork.version) || in.left || fork.parent >= lineage)
+        return damaged("fork");
+    *ret = fork;
     return OK;
 }
 

@@ -10,10 +10,13 @@
  *     rounds  'r', lineage, round              R: struct round
  *             'u', lineage, version            U: struct update
  *             'd', lineage, round              D: the round's last version
+             't', lineage, round              T: struct tries; absent: begun once at most, by its recorder
+             'f', lineage, 0                  F: struct fork; absent for the first lineage
  *
  * Decoding is bounded and checked; DATA_LOSS says which record is damaged. Any thread. */
 #pragma once
 #include "base/bytes.h"
+#include "learner/store/codec.h"
 #include "learner/store/rounds.h"
 #include "learner/store/store.h"
 
@@ -51,10 +54,11 @@ struct slot {
     enum reason reason;    // GONE: why
     enum outcome answered; // to this attempt's group; 0: none came
     uint32_t attempt, failures;
+    uint32_t lineage;              // in which this attempt was leased
     uint64_t start_round, version; // of the holder at the lease
     uint64_t deadline_ms;          // LEASED: on the store's clock
     uint64_t incarnation;
-    char *generator;        // LEASED: the holder; else NULL
+    char *generator;        // LEASED: the holder; STORED: who made the group; else NULL
     uint64_t age;           // STORED: round of the oldest version
     struct summary summary; // STORED
     struct digest id;       // not recorded: follows from the rest
@@ -67,6 +71,20 @@ struct gone {
     uint64_t round; // TRAINED: in which; else the next round when it left
     uint64_t age;
     struct summary summary;
+    char *generator; // who made it; borrowed to encode, owned when decoded, never NULL then
+};
+
+/* Of a round that did not end when it was begun. */
+struct tries {
+    uint32_t starts, failures; // begun again after a restart; ended with an error of its own
+    bool voided;               // given up: it made no version and its groups left as errored
+    char *why;                 // the last failure; as in gone
+};
+
+/* Where a lineage begins: its parent's rounds below `round`, the last of which made `version`. */
+struct fork {
+    uint32_t lineage, parent;
+    uint64_t round, version;
 };
 
 struct update {
@@ -74,44 +92,3 @@ struct update {
     struct digest weights;
     bool ends_round;
 };
-
-enum {
-    KEY_SLOT = 8,
-    KEY_GONE = 12,
-    KEY_GROUP = 16,
-    KEY_ROUND = 13,
-    ROUND_TEXT_MAX = 1 << 20,
-    ROUND_GROUPS_MAX = 1 << 20
-};
-#define KEY_SCHEMA   "schema"
-#define KEY_COUNTERS "counters"
-void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT]);
-void key_gone(uint64_t slot, uint32_t attempt, uint8_t ret[KEY_GONE]);
-void key_group(uint64_t age, uint64_t slot, uint8_t ret[KEY_GROUP]);
-void key_round(char kind, uint32_t lineage, uint64_t number, uint8_t ret[KEY_ROUND]);
-
-void schema_encode(const struct schema *schema, struct bytes *ret);
-void counters_encode(const struct counters *counters, struct bytes *ret);
-void slot_encode(const struct slot *slot, struct bytes *ret);
-void gone_encode(const struct gone *gone, struct bytes *ret);
-void round_encode(const struct round *round, struct bytes *ret);
-void update_encode(const struct update *update, struct bytes *ret);
-void last_encode(uint64_t last_version, struct bytes *ret);
-void stored_encode(const struct group *group, struct bytes *ret);
-
-/* PRECONDITION: a schema this build does not know. */
-err_t schema_decode(const uint8_t *data, size_t len, struct schema *ret);
-err_t counters_decode(const uint8_t *data, size_t len, struct counters *ret);
-err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot *ret);
-err_t gone_decode(const uint8_t *data, size_t len, struct gone *ret);
-err_t round_decode(const uint8_t *data, size_t len, struct round **ret);
-err_t update_decode(const uint8_t *data, size_t len, struct update *ret);
-err_t last_decode(const uint8_t *data, size_t len, uint64_t *ret);
-err_t stored_decode(const uint8_t *data, size_t len, const struct digest *content,
-                    struct group **ret);
-
-/* Of the bytes that stored_encode makes, without their header. */
-struct digest stored_digest(const struct bytes *stored);
-
-void schema_done(struct schema *schema);
-void slot_done(struct slot *slot); // frees the generator's name

@@ -172,7 +172,7 @@ err_t store_round(struct store *store, uint64_t number, struct round **ret)
     bool found;
     uint8_t key[KEY_ROUND];
     SCOPED_VALUE(bytes) value = {0};
-    key_round('r', store->counters.lineage, number, key);
+    key_round('r', lineages_of_round(&store->lineages, number), number, key);
     TRY(db_get(store->db, DB_ROUNDS, key, sizeof key, &value, &found));
     if (!found)
         return err_new(ERR_DATA_LOSS, "store '%s': round %llu is missing", store->dir,

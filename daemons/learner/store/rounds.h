@@ -78,7 +78,7 @@ err_t store_round_of(const struct store *store, uint64_t version, uint64_t *ret)
 uint64_t store_next_round(const struct store *store);   // the first not recorded
 uint64_t store_rounds_done(const struct store *store);  // the first not completely trained
 uint64_t store_last_version(const struct store *store); // the newest made
-uint32_t store_lineage(const struct store *store);      // 1
+uint32_t store_lineage(const struct store *store);      // of what is made now: history.h
 
 /* A verified checkpoint covers the rounds before `round` (weights of `version`). Group bytes that
  * neither it nor the checkpoint before it could need are dropped. Repeating or going back is

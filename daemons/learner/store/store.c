@@ -139,24 +139,22 @@ err_t store_commit(struct store *store)
 
 /* --- opening --- */
 
-static err_t compare(const char *dir, const struct schema *schema,
-                     const struct store_options *options)
+static err_t compare(const struct schema *schema, const struct store_options *options)
 {
     if (strcmp(schema->run, options->run))
         return err_new(ERR_PRECONDITION,
-                       "store '%s' belongs to run '%s', not '%s': give this run another directory",
-                       dir, schema->run, options->run);
+                       "it belongs to run '%s', not '%s': give this run another directory",
+                       schema->run, options->run);
     if (!digest_equal(&schema->data, &options->data) || schema->rows != options->rows)
-        return err_new(
-            ERR_PRECONDITION,
-            "store '%s' was made with other training data (%llu rows, now %llu): restore "
-            "the data, or begin another run",
-            dir, (unsigned long long)schema->rows, (unsigned long long)options->rows);
+        return err_new(ERR_PRECONDITION,
+                       "it was made with other training data (%llu rows, now %llu): restore the "
+                       "data, or begin another run",
+                       (unsigned long long)schema->rows, (unsigned long long)options->rows);
     if (schema->seed != options->seed || schema->shuffle != options->shuffle)
         return err_new(ERR_PRECONDITION,
-                       "store '%s' was made with seed %llu and shuffle %s: restore them, or begin "
-                       "another run",
-                       dir, (unsigned long long)schema->seed, schema->shuffle ? "on" : "off");
+                       "it was made with seed %llu and shuffle %s: restore them, or begin another "
+                       "run",
+                       (unsigned long long)schema->seed, schema->shuffle ? "on" : "off");
     return OK;
 }
 
@@ -164,7 +162,7 @@ static void create(struct store *store, const struct store_options *options)
 {
     store->schema = (struct schema){mem_string(options->run), options->data, options->rows,
                                     options->seed, options->shuffle};
-    store->counters.lineage = 1;
+    store->counters.lineage = options->lineage ? options->lineage : 1;
     SCOPED_VALUE(bytes) value = {0};
     schema_encode(&store->schema, &value);
     db_put(store->db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), value.data, value.len);
@@ -184,7 +182,7 @@ static err_t load_slots(struct store *store)
         if (row.key_len != KEY_SLOT || be64_load(row.key) != expected)
             break;
         TRY(slot_decode(expected, row.value, row.value_len, &slot));
-        slot.id = group_id(store->schema.run, store->counters.lineage, expected, slot.attempt);
+        slot.id = group_id(store->schema.run, slot.lineage, expected, slot.attempt);
         if (slot.state != SLOT_GONE)
             slots_add(&store->slots, &slot);
     }
@@ -194,25 +192,40 @@ static err_t load_slots(struct store *store)
     return OK;
 }
 
-static err_t load(struct store *store, const struct store_options *options)
+static err_t load_meta(struct store *store, const struct store_options *options, bool *ret_found)
 {
-    bool found;
     SCOPED_VALUE(bytes) value = {0};
-    TRY(db_get(store->db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), &value, &found));
-    if (!found) {
-        create(store, options);
+    TRY(db_get(store->db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), &value, ret_found));
+    if (!*ret_found)
         return OK;
-    }
-    TRY(err_wrap(schema_decode(value.data, value.len, &store->schema), "store '%s'", store->dir));
-    TRY(compare(store->dir, &store->schema, options));
+    TRY(schema_decode(value.data, value.len, &store->schema));
+    if (options)
+        TRY(compare(&store->schema, options));
     bytes_clear(&value);
+    bool found;
     TRY(db_get(store->db, DB_META, KEY_COUNTERS, strlen(KEY_COUNTERS), &value, &found));
     if (!found)
-        return err_new(ERR_DATA_LOSS, "store '%s': its counters are missing", store->dir);
-    TRY(err_wrap(counters_decode(value.data, value.len, &store->counters), "store '%s'",
-                 store->dir));
-    TRY(err_wrap(load_slots(store), "store '%s'", store->dir));
-    return err_wrap(versions_load(store), "store '%s'", store->dir);
+        return err_new(ERR_DATA_LOSS, "its counters are missing");
+    return counters_decode(value.data, value.len, &store->counters);
+}
+
+static err_t load_all(struct store *store, const struct store_options *options)
+{
+    bool found = false;
+    TRY(load_meta(store, options, &found));
+    if (!found && !options)
+        return err_new(ERR_NOT_FOUND, "it was never completely made");
+    if (!found)
+        create(store, options);
+    TRY(lineages_load(store->db, store->counters.lineage, &store->lineages));
+    if (options)
+        TRY(load_slots(store));
+    return versions_load(store);
+}
+
+err_t store_load(struct store *store, const struct store_options *options)
+{
+    return err_wrap(load_all(store, options), "store '%s'", store->dir);
 }
 
 err_t store_open(const char *dir, const struct store_options *options,
@@ -224,7 +237,7 @@ err_t store_open(const char *dir, const struct store_options *options,
     store->dir = mem_string(dir);
     store->rules = *rules;
     TRY(db_open(dir, false, &store->db));
-    TRY(load(store, options));
+    TRY(store_load(store, options));
     store->opened_ms = now_ms;
     store->opened_clock_ms = store->counters.clock_ms;
     store_sweep(store);
@@ -240,6 +253,7 @@ void store_free(struct store *store)
     db_free(store->db);
     schema_done(&store->schema);
     slots_done(&store->slots);
+    lineages_done(&store->lineages);
     revoked_free(store->revoked, store->revoked_n);
     free(store->dirty);
     free(store->last);

@@ -35,6 +35,9 @@ struct store_options {
     struct digest data;  // of the training data
     uint64_t rows, seed; // rows > 0: prompts in the data
     bool shuffle;
+    uint32_t
+        lineage; // number of the first, at random: another store of the same run, made after this one was lost, has
+    // another. Counts when the store is made; 0: 1
 };
 
 /* What may change while the run goes on. */

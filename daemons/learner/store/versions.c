@@ -15,18 +15,17 @@ static void add_end(struct store *store, uint64_t last)
     store->last[store->ends++] = last;
 }
 
-err_t versions_load(struct store *store)
+/* Reads the ends of rounds [from, below), which one lineage recorded. */
+static err_t load_ends(struct store *store, uint32_t lineage, uint64_t from, uint64_t below)
 {
-    uint64_t done = store->counters.rounds_done;
-    store->first_end = done > ENDS_KEPT ? done - ENDS_KEPT : 0;
     uint8_t key[KEY_ROUND];
-    key_round('d', store->counters.lineage, store->first_end, key);
+    key_round('d', lineage, from, key);
     SCOPED(db_cursor) cursor = NULL;
     db_seek(store->db, DB_ROUNDS, key, sizeof key, &cursor);
     struct db_row row;
-    for (uint64_t round = store->first_end; round < done; round++) {
+    for (uint64_t round = from; round < below; round++) {
         uint64_t last;
-        key_round('d', store->counters.lineage, round, key);
+        key_round('d', lineage, round, key);
         if (!db_next(cursor, &row) || row.key_len != sizeof key ||
             memcmp(row.key, key, sizeof key)) {
             TRY(db_cursor_error(cursor));
@@ -35,6 +34,21 @@ err_t versions_load(struct store *store)
         }
         TRY(last_decode(row.value, row.value_len, &last));
         add_end(store, last);
+    }
+    return OK;
+}
+
+err_t versions_load(struct store *store)
+{
+    uint64_t done = store->counters.rounds_done;
+    store->ends = 0;
+    store->first_end = done > ENDS_KEPT ? done - ENDS_KEPT : 0;
+    for (uint64_t from = store->first_end, below; from < done; from = below) {
+        uint32_t lineage = lineages_of_round(&store->lineages, from);
+        for (below = from + 1;
+             below < done && lineages_of_round(&store->lineages, below) == lineage; below++)
+            ;
+        TRY(load_ends(store, lineage, from, below));
     }
     return OK;
 }
@@ -64,12 +78,12 @@ err_t store_round_of(const struct store *store, uint64_t version, uint64_t *ret)
     return OK;
 }
 
-static err_t read_update(struct store *store, uint64_t version, struct update *ret)
+err_t read_update(struct store *store, uint64_t version, struct update *ret)
 {
     bool found = false;
     uint8_t key[KEY_ROUND];
     SCOPED_VALUE(bytes) value = {0};
-    key_round('u', store->counters.lineage, version, key);
+    key_round('u', lineages_of_version(&store->lineages, version), version, key);
     TRY(db_get(store->db, DB_ROUNDS, key, sizeof key, &value, &found));
     if (!found)
         return err_new(ERR_NOT_FOUND, "version %llu was never made here",
@@ -107,6 +121,17 @@ static err_t compare(struct store *store, uint64_t version, const struct digest 
     return OK;
 }
 
+void versions_end(struct store *store, uint64_t round, uint64_t last)
+{
+    uint8_t key[KEY_ROUND];
+    SCOPED_VALUE(bytes) value = {0};
+    key_round('d', store->counters.lineage, round, key);
+    last_encode(last, &value);
+    db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
+    add_end(store, last);
+    store->counters.rounds_done++;
+}
+
 static void put_update(struct store *store, uint64_t version, const struct update *update)
 {
     uint32_t lineage = store->counters.lineage;
@@ -115,14 +140,8 @@ static void put_update(struct store *store, uint64_t version, const struct updat
     key_round('u', lineage, version, key);
     update_encode(update, &value);
     db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
-    if (!update->ends_round)
-        return;
-    bytes_clear(&value);
-    key_round('d', lineage, update->round, key);
-    last_encode(version, &value);
-    db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
-    add_end(store, version);
-    store->counters.rounds_done++;
+    if (update->ends_round)
+        versions_end(store, update->round, version);
 }
 
 err_t store_update_done(struct store *store, uint64_t version, const struct digest *weights,

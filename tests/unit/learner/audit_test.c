@@ -78,16 +78,16 @@ static void every_kind_of_damage_is_found(void **)
     finds(DB_SLOTS, key, KEY_SLOT, &value, "3 slots are gone as trained, the rounds name 4");
 
     bytes_clear(&value);
-    bytes_put(&value, "G\1nonsense", 10);
+    bytes_put(&value, "G\2nonsense", 10);
     key_group(0, 4, key);
     finds(DB_GROUPS, key, KEY_GROUP, &value, "slot 4: a stored group's bytes are not those");
 
     bytes_clear(&value);
-    gone_encode(&(struct gone){OUTCOME_STORED, REASON_STALE, 0, 0, none}, &value);
+    gone_encode(&(struct gone){OUTCOME_STORED, REASON_STALE, 0, 0, none, NULL}, &value);
     key_gone(2, 1, key);
     finds(DB_GONE, key, KEY_GONE, &value, "3 of 4 trained groups are gone as trained");
     bytes_clear(&value);
-    gone_encode(&(struct gone){OUTCOME_STORED, REASON_TRAINED, 1, 0, none}, &value);
+    gone_encode(&(struct gone){OUTCOME_STORED, REASON_TRAINED, 1, 0, none, NULL}, &value);
     key_gone(5, 1, key);
     finds(DB_GONE, key, KEY_GONE, &value, "slot 5 attempt 1 is gone as trained in round 1");
 

@@ -49,6 +49,7 @@ static struct slot slot_of(enum slot_state state, enum reason reason, enum outco
                          .answered = answered,
                          .attempt = 3,
                          .failures = 2,
+                         .lineage = 1,
                          .start_round = 5,
                          .version = 6,
                          .deadline_ms = 12345,
@@ -63,12 +64,15 @@ static void records_are_as_documented(void **)
     struct schema schema = {"run", digest_from(1), 1000, 7, true};
     struct counters counters = {1,      20,  3,   8,   9,   7,   8,   {6, 4},
                                 {7, 5}, 101, 102, 103, 104, {0}, {0}, 1};
-    struct gone gone = {OUTCOME_STORED, REASON_TRAINED, 8, 6, summary_of()};
+    struct gone gone = {OUTCOME_STORED, REASON_TRAINED, 8, 6, summary_of(), "g0"};
+    struct tries tries = {4, 3, true, "not finite"};
+    struct fork fork = {2, 1, 41, 84};
     struct round_group groups[2] = {{digest_from(0), digest_from(1), 100, 40, 1},
                                     {digest_from(16), digest_from(17), 101, 41, 2}};
     struct round round = {1, 2, 41, 82, 5, 1, "lr: 1", "cpu", 2, groups};
     struct update update = {41, digest_from(3), true};
     struct slot leased = slot_of(SLOT_LEASED, (enum reason)0, (enum outcome)0, "g0");
+    struct slot stored = slot_of(SLOT_STORED, (enum reason)0, OUTCOME_STORED, "g0");
     struct slot left = slot_of(SLOT_GONE, REASON_TRAINED, OUTCOME_STORED, NULL);
     for (int i = 0; i < REASONS; i++)
         counters.gone[i] = 200 + (uint64_t)i;
@@ -84,11 +88,14 @@ static void records_are_as_documented(void **)
     SAME("schema", schema_encode(&schema, &out));
     SAME("counters", counters_encode(&counters, &out));
     SAME("slot_leased", slot_encode(&leased, &out));
+    SAME("slot_stored", slot_encode(&stored, &out));
     SAME("slot_gone", slot_encode(&left, &out));
     SAME("gone", gone_encode(&gone, &out));
     SAME("round", round_encode(&round, &out));
     SAME("update", update_encode(&update, &out));
     SAME("last", last_encode(84, &out));
+    SAME("tries", tries_encode(&tries, &out));
+    SAME("fork", fork_encode(&fork, &out));
     SAME("key_slot", key_slot(258, bytes_extend(&out, KEY_SLOT)));
     SAME("key_gone", key_gone(258, 3, bytes_extend(&out, KEY_GONE)));
     SAME("key_group", key_group(4, 258, bytes_extend(&out, KEY_GROUP)));
@@ -124,9 +131,21 @@ static err_t around(const char *name, const uint8_t *data, size_t len, struct by
         return OK;
     }
     case 'g': {
-        struct gone gone;
+        SCOPED_VALUE(gone) gone = {0};
         TRY(gone_decode(data, len, &gone));
         gone_encode(&gone, ret);
+        return OK;
+    }
+    case 't': {
+        SCOPED_VALUE(tries) tries = {0};
+        TRY(tries_decode(data, len, &tries));
+        tries_encode(&tries, ret);
+        return OK;
+    }
+    case 'f': {
+        struct fork fork;
+        TRY(fork_decode(2, data, len, &fork));
+        fork_encode(&fork, ret);
         return OK;
     }
     case 'r': {
@@ -144,8 +163,9 @@ static err_t around(const char *name, const uint8_t *data, size_t len, struct by
     }
 }
 
-static const char *const names[] = {"schema", "counters", "slot_leased", "slot_gone",
-                                    "gone",   "round",    "update",      "last"};
+static const char *const names[] = {"schema",    "counters", "slot_leased", "slot_stored",
+                                    "slot_gone", "gone",     "round",       "update",
+                                    "last",      "tries",    "fork"};
 
 static void decoding_is_the_inverse_and_checks_everything(void **)
 {

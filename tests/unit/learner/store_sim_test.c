@@ -1,7 +1,8 @@
 /* The store in a small simulated ring: slow groups, deaths, lost answers, restarts, changing
- * limits. Whatever happens no round holds a group over the limit in force, no slot is trained
+ * limits, forks, rounds that are given up. Whatever happens no round holds a group over the limit in force, no slot is trained
  * twice, and the run ends. */
 #include "base/rng.h"
+#include "learner/store/history.h"
 #include "unit/learner/store_kit.h"
 #include <stdio.h>
 
@@ -11,7 +12,7 @@ struct work {
     struct grant grant;
     uint64_t oldest, newest; // versions that drew its tokens
     int left;                // steps until it is finished; 0: waits for an answer
-    bool used;
+    bool used, dead;         // dead: drawn by weights that a fork cut off
 };
 
 struct generator {
@@ -31,16 +32,20 @@ struct sim {
     struct generator generator[GENERATORS];
     uint64_t published, end[ROUNDS_MAX], ends; // last version of each round
     bool trained[SLOTS_MAX], stored[SLOTS_MAX];
+    uint64_t in_round[SLOTS_MAX]; // of the trained ones
     uint64_t trained_n, lag_max, straggled, restarts, superseded, duplicate, changes;
+    uint64_t forks, voided, voided_n, dead_n;
     struct round *training;
     uint32_t updated;
     bool ended;
+    bool branching;    // forks and voided rounds
     int restart_every; // in steps; 1: between any two calls
 };
 
 /* What happened at all, over every run: a simulation in which nothing happens shows nothing. */
 static struct {
-    uint64_t straggled, expired, revoked, stale, superseded, duplicate, restarts;
+    uint64_t straggled, expired, revoked, stale, superseded, duplicate, restarts, forks, voided,
+        dead;
 } seen;
 
 static uint64_t below(struct sim *sim, uint64_t n)
@@ -95,8 +100,8 @@ static void lease(struct sim *sim, struct generator *generator)
         int steps = 1 + (int)below(sim, 4);
         if (below(sim, 50) == 0)
             steps *= 20;
-        generator->work[w] =
-            (struct work){grants.grant[i], generator->version, generator->version, steps, true};
+        generator->work[w] = (struct work){
+            grants.grant[i], generator->version, generator->version, steps, true, false};
     }
 }
 
@@ -107,6 +112,9 @@ static void deliver(struct sim *sim, struct work *work)
     struct verdict verdict = kit_append(sim->store, group, sim->now_ms);
     uint64_t slot = work->grant.slot;
     assert_int_not_equal(verdict.outcome, OUTCOME_REJECTED);
+    if (work->dead)
+        assert_int_not_equal(verdict.outcome, OUTCOME_STORED);
+    sim->dead_n += work->dead;
     if (verdict.outcome == OUTCOME_STORED)
         assert_false(sim->trained[slot]);
     if (verdict.outcome == OUTCOME_DUPLICATE)
@@ -124,7 +132,8 @@ static void generate(struct sim *sim, struct generator *generator)
         if (!work->used)
             continue;
         if (work->left) {
-            work->newest = generator->version;
+            if (!work->dead)
+                work->newest = generator->version;
             work->left--;
         } else if (below(sim, 2)) {
             deliver(sim, work);
@@ -158,12 +167,15 @@ static void check_round(struct sim *sim, const struct round *round)
     assert_int_equal(round->limit, sim->rules.limit);
     assert_ok(store_round_groups(sim->store, round, &groups));
     for (size_t i = 0; i < round->groups; i++) {
-        uint64_t slot = round->group[i].slot,
-                 oldest = round_of(sim, group_oldest_version(groups[i]));
+        uint64_t slot = round->group[i].slot, oldest = round->group[i].age,
+                 now = round_of(sim, group_oldest_version(groups[i]));
+        /* The round of its oldest version when it was stored; a voided round moves that on. */
+        assert_true(sim->voided ? oldest <= now : oldest == now);
         assert_true(digest_equal(&groups[i]->id, &round->group[i].id));
         assert_true(sim->stored[slot]);
         assert_false(sim->trained[slot]);
         sim->trained[slot] = true;
+        sim->in_round[slot] = round->round;
         sim->trained_n++;
         assert_true(oldest <= round->round);
         assert_true(round->round - oldest <= sim->rules.limit);
@@ -171,7 +183,7 @@ static void check_round(struct sim *sim, const struct round *round)
             sim->lag_max = round->round - oldest;
         if (!i)
             continue;
-        uint64_t before = round_of(sim, group_oldest_version(groups[i - 1]));
+        uint64_t before = round->group[i - 1].age;
         assert_true(before < oldest || (before == oldest && round->group[i - 1].slot < slot));
         if (!sim->rules.eta && sim->rules.limit == 0 && !sim->changes)
             assert_int_equal(slot, round->group[i - 1].slot + 1);
@@ -206,6 +218,42 @@ static void train(struct sim *sim)
         check_round(sim, sim->training);
 }
 
+/* Back to the end of one of the last rounds. */
+static void go_back(struct sim *sim)
+{
+    uint64_t most = sim->ends < 4 ? sim->ends : 4, rounds = sim->ends - below(sim, most + 1);
+    assert_ok(store_fork(sim->store, rounds, sim->now_ms));
+    round_free(STEAL(sim->training));
+    sim->ends = rounds;
+    sim->published = rounds ? sim->end[rounds - 1] : 0;
+    for (uint64_t slot = 0; slot < SLOTS_MAX; slot++)
+        if (sim->trained[slot] && sim->in_round[slot] >= rounds) {
+            sim->trained[slot] = false;
+            sim->trained_n--;
+        }
+    for (int g = 0; g < GENERATORS; g++) {
+        sim->generator[g].version = sim->published; // none is granted anything with other weights
+        for (int w = 0; w < WORK_MAX; w++)
+            sim->generator[g].work[w].dead |= sim->generator[g].work[w].newest > sim->published;
+    }
+    sim->forks++;
+}
+
+static void give_up(struct sim *sim)
+{
+    if (!sim->training)
+        return;
+    struct round *round = sim->training;
+    assert_ok(store_void_round(sim->store, round->round));
+    sim->end[sim->ends++] = sim->published;
+    sim->voided++;
+    for (size_t i = 0; i < round->groups; i++)
+        sim->trained[round->group[i].slot] = false;
+    sim->trained_n -= round->groups;
+    sim->voided_n += round->groups;
+    round_free(STEAL(sim->training));
+}
+
 static void change_lag(struct sim *sim)
 {
     static const uint64_t etas[] = {0, 1, 2, 4, 8};
@@ -233,6 +281,10 @@ static void step(struct sim *sim, bool changes)
         die(sim, generator);
     else if (changes)
         change_lag(sim);
+    if (sim->branching && sim->forks < 12 && below(sim, 150) == 0)
+        go_back(sim);
+    if (sim->branching && sim->voided < 8 && below(sim, 60) == 0)
+        give_up(sim);
     if (below(sim, 4) == 0)
         check_revoked(sim);
     if (sim->restart_every && below(sim, (uint64_t)sim->restart_every) == 0)
@@ -265,7 +317,13 @@ static void sim_end(struct sim *sim, const char *what)
     struct audit audit = kit_audit(sim->dir);
     assert_int_equal(audit.trained, sim->trained_n);
     assert_int_equal(audit.free + audit.leased + audit.stored, 0);
-    assert_int_equal(audit.lag_max, sim->lag_max);
+    if (sim->forks)
+        assert_true(audit.lag_max <= sim->lag_max); // what was cut off counts no more
+    else
+        assert_int_equal(audit.lag_max, sim->lag_max);
+    seen.forks += sim->forks;
+    seen.voided += sim->voided;
+    seen.dead += sim->dead_n;
     seen.straggled += sim->straggled;
     seen.expired += counts.expired;
     seen.revoked += counts.revoked;
@@ -327,6 +385,27 @@ static void the_limit_may_change_at_any_time(void **)
         run_of(10 + seed, seed, seed % 2 ? STRAGGLER_DROP : STRAGGLER_WAIT, true);
 }
 
+/* Whatever is cut off and given up, every slot ends in one round or with a reason. */
+static void forks_and_voided_rounds_lose_nothing(void **)
+{
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        struct sim *sim = mem_new(sizeof *sim);
+        struct store_rules rules = kit_rules(4, seed % 3);
+        sim_start(sim, 50 + seed, 120, rules);
+        sim->restart_every = 60;
+        sim->branching = true;
+        sim_run(sim, seed >= 3);
+        sim_end(sim, "forks");
+        SCOPED(store) store = NULL;
+        struct store_counts counts;
+        assert_ok(store_open(sim->dir, &sim->options, &sim->rules, sim->now_ms, &store));
+        store_counts(store, &counts);
+        assert_int_equal(counts.gone[REASON_ERRORED], sim->voided_n);
+        assert_true(sim->trained_n + sim->voided_n >= 120); // a voided round may be cut off, too
+        free(sim);
+    }
+}
+
 /* The store is opened again between any two calls. */
 static void a_restart_at_any_point_changes_nothing(void **)
 {
@@ -377,10 +456,12 @@ static void all_of_it_happened(void **)
     assert_true(seen.straggled > 100 && seen.expired > 10 && seen.revoked > 100);
     assert_true(seen.stale > 50 && seen.superseded > 20 && seen.duplicate > 100);
     assert_true(seen.restarts > 200);
+    assert_true(seen.forks > 10 && seen.voided > 10 && seen.dead > 10);
 }
 
 TESTS(cmocka_unit_test(no_round_is_over_the_limit_and_every_run_ends),
       cmocka_unit_test(the_limit_may_change_at_any_time),
+      cmocka_unit_test(forks_and_voided_rounds_lose_nothing),
       cmocka_unit_test(a_restart_at_any_point_changes_nothing),
       cmocka_unit_test(a_run_of_so_many_rounds_trains_exactly_these),
       cmocka_unit_test(at_lag_0_rounds_are_the_slots_in_order),

@@ -284,10 +284,10 @@ static void another_schema_is_refused(void **)
     struct store *store = NULL;
     SCOPED(db) db = NULL;
     assert_ok(db_open(dir, false, &db));
-    db_put(db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), "M\2", 2);
+    db_put(db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), "M\1", 2);
     assert_ok(db_commit(db));
     db_free(STEAL(db));
-    assert_err(ERR_PRECONDITION, "version 2, this build knows 1",
+    assert_err(ERR_PRECONDITION, "version 1, this build knows 2",
                store_open(dir, &options, &rules, 0, &store));
     assert_err(ERR_NOT_FOUND, "there is none", db_open("/dev/shm/none", true, &db));
     assert_err(ERR_NOT_FOUND, "there is none",

@@ -136,7 +136,7 @@ static void what_is_out_of_range_is_refused(void **state)
     assert_err(ERR_INVALID, "segments hold 1 of 2", RUN(2, {.count = 1}));
     assert_err(ERR_INVALID, "segment 1 is rows 0", RUN(2, {.count = 1}, {.count = 1}));
     assert_err(ERR_INVALID, "segment 0 is rows 0 to 3 of 2", RUN(2, {.count = 3}));
-    assert_err(ERR_INVALID, "begins at 0", RUN(2, {.count = 2, .start = 1}));
+    assert_err(ERR_RANGE, "starts at 1 without pages", RUN(2, {.count = 2, .start = 1}));
     assert_err(ERR_INVALID, "position 96 in row 1",
                forward_run(fw, token, position + 2, 2, &(struct segment){.count = 2}, 1));
     assert_ok(RUN(2, {.count = 2}));

@@ -172,7 +172,9 @@ static void shared_and_copied_pages_continue_the_same(void **state)
             memcpy(k + n * E, s.k + 109 * E, E * 4);
             memcpy(v + n * E, s.v + 109 * E, E * 4);
         }
-        const struct segment both[] = {{0, 1, 109, kv, first}, {1, 1, 109, kv, other}};
+        const struct segment both[] = {
+            {.first = 0, .count = 1, .start = 109, .kv = kv, .page = first},
+            {.first = 1, .count = 1, .start = 109, .kv = kv, .page = other}};
         assert_ok(be->ops->attention(be, o, NULL, q, k, v, both, 2, &s.shape, 1));
         for (int n = 0; n < 2; n++)
             assert_same_bits(o + n * C, s.whole + 109 * C, C * 4, "shared against whole");

@@ -1,0 +1,266 @@
+#include "learner/restart.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "learner/settings.h"
+#include "learner/store/history.h"
+#include "weights/digest.h"
+#include <inttypes.h>
+#include <string.h>
+
+void restart_done(struct restart *restart)
+{
+    optimizer_free(STEAL(restart->optimizer));
+    model_free(STEAL(restart->model));
+    backend_free(STEAL(restart->be));
+    mem_free(STEAL(restart->origin));
+}
+
+/* ---- settings of recorded rounds */
+
+/* Of run, learner and sampling: all but these. A key that is new here counts until it is named. */
+static bool decides_numbers(const char *key)
+{
+    static const char *const others[] = {
+        "run.name",           "learner.listen",       "learner.threads", "learner.groups",
+        "learner.last_batch", "learner.micro_tokens", "learner.lease_ms"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(key, others[i]) == 0)
+            return false;
+    return strncmp(key, "run.", 4) == 0 || strncmp(key, "learner.", 8) == 0 ||
+           strcmp(key, "generator.temperature") == 0;
+}
+
+static void look(void *arg, const char *key, const char *recorded, const char *given)
+{
+    bool *differs = arg;
+    if (!decides_numbers(key))
+        return;
+    *differs = true;
+    log_info("recorded setting", "key=%s recorded=%s given=%s", key, recorded, given);
+}
+
+/* The recorded recipe as a whole, as its keys were checked together; but where it writes is given. */
+static err_t parse_recorded(const struct recipe *given, const char *recorded, struct recipe **ret)
+{
+    SCOPED_MEM char *every = mem_printf("checkpoint.every=%" PRId64, given->checkpoint.every);
+    SCOPED_MEM char *keep = mem_printf("checkpoint.keep=%" PRId64, given->checkpoint.keep);
+    const char *const sets[] = {every, keep};
+    struct recipe_source source = {
+        .run = *given->directory ? given->directory : NULL, .sets = sets, .sets_count = 2};
+    return recipe_parse(recorded, strlen(recorded), "recorded settings", ".", &source, ret);
+}
+
+err_t restart_settings(const struct recipe *given, const char *recorded, struct recipe **ret)
+{
+    bool differs = false;
+    SCOPED(recipe) then = NULL;
+    TRY(parse_recorded(given, recorded, &then));
+    recipe_differences(then, given, look, &differs);
+    *ret = differs ? STEAL(then) : NULL;
+    return OK;
+}
+
+/* ---- the store, read before it is opened for writing */
+
+/* *ret stays NULL if there is none yet. */
+static err_t read_store(const struct recipe *recipe, struct store **ret)
+{
+    SCOPED_MEM char *path = file_join(recipe->directory, "store");
+    err_t failed = store_read(path, ret);
+    if (err_code(failed) != ERR_NOT_FOUND)
+        return failed;
+    err_free(failed);
+    return OK;
+}
+
+err_t restart_set_aside(const struct recipe *recipe, const struct store *store)
+{
+    SCOPED_VALUE(checkpoint_list) list = {0};
+    checkpoint_list(recipe->directory, &list);
+    for (size_t i = 0; i < list.count; i++) {
+        SCOPED_MEM char *path = checkpoint_path(recipe->directory, list.version[i]);
+        struct checkpoint_info info;
+        uint64_t limit;
+        err_t failed = checkpoint_manifest(path, &info);
+        if (err_failed(failed)) { // damaged: passed over later
+            err_free(failed);
+            continue;
+        }
+        TRY(err_wrap(store_valid_up_to(store, info.lineage, &limit),
+                     "checkpoint '%s' and the store of this run do not belong together", path));
+        if (info.version <= limit)
+            continue;
+        log_info("checkpoint set aside", "version=%" PRIu64 " why=\"a fork cut it off\"",
+                 info.version);
+        TRY(checkpoint_set_aside(recipe->directory, &info));
+    }
+    return OK;
+}
+
+err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
+                    const struct checkpoint_info *at)
+{
+    uint64_t version = 0;
+    struct digest recorded = at->weights;
+    if (strcmp(at->run, recipe->run.name) != 0)
+        return err_new(
+            ERR_PRECONDITION,
+            "checkpoint '%s' is of run '%s'; this is '%s': choose another --run directory", path,
+            at->run, recipe->run.name);
+    err_t failed = store_version_after(store, at->round, &version);
+    if (!err_failed(failed) && at->version)
+        failed = store_digest_of(store, at->version, &recorded);
+    if (!err_failed(failed) && (version != at->version || !digest_equal(&recorded, &at->weights)))
+        failed = err_new(ERR_PRECONDITION, "the store has other weights of version %" PRIu64,
+                         at->version);
+    return err_wrap(failed, "checkpoint '%s' is not of this run's store: restore the two together",
+                    path);
+}
+
+/* Groups are kept back to the checkpoint before the newest: from further back there is no way here. */
+static err_t check_reach(const struct recipe *recipe, struct store *store, uint64_t round)
+{
+    uint64_t covered, version;
+    SCOPED(round) first = NULL;
+    struct group **groups = NULL;
+    store_checkpoint(store, &covered, &version);
+    if (round >= covered)
+        return OK;
+    TRY(store_round(store, round, &first));
+    err_t failed = store_round_groups(store, first, &groups);
+    if (!err_failed(failed))
+        round_groups_free(groups, first->groups);
+    return err_wrap(failed,
+                    "'%s/checkpoints' holds nothing whole that reaches the store's rounds (version "
+                    "%" PRIu64 " was there): restore it, or begin another --run directory",
+                    recipe->directory, version);
+}
+
+/* ---- rounds that are trained again */
+
+static err_t check_recorded(const struct recipe *recipe, struct store *store, uint64_t number,
+                            const struct checkpoint_info *at, const char *fingerprint)
+{
+    bool voided = false;
+    SCOPED(round) round = NULL;
+    SCOPED(recipe) settings = NULL;
+    TRY(store_round_voided(store, number, &voided, NULL));
+    if (voided)
+        return OK;
+    TRY(store_round(store, number, &round));
+    if (strcmp(round->fingerprint, fingerprint) != 0)
+        return err_new(
+            ERR_PRECONDITION,
+            "round %" PRIu64 " was recorded by '%s', this build is '%s', so its bits would differ: "
+            "start the build (and model.kv) that recorded it and stop it with SIGTERM, which makes it checkpoint "
+            "after its last round; or give up what came after version %" PRIu64
+            ": --job fork --at %" PRIu64,
+            number, round->fingerprint, fingerprint, at->version, at->version);
+    return err_wrap(parse_recorded(recipe, round->settings, &settings),
+                    "round %" PRIu64 " must be trained again with the settings it was recorded "
+                    "with; run the build that recorded it",
+                    number);
+}
+
+static err_t check_rounds(const struct recipe *recipe, struct store *store,
+                          const struct restart *start)
+{
+    SCOPED_MEM char *fingerprint = settings_fingerprint(start->model);
+    uint64_t from = start->at.round, next = store_next_round(store);
+    for (uint64_t number = from; number < next; number++)
+        TRY(check_recorded(recipe, store, number, &start->at, fingerprint));
+    if (from < next)
+        log_info("recorded rounds are trained again", "from=%" PRIu64 " to=%" PRIu64, from,
+                 next - 1);
+    if (!next || from < next)
+        return OK;
+    SCOPED(round) last = NULL;
+    TRY(store_round(store, next - 1, &last));
+    if (strcmp(last->fingerprint, fingerprint) != 0)
+        log_warning("another build goes on", "from_round=%" PRIu64 " was=\"%s\" is=\"%s\"", next,
+                    last->fingerprint, fingerprint);
+    return OK;
+}
+
+/* ---- the model */
+
+static err_t load_model(const struct recipe *recipe, const char *directory, struct restart *start)
+{
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->learner.threads}, &start->be));
+    TRY(model_load(start->be, directory, &start->model));
+    start->model->kv = (enum kv_format)recipe->model.kv;
+    struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
+    start->origin = mem_string(directory);
+    return optimizer_new(start->model, &config, directory, &start->optimizer);
+}
+
+static struct digest digest_of(const struct model *model)
+{
+    return weights_digest(model->values, 0, model->params->layout->elements);
+}
+
+static err_t resume(const struct recipe *recipe, const char *checkpoint, struct restart *start)
+{
+    SCOPED_MEM char *state = file_join(checkpoint, "optimizer.safetensors");
+    TRY(load_model(recipe, checkpoint, start));
+    TRY(optimizer_load(start->optimizer, state));
+    struct digest digest = digest_of(start->model);
+    if (!digest_equal(&digest, &start->at.weights))
+        return err_new(ERR_DATA_LOSS,
+                       "checkpoint '%s': its weights are not those that its manifest names",
+                       checkpoint);
+    start->resumed = true;
+    log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint,
+             start->at.round, start->at.version);
+    return OK;
+}
+
+static err_t begin(const struct recipe *recipe, struct restart *start)
+{
+    TRY(load_model(recipe, recipe->model.path, start));
+    start->at = (struct checkpoint_info){.weights = digest_of(start->model)};
+    snprintf(start->at.run, sizeof start->at.run, "%s", recipe->run.name);
+    return OK;
+}
+
+static err_t find_start(const struct recipe *recipe, struct store *store,
+                        struct checkpoint_info *ret, char **ret_path)
+{
+    SCOPED_MEM char *damaged = NULL;
+    SCOPED_VALUE(checkpoint_list) list = {0};
+    checkpoint_list(recipe->directory, &list);
+    if (!store && list.count)
+        return err_new(ERR_PRECONDITION,
+                       "'%s/checkpoints' holds v%" PRIu64
+                       " but '%s/store' is gone, and with it what "
+                       "was trained: restore it, or begin another --run directory with that "
+                       "checkpoint as model.path",
+                       recipe->directory, list.version[0], recipe->directory);
+    if (!store)
+        return OK;
+    TRY(restart_set_aside(recipe, store));
+    TRY(checkpoint_newest(recipe->directory, ret_path, &damaged, ret));
+    if (damaged)
+        log_warning("damaged checkpoint passed over", "why=\"%s\"", damaged);
+    if (*ret_path)
+        TRY(restart_check(recipe, store, *ret_path, ret));
+    return check_reach(recipe, store, *ret_path ? ret->round : 0);
+}
+
+err_t restart_open(const struct recipe *recipe, struct restart *ret)
+{
+    SCOPED(store) store = NULL;
+    SCOPED_MEM char *checkpoint = NULL;
+    SCOPED_VALUE(restart) start = {0};
+    TRY(read_store(recipe, &store));
+    TRY(find_start(recipe, store, &start.at, &checkpoint));
+    TRY(checkpoint ? resume(recipe, checkpoint, &start) : begin(recipe, &start));
+    if (store) {
+        TRY(check_rounds(recipe, store, &start));
+        start.at.lineage = store_lineage(store); // weights up to a fork are the new lineage's too
+    }
+    *ret = start;
+    start = (struct restart){0};
+    return OK;
+}

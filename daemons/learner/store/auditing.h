@@ -1,0 +1,36 @@
+/* What the audit's two sources share: audit.c walks slots, audit_rounds.c rounds and what left. Owner: one thread. */
+#pragma once
+#include "learner/store/audit.h"
+#include "learner/store/db.h"
+#include "learner/store/lineages.h"
+#include "learner/store/record.h"
+
+/* A group as a round names it, and why it must have left. */
+struct named {
+    uint64_t slot, round;
+    uint32_t attempt;
+    enum reason reason;
+};
+
+struct walk {
+    struct db *db;
+    FILE *out;
+    struct audit *audit;
+    struct counters counters;
+    struct lineages lineages;
+    struct named *named; // by rounds; sorted by slot and attempt after
+    size_t n, capacity, next, matched;
+    uint64_t *voided; // (audit->voided) rounds, ascending
+};
+
+/* A broken promise: counted, and a line of the output. */
+void audit_broken(struct walk *walk, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A damaged record is a finding, not the end of the walk. Takes e. */
+bool audit_readable(struct walk *walk, err_t e, const char *what, uint64_t number);
+
+/* The group's bytes are there and as digested: of a stored slot, or of one that a round names. */
+void audit_stored(struct walk *walk, const struct slot *slot, const struct round_group *of);
+
+err_t audit_rounds(struct walk *walk); // rounds, versions, ends of rounds
+err_t audit_gone(struct walk *walk);   // after it
