@@ -27,6 +27,7 @@ enum recipe_compress { RECIPE_COMPRESS_AUTO, RECIPE_COMPRESS_NONE, RECIPE_COMPRE
 enum recipe_reference { RECIPE_NO_REFERENCE, RECIPE_FROZEN_REFERENCE };
 enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
+enum recipe_transport { RECIPE_GRPC, RECIPE_NCCL, RECIPE_AUTO };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };
 
 enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16 };
@@ -118,7 +119,6 @@ err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
 /* Calls fn for every key whose values differ, as the recipe would have them. */
 typedef void (*recipe_look)(void *arg, const char *key, const char *in_a, const char *in_b);
 void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg);
-
 void recipe_markdown(struct bytes *ret); // docs/recipe.md: every option, its range, its help
 void recipe_free(struct recipe *recipe);
 DEFINE_SCOPED(recipe)

@@ -149,7 +149,10 @@
     X(flag,  delta, "true", FIXED, ANY, "sends what changed since the version that a generator has; false: always all values") \
     C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "changes on their way; auto: zstd but on loopback") \
     X(count, anchor_every, "64", FIXED, FROM(0, 1e9), "versions between those that generators verify in full, in the background; 0: none") \
-    X(count, full_at_once, "2", FIXED, FROM(1, 65536), "generators that are sent all values at the same time; others wait their turn")
+    X(count, full_at_once, "2", FIXED, FROM(1, 65536), "generators that are sent all values at the same time; others wait their turn") \
+    C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "how versions travel; nccl and auto are not taken yet: every program refuses them") \
+    X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL, opened at run time: a name that the system finds, or a path") \
+    X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known")
 
 #define RECIPE_REPLAY(X, C, G) \
     X(word,  policy,         "fifo",      FIXED, WORDS("fifo"), "which groups make a round: the oldest") \
