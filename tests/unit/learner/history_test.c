@@ -234,8 +234,6 @@ static void a_round_is_given_up_after_three_failures(void **)
     uint32_t failures = 0;
     bool voided = true;
     SCOPED(fixture) f = after_rounds(2, 0);
-    struct round_plan two = plan;
-    two.updates = 2;
     SCOPED(round) round = recorded(f);
     assert_int_equal(round->round, 2);
     assert_err(ERR_PRECONDITION, "round 1 is not under way",
