@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "ctl/command.h"
 #include "ctl/complete.h"
-#include <dirent.h>
+#include "model/checkpoints.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,50 +31,21 @@ static int64_t version_of(const char *directory)
     return version;
 }
 
-struct kept {
-    uint64_t *version; // descending
-    size_t count;
-};
-
-static int newest_first(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x < y) - (x > y);
-}
-
-static void kept_read(const char *directory, struct kept *ret)
-{
-    DIR *listing = opendir(directory);
-    for (struct dirent *entry; listing && (entry = readdir(listing));) {
-        uint64_t version;
-        char extra;
-        if (sscanf(entry->d_name, "v%" SCNu64 "%c", &version, &extra) != 1)
-            continue;
-        ret->version = mem_grow(ret->version, ret->count + 1, sizeof *ret->version);
-        ret->version[ret->count++] = version;
-    }
-    if (listing)
-        closedir(listing);
-    if (ret->count)
-        qsort(ret->version, ret->count, sizeof *ret->version, newest_first);
-}
-
 /* "version 37 has no checkpoint in '...'; kept are 40, 30 (newest first), and 0 is model.path" */
-static err_t not_kept(const char *directory, long version)
+static err_t not_kept(const char *run, long version)
 {
-    struct kept kept = {0};
+    SCOPED_VALUE(checkpoint_list) kept = {0};
     SCOPED_VALUE(bytes) list = {0};
-    kept_read(directory, &kept);
+    checkpoint_list(run, &kept);
     for (size_t i = 0; i < kept.count && i < LISTED_MAX; i++)
         bytes_printf(&list, "%s%" PRIu64, i ? ", " : "", kept.version[i]);
     if (kept.count > LISTED_MAX)
         bytes_printf(&list, ", ... and %zu older", kept.count - LISTED_MAX);
-    mem_free(kept.version);
     return err_new(
         ERR_NOT_FOUND,
-        "--version: version %ld has no checkpoint in '%s'; available: %s%s0 (model.path); "
+        "--version: version %ld has no checkpoint in '%s/checkpoints'; available: %s%s0 (model.path); "
         "checkpoint.every and checkpoint.keep say which are written and stay",
-        version, directory, list.len ? (const char *)list.data : "",
+        version, run, list.len ? (const char *)list.data : "",
         list.len ? " (newest first) and " : "");
 }
 
@@ -85,10 +56,9 @@ static err_t choose_version(const struct recipe *recipe, const char *text, struc
     if (!*recipe->directory)
         return err_new(ERR_INVALID, "--version %ld: --run DIR is missing: a version of which run?",
                        version);
-    SCOPED_MEM char *directory = file_join(recipe->directory, "checkpoints");
-    SCOPED_MEM char *path = mem_printf("%s/v%ld", directory, version);
+    SCOPED_MEM char *path = checkpoint_path(recipe->directory, (uint64_t)version);
     if (!file_exists(path) && version)
-        return not_kept(directory, version);
+        return not_kept(recipe->directory, version);
     if (!file_exists(path))
         TRY(recipe_require(recipe, "model.path"));
     *ret = (struct choice){.directory =

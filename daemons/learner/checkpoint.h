@@ -13,6 +13,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
+#include "model/checkpoints.h"
 #include "model/optimizer.h"
 #include <stdint.h>
 
@@ -32,15 +33,6 @@ struct checkpoint_info {
 err_t checkpoint_write(const char *run_directory, const struct model *model,
                        const struct optimizer *optimizer, const char *tokenizer_directory,
                        const struct checkpoint_info *info, int keep);
-
-/* Whole or not, newest first: RUN/checkpoints/v<version>. */
-struct checkpoint_list {
-    uint64_t *version; // descending
-    size_t count;
-};
-void checkpoint_list(const char *run_directory, struct checkpoint_list *ret);
-void checkpoint_list_done(struct checkpoint_list *list);
-char *checkpoint_path(const char *run_directory, uint64_t version); // the caller's
 
 /* What its manifest says, its files' digests compared. INVALID, DATA_LOSS, NOT_FOUND: damaged. */
 err_t checkpoint_read(const char *path, struct checkpoint_info *ret);
