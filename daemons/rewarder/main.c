@@ -62,11 +62,14 @@ static void learner_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
     d->unreachable = true;
-    if (!d->draining)
+    bool serving =
+        d->face &&
+        !d->draining; // else the daemon has not started, or ends: its own error is what counts
+    if (serving)
         log_warning("learner unreachable", "why=\"%s\"", err_message(why));
     mem_free(d->why);
     d->why = mem_string(err_message(why));
-    if (!d->draining)
+    if (serving)
         face_ready(d->face, "the learner cannot be reached");
     err_free(why);
 }
