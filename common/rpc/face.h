@@ -12,7 +12,7 @@
 #include "rpc/rpc.h"
 #include "rpc/server.h"
 
-enum { FACE_SERVICES_MAX = 4 };
+enum { FACE_SERVICES_MAX = 16 };
 
 struct face;
 struct face_options {
