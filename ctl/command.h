@@ -1,13 +1,30 @@
 /* rlhfctl's commands: one table, a file per noun.
  *
- * To add one: a row in main.c, a file with its run function. argv[0] is the command's own name ("tokenizer train"). */
+ * To add one: a row in commands.c, a file with its run function. argv[0] is the command's own name ("tokenizer train"). */
 #pragma once
 #include "base/err.h"
+#include <stddef.h>
 
 struct command {
-    const char *name, *summary;
+    const char *name, *summary; // summary: NULL: not listed
     err_t (*run)(int argc, char **argv);
 };
+const struct command *commands_all(size_t *ret_count);
+
+/* The command that argv[1] and, if its name has two words, argv[2] name; *ret_words says how many. NULL: none. */
+const struct command *command_find(int argc, char **argv, int *ret_words);
+
+/* What rlhfctl exits with (docs/rlhfctl.md). */
+enum exit_status {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,       // the command line, or a recipe that it names
+    EXIT_NOT_THERE = 3,   // a run, file, key, worker, group, version
+    EXIT_REFUSED = 4,     // the daemon does not do that: a value, or not now
+    EXIT_CONFLICT = 5,    // something has changed since, or is there already
+    EXIT_UNREACHABLE = 6, // nobody answers, or not in time
+};
+enum exit_status exit_status_of(enum err_code code);
 
 err_t command_up(int argc, char **argv);
 err_t command_check(int argc, char **argv);
@@ -15,6 +32,26 @@ err_t command_sft(int argc, char **argv);
 err_t command_generate(int argc, char **argv);
 err_t command_eval(int argc, char **argv);
 err_t command_status(int argc, char **argv);
+err_t command_top(int argc, char **argv);
+err_t command_watch(int argc, char **argv);
+err_t command_get(int argc, char **argv);
+err_t command_set(int argc, char **argv);
+err_t command_changes(int argc, char **argv);
+err_t command_pause(int argc, char **argv);
+err_t command_resume(int argc, char **argv);
+err_t command_drain(int argc, char **argv);
+err_t command_workers(int argc, char **argv);
+err_t command_groups_list(int argc, char **argv);
+err_t command_groups_show(int argc, char **argv);
+err_t command_groups_evict(int argc, char **argv);
+err_t command_checkpoint(int argc, char **argv);
+err_t command_rollback(int argc, char **argv);
+err_t command_context_list(int argc, char **argv);
+err_t command_context_add(int argc, char **argv);
+err_t command_context_use(int argc, char **argv);
+err_t command_context_remove(int argc, char **argv);
+err_t command_completion(int argc, char **argv);
+err_t command_complete_words(int argc, char **argv);
 err_t command_explain_version(int argc, char **argv);
 err_t command_recipe(int argc, char **argv);
 err_t command_tokenizer_train(int argc, char **argv);

@@ -1,6 +1,10 @@
 #include "ctl/progress.h"
 #include "base/clock.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { EVERY_MS = 5000 };
 
@@ -21,4 +25,30 @@ void progress_add(struct progress *progress, size_t done)
     double left = seconds / (double)progress->done * (double)(progress->all - progress->done);
     fprintf(stderr, "%s: %zu of %zu, %.0f s, about %.0f s left\n", progress->what, progress->done,
             progress->all, seconds, left);
+}
+
+/* What the last line said; the process has one standard error. */
+static char *said;
+
+void progress_line(const char *format, ...)
+{
+    char *text;
+    va_list args;
+    va_start(args, format);
+    const int len = vasprintf(&text, format, args);
+    va_end(args);
+    if (len < 0)
+        return;
+    if (!said || strcmp(said, text) != 0)
+        fprintf(stderr, isatty(STDERR_FILENO) ? "\r%s\033[K" : "%s\n", text);
+    mem_free(said);
+    said = text;
+}
+
+void progress_end(void)
+{
+    if (said && isatty(STDERR_FILENO))
+        fputc('\n', stderr);
+    mem_free(said);
+    said = NULL;
 }

@@ -42,7 +42,7 @@ rocksdb/: daemons/learner/store/
 curl/: daemons/rewarder/scorers/
 seccomp.h: daemons/rewarder/scorers/
 pcre2.h: daemons/rewarder/scorers/
-ncurses.h: ctl/
+ncurses.h: ctl/screen.c
 sanitizer/: common/base/ common/svc/ common/rpc/ common/tensor/
 pthread.h: common/base/ common/svc/ common/rpc/ common/tensor/
 threads.h: common/base/ common/svc/ common/rpc/ common/tensor/

@@ -1,0 +1,125 @@
+/* pause, resume, workers: what the run does and who works for it. */
+#include "base/scoped.h"
+#include "ctl/admin_call.h"
+#include "ctl/command.h"
+#include "ctl/output.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- pause, resume */
+
+struct pausing {
+    const char *method, *usage, *purpose;
+};
+
+static err_t add_part(json_t *request, const char *part)
+{
+    if (strcmp(part, "generation") != 0 && strcmp(part, "training") != 0)
+        return err_new(ERR_INVALID, "'%s' is none of generation, training", part);
+    json_object_set_new(request, part, json_true());
+    return OK;
+}
+
+static err_t run_pausing(const struct pausing *pausing, int argc, char **argv)
+{
+    struct admin_flags flags = {0};
+    const char *reason = NULL, *part;
+    size_t count = 0;
+    bool helped;
+    const struct argument_flag rows[] = {
+        {"reason", "TEXT", "why; `rlhfctl changes` shows it", .text = &reason}, ADMIN_FLAGS(flags)};
+    const struct arguments arguments = {.usage = pausing->usage,
+                                        .purpose = pausing->purpose,
+                                        .flags = rows,
+                                        .flags_count = sizeof rows / sizeof *rows,
+                                        .words = &part,
+                                        .words_max = 1,
+                                        .words_count = &count};
+    TRY(arguments_read(&arguments, argc, argv, &helped));
+    if (helped)
+        return OK;
+    SCOPED(admin) admin = NULL;
+    SCOPED_JSON json_t *reply = NULL, *request = admin_signed(reason);
+    if (count)
+        TRY(add_part(request, part));
+    TRY(admin_open(&flags, &admin));
+    TRY(admin_call(admin, pausing->method, STEAL(request), &reply));
+    if (admin->json)
+        output_json(reply);
+    else
+        printf("generation: %s   training: %s\n",
+               answer_flag(reply, "generation_paused") ? "paused" : "goes on",
+               answer_flag(reply, "training_paused") ? "paused" : "goes on");
+    return OK;
+}
+
+err_t command_pause(int argc, char **argv)
+{
+    static const struct pausing pausing = {
+        "LearnerAdmin/Pause", "pause [generation|training] [--reason TEXT]",
+        "Pauses generation (nothing more is leased; what is under way is finished and stored), training (no more rounds\n"
+        "are formed; the one under way is finished), or both. A learner that is started again is paused still."};
+    return run_pausing(&pausing, argc, argv);
+}
+
+err_t command_resume(int argc, char **argv)
+{
+    static const struct pausing pausing = {"LearnerAdmin/Resume",
+                                           "resume [generation|training] [--reason TEXT]",
+                                           "Ends what `rlhfctl pause` began."};
+    return run_pausing(&pausing, argc, argv);
+}
+
+/* ---- workers */
+
+static void show_workers(const json_t *reply)
+{
+    SCOPED(table)
+    table =
+        table_new("NAME|KIND|STATE|>VERSION|>BEHIND|>LEASED|>WANTED|>TOKENS/S|>BUSY|UP|WAITS FOR");
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(reply, "workers"), i, one)
+    {
+        const double busy = answer_number(one, "busy_s"), idle = answer_number(one, "idle_s");
+        table_cell(table, "%s", answer_text(one, "name"));
+        table_cell(table, "%s", answer_text(one, "kind"));
+        table_cell(table, "%s", answer_text(one, "state"));
+        table_cell(table, "%" PRId64, answer_whole(one, "version"));
+        table_cell(table, "%" PRId64, answer_whole(one, "versions_behind"));
+        table_cell(table, "%" PRId64, answer_whole(one, "leased"));
+        table_cell(table, "%" PRId64, answer_whole(one, "wanted"));
+        table_cell(table, "%s", figure_count(answer_number(one, "tokens_per_s")).text);
+        table_cell(table, busy + idle > 0 ? "%.0f%%" : "", 100 * busy / (busy + idle));
+        table_cell(table, "%s", figure_seconds(answer_number(one, "connected_s")).text);
+        table_cell(table, "%s", answer_text(one, "waits_for"));
+    }
+    table_print(table, stdout);
+}
+
+err_t command_workers(int argc, char **argv)
+{
+    struct admin_flags flags = {0};
+    bool helped;
+    const struct argument_flag rows[] = {ADMIN_FLAGS(flags)};
+    const struct arguments arguments = {
+        .usage = "workers",
+        .purpose =
+            "Shows the generators and rewarders that are connected to the learner: the version they work with, how far it is\n"
+            "behind, groups leased to them, how busy they are and what they wait for.",
+        .flags = rows,
+        .flags_count = sizeof rows / sizeof *rows};
+    TRY(arguments_read(&arguments, argc, argv, &helped));
+    if (helped)
+        return OK;
+    SCOPED(admin) admin = NULL;
+    SCOPED_JSON json_t *reply = NULL;
+    TRY(admin_open(&flags, &admin));
+    TRY(admin_call(admin, "LearnerAdmin/ListWorkers", json_object(), &reply));
+    if (admin->json)
+        output_json(reply);
+    else
+        show_workers(reply);
+    return OK;
+}
