@@ -1,0 +1,247 @@
+/* rlhfctl against a ring that trains: what operators do, its output and exit statuses. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include "testing/process.h"
+#include "testing/ring.h"
+#include "testing/testing.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUN_MS = 120000, POLL_MS = 100 };
+enum { FAILED = 1, USAGE = 2, NOT_THERE = 3, REFUSED = 4, CONFLICT = 5, UNREACHABLE = 6 };
+
+static struct ring ring;
+static struct process up;
+static char *output; // of the last command
+
+/* `rlhfctl WORDS...` must exit with status; what it printed is in output. */
+#define CTL(status, ...) ctl(status, __LINE__, (const char *[]){__VA_ARGS__, NULL})
+static void ctl(int wanted, int line, const char *const *words)
+{
+    const char *log = testing_path(testing_directory(), "output");
+    struct process p = process_start_words(log, "rlhfctl", words);
+    int status = process_wait(&p, RUN_MS);
+    free(output);
+    output = file_text(log);
+    if (status != wanted)
+        print_error("line %d: %s: status %d, wanted %d:\n%s\n", line, words[0], status, wanted,
+                    output);
+    assert_int_equal(status, wanted);
+}
+
+static void assert_says(const char *part)
+{
+    if (!strstr(output, part))
+        print_error("wanted '%s' in:\n%s\n", part, output);
+    assert_non_null(strstr(output, part));
+}
+
+/* The last output as JSON: nothing else may be there. */
+static json_t *object(void)
+{
+    json_t *json = NULL;
+    assert_ok(json_parse(output, strlen(output), "output", &json));
+    return json;
+}
+
+static json_int_t whole(const json_t *json, const char *key)
+{
+    if (!json_is_integer(json_object_get(json, key)))
+        print_error("no %s in:\n%s\n", key, output);
+    assert_true(json_is_integer(json_object_get(json, key)));
+    return json_integer_value(json_object_get(json, key));
+}
+
+static double number_of(const char *daemon, const char *name)
+{
+    CTL(0, "status", "--run", ring.run, "-o", "json");
+    SCOPED_JSON json_t *json = object();
+    const json_t *status = json_object_get(json_object_get(json, "daemons"), daemon);
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(status, "numbers"), i,
+                       one) if (strcmp(json_string_value(json_object_get(one, "name")), name) ==
+                                0) return json_number_value(json_object_get(one, "value"));
+    fail_msg("%s has no %s", daemon, name);
+    return 0;
+}
+
+static int start(void **state)
+{
+    (void)state;
+    setenv("XDG_CONFIG_HOME", testing_directory(), 1);
+    ring = ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
+    up = process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
+                       "generator.count=2", NULL);
+    ring_wait_rounds(&ring, 3, RUN_MS);
+    return 0;
+}
+
+static void every_daemon_is_asked(void **state)
+{
+    (void)state;
+    CTL(0, "status", "--run", ring.run);
+    assert_says("generator-2  SERVING");
+    assert_says("learner      TRAINING");
+    CTL(0, "status", ring.run, "--numbers");
+    assert_says("rlhfd_groups_scored_total");
+    CTL(0, "watch", "--run", ring.run, "--interval", "0.2", "--lines", "3");
+    assert_says("answering 4/4");
+    CTL(0, "watch", "--run", ring.run, "--interval", "0.2", "--lines", "1", "-o", "json");
+    SCOPED_JSON json_t *line = object();
+    assert_true(json_is_object(json_object_get(line, "status")));
+}
+
+static void a_context_stands_for_the_run(void **state)
+{
+    (void)state;
+    CTL(USAGE, "get", "lag.max");
+    assert_says("which run?");
+    CTL(0, "context", "add", "here", "--run", ring.run);
+    CTL(0, "get", "lag.max");
+    assert_says("lag.max");
+    CTL(NOT_THERE, "get", "lag.max", "--context", "hree");
+    assert_says("did you mean 'here'?");
+    CTL(0, "context", "list", "-o", "json");
+    SCOPED_JSON json_t *contexts = object();
+    assert_string_equal(json_string_value(json_object_get(contexts, "current")), "here");
+}
+
+static void settings_are_changed_while_it_trains(void **state)
+{
+    (void)state;
+    CTL(0, "get", "lag.max", "-o", "json");
+    SCOPED_JSON json_t *before = object();
+    const char *etag = json_string_value(json_object_get(before, "etag"));
+    const json_t *setting = json_array_get(json_object_get(before, "settings"), 0);
+    assert_string_equal(json_string_value(json_object_get(setting, "value")), "1");
+    assert_true(json_is_true(json_object_get(setting, "live")));
+    CTL(0, "set", "lag.max=4", "--validate-only");
+    assert_says("nothing was changed");
+    CTL(0, "set", "lag.max=3", "learner.optimizer.lr=2e-3", "--reason", "for the test", "-o",
+        "json");
+    SCOPED_JSON json_t *set = object();
+    const json_int_t change = whole(set, "change"), round = whole(set, "first_round");
+    assert_true(change > 0 && round > 0);
+    CTL(0, "get", "lag");
+    assert_says("lag.max");
+    assert_says("lag.straggler");
+    CTL(CONFLICT, "set", "lag.max=2", "--etag", etag);
+    ring_wait_rounds(&ring, (int)round + 2, RUN_MS);
+    CTL(0, "changes", "-o", "json");
+    SCOPED_JSON json_t *changes = object();
+    const json_t *newest = json_array_get(json_object_get(changes, "changes"), 0);
+    assert_int_equal(whole(newest, "id"), change);
+    assert_string_equal(json_string_value(json_object_get(newest, "reason")), "for the test");
+    assert_int_equal(json_array_size(json_object_get(newest, "values")), 2);
+    CTL(0, "set", "--reset", "lag.max,learner.optimizer.lr");
+    assert_says("lag.max = 1  (recipe: 1)");
+    CTL(0, "changes", "--limit", "1");
+    assert_says("lag.max 3 -> 1");
+}
+
+static void what_is_wrong_has_its_status(void **state)
+{
+    (void)state;
+    CTL(REFUSED, "set", "lag.max=-1");
+    assert_says("lag.max");
+    assert_says("allowed");
+    CTL(REFUSED, "set", "run.seed=7");
+    assert_says("run.seed");
+    CTL(NOT_THERE, "set", "lag.mx=1");
+    assert_says("lag.max");
+    CTL(NOT_THERE, "get", "nothing.here");
+    CTL(USAGE, "set", "lag.max");
+    CTL(USAGE, "set", "lag.max=1", "--validate");
+    CTL(USAGE, "pause", "everything");
+    CTL(USAGE, "get", "-o", "yaml");
+    CTL(UNREACHABLE, "get", "--address", "127.0.0.1:9");
+    CTL(0, "get", "lag.max"); // all of that changed nothing
+    assert_says("1      1       yes");
+}
+
+/* Two polls with the same round: no more is formed. */
+static void wait_until_it_stands(void)
+{
+    const int64_t until_ms = clock_ms() + RUN_MS;
+    double last = -1;
+    for (double now; (now = number_of("learner", "rlhfd_round")) != last; last = now) {
+        assert_true(clock_ms() < until_ms);
+        clock_sleep_ms(10 * POLL_MS);
+    }
+}
+
+static void a_pause_ends_by_resume(void **state)
+{
+    (void)state;
+    CTL(0, "pause", "training", "--reason", "look", "-o", "json");
+    SCOPED_JSON json_t *paused = object();
+    assert_true(json_is_true(json_object_get(paused, "training_paused")));
+    assert_true(json_is_false(json_object_get(paused, "generation_paused")));
+    wait_until_it_stands();
+    CTL(0, "pause");
+    assert_says("generation: paused   training: paused");
+    CTL(0, "resume");
+    assert_says("generation: goes on   training: goes on");
+    ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);
+}
+
+static void a_checkpoint_is_there_when_the_command_returns(void **state)
+{
+    (void)state;
+    CTL(0, "checkpoint", "-o", "json");
+    char *json_begin = strchr(output, '{'); // progress goes to standard error, which is here, too
+    assert_non_null(json_begin);
+    SCOPED_JSON json_t *operation = NULL;
+    assert_ok(json_parse(json_begin, strlen(json_begin), "output", &operation));
+    assert_string_equal(json_string_value(json_object_get(operation, "state")), "DONE");
+    const char *path = json_string_value(json_object_get(operation, "path"));
+    SCOPED_MEM char *whole_path = file_join(ring.run, path);
+    SCOPED_MEM char *config = file_join(whole_path, "config.json");
+    assert_true(file_exists(config));
+}
+
+static void a_drained_worker_leaves_and_the_run_goes_on(void **state)
+{
+    (void)state;
+    CTL(0, "workers");
+    assert_says("generator-1");
+    assert_says("generator-2");
+    CTL(NOT_THERE, "drain", "generator-7");
+    CTL(0, "drain", "generator-2", "--reason", "node upgrade");
+    assert_says("generator-2: has left");
+    CTL(0, "workers", "-o", "json");
+    assert_null(strstr(output, "generator-2"));
+    ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);
+}
+
+static void a_drained_run_is_explained_from_its_store(void **state)
+{
+    (void)state;
+    CTL(0, "explain", "version", "2", "--run", ring.run, "-o", "json");
+    CTL(0, "drain", "--run", ring.run);
+    assert_says("the learner has left");
+    assert_int_equal(process_wait(&up, RUN_MS), 0);
+    CTL(UNREACHABLE, "workers", "--run", ring.run);
+    CTL(0, "explain", "version", "2", "--run", ring.run);
+    assert_says("version      2 of run test");
+    ring_audit(&ring);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_daemon_is_asked),
+        cmocka_unit_test(a_context_stands_for_the_run),
+        cmocka_unit_test(settings_are_changed_while_it_trains),
+        cmocka_unit_test(what_is_wrong_has_its_status),
+        cmocka_unit_test(a_pause_ends_by_resume),
+        cmocka_unit_test(a_checkpoint_is_there_when_the_command_returns),
+        cmocka_unit_test(a_drained_worker_leaves_and_the_run_goes_on),
+        cmocka_unit_test(a_drained_run_is_explained_from_its_store),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
