@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"groups evict", "take stored groups out", command_groups_evict},
     {"groups", NULL, command_groups_list},
     {"explain version", "show what made a version of the weights", command_explain_version},
+    {"plan", "what a ring of some size would do: bytes, seconds, generators, lag", command_plan},
     {"context list", "runs that have a name", command_context_list},
     {"context add", "give a run a name", command_context_add},
     {"context use", "the run that commands are about", command_context_use},
