@@ -63,6 +63,21 @@ void admin_look_again(struct admin *admin, size_t daemon)
 
 /* ---- one call */
 
+err_t admin_said(const struct target_daemon *daemon, const char *method, err_t why)
+{
+    if (!err_failed(why))
+        return OK;
+    SCOPED_MEM char *prefix = mem_printf("/rlhfd.admin.v1.%s of %s: ", method, daemon->address);
+    const bool has = strncmp(err_message(why), prefix, strlen(prefix)) == 0;
+    const bool named = strcmp(daemon->name, daemon->address) != 0;
+    const enum err_code code = err_code(why) == ERR_INVALID ? ERR_RANGE : err_code(why);
+    err_t e =
+        err_new(code, "%s%s%s%s: %s", daemon->name, named ? " (" : "", named ? daemon->address : "",
+                named ? ")" : "", err_message(why) + (has ? strlen(prefix) : 0));
+    err_free(why);
+    return e;
+}
+
 struct waiting {
     struct loop *loop;
     json_t *reply;
@@ -82,22 +97,6 @@ static void on_close(void *arg, err_t why)
     loop_stop(waiting->loop);
 }
 
-/* What the daemon says, without the method's path and with another code for INVALID. */
-static err_t said(const struct target_daemon *daemon, const char *method, err_t why)
-{
-    if (!err_failed(why))
-        return OK;
-    SCOPED_MEM char *prefix = mem_printf("/rlhfd.admin.v1.%s of %s: ", method, daemon->address);
-    const bool has = strncmp(err_message(why), prefix, strlen(prefix)) == 0;
-    const bool named = strcmp(daemon->name, daemon->address) != 0;
-    const enum err_code code = err_code(why) == ERR_INVALID ? ERR_RANGE : err_code(why);
-    err_t e =
-        err_new(code, "%s%s%s%s: %s", daemon->name, named ? " (" : "", named ? daemon->address : "",
-                named ? ")" : "", err_message(why) + (has ? strlen(prefix) : 0));
-    err_free(why);
-    return e;
-}
-
 err_t admin_call_daemon(struct admin *admin, size_t daemon, const char *method, json_t *request,
                         int64_t wait_ms, json_t **ret)
 {
@@ -110,7 +109,7 @@ err_t admin_call_daemon(struct admin *admin, size_t daemon, const char *method, 
                       NULL));
     TRY(loop_run(admin->loop));
     SCOPED_JSON json_t *reply = waiting.reply;
-    TRY(said(&admin->target->daemon[daemon], method, waiting.failed));
+    TRY(admin_said(&admin->target->daemon[daemon], method, waiting.failed));
     if (ret)
         *ret = STEAL(reply);
     return OK;

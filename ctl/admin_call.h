@@ -50,6 +50,9 @@ err_t admin_call(struct admin *admin, const char *method, json_t *request, json_
 /* The same with a daemon of the target; wait_ms is how long it may take on top of the deadline. */
 err_t admin_call_daemon(struct admin *admin, size_t daemon, const char *method, json_t *request,
                         int64_t wait_ms, json_t **ret);
+
+/* An error of a call as people read it: without the method's path, INVALID as RANGE. Takes why. */
+err_t admin_said(const struct target_daemon *daemon, const char *method, err_t why);
 err_t admin_channel(struct admin *admin, size_t daemon, struct rpc_channel **ret);
 /* Reads endpoints.json again: new daemons are added at the end, and this one's address may be another now. */
 void admin_look_again(struct admin *admin, size_t daemon);

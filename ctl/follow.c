@@ -5,6 +5,8 @@
 
 enum { AGAIN_MS = 1000, SILENT_TIMES = 4, SILENT_LEAST_MS = 4000 };
 
+static const char *const methods[] = {"Admin/WatchStatus", "Admin/GetStatus"};
+
 struct followed {
     struct follow *follow; // NULL: it is gone, only the last callback is still to come
     size_t daemon;
@@ -45,6 +47,8 @@ static void on_close(void *arg, err_t why)
         return;
     }
     const bool older = err_code(why) == ERR_UNIMPLEMENTED && !one->by_asking;
+    const bool asked = one->by_asking;
+    why = admin_said(&one->follow->admin->target->daemon[one->daemon], methods[asked], why);
     if (older)
         one->by_asking = true;
     else if (err_failed(why) || !one->by_asking)
@@ -86,9 +90,9 @@ static void open_again(void *arg)
     follow_new_ones(follow);
     err_t failed = admin_channel(follow->admin, one->daemon, &channel);
     if (!err_failed(failed))
-        failed = rpc_admin_ask(channel, one->by_asking ? "Admin/GetStatus" : "Admin/WatchStatus",
-                               request, one->by_asking ? follow->admin->timeout_ms : 0, &handlers,
-                               one, &one->call);
+        failed = rpc_admin_ask(channel, methods[one->by_asking], request,
+                               one->by_asking ? follow->admin->timeout_ms : 0, &handlers, one,
+                               &one->call);
     if (err_failed(failed))
         follow->heard(follow->arg, one->daemon, NULL, err_message(failed));
     err_free(failed);

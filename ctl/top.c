@@ -71,6 +71,7 @@ static void draw(struct top *top)
 struct question {
     struct top *top;
     void (*answered)(struct top *top, const json_t *reply); // NULL: nothing is said
+    const char *method;
     bool change;
 };
 
@@ -83,6 +84,8 @@ static void on_answer(void *arg, const json_t *reply)
 static void on_close(void *arg, err_t why)
 {
     struct question *question = arg;
+    const struct target *target = question->top->admin->target;
+    why = admin_said(&target->daemon[target->learner], question->method, why);
     if (question->change) {
         question->top->asking = false;
         if (err_failed(why))
@@ -103,7 +106,8 @@ static void ask(struct top *top, const char *method, json_t *request, bool chang
     if (learner >= top->admin->target->count || (change && top->asking))
         return;
     struct question *question = mem_new(sizeof *question);
-    *question = (struct question){.top = top, .answered = answered, .change = change};
+    *question =
+        (struct question){.top = top, .answered = answered, .method = method, .change = change};
     err_t failed = admin_channel(top->admin, learner, &channel);
     if (!err_failed(failed))
         failed = rpc_admin_ask(channel, method, owned, top->admin->timeout_ms, &handlers, question,
