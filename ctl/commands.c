@@ -37,6 +37,8 @@ static const struct command commands[] = {
     {"tokenizer encode", "show the tokens of a text", command_tokenizer_encode},
     {"model new", "make a model directory with fresh weights", command_model_new},
     {"model show", "describe a model directory", command_model_show},
+    {"completion", "a script that completes these words in bash or zsh", command_completion},
+    {"__complete", NULL, command_complete_words},
 };
 
 const struct command *commands_all(size_t *ret_count)

@@ -157,7 +157,7 @@ static void draw_lags(struct picture *p)
         x = grid_put(p->grid, x, p->y, STYLE_PLAIN, " (lag.max %s)", s->lag_limit);
     grid_put(p->grid, 22, p->y, STYLE_DIM, "%8s%8s%8s", "trained", "stored", "leased");
     p->y++;
-    for (size_t i = 0; i < s->lags && p->y < p->grid->lines - 4; i++, p->y++) {
+    for (size_t i = 0; i < s->lags && p->y < p->grid->lines - 5; i++, p->y++) {
         grid_put(p->grid, 1, p->y, STYLE_PLAIN, "%3" PRIu64, s->lag[i].lag);
         grid_put(p->grid, 22, p->y, STYLE_PLAIN, "%8s%8s%8s",
                  figure_count((double)s->lag[i].trained).text,
@@ -172,30 +172,49 @@ static void draw_lags(struct picture *p)
     p->y++;
 }
 
+static void draw_daemon(struct picture *p, const struct ring_daemon *d)
+{
+    const struct ring_sample rate = ring_daemon_rates(d);
+    const double all = rate.busy_s + rate.idle_s;
+    const bool is_rewarder = d->kind == RING_REWARDER;
+    grid_put(p->grid, 1, p->y, STYLE_PLAIN, "%-16.16s", d->name);
+    if (!d->answers) {
+        grid_put(p->grid, 18, p->y, STYLE_BAD, d->known ? "gone for %s: %s" : "not heard of yet",
+                 figure_seconds((double)(p->now_ms - d->lost_ms) / 1e3).text, d->why);
+        return;
+    }
+    int x = grid_put(p->grid, 18, p->y, STYLE_PLAIN, "%-10.10s%12s", d->state,
+                     figure_count(is_rewarder ? rate.groups : rate.tokens).text);
+    x = grid_put(p->grid, x, p->y, STYLE_PLAIN, is_rewarder ? " groups/s" : " tokens/s");
+    if (all > 0)
+        grid_put(p->grid, x, p->y, STYLE_PLAIN, "%5.0f%%", 100 * rate.busy_s / all);
+    if (*d->waits_for)
+        grid_put(p->grid, x + 8, p->y, STYLE_PLAIN, "waits for %s", d->waits_for);
+}
+
+/* 0: gone, 1: waits, 2: works. */
+static int rank_of(const struct ring_daemon *d)
+{
+    return !d->answers ? 0 : *d->waits_for ? 1 : 2;
+}
+
+/* Those first that a person looks for. */
 static void draw_daemons(struct picture *p)
 {
-    const int last = p->grid->lines - 2;
-    bool any = false;
-    for (size_t i = 0; i < p->state->daemons && p->y < last; i++) {
-        const struct ring_daemon *d = &p->state->daemon[i];
-        const bool lost = d->known && !d->answers;
-        if (!lost && !*d->waits_for)
-            continue;
-        if (!any)
-            grid_put(p->grid, 1, p->y++, STYLE_BOLD, "who waits");
-        any = true;
-        if (p->y >= last)
-            return;
-        int x = grid_put(p->grid, 3, p->y, STYLE_PLAIN, "%s ", d->name);
-        if (lost)
-            grid_put(p->grid, x, p->y, STYLE_BAD, "gone for %s: %s",
-                     figure_seconds((double)(p->now_ms - d->lost_ms) / 1e3).text, d->why);
-        else
-            grid_put(p->grid, x, p->y, STYLE_PLAIN, "waits for %s", d->waits_for);
-        p->y++;
-    }
-    if (!any && p->y < last)
-        grid_put(p->grid, 1, p->y, STYLE_DIM, "nobody waits");
+    const int last = p->grid->lines - 2; // above the footer
+    size_t shown = 0;
+    grid_put(p->grid, 1, p->y++, STYLE_BOLD, "%-17s%-10s%12s%15s", "daemon", "state", "rate",
+             "busy");
+    for (int rank = 0; rank < 3; rank++)
+        for (size_t i = 0; i < p->state->daemons; i++) {
+            if (rank_of(&p->state->daemon[i]) != rank || p->y >= last)
+                continue;
+            draw_daemon(p, &p->state->daemon[i]);
+            p->y++;
+            shown++;
+        }
+    if (shown < p->state->daemons && p->y == last)
+        grid_put(p->grid, 1, p->y, STYLE_DIM, "and %zu more", p->state->daemons - shown);
 }
 
 void ring_picture(const struct ring_state *state, int64_t now_ms, const char *footer,

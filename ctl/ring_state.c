@@ -142,8 +142,8 @@ void ring_state_lost(struct ring_state *state, size_t at, const char *why, int64
 
 /* ---- figures */
 
-/* Differences between the oldest sample kept and the newest, per second; busy_s and idle_s as they are. */
-static struct ring_sample rates_of(const struct ring_daemon *daemon)
+/* Between the oldest sample kept and the newest. */
+struct ring_sample ring_daemon_rates(const struct ring_daemon *daemon)
 {
     if (daemon->samples < 2)
         return (struct ring_sample){0};
@@ -180,7 +180,7 @@ struct ring_figures ring_state_figures(const struct ring_state *state)
         rates->count++;
         if (!daemon->answers)
             continue;
-        const struct ring_sample rate = rates_of(daemon);
+        const struct ring_sample rate = ring_daemon_rates(daemon);
         const double version = daemon->version;
         rates->version_least = rates->answering ? fmin(rates->version_least, version) : version;
         rates->version_most = fmax(rates->version_most, version);

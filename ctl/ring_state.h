@@ -64,6 +64,9 @@ size_t ring_state_daemon(struct ring_state *state, const char *name);
 void ring_state_status(struct ring_state *state, size_t daemon, const json_t *status,
                        int64_t now_ms);
 void ring_state_lost(struct ring_state *state, size_t daemon, const char *why, int64_t now_ms);
+
+/* Rates of one daemon per second; busy_s and idle_s as differences. All 0 before its second status. */
+struct ring_sample ring_daemon_rates(const struct ring_daemon *daemon);
 struct ring_figures ring_state_figures(const struct ring_state *state);
 
 /* One line: round, version, reward, lag, rates. Owned by the caller. */

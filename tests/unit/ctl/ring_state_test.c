@@ -172,7 +172,7 @@ static void the_picture_of_a_ring(void **state)
     snprintf(ring.lag_limit, sizeof ring.lag_limit, "2");
     ring_state_lost(&ring, ring_state_daemon(&ring, "generator-2"), "connection refused", 15000);
     assert_picture(
-        80, 22, 16500,
+        80, 24, 16500,
         " sort   round 24   version 24   reward 0.812\n"
         "\n"
         "┌─ 2 generators ───┐          ┌─ rewarder ───────┐          ┌─ learner ────────┐\n"
@@ -190,9 +190,11 @@ static void the_picture_of_a_ring(void **state)
         "   1                     1.60k       4       8  ███████████████████████████████\n"
         "   2                       400       0       0  ████████\n"
         "\n"
-        " who waits\n"
-        "   learner waits for groups\n"
-        "   generator-2 gone for 4.5 s: connection refused\n"
+        " daemon           state             rate           busy\n"
+        " generator-2      gone for 4.5 s: connection refused\n"
+        " learner          TRAINING         3.00k tokens/s   90%  waits for groups\n"
+        " generator        SERVING          2.00k tokens/s   75%\n"
+        " rewarder         SERVING             24 groups/s\n"
         "\n"
         " q quit\n");
 }
