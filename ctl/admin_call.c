@@ -74,6 +74,10 @@ err_t admin_said(const struct target_daemon *daemon, const char *method, err_t w
     err_t e =
         err_new(code, "%s%s%s%s: %s", daemon->name, named ? " (" : "", named ? daemon->address : "",
                 named ? ")" : "", err_message(why) + (has ? strlen(prefix) : 0));
+    if (err_field_name(why))
+        e = err_field(e, err_field_name(why), err_field_allowed(why));
+    if (err_reason_word(why))
+        e = err_reason(e, err_reason_word(why));
     err_free(why);
     return e;
 }

@@ -3,6 +3,7 @@
  * To add one: a row in commands.c, a file with its run function. argv[0] is the command's own name ("tokenizer train"). */
 #pragma once
 #include "base/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 struct command {
@@ -25,6 +26,9 @@ enum exit_status {
     EXIT_UNREACHABLE = 6, // nobody answers, or not in time
 };
 enum exit_status exit_status_of(enum err_code code);
+
+/* Says it on standard error, a line; as JSON: {"error": {"status": 4, "message", "field", "allowed", "reason"}}. Takes e. */
+enum exit_status command_report(err_t e, bool json);
 
 err_t command_up(int argc, char **argv);
 err_t command_check(int argc, char **argv);

@@ -1,5 +1,8 @@
 /* The table of commands, and what their errors become. */
+#include "base/json.h"
+#include "base/scoped.h"
 #include "ctl/command.h"
+#include <stdio.h>
 #include <string.h>
 
 /* Names of two words before the one word that they begin with. */
@@ -92,4 +95,35 @@ enum exit_status exit_status_of(enum err_code code)
     default:
         return EXIT_FAILED;
     }
+}
+
+static void report_json(err_t e)
+{
+    SCOPED_JSON json_t *object =
+        json_pack("{s:{s:i, s:s, s:s*, s:s*, s:s*}}", "error", "status",
+                  (int)exit_status_of(err_code(e)), "message", err_message(e), "field",
+                  err_field_name(e), "allowed", err_field_allowed(e), "reason", err_reason_word(e));
+    json_dumpf(object, stderr, JSON_COMPACT); // nothing for a message that is no UTF-8
+    fputc('\n', stderr);
+}
+
+static void report_text(err_t e)
+{
+    const char *field = err_field_name(e), *allowed = err_field_allowed(e);
+    fprintf(stderr, "rlhfctl: %s", err_message(e));
+    if (field && allowed && *allowed && !strstr(err_message(e), allowed))
+        fprintf(stderr, " (%s: allowed: %s)", field, allowed);
+    fputc('\n', stderr);
+}
+
+enum exit_status command_report(err_t e, bool json)
+{
+    const enum exit_status status = exit_status_of(err_code(e));
+    fflush(stdout);
+    if (status && json)
+        report_json(e);
+    else if (status)
+        report_text(e);
+    err_free(e);
+    return status;
 }

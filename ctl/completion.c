@@ -6,7 +6,6 @@
 #include "ctl/command.h"
 #include "svc/recipe_live.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char bash_script[] =
@@ -94,29 +93,40 @@ static void offer_commands(const struct completing *c)
     }
 }
 
-/* The flags that its --help shows: printed into memory, which glibc's stdout allows. */
-static void offer_flags(const struct completing *c, const struct command *command)
+/* What the command prints for --help: into memory, which glibc's stdout allows. Owned by the caller. */
+static char *help_of(const struct command *command)
 {
     char *text = NULL, name[] = "rlhfctl", help[] = "--help", *words[] = {name, help, NULL};
     size_t len = 0;
     FILE *terminal = stdout, *memory = open_memstream(&text, &len);
     if (!memory)
-        return;
+        return mem_string("");
     stdout = memory;
     err_free(command->run(2, words));
     stdout = terminal;
     fclose(memory);
+    return text;
+}
+
+/* The flags in it, each once. */
+static void offer_flags(const struct completing *c, const struct command *command)
+{
+    SCOPED_MEM char *text = help_of(command);
+    SCOPED_VALUE(bytes) seen = {0};
+    bytes_text(&seen, " ");
     for (const char *at = text; (at = strchr(at, '-')); at += strspn(at, "-")) {
         const size_t dashes = strspn(at, "-");
         const size_t letters = strspn(at + dashes, "abcdefghijklmnopqrstuvwxyz-");
-        char flag[40];
         if (dashes > 2 || !letters || (dashes == 1 && letters > 1) ||
             (at > text && !strchr(" \n[|`(", at[-1])))
             continue;
-        snprintf(flag, sizeof flag, "%.*s", (int)(dashes + letters), at);
-        offer(c, flag, "");
+        SCOPED_MEM char *flag = mem_printf(" %.*s ", (int)(dashes + letters), at);
+        if (strstr((char *)seen.data, flag))
+            continue;
+        bytes_text(&seen, flag);
+        flag[dashes + letters + 1] = 0;
+        offer(c, flag + 1, "");
     }
-    free(text);
     offer(c, "--help", "");
 }
 

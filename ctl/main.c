@@ -18,15 +18,13 @@ static void usage(FILE *to)
     fputs("\n`rlhfctl COMMAND --help` explains one.\n", to);
 }
 
-static int report(err_t e)
+static bool asks_for_json(int argc, char **argv)
 {
-    if (!err_failed(e))
-        return EXIT_OK;
-    fflush(stdout);
-    fprintf(stderr, "rlhfctl: %s\n", err_message(e));
-    enum exit_status status = exit_status_of(err_code(e));
-    err_free(e);
-    return (int)status;
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "-o=json") == 0 ||
+            (strcmp(argv[i], "-o") == 0 && i + 1 < argc && strcmp(argv[i + 1], "json") == 0))
+            return true;
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -43,7 +41,8 @@ int main(int argc, char **argv)
         char name[64];
         snprintf(name, sizeof name, "rlhfctl %s", command->name);
         argv[words] = name;
-        return report(command->run(argc - words, argv + words));
+        return (int)command_report(command->run(argc - words, argv + words),
+                                   asks_for_json(argc, argv));
     }
     if (argc > 1)
         fprintf(stderr, "rlhfctl: no command '%s'\n\n", argv[1]);

@@ -133,12 +133,15 @@ struct watch {
     struct ring_state state;
     bool told[RING_DAEMONS]; // that this one does not answer
     long left;               // lines; 0: for ever
+    bool over;
 };
 
 static void line_made(struct watch *watch)
 {
-    if (watch->left && --watch->left == 0)
-        loop_stop(watch->admin->loop);
+    if (!watch->left || --watch->left)
+        return;
+    watch->over = true; // what has come already is not shown
+    loop_stop(watch->admin->loop);
 }
 
 static void heard(void *arg, size_t daemon, const json_t *status, const char *why)
@@ -146,7 +149,7 @@ static void heard(void *arg, size_t daemon, const json_t *status, const char *wh
     struct watch *watch = arg;
     const char *name = watch->admin->target->daemon[daemon].name;
     const size_t at = ring_state_daemon(&watch->state, name);
-    if (at == RING_DAEMONS)
+    if (at == RING_DAEMONS || watch->over)
         return;
     if (status)
         ring_state_status(&watch->state, at, status, clock_ms());

@@ -149,6 +149,12 @@ static void what_is_wrong_has_its_status(void **state)
     CTL(REFUSED, "set", "lag.max=-1");
     assert_says("lag.max");
     assert_says("allowed");
+    CTL(REFUSED, "set", "lag.max=-1", "-o", "json");
+    SCOPED_JSON json_t *refused = object();
+    const json_t *error = json_object_get(refused, "error");
+    assert_int_equal(whole(error, "status"), REFUSED);
+    assert_non_null(strstr(json_string_value(json_object_get(error, "field")), "lag.max"));
+    assert_non_null(strstr(json_string_value(json_object_get(error, "allowed")), "from 0 to 1000"));
     CTL(REFUSED, "set", "run.seed=7");
     assert_says("run.seed");
     CTL(NOT_THERE, "set", "lag.mx=1");
@@ -218,6 +224,35 @@ static void a_drained_worker_leaves_and_the_run_goes_on(void **state)
     ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);
 }
 
+/* What the shell would offer after `rlhfctl WORDS`. */
+static void bash_is_offered_what_there_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words, *offered;
+    } cases[] = {
+        {"con", "context"},
+        {"context ", "list add use remove"},
+        {"context use h", "here"},
+        {"set lag.m", "lag.max="},
+        {"get lag.", "lag.max lag.straggler lag.on_stale"},
+        {"pause t", "training"},
+        {"set --va", "--validate-only"},
+        {"workers -o j", "json"},
+        {"zzz", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED_MEM char *script = mem_printf(
+            "PATH=%s:$PATH; source <(rlhfctl completion bash); COMP_WORDS=(rlhfctl %s%s);"
+            "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); compopt() { :; }; _rlhfctl; echo \"${COMPREPLY[*]}\"",
+            TEST_BIN, cases[i].words,
+            cases[i].words[strlen(cases[i].words) - 1] == ' ' ? "''" : "");
+        SCOPED_MEM char *wanted = mem_printf("%s\n", cases[i].offered), *got = NULL;
+        assert_int_equal(process_run(&got, RUN_MS, "/bin/bash", "-c", script, NULL), 0);
+        assert_string_equal(got, wanted);
+    }
+}
+
 static void a_drained_run_is_explained_from_its_store(void **state)
 {
     (void)state;
@@ -238,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_context_stands_for_the_run),
         cmocka_unit_test(settings_are_changed_while_it_trains),
         cmocka_unit_test(what_is_wrong_has_its_status),
+        cmocka_unit_test(bash_is_offered_what_there_is),
         cmocka_unit_test(a_pause_ends_by_resume),
         cmocka_unit_test(a_checkpoint_is_there_when_the_command_returns),
         cmocka_unit_test(a_drained_worker_leaves_and_the_run_goes_on),

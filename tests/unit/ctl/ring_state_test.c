@@ -193,8 +193,8 @@ static void the_picture_of_a_ring(void **state)
         " daemon           state             rate           busy\n"
         " generator-2      gone for 4.5 s: connection refused\n"
         " learner          TRAINING         3.00k tokens/s   90%  waits for groups\n"
-        " generator        SERVING          2.00k tokens/s   75%\n"
         " rewarder         SERVING             24 groups/s\n"
+        " generator        SERVING          2.00k tokens/s   75%\n"
         "\n"
         " q quit\n");
 }
