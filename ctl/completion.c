@@ -7,6 +7,7 @@
 #include "svc/recipe_live.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static const char bash_script[] =
     "# bash completion of rlhfctl:  source <(rlhfctl completion bash)\n"
@@ -93,26 +94,36 @@ static void offer_commands(const struct completing *c)
     }
 }
 
-/* What the command prints for --help: into memory, which glibc's stdout allows. Owned by the caller. */
-static char *help_of(const struct command *command)
+/* What the command prints for --help: of a child, since argp ends the process. */
+static void help_of(const struct command *command, struct bytes *ret)
 {
-    char *text = NULL, name[] = "rlhfctl", help[] = "--help", *words[] = {name, help, NULL};
-    size_t len = 0;
-    FILE *terminal = stdout, *memory = open_memstream(&text, &len);
-    if (!memory)
-        return mem_string("");
-    stdout = memory;
-    err_free(command->run(2, words));
-    stdout = terminal;
-    fclose(memory);
-    return text;
+    char name[] = "rlhfctl", help[] = "--help", *words[] = {name, help, NULL}, chunk[4096];
+    int ends[2];
+    ssize_t got;
+    if (pipe(ends) != 0)
+        return;
+    const pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        err_free(command->run(2, words));
+        fflush(stdout);
+        _exit(0);
+    }
+    close(ends[1]);
+    while (child > 0 && (got = read(ends[0], chunk, sizeof chunk)) > 0)
+        bytes_put(ret, chunk, (size_t)got);
+    close(ends[0]);
+    if (child > 0)
+        waitpid(child, NULL, 0);
 }
 
 /* The flags in it, each once. */
 static void offer_flags(const struct completing *c, const struct command *command)
 {
-    SCOPED_MEM char *text = help_of(command);
+    SCOPED_VALUE(bytes) help = {0};
     SCOPED_VALUE(bytes) seen = {0};
+    help_of(command, &help);
+    const char *text = help.len ? (char *)help.data : "";
     bytes_text(&seen, " ");
     for (const char *at = text; (at = strchr(at, '-')); at += strspn(at, "-")) {
         const size_t dashes = strspn(at, "-");

@@ -84,18 +84,18 @@ static void fill_boxes(struct picture *p)
     if (g->answering) {
         snprintf(text, sizeof text, "%s tokens/s", figure_count(g->tokens).text);
         line_in_box(p, 0, 3, text);
-        snprintf(text, sizeof text, "%.0f completions", g->slots);
+        snprintf(text, sizeof text, "%s completions", figure_count(g->slots).text);
         line_in_box(p, 0, 4, text);
         if (g->version_least == g->version_most)
             snprintf(text, sizeof text, "version %.0f", g->version_most);
         else
-            snprintf(text, sizeof text, "versions %.0f-%.0f", g->version_least, g->version_most);
+            snprintf(text, sizeof text, "v%.0f-%.0f", g->version_least, g->version_most);
         line_in_box(p, 0, 5, text);
     }
     if (w->answering) {
         snprintf(text, sizeof text, "%s groups/s", figure_count(w->groups).text);
         line_in_box(p, 1, 3, text);
-        snprintf(text, sizeof text, "%.0f on the way", w->waiting);
+        snprintf(text, sizeof text, "%s on the way", figure_count(w->waiting).text);
         line_in_box(p, 1, 4, text);
     }
     if (l->answering) {

@@ -103,22 +103,29 @@ static void take_learner(struct ring_state *state, const json_t *status)
     state->lag_max = number(status, "rlhfd_lag_max");
     state->eval_success = number(status, "rlhfd_eval_success");
     state->eval_version = number(status, "rlhfd_eval_version");
+    const char *paused = text(status, "paused"); // "generation, training"
+    state->generation_paused = strstr(paused, "generation");
+    state->training_paused = strstr(paused, "training");
     take_lags(state, status);
 }
 
-void ring_state_status(struct ring_state *state, size_t at, const json_t *status, int64_t now_ms)
+static void take_sample(struct ring_daemon *daemon, struct ring_sample now, int64_t now_ms)
 {
-    struct ring_daemon *daemon = &state->daemon[at];
-    daemon->kind = kind_of(text_at(status, "daemon"));
     const struct ring_sample *last =
         daemon->samples ? &daemon->sample[(daemon->samples - 1) % RING_SAMPLES] : NULL;
-    struct ring_sample now = sample_of(daemon->kind, status);
     now.at_s = (double)now_ms / 1e3;
     if (last && (now.tokens < last->tokens || now.groups < last->groups))
         daemon->samples = 0; // it was started again
     daemon->sample[daemon->samples++ % RING_SAMPLES] = now;
     daemon->known = daemon->answers = true;
     daemon->lost_ms = now_ms;
+}
+
+void ring_state_status(struct ring_state *state, size_t at, const json_t *status, int64_t now_ms)
+{
+    struct ring_daemon *daemon = &state->daemon[at];
+    daemon->kind = kind_of(text_at(status, "daemon"));
+    take_sample(daemon, sample_of(daemon->kind, status), now_ms);
     snprintf(daemon->state, sizeof daemon->state, "%s", text_at(status, "state"));
     snprintf(daemon->waits_for, sizeof daemon->waits_for, "%s", text(status, "waits_for"));
     daemon->version = number(status, "rlhfd_weights_version");
@@ -127,6 +134,44 @@ void ring_state_status(struct ring_state *state, size_t at, const json_t *status
                                                                     : "rlhfd_groups_waiting");
     if (daemon->kind == RING_LEARNER)
         take_learner(state, status);
+}
+
+static double real_at(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static void take_worker(struct ring_daemon *daemon, const json_t *worker, int64_t now_ms)
+{
+    daemon->kind = kind_of(text_at(worker, "kind"));
+    daemon->by_learner = daemon->listed = true;
+    take_sample(daemon,
+                (struct ring_sample){.tokens = real_at(worker, "tokens"),
+                                     .groups = NAN, // it does not say
+                                     .busy_s = real_at(worker, "busy_s"),
+                                     .idle_s = real_at(worker, "idle_s")},
+                now_ms);
+    snprintf(daemon->state, sizeof daemon->state, "%s", text_at(worker, "state"));
+    snprintf(daemon->waits_for, sizeof daemon->waits_for, "%s", text_at(worker, "waits_for"));
+    daemon->version = real_at(worker, "version");
+    daemon->waiting = daemon->slots = NAN;
+}
+
+void ring_state_workers(struct ring_state *state, const json_t *reply, int64_t now_ms)
+{
+    size_t i;
+    json_t *worker;
+    for (i = 0; i < state->daemons; i++)
+        state->daemon[i].listed = false;
+    json_array_foreach(json_object_get(reply, "workers"), i, worker)
+    {
+        const size_t at = ring_state_daemon(state, text_at(worker, "name"));
+        if (at < RING_DAEMONS)
+            take_worker(&state->daemon[at], worker, now_ms);
+    }
+    for (i = 0; i < state->daemons; i++)
+        if (state->daemon[i].by_learner && !state->daemon[i].listed)
+            ring_state_lost(state, i, "not connected to the learner", now_ms);
 }
 
 void ring_state_lost(struct ring_state *state, size_t at, const char *why, int64_t now_ms)

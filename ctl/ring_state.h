@@ -23,6 +23,7 @@ struct ring_daemon {
     char name[RING_TEXT], state[32], why[RING_TEXT], waits_for[RING_TEXT];
     enum ring_kind kind;
     bool known, answers;                     // has said something; does so still
+    bool by_learner, listed;                 // known by its list of workers; is in the last one
     int64_t lost_ms;                         // when it was heard of last
     struct ring_sample sample[RING_SAMPLES]; // a ring buffer
     size_t samples;
@@ -63,6 +64,9 @@ size_t ring_state_daemon(struct ring_state *state, const char *name);
 /* A Status as JSON (rpc/pbjson.h). The kind follows from what it says of itself. */
 void ring_state_status(struct ring_state *state, size_t daemon, const json_t *status,
                        int64_t now_ms);
+
+/* A ListWorkersReply as JSON: for who cannot ask generators and rewarders themselves. A worker that is not in it any more is gone. */
+void ring_state_workers(struct ring_state *state, const json_t *reply, int64_t now_ms);
 void ring_state_lost(struct ring_state *state, size_t daemon, const char *why, int64_t now_ms);
 
 /* Rates of one daemon per second; busy_s and idle_s as differences. All 0 before its second status. */

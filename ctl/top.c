@@ -123,8 +123,17 @@ static void take_settings(struct top *top, const json_t *reply)
     snprintf(top->state.lag_limit, sizeof top->state.lag_limit, "%s", answer_text(first, "value"));
 }
 
+static void take_workers(struct top *top, const json_t *reply)
+{
+    ring_state_workers(&top->state, reply, clock_ms());
+}
+
+/* What is not in the statuses; without a run directory the learner alone knows of workers. */
 static void ask_settings(void *arg)
 {
+    const struct top *top = arg;
+    if (!top->admin->target->run)
+        ask(arg, "LearnerAdmin/ListWorkers", json_object(), false, take_workers);
     ask(arg, "LearnerAdmin/GetSettings", json_pack("{s:[s]}", "keys", "lag.max"), false,
         take_settings);
 }

@@ -152,6 +152,41 @@ static void more_daemons_than_there_is_room_for(void **state)
     assert_int_equal(ring_state_daemon(&ring, "generator-7"), 7);
 }
 
+static void workers_are_known_by_the_learner(void **state)
+{
+    (void)state;
+    SCOPED_JSON json_t *one =
+        json_pack("{s:[{s:s,s:s,s:s,s:i,s:f,s:f,s:f,s:s}]}", "workers", "name", "g0", "kind",
+                  "generator", "state", "SERVING", "version", 7, "tokens", 100.0, "busy_s", 1.0,
+                  "idle_s", 1.0, "waits_for", "a lease");
+    SCOPED_JSON json_t *two = json_deep_copy(one), *none = json_pack("{s:[]}", "workers");
+    json_object_set_new(json_array_get(json_object_get(two, "workers"), 0), "tokens",
+                        json_real(300));
+    learner(10, 20, 0);
+    ring_state_workers(&ring, one, 10000);
+    ring_state_workers(&ring, two, 12000);
+    struct ring_rates g = ring_state_figures(&ring).kind[RING_GENERATOR];
+    assert_int_equal(g.answering, 1);
+    assert_near(g.tokens, 100, 1e-9);
+    assert_near(g.version_most, 7, 0);
+    ring_state_workers(&ring, none, 13000);
+    g = ring_state_figures(&ring).kind[RING_GENERATOR];
+    assert_int_equal(g.count, 1);
+    assert_int_equal(g.answering, 0);
+    assert_int_equal(ring_state_figures(&ring).kind[RING_LEARNER].answering, 1);
+}
+
+static void a_pause_is_seen_in_the_status(void **state)
+{
+    (void)state;
+    SCOPED_JSON json_t *status = status_of("learner", "TRAINING", NULL, json_object());
+    json_object_set_new(status, "texts",
+                        json_pack("[{s:s, s:s}]", "name", "paused", "value", "training"));
+    ring_state_status(&ring, ring_state_daemon(&ring, "learner"), status, 0);
+    assert_true(ring.training_paused);
+    assert_false(ring.generation_paused);
+}
+
 /* ---- the picture */
 
 static void assert_picture(int columns, int lines, int64_t now_ms, const char *wanted)
@@ -257,6 +292,7 @@ static void every_character_has_an_ascii_stand_in(void **state)
 #define RING_TEST(name) cmocka_unit_test_setup(name, fresh)
 TESTS(RING_TEST(rates_are_differences_over_time), RING_TEST(rates_follow_the_last_seconds),
       RING_TEST(a_daemon_that_was_started_again_has_no_negative_rate),
-      RING_TEST(more_daemons_than_there_is_room_for), RING_TEST(the_picture_of_a_ring),
+      RING_TEST(more_daemons_than_there_is_room_for), RING_TEST(workers_are_known_by_the_learner),
+      RING_TEST(a_pause_is_seen_in_the_status), RING_TEST(the_picture_of_a_ring),
       RING_TEST(the_picture_of_what_is_not_known), RING_TEST(any_size_is_drawn),
       RING_TEST(every_character_has_an_ascii_stand_in))
