@@ -7,8 +7,12 @@
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
+#include <poll.h>
+#include <pty.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 
 enum { RUN_MS = 120000, POLL_MS = 100 };
 enum { FAILED = 1, USAGE = 2, NOT_THERE = 3, REFUSED = 4, CONFLICT = 5, UNREACHABLE = 6 };
@@ -253,6 +257,52 @@ static void bash_is_offered_what_there_is(void **state)
     }
 }
 
+/* Reads what comes from the terminal until it has shown part. */
+static void wait_for_text(int terminal, const char *part)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    char chunk[4096];
+    for (int64_t until_ms = clock_ms() + RUN_MS; clock_ms() < until_ms;) {
+        struct pollfd one = {.fd = terminal, .events = POLLIN};
+        if (poll(&one, 1, POLL_MS) <= 0)
+            continue;
+        const ssize_t got = read(terminal, chunk, sizeof chunk);
+        if (got <= 0)
+            break;
+        bytes_put(&text, chunk, (size_t)got);
+        if (strstr((char *)text.data, part))
+            return;
+    }
+    fail_msg("the terminal did not show '%s': %s", part, text.len ? (char *)text.data : "nothing");
+}
+
+static void top_draws_on_a_terminal_and_leaves_it(void **state)
+{
+    (void)state;
+    struct winsize size = {.ws_row = 26, .ws_col = 90};
+    int terminal, status;
+    const pid_t pid = forkpty(&terminal, NULL, NULL, &size);
+    if (pid == 0) {
+        setenv("TERM", "xterm", 1);
+        execl(TEST_BIN "/rlhfctl", "rlhfctl", "top", "--run", ring.run, (char *)NULL);
+        _exit(127);
+    }
+    wait_for_text(terminal, "groups/s");
+    size.ws_col = 120; // it draws again, in that size
+    assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
+    wait_for_text(terminal, "learner");
+    assert_int_equal(write(terminal, "+", 1), 1);
+    wait_for_text(terminal, "lag.max is 2 from round");
+    assert_int_equal(write(terminal, "-q", 2), 2);
+    wait_for_text(terminal, "\x1b[?1049l"); // the screen that was there before
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(terminal);
+    CTL(0, "set", "lag.max=1", "--reason", "after top");
+    CTL(REFUSED, "top", "--run", ring.run); // no terminal
+    assert_says("rlhfctl watch");
+}
+
 static void a_drained_run_is_explained_from_its_store(void **state)
 {
     (void)state;
@@ -274,6 +324,7 @@ int main(void)
         cmocka_unit_test(settings_are_changed_while_it_trains),
         cmocka_unit_test(what_is_wrong_has_its_status),
         cmocka_unit_test(bash_is_offered_what_there_is),
+        cmocka_unit_test(top_draws_on_a_terminal_and_leaves_it),
         cmocka_unit_test(a_pause_ends_by_resume),
         cmocka_unit_test(a_checkpoint_is_there_when_the_command_returns),
         cmocka_unit_test(a_drained_worker_leaves_and_the_run_goes_on),
