@@ -22,6 +22,7 @@ struct up {
     struct view *view;
     struct member *member[MEMBERS_MAX]; // the learner, rewarders, generators: started in this order
     char *name[MEMBERS_MAX];
+    bool left[MEMBERS_MAX]; // by itself, while the run goes on: drained
     size_t members, started;
     size_t rewarders;
     bool draining, complete;
@@ -52,7 +53,7 @@ static err_t write_endpoints(const struct up *up)
     SCOPED_MEM char *path = file_join(up->run, "endpoints.json");
     SCOPED_JSON json_t *all = json_object();
     for (size_t i = 0; i < up->members; i++)
-        if (member_endpoint(up->member[i]))
+        if (member_endpoint(up->member[i]) && !up->left[i])
             json_object_set(all, member_name(up->member[i]),
                             (json_t *)member_endpoint(up->member[i]));
     SCOPED_MEM char *text = json_dumps(all, JSON_INDENT(2));
@@ -94,6 +95,15 @@ static void leave_now(void *arg)
     stop_from(up, 0, SIGKILL);
 }
 
+/* Nobody is to ask it any more. */
+static void drained(struct up *up, const struct member *member)
+{
+    for (size_t i = 0; i < up->members; i++)
+        up->left[i] |= up->member[i] == member;
+    view_note(up->view, "%s has left", member_name(member));
+    err_free(write_endpoints(up)); // the run does not end for it
+}
+
 static void member_gone(void *arg, struct member *member, err_t why)
 {
     struct up *up = arg;
@@ -101,6 +111,8 @@ static void member_gone(void *arg, struct member *member, err_t why)
         give_up(up, why);
         return;
     }
+    if (member != up->member[0] && !up->complete && !up->draining)
+        drained(up, member);
     if (member == up->member[0] && !up->complete) {
         up->complete = true;
         stop_from(up, 1, SIGTERM);
