@@ -16,6 +16,7 @@ struct draw {
     struct mailbox *replies; // struct reply: at most "it takes a while", then the answer
     /* storage thread */
     bool wanted, waits, stopped; // waits: the other side was told so
+    bool interrupted;            // what is wanted next, or now, is answered without a round
     double asked_s, seen_s, waited_s[CAUSES];
     enum idle cause;
 };
@@ -88,6 +89,11 @@ static err_t look(void *arg, struct store *store)
         answer(draw, &(struct drawn){.end = DRAW_STOPPED, .idle_cause = ""}, OK);
         return OK;
     }
+    if (draw->interrupted) {
+        draw->interrupted = false;
+        answer(draw, &(struct drawn){.number = draw->next, .idle_cause = ""}, OK);
+        return OK;
+    }
     struct round *round = NULL;
     TRY(store_form_round(store, clock_ms(), &draw->options.plan, &draw->cause, &round));
     if (round)
@@ -155,6 +161,14 @@ static err_t stop(void *arg, struct store *store)
     (void)store;
     struct draw *draw = arg;
     draw->stopped = true;
+    return OK;
+}
+
+static err_t interrupt(void *arg, struct store *store)
+{
+    (void)store;
+    struct draw *draw = arg;
+    draw->interrupted = true;
     return OK;
 }
 
@@ -230,6 +244,16 @@ void drawn_done(struct drawn *drawn)
 void draw_stop(struct draw *draw)
 {
     storage_post(draw->options.storage, stop, draw);
+}
+
+void draw_interrupt(struct draw *draw)
+{
+    storage_post(draw->options.storage, interrupt, draw);
+}
+
+void draw_go_on_at(struct draw *draw, uint64_t round)
+{
+    draw->next = draw->options.trained_rounds = round;
 }
 
 void draw_free(struct draw *draw)

@@ -6,7 +6,7 @@
  * After a restart the recorded rounds that no checkpoint covers come first, as they were; after the last of them a draw with
  * no round and DRAW_MORE. One that failed every time (draw_failed) or whose every start ended with the process is voided and
  * passed over. Owner: the compute thread, but
- * draw_stop: any thread. */
+ * draw_stop and draw_interrupt: any thread. */
 #pragma once
 #include "learner/leasing.h"
 #include "learner/storage.h"
@@ -47,6 +47,13 @@ err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed);
 
 /* The round being waited for is not formed any more, nor any other: draw_next returns with DRAW_STOPPED. */
 void draw_stop(struct draw *draw);
+
+/* draw_next returns without a round and with DRAW_MORE, now or the next time it would wait: there is something to be done
+ * between two rounds. Any thread. */
+void draw_interrupt(struct draw *draw);
+
+/* After a fork: no recorded round is trained again, the next to be formed is this. */
+void draw_go_on_at(struct draw *draw, uint64_t round);
 
 /* After the storage thread's last job. */
 void draw_free(struct draw *draw);

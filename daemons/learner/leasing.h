@@ -32,6 +32,8 @@ struct leasing_totals leasing_totals(const struct leasing *leasing);
 
 /* From here on nothing is granted: generators are told that the run is over (ended) or pauses. Storage thread. */
 void leasing_close(struct leasing *leasing, bool ended);
+bool leasing_is_closed(
+    const struct leasing *leasing); // also: every slot of the run was leased and used
 
 /* After the server and before the storage are gone. */
 void leasing_free(struct leasing *leasing);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/branch.h"
 #include "learner/report.h"
 #include "learner/restart.h"
 #include "learner/settings.h"
@@ -166,6 +167,8 @@ static err_t write_checkpoint(struct train *train)
     TRY(checkpoint_write(recipe->directory, train->model, train->start.optimizer,
                          train->start.origin, &train->at, (int)recipe->checkpoint.keep));
     train->checkpoint_ms = (clock_s() - begun) * 1000;
+    mem_free(train->start.origin); // the one before may be removed by the next
+    train->start.origin = checkpoint_path(recipe->directory, train->at.version);
     return storage_call(train->options.storage, note_checkpoint, &train->at);
 }
 
@@ -303,6 +306,81 @@ static err_t next_round(struct train *train, enum draw_end *ret_end)
     return failed;
 }
 
+/* ---- back to a checkpoint */
+
+struct going_back {
+    struct train *train;
+    struct train_rollback asked;
+    struct branch_point point;
+    err_t why;
+};
+
+/* The lineage has begun: from here on there is no way but into it. */
+static err_t enter(struct train *train, const struct branch_point *point,
+                   const struct branch *branch)
+{
+    TRY(restart_go_back(&train->start, point->path, &point->info));
+    train->at = point->info;
+    train->at.lineage = branch->lineage;
+    updates_free(STEAL(train->updates));
+    TRY(build_updates(train, true));
+    TRY(report_branch(train->report, branch,
+                      report_time_offset(train->report) + clock_s() - train->begun_s));
+    train->again_below = train->at.round;
+    draw_go_on_at(train->draw, train->at.round);
+    train->published = true;
+    publish_now(train);
+    log_info("rolled back", "version=%" PRIu64 " round=%" PRIu64 " lineage=%" PRIu32,
+             train->at.version, train->at.round, train->at.lineage);
+    return OK;
+}
+
+static err_t take_branch(struct train *train, struct going_back *back)
+{
+    struct branch branch = {0};
+    if (train->over)
+        return err_new(ERR_PRECONDITION, "nothing more is trained");
+    err_t failed = branch_live(train->given, train->options.storage, train->options.leasing,
+                               back->asked.version, &back->point, &branch);
+    if (!err_failed(failed))
+        failed = enter(train, &back->point, &branch);
+    if (err_failed(failed) && branch.lineage) {
+        train->over = true;
+        finish(train, TRAIN_FAILED, err_new(err_code(failed), "%s", err_message(failed)));
+    }
+    back->point.info = train->at;
+    return failed;
+}
+
+static void tell_gone_back(void *arg)
+{
+    struct going_back *back = arg;
+    struct train_rollback *asked = &back->asked;
+    asked->ended(asked->arg, back->why, err_failed(back->why) ? NULL : &back->point.info);
+    branch_point_done(&back->point);
+    mem_free(back);
+}
+
+static void go_back(void *state, void *arg)
+{
+    struct train *train = state;
+    struct going_back *back = arg;
+    back->why = take_branch(train, back);
+    loop_post(train->options.loop, tell_gone_back, back);
+}
+
+err_t train_go_back(struct train *train, const struct train_rollback *rollback)
+{
+    struct going_back *back = mem_new(sizeof *back);
+    *back = (struct going_back){.train = train, .asked = *rollback};
+    if (!worker_post(train->worker, go_back, back)) {
+        mem_free(back);
+        return err_new(ERR_EXHAUSTED, "too much waits for the end of the round");
+    }
+    draw_interrupt(train->draw);
+    return OK;
+}
+
 /* The worker's idle call: a round at a time until there is no more. */
 static int64_t train_some(void *state)
 {
@@ -326,11 +404,17 @@ static int64_t train_some(void *state)
     return 0;
 }
 
+struct position {
+    struct train *train;
+    struct branch *branch;
+};
+
 static err_t read_position(void *arg, struct store *store)
 {
-    struct train *train = arg;
-    train->again_below = store_next_round(store);
-    train->at.lineage = store_lineage(store);
+    struct position *position = arg;
+    *position->branch = store_branch(store);
+    position->train->again_below = store_next_round(store);
+    position->train->at.lineage = store_lineage(store);
     return OK;
 }
 
@@ -339,10 +423,12 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     const struct recipe *recipe = train->recipe;
     train->options = *options;
     train->publish = publish;
-    TRY(storage_call(options->storage, read_position, train));
+    struct branch branch;
+    struct position position = {train, &branch};
+    TRY(storage_call(options->storage, read_position, &position));
     TRY(build_updates(train, train->start.resumed));
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
-    TRY(report_open(path, train->at.round, &train->report));
+    TRY(report_open(path, &branch, train->at.round, &train->report));
     struct bytes settings = {0};
     recipe_render(recipe, &settings);
     train->settings = (char *)settings.data;

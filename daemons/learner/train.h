@@ -36,6 +36,18 @@ err_t train_start(struct train *train, const struct train_options *options,
                   struct publish *publish);
 void train_stop(struct train *train);
 
+/* Between two rounds, training goes back to a version with a checkpoint: a new lineage begins there, durably, its weights are
+ * loaded and published, and rounds are trained on from there. ended is called on the loop's thread, once. NOT_FOUND: no whole
+ * checkpoint of it; PRECONDITION: nothing more is trained; then nothing has changed. EXHAUSTED: too many wait, `ended` is not
+ * called. A failure once the lineage has begun ends training, and a restart goes on in the new lineage. */
+struct train_rollback {
+    uint64_t version; // > 0
+    /* at: where training stands; NULL if it failed. Takes why. */
+    void (*ended)(void *arg, err_t why, const struct checkpoint_info *at);
+    void *arg;
+};
+err_t train_go_back(struct train *train, const struct train_rollback *rollback);
+
 /* Ends the thread (after train_stop). The storage thread still looks after the round being drawn: it goes next, then this. */
 void train_join(struct train *train);
 void train_free(struct train *train);
