@@ -75,50 +75,47 @@ err_t branch_verify(const struct recipe *recipe, const struct branch_point *poin
     return err_failed(failed) ? none_of(recipe, point->info.version, failed) : OK;
 }
 
-err_t branch_begin(const struct recipe *recipe, struct store *store,
+err_t branch_check(const struct recipe *recipe, struct store *store,
                    const struct branch_point *point)
 {
-    if (point->path)
-        TRY(restart_check(recipe, store, point->path, &point->info));
-    return store_fork(store, point->info.round, clock_ms());
+    return point->path ? restart_check(recipe, store, point->path, &point->info) : OK;
 }
 
 /* ---- while training goes on */
 
-struct live_branch {
-    const struct recipe *recipe;
-    const struct leasing *leasing;
-    uint64_t version;
+struct taking {
+    const struct branch_live *what;
     struct branch_point *point;
     struct branch *branch;
 };
 
 static err_t find_job(void *arg, struct store *store)
 {
-    struct live_branch *live = arg;
-    return branch_find(live->recipe, store, live->version, live->point);
+    struct taking *taking = arg;
+    return branch_find(taking->what->recipe, store, taking->what->version, taking->point);
 }
 
 /* One job: nothing can end the run in between. */
 static err_t begin_job(void *arg, struct store *store)
 {
-    struct live_branch *live = arg;
-    if (leasing_is_closed(live->leasing))
+    struct taking *taking = arg;
+    const struct branch_live *what = taking->what;
+    if (leasing_is_closed(what->leasing))
         return err_new(ERR_PRECONDITION, "no more groups are made: the run has ended or is drained "
                                          "(--job fork goes back then)");
-    TRY(branch_begin(live->recipe, store, live->point));
-    *live->branch = store_branch(store);
-    return restart_set_aside(live->recipe, store);
+    TRY(branch_check(what->recipe, store, taking->point));
+    TRY(store_fork_noted(store, taking->point->info.round, clock_ms(), what->note, what->arg));
+    *taking->branch = store_branch(store);
+    return restart_set_aside(what->recipe, store);
 }
 
-err_t branch_live(const struct recipe *recipe, struct storage *storage,
-                  const struct leasing *leasing, uint64_t version, struct branch_point *ret_point,
-                  struct branch *ret_branch)
+err_t branch_live(const struct branch_live *what, struct storage *storage,
+                  struct branch_point *ret_point, struct branch *ret_branch)
 {
-    struct live_branch live = {recipe, leasing, version, ret_point, ret_branch};
-    TRY(storage_call(storage, find_job, &live));
-    TRY(branch_verify(recipe, ret_point));
-    return storage_call(storage, begin_job, &live);
+    struct taking taking = {what, ret_point, ret_branch};
+    TRY(storage_call(storage, find_job, &taking));
+    TRY(branch_verify(what->recipe, ret_point));
+    return storage_call(storage, begin_job, &taking);
 }
 
 /* ---- the job */
@@ -153,7 +150,8 @@ err_t job_fork(const struct job_options *options, const struct recipe *recipe)
     TRY(branch_verify(recipe, &point));
     uint32_t before = store_lineage(store);
     uint64_t had_rounds = store_next_round(store);
-    TRY(branch_begin(recipe, store, &point));
+    TRY(branch_check(recipe, store, &point));
+    TRY(store_fork(store, point.info.round, clock_ms()));
     TRY(restart_set_aside(recipe, store));
     printf("lineage %" PRIu32 " begins at version %" PRIu64 ", after round %" PRIu64 " of %" PRIu64
            "; what came after stays recorded as lineage %" PRIu32 "\n",

@@ -3,10 +3,11 @@
  *
  *     TRY(branch_find(recipe, store, version, &point));       -- storage thread: is there such a checkpoint?
  *     TRY(branch_verify(recipe, &point));                     -- any thread: whole; reads all of it
- *     TRY(branch_begin(recipe, store, &point));               -- storage thread: durable when it returns
+ *     TRY(branch_check(recipe, store, &point));               -- storage thread: of this store
+ *     TRY(store_fork(store, point.info.round, now)); -- durable when it returns
  *     TRY(restart_set_aside(recipe, store));                  -- the checkpoints that this cut off
  *
- * Before branch_begin has returned nothing has changed; from then on a restart begins at the checkpoint, in the new lineage,
+ * Before store_fork has returned nothing has changed; from then on a restart begins at the checkpoint, in the new lineage,
  * and sets aside what is to be set aside. */
 #pragma once
 #include "learner/checkpoint.h"
@@ -27,13 +28,19 @@ err_t branch_find(const struct recipe *recipe, const struct store *store, uint64
 /* Its files' digests. NOT_FOUND: damaged. */
 err_t branch_verify(const struct recipe *recipe, const struct branch_point *point);
 
-/* Forks the store there. PRECONDITION: the checkpoint is not of this store. */
-err_t branch_begin(const struct recipe *recipe, struct store *store,
+/* Whether it is what the store says of its version. NOT_FOUND, PRECONDITION: of another store. */
+err_t branch_check(const struct recipe *recipe, struct store *store,
                    const struct branch_point *point);
 
 /* All of it in a running learner, but for loading the weights: on the compute thread, between two rounds. NOT_FOUND,
  * PRECONDITION (no more groups are made): nothing has changed. Once *ret_branch.lineage is set, the lineage has begun, and
  * an error leaves only a restart. */
-err_t branch_live(const struct recipe *recipe, struct storage *storage,
-                  const struct leasing *leasing, uint64_t version, struct branch_point *ret_point,
-                  struct branch *ret_branch);
+struct branch_live {
+    const struct recipe *recipe;
+    const struct leasing *leasing;
+    uint64_t version;
+    err_t (*note)(void *arg, struct store *store); // of store_fork_noted; NULL: none
+    void *arg;
+};
+err_t branch_live(const struct branch_live *what, struct storage *storage,
+                  struct branch_point *ret_point, struct branch *ret_branch);

@@ -246,7 +246,7 @@ void draw_stop(struct draw *draw)
     storage_post(draw->options.storage, stop, draw);
 }
 
-void draw_interrupt(struct draw *draw)
+void draw_wake(struct draw *draw)
 {
     storage_post(draw->options.storage, interrupt, draw);
 }

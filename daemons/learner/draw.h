@@ -6,7 +6,7 @@
  * After a restart the recorded rounds that no checkpoint covers come first, as they were; after the last of them a draw with
  * no round and DRAW_MORE. One that failed every time (draw_failed) or whose every start ended with the process is voided and
  * passed over. Owner: the compute thread, but
- * draw_stop and draw_interrupt: any thread. */
+ * draw_stop and draw_wake: any thread. */
 #pragma once
 #include "learner/leasing.h"
 #include "learner/storage.h"
@@ -50,7 +50,7 @@ void draw_stop(struct draw *draw);
 
 /* draw_next returns without a round and with DRAW_MORE, now or the next time it would wait: there is something to be done
  * between two rounds. Any thread. */
-void draw_interrupt(struct draw *draw);
+void draw_wake(struct draw *draw);
 
 /* After a fork: no recorded round is trained again, the next to be formed is this. */
 void draw_go_on_at(struct draw *draw, uint64_t round);

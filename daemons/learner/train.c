@@ -308,13 +308,6 @@ static err_t next_round(struct train *train, enum draw_end *ret_end)
 
 /* ---- back to a checkpoint */
 
-struct going_back {
-    struct train *train;
-    struct train_rollback asked;
-    struct branch_point point;
-    err_t why;
-};
-
 /* The lineage has begun: from here on there is no way but into it. */
 static err_t enter(struct train *train, const struct branch_point *point,
                    const struct branch *branch)
@@ -335,49 +328,28 @@ static err_t enter(struct train *train, const struct branch_point *point,
     return OK;
 }
 
-static err_t take_branch(struct train *train, struct going_back *back)
+err_t train_go_back(struct train *train, uint64_t version,
+                    err_t (*note)(void *arg, struct store *store), void *arg,
+                    struct checkpoint_info *ret)
 {
+    SCOPED_VALUE(branch_point) point = {0};
     struct branch branch = {0};
     if (train->over)
         return err_new(ERR_PRECONDITION, "nothing more is trained");
-    err_t failed = branch_live(train->given, train->options.storage, train->options.leasing,
-                               back->asked.version, &back->point, &branch);
+    struct branch_live live = {.recipe = train->given,
+                               .leasing = train->options.leasing,
+                               .version = version,
+                               .note = note,
+                               .arg = arg};
+    err_t failed = branch_live(&live, train->options.storage, &point, &branch);
     if (!err_failed(failed))
-        failed = enter(train, &back->point, &branch);
+        failed = enter(train, &point, &branch);
     if (err_failed(failed) && branch.lineage) {
         train->over = true;
-        finish(train, TRAIN_FAILED, err_new(err_code(failed), "%s", err_message(failed)));
+        finish(train, TRAIN_FAILED, err_new(err_code(failed), "rollback: %s", err_message(failed)));
     }
-    back->point.info = train->at;
-    return failed;
-}
-
-static void tell_gone_back(void *arg)
-{
-    struct going_back *back = arg;
-    struct train_rollback *asked = &back->asked;
-    asked->ended(asked->arg, back->why, err_failed(back->why) ? NULL : &back->point.info);
-    branch_point_done(&back->point);
-    mem_free(back);
-}
-
-static void go_back(void *state, void *arg)
-{
-    struct train *train = state;
-    struct going_back *back = arg;
-    back->why = take_branch(train, back);
-    loop_post(train->options.loop, tell_gone_back, back);
-}
-
-err_t train_go_back(struct train *train, const struct train_rollback *rollback)
-{
-    struct going_back *back = mem_new(sizeof *back);
-    *back = (struct going_back){.train = train, .asked = *rollback};
-    if (!worker_post(train->worker, go_back, back)) {
-        mem_free(back);
-        return err_new(ERR_EXHAUSTED, "too much waits for the end of the round");
-    }
-    draw_interrupt(train->draw);
+    TRY(failed);
+    *ret = train->at;
     return OK;
 }
 

@@ -6,6 +6,7 @@
  * Order of what is durable: the round's record (draw) → after each update its digest → then the version is published.
  * Owner: the loop's thread; options.ended is called there, once. */
 #pragma once
+#include "learner/checkpoint.h"
 #include "learner/draw.h"
 #include "learner/evaluating.h"
 #include "learner/publish.h"
@@ -36,17 +37,13 @@ err_t train_start(struct train *train, const struct train_options *options,
                   struct publish *publish);
 void train_stop(struct train *train);
 
-/* Between two rounds, training goes back to a version with a checkpoint: a new lineage begins there, durably, its weights are
- * loaded and published, and rounds are trained on from there. ended is called on the loop's thread, once. NOT_FOUND: no whole
- * checkpoint of it; PRECONDITION: nothing more is trained; then nothing has changed. EXHAUSTED: too many wait, `ended` is not
- * called. A failure once the lineage has begun ends training, and a restart goes on in the new lineage. */
-struct train_rollback {
-    uint64_t version; // > 0
-    /* at: where training stands; NULL if it failed. Takes why. */
-    void (*ended)(void *arg, err_t why, const struct checkpoint_info *at);
-    void *arg;
-};
-err_t train_go_back(struct train *train, const struct train_rollback *rollback);
+/* For fn: training goes back to a version with a checkpoint. A new lineage begins there, durably, with `note` in the same write
+ * (store_fork_noted's); its weights are loaded and published, and rounds are trained on from there. *ret: where that is. NOT_FOUND: no
+ * whole checkpoint of it; PRECONDITION: nothing more is trained; then nothing has changed. A failure once the lineage has
+ * begun ends training, and a restart goes on in the new lineage. */
+err_t train_go_back(struct train *train, uint64_t version,
+                    err_t (*note)(void *arg, struct store *store), void *arg,
+                    struct checkpoint_info *ret);
 
 /* Ends the thread (after train_stop). The storage thread still looks after the round being drawn: it goes next, then this. */
 void train_join(struct train *train);

@@ -53,6 +53,10 @@ struct branch store_branch(const struct store *store);
  * the rounds have not ended. */
 err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms);
 
+/* The same; what `note` writes is durable with it, at once. If it fails, so does the store. */
+err_t store_fork_noted(struct store *store, uint64_t rounds, int64_t now_ms,
+                       err_t (*note)(void *arg, struct store *store), void *arg);
+
 /* --- rounds that are begun and do not end --- */
 
 enum { VOID_FAILURES = 3, VOID_STARTS = 20 };
