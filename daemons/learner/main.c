@@ -9,6 +9,7 @@
 #include "base/jsonl.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/admin/inspect.h"
 #include "learner/admin/services.h"
 #include "learner/evaluating.h"
 #include "learner/ingest.h"
@@ -36,6 +37,7 @@ struct daemon {
     struct leasing *leasing;
     struct ingest *ingest;
     struct publish *publish;
+    struct inspect *inspect;
     struct desk desk; // of LearnerAdmin
     struct face *face;
     struct loop_timer *grace;
@@ -232,13 +234,17 @@ static err_t open_face(struct daemon *d, const char *announce)
                                 .services = {leasing_service(d->leasing), ingest_service(d->ingest),
                                              publish_service(d->publish)},
                                 .service_count = 3};
+    TRY(inspect_open(d->recipe->model.path, &d->inspect));
     d->desk = (struct desk){.loop = d->loop,
+                            .recipe = d->recipe,
+                            .inspect = d->inspect,
                             .storage = d->storage,
                             .live = d->live,
                             .leasing = d->leasing,
                             .ingest = d->ingest,
                             .train = d->train};
     face.admin_services[face.admin_service_count++] = tuning_service(&d->desk);
+    face.admin_services[face.admin_service_count++] = browsing_service(&d->desk);
     if (d->evaluating) // beside publish's: of the same service
         face.services[face.service_count++] = evaluating_service(d->evaluating);
     return face_open(&face, &d->face);
@@ -303,6 +309,7 @@ static void daemon_done(struct daemon *d)
     train_join(d->train); // it may still hand a version over
     ingest_stop(d->ingest);
     storage_free(STEAL(d->storage));
+    inspect_free(STEAL(d->inspect));
     if (d->loop)
         loop_run_posted(d->loop);
     train_free(d->train);

@@ -16,6 +16,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 struct ingest;
+struct inspect;
 struct leasing;
 struct live;
 struct loop;
@@ -28,11 +29,13 @@ struct train;
 /* All borrowed; set by main before the server listens. */
 struct desk {
     struct loop *loop;
+    const struct recipe *recipe; // as given
     struct storage *storage;
     struct live *live;       // storage thread
     struct leasing *leasing; // storage thread
     struct ingest *ingest;
     struct train *train;
+    struct inspect *inspect;
     struct operations *operations;
     int visits; // under way
 };

@@ -3,3 +3,4 @@
 #include "learner/admin/desk.h"
 
 struct rpc_service tuning_service(struct desk *desk); // settings and changes
+struct rpc_service browsing_service(struct desk *desk); // groups, what made a version
