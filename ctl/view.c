@@ -68,6 +68,8 @@ static void take_line(struct view *view, const char *line, size_t len)
     SCOPED_JSON json_t *o = json_loadb(line, len, 0, NULL);
     if (!o)
         return; // a torn line of a run that died; the learner drops it
+    if (!json_object_get(o, "round"))
+        return; // says that a rollback took place
     struct figures f = {.round = number(o, "round"),
                         .version = number(o, "version"),
                         .time_s = number(o, "time_s"),

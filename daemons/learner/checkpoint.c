@@ -228,9 +228,9 @@ static bool is_there(const char *path, const struct checkpoint_info *info)
 {
     struct checkpoint_info there;
     err_t failed = checkpoint_read(path, &there);
-    bool same = !err_failed(failed) && there.lineage == info->lineage &&
-                there.round == info->round && there.version == info->version &&
-                digest_equal(&there.weights, &info->weights) && strcmp(there.run, info->run) == 0;
+    bool same = !err_failed(failed) && there.round == info->round &&
+                there.version == info->version && digest_equal(&there.weights, &info->weights) &&
+                strcmp(there.run, info->run) == 0; // an ancestor's, too: before a fork it is ours
     err_free(failed);
     return same;
 }

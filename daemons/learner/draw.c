@@ -286,6 +286,11 @@ void draw_wake(struct draw *draw)
     storage_post(draw->options.storage, wake, draw);
 }
 
+void draw_go_on_at(struct draw *draw, uint64_t round)
+{
+    draw->next = draw->options.trained_rounds = round;
+}
+
 enum idle draw_waits_for(const struct draw *draw)
 {
     return draw->wanted ? draw->cause : IDLE_NONE;

@@ -53,6 +53,9 @@ void draw_stop(struct draw *draw);
 /* draw_next returns soon, with the round that is ready or with none and DRAW_MORE: there is something else to do. */
 void draw_wake(struct draw *draw);
 
+/* After a fork: no recorded round is trained again, the next to be formed is this. */
+void draw_go_on_at(struct draw *draw, uint64_t round);
+
 /* What the compute thread waits for: IDLE_NONE while it trains. Storage thread. */
 enum idle draw_waits_for(const struct draw *draw);
 

@@ -1,4 +1,4 @@
-/* The explain job: what made a version, as the store has it. */
+#include "learner/explain.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -12,7 +12,7 @@
 
 struct explained {
     const struct recipe *recipe;
-    struct store *store;
+    struct store *store; // borrowed
     uint64_t version;
     struct round *round;
     json_t *object;
@@ -20,7 +20,6 @@ struct explained {
 
 static void explained_done(struct explained *e)
 {
-    store_free(e->store);
     round_free(e->round);
     json_decref(e->object);
 }
@@ -126,73 +125,91 @@ static const char *text_of(const json_t *object, const char *name)
     return text ? text : "";
 }
 
-static void print_groups(const json_t *groups)
+static void put_groups(const json_t *groups, struct bytes *out)
 {
     size_t i;
     json_t *group;
-    printf("\n%8s %8s %6s %8s %4s %9s %7s %12s  %s\n", "slot", "prompt", "epoch", "attempt", "lag",
-           "reward", "tokens", "versions", "generator");
+    bytes_printf(out, "\n%8s %8s %6s %8s %4s %9s %7s %12s  %s\n", "slot", "prompt", "epoch",
+                 "attempt", "lag", "reward", "tokens", "versions", "generator");
     json_array_foreach((json_t *)groups, i, group)
     {
         char versions[48];
         snprintf(versions, sizeof versions, "%lld..%lld", whole(group, "oldest_version"),
                  whole(group, "newest_version"));
-        printf("%8lld %8lld %6lld %8lld %4lld %9.4f %7lld %12s  %s\n", whole(group, "slot"),
-               whole(group, "prompt"), whole(group, "epoch"), whole(group, "attempt"),
-               whole(group, "lag"), json_real_value(json_object_get(group, "reward")),
-               whole(group, "tokens"), versions, text_of(group, "generator"));
+        bytes_printf(out, "%8lld %8lld %6lld %8lld %4lld %9.4f %7lld %12s  %s\n",
+                     whole(group, "slot"), whole(group, "prompt"), whole(group, "epoch"),
+                     whole(group, "attempt"), whole(group, "lag"),
+                     json_real_value(json_object_get(group, "reward")), whole(group, "tokens"),
+                     versions, text_of(group, "generator"));
     }
 }
 
-static void print_text(const json_t *e)
+void explain_text(const json_t *e, struct bytes *ret)
 {
     const json_t *checkpoint = json_object_get(e, "checkpoint"),
                  *updates = json_object_get(e, "updates");
-    printf("version      %lld of run %s, lineage %lld\n", whole(e, "version"), text_of(e, "run"),
-           whole(e, "lineage"));
-    printf("made by      round %lld, update %lld, from version %lld\n", whole(e, "round"),
-           whole(e, "version") - whole(e, "first_version"), whole(e, "first_version"));
+    bytes_printf(ret, "version      %lld of run %s, lineage %lld\n", whole(e, "version"),
+                 text_of(e, "run"), whole(e, "lineage"));
+    bytes_printf(ret, "made by      round %lld, update %lld, from version %lld\n",
+                 whole(e, "round"), whole(e, "version") - whole(e, "first_version"),
+                 whole(e, "first_version"));
     size_t i;
     json_t *update;
-    json_array_foreach((json_t *)updates, i, update) printf(
-        "weights      %s  version %lld\n", text_of(update, "weights"), whole(update, "version"));
-    printf("recorded by  %s\n", text_of(e, "fingerprint"));
+    json_array_foreach((json_t *)updates, i, update)
+        bytes_printf(ret, "weights      %s  version %lld\n", text_of(update, "weights"),
+                     whole(update, "version"));
+    bytes_printf(ret, "recorded by  %s\n", text_of(e, "fingerprint"));
     if (checkpoint)
-        printf("checkpoint   %s%s\n", text_of(checkpoint, "path"),
-               whole(checkpoint, "version") == whole(e, "version") ? ""
-                                                                   : " (the newest before it)");
+        bytes_printf(
+            ret, "checkpoint   %s%s\n", text_of(checkpoint, "path"),
+            whole(checkpoint, "version") == whole(e, "version") ? "" : " (the newest before it)");
     else
-        printf("checkpoint   none of it or before it is on disk\n");
-    printf("groups       %zu, lag at most %lld\n", json_array_size(json_object_get(e, "groups")),
-           whole(e, "lag_limit"));
-    print_groups(json_object_get(e, "groups"));
-    printf("\nsettings\n");
+        bytes_printf(ret, "checkpoint   none of it or before it is on disk\n");
+    bytes_printf(ret, "groups       %zu, lag at most %lld\n",
+                 json_array_size(json_object_get(e, "groups")), whole(e, "lag_limit"));
+    put_groups(json_object_get(e, "groups"), ret);
+    bytes_printf(ret, "\nsettings\n");
     for (const char *line = text_of(e, "settings"); *line;) {
         size_t len = strcspn(line, "\n");
-        printf("  %.*s\n", (int)len, line);
+        bytes_printf(ret, "  %.*s\n", (int)len, line);
         line += len + (line[len] == '\n');
     }
 }
 
-err_t job_explain(const struct job_options *options, const struct recipe *recipe)
+err_t explain_version(const struct recipe *recipe, struct store *store, uint64_t version,
+                      json_t **ret)
 {
     uint64_t round;
+    SCOPED_VALUE(explained) e = {.recipe = recipe, .store = store, .version = version};
+    TRY(store_maker(store, version, &round));
+    TRY(store_round(store, round, &e.round));
+    TRY(err_wrap(describe(&e), "version %" PRIu64, version));
+    *ret = STEAL(e.object);
+    return OK;
+}
+
+/* ---- the job */
+
+err_t job_explain(const struct job_options *options, const struct recipe *recipe)
+{
+    uint64_t version;
     bool json = options->output && strcmp(options->output, "json") == 0;
-    SCOPED_VALUE(explained) e = {.recipe = recipe};
+    SCOPED(store) store = NULL;
+    SCOPED_JSON json_t *explained = NULL;
+    SCOPED_VALUE(bytes) out = {0};
     if (options->output && !json && strcmp(options->output, "text") != 0)
         return err_new(ERR_INVALID, "--output '%.40s'; allowed: text, json", options->output);
     TRY(job_require_run(recipe));
-    TRY(job_version(options, &e.version));
+    TRY(job_version(options, &version));
     SCOPED_MEM char *directory = file_join(recipe->directory, "store");
-    TRY(store_read(directory, &e.store));
-    TRY(store_maker(e.store, e.version, &round));
-    TRY(store_round(e.store, round, &e.round));
-    TRY(err_wrap(describe(&e), "version %" PRIu64, e.version));
+    TRY(store_read(directory, &store));
+    TRY(explain_version(recipe, store, version, &explained));
     if (!json) {
-        print_text(e.object);
+        explain_text(explained, &out);
+        fwrite(out.data, 1, out.len, stdout);
         return OK;
     }
-    SCOPED_MEM char *text = json_dumps(e.object, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+    SCOPED_MEM char *text = json_dumps(explained, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     puts(text);
     return OK;
 }

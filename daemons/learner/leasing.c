@@ -374,6 +374,11 @@ void leasing_close(struct leasing *leasing, bool ended)
     leasing->ended = ended || (leasing->ended && evaluating_over(leasing->options.evaluating));
 }
 
+bool leasing_is_closed(const struct leasing *leasing)
+{
+    return leasing->closed;
+}
+
 void leasing_free(struct leasing *leasing)
 {
     if (!leasing)

@@ -51,6 +51,8 @@ err_t leasing_drain(struct leasing *leasing, struct store *store, const char *ge
 
 /* From here on nothing is granted: generators are told that the run is over (ended) or pauses. Storage thread. */
 void leasing_close(struct leasing *leasing, bool ended);
+bool leasing_is_closed(
+    const struct leasing *leasing); // also: every slot of the run was leased and used
 
 /* After the server and before the storage are gone. */
 void leasing_free(struct leasing *leasing);

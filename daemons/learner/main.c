@@ -9,6 +9,7 @@
 #include "base/jsonl.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/admin/inspect.h"
 #include "learner/admin/operations.h"
 #include "learner/admin/services.h"
 #include "learner/evaluating.h"
@@ -37,6 +38,7 @@ struct daemon {
     struct leasing *leasing;
     struct ingest *ingest;
     struct publish *publish;
+    struct inspect *inspect;
     struct operations *operations;
     struct desk desk; // of LearnerAdmin
     struct face *face;
@@ -241,8 +243,11 @@ static err_t open_face(struct daemon *d, const char *announce)
                                 .services = {leasing_service(d->leasing), ingest_service(d->ingest),
                                              publish_service(d->publish)},
                                 .service_count = 3};
+    TRY(inspect_open(d->recipe->model.path, &d->inspect));
     d->operations = operations_new(d->loop);
     d->desk = (struct desk){.loop = d->loop,
+                            .recipe = d->recipe,
+                            .inspect = d->inspect,
                             .storage = d->storage,
                             .live = d->live,
                             .leasing = d->leasing,
@@ -251,6 +256,7 @@ static err_t open_face(struct daemon *d, const char *announce)
                             .directory = d->recipe->directory,
                             .operations = d->operations};
     face.admin_services[face.admin_service_count++] = tuning_service(&d->desk);
+    face.admin_services[face.admin_service_count++] = browsing_service(&d->desk);
     face.admin_services[face.admin_service_count++] = pausing_service(&d->desk);
     face.admin_services[face.admin_service_count++] = workers_service(&d->desk);
     face.admin_services[face.admin_service_count++] = operations_service(&d->desk);
@@ -318,6 +324,7 @@ static void daemon_done(struct daemon *d)
     train_join(d->train); // it may still hand a version over
     ingest_stop(d->ingest);
     storage_free(STEAL(d->storage));
+    inspect_free(STEAL(d->inspect));
     if (d->loop)
         loop_run_posted(d->loop);
     operations_free(d->operations);

@@ -10,43 +10,89 @@
 struct report {
     char *path;
     FILE *file;
+    uint32_t lineage;
     double time_offset;
 };
 
 enum { REPORT_MAX_BYTES = 1 << 30 };
 
-/* Length of the leading lines whose round is below first_round. */
-static size_t kept_length(struct report *report, const struct bytes *text, uint64_t first_round)
+/* What the leading lines say. */
+struct lines {
+    const struct branch *branch; // of the rounds that are made now
+    uint64_t first_round;
+    bool begun; // the branch's own line is among them
+    double time_s;
+};
+
+/* Whether a line stays. One without a lineage is an older learner's, which had cut what was not of the history. */
+static bool stays(struct lines *lines, const char *line, size_t len)
+{
+    SCOPED_JSON json_t *object = json_loadb(line, len, 0, NULL);
+    const json_t *round = json_object_get(object, "round"),
+                 *lineage = json_object_get(object, "lineage");
+    bool ours = !lineage || json_integer_value(lineage) == lines->branch->lineage;
+    if (json_is_true(json_object_get(object, "rollback")))
+        lines->begun = lines->begun || ours;
+    else if (!json_is_integer(round) ||
+             (ours && (uint64_t)json_integer_value(round) >= lines->first_round))
+        return false;
+    lines->time_s = json_number_value(json_object_get(object, "time_s"));
+    return true;
+}
+
+/* Length of the lines before the first that does not stay: what follows that is of the same lineage. */
+static size_t kept_length(struct lines *lines, const struct bytes *text)
 {
     size_t at = 0;
     while (at < text->len) {
         const char *line = (const char *)text->data + at;
         const char *end = memchr(line, '\n', text->len - at);
-        SCOPED_JSON json_t *object = end ? json_loadb(line, (size_t)(end - line), 0, NULL) : NULL;
-        const json_t *round = json_object_get(object, "round");
-        if (!json_is_integer(round) || (uint64_t)json_integer_value(round) >= first_round)
+        if (!end || !stays(lines, line, (size_t)(end - line)))
             break;
-        report->time_offset = json_number_value(json_object_get(object, "time_s"));
         at += (size_t)(end - line) + 1;
     }
     return at;
 }
 
-err_t report_open(const char *path, uint64_t first_round, struct report **ret)
+err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
+                  struct report **ret)
 {
     SCOPED(report) report = mem_new(sizeof *report);
     report->path = mem_string(path);
     SCOPED_VALUE(bytes) text = {0};
     if (file_exists(path))
         TRY(file_read(path, REPORT_MAX_BYTES, &text));
-    size_t kept = kept_length(report, &text, first_round);
+    struct lines lines = {branch, first_round, branch->parent == branch->lineage, 0};
+    size_t kept = kept_length(&lines, &text);
     if (kept < text.len || !file_exists(path))
         TRY(file_write(path, text.data, kept));
     report->file = fopen(path, "ae");
     if (!report->file)
         return err_errno(errno, "cannot open '%s'", path);
+    report->lineage = branch->lineage;
+    report->time_offset = lines.time_s;
+    if (!lines.begun)
+        TRY(report_branch(report, branch, lines.time_s));
     *ret = STEAL(report);
     return OK;
+}
+
+static err_t put_line(struct report *report, const json_t *object)
+{
+    SCOPED_MEM char *line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (fprintf(report->file, "%s\n", line) < 0 || fflush(report->file))
+        return err_errno(errno, "cannot write '%s'", report->path);
+    return OK;
+}
+
+err_t report_branch(struct report *report, const struct branch *branch, double time_s)
+{
+    report->lineage = branch->lineage;
+    SCOPED_JSON json_t *object = json_pack(
+        "{s:b, s:I, s:I, s:I, s:I, s:f}", "rollback", 1, "lineage", (json_int_t)branch->lineage,
+        "parent", (json_int_t)branch->parent, "version", (json_int_t)branch->version, "rounds",
+        (json_int_t)branch->rounds, "time_s", time_s);
+    return put_line(report, object);
 }
 
 err_t report_round(struct report *report, const struct round_report *round)
@@ -54,6 +100,7 @@ err_t report_round(struct report *report, const struct round_report *round)
     SCOPED_JSON json_t *object = json_object();
     json_object_set_new(object, "round", json_integer((json_int_t)round->round));
     json_object_set_new(object, "version", json_integer((json_int_t)round->version));
+    json_object_set_new(object, "lineage", json_integer(report->lineage));
 #define FIGURE_PUT(name, what)                                                                     \
     json_object_set_new(object, #name,                                                             \
                         isfinite(round->name) ? json_real(round->name) : json_null());
@@ -61,10 +108,7 @@ err_t report_round(struct report *report, const struct round_report *round)
 #undef FIGURE_PUT
     json_object_set_new(object, "idle_cause",
                         json_string(round->idle_cause ? round->idle_cause : ""));
-    SCOPED_MEM char *line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (fprintf(report->file, "%s\n", line) < 0 || fflush(report->file))
-        return err_errno(errno, "cannot write '%s'", report->path);
-    return OK;
+    return put_line(report, object);
 }
 
 err_t report_sync(struct report *report)

@@ -1,13 +1,18 @@
 /* RUN/metrics.jsonl: one JSON object per trained round, in order, written when the round ends.
  *
  *     SCOPED(report) report = NULL;
- *     TRY(report_open("run/metrics.jsonl", 40, &report));      -- a restart at round 40 drops what was written from there on
+ *     TRY(report_open("run/metrics.jsonl", &branch, 40, &report)); -- a restart at round 40 drops what came from there on
  *     TRY(report_round(report, &(struct round_report){.round = 40, ...}));
+ *     TRY(report_branch(report, &branch));                         -- the rounds from here on are another lineage's
+ *
+ * A rollback is a line of its own, {"rollback": true, "lineage", "parent", "version", "rounds", "time_s"}: the first `rounds`
+ * rounds above it stay part of the history, what follows goes on from there. What was cut off stays in the file.
  *
  * Owner: the compute thread. To add a figure: one row of ROUND_FIGURES. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
+#include "learner/store/history.h"
 #include <stdint.h>
 
 /* X(name, what): doubles; NaN is written as null. Names are those of the file. */
@@ -57,8 +62,11 @@ struct round_report {
 
 struct report;
 
-/* Opens or creates the file and drops every line from first_round on, and a torn last line. */
-err_t report_open(const char *path, uint64_t first_round, struct report **ret);
+/* Opens or creates the file; drops this lineage's lines from first_round on, and a torn last line; adds the line of the
+ * rollback that the lineage began with, if it is missing. */
+err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
+                  struct report **ret);
+err_t report_branch(struct report *report, const struct branch *branch, double time_s);
 err_t report_round(struct report *report, const struct round_report *round);
 double
 report_time_offset(const struct report *report); // time_s of the last line kept; 0 at the beginning

@@ -200,10 +200,9 @@ static struct digest digest_of(const struct model *model)
     return weights_digest(model->values, 0, model->params->layout->elements);
 }
 
-static err_t resume(const struct recipe *recipe, const char *checkpoint, struct restart *start)
+static err_t load_state(const char *checkpoint, struct restart *start)
 {
     SCOPED_MEM char *state = file_join(checkpoint, "optimizer.safetensors");
-    TRY(load_model(recipe, checkpoint, start));
     TRY(optimizer_load(start->optimizer, state));
     struct digest digest = digest_of(start->model);
     if (!digest_equal(&digest, &start->at.weights))
@@ -211,9 +210,25 @@ static err_t resume(const struct recipe *recipe, const char *checkpoint, struct 
                        "checkpoint '%s': its weights are not those that its manifest names",
                        checkpoint);
     start->resumed = true;
+    return OK;
+}
+
+static err_t resume(const struct recipe *recipe, const char *checkpoint, struct restart *start)
+{
+    TRY(load_model(recipe, checkpoint, start));
+    TRY(load_state(checkpoint, start));
     log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint,
              start->at.round, start->at.version);
     return OK;
+}
+
+err_t restart_go_back(struct restart *start, const char *checkpoint,
+                      const struct checkpoint_info *info)
+{
+    start->at = *info;
+    mem_free(start->origin);
+    start->origin = mem_string(checkpoint);
+    return load_state(checkpoint, start);
 }
 
 static err_t begin(const struct recipe *recipe, struct restart *start)

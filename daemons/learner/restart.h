@@ -27,6 +27,11 @@ void restart_done(struct restart *restart);
 /* PRECONDITION, DATA_LOSS: refused as above; else what store_read, model_load and optimizer_load say. */
 err_t restart_open(const struct recipe *recipe, struct restart *ret);
 
+/* Loads another checkpoint of the same run into the model and optimizer that are there. *start is then as if it had begun from
+ * it; what was built on the optimizer's state goes on. DATA_LOSS, INVALID, EXHAUSTED: *start is as it was, or of no use. */
+err_t restart_go_back(struct restart *start, const char *checkpoint,
+                      const struct checkpoint_info *info);
+
 struct store;
 /* Sets aside the checkpoints that a fork cut off. PRECONDITION: some are of another store. */
 err_t restart_set_aside(const struct recipe *recipe, const struct store *store);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/branch.h"
 #include "learner/report.h"
 #include "learner/restart.h"
 #include "learner/settings.h"
@@ -168,6 +169,8 @@ static err_t write_checkpoint(struct train *train)
     TRY(checkpoint_write(recipe->directory, train->model, train->start.optimizer,
                          train->start.origin, &train->at, (int)recipe->checkpoint.keep));
     train->checkpoint_ms = (clock_s() - begun) * 1000;
+    mem_free(train->start.origin); // the one before may be removed by the next
+    train->start.origin = checkpoint_path(recipe->directory, train->at.version);
     train->checkpointed_round = train->at.round;
     return storage_call(train->options.storage, note_checkpoint, &train->at);
 }
@@ -311,6 +314,91 @@ static err_t next_round(struct train *train, enum draw_end *ret_end)
     return failed;
 }
 
+/* Where the store stands, and what the last round before the checkpoint was recorded with. */
+struct position {
+    struct train *train;
+    struct branch branch;
+    char *settings; // NULL: there is no such round
+};
+
+static err_t read_position(void *arg, struct store *store)
+{
+    struct position *position = arg;
+    struct train *train = position->train;
+    SCOPED(round) last = NULL;
+    position->branch = store_branch(store);
+    train->again_below = store_next_round(store);
+    train->at.lineage = store_lineage(store);
+    if (!train->at.round || train->at.round > train->again_below)
+        return OK;
+    TRY(store_round(store, train->at.round - 1, &last));
+    position->settings = STEAL(last->settings);
+    return OK;
+}
+
+/* As if the round before had just been trained. Settings that this build does not know are of no use to a controller either. */
+static err_t resume_settings(struct train *train, struct branch *ret_branch)
+{
+    struct position position = {.train = train};
+    TRY(storage_call(train->options.storage, read_position, &position));
+    SCOPED_MEM char *settings = position.settings;
+    *ret_branch = position.branch;
+    train->checkpointed_round =
+        train->at.round; // of round 0 there is none: model.path stands for it
+    err_t unknown = OK;
+    if (train->start.resumed && settings)
+        unknown = take_settings(train, settings, true, true);
+    if (train->updates || err_code(unknown) != ERR_INVALID)
+        TRY(unknown);
+    err_free(unknown);
+    return train->updates ? OK : build_updates(train, train->start.resumed);
+}
+
+/* ---- back to a checkpoint */
+
+/* The lineage has begun: from here on there is no way but into it. All is as it were after a restart. */
+static err_t enter(struct train *train, const struct branch_point *point)
+{
+    struct branch branch;
+    TRY(restart_go_back(&train->start, point->path, &point->info));
+    train->at = point->info;
+    updates_free(STEAL(train->updates));
+    TRY(resume_settings(train, &branch));
+    TRY(report_branch(train->report, &branch,
+                      report_time_offset(train->report) + clock_s() - train->begun_s));
+    draw_go_on_at(train->draw, train->at.round);
+    train->published = true;
+    publish_now(train);
+    log_info("rolled back", "version=%" PRIu64 " round=%" PRIu64 " lineage=%" PRIu32,
+             train->at.version, train->at.round, train->at.lineage);
+    return OK;
+}
+
+err_t train_go_back(struct train *train, uint64_t version,
+                    err_t (*note)(void *arg, struct store *store), void *arg,
+                    struct checkpoint_info *ret)
+{
+    SCOPED_VALUE(branch_point) point = {0};
+    struct branch branch = {0};
+    if (train->over)
+        return err_new(ERR_PRECONDITION, "nothing more is trained");
+    struct branch_live live = {.recipe = train->given,
+                               .leasing = train->options.leasing,
+                               .version = version,
+                               .note = note,
+                               .arg = arg};
+    err_t failed = branch_live(&live, train->options.storage, &point, &branch);
+    if (!err_failed(failed))
+        failed = enter(train, &point);
+    if (err_failed(failed) && branch.lineage) {
+        train->over = true;
+        finish(train, TRAIN_FAILED, err_new(err_code(failed), "rollback: %s", err_message(failed)));
+    }
+    TRY(failed);
+    *ret = train->at;
+    return OK;
+}
+
 /* The worker's idle call: a round at a time until there is no more. */
 static int64_t train_some(void *state)
 {
@@ -334,51 +422,15 @@ static int64_t train_some(void *state)
     return 0;
 }
 
-/* Where the store stands, and what the last round before the checkpoint was recorded with. */
-struct position {
-    struct train *train;
-    char *settings; // NULL: there is no such round
-};
-
-static err_t read_position(void *arg, struct store *store)
-{
-    struct position *position = arg;
-    struct train *train = position->train;
-    SCOPED(round) last = NULL;
-    train->again_below = store_next_round(store);
-    train->at.lineage = store_lineage(store);
-    if (!train->at.round || train->at.round > train->again_below)
-        return OK;
-    TRY(store_round(store, train->at.round - 1, &last));
-    position->settings = STEAL(last->settings);
-    return OK;
-}
-
-/* As if the round before had just been trained. Settings that this build does not know are of no use to a controller either. */
-static err_t resume_settings(struct train *train)
-{
-    struct position position = {.train = train};
-    TRY(storage_call(train->options.storage, read_position, &position));
-    SCOPED_MEM char *settings = position.settings;
-    train->checkpointed_round =
-        train->at.round; // of round 0 there is none: model.path stands for it
-    err_t unknown = OK;
-    if (train->start.resumed && settings)
-        unknown = take_settings(train, settings, true, true);
-    if (train->updates || err_code(unknown) != ERR_INVALID)
-        TRY(unknown);
-    err_free(unknown);
-    return train->updates ? OK : build_updates(train, train->start.resumed);
-}
-
 err_t train_start(struct train *train, const struct train_options *options, struct publish *publish)
 {
     const struct recipe *recipe = train->given;
     train->options = *options;
     train->publish = publish;
-    TRY(resume_settings(train));
+    struct branch branch;
+    TRY(resume_settings(train, &branch));
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
-    TRY(report_open(path, train->at.round, &train->report));
+    TRY(report_open(path, &branch, train->at.round, &train->report));
     train->fingerprint = settings_fingerprint(train->model);
     struct draw_options draw = {.storage = options->storage,
                                 .leasing = options->leasing,

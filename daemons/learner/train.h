@@ -47,6 +47,14 @@ err_t train_checkpoint(struct train *train, struct checkpoint_info *ret);
 
 const struct draw *train_draw(const struct train *train); // for what it says on the storage thread
 
+/* For fn: training goes back to a version with a checkpoint. A new lineage begins there, durably, with `note` in the same write
+ * (store_fork_noted's); its weights are loaded and published, and rounds are trained on from there. *ret: where that is. NOT_FOUND: no
+ * whole checkpoint of it; PRECONDITION: nothing more is trained; then nothing has changed. A failure once the lineage has
+ * begun ends training, and a restart goes on in the new lineage. */
+err_t train_go_back(struct train *train, uint64_t version,
+                    err_t (*note)(void *arg, struct store *store), void *arg,
+                    struct checkpoint_info *ret);
+
 /* Ends the thread (after train_stop). The storage thread still looks after the round being drawn: it goes next, then this. */
 void train_join(struct train *train);
 void train_free(struct train *train);

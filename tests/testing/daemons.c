@@ -105,7 +105,7 @@ void daemons_announced(struct daemons *d, enum daemon_kind kind)
 {
     SCOPED_MEM char *path = path_of(d, kind, "json");
     SCOPED_JSON json_t *object = NULL;
-    const char *listen, *http;
+    const char *listen, *admin, *http;
     for (int64_t until = clock_ms() + START_MS; !file_exists(path); clock_sleep_ms(2)) {
         daemons_assert_running(d, kind);
         if (clock_ms() > until)
@@ -113,8 +113,10 @@ void daemons_announced(struct daemons *d, enum daemon_kind kind)
     }
     assert_ok(json_read_file(path, 1 << 16, &object));
     assert_ok(json_get_text(object, path, "listen", &listen));
+    assert_ok(json_get_text(object, path, "admin", &admin));
     assert_ok(json_get_text(object, path, "http", &http));
     snprintf(d->address[kind], sizeof d->address[kind], "%s", listen);
+    snprintf(d->admin[kind], sizeof d->admin[kind], "%s", admin);
     snprintf(d->http[kind], sizeof d->http[kind], "%s", http);
 }
 

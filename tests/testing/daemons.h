@@ -18,7 +18,7 @@ struct daemons {
     const struct ring *ring;
     const char *settings; // borrowed
     struct process process[DAEMON_KINDS];
-    char address[DAEMON_KINDS][64], http[DAEMON_KINDS][64];
+    char address[DAEMON_KINDS][64], admin[DAEMON_KINDS][64], http[DAEMON_KINDS][64];
 };
 
 struct daemons daemons_start(const struct ring *ring, const char *settings);

@@ -94,6 +94,11 @@ struct ring_result ring_read(const struct ring *ring)
         SCOPED_JSON json_t *object = json_loads(line, 0, NULL);
         if (!object)
             break; // still being written
+        if (json_is_true(json_object_get(object, "rollback"))) {
+            result.rollbacks++;
+            result.rounds = (int)figure(object, "rounds");
+            continue;
+        }
         assert_int_equal((int)figure(object, "round"), result.rounds);
         double lag = figure(object, "lag_max");
         result.rounds++;

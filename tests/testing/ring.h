@@ -30,9 +30,9 @@ struct ring {
 
 struct ring ring_prepare(const struct ring_options *options);
 
-/* What RUN/metrics.jsonl says; fails the test on a round out of order. */
+/* What RUN/metrics.jsonl says; fails the test on a round out of order. The sums are over all that was trained, cut off or not. */
 struct ring_result {
-    int rounds;
+    int rounds, rollbacks; // of the history; lines that say so
     double lag_max, lag_mean, logp_compared, logp_differing, stale;
     double learner_idle_s, learner_busy_s, generator_idle_s, generator_busy_s;
     double last_idle_s, last_busy_s; // the learner's in the last round

@@ -16,6 +16,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 struct ingest;
+struct inspect;
 struct leasing;
 struct live;
 struct loop;
@@ -27,11 +28,13 @@ struct train;
 /* All borrowed; set by main before the server listens. */
 struct desk {
     struct loop *loop;
+    const struct recipe *recipe; // as given
     struct storage *storage;
     struct live *live;       // storage thread
     struct leasing *leasing; // storage thread
     struct ingest *ingest;
     struct train *train;
+    struct inspect *inspect;
     const char *directory; // of the run
     struct operations *operations;
     int visits; // under way

@@ -11,3 +11,4 @@ operations_service(struct desk *desk); // Checkpoint and what is asked of operat
 
 /* admin_options.collect (rpc/admin.h): what the learner's status says beside metrics. */
 void overview_collect(struct desk *desk, struct rpc_admin_asking *asking);
+struct rpc_service browsing_service(struct desk *desk); // groups, what made a version

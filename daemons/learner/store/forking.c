@@ -132,7 +132,8 @@ static void set_counters(struct counters *counters, const struct fork *fork)
         }
 }
 
-static err_t fork_at(struct store *store, const struct fork *fork)
+static err_t fork_at(struct store *store, const struct fork *fork,
+                     err_t (*note)(void *arg, struct store *store), void *arg)
 {
     SCOPED_VALUE(cut) cut = {0};
     TRY(cut_rounds(store, fork->round, &cut));
@@ -143,10 +144,18 @@ static err_t fork_at(struct store *store, const struct fork *fork)
     TRY(versions_load(store));
     store_sweep(store);
     store->changed = true;
+    if (note)
+        TRY(note(arg, store)); // what it commits has all of this in it
     return store_commit(store);
 }
 
 err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms)
+{
+    return store_fork_noted(store, rounds, now_ms, NULL, NULL);
+}
+
+err_t store_fork_noted(struct store *store, uint64_t rounds, int64_t now_ms,
+                       err_t (*note)(void *arg, struct store *store), void *arg)
 {
     TRY(store_begin(store, now_ms));
     struct fork fork = {.lineage = lineages_next(&store->lineages), .round = rounds};
@@ -158,5 +167,5 @@ err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms)
         return err_new(ERR_PRECONDITION, "%llu rounds cannot be kept: %llu have ended",
                        (unsigned long long)rounds, (unsigned long long)store->counters.rounds_done);
     }
-    return store_break(store, fork_at(store, &fork));
+    return store_break(store, fork_at(store, &fork, note, arg));
 }

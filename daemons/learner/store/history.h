@@ -39,11 +39,23 @@ err_t store_trace(struct store *store, uint64_t slot, uint32_t attempt, struct t
  * NOT_FOUND: a lineage of another store. */
 err_t store_valid_up_to(const struct store *store, uint32_t lineage, uint64_t *ret_version);
 
+/* Where the lineage of what is made now begins: after so many rounds, the last of which made `version`, of its parent; the
+ * first of a store is its own parent. */
+struct branch {
+    uint32_t lineage, parent;
+    uint64_t rounds, version;
+};
+struct branch store_branch(const struct store *store);
+
 /* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: their groups leave as lineage and their
  * slots are free for another attempt, as are those that left as ended. Leases are revoked; stored groups with tokens of
  * versions that are cut off leave as lineage. Checkpoints of what is cut off are the caller's to set aside. PRECONDITION:
  * the rounds have not ended. */
 err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms);
+
+/* The same; what `note` writes is durable with it, at once. If it fails, so does the store. */
+err_t store_fork_noted(struct store *store, uint64_t rounds, int64_t now_ms,
+                       err_t (*note)(void *arg, struct store *store), void *arg);
 
 /* --- rounds that are begun and do not end --- */
 

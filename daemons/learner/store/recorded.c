@@ -60,6 +60,12 @@ err_t store_valid_up_to(const struct store *store, uint32_t lineage, uint64_t *r
     return err_new(ERR_NOT_FOUND, "lineage %u is not of this store", lineage);
 }
 
+struct branch store_branch(const struct store *store)
+{
+    const struct fork *fork = lineages_find(&store->lineages, store->lineages.current);
+    return (struct branch){fork->lineage, fork->parent, fork->round, fork->version};
+}
+
 void trace_done(struct trace *trace)
 {
     free(trace->generator);

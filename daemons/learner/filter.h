@@ -1,0 +1,29 @@
+/* What operators select groups by: terms joined by spaces, all of which must hold.
+ *
+ *     struct filter filter;
+ *     TRY(filter_parse("state=stored lag>=2 reward<0.5", &filter));
+ *     if (filter_holds(&filter, &listed)) ...
+ *
+ * A term is a key, one of = != < <= > >= and a value: whole numbers of slot, prompt, epoch, attempt, lineage, lag, version
+ * (the oldest of its tokens), tokens; a number of reward; leased or stored of state, a name of generator (both = and != only).
+ * Of leased groups tokens and reward are not known: no term on them holds. No term: all. Any thread. */
+#pragma once
+#include "base/err.h"
+#include "learner/store/groups.h"
+
+enum { FILTER_TERMS = 32, FILTER_MAX_BYTES = 4096, FILTER_VALUE_MAX = 256 };
+
+struct filter_term {
+    int key, compare; // rows of tables in filter.c
+    uint64_t whole;
+    double number;
+    char text[FILTER_VALUE_MAX];
+};
+struct filter {
+    size_t terms;
+    struct filter_term term[FILTER_TERMS];
+};
+
+/* INVALID: names the term and what is allowed. */
+err_t filter_parse(const char *text, struct filter *ret);
+bool filter_holds(const struct filter *filter, const struct listed *group);

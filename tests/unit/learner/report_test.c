@@ -1,0 +1,113 @@
+/* metrics.jsonl over restarts and rollbacks. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "learner/report.h"
+#include "testing/testing.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct branch first = {.lineage = 7, .parent = 7};
+static const struct branch second = {.lineage = 8, .parent = 7, .rounds = 2, .version = 20};
+
+static void write_rounds(struct report *report, uint64_t from, uint64_t below)
+{
+    for (uint64_t r = from; r < below; r++)
+        assert_ok(report_round(
+            report,
+            &(struct round_report){.round = r, .version = 10 * r + 10, .time_s = (double)r}));
+}
+
+/* "7:0 7:1 8< 8:2": lineage and round of each line, "<" for a rollback. */
+static char *outline(const char *path)
+{
+    SCOPED_VALUE(bytes) out = {0};
+    SCOPED_VALUE(bytes) text = {0};
+    assert_ok(file_read(path, 1 << 20, &text));
+    bytes_u8(&text, 0);
+    char *rest = NULL;
+    for (char *line = strtok_r((char *)text.data, "\n", &rest); line;
+         line = strtok_r(NULL, "\n", &rest)) {
+        unsigned lineage = 0;
+        const char *at = strstr(line, "\"lineage\":"), *round = strstr(line, "\"round\":");
+        bool torn = !at || sscanf(at, "\"lineage\":%u", &lineage) != 1;
+        bytes_printf(&out, "%s", out.len ? " " : "");
+        if (torn)
+            bytes_printf(&out, "?");
+        else if (round)
+            bytes_printf(&out, "%u:%d", lineage, (int)strtol(strchr(round, ':') + 1, NULL, 10));
+        else
+            bytes_printf(&out, "%u<", lineage);
+    }
+    return mem_string((char *)out.data);
+}
+
+static void assert_outline(const char *path, const char *wanted)
+{
+    SCOPED_MEM char *is = outline(path);
+    assert_string_equal(is, wanted);
+}
+
+static void a_restart_drops_what_it_trains_again(void **)
+{
+    SCOPED_MEM char *path = file_join(testing_directory(), "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    assert_ok(report_open(path, &first, 0, &report));
+    write_rounds(report, 0, 4);
+    report_free(STEAL(report));
+    assert_ok(report_open(path, &first, 2, &report));
+    assert_outline(path, "7:0 7:1");
+    assert_true(report_time_offset(report) == 1);
+    write_rounds(report, 2, 3);
+    assert_outline(path, "7:0 7:1 7:2");
+}
+
+static void a_rollback_is_a_line_and_what_it_cut_off_stays(void **)
+{
+    SCOPED_MEM char *path = file_join(testing_directory(), "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    assert_ok(report_open(path, &first, 0, &report));
+    write_rounds(report, 0, 4);
+    assert_ok(report_branch(report, &second, 5));
+    write_rounds(report, 2, 5);
+    assert_outline(path, "7:0 7:1 7:2 7:3 8< 8:2 8:3 8:4");
+    report_free(STEAL(report));
+    /* The restarts at which the process may have died: after rounds of the branch, before the first of them, before the line. */
+    assert_ok(report_open(path, &second, 3, &report));
+    assert_outline(path, "7:0 7:1 7:2 7:3 8< 8:2");
+    report_free(STEAL(report));
+    assert_ok(report_open(path, &second, 2, &report));
+    assert_outline(path, "7:0 7:1 7:2 7:3 8<");
+    assert_true(report_time_offset(report) == 5);
+    report_free(STEAL(report));
+    SCOPED_VALUE(bytes) text = {0};
+    assert_ok(file_read(path, 1 << 20, &text));
+    char *cut = memmem(text.data, text.len, "{\"rollback\"", 11);
+    assert_non_null(cut);
+    assert_ok(file_write(path, text.data, (size_t)((uint8_t *)cut + 9 - text.data))); // torn
+    assert_ok(report_open(path, &second, 2, &report));
+    assert_outline(path, "7:0 7:1 7:2 7:3 8<");
+    write_rounds(report, 2, 3);
+    assert_outline(path, "7:0 7:1 7:2 7:3 8< 8:2");
+}
+
+static void lines_of_an_older_learner_have_no_lineage(void **)
+{
+    static const char text[] = "{\"round\":0,\"time_s\":1.5}\n{\"round\":1}\n{\"round\":2}\n";
+    SCOPED_MEM char *path = file_join(testing_directory(), "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    assert_ok(file_write(path, text, strlen(text)));
+    assert_ok(report_open(path, &first, 1, &report));
+    assert_true(report_time_offset(report) == 1.5);
+    write_rounds(report, 1, 2);
+    assert_outline(path, "? 7:1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_restart_drops_what_it_trains_again),
+        cmocka_unit_test(a_rollback_is_a_line_and_what_it_cut_off_stays),
+        cmocka_unit_test(lines_of_an_older_learner_have_no_lineage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
