@@ -194,7 +194,7 @@ static err_t offer_workers(const struct completing *c)
     TRY(admin_call(admin, "LearnerAdmin/ListWorkers", json_object(), &reply));
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(reply, "workers"), i, one)
+    json_array_foreach (json_object_get(reply, "workers"), i, one)
         offer(c, answer_text(one, "name"), "");
     return OK;
 }

@@ -80,8 +80,7 @@ static void show_workers(const json_t *reply)
         table_new("NAME|KIND|STATE|>VERSION|>BEHIND|>LEASED|>WANTED|>TOKENS/S|>BUSY|UP|WAITS FOR");
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(reply, "workers"), i, one)
-    {
+    json_array_foreach (json_object_get(reply, "workers"), i, one) {
         const double busy = answer_number(one, "busy_s"), idle = answer_number(one, "idle_s");
         table_cell(table, "%s", answer_text(one, "name"));
         table_cell(table, "%s", answer_text(one, "kind"));

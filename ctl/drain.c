@@ -19,8 +19,9 @@ static const json_t *worker_named(const json_t *reply, const char *name)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(reply, "workers"), i,
-                       one) if (strcmp(answer_text(one, "name"), name) == 0) return one;
+    json_array_foreach (json_object_get(reply, "workers"), i, one)
+        if (strcmp(answer_text(one, "name"), name) == 0)
+            return one;
     return NULL;
 }
 

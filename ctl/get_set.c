@@ -16,8 +16,7 @@ static void show_settings(const json_t *reply)
     SCOPED(table) table = table_new("KEY|VALUE|RECIPE|LIVE|ALLOWED");
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(reply, "settings"), i, one)
-    {
+    json_array_foreach (json_object_get(reply, "settings"), i, one) {
         table_cell(table, "%s", answer_text(one, "key"));
         table_cell(table, "%s", answer_text(one, "value"));
         table_cell(table, "%s", answer_text(one, "given"));
@@ -93,7 +92,7 @@ static void show_set(const json_t *reply, bool validate_only)
     size_t i;
     json_t *one;
     const json_t *settings = json_object_get(json_object_get(reply, "settings"), "settings");
-    json_array_foreach(settings, i, one)
+    json_array_foreach (settings, i, one)
         printf("%s = %s  (recipe: %s)\n", answer_text(one, "key"), answer_text(one, "value"),
                answer_text(one, "given"));
     if (validate_only)
@@ -182,10 +181,9 @@ static void show_changes(const json_t *changes)
     SCOPED(table) table = table_new(">ID|TIME|KIND|AUTHOR|>ROUND|CHANGED|REASON");
     size_t i, k;
     json_t *one, *value;
-    json_array_foreach(changes, i, one)
-    {
+    json_array_foreach (changes, i, one) {
         SCOPED_VALUE(bytes) what = {0};
-        json_array_foreach(json_object_get(one, "values"), k, value)
+        json_array_foreach (json_object_get(one, "values"), k, value)
             bytes_printf(&what, "%s%s %s -> %s", k ? ", " : "", answer_text(value, "key"),
                          answer_text(value, "before"), answer_text(value, "after"));
         table_cell(table, "%" PRId64, answer_whole(one, "id"));

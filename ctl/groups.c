@@ -44,8 +44,7 @@ static void show_groups(const json_t *groups)
         table_new("ID|STATE|>SLOT|>EPOCH|>PROMPT|>VERSION|>LAG|>REWARD|>TOKENS|>SIZE|GENERATOR");
     size_t i;
     json_t *one;
-    json_array_foreach(groups, i, one)
-    {
+    json_array_foreach (groups, i, one) {
         const bool stored = strcmp(answer_text(one, "state"), "stored") == 0;
         table_cell(table, "%s", answer_text(one, "id"));
         table_cell(table, "%s", answer_text(one, "state"));
@@ -134,7 +133,7 @@ static void show_completion(const json_t *one, size_t number)
     size_t i;
     json_t *score;
     fputs(", scores", stdout);
-    json_array_foreach(json_object_get(one, "scores"), i, score)
+    json_array_foreach (json_object_get(one, "scores"), i, score)
         printf(" %.4g", json_number_value(score));
     printf("\n  %.*s\n", TEXT_SHOWN, answer_text(one, "text"));
 }
@@ -149,7 +148,8 @@ static void show_group(const json_t *detail)
     printf("\nprompt: %.*s\n", TEXT_SHOWN, answer_text(detail, "prompt"));
     SCOPED_MEM char *row = json_dumps(json_object_get(detail, "row"), JSON_ENCODE_ANY);
     printf("row: %.*s\n", TEXT_SHOWN, row ? row : "");
-    json_array_foreach(json_object_get(detail, "completions"), i, one) show_completion(one, i);
+    json_array_foreach (json_object_get(detail, "completions"), i, one)
+        show_completion(one, i);
 }
 
 err_t command_groups_show(int argc, char **argv)

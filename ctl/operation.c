@@ -28,7 +28,10 @@ static err_t wait_for(struct admin *admin, json_t **operation)
                               WAIT_MS, &newer));
         json_decref(*operation);
         *operation = newer;
-        progress_line("%s: %s (%s)", answer_text(newer, "name"), answer_text(newer, "text"),
+        if (!runs(newer))
+            break;
+        const char *text = answer_text(newer, "text");
+        progress_line("%s: %s (%s)", answer_text(newer, "name"), *text ? text : "under way",
                       figure_seconds((double)(clock_ms() - begun_ms) / 1e3).text);
     }
     return OK;

@@ -177,19 +177,19 @@ static void draw_daemon(struct picture *p, const struct ring_daemon *d)
     const struct ring_sample rate = ring_daemon_rates(d);
     const double all = rate.busy_s + rate.idle_s;
     const bool is_rewarder = d->kind == RING_REWARDER;
-    grid_put(p->grid, 1, p->y, STYLE_PLAIN, "%-16.16s", d->name);
+    grid_put(p->grid, 1, p->y, STYLE_PLAIN, "%-22.22s", d->name);
     if (!d->answers) {
-        grid_put(p->grid, 18, p->y, STYLE_BAD, d->known ? "gone for %s: %s" : "not heard of yet",
+        grid_put(p->grid, 24, p->y, STYLE_BAD, d->known ? "gone for %s: %s" : "not heard of yet",
                  figure_seconds((double)(p->now_ms - d->lost_ms) / 1e3).text, d->why);
         return;
     }
-    int x = grid_put(p->grid, 18, p->y, STYLE_PLAIN, "%-10.10s%12s", d->state,
+    int x = grid_put(p->grid, 24, p->y, STYLE_PLAIN, "%-10.10s%12s", d->state,
                      figure_count(is_rewarder ? rate.groups : rate.tokens).text);
     x = grid_put(p->grid, x, p->y, STYLE_PLAIN, is_rewarder ? " groups/s" : " tokens/s");
     if (all > 0)
         grid_put(p->grid, x, p->y, STYLE_PLAIN, "%5.0f%%", 100 * rate.busy_s / all);
     if (*d->waits_for)
-        grid_put(p->grid, x + 8, p->y, STYLE_PLAIN, "waits for %s", d->waits_for);
+        grid_put(p->grid, x + 8, p->y, STYLE_PLAIN, "waits: %s", d->waits_for);
 }
 
 /* 0: gone, 1: waits, 2: works. */
@@ -203,7 +203,7 @@ static void draw_daemons(struct picture *p)
 {
     const int last = p->grid->lines - 2; // above the footer
     size_t shown = 0;
-    grid_put(p->grid, 1, p->y++, STYLE_BOLD, "%-17s%-10s%12s%15s", "daemon", "state", "rate",
+    grid_put(p->grid, 1, p->y++, STYLE_BOLD, "%-23s%-10s%12s%15s", "daemon", "state", "rate",
              "busy");
     for (int rank = 0; rank < 3; rank++)
         for (size_t i = 0; i < p->state->daemons; i++) {

@@ -42,8 +42,7 @@ static double number(const json_t *status, const char *name)
     double sum = 0;
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(status, "numbers"), i, one)
-    {
+    json_array_foreach (json_object_get(status, "numbers"), i, one) {
         const char *is = text_at(one, "name");
         if (strncmp(is, name, strlen(name)) == 0 && (!is[strlen(name)] || is[strlen(name)] == '{'))
             sum += json_number_value(json_object_get(one, "value"));
@@ -55,9 +54,9 @@ static const char *text(const json_t *status, const char *name)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(status, "texts"), i,
-                       one) if (strcmp(text_at(one, "name"), name) == 0) return text_at(one,
-                                                                                        "value");
+    json_array_foreach (json_object_get(status, "texts"), i, one)
+        if (strcmp(text_at(one, "name"), name) == 0)
+            return text_at(one, "value");
     return "";
 }
 
@@ -85,12 +84,13 @@ static void take_lags(struct ring_state *state, const json_t *status)
     size_t i;
     json_t *one;
     state->lags = 0;
-    json_array_foreach(json_object_get(status, "lags"), i, one) if (state->lags < RING_LAGS)
-        state->lag[state->lags++] =
-        (struct ring_lag){.lag = (uint64_t)json_integer_value(json_object_get(one, "lag")),
-                          .trained = (uint64_t)json_integer_value(json_object_get(one, "trained")),
-                          .stored = (uint64_t)json_integer_value(json_object_get(one, "stored")),
-                          .leased = (uint64_t)json_integer_value(json_object_get(one, "leased"))};
+    json_array_foreach (json_object_get(status, "lags"), i, one)
+        if (state->lags < RING_LAGS)
+            state->lag[state->lags++] = (struct ring_lag){
+                .lag = (uint64_t)json_integer_value(json_object_get(one, "lag")),
+                .trained = (uint64_t)json_integer_value(json_object_get(one, "trained")),
+                .stored = (uint64_t)json_integer_value(json_object_get(one, "stored")),
+                .leased = (uint64_t)json_integer_value(json_object_get(one, "leased"))};
 }
 
 static void take_learner(struct ring_state *state, const json_t *status)
@@ -163,8 +163,7 @@ void ring_state_workers(struct ring_state *state, const json_t *reply, int64_t n
     json_t *worker;
     for (i = 0; i < state->daemons; i++)
         state->daemon[i].listed = false;
-    json_array_foreach(json_object_get(reply, "workers"), i, worker)
-    {
+    json_array_foreach (json_object_get(reply, "workers"), i, worker) {
         const size_t at = ring_state_daemon(state, text_at(worker, "name"));
         if (at < RING_DAEMONS)
             take_worker(&state->daemon[at], worker, now_ms);

@@ -48,9 +48,9 @@ static void show_numbers(const json_t *reply)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(reply, "numbers"), i, one)
+    json_array_foreach (json_object_get(reply, "numbers"), i, one)
         printf("  %-44s %.10g\n", answer_text(one, "name"), answer_number(one, "value"));
-    json_array_foreach(json_object_get(reply, "texts"), i, one)
+    json_array_foreach (json_object_get(reply, "texts"), i, one)
         printf("  %-44s %s\n", answer_text(one, "name"), answer_text(one, "value"));
 }
 

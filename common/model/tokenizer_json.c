@@ -155,7 +155,8 @@ static err_t read_model(struct tokenizer *t, const json_t *model, const char *na
         return err_new(ERR_INVALID, "%s: model.merges must be an array of at most %d", name,
                        MERGES_MAX);
     size_t rank;
-    json_array_foreach(merges, rank, merge) TRY(read_merge(t, vocab, merge, rank, name));
+    json_array_foreach (merges, rank, merge)
+        TRY(read_merge(t, vocab, merge, rank, name));
     return check_unknown(t, json_object_get(model, "unk_token"), name);
 }
 
@@ -329,8 +330,7 @@ static err_t read_all_added(struct tokenizer *t, const json_t *json, const char 
                        ADDED_MAX);
     t->added = mem_array(json_array_size(list), sizeof *t->added);
     size_t i;
-    json_array_foreach(list, i, token)
-    {
+    json_array_foreach (list, i, token) {
         TRY(read_added(t, token, i, name, &t->added[i]));
         t->addeds++;
         TRY(check_added(t, vocab, &t->added[i],

@@ -131,8 +131,7 @@ static void put_groups(const json_t *groups, struct bytes *out)
     json_t *group;
     bytes_printf(out, "\n%8s %8s %6s %8s %4s %9s %7s %12s  %s\n", "slot", "prompt", "epoch",
                  "attempt", "lag", "reward", "tokens", "versions", "generator");
-    json_array_foreach((json_t *)groups, i, group)
-    {
+    json_array_foreach ((json_t *)groups, i, group) {
         char versions[48];
         snprintf(versions, sizeof versions, "%lld..%lld", whole(group, "oldest_version"),
                  whole(group, "newest_version"));
@@ -155,7 +154,7 @@ void explain_text(const json_t *e, struct bytes *ret)
                  whole(e, "first_version"));
     size_t i;
     json_t *update;
-    json_array_foreach((json_t *)updates, i, update)
+    json_array_foreach ((json_t *)updates, i, update)
         bytes_printf(ret, "weights      %s  version %lld\n", text_of(update, "weights"),
                      whole(update, "version"));
     bytes_printf(ret, "recorded by  %s\n", text_of(e, "fingerprint"));

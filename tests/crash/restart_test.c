@@ -446,8 +446,7 @@ static void a_fork_at_lag_0_repeats_history(void **state)
     json_t *groups = json_object_get(after, "groups"), *group;
     size_t i;
     assert_true(whole(after, "round") == 9 && json_array_size(groups) == GROUPS);
-    json_array_foreach(groups, i, group)
-    {
+    json_array_foreach (groups, i, group) {
         assert_true(whole(group, "attempt") == 2 && whole(group, "lag") == 0);
         assert_int_equal(whole(group, "oldest_version"), 9);
         assert_string_equal(json_string_value(json_object_get(group, "generator")), "generator-1");

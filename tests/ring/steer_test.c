@@ -25,7 +25,8 @@ static char *output; // of the last command
 #define CTL(status, ...) ctl(status, __LINE__, (const char *[]){__VA_ARGS__, NULL})
 static void ctl(int wanted, int line, const char *const *words)
 {
-    const char *log = testing_path(testing_directory(), "output");
+    SCOPED_MEM char *log = file_join(ring.directory, "output");
+    remove(log);
     struct process p = process_start_words(log, "rlhfctl", words);
     int status = process_wait(&p, RUN_MS);
     free(output);
@@ -66,9 +67,9 @@ static double number_of(const char *daemon, const char *name)
     const json_t *status = json_object_get(json_object_get(json, "daemons"), daemon);
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(status, "numbers"), i,
-                       one) if (strcmp(json_string_value(json_object_get(one, "name")), name) ==
-                                0) return json_number_value(json_object_get(one, "value"));
+    json_array_foreach (json_object_get(status, "numbers"), i, one)
+        if (strcmp(json_string_value(json_object_get(one, "name")), name) == 0)
+            return json_number_value(json_object_get(one, "value"));
     fail_msg("%s has no %s", daemon, name);
     return 0;
 }
@@ -199,6 +200,41 @@ static void a_pause_ends_by_resume(void **state)
     ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);
 }
 
+/* With training paused groups are stored and wait. */
+static void groups_are_listed_shown_and_taken_out(void **state)
+{
+    (void)state;
+    CTL(0, "pause", "training");
+    wait_until_it_stands();
+    CTL(0, "groups", "--filter", "state=stored", "--limit", "2", "-o", "json");
+    SCOPED_JSON json_t *list = object();
+    const json_t *first = json_array_get(json_object_get(list, "groups"), 0);
+    const char *id = json_string_value(json_object_get(first, "id"));
+    assert_non_null(id);
+    assert_int_equal(strlen(id), 32);
+    CTL(0, "groups", "list", "--filter", "state=stored");
+    assert_says(id);
+    CTL(0, "groups", "show", id, "-o", "json");
+    SCOPED_JSON json_t *group = object();
+    assert_int_equal(json_array_size(json_object_get(group, "completions")), 4);
+    assert_non_null(json_object_get(json_object_get(group, "row"), "prompt"));
+    CTL(0, "groups", "show", id);
+    assert_says("completion 3: reward");
+    CTL(NOT_THERE, "groups", "show", "00000000000000000000000000000000");
+    CTL(USAGE, "groups", "show", "0");
+    CTL(REFUSED, "groups", "--filter", "stat=stored");
+    assert_says("state");
+    CTL(USAGE, "groups", "evict");
+    CTL(0, "groups", "evict", "--filter", "state=stored", "--validate-only");
+    assert_says("groups would leave");
+    CTL(0, "groups", "evict", "--filter", "state=stored", "--reason", "for the test");
+    CTL(NOT_THERE, "groups", "show", id);
+    CTL(0, "changes", "--limit", "1");
+    assert_says("evict");
+    CTL(0, "resume");
+    ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);
+}
+
 static void a_checkpoint_is_there_when_the_command_returns(void **state)
 {
     (void)state;
@@ -243,6 +279,7 @@ static void bash_is_offered_what_there_is(void **state)
         {"pause t", "training"},
         {"set --va", "--validate-only"},
         {"workers -o j", "json"},
+        {"drain generator-2", "generator-2"},
         {"zzz", ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -306,7 +343,10 @@ static void top_draws_on_a_terminal_and_leaves_it(void **state)
 static void a_drained_run_is_explained_from_its_store(void **state)
 {
     (void)state;
-    CTL(0, "explain", "version", "2", "--run", ring.run, "-o", "json");
+    CTL(0, "explain", "version", "2", "-o", "json");
+    SCOPED_JSON json_t *explained = object();
+    assert_true(json_is_array(json_object_get(explained, "groups")));
+    CTL(NOT_THERE, "explain", "version", "1000000");
     CTL(0, "drain", "--run", ring.run);
     assert_says("the learner has left");
     assert_int_equal(process_wait(&up, RUN_MS), 0);
@@ -326,6 +366,7 @@ int main(void)
         cmocka_unit_test(bash_is_offered_what_there_is),
         cmocka_unit_test(top_draws_on_a_terminal_and_leaves_it),
         cmocka_unit_test(a_pause_ends_by_resume),
+        cmocka_unit_test(groups_are_listed_shown_and_taken_out),
         cmocka_unit_test(a_checkpoint_is_there_when_the_command_returns),
         cmocka_unit_test(a_drained_worker_leaves_and_the_run_goes_on),
         cmocka_unit_test(a_drained_run_is_explained_from_its_store),

@@ -225,11 +225,11 @@ static void the_picture_of_a_ring(void **state)
         "   1                     1.60k       4       8  ███████████████████████████████\n"
         "   2                       400       0       0  ████████\n"
         "\n"
-        " daemon           state             rate           busy\n"
-        " generator-2      gone for 4.5 s: connection refused\n"
-        " learner          TRAINING         3.00k tokens/s   90%  waits for groups\n"
-        " rewarder         SERVING             24 groups/s\n"
-        " generator        SERVING          2.00k tokens/s   75%\n"
+        " daemon                 state             rate           busy\n"
+        " generator-2            gone for 4.5 s: connection refused\n"
+        " learner                TRAINING         3.00k tokens/s   90%  waits: groups\n"
+        " rewarder               SERVING             24 groups/s\n"
+        " generator              SERVING          2.00k tokens/s   75%\n"
         "\n"
         " q quit\n");
 }

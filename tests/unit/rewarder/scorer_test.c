@@ -180,8 +180,7 @@ static void rouge_is_googles(void **state)
     assert_ok(scorers_new(&config, 1, &scorers));
     size_t i;
     json_t *one;
-    json_array_foreach(cases, i, one)
-    {
+    json_array_foreach (cases, i, one) {
         const json_t *text = json_object_get(one, "text");
         const struct scorer_sample sample = {
             .row = one, .text = json_string_value(text), .text_len = json_string_length(text)};

@@ -16,13 +16,12 @@ static void advantages_agree_with_the_reference(void **state)
     assert_ok(json_read_file(TEST_GOLDEN "/objectives.json", 1 << 20, &golden));
     size_t v, g, i;
     json_t *vector, *group, *value;
-    json_array_foreach(json_object_get(golden, "advantages"), v, vector)
-    {
+    json_array_foreach (json_object_get(golden, "advantages"), v, vector) {
         double reward[REWARDS_MAX], got[REWARDS_MAX];
         int first[GROUPS_MAX + 1] = {0}, n = 0;
-        json_array_foreach(json_object_get(vector, "groups"), g, group)
-        {
-            json_array_foreach(group, i, value) reward[n++] = json_number_value(value);
+        json_array_foreach (json_object_get(vector, "groups"), g, group) {
+            json_array_foreach (group, i, value)
+                reward[n++] = json_number_value(value);
             first[g + 1] = n;
         }
         struct advantage_in in = {(int)json_array_size(json_object_get(vector, "groups")), first,
@@ -31,7 +30,8 @@ static void advantages_agree_with_the_reference(void **state)
             advantage_compute(kinds[k], &in, ADVANTAGE_EPSILON, got);
             const json_t *want = json_object_get(vector, advantage_name(kinds[k]));
             assert_int_equal(json_array_size(want), n);
-            json_array_foreach(want, i, value) assert_near(got[i], json_number_value(value), 1e-12);
+            json_array_foreach (want, i, value)
+                assert_near(got[i], json_number_value(value), 1e-12);
         }
     }
     assert_int_equal(v, 2);

@@ -38,7 +38,8 @@ static void read_numbers(const json_t *array, double *ret)
 {
     size_t i;
     json_t *value;
-    json_array_foreach(array, i, value) ret[i] = json_number_value(value);
+    json_array_foreach (array, i, value)
+        ret[i] = json_number_value(value);
 }
 
 static void golden_inputs(const json_t *golden, struct fixture *ret)

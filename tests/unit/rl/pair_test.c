@@ -88,8 +88,7 @@ static void every_vector_agrees_with_pytorch(void **state)
     assert_ok(json_read_file(TEST_GOLDEN "/objectives.json", 1 << 20, &golden));
     size_t v;
     json_t *vector;
-    json_array_foreach(json_object_get(json_object_get(golden, "pairs"), "vectors"), v, vector)
-    {
+    json_array_foreach (json_object_get(json_object_get(golden, "pairs"), "vectors"), v, vector) {
         struct fixture f;
         double slope[TOKENS_MAX];
         enum pair_loss loss;

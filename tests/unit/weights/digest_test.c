@@ -31,12 +31,12 @@ static void it_is_the_format_that_is_written_down(void **state)
     assert_ok(json_read_file(TEST_GOLDEN "/weights_digest.json", 1 << 20, &golden));
     size_t c, i;
     json_t *one, *value;
-    json_array_foreach(golden, c, one)
-    {
+    json_array_foreach (golden, c, one) {
         uint16_t values[128];
         char hex[DIGEST_TEXT];
         const json_t *list = json_object_get(one, "values");
-        json_array_foreach(list, i, value) values[i] = (uint16_t)json_integer_value(value);
+        json_array_foreach (list, i, value)
+            values[i] = (uint16_t)json_integer_value(value);
         const size_t first = (size_t)json_integer_value(json_object_get(one, "first"));
         const struct digest got = weights_digest(values, first, json_array_size(list));
         assert_string_equal(digest_text(&got, hex),
