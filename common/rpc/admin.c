@@ -2,7 +2,6 @@
 #include "admin.pb-c.h"
 #include "base/mem.h"
 #include "base/scoped.h"
-#include "rpc/client.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
 
@@ -33,8 +32,6 @@ struct rpc_admin *rpc_admin_new(const struct admin_options *options)
     admin->options = *options;
     return admin;
 }
-
-/* ---- the server's side */
 
 struct numbers {
     size_t count;
@@ -244,58 +241,4 @@ struct rpc_service rpc_admin_service(struct rpc_admin *admin)
 void rpc_admin_free(struct rpc_admin *admin)
 {
     mem_free(admin);
-}
-
-/* ---- the client's side */
-
-struct asking {
-    void (*done)(void *arg, const struct admin_status *status, err_t why);
-    void *arg;
-    bool answered;
-};
-
-static void on_status(struct rpc_call *call, struct rpc_message *message,
-                      const struct ProtobufCMessage *pb, void *user)
-{
-    (void)call, (void)message;
-    struct asking *asking = user;
-    const Rlhfd__Admin__V1__Status *got = (const void *)pb;
-    SCOPED_MEM const char **names = mem_array(got->n_numbers, sizeof *names);
-    SCOPED_MEM double *values = mem_array(got->n_numbers, sizeof *values);
-    for (size_t i = 0; i < got->n_numbers; i++) {
-        names[i] = got->numbers[i]->name;
-        values[i] = got->numbers[i]->value;
-    }
-    struct admin_status status = {.daemon = got->daemon,
-                                  .run = got->run,
-                                  .state = got->state,
-                                  .count = got->n_numbers,
-                                  .name = names,
-                                  .value = values};
-    asking->answered = true;
-    asking->done(asking->arg, &status, OK);
-}
-
-static void on_close(struct rpc_call *call, err_t why, void *user)
-{
-    (void)call;
-    struct asking *asking = user;
-    if (!asking->answered)
-        asking->done(asking->arg, NULL,
-                     err_failed(why) ? why : err_new(ERR_INTERNAL, "an empty answer"));
-    else
-        err_free(why);
-    mem_free(asking);
-}
-
-void rpc_admin_get_status(struct rpc_channel *channel, int64_t deadline_ms,
-                          void (*done)(void *arg, const struct admin_status *status, err_t why),
-                          void *arg)
-{
-    struct asking *asking = mem_new(sizeof *asking);
-    *asking = (struct asking){.done = done, .arg = arg};
-    Rlhfd__Admin__V1__GetStatusRequest request = RLHFD__ADMIN__V1__GET_STATUS_REQUEST__INIT;
-    rpc_call_unary(channel, &methods[0], &request.base,
-                   &(struct rpc_call_options){.deadline_ms = deadline_ms},
-                   &(struct rpc_handlers){.message = on_status, .close = on_close}, asking);
 }

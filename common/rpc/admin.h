@@ -4,7 +4,7 @@
  *     struct rpc_admin *admin = rpc_admin_new(&options);
  *     struct rpc_service services[] = {rpc_admin_service(admin), rpc_health_service(health), rpc_reflect_service(reflect)};
  *
- * Status carries all metrics. Owner: the loop's thread; it outlives the server. */
+ * Status carries all metrics. The operator's side is rpc/admin_client.h. Owner: the loop's thread; it outlives the server. */
 #pragma once
 #include "rpc/server.h"
 
@@ -41,16 +41,3 @@ void rpc_admin_free(struct rpc_admin *admin);
 /* Ends asking; details are borrowed during the call. After rpc_admin_free it is harmless. */
 void rpc_admin_answer(struct rpc_admin_asking *asking, const struct admin_details *details);
 DEFINE_SCOPED(rpc_admin)
-
-/* The client's side, for rlhfctl: asks a daemon's status, or to drain; done is called once on the loop's thread. Numbers and
- * texts are borrowed; why is the callee's. */
-struct admin_status {
-    const char *daemon, *run, *state;
-    size_t count;
-    const char *const *name;
-    const double *value;
-};
-struct rpc_channel;
-void rpc_admin_get_status(struct rpc_channel *channel, int64_t deadline_ms,
-                          void (*done)(void *arg, const struct admin_status *status, err_t why),
-                          void *arg);
