@@ -257,6 +257,7 @@ static err_t open_face(struct daemon *d, const char *announce)
                             .operations = d->operations};
     face.admin_services[face.admin_service_count++] = tuning_service(&d->desk);
     face.admin_services[face.admin_service_count++] = browsing_service(&d->desk);
+    face.admin_services[face.admin_service_count++] = rolling_service(&d->desk);
     face.admin_services[face.admin_service_count++] = pausing_service(&d->desk);
     face.admin_services[face.admin_service_count++] = workers_service(&d->desk);
     face.admin_services[face.admin_service_count++] = operations_service(&d->desk);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "svc/metrics.h"
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -13,6 +14,44 @@ struct report {
     uint32_t lineage;
     double time_offset;
 };
+
+/* ---- the same as metrics */
+
+static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
+static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
+static struct metric reward_now =
+    METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
+static struct metric lag_now =
+    METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
+static struct metric lag_largest =
+    METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
+static struct metric idle_total =
+    METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
+static struct metric busy_total =
+    METRIC_COUNTER("rlhfd_learner_busy_seconds_total", "spent in updates");
+static struct metric trained_total =
+    METRIC_COUNTER("rlhfd_tokens_trained_total", "completion tokens trained");
+static struct metric differing_total =
+    METRIC_COUNTER("rlhfd_logp_differing_total",
+                   "stamped log-probabilities unlike our forward's at the same weights: a bug");
+static struct metric *const rows[] = {&round_now,  &version_now,   &reward_now,
+                                      &lag_now,    &lag_largest,   &idle_total,
+                                      &busy_total, &trained_total, &differing_total};
+
+static void show(const struct round_report *report)
+{
+    metric_set(&round_now, (double)report->round + 1);
+    metric_set(&version_now, (double)report->version);
+    metric_set(&reward_now, report->reward_mean);
+    metric_set(&lag_now, report->lag_mean);
+    metric_set(&lag_largest, report->lag_max);
+    metric_add(&idle_total, report->learner_idle_s);
+    metric_add(&busy_total, report->learner_busy_s);
+    metric_add(&trained_total, report->tokens_trained);
+    metric_add(&differing_total, report->logp_differing);
+}
+
+/* ---- the file */
 
 enum { REPORT_MAX_BYTES = 1 << 30 };
 
@@ -58,6 +97,7 @@ err_t report_open(const char *path, const struct branch *branch, uint64_t first_
                   struct report **ret)
 {
     SCOPED(report) report = mem_new(sizeof *report);
+    metrics_register(rows, sizeof rows / sizeof *rows);
     report->path = mem_string(path);
     SCOPED_VALUE(bytes) text = {0};
     if (file_exists(path))
@@ -97,6 +137,7 @@ err_t report_branch(struct report *report, const struct branch *branch, double t
 
 err_t report_round(struct report *report, const struct round_report *round)
 {
+    show(round);
     SCOPED_JSON json_t *object = json_object();
     json_object_set_new(object, "round", json_integer((json_int_t)round->round));
     json_object_set_new(object, "version", json_integer((json_int_t)round->version));

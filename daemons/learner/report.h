@@ -67,7 +67,7 @@ struct report;
 err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
                   struct report **ret);
 err_t report_branch(struct report *report, const struct branch *branch, double time_s);
-err_t report_round(struct report *report, const struct round_report *round);
+err_t report_round(struct report *report, const struct round_report *round); // the metrics, too
 double
 report_time_offset(const struct report *report); // time_s of the last line kept; 0 at the beginning
 err_t report_sync(struct report *report);        // what was reported is on disk

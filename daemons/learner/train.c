@@ -8,7 +8,6 @@
 #include "learner/restart.h"
 #include "learner/settings.h"
 #include "learner/updates.h"
-#include "svc/metrics.h"
 #include "svc/worker.h"
 #include "weights/digest.h"
 #include <inttypes.h>
@@ -40,33 +39,11 @@ struct train {
         checkpointed_round; // the newest; one that is there already needs no other
 };
 
-static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
-static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
-static struct metric reward_now =
-    METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
-static struct metric lag_now =
-    METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
-static struct metric lag_largest =
-    METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
-static struct metric idle_total =
-    METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
-static struct metric busy_total =
-    METRIC_COUNTER("rlhfd_learner_busy_seconds_total", "spent in updates");
-static struct metric trained_total =
-    METRIC_COUNTER("rlhfd_tokens_trained_total", "completion tokens trained");
-static struct metric differing_total =
-    METRIC_COUNTER("rlhfd_logp_differing_total",
-                   "stamped log-probabilities unlike our forward's at the same weights: a bug");
-static struct metric *const rows[] = {&round_now,  &version_now,   &reward_now,
-                                      &lag_now,    &lag_largest,   &idle_total,
-                                      &busy_total, &trained_total, &differing_total};
-
 /* ---- where it starts */
 
 err_t train_new(const struct recipe *recipe, struct train **ret)
 {
     SCOPED(train) train = mem_new(sizeof *train);
-    metrics_register(rows, sizeof rows / sizeof *rows);
     train->recipe = train->given = recipe;
     TRY(restart_open(recipe, &train->start));
     train->model = train->start.model;
@@ -188,19 +165,6 @@ static void report_totals(struct train *train, const struct drawn *drawn,
     train->stale_seen = drawn->stale;
 }
 
-static void show(const struct round_report *report)
-{
-    metric_set(&round_now, (double)report->round + 1);
-    metric_set(&version_now, (double)report->version);
-    metric_set(&reward_now, report->reward_mean);
-    metric_set(&lag_now, report->lag_mean);
-    metric_set(&lag_largest, report->lag_max);
-    metric_add(&idle_total, report->learner_idle_s);
-    metric_add(&busy_total, report->learner_busy_s);
-    metric_add(&trained_total, report->tokens_trained);
-    metric_add(&differing_total, report->logp_differing);
-}
-
 /* After the updates: publish, report, checkpoint. The line is on disk before a checkpoint covers its round, so a restart
  * from there lacks none. */
 static err_t end_round(struct train *train, struct round_report *report, bool again)
@@ -216,7 +180,6 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
     report->checkpoint_ms = train->checkpoint_ms;
     report->time_s = report_time_offset(train->report) + clock_s() - train->begun_s;
     train->checkpoint_ms = 0;
-    show(report);
     TRY(report_round(train->report, report));
     return train->at.round % (uint64_t)recipe->checkpoint.every == 0 ? write_checkpoint(train) : OK;
 }
@@ -452,7 +415,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
 
 bool train_post(struct train *train, void (*fn)(void *train, void *arg), void *arg)
 {
-    if (!worker_post(train->worker, fn, arg))
+    if (!train->worker || !worker_post(train->worker, fn, arg))
         return false;
     draw_wake(train->draw);
     return true;
@@ -467,6 +430,11 @@ err_t train_checkpoint(struct train *train, struct checkpoint_info *ret)
         TRY(write_checkpoint(train));
     *ret = train->at;
     return OK;
+}
+
+const struct checkpoint_info *train_at(const struct train *train)
+{
+    return &train->at;
 }
 
 const struct draw *train_draw(const struct train *train)

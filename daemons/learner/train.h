@@ -45,6 +45,7 @@ bool train_post(struct train *train, void (*fn)(void *train, void *arg), void *a
 /* For fn: a checkpoint where training stands, unless there is one; *ret says where that is. */
 err_t train_checkpoint(struct train *train, struct checkpoint_info *ret);
 
+const struct checkpoint_info *train_at(const struct train *train); // for fn: where training stands
 const struct draw *train_draw(const struct train *train); // for what it says on the storage thread
 
 /* For fn: training goes back to a version with a checkpoint. A new lineage begins there, durably, with `note` in the same write

@@ -73,6 +73,15 @@ static void forget_old(struct operations *operations)
     }
 }
 
+err_t operations_idle(const struct operations *operations)
+{
+    const struct operation *newest = operations->newest;
+    if (!newest || newest->state != RUNNING)
+        return OK;
+    return err_reason(err_new(ERR_PRECONDITION, "%s is under way: wait for it", newest->name),
+                      "OPERATION_RUNNING");
+}
+
 err_t operations_begin(struct operations *operations, const char *kind, const char *request_id,
                        struct operation **ret, bool *ret_repeated)
 {
@@ -88,10 +97,7 @@ err_t operations_begin(struct operations *operations, const char *kind, const ch
         *ret = o;
         return OK;
     }
-    if (operations->newest && operations->newest->state == RUNNING)
-        return err_reason(
-            err_new(ERR_PRECONDITION, "%s is under way: wait for it", operations->newest->name),
-            "OPERATION_RUNNING");
+    TRY(operations_idle(operations));
     struct operation *operation = mem_new(sizeof *operation);
     snprintf(operation->name, sizeof operation->name, "%s-%llu", kind,
              (unsigned long long)++operations->begun);

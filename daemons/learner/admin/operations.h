@@ -25,6 +25,7 @@ struct operations *operations_new(struct loop *loop);
  * under way; INVALID: the request_id is another kind's. */
 err_t operations_begin(struct operations *operations, const char *kind, const char *request_id,
                        struct operation **ret, bool *ret_repeated);
+err_t operations_idle(const struct operations *operations); // PRECONDITION: one is under way
 void operation_says(struct operation *operation, const char *text); // what it does now
 
 /* How it ended: failed (taken), or where training stands. Who waits for it is answered. */

@@ -7,7 +7,8 @@ struct rpc_service tuning_service(struct desk *desk);  // settings and changes
 struct rpc_service pausing_service(struct desk *desk); // Pause, Resume
 struct rpc_service workers_service(struct desk *desk); // ListWorkers, DrainWorker
 struct rpc_service
-operations_service(struct desk *desk); // Checkpoint and what is asked of operations
+operations_service(struct desk *desk);                 // Checkpoint and what is asked of operations
+struct rpc_service rolling_service(struct desk *desk); // Rollback
 struct rpc_service browsing_service(struct desk *desk); // groups, what made a version
 
 /* admin_options.collect (rpc/admin.h): what the learner's status says beside metrics. */
