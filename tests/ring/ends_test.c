@@ -62,6 +62,8 @@ static struct audit assert_ended(const struct ring *ring, uint64_t rounds, uint6
     assert_int_equal(audit.leased + audit.stored + audit.free, 0);
     assert_true(audit.lag_max <= (uint64_t)lag);
     assert_int_equal(ring_read(ring).rounds, (int)rounds);
+    SCOPED_MEM char *tokenizer = file_join(ring->run, "checkpoints/latest/tokenizer.json");
+    assert_true(file_exists(tokenizer)); // also when the one it was resumed from is gone
     assert_int_equal(audit.fate[REASON_TRAINED], trained);
     assert_int_equal(audit.fate[REASON_ENDED], audit.slots - trained); // and for nothing else
     return audit;

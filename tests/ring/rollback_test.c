@@ -104,6 +104,26 @@ static void assert_last_round_is_of(const struct ring *ring, uint32_t lineage)
     assert_int_equal(round->lineage, lineage);
 }
 
+/* As the one change there is. */
+static void assert_noted(const struct daemons *d, uint32_t before, uint64_t version)
+{
+    Rlhfd__Admin__V1__ListChangesRequest request = RLHFD__ADMIN__V1__LIST_CHANGES_REQUEST__INIT;
+    Rlhfd__Admin__V1__ListChangesReply *reply;
+    assert_ok(ask(d->admin[LEARNER], "LearnerAdmin/ListChanges", &request.base,
+                  &rlhfd__admin__v1__list_changes_reply__descriptor, (void **)&reply));
+    assert_int_equal(reply->n_changes, 1);
+    const Rlhfd__Admin__V1__Change *change = reply->changes[0];
+    assert_string_equal(change->kind, "rollback");
+    assert_string_equal(change->author, "test");
+    assert_string_equal(change->request_id, "once");
+    assert_int_equal(change->first_round, version);
+    assert_int_equal(change->n_values, 3);
+    assert_true(strtoull(change->values[0]->before, NULL, 10) >= 22);
+    assert_int_equal(strtoull(change->values[0]->after, NULL, 10), version);
+    assert_int_equal(strtoull(change->values[2]->before, NULL, 10), before);
+    protobuf_c_message_free_unpacked(&reply->base, NULL);
+}
+
 /* Groups are on their way and stored, of versions on both sides of the fork, when it happens; then the learner alone makes the
  * branch's last versions again from its log. */
 static void with_generation_ahead(void **)
@@ -118,6 +138,10 @@ static void with_generation_ahead(void **)
     refuse(&d, 0, ERR_INVALID, "version");
     refuse(&d, 7, ERR_NOT_FOUND, "version 7 has no whole checkpoint (there are: ");
     refuse(&d, 4000, ERR_NOT_FOUND, "8, 4)");
+    uint32_t first = lineage_of(&ring);
+    assert_ok(rollback_begin(d.admin[LEARNER], 16, "", NULL));
+    assert_err(ERR_NOT_FOUND, "no whole checkpoint", rollback_begin(d.admin[LEARNER], 7, "", NULL));
+    assert_int_equal(lineage_of(&ring), first);
     assert_ok(rollback_begin(d.admin[LEARNER], 16, "once", name));
     rollback_wait(d.admin[LEARNER], name, "DONE", &end);
     char again[64];
@@ -126,6 +150,13 @@ static void with_generation_ahead(void **)
     assert_int_equal(lineage_of(&ring), end.lineage);
     assert_err(ERR_INVALID, "request_id", rollback_begin(d.admin[LEARNER], 12, "once", again));
     refuse(&d, 20, ERR_NOT_FOUND, "16, 12, 8, 4)"); // it was cut off
+    assert_noted(&d, first, 16);
+    daemons_kill(&d, LEARNER);
+    daemons_start_one(&d, LEARNER, "");
+    daemons_announced(&d, LEARNER);
+    assert_ok(rollback_begin(d.admin[LEARNER], 16, "once", again)); // as before, in another process
+    assert_string_equal(again, "");
+    assert_int_equal(lineage_of(&ring), end.lineage);
     assert_int_equal(daemons_wait_learner(&d, END_MS), 0);
     struct audit audit = audit_of(&ring);
     assert_true(audit.rounds_done == ROUNDS && audit.lag_max <= LAG && audit.lineages == 2);

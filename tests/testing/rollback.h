@@ -16,19 +16,21 @@ struct rollback_end {
     char text[200];
 };
 
-/* name: of the operation. */
+/* name: of the operation, "" if another process had it; NULL: only checked. */
 static inline err_t rollback_begin(const char *admin, uint64_t version, const char *request_id,
-                                   char name[64])
+                                   char *name)
 {
     Rlhfd__Admin__V1__RollbackRequest request = RLHFD__ADMIN__V1__ROLLBACK_REQUEST__INIT;
     Rlhfd__Admin__V1__Operation *operation;
     request.version = version;
     request.request_id = (char *)request_id;
     request.author = (char *)"test";
+    request.validate_only = !name;
     TRY(ask(admin, "LearnerAdmin/Rollback", &request.base, &rlhfd__admin__v1__operation__descriptor,
             (void **)&operation));
     assert_string_equal(operation->kind, "rollback");
-    snprintf(name, 64, "%s", operation->name);
+    if (name)
+        snprintf(name, 64, "%s", operation->name);
     protobuf_c_message_free_unpacked(&operation->base, NULL);
     return OK;
 }
