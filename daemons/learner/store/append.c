@@ -14,9 +14,11 @@ static struct summary summarize(const struct group *group)
     struct summary summary = {.oldest_version = group_oldest_version(group),
                               .tokens = group_tokens(group),
                               .completions = group->completions};
+    for (uint32_t i = 0; i < group->completions; i++)
+        summary.reward += group->completion[i].reward / group->completions;
     for (uint32_t i = 0; i < group->completions; i++) {
         const struct completion *completion = &group->completion[i];
-        summary.reward += completion->reward / group->completions;
+        summary.spread += fabs(completion->reward - summary.reward) / group->completions;
         for (uint32_t j = 0; j < completion->spans; j++)
             if (completion->span[j].version > summary.newest_version)
                 summary.newest_version = completion->span[j].version;
@@ -142,6 +144,8 @@ static struct verdict put_group(struct store *store, struct slot *slot, const st
     stored_encode(group, &value);
     slot->summary.content = stored_digest(&value);
     key_group(age, slot->number, key);
+    if (age < store->counters.floor) // after a fork, or late under a lost lease
+        store->counters.floor = age;
     db_put(store->db, DB_GROUPS, key, sizeof key, value.data, value.len);
     slots_move(&store->slots, slot, SLOT_STORED, age);
     slot_done(slot);
@@ -155,8 +159,12 @@ static struct verdict turn_away(struct store *store, struct slot *slot, const st
                                 uint64_t age, enum reason reason, const char *why)
 {
     slot->answered = reason == REASON_ERRORED ? OUTCOME_REJECTED : OUTCOME_STALE;
-    struct gone gone = {slot->answered, reason,          store->counters.next_round, age,
-                        slot->summary,  group->generator};
+    struct gone gone = {.answered = slot->answered,
+                        .reason = reason,
+                        .round = store->counters.next_round,
+                        .age = age,
+                        .summary = slot->summary,
+                        .generator = group->generator};
     group_left(store, slot->number, slot->attempt, &gone);
     if (slot->state == SLOT_LEASED && reason == REASON_ERRORED)
         slot_failed(store, slot);
@@ -165,13 +173,22 @@ static struct verdict turn_away(struct store *store, struct slot *slot, const st
     return verdict(slot->answered, why);
 }
 
+/* Whether a group whose lease was given up may still be kept. */
+static bool has_place(const struct store *store, uint64_t age)
+{
+    struct lag_rules rules = store_lag_rules(store);
+    const struct slots *slots = &store->slots;
+    if (store_in_turn(store))
+        return lag_may_admit(&rules, store->counters.next_round, slots->age, slots->ages, age);
+    return store_live(store) + store->rules.max_uses <= (rules.limit + 1) * rules.groups;
+}
+
 /* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
  * have given away. */
 static struct verdict judge(struct store *store, struct slot *slot, const struct group *group,
                             bool rejected)
 {
     struct lag_rules rules = store_lag_rules(store);
-    const struct slots *slots = &store->slots;
     uint64_t next = store->counters.next_round, age = slot->start_round;
     slot->summary = summarize(group);
     if (group->lineage != store->counters.lineage &&
@@ -184,8 +201,7 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
         return turn_away(store, slot, group, age, REASON_ERRORED, why);
     if (lag_of(next, age) > rules.limit)
         return turn_away(store, slot, group, age, REASON_STALE, "over the lag limit");
-    if (slot->state == SLOT_FREE &&
-        (!store_groups_wanted(store) || !lag_may_admit(&rules, next, slots->age, slots->ages, age)))
+    if (slot->state == SLOT_FREE && (!store_groups_wanted(store) || !has_place(store, age)))
         return turn_away(store, slot, group, age, REASON_STALE,
                          "its lease was lost and its place given away");
     slot->answered = OUTCOME_STORED;

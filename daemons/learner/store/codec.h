@@ -48,6 +48,7 @@ void last_encode(uint64_t last_version, struct bytes *ret);
 void tries_encode(const struct tries *tries, struct bytes *ret);
 void fork_encode(const struct fork *fork, struct bytes *ret);
 void stored_encode(const struct group *group, struct bytes *ret);
+void stored_header(struct bytes *ret); // what stored_encode puts before group_encode's bytes
 
 /* PRECONDITION: a schema this build does not know. */
 err_t schema_decode(const uint8_t *data, size_t len, struct schema *ret);

@@ -32,14 +32,14 @@ struct trace {
 };
 void trace_done(struct trace *trace);
 
-/* A group that left. NOT_FOUND: it did not. */
+/* A group that left, or was trained and may be again. NOT_FOUND: neither. */
 err_t store_trace(struct store *store, uint64_t slot, uint32_t attempt, struct trace *ret);
 
 /* The newest version of a lineage that is in this history too: up to it, (lineage, version) names the same weights here.
  * NOT_FOUND: a lineage of another store. */
 err_t store_valid_up_to(const struct store *store, uint32_t lineage, uint64_t *ret_version);
 
-/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: their groups leave as lineage and their
+/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: groups that no earlier round used leave as lineage and their
  * slots are free for another attempt, as are those that left as ended. Leases are revoked; stored groups with tokens of
  * versions that are cut off leave as lineage. Checkpoints of what is cut off are the caller's to set aside. PRECONDITION:
  * the rounds have not ended. */

@@ -80,11 +80,37 @@ static err_t read_gone(struct store *store, uint64_t slot, uint32_t attempt, str
                     (unsigned long long)slot);
 }
 
+/* A group that rounds have used and may use again; ret->state 0: it is none. */
+static err_t read_kept(struct store *store, uint64_t number, uint32_t attempt, struct slot *ret)
+{
+    bool found = false;
+    uint8_t key[KEY_SLOT];
+    SCOPED_VALUE(bytes) value = {0};
+    SCOPED_VALUE(slot) slot = {0};
+    key_slot(number, key);
+    TRY(db_get(store->db, DB_SLOTS, key, sizeof key, &value, &found));
+    if (!found)
+        return OK;
+    TRY(err_wrap(slot_decode(number, value.data, value.len, &slot), "store '%s'", store->dir));
+    if (slot.state != SLOT_STORED || slot.attempt != attempt || !slot.uses)
+        return OK;
+    *ret = slot;
+    slot.generator = NULL;
+    return OK;
+}
+
 err_t store_trace(struct store *store, uint64_t slot, uint32_t attempt, struct trace *ret)
 {
     SCOPED_VALUE(gone) gone = {0};
+    SCOPED_VALUE(slot) kept = {0};
     TRY(store_begin(store, 0));
-    TRY(read_gone(store, slot, attempt, &gone));
+    TRY(read_kept(store, slot, attempt, &kept));
+    if (kept.state)
+        gone = (struct gone){.reason = REASON_TRAINED,
+                             .summary = kept.summary,
+                             .generator = mem_string(kept.generator ? kept.generator : "")};
+    else
+        TRY(read_gone(store, slot, attempt, &gone));
     const struct summary *summary = &gone.summary;
     *ret = (struct trace){gone.reason,
                           summary->reward,
@@ -108,6 +134,20 @@ err_t gone_change(struct store *store, uint64_t slot, uint32_t attempt, enum rea
     gone.reason = to;
     store->counters.gone[from]--;
     group_left(store, slot, attempt, &gone); // counts the other
+    return OK;
+}
+
+err_t gone_uses(struct store *store, uint64_t slot, uint32_t attempt, uint32_t uses,
+                uint64_t trained_in)
+{
+    SCOPED_VALUE(gone) gone = {0};
+    TRY(read_gone(store, slot, attempt, &gone));
+    if (gone.reason != REASON_TRAINED)
+        return OK;
+    gone.uses = uses;
+    gone.round = trained_in;
+    store->counters.gone[REASON_TRAINED]--;
+    group_left(store, slot, attempt, &gone);
     return OK;
 }
 
@@ -178,9 +218,15 @@ err_t store_round_failed(struct store *store, uint64_t round, const char *why, u
     return OK;
 }
 
-/* Its slot is gone already, so it is on disk alone. */
+/* A slot that is gone is on disk alone. */
 static err_t void_group(struct store *store, const struct round_group *group)
 {
+    struct slot *held = slots_find(&store->slots, group->slot);
+    if (held && held->state == SLOT_STORED) { // it was not its last use
+        slot_group_left(store, held, REASON_ERRORED);
+        slot_gone(store, held, REASON_ERRORED);
+        return OK;
+    }
     bool found = false;
     uint8_t key[KEY_SLOT];
     SCOPED_VALUE(bytes) value = {0};
