@@ -4,6 +4,12 @@
 #include <math.h>
 #include <string.h>
 
+struct arrival {
+    const struct group *group;
+    const struct encoded *encoded; // NULL: to be encoded
+    bool rejected;                 // by the caller
+};
+
 static struct verdict verdict(enum outcome outcome, const char *why)
 {
     return (struct verdict){outcome, why};
@@ -136,17 +142,30 @@ static err_t judge_gone(struct store *store, const struct group *group, struct v
     return OK;
 }
 
-static struct verdict put_group(struct store *store, struct slot *slot, const struct group *group,
+static void put_bytes(struct store *store, struct slot *slot, const uint8_t key[KEY_GROUP],
+                      const struct encoded *encoded)
+{
+    SCOPED_VALUE(bytes) header = {0};
+    stored_header(&header);
+    slot->summary.content = hash128(encoded->data, encoded->len, 0);
+    db_put_parts(store->db, DB_GROUPS, key, KEY_GROUP,
+                 (const void *const[]){header.data, encoded->data},
+                 (const size_t[]){header.len, encoded->len});
+}
+
+static struct verdict put_group(struct store *store, struct slot *slot, const struct arrival *from,
                                 uint64_t age)
 {
+    const struct group *group = from->group;
     uint8_t key[KEY_GROUP];
     SCOPED_VALUE(bytes) value = {0};
-    stored_encode(group, &value);
-    slot->summary.content = stored_digest(&value);
     key_group(age, slot->number, key);
     if (age < store->counters.floor) // after a fork, or late under a lost lease
         store->counters.floor = age;
-    db_put(store->db, DB_GROUPS, key, sizeof key, value.data, value.len);
+    if (!from->encoded)
+        group_encode(group, &value);
+    put_bytes(store, slot, key,
+              from->encoded ? from->encoded : &(struct encoded){value.data, value.len});
     slots_move(&store->slots, slot, SLOT_STORED, age);
     slot_done(slot);
     slot->generator = *group->generator ? mem_string(group->generator) : NULL;
@@ -185,9 +204,9 @@ static bool has_place(const struct store *store, uint64_t age)
 
 /* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
  * have given away. */
-static struct verdict judge(struct store *store, struct slot *slot, const struct group *group,
-                            bool rejected)
+static struct verdict judge(struct store *store, struct slot *slot, const struct arrival *from)
 {
+    const struct group *group = from->group;
     struct lag_rules rules = store_lag_rules(store);
     uint64_t next = store->counters.next_round, age = slot->start_round;
     slot->summary = summarize(group);
@@ -196,7 +215,7 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
         return turn_away(store, slot, group, age, REASON_LINEAGE,
                          "tokens of weights that a fork cut off");
     const char *why =
-        rejected ? "unfit for training" : unfit(store, slot, group, &slot->summary, &age);
+        from->rejected ? "unfit for training" : unfit(store, slot, group, &slot->summary, &age);
     if (why)
         return turn_away(store, slot, group, age, REASON_ERRORED, why);
     if (lag_of(next, age) > rules.limit)
@@ -205,12 +224,12 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
         return turn_away(store, slot, group, age, REASON_STALE,
                          "its lease was lost and its place given away");
     slot->answered = OUTCOME_STORED;
-    return put_group(store, slot, group, age);
+    return put_group(store, slot, from, age);
 }
 
-static err_t append_one(struct store *store, const struct group *group, bool rejected,
-                        struct verdict *ret)
+static err_t append_one(struct store *store, const struct arrival *from, struct verdict *ret)
 {
+    const struct group *group = from->group;
     const char *why = foreign(store, group);
     if (why) {
         *ret = verdict(OUTCOME_REJECTED, why);
@@ -226,7 +245,7 @@ static err_t append_one(struct store *store, const struct group *group, bool rej
     else if (slot->state == SLOT_GONE || slot->answered)
         *ret = again(slot->answered);
     else
-        *ret = judge(store, slot, group, rejected);
+        *ret = judge(store, slot, from);
     return OK;
 }
 
@@ -243,14 +262,16 @@ static bool answered_in_batch(const struct group *const *groups, size_t i, struc
     return false;
 }
 
-err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
-                   struct verdict *ret)
+err_t store_append_encoded(struct store *store, const struct group *const *groups,
+                           const struct encoded *encoded, size_t n, int64_t now_ms,
+                           struct verdict *ret)
 {
     TRY(store_begin(store, now_ms));
     SCOPED_MEM struct verdict *verdicts = mem_array(n, sizeof *verdicts);
     for (size_t i = 0; i < n; i++) {
+        struct arrival from = {groups[i], encoded ? &encoded[i] : NULL, false};
         if (!answered_in_batch(groups, i, verdicts))
-            TRY(store_break(store, append_one(store, groups[i], false, &verdicts[i])));
+            TRY(store_break(store, append_one(store, &from, &verdicts[i])));
         store->counters.outcomes[verdicts[i].outcome]++;
         store->changed = true;
     }
@@ -260,12 +281,18 @@ err_t store_append(struct store *store, const struct group *const *groups, size_
     return OK;
 }
 
+err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
+                   struct verdict *ret)
+{
+    return store_append_encoded(store, groups, NULL, n, now_ms, ret);
+}
+
 err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
                    struct verdict *ret)
 {
     struct verdict found;
     TRY(store_begin(store, now_ms));
-    TRY(store_break(store, append_one(store, group, true, &found)));
+    TRY(store_break(store, append_one(store, &(struct arrival){group, NULL, true}, &found)));
     store->counters.outcomes[found.outcome]++;
     store->changed = true;
     TRY(store_commit(store));

@@ -74,10 +74,8 @@ static err_t cut_group(struct store *store, const struct cut_group *group)
 {
     struct slot *slot = slots_find(&store->slots, group->slot);
     if (slot && slot->state == SLOT_STORED) { // it has uses left: these are given back
-        store->slots.used -= slot->uses - group->kept;
-        slot->uses = group->kept;
+        slot->uses = group->kept;             // counted and written with the rebuilt table
         slot->trained_in = group->kept_in;
-        slot_touch(store, slot);
         return OK;
     }
     if (group->kept)
@@ -154,6 +152,11 @@ static err_t restore_slots(struct store *store, const struct cut *cut)
     store->slots = rebuilt.slots;
     for (size_t i = 0; i < rebuilt.count; i++)
         slot_touch(store, rebuilt.freed[i]);
+    for (size_t i = 0; i < cut->count; i++) {
+        struct slot *slot = slots_find(&store->slots, cut->group[i].slot);
+        if (slot && slot->state == SLOT_STORED)
+            slot_touch(store, slot);
+    }
     free(rebuilt.freed);
     return failed;
 }

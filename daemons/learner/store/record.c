@@ -445,17 +445,6 @@ void stored_header(struct bytes *ret)
     put_header(ret, 'G');
 }
 
-void stored_encode(const struct group *group, struct bytes *ret)
-{
-    stored_header(ret);
-    group_encode(group, ret);
-}
-
-struct digest stored_digest(const struct bytes *stored)
-{
-    return hash128(stored->data + HEADER, stored->len - HEADER, 0);
-}
-
 err_t stored_decode(const uint8_t *data, size_t len, const struct digest *content,
                     struct group **ret)
 {

@@ -80,6 +80,16 @@ struct verdict {
 err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
                    struct verdict *ret);
 
+/* The same of groups that came as bytes: encoded[i] is what groups[i] was decoded from, by group_decode. They are stored as
+ * they are. */
+struct encoded {
+    const uint8_t *data;
+    size_t len;
+};
+err_t store_append_encoded(struct store *store, const struct group *const *groups,
+                           const struct encoded *encoded, size_t n, int64_t now_ms,
+                           struct verdict *ret);
+
 /* The caller found this group unfit for training (more tokens than fit, another vocabulary, ...):
  * it leaves as errored and its slot, if it still waits for it, is free for another attempt at once.
  * The answer to its sender is REJECTED, but DUPLICATE if the group was stored before. */
