@@ -110,6 +110,13 @@ struct store_rules settings_store(const struct recipe *recipe)
         .priority_exponent = recipe->replay.priority_exponent};
 }
 
+uint64_t settings_checkpoint_bytes(const struct model *model)
+{
+    enum { TEXTS = 1 << 20 }; // tokenizer, manifest
+    size_t each = sizeof *model->values + 3 * sizeof(float);
+    return (uint64_t)model->params->layout->elements * each + TEXTS;
+}
+
 int settings_longest(const struct recipe *recipe, const struct model_config *config)
 {
     int64_t longest = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;

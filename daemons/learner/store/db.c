@@ -28,13 +28,13 @@ static const struct {
     size_t write_buffer_bytes, block_bytes;
 } families[DB_FAMILIES] = {
     [DB_META] = {"default", 1 << 20, 4 << 10},    [DB_SLOTS] = {"slots", 8 << 20, 4 << 10},
-    [DB_GROUPS] = {"groups", 64 << 20, 32 << 10}, [DB_ROUNDS] = {"rounds", 8 << 20, 16 << 10},
+    [DB_GROUPS] = {"groups", 32 << 20, 32 << 10}, [DB_ROUNDS] = {"rounds", 8 << 20, 16 << 10},
     [DB_GONE] = {"gone", 8 << 20, 4 << 10},
 };
 enum {
     CACHE_BYTES = 32 << 20,
     LEVEL_BYTES = 512 << 20,
-    WAL_BYTES = 192 << 20,
+    WAL_BYTES = 128 << 20,
     LOG_WARN = 2,
     LOG_FILES = 2,
     READ_TRIES = 10
@@ -75,9 +75,9 @@ static rocksdb_options_t *family_options(struct db *db, enum db_family family)
     rocksdb_options_set_write_buffer_size(options, families[family].write_buffer_bytes);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
     if (family == DB_GROUPS) {
-        rocksdb_options_set_max_write_buffer_number(options, 3);
+        rocksdb_options_set_max_write_buffer_number(options, 4);
         rocksdb_options_set_max_bytes_for_level_base(options, LEVEL_BYTES);
-        rocksdb_options_set_target_file_size_base(options, families[family].write_buffer_bytes);
+        rocksdb_options_set_target_file_size_base(options, 2 * families[family].write_buffer_bytes);
     }
     return options;
 }
@@ -90,6 +90,7 @@ static rocksdb_options_t *database_options(void)
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES);
+    rocksdb_options_set_max_file_opening_threads(options, 1); // at every open, each time
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);
     rocksdb_options_set_info_log_level(options, LOG_WARN);
     rocksdb_options_set_keep_log_file_num(options, LOG_FILES);

@@ -316,6 +316,12 @@ err_t store_set_rules(struct store *store, const struct store_rules *rules, int6
     return store_commit(store);
 }
 
+err_t store_copy(struct store *store, const char *dir)
+{
+    TRY(store_begin(store, 0));
+    return db_copy(store->db, dir);
+}
+
 /* --- numbers --- */
 
 static uint64_t directory_bytes(const char *dir)

@@ -69,6 +69,9 @@ DEFINE_SCOPED(store)
 /* Puts other rules in force. A lower limit makes groups stale and revokes leases at once. */
 err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms);
 
+/* The store as it is now, in a directory that must not be there yet: opened like the store. While this one goes on. */
+err_t store_copy(struct store *store, const char *dir);
+
 struct verdict {
     enum outcome outcome;
     const char *why; // for people; constant text, never NULL
