@@ -27,6 +27,7 @@ enum {
     KEY_GONE = 12,
     KEY_GROUP = 16,
     KEY_ROUND = 13,
+    STORED_HEADER = 2,
     ROUND_TEXT_MAX = 1 << 20,
     ROUND_GROUPS_MAX = 1 << 20,
     WHY_MAX = 1000

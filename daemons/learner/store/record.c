@@ -2,7 +2,11 @@
 #include "base/mem.h"
 #include <string.h>
 
-enum { HEADER = 2, ROUND_GROUP = 2 * 16 + 2 * 8 + 2 * 4, ROUND_GROUP_2 = ROUND_GROUP - 4 };
+enum {
+    HEADER = STORED_HEADER,
+    ROUND_GROUP = 2 * 16 + 2 * 8 + 2 * 4,
+    ROUND_GROUP_2 = ROUND_GROUP - 4
+};
 
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT])
 {
