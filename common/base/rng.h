@@ -10,7 +10,14 @@
 #include <stdint.h>
 
 /* What a stream is for: two uses never share draws. Append only: the numbers are part of every recorded run. */
-enum rng_use { RNG_SAMPLE = 1, RNG_SHUFFLE = 2, RNG_INIT = 3, RNG_TEST = 4, RNG_MINIBATCH = 5 };
+enum rng_use {
+    RNG_SAMPLE = 1,
+    RNG_SHUFFLE = 2,
+    RNG_INIT = 3,
+    RNG_TEST = 4,
+    RNG_MINIBATCH = 5,
+    RNG_REPLAY = 6
+};
 
 struct rng {
     uint64_t key;

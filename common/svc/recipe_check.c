@@ -59,6 +59,11 @@ static err_t check_replay(const struct check *check)
 {
     const struct recipe *r = check->recipe;
     int64_t least = (r->lag.max + 1) * r->learner.groups;
+    if (r->replay.max_uses > r->lag.max + 1)
+        return wrong(check, "replay.max_uses",
+                     "%" PRId64 " is too many; a round trains a group once and in lag.max + 1 = "
+                     "%" PRId64 " rounds it is too old",
+                     r->replay.max_uses, r->lag.max + 1);
     if (r->replay.max_groups >= least)
         return OK;
     return wrong(check, "replay.max_groups",

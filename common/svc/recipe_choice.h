@@ -15,4 +15,9 @@ enum recipe_reference { RECIPE_NO_REFERENCE, RECIPE_FROZEN_REFERENCE };
 enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
 enum recipe_transport { RECIPE_GRPC, RECIPE_NCCL, RECIPE_AUTO };
+enum recipe_policy {
+    RECIPE_FIFO,
+    RECIPE_UNIFORM,
+    RECIPE_PRIORITY
+}; // learner/store/store.h's replay_policy
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };

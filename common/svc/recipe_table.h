@@ -155,8 +155,10 @@
     X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known")
 
 #define RECIPE_REPLAY(X, C, G) \
-    X(word,  policy,         "fifo",      FIXED, WORDS("fifo"), "which groups make a round: the oldest") \
-    X(count, max_uses,       "1",         FIXED, FROM(1, 1),   "times a group is trained") \
+    C(policy, recipe_policy, "fifo", FIXED, "fifo|uniform|priority", \
+      "which of the stored groups make a round: the oldest; any, drawn from run.seed; or rather those whose rewards differ more") \
+    X(number, priority_exponent, "1.0",   FIXED, FROM(0, 10),  "of a group's mean distance from its mean reward, to which its chance is proportional (priority); 0: all alike") \
+    X(count, max_uses,       "1",         FIXED, FROM(1, 1000), "rounds that may train a group, each once; at most lag.max + 1. What is left of them counts as waiting to be trained") \
     X(count, max_groups,     "4096",      FIXED, FROM(1, 1e8), "kept for training; at least (lag.max + 1) * learner.groups") \
     X(count, min_free_bytes, "268435456", LIVE,  FROM(0, 0x1p50), "of disk: with less, no new leases until there is room")
 

@@ -5,23 +5,26 @@
 #include "rl/pairs.h"
 #include "svc/metrics.h"
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Waiting groups that stop the reading of streams, and the most in one write. */
-enum { PENDING_MAX = 256 };
+/* Waiting groups and bytes that stop the reading of streams; the groups are also the most in one write. */
+enum { PENDING_MAX = 256, PENDING_BYTES = 64 << 20 };
 
 struct item {
     struct rpc_call *call; // a reference: where the disposition goes
     struct group *group;
-    char *misfit; // why it cannot be trained here; NULL: it can
+    struct rpc_message *message; // a reference: what the group was decoded from, and is stored as
+    struct encoded encoded;      // its bytes
+    char *misfit;                // why it cannot be trained here; NULL: it can
 };
 
 /* A write under way, owned by the storage thread. */
 struct batch {
     struct ingest *ingest;
     size_t count;
-    struct item item[];
+    struct item item[PENDING_MAX];
 };
 
 /* An open stream: its call's context. */
@@ -33,10 +36,13 @@ struct stream {
 struct ingest {
     struct ingest_options options;
     struct stream *streams;
+    pthread_mutex_t
+        lock; // of the next lines: the storage thread takes all that waits as soon as it is free
     struct item pending[PENDING_MAX];
-    size_t count;
-    bool writing, stopped;
-    struct rpc_call **paused; // references
+    size_t count, bytes;
+    bool writing, stopped;    // writing: the storage thread will look again
+    bool full;                // streams are paused
+    struct rpc_call **paused; // the loop's: references
     size_t paused_count;
 };
 
@@ -59,6 +65,7 @@ struct ingest *ingest_new(const struct ingest_options *options)
     metrics_register(rows, sizeof rows / sizeof *rows);
     struct ingest *ingest = mem_new(sizeof *ingest);
     ingest->options = *options;
+    pthread_mutex_init(&ingest->lock, NULL);
     return ingest;
 }
 
@@ -147,8 +154,6 @@ static const char *misfit(const struct ingest_options *o, const struct group *gr
 
 /* ---- storage thread */
 
-static void batch_written(void *arg);
-
 static err_t take_evaluations(struct batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
@@ -181,17 +186,19 @@ static err_t append_others(struct batch *batch, struct store *store)
 {
     SCOPED_MEM const struct group **groups = mem_array(batch->count, sizeof *groups);
     SCOPED_MEM struct verdict *verdicts = mem_array(batch->count, sizeof *verdicts);
+    SCOPED_MEM struct encoded *encoded = mem_array(batch->count, sizeof *encoded);
     SCOPED_MEM struct rpc_call **calls = mem_array(batch->count, sizeof *calls);
     size_t n = 0;
     for (size_t i = 0; i < batch->count; i++)
         if (!batch->item[i].misfit && !batch->item[i].group->evaluation) {
             calls[n] = batch->item[i].call;
+            encoded[n] = batch->item[i].encoded;
             groups[n++] = batch->item[i].group;
         }
     if (!n)
         return OK;
     double begun = clock_s();
-    TRY(store_append(store, groups, n, clock_ms(), verdicts));
+    TRY(store_append_encoded(store, groups, encoded, n, clock_ms(), verdicts));
     metric_observe(&seconds, clock_s() - begun);
     for (size_t i = 0; i < n; i++)
         send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
@@ -201,13 +208,33 @@ static err_t append_others(struct batch *batch, struct store *store)
 static void item_done(struct item *item)
 {
     group_free(item->group);
+    rpc_message_free(item->message);
     rpc_call_unref(item->call);
     mem_free(item->misfit);
 }
 
-static err_t write_batch(void *arg, struct store *store)
+static void resume_reading(void *arg);
+
+static void take_pending(struct ingest *ingest, struct batch *ret)
 {
-    struct batch *batch = arg;
+    ret->ingest = ingest;
+    pthread_mutex_lock(&ingest->lock);
+    ret->count = ingest->count;
+    memcpy(ret->item, ingest->pending, ingest->count * sizeof *ret->item);
+    bool full = ingest->full;
+    ingest->count = ingest->bytes = 0;
+    ingest->full = false;
+    pthread_mutex_unlock(&ingest->lock);
+    if (full)
+        loop_post(ingest->options.loop, resume_reading, ingest);
+}
+
+/* What came meanwhile is the next batch, behind the jobs that wait already. */
+static err_t write_pending(void *arg, struct store *store)
+{
+    struct ingest *ingest = arg;
+    SCOPED_MEM struct batch *batch = mem_new(sizeof *batch);
+    take_pending(ingest, batch);
     err_t failed = append_others(batch, store);
     if (!err_failed(failed))
         failed = reject_misfits(batch, store);
@@ -215,24 +242,19 @@ static err_t write_batch(void *arg, struct store *store)
         failed = take_evaluations(batch);
     for (size_t i = 0; i < batch->count; i++)
         item_done(&batch->item[i]);
-    loop_post(batch->ingest->options.loop, batch_written, batch);
+    pthread_mutex_lock(&ingest->lock);
+    ingest->writing = ingest->count && !ingest->stopped && !err_failed(failed);
+    if (ingest->writing)
+        storage_post(ingest->options.storage, write_pending, ingest);
+    pthread_mutex_unlock(&ingest->lock);
     return failed;
 }
 
 /* ---- loop thread */
 
-static void write_pending(struct ingest *ingest)
+static void resume_reading(void *arg)
 {
-    if (ingest->writing || ingest->stopped || !ingest->count)
-        return;
-    size_t bytes = ingest->count * sizeof ingest->pending[0];
-    struct batch *batch = mem_new(sizeof *batch + bytes);
-    batch->ingest = ingest;
-    batch->count = ingest->count;
-    memcpy(batch->item, ingest->pending, bytes);
-    ingest->count = 0;
-    ingest->writing = true;
-    storage_post(ingest->options.storage, write_batch, batch);
+    struct ingest *ingest = arg;
     for (size_t i = 0; i < ingest->paused_count; i++) {
         rpc_call_resume(ingest->paused[i]);
         rpc_call_unref(ingest->paused[i]);
@@ -240,13 +262,23 @@ static void write_pending(struct ingest *ingest)
     ingest->paused_count = 0;
 }
 
-static void batch_written(void *arg)
+/* Takes the item if it returns true; *ret_full: there is room for one of each other stream, but no more. */
+static bool add_pending(struct ingest *ingest, const struct item *item, bool *ret_full)
 {
-    struct batch *batch = arg;
-    struct ingest *ingest = batch->ingest;
-    mem_free(batch);
-    ingest->writing = false;
-    write_pending(ingest);
+    pthread_mutex_lock(&ingest->lock);
+    bool room = ingest->count < PENDING_MAX;
+    if (room) {
+        ingest->pending[ingest->count++] = *item;
+        ingest->bytes += item->encoded.len;
+    }
+    *ret_full = ingest->count >= PENDING_MAX / 2 || ingest->bytes >= PENDING_BYTES;
+    ingest->full |= *ret_full;
+    bool idle = !ingest->writing && !ingest->stopped;
+    ingest->writing |= idle;
+    pthread_mutex_unlock(&ingest->lock);
+    if (idle)
+        storage_post(ingest->options.storage, write_pending, ingest);
+    return room;
 }
 
 static void pause_reading(struct ingest *ingest, struct rpc_call *call)
@@ -283,17 +315,19 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     bool fits = group->evaluation || !misfit(&ingest->options, group, why);
     if (!fits)
         log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
-    if (ingest->count ==
-        PENDING_MAX) { // more streams than that: the rewarder sends again when it is back
-        group_free(group);
+    struct item item = {rpc_call_ref(call),
+                        group,
+                        rpc_message_ref(message),
+                        {rpc_message_data(message), rpc_message_len(message)},
+                        fits ? NULL : mem_string(why)};
+    bool full;
+    if (!add_pending(ingest, &item,
+                     &full)) { // more streams than that: the rewarder sends again when it is back
+        item_done(&item);
         rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
-        return;
-    }
-    ingest->pending[ingest->count++] =
-        (struct item){rpc_call_ref(call), group, fits ? NULL : mem_string(why)};
-    write_pending(ingest);
-    if (ingest->count >= PENDING_MAX / 2) // each other stream may still deliver one
+    } else if (full) {
         pause_reading(ingest, call);
+    }
 }
 
 static void on_open(struct rpc_call *call, void *user)
@@ -353,8 +387,11 @@ struct rpc_service ingest_service(struct ingest *ingest)
 
 void ingest_stop(struct ingest *ingest)
 {
-    if (ingest)
-        ingest->stopped = true;
+    if (!ingest)
+        return;
+    pthread_mutex_lock(&ingest->lock);
+    ingest->stopped = true;
+    pthread_mutex_unlock(&ingest->lock);
 }
 
 void ingest_free(struct ingest *ingest)
@@ -366,5 +403,6 @@ void ingest_free(struct ingest *ingest)
     for (size_t i = 0; i < ingest->paused_count; i++)
         rpc_call_unref(ingest->paused[i]);
     mem_free(ingest->paused);
+    pthread_mutex_destroy(&ingest->lock);
     mem_free(ingest);
 }

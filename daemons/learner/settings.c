@@ -104,7 +104,17 @@ struct store_rules settings_store(const struct recipe *recipe)
         .epochs = (uint64_t)recipe->data.epochs,
         .lease_ms = (uint32_t)recipe->learner.lease_ms,
         .max_failures = MAX_FAILURES,
-        .min_free_bytes = (uint64_t)recipe->replay.min_free_bytes};
+        .min_free_bytes = (uint64_t)recipe->replay.min_free_bytes,
+        .policy = (enum replay_policy)recipe->replay.policy,
+        .max_uses = (uint32_t)recipe->replay.max_uses,
+        .priority_exponent = recipe->replay.priority_exponent};
+}
+
+uint64_t settings_checkpoint_bytes(const struct model *model)
+{
+    enum { TEXTS = 1 << 20 }; // tokenizer, manifest
+    size_t each = sizeof *model->values + 3 * sizeof(float);
+    return (uint64_t)model->params->layout->elements * each + TEXTS;
 }
 
 int settings_longest(const struct recipe *recipe, const struct model_config *config)

@@ -11,6 +11,9 @@ struct schedule settings_schedule(const struct recipe_optimizer *optimizer, int6
 struct optimizer_config settings_optimizer(const struct recipe_optimizer *optimizer);
 struct store_rules settings_store(const struct recipe *recipe);
 
+/* What a checkpoint of this model takes on disk, at least: weights, their masters, two moments. */
+uint64_t settings_checkpoint_bytes(const struct model *model);
+
 /* Tokens of a prompt and a completion together, at most. */
 int settings_longest(const struct recipe *recipe, const struct model_config *config);
 

@@ -4,6 +4,12 @@
 #include <math.h>
 #include <string.h>
 
+struct arrival {
+    const struct group *group;
+    const struct encoded *encoded; // NULL: to be encoded
+    bool rejected;                 // by the caller
+};
+
 static struct verdict verdict(enum outcome outcome, const char *why)
 {
     return (struct verdict){outcome, why};
@@ -14,9 +20,11 @@ static struct summary summarize(const struct group *group)
     struct summary summary = {.oldest_version = group_oldest_version(group),
                               .tokens = group_tokens(group),
                               .completions = group->completions};
+    for (uint32_t i = 0; i < group->completions; i++)
+        summary.reward += group->completion[i].reward / group->completions;
     for (uint32_t i = 0; i < group->completions; i++) {
         const struct completion *completion = &group->completion[i];
-        summary.reward += completion->reward / group->completions;
+        summary.spread += fabs(completion->reward - summary.reward) / group->completions;
         for (uint32_t j = 0; j < completion->spans; j++)
             if (completion->span[j].version > summary.newest_version)
                 summary.newest_version = completion->span[j].version;
@@ -134,15 +142,30 @@ static err_t judge_gone(struct store *store, const struct group *group, struct v
     return OK;
 }
 
-static struct verdict put_group(struct store *store, struct slot *slot, const struct group *group,
+static void put_bytes(struct store *store, struct slot *slot, const uint8_t key[KEY_GROUP],
+                      const struct encoded *encoded)
+{
+    SCOPED_VALUE(bytes) header = {0};
+    stored_header(&header);
+    slot->summary.content = hash128(encoded->data, encoded->len, 0);
+    db_put_parts(store->db, DB_GROUPS, key, KEY_GROUP,
+                 (const void *const[]){header.data, encoded->data},
+                 (const size_t[]){header.len, encoded->len});
+}
+
+static struct verdict put_group(struct store *store, struct slot *slot, const struct arrival *from,
                                 uint64_t age)
 {
+    const struct group *group = from->group;
     uint8_t key[KEY_GROUP];
     SCOPED_VALUE(bytes) value = {0};
-    stored_encode(group, &value);
-    slot->summary.content = stored_digest(&value);
     key_group(age, slot->number, key);
-    db_put(store->db, DB_GROUPS, key, sizeof key, value.data, value.len);
+    if (age < store->counters.floor) // after a fork, or late under a lost lease
+        store->counters.floor = age;
+    if (!from->encoded)
+        group_encode(group, &value);
+    put_bytes(store, slot, key,
+              from->encoded ? from->encoded : &(struct encoded){value.data, value.len});
     slots_move(&store->slots, slot, SLOT_STORED, age);
     slot_done(slot);
     slot->generator = *group->generator ? mem_string(group->generator) : NULL;
@@ -155,8 +178,12 @@ static struct verdict turn_away(struct store *store, struct slot *slot, const st
                                 uint64_t age, enum reason reason, const char *why)
 {
     slot->answered = reason == REASON_ERRORED ? OUTCOME_REJECTED : OUTCOME_STALE;
-    struct gone gone = {slot->answered, reason,          store->counters.next_round, age,
-                        slot->summary,  group->generator};
+    struct gone gone = {.answered = slot->answered,
+                        .reason = reason,
+                        .round = store->counters.next_round,
+                        .age = age,
+                        .summary = slot->summary,
+                        .generator = group->generator};
     group_left(store, slot->number, slot->attempt, &gone);
     if (slot->state == SLOT_LEASED && reason == REASON_ERRORED)
         slot_failed(store, slot);
@@ -165,13 +192,22 @@ static struct verdict turn_away(struct store *store, struct slot *slot, const st
     return verdict(slot->answered, why);
 }
 
-/* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
- * have given away. */
-static struct verdict judge(struct store *store, struct slot *slot, const struct group *group,
-                            bool rejected)
+/* Whether a group whose lease was given up may still be kept. */
+static bool has_place(const struct store *store, uint64_t age)
 {
     struct lag_rules rules = store_lag_rules(store);
     const struct slots *slots = &store->slots;
+    if (store_in_turn(store))
+        return lag_may_admit(&rules, store->counters.next_round, slots->age, slots->ages, age);
+    return store_live(store) + store->rules.max_uses <= (rules.limit + 1) * rules.groups;
+}
+
+/* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
+ * have given away. */
+static struct verdict judge(struct store *store, struct slot *slot, const struct arrival *from)
+{
+    const struct group *group = from->group;
+    struct lag_rules rules = store_lag_rules(store);
     uint64_t next = store->counters.next_round, age = slot->start_round;
     slot->summary = summarize(group);
     if (group->lineage != store->counters.lineage &&
@@ -179,22 +215,21 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
         return turn_away(store, slot, group, age, REASON_LINEAGE,
                          "tokens of weights that a fork cut off");
     const char *why =
-        rejected ? "unfit for training" : unfit(store, slot, group, &slot->summary, &age);
+        from->rejected ? "unfit for training" : unfit(store, slot, group, &slot->summary, &age);
     if (why)
         return turn_away(store, slot, group, age, REASON_ERRORED, why);
     if (lag_of(next, age) > rules.limit)
         return turn_away(store, slot, group, age, REASON_STALE, "over the lag limit");
-    if (slot->state == SLOT_FREE &&
-        (!store_groups_wanted(store) || !lag_may_admit(&rules, next, slots->age, slots->ages, age)))
+    if (slot->state == SLOT_FREE && (!store_groups_wanted(store) || !has_place(store, age)))
         return turn_away(store, slot, group, age, REASON_STALE,
                          "its lease was lost and its place given away");
     slot->answered = OUTCOME_STORED;
-    return put_group(store, slot, group, age);
+    return put_group(store, slot, from, age);
 }
 
-static err_t append_one(struct store *store, const struct group *group, bool rejected,
-                        struct verdict *ret)
+static err_t append_one(struct store *store, const struct arrival *from, struct verdict *ret)
 {
+    const struct group *group = from->group;
     const char *why = foreign(store, group);
     if (why) {
         *ret = verdict(OUTCOME_REJECTED, why);
@@ -210,7 +245,7 @@ static err_t append_one(struct store *store, const struct group *group, bool rej
     else if (slot->state == SLOT_GONE || slot->answered)
         *ret = again(slot->answered);
     else
-        *ret = judge(store, slot, group, rejected);
+        *ret = judge(store, slot, from);
     return OK;
 }
 
@@ -227,14 +262,16 @@ static bool answered_in_batch(const struct group *const *groups, size_t i, struc
     return false;
 }
 
-err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
-                   struct verdict *ret)
+err_t store_append_encoded(struct store *store, const struct group *const *groups,
+                           const struct encoded *encoded, size_t n, int64_t now_ms,
+                           struct verdict *ret)
 {
     TRY(store_begin(store, now_ms));
     SCOPED_MEM struct verdict *verdicts = mem_array(n, sizeof *verdicts);
     for (size_t i = 0; i < n; i++) {
+        struct arrival from = {groups[i], encoded ? &encoded[i] : NULL, false};
         if (!answered_in_batch(groups, i, verdicts))
-            TRY(store_break(store, append_one(store, groups[i], false, &verdicts[i])));
+            TRY(store_break(store, append_one(store, &from, &verdicts[i])));
         store->counters.outcomes[verdicts[i].outcome]++;
         store->changed = true;
     }
@@ -244,12 +281,18 @@ err_t store_append(struct store *store, const struct group *const *groups, size_
     return OK;
 }
 
+err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
+                   struct verdict *ret)
+{
+    return store_append_encoded(store, groups, NULL, n, now_ms, ret);
+}
+
 err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
                    struct verdict *ret)
 {
     struct verdict found;
     TRY(store_begin(store, now_ms));
-    TRY(store_break(store, append_one(store, group, true, &found)));
+    TRY(store_break(store, append_one(store, &(struct arrival){group, NULL, true}, &found)));
     store->counters.outcomes[found.outcome]++;
     store->changed = true;
     TRY(store_commit(store));

@@ -5,9 +5,10 @@
  *     TRY(store_audit("run/store", stdout, &audit));
  *     return audit.errors ? err_new(ERR_DATA_LOSS, "%zu promises broken", audit.errors) : OK;
  *
- * Checked: every slot ever leased has one state; no slot is trained twice; each recorded round's
- * groups are gone as trained in that round, and no others are: as errored if it was voided, as
- * lineage if a fork cut it off; a voided round made no version; no lag over the limit recorded with
+ * Checked: every slot ever leased has one state; no two attempts of a slot are trained, and no group more
+ * often than its rounds allowed; each recorded round's groups are gone as trained in that round or a later one, or stored
+ * with as many uses as rounds name them, and no others are: gone as errored if one was voided, as
+ * lineage if forks cut all of them off; a voided round made no version; no lag over the limit recorded with
  * its round; stored groups are readable and as digested; rounds and versions are without gaps, each
  * in the lineage that the forks say; the counters agree. Any thread; a learner may have the store open (what it writes meanwhile may be
  * missed). */
@@ -22,6 +23,7 @@ struct audit {
     uint64_t fate[REASONS];                     // gone slots by reason
     uint64_t groups[REASONS];                   // groups that left, by reason
     uint64_t rounds, trained;                   // rounds recorded, groups in them
+    uint64_t trained_groups;                    // the same, each group once
     uint64_t rounds_done, versions, voided;
     uint64_t lineages, cut_off; // rounds that forks cut off: in no other figure of rounds
     uint64_t lag[AUDIT_LAGS];   // trained groups by lag; the last counts that lag and more

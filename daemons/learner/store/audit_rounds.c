@@ -52,7 +52,7 @@ static err_t walk_tries(struct walk *walk)
     return db_cursor_error(cursor);
 }
 
-static void name_groups(struct walk *walk, const struct round *round, enum reason reason)
+static void name_groups(struct walk *walk, const struct round *round, enum reason reason, bool cut)
 {
     for (size_t i = 0; i < round->groups; i++) {
         if (walk->n == walk->capacity) {
@@ -60,7 +60,13 @@ static void name_groups(struct walk *walk, const struct round *round, enum reaso
             walk->named = mem_grow(walk->named, walk->capacity, sizeof *walk->named);
         }
         const struct round_group *group = &round->group[i];
-        walk->named[walk->n++] = (struct named){group->slot, round->round, group->attempt, reason};
+        walk->named[walk->n++] = (struct named){group->slot,
+                                                round->round,
+                                                group->attempt,
+                                                group->use,
+                                                reason,
+                                                cut,
+                                                group->use >= round->max_uses};
     }
 }
 
@@ -73,6 +79,10 @@ static void check_round(struct walk *walk, const struct round *round)
         uint64_t lag = group->age < round->round ? round->round - group->age : 0;
         audit->lag[lag < AUDIT_LAGS ? lag : AUDIT_LAGS - 1]++;
         audit->lag_max = lag > audit->lag_max ? lag : audit->lag_max;
+        if (!group->use || group->use > round->max_uses)
+            audit_broken(walk, "round %llu used slot %llu for time %u, of %u allowed",
+                         (unsigned long long)round->round, (unsigned long long)group->slot,
+                         group->use, round->max_uses);
         if (lag > round->limit || group->age > round->round)
             audit_broken(walk, "round %llu trained slot %llu of age %llu, the limit was %llu",
                          (unsigned long long)round->round, (unsigned long long)group->slot,
@@ -82,7 +92,7 @@ static void check_round(struct walk *walk, const struct round *round)
     }
     bool voided = is_voided(walk, round->round);
     audit->trained += voided ? 0 : round->groups;
-    name_groups(walk, round, voided ? REASON_ERRORED : REASON_TRAINED);
+    name_groups(walk, round, voided ? REASON_ERRORED : REASON_TRAINED, false);
 }
 
 /* One that a fork cut off: its groups left, as errored if it had been voided before. */
@@ -97,7 +107,7 @@ static err_t check_cut_off(struct walk *walk, uint32_t lineage, const struct rou
     if (found)
         TRY(tries_decode(value.data, value.len, &tries));
     walk->audit->cut_off++;
-    name_groups(walk, round, tries.voided ? REASON_ERRORED : REASON_LINEAGE);
+    name_groups(walk, round, tries.voided ? REASON_ERRORED : REASON_LINEAGE, true);
     return OK;
 }
 
@@ -224,49 +234,112 @@ static int by_slot(const void *a, const void *b)
     return (x->round > y->round) - (x->round < y->round);
 }
 
+/* One more round that names the group: in the history its uses are counted up from one. */
+static void add_use(struct walk *walk, struct used *used, const struct named *named)
+{
+    used->voided |= named->reason == REASON_ERRORED;
+    used->cut |= named->cut;
+    used->spent |= named->cut && named->spent;
+    if (named->cut)
+        return;
+    if (named->use != ++used->uses)
+        audit_broken(walk, "slot %llu attempt %u: round %llu calls use %u what is its use %u",
+                     (unsigned long long)named->slot, named->attempt,
+                     (unsigned long long)named->round, named->use, used->uses);
+    if (named->reason == REASON_TRAINED) {
+        used->trained = true;
+        used->last = named->round;
+    }
+}
+
+static void collect(struct walk *walk)
+{
+    if (walk->n)
+        qsort(walk->named, walk->n, sizeof *walk->named, by_slot);
+    walk->used = mem_array(walk->n, sizeof *walk->used);
+    struct used *at = NULL, *trained = NULL;
+    for (size_t i = 0; i < walk->n; i++) {
+        const struct named *named = &walk->named[i];
+        if (!at || at->slot != named->slot || at->attempt != named->attempt) {
+            at = &walk->used[walk->used_n++];
+            *at = (struct used){.slot = named->slot, .attempt = named->attempt};
+        }
+        add_use(walk, at, named);
+        if (named->cut || named->reason != REASON_TRAINED)
+            continue;
+        if (trained && trained != at &&
+            trained->slot == at->slot) // whatever branches did that were cut off
+            audit_broken(walk, "slot %llu was trained in rounds %llu and %llu",
+                         (unsigned long long)at->slot, (unsigned long long)trained->last,
+                         (unsigned long long)at->last);
+        trained = at;
+    }
+    for (size_t i = 0; i < walk->used_n; i++)
+        walk->audit->trained_groups += walk->used[i].trained && !walk->used[i].voided;
+}
+
+static enum reason must_leave(const struct used *used)
+{
+    return used->voided ? REASON_ERRORED : used->trained ? REASON_TRAINED : REASON_LINEAGE;
+}
+
 /* The groups that left, against those that the rounds name: both ascend by slot and attempt. */
 static void check_gone(struct walk *walk, uint64_t slot, uint32_t attempt, const struct gone *gone)
 {
     walk->audit->groups[gone->reason]++;
-    const struct named *at = walk->named, *end = walk->named + walk->n;
-    for (at += walk->next;
-         at < end && (at->slot < slot || (at->slot == slot && at->attempt < attempt)); at++)
+    struct used *at = walk->used + walk->next, *end = walk->used + walk->used_n;
+    for (; at < end && (at->slot < slot || (at->slot == slot && at->attempt < attempt)); at++)
         walk->next++;
     bool named = at < end && at->slot == slot && at->attempt == attempt;
-    if (named && at->reason == gone->reason && at->round == gone->round &&
-        gone->answered == OUTCOME_STORED)
-        walk->matched++;
-    else if (gone->reason == REASON_TRAINED)
+    if (!named && gone->reason == REASON_TRAINED)
         audit_broken(
             walk, "slot %llu attempt %u is gone as trained in round %llu, which does not name it",
             (unsigned long long)slot, attempt, (unsigned long long)gone->round);
-    else if (named)
+    if (!named)
+        return;
+    at->matched = true;
+    // given back by the fork, then it left for another reason
+    bool given_back = at->cut && !at->spent && !at->trained && !at->voided;
+    if (gone->answered != OUTCOME_STORED || (gone->reason != must_leave(at) && !given_back))
         audit_broken(walk, "slot %llu attempt %u of round %llu is gone as %s, not as %s",
-                     (unsigned long long)slot, attempt, (unsigned long long)at->round,
-                     reason_name(gone->reason), reason_name(at->reason));
+                     (unsigned long long)slot, attempt, (unsigned long long)at->last,
+                     reason_name(gone->reason), reason_name(must_leave(at)));
+    else if (gone->reason == REASON_TRAINED && (gone->uses != at->uses || gone->round != at->last))
+        audit_broken(walk,
+                     "slot %llu attempt %u is gone after %u uses, the last by round %llu; the "
+                     "rounds name it %u times, the last is %llu",
+                     (unsigned long long)slot, attempt, gone->uses, (unsigned long long)gone->round,
+                     at->uses, (unsigned long long)at->last);
 }
 
-/* The history names a slot once, whatever the branches that were cut off did. */
-static void check_twice(struct walk *walk)
+/* Those that have not left are stored, with as many uses; a fork may have given all of them back. */
+static void check_kept(struct walk *walk)
 {
-    const struct named *before = NULL;
-    for (size_t i = 0; i < walk->n; i++) {
-        const struct named *named = &walk->named[i];
-        if (named->reason != REASON_TRAINED)
-            continue;
-        if (before && before->slot == named->slot)
-            audit_broken(walk, "slot %llu was trained in rounds %llu and %llu",
-                         (unsigned long long)named->slot, (unsigned long long)before->round,
-                         (unsigned long long)named->round);
-        before = named;
+    size_t next = 0;
+    for (size_t i = 0; i < walk->used_n; i++) {
+        const struct used *used = &walk->used[i];
+        const struct used *kept = next < walk->kept_n ? &walk->kept[next] : NULL;
+        bool same = kept && kept->slot == used->slot && kept->attempt == used->attempt;
+        next += same;
+        if (same &&
+            (used->matched || used->voided || kept->uses != used->uses || kept->last != used->last))
+            audit_broken(walk,
+                         "slot %llu is stored with %u uses, the last by round %llu; the rounds "
+                         "name it %u times, the last is %llu",
+                         (unsigned long long)used->slot, kept->uses, (unsigned long long)kept->last,
+                         used->uses, (unsigned long long)used->last);
+        if (!same && !used->matched && (used->uses || used->voided))
+            audit_broken(walk, "slot %llu attempt %u was trained but neither left nor is stored",
+                         (unsigned long long)used->slot, used->attempt);
     }
+    if (next != walk->kept_n)
+        audit_broken(walk, "slot %llu is stored with %u uses, but no round names it",
+                     (unsigned long long)walk->kept[next].slot, walk->kept[next].uses);
 }
 
 err_t audit_gone(struct walk *walk)
 {
-    if (walk->n)
-        qsort(walk->named, walk->n, sizeof *walk->named, by_slot);
-    check_twice(walk);
+    collect(walk);
     SCOPED(db_cursor) cursor = NULL;
     db_seek(walk->db, DB_GONE, "", 0, &cursor);
     for (struct db_row row; db_next(cursor, &row);) {
@@ -280,7 +353,6 @@ err_t audit_gone(struct walk *walk)
             check_gone(walk, slot, attempt, &gone);
     }
     TRY(db_cursor_error(cursor));
-    if (walk->matched != walk->n)
-        audit_broken(walk, "%zu of %zu trained groups are gone as trained", walk->matched, walk->n);
+    check_kept(walk);
     return OK;
 }

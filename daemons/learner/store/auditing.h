@@ -8,8 +8,17 @@
 /* A group as a round names it, and why it must have left. */
 struct named {
     uint64_t slot, round;
-    uint32_t attempt;
+    uint32_t attempt, use;
     enum reason reason;
+    bool cut;   // by a round that a fork cut off
+    bool spent; // it was the last that the round allowed
+};
+
+/* All that rounds say of one group; or a stored slot's group that rounds have used. */
+struct used {
+    uint64_t slot, last;    // the last round of the history that trained it
+    uint32_t attempt, uses; // by rounds of the history
+    bool trained, voided, cut, spent /* when cut off */, matched;
 };
 
 struct walk {
@@ -18,8 +27,12 @@ struct walk {
     struct audit *audit;
     struct counters counters;
     struct lineages lineages;
-    struct named *named; // by rounds; sorted by slot and attempt after
-    size_t n, capacity, next, matched;
+    struct named *named; // by rounds
+    size_t n, capacity;
+    struct used *used; // of the named ones, by slot and attempt
+    size_t used_n, next;
+    struct used *kept; // of stored slots, by slot
+    size_t kept_n;
     uint64_t *voided; // (audit->voided) rounds, ascending
 };
 

@@ -27,6 +27,7 @@ enum {
     KEY_GONE = 12,
     KEY_GROUP = 16,
     KEY_ROUND = 13,
+    STORED_HEADER = 2,
     ROUND_TEXT_MAX = 1 << 20,
     ROUND_GROUPS_MAX = 1 << 20,
     WHY_MAX = 1000
@@ -47,7 +48,7 @@ void update_encode(const struct update *update, struct bytes *ret);
 void last_encode(uint64_t last_version, struct bytes *ret);
 void tries_encode(const struct tries *tries, struct bytes *ret);
 void fork_encode(const struct fork *fork, struct bytes *ret);
-void stored_encode(const struct group *group, struct bytes *ret);
+void stored_header(struct bytes *ret); // of a stored group; group_encode's bytes follow
 
 /* PRECONDITION: a schema this build does not know. */
 err_t schema_decode(const uint8_t *data, size_t len, struct schema *ret);
@@ -61,9 +62,6 @@ err_t tries_decode(const uint8_t *data, size_t len, struct tries *ret);
 err_t fork_decode(uint32_t lineage, const uint8_t *data, size_t len, struct fork *ret);
 err_t stored_decode(const uint8_t *data, size_t len, const struct digest *content,
                     struct group **ret);
-
-/* Of the bytes that stored_encode makes, without their header. */
-struct digest stored_digest(const struct bytes *stored);
 
 void schema_done(struct schema *schema);
 void slot_done(struct slot *slot); // frees the generator's name

@@ -20,17 +20,25 @@ struct db_cursor {
     bool started;
 };
 
-/* Sizes: groups are the bulk; 32 KiB blocks and no bloom filters, as they are read once or
- * twice. */
+/* Sizes: groups are the bulk; 32 KiB blocks and no bloom filters, as they are read once or twice, and no compression: tokens
+ * and log-probabilities hardly shrink. Large write buffers for them, so that few files wait to be merged; levels, as only
+ * what is below the first can be dropped as whole files. */
 static const struct {
     const char *name;
     size_t write_buffer_bytes, block_bytes;
 } families[DB_FAMILIES] = {
     [DB_META] = {"default", 1 << 20, 4 << 10},    [DB_SLOTS] = {"slots", 8 << 20, 4 << 10},
-    [DB_GROUPS] = {"groups", 16 << 20, 32 << 10}, [DB_ROUNDS] = {"rounds", 8 << 20, 16 << 10},
+    [DB_GROUPS] = {"groups", 32 << 20, 32 << 10}, [DB_ROUNDS] = {"rounds", 8 << 20, 16 << 10},
     [DB_GONE] = {"gone", 8 << 20, 4 << 10},       [DB_CHANGES] = {"changes", 1 << 20, 4 << 10},
 };
-enum { CACHE_BYTES = 32 << 20, WAL_BYTES = 64 << 20, LOG_WARN = 2, LOG_FILES = 2, READ_TRIES = 10 };
+enum {
+    CACHE_BYTES = 32 << 20,
+    LEVEL_BYTES = 512 << 20,
+    WAL_BYTES = 128 << 20,
+    LOG_WARN = 2,
+    LOG_FILES = 2,
+    READ_TRIES = 10
+};
 
 /* The C API tells codes only by the message's beginning. */
 static enum err_code code_of(const char *message)
@@ -65,8 +73,12 @@ static rocksdb_options_t *family_options(struct db *db, enum db_family family)
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
     rocksdb_options_set_write_buffer_size(options, families[family].write_buffer_bytes);
-    rocksdb_options_set_compression(options, family == DB_GROUPS ? rocksdb_lz4_compression
-                                                                 : rocksdb_no_compression);
+    rocksdb_options_set_compression(options, rocksdb_no_compression);
+    if (family == DB_GROUPS) {
+        rocksdb_options_set_max_write_buffer_number(options, 4);
+        rocksdb_options_set_max_bytes_for_level_base(options, LEVEL_BYTES);
+        rocksdb_options_set_target_file_size_base(options, 2 * families[family].write_buffer_bytes);
+    }
     return options;
 }
 
@@ -78,6 +90,7 @@ static rocksdb_options_t *database_options(void)
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES);
+    rocksdb_options_set_max_file_opening_threads(options, 1); // at every open, each time
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);
     rocksdb_options_set_info_log_level(options, LOG_WARN);
     rocksdb_options_set_keep_log_file_num(options, LOG_FILES);
@@ -197,6 +210,14 @@ void db_put(struct db *db, enum db_family family, const void *key, size_t len, c
     rocksdb_writebatch_put_cf(db->batch, db->family[family], key, len, value, value_len);
 }
 
+void db_put_parts(struct db *db, enum db_family family, const void *key, size_t len,
+                  const void *const parts[2], const size_t sizes[2])
+{
+    const char *keys[1] = {key};
+    rocksdb_writebatch_putv_cf(db->batch, db->family[family], 1, keys, &len, 2,
+                               (const char *const *)parts, sizes);
+}
+
 void db_delete_range(struct db *db, enum db_family family, const void *from, const void *below,
                      size_t len)
 {
@@ -211,6 +232,16 @@ err_t db_commit(struct db *db)
     rocksdb_write(db->db, db->durable, db->batch, &message);
     rocksdb_writebatch_clear(db->batch);
     return result(db, message, "write");
+}
+
+err_t db_copy(struct db *db, const char *dir)
+{
+    char *message = NULL;
+    rocksdb_checkpoint_t *copy = rocksdb_checkpoint_object_create(db->db, &message);
+    TRY(result(db, message, "copy"));
+    rocksdb_checkpoint_create(copy, dir, 0, &message); // flushes: no write-ahead log to replay
+    rocksdb_checkpoint_object_destroy(copy);
+    return result(db, message, "copy");
 }
 
 err_t db_drop_files(struct db *db, enum db_family family, const void *from, const void *below,

@@ -38,6 +38,9 @@ err_t db_get(struct db *db, enum db_family family, const void *key, size_t len, 
 /* Into the pending batch. */
 void db_put(struct db *db, enum db_family family, const void *key, size_t len, const void *value,
             size_t value_len);
+/* The value in two parts, one after the other. */
+void db_put_parts(struct db *db, enum db_family family, const void *key, size_t len,
+                  const void *const parts[2], const size_t sizes[2]);
 void db_delete_range(struct db *db, enum db_family family, const void *from, const void *below,
                      size_t len);
 
@@ -45,6 +48,10 @@ void db_delete_range(struct db *db, enum db_family family, const void *from, con
  * error the database refuses writes until it is opened again, and the batch may or may not be there
  * then. */
 err_t db_commit(struct db *db);
+
+/* A copy of all that was committed, in a directory that must not be there yet; files are shared by hard links where the
+ * file system allows. Durable when it returns. */
+err_t db_copy(struct db *db, const char *dir);
 
 /* Gives whole files that hold nothing outside [from, below) back to the disk: after
  * db_delete_range. */

@@ -62,8 +62,17 @@ void slot_group_left(struct store *store, const struct slot *slot, enum reason r
                         .round = store->counters.next_round,
                         .age = slot->age,
                         .summary = slot->summary,
+                        .uses = slot->uses,
                         .generator = slot->generator};
+    if (reason == REASON_TRAINED)
+        gone.round = slot->trained_in;
     group_left(store, slot->number, slot->attempt, &gone);
+}
+
+void slot_spent(struct store *store, struct slot *slot)
+{
+    slot_group_left(store, slot, REASON_TRAINED);
+    slot_gone(store, slot, REASON_TRAINED);
 }
 
 static void tell(struct store *store, struct slot *slot, enum revoked_why why)
@@ -106,6 +115,8 @@ static void shed(struct store *store, struct slot *slot)
 {
     if (slot->state == SLOT_LEASED) {
         slot_revoke(store, slot, REVOKED_STALE);
+    } else if (slot->uses) {
+        slot_spent(store, slot);
     } else {
         slot_group_left(store, slot, REASON_STALE);
         slot_free_again(store, slot);
@@ -134,7 +145,10 @@ void store_sweep(struct store *store)
         for (size_t i = 0; i < slots->n; i++)
             if (is_live(slots->at[i]) && lag_of(next, age_of(slots->at[i])) > rules.limit)
                 shed(store, slots->at[i]);
-    while (lag_excess(&rules, next, slots->age, slots->ages, &age, &excess))
+    for (size_t i = 0; slots->used && i < slots->n; i++) // max_uses was lowered
+        if (slots->at[i]->state == SLOT_STORED && slots->at[i]->uses >= store->rules.max_uses)
+            slot_spent(store, slots->at[i]);
+    while (store_in_turn(store) && lag_excess(&rules, next, slots->age, slots->ages, &age, &excess))
         for (; excess; excess--)
             shed(store, youngest(store, age));
 }
@@ -145,6 +159,8 @@ void store_finish(struct store *store)
         struct slot *slot = store->slots.at[i];
         if (slot->state == SLOT_LEASED) {
             slot_revoke(store, slot, REVOKED_ENDED);
+        } else if (slot->state == SLOT_STORED && slot->uses) {
+            slot_spent(store, slot);
         } else if (slot->state != SLOT_GONE) {
             if (slot->state == SLOT_STORED)
                 slot_group_left(store, slot, REASON_ENDED);

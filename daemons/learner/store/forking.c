@@ -6,36 +6,101 @@
 
 /* The slots whose groups are in rounds that are cut off, ascending. */
 struct cut {
-    uint64_t *slot;
+    struct cut_group {
+        uint64_t slot, age, kept_in; // kept_in: the last round that stays and used it
+        uint32_t attempt, kept;      // kept: uses by rounds that stay
+    } * group;
     size_t count;
 };
 
 static void cut_done(struct cut *cut)
 {
-    free(cut->slot);
+    free(cut->group);
 }
 
 static int ascending(const void *a, const void *b)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    const struct cut_group *x = a, *y = b;
+    if (x->slot != y->slot)
+        return x->slot < y->slot ? -1 : 1;
+    return (x->kept > y->kept) - (x->kept < y->kept);
 }
 
-/* Groups of these rounds leave as lineage; those of a voided one have left already. */
+static struct cut_group *find_cut(const struct cut *cut, uint64_t slot)
+{
+    size_t low = 0, high = cut->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (cut->group[middle].slot < slot)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < cut->count && cut->group[low].slot == slot ? &cut->group[low] : NULL;
+}
+
+/* Sorted, each slot once: with its first use that is cut off. */
+static void cut_sort(struct cut *cut)
+{
+    size_t kept = 0;
+    if (cut->count)
+        qsort(cut->group, cut->count, sizeof *cut->group, ascending);
+    for (size_t i = 0; i < cut->count; i++)
+        if (!kept || cut->group[kept - 1].slot != cut->group[i].slot)
+            cut->group[kept++] = cut->group[i];
+    cut->count = kept;
+}
+
+/* Which round that stays used a group last: looked for where any was of an age to be used. */
+static err_t find_kept(struct store *store, uint64_t from, struct cut *cut)
+{
+    uint64_t oldest = from;
+    for (size_t i = 0; i < cut->count; i++)
+        if (cut->group[i].kept && cut->group[i].age < oldest)
+            oldest = cut->group[i].age;
+    for (uint64_t number = oldest; number < from; number++) {
+        SCOPED(round) round = NULL;
+        TRY(store_round(store, number, &round));
+        for (size_t i = 0; i < round->groups; i++) {
+            struct cut_group *group = find_cut(cut, round->group[i].slot);
+            if (group)
+                group->kept_in = number;
+        }
+    }
+    return OK;
+}
+
+static err_t cut_group(struct store *store, const struct cut_group *group)
+{
+    struct slot *slot = slots_find(&store->slots, group->slot);
+    if (slot && slot->state == SLOT_STORED) { // it has uses left: these are given back
+        slot->uses = group->kept;             // counted and written with the rebuilt table
+        slot->trained_in = group->kept_in;
+        return OK;
+    }
+    if (group->kept)
+        return gone_uses(store, group->slot, group->attempt, group->kept, group->kept_in);
+    return gone_change(store, group->slot, group->attempt, REASON_TRAINED, REASON_LINEAGE);
+}
+
+/* Groups of these rounds leave as lineage unless a round that stays used them too; those of a voided one have left
+ * already. */
 static err_t cut_rounds(struct store *store, uint64_t from, struct cut *ret)
 {
     for (uint64_t number = from; number < store->counters.next_round; number++) {
         SCOPED(round) round = NULL;
         TRY(store_round(store, number, &round));
-        ret->slot = mem_grow(ret->slot, ret->count + round->groups, sizeof *ret->slot);
+        ret->group = mem_grow(ret->group, ret->count + round->groups, sizeof *ret->group);
         for (size_t i = 0; i < round->groups; i++) {
             const struct round_group *group = &round->group[i];
-            ret->slot[ret->count++] = group->slot;
-            TRY(gone_change(store, group->slot, group->attempt, REASON_TRAINED, REASON_LINEAGE));
+            ret->group[ret->count++] =
+                (struct cut_group){group->slot, group->age, 0, group->attempt, group->use - 1};
         }
     }
-    if (ret->count)
-        qsort(ret->slot, ret->count, sizeof *ret->slot, ascending);
+    cut_sort(ret);
+    TRY(find_kept(store, from, ret));
+    for (size_t i = 0; i < ret->count; i++)
+        TRY(cut_group(store, &ret->group[i]));
     return OK;
 }
 
@@ -69,8 +134,8 @@ static err_t rebuild(struct store *store, const struct cut *cut, struct rebuilt 
         SCOPED_VALUE(slot) slot = {0};
         TRY(slot_decode(number, row.value, row.value_len, &slot));
         slot.id = group_id(store->schema.run, slot.lineage, number, slot.attempt);
-        if (slot.reason == REASON_ENDED ||
-            (cut->count && bsearch(&number, cut->slot, cut->count, sizeof number, ascending)))
+        const struct cut_group *group = find_cut(cut, number);
+        if (slot.reason == REASON_ENDED || (group && !group->kept))
             restore(ret, &slot);
     }
     TRY(db_cursor_error(cursor));
@@ -87,6 +152,11 @@ static err_t restore_slots(struct store *store, const struct cut *cut)
     store->slots = rebuilt.slots;
     for (size_t i = 0; i < rebuilt.count; i++)
         slot_touch(store, rebuilt.freed[i]);
+    for (size_t i = 0; i < cut->count; i++) {
+        struct slot *slot = slots_find(&store->slots, cut->group[i].slot);
+        if (slot && slot->state == SLOT_STORED)
+            slot_touch(store, slot);
+    }
     free(rebuilt.freed);
     return failed;
 }

@@ -23,6 +23,13 @@ err_t store_maker(struct store *store, uint64_t version, uint64_t *ret_round);
 /* The version that the first `rounds` rounds ended with. NOT_FOUND: they have not ended. */
 err_t store_version_after(struct store *store, uint64_t rounds, uint64_t *ret);
 
+/* Every stored group that is still to be used, oldest first, then by slot: visit(arg, slot, attempt, its bytes as
+ * group_encode makes them, their length); borrowed. An error of visit ends it and is returned. */
+err_t store_each_stored(struct store *store,
+                        err_t (*visit)(void *arg, uint64_t slot, uint32_t attempt,
+                                       const uint8_t *data, size_t len),
+                        void *arg);
+
 struct trace {
     enum reason reason;
     double reward; // mean of the completions'
@@ -32,7 +39,7 @@ struct trace {
 };
 void trace_done(struct trace *trace);
 
-/* A group that left. NOT_FOUND: it did not. */
+/* A group that left, or was trained and may be again. NOT_FOUND: neither. */
 err_t store_trace(struct store *store, uint64_t slot, uint32_t attempt, struct trace *ret);
 
 /* The newest version of a lineage that is in this history too: up to it, (lineage, version) names the same weights here.
@@ -47,7 +54,7 @@ struct branch {
 };
 struct branch store_branch(const struct store *store);
 
-/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: their groups leave as lineage and their
+/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: groups that no earlier round used leave as lineage and their
  * slots are free for another attempt, as are those that left as ended. Leases are revoked; stored groups with tokens of
  * versions that are cut off leave as lineage. Checkpoints of what is cut off are the caller's to set aside. PRECONDITION:
  * the rounds have not ended. */

@@ -16,6 +16,7 @@
 
 struct store {
     char *dir;
+    uint64_t reserve_bytes; // of store_options
     struct db *db;
     struct schema schema;
     struct store_rules rules;
@@ -48,6 +49,10 @@ err_t store_commit(struct store *store);
 err_t store_break(struct store *store, err_t e);
 
 struct lag_rules store_lag_rules(const struct store *store);
+/* Oldest first, each once: then DESIGN's rule 2 holds and nothing that came in time is too old later. */
+bool store_in_turn(const struct store *store);
+/* What pacing counts: groups leased or stored, each as often as rounds may still use it. */
+uint64_t store_live(const struct store *store);
 bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
 
 /* More groups that the run can still use, with the live ones counted: UINT64_MAX without
@@ -67,6 +72,7 @@ void group_left(struct store *store, uint64_t slot, uint32_t attempt, const stru
 void slot_touch(struct store *store, struct slot *slot);
 void slot_free_again(struct store *store, struct slot *slot);
 void slot_gone(struct store *store, struct slot *slot, enum reason reason);
+void slot_spent(struct store *store, struct slot *slot);  // STORED and used: gone as trained
 void slot_failed(struct store *store, struct slot *slot); // free again, or errored after too many
 void slot_group_left(struct store *store, const struct slot *slot, enum reason reason); // STORED
 void slot_revoke(struct store *store, struct slot *slot,
@@ -85,3 +91,6 @@ err_t read_update(struct store *store, uint64_t version, struct update *ret);
 /* recorded.c: a group that left does so for another reason: its record and the counters follow. */
 err_t gone_change(struct store *store, uint64_t slot, uint32_t attempt, enum reason from,
                   enum reason to);
+/* The same of the uses that are left to one that is gone as trained. */
+err_t gone_uses(struct store *store, uint64_t slot, uint32_t attempt, uint32_t uses,
+                uint64_t trained_in);

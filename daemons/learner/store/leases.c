@@ -38,8 +38,8 @@ static err_t holder_check(const struct store_holder *holder)
 static uint64_t allowed(const struct store *store, uint64_t held, enum lease_stop *ret_stop)
 {
     struct lag_rules rules = store_lag_rules(store);
-    uint64_t next = store->counters.next_round, live = store->slots.leased + store->slots.stored,
-             free_bytes;
+    uint64_t next = store->counters.next_round, free_bytes,
+             groups = store->slots.leased + store->slots.stored;
     *ret_stop = LEASE_ENDED;
     if (store_ended(store))
         return 0;
@@ -50,8 +50,9 @@ static uint64_t allowed(const struct store *store, uint64_t held, enum lease_sto
     if (lag_of(next, held) > rules.eta)
         return 0;
     *ret_stop = LEASE_PACED;
-    uint64_t room = lag_may_lease(&rules, next, held, live), wanted = store_groups_wanted(store);
-    uint64_t full = store->rules.max_groups > live ? store->rules.max_groups - live : 0;
+    uint64_t room = lag_may_lease(&rules, next, held, store_live(store)) / store->rules.max_uses;
+    uint64_t wanted = store_groups_wanted(store);
+    uint64_t full = store->rules.max_groups > groups ? store->rules.max_groups - groups : 0;
     if (wanted < room)
         room = wanted;
     if (full < room)
@@ -78,6 +79,8 @@ static struct grant grant(struct store *store, struct slot *slot, const struct s
     slot->lineage = store->counters.lineage;
     slot->answered = (enum outcome)0;
     slot->summary = (struct summary){0};
+    slot->uses = 0;
+    slot->trained_in = 0;
     slot->version = version;
     slot->deadline_ms = store->counters.clock_ms + store->rules.lease_ms;
     slot->incarnation = holder->incarnation;

@@ -2,7 +2,11 @@
 #include "base/mem.h"
 #include <string.h>
 
-enum { VERSION = 2, HEADER = 2, ROUND_GROUP = 2 * 16 + 2 * 8 + 4 };
+enum {
+    HEADER = STORED_HEADER,
+    ROUND_GROUP = 2 * 16 + 2 * 8 + 2 * 4,
+    ROUND_GROUP_2 = ROUND_GROUP - 4
+};
 
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT])
 {
@@ -33,7 +37,7 @@ void key_round(char kind, uint32_t lineage, uint64_t number, uint8_t ret[KEY_ROU
 static void put_header(struct bytes *out, char magic)
 {
     bytes_u8(out, (uint8_t)magic);
-    bytes_u8(out, VERSION);
+    bytes_u8(out, STORE_FORMAT);
 }
 
 static void put_digest(struct bytes *out, const struct digest *digest)
@@ -58,11 +62,12 @@ static err_t damaged(const char *what)
     return err_new(ERR_DATA_LOSS, "damaged %s record", what);
 }
 
-static bool get_header(struct reader *in, char magic)
+/* The version that the rest is to be read as. */
+static bool get_header(struct reader *in, char magic, uint8_t *ret_version)
 {
-    uint8_t first, version;
-    return read_u8(in, &first) && read_u8(in, &version) && first == (uint8_t)magic &&
-           version == VERSION;
+    uint8_t first;
+    return read_u8(in, &first) && read_u8(in, ret_version) && first == (uint8_t)magic &&
+           *ret_version >= STORE_FORMAT_OLDEST && *ret_version <= STORE_FORMAT;
 }
 
 static bool get_digest(struct reader *in, struct digest *ret)
@@ -108,13 +113,16 @@ static void put_summary(struct bytes *out, const struct summary *summary)
     bytes_be64(out, summary->oldest_version);
     bytes_be64(out, summary->newest_version);
     bytes_be32(out, summary->completions);
+    bytes_f64(out, summary->spread);
 }
 
-static bool get_summary(struct reader *in, struct summary *ret)
+static bool get_summary(struct reader *in, uint8_t version, struct summary *ret)
 {
+    ret->spread = -1;
     return get_digest(in, &ret->content) && read_f64(in, &ret->reward) &&
            read_be64(in, &ret->tokens) && read_be64(in, &ret->oldest_version) &&
-           read_be64(in, &ret->newest_version) && read_be32(in, &ret->completions);
+           read_be64(in, &ret->newest_version) && read_be32(in, &ret->completions) &&
+           (version < 3 || read_f64(in, &ret->spread));
 }
 
 void schema_encode(const struct schema *schema, struct bytes *ret)
@@ -129,14 +137,20 @@ void schema_encode(const struct schema *schema, struct bytes *ret)
 
 err_t schema_decode(const uint8_t *data, size_t len, struct schema *ret)
 {
-    if (len >= HEADER && data[0] == 'M' && data[1] != VERSION)
+    if (len >= HEADER && data[0] == 'M' && data[1] < STORE_FORMAT_OLDEST)
         return err_new(ERR_PRECONDITION,
-                       "its schema is version %d, this build knows %d: use the build that made it",
-                       data[1], VERSION);
+                       "its format is %d, this build reads %d to %d: finish the run with the build "
+                       "that made it, or begin another run from its newest checkpoint",
+                       data[1], STORE_FORMAT_OLDEST, STORE_FORMAT);
+    if (len >= HEADER && data[0] == 'M' && data[1] > STORE_FORMAT)
+        return err_new(ERR_PRECONDITION,
+                       "its format is %d, of a newer build; this one reads %d to %d: use the newer "
+                       "build, or a backup made before it",
+                       data[1], STORE_FORMAT_OLDEST, STORE_FORMAT);
     struct reader in = {data, len};
     SCOPED_VALUE(schema) schema = {0};
     uint8_t shuffle = 0;
-    if (!get_header(&in, 'M') || !get_text(&in, NAME_MAX_BYTES, &schema.run) ||
+    if (!get_header(&in, 'M', &schema.format) || !get_text(&in, NAME_MAX_BYTES, &schema.run) ||
         !get_digest(&in, &schema.data) || !read_be64(&in, &schema.rows) ||
         !read_be64(&in, &schema.seed) || !get_kind(&in, 1, &shuffle) || in.left || !schema.rows)
         return damaged("schema");
@@ -164,6 +178,7 @@ void counters_encode(const struct counters *c, struct bytes *ret)
     put_all(ret, c->checkpoint_version, 2);
     put_all(ret, c->gone, REASONS);
     put_all(ret, c->outcomes, OUTCOME_REJECTED + 1);
+    bytes_be64(ret, c->floor);
 }
 
 err_t counters_decode(const uint8_t *data, size_t len, struct counters *ret)
@@ -173,11 +188,13 @@ err_t counters_decode(const uint8_t *data, size_t len, struct counters *ret)
     uint64_t *const numbers[] = {&c.clock_ms,     &c.next_slot,   &c.low_slot,     &c.next_round,
                                  &c.next_version, &c.rounds_done, &c.last_version, &c.granted,
                                  &c.given_back,   &c.expired,     &c.revoked};
-    bool good = get_header(&in, 'C') && read_be32(&in, &c.lineage);
+    uint8_t version = 0;
+    bool good = get_header(&in, 'C', &version) && read_be32(&in, &c.lineage);
     for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++)
         good = read_be64(&in, numbers[i]);
     good = good && get_all(&in, c.checkpoint_round, 2) && get_all(&in, c.checkpoint_version, 2) &&
-           get_all(&in, c.gone, REASONS) && get_all(&in, c.outcomes, OUTCOME_REJECTED + 1);
+           get_all(&in, c.gone, REASONS) && get_all(&in, c.outcomes, OUTCOME_REJECTED + 1) &&
+           (version < 3 || read_be64(&in, &c.floor));
     if (!good || in.left || c.low_slot > c.next_slot || c.rounds_done > c.next_round ||
         c.last_version > c.next_version)
         return damaged("counters");
@@ -199,20 +216,27 @@ void slot_encode(const struct slot *slot, struct bytes *ret)
     put_all(ret, numbers, 5);
     put_text(ret, slot->generator);
     put_summary(ret, &slot->summary);
+    bytes_be32(ret, slot->uses);
+    bytes_be64(ret, slot->trained_in);
 }
 
 err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot *ret)
 {
     struct reader in = {data, len};
     SCOPED_VALUE(slot) slot = {.number = number};
-    uint8_t state = 0, reason = 0, answered = 0;
-    bool good = get_header(&in, 'S') && get_kind(&in, SLOT_GONE, &state) &&
+    uint8_t version = 0, state = 0, reason = 0, answered = 0;
+    bool good = get_header(&in, 'S', &version) && get_kind(&in, SLOT_GONE, &state) &&
                 get_kind(&in, REASONS - 1, &reason) && get_kind(&in, OUTCOME_REJECTED, &answered) &&
                 read_be32(&in, &slot.attempt) && read_be32(&in, &slot.failures) &&
                 read_be32(&in, &slot.lineage) && read_be64(&in, &slot.start_round) &&
                 read_be64(&in, &slot.version) && read_be64(&in, &slot.deadline_ms) &&
                 read_be64(&in, &slot.incarnation) && read_be64(&in, &slot.age) &&
-                get_text(&in, NAME_MAX_BYTES, &slot.generator) && get_summary(&in, &slot.summary);
+                get_text(&in, NAME_MAX_BYTES, &slot.generator) &&
+                get_summary(&in, version, &slot.summary);
+    if (version < 3)
+        slot.uses = state == SLOT_GONE && reason == REASON_TRAINED;
+    else
+        good = good && read_be32(&in, &slot.uses) && read_be64(&in, &slot.trained_in);
     if (!good || in.left || !state || !slot.attempt || (state == SLOT_GONE) != (reason != 0) ||
         (state == SLOT_LEASED && !*slot.generator) ||
         (*slot.generator && state != SLOT_LEASED && state != SLOT_STORED))
@@ -242,18 +266,22 @@ void gone_encode(const struct gone *gone, struct bytes *ret)
     bytes_be64(ret, gone->age);
     put_summary(ret, &gone->summary);
     put_text(ret, gone->generator);
+    bytes_be32(ret, gone->uses);
 }
 
 err_t gone_decode(const uint8_t *data, size_t len, struct gone *ret)
 {
     struct reader in = {data, len};
     SCOPED_VALUE(gone) gone = {0};
-    uint8_t answered = 0, reason = 0;
-    if (!get_header(&in, 'X') || !get_kind(&in, OUTCOME_REJECTED, &answered) ||
+    uint8_t version = 0, answered = 0, reason = 0;
+    if (!get_header(&in, 'X', &version) || !get_kind(&in, OUTCOME_REJECTED, &answered) ||
         !get_kind(&in, REASONS - 1, &reason) || !reason || !read_be64(&in, &gone.round) ||
-        !read_be64(&in, &gone.age) || !get_summary(&in, &gone.summary) ||
-        !get_text(&in, NAME_MAX_BYTES, &gone.generator) || in.left)
+        !read_be64(&in, &gone.age) || !get_summary(&in, version, &gone.summary) ||
+        !get_text(&in, NAME_MAX_BYTES, &gone.generator) ||
+        (version >= 3 && !read_be32(&in, &gone.uses)) || in.left)
         return damaged("gone");
+    if (version < 3)
+        gone.uses = reason == REASON_TRAINED;
     gone.answered = (enum outcome)answered;
     gone.reason = (enum reason)reason;
     *ret = gone;
@@ -276,6 +304,8 @@ void round_encode(const struct round *round, struct bytes *ret)
     put_all(ret, numbers, 4);
     put_text(ret, round->settings);
     put_text(ret, round->fingerprint);
+    bytes_u8(ret, (uint8_t)round->policy);
+    bytes_be32(ret, round->max_uses);
     bytes_be32(ret, (uint32_t)round->groups);
     for (size_t i = 0; i < round->groups; i++) {
         const struct round_group *group = &round->group[i];
@@ -284,30 +314,41 @@ void round_encode(const struct round *round, struct bytes *ret)
         bytes_be64(ret, group->slot);
         bytes_be64(ret, group->age);
         bytes_be32(ret, group->attempt);
+        bytes_be32(ret, group->use);
     }
+}
+
+static bool get_round_group(struct reader *in, uint8_t version, struct round_group *ret)
+{
+    ret->use = 1;
+    return get_digest(in, &ret->id) && get_digest(in, &ret->content) && read_be64(in, &ret->slot) &&
+           read_be64(in, &ret->age) && read_be32(in, &ret->attempt) &&
+           (version < 3 || read_be32(in, &ret->use));
 }
 
 err_t round_decode(const uint8_t *data, size_t len, struct round **ret)
 {
     struct reader in = {data, len};
     SCOPED(round) round = mem_new(sizeof *round);
+    uint8_t version = 0, policy = REPLAY_FIFO;
     uint32_t groups = 0;
-    bool good = get_header(&in, 'R') && read_be32(&in, &round->lineage) &&
+    round->max_uses = 1;
+    bool good = get_header(&in, 'R', &version) && read_be32(&in, &round->lineage) &&
                 read_be32(&in, &round->updates) && read_be64(&in, &round->round) &&
                 read_be64(&in, &round->first_version) && read_be64(&in, &round->seed) &&
                 read_be64(&in, &round->limit) && get_text(&in, ROUND_TEXT_MAX, &round->settings) &&
-                get_text(&in, ROUND_TEXT_MAX, &round->fingerprint) && read_be32(&in, &groups);
-    if (!good || !groups || groups > ROUND_GROUPS_MAX || in.left / ROUND_GROUP != groups ||
-        !round->updates)
+                get_text(&in, ROUND_TEXT_MAX, &round->fingerprint);
+    if (version >= 3)
+        good = good && get_kind(&in, REPLAY_PRIORITY, &policy) && read_be32(&in, &round->max_uses);
+    size_t each = version >= 3 ? ROUND_GROUP : ROUND_GROUP_2;
+    if (!good || !read_be32(&in, &groups) || !groups || groups > ROUND_GROUPS_MAX ||
+        in.left / each != groups || !round->updates)
         return damaged("round");
+    round->policy = (enum replay_policy)policy;
     round->group = mem_array(groups, sizeof *round->group);
     round->groups = groups;
-    for (size_t i = 0; good && i < groups; i++) {
-        struct round_group *group = &round->group[i];
-        good = get_digest(&in, &group->id) && get_digest(&in, &group->content) &&
-               read_be64(&in, &group->slot) && read_be64(&in, &group->age) &&
-               read_be32(&in, &group->attempt);
-    }
+    for (size_t i = 0; good && i < groups; i++)
+        good = get_round_group(&in, version, &round->group[i]);
     if (!good || in.left)
         return damaged("round");
     *ret = STEAL(round);
@@ -326,8 +367,8 @@ err_t update_decode(const uint8_t *data, size_t len, struct update *ret)
 {
     struct reader in = {data, len};
     struct update update;
-    uint8_t ends = 0;
-    if (!get_header(&in, 'U') || !read_be64(&in, &update.round) ||
+    uint8_t version = 0, ends = 0;
+    if (!get_header(&in, 'U', &version) || !read_be64(&in, &update.round) ||
         !get_digest(&in, &update.weights) || !get_kind(&in, 1, &ends) || in.left)
         return damaged("update");
     update.ends_round = ends;
@@ -345,7 +386,8 @@ err_t last_decode(const uint8_t *data, size_t len, uint64_t *ret)
 {
     struct reader in = {data, len};
     uint64_t last;
-    if (!get_header(&in, 'D') || !read_be64(&in, &last) || in.left)
+    uint8_t version;
+    if (!get_header(&in, 'D', &version) || !read_be64(&in, &last) || in.left)
         return damaged("round end");
     *ret = last;
     return OK;
@@ -364,8 +406,8 @@ err_t tries_decode(const uint8_t *data, size_t len, struct tries *ret)
 {
     struct reader in = {data, len};
     SCOPED_VALUE(tries) tries = {0};
-    uint8_t voided = 0;
-    if (!get_header(&in, 'T') || !read_be32(&in, &tries.starts) ||
+    uint8_t version, voided = 0;
+    if (!get_header(&in, 'T', &version) || !read_be32(&in, &tries.starts) ||
         !read_be32(&in, &tries.failures) || !get_kind(&in, 1, &voided) ||
         !get_text(&in, WHY_MAX, &tries.why) || in.left)
         return damaged("tries");
@@ -393,28 +435,24 @@ err_t fork_decode(uint32_t lineage, const uint8_t *data, size_t len, struct fork
 {
     struct reader in = {data, len};
     struct fork fork = {.lineage = lineage};
-    if (!get_header(&in, 'F') || !read_be32(&in, &fork.parent) || !read_be64(&in, &fork.round) ||
-        !read_be64(&in, &fork.version) || in.left || fork.parent >= lineage)
+    uint8_t version;
+    if (!get_header(&in, 'F', &version) || !read_be32(&in, &fork.parent) ||
+        !read_be64(&in, &fork.round) || !read_be64(&in, &fork.version) || in.left ||
+        fork.parent >= lineage)
         return damaged("fork");
     *ret = fork;
     return OK;
 }
 
-void stored_encode(const struct group *group, struct bytes *ret)
+void stored_header(struct bytes *ret)
 {
     put_header(ret, 'G');
-    group_encode(group, ret);
-}
-
-struct digest stored_digest(const struct bytes *stored)
-{
-    return hash128(stored->data + HEADER, stored->len - HEADER, 0);
 }
 
 err_t stored_decode(const uint8_t *data, size_t len, const struct digest *content,
                     struct group **ret)
 {
-    if (len < HEADER || data[0] != 'G' || data[1] != VERSION)
+    if (len < HEADER || data[0] != 'G' || data[1] < STORE_FORMAT_OLDEST || data[1] > STORE_FORMAT)
         return damaged("group");
     struct digest found = hash128(data + HEADER, len - HEADER, 0);
     if (!digest_equal(&found, content))

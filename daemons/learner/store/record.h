@@ -1,5 +1,7 @@
 /* The records of the store and their bytes. Every value begins with a magic byte and a version
- * byte; keys are big-endian, so they sort as numbers do.
+ * byte; keys are big-endian, so they sort as numbers do. The version is written as STORE_FORMAT and
+ * read from STORE_FORMAT_OLDEST on: what an older one lacks is filled in. That of the schema is the
+ * store's: it is raised when the store is opened for writing, the other records when they change.
  *
  *     family  key                              value
  *     meta    "schema"                         M: what names the run
@@ -25,7 +27,9 @@ struct schema {
     struct digest data;
     uint64_t rows, seed;
     bool shuffle;
+    uint8_t format; // as read; written as STORE_FORMAT
 };
+enum { STORE_FORMAT_OLDEST = 2, STORE_FORMAT = 3 };
 
 struct counters {
     uint64_t clock_ms; // how long the store has been open, in all: what deadlines are in
@@ -36,6 +40,7 @@ struct counters {
     uint64_t granted, given_back, expired, revoked;
     uint64_t gone[REASONS], outcomes[OUTCOME_REJECTED + 1];
     uint32_t lineage;
+    uint64_t floor; // bytes of groups of a lower age are dropped
 };
 
 enum slot_state { SLOT_FREE = 1, SLOT_LEASED, SLOT_STORED, SLOT_GONE };
@@ -46,6 +51,7 @@ struct summary {
     double reward; // mean of the completions'
     uint64_t tokens, oldest_version, newest_version;
     uint32_t completions;
+    double spread; // mean |reward - mean reward|; below 0: not known (format 2)
 };
 
 struct slot {
@@ -60,6 +66,8 @@ struct slot {
     uint64_t incarnation;
     char *generator;        // LEASED: the holder; STORED: who made the group; else NULL
     uint64_t age;           // STORED: round of the oldest version
+    uint64_t trained_in;    // uses > 0: the last round that used it
+    uint32_t uses;          // rounds that have used this attempt's group
     struct summary summary; // STORED
     struct digest id;       // not recorded: follows from the rest
     bool dirty;             // not recorded: changed since the last commit
@@ -68,8 +76,9 @@ struct slot {
 struct gone {
     enum outcome answered; // as in slot
     enum reason reason;
-    uint64_t round; // TRAINED: in which; else the next round when it left
+    uint64_t round; // TRAINED: the last that used it; else the next round when it left
     uint64_t age;
+    uint32_t uses; // rounds that used it
     struct summary summary;
     char *generator; // who made it; borrowed to encode, owned when decoded, never NULL then
 };

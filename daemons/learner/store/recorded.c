@@ -66,6 +66,30 @@ struct branch store_branch(const struct store *store)
     return (struct branch){fork->lineage, fork->parent, fork->round, fork->version};
 }
 
+/* Groups that are only kept back for a restart lie before the oldest live one, and between them. */
+err_t store_each_stored(struct store *store,
+                        err_t (*visit)(void *arg, uint64_t slot, uint32_t attempt,
+                                       const uint8_t *data, size_t len),
+                        void *arg)
+{
+    uint8_t key[KEY_GROUP];
+    TRY(store_begin(store, 0));
+    if (!store->slots.stored)
+        return OK;
+    key_group(store->slots.age[0].round, 0, key);
+    SCOPED(db_cursor) cursor = NULL;
+    db_seek(store->db, DB_GROUPS, key, sizeof key, &cursor);
+    for (struct db_row row; db_next(cursor, &row);) {
+        if (row.key_len != KEY_GROUP || row.value_len < STORED_HEADER)
+            return err_new(ERR_DATA_LOSS, "store '%s': damaged group record", store->dir);
+        const struct slot *slot = slots_find(&store->slots, be64_load(row.key + 8));
+        if (slot && slot->state == SLOT_STORED && slot->age == be64_load(row.key))
+            TRY(visit(arg, slot->number, slot->attempt, row.value + STORED_HEADER,
+                      row.value_len - STORED_HEADER));
+    }
+    return db_cursor_error(cursor);
+}
+
 void trace_done(struct trace *trace)
 {
     free(trace->generator);
@@ -86,11 +110,37 @@ static err_t read_gone(struct store *store, uint64_t slot, uint32_t attempt, str
                     (unsigned long long)slot);
 }
 
+/* A group that rounds have used and may use again; ret->state 0: it is none. */
+static err_t read_kept(struct store *store, uint64_t number, uint32_t attempt, struct slot *ret)
+{
+    bool found = false;
+    uint8_t key[KEY_SLOT];
+    SCOPED_VALUE(bytes) value = {0};
+    SCOPED_VALUE(slot) slot = {0};
+    key_slot(number, key);
+    TRY(db_get(store->db, DB_SLOTS, key, sizeof key, &value, &found));
+    if (!found)
+        return OK;
+    TRY(err_wrap(slot_decode(number, value.data, value.len, &slot), "store '%s'", store->dir));
+    if (slot.state != SLOT_STORED || slot.attempt != attempt || !slot.uses)
+        return OK;
+    *ret = slot;
+    slot.generator = NULL;
+    return OK;
+}
+
 err_t store_trace(struct store *store, uint64_t slot, uint32_t attempt, struct trace *ret)
 {
     SCOPED_VALUE(gone) gone = {0};
+    SCOPED_VALUE(slot) kept = {0};
     TRY(store_begin(store, 0));
-    TRY(read_gone(store, slot, attempt, &gone));
+    TRY(read_kept(store, slot, attempt, &kept));
+    if (kept.state)
+        gone = (struct gone){.reason = REASON_TRAINED,
+                             .summary = kept.summary,
+                             .generator = mem_string(kept.generator ? kept.generator : "")};
+    else
+        TRY(read_gone(store, slot, attempt, &gone));
     const struct summary *summary = &gone.summary;
     *ret = (struct trace){gone.reason,
                           summary->reward,
@@ -114,6 +164,20 @@ err_t gone_change(struct store *store, uint64_t slot, uint32_t attempt, enum rea
     gone.reason = to;
     store->counters.gone[from]--;
     group_left(store, slot, attempt, &gone); // counts the other
+    return OK;
+}
+
+err_t gone_uses(struct store *store, uint64_t slot, uint32_t attempt, uint32_t uses,
+                uint64_t trained_in)
+{
+    SCOPED_VALUE(gone) gone = {0};
+    TRY(read_gone(store, slot, attempt, &gone));
+    if (gone.reason != REASON_TRAINED)
+        return OK;
+    gone.uses = uses;
+    gone.round = trained_in;
+    store->counters.gone[REASON_TRAINED]--;
+    group_left(store, slot, attempt, &gone);
     return OK;
 }
 
@@ -184,9 +248,15 @@ err_t store_round_failed(struct store *store, uint64_t round, const char *why, u
     return OK;
 }
 
-/* Its slot is gone already, so it is on disk alone. */
+/* A slot that is gone is on disk alone. */
 static err_t void_group(struct store *store, const struct round_group *group)
 {
+    struct slot *held = slots_find(&store->slots, group->slot);
+    if (held && held->state == SLOT_STORED) { // it was not its last use
+        slot_group_left(store, held, REASON_ERRORED);
+        slot_gone(store, held, REASON_ERRORED);
+        return OK;
+    }
     bool found = false;
     uint8_t key[KEY_SLOT];
     SCOPED_VALUE(bytes) value = {0};

@@ -1,6 +1,7 @@
 #include "learner/store/rounds.h"
 #include "base/mem.h"
 #include "learner/store/inner.h"
+#include "learner/store/pick.h"
 #include <string.h>
 
 void round_free(struct round *round)
@@ -17,27 +18,6 @@ const char *idle_name(enum idle idle)
 {
     static const char *const names[] = {"none", "no groups", "straggler", "ended", "paused"};
     return (unsigned)idle < sizeof names / sizeof *names ? names[idle] : "?";
-}
-
-static int by_age_then_slot(const void *a, const void *b)
-{
-    const struct slot *x = *(struct slot *const *)a, *y = *(struct slot *const *)b;
-    if (x->age != y->age)
-        return x->age < y->age ? -1 : 1;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
-/* The stored slots, oldest first; the caller frees the array. */
-static struct slot **stored_in_order(struct store *store)
-{
-    struct slots *slots = &store->slots;
-    struct slot **found = mem_array(slots->stored, sizeof(struct slot *));
-    size_t n = 0;
-    for (size_t i = 0; i < slots->n; i++)
-        if (slots->at[i]->state == SLOT_STORED)
-            found[n++] = slots->at[i];
-    qsort(found, n, sizeof(struct slot *), by_age_then_slot);
-    return found;
 }
 
 /* Revokes the excess leases of this age or older, oldest first, then by number. */
@@ -70,7 +50,7 @@ static enum idle last_round(struct store *store, size_t *ret_take)
     return IDLE_ENDED;
 }
 
-/* How many of the oldest stored groups make the next round, or why none do. */
+/* How many of the stored groups make the next round, or why none do. */
 static enum idle may_form(struct store *store, size_t *ret_take)
 {
     struct lag_rules rules = store_lag_rules(store);
@@ -79,6 +59,10 @@ static enum idle may_form(struct store *store, size_t *ret_take)
     if (store->rules.rounds && store->counters.next_round >= store->rules.rounds) {
         store_finish(store);
         return IDLE_ENDED;
+    }
+    if (!store_in_turn(store)) { // no group has to make room for another's turn
+        *ret_take = rules.groups;
+        return slots->stored < rules.groups ? last_round(store, ret_take) : IDLE_NONE;
     }
     for (;;) {
         struct lag_form form =
@@ -103,7 +87,7 @@ static void put_round(struct store *store, const struct round *round)
     db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
 }
 
-/* Moves the groups out as trained and the counters on. */
+/* Moves the counters on, and groups out whose last use this is. */
 static err_t record(struct store *store, const struct round_plan *plan, size_t take,
                     struct round **ret)
 {
@@ -115,20 +99,26 @@ static err_t record(struct store *store, const struct round_plan *plan, size_t t
                             .first_version = counters->next_version,
                             .seed = plan->seed,
                             .limit = store->rules.limit,
+                            .policy = store->rules.policy,
+                            .max_uses = store->rules.max_uses,
                             .settings = mem_string(plan->settings),
                             .fingerprint = mem_string(plan->fingerprint),
                             .groups = take,
                             .group = mem_array(take, sizeof *round->group)};
-    SCOPED_MEM struct slot **order = stored_in_order(store);
+    SCOPED_MEM struct slot **picked = pick_groups(store, take);
+    bool last = take < store->rules.groups;
     for (size_t i = 0; i < take; i++) {
-        struct slot *slot = order[i];
+        struct slot *slot = picked[i];
         if (lag_of(round->round, slot->age) > round->limit)
             return err_new(ERR_INTERNAL, "slot %llu is too old for round %llu: the sweep missed it",
                            (unsigned long long)slot->number, (unsigned long long)round->round);
-        round->group[i] = (struct round_group){slot->id, slot->summary.content, slot->number,
-                                               slot->age, slot->attempt};
-        slot_group_left(store, slot, REASON_TRAINED);
-        slot_gone(store, slot, REASON_TRAINED);
+        slots_use(&store->slots, slot, round->round);
+        round->group[i] = (struct round_group){slot->id,  slot->summary.content, slot->number,
+                                               slot->age, slot->attempt,         slot->uses};
+        if (last || slot->uses >= round->max_uses)
+            slot_spent(store, slot);
+        else
+            slot_touch(store, slot);
     }
     put_round(store, round);
     counters->next_round++;

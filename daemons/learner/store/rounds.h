@@ -27,13 +27,15 @@ struct round_plan {
 struct round_group {
     struct digest id, content; // content: of the group's stored bytes
     uint64_t slot, age;        // age: round of its oldest version; its lag is round - age
-    uint32_t attempt;
+    uint32_t attempt, use;     // use: the how manieth of this group, from 1
 };
 
 struct round {
     uint32_t lineage, updates;
     uint64_t round, first_version, seed;
     uint64_t limit; // on lag, in force when it was recorded
+    enum replay_policy policy;
+    uint32_t max_uses;
     char *settings, *fingerprint;
     size_t groups;             // fewer than the rules' only in the last round of a finite run
     struct round_group *group; // oldest first, then by slot

@@ -14,7 +14,8 @@ void slots_done(struct slots *slots)
     *slots = (struct slots){0};
 }
 
-struct slot *slots_find(const struct slots *slots, uint64_t number)
+/* The first index whose number is not lower. */
+static size_t lower_bound(const struct slots *slots, uint64_t number)
 {
     size_t low = 0, high = slots->n;
     while (low < high) {
@@ -24,7 +25,13 @@ struct slot *slots_find(const struct slots *slots, uint64_t number)
         else
             high = middle;
     }
-    return low < slots->n && slots->at[low]->number == number ? slots->at[low] : NULL;
+    return low;
+}
+
+struct slot *slots_find(const struct slots *slots, uint64_t number)
+{
+    size_t i = lower_bound(slots, number);
+    return i < slots->n && slots->at[i]->number == number ? slots->at[i] : NULL;
 }
 
 /* The bucket of an age, made if need be. */
@@ -46,10 +53,18 @@ static struct lag_age *bucket(struct slots *slots, uint64_t age)
 }
 
 /* Adds +1 or -1 where a slot of this state and age is counted. */
-static void count(struct slots *slots, enum slot_state state, uint64_t age, uint64_t one)
+static void count(struct slots *slots, const struct slot *slot, enum slot_state state, uint64_t age,
+                  uint64_t one)
 {
-    if (state == SLOT_FREE)
+    if (state == SLOT_GONE)
+        slots->gone += one;
+    if (state == SLOT_STORED)
+        slots->used += one * slot->uses;
+    if (state == SLOT_FREE) {
         slots->free += one;
+        if (slot->number < slots->free_low)
+            slots->free_low = slot->number;
+    }
     if (state != SLOT_LEASED && state != SLOT_STORED)
         return;
     struct lag_age *ages = bucket(slots, age);
@@ -76,24 +91,33 @@ struct slot *slots_add(struct slots *slots, struct slot *from)
     struct slot *slot = mem_copy(from, sizeof *from);
     from->generator = NULL;
     slots->at[slots->n++] = slot;
-    count(slots, slot->state, age_of(slot), 1);
+    count(slots, slot, slot->state, age_of(slot), 1);
     return slot;
 }
 
 void slots_move(struct slots *slots, struct slot *slot, enum slot_state state, uint64_t age)
 {
-    count(slots, slot->state, age_of(slot), -(uint64_t)1);
+    count(slots, slot, slot->state, age_of(slot), -(uint64_t)1);
     slot->state = state;
     if (state == SLOT_LEASED)
         slot->start_round = age;
     if (state == SLOT_STORED)
         slot->age = age;
-    count(slots, state, age, 1);
+    count(slots, slot, state, age, 1);
+}
+
+void slots_use(struct slots *slots, struct slot *slot, uint64_t round)
+{
+    slot->uses++;
+    slot->trained_in = round;
+    slots->used++;
 }
 
 void slots_sweep(struct slots *slots)
 {
     size_t kept = 0;
+    if (!slots->gone)
+        return;
     for (size_t i = 0; i < slots->n; i++) {
         if (slots->at[i]->state != SLOT_GONE) {
             slots->at[kept++] = slots->at[i];
@@ -103,6 +127,7 @@ void slots_sweep(struct slots *slots)
         free(slots->at[i]);
     }
     slots->n = kept;
+    slots->gone = 0;
 }
 
 uint64_t slots_low(const struct slots *slots, uint64_t next)
@@ -113,10 +138,14 @@ uint64_t slots_low(const struct slots *slots, uint64_t next)
     return next;
 }
 
-struct slot *slots_lowest_free(const struct slots *slots)
+struct slot *slots_lowest_free(struct slots *slots)
 {
-    for (size_t i = 0; slots->free && i < slots->n; i++)
-        if (slots->at[i]->state == SLOT_FREE)
+    if (!slots->free)
+        return NULL;
+    for (size_t i = lower_bound(slots, slots->free_low); i < slots->n; i++)
+        if (slots->at[i]->state == SLOT_FREE) {
+            slots->free_low = slots->at[i]->number;
             return slots->at[i];
+        }
     return NULL;
 }

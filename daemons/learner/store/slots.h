@@ -17,6 +17,9 @@ struct slots {
     struct lag_age *age; // of leased and stored ones, ascending; none with both counts 0
     size_t ages, age_capacity;
     uint64_t leased, stored, free;
+    uint64_t used;     // of stored ones: the sum of their uses
+    uint64_t gone;     // among `at` until slots_sweep
+    uint64_t free_low; // no lower number is free
 };
 
 void slots_done(struct slots *slots);
@@ -29,9 +32,12 @@ struct slot *slots_add(struct slots *slots, struct slot *slot);
  * set those fields with slots_move only. */
 void slots_move(struct slots *slots, struct slot *slot, enum slot_state state, uint64_t age);
 
+/* One more use of a stored slot's group, by this round. */
+void slots_use(struct slots *slots, struct slot *slot, uint64_t round);
+
 /* Forgets the gone ones. */
 void slots_sweep(struct slots *slots);
 
 /* The lowest number that is not gone; next if there is none. */
 uint64_t slots_low(const struct slots *slots, uint64_t next);
-struct slot *slots_lowest_free(const struct slots *slots); // NULL: none
+struct slot *slots_lowest_free(struct slots *slots); // NULL: none

@@ -1,5 +1,6 @@
 #include "learner/store/store.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "learner/store/inner.h"
 #include <dirent.h>
@@ -7,7 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-enum { LIMIT_MAX = 65535 };
+enum { LIMIT_MAX = 65535, PRIORITY_EXPONENT_MAX = 10 };
 static const uint64_t GROUPS_MAX = 1 << 20, ROUNDS_MAX = (uint64_t)1 << 40;
 
 const char *reason_name(enum reason reason)
@@ -35,6 +36,15 @@ err_t store_rules_check(const struct store_rules *rules)
     if (rules->rounds > ROUNDS_MAX)
         return err_new(ERR_INVALID, "rounds is %llu: allowed is at most %llu",
                        (unsigned long long)rules->rounds, (unsigned long long)ROUNDS_MAX);
+    if (rules->policy > REPLAY_PRIORITY || !rules->max_uses || rules->max_uses > rules->eta + 1)
+        return err_new(
+            ERR_INVALID,
+            "replay: max_uses is %u: allowed is 1 to lag.max + 1 = %llu, as a round uses "
+            "a group once",
+            rules->max_uses, (unsigned long long)rules->eta + 1);
+    if (!(rules->priority_exponent >= 0 && rules->priority_exponent <= PRIORITY_EXPONENT_MAX))
+        return err_new(ERR_INVALID, "replay: priority_exponent is %g: allowed is 0 to %d",
+                       rules->priority_exponent, PRIORITY_EXPONENT_MAX);
     if (!rules->lease_ms)
         return err_new(ERR_INVALID, "a lease of 0 ms: it must last");
     return OK;
@@ -56,23 +66,40 @@ struct lag_rules store_lag_rules(const struct store *store)
     return (struct lag_rules){store->rules.eta, store->rules.limit, store->rules.groups};
 }
 
+bool store_in_turn(const struct store *store)
+{
+    return store->rules.policy == REPLAY_FIFO && store->rules.max_uses == 1;
+}
+
+uint64_t store_live(const struct store *store)
+{
+    const struct slots *slots = &store->slots;
+    return (slots->leased + slots->stored) * store->rules.max_uses - slots->used;
+}
+
 bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes)
 {
     struct statvfs disk;
     *ret_free_bytes = 0;
     if (statvfs(store->dir, &disk) == 0)
         *ret_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    return *ret_free_bytes < store->rules.min_free_bytes;
+    return *ret_free_bytes < store->reserve_bytes ||
+           *ret_free_bytes - store->reserve_bytes < store->rules.min_free_bytes;
 }
 
 uint64_t store_groups_wanted(const struct store *store)
 {
     if (!store->rules.rounds)
         return UINT64_MAX;
-    uint64_t next = store->counters.next_round, live = store->slots.leased + store->slots.stored;
-    uint64_t can =
-        next < store->rules.rounds ? (store->rules.rounds - next) * store->rules.groups : 0;
-    return can > live ? can - live : 0;
+    const struct store_rules *rules = &store->rules;
+    uint64_t next = store->counters.next_round, live = store_live(store),
+             groups = store->slots.leased + store->slots.stored;
+    if (next >= rules->rounds)
+        return 0;
+    uint64_t can = (rules->rounds - next) * rules->groups, // uses
+        wanted = can > live ? (can - live + rules->max_uses - 1) / rules->max_uses : 0;
+    uint64_t missing = rules->groups > groups ? rules->groups - groups : 0; // one round: all differ
+    return wanted > missing ? wanted : missing;
 }
 
 bool store_source_empty(const struct store *store)
@@ -158,15 +185,30 @@ static err_t compare(const struct schema *schema, const struct store_options *op
     return OK;
 }
 
-static void create(struct store *store, const struct store_options *options)
+static void put_schema(struct store *store)
 {
-    store->schema = (struct schema){mem_string(options->run), options->data, options->rows,
-                                    options->seed, options->shuffle};
-    store->counters.lineage = options->lineage ? options->lineage : 1;
     SCOPED_VALUE(bytes) value = {0};
     schema_encode(&store->schema, &value);
     db_put(store->db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), value.data, value.len);
     store->changed = true;
+}
+
+static void create(struct store *store, const struct store_options *options)
+{
+    store->schema =
+        (struct schema){mem_string(options->run), options->data, options->rows, options->seed,
+                        options->shuffle,         STORE_FORMAT};
+    store->counters.lineage = options->lineage ? options->lineage : 1;
+    put_schema(store);
+}
+
+/* The other records are of this format from their next change on; what is old is read as it is. */
+static void upgrade(struct store *store)
+{
+    log_info("store upgraded in place", "directory=%s format=%d was=%d", store->dir, STORE_FORMAT,
+             store->schema.format);
+    store->schema.format = STORE_FORMAT;
+    put_schema(store);
 }
 
 /* The slots that are not gone; below the cursor there are none. */
@@ -217,6 +259,8 @@ static err_t load_all(struct store *store, const struct store_options *options)
         return err_new(ERR_NOT_FOUND, "it was never completely made");
     if (!found)
         create(store, options);
+    else if (options && store->schema.format < STORE_FORMAT)
+        upgrade(store);
     TRY(lineages_load(store->db, store->counters.lineage, &store->lineages));
     if (options)
         TRY(load_slots(store));
@@ -236,6 +280,7 @@ err_t store_open(const char *dir, const struct store_options *options,
     SCOPED(store) store = mem_new(sizeof *store);
     store->dir = mem_string(dir);
     store->rules = *rules;
+    store->reserve_bytes = options->reserve_bytes;
     TRY(db_open(dir, false, &store->db));
     TRY(store_load(store, options));
     store->opened_ms = now_ms;
@@ -271,6 +316,12 @@ err_t store_set_rules(struct store *store, const struct store_rules *rules, int6
     return store_commit(store);
 }
 
+err_t store_copy(struct store *store, const char *dir)
+{
+    TRY(store_begin(store, 0));
+    return db_copy(store->db, dir);
+}
+
 /* --- numbers --- */
 
 static uint64_t directory_bytes(const char *dir)
@@ -293,6 +344,7 @@ void store_counts(const struct store *store, struct store_counts *ret)
         .leased = store->slots.leased,
         .stored = store->slots.stored,
         .free = store->slots.free,
+        .live = store_live(store),
         .next_slot = counters->next_slot,
         .next_round = counters->next_round,
         .granted = counters->granted,

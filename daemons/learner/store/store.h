@@ -27,9 +27,10 @@
 
 struct store;
 enum straggler { STRAGGLER_WAIT, STRAGGLER_DROP };
+enum replay_policy { REPLAY_FIFO, REPLAY_UNIFORM, REPLAY_PRIORITY }; // pick.h
 enum last_batch { LAST_BATCH_SHORT, LAST_BATCH_DROP };
 
-/* What names a run: fixed when the store is made, compared when it is opened again. */
+/* What names a run: fixed when the store is made, compared when it is opened again; and what lies beside it. */
 struct store_options {
     const char *run;     // its id
     struct digest data;  // of the training data
@@ -38,6 +39,8 @@ struct store_options {
     uint32_t
         lineage; // number of the first, at random: another store of the same run, made after this one was lost, has
     // another. Counts when the store is made; 0: 1
+    uint64_t
+        reserve_bytes; // kept free for others, beside the rules' min_free_bytes: one whole checkpoint
 };
 
 /* What may change while the run goes on. */
@@ -50,6 +53,9 @@ struct store_rules {
     uint32_t lease_ms;       // how long a lease lasts, counted while the learner is up; > 0
     uint32_t max_failures; // expiries and rejections after which a slot leaves as errored; 0: never
     uint64_t min_free_bytes; // no leases while the disk has less
+    enum replay_policy policy;
+    uint32_t max_uses;        // rounds that may use a group; 1 <= max_uses <= eta + 1
+    double priority_exponent; // pick.h; >= 0
 };
 
 /* Opens the store in dir, making it if absent; revokes what the rules no longer allow. INVALID:
@@ -63,6 +69,9 @@ DEFINE_SCOPED(store)
 /* Puts other rules in force. A lower limit makes groups stale and revokes leases at once. */
 err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms);
 
+/* The store as it is now, in a directory that must not be there yet: opened like the store. While this one goes on. */
+err_t store_copy(struct store *store, const char *dir);
+
 struct verdict {
     enum outcome outcome;
     const char *why; // for people; constant text, never NULL
@@ -73,6 +82,16 @@ struct verdict {
  * slot waits and its lag allows. */
 err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
                    struct verdict *ret);
+
+/* The same of groups that came as bytes: encoded[i] is what groups[i] was decoded from, by group_decode. They are stored as
+ * they are. */
+struct encoded {
+    const uint8_t *data;
+    size_t len;
+};
+err_t store_append_encoded(struct store *store, const struct group *const *groups,
+                           const struct encoded *encoded, size_t n, int64_t now_ms,
+                           struct verdict *ret);
 
 /* The caller found this group unfit for training (more tokens than fit, another vocabulary, ...):
  * it leaves as errored and its slot, if it still waits for it, is free for another attempt at once.
@@ -95,7 +114,8 @@ enum reason {
 const char *reason_name(enum reason reason);
 
 struct store_counts {
-    uint64_t leased, stored, free;  // slots now; live = leased + stored
+    uint64_t leased, stored, free;  // slots now
+    uint64_t live;                  // leased + stored, each as often as rounds may still use it
     uint64_t next_slot, next_round; // the first never used
     uint64_t gone[REASONS];         // groups that left, over the life of the store
     uint64_t outcomes[OUTCOME_REJECTED + 1];

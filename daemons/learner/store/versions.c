@@ -237,10 +237,12 @@ err_t store_checkpointed(struct store *store, uint64_t round, uint64_t version)
     uint64_t oldest = 0;
     TRY(store_break(store, oldest_needed(store, &oldest)));
     uint8_t from[KEY_GROUP], below[KEY_GROUP];
-    key_group(0, 0, from);
+    key_group(counters->floor, 0,
+              from); // what is below is dropped: ranges that overlap slow every read
     key_group(oldest, 0, below);
-    if (!oldest)
+    if (oldest <= counters->floor)
         return store_commit(store);
+    counters->floor = oldest;
     db_delete_range(store->db, DB_GROUPS, from, below, sizeof from);
     TRY(store_commit(store));
     err_free(db_drop_files(store->db, DB_GROUPS, from, below, sizeof from)); // else compaction does

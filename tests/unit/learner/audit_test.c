@@ -75,7 +75,8 @@ static void every_kind_of_damage_is_found(void **)
     key_slot(9, key);
     finds(DB_SLOTS, key, KEY_SLOT, &value, "slot 6 is missing");
     key_slot(0, key);
-    finds(DB_SLOTS, key, KEY_SLOT, &value, "3 slots are gone as trained, the rounds name 4");
+    finds(DB_SLOTS, key, KEY_SLOT, &value,
+          "3 slots are gone as trained and 0 may be again, the rounds name 4");
 
     bytes_clear(&value);
     bytes_put(&value, "G\2nonsense", 10);
@@ -83,24 +84,35 @@ static void every_kind_of_damage_is_found(void **)
     finds(DB_GROUPS, key, KEY_GROUP, &value, "slot 4: a stored group's bytes are not those");
 
     bytes_clear(&value);
-    gone_encode(&(struct gone){OUTCOME_STORED, REASON_STALE, 0, 0, none, NULL}, &value);
+    gone_encode(&(struct gone){OUTCOME_STORED, REASON_STALE, 0, 0, 0, none, NULL}, &value);
     key_gone(2, 1, key);
-    finds(DB_GONE, key, KEY_GONE, &value, "3 of 4 trained groups are gone as trained");
+    finds(DB_GONE, key, KEY_GONE, &value, "is gone as stale, not as trained");
     bytes_clear(&value);
-    gone_encode(&(struct gone){OUTCOME_STORED, REASON_TRAINED, 1, 0, none, NULL}, &value);
+    gone_encode(&(struct gone){OUTCOME_STORED, REASON_TRAINED, 1, 0, 2, none, NULL}, &value);
+    finds(DB_GONE, key, KEY_GONE, &value,
+          "is gone after 2 uses, the last by round 1; the rounds name it 1 times");
+    bytes_clear(&value);
+    gone_encode(&(struct gone){OUTCOME_STORED, REASON_TRAINED, 1, 0, 1, none, NULL}, &value);
     key_gone(5, 1, key);
     finds(DB_GONE, key, KEY_GONE, &value, "slot 5 attempt 1 is gone as trained in round 1");
 
-    struct round_group groups[] = {{kit_digest(0), kit_digest(1), 0, 0, 1}};
-    struct round twice = {1, 1, 2, 2, 0, 1, "", "", 1, groups};
+    struct round_group groups[] = {{kit_digest(0), kit_digest(1), 0, 0, 1, 1}};
+    struct round twice = {1, 1, 2, 2, 0, 1, REPLAY_FIFO, 1, "", "", 1, groups};
     uint8_t round_key[KEY_ROUND];
     bytes_clear(&value);
     round_encode(&twice, &value);
     key_round('r', 1, 2, round_key);
-    finds(DB_ROUNDS, round_key, KEY_ROUND, &value, "slot 0 was trained in rounds 0 and 2");
+    finds(DB_ROUNDS, round_key, KEY_ROUND, &value,
+          "slot 0 attempt 1: round 2 calls use 1 what is its use 2");
     finds(DB_ROUNDS, round_key, KEY_ROUND, &value,
           "round 2 trained slot 0 of age 0, the limit was 1");
     finds(DB_ROUNDS, round_key, KEY_ROUND, &value, "3 rounds, the counter says 2");
+    groups[0].attempt = groups[0].use = 2;
+    bytes_clear(&value);
+    round_encode(&twice, &value);
+    finds(DB_ROUNDS, round_key, KEY_ROUND, &value, "slot 0 was trained in rounds 0 and 2");
+    finds(DB_ROUNDS, round_key, KEY_ROUND, &value, "round 2 used slot 0 for time 2, of 1 allowed");
+    finds(DB_ROUNDS, round_key, KEY_ROUND, &value, "was trained but neither left nor is stored");
 
     bytes_clear(&value);
     update_encode(&(struct update){7, kit_digest(1), true}, &value);

@@ -381,13 +381,13 @@ static void the_audit_finds_what_is_wrong_with_branches(void **)
     uint8_t key[KEY_ROUND];
     struct summary none = {0};
     SCOPED_VALUE(bytes) value = {0};
-    gone_encode(&(struct gone){OUTCOME_STORED, REASON_STALE, 2, 2, none, NULL}, &value);
+    gone_encode(&(struct gone){OUTCOME_STORED, REASON_STALE, 2, 2, 0, none, NULL}, &value);
     key_gone(4, 1, key); // cut off
     finds(DB_GONE, key, KEY_GONE, &value, "is gone as stale, not as lineage");
     bytes_clear(&value);
-    gone_encode(&(struct gone){OUTCOME_STORED, REASON_TRAINED, 3, 3, none, NULL}, &value);
+    gone_encode(&(struct gone){OUTCOME_STORED, REASON_TRAINED, 3, 3, 1, none, NULL}, &value);
     key_gone(6, 2, key); // voided
-    finds(DB_GONE, key, KEY_GONE, &value, "which does not name it");
+    finds(DB_GONE, key, KEY_GONE, &value, "is gone as trained, not as errored");
     bytes_clear(&value);
     tries_encode(&(struct tries){1, 0, false, NULL}, &value);
     key_round('t', 2, 3, key);

@@ -37,11 +37,11 @@ static struct digest digest_from(int first)
 
 static struct summary summary_of(void)
 {
-    return (struct summary){digest_from(32), -0.25, 1000, 7, 9, 4};
+    return (struct summary){digest_from(32), -0.25, 1000, 7, 9, 4, 0.75};
 }
 
 static struct slot slot_of(enum slot_state state, enum reason reason, enum outcome answered,
-                           char *generator)
+                           char *generator, uint32_t uses)
 {
     return (struct slot){.number = 258,
                          .state = state,
@@ -56,24 +56,26 @@ static struct slot slot_of(enum slot_state state, enum reason reason, enum outco
                          .incarnation = 99,
                          .generator = generator,
                          .age = 6,
+                         .uses = uses,
+                         .trained_in = uses ? 8 : 0,
                          .summary = summary_of()};
 }
 
 static void records_are_as_documented(void **)
 {
     struct schema schema = {"run", digest_from(1), 1000, 7, true};
-    struct counters counters = {1,      20,  3,   8,   9,   7,   8,   {6, 4},
-                                {7, 5}, 101, 102, 103, 104, {0}, {0}, 1};
-    struct gone gone = {OUTCOME_STORED, REASON_TRAINED, 8, 6, summary_of(), "g0"};
+    struct counters counters = {1,   20,  3,   8,   9,   7,   8, {6, 4}, {7, 5},
+                                101, 102, 103, 104, {0}, {0}, 1, 5};
+    struct gone gone = {OUTCOME_STORED, REASON_TRAINED, 8, 6, 2, summary_of(), "g0"};
     struct tries tries = {4, 3, true, "not finite"};
     struct fork fork = {2, 1, 41, 84};
-    struct round_group groups[2] = {{digest_from(0), digest_from(1), 100, 40, 1},
-                                    {digest_from(16), digest_from(17), 101, 41, 2}};
-    struct round round = {1, 2, 41, 82, 5, 1, "lr: 1", "cpu", 2, groups};
+    struct round_group groups[2] = {{digest_from(0), digest_from(1), 100, 40, 1, 2},
+                                    {digest_from(16), digest_from(17), 101, 41, 2, 1}};
+    struct round round = {1, 2, 41, 82, 5, 1, REPLAY_PRIORITY, 3, "lr: 1", "cpu", 2, groups};
     struct update update = {41, digest_from(3), true};
-    struct slot leased = slot_of(SLOT_LEASED, (enum reason)0, (enum outcome)0, "g0");
-    struct slot stored = slot_of(SLOT_STORED, (enum reason)0, OUTCOME_STORED, "g0");
-    struct slot left = slot_of(SLOT_GONE, REASON_TRAINED, OUTCOME_STORED, NULL);
+    struct slot leased = slot_of(SLOT_LEASED, (enum reason)0, (enum outcome)0, "g0", 0);
+    struct slot stored = slot_of(SLOT_STORED, (enum reason)0, OUTCOME_STORED, "g0", 2);
+    struct slot left = slot_of(SLOT_GONE, REASON_TRAINED, OUTCOME_STORED, NULL, 1);
     for (int i = 0; i < REASONS; i++)
         counters.gone[i] = 200 + (uint64_t)i;
     for (int i = 0; i <= OUTCOME_REJECTED; i++)
@@ -182,12 +184,61 @@ static void decoding_is_the_inverse_and_checks_everything(void **)
             good.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
             bytes_clear(&out);
             err_t e = around(names[i], good.data, good.len - 1, &out);
+            if (!err_failed(e) && good.data[1] == STORE_FORMAT_OLDEST)
+                out.data[1] = STORE_FORMAT_OLDEST; // read as the older format, written as the newer
             if (!err_failed(e))
                 assert_memory_equal(out.data, good.data, good.len - 1);
             err_free(e);
             good.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
         }
     }
+}
+
+/* What a build before this one wrote, read as it was meant. */
+static void records_of_format_2_are_read(void **)
+{
+    json_t *newer = golden;
+    SCOPED_JSON json_t *older = NULL;
+    assert_ok(json_read_file(TEST_GOLDEN "/store_v2.json", 1 << 20, &older));
+    golden = older;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        SCOPED_VALUE(bytes) old = bytes_of(names[i]);
+        SCOPED_VALUE(bytes) out = {0};
+        SCOPED_VALUE(bytes) again = {0};
+        assert_ok(around(names[i], old.data, old.len, &out));
+        assert_int_equal(out.data[1], STORE_FORMAT);
+        assert_ok(around(names[i], out.data, out.len, &again)); // it stays what it became
+        assert_int_equal(again.len, out.len);
+        assert_memory_equal(again.data, out.data, out.len);
+    }
+    SCOPED_VALUE(bytes) stored = bytes_of("slot_stored");
+    SCOPED_VALUE(bytes) left = bytes_of("slot_gone");
+    SCOPED_VALUE(bytes) round = bytes_of("round");
+    golden = newer;
+    SCOPED_VALUE(slot) slot = {0};
+    SCOPED_VALUE(slot) gone = {0};
+    SCOPED(round) decoded = NULL;
+    assert_ok(slot_decode(258, stored.data, stored.len, &slot));
+    assert_int_equal(slot.uses, 0);
+    assert_true(slot.summary.spread < 0); // not known
+    assert_ok(slot_decode(258, left.data, left.len, &gone));
+    assert_int_equal(gone.uses, 1);
+    assert_ok(round_decode(round.data, round.len, &decoded));
+    assert_int_equal(decoded->policy, REPLAY_FIFO);
+    assert_int_equal(decoded->max_uses, 1);
+    assert_int_equal(decoded->group[1].use, 1);
+}
+
+static void other_formats_are_refused_with_what_to_do(void **)
+{
+    SCOPED_VALUE(bytes) bytes = bytes_of("schema");
+    SCOPED_VALUE(schema) schema = {0};
+    bytes.data[1] = STORE_FORMAT_OLDEST - 1;
+    assert_err(ERR_PRECONDITION, "finish the run with the build",
+               schema_decode(bytes.data, bytes.len, &schema));
+    bytes.data[1] = STORE_FORMAT + 1;
+    assert_err(ERR_PRECONDITION, "use the newer build",
+               schema_decode(bytes.data, bytes.len, &schema));
 }
 
 static int open_golden(void **)
@@ -207,6 +258,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_are_as_documented),
         cmocka_unit_test(decoding_is_the_inverse_and_checks_everything),
+        cmocka_unit_test(records_of_format_2_are_read),
+        cmocka_unit_test(other_formats_are_refused_with_what_to_do),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);
 }

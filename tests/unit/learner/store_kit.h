@@ -34,6 +34,8 @@ static inline struct store_rules kit_rules(uint64_t groups, uint64_t eta)
                                 .groups = groups,
                                 .max_groups = 100 * groups,
                                 .epochs = 1,
+                                .max_uses = 1,
+                                .priority_exponent = 1,
                                 .lease_ms = 250};
 }
 

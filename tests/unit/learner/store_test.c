@@ -287,7 +287,7 @@ static void another_schema_is_refused(void **)
     db_put(db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), "M\1", 2);
     assert_ok(db_commit(db));
     db_free(STEAL(db));
-    assert_err(ERR_PRECONDITION, "version 1, this build knows 2",
+    assert_err(ERR_PRECONDITION, "its format is 1, this build reads 2 to 3: finish the run",
                store_open(dir, &options, &rules, 0, &store));
     assert_err(ERR_NOT_FOUND, "there is none", db_open("/dev/shm/none", true, &db));
     assert_err(ERR_NOT_FOUND, "there is none",
