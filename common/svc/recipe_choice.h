@@ -15,4 +15,5 @@ enum recipe_reference { RECIPE_NO_REFERENCE, RECIPE_FROZEN_REFERENCE };
 enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
 enum recipe_transport { RECIPE_GRPC, RECIPE_NCCL, RECIPE_AUTO };
+enum recipe_on_stale { RECIPE_STALE_DROP, RECIPE_STALE_KEEP };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };

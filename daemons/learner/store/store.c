@@ -20,7 +20,7 @@ const char *reason_name(enum reason reason)
 
 static err_t rules_check(const struct store_rules *rules)
 {
-    if (rules->eta > rules->limit || rules->limit > LIMIT_MAX)
+    if (rules->eta > rules->limit || rules->limit > LIMIT_MAX || rules->ease > LIMIT_MAX)
         return err_new(ERR_INVALID,
                        "lag: max %llu, hard_max %llu: allowed is max <= hard_max <= %d",
                        (unsigned long long)rules->eta, (unsigned long long)rules->limit, LIMIT_MAX);
@@ -53,7 +53,7 @@ static err_t options_check(const struct store_options *options)
 
 struct lag_rules store_lag_rules(const struct store *store)
 {
-    return (struct lag_rules){store->rules.eta, store->rules.limit, store->rules.groups};
+    return (struct lag_rules){store->rules.eta, store->limit, store->rules.groups};
 }
 
 bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes)
@@ -236,6 +236,7 @@ err_t store_open(const char *dir, const struct store_options *options,
     SCOPED(store) store = mem_new(sizeof *store);
     store->dir = mem_string(dir);
     store->rules = *rules;
+    store->spare = store->spare_before = UINT64_MAX;
     TRY(db_open(dir, false, &store->db));
     TRY(store_load(store, options));
     store->opened_ms = now_ms;
@@ -299,6 +300,8 @@ void store_counts(const struct store *store, struct store_counts *ret)
         .given_back = counters->given_back,
         .expired = counters->expired,
         .revoked = counters->revoked,
+        .limit = store->limit,
+        .spare = store->spare_before,
         .disk_used_bytes = directory_bytes(store->dir),
     };
     memcpy(ret->gone, counters->gone, sizeof ret->gone);
