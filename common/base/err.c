@@ -9,6 +9,7 @@
 struct err {
     enum err_code code;
     char *message;
+    char *field, *allowed, *reason; // NULL: not said
 };
 
 static char *format_message(const char *format, va_list args)
@@ -98,6 +99,43 @@ err_t err_wrap(err_t e, const char *format, ...)
     return e;
 }
 
+static void replace(char **text, const char *by)
+{
+    free(*text);
+    *text = mem_string(by);
+}
+
+err_t err_field(err_t e, const char *field, const char *allowed)
+{
+    if (e.e) {
+        replace(&e.e->field, field);
+        replace(&e.e->allowed, allowed);
+    }
+    return e;
+}
+
+err_t err_reason(err_t e, const char *reason)
+{
+    if (e.e)
+        replace(&e.e->reason, reason);
+    return e;
+}
+
+const char *err_field_name(err_t e)
+{
+    return e.e ? e.e->field : NULL;
+}
+
+const char *err_field_allowed(err_t e)
+{
+    return e.e ? e.e->allowed : NULL;
+}
+
+const char *err_reason_word(err_t e)
+{
+    return e.e ? e.e->reason : NULL;
+}
+
 enum err_code err_code(err_t e)
 {
     return e.e ? e.e->code : ERR_NONE;
@@ -130,5 +168,8 @@ void err_free(err_t e)
     if (!e.e)
         return;
     free(e.e->message);
+    free(e.e->field);
+    free(e.e->allowed);
+    free(e.e->reason);
     free(e.e);
 }

@@ -61,6 +61,15 @@ static inline bool err_failed(err_t e)
 {
     return e.e != (struct err *)0;
 }
+
+/* For programs that read errors: which field of a request is wrong and what is allowed there, and a word for the reason
+ * ("STALE_ETAG"). Given again they replace what was given before; OK stays OK. Takes e and returns it. */
+err_t err_field(err_t e, const char *field, const char *allowed);
+err_t err_reason(err_t e, const char *reason);
+const char *err_field_name(err_t e); // borrowed, like those below; NULL: not said
+const char *err_field_allowed(err_t e);
+const char *err_reason_word(err_t e);
+
 enum err_code err_code(err_t e);               // ERR_NONE for OK
 const char *err_message(err_t e);              // borrowed until err_free; "ok" for OK
 const char *err_code_name(enum err_code code); // "INVALID"; "?" for a number that is none of them

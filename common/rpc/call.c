@@ -2,6 +2,7 @@
  * callbacks' thread, one by one. Every batch underway holds a reference; one more belongs to the call being open. */
 #include "base/mem.h"
 #include "rpc/call_state.h"
+#include "rpc/details.h"
 #include <assert.h>
 #include <grpc/support/alloc.h>
 #include <stdlib.h>
@@ -138,6 +139,16 @@ static void tell_half_close(struct rpc_call *call)
         rpc_call_finish(call, OK);
 }
 
+static err_t with_details(const struct rpc_call *call, err_t e)
+{
+    for (size_t i = 0; i < call->trailers.count; i++) {
+        const grpc_metadata *row = &call->trailers.metadata[i];
+        if (grpc_slice_str_cmp(row->key, DETAILS_KEY) == 0)
+            e = details_attach(e, GRPC_SLICE_START_PTR(row->value), GRPC_SLICE_LENGTH(row->value));
+    }
+    return e;
+}
+
 /* The status of a client's call, or how a server's ended. */
 static err_t final_error(struct rpc_call *call)
 {
@@ -156,9 +167,9 @@ static err_t final_error(struct rpc_call *call)
         code = ERR_DENIED;
     else if (call->status > 0 && (int)call->status <= ERR_DATA_LOSS)
         code = (enum err_code)call->status;
-    return err_new(code, "%s of %s: %.*s", call->method->path, call->target,
-                   (int)GRPC_SLICE_LENGTH(call->status_text),
-                   GRPC_SLICE_START_PTR(call->status_text));
+    return with_details(call, err_new(code, "%s of %s: %.*s", call->method->path, call->target,
+                                      (int)GRPC_SLICE_LENGTH(call->status_text),
+                                      GRPC_SLICE_START_PTR(call->status_text)));
 }
 
 static void final_close(struct rpc_call *call)

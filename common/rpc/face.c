@@ -24,15 +24,17 @@ struct face {
 static err_t start_servers(struct face *face, const struct face_options *o,
                            const char *admin_address)
 {
-    struct rpc_service services[FACE_SERVICES_MAX + 3];
+    enum { OWN = 3 };
+    struct rpc_service services[FACE_SERVICES_MAX + OWN];
     size_t n = 0;
     services[n++] = rpc_admin_service(face->admin);
     services[n++] = rpc_health_service(face->health);
     services[n++] = rpc_reflect_service(face->reflect);
+    memcpy(services + n, o->admin_services, o->admin_service_count * sizeof *services);
     struct rpc_server_options admin = {.address = admin_address,
                                        .insecure = o->insecure,
                                        .services = services,
-                                       .service_count = n};
+                                       .service_count = n + o->admin_service_count};
     TRY(rpc_server_start(o->rpc, &admin, &face->admin_server));
     memcpy(services + n, o->services, o->service_count * sizeof *services);
     struct rpc_server_options own = {.address = o->listen,

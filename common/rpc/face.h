@@ -25,6 +25,8 @@ struct face_options {
     struct admin_options admin;
     struct rpc_service services[FACE_SERVICES_MAX]; // the daemon's own
     size_t service_count;
+    struct rpc_service admin_services[FACE_SERVICES_MAX]; // on the admin port alone
+    size_t admin_service_count;
     size_t max_recv_bytes; // longest message of the services; 0: 64 MiB
 };
 

@@ -1,6 +1,9 @@
 /* The sending half of a call: a queue of messages, the status behind them, one batch underway at a time. */
 #include "base/mem.h"
+#include "base/scoped.h"
 #include "rpc/call_state.h"
+#include "rpc/details.h"
+#include "rpc/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,19 +52,33 @@ static size_t put_message(struct rpc_call *call, grpc_op *op)
     return 1;
 }
 
-/* mutex held. status_text receives what lives until the batch has started. */
-static size_t put_status(struct rpc_call *call, grpc_op *op, grpc_slice *status_text)
+/* What lives until the batch has started. */
+struct out_status {
+    grpc_slice text;
+    grpc_metadata details;
+};
+
+/* mutex held. */
+static size_t put_status(struct rpc_call *call, grpc_op *op, struct out_status *out)
 {
-    enum {
-        LONGEST = 2000
-    }; // headers of more than 8 KiB are refused, and each byte may become three
-    const char *text = err_message(call->finish);
-    size_t len = err_failed(call->finish) ? strnlen(text, LONGEST) : 0;
+    /* Headers of more than 8 KiB are refused; of the text each byte may become three, and with details it is there twice. */
+    enum { LONGEST = 2000, LONGEST_DETAILED = 1000 };
+    bool detailed = err_field_name(call->finish) || err_reason_word(call->finish);
+    SCOPED_MEM char *text = text_clean(err_failed(call->finish) ? err_message(call->finish) : "",
+                                       detailed ? LONGEST_DETAILED : LONGEST);
+    SCOPED_VALUE(bytes) details = {0};
     call->status_sent = true;
-    *status_text = grpc_slice_from_copied_buffer(text, len);
+    out->text = grpc_slice_from_copied_string(text);
     op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
     op->data.send_status_from_server.status = (grpc_status_code)err_code(call->finish);
-    op->data.send_status_from_server.status_details = status_text;
+    op->data.send_status_from_server.status_details = &out->text;
+    if (!detailed || !details_pack(call->finish, text, &details))
+        return 1;
+    out->details =
+        (grpc_metadata){.key = grpc_slice_from_static_string(DETAILS_KEY),
+                        .value = grpc_slice_from_copied_buffer((char *)details.data, details.len)};
+    op->data.send_status_from_server.trailing_metadata = &out->details;
+    op->data.send_status_from_server.trailing_metadata_count = 1;
     return 1;
 }
 
@@ -72,7 +89,7 @@ void call_send_next(struct rpc_call *call)
     grpc_op ops[3];
     memset(ops, 0, sizeof ops);
     size_t count = 0;
-    grpc_slice status_text = grpc_empty_slice();
+    struct out_status out = {.text = grpc_empty_slice(), .details.value = grpc_empty_slice()};
     const bool last = !call->queue || !call->queue->next;
     const bool status = call->entry && call->finishing && !call->status_sent && last;
     const bool half_close = call->half_close_wanted && !call->half_close_sent && last;
@@ -85,14 +102,15 @@ void call_send_next(struct rpc_call *call)
             put_initial(call, &ops[count], call->entry && call->open_now && !status, &accepted);
     count += put_message(call, &ops[count]);
     if (status)
-        count += put_status(call, &ops[count], &status_text);
+        count += put_status(call, &ops[count], &out);
     if (half_close) {
         call->half_close_sent = true;
         ops[count++].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;
     }
     call->sending = true;
     call_batch(call, ops, count, &call->on_send);
-    grpc_slice_unref(status_text);
+    grpc_slice_unref(out.text);
+    grpc_slice_unref(out.details.value);
 }
 
 /* mutex held. */

@@ -139,35 +139,6 @@ static void set_defaults(struct option_rows rows, void *group)
     }
 }
 
-/* The row that "a.b.c" names, or an error that says at which part it went wrong. */
-static err_t find_key(const char *key, const struct recipe_option **ret_row, size_t *ret_base)
-{
-    const struct recipe_option *row = option_at(key, ret_base);
-    if (row) {
-        *ret_row = row;
-        return OK;
-    }
-    struct option_rows rows = option_root();
-    SCOPED_MEM char *copy = mem_string(key);
-    for (char *part = copy, *dot; (dot = strchr(part, '.')); part = dot + 1) {
-        *dot = 0;
-        row = option_find(rows, part);
-        if (row && row->kind != OPTION_group)
-            return err_new(ERR_INVALID, "no such key: '%.100s' has no keys below it", copy);
-        if (!row) {
-            SCOPED_MEM char *prefix = mem_copy(key, (size_t)(part - copy) + 1);
-            prefix[part - copy] = 0;
-            return option_unknown(rows, prefix, part);
-        }
-        *dot = '.';
-        rows = row->rows();
-    }
-    const char *last = strrchr(key, '.');
-    SCOPED_MEM char *prefix = mem_copy(key, (last ? (size_t)(last - key) + 1 : 0) + 1);
-    prefix[last ? last - key + 1 : 0] = 0;
-    return option_unknown(rows, prefix, last ? last + 1 : key);
-}
-
 /* "section.key=value": one value is taken as it stands; maps and lists are YAML. */
 static err_t set_override(struct recipe *recipe, const char *set)
 {
@@ -180,7 +151,7 @@ static err_t set_override(struct recipe *recipe, const char *set)
     const struct recipe_option *row = NULL;
     size_t base = 0;
     struct place place = {0};
-    TRY(at_place(find_key(key, &row, &base), place, key));
+    TRY(at_place(option_require(key, &row, &base), place, key));
     void *group = (char *)recipe + base;
     const char *text = equals + 1;
     if (row->kind != OPTION_group && row->kind != OPTION_pair && row->kind != OPTION_texts &&
@@ -295,7 +266,7 @@ err_t recipe_require(const struct recipe *recipe, const char *key)
 {
     const struct recipe_option *row = NULL;
     size_t base = 0;
-    TRY(find_key(key, &row, &base));
+    TRY(option_require(key, &row, &base));
     assert(option_is_text(row)); // others always have a value
     const char *text = *(char *const *)((const char *)recipe + base + row->offset);
     if (*text)
@@ -308,7 +279,7 @@ err_t recipe_get(const struct recipe *recipe, const char *key, char **ret)
 {
     const struct recipe_option *row = NULL;
     size_t base = 0;
-    TRY(err_wrap(find_key(key, &row, &base), "%s", key));
+    TRY(err_wrap(option_require(key, &row, &base), "%s", key));
     if (row->kind == OPTION_group)
         return err_new(ERR_INVALID, "%s: a section, not a key", key);
     SCOPED_VALUE(bytes) text = {0};

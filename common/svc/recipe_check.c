@@ -45,7 +45,7 @@ __attribute__((format(printf, 3, 4))) static err_t wrong(const struct check *che
     if (vasprintf(&text, format, args) < 0)
         abort();
     va_end(args);
-    err_t e = err_new(ERR_INVALID, "%s: %s", key, text);
+    err_t e = err_field(err_new(ERR_INVALID, "%s: %s", key, text), key, text);
     free(text);
     int line = line_of(check->root, key);
     if (is_set_on_line(check->source, key))

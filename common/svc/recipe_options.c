@@ -155,3 +155,31 @@ err_t option_unknown(struct option_rows rows, const char *prefix, const char *ke
         return err_new(ERR_INVALID, "no such key; did you mean '%s'?", path);
     return err_new(ERR_INVALID, "no such key; allowed: %s", list);
 }
+
+err_t option_require(const char *key, const struct recipe_option **ret_row, size_t *ret_base)
+{
+    const struct recipe_option *row = option_at(key, ret_base);
+    if (row) {
+        *ret_row = row;
+        return OK;
+    }
+    struct option_rows rows = option_root();
+    SCOPED_MEM char *copy = mem_string(key);
+    for (char *part = copy, *dot; (dot = strchr(part, '.')); part = dot + 1) {
+        *dot = 0;
+        row = option_find(rows, part);
+        if (row && row->kind != OPTION_group)
+            return err_new(ERR_INVALID, "no such key: '%.100s' has no keys below it", copy);
+        if (!row) {
+            SCOPED_MEM char *prefix = mem_copy(key, (size_t)(part - copy) + 1);
+            prefix[part - copy] = 0;
+            return option_unknown(rows, prefix, part);
+        }
+        *dot = '.';
+        rows = row->rows();
+    }
+    const char *last = strrchr(key, '.');
+    SCOPED_MEM char *prefix = mem_copy(key, (last ? (size_t)(last - key) + 1 : 0) + 1);
+    prefix[last ? last - key + 1 : 0] = 0;
+    return option_unknown(rows, prefix, last ? last + 1 : key);
+}

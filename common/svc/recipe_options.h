@@ -52,6 +52,9 @@ const struct recipe_option *option_find(struct option_rows rows, const char *key
 /* The row at a dotted path ("learner.optimizer.lr") and where its group lies in the recipe, or NULL. */
 const struct recipe_option *option_at(const char *path, size_t *ret_base);
 
+/* The same, or the error says at which part of the path it went wrong: INVALID, "no such key; did you mean 'x'?". */
+err_t option_require(const char *path, const struct recipe_option **ret_row, size_t *ret_base);
+
 /* Calls fn with every value below rows, depth first; path is dotted, base the offset of its group. Stops at an error. */
 typedef err_t (*option_visit)(void *arg, const char *path, const struct recipe_option *row,
                               size_t base);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAUSES = IDLE_ENDED + 1 };
+enum { CAUSES = IDLE_PAUSED + 1 };
 
 struct draw {
     struct draw_options options;
@@ -16,6 +16,9 @@ struct draw {
     struct mailbox *replies; // struct reply: at most "it takes a while", then the answer
     /* storage thread */
     bool wanted, waits, stopped; // waits: the other side was told so
+    bool woken;
+    uint64_t *trained; // (lags) groups
+    size_t lags;
     double asked_s, seen_s, waited_s[CAUSES];
     enum idle cause;
 };
@@ -75,6 +78,42 @@ static err_t answer_round(struct draw *draw, struct store *store, struct round *
     return OK;
 }
 
+static void count_trained(struct draw *draw, const struct round *round)
+{
+    for (size_t i = 0; i < round->groups; i++) {
+        size_t lag = (size_t)(round->round - round->group[i].age); // at most the limit on lag
+        if (lag >= draw->lags) {
+            draw->trained = mem_grow(draw->trained, lag + 1, sizeof *draw->trained);
+            memset(draw->trained + draw->lags, 0, (lag + 1 - draw->lags) * sizeof *draw->trained);
+            draw->lags = lag + 1;
+        }
+        draw->trained[lag]++;
+    }
+}
+
+/* With the settings that are in force now. */
+static err_t form(struct draw *draw, struct store *store, struct round **ret)
+{
+    struct round_plan plan = draw->options.plan;
+    const struct live *live = draw->options.live;
+    if (live && live_training_paused(live)) {
+        draw->cause = IDLE_PAUSED;
+        return OK;
+    }
+    if (live)
+        plan.settings = live_text(live);
+    TRY(store_form_round(store, clock_ms(), &plan, &draw->cause, ret));
+    if (*ret)
+        count_trained(draw, *ret);
+    return OK;
+}
+
+static void answer_woken(struct draw *draw)
+{
+    draw->woken = false;
+    answer(draw, &(struct drawn){.number = draw->next, .idle_cause = ""}, OK);
+}
+
 /* Whether the round can be formed now; if so the waiting thread gets it. */
 static err_t look(void *arg, struct store *store)
 {
@@ -89,11 +128,13 @@ static err_t look(void *arg, struct store *store)
         return OK;
     }
     struct round *round = NULL;
-    TRY(store_form_round(store, clock_ms(), &draw->options.plan, &draw->cause, &round));
+    TRY(form(draw, store, &round));
     if (round)
         return answer_round(draw, store, round, false);
     if (draw->cause == IDLE_ENDED)
         answer(draw, &(struct drawn){.end = DRAW_ENDED, .idle_cause = ""}, OK);
+    else if (draw->woken)
+        answer_woken(draw);
     else if (!draw->waits)
         post(draw, &(struct reply){.waits = draw->waits = true});
     return OK;
@@ -148,6 +189,14 @@ static err_t want_again(void *arg, struct store *store)
     }
     TRY(store_round(store, draw->next, &round));
     return answer_round(draw, store, round, true);
+}
+
+static err_t wake(void *arg, struct store *store)
+{
+    (void)store;
+    struct draw *draw = arg;
+    draw->woken = true;
+    return OK;
 }
 
 static err_t stop(void *arg, struct store *store)
@@ -232,10 +281,27 @@ void draw_stop(struct draw *draw)
     storage_post(draw->options.storage, stop, draw);
 }
 
+void draw_wake(struct draw *draw)
+{
+    storage_post(draw->options.storage, wake, draw);
+}
+
+enum idle draw_waits_for(const struct draw *draw)
+{
+    return draw->wanted ? draw->cause : IDLE_NONE;
+}
+
+const uint64_t *draw_trained(const struct draw *draw, size_t *ret_lags)
+{
+    *ret_lags = draw->lags;
+    return draw->trained;
+}
+
 void draw_free(struct draw *draw)
 {
     if (!draw)
         return;
     mailbox_free(draw->replies);
+    mem_free(draw->trained);
     mem_free(draw);
 }

@@ -5,10 +5,10 @@
  *
  * After a restart the recorded rounds that no checkpoint covers come first, as they were; after the last of them a draw with
  * no round and DRAW_MORE. One that failed every time (draw_failed) or whose every start ended with the process is voided and
- * passed over. Owner: the compute thread, but
- * draw_stop: any thread. */
+ * passed over. Owner: the compute thread, but draw_stop and draw_wake: any thread. */
 #pragma once
 #include "learner/leasing.h"
+#include "learner/live.h"
 #include "learner/storage.h"
 #include "learner/store/rounds.h"
 
@@ -16,6 +16,8 @@ struct draw;
 struct draw_options {
     struct storage *storage;
     struct leasing *leasing;
+    struct live
+        *live; // says the plan's settings, and whether training is paused; NULL: the plan does
     struct round_plan plan;  // borrowed texts
     uint64_t first_round;    // the first that the checkpoint does not cover
     uint64_t trained_rounds; // store_next_round at the start: rounds below it are trained again
@@ -47,6 +49,15 @@ err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed);
 
 /* The round being waited for is not formed any more, nor any other: draw_next returns with DRAW_STOPPED. */
 void draw_stop(struct draw *draw);
+
+/* draw_next returns soon, with the round that is ready or with none and DRAW_MORE: there is something else to do. */
+void draw_wake(struct draw *draw);
+
+/* What the compute thread waits for: IDLE_NONE while it trains. Storage thread. */
+enum idle draw_waits_for(const struct draw *draw);
+
+/* Groups of the rounds formed by this process, by their lag. Storage thread; borrowed until the next round. */
+const uint64_t *draw_trained(const struct draw *draw, size_t *ret_lags);
 
 /* After the storage thread's last job. */
 void draw_free(struct draw *draw);

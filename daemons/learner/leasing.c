@@ -170,12 +170,13 @@ static err_t settle(void *arg, struct store *store)
 {
     struct leasing *leasing = arg;
     TRY(store_expire(store, clock_ms()));
+    bool paused = leasing->options.live && live_generation_paused(leasing->options.live);
     for (struct lessee *l = leasing->first; l; l = l->next) {
-        if (!leasing->closed && l->want)
+        if (!leasing->closed && !paused && l->want)
             TRY(grant_to(leasing, l, store));
         if (is_over(leasing))
             tell_over(leasing, l);
-        else if (l->evaluation_want)
+        else if (!paused && l->evaluation_want)
             TRY(grant_evaluation(leasing, l));
     }
     send_revoked(leasing, store);

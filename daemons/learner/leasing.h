@@ -9,6 +9,7 @@
 #pragma once
 #include "base/jsonl.h"
 #include "learner/evaluating.h"
+#include "learner/live.h"
 #include "learner/storage.h"
 #include "rpc/server.h"
 
@@ -18,6 +19,7 @@ struct leasing_options {
     const struct jsonl *data; // rows that leases carry
     const char *run;
     struct evaluating *evaluating; // NULL: none
+    const struct live *live;       // says whether generation is paused; NULL: it is not
 };
 
 struct leasing *leasing_new(const struct leasing_options *options);

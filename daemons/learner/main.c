@@ -9,6 +9,7 @@
 #include "base/jsonl.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/admin/services.h"
 #include "learner/evaluating.h"
 #include "learner/ingest.h"
 #include "learner/job.h"
@@ -24,7 +25,8 @@ enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000 };
 
 /* In order of dependence: freed from the end. */
 struct daemon {
-    const struct recipe *recipe;
+    const struct recipe *recipe; // as given: what is fixed. Else live_recipe
+    struct live *live;
     struct loop *loop;
     struct rpc *rpc;
     struct jsonl *data;
@@ -34,6 +36,7 @@ struct daemon {
     struct leasing *leasing;
     struct ingest *ingest;
     struct publish *publish;
+    struct desk desk; // of LearnerAdmin
     struct face *face;
     struct loop_timer *grace;
     enum { STARTING, TRAINING, EVALUATING, DRAINING, ENDED } state;
@@ -181,7 +184,7 @@ static err_t open_storage(struct daemon *d)
                                                 .seed = (uint64_t)recipe->run.seed,
                                                 .shuffle = recipe->data.shuffle,
                                                 .lineage = first_lineage()},
-                                      .rules = settings_store(recipe),
+                                      .rules = settings_store(live_recipe(d->live)),
                                       .failed = storage_failed,
                                       .arg = d};
     return err_wrap(storage_start(&options, &d->storage), "store '%s'", directory);
@@ -206,7 +209,8 @@ static err_t open_stages(struct daemon *d)
     d->leasing = leasing_new(&(struct leasing_options){.storage = d->storage,
                                                        .data = d->data,
                                                        .run = recipe->run.name,
-                                                       .evaluating = d->evaluating});
+                                                       .evaluating = d->evaluating,
+                                                       .live = d->live});
     d->ingest = ingest_new(&ingest);
     return publish_open(&(struct publish_options){.loop = d->loop,
                                                   .recipe = recipe,
@@ -228,6 +232,13 @@ static err_t open_face(struct daemon *d, const char *announce)
                                 .services = {leasing_service(d->leasing), ingest_service(d->ingest),
                                              publish_service(d->publish)},
                                 .service_count = 3};
+    d->desk = (struct desk){.loop = d->loop,
+                            .storage = d->storage,
+                            .live = d->live,
+                            .leasing = d->leasing,
+                            .ingest = d->ingest,
+                            .train = d->train};
+    face.admin_services[face.admin_service_count++] = tuning_service(&d->desk);
     if (d->evaluating) // beside publish's: of the same service
         face.services[face.service_count++] = evaluating_service(d->evaluating);
     return face_open(&face, &d->face);
@@ -254,6 +265,7 @@ static err_t serve(struct daemon *d, const char *announce)
     d->grace = loop_timer_new(d->loop, close_face, d);
     TRY(rpc_new(d->loop, &d->rpc));
     TRY(jsonl_open(d->recipe->data.train, &d->data));
+    TRY(live_open(d->recipe, &d->live));
     TRY(train_new(d->recipe, &d->train));
     TRY(evaluating_open(
         &(struct evaluating_options){.loop = d->loop,
@@ -270,6 +282,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                   .recipe = d->recipe,
                                   .storage = d->storage,
                                   .leasing = d->leasing,
+                                  .live = d->live,
                                   .evaluating = d->evaluating,
                                   .ended = training_ended,
                                   .arg = d};
@@ -297,6 +310,7 @@ static void daemon_done(struct daemon *d)
     evaluating_free(d->evaluating);
     ingest_free(d->ingest);
     leasing_free(d->leasing);
+    live_free(d->live);
     jsonl_free(d->data);
     rpc_free(d->rpc);
     loop_timer_free(d->grace);

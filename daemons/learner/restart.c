@@ -18,47 +18,18 @@ void restart_done(struct restart *restart)
 
 /* ---- settings of recorded rounds */
 
-/* Of run, learner and sampling: all but these. A key that is new here counts until it is named. */
-static bool decides_numbers(const char *key)
-{
-    static const char *const others[] = {
-        "run.name",           "learner.listen",       "learner.threads", "learner.groups",
-        "learner.last_batch", "learner.micro_tokens", "learner.lease_ms"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strcmp(key, others[i]) == 0)
-            return false;
-    return strncmp(key, "run.", 4) == 0 || strncmp(key, "learner.", 8) == 0 ||
-           strcmp(key, "generator.temperature") == 0;
-}
-
-static void look(void *arg, const char *key, const char *recorded, const char *given)
-{
-    bool *differs = arg;
-    if (!decides_numbers(key))
-        return;
-    *differs = true;
-    log_info("recorded setting", "key=%s recorded=%s given=%s", key, recorded, given);
-}
-
-/* The recorded recipe as a whole, as its keys were checked together; but where it writes is given. */
-static err_t parse_recorded(const struct recipe *given, const char *recorded, struct recipe **ret)
+err_t restart_settings(const struct recipe *given, const char *recorded, bool again,
+                       struct recipe **ret)
 {
     SCOPED_MEM char *every = mem_printf("checkpoint.every=%" PRId64, given->checkpoint.every);
     SCOPED_MEM char *keep = mem_printf("checkpoint.keep=%" PRId64, given->checkpoint.keep);
-    const char *const sets[] = {every, keep};
-    struct recipe_source source = {
-        .run = *given->directory ? given->directory : NULL, .sets = sets, .sets_count = 2};
+    SCOPED_MEM char *micro =
+        mem_printf("learner.micro_tokens=%" PRId64, given->learner.micro_tokens);
+    const char *const sets[] = {every, keep, micro};
+    struct recipe_source source = {.run = *given->directory ? given->directory : NULL,
+                                   .sets = sets,
+                                   .sets_count = again ? sizeof sets / sizeof *sets : 0};
     return recipe_parse(recorded, strlen(recorded), "recorded settings", ".", &source, ret);
-}
-
-err_t restart_settings(const struct recipe *given, const char *recorded, struct recipe **ret)
-{
-    bool differs = false;
-    SCOPED(recipe) then = NULL;
-    TRY(parse_recorded(given, recorded, &then));
-    recipe_differences(then, given, look, &differs);
-    *ret = differs ? STEAL(then) : NULL;
-    return OK;
 }
 
 /* ---- the store, read before it is opened for writing */
@@ -157,7 +128,7 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
             "after its last round; or give up what came after version %" PRIu64
             ": --job fork --at %" PRIu64,
             number, round->fingerprint, fingerprint, at->version, at->version);
-    return err_wrap(parse_recorded(recipe, round->settings, &settings),
+    return err_wrap(restart_settings(recipe, round->settings, true, &settings),
                     "round %" PRIu64 " must be trained again with the settings it was recorded "
                     "with; run the build that recorded it",
                     number);

@@ -3,7 +3,7 @@
  *
  *     SCOPED_VALUE(restart) start = {0};
  *     TRY(restart_open(recipe, &start));                          -- before the store is opened for writing
- *     TRY(restart_settings(recipe, round->settings, &recorded));  -- for each of those rounds
+ *     TRY(restart_settings(recipe, round->settings, true, &recorded));  -- for each of those rounds
  *
  * Refused, with one line that says what to do: a store or checkpoints that are gone or of another run; rounds to be trained
  * again that another build recorded, whose bits would differ. Checkpoints that a fork cut off are set aside, damaged ones
@@ -35,7 +35,7 @@ err_t restart_set_aside(const struct recipe *recipe, const struct store *store);
 err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
                     const struct checkpoint_info *at);
 
-/* The recipe that a round was recorded with, if it differs from the given one in what decides numbers; else *ret is NULL.
- * Addresses, threads, paths, what leases and paces, how a batch is cut: none of it changes a bit. INVALID: settings that this
- * build does not understand. */
-err_t restart_settings(const struct recipe *given, const char *recorded, struct recipe **ret);
+/* The recipe that a round was recorded with. again: before this start; what decides neither numbers nor their order is then the
+ * given one's: how a batch is cut, what is kept on disk. INVALID: settings that this build does not understand. */
+err_t restart_settings(const struct recipe *given, const char *recorded, bool again,
+                       struct recipe **ret);

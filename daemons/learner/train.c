@@ -14,11 +14,11 @@
 #include <string.h>
 
 struct train {
-    const struct recipe
-        *recipe; // in force: as given, or with what a recorded round was recorded with
     const struct recipe *given;
-    struct recipe *recorded; // what recipe is then; else NULL
-    char *recorded_text;     // as the round has it
+    const struct recipe *recipe; // in force: what the last round was recorded with, or given
+    struct recipe *recorded;     // owned: recipe, unless that is given
+    char *recorded_text;         // as the round has it
+    bool recorded_again;         // it was recorded before this start
     struct train_options options;
     struct restart start;
     struct model *model; // of start
@@ -28,13 +28,14 @@ struct train {
     struct publish *publish;
     struct worker *worker;
     struct checkpoint_info at; // where the weights stand
-    char *settings, *fingerprint;
+    char *fingerprint;
     struct leasing_totals seen; // at the last report
     uint64_t stale_seen;
     double begun_s, checkpoint_ms;
     uint64_t again_below; // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
-    uint64_t published_version;
+    uint64_t published_version,
+        checkpointed_round; // the newest; one that is there already needs no other
 };
 
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
@@ -166,6 +167,7 @@ static err_t write_checkpoint(struct train *train)
     TRY(checkpoint_write(recipe->directory, train->model, train->start.optimizer,
                          train->start.origin, &train->at, (int)recipe->checkpoint.keep));
     train->checkpoint_ms = (clock_s() - begun) * 1000;
+    train->checkpointed_round = train->at.round;
     return storage_call(train->options.storage, note_checkpoint, &train->at);
 }
 
@@ -215,39 +217,44 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
     return train->at.round % (uint64_t)recipe->checkpoint.every == 0 ? write_checkpoint(train) : OK;
 }
 
-/* A controller that steers goes on where it stood; a fixed coefficient is the recipe's. */
-static err_t build_updates(struct train *train, bool resumed)
+/* A controller that steers goes on where it stood, unless the coefficient itself was changed; a fixed one is the recipe's. */
+static err_t build_updates(struct train *train, bool goes_on)
 {
+    updates_free(STEAL(train->updates));
     TRY(updates_new(train->recipe, train->model, train->start.optimizer, &train->updates));
-    if (resumed && train->recipe->learner.kl.target > 0)
+    if (goes_on && train->recipe->learner.kl.target > 0)
         updates_set_kl_coef(train->updates, train->at.kl_coef);
     train->at.kl_coef = updates_kl_coef(train->updates);
     return OK;
 }
 
-/* Rounds recorded before a restart take the settings they were recorded with, new ones those given. */
+/* A round is trained with what it was recorded with, whether just now or before a restart. */
+static err_t take_settings(struct train *train, const char *text, bool again, bool resumes)
+{
+    SCOPED(recipe) recorded = NULL;
+    TRY(restart_settings(train->given, text, again, &recorded));
+    bool goes_on = resumes || recorded->learner.kl.coef == train->recipe->learner.kl.coef;
+    struct optimizer_config config = settings_optimizer(&recorded->learner.optimizer);
+    optimizer_configure(train->start.optimizer, &config);
+    recipe_free(train->recorded);
+    mem_free(train->recorded_text);
+    train->recipe = train->recorded = STEAL(recorded);
+    train->recorded_text = mem_string(text);
+    train->recorded_again = again;
+    return build_updates(train, goes_on);
+}
+
 static err_t use_settings(struct train *train, const struct drawn *drawn)
 {
-    const char *text = drawn->again ? drawn->round->settings : NULL;
-    if (text ? train->recorded_text && strcmp(text, train->recorded_text) == 0
-             : !train->recorded_text)
+    const char *text = drawn->round->settings;
+    if (train->recorded_text && drawn->again == train->recorded_again &&
+        strcmp(text, train->recorded_text) == 0)
         return OK;
-    SCOPED(recipe) recorded = NULL;
-    if (text)
-        TRY(restart_settings(train->given, text, &recorded));
-    mem_free(train->recorded_text);
-    train->recorded_text = mem_string(text);
-    if (!recorded && !train->recorded)
-        return OK;
-    log_info("settings in force", "round=%" PRIu64 " which=%s", drawn->round->round,
-             recorded ? "recorded" : "given");
-    updates_free(STEAL(train->updates));
-    recipe_free(train->recorded);
-    train->recorded = STEAL(recorded);
-    train->recipe = train->recorded ? train->recorded : train->given;
-    struct optimizer_config config = settings_optimizer(&train->recipe->learner.optimizer);
-    optimizer_configure(train->start.optimizer, &config);
-    return build_updates(train, true);
+    bool differ = train->recorded_text && strcmp(text, train->recorded_text) != 0;
+    if (differ)
+        log_info("settings in force", "round=%" PRIu64 " which=%s", drawn->round->round,
+                 drawn->again ? "recorded" : "new");
+    return take_settings(train, text, drawn->again, false);
 }
 
 static err_t one_round(struct train *train, const struct drawn *drawn)
@@ -281,7 +288,7 @@ static void tell_ended(void *arg)
 /* The last thing the thread does: a checkpoint where it stands, unless one was just made. */
 static void finish(struct train *train, enum train_end end, err_t why)
 {
-    if (end != TRAIN_FAILED && train->at.round % (uint64_t)train->recipe->checkpoint.every)
+    if (end != TRAIN_FAILED && train->checkpointed_round != train->at.round)
         why = write_checkpoint(train);
     if (end == TRAIN_ENDED)
         evaluate(train, true);
@@ -326,32 +333,57 @@ static int64_t train_some(void *state)
     return 0;
 }
 
+/* Where the store stands, and what the last round before the checkpoint was recorded with. */
+struct position {
+    struct train *train;
+    char *settings; // NULL: there is no such round
+};
+
 static err_t read_position(void *arg, struct store *store)
 {
-    struct train *train = arg;
+    struct position *position = arg;
+    struct train *train = position->train;
+    SCOPED(round) last = NULL;
     train->again_below = store_next_round(store);
     train->at.lineage = store_lineage(store);
+    if (!train->at.round || train->at.round > train->again_below)
+        return OK;
+    TRY(store_round(store, train->at.round - 1, &last));
+    position->settings = STEAL(last->settings);
     return OK;
+}
+
+/* As if the round before had just been trained. Settings that this build does not know are of no use to a controller either. */
+static err_t resume_settings(struct train *train)
+{
+    struct position position = {.train = train};
+    TRY(storage_call(train->options.storage, read_position, &position));
+    SCOPED_MEM char *settings = position.settings;
+    train->checkpointed_round =
+        train->at.round; // of round 0 there is none: model.path stands for it
+    err_t unknown = OK;
+    if (train->start.resumed && settings)
+        unknown = take_settings(train, settings, true, true);
+    if (train->updates || err_code(unknown) != ERR_INVALID)
+        TRY(unknown);
+    err_free(unknown);
+    return train->updates ? OK : build_updates(train, train->start.resumed);
 }
 
 err_t train_start(struct train *train, const struct train_options *options, struct publish *publish)
 {
-    const struct recipe *recipe = train->recipe;
+    const struct recipe *recipe = train->given;
     train->options = *options;
     train->publish = publish;
-    TRY(storage_call(options->storage, read_position, train));
-    TRY(build_updates(train, train->start.resumed));
+    TRY(resume_settings(train));
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
     TRY(report_open(path, train->at.round, &train->report));
-    struct bytes settings = {0};
-    recipe_render(recipe, &settings);
-    train->settings = (char *)settings.data;
     train->fingerprint = settings_fingerprint(train->model);
     struct draw_options draw = {.storage = options->storage,
                                 .leasing = options->leasing,
+                                .live = options->live,
                                 .plan = {.updates = (uint32_t)recipe->learner.updates_per_round,
                                          .seed = (uint64_t)recipe->run.seed,
-                                         .settings = train->settings,
                                          .fingerprint = train->fingerprint},
                                 .first_round = train->at.round,
                                 .trained_rounds = train->again_below,
@@ -361,8 +393,32 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     train->begun_s = clock_s();
     evaluate(train, false);
     struct worker_options worker = {
-        .name = "compute", .capacity = 4, .state = train, .idle = train_some};
+        .name = "compute", .capacity = 16, .state = train, .idle = train_some};
     return worker_start(&worker, &train->worker);
+}
+
+bool train_post(struct train *train, void (*fn)(void *train, void *arg), void *arg)
+{
+    if (!worker_post(train->worker, fn, arg))
+        return false;
+    draw_wake(train->draw);
+    return true;
+}
+
+err_t train_checkpoint(struct train *train, struct checkpoint_info *ret)
+{
+    if (!train->at.round)
+        return err_new(ERR_PRECONDITION,
+                       "no round has been trained: the run begins with model.path");
+    if (train->checkpointed_round != train->at.round)
+        TRY(write_checkpoint(train));
+    *ret = train->at;
+    return OK;
+}
+
+const struct draw *train_draw(const struct train *train)
+{
+    return train->draw;
 }
 
 void train_stop(struct train *train)
@@ -387,7 +443,6 @@ void train_free(struct train *train)
     restart_done(&train->start);
     recipe_free(train->recorded);
     mem_free(train->recorded_text);
-    mem_free(train->settings);
     mem_free(train->fingerprint);
     mem_free(train);
 }

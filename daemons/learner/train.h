@@ -6,6 +6,7 @@
  * Order of what is durable: the round's record (draw) → after each update its digest → then the version is published.
  * Owner: the loop's thread; options.ended is called there, once. */
 #pragma once
+#include "learner/checkpoint.h"
 #include "learner/draw.h"
 #include "learner/evaluating.h"
 #include "learner/publish.h"
@@ -19,6 +20,7 @@ struct train_options {
     const struct recipe *recipe;
     struct storage *storage;
     struct leasing *leasing;
+    struct live *live;                                       // what new rounds are recorded with
     struct evaluating *evaluating;                           // NULL: none
     void (*ended)(void *arg, enum train_end end, err_t why); // takes why; OK unless FAILED
     void *arg;
@@ -35,6 +37,15 @@ uint64_t train_first_round(const struct train *train);
 err_t train_start(struct train *train, const struct train_options *options,
                   struct publish *publish);
 void train_stop(struct train *train);
+
+/* Runs fn(train, arg) on the compute thread between two rounds, soon if it waits for one (paused or not), also after the last. False:
+ * many wait already. Any thread, from train_start to train_join. */
+bool train_post(struct train *train, void (*fn)(void *train, void *arg), void *arg);
+
+/* For fn: a checkpoint where training stands, unless there is one; *ret says where that is. */
+err_t train_checkpoint(struct train *train, struct checkpoint_info *ret);
+
+const struct draw *train_draw(const struct train *train); // for what it says on the storage thread
 
 /* Ends the thread (after train_stop). The storage thread still looks after the round being drawn: it goes next, then this. */
 void train_join(struct train *train);

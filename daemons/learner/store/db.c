@@ -28,7 +28,7 @@ static const struct {
 } families[DB_FAMILIES] = {
     [DB_META] = {"default", 1 << 20, 4 << 10},    [DB_SLOTS] = {"slots", 8 << 20, 4 << 10},
     [DB_GROUPS] = {"groups", 16 << 20, 32 << 10}, [DB_ROUNDS] = {"rounds", 8 << 20, 16 << 10},
-    [DB_GONE] = {"gone", 8 << 20, 4 << 10},
+    [DB_GONE] = {"gone", 8 << 20, 4 << 10},       [DB_CHANGES] = {"changes", 1 << 20, 4 << 10},
 };
 enum { CACHE_BYTES = 32 << 20, WAL_BYTES = 64 << 20, LOG_WARN = 2, LOG_FILES = 2, READ_TRIES = 10 };
 

@@ -1,4 +1,4 @@
-/* RocksDB behind a plain face: five families of sorted keys, one pending batch, one fsync to write
+/* RocksDB behind a plain face: six families of sorted keys, one pending batch, one fsync to write
  * it.
  *
  *     SCOPED(db) db = NULL;
@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum db_family { DB_META, DB_SLOTS, DB_GROUPS, DB_ROUNDS, DB_GONE, DB_FAMILIES };
+enum db_family { DB_META, DB_SLOTS, DB_GROUPS, DB_ROUNDS, DB_GONE, DB_CHANGES, DB_FAMILIES };
 struct db;
 struct db_cursor;
 

@@ -41,6 +41,8 @@ struct store {
 /* store.c: what every store opened holds; options NULL: to read. */
 err_t store_load(struct store *store, const struct store_options *options);
 
+err_t store_rules_check(const struct store_rules *rules);
+
 /* refuses if a write failed before; sets the store's clock. */
 err_t store_begin(struct store *store, int64_t now_ms);
 err_t store_commit(struct store *store);

@@ -15,7 +15,7 @@ void round_free(struct round *round)
 
 const char *idle_name(enum idle idle)
 {
-    static const char *const names[] = {"none", "no groups", "straggler", "ended"};
+    static const char *const names[] = {"none", "no groups", "straggler", "ended", "paused"};
     return (unsigned)idle < sizeof names / sizeof *names ? names[idle] : "?";
 }
 

@@ -45,9 +45,10 @@ enum idle {
     IDLE_NONE,
     IDLE_NO_GROUPS, // generation or rewarding is behind
     IDLE_STRAGGLER, // a leased group would become too old: it is waited for
-    IDLE_ENDED      // no round will ever be formed again; what was left has gone as `ended`
+    IDLE_ENDED,     // no round will ever be formed again; what was left has gone as `ended`
+    IDLE_PAUSED     // by an operator: the caller's, not the store's
 };
-const char *idle_name(enum idle idle); // "none", "no groups", "straggler", "ended"
+const char *idle_name(enum idle idle); // "none", "no groups", "straggler", "ended", "paused"
 
 /* Records the next round if one may be formed: DESIGN's rules 2 and 3. On return the record is
  * durable. *ret is NULL when idle. */

@@ -18,7 +18,7 @@ const char *reason_name(enum reason reason)
     return (unsigned)reason < REASONS ? names[reason] : "?";
 }
 
-static err_t rules_check(const struct store_rules *rules)
+err_t store_rules_check(const struct store_rules *rules)
 {
     if (rules->eta > rules->limit || rules->limit > LIMIT_MAX || rules->ease > LIMIT_MAX)
         return err_new(ERR_INVALID,
@@ -232,7 +232,7 @@ err_t store_open(const char *dir, const struct store_options *options,
                  const struct store_rules *rules, int64_t now_ms, struct store **ret)
 {
     TRY(options_check(options));
-    TRY(rules_check(rules));
+    TRY(store_rules_check(rules));
     SCOPED(store) store = mem_new(sizeof *store);
     store->dir = mem_string(dir);
     store->rules = *rules;
@@ -265,7 +265,7 @@ void store_free(struct store *store)
 
 err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms)
 {
-    TRY(rules_check(rules));
+    TRY(store_rules_check(rules));
     TRY(store_begin(store, now_ms));
     store->rules = *rules;
     store_sweep(store);

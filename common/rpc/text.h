@@ -1,0 +1,7 @@
+/* Texts for a peer: one bounded line of UTF-8, whatever they quote. Any thread. */
+#pragma once
+#include <stddef.h>
+
+/* A copy of at most max bytes, cut between characters; control characters become spaces, and
+ * of one that is not UTF-8 each byte beyond ASCII '?'. */
+char *text_clean(const char *text, size_t max);

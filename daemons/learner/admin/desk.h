@@ -1,0 +1,69 @@
+/* What the methods of rlhfd.admin.v1.LearnerAdmin share: what they may ask, and a request's way to the storage thread.
+ *
+ *     static err_t answer(struct desk_visit *visit, struct store *store)         -- storage thread
+ *     {
+ *         const Rlhfd__Admin__V1__PauseRequest *request = (const void *)visit->request;
+ *         TRY(live_pause(visit->desk->live, store, ...));                        -- the call ends with this error
+ *         return desk_reply(visit, &reply.base);
+ *     }
+ *     static void pause_(call, message, pb, user) { desk_ask(user, call, message, answer); }
+ *
+ * To add methods: a file here that exports a struct rpc_service, a row in services.h and in main.c's open_face. Owner: the loop's
+ * thread, except where it says otherwise. */
+#pragma once
+#include "base/err.h"
+#include "rpc/server.h"
+#include <protobuf-c/protobuf-c.h>
+
+struct ingest;
+struct leasing;
+struct live;
+struct loop;
+struct operations;
+struct recipe;
+struct storage;
+struct store;
+struct train;
+
+/* All borrowed; set by main before the server listens. */
+struct desk {
+    struct loop *loop;
+    struct storage *storage;
+    struct live *live;       // storage thread
+    struct leasing *leasing; // storage thread
+    struct ingest *ingest;
+    struct train *train;
+    struct operations *operations;
+    int visits; // under way
+};
+
+/* One unary call. What desk_keep and its kin give is freed with it. Storage thread. */
+struct desk_visit {
+    struct desk *desk;
+    struct rpc_call *call;
+    const ProtobufCMessage *request;
+    struct desk_kept *kept; // private, as are these:
+    err_t (*fn)(struct desk_visit *visit, struct store *store);
+    struct rpc_message *message;
+    const ProtobufCMessageDescriptor *type;
+};
+
+/* Runs fn on the storage thread with the request (of the type pb has); the call ends with its error, or by desk_reply. Too many
+ * at once are EXHAUSTED. */
+void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
+              const ProtobufCMessage *pb,
+              err_t (*fn)(struct desk_visit *visit, struct store *store));
+err_t desk_reply(struct desk_visit *visit, const ProtobufCMessage *reply); // OK
+
+void *desk_keep(struct desk_visit *visit, void *memory); // takes it; returns it
+void *desk_new(struct desk_visit *visit, size_t size);   // zeroed
+char *desk_text(struct desk_visit *visit, const char *text);
+
+/* A repeated field being built: grows *at, an array of pointers owned by the visit, by one element. */
+void desk_push(struct desk_visit *visit, void ***at, size_t *count, void *element);
+
+/* INVALID with its details: a field of the request and what is allowed there. */
+err_t desk_invalid(const char *field, const char *allowed);
+
+/* 0: otherwise. INVALID: over CHANGE_PAGE_MAX. */
+err_t desk_page_size(uint32_t given, size_t otherwise, size_t *ret);

@@ -1,0 +1,467 @@
+#include "learner/live.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "learner/settings.h"
+#include "learner/store/history.h"
+#include "svc/recipe_live.h"
+#include "wire/unpack.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A request that was answered. */
+struct remembered {
+    struct digest id, asked; // of request_id; of what it asked
+    struct live_result result;
+};
+
+struct live {
+    const struct recipe *given;
+    struct recipe *recipe; // in force
+    struct bytes text;     // of it
+    char etag[DIGEST_TEXT];
+    struct standing standing;
+    struct remembered ring[LIVE_REMEMBERED]; // the last change with an id at next - 1
+    size_t next, remembered;
+};
+
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+/* ---- what is in force */
+
+static void put_in_force(struct live *live, struct recipe *recipe)
+{
+    recipe_free(live->recipe);
+    live->recipe = recipe;
+    bytes_clear(&live->text);
+    recipe_render(recipe, &live->text);
+    struct digest digest = hash128(live->text.data, live->text.len, 0);
+    digest_text(&digest, live->etag);
+}
+
+static bool is_assigned(const struct live_request *request, const char *key)
+{
+    for (size_t i = 0; i < request->count; i++)
+        if (strcmp(request->at[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* What of the rewarders' settings a change may not touch: they leave out what this recipe does not need. */
+static err_t check_pairs(const struct live *live, const struct recipe *recipe)
+{
+    if (!recipe_refers_to_pairs(live->given) || recipe_refers_to_pairs(recipe))
+        return OK;
+    return err_reason(
+        err_field(err_new(ERR_INVALID, "learner.kl.coef: the run was started with 0, so rewarders "
+                                       "refer pairs alone; start it again with another"),
+                  "learner.kl.coef", "0, as the run was started with"),
+        "SETTINGS_CONFLICT");
+}
+
+static err_t check_objective(const struct live_request *request, const struct recipe *recipe)
+{
+    const struct objective *objective;
+    struct objective_config config;
+    err_t e = settings_objective(recipe, &objective, &config);
+    if (!err_failed(e))
+        return OK;
+    SCOPED_MEM char *why = mem_string(err_message(e));
+    return err_reason(err_field(e, request->count ? request->at[0].key : "learner", why),
+                      "SETTINGS_CONFLICT");
+}
+
+/* The overrides that stand after the request, on top of the given recipe; *ret is whole. */
+static err_t combine(const struct live *live, const struct live_request *request,
+                     struct recipe **ret)
+{
+    SCOPED(recipe) recipe = NULL;
+    size_t count = 0;
+    const struct standing *standing = &live->standing;
+    SCOPED_MEM struct recipe_assignment *to =
+        mem_array(standing->overrides + request->count, sizeof *to);
+    SCOPED_MEM char **taken_back = mem_array(request->count, sizeof *taken_back);
+    for (size_t i = 0; i < standing->overrides; i++)
+        if (!is_assigned(request, standing->override[i].key))
+            to[count++] =
+                (struct recipe_assignment){standing->override[i].key, standing->override[i].value};
+    err_t failed = OK;
+    for (size_t i = 0; i < request->count && !err_failed(failed); i++) {
+        const char *value = request->at[i].value;
+        if (!value && recipe_key_exists(request->at[i].key)) {
+            failed = recipe_get(live->given, request->at[i].key, &taken_back[i]);
+            value = taken_back[i];
+        }
+        to[count++] = (struct recipe_assignment){request->at[i].key, or_empty(value)};
+    }
+    if (!err_failed(failed))
+        failed = recipe_change(live->given, to, count, &recipe);
+    for (size_t i = 0; i < request->count; i++)
+        mem_free(taken_back[i]);
+    TRY(failed);
+    TRY(check_pairs(live, recipe));
+    TRY(check_objective(request, recipe));
+    *ret = STEAL(recipe);
+    return OK;
+}
+
+/* ---- at the start */
+
+static void remember(struct live *live, const struct change *change)
+{
+    if (!*change->request_id)
+        return;
+    const char *id = change->request_id;
+    live->ring[live->next] =
+        (struct remembered){hash128(id, strlen(id), 0),
+                            change->request,
+                            {change->values ? change->id : 0, change->first_round}};
+    live->next = (live->next + 1) % LIVE_REMEMBERED;
+    if (live->remembered < LIVE_REMEMBERED)
+        live->remembered++;
+}
+
+static err_t read_store(struct live *live)
+{
+    SCOPED(store) store = NULL;
+    SCOPED_VALUE(change_page) page = {0};
+    SCOPED_MEM char *path = file_join(live->given->directory, "store");
+    err_t failed = store_read(path, &store);
+    if (err_code(failed) == ERR_NOT_FOUND) {
+        err_free(failed);
+        return OK;
+    }
+    TRY(failed);
+    TRY(store_standing(store, &live->standing));
+    TRY(store_changes(store, 0, true, LIVE_REMEMBERED, &page));
+    for (size_t i = page.count; i--;)
+        remember(live, &page.at[i]);
+    return OK;
+}
+
+/* Drops what this build cannot change: it says so. */
+static void keep_known(struct standing *standing)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < standing->overrides; i++) {
+        struct override override = standing->override[i];
+        if (recipe_key_exists(override.key)) {
+            standing->override[kept++] = override;
+            continue;
+        }
+        log_warning("live setting is not known to this build", "key=%s value=%s", override.key,
+                    override.value);
+        free(override.key);
+        free(override.value);
+    }
+    standing->overrides = kept;
+}
+
+static void tell(const struct live *live)
+{
+    for (size_t i = 0; i < live->standing.overrides; i++) {
+        const struct override *override = &live->standing.override[i];
+        SCOPED_MEM char *given = NULL;
+        err_free(recipe_get(live->given, override->key, &given));
+        log_info("live setting in force", "key=%s value=%s recipe=%s", override->key,
+                 override->value, or_empty(given));
+    }
+    if (live->standing.generation_paused || live->standing.training_paused)
+        log_info("paused", "generation=%s training=%s",
+                 live->standing.generation_paused ? "true" : "false",
+                 live->standing.training_paused ? "true" : "false");
+}
+
+err_t live_open(const struct recipe *given, struct live **ret)
+{
+    SCOPED(live) live = mem_new(sizeof *live);
+    struct recipe *recipe = NULL;
+    live->given = given;
+    TRY(read_store(live));
+    keep_known(&live->standing);
+    TRY(err_wrap(combine(live, &(struct live_request){0}, &recipe),
+                 "%s and what was changed while the run went on do not go together; change the "
+                 "recipe",
+                 given->file));
+    put_in_force(live, recipe);
+    tell(live);
+    *ret = STEAL(live);
+    return OK;
+}
+
+void live_free(struct live *live)
+{
+    if (!live)
+        return;
+    recipe_free(live->recipe);
+    bytes_done(&live->text);
+    standing_done(&live->standing);
+    free(live);
+}
+
+/* ---- requests */
+
+static err_t check_text(const char *field, const char *text, size_t max)
+{
+    size_t len = strnlen(or_empty(text), max + 1);
+    bool ok = len <= max && wire_text_ok(or_empty(text), len);
+    for (size_t i = 0; ok && i < len; i++)
+        ok = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
+    if (ok)
+        return OK;
+    SCOPED_MEM char *allowed = mem_printf("one line of UTF-8, at most %zu bytes", max);
+    return err_field(err_new(ERR_INVALID, "%s: allowed: %s", field, allowed), field, allowed);
+}
+
+static err_t check_request(const struct live_request *request)
+{
+    TRY(check_text("author", request->author, CHANGE_NAME_MAX));
+    TRY(check_text("reason", request->reason, CHANGE_REASON_MAX));
+    TRY(check_text("request_id", request->request_id, CHANGE_NAME_MAX));
+    if (request->count > CHANGE_VALUES_MAX)
+        return err_field(err_new(ERR_INVALID, "settings: %zu of them; allowed: at most %d",
+                                 request->count, CHANGE_VALUES_MAX),
+                         "settings", "at most 256");
+    for (size_t i = 0; i < request->count; i++)
+        TRY(check_text(request->at[i].key, request->at[i].value, CHANGE_VALUE_MAX));
+    return OK;
+}
+
+/* What is asked, whoever asks and why. */
+static struct digest asked(const struct live_request *request)
+{
+    SCOPED_VALUE(bytes) all = {0};
+    bytes_put(&all, request->kind, strlen(request->kind) + 1);
+    for (size_t i = 0; i < request->count; i++) {
+        const struct live_assignment *at = &request->at[i];
+        bytes_put(&all, at->key, strlen(at->key) + 1);
+        bytes_u8(&all, at->value != NULL);
+        bytes_put(&all, or_empty(at->value), strlen(or_empty(at->value)) + 1);
+    }
+    return hash128(all.data, all.len, 0);
+}
+
+err_t live_repeated(const struct live *live, const struct live_request *request, bool *ret_is,
+                    struct live_result *ret)
+{
+    *ret_is = false;
+    TRY(check_request(request));
+    const char *id = or_empty(request->request_id);
+    struct digest name = hash128(id, strlen(id), 0), what = asked(request);
+    for (size_t i = 0; *id && i < live->remembered; i++) {
+        const struct remembered *r = &live->ring[i];
+        if (!digest_equal(&r->id, &name))
+            continue;
+        if (!digest_equal(&r->asked, &what))
+            return err_reason(
+                err_field(
+                    err_new(ERR_INVALID, "request_id: '%s' has asked something else before", id),
+                    "request_id", "one that was not used, or the same request again"),
+                "REQUEST_ID_REUSED");
+        *ret_is = true;
+        *ret = r->result;
+    }
+    return OK;
+}
+
+static struct change change_of(const struct live *live, const struct store *store,
+                               const struct live_request *request)
+{
+    return (struct change){.id = live->standing.changes + 1,
+                           .time_ms = clock_wall_ms(),
+                           .first_round = store_next_round(store),
+                           .request = asked(request),
+                           .kind = (char *)request->kind,
+                           .author = (char *)or_empty(request->author),
+                           .reason = (char *)or_empty(request->reason),
+                           .request_id = (char *)or_empty(request->request_id)};
+}
+
+static void add_value(struct change *change, const char *key, const char *before, const char *after)
+{
+    change->value = mem_grow(change->value, change->values + 1, sizeof *change->value);
+    change->value[change->values++] =
+        (struct change_value){mem_string(key), mem_string(before), mem_string(after)};
+}
+
+static void values_free(struct change *change)
+{
+    for (size_t i = 0; i < change->values; i++) {
+        mem_free(change->value[i].key);
+        mem_free(change->value[i].before);
+        mem_free(change->value[i].after);
+    }
+    mem_free(change->value);
+}
+
+static void log_change(const struct change *change)
+{
+    for (size_t i = 0; i < change->values; i++)
+        log_info("changed",
+                 "change=%" PRIu64 " kind=%s key=%s before=%s after=%s first_round=%" PRIu64
+                 " author=\"%s\" reason=\"%s\"",
+                 change->id, change->kind, change->value[i].key, change->value[i].before,
+                 change->value[i].after, change->first_round, change->author, change->reason);
+}
+
+/* Durable, then in force. One that changes nothing is written only to be remembered. Takes standing, which is empty then. */
+static err_t write_change(struct live *live, struct store *store, const struct change *change,
+                          struct standing *standing, const struct store_rules *rules,
+                          struct live_result *ret)
+{
+    *ret = (struct live_result){change->values ? change->id : 0, change->first_round};
+    if (!change->values && !*change->request_id)
+        return OK;
+    standing->changes = change->id;
+    TRY(store_change(store, change, standing, rules, clock_ms()));
+    standing_done(&live->standing);
+    live->standing = *standing;
+    *standing = (struct standing){0};
+    remember(live, change);
+    log_change(change);
+    return OK;
+}
+
+/* What stands after a change other than of settings. */
+static struct standing same_standing(const struct live *live)
+{
+    struct standing copy = live->standing;
+    copy.override = mem_array(copy.overrides, sizeof *copy.override);
+    for (size_t i = 0; i < copy.overrides; i++)
+        copy.override[i] = (struct override){mem_string(live->standing.override[i].key),
+                                             mem_string(live->standing.override[i].value)};
+    return copy;
+}
+
+/* ---- settings */
+
+static void add_changed(void *arg, const char *key, const char *before, const char *after)
+{
+    add_value(arg, key, before, after);
+}
+
+static void add_override(void *arg, const char *key, const char *given, const char *value)
+{
+    (void)given;
+    struct standing *standing = arg;
+    standing->override =
+        mem_grow(standing->override, standing->overrides + 1, sizeof *standing->override);
+    standing->override[standing->overrides++] =
+        (struct override){mem_string(key), mem_string(value)};
+}
+
+static err_t check_etag(const struct live *live, const char *etag)
+{
+    if (!*or_empty(etag) || strcmp(etag, live->etag) == 0)
+        return OK;
+    return err_reason(err_field(err_new(ERR_ABORTED, "etag: the settings have changed since"),
+                                "etag", live->etag),
+                      "STALE_ETAG");
+}
+
+err_t live_update(struct live *live, struct store *store, const struct live_request *request,
+                  struct live_result *ret)
+{
+    bool repeated;
+    SCOPED(recipe) recipe = NULL;
+    SCOPED_VALUE(standing)
+    standing = {.generation_paused = live->standing.generation_paused,
+                .training_paused = live->standing.training_paused};
+    TRY(live_repeated(live, request, &repeated, ret));
+    if (repeated)
+        return OK;
+    TRY(check_etag(live, request->etag));
+    TRY(combine(live, request, &recipe));
+    struct change change = change_of(live, store, request);
+    recipe_differences(live->recipe, recipe, add_changed, &change);
+    recipe_differences(live->given, recipe, add_override, &standing);
+    struct store_rules rules = settings_store(recipe);
+    err_t failed = OK;
+    if (request->validate_only)
+        *ret = (struct live_result){0, change.first_round};
+    else
+        failed = write_change(live, store, &change, &standing, &rules, ret);
+    if (!err_failed(failed) && !request->validate_only)
+        put_in_force(live, STEAL(recipe));
+    values_free(&change);
+    return failed;
+}
+
+/* ---- the rest */
+
+static void add_paused(struct change *change, const char *key, bool before, bool after)
+{
+    if (before != after)
+        add_value(change, key, before ? "paused" : "running", after ? "paused" : "running");
+}
+
+err_t live_pause(struct live *live, struct store *store, const struct live_request *request,
+                 bool generation, bool training, bool paused, struct live_result *ret)
+{
+    bool repeated;
+    TRY(live_repeated(live, request, &repeated, ret));
+    if (repeated)
+        return OK;
+    SCOPED_VALUE(standing) standing = same_standing(live);
+    if (generation)
+        standing.generation_paused = paused;
+    if (training)
+        standing.training_paused = paused;
+    struct change change = change_of(live, store, request);
+    add_paused(&change, "generation", live->standing.generation_paused, standing.generation_paused);
+    add_paused(&change, "training", live->standing.training_paused, standing.training_paused);
+    err_t failed = write_change(live, store, &change, &standing, NULL, ret);
+    values_free(&change);
+    return failed;
+}
+
+err_t live_note(struct live *live, struct store *store, const struct live_request *request,
+                const struct change_value *values, size_t count, struct live_result *ret)
+{
+    bool repeated;
+    TRY(live_repeated(live, request, &repeated, ret));
+    if (repeated)
+        return OK;
+    SCOPED_VALUE(standing) standing = same_standing(live);
+    struct change change = change_of(live, store, request);
+    for (size_t i = 0; i < count; i++)
+        add_value(&change, values[i].key, values[i].before, values[i].after);
+    err_t failed = write_change(live, store, &change, &standing, NULL, ret);
+    values_free(&change);
+    return failed;
+}
+
+const struct recipe *live_given(const struct live *live)
+{
+    return live->given;
+}
+
+const struct recipe *live_recipe(const struct live *live)
+{
+    return live->recipe;
+}
+
+const char *live_text(const struct live *live)
+{
+    return (const char *)live->text.data;
+}
+
+const char *live_etag(const struct live *live)
+{
+    return live->etag;
+}
+
+bool live_generation_paused(const struct live *live)
+{
+    return live->standing.generation_paused;
+}
+
+bool live_training_paused(const struct live *live)
+{
+    return live->standing.training_paused;
+}
