@@ -16,7 +16,7 @@ struct draw {
     struct mailbox *replies; // struct reply: at most "it takes a while", then the answer
     /* storage thread */
     bool wanted, waits, stopped; // waits: the other side was told so
-    bool woken;
+    bool woken, paused;
     uint64_t *trained; // (lags) groups
     size_t lags;
     double asked_s, seen_s, waited_s[CAUSES];
@@ -61,6 +61,10 @@ static err_t answer_round(struct draw *draw, struct store *store, struct round *
     struct store_counts counts;
     store_counts(store, &counts);
     drawn.stale = counts.gone[REASON_STALE];
+    drawn.leased = counts.leased;
+    drawn.queue = counts.stored;
+    drawn.spare = counts.spare;
+    drawn.paused = draw->paused;
     drawn.totals = leasing_totals(draw->options.leasing);
     drawn.idle_s = clock_s() - draw->asked_s;
     double most = 0;
@@ -127,6 +131,8 @@ static err_t look(void *arg, struct store *store)
         answer(draw, &(struct drawn){.end = DRAW_STOPPED, .idle_cause = ""}, OK);
         return OK;
     }
+    const struct live *live = draw->options.live;
+    draw->paused |= live && (live_generation_paused(live) || live_training_paused(live));
     struct round *round = NULL;
     TRY(form(draw, store, &round));
     if (round)
@@ -145,7 +151,7 @@ static err_t want_new(void *arg, struct store *store)
     (void)store; // the round is formed by `look`, which runs after this job
     struct draw *draw = arg;
     draw->wanted = true;
-    draw->waits = false;
+    draw->waits = draw->paused = false;
     draw->asked_s = draw->seen_s = clock_s();
     draw->cause = IDLE_NO_GROUPS;
     memset(draw->waited_s, 0, sizeof draw->waited_s);

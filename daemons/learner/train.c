@@ -6,11 +6,13 @@
 #include "learner/report.h"
 #include "learner/restart.h"
 #include "learner/settings.h"
+#include "learner/steering.h"
 #include "learner/updates.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
 #include "weights/digest.h"
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 struct train {
@@ -26,6 +28,7 @@ struct train {
     struct report *report;
     struct draw *draw;
     struct publish *publish;
+    struct steering *steering; // NULL: no live settings
     struct worker *worker;
     struct checkpoint_info at; // where the weights stand
     char *fingerprint;
@@ -46,6 +49,8 @@ static struct metric lag_now =
     METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
 static struct metric lag_largest =
     METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
+static struct metric lag_expected =
+    METRIC_GAUGE("rlhfd_lag_expected", "mean lag that the groups now leased and stored come to");
 static struct metric idle_total =
     METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
 static struct metric busy_total =
@@ -55,9 +60,9 @@ static struct metric trained_total =
 static struct metric differing_total =
     METRIC_COUNTER("rlhfd_logp_differing_total",
                    "stamped log-probabilities unlike our forward's at the same weights: a bug");
-static struct metric *const rows[] = {&round_now,  &version_now,   &reward_now,
-                                      &lag_now,    &lag_largest,   &idle_total,
-                                      &busy_total, &trained_total, &differing_total};
+static struct metric *const rows[] = {&round_now,     &version_now,    &reward_now, &lag_now,
+                                      &lag_largest,   &lag_expected,   &idle_total, &busy_total,
+                                      &trained_total, &differing_total};
 
 /* ---- where it starts */
 
@@ -191,10 +196,42 @@ static void show(const struct round_report *report)
     metric_set(&reward_now, report->reward_mean);
     metric_set(&lag_now, report->lag_mean);
     metric_set(&lag_largest, report->lag_max);
+    if (isfinite(report->lag_expected))
+        metric_set(&lag_expected, report->lag_expected);
     metric_add(&idle_total, report->learner_idle_s);
     metric_add(&busy_total, report->learner_busy_s);
     metric_add(&trained_total, report->tokens_trained);
     metric_add(&differing_total, report->logp_differing);
+}
+
+/* The limit on lag that the round was formed within, and what it left behind: those groups are that much of a round each in the
+ * future, which is the mean lag they will have (Little's law). */
+static void report_lag(const struct train *train, const struct drawn *drawn,
+                       struct round_report *report)
+{
+    report->lag_target = (double)recipe_lag_target(train->recipe);
+    report->lag_limit = (double)drawn->round->limit;
+    report->lag_expected = drawn->again ? NAN
+                                        : (double)(drawn->leased + drawn->queue) /
+                                              (double)train->recipe->learner.groups;
+}
+
+/* The controller of the limit sees the round before the next is formed. */
+static void steer(struct train *train, const struct drawn *drawn, const struct round_report *report)
+{
+    if (!train->steering || drawn->again || drawn->paused)
+        return;
+    steering_post(
+        train->steering, train->options.storage,
+        &(struct lag_seen){.learner_idle_s = report->learner_idle_s,
+                           .learner_busy_s = report->learner_busy_s,
+                           .generator_idle_s = report->generator_idle_s,
+                           .generator_busy_s = report->generator_busy_s,
+                           .straggler = strcmp(report->idle_cause, idle_name(IDLE_STRAGGLER)) == 0,
+                           .ess = report->ess,
+                           .kl = report->kl_behaviour_k3,
+                           .queue = drawn->queue,
+                           .spare = drawn->spare});
 }
 
 /* After the updates: publish, report, checkpoint. The line is on disk before a checkpoint covers its round, so a restart
@@ -267,6 +304,8 @@ static err_t one_round(struct train *train, const struct drawn *drawn)
     TRY(draw_failed(train->draw, drawn, train_updates(train, drawn, &report)));
     report.learner_busy_s = clock_s() - begun;
     report_totals(train, drawn, &report);
+    report_lag(train, drawn, &report);
+    steer(train, drawn, &report);
     return end_round(train, &report, drawn->again);
 }
 
@@ -390,6 +429,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                 .idle = publish_when_idle,
                                 .arg = train};
     train->draw = draw_new(&draw);
+    train->steering = options->live ? steering_new(options->live) : NULL;
     train->begun_s = clock_s();
     evaluate(train, false);
     struct worker_options worker = {
@@ -438,6 +478,7 @@ void train_free(struct train *train)
         return;
     train_join(train);
     draw_free(train->draw);
+    steering_free(train->steering);
     report_free(train->report);
     updates_free(train->updates);
     restart_done(&train->start);
