@@ -19,6 +19,8 @@ struct draw {
     bool woken, paused;
     uint64_t *trained; // (lags) groups
     size_t lags;
+    uint64_t granted, behind; // at the last round, as store_counts has them
+    double behind_mean;
     double asked_s, seen_s, waited_s[CAUSES];
     enum idle cause;
 };
@@ -55,6 +57,17 @@ static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
     post(draw, &(struct reply){.drawn = *drawn, .failed = failed});
 }
 
+/* Mean over the leases since the last round; as then if there were none. */
+static double behind(struct draw *draw, const struct store_counts *counts)
+{
+    if (counts->granted > draw->granted)
+        draw->behind_mean =
+            (double)(counts->behind - draw->behind) / (double)(counts->granted - draw->granted);
+    draw->granted = counts->granted;
+    draw->behind = counts->behind;
+    return draw->behind_mean;
+}
+
 static err_t answer_round(struct draw *draw, struct store *store, struct round *round, bool again)
 {
     struct drawn drawn = {.round = round, .number = round->round, .again = again, .idle_cause = ""};
@@ -63,6 +76,7 @@ static err_t answer_round(struct draw *draw, struct store *store, struct round *
     drawn.stale = counts.gone[REASON_STALE];
     drawn.leased = counts.leased;
     drawn.queue = counts.stored;
+    drawn.behind = behind(draw, &counts);
     drawn.spare = counts.spare;
     drawn.paused = draw->paused;
     drawn.totals = leasing_totals(draw->options.leasing);

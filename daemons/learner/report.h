@@ -11,45 +11,45 @@
 #include <stdint.h>
 
 /* X(name, what): doubles; NaN is written as null. Names are those of the file. */
-#define ROUND_FIGURES(X)                                                                                                              \
-    X(time_s, "seconds since the run began, over restarts")                                                                           \
-    X(loss, "the objective's loss, mean over the round's updates")                                                                    \
-    X(reward_mean, "mean reward of the round's completions")                                                                          \
-    X(reward_std, "their standard deviation")                                                                                         \
-    X(success, "share of completions whose every score reached 1")                                                                    \
-    X(kl_behaviour, "mean of behaviour logp - current logp per token: how far the weights moved")                                     \
-    X(kl_behaviour_k3, "the same by the estimate that is never negative")                                                             \
-    X(kl_reference,                                                                                                                   \
-      "summed behaviour - reference logp, mean per completion (online_dpo: of pairs), nats; null: no reference")                      \
-    X(kl_coef, "weight of the distance from the reference in this round")                                                             \
-    X(pairs, "pairs trained, over the round's passes (online_dpo)")                                                                   \
-    X(rewards_margin,                                                                                                                 \
-      "implicit reward of the chosen - the rejected, mean over pairs (online_dpo)")                                                   \
-    X(rewards_accuracy, "share of pairs whose chosen has the higher implicit reward (online_dpo)")                                    \
-    X(entropy, "mean entropy of the next-token distribution, nats")                                                                   \
-    X(clip_frac, "share of tokens whose ratio was clipped")                                                                           \
-    X(ess, "effective sample size of the importance weights, share of the tokens")                                                    \
-    X(grad_norm, "global gradient norm before clipping, mean over updates")                                                           \
-    X(lr, "learning rate of the last update")                                                                                         \
-    X(lag_mean, "mean lag of the groups, in rounds")                                                                                  \
-    X(lag_max, "largest lag of a group, in rounds")                                                                                   \
-    X(lag_target, "rounds of lag that pacing aimed at")                                                                               \
-    X(lag_limit, "lag over which no group could be in the round")                                                                     \
-    X(lag_expected,                                                                                                                   \
-      "groups left leased and stored when it had been formed, over those in it: the mean lag that they come to; null: trained again") \
-    X(lag_updates, "mean lag in updates: the round's first version - oldest version of the group")                                    \
-    X(length_mean, "mean completion length, tokens")                                                                                  \
-    X(tokens_generated, "completion tokens generated since the last round")                                                           \
-    X(tokens_trained, "completion tokens trained, over the round's passes")                                                           \
-    X(logp_compared, "tokens computed by the version trained, compared with our forward")                                             \
-    X(logp_differing, "of those, how many differ in any bit: 0, or a bug")                                                            \
-    X(stale, "groups that left as stale since the last round")                                                                        \
-    X(generator_idle_s, "seconds the generators had nothing to decode since the last round")                                          \
-    X(generator_busy_s, "seconds they decoded since the last round")                                                                  \
-    X(learner_idle_s, "seconds the learner waited for this round")                                                                    \
-    X(learner_busy_s, "seconds it trained this round")                                                                                \
-    X(publish_bytes, "bytes of the version published after this round; 0: none was")                                                  \
-    X(publish_ms, "until the last generator had applied the version published before")                                                \
+#define ROUND_FIGURES(X)                                                                                         \
+    X(time_s, "seconds since the run began, over restarts")                                                      \
+    X(loss, "the objective's loss, mean over the round's updates")                                               \
+    X(reward_mean, "mean reward of the round's completions")                                                     \
+    X(reward_std, "their standard deviation")                                                                    \
+    X(success, "share of completions whose every score reached 1")                                               \
+    X(kl_behaviour, "mean of behaviour logp - current logp per token: how far the weights moved")                \
+    X(kl_behaviour_k3, "the same by the estimate that is never negative")                                        \
+    X(kl_reference,                                                                                              \
+      "summed behaviour - reference logp, mean per completion (online_dpo: of pairs), nats; null: no reference") \
+    X(kl_coef, "weight of the distance from the reference in this round")                                        \
+    X(pairs, "pairs trained, over the round's passes (online_dpo)")                                              \
+    X(rewards_margin,                                                                                            \
+      "implicit reward of the chosen - the rejected, mean over pairs (online_dpo)")                              \
+    X(rewards_accuracy, "share of pairs whose chosen has the higher implicit reward (online_dpo)")               \
+    X(entropy, "mean entropy of the next-token distribution, nats")                                              \
+    X(clip_frac, "share of tokens whose ratio was clipped")                                                      \
+    X(ess, "effective sample size of the importance weights, share of the tokens")                               \
+    X(grad_norm, "global gradient norm before clipping, mean over updates")                                      \
+    X(lr, "learning rate of the last update")                                                                    \
+    X(lag_mean, "mean lag of the groups, in rounds")                                                             \
+    X(lag_max, "largest lag of a group, in rounds")                                                              \
+    X(lag_target, "rounds of lag that pacing aimed at")                                                          \
+    X(lag_limit, "lag over which no group could be in the round")                                                \
+    X(lag_expected,                                                                                              \
+      "mean lag to come: groups left leased or stored, in rounds, and how far weights were behind")              \
+    X(lag_updates, "mean lag in updates: the round's first version - oldest version of the group")               \
+    X(length_mean, "mean completion length, tokens")                                                             \
+    X(tokens_generated, "completion tokens generated since the last round")                                      \
+    X(tokens_trained, "completion tokens trained, over the round's passes")                                      \
+    X(logp_compared, "tokens computed by the version trained, compared with our forward")                        \
+    X(logp_differing, "of those, how many differ in any bit: 0, or a bug")                                       \
+    X(stale, "groups that left as stale since the last round")                                                   \
+    X(generator_idle_s, "seconds the generators had nothing to decode since the last round")                     \
+    X(generator_busy_s, "seconds they decoded since the last round")                                             \
+    X(learner_idle_s, "seconds the learner waited for this round")                                               \
+    X(learner_busy_s, "seconds it trained this round")                                                           \
+    X(publish_bytes, "bytes of the version published after this round; 0: none was")                             \
+    X(publish_ms, "until the last generator had applied the version published before")                           \
     X(checkpoint_ms, "spent writing a checkpoint after the round before; 0: none was")
 
 struct round_report {

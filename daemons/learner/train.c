@@ -204,16 +204,15 @@ static void show(const struct round_report *report)
     metric_add(&differing_total, report->logp_differing);
 }
 
-/* The limit on lag that the round was formed within, and what it left behind: those groups are that much of a round each in the
- * future, which is the mean lag they will have (Little's law). */
+/* The limit on lag that the round was formed within, and the lag to come: a group waits as many rounds as there are groups
+ * before it, (C + Q) / B (Little's law), and its weights were behind already when it was leased. */
 static void report_lag(const struct train *train, const struct drawn *drawn,
                        struct round_report *report)
 {
+    double waits = (double)(drawn->leased + drawn->queue) / (double)train->recipe->learner.groups;
     report->lag_target = (double)recipe_lag_target(train->recipe);
     report->lag_limit = (double)drawn->round->limit;
-    report->lag_expected = drawn->again ? NAN
-                                        : (double)(drawn->leased + drawn->queue) /
-                                              (double)train->recipe->learner.groups;
+    report->lag_expected = drawn->again ? NAN : waits + drawn->behind;
 }
 
 /* The controller of the limit sees the round before the next is formed. */

@@ -88,6 +88,7 @@ static struct grant grant(struct store *store, struct slot *slot, const struct s
     slot->id = group_id(schema->run, store->counters.lineage, slot->number, slot->attempt);
     slot_touch(store, slot);
     store->counters.granted++;
+    store->behind += lag_of(store->counters.next_round, held);
     return (struct grant){.id = slot->id,
                           .slot = slot->number,
                           .prompt = slot_prompt(store, slot->number),

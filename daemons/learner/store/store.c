@@ -301,6 +301,7 @@ void store_counts(const struct store *store, struct store_counts *ret)
         .expired = counters->expired,
         .revoked = counters->revoked,
         .limit = store->limit,
+        .behind = store->behind,
         .spare = store->spare_before,
         .disk_used_bytes = directory_bytes(store->dir),
     };

@@ -107,6 +107,8 @@ struct store_counts {
     bool disk_low;  // no leases are granted
     uint64_t limit; // on lag, in force now
     uint64_t
+        behind; // summed over the leases granted since it was opened: rounds that the holder's weights were behind then
+    uint64_t
         spare; // the fewest slots that pacing left unasked for between the last two rounds; UINT64_MAX: none was asked for
 };
 void store_counts(const struct store *store, struct store_counts *ret);

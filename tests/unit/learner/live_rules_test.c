@@ -365,6 +365,38 @@ static void a_limit_that_eases_costs_nothing(void **)
     assert_int_equal(counts_of(f).revoked, 0);
 }
 
+/* Little's law, to the group: the lags of all that is trained come to what each round left behind and to how far weights were
+ * behind when they were leased with. */
+static void lag_is_what_was_left_behind(void **)
+{
+    SCOPED(fixture) f = fixture_new(60, kit_rules(3, 4));
+    struct grant grant[60];
+    size_t leased = 0, delivered = 0;
+    uint64_t lags = 0, left = 0;
+    for (uint64_t step = 0, rounds = 0; rounds < 20; step++) {
+        struct rng rng = rng_keyed(5, RNG_TEST, step, 0);
+        uint64_t held = rounds - rng_below(&rng, 0, rounds < 3 ? rounds + 1 : 3);
+        SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", held, 1 + rng_below(&rng, 1, 5));
+        memcpy(grant + leased, grants.grant, grants.count * sizeof *grant);
+        leased += grants.count;
+        for (uint64_t n = rng_below(&rng, 2, 5); n && delivered < leased; n--, delivered++)
+            kit_deliver(f->store, &grant[delivered], grant[delivered].start_round);
+        SCOPED(round) round = NULL;
+        enum idle idle;
+        assert_ok(store_form_round(f->store, 0, &plan, &idle, &round));
+        if (!round)
+            continue;
+        for (size_t i = 0; i < round->groups; i++)
+            lags += round->round - round->group[i].age;
+        left += counts_of(f).leased + counts_of(f).stored;
+        kit_train(f->store, round);
+        rounds++;
+    }
+    assert_int_equal(counts_of(f).gone[REASON_TRAINED], 60);
+    assert_true(counts_of(f).behind > 10);
+    assert_int_equal(lags, left + counts_of(f).behind);
+}
+
 /* At a hello: what was taken from a holder that was away. */
 static void what_a_holder_lost_is_known(void **)
 {
@@ -383,4 +415,4 @@ static void what_a_holder_lost_is_known(void **)
 
 TESTS(cmocka_unit_test(the_store_does_what_the_rules_say),
       cmocka_unit_test(a_limit_that_eases_costs_nothing),
-      cmocka_unit_test(what_a_holder_lost_is_known))
+      cmocka_unit_test(lag_is_what_was_left_behind), cmocka_unit_test(what_a_holder_lost_is_known))

@@ -81,6 +81,7 @@ static void restart(struct sim *sim)
     before.disk_used_bytes = after.disk_used_bytes;
     before.disk_free_bytes = after.disk_free_bytes;
     before.spare = after.spare; // of this process
+    before.behind = after.behind;
     assert_memory_equal(&before, &after, sizeof before);
     sim->restarts++;
 }
