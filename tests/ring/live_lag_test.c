@@ -141,27 +141,35 @@ static uint64_t check_round(const struct round *round, const struct turn *turn, 
     return round->limit;
 }
 
-/* Each move of the controller is a change, and the rounds from its first on are recorded with it. */
+static uint64_t number(const char *text)
+{
+    return strtoull(text, NULL, 10);
+}
+
+/* lag.auto_at of every round is what the last change before it made it; returns how often the controller was who changed it. */
 static int check_moves(struct store *store)
 {
     struct change_page page = {0};
     int moves = 0;
     assert_ok(store_changes(store, 0, false, CHANGE_PAGE_MAX, &page));
-    for (size_t i = 0; i < page.count; i++) {
-        const struct change *change = &page.at[i];
-        if (strcmp(change->kind, "auto") != 0 || change->first_round >= store_next_round(store))
-            continue;
+    for (uint64_t r = 0, c = 0, at = UINT64_MAX; r < store_next_round(store); r++) {
         SCOPED(round) round = NULL;
-        assert_ok(store_round(store, change->first_round, &round));
+        for (; c < page.count && page.at[c].first_round <= r; c++)
+            for (size_t v = 0; v < page.at[c].values; v++) {
+                const struct change_value *value = &page.at[c].value[v];
+                if (strcmp(value->key, "lag.auto_at") != 0)
+                    continue;
+                at = number(value->after);
+                if (strcmp(page.at[c].kind, "auto") != 0)
+                    continue;
+                print_message("round %d: %s -> %s, %s\n", (int)page.at[c].first_round,
+                              value->before, value->after, page.at[c].reason);
+                moves++;
+            }
+        assert_ok(store_round(store, r, &round));
         SCOPED(recipe) recipe = settings_of(round);
-        SCOPED_MEM char *at = mem_printf("%d", (int)recipe->lag.auto_at);
-        assert_int_equal(change->values, 1);
-        assert_string_equal(change->value[0].key, "lag.auto_at");
-        if (recipe->lag.max == RECIPE_COUNT_AUTO) // not taken off at the same time
-            assert_string_equal(change->value[0].after, at);
-        print_message("round %d: %s -> %s, %s\n", (int)change->first_round, change->value[0].before,
-                      change->value[0].after, change->reason);
-        moves++;
+        if (at != UINT64_MAX)
+            assert_int_equal(recipe->lag.auto_at, at);
     }
     change_page_done(&page);
     return moves;
@@ -171,7 +179,7 @@ static void check_records(const struct ring *ring, const struct turn *turns, siz
 {
     SCOPED_MEM char *path = file_join(ring->run, "store");
     SCOPED(store) store = NULL;
-    uint64_t limit = 0;
+    uint64_t limit = UINT64_MAX;
     assert_ok(store_read(path, &store));
     for (uint64_t r = 0, t = 0; r < store_next_round(store); r++) {
         SCOPED(round) round = NULL;
@@ -198,6 +206,7 @@ static void wait_rounds(struct daemons *ring, uint64_t rounds)
 
 static void wait_moves(struct daemons *ring, double moves)
 {
+    wait_rounds(ring, 1); // before it the learner has no such metric
     for (int64_t until = clock_ms() + RUN_MS;
          daemons_metric(ring, LEARNER, "rlhfd_lag_moves_total") < moves; clock_sleep_ms(20))
         if (clock_ms() > until)
@@ -236,4 +245,31 @@ static void ten_changes_hold_from_the_next_round_on(void **)
     ring_audit(&ring);
 }
 
-TESTS(cmocka_unit_test(ten_changes_hold_from_the_next_round_on))
+/* Where auto stands outlives the learner, and rounds trained again keep the limits that they were recorded with: else their
+ * digests would not come out. */
+static void a_killed_learner_goes_on_where_auto_stood(void **)
+{
+    static const struct turn turns[] = {{"lag.max=auto", RECIPE_COUNT_AUTO, 0}};
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = GROUPS, .lag = 1});
+    struct daemons daemons =
+        daemons_start(&ring, "lag.max=auto lag.auto_at=7 lag.auto_rounds=2 checkpoint.every=1000");
+    struct admin admin;
+    char last[64];
+    wait_moves(&daemons, 1);
+    daemons_kill(&daemons, LEARNER);
+    daemons_start_one(&daemons, LEARNER, "");
+    daemons_announced(&daemons, LEARNER);
+    wait_moves(&daemons, 1); // of the new process
+    admin_init(&admin, &ring);
+    snprintf(last, sizeof last, "run.rounds=%d",
+             (int)daemons_metric(&daemons, LEARNER, "rlhfd_round") + 20);
+    set(&admin, last);
+    admin_done(&admin);
+    assert_int_equal(daemons_wait_learner(&daemons, RUN_MS), 0);
+    check_records(&ring, turns, 1);
+    ring_audit(&ring);
+}
+
+TESTS(cmocka_unit_test(a_killed_learner_goes_on_where_auto_stood),
+      cmocka_unit_test(ten_changes_hold_from_the_next_round_on))
