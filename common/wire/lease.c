@@ -192,6 +192,7 @@ void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret)
     pb.revoked = revoked;
     pb.ended = reply->ended;
     pb.draining = reply->draining;
+    pb.leave = reply->leave;
     wire_pack(&pb.base, ret);
 }
 
@@ -232,6 +233,7 @@ static err_t take_reply(const PbReply *pb, struct lease_reply *ret)
         TRY(err_wrap(take_grant(pb->grants[i], &ret->grant[i]), "grants[%zu]", i));
     ret->ended = pb->ended;
     ret->draining = pb->draining;
+    ret->leave = pb->leave;
     return take_digests(pb->revoked, pb->n_revoked, "revoked", &ret->revoked, &ret->revokes);
 }
 

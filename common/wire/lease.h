@@ -73,6 +73,7 @@ struct lease_reply {
     struct digest *revoked; // leases whose work is of no use any more
     bool ended;             // nothing will ever be granted again
     bool draining;          // nothing is granted until the learner is restarted
+    bool leave;             // this generator delivers what it has, then ends
 };
 void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret);
 

@@ -19,7 +19,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-enum { STOP_GRACE_MS = 500, DRAIN_DEADLINE_MS = 10000, TICK_MS = 50 };
+enum { STOP_GRACE_MS = 500, DRAIN_DEADLINE_MS = 10000, LEAVE_DEADLINE_MS = 3600000, TICK_MS = 50 };
 
 /* In order of dependence: freed from the end. */
 struct daemon {
@@ -120,12 +120,17 @@ static void revoked(void *arg, const struct digest *id)
     decode_cancel(d->decode, id);
 }
 
-static void over(void *arg, bool ended)
+static void over(void *arg, enum prompts_over over)
 {
     struct daemon *d = arg;
-    log_info(ended ? "run complete" : "learner drains", "%s", "");
-    if (ended)
+    log_info(over == OVER_ENDED      ? "run complete"
+             : over == OVER_DRAINING ? "learner drains"
+                                     : "sent away",
+             "leases=%zu undelivered=%zu", prompts_held(d->prompts), deliver_waiting(d->deliver));
+    if (over == OVER_ENDED)
         begin_draining(d, DRAIN_DEADLINE_MS);
+    else if (over == OVER_LEAVE)
+        begin_draining(d, LEAVE_DEADLINE_MS);
 }
 
 static void finished(void *arg, struct group *group)
@@ -349,7 +354,8 @@ static err_t serve(struct daemon *d, const char *announce)
                                 .listen = recipe->generator.listen,
                                 .insecure = recipe->net.insecure,
                                 .announce = announce,
-                                .admin = {.daemon = "generator",
+                                .admin = {.loop = d->loop,
+                                          .daemon = "generator",
                                           .run = recipe->run.name,
                                           .state = state,
                                           .drain = drain,

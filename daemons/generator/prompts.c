@@ -163,10 +163,13 @@ static void take_reply(struct prompts *prompts, struct lease_reply *reply)
             prompts->options.revoked(prompts->options.arg, &reply->revoked[i]);
     if (reply->revokes)
         say_soon(prompts); // there is room for others
-    if ((reply->ended || reply->draining) && !prompts->over) {
-        prompts->over = reply->ended;
-        prompts->options.over(prompts->options.arg, reply->ended);
-    }
+    if (prompts->over)
+        return;
+    prompts->over = reply->ended || reply->leave;
+    if (reply->leave)
+        prompts->options.over(prompts->options.arg, OVER_LEAVE);
+    else if (reply->ended || reply->draining)
+        prompts->options.over(prompts->options.arg, reply->ended ? OVER_ENDED : OVER_DRAINING);
 }
 
 static void on_message(struct rpc_stream *stream, struct rpc_message *message,

@@ -10,6 +10,11 @@
 #include "wire/lease.h"
 
 struct prompts;
+enum prompts_over {
+    OVER_ENDED,    // to nobody, for good
+    OVER_DRAINING, // until the learner is restarted
+    OVER_LEAVE     // to this generator: it delivers what it has, then ends
+};
 struct prompts_options {
     struct rpc *rpc;
     struct loop *loop;
@@ -21,10 +26,8 @@ struct prompts_options {
     uint32_t evaluations; // rows of evaluations that are decoded at once; 0: none are asked for
     void (*granted)(void *arg, struct lease_grant *grant); // takes it; of an evaluation too
     void (*revoked)(void *arg, const struct digest *id);
-    void (*over)(
-        void *arg,
-        bool ended); // nothing more is granted: for good (ended), or until the learner is restarted
-    void (*down)(void *arg, err_t why); // the learner cannot be reached; takes why
+    void (*over)(void *arg, enum prompts_over over); // nothing more is granted
+    void (*down)(void *arg, err_t why);              // the learner cannot be reached; takes why
     void (*up)(void *arg);
     void *arg;
 };

@@ -24,8 +24,15 @@ struct batch {
     struct item item[];
 };
 
+/* An open stream: its call's context. */
+struct stream {
+    struct stream *next, **prev;
+    struct ingest_stream says;
+};
+
 struct ingest {
     struct ingest_options options;
+    struct stream *streams;
     struct item pending[PENDING_MAX];
     size_t count;
     bool writing, stopped;
@@ -249,6 +256,14 @@ static void pause_reading(struct ingest *ingest, struct rpc_call *call)
     ingest->paused[ingest->paused_count++] = rpc_call_ref(call);
 }
 
+static void count_group(struct rpc_call *call, const struct group *group)
+{
+    struct stream *stream = rpc_call_context(call);
+    stream->says.groups++;
+    for (uint32_t i = 0; i < group->completions; i++)
+        stream->says.tokens += group->completion[i].tokens;
+}
+
 static void on_message(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
@@ -264,6 +279,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         rpc_call_finish(call, failed);
         return;
     }
+    count_group(call, group);
     bool fits = group->evaluation || !misfit(&ingest->options, group, why);
     if (!fits)
         log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
@@ -280,6 +296,41 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         pause_reading(ingest, call);
 }
 
+static void on_open(struct rpc_call *call, void *user)
+{
+    struct ingest *ingest = user;
+    struct stream *stream = mem_new(sizeof *stream);
+    SCOPED_MEM char *peer = rpc_call_peer(call);
+    snprintf(stream->says.peer, sizeof stream->says.peer, "%s", peer);
+    stream->says.since_s = clock_s();
+    stream->next = ingest->streams;
+    stream->prev = &ingest->streams;
+    if (stream->next)
+        stream->next->prev = &stream->next;
+    ingest->streams = stream;
+    rpc_call_set_context(call, stream);
+}
+
+static void on_close(struct rpc_call *call, err_t why, void *user)
+{
+    (void)user;
+    struct stream *stream = rpc_call_context(call);
+    err_free(why);
+    *stream->prev = stream->next;
+    if (stream->next)
+        stream->next->prev = stream->prev;
+    mem_free(stream);
+}
+
+size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, size_t most)
+{
+    size_t count = 0;
+    for (const struct stream *s = ingest->streams; s; s = s->next, count++)
+        if (count < most)
+            ret[count] = s->says;
+    return count;
+}
+
 static void on_half_close(struct rpc_call *call, void *user)
 {
     (void)user;
@@ -293,7 +344,7 @@ struct rpc_service ingest_service(struct ingest *ingest)
          NULL,
          NULL,
          RPC_BIDI,
-         {.message = on_message, .half_close = on_half_close},
+         {.open = on_open, .message = on_message, .half_close = on_half_close, .close = on_close},
          0},
         {0},
     };

@@ -26,6 +26,14 @@ struct ingest_options {
 struct ingest *ingest_new(const struct ingest_options *options);
 struct rpc_service ingest_service(struct ingest *ingest);
 
+/* The streams that are open: a rewarder has one. Fills at most `most`; how many there are. */
+struct ingest_stream {
+    char peer[64];
+    double since_s, tokens; // clock_s() at its begin; of completions received over it
+    uint64_t groups;
+};
+size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, size_t most);
+
 /* Nothing is handed to the storage thread any more: it ends next. What waits is sent again by its rewarder. */
 void ingest_stop(struct ingest *ingest);
 

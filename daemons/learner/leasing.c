@@ -1,38 +1,14 @@
-#include "learner/leasing.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/fence.h"
+#include "learner/lessees.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "svc/metrics.h"
 #include "wire/lease.h"
 #include <inttypes.h>
 #include <string.h>
-
-/* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns it between. */
-struct lessee {
-    struct lessee *next;
-    struct rpc_call *call; // a reference
-    char *generator;
-    uint64_t incarnation, version;
-    uint32_t lineage;    // of version
-    uint32_t want, held; // slots it would take; leases it has been granted over this stream
-    double idle_s, busy_s, tokens; // as last said
-    bool told;                     // that the run is over
-    uint64_t number;               // names the stream to the evaluation
-    uint32_t evaluation_lineage, evaluation_want;
-    uint64_t evaluation_version;
-};
-
-struct leasing {
-    struct leasing_options options;
-    struct lessee *first; // storage thread: oldest stream first
-    struct leasing_totals totals;
-    struct fence *fence;
-    uint64_t streams; // there were
-    bool closed, ended;
-};
 
 /* A message on its way from the loop to the storage thread. */
 struct arrival {
@@ -60,23 +36,13 @@ struct leasing *leasing_new(const struct leasing_options *options)
 
 /* ---- storage thread: replies */
 
-static void send_reply(struct lessee *lessee, const struct lease_reply *reply)
-{
-    SCOPED_VALUE(bytes) out = {0};
-    lease_reply_encode(reply, &out);
-    struct rpc_message *message = rpc_message_copy(out.data, out.len);
-    rpc_call_send_message(
-        lessee->call,
-        message); // a stream that is gone frees its leases by its next hello or deadline
-    rpc_message_free(message);
-}
-
 static void tell_over(struct leasing *leasing, struct lessee *lessee)
 {
     if (lessee->told)
         return;
     lessee->told = true;
-    send_reply(lessee, &(struct lease_reply){.ended = leasing->ended, .draining = !leasing->ended});
+    lessee_send(lessee,
+                &(struct lease_reply){.ended = leasing->ended, .draining = !leasing->ended});
 }
 
 /* Fills the reply's rows from the data and sends it. */
@@ -103,7 +69,7 @@ static err_t send_grants(struct leasing *leasing, struct lessee *lessee,
                                       .row = (char *)text.data + at[i],
                                       .deadline_ms = g->lease_ms};
     }
-    send_reply(lessee, &(struct lease_reply){.grants = (uint32_t)grants->count, .grant = out});
+    lessee_send(lessee, &(struct lease_reply){.grants = (uint32_t)grants->count, .grant = out});
     metric_add(&granted, (double)grants->count);
     return OK;
 }
@@ -111,6 +77,7 @@ static err_t send_grants(struct leasing *leasing, struct lessee *lessee,
 static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct store *store)
 {
     SCOPED_VALUE(grants) grants = {0};
+    lessee->waits_for = "new weights";
     if (lessee->lineage != store_lineage(store)) // it gets this lineage's weights first
         return OK;
     struct store_holder holder = {lessee->generator, lessee->incarnation};
@@ -124,6 +91,7 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
     TRY(failed);
     if (grants.stop == LEASE_ENDED)
         leasing->closed = leasing->ended = true;
+    lessee->waits_for = grants.stop == LEASE_ALL ? "" : lease_stop_name(grants.stop);
     if (!grants.count)
         return OK;
     lessee->want -= (uint32_t)grants.count;
@@ -137,7 +105,7 @@ static err_t grant_evaluation(struct leasing *leasing, struct lessee *lessee)
                          lessee->evaluation_version, lessee->evaluation_want, &reply));
     lessee->evaluation_want -= reply.grants;
     if (reply.grants)
-        send_reply(lessee, &reply);
+        lessee_send(lessee, &reply);
     return OK;
 }
 
@@ -157,7 +125,7 @@ static void send_revoked(struct leasing *leasing, struct store *store)
         for (struct lessee *l = leasing->first; l; l = l->next)
             if (l->incarnation == revoked[i].incarnation &&
                 strcmp(l->generator, revoked[i].generator) == 0)
-                send_reply(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
+                lessee_send(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
         log_info("lease revoked", "generator=%s why=%s", revoked[i].generator,
                  revoked_why_name(revoked[i].why));
     }
@@ -172,11 +140,12 @@ static err_t settle(void *arg, struct store *store)
     TRY(store_expire(store, clock_ms()));
     bool paused = leasing->options.live && live_generation_paused(leasing->options.live);
     for (struct lessee *l = leasing->first; l; l = l->next) {
-        if (!leasing->closed && !paused && l->want)
+        bool may = !paused && !l->leaves;
+        if (!leasing->closed && may && l->want)
             TRY(grant_to(leasing, l, store));
         if (is_over(leasing))
             tell_over(leasing, l);
-        else if (!paused && l->evaluation_want)
+        else if (may && l->evaluation_want)
             TRY(grant_evaluation(leasing, l));
     }
     send_revoked(leasing, store);
@@ -255,20 +224,6 @@ static void append_lessee(struct leasing *leasing, struct lessee *lessee)
     metric_set(&connected, (double)++leasing->totals.generators);
 }
 
-/* Counters of one stream only grow; what is new is added to the totals. */
-static void take_counters(struct leasing *leasing, struct lessee *lessee,
-                          const struct lease_request *request)
-{
-    struct leasing_totals *t = &leasing->totals;
-    t->idle_s += request->idle_s > lessee->idle_s ? request->idle_s - lessee->idle_s : 0;
-    t->busy_s += request->busy_s > lessee->busy_s ? request->busy_s - lessee->busy_s : 0;
-    t->tokens +=
-        (double)request->tokens > lessee->tokens ? (double)request->tokens - lessee->tokens : 0;
-    lessee->idle_s = request->idle_s;
-    lessee->busy_s = request->busy_s;
-    lessee->tokens = (double)request->tokens;
-}
-
 /* Tells it what was taken from it while nobody could: work that is not leased to it any more. Groups that are finished are
  * among them; of those it takes no notice. */
 static void revoke_unheld(struct lessee *lessee, struct store *store, const struct digest *known,
@@ -295,9 +250,15 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     lessee->idle_s =
         request->idle_s; // what it did before this stream was counted on the one before
     lessee->busy_s = request->busy_s;
-    lessee->tokens = (double)request->tokens;
+    lessee->tokens = lessee->rate_tokens = (double)request->tokens;
+    lessee->since_s = lessee->rate_s = clock_s();
+    lessee->waits_for = "";
+    lessee->leaves = lessee_was_sent_away(
+        leasing, request); // over a stream that was lost it may not have heard it
     replace(leasing, request);
     append_lessee(leasing, lessee);
+    if (lessee->leaves)
+        lessee_send(lessee, &(struct lease_reply){.leave = true});
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     TRY(store_holder_gone(store, &holder, clock_ms()));
     SCOPED_MEM struct digest *known = mem_array(request->progresses, sizeof *known);
@@ -328,7 +289,7 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     lessee->evaluation_lineage = request->evaluation_lineage;
     lessee->evaluation_version = request->evaluation_version;
     lessee->evaluation_want = request->evaluation_want;
-    take_counters(leasing, lessee, request);
+    lessee_count(leasing, lessee, request);
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     if (request->returns)
         TRY(store_give_back(store, &holder, request->returned, request->returns, clock_ms()));
@@ -431,7 +392,9 @@ void leasing_close(struct leasing *leasing, bool ended)
 
 void leasing_free(struct leasing *leasing)
 {
-    if (leasing)
-        fence_free(leasing->fence);
+    if (!leasing)
+        return;
+    lessees_forget(leasing);
+    fence_free(leasing->fence);
     mem_free(leasing);
 }

@@ -32,6 +32,23 @@ struct leasing_totals {
 };
 struct leasing_totals leasing_totals(const struct leasing *leasing);
 
+/* A generator with an open stream; texts are borrowed during the call. */
+struct leasing_worker {
+    const char *name, *peer;
+    uint64_t incarnation, version, versions_behind;
+    uint32_t lineage, leased, wanted;
+    bool draining;
+    double tokens, tokens_per_s, busy_s, idle_s, connected_s;
+    const char *waits_for; // literal: why it was granted less than it wants; "" if it was not
+};
+void leasing_workers(const struct leasing *leasing, struct store *store,
+                     void (*fn)(void *arg, const struct leasing_worker *worker), void *arg);
+
+/* Sends a generator away: no more leases; it delivers what it has, then ends with status 0. A new process of its name is
+ * welcome. commit false: only looks. *ret_serves: it had not been sent away before. NOT_FOUND: none of that name. Storage thread. */
+err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
+                    bool commit, bool *ret_serves, uint32_t *ret_leased);
+
 /* From here on nothing is granted: generators are told that the run is over (ended) or pauses. Storage thread. */
 void leasing_close(struct leasing *leasing, bool ended);
 

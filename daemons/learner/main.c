@@ -9,6 +9,7 @@
 #include "base/jsonl.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/admin/operations.h"
 #include "learner/admin/services.h"
 #include "learner/evaluating.h"
 #include "learner/ingest.h"
@@ -36,6 +37,7 @@ struct daemon {
     struct leasing *leasing;
     struct ingest *ingest;
     struct publish *publish;
+    struct operations *operations;
     struct desk desk; // of LearnerAdmin
     struct face *face;
     struct loop_timer *grace;
@@ -49,6 +51,11 @@ static const char *state(void *arg)
 {
     static const char *const names[] = {"STARTING", "TRAINING", "EVALUATING", "DRAINING", "ENDED"};
     return names[((const struct daemon *)arg)->state];
+}
+
+static void collect(void *arg, struct rpc_admin_asking *asking)
+{
+    overview_collect(&((struct daemon *)arg)->desk, asking);
 }
 
 static void stopped(void *arg)
@@ -224,21 +231,29 @@ static err_t open_face(struct daemon *d, const char *announce)
                                 .listen = d->recipe->learner.listen,
                                 .insecure = d->recipe->net.insecure,
                                 .announce = announce,
-                                .admin = {.daemon = "learner",
+                                .admin = {.loop = d->loop,
+                                          .daemon = "learner",
                                           .run = d->recipe->run.name,
                                           .state = state,
                                           .drain = drain,
+                                          .collect = collect,
                                           .arg = d},
                                 .services = {leasing_service(d->leasing), ingest_service(d->ingest),
                                              publish_service(d->publish)},
                                 .service_count = 3};
+    d->operations = operations_new(d->loop);
     d->desk = (struct desk){.loop = d->loop,
                             .storage = d->storage,
                             .live = d->live,
                             .leasing = d->leasing,
                             .ingest = d->ingest,
-                            .train = d->train};
+                            .train = d->train,
+                            .directory = d->recipe->directory,
+                            .operations = d->operations};
     face.admin_services[face.admin_service_count++] = tuning_service(&d->desk);
+    face.admin_services[face.admin_service_count++] = pausing_service(&d->desk);
+    face.admin_services[face.admin_service_count++] = workers_service(&d->desk);
+    face.admin_services[face.admin_service_count++] = operations_service(&d->desk);
     if (d->evaluating) // beside publish's: of the same service
         face.services[face.service_count++] = evaluating_service(d->evaluating);
     return face_open(&face, &d->face);
@@ -305,6 +320,7 @@ static void daemon_done(struct daemon *d)
     storage_free(STEAL(d->storage));
     if (d->loop)
         loop_run_posted(d->loop);
+    operations_free(d->operations);
     train_free(d->train);
     publish_free(d->publish);
     evaluating_free(d->evaluating);

@@ -32,6 +32,35 @@ err_t restart_settings(const struct recipe *given, const char *recorded, bool ag
     return recipe_parse(recorded, strlen(recorded), "recorded settings", ".", &source, ret);
 }
 
+/* Of run, learner and sampling: all but these. A key that is new here counts until it is named. */
+static bool decides_numbers(const char *key)
+{
+    static const char *const others[] = {
+        "run.name",           "learner.listen",       "learner.threads", "learner.groups",
+        "learner.last_batch", "learner.micro_tokens", "learner.lease_ms"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(key, others[i]) == 0)
+            return false;
+    return strncmp(key, "run.", 4) == 0 || strncmp(key, "learner.", 8) == 0 ||
+           strcmp(key, "generator.temperature") == 0;
+}
+
+static void look(void *arg, const char *key, const char *recorded, const char *given)
+{
+    bool *differs = arg;
+    if (!decides_numbers(key))
+        return;
+    *differs = true;
+    log_info("recorded setting", "key=%s recorded=%s given=%s", key, recorded, given);
+}
+
+bool restart_tell_settings(const struct recipe *given, const struct recipe *recorded)
+{
+    bool differs = false;
+    recipe_differences(recorded, given, look, &differs);
+    return differs;
+}
+
 /* ---- the store, read before it is opened for writing */
 
 /* *ret stays NULL if there is none yet. */

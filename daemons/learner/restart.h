@@ -39,3 +39,7 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
  * given one's: how a batch is cut, what is kept on disk. INVALID: settings that this build does not understand. */
 err_t restart_settings(const struct recipe *given, const char *recorded, bool again,
                        struct recipe **ret);
+
+/* Logs each setting in which the two differ and which decides numbers; whether there is one. Addresses, threads, paths, what leases
+ * and paces, how a batch is cut: none of it changes a bit. */
+bool restart_tell_settings(const struct recipe *given, const struct recipe *recorded);

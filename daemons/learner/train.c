@@ -21,6 +21,7 @@ struct train {
     struct recipe *recorded;     // owned: recipe, unless that is given
     char *recorded_text;         // as the round has it
     bool recorded_again;         // it was recorded before this start
+    bool recorded_used;          // and trained since
     struct train_options options;
     struct restart start;
     struct model *model; // of start
@@ -283,14 +284,14 @@ static err_t take_settings(struct train *train, const char *text, bool again, bo
 static err_t use_settings(struct train *train, const struct drawn *drawn)
 {
     const char *text = drawn->round->settings;
-    if (train->recorded_text && drawn->again == train->recorded_again &&
-        strcmp(text, train->recorded_text) == 0)
+    bool same = train->recorded_text && strcmp(text, train->recorded_text) == 0;
+    if (same && train->recorded_used && drawn->again == train->recorded_again)
         return OK;
-    bool differ = train->recorded_text && strcmp(text, train->recorded_text) != 0;
-    if (differ)
-        log_info("settings in force", "round=%" PRIu64 " which=%s", drawn->round->round,
-                 drawn->again ? "recorded" : "new");
-    return take_settings(train, text, drawn->again, false);
+    TRY(take_settings(train, text, drawn->again, false));
+    train->recorded_used = true;
+    if (drawn->again && restart_tell_settings(train->given, train->recipe))
+        log_info("settings in force", "round=%" PRIu64 " which=recorded", drawn->round->round);
+    return OK;
 }
 
 static err_t one_round(struct train *train, const struct drawn *drawn)

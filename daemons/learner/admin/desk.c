@@ -19,6 +19,7 @@ static void visit_over(void *arg)
 {
     struct desk_visit *visit = arg;
     visit->desk->visits--;
+    mem_free(visit->extra);
     rpc_message_free(visit->message);
     rpc_call_unref(visit->call);
     mem_free(visit);
@@ -26,11 +27,12 @@ static void visit_over(void *arg)
 
 static err_t run_visit(void *arg, struct store *store);
 
-void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
-              const ProtobufCMessage *pb,
-              err_t (*fn)(struct desk_visit *visit, struct store *store))
+void desk_ask_with(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
+                   const ProtobufCMessage *pb,
+                   err_t (*fn)(struct desk_visit *visit, struct store *store), void *extra)
 {
     if (desk->visits >= VISITS_MAX) {
+        mem_free(extra);
         rpc_call_finish(call,
                         err_new(ERR_EXHAUSTED, "%d requests are under way: try again", VISITS_MAX));
         return;
@@ -39,10 +41,18 @@ void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *mess
     struct desk_visit *visit = mem_new(sizeof *visit);
     *visit = (struct desk_visit){.desk = desk,
                                  .call = rpc_call_ref(call),
+                                 .extra = extra,
                                  .fn = fn,
                                  .message = rpc_message_ref(message),
                                  .type = pb->descriptor};
     storage_post(desk->storage, run_visit, visit);
+}
+
+void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
+              const ProtobufCMessage *pb,
+              err_t (*fn)(struct desk_visit *visit, struct store *store))
+{
+    desk_ask_with(desk, call, message, pb, fn, NULL);
 }
 
 /* ---- storage thread */

@@ -20,7 +20,6 @@ struct leasing;
 struct live;
 struct loop;
 struct operations;
-struct recipe;
 struct storage;
 struct store;
 struct train;
@@ -33,6 +32,7 @@ struct desk {
     struct leasing *leasing; // storage thread
     struct ingest *ingest;
     struct train *train;
+    const char *directory; // of the run
     struct operations *operations;
     int visits; // under way
 };
@@ -42,6 +42,7 @@ struct desk_visit {
     struct desk *desk;
     struct rpc_call *call;
     const ProtobufCMessage *request;
+    void *extra;            // of desk_ask_with; NULL
     struct desk_kept *kept; // private, as are these:
     err_t (*fn)(struct desk_visit *visit, struct store *store);
     struct rpc_message *message;
@@ -53,6 +54,11 @@ struct desk_visit {
 void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
               const ProtobufCMessage *pb,
               err_t (*fn)(struct desk_visit *visit, struct store *store));
+
+/* The same with something that belongs to the loop's thread: extra is the visit's, freed by free(). */
+void desk_ask_with(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
+                   const ProtobufCMessage *pb,
+                   err_t (*fn)(struct desk_visit *visit, struct store *store), void *extra);
 err_t desk_reply(struct desk_visit *visit, const ProtobufCMessage *reply); // OK
 
 void *desk_keep(struct desk_visit *visit, void *memory); // takes it; returns it

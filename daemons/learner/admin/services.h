@@ -1,5 +1,13 @@
 /* The methods of LearnerAdmin, each file's as a service of its own; main serves them on the admin port. Loop thread. */
 #pragma once
 #include "learner/admin/desk.h"
+#include "rpc/admin.h"
 
-struct rpc_service tuning_service(struct desk *desk); // settings and changes
+struct rpc_service tuning_service(struct desk *desk);  // settings and changes
+struct rpc_service pausing_service(struct desk *desk); // Pause, Resume
+struct rpc_service workers_service(struct desk *desk); // ListWorkers, DrainWorker
+struct rpc_service
+operations_service(struct desk *desk); // Checkpoint and what is asked of operations
+
+/* admin_options.collect (rpc/admin.h): what the learner's status says beside metrics. */
+void overview_collect(struct desk *desk, struct rpc_admin_asking *asking);

@@ -149,6 +149,20 @@ static bool holds(const struct slot *slot, const struct store_holder *holder)
            !strcmp(slot->generator, holder->generator);
 }
 
+size_t store_leased(const struct store *store, const struct store_holder *holder)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < store->slots.n; i++)
+        count += holds(store->slots.at[i], holder);
+    return count;
+}
+
+const struct lag_age *store_ages(const struct store *store, size_t *ret_count)
+{
+    *ret_count = store->slots.ages;
+    return store->slots.age;
+}
+
 static struct slot *find_lease(struct store *store, const struct store_holder *holder,
                                const struct digest *id)
 {

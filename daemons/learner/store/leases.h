@@ -11,6 +11,7 @@
  * when its group is appended, when it is given back, expires, or is revoked; its deadline stands
  * still while the learner is down. Owner: the storage thread. */
 #pragma once
+#include "learner/lag.h"
 #include "learner/store/store.h"
 
 struct store_holder {
@@ -45,6 +46,11 @@ const char *lease_stop_name(enum lease_stop stop); // "all", "paced", "old weigh
  * lineage's gets none before it has applied this one's. *ret must be empty. PRECONDITION: a version never made here. */
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
                   size_t want, int64_t now_ms, struct grants *ret);
+
+size_t store_leased(const struct store *store, const struct store_holder *holder); // to it, now
+
+/* Live groups by their age (lag.h), ascending; borrowed until the store's next call. */
+const struct lag_age *store_ages(const struct store *store, size_t *ret_count);
 
 /* Frees the holder's leases among ids; others are ignored. */
 err_t store_give_back(struct store *store, const struct store_holder *holder,

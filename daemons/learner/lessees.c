@@ -1,0 +1,123 @@
+#include "learner/lessees.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include <string.h>
+
+enum { RATE_S = 2 };
+
+void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
+{
+    SCOPED_VALUE(bytes) out = {0};
+    lease_reply_encode(reply, &out);
+    struct rpc_message *message = rpc_message_copy(out.data, out.len);
+    rpc_call_send_message(
+        lessee->call,
+        message); // a stream that is gone frees its leases by its next hello or deadline
+    rpc_message_free(message);
+}
+
+void lessee_count(struct leasing *leasing, struct lessee *lessee,
+                  const struct lease_request *request)
+{
+    struct leasing_totals *t = &leasing->totals;
+    t->idle_s += request->idle_s > lessee->idle_s ? request->idle_s - lessee->idle_s : 0;
+    t->busy_s += request->busy_s > lessee->busy_s ? request->busy_s - lessee->busy_s : 0;
+    t->tokens +=
+        (double)request->tokens > lessee->tokens ? (double)request->tokens - lessee->tokens : 0;
+    lessee->idle_s = request->idle_s;
+    lessee->busy_s = request->busy_s;
+    lessee->tokens = (double)request->tokens;
+    double now = clock_s(), passed = now - lessee->rate_s;
+    if (passed < RATE_S)
+        return;
+    lessee->tokens_per_s = (lessee->tokens - lessee->rate_tokens) / passed;
+    lessee->rate_s = now;
+    lessee->rate_tokens = lessee->tokens;
+}
+
+/* Those sent away: one entry of each name, its newest. */
+static struct sent_away *sent_away(struct leasing *leasing, const char *generator)
+{
+    struct sent_away *found = leasing->away;
+    while (found && strcmp(found->generator, generator) != 0)
+        found = found->next;
+    return found;
+}
+
+bool lessee_was_sent_away(struct leasing *leasing, const struct lease_request *hello)
+{
+    const struct sent_away *away = sent_away(leasing, hello->generator);
+    return away && away->incarnation == hello->incarnation;
+}
+
+static void send_away(struct leasing *leasing, struct lessee *lessee)
+{
+    struct sent_away *away = sent_away(leasing, lessee->generator);
+    if (!away) {
+        away = mem_new(sizeof *away);
+        away->generator = mem_string(lessee->generator);
+        away->next = leasing->away;
+        leasing->away = away;
+    }
+    away->incarnation = lessee->incarnation;
+    lessee->leaves = true;
+    log_info("generator sent away", "generator=%s", lessee->generator);
+    lessee_send(lessee, &(struct lease_reply){.leave = true});
+}
+
+void lessees_forget(struct leasing *leasing)
+{
+    for (struct sent_away *away = leasing->away, *next; away; away = next) {
+        next = away->next;
+        mem_free(away->generator);
+        mem_free(away);
+    }
+    leasing->away = NULL;
+}
+
+void leasing_workers(const struct leasing *leasing, struct store *store,
+                     void (*fn)(void *arg, const struct leasing_worker *worker), void *arg)
+{
+    for (const struct lessee *l = leasing->first; l; l = l->next) {
+        SCOPED_MEM char *peer = rpc_call_peer(l->call);
+        uint64_t last = store_last_version(store);
+        struct store_holder holder = {l->generator, l->incarnation};
+        fn(arg,
+           &(struct leasing_worker){.name = l->generator,
+                                    .peer = peer,
+                                    .incarnation = l->incarnation,
+                                    .version = l->version,
+                                    .versions_behind = last > l->version ? last - l->version : 0,
+                                    .lineage = l->lineage,
+                                    .leased = (uint32_t)store_leased(store, &holder),
+                                    .wanted = l->want,
+                                    .draining = l->leaves,
+                                    .tokens = l->tokens,
+                                    .tokens_per_s = l->tokens_per_s,
+                                    .busy_s = l->busy_s,
+                                    .idle_s = l->idle_s,
+                                    .connected_s = clock_s() - l->since_s,
+                                    .waits_for = l->want ? l->waits_for : ""});
+    }
+}
+
+err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
+                    bool commit, bool *ret_serves, uint32_t *ret_leased)
+{
+    struct lessee *found = leasing->first;
+    while (found && strcmp(found->generator, generator) != 0)
+        found = found->next;
+    if (!found)
+        return err_reason(
+            err_field(err_new(ERR_NOT_FOUND, "no generator '%.100s' is connected", generator),
+                      "name", "a generator of ListWorkers"),
+            "UNKNOWN_WORKER");
+    struct store_holder holder = {found->generator, found->incarnation};
+    *ret_serves = !found->leaves;
+    *ret_leased = (uint32_t)store_leased(store, &holder);
+    if (commit && !found->leaves)
+        send_away(leasing, found);
+    return OK;
+}

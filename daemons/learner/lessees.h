@@ -1,0 +1,53 @@
+/* Private to leasing: generators with an open stream, what they have said, and those that were sent away. Owner: the storage
+ * thread. */
+#pragma once
+#include "learner/fence.h"
+#include "learner/leasing.h"
+#include "learner/store/leases.h"
+#include "wire/lease.h"
+
+/* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns it between. */
+struct lessee {
+    struct lessee *next;
+    struct rpc_call *call; // a reference
+    char *generator;
+    uint64_t incarnation, version;
+    uint32_t lineage;    // of version
+    uint32_t want, held; // slots it would take; leases it has been granted over this stream
+    double idle_s, busy_s, tokens;            // as last said
+    bool told;                                // that the run is over
+    bool leaves;                              // it was sent away
+    const char *waits_for;                    // as in leasing_worker
+    double since_s;                           // connected
+    double rate_s, rate_tokens, tokens_per_s; // tokens at rate_s, and since
+    uint64_t number;                          // names the stream to the evaluation
+    uint32_t evaluation_lineage, evaluation_want;
+    uint64_t evaluation_version;
+};
+
+/* A process that was told to leave. */
+struct sent_away {
+    struct sent_away *next;
+    char *generator;
+    uint64_t incarnation;
+};
+
+struct leasing {
+    struct leasing_options options;
+    struct sent_away *away;
+    struct lessee *first; // storage thread: oldest stream first
+    struct leasing_totals totals;
+    struct fence *fence;
+    uint64_t streams; // there were
+    bool closed, ended;
+};
+
+void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
+
+/* Counters of one stream only grow; what is new is added to the totals. */
+void lessee_count(struct leasing *leasing, struct lessee *lessee,
+                  const struct lease_request *request);
+
+/* Whether this very process was told to leave, over this stream or one before. */
+bool lessee_was_sent_away(struct leasing *leasing, const struct lease_request *hello);
+void lessees_forget(struct leasing *leasing); // frees what is known of those sent away
