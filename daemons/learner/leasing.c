@@ -236,7 +236,7 @@ static void revoke_unheld(struct lessee *lessee, struct store *store, const stru
         if (!store_holds(store, &holder, &known[i]))
             gone[reply.revokes++] = known[i];
     if (reply.revokes)
-        send_reply(lessee, &reply);
+        lessee_send(lessee, &reply);
 }
 
 static err_t hello(struct leasing *leasing, struct arrival *arrival, struct store *store,
