@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16 };
+enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16, RECIPE_COUNT_AUTO = -1 };
 struct recipe_pair {
     double at[2];
 };
@@ -33,18 +33,19 @@ struct recipe_scorers {
 };
 
 /* The fields: recipe->SECTION.KEY, typed by the table's rows. */
-#define RECIPE_TYPE_text    char *
-#define RECIPE_TYPE_name    char *
-#define RECIPE_TYPE_word    char *
-#define RECIPE_TYPE_path    char *
-#define RECIPE_TYPE_output  char *
-#define RECIPE_TYPE_address char *
-#define RECIPE_TYPE_count   int64_t
-#define RECIPE_TYPE_number  double
-#define RECIPE_TYPE_flag    bool
-#define RECIPE_TYPE_pair    struct recipe_pair
-#define RECIPE_TYPE_texts   struct recipe_texts
-#define RECIPE_TYPE_scorers struct recipe_scorers
+#define RECIPE_TYPE_text          char *
+#define RECIPE_TYPE_name          char *
+#define RECIPE_TYPE_word          char *
+#define RECIPE_TYPE_path          char *
+#define RECIPE_TYPE_output        char *
+#define RECIPE_TYPE_address       char *
+#define RECIPE_TYPE_count         int64_t
+#define RECIPE_TYPE_count_or_auto int64_t
+#define RECIPE_TYPE_number        double
+#define RECIPE_TYPE_flag          bool
+#define RECIPE_TYPE_pair          struct recipe_pair
+#define RECIPE_TYPE_texts         struct recipe_texts
+#define RECIPE_TYPE_scorers       struct recipe_scorers
 
 #define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;
 #define RECIPE_CHOICE(key, type, value, live, words, help) enum type key;
@@ -81,6 +82,11 @@ struct recipe {
 /* Whether reference log-probabilities are needed of a group's best and worst completion alone: a rewarder leaves out the
  * others, and the learner does not miss them. */
 bool recipe_refers_to_pairs(const struct recipe *recipe);
+
+/* The lag that pacing aims at: lag.max, or where it stands if that is auto. The most it may become without a change by an
+ * operator. */
+int64_t recipe_lag_target(const struct recipe *recipe);
+int64_t recipe_lag_most(const struct recipe *recipe);
 
 /* Where a recipe comes from. All borrowed during the call. */
 struct recipe_source {

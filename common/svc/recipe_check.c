@@ -58,30 +58,73 @@ __attribute__((format(printf, 3, 4))) static err_t wrong(const struct check *che
 static err_t check_replay(const struct check *check)
 {
     const struct recipe *r = check->recipe;
-    int64_t least = (r->lag.max + 1) * r->learner.groups;
-    if (r->replay.max_uses > r->lag.max + 1)
+    int64_t most = recipe_lag_most(r), least = (most + 1) * r->learner.groups;
+    if (r->replay.max_uses > most + 1)
         return wrong(check, "replay.max_uses",
                      "%" PRId64 " is too many; a round trains a group once and in lag.max + 1 = "
                      "%" PRId64 " rounds it is too old",
-                     r->replay.max_uses, r->lag.max + 1);
+                     r->replay.max_uses, most + 1);
     if (r->replay.max_groups >= least)
         return OK;
     return wrong(check, "replay.max_groups",
                  "%" PRId64
-                 " is too few; it must be at least (lag.max + 1) * learner.groups = (%" PRId64
+                 " is too few; it must be at least (lag.%s + 1) * learner.groups = (%" PRId64
                  " + 1) * %" PRId64 " = %" PRId64,
-                 r->replay.max_groups, r->lag.max, r->learner.groups, least);
+                 r->replay.max_groups, r->lag.max == RECIPE_COUNT_AUTO ? "auto_max" : "max", most,
+                 r->learner.groups, least);
 }
 
 static err_t check_publish(const struct check *check)
 {
     const struct recipe *r = check->recipe;
-    if (r->publish.every <= r->lag.max + 1)
+    bool steered = r->lag.max == RECIPE_COUNT_AUTO;
+    int64_t least = steered ? r->lag.auto_min : r->lag.max;
+    if (r->publish.every <= least + 1)
         return OK;
     return wrong(check, "publish.every",
-                 "%" PRId64 " is too seldom; it must be at most lag.max + 1 = %" PRId64
+                 "%" PRId64 " is too seldom; it must be at most lag.%s + 1 = %" PRId64
                  ", or generators wait for weights that never come",
-                 r->publish.every, r->lag.max + 1);
+                 r->publish.every, steered ? "auto_min" : "max", least + 1);
+}
+
+int64_t recipe_lag_target(const struct recipe *recipe)
+{
+    const struct recipe_lag *lag = &recipe->lag;
+    if (lag->max != RECIPE_COUNT_AUTO)
+        return lag->max;
+    int64_t at = lag->auto_at < lag->auto_min ? lag->auto_min : lag->auto_at;
+    return at < lag->auto_max ? at : lag->auto_max;
+}
+
+int64_t recipe_lag_most(const struct recipe *recipe)
+{
+    return recipe->lag.max == RECIPE_COUNT_AUTO ? recipe->lag.auto_max : recipe->lag.max;
+}
+
+static err_t check_band(const struct check *check, const char *key, const struct recipe_pair *band)
+{
+    if (band->at[0] <= band->at[1])
+        return OK;
+    return wrong(check, key, "[%g, %g] is no band; the first must not be above the second",
+                 band->at[0], band->at[1]);
+}
+
+static err_t check_lag(const struct check *check)
+{
+    const struct recipe_lag *lag = &check->recipe->lag;
+    int64_t most = recipe_lag_most(check->recipe);
+    if (lag->auto_min > lag->auto_max)
+        return wrong(check, "lag.auto_min",
+                     "%" PRId64 " is too many; it must be at most lag.auto_max = %" PRId64,
+                     lag->auto_min, lag->auto_max);
+    if (lag->on_stale == RECIPE_STALE_KEEP && lag->hard_max < most)
+        return wrong(check, "lag.hard_max",
+                     "%" PRId64
+                     " is too few; with on_stale: keep it must be at least lag.%s = %" PRId64,
+                     lag->hard_max, lag->max == RECIPE_COUNT_AUTO ? "auto_max" : "max", most);
+    TRY(check_band(check, "lag.auto_idle", &lag->auto_idle));
+    TRY(check_band(check, "lag.auto_ess", &lag->auto_ess));
+    return check_band(check, "lag.auto_kl", &lag->auto_kl);
 }
 
 static err_t check_group(const struct check *check)
@@ -195,8 +238,8 @@ err_t recipe_check(const struct recipe *recipe, const struct yaml_tree *root,
                    const struct recipe_source *source)
 {
     static err_t (*const checks[])(const struct check *check) = {
-        check_replay, check_publish, check_group,     check_updates,   check_end,
-        check_eval,   check_listen,  check_reference, check_transport,
+        check_replay, check_publish, check_lag,    check_group,     check_updates,
+        check_end,    check_eval,    check_listen, check_reference, check_transport,
     };
     const struct check check = {recipe, root, source};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)

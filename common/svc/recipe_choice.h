@@ -20,4 +20,5 @@ enum recipe_policy {
     RECIPE_UNIFORM,
     RECIPE_PRIORITY
 }; // learner/store/store.h's replay_policy
+enum recipe_on_stale { RECIPE_STALE_DROP, RECIPE_STALE_KEEP };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };

@@ -15,6 +15,7 @@ enum option_kind {
     OPTION_output,
     OPTION_address, // up to here: text
     OPTION_count,
+    OPTION_count_or_auto,
     OPTION_number,
     OPTION_flag,
     OPTION_pair,

@@ -5,7 +5,8 @@
  *     G(key, help)                                            a map of keys: struct recipe_KEY, rows RECIPE_KEY
  *
  * kinds: text; name (for ids and file names); word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
- * recipe); address (host:port); count (whole number); number; flag (true, false); pair (two numbers); texts (a list, or one); scorers (a list of maps).
+ * recipe); address (host:port); count (whole number); count_or_auto (the same, or auto: RECIPE_COUNT_AUTO); number; flag (true, false); pair (two
+ * numbers); texts (a list, or one); scorers (a list of maps).
  * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
 #pragma once
 // clang-format off
@@ -140,12 +141,24 @@
     X(count,  horizon, "10000",  LIVE,  FROM(1, 1e9), "completions over which it is steered")
 
 #define RECIPE_LAG(X, C, G) \
-    X(count, max,       "1",    LIVE, FROM(0, 1000), "rounds a trained group may be behind; 0: strictly in turn") \
+    X(count_or_auto, max, "1",  LIVE, FROM(0, 1000), "rounds a trained group may be behind; 0: strictly in turn; auto: as many as it takes to keep the learner busy") \
     C(straggler, recipe_straggler, "wait", LIVE, "wait|drop", "a group that holds up a round: wait for it, or give it up") \
-    X(word,  on_stale,  "drop", FIXED, WORDS("drop"), "what becomes of a group that is too old")
+    C(on_stale, recipe_on_stale, "drop", LIVE, "drop|keep", \
+      "a group that is over lag.max is given up; or kept, so that max is what pacing aims at and hard_max what is promised") \
+    X(count, hard_max,  "16",   LIVE, FROM(0, 1000), "on_stale: keep: rounds a trained group may be behind at the most") \
+    X(count, auto_at,   "1",    LIVE, FROM(0, 1000), "max: auto: where it begins, then where it stands; kept within auto_min and auto_max") \
+    X(count, auto_min,  "0",    LIVE, FROM(0, 1000), "max: auto: the least it may become") \
+    X(count, auto_max,  "8",    LIVE, FROM(0, 1000), "max: auto: the most") \
+    X(pair,  auto_idle, "[0.03, 0.1]", LIVE, FROM(0, 1), \
+      "max: auto: it rises while the learner waits for more than the second share of its time, if generators have nothing to do for more than the first") \
+    X(pair,  auto_ess,  "[0.5, 0.7]", LIVE, FROM(0, 1), \
+      "max: auto: it falls while the effective sample size, a share of the tokens, is below the first, and rises only above the second") \
+    X(pair,  auto_kl,   "[0.02, 0.05]", LIVE, FROM(0, 1e6), \
+      "max: auto: it falls while the distance from behaviour to the weights trained (k3, nats per token) is over the second, and rises only below the first") \
+    X(count, auto_rounds, "8",  LIVE, FROM(1, 1e6), "max: auto: looked at after each move before the next one")
 
 #define RECIPE_PUBLISH(X, C, G) \
-    X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1") \
+    X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1 (lag.auto_min + 1)") \
     X(flag,  delta, "true", FIXED, ANY, "sends what changed since the version that a generator has; false: always all values") \
     C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "changes on their way; auto: zstd but on loopback") \
     X(count, anchor_every, "64", FIXED, FROM(0, 1e9), "versions between those that generators verify in full, in the background; 0: none") \
@@ -159,7 +172,7 @@
       "which of the stored groups make a round: the oldest; any, drawn from run.seed; or rather those whose rewards differ more") \
     X(number, priority_exponent, "1.0",   FIXED, FROM(0, 10),  "of a group's mean distance from its mean reward, to which its chance is proportional (priority); 0: all alike") \
     X(count, max_uses,       "1",         FIXED, FROM(1, 1000), "rounds that may train a group, each once; at most lag.max + 1. What is left of them counts as waiting to be trained") \
-    X(count, max_groups,     "4096",      FIXED, FROM(1, 1e8), "kept for training; at least (lag.max + 1) * learner.groups") \
+    X(count, max_groups,     "4096",      FIXED, FROM(1, 1e8), "kept for training; at least (lag.max or lag.auto_max, + 1) * learner.groups") \
     X(count, min_free_bytes, "268435456", LIVE,  FROM(0, 0x1p50), "of disk: with less, no new leases until there is room")
 
 #define RECIPE_CHECKPOINT(X, C, G) \

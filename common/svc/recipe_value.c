@@ -24,11 +24,21 @@ bool option_is_text(const struct recipe_option *row)
 const char *option_kind_name(const struct recipe_option *row)
 {
     static const char *const names[] = {
-        [OPTION_text] = "text",   [OPTION_name] = "name",     [OPTION_word] = "word",
-        [OPTION_path] = "path",   [OPTION_output] = "path",   [OPTION_address] = "address",
-        [OPTION_count] = "count", [OPTION_number] = "number", [OPTION_flag] = "flag",
-        [OPTION_pair] = "pair",   [OPTION_texts] = "texts",   [OPTION_scorers] = "scorers",
-        [OPTION_choice] = "word", [OPTION_group] = "map",
+        [OPTION_text] = "text",
+        [OPTION_name] = "name",
+        [OPTION_word] = "word",
+        [OPTION_path] = "path",
+        [OPTION_output] = "path",
+        [OPTION_address] = "address",
+        [OPTION_count] = "count",
+        [OPTION_number] = "number",
+        [OPTION_flag] = "flag",
+        [OPTION_pair] = "pair",
+        [OPTION_texts] = "texts",
+        [OPTION_scorers] = "scorers",
+        [OPTION_choice] = "word",
+        [OPTION_group] = "map",
+        [OPTION_count_or_auto] = "count or auto",
     };
     return names[row->kind];
 }
@@ -46,7 +56,8 @@ static void put_words(const struct recipe_option *row, struct bytes *ret)
 /* "above 0, up to 1", "from 0 to 1" */
 static void put_range(const struct recipe_option *row, struct bytes *ret)
 {
-    const char *format = row->kind == OPTION_count ? "%s %.0f%s %.0f" : "%s %g%s %g";
+    bool whole = row->kind == OPTION_count || row->kind == OPTION_count_or_auto;
+    const char *format = whole ? "%s %.0f%s %.0f" : "%s %g%s %g";
     bytes_printf(ret, format, row->above ? "above" : "from", row->min,
                  row->below   ? ", below"
                  : row->above ? ", up to"
@@ -74,6 +85,11 @@ void option_allowed(const struct recipe_option *row, struct bytes *ret)
     case OPTION_number:
         bytes_text(ret, row->kind == OPTION_count ? "a whole number " : "a number ");
         put_range(row, ret);
+        return;
+    case OPTION_count_or_auto:
+        bytes_text(ret, "a whole number ");
+        put_range(row, ret);
+        bytes_text(ret, ", or auto");
         return;
     case OPTION_flag:
         bytes_text(ret, "true, false");
@@ -145,6 +161,14 @@ static err_t set_count(const struct recipe_option *row, int64_t *ret, const char
     if (!in_range(row, value))
         return wrong(row, text, "is out of range");
     *ret = (int64_t)value;
+    return OK;
+}
+
+static err_t set_count_or_auto(const struct recipe_option *row, int64_t *ret, const char *text)
+{
+    if (strcmp(text, "auto") != 0)
+        return set_count(row, ret, text);
+    *ret = RECIPE_COUNT_AUTO;
     return OK;
 }
 
@@ -268,6 +292,8 @@ err_t option_set_text(const struct recipe_option *row, void *group, const char *
     switch (row->kind) {
     case OPTION_count:
         return set_count(row, to, text);
+    case OPTION_count_or_auto:
+        return set_count_or_auto(row, to, text);
     case OPTION_number:
         return set_number(row, to, text);
     case OPTION_flag:
@@ -381,6 +407,12 @@ void option_put(const struct recipe_option *row, const void *group, struct bytes
     switch (row->kind) {
     case OPTION_count:
         bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
+        return;
+    case OPTION_count_or_auto:
+        if (*(const int64_t *)from == RECIPE_COUNT_AUTO)
+            bytes_text(ret, "auto");
+        else
+            bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
         return;
     case OPTION_number:
         put_number(ret, *(const double *)from);

@@ -161,6 +161,8 @@ static void take_reply(struct prompts *prompts, struct lease_reply *reply)
     for (uint32_t i = 0; i < reply->revokes; i++)
         if (ids_remove(&prompts->held, &reply->revoked[i]))
             prompts->options.revoked(prompts->options.arg, &reply->revoked[i]);
+    if (reply->revokes)
+        say_soon(prompts); // there is room for others
     if (prompts->over)
         return;
     prompts->over = reply->ended || reply->leave;

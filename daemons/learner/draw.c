@@ -16,9 +16,11 @@ struct draw {
     struct mailbox *replies; // struct reply: at most "it takes a while", then the answer
     /* storage thread */
     bool wanted, waits, stopped; // waits: the other side was told so
-    bool woken;
+    bool woken, paused;
     uint64_t *trained; // (lags) groups
     size_t lags;
+    uint64_t granted, behind; // at the last round, as store_counts has them
+    double behind_mean;
     double asked_s, seen_s, waited_s[CAUSES];
     enum idle cause;
 };
@@ -55,12 +57,28 @@ static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
     post(draw, &(struct reply){.drawn = *drawn, .failed = failed});
 }
 
+/* Mean over the leases since the last round; as then if there were none. */
+static double behind(struct draw *draw, const struct store_counts *counts)
+{
+    if (counts->granted > draw->granted)
+        draw->behind_mean =
+            (double)(counts->behind - draw->behind) / (double)(counts->granted - draw->granted);
+    draw->granted = counts->granted;
+    draw->behind = counts->behind;
+    return draw->behind_mean;
+}
+
 static err_t answer_round(struct draw *draw, struct store *store, struct round *round, bool again)
 {
     struct drawn drawn = {.round = round, .number = round->round, .again = again, .idle_cause = ""};
     struct store_counts counts;
     store_counts(store, &counts);
     drawn.stale = counts.gone[REASON_STALE];
+    drawn.leased = counts.leased;
+    drawn.queue = counts.stored;
+    drawn.behind = behind(draw, &counts);
+    drawn.spare = counts.spare;
+    drawn.paused = draw->paused;
     drawn.totals = leasing_totals(draw->options.leasing);
     drawn.idle_s = clock_s() - draw->asked_s;
     double most = 0;
@@ -127,6 +145,8 @@ static err_t look(void *arg, struct store *store)
         answer(draw, &(struct drawn){.end = DRAW_STOPPED, .idle_cause = ""}, OK);
         return OK;
     }
+    const struct live *live = draw->options.live;
+    draw->paused |= live && (live_generation_paused(live) || live_training_paused(live));
     struct round *round = NULL;
     TRY(form(draw, store, &round));
     if (round)
@@ -145,7 +165,7 @@ static err_t want_new(void *arg, struct store *store)
     (void)store; // the round is formed by `look`, which runs after this job
     struct draw *draw = arg;
     draw->wanted = true;
-    draw->waits = false;
+    draw->waits = draw->paused = false;
     draw->asked_s = draw->seen_s = clock_s();
     draw->cause = IDLE_NO_GROUPS;
     memset(draw->waited_s, 0, sizeof draw->waited_s);

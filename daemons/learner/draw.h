@@ -36,7 +36,12 @@ struct drawn {
     double idle_s;                // waited
     const char *idle_cause;       // what for, most of the time; "" if not
     struct leasing_totals totals; // of the generators, now
-    uint64_t stale;               // groups that have left as stale since the store was made
+    double
+        behind; // rounds that generators' weights were behind when they leased, mean since the last round
+    uint64_t leased, queue,
+        spare;      // when it had been formed: groups out, groups left stored, store_counts' spare
+    bool paused;    // generation or training was, meanwhile
+    uint64_t stale; // groups that have left as stale since the store was made
 };
 
 struct draw *draw_new(const struct draw_options *options);

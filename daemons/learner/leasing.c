@@ -224,6 +224,21 @@ static void append_lessee(struct leasing *leasing, struct lessee *lessee)
     metric_set(&connected, (double)++leasing->totals.generators);
 }
 
+/* Tells it what was taken from it while nobody could: work that is not leased to it any more. Groups that are finished are
+ * among them; of those it takes no notice. */
+static void revoke_unheld(struct lessee *lessee, struct store *store, const struct digest *known,
+                          size_t count)
+{
+    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    SCOPED_MEM struct digest *gone = mem_array(count, sizeof *gone);
+    struct lease_reply reply = {.revoked = gone};
+    for (size_t i = 0; i < count; i++)
+        if (!store_holds(store, &holder, &known[i]))
+            gone[reply.revokes++] = known[i];
+    if (reply.revokes)
+        lessee_send(lessee, &reply);
+}
+
 static err_t hello(struct leasing *leasing, struct arrival *arrival, struct store *store,
                    struct lessee **ret)
 {
@@ -250,6 +265,7 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     for (uint32_t i = 0; i < request->progresses; i++)
         known[i] = request->progress[i].id;
     TRY(store_holds_only(store, &holder, known, request->progresses, clock_ms()));
+    revoke_unheld(lessee, store, known, request->progresses);
     log_info("generator joined", "generator=%s incarnation=%" PRIu64, lessee->generator,
              lessee->incarnation);
     *ret = lessee;

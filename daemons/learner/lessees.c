@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "learner/store/rounds.h"
 #include <string.h>
 
 enum { RATE_S = 2 };

@@ -25,6 +25,8 @@ static struct metric lag_now =
     METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
 static struct metric lag_largest =
     METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
+static struct metric lag_expected =
+    METRIC_GAUGE("rlhfd_lag_expected", "mean lag that the groups now leased and stored come to");
 static struct metric idle_total =
     METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
 static struct metric busy_total =
@@ -34,9 +36,9 @@ static struct metric trained_total =
 static struct metric differing_total =
     METRIC_COUNTER("rlhfd_logp_differing_total",
                    "stamped log-probabilities unlike our forward's at the same weights: a bug");
-static struct metric *const rows[] = {&round_now,  &version_now,   &reward_now,
-                                      &lag_now,    &lag_largest,   &idle_total,
-                                      &busy_total, &trained_total, &differing_total};
+static struct metric *const rows[] = {&lag_expected,  &round_now,      &version_now, &reward_now,
+                                      &lag_now,       &lag_largest,    &idle_total,  &busy_total,
+                                      &trained_total, &differing_total};
 
 static void show(const struct round_report *report)
 {
@@ -45,6 +47,8 @@ static void show(const struct round_report *report)
     metric_set(&reward_now, report->reward_mean);
     metric_set(&lag_now, report->lag_mean);
     metric_set(&lag_largest, report->lag_max);
+    if (isfinite(report->lag_expected))
+        metric_set(&lag_expected, report->lag_expected);
     metric_add(&idle_total, report->learner_idle_s);
     metric_add(&busy_total, report->learner_busy_s);
     metric_add(&trained_total, report->tokens_trained);

@@ -23,6 +23,7 @@
     X(reward_std, "their standard deviation")                                                                    \
     X(success, "share of completions whose every score reached 1")                                               \
     X(kl_behaviour, "mean of behaviour logp - current logp per token: how far the weights moved")                \
+    X(kl_behaviour_k3, "the same by the estimate that is never negative")                                        \
     X(kl_reference,                                                                                              \
       "summed behaviour - reference logp, mean per completion (online_dpo: of pairs), nats; null: no reference") \
     X(kl_coef, "weight of the distance from the reference in this round")                                        \
@@ -37,6 +38,10 @@
     X(lr, "learning rate of the last update")                                                                    \
     X(lag_mean, "mean lag of the groups, in rounds")                                                             \
     X(lag_max, "largest lag of a group, in rounds")                                                              \
+    X(lag_target, "rounds of lag that pacing aimed at")                                                          \
+    X(lag_limit, "lag over which no group could be in the round")                                                \
+    X(lag_expected,                                                                                              \
+      "mean lag to come: groups left leased or stored, in rounds, and how far weights were behind")              \
     X(lag_updates, "mean lag in updates: the round's first version - oldest version of the group")               \
     X(length_mean, "mean completion length, tokens")                                                             \
     X(tokens_generated, "completion tokens generated since the last round")                                      \

@@ -91,9 +91,11 @@ struct optimizer_config settings_optimizer(const struct recipe_optimizer *optimi
 struct store_rules settings_store(const struct recipe *recipe)
 {
     enum { MAX_FAILURES = 5 };
+    bool keep = recipe->lag.on_stale == RECIPE_STALE_KEEP;
     return (struct store_rules){
-        .eta = (uint64_t)recipe->lag.max,
-        .limit = (uint64_t)recipe->lag.max,
+        .eta = (uint64_t)recipe_lag_target(recipe),
+        .limit = (uint64_t)(keep ? recipe->lag.hard_max : recipe_lag_target(recipe)),
+        .ease = (uint64_t)(keep ? recipe->lag.hard_max : recipe_lag_most(recipe)),
         .groups = (uint64_t)recipe->learner.groups,
         .straggler =
             recipe->lag.straggler == RECIPE_STRAGGLER_DROP ? STRAGGLER_DROP : STRAGGLER_WAIT,

@@ -166,6 +166,7 @@ static struct step_result result_of(const struct sums *sums, const struct optimi
     return (struct step_result){.loss = figures.loss,
                                 .entropy = sums->entropy / sums->targets,
                                 .kl_behaviour = figures.kl_behaviour,
+                                .kl_behaviour_k3 = figures.kl_behaviour_k3,
                                 .clip_frac = figures.clip_frac,
                                 .ess = figures.ess,
                                 .grad_norm = made->grad_norm,

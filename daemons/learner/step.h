@@ -37,7 +37,7 @@ struct step_batch {
 };
 
 struct step_result {
-    double loss, entropy, kl_behaviour, clip_frac, ess, grad_norm, lr, changed;
+    double loss, entropy, kl_behaviour, kl_behaviour_k3, clip_frac, ess, grad_norm, lr, changed;
     double pairs, margin, accuracy; // objectives on pairs: implicit rewards, chosen - rejected
     double targets;
     double compared,

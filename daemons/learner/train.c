@@ -7,10 +7,12 @@
 #include "learner/report.h"
 #include "learner/restart.h"
 #include "learner/settings.h"
+#include "learner/steering.h"
 #include "learner/updates.h"
 #include "svc/worker.h"
 #include "weights/digest.h"
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 struct train {
@@ -27,6 +29,7 @@ struct train {
     struct report *report;
     struct draw *draw;
     struct publish *publish;
+    struct steering *steering; // NULL: no live settings
     struct worker *worker;
     struct checkpoint_info at; // where the weights stand
     char *fingerprint;
@@ -165,6 +168,35 @@ static void report_totals(struct train *train, const struct drawn *drawn,
     train->stale_seen = drawn->stale;
 }
 
+/* The limit on lag that the round was formed within, and the lag to come: a group waits as many rounds as there are groups
+ * before it, (C + Q) / B (Little's law), and its weights were behind already when it was leased. */
+static void report_lag(const struct train *train, const struct drawn *drawn,
+                       struct round_report *report)
+{
+    double waits = (double)(drawn->leased + drawn->queue) / (double)train->recipe->learner.groups;
+    report->lag_target = (double)recipe_lag_target(train->recipe);
+    report->lag_limit = (double)drawn->round->limit;
+    report->lag_expected = drawn->again ? NAN : waits + drawn->behind;
+}
+
+/* The controller of the limit sees the round before the next is formed. */
+static void steer(struct train *train, const struct drawn *drawn, const struct round_report *report)
+{
+    if (!train->steering || drawn->again || drawn->paused)
+        return;
+    steering_post(
+        train->steering, train->options.storage,
+        &(struct lag_seen){.learner_idle_s = report->learner_idle_s,
+                           .learner_busy_s = report->learner_busy_s,
+                           .generator_idle_s = report->generator_idle_s,
+                           .generator_busy_s = report->generator_busy_s,
+                           .straggler = strcmp(report->idle_cause, idle_name(IDLE_STRAGGLER)) == 0,
+                           .ess = report->ess,
+                           .kl = report->kl_behaviour_k3,
+                           .queue = drawn->queue,
+                           .spare = drawn->spare});
+}
+
 /* After the updates: publish, report, checkpoint. The line is on disk before a checkpoint covers its round, so a restart
  * from there lacks none. */
 static err_t end_round(struct train *train, struct round_report *report, bool again)
@@ -234,6 +266,8 @@ static err_t one_round(struct train *train, const struct drawn *drawn)
     TRY(draw_failed(train->draw, drawn, train_updates(train, drawn, &report)));
     report.learner_busy_s = clock_s() - begun;
     report_totals(train, drawn, &report);
+    report_lag(train, drawn, &report);
+    steer(train, drawn, &report);
     return end_round(train, &report, drawn->again);
 }
 
@@ -406,6 +440,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                 .idle = publish_when_idle,
                                 .arg = train};
     train->draw = draw_new(&draw);
+    train->steering = options->live ? steering_new(options->live) : NULL;
     train->begun_s = clock_s();
     evaluate(train, false);
     struct worker_options worker = {
@@ -459,6 +494,7 @@ void train_free(struct train *train)
         return;
     train_join(train);
     draw_free(train->draw);
+    steering_free(train->steering);
     report_free(train->report);
     updates_free(train->updates);
     restart_done(&train->start);

@@ -51,6 +51,7 @@ static void add_result(struct sums *sums, const struct step_result *r)
     report->loss += r->loss;
     report->entropy += r->entropy;
     report->kl_behaviour += r->kl_behaviour;
+    report->kl_behaviour_k3 += r->kl_behaviour_k3;
     report->clip_frac += r->clip_frac;
     report->ess += r->ess;
     report->pairs += r->pairs;
@@ -65,6 +66,7 @@ static void average(struct sums *sums, uint32_t updates)
     report->loss /= sums->filled; // NaN, written as null, where nothing was trained
     report->entropy /= sums->filled;
     report->kl_behaviour /= sums->filled;
+    report->kl_behaviour_k3 /= sums->filled;
     report->clip_frac /= sums->filled;
     report->ess /= sums->filled;
     report->rewards_margin /= sums->filled;

@@ -136,8 +136,22 @@ static struct slot *youngest(struct store *store, uint64_t age)
     return found;
 }
 
+/* The least that all live groups can keep, from the rules' limit to what they ease it to. It only falls: leases are granted
+ * and rounds formed within it. */
+static void ease(struct store *store)
+{
+    uint64_t age, excess;
+    struct lag_rules rules = {store->rules.eta, store->rules.limit, store->rules.groups};
+    while (rules.limit < store->rules.ease &&
+           lag_excess(&rules, store->counters.next_round, store->slots.age, store->slots.ages, &age,
+                      &excess))
+        rules.limit++;
+    store->limit = rules.limit;
+}
+
 void store_sweep(struct store *store)
 {
+    ease(store);
     struct lag_rules rules = store_lag_rules(store);
     struct slots *slots = &store->slots;
     uint64_t next = store->counters.next_round, age, excess;

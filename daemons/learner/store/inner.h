@@ -20,6 +20,9 @@ struct store {
     struct db *db;
     struct schema schema;
     struct store_rules rules;
+    uint64_t limit;               // in force: rules.limit, or above it while it eases
+    uint64_t behind;              // as in store_counts
+    uint64_t spare, spare_before; // as in store_counts: since the last round; up to it
     struct counters counters;
     struct lineages lineages;
     struct slots slots; // none when it was opened to read

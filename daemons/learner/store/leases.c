@@ -34,8 +34,9 @@ static err_t holder_check(const struct store_holder *holder)
     return OK;
 }
 
-/* How many slots rule 1 and the other bounds allow, and which of them is the tightest. */
-static uint64_t allowed(const struct store *store, uint64_t held, enum lease_stop *ret_stop)
+/* How many slots rule 1 and the other bounds allow, and which of them is the tightest; *ret_paced: rule 1 alone. */
+static uint64_t allowed(const struct store *store, uint64_t held, enum lease_stop *ret_stop,
+                        uint64_t *ret_paced)
 {
     struct lag_rules rules = store_lag_rules(store);
     uint64_t next = store->counters.next_round, free_bytes,
@@ -47,10 +48,12 @@ static uint64_t allowed(const struct store *store, uint64_t held, enum lease_sto
     if (store_disk_low(store, &free_bytes))
         return 0;
     *ret_stop = LEASE_OLD_WEIGHTS;
+    *ret_paced = 0;
     if (lag_of(next, held) > rules.eta)
         return 0;
     *ret_stop = LEASE_PACED;
     uint64_t room = lag_may_lease(&rules, next, held, store_live(store)) / store->rules.max_uses;
+    *ret_paced = room;
     uint64_t wanted = store_groups_wanted(store);
     uint64_t full = store->rules.max_groups > groups ? store->rules.max_groups - groups : 0;
     if (wanted < room)
@@ -88,6 +91,7 @@ static struct grant grant(struct store *store, struct slot *slot, const struct s
     slot->id = group_id(schema->run, store->counters.lineage, slot->number, slot->attempt);
     slot_touch(store, slot);
     store->counters.granted++;
+    store->behind += lag_of(store->counters.next_round, held);
     return (struct grant){.id = slot->id,
                           .slot = slot->number,
                           .prompt = slot_prompt(store, slot->number),
@@ -119,7 +123,7 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
                        "generator '%s' holds version %llu, which was never made here",
                        holder->generator, (unsigned long long)version);
     }
-    uint64_t room = allowed(store, held, &stop);
+    uint64_t paced = UINT64_MAX, room = allowed(store, held, &stop, &paced);
     SCOPED_VALUE(grants) grants = {.stop = want > room ? stop : LEASE_ALL};
     size_t count = want < room ? want : (size_t)room;
     if (count > GRANTS_MAX)
@@ -134,6 +138,9 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
         grants.grant[grants.count++] = grant(store, slot, holder, version, held);
     }
     TRY(store_commit(store));
+    uint64_t unused = paced == UINT64_MAX ? paced : paced - grants.count;
+    if (unused < store->spare && want)
+        store->spare = unused;
     *ret = grants;
     grants = (struct grants){0};
     return OK;
@@ -240,7 +247,13 @@ err_t store_expire(struct store *store, int64_t now_ms)
         if (slot->state == SLOT_LEASED && slot->deadline_ms <= store->counters.clock_ms)
             slot_revoke(store, slot, REVOKED_EXPIRED);
     }
+    store_sweep(store);
     return store_commit(store);
+}
+
+bool store_holds(struct store *store, const struct store_holder *holder, const struct digest *id)
+{
+    return find_lease(store, holder, id) != NULL;
 }
 
 void store_revoked(struct store *store, struct revoked **ret, size_t *ret_count)

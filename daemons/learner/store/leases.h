@@ -66,10 +66,13 @@ err_t store_filter(struct store *store, const struct store_holder *holder, const
 err_t store_holds_only(struct store *store, const struct store_holder *holder,
                        const struct digest *ids, size_t n, int64_t now_ms);
 
+/* Whether the holder's lease of this group stands: what it knows of beside these was taken from it while it was away. */
+bool store_holds(struct store *store, const struct store_holder *holder, const struct digest *id);
+
 /* Frees what older incarnations of the holder's name still hold. */
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
 
-/* Frees leases past their deadline. */
+/* Frees leases past their deadline, and what the limit has no room for. */
 err_t store_expire(struct store *store, int64_t now_ms);
 
 /* Leases taken from a holder since the last call, by whatever call. The array and its names are the

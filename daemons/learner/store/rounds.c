@@ -53,9 +53,9 @@ static enum idle last_round(struct store *store, size_t *ret_take)
 /* How many of the stored groups make the next round, or why none do. */
 static enum idle may_form(struct store *store, size_t *ret_take)
 {
-    struct lag_rules rules = store_lag_rules(store);
     struct slots *slots = &store->slots;
     store_sweep(store);
+    struct lag_rules rules = store_lag_rules(store);
     if (store->rules.rounds && store->counters.next_round >= store->rules.rounds) {
         store_finish(store);
         return IDLE_ENDED;
@@ -98,7 +98,7 @@ static err_t record(struct store *store, const struct round_plan *plan, size_t t
                             .round = counters->next_round,
                             .first_version = counters->next_version,
                             .seed = plan->seed,
-                            .limit = store->rules.limit,
+                            .limit = store->limit,
                             .policy = store->rules.policy,
                             .max_uses = store->rules.max_uses,
                             .settings = mem_string(plan->settings),
@@ -123,6 +123,8 @@ static err_t record(struct store *store, const struct round_plan *plan, size_t t
     put_round(store, round);
     counters->next_round++;
     counters->next_version += plan->updates;
+    store->spare_before = store->spare;
+    store->spare = UINT64_MAX;
     *ret = STEAL(round);
     return OK;
 }

@@ -21,7 +21,7 @@ const char *reason_name(enum reason reason)
 
 err_t store_rules_check(const struct store_rules *rules)
 {
-    if (rules->eta > rules->limit || rules->limit > LIMIT_MAX)
+    if (rules->eta > rules->limit || rules->limit > LIMIT_MAX || rules->ease > LIMIT_MAX)
         return err_new(ERR_INVALID,
                        "lag: max %llu, hard_max %llu: allowed is max <= hard_max <= %d",
                        (unsigned long long)rules->eta, (unsigned long long)rules->limit, LIMIT_MAX);
@@ -63,7 +63,7 @@ static err_t options_check(const struct store_options *options)
 
 struct lag_rules store_lag_rules(const struct store *store)
 {
-    return (struct lag_rules){store->rules.eta, store->rules.limit, store->rules.groups};
+    return (struct lag_rules){store->rules.eta, store->limit, store->rules.groups};
 }
 
 bool store_in_turn(const struct store *store)
@@ -281,6 +281,7 @@ err_t store_open(const char *dir, const struct store_options *options,
     store->dir = mem_string(dir);
     store->rules = *rules;
     store->reserve_bytes = options->reserve_bytes;
+    store->spare = store->spare_before = UINT64_MAX;
     TRY(db_open(dir, false, &store->db));
     TRY(store_load(store, options));
     store->opened_ms = now_ms;
@@ -351,6 +352,9 @@ void store_counts(const struct store *store, struct store_counts *ret)
         .given_back = counters->given_back,
         .expired = counters->expired,
         .revoked = counters->revoked,
+        .limit = store->limit,
+        .behind = store->behind,
+        .spare = store->spare_before,
         .disk_used_bytes = directory_bytes(store->dir),
     };
     memcpy(ret->gone, counters->gone, sizeof ret->gone);

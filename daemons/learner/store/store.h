@@ -46,6 +46,9 @@ struct store_options {
 /* What may change while the run goes on. */
 struct store_rules {
     uint64_t eta, limit, groups; // as in lag.h; eta <= limit <= 65535, 1 <= groups <= 2^20
+    uint64_t
+        ease; // <= 65535: the limit in force may stand above limit, up to here, as long as what was leased under a
+    // higher one needs it, so that nothing is thrown away when it falls; <= limit: it falls at once
     enum straggler straggler;
     enum last_batch last_batch;
     uint64_t max_groups;     // live at most; >= (eta + 1) * groups
@@ -66,7 +69,7 @@ err_t store_open(const char *dir, const struct store_options *options,
 void store_free(struct store *store);
 DEFINE_SCOPED(store)
 
-/* Puts other rules in force. A lower limit makes groups stale and revokes leases at once. */
+/* Puts other rules in force. A lower limit makes groups stale and revokes leases at once, unless it eases. */
 err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms);
 
 /* The store as it is now, in a directory that must not be there yet: opened like the store. While this one goes on. */
@@ -121,6 +124,11 @@ struct store_counts {
     uint64_t outcomes[OUTCOME_REJECTED + 1];
     uint64_t granted, given_back, expired, revoked;
     uint64_t disk_used_bytes, disk_free_bytes;
-    bool disk_low; // no leases are granted
+    bool disk_low;  // no leases are granted
+    uint64_t limit; // on lag, in force now
+    uint64_t
+        behind; // summed over the leases granted since it was opened: rounds that the holder's weights were behind then
+    uint64_t
+        spare; // the fewest slots that pacing left unasked for between the last two rounds; UINT64_MAX: none was asked for
 };
 void store_counts(const struct store *store, struct store_counts *ret);

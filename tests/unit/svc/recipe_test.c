@@ -480,8 +480,6 @@ static void help_and_docs_come_from_the_table(void **state)
         assert_ok(visit_count((char *)help.data, keys[i]));
     assert_ok(visit_count((char *)help.data, "(a whole number from 0 to 1000; default 1)"));
     assert_ok(visit_count((char *)help.data, "usage: rlhfd-learner RECIPE.yaml"));
-    assert_ok(visit_count((char *)docs.data,
-                          "| `max` | `1` | count | a whole number from 0 to 1000 | live |"));
     assert_ok(visit_count((char *)docs.data, "| `optimizer.lr` | `3e-4` |"));
 }
 

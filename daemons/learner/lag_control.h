@@ -1,0 +1,79 @@
+/* lag.max: auto: where the limit on lag should stand, from what each trained round was like. Pure: the same rounds, the same
+ * path.
+ *
+ *     struct lag_control control = {0};
+ *     struct lag_move move = lag_control_step(&control, &config, eta, &seen);       -- after each round
+ *     if (move.eta != eta)
+ *         log_info("lag", "%s", lag_why_name(move.why));
+ *
+ * Lag costs learning, so the limit is as low as it may be without the learner waiting. One step at a time: a move is felt
+ * only when what was leased before it has drained (eta + 1 rounds, which are not looked at), then `rounds` rounds are looked
+ * at as a whole, then comes the next decision. The first that holds of:
+ *
+ *   1. ess below its band, or kl above it: down. Weights have moved too far from those that sampled.
+ *   2. The last move was up, the learner still waits for more than its share and works less than 5 % more: back. Lag was
+ *      not what it lacked.
+ *   3. The learner waits for more than its share, and either for a straggler (more rounds between lease and use give it time)
+ *      or while generators have nothing to do (they are paced): up, if ess and kl are inside their bands with room to spare.
+ *      While generators always have work they are what is slow, and no limit changes that.
+ *   4. A round's worth of groups was always left in the store, or a round's worth of leases never asked for: down. One less
+ *      takes nothing from anybody.
+ *
+ * A move that was wrong (1 after up; 2; 3 after down) is not tried again for `rounds` rounds times 2, 4, ... up to 64: so
+ * between two limits, one too low, one too high, it comes to rest on the better known one instead of swinging. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lag_control_config {
+    uint64_t min, max; // of eta
+    double idle_low,
+        idle_high; // shares of time: generators' above which they are paced; learner's above which it waits
+    double ess_low, ess_high; // down below the first, up only above the second
+    double kl_low, kl_high;   // down above the second, up only below the first
+    uint64_t rounds, groups;  // looked at for one decision; groups in a round; both > 0
+};
+
+/* One trained round. */
+struct lag_seen {
+    double learner_idle_s, learner_busy_s, generator_idle_s, generator_busy_s;
+    bool straggler; // what the learner waited for, most of the time
+    double ess, kl; // NaN: not known
+    uint64_t queue; // groups left in the store when it had been formed
+    uint64_t spare; // the fewest slots that pacing left unasked for since the round before
+};
+
+enum lag_why { LAG_STAYS, LAG_ESS, LAG_KL, LAG_NO_GAIN, LAG_STARVES, LAG_STRAGGLES, LAG_ENOUGH };
+const char *
+lag_why_name(enum lag_why why); // for people: "the learner waits and generators are paced", ...
+
+struct lag_bar {
+    uint64_t left, length; // decisions for which that direction is barred; the last bar's length
+};
+
+/* Zeroed: nothing seen yet. It begins anew when somebody else has moved the limit. */
+struct lag_control {
+    bool begun;
+    uint64_t eta;         // as it left it
+    uint64_t skip, seen;  // rounds still not looked at; rounds looked at
+    struct lag_seen sums; // of those; queue and spare: the least
+    double straggler_s;   // of learner_idle_s
+    double ess_n, kl_n;   // rounds that had one
+    int last; // move: +1, the learner was given more; -1, what it would not miss was taken; 0: another, or none
+    bool felt;          // a decision has been made since then
+    double idle_before; // the learner's share before it
+    struct lag_bar up, down;
+};
+
+struct lag_move {
+    uint64_t eta;
+    enum lag_why why;
+    /* What decided, if it moved: means over the rounds looked at. */
+    double learner_idle, generator_idle, ess, kl;
+};
+
+/* Takes in one round that was trained while eta was the limit, and says what the limit is from the next round on. eta outside
+ * [min, max] is brought inside at once. */
+struct lag_move lag_control_step(struct lag_control *control,
+                                 const struct lag_control_config *config, uint64_t eta,
+                                 const struct lag_seen *seen);

@@ -1,0 +1,22 @@
+/* lag.max: auto at work: rounds go to the controller (lag_control.h), its moves become live changes of lag.auto_at, listed and
+ * recorded with the rounds as an operator's are.
+ *
+ *     struct steering *steering = steering_new(live);
+ *     steering_post(steering, storage, &seen);       -- after each new round, before the next is asked for
+ *
+ * Where the limit stands outlives a restart, as all live settings do; what the controller had seen does not: it begins anew, with
+ * rounds that it does not look at. Rounds trained again after a restart are no news to it: they have the limits they were
+ * recorded with. Owner: the storage thread, but steering_post: the compute thread. */
+#pragma once
+#include "learner/lag_control.h"
+#include "learner/live.h"
+#include "learner/storage.h"
+
+struct steering;
+struct steering *steering_new(struct live *live);
+void steering_post(struct steering *steering, struct storage *storage, const struct lag_seen *seen);
+
+/* What the recipe says of the controller. */
+struct lag_control_config steering_config(const struct recipe *recipe);
+void steering_free(struct steering *steering); // after the storage thread's last job
+DEFINE_SCOPED(steering)
