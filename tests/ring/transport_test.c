@@ -45,6 +45,13 @@ static double learner_metric(const struct stage *stage, const char *name)
     return daemons_metric(&stage->daemons, LEARNER, name);
 }
 
+static bool log_has(const struct stage *stage, const char *name, const char *part)
+{
+    SCOPED_MEM char *path = mem_printf("%s/%s.log", stage->ring.run, name);
+    SCOPED_MEM char *text = file_text(path);
+    return strstr(text, part) != NULL;
+}
+
 /* Nobody waits at a lag of 2 with stragglers' leases taken away: what is seen is the transport's. */
 static void stage_open(struct stage *stage, const char *transport)
 {
@@ -270,11 +277,46 @@ static void a_killed_learner_gathers_them_again(void **state)
     stage_close(&stage, "learner killed");
 }
 
-static bool log_has(const struct stage *stage, const char *name, const char *part)
+/* Its memory may still be written to: that generator ends, with the reason, and the others go on. */
+static void a_generator_whose_abort_never_returns_ends(void **state)
 {
-    SCOPED_MEM char *path = mem_printf("%s/%s.log", stage->ring.run, name);
-    SCOPED_MEM char *text = file_text(path);
-    return strstr(text, part) != NULL;
+    struct stage stage;
+    (void)state;
+    SCOPED_MEM char *whole = mem_printf("%s publish.delta=false", BY_NCCL);
+    stage_open(&stage, whole);
+    wait_members(&stage, 1);
+    struct extra *victim = extra_with(&stage, "victim", "bcast_hang_at=2,abort_hang=1", "");
+    assert_int_equal(process_wait(&victim->process, WAIT_MS), 1);
+    assert_true(log_has(&stage, "victim", "does not return"));
+    stage.extras--;
+    wait_members(&stage, 1);
+    wait_more_rounds(&stage);
+    assert_converged(&stage, stage.daemons.http[GENERATOR]);
+    stage_close(&stage, "abort hangs in a generator");
+}
+
+/* The learner goes on over gRPC, and still ends when it is told to. */
+static void a_learner_whose_abort_never_returns_goes_on_over_grpc(void **state)
+{
+    struct stage stage;
+    (void)state;
+    stage_open(&stage, BY_NCCL);
+    wait_members(&stage, 1);
+    process_kill(&stage.daemons.process[LEARNER], SIGKILL);
+    process_wait(&stage.daemons.process[LEARNER], WAIT_MS);
+    setenv("FAKE_NCCL", "abort_hang=1", 1);
+    daemons_start_one(&stage.daemons, LEARNER, "");
+    setenv("FAKE_NCCL", SMALL, 1);
+    daemons_announced(&stage.daemons, LEARNER);
+    wait_members(&stage, 1);
+    extra_with(&stage, "second", "", ""); // a new epoch: the old one is to be aborted
+    for (int64_t until = clock_ms() + WAIT_MS;
+         !log_has(&stage, "learner", "over gRPC from here on"); clock_sleep_ms(20))
+        assert_true(clock_ms() < until);
+    wait_more_rounds(&stage);
+    assert_converged(&stage, stage.daemons.http[GENERATOR]);
+    assert_converged(&stage, stage.extra[0].http);
+    stage_close(&stage, "abort hangs in the learner");
 }
 
 /* auto goes on over gRPC and says why; nccl refuses. With the real libraries too, where there is no GPU. */
@@ -323,6 +365,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stopped_generator_delays_at_most_once),
         cmocka_unit_test(who_goes_on_after_a_stop_comes_to_the_head),
         cmocka_unit_test(a_killed_learner_gathers_them_again),
+        cmocka_unit_test(a_generator_whose_abort_never_returns_ends),
+        cmocka_unit_test(a_learner_whose_abort_never_returns_goes_on_over_grpc),
         cmocka_unit_test(without_a_library_or_a_device_auto_falls_back),
     };
     if (!TESTING_FORKS)
