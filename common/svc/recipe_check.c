@@ -226,20 +226,12 @@ bool recipe_refers_to_pairs(const struct recipe *recipe)
     return strcmp(recipe->learner.objective, "online_dpo") == 0 && !(recipe->learner.kl.coef > 0);
 }
 
-static err_t check_transport(const struct check *check)
-{
-    if (check->recipe->publish.transport == RECIPE_GRPC)
-        return OK;
-    return wrong(check, "publish.transport",
-                 "versions go over grpc alone yet; set it to grpc, or leave it out");
-}
-
 err_t recipe_check(const struct recipe *recipe, const struct yaml_tree *root,
                    const struct recipe_source *source)
 {
     static err_t (*const checks[])(const struct check *check) = {
         check_replay, check_publish, check_lag,    check_group,     check_updates,
-        check_end,    check_eval,    check_listen, check_reference, check_transport,
+        check_end,    check_eval,    check_listen, check_reference,
     };
     const struct check check = {recipe, root, source};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)

@@ -163,9 +163,16 @@
     C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "changes on their way; auto: zstd but on loopback") \
     X(count, anchor_every, "64", FIXED, FROM(0, 1e9), "versions between those that generators verify in full, in the background; 0: none") \
     X(count, full_at_once, "2", FIXED, FROM(1, 65536), "generators that are sent all values at the same time; others wait their turn") \
-    C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "how versions travel; nccl and auto are not taken yet: every program refuses them") \
+    C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "how versions travel; nccl: broadcast between GPUs, gRPC beside it; auto: nccl where its library and a GPU are there") \
     X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL, opened at run time: a name that the system finds, or a path") \
-    X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known")
+    X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known") \
+    X(count, bucket_bytes, "33554432", FIXED, FROM(1, 0x1p30), "that NCCL broadcasts at a time; twice as much of the GPU's memory is kept for it") \
+    X(count, settle_ms,  "500",   FIXED, FROM(1, 3600000), "NCCL: after a generator came, for others to come before the group is made anew") \
+    X(count, gather_ms,  "2000",  FIXED, FROM(1, 3600000), "NCCL: for generators to answer an invitation") \
+    X(count, connect_ms, "30000", FIXED, FROM(1, 3600000), "NCCL: for all to connect") \
+    X(count, carry_ms,   "10000", FIXED, FROM(1, 3600000), "NCCL: for a version to reach all; then its rest goes over gRPC, and who held it up stays out for a while") \
+    X(count, end_ms,     "2000",  FIXED, FROM(1, 3600000), "NCCL: for all to give a group up") \
+    X(count, retry_ms,   "5000",  FIXED, FROM(1, 3600000), "NCCL: before the next attempt with who failed; doubles up to 64 times")
 
 #define RECIPE_REPLAY(X, C, G) \
     C(policy, recipe_policy, "fifo", FIXED, "fifo|uniform|priority", \

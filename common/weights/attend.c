@@ -177,6 +177,11 @@ static void happened(struct attend *attend, const struct lane_event *event)
     case LANE_UP:
         step(attend, (struct member_event){MEMBER_UP});
         break;
+    case LANE_PART:
+        if (attend->member.state == MEMBER_RECEIVING && attend->has_buffer &&
+            attend->options.arrived)
+            attend->options.arrived(event->bytes, attend->options.user);
+        break;
     case LANE_DONE:
         if (attend->member.state == MEMBER_RECEIVING)
             done(attend);

@@ -25,6 +25,8 @@ struct attend_options {
     void (*send)(struct rpc_message *message, void *user); // to the learner; borrowed
     /* Where announce->bytes bytes of that version go, until received or ended; NULL: nowhere. */
     uint8_t *(*buffer)(const struct epoch_message *announce, void *user);
+    /* Optional. The first so many bytes of it are there, and will not change; more will come. */
+    void (*arrived)(uint64_t have, void *user);
     /* All of it is there. Whether it is right (its digest): false has it sent again, over gRPC. */
     bool (*received)(const struct epoch_message *announce, void *user);
     /* It broke off: the first `have` bytes are there. Only after buffer gave one, instead of received. */

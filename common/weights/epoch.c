@@ -469,6 +469,12 @@ size_t epoch_rules_members(const struct epoch_rules *rules)
     return standing(rules, MEMBER);
 }
 
+bool epoch_rules_is_member(const struct epoch_rules *rules, uint64_t peer)
+{
+    const struct peer *found = find(rules, peer);
+    return found && found->standing == MEMBER;
+}
+
 bool epoch_rules_carries(const struct epoch_rules *rules, uint64_t peer)
 {
     const struct peer *found = find(rules, peer);

@@ -106,6 +106,8 @@ struct epoch_counts {
 };
 struct epoch_counts epoch_rules_counts(const struct epoch_rules *rules);
 
+bool epoch_rules_is_member(const struct epoch_rules *rules, uint64_t peer); // of the epoch there is
+
 /* Whether this peer gets the version under way by the epoch: nothing of it is to be sent until its RELEASE. */
 bool epoch_rules_carries(const struct epoch_rules *rules, uint64_t peer);
 void epoch_rules_free(struct epoch_rules *rules);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MESSAGE_MAX_BYTES = 2048, FIELDS_MAX = 48 };
+enum { FIELDS_MAX = 48 };
 
 /* Steps that the learner says; the others are the generators'. */
 static const unsigned DOWN = 1u << EPOCH_STEP_REFUSED | 1u << EPOCH_STEP_INVITE |
@@ -94,8 +94,8 @@ static err_t take(const Rlhfd__V1__Epoch *pb, bool down, struct epoch_message *r
 static err_t unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
                     ProtobufCMessage **ret)
 {
-    const struct wire_bounds bounds = {MESSAGE_MAX_BYTES, FIELDS_MAX};
-    if (len > MESSAGE_MAX_BYTES)
+    const struct wire_bounds bounds = {EPOCH_MESSAGE_MAX, FIELDS_MAX};
+    if (len > EPOCH_MESSAGE_MAX)
         return err_new(ERR_NOT_FOUND, "not about an epoch");
     return wire_unpack(type, data, len, &bounds, ret);
 }

@@ -28,6 +28,8 @@ enum epoch_step {
     EPOCH_STEP_ABANDONED,
 };
 
+/* Longer messages are about something else. */
+enum { EPOCH_MESSAGE_MAX = 2048 };
 enum { EPOCH_WHY = 256, EPOCH_RANKS_MAX = 4096, EPOCH_BUCKET_MAX = 1 << 30 };
 
 /* Which fields a step has: proto/weights.proto. The others are 0. */

@@ -113,7 +113,7 @@ bool lane_poll(struct lane *lane, struct lane_event *ret)
         } else if (report->kind == LANE_COMM_ABORTED) {
             lane->is_aborted = true;
         } else {
-            lane->busy = lane->ending;
+            lane->busy = lane->ending || report->kind == LANE_PART;
             *ret = report->event;
             ret->kind = (enum lane_event_kind)report->kind;
             return true;
@@ -153,6 +153,7 @@ bool lane_free(struct lane *lane)
         return true;
     if (lane->worker && lane->aborter) {
         if (!wait_aborted(lane)) {
+            nccl_set_stuck();
             free(lane); // what the threads look at stays
             return false;
         }

@@ -32,6 +32,7 @@ enum lane_event_kind {
     LANE_PREPARED,
     LANE_MINTED, // id
     LANE_UP,
+    LANE_PART,    // bytes: have come by now, from the beginning; rank 0 reports none
     LANE_DONE,    // all bytes have gone, or come
     LANE_FAILED,  // why; mine: the fault is here. Abort is to follow
     LANE_ABORTED, // bytes: came whole, from the beginning. The data is not used any more

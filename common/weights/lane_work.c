@@ -312,6 +312,8 @@ static int64_t finish_bucket(struct lane_work *work)
     work->done += slot->len;
     work->oldest = (work->oldest + 1) % SLOTS;
     work->busy--;
+    if (work->init.rank != 0)
+        report(work, (struct lane_report){.kind = LANE_PART, .event.bytes = work->done});
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -97,5 +98,10 @@ err_t nccl_check_device(const struct nccl *nccl, int device);
 
 /* For the non-blocking communicator of few blocks that every epoch is. */
 struct nccl_config nccl_config_default(void);
+
+/* A call into NCCL never returned (lane_free, transport_free, attend_free said false): memory that its threads know stays, and
+ * the process is to be ended by _exit, for exit handlers would wait for them. The thread that frees lanes. */
+bool nccl_is_stuck(void);
+void nccl_set_stuck(void);
 void nccl_free(struct nccl *nccl);
 DEFINE_SCOPED(nccl)

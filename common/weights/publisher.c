@@ -3,55 +3,18 @@
 #include "base/mem.h"
 #include "rpc/call.h"
 #include "weights/history.h"
+#include "weights/publisher_inside.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { FULL_AT_ONCE = 2, STALLED_S = 5, DELTAS_KEPT = 64 };
 
-/* One stream. Without a name until its first message. */
-struct peer {
-    struct publisher *publisher;
-    struct peer *next;
-    struct rpc_call *call; // borrowed: the peer ends in its close handler
-    bool dismissed;        // finished; its close handler comes
-    bool compressed;       // deltas
-    char *generator;
-    uint64_t incarnation;
-    bool holds; // applied
-    uint32_t lineage;
-    uint64_t version;
-    bool has; // there complete, or sent to its end over this stream
-    uint32_t has_lineage;
-    uint64_t has_version;
-    bool has_partial; // what an earlier stream left; for the first that is sent
-    struct manifest partial;
-    uint64_t partial_chunks;
-    struct snapshot *sending; // NULL: none
-    size_t next_message;      // of it
-    uint64_t first_chunk;     // those before it are there
-    double progress_s;        // when a message was last queued
-    uint64_t waiting; // for its turn to be sent all values, since so many asked; 0: it is not
-};
-
-struct publisher {
-    struct publisher_options options;
-    struct digest layout;
-    char *run;
-    struct snapshot *newest;
-    struct history *history;
-    double published_s;
-    bool settled;
-    struct peer *peers;
-    uint64_t turns; // given to those who wait
-    struct publisher_stats stats;
-};
-
 err_t publisher_new(const struct publisher_options *options, struct publisher **ret)
 {
     if (!options->run || !options->run[0] || options->layout->elements == 0)
         return err_new(ERR_INVALID, "publisher: a run's name and a model's size are needed");
-    struct publisher *publisher = mem_new(sizeof *publisher);
+    SCOPED(publisher) publisher = mem_new(sizeof *publisher);
     publisher->options = *options;
     publisher->run = mem_string(options->run);
     publisher->options.run = publisher->run;
@@ -62,12 +25,15 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
     const struct history_limits limits = {DELTAS_KEPT, options->layout->elements,
                                           options->anchor_every};
     publisher->history = history_new(options->layout, &limits);
-    *ret = publisher;
+    if (options->nccl)
+        TRY(publisher_open_broadcast(publisher));
+    publisher->options.nccl = NULL; // borrowed until now
+    *ret = STEAL(publisher);
     return OK;
 }
 
-static bool has_newest(const struct publisher *publisher, bool any, uint32_t lineage,
-                       uint64_t version)
+bool publisher_has_newest(const struct publisher *publisher, bool any, uint32_t lineage,
+                          uint64_t version)
 {
     const struct manifest *newest = snapshot_manifest(publisher->newest);
     return any && lineage == newest->lineage &&
@@ -129,8 +95,8 @@ static bool begin(struct peer *peer)
 {
     struct publisher *publisher = peer->publisher;
     if (!publisher->newest || !peer->generator || peer->dismissed ||
-        has_newest(publisher, peer->holds, peer->lineage, peer->version) ||
-        has_newest(publisher, peer->has, peer->has_lineage, peer->has_version))
+        publisher_has_newest(publisher, peer->holds, peer->lineage, peer->version) ||
+        publisher_has_newest(publisher, peer->has, peer->has_lineage, peer->has_version))
         return false;
     struct snapshot *way =
         peer->has ? history_way(publisher->history, peer->has_lineage, peer->has_version) : NULL;
@@ -144,7 +110,7 @@ static bool begin(struct peer *peer)
     return true;
 }
 
-static void end(struct peer *peer)
+void publisher_end(struct peer *peer)
 {
     const struct manifest *manifest = snapshot_manifest(peer->sending);
     struct publisher_stats *stats = &peer->publisher->stats;
@@ -172,10 +138,11 @@ static struct rpc_message *next_message(const struct peer *peer, size_t *ret_aft
 }
 
 /* Fills the peer's queue up to its limit; its writable handler goes on. */
-static void pump(struct peer *peer)
+void publisher_pump(struct peer *peer)
 {
     struct publisher_stats *stats = &peer->publisher->stats;
-    while ((peer->sending || begin(peer)) && !rpc_call_full(peer->call)) {
+    while (!publisher_is_carried(peer) && (peer->sending || begin(peer)) &&
+           !rpc_call_full(peer->call)) {
         size_t after;
         SCOPED(rpc_message) message = next_message(peer, &after);
         if (!rpc_call_send_message(peer->call, message))
@@ -187,12 +154,12 @@ static void pump(struct peer *peer)
         peer->progress_s = clock_s();
         peer->next_message = after;
         if (peer->next_message == snapshot_messages(peer->sending))
-            end(peer);
+            publisher_end(peer);
     }
 }
 
 /* Who waits for all values, in turn, as far as there is room. */
-static void pump_waiting(struct publisher *publisher)
+void publisher_pump_waiting(struct publisher *publisher)
 {
     for (;;) {
         struct peer *first = NULL;
@@ -201,7 +168,7 @@ static void pump_waiting(struct publisher *publisher)
                 first = peer;
         if (!first)
             return;
-        pump(first);
+        publisher_pump(first);
         if (first->waiting)
             return;
     }
@@ -222,7 +189,7 @@ static void check_settled(struct publisher *publisher)
     for (const struct peer *peer = publisher->peers; peer; peer = peer->next) {
         if (!is_here(peer))
             continue;
-        if (!has_newest(publisher, peer->holds, peer->lineage, peer->version))
+        if (!publisher_has_newest(publisher, peer->holds, peer->lineage, peer->version))
             return;
         anybody = true;
     }
@@ -265,6 +232,7 @@ static void dismiss(struct peer *peer, err_t why)
     peer->dismissed = true;
     peer->waiting = 0;
     snapshot_free(STEAL(peer->sending));
+    publisher_leave_epoch(peer);
     rpc_call_pause(peer->call);
     rpc_call_finish(peer->call, why);
 }
@@ -319,6 +287,7 @@ static void on_open(struct rpc_call *call, void *user)
     struct publisher *publisher = user;
     struct peer *peer = mem_new(sizeof *peer);
     peer->publisher = publisher;
+    peer->id = ++publisher->ids;
     peer->call = call;
     peer->compressed = is_compressed(publisher, call);
     peer->next = publisher->peers;
@@ -333,14 +302,19 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     struct peer *peer = rpc_call_context(call);
     if (peer->dismissed || rpc_call_is_over(call))
         return;
-    err_t e = hear(peer, message, rpc_message_data(message));
+    bool is_epoch = false;
+    err_t e = publisher_hear_epoch(peer, message, &is_epoch);
+    if (!is_epoch)
+        e = hear(peer, message, rpc_message_data(message));
+    else if (!err_failed(e))
+        return;
     if (err_failed(e)) {
         publisher->stats.refused++;
         dismiss(peer, e);
         return;
     }
-    pump(peer);
-    pump_waiting(publisher);
+    publisher_pump(peer);
+    publisher_pump_waiting(publisher);
     if (peer->holds && publisher->options.applied)
         publisher->options.applied(peer->generator, peer->lineage, peer->version,
                                    publisher->options.user);
@@ -349,8 +323,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
 
 static void on_writable(struct rpc_call *call, void *user)
 {
-    pump(rpc_call_context(call));
-    pump_waiting(user);
+    publisher_pump(rpc_call_context(call));
+    publisher_pump_waiting(user);
 }
 
 static void on_close(struct rpc_call *call, err_t why, void *user)
@@ -363,10 +337,11 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
             *at = peer->next;
             break;
         }
+    publisher_leave_epoch(peer);
     snapshot_free(peer->sending);
     free(peer->generator);
     free(peer);
-    pump_waiting(publisher);
+    publisher_pump_waiting(publisher);
     check_settled(publisher);
 }
 
@@ -404,9 +379,11 @@ void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, s
     publisher->published_s = clock_s();
     publisher->settled = false;
     publisher->stats.published++;
+    if (publisher->broadcast)
+        publisher_offer(publisher);
     for (struct peer *peer = publisher->peers; peer; peer = peer->next)
-        pump(peer);
-    pump_waiting(publisher);
+        publisher_pump(peer);
+    publisher_pump_waiting(publisher);
     check_settled(publisher);
 }
 
@@ -440,6 +417,7 @@ void publisher_free(struct publisher *publisher)
 {
     if (!publisher)
         return;
+    publisher_close_broadcast(publisher);
     snapshot_free(publisher->newest);
     history_free(publisher->history);
     free(publisher->run);

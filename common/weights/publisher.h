@@ -7,7 +7,7 @@
  *
  * A subscriber gets one version at a time; when it is through, the newest: one that is slow skips what lies between. It gets
  * what changed since the version that it has, in one piece, or all values where that is unknown, too long ago or not less; and
- * what a broken stream left unfinished goes on where it ended. Only so many get all values at once, the others wait in turn.
+ * what a broken stream left unfinished goes on where it ended. Members of an NCCL epoch get it by that, if there is one. Only so many get all values at once, the others wait in turn.
  * At most about RPC_QUEUE_BYTES wait for each, so nobody is waited for and memory stays bounded (one snapshot each).
  * Owner: the loop's thread. The server is freed first, then this. */
 #pragma once
@@ -19,7 +19,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct broadcast;
 struct publisher;
+struct transport_options;
 enum publisher_compress {
     PUBLISHER_AUTO,
     PUBLISHER_PLAIN,
@@ -33,6 +35,9 @@ struct publisher_options {
     int full_at_once;      // subscribers that are sent all values at the same time; 0: 2
     bool
         evaluated; // serves Weights.SubscribeEvaluated: who holds a later version gets the newest all the same
+    const struct transport_options *nccl; // broadcast.h; borrowed for the call. NULL: none
+    /* Optional. What becomes of epochs: a line for the log. */
+    void (*note)(const char *text, void *user);
     /* Optional. Every subscriber there is has applied the newest version, ms after it was published; once per version. */
     void (*settled)(const struct manifest *manifest, double ms, void *user);
     /* Optional. A subscriber said that it has applied this version. */
@@ -74,6 +79,7 @@ struct publisher_stats {
     int full_now, full_most; // subscribers that are being sent all values; the most there were
     size_t queued_max_bytes; // the longest queue of one subscriber yet
 };
+const struct broadcast *publisher_broadcast(const struct publisher *publisher); // NULL: none
 struct publisher_stats publisher_stats(const struct publisher *publisher);
 void publisher_free(struct publisher *publisher);
 DEFINE_SCOPED(publisher)

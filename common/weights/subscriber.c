@@ -2,8 +2,10 @@
 #include "base/mem.h"
 #include "rpc/stream.h"
 #include "weights/digest.h"
+#include "weights/intake.h"
 #include "weights/scrub.h"
 #include "weights/staging.h"
+#include "weights/subscriber_inside.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@ struct subscriber {
     struct rpc_stream *stream;
     struct subscriber_stats stats;
     struct scrub *scrub;
+    struct intake *intake;      // NULL: no NCCL
     uint16_t *incoming, *ready; // (elements) what comes whole; what is staged or taken
     struct staging *staging;    // changes of ready, on their way or complete
     bool *changed;              // (tensors) since what was taken before
@@ -264,7 +267,8 @@ static err_t take_values(struct subscriber *subscriber, const struct rpc_message
                        (unsigned long long)subscriber->received, (unsigned long long)left);
     uint16_t *place = subscriber->incoming + chunk->first;
     const size_t bytes = chunk->count * sizeof *place;
-    rpc_message_read(message, chunk->offset, bytes, place);
+    if (message) // NULL: they are in place
+        rpc_message_read(message, chunk->offset, bytes, place);
     subscriber->sum =
         weights_digest_add(subscriber->sum, weights_digest(place, chunk->first, chunk->count));
     subscriber->received += chunk->count;
@@ -285,8 +289,8 @@ static err_t take_changes(struct subscriber *subscriber, struct rpc_message *mes
     return OK;
 }
 
-static err_t take_chunk(struct subscriber *subscriber, struct rpc_message *message,
-                        const struct weights_event *chunk)
+err_t subscriber_chunk(struct subscriber *subscriber, struct rpc_message *message,
+                       const struct weights_event *chunk)
 {
     const bool whole = chunk->kind == WEIGHTS_CHUNK_OF_FULL;
     if (!subscriber->receiving)
@@ -302,7 +306,43 @@ static err_t receive(struct subscriber *subscriber, struct rpc_message *message)
     struct weights_event event;
     TRY(weights_decode(message, &event));
     return event.kind == WEIGHTS_MANIFEST ? take_manifest(subscriber, &event.manifest)
-                                          : take_chunk(subscriber, message, &event);
+                                          : subscriber_chunk(subscriber, message, &event);
+}
+
+/* ---- what comes beside the stream */
+
+void subscriber_hello(struct subscriber *subscriber)
+{
+    say(subscriber, true);
+    intake_up(subscriber->intake);
+}
+
+void subscriber_send(struct subscriber *subscriber, struct rpc_message *message)
+{
+    rpc_stream_send_message(subscriber->stream, message);
+}
+
+void subscriber_break(struct subscriber *subscriber, err_t why)
+{
+    subscriber->receiving = subscriber->unfinished = false;
+    rpc_stream_break(subscriber->stream, why); // the next hello asks again
+}
+
+const struct manifest *subscriber_coming(const struct subscriber *subscriber)
+{
+    return subscriber->receiving ? &subscriber->coming : NULL;
+}
+
+uint16_t *subscriber_incoming(struct subscriber *subscriber)
+{
+    return subscriber->incoming;
+}
+
+void subscriber_again(struct subscriber *subscriber)
+{
+    subscriber->received = 0;
+    subscriber->sum = (struct digest){0};
+    subscriber->receiving = true;
 }
 
 /* ---- handlers */
@@ -310,22 +350,24 @@ static err_t receive(struct subscriber *subscriber, struct rpc_message *message)
 static void on_up(struct rpc_stream *, void *user)
 {
     struct subscriber *subscriber = user;
-    say(subscriber, true);
+    if (!intake_owes_hello(subscriber->intake))
+        subscriber_hello(subscriber);
     if (subscriber->handlers.up)
         subscriber->handlers.up(subscriber, subscriber->user);
 }
 
-static void on_message(struct rpc_stream *stream, struct rpc_message *message,
+static void on_message(struct rpc_stream *, struct rpc_message *message,
                        const struct ProtobufCMessage *, void *user)
 {
     struct subscriber *subscriber = user;
     if (subscriber->complete) // not after a pause; but the buffer must never be written to then
         return;
-    err_t e = receive(subscriber, message);
-    if (!err_failed(e))
-        return;
-    subscriber->receiving = subscriber->unfinished = false;
-    rpc_stream_break(stream, e); // the next hello asks again
+    bool is_epoch = false;
+    err_t e = intake_hear(subscriber->intake, message, &is_epoch);
+    if (!is_epoch)
+        e = receive(subscriber, message);
+    if (err_failed(e))
+        subscriber_break(subscriber, e);
 }
 
 static void on_down(struct rpc_stream *, err_t why, void *user)
@@ -333,6 +375,7 @@ static void on_down(struct rpc_stream *, err_t why, void *user)
     struct subscriber *subscriber = user;
     subscriber->unfinished |= subscriber->receiving;
     subscriber->receiving = false;
+    intake_lost(subscriber->intake);
     if (subscriber->handlers.down)
         subscriber->handlers.down(subscriber, why, subscriber->user);
     else
@@ -370,6 +413,10 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
         .method = options->evaluated ? &subscribe_evaluated : &subscribe,
         .backoff_min_ms = options->backoff_min_ms,
         .backoff_max_ms = options->backoff_max_ms};
+    if (options->nccl)
+        TRY(intake_new(options->nccl, &subscriber->handlers, subscriber, user,
+                       &subscriber->intake));
+    subscriber->options.nccl = NULL; // borrowed until now
     TRY(rpc_stream_open(rpc, &stream_options, &stream_handlers, subscriber, &subscriber->stream));
     *ret = STEAL(subscriber);
     return OK;
@@ -409,6 +456,7 @@ void subscriber_applied(struct subscriber *subscriber)
 struct subscriber_stats subscriber_stats(const struct subscriber *subscriber)
 {
     struct subscriber_stats stats = subscriber->stats;
+    stats.by_nccl = intake_received(subscriber->intake);
     stats.up = subscriber->stream && rpc_stream_is_up(subscriber->stream);
     return stats;
 }
@@ -417,11 +465,13 @@ void subscriber_free(struct subscriber *subscriber)
 {
     if (!subscriber)
         return;
+    intake_free(subscriber->intake);
     rpc_stream_free(subscriber->stream);
     scrub_free(subscriber->scrub);
     staging_free(subscriber->staging);
     free(subscriber->changed);
-    free(subscriber->incoming);
+    if (!nccl_is_stuck()) // else it may still be written to
+        free(subscriber->incoming);
     free(subscriber->ready);
     free(subscriber->run);
     free(subscriber->generator);

@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct attend_options;
 struct subscriber;
 struct subscriber_options {
     const char *target; // the learner's address
@@ -36,6 +37,7 @@ struct subscriber_options {
     const struct layout *layout;        // borrowed
     bool evaluated;                     // of Weights.SubscribeEvaluated
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
+    const struct attend_options *nccl;  // intake.h; borrowed for the call. NULL: none
     bool holds;                         // it begins with these weights applied
     uint32_t lineage;
     uint64_t version;
@@ -50,6 +52,10 @@ struct subscriber_handlers {
     void (*up)(struct subscriber *subscriber, void *user); // optional
     /* Optional. Nothing that was taken from here is to be served until the next staged version is. down() follows. */
     void (*poisoned)(struct subscriber *subscriber, void *user);
+    /* Optional. A call into NCCL never returned, and may still write to a buffer: no version can come here any more, the process
+     * is to be ended. And what becomes of epochs: a line for the log. */
+    void (*stuck)(struct subscriber *subscriber, void *user);
+    void (*note)(struct subscriber *subscriber, const char *text, void *user);
 };
 
 /* Begins to connect. INVALID, DENIED: the target. */
@@ -71,6 +77,7 @@ struct subscriber_stats {
     uint64_t full, changes;        // of versions: that came whole, as changes
     uint64_t replaced, mismatches; // staged versions replaced before they were taken; wrong digests
     uint64_t poisoned, verified;   // times; versions whose values were all summed up and are right
+    uint64_t by_nccl;              // of versions: that came whole that way
     uint64_t resumed;              // versions that went on after a break
     bool up;
 };

@@ -188,6 +188,8 @@ static void happened(struct weights_transport *transport, const struct lane_even
     case LANE_UP:
         step(transport, (struct epoch_event){EPOCH_UP});
         break;
+    case LANE_PART:
+        break; // rank 0 reports none
     case LANE_DONE:
         give_back(transport);
         step(transport, (struct epoch_event){EPOCH_SENT});
@@ -304,6 +306,12 @@ bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint
     step(transport, (struct epoch_event){EPOCH_PUBLISH, .bytes = len});
     work(transport);
     return true;
+}
+
+bool transport_reaches(const struct weights_transport *transport, uint64_t peer)
+{
+    return epoch_rules_state(transport->rules) == EPOCH_STANDING && !transport->data &&
+           epoch_rules_is_member(transport->rules, peer);
 }
 
 bool transport_carries(const struct weights_transport *transport, uint64_t peer)

@@ -50,6 +50,9 @@ void transport_leave(struct weights_transport *transport, uint64_t peer);
  * called on the loop's thread; false: not taken. */
 bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
                      const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg);
+
+/* An offer made now would reach this peer: an epoch stands, is at rest, and has it. */
+bool transport_reaches(const struct weights_transport *transport, uint64_t peer);
 bool transport_carries(const struct weights_transport *transport, uint64_t peer);
 
 struct transport_stats {

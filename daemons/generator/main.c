@@ -16,6 +16,7 @@
 #include "rpc/face.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
+#include "weights/carrier.h"
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ struct daemon {
     struct decode *decode;
     struct prompts *prompts;
     struct deliver *deliver;
+    struct carrier carrier;
     struct update *update;
     struct face *face;
     struct loop_timer *tick;
@@ -271,6 +273,12 @@ static void weights_up(void *arg)
     (void)arg;
 }
 
+static void weights_stuck(void *arg)
+{
+    failed(arg, err_new(ERR_UNAVAILABLE, "a call into NCCL does not return: this process has to be "
+                                         "started again to get new weights"));
+}
+
 static void weights_poisoned(void *arg)
 {
     struct daemon *d = arg;
@@ -315,8 +323,12 @@ static err_t open_streams(struct daemon *d)
                                     .incarnation = d->incarnation,
                                     .down = weights_down,
                                     .up = weights_up,
+                                    .nccl = d->carrier.nccl ? &d->carrier.attend : NULL,
+                                    .stuck = weights_stuck,
                                     .poisoned = weights_poisoned,
                                     .arg = d};
+    if (d->carrier.why)
+        log_info("versions come over gRPC alone", "why=\"%s\"", d->carrier.why);
     TRY(deliver_open(&deliver, &d->deliver));
     TRY(prompts_open(&prompts, &d->prompts));
     TRY(evaluate_open(d->evaluate, d->decode,
@@ -360,6 +372,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                           .state = state,
                                           .drain = drain,
                                           .arg = d}};
+    TRY(carrier_open(recipe, d->loop, &d->carrier));
     TRY(decode_start(&decode, &d->decode));
     TRY(face_open(&face, &d->face));
     TRY(open_streams(d));
@@ -379,6 +392,7 @@ static void daemon_done(struct daemon *d)
     if (d->loop)
         loop_run_posted(d->loop);
     update_free(d->update);
+    carrier_done(&d->carrier);
     evaluate_free(d->evaluate);
     prompts_free(d->prompts);
     deliver_free(d->deliver);
@@ -422,5 +436,5 @@ static err_t run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     svc_open("generator");
-    return svc_exit(run(argc, argv));
+    return carrier_exit(svc_exit(run(argc, argv)));
 }

@@ -1,6 +1,7 @@
 #include "generator/update.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "svc/metrics.h"
 #include "weights/subscriber.h"
 
 struct update {
@@ -9,6 +10,19 @@ struct update {
     bool wanted;      // what was offered was not there any more: poisoned meanwhile
     uint32_t lineage; // of what decode was given last
 };
+
+static struct metric by_nccl =
+    METRIC_GAUGE("rlhfd_weights_by_nccl", "versions that came whole by NCCL, since the start");
+static struct metric by_all =
+    METRIC_GAUGE("rlhfd_weights_received", "versions that came, since the start");
+static struct metric *const rows[] = {&by_nccl, &by_all};
+
+static void show(const struct update *update)
+{
+    const struct subscriber_stats stats = subscriber_stats(update->subscriber);
+    metric_set(&by_nccl, (double)stats.by_nccl);
+    metric_set(&by_all, (double)stats.versions);
+}
 
 static void give(struct update *update)
 {
@@ -57,19 +71,40 @@ static void on_up(struct subscriber *subscriber, void *user)
     update->options.up(update->options.arg);
 }
 
+static void on_stuck(struct subscriber *subscriber, void *user)
+{
+    (void)subscriber;
+    struct update *update = user;
+    update->options.stuck(update->options.arg);
+}
+
+static void on_note(struct subscriber *subscriber, const char *text, void *user)
+{
+    (void)subscriber;
+    (void)user;
+    log_info("weights", "by=nccl what=\"%s\"", text);
+}
+
 err_t update_open(const struct update_options *options, struct update **ret)
 {
+    metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
+    update->options.nccl = NULL;
     struct subscriber_options subscriber = {.target = options->learner,
                                             .insecure = options->insecure,
                                             .run = options->run,
                                             .generator = options->generator,
                                             .incarnation = options->incarnation,
                                             .loop = options->loop,
-                                            .layout = decode_layout(options->decode)};
-    struct subscriber_handlers handlers = {
-        .staged = on_staged, .down = on_down, .up = on_up, .poisoned = on_poisoned};
+                                            .layout = decode_layout(options->decode),
+                                            .nccl = options->nccl};
+    struct subscriber_handlers handlers = {.staged = on_staged,
+                                           .down = on_down,
+                                           .up = on_up,
+                                           .poisoned = on_poisoned,
+                                           .stuck = on_stuck,
+                                           .note = on_note};
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);
     return OK;
@@ -82,6 +117,7 @@ void update_wanted(struct update *update)
 
 uint32_t update_applied(struct update *update)
 {
+    show(update);
     uint32_t lineage = update->lineage; // the next may be given before this returns
     subscriber_applied(update->subscriber);
     return lineage;

@@ -9,6 +9,7 @@
 #include "generator/decode.h"
 #include "rpc/rpc.h"
 
+struct attend_options;
 struct update;
 struct update_options {
     struct rpc *rpc;
@@ -20,6 +21,8 @@ struct update_options {
     uint64_t incarnation;
     void (*down)(void *arg, err_t why); // takes why
     void (*up)(void *arg);
+    const struct attend_options *nccl; // carrier.h; borrowed for the call. NULL: gRPC alone
+    void (*stuck)(void *arg);    // no version can come any more: NCCL does not let go of memory
     void (*poisoned)(void *arg); // nothing is decoded until the next weights are applied
     void *arg;
 };

@@ -20,6 +20,7 @@
 #include "rpc/face.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
+#include "weights/carrier.h"
 #include <string.h>
 #include <sys/random.h>
 
@@ -37,6 +38,7 @@ struct daemon {
     struct storage *storage;
     struct leasing *leasing;
     struct ingest *ingest;
+    struct carrier carrier;
     struct publish *publish;
     struct inspect *inspect;
     struct operations *operations;
@@ -223,10 +225,15 @@ static err_t open_stages(struct daemon *d)
                                                        .evaluating = d->evaluating,
                                                        .live = d->live});
     d->ingest = ingest_new(&ingest);
-    return publish_open(&(struct publish_options){.loop = d->loop,
-                                                  .recipe = recipe,
-                                                  .layout = model->params->layout},
-                        &d->publish);
+    TRY(carrier_open(recipe, d->loop, &d->carrier));
+    if (d->carrier.why)
+        log_info("versions go over gRPC alone", "why=\"%s\"", d->carrier.why);
+    return publish_open(
+        &(struct publish_options){.loop = d->loop,
+                                  .recipe = recipe,
+                                  .layout = model->params->layout,
+                                  .nccl = d->carrier.nccl ? &d->carrier.transport : NULL},
+        &d->publish);
 }
 
 static err_t open_face(struct daemon *d, const char *announce)
@@ -333,6 +340,7 @@ static void daemon_done(struct daemon *d)
     operations_free(d->operations);
     train_free(d->train);
     publish_free(d->publish);
+    carrier_done(&d->carrier);
     evaluating_free(d->evaluating);
     ingest_free(d->ingest);
     leasing_free(d->leasing);
@@ -372,5 +380,5 @@ static err_t run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     svc_open("learner");
-    return svc_exit(run(argc, argv));
+    return carrier_exit(svc_exit(run(argc, argv)));
 }

@@ -1,11 +1,16 @@
 #include "learner/publish.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "rpc/message.h"
 #include "svc/metrics.h"
+#include "weights/broadcast.h"
 #include "weights/publisher.h"
+
+enum { SHOW_MS = 500 };
 
 struct publish {
     struct loop *loop;
+    struct loop_timer *show; // NULL: no NCCL
     const struct recipe *recipe;
     const struct layout *layout;
     struct publisher *publisher;
@@ -39,6 +44,53 @@ static struct metric sent_changes =
 static struct metric *const rows[] = {&published,  &settled_ms, &bytes_now,   &changed_now,
                                       &sent_bytes, &sent_full,  &sent_changes};
 
+/* By NCCL; registered where it is used. */
+static struct metric nccl_epoch =
+    METRIC_GAUGE("rlhfd_nccl_epoch", "number of the latest group of generators");
+static struct metric nccl_members = METRIC_GAUGE("rlhfd_nccl_members", "generators that are in it");
+static struct metric nccl_failed =
+    METRIC_GAUGE("rlhfd_nccl_failed_epochs", "groups that ended by a fault, since the start");
+static struct metric nccl_refused =
+    METRIC_GAUGE("rlhfd_nccl_refused", "generators with another NCCL, since the start");
+static struct metric nccl_versions =
+    METRIC_GAUGE("rlhfd_nccl_versions", "versions that all members got, since the start");
+static struct metric nccl_changes = METRIC_GAUGE(
+    "rlhfd_nccl_changes", "versions offered to NCCL as changes of an older one, since the start");
+static struct metric nccl_bytes =
+    METRIC_GAUGE("rlhfd_nccl_bytes", "of the versions that all members got, counted once each");
+static struct metric nccl_fallbacks =
+    METRIC_GAUGE("rlhfd_nccl_fallbacks",
+                 "versions, over all members, of which the rest went over gRPC after a fault");
+static struct metric nccl_passed = METRIC_GAUGE(
+    "rlhfd_nccl_over_grpc", "versions that members were sent over gRPC at once: fewer bytes");
+static struct metric nccl_ms = METRIC_GAUGE(
+    "rlhfd_nccl_milliseconds", "from offering the last version to the last member's answer");
+static struct metric *const nccl_rows[] = {
+    &nccl_epoch,   &nccl_members, &nccl_failed,    &nccl_refused, &nccl_versions,
+    &nccl_changes, &nccl_bytes,   &nccl_fallbacks, &nccl_passed,  &nccl_ms};
+
+static void show_nccl(void *arg)
+{
+    const struct publish *publish = arg;
+    const struct broadcast_stats stats = broadcast_stats(publisher_broadcast(publish->publisher));
+    metric_set(&nccl_epoch, (double)stats.transport.epoch);
+    metric_set(&nccl_members, (double)stats.transport.members);
+    metric_set(&nccl_failed, (double)stats.transport.counts.failed);
+    metric_set(&nccl_refused, (double)stats.transport.refused);
+    metric_set(&nccl_versions, (double)stats.transport.counts.carried);
+    metric_set(&nccl_changes, (double)stats.as_changes);
+    metric_set(&nccl_bytes, (double)stats.transport.bytes);
+    metric_set(&nccl_fallbacks, (double)stats.fallbacks);
+    metric_set(&nccl_passed, (double)stats.over_grpc);
+    metric_set(&nccl_ms, stats.last_ms);
+}
+
+static void on_note(const char *text, void *user)
+{
+    (void)user;
+    log_info("weights", "by=nccl what=\"%s\"", text);
+}
+
 static void on_settled(const struct manifest *manifest, double ms, void *user)
 {
     (void)manifest;
@@ -66,9 +118,16 @@ err_t publish_open(const struct publish_options *options, struct publish **ret)
                                           .compress = compress[recipe->publish.compress],
                                           .anchor_every = (uint64_t)recipe->publish.anchor_every,
                                           .full_at_once = (int)recipe->publish.full_at_once,
+                                          .nccl = options->nccl,
+                                          .note = on_note,
                                           .settled = on_settled,
                                           .user = publish};
     TRY(publisher_new(&publisher, &publish->publisher));
+    if (options->nccl) {
+        metrics_register(nccl_rows, sizeof nccl_rows / sizeof *nccl_rows);
+        publish->show = loop_timer_new(options->loop, show_nccl, publish);
+        loop_timer_start(publish->show, SHOW_MS, SHOW_MS);
+    }
     *ret = STEAL(publish);
     return OK;
 }
@@ -134,6 +193,7 @@ void publish_free(struct publish *publish)
 {
     if (!publish)
         return;
+    loop_timer_free(publish->show);
     publisher_free(publish->publisher);
     rpc_message_free(publish->base_owner);
     mem_free(publish);

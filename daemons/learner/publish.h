@@ -14,10 +14,12 @@
 #include "svc/recipe.h"
 
 struct publish;
+struct transport_options;
 struct publish_options {
     struct loop *loop;
-    const struct recipe *recipe; // run.name and publish, borrowed
-    const struct layout *layout; // borrowed
+    const struct recipe *recipe;          // run.name and publish, borrowed
+    const struct layout *layout;          // borrowed
+    const struct transport_options *nccl; // carrier.h; borrowed for the call. NULL: gRPC alone
 };
 struct published {
     uint32_t lineage;

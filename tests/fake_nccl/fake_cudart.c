@@ -1,9 +1,11 @@
 /* A stand-in for CUDA's runtime: device memory is host memory; a stream is a thread that does one operation after the other,
  * so that what is used too early, or again too soon, comes out wrong here too.
  *
- * FAKE_CUDA="devices=0": how many devices there are (1); "malloc_error=1": memory runs out. */
+ * FAKE_CUDA="devices=0": how many devices there are (1); "malloc_error=1": memory runs out; "signal_in_malloc=N": the process
+ * gets signal N. */
 #include "fake_nccl/fake.h"
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +137,9 @@ int cudaEventDestroy(void *event)
 
 int cudaMalloc(void **ret, size_t bytes)
 {
+    const int signal_number = fake_setting("FAKE_CUDA", "signal_in_malloc", 0);
+    if (signal_number)
+        raise(signal_number);
     *ret = fake_setting("FAKE_CUDA", "malloc_error", 0) ? NULL : malloc(bytes);
     return *ret ? SUCCESS : OUT_OF_MEMORY;
 }

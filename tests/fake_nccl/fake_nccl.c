@@ -7,7 +7,7 @@
  *     bcast_delay_ms=N     bcast_hang_at=K   bcast_error_at=K   async_error_at=K   error=CODE (2: system error)
  *     call_hang_at=K (ncclBroadcast itself, until the abort)   in_progress_ms=N (each broadcast is enqueued so late)
  *     signal_in_init=N     signal_at=K       signal=N: the process gets signal N at the K-th broadcast
- *     abort_hang=1         corrupt_at=K (a bit flips) */
+ *     abort_hang=1         corrupt_at=K (a bit flips)          socket_bytes=N (what a rank may be behind the others) */
 #include "fake_nccl/fake.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -137,7 +137,7 @@ static void drop(struct comm *comm)
 
 static void prepare(int fd)
 {
-    const int bytes = SOCKET_BYTES;
+    const int bytes = setting("socket_bytes", SOCKET_BYTES);
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);

@@ -57,32 +57,41 @@ static void words_address(struct words *words, const char *key, const char *addr
     words_set(words, setting, strlen(setting));
 }
 
-void daemons_start_one(struct daemons *d, enum daemon_kind kind, const char *settings)
+/* name: of its files; and a generator's, for its successor frees the leases of a dead one. */
+static struct process start(const struct daemons *d, enum daemon_kind kind, const char *name,
+                            const char *address, const char *settings)
 {
     struct words words = {0};
-    SCOPED_MEM char *announce = path_of(d, kind, "json"), *log = path_of(d, kind, "log");
+    SCOPED_MEM char *announce = mem_printf("%s/%s.json", d->ring->run, name);
+    SCOPED_MEM char *log = mem_printf("%s/%s.log", d->ring->run, name);
     SCOPED_MEM char *program = mem_printf("rlhfd-%s", names[kind]);
     SCOPED_MEM char *listen = mem_printf("%s.listen", names[kind]);
+    SCOPED_MEM char *named = mem_printf("generator.name=%s", name);
     unlink(announce);
     words_add(&words, d->ring->recipe);
     words_add(&words, "--run");
     words_add(&words, d->ring->run);
     words_add(&words, "--announce");
     words_add(&words, announce);
-    words_address(&words, listen, d->address[kind]);
+    words_address(&words, listen, address);
     if (kind == REWARDER)
         words_address(&words, "rewarder.learner", d->address[LEARNER]);
     if (kind == GENERATOR) {
-        words_sets(&words,
-                   "generator.name=generator"); // its successor frees the leases of a dead one
+        words_sets(&words, named);
         words_address(&words, "generator.learner", d->address[LEARNER]);
         words_address(&words, "generator.rewarder", d->address[REWARDER]);
     }
     words_sets(&words, d->settings);
     words_sets(&words, settings);
-    d->process[kind] = process_start_words(log, program, (const char *const *)words.at);
+    struct process process = process_start_words(log, program, (const char *const *)words.at);
     for (size_t i = 0; i < words.count; i++)
         mem_free(words.at[i]);
+    return process;
+}
+
+void daemons_start_one(struct daemons *d, enum daemon_kind kind, const char *settings)
+{
+    d->process[kind] = start(d, kind, names[kind], d->address[kind], settings);
 }
 
 static void show_log(const struct daemons *d, enum daemon_kind kind, const char *what)
@@ -101,23 +110,41 @@ void daemons_assert_running(const struct daemons *d, enum daemon_kind kind)
         show_log(d, kind, "ended by itself");
 }
 
+static void read_addresses(const char *path, char ret_listen[64],
+                           char ret_admin[64] /* may be NULL */, char ret_http[64])
+{
+    SCOPED_JSON json_t *object = NULL;
+    const char *listen, *admin, *http;
+    assert_ok(json_read_file(path, 1 << 16, &object));
+    assert_ok(json_get_text(object, path, "listen", &listen));
+    assert_ok(json_get_text(object, path, "admin", &admin));
+    assert_ok(json_get_text(object, path, "http", &http));
+    snprintf(ret_listen, 64, "%s", listen);
+    if (ret_admin)
+        snprintf(ret_admin, 64, "%s", admin);
+    snprintf(ret_http, 64, "%s", http);
+}
+
 void daemons_announced(struct daemons *d, enum daemon_kind kind)
 {
     SCOPED_MEM char *path = path_of(d, kind, "json");
-    SCOPED_JSON json_t *object = NULL;
-    const char *listen, *admin, *http;
     for (int64_t until = clock_ms() + START_MS; !file_exists(path); clock_sleep_ms(2)) {
         daemons_assert_running(d, kind);
         if (clock_ms() > until)
             show_log(d, kind, "did not start");
     }
-    assert_ok(json_read_file(path, 1 << 16, &object));
-    assert_ok(json_get_text(object, path, "listen", &listen));
-    assert_ok(json_get_text(object, path, "admin", &admin));
-    assert_ok(json_get_text(object, path, "http", &http));
-    snprintf(d->address[kind], sizeof d->address[kind], "%s", listen);
-    snprintf(d->admin[kind], sizeof d->admin[kind], "%s", admin);
-    snprintf(d->http[kind], sizeof d->http[kind], "%s", http);
+    read_addresses(path, d->address[kind], d->admin[kind], d->http[kind]);
+}
+
+struct extra daemons_extra(const struct daemons *d, const char *name, const char *settings)
+{
+    struct extra extra = {.process = start(d, GENERATOR, name, "", settings)};
+    SCOPED_MEM char *path = mem_printf("%s/%s.json", d->ring->run, name);
+    for (int64_t until = clock_ms() + START_MS; !file_exists(path); clock_sleep_ms(2))
+        if (clock_ms() > until)
+            fail_msg("generator %s did not start: %s", name, file_text(extra.process.log));
+    read_addresses(path, extra.listen, NULL, extra.http);
+    return extra;
 }
 
 struct daemons daemons_start(const struct ring *ring, const char *settings)
@@ -172,12 +199,17 @@ static char *fetch(const char *http)
     return (char *)all.data;
 }
 
-double daemons_metric(const struct daemons *d, enum daemon_kind kind, const char *name)
+double daemons_metric_at(const char *http, const char *name)
 {
-    SCOPED_MEM char *text = fetch(d->http[kind]);
+    SCOPED_MEM char *text = fetch(http);
     SCOPED_MEM char *line = mem_printf("\n%s ", name);
     const char *at = strstr(text, line);
     if (!at)
-        fail_msg("the %s has no metric %s", names[kind], name);
+        fail_msg("%s has no metric %s", http, name);
     return strtod(at + strlen(line), NULL);
+}
+
+double daemons_metric(const struct daemons *d, enum daemon_kind kind, const char *name)
+{
+    return daemons_metric_at(d->http[kind], name);
 }

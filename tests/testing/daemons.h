@@ -27,6 +27,13 @@ struct daemons daemons_start(const struct ring *ring, const char *settings);
 void daemons_start_one(struct daemons *daemons, enum daemon_kind kind, const char *settings);
 void daemons_announced(struct daemons *daemons, enum daemon_kind kind);
 
+/* One more generator, listening; the caller ends it. The files are RUN/NAME.json and RUN/NAME.log. */
+struct extra {
+    struct process process;
+    char listen[64], http[64];
+};
+struct extra daemons_extra(const struct daemons *daemons, const char *name, const char *settings);
+
 /* Fails the test with the daemon's log if it has ended. */
 void daemons_assert_running(const struct daemons *daemons, enum daemon_kind kind);
 
@@ -37,4 +44,5 @@ void daemons_kill(struct daemons *daemons, enum daemon_kind kind);
 int daemons_wait_learner(struct daemons *daemons, int timeout_ms);
 
 /* A number of a daemon's /metrics; fails the test if it has none of that name. */
+double daemons_metric_at(const char *http, const char *name);
 double daemons_metric(const struct daemons *daemons, enum daemon_kind kind, const char *name);

@@ -246,7 +246,6 @@ static void options_are_checked_against_each_other(void **state)
     assert_ok(parse("run: {rounds: 0}\ndata: {epochs: 2}", &s));
     assert_err(ERR_INVALID, "ring.yaml: replay.max_groups: 4096 is too few",
                refuse("learner: {groups: 4096}")); // a default has no line of its own
-    assert_err(ERR_INVALID, "go over grpc alone yet", refuse("publish: {transport: nccl}"));
 }
 
 static void overrides_win_and_are_checked_alike(void **state)

@@ -27,8 +27,15 @@ static void behave(const char *settings)
 static struct lane_event expect(struct lane *lane, enum lane_event_kind kind)
 {
     struct lane_event event = {0};
+    uint64_t part = 0;
     for (const int64_t until = clock_ms() + GIVE_UP_MS; clock_ms() < until; clock_sleep_ms(1))
         if (lane_poll(lane, &event)) {
+            if (event.kind == LANE_PART) {
+                assert_true(event.bytes > part && lane_busy(lane));
+                part = event.bytes;
+                continue;
+            }
+            assert_true(!part || event.kind != LANE_DONE || event.bytes == part);
             if (event.kind != kind)
                 fail_msg("event %d (%s) instead of %d", (int)event.kind, event.why, (int)kind);
             return event;
