@@ -85,6 +85,8 @@ err_t forward_new(struct model *model, int max_rows, int head_rows, bool keep, s
         return err_new(ERR_INVALID,
                        "a workspace of %d rows and %d rows of logits: both must be at least 1",
                        max_rows, head_rows);
+    if (keep && !model->values)
+        return err_new(ERR_PRECONDITION, "a compact model has no backward");
     SCOPED(forward) fw = mem_new(sizeof *fw);
     *fw = (struct forward){
         .model = model, .max_rows = max_rows, .head_rows = head_rows, .keep = keep};
@@ -185,6 +187,17 @@ static err_t mlp_block(struct forward *fw, struct activations *a, int l, float *
     return ops->add(be, x_next, a->x2, (size_t)N * (size_t)c->C);
 }
 
+/* A tied table may be there packed alone. */
+static err_t embed(struct forward *fw)
+{
+    struct model *m = fw->model;
+    const int table = m->params->embed;
+    const bf16 *rows = model_tensor(m, table);
+    float *x = fw->layer[0].x;
+    return rows ? m->be->ops->embed(m->be, x, rows, fw->token, fw->N, m->config.C)
+                : m->be->ops->embed_weight(m->be, x, m->weight[table], fw->token, fw->N);
+}
+
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
                   const struct segment *segments, int count)
 {
@@ -199,7 +212,7 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
     memcpy(fw->token, token, (size_t)N * sizeof *token);
     memcpy(fw->position, position, (size_t)N * sizeof *position);
     memcpy(fw->segment, segments, (size_t)count * sizeof *segments);
-    TRY(ops->embed(m->be, fw->layer[0].x, model_tensor(m, m->params->embed), fw->token, N, c->C));
+    TRY(embed(fw));
     for (int l = 0; l < c->L; l++) {
         struct activations *a = &fw->layer[fw->keep ? l : 0];
         TRY(attention_block(fw, a, l));
