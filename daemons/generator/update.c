@@ -1,6 +1,7 @@
 #include "generator/update.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "generator/loaded.h"
 #include "weights/subscriber.h"
 
 struct update {
@@ -13,12 +14,13 @@ struct update {
 static void give(struct update *update)
 {
     struct manifest manifest;
-    const uint16_t *values = subscriber_take(update->subscriber, &manifest);
-    update->wanted = !values;
-    if (!values)
+    const uint16_t *values;
+    update->wanted = !subscriber_take(update->subscriber, &manifest, &values);
+    if (update->wanted)
         return;
     update->lineage = manifest.lineage;
-    decode_weights(update->options.decode, values, manifest.version);
+    decode_weights(update->options.decode, values, subscriber_changed(update->subscriber),
+                   manifest.version);
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
@@ -61,13 +63,18 @@ err_t update_open(const struct update_options *options, struct update **ret)
 {
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
+    const struct model *model = decode_model(options->decode);
+    const struct digest digest = loaded_digest(model);
     struct subscriber_options subscriber = {.target = options->learner,
                                             .insecure = options->insecure,
                                             .run = options->run,
                                             .generator = options->generator,
                                             .incarnation = options->incarnation,
                                             .loop = options->loop,
-                                            .layout = decode_layout(options->decode)};
+                                            .layout = model->params->layout,
+                                            .digest = &digest,
+                                            .values = loaded_values,
+                                            .arg = (void *)model};
     struct subscriber_handlers handlers = {
         .staged = on_staged, .down = on_down, .up = on_up, .poisoned = on_poisoned};
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
