@@ -21,9 +21,10 @@ void restart_done(struct restart *restart)
 /* Of run, learner and sampling: all but these. A key that is new here counts until it is named. */
 static bool decides_numbers(const char *key)
 {
-    static const char *const others[] = {
-        "run.name",           "learner.listen",       "learner.threads", "learner.groups",
-        "learner.last_batch", "learner.micro_tokens", "learner.lease_ms"};
+    static const char *const others[] = {"run.name",           "learner.listen",
+                                         "learner.threads",    "learner.groups",
+                                         "learner.last_batch", "learner.micro_tokens",
+                                         "learner.lease_ms",   "learner.gradient_checkpointing"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(key, others[i]) == 0)
             return false;
