@@ -97,7 +97,7 @@ static err_t measure_distance(struct eval *e)
     struct model *policy = sample_model(e->sample);
     int micro = (int)e->recipe->learner.micro_tokens;
     float inverse = sampling_inverse(&e->sampling.sampling);
-    TRY(model_load(policy->be, e->reference, &reference));
+    TRY(model_load_compact(policy->be, e->reference, &reference));
     reference->kv = policy->kv;
     TRY(texts_completions(e->sample, &e->collected, &texts));
     SCOPED_MEM float *ours = mem_array(texts.targets, sizeof *ours);

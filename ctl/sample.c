@@ -19,7 +19,7 @@ enum { PROMPT_BYTES_MAX = 4 << 20 };
 static err_t build(const char *directory, const struct sample_options *options, struct sample *s)
 {
     TRY(backend_cpu_new(&(struct cpu_config){.threads = options->threads}, &s->be));
-    TRY(model_load(s->be, directory, &s->model));
+    TRY(model_load_compact(s->be, directory, &s->model));
     s->model->kv = options->kv;
     TRY(tokenizer_load(directory, &s->tokenizer));
     const struct model_config *config = &s->model->config;

@@ -33,6 +33,26 @@ err_t file_read(const char *path, size_t max_bytes, struct bytes *ret)
     return OK;
 }
 
+err_t file_digest(const char *path, struct digest *ret)
+{
+    enum { CHUNK = 1 << 18 };
+    SCOPED_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(errno, "cannot open '%s'", path);
+    SCOPED_MEM uint8_t *piece = mem_array(CHUNK, 1);
+    struct hash *hash = hash_begin();
+    ssize_t got;
+    while ((got = read(fd, piece, CHUNK)) > 0 || (got < 0 && errno == EINTR))
+        if (got > 0)
+            hash_put(hash, piece, (size_t)got);
+    const int failed = got < 0 ? errno : 0;
+    const struct digest digest = hash_end(hash);
+    if (failed)
+        return err_errno(failed, "cannot read '%s'", path);
+    *ret = digest;
+    return OK;
+}
+
 static err_t write_all(int fd, const char *path, const uint8_t *data, size_t len)
 {
     while (len) {

@@ -1,5 +1,6 @@
 #include "base/hash.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <xxhash.h>
 
 uint64_t hash64(const void *data, size_t len, uint64_t seed)
@@ -7,12 +8,38 @@ uint64_t hash64(const void *data, size_t len, uint64_t seed)
     return XXH3_64bits_withSeed(data, len, seed);
 }
 
-struct digest hash128(const void *data, size_t len, uint64_t seed)
+static struct digest digest_of(XXH128_hash_t hash)
 {
     XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(data, len, seed));
     struct digest digest;
+    XXH128_canonicalFromHash(&canonical, hash);
     memcpy(digest.byte, canonical.digest, sizeof digest.byte);
+    return digest;
+}
+
+struct digest hash128(const void *data, size_t len, uint64_t seed)
+{
+    return digest_of(XXH3_128bits_withSeed(data, len, seed));
+}
+
+struct hash *hash_begin(void)
+{
+    XXH3_state_t *state = XXH3_createState();
+    if (!state || XXH3_128bits_reset(state) != XXH_OK)
+        abort(); // out of memory, as base/mem.h has it
+    return (struct hash *)state;
+}
+
+void hash_put(struct hash *hash, const void *data, size_t len)
+{
+    XXH3_128bits_update((XXH3_state_t *)hash, data, len);
+}
+
+struct digest hash_end(struct hash *hash)
+{
+    XXH3_state_t *state = (XXH3_state_t *)hash;
+    const struct digest digest = digest_of(XXH3_128bits_digest(state));
+    XXH3_freeState(state);
     return digest;
 }
 

@@ -13,6 +13,12 @@ struct digest {
 };
 struct digest hash128(const void *data, size_t len, uint64_t seed);
 
+/* The same, seed 0, of what comes in pieces: hash_end frees. */
+struct hash;
+struct hash *hash_begin(void);
+void hash_put(struct hash *hash, const void *data, size_t len);
+struct digest hash_end(struct hash *hash);
+
 static inline bool digest_equal(const struct digest *a, const struct digest *b)
 {
     return memcmp(a->byte, b->byte, sizeof a->byte) == 0;

@@ -151,6 +151,7 @@ err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target
         return OK;
     TRY(head_backward(fw, row, target, dlogp, count, inverse_temperature, grad));
     for (int l = m->config.L - 1; l >= 0; l--) {
+        TRY(forward_layer(fw, l));
         TRY(mlp_backward(fw, &fw->layer[l], l, grad));
         TRY(attention_backward(fw, &fw->layer[l], l, grad));
     }

@@ -65,8 +65,12 @@ static void plan_all(struct forward *fw, struct plan *plan)
 {
     const struct model_config *c = &fw->model->config;
     const size_t N = (size_t)fw->max_rows;
-    for (int l = 0; l < (fw->keep ? c->L : 1); l++)
+    for (int l = 0; l < (fw->keep == FORWARD_ALL ? c->L : 1); l++)
         plan_layer(fw, plan, &fw->layer[l]);
+    for (int l = 1; fw->keep == FORWARD_INPUTS && l < c->L; l++) {
+        fw->layer[l] = fw->layer[0];
+        fw->layer[l].x = take_floats(plan, N, c->C);
+    }
     fw->last = fw->keep ? take_floats(plan, N, c->C) : fw->layer[0].x;
     fw->r = take_floats(plan, N, 1);
     fw->hidden = take_floats(plan, N, c->C);
@@ -79,12 +83,15 @@ static void plan_all(struct forward *fw, struct plan *plan)
         plan_backward(fw, plan);
 }
 
-err_t forward_new(struct model *model, int max_rows, int head_rows, bool keep, struct forward **ret)
+err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward_keep keep,
+                  struct forward **ret)
 {
     if (max_rows < 1 || head_rows < 1)
         return err_new(ERR_INVALID,
                        "a workspace of %d rows and %d rows of logits: both must be at least 1",
                        max_rows, head_rows);
+    if (keep && !model->values)
+        return err_new(ERR_PRECONDITION, "a compact model has no backward");
     SCOPED(forward) fw = mem_new(sizeof *fw);
     *fw = (struct forward){
         .model = model, .max_rows = max_rows, .head_rows = head_rows, .keep = keep};
@@ -170,7 +177,8 @@ static err_t attention_block(struct forward *fw, struct activations *a, int l)
     return ops->add(be, a->x2, a->x, (size_t)N * (size_t)c->C);
 }
 
-static err_t mlp_block(struct forward *fw, struct activations *a, int l, float *x_next)
+/* As far as the backward needs it. */
+static err_t mlp_inside(struct forward *fw, struct activations *a, int l)
 {
     struct model *m = fw->model;
     const struct model_config *c = &m->config;
@@ -180,9 +188,40 @@ static err_t mlp_block(struct forward *fw, struct activations *a, int l, float *
     TRY(ops->rmsnorm(be, a->h2, a->r2, a->x2, model_tensor(m, norm), (float)c->rms_eps, N, c->C));
     TRY(ops->matmul(be, a->gate, a->h2, m->weight[norm + PARAM_GATE - PARAM_NORM2], N, 0));
     TRY(ops->matmul(be, a->up, a->h2, m->weight[norm + PARAM_UP - PARAM_NORM2], N, 0));
-    TRY(ops->swiglu(be, a->act, a->gate, a->up, (size_t)N * (size_t)c->F));
-    TRY(ops->matmul(be, x_next, a->act, m->weight[norm + PARAM_DOWN - PARAM_NORM2], N, 0));
-    return ops->add(be, x_next, a->x2, (size_t)N * (size_t)c->C);
+    return ops->swiglu(be, a->act, a->gate, a->up, (size_t)N * (size_t)c->F);
+}
+
+static err_t mlp_block(struct forward *fw, struct activations *a, int l, float *x_next)
+{
+    struct model *m = fw->model;
+    const struct backend_ops *ops = m->be->ops;
+    const int down = params_layer(m->params, l, PARAM_DOWN), N = fw->N;
+    TRY(mlp_inside(fw, a, l));
+    TRY(ops->matmul(m->be, x_next, a->act, m->weight[down], N, 0));
+    return ops->add(m->be, x_next, a->x2, (size_t)N * (size_t)m->config.C);
+}
+
+err_t forward_layer(struct forward *fw, int l)
+{
+    struct activations *a = &fw->layer[l];
+    if (fw->keep == FORWARD_ALL || fw->there == l)
+        return OK;
+    fw->there = -1; // if it fails half way
+    TRY(attention_block(fw, a, l));
+    TRY(mlp_inside(fw, a, l));
+    fw->there = l;
+    return OK;
+}
+
+/* A tied table may be there packed alone. */
+static err_t embed(struct forward *fw)
+{
+    struct model *m = fw->model;
+    const int table = m->params->embed;
+    const bf16 *rows = model_tensor(m, table);
+    float *x = fw->layer[0].x;
+    return rows ? m->be->ops->embed(m->be, x, rows, fw->token, fw->N, m->config.C)
+                : m->be->ops->embed_weight(m->be, x, m->weight[table], fw->token, fw->N);
 }
 
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
@@ -194,17 +233,19 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
     TRY(check_run(fw, token, position, N, segments, count));
     fw->N = N;
     fw->segments = count;
+    fw->there = -1;
     if (N == 0)
         return OK;
     memcpy(fw->token, token, (size_t)N * sizeof *token);
     memcpy(fw->position, position, (size_t)N * sizeof *position);
     memcpy(fw->segment, segments, (size_t)count * sizeof *segments);
-    TRY(ops->embed(m->be, fw->layer[0].x, model_tensor(m, m->params->embed), fw->token, N, c->C));
+    TRY(embed(fw));
     for (int l = 0; l < c->L; l++) {
         struct activations *a = &fw->layer[fw->keep ? l : 0];
         TRY(attention_block(fw, a, l));
         TRY(mlp_block(fw, a, l, fw->keep && l + 1 < c->L ? a[1].x : fw->last));
     }
+    fw->there = c->L - 1;
     return ops->rmsnorm(m->be, fw->hidden, fw->r, fw->last, model_tensor(m, m->params->norm),
                         (float)c->rms_eps, N, c->C);
 }

@@ -17,11 +17,14 @@
 #include <stdint.h>
 
 struct forward;
+/* What is held for the backward: nothing (there is none), all that each layer computes, or its input
+ * alone, from which the rest is computed again: the same bits, a third more work, a fraction of the
+ * memory. */
+enum forward_keep { FORWARD_NOTHING, FORWARD_ALL, FORWARD_INPUTS };
 
 /* max_rows: tokens of one call. head_rows: rows of logits (head_rows, V) in memory at once; more
- * rows are walked in such chunks, which changes no bit. keep: holds what the backward needs of
- * every layer. */
-err_t forward_new(struct model *model, int max_rows, int head_rows, bool keep,
+ * rows are walked in such chunks, which changes no bit. */
+err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward_keep keep,
                   struct forward **ret);
 size_t forward_bytes(const struct forward *fw); // all it allocated
 int forward_max_rows(const struct forward *fw);

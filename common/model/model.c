@@ -14,7 +14,59 @@ static bool is_packed(const struct model *model, int i)
            (i != model->params->embed || i == model->params->head);
 }
 
-err_t model_empty(struct backend *be, const struct model_config *config, struct model **ret)
+static size_t padded(const struct layout_tensor *tensor)
+{
+    return (tensor->count + LAYOUT_ALIGN - 1) / LAYOUT_ALIGN * LAYOUT_ALIGN;
+}
+
+/* Where a tensor that is row-major may be written. */
+static bf16 *tensor_of(const struct model *model, int i)
+{
+    return model->row_major[i];
+}
+
+/* All packed tensors in one block. */
+static err_t make_weights(struct model *model)
+{
+    const struct layout *layout = model->params->layout;
+    SCOPED_MEM struct weight_shape *shape = mem_array((size_t)layout->count, sizeof *shape);
+    SCOPED_MEM struct weight **weight = mem_array((size_t)layout->count, sizeof(struct weight *));
+    int count = 0;
+    for (int i = 0; i < layout->count; i++)
+        if (is_packed(model, i))
+            shape[count++] = (struct weight_shape){layout->tensor[i].rows, layout->tensor[i].cols};
+    TRY(model->be->ops->weights_new(model->be, shape, count, weight));
+    model->weight = mem_array((size_t)layout->count, sizeof(struct weight *));
+    for (int i = layout->count; i-- > 0;)
+        if (is_packed(model, i))
+            model->weight[i] = weight[--count];
+    return OK;
+}
+
+static void make_row_major(struct model *model, bool compact)
+{
+    const struct layout *layout = model->params->layout;
+    size_t elements = 0;
+    model->row_major = mem_array((size_t)layout->count, sizeof(bf16 *));
+    if (!compact)
+        model->values = mem_aligned(layout->elements * sizeof *model->values);
+    for (int i = 0; compact && i < layout->count; i++)
+        elements += is_packed(model, i) ? 0 : padded(&layout->tensor[i]);
+    if (compact)
+        model->loose = mem_aligned(elements * sizeof *model->loose);
+    bf16 *at = model->loose;
+    for (int i = 0; i < layout->count; i++) {
+        if (!compact)
+            model->row_major[i] = model->values + layout->tensor[i].offset;
+        else if (!is_packed(model, i)) {
+            model->row_major[i] = at;
+            at += padded(&layout->tensor[i]);
+        }
+    }
+}
+
+static err_t model_make(struct backend *be, const struct model_config *config, bool compact,
+                        struct model **ret)
 {
     TRY(config_check(config, "model"));
     SCOPED(model) model = mem_new(sizeof *model);
@@ -22,20 +74,24 @@ err_t model_empty(struct backend *be, const struct model_config *config, struct 
     model->config = *config;
     model->shape = (struct attention_shape){.H = config->H, .K = config->K, .D = config->D};
     model->params = params_new(config);
-    const struct layout *layout = model->params->layout;
-    model->values = mem_aligned(layout->elements * sizeof *model->values);
-    model->weight = mem_array((size_t)layout->count, sizeof *model->weight);
-    for (int i = 0; i < layout->count; i++)
-        if (is_packed(model, i))
-            TRY(be->ops->weight_new(be, layout->tensor[i].rows, layout->tensor[i].cols,
-                                    &model->weight[i]));
+    make_row_major(model, compact);
+    TRY(make_weights(model));
     const size_t angles = (size_t)config->max_positions * (size_t)(config->D / 2);
     model->cos = mem_aligned(angles * sizeof *model->cos);
     model->sin = mem_aligned(angles * sizeof *model->sin);
     rope_table(model->cos, model->sin, config->max_positions, config->D, config->rope_theta);
-    TRY(model_repack(model));
     *ret = STEAL(model);
     return OK;
+}
+
+err_t model_empty(struct backend *be, const struct model_config *config, struct model **ret)
+{
+    return model_make(be, config, false, ret);
+}
+
+err_t model_empty_compact(struct backend *be, const struct model_config *config, struct model **ret)
+{
+    return model_make(be, config, true, ret);
 }
 
 /* How far from 0 a tensor's weights begin; see model_new. */
@@ -121,7 +177,34 @@ static err_t check_tensors(const struct safetensors *in, const char *directory,
     return OK;
 }
 
-err_t model_load(struct backend *be, const char *directory, struct model **ret)
+/* Whole panels of about so many elements at a time: what is packed is nowhere else. */
+enum { PIECE = 1 << 19 };
+
+static err_t load_packed(struct model *model, const struct safetensors *in, int i)
+{
+    const struct layout_tensor *tensor = &model->params->layout->tensor[i];
+    const int fit = PIECE / tensor->cols / WEIGHT_ROWS * WEIGHT_ROWS;
+    const int most = fit ? fit : WEIGHT_ROWS;
+    const size_t cols = (size_t)tensor->cols;
+    SCOPED_MEM bf16 *piece = mem_array((size_t)most * cols, sizeof *piece);
+    for (int row = 0; row < tensor->rows; row += most) {
+        const int rows = tensor->rows - row < most ? tensor->rows - row : most;
+        TRY(safetensors_read_some_bf16(in, safetensors_find(in, tensor->name), (size_t)row * cols,
+                                       (size_t)rows * cols, piece));
+        TRY(model->be->ops->weight_pack(model->be, model->weight[i], piece, row, rows));
+    }
+    return OK;
+}
+
+static err_t load_tensor(struct model *model, const struct safetensors *in, int i)
+{
+    const struct layout_tensor *tensor = &model->params->layout->tensor[i];
+    if (!model_tensor(model, i))
+        return load_packed(model, in, i);
+    return safetensors_read_bf16(in, safetensors_find(in, tensor->name), tensor_of(model, i));
+}
+
+static err_t load(struct backend *be, const char *directory, bool compact, struct model **ret)
 {
     struct model_config config;
     SCOPED(safetensors) in = NULL;
@@ -129,15 +212,23 @@ err_t model_load(struct backend *be, const char *directory, struct model **ret)
     TRY(config_read(directory, &config));
     TRY(safetensors_open_model(directory, &in));
     TRY(check_tensors(in, directory, &config));
-    TRY(model_empty(be, &config, &model));
-    for (int i = 0; i < model->params->layout->count; i++) {
-        const struct layout_tensor *tensor = &model->params->layout->tensor[i];
-        TRY(safetensors_read_bf16(in, safetensors_find(in, tensor->name),
-                                  model->values + tensor->offset));
-    }
-    TRY(model_repack(model));
+    TRY(model_make(be, &config, compact, &model));
+    for (int i = 0; i < model->params->layout->count; i++)
+        TRY(load_tensor(model, in, i));
+    if (!compact)
+        TRY(model_repack(model));
     *ret = STEAL(model);
     return OK;
+}
+
+err_t model_load(struct backend *be, const char *directory, struct model **ret)
+{
+    return load(be, directory, false, ret);
+}
+
+err_t model_load_compact(struct backend *be, const char *directory, struct model **ret)
+{
+    return load(be, directory, true, ret);
 }
 
 err_t model_read_f32(const struct model *model, const char *directory, float *ret)
@@ -163,6 +254,8 @@ static err_t write_json(const char *directory, const char *name, const json_t *j
 err_t model_write(const struct model *model, const char *directory)
 {
     const struct layout *layout = model->params->layout;
+    if (!model->values)
+        return err_new(ERR_PRECONDITION, "%s: a compact model is not written", directory);
     SCOPED_JSON json_t *config = config_json(&model->config);
     SCOPED_JSON json_t *generation = config_generation_json(&model->config);
     SCOPED_MEM char *path = file_join(directory, "model.safetensors");
@@ -190,9 +283,62 @@ err_t model_repack_range(struct model *model, size_t begin, size_t end)
     for (int i = 0; i < layout->count; i++) {
         const struct layout_tensor *tensor = &layout->tensor[i];
         if (model->weight[i] && tensor->offset < end && tensor->offset + tensor->count > begin)
-            TRY(model->be->ops->weight_pack(model->be, model->weight[i], model_tensor(model, i)));
+            TRY(model->be->ops->weight_pack(model->be, model->weight[i], model_tensor(model, i), 0,
+                                            tensor->rows));
     }
     return OK;
+}
+
+err_t model_put(struct model *model, const bf16 *flat, const bool *changed)
+{
+    const struct layout *layout = model->params->layout;
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i];
+        const bf16 *from = flat + tensor->offset;
+        if (changed && !changed[i])
+            continue;
+        if (model_tensor(model, i))
+            memcpy(tensor_of(model, i), from, tensor->count * sizeof *from);
+        if (model->weight[i])
+            TRY(model->be->ops->weight_pack(model->be, model->weight[i], from, 0, tensor->rows));
+    }
+    return OK;
+}
+
+void model_copy(const struct model *model, size_t first, size_t count, bf16 *ret)
+{
+    const struct layout *layout = model->params->layout;
+    const size_t end = first + count;
+    memset(ret, 0, count * sizeof *ret);
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i];
+        const size_t from = tensor->offset > first ? tensor->offset : first;
+        const size_t past = tensor->offset + tensor->count;
+        const size_t to = past < end ? past : end;
+        if (from >= to)
+            continue;
+        if (model_tensor(model, i))
+            memcpy(ret + (from - first), model_tensor(model, i) + (from - tensor->offset),
+                   (to - from) * sizeof *ret);
+        else
+            model->be->ops->weight_read(model->weight[i], from - tensor->offset, to - from,
+                                        ret + (from - first));
+    }
+}
+
+size_t model_bytes(const struct model *model)
+{
+    const struct layout *layout = model->params->layout;
+    size_t elements = model->values ? layout->elements : 0;
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i];
+        if (is_packed(model, i))
+            elements += (size_t)(tensor->rows + WEIGHT_ROWS - 1) / WEIGHT_ROWS * WEIGHT_ROWS *
+                        (size_t)tensor->cols;
+        else if (!model->values)
+            elements += padded(tensor);
+    }
+    return elements * sizeof(bf16);
 }
 
 err_t model_repack(struct model *model)
@@ -209,6 +355,8 @@ void model_free(struct model *model)
             model->be->ops->weight_free(model->be, model->weight[i]);
     params_free(model->params);
     free(model->weight);
+    free(model->row_major);
+    free(model->loose);
     free(model->values);
     free(model->cos);
     free(model->sin);

@@ -24,6 +24,8 @@ static const struct layout *layout_of(const struct optimizer *opt)
 err_t optimizer_new(struct model *model, const struct optimizer_config *config,
                     const char *directory, struct optimizer **ret)
 {
+    if (!model->values)
+        return err_new(ERR_PRECONDITION, "a compact model has no optimizer");
     SCOPED(optimizer) opt = mem_new(sizeof *opt);
     opt->model = model;
     opt->config = *config;

@@ -390,7 +390,7 @@ static float element(const uint8_t *data, enum dtype dtype, size_t i)
 
 /* Reads in pieces and converts them; exactly one of the two outputs is there. */
 static err_t read_converted(const struct safetensors *in, const struct tensor_info *tensor,
-                            float *f32, bf16 *half)
+                            size_t first, size_t all, float *f32, bf16 *half)
 {
     enum { PIECE = 1 << 14 };
     const struct source *file = &in->file[tensor->file];
@@ -398,9 +398,10 @@ static err_t read_converted(const struct safetensors *in, const struct tensor_in
         return BAD(file->path, tensor->name, "its dtype is none of BF16, F16, F32");
     const size_t size = tensor->dtype == DTYPE_F32 ? 4 : 2;
     SCOPED_MEM uint8_t *piece = mem_array(PIECE, size);
-    for (size_t at = 0; at < tensor->count; at += PIECE) {
-        size_t count = tensor->count - at < PIECE ? tensor->count - at : PIECE;
-        TRY(read_at(file, file->data_at + tensor->begin + at * size, piece, count * size));
+    for (size_t at = 0; at < all; at += PIECE) {
+        size_t count = all - at < PIECE ? all - at : PIECE;
+        TRY(read_at(file, file->data_at + tensor->begin + (first + at) * size, piece,
+                    count * size));
         for (size_t i = 0; f32 && i < count; i++)
             f32[at + i] = element(piece, tensor->dtype, i);
         for (size_t i = 0; half && i < count; i++)
@@ -412,13 +413,22 @@ static err_t read_converted(const struct safetensors *in, const struct tensor_in
 err_t safetensors_read_f32(const struct safetensors *in, const struct tensor_info *tensor,
                            float *ret)
 {
-    return read_converted(in, tensor, ret, NULL);
+    return read_converted(in, tensor, 0, tensor->count, ret, NULL);
 }
 
 err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_info *tensor,
                             bf16 *ret)
 {
-    return read_converted(in, tensor, NULL, ret);
+    return read_converted(in, tensor, 0, tensor->count, NULL, ret);
+}
+
+err_t safetensors_read_some_bf16(const struct safetensors *in, const struct tensor_info *tensor,
+                                 size_t first, size_t count, bf16 *ret)
+{
+    if (first > tensor->count || count > tensor->count - first)
+        return err_new(ERR_RANGE, "tensor '%s': elements %zu to %zu of %zu", tensor->name, first,
+                       first + count, tensor->count);
+    return read_converted(in, tensor, first, count, NULL, ret);
 }
 
 void safetensors_free(struct safetensors *in)

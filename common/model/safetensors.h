@@ -55,6 +55,9 @@ err_t safetensors_read_f32(const struct safetensors *in, const struct tensor_inf
                            float *ret);
 err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_info *tensor,
                             bf16 *ret);
+/* Elements [first, first + count) of it alone. */
+err_t safetensors_read_some_bf16(const struct safetensors *in, const struct tensor_info *tensor,
+                                 size_t first, size_t count, bf16 *ret);
 void safetensors_free(struct safetensors *in);
 DEFINE_SCOPED(safetensors)
 

@@ -2,7 +2,8 @@
 #pragma once
 #include "model/forward.h"
 
-/* What a layer computes on its way. Without keep, all layers share one. */
+/* What a layer computes on its way. Without keep, all layers share one; where inputs are kept, all but
+ * x. */
 struct activations {
     float *x, *h1, *r1;     // (N,C) residual stream in; its norm; (N) the norm's factors
     float *q, *k, *v;       // (N,H*D), (N,K*D), (N,K*D); q and k rotated
@@ -14,7 +15,7 @@ struct activations {
 struct forward {
     struct model *model; // borrowed
     int max_rows, head_rows;
-    bool keep;
+    enum forward_keep keep;
     size_t bytes;
     void *memory;
     struct activations *layer; // (L), or (1) without keep
@@ -23,6 +24,7 @@ struct forward {
 
     /* The last run, for the backward. */
     int N, segments;
+    int there; // the layer whose activations are there; all that was not computed again since
     int32_t *token, *position;
     struct segment *segment;
 
@@ -35,6 +37,9 @@ struct forward {
 
 err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int32_t *target,
                          int count);
+
+/* Layer l's activations, from its input if need be, as the last run computed them. */
+err_t forward_layer(struct forward *fw, int l);
 
 /* Logits of count <= head_rows hidden rows into fw->logits, the rows themselves into fw->head_in.
  */

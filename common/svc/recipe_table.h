@@ -98,6 +98,7 @@
     X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps of one round: epochs times minibatches") \
     X(count,  epochs, "1",               FIXED, FROM(1, 1024), "passes over a round's groups; divides updates_per_round") \
     X(count,  micro_tokens, "4096",      FIXED, FROM(16, 16777216), "computed at once; memory grows with it, results do not change") \
+    X(flag,   gradient_checkpointing, "false", FIXED, ANY, "keeps each layer's input alone and computes the rest again: less memory, a third more work, the same bits") \
     X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "a leased group that is not back by then is leased again") \
     C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
     X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon") \

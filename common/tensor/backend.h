@@ -27,6 +27,10 @@ struct backend;
 /* A matrix of weights W (N,K) in the form that the backend multiplies by: y = x W^T. Made by
  * ops->weight_pack. */
 struct weight;
+struct weight_shape {
+    int N, K;
+};
+enum { WEIGHT_ROWS = 32 }; // packed together
 
 /* Keys and values of many sequences: pages of KV_PAGE positions, all layers. Which sequence holds
  * which pages, and how far they are filled, the caller keeps (model/pages.h). */
@@ -63,9 +67,16 @@ struct backend_ops {
     const char *name;
 
     /* ---- weights */
-    err_t (*weight_new)(struct backend *, int N, int K, struct weight **ret);
-    /* From W (N,K) bf16 row-major. Copies. */
-    err_t (*weight_pack)(struct backend *, struct weight *, const bf16 *w);
+    /* `count` matrices of zeros in one block of memory, which goes with the last of them. INVALID: a
+     * shape. */
+    err_t (*weights_new)(struct backend *, const struct weight_shape *shape, int count,
+                         struct weight **ret);
+    /* Rows [row, row + rows) become w (rows,K), bf16 row-major. Copies. row is a multiple of
+     * WEIGHT_ROWS, and so is rows unless they are the last: else RANGE. */
+    err_t (*weight_pack)(struct backend *, struct weight *, const bf16 *w, int row, int rows);
+    /* Back again, exactly: elements [first, first + count) of W row-major. Any thread, while nobody
+     * packs. */
+    void (*weight_read)(const struct weight *, size_t first, size_t count, bf16 *ret);
     void (*weight_free)(struct backend *, struct weight *);
 
     /* y[m,n] (+)= sum_k x[m,k] W[n,k]; one fma chain over k ascending from +0 (or from y if
@@ -83,6 +94,9 @@ struct backend_ops {
     /* y[n] = table[token[n]]; table (V,C) bf16. */
     err_t (*embed)(struct backend *, float *y, const bf16 *table, const int32_t *token, int N,
                    int C);
+    /* The same from a table that is packed. */
+    err_t (*embed_weight)(struct backend *, float *y, const struct weight *table,
+                          const int32_t *token, int N);
     /* dtable[token[n]] += dy[n], n ascending. */
     err_t (*embed_backward)(struct backend *, float *dtable, const float *dy, const int32_t *token,
                             int N, int C);
@@ -163,6 +177,13 @@ struct backend_ops {
 struct backend {
     const struct backend_ops *ops;
 };
+
+/* One matrix (N,K). */
+static inline err_t weight_new(struct backend *be, int N, int K, struct weight **ret)
+{
+    const struct weight_shape shape = {N, K};
+    return be->ops->weights_new(be, &shape, 1, ret);
+}
 
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
 struct cpu_config {

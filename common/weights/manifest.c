@@ -47,8 +47,9 @@ static void pack_manifest(const struct manifest *manifest, Rlhfd__V1__Manifest *
 
 static err_t unpack_manifest(const Rlhfd__V1__Manifest *pb, struct manifest *ret)
 {
-    if (pb->kind < RLHFD__V1__KIND__KIND_FULL || pb->kind > RLHFD__V1__KIND__KIND_JUMP)
-        return err_new(ERR_INVALID, "kind is %d; 1 (full), 2 (delta) and 3 (jump) are allowed",
+    if (pb->kind < RLHFD__V1__KIND__KIND_FULL || pb->kind > RLHFD__V1__KIND__KIND_SAME)
+        return err_new(ERR_INVALID,
+                       "kind is %d; 1 (full), 2 (delta), 3 (jump) and 4 (same) are allowed",
                        (int)pb->kind);
     struct manifest manifest = {.lineage = pb->lineage,
                                 .version = pb->version,
@@ -83,6 +84,9 @@ void subscription_encode(const struct subscription *subscription, struct bytes *
     pb.has = subscription->has;
     pb.has_lineage = subscription->has_lineage;
     pb.has_version = subscription->has_version;
+    if (subscription->has_digest)
+        pb.digest = (ProtobufCBinaryData){sizeof subscription->digest.byte,
+                                          (uint8_t *)subscription->digest.byte};
     Rlhfd__V1__Manifest partial;
     if (subscription->has_partial) {
         pack_manifest(&subscription->partial, &partial);
@@ -122,7 +126,10 @@ err_t subscription_decode(const uint8_t *data, size_t len, struct subscription *
                                         .has_lineage = pb->has_lineage,
                                         .has_version = pb->has_version,
                                         .has_partial = pb->partial != NULL,
-                                        .partial_chunks = pb->partial_chunks};
+                                        .partial_chunks = pb->partial_chunks,
+                                        .has_digest = pb->digest.len > 0};
+    if (pb->digest.len)
+        TRY(err_wrap(wire_digest(&pb->digest, "digest", &subscription.digest), "subscription"));
     if (pb->partial)
         TRY(err_wrap(unpack_manifest(pb->partial, &subscription.partial), "subscription: partial"));
     TRY(err_wrap(take_names(pb, &subscription), "subscription"));

@@ -18,8 +18,9 @@ struct rpc_message;
 enum {
     WEIGHTS_CHUNK = 1 << 19
 }; // elements of a FULL's chunk (1 MiB); the last one is what remains
-/* Every value; what changed since the version published before; what changed over several. */
-enum weights_kind { WEIGHTS_FULL = 1, WEIGHTS_DELTA = 2, WEIGHTS_JUMP = 3 };
+/* Every value; what changed since the version published before; what changed over several; nothing, as
+ * what the receiver loaded from elsewhere is this version. */
+enum weights_kind { WEIGHTS_FULL = 1, WEIGHTS_DELTA = 2, WEIGHTS_JUMP = 3, WEIGHTS_SAME = 4 };
 
 struct manifest {
     uint32_t lineage;
@@ -50,6 +51,8 @@ struct subscription {
     bool has_partial; // the last stream left this unfinished after so many chunks
     struct manifest partial;
     uint64_t partial_chunks;
+    bool has_digest; // nothing has come, but weights of this digest were loaded from elsewhere
+    struct digest digest;
 };
 void subscription_encode(const struct subscription *subscription, struct bytes *ret);
 

@@ -90,6 +90,19 @@ static uint64_t resume_at(struct peer *peer, const struct snapshot *snapshot)
     return peer->partial_chunks;
 }
 
+/* What brings it to the newest version without all values, one more owner of it; NULL: nothing does. */
+static struct snapshot *find_way(const struct peer *peer)
+{
+    struct publisher *publisher = peer->publisher;
+    const struct manifest *newest = snapshot_manifest(publisher->newest);
+    if (!peer->has)
+        return peer->has_digest && digest_equal(&peer->digest, &newest->digest)
+                   ? snapshot_same(newest)
+                   : NULL;
+    struct snapshot *way = history_way(publisher->history, peer->has_lineage, peer->has_version);
+    return way ? snapshot_ref(way) : NULL;
+}
+
 /* Chooses what goes to a peer next; false: it has the newest, is getting it, or waits for its turn. */
 static bool begin(struct peer *peer)
 {
@@ -98,12 +111,11 @@ static bool begin(struct peer *peer)
         publisher_has_newest(publisher, peer->holds, peer->lineage, peer->version) ||
         publisher_has_newest(publisher, peer->has, peer->has_lineage, peer->has_version))
         return false;
-    struct snapshot *way =
-        peer->has ? history_way(publisher->history, peer->has_lineage, peer->has_version) : NULL;
+    struct snapshot *way = find_way(peer);
     if (!way && !admit(peer))
         return false;
     peer->waiting = 0;
-    peer->sending = snapshot_ref(way ? way : publisher->newest);
+    peer->sending = way ? way : snapshot_ref(publisher->newest);
     peer->first_chunk = resume_at(peer, peer->sending);
     peer->next_message = 0;
     peer->progress_s = clock_s();
@@ -121,6 +133,7 @@ void publisher_end(struct peer *peer)
     stats->full += manifest->kind == WEIGHTS_FULL;
     stats->deltas += manifest->kind == WEIGHTS_DELTA;
     stats->jumps += manifest->kind == WEIGHTS_JUMP;
+    stats->same += manifest->kind == WEIGHTS_SAME;
     snapshot_free(STEAL(peer->sending));
 }
 
@@ -260,6 +273,8 @@ static err_t hear(struct peer *peer, const struct rpc_message *message, const ui
         peer->has_partial = subscription.has_partial;
         peer->partial = subscription.partial;
         peer->partial_chunks = subscription.partial_chunks;
+        peer->has_digest = subscription.has_digest;
+        peer->digest = subscription.digest;
         replace(peer->publisher, peer);
     }
     peer->holds = subscription.holds;

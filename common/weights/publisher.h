@@ -7,7 +7,9 @@
  *
  * A subscriber gets one version at a time; when it is through, the newest: one that is slow skips what lies between. It gets
  * what changed since the version that it has, in one piece, or all values where that is unknown, too long ago or not less; and
- * what a broken stream left unfinished goes on where it ended. Members of an NCCL epoch get it by that, if there is one. Only so many get all values at once, the others wait in turn.
+ * what a broken stream left unfinished goes on where it ended. Members of an NCCL epoch get it by that, if there is one. Only so
+ * many get all values at once, the others wait in turn.
+ * Who loaded the newest version's values from elsewhere, and says their digest, is told so and gets none.
  * At most about RPC_QUEUE_BYTES wait for each, so nobody is waited for and memory stays bounded (one snapshot each).
  * Owner: the loop's thread. The server is freed first, then this. */
 #pragma once
@@ -70,11 +72,11 @@ size_t publisher_holders(const struct publisher *publisher, struct holder *ret,
                          size_t max); // how many there are
 
 struct publisher_stats {
-    uint64_t published, sent;     // versions made; versions sent to their end, over all subscribers
-    uint64_t full, deltas, jumps; // of those sent
-    uint64_t bytes;               // sent, all messages
-    uint64_t resumed;             // after a break, where they had ended
-    uint64_t refused;             // subscribers
+    uint64_t published, sent; // versions made; versions sent to their end, over all subscribers
+    uint64_t full, deltas, jumps, same; // of those sent
+    uint64_t bytes;                     // sent, all messages
+    uint64_t resumed;                   // after a break, where they had ended
+    uint64_t refused;                   // subscribers
     uint64_t unusable;       // deltas that did not lead to the version's digest, or were too large
     int full_now, full_most; // subscribers that are being sent all values; the most there were
     size_t queued_max_bytes; // the longest queue of one subscriber yet

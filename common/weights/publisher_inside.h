@@ -23,6 +23,8 @@ struct peer {
     bool has_partial; // what an earlier stream left; for the first that is sent
     struct manifest partial;
     uint64_t partial_chunks;
+    bool has_digest; // of what it loaded from elsewhere
+    struct digest digest;
     struct snapshot *sending; // NULL: none
     size_t next_message;      // of it
     uint64_t first_chunk;     // those before it are there

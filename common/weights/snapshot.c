@@ -81,6 +81,14 @@ struct snapshot *snapshot_of_delta(const struct manifest *manifest, struct delta
     return snapshot;
 }
 
+struct snapshot *snapshot_same(const struct manifest *manifest)
+{
+    struct snapshot *snapshot = start(manifest, 0);
+    snapshot->manifest.kind = WEIGHTS_SAME;
+    snapshot->message[0] = manifest_message(&snapshot->manifest);
+    return snapshot;
+}
+
 const struct manifest *snapshot_manifest(const struct snapshot *snapshot)
 {
     return &snapshot->manifest;

@@ -19,6 +19,9 @@ struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *v
 /* The changes from manifest->base: takes delta. kind is DELTA or JUMP; chunks is filled in. */
 struct snapshot *snapshot_of_delta(const struct manifest *manifest, struct delta *delta);
 
+/* A manifest alone, for who has these values from elsewhere. */
+struct snapshot *snapshot_same(const struct manifest *manifest);
+
 const struct manifest *snapshot_manifest(const struct snapshot *snapshot);
 const struct delta *snapshot_delta(const struct snapshot *snapshot); // NULL: it is whole
 

@@ -12,7 +12,8 @@
 
 struct subscriber {
     struct subscriber_options options;
-    struct digest layout;
+    struct digest layout, loaded; // loaded: while is_loaded
+    bool is_loaded; // the model holds what it loaded from elsewhere, and nothing newer
     uint64_t elements;
     char *run, *generator;
     struct subscriber_handlers handlers;
@@ -20,10 +21,11 @@ struct subscriber {
     struct rpc_stream *stream;
     struct subscriber_stats stats;
     struct scrub *scrub;
-    struct intake *intake;      // NULL: no NCCL
-    uint16_t *incoming, *ready; // (elements) what comes whole; what is staged or taken
-    struct staging *staging;    // changes of ready, on their way or complete
-    bool *changed;              // (tensors) since what was taken before
+    struct intake *intake; // NULL: no NCCL
+    /* (elements) What comes whole, else NULL; what is staged or taken, NULL: as it was loaded. */
+    uint16_t *incoming, *ready;
+    struct staging *staging; // changes of ready, on their way or complete
+    bool *changed;           // (tensors) since what was taken before
     /* incoming or staging: */
     bool receiving, unfinished, complete; // over this stream; by the last; all of it
     struct manifest coming;
@@ -62,6 +64,8 @@ static void introduce(const struct subscriber *subscriber, struct subscription *
     ret->has = subscriber->has || subscriber->complete;
     ret->has_lineage = newest->lineage;
     ret->has_version = newest->version;
+    ret->has_digest = !ret->has && subscriber->is_loaded;
+    ret->digest = subscriber->loaded;
     ret->has_partial = subscriber->unfinished;
     ret->partial = subscriber->coming;
     ret->partial_chunks = chunks_here(subscriber);
@@ -86,7 +90,7 @@ static void poison(struct subscriber *subscriber)
 {
     subscriber->stats.mismatches++;
     subscriber->stats.poisoned++;
-    subscriber->has = subscriber->staged = subscriber->holds = false;
+    subscriber->has = subscriber->staged = subscriber->holds = subscriber->is_loaded = false;
     subscriber->receiving = subscriber->unfinished = false;
     if (subscriber->complete)
         rpc_stream_resume(subscriber->stream);
@@ -142,10 +146,10 @@ static void write_changes(struct subscriber *subscriber)
 
 static void write_all(struct subscriber *subscriber)
 {
-    uint16_t *values = subscriber->ready;
     scrub_stop(subscriber->scrub);
-    subscriber->ready = subscriber->incoming;
-    subscriber->incoming = values;
+    free(subscriber->ready);
+    subscriber->ready = STEAL(subscriber->incoming);
+    subscriber->is_loaded = false;
     for (int t = 0; t < subscriber->options.layout->count; t++)
         subscriber->changed[t] = true;
 }
@@ -155,13 +159,13 @@ static void stage(struct subscriber *subscriber)
 {
     if (subscriber->coming.kind == WEIGHTS_FULL)
         write_all(subscriber);
-    else
+    else if (subscriber->coming.kind != WEIGHTS_SAME)
         write_changes(subscriber);
     subscriber->manifest = subscriber->coming;
     subscriber->complete = false;
     subscriber->stats.replaced += subscriber->staged;
     subscriber->has = subscriber->staged = true;
-    if (subscriber->manifest.verify)
+    if (subscriber->manifest.verify && subscriber->ready)
         scrub_start(subscriber->scrub, subscriber->ready);
     subscriber->handlers.staged(subscriber, &subscriber->manifest, subscriber->user);
 }
@@ -170,6 +174,8 @@ static err_t check_digest(struct subscriber *subscriber)
 {
     const struct manifest *manifest = &subscriber->coming;
     const bool whole = manifest->kind == WEIGHTS_FULL;
+    if (manifest->kind == WEIGHTS_SAME)
+        return OK; // check_manifest
     const struct digest sum = whole ? subscriber->sum
                                     : weights_digest_add(subscriber->manifest.digest,
                                                          staging_change(subscriber->staging));
@@ -187,10 +193,10 @@ static err_t finish_version(struct subscriber *subscriber)
     subscriber->receiving = false;
     TRY(check_digest(subscriber));
     subscriber->stats.versions++;
-    if (subscriber->coming.kind == WEIGHTS_FULL)
-        subscriber->stats.full++;
-    else
-        subscriber->stats.changes++;
+    subscriber->stats.full += subscriber->coming.kind == WEIGHTS_FULL;
+    subscriber->stats.same += subscriber->coming.kind == WEIGHTS_SAME;
+    subscriber->stats.changes +=
+        subscriber->coming.kind == WEIGHTS_DELTA || subscriber->coming.kind == WEIGHTS_JUMP;
     if (is_known(subscriber, &subscriber->coming))
         return OK;
     if (!subscriber->taken) {
@@ -222,6 +228,16 @@ static err_t resume(struct subscriber *subscriber, const struct manifest *manife
     return OK;
 }
 
+static err_t check_same(const struct subscriber *subscriber, const struct manifest *manifest)
+{
+    if (subscriber->has || !subscriber->is_loaded ||
+        !digest_equal(&subscriber->loaded, &manifest->digest) || manifest->chunks)
+        return err_new(ERR_INVALID,
+                       "weights of version %llu are said to be here, and are not what was loaded",
+                       (unsigned long long)manifest->version);
+    return OK;
+}
+
 static err_t check_manifest(const struct subscriber *subscriber, const struct manifest *manifest)
 {
     const struct manifest *base = &subscriber->manifest;
@@ -232,11 +248,31 @@ static err_t check_manifest(const struct subscriber *subscriber, const struct ma
             (unsigned long long)subscriber->elements);
     if (manifest->kind == WEIGHTS_FULL)
         return OK;
+    if (manifest->kind == WEIGHTS_SAME)
+        return check_same(subscriber, manifest);
     if (!subscriber->has || base->lineage != manifest->lineage || base->version != manifest->base)
         return err_new(ERR_INVALID,
                        "weights of version %llu are changes of version %llu, which is not here",
                        (unsigned long long)manifest->version, (unsigned long long)manifest->base);
     return OK;
+}
+
+/* Memory for what comes. What lies here serves for a version that comes whole if nothing of it is wanted any more. */
+static void make_room(struct subscriber *subscriber, enum weights_kind kind)
+{
+    const size_t bytes = subscriber->elements * sizeof *subscriber->ready;
+    if (kind == WEIGHTS_FULL) {
+        if (!subscriber->incoming && !subscriber->has && !subscriber->taken)
+            subscriber->incoming = STEAL(subscriber->ready);
+        if (!subscriber->incoming)
+            subscriber->incoming = mem_aligned(bytes);
+        return;
+    }
+    free(STEAL(subscriber->incoming));
+    if (kind == WEIGHTS_SAME || subscriber->ready)
+        return;
+    subscriber->ready = mem_aligned(bytes);
+    subscriber->options.values(subscriber->options.arg, subscriber->ready);
 }
 
 static err_t take_manifest(struct subscriber *subscriber, const struct manifest *manifest)
@@ -248,6 +284,7 @@ static err_t take_manifest(struct subscriber *subscriber, const struct manifest 
         subscriber->received = 0;
         subscriber->sum = (struct digest){0};
         staging_clear(subscriber->staging);
+        make_room(subscriber, manifest->kind);
     }
     subscriber->coming = *manifest;
     subscriber->unfinished = false;
@@ -402,8 +439,11 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
     subscriber->holds = options->holds;
     subscriber->lineage = options->lineage;
     subscriber->version = options->version;
-    subscriber->incoming = mem_aligned(subscriber->elements * sizeof *subscriber->incoming);
-    subscriber->ready = mem_aligned(subscriber->elements * sizeof *subscriber->ready);
+    subscriber->is_loaded = options->digest != NULL;
+    assert(!options->digest || options->values);
+    if (options->digest)
+        subscriber->loaded = *options->digest;
+    subscriber->options.digest = NULL; // borrowed until now
     subscriber->staging = staging_new(options->layout);
     subscriber->changed =
         mem_array((size_t)options->layout->count + 1, sizeof *subscriber->changed);
@@ -422,14 +462,16 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
     return OK;
 }
 
-const uint16_t *subscriber_take(struct subscriber *subscriber, struct manifest *ret)
+bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
+                     const uint16_t **ret_values)
 {
     if (!subscriber->staged || subscriber->taken)
-        return NULL;
+        return false;
     subscriber->staged = false;
     subscriber->taken = true;
     *ret = subscriber->manifest;
-    return subscriber->ready;
+    *ret_values = subscriber->ready;
+    return true;
 }
 
 const bool *subscriber_changed(const struct subscriber *subscriber)

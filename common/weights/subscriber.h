@@ -2,12 +2,13 @@
  *
  *     TRY(subscriber_open(rpc, &options, &handlers, decode, &subscriber));
  *     -> handlers.staged(manifest): a newer version lies ready
- *     const uint16_t *values = subscriber_take(subscriber, &manifest);     -- when the model is between two steps
+ *     if (subscriber_take(subscriber, &manifest, &values)) ...             -- when the model is between two steps
  *     subscriber_applied(subscriber);                                      -- it serves them: the buffer is free again
  *
  * A version comes whole, or as changes of the newest one that lies here: these are staged as lists, checked against the
- * manifest's digest, and written when no one has the values taken. Two buffers of the model's size, allocated once: one is staged
- * or taken, the other receives what comes whole. What is staged and not taken is replaced by a newer version; while one is taken
+ * manifest's digest, and written when no one has the values taken. Memory: nothing while the model serves what it loaded itself
+ * (options.digest) and the learner has nothing newer; then one array of the model's size, what changes are followed in; a
+ * second while a version comes whole. What is staged and not taken is replaced by a newer version; while one is taken
  * and the next is complete, reading stops, and the publisher skips versions. After a break the stream comes back by itself, says
  * what is applied and what lies here, and goes on with the chunk at which it ended.
  *
@@ -41,6 +42,11 @@ struct subscriber_options {
     bool holds;                         // it begins with these weights applied
     uint32_t lineage;
     uint64_t version;
+    /* What the model loaded from elsewhere has this digest: of a version that is the same no values come. values() then
+     * gives them, all elements, when the first changes come: nothing that was taken has any values before. NULL: nothing. */
+    const struct digest *digest;
+    void (*values)(void *arg, uint16_t *ret);
+    void *arg;
 };
 
 struct subscriber_handlers {
@@ -63,8 +69,10 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
                       const struct subscriber_handlers *handlers, void *user,
                       struct subscriber **ret);
 
-/* The newest complete version, until subscriber_applied; NULL: none is staged, or one is taken already. */
-const uint16_t *subscriber_take(struct subscriber *subscriber, struct manifest *ret);
+/* The newest complete version, until subscriber_applied; false: none is staged, or one is taken already. Its values; NULL:
+ * they are those of options.digest. */
+bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
+                     const uint16_t **ret_values);
 
 /* A flag per tensor of the layout: set if any of its values differs from what was taken before. While one is taken. */
 const bool *subscriber_changed(const struct subscriber *subscriber);
@@ -74,7 +82,7 @@ void subscriber_applied(struct subscriber *subscriber);
 
 struct subscriber_stats {
     uint64_t versions, bytes;      // received complete and right; of chunks
-    uint64_t full, changes;        // of versions: that came whole, as changes
+    uint64_t full, changes, same;  // of versions: that came whole, as changes, without values
     uint64_t replaced, mismatches; // staged versions replaced before they were taken; wrong digests
     uint64_t poisoned, verified;   // times; versions whose values were all summed up and are right
     uint64_t by_nccl;              // of versions: that came whole that way

@@ -320,6 +320,7 @@ static void cancel(void *state, void *arg)
 
 struct weights {
     const bf16 *values;
+    const bool *changed;
     uint64_t version;
 };
 
@@ -349,7 +350,8 @@ static void apply(void *state, void *arg)
     struct decode *decode = state;
     struct weights *weights = arg;
     struct swapped done;
-    err_t failed = swap_apply(decode->swap, weights->values, weights->version, &done);
+    err_t failed =
+        swap_apply(decode->swap, weights->values, weights->changed, weights->version, &done);
     if (err_failed(failed)) {
         decode->serving = false;
         tell(decode, on_failed, &(struct note){.why = failed});
@@ -401,9 +403,10 @@ void decode_offer(struct decode *decode)
     post(decode, offer, NULL);
 }
 
-void decode_weights(struct decode *decode, const bf16 *values, uint64_t version)
+void decode_weights(struct decode *decode, const bf16 *values, const bool *changed,
+                    uint64_t version)
 {
-    struct weights weights = {values, version};
+    struct weights weights = {values, changed, version};
     post(decode, apply, mem_copy(&weights, sizeof weights));
 }
 
@@ -412,9 +415,9 @@ void decode_hold(struct decode *decode)
     post(decode, hold, NULL);
 }
 
-const struct layout *decode_layout(const struct decode *decode)
+const struct model *decode_model(const struct decode *decode)
 {
-    return decode->model->params->layout;
+    return decode->model;
 }
 
 uint32_t decode_groups(const struct decode *decode)
@@ -428,7 +431,7 @@ static err_t build(struct decode *decode)
     const char *path = recipe->model.path;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads},
                         &decode->be));
-    TRY(model_load(decode->be, path, &decode->model));
+    TRY(model_load_compact(decode->be, path, &decode->model));
     decode->model->kv = (enum kv_format)recipe->model.kv;
     TRY(tokenizer_load(path, &decode->tokenizer));
     const struct model_config *config = &decode->model->config;

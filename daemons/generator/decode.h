@@ -2,7 +2,7 @@
  *
  *     TRY(decode_start(&options, &decode));
  *     decode_offer(decode);                     -- options.wanted(arg) follows when it is time for them:
- *     decode_weights(decode, values, 1);        -- nothing is decoded before the first weights
+ *     decode_weights(decode, values, changed, 1);   -- nothing is decoded before the first weights
  *     decode_admit(decode, grant);              -- options.finished(arg, group) follows on the loop's thread
  *
  * Every call: the loop's thread. Callbacks come on the loop's thread too. */
@@ -36,8 +36,9 @@ struct decode_options {
 /* Loads model.path and its tokenizer, plans all memory, starts the thread. Errors name what does not fit together. */
 err_t decode_start(const struct decode_options *options, struct decode **ret);
 
-/* The flat array that weights come in; borrowed. Any thread. */
-const struct layout *decode_layout(const struct decode *decode);
+/* The model, as it was loaded until the first decode_weights with values; borrowed. Any thread, to read its layout, and until then
+ * its weights. */
+const struct model *decode_model(const struct decode *decode);
 
 /* How many groups fit into the slots at once. */
 uint32_t decode_groups(const struct decode *decode);
@@ -50,8 +51,10 @@ void decode_cancel(struct decode *decode, const struct digest *id); // unknown i
  * generator.in_flight has it, later: whoever answers then gives the newest. */
 void decode_offer(struct decode *decode);
 
-/* What was wanted: layout->elements values, borrowed until options.applied(version). Put in force between two steps. */
-void decode_weights(struct decode *decode, const bf16 *values, uint64_t version);
+/* What was wanted: the layout's elements, and a flag for each tensor that changed, borrowed until options.applied(version). Put in
+ * force between two steps. values NULL: those in force are the version's. */
+void decode_weights(struct decode *decode, const bf16 *values, const bool *changed,
+                    uint64_t version);
 
 /* The weights in force are not to be trusted: nothing is decoded until the next come. */
 void decode_hold(struct decode *decode);

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "generator/assemble.h"
+#include "generator/loaded.h"
 #include "model/engine.h"
 #include "svc/metrics.h"
 #include "weights/subscriber.h"
@@ -120,7 +121,8 @@ static err_t prepare(struct evaluate *e, struct assembly *a)
 struct errand {
     struct evaluate *evaluate;
     struct lease_grant *grant;
-    const bf16 *values;
+    const bf16 *values; // NULL: those in force
+    const bool *changed;
     struct manifest manifest;
 };
 
@@ -253,8 +255,7 @@ static void apply(void *decode, void *arg)
     const struct manifest *m = &errand->manifest;
     const double begun = clock_s();
     drop_all(e);
-    memcpy(e->model->values, errand->values, m->elements * sizeof *errand->values);
-    err_t failed = model_repack(e->model);
+    err_t failed = errand->values ? model_put(e->model, errand->values, errand->changed) : OK;
     if (err_failed(failed)) {
         decode_fail(decode, failed);
     } else {
@@ -273,9 +274,9 @@ static void take_weights(struct evaluate *e)
     struct errand errand = {.evaluate = e};
     if (e->applying)
         return;
-    errand.values = subscriber_take(e->subscriber, &errand.manifest);
-    if (!errand.values)
+    if (!subscriber_take(e->subscriber, &errand.manifest, &errand.values))
         return;
+    errand.changed = subscriber_changed(e->subscriber);
     e->applying = true;
     decode_run(e->decode, apply, mem_copy(&errand, sizeof errand));
 }
@@ -300,7 +301,7 @@ err_t evaluate_open(struct evaluate *e, struct decode *decode, const struct eval
     if (!e)
         return OK;
     const struct recipe *recipe = e->options.recipe;
-    const struct layout *layout = e->model->params->layout;
+    const struct digest digest = loaded_digest(e->model);
     e->decode = decode;
     struct subscriber_options options = {.target = recipe->generator.learner,
                                          .insecure = recipe->net.insecure,
@@ -308,7 +309,10 @@ err_t evaluate_open(struct evaluate *e, struct decode *decode, const struct eval
                                          .generator = e->options.generator,
                                          .incarnation = stream->incarnation,
                                          .loop = e->options.loop,
-                                         .layout = layout,
+                                         .layout = e->model->params->layout,
+                                         .digest = &digest,
+                                         .values = loaded_values,
+                                         .arg = e->model,
                                          .evaluated = true};
     struct subscriber_handlers handlers = {.staged = on_staged, .down = on_down};
     return subscriber_open(stream->rpc, &options, &handlers, e, &e->subscriber);
@@ -341,15 +345,14 @@ static err_t set_sampling(struct evaluate *e)
 static err_t build(struct evaluate *e)
 {
     const struct recipe *recipe = e->options.recipe;
-    struct model_config config;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads}, &e->be));
-    TRY(config_read(recipe->model.path, &config));
-    TRY(model_empty(e->be, &config, &e->model));
+    TRY(model_load_compact(e->be, recipe->model.path, &e->model));
+    const struct model_config *config = &e->model->config;
     e->model->kv = (enum kv_format)recipe->model.kv;
     TRY(tokenizer_load(recipe->model.path, &e->tokenizer));
-    TRY(assembly_stops(recipe, &config, e->tokenizer, &e->stops));
+    TRY(assembly_stops(recipe, config, e->tokenizer, &e->stops));
     int64_t context = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
-    e->context = (int)(context < config.max_positions ? context : config.max_positions);
+    e->context = (int)(context < config->max_positions ? context : config->max_positions);
     e->max_tokens = (int)recipe->generator.max_tokens;
     struct engine_config engine = {
         .slots = (int)(recipe->generator.slots < SLOTS ? recipe->generator.slots : SLOTS),

@@ -25,7 +25,7 @@ struct evaluate_options {
     void *arg;
 };
 
-/* Loads the shape of model.path and its tokenizer, plans all memory. INVALID: eval.temperature. */
+/* Loads model.path and its tokenizer, plans all memory. INVALID: eval.temperature. */
 err_t evaluate_new(const struct evaluate_options *options, struct evaluate **ret);
 
 struct evaluate_stream {

@@ -1,7 +1,6 @@
 #include "generator/swap.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include <string.h>
 
 struct swap {
     struct model *model;
@@ -59,13 +58,13 @@ bool swap_holds(const struct swap *swap)
     return swap->mode == RECIPE_FINISH && swap->offers;
 }
 
-err_t swap_apply(struct swap *swap, const bf16 *values, uint64_t version, struct swapped *ret)
+err_t swap_apply(struct swap *swap, const bf16 *values, const bool *changed, uint64_t version,
+                 struct swapped *ret)
 {
     const double begun = clock_s();
-    struct model *model = swap->model;
     struct swapped done = {.waited_s = begun - swap->offered_s, .offers = swap->offers};
-    memcpy(model->values, values, model->params->layout->elements * sizeof *model->values);
-    TRY(model_repack(model));
+    if (values)
+        TRY(model_put(swap->model, values, changed));
     done.gave_way = engine_rebuilding(swap->engine) > 0;
     engine_set_version(swap->engine, version);
     if (swap->mode == RECIPE_RECOMPUTE || (swap->mode == RECIPE_FINISH && swap->forced))

@@ -2,7 +2,7 @@
  *
  *     swap_offer(swap);                                    -- newer weights lie ready
  *     if (swap_wants(swap)) ...                            -- between two steps: ask for the newest that lies ready
- *     TRY(swap_apply(swap, values, version, &done));       -- they have come
+ *     TRY(swap_apply(swap, values, changed, version, &done));   -- they have come
  *     if (!swap_holds(swap)) engine_admit(...)
  *
  * continue: taken between any two steps; new tokens stand on the old weights' KV.
@@ -38,15 +38,17 @@ void swap_force(struct swap *swap);
 bool swap_holds(const struct swap *swap);
 
 struct swapped {
-    double pause_s;  // the engine stood still: values copied, matrices packed
+    double pause_s;  // the engine stood still: what changed was packed
     double waited_s; // since the first offer after the last swap
     int offers;      // in this time: all but the last were passed over
     int reprefill;   // tokens that will be computed again before the sequences go on
     bool gave_way;   // a rebuild for the version before had not been completed
 };
 
-/* Puts values (the layout's elements, borrowed) in force: the engine's next step computes with them. */
-err_t swap_apply(struct swap *swap, const bf16 *values, uint64_t version, struct swapped *ret);
+/* Puts values (the layout's elements, borrowed) in force: the engine's next step computes with them. changed: a flag per
+ * tensor, NULL: all. values NULL: those in force are the version's. */
+err_t swap_apply(struct swap *swap, const bf16 *values, const bool *changed, uint64_t version,
+                 struct swapped *ret);
 
 const char *swap_mode_name(enum recipe_in_flight mode); // as the recipe says it
 void swap_free(struct swap *swap);

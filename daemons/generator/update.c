@@ -1,6 +1,7 @@
 #include "generator/update.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "generator/loaded.h"
 #include "svc/metrics.h"
 #include "weights/subscriber.h"
 
@@ -27,12 +28,13 @@ static void show(const struct update *update)
 static void give(struct update *update)
 {
     struct manifest manifest;
-    const uint16_t *values = subscriber_take(update->subscriber, &manifest);
-    update->wanted = !values;
-    if (!values)
+    const uint16_t *values;
+    update->wanted = !subscriber_take(update->subscriber, &manifest, &values);
+    if (update->wanted)
         return;
     update->lineage = manifest.lineage;
-    decode_weights(update->options.decode, values, manifest.version);
+    decode_weights(update->options.decode, values, subscriber_changed(update->subscriber),
+                   manifest.version);
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
@@ -91,13 +93,18 @@ err_t update_open(const struct update_options *options, struct update **ret)
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
     update->options.nccl = NULL;
+    const struct model *model = decode_model(options->decode);
+    const struct digest digest = loaded_digest(model);
     struct subscriber_options subscriber = {.target = options->learner,
                                             .insecure = options->insecure,
                                             .run = options->run,
                                             .generator = options->generator,
                                             .incarnation = options->incarnation,
                                             .loop = options->loop,
-                                            .layout = decode_layout(options->decode),
+                                            .layout = model->params->layout,
+                                            .digest = &digest,
+                                            .values = loaded_values,
+                                            .arg = (void *)model,
                                             .nccl = options->nccl};
     struct subscriber_handlers handlers = {.staged = on_staged,
                                            .down = on_down,

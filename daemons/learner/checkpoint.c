@@ -28,13 +28,10 @@ err_t checkpoint_copy_tokenizer(const char *from_directory, const char *to_direc
 
 /* ---- files and their digests */
 
-static err_t file_digest(const char *directory, const char *name, struct digest *ret)
+static err_t digest_in(const char *directory, const char *name, struct digest *ret)
 {
     SCOPED_MEM char *path = file_join(directory, name);
-    SCOPED_VALUE(bytes) all = {0};
-    TRY(file_read(path, SIZE_MAX, &all));
-    *ret = hash128(all.data, all.len, 0);
-    return OK;
+    return file_digest(path, ret);
 }
 
 static err_t digests_of(const char *directory, json_t *files)
@@ -48,7 +45,7 @@ static err_t digests_of(const char *directory, json_t *files)
         char text[DIGEST_TEXT];
         if (entry->d_name[0] == '.')
             continue;
-        failed = file_digest(directory, entry->d_name, &digest);
+        failed = digest_in(directory, entry->d_name, &digest);
         if (!err_failed(failed))
             json_object_set_new(files, entry->d_name, json_string(digest_text(&digest, text)));
     }
@@ -65,7 +62,7 @@ static err_t check_files(const char *directory, const json_t *files)
         char text[DIGEST_TEXT];
         if (strchr(name, '/'))
             return err_new(ERR_DATA_LOSS, "'%s': manifest names '%s'", directory, name);
-        TRY(file_digest(directory, name, &digest));
+        TRY(digest_in(directory, name, &digest));
         if (!json_is_string(want) ||
             strcmp(json_string_value(want), digest_text(&digest, text)) != 0)
             return err_new(ERR_DATA_LOSS, "'%s/%s' is damaged: its digest is %s", directory, name,

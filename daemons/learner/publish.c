@@ -41,8 +41,10 @@ static struct metric sent_full =
     METRIC_GAUGE("rlhfd_weights_sent_full", "versions sent as all values");
 static struct metric sent_changes =
     METRIC_GAUGE("rlhfd_weights_sent_changes", "versions sent as changes of an older one");
-static struct metric *const rows[] = {&published,  &settled_ms, &bytes_now,   &changed_now,
-                                      &sent_bytes, &sent_full,  &sent_changes};
+static struct metric sent_same = METRIC_GAUGE(
+    "rlhfd_weights_sent_same", "versions named to generators that had loaded them themselves");
+static struct metric *const rows[] = {&published,  &settled_ms, &bytes_now,    &changed_now,
+                                      &sent_bytes, &sent_full,  &sent_changes, &sent_same};
 
 /* By NCCL; registered where it is used. */
 static struct metric nccl_epoch =
@@ -100,6 +102,7 @@ static void on_settled(const struct manifest *manifest, double ms, void *user)
     metric_set(&sent_bytes, (double)stats.bytes);
     metric_set(&sent_full, (double)stats.full);
     metric_set(&sent_changes, (double)(stats.deltas + stats.jumps));
+    metric_set(&sent_same, (double)stats.same);
 }
 
 err_t publish_open(const struct publish_options *options, struct publish **ret)

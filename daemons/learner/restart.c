@@ -35,9 +35,10 @@ err_t restart_settings(const struct recipe *given, const char *recorded, bool ag
 /* Of run, learner and sampling: all but these. A key that is new here counts until it is named. */
 static bool decides_numbers(const char *key)
 {
-    static const char *const others[] = {
-        "run.name",           "learner.listen",       "learner.threads", "learner.groups",
-        "learner.last_batch", "learner.micro_tokens", "learner.lease_ms"};
+    static const char *const others[] = {"run.name",           "learner.listen",
+                                         "learner.threads",    "learner.groups",
+                                         "learner.last_batch", "learner.micro_tokens",
+                                         "learner.lease_ms",   "learner.gradient_checkpointing"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(key, others[i]) == 0)
             return false;

@@ -209,6 +209,7 @@ static err_t open_step(struct sft *sft)
                                .settings = objective->defaults,
                                .schedule = settings_schedule(&o->optimizer, sft->updates),
                                .micro_tokens = (int)sft->recipe->learner.micro_tokens,
+                               .checkpointing = sft->recipe->learner.gradient_checkpointing,
                                .longest = sft->longest};
     return step_new(sft->model, sft->optimizer, &step, &sft->step);
 }

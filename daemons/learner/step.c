@@ -35,7 +35,8 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
     step->unit = objective_pairs(&config->settings) ? 2 : 1;
     TRY(pack_new(config->micro_tokens, config->longest * (int)step->unit, &step->pack));
     size_t rows = (size_t)step->pack->max_rows;
-    TRY(forward_new(model, (int)rows, HEAD_ROWS, true, &step->forward));
+    TRY(forward_new(model, (int)rows, HEAD_ROWS,
+                    config->checkpointing ? FORWARD_INPUTS : FORWARD_ALL, &step->forward));
     TRY(gradient_new(model, &step->gradient));
     step->logp = mem_array(rows, sizeof(float));
     step->entropy = mem_array(rows, sizeof(float));
@@ -47,6 +48,12 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
     step->wide_slope = mem_array(rows, sizeof(double));
     *ret = STEAL(step);
     return OK;
+}
+
+size_t step_bytes(const struct step *step)
+{
+    const struct gradient *grad = step->gradient;
+    return forward_bytes(step->forward) + (grad->count + grad->head_count) * sizeof(float);
 }
 
 const struct objective_config *step_settings(const struct step *step)

@@ -16,9 +16,10 @@ struct step_config {
     const struct objective *objective;
     struct objective_config settings;
     struct schedule schedule;
-    bool proximal;    // ratios are taken to the weights the round began with, not to behaviour
-    int micro_tokens; // rows of a micro-batch, or of one block (pack.h), if it has more
-    int longest;      // rows of the longest sequence that may come
+    bool proximal;      // ratios are taken to the weights the round began with, not to behaviour
+    int micro_tokens;   // rows of a micro-batch, or of one block (pack.h), if it has more
+    int longest;        // rows of the longest sequence that may come
+    bool checkpointing; // of activations: FORWARD_INPUTS
 };
 
 /* The sequences of one update in order; everything is borrowed. Targets of all sequences are concatenated. Objectives on
@@ -56,6 +57,7 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
 /* log-probabilities of the targets under the weights as they are, into ret (targets). */
 err_t step_logp(struct step *step, const struct step_batch *batch, float *ret);
 
+size_t step_bytes(const struct step *step); // activations and gradients
 const struct objective_config *step_settings(const struct step *step);
 void step_set_kl(struct step *step,
                  double coef); // of the KL term in the loss, from the next update on

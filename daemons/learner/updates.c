@@ -22,6 +22,7 @@ err_t updates_new(const struct recipe *recipe, struct model *model, struct optim
     struct step_config config = {
         .proximal = recipe->learner.ratio_to == RECIPE_TO_PROXIMAL,
         .micro_tokens = (int)recipe->learner.micro_tokens,
+        .checkpointing = recipe->learner.gradient_checkpointing,
         .longest = settings_longest(recipe, &model->config),
         .schedule = settings_schedule(&recipe->learner.optimizer,
                                       recipe->run.rounds * recipe->learner.updates_per_round)};
@@ -142,6 +143,11 @@ double updates_kl_coef(const struct updates *updates)
 void updates_set_kl_coef(struct updates *updates, double coef)
 {
     updates->kl.coef = coef;
+}
+
+size_t updates_bytes(const struct updates *updates)
+{
+    return step_bytes(updates->step);
 }
 
 void updates_free(struct updates *updates)

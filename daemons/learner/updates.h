@@ -29,5 +29,6 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
 /* The KL coefficient in force: part of a checkpoint. */
 double updates_kl_coef(const struct updates *updates);
 void updates_set_kl_coef(struct updates *updates, double coef);
+size_t updates_bytes(const struct updates *updates); // activations and gradients
 void updates_free(struct updates *updates);
 DEFINE_SCOPED(updates)

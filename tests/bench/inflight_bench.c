@@ -67,7 +67,7 @@ static err_t take_weights(struct load *load, struct figures *ret)
     }
     if (!swap_wants(load->swap))
         return OK;
-    TRY(swap_apply(load->swap, load->values[load->offers % VERSIONS], load->offers, &done));
+    TRY(swap_apply(load->swap, load->values[load->offers % VERSIONS], NULL, load->offers, &done));
     ret->swaps++;
     ret->passed_over += (uint64_t)done.offers - 1;
     ret->waited_tokens += tokens - load->offered_at;

@@ -59,8 +59,8 @@ static err_t bench_shape(struct backend *be, int threads, int M, int N, int K)
     b.x = mem_aligned((size_t)M * K * sizeof *b.x);
     b.y = mem_aligned((size_t)M * N * sizeof *b.y);
     b.dw = mem_aligned((size_t)N * K * sizeof *b.dw);
-    TRY(be->ops->weight_new(be, N, K, &b.weight));
-    TRY(be->ops->weight_pack(be, b.weight, b.w));
+    TRY(weight_new(be, N, K, &b.weight));
+    TRY(be->ops->weight_pack(be, b.weight, b.w, 0, N));
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         double s;
         TRY(seconds_per_call(ops[i].op, &b, &s));

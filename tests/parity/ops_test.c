@@ -20,8 +20,8 @@ static void matmul(struct backend *be, int N, int C, struct bytes *out)
           *dw = floats((size_t)F * C, 3, 1);
     bf16 *w = bf16s((size_t)F * C, 4, 1);
     struct weight *weight = NULL;
-    assert_ok(be->ops->weight_new(be, F, C, &weight));
-    assert_ok(be->ops->weight_pack(be, weight, w));
+    assert_ok(weight_new(be, F, C, &weight));
+    assert_ok(be->ops->weight_pack(be, weight, w, 0, F));
     assert_ok(be->ops->matmul(be, y, x, weight, N, 1));
     assert_ok(be->ops->matmul_dw(be, dw, y, x, N, F, C));
     assert_ok(be->ops->matmul_dx(be, x, y, w, N, F, C, 1));

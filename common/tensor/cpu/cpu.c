@@ -77,13 +77,15 @@ static void cpu_free(struct backend *be)
 #define OP(op) .op = cpu_##op
 static const struct backend_ops cpu_ops = {
     .name = "cpu",
-    OP(weight_new),
+    OP(weights_new),
     OP(weight_pack),
+    OP(weight_read),
     OP(weight_free),
     OP(matmul),
     OP(matmul_dx),
     OP(matmul_dw),
     OP(embed),
+    OP(embed_weight),
     OP(embed_backward),
     OP(rmsnorm),
     OP(rmsnorm_backward),

@@ -44,8 +44,10 @@ void cpu_split(struct cpu *cpu, size_t count, size_t grain, double work, cpu_ran
 void cpu_gemm(struct cpu *cpu, const struct gemm *gemm);
 
 /* The ops, by the file that has them. */
-err_t cpu_weight_new(struct backend *, int N, int K, struct weight **ret);
-err_t cpu_weight_pack(struct backend *, struct weight *, const bf16 *w);
+err_t cpu_weights_new(struct backend *, const struct weight_shape *shape, int count,
+                      struct weight **ret);
+err_t cpu_weight_pack(struct backend *, struct weight *, const bf16 *w, int row, int rows);
+void cpu_weight_read(const struct weight *, size_t first, size_t count, bf16 *ret);
 void cpu_weight_free(struct backend *, struct weight *);
 err_t cpu_matmul(struct backend *, float *y, const float *x, const struct weight *w, int M,
                  int accumulate);
@@ -66,6 +68,8 @@ err_t cpu_kv_new(struct backend *, int layers, const struct attention_shape *sha
 err_t cpu_kv_copy(struct backend *, struct kv_pages *, int32_t dst, int32_t src);
 void cpu_kv_free(struct backend *, struct kv_pages *);
 
+err_t cpu_embed_weight(struct backend *, float *y, const struct weight *table, const int32_t *token,
+                       int N);
 err_t cpu_embed(struct backend *, float *y, const bf16 *table, const int32_t *token, int N, int C);
 err_t cpu_embed_backward(struct backend *, float *dtable, const float *dy, const int32_t *token,
                          int N, int C);

@@ -1,57 +1,5 @@
-/* Weights and the three matrix products of a linear layer. */
-#include "base/mem.h"
-#include "tensor/cpu/cpu.h"
-
-struct weight {
-    int N, K;
-    bf16 *panels; // [ceil(N/32)][K][32], column j beside column j + 16
-};
-
-static int panels_of(int N)
-{
-    return (N + PANEL - 1) / PANEL;
-}
-
-err_t cpu_weight_new(struct backend *be, int N, int K, struct weight **ret)
-{
-    (void)be;
-    if (N < 1 || K < 1)
-        return err_new(ERR_INVALID, "weight of %d x %d: both must be positive", N, K);
-    struct weight *weight = mem_new(sizeof *weight);
-    *weight = (struct weight){.N = N, .K = K};
-    weight->panels = mem_aligned((size_t)panels_of(N) * (size_t)K * PANEL * sizeof(bf16));
-    *ret = weight;
-    return OK;
-}
-
-struct pack_job {
-    struct weight *weight;
-    const bf16 *w;
-};
-
-static void pack_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
-{
-    (void)thread;
-    const struct pack_job *job = data;
-    cpu->kernels->pack_weight(job->weight->panels, job->w, job->weight->N, job->weight->K,
-                              (int)begin, (int)end);
-}
-
-err_t cpu_weight_pack(struct backend *be, struct weight *weight, const bf16 *w)
-{
-    const struct pack_job job = {weight, w};
-    const double work = (double)weight->N * weight->K;
-    cpu_split(cpu_of(be), (size_t)panels_of(weight->N), 1, work, pack_range, &job);
-    return OK;
-}
-
-void cpu_weight_free(struct backend *be, struct weight *weight)
-{
-    (void)be;
-    if (weight)
-        mem_free(weight->panels);
-    mem_free(weight);
-}
+/* The three matrix products of a linear layer. */
+#include "tensor/cpu/weight.h"
 
 /* The outputs are cut into a grid of row blocks and panel ranges; a chunk is one cell. */
 struct grid {

@@ -194,7 +194,33 @@ static void bad_datasets_name_the_line(void **state)
     assert_null(none);
 }
 
-TESTS(cmocka_unit_test(a_failed_write_leaves_the_old_file),
+/* Pieces of another size than the file's reads. */
+static void a_file_is_hashed_in_pieces(void **state)
+{
+    (void)state;
+    const size_t lens[] = {0, 1, 1 << 18, (1 << 18) + 1, 3 * (1 << 18) + 77};
+    SCOPED_MEM uint8_t *data = mem_array(lens[4], 1);
+    SCOPED_MEM char *path = testing_path(testing_directory(), "large");
+    for (size_t i = 0; i < lens[4]; i++)
+        data[i] = (uint8_t)(i * 31 + i / 251);
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        struct digest whole = hash128(data, lens[i], 0), pieces, file;
+        struct hash *hash = hash_begin();
+        for (size_t at = 0; at < lens[i]; at += 1000)
+            hash_put(hash, data + at, lens[i] - at < 1000 ? lens[i] - at : 1000);
+        pieces = hash_end(hash);
+        assert_true(digest_equal(&whole, &pieces));
+        assert_ok(file_write(path, data, lens[i]));
+        assert_ok(file_digest(path, &file));
+        assert_true(digest_equal(&whole, &file));
+    }
+    struct digest none;
+    assert_err(ERR_NOT_FOUND, "no such", file_digest("no such", &none));
+    assert_err(ERR_INVALID, "cannot read", file_digest(testing_directory(), &none));
+}
+
+TESTS(cmocka_unit_test(a_file_is_hashed_in_pieces),
+      cmocka_unit_test(a_failed_write_leaves_the_old_file),
       cmocka_unit_test(reading_is_bounded_and_says_what_is_wrong),
       cmocka_unit_test(json_errors_name_the_place),
       cmocka_unit_test(json_members_are_typed_and_in_range),

@@ -164,15 +164,15 @@ static void weights_arrive(struct trial *t)
     if (t->answer < 0 || t->answer--)
         return;
     struct swapped done;
-    int active = engine_active(t->engine);
-    assert_true(t->mode != RECIPE_FINISH || active == 0);
-    assert_ok(swap_apply(t->swap, t->past->model[t->staged]->values, (uint64_t)t->staged, &done));
+    assert_true(t->mode != RECIPE_FINISH || engine_active(t->engine) == 0);
+    assert_ok(
+        swap_apply(t->swap, t->past->model[t->staged]->values, NULL, (uint64_t)t->staged, &done));
     assert_int_equal(done.offers, t->staged - t->in_force); // the newest, and all before it skipped
     t->in_force = t->staged;
     t->tally.swaps++;
     t->tally.passed_over += done.offers - 1;
     t->tally.gave_way += done.gave_way;
-    t->tally.in_flight += active > 0;
+    t->tally.in_flight += engine_active(t->engine) > 0;
     t->tally.in_prefill += t->mode == RECIPE_CONTINUE && done.reprefill > 0;
     t->tally.reprefill += done.reprefill;
     assert_false(swap_holds(t->swap));
@@ -209,7 +209,7 @@ static void note_tokens(struct trial *t, const struct engine_completion *finishe
 static void run(struct trial *t, struct engine_config engine)
 {
     struct model_config config = tiny_config(true);
-    assert_ok(model_empty(t->past->be, &config, &t->model));
+    assert_ok(model_empty_compact(t->past->be, &config, &t->model));
     engine.kv_bytes *= engine_page_bytes(t->model);
     assert_ok(engine_new(t->model, &engine, &t->engine));
     t->swap = swap_new(t->model, t->engine, t->mode);
@@ -217,7 +217,7 @@ static void run(struct trial *t, struct engine_config engine)
     swap_offer(t->swap);
     assert_true(swap_wants(t->swap)); // nothing is decoded yet: in any mode at once
     struct swapped done;
-    assert_ok(swap_apply(t->swap, t->past->model[0]->values, 0, &done));
+    assert_ok(swap_apply(t->swap, t->past->model[0]->values, NULL, 0, &done));
     t->in_force = 0;
     for (int i = 0; i < REQUESTS; i++)
         make_request(&t->wanted[i], i, config.V);
@@ -311,7 +311,7 @@ static void moment_begin(struct moment *m, enum recipe_in_flight mode)
     t->past = &m->past;
     t->mode = mode;
     struct model_config config = tiny_config(true);
-    assert_ok(model_empty(t->past->be, &config, &t->model));
+    assert_ok(model_empty_compact(t->past->be, &config, &t->model));
     assert_ok(engine_new(t->model, &(struct engine_config){6, CONTEXT, 6}, &t->engine));
     t->swap = swap_new(t->model, t->engine, mode);
     for (int i = 0; i < 4; i++) {
@@ -325,9 +325,9 @@ static void moment_begin(struct moment *m, enum recipe_in_flight mode)
     }
 }
 
-static void apply(struct moment *m, int version, struct swapped *ret)
+static void apply(struct moment *m, uint64_t version, struct swapped *ret)
 {
-    assert_ok(swap_apply(m->trial.swap, m->past.model[version]->values, (uint64_t)version, ret));
+    assert_ok(swap_apply(m->trial.swap, m->past.model[version]->values, NULL, version, ret));
 }
 
 /* Completions are checked; none may name the versions in `never`. Returns how many ended. */

@@ -35,6 +35,40 @@ static void micro_batches_add_up_to_the_large_batch(void **state)
     }
 }
 
+/* Twice after one run, so that the layers are walked again from the first. */
+static void what_is_computed_again_has_the_same_bits(void **state)
+{
+    (void)state;
+    for (int kv = 0; kv < 2; kv++) {
+        SCOPED(backend) be = tiny_backend(2);
+        struct model_config config = tiny_config(kv);
+        config.L = 4;
+        SCOPED(model) model = NULL;
+        SCOPED(forward) all = NULL;
+        SCOPED(forward) inputs = NULL;
+        SCOPED(gradient) kept = NULL;
+        SCOPED(gradient) again = NULL;
+        assert_ok(model_new(be, &config, 5, &model));
+        model->kv = kv ? KV_BF16 : KV_F32;
+        assert_ok(forward_new(model, ROWS, 16, FORWARD_ALL, &all));
+        assert_ok(forward_new(model, ROWS, 16, FORWARD_INPUTS, &inputs));
+        assert_ok(gradient_new(model, &kept));
+        assert_ok(gradient_new(model, &again));
+        assert_true(forward_bytes(inputs) < forward_bytes(all) / 2);
+        SCOPED_VALUE(tiny_batch) batch = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
+        for (int i = 0; i < 2; i++) {
+            tiny_backward(all, &batch, kept);
+            tiny_backward(inputs, &batch, again);
+            assert_ok(backward_run(all, batch.row, batch.target, batch.dlogp, batch.rows, 1, kept));
+            assert_ok(
+                backward_run(inputs, batch.row, batch.target, batch.dlogp, batch.rows, 1, again));
+        }
+        assert_ok(gradient_sum(kept));
+        assert_ok(gradient_sum(again));
+        assert_memory_equal(kept->flat, again->flat, kept->count * sizeof(float));
+    }
+}
+
 static void threads_change_no_bit(void **state)
 {
     (void)state;
@@ -186,7 +220,8 @@ static void a_workspace_that_keeps_nothing_refuses(void **state)
         assert_true(grad->flat[i] == 0);
 }
 
-TESTS(cmocka_unit_test(the_gradient_goes_straight_through_rounded_keys_and_values),
+TESTS(cmocka_unit_test(what_is_computed_again_has_the_same_bits),
+      cmocka_unit_test(the_gradient_goes_straight_through_rounded_keys_and_values),
       cmocka_unit_test(micro_batches_add_up_to_the_large_batch),
       cmocka_unit_test(threads_change_no_bit),
       cmocka_unit_test(slopes_agree_with_finite_differences),

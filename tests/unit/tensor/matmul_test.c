@@ -51,8 +51,8 @@ static void products_equal_the_chain(struct backend *be, const struct problem *p
     const size_t y_size = (size_t)M * N, x_size = (size_t)M * K, w_size = (size_t)N * K;
     float *want = copied(p->old_y, y_size), *got = copied(p->old_y, y_size);
     struct weight *weight = NULL;
-    assert_ok(be->ops->weight_new(be, N, K, &weight));
-    assert_ok(be->ops->weight_pack(be, weight, p->w));
+    assert_ok(weight_new(be, N, K, &weight));
+    assert_ok(be->ops->weight_pack(be, weight, p->w, 0, N));
     chain(want, p->x, K, 1, p->wide, 1, K, M, N, K, accumulate);
     assert_ok(be->ops->matmul(be, got, p->x, weight, M, accumulate));
     assert_same_bits(got, want, y_size * 4, "matmul");
@@ -138,7 +138,7 @@ static void bad_weights_are_refused(void **state)
     (void)state;
     all_backends();
     struct weight *weight = NULL;
-    assert_err(ERR_INVALID, "0 x 3", backends[0]->ops->weight_new(backends[0], 0, 3, &weight));
+    assert_err(ERR_INVALID, "0 x 3", weight_new(backends[0], 0, 3, &weight));
     assert_null(weight);
     backends[0]->ops->weight_free(backends[0], NULL);
     free_backends();

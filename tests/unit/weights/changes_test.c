@@ -68,7 +68,7 @@ static void pass(struct ring *ring, uint64_t version, uint16_t *values)
     struct generator *generator = &ring->generator[0];
     SCOPED_MEM uint16_t *copy = mem_copy(values, ring->elements * sizeof *values);
     publish_values(ring, 1, version, values, weights_digest(values, 0, ring->elements));
-    while (!(generator->taken = subscriber_take(generator->subscriber, &generator->manifest)))
+    while (!subscriber_take(generator->subscriber, &generator->manifest, &generator->taken))
         run_for(ring, 1);
     assert_int_equal(generator->manifest.version, version);
     assert_memory_equal(generator->taken, copy, ring->elements * sizeof *copy);
@@ -164,7 +164,7 @@ static void who_holds_back_comes_after(void **state)
     slow->holds_back = true;
     subscribe(&ring, 0, &(struct subscriber_options){0});
     publish(&ring, 1);
-    while (!(slow->taken = subscriber_take(slow->subscriber, &slow->manifest)))
+    while (!subscriber_take(slow->subscriber, &slow->manifest, &slow->taken))
         run_for(&ring, 1);
     for (uint64_t version = 2; version <= 12; version++) {
         publish(&ring, version);
@@ -177,7 +177,7 @@ static void who_holds_back_comes_after(void **state)
         if (slow->taken)
             apply(slow);
         run_for(&ring, 1);
-        slow->taken = subscriber_take(slow->subscriber, &slow->manifest);
+        subscriber_take(slow->subscriber, &slow->manifest, &slow->taken);
     }
     assert_model(slow, 12);
     assert_int_equal(stats_of(&ring, 0).full, 1);
@@ -291,7 +291,7 @@ static void a_delta_goes_on_after_a_break(void **state)
     struct generator *generator = &ring.generator[0];
     while (stats_of(&ring, 0).versions < 2)
         run_for(&ring, 1);
-    generator->taken = subscriber_take(generator->subscriber, &generator->manifest);
+    assert_true(subscriber_take(generator->subscriber, &generator->manifest, &generator->taken));
     apply(generator);
     assert_true(second_is_applied(&ring));
     assert_model(generator, 2);
@@ -377,7 +377,7 @@ static void anchors_find_what_changed_in_memory(void **state)
 
     generator->holds_back = true;
     publish(&ring, 6);
-    while (!(generator->taken = subscriber_take(generator->subscriber, &generator->manifest)))
+    while (!subscriber_take(generator->subscriber, &generator->manifest, &generator->taken))
         run_for(&ring, 1);
     const uint16_t *memory = generator->taken;
     apply(generator);

@@ -26,9 +26,9 @@ static void what_is_malformed_is_refused(void **state)
     assert_memory_equal(rpc_message_data(message) + event.offset, "abc", 3);
     rpc_message_free(message);
 
-    const struct manifest odd = {.kind = 4, .elements = 1};
+    const struct manifest odd = {.kind = 5, .elements = 1};
     message = manifest_message(&odd);
-    assert_err(ERR_INVALID, "kind is 4", weights_decode(message, &event));
+    assert_err(ERR_INVALID, "kind is 5", weights_decode(message, &event));
     rpc_message_free(message);
     static const uint8_t half[] = {0x12, 0x05, 0x7a, 0x03,
                                    1,    2,    3}; // chunk { values: three bytes }

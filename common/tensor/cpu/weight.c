@@ -1,0 +1,130 @@
+/* Weights: packed for the products, and read back. */
+#include "tensor/cpu/weight.h"
+#include "base/mem.h"
+
+struct weight_block {
+    bf16 *memory;
+    int weights; // that lie in it
+};
+
+static size_t panel_elements(const struct weight_shape *shape)
+{
+    return (size_t)panels_of(shape->N) * (size_t)shape->K * PANEL;
+}
+
+err_t cpu_weights_new(struct backend *be, const struct weight_shape *shape, int count,
+                      struct weight **ret)
+{
+    (void)be;
+    size_t elements = 0;
+    for (int i = 0; i < count; i++) {
+        if (shape[i].N < 1 || shape[i].K < 1)
+            return err_new(ERR_INVALID, "weight of %d x %d: both must be positive", shape[i].N,
+                           shape[i].K);
+        elements += panel_elements(&shape[i]);
+    }
+    if (!count)
+        return OK;
+    struct weight_block *block = mem_new(sizeof *block);
+    *block = (struct weight_block){mem_aligned(elements * sizeof(bf16)), count};
+    bf16 *at = block->memory;
+    for (int i = 0; i < count; i++) {
+        const struct weight weight = {shape[i].N, shape[i].K, at, block};
+        ret[i] = mem_copy(&weight, sizeof weight);
+        at += panel_elements(&shape[i]);
+    }
+    return OK;
+}
+
+struct pack_job {
+    bf16 *panels;
+    const bf16 *w;
+    int rows, K;
+};
+
+static void pack_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct pack_job *job = data;
+    cpu->kernels->pack_weight(job->panels, job->w, job->rows, job->K, (int)begin, (int)end);
+}
+
+err_t cpu_weight_pack(struct backend *be, struct weight *weight, const bf16 *w, int row, int rows)
+{
+    if (row < 0 || rows < 0 || rows > weight->N - row || row % PANEL ||
+        (rows % PANEL && row + rows != weight->N))
+        return err_new(ERR_RANGE, "weight of %d rows: %d rows from %d on cannot be packed alone",
+                       weight->N, rows, row);
+    const struct pack_job job = {weight->panels + (size_t)row * (size_t)weight->K, w, rows,
+                                 weight->K};
+    const double work = (double)rows * weight->K;
+    cpu_split(cpu_of(be), (size_t)panels_of(rows), 1, work, pack_range, &job);
+    return OK;
+}
+
+/* W[n][0]; W[n][k] lies PANEL * k further. */
+static const bf16 *place_of(const struct weight *weight, size_t n)
+{
+    const size_t j = n % PANEL;
+    return weight->panels + n / PANEL * PANEL * (size_t)weight->K + j % 16 * 2 + j / 16;
+}
+
+void cpu_weight_read(const struct weight *weight, size_t first, size_t count, bf16 *ret)
+{
+    const size_t K = (size_t)weight->K;
+    while (count) {
+        const size_t n = first / K, k = first % K;
+        if (k == 0 && n % PANEL == 0 && count >= PANEL * K) { // a panel, in its own order
+            const bf16 *panel = weight->panels + n * K;
+            for (size_t i = 0; i < K; i++)
+                for (size_t j = 0; j < PANEL; j++)
+                    ret[(j % 2 * 16 + j / 2) * K + i] = panel[i * PANEL + j];
+            ret += PANEL * K, first += PANEL * K, count -= PANEL * K;
+            continue;
+        }
+        const bf16 *from = place_of(weight, n) + k * PANEL;
+        const size_t some = count < K - k ? count : K - k;
+        for (size_t i = 0; i < some; i++)
+            ret[i] = from[i * PANEL];
+        ret += some, first += some, count -= some;
+    }
+}
+
+struct embed_job {
+    float *y;
+    const struct weight *table;
+    const int32_t *token;
+};
+
+static void embed_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)cpu, (void)thread;
+    const struct embed_job *job = data;
+    const size_t K = (size_t)job->table->K;
+    for (size_t n = begin; n < end; n++) {
+        const bf16 *from = place_of(job->table, (size_t)job->token[n]);
+        for (size_t k = 0; k < K; k++)
+            job->y[n * K + k] = bf16_to_float(from[k * PANEL]);
+    }
+}
+
+err_t cpu_embed_weight(struct backend *be, float *y, const struct weight *table,
+                       const int32_t *token, int N)
+{
+    const struct embed_job job = {y, table, token};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * table->K * 4, embed_range, &job);
+    return OK;
+}
+
+void cpu_weight_free(struct backend *be, struct weight *weight)
+{
+    (void)be;
+    if (!weight)
+        return;
+    struct weight_block *block = weight->block;
+    if (--block->weights == 0) {
+        mem_free(block->memory);
+        mem_free(block);
+    }
+    mem_free(weight);
+}

@@ -1,0 +1,18 @@
+/* The inside of struct weight, for weight.c and matmul.c alone. */
+#pragma once
+#include "tensor/cpu/cpu.h"
+
+_Static_assert(WEIGHT_ROWS == PANEL, "rows are packed a panel at a time");
+
+struct weight_block; // the memory that many share
+
+struct weight {
+    int N, K;
+    bf16 *panels; // [ceil(N/32)][K][32], column j beside column j + 16; in block
+    struct weight_block *block;
+};
+
+static inline int panels_of(int N)
+{
+    return (N + PANEL - 1) / PANEL;
+}

@@ -1,0 +1,123 @@
+/* A model that holds each weight once: the same bits out of half the memory. */
+#include "tiny.h"
+
+/* The same weights in both forms. */
+struct forms {
+    struct backend *be;
+    struct model *full, *compact;
+    const char *directory;
+};
+
+static void forms_done(struct forms *f)
+{
+    model_free(f->full);
+    model_free(f->compact);
+    backend_free(f->be);
+}
+
+static struct forms forms_of(struct model_config config)
+{
+    struct forms f = {.be = tiny_backend(2), .directory = testing_directory()};
+    assert_ok(model_new(f.be, &config, 3, &f.full));
+    assert_ok(model_save(f.full, f.directory));
+    assert_ok(model_load_compact(f.be, f.directory, &f.compact));
+    assert_null(f.compact->values);
+    return f;
+}
+
+/* Element by element, over any cut of the flat array. */
+static void assert_same_weights(const struct model *full, const struct model *compact)
+{
+    const size_t elements = full->params->layout->elements;
+    SCOPED_MEM bf16 *got = mem_array(elements, sizeof *got);
+    for (size_t step = elements; step > 100; step = step * 2 / 5) {
+        memset(got, 0xff, elements * sizeof *got);
+        for (size_t at = 0; at < elements; at += step)
+            model_copy(compact, at, elements - at < step ? elements - at : step, got + at);
+        assert_memory_equal(got, full->values, elements * sizeof *got);
+    }
+}
+
+static void assert_same_logits(struct model *a, struct model *b)
+{
+    const int lengths[] = {9, 20};
+    SCOPED(forward) one = NULL;
+    SCOPED(forward) two = NULL;
+    SCOPED_VALUE(tiny_batch) batch = tiny_batch_of(lengths, 0, 2, a->config.V, 1);
+    SCOPED_MEM float *x = mem_array((size_t)batch.N * (size_t)a->config.V, sizeof *x);
+    SCOPED_MEM float *y = mem_array((size_t)batch.N * (size_t)a->config.V, sizeof *y);
+    assert_ok(forward_new(a, 64, 8, false, &one));
+    assert_ok(forward_new(b, 64, 8, false, &two));
+    tiny_forward(one, &batch);
+    tiny_forward(two, &batch);
+    assert_ok(forward_logits(one, batch.row, batch.rows, x));
+    assert_ok(forward_logits(two, batch.row, batch.rows, y));
+    assert_memory_equal(x, y, (size_t)batch.rows * (size_t)a->config.V * sizeof *x);
+}
+
+static void both_forms_compute_the_same(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        SCOPED_VALUE(forms) f = forms_of(tiny_config(tied));
+        assert_same_weights(f.full, f.compact);
+        assert_same_logits(f.full, f.compact);
+        const struct params *params = f.compact->params;
+        assert_true(!model_tensor(f.compact, params->embed) == (params->embed == params->head));
+        assert_null(model_tensor(f.compact, params_layer(params, 0, PARAM_UP)));
+    }
+}
+
+/* A matrix that is loaded in several pieces, the last of them short: 9000 * 64 elements. */
+static void a_large_table_is_loaded_in_pieces(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(forms) f = forms_of(config_llama(9000, 64, 48, 1, 2, 1, 32, true));
+    assert_same_weights(f.full, f.compact);
+    const size_t once = f.full->params->layout->elements * sizeof(bf16);
+    assert_true(model_bytes(f.compact) < once + once / 100);
+    assert_true(model_bytes(f.full) > 2 * once - once / 100);
+}
+
+static void new_weights_are_put(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        SCOPED_VALUE(forms) f = forms_of(tiny_config(tied));
+        const struct layout *layout = f.full->params->layout;
+        SCOPED(model) other = NULL;
+        SCOPED_MEM bool *changed = mem_array((size_t)layout->count, sizeof *changed);
+        assert_ok(model_new(f.be, &f.full->config, 4, &other));
+        for (int i = 0; i < layout->count; i += 3)
+            changed[i] = true;
+        assert_ok(model_put(f.full, other->values, changed));
+        assert_ok(model_put(f.compact, other->values, changed));
+        for (int i = 0; i < layout->count; i++) {
+            const struct layout_tensor *t = &layout->tensor[i];
+            if (t->cols) // norms begin alike
+                assert_int_equal(!memcmp(model_tensor(f.full, i), model_tensor(other, i),
+                                         t->count * sizeof(bf16)),
+                                 changed[i]);
+        }
+        assert_same_weights(f.full, f.compact);
+        assert_same_logits(f.full, f.compact);
+        assert_ok(model_put(f.compact, other->values, NULL));
+        assert_same_logits(f.compact, other);
+    }
+}
+
+static void a_compact_model_does_not_learn(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(forms) f = forms_of(tiny_config(true));
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    SCOPED(forward) fw = NULL;
+    SCOPED(optimizer) opt = NULL;
+    assert_err(ERR_PRECONDITION, "no backward", forward_new(f.compact, 8, 8, true, &fw));
+    assert_err(ERR_PRECONDITION, "no optimizer", optimizer_new(f.compact, &config, NULL, &opt));
+    assert_err(ERR_PRECONDITION, "not written", model_write(f.compact, f.directory));
+}
+
+TESTS(cmocka_unit_test(both_forms_compute_the_same),
+      cmocka_unit_test(a_large_table_is_loaded_in_pieces), cmocka_unit_test(new_weights_are_put),
+      cmocka_unit_test(a_compact_model_does_not_learn))

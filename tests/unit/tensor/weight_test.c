@@ -1,0 +1,89 @@
+/* Packed matrices: packed in pieces, read back, and looked up as a table, on every instruction set. */
+#include "testing/tensors.h"
+
+/* Every bit pattern comes back, NaNs too. */
+static bf16 value_of(size_t i)
+{
+    return (bf16)(i * 40503 + i / 7);
+}
+
+static void what_was_packed_is_read(struct backend *be, int N, int K)
+{
+    const size_t count = (size_t)N * K;
+    bf16 *w = guarded(count * 2), *all = guarded(count * 2);
+    struct weight *one = NULL, *pair[2];
+    const struct weight_shape shapes[] = {{N, K}, {3, 2}};
+    for (size_t i = 0; i < count; i++)
+        w[i] = value_of(i);
+    assert_ok(weight_new(be, N, K, &one));
+    assert_ok(be->ops->weights_new(be, shapes, 2, pair));
+    assert_ok(be->ops->weight_pack(be, one, w, 0, N));
+    for (int row = 0; row < N; row += WEIGHT_ROWS) {
+        const int rows = N - row < WEIGHT_ROWS ? N - row : WEIGHT_ROWS;
+        assert_ok(be->ops->weight_pack(be, pair[0], w + (size_t)row * K, row, rows));
+    }
+    be->ops->weight_free(be, pair[1]); // the other keeps the memory
+    for (int i = 0; i < 2; i++) {
+        be->ops->weight_read(i ? pair[0] : one, 0, count, all);
+        assert_memory_equal(all, w, count * 2);
+    }
+    for (size_t first = 0; first < count; first += count / 5 + 1)
+        for (size_t some = 1; some <= count - first; some = some * 3 + 1) {
+            bf16 *part = guarded(some * 2);
+            be->ops->weight_read(one, first, some, part);
+            assert_memory_equal(part, w + first, some * 2);
+        }
+    be->ops->weight_free(be, one);
+    be->ops->weight_free(be, pair[0]);
+    guarded_free_all();
+}
+
+static void a_packed_table_is_looked_up(struct backend *be, int V, int C)
+{
+    enum { N = 23 };
+    bf16 *table = guarded((size_t)V * C * 2);
+    for (size_t i = 0; i < (size_t)V * C; i++)
+        table[i] = bf16_from_float((float)i * 0.37f);
+    float *want = guarded((size_t)N * C * 4), *got = guarded((size_t)N * C * 4);
+    int32_t *token = tokens(N, 5, V);
+    struct weight *weight = NULL;
+    token[N - 1] = V - 1;
+    assert_ok(weight_new(be, V, C, &weight));
+    assert_ok(be->ops->weight_pack(be, weight, table, 0, V));
+    assert_ok(be->ops->embed(be, want, table, token, N, C));
+    assert_ok(be->ops->embed_weight(be, got, weight, token, N));
+    assert_same_bits(got, want, (size_t)N * C * 4, "embed_weight");
+    be->ops->weight_free(be, weight);
+    guarded_free_all();
+}
+
+static void every_shape(void **state)
+{
+    (void)state;
+    static const int shapes[][2] = {{1, 1}, {31, 17}, {32, 16}, {33, 48}, {64, 5}, {100, 130}};
+    for (int b = 0; b < all_backends(); b++)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            what_was_packed_is_read(backends[b], shapes[i][0], shapes[i][1]);
+            a_packed_table_is_looked_up(backends[b], shapes[i][0], shapes[i][1]);
+        }
+    free_backends();
+}
+
+static void half_a_panel_is_refused(void **state)
+{
+    (void)state;
+    all_backends();
+    struct backend *be = backends[0];
+    bf16 w[40] = {0};
+    struct weight *weight = NULL;
+    assert_ok(weight_new(be, 40, 1, &weight));
+    assert_err(ERR_RANGE, "31 rows from 0", be->ops->weight_pack(be, weight, w, 0, 31));
+    assert_err(ERR_RANGE, "8 rows from 16", be->ops->weight_pack(be, weight, w, 16, 8));
+    assert_err(ERR_RANGE, "9 rows from 32", be->ops->weight_pack(be, weight, w, 32, 9));
+    assert_err(ERR_RANGE, "-1 rows", be->ops->weight_pack(be, weight, w, 32, -1));
+    assert_ok(be->ops->weight_pack(be, weight, w, 32, 8));
+    be->ops->weight_free(be, weight);
+    free_backends();
+}
+
+TESTS(cmocka_unit_test(every_shape), cmocka_unit_test(half_a_panel_is_refused))
