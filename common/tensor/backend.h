@@ -169,8 +169,11 @@ struct cpu_config {
     int threads; // >= 1, the caller's thread included
     /* BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best here. Others: tests. */
     enum cpu_isa isa;
+    /* Cores that its own threads are bound to (base/cpus.h); NULL or empty: any. The caller binds
+     * its own. */
+    const char *cpus;
 };
-/* INVALID: threads, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the
+/* INVALID: threads, cpus, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the
  * calling thread's floating-point mode is not the standard one (denormals flushed, other rounding),
  * so nothing would be exact. */
 err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret);

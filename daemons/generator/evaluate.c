@@ -342,7 +342,9 @@ static err_t build(struct evaluate *e)
 {
     const struct recipe *recipe = e->options.recipe;
     struct model_config config;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads}, &e->be));
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads,
+                                             .cpus = recipe->generator.cpus},
+                        &e->be));
     TRY(config_read(recipe->model.path, &config));
     TRY(model_empty(e->be, &config, &e->model));
     e->model->kv = (enum kv_format)recipe->model.kv;

@@ -26,8 +26,10 @@ static inline struct cpu *cpu_of(struct backend *be)
     return (struct cpu *)be;
 }
 
-/* Work, in multiply-adds or what takes as long, below which a job is not worth waking a thread. */
-enum { CPU_SMALL = 150000 };
+/* Work, in multiply-adds or what takes as long (tens of them a nanosecond), below which a job is not
+ * worth handing to threads that spin; and to sleepers, who take a system call and tens of
+ * microseconds to come. */
+enum { CPU_SMALL = 150000, CPU_WAKING = 1000000 };
 
 /* Gives every thread `count` floats of scratch. Before a job, never inside. */
 void cpu_reserve(struct cpu *cpu, size_t count);

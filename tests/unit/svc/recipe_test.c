@@ -237,6 +237,9 @@ static void options_are_checked_against_each_other(void **state)
          "learner.listen: '0.0.0.0:7003' is open beyond this machine without TLS"},
         {"rewarder: {listen: '127.0.0.1:65500'}",
          "rewarder.listen: '127.0.0.1:65500' leaves no room for HTTP"},
+        {"learner: {cpus: '0-'}", "learner.cpus: '0-' is no list of cores; allowed: numbers"},
+        {"generator: {cpus: 3-1}", "generator.cpus: '3-1' is no list of cores"},
+        {"rewarder: {cpus: all}", "rewarder.cpus: 'all' is no list of cores"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_err(ERR_INVALID, cases[i].message, refuse(cases[i].text));
