@@ -1,4 +1,5 @@
 #include "svc/recipe_check.h"
+#include "base/cpus.h"
 #include "base/mem.h"
 #include "svc/address.h"
 #include <inttypes.h>
@@ -221,6 +222,27 @@ static err_t check_listen(const struct check *check)
     return OK;
 }
 
+/* Which cores there are is known where the daemon runs. */
+static err_t check_cpus(const struct check *check)
+{
+    const struct recipe *r = check->recipe;
+    const struct {
+        const char *key, *cpus;
+    } lists[] = {{"generator.cpus", r->generator.cpus},
+                 {"rewarder.cpus", r->rewarder.cpus},
+                 {"learner.cpus", r->learner.cpus}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        cpu_set_t set;
+        err_t failed = cpus_parse(lists[i].cpus, &set);
+        if (!err_failed(failed))
+            continue;
+        SCOPED_MEM char *why = mem_string(err_message(failed));
+        err_free(failed);
+        return wrong(check, lists[i].key, "%s", why);
+    }
+    return OK;
+}
+
 bool recipe_refers_to_pairs(const struct recipe *recipe)
 {
     return strcmp(recipe->learner.objective, "online_dpo") == 0 && !(recipe->learner.kl.coef > 0);
@@ -231,7 +253,7 @@ err_t recipe_check(const struct recipe *recipe, const struct yaml_tree *root,
 {
     static err_t (*const checks[])(const struct check *check) = {
         check_replay, check_publish, check_lag,    check_group,     check_updates,
-        check_end,    check_eval,    check_listen, check_reference,
+        check_end,    check_eval,    check_listen, check_reference, check_cpus,
     };
     const struct check check = {recipe, root, source};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)

@@ -52,6 +52,7 @@
     X(name,   name,     "",               FIXED, TEXT(0, 64),   "of this generator in status and groups; empty: host and process") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that compute") \
+    X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
     X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; 0: enough for every slot's longest; else the youngest wait when it is full") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
@@ -72,6 +73,7 @@
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where scored groups go") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score; as many compute the reference") \
+    X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
     C(reference, recipe_reference, "none", FIXED, "none|frozen", "a model whose log-probabilities are added to groups") \
     X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
@@ -93,6 +95,7 @@
 #define RECIPE_LEARNER(X, C, G) \
     X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(count,  threads, "1",              FIXED, FROM(1, 1024), "that compute") \
+    X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
     X(word,   objective, "rloo",         FIXED, WORDS("rloo|grpo|online_dpo|sft"), "what is made better") \
     X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "trained in one round") \
     X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps of one round: epochs times minibatches") \

@@ -1,4 +1,5 @@
 #include "svc/worker.h"
+#include "base/cpus.h"
 #include "base/mem.h"
 #include "svc/mailbox.h"
 #include <assert.h>
@@ -44,25 +45,32 @@ static void *worker_main(void *arg)
 }
 
 /* Signals stay with the loop's thread: the new one starts with all of them blocked. */
-static int start_blocked(struct worker *worker)
+static int start_blocked(struct worker *worker, const cpu_set_t *cpus)
 {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (CPU_COUNT(cpus))
+        pthread_attr_setaffinity_np(&attributes, sizeof *cpus, cpus);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
+    int failed = pthread_create(&worker->thread, &attributes, worker_main, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
     return failed;
 }
 
 err_t worker_start(const struct worker_options *options, struct worker **ret)
 {
+    cpu_set_t cpus;
+    TRY(err_wrap(cpus_usable(options->cpus ? options->cpus : "", &cpus), "cpus"));
     struct worker *worker = mem_new(sizeof *worker);
     snprintf(worker->name, sizeof worker->name, "%s", options->name);
     worker->state = options->state;
     worker->idle = options->idle;
     worker->mailbox = mailbox_new(options->capacity);
     mailbox_on_room(worker->mailbox, options->on_room, options->on_room_arg);
-    int failed = start_blocked(worker);
+    int failed = start_blocked(worker, &cpus);
     if (failed) {
         mailbox_free(worker->mailbox);
         free(worker);

@@ -63,6 +63,13 @@ struct adamw_step {
     long step;        // 1, 2, ...: for the bias corrections 1/(1 - beta^step), computed in double
 };
 
+/* One of several products of one input. */
+enum { PRODUCTS_MAX = 4 };
+struct product {
+    float *y;
+    const struct weight *w;
+};
+
 struct backend_ops {
     const char *name;
 
@@ -83,6 +90,10 @@ struct backend_ops {
      * accumulate). x (M,K), y (M,N). */
     err_t (*matmul)(struct backend *, float *y, const float *x, const struct weight *w, int M,
                     int accumulate);
+    /* For each of the products y = x W^T, the bits of matmul: one pass over x. INVALID: no product,
+     * more than PRODUCTS_MAX, or weights of several widths. */
+    err_t (*matmuls)(struct backend *, const struct product *products, int count, const float *x,
+                     int M);
     /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. w (N,K) bf16 row-major. */
     err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N,
                        int K, int accumulate);
@@ -190,8 +201,11 @@ struct cpu_config {
     int threads; // >= 1, the caller's thread included
     /* BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best here. Others: tests. */
     enum cpu_isa isa;
+    /* Cores that its own threads are bound to (base/cpus.h); NULL or empty: any. The caller binds
+     * its own. */
+    const char *cpus;
 };
-/* INVALID: threads, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the
+/* INVALID: threads, cpus, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the
  * calling thread's floating-point mode is not the standard one (denormals flushed, other rounding),
  * so nothing would be exact. */
 err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret);

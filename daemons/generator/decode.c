@@ -429,7 +429,8 @@ static err_t build(struct decode *decode)
 {
     const struct recipe *recipe = decode->options.recipe;
     const char *path = recipe->model.path;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads},
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads,
+                                             .cpus = recipe->generator.cpus},
                         &decode->be));
     TRY(model_load_compact(decode->be, path, &decode->model));
     decode->model->kv = (enum kv_format)recipe->model.kv;
@@ -466,8 +467,11 @@ err_t decode_start(const struct decode_options *options, struct decode **ret)
     decode->options = *options;
     decode->completions = (uint32_t)options->recipe->generator.num_generations;
     TRY(build(decode));
-    struct worker_options worker = {
-        .name = "compute", .capacity = CAPACITY, .state = decode, .idle = decode_some};
+    struct worker_options worker = {.name = "compute",
+                                    .capacity = CAPACITY,
+                                    .state = decode,
+                                    .idle = decode_some,
+                                    .cpus = options->recipe->generator.cpus};
     TRY(worker_start(&worker, &decode->worker));
     *ret = STEAL(decode);
     return OK;

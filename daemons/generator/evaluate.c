@@ -345,7 +345,9 @@ static err_t set_sampling(struct evaluate *e)
 static err_t build(struct evaluate *e)
 {
     const struct recipe *recipe = e->options.recipe;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads}, &e->be));
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads,
+                                             .cpus = recipe->generator.cpus},
+                        &e->be));
     TRY(model_load_compact(e->be, recipe->model.path, &e->model));
     const struct model_config *config = &e->model->config;
     e->model->kv = (enum kv_format)recipe->model.kv;

@@ -35,10 +35,15 @@ err_t restart_settings(const struct recipe *given, const char *recorded, bool ag
 /* Of run, learner and sampling: all but these. A key that is new here counts until it is named. */
 static bool decides_numbers(const char *key)
 {
-    static const char *const others[] = {"run.name",           "learner.listen",
-                                         "learner.threads",    "learner.groups",
-                                         "learner.last_batch", "learner.micro_tokens",
-                                         "learner.lease_ms",   "learner.gradient_checkpointing"};
+    static const char *const others[] = {"run.name",
+                                         "learner.listen",
+                                         "learner.threads",
+                                         "learner.cpus",
+                                         "learner.groups",
+                                         "learner.last_batch",
+                                         "learner.micro_tokens",
+                                         "learner.lease_ms",
+                                         "learner.gradient_checkpointing"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(key, others[i]) == 0)
             return false;
@@ -188,7 +193,9 @@ static err_t check_rounds(const struct recipe *recipe, struct store *store,
 
 static err_t load_model(const struct recipe *recipe, const char *directory, struct restart *start)
 {
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->learner.threads}, &start->be));
+    TRY(backend_cpu_new(
+        &(struct cpu_config){.threads = (int)recipe->learner.threads, .cpus = recipe->learner.cpus},
+        &start->be));
     TRY(model_load(start->be, directory, &start->model));
     start->model->kv = (enum kv_format)recipe->model.kv;
     struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);

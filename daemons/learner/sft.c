@@ -1,6 +1,7 @@
 /* Supervised fine-tuning: the objective `sft` over demonstrations, one process, the same forward, backward and optimizer as
  * the ring's. Rows are drawn in a seeded order, one epoch after the other. */
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/jsonl.h"
@@ -176,7 +177,10 @@ static err_t open_inputs(struct sft *sft)
     const char *directory = sft->options->model;
     TRY(recipe_require(sft->recipe, "sft.model"));
     TRY(recipe_require(sft->recipe, "sft.data"));
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)sft->options->threads}, &sft->be));
+    TRY(err_wrap(cpus_bind(sft->recipe->learner.cpus), "learner.cpus"));
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)sft->options->threads,
+                                             .cpus = sft->recipe->learner.cpus},
+                        &sft->be));
     TRY(model_load(sft->be, directory, &sft->model));
     sft->model->kv = (enum kv_format)sft->recipe->model.kv;
     TRY(tokenizer_load(directory, &sft->tokenizer));

@@ -443,8 +443,11 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     train->steering = options->live ? steering_new(options->live) : NULL;
     train->begun_s = clock_s();
     evaluate(train, false);
-    struct worker_options worker = {
-        .name = "compute", .capacity = 16, .state = train, .idle = train_some};
+    struct worker_options worker = {.name = "compute",
+                                    .capacity = 16,
+                                    .state = train,
+                                    .idle = train_some,
+                                    .cpus = recipe->learner.cpus};
     return worker_start(&worker, &train->worker);
 }
 

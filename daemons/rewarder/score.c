@@ -186,8 +186,10 @@ static err_t start_reference(struct score *score)
     TRY(reference_open(score->options.recipe, &score->reference));
     if (!score->reference)
         return OK;
-    struct worker_options worker = {
-        .name = "reference", .capacity = QUEUED_MAX, .state = score->reference};
+    struct worker_options worker = {.name = "reference",
+                                    .capacity = QUEUED_MAX,
+                                    .state = score->reference,
+                                    .cpus = score->options.recipe->rewarder.cpus};
     return worker_start(&worker, &score->compute);
 }
 
@@ -203,7 +205,10 @@ err_t score_new(const struct score_options *options, struct score **ret)
         w->score = score;
         TRY(err_wrap(scorers_from_recipe(&options->recipe->rewarder.scorers, &w->scorers), "%s",
                      options->recipe->file));
-        struct worker_options worker = {.name = "score", .capacity = 2 * QUEUED_MAX, .state = w};
+        struct worker_options worker = {.name = "score",
+                                        .capacity = 2 * QUEUED_MAX,
+                                        .state = w,
+                                        .cpus = options->recipe->rewarder.cpus};
         TRY(worker_start(&worker, &w->worker));
     }
     *ret = STEAL(score);

@@ -1,22 +1,24 @@
-/* Tokens per second of the decode engine: two small models, 1, 16 and 64 slots, groups of four.
+/* Tokens per second of the decode engine at 1, 16 and 64 slots, groups of four.
  *
- *     build/tests/bench_decode [threads]
+ *     build/tests/bench_decode [THREADS [MODEL...]]     -- MODEL: shapes.h; without: sort and tldr
  *
- * One JSON object per line, the best of five runs, in CPU time too (one thread: what it would be on
- * an idle machine). */
+ * One JSON object per line, the best of several runs, in CPU time too (one thread: what it would be
+ * on an idle machine). */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "model/engine.h"
+#include "shapes.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { ROUNDS = 5, TOKENS = 6000 };
+enum { ROUNDS = 5, TOKENS = 6000, LARGE = 5000000 };
 
 struct shape {
     const char *name;
     struct model_config config;
     int prompt, tokens;
+    uint64_t wanted; // tokens of a run
 };
 
 struct result {
@@ -34,7 +36,7 @@ static err_t run(struct engine *engine, const struct shape *shape, int slots, fl
         prompt[i] = (i * 7 + 3) % shape->config.V;
     const clock_t cpu = clock();
     for (uint64_t tag = before.completions;
-         engine_counters(engine)->tokens - before.tokens < TOKENS;) {
+         engine_counters(engine)->tokens - before.tokens < shape->wanted;) {
         const struct engine_completion *finished;
         int count;
         while (engine_free_slots(engine) >= completions) {
@@ -90,23 +92,37 @@ static err_t bench(const struct shape *shape, int slots, int threads, float temp
     return OK;
 }
 
-static err_t all(int threads)
+static err_t bench_model(const char *name, int threads)
 {
-    const struct shape shapes[] = {
-        {"sort 0.1M", config_llama(29, 64, 172, 2, 2, 2, 32, false), 9, 9},
-        {"tldr 0.9M", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 40, 24}};
     static const int slots[] = {1, 16, 64};
-    for (int s = 0; s < 2; s++)
-        for (int i = 0; i < 3; i++)
-            TRY(bench(&shapes[s], slots[i], threads, 1, KV_F32));
-    TRY(bench(&shapes[1], 64, threads, 1, KV_BF16));
-    return bench(&shapes[1], 64, threads, 0, KV_F32);
+    struct shape shape = {.name = name, .prompt = 40, .tokens = 24, .wanted = TOKENS};
+    if (!strcmp(name, "sort"))
+        shape.prompt = shape.tokens = 9;
+    if (!bench_shape(name, 128, &shape.config))
+        return err_new(ERR_INVALID, "no model '%s'; there are %s", name, BENCH_SHAPES);
+    const double C = shape.config.C,
+                 weights = C * shape.config.V + shape.config.L * C * (4 * C + 3.0 * shape.config.F);
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
+        if (weights > LARGE)
+            shape.wanted = (uint64_t)(6e9 / weights) + (uint64_t)(2 * slots[i]);
+        TRY(bench(&shape, slots[i], threads, 1, KV_F32));
+        if (slots[i] > 1)
+            TRY(bench(&shape, slots[i], threads, 1, KV_BF16));
+    }
+    return bench(&shape, 64, threads, 0, KV_F32);
 }
 
 int main(int argc, char **argv)
 {
-    err_t e = all(argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1);
+    static char *small[] = {"sort", "tldr"};
+    const int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
+    char **names = argc > 2 ? argv + 2 : small;
+    err_t e = OK;
+    for (int i = 0; i < (argc > 2 ? argc - 2 : 2) && !err_failed(e); i++)
+        e = bench_model(names[i], threads);
     if (err_failed(e))
         fprintf(stderr, "%s\n", err_message(e));
-    return err_failed(e);
+    const int status = err_failed(e);
+    err_free(e);
+    return status;
 }

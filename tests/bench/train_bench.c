@@ -1,8 +1,8 @@
 /* Tokens per second of training, forward + log-probabilities + backward + AdamW:
  *
- *     build/tests/bench_train [THREADS [STEPS]]
+ *     build/tests/bench_train [THREADS [STEPS [MODEL...]]]     -- MODEL: shapes.h
  *
- * The two examples' models: sort on 256 sequences of 18 tokens, 9 of them trained; tldr on 32 of 64,
+ * With models: each on 8 sequences of 128 tokens, all trained. Without, the two examples' models: sort on 256 sequences of 18 tokens, 9 of them trained; tldr on 32 of 64,
  * all trained. Then groups as rounds have them, 4 completions of a prompt, first with a copy of the
  * prompt for each and then with one for all ("shared"); tokens are those of the copies, so the two
  * figures compare. The figure is of the fastest step, and the median beside it: others may use the
@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "model/optimizer.h"
 #include "model/pack.h"
+#include "shapes.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -188,15 +189,29 @@ static err_t run(int threads, int steps)
     return OK;
 }
 
+static err_t run_named(int threads, int steps, char **names, int count)
+{
+    SCOPED(backend) be = NULL;
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    for (int i = 0; i < count; i++) {
+        struct shape shape = {.name = names[i], .sequences = 8, .tokens = 128, .trained = 128};
+        if (!bench_shape(names[i], 128, &shape.config))
+            return err_new(ERR_INVALID, "no model '%s'; there are %s", names[i], BENCH_SHAPES);
+        TRY(measure(be, &shape, threads, steps));
+    }
+    return OK;
+}
+
 int main(int argc, char **argv)
 {
     const long threads = argc > 1 ? strtol(argv[1], NULL, 10) : 1,
                steps = argc > 2 ? strtol(argv[2], NULL, 10) : 20;
     if (threads < 1 || threads > 256 || steps < 1) {
-        fprintf(stderr, "usage: bench_train [THREADS [STEPS]]\n");
+        fprintf(stderr, "usage: bench_train [THREADS [STEPS [MODEL...]]]\n");
         return 2;
     }
-    err_t e = run((int)threads, (int)steps);
+    err_t e = argc > 3 ? run_named((int)threads, (int)steps, argv + 3, argc - 3)
+                       : run((int)threads, (int)steps);
     if (err_failed(e))
         fprintf(stderr, "%s\n", err_message(e));
     const int status = err_failed(e);

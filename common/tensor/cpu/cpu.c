@@ -1,4 +1,5 @@
 #include "tensor/cpu/cpu.h"
+#include "base/cpus.h"
 #include "base/mem.h"
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,9 @@ void cpu_reserve(struct cpu *cpu, size_t count)
 int cpu_chunks(const struct cpu *cpu, double work)
 {
     const int threads = pool_threads(cpu->pool);
-    return threads == 1 || work < CPU_SMALL ? 1 : 4 * threads;
+    if (threads == 1 || work < CPU_SMALL || (work < CPU_WAKING && pool_asleep(cpu->pool)))
+        return 1;
+    return 4 * threads;
 }
 
 struct split {
@@ -82,6 +85,7 @@ static const struct backend_ops cpu_ops = {
     OP(weight_read),
     OP(weight_free),
     OP(matmul),
+    OP(matmuls),
     OP(matmul_dx),
     OP(matmul_dw),
     OP(embed),
@@ -176,8 +180,10 @@ err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret)
 {
     enum { MAX_THREADS = 1024 };
     enum cpu_isa isa = config->isa;
+    cpu_set_t cpus;
     if (config->threads < 1 || config->threads > MAX_THREADS)
         return err_new(ERR_INVALID, "threads=%d: 1..%d", config->threads, MAX_THREADS);
+    TRY(err_wrap(cpus_usable(config->cpus ? config->cpus : "", &cpus), "cpus"));
     TRY(choose_isa(config->isa, &isa));
     if (!rounding_is_standard())
         return err_new(ERR_PRECONDITION,
@@ -185,7 +191,7 @@ err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret)
     struct cpu *cpu = mem_new(sizeof *cpu);
     cpu->base.ops = &cpu_ops;
     cpu->kernels = kernels_of[isa];
-    cpu->pool = pool_new(config->threads);
+    cpu->pool = pool_new(config->threads, CPU_COUNT(&cpus) ? &cpus : NULL);
     cpu->scratch = mem_array((size_t)config->threads, sizeof *cpu->scratch);
     cpu_reserve(cpu, GEMM_SCRATCH);
     *ret = &cpu->base;

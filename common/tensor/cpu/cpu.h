@@ -26,8 +26,10 @@ static inline struct cpu *cpu_of(struct backend *be)
     return (struct cpu *)be;
 }
 
-/* Work, in multiply-adds or what takes as long, below which a job is not worth waking a thread. */
-enum { CPU_SMALL = 150000 };
+/* Work, in multiply-adds or what takes as long (tens of them a nanosecond), below which a job is not
+ * worth handing to threads that spin; and to sleepers, who take a system call and tens of
+ * microseconds to come. */
+enum { CPU_SMALL = 150000, CPU_WAKING = 1000000 };
 
 /* Gives every thread `count` floats of scratch. Before a job, never inside. */
 void cpu_reserve(struct cpu *cpu, size_t count);
@@ -51,6 +53,8 @@ void cpu_weight_read(const struct weight *, size_t first, size_t count, bf16 *re
 void cpu_weight_free(struct backend *, struct weight *);
 err_t cpu_matmul(struct backend *, float *y, const float *x, const struct weight *w, int M,
                  int accumulate);
+err_t cpu_matmuls(struct backend *, const struct product *products, int count, const float *x,
+                  int M);
 err_t cpu_matmul_dx(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N,
                     int K, int accumulate);
 err_t cpu_matmul_dw(struct backend *, float *dw, const float *dy, const float *x, int M, int N,

@@ -97,25 +97,36 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-struct pool *pool_new(int threads)
+struct pool *pool_new(int threads, const cpu_set_t *cpus)
 {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (cpus)
+        pthread_attr_setaffinity_np(&attributes, sizeof *cpus, cpus);
     struct pool *pool = mem_aligned(sizeof *pool);
     pool->threads = threads;
     pool->workers = mem_array((size_t)threads, sizeof *pool->workers);
     for (int i = 1; i < threads; i++) {
         struct worker *worker = &pool->workers[i];
         *worker = (struct worker){.pool = pool, .thread = i};
-        if (pthread_create(&worker->handle, NULL, worker_main, worker)) {
+        if (pthread_create(&worker->handle, &attributes, worker_main, worker)) {
             fprintf(stderr, "cannot start thread %d of %d\n", i + 1, threads);
             abort();
         }
     }
+    pthread_attr_destroy(&attributes);
     return pool;
 }
 
 int pool_threads(const struct pool *pool)
 {
     return pool->threads;
+}
+
+bool pool_asleep(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->sleepers, memory_order_relaxed) >=
+           (uint32_t)pool->threads - 1;
 }
 
 static void announce(struct pool *pool, uint32_t number)

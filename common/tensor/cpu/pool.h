@@ -8,13 +8,18 @@
  * cores.
  * Owner: the thread that runs jobs; it works too, as thread 0. */
 #pragma once
+#include <sched.h>
+#include <stdbool.h>
 
 struct pool;
 typedef void pool_work(void *job, int chunk, int thread);
 
-/* threads >= 1, the caller included. Aborts if the system has no more threads. */
-struct pool *pool_new(int threads);
+/* threads >= 1, the caller included. cpus: cores that the others are bound to; NULL: any. Aborts if
+ * the system has no more threads. */
+struct pool *pool_new(int threads, const cpu_set_t *cpus);
 int pool_threads(const struct pool *pool);
+/* Whether all others sleep now: a job must be worth waking them. */
+bool pool_asleep(const struct pool *pool);
 /* 0 <= chunks < 65536 */
 void pool_run(struct pool *pool, int chunks, pool_work *work, void *job);
 void pool_free(struct pool *pool);

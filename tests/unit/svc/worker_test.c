@@ -174,8 +174,36 @@ static void a_worker_has_a_name_and_leaves_signals_alone(void **state)
     assert_true(as_wanted);
 }
 
+static void look_at_cores(void *state, void *arg)
+{
+    (void)arg;
+    pthread_getaffinity_np(pthread_self(), sizeof(cpu_set_t), state);
+}
+
+static void a_worker_is_bound_to_its_cores(void **state)
+{
+    (void)state;
+    cpu_set_t mine, its;
+    assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
+    size_t core = 0;
+    while (!CPU_ISSET(core, &mine))
+        core++;
+    char text[16];
+    snprintf(text, sizeof text, "%zu", core);
+    struct worker_options options = {.name = "bound", .capacity = 1, .state = &its, .cpus = text};
+    struct worker *worker = NULL;
+    assert_ok(worker_start(&options, &worker));
+    assert_true(worker_post(worker, look_at_cores, NULL));
+    worker_free(worker);
+    assert_int_equal(CPU_COUNT(&its), 1);
+    assert_true(CPU_ISSET(core, &its));
+    options.cpus = "1,";
+    assert_err(ERR_INVALID, "cpus: '1,' is no list of cores", worker_start(&options, &worker));
+}
+
 TESTS(cmocka_unit_test(a_full_mailbox_refuses_and_says_when_there_is_room),
       cmocka_unit_test(taking_waits_as_long_as_told),
       cmocka_unit_test(what_was_queued_is_done_before_the_end),
       cmocka_unit_test(idle_runs_when_nothing_is_queued),
-      cmocka_unit_test(a_worker_has_a_name_and_leaves_signals_alone))
+      cmocka_unit_test(a_worker_has_a_name_and_leaves_signals_alone),
+      cmocka_unit_test(a_worker_is_bound_to_its_cores))
