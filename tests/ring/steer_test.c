@@ -250,6 +250,26 @@ static void a_checkpoint_is_there_when_the_command_returns(void **state)
     assert_true(file_exists(config));
 }
 
+static void a_rollback_goes_on_from_a_checkpoint(void **state)
+{
+    (void)state;
+    CTL(0, "pause", "training"); // else newer checkpoints take its place meanwhile
+    CTL(0, "checkpoint");
+    char *number = strstr(output, "version ");
+    assert_non_null(number);
+    SCOPED_MEM char *version = mem_printf("%ld", strtol(number + strlen("version "), NULL, 10));
+    CTL(NOT_THERE, "rollback", "1");
+    CTL(USAGE, "rollback", "latest");
+    CTL(0, "rollback", version, "--validate-only");
+    CTL(0, "rollback", version, "--reason", "for the test");
+    SCOPED_MEM char *stands = mem_printf("DONE; version %s", version);
+    assert_says(stands);
+    CTL(0, "changes", "--limit", "1");
+    assert_says("rollback");
+    CTL(0, "resume");
+    ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);
+}
+
 static void a_drained_worker_leaves_and_the_run_goes_on(void **state)
 {
     (void)state;
@@ -368,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_pause_ends_by_resume),
         cmocka_unit_test(groups_are_listed_shown_and_taken_out),
         cmocka_unit_test(a_checkpoint_is_there_when_the_command_returns),
+        cmocka_unit_test(a_rollback_goes_on_from_a_checkpoint),
         cmocka_unit_test(a_drained_worker_leaves_and_the_run_goes_on),
         cmocka_unit_test(a_drained_run_is_explained_from_its_store),
     };
