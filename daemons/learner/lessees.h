@@ -4,6 +4,7 @@
 #include "learner/fence.h"
 #include "learner/leasing.h"
 #include "learner/store/leases.h"
+#include "learner/store/rounds.h"
 #include "wire/lease.h"
 
 /* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns it between. */

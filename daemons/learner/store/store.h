@@ -111,4 +111,5 @@ struct store_counts {
     uint64_t
         spare; // the fewest slots that pacing left unasked for between the last two rounds; UINT64_MAX: none was asked for
 };
+bool store_ended(const struct store *store); // nothing will be granted or recorded any more
 void store_counts(const struct store *store, struct store_counts *ret);
