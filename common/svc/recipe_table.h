@@ -155,9 +155,9 @@
     X(count, auto_max,  "8",    LIVE, FROM(0, 1000), "max: auto: the most") \
     X(pair,  auto_idle, "[0.03, 0.1]", LIVE, FROM(0, 1), \
       "max: auto: it rises while the learner waits for more than the second share of its time, if generators have nothing to do for more than the first") \
-    X(pair,  auto_ess,  "[0.5, 0.7]", LIVE, FROM(0, 1), \
+    X(pair,  auto_ess,  "[0.8, 0.9]", LIVE, FROM(0, 1), \
       "max: auto: it falls while the effective sample size, a share of the tokens, is below the first, and rises only above the second") \
-    X(pair,  auto_kl,   "[0.02, 0.05]", LIVE, FROM(0, 1e6), \
+    X(pair,  auto_kl,   "[0.01, 0.03]", LIVE, FROM(0, 1e6), \
       "max: auto: it falls while the distance from behaviour to the weights trained (k3, nats per token) is over the second, and rises only below the first") \
     X(count, auto_rounds, "8",  LIVE, FROM(1, 1e6), "max: auto: looked at after each move before the next one")
 

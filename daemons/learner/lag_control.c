@@ -1,7 +1,8 @@
 #include "learner/lag_control.h"
 #include <math.h>
 
-/* A rise has to give the learner this much more to do: a round of lag costs learning, too, and rounds differ anyway. */
+/* A rise has to make rounds this much faster: a round of lag costs learning, too, and rounds differ anyway. It is their time that
+ * counts, not the learner's share of it: generators with more to do may slow the learner down. */
 static const double GAIN = 1.05;
 enum { BAR_FIRST = 2, BAR_MAX = 64 };
 
@@ -11,7 +12,7 @@ const char *lag_why_name(enum lag_why why)
         "it stays",
         "the effective sample size is below its band",
         "the weights have moved too far from those that sampled",
-        "the learner waits as much as before the last rise",
+        "the last rise has made rounds no faster",
         "the learner waits and generators are paced",
         "the learner waits for stragglers",
         "a lower limit takes nothing from anybody",
@@ -110,6 +111,11 @@ static enum lag_why starves(const struct lag_control *control,
     return at->generator_idle > config->idle_low ? LAG_STARVES : LAG_STAYS;
 }
 
+static double round_s(const struct lag_control *control)
+{
+    return (control->sums.learner_idle_s + control->sums.learner_busy_s) / (double)control->seen;
+}
+
 static enum lag_why decide_down(struct lag_control *control,
                                 const struct lag_control_config *config, const struct lag_move *at)
 {
@@ -120,7 +126,7 @@ static enum lag_why decide_down(struct lag_control *control,
         return why;
     }
     if (control->last > 0 && !control->felt && at->learner_idle > config->idle_high &&
-        1 - at->learner_idle < GAIN * (1 - control->idle_before)) {
+        GAIN * round_s(control) > control->round_before_s) {
         bar(&control->up);
         return LAG_NO_GAIN;
     }
@@ -169,7 +175,7 @@ static struct lag_move decide(struct lag_control *control, const struct lag_cont
     move.why = direction ? move.why : LAG_STAYS;
     control->last = direction ? last : control->last;
     control->felt = !direction;
-    control->idle_before = move.learner_idle;
+    control->round_before_s = round_s(control);
     control->skip = direction ? most(move.eta, eta) + 1 : 0;
     control->seen = 0;
     return move;

@@ -11,7 +11,7 @@
  * at as a whole, then comes the next decision. The first that holds of:
  *
  *   1. ess below its band, or kl above it: down. Weights have moved too far from those that sampled.
- *   2. The last move was up, the learner still waits for more than its share and works less than 5 % more: back. Lag was
+ *   2. The last move was up, the learner still waits for more than its share and rounds are less than 5 % faster: back. Lag was
  *      not what it lacked.
  *   3. The learner waits for more than its share, and either for a straggler (more rounds between lease and use give it time)
  *      or while generators have nothing to do (they are paced): up, if ess and kl are inside their bands with room to spare.
@@ -60,8 +60,8 @@ struct lag_control {
     double straggler_s;   // of learner_idle_s
     double ess_n, kl_n;   // rounds that had one
     int last; // move: +1, the learner was given more; -1, what it would not miss was taken; 0: another, or none
-    bool felt;          // a decision has been made since then
-    double idle_before; // the learner's share before it
+    bool felt;             // a decision has been made since then
+    double round_before_s; // a round took, before it
     struct lag_bar up, down;
 };
 
