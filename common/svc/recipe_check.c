@@ -71,6 +71,10 @@ static err_t check_replay(const struct check *check)
 static err_t check_publish(const struct check *check)
 {
     const struct recipe *r = check->recipe;
+    if (r->publish.fanout && r->publish.transport != RECIPE_GRPC)
+        return wrong(check, "publish.fanout",
+                     "%" PRId64 " goes with publish.transport: grpc alone; NCCL needs no relays",
+                     r->publish.fanout);
     if (r->publish.every <= r->lag.max + 1)
         return OK;
     return wrong(check, "publish.every",

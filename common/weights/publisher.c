@@ -104,6 +104,7 @@ static bool begin(struct peer *peer)
         return false;
     peer->waiting = 0;
     peer->sending = snapshot_ref(way ? way : publisher->newest);
+    snapshot_hold(peer->sending);
     peer->first_chunk = resume_at(peer, peer->sending);
     peer->next_message = 0;
     peer->progress_s = clock_s();
@@ -226,8 +227,7 @@ static err_t check_hello(const struct publisher *publisher, const struct subscri
     return OK;
 }
 
-/* Takes why. What is queued for it still goes out first. */
-static void dismiss(struct peer *peer, err_t why)
+void publisher_dismiss(struct peer *peer, err_t why)
 {
     peer->dismissed = true;
     peer->waiting = 0;
@@ -242,8 +242,8 @@ static void replace(struct publisher *publisher, const struct peer *with)
 {
     for (struct peer *peer = publisher->peers; peer; peer = peer->next)
         if (peer != with && is_here(peer) && strcmp(peer->generator, with->generator) == 0)
-            dismiss(peer,
-                    err_new(ERR_ABORTED, "weights: generator '%s' came again", with->generator));
+            publisher_dismiss(
+                peer, err_new(ERR_ABORTED, "weights: generator '%s' came again", with->generator));
 }
 
 static err_t hear(struct peer *peer, const struct rpc_message *message, const uint8_t *data)
@@ -260,7 +260,10 @@ static err_t hear(struct peer *peer, const struct rpc_message *message, const ui
         peer->has_partial = subscription.has_partial;
         peer->partial = subscription.partial;
         peer->partial_chunks = subscription.partial_chunks;
+        peer->serves = STEAL(subscription.serves);
         replace(peer->publisher, peer);
+        if (publisher_place(peer, &subscription))
+            return OK;
     }
     peer->holds = subscription.holds;
     peer->lineage = subscription.lineage;
@@ -310,12 +313,12 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         return;
     if (err_failed(e)) {
         publisher->stats.refused++;
-        dismiss(peer, e);
+        publisher_dismiss(peer, e);
         return;
     }
     publisher_pump(peer);
     publisher_pump_waiting(publisher);
-    if (peer->holds && publisher->options.applied)
+    if (peer->holds && !peer->dismissed && publisher->options.applied)
         publisher->options.applied(peer->generator, peer->lineage, peer->version,
                                    publisher->options.user);
     check_settled(publisher);
@@ -340,6 +343,7 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     publisher_leave_epoch(peer);
     snapshot_free(peer->sending);
     free(peer->generator);
+    free(peer->serves);
     free(peer);
     publisher_pump_waiting(publisher);
     check_settled(publisher);

@@ -1,6 +1,7 @@
 #include "generator/update.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "generator/relaying.h"
 #include "svc/metrics.h"
 #include "weights/subscriber.h"
 
@@ -85,12 +86,28 @@ static void on_note(struct subscriber *subscriber, const char *text, void *user)
     log_info("weights", "by=nccl what=\"%s\"", text);
 }
 
+static void on_forward(struct subscriber *subscriber, const struct manifest *manifest,
+                       const uint16_t *values, struct delta *delta, void *user)
+{
+    (void)subscriber;
+    const struct update *update = user;
+    relay_forward(update->options.relay, manifest, values, delta);
+}
+
+static void on_beat(struct subscriber *subscriber, uint64_t beat, void *user)
+{
+    (void)subscriber;
+    const struct update *update = user;
+    relay_beat(update->options.relay, beat);
+}
+
 err_t update_open(const struct update_options *options, struct update **ret)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
-    update->options.nccl = NULL;
+    update->options.nccl = NULL; // borrowed until now, as serves is
+    update->options.serves = NULL;
     struct subscriber_options subscriber = {.target = options->learner,
                                             .insecure = options->insecure,
                                             .run = options->run,
@@ -98,6 +115,8 @@ err_t update_open(const struct update_options *options, struct update **ret)
                                             .incarnation = options->incarnation,
                                             .loop = options->loop,
                                             .layout = decode_layout(options->decode),
+                                            .serves = options->serves,
+                                            .silence_ms = options->silence_ms,
                                             .nccl = options->nccl};
     struct subscriber_handlers handlers = {.staged = on_staged,
                                            .down = on_down,
@@ -105,6 +124,10 @@ err_t update_open(const struct update_options *options, struct update **ret)
                                            .poisoned = on_poisoned,
                                            .stuck = on_stuck,
                                            .note = on_note};
+    if (options->relay) {
+        handlers.forward = on_forward;
+        handlers.beat = on_beat;
+    }
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);
     return OK;
