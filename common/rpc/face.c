@@ -11,6 +11,7 @@
 #include <string.h>
 
 struct face {
+    char *address;
     struct http *http;
     struct rpc_admin *admin;
     struct rpc_health *health;
@@ -46,7 +47,7 @@ static err_t start_servers(struct face *face, const struct face_options *o,
     return rpc_server_start(o->rpc, &own, &face->server);
 }
 
-static err_t announce(const struct face *face, const struct face_options *o)
+static err_t announce(struct face *face, const struct face_options *o)
 {
     struct address address;
     TRY(address_parse(o->listen, &address));
@@ -54,6 +55,7 @@ static err_t announce(const struct face *face, const struct face_options *o)
     SCOPED_MEM char *admin =
         address_text(address.host, (uint16_t)rpc_server_port(face->admin_server));
     log_info("listening", "address=%s admin=%s http=%s", listen, admin, http_address(face->http));
+    face->address = mem_string(listen);
     if (!o->announce)
         return OK;
     SCOPED_JSON json_t *object =
@@ -93,6 +95,11 @@ err_t face_open(const struct face_options *o, struct face **ret)
     return OK;
 }
 
+const char *face_address(const struct face *face)
+{
+    return face->address;
+}
+
 void face_ready(struct face *face, const char *why_not)
 {
     if (!face)
@@ -128,5 +135,6 @@ void face_free(struct face *face)
     rpc_reflect_free(face->reflect);
     rpc_health_free(face->health);
     rpc_admin_free(face->admin);
+    mem_free(face->address);
     mem_free(face);
 }

@@ -32,6 +32,7 @@ struct face_options {
 
 /* UNAVAILABLE: a port is taken; DENIED: not loopback and not insecure. Begins not ready: "starting". */
 err_t face_open(const struct face_options *options, struct face **ret);
+const char *face_address(const struct face *face);       // of the services, as announced
 void face_ready(struct face *face, const char *why_not); // NULL face: nothing
 void face_stop(struct face *face, int grace_ms, void (*closed)(void *arg), void *arg);
 void face_free(struct face *face);

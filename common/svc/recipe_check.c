@@ -78,6 +78,10 @@ static err_t check_replay(const struct check *check)
 static err_t check_publish(const struct check *check)
 {
     const struct recipe *r = check->recipe;
+    if (r->publish.fanout && r->publish.transport != RECIPE_GRPC)
+        return wrong(check, "publish.fanout",
+                     "%" PRId64 " goes with publish.transport: grpc alone; NCCL needs no relays",
+                     r->publish.fanout);
     bool steered = r->lag.max == RECIPE_COUNT_AUTO;
     int64_t least = steered ? r->lag.auto_min : r->lag.max;
     if (r->publish.every <= least + 1)

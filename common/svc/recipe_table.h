@@ -49,6 +49,7 @@
     X(address, listen,   "127.0.0.1:7001", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(address, rewarder, "127.0.0.1:7002", FIXED, ANY,           "where finished groups go") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where prompts and weights come from") \
+    X(text,   address,  "",               FIXED, TEXT(0, 200),  "where other generators reach this one (publish.fanout); empty: listen, if that is no wildcard") \
     X(name,   name,     "",               FIXED, TEXT(0, 64),   "of this generator in status and groups; empty: host and process") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that compute") \
@@ -167,6 +168,8 @@
     C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "changes on their way; auto: zstd but on loopback") \
     X(count, anchor_every, "64", FIXED, FROM(0, 1e9), "versions between those that generators verify in full, in the background; 0: none") \
     X(count, full_at_once, "2", FIXED, FROM(1, 65536), "generators that are sent all values at the same time; others wait their turn") \
+    X(count, fanout, "0", FIXED, FROM(0, 4096), "generators that the learner, and each generator in turn, sends weights to; the others get them from these. 0: all from the learner") \
+    X(count, relay_ms, "10000", FIXED, FROM(100, 3600000), "without a sign of life from a generator that passes weights on: back to the learner") \
     C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "how versions travel; nccl: broadcast between GPUs, gRPC beside it; auto: nccl where its library and a GPU are there") \
     X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL, opened at run time: a name that the system finds, or a path") \
     X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known") \

@@ -77,6 +77,8 @@ void subscription_encode(const struct subscription *subscription, struct bytes *
         pb.incarnation = subscription->incarnation;
         pb.layout = (ProtobufCBinaryData){sizeof subscription->layout.byte,
                                           (uint8_t *)subscription->layout.byte};
+        pb.serves = subscription->serves ? subscription->serves : pb.serves;
+        pb.lost = subscription->lost ? subscription->lost : pb.lost;
     }
     pb.holds = subscription->holds;
     pb.lineage = subscription->lineage;
@@ -106,7 +108,12 @@ static err_t take_names(const Rlhfd__V1__SubscribeRequest *pb, struct subscripti
         return err_new(ERR_INVALID,
                        "run and generator have %zu and %zu bytes; at most %d are allowed",
                        strlen(pb->run), strlen(pb->generator), NAME_MAX_BYTES);
+    if (strlen(pb->serves) > NAME_MAX_BYTES || strlen(pb->lost) > NAME_MAX_BYTES)
+        return err_new(ERR_INVALID, "addresses of %zu and %zu bytes; at most %d are allowed",
+                       strlen(pb->serves), strlen(pb->lost), NAME_MAX_BYTES);
     TRY(wire_digest(&pb->layout, "layout", &ret->layout));
+    ret->serves = *pb->serves ? mem_string(pb->serves) : NULL;
+    ret->lost = *pb->lost ? mem_string(pb->lost) : NULL;
     ret->run = mem_string(pb->run);
     ret->generator = mem_string(pb->generator);
     ret->incarnation = pb->incarnation;
@@ -141,6 +148,8 @@ void subscription_done(struct subscription *subscription)
 {
     free(subscription->run);
     free(subscription->generator);
+    free(subscription->serves);
+    free(subscription->lost);
     *subscription = (struct subscription){0};
 }
 

@@ -42,6 +42,8 @@ struct subscription {
     char *run, *generator; // NULL: not the first
     uint64_t incarnation;
     struct digest layout;
+    char *serves,
+        *lost;  // of the first, NULL: none. Where it passes versions on; who has failed it in that
     bool holds; // false: nothing yet
     uint32_t lineage;
     uint64_t version;

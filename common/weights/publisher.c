@@ -116,6 +116,7 @@ static bool begin(struct peer *peer)
         return false;
     peer->waiting = 0;
     peer->sending = way ? way : snapshot_ref(publisher->newest);
+    snapshot_hold(peer->sending);
     peer->first_chunk = resume_at(peer, peer->sending);
     peer->next_message = 0;
     peer->progress_s = clock_s();
@@ -239,8 +240,7 @@ static err_t check_hello(const struct publisher *publisher, const struct subscri
     return OK;
 }
 
-/* Takes why. What is queued for it still goes out first. */
-static void dismiss(struct peer *peer, err_t why)
+void publisher_dismiss(struct peer *peer, err_t why)
 {
     peer->dismissed = true;
     peer->waiting = 0;
@@ -255,8 +255,8 @@ static void replace(struct publisher *publisher, const struct peer *with)
 {
     for (struct peer *peer = publisher->peers; peer; peer = peer->next)
         if (peer != with && is_here(peer) && strcmp(peer->generator, with->generator) == 0)
-            dismiss(peer,
-                    err_new(ERR_ABORTED, "weights: generator '%s' came again", with->generator));
+            publisher_dismiss(
+                peer, err_new(ERR_ABORTED, "weights: generator '%s' came again", with->generator));
 }
 
 static err_t hear(struct peer *peer, const struct rpc_message *message, const uint8_t *data)
@@ -275,7 +275,10 @@ static err_t hear(struct peer *peer, const struct rpc_message *message, const ui
         peer->partial_chunks = subscription.partial_chunks;
         peer->has_digest = subscription.has_digest;
         peer->digest = subscription.digest;
+        peer->serves = STEAL(subscription.serves);
         replace(peer->publisher, peer);
+        if (publisher_place(peer, &subscription))
+            return OK;
     }
     peer->holds = subscription.holds;
     peer->lineage = subscription.lineage;
@@ -325,12 +328,12 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         return;
     if (err_failed(e)) {
         publisher->stats.refused++;
-        dismiss(peer, e);
+        publisher_dismiss(peer, e);
         return;
     }
     publisher_pump(peer);
     publisher_pump_waiting(publisher);
-    if (peer->holds && publisher->options.applied)
+    if (peer->holds && !peer->dismissed && publisher->options.applied)
         publisher->options.applied(peer->generator, peer->lineage, peer->version,
                                    publisher->options.user);
     check_settled(publisher);
@@ -355,6 +358,7 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     publisher_leave_epoch(peer);
     snapshot_free(peer->sending);
     free(peer->generator);
+    free(peer->serves);
     free(peer);
     publisher_pump_waiting(publisher);
     check_settled(publisher);

@@ -37,6 +37,7 @@ struct publisher_options {
     int full_at_once;      // subscribers that are sent all values at the same time; 0: 2
     bool
         evaluated; // serves Weights.SubscribeEvaluated: who holds a later version gets the newest all the same
+    int fanout; // subscribers served here; others are sent on to these, as far as they serve too. 0: all
     const struct transport_options *nccl; // broadcast.h; borrowed for the call. NULL: none
     /* Optional. What becomes of epochs: a line for the log. */
     void (*note)(const char *text, void *user);
@@ -56,6 +57,9 @@ struct rpc_service publisher_service(struct publisher *publisher);
 /* Takes the snapshot, a whole one: from now on the newest; and delta, what changed since the one before, or NULL. Subscribers of its lineage that hold its version or a later one are left
  * alone (a restarted learner comes to their version again, with the same bits). */
 void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta);
+
+/* To all subscribers: this is alive, or what it hears from is. Ascending; who has been sent on misses it in the end. */
+void publisher_beat(struct publisher *publisher, uint64_t beat);
 
 /* NULL: nothing was published. */
 const struct manifest *publisher_newest(const struct publisher *publisher);
@@ -77,6 +81,7 @@ struct publisher_stats {
     uint64_t bytes;                     // sent, all messages
     uint64_t resumed;                   // after a break, where they had ended
     uint64_t refused;                   // subscribers
+    uint64_t placed;                    // subscribers that were sent on
     uint64_t unusable;       // deltas that did not lead to the version's digest, or were too large
     int full_now, full_most; // subscribers that are being sent all values; the most there were
     size_t queued_max_bytes; // the longest queue of one subscriber yet

@@ -1,4 +1,5 @@
-/* What the files of a publisher share: publisher.c (streams), publisher_nccl.c (epochs). For them alone. */
+/* What the files of a publisher share: publisher.c (streams), publisher_nccl.c (epochs), publisher_relay.c (who
+ * is served by others). For them alone. */
 #pragma once
 #include "weights/publisher.h"
 
@@ -13,6 +14,8 @@ struct peer {
     bool dismissed;        // finished; its close handler comes
     bool compressed;       // deltas
     char *generator;
+    char *serves;           // address; NULL: no others
+    double suspect_until_s; // it has failed one that was sent on to it
     uint64_t incarnation;
     bool holds; // applied
     uint32_t lineage;
@@ -42,7 +45,8 @@ struct publisher {
     double published_s;
     bool settled;
     struct peer *peers;
-    uint64_t ids;   // of peers
+    uint64_t ids; // of peers
+    uint64_t placings;
     uint64_t turns; // given to those who wait
     struct publisher_stats stats;
 };
@@ -54,6 +58,12 @@ bool publisher_has_newest(const struct publisher *publisher, bool any, uint32_t 
 void publisher_pump(struct peer *peer);
 void publisher_pump_waiting(struct publisher *publisher);
 void publisher_end(struct peer *peer); // what was being sent is all sent
+
+void publisher_dismiss(struct peer *peer,
+                       err_t why); // takes why; what is queued for it still goes out first
+
+/* Its hello has come: true if it was sent on to another. */
+bool publisher_place(struct peer *peer, const struct subscription *hello);
 
 /* Without effect, or false, where there is no NCCL. */
 err_t publisher_open_broadcast(struct publisher *publisher); // options.nccl

@@ -16,6 +16,7 @@ struct snapshot {
         *owner; // of the values or the delta: goes with the last chunk that lends them
     const uint16_t *values;
     const struct delta *delta;
+    const uint16_t *lent; // not NULL: there are no messages yet
 };
 
 /* A chunk is gone: the message that owns what it lends loses one owner, on whichever thread. */
@@ -64,6 +65,30 @@ struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *v
                                              rpc_message_ref(snapshot->owner));
     }
     return snapshot;
+}
+
+struct snapshot *snapshot_lazy(const struct manifest *manifest, const uint16_t *values)
+{
+    const size_t chunks = (manifest->elements + WEIGHTS_CHUNK - 1) / WEIGHTS_CHUNK;
+    struct snapshot *snapshot = start(manifest, chunks);
+    snapshot->manifest.kind = WEIGHTS_FULL;
+    snapshot->manifest.base = 0;
+    snapshot->manifest.verify = false;
+    snapshot->lent = values;
+    return snapshot;
+}
+
+void snapshot_hold(struct snapshot *snapshot)
+{
+    if (!snapshot->lent)
+        return;
+    struct snapshot *whole = snapshot_new(&snapshot->manifest, snapshot->lent);
+    free(snapshot->message);
+    snapshot->message = STEAL(whole->message);
+    snapshot->owner = STEAL(whole->owner);
+    snapshot->values = whole->values;
+    snapshot->lent = NULL;
+    free(whole);
 }
 
 struct snapshot *snapshot_of_delta(const struct manifest *manifest, struct delta *delta)

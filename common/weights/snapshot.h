@@ -16,6 +16,10 @@ struct snapshot;
 /* Copies manifest->elements values. kind and chunks are filled in. */
 struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values);
 
+/* The same, copied only when snapshot_hold is called, if at all, before the values change: by who is about to send it. */
+struct snapshot *snapshot_lazy(const struct manifest *manifest, const uint16_t *values);
+void snapshot_hold(struct snapshot *snapshot);
+
 /* The changes from manifest->base: takes delta. kind is DELTA or JUMP; chunks is filled in. */
 struct snapshot *snapshot_of_delta(const struct manifest *manifest, struct delta *delta);
 

@@ -1,7 +1,9 @@
 #include "weights/subscriber.h"
 #include "base/mem.h"
 #include "rpc/stream.h"
+#include "weights/delta.h"
 #include "weights/digest.h"
+#include "weights/follow.h"
 #include "weights/intake.h"
 #include "weights/scrub.h"
 #include "weights/staging.h"
@@ -9,36 +11,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct subscriber {
-    struct subscriber_options options;
-    struct digest layout, loaded; // loaded: while is_loaded
-    bool is_loaded; // the model holds what it loaded from elsewhere, and nothing newer
-    uint64_t elements;
-    char *run, *generator;
-    struct subscriber_handlers handlers;
-    void *user;
-    struct rpc_stream *stream;
-    struct subscriber_stats stats;
-    struct scrub *scrub;
-    struct intake *intake; // NULL: no NCCL
-    /* (elements) What comes whole, else NULL; what is staged or taken, NULL: as it was loaded. */
-    uint16_t *incoming, *ready;
-    struct staging *staging; // changes of ready, on their way or complete
-    bool *changed;           // (tensors) since what was taken before
-    /* incoming or staging: */
-    bool receiving, unfinished, complete; // over this stream; by the last; all of it
-    struct manifest coming;
-    uint64_t received; // elements, or chunks of changes
-    struct digest sum; // of the elements
-    /* ready: */
-    bool has, staged, taken; // it holds the manifest's version
-    struct manifest manifest;
-    /* served: */
-    bool holds;
-    uint32_t lineage;
-    uint64_t version;
-};
 
 static const struct rpc_method subscribe = {
     "/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {0}, 0};
@@ -61,6 +33,8 @@ static void introduce(const struct subscriber *subscriber, struct subscription *
     ret->generator = subscriber->generator;
     ret->incarnation = subscriber->options.incarnation;
     ret->layout = subscriber->layout;
+    ret->serves = subscriber->serves;
+    ret->lost = follow_lost(subscriber->follow);
     ret->has = subscriber->has || subscriber->complete;
     ret->has_lineage = newest->lineage;
     ret->has_version = newest->version;
@@ -157,6 +131,10 @@ static void write_all(struct subscriber *subscriber)
 /* The complete version that came becomes the staged one. */
 static void stage(struct subscriber *subscriber)
 {
+    if (subscriber->passed_on) {
+        subscriber->passed_on->changed = staging_count(subscriber->staging);
+        subscriber->passed_on->change = staging_change(subscriber->staging);
+    }
     if (subscriber->coming.kind == WEIGHTS_FULL)
         write_all(subscriber);
     else if (subscriber->coming.kind != WEIGHTS_SAME)
@@ -165,6 +143,9 @@ static void stage(struct subscriber *subscriber)
     subscriber->complete = false;
     subscriber->stats.replaced += subscriber->staged;
     subscriber->has = subscriber->staged = true;
+    if (subscriber->handlers.forward)
+        subscriber->handlers.forward(subscriber, &subscriber->manifest, subscriber->ready,
+                                     STEAL(subscriber->passed_on), subscriber->user);
     if (subscriber->manifest.verify && subscriber->ready)
         scrub_start(subscriber->scrub, subscriber->ready);
     subscriber->handlers.staged(subscriber, &subscriber->manifest, subscriber->user);
@@ -257,19 +238,21 @@ static err_t check_manifest(const struct subscriber *subscriber, const struct ma
     return OK;
 }
 
-/* Memory for what comes. What lies here serves for a version that comes whole if nothing of it is wanted any more. */
+/* Memory for what comes. What lies here serves for a version that comes whole if nothing of it is wanted any more; what was
+ * forwarded is wanted until the next is. */
 static void make_room(struct subscriber *subscriber, enum weights_kind kind)
 {
     const size_t bytes = subscriber->elements * sizeof *subscriber->ready;
+    const bool forwards = subscriber->handlers.forward != NULL;
     if (kind == WEIGHTS_FULL) {
-        if (!subscriber->incoming && !subscriber->has && !subscriber->taken)
+        if (!subscriber->incoming && !subscriber->has && !subscriber->taken && !forwards)
             subscriber->incoming = STEAL(subscriber->ready);
         if (!subscriber->incoming)
             subscriber->incoming = mem_aligned(bytes);
         return;
     }
     free(STEAL(subscriber->incoming));
-    if (kind == WEIGHTS_SAME || subscriber->ready)
+    if (subscriber->ready || (kind == WEIGHTS_SAME && !forwards))
         return;
     subscriber->ready = mem_aligned(bytes);
     subscriber->options.values(subscriber->options.arg, subscriber->ready);
@@ -285,6 +268,10 @@ static err_t take_manifest(struct subscriber *subscriber, const struct manifest 
         subscriber->sum = (struct digest){0};
         staging_clear(subscriber->staging);
         make_room(subscriber, manifest->kind);
+        delta_free(STEAL(subscriber->passed_on));
+        if (subscriber->handlers.forward &&
+            (manifest->kind == WEIGHTS_DELTA || manifest->kind == WEIGHTS_JUMP))
+            subscriber->passed_on = mem_new(sizeof *subscriber->passed_on);
     }
     subscriber->coming = *manifest;
     subscriber->unfinished = false;
@@ -313,6 +300,15 @@ static err_t take_values(struct subscriber *subscriber, const struct rpc_message
     return OK;
 }
 
+static void keep(struct delta *delta, const uint8_t *data, size_t len)
+{
+    delta->chunk = mem_grow(delta->chunk, delta->chunks + 1, sizeof *delta->chunk);
+    struct bytes *chunk = &delta->chunk[delta->chunks++];
+    *chunk = (struct bytes){0};
+    bytes_put(chunk, data, len);
+    delta->bytes += len;
+}
+
 static err_t take_changes(struct subscriber *subscriber, struct rpc_message *message,
                           const struct weights_event *chunk)
 {
@@ -321,6 +317,8 @@ static err_t take_changes(struct subscriber *subscriber, struct rpc_message *mes
                        (unsigned long long)chunk->first, (unsigned long long)subscriber->received);
     TRY(staging_add(subscriber->staging, subscriber->ready,
                     rpc_message_data(message) + chunk->offset, chunk->count));
+    if (subscriber->passed_on)
+        keep(subscriber->passed_on, rpc_message_data(message) + chunk->offset, chunk->count);
     subscriber->received++;
     subscriber->stats.bytes += chunk->count;
     return OK;
@@ -354,34 +352,6 @@ void subscriber_hello(struct subscriber *subscriber)
     intake_up(subscriber->intake);
 }
 
-void subscriber_send(struct subscriber *subscriber, struct rpc_message *message)
-{
-    rpc_stream_send_message(subscriber->stream, message);
-}
-
-void subscriber_break(struct subscriber *subscriber, err_t why)
-{
-    subscriber->receiving = subscriber->unfinished = false;
-    rpc_stream_break(subscriber->stream, why); // the next hello asks again
-}
-
-const struct manifest *subscriber_coming(const struct subscriber *subscriber)
-{
-    return subscriber->receiving ? &subscriber->coming : NULL;
-}
-
-uint16_t *subscriber_incoming(struct subscriber *subscriber)
-{
-    return subscriber->incoming;
-}
-
-void subscriber_again(struct subscriber *subscriber)
-{
-    subscriber->received = 0;
-    subscriber->sum = (struct digest){0};
-    subscriber->receiving = true;
-}
-
 /* ---- handlers */
 
 static void on_up(struct rpc_stream *, void *user)
@@ -400,6 +370,8 @@ static void on_message(struct rpc_stream *, struct rpc_message *message,
     if (subscriber->complete) // not after a pause; but the buffer must never be written to then
         return;
     bool is_epoch = false;
+    if (follow_hear(subscriber->follow, message))
+        return;
     err_t e = intake_hear(subscriber->intake, message, &is_epoch);
     if (!is_epoch)
         e = receive(subscriber, message);
@@ -413,6 +385,7 @@ static void on_down(struct rpc_stream *, err_t why, void *user)
     subscriber->unfinished |= subscriber->receiving;
     subscriber->receiving = false;
     intake_lost(subscriber->intake);
+    follow_down(subscriber->follow);
     if (subscriber->handlers.down)
         subscriber->handlers.down(subscriber, why, subscriber->user);
     else
@@ -421,14 +394,35 @@ static void on_down(struct rpc_stream *, err_t why, void *user)
 
 /* ---- the generator's calls */
 
+err_t subscriber_connect(struct subscriber *subscriber, const char *target)
+{
+    static const struct rpc_stream_handlers handlers = {
+        .up = on_up, .message = on_message, .down = on_down};
+    const struct rpc_stream_options options = {
+        .channel = {.target = target, .insecure = subscriber->options.insecure},
+        .method = subscriber->options.evaluated ? &subscribe_evaluated : &subscribe,
+        .backoff_min_ms = subscriber->options.backoff_min_ms,
+        .backoff_max_ms = subscriber->options.backoff_max_ms};
+    struct rpc_stream *stream = NULL;
+    TRY(rpc_stream_open(subscriber->rpc, &options, &handlers, subscriber, &stream));
+    rpc_stream_free(subscriber->stream); // what it had begun goes on over the new one
+    subscriber->unfinished |= subscriber->receiving;
+    subscriber->receiving = false;
+    subscriber->stream = stream;
+    if (subscriber->complete)
+        rpc_stream_pause(stream);
+    return OK;
+}
+
 err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
                       const struct subscriber_handlers *handlers, void *user,
                       struct subscriber **ret)
 {
-    static const struct rpc_stream_handlers stream_handlers = {
-        .up = on_up, .message = on_message, .down = on_down};
     SCOPED(subscriber) subscriber = mem_new(sizeof *subscriber);
     subscriber->options = *options;
+    subscriber->rpc = rpc;
+    subscriber->serves = options->serves ? mem_string(options->serves) : NULL;
+    subscriber->options.serves = NULL;
     subscriber->run = mem_string(options->run);
     subscriber->generator = mem_string(options->generator);
     subscriber->options.run = subscriber->options.generator = subscriber->options.target = NULL;
@@ -448,16 +442,13 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
     subscriber->changed =
         mem_array((size_t)options->layout->count + 1, sizeof *subscriber->changed);
     subscriber->scrub = scrub_new(options->loop, subscriber->elements, on_summed, subscriber);
-    const struct rpc_stream_options stream_options = {
-        .channel = {.target = options->target, .insecure = options->insecure},
-        .method = options->evaluated ? &subscribe_evaluated : &subscribe,
-        .backoff_min_ms = options->backoff_min_ms,
-        .backoff_max_ms = options->backoff_max_ms};
     if (options->nccl)
         TRY(intake_new(options->nccl, &subscriber->handlers, subscriber, user,
                        &subscriber->intake));
     subscriber->options.nccl = NULL; // borrowed until now
-    TRY(rpc_stream_open(rpc, &stream_options, &stream_handlers, subscriber, &subscriber->stream));
+    TRY(subscriber_connect(subscriber, options->target));
+    if (options->serves || options->silence_ms)
+        subscriber->follow = follow_new(subscriber, options->target, options->silence_ms);
     *ret = STEAL(subscriber);
     return OK;
 }
@@ -508,6 +499,9 @@ void subscriber_free(struct subscriber *subscriber)
     if (!subscriber)
         return;
     intake_free(subscriber->intake);
+    follow_free(subscriber->follow);
+    delta_free(subscriber->passed_on);
+    free(subscriber->serves);
     rpc_stream_free(subscriber->stream);
     scrub_free(subscriber->scrub);
     staging_free(subscriber->staging);

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 struct attend_options;
+struct delta;
 struct subscriber;
 struct subscriber_options {
     const char *target; // the learner's address
@@ -39,7 +40,10 @@ struct subscriber_options {
     bool evaluated;                     // of Weights.SubscribeEvaluated
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     const struct attend_options *nccl;  // intake.h; borrowed for the call. NULL: none
-    bool holds;                         // it begins with these weights applied
+    const char *serves; // where this generator passes versions on (forward); NULL: nowhere
+    int64_t
+        silence_ms; // from one that it was sent on to: then it goes back to target; 0: it is never sent on
+    bool holds; // it begins with these weights applied
     uint32_t lineage;
     uint64_t version;
     /* What the model loaded from elsewhere has this digest: of a version that is the same no values come. values() then
@@ -56,6 +60,11 @@ struct subscriber_handlers {
      * a digest was wrong. why is owned by the handler. */
     void (*down)(struct subscriber *subscriber, err_t why, void *user);
     void (*up)(struct subscriber *subscriber, void *user); // optional
+    /* Optional. For who passes versions on: what is staged now. values: until the next call. delta: from the version of the call
+     * before, owned by the handler; NULL: all values came. And a sign of life of the learner's. */
+    void (*forward)(struct subscriber *subscriber, const struct manifest *manifest,
+                    const uint16_t *values, struct delta *delta, void *user);
+    void (*beat)(struct subscriber *subscriber, uint64_t beat, void *user);
     /* Optional. Nothing that was taken from here is to be served until the next staged version is. down() follows. */
     void (*poisoned)(struct subscriber *subscriber, void *user);
     /* Optional. A call into NCCL never returned, and may still write to a buffer: no version can come here any more, the process

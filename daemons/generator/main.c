@@ -12,6 +12,7 @@
 #include "generator/deliver.h"
 #include "generator/evaluate.h"
 #include "generator/prompts.h"
+#include "generator/relaying.h"
 #include "generator/update.h"
 #include "rpc/face.h"
 #include "svc/recipe_cli.h"
@@ -34,6 +35,8 @@ struct daemon {
     struct prompts *prompts;
     struct deliver *deliver;
     struct carrier carrier;
+    struct relay *relay; // NULL: none
+    char *serves;
     struct update *update;
     struct face *face;
     struct loop_timer *tick;
@@ -323,6 +326,9 @@ static err_t open_streams(struct daemon *d)
                                     .incarnation = d->incarnation,
                                     .down = weights_down,
                                     .up = weights_up,
+                                    .relay = d->relay,
+                                    .serves = d->serves,
+                                    .silence_ms = d->relay ? recipe->publish.relay_ms : 0,
                                     .nccl = d->carrier.nccl ? &d->carrier.attend : NULL,
                                     .stuck = weights_stuck,
                                     .poisoned = weights_poisoned,
@@ -374,7 +380,11 @@ static err_t serve(struct daemon *d, const char *announce)
                                           .arg = d}};
     TRY(carrier_open(recipe, d->loop, &d->carrier));
     TRY(decode_start(&decode, &d->decode));
+    TRY(relay_open(recipe, decode_layout(d->decode), &d->relay));
+    if (d->relay)
+        face.services[face.service_count++] = relay_service(d->relay);
     TRY(face_open(&face, &d->face));
+    d->serves = relay_address(recipe, face_address(d->face));
     TRY(open_streams(d));
     show_readiness(d);
     loop_on_signal(d->loop, on_signal, d);
@@ -392,6 +402,8 @@ static void daemon_done(struct daemon *d)
     if (d->loop)
         loop_run_posted(d->loop);
     update_free(d->update);
+    relay_free(d->relay);
+    mem_free(d->serves);
     carrier_done(&d->carrier);
     evaluate_free(d->evaluate);
     prompts_free(d->prompts);

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "generator/loaded.h"
+#include "generator/relaying.h"
 #include "svc/metrics.h"
 #include "weights/subscriber.h"
 
@@ -87,12 +88,28 @@ static void on_note(struct subscriber *subscriber, const char *text, void *user)
     log_info("weights", "by=nccl what=\"%s\"", text);
 }
 
+static void on_forward(struct subscriber *subscriber, const struct manifest *manifest,
+                       const uint16_t *values, struct delta *delta, void *user)
+{
+    (void)subscriber;
+    const struct update *update = user;
+    relay_forward(update->options.relay, manifest, values, delta);
+}
+
+static void on_beat(struct subscriber *subscriber, uint64_t beat, void *user)
+{
+    (void)subscriber;
+    const struct update *update = user;
+    relay_beat(update->options.relay, beat);
+}
+
 err_t update_open(const struct update_options *options, struct update **ret)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
-    update->options.nccl = NULL;
+    update->options.nccl = NULL; // borrowed until now, as serves is
+    update->options.serves = NULL;
     const struct model *model = decode_model(options->decode);
     const struct digest digest = loaded_digest(model);
     struct subscriber_options subscriber = {.target = options->learner,
@@ -105,6 +122,8 @@ err_t update_open(const struct update_options *options, struct update **ret)
                                             .digest = &digest,
                                             .values = loaded_values,
                                             .arg = (void *)model,
+                                            .serves = options->serves,
+                                            .silence_ms = options->silence_ms,
                                             .nccl = options->nccl};
     struct subscriber_handlers handlers = {.staged = on_staged,
                                            .down = on_down,
@@ -112,6 +131,10 @@ err_t update_open(const struct update_options *options, struct update **ret)
                                            .poisoned = on_poisoned,
                                            .stuck = on_stuck,
                                            .note = on_note};
+    if (options->relay) {
+        handlers.forward = on_forward;
+        handlers.beat = on_beat;
+    }
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);
     return OK;

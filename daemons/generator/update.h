@@ -10,6 +10,7 @@
 #include "rpc/rpc.h"
 
 struct attend_options;
+struct relay;
 struct update;
 struct update_options {
     struct rpc *rpc;
@@ -21,6 +22,9 @@ struct update_options {
     uint64_t incarnation;
     void (*down)(void *arg, err_t why); // takes why
     void (*up)(void *arg);
+    struct relay *relay;               // passes on what comes; NULL: none
+    const char *serves;                // where; NULL: nowhere
+    int64_t silence_ms;                // from another generator's relay; 0: it is not sent on
     const struct attend_options *nccl; // carrier.h; borrowed for the call. NULL: gRPC alone
     void (*stuck)(void *arg);    // no version can come any more: NCCL does not let go of memory
     void (*poisoned)(void *arg); // nothing is decoded until the next weights are applied

@@ -6,11 +6,13 @@
 #include "weights/broadcast.h"
 #include "weights/publisher.h"
 
-enum { SHOW_MS = 500 };
+enum { SHOW_MS = 500, BEATS = 6 }; // in publish.relay_ms
 
 struct publish {
     struct loop *loop;
-    struct loop_timer *show; // NULL: no NCCL
+    struct loop_timer *show;  // NULL: no NCCL
+    struct loop_timer *beats; // NULL: nobody is sent on
+    uint64_t beat;
     const struct recipe *recipe;
     const struct layout *layout;
     struct publisher *publisher;
@@ -87,6 +89,20 @@ static void show_nccl(void *arg)
     metric_set(&nccl_ms, stats.last_ms);
 }
 
+static struct metric placed = METRIC_GAUGE(
+    "rlhfd_weights_sent_on", "generators that were sent on to others for their weights");
+static struct metric direct =
+    METRIC_GAUGE("rlhfd_weights_direct", "generators that get their weights from the learner");
+static struct metric *const relay_rows[] = {&placed, &direct};
+
+static void beat(void *arg)
+{
+    struct publish *publish = arg;
+    publisher_beat(publish->publisher, ++publish->beat);
+    metric_set(&placed, (double)publisher_stats(publish->publisher).placed);
+    metric_set(&direct, (double)publisher_holders(publish->publisher, NULL, 0));
+}
+
 static void on_note(const char *text, void *user)
 {
     (void)user;
@@ -121,11 +137,18 @@ err_t publish_open(const struct publish_options *options, struct publish **ret)
                                           .compress = compress[recipe->publish.compress],
                                           .anchor_every = (uint64_t)recipe->publish.anchor_every,
                                           .full_at_once = (int)recipe->publish.full_at_once,
+                                          .fanout = (int)recipe->publish.fanout,
                                           .nccl = options->nccl,
                                           .note = on_note,
                                           .settled = on_settled,
                                           .user = publish};
     TRY(publisher_new(&publisher, &publish->publisher));
+    if (recipe->publish.fanout) {
+        const int64_t every_ms = recipe->publish.relay_ms / BEATS + 1;
+        metrics_register(relay_rows, sizeof relay_rows / sizeof *relay_rows);
+        publish->beats = loop_timer_new(options->loop, beat, publish);
+        loop_timer_start(publish->beats, every_ms, every_ms);
+    }
     if (options->nccl) {
         metrics_register(nccl_rows, sizeof nccl_rows / sizeof *nccl_rows);
         publish->show = loop_timer_new(options->loop, show_nccl, publish);
@@ -196,6 +219,7 @@ void publish_free(struct publish *publish)
 {
     if (!publish)
         return;
+    loop_timer_free(publish->beats);
     loop_timer_free(publish->show);
     publisher_free(publish->publisher);
     rpc_message_free(publish->base_owner);

@@ -1,0 +1,80 @@
+#include "generator/relaying.h"
+#include "base/mem.h"
+#include "svc/metrics.h"
+#include "weights/publisher.h"
+#include <string.h>
+
+struct relay {
+    struct publisher *publisher;
+};
+
+static struct metric served =
+    METRIC_GAUGE("rlhfd_relay_generators", "that get their weights from this one");
+static struct metric sent = METRIC_GAUGE("rlhfd_relay_sent_bytes", "to them, since the start");
+static struct metric placed =
+    METRIC_GAUGE("rlhfd_relay_sent_on", "generators that were sent on to others, since the start");
+static struct metric *const rows[] = {&served, &sent, &placed};
+
+err_t relay_open(const struct recipe *recipe, const struct layout *layout, struct relay **ret)
+{
+    if (!recipe->publish.fanout)
+        return OK;
+    metrics_register(rows, sizeof rows / sizeof *rows);
+    struct relay *relay = mem_new(sizeof *relay);
+    /* What was packed for the way here goes on as it is. */
+    const struct publisher_options options = {
+        .run = recipe->run.name,
+        .layout = layout,
+        .compress = PUBLISHER_PLAIN,
+        .anchor_every = (uint64_t)recipe->publish.anchor_every,
+        .full_at_once = (int)recipe->publish.full_at_once,
+        .fanout = (int)recipe->publish.fanout,
+    };
+    err_t e = publisher_new(&options, &relay->publisher);
+    if (err_failed(e)) {
+        relay_free(relay);
+        return e;
+    }
+    *ret = relay;
+    return OK;
+}
+
+struct rpc_service relay_service(struct relay *relay)
+{
+    return publisher_service(relay->publisher);
+}
+
+void relay_forward(struct relay *relay, const struct manifest *manifest, const uint16_t *values,
+                   struct delta *delta)
+{
+    publisher_publish(relay->publisher, snapshot_lazy(manifest, values), delta);
+}
+
+void relay_beat(struct relay *relay, uint64_t beat)
+{
+    const struct publisher_stats stats = publisher_stats(relay->publisher);
+    publisher_beat(relay->publisher, beat);
+    metric_set(&served, (double)publisher_holders(relay->publisher, NULL, 0));
+    metric_set(&sent, (double)stats.bytes);
+    metric_set(&placed, (double)stats.placed);
+}
+
+char *relay_address(const struct recipe *recipe, const char *listen)
+{
+    static const char *const wildcards[] = {"0.0.0.0:", "[::]:", ":"};
+    const char *given = recipe->generator.address;
+    if (!recipe->publish.fanout)
+        return NULL;
+    for (size_t i = 0; i < sizeof wildcards / sizeof *wildcards && !*given; i++)
+        if (strncmp(listen, wildcards[i], strlen(wildcards[i])) == 0)
+            return NULL;
+    return mem_string(*given ? given : listen);
+}
+
+void relay_free(struct relay *relay)
+{
+    if (!relay)
+        return;
+    publisher_free(relay->publisher);
+    mem_free(relay);
+}
