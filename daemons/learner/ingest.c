@@ -3,14 +3,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rl/pairs.h"
+#include "svc/mailbox.h"
 #include "svc/metrics.h"
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Waiting groups and bytes that stop the reading of streams; the groups are also the most in one write. */
-enum { PENDING_MAX = 256, PENDING_BYTES = 64 << 20 };
+/* Waiting groups, and bytes not yet written, that stop the reading of streams; the groups are also the most in one write.
+ * JOBS: one writes, one waits to take all that came meanwhile, without asking the loop. */
+enum { PENDING_MAX = 256, PENDING_BYTES = 64 << 20, JOBS = 2 };
 
 struct item {
     struct rpc_call *call; // a reference: where the disposition goes
@@ -23,7 +24,7 @@ struct item {
 /* A write under way, owned by the storage thread. */
 struct batch {
     struct ingest *ingest;
-    size_t count;
+    size_t count, bytes;
     struct item item[PENDING_MAX];
 };
 
@@ -36,13 +37,11 @@ struct stream {
 struct ingest {
     struct ingest_options options;
     struct stream *streams;
-    pthread_mutex_t
-        lock; // of the next lines: the storage thread takes all that waits as soon as it is free
-    struct item pending[PENDING_MAX];
-    size_t count, bytes;
-    bool writing, stopped;    // writing: the storage thread will look again
-    bool full;                // streams are paused
-    struct rpc_call **paused; // the loop's: references
+    struct mailbox *pending; // struct item
+    size_t bytes;            // of those waiting and being written
+    int jobs;                // write_pending's, of which batch_written has not come
+    bool stopped;
+    struct rpc_call **paused; // references
     size_t paused_count;
 };
 
@@ -65,7 +64,7 @@ struct ingest *ingest_new(const struct ingest_options *options)
     metrics_register(rows, sizeof rows / sizeof *rows);
     struct ingest *ingest = mem_new(sizeof *ingest);
     ingest->options = *options;
-    pthread_mutex_init(&ingest->lock, NULL);
+    ingest->pending = mailbox_new(PENDING_MAX);
     return ingest;
 }
 
@@ -213,28 +212,23 @@ static void item_done(struct item *item)
     mem_free(item->misfit);
 }
 
-static void resume_reading(void *arg);
+static void batch_written(void *arg);
 
-static void take_pending(struct ingest *ingest, struct batch *ret)
+static void take_pending(struct batch *batch)
 {
-    ret->ingest = ingest;
-    pthread_mutex_lock(&ingest->lock);
-    ret->count = ingest->count;
-    memcpy(ret->item, ingest->pending, ingest->count * sizeof *ret->item);
-    bool full = ingest->full;
-    ingest->count = ingest->bytes = 0;
-    ingest->full = false;
-    pthread_mutex_unlock(&ingest->lock);
-    if (full)
-        loop_post(ingest->options.loop, resume_reading, ingest);
+    void *taken;
+    while (batch->count < PENDING_MAX && mailbox_take(batch->ingest->pending, 0, &taken)) {
+        struct item *item = taken;
+        batch->bytes += item->encoded.len;
+        batch->item[batch->count++] = *item;
+        mem_free(item);
+    }
 }
 
-/* What came meanwhile is the next batch, behind the jobs that wait already. */
 static err_t write_pending(void *arg, struct store *store)
 {
-    struct ingest *ingest = arg;
-    SCOPED_MEM struct batch *batch = mem_new(sizeof *batch);
-    take_pending(ingest, batch);
+    struct batch *batch = arg;
+    take_pending(batch);
     err_t failed = append_others(batch, store);
     if (!err_failed(failed))
         failed = reject_misfits(batch, store);
@@ -242,43 +236,35 @@ static err_t write_pending(void *arg, struct store *store)
         failed = take_evaluations(batch);
     for (size_t i = 0; i < batch->count; i++)
         item_done(&batch->item[i]);
-    pthread_mutex_lock(&ingest->lock);
-    ingest->writing = ingest->count && !ingest->stopped && !err_failed(failed);
-    if (ingest->writing)
-        storage_post(ingest->options.storage, write_pending, ingest);
-    pthread_mutex_unlock(&ingest->lock);
+    loop_post(batch->ingest->options.loop, batch_written, batch);
     return failed;
 }
 
 /* ---- loop thread */
 
-static void resume_reading(void *arg)
+static void post_job(struct ingest *ingest)
 {
-    struct ingest *ingest = arg;
+    if (ingest->stopped || ingest->jobs == JOBS || !mailbox_count(ingest->pending))
+        return;
+    struct batch *batch = mem_new(sizeof *batch);
+    batch->ingest = ingest;
+    ingest->jobs++;
+    storage_post(ingest->options.storage, write_pending, batch);
+}
+
+static void batch_written(void *arg)
+{
+    struct batch *batch = arg;
+    struct ingest *ingest = batch->ingest;
+    ingest->bytes -= batch->bytes;
+    ingest->jobs--;
+    mem_free(batch);
+    post_job(ingest);
     for (size_t i = 0; i < ingest->paused_count; i++) {
         rpc_call_resume(ingest->paused[i]);
         rpc_call_unref(ingest->paused[i]);
     }
     ingest->paused_count = 0;
-}
-
-/* Takes the item if it returns true; *ret_full: there is room for one of each other stream, but no more. */
-static bool add_pending(struct ingest *ingest, const struct item *item, bool *ret_full)
-{
-    pthread_mutex_lock(&ingest->lock);
-    bool room = ingest->count < PENDING_MAX;
-    if (room) {
-        ingest->pending[ingest->count++] = *item;
-        ingest->bytes += item->encoded.len;
-    }
-    *ret_full = ingest->count >= PENDING_MAX / 2 || ingest->bytes >= PENDING_BYTES;
-    ingest->full |= *ret_full;
-    bool idle = !ingest->writing && !ingest->stopped;
-    ingest->writing |= idle;
-    pthread_mutex_unlock(&ingest->lock);
-    if (idle)
-        storage_post(ingest->options.storage, write_pending, ingest);
-    return room;
 }
 
 static void pause_reading(struct ingest *ingest, struct rpc_call *call)
@@ -315,19 +301,22 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     bool fits = group->evaluation || !misfit(&ingest->options, group, why);
     if (!fits)
         log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
-    struct item item = {rpc_call_ref(call),
-                        group,
-                        rpc_message_ref(message),
-                        {rpc_message_data(message), rpc_message_len(message)},
-                        fits ? NULL : mem_string(why)};
-    bool full;
-    if (!add_pending(ingest, &item,
-                     &full)) { // more streams than that: the rewarder sends again when it is back
+    struct item item = {.call = rpc_call_ref(call),
+                        .group = group,
+                        .message = rpc_message_ref(message),
+                        .encoded = {rpc_message_data(message), rpc_message_len(message)},
+                        .misfit = fits ? NULL : mem_string(why)};
+    struct item *kept = mem_copy(&item, sizeof item);
+    if (!mailbox_post(ingest->pending, kept)) { // more streams than that: its rewarder sends again
+        mem_free(kept);
         item_done(&item);
         rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
-    } else if (full) {
-        pause_reading(ingest, call);
+        return;
     }
+    ingest->bytes += item.encoded.len;
+    post_job(ingest);
+    if (mailbox_count(ingest->pending) >= PENDING_MAX / 2 || ingest->bytes >= PENDING_BYTES)
+        pause_reading(ingest, call); // each other stream may still deliver one
 }
 
 static void on_open(struct rpc_call *call, void *user)
@@ -387,22 +376,19 @@ struct rpc_service ingest_service(struct ingest *ingest)
 
 void ingest_stop(struct ingest *ingest)
 {
-    if (!ingest)
-        return;
-    pthread_mutex_lock(&ingest->lock);
-    ingest->stopped = true;
-    pthread_mutex_unlock(&ingest->lock);
+    if (ingest)
+        ingest->stopped = true;
 }
 
 void ingest_free(struct ingest *ingest)
 {
     if (!ingest)
         return;
-    for (size_t i = 0; i < ingest->count; i++)
-        item_done(&ingest->pending[i]);
+    for (void *left; mailbox_take(ingest->pending, 0, &left); mem_free(left))
+        item_done(left);
+    mailbox_free(ingest->pending);
     for (size_t i = 0; i < ingest->paused_count; i++)
         rpc_call_unref(ingest->paused[i]);
     mem_free(ingest->paused);
-    pthread_mutex_destroy(&ingest->lock);
     mem_free(ingest);
 }

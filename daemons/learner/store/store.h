@@ -22,7 +22,6 @@
 #include "base/scoped.h"
 #include "wire/rollout.h"
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct store;
@@ -30,17 +29,14 @@ enum straggler { STRAGGLER_WAIT, STRAGGLER_DROP };
 enum replay_policy { REPLAY_FIFO, REPLAY_UNIFORM, REPLAY_PRIORITY }; // pick.h
 enum last_batch { LAST_BATCH_SHORT, LAST_BATCH_DROP };
 
-/* What names a run: fixed when the store is made, compared when it is opened again; and what lies beside it. */
+/* What names a run: fixed when the store is made, compared when it is opened again. */
 struct store_options {
     const char *run;     // its id
     struct digest data;  // of the training data
     uint64_t rows, seed; // rows > 0: prompts in the data
     bool shuffle;
-    uint32_t
-        lineage; // number of the first, at random: another store of the same run, made after this one was lost, has
-    // another. Counts when the store is made; 0: 1
-    uint64_t
-        reserve_bytes; // kept free for others, beside the rules' min_free_bytes: one whole checkpoint
+    uint32_t lineage;       // the first's number, at random: a store made again has another; 0: 1
+    uint64_t reserve_bytes; // kept free beside min_free_bytes: one whole checkpoint
 };
 
 /* What may change while the run goes on. */
@@ -54,7 +50,7 @@ struct store_rules {
     uint64_t max_groups;     // live at most; >= (eta + 1) * groups
     uint64_t rounds, epochs; // of the run; 0: no limit
     uint32_t lease_ms;       // how long a lease lasts, counted while the learner is up; > 0
-    uint32_t max_failures; // expiries and rejections after which a slot leaves as errored; 0: never
+    uint32_t max_failures;   // expiries and rejections until a slot leaves as errored; 0: never
     uint64_t min_free_bytes; // no leases while the disk has less
     enum replay_policy policy;
     uint32_t max_uses;        // rounds that may use a group; 1 <= max_uses <= eta + 1
@@ -72,8 +68,7 @@ DEFINE_SCOPED(store)
 /* Puts other rules in force. A lower limit makes groups stale and revokes leases at once, unless it eases. */
 err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms);
 
-/* The store as it is now, in a directory that must not be there yet: opened like the store. While this one goes on. */
-err_t store_copy(struct store *store, const char *dir);
+err_t store_copy(struct store *store, const char *dir); // as it is now, in a new directory
 
 struct verdict {
     enum outcome outcome;
@@ -86,8 +81,7 @@ struct verdict {
 err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
                    struct verdict *ret);
 
-/* The same of groups that came as bytes: encoded[i] is what groups[i] was decoded from, by group_decode. They are stored as
- * they are. */
+/* The same, stored as the bytes that came: encoded[i] is what group_decode made groups[i] of. */
 struct encoded {
     const uint8_t *data;
     size_t len;
