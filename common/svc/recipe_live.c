@@ -26,7 +26,7 @@ static err_t assign(struct recipe *recipe, const struct recipe_assignment *at)
         err_free(unknown);
         return e;
     }
-    if (!row->live)
+    if (!option_is_live(at->key, row))
         return err_reason(
             err_field(err_new(ERR_INVALID,
                               "%s: it is fixed while the run goes on; change the recipe and start "
@@ -75,7 +75,7 @@ static err_t describe(void *arg, const char *path, const struct recipe_option *r
                                                              .kind = option_kind_name(row),
                                                              .allowed = (const char *)allowed.data,
                                                              .help = row->help,
-                                                             .live = row->live});
+                                                             .live = option_is_live(path, row)});
     return OK;
 }
 

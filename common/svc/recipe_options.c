@@ -104,6 +104,11 @@ const struct recipe_option *option_at(const char *path, size_t *ret_base)
     }
 }
 
+bool option_is_live(const char *path, const struct recipe_option *row)
+{
+    return row->live && strncmp(path, "sft.", 4) != 0;
+}
+
 static err_t each(struct option_rows rows, const char *prefix, size_t base, option_visit fn,
                   void *arg)
 {

@@ -68,6 +68,10 @@ err_t option_set_text(const struct recipe_option *row, void *group, const char *
 err_t option_set_pair(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 err_t option_set_texts(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 
+/* Whether the value at this path may be changed while the run goes on: sft's rows are an offline job's, also where it shares a
+ * group with the learner. */
+bool option_is_live(const char *path, const struct recipe_option *row);
+
 /* "a whole number from 1 to 1000", "one of a, b": what a value may be. */
 void option_allowed(const struct recipe_option *row, struct bytes *ret);
 bool option_is_text(const struct recipe_option *row);

@@ -103,14 +103,15 @@ static void put_cell(struct bytes *ret, const char *text)
     }
 }
 
-static void markdown_rows(struct option_rows rows, const char *prefix, struct bytes *ret)
+static void markdown_rows(struct option_rows rows, const char *section, const char *prefix,
+                          struct bytes *ret)
 {
     for (size_t i = 0; i < rows.count; i++) {
         const struct recipe_option *row = &rows.row[i];
         SCOPED_MEM char *path = mem_printf("%s%s", prefix, row->key);
         if (row->kind == OPTION_group) {
             SCOPED_MEM char *below = mem_printf("%s.", path);
-            markdown_rows(row->rows(), below, ret);
+            markdown_rows(row->rows(), section, below, ret);
             continue;
         }
         SCOPED_VALUE(bytes) allowed = {0};
@@ -119,7 +120,8 @@ static void markdown_rows(struct option_rows rows, const char *prefix, struct by
                      *row->value ? row->value : "not set", *row->value ? "`" : "",
                      option_kind_name(row));
         put_cell(ret, (char *)allowed.data);
-        bytes_text(ret, row->live ? " | live | " : " | | ");
+        SCOPED_MEM char *whole = mem_printf("%s.%s", section, path);
+        bytes_text(ret, option_is_live(whole, row) ? " | live | " : " | | ");
         put_cell(ret, row->help);
         bytes_text(ret, " |\n");
     }
@@ -132,7 +134,7 @@ static void markdown_table(struct option_rows rows, const char *title, const cha
         ret,
         "\n## %s\n\n%s\n\n| key | default | type | allowed | | what it is |\n|---|---|---|---|---|---|\n",
         title, help);
-    markdown_rows(rows, prefix, ret);
+    markdown_rows(rows, title, prefix, ret);
 }
 
 void recipe_markdown(struct bytes *ret)

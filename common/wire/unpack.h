@@ -1,5 +1,5 @@
-/* Outside bytes to protobuf-c messages, bounded before anything is allocated. For wire and weights only: what they hand on
- * are plain structs.
+/* Outside bytes to protobuf-c messages, bounded before anything is allocated. For wire, rpc and weights: what they hand on are plain
+ * structs.
  *
  *     SCOPED_PB ProtobufCMessage *pb = NULL;
  *     TRY(wire_unpack(&rlhfd__v1__group__descriptor, data, len, &(struct wire_bounds){64 << 20, 1 << 18}, &pb));

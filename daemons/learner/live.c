@@ -52,16 +52,30 @@ static bool is_assigned(const struct live_request *request, const char *key)
     return false;
 }
 
-/* What of the rewarders' settings a change may not touch: they leave out what this recipe does not need. */
+static err_t conflict(const char *key, const char *allowed)
+{
+    return err_reason(
+        err_field(err_new(ERR_INVALID, "%s: allowed: %s", key, allowed), key, allowed),
+        "SETTINGS_CONFLICT");
+}
+
+/* Rewarders read the recipe at their start: where it needs references of pairs alone, they leave out the others, and no change may
+ * need those. */
 static err_t check_pairs(const struct live *live, const struct recipe *recipe)
 {
-    if (!recipe_refers_to_pairs(live->given) || recipe_refers_to_pairs(recipe))
+    const struct recipe_dpo *was = &live->given->learner.dpo, *is = &recipe->learner.dpo;
+    if (!recipe_refers_to_pairs(live->given))
         return OK;
-    return err_reason(
-        err_field(err_new(ERR_INVALID, "learner.kl.coef: the run was started with 0, so rewarders "
-                                       "refer pairs alone; start it again with another"),
-                  "learner.kl.coef", "0, as the run was started with"),
-        "SETTINGS_CONFLICT");
+    if (!recipe_refers_to_pairs(recipe))
+        return conflict("learner.kl.coef",
+                        "0, as the run was started: its rewarders refer pairs alone");
+    if (is->margin < was->margin || (is->ties == RECIPE_TIES_FIRST && is->margin > was->margin))
+        return conflict("learner.dpo.margin",
+                        is->ties == RECIPE_TIES_FIRST
+                            ? "what the run was started with: its rewarders refer those pairs alone"
+                            : "what the run was started with or more: its rewarders refer those "
+                              "pairs alone");
+    return OK;
 }
 
 static err_t check_objective(const struct live_request *request, const struct recipe *recipe)
@@ -376,6 +390,10 @@ err_t live_update(struct live *live, struct store *store, const struct live_requ
     if (repeated)
         return OK;
     TRY(check_etag(live, request->etag));
+    if (store_ended(store))
+        return err_reason(
+            err_new(ERR_PRECONDITION, "the run has ended: no round is formed any more"),
+            "RUN_ENDED");
     TRY(combine(live, request, &recipe));
     struct change change = change_of(live, store, request);
     recipe_differences(live->recipe, recipe, add_changed, &change);

@@ -45,6 +45,7 @@ expect layers daemons/learner/a.c 'rocksdb/c.h> is at home in daemons/learner/st
 expect layers daemons/learner/store/a.c clean <<<'#include <rocksdb/c.h>
 #include "learner/store/replay.h"'
 expect layers daemons/learner/a.c 'generated messages' <<<'#include "rollout.pb-c.h"'
+expect layers daemons/rewarder/admin/a.c 'generated messages' <<<'#include "admin.pb-c.h"'
 expect layers daemons/rewarder/a.c 'pcre2.h> is at home' <<<'#include <pcre2.h>'
 expect layers daemons/generator/a.c 'uv.h> is at home' <<<'#include <uv.h>'
 expect layers daemons/generator/a.c 'uv.h> is at home' <<<'#include "uv.h"'

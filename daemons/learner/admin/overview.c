@@ -6,6 +6,7 @@
 #include "learner/live.h"
 #include "learner/storage.h"
 #include "learner/store/leases.h"
+#include "learner/store/rounds.h"
 #include "learner/train.h"
 #include "svc/loop.h"
 #include <stdio.h>

@@ -55,7 +55,6 @@ bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
 uint64_t store_groups_wanted(const struct store *store);
 bool store_source_empty(
     const struct store *store); // every slot of the data was leased; free ones aside
-bool store_ended(const struct store *store);
 
 /* leases.c: the row of the data whose turn it is. */
 uint64_t slot_prompt(const struct store *store, uint64_t number);

@@ -103,4 +103,5 @@ struct store_counts {
     uint64_t disk_used_bytes, disk_free_bytes;
     bool disk_low; // no leases are granted
 };
+bool store_ended(const struct store *store); // nothing will be granted or recorded any more
 void store_counts(const struct store *store, struct store_counts *ret);

@@ -26,6 +26,15 @@ static void errors_carry_code_and_message_up(void **state)
     assert_err(ERR_RANGE, "table 't': value 7", fails_through(&calls));
     assert_int_equal(calls, 1);
     assert_false(err_failed(err_wrap(OK, "unused")));
+    assert_false(err_failed(err_reason(err_field(OK, "lag.max", "0 to 9"), "UNUSED")));
+    err_t e = err_field(err_new(ERR_INVALID, "lag.max: 10"), "lag", "something");
+    assert_null(err_reason_word(e));
+    e = err_wrap(err_reason(err_field(e, "lag.max", "0 to 9"), "VALUE_NOT_ALLOWED"), "settings");
+    assert_string_equal(err_message(e), "settings: lag.max: 10");
+    assert_string_equal(err_field_name(e), "lag.max");
+    assert_string_equal(err_field_allowed(e), "0 to 9");
+    assert_string_equal(err_reason_word(e), "VALUE_NOT_ALLOWED");
+    err_free(e);
     assert_int_equal(err_code(OK), ERR_NONE);
     assert_string_equal(err_message(OK), "ok");
     assert_err(ERR_NOT_FOUND, "open 'x': No such file or directory",

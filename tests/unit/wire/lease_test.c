@@ -55,6 +55,17 @@ static void replies_of_another_encoder_read_and_write_the_same(void **state)
     assert_memory_equal(again.data, golden.data, golden.len);
 }
 
+static void who_must_leave_is_told(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(bytes) out = {0};
+    SCOPED_VALUE(lease_reply) reply = {0};
+    lease_reply_encode(&(struct lease_reply){.leave = true}, &out);
+    assert_ok(lease_reply_decode(out.data, out.len, &reply));
+    assert_true(reply.leave);
+    assert_false(reply.ended || reply.draining);
+}
+
 static void evaluation_goes_both_ways(void **state)
 {
     (void)state;
@@ -207,7 +218,7 @@ static void cut_messages_never_crash(void **state)
 
 TESTS(cmocka_unit_test(requests_of_another_encoder_read_and_write_the_same),
       cmocka_unit_test(replies_of_another_encoder_read_and_write_the_same),
-      cmocka_unit_test(evaluation_goes_both_ways),
+      cmocka_unit_test(who_must_leave_is_told), cmocka_unit_test(evaluation_goes_both_ways),
       cmocka_unit_test(an_empty_request_is_a_heartbeat_without_a_name),
       cmocka_unit_test(faults_are_named), cmocka_unit_test(counts_are_bounded),
       cmocka_unit_test(cut_messages_never_crash))
