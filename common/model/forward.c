@@ -154,9 +154,10 @@ static err_t attention_block(struct forward *fw, struct activations *a, int l)
     const int q = params_layer(m->params, l, PARAM_Q), N = fw->N;
     const int norm = params_layer(m->params, l, PARAM_NORM1);
     TRY(ops->rmsnorm(be, a->h1, a->r1, a->x, model_tensor(m, norm), (float)c->rms_eps, N, c->C));
-    TRY(ops->matmul(be, a->q, a->h1, m->weight[q], N, 0));
-    TRY(ops->matmul(be, a->k, a->h1, m->weight[q + PARAM_K - PARAM_Q], N, 0));
-    TRY(ops->matmul(be, a->v, a->h1, m->weight[q + PARAM_V - PARAM_Q], N, 0));
+    const struct product qkv[] = {{a->q, m->weight[q]},
+                                  {a->k, m->weight[q + PARAM_K - PARAM_Q]},
+                                  {a->v, m->weight[q + PARAM_V - PARAM_Q]}};
+    TRY(ops->matmuls(be, qkv, 3, a->h1, N));
     TRY(ops->rope(be, a->q, fw->position, m->cos, m->sin, N, c->H, c->D, 0));
     TRY(ops->rope(be, a->k, fw->position, m->cos, m->sin, N, c->K, c->D, 0));
     if (m->kv == KV_BF16) { // alike with and without pages; the gradient goes straight through
@@ -178,8 +179,9 @@ static err_t mlp_block(struct forward *fw, struct activations *a, int l, float *
     const struct backend_ops *ops = be->ops;
     const int norm = params_layer(m->params, l, PARAM_NORM2), N = fw->N;
     TRY(ops->rmsnorm(be, a->h2, a->r2, a->x2, model_tensor(m, norm), (float)c->rms_eps, N, c->C));
-    TRY(ops->matmul(be, a->gate, a->h2, m->weight[norm + PARAM_GATE - PARAM_NORM2], N, 0));
-    TRY(ops->matmul(be, a->up, a->h2, m->weight[norm + PARAM_UP - PARAM_NORM2], N, 0));
+    const struct product gated[] = {{a->gate, m->weight[norm + PARAM_GATE - PARAM_NORM2]},
+                                    {a->up, m->weight[norm + PARAM_UP - PARAM_NORM2]}};
+    TRY(ops->matmuls(be, gated, 2, a->h2, N));
     TRY(ops->swiglu(be, a->act, a->gate, a->up, (size_t)N * (size_t)c->F));
     TRY(ops->matmul(be, x_next, a->act, m->weight[norm + PARAM_DOWN - PARAM_NORM2], N, 0));
     return ops->add(be, x_next, a->x2, (size_t)N * (size_t)c->C);

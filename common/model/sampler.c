@@ -4,8 +4,11 @@
 #include "base/rng.h"
 #include <math.h>
 
+enum { BLOCK = 256, LANES = 8 };
+
 struct sampler {
     int V;
+    double *block; // (V / BLOCK, rounded up) sums of probabilities
     int32_t *heap; // (V) token ids, likeliest on top
     bool *seen;    // (V) by the call under way
 };
@@ -32,6 +35,7 @@ struct sampler *sampler_new(int V)
 {
     struct sampler *sampler = mem_new(sizeof *sampler);
     sampler->V = V;
+    sampler->block = mem_array((size_t)(V + BLOCK - 1) / BLOCK, sizeof *sampler->block);
     sampler->heap = mem_array((size_t)V, sizeof *sampler->heap);
     sampler->seen = mem_array((size_t)V, sizeof *sampler->seen);
     return sampler;
@@ -110,22 +114,59 @@ static int32_t last_kept(struct sampler *sampler, const struct sampling *s, cons
     return last;
 }
 
+/* The first of the largest. In lanes, as one chain of comparisons would wait for itself. */
 static float largest(const float *x, int V, int32_t *ret_at)
 {
-    int32_t best = 0;
-    for (int32_t i = 1; i < V; i++)
-        best = x[i] > x[best] ? i : best;
-    *ret_at = best;
-    return x[best];
+    float lane[LANES], best = x[0];
+    int i = 0, at = 0;
+    for (int j = 0; j < LANES; j++)
+        lane[j] = x[0];
+    for (; i + LANES <= V; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (; i < V; i++)
+        lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    for (int j = 0; j < LANES; j++)
+        best = lane[j] > best ? lane[j] : best;
+    while (x[at] != best)
+        at++;
+    *ret_at = at;
+    return best;
+}
+
+/* Each lane takes every eighth; then the lanes, ascending. */
+static double sum_of(const float *x, int count)
+{
+    double lane[LANES] = {0}, sum = 0;
+    int i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lane[j] += (double)x[i + j];
+    for (int j = 0; i < count; i++, j++)
+        lane[j] += (double)x[i];
+    for (int j = 0; j < LANES; j++)
+        sum += lane[j];
+    return sum;
+}
+
+static bool all_finite(const float *x, int count)
+{
+    float lane[LANES] = {0}, sum = 0;
+    int i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int j = 0; j < LANES; j++)
+            lane[j] += x[i + j] * 0.0f; // 0, or NaN if it is not finite
+    for (; i < count; i++)
+        lane[0] += x[i] * 0.0f;
+    for (int j = 0; j < LANES; j++)
+        sum += lane[j];
+    return sum == 0;
 }
 
 static err_t greedy(int V, const float *logits, struct draw *ret)
 {
     int32_t best;
-    double sum = 0;
-    for (int i = 0; i < V; i++)
-        sum += (double)logits[i] - (double)logits[i]; // 0, or NaN if it is not finite
-    if (sum != 0)
+    if (!all_finite(logits, V))
         return err_new(ERR_DATA_LOSS, "the model's logits are not finite");
     largest(logits, V, &best);
     *ret = (struct draw){.token = best, .mass = 1, .share = 1};
@@ -159,6 +200,38 @@ static struct draw draw_kept(struct sampler *sampler, const struct sampling *s, 
         .token = best, .mass = mass / total, .share = (double)p[best] / mass}; // not reached: u < 1
 }
 
+/* Sums of blocks, and of all: the blocks' ascending. */
+static double block_sums(struct sampler *sampler, const float *p)
+{
+    double total = 0;
+    for (int at = 0; at < sampler->V; at += BLOCK) {
+        const int left = sampler->V - at;
+        sampler->block[at / BLOCK] = sum_of(p + at, left < BLOCK ? left : BLOCK);
+        total += sampler->block[at / BLOCK];
+    }
+    return total;
+}
+
+/* The first token at which the running sum exceeds goal: blocks first, then tokens of one. Where the
+ * two disagree by their rounding, the last token before that is not impossible. */
+static int32_t find(const struct sampler *sampler, const float *p, double goal)
+{
+    const int V = sampler->V;
+    double before = 0;
+    int at = 0;
+    for (; at + BLOCK < V && before + sampler->block[at / BLOCK] <= goal; at += BLOCK)
+        before += sampler->block[at / BLOCK];
+    for (int i = at; i < V && i < at + BLOCK; i++) {
+        before += (double)p[i];
+        if (before > goal)
+            return i;
+    }
+    int last = at + BLOCK < V ? at + BLOCK - 1 : V - 1;
+    while (last > 0 && p[last] == 0)
+        last--;
+    return last;
+}
+
 err_t sampler_draw(struct sampler *sampler, const struct sampling *s, uint64_t completion,
                    uint64_t position, const float *logits, const float *probability,
                    struct draw *ret)
@@ -166,9 +239,7 @@ err_t sampler_draw(struct sampler *sampler, const struct sampling *s, uint64_t c
     const int V = sampler->V;
     if (s->temperature == 0)
         return greedy(V, logits, ret);
-    double total = 0;
-    for (int i = 0; i < V; i++)
-        total += (double)probability[i];
+    const double total = block_sums(sampler, probability);
     if (!isfinite(total) || total <= 0)
         return err_new(ERR_DATA_LOSS, "the model's logits are not finite");
     const uint64_t slot[2] = {s->prompt, s->epoch};
@@ -178,15 +249,7 @@ err_t sampler_draw(struct sampler *sampler, const struct sampling *s, uint64_t c
         *ret = draw_kept(sampler, s, probability, total, u);
         return OK;
     }
-    double sum = 0;
-    int32_t token = 0;
-    for (int i = 0; i < V; i++) {
-        sum += (double)probability[i];
-        if (sum > u * total) {
-            token = i;
-            break;
-        }
-    }
+    const int32_t token = find(sampler, probability, u * total);
     *ret = (struct draw){.token = token, .mass = 1, .share = (double)probability[token] / total};
     return OK;
 }
@@ -202,6 +265,7 @@ void sampler_free(struct sampler *sampler)
 {
     if (!sampler)
         return;
+    mem_free(sampler->block);
     mem_free(sampler->heap);
     mem_free(sampler->seen);
     mem_free(sampler);

@@ -59,6 +59,13 @@ struct adamw_step {
     long step;        // 1, 2, ...: for the bias corrections 1/(1 - beta^step), computed in double
 };
 
+/* One of several products of one input. */
+enum { PRODUCTS_MAX = 4 };
+struct product {
+    float *y;
+    const struct weight *w;
+};
+
 struct backend_ops {
     const char *name;
 
@@ -72,6 +79,10 @@ struct backend_ops {
      * accumulate). x (M,K), y (M,N). */
     err_t (*matmul)(struct backend *, float *y, const float *x, const struct weight *w, int M,
                     int accumulate);
+    /* For each of the products y = x W^T, the bits of matmul: one pass over x. INVALID: no product,
+     * more than PRODUCTS_MAX, or weights of several widths. */
+    err_t (*matmuls)(struct backend *, const struct product *products, int count, const float *x,
+                     int M);
     /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. w (N,K) bf16 row-major. */
     err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N,
                        int K, int accumulate);

@@ -91,7 +91,7 @@ static err_t report(const char *what, const struct setup *s, struct rates *ret)
 {
     struct rates best = {0};
     for (int i = 0; i < 3; i++) {
-        struct rates r;
+        struct rates r = {0};
         TRY(run(s, &r));
         if (i == 0 || r.decode_s < best.decode_s) {
             best.decode_s = r.decode_s;

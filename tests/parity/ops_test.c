@@ -25,7 +25,20 @@ static void matmul(struct backend *be, int N, int C, struct bytes *out)
     assert_ok(be->ops->matmul(be, y, x, weight, N, 1));
     assert_ok(be->ops->matmul_dw(be, dw, y, x, N, F, C));
     assert_ok(be->ops->matmul_dx(be, x, y, w, N, F, C, 1));
+    keep(out, y, (size_t)N * F);
+    float *y2 = guarded((size_t)N * F * 4), *y3 = guarded((size_t)N * C * 4);
+    bf16 *w3 = bf16s((size_t)C * C, 6, 1);
+    struct weight *weight3 = NULL;
+    assert_ok(be->ops->weight_new(be, C, C, &weight3));
+    assert_ok(be->ops->weight_pack(be, weight3, w3));
+    assert_ok(be->ops->matmuls(be, (struct product[]){{y2, weight}, {y3, weight3}, {y, weight}}, 3,
+                               x, N));
+    assert_same_bits(y, y2, (size_t)N * F * 4, "one input, twice one weight");
+    assert_ok(be->ops->matmul(be, y2, x, weight, N, 0));
+    assert_same_bits(y, y2, (size_t)N * F * 4, "alone and with others");
+    be->ops->weight_free(be, weight3);
     be->ops->weight_free(be, weight);
+    keep(out, y3, (size_t)N * C);
     keep(out, y, (size_t)N * F);
     keep(out, dw, (size_t)F * C);
     keep(out, x, (size_t)N * C);

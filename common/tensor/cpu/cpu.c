@@ -84,6 +84,7 @@ static const struct backend_ops cpu_ops = {
     OP(weight_pack),
     OP(weight_free),
     OP(matmul),
+    OP(matmuls),
     OP(matmul_dx),
     OP(matmul_dw),
     OP(embed),

@@ -51,6 +51,8 @@ err_t cpu_weight_pack(struct backend *, struct weight *, const bf16 *w);
 void cpu_weight_free(struct backend *, struct weight *);
 err_t cpu_matmul(struct backend *, float *y, const float *x, const struct weight *w, int M,
                  int accumulate);
+err_t cpu_matmuls(struct backend *, const struct product *products, int count, const float *x,
+                  int M);
 err_t cpu_matmul_dx(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N,
                     int K, int accumulate);
 err_t cpu_matmul_dw(struct backend *, float *dw, const float *dy, const float *x, int M, int N,

@@ -10,8 +10,12 @@
 
 /* ---- the tile */
 
-INLINE v16 tile_b(const struct tile *t, enum b_kind kind, int k, int vector, int vectors)
+/* edge: some columns are missing. */
+INLINE v16 tile_b(const struct tile *t, enum b_kind kind, int k, int vector, int vectors, bool edge)
 {
+    if (kind == B_ROWS_BF16)
+        return v16_load_bf16_some((const bf16 *)t->b + k * t->b_row + vector * 16,
+                                  edge ? t->columns - vector * 16 : 16);
     const ptrdiff_t at = (ptrdiff_t)(vector / 2) * t->b_panel + (ptrdiff_t)k * PANEL;
     const int half = vectors == 1 ? t->half : vector % 2;
     if (kind == B_PANELS_BF16)
@@ -28,8 +32,8 @@ INLINE v16 tile_a(const struct tile *t, enum a_layout layout, int i, int k)
     return v16_set1(t->a[i * t->a_row + k]);
 }
 
-INLINE void tile_run(const struct tile *t, int rows, int vectors, enum a_layout layout,
-                     enum b_kind kind)
+INLINE void tile_chain(const struct tile *t, int rows, int vectors, enum a_layout layout,
+                       enum b_kind kind, bool edge)
 {
     enum { VECTORS_MAX = 8 };
     v16 sum[TILE_ROWS][VECTORS_MAX];
@@ -45,8 +49,8 @@ INLINE void tile_run(const struct tile *t, int rows, int vectors, enum a_layout 
     for (int k = 0; k < t->K; k++) {
         UNROLL for (int v = 0; v < vectors; v += 2)
         {
-            const v16 b0 = tile_b(t, kind, k, v, vectors);
-            const v16 b1 = v + 1 < vectors ? tile_b(t, kind, k, v + 1, vectors) : b0;
+            const v16 b0 = tile_b(t, kind, k, v, vectors, edge);
+            const v16 b1 = v + 1 < vectors ? tile_b(t, kind, k, v + 1, vectors, edge) : b0;
             UNROLL for (int i = 0; i < rows; i++)
             {
                 const v16 a = tile_a(t, layout, i, k);
@@ -63,6 +67,12 @@ INLINE void tile_run(const struct tile *t, int rows, int vectors, enum a_layout 
             v16_store_some(t->c + i * t->c_row + v * 16, sum[i][v], t->columns - v * 16);
         }
     }
+}
+
+INLINE void tile_run(const struct tile *t, int rows, int vectors, enum a_layout layout,
+                     enum b_kind kind)
+{
+    tile_chain(t, rows, vectors, layout, kind, false);
 }
 
 typedef void tile_function(const struct tile *);
@@ -104,17 +114,24 @@ static tile_function *const packed_columns_f32[] = {TILE_EACH(COLUMNS_F32)};
     static void single_f32_##rows(const struct tile *t)                                            \
     {                                                                                              \
         tile_run(t, rows, 2, A_LOOSE, B_PANELS_F32);                                               \
+    }                                                                                              \
+    static void loose_rows_##rows(const struct tile *t)                                            \
+    {                                                                                              \
+        tile_run(t, rows, vectors, A_LOOSE, B_ROWS_BF16);                                          \
+    }                                                                                              \
+    static void single_rows_##rows(const struct tile *t)                                           \
+    {                                                                                              \
+        tile_chain(t, rows, 2, A_LOOSE, B_ROWS_BF16, true);                                        \
     }
 TILE_LOOSE(LOOSE)
-/* [rows]: how many panels wide, and the tiles for bf16 and float32, that wide and one panel
- * wide. */
+/* [rows]: how many panels wide, and the tiles by b_kind, that wide and one panel wide. */
 #define LOOSE_ROW(rows, vectors)                                                                   \
     [rows] = {(vectors) / 2,                                                                       \
-              {loose_bf16_##rows, loose_f32_##rows},                                               \
-              {single_bf16_##rows, single_f32_##rows}},
+              {loose_bf16_##rows, loose_f32_##rows, loose_rows_##rows},                            \
+              {single_bf16_##rows, single_f32_##rows, single_rows_##rows}},
 static const struct {
     int panels;
-    tile_function *wide[2], *single[2];
+    tile_function *wide[3], *single[3];
 } loose[] = {TILE_LOOSE(LOOSE_ROW)};
 
 void ISA_NAME(tile)(const struct tile *tile, int rows, enum a_layout layout, enum b_kind kind)
@@ -132,25 +149,32 @@ void ISA_NAME(tile)(const struct tile *tile, int rows, enum a_layout layout, enu
     run(&right);
 }
 
+static int panels_of(const struct gemm *g)
+{
+    return (g->N + PANEL - 1) / PANEL;
+}
+
 /* ---- few rows */
 
 static void gemm_loose(const struct gemm *g, int row0, int row1, int panel0, int panel1)
 {
     const int rows = row1 - row0, wide = loose[rows].panels;
-    const bool floats = g->kind == B_PANELS_F32;
     struct tile tile = {.K = g->K,
                         .a = g->a + row0 * g->a_row,
                         .a_row = g->a_row,
                         .b_panel = g->b_stride,
+                        .b_row = g->b_stride,
                         .c_row = g->c_row,
                         .accumulate = g->accumulate};
     for (int p = panel0; p < panel1;) {
-        const ptrdiff_t at = p * g->b_stride;
-        tile.b = floats ? (const void *)((const float *)g->b + at) : (const bf16 *)g->b + at;
+        const ptrdiff_t at = p * (g->kind == B_ROWS_BF16 ? (ptrdiff_t)PANEL : g->b_stride);
+        tile.b = g->kind == B_PANELS_F32 ? (const void *)((const float *)g->b + at)
+                                         : (const bf16 *)g->b + at;
         tile.c = g->c + row0 * g->c_row + (ptrdiff_t)p * PANEL;
         tile.columns = g->N - p * PANEL;
-        const bool all = p + wide <= panel1;
-        (all ? loose[rows].wide : loose[rows].single)[floats](&tile);
+        const bool all =
+            p + wide <= panel1 && (g->kind != B_ROWS_BF16 || tile.columns >= wide * PANEL);
+        (all ? loose[rows].wide : loose[rows].single)[g->kind](&tile);
         p += all ? wide : 1;
     }
 }
@@ -226,15 +250,18 @@ static void gemm_block(const struct gemm *g, int m, int rows, int k, int K, int 
         const int left = rows - i * step;
         pack_a(scratch + (size_t)i * TILE_FLOATS, g, m + i * step, left < step ? left : step, k, K);
     }
-    struct tile tile = {.K = K, .c_row = g->c_row, .accumulate = g->accumulate || k > 0};
-    for (int p = panel0; p < panel1; p++) {
-        tile.b = b_block(g, p, k, K, scratch + ROW_BLOCK * A_STRIDE);
-        tile.columns = g->N - p * PANEL;
-        for (int i = 0; i * step < rows; i++) {
-            const int left = rows - i * step;
-            tile.a = scratch + (size_t)i * TILE_FLOATS;
-            tile.c = g->c + (m + i * step) * g->c_row + (ptrdiff_t)p * PANEL;
-            ISA_NAME(tile)(&tile, left < step ? left : step, layout, kind);
+    for (int first = 0; g; first += panels_of(g), g = g->also) {
+        struct tile tile = {.K = K, .c_row = g->c_row, .accumulate = g->accumulate || k > 0};
+        const int last = panel1 - first < panels_of(g) ? panel1 - first : panels_of(g);
+        for (int p = panel0 > first ? panel0 - first : 0; p < last; p++) {
+            tile.b = b_block(g, p, k, K, scratch + ROW_BLOCK * A_STRIDE);
+            tile.columns = g->N - p * PANEL;
+            for (int i = 0; i * step < rows; i++) {
+                const int left = rows - i * step;
+                tile.a = scratch + (size_t)i * TILE_FLOATS;
+                tile.c = g->c + (m + i * step) * g->c_row + (ptrdiff_t)p * PANEL;
+                ISA_NAME(tile)(&tile, left < step ? left : step, layout, kind);
+            }
         }
     }
 }
@@ -242,9 +269,11 @@ static void gemm_block(const struct gemm *g, int m, int rows, int k, int K, int 
 void ISA_NAME(gemm)(const struct gemm *g, int row0, int row1, int panel0, int panel1,
                     float *scratch)
 {
-    const bool panels = g->kind == B_PANELS_BF16 || g->kind == B_PANELS_F32;
-    if (panels && g->a_k == 1 && row1 - row0 <= LOOSE_ROWS) {
-        gemm_loose(g, row0, row1, panel0, panel1);
+    if (g->kind != B_ROWS_F32 && g->a_k == 1 && row1 - row0 <= LOOSE_ROWS) {
+        for (int first = 0; g; first += panels_of(g), g = g->also) {
+            const int last = panel1 - first < panels_of(g) ? panel1 - first : panels_of(g);
+            gemm_loose(g, row0, row1, panel0 > first ? panel0 - first : 0, last);
+        }
         return;
     }
     for (int m = row0; m < row1; m += ROW_BLOCK) {

@@ -34,6 +34,9 @@ struct gemm {
     float *c;           // C[m,n] at c[m * c_row + n]
     ptrdiff_t c_row;
     bool accumulate;
+    /* More columns of the same product: M, K, A and kind are equal, its panels are counted on from
+     * these. A is packed once for all. NULL: none. */
+    const struct gemm *also;
 };
 /* Scratch of a gemm call: packed rows of A, then one packed block of a panel of B. Floats. */
 enum { GEMM_SCRATCH = ROW_BLOCK * A_STRIDE + CHAIN_BLOCK * PANEL };
@@ -82,7 +85,7 @@ struct adamw_constants {
 
 struct cpu_kernels {
     const char *name;
-    /* Rows row0..row1-1 and panels (32 columns) panel0..panel1-1 of C. */
+    /* Rows row0..row1-1 and panels (32 columns) panel0..panel1-1 of C and its `also`. */
     void (*gemm)(const struct gemm *, int row0, int row1, int panel0, int panel1, float *scratch);
     /* Panels panel0..panel1-1 of W (N,K) row-major, as B_PANELS_BF16 with b_stride = K * 32. */
     void (*pack_weight)(bf16 *panels, const bf16 *w, int N, int K, int panel0, int panel1);

@@ -58,6 +58,7 @@ struct grid {
     struct cpu *cpu;
     const struct gemm *gemm;
     int rows, panels; // how many cells down and across
+    int all;          // panels of the product
 };
 
 static int cut(int count, int piece, int pieces)
@@ -69,7 +70,7 @@ static void grid_cell(void *data, int chunk, int thread)
 {
     const struct grid *grid = data;
     const struct gemm *g = grid->gemm;
-    const int down = chunk / grid->panels, across = chunk % grid->panels, panels = panels_of(g->N);
+    const int down = chunk / grid->panels, across = chunk % grid->panels, panels = grid->all;
     const int row0 = cut(g->M, down, grid->rows), row1 = cut(g->M, down + 1, grid->rows);
     const int panel0 = cut(panels, across, grid->panels),
               panel1 = cut(panels, across + 1, grid->panels);
@@ -79,9 +80,14 @@ static void grid_cell(void *data, int chunk, int thread)
 
 void cpu_gemm(struct cpu *cpu, const struct gemm *gemm)
 {
-    const double work = (double)gemm->M * gemm->N * gemm->K;
-    const int chunks = cpu_chunks(cpu, work), panels = panels_of(gemm->N);
-    struct grid grid = {cpu, gemm, 1, 1};
+    double work = 0;
+    int panels = 0;
+    for (const struct gemm *g = gemm; g; g = g->also) {
+        work += (double)g->M * g->N * g->K;
+        panels += panels_of(g->N);
+    }
+    const int chunks = cpu_chunks(cpu, work);
+    struct grid grid = {cpu, gemm, 1, 1, panels};
     if (chunks > 1 && (panels >= chunks || gemm->M < 2 * PANEL))
         grid.panels = panels < chunks ? panels : chunks;
     else if (chunks > 1)
@@ -89,21 +95,45 @@ void cpu_gemm(struct cpu *cpu, const struct gemm *gemm)
     pool_run(cpu->pool, grid.rows * grid.panels, grid_cell, &grid);
 }
 
+static struct gemm forward_of(float *y, const float *x, const struct weight *w, int M,
+                              int accumulate)
+{
+    return (struct gemm){.M = M,
+                         .N = w->N,
+                         .K = w->K,
+                         .a = x,
+                         .a_row = w->K,
+                         .a_k = 1,
+                         .kind = B_PANELS_BF16,
+                         .b = w->panels,
+                         .b_stride = (ptrdiff_t)w->K * PANEL,
+                         .c = y,
+                         .c_row = w->N,
+                         .accumulate = accumulate != 0};
+}
+
 err_t cpu_matmul(struct backend *be, float *y, const float *x, const struct weight *w, int M,
                  int accumulate)
 {
-    cpu_gemm(cpu_of(be), &(struct gemm){.M = M,
-                                        .N = w->N,
-                                        .K = w->K,
-                                        .a = x,
-                                        .a_row = w->K,
-                                        .a_k = 1,
-                                        .kind = B_PANELS_BF16,
-                                        .b = w->panels,
-                                        .b_stride = (ptrdiff_t)w->K * PANEL,
-                                        .c = y,
-                                        .c_row = w->N,
-                                        .accumulate = accumulate != 0});
+    const struct gemm gemm = forward_of(y, x, w, M, accumulate);
+    cpu_gemm(cpu_of(be), &gemm);
+    return OK;
+}
+
+err_t cpu_matmuls(struct backend *be, const struct product *products, int count, const float *x,
+                  int M)
+{
+    struct gemm gemm[PRODUCTS_MAX];
+    if (count < 1 || count > PRODUCTS_MAX)
+        return err_new(ERR_INVALID, "%d products of one input: 1 to %d", count, PRODUCTS_MAX);
+    for (int i = 0; i < count; i++) {
+        if (products[i].w->K != products[0].w->K)
+            return err_new(ERR_INVALID, "products of one input: weights of %d and %d columns",
+                           products[0].w->K, products[i].w->K);
+        gemm[i] = forward_of(products[i].y, x, products[i].w, M, 0);
+        gemm[i].also = i + 1 < count ? &gemm[i + 1] : NULL;
+    }
+    cpu_gemm(cpu_of(be), gemm);
     return OK;
 }
 

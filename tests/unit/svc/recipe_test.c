@@ -204,7 +204,7 @@ static void yaml_beyond_maps_lists_and_text_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_err(ERR_INVALID, cases[i].message, refuse(cases[i].text));
-    struct bytes many = {0};
+    SCOPED_VALUE(bytes) many = {0};
     for (int i = 0; i < 1025; i++)
         bytes_printf(&many, "k%d: 1\n", i);
     assert_err(ERR_INVALID, "more than 1024 members", refuse((char *)many.data));
@@ -213,7 +213,6 @@ static void yaml_beyond_maps_lists_and_text_is_refused(void **state)
     SCOPED(recipe) none = NULL;
     assert_err(ERR_INVALID, "1 MiB",
                recipe_parse((char *)many.data, many.len, "ring.yaml", ".", NULL, &none));
-    bytes_done(&many);
 }
 
 static void options_are_checked_against_each_other(void **state)
@@ -230,6 +229,7 @@ static void options_are_checked_against_each_other(void **state)
         {"generator: {num_generations: 1}",
          "ring.yaml:1: generator.num_generations: 1 is too few; learner.objective rloo"},
         {"learner: {groups: 2, updates_per_round: 3}", "learner.updates_per_round: 3 is too many"},
+        {"learner: {cpus: '0-'}", "learner.cpus: '0-' is no list of cores; allowed: numbers"},
         {"run: {rounds: 0}", "run.rounds: 0, and data.epochs is 0 too"},
         {"sft: {steps: 0}", "sft.steps: 0, and sft.epochs is 0 too"},
         {"eval: {every: 5}", "eval.every: 5 needs data.eval"},
@@ -237,9 +237,6 @@ static void options_are_checked_against_each_other(void **state)
          "learner.listen: '0.0.0.0:7003' is open beyond this machine without TLS"},
         {"rewarder: {listen: '127.0.0.1:65500'}",
          "rewarder.listen: '127.0.0.1:65500' leaves no room for HTTP"},
-        {"learner: {cpus: '0-'}", "learner.cpus: '0-' is no list of cores; allowed: numbers"},
-        {"generator: {cpus: 3-1}", "generator.cpus: '3-1' is no list of cores"},
-        {"rewarder: {cpus: all}", "rewarder.cpus: 'all' is no list of cores"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_err(ERR_INVALID, cases[i].message, refuse(cases[i].text));
