@@ -20,8 +20,9 @@ struct worker;
 struct worker_options {
     const char *name; // of the thread, as top and gdb show it: 15 characters
     size_t capacity;  // of the mailbox, > 0
-    const char *cpus; // cores that the thread is bound to (base/cpus.h); NULL or empty: none; borrowed by worker_start
-    void *state;      // borrowed until worker_free; handed to every fn
+    const char *
+        cpus; // cores that the thread is bound to (base/cpus.h); NULL or empty: none; borrowed by worker_start
+    void *state; // borrowed until worker_free; handed to every fn
     /* Called when the mailbox is empty, with all messages done: the thread's own work (a decode step). Returns for how many
      * ms to wait for a message before it is called again: 0 = it has more to do, negative = only after the next message. */
     int64_t (*idle)(void *state);
