@@ -17,6 +17,7 @@ err_t command_eval(int argc, char **argv);
 err_t command_status(int argc, char **argv);
 err_t command_explain_version(int argc, char **argv);
 err_t command_recipe(int argc, char **argv);
+err_t command_plan(int argc, char **argv);
 err_t command_tokenizer_train(int argc, char **argv);
 err_t command_tokenizer_encode(int argc, char **argv);
 err_t command_model_new(int argc, char **argv);

@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"eval", "complete held-out prompts and score them by a recipe", command_eval},
     {"status", "ask the daemons of a run how they are", command_status},
     {"explain version", "show what made a version of the weights", command_explain_version},
+    {"plan", "what a ring of some size would do: bytes, seconds, generators, lag", command_plan},
     {"recipe", "print every key of a recipe, with defaults and ranges", command_recipe},
     {"tokenizer train", "learn a byte-level BPE tokenizer from JSONL or text",
      command_tokenizer_train},

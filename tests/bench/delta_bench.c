@@ -1,6 +1,7 @@
 /* Weight deltas: bytes as a share of the dense array, and GB of dense weights covered per second on one core.
  *
  *     build/tests/bench_delta [LARGE]               LARGE: parameters of the larger synthetic case, 50000000
+ *     build/tests/bench_delta pair OLD NEW NAME LR  two versions of a run, as checkpoints (delta_updates makes them)
  *
  * synthetic: uniform values, so many of them one ulp off, anywhere. sort: a small model after supervised steps on its task, then
  * updates whose sequences push with random weights, as policy gradients do, at the given lr. encode: from old and new to
@@ -223,6 +224,22 @@ static err_t sort_model(void)
     return OK;
 }
 
+/* Two versions of a real run. */
+static err_t pair(const char *old, const char *new, const char *name, double lr)
+{
+    SCOPED(backend) be = NULL;
+    SCOPED(model) before = NULL;
+    SCOPED(model) after = NULL;
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    TRY(model_load(be, old, &before));
+    TRY(model_load(be, new, &after));
+    if (before->params->layout->elements != after->params->layout->elements)
+        return err_new(ERR_INVALID, "'%s' and '%s' are of different models", old, new);
+    const size_t repeat = 1 + 100000000 / before->params->layout->elements;
+    return measure(name, lr, before->params->layout, before->values, after->values,
+                   repeat < 100 ? (int)repeat : 100);
+}
+
 static err_t run(size_t large)
 {
     TRY(sort_model());
@@ -230,17 +247,23 @@ static err_t run(size_t large)
     return synthetic(large);
 }
 
-int main(int argc, char **argv)
+static int ended(err_t e)
 {
-    const long large = argc > 1 ? strtol(argv[1], NULL, 10) : 50000000;
-    if (large < 1000 || large > 2000000000) {
-        fprintf(stderr, "usage: bench_delta [LARGE]\n");
-        return 2;
-    }
-    err_t e = run((size_t)large);
     if (err_failed(e))
         fprintf(stderr, "%s\n", err_message(e));
     const int status = err_failed(e);
     err_free(e);
     return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 6 && strcmp(argv[1], "pair") == 0)
+        return ended(pair(argv[2], argv[3], argv[4], strtod(argv[5], NULL)));
+    const long large = argc > 1 ? strtol(argv[1], NULL, 10) : 50000000;
+    if (large < 1000 || large > 2000000000) {
+        fprintf(stderr, "usage: bench_delta [LARGE]\n");
+        return 2;
+    }
+    return ended(run((size_t)large));
 }
