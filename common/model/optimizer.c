@@ -51,6 +51,11 @@ void optimizer_configure(struct optimizer *opt, const struct optimizer_config *c
     opt->config = *config;
 }
 
+size_t optimizer_bytes(const struct optimizer *opt)
+{
+    return ARRAYS * layout_of(opt)->elements * sizeof(float);
+}
+
 int64_t optimizer_steps(const struct optimizer *opt)
 {
     return opt->step;

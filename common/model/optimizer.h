@@ -45,6 +45,7 @@ err_t optimizer_new(struct model *model, const struct optimizer_config *config,
  * summed. INVALID: the gradient's norm is not finite; nothing changed. */
 err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                      struct optimizer_result *ret);
+size_t optimizer_bytes(const struct optimizer *opt);  // masters and moments
 int64_t optimizer_steps(const struct optimizer *opt); // taken so far
 void optimizer_configure(struct optimizer *opt,
                          const struct optimizer_config *config); // from the next step on

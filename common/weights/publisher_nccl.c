@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "rpc/call.h"
 #include "weights/broadcast.h"
 #include "weights/history.h"

@@ -353,8 +353,7 @@ static void apply(void *state, void *arg)
     err_t failed =
         swap_apply(decode->swap, weights->values, weights->changed, weights->version, &done);
     if (err_failed(failed)) {
-        decode->serving = false;
-        tell(decode, on_failed, &(struct note){.why = failed});
+        decode_fail(decode, failed);
     } else {
         report_swap(decode, weights->version, &done);
         if (!decode->serving)
@@ -456,6 +455,8 @@ static err_t build(struct decode *decode)
                                    .step_rows = (int)step_rows,
                                    .kv_bytes = (size_t)recipe->generator.kv_bytes};
     TRY(engine_new(decode->model, &engine, &decode->engine));
+    log_info("memory planned", "weights_mib=%zu engine_mib=%zu", model_bytes(decode->model) >> 20,
+             engine_bytes(decode->engine) >> 20);
     decode->swap = swap_new(decode->model, decode->engine, recipe->generator.in_flight);
     return OK;
 }

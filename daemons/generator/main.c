@@ -380,7 +380,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                           .arg = d}};
     TRY(carrier_open(recipe, d->loop, &d->carrier));
     TRY(decode_start(&decode, &d->decode));
-    TRY(relay_open(recipe, decode_layout(d->decode), &d->relay));
+    TRY(relay_open(recipe, decode_model(d->decode)->params->layout, &d->relay));
     if (d->relay)
         face.services[face.service_count++] = relay_service(d->relay);
     TRY(face_open(&face, &d->face));

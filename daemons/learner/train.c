@@ -419,6 +419,17 @@ static int64_t train_some(void *state)
     return 0;
 }
 
+/* Weights, optimizer, a step; and of what goes out: the values of the newest version and, while one is made, of the next. */
+static void report_memory(const struct train *train)
+{
+    const size_t elements = train->model->params->layout->elements;
+    log_info("memory planned",
+             "weights_mib=%zu optimizer_mib=%zu step_mib=%zu published_mib=%zu evaluated_mib=%zu",
+             model_bytes(train->model) >> 20, optimizer_bytes(train->start.optimizer) >> 20,
+             updates_bytes(train->updates) >> 20, 2 * elements * sizeof(bf16) >> 20,
+             (train->options.evaluating ? elements * sizeof(bf16) : 0) >> 20);
+}
+
 err_t train_start(struct train *train, const struct train_options *options, struct publish *publish)
 {
     const struct recipe *recipe = train->given;
@@ -426,6 +437,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     train->publish = publish;
     struct branch branch;
     TRY(resume_settings(train, &branch));
+    report_memory(train);
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
     TRY(report_open(path, &branch, train->at.round, &train->report));
     train->fingerprint = settings_fingerprint(train->model);

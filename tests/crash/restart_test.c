@@ -301,20 +301,17 @@ static void rounds_of_another_build(void **state)
 }
 
 /* Replayed with what was recorded, whatever is given now. */
-static void other_settings(void **state)
+static void other_settings(void **)
 {
-    (void)state;
-    static const char *const sets[] = {"learner.optimizer.lr=0.5",
-                                       "learner.optimizer.clip_norm=0",
-                                       "learner.objective=grpo",
-                                       "learner.micro_tokens=200",
-                                       "learner.gradient_checkpointing=true",
-                                       "learner.optimizer.betas=[0.5, 0.6]"};
+    static const char *const sets[] = {
+        "learner.optimizer.lr=0.5", "learner.optimizer.clip_norm=0",
+        "learner.objective=grpo",   "learner.optimizer.betas=[0.5, 0.6]",
+        "learner.micro_tokens=200", "learner.gradient_checkpointing=true"};
     SCOPED_VALUE(checkpoint_list) list = checkpoints_of(&done);
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         struct ring ring = copy_of(&done);
         remove_newest_checkpoint(&ring);
-        bool matters = !strstr(sets[i], "micro_tokens") && !strstr(sets[i], "checkpointing");
+        const bool matters = i < 4; // the last two change no number
         replay(&ring, sets[i], matters ? "which=recorded" : "recorded rounds are trained again");
         SCOPED_MEM char *log = file_text(ring.log);
         assert_int_equal(strstr(log, "which=recorded") != NULL, matters);

@@ -1,6 +1,7 @@
 /* Lists of cores: what they mean, what is refused, and that a thread is bound to them. */
 #include "base/cpus.h"
 #include "testing/testing.h"
+#include <stdio.h>
 #include <string.h>
 
 static void lists_are_read(void **state)
