@@ -14,6 +14,7 @@
 #include "generator/prompts.h"
 #include "generator/relaying.h"
 #include "generator/update.h"
+#include "model/model.h"
 #include "rpc/face.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"

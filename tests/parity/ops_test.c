@@ -29,8 +29,8 @@ static void matmul(struct backend *be, int N, int C, struct bytes *out)
     float *y2 = guarded((size_t)N * F * 4), *y3 = guarded((size_t)N * C * 4);
     bf16 *w3 = bf16s((size_t)C * C, 6, 1);
     struct weight *weight3 = NULL;
-    assert_ok(be->ops->weight_new(be, C, C, &weight3));
-    assert_ok(be->ops->weight_pack(be, weight3, w3));
+    assert_ok(weight_new(be, C, C, &weight3));
+    assert_ok(be->ops->weight_pack(be, weight3, w3, 0, C));
     assert_ok(be->ops->matmuls(be, (struct product[]){{y2, weight}, {y3, weight3}, {y, weight}}, 3,
                                x, N));
     assert_same_bits(y, y2, (size_t)N * F * 4, "one input, twice one weight");

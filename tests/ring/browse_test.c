@@ -39,7 +39,7 @@ static err_t list(const struct daemons *d, const char *filter, uint32_t size, co
 
 static size_t count(const struct daemons *d, const char *filter)
 {
-    list_reply *reply;
+    list_reply *reply = NULL;
     assert_ok(list(d, filter, 1000, "", &reply));
     assert_string_equal(reply->next_page_token, "");
     size_t n = reply->n_groups;
@@ -59,7 +59,7 @@ static err_t evict(const struct daemons *d, const char *filter, bool validate_on
                    const char *request_id, uint64_t *ret, uint64_t *ret_change)
 {
     Rlhfd__Admin__V1__EvictGroupsRequest request = RLHFD__ADMIN__V1__EVICT_GROUPS_REQUEST__INIT;
-    Rlhfd__Admin__V1__EvictGroupsReply *reply;
+    Rlhfd__Admin__V1__EvictGroupsReply *reply = NULL;
     request.filter = (char *)filter;
     request.validate_only = validate_only;
     request.request_id = (char *)request_id;
@@ -75,7 +75,7 @@ static err_t evict(const struct daemons *d, const char *filter, bool validate_on
 static void pausing(const struct daemons *d, const char *method, bool generation, bool training)
 {
     Rlhfd__Admin__V1__PauseRequest request = RLHFD__ADMIN__V1__PAUSE_REQUEST__INIT;
-    Rlhfd__Admin__V1__PauseReply *reply;
+    Rlhfd__Admin__V1__PauseReply *reply = NULL;
     request.generation = generation;
     request.training = training;
     assert_ok(ask(d->admin[LEARNER], method, &request.base,
@@ -149,7 +149,7 @@ static void pages_have_every_group_once(void **)
         release(page);
     } while (*token);
     assert_int_equal(seen, FULL);
-    list_reply *reply;
+    list_reply *reply = NULL;
     assert_err(ERR_INVALID, "KEY one of state", list(&d, "shoe=9", 0, "", &reply));
     assert_err(ERR_INVALID, "page_size", list(&d, "", 1001, "", &reply));
     assert_err(ERR_INVALID, "page_token", list(&d, "", 0, "7", &reply));
@@ -201,7 +201,7 @@ static void what_made_a_version(void **)
     struct daemons d = fill(&ring);
     Rlhfd__Admin__V1__ExplainVersionRequest request =
         RLHFD__ADMIN__V1__EXPLAIN_VERSION_REQUEST__INIT;
-    Rlhfd__Admin__V1__Explanation *reply;
+    Rlhfd__Admin__V1__Explanation *reply = NULL;
     request.version = 2;
     assert_ok(ask(d.admin[LEARNER], "LearnerAdmin/ExplainVersion", &request.base,
                   &rlhfd__admin__v1__explanation__descriptor, (void **)&reply));

@@ -2,7 +2,7 @@
 #pragma once
 #include "tensor/cpu/cpu.h"
 
-_Static_assert(WEIGHT_ROWS == PANEL, "rows are packed a panel at a time");
+_Static_assert((int)WEIGHT_ROWS == (int)PANEL, "rows are packed a panel at a time");
 
 struct weight_block; // the memory that many share
 
