@@ -37,7 +37,8 @@ void testing_near(double got, double want, double limit, const char *what, const
     _fail(file, line);
 }
 
-static char *made[64];
+enum { MADE_MAX = 128 }; // of one test program
+static char *made[MADE_MAX];
 static int made_count;
 static pid_t maker;
 
@@ -55,7 +56,7 @@ const char *testing_directory(void)
 {
     const char *base = getenv("TMPDIR");
     char *path = mem_printf("%s/rlhfd-test-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(path) || made_count == 64)
+    if (!mkdtemp(path) || made_count == MADE_MAX)
         abort();
     if (!made_count) {
         maker = getpid();

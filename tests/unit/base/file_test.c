@@ -200,7 +200,7 @@ static void a_file_is_hashed_in_pieces(void **state)
     (void)state;
     const size_t lens[] = {0, 1, 1 << 18, (1 << 18) + 1, 3 * (1 << 18) + 77};
     SCOPED_MEM uint8_t *data = mem_array(lens[4], 1);
-    SCOPED_MEM char *path = testing_path(testing_directory(), "large");
+    char *path = testing_path(testing_directory(), "large");
     for (size_t i = 0; i < lens[4]; i++)
         data[i] = (uint8_t)(i * 31 + i / 251);
     for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
