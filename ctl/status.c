@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "ctl/command.h"
-#include "ctl/follow.h"
+#include "ctl/following.h"
 #include "ctl/output.h"
 #include "ctl/ring_state.h"
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ctl/command.h"
-#include "ctl/follow.h"
+#include "ctl/following.h"
 #include "ctl/ring_picture.h"
 #include "ctl/screen.h"
 #include "rpc/admin_client.h"

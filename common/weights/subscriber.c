@@ -238,26 +238,6 @@ static err_t check_manifest(const struct subscriber *subscriber, const struct ma
     return OK;
 }
 
-/* Memory for what comes. What lies here serves for a version that comes whole if nothing of it is wanted any more; what was
- * forwarded is wanted until the next is. */
-static void make_room(struct subscriber *subscriber, enum weights_kind kind)
-{
-    const size_t bytes = subscriber->elements * sizeof *subscriber->ready;
-    const bool forwards = subscriber->handlers.forward != NULL;
-    if (kind == WEIGHTS_FULL) {
-        if (!subscriber->incoming && !subscriber->has && !subscriber->taken && !forwards)
-            subscriber->incoming = STEAL(subscriber->ready);
-        if (!subscriber->incoming)
-            subscriber->incoming = mem_aligned(bytes);
-        return;
-    }
-    free(STEAL(subscriber->incoming));
-    if (subscriber->ready || (kind == WEIGHTS_SAME && !forwards))
-        return;
-    subscriber->ready = mem_aligned(bytes);
-    subscriber->options.values(subscriber->options.arg, subscriber->ready);
-}
-
 static err_t take_manifest(struct subscriber *subscriber, const struct manifest *manifest)
 {
     TRY(check_manifest(subscriber, manifest));
@@ -267,7 +247,7 @@ static err_t take_manifest(struct subscriber *subscriber, const struct manifest 
         subscriber->received = 0;
         subscriber->sum = (struct digest){0};
         staging_clear(subscriber->staging);
-        make_room(subscriber, manifest->kind);
+        subscriber_make_room(subscriber, manifest->kind);
         delta_free(STEAL(subscriber->passed_on));
         if (subscriber->handlers.forward &&
             (manifest->kind == WEIGHTS_DELTA || manifest->kind == WEIGHTS_JUMP))

@@ -1,5 +1,7 @@
+#include "base/mem.h"
 #include "rpc/stream.h"
 #include "weights/subscriber_inside.h"
+#include <stdlib.h>
 
 void subscriber_send(struct subscriber *subscriber, struct rpc_message *message)
 {
@@ -15,6 +17,24 @@ void subscriber_break(struct subscriber *subscriber, err_t why)
 const struct manifest *subscriber_coming(const struct subscriber *subscriber)
 {
     return subscriber->receiving ? &subscriber->coming : NULL;
+}
+
+void subscriber_make_room(struct subscriber *subscriber, enum weights_kind kind)
+{
+    const size_t bytes = subscriber->elements * sizeof *subscriber->ready;
+    const bool forwards = subscriber->handlers.forward != NULL;
+    if (kind == WEIGHTS_FULL) {
+        if (!subscriber->incoming && !subscriber->has && !subscriber->taken && !forwards)
+            subscriber->incoming = STEAL(subscriber->ready);
+        if (!subscriber->incoming)
+            subscriber->incoming = mem_aligned(bytes);
+        return;
+    }
+    free(STEAL(subscriber->incoming));
+    if (subscriber->ready || (kind == WEIGHTS_SAME && !forwards))
+        return;
+    subscriber->ready = mem_aligned(bytes);
+    subscriber->options.values(subscriber->options.arg, subscriber->ready);
 }
 
 uint16_t *subscriber_incoming(struct subscriber *subscriber)

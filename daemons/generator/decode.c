@@ -444,15 +444,12 @@ static err_t build(struct decode *decode)
                        "generator.slots is %" PRId64
                        ": one group needs generator.num_generations = %" PRId64,
                        recipe->generator.slots, recipe->generator.num_generations);
-    decode->context = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
-    if (decode->context > config->max_positions)
-        decode->context = config->max_positions;
-    int64_t step_rows = recipe->generator.step_rows > recipe->generator.slots
-                            ? recipe->generator.step_rows
-                            : recipe->generator.slots;
-    struct engine_config engine = {.slots = (int)recipe->generator.slots,
+    const int64_t longest = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
+    decode->context = longest < config->max_positions ? longest : config->max_positions;
+    const int64_t slots = recipe->generator.slots, rows = recipe->generator.step_rows;
+    struct engine_config engine = {.slots = (int)slots,
                                    .max_context = (int)decode->context,
-                                   .step_rows = (int)step_rows,
+                                   .step_rows = (int)(rows > slots ? rows : slots),
                                    .kv_bytes = (size_t)recipe->generator.kv_bytes};
     TRY(engine_new(decode->model, &engine, &decode->engine));
     log_info("memory planned", "weights_mib=%zu engine_mib=%zu", model_bytes(decode->model) >> 20,

@@ -2,19 +2,22 @@
  * recorded with the rounds as an operator's are.
  *
  *     struct steering *steering = steering_new(live);
- *     steering_post(steering, storage, &seen);       -- after each new round, before the next is asked for
+ *     steering_see(steering, storage, &drawn, &report);       -- after each new round, before the next is asked for
  *
  * Where the limit stands outlives a restart, as all live settings do; what the controller had seen does not: it begins anew, with
  * rounds that it does not look at. Rounds trained again after a restart are no news to it: they have the limits they were
- * recorded with. Owner: the storage thread, but steering_post: the compute thread. */
+ * recorded with. Owner: the storage thread, but steering_see: the compute thread; NULL: nothing. */
 #pragma once
+#include "learner/draw.h"
 #include "learner/lag_control.h"
 #include "learner/live.h"
+#include "learner/report.h"
 #include "learner/storage.h"
 
 struct steering;
 struct steering *steering_new(struct live *live);
-void steering_post(struct steering *steering, struct storage *storage, const struct lag_seen *seen);
+void steering_see(struct steering *steering, struct storage *storage, const struct drawn *drawn,
+                  const struct round_report *report);
 
 /* What the recipe says of the controller. */
 struct lag_control_config steering_config(const struct recipe *recipe);

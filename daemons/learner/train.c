@@ -17,11 +17,10 @@
 
 struct train {
     const struct recipe *given;
-    const struct recipe *recipe; // in force: what the last round was recorded with, or given
-    struct recipe *recorded;     // owned: recipe, unless that is given
-    char *recorded_text;         // as the round has it
-    bool recorded_again;         // it was recorded before this start
-    bool recorded_used;          // and trained since
+    const struct recipe *recipe;        // in force: what the last round was recorded with, or given
+    struct recipe *recorded;            // owned: recipe, unless that is given
+    char *recorded_text;                // as the round has it
+    bool recorded_again, recorded_used; // before this start; and trained since
     struct train_options options;
     struct restart start;
     struct model *model; // of start
@@ -38,8 +37,7 @@ struct train {
     double begun_s, checkpoint_ms;
     uint64_t again_below; // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
-    uint64_t published_version,
-        checkpointed_round; // the newest; one that is there already needs no other
+    uint64_t published_version, checkpointed_round; // the newest: a second is not needed
 };
 
 /* ---- where it starts */
@@ -180,24 +178,6 @@ static void report_lag(const struct train *train, const struct drawn *drawn,
     report->lag_expected = drawn->again ? NAN : waits + drawn->behind;
 }
 
-/* The controller of the limit sees the round before the next is formed. */
-static void steer(struct train *train, const struct drawn *drawn, const struct round_report *report)
-{
-    if (!train->steering || drawn->again || drawn->paused)
-        return;
-    steering_post(
-        train->steering, train->options.storage,
-        &(struct lag_seen){.learner_idle_s = report->learner_idle_s,
-                           .learner_busy_s = report->learner_busy_s,
-                           .generator_idle_s = report->generator_idle_s,
-                           .generator_busy_s = report->generator_busy_s,
-                           .straggler = strcmp(report->idle_cause, idle_name(IDLE_STRAGGLER)) == 0,
-                           .ess = report->ess,
-                           .kl = report->kl_behaviour_k3,
-                           .queue = drawn->queue,
-                           .spare = drawn->spare});
-}
-
 /* After the updates: publish, report, checkpoint. The line is on disk before a checkpoint covers its round, so a restart
  * from there lacks none. */
 static err_t end_round(struct train *train, struct round_report *report, bool again)
@@ -268,7 +248,7 @@ static err_t one_round(struct train *train, const struct drawn *drawn)
     report.learner_busy_s = clock_s() - begun;
     report_totals(train, drawn, &report);
     report_lag(train, drawn, &report);
-    steer(train, drawn, &report);
+    steering_see(train->steering, train->options.storage, drawn, &report);
     return end_round(train, &report, drawn->again);
 }
 
@@ -423,12 +403,11 @@ static int64_t train_some(void *state)
 /* Weights, optimizer, a step; and of what goes out: the values of the newest version and, while one is made, of the next. */
 static void report_memory(const struct train *train)
 {
-    const size_t elements = train->model->params->layout->elements;
-    log_info("memory planned",
-             "weights_mib=%zu optimizer_mib=%zu step_mib=%zu published_mib=%zu evaluated_mib=%zu",
+    const size_t version = train->model->params->layout->elements * sizeof(bf16);
+    log_info("memory planned", "weights_mib=%zu optimizer_mib=%zu step_mib=%zu out_mib=%zu",
              model_bytes(train->model) >> 20, optimizer_bytes(train->start.optimizer) >> 20,
-             updates_bytes(train->updates) >> 20, 2 * elements * sizeof(bf16) >> 20,
-             (train->options.evaluating ? elements * sizeof(bf16) : 0) >> 20);
+             updates_bytes(train->updates) >> 20,
+             (train->options.evaluating ? 3 : 2) * version >> 20);
 }
 
 err_t train_start(struct train *train, const struct train_options *options, struct publish *publish)

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/scoped.h"
+#include "learner/store/counts.h"
 #include "wire/rollout.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -96,34 +97,5 @@ err_t store_append_encoded(struct store *store, const struct group *const *group
 err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
                    struct verdict *ret);
 
-enum reason {
-    REASON_TRAINED = 1,
-    REASON_STALE,
-    REASON_SUPERSEDED,
-    REASON_EVICTED,
-    REASON_FILTERED,
-    REASON_ERRORED,
-    REASON_LINEAGE,
-    REASON_OPERATOR,
-    REASON_ENDED,
-    REASONS
-};
-const char *reason_name(enum reason reason);
-
-struct store_counts {
-    uint64_t leased, stored, free;  // slots now
-    uint64_t live;                  // leased + stored, each as often as rounds may still use it
-    uint64_t next_slot, next_round; // the first never used
-    uint64_t gone[REASONS];         // groups that left, over the life of the store
-    uint64_t outcomes[OUTCOME_REJECTED + 1];
-    uint64_t granted, given_back, expired, revoked;
-    uint64_t disk_used_bytes, disk_free_bytes;
-    bool disk_low;  // no leases are granted
-    uint64_t limit; // on lag, in force now
-    uint64_t
-        behind; // summed over the leases granted since it was opened: rounds that the holder's weights were behind then
-    uint64_t
-        spare; // the fewest slots that pacing left unasked for between the last two rounds; UINT64_MAX: none was asked for
-};
 bool store_ended(const struct store *store); // nothing will be granted or recorded any more
 void store_counts(const struct store *store, struct store_counts *ret);

@@ -1,4 +1,4 @@
-#include "ctl/follow.h"
+#include "ctl/following.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rpc/admin_client.h"

@@ -1,0 +1,35 @@
+/* Figures of a store, and the reasons for which groups leave it. */
+#pragma once
+#include "wire/rollout.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum reason {
+    REASON_TRAINED = 1,
+    REASON_STALE,
+    REASON_SUPERSEDED,
+    REASON_EVICTED,
+    REASON_FILTERED,
+    REASON_ERRORED,
+    REASON_LINEAGE,
+    REASON_OPERATOR,
+    REASON_ENDED,
+    REASONS
+};
+const char *reason_name(enum reason reason);
+
+struct store_counts {
+    uint64_t leased, stored, free;  // slots now
+    uint64_t live;                  // leased + stored, each as often as rounds may still use it
+    uint64_t next_slot, next_round; // the first never used
+    uint64_t gone[REASONS];         // groups that left, over the life of the store
+    uint64_t outcomes[OUTCOME_REJECTED + 1];
+    uint64_t granted, given_back, expired, revoked;
+    uint64_t disk_used_bytes, disk_free_bytes;
+    bool disk_low;  // no leases are granted
+    uint64_t limit; // on lag, in force now
+    uint64_t
+        behind; // summed over the leases granted since it was opened: rounds that the holder's weights were behind then
+    uint64_t
+        spare; // the fewest slots that pacing left unasked for between the last two rounds; UINT64_MAX: none was asked for
+};
