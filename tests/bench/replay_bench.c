@@ -195,8 +195,8 @@ static void write_raw(const struct target *target, struct sent *const *batch, si
 
 static void write_store(const struct target *target, struct sent *const *batch, size_t n)
 {
-    const struct group *groups[WAITING_MAX];
-    struct encoded encoded[WAITING_MAX];
+    const struct group *groups[WAITING_MAX] = {0};
+    struct encoded encoded[WAITING_MAX] = {0};
     struct verdict verdicts[WAITING_MAX];
     for (size_t i = 0; i < n; i++) {
         groups[i] = batch[i]->group;

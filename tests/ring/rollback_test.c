@@ -108,7 +108,7 @@ static void assert_last_round_is_of(const struct ring *ring, uint32_t lineage)
 static void assert_noted(const struct daemons *d, uint32_t before, uint64_t version)
 {
     Rlhfd__Admin__V1__ListChangesRequest request = RLHFD__ADMIN__V1__LIST_CHANGES_REQUEST__INIT;
-    Rlhfd__Admin__V1__ListChangesReply *reply;
+    Rlhfd__Admin__V1__ListChangesReply *reply = NULL;
     assert_ok(ask(d->admin[LEARNER], "LearnerAdmin/ListChanges", &request.base,
                   &rlhfd__admin__v1__list_changes_reply__descriptor, (void **)&reply));
     assert_int_equal(reply->n_changes, 1);

@@ -21,7 +21,7 @@ static inline err_t rollback_begin(const char *admin, uint64_t version, const ch
                                    char *name)
 {
     Rlhfd__Admin__V1__RollbackRequest request = RLHFD__ADMIN__V1__ROLLBACK_REQUEST__INIT;
-    Rlhfd__Admin__V1__Operation *operation;
+    Rlhfd__Admin__V1__Operation *operation = NULL;
     request.version = version;
     request.request_id = (char *)request_id;
     request.author = (char *)"test";
@@ -39,7 +39,7 @@ static inline void rollback_wait(const char *admin, const char *name, const char
                                  struct rollback_end *ret)
 {
     Rlhfd__Admin__V1__GetOperationRequest request = RLHFD__ADMIN__V1__GET_OPERATION_REQUEST__INIT;
-    Rlhfd__Admin__V1__Operation *operation;
+    Rlhfd__Admin__V1__Operation *operation = NULL;
     request.name = (char *)name;
     request.wait_ms = 60000;
     assert_ok(ask(admin, "LearnerAdmin/GetOperation", &request.base,
