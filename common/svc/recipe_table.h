@@ -33,8 +33,8 @@
 
 #define RECIPE_MODEL(X, C, G) \
     X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
-    C(kv, recipe_kv, "fp32", FIXED, "fp32|bf16", \
-      "what keys and values are rounded to, in generation and training alike; bf16: half the generator's cache")
+    C(kv, recipe_kv, "bf16", FIXED, "fp32|bf16", \
+      "what keys and values are rounded to, in generation and training alike; fp32: not at all, at twice the cache")
 
 #define RECIPE_DATA(X, C, G) \
     X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \

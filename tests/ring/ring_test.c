@@ -52,7 +52,7 @@ static void sampling_settings_and_small_memory_change_no_bit(void **state)
     (void)state;
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 6, .groups = 16, .lag = 0});
     struct process up = process_start(
-        ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set", "model.kv=bf16",
+        ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set", "model.kv=fp32",
         "--set", "generator.kv_bytes=200000", "--set", "generator.temperature=0.9", "--set",
         "generator.top_k=12", "--set", "generator.top_p=0.95", "--set", "generator.min_p=0.01",
         "--set", "generator.repetition_penalty=1.2", "--set", "generator.stop=[e, ab]", NULL);
