@@ -64,18 +64,9 @@ static void wait_head(const struct tree *tree)
     }
 }
 
-/* What the learner and the relays say of their streams is as old as the last beat: it is waited for. */
 static int direct(const struct tree *tree)
 {
     return (int)daemons_metric(&tree->daemons, LEARNER, "rlhfd_weights_direct");
-}
-
-static void wait_direct(const struct tree *tree, int least, int most)
-{
-    for (const int64_t until = clock_ms() + WAIT_MS; direct(tree) < least || direct(tree) > most;
-         clock_sleep_ms(50))
-        if (clock_ms() > until)
-            show(tree, "the learner serves too few or too many itself");
 }
 
 /* -1: of the first generator, which is no extra. */
@@ -83,6 +74,27 @@ static int children(const struct tree *tree, int i)
 {
     return (int)daemons_metric_at(i < 0 ? tree->daemons.http[GENERATOR] : tree->extra[i].http,
                                   "rlhfd_relay_generators");
+}
+
+/* Everyone that lives is served by someone. A stopped one may still be counted. */
+static bool all_are_served(const struct tree *tree)
+{
+    int living = 1, served = direct(tree) + children(tree, -1);
+    for (int i = 0; i < tree->extras; i++)
+        if (!tree->gone[i]) {
+            living++;
+            served += children(tree, i);
+        }
+    return served >= living;
+}
+
+/* What the learner and the relays say of their streams is as old as the last beat: it is waited for. */
+static void wait_direct(const struct tree *tree, int least, int most)
+{
+    for (const int64_t until = clock_ms() + WAIT_MS;
+         direct(tree) < least || direct(tree) > most || !all_are_served(tree); clock_sleep_ms(50))
+        if (clock_ms() > until)
+            show(tree, "the learner serves too few or too many itself");
 }
 
 /* So many that serve exactly one. */
