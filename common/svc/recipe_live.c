@@ -4,6 +4,7 @@
 #include "svc/recipe_check.h"
 #include "svc/recipe_options.h"
 #include <stdlib.h>
+#include <string.h>
 
 static err_t copy(const struct recipe *recipe, struct recipe **ret)
 {
@@ -11,6 +12,16 @@ static err_t copy(const struct recipe *recipe, struct recipe **ret)
     struct recipe_source source = {.run = *recipe->directory ? recipe->directory : NULL};
     recipe_render(recipe, &text);
     return recipe_parse((const char *)text.data, text.len, "", ".", &source, ret);
+}
+
+/* A pair is a YAML list, as in a recipe. */
+static err_t set_text(const struct recipe_option *row, void *group, const char *text)
+{
+    if (row->kind != OPTION_pair)
+        return option_set_text(row, group, text, false);
+    SCOPED(yaml_tree) value = NULL;
+    TRY(yaml_tree_parse(text, strlen(text), "value", &value));
+    return option_set_pair(row, group, value);
 }
 
 static err_t assign(struct recipe *recipe, const struct recipe_assignment *at)
@@ -36,7 +47,7 @@ static err_t assign(struct recipe *recipe, const struct recipe_assignment *at)
             "FIXED_KEY");
     SCOPED_VALUE(bytes) allowed = {0};
     option_allowed(row, &allowed);
-    err_t wrong = option_set_text(row, (char *)recipe + base, at->value, false);
+    err_t wrong = set_text(row, (char *)recipe + base, at->value);
     return err_reason(
         err_field(err_wrap(wrong, "%s", at->key), at->key, (const char *)allowed.data),
         "VALUE_NOT_ALLOWED");

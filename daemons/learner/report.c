@@ -97,11 +97,15 @@ static size_t kept_length(struct lines *lines, const struct bytes *text)
     return at;
 }
 
+void report_metrics(void)
+{
+    metrics_register(rows, sizeof rows / sizeof *rows);
+}
+
 err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
                   struct report **ret)
 {
     SCOPED(report) report = mem_new(sizeof *report);
-    metrics_register(rows, sizeof rows / sizeof *rows);
     report->path = mem_string(path);
     SCOPED_VALUE(bytes) text = {0};
     if (file_exists(path))

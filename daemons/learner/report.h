@@ -67,6 +67,9 @@ struct round_report {
 
 struct report;
 
+/* Makes the figures of rounds known as metrics; before report_open. */
+void report_metrics(void);
+
 /* Opens or creates the file; drops this lineage's lines from first_round on, and a torn last line; adds the line of the
  * rollback that the lineage began with, if it is missing. */
 err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,

@@ -48,6 +48,7 @@ err_t train_new(const struct recipe *recipe, struct train **ret)
 {
     SCOPED(train) train = mem_new(sizeof *train);
     train->recipe = train->given = recipe;
+    report_metrics(); // there as soon as anyone can ask
     TRY(restart_open(recipe, &train->start));
     train->model = train->start.model;
     train->at = train->start.at;

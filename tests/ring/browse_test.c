@@ -136,7 +136,7 @@ static void pages_have_every_group_once(void **)
     uint64_t next = 0;
     size_t seen = 0;
     do {
-        list_reply *page;
+        list_reply *page = NULL;
         assert_ok(list(&d, "lag>=0 tokens>0", 5, token, &page));
         assert_true(page->n_groups == 5 || !*page->next_page_token);
         for (size_t i = 0; i < page->n_groups; i++, seen++) {
@@ -160,12 +160,12 @@ static void pages_have_every_group_once(void **)
 
 static void a_group_is_shown_with_its_texts(void **)
 {
-    struct ring ring = prepare(8);
+    struct ring ring = prepare(30);
     struct daemons d = fill(&ring);
-    list_reply *all;
+    list_reply *all = NULL;
     assert_ok(list(&d, "state=stored", 0, "", &all));
     for (size_t i = 0; i < all->n_groups; i += 7) {
-        group_reply *group;
+        group_reply *group = NULL;
         assert_ok(get(&d, all->groups[i]->id.data, 16, &group));
         SCOPED_JSON json_t *row = json_loadb((char *)group->row.data, group->row.len, 0, NULL);
         const char *prompt = json_string_value(json_object_get(row, "prompt"));
@@ -187,7 +187,7 @@ static void a_group_is_shown_with_its_texts(void **)
         assert_int_equal(tokens, group->summary->tokens);
         release(group);
     }
-    group_reply *none;
+    group_reply *none = NULL;
     assert_err(ERR_NOT_FOUND, "is leased or stored", get(&d, (const uint8_t[16]){1}, 16, &none));
     assert_err(ERR_INVALID, "id", get(&d, (const uint8_t[16]){1}, 15, &none));
     release(all);
@@ -197,7 +197,7 @@ static void a_group_is_shown_with_its_texts(void **)
 
 static void what_made_a_version(void **)
 {
-    struct ring ring = prepare(8);
+    struct ring ring = prepare(30);
     struct daemons d = fill(&ring);
     Rlhfd__Admin__V1__ExplainVersionRequest request =
         RLHFD__ADMIN__V1__EXPLAIN_VERSION_REQUEST__INIT;
@@ -222,10 +222,10 @@ static void what_made_a_version(void **)
 
 static void evicted_groups_are_made_again(void **)
 {
-    enum { ROUNDS = 12 };
+    enum { ROUNDS = 30 };
     struct ring ring = prepare(ROUNDS);
     struct daemons d = fill(&ring);
-    uint64_t groups, change, first;
+    uint64_t groups = 0, change = 0, first = 0;
     assert_err(ERR_INVALID, "at least one term", evict(&d, " ", false, "", &groups, &change));
     assert_err(ERR_INVALID, "whole number", evict(&d, "lag=x", false, "", &groups, &change));
     assert_ok(evict(&d, "lag>=0 slot!=77", true, "", &groups, &change));
@@ -253,7 +253,7 @@ static void evicted_groups_are_made_again(void **)
 /* Drained with as many groups as fit; started again, with the same limit on lag or one that makes all but the youngest too old. */
 static void a_full_store(const char *settings, uint64_t stale)
 {
-    enum { ROUNDS = 12 };
+    enum { ROUNDS = 30 };
     struct ring ring = prepare(ROUNDS);
     struct daemons d = fill(&ring);
     drain(&d);

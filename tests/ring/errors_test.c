@@ -1,12 +1,14 @@
 /* What goes wrong at the start ends in one line that says where and what is allowed, a status that is not 0, and nothing
  * half-written. */
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -119,20 +121,41 @@ static void a_peer_that_is_not_there(void **state)
     free(output);
 }
 
-/* A file system of 1 MiB: the run begins and then finds no room. Needs to mount. */
+/* Takes what room is left. */
+static void fill_up(const char *path)
+{
+    static const char zeros[65536];
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    setbuf(file, NULL);
+    for (size_t piece = sizeof zeros; piece; piece /= 2)
+        while (fwrite(zeros, 1, piece, file) == piece)
+            ;
+    fclose(file);
+}
+
+/* The run goes on, and then something else takes the room of its file system. Needs to mount. */
 static void a_full_disk(void **state)
 {
     (void)state;
     struct ring ring = small_ring();
     char *disk = file_join(ring.directory, "disk"), *run = file_join(disk, "run"), *output;
     assert_ok(file_make_directories(disk));
-    if (mount("tmpfs", disk, "tmpfs", 0, "size=1m")) {
+    if (mount("tmpfs", disk, "tmpfs", 0, "size=8m")) {
         print_message("cannot mount a small file system here: skipped\n");
         skip();
     }
-    int status = process_run(&output, 60000, "rlhfctl", "up", ring.recipe, "--run", run, "--set",
-                             "run.rounds=2000", "--set", "replay.min_free_bytes=0", "--set",
-                             "checkpoint.every=1", NULL);
+    SCOPED_MEM char *third = file_join(run, "checkpoints/v3");
+    SCOPED_MEM char *ballast = file_join(disk, "ballast");
+    struct process up =
+        process_start(testing_path(ring.directory, "up.log"), "rlhfctl", "up", ring.recipe, "--run",
+                      run, "--set", "run.rounds=200000", "--set", "replay.min_free_bytes=0",
+                      "--set", "checkpoint.every=1", NULL);
+    for (int64_t until = clock_ms() + 30000; !file_exists(third) && clock_ms() < until;)
+        clock_sleep_ms(10);
+    fill_up(ballast);
+    int status = process_wait(&up, 30000);
+    output = file_text(testing_path(ring.directory, "up.log"));
     umount2(disk, MNT_DETACH);
     if (status == 0 || !strstr(output, "No space left on device"))
         print_error("status %d:\n%s\n", status, output);

@@ -295,7 +295,9 @@ static void bash_is_offered_what_there_is(void **state)
         {"context ", "list add use remove"},
         {"context use h", "here"},
         {"set lag.m", "lag.max="},
-        {"get lag.", "lag.max lag.straggler lag.on_stale"},
+        {"get lag.",
+         "lag.max lag.straggler lag.on_stale lag.hard_max lag.auto_at lag.auto_min lag.auto_max "
+         "lag.auto_idle lag.auto_ess lag.auto_kl lag.auto_rounds"},
         {"pause t", "training"},
         {"set --va", "--validate-only"},
         {"workers -o j", "json"},
