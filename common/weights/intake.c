@@ -216,9 +216,14 @@ err_t intake_hear(struct intake *intake, struct rpc_message *message, bool *ret_
     return OK;
 }
 
+bool intake_is_lent(const struct intake *intake)
+{
+    return intake && intake->lent;
+}
+
 bool intake_owes_hello(struct intake *intake)
 {
-    if (!intake || !intake->lent)
+    if (!intake_is_lent(intake))
         return false;
     intake->hello_due = true;
     return true;

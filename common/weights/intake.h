@@ -22,6 +22,9 @@ void intake_lost(struct intake *intake);
 /* INVALID: malformed. */
 err_t intake_hear(struct intake *intake, struct rpc_message *message, bool *ret_is_epoch);
 
+/* NCCL writes to memory of the subscriber's: nothing that is said to come beside it may be given room. */
+bool intake_is_lent(const struct intake *intake);
+
 /* True: not now; subscriber_hello is called when NCCL has let go. */
 bool intake_owes_hello(struct intake *intake);
 uint64_t intake_received(const struct intake *intake);

@@ -320,6 +320,8 @@ static err_t receive(struct subscriber *subscriber, struct rpc_message *message)
 {
     struct weights_event event;
     TRY(weights_decode(message, &event));
+    if (intake_is_lent(subscriber->intake))
+        return err_new(ERR_INVALID, "weights: a message of a version while NCCL brings one");
     return event.kind == WEIGHTS_MANIFEST ? take_manifest(subscriber, &event.manifest)
                                           : subscriber_chunk(subscriber, message, &event);
 }
@@ -445,11 +447,6 @@ bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
     return true;
 }
 
-const bool *subscriber_changed(const struct subscriber *subscriber)
-{
-    return subscriber->changed;
-}
-
 void subscriber_applied(struct subscriber *subscriber)
 {
     assert(subscriber->taken);
@@ -464,32 +461,4 @@ void subscriber_applied(struct subscriber *subscriber)
         return;
     stage(subscriber);
     rpc_stream_resume(subscriber->stream);
-}
-
-struct subscriber_stats subscriber_stats(const struct subscriber *subscriber)
-{
-    struct subscriber_stats stats = subscriber->stats;
-    stats.by_nccl = intake_received(subscriber->intake);
-    stats.up = subscriber->stream && rpc_stream_is_up(subscriber->stream);
-    return stats;
-}
-
-void subscriber_free(struct subscriber *subscriber)
-{
-    if (!subscriber)
-        return;
-    intake_free(subscriber->intake);
-    follow_free(subscriber->follow);
-    delta_free(subscriber->passed_on);
-    free(subscriber->serves);
-    rpc_stream_free(subscriber->stream);
-    scrub_free(subscriber->scrub);
-    staging_free(subscriber->staging);
-    free(subscriber->changed);
-    if (!nccl_is_stuck()) // else it may still be written to
-        free(subscriber->incoming);
-    free(subscriber->ready);
-    free(subscriber->run);
-    free(subscriber->generator);
-    free(subscriber);
 }

@@ -1,5 +1,10 @@
 #include "base/mem.h"
 #include "rpc/stream.h"
+#include "weights/delta.h"
+#include "weights/follow.h"
+#include "weights/intake.h"
+#include "weights/scrub.h"
+#include "weights/staging.h"
 #include "weights/subscriber_inside.h"
 #include <stdlib.h>
 
@@ -47,4 +52,39 @@ void subscriber_again(struct subscriber *subscriber)
     subscriber->received = 0;
     subscriber->sum = (struct digest){0};
     subscriber->receiving = true;
+}
+
+/* ---- the generator's */
+
+const bool *subscriber_changed(const struct subscriber *subscriber)
+{
+    return subscriber->changed;
+}
+
+struct subscriber_stats subscriber_stats(const struct subscriber *subscriber)
+{
+    struct subscriber_stats stats = subscriber->stats;
+    stats.by_nccl = intake_received(subscriber->intake);
+    stats.up = subscriber->stream && rpc_stream_is_up(subscriber->stream);
+    return stats;
+}
+
+void subscriber_free(struct subscriber *subscriber)
+{
+    if (!subscriber)
+        return;
+    intake_free(subscriber->intake);
+    follow_free(subscriber->follow);
+    delta_free(subscriber->passed_on);
+    free(subscriber->serves);
+    rpc_stream_free(subscriber->stream);
+    scrub_free(subscriber->scrub);
+    staging_free(subscriber->staging);
+    free(subscriber->changed);
+    if (!nccl_is_stuck()) // else it may still be written to
+        free(subscriber->incoming);
+    free(subscriber->ready);
+    free(subscriber->run);
+    free(subscriber->generator);
+    free(subscriber);
 }

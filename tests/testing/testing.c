@@ -37,31 +37,34 @@ void testing_near(double got, double want, double limit, const char *what, const
     _fail(file, line);
 }
 
-enum { MADE_MAX = 128 }; // of one test program
-static char *made[MADE_MAX];
-static int made_count;
+static char **made;
+static size_t made_count;
 static pid_t maker;
 
 static void remove_made(void)
 {
     if (getpid() != maker)
         return; // a child that was forked from the test
-    for (int i = 0; i < made_count; i++) {
+    for (size_t i = 0; i < made_count; i++) {
         err_free(file_remove_tree(made[i]));
         free(made[i]);
     }
+    free(made);
 }
 
 const char *testing_directory(void)
 {
     const char *base = getenv("TMPDIR");
     char *path = mem_printf("%s/rlhfd-test-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(path) || made_count == MADE_MAX)
+    if (!mkdtemp(path)) {
+        perror(path);
         abort();
+    }
     if (!made_count) {
         maker = getpid();
         atexit(remove_made);
     }
+    made = mem_grow(made, made_count + 1, sizeof *made);
     return made[made_count++] = path;
 }
 

@@ -1,7 +1,9 @@
 /* Publisher and subscribers with NCCL beside their streams (the stand-in's): what is broadcast, and what of it goes over gRPC. */
 #include "loopback_ring.h"
+#include "rpc/call.h"
 #include "weights/attend.h"
 #include "weights/broadcast.h"
+#include "weights/publisher_inside.h"
 
 enum { BUCKET = 512 << 10, MEMBERS = 2 };
 static const struct epoch_limits LIMITS = {100, 1500, 4000, 1500, 700, 300};
@@ -142,11 +144,39 @@ static void a_broadcast_that_breaks_off_goes_on_over_grpc(void **state)
     }
 }
 
+/* A publisher that breaks its own order: the buffer that NCCL writes to must not be freed for what is said to come instead. */
+static void a_manifest_during_a_broadcast_is_refused(void **state)
+{
+    struct stage stage;
+    (void)state;
+    stage_open(&stage, LARGE);
+    struct ring *ring = &stage.ring;
+    struct manifest changes = *publisher_newest(ring->publisher);
+    changes.kind = WEIGHTS_DELTA;
+    changes.base = changes.version++;
+    changes.chunks = 1;
+    setenv("FAKE_NCCL", "bcast_hang_at=4", 1);
+    publish_broken(ring, 2, 2, false); // all values: it is announced when this returns
+    for (struct peer *peer = ring->publisher->peers; peer; peer = peer->next) {
+        SCOPED(rpc_message) message = manifest_message(&changes);
+        assert_true(publisher_is_carried(peer));
+        assert_true(rpc_call_send_message(peer->call, message));
+    }
+    until(ring, is_down);
+    assert_int_equal(ring->generator[0].why, ERR_INVALID);
+    assert_non_null(strstr(ring->generator[0].text, "while NCCL brings one"));
+    setenv("FAKE_NCCL", "", 1);
+    until(ring, all_have_newest);
+    assert_models(&stage, 2);
+    stage_close(&stage);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_broadcast_and_all_values_where_there_is_no_way),
         cmocka_unit_test(a_broadcast_that_breaks_off_goes_on_over_grpc),
+        cmocka_unit_test(a_manifest_during_a_broadcast_is_refused),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -24,8 +24,10 @@ struct generator {
     struct subscriber *subscriber;
     const struct layout *layout;
     char name[32];
-    bool holds_back;  // takes a version, and applies it only when the test says so
-    uint16_t *values; // its model
+    void (*forward)(struct subscriber *, const struct manifest *, const uint16_t *, struct delta *,
+                    void *); // NULL: passes nothing on
+    bool holds_back;         // takes a version, and applies it only when the test says so
+    uint16_t *values;        // its model
     size_t elements;
     const uint16_t *taken;
     struct manifest manifest; // taken or applied
@@ -203,9 +205,12 @@ static inline void poisoned(struct subscriber *, void *user)
 
 static inline void subscribe(struct ring *ring, int i, const struct subscriber_options *changes)
 {
-    static const struct subscriber_handlers handlers = {
-        .staged = staged, .down = down, .up = up, .poisoned = poisoned};
     struct generator *generator = &ring->generator[i];
+    const struct subscriber_handlers handlers = {.staged = staged,
+                                                 .down = down,
+                                                 .up = up,
+                                                 .poisoned = poisoned,
+                                                 .forward = generator->forward};
     snprintf(generator->name, sizeof generator->name, "generator-%d", i);
     struct subscriber_options options = *changes;
     options.target = ring->target;
