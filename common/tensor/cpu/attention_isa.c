@@ -154,6 +154,7 @@ static void score_some(const struct rows *rows, int key, int keys, float *score)
                                       .b = kind == B_PANELS_BF16
                                                ? (const void *)((const bf16 *)panels + at)
                                                : (const float *)panels + at,
+                                      .ahead = (const char *)panels,
                                       .c = score + j,
                                       .c_row = A_STRIDE,
                                       .columns = keys - j,

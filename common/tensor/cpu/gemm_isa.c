@@ -47,6 +47,8 @@ INLINE void tile_chain(const struct tile *t, int rows, int vectors, enum a_layou
         }
     }
     for (int k = 0; k < t->K; k++) {
+        if (layout == A_ROWS && kind == B_PANELS_BF16)
+            __builtin_prefetch(t->ahead + (ptrdiff_t)k * (ptrdiff_t)(PANEL * sizeof(bf16)), 0, 2);
         UNROLL for (int v = 0; v < vectors; v += 2)
         {
             const v16 b0 = tile_b(t, kind, k, v, vectors, edge);
@@ -237,6 +239,14 @@ static const void *b_block(const struct gemm *g, int p, int k, int K, float *blo
     __builtin_unreachable();
 }
 
+/* What a panel's last tile fetches ahead: the block of the next panel. Blocks of one stretch of the chain lie apart, so the
+ * processor does not see them coming, and with few rows a block is used once or twice. */
+static const char *next_block(const struct gemm *g, const void *b, int p, int last)
+{
+    const bool there = g->kind == B_PANELS_BF16 && p + 1 < last;
+    return (const char *)((const bf16 *)b + (there ? g->b_stride : 0));
+}
+
 /* Rows m..m+rows-1, rows <= ROW_BLOCK, along k..k+K-1, K <= CHAIN_BLOCK. */
 static void gemm_block(const struct gemm *g, int m, int rows, int k, int K, int panel0, int panel1,
                        float *scratch)
@@ -259,6 +269,7 @@ static void gemm_block(const struct gemm *g, int m, int rows, int k, int K, int 
             for (int i = 0; i * step < rows; i++) {
                 const int left = rows - i * step;
                 tile.a = scratch + (size_t)i * TILE_FLOATS;
+                tile.ahead = (i + 1) * step < rows ? tile.b : next_block(g, tile.b, p, last);
                 tile.c = g->c + (m + i * step) * g->c_row + (ptrdiff_t)p * PANEL;
                 ISA_NAME(tile)(&tile, left < step ? left : step, layout, kind);
             }

@@ -16,6 +16,7 @@ struct tile {
     const void *b;     // the first panel, at its row of the chain where the stretch begins
     ptrdiff_t b_panel; // elements from one panel to the next, where a tile spans several
     ptrdiff_t b_row;   // B_ROWS_BF16: elements from one step of the chain to the next
+    const char *ahead; // A_ROWS, B_PANELS_BF16: memory that is wanted next, 64 bytes for each step
     int half;          // TILE_VECTORS == 1: which 16 columns of the panel
     float *c;
     ptrdiff_t c_row;
