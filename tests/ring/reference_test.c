@@ -97,7 +97,7 @@ static void stored_groups_carry_the_references_bits(void **state)
     char *output;
     int status =
         process_run(&output, RUN_MS, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
-                    "rewarder.reference=frozen", "--set", "model.kv=fp32", "--set",
+                    "rewarder.reference=frozen", "--set", "model.kv=bf16", "--set",
                     "generator.temperature=0.8", "--set", "checkpoint.every=1000", NULL);
     if (status)
         print_error("%s\n", output);

@@ -149,7 +149,7 @@ static void match_stored(struct eviction *e, const struct store *store, const st
 {
     struct listed listed;
     for (uint64_t at = 0; next_match(store, filter, &at, &listed);)
-        if (listed.stored) {
+        if (listed.stored && !listed.uses) {
             e->slot = mem_grow(e->slot, e->count + 1, sizeof *e->slot);
             e->slot[e->count++] = listed.slot;
         }

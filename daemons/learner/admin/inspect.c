@@ -114,6 +114,7 @@ void inspect_summary(const struct listed *listed, uint64_t bytes,
     ret->generator = (char *)listed->generator;
     ret->reward_mean = listed->reward;
     ret->tokens = listed->tokens;
+    ret->uses = listed->uses;
     ret->bytes = bytes;
 }
 

@@ -20,6 +20,7 @@ static struct listed listed_of(const struct store *store, const struct slot *slo
                            .reward = stored ? slot->summary.reward : 0,
                            .tokens = stored ? slot->summary.tokens : 0,
                            .completions = stored ? slot->summary.completions : 0,
+                           .uses = stored ? slot->uses : 0,
                            .generator = slot->generator ? slot->generator : ""};
 }
 
@@ -110,8 +111,8 @@ static err_t evict(struct store *store, const uint64_t *slots, size_t n,
     uint64_t evicted = 0;
     for (size_t i = 0; i < n; i++) {
         struct slot *slot = slots_find(&store->slots, slots[i]);
-        if (!slot || slot->state != SLOT_STORED)
-            continue;
+        if (!slot || slot->state != SLOT_STORED || slot->uses)
+            continue; // the round that used it may not have been trained yet
         slot_group_left(store, slot, REASON_OPERATOR);
         slot_free_again(store, slot);
         evicted++;

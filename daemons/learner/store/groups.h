@@ -21,6 +21,7 @@ struct listed {
     double reward;        // mean of the completions'
     uint64_t tokens;      // of the completions
     uint32_t completions; // of it
+    uint32_t uses;        // recorded rounds that have used it (replay.max_uses)
     const char
         *generator; // the holder, or who made it; borrowed until a call that changes something
 };
@@ -36,7 +37,7 @@ err_t store_listed(const struct store *store, const struct digest *id, struct li
 err_t store_group_bytes(struct store *store, uint64_t slot, uint64_t *ret);
 err_t store_group(struct store *store, uint64_t slot, struct group **ret);
 
-/* Those of n slots that hold a stored group: it leaves for `operator`, and the slot may be leased again. What note (may be NULL)
+/* Those of n slots that hold a stored group which no recorded round has used: it leaves for `operator`, and the slot may be leased again. What note (may be NULL)
  * writes is durable with it, at once; if it fails, so does the store. */
 err_t store_evict(struct store *store, const uint64_t *slots, size_t n, int64_t now_ms,
                   err_t (*note)(void *arg, struct store *store), void *arg, uint64_t *ret_evicted);
