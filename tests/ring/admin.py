@@ -75,12 +75,12 @@ def one(client, name, request):
         return 1
 
 
-LIVE = {"key": "learner.optimizer.lr", "value": "0.0005"}
+LIVE = {"key": "learner.optimizer.lr", "value": "0.00037"}
 GOOD = [  # in order; a function of the reply must hold
     ("GetSettings", {"keys": ["lag"]}, lambda r: {s.key for s in r.settings} >= {"lag.max", "lag.straggler"}),
     ("UpdateSettings", {"settings": [LIVE], "validate_only": True}, lambda r: r.change == 0),
     ("UpdateSettings", {"settings": [LIVE], "author": "admin.py", "request_id": "admin.py-1"},
-     lambda r: r.change > 0 and r.settings.settings[0].value == "0.0005"),
+     lambda r: r.change > 0 and r.settings.settings[0].value == "0.00037"),
     ("UpdateSettings", {"settings": [LIVE], "author": "admin.py", "request_id": "admin.py-1"}, lambda r: r.change > 0),
     ("UpdateSettings", {"update_mask": [LIVE["key"]]},
      lambda r: r.settings.settings[0].value == r.settings.settings[0].given),
