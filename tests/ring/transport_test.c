@@ -193,14 +193,14 @@ static void versions_go_by_nccl_late_ones_and_other_versions_too(void **state)
 /* Where the victim is hit: by its stand-ins, or by us when it is at rest. */
 struct hit {
     const char *name, *nccl, *cuda;
-    bool at_rest;
+    bool at_rest, stalls;
 };
 static const struct hit hits[] = {
-    {"prepares", "", "signal_in_malloc=%d", false},
-    {"connects", "signal_in_init=%d", "", false},
-    {"at rest", "", "", true},
-    {"in the first broadcast", "signal_at=1,signal=%d", "", false},
-    {"in a later bucket", "signal_at=4,signal=%d", "", false},
+    {"prepares", "", "signal_in_malloc=%d", false, false},
+    {"connects", "signal_in_init=%d", "", false, false},
+    {"at rest", "", "", true, false},
+    {"in the first broadcast", "signal_at=1,signal=%d", "", false, true},
+    {"in a later bucket", "signal_at=4,signal=%d", "", false, true},
 };
 
 static void hit_one(const struct hit *hit, int signal_number)
@@ -229,8 +229,7 @@ static void hit_one(const struct hit *hit, int signal_number)
     assert_converged(&stage, stage.daemons.http[GENERATOR]);
     assert_converged(&stage, second->http);
     const int fallbacks = (int)learner_metric(&stage, "rlhfd_nccl_fallbacks");
-    assert_in_range(fallbacks, 0,
-                    3); // none if it was hit between two versions, as on a busy machine
+    assert_in_range(fallbacks, hit->stalls ? 1 : 0, 3);
     snprintf(name, sizeof name, "%s, %s", hit->name,
              signal_number == SIGKILL ? "killed" : "stopped");
     const struct times times = stage_close(&stage, name);
