@@ -193,14 +193,16 @@ static void versions_go_by_nccl_late_ones_and_other_versions_too(void **state)
 /* Where the victim is hit: by its stand-ins, or by us when it is at rest. */
 struct hit {
     const char *name, *nccl, *cuda;
-    bool at_rest, stalls;
+    bool at_rest;
+    bool fails;  // an epoch that has begun: the learner sees it
+    bool stalls; // a broadcast: what is left of it goes over gRPC
 };
 static const struct hit hits[] = {
-    {"prepares", "", "signal_in_malloc=%d", false, false},
-    {"connects", "signal_in_init=%d", "", false, false},
-    {"at rest", "", "", true, false},
-    {"in the first broadcast", "signal_at=1,signal=%d", "", false, true},
-    {"in a later bucket", "signal_at=4,signal=%d", "", false, true},
+    {"prepares", "", "signal_in_malloc=%d", false, false, false},
+    {"connects", "signal_in_init=%d", "", false, true, false},
+    {"at rest", "", "", true, true, false},
+    {"in the first broadcast", "signal_at=1,signal=%d", "", false, true, true},
+    {"in a later bucket", "signal_at=4,signal=%d", "", false, true, true},
 };
 
 static void hit_one(const struct hit *hit, int signal_number)
@@ -222,6 +224,7 @@ static void hit_one(const struct hit *hit, int signal_number)
         process_kill(&victim->process, signal_number);
     }
     wait_more_rounds(&stage);
+    wait_metric(&stage, stage.daemons.http[LEARNER], "rlhfd_nccl_failed_epochs", hit->fails);
     wait_more_rounds(&stage);
     wait_members(&stage, 2); // the others are together again
     const double carried = learner_metric(&stage, "rlhfd_nccl_versions");
