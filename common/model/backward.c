@@ -69,7 +69,7 @@ static err_t norm_backward(struct forward *fw, struct gradient *grad, int tensor
                                         model_tensor(m, tensor), fw->N, m->config.C);
 }
 
-/* One chunk of rows: logits again, in place their gradient, then the head's and the rows'. */
+/* One chunk of rows: logits, in place their gradient, then the head's and the rows'. */
 static err_t head_chunk(struct forward *fw, const int32_t *row, const int32_t *target,
                         const float *dlogp, int rows, float inverse_temperature, float *dhead)
 {
@@ -77,6 +77,7 @@ static err_t head_chunk(struct forward *fw, const int32_t *row, const int32_t *t
     const struct backend_ops *ops = m->be->ops;
     const int C = m->config.C, V = m->config.V;
     TRY(forward_head(fw, row, rows, fw->logits));
+    fw->head_there = 0;
     TRY(ops->token_logp_backward(m->be, fw->logits, dlogp, target, inverse_temperature, rows, V));
     TRY(ops->matmul_dx(m->be, fw->d_head_in, fw->logits, model_tensor(m, m->params->head), rows, V,
                        C, 0));
@@ -91,20 +92,26 @@ static err_t head_chunk(struct forward *fw, const int32_t *row, const int32_t *t
     return OK;
 }
 
-static err_t head_backward(struct forward *fw, const int32_t *row, const int32_t *target,
-                           const float *dlogp, int count, float inverse_temperature,
-                           struct gradient *grad)
+err_t backward_begin(struct forward *fw)
 {
-    struct model *m = fw->model;
-    const size_t bytes = (size_t)fw->N * (size_t)m->config.C * sizeof(float);
-    float *dhead = grad->head ? grad->head : gradient_of(fw, grad, m->params->head);
-    TRY(m->be->ops->zero(m->be, fw->dh, bytes));
-    TRY(m->be->ops->zero(m->be, fw->dx, bytes));
+    struct backend *be = fw->model->be;
+    const size_t bytes = (size_t)fw->N * (size_t)fw->model->config.C * sizeof(float);
+    if (!fw->keep)
+        return err_new(ERR_PRECONDITION, "backward: the workspace keeps no activations");
+    TRY(be->ops->zero(be, fw->dh, bytes));
+    return be->ops->zero(be, fw->dx, bytes);
+}
+
+err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *target,
+                    const float *dlogp, int count, float inverse_temperature, struct gradient *grad)
+{
+    float *dhead = grad->head ? grad->head : gradient_of(fw, grad, fw->model->params->head);
+    TRY(forward_check_rows(fw, row, target, count));
     for (int at = 0; at < count; at += fw->head_rows) {
         int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
         TRY(head_chunk(fw, row + at, target + at, dlogp + at, rows, inverse_temperature, dhead));
     }
-    return norm_backward(fw, grad, m->params->norm, fw->dh, fw->last, fw->r);
+    return OK;
 }
 
 /* fw->dx comes in as the gradient of the layer's output and leaves as that of its middle. */
@@ -140,16 +147,12 @@ static err_t attention_backward(struct forward *fw, const struct activations *a,
     return norm_backward(fw, grad, params_layer(m->params, l, PARAM_NORM1), fw->dh, a->x, a->r1);
 }
 
-err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
-                   const float *dlogp, int count, float inverse_temperature, struct gradient *grad)
+err_t backward_body(struct forward *fw, struct gradient *grad)
 {
     struct model *m = fw->model;
-    if (!fw->keep)
-        return err_new(ERR_PRECONDITION, "backward: the workspace keeps no activations");
-    TRY(forward_check_rows(fw, row, target, count));
     if (fw->N == 0)
         return OK;
-    TRY(head_backward(fw, row, target, dlogp, count, inverse_temperature, grad));
+    TRY(norm_backward(fw, grad, m->params->norm, fw->dh, fw->last, fw->r));
     for (int l = m->config.L - 1; l >= 0; l--) {
         TRY(forward_layer(fw, l));
         TRY(mlp_backward(fw, &fw->layer[l], l, grad));
@@ -157,4 +160,12 @@ err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target
     }
     return m->be->ops->embed_backward(m->be, gradient_of(fw, grad, m->params->embed), fw->dx,
                                       fw->token, fw->N, m->config.C);
+}
+
+err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
+                   const float *dlogp, int count, float inverse_temperature, struct gradient *grad)
+{
+    TRY(backward_begin(fw));
+    TRY(backward_head(fw, row, target, dlogp, count, inverse_temperature, grad));
+    return backward_body(fw, grad);
 }

@@ -35,3 +35,19 @@ DEFINE_SCOPED(gradient)
  * at a time. Rows may repeat and come in any order; rows that are not named only enter as context. */
 err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
                    const float *dlogp, int count, float inverse_temperature, struct gradient *grad);
+
+/* The same in steps, so that logits need not be computed twice:
+ *
+ *     TRY(backward_begin(fw));
+ *     for each stretch of at most head_rows rows:
+ *         TRY(forward_logp(fw, row, target, count, 1.0f, logp, NULL));
+ *         dlogp from logp, then TRY(backward_head(fw, row, target, dlogp, count, 1.0f, grad));
+ *     TRY(backward_body(fw, grad));
+ *
+ * backward_head takes the logits that forward_logp left, if they are of its rows. How rows are cut into stretches changes no
+ * bit. PRECONDITION: a workspace that keeps nothing. */
+err_t backward_begin(struct forward *fw);
+err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *target,
+                    const float *dlogp, int count, float inverse_temperature,
+                    struct gradient *grad);
+err_t backward_body(struct forward *fw, struct gradient *grad);

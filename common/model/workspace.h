@@ -21,6 +21,8 @@ struct forward {
     struct activations *layer; // (L), or (1) without keep
     float *last, *r, *hidden;  // (N,C) residual stream out; (N); its norm
     float *head_in, *logits;   // (head_rows,C) gathered rows of hidden; (head_rows,V)
+    int32_t *head_row;         // (head_rows) which rows those two are of,
+    int head_there;            // and how many; 0: of none
 
     /* The last run, for the backward. */
     int N, segments;
@@ -41,6 +43,6 @@ err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int
 /* Layer l's activations, from its input if need be, as the last run computed them. */
 err_t forward_layer(struct forward *fw, int l);
 
-/* Logits of count <= head_rows hidden rows into fw->logits, the rows themselves into fw->head_in.
- */
+/* Logits of count <= head_rows hidden rows into `logits`, the rows themselves into fw->head_in. Into fw->logits: unless they
+ * are there already. */
 err_t forward_head(struct forward *fw, const int32_t *row, int count, float *logits);

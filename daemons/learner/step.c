@@ -66,19 +66,22 @@ void step_set_kl(struct step *step, double coef)
     step->config.settings.kl_coef = coef;
 }
 
-/* The next micro-batch: packed, forwarded, with logp and entropy of its targets. */
+/* The next micro-batch: packed and forwarded. */
 static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,
                            size_t *ret_taken)
 {
     struct pack *pack = step->pack;
     *ret_taken = pack_fill(pack, batch->sequence + at, batch->sequences - at, step->unit);
-    TRY(forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
-                    pack->segments));
-    TRY(forward_logp(step->forward, pack->row, pack->target, pack->targets,
-                     batch->inverse_temperature, step->logp, step->entropy));
-    for (int t = 0; t < pack->targets; t++)
-        step->wide_logp[t] = (double)step->logp[t];
-    return OK;
+    return forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
+                       pack->segments);
+}
+
+/* logp and entropy of its targets [from, to). */
+static err_t targets_logp(struct step *step, const struct step_batch *batch, int from, int to)
+{
+    const struct pack *pack = step->pack;
+    return forward_logp(step->forward, pack->row + from, pack->target + from, to - from,
+                        batch->inverse_temperature, step->logp + from, step->entropy + from);
 }
 
 /* What the generator stamped against what we compute, bit for bit, where both had the same weights. */
@@ -119,26 +122,64 @@ static struct rl_batch view(struct step *step, const struct step_batch *batch, s
         .advantage = batch->advantage ? batch->advantage + at : NULL};
 }
 
+/* Sequences from..to-1 of the micro-batch, whose logits are in memory only here. ret_flat: no slope, so nothing to add. */
+static err_t backward_stretch(struct step *step, const struct step_batch *batch,
+                              const struct rl_batch *micro, int from, int to,
+                              const struct rl_totals *totals, struct sums *sums, bool *ret_flat)
+{
+    const struct pack *pack = step->pack;
+    const int begin = pack->first[from], end = pack->first[to];
+    struct rl_batch stretch = *micro;
+    stretch.sequences = to - from;
+    stretch.first += from;
+    stretch.advantage = micro->advantage ? micro->advantage + from : NULL;
+    TRY(targets_logp(step, batch, begin, end));
+    for (int t = begin; t < end; t++)
+        step->wide_logp[t] = (double)step->logp[t];
+    TRY(objective_grad(step->config.objective, &step->config.settings, &stretch, totals,
+                       step->wide_slope, &sums->tally));
+    *ret_flat = true;
+    for (int t = begin; t < end; t++) {
+        step->slope[t] = (float)step->wide_slope[t];
+        *ret_flat = *ret_flat && step->slope[t] == 0;
+        sums->entropy += (double)step->entropy[t];
+    }
+    if (*ret_flat)
+        return OK;
+    return backward_head(step->forward, pack->row + begin, pack->target + begin,
+                         step->slope + begin, end - begin, batch->inverse_temperature,
+                         step->gradient);
+}
+
+/* The end of the stretch that begins with sequence `from`: whole units whose logits fit into memory at once, or one that
+ * does not and whose logits are computed twice. */
+static int stretch_end(const struct step *step, int from)
+{
+    const struct pack *pack = step->pack;
+    const int unit = (int)step->unit;
+    int to = from + unit;
+    while (to < pack->sequences && pack->first[to + unit] - pack->first[from] <= HEAD_ROWS)
+        to += unit;
+    return to;
+}
+
 static err_t backward_micro(struct step *step, const struct step_batch *batch, size_t at,
                             size_t base, const struct rl_totals *totals, struct sums *sums)
 {
     const struct pack *pack = step->pack;
-    struct rl_batch micro = view(step, batch, at, base);
-    TRY(objective_grad(step->config.objective, &step->config.settings, &micro, totals,
-                       step->wide_slope, &sums->tally));
-    bool flat = true; // no slope: the backward would add zeros alone
-    for (int t = 0; t < pack->targets; t++) {
-        step->slope[t] = (float)step->wide_slope[t];
-        flat = flat && step->slope[t] == 0;
-        sums->entropy += (double)step->entropy[t];
+    const struct rl_batch micro = view(step, batch, at, base);
+    bool flat = true;
+    TRY(backward_begin(step->forward));
+    for (int from = 0, to; from < pack->sequences; from = to) {
+        bool flat_here;
+        to = stretch_end(step, from);
+        TRY(backward_stretch(step, batch, &micro, from, to, totals, sums, &flat_here));
+        flat = flat && flat_here;
     }
     sums->targets += pack->targets;
     if (batch->behaviour)
         compare(step, batch, base, sums);
-    if (flat)
-        return OK;
-    return backward_run(step->forward, pack->row, pack->target, step->slope, pack->targets,
-                        batch->inverse_temperature, step->gradient);
+    return flat ? OK : backward_body(step->forward, step->gradient);
 }
 
 /* Denominators of the whole update, before its first backward. */
@@ -160,6 +201,7 @@ err_t step_logp(struct step *step, const struct step_batch *batch, float *ret)
 {
     for (size_t at = 0, base = 0, taken; at < batch->sequences; at += taken) {
         TRY(forward_micro(step, batch, at, &taken));
+        TRY(targets_logp(step, batch, 0, step->pack->targets));
         memcpy(ret + base, step->logp, (size_t)step->pack->targets * sizeof *ret);
         base += (size_t)step->pack->targets;
     }

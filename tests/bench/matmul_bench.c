@@ -1,6 +1,6 @@
 /* GFLOP/s of the matrix products, beside what this core's fma units can do at most.
  *
- *     build/tests/bench_matmul [threads]
+ *     build/tests/bench_matmul [threads [M N K]]
  *
  * One JSON object per line: the best of several timings, since other programs disturb a shared machine. */
 #include "base/clock.h"
@@ -87,9 +87,24 @@ static err_t run(int threads)
     return bench_shape(be, threads, 512, 2048, 128); // a head
 }
 
+static err_t run_one(int threads, char **shape)
+{
+    int size[3];
+    SCOPED(backend) be = NULL;
+    for (int i = 0; i < 3; i++) {
+        const long value = strtol(shape[i], NULL, 10);
+        if (value < 1 || value > 1 << 16)
+            return err_new(ERR_INVALID, "'%s' is no number of rows or columns", shape[i]);
+        size[i] = (int)value;
+    }
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    return bench_shape(be, threads, size[0], size[1], size[2]);
+}
+
 int main(int argc, char **argv)
 {
-    err_t e = run(argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1);
+    const int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
+    err_t e = argc > 4 ? run_one(threads, argv + 2) : run(threads);
     if (err_failed(e))
         fprintf(stderr, "%s\n", err_message(e));
     const int status = err_failed(e);

@@ -1,4 +1,4 @@
-/* Tokens per second of training, forward + log-probabilities + backward + AdamW:
+/* Tokens per second of training, forward + backward with log-probabilities + AdamW:
  *
  *     build/tests/bench_train [THREADS [STEPS [MODEL...]]]     -- MODEL: shapes.h
  *
@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "learn.h"
 #include "model/optimizer.h"
 #include "model/pack.h"
 #include "shapes.h"
@@ -116,10 +117,9 @@ static err_t step(struct forward *fw, struct work *w, struct gradient *grad, str
     struct optimizer_result result;
     double at[PARTS + 1] = {clock_s()};
     TRY(forward_run(fw, w->token, w->position, w->N, w->segment, w->segments));
-    TRY(forward_logp(fw, w->row, w->target, w->rows, 1, w->logp, NULL));
     at[1] = clock_s();
     TRY(gradient_zero(grad));
-    TRY(backward_run(fw, w->row, w->target, w->dlogp, w->rows, 1, grad));
+    TRY(bench_backward(fw, w->row, w->target, w->dlogp, w->rows, w->logp, grad));
     at[2] = clock_s();
     TRY(optimizer_step(opt, grad, 1e-4, &result));
     at[3] = clock_s();
@@ -149,7 +149,7 @@ static err_t measure(struct backend *be, const struct shape *shape, int threads,
     else
         work = work_of(shape);
     TRY(model_new(be, &shape->config, 1, &model));
-    TRY(forward_new(model, work.N, 256, true, &fw));
+    TRY(forward_new(model, work.N, BENCH_HEAD_ROWS, true, &fw));
     TRY(gradient_new(model, &grad));
     TRY(optimizer_new(model, &config, NULL, &opt));
     steps = steps < STEPS_MAX ? steps : STEPS_MAX;

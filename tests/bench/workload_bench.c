@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/backward.h"
+#include "learn.h"
 #include "model/engine.h"
 #include "model/optimizer.h"
 #include <pthread.h>
@@ -117,7 +117,6 @@ static void fill(struct batch *b, int sequences, int length, int V)
 
 static err_t train(const char *directory, int sequences, int length, int threads, int steps)
 {
-    enum { HEAD_ROWS = 256 };
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
     SCOPED(forward) fw = NULL;
@@ -132,7 +131,7 @@ static err_t train(const char *directory, int sequences, int length, int threads
     TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
     TRY(model_load(be, directory, &model));
     fill(&b, sequences, length, model->config.V);
-    TRY(forward_new(model, b.N, HEAD_ROWS, true, &fw));
+    TRY(forward_new(model, b.N, BENCH_HEAD_ROWS, true, &fw));
     TRY(gradient_new(model, &grad));
     TRY(optimizer_new(model, &OPTIMIZER_DEFAULTS, NULL, &opt));
     double begun = 0;
@@ -141,9 +140,8 @@ static err_t train(const char *directory, int sequences, int length, int threads
         if (i == 0)
             begun = clock_s();
         TRY(forward_run(fw, b.token, b.position, b.N, b.segment, sequences));
-        TRY(forward_logp(fw, b.row, b.target, b.targets, 1, b.logp, NULL));
         TRY(gradient_zero(grad));
-        TRY(backward_run(fw, b.row, b.target, b.dlogp, b.targets, 1, grad));
+        TRY(bench_backward(fw, b.row, b.target, b.dlogp, b.targets, b.logp, grad));
         TRY(optimizer_step(opt, grad, 1e-5, &result));
     }
     const double rate = (double)b.N * steps / (clock_s() - begun);

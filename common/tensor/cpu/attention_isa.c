@@ -157,6 +157,7 @@ static void score_some(const struct rows *rows, int key, int keys, float *score)
                                       .ahead = (const char *)panels,
                                       .c = score + j,
                                       .c_row = A_STRIDE,
+                                      .c_ahead = score + j,
                                       .columns = keys - j,
                                       .accumulate = d > 0};
             ISA_NAME(tile)(&tile, rows->count, A_ROWS, kind);

@@ -32,20 +32,45 @@ INLINE v16 tile_a(const struct tile *t, enum a_layout layout, int i, int k)
     return v16_set1(t->a[i * t->a_row + k]);
 }
 
+/* The outputs so far, or zeros; and what became of them. full: no column is missing, as in nearly every tile. */
+INLINE v16 tile_begin(const struct tile *t, int i, int v, bool full)
+{
+    const float *c = t->c + i * t->c_row + v * 16;
+    return full ? v16_load(c) : v16_load_some(c, t->columns - v * 16);
+}
+
+INLINE void tile_end(const struct tile *t, int i, int v, bool full, v16 sum)
+{
+    float *c = t->c + i * t->c_row + v * 16;
+    if (full)
+        v16_store(c, sum);
+    else
+        v16_store_some(c, sum, t->columns - v * 16);
+}
+
+#define TILE_EACH_SUM(rows, vectors, DO)                                                           \
+    UNROLL for (int i = 0; i < (rows); i++)                                                        \
+    {                                                                                              \
+        UNROLL for (int v = 0; v < (vectors); v++)                                                 \
+        {                                                                                          \
+            DO;                                                                                    \
+        }                                                                                          \
+    }
+
 INLINE void tile_chain(const struct tile *t, int rows, int vectors, enum a_layout layout,
                        enum b_kind kind, bool edge)
 {
     enum { VECTORS_MAX = 8 };
+    const bool full = t->columns >= vectors * 16;
     v16 sum[TILE_ROWS][VECTORS_MAX];
-    UNROLL for (int i = 0; i < rows; i++)
-    {
-        UNROLL for (int v = 0; v < vectors; v++)
-        {
-            sum[i][v] = t->accumulate
-                            ? v16_load_some(t->c + i * t->c_row + v * 16, t->columns - v * 16)
-                            : v16_set1(0.0f);
-        }
-    }
+    if (!t->accumulate)
+        TILE_EACH_SUM(rows, vectors, sum[i][v] = v16_set1(0.0f))
+    else if (full)
+        TILE_EACH_SUM(rows, vectors, sum[i][v] = tile_begin(t, i, v, true))
+    else
+        TILE_EACH_SUM(rows, vectors, sum[i][v] = tile_begin(t, i, v, false))
+    if (layout != A_LOOSE)
+        TILE_EACH_SUM(rows, vectors, __builtin_prefetch(t->c_ahead + i * t->c_row + v * 16, 1, 2))
     for (int k = 0; k < t->K; k++) {
         if (layout == A_ROWS && kind == B_PANELS_BF16)
             __builtin_prefetch(t->ahead + (ptrdiff_t)k * (ptrdiff_t)(PANEL * sizeof(bf16)), 0, 2);
@@ -62,13 +87,10 @@ INLINE void tile_chain(const struct tile *t, int rows, int vectors, enum a_layou
             }
         }
     }
-    UNROLL for (int i = 0; i < rows; i++)
-    {
-        UNROLL for (int v = 0; v < vectors; v++)
-        {
-            v16_store_some(t->c + i * t->c_row + v * 16, sum[i][v], t->columns - v * 16);
-        }
-    }
+    if (full)
+        TILE_EACH_SUM(rows, vectors, tile_end(t, i, v, true, sum[i][v]))
+    else
+        TILE_EACH_SUM(rows, vectors, tile_end(t, i, v, false, sum[i][v]))
 }
 
 INLINE void tile_run(const struct tile *t, int rows, int vectors, enum a_layout layout,
@@ -271,6 +293,9 @@ static void gemm_block(const struct gemm *g, int m, int rows, int k, int K, int 
                 tile.a = scratch + (size_t)i * TILE_FLOATS;
                 tile.ahead = (i + 1) * step < rows ? tile.b : next_block(g, tile.b, p, last);
                 tile.c = g->c + (m + i * step) * g->c_row + (ptrdiff_t)p * PANEL;
+                tile.c_ahead = (i + 1) * step < rows
+                                   ? tile.c + step * g->c_row
+                                   : g->c + m * g->c_row + (ptrdiff_t)(p + (p + 1 < last)) * PANEL;
                 ISA_NAME(tile)(&tile, left < step ? left : step, layout, kind);
             }
         }

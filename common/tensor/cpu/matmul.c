@@ -26,20 +26,47 @@ static void grid_cell(void *data, int chunk, int thread)
         grid->cpu->kernels->gemm(g, row0, row1, panel0, panel1, grid->cpu->scratch[thread].data);
 }
 
+/* What a grid costs beside its multiply-adds, in units of an element of packed rows read once: each cell packs its rows of A
+ * again for its panels, and reads, or packs, its panels of B again for its rows. */
+static double packing(const struct gemm *g, double columns, int rows, int panels)
+{
+    enum { ROWS_OF_A = 1, COLUMNS_OF_A = 4, PANELS_OF_B = 1, ROWS_OF_B = 2 };
+    const bool panelled = g->kind == B_PANELS_BF16 || g->kind == B_PANELS_F32;
+    const double a = (double)g->M * g->K * (g->a_k == 1 ? ROWS_OF_A : COLUMNS_OF_A);
+    const double b = columns * g->K * (panelled ? PANELS_OF_B : ROWS_OF_B);
+    return a * panels + b * rows;
+}
+
+/* Few rows: panels alone, so that weights are read once. */
+static void cut_grid(struct grid *grid, int chunks)
+{
+    enum { ROWS_LEAST = 2 * PANEL }; // of a cell: a tile's worth several times
+    const double columns = (double)grid->all * PANEL;
+    double least = 0;
+    for (int rows = 1; rows <= chunks; rows *= 2) {
+        const int left = chunks / rows, panels = grid->all < left ? grid->all : left;
+        if (rows > 1 && grid->gemm->M / rows < ROWS_LEAST)
+            break;
+        /* Cells that are missing are worse than any packing. */
+        const double cost =
+            packing(grid->gemm, columns, rows, panels) * (rows * panels < chunks ? 1e3 : 1);
+        if (rows > 1 && cost >= least)
+            continue;
+        least = cost;
+        grid->rows = rows;
+        grid->panels = panels;
+    }
+}
+
 void cpu_gemm(struct cpu *cpu, const struct gemm *gemm)
 {
     double work = 0;
-    int panels = 0;
+    struct grid grid = {.cpu = cpu, .gemm = gemm, .rows = 1, .panels = 1};
     for (const struct gemm *g = gemm; g; g = g->also) {
         work += (double)g->M * g->N * g->K;
-        panels += panels_of(g->N);
+        grid.all += panels_of(g->N);
     }
-    const int chunks = cpu_chunks(cpu, work);
-    struct grid grid = {cpu, gemm, 1, 1, panels};
-    if (chunks > 1 && (panels >= chunks || gemm->M < 2 * PANEL))
-        grid.panels = panels < chunks ? panels : chunks;
-    else if (chunks > 1)
-        grid.rows = gemm->M / PANEL < chunks ? gemm->M / PANEL : chunks;
+    cut_grid(&grid, cpu_chunks(cpu, work));
     pool_run(cpu->pool, grid.rows * grid.panels, grid_cell, &grid);
 }
 

@@ -20,7 +20,8 @@ struct tile {
     int half;          // TILE_VECTORS == 1: which 16 columns of the panel
     float *c;
     ptrdiff_t c_row;
-    int columns; // how many exist, from c on; the rest is not touched
+    const float *c_ahead; // packed A: the outputs that come next
+    int columns;          // how many exist, from c on; the rest is not touched
     bool accumulate;
 };
 

@@ -93,6 +93,45 @@ static void threads_change_no_bit(void **state)
     free(first);
 }
 
+/* Logits are left where forward_logp had the same rows last; not where other rows, or nobody, came between. */
+static void stretches_add_up_to_one_run(void **state)
+{
+    enum { HEAD = 16 };
+    (void)state;
+    for (int tied = 0; tied < 2; tied++) {
+        SCOPED(backend) be = tiny_backend(2);
+        struct model_config config = tiny_config(tied);
+        SCOPED(model) model = NULL;
+        SCOPED(forward) fw = NULL;
+        SCOPED(gradient) whole = NULL;
+        SCOPED(gradient) parts = NULL;
+        float logp[ROWS];
+        assert_ok(model_new(be, &config, 5, &model));
+        assert_ok(forward_new(model, ROWS, HEAD, true, &fw));
+        assert_ok(gradient_new(model, &whole));
+        assert_ok(gradient_new(model, &parts));
+        SCOPED_MEM float *logits = mem_array((size_t)HEAD * (size_t)config.V, sizeof *logits);
+        SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
+        tiny_backward(fw, &b, whole);
+        tiny_forward(fw, &b);
+        assert_ok(backward_begin(fw));
+        for (int at = 0, round = 0, rows; at < b.rows; at += rows, round++) {
+            rows = b.rows - at < 7 ? b.rows - at : round == 3 ? HEAD + 5 : 7;
+            const int other = round == 1 ? 0 : at; // what is left is of other rows, or untouched,
+            assert_ok(
+                forward_logp(fw, b.row + other, b.target + other, rows, 0.8f, logp + at, NULL));
+            if (round == 2) // or only the rows of hidden states are others
+                assert_ok(forward_logits(fw, b.row, rows, logits));
+            assert_ok(
+                backward_head(fw, b.row + at, b.target + at, b.dlogp + at, rows, 0.8f, parts));
+        }
+        assert_ok(backward_body(fw, parts));
+        assert_ok(gradient_sum(whole));
+        assert_ok(gradient_sum(parts));
+        assert_memory_equal(whole->flat, parts->flat, whole->count * sizeof(float));
+    }
+}
+
 static double loss_of(struct forward *fw, const struct tiny_batch *b)
 {
     float logp[ROWS];
@@ -223,6 +262,6 @@ static void a_workspace_that_keeps_nothing_refuses(void **state)
 TESTS(cmocka_unit_test(what_is_computed_again_has_the_same_bits),
       cmocka_unit_test(the_gradient_goes_straight_through_rounded_keys_and_values),
       cmocka_unit_test(micro_batches_add_up_to_the_large_batch),
-      cmocka_unit_test(threads_change_no_bit),
+      cmocka_unit_test(stretches_add_up_to_one_run), cmocka_unit_test(threads_change_no_bit),
       cmocka_unit_test(slopes_agree_with_finite_differences),
       cmocka_unit_test(a_workspace_that_keeps_nothing_refuses))
