@@ -2,6 +2,7 @@
  * there is.
  *
  *     float *x = guarded(N * C * sizeof *x);    -- the byte after it faults; guarded_free_all() frees
+ *     guard_before = true;                      -- from here on the byte before it does
  *     fill(x, N * C, 7, 1.0);
  *     for (int i = 0; i < all_backends(); i++) op(backend_at(i), ...); */
 #pragma once
@@ -14,30 +15,38 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { GUARDS_MAX = 4096, PAGE = 4096 };
+enum { GUARDS_MAX = 4096, PAGE = 4096, SLACK_BYTE = 0xa5 };
 static struct guard {
-    void *start;
-    size_t size;
+    char *start, *slack; // slack: what is left of the pages, before the memory or behind it
+    size_t size, slack_bytes;
 } guards[GUARDS_MAX];
 static int guard_count;
+static bool guard_before;
 
-/* Memory that ends at an unreadable page. Zeroed. */
+/* Memory between two unreadable pages, up against the one behind it or the one before. Zeroed. */
 static inline void *guarded(size_t bytes)
 {
-    const size_t size = (bytes + PAGE - 1) / PAGE * PAGE + PAGE;
+    const size_t inside = (bytes + PAGE - 1) / PAGE * PAGE, size = inside + 2 * PAGE;
     assert_true(guard_count < GUARDS_MAX);
     char *start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(start != MAP_FAILED);
+    assert_int_equal(mprotect(start, PAGE, PROT_NONE), 0);
     assert_int_equal(mprotect(start + size - PAGE, PAGE, PROT_NONE), 0);
-    guards[guard_count++] = (struct guard){start, size};
-    return start + size - PAGE - bytes;
+    char *first = start + PAGE, *memory = guard_before ? first : first + inside - bytes;
+    char *slack = guard_before ? first + bytes : first;
+    memset(slack, SLACK_BYTE, inside - bytes);
+    guards[guard_count++] = (struct guard){start, slack, size, inside - bytes};
+    return memory;
 }
 
+/* On the side that does not fault, nothing was written either. */
 static inline void guarded_free_all(void)
 {
     while (guard_count > 0) {
-        guard_count--;
-        munmap(guards[guard_count].start, guards[guard_count].size);
+        const struct guard *guard = &guards[--guard_count];
+        for (size_t i = 0; i < guard->slack_bytes; i++)
+            assert_int_equal((uint8_t)guard->slack[i], SLACK_BYTE);
+        munmap(guard->start, guard->size);
     }
 }
 
