@@ -3,7 +3,8 @@
 #include "tensor/cpu/cpu.h"
 #include <string.h>
 
-/* By layer, page, kv head: keys in panels, then values (struct attention_unit). */
+/* By layer: the keys of all pages, then their values; by page, kv head (struct attention_unit). A step of decoding reads a
+ * sequence's keys and then its values, so both lie together where its pages do. */
 struct kv_pages {
     struct attention_shape shape;
     int layers, pages;
@@ -16,10 +17,10 @@ static size_t rounded(int positions)
     return ((size_t)positions + PANEL - 1) / PANEL * PANEL;
 }
 
-/* Elements of one page in one layer, and of one head of that. */
+/* Elements of the keys, or of the values, of one page in one layer, and of one head of that. */
 static size_t head_elements(const struct kv_pages *kv)
 {
-    return 2 * (size_t)KV_PAGE * (size_t)kv->shape.D;
+    return (size_t)KV_PAGE * (size_t)kv->shape.D;
 }
 
 static size_t page_elements(const struct kv_pages *kv)
@@ -27,17 +28,23 @@ static size_t page_elements(const struct kv_pages *kv)
     return (size_t)kv->shape.K * head_elements(kv);
 }
 
+/* The keys of a layer, or its values. */
+static size_t layer_elements(const struct kv_pages *kv)
+{
+    return (size_t)kv->pages * page_elements(kv);
+}
+
 static size_t element_size(const struct kv_pages *kv)
 {
     return kv->format == KV_BF16 ? sizeof(bf16) : sizeof(float);
 }
 
-/* A page's memory in a layer, from a head on. */
+/* Where the keys of a page begin in a layer, from a head on; its values: layer_elements further. */
 static char *place(const struct kv_pages *kv, int layer, int32_t page, int head)
 {
-    const size_t at = (size_t)layer * (size_t)kv->pages + (size_t)page;
-    return kv->memory +
-           (at * page_elements(kv) + (size_t)head * head_elements(kv)) * element_size(kv);
+    const size_t at = 2 * (size_t)layer * layer_elements(kv) + (size_t)page * page_elements(kv) +
+                      (size_t)head * head_elements(kv);
+    return kv->memory + at * element_size(kv);
 }
 
 static err_t shape_check(const struct attention_shape *shape)
@@ -58,7 +65,7 @@ err_t cpu_kv_new(struct backend *be, int layers, const struct attention_shape *s
                        layers);
     struct kv_pages *kv = mem_new(sizeof *kv);
     *kv = (struct kv_pages){.shape = *shape, .layers = layers, .pages = pages, .format = format};
-    kv->memory = mem_aligned((size_t)layers * (size_t)pages * page_elements(kv) * element_size(kv));
+    kv->memory = mem_aligned(2 * (size_t)layers * layer_elements(kv) * element_size(kv));
     *ret = kv;
     return OK;
 }
@@ -68,9 +75,14 @@ err_t cpu_kv_copy(struct backend *be, struct kv_pages *kv, int32_t dst, int32_t 
     (void)be;
     if (dst < 0 || dst >= kv->pages || src < 0 || src >= kv->pages)
         return err_new(ERR_RANGE, "kv page %d copied to %d: there are %d", src, dst, kv->pages);
-    for (int layer = 0; layer < kv->layers && dst != src; layer++)
-        memcpy(place(kv, layer, dst, 0), place(kv, layer, src, 0),
-               page_elements(kv) * element_size(kv));
+    const size_t bytes = page_elements(kv) * element_size(kv),
+                 to_values = layer_elements(kv) * element_size(kv);
+    for (int layer = 0; layer < kv->layers && dst != src; layer++) {
+        char *to = place(kv, layer, dst, 0);
+        const char *from = place(kv, layer, src, 0);
+        memcpy(to, from, bytes);
+        memcpy(to + to_values, from + to_values, bytes);
+    }
     return OK;
 }
 
@@ -148,18 +160,26 @@ struct attention_job {
     size_t key_floats; // of scratch, twice, before the unit's own: keys, values
 };
 
-/* Units are segment * K + kv head. */
+static bool is_step(const struct segment *segment)
+{
+    return segment->kv && segment->count == 1;
+}
+
+/* Segment * K + kv head; of a step of decoding, as many heads together as the range has. */
 static void attention_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
 {
     const struct attention_job *job = data;
     const int K = job->shape->K, D = job->shape->D, H = job->shape->H;
     float *scratch = cpu->scratch[thread].data;
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = begin, heads; i < end; i += heads) {
         const struct segment *segment = &job->segments[i / (size_t)K];
         const int head = (int)(i % (size_t)K);
+        const size_t left = (size_t)(K - head) < end - i ? (size_t)(K - head) : end - i;
+        heads = is_step(segment) ? left : 1;
         const size_t first = (size_t)segment->first, q = first * H * D, k = first * K * D;
         struct attention_unit unit = {.shape = job->shape,
                                       .head = head,
+                                      .heads = (int)heads,
                                       .start = segment->start,
                                       .count = segment->count,
                                       .q = job->q + q,
@@ -177,11 +197,26 @@ static void attention_range(struct cpu *cpu, const void *data, size_t begin, siz
             unit.page = segment->page;
             unit.kv = place(segment->kv, job->layer, 0, head);
             unit.page_stride = (ptrdiff_t)page_elements(segment->kv);
+            unit.to_values = (ptrdiff_t)layer_elements(segment->kv);
             unit.format = segment->kv->format;
         }
         if (unit.count)
             cpu->kernels->attention(&unit, scratch + 2 * job->key_floats);
     }
+}
+
+/* How many heads stay together where all segments are steps of decoding: all, if there are segments enough for every
+ * thread. */
+static size_t heads_together(const struct cpu *cpu, const struct segment *segments, int count,
+                             int K)
+{
+    const int wanted = 2 * pool_threads(cpu->pool);
+    for (int s = 0; s < count; s++)
+        if (!is_step(&segments[s]))
+            return 1;
+    if (count >= wanted)
+        return (size_t)K;
+    return (size_t)(((long)K * count + wanted - 1) / wanted);
 }
 
 err_t cpu_attention(struct backend *be, float *o, float *lse, const float *q, const float *k,
@@ -202,7 +237,8 @@ err_t cpu_attention(struct backend *be, float *o, float *lse, const float *q, co
                                 .layer = layer,
                                 .key_floats = rounded(positions) * (size_t)shape->D};
     cpu_reserve(cpu, 2 * job.key_floats + attention_scratch(positions, shape));
-    cpu_split(cpu, (size_t)count * (size_t)shape->K, 1, work, attention_range, &job);
+    cpu_split(cpu, (size_t)count * (size_t)shape->K, heads_together(cpu, segments, count, shape->K),
+              work, attention_range, &job);
     return OK;
 }
 
@@ -280,13 +316,14 @@ err_t cpu_attention_backward(struct backend *be, float *dq, float *dk, float *dv
     return OK;
 }
 
-/* Blocks of the widest tile: output, queries, scores (attention_isa.c). */
+/* Output, factors, and blocks of queries and scores: of the widest tile, or of a row of every head (attention_isa.c). */
 size_t attention_scratch(int positions, const struct attention_shape *shape)
 {
-    enum { TILE_ROWS_MAX = 14, BLOCK = TILE_ROWS_MAX * A_STRIDE };
+    enum { TILE_ROWS_MAX = 14 };
     const size_t D = (size_t)shape->D, blocks = (D + CHAIN_BLOCK - 1) / CHAIN_BLOCK;
     const size_t keys = ((size_t)positions + CHAIN_BLOCK - 1) / CHAIN_BLOCK;
-    return TILE_ROWS_MAX * (D + 16) + (blocks + keys) * BLOCK;
+    const size_t rows = shape->H > TILE_ROWS_MAX ? (size_t)shape->H : TILE_ROWS_MAX;
+    return rows * (D + 16 + 16 + (blocks + keys) * A_STRIDE);
 }
 
 /* That of gemm; keys and values in panels; p, ds and q of one block of queries

@@ -41,11 +41,11 @@ struct gemm {
 /* Scratch of a gemm call: packed rows of A, then one packed block of a panel of B. Floats. */
 enum { GEMM_SCRATCH = ROW_BLOCK * A_STRIDE + CHAIN_BLOCK * PANEL };
 
-/* One segment and one kv head of an attention call. Positions are absolute; the call's rows hold
+/* One segment and some kv heads of an attention call. Positions are absolute; the call's rows hold
  * start..start+count-1. */
 struct attention_unit {
     const struct attention_shape *shape;
-    int head;           // the kv head
+    int head, heads;    // the first kv head, and how many
     int start, count;   // positions of the call's rows
     const float *q;     // (count,H,D) and so on: the segment's first row, all heads
     const float *k, *v; // (count,K,D)
@@ -55,11 +55,12 @@ struct attention_unit {
      * takes them all. Without start, v is read in place. */
     float *key_panels, *values;
     const float *prefix_k, *prefix_v;
-    /* With pages: what this head has in page i begins at kv + page[i] * page_stride (in elements):
-     * keys in panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), then values [KV_PAGE][D]. */
+    /* With pages: the first head's keys in page i begin at kv + page[i] * page_stride (in elements), in
+     * panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), those of the next head follow; and its values
+     * [KV_PAGE][D] lie to_values further, likewise. */
     const int32_t *page;
     void *kv;
-    ptrdiff_t page_stride;
+    ptrdiff_t page_stride, to_values;
     enum kv_format format;
 };
 /* Overwrites dq, dk, dv of its rows; adds to those of the prefix (start,K,D), if it has one. */
