@@ -28,15 +28,16 @@ struct place { // an instruction set with so many threads
 static struct place places[PLACES_MAX];
 static int place_count;
 
-static struct model_config config_of(void)
+/* Several kv heads, which a step of decoding walks together: with bf16 one for each head, else one for two. */
+static struct model_config config_of(int kv)
 {
-    return config_llama(VOCABULARY, 48, 100, 2, 3, 1, CONTEXT, true);
+    return kv == KV_BF16 ? config_llama(VOCABULARY, 48, 100, 2, 3, 3, CONTEXT, true)
+                         : config_llama(VOCABULARY, 64, 100, 2, 4, 2, CONTEXT, true);
 }
 
 static void open_places(void)
 {
     static const char *const names[] = {"", "portable", "avx2", "avx512"};
-    const struct model_config config = config_of();
     for (int isa = CPU_ISA_PORTABLE; isa <= CPU_ISA_AVX512; isa++)
         for (int threads = 1; threads <= 4; threads *= 2) {
             struct place *p = &places[place_count];
@@ -49,6 +50,7 @@ static void open_places(void)
             assert_ok(e);
             snprintf(p->name, sizeof p->name, "%s/%d", names[isa], threads);
             for (int kv = 0; kv < 2; kv++) {
+                const struct model_config config = config_of(kv);
                 assert_ok(model_new(p->be, &config, 5, &p->model[kv]));
                 p->model[kv]->kv = (enum kv_format)kv;
                 assert_ok(forward_new(p->model[kv], CONTEXT, 64, false, &p->forward[kv]));
@@ -198,7 +200,7 @@ static void draw_batch(struct batch *b, uint64_t update)
 /* The digest of all gradients and of the weights after them. */
 static uint64_t train(const struct cpu_config *cpu, int kv, int micro_tokens)
 {
-    const struct model_config config = config_of();
+    const struct model_config config = config_of(kv);
     const struct optimizer_config settings = OPTIMIZER_DEFAULTS;
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;

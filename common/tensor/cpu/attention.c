@@ -207,8 +207,8 @@ static void attention_range(struct cpu *cpu, const void *data, size_t begin, siz
 
 /* How many heads stay together where all segments are steps of decoding: all, if there are segments enough for every
  * thread. */
-static size_t heads_together(const struct cpu *cpu, const struct segment *segments, int count,
-                             int K)
+static size_t heads_in_a_chunk(const struct cpu *cpu, const struct segment *segments, int count,
+                               int K)
 {
     const int wanted = 2 * pool_threads(cpu->pool);
     for (int s = 0; s < count; s++)
@@ -237,8 +237,8 @@ err_t cpu_attention(struct backend *be, float *o, float *lse, const float *q, co
                                 .layer = layer,
                                 .key_floats = rounded(positions) * (size_t)shape->D};
     cpu_reserve(cpu, 2 * job.key_floats + attention_scratch(positions, shape));
-    cpu_split(cpu, (size_t)count * (size_t)shape->K, heads_together(cpu, segments, count, shape->K),
-              work, attention_range, &job);
+    cpu_split(cpu, (size_t)count * (size_t)shape->K,
+              heads_in_a_chunk(cpu, segments, count, shape->K), work, attention_range, &job);
     return OK;
 }
 

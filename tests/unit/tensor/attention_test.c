@@ -69,10 +69,10 @@ static void chunks_equal_whole(struct backend *be, int T, int H, int K, int D,
 static void decode_and_chunks_equal_the_whole_sequence(void **state)
 {
     (void)state;
-    static const int shapes[][4] = {{1, 1, 1, 2},    {33, 4, 4, 16},  {20, 4, 2, 16},
-                                    {70, 2, 1, 6},   {45, 3, 3, 32},  {37, 8, 1, 64},
-                                    {300, 2, 2, 10}, {271, 4, 2, 32}, {64, 2, 2, 16},
-                                    {65, 6, 1, 20},  {66, 2, 1, 288}};
+    static const int shapes[][4] = {
+        {1, 1, 1, 2},    {33, 4, 4, 16},  {20, 4, 2, 16},  {70, 2, 1, 6},  {45, 3, 3, 32},
+        {37, 8, 1, 64},  {300, 2, 2, 10}, {271, 4, 2, 32}, {64, 2, 2, 16}, {65, 6, 1, 20},
+        {66, 2, 1, 288}, {70, 32, 2, 8},  {131, 16, 8, 12}};
     for (int i = 0; i < all_backends(); i++)
         for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
             for (enum kv_format format = KV_F32; format <= KV_BF16; format++)
