@@ -9,17 +9,18 @@ struct mailbox {
     pthread_mutex_t mutex;
     pthread_cond_t arrived, left;
     size_t capacity, first, count;
+    size_t room; // of message: more than the capacity after pushes
     bool closed, refused;
     size_t waiting; // posters in mailbox_post_wait
     void (*on_room)(void *arg);
     void *on_room_arg;
-    void *message[]; // a ring of capacity
+    void **message; // a ring of room
 };
 
 struct mailbox *mailbox_new(size_t capacity)
 {
     assert(capacity > 0);
-    struct mailbox *mailbox = mem_new(sizeof *mailbox + capacity * sizeof *mailbox->message);
+    struct mailbox *mailbox = mem_new(sizeof *mailbox);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -27,13 +28,28 @@ struct mailbox *mailbox_new(size_t capacity)
     pthread_cond_init(&mailbox->arrived, &monotonic);
     pthread_cond_init(&mailbox->left, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    mailbox->capacity = capacity;
+    mailbox->capacity = mailbox->room = capacity;
+    mailbox->message = mem_array(capacity, sizeof *mailbox->message);
     return mailbox;
+}
+
+/* Twice the room, with the oldest message at its beginning. */
+static void grow(struct mailbox *mailbox)
+{
+    void **more = mem_array(2 * mailbox->room, sizeof *more);
+    for (size_t i = 0; i < mailbox->count; i++)
+        more[i] = mailbox->message[(mailbox->first + i) % mailbox->room];
+    free(mailbox->message);
+    mailbox->message = more;
+    mailbox->room *= 2;
+    mailbox->first = 0;
 }
 
 static void put(struct mailbox *mailbox, void *message)
 {
-    mailbox->message[(mailbox->first + mailbox->count++) % mailbox->capacity] = message;
+    if (mailbox->count == mailbox->room)
+        grow(mailbox);
+    mailbox->message[(mailbox->first + mailbox->count++) % mailbox->room] = message;
     pthread_cond_signal(&mailbox->arrived);
 }
 
@@ -55,9 +71,20 @@ bool mailbox_post_wait(struct mailbox *mailbox, void *message)
     assert(message);
     pthread_mutex_lock(&mailbox->mutex);
     mailbox->waiting++;
-    while (!mailbox->closed && mailbox->count == mailbox->capacity)
+    while (!mailbox->closed && mailbox->count >= mailbox->capacity)
         pthread_cond_wait(&mailbox->left, &mailbox->mutex);
     mailbox->waiting--;
+    bool open = !mailbox->closed;
+    if (open)
+        put(mailbox, message);
+    pthread_mutex_unlock(&mailbox->mutex);
+    return open;
+}
+
+bool mailbox_push(struct mailbox *mailbox, void *message)
+{
+    assert(message);
+    pthread_mutex_lock(&mailbox->mutex);
     bool open = !mailbox->closed;
     if (open)
         put(mailbox, message);
@@ -102,7 +129,7 @@ bool mailbox_take(struct mailbox *mailbox, int64_t timeout_ms, void **ret)
     bool found = mailbox->count > 0;
     if (found) {
         *ret = mailbox->message[mailbox->first];
-        mailbox->first = (mailbox->first + 1) % mailbox->capacity;
+        mailbox->first = (mailbox->first + 1) % mailbox->room;
         mailbox->count--;
         if (mailbox->waiting)
             pthread_cond_signal(&mailbox->left);
@@ -154,5 +181,6 @@ void mailbox_free(struct mailbox *mailbox)
     pthread_mutex_destroy(&mailbox->mutex);
     pthread_cond_destroy(&mailbox->arrived);
     pthread_cond_destroy(&mailbox->left);
+    free(mailbox->message);
     free(mailbox);
 }

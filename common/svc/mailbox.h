@@ -25,6 +25,10 @@ bool mailbox_post(struct mailbox *mailbox, void *message);
 /* The same, but waits for room; false only if closed. Not for a thread that must not block. */
 bool mailbox_post_wait(struct mailbox *mailbox, void *message);
 
+/* The same beyond the capacity, never waiting: false only if closed. For messages that must arrive, where their sender bounds
+ * how many there are; what outsiders send goes through mailbox_post. */
+bool mailbox_push(struct mailbox *mailbox, void *message);
+
 /* The oldest message, waiting for one up to timeout_ms (0: not at all; negative: without end). False: none in time, or
  * closed and empty (mailbox_closed tells which). */
 bool mailbox_take(struct mailbox *mailbox, int64_t timeout_ms, void **ret);

@@ -98,6 +98,11 @@ bool worker_post(struct worker *worker, void (*fn)(void *state, void *arg), void
     return post(worker, fn, arg, mailbox_post);
 }
 
+bool worker_push(struct worker *worker, void (*fn)(void *state, void *arg), void *arg)
+{
+    return post(worker, fn, arg, mailbox_push);
+}
+
 bool worker_post_wait(struct worker *worker, void (*fn)(void *state, void *arg), void *arg)
 {
     assert(!worker_is_current(worker)); // it would wait for itself

@@ -36,6 +36,10 @@ err_t worker_start(const struct worker_options *options, struct worker **ret);
 /* fn(state, arg) in the worker's thread, in order of posting. False if full, or being freed: arg stays the caller's. */
 bool worker_post(struct worker *worker, void (*fn)(void *state, void *arg), void *arg);
 
+/* The same beyond the capacity, as mailbox_push: for tasks that must run and whose number their sender bounds. False only if
+ * being freed. */
+bool worker_push(struct worker *worker, void (*fn)(void *state, void *arg), void *arg);
+
 /* The same, but waits for room: for teardown and tests, never in the loop's thread. False only if being freed. */
 bool worker_post_wait(struct worker *worker, void (*fn)(void *state, void *arg), void *arg);
 

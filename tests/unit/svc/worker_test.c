@@ -44,6 +44,30 @@ static void a_full_mailbox_refuses_and_says_when_there_is_room(void **state)
     assert_int_equal(room, 1);
 }
 
+/* What must arrive does, in order, whatever wraps round; what may be refused still is. */
+static void a_push_goes_beyond_the_capacity(void **state)
+{
+    (void)state;
+    enum { PUSHED = 1000 };
+    SCOPED(mailbox) mailbox = mailbox_new(4);
+    int items[PUSHED];
+    void *taken = NULL;
+    for (int i = 0; i < 3; i++)
+        assert_true(mailbox_post(mailbox, &items[i]));
+    for (int i = 0; i < 2; i++) // the oldest is not at the beginning any more
+        assert_true(mailbox_take(mailbox, 0, &taken) && taken == &items[i]);
+    for (int i = 3; i < PUSHED; i++)
+        assert_true(mailbox_push(mailbox, &items[i]));
+    assert_false(mailbox_post(mailbox, &items[0]));
+    assert_int_equal(mailbox_count(mailbox), PUSHED - 2);
+    for (int i = 2; i < PUSHED; i++)
+        assert_true(mailbox_take(mailbox, 0, &taken) && taken == &items[i]);
+    assert_true(mailbox_post(mailbox, &items[0]));
+    mailbox_close(mailbox);
+    assert_false(mailbox_push(mailbox, &items[1]));
+    assert_true(mailbox_take(mailbox, 0, &taken) && taken == &items[0]);
+}
+
 static void taking_waits_as_long_as_told(void **state)
 {
     (void)state;
@@ -202,6 +226,7 @@ static void a_worker_is_bound_to_its_cores(void **state)
 }
 
 TESTS(cmocka_unit_test(a_full_mailbox_refuses_and_says_when_there_is_room),
+      cmocka_unit_test(a_push_goes_beyond_the_capacity),
       cmocka_unit_test(taking_waits_as_long_as_told),
       cmocka_unit_test(what_was_queued_is_done_before_the_end),
       cmocka_unit_test(idle_runs_when_nothing_is_queued),
