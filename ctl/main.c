@@ -2,6 +2,7 @@
  * them. */
 #include "base/log.h"
 #include "ctl/command.h"
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ int main(int argc, char **argv)
 {
     int words;
     log_open("rlhfctl", LOG_WARNING);
+    signal(SIGXFSZ, SIG_IGN); // a file that has reached its limit is an error of write
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                      strcmp(argv[1], "help") == 0)) {
         usage(stdout);

@@ -1,8 +1,11 @@
 #include "base/log.h"
 #include "base/bytes.h"
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +29,22 @@ static void put_time(struct bytes *line)
     bytes_printf(line, "%s.%03ldZ", text, now.tv_nsec / 1000000);
 }
 
+/* Blocks of the disk behind the end of a log file, taken ahead: when the disk is full, the line that says so still fits. */
+static void keep_room(void)
+{
+    enum { ROOM = 64 << 10, LEAST = 8 << 10 };
+    static atomic_llong reserved; // up to this length, of this file
+    static atomic_ullong of;
+    struct stat file;
+    if (fstat(STDERR_FILENO, &file) || !S_ISREG(file.st_mode))
+        return;
+    if (file.st_ino == atomic_load(&of) && file.st_size + LEAST <= atomic_load(&reserved))
+        return;
+    atomic_store(&of, file.st_ino);
+    atomic_store(&reserved, file.st_size + ROOM); // also where the file system cannot: asked once
+    (void)fallocate(STDERR_FILENO, FALLOC_FL_KEEP_SIZE, file.st_size, ROOM);
+}
+
 void log_event(enum log_level level, const char *event, const char *format, ...)
 {
     static const char *const names[] = {"debug", "info", "warning", "error"};
@@ -47,5 +66,6 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     free(rest);
     ssize_t written = write(STDERR_FILENO, line.data, line.len);
     (void)written; // nobody is left to tell
+    keep_room();
     bytes_done(&line);
 }

@@ -1,8 +1,11 @@
 #include "svc/svc.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum log_level level_wanted(void)
 {
@@ -17,15 +20,44 @@ static enum log_level level_wanted(void)
 void svc_open(const char *program)
 {
     signal(SIGPIPE, SIG_IGN); // a peer that hangs up is an error of write, not the end of us
+    signal(SIGXFSZ, SIG_IGN); // so is a file that has reached its limit
     log_open(program, level_wanted());
+}
+
+static int status_of(err_t e)
+{
+    if (!err_failed(e))
+        return 0;
+    log_error("failed", "code=%s error=\"%s\"", err_code_name(err_code(e)), err_message(e));
+    return err_code(e) == ERR_INVALID ? 2 : 1;
 }
 
 int svc_exit(err_t e)
 {
-    if (!err_failed(e))
-        return 0;
-    int status = err_code(e) == ERR_INVALID ? 2 : 1;
-    log_error("failed", "code=%s error=\"%s\"", err_code_name(err_code(e)), err_message(e));
+    int status = status_of(e);
     err_free(e);
     return status;
+}
+
+struct ending {
+    err_t why;
+    int64_t ms;
+};
+
+static void *cut_off(void *arg)
+{
+    const struct ending *ending = arg;
+    pthread_setname_np(pthread_self(), "ending");
+    clock_sleep_ms(ending->ms);
+    _exit(status_of(ending->why));
+}
+
+void svc_end_within(err_t why, int64_t ms)
+{
+    static struct ending ending;
+    pthread_t thread;
+    err_t copy = err_failed(why) ? err_new(err_code(why), "%s", err_message(why)) : OK;
+    ending = (struct ending){copy, ms};
+    if (pthread_create(&thread, NULL, cut_off, &ending) == 0)
+        pthread_detach(thread); // without it the teardown has all the time it wants
 }
