@@ -1,5 +1,6 @@
 #include "rpc/admin.h"
 #include "admin.pb-c.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "svc/loop.h"
@@ -7,9 +8,17 @@
 
 enum { WATCH_DEFAULT_MS = 1000, WATCH_MIN_MS = 100, WATCH_MAX_MS = 60000, WATCHES_MAX = 64 };
 
+/* One status is made for all who have asked since the one before was begun, so none is older than its request. */
+enum { WAITING_MAX = 1024, PAUSE_MS = 20 };
+
 struct rpc_admin {
     struct admin_options options;
     size_t watches;
+    struct asker *first, **end; // for the next status
+    size_t waiting;
+    struct rpc_admin_asking *asking; // NULL: no status is being made
+    struct loop_timer *pause;        // between the beginnings of two
+    int64_t begun_ms;
 };
 
 /* A WatchStatus call: its context. It outlives the call by at most one answer. */
@@ -20,16 +29,27 @@ struct watch {
     bool asking, closed;
 };
 
-struct rpc_admin_asking {
-    struct admin_options options;
+struct asker {
+    struct asker *next;
     struct rpc_call *call; // a reference
     struct watch *watch;   // NULL: GetStatus
 };
+
+struct rpc_admin_asking {
+    struct admin_options options;
+    struct rpc_admin *admin; // NULL: it is gone
+    struct asker *first;
+};
+
+static void begin(void *arg);
 
 struct rpc_admin *rpc_admin_new(const struct admin_options *options)
 {
     struct rpc_admin *admin = mem_new(sizeof *admin);
     admin->options = *options;
+    admin->end = &admin->first;
+    admin->pause = loop_timer_new(options->loop, begin, admin);
+    admin->begun_ms = clock_ms() - PAUSE_MS;
     return admin;
 }
 
@@ -80,8 +100,8 @@ static void fill_details(const struct admin_details *details, Rlhfd__Admin__V1__
     }
 }
 
-static void send_status(const struct admin_options *options, struct rpc_call *call,
-                        const struct admin_details *details)
+static struct rpc_message *make_status(const struct admin_options *options,
+                                       const struct admin_details *details)
 {
     SCOPED_VALUE(numbers) numbers = {0};
     SCOPED_MEM Rlhfd__Admin__V1__Text *text = mem_array(details->texts, sizeof *text);
@@ -100,7 +120,7 @@ static void send_status(const struct admin_options *options, struct rpc_call *ca
     status.texts = texts;
     status.n_lags = details->lags;
     status.lags = lags;
-    rpc_call_send(call, &status.base);
+    return rpc_message_pack(&status.base);
 }
 
 static void watch_free(struct watch *watch)
@@ -110,36 +130,92 @@ static void watch_free(struct watch *watch)
     mem_free(watch);
 }
 
-void rpc_admin_answer(struct rpc_admin_asking *asking, const struct admin_details *details)
+/* status NULL: there will be none. */
+static void answer(struct asker *asker, struct rpc_message *status)
 {
-    struct watch *watch = asking->watch;
-    if (!rpc_call_is_over(asking->call))
-        send_status(&asking->options, asking->call, details);
+    struct watch *watch = asker->watch;
+    if (status && !rpc_call_is_over(asker->call))
+        rpc_call_send_message(asker->call, status);
     if (!watch)
-        rpc_call_finish(asking->call, OK);
+        rpc_call_finish(asker->call, OK);
     else if (watch->closed)
         watch_free(watch);
     else
         watch->asking = false;
-    rpc_call_unref(asking->call);
-    mem_free(asking);
+    rpc_call_unref(asker->call);
+    mem_free(asker);
 }
 
-static void ask(const struct rpc_admin *admin, struct rpc_call *call, struct watch *watch)
+static void answer_all(struct asker *asker, struct rpc_message *status)
 {
+    for (struct asker *next; asker; asker = next) {
+        next = asker->next;
+        answer(asker, status);
+    }
+}
+
+/* ---- one status after the other */
+
+static void begin(void *arg)
+{
+    struct rpc_admin *admin = arg;
     struct rpc_admin_asking *asking = mem_new(sizeof *asking);
-    *asking = (struct rpc_admin_asking){admin->options, rpc_call_ref(call), watch};
+    *asking = (struct rpc_admin_asking){admin->options, admin, admin->first};
+    admin->first = NULL;
+    admin->end = &admin->first;
+    admin->waiting = 0;
+    admin->asking = asking;
+    admin->begun_ms = clock_ms();
     if (admin->options.collect)
         admin->options.collect(admin->options.arg, asking);
     else
         rpc_admin_answer(asking, &(struct admin_details){0});
 }
 
+/* Without a pause a flood of requests would have the thread that is asked make nothing but statuses. */
+static void begin_soon(struct rpc_admin *admin)
+{
+    if (!admin->first || admin->asking || loop_timer_running(admin->pause))
+        return;
+    int64_t left_ms = admin->begun_ms + PAUSE_MS - clock_ms();
+    if (left_ms > 0)
+        loop_timer_start(admin->pause, left_ms, 0);
+    else
+        begin(admin);
+}
+
+void rpc_admin_answer(struct rpc_admin_asking *asking, const struct admin_details *details)
+{
+    struct rpc_admin *admin = asking->admin;
+    SCOPED(rpc_message) status = make_status(&asking->options, details);
+    answer_all(asking->first, status);
+    mem_free(asking);
+    if (!admin)
+        return;
+    admin->asking = NULL;
+    begin_soon(admin);
+}
+
+static void ask(struct rpc_admin *admin, struct rpc_call *call, struct watch *watch)
+{
+    struct asker *asker = mem_new(sizeof *asker);
+    *asker = (struct asker){.call = rpc_call_ref(call), .watch = watch};
+    *admin->end = asker;
+    admin->end = &asker->next;
+    admin->waiting++;
+    begin_soon(admin);
+}
+
 static void get_status(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
     (void)message, (void)pb;
-    ask(user, call, NULL);
+    struct rpc_admin *admin = user;
+    if (admin->waiting >= WAITING_MAX)
+        rpc_call_finish(
+            call, err_new(ERR_EXHAUSTED, "GetStatus: %d requests wait: try again", WAITING_MAX));
+    else
+        ask(admin, call, NULL);
 }
 
 /* A client that does not read misses what it does not read. */
@@ -240,5 +316,11 @@ struct rpc_service rpc_admin_service(struct rpc_admin *admin)
 
 void rpc_admin_free(struct rpc_admin *admin)
 {
+    if (!admin)
+        return;
+    if (admin->asking)
+        admin->asking->admin = NULL;
+    answer_all(admin->first, NULL);
+    loop_timer_free(admin->pause);
     mem_free(admin);
 }

@@ -4,7 +4,8 @@
  *     struct rpc_admin *admin = rpc_admin_new(&options);
  *     struct rpc_service services[] = {rpc_admin_service(admin), rpc_health_service(health), rpc_reflect_service(reflect)};
  *
- * Status carries all metrics. The operator's side is rpc/admin_client.h. Owner: the loop's thread; it outlives the server. */
+ * Status carries all metrics. Requests that come while one is made share the next; too many at once are EXHAUSTED. The
+ * operator's side is rpc/admin_client.h. Owner: the loop's thread; it outlives the server. */
 #pragma once
 #include "rpc/server.h"
 
@@ -23,14 +24,14 @@ struct admin_details {
     struct admin_lag *lag;   // (lags)
     size_t texts, lags;
 };
-struct rpc_admin_asking; // a status that is asked for
+struct rpc_admin_asking; // a status that is being made
 
 struct admin_options {
-    struct loop *loop;               // for WatchStatus
+    struct loop *loop;
     const char *daemon, *run;        // borrowed
     const char *(*state)(void *arg); // one word: "SERVING", ...
     void (*drain)(void *arg);        // begins; again is harmless
-    /* Optional: rpc_admin_answer is called for it once, now or later on the loop's thread. */
+    /* Optional: rpc_admin_answer is called for it once, now or later on the loop's thread. One is under way at a time. */
     void (*collect)(void *arg, struct rpc_admin_asking *asking);
     void *arg;
 };
