@@ -50,7 +50,7 @@ err_t lane_new(const struct lane_options *options, struct lane **ret)
 static void order(struct lane *lane, void (*task)(void *state, void *arg), void *arg)
 {
     lane->busy = true;
-    (void)worker_post_wait(lane->worker, task, arg);
+    (void)worker_push(lane->worker, task, arg); // the loop must not wait for a call into NCCL
 }
 
 void lane_prepare(struct lane *lane, size_t bucket_bytes)
@@ -92,7 +92,7 @@ static void try_abort(struct lane *lane)
     if (!lane->has_let_go && clock_ms() < lane->grace_until_ms)
         return;
     lane->is_aborting = true;
-    (void)worker_post_wait(lane->aborter, lane_work_abort, lane->comm);
+    (void)worker_push(lane->aborter, lane_work_abort, lane->comm);
 }
 
 static bool is_over(const struct lane *lane)
@@ -157,7 +157,7 @@ bool lane_free(struct lane *lane)
             free(lane); // what the threads look at stays
             return false;
         }
-        (void)worker_post_wait(lane->worker, lane_work_clean, NULL);
+        (void)worker_push(lane->worker, lane_work_clean, NULL);
     }
     worker_free(lane->worker);
     worker_free(lane->aborter);

@@ -5,7 +5,6 @@
 #include "learner/store/history.h"
 #include "svc/mailbox.h"
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { CAUSES = IDLE_PAUSED + 1 };
@@ -32,6 +31,7 @@ struct reply {
 };
 
 static err_t look(void *arg, struct store *store);
+static void give_up(void *arg, err_t why);
 
 struct draw *draw_new(const struct draw_options *options)
 {
@@ -39,7 +39,7 @@ struct draw *draw_new(const struct draw_options *options)
     draw->options = *options;
     draw->next = options->first_round;
     draw->replies = mailbox_new(2);
-    storage_on_change(options->storage, look, draw);
+    storage_on_change(options->storage, look, give_up, draw);
     return draw;
 }
 
@@ -47,8 +47,7 @@ struct draw *draw_new(const struct draw_options *options)
 
 static void post(struct draw *draw, const struct reply *reply)
 {
-    if (!mailbox_post(draw->replies, mem_copy(reply, sizeof *reply)))
-        abort(); // at most one is wanted
+    (void)mailbox_push(draw->replies, mem_copy(reply, sizeof *reply));
 }
 
 static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
@@ -158,6 +157,16 @@ static err_t look(void *arg, struct store *store)
     else if (!draw->waits)
         post(draw, &(struct reply){.waits = draw->waits = true});
     return OK;
+}
+
+/* The store has failed: the waiting thread gets the error. */
+static void give_up(void *arg, err_t why)
+{
+    struct draw *draw = arg;
+    if (draw->wanted)
+        answer(draw, &(struct drawn){.idle_cause = ""}, why);
+    else
+        err_free(why);
 }
 
 static err_t want_new(void *arg, struct store *store)

@@ -297,7 +297,7 @@ void evaluating_start(struct evaluating *e, struct storage *storage)
     if (!e)
         return;
     e->storage = storage;
-    storage_on_change(storage, look, e);
+    storage_on_change(storage, look, NULL, e);
 }
 
 struct rpc_service evaluating_service(struct evaluating *e)

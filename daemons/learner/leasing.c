@@ -10,6 +10,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Streams that may be open at once. Each has at most two jobs for the storage thread, a message and its departure. */
+enum { STREAMS_MAX = 4096 };
+
 /* A message on its way from the loop to the storage thread. */
 struct arrival {
     struct leasing *leasing;
@@ -310,6 +313,12 @@ static err_t run_arrival(void *arg, struct store *store)
     return failed;
 }
 
+static void departed(void *arg)
+{
+    struct leasing *leasing = arg;
+    leasing->open--;
+}
+
 /* The stream is closed: what it holds stays leased until the deadline or the generator's next hello. */
 static err_t run_departure(void *arg, struct store *store)
 {
@@ -317,6 +326,7 @@ static err_t run_departure(void *arg, struct store *store)
     struct arrival *arrival = arg;
     drop_lessee(arrival->leasing, arrival->call);
     rpc_call_unref(arrival->call);
+    loop_post(arrival->leasing->options.loop, departed, arrival->leasing);
     mem_free(arrival);
     return OK;
 }
@@ -329,6 +339,20 @@ static struct arrival *arrival_new(struct leasing *leasing, struct rpc_call *cal
     arrival->leasing = leasing;
     arrival->call = rpc_call_ref(call);
     return arrival;
+}
+
+/* A stream counts until the storage thread is rid of it, so streams that come and go at once are bounded too. */
+static void on_open(struct rpc_call *call, void *user)
+{
+    struct leasing *leasing = user;
+    if (leasing->open == STREAMS_MAX) {
+        rpc_call_finish(call, err_new(ERR_EXHAUSTED,
+                                      "Prompts.Lease: %d streams are open; no more are taken",
+                                      STREAMS_MAX));
+        return;
+    }
+    leasing->open++;
+    rpc_call_set_context(call, leasing);
 }
 
 static void on_message(struct rpc_call *call, struct rpc_message *message,
@@ -358,6 +382,8 @@ static void on_half_close(struct rpc_call *call, void *user)
 static void on_close(struct rpc_call *call, err_t why, void *user)
 {
     err_free(why);
+    if (!rpc_call_context(call))
+        return; // it was refused
     struct arrival *arrival = arrival_new(user, call);
     storage_post(arrival->leasing->options.storage, run_departure, arrival);
 }
@@ -369,11 +395,11 @@ struct rpc_service leasing_service(struct leasing *leasing)
          NULL,
          NULL,
          RPC_BIDI,
-         {.message = on_message, .half_close = on_half_close, .close = on_close},
+         {.open = on_open, .message = on_message, .half_close = on_half_close, .close = on_close},
          0},
         {0},
     };
-    storage_on_change(leasing->options.storage, settle, leasing);
+    storage_on_change(leasing->options.storage, settle, NULL, leasing);
     return (struct rpc_service){methods, leasing};
 }
 

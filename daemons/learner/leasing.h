@@ -15,6 +15,7 @@
 
 struct leasing;
 struct leasing_options {
+    struct loop *loop;
     struct storage *storage;
     const struct jsonl *data; // rows that leases carry
     const char *run;

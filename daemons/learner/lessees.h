@@ -41,6 +41,7 @@ struct leasing {
     struct fence *fence;
     uint64_t streams; // there were
     bool closed, ended;
+    int open; // loop: streams that the storage thread is not rid of
 };
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);

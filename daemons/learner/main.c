@@ -24,7 +24,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000 };
+enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000, LEAVE_MS = 5000 };
 
 /* In order of dependence: freed from the end. */
 struct daemon {
@@ -143,17 +143,31 @@ static void evaluations_over(void *arg)
         complete(d);
 }
 
+/* Of several failures the first is the cause, and the one that is told. */
+static void keep_first(struct daemon *d, err_t why)
+{
+    if (err_failed(d->failed))
+        err_free(why);
+    else
+        d->failed = why;
+}
+
+static void fail(struct daemon *d, err_t why)
+{
+    keep_first(d, why);
+    loop_stop(d->loop);
+}
+
 /* The compute thread has trained its last round. */
 static void training_ended(void *arg, enum train_end end, err_t why)
 {
     struct daemon *d = arg;
-    d->failed = why;
     log_info("training ended", "how=%s",
              end == TRAIN_ENDED     ? "complete"
              : end == TRAIN_STOPPED ? "stopped"
                                     : "failed");
     if (end == TRAIN_FAILED)
-        loop_stop(d->loop);
+        fail(d, why);
     else if (d->state == DRAINING)
         leave(d, DRAIN_GRACE_MS);
     else if (d->evaluated)
@@ -164,10 +178,7 @@ static void training_ended(void *arg, enum train_end end, err_t why)
 
 static void storage_failed(void *arg, err_t why)
 {
-    struct daemon *d = arg;
-    err_free(d->failed);
-    d->failed = err_wrap(why, "store");
-    loop_stop(d->loop);
+    fail(arg, why);
 }
 
 /* ---- putting it together */
@@ -219,7 +230,8 @@ static err_t open_stages(struct daemon *d)
         .temperature = (float)recipe->generator.temperature,
         .evaluating = d->evaluating};
     evaluating_start(d->evaluating, d->storage);
-    d->leasing = leasing_new(&(struct leasing_options){.storage = d->storage,
+    d->leasing = leasing_new(&(struct leasing_options){.loop = d->loop,
+                                                       .storage = d->storage,
                                                        .data = d->data,
                                                        .run = recipe->run.name,
                                                        .evaluating = d->evaluating,
@@ -323,7 +335,7 @@ static err_t serve(struct daemon *d, const char *announce)
     loop_on_signal(d->loop, on_signal, d);
     face_ready(d->face, NULL);
     TRY(loop_run(d->loop));
-    return d->failed;
+    return OK;
 }
 
 static void daemon_done(struct daemon *d)
@@ -373,8 +385,12 @@ static err_t run(int argc, char **argv)
         return OK;
     if (job.kind)
         return job_run(&job, recipe);
-    SCOPED_VALUE(daemon) daemon = {.recipe = recipe};
-    return serve(&daemon, announce);
+    struct daemon daemon = {.recipe = recipe};
+    keep_first(&daemon, serve(&daemon, announce));
+    if (err_failed(daemon.failed))
+        svc_end_within(daemon.failed, LEAVE_MS);
+    daemon_done(&daemon); // which may fail what had not failed before
+    return daemon.failed;
 }
 
 int main(int argc, char **argv)

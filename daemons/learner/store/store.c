@@ -138,6 +138,11 @@ err_t store_break(struct store *store, err_t e)
     return e;
 }
 
+void store_fail(struct store *store, err_t why)
+{
+    (void)store_break(store, why);
+}
+
 static void put_slot(struct store *store, struct slot *slot)
 {
     uint8_t key[KEY_SLOT];

@@ -97,5 +97,9 @@ err_t store_append_encoded(struct store *store, const struct group *const *group
 err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
                    struct verdict *ret);
 
+/* A use of the store went wrong in a way that is final for its owner: the calls from here on fail with why, a copy of which is
+ * kept. */
+void store_fail(struct store *store, err_t why);
+
 bool store_ended(const struct store *store); // nothing will be granted or recorded any more
 void store_counts(const struct store *store, struct store_counts *ret);
