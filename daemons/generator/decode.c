@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPACITY = 1 << 14, PROMPT_BYTES_MAX = 4 << 20 };
+enum { CAPACITY = 1 << 10, PROMPT_BYTES_MAX = 4 << 20 };
 
 struct decode {
     struct decode_options options;
@@ -378,8 +378,8 @@ static void post(struct decode *decode, void (*fn)(void *, void *), void *arg)
 {
     if (!decode->worker)
         fn(decode, arg); // its thread has ended: what it owned is the caller's
-    else if (!worker_post(decode->worker, fn, arg))
-        abort(); // as many as grants, revocations and versions: leases bound them
+    else
+        (void)worker_push(decode->worker, fn, arg); // prompts bounds how many leases are held
 }
 
 void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg)

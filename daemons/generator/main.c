@@ -22,7 +22,13 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-enum { STOP_GRACE_MS = 500, DRAIN_DEADLINE_MS = 10000, LEAVE_DEADLINE_MS = 3600000, TICK_MS = 50 };
+enum {
+    STOP_GRACE_MS = 500,
+    DRAIN_DEADLINE_MS = 10000,
+    LEAVE_DEADLINE_MS = 3600000,
+    TICK_MS = 50,
+    LEAVE_MS = 5000
+};
 
 /* In order of dependence: freed from the end. */
 struct daemon {
@@ -441,9 +447,12 @@ static err_t run(int argc, char **argv)
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    SCOPED_VALUE(daemon)
-    daemon = {.recipe = recipe, .name = own_name(recipe), .incarnation = (uint64_t)clock_wall_ms()};
-    return serve(&daemon, announce);
+    struct daemon daemon = {
+        .recipe = recipe, .name = own_name(recipe), .incarnation = (uint64_t)clock_wall_ms()};
+    err_t failed = serve(&daemon, announce);
+    svc_end_within(failed, LEAVE_MS); // a step may take long: its leases have been given back
+    daemon_done(&daemon);
+    return failed;
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,9 @@
 
 enum { HEARTBEAT_MS = 250 };
 
+/* The most leases asked for: of all that are held, and of those finished, a hello lists the ids. */
+enum { HELD_MAX = LEASE_IDS_MAX / 2 };
+
 struct ids {
     struct digest *at;
     size_t count;
@@ -16,6 +19,7 @@ struct prompts {
     struct rpc_stream *stream;
     struct loop_timer *heartbeat;
     struct ids held, finished, unusable; // finished: decoded, without a disposition yet
+    struct ids refused;                  // granted beyond what fits: given back
     bool serving, draining, over;
     uint32_t lineage;
     uint64_t version;
@@ -44,18 +48,29 @@ static bool ids_remove(struct ids *ids, const struct digest *id)
 }
 
 /* One and a half times what is decoded at once: the next prompt is there when slots become free. */
+static size_t most_held(const struct prompts *prompts)
+{
+    size_t most = prompts->options.groups + ((size_t)prompts->options.groups + 1) / 2;
+    return most < HELD_MAX ? most : HELD_MAX;
+}
+
 static uint32_t wanted(const struct prompts *prompts)
 {
-    size_t most = prompts->options.groups + (prompts->options.groups + 1) / 2;
+    size_t most = most_held(prompts);
     if (!prompts->serving || prompts->draining || prompts->over || prompts->held.count >= most)
         return 0;
     return (uint32_t)(most - prompts->held.count);
 }
 
 /* As many again as are decoded at once: some are always on their way. */
+static size_t most_evaluations(const struct prompts *prompts)
+{
+    return 2 * (size_t)prompts->options.evaluations;
+}
+
 static uint32_t wanted_evaluations(const struct prompts *prompts)
 {
-    const size_t most = 2 * (size_t)prompts->options.evaluations;
+    const size_t most = most_evaluations(prompts);
     if (!prompts->evaluates || prompts->draining || prompts->over ||
         prompts->evaluating.count >= most)
         return 0;
@@ -75,9 +90,23 @@ static struct lease_progress *known_leases(const struct prompts *prompts, uint32
     return known;
 }
 
+/* Leases that are given back: what was refused; when draining all. */
+static struct digest *given_back(const struct prompts *prompts, uint32_t *ret_count)
+{
+    const size_t held = prompts->draining ? prompts->held.count : 0;
+    struct digest *back = mem_array(prompts->refused.count + held, sizeof *back);
+    for (size_t i = 0; i < held; i++)
+        back[i] = prompts->held.at[i];
+    for (size_t i = 0; i < prompts->refused.count; i++)
+        back[held + i] = prompts->refused.at[i];
+    *ret_count = (uint32_t)(held + prompts->refused.count);
+    return back;
+}
+
 static void say(struct prompts *prompts, bool hello)
 {
     SCOPED_MEM struct lease_progress *known = NULL;
+    SCOPED_MEM struct digest *back = NULL;
     struct decode_totals totals = decode_totals();
     struct lease_request request = {.version = prompts->version,
                                     .lineage = prompts->lineage,
@@ -98,15 +127,12 @@ static void say(struct prompts *prompts, bool hello)
         request.incarnation = prompts->options.incarnation;
         request.progress = known = known_leases(prompts, &request.progresses);
     }
-    if (prompts->draining) {
-        request.returns = (uint32_t)prompts->held.count;
-        request.returned = prompts->held.at;
-    }
+    request.returned = back = given_back(prompts, &request.returns);
     SCOPED_VALUE(bytes) out = {0};
     lease_request_encode(&request, &out);
     struct rpc_message *message = rpc_message_copy(out.data, out.len);
     if (rpc_stream_send_message(prompts->stream, message))
-        prompts->unusable.count = prompts->evaluation_unusables = 0;
+        prompts->unusable.count = prompts->refused.count = prompts->evaluation_unusables = 0;
     rpc_message_free(message);
 }
 
@@ -127,6 +153,7 @@ static void on_up(struct rpc_stream *stream, void *user)
 {
     (void)stream;
     struct prompts *prompts = user;
+    prompts->refused.count = 0; // the hello names what is held: the rest is given back by that
     say(prompts, true);
     prompts->options.up(prompts->options.arg);
 }
@@ -145,19 +172,38 @@ static bool is_welcome(const struct prompts *prompts, const struct lease_grant *
 {
     return prompts->evaluates && grant->version == prompts->evaluation_version &&
            grant->lineage == prompts->evaluation_lineage &&
+           prompts->evaluating.count < most_evaluations(prompts) + LEASE_GRANTS_MAX &&
            !has(&prompts->evaluating, &grant->id) && !has(&prompts->evaluated, &grant->id);
+}
+
+/* What was asked for, and asked for again while the answer was on its way, has room. */
+static bool is_too_much(const struct prompts *prompts)
+{
+    return prompts->held.count >= most_held(prompts) + LEASE_GRANTS_MAX;
+}
+
+static void take_grant(struct prompts *prompts, struct lease_grant *granted)
+{
+    if (granted->evaluation && !is_welcome(prompts, granted))
+        return;
+    if (!granted->evaluation && is_too_much(prompts)) {
+        ids_add(&prompts->refused, &granted->id);
+        if (prompts->refused.count >= LEASE_GRANTS_MAX)
+            say(prompts, false); // a message has room for so many ids
+        else
+            say_soon(prompts);
+        return;
+    }
+    struct lease_grant *grant = mem_copy(granted, sizeof *grant);
+    granted->row = NULL; // the copy's now
+    ids_add(grant->evaluation ? &prompts->evaluating : &prompts->held, &grant->id);
+    prompts->options.granted(prompts->options.arg, grant);
 }
 
 static void take_reply(struct prompts *prompts, struct lease_reply *reply)
 {
-    for (uint32_t i = 0; i < reply->grants; i++) {
-        if (reply->grant[i].evaluation && !is_welcome(prompts, &reply->grant[i]))
-            continue;
-        struct lease_grant *grant = mem_copy(&reply->grant[i], sizeof *grant);
-        reply->grant[i].row = NULL; // the copy's now
-        ids_add(grant->evaluation ? &prompts->evaluating : &prompts->held, &grant->id);
-        prompts->options.granted(prompts->options.arg, grant);
-    }
+    for (uint32_t i = 0; i < reply->grants; i++)
+        take_grant(prompts, &reply->grant[i]);
     for (uint32_t i = 0; i < reply->revokes; i++)
         if (ids_remove(&prompts->held, &reply->revoked[i]))
             prompts->options.revoked(prompts->options.arg, &reply->revoked[i]);
@@ -289,6 +335,7 @@ void prompts_free(struct prompts *prompts)
     mem_free(prompts->held.at);
     mem_free(prompts->finished.at);
     mem_free(prompts->unusable.at);
+    mem_free(prompts->refused.at);
     mem_free(prompts->evaluating.at);
     mem_free(prompts->evaluated.at);
     mem_free(prompts->evaluation_unusable);

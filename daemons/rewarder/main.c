@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LEAVE_MS = 5000 };
+
 /* In order of dependence: freed from the end. */
 struct daemon {
     const struct recipe *recipe;
@@ -167,8 +169,11 @@ static err_t run(int argc, char **argv)
         return score_offline(recipe, stdin, stdout);
     if (job)
         return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: score", job);
-    SCOPED_VALUE(daemon) daemon = {.recipe = recipe};
-    return serve(&daemon, recipe, announce);
+    struct daemon daemon = {.recipe = recipe};
+    err_t failed = serve(&daemon, recipe, announce);
+    svc_end_within(failed, LEAVE_MS); // scoring may take long: its groups are sent again
+    daemon_done(&daemon);
+    return failed;
 }
 
 int main(int argc, char **argv)
