@@ -83,7 +83,9 @@ err_t score_lines(const struct recipe *recipe, char *const *argv, struct collect
     TRY(collected_write(in, c));
     TRY(start_scorer(recipe->file, argv, in, &pid, &out));
     size_t scored = take_scored(out, c);
-    waitpid(pid, &status, 0);
+    fclose(STEAL(out)); // a scorer that has more to say than was taken would wait to say it
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
     if (!WIFEXITED(status) || WEXITSTATUS(status) ||
         scored < c->set->count * (size_t)c->completions)
         return err_new(ERR_INVALID, "the completions could not be scored: rlhfd-rewarder said why");

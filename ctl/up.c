@@ -220,6 +220,8 @@ static void on_signal(void *arg, int signal)
         up->view,
         "draining: the round under way is finished, then a checkpoint is written (again: at once)");
     member_stop(up->member[0], SIGTERM);
+    if (!member_running(up->member[0])) // it was about to be started again: no end of it follows
+        member_gone(up, up->member[0], OK);
 }
 
 static void show(void *arg)
