@@ -20,7 +20,7 @@ struct member {
     struct member_options options;
     char *words[WORDS_MAX];
     size_t count;
-    char *program, *recipe, *announce, *log, *address_key;
+    char *program, *recipe, *recipe_fd, *announce, *log, *address_key;
     struct child *child;
     struct loop_timer *poll, *pause;
     json_t *endpoint;
@@ -107,6 +107,7 @@ struct member *member_new(const struct member_options *options, const char *cons
     member->program = program_beside(options->program);
     member->address_key = mem_string(options->address_key);
     member->recipe = file_join(options->run, "recipe.yaml");
+    member->recipe_fd = mem_printf("%d", options->recipe);
     member->announce = mem_printf("%s/logs/%s.json", options->run, options->name);
     member->log = mem_printf("%s/logs/%s.log", options->run, options->name);
     member->poll = loop_timer_new(options->loop, poll_announcement, member);
@@ -118,7 +119,7 @@ struct member *member_new(const struct member_options *options, const char *cons
 
 err_t member_start(struct member *member)
 {
-    const char *argv[WORDS_MAX + 12];
+    const char *argv[WORDS_MAX + 16];
     size_t n = 0;
     const json_t *known =
         member->options.called ? json_object_get(member->endpoint, "listen") : NULL;
@@ -126,6 +127,8 @@ err_t member_start(struct member *member)
         mem_printf("%s=%s", member->address_key, known ? json_string_value(known) : "127.0.0.1:0");
     argv[n++] = member->program;
     argv[n++] = member->recipe;
+    argv[n++] = "--recipe-fd";
+    argv[n++] = member->recipe_fd;
     argv[n++] = "--run";
     argv[n++] = member->options.run;
     argv[n++] = "--announce";
@@ -135,9 +138,14 @@ err_t member_start(struct member *member)
     for (size_t i = 0; i < member->count; i++)
         argv[n++] = member->words[i];
     argv[n] = NULL;
+    const int keep[] = {member->options.recipe, member->options.lock};
     unlink(member->announce);
-    struct child_options child = {
-        .argv = argv, .log = member->log, .on_exit = on_exit_of, .arg = member};
+    struct child_options child = {.argv = argv,
+                                  .log = member->log,
+                                  .keep = keep,
+                                  .keep_count = sizeof keep / sizeof *keep,
+                                  .on_exit = on_exit_of,
+                                  .arg = member};
     TRY(child_start(member->options.loop, &child, &member->child));
     loop_timer_start(member->poll, ANNOUNCE_POLL_MS, ANNOUNCE_POLL_MS);
     return OK;
@@ -178,6 +186,7 @@ void member_free(struct member *member)
         mem_free(member->words[i]);
     mem_free(member->program);
     mem_free(member->recipe);
+    mem_free(member->recipe_fd);
     mem_free(member->announce);
     mem_free(member->log);
     mem_free(member->address_key);

@@ -16,8 +16,10 @@ struct member_options {
     struct loop *loop;
     const char *
         name; // "generator", "generator-2": in endpoints.json and log names; run and it must outlive it
-    const char *program;     // beside us
-    const char *run;         // directory
+    const char *program; // beside us
+    const char *run;     // directory
+    int recipe,
+        lock; // descriptors it inherits: the recipe's text, read at each start, and RUN/lock
     const char *address_key; // "generator.listen"
     bool called;             // others connect to it: a restart binds the address it had
     void (*announced)(void *arg, struct member *member);

@@ -8,15 +8,21 @@
 #include "ctl/member.h"
 #include "ctl/view.h"
 #include "svc/recipe_cli.h"
+#include "svc/run_lock.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { MEMBERS_MAX = 1 + 64 + 64, VIEW_MS = 200, WORDS = 12, LEAVE_MS = 15000 };
 
 struct up {
     const struct recipe *recipe;
     char *run;
+    struct run_lock *lock;
+    int recipe_fd; // what members read
     struct loop *loop;
     struct loop_timer *show, *leave;
     struct view *view;
@@ -31,7 +37,17 @@ struct up {
 
 /* ---- RUN/ */
 
-static err_t write_run_files(const struct up *up, int argc, char **argv)
+/* The members' recipe, in memory: whoever edits RUN/recipe.yaml changes nothing for a member that is started again. */
+static err_t keep_recipe(struct up *up, const struct bytes *text)
+{
+    int fd = up->recipe_fd = memfd_create("recipe.yaml", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || write(fd, text->data, text->len) != (ssize_t)text->len ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
+        return err_errno(errno, "cannot keep the recipe in memory");
+    return OK;
+}
+
+static err_t write_run_files(struct up *up, int argc, char **argv)
 {
     SCOPED_VALUE(bytes) text = {0};
     SCOPED_MEM char *logs = file_join(up->run, "logs");
@@ -44,6 +60,7 @@ static err_t write_run_files(const struct up *up, int argc, char **argv)
     SCOPED_MEM char *json_text = json_dumps(json, JSON_INDENT(2));
     TRY(file_make_directories(logs));
     recipe_render(up->recipe, &text);
+    TRY(keep_recipe(up, &text));
     TRY(file_write(recipe, text.data, text.len));
     return file_write(about, json_text, strlen(json_text));
 }
@@ -145,6 +162,8 @@ static struct member *add_member(struct up *up, const char *kind, int64_t number
                                      .name = name,
                                      .program = program,
                                      .run = up->run,
+                                     .recipe = up->recipe_fd,
+                                     .lock = run_lock_hand_down(up->lock),
                                      .address_key = key,
                                      .called = strcmp(kind, "generator") != 0,
                                      .announced = member_announced,
@@ -259,6 +278,9 @@ static void up_done(struct up *up)
     loop_timer_free(up->show);
     loop_timer_free(up->leave);
     loop_free(up->loop);
+    if (up->recipe_fd >= 0)
+        close(up->recipe_fd);
+    run_lock_free(up->lock);
     mem_free(up->run);
 }
 
@@ -274,9 +296,11 @@ err_t command_up(int argc, char **argv)
     if (!recipe)
         return OK;
     TRY(check_ring(recipe));
-    SCOPED_VALUE(up) up = {.recipe = recipe};
+    SCOPED_VALUE(up) up = {.recipe = recipe, .recipe_fd = -1};
     up.run = *recipe->directory ? mem_string(recipe->directory)
                                 : mem_printf("runs/%s", recipe->run.name);
+    TRY(file_make_directories(up.run));
+    TRY(run_lock_take(up.run, "rlhfctl up", &up.lock));
     TRY(write_run_files(&up, argc, argv));
     return run_ring(&up);
 }

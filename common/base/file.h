@@ -24,6 +24,7 @@ err_t file_write_parts(const char *path, const struct file_part *parts, size_t c
 
 err_t file_sync_directory(const char *path);
 bool file_exists(const char *path);
+bool file_is_at(int fd, const char *path);                // whether path names the open file
 err_t file_make_directories(const char *path);            // like mkdir -p
 err_t file_remove_tree(const char *path);                 // like rm -r; a missing path is OK
 err_t file_copy(const char *from, const char *to);        // by file_write

@@ -1,17 +1,19 @@
 #include "rpc/face.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rpc/announce.h"
 #include "rpc/health.h"
 #include "rpc/reflect.h"
 #include "svc/address.h"
 #include "svc/http.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct face {
     char *address;
+    int announced; // keeps the announcement ours; -1: none
     struct http *http;
     struct rpc_admin *admin;
     struct rpc_health *health;
@@ -47,7 +49,7 @@ static err_t start_servers(struct face *face, const struct face_options *o,
     return rpc_server_start(o->rpc, &own, &face->server);
 }
 
-static err_t announce(struct face *face, const struct face_options *o)
+static err_t say_addresses(struct face *face, const struct face_options *o)
 {
     struct address address;
     TRY(address_parse(o->listen, &address));
@@ -62,7 +64,7 @@ static err_t announce(struct face *face, const struct face_options *o)
         json_pack("{s:i, s:s, s:s, s:s}", "pid", (int)getpid(), "listen", listen, "admin", admin,
                   "http", http_address(face->http));
     SCOPED_MEM char *text = json_to_text(object);
-    return file_write(o->announce, text, strlen(text));
+    return announce_write(o->announce, text, &face->announced);
 }
 
 /* Next to the service's port; any free one where the addresses are announced: who reads them needs no rule, and the port
@@ -80,6 +82,7 @@ static err_t side_address(const struct face_options *o, int add, char **ret)
 err_t face_open(const struct face_options *o, struct face **ret)
 {
     SCOPED(face) face = mem_new(sizeof *face);
+    face->announced = -1;
     SCOPED_MEM char *admin_address = NULL;
     SCOPED_MEM char *http_at = NULL;
     TRY(side_address(o, ADDRESS_ADMIN, &admin_address));
@@ -90,7 +93,7 @@ err_t face_open(const struct face_options *o, struct face **ret)
     TRY(start_servers(face, o, admin_address));
     TRY(http_start(http_at, &face->http));
     face_ready(face, "starting");
-    TRY(announce(face, o));
+    TRY(say_addresses(face, o));
     *ret = STEAL(face);
     return OK;
 }
@@ -135,6 +138,8 @@ void face_free(struct face *face)
     rpc_reflect_free(face->reflect);
     rpc_health_free(face->health);
     rpc_admin_free(face->admin);
+    if (face->announced >= 0)
+        close(face->announced);
     mem_free(face->address);
     mem_free(face);
 }

@@ -42,6 +42,14 @@ static void on_sigchld(uv_signal_t *watch, int signal)
     child->on_exit(child->arg, child, end_of(status));
 }
 
+static bool keep_open(const struct child_options *options)
+{
+    for (size_t i = 0; i < options->keep_count; i++)
+        if (fcntl(options->keep[i], F_SETFD, 0))
+            return false;
+    return true;
+}
+
 /* In the child, between fork and exec: only what is safe there. Tells errno through report, or never returns. */
 static void become(const struct child_options *options, pid_t parent, int null, int log, int report)
 {
@@ -55,7 +63,8 @@ static void become(const struct child_options *options, pid_t parent, int null, 
     sigset_t none;
     sigemptyset(&none);
     if (dup2(null, STDIN_FILENO) >= 0 &&
-        (log < 0 || (dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0))) {
+        (log < 0 || (dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0)) &&
+        keep_open(options)) {
         sigprocmask(SIG_SETMASK, &none, NULL);
         execvp(options->argv[0], (char *const *)options->argv);
     }

@@ -25,6 +25,8 @@ struct child_end {
 struct child_options {
     const char *const *argv; // ends with NULL; argv[0] is looked up in PATH if it has no slash
     const char *log;         // standard output and error are appended to it; NULL: as ours
+    const int *keep;         // descriptors that the child inherits under their numbers
+    size_t keep_count;
     void (*on_exit)(void *arg, struct child *child,
                     struct child_end end); // once, in the loop's thread; may free it
     void *arg;

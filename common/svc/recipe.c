@@ -253,7 +253,9 @@ err_t recipe_read(const struct recipe_source *source, struct recipe **ret)
     if (!source->file)
         return recipe_parse("", 0, "", ".", source, ret);
     SCOPED_VALUE(bytes) text = {0};
-    TRY(file_read(source->file, YAML_BYTES, &text));
+    SCOPED_MEM char *opened =
+        source->descriptor ? mem_printf("/proc/self/fd/%s", source->descriptor) : NULL;
+    TRY(file_read(opened ? opened : source->file, YAML_BYTES, &text));
     SCOPED_MEM char *directory = mem_string(source->file);
     char *slash = strrchr(directory, '/');
     if (slash)

@@ -91,6 +91,7 @@ int64_t recipe_lag_most(const struct recipe *recipe);
 /* Where a recipe comes from. All borrowed during the call. */
 struct recipe_source {
     const char *file;        // NULL: defaults and sets alone
+    const char *descriptor;  // number of an open file that holds file's text; NULL: file itself
     const char *run;         // directory of the run, made by nobody here; NULL: none
     const char *const *sets; // "section.key=value", the later wins
     size_t sets_count;

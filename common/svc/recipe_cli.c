@@ -22,13 +22,12 @@ static err_t usage(const struct line *line, const char *what, const char *word)
 
 static err_t unknown_flag(const struct line *line, const char *name)
 {
-    static const char *const common[] = {"set", "run", "help", "version"};
+    static const char *const common[] = {"set", "run", "help", "version", "recipe-fd"};
     enum { COMMON = sizeof common / sizeof *common };
-    size_t count = line->cli->flags_count + COMMON;
+    const size_t own = line->cli->flags_count, count = own + COMMON - !line->cli->member;
     SCOPED_MEM const char **names = mem_array(count, sizeof *names);
-    memcpy(names, common, sizeof common);
-    for (size_t i = COMMON; i < count; i++)
-        names[i] = line->cli->flags[i - COMMON].name;
+    for (size_t i = 0; i < count; i++)
+        names[i] = i < own ? line->cli->flags[i].name : common[i - own];
     const char *meant = suggest(name, names, count);
     if (!meant)
         return usage(line, "no such flag: ", name);
@@ -82,6 +81,8 @@ static err_t take_flag(struct line *line, const char *word)
     }
     if (strcmp(name, "run") == 0)
         return take_argument(line, word, joined, &line->source.run);
+    if (line->cli->member && strcmp(name, "recipe-fd") == 0)
+        return take_argument(line, word, joined, &line->source.descriptor);
     for (size_t i = 0; i < line->cli->flags_count; i++)
         if (strcmp(name, line->cli->flags[i].name) == 0)
             return take_own(line, &line->cli->flags[i], word, joined);

@@ -64,6 +64,9 @@ static void help_flags(const struct recipe_cli *cli, struct bytes *ret)
                                            flag->argument ? flag->argument : "");
         bytes_printf(ret, "  %-34s %s\n", left, flag->help);
     }
+    if (cli->member)
+        bytes_printf(ret, "  %-34s open file to read the recipe from; RECIPE.yaml only names it\n",
+                     "--recipe-fd N");
     bytes_printf(ret, "  %-34s this\n", "--help");
     if (!version)
         bytes_printf(ret, "  %-34s version\n", "--version");

@@ -1,6 +1,7 @@
 #include "svc/svc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "svc/run_lock.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ void svc_open(const char *program)
     signal(SIGPIPE, SIG_IGN); // a peer that hangs up is an error of write, not the end of us
     signal(SIGXFSZ, SIG_IGN); // so is a file that has reached its limit
     log_open(program, level_wanted());
+    run_lock_inherit();
 }
 
 static int status_of(err_t e)

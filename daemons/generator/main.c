@@ -442,7 +442,8 @@ static err_t run(int argc, char **argv)
         .program = "rlhfd-generator",
         .purpose = "Decodes completions of leased prompts with the learner's newest weights.",
         .flags = flags,
-        .flags_count = 1};
+        .flags_count = 1,
+        .member = true};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)

@@ -2,20 +2,42 @@
 #include "base/file.h"
 #include "base/scoped.h"
 #include "learner/store/audit.h"
+#include "svc/run_lock.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-static const struct {
+/* What a job does to the run: READS beside a learner, CHANGES one that is there, or makes its directory and WRITES there. */
+enum job_access { READS, CHANGES, WRITES };
+
+static const struct job {
     const char *kind;
     err_t (*run)(const struct job_options *options, const struct recipe *recipe);
-} jobs[] = {{"sft", job_sft}, {"audit", job_audit}, {"explain", job_explain}, {"fork", job_fork}};
+    enum job_access access;
+} jobs[] = {{"sft", job_sft, WRITES},
+            {"audit", job_audit, READS},
+            {"explain", job_explain, READS},
+            {"fork", job_fork, CHANGES}};
+
+static err_t lock_for(const struct job *job, const char *run, struct run_lock **ret)
+{
+    if (job->access == READS || !*run)
+        return OK;
+    if (job->access == WRITES)
+        TRY(file_make_directories(run));
+    if (!file_exists(run))
+        return OK; // the job says what is missing
+    return run_lock_take(run, "rlhfd-learner", ret);
+}
 
 err_t job_run(const struct job_options *options, const struct recipe *recipe)
 {
+    SCOPED(run_lock) lock = NULL;
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
-        if (strcmp(jobs[i].kind, options->kind) == 0)
+        if (strcmp(jobs[i].kind, options->kind) == 0) {
+            TRY(lock_for(&jobs[i], recipe->directory, &lock));
             return jobs[i].run(options, recipe);
+        }
     return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: sft, audit, explain, fork",
                    options->kind);
 }

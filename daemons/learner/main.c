@@ -19,6 +19,7 @@
 #include "learner/train.h"
 #include "rpc/face.h"
 #include "svc/recipe_cli.h"
+#include "svc/run_lock.h"
 #include "svc/svc.h"
 #include "weights/carrier.h"
 #include <string.h>
@@ -29,6 +30,7 @@ enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000, LEAVE_MS = 5
 /* In order of dependence: freed from the end. */
 struct daemon {
     const struct recipe *recipe; // as given: what is fixed. Else live_recipe
+    struct run_lock *lock;       // before anything in the run's directory is written
     struct live *live;
     struct loop *loop;
     struct rpc *rpc;
@@ -287,7 +289,7 @@ static err_t open_face(struct daemon *d, const char *announce)
     return face_open(&face, &d->face);
 }
 
-static err_t require(const struct recipe *recipe)
+static err_t require(const struct recipe *recipe, struct run_lock **ret_lock)
 {
     if (!*recipe->directory)
         return err_new(ERR_INVALID,
@@ -298,12 +300,13 @@ static err_t require(const struct recipe *recipe)
         return err_new(ERR_INVALID,
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",
                        recipe->file);
-    return file_make_directories(recipe->directory);
+    TRY(file_make_directories(recipe->directory));
+    return run_lock_take(recipe->directory, "rlhfd-learner", ret_lock);
 }
 
 static err_t serve(struct daemon *d, const char *announce)
 {
-    TRY(require(d->recipe));
+    TRY(require(d->recipe, &d->lock));
     TRY(loop_new(&d->loop));
     d->grace = loop_timer_new(d->loop, close_face, d);
     TRY(rpc_new(d->loop, &d->rpc));
@@ -361,6 +364,7 @@ static void daemon_done(struct daemon *d)
     rpc_free(d->rpc);
     loop_timer_free(d->grace);
     loop_free(d->loop);
+    run_lock_free(d->lock);
 }
 
 static err_t run(int argc, char **argv)
@@ -378,7 +382,8 @@ static err_t run(int argc, char **argv)
         .program = "rlhfd-learner",
         .purpose = "Keeps scored groups, trains the model on them, publishes its weights.",
         .flags = flags,
-        .flags_count = sizeof flags / sizeof *flags};
+        .flags_count = sizeof flags / sizeof *flags,
+        .member = true};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)

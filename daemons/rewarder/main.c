@@ -160,7 +160,8 @@ static err_t run(int argc, char **argv)
     struct recipe_cli cli = {.program = "rlhfd-rewarder",
                              .purpose = "Scores groups of completions for the learner.",
                              .flags = flags,
-                             .flags_count = 2};
+                             .flags_count = 2,
+                             .member = true};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
