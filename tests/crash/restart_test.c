@@ -471,7 +471,7 @@ static void a_fork_of_a_run_that_is_ahead(void **state)
     wait_rounds_done(&ring, before.rounds);
     SCOPED_JSON json_t *live = explain(&ring, list.version[1] + 1); // while it runs
     assert_int_equal(whole(live, "round"), list.version[1]);
-    fork_at(&ring, list.version[1], 1, "another process has it open");
+    fork_at(&ring, list.version[1], 1, "is in use by rlhfctl up");
     assert_ends_with(&ring, &up, 0, "");
     struct audit after = audit_of(&ring);
     assert_int_equal(after.rounds_done, before.rounds + 40);
