@@ -8,7 +8,8 @@
  *
  * Lag costs learning, so the limit is as low as it may be without the learner waiting. One step at a time: a move is felt
  * only when what was leased before it has drained (eta + 1 rounds, which are not looked at), then `rounds` rounds are looked
- * at as a whole, then comes the next decision. The first that holds of:
+ * at as a whole, then comes the next decision. "Waits" means that the learner's share of idle time is above its bound by two
+ * standard errors: one slow round among eight is noise, and eight more rounds are looked at, up to 64. The first that holds of:
  *
  *   1. ess below its band, or kl above it: down. Weights have moved too far from those that sampled.
  *   2. The last move was up, the learner still waits for more than its share and rounds are less than 5 % faster: back. Lag was
@@ -19,8 +20,9 @@
  *   4. A round's worth of groups was always left in the store, or a round's worth of leases never asked for: down. One less
  *      takes nothing from anybody.
  *
- * A move that was wrong (1 after up; 2; 3 after down) is not tried again for `rounds` rounds times 2, 4, ... up to 64: so
- * between two limits, one too low, one too high, it comes to rest on the better known one instead of swinging. */
+ * A limit that was wrong is not tried again soon. After 3 the controller bars 4, after 1 and 2 it bars 3, for `rounds` rounds
+ * times 8. The bar doubles, up to 64, each time that a move is taken back before the bar's length has passed again; it halves
+ * when a lower limit stands for as long. So a ring that makes the learner wait now and then has the limit that it needs then. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,16 +53,23 @@ struct lag_bar {
     uint64_t left, length; // decisions for which that direction is barred; the last bar's length
 };
 
+/* How long the learner waited, over all rounds since it was last certain whether it waits. */
+struct lag_waits {
+    double idle_s, all_s, straggler_s;          // all: idle and busy; straggler: of idle
+    double idle_squares, products, all_squares; // of each round's idle, idle and all, all
+    uint64_t rounds;
+};
+
 /* Zeroed: nothing seen yet. It begins anew when somebody else has moved the limit. */
 struct lag_control {
     bool begun;
     uint64_t eta;         // as it left it
     uint64_t skip, seen;  // rounds still not looked at; rounds looked at
     struct lag_seen sums; // of those; queue and spare: the least
-    double straggler_s;   // of learner_idle_s
-    double ess_n, kl_n;   // rounds that had one
+    struct lag_waits waits;
+    double ess_n, kl_n; // rounds that had one
     int last; // move: +1, the learner was given more; -1, what it would not miss was taken; 0: another, or none
-    bool felt;             // a decision has been made since then
+    uint64_t stood;        // decisions since then
     double round_before_s; // a round took, before it
     struct lag_bar up, down;
 };
