@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { WINDOW = 20, QUIET_EVERY_MS = 2000, MAX_LINE = 1 << 16 };
 
@@ -116,9 +117,35 @@ static void take_eval(struct view *view, const char *line, size_t len)
     }
 }
 
-static void read_tail(struct view *view, struct tail *tail,
-                      void (*take)(struct view *view, const char *line, size_t len))
+static void forget_rounds(struct view *view)
 {
+    view->seen = 0;
+    view->trained = view->generated = view->stale = view->lag_max = 0;
+    view->generator_idle = view->generator_busy = view->learner_idle = view->learner_busy = 0;
+}
+
+static void forget_evals(struct view *view)
+{
+    view->evaluations = 0;
+}
+
+/* A learner that starts again writes the file anew without the rounds that it trains again. */
+static bool is_replaced(const struct tail *tail)
+{
+    struct stat open, there;
+    return tail->file && fstat(fileno(tail->file), &open) == 0 && stat(tail->path, &there) == 0 &&
+           (open.st_ino != there.st_ino || open.st_dev != there.st_dev);
+}
+
+static void read_tail(struct view *view, struct tail *tail,
+                      void (*take)(struct view *view, const char *line, size_t len),
+                      void (*forget)(struct view *view))
+{
+    if (is_replaced(tail)) {
+        fclose(STEAL(tail->file));
+        bytes_clear(&tail->partial);
+        forget(view);
+    }
     if (!tail->file)
         tail->file = fopen(tail->path, "re");
     if (!tail->file)
@@ -140,8 +167,8 @@ static void read_tail(struct view *view, struct tail *tail,
 
 static void read_appended(struct view *view)
 {
-    read_tail(view, &view->metrics, take_line);
-    read_tail(view, &view->evals, take_eval);
+    read_tail(view, &view->metrics, take_line, forget_rounds);
+    read_tail(view, &view->evals, take_eval, forget_evals);
 }
 
 /* Mean over the last rounds; the sums give rates. */

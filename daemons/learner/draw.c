@@ -15,7 +15,8 @@ struct draw {
     struct mailbox *replies; // struct reply: at most "it takes a while", then the answer
     /* storage thread */
     bool wanted, waits, stopped; // waits: the other side was told so
-    bool woken, paused;
+    bool woken, paused, begun;
+    uint64_t stale;    // groups that had left as stale at the last round, or at the start
     uint64_t *trained; // (lags) groups
     size_t lags;
     uint64_t granted, behind; // at the last round, as store_counts has them
@@ -72,7 +73,8 @@ static err_t answer_round(struct draw *draw, struct store *store, struct round *
     struct drawn drawn = {.round = round, .number = round->round, .again = again, .idle_cause = ""};
     struct store_counts counts;
     store_counts(store, &counts);
-    drawn.stale = counts.gone[REASON_STALE];
+    drawn.stale = counts.gone[REASON_STALE] - draw->stale;
+    draw->stale += drawn.stale;
     drawn.leased = counts.leased;
     drawn.queue = counts.stored;
     drawn.behind = behind(draw, &counts);
@@ -169,10 +171,22 @@ static void give_up(void *arg, err_t why)
         err_free(why);
 }
 
+/* The store counts over all processes, and those before this one have reported what they saw. */
+static void begin(struct draw *draw, const struct store *store)
+{
+    struct store_counts counts;
+    if (draw->begun)
+        return;
+    store_counts(store, &counts);
+    draw->stale = counts.gone[REASON_STALE];
+    draw->begun = true;
+}
+
+/* The round is formed by `look`, which runs after this job. */
 static err_t want_new(void *arg, struct store *store)
 {
-    (void)store; // the round is formed by `look`, which runs after this job
     struct draw *draw = arg;
+    begin(draw, store);
     draw->wanted = true;
     draw->waits = draw->paused = false;
     draw->asked_s = draw->seen_s = clock_s();
@@ -205,6 +219,7 @@ static err_t want_again(void *arg, struct store *store)
     struct draw *draw = arg;
     struct round *round;
     bool passed = true;
+    begin(draw, store);
     draw->asked_s = clock_s();
     memset(draw->waited_s, 0, sizeof draw->waited_s);
     for (; draw->next < draw->options.trained_rounds; draw->next++) {

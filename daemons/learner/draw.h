@@ -41,7 +41,7 @@ struct drawn {
     uint64_t leased, queue,
         spare;      // when it had been formed: groups out, groups left stored, store_counts' spare
     bool paused;    // generation or training was, meanwhile
-    uint64_t stale; // groups that have left as stale since the store was made
+    uint64_t stale; // groups that have left as stale since the round before, or since the start
 };
 
 struct draw *draw_new(const struct draw_options *options);

@@ -20,12 +20,19 @@ struct evals {
     FILE *file;
     struct known *known;
     size_t count;
+    struct evals_last last; // of the last line found
 };
 
 static void know(struct evals *evals, uint32_t lineage, uint64_t version)
 {
     evals->known = mem_grow(evals->known, evals->count + 1, sizeof *evals->known);
     evals->known[evals->count++] = (struct known){lineage, version};
+}
+
+static double number(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 /* Length of the leading lines that are whole; what they evaluate is known from here on. */
@@ -41,6 +48,8 @@ static size_t kept_length(struct evals *evals, const struct bytes *text)
         if (!json_is_integer(lineage) || !json_is_integer(version))
             break;
         know(evals, (uint32_t)json_integer_value(lineage), (uint64_t)json_integer_value(version));
+        evals->last = (struct evals_last){json_number_value(version), number(object, "success"),
+                                          number(object, "reward_mean")};
         at += (size_t)(end - line) + 1;
     }
     return at;
@@ -61,6 +70,13 @@ err_t evals_open(const char *path, struct evals **ret)
         return err_errno(errno, "cannot open '%s'", path);
     *ret = STEAL(evals);
     return OK;
+}
+
+bool evals_last(const struct evals *evals, struct evals_last *ret)
+{
+    if (evals->count)
+        *ret = evals->last;
+    return evals->count;
 }
 
 bool evals_has(const struct evals *evals, uint32_t lineage, uint64_t version)

@@ -16,6 +16,11 @@
 
 struct evals;
 err_t evals_open(const char *path, struct evals **ret);
+/* What the last line said when the file was opened; false: there was none. NaN: null. */
+struct evals_last {
+    double version, success, reward;
+};
+bool evals_last(const struct evals *evals, struct evals_last *ret);
 bool evals_has(const struct evals *evals, uint32_t lineage, uint64_t version);
 err_t evals_write(struct evals *evals, const struct evaluation_options *what,
                   const struct evaluation_figures *figures, const struct recipe_scorers *scorers,

@@ -144,6 +144,13 @@ static err_t look(void *arg, struct store *store)
     return OK;
 }
 
+static void show(double version, double success, double reward)
+{
+    metric_set(&success_now, success);
+    metric_set(&reward_now, reward);
+    metric_set(&version_now, version);
+}
+
 static err_t finish(struct evaluating *e)
 {
     const struct evaluation_options *what = evaluation_what(e->now);
@@ -151,9 +158,7 @@ static err_t finish(struct evaluating *e)
     evaluation_figures(e->now, clock_ms(), &f);
     TRY(evals_write(e->evals, what, &f, &e->options.recipe->rewarder.scorers, e->skipped));
     e->skipped = 0;
-    metric_set(&success_now, f.success);
-    metric_set(&reward_now, f.reward_mean);
-    metric_set(&version_now, (double)what->version);
+    show((double)what->version, f.success, f.reward_mean);
     metric_add(&made, 1);
     log_info("evaluated",
              "version=%" PRIu64 " prompts=%u failed=%u success=%.4f reward=%.4f seconds=%.1f",
@@ -283,6 +288,9 @@ err_t evaluating_open(const struct evaluating_options *options, struct evaluatin
     TRY(open_data(e));
     SCOPED_MEM char *path = file_join(recipe->directory, "evals.jsonl");
     TRY(evals_open(path, &e->evals));
+    struct evals_last last;
+    if (evals_last(e->evals, &last))
+        show(last.version, last.success, last.reward);
     TRY(publisher_new(&(struct publisher_options){.run = recipe->run.name,
                                                   .layout = options->layout,
                                                   .full_at_once = (int)recipe->publish.full_at_once,

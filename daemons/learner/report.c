@@ -17,6 +17,8 @@ struct report {
 
 /* ---- the same as metrics */
 
+enum { REPORT_MAX_BYTES = 1 << 30 };
+
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
 static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
 static struct metric reward_now =
@@ -55,9 +57,46 @@ static void show(const struct round_report *report)
     metric_add(&differing_total, report->logp_differing);
 }
 
-/* ---- the file */
+/* The last whole line of that round; NULL: there is none. */
+static json_t *find_round(const struct bytes *text, uint64_t round)
+{
+    const char *data = (const char *)text->data;
+    for (size_t end = text->len; end;) {
+        const char *before = memrchr(data, '\n', end - 1);
+        const size_t at = before ? (size_t)(before - data) + 1 : 0;
+        SCOPED_JSON json_t *line = json_loadb(data + at, end - at, 0, NULL);
+        const json_t *is = json_object_get(line, "round");
+        if (data[end - 1] == '\n' && json_is_integer(is) &&
+            (uint64_t)json_integer_value(is) == round)
+            return STEAL(line);
+        end = at;
+    }
+    return NULL;
+}
 
-enum { REPORT_MAX_BYTES = 1 << 30 };
+static void show_number(const json_t *line, const char *name, struct metric *metric)
+{
+    const json_t *value = json_object_get(line, name);
+    if (json_is_number(value))
+        metric_set(metric, json_number_value(value));
+}
+
+/* Where training stands while no round has been trained since a start or a rollback. A file that cannot be read is report_open's
+ * to tell of. */
+static void show_standing(const char *path, uint64_t rounds, uint64_t version)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    metric_set(&round_now, (double)rounds);
+    metric_set(&version_now, (double)version);
+    err_free(file_read(path, REPORT_MAX_BYTES, &text));
+    SCOPED_JSON json_t *line = rounds ? find_round(&text, rounds - 1) : NULL;
+    show_number(line, "reward_mean", &reward_now);
+    show_number(line, "lag_mean", &lag_now);
+    show_number(line, "lag_max", &lag_largest);
+    show_number(line, "lag_expected", &lag_expected);
+}
+
+/* ---- the file */
 
 /* What the leading lines say. */
 struct lines {
@@ -97,10 +136,14 @@ static size_t kept_length(struct lines *lines, const struct bytes *text)
     return at;
 }
 
-void report_metrics(void)
+void report_metrics(const char *directory, uint64_t rounds, uint64_t version)
 {
+    SCOPED_MEM char *path = file_join(directory, "metrics.jsonl");
     metrics_register(rows, sizeof rows / sizeof *rows);
+    show_standing(path, rounds, version);
 }
+
+static err_t put_branch(struct report *report, const struct branch *branch, double time_s);
 
 err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
                   struct report **ret)
@@ -120,7 +163,7 @@ err_t report_open(const char *path, const struct branch *branch, uint64_t first_
     report->lineage = branch->lineage;
     report->time_offset = lines.time_s;
     if (!lines.begun)
-        TRY(report_branch(report, branch, lines.time_s));
+        TRY(put_branch(report, branch, lines.time_s));
     *ret = STEAL(report);
     return OK;
 }
@@ -133,7 +176,7 @@ static err_t put_line(struct report *report, const json_t *object)
     return OK;
 }
 
-err_t report_branch(struct report *report, const struct branch *branch, double time_s)
+static err_t put_branch(struct report *report, const struct branch *branch, double time_s)
 {
     report->lineage = branch->lineage;
     SCOPED_JSON json_t *object = json_pack(
@@ -141,6 +184,13 @@ err_t report_branch(struct report *report, const struct branch *branch, double t
         "parent", (json_int_t)branch->parent, "version", (json_int_t)branch->version, "rounds",
         (json_int_t)branch->rounds, "time_s", time_s);
     return put_line(report, object);
+}
+
+err_t report_branch(struct report *report, const struct branch *branch, double time_s)
+{
+    TRY(put_branch(report, branch, time_s));
+    show_standing(report->path, branch->rounds, branch->version);
+    return OK;
 }
 
 err_t report_round(struct report *report, const struct round_report *round)

@@ -67,13 +67,15 @@ struct round_report {
 
 struct report;
 
-/* Makes the figures of rounds known as metrics; before report_open. */
-void report_metrics(void);
+/* Makes the figures of rounds known as metrics, as they stand in a run that goes on: `rounds` trained, up to `version`, and what
+ * the last of them was like by directory/metrics.jsonl. Before report_open. */
+void report_metrics(const char *directory, uint64_t rounds, uint64_t version);
 
 /* Opens or creates the file; drops this lineage's lines from first_round on, and a torn last line; adds the line of the
  * rollback that the lineage began with, if it is missing. */
 err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
                   struct report **ret);
+/* The metrics go back with it. */
 err_t report_branch(struct report *report, const struct branch *branch, double time_s);
 err_t report_round(struct report *report, const struct round_report *round); // the metrics, too
 double

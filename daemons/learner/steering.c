@@ -25,11 +25,22 @@ static struct metric moves =
     METRIC_COUNTER("rlhfd_lag_moves_total", "changes of the limit by lag.max: auto");
 static struct metric *const rows[] = {&target, &in_force, &moves};
 
-struct steering *steering_new(struct live *live)
+static err_t show(void *arg, struct store *store)
+{
+    const struct steering *steering = arg;
+    struct store_counts counts;
+    store_counts(store, &counts);
+    metric_set(&target, (double)recipe_lag_target(live_recipe(steering->live)));
+    metric_set(&in_force, (double)counts.limit);
+    return OK;
+}
+
+struct steering *steering_new(struct live *live, struct storage *storage)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
     struct steering *steering = mem_new(sizeof *steering);
     steering->live = live;
+    storage_post(storage, show, steering);
     return steering;
 }
 
@@ -89,13 +100,10 @@ static err_t take_news(void *arg, struct store *store)
 {
     struct news *news = arg;
     struct steering *steering = news->steering;
-    struct store_counts counts;
     err_t failed = look(steering, store, &news->seen);
-    store_counts(store, &counts);
-    metric_set(&target, (double)recipe_lag_target(live_recipe(steering->live)));
-    metric_set(&in_force, (double)counts.limit);
     mem_free(news);
-    return failed;
+    TRY(failed);
+    return show(steering, store);
 }
 
 void steering_see(struct steering *steering, struct storage *storage, const struct drawn *drawn,

@@ -1,7 +1,7 @@
 /* lag.max: auto at work: rounds go to the controller (lag_control.h), its moves become live changes of lag.auto_at, listed and
  * recorded with the rounds as an operator's are.
  *
- *     struct steering *steering = steering_new(live);
+ *     struct steering *steering = steering_new(live, storage);
  *     steering_see(steering, storage, &drawn, &report);       -- after each new round, before the next is asked for
  *
  * Where the limit stands outlives a restart, as all live settings do; what the controller had seen does not: it begins anew, with
@@ -15,7 +15,7 @@
 #include "learner/storage.h"
 
 struct steering;
-struct steering *steering_new(struct live *live);
+struct steering *steering_new(struct live *live, struct storage *storage);
 void steering_see(struct steering *steering, struct storage *storage, const struct drawn *drawn,
                   const struct round_report *report);
 

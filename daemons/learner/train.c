@@ -33,7 +33,6 @@ struct train {
     struct checkpoint_info at; // where the weights stand
     char *fingerprint;
     struct leasing_totals seen; // at the last report
-    uint64_t stale_seen;
     double begun_s, checkpoint_ms;
     uint64_t again_below; // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
@@ -46,10 +45,10 @@ err_t train_new(const struct recipe *recipe, struct train **ret)
 {
     SCOPED(train) train = mem_new(sizeof *train);
     train->recipe = train->given = recipe;
-    report_metrics(); // there as soon as anyone can ask
     TRY(restart_open(recipe, &train->start));
     train->model = train->start.model;
     train->at = train->start.at;
+    report_metrics(recipe->directory, train->at.round, train->at.version);
     *ret = STEAL(train);
     return OK;
 }
@@ -162,9 +161,8 @@ static void report_totals(struct train *train, const struct drawn *drawn,
     report->tokens_generated = now->tokens - train->seen.tokens;
     report->generator_busy_s = now->busy_s - train->seen.busy_s;
     report->generator_idle_s = now->idle_s - train->seen.idle_s;
-    report->stale = (double)(drawn->stale - train->stale_seen);
+    report->stale = (double)drawn->stale;
     train->seen = *now;
-    train->stale_seen = drawn->stale;
 }
 
 /* The limit on lag that the round was formed within, and the lag to come: a group waits as many rounds as there are groups
@@ -432,7 +430,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                 .idle = publish_when_idle,
                                 .arg = train};
     train->draw = draw_new(&draw);
-    train->steering = options->live ? steering_new(options->live) : NULL;
+    train->steering = options->live ? steering_new(options->live, options->storage) : NULL;
     train->begun_s = clock_s();
     evaluate(train, false);
     struct worker_options worker = {.name = "compute",

@@ -264,6 +264,7 @@ static void a_rollback_goes_on_from_a_checkpoint(void **state)
     CTL(0, "rollback", version, "--reason", "for the test");
     SCOPED_MEM char *stands = mem_printf("DONE; version %s", version);
     assert_says(stands);
+    assert_true(number_of("learner", "rlhfd_version") == strtod(version, NULL));
     CTL(0, "changes", "--limit", "1");
     assert_says("rollback");
     CTL(0, "resume");

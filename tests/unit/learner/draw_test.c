@@ -178,5 +178,51 @@ static void a_wait_tells_it_once(void **state)
     draw_free(first);
 }
 
-TESTS(cmocka_unit_test(idle_is_told_only_when_no_round_is_ready),
+static err_t lower_the_limit(void *arg, struct store *store)
+{
+    (void)arg;
+    struct store_rules rules = kit_rules(1, 0);
+    return store_set_rules(store, &rules, 0);
+}
+
+static err_t lease_and_deliver(void *arg, struct store *store)
+{
+    struct scene *scene = arg;
+    SCOPED_VALUE(grants) grants = kit_lease(store, "g", scene->version, 1);
+    assert_int_equal(grants.count, 1);
+    assert_int_equal(kit_deliver(store, &grants.grant[0], scene->version), OUTCOME_STORED);
+    return OK;
+}
+
+static uint64_t stale_at_next(struct scene *scene)
+{
+    struct drawn drawn;
+    assert_ok(storage_call(scene->storage, lease_and_deliver, scene));
+    assert_ok(draw_next(scene->draw, &drawn));
+    const uint64_t stale = drawn.stale;
+    scene->version = drawn.number + 1;
+    drawn_done(&drawn);
+    assert_ok(storage_call(scene->storage, update_done, scene));
+    return stale;
+}
+
+static void groups_that_went_stale_are_counted_by_one_process(void **)
+{
+    struct scene scene = {.when_idle = stop};
+    scene_begin(&scene);
+    open_draw(&scene, 0, 0);
+    for (int i = 0; i < 4; i++)
+        assert_ok(storage_call(scene.storage, deliver_one, &scene));
+    draw_round(&scene, 0, false);
+    assert_ok(storage_call(scene.storage, lower_the_limit, NULL)); // three are too old now
+    assert_int_equal(stale_at_next(&scene), 3);
+    struct draw *first = STEAL(scene.draw); // the storage thread still looks at it
+    open_draw(&scene, 2, 2);
+    assert_int_equal(stale_at_next(&scene), 0); // those of the process before
+    scene_end(&scene);
+    draw_free(first);
+}
+
+TESTS(cmocka_unit_test(groups_that_went_stale_are_counted_by_one_process),
+      cmocka_unit_test(idle_is_told_only_when_no_round_is_ready),
       cmocka_unit_test(a_wait_tells_it_once))

@@ -198,7 +198,9 @@ static void lines_are_known_after_a_restart_and_a_torn_one_is_not(void **)
 {
     char *path = testing_path(testing_directory(), "evals.jsonl");
     SCOPED(evals) evals = NULL;
+    struct evals_last last;
     assert_ok(evals_open(path, &evals));
+    assert_false(evals_last(evals, &last));
     assert_false(evals_has(evals, 1, 8));
     write_line(evals, 8, 0.125);
     write_line(evals, 16, NAN);
@@ -209,6 +211,8 @@ static void lines_are_known_after_a_restart_and_a_torn_one_is_not(void **)
     assert_ok(file_write(path, text.data, text.len - 3));
     assert_ok(evals_open(path, &evals));
     assert_true(evals_has(evals, 1, 8));
+    assert_true(evals_last(evals, &last)); // what status shows until the next one
+    assert_true(last.version == 8 && last.reward == 0.125 && last.success == 0.5);
     assert_false(evals_has(evals, 2, 8)); // another lineage
     assert_false(evals_has(evals, 1, 16));
     write_line(evals, 16, NAN);

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "learner/report.h"
+#include "svc/metrics.h"
 #include "testing/testing.h"
 #include <stdlib.h>
 #include <string.h>
@@ -102,12 +103,50 @@ static void lines_of_an_older_learner_have_no_lineage(void **)
     assert_outline(path, "? 7:1");
 }
 
+static double shown(const char *name)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_MEM char *begin = mem_printf("\n%s ", name);
+    metrics_render(&text);
+    bytes_u8(&text, 0);
+    const char *at = strstr((char *)text.data, begin);
+    assert_non_null(at);
+    return strtod(at + strlen(begin), NULL);
+}
+
+/* A run that goes on, paused or not, is shown where it stands. */
+static void metrics_stand_where_the_run_does_before_a_round_is_trained(void **)
+{
+    const char *directory = testing_directory();
+    SCOPED_MEM char *path = file_join(directory, "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    report_metrics(directory, 0, 0); // nothing there yet
+    assert_true(shown("rlhfd_round") == 0 && shown("rlhfd_version") == 0);
+    assert_ok(report_open(path, &first, 0, &report));
+    for (uint64_t r = 0; r < 4; r++)
+        assert_ok(report_round(report, &(struct round_report){.round = r,
+                                                              .version = 10 * r + 10,
+                                                              .reward_mean = 0.5 + (double)r,
+                                                              .lag_mean = 0.25 * (double)r,
+                                                              .lag_max = (double)r}));
+    report_free(STEAL(report));
+    report_metrics(directory, 3, 30); // from the checkpoint after round 2
+    assert_true(shown("rlhfd_round") == 3 && shown("rlhfd_version") == 30);
+    assert_true(shown("rlhfd_reward_mean") == 2.5 && shown("rlhfd_lag_mean") == 0.5);
+    assert_true(shown("rlhfd_lag_max") == 2);
+    assert_ok(report_open(path, &first, 3, &report));
+    assert_ok(report_branch(report, &second, 5)); // back to the end of round 1, while it runs
+    assert_true(shown("rlhfd_round") == 2 && shown("rlhfd_version") == 20);
+    assert_true(shown("rlhfd_reward_mean") == 1.5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_restart_drops_what_it_trains_again),
         cmocka_unit_test(a_rollback_is_a_line_and_what_it_cut_off_stays),
         cmocka_unit_test(lines_of_an_older_learner_have_no_lineage),
+        cmocka_unit_test(metrics_stand_where_the_run_does_before_a_round_is_trained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
