@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "svc/recipe_check.h"
 #include "svc/recipe_options.h"
+#include "svc/recipe_place.h"
 #include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -67,9 +68,13 @@ static err_t set_scorer(const char *path, const struct yaml_tree *value, struct 
 static err_t set_scorers(const struct recipe_option *row, void *group, const char *path,
                          const struct yaml_tree *value, struct place place)
 {
-    if (value->kind != YAML_LIST || value->count > RECIPE_SCORERS)
-        return at_place(err_new(ERR_INVALID, "%s of %zu; allowed: a list of up to %d maps",
-                                yaml_tree_kind_name(value), value->count, RECIPE_SCORERS),
+    if (value->kind != YAML_LIST)
+        return at_place(err_new(ERR_INVALID, "is %s; allowed: a list of up to %d maps",
+                                yaml_tree_kind_name(value), RECIPE_SCORERS),
+                        place, path);
+    if (value->count > RECIPE_SCORERS)
+        return at_place(err_new(ERR_INVALID, "a list of %zu; allowed: a list of up to %d maps",
+                                value->count, RECIPE_SCORERS),
                         place, path);
     struct recipe_scorers *to = (void *)((char *)group + row->offset);
     option_free(row, group); // a later value replaces the list; on error the whole recipe goes
@@ -87,17 +92,17 @@ static err_t set_value(const struct recipe_option *row, void *group, const char 
 {
     if (row->kind == OPTION_group)
         return set_map(row->rows(), (char *)group + row->offset, path, value, place);
+    SCOPED_VALUE(bytes) allowed = {0};
+    option_allowed(row, &allowed);
+    if (yaml_tree_is_null(value))
+        return at_place(err_new(ERR_INVALID, "has no value; allowed: %s", (char *)allowed.data),
+                        place, path);
     if (row->kind == OPTION_scorers)
         return set_scorers(row, group, path, value, place);
     if (row->kind == OPTION_pair)
         return at_place(option_set_pair(row, group, value), place, path);
     if (row->kind == OPTION_texts)
         return at_place(option_set_texts(row, group, value), place, path);
-    SCOPED_VALUE(bytes) allowed = {0};
-    option_allowed(row, &allowed);
-    if (yaml_tree_is_null(value))
-        return at_place(err_new(ERR_INVALID, "has no value; allowed: %s", (char *)allowed.data),
-                        place, path);
     if (value->kind != YAML_SCALAR)
         return at_place(err_new(ERR_INVALID, "is %s; allowed: %s", yaml_tree_kind_name(value),
                                 (char *)allowed.data),
@@ -158,7 +163,8 @@ static err_t set_override(struct recipe *recipe, const char *set)
         row->kind != OPTION_scorers)
         return at_place(option_set_text(row, group, text, false), place, key);
     SCOPED(yaml_tree) value = NULL;
-    TRY(yaml_tree_parse(text, strlen(text), "--set", &value));
+    SCOPED_MEM char *name = mem_printf("--set: %s", key);
+    TRY(yaml_tree_parse(text, strlen(text), name, &value));
     return set_value(row, group, key, value, place);
 }
 
@@ -208,7 +214,7 @@ static err_t fill(struct recipe *recipe, const struct yaml_tree *root, const cha
         recipe->sft.output =
             mem_string(recipe->model.path); // before that is resolved: it need not exist yet
     }
-    TRY(recipe_check(recipe, root, source));
+    TRY(recipe_check(recipe));
     SCOPED_MEM char *beside = absolute(directory);
     return option_each(resolve_path, &(struct resolve){recipe, beside});
 }
@@ -234,10 +240,12 @@ static err_t read_text(const char *text, size_t len, const char *name, const cha
                        const struct recipe_source *source, struct recipe **ret)
 {
     static const struct recipe_source nothing = {0};
-    SCOPED(yaml_tree) root = NULL;
+    struct yaml_tree *root = NULL;
     SCOPED(recipe) recipe = mem_new(sizeof *recipe);
+    source = source ? source : &nothing;
     TRY(yaml_tree_parse(text, len, name, &root));
-    TRY(fill(recipe, root, name, directory, source ? source : &nothing));
+    recipe->places = recipe_places_new(root, source);
+    TRY(fill(recipe, root, name, directory, source));
     *ret = STEAL(recipe);
     return OK;
 }
@@ -326,6 +334,7 @@ void recipe_free(struct recipe *recipe)
     if (!recipe)
         return;
     err_free(option_each(free_value, recipe));
+    recipe_places_free(recipe->places);
     free(recipe->file);
     free(recipe->directory);
     free(recipe);

@@ -75,8 +75,9 @@ RECIPE_STRUCT(net, RECIPE_NET)
 
 struct recipe {
     RECIPE_ROOT(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)
-    char *file;      // as it was given; "" without one
-    char *directory; // of the run (--run), absolute; "" if not given
+    struct recipe_places *places; // svc/recipe_place.h; NULL: nobody wrote it
+    char *file;                   // as it was given; "" without one
+    char *directory;              // of the run (--run), absolute; "" if not given
 };
 
 /* Whether reference log-probabilities are needed of a group's best and worst completion alone: a rewarder leaves out the

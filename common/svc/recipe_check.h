@@ -1,8 +1,6 @@
 /* Inside svc only: what must hold between options. To add a check: a function and its row in recipe_check.c, a test. */
 #pragma once
 #include "svc/recipe.h"
-#include "svc/yaml_tree.h"
 
-/* INVALID at the place of the key that is most likely wrong, naming both. root and source say where keys were set. */
-err_t recipe_check(const struct recipe *recipe, const struct yaml_tree *root,
-                   const struct recipe_source *source);
+/* INVALID at the place of the key that is most likely wrong, naming both. */
+err_t recipe_check(const struct recipe *recipe);

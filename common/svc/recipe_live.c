@@ -3,6 +3,7 @@
 #include "base/scoped.h"
 #include "svc/recipe_check.h"
 #include "svc/recipe_options.h"
+#include "svc/recipe_place.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,12 +57,12 @@ static err_t assign(struct recipe *recipe, const struct recipe_assignment *at)
 err_t recipe_change(const struct recipe *recipe, const struct recipe_assignment *at, size_t count,
                     struct recipe **ret)
 {
-    static const struct recipe_source nothing = {0};
     SCOPED(recipe) changed = NULL;
     TRY(copy(recipe, &changed));
+    recipe_places_free(STEAL(changed->places)); // of the copy's text, which nobody sees
     for (size_t i = 0; i < count; i++)
         TRY(assign(changed, &at[i]));
-    TRY(err_reason(recipe_check(changed, NULL, &nothing), "SETTINGS_CONFLICT"));
+    TRY(err_reason(recipe_check(changed), "SETTINGS_CONFLICT"));
     free(changed->file);
     changed->file = mem_string(recipe->file);
     *ret = STEAL(changed);

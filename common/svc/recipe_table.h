@@ -59,11 +59,11 @@
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
     X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group") \
     X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "a completion is cut off here") \
-    X(number, temperature, "1.0",         FIXED, ABOVE(0, 100), "of sampling") \
+    X(number, temperature, "1.0",         FIXED, FROM(0.001, 100), "of sampling") \
     X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "samples from the likeliest tokens of this total probability") \
     X(count,  top_k,    "0",              FIXED, FROM(0, 1e7),  "samples from so many likeliest tokens; 0: from all") \
     X(number, min_p,    "0.0",            FIXED, FROM(0, 1),    "samples from tokens of at least this share of the likeliest's probability") \
-    X(number, repetition_penalty, "1.0",  FIXED, ABOVE(0, 100), "logits of tokens that occur already are divided by it, negative ones multiplied; 1: none") \
+    X(number, repetition_penalty, "1.0",  FIXED, FROM(0.01, 100), "logits of tokens that occur already are divided by it, negative ones multiplied; 1: none") \
     X(texts,  stop,     "[]",             FIXED, TEXT(1, 256),  "a completion ends where one of these appears, and its text before it") \
     X(texts,  stop_tokens, "[]",          FIXED, TEXT(1, 256),  "tokens that end a completion, beside the model's end tokens; as tokenizer.json writes them") \
     C(in_flight, recipe_in_flight, "continue", FIXED, "continue|recompute|finish", \
@@ -196,7 +196,7 @@
 #define RECIPE_EVAL(X, C, G) \
     X(count,  every,       "0",   FIXED, FROM(0, 1e9),  "rounds between evaluations, of the first and the last version too; 0: none") \
     X(count,  prompts,     "512", FIXED, FROM(1, 1e7),  "of data.eval, from its beginning") \
-    X(number, temperature, "0.0", FIXED, FROM(0, 100),  "of sampling; 0: the likeliest token")
+    X(number, temperature, "0.0", FIXED, FROM(0, 100),  "of sampling, from 0.001 on; 0: the likeliest token")
 
 #define RECIPE_SFT(X, C, G) \
     X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \

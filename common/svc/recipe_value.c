@@ -4,6 +4,8 @@
 #include "svc/recipe_options.h"
 #include "svc/suggest.h"
 #include <ctype.h>
+#include <errno.h>
+#include <float.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -152,15 +154,26 @@ static bool in_range(const struct recipe_option *row, double x)
            (row->below ? x < row->max : x <= row->max);
 }
 
+/* YAML 1.1 reads 010 as 8, YAML 1.2 as 10. */
+static bool may_be_octal(const char *text)
+{
+    text += *text == '-' || *text == '+';
+    return text[0] == '0' && isdigit((unsigned char)text[1]);
+}
+
+/* Whole numbers never pass through a double, which rounds those above 2^53. */
 static err_t set_count(const struct recipe_option *row, int64_t *ret, const char *text)
 {
     size_t sign = *text == '-', digits = strspn(text + sign, "0123456789");
     if (!digits || text[sign + digits])
         return wrong(row, text, "is not a whole number");
-    double value = strtod(text, NULL); // exact up to 2^53, and no limit is higher
-    if (!in_range(row, value))
+    if (may_be_octal(text))
+        return wrong(row, text, "begins with 0: octal to some readers of YAML");
+    errno = 0;
+    const long long value = strtoll(text, NULL, 10);
+    if (errno || value < (long long)row->min || value > (long long)row->max)
         return wrong(row, text, "is out of range");
-    *ret = (int64_t)value;
+    *ret = value;
     return OK;
 }
 
@@ -172,11 +185,21 @@ static err_t set_count_or_auto(const struct recipe_option *row, int64_t *ret, co
     return OK;
 }
 
+/* Kernels compute in single precision, where such a number is 0 or has lost digits. */
+static bool is_tiny(const char *text, double value)
+{
+    return fabs(value) < FLT_MIN && strcspn(text, "123456789") < strcspn(text, "eE");
+}
+
 static err_t set_number(const struct recipe_option *row, double *ret, const char *text)
 {
     double value;
     if (!parse_number(text, &value))
         return wrong(row, text, "is not a number");
+    if (may_be_octal(text))
+        return wrong(row, text, "begins with 0: octal to some readers of YAML");
+    if (is_tiny(text, value))
+        return wrong(row, text, "is too near to 0: single precision has nothing so small");
     if (!in_range(row, value))
         return wrong(row, text, "is out of range");
     *ret = value;
@@ -323,7 +346,11 @@ err_t option_set_texts(const struct recipe_option *row, void *group, const struc
 {
     const bool list = value->kind == YAML_LIST;
     const size_t count = list ? value->count : 1;
-    if (value->kind == YAML_MAP || yaml_tree_is_null(value) || count > RECIPE_TEXTS)
+    if (count > RECIPE_TEXTS) {
+        SCOPED_MEM char *many = mem_printf("a list of %zu", count);
+        return wrong(row, many, "is too long");
+    }
+    if (value->kind == YAML_MAP || yaml_tree_is_null(value))
         return wrong(row, yaml_tree_kind_name(value), "is not such a list");
     struct recipe_texts *texts = field(row, group);
     option_free(row, group); // a later value replaces the list; on error the whole recipe goes

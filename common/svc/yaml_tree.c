@@ -7,7 +7,8 @@
 /* What is open while events come: the outermost first. */
 struct build {
     yaml_parser_t parser;
-    const char *name;
+    const char *name, *text;
+    size_t len;
     struct yaml_tree *root; // owned
     struct yaml_tree *open[YAML_DEPTH];
     size_t depth;
@@ -26,11 +27,26 @@ static err_t wrong(const struct build *build, int line, const char *what)
     return err_new(ERR_INVALID, "%s:%d: %s", build->name, line, what);
 }
 
+/* Whether white space with a tab begins the line. */
+static bool is_indented_by_tab(const struct build *build, int line)
+{
+    const char *at = build->text, *end = build->text + build->len;
+    for (; line > 1 && at; line--) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at ? at + 1 : NULL;
+    }
+    while (at && at < end && *at == ' ')
+        at++;
+    return at && at < end && *at == '\t';
+}
+
 static err_t parser_error(const struct build *build)
 {
     const yaml_parser_t *parser = &build->parser;
     const char *problem = parser->problem ? parser->problem : "unreadable";
     int line = line_of(&parser->problem_mark);
+    if (is_indented_by_tab(build, line))
+        return wrong(build, line, "not YAML: a tab indents the line; allowed: spaces");
     if (!parser->context)
         return err_new(ERR_INVALID, "%s:%d: not YAML: %s", build->name, line, problem);
     return err_new(ERR_INVALID, "%s:%d: not YAML: %s, %s from line %d", build->name, line, problem,
@@ -40,6 +56,8 @@ static err_t parser_error(const struct build *build)
 /* A map's scalar where a key is due. */
 static err_t take_key(struct build *build, struct yaml_tree *map, const char *text, int line)
 {
+    if (strcmp(text, "<<") == 0)
+        return wrong(build, line, "merge keys (<<) are not allowed");
     if (yaml_tree_member(map, text))
         return err_new(ERR_INVALID, "%s:%d: '%.100s' is given twice", build->name, line, text);
     build->key = mem_string(text);
@@ -160,11 +178,25 @@ static err_t build_tree(struct build *build)
     return OK;
 }
 
+/* Editors put a byte order mark first, which libyaml takes for text where UTF-8 is demanded. */
+static err_t skip_mark(const char **text, size_t *len, const char *name)
+{
+    static const char utf8[] = "\xef\xbb\xbf";
+    if (*len >= 2 && (memcmp(*text, "\xff\xfe", 2) == 0 || memcmp(*text, "\xfe\xff", 2) == 0))
+        return err_new(ERR_INVALID, "%s: is UTF-16; allowed: UTF-8", name);
+    if (*len >= 3 && memcmp(*text, utf8, 3) == 0) {
+        *text += 3;
+        *len -= 3;
+    }
+    return OK;
+}
+
 err_t yaml_tree_parse(const char *text, size_t len, const char *name, struct yaml_tree **ret)
 {
     if (len > YAML_BYTES)
         return err_new(ERR_INVALID, "%s: longer than the 1 MiB allowed", name);
-    struct build build = {.name = name};
+    TRY(skip_mark(&text, &len, name));
+    struct build build = {.name = name, .text = text, .len = len};
     if (!yaml_parser_initialize(&build.parser))
         return err_new(ERR_EXHAUSTED, "%s: no memory to read it", name);
     yaml_parser_set_encoding(&build.parser, YAML_UTF8_ENCODING);

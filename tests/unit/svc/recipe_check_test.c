@@ -1,0 +1,198 @@
+/* Values, and pairs of values, that begin a run which cannot work: refused where they are written. */
+#include "base/mem.h"
+#include "svc/recipe.h"
+#include "svc/recipe_place.h"
+#include "testing/testing.h"
+#include <string.h>
+
+static err_t parse(const char *text, struct recipe **ret)
+{
+    return recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, ret);
+}
+
+static err_t refuse(const char *text)
+{
+    SCOPED(recipe) recipe = NULL;
+    err_t e = parse(text, &recipe);
+    if (!err_failed(e))
+        print_error("accepted: %s\n", text);
+    return e;
+}
+
+static err_t refuse_set(const char *set)
+{
+    SCOPED(recipe) recipe = NULL;
+    struct recipe_source source = {.sets = &set, .sets_count = 1};
+    err_t e = recipe_parse("", 0, "ring.yaml", ".", &source, &recipe);
+    if (!err_failed(e))
+        print_error("accepted: --set %s\n", set);
+    return e;
+}
+
+struct bad {
+    const char *text, *message;
+};
+
+static void assert_all_refused(const struct bad *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_err(ERR_INVALID, cases[i].message, refuse(cases[i].text));
+}
+
+static void whole_numbers_are_exact_decimal_and_plain(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"run: {seed: 9007199254740993}", "run.seed: '9007199254740993' is out of range"},
+        {"run: {seed: 9223372036854775807}", "is out of range"},
+        {"run: {seed: 18446744073709551617}", "is out of range"}, // 2^64 + 1
+        {"run: {seed: -9223372036854775809}", "is out of range"},
+        {"replay: {min_free_bytes: 1125899906842625}", "is out of range"}, // 2^50 + 1
+        {"run: {rounds: 007}", "'007' begins with 0: octal to some readers of YAML"},
+        {"run: {rounds: 010}", "'010' begins with 0"},
+        {"run: {rounds: -07}", "'-07' begins with 0"},
+        {"run: {rounds: 0o17}", "is not a whole number"},
+        {"run: {rounds: 0x10}", "is not a whole number"},
+        {"run: {rounds: 1_000}", "is not a whole number"},
+        {"run: {rounds: 1e3}", "is not a whole number"},
+        {"run: {rounds: 5.0}", "is not a whole number"},
+        {"run: {rounds: +5}", "is not a whole number"},
+        {"run: {rounds: 1:30}", "is not a whole number"},
+        {"learner: {epsilon: 00.2}", "'00.2' begins with 0"},
+    };
+    assert_all_refused(cases, sizeof cases / sizeof *cases);
+    SCOPED(recipe) r = NULL;
+    assert_ok(parse("run: {seed: 9007199254740991, rounds: 0}\ndata: {epochs: 1}", &r));
+    assert_true(r->run.seed == INT64_C(9007199254740991));
+}
+
+static void numbers_are_finite_and_not_too_near_to_0(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"learner: {epsilon: nan}", "is not a number"},
+        {"learner: {epsilon: .nan}", "is not a number"},
+        {"learner: {epsilon_high: .inf}", "is not a number"},
+        {"learner: {epsilon_high: -.INF}", "is not a number"},
+        {"learner: {epsilon_high: 1e999}", "is not a number"},
+        {"learner: {optimizer: {betas: [0.9, .nan]}}", "'.nan' is not a number"},
+        {"rewarder: {scorers: [{kind: length, max: 1, weight: nan}]}",
+         "rewarder.scorers[0].weight: 'nan' is not a number"},
+        {"rewarder: {scorers: [{kind: length, max: 1, success: -inf}]}", "is not a number"},
+        {"learner: {optimizer: {lr: 1e-310}}", "'1e-310' is too near to 0"},
+        {"learner: {optimizer: {lr: 1e-999}}", "'1e-999' is too near to 0"},
+        {"learner: {optimizer: {eps: 1e-40}}", "'1e-40' is too near to 0"},
+        {"generator: {top_p: 1e-50}", "'1e-50' is too near to 0"},
+        {"generator: {temperature: 1e-6}", "allowed: a number from 0.001 to 100"},
+        {"generator: {temperature: 0.0009}", "allowed: a number from 0.001 to 100"},
+        {"generator: {repetition_penalty: 1e-30}", "allowed: a number from 0.01 to 100"},
+        {"\neval: {temperature: 0.0001}",
+         "ring.yaml:2: eval.temperature: 0.0001 is too low; allowed: 0"},
+    };
+    assert_all_refused(cases, sizeof cases / sizeof *cases);
+    assert_err(ERR_INVALID, "--set: learner.epsilon: 'nan'", refuse_set("learner.epsilon=nan"));
+    assert_err(ERR_INVALID, "--set: rewarder.scorers[0].weight: 'inf'",
+               refuse_set("rewarder.scorers=[{kind: length, max: 1, weight: inf}]"));
+    assert_err(ERR_INVALID, "--set: eval.temperature", refuse_set("eval.temperature=1e-9"));
+    SCOPED(recipe) r = NULL;
+    assert_ok(parse("learner: {optimizer: {weight_decay: 0e-400, lr: 1e-30}}\n"
+                    "generator: {temperature: 0.001}\neval: {temperature: 0.001}",
+                    &r));
+}
+
+static void words_that_are_no_values(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"net: {insecure: yes}", "'yes' is not a flag; allowed: true, false"},
+        {"net: {insecure: on}", "'on' is not a flag"},
+        {"net: {insecure: True}", "'True' is not a flag"},
+        {"net: {insecure: 1}", "'1' is not a flag"},
+        {"net: {insecure: \"true\"}", "is quoted, and so is text"},
+        {"lag: {max: ~}", "lag.max: has no value"},
+        {"generator: {stop: null}", "generator.stop: has no value; allowed: a list"},
+        {"rewarder: {scorers: ~}", "rewarder.scorers: has no value; allowed: a list"},
+        {"learner: {optimizer: {betas: }}", "learner.optimizer.betas: has no value"},
+        {"rewarder: {scorers: {kind: exact}}", "rewarder.scorers: is a map; allowed: a list"},
+        {"generator: {stop: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}", "'a list of 17' is too long"},
+        {"lag: {<<: {max: 1}}", "ring.yaml:1: merge keys (<<) are not allowed"},
+        {"run:\n\tseed: 1\n", "ring.yaml:2: not YAML: a tab indents the line"},
+        {"run:\n  name: x\n \tseed: 1\n", "ring.yaml:3: not YAML: a tab indents the line"},
+        {"\xff\xfer\0u\0n\0", "ring.yaml: is UTF-16; allowed: UTF-8"},
+    };
+    assert_all_refused(cases, sizeof cases / sizeof *cases);
+    assert_err(ERR_INVALID, "--set: learner.optimizer.betas:",
+               refuse_set("learner.optimizer.betas=[0.9"));
+}
+
+static void a_byte_order_mark_and_windows_line_ends_are_nothing(void **state)
+{
+    (void)state;
+    SCOPED(recipe) r = NULL, *empty = NULL;
+    assert_ok(parse("\xef\xbb\xbfrun: {name: x}\r\nlag:\r\n  max: 3\r\n", &r));
+    assert_string_equal(r->run.name, "x");
+    assert_int_equal(r->lag.max, 3);
+    assert_ok(parse("\xef\xbb\xbf", &empty));
+    assert_err(ERR_INVALID, "ring.yaml:2: lag.mx: no such key",
+               refuse("\xef\xbb\xbf\nlag: {mx: 1}"));
+}
+
+static void values_that_do_not_go_together(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"generator:\n  num_generations: 4\n  slots: 2\n",
+         "ring.yaml:3: generator.slots: 2 is too few; one group needs generator.num_generations = 4"},
+        {"learner:\n  kl: {target: 5}\n",
+         "ring.yaml:2: learner.kl.target: 5 steers learner.kl.coef, which is 0"},
+        {"learner: {correction: {low: 3, high: 2}}",
+         "learner.correction.low: 3 is above learner.correction.high = 2"},
+        {"learner: {dpo: {loss_type: ipo, label_smoothing: 0.1}}",
+         "learner.dpo.label_smoothing: 0.1 goes with learner.dpo.loss_type: sigmoid alone"},
+        {"rewarder: {scorers: [{kind: exact, weight: 0}, {kind: exact, weight: -0.0}]}",
+         "rewarder.scorers: every weight is 0"},
+        {"generator: {learner: 'host:0'}", "generator.learner: 'host:0' has port 0"},
+        {"generator: {rewarder: '127.0.0.1:0'}", "generator.rewarder: '127.0.0.1:0' has port 0"},
+        {"rewarder: {learner: '127.0.0.1:0'}", "rewarder.learner: '127.0.0.1:0' has port 0"},
+        {"\ngenerator: {address: nowhere}", "ring.yaml:2: generator.address: 'nowhere': no port"},
+    };
+    assert_all_refused(cases, sizeof cases / sizeof *cases);
+    SCOPED(recipe) r = NULL;
+    assert_ok(parse("learner: {kl: {target: 5, coef: 0.1}}\nrewarder: {reference: frozen}", &r));
+}
+
+static void places_are_where_a_value_was_written(void **state)
+{
+    (void)state;
+    static const char text[] = "rewarder:\n  scorers:\n    - kind: exact\n      column: a\n"
+                               "    - kind: regex\n      pattern: x\nlag: {max: 1}\n";
+    const char *sets[] = {"learner.kl={coef: 0}", "run.rounds=3"};
+    struct recipe_source source = {.sets = sets, .sets_count = 2};
+    SCOPED(recipe) r = NULL;
+    assert_ok(recipe_parse(text, strlen(text), "ring.yaml", ".", &source, &r));
+    static const struct {
+        const char *key, *place;
+    } cases[] = {
+        {"rewarder.scorers[1].pattern", "ring.yaml:6: rewarder.scorers[1].pattern: no"},
+        {"rewarder.scorers[1]", "ring.yaml:5: rewarder.scorers[1]: no"},
+        {"rewarder.scorers[1].column", "ring.yaml:5: "},
+        {"rewarder.scorers[7].column", "ring.yaml:1: "},
+        {"lag.max", "ring.yaml:7: lag.max: no"},
+        {"learner.kl.coef", "--set: learner.kl.coef: no"},
+        {"run.rounds", "--set: run.rounds: no"},
+        {"model.path", "ring.yaml: model.path: no"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_err(ERR_RANGE, cases[i].place,
+                   recipe_place(r, cases[i].key, err_new(ERR_RANGE, "no")));
+    assert_true(recipe_is_set_on_line(r, "learner.kl.target"));
+    assert_false(recipe_is_set_on_line(r, "learner.klx"));
+    assert_ok(recipe_place(r, "lag.max", OK));
+}
+
+TESTS(cmocka_unit_test(whole_numbers_are_exact_decimal_and_plain),
+      cmocka_unit_test(numbers_are_finite_and_not_too_near_to_0),
+      cmocka_unit_test(words_that_are_no_values),
+      cmocka_unit_test(a_byte_order_mark_and_windows_line_ends_are_nothing),
+      cmocka_unit_test(values_that_do_not_go_together),
+      cmocka_unit_test(places_are_where_a_value_was_written))
