@@ -4,6 +4,7 @@
 #include "svc/recipe_check.h"
 #include "svc/recipe_options.h"
 #include "svc/recipe_place.h"
+#include "svc/recipe_words.h"
 #include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -30,6 +31,28 @@ static struct place place_of(struct place in, const struct yaml_tree *value)
 static err_t set_value(const struct recipe_option *row, void *group, const char *path,
                        const struct yaml_tree *value, struct place place);
 
+/* Other trainers nest their keys in sections that we lack: the first one below that is known answers for all. */
+static err_t answer_words(const char *path, const struct yaml_tree *value, struct place place)
+{
+    TRY(at_place(recipe_word_answer(path), place_of(place, value), path));
+    for (size_t i = 0; value->kind == YAML_MAP && i < value->count; i++) {
+        SCOPED_MEM char *below = mem_printf("%s.%.100s", path, value->key[i]);
+        TRY(answer_words(below, value->at[i], place));
+    }
+    return OK;
+}
+
+static err_t unknown_key(struct option_rows rows, const char *prefix, const char *key,
+                         const struct yaml_tree *value, struct place place)
+{
+    SCOPED_MEM char *path = mem_printf("%s%.100s", prefix, key);
+    const char *leaf = key;
+    TRY(answer_words(path, value, place));
+    for (const struct yaml_tree *at = value; at->kind == YAML_MAP && at->count; at = at->at[0])
+        leaf = at->key[0];
+    return at_place(option_unknown(rows, prefix, key, leaf), place_of(place, value), path);
+}
+
 static err_t set_map(struct option_rows rows, void *group, const char *path,
                      const struct yaml_tree *map, struct place place)
 {
@@ -43,8 +66,7 @@ static err_t set_map(struct option_rows rows, void *group, const char *path,
         SCOPED_MEM char *below = mem_printf("%s%.100s", prefix, map->key[i]);
         const struct recipe_option *row = option_find(rows, map->key[i]);
         if (!row)
-            return at_place(option_unknown(rows, prefix, map->key[i]), place_of(place, value),
-                            below);
+            return unknown_key(rows, prefix, map->key[i], value, place);
         TRY(set_value(row, group, below, value, place_of(place, value)));
     }
     return OK;

@@ -1,5 +1,6 @@
 #include "svc/recipe_options.h"
 #include "base/mem.h"
+#include "svc/recipe_words.h"
 #include "svc/suggest.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -141,7 +142,7 @@ static err_t look(void *arg, const char *path, const struct recipe_option *row, 
     return OK;
 }
 
-err_t option_unknown(struct option_rows rows, const char *prefix, const char *key)
+err_t option_unknown(struct option_rows rows, const char *prefix, const char *key, const char *leaf)
 {
     SCOPED_MEM const char **words = mem_array(rows.count, sizeof *words);
     struct bytes all = {0};
@@ -153,7 +154,7 @@ err_t option_unknown(struct option_rows rows, const char *prefix, const char *ke
     const char *meant = suggest(key, words, rows.count);
     if (meant)
         return err_new(ERR_INVALID, "no such key; did you mean '%s%s'?", prefix, meant);
-    struct elsewhere elsewhere = {.key = key};
+    struct elsewhere elsewhere = {.key = leaf};
     err_free(option_each(look, &elsewhere));
     SCOPED_MEM char *path = elsewhere.path;
     if (path)
@@ -168,7 +169,9 @@ err_t option_require(const char *key, const struct recipe_option **ret_row, size
         *ret_row = row;
         return OK;
     }
+    TRY(recipe_word_answer(key));
     struct option_rows rows = option_root();
+    const char *last = strrchr(key, '.'), *leaf = last ? last + 1 : key;
     SCOPED_MEM char *copy = mem_string(key);
     for (char *part = copy, *dot; (dot = strchr(part, '.')); part = dot + 1) {
         *dot = 0;
@@ -178,13 +181,12 @@ err_t option_require(const char *key, const struct recipe_option **ret_row, size
         if (!row) {
             SCOPED_MEM char *prefix = mem_copy(key, (size_t)(part - copy) + 1);
             prefix[part - copy] = 0;
-            return option_unknown(rows, prefix, part);
+            return option_unknown(rows, prefix, part, leaf);
         }
         *dot = '.';
         rows = row->rows();
     }
-    const char *last = strrchr(key, '.');
     SCOPED_MEM char *prefix = mem_copy(key, (last ? (size_t)(last - key) + 1 : 0) + 1);
     prefix[last ? last - key + 1 : 0] = 0;
-    return option_unknown(rows, prefix, last ? last + 1 : key);
+    return option_unknown(rows, prefix, leaf, leaf);
 }

@@ -60,8 +60,10 @@ typedef err_t (*option_visit)(void *arg, const char *path, const struct recipe_o
                               size_t base);
 err_t option_each(option_visit fn, void *arg);
 
-/* INVALID without a place: "no such key; did you mean 'x'?", prefix being what the rows are in ("learner."). */
-err_t option_unknown(struct option_rows rows, const char *prefix, const char *key);
+/* INVALID without a place: "no such key; did you mean 'x'?", prefix being what the rows are in ("learner."), leaf the last
+ * part of what was written, which may be ours elsewhere. */
+err_t option_unknown(struct option_rows rows, const char *prefix, const char *key,
+                     const char *leaf);
 
 /* Sets the field of row in the struct at group from a scalar's text. INVALID, without place and key: "'x' is ...; allowed:
  * ...". The field is as it was. Not for pairs, texts, scorers, groups. */

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "svc/recipe_cli.h"
 #include "svc/recipe_options.h"
+#include "svc/recipe_words.h"
 #include <string.h>
 
 static void render(struct option_rows rows, const char *group, int depth, struct bytes *ret)
@@ -140,6 +141,21 @@ static void markdown_table(struct option_rows rows, const char *title, const cha
     markdown_rows(rows, title, prefix, ret);
 }
 
+static void markdown_words(struct bytes *ret)
+{
+    bytes_text(
+        ret,
+        "\n## Names of other trainers\n\nA recipe that uses one of these names is told the key that is meant. "
+        "From the table in\n`common/svc/recipe_words_table.h`.\n\n| name | here | |\n|---|---|---|\n");
+    const struct recipe_word *word;
+    for (size_t i = 0; (word = recipe_word_at(i)); i++) {
+        bytes_printf(ret, "| `%s` | %s%s%s | ", word->name, *word->ours ? "`" : "",
+                     *word->ours ? word->ours : "no such thing", *word->ours ? "`" : "");
+        put_cell(ret, word->note);
+        bytes_text(ret, " |\n");
+    }
+}
+
 void recipe_markdown(struct bytes *ret)
 {
     bytes_text(
@@ -154,4 +170,5 @@ void recipe_markdown(struct bytes *ret)
     }
     markdown_table(option_scorer(), "rewarder.scorers", "Each entry of the list is a map of these.",
                    "", ret);
+    markdown_words(ret);
 }

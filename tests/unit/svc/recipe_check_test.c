@@ -121,8 +121,8 @@ static void words_that_are_no_values(void **state)
         {"\xff\xfer\0u\0n\0", "ring.yaml: is UTF-16; allowed: UTF-8"},
     };
     assert_all_refused(cases, sizeof cases / sizeof *cases);
-    assert_err(ERR_INVALID, "--set: learner.optimizer.betas:",
-               refuse_set("learner.optimizer.betas=[0.9"));
+    assert_err(ERR_INVALID,
+               "--set: learner.optimizer.betas:", refuse_set("learner.optimizer.betas=[0.9"));
 }
 
 static void a_byte_order_mark_and_windows_line_ends_are_nothing(void **state)
