@@ -1,4 +1,5 @@
 /* pause, resume, workers: what the run does and who works for it. */
+#include "base/clock.h"
 #include "base/scoped.h"
 #include "ctl/admin_call.h"
 #include "ctl/command.h"
@@ -11,6 +12,7 @@
 
 struct pausing {
     const char *method, *usage, *purpose;
+    bool holds; // takes --now
 };
 
 static err_t add_part(json_t *request, const char *part)
@@ -21,18 +23,72 @@ static err_t add_part(json_t *request, const char *part)
     return OK;
 }
 
+static void show_pausing(const json_t *reply)
+{
+    const bool generation = answer_flag(reply, "generation_paused");
+    const bool training = answer_flag(reply, "training_paused");
+    const bool held = answer_flag(reply, "decoding_held");
+    const int64_t leased = answer_whole(reply, "leased");
+    printf("generation: %s   training: %s\n",
+           held         ? "held"
+           : generation ? "paused"
+                        : "goes on",
+           training ? "paused" : "goes on");
+    if (held)
+        printf("%" PRId64 " groups under way stand still; `rlhfctl resume` goes on with them\n",
+               leased);
+    else if (generation && leased)
+        printf("%" PRId64 " groups under way are finished and stored; `rlhfctl pause generation "
+               "--now` holds them\n",
+               leased);
+    if (training && answer_flag(reply, "trains"))
+        printf("the round under way is trained to its end\n");
+}
+
+static bool all_stand_still(const json_t *reply)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach (json_object_get(reply, "workers"), i, one)
+        if (strcmp(answer_text(one, "kind"), "generator") == 0 &&
+            strcmp(answer_text(one, "state"), "HELD") != 0 &&
+            strcmp(answer_text(one, "state"), "DRAINING") != 0)
+            return false;
+    return true;
+}
+
+/* A step under way is finished first: as long as one takes. */
+static err_t wait_until_held(struct admin *admin)
+{
+    enum { MOST_MS = 10000, EVERY_MS = 50 };
+    for (const int64_t until_ms = clock_ms() + MOST_MS; clock_ms() < until_ms;
+         clock_sleep_ms(EVERY_MS)) {
+        SCOPED_JSON json_t *workers = NULL;
+        TRY(admin_call(admin, "LearnerAdmin/ListWorkers", json_object(), &workers));
+        if (all_stand_still(workers))
+            return OK;
+    }
+    fprintf(stderr, "some generators have not stopped yet: `rlhfctl workers`\n");
+    return OK;
+}
+
 static err_t run_pausing(const struct pausing *pausing, int argc, char **argv)
 {
     struct admin_flags flags = {0};
     const char *reason = NULL, *part;
     size_t count = 0;
-    bool helped;
+    bool helped, now = false;
     const struct argument_flag rows[] = {
-        {"reason", "TEXT", "why; `rlhfctl changes` shows it", .text = &reason}, ADMIN_FLAGS(flags)};
+        {"reason", "TEXT", "why; `rlhfctl changes` shows it", .text = &reason},
+        ADMIN_FLAGS(flags),
+        {"now", NULL,
+         "decoding stands still between two steps and goes on from there to the same tokens",
+         .flag = &now}};
+    const size_t all = sizeof rows / sizeof *rows;
     const struct arguments arguments = {.usage = pausing->usage,
                                         .purpose = pausing->purpose,
                                         .flags = rows,
-                                        .flags_count = sizeof rows / sizeof *rows,
+                                        .flags_count = pausing->holds ? all : all - 1,
                                         .words = &part,
                                         .words_max = 1,
                                         .words_count = &count};
@@ -43,23 +99,29 @@ static err_t run_pausing(const struct pausing *pausing, int argc, char **argv)
     SCOPED_JSON json_t *reply = NULL, *request = admin_signed(reason);
     if (count)
         TRY(add_part(request, part));
+    if (now && count && strcmp(part, "generation") != 0)
+        return err_new(ERR_INVALID, "--now holds decoding: it goes with generation");
+    if (now)
+        json_object_set_new(request, "now", json_true());
     TRY(admin_open(&flags, &admin));
     TRY(admin_call(admin, pausing->method, STEAL(request), &reply));
+    if (now)
+        TRY(wait_until_held(admin));
     if (admin->json)
         output_json(reply);
     else
-        printf("generation: %s   training: %s\n",
-               answer_flag(reply, "generation_paused") ? "paused" : "goes on",
-               answer_flag(reply, "training_paused") ? "paused" : "goes on");
+        show_pausing(reply);
     return OK;
 }
 
 err_t command_pause(int argc, char **argv)
 {
     static const struct pausing pausing = {
-        "LearnerAdmin/Pause", "pause [generation|training] [--reason TEXT]",
+        "LearnerAdmin/Pause", "pause [generation [--now] | training] [--reason TEXT]",
         "Pauses generation (nothing more is leased; what is under way is finished and stored), training (no more rounds\n"
-        "are formed; the one under way is finished), or both. A learner that is started again is paused still."};
+        "are formed; the one under way is finished), or both. With --now what is under way stands still, too: generators\n"
+        "keep what they have, and no lease runs out. A learner that is started again is paused still.",
+        true};
     return run_pausing(&pausing, argc, argv);
 }
 
@@ -67,7 +129,7 @@ err_t command_resume(int argc, char **argv)
 {
     static const struct pausing pausing = {"LearnerAdmin/Resume",
                                            "resume [generation|training] [--reason TEXT]",
-                                           "Ends what `rlhfctl pause` began."};
+                                           "Ends what `rlhfctl pause` began.", false};
     return run_pausing(&pausing, argc, argv);
 }
 

@@ -81,6 +81,7 @@ void lease_request_encode(const struct lease_request *request, struct bytes *ret
     pb.evaluation_want = request->evaluation_want;
     pb.n_evaluation_unusable = request->evaluation_unusables;
     pb.evaluation_unusable = request->evaluation_unusable;
+    pb.held = request->held;
     wire_pack(&pb.base, ret);
 }
 
@@ -133,6 +134,7 @@ static err_t take_request(const PbRequest *pb, struct lease_request *ret)
     ret->busy_s = pb->busy_s;
     ret->idle_s = pb->idle_s;
     ret->tokens = pb->tokens;
+    ret->held = pb->held;
     TRY(take_evaluation(pb, ret));
     TRY(take_digests(pb->unusable, pb->n_unusable, "unusable", &ret->unusable, &ret->unusables));
     return take_digests(pb->give_back, pb->n_give_back, "give_back", &ret->returned, &ret->returns);
@@ -193,6 +195,8 @@ void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret)
     pb.ended = reply->ended;
     pb.draining = reply->draining;
     pb.leave = reply->leave;
+    pb.hold = reply->hold;
+    pb.go_on = reply->go_on;
     wire_pack(&pb.base, ret);
 }
 
@@ -234,6 +238,8 @@ static err_t take_reply(const PbReply *pb, struct lease_reply *ret)
     ret->ended = pb->ended;
     ret->draining = pb->draining;
     ret->leave = pb->leave;
+    ret->hold = pb->hold;
+    ret->go_on = pb->go_on;
     return take_digests(pb->revoked, pb->n_revoked, "revoked", &ret->revoked, &ret->revokes);
 }
 

@@ -44,6 +44,7 @@ struct lease_request {
     uint32_t evaluation_want;
     uint32_t evaluation_unusables;
     uint64_t *evaluation_unusable;
+    bool held; // decoding stands still, as the learner asked
 };
 void lease_request_encode(const struct lease_request *request, struct bytes *ret);
 
@@ -74,6 +75,7 @@ struct lease_reply {
     bool ended;             // nothing will ever be granted again
     bool draining;          // nothing is granted until the learner is restarted
     bool leave;             // this generator delivers what it has, then ends
+    bool hold, go_on;       // decoding stands still from here on, or no longer; neither: as before
 };
 void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret);
 

@@ -4,10 +4,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "generator/assemble.h"
+#include "generator/counters.h"
 #include "generator/evaluate.h"
 #include "generator/swap.h"
 #include "model/engine.h"
-#include "svc/metrics.h"
 #include "svc/worker.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -30,38 +30,9 @@ struct decode {
     uint64_t next_tag;
     uint64_t settled_tokens; // sampled, and not in flight any more
     bool serving;            // the first weights are in force
+    bool paused;             // no step is made, nor weights taken
     double serving_since_s;
 };
-
-static struct metric busy = METRIC_GAUGE("rlhfd_decode_busy_seconds", "spent in decode steps");
-static struct metric idle =
-    METRIC_GAUGE("rlhfd_decode_idle_seconds", "with nothing to decode, since the first weights");
-static struct metric tokens = METRIC_GAUGE("rlhfd_decode_tokens", "tokens sampled");
-static struct metric active =
-    METRIC_GAUGE("rlhfd_decode_active_slots", "completions being decoded");
-static struct metric version_now =
-    METRIC_GAUGE("rlhfd_weights_version", "version of the weights in force");
-static struct metric pause_seconds =
-    METRIC_HISTOGRAM("rlhfd_weights_pause_seconds", "decoding stood still for new weights", 0.0001,
-                     0.001, 0.01, 0.1, 1, 10);
-static struct metric wait_seconds =
-    METRIC_HISTOGRAM("rlhfd_swap_wait_seconds", "newer weights lay ready before they were taken",
-                     0.001, 0.01, 0.1, 1, 10, 100, 1000);
-static struct metric reprefill =
-    METRIC_COUNTER("rlhfd_reprefill_tokens_total", "tokens computed again because of new weights");
-static struct metric pages_free =
-    METRIC_GAUGE("rlhfd_decode_free_pages", "pages of keys and values that nobody holds");
-static struct metric preemptions = METRIC_GAUGE(
-    "rlhfd_decode_preemptions", "completions that lost their keys and values to an older one");
-static struct metric *const rows[] = {&busy,        &idle,          &tokens,       &active,
-                                      &version_now, &pause_seconds, &wait_seconds, &reprefill,
-                                      &pages_free,  &preemptions};
-
-struct decode_totals decode_totals(void)
-{
-    return (struct decode_totals){metric_value(&busy), metric_value(&idle),
-                                  (uint64_t)metric_value(&tokens)};
-}
 
 /* ---- what the compute thread tells the loop */
 
@@ -70,6 +41,7 @@ struct note {
     struct group *group;
     struct digest id;
     uint64_t version;
+    bool paused;
     err_t why;
 };
 
@@ -106,6 +78,13 @@ static void on_applied(void *arg)
 {
     struct note *note = arg;
     note->decode->options.applied(note->decode->options.arg, note->version);
+    mem_free(note);
+}
+
+static void on_paused(void *arg)
+{
+    struct note *note = arg;
+    note->decode->options.paused(note->decode->options.arg, note->paused);
     mem_free(note);
 }
 
@@ -249,19 +228,6 @@ static err_t step(struct decode *decode)
     return OK;
 }
 
-static void publish_counters(struct decode *decode)
-{
-    const struct engine_counters *c = engine_counters(decode->engine);
-    metric_set(&busy, c->busy_s);
-    const double rest_s = clock_s() - decode->serving_since_s - c->busy_s - evaluate_seconds();
-    metric_set(&idle, rest_s > 0 ? rest_s : 0);
-    metric_set(&tokens, (double)c->tokens);
-    metric_set(&active, engine_active(decode->engine));
-    metric_set(&pages_free, engine_free_pages(decode->engine));
-    metric_set(&preemptions, (double)c->preemptions);
-    metric_add(&reprefill, (double)c->recomputed_tokens - metric_value(&reprefill));
-}
-
 static bool has_work(const struct decode *decode)
 {
     return engine_active(decode->engine) || (decode->waiting && !swap_holds(decode->swap));
@@ -284,6 +250,8 @@ static int64_t decode_some(void *state)
 {
     enum { IDLE_TICK_MS = 100 };
     struct decode *decode = state;
+    if (decode->serving && decode->paused)
+        return IDLE_TICK_MS;
     ask_for_weights(decode);
     if (!decode->serving)
         return -1;
@@ -296,9 +264,18 @@ static int64_t decode_some(void *state)
         failed = evaluate_turn(evaluate, engine_counters(decode->engine)->busy_s - before_s);
     if (err_failed(failed))
         decode_fail(decode, failed);
-    publish_counters(decode);
+    counters_show(decode->engine, decode->serving_since_s);
     ask_for_weights(decode);
     return has_work(decode) || evaluate_busy(evaluate) ? 0 : IDLE_TICK_MS;
+}
+
+/* Versions that come meanwhile are passed over; nothing of the engine is touched. */
+static void pause_decoding(void *state, void *arg)
+{
+    struct decode *decode = state;
+    decode->paused = *(const bool *)arg;
+    tell(decode, on_paused, &(struct note){.paused = decode->paused});
+    mem_free(arg);
 }
 
 static void cancel(void *state, void *arg)
@@ -324,20 +301,6 @@ struct weights {
     uint64_t version;
 };
 
-static void report_swap(const struct decode *decode, uint64_t version, const struct swapped *done)
-{
-    const uint64_t in_flight = engine_counters(decode->engine)->tokens - decode->settled_tokens;
-    metric_set(&version_now, (double)version);
-    metric_observe(&pause_seconds, done->pause_s);
-    metric_observe(&wait_seconds, done->waited_s);
-    log_info("weights applied",
-             "version=%" PRIu64 " mode=%s pause_ms=%.3f reprefill_tokens=%d waited_ms=%.3f "
-             "tokens_in_flight=%" PRIu64 " passed_over=%d",
-             version, swap_mode_name(decode->options.recipe->generator.in_flight),
-             done->pause_s * 1000, done->reprefill, done->waited_s * 1000, in_flight,
-             done->offers - 1);
-}
-
 static void offer(void *state, void *arg)
 {
     (void)arg;
@@ -355,7 +318,9 @@ static void apply(void *state, void *arg)
     if (err_failed(failed)) {
         decode_fail(decode, failed);
     } else {
-        report_swap(decode, weights->version, &done);
+        counters_swapped(weights->version, &done,
+                         swap_mode_name(decode->options.recipe->generator.in_flight),
+                         engine_counters(decode->engine)->tokens - decode->settled_tokens);
         if (!decode->serving)
             decode->serving_since_s = clock_s();
         decode->serving = true;
@@ -395,6 +360,11 @@ void decode_admit(struct decode *decode, struct lease_grant *grant)
 void decode_cancel(struct decode *decode, const struct digest *id)
 {
     post(decode, cancel, mem_copy(id, sizeof *id));
+}
+
+void decode_pause(struct decode *decode, bool paused)
+{
+    post(decode, pause_decoding, mem_copy(&paused, sizeof paused));
 }
 
 void decode_offer(struct decode *decode)
@@ -461,7 +431,7 @@ static err_t build(struct decode *decode)
 err_t decode_start(const struct decode_options *options, struct decode **ret)
 {
     SCOPED(decode) decode = mem_new(sizeof *decode);
-    metrics_register(rows, sizeof rows / sizeof *rows);
+    counters_register();
     decode->options = *options;
     decode->completions = (uint32_t)options->recipe->generator.num_generations;
     TRY(build(decode));

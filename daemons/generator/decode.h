@@ -28,6 +28,7 @@ struct decode_options {
     void (*unusable)(void *arg, const struct digest *id, err_t why);
     void (*wanted)(void *arg); // now the newest weights can be taken: decode_weights, once
     void (*applied)(void *arg, uint64_t version); // weights are in force
+    void (*paused)(void *arg, bool paused);       // decode_pause has come into force
     void (*failed)(void *arg, err_t why);         // the engine cannot go on; takes why
     struct evaluate *evaluate;                    // takes turns on this thread; NULL: none
     void *arg;
@@ -47,6 +48,9 @@ void decode_admit(struct decode *decode,
                   struct lease_grant *grant); // takes it: row and struct, from mem_*
 void decode_cancel(struct decode *decode, const struct digest *id); // unknown ids are ignored
 
+/* Stands still between two steps, or goes on from there: to the same bits, for the engine keeps all it has. Evaluations, too. */
+void decode_pause(struct decode *decode, bool paused);
+
 /* Newer weights lie ready; again for each that replaces them there. They are asked for by options.wanted, at once or, as
  * generator.in_flight has it, later: whoever answers then gives the newest. */
 void decode_offer(struct decode *decode);
@@ -62,13 +66,6 @@ void decode_hold(struct decode *decode);
 /* fn(decode, arg) on the compute thread, between two steps; there decode_fail ends the decoding, taking why. */
 void decode_run(struct decode *decode, void (*fn)(void *decode, void *arg), void *arg);
 void decode_fail(struct decode *decode, err_t why);
-
-/* Cumulative, from metrics: seconds decoding, seconds with nothing to decode since the first weights, tokens. Any thread. */
-struct decode_totals {
-    double busy_s, idle_s;
-    uint64_t tokens;
-};
-struct decode_totals decode_totals(void);
 
 /* Ends the thread. What it has told the loop is still to be run (loop_run_posted), then decode_free. */
 void decode_stop(struct decode *decode);

@@ -49,6 +49,7 @@ struct daemon {
     struct loop_timer *tick;
     struct loop_timer *join;
     bool serving, draining, stopping, lease_down, rewarder_down;
+    bool held; // decoding stands still, or is about to
     bool lease_joined, rewarder_joined;
     char *why; // a peer was not reached, as last said
     int64_t drain_until_ms;
@@ -58,7 +59,7 @@ struct daemon {
 static const char *state(void *arg)
 {
     const struct daemon *d = arg;
-    return d->draining ? "DRAINING" : d->serving ? "SERVING" : "JOINING";
+    return d->draining ? "DRAINING" : d->held ? "HELD" : d->serving ? "SERVING" : "JOINING";
 }
 
 static void show_readiness(struct daemon *d)
@@ -141,8 +142,32 @@ static void over(void *arg, enum prompts_over over)
              "leases=%zu undelivered=%zu", prompts_held(d->prompts), deliver_waiting(d->deliver));
     if (over == OVER_ENDED)
         begin_draining(d, DRAIN_DEADLINE_MS);
+    else if (over == OVER_LEAVE && d->held)
+        drain(d); // what stands still is not finished any more
     else if (over == OVER_LEAVE)
         begin_draining(d, LEAVE_DEADLINE_MS);
+}
+
+/* A generator that was sent away does not wait for the end of a hold. */
+static void hold(void *arg, bool holds)
+{
+    struct daemon *d = arg;
+    if (d->held == holds)
+        return; // asked again before it was heard
+    d->held = holds;
+    if (holds && d->draining) {
+        prompts_drain(d->prompts);
+        d->drain_until_ms = clock_ms() + STOP_GRACE_MS;
+    }
+    decode_pause(d->decode, holds);
+}
+
+static void paused(void *arg, bool paused)
+{
+    struct daemon *d = arg;
+    log_info(paused ? "decoding stands still" : "decoding goes on", "leases=%zu",
+             prompts_held(d->prompts));
+    prompts_stands(d->prompts, paused);
 }
 
 static void finished(void *arg, struct group *group)
@@ -320,6 +345,7 @@ static err_t open_streams(struct daemon *d)
                                       .granted = granted,
                                       .revoked = revoked,
                                       .over = over,
+                                      .hold = hold,
                                       .down = lease_down,
                                       .up = lease_up,
                                       .arg = d};
@@ -373,6 +399,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                     .unusable = unusable,
                                     .wanted = wanted,
                                     .applied = applied,
+                                    .paused = paused,
                                     .failed = failed,
                                     .arg = d};
     struct face_options face = {.rpc = d->rpc,

@@ -1,6 +1,6 @@
 #include "generator/prompts.h"
 #include "base/mem.h"
-#include "generator/decode.h"
+#include "generator/counters.h"
 #include "svc/loop.h"
 #include <string.h>
 
@@ -20,7 +20,7 @@ struct prompts {
     struct loop_timer *heartbeat;
     struct ids held, finished, unusable; // finished: decoded, without a disposition yet
     struct ids refused;                  // granted beyond what fits: given back
-    bool serving, draining, over;
+    bool serving, draining, over, stands;
     uint32_t lineage;
     uint64_t version;
     struct ids evaluating, evaluated; // rows of an evaluation: being decoded; without a disposition
@@ -107,7 +107,7 @@ static void say(struct prompts *prompts, bool hello)
 {
     SCOPED_MEM struct lease_progress *known = NULL;
     SCOPED_MEM struct digest *back = NULL;
-    struct decode_totals totals = decode_totals();
+    struct counters_totals totals = counters_totals();
     struct lease_request request = {.version = prompts->version,
                                     .lineage = prompts->lineage,
                                     .want = wanted(prompts),
@@ -120,7 +120,8 @@ static void say(struct prompts *prompts, bool hello)
                                     .evaluation_version = prompts->evaluation_version,
                                     .evaluation_want = wanted_evaluations(prompts),
                                     .evaluation_unusables = prompts->evaluation_unusables,
-                                    .evaluation_unusable = prompts->evaluation_unusable};
+                                    .evaluation_unusable = prompts->evaluation_unusable,
+                                    .held = prompts->stands};
     if (hello) {
         request.run = (char *)prompts->options.run;
         request.generator = (char *)prompts->options.generator;
@@ -209,6 +210,8 @@ static void take_reply(struct prompts *prompts, struct lease_reply *reply)
             prompts->options.revoked(prompts->options.arg, &reply->revoked[i]);
     if (reply->revokes)
         say_soon(prompts); // there is room for others
+    if (reply->hold || reply->go_on)
+        prompts->options.hold(prompts->options.arg, reply->hold);
     if (prompts->over)
         return;
     prompts->over = reply->ended || reply->leave;
@@ -311,6 +314,12 @@ void prompts_unusable(struct prompts *prompts, const struct digest *id)
 {
     ids_add(&prompts->unusable, id);
     ids_remove(&prompts->held, id);
+    say_soon(prompts);
+}
+
+void prompts_stands(struct prompts *prompts, bool stands)
+{
+    prompts->stands = stands;
     say_soon(prompts);
 }
 

@@ -27,7 +27,8 @@ struct prompts_options {
     void (*granted)(void *arg, struct lease_grant *grant); // takes it; of an evaluation too
     void (*revoked)(void *arg, const struct digest *id);
     void (*over)(void *arg, enum prompts_over over); // nothing more is granted
-    void (*down)(void *arg, err_t why);              // the learner cannot be reached; takes why
+    void (*hold)(void *arg, bool holds); // decoding is to stand still; prompts_stands when it does
+    void (*down)(void *arg, err_t why);  // the learner cannot be reached; takes why
     void (*up)(void *arg);
     void *arg;
 };
@@ -42,6 +43,9 @@ void prompts_settled(struct prompts *prompts,
                      const struct digest *id); // its group has a disposition: forgotten
 void prompts_unusable(struct prompts *prompts,
                       const struct digest *id); // it can never be decoded: tell the learner
+
+/* Whether decoding stands still: the learner is told. */
+void prompts_stands(struct prompts *prompts, bool stands);
 
 /* Gives back every lease and asks for no more. */
 void prompts_drain(struct prompts *prompts);

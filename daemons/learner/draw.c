@@ -80,6 +80,7 @@ static err_t answer_round(struct draw *draw, struct store *store, struct round *
     drawn.behind = behind(draw, &counts);
     drawn.spare = counts.spare;
     drawn.paused = draw->paused;
+    draw->paused = false;
     drawn.totals = leasing_totals(draw->options.leasing);
     drawn.idle_s = clock_s() - draw->asked_s;
     double most = 0;
@@ -137,6 +138,8 @@ static void answer_woken(struct draw *draw)
 static err_t look(void *arg, struct store *store)
 {
     struct draw *draw = arg;
+    const struct live *live = draw->options.live;
+    draw->paused |= live && (live_generation_paused(live) || live_training_paused(live));
     if (!draw->wanted)
         return OK;
     double now = clock_s();
@@ -146,8 +149,6 @@ static err_t look(void *arg, struct store *store)
         answer(draw, &(struct drawn){.end = DRAW_STOPPED, .idle_cause = ""}, OK);
         return OK;
     }
-    const struct live *live = draw->options.live;
-    draw->paused |= live && (live_generation_paused(live) || live_training_paused(live));
     struct round *round = NULL;
     TRY(form(draw, store, &round));
     if (round)
@@ -188,7 +189,7 @@ static err_t want_new(void *arg, struct store *store)
     struct draw *draw = arg;
     begin(draw, store);
     draw->wanted = true;
-    draw->waits = draw->paused = false;
+    draw->waits = false;
     draw->asked_s = draw->seen_s = clock_s();
     draw->cause = IDLE_NO_GROUPS;
     memset(draw->waited_s, 0, sizeof draw->waited_s);

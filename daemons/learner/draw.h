@@ -40,7 +40,7 @@ struct drawn {
         behind; // rounds that generators' weights were behind when they leased, mean since the last round
     uint64_t leased, queue,
         spare;      // when it had been formed: groups out, groups left stored, store_counts' spare
-    bool paused;    // generation or training was, meanwhile
+    bool paused;    // generation or training was, since the round before
     uint64_t stale; // groups that have left as stale since the round before, or since the start
 };
 

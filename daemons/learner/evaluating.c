@@ -210,6 +210,12 @@ err_t evaluating_lease(struct evaluating *e, uint64_t stream, uint32_t lineage, 
     return OK;
 }
 
+void evaluating_stand_still(struct evaluating *e)
+{
+    if (e && e->now)
+        evaluation_stand_still(e->now, clock_ms());
+}
+
 void evaluating_release(struct evaluating *e, uint64_t stream)
 {
     if (e && e->now)

@@ -45,6 +45,8 @@ void evaluating_due(struct evaluating *evaluating, const struct model *model,
 /* Rows for a generator that holds these weights; adds up to `want` grants to reply, which owns them (lease_reply_done). */
 err_t evaluating_lease(struct evaluating *evaluating, uint64_t stream, uint32_t lineage,
                        uint64_t version, uint32_t want, struct lease_reply *reply);
+/* Generation is paused: neither rows nor the evaluation come to be late. NULL: nothing. */
+void evaluating_stand_still(struct evaluating *evaluating);
 void evaluating_release(struct evaluating *evaluating, uint64_t stream); // its stream is gone
 err_t evaluating_fail(struct evaluating *evaluating, const uint64_t *slots, uint32_t count);
 

@@ -90,6 +90,14 @@ void evaluation_release(struct evaluation *e, uint64_t stream)
             give_up(e, i);
 }
 
+void evaluation_stand_still(struct evaluation *e, int64_t now_ms)
+{
+    e->moved_ms = now_ms;
+    for (uint32_t i = 0; i < e->options.rows; i++)
+        e->row[i].deadline_ms = now_ms + e->options.lease_ms;
+    e->expires_ms = now_ms + e->options.lease_ms;
+}
+
 /* ---- what comes back */
 
 /* The row that a slot of this evaluation names; false: of another one. */

@@ -42,6 +42,9 @@ const struct evaluation_options *evaluation_what(const struct evaluation *e);
 bool evaluation_lease(struct evaluation *e, uint64_t stream, int64_t now_ms, uint32_t *ret_row);
 void evaluation_release(struct evaluation *e, uint64_t stream); // all that this stream has
 
+/* What it waits for counts from now_ms on: the deadlines of rows, and when the last one came back. */
+void evaluation_stand_still(struct evaluation *e, int64_t now_ms);
+
 /* What a scored group counts as: STORED; REJECTED (its row counts as failed if it came without scores); DUPLICATE; SUPERSEDED:
  * of another version. why: for people, "" if STORED. */
 enum { EVALUATION_WHY = 160 };

@@ -140,9 +140,14 @@ static void send_revoked(struct leasing *leasing, struct store *store)
 static err_t settle(void *arg, struct store *store)
 {
     struct leasing *leasing = arg;
+    const struct live *live = leasing->options.live;
+    bool paused = live && live_generation_paused(live), holds = live && live_decoding_held(live);
+    store_hold(store, holds);
     TRY(store_expire(store, clock_ms()));
-    bool paused = leasing->options.live && live_generation_paused(leasing->options.live);
+    if (paused)
+        evaluating_stand_still(leasing->options.evaluating);
     for (struct lessee *l = leasing->first; l; l = l->next) {
+        lessee_hold(l, holds);
         bool may = !paused && !l->leaves;
         if (!leasing->closed && may && l->want)
             TRY(grant_to(leasing, l, store));
@@ -289,6 +294,8 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     lessee->lineage = request->lineage;
     lessee->version = request->version;
     lessee->want = request->want;
+    lessee->holds = request->held;
+    lessee->asked = false;
     lessee->evaluation_lineage = request->evaluation_lineage;
     lessee->evaluation_version = request->evaluation_version;
     lessee->evaluation_want = request->evaluation_want;

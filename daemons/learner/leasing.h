@@ -38,7 +38,7 @@ struct leasing_worker {
     const char *name, *peer;
     uint64_t incarnation, version, versions_behind;
     uint32_t lineage, leased, wanted;
-    bool draining;
+    bool draining, holds; // holds: decoding stands still
     double tokens, tokens_per_s, busy_s, idle_s, connected_s;
     const char *waits_for; // literal: why it was granted less than it wants; "" if it was not
 };

@@ -19,6 +19,14 @@ void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
     rpc_message_free(message);
 }
 
+void lessee_hold(struct lessee *lessee, bool holds)
+{
+    if (lessee->holds == holds || lessee->asked)
+        return;
+    lessee->asked = true;
+    lessee_send(lessee, &(struct lease_reply){.hold = holds, .go_on = !holds});
+}
+
 void lessee_count(struct leasing *leasing, struct lessee *lessee,
                   const struct lease_request *request)
 {
@@ -95,6 +103,7 @@ void leasing_workers(const struct leasing *leasing, struct store *store,
                                     .leased = (uint32_t)store_leased(store, &holder),
                                     .wanted = l->want,
                                     .draining = l->leaves,
+                                    .holds = l->holds,
                                     .tokens = l->tokens,
                                     .tokens_per_s = l->tokens_per_s,
                                     .busy_s = l->busy_s,

@@ -18,6 +18,8 @@ struct lessee {
     double idle_s, busy_s, tokens;            // as last said
     bool told;                                // that the run is over
     bool leaves;                              // it was sent away
+    bool holds;                               // its decoding stands still, as last said
+    bool asked;                               // to be otherwise, since then
     const char *waits_for;                    // as in leasing_worker
     double since_s;                           // connected
     double rate_s, rate_tokens, tokens_per_s; // tokens at rate_s, and since
@@ -45,6 +47,10 @@ struct leasing {
 };
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
+
+/* Asks a generator whose decoding is to stand still and does not, or the other way round: again with each of its heartbeats, for
+ * a stream may have been lost. */
+void lessee_hold(struct lessee *lessee, bool holds);
 
 /* Counters of one stream only grow; what is new is added to the totals. */
 void lessee_count(struct leasing *leasing, struct lessee *lessee,

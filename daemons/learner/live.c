@@ -176,6 +176,9 @@ static void keep_known(struct standing *standing)
     standing->overrides = kept;
 }
 
+/* By generation_paused + decoding_held, or training_paused. */
+static const char *const pause_names[] = {"running", "paused", "held"};
+
 static void tell(const struct live *live)
 {
     for (size_t i = 0; i < live->standing.overrides; i++) {
@@ -185,10 +188,11 @@ static void tell(const struct live *live)
         log_info("live setting in force", "key=%s value=%s recipe=%s", override->key,
                  override->value, or_empty(given));
     }
-    if (live->standing.generation_paused || live->standing.training_paused)
+    const struct standing *now = &live->standing;
+    if (now->generation_paused || now->training_paused)
         log_info("paused", "generation=%s training=%s",
-                 live->standing.generation_paused ? "true" : "false",
-                 live->standing.training_paused ? "true" : "false");
+                 pause_names[now->generation_paused + now->decoding_held],
+                 pause_names[now->training_paused]);
 }
 
 err_t live_open(const struct recipe *given, struct live **ret)
@@ -385,6 +389,7 @@ err_t live_update(struct live *live, struct store *store, const struct live_requ
     SCOPED(recipe) recipe = NULL;
     SCOPED_VALUE(standing)
     standing = {.generation_paused = live->standing.generation_paused,
+                .decoding_held = live->standing.decoding_held,
                 .training_paused = live->standing.training_paused};
     TRY(live_repeated(live, request, &repeated, ret));
     if (repeated)
@@ -412,27 +417,31 @@ err_t live_update(struct live *live, struct store *store, const struct live_requ
 
 /* ---- the rest */
 
-static void add_paused(struct change *change, const char *key, bool before, bool after)
+static void add_paused(struct change *change, const char *key, int before, int after)
 {
     if (before != after)
-        add_value(change, key, before ? "paused" : "running", after ? "paused" : "running");
+        add_value(change, key, pause_names[before], pause_names[after]);
 }
 
 err_t live_pause(struct live *live, struct store *store, const struct live_request *request,
-                 bool generation, bool training, bool paused, struct live_result *ret)
+                 bool generation, bool training, enum live_pause to, struct live_result *ret)
 {
     bool repeated;
     TRY(live_repeated(live, request, &repeated, ret));
     if (repeated)
         return OK;
     SCOPED_VALUE(standing) standing = same_standing(live);
-    if (generation)
-        standing.generation_paused = paused;
+    if (generation) {
+        standing.generation_paused = to != LIVE_GOES_ON;
+        standing.decoding_held = to == LIVE_HELD;
+    }
     if (training)
-        standing.training_paused = paused;
+        standing.training_paused = to != LIVE_GOES_ON;
     struct change change = change_of(live, store, request);
-    add_paused(&change, "generation", live->standing.generation_paused, standing.generation_paused);
-    add_paused(&change, "training", live->standing.training_paused, standing.training_paused);
+    const struct standing *was = &live->standing;
+    add_paused(&change, "generation", was->generation_paused + was->decoding_held,
+               standing.generation_paused + standing.decoding_held);
+    add_paused(&change, "training", was->training_paused, standing.training_paused);
     err_t failed = write_change(live, store, &change, &standing, NULL, ret);
     values_free(&change);
     return failed;
@@ -477,6 +486,11 @@ const char *live_etag(const struct live *live)
 bool live_generation_paused(const struct live *live)
 {
     return live->standing.generation_paused;
+}
+
+bool live_decoding_held(const struct live *live)
+{
+    return live->standing.decoding_held;
 }
 
 bool live_training_paused(const struct live *live)

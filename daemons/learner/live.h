@@ -45,9 +45,11 @@ DEFINE_SCOPED(live)
 err_t live_update(struct live *live, struct store *store, const struct live_request *request,
                   struct live_result *ret);
 
-/* generation: no more leases; training: no more rounds. Only those that are true are paused or resumed. */
+/* generation: no more leases, held: nor decoding of what is leased; training: no more rounds. Only those that are true are paused or
+ * resumed. */
+enum live_pause { LIVE_GOES_ON, LIVE_PAUSED, LIVE_HELD };
 err_t live_pause(struct live *live, struct store *store, const struct live_request *request,
-                 bool generation, bool training, bool paused, struct live_result *ret);
+                 bool generation, bool training, enum live_pause to, struct live_result *ret);
 
 /* Records something else that is done for the request, which request->at describes, in a write of its own. */
 err_t live_note(struct live *live, struct store *store, const struct live_request *request,
@@ -63,4 +65,5 @@ const struct recipe *live_recipe(const struct live *live); // in force for the n
 const char *live_text(const struct live *live);            // recipe_render of it
 const char *live_etag(const struct live *live);            // of live_text
 bool live_generation_paused(const struct live *live);
+bool live_decoding_held(const struct live *live); // then generation is paused, too
 bool live_training_paused(const struct live *live);

@@ -185,6 +185,17 @@ static void wait_until_it_stands(void)
     }
 }
 
+static void wait_until_none_is_under_way(void)
+{
+    const int64_t until_ms = clock_ms() + RUN_MS;
+    for (bool under_way = true; under_way; clock_sleep_ms(POLL_MS)) {
+        CTL(0, "pause", "generation", "-o", "json");
+        SCOPED_JSON json_t *reply = object();
+        under_way = whole(reply, "leased") > 0;
+        assert_true(clock_ms() < until_ms);
+    }
+}
+
 static void a_pause_ends_by_resume(void **state)
 {
     (void)state;
@@ -193,8 +204,20 @@ static void a_pause_ends_by_resume(void **state)
     assert_true(json_is_true(json_object_get(paused, "training_paused")));
     assert_true(json_is_false(json_object_get(paused, "generation_paused")));
     wait_until_it_stands();
+    CTL(USAGE, "pause", "training", "--now");
+    CTL(USAGE, "resume", "--now");
+    CTL(0, "pause", "generation", "--now");
+    assert_says("generation: held   training: paused");
+    assert_says("groups under way stand still");
+    CTL(0, "status");
+    assert_says("HELD");
+    const double tokens = number_of("generator", "rlhfd_decode_tokens");
+    CTL(0, "workers");
+    assert_says("HELD");
     CTL(0, "pause");
     assert_says("generation: paused   training: paused");
+    wait_until_none_is_under_way(); // what stood still is finished now
+    assert_true(number_of("generator", "rlhfd_decode_tokens") >= tokens);
     CTL(0, "resume");
     assert_says("generation: goes on   training: goes on");
     ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);

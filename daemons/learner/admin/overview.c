@@ -63,7 +63,7 @@ static const char *why_no_groups(const struct desk *desk, const struct store *st
     struct store_counts counts;
     store_counts(store, &counts);
     if (live_generation_paused(desk->live))
-        return ": generation is paused";
+        return live_decoding_held(desk->live) ? ": decoding is held" : ": generation is paused";
     if (counts.disk_low)
         return ": the disk is low, nothing is leased";
     if (!leasing_totals(desk->leasing).generators)
@@ -87,7 +87,10 @@ static void fill_texts(struct overview *overview, const struct store *store)
     snprintf(overview->etag, sizeof overview->etag, "%s", live_etag(desk->live));
     if (idle != IDLE_NONE)
         say(overview, "waits_for", overview->waits_for);
-    if (generation || training)
+    if (live_decoding_held(desk->live))
+        say(overview, "paused",
+            training ? "generation (decoding is held), training" : "generation (decoding is held)");
+    else if (generation || training)
         say(overview, "paused",
             generation && training ? "generation, training"
             : generation           ? "generation"

@@ -1,14 +1,23 @@
 /* Pause, Resume. */
 #include "admin.pb-c.h"
 #include "learner/admin/services.h"
+#include "learner/draw.h"
 #include "learner/live.h"
+#include "learner/train.h"
 
 static err_t answer(struct desk_visit *visit, struct store *store, bool paused)
 {
     const Rlhfd__Admin__V1__PauseRequest *request = (const void *)visit->request;
     bool both = !request->generation && !request->training;
     bool generation = both || request->generation, training = both || request->training;
-    struct live_assignment at[] = {{"generation", generation ? "true" : NULL},
+    enum live_pause to = !paused ? LIVE_GOES_ON : request->now ? LIVE_HELD : LIVE_PAUSED;
+    if (request->now && !generation)
+        return err_field(
+            err_new(ERR_INVALID, "now: decoding is held with generation, not training"), "now",
+            "with generation");
+    struct live_assignment at[] = {{"generation", !generation       ? NULL
+                                                  : to == LIVE_HELD ? "now"
+                                                                    : "true"},
                                    {"training", training ? "true" : NULL}};
     struct live_request live = {.at = at,
                                 .count = 2,
@@ -17,8 +26,13 @@ static err_t answer(struct desk_visit *visit, struct store *store, bool paused)
                                 .reason = request->reason,
                                 .request_id = request->request_id};
     struct live_result result;
-    TRY(live_pause(visit->desk->live, store, &live, generation, training, paused, &result));
+    struct store_counts counts;
+    TRY(live_pause(visit->desk->live, store, &live, generation, training, to, &result));
+    store_counts(store, &counts);
     Rlhfd__Admin__V1__PauseReply reply = RLHFD__ADMIN__V1__PAUSE_REPLY__INIT;
+    reply.decoding_held = live_decoding_held(visit->desk->live);
+    reply.leased = (uint32_t)counts.leased;
+    reply.trains = draw_waits_for(train_draw(visit->desk->train)) == IDLE_NONE;
     reply.generation_paused = live_generation_paused(visit->desk->live);
     reply.training_paused = live_training_paused(visit->desk->live);
     reply.change = result.change;

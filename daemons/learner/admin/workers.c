@@ -40,7 +40,10 @@ static void add_generator(void *arg, const struct leasing_worker *worker)
     out->kind = (char *)"generator";
     out->peer = desk_text(visit, worker->peer);
     out->incarnation = worker->incarnation;
-    out->state = (char *)(worker->draining ? "DRAINING" : paused ? "PAUSED" : "SERVING");
+    out->state = (char *)(worker->draining ? "DRAINING"
+                          : worker->holds  ? "HELD"
+                          : paused         ? "PAUSED"
+                                           : "SERVING");
     out->lineage = worker->lineage;
     out->version = worker->version;
     out->versions_behind = worker->versions_behind;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, KEY_CHANGE = 8 };
+enum { VERSION = 1, KEY_CHANGE = 8, HELD = 2 };
 #define KEY_STANDING "standing"
 
 void change_done(struct change *change)
@@ -133,7 +133,7 @@ void standing_encode(const struct standing *standing, struct bytes *ret)
     bytes_u8(ret, 'I');
     bytes_u8(ret, VERSION);
     bytes_be64(ret, standing->changes);
-    bytes_u8(ret, standing->generation_paused);
+    bytes_u8(ret, standing->decoding_held ? HELD : standing->generation_paused);
     bytes_u8(ret, standing->training_paused);
     bytes_be32(ret, (uint32_t)standing->overrides);
     for (size_t i = 0; i < standing->overrides; i++) {
@@ -147,10 +147,11 @@ static bool get_standing(struct reader *in, struct standing *ret)
     uint8_t generation, training;
     uint32_t overrides;
     if (!get_header(in, 'I') || !read_be64(in, &ret->changes) || !read_u8(in, &generation) ||
-        !read_u8(in, &training) || generation > 1 || training > 1 || !read_be32(in, &overrides) ||
-        overrides > CHANGE_VALUES_MAX)
+        !read_u8(in, &training) || generation > HELD || training > 1 ||
+        !read_be32(in, &overrides) || overrides > CHANGE_VALUES_MAX)
         return false;
-    ret->generation_paused = generation;
+    ret->generation_paused = generation > 0;
+    ret->decoding_held = generation == HELD;
     ret->training_paused = training;
     ret->override = mem_array(overrides, sizeof *ret->override);
     while (ret->overrides < overrides) {

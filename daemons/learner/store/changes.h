@@ -47,6 +47,7 @@ struct override {
 struct standing {
     uint64_t changes; // there were
     bool generation_paused, training_paused;
+    bool decoding_held; // generation is paused, and what is leased is not decoded either
     size_t overrides;
     struct override *override; // (overrides)
 };

@@ -28,6 +28,7 @@ struct store {
     struct slots slots; // none when it was opened to read
     int64_t opened_ms;
     uint64_t opened_clock_ms; // the store's clock then
+    bool holds;               // the clock stands still
     struct slot **dirty;      // to be written by the next commit
     size_t dirty_n, dirty_capacity;
     bool changed;   // counters too

@@ -239,6 +239,11 @@ err_t store_holder_gone(struct store *store, const struct store_holder *holder, 
     return store_commit(store);
 }
 
+void store_hold(struct store *store, bool holds)
+{
+    store->holds = holds;
+}
+
 err_t store_expire(struct store *store, int64_t now_ms)
 {
     TRY(store_begin(store, now_ms));

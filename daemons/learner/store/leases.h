@@ -72,6 +72,9 @@ bool store_holds(struct store *store, const struct store_holder *holder, const s
 /* Frees what older incarnations of the holder's name still hold. */
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
 
+/* While it holds, decoding stands still: deadlines do, too, and a round waits for its stragglers whatever the rules say. */
+void store_hold(struct store *store, bool holds);
+
 /* Frees leases past their deadline, and what the limit has no room for. */
 err_t store_expire(struct store *store, int64_t now_ms);
 

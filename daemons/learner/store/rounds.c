@@ -72,7 +72,7 @@ static enum idle may_form(struct store *store, size_t *ret_take)
         *ret_take = rules.groups;
         if (form.kind == LAG_FORM)
             return IDLE_NONE;
-        if (store->rules.straggler == STRAGGLER_WAIT)
+        if (store->rules.straggler == STRAGGLER_WAIT || store->holds)
             return IDLE_STRAGGLER;
         drop_stragglers(store, form.age, form.excess);
     }

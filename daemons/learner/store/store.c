@@ -121,7 +121,10 @@ err_t store_begin(struct store *store, int64_t now_ms)
 {
     if (store->broken != ERR_NONE)
         return err_new(store->broken, "%s: open the store again", store->broken_why);
-    if (now_ms > store->opened_ms) {
+    if (now_ms > store->opened_ms && store->holds) { // it will go on from here
+        store->opened_ms = now_ms;
+        store->opened_clock_ms = store->counters.clock_ms;
+    } else if (now_ms > store->opened_ms) {
         uint64_t clock = store->opened_clock_ms + (uint64_t)(now_ms - store->opened_ms);
         if (clock > store->counters.clock_ms)
             store->counters.clock_ms = clock;

@@ -95,6 +95,16 @@ static void each_row_is_leased_once_until_it_is_given_up(void **)
     lease_all(e, 5, 250 + LEASE_MS, "023");
 }
 
+static void nothing_is_late_while_it_stands_still(void **)
+{
+    SCOPED(evaluation) e = begin();
+    lease_all(e, 1, 100, "0123");
+    evaluation_stand_still(e, 100 + 5 * LEASE_MS);
+    lease_all(e, 2, 100 + 6 * LEASE_MS - 1, "");
+    assert_int_equal(evaluation_moved_ms(e), 100 + 5 * LEASE_MS);
+    lease_all(e, 2, 100 + 6 * LEASE_MS, "0123");
+}
+
 static void the_first_answer_of_a_row_counts_whoever_leased_it(void **)
 {
     SCOPED(evaluation) e = begin();
@@ -227,6 +237,7 @@ static void lines_are_known_after_a_restart_and_a_torn_one_is_not(void **)
 }
 
 TESTS(cmocka_unit_test(each_row_is_leased_once_until_it_is_given_up),
+      cmocka_unit_test(nothing_is_late_while_it_stands_still),
       cmocka_unit_test(the_first_answer_of_a_row_counts_whoever_leased_it),
       cmocka_unit_test(what_does_not_fit_is_refused_and_its_row_stays_open),
       cmocka_unit_test(figures_are_means_over_what_was_scored),

@@ -392,19 +392,25 @@ static void a_pause_outlives_the_process(void **state)
     struct scene scene = scene_new("");
     struct live_request request = {.kind = "pause", .author = "me"};
     struct live_result result;
-    assert_ok(live_pause(scene.live, scene.store, &request, true, false, true, &result));
+    assert_ok(live_pause(scene.live, scene.store, &request, true, false, LIVE_PAUSED, &result));
     assert_int_equal(result.change, 1);
-    assert_ok(live_pause(scene.live, scene.store, &request, true, false, true, &result));
+    assert_ok(live_pause(scene.live, scene.store, &request, true, false, LIVE_PAUSED, &result));
     assert_int_equal(result.change, 0);
     change(&scene, "lag.max", "2"); // and other changes
     close_live(&scene);
     open_live(&scene);
     assert_true(live_generation_paused(scene.live));
-    assert_false(live_training_paused(scene.live));
-    request.kind = "resume";
-    assert_ok(live_pause(scene.live, scene.store, &request, true, true, false, &result));
+    assert_false(live_training_paused(scene.live) || live_decoding_held(scene.live));
+    assert_ok(live_pause(scene.live, scene.store, &request, true, false, LIVE_HELD, &result));
     assert_int_equal(result.change, 3);
-    assert_false(live_generation_paused(scene.live));
+    close_live(&scene);
+    open_live(&scene);
+    change(&scene, "lag.max", "2");
+    assert_true(live_generation_paused(scene.live) && live_decoding_held(scene.live));
+    request.kind = "resume";
+    assert_ok(live_pause(scene.live, scene.store, &request, true, true, LIVE_GOES_ON, &result));
+    assert_int_equal(result.change, 4);
+    assert_false(live_generation_paused(scene.live) || live_decoding_held(scene.live));
     assert_value(live_recipe(scene.live), "lag.max", "2");
     scene_done(&scene);
 }

@@ -136,6 +136,9 @@ static void a_straggler_is_waited_for_or_dropped(void **)
         SCOPED_VALUE(grants) young = kit_lease(f->store, "g", 1, 2);
         kit_deliver(f->store, &young.grant[0], 1);
         kit_deliver(f->store, &old.grant[3], 0);
+        store_hold(f->store, true); // nobody may drop what was told to stand still
+        round_free(kit_round(f->store, IDLE_STRAGGLER));
+        store_hold(f->store, false);
         round_free(kit_round(f->store, drop ? IDLE_NONE : IDLE_STRAGGLER)); // slot 0 is of age 0
         if (!drop) {
             kit_deliver(f->store, &old.grant[0], 0);

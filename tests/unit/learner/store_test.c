@@ -207,7 +207,7 @@ static void filtered_slots_are_never_leased_again(void **)
     round_free(kit_round(f->store, IDLE_ENDED));
 }
 
-static void a_deadline_stands_still_while_the_learner_is_down(void **)
+static void a_deadline_stands_still_while_the_learner_is_down_or_decoding_held(void **)
 {
     struct revoked *revoked;
     size_t n;
@@ -224,7 +224,12 @@ static void a_deadline_stands_still_while_the_learner_is_down(void **)
     store_revoked(f->store, &revoked, &n);
     assert_int_equal(n, 0);
     revoked_free(revoked, n);
-    assert_ok(store_expire(f->store, 50400));
+    store_hold(f->store, true);
+    assert_ok(store_expire(f->store, 60000));
+    store_hold(f->store, false);
+    assert_ok(store_expire(f->store, 60000));
+    assert_int_equal(counts_of(f).leased, 1);
+    assert_ok(store_expire(f->store, 60001));
     assert_int_equal(counts_of(f).leased, 0);
     assert_int_equal(counts_of(f).expired, 1);
     store_revoked(f->store, &revoked, &n);
@@ -351,7 +356,7 @@ TESTS(cmocka_unit_test(slots_are_leased_in_order_and_cover_the_data),
       cmocka_unit_test(unfit_groups_free_their_slot_for_another_attempt),
       cmocka_unit_test(what_the_caller_rejects_frees_its_slot),
       cmocka_unit_test(filtered_slots_are_never_leased_again),
-      cmocka_unit_test(a_deadline_stands_still_while_the_learner_is_down),
+      cmocka_unit_test(a_deadline_stands_still_while_the_learner_is_down_or_decoding_held),
       cmocka_unit_test(only_the_holder_gives_back),
       cmocka_unit_test(a_store_is_of_one_run_and_one_process),
       cmocka_unit_test(another_schema_is_refused),

@@ -66,6 +66,22 @@ static void who_must_leave_is_told(void **state)
     assert_false(reply.ended || reply.draining);
 }
 
+static void a_hold_is_told_and_answered(void **)
+{
+    for (int holds = 0; holds < 2; holds++) {
+        SCOPED_VALUE(bytes) asked = {0};
+        SCOPED_VALUE(bytes) said = {0};
+        SCOPED_VALUE(lease_reply) reply = {0};
+        SCOPED_VALUE(lease_request) request = {0};
+        lease_reply_encode(&(struct lease_reply){.hold = holds, .go_on = !holds}, &asked);
+        assert_ok(lease_reply_decode(asked.data, asked.len, &reply));
+        assert_true(reply.hold == holds && reply.go_on == !holds);
+        lease_request_encode(&(struct lease_request){.held = holds}, &said);
+        assert_ok(lease_request_decode(said.data, said.len, &request));
+        assert_int_equal(request.held, holds);
+    }
+}
+
 static void evaluation_goes_both_ways(void **state)
 {
     (void)state;
@@ -218,7 +234,8 @@ static void cut_messages_never_crash(void **state)
 
 TESTS(cmocka_unit_test(requests_of_another_encoder_read_and_write_the_same),
       cmocka_unit_test(replies_of_another_encoder_read_and_write_the_same),
-      cmocka_unit_test(who_must_leave_is_told), cmocka_unit_test(evaluation_goes_both_ways),
+      cmocka_unit_test(a_hold_is_told_and_answered), cmocka_unit_test(who_must_leave_is_told),
+      cmocka_unit_test(evaluation_goes_both_ways),
       cmocka_unit_test(an_empty_request_is_a_heartbeat_without_a_name),
       cmocka_unit_test(faults_are_named), cmocka_unit_test(counts_are_bounded),
       cmocka_unit_test(cut_messages_never_crash))
