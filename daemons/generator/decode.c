@@ -250,8 +250,10 @@ static int64_t decode_some(void *state)
 {
     enum { IDLE_TICK_MS = 100 };
     struct decode *decode = state;
-    if (decode->serving && decode->paused)
+    if (decode->serving && decode->paused) {
+        counters_show(decode->engine, decode->serving_since_s);
         return IDLE_TICK_MS;
+    }
     ask_for_weights(decode);
     if (!decode->serving)
         return -1;

@@ -121,6 +121,9 @@ static void wrong_questions(struct client *client)
     SCOPED_MEM char *longer = mem_new(130);
     pause.request_id = memset(longer, 'x', 129);
     REFUSED(client, "Pause", pause, pause_reply, ERR_INVALID, "request_id", "128", NULL);
+    Rlhfd__Admin__V1__PauseRequest hold = RLHFD__ADMIN__V1__PAUSE_REQUEST__INIT;
+    hold.training = hold.now = true; // there is nothing of training to hold
+    REFUSED(client, "Pause", hold, pause_reply, ERR_INVALID, "now", "with generation", NULL);
     Rlhfd__Admin__V1__CheckpointRequest checkpoint = RLHFD__ADMIN__V1__CHECKPOINT_REQUEST__INIT;
     checkpoint.request_id = longer;
     REFUSED(client, "Checkpoint", checkpoint, operation, ERR_INVALID, "request_id", "128", NULL);
