@@ -74,6 +74,19 @@ static double number_of(const char *daemon, const char *name)
     return 0;
 }
 
+/* One generator alone trains rounds before the other has come up. */
+static void wait_until_both_generators_serve(void)
+{
+    const int64_t until_ms = clock_ms() + RUN_MS;
+    for (bool both = false; !both; clock_sleep_ms(POLL_MS)) {
+        char *text = NULL;
+        process_run(&text, RUN_MS, "rlhfctl", "status", "--run", ring.run, NULL);
+        both = strstr(text, "generator    SERVING") && strstr(text, "generator-2  SERVING");
+        free(text);
+        assert_true(clock_ms() < until_ms);
+    }
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -82,6 +95,7 @@ static int start(void **state)
     up = process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
                        "generator.count=2", NULL);
     ring_wait_rounds(&ring, 3, RUN_MS);
+    wait_until_both_generators_serve();
     return 0;
 }
 
