@@ -5,14 +5,42 @@
 #include "base/scoped.h"
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* The parser's words for a person: it quotes what it read, control characters and halves of characters included. */
+static err_t not_json(const char *text, size_t len, const char *name, json_error_t *error)
+{
+    static const char flag[] = " without JSON_ALLOW_NUL"; // of the parser's own interface
+    char *at = strstr(error->text, flag);
+    if (at)
+        memmove(at, at + strlen(flag), strlen(at + strlen(flag)) + 1);
+    for (unsigned char *p = (unsigned char *)error->text; *p; p++)
+        if (*p < ' ' || *p >= 0x7f)
+            *p = '?';
+    if (len >= 2 && memcmp(text, "\x1f\x8b", 2) == 0)
+        return err_new(ERR_INVALID, "%s: not JSON but gzip: unpack it first", name);
+    if (len >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return err_new(ERR_INVALID, "%s: not JSON: UTF-16; allowed: UTF-8", name);
+    if (!memchr(text, '\n', len)) // a row, whose line name has
+        return err_new(ERR_INVALID, "%s: not JSON: column %d: %s", name, error->column,
+                       error->text);
+    return err_new(ERR_INVALID, "%s: not JSON: line %d column %d: %s", name, error->line,
+                   error->column, error->text);
+}
+
+size_t json_mark(const char *text, size_t len)
+{
+    return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
 
 err_t json_parse(const char *text, size_t len, const char *name, json_t **ret)
 {
     json_error_t error;
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    const size_t mark = json_mark(text, len);
+    json_t *value =
+        json_loadb(text + mark, len - mark, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!value)
-        return err_new(ERR_INVALID, "%s: not JSON: line %d column %d: %s", name, error.line,
-                       error.column, error.text);
+        return not_json(text, len, name, &error);
     *ret = value;
     return OK;
 }

@@ -18,7 +18,9 @@ static inline void json_scoped_free(json_t **p)
 }
 #define SCOPED_JSON __attribute__((cleanup(json_scoped_free)))
 
-/* name is what errors call the text ("file" or "file:line"). INVALID: not JSON, with line and column. */
+/* name is what errors call the text ("file" or "file:line"). INVALID: not JSON, with line and column. A byte order mark of
+ * UTF-8 is skipped; json_mark is its length, or 0. */
+size_t json_mark(const char *text, size_t len);
 err_t json_parse(const char *text, size_t len, const char *name, json_t **ret);
 err_t json_read_file(const char *path, size_t max_bytes, json_t **ret);
 

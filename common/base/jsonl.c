@@ -42,8 +42,9 @@ static err_t add_row(struct scan *scan, uint64_t end)
     if (jsonl->rows + 2 > scan->room) {
         scan->room = scan->room ? 2 * scan->room : 1024;
         jsonl->begin = mem_grow(jsonl->begin, scan->room, sizeof *jsonl->begin);
-        jsonl->begin[0] = 0;
     }
+    if (!jsonl->rows)
+        jsonl->begin[0] = json_mark(text, len);
     jsonl->begin[++jsonl->rows] = end;
     bytes_clear(&scan->line);
     return OK;
@@ -166,6 +167,39 @@ err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret)
     if (to[len - 1] == '\r')
         len--;
     bytes_put(ret, to, len);
+    return OK;
+}
+
+static err_t look_at(const struct jsonl *jsonl, uint64_t i, jsonl_look fn, void *arg)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_JSON json_t *row = NULL;
+    SCOPED_MEM char *name = mem_printf("%s:%" PRIu64, jsonl->path, i + 1);
+    TRY(jsonl_row(jsonl, i, &text));
+    TRY(json_parse((const char *)text.data, text.len, name, &row));
+    return fn(arg, row, name);
+}
+
+err_t jsonl_probe(const struct jsonl *jsonl, const char *done, jsonl_look fn, void *arg,
+                  char **ret_note)
+{
+    enum { PROBED = 1000 };
+    const uint64_t rows = jsonl->rows < PROBED ? jsonl->rows : PROBED;
+    uint64_t refused = 0;
+    SCOPED_MEM char *first = NULL;
+    for (uint64_t i = 0; i < rows; i++) {
+        err_t why = look_at(jsonl, i, fn, arg);
+        if (err_failed(why) && !refused++)
+            first = mem_string(err_message(why));
+        err_free(why);
+    }
+    if (refused == rows)
+        return err_new(ERR_INVALID, "none of the first %" PRIu64 " rows can be %s: %s", rows, done,
+                       first);
+    *ret_note = refused ? mem_printf("%" PRIu64 " of the first %" PRIu64
+                                     " rows cannot be %s; the first: %s",
+                                     refused, rows, done, first)
+                        : NULL;
     return OK;
 }
 

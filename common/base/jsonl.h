@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/scoped.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -26,5 +27,10 @@ struct digest jsonl_digest(const struct jsonl *jsonl); // of all bytes
 
 /* Appends row i < rows. DATA_LOSS: the file is not what it was when it was opened. */
 err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret);
+/* Whether rows can be used, by the first of them: fn says why one cannot; name is "FILE:LINE", done what is done to them
+ * ("scored"). INVALID: none can be used, and why the first cannot. *ret_note: some cannot, in words; NULL: all can. Owned. */
+typedef err_t (*jsonl_look)(void *arg, const json_t *row, const char *name);
+err_t jsonl_probe(const struct jsonl *jsonl, const char *done, jsonl_look fn, void *arg,
+                  char **ret_note);
 void jsonl_free(struct jsonl *jsonl);
 DEFINE_SCOPED(jsonl)

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -272,11 +273,23 @@ err_t config_read(const char *directory, struct model_config *ret)
     TRY(config_parse(json, path, &config));
     if (file_exists(generation)) {
         TRY(json_read_file(generation, CONFIG_MAX_BYTES, &more));
+        if (!json_is_object(more))
+            return err_new(ERR_INVALID, "%s: must hold a JSON object", generation);
         TRY(parse_eos(more, generation, &config));
         TRY(config_check(&config, generation));
     }
     *ret = config;
     return OK;
+}
+
+err_t config_room(const struct model_config *config, int64_t max_tokens)
+{
+    if (max_tokens < config->max_positions)
+        return OK;
+    return err_new(ERR_INVALID,
+                   "completions of %" PRId64
+                   " tokens: the model's longest sequence is %d, prompt included",
+                   max_tokens, config->max_positions);
 }
 
 static void set(json_t *object, const char *key, json_t *value)

@@ -48,6 +48,9 @@ err_t config_check(const struct model_config *config, const char *name);
 err_t config_read(const char *directory, struct model_config *ret);
 err_t config_parse(const json_t *json, const char *name, struct model_config *ret);
 
+/* INVALID: completions of so many tokens leave no room for a prompt. */
+err_t config_room(const struct model_config *config, int64_t max_tokens);
+
 /* config.json as transformers reads it (dtype bfloat16), and generation_config.json. Owned by the
  * caller. */
 json_t *config_json(const struct model_config *config);

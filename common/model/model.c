@@ -177,6 +177,23 @@ static err_t check_tensors(const struct safetensors *in, const char *directory,
     return OK;
 }
 
+/* Not a number or infinite: one such weight makes every logit so. Said of values as they are held: what rounding to bf16
+ * makes infinite counts. */
+static err_t check_finite(const struct safetensors *in, const struct tensor_info *tensor,
+                          size_t first, const bf16 *value, size_t count)
+{
+    enum { EXPONENT = 0x7f80, FRACTION = 0x7f };
+    unsigned odd = 0;
+    for (size_t i = 0; i < count; i++)
+        odd |= (value[i] & EXPONENT) == EXPONENT;
+    for (size_t i = 0; odd && i < count; i++)
+        if ((value[i] & EXPONENT) == EXPONENT)
+            return err_new(ERR_INVALID, "%s: tensor '%s': value %zu is %s; all must be finite",
+                           safetensors_path(in, tensor), tensor->name, first + i,
+                           value[i] & FRACTION ? "not a number" : "infinite");
+    return OK;
+}
+
 /* Whole panels of about so many elements at a time: what is packed is nowhere else. */
 enum { PIECE = 1 << 19 };
 
@@ -186,11 +203,13 @@ static err_t load_packed(struct model *model, const struct safetensors *in, int 
     const int fit = PIECE / tensor->cols / WEIGHT_ROWS * WEIGHT_ROWS;
     const int most = fit ? fit : WEIGHT_ROWS;
     const size_t cols = (size_t)tensor->cols;
+    const struct tensor_info *found = safetensors_find(in, tensor->name);
     SCOPED_MEM bf16 *piece = mem_array((size_t)most * cols, sizeof *piece);
     for (int row = 0; row < tensor->rows; row += most) {
         const int rows = tensor->rows - row < most ? tensor->rows - row : most;
-        TRY(safetensors_read_some_bf16(in, safetensors_find(in, tensor->name), (size_t)row * cols,
-                                       (size_t)rows * cols, piece));
+        const size_t first = (size_t)row * cols, count = (size_t)rows * cols;
+        TRY(safetensors_read_some_bf16(in, found, first, count, piece));
+        TRY(check_finite(in, found, first, piece, count));
         TRY(model->be->ops->weight_pack(model->be, model->weight[i], piece, row, rows));
     }
     return OK;
@@ -201,7 +220,9 @@ static err_t load_tensor(struct model *model, const struct safetensors *in, int 
     const struct layout_tensor *tensor = &model->params->layout->tensor[i];
     if (!model_tensor(model, i))
         return load_packed(model, in, i);
-    return safetensors_read_bf16(in, safetensors_find(in, tensor->name), tensor_of(model, i));
+    const struct tensor_info *found = safetensors_find(in, tensor->name);
+    TRY(safetensors_read_bf16(in, found, tensor_of(model, i)));
+    return check_finite(in, found, 0, tensor_of(model, i), tensor->count);
 }
 
 static err_t load(struct backend *be, const char *directory, bool compact, struct model **ret)

@@ -34,8 +34,8 @@ struct model {
 };
 
 /* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one
- * line naming file, tensor and what is wrong: missing, of another shape, or none that this family
- * has. */
+ * line naming file, tensor and what is wrong: missing, of another shape, none that this family has,
+ * or with a value that is not finite. */
 err_t model_load(struct backend *be, const char *directory, struct model **ret);
 
 /* A fresh model. Norms 1; embedding and an untied head N(0, 0.02^2), so that first logits are near

@@ -79,7 +79,7 @@ static void json_errors_name_the_place(void **state)
     static const struct {
         const char *text, *message;
     } bad[] = {
-        {"", "c.json: not JSON: line 1"},   {"{\"a\": 1,}", "c.json: not JSON: line 1 column 9"},
+        {"", "c.json: not JSON: column 0"}, {"{\"a\": 1,}", "c.json: not JSON: column 9"},
         {"{\"a\":1,\"a\":2}", "duplicate"}, {"{} {}", "not JSON"},
         {"{\"a\":\"\xff\"}", "not JSON"},   {"\n\n[1", "line 3"},
         {"{\"a\":1e999}", "not JSON"},
@@ -162,6 +162,25 @@ static void rows_are_read_by_number(void **state)
     assert_err(ERR_DATA_LOSS, "d.jsonl:2: the file changed", jsonl_row(rows, 1, &row));
 }
 
+/* An editor's mark before the first row belongs to no row; before another it is text outside of JSON. */
+static void a_byte_order_mark_is_skipped(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\xbb\xbf{\"a\": 1}\n{\"b\": 2}";
+    SCOPED(jsonl) rows = NULL;
+    SCOPED_VALUE(bytes) many = {0};
+    assert_ok(open_text(text, strlen(text), &rows));
+    row_is(rows, 0, "{\"a\": 1}");
+    row_is(rows, 1, "{\"b\": 2}");
+    bytes_text(&many, "\xef\xbb\xbf");
+    for (int i = 0; i < 5000; i++) // the index grows several times
+        bytes_printf(&many, "{\"row\": %d}\n", i);
+    SCOPED(jsonl) longer = NULL;
+    assert_ok(open_text((char *)many.data, many.len, &longer));
+    row_is(longer, 0, "{\"row\": 0}");
+    row_is(longer, 4999, "{\"row\": 4999}");
+}
+
 static void bad_datasets_name_the_line(void **state)
 {
     (void)state;
@@ -174,7 +193,14 @@ static void bad_datasets_name_the_line(void **state)
         {"{}\n[1]\n", "d.jsonl:2: [1] is not a JSON object"},
         {"{}\n{}{}\n", "d.jsonl:2: not JSON"},
         {"{\"a\":\n1}\n", "d.jsonl:1: not JSON"},
-        {"{\"a\":1,\"a\":1}\n", "d.jsonl:1: not JSON"},
+        {"{\"a\":1,\"a\":1}\n", "d.jsonl:1: not JSON: column"},
+        {"{}\n{\"a\": 9223372036854775808}\n", "d.jsonl:2: not JSON: column 25: too big integer"},
+        {"{\"a\": 1e999}\n", "d.jsonl:1: not JSON: column 11: real number overflow"},
+        {"{\"a\": NaN}\n", "d.jsonl:1: not JSON: column 9: invalid token"},
+        {"{\"a\": \"x\\u0000\"}\n", "\\u0000 is not allowed near"},
+        {"\x1f\x8b\x08\n", "d.jsonl:1: not JSON but gzip: unpack it first"},
+        {"\xff\xfe{\n", "d.jsonl:1: not JSON: UTF-16; allowed: UTF-8"},
+        {"\x1b[2J\n", "d.jsonl:1: not JSON: column 1: invalid token near '?'"},
     };
     struct jsonl *none = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -224,4 +250,5 @@ TESTS(cmocka_unit_test(a_file_is_hashed_in_pieces),
       cmocka_unit_test(reading_is_bounded_and_says_what_is_wrong),
       cmocka_unit_test(json_errors_name_the_place),
       cmocka_unit_test(json_members_are_typed_and_in_range),
-      cmocka_unit_test(rows_are_read_by_number), cmocka_unit_test(bad_datasets_name_the_line))
+      cmocka_unit_test(rows_are_read_by_number), cmocka_unit_test(a_byte_order_mark_is_skipped),
+      cmocka_unit_test(bad_datasets_name_the_line))

@@ -160,6 +160,12 @@ static void generation_settings_name_the_end_tokens(void **state)
                config_read(directory, &got));
     put(directory, "generation_config.json", "[");
     assert_err(ERR_INVALID, "generation_config.json: not JSON", config_read(directory, &got));
+    put(directory, "generation_config.json", "[]");
+    assert_err(ERR_INVALID, "generation_config.json: must hold a JSON object",
+               config_read(directory, &got));
+    put(directory, "generation_config.json", "\xef\xbb\xbf{\"eos_token_id\": 9}");
+    assert_ok(config_read(directory, &got)); // a byte order mark is nothing
+    assert_int_equal(got.eos[0], 9);
 }
 
 TESTS(cmocka_unit_test(absent_keys_take_transformers_defaults),

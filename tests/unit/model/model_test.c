@@ -1,5 +1,6 @@
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "tiny.h"
 #include <math.h>
 
@@ -167,6 +168,37 @@ static void a_truncated_model_gives_one_line(void **state)
     assert_err(ERR_NOT_FOUND, "model.safetensors", model_load(be, directory, &got));
 }
 
+/* Of a matrix and of a norm, whole or compact: the first value, the last one. */
+static void weights_that_are_not_finite_are_refused_by_tensor(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    struct model_config config = tiny_config(true);
+    SCOPED(model) model = NULL;
+    assert_ok(model_new(be, &config, 3, &model));
+    const struct layout *layout = model->params->layout;
+    const char *directory = testing_directory();
+    static const struct {
+        bf16 value;
+        const char *message;
+    } bad[] = {{0x7fc0, "is not a number; all must be finite"},
+               {0xff81, "is not a number"},
+               {0x7f80, "is infinite; all must be finite"},
+               {0xff80, "is infinite"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i % 2 ? model->params->norm : 0];
+        const size_t at = i < 2 ? 0 : tensor->count - 1;
+        const bf16 held = model->values[tensor->offset + at];
+        SCOPED_MEM char *place = mem_printf("tensor '%s': value %zu ", tensor->name, at);
+        model->values[tensor->offset + at] = bad[i].value;
+        assert_ok(model_save(model, directory));
+        model->values[tensor->offset + at] = held;
+        struct model *none = NULL;
+        assert_err(ERR_INVALID, place, model_load(be, directory, &none));
+        assert_err(ERR_INVALID, bad[i].message, model_load_compact(be, directory, &none));
+    }
+}
+
 static void repacking_makes_new_values_count(void **state)
 {
     (void)state;
@@ -202,4 +234,5 @@ TESTS(cmocka_unit_test(the_table_has_hugging_face_names_and_aligned_offsets),
       cmocka_unit_test(a_saved_directory_loads_as_the_same_model),
       cmocka_unit_test(a_directory_that_does_not_fit_is_refused_by_tensor),
       cmocka_unit_test(a_truncated_model_gives_one_line),
+      cmocka_unit_test(weights_that_are_not_finite_are_refused_by_tensor),
       cmocka_unit_test(repacking_makes_new_values_count))
