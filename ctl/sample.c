@@ -26,12 +26,8 @@ static err_t build(const char *directory, const struct sample_options *options, 
     TRY(err_wrap(tokenizer_check(s->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
                  "'%s'", directory));
     TRY(stops_new(s->tokenizer, config, &options->stop, &s->stops));
+    TRY(config_room(config, options->max_tokens));
     int room = config->max_positions - options->max_tokens;
-    if (room < 1)
-        return err_new(
-            ERR_INVALID,
-            "completions of %d tokens: the model's longest sequence is %d, prompt included",
-            options->max_tokens, config->max_positions);
     s->prompt_capacity = options->max_prompt_tokens < room ? options->max_prompt_tokens : room;
     s->prompt = mem_array((size_t)s->prompt_capacity, sizeof *s->prompt);
     struct engine_config engine = {.slots = options->slots,

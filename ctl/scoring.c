@@ -7,8 +7,16 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* PROGRAM RECIPE [--run DIR] [--set X]... --job score, NULL at the end; words are borrowed, the array is the caller's. */
-static char **words_for(const char *program, const char *recipe_file, char *const *argv)
+/* A job of the rewarder, whose scorers ctl has not. */
+struct scorer_job {
+    const char *kind; // "score"
+    FILE *in;
+    bool quiet; // its log does not come through
+};
+
+/* PROGRAM RECIPE [--run DIR] [--set X]... --job KIND, NULL at the end; words are borrowed, the array is the caller's. */
+static char **words_for(const char *program, const char *recipe_file, char *const *argv,
+                        const char *kind)
 {
     size_t argc = 0, n = 0;
     while (argv[argc])
@@ -25,27 +33,34 @@ static char **words_for(const char *program, const char *recipe_file, char *cons
             words[n++] = argv[++i];
     }
     words[n++] = "--job";
-    words[n] = "score";
+    words[n] = (char *)kind;
     return words;
 }
 
-/* Starts the scorer reading `in`; its standard output is *ret. */
-static err_t start_scorer(const char *recipe_file, char *const *argv, FILE *in, pid_t *ret_pid,
-                          FILE **ret)
+static void become_scorer(const struct scorer_job *job, int out, const char *program, char **words)
+{
+    dup2(fileno(job->in), STDIN_FILENO);
+    dup2(out, STDOUT_FILENO);
+    const int nowhere = job->quiet ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+    if (nowhere >= 0)
+        dup2(nowhere, STDERR_FILENO);
+    execv(program, words);
+    _exit(127);
+}
+
+/* Starts the scorer reading job->in; its standard output is *ret. */
+static err_t start_scorer(const char *recipe_file, char *const *argv, const struct scorer_job *job,
+                          pid_t *ret_pid, FILE **ret)
 {
     SCOPED_MEM char *program = program_beside("rlhfd-rewarder");
-    SCOPED_MEM char **words = words_for(program, recipe_file, argv);
+    SCOPED_MEM char **words = words_for(program, recipe_file, argv, job->kind);
     int ends[2];
-    rewind(in);
+    rewind(job->in);
     if (pipe2(ends, O_CLOEXEC))
         return err_errno(errno, "cannot make a pipe");
     pid_t pid = fork();
-    if (pid == 0) {
-        dup2(fileno(in), STDIN_FILENO);
-        dup2(ends[1], STDOUT_FILENO);
-        execv(program, words);
-        _exit(127);
-    }
+    if (pid == 0)
+        become_scorer(job, ends[1], program, words);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
@@ -53,6 +68,32 @@ static err_t start_scorer(const char *recipe_file, char *const *argv, FILE *in, 
     }
     *ret_pid = pid;
     *ret = fdopen(ends[0], "r");
+    return OK;
+}
+
+err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes)
+{
+    SCOPED_FILE in = fopen("/dev/null", "re");
+    SCOPED_FILE out = NULL;
+    SCOPED_MEM char *text = NULL;
+    size_t capacity = 0, i;
+    pid_t pid = -1;
+    if (!in)
+        return err_errno(errno, "cannot open '/dev/null'");
+    TRY(start_scorer(recipe->file, argv, &(struct scorer_job){"check", in, true}, &pid, &out));
+    const ssize_t len = getline(&text, &capacity, out);
+    waitpid(pid, NULL, 0);
+    SCOPED_JSON json_t *answer = len > 0 ? json_loadb(text, (size_t)len, 0, NULL) : NULL;
+    const char *message = json_string_value(json_object_get(answer, "message"));
+    if (message)
+        return err_new((enum err_code)json_integer_value(json_object_get(answer, "code")), "%s",
+                       message);
+    if (!answer)
+        return err_new(ERR_UNAVAILABLE, "rlhfd-rewarder, which has the scorers, did not answer");
+    json_t *note;
+    json_array_foreach (json_object_get(answer, "notes"), i, note)
+        if (notes)
+            fprintf(notes, "%s\n", json_string_value(note));
     return OK;
 }
 
@@ -81,7 +122,7 @@ err_t score_lines(const struct recipe *recipe, char *const *argv, struct collect
     if (!in)
         return err_errno(errno, "cannot make a temporary file");
     TRY(collected_write(in, c));
-    TRY(start_scorer(recipe->file, argv, in, &pid, &out));
+    TRY(start_scorer(recipe->file, argv, &(struct scorer_job){"score", in, false}, &pid, &out));
     size_t scored = take_scored(out, c);
     fclose(STEAL(out)); // a scorer that has more to say than was taken would wait to say it
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

@@ -1,4 +1,4 @@
-/* Completions through the recipe's scorers: `rlhfd-rewarder --job score`, so that what is measured is what training
+/* The recipe's scorers, which are the rewarder's: completions through them (`rlhfd-rewarder --job score`), so that what is measured is what training
  * optimises. */
 #pragma once
 #include "ctl/complete.h"
@@ -6,6 +6,10 @@
 /* Every line is replaced by its scored one ("scores", "reward"). argv: this command's, whose recipe, --run and --set are handed
  * on. INVALID: the rewarder refused; it has said why on standard error. */
 err_t score_lines(const struct recipe *recipe, char *const *argv, struct collected *c);
+
+/* Whether the recipe's scorers can be made and score rows of its data (`--job check`); what is only doubtful goes to notes, a
+ * line each (NULL: nowhere). argv as above. */
+err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes);
 
 struct score_figures {
     size_t completions, scorers;

@@ -295,7 +295,7 @@ err_t command_up(int argc, char **argv)
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    TRY(check_ring(recipe));
+    TRY(check_ring(recipe, argv, NULL));
     SCOPED_VALUE(up) up = {.recipe = recipe, .recipe_fd = -1};
     up.run = *recipe->directory ? mem_string(recipe->directory)
                                 : mem_printf("runs/%s", recipe->run.name);

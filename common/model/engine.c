@@ -25,21 +25,31 @@ static err_t check_config(const struct model *model, const struct engine_config 
     if (c->step_rows < c->slots || c->step_rows > ROWS_MAX)
         return err_new(ERR_INVALID, "engine: %d rows a step; %d (one per slot) to %d are allowed",
                        c->step_rows, c->slots, ROWS_MAX);
+    const double least =
+        (double)engine_page_bytes(model) * (double)engine_pages_for(c->max_context);
+    if (c->kv_bytes && (double)c->kv_bytes < least)
+        return err_new(ERR_INVALID,
+                       "engine: %zu bytes of KV; one sequence of %d tokens alone takes %.0f",
+                       c->kv_bytes, c->max_context, least);
     return OK;
+}
+
+err_t engine_check(const struct model *model, const struct engine_config *config)
+{
+    struct engine_config c = *config;
+    if (!c.step_rows)
+        c.step_rows = c.slots > STEP_ROWS ? c.slots : STEP_ROWS;
+    return check_config(model, &c);
 }
 
 /* As many as kv_bytes allow, and not more than can be used. */
 static err_t count_pages(const struct model *model, const struct engine_config *c, int *ret)
 {
-    const int least = engine_pages_for(c->max_context);
-    const double page = (double)engine_page_bytes(model), most = (double)least * c->slots;
+    const double page = (double)engine_page_bytes(model),
+                 most = (double)engine_pages_for(c->max_context) * c->slots;
     const double asked = c->kv_bytes ? floor((double)c->kv_bytes / page) : most;
     const double pages = asked < most ? asked : most;
     const double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    if (pages < least)
-        return err_new(ERR_INVALID,
-                       "engine: %zu bytes of KV; one sequence of %d tokens alone takes %.0f",
-                       c->kv_bytes, c->max_context, page * least);
     if (pages * page > have && !strcmp(model->be->ops->name, "cpu"))
         return err_new(
             ERR_EXHAUSTED,

@@ -87,6 +87,7 @@ struct engine_counters {
  * The first version is 0. The model's kv says how keys and values are kept. */
 err_t engine_new(struct model *model, const struct engine_config *config, struct engine **ret);
 
+err_t engine_check(const struct model *model, const struct engine_config *config); // INVALID alone
 int engine_free_slots(const struct engine *engine);
 int engine_free_pages(const struct engine *engine);
 size_t engine_page_bytes(const struct model *model); // of KV, all layers
@@ -97,19 +98,18 @@ size_t engine_bytes(const struct engine *engine);    // all memory, KV included
  * the tag is running; INVALID: anything else of the request. On error nothing changed. */
 err_t engine_admit(struct engine *engine, const struct engine_request *request);
 
-/* One forward: a row of each slot that decodes, prompts in the rows left. Nothing active: OK.
+/* One forward: a row of each slot that decodes, prompts in the rows left; OK if there are none.
  * DATA_LOSS: logits that are not finite. On error no sequence has advanced. */
 err_t engine_step(struct engine *engine, const struct engine_completion **ret, int *ret_count);
 
-/* Forgets a request and its unfinished completions. Unknown tags are ignored. */
-void engine_cancel(struct engine *engine, uint64_t tag);
+void engine_cancel(struct engine *engine, uint64_t tag); // forgets it; unknown tags are ignored
 
 /* The model's weights have changed between two steps: tokens from here on carry this version, over
  * the KV computed so far (in_flight: continue). A prompt half computed begins again, so the tokens
  * of a first span always have a prefix of one version. Spans ascend in token, not always in version. */
 void engine_set_version(struct engine *engine, uint64_t version);
 
-/* Computes the KV of everything unfinished again before its next token (in_flight: recompute). */
+/* Computes the KV of all that is unfinished again before its next token. */
 void engine_recompute(struct engine *engine);
 int engine_rebuilding(const struct engine *engine); // tokens that are still to be computed again
 

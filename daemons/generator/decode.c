@@ -8,12 +8,13 @@
 #include "generator/evaluate.h"
 #include "generator/swap.h"
 #include "model/engine.h"
+#include "model/prompt_row.h"
 #include "svc/worker.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPACITY = 1 << 10, PROMPT_BYTES_MAX = 4 << 20 };
+enum { CAPACITY = 1 << 10 };
 
 struct decode {
     struct decode_options options;
@@ -97,52 +98,23 @@ static void on_failed(void *arg)
 
 /* ---- compute thread: admitting */
 
-/* What a row may say of its own sampling, under the names that vLLM uses. */
-static err_t row_overrides(const json_t *row, const char *name, int64_t most,
-                           int64_t *ret_max_tokens, bool *ret_ignore_eos)
-{
-    TRY(json_get_int_or(row, name, "max_tokens", 1, most, ret_max_tokens));
-    return json_get_bool_or(row, name, "ignore_eos", ret_ignore_eos);
-}
-
-static err_t encode_prompt(struct decode *decode, const char *text, struct assembly *a)
-{
-    size_t len = strlen(text);
-    if (len > PROMPT_BYTES_MAX)
-        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", len,
-                       PROMPT_BYTES_MAX);
-    SCOPED_MEM int32_t *ids = mem_array(len + 1, sizeof *ids);
-    int count;
-    TRY(tokenizer_encode(decode->tokenizer, text, len, (int)len + 1, ids, &count));
-    int64_t most = decode->options.recipe->data.max_prompt_tokens;
-    if (count < 1 || count > most)
-        return err_new(ERR_RANGE,
-                       "a prompt of %d tokens; 1 to %" PRId64
-                       " are allowed (data.max_prompt_tokens)",
-                       count, most);
-    assembly_set_prompt(a, ids, count);
-    return OK;
-}
-
 static err_t prepare(struct decode *decode, struct assembly *a)
 {
     const struct recipe *recipe = decode->options.recipe;
+    const struct prompt_rules rules = {.tokenizer = decode->tokenizer,
+                                       .column = recipe->data.prompt_column,
+                                       .most = recipe->data.max_prompt_tokens,
+                                       .context = decode->context,
+                                       .max_tokens = recipe->generator.max_tokens};
     char name[64];
     snprintf(name, sizeof name, "row %" PRIu64, a->group->prompt);
     SCOPED_JSON json_t *row = NULL;
-    const char *text;
-    int64_t max_tokens = recipe->generator.max_tokens;
-    bool ignore_eos = false;
+    SCOPED_VALUE(prompt_row) prompt = {0};
     TRY(json_parse(a->group->row, strlen(a->group->row), name, &row));
-    TRY(json_get_text(row, name, recipe->data.prompt_column, &text));
-    TRY(err_wrap(encode_prompt(decode, text, a), "%s", name));
-    int64_t room = decode->context - (int64_t)a->group->prompt_tokens;
-    if (room < 1)
-        return err_new(ERR_RANGE, "%s: a prompt of %u tokens leaves no room in %" PRId64, name,
-                       a->group->prompt_tokens, decode->context);
-    TRY(row_overrides(row, name, room, &max_tokens, &ignore_eos));
-    a->max_tokens = (int)(max_tokens < room ? max_tokens : room);
-    a->ignore_eos = ignore_eos;
+    TRY(prompt_row_read(&rules, row, name, &prompt));
+    assembly_set_prompt(a, prompt.token, prompt.tokens);
+    a->max_tokens = prompt.max_tokens;
+    a->ignore_eos = prompt.ignore_eos;
     return OK;
 }
 
@@ -411,11 +383,7 @@ static err_t build(struct decode *decode)
         tokenizer_check(decode->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
         "model.path '%s'", path));
     TRY(assembly_stops(recipe, config, decode->tokenizer, &decode->stops));
-    if (recipe->generator.slots < recipe->generator.num_generations)
-        return err_new(ERR_INVALID,
-                       "generator.slots is %" PRId64
-                       ": one group needs generator.num_generations = %" PRId64,
-                       recipe->generator.slots, recipe->generator.num_generations);
+    TRY(err_wrap(config_room(config, recipe->generator.max_tokens), "generator.max_tokens"));
     const int64_t longest = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
     decode->context = longest < config->max_positions ? longest : config->max_positions;
     const int64_t slots = recipe->generator.slots, rows = recipe->generator.step_rows;

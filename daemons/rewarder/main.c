@@ -154,7 +154,8 @@ static err_t run(int argc, char **argv)
     const char *announce = NULL, *job = NULL;
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
-        {"job", "KIND", "do one offline job and exit: score (completions on standard input)",
+        {"job", "KIND",
+         "do one offline job and exit: score (completions on standard input), check (the recipe)",
          .text = &job},
     };
     struct recipe_cli cli = {.program = "rlhfd-rewarder",
@@ -168,8 +169,10 @@ static err_t run(int argc, char **argv)
         return OK;
     if (job && strcmp(job, "score") == 0)
         return score_offline(recipe, stdin, stdout);
+    if (job && strcmp(job, "check") == 0)
+        return check_offline(recipe, stdout);
     if (job)
-        return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: score", job);
+        return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: score, check", job);
     struct daemon daemon = {.recipe = recipe};
     err_t failed = serve(&daemon, recipe, announce);
     svc_end_within(failed, LEAVE_MS); // scoring may take long: its groups are sent again

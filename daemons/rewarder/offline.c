@@ -1,7 +1,9 @@
 #include "rewarder/offline.h"
 #include "base/json.h"
+#include "base/jsonl.h"
 #include "base/mem.h"
 #include "rewarder/scorer.h"
+#include "svc/recipe_place.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +39,7 @@ static err_t score_line(struct scorers *scorers, json_t *line, const char *name,
 err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
 {
     SCOPED(scorers) scorers = NULL;
-    TRY(err_wrap(scorers_from_recipe(&recipe->rewarder.scorers, &scorers), "%s", recipe->file));
+    TRY(scorers_from_recipe(recipe, &scorers));
     SCOPED_MEM double *score = mem_array(scorers_count(scorers), sizeof *score);
     SCOPED_MEM char *text = NULL;
     size_t capacity = 0;
@@ -58,4 +60,52 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
     if (fflush(out))
         return err_errno(errno, "cannot write scores");
     return OK;
+}
+
+/* ---- check */
+
+static err_t look_at_row(void *arg, const json_t *row, const char *name)
+{
+    double score[SCORERS_MAX], reward;
+    const struct scorer_sample sample = {.row = row, .text = "", .finish = FINISH_EOS};
+    return err_wrap(scorers_sample(arg, &sample, score, &reward), "%s", name);
+}
+
+static err_t check_rows(const struct recipe *recipe, const char *key, const char *path,
+                        struct scorers *scorers, json_t *notes)
+{
+    SCOPED(jsonl) rows = NULL;
+    SCOPED_MEM char *note = NULL;
+    if (!*path)
+        return OK;
+    TRY(recipe_place(recipe, key, jsonl_open(path, &rows)));
+    TRY(recipe_place(recipe, key, jsonl_probe(rows, "scored", look_at_row, scorers, &note)));
+    if (note) {
+        SCOPED_MEM char *line = mem_printf("%s: %s", key, note);
+        json_array_append_new(notes, json_string(line));
+    }
+    return OK;
+}
+
+static err_t check(const struct recipe *recipe, json_t *notes)
+{
+    SCOPED(scorers) scorers = NULL;
+    TRY(scorers_from_recipe(recipe, &scorers));
+    TRY(check_rows(recipe, "data.train", recipe->data.train, scorers, notes));
+    return check_rows(recipe, "data.eval", recipe->data.eval, scorers, notes);
+}
+
+err_t check_offline(const struct recipe *recipe, FILE *out)
+{
+    SCOPED_JSON json_t *notes = json_array();
+    err_t failed = check(recipe, notes);
+    SCOPED_JSON json_t *answer =
+        err_failed(failed)
+            ? json_pack("{s:i, s:s}", "code", (int)err_code(failed), "message", err_message(failed))
+            : json_pack("{s:O}", "notes", notes);
+    SCOPED_MEM char *text = answer ? json_to_text(answer) : NULL;
+    if (text)
+        fprintf(out, "%s\n", text);
+    fflush(out);
+    return failed;
 }

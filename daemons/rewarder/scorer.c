@@ -1,5 +1,6 @@
 #include "rewarder/scorer.h"
 #include "base/mem.h"
+#include "svc/recipe_place.h"
 #include <math.h>
 #include <string.h>
 
@@ -50,16 +51,19 @@ static uint32_t keys_present(const struct scorer_config *config)
 {
     return (has_text(config->column) ? SCORER_COLUMN : 0) |
            (has_text(config->pattern) ? SCORER_PATTERN : 0) |
-           (config->min != 0 || config->max != 0 ? SCORER_RANGE : 0);
+           (config->min != 0 || config->max != 0 ? SCORER_RANGE : 0) |
+           (config->strip ? SCORER_STRIP : 0) | (config->eos ? SCORER_EOS : 0) |
+           (config->unit != LENGTH_TOKENS ? SCORER_UNIT : 0);
 }
 
-/* Switches and units always have a value, so only keys that can be absent are checked. */
+/* A switch that is off and the unit tokens are what an absent key means. */
 static err_t check_keys(const struct scorer_kind *kind, const struct scorer_config *config)
 {
     static const struct {
         uint32_t key;
         const char *name;
-    } keys[] = {{SCORER_COLUMN, "column"}, {SCORER_PATTERN, "pattern"}, {SCORER_RANGE, "min, max"}};
+    } keys[] = {{SCORER_COLUMN, "column"}, {SCORER_PATTERN, "pattern"}, {SCORER_RANGE, "min, max"},
+                {SCORER_STRIP, "strip"},   {SCORER_EOS, "eos"},         {SCORER_UNIT, "unit"}};
 
     const uint32_t present = keys_present(config);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -89,38 +93,60 @@ static err_t prepare(const struct scorer_config *config, struct scorer *ret)
     return OK;
 }
 
-err_t scorers_new(const struct scorer_config *config, size_t count, struct scorers **ret)
+/* Room for so many. */
+static err_t scorers_empty(size_t count, struct scorers **ret)
 {
     if (count == 0 || count > SCORERS_MAX)
-        return err_new(ERR_INVALID, "rewarder.scorers: has %zu entries; 1 to %d are allowed", count,
-                       SCORERS_MAX);
-    SCOPED(scorers) scorers = mem_new(sizeof *scorers + count * sizeof *scorers->scorer);
-    for (size_t i = 0; i < count; i++) {
-        TRY(err_wrap(prepare(&config[i], &scorers->scorer[i]), "rewarder.scorers[%zu]", i));
-        scorers->count = i + 1;
-    }
+        return err_new(ERR_INVALID, "has %zu entries; 1 to %d are allowed", count, SCORERS_MAX);
+    *ret = mem_new(sizeof(struct scorers) + count * sizeof(struct scorer));
+    return OK;
+}
+
+static err_t scorers_add(struct scorers *scorers, const struct scorer_config *config)
+{
+    TRY(prepare(config, &scorers->scorer[scorers->count]));
+    scorers->count++;
+    return OK;
+}
+
+err_t scorers_new(const struct scorer_config *config, size_t count, struct scorers **ret)
+{
+    SCOPED(scorers) scorers = NULL;
+    TRY(err_wrap(scorers_empty(count, &scorers), "rewarder.scorers"));
+    for (size_t i = 0; i < count; i++)
+        TRY(err_wrap(scorers_add(scorers, &config[i]), "rewarder.scorers[%zu]", i));
     *ret = STEAL(scorers);
     return OK;
 }
 
-err_t scorers_from_recipe(const struct recipe_scorers *list, struct scorers **ret)
+static struct scorer_config config_of(const struct recipe_scorer *from)
 {
-    SCOPED_MEM struct scorer_config *config = mem_array(list->count, sizeof *config);
+    return (struct scorer_config){
+        .kind = from->kind,
+        .column = from->column,
+        .weight = from->weight,
+        .pattern = from->pattern,
+        .strip = from->strip,
+        .eos = from->eos,
+        .unit = from->unit == RECIPE_CHARACTERS ? LENGTH_CHARACTERS : LENGTH_TOKENS,
+        .min = from->min,
+        .max = from->max,
+    };
+}
+
+err_t scorers_from_recipe(const struct recipe *recipe, struct scorers **ret)
+{
+    const struct recipe_scorers *list = &recipe->rewarder.scorers;
+    SCOPED(scorers) scorers = NULL;
+    TRY(recipe_place(recipe, "rewarder.scorers", scorers_empty(list->count, &scorers)));
     for (size_t i = 0; i < list->count; i++) {
-        const struct recipe_scorer *from = &list->at[i];
-        config[i] = (struct scorer_config){
-            .kind = from->kind,
-            .column = from->column,
-            .weight = from->weight,
-            .pattern = from->pattern,
-            .strip = from->strip,
-            .eos = from->eos,
-            .unit = from->unit == RECIPE_CHARACTERS ? LENGTH_CHARACTERS : LENGTH_TOKENS,
-            .min = from->min,
-            .max = from->max,
-        };
+        char key[64];
+        const struct scorer_config config = config_of(&list->at[i]);
+        snprintf(key, sizeof key, "rewarder.scorers[%zu]", i);
+        TRY(recipe_place(recipe, key, scorers_add(scorers, &config)));
     }
-    return scorers_new(config, list->count, ret);
+    *ret = STEAL(scorers);
+    return OK;
 }
 
 size_t scorers_count(const struct scorers *scorers)

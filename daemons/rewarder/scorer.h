@@ -87,8 +87,8 @@ struct scorers;
 /* INVALID: an entry names no kind, lacks a key, has one that its kind does not read, or a value out of range. */
 err_t scorers_new(const struct scorer_config *config, size_t count, struct scorers **ret);
 
-/* The same from a recipe's list. */
-err_t scorers_from_recipe(const struct recipe_scorers *list, struct scorers **ret);
+/* The same from rewarder.scorers; errors name file and line. */
+err_t scorers_from_recipe(const struct recipe *recipe, struct scorers **ret);
 size_t scorers_count(const struct scorers *scorers);
 
 /* count raw scores and their weighted sum. INVALID: the row lacks a column, or it is not text. */

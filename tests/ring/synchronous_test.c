@@ -67,7 +67,7 @@ static void open_loop(struct loopback *l, const struct ring *ring)
     assert_ok(tokenizer_load(r->model.path, &l->tokenizer));
     assert_ok(optimizer_new(l->model, &optimizer, r->model.path, &l->optimizer));
     assert_ok(updates_new(r, l->model, l->optimizer, &l->updates));
-    assert_ok(scorers_from_recipe(&r->rewarder.scorers, &l->scorers));
+    assert_ok(scorers_from_recipe(r, &l->scorers));
     struct engine_config engine = {.slots = (int)r->generator.num_generations, .max_context = 256};
     assert_ok(engine_new(l->model, &engine, &l->engine));
     open_reference(l);

@@ -29,8 +29,11 @@ err_t pattern_new(const char *text, bool whole, struct pattern **ret)
     pattern->code = pcre2_compile((PCRE2_SPTR)text, len, options, &number, &place, NULL);
     if (!pattern->code) {
         char message[160];
+        SCOPED_MEM char *shown = mem_string(text);
         pcre2_get_error_message(number, (PCRE2_UCHAR *)message, sizeof message);
-        return err_new(ERR_INVALID, "pattern: '%s': at byte %zu: %s", text, place, message);
+        for (char *p = shown; *p; p++) // an error is one line
+            *p = (unsigned char)*p < ' ' ? ' ' : *p;
+        return err_new(ERR_INVALID, "pattern: '%s': at byte %zu: %s", shown, place, message);
     }
     pattern->data = pcre2_match_data_create_from_pattern(pattern->code, NULL);
     pattern->limits = pcre2_match_context_create(NULL);

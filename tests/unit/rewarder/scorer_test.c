@@ -309,6 +309,10 @@ static void configurations_are_checked(void **state)
         {{.kind = "exact", .column = "c", .pattern = "x"}, "kind 'exact' does not read pattern"},
         {{.kind = "rouge", .column = "c", .max = 3}, "kind 'rouge' does not read min, max"},
         {{.kind = "regex", .column = "c"}, "kind 'regex' needs pattern"},
+        {{.kind = "exact", .column = "c", .eos = true}, "kind 'exact' does not read eos"},
+        {{.kind = "rouge", .column = "c", .strip = true}, "kind 'rouge' does not read strip"},
+        {{.kind = "format", .eos = true, .unit = LENGTH_CHARACTERS},
+         "kind 'format' does not read unit"},
         {{.kind = "regex", .pattern = "a(b"}, "pattern: 'a(b': at byte 3: missing closing"},
         {{.kind = "format", .pattern = "\xff"}, "UTF-8 error"},
         {{.kind = "regex", .pattern = "\\C"}, "pattern"},
@@ -360,19 +364,19 @@ static void a_recipe_s_list_is_read(void **state)
          .max = 4},
         {.kind = "exact", .weight = 1, .column = "completion", .pattern = "", .strip = true},
     };
-    struct recipe_scorers list = {2, at};
+    const struct recipe recipe = {.rewarder.scorers = {2, at}, .file = "ring.yaml"};
     SCOPED(scorers) scorers = NULL;
     SCOPED_JSON json_t *object = NULL;
     double value[2], reward;
-    assert_ok(scorers_from_recipe(&list, &scorers));
+    assert_ok(scorers_from_recipe(&recipe, &scorers));
     assert_ok(json_parse(row, strlen(row), "row", &object));
     const struct scorer_sample sample = {object, " abcd", 5, FINISH_EOS, 99};
     assert_ok(scorers_sample(scorers, &sample, value, &reward));
     assert_near(reward, 2 * 0.75 + 1, 0);
     at[1].pattern = "x";
     struct scorers *none = NULL;
-    assert_err(ERR_INVALID, "rewarder.scorers[1]: kind 'exact' does not read pattern",
-               scorers_from_recipe(&list, &none));
+    assert_err(ERR_INVALID, "ring.yaml: rewarder.scorers[1]: kind 'exact' does not read pattern",
+               scorers_from_recipe(&recipe, &none));
 }
 
 /* A group of two completions in the frame: the first ended by itself. */

@@ -1,0 +1,181 @@
+/* `rlhfctl check` finds what the daemons would find at their start and after it, names the place, and writes nothing. */
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include "testing/process.h"
+#include "testing/ring.h"
+#include "testing/testing.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { SETS = 3 };
+
+static int run_check(const struct ring *ring, const char *const *set, char **ret_output)
+{
+    const char *words[2 * SETS];
+    for (size_t i = 0; i < SETS; i++) {
+        words[2 * i] = "--set";
+        words[2 * i + 1] = set[i] ? set[i] : "run.seed=1";
+    }
+    return process_run(ret_output, 60000, "rlhfctl", "check", ring->recipe, "--run", ring->run,
+                       words[0], words[1], words[2], words[3], words[4], words[5], NULL);
+}
+
+/* One line that has `part`, and status 2 or 3. */
+static void refuses(const struct ring *ring, const char *const *set, const char *part)
+{
+    char *output;
+    const int status = run_check(ring, set, &output);
+    const char *newline = strchr(output, '\n');
+    if (status < 2 || status > 4 || !newline || newline[1] || !strstr(output, part))
+        print_error("%s: status %d, wanted '%s':\n%s\n", set[0] ? set[0] : "", status, part,
+                    output);
+    assert_in_range(status, 2, 4);
+    assert_true(newline && !newline[1]);
+    assert_non_null(strstr(output, part));
+    assert_false(file_exists(ring->run));
+    free(output);
+}
+
+/* "in order" in its last line; `part` above it, if there is one. */
+static void accepts(const struct ring *ring, const char *const *set, const char *part)
+{
+    char *output;
+    const int status = run_check(ring, set, &output);
+    if (status || !strstr(output, ": in order\n") || (part && !strstr(output, part)))
+        print_error("%s: status %d, wanted '%s':\n%s\n", set[0] ? set[0] : "", status,
+                    part ? part : "", output);
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(output, ": in order\n"));
+    assert_true(!part || strstr(output, part));
+    assert_false(file_exists(ring->run));
+    free(output);
+}
+#define REFUSES(part, ...) refuses(&ring, (const char *const[SETS]){__VA_ARGS__}, part)
+#define ACCEPTS(part, ...) accepts(&ring, (const char *const[SETS]){__VA_ARGS__}, part)
+
+static struct ring small_ring(void)
+{
+    return ring_prepare(&(struct ring_options){.rounds = 6, .groups = 8, .lag = 1});
+}
+
+static void scorers_that_cannot_score(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    ACCEPTS(NULL, NULL);
+    REFUSES("--set: rewarder.scorers[0]: kind 'regex': pattern: '(': at byte 1: missing",
+            "rewarder.scorers=[{kind: regex, pattern: '('}]");
+    REFUSES("using \\C is disabled", "rewarder.scorers=[{kind: regex, pattern: '\\C'}]");
+    REFUSES("rewarder.scorers[1]: kind 'length': min, max: are 5, 2",
+            "rewarder.scorers=[{kind: length, max: 9}, {kind: length, min: 5, max: 2}]");
+    REFUSES("kind 'length' needs min, max", "rewarder.scorers=[{kind: length}]");
+    REFUSES("kind 'exact' needs column", "rewarder.scorers=[{kind: exact}]");
+    REFUSES("kind 'regex' needs pattern", "rewarder.scorers=[{kind: regex}]");
+    REFUSES("needs a pattern, or eos: true", "rewarder.scorers=[{kind: format}]");
+    REFUSES("kind 'rouge' does not read strip",
+            "rewarder.scorers=[{kind: rouge, column: completion, strip: true}]");
+    REFUSES("rewarder.scorers[0].weight: 'nan'",
+            "rewarder.scorers=[{kind: length, max: 9, weight: nan}]");
+    REFUSES("data.train: none of the first 200 rows can be scored: ",
+            "rewarder.scorers=[{kind: exact, column: nope}]");
+    REFUSES("has no column 'nope'", "rewarder.scorers=[{kind: exact, column: nope}]");
+}
+
+static void generators_that_cannot_decode(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    REFUSES("--set: generator.stop_tokens: stop token '<nope>' is not in the tokenizer",
+            "generator.stop_tokens=['<nope>']");
+    REFUSES("--set: generator.slots: 2 is too few", "generator.slots=2",
+            "generator.num_generations=4");
+    REFUSES("--set: generator.max_tokens: completions of 1048576 tokens: the model's longest",
+            "generator.max_tokens=1048576");
+    REFUSES("--set: generator.kv_bytes: engine: 1 bytes of KV", "generator.kv_bytes=1");
+    REFUSES("--set: generator.temperature: '1e-6' is out of range", "generator.temperature=1e-6");
+    REFUSES("data.train: none of the first 200 rows can be decoded: ", "data.max_prompt_tokens=1");
+    REFUSES("'nope' is missing; it must be a string", "data.prompt_column=nope");
+    REFUSES("/nowhere", "model.path=/nowhere");
+    REFUSES("--set: rewarder.reference_path: ", "rewarder.reference=frozen",
+            "rewarder.reference_path=/nowhere");
+}
+
+static void plans_that_do_not_come_out(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    REFUSES("--set: learner.optimizer.warmup: 6 updates of warm-up; the run has 6: the learning "
+            "rate never comes to lr",
+            "learner.optimizer.warmup=6");
+    ACCEPTS(NULL, "learner.optimizer.warmup=5");
+    ACCEPTS("7 updates of warm-up; the run has 3", "run.rounds=3", "learner.optimizer.warmup=7");
+    REFUSES("learner.optimizer.warmup: 50 updates of warm-up; the run has 25", "data.epochs=1",
+            "run.rounds=0", "learner.optimizer.warmup=50");
+    REFUSES("linear ends at the last update, and run.rounds: 0 names none", "data.epochs=1",
+            "run.rounds=0", "learner.optimizer.schedule=linear");
+    REFUSES("learner.groups: 300 in a round are more than the data has (200 rows, data.epochs 1)",
+            "learner.groups=300", "data.epochs=1", "learner.last_batch=drop");
+    REFUSES("learner.listen: '127.0.0.1:7011' and generator.listen '127.0.0.1:7001' take the same",
+            "learner.listen=127.0.0.1:7011");
+    ACCEPTS(NULL, "learner.listen=127.0.0.1:0", "generator.listen=127.0.0.1:0");
+}
+
+static void write_rows(const struct ring *ring, const char *rows)
+{
+    SCOPED_MEM char *path = file_join(ring->directory, "rows.jsonl");
+    assert_ok(file_write(path, rows, strlen(rows)));
+}
+
+/* Some rows are refused one by one while a run goes on: that is worth a line. If none is left there is no run. */
+static void rows_that_cannot_be_used(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    static const char *const one = "data.train=rows.jsonl";
+    write_rows(&ring, "{\"prompt\": \"dcba>\", \"completion\": \"abcd\"}\n"
+                      "{\"prompt\": [{\"role\": \"user\"}], \"completion\": \"abcd\"}\n"
+                      "{\"prompt\": \"dcba>\", \"completion\": 5}\n");
+    ACCEPTS("data.train: 1 of the first 3 rows cannot be decoded; the first: ", one);
+    ACCEPTS("data.train: 1 of the first 3 rows cannot be scored; the first: ", one);
+    write_rows(&ring, "{\"prompt\": [{\"role\": \"user\"}], \"completion\": \"abcd\"}\n");
+    REFUSES("rows.jsonl:1: 'prompt' is [{\"role\":\"user\"}]; it must be a string", one);
+    write_rows(&ring, "{\"prompt\": \"\", \"completion\": \"abcd\"}\n");
+    REFUSES("rows.jsonl:1: a prompt of 0 tokens", one);
+    write_rows(&ring, "{\"prompt\": \"dcba>\", \"completion\": \"abcd\", \"max_tokens\": 4096}\n");
+    REFUSES("rows.jsonl:1: 'max_tokens' is 4096; it must be a whole number from 1 to", one);
+    write_rows(
+        &ring,
+        "{\"prompt\": \"dcba>\", \"completion\": \"abcd\", \"max_tokens\": 9007199254740993}\n");
+    REFUSES("'max_tokens' is 9007199254740993", one);
+    write_rows(&ring, "{\"prompt\": \"dcba>\"}\n");
+    REFUSES("the row has no column 'completion'", one);
+    write_rows(&ring, "\xef\xbb\xbf{\"prompt\": \"dcba>\", \"completion\": \"abcd\"}\n");
+    ACCEPTS(NULL, one);
+    write_rows(&ring, "{\"prompt\": \"dcba>\", \"completion\": \"abcd\"}\n{\"prompt\": 1e999}\n");
+    REFUSES("--set: data.train: ", one);
+}
+
+/* The last tensor's last value becomes NaN. */
+static void a_model_with_a_value_that_is_no_number(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    SCOPED_MEM char *path = file_join(ring.model, "model.safetensors");
+    SCOPED_VALUE(bytes) all = {0};
+    assert_ok(file_read(path, 1 << 24, &all));
+    memcpy(all.data + all.len - 2, "\xc0\x7f", 2);
+    assert_ok(file_write(path, all.data, all.len));
+    REFUSES("is not a number; all must be finite", NULL);
+    char *output;
+    assert_int_not_equal(process_run(&output, 60000, "rlhfd-learner", ring.recipe, "--run",
+                                     ring.run, "--set", "learner.listen=127.0.0.1:0", NULL),
+                         0);
+    assert_non_null(strstr(output, "is not a number; all must be finite"));
+    free(output);
+}
+
+TESTS(cmocka_unit_test(scorers_that_cannot_score), cmocka_unit_test(generators_that_cannot_decode),
+      cmocka_unit_test(plans_that_do_not_come_out), cmocka_unit_test(rows_that_cannot_be_used),
+      cmocka_unit_test(a_model_with_a_value_that_is_no_number))
