@@ -105,7 +105,7 @@ err_t jsonl_open(const char *path, struct jsonl **ret)
 {
     SCOPED(jsonl) jsonl = mem_new(sizeof *jsonl);
     jsonl->path = mem_string(path);
-    jsonl->fd = open(path, O_RDONLY | O_CLOEXEC);
+    jsonl->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // opening a pipe may wait for ever
     struct stat status;
     if (jsonl->fd < 0 || fstat(jsonl->fd, &status))
         return err_errno(errno, "cannot open '%s'", path);

@@ -229,7 +229,8 @@ static err_t add_file(struct safetensors *in, const char *path)
 {
     in->file = mem_grow(in->file, (size_t)in->files + 1, sizeof *in->file);
     struct source *file = &in->file[in->files++];
-    *file = (struct source){.path = mem_string(path), .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    *file = (struct source){.path = mem_string(path),
+                            .fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
     struct stat status;
     if (file->fd < 0 || fstat(file->fd, &status))
         return err_errno(errno, "cannot open '%s'", path);

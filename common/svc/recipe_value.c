@@ -202,6 +202,8 @@ static err_t set_number(const struct recipe_option *row, double *ret, const char
         return wrong(row, text, "is too near to 0: single precision has nothing so small");
     if (!in_range(row, value))
         return wrong(row, text, "is out of range");
+    if (row->below && (float)value >= (float)row->max)
+        return wrong(row, text, "is the upper limit in single precision");
     *ret = value;
     return OK;
 }

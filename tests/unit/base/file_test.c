@@ -217,6 +217,9 @@ static void bad_datasets_name_the_line(void **state)
                open_text(longest, limit + 1, &none));
     assert_err(ERR_NOT_FOUND, "cannot open '/no/d.jsonl'", jsonl_open("/no/d.jsonl", &none));
     assert_err(ERR_INVALID, "'/dev/null' is not a file", jsonl_open("/dev/null", &none));
+    SCOPED_MEM char *pipe = file_join(testing_directory(), "pipe"); // nobody writes to it
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_err(ERR_INVALID, "pipe' is not a file", jsonl_open(pipe, &none));
     assert_null(none);
 }
 

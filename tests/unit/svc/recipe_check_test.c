@@ -82,6 +82,8 @@ static void numbers_are_finite_and_not_too_near_to_0(void **state)
         {"learner: {optimizer: {lr: 1e-310}}", "'1e-310' is too near to 0"},
         {"learner: {optimizer: {lr: 1e-999}}", "'1e-999' is too near to 0"},
         {"learner: {optimizer: {eps: 1e-40}}", "'1e-40' is too near to 0"},
+        {"learner: {optimizer: {betas: [0.9, 0.9999999999]}}",
+         "'0.9999999999' is the upper limit in single precision"},
         {"generator: {top_p: 1e-50}", "'1e-50' is too near to 0"},
         {"generator: {temperature: 1e-6}", "allowed: a number from 0.001 to 100"},
         {"generator: {temperature: 0.0009}", "allowed: a number from 0.001 to 100"},
