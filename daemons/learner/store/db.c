@@ -1,6 +1,8 @@
 #include "learner/store/db.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "learner/store/intact.h"
+#include "learner/store/mark.h"
 #include <rocksdb/c.h>
 #include <string.h>
 
@@ -13,6 +15,7 @@ struct db {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *durable;
     rocksdb_writebatch_t *batch;
+    struct mark *mark; // NULL: opened to read
 };
 
 struct db_cursor {
@@ -37,7 +40,8 @@ enum {
     WAL_BYTES = 128 << 20,
     LOG_WARN = 2,
     LOG_FILES = 2,
-    READ_TRIES = 10
+    READ_TRIES = 10,
+    READAHEAD_BYTES = 2 << 20
 };
 
 /* The C API tells codes only by the message's beginning. */
@@ -99,9 +103,21 @@ static rocksdb_options_t *database_options(void)
     return options;
 }
 
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* What an intact store never says when it is opened. */
+static bool is_damage(const char *message)
+{
+    return begins(message, "Corruption") || begins(message, "Invalid argument") ||
+           begins(message, "Not implemented") || strstr(message, "No such file");
+}
+
 static err_t open_error(const struct db *db, char *message)
 {
-    if (strstr(message, "lock")) {
+    if (strstr(message, "While lock file") || strstr(message, "lock hold by current process")) {
         rocksdb_free(message);
         return err_new(ERR_UNAVAILABLE,
                        "store '%s': another process has it open: stop that one first", db->dir);
@@ -110,14 +126,23 @@ static err_t open_error(const struct db *db, char *message)
         rocksdb_free(message);
         return err_new(ERR_NOT_FOUND, "store '%s': it was never completely made", db->dir);
     }
-    return result(db, message, "open");
+    const bool damage = is_damage(message);
+    err_t e = result(db, message, "open");
+    if (!damage || err_code(e) == ERR_DATA_LOSS)
+        return e;
+    err_t loss = err_new(ERR_DATA_LOSS, "%s", err_message(e));
+    err_free(e);
+    return loss;
 }
 
 /* Beside a process that writes, files that were listed may be gone when they are opened: then they are listed again. */
-static char *try_open(struct db *db, bool read_only, const char *const *names,
-                      const rocksdb_options_t *const *options)
+static char *try_open(struct db *db, bool read_only)
 {
     char *message = NULL;
+    const char *names[DB_FAMILIES];
+    const rocksdb_options_t *const *options = (const rocksdb_options_t *const *)db->family_options;
+    for (int i = 0; i < DB_FAMILIES; i++)
+        names[i] = families[i].name;
     for (int i = 0; i < READ_TRIES; i++) {
         if (read_only)
             db->db = rocksdb_open_for_read_only_column_families(
@@ -133,7 +158,41 @@ static char *try_open(struct db *db, bool read_only, const char *const *names,
     return message;
 }
 
-err_t db_open(const char *dir, bool read_only, struct db **ret)
+/* The same of logs, which a writer may begin, end and remove meanwhile. */
+static err_t check_logs(const char *dir, bool read_only, uint64_t *ret_last)
+{
+    err_t failed = intact_check(dir, ret_last);
+    for (int i = 1; i < READ_TRIES && read_only && err_failed(failed); i++) {
+        err_free(failed);
+        failed = intact_check(dir, ret_last);
+    }
+    return err_wrap(failed, "store '%s'", dir);
+}
+
+/* What RocksDB passed over is missing at the end. */
+static err_t check_mark(const struct db *db, uint64_t mark)
+{
+    const uint64_t last = rocksdb_get_latest_sequence_number(db->db);
+    if (last >= mark)
+        return OK;
+    return err_reason(
+        err_new(
+            ERR_DATA_LOSS,
+            "store '%s': its files end at entry %llu, but %llu were on disk: the end of its newest "
+            "log (*.log) is damaged, or files are older than '%s/high-water'",
+            db->dir, (unsigned long long)last, (unsigned long long)mark, db->dir),
+        STORE_BEHIND);
+}
+
+static err_t open_checked(struct db *db, bool read_only, uint64_t mark)
+{
+    char *message = try_open(db, read_only);
+    if (message)
+        return open_error(db, message);
+    return check_mark(db, mark);
+}
+
+static err_t new_db(const char *dir, bool read_only, struct db **ret)
 {
     SCOPED(db) db = mem_new(sizeof *db);
     db->dir = mem_string(dir);
@@ -144,21 +203,75 @@ err_t db_open(const char *dir, bool read_only, struct db **ret)
         TRY(file_make_directories(dir));
     db->cache = rocksdb_cache_create_lru(CACHE_BYTES);
     db->options = database_options();
-    const char *names[DB_FAMILIES];
-    for (int i = 0; i < DB_FAMILIES; i++) {
-        names[i] = families[i].name;
+    for (int i = 0; i < DB_FAMILIES; i++)
         db->family_options[i] = family_options(db, (enum db_family)i);
-    }
-    const rocksdb_options_t *const *options = (const rocksdb_options_t *const *)db->family_options;
-    char *message = try_open(db, read_only, names, options);
-    if (message)
-        return open_error(db, message);
     db->read = rocksdb_readoptions_create();
     db->durable = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(db->durable, 1);
     db->batch = rocksdb_writebatch_create();
     *ret = STEAL(db);
     return OK;
+}
+
+/* Opening to write removes what recovery passed over: a log that ends early is first read without that. */
+static err_t look_first(const char *dir, uint64_t mark)
+{
+    SCOPED(db) reader = NULL;
+    err_t failed = new_db(dir, true, &reader);
+    if (!err_failed(failed))
+        failed = open_checked(reader, true, mark);
+    if (err_code(failed) != ERR_NOT_FOUND || mark)
+        return failed;
+    err_free(failed);
+    return OK;
+}
+
+err_t db_open(const char *dir, bool read_only, struct db **ret)
+{
+    uint64_t mark, last;
+    SCOPED(db) db = NULL;
+    TRY(new_db(dir, read_only, &db));
+    TRY(mark_read(dir, &mark));
+    TRY(check_logs(dir, read_only, &last));
+    if (!read_only && last < mark)
+        TRY(look_first(dir, mark));
+    TRY(open_checked(db, read_only, mark));
+    if (!read_only)
+        TRY(mark_open(dir, &db->mark));
+    *ret = STEAL(db);
+    return OK;
+}
+
+err_t db_open_rest(const char *dir, bool read_only, struct db **ret)
+{
+    SCOPED(db) db = NULL;
+    TRY(new_db(dir, read_only, &db));
+    TRY(open_checked(db, read_only, 0));
+    if (!read_only) {
+        TRY(mark_open(dir, &db->mark));
+        mark_set(db->mark, rocksdb_get_latest_sequence_number(db->db));
+    }
+    *ret = STEAL(db);
+    return OK;
+}
+
+/* Every block of every table: deleted ranges too, as a compaction reads them. */
+err_t db_verify(struct db *db)
+{
+    rocksdb_readoptions_t *all = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_fill_cache(all, 0);
+    rocksdb_readoptions_set_ignore_range_deletions(all, 1);
+    rocksdb_readoptions_set_readahead_size(all, READAHEAD_BYTES);
+    char *message = NULL;
+    for (int i = 0; i < DB_FAMILIES && !message; i++) {
+        rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, all, db->family[i]);
+        for (rocksdb_iter_seek_to_first(at); rocksdb_iter_valid(at); rocksdb_iter_next(at))
+            ;
+        rocksdb_iter_get_error(at, &message);
+        rocksdb_iter_destroy(at);
+    }
+    rocksdb_readoptions_destroy(all);
+    return result(db, message, "read");
 }
 
 void db_free(struct db *db)
@@ -183,6 +296,7 @@ void db_free(struct db *db)
         rocksdb_writeoptions_destroy(db->durable);
     if (db->batch)
         rocksdb_writebatch_destroy(db->batch);
+    mark_free(db->mark);
     free(db->dir);
     free(db);
 }
@@ -231,7 +345,9 @@ err_t db_commit(struct db *db)
     char *message = NULL;
     rocksdb_write(db->db, db->durable, db->batch, &message);
     rocksdb_writebatch_clear(db->batch);
-    return result(db, message, "write");
+    TRY(result(db, message, "write"));
+    mark_set(db->mark, rocksdb_get_latest_sequence_number(db->db));
+    return OK;
 }
 
 err_t db_copy(struct db *db, const char *dir)

@@ -26,8 +26,14 @@ struct db;
 struct db_cursor;
 
 /* Read-only works beside a process that has it open. UNAVAILABLE: another process has it;
- * DATA_LOSS: damaged; NOT_FOUND: read-only and not there. */
+ * DATA_LOSS: damaged, or something that was durable is missing; nothing is changed then. NOT_FOUND: read-only and not there. */
 err_t db_open(const char *dir, bool read_only, struct db **ret);
+
+/* Opens what can be read of a store that db_open refuses: up to the first damaged batch. For writing, the rest is gone. */
+err_t db_open_rest(const char *dir, bool read_only, struct db **ret);
+
+/* Reads all there is. DATA_LOSS: some of it is damaged. */
+err_t db_verify(struct db *db);
 void db_free(struct db *db);
 DEFINE_SCOPED(db)
 

@@ -219,23 +219,38 @@ static err_t fork_at(struct store *store, const struct fork *fork,
     return store_commit(store);
 }
 
+static err_t begin_fork(struct store *store, uint64_t rounds, uint32_t seen, struct fork *ret)
+{
+    const uint32_t next = lineages_next(&store->lineages);
+    *ret = (struct fork){.lineage = next > seen ? next : seen + 1, .round = rounds};
+    ret->parent =
+        rounds ? lineages_of_round(&store->lineages, rounds - 1) : store->lineages.at[0].lineage;
+    err_t failed = store_version_after(store, rounds, &ret->version);
+    if (!err_failed(failed))
+        return OK;
+    err_free(failed);
+    return err_new(ERR_PRECONDITION, "%llu rounds cannot be kept: %llu have ended",
+                   (unsigned long long)rounds, (unsigned long long)store->counters.rounds_done);
+}
+
 err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms)
 {
     return store_fork_noted(store, rounds, now_ms, NULL, NULL);
 }
 
+err_t store_fork_above(struct store *store, uint64_t rounds, uint32_t seen, int64_t now_ms)
+{
+    struct fork fork;
+    TRY(store_begin(store, now_ms));
+    TRY(begin_fork(store, rounds, seen, &fork));
+    return store_break(store, fork_at(store, &fork, NULL, NULL));
+}
+
 err_t store_fork_noted(struct store *store, uint64_t rounds, int64_t now_ms,
                        err_t (*note)(void *arg, struct store *store), void *arg)
 {
+    struct fork fork;
     TRY(store_begin(store, now_ms));
-    struct fork fork = {.lineage = lineages_next(&store->lineages), .round = rounds};
-    fork.parent =
-        rounds ? lineages_of_round(&store->lineages, rounds - 1) : store->lineages.at[0].lineage;
-    err_t failed = store_version_after(store, rounds, &fork.version);
-    if (err_failed(failed)) {
-        err_free(failed);
-        return err_new(ERR_PRECONDITION, "%llu rounds cannot be kept: %llu have ended",
-                       (unsigned long long)rounds, (unsigned long long)store->counters.rounds_done);
-    }
+    TRY(begin_fork(store, rounds, 0, &fork));
     return store_break(store, fork_at(store, &fork, note, arg));
 }

@@ -15,6 +15,10 @@
 
 /* For the calls here and in rounds.h that read. NOT_FOUND: no store in dir; PRECONDITION, DATA_LOSS: as store_open. */
 err_t store_read(const char *dir, struct store **ret);
+err_t store_read_rest(
+    const char *dir,
+    struct store **ret); // what is left of one that is refused as STORE_BEHIND (intact.h)
+err_t store_verify(struct store *store);          // reads all of it. DATA_LOSS: some is damaged
 const char *store_run(const struct store *store); // its id; borrowed
 
 /* The round that made a version. NOT_FOUND: version 0, or never made here. */
@@ -60,7 +64,10 @@ struct branch store_branch(const struct store *store);
  * the rounds have not ended. */
 err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms);
 
-/* The same; what `note` writes is durable with it, at once. If it fails, so does the store. */
+/* The same; the new lineage's number is above all that others may have seen. */
+err_t store_fork_above(struct store *store, uint64_t rounds, uint32_t seen, int64_t now_ms);
+
+/* The same as store_fork; what `note` writes is durable with it, at once. If it fails, so does the store. */
 err_t store_fork_noted(struct store *store, uint64_t rounds, int64_t now_ms,
                        err_t (*note)(void *arg, struct store *store), void *arg);
 

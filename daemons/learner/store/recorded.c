@@ -4,14 +4,29 @@
 #include "learner/store/inner.h"
 #include <string.h>
 
-err_t store_read(const char *dir, struct store **ret)
+static err_t read_it(const char *dir, bool rest, struct store **ret)
 {
     SCOPED(store) store = mem_new(sizeof *store);
     store->dir = mem_string(dir);
-    TRY(db_open(dir, true, &store->db));
+    TRY(rest ? db_open_rest(dir, true, &store->db) : db_open(dir, true, &store->db));
     TRY(store_load(store, NULL));
     *ret = STEAL(store);
     return OK;
+}
+
+err_t store_read(const char *dir, struct store **ret)
+{
+    return read_it(dir, false, ret);
+}
+
+err_t store_read_rest(const char *dir, struct store **ret)
+{
+    return read_it(dir, true, ret);
+}
+
+err_t store_verify(struct store *store)
+{
+    return db_verify(store->db);
 }
 
 const char *store_run(const struct store *store)

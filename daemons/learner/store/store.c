@@ -290,7 +290,7 @@ err_t store_open(const char *dir, const struct store_options *options,
     store->rules = *rules;
     store->reserve_bytes = options->reserve_bytes;
     store->spare = store->spare_before = UINT64_MAX;
-    TRY(db_open(dir, false, &store->db));
+    TRY(options->rest ? db_open_rest(dir, false, &store->db) : db_open(dir, false, &store->db));
     TRY(store_load(store, options));
     store->opened_ms = now_ms;
     store->opened_clock_ms = store->counters.clock_ms;

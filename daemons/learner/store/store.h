@@ -38,6 +38,8 @@ struct store_options {
     bool shuffle;
     uint32_t lineage;       // the first's number, at random: a store made again has another; 0: 1
     uint64_t reserve_bytes; // kept free beside min_free_bytes: one whole checkpoint
+    bool
+        rest; // opens what is left of a store that is refused as STORE_BEHIND (intact.h): the rest is gone for good
 };
 
 /* What may change while the run goes on. */
