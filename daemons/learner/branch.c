@@ -71,7 +71,8 @@ err_t branch_find(const struct recipe *recipe, const struct store *store, uint64
 err_t branch_verify(const struct recipe *recipe, const struct branch_point *point)
 {
     struct checkpoint_info info;
-    err_t failed = point->path ? checkpoint_read(point->path, &info) : OK;
+    err_t failed =
+        point->path ? checkpoint_read(point->path, restart_tokenizer(recipe), &info) : OK;
     return err_failed(failed) ? none_of(recipe, point->info.version, failed) : OK;
 }
 
@@ -120,7 +121,7 @@ err_t branch_live(const struct branch_live *what, struct storage *storage,
 
 /* ---- the job */
 
-static err_t open_store(const struct recipe *recipe, struct store **ret)
+err_t branch_open_store(const struct recipe *recipe, bool rest, struct store **ret)
 {
     SCOPED_MEM char *directory = file_join(recipe->directory, "store");
     SCOPED_MEM char *current = file_join(directory, "CURRENT");
@@ -133,7 +134,8 @@ static err_t open_store(const struct recipe *recipe, struct store **ret)
                                     .data = jsonl_digest(data),
                                     .rows = jsonl_rows(data),
                                     .seed = (uint64_t)recipe->run.seed,
-                                    .shuffle = recipe->data.shuffle};
+                                    .shuffle = recipe->data.shuffle,
+                                    .rest = rest};
     struct store_rules rules = settings_store(recipe);
     return store_open(directory, &options, &rules, clock_ms(), ret);
 }
@@ -145,7 +147,7 @@ err_t job_fork(const struct job_options *options, const struct recipe *recipe)
     SCOPED_VALUE(branch_point) point = {0};
     TRY(job_require_run(recipe));
     TRY(job_version(options, &version));
-    TRY(open_store(recipe, &store));
+    TRY(branch_open_store(recipe, false, &store));
     TRY(branch_find(recipe, store, version, &point));
     TRY(branch_verify(recipe, &point));
     uint32_t before = store_lineage(store);

@@ -10,18 +10,31 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MANIFEST_FORMAT = 1, MANIFEST_MAX = 1 << 20 };
+enum { MANIFEST_OLDEST = 1, MANIFEST_FORMAT = 2 /* has its own digest */, MANIFEST_MAX = 1 << 20 };
 static const char FORMAT_NAME[] = "rlhfd-checkpoint";
 
-err_t checkpoint_copy_tokenizer(const char *from_directory, const char *to_directory)
+static const char *const tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json",
+                                              "special_tokens_map.json"};
+enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
+
+struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
-                                        "special_tokens_map.json"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        SCOPED_MEM char *from = file_join(from_directory, names[i]);
-        SCOPED_MEM char *to = file_join(to_directory, names[i]);
-        if (file_exists(from))
-            TRY(file_copy(from, to));
+    struct checkpoint_tokenizer tokenizer = {.directory = directory};
+    for (unsigned i = 0; i < TOKENIZER_FILES; i++) {
+        SCOPED_MEM char *path = file_join(directory, tokenizer_files[i]);
+        tokenizer.files |= file_exists(path) ? 1U << i : 0;
+    }
+    return tokenizer;
+}
+
+err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const char *to_directory)
+{
+    for (unsigned i = 0; i < TOKENIZER_FILES; i++) {
+        SCOPED_MEM char *path = file_join(from->directory, tokenizer_files[i]);
+        SCOPED_MEM char *to = file_join(to_directory, tokenizer_files[i]);
+        if (from->files >> i & 1)
+            TRY(err_wrap(file_copy(path, to), "'%s' had %s at the start", from->directory,
+                         tokenizer_files[i]));
     }
     return OK;
 }
@@ -73,6 +86,15 @@ static err_t check_files(const char *directory, const json_t *files)
 
 /* ---- the manifest */
 
+/* Of all its members but the digest itself, in an order of their own. */
+static struct digest manifest_digest(json_t *manifest)
+{
+    SCOPED_JSON json_t *rest = json_copy(manifest);
+    json_object_del(rest, "digest");
+    SCOPED_MEM char *text = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
+    return hash128(text, strlen(text), 0);
+}
+
 static err_t manifest_write(const char *directory, const struct checkpoint_info *info)
 {
     char text[DIGEST_TEXT];
@@ -85,9 +107,22 @@ static err_t manifest_write(const char *directory, const struct checkpoint_info 
     if (!manifest)
         return err_new(ERR_INVALID, "run name '%s' is not UTF-8", info->run);
     TRY(digests_of(directory, files));
+    struct digest digest = manifest_digest(manifest);
+    json_object_set_new(manifest, "digest", json_string(digest_text(&digest, text)));
     SCOPED_MEM char *path = file_join(directory, "manifest.json");
     SCOPED_MEM char *json = json_dumps(manifest, JSON_INDENT(2));
     return file_write(path, json, strlen(json));
+}
+
+static err_t manifest_check(json_t *manifest, const char *path)
+{
+    char text[DIGEST_TEXT];
+    const char *want;
+    const struct digest digest = manifest_digest(manifest);
+    TRY(json_get_text(manifest, path, "digest", &want));
+    if (strcmp(want, digest_text(&digest, text)) != 0)
+        return err_new(ERR_DATA_LOSS, "'%s' is damaged: its digest is %s", path, text);
+    return OK;
 }
 
 static err_t digest_parse(const char *text, const char *path, struct digest *ret)
@@ -107,7 +142,9 @@ static err_t manifest_parse(const char *directory, json_t **ret_manifest,
     const char *format, *run, *weights;
     int64_t version, lineage, round, weights_version;
     TRY(json_get_text(manifest, path, "format", &format));
-    TRY(json_get_int(manifest, path, "format_version", MANIFEST_FORMAT, MANIFEST_FORMAT, &version));
+    TRY(json_get_int(manifest, path, "format_version", MANIFEST_OLDEST, MANIFEST_FORMAT, &version));
+    if (version == MANIFEST_FORMAT)
+        TRY(manifest_check(manifest, path));
     TRY(json_get_text(manifest, path, "run", &run));
     TRY(json_get_int(manifest, path, "lineage", 0, UINT32_MAX, &lineage));
     TRY(json_get_int(manifest, path, "round", 0, INT64_MAX, &round));
@@ -134,24 +171,34 @@ err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret)
     return manifest_parse(path, &manifest, ret);
 }
 
+static err_t check_named(const char *path, const json_t *files, const char *name)
+{
+    return json_object_get(files, name)
+               ? OK
+               : err_new(ERR_DATA_LOSS, "'%s' is not whole: its manifest does not name %s", path,
+                         name);
+}
+
 /* What a restart reads and what makes the directory one of Hugging Face's. */
-static err_t check_complete(const char *path, const json_t *files)
+static err_t check_complete(const char *path, const json_t *files, unsigned tokenizer)
 {
     static const char *const needed[] = {"config.json", "model.safetensors",
                                          "optimizer.safetensors"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!json_object_get(files, needed[i]))
-            return err_new(ERR_DATA_LOSS, "'%s': its manifest does not name %s", path, needed[i]);
+        TRY(check_named(path, files, needed[i]));
+    for (unsigned i = 0; i < TOKENIZER_FILES; i++)
+        if (tokenizer >> i & 1)
+            TRY(check_named(path, files, tokenizer_files[i]));
     return OK;
 }
 
-err_t checkpoint_read(const char *path, struct checkpoint_info *ret)
+err_t checkpoint_read(const char *path, unsigned tokenizer, struct checkpoint_info *ret)
 {
     SCOPED_JSON json_t *manifest = NULL;
     struct checkpoint_info info;
     TRY(manifest_parse(path, &manifest, &info));
     const json_t *files = json_object_get(manifest, "files");
-    TRY(check_complete(path, files));
+    TRY(check_complete(path, files, tokenizer));
     TRY(check_files(path, files));
     *ret = info;
     return OK;
@@ -159,15 +206,14 @@ err_t checkpoint_read(const char *path, struct checkpoint_info *ret)
 
 /* ---- the directory of them */
 
-err_t checkpoint_newest(const char *run_directory, char **ret_path, char **ret_damaged,
+err_t checkpoint_newest(const char *run_directory, const struct checkpoint_list *list,
+                        unsigned tokenizer, char **ret_path, char **ret_damaged,
                         struct checkpoint_info *ret_info)
 {
-    SCOPED_VALUE(checkpoint_list) found = {0};
-    checkpoint_list(run_directory, &found);
     *ret_path = *ret_damaged = NULL;
-    for (size_t i = 0; i < found.count; i++) {
-        SCOPED_MEM char *path = checkpoint_path(run_directory, found.version[i]);
-        err_t failed = checkpoint_read(path, ret_info);
+    for (size_t i = 0; i < list->count; i++) {
+        SCOPED_MEM char *path = checkpoint_path(run_directory, list->version[i]);
+        err_t failed = checkpoint_read(path, tokenizer, ret_info);
         if (!err_failed(failed)) {
             *ret_path = STEAL(path);
             return OK;
@@ -206,7 +252,8 @@ err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_in
 }
 
 static err_t write_aside(const char *aside, const struct model *model,
-                         const struct optimizer *optimizer, const char *tokenizer_directory,
+                         const struct optimizer *optimizer,
+                         const struct checkpoint_tokenizer *tokenizer,
                          const struct checkpoint_info *info)
 {
     SCOPED_MEM char *state = file_join(aside, "optimizer.safetensors");
@@ -214,17 +261,17 @@ static err_t write_aside(const char *aside, const struct model *model,
     TRY(file_make_directories(aside));
     TRY(model_write(model, aside));
     TRY(optimizer_save(optimizer, state));
-    TRY(checkpoint_copy_tokenizer(tokenizer_directory, aside));
+    TRY(checkpoint_copy_tokenizer(tokenizer, aside));
     TRY(manifest_write(aside, info));
     return file_sync_directory(aside);
 }
 
 /* Whether this very checkpoint is there and whole: after a restart that trained nothing. Removing it first, to write the
  * same again, would leave a moment with no checkpoint at all. */
-static bool is_there(const char *path, const struct checkpoint_info *info)
+static bool is_there(const char *path, unsigned tokenizer, const struct checkpoint_info *info)
 {
     struct checkpoint_info there;
-    err_t failed = checkpoint_read(path, &there);
+    err_t failed = checkpoint_read(path, tokenizer, &there);
     bool same = !err_failed(failed) && there.round == info->round &&
                 there.version == info->version && digest_equal(&there.weights, &info->weights) &&
                 strcmp(there.run, info->run) == 0; // an ancestor's, too: before a fork it is ours
@@ -233,16 +280,17 @@ static bool is_there(const char *path, const struct checkpoint_info *info)
 }
 
 err_t checkpoint_write(const char *run_directory, const struct model *model,
-                       const struct optimizer *optimizer, const char *tokenizer_directory,
+                       const struct optimizer *optimizer,
+                       const struct checkpoint_tokenizer *tokenizer,
                        const struct checkpoint_info *info, int keep)
 {
     SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
     SCOPED_MEM char *aside = file_join(directory, "writing");
     SCOPED_MEM char *path = checkpoint_path(run_directory, info->version);
-    if (is_there(path, info))
+    if (is_there(path, tokenizer->files, info))
         return point_latest(directory, info->version);
     TRY(file_make_directories(directory));
-    err_t failed = write_aside(aside, model, optimizer, tokenizer_directory, info);
+    err_t failed = write_aside(aside, model, optimizer, tokenizer, info);
     if (err_failed(failed)) {
         err_free(file_remove_tree(aside));
         return err_wrap(failed, "checkpoint of version %" PRIu64, info->version);

@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -35,24 +37,54 @@ static double number(const json_t *object, const char *name)
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-/* Length of the leading lines that are whole; what they evaluate is known from here on. */
-static size_t kept_length(struct evals *evals, const struct bytes *text)
+/* What the lines say, and how long those are that stay: all but a torn last one. A line that cannot be read stays, too. */
+struct found {
+    size_t kept;
+    bool unended; // the last that stays lacks its newline
+    uint64_t damaged;
+};
+
+/* A newline that was damaged leaves an object with something behind it. */
+static bool read_line(struct evals *evals, const char *line, size_t len, bool ended)
 {
-    size_t at = 0;
-    while (at < text->len) {
+    SCOPED_JSON json_t *object = json_loadb(line, len, ended ? 0 : JSON_DISABLE_EOF_CHECK, NULL);
+    const json_t *lineage = json_object_get(object, "lineage");
+    const json_t *version = json_object_get(object, "version");
+    if (!json_is_integer(lineage) || !json_is_integer(version))
+        return false;
+    know(evals, (uint32_t)json_integer_value(lineage), (uint64_t)json_integer_value(version));
+    evals->last = (struct evals_last){json_number_value(version), number(object, "success"),
+                                      number(object, "reward_mean")};
+    return true;
+}
+
+static struct found read_lines(struct evals *evals, const struct bytes *text)
+{
+    struct found found = {0};
+    for (size_t at = 0; at < text->len;) {
         const char *line = (const char *)text->data + at;
         const char *end = memchr(line, '\n', text->len - at);
-        SCOPED_JSON json_t *object = end ? json_loadb(line, (size_t)(end - line), 0, NULL) : NULL;
-        const json_t *lineage = json_object_get(object, "lineage");
-        const json_t *version = json_object_get(object, "version");
-        if (!json_is_integer(lineage) || !json_is_integer(version))
+        const size_t len = end ? (size_t)(end - line) : text->len - at;
+        const bool readable = read_line(evals, line, len, end != NULL);
+        at += len + (end != NULL);
+        if (!end && !readable)
             break;
-        know(evals, (uint32_t)json_integer_value(lineage), (uint64_t)json_integer_value(version));
-        evals->last = (struct evals_last){json_number_value(version), number(object, "success"),
-                                          number(object, "reward_mean")};
-        at += (size_t)(end - line) + 1;
+        found.damaged += !readable || !end;
+        found.unended = !end;
+        found.kept = at;
     }
-    return at;
+    return found;
+}
+
+static err_t cut(const char *path, const struct bytes *text, const struct found *found)
+{
+    if (found->damaged)
+        log_warning("damaged lines are kept as they are", "file=%s lines=%" PRIu64, path,
+                    found->damaged);
+    if (found->kept == text->len && !found->unended && file_exists(path))
+        return OK;
+    const struct file_part parts[] = {{text->data, found->kept}, {"\n", found->unended}};
+    return file_write_parts(path, parts, sizeof parts / sizeof *parts);
 }
 
 err_t evals_open(const char *path, struct evals **ret)
@@ -62,9 +94,8 @@ err_t evals_open(const char *path, struct evals **ret)
     SCOPED_VALUE(bytes) text = {0};
     if (file_exists(path))
         TRY(file_read(path, EVALS_MAX_BYTES, &text));
-    size_t kept = kept_length(evals, &text);
-    if (kept < text.len || !file_exists(path))
-        TRY(file_write(path, text.data, kept));
+    const struct found found = read_lines(evals, &text);
+    TRY(cut(path, &text, &found));
     evals->file = fopen(path, "ae");
     if (!evals->file)
         return err_errno(errno, "cannot open '%s'", path);

@@ -4,7 +4,7 @@
  *      "reward_std", "length_mean", "ended", "seconds", "scores": {NAME: mean, ...}}
  *
  *     SCOPED(evals) evals = NULL;
- *     TRY(evals_open("run/evals.jsonl", &evals));      -- a torn last line is dropped
+ *     TRY(evals_open("run/evals.jsonl", &evals));      -- a torn last line is dropped, a damaged one stays
  *     if (!evals_has(evals, lineage, version))
  *         ...
  *

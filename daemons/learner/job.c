@@ -1,6 +1,7 @@
 #include "learner/job.h"
 #include "base/file.h"
 #include "base/scoped.h"
+#include "learner/damage.h"
 #include "learner/store/audit.h"
 #include "svc/run_lock.h"
 #include <errno.h>
@@ -17,7 +18,8 @@ static const struct job {
 } jobs[] = {{"sft", job_sft, WRITES},
             {"audit", job_audit, READS},
             {"explain", job_explain, READS},
-            {"fork", job_fork, CHANGES}};
+            {"fork", job_fork, CHANGES},
+            {"salvage", job_salvage, CHANGES}};
 
 static err_t lock_for(const struct job *job, const char *run, struct run_lock **ret)
 {
@@ -36,9 +38,11 @@ err_t job_run(const struct job_options *options, const struct recipe *recipe)
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
         if (strcmp(jobs[i].kind, options->kind) == 0) {
             TRY(lock_for(&jobs[i], recipe->directory, &lock));
-            return jobs[i].run(options, recipe);
+            err_t failed = jobs[i].run(options, recipe);
+            return *recipe->directory ? damage_told(recipe, failed) : failed;
         }
-    return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: sft, audit, explain, fork",
+    return err_new(ERR_INVALID,
+                   "--job: '%s' is not known; allowed: sft, audit, explain, fork, salvage",
                    options->kind);
 }
 

@@ -23,6 +23,10 @@ err_t job_explain(const struct job_options *options, const struct recipe *recipe
  * a new lineage (branch.c). No learner may be running. */
 err_t job_fork(const struct job_options *options, const struct recipe *recipe);
 
+/* salvage: of a store with a damaged log, or one that ends too early: puts flipped bits right, else what is left goes on in a new
+ * lineage; says what is lost (salvage.c). No learner may be running. */
+err_t job_salvage(const struct job_options *options, const struct recipe *recipe);
+
 /* For them: --run and --at, checked. */
 err_t job_require_run(const struct recipe *recipe);
 err_t job_version(const struct job_options *options, uint64_t *ret);

@@ -12,9 +12,11 @@
 #include "learner/admin/inspect.h"
 #include "learner/admin/operations.h"
 #include "learner/admin/services.h"
+#include "learner/damage.h"
 #include "learner/evaluating.h"
 #include "learner/ingest.h"
 #include "learner/job.h"
+#include "learner/restart.h"
 #include "learner/settings.h"
 #include "learner/train.h"
 #include "rpc/face.h"
@@ -195,6 +197,11 @@ static uint32_t first_lineage(void)
     return lineage;
 }
 
+static err_t set_aside(void *arg, struct store *store)
+{
+    return restart_set_aside(((struct daemon *)arg)->recipe, store);
+}
+
 static err_t open_storage(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
@@ -213,7 +220,17 @@ static err_t open_storage(struct daemon *d)
         .rules = settings_store(live_recipe(d->live)),
         .failed = storage_failed,
         .arg = d};
-    return err_wrap(storage_start(&options, &d->storage), "store '%s'", directory);
+    TRY(err_wrap(storage_start(&options, &d->storage), "store '%s'", directory));
+    return storage_call(d->storage, set_aside, d);
+}
+
+/* Reads, all of it: what is found damaged is refused before anything is written. Then the store is ours, and only then are other
+ * files of the run changed. */
+static err_t open_run(struct daemon *d)
+{
+    TRY(live_open(d->recipe, &d->live));
+    TRY(train_new(d->recipe, &d->train));
+    return open_storage(d);
 }
 
 static err_t open_stages(struct daemon *d)
@@ -311,8 +328,7 @@ static err_t serve(struct daemon *d, const char *announce)
     d->grace = loop_timer_new(d->loop, close_face, d);
     TRY(rpc_new(d->loop, &d->rpc));
     TRY(jsonl_open(d->recipe->data.train, &d->data));
-    TRY(live_open(d->recipe, &d->live));
-    TRY(train_new(d->recipe, &d->train));
+    TRY(damage_told(d->recipe, open_run(d)));
     TRY(evaluating_open(
         &(struct evaluating_options){.loop = d->loop,
                                      .recipe = d->recipe,
@@ -321,7 +337,6 @@ static err_t serve(struct daemon *d, const char *announce)
                                      .arg = d},
         &d->evaluating));
     d->evaluated = !d->evaluating;
-    TRY(open_storage(d));
     TRY(open_stages(d));
     TRY(open_face(d, announce));
     struct train_options train = {.loop = d->loop,
@@ -373,7 +388,7 @@ static err_t run(int argc, char **argv)
     struct job_options job = {0};
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
-        {"job", "KIND", "do one offline job and exit: sft, audit, explain, fork",
+        {"job", "KIND", "do one offline job and exit: sft, audit, explain, fork, salvage",
          .text = &job.kind},
         {"at", "N", "explain: which version; fork: the last one that stays", .text = &job.version},
         {"output", "FORM", "explain: text (default) or json", .text = &job.output},

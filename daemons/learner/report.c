@@ -2,9 +2,12 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "learner/reported.h"
 #include "svc/metrics.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -98,42 +101,47 @@ static void show_standing(const char *path, uint64_t rounds, uint64_t version)
 
 /* ---- the file */
 
-/* What the leading lines say. */
-struct lines {
-    const struct branch *branch; // of the rounds that are made now
-    uint64_t first_round;
-    bool begun; // the branch's own line is among them
-    double time_s;
-};
-
-/* Whether a line stays. One without a lineage is an older learner's, which had cut what was not of the history. */
-static bool stays(struct lines *lines, const char *line, size_t len)
+static err_t read_lines(const char *path, const struct branch *branch, uint64_t first_round,
+                        struct bytes *ret_text, struct reported *ret)
 {
-    SCOPED_JSON json_t *object = json_loadb(line, len, 0, NULL);
-    const json_t *round = json_object_get(object, "round"),
-                 *lineage = json_object_get(object, "lineage");
-    bool ours = !lineage || json_integer_value(lineage) == lines->branch->lineage;
-    if (json_is_true(json_object_get(object, "rollback")))
-        lines->begun = lines->begun || ours;
-    else if (!json_is_integer(round) ||
-             (ours && (uint64_t)json_integer_value(round) >= lines->first_round))
-        return false;
-    lines->time_s = json_number_value(json_object_get(object, "time_s"));
-    return true;
+    if (file_exists(path))
+        TRY(file_read(path, REPORT_MAX_BYTES, ret_text));
+    *ret = (struct reported){
+        .branch = branch, .first_round = first_round, .begun = branch->parent == branch->lineage};
+    reported_read(ret, ret_text);
+    return OK;
 }
 
-/* Length of the lines before the first that does not stay: what follows that is of the same lineage. */
-static size_t kept_length(struct lines *lines, const struct bytes *text)
+err_t report_read(const char *path, const struct branch *branch, uint64_t first_round,
+                  struct reported *ret)
 {
-    size_t at = 0;
-    while (at < text->len) {
-        const char *line = (const char *)text->data + at;
-        const char *end = memchr(line, '\n', text->len - at);
-        if (!end || !stays(lines, line, (size_t)(end - line)))
-            break;
-        at += (size_t)(end - line) + 1;
-    }
-    return at;
+    SCOPED_VALUE(bytes) text = {0};
+    return read_lines(path, branch, first_round, &text, ret);
+}
+
+err_t report_check(const char *path, const struct branch *branch, uint64_t first_round,
+                   uint64_t rounds_done)
+{
+    struct reported lines;
+    TRY(report_read(path, branch, first_round, &lines));
+    if (lines.foreign)
+        return err_new(ERR_DATA_LOSS,
+                       "'%s' has rounds of lineage %" PRIu32 ", which the store does not know",
+                       path, lines.foreign);
+    if (lines.rounds > rounds_done)
+        return err_new(ERR_DATA_LOSS,
+                       "'%s' has %" PRIu64 " rounds, but the store ends after %" PRIu64, path,
+                       lines.rounds, rounds_done);
+    return OK;
+}
+
+/* The lines that stay, to the byte. */
+static err_t cut(const char *path, const struct bytes *text, const struct reported *lines)
+{
+    if (lines->kept == text->len && !lines->unended && file_exists(path))
+        return OK;
+    const struct file_part parts[] = {{text->data, lines->kept}, {"\n", lines->unended}};
+    return file_write_parts(path, parts, sizeof parts / sizeof *parts);
 }
 
 void report_metrics(const char *directory, uint64_t rounds, uint64_t version)
@@ -151,12 +159,13 @@ err_t report_open(const char *path, const struct branch *branch, uint64_t first_
     SCOPED(report) report = mem_new(sizeof *report);
     report->path = mem_string(path);
     SCOPED_VALUE(bytes) text = {0};
-    if (file_exists(path))
-        TRY(file_read(path, REPORT_MAX_BYTES, &text));
-    struct lines lines = {branch, first_round, branch->parent == branch->lineage, 0};
-    size_t kept = kept_length(&lines, &text);
-    if (kept < text.len || !file_exists(path))
-        TRY(file_write(path, text.data, kept));
+    struct reported lines;
+    TRY(read_lines(path, branch, first_round, &text, &lines));
+    if (lines.damaged)
+        log_warning("damaged lines are kept as they are",
+                    "file=%s lines=%" PRIu64 " first_line=%" PRIu64, path, lines.damaged,
+                    lines.first_line);
+    TRY(cut(path, &text, &lines));
     report->file = fopen(path, "ae");
     if (!report->file)
         return err_errno(errno, "cannot open '%s'", path);

@@ -71,7 +71,17 @@ struct report;
  * the last of them was like by directory/metrics.jsonl. Before report_open. */
 void report_metrics(const char *directory, uint64_t rounds, uint64_t version);
 
-/* Opens or creates the file; drops this lineage's lines from first_round on, and a torn last line; adds the line of the
+struct reported;
+/* What the file tells of, if it is there: reported.h. */
+err_t report_read(const char *path, const struct branch *branch, uint64_t first_round,
+                  struct reported *ret);
+
+/* DATA_LOSS: the file tells of rounds that the store, whose lineage branch is, has not. Changes nothing. */
+err_t report_check(const char *path, const struct branch *branch, uint64_t first_round,
+                   uint64_t rounds_done);
+
+/* Opens or creates the file; drops this lineage's lines from first_round on, and a torn last line; a damaged line before
+ * those stays, with a warning; adds the line of the
  * rollback that the lineage began with, if it is missing. */
 err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
                   struct report **ret);

@@ -2,6 +2,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/damage.h"
+#include "learner/report.h"
 #include "learner/settings.h"
 #include "learner/store/history.h"
 #include "weights/digest.h"
@@ -14,6 +16,12 @@ void restart_done(struct restart *restart)
     model_free(STEAL(restart->model));
     backend_free(STEAL(restart->be));
     mem_free(STEAL(restart->origin));
+}
+
+void restart_written(struct restart *restart, char *path)
+{
+    mem_free(restart->origin);
+    restart->origin = path;
 }
 
 /* ---- settings of recorded rounds */
@@ -80,6 +88,52 @@ static err_t read_store(const struct recipe *recipe, struct store **ret)
     return OK;
 }
 
+/* ---- checkpoints and the store: one history */
+
+/* The newest version of a checkpoint's lineage that the history has. Of the lineage that goes on the store has all there are. */
+static err_t find_limit(const struct store *store, const char *path,
+                        const struct checkpoint_info *info, uint64_t *ret)
+{
+    TRY(err_wrap(store_valid_up_to(store, info->lineage, ret),
+                 "checkpoint '%s' and the store of this run do not belong together", path));
+    if (info->lineage == store_lineage(store) && info->version > *ret)
+        return err_reason(
+            err_new(ERR_DATA_LOSS,
+                    "checkpoint '%s' is ahead of the store, which ends at version %" PRIu64
+                    ": the store has lost what came after, or is an older one",
+                    path, *ret),
+            STORE_BEHIND);
+    return OK;
+}
+
+/* Those of the history; damaged ones too, which are passed over later. */
+static err_t list_valid(const struct recipe *recipe, const struct store *store, bool salvaging,
+                        struct checkpoint_list *ret)
+{
+    size_t kept = 0;
+    checkpoint_list(recipe->directory, ret);
+    for (size_t i = 0; i < ret->count; i++) {
+        SCOPED_MEM char *path = checkpoint_path(recipe->directory, ret->version[i]);
+        struct checkpoint_info info;
+        uint64_t limit = UINT64_MAX;
+        err_t failed = checkpoint_manifest(path, &info);
+        if (!err_failed(failed)) {
+            err_t foreign = find_limit(store, path, &info, &limit);
+            if (!salvaging)
+                TRY(foreign);
+            if (err_failed(foreign))
+                limit = 0; // it came with what is lost
+            err_free(foreign);
+        }
+        const bool valid = err_failed(failed) || info.version <= limit;
+        err_free(failed);
+        if (valid)
+            ret->version[kept++] = ret->version[i];
+    }
+    ret->count = kept;
+    return OK;
+}
+
 err_t restart_set_aside(const struct recipe *recipe, const struct store *store)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
@@ -89,12 +143,11 @@ err_t restart_set_aside(const struct recipe *recipe, const struct store *store)
         struct checkpoint_info info;
         uint64_t limit;
         err_t failed = checkpoint_manifest(path, &info);
-        if (err_failed(failed)) { // damaged: passed over later
+        if (err_failed(failed)) {
             err_free(failed);
             continue;
         }
-        TRY(err_wrap(store_valid_up_to(store, info.lineage, &limit),
-                     "checkpoint '%s' and the store of this run do not belong together", path));
+        TRY(find_limit(store, path, &info, &limit));
         if (info.version <= limit)
             continue;
         log_info("checkpoint set aside", "version=%" PRIu64 " why=\"a fork cut it off\"",
@@ -102,6 +155,29 @@ err_t restart_set_aside(const struct recipe *recipe, const struct store *store)
         TRY(checkpoint_set_aside(recipe->directory, &info));
     }
     return OK;
+}
+
+err_t restart_newest(const struct recipe *recipe, struct store *store, bool salvaging,
+                     char **ret_path, struct checkpoint_info *ret)
+{
+    SCOPED_MEM char *damaged = NULL;
+    SCOPED_MEM char *path = NULL;
+    SCOPED_VALUE(checkpoint_list) list = {0};
+    TRY(list_valid(recipe, store, salvaging, &list));
+    TRY(checkpoint_newest(recipe->directory, &list, restart_tokenizer(recipe), &path, &damaged,
+                          ret));
+    if (damaged)
+        log_warning("damaged checkpoint passed over", "why=\"%s\" taken=%s", damaged,
+                    path ? path : recipe->model.path);
+    if (path)
+        TRY(restart_check(recipe, store, path, ret));
+    *ret_path = STEAL(path);
+    return OK;
+}
+
+unsigned restart_tokenizer(const struct recipe *recipe)
+{
+    return checkpoint_tokenizer(recipe->model.path).files & CHECKPOINT_TOKENIZER;
 }
 
 err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
@@ -125,7 +201,7 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
 }
 
 /* Groups are kept back to the checkpoint before the newest: from further back there is no way here. */
-static err_t check_reach(const struct recipe *recipe, struct store *store, uint64_t round)
+err_t restart_reaches(const struct recipe *recipe, struct store *store, uint64_t round)
 {
     uint64_t covered, version;
     SCOPED(round) first = NULL;
@@ -200,6 +276,7 @@ static err_t load_model(const struct recipe *recipe, const char *directory, stru
     start->model->kv = (enum kv_format)recipe->model.kv;
     struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
     start->origin = mem_string(directory);
+    start->tokenizer = checkpoint_tokenizer(directory).files;
     return optimizer_new(start->model, &config, directory, &start->optimizer);
 }
 
@@ -247,10 +324,25 @@ static err_t begin(const struct recipe *recipe, struct restart *start)
     return OK;
 }
 
+static err_t check_reported(const struct recipe *recipe, const struct store *store, uint64_t round)
+{
+    SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
+    const struct branch branch = store_branch(store);
+    return err_reason(report_check(path, &branch, round, store_rounds_done(store)), STORE_BEHIND);
+}
+
+err_t restart_agrees(const struct recipe *recipe, struct store *store, char **ret_path,
+                     struct checkpoint_info *ret)
+{
+    TRY(store_verify(store));
+    TRY(restart_newest(recipe, store, false, ret_path, ret));
+    return check_reported(recipe, store, *ret_path ? ret->round : 0);
+}
+
+/* Nothing is written here: the store may be another process's. */
 static err_t find_start(const struct recipe *recipe, struct store *store,
                         struct checkpoint_info *ret, char **ret_path)
 {
-    SCOPED_MEM char *damaged = NULL;
     SCOPED_VALUE(checkpoint_list) list = {0};
     checkpoint_list(recipe->directory, &list);
     if (!store && list.count)
@@ -262,13 +354,8 @@ static err_t find_start(const struct recipe *recipe, struct store *store,
                        recipe->directory, list.version[0], recipe->directory);
     if (!store)
         return OK;
-    TRY(restart_set_aside(recipe, store));
-    TRY(checkpoint_newest(recipe->directory, ret_path, &damaged, ret));
-    if (damaged)
-        log_warning("damaged checkpoint passed over", "why=\"%s\"", damaged);
-    if (*ret_path)
-        TRY(restart_check(recipe, store, *ret_path, ret));
-    return check_reach(recipe, store, *ret_path ? ret->round : 0);
+    TRY(restart_agrees(recipe, store, ret_path, ret));
+    return restart_reaches(recipe, store, *ret_path ? ret->round : 0);
 }
 
 err_t restart_open(const struct recipe *recipe, struct restart *ret)

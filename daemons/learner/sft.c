@@ -29,6 +29,7 @@ struct sft {
     struct model *model;
     struct optimizer *optimizer;
     struct tokenizer *tokenizer;
+    struct checkpoint_tokenizer files; // of the model's directory
     struct jsonl *data;
     struct demonstration *rows; // (count)
     uint64_t count, skipped;
@@ -184,6 +185,7 @@ static err_t open_inputs(struct sft *sft)
     TRY(model_load(sft->be, directory, &sft->model));
     sft->model->kv = (enum kv_format)sft->recipe->model.kv;
     TRY(tokenizer_load(directory, &sft->tokenizer));
+    sft->files = checkpoint_tokenizer(directory);
     const struct model_config *config = &sft->model->config;
     TRY(err_wrap(
         tokenizer_check(sft->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
@@ -228,7 +230,7 @@ static err_t write_output(const struct sft *sft)
     SCOPED_MEM char *aside = mem_printf("%s.writing", output);
     TRY(file_remove_tree(aside));
     TRY(model_save(sft->model, aside));
-    TRY(checkpoint_copy_tokenizer(sft->options->model, aside));
+    TRY(checkpoint_copy_tokenizer(&sft->files, aside));
     TRY(file_sync_directory(aside));
     TRY(file_remove_tree(output));
     if (rename(aside, output))

@@ -143,12 +143,12 @@ static err_t write_checkpoint(struct train *train)
 {
     const struct recipe *recipe = train->recipe;
     double begun = clock_s();
+    const struct checkpoint_tokenizer tokenizer = {train->start.origin, train->start.tokenizer};
     TRY(report_sync(train->report));
-    TRY(checkpoint_write(recipe->directory, train->model, train->start.optimizer,
-                         train->start.origin, &train->at, (int)recipe->checkpoint.keep));
+    TRY(checkpoint_write(recipe->directory, train->model, train->start.optimizer, &tokenizer,
+                         &train->at, (int)recipe->checkpoint.keep));
     train->checkpoint_ms = (clock_s() - begun) * 1000;
-    mem_free(train->start.origin); // the one before may be removed by the next
-    train->start.origin = checkpoint_path(recipe->directory, train->at.version);
+    restart_written(&train->start, checkpoint_path(recipe->directory, train->at.version));
     train->checkpointed_round = train->at.round;
     return storage_call(train->options.storage, note_checkpoint, &train->at);
 }

@@ -45,7 +45,8 @@ static struct checkpoint_info info_of(const struct kit *kit, uint64_t round)
 static void write_one(const struct kit *kit, uint64_t round, int keep)
 {
     struct checkpoint_info info = info_of(kit, round);
-    assert_ok(checkpoint_write(kit->run, kit->model, kit->optimizer, kit->run, &info, keep));
+    struct checkpoint_tokenizer tokenizer = checkpoint_tokenizer(kit->run);
+    assert_ok(checkpoint_write(kit->run, kit->model, kit->optimizer, &tokenizer, &info, keep));
 }
 
 /* The newest whole one's round; whether a damaged one was passed over. */
@@ -54,7 +55,9 @@ static uint64_t newest(const struct kit *kit, bool *ret_damaged)
     SCOPED_MEM char *path = NULL;
     SCOPED_MEM char *damaged = NULL;
     struct checkpoint_info info;
-    assert_ok(checkpoint_newest(kit->run, &path, &damaged, &info));
+    SCOPED_VALUE(checkpoint_list) list = {0};
+    checkpoint_list(kit->run, &list);
+    assert_ok(checkpoint_newest(kit->run, &list, 0, &path, &damaged, &info));
     assert_non_null(path);
     *ret_damaged = damaged != NULL;
     return info.round;
