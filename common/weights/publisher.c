@@ -32,12 +32,33 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
     return OK;
 }
 
+/* Versions above the newest, up to the one that was the newest before it: upstream has lost them. */
+static bool is_lost(const struct publisher *publisher, uint32_t lineage, uint64_t version)
+{
+    return lineage == publisher->lost_lineage && version <= publisher->lost_up_to;
+}
+
 bool publisher_has_newest(const struct publisher *publisher, bool any, uint32_t lineage,
                           uint64_t version)
 {
     const struct manifest *newest = snapshot_manifest(publisher->newest);
-    return any && lineage == newest->lineage &&
-           (publisher->options.evaluated ? version == newest->version : version >= newest->version);
+    if (!any || lineage != newest->lineage || version < newest->version)
+        return false;
+    return version == newest->version ||
+           (publisher->options.relay && !is_lost(publisher, lineage, version));
+}
+
+/* What a peer has under the newest version's number may be other weights: a learner that went back to a copy of its run has made
+ * the number twice. Then it has nothing. */
+static void compare(struct peer *peer)
+{
+    const struct snapshot *snapshot = peer->publisher->newest;
+    if (!snapshot || !peer->has || !peer->has_digest)
+        return;
+    const struct manifest *newest = snapshot_manifest(snapshot);
+    if (peer->has_lineage == newest->lineage && peer->has_version == newest->version &&
+        !digest_equal(&peer->digest, &newest->digest))
+        peer->has = peer->holds = peer->has_digest = false;
 }
 
 /* ---- sending */
@@ -128,6 +149,7 @@ void publisher_end(struct peer *peer)
     const struct manifest *manifest = snapshot_manifest(peer->sending);
     struct publisher_stats *stats = &peer->publisher->stats;
     peer->has = true;
+    peer->has_digest = false; // it is ours
     peer->has_lineage = manifest->lineage;
     peer->has_version = manifest->version;
     stats->sent++;
@@ -283,6 +305,7 @@ static err_t hear(struct peer *peer, const struct rpc_message *message, const ui
     peer->holds = subscription.holds;
     peer->lineage = subscription.lineage;
     peer->version = subscription.version;
+    compare(peer);
     return OK;
 }
 
@@ -385,6 +408,16 @@ struct rpc_service publisher_service(struct publisher *publisher)
 
 /* ---- the learner's calls */
 
+/* A relay's own source went back. */
+static void note_lost(struct publisher *publisher, const struct manifest *next)
+{
+    const struct manifest *newest = publisher_newest(publisher);
+    if (!newest || newest->lineage != next->lineage || newest->version <= next->version)
+        return;
+    publisher->lost_lineage = newest->lineage;
+    publisher->lost_up_to = newest->version;
+}
+
 void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta)
 {
     const struct manifest *manifest = snapshot_manifest(snapshot);
@@ -393,8 +426,11 @@ void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, s
     const bool given = delta != NULL;
     if (!history_put(publisher->history, manifest, delta))
         publisher->stats.unusable += given;
+    note_lost(publisher, manifest);
     snapshot_free(publisher->newest);
     publisher->newest = snapshot;
+    for (struct peer *peer = publisher->peers; peer; peer = peer->next)
+        compare(peer);
     publisher->published_s = clock_s();
     publisher->settled = false;
     publisher->stats.published++;

@@ -35,8 +35,9 @@ struct publisher_options {
     enum publisher_compress compress; // deltas
     uint64_t anchor_every; // versions after which subscribers verify all values they have; 0: never
     int full_at_once;      // subscribers that are sent all values at the same time; 0: 2
+    bool evaluated;        // serves Weights.SubscribeEvaluated
     bool
-        evaluated; // serves Weights.SubscribeEvaluated: who holds a later version gets the newest all the same
+        relay; // passes versions on, and may be behind others: who holds a later version is left alone
     int fanout; // subscribers served here; others are sent on to these, as far as they serve too. 0: all
     const struct transport_options *nccl; // broadcast.h; borrowed for the call. NULL: none
     /* Optional. What becomes of epochs: a line for the log. */
@@ -54,8 +55,8 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
  * what is malformed; the message says what differs. */
 struct rpc_service publisher_service(struct publisher *publisher);
 
-/* Takes the snapshot, a whole one: from now on the newest; and delta, what changed since the one before, or NULL. Subscribers of its lineage that hold its version or a later one are left
- * alone (a restarted learner comes to their version again, with the same bits). */
+/* Takes the snapshot, a whole one: from now on the newest; and delta, what changed since the one before, or NULL. Subscribers that hold it are left alone. One
+ * that holds a later version of its lineage, or other weights under its number, holds what the learner has lost: it gets all values. */
 void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta);
 
 /* To all subscribers: this is alive, or what it hears from is. Ascending; who has been sent on misses it in the end. */

@@ -26,7 +26,8 @@ struct peer {
     bool has_partial; // what an earlier stream left; for the first that is sent
     struct manifest partial;
     uint64_t partial_chunks;
-    bool has_digest; // of what it loaded from elsewhere
+    bool
+        has_digest; // of what it has, as its hello said; or, as it has nothing, of what it loaded from elsewhere
     struct digest digest;
     struct snapshot *sending; // NULL: none
     size_t next_message;      // of it
@@ -40,6 +41,9 @@ struct publisher {
     struct digest layout;
     char *run;
     struct snapshot *newest;
+    uint32_t
+        lost_lineage; // relays: its versions above the newest, up to lost_up_to, exist no more; 0: none are lost
+    uint64_t lost_up_to;
     struct history *history;
     struct broadcast *broadcast; // NULL: all goes over gRPC
     double published_s;

@@ -38,8 +38,8 @@ static void introduce(const struct subscriber *subscriber, struct subscription *
     ret->has = subscriber->has || subscriber->complete;
     ret->has_lineage = newest->lineage;
     ret->has_version = newest->version;
-    ret->has_digest = !ret->has && subscriber->is_loaded;
-    ret->digest = subscriber->loaded;
+    ret->has_digest = ret->has || subscriber->is_loaded;
+    ret->digest = ret->has ? newest->digest : subscriber->loaded;
     ret->has_partial = subscriber->unfinished;
     ret->partial = subscriber->coming;
     ret->partial_chunks = chunks_here(subscriber);
@@ -99,7 +99,8 @@ static void on_summed(void *arg, const struct digest *sum)
 
 static bool same_version(const struct manifest *a, const struct manifest *b)
 {
-    return a->lineage == b->lineage && a->version == b->version;
+    return a->lineage == b->lineage && a->version == b->version &&
+           digest_equal(&a->digest, &b->digest);
 }
 
 /* What comes may be here already. */
@@ -107,7 +108,7 @@ static bool is_known(const struct subscriber *subscriber, const struct manifest 
 {
     if (subscriber->has && same_version(&subscriber->manifest, manifest))
         return true;
-    return subscriber->holds && subscriber->lineage == manifest->lineage &&
+    return !subscriber->has && subscriber->holds && subscriber->lineage == manifest->lineage &&
            subscriber->version == manifest->version;
 }
 

@@ -26,6 +26,7 @@ err_t relay_open(const struct recipe *recipe, const struct layout *layout, struc
         .run = recipe->run.name,
         .layout = layout,
         .compress = PUBLISHER_PLAIN,
+        .relay = true,
         .anchor_every = (uint64_t)recipe->publish.anchor_every,
         .full_at_once = (int)recipe->publish.full_at_once,
         .fanout = (int)recipe->publish.fanout,

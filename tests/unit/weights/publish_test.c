@@ -138,9 +138,8 @@ static void a_restarted_learner_finds_its_subscribers_again(void **state)
     until(&ring, is_down);
     assert_int_equal(ring.generator[0].why, ERR_UNAVAILABLE);
     serve(&ring, port);
-    publish(&ring, 3); // its checkpoint is older than what the generator serves: left alone
-    while (publisher_holders(ring.publisher, NULL, 0) == 0)
-        run_for(&ring, 5);
+    publish(&ring, 4);
+    until(&ring, all_have_newest);
     run_for(&ring, 50);
     assert_int_equal(publisher_stats(ring.publisher).sent, 0);
     assert_int_equal(ring.generator[0].applied, 1);
@@ -150,6 +149,77 @@ static void a_restarted_learner_finds_its_subscribers_again(void **state)
     publish_broken(&ring, 2, 4, false); // another lineage: rolled back
     until(&ring, all_have_newest);
     assert_model(&ring.generator[0], 4);
+    ring_done(&ring);
+}
+
+/* Another learner at the same address, as after a start from a backup; the generators live on. */
+static void replace_learner(struct ring *ring)
+{
+    const int port = rpc_server_port(ring->server);
+    stop_serving(ring);
+    ring->publisher = NULL;
+    ring->server = NULL;
+    until(ring, is_down);
+    serve(ring, port);
+}
+
+static void a_learner_that_went_back_replaces_what_it_has_lost(void **state)
+{
+    (void)state;
+    struct ring ring;
+    ring_init(&ring, THREE_CHUNKS);
+    subscribe(&ring, 0, &(struct subscriber_options){0});
+    publish(&ring, 4);
+    until(&ring, all_have_newest);
+    replace_learner(&ring);
+    publish(&ring, 3);
+    until(&ring, all_have_newest);
+    assert_model(&ring.generator[0], 3);
+    assert_int_equal(publisher_stats(ring.publisher).full, 1);
+    ring_done(&ring);
+}
+
+/* The number was made twice, with other weights. */
+static void other_weights_of_the_same_version_are_replaced(void **state)
+{
+    (void)state;
+    struct ring ring;
+    ring_init(&ring, THREE_CHUNKS);
+    subscribe(&ring, 0, &(struct subscriber_options){0});
+    publish(&ring, 4);
+    until(&ring, all_have_newest);
+    ring.generator[0].holds_back = true;
+    replace_learner(&ring);
+    uint16_t *values = make_values(&ring, 8);
+    publish_values(&ring, 1, 4, values, weights_digest(values, 0, ring.elements));
+    until(&ring, one_is_staged);
+    assert_int_equal(ring.generator[0].manifest.version, 4);
+    assert_memory_equal(ring.generator[0].taken, values, 2 * ring.elements);
+    ring_done(&ring);
+}
+
+static bool nobody_waits(struct ring *ring)
+{
+    return ring->generator[0].applied > 0 && ring->generator[0].manifest.version == 6;
+}
+
+/* It is behind others at times; but what its own source has lost is lost below it, too. */
+static void a_relay_leaves_later_versions_alone_unless_they_are_lost(void **state)
+{
+    (void)state;
+    struct ring ring;
+    ring_init_with(&ring, SMALL, &(struct publisher_options){.relay = true});
+    publish(&ring, 3);
+    subscribe(&ring, 0, &(struct subscriber_options){.holds = true, .lineage = 1, .version = 5});
+    while (publisher_holders(ring.publisher, NULL, 0) == 0)
+        run_for(&ring, 5);
+    run_for(&ring, 50);
+    assert_int_equal(publisher_stats(ring.publisher).sent, 0);
+    publish(&ring, 6);
+    until(&ring, nobody_waits);
+    publish(&ring, 2);
+    until(&ring, all_have_newest);
+    assert_model(&ring.generator[0], 2);
     ring_done(&ring);
 }
 
@@ -252,6 +322,9 @@ TESTS(cmocka_unit_test(every_version_reaches_every_subscriber),
       cmocka_unit_test(what_is_staged_and_not_taken_is_replaced),
       cmocka_unit_test(a_wrong_digest_is_dropped_and_asked_for_again),
       cmocka_unit_test(a_restarted_learner_finds_its_subscribers_again),
+      cmocka_unit_test(a_learner_that_went_back_replaces_what_it_has_lost),
+      cmocka_unit_test(other_weights_of_the_same_version_are_replaced),
+      cmocka_unit_test(a_relay_leaves_later_versions_alone_unless_they_are_lost),
       cmocka_unit_test(the_model_it_begins_with_counts),
       cmocka_unit_test(another_model_or_run_is_refused),
       cmocka_unit_test(evaluated_weights_go_to_whoever_holds_another_version),
