@@ -18,6 +18,8 @@ struct walk {
     uint64_t pending;          // lines since the last that stays which cannot be read
     uint64_t pending_line;     // the first of them
     uint64_t again;            // lines since then that are made again
+    size_t held;               // end of the last of them
+    uint64_t told;             // rounds that the lines which stay tell of, by their count
     uint32_t lineage;          // of the last line that could be read
 };
 
@@ -53,12 +55,14 @@ static void count_damaged(struct walk *walk, uint64_t lines, uint64_t first)
 static void keep(struct walk *walk, size_t end)
 {
     count_damaged(walk, walk->pending + walk->again, walk->pending_line);
+    walk->told += walk->pending + walk->again;
     walk->pending = walk->again = 0;
     walk->found->kept = end;
 }
 
-static void hold(struct walk *walk, uint64_t *count)
+static void hold(struct walk *walk, uint64_t *count, size_t end)
 {
+    walk->held = end;
     if (!walk->pending && !walk->again)
         walk->pending_line = walk->number;
     ++*count;
@@ -70,8 +74,8 @@ static void note_lineage(struct walk *walk, const struct line *line)
     struct reported *found = walk->found;
     if (line->lineage > found->branch->lineage && line->lineage == walk->lineage)
         found->foreign = line->lineage;
-    if (line->rollback || line->lineage > walk->lineage)
-        walk->expected = line->round; // a new lineage, its first line damaged or not
+    if (line->rollback || (walk->lineage && line->lineage > walk->lineage))
+        walk->expected = walk->told = line->round; // a new lineage, its first line damaged or not
     walk->lineage = line->lineage;
     if (line->lineage > found->lineage)
         found->lineage = line->lineage;
@@ -90,24 +94,32 @@ static void take_readable(struct walk *walk, const struct line *line, size_t end
         walk->expected = line->round + 1;
     }
     if (line->kind == AGAIN) {
-        hold(walk, &walk->again);
+        hold(walk, &walk->again, end);
         return;
     }
     keep(walk, end);
+    walk->told += !line->rollback;
     found->begun |= line->lineage == found->branch->lineage;
     found->time_s = line->time_s;
 }
 
-/* Before first_round every line is needed. There a number that is too high is no number either. */
+/* Before first_round every line is needed. There a number that is too high is no number either, and once all are there, neither is
+ * one that is too low. */
 static void take(struct walk *walk, const struct line *line, size_t end)
 {
     const uint64_t first = walk->found->first_round;
     const bool needed = walk->expected < first;
-    if (line->kind == STAYS || (line->kind == AGAIN && (!needed || line->round == first))) {
+    const bool surplus = walk->told >= first && line->ours && line->round < walk->expected;
+    if (line->kind == AGAIN && line->round == first && walk->again == 1 && walk->told < first) {
+        keep(walk, walk->held); // two have this number: the one before is the damaged one
+        walk->expected = first;
+    }
+    if ((line->kind == STAYS && (!surplus || line->rollback)) ||
+        (line->kind == AGAIN && (!needed || line->round == first))) {
         take_readable(walk, line, end);
         return;
     }
-    hold(walk, &walk->pending);
+    hold(walk, &walk->pending, end);
     if (!needed)
         return;
     keep(walk, end);

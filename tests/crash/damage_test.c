@@ -5,7 +5,7 @@
  * sixth of them) and prints a table. */
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/jsonl.h"
 #include "base/mem.h"
 #include "learner/checkpoint.h"
 #include "learner/store/audit.h"
@@ -328,7 +328,7 @@ static void one_flipped_bit_loses_nothing_unsaid(void **state)
                   table_mended);
 }
 
-/* ---- the ways out that the line names */
+/* ---- what is another process's */
 
 static void assert_said(int status, int wanted, const char *part)
 {
@@ -336,6 +336,35 @@ static void assert_said(int status, int wanted, const char *part)
     if (status != wanted || !strstr(log, part))
         fail_msg("status %d, wanted %d and '%s':\n%s", status, wanted, part, log);
 }
+
+/* A fork is on disk and has cut off checkpoints. Only who has the store may set them aside. */
+static void nothing_is_renamed_before_the_store_is_open(void **state)
+{
+    (void)state;
+    fresh_copy();
+    SCOPED_MEM char *directory = file_join(copy.run, "store");
+    SCOPED_MEM char *data = file_join(base.directory, "train.jsonl");
+    SCOPED(jsonl) rows = NULL;
+    SCOPED(store) store = NULL;
+    assert_ok(jsonl_open(data, &rows));
+    const struct store_options options = {.run = "test",
+                                          .data = jsonl_digest(rows),
+                                          .rows = jsonl_rows(rows),
+                                          .seed = 1,
+                                          .shuffle = true};
+    const struct store_rules rules = {.eta = 1,
+                                      .limit = 1,
+                                      .groups = GROUPS,
+                                      .max_groups = 1000,
+                                      .max_uses = 1,
+                                      .lease_ms = 60000};
+    assert_ok(store_open(directory, &options, &rules, clock_ms(), &store));
+    assert_ok(store_fork(store, 16, clock_ms()));
+    assert_said(start(&copy, copy.run, LAST_RUN), 1, "another process has it open");
+    assert_true(same_checkpoints() && same_file("metrics.jsonl") && same_file("evals.jsonl"));
+}
+
+/* ---- the ways out that the line names */
 
 /* At a share of the newest write-ahead log: more than one bit. */
 static void break_log(int percent)
@@ -436,6 +465,7 @@ static void a_store_behind_its_checkpoints_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_renamed_before_the_store_is_open),
         cmocka_unit_test(what_a_broken_log_leaves_is_salvaged),
         cmocka_unit_test(a_backup_goes_on),
         cmocka_unit_test(another_run_begins_at_the_checkpoint),

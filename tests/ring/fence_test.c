@@ -107,5 +107,47 @@ static void what_is_left_of_a_lost_store_is_told_apart(void **state)
     ring_audit(&ring);
 }
 
-TESTS(cmocka_unit_test(the_later_of_two_with_one_name_stays),
+static void copy_files(const char *from, const char *to)
+{
+    static const char *const names[] = {"store", "checkpoints", "metrics.jsonl"};
+    assert_ok(file_make_directories(to));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        SCOPED_MEM char *source = file_join(from, names[i]);
+        SCOPED_MEM char *target = file_join(to, names[i]);
+        char *output;
+        assert_ok(file_remove_tree(target));
+        assert_int_equal(process_run(&output, RUN_MS, "/bin/cp", "-a", source, target, NULL), 0);
+        free(output);
+    }
+}
+
+/* The learner goes back to an older copy of its files, under a generator that holds a version which it never made then. */
+static void versions_after_an_older_copy_are_replaced(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 40, .groups = 8, .lag = 0});
+    SCOPED_MEM char *older = file_join(ring.directory, "older");
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    for (int i = 0; i < 2; i++) {
+        ring_wait_rounds(&ring, i ? 20 : 8, RUN_MS);
+        process_kill(&up, SIGSTOP);
+        kill(ring_pid(&ring, "learner"), SIGKILL);
+        clock_sleep_ms(50);
+        copy_files(i ? older : ring.run, i ? ring.run : older);
+        process_kill(&up, SIGCONT);
+        clock_sleep_ms(200); // it sees the end, and starts the learner again
+    }
+    int status = process_wait(&up, RUN_MS);
+    if (status) {
+        SCOPED_MEM char *text = file_text(ring.log);
+        print_error("%s\n", text);
+    }
+    assert_int_equal(status, 0);
+    assert_int_equal(ring_read(&ring).rounds, 40);
+    ring_audit(&ring);
+}
+
+TESTS(cmocka_unit_test(versions_after_an_older_copy_are_replaced),
+      cmocka_unit_test(the_later_of_two_with_one_name_stays),
       cmocka_unit_test(what_is_left_of_a_lost_store_is_told_apart))

@@ -111,4 +111,65 @@ static void the_same_one_stays(void **)
     kit_done(&kit);
 }
 
-TESTS(cmocka_unit_test(the_newest_whole_one_is_found), cmocka_unit_test(the_same_one_stays))
+static void flip(const char *path, size_t at, int bit)
+{
+    SCOPED_VALUE(bytes) all = {0};
+    assert_ok(file_read(path, 1 << 20, &all));
+    all.data[at] ^= (uint8_t)(1 << bit);
+    assert_ok(file_write(path, all.data, all.len));
+}
+
+/* Its digest of itself covers what no other file tells: round, version, lineage, the controller's place. */
+static void every_bit_of_a_manifest_counts(void **)
+{
+    struct kit kit = kit_new();
+    struct checkpoint_info info;
+    SCOPED_VALUE(bytes) all = {0};
+    write_one(&kit, 3, 1);
+    SCOPED_MEM char *manifest = file_of(&kit, 3, "manifest.json");
+    SCOPED_MEM char *path = checkpoint_path(kit.run, 6);
+    assert_ok(file_read(manifest, 1 << 20, &all));
+    int harmless = 0;
+    for (size_t at = 0; at < all.len; at++) {
+        const int bit = (int)(at * 3 % 8);
+        flip(manifest, at, bit);
+        err_t failed = checkpoint_read(path, 0, &info);
+        if (!err_failed(failed)) // a space that became another one
+            harmless += all.data[at] <= ' ' ? 1 : 1000;
+        err_free(failed);
+        flip(manifest, at, bit);
+    }
+    assert_true(harmless < 1000);
+    kit_done(&kit);
+}
+
+/* Of a model directory that has a tokenizer each checkpoint has it, or it is none. */
+static void without_its_tokenizer_it_is_not_whole(void **)
+{
+    struct kit kit = kit_new();
+    bool damaged;
+    struct checkpoint_info info = info_of(&kit, 2);
+    write_one(&kit, 1, 2); // an older learner's, written when the tokenizer was away
+    SCOPED_MEM char *path = checkpoint_path(kit.run, 2);
+    assert_ok(checkpoint_read(path, 0, &info));
+    assert_err(ERR_DATA_LOSS, "does not name tokenizer.json",
+               checkpoint_read(path, CHECKPOINT_TOKENIZER, &info));
+    SCOPED_MEM char *file = file_join(kit.run, "tokenizer.json");
+    assert_ok(file_write(file, "{}", 2));
+    struct checkpoint_tokenizer tokenizer = checkpoint_tokenizer(kit.run);
+    info = info_of(&kit, 2);
+    assert_int_equal(tokenizer.files, CHECKPOINT_TOKENIZER);
+    assert_int_equal(remove(file), 0);
+    assert_err(ERR_NOT_FOUND, "tokenizer.json",
+               checkpoint_write(kit.run, kit.model, kit.optimizer, &tokenizer, &info, 2));
+    assert_int_equal(newest(&kit, &damaged), 1);
+    assert_ok(file_write(file, "{}", 2));
+    assert_ok(checkpoint_write(kit.run, kit.model, kit.optimizer, &tokenizer, &info, 2));
+    SCOPED_MEM char *whole = checkpoint_path(kit.run, 4);
+    assert_ok(checkpoint_read(whole, CHECKPOINT_TOKENIZER, &info));
+    kit_done(&kit);
+}
+
+TESTS(cmocka_unit_test(the_newest_whole_one_is_found), cmocka_unit_test(the_same_one_stays),
+      cmocka_unit_test(every_bit_of_a_manifest_counts),
+      cmocka_unit_test(without_its_tokenizer_it_is_not_whole))

@@ -140,6 +140,95 @@ static void metrics_stand_where_the_run_does_before_a_round_is_trained(void **)
     assert_true(shown("rlhfd_reward_mean") == 1.5);
 }
 
+/* The file, with one byte changed in the line of a round. */
+static void damage_line(const char *path, int line, size_t at, char byte)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    assert_ok(file_read(path, 1 << 20, &text));
+    uint8_t *from = text.data;
+    while (line--)
+        from = (uint8_t *)memchr(from, '\n', text.len - (size_t)(from - text.data)) + 1;
+    if (at == SIZE_MAX)
+        from = memchr(from, '\n', text.len - (size_t)(from - text.data));
+    else
+        from += at;
+    *from = (uint8_t)byte;
+    assert_ok(file_write(path, text.data, text.len));
+}
+
+static int lines_in(const char *path)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    int lines = 0;
+    assert_ok(file_read(path, 1 << 20, &text));
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.data[i] == '\n';
+    return lines;
+}
+
+static void write_some(const char *path, uint64_t rounds)
+{
+    SCOPED(report) report = NULL;
+    assert_ok(report_open(path, &first, 0, &report));
+    write_rounds(report, 0, rounds);
+}
+
+/* Wherever the damage is, the lines before the checkpoint stay, and those after it are made again. */
+static void a_damaged_line_costs_no_other(void **)
+{
+    enum { ROUNDS = 6, CHECKPOINT = 4 };
+    static const struct {
+        size_t at;
+        char byte;
+        int lines; // before the checkpoint, afterwards
+    } cases[] = {{0, '|', CHECKPOINT}, {SIZE_MAX, '|', CHECKPOINT - 1},
+                 {9, '9', CHECKPOINT}, {3, 'q', CHECKPOINT},
+                 {9, '0', CHECKPOINT}, {9, '3', CHECKPOINT},
+                 {9, '4', CHECKPOINT}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int line = 0; line < ROUNDS; line++) {
+            SCOPED_MEM char *path = file_join(testing_directory(), "metrics.jsonl");
+            SCOPED(report) report = NULL;
+            write_some(path, ROUNDS);
+            damage_line(path, line, cases[c].at, cases[c].byte);
+            assert_ok(report_check(path, &first, CHECKPOINT, ROUNDS));
+            assert_ok(report_open(path, &first, CHECKPOINT, &report));
+            const int wanted = line >= CHECKPOINT ? CHECKPOINT : cases[c].lines;
+            if (lines_in(path) < wanted || lines_in(path) > CHECKPOINT)
+                fail_msg("case %zu line %d: %d lines", c, line, lines_in(path));
+        }
+}
+
+/* The last line before the checkpoint, without its newline. */
+static void a_damaged_newline_at_the_end_costs_nothing(void **)
+{
+    SCOPED_MEM char *path = file_join(testing_directory(), "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    write_some(path, 4);
+    damage_line(path, 3, SIZE_MAX, 'J');
+    assert_ok(report_open(path, &first, 4, &report));
+    write_rounds(report, 4, 5);
+    assert_outline(path, "7:0 7:1 7:2 7:3 7:4");
+}
+
+static void a_store_behind_the_lines_is_seen(void **)
+{
+    SCOPED_MEM char *path = file_join(testing_directory(), "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    write_some(path, 6);
+    assert_ok(report_check(path, &first, 4, 6));
+    assert_err(ERR_DATA_LOSS, "has 6 rounds, but the store ends after 5",
+               report_check(path, &first, 4, 5));
+    assert_err(ERR_DATA_LOSS, "has 6 rounds", report_check(path, &first, 0, 0));
+    assert_ok(report_open(path, &first, 6, &report));
+    assert_ok(report_branch(report, &second, 5)); // back to round 2
+    write_rounds(report, 2, 4);
+    assert_ok(report_check(path, &second, 2, 4));
+    assert_err(ERR_DATA_LOSS, "has 4 rounds", report_check(path, &second, 2, 3));
+    assert_err(ERR_DATA_LOSS, "rounds of lineage 8, which the store does not know",
+               report_check(path, &first, 4, 6));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +236,9 @@ int main(void)
         cmocka_unit_test(a_rollback_is_a_line_and_what_it_cut_off_stays),
         cmocka_unit_test(lines_of_an_older_learner_have_no_lineage),
         cmocka_unit_test(metrics_stand_where_the_run_does_before_a_round_is_trained),
+        cmocka_unit_test(a_damaged_line_costs_no_other),
+        cmocka_unit_test(a_damaged_newline_at_the_end_costs_nothing),
+        cmocka_unit_test(a_store_behind_the_lines_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
