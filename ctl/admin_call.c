@@ -1,5 +1,6 @@
 #include "ctl/admin_call.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "ctl/command.h"
 #include "ctl/output.h"
 #include "rpc/admin_client.h"
@@ -84,6 +85,7 @@ err_t admin_said(const struct target_daemon *daemon, const char *method, err_t w
 
 struct waiting {
     struct loop *loop;
+    bool exact; // for JSON
     json_t *reply;
     err_t failed;
 };
@@ -92,6 +94,8 @@ static void on_reply(void *arg, const json_t *message)
 {
     struct waiting *waiting = arg;
     waiting->reply = json_incref((json_t *)message);
+    if (!waiting->exact)
+        output_printable(waiting->reply);
 }
 
 static void on_close(void *arg, err_t why)
@@ -106,7 +110,7 @@ err_t admin_call_daemon(struct admin *admin, size_t daemon, const char *method, 
 {
     SCOPED_JSON json_t *owned = request;
     struct rpc_channel *channel = NULL;
-    struct waiting waiting = {.loop = admin->loop};
+    struct waiting waiting = {.loop = admin->loop, .exact = admin->json};
     const struct rpc_admin_handlers handlers = {.message = on_reply, .close = on_close};
     TRY(admin_channel(admin, daemon, &channel));
     TRY(rpc_admin_ask(channel, method, owned, admin->timeout_ms + wait_ms, &handlers, &waiting,
@@ -150,8 +154,9 @@ json_t *admin_signed(const char *reason)
         id[0] = (uint64_t)getpid(); // a kernel without random numbers yet
     snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)id[0],
              (unsigned long long)id[1]);
-    return json_pack("{s:s, s:s, s:s}", "request_id", text, "author", user ? user->pw_name : "",
-                     "reason", reason ? reason : "");
+    const char *author = user && utf8_is(user->pw_name) ? user->pw_name : "";
+    return json_pack("{s:s, s:s, s:s}", "request_id", text, "author", author, "reason",
+                     reason ? reason : "");
 }
 
 const char *answer_text(const json_t *object, const char *key)

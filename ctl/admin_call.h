@@ -25,7 +25,7 @@ struct admin_flags {
         {"address", "HOST:PORT", "the learner's admin address", .text = &(flags).target.address},  \
         {"context", "NAME", "a run that `rlhfctl context add` named",                              \
          .text = &(flags).target.context},                                                         \
-        {"o", "FORMAT", "table or json", .text = &(flags).output},                                 \
+        {"o", "FORMAT", "table, wide or json", .text = &(flags).output},                           \
     {                                                                                              \
         "timeout", "SECONDS", "for each answer of a daemon (10)", .text = &(flags).timeout         \
     }

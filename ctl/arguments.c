@@ -57,6 +57,19 @@ static const struct argument_flag *flag_of(const struct arguments *arguments, co
     return NULL;
 }
 
+static err_t put(const struct argument_flag *flag, const char *argument)
+{
+    if (!flag->list) {
+        *flag->text = argument;
+        return OK;
+    }
+    if (flag->list->count == ARGUMENT_LIST)
+        return err_new(ERR_INVALID, "%s%s: more than %d of them", dashes(flag->name), flag->name,
+                       ARGUMENT_LIST);
+    flag->list->at[flag->list->count++] = argument;
+    return OK;
+}
+
 /* *at is the flag's place in argv, and that of its argument afterwards. */
 static err_t take_flag(const struct arguments *arguments, int argc, char **argv, int *at)
 {
@@ -73,8 +86,7 @@ static err_t take_flag(const struct arguments *arguments, int argc, char **argv,
     if (!equals && *at + 1 >= argc)
         return err_new(ERR_INVALID, "%s%s: %s is needed", dashes(flag->name), flag->name,
                        flag->argument);
-    *flag->text = equals ? equals + 1 : argv[++*at];
-    return OK;
+    return put(flag, equals ? equals + 1 : argv[++*at]);
 }
 
 static bool asks_for_help(int argc, char **argv)

@@ -18,12 +18,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* --name ARGUMENT or --name=ARGUMENT sets *text; --name alone sets *flag where argument is NULL. A name of one letter has one
- * dash. */
+enum { ARGUMENT_LIST = 64 };
+struct argument_list {
+    size_t count;
+    const char *at[ARGUMENT_LIST];
+};
+
+/* --name ARGUMENT or --name=ARGUMENT sets *text, or is added to *list; --name alone sets *flag where argument is NULL. A name of
+ * one letter has one dash. */
 struct argument_flag {
     const char *name, *argument, *help;
     const char **text;
     bool *flag;
+    struct argument_list *list;
 };
 
 struct arguments {

@@ -1,6 +1,9 @@
 /* The table of commands, and what their errors become. */
 #include "base/json.h"
+#include "base/mem.h"
+#include "base/printable.h"
 #include "base/scoped.h"
+#include "base/streams.h"
 #include "ctl/command.h"
 #include <stdio.h>
 #include <string.h>
@@ -99,27 +102,35 @@ enum exit_status exit_status_of(enum err_code code)
 
 static void report_json(err_t e)
 {
+    SCOPED_MEM char *message =
+        utf8_is(err_message(e)) ? mem_string(err_message(e)) : printable_text(err_message(e), "");
     SCOPED_JSON json_t *object =
         json_pack("{s:{s:i, s:s, s:s*, s:s*, s:s*}}", "error", "status",
-                  (int)exit_status_of(err_code(e)), "message", err_message(e), "field",
-                  err_field_name(e), "allowed", err_field_allowed(e), "reason", err_reason_word(e));
-    json_dumpf(object, stderr, JSON_COMPACT); // nothing for a message that is no UTF-8
+                  (int)exit_status_of(err_code(e)), "message", message, "field", err_field_name(e),
+                  "allowed", err_field_allowed(e), "reason", err_reason_word(e));
+    json_dumpf(object, stderr, JSON_COMPACT);
     fputc('\n', stderr);
 }
 
 static void report_text(err_t e)
 {
     const char *field = err_field_name(e), *allowed = err_field_allowed(e);
-    fprintf(stderr, "rlhfctl: %s", err_message(e));
+    SCOPED_VALUE(bytes) line = {0};
+    bytes_text(&line, err_message(e));
     if (field && allowed && *allowed && !strstr(err_message(e), allowed))
-        fprintf(stderr, " (%s: allowed: %s)", field, allowed);
-    fputc('\n', stderr);
+        bytes_printf(&line, " (%s: allowed: %s)", field, allowed);
+    SCOPED_MEM char *shown = printable_text((const char *)line.data, "");
+    fprintf(stderr, "rlhfctl: %s\n", shown);
 }
 
 enum exit_status command_report(err_t e, bool json)
 {
+    err_t printed = streams_flush();
+    if (!err_failed(e))
+        e = printed;
+    else
+        err_free(printed);
     const enum exit_status status = exit_status_of(err_code(e));
-    fflush(stdout);
     if (status && json)
         report_json(e);
     else if (status)

@@ -94,7 +94,7 @@ static void offer_commands(const struct completing *c)
     }
 }
 
-/* What the command prints for --help: of a child, since argp ends the process. */
+/* What the command prints for --help: of a child, since it goes to standard output. */
 static void help_of(const struct command *command, struct bytes *ret)
 {
     char name[] = "rlhfctl", help[] = "--help", *words[] = {name, help, NULL}, chunk[4096];
@@ -224,7 +224,7 @@ static void offer_words(const struct completing *c, const struct command *comman
 
 err_t command_complete_words(int argc, char **argv)
 {
-    static const char *const formats[] = {"table", "json", NULL};
+    static const char *const formats[] = {"table", "wide", "json", NULL};
     const struct completing c = {argc, argv, argc > 1 ? argv[argc - 1] : ""};
     const char *before = argc > 2 ? argv[argc - 2] : "";
     int words = 0;

@@ -1,6 +1,7 @@
 #include "ctl/context.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "svc/address.h"
 #include "svc/suggest.h"
 #include <errno.h>
@@ -73,6 +74,8 @@ err_t contexts_add(json_t *contexts, const char *name, const char *run, const ch
     SCOPED_MEM char *whole = run ? realpath(run, NULL) : NULL;
     if (run && !whole)
         return err_errno(errno, "--run '%s'", run);
+    if (whole && !utf8_is(whole))
+        return err_new(ERR_INVALID, "--run '%s': its path '%s' is not UTF-8", run, whole);
     json_object_set_new(json_object_get(contexts, "contexts"), name,
                         json_pack("{s:s}", run ? "run" : "address", run ? whole : address));
     const char *current = json_string_value(json_object_get(contexts, "current"));
@@ -135,7 +138,8 @@ static err_t of_run(const char *run, struct target *target)
         target->run = mem_string(run);
     json_object_foreach (endpoints, name, endpoint) {
         TRY(json_get_text(endpoint, path, "admin", &address));
-        add_daemon(target, name, address);
+        SCOPED_MEM char *shown = printable_text(name, "");
+        add_daemon(target, shown, address);
     }
     const struct target_daemon *learner = daemon_named(target, "learner");
     target->learner = learner ? (size_t)(learner - target->daemon) : target->count;

@@ -31,7 +31,7 @@ err_t command_context_list(int argc, char **argv)
     const char *output = NULL;
     bool helped, json;
     SCOPED_JSON json_t *contexts = NULL;
-    const struct argument_flag rows[] = {{"o", "FORMAT", "table or json", .text = &output}};
+    const struct argument_flag rows[] = {{"o", "FORMAT", "table, wide or json", .text = &output}};
     const struct arguments arguments = {
         .usage = "context list",
         .purpose =

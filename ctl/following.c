@@ -1,6 +1,7 @@
 #include "ctl/following.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "ctl/output.h"
 #include "rpc/admin_client.h"
 
 enum { AGAIN_MS = 1000, SILENT_TIMES = 4, SILENT_LEAST_MS = 4000 };
@@ -34,6 +35,8 @@ static void on_status(void *arg, const json_t *status)
         return;
     one->heard_ms = clock_ms();
     one->lost = false;
+    if (!one->follow->admin->json)
+        output_printable((json_t *)status); // nobody else has it
     one->follow->heard(one->follow->arg, one->daemon, status, NULL);
 }
 

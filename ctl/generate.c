@@ -1,5 +1,6 @@
 /* generate: completions of prompts, as JSON lines or as text. */
 #include "base/mem.h"
+#include "base/printable.h"
 #include "ctl/command.h"
 #include "ctl/complete.h"
 #include "svc/recipe_cli.h"
@@ -37,6 +38,9 @@ err_t command_generate(int argc, char **argv)
     TRY(complete(directory, &options, &set, &collected));
     if (!prompt)
         return collected_write(stdout, &collected);
-    puts(json_string_value(json_object_get(collected.line[0], "text")));
+    const char *text = json_string_value(json_object_get(collected.line[0], "text"));
+    SCOPED_MEM char *shown =
+        isatty(STDOUT_FILENO) ? printable_text(text, "\n\t") : mem_string(text);
+    puts(shown);
     return OK;
 }

@@ -180,10 +180,12 @@ err_t command_groups_show(int argc, char **argv)
     TRY(admin_open(&flags, &admin));
     TRY(admin_call(admin, "LearnerAdmin/GetGroup", json_pack("{s:s}", "id", id), &detail));
     unfold_row(detail);
-    if (admin->json)
+    if (admin->json) {
         output_json(detail);
-    else
-        show_group(detail);
+        return OK;
+    }
+    output_printable(detail);
+    show_group(detail);
     return OK;
 }
 

@@ -1,6 +1,9 @@
 /* rlhfctl: the one client. Starts rings on this machine, trains and samples offline, asks daemons how they are and steers
  * them. */
 #include "base/log.h"
+#include "base/printable.h"
+#include "base/scoped.h"
+#include "base/streams.h"
 #include "ctl/command.h"
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +31,25 @@ static bool asks_for_json(int argc, char **argv)
     return false;
 }
 
+/* What is no UTF-8 would be left out of requests and of the files that say what was run. */
+static err_t check_words(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (!utf8_is(argv[i]))
+            return err_new(ERR_INVALID, "'%.200s': words and paths given to rlhfctl must be UTF-8",
+                           argv[i]);
+    return OK;
+}
+
+static err_t run(const struct command *command, int argc, char **argv)
+{
+    char name[64];
+    snprintf(name, sizeof name, "rlhfctl %s", command->name);
+    argv[0] = name;
+    TRY(check_words(argc, argv));
+    return command->run(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
     int words;
@@ -36,18 +58,16 @@ int main(int argc, char **argv)
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                      strcmp(argv[1], "help") == 0)) {
         usage(stdout);
-        return EXIT_OK;
+        return (int)command_report(OK, false);
     }
     const struct command *command = command_find(argc, argv, &words);
-    if (command) {
-        char name[64];
-        snprintf(name, sizeof name, "rlhfctl %s", command->name);
-        argv[words] = name;
-        return (int)command_report(command->run(argc - words, argv + words),
+    if (command)
+        return (int)command_report(run(command, argc - words, argv + words),
                                    asks_for_json(argc, argv));
+    if (argc > 1) {
+        SCOPED_MEM char *word = printable_text(argv[1], "");
+        fprintf(stderr, "rlhfctl: no command '%s'\n\n", word);
     }
-    if (argc > 1)
-        fprintf(stderr, "rlhfctl: no command '%s'\n\n", argv[1]);
     usage(stderr);
     return EXIT_USAGE;
 }

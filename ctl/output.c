@@ -1,11 +1,17 @@
 #include "ctl/output.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { COLUMNS_MAX = 16 };
+enum { COLUMNS_MAX = 16, CUT_LEAST = 6 };
+
+static bool wide; // -o wide; the process has one standard output
 
 struct table {
     size_t columns;
@@ -17,10 +23,11 @@ struct table {
 static void add_cell(struct table *table, char *text)
 {
     for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ')
-            *c = ' '; // line breaks, and what terminals would obey
+        if (*c == '\n' || *c == '\t')
+            *c = ' ';
     table->cell = mem_grow(table->cell, table->cells + 1, sizeof *table->cell);
-    table->cell[table->cells++] = text;
+    table->cell[table->cells++] = printable_text(text, "");
+    mem_free(text);
 }
 
 struct table *table_new(const char *columns)
@@ -61,27 +68,76 @@ static size_t width_of(const char *text)
     return width;
 }
 
-void table_render(const struct table *table, struct bytes *ret)
+/* Bytes of the first `columns` characters. */
+static size_t prefix_of(const char *text, size_t columns)
+{
+    size_t i = 0;
+    for (; text[i]; i++)
+        if (((unsigned char)text[i] & 0xc0) != 0x80 && columns-- == 0)
+            break;
+    return i;
+}
+
+/* Takes a column from the widest, again and again; the first, by which rows are known, comes last. */
+static void fit(const struct table *table, size_t limit, size_t width[COLUMNS_MAX])
+{
+    size_t all = 2 * (table->columns - 1);
+    for (size_t i = 0; i < table->columns; i++)
+        all += width[i];
+    while (all > limit) {
+        size_t widest = 0;
+        for (size_t i = 1; i < table->columns; i++)
+            if (width[i] > CUT_LEAST && (!widest || width[i] > width[widest]))
+                widest = i;
+        if (width[widest] <= CUT_LEAST)
+            return;
+        width[widest]--;
+        all--;
+    }
+}
+
+static void put_cut(struct bytes *ret, const char *text, size_t columns)
+{
+    if (width_of(text) <= columns)
+        bytes_text(ret, text);
+    else
+        bytes_printf(ret, "%.*s...", (int)prefix_of(text, columns - 3), text);
+}
+
+void table_render(const struct table *table, size_t limit, struct bytes *ret)
 {
     size_t width[COLUMNS_MAX] = {0};
     for (size_t i = 0; i < table->cells; i++) {
         const size_t len = width_of(table->cell[i]), column = i % table->columns;
         width[column] = len > width[column] ? len : width[column];
     }
+    if (limit)
+        fit(table, limit, width);
     for (size_t i = 0; i < table->cells; i++) {
         const size_t column = i % table->columns, len = width_of(table->cell[i]);
         const bool last = column + 1 == table->columns || i + 1 == table->cells;
-        const int fill = (int)(width[column] - len);
-        bytes_printf(ret, "%*s%s%*s", table->right[column] ? fill : 0, "", table->cell[i],
-                     last || table->right[column] ? 0 : fill, "");
-        bytes_text(ret, last ? "\n" : "  ");
+        const int fill = len < width[column] ? (int)(width[column] - len) : 0;
+        bytes_printf(ret, "%*s", table->right[column] ? fill : 0, "");
+        put_cut(ret, table->cell[i], width[column]);
+        bytes_printf(ret, "%*s%s", last || table->right[column] ? 0 : fill, "", last ? "\n" : "  ");
     }
+}
+
+static size_t columns_of(FILE *to)
+{
+    const char *text = getenv("COLUMNS");
+    struct winsize size;
+    if (wide)
+        return 0;
+    if (text && *text && strspn(text, "0123456789") == strlen(text))
+        return strtoul(text, NULL, 10);
+    return isatty(fileno(to)) && ioctl(fileno(to), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 void table_print(const struct table *table, FILE *to)
 {
     SCOPED_VALUE(bytes) text = {0};
-    table_render(table, &text);
+    table_render(table, columns_of(to), &text);
     fwrite(text.data, 1, text.len, to);
 }
 
@@ -93,6 +149,12 @@ void table_free(struct table *table)
         mem_free(table->cell[i]);
     mem_free(table->cell);
     mem_free(table);
+}
+
+bool output_is_terminal(int fd)
+{
+    const char *term = getenv("TERM");
+    return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
 }
 
 void output_json(const json_t *value)
@@ -108,10 +170,34 @@ void output_json_line(const json_t *value)
     fflush(stdout);
 }
 
+static bool make_printable(json_t *text)
+{
+    if (!json_is_string(text))
+        return false;
+    SCOPED_VALUE(bytes) shown = {0};
+    printable(&shown, json_string_value(text), json_string_length(text), "\n\t");
+    json_string_setn_nocheck(text, (const char *)shown.data, shown.len);
+    return true;
+}
+
+void output_printable(json_t *answer)
+{
+    size_t i;
+    const char *key;
+    json_t *one;
+    if (make_printable(answer))
+        return;
+    json_array_foreach (answer, i, one)
+        output_printable(one);
+    json_object_foreach (answer, key, one)
+        output_printable(one);
+}
+
 err_t output_format(const char *text, bool *ret_json)
 {
-    if (text && strcmp(text, "table") != 0 && strcmp(text, "json") != 0)
-        return err_new(ERR_INVALID, "-o: '%s' is none of table, json", text);
+    wide = text && strcmp(text, "wide") == 0;
+    if (text && !wide && strcmp(text, "table") != 0 && strcmp(text, "json") != 0)
+        return err_new(ERR_INVALID, "-o: '%s' is none of table, wide, json", text);
     *ret_json = text && strcmp(text, "json") == 0;
     return OK;
 }

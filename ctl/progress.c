@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "ctl/output.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,14 +41,14 @@ void progress_line(const char *format, ...)
     if (len < 0)
         return;
     if (!said || strcmp(said, text) != 0)
-        fprintf(stderr, isatty(STDERR_FILENO) ? "\r%s\033[K" : "%s\n", text);
+        fprintf(stderr, output_is_terminal(STDERR_FILENO) ? "\r%s\033[K" : "%s\n", text);
     mem_free(said);
     said = text;
 }
 
 void progress_end(void)
 {
-    if (said && isatty(STDERR_FILENO))
+    if (said && output_is_terminal(STDERR_FILENO))
         fputc('\n', stderr);
     mem_free(said);
     said = NULL;

@@ -37,9 +37,10 @@ err_t screen_open(struct screen **ret)
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return err_new(ERR_PRECONDITION, "this needs a terminal; `rlhfctl watch` does not");
     setlocale(LC_CTYPE, "");
-    /* initscr() would end the process. */
-    if (!newterm(NULL, stdout, stdin))
-        return err_new(ERR_PRECONDITION, "TERM=%s: no such terminal is known",
+    /* initscr() would end the process. A dumb terminal cannot go back up its page. */
+    if (!term || strcmp(term, "dumb") == 0 || !newterm(NULL, stdout, stdin))
+        return err_new(ERR_PRECONDITION,
+                       "TERM=%s: no terminal that can show a picture; `rlhfctl watch` needs none",
                        term && *term ? term : "(not set)");
     struct screen *screen = mem_new(sizeof *screen);
     screen->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "ctl/command.h"
 #include "ctl/following.h"
 #include "ctl/output.h"
@@ -136,9 +137,10 @@ struct watch {
     bool over;
 };
 
+/* Nobody watches a standard output that is closed: the exit status says so. */
 static void line_made(struct watch *watch)
 {
-    if (!watch->left || --watch->left)
+    if (!ferror(stdout) && (!watch->left || --watch->left))
         return;
     watch->over = true; // what has come already is not shown
     loop_stop(watch->admin->loop);
@@ -162,7 +164,8 @@ static void heard(void *arg, size_t daemon, const json_t *status, const char *wh
         output_json_line(line);
         line_made(watch);
     } else if (!status && !watch->told[at]) {
-        printf("%s: %s\n", name, why);
+        SCOPED_MEM char *shown = printable_text(why, "");
+        printf("%s: %s\n", name, shown);
     }
     watch->told[at] = !status;
 }

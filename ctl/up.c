@@ -292,6 +292,7 @@ err_t command_up(int argc, char **argv)
             "Trains by a recipe: starts learner, rewarders and generators on this machine and shows the run.\n"
             "A run directory that holds a run is continued. Ctrl-C drains: a checkpoint is written first."};
     SCOPED(recipe) recipe = NULL;
+    signal(SIGPIPE, SIG_IGN); // the run does not end because nobody looks any more
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/printable.h"
+#include "ctl/output.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -46,7 +48,7 @@ err_t view_new(const char *run, uint64_t rounds, struct view **ret)
     view->metrics.path = file_join(run, "metrics.jsonl");
     view->evals.path = file_join(run, "evals.jsonl");
     view->rounds = rounds;
-    view->terminal = isatty(STDOUT_FILENO);
+    view->terminal = output_is_terminal(STDOUT_FILENO);
     view->started_s = clock_s();
     *ret = view;
     return OK;
@@ -87,7 +89,8 @@ static void take_line(struct view *view, const char *line, size_t len)
                         .kl = number(o, "kl_behaviour"),
                         .entropy = number(o, "entropy")};
     const char *cause = json_string_value(json_object_get(o, "idle_cause"));
-    snprintf(f.cause, sizeof f.cause, "%s", cause ? cause : "");
+    SCOPED_MEM char *shown = printable_text(cause ? cause : "", "");
+    snprintf(f.cause, sizeof f.cause, "%s", shown);
     if (!view->seen)
         view->first = f;
     view->window[view->seen % WINDOW] = f;

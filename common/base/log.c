@@ -1,10 +1,12 @@
 #include "base/log.h"
 #include "base/bytes.h"
+#include "base/printable.h"
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,7 +64,9 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     for (char *p = rest; *p; p++)
         if (*p == '\n')
             *p = ' '; // one event, one line, whatever came from outside
-    bytes_printf(&line, "%s%s\n", *rest ? " " : "", rest);
+    bytes_text(&line, *rest ? " " : "");
+    printable(&line, rest, strlen(rest), "");
+    bytes_text(&line, "\n");
     free(rest);
     ssize_t written = write(STDERR_FILENO, line.data, line.len);
     (void)written; // nobody is left to tell

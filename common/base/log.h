@@ -3,6 +3,7 @@
  *     log_info("round recorded", "round=%d groups=%d", round, groups);
  *     -> 2026-01-02T03:04:05.678Z info learner "round recorded" round=7 groups=64
  *
+ * Line breaks from outside become blanks, other control characters \x1b: a log may be looked at in a terminal.
  * Libraries never log: a daemon reports an error once, at its edge. Any thread; a line is written with one write(2). */
 #pragma once
 

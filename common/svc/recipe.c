@@ -1,6 +1,7 @@
 #include "svc/recipe.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "svc/recipe_check.h"
 #include "svc/recipe_options.h"
 #include "svc/recipe_place.h"
@@ -196,6 +197,13 @@ struct resolve {
     const char *beside; // the recipe's directory, absolute
 };
 
+/* A path is written into recipes, JSON and messages of the wire. */
+static err_t check_path(const char *key, const char *path)
+{
+    return utf8_is(path) ? OK
+                         : err_new(ERR_INVALID, "%s: '%.200s': the path must be UTF-8", key, path);
+}
+
 static err_t resolve_path(void *arg, const char *path, const struct recipe_option *row, size_t base)
 {
     (void)path;
@@ -209,7 +217,7 @@ static err_t resolve_path(void *arg, const char *path, const struct recipe_optio
     char *resolved = use_run ? STEAL(in_run) : file_join(resolve->beside, *at);
     free(*at);
     *at = resolved;
-    return OK;
+    return check_path(path, resolved);
 }
 
 /* An absolute name of an existing directory, or of one to be made in the working directory; owned. */
@@ -228,6 +236,7 @@ static err_t fill(struct recipe *recipe, const struct yaml_tree *root, const cha
     set_defaults(option_root(), recipe);
     recipe->file = mem_string(name);
     recipe->directory = source->run ? absolute(source->run) : mem_string("");
+    TRY(check_path("--run", recipe->directory));
     TRY(set_map(option_root(), recipe, "", root, (struct place){.file = name, .line = root->line}));
     for (size_t i = 0; i < source->sets_count; i++)
         TRY(set_override(recipe, source->sets[i]));

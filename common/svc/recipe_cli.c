@@ -1,5 +1,6 @@
 #include "svc/recipe_cli.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "svc/suggest.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +111,9 @@ static err_t take_word(struct line *line, char **at)
 static err_t read_line(struct line *line)
 {
     bool flags = true;
+    for (char **at = line->argv; *at; at++)
+        if (!utf8_is(*at))
+            return usage(line, "this is no UTF-8:", *at);
     while (*line->argv && !line->help) {
         char **at = line->argv++;
         if (flags && strcmp(*at, "--") == 0)
@@ -124,6 +128,16 @@ static err_t read_line(struct line *line)
             TRY(take_word(line, at));
     }
     return OK;
+}
+
+/* A recipe that is not there is as wrong as one that says nonsense: programs exit alike. */
+static err_t as_usage(err_t e)
+{
+    if (!err_failed(e) || err_code(e) == ERR_INVALID)
+        return e;
+    err_t wrong = err_new(ERR_INVALID, "%s", err_message(e));
+    err_free(e);
+    return wrong;
 }
 
 static err_t load(struct line *line, struct recipe **ret)
@@ -142,7 +156,7 @@ static err_t load(struct line *line, struct recipe **ret)
     if (!line->source.file && !line->cli->recipe_optional)
         return err_new(ERR_INVALID, "%s: no recipe; usage: %s RECIPE.yaml; --help says more",
                        line->cli->program, line->cli->program);
-    return recipe_read(&line->source, ret);
+    return as_usage(recipe_read(&line->source, ret));
 }
 
 err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct recipe **ret)

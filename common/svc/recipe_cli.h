@@ -30,7 +30,7 @@ struct recipe_cli {
 };
 
 /* Reads the command line and the recipe. --help and --version print to standard output, and *ret stays NULL with OK.
- * INVALID: unknown flags (with did you mean), missing arguments, and all of recipe_read. */
+ * INVALID: unknown flags (with did you mean), missing arguments, all of recipe_read, and a recipe that cannot be read. */
 err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct recipe **ret);
 
 /* What --help prints. */

@@ -1,5 +1,6 @@
 /* One value of a recipe: from text, to text, what is allowed. */
 #include "base/mem.h"
+#include "base/printable.h"
 #include "svc/address.h"
 #include "svc/recipe_options.h"
 #include "svc/suggest.h"
@@ -74,7 +75,8 @@ void option_allowed(const struct recipe_option *row, struct bytes *ret)
         bytes_printf(ret, "text of %.0f to %.0f bytes", row->min, row->max);
         return;
     case OPTION_name:
-        bytes_printf(ret, "%.0f to %.0f letters, digits, '.', '_', '-'", row->min, row->max);
+        bytes_printf(ret, "%.0f to %.0f letters, digits, '.', '_', '-', a letter or digit first",
+                     row->min, row->max);
         return;
     case OPTION_word:
     case OPTION_choice:
@@ -234,37 +236,6 @@ static err_t find_word(const struct recipe_option *row, const char *text, int *r
     return wrong(row, text, what ? what : "is not known");
 }
 
-/* Bytes of the code point that text begins with, 0 if it is not UTF-8 (RFC 3629: shortest form, no surrogates). */
-static size_t utf8_len(const char *text, uint32_t *ret_point)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const unsigned char *p = (const unsigned char *)text;
-    size_t len = p[0] < 0x80       ? 1
-                 : p[0] >> 5 == 6  ? 2
-                 : p[0] >> 4 == 14 ? 3
-                 : p[0] >> 3 == 30 ? 4
-                                   : 0;
-    uint32_t point = len == 1 ? p[0] : p[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if (p[i] >> 6 != 2) // the terminator too
-            return 0;
-        point = point << 6 | (p[i] & 0x3f);
-    }
-    if (!len || point < least[len] || (point >= 0xd800 && point < 0xe000) || point > 0x10ffff)
-        return 0;
-    *ret_point = point;
-    return len;
-}
-
-static bool is_utf8(const char *text)
-{
-    uint32_t point;
-    for (size_t len; *text; text += len)
-        if (!(len = utf8_len(text, &point)))
-            return false;
-    return true;
-}
-
 static err_t check_text(const struct recipe_option *row, const char *text)
 {
     int unused;
@@ -274,12 +245,14 @@ static err_t check_text(const struct recipe_option *row, const char *text)
         struct address address;
         return address_parse(text, &address);
     }
-    if (!is_utf8(text))
+    if (!utf8_is(text))
         return err_new(ERR_INVALID, "the text is not UTF-8");
     bool is_path = row->kind == OPTION_path || row->kind == OPTION_output;
     double len = (double)strlen(text);
     if (is_path ? len >= PATH_MAX : !in_range(row, len))
         return wrong(row, text, "is too long or too short");
+    if (row->kind == OPTION_name && *text && !isalnum((unsigned char)*text))
+        return wrong(row, text, "is not a name"); // "..", or a flag
     for (const char *p = text; *p; p++) {
         if (row->kind == OPTION_name && !isalnum((unsigned char)*p) && !strchr("._-", *p))
             return wrong(row, text, "is not a name");
@@ -372,7 +345,9 @@ static void put_quoted(struct bytes *ret, const char *text)
     bytes_u8(ret, '"');
     while (*text) {
         uint32_t point;
-        size_t len = utf8_len(text, &point);
+        size_t len = utf8_point(text, 4, &point);
+        if (!len)
+            break; // no setter lets it in
         bool plain =
             (point >= ' ' && point < 0x7f) || (point >= 0xa0 && point < 0xfffe) || point > 0xffff;
         if (point == '"' || point == '\\')

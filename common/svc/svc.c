@@ -1,6 +1,7 @@
 #include "svc/svc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/streams.h"
 #include "svc/run_lock.h"
 #include <pthread.h>
 #include <signal.h>
@@ -36,6 +37,8 @@ static int status_of(err_t e)
 
 int svc_exit(err_t e)
 {
+    if (!err_failed(e))
+        e = streams_flush();
     int status = status_of(e);
     err_free(e);
     return status;

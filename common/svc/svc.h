@@ -18,5 +18,6 @@ void svc_open(const char *program);
  * the process exits as svc_exit has it. For what waits for a computation, a disk or a library that may never come back. */
 void svc_end_within(err_t why, int64_t ms);
 
-/* 0 for OK; else logs the error, frees it, and returns 2 if it is INVALID (the recipe, the command line), 1 otherwise. */
+/* 0 for OK if standard output took all that was printed; else logs the error, frees it, and returns 2 if it is INVALID (the
+ * recipe, the command line), 1 otherwise. */
 int svc_exit(err_t e);

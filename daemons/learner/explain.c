@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "learner/checkpoint.h"
 #include "learner/job.h"
 #include "learner/lag.h"
@@ -205,7 +206,9 @@ err_t job_explain(const struct job_options *options, const struct recipe *recipe
     TRY(explain_version(recipe, store, version, &explained));
     if (!json) {
         explain_text(explained, &out);
-        fwrite(out.data, 1, out.len, stdout);
+        SCOPED_VALUE(bytes) shown = {0};
+        printable(&shown, (const char *)out.data, out.len, "\n");
+        fwrite(shown.data, 1, shown.len, stdout);
         return OK;
     }
     SCOPED_MEM char *text = json_dumps(explained, JSON_INDENT(1) | JSON_PRESERVE_ORDER);

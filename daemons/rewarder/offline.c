@@ -57,6 +57,8 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
         if (fprintf(out, "%s\n", result) < 0)
             return err_errno(errno, "cannot write scores");
     }
+    if (ferror(in))
+        return err_errno(errno, "cannot read standard input");
     if (fflush(out))
         return err_errno(errno, "cannot write scores");
     return OK;

@@ -18,11 +18,30 @@ static void tables_stand_in_columns(void **state)
     table_cell(table, "%d", 12345678);
     table_cell(table, "%s", "");
     table_cell(table, "%s", "half");
-    table_render(table, &text);
+    table_render(table, 0, &text);
     assert_string_equal((char *)text.data, "NAME          VERSION  WAITS FOR\n"
-                                           "generator-2         7  leases, or  [2J more\n"
+                                           "generator-2         7  leases, or \\x1b[2J more\n"
                                            "gé           12345678  -\n"
                                            "half\n");
+}
+
+/* The widest are cut first, not what rows are known by; a page that nothing fits on is exceeded. */
+static void tables_fit_the_page(void **state)
+{
+    (void)state;
+    SCOPED(table) table = table_new("KEY|VALUE|>N|ALLOWED");
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_VALUE(bytes) narrow = {0};
+    table_cell(table, "%s", "learner.objective");
+    table_cell(table, "%s", "rloo");
+    table_cell(table, "%d", 7);
+    table_cell(table, "%s", "grpo, rloo, rløø, dapo, online_dpo");
+    table_render(table, 48, &text);
+    assert_string_equal((char *)text.data, "KEY                VALUE  N  ALLOWED\n"
+                                           "learner.objective  rloo   7  grpo, rloo, rløø...\n");
+    table_render(table, 1, &narrow);
+    assert_string_equal((char *)narrow.data, "KEY     VALUE  N  ALL...\n"
+                                             "lea...  rloo   7  grp...\n");
 }
 
 static void an_empty_table_is_its_header(void **state)
@@ -30,7 +49,7 @@ static void an_empty_table_is_its_header(void **state)
     (void)state;
     SCOPED(table) table = table_new("A|>B");
     SCOPED_VALUE(bytes) text = {0};
-    table_render(table, &text);
+    table_render(table, 0, &text);
     assert_string_equal((char *)text.data, "A  B\n");
 }
 
@@ -71,8 +90,9 @@ static void formats_are_table_and_json(void **state)
     assert_true(json);
     assert_ok(output_format("table", &json));
     assert_false(json);
-    assert_err(ERR_INVALID, "'yaml' is none of table, json", output_format("yaml", &json));
+    assert_err(ERR_INVALID, "'yaml' is none of table, wide, json", output_format("yaml", &json));
 }
 
-TESTS(cmocka_unit_test(tables_stand_in_columns), cmocka_unit_test(an_empty_table_is_its_header),
-      cmocka_unit_test(figures_are_short), cmocka_unit_test(formats_are_table_and_json))
+TESTS(cmocka_unit_test(tables_stand_in_columns), cmocka_unit_test(tables_fit_the_page),
+      cmocka_unit_test(an_empty_table_is_its_header), cmocka_unit_test(figures_are_short),
+      cmocka_unit_test(formats_are_table_and_json))
