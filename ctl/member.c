@@ -133,6 +133,9 @@ err_t member_start(struct member *member)
     argv[n++] = member->options.run;
     argv[n++] = "--announce";
     argv[n++] = member->announce;
+    argv[n++] =
+        "--log"; // as its output goes there anyway, it begins the file anew when that is long
+    argv[n++] = member->log;
     argv[n++] = "--set";
     argv[n++] = listen;
     for (size_t i = 0; i < member->count; i++)

@@ -1,7 +1,11 @@
 #include "base/log.h"
 #include "base/bytes.h"
+#include "base/mem.h"
 #include "base/printable.h"
+#include "base/scoped.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { ROOM_BYTES = 64 << 10 };
+
 static const char *program_name = "rlhfd";
 static enum log_level lowest = LOG_INFO;
 
@@ -19,6 +25,81 @@ void log_open(const char *program, enum log_level level)
     program_name = program;
     lowest = level;
 }
+
+/* ---- a file that is begun anew now and then */
+
+static struct {
+    pthread_mutex_t lock; // of the size that is looked at and the line that is written
+    const char *path;     // NULL: none, and no lock is needed
+    size_t max_bytes;
+    int kept;
+} file = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Standard output follows where it is the same file. */
+static void put_in_place(int fd)
+{
+    struct stat out, error;
+    const bool both = fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+                      out.st_dev == error.st_dev && out.st_ino == error.st_ino;
+    dup2(fd, STDERR_FILENO);
+    if (both)
+        dup2(fd, STDOUT_FILENO);
+    close(fd);
+}
+
+static void shift(int from)
+{
+    SCOPED_MEM char *older = mem_printf("%s.%d", file.path, from + 1);
+    SCOPED_MEM char *newer = from ? mem_printf("%s.%d", file.path, from) : mem_string(file.path);
+    rename(newer, older); // the oldest is written over; there may be none yet
+}
+
+/* The new file is opened first: without it, or without room for lines in it, the old one goes on. */
+static void begin_anew(void)
+{
+    SCOPED_MEM char *aside = mem_printf("%s.new", file.path);
+    const int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, ROOM_BYTES) && errno != EOPNOTSUPP) {
+        close(fd);
+        unlink(aside);
+        return;
+    }
+    for (int i = file.kept - 1; i >= 0; i--)
+        shift(i);
+    rename(aside, file.path);
+    put_in_place(fd);
+}
+
+err_t log_to(const char *path, size_t max_bytes, int kept)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return err_errno(errno, "cannot write the log '%s'", path);
+    put_in_place(fd);
+    file.path = path;
+    file.max_bytes = max_bytes;
+    file.kept = kept;
+    return OK;
+}
+
+static void put_line(const struct bytes *line)
+{
+    struct stat status;
+    if (file.path) {
+        pthread_mutex_lock(&file.lock);
+        if (fstat(STDERR_FILENO, &status) == 0 && status.st_size > 0 &&
+            (size_t)status.st_size + line->len > file.max_bytes)
+            begin_anew();
+    }
+    ssize_t written = write(STDERR_FILENO, line->data, line->len);
+    (void)written; // nobody is left to tell
+    if (file.path)
+        pthread_mutex_unlock(&file.lock);
+}
+
+/* ---- lines */
 
 static void put_time(struct bytes *line)
 {
@@ -34,7 +115,7 @@ static void put_time(struct bytes *line)
 /* Blocks of the disk behind the end of a log file, taken ahead: when the disk is full, the line that says so still fits. */
 static void keep_room(void)
 {
-    enum { ROOM = 64 << 10, LEAST = 8 << 10 };
+    enum { LEAST = 8 << 10 };
     static atomic_llong reserved; // up to this length, of this file
     static atomic_ullong of;
     struct stat file;
@@ -43,8 +124,8 @@ static void keep_room(void)
     if (file.st_ino == atomic_load(&of) && file.st_size + LEAST <= atomic_load(&reserved))
         return;
     atomic_store(&of, file.st_ino);
-    atomic_store(&reserved, file.st_size + ROOM); // also where the file system cannot: asked once
-    (void)fallocate(STDERR_FILENO, FALLOC_FL_KEEP_SIZE, file.st_size, ROOM);
+    atomic_store(&reserved, file.st_size + ROOM_BYTES); // also where the file system cannot: asked once
+    (void)fallocate(STDERR_FILENO, FALLOC_FL_KEEP_SIZE, file.st_size, ROOM_BYTES);
 }
 
 void log_event(enum log_level level, const char *event, const char *format, ...)
@@ -68,8 +149,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     printable(&line, rest, strlen(rest), "");
     bytes_text(&line, "\n");
     free(rest);
-    ssize_t written = write(STDERR_FILENO, line.data, line.len);
-    (void)written; // nobody is left to tell
+    put_line(&line);
     keep_room();
     bytes_done(&line);
 }

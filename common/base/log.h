@@ -6,11 +6,19 @@
  * Line breaks from outside become blanks, other control characters \x1b: a log may be looked at in a terminal.
  * Libraries never log: a daemon reports an error once, at its edge. Any thread; a line is written with one write(2). */
 #pragma once
+#include "base/err.h"
+#include <stddef.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 /* Names this process in its lines, and hides what is below level. Call once, before threads start. */
 void log_open(const char *program, enum log_level level);
+
+/* From here on standard error, and standard output if it was the same file, are appended to path. A line that would make it longer
+ * than max_bytes begins a new file; the one before becomes path.1, that one path.2, and so on up to path.KEPT; no line is lost or
+ * cut. Call once, before threads start. path is borrowed for the process's life. */
+enum { LOG_MAX_BYTES = 16 << 20, LOG_KEPT = 4 };
+err_t log_to(const char *path, size_t max_bytes, int kept);
 
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,4 +1,5 @@
 #include "svc/recipe_cli.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "svc/suggest.h"
@@ -12,6 +13,7 @@ struct line {
     char **argv; // from the next word on; ends with NULL
     struct recipe_source source;
     const char **sets; // what source.sets points to; owned
+    const char *log;
     bool help, version;
 };
 
@@ -23,9 +25,9 @@ static err_t usage(const struct line *line, const char *what, const char *word)
 
 static err_t unknown_flag(const struct line *line, const char *name)
 {
-    static const char *const common[] = {"set", "run", "help", "version", "recipe-fd"};
+    static const char *const common[] = {"set", "run", "help", "version", "recipe-fd", "log"};
     enum { COMMON = sizeof common / sizeof *common };
-    const size_t own = line->cli->flags_count, count = own + COMMON - !line->cli->member;
+    const size_t own = line->cli->flags_count, count = own + COMMON - (line->cli->member ? 0 : 2);
     SCOPED_MEM const char **names = mem_array(count, sizeof *names);
     for (size_t i = 0; i < count; i++)
         names[i] = i < own ? line->cli->flags[i].name : common[i - own];
@@ -82,6 +84,8 @@ static err_t take_flag(struct line *line, const char *word)
     }
     if (strcmp(name, "run") == 0)
         return take_argument(line, word, joined, &line->source.run);
+    if (line->cli->member && strcmp(name, "log") == 0)
+        return take_argument(line, word, joined, &line->log);
     if (line->cli->member && strcmp(name, "recipe-fd") == 0)
         return take_argument(line, word, joined, &line->source.descriptor);
     for (size_t i = 0; i < line->cli->flags_count; i++)
@@ -153,6 +157,8 @@ static err_t load(struct line *line, struct recipe **ret)
         printf("%s %s\n", line->cli->program, RLHFD_VERSION);
         return OK;
     }
+    if (line->log)
+        TRY(log_to(line->log, LOG_MAX_BYTES, LOG_KEPT));
     if (!line->source.file && !line->cli->recipe_optional)
         return err_new(ERR_INVALID, "%s: no recipe; usage: %s RECIPE.yaml; --help says more",
                        line->cli->program, line->cli->program);

@@ -22,7 +22,7 @@ struct recipe_cli {
     struct recipe_flag *flags;
     size_t flags_count;
     bool recipe_optional; // without a file: defaults and --set
-    bool member;          // takes what `rlhfctl up` gives: --recipe-fd
+    bool member;          // takes what `rlhfctl up` gives: --recipe-fd, --log
     const char
         *positional_help;    // for words after RECIPE.yaml ("PROMPT..."); NULL: none are allowed
     const char **positional; // those words, borrowed from argv: room for positional_max

@@ -1,4 +1,5 @@
 /* The table as people read it: a complete recipe, --help, docs/recipe.md. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "svc/recipe_cli.h"
 #include "svc/recipe_options.h"
@@ -66,8 +67,11 @@ static void help_flags(const struct recipe_cli *cli, struct bytes *ret)
         bytes_printf(ret, "  %-34s %s\n", left, flag->help);
     }
     if (cli->member)
-        bytes_printf(ret, "  %-34s open file to read the recipe from; RECIPE.yaml only names it\n",
-                     "--recipe-fd N");
+        bytes_printf(
+            ret,
+            "  %-34s open file to read the recipe from; RECIPE.yaml only names it\n"
+            "  %-34s log to FILE; at %d MiB it becomes FILE.1, then FILE.2, up to FILE.%d\n",
+            "--recipe-fd N", "--log FILE", LOG_MAX_BYTES >> 20, LOG_KEPT);
     bytes_printf(ret, "  %-34s this\n", "--help");
     if (!version)
         bytes_printf(ret, "  %-34s version\n", "--version");

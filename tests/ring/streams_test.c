@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "testing/daemons.h"
@@ -304,9 +305,33 @@ static void outside_texts_do_not_steer_a_terminal(void **)
         daemons_kill(&daemons, i);
 }
 
+/* ---- logs */
+
+/* A member's log that has nearly reached its size is set aside whole, and its last words are found in the new one. */
+static void a_long_log_is_begun_anew(void **)
+{
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 2, .groups = 8, .lag = 1});
+    SCOPED_MEM char *logs = file_join(ring.run, "logs");
+    SCOPED_MEM char *log = file_join(logs, "learner.log");
+    SCOPED_MEM char *older = file_join(logs, "learner.log.1");
+    SCOPED_MEM char *before = mem_array(LOG_MAX_BYTES, 1);
+    memset(before, '.', LOG_MAX_BYTES - 1);
+    before[LOG_MAX_BYTES - 2] = '\n';
+    assert_ok(file_make_directories(logs));
+    assert_ok(file_write(log, before, LOG_MAX_BYTES - 1));
+    assert_status(ring.directory, "$B/rlhfctl up recipe.yaml --run run", 0, "trained 2 rounds");
+    char *old = file_text(older), *now = file_text(log);
+    assert_string_equal(old, before);
+    assert_non_null(strstr(now, "learner \"listening\""));
+    assert_non_null(strstr(now, "learner \"training ended\""));
+    free(old);
+    free(now);
+}
+
 TESTS(cmocka_unit_test(wrong_usage_is_2_everywhere),
       cmocka_unit_test(names_and_paths_are_plain_text),
       cmocka_unit_test(what_cannot_be_printed_is_an_error),
       cmocka_unit_test(closed_streams_are_nobody_s_descriptors),
       cmocka_unit_test(a_dumb_terminal_is_told_no_escapes),
-      cmocka_unit_test(outside_texts_do_not_steer_a_terminal))
+      cmocka_unit_test(outside_texts_do_not_steer_a_terminal),
+      cmocka_unit_test(a_long_log_is_begun_anew))
