@@ -12,6 +12,7 @@
 #include "learner/settings.h"
 #include "learner/step.h"
 #include "model/tokenizer.h"
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct demonstration {
 struct sft {
     const struct recipe *recipe;
     const struct recipe_sft *options;
+    char *output;
     struct backend *be;
     struct model *model;
     struct optimizer *optimizer;
@@ -49,6 +51,7 @@ static void sft_done(struct sft *sft)
     tokenizer_free(sft->tokenizer);
     jsonl_free(sft->data);
     backend_free(sft->be);
+    mem_free(sft->output);
 }
 
 /* ---- rows */
@@ -220,13 +223,42 @@ static err_t open_step(struct sft *sft)
     return step_new(sft->model, sft->optimizer, &step, &sft->step);
 }
 
+static bool is_empty(const char *directory)
+{
+    DIR *listing = opendir(directory);
+    int entries = 0;
+    while (listing && readdir(listing))
+        entries++;
+    if (listing)
+        closedir(listing);
+    return listing && entries <= 2; // itself and the one above
+}
+
+/* What stands at the output's path is removed for the new model: that may be a model, and nothing else. */
+static err_t choose_output(struct sft *sft)
+{
+    const char *given = *sft->options->output ? sft->options->output : sft->recipe->model.path;
+    if (!*given)
+        return err_new(ERR_INVALID, "%s: neither sft.output nor model.path says where to write",
+                       sft->recipe->file);
+    char *output = sft->output = mem_string(given);
+    for (size_t len = strlen(output); len > 1 && output[len - 1] == '/';)
+        output[--len] = 0; // the new model is written beside it, not in it
+    const char *slash = strrchr(output, '/'), *last = slash ? slash + 1 : output;
+    SCOPED_MEM char *config = file_join(output, "config.json");
+    if (*last && strcmp(last, ".") != 0 && strcmp(last, "..") != 0 &&
+        (!file_exists(output) || file_exists(config) || is_empty(output)))
+        return OK;
+    return err_new(ERR_INVALID,
+                   "sft.output '%s' is a directory that holds no model: it would be removed; give "
+                   "a new one, or that of a model",
+                   output);
+}
+
 /* Written aside and renamed: the output directory is the old one or the new one. */
 static err_t write_output(const struct sft *sft)
 {
-    const char *output = *sft->options->output ? sft->options->output : sft->recipe->model.path;
-    if (!*output)
-        return err_new(ERR_INVALID, "%s: neither sft.output nor model.path says where to write",
-                       sft->recipe->file);
+    const char *output = sft->output;
     SCOPED_MEM char *aside = mem_printf("%s.writing", output);
     TRY(file_remove_tree(aside));
     TRY(model_save(sft->model, aside));
@@ -243,6 +275,7 @@ err_t job_sft(const struct job_options *options, const struct recipe *recipe)
 {
     (void)options;
     SCOPED_VALUE(sft) sft = {.recipe = recipe, .options = &recipe->sft};
+    TRY(choose_output(&sft));
     TRY(open_inputs(&sft));
     TRY(open_step(&sft));
     printf("%s: %" PRIu64 " rows%s", recipe->sft.data, sft.count, sft.skipped ? "" : "\n");

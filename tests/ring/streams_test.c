@@ -115,6 +115,27 @@ static void names_and_paths_are_plain_text(void **)
     assert_false(file_exists(ring.run));
 }
 
+/* The output is removed for the new model: nothing but a model, or nothing, may stand there. */
+static void sft_replaces_models_alone(void **)
+{
+#define SFT                                                                                        \
+    "$B/rlhfctl sft recipe.yaml --set sft.model=model --set sft.data=train.jsonl --set sft.steps=1 --set sft.output="
+    static const char *const wrong[] = {SFT "kept", SFT ".", SFT "..", SFT "kept/..",
+                                        SFT "model/."};
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 2, .groups = 8, .lag = 1});
+    SCOPED_MEM char *letter = file_join(ring.directory, "kept/letter");
+    SCOPED_MEM char *made = file_join(ring.directory, "made/model.safetensors");
+    assert_status(ring.directory, "mkdir kept empty && echo dear >kept/letter", 0, "");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_status(ring.directory, wrong[i], 2, "sft.output");
+    assert_true(file_exists(letter));
+    assert_true(file_exists(ring.recipe));
+    assert_status(ring.directory, SFT "made/", 0, "wrote"); // the slash makes no difference
+    assert_true(file_exists(made));
+    assert_status(ring.directory, SFT "made", 0, "wrote");
+    assert_status(ring.directory, SFT "empty", 0, "wrote");
+}
+
 /* ---- streams */
 
 static void what_cannot_be_printed_is_an_error(void **)
@@ -329,7 +350,7 @@ static void a_long_log_is_begun_anew(void **)
 }
 
 TESTS(cmocka_unit_test(wrong_usage_is_2_everywhere),
-      cmocka_unit_test(names_and_paths_are_plain_text),
+      cmocka_unit_test(names_and_paths_are_plain_text), cmocka_unit_test(sft_replaces_models_alone),
       cmocka_unit_test(what_cannot_be_printed_is_an_error),
       cmocka_unit_test(closed_streams_are_nobody_s_descriptors),
       cmocka_unit_test(a_dumb_terminal_is_told_no_escapes),
