@@ -2,6 +2,7 @@
  * model, and how likely the answers are that people gave. */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "ctl/choose.h"
 #include "ctl/command.h"
 #include "ctl/measure.h"
@@ -65,7 +66,8 @@ static err_t choose_reference(struct eval *e, const char *flag)
     err_t failed = likelihood_comparable(e->choice.directory, e->reference, tokens);
     if (flag || frozen || !err_failed(failed))
         return err_wrap(failed, "%s", flag ? "--reference" : "rewarder.reference");
-    fprintf(stderr, "no distance from model.path: %s\n", err_message(failed));
+    SCOPED_MEM char *why = printable_text(err_message(failed), "");
+    fprintf(stderr, "no distance from model.path: %s\n", why);
     err_free(failed);
     e->reference = NULL;
     return OK;

@@ -246,13 +246,18 @@ static void end_line(struct view *view)
 
 void view_note(struct view *view, const char *format, ...)
 {
-    end_line(view);
+    char *text;
     va_list args;
     va_start(args, format);
-    vprintf(format, args);
+    const int len = vasprintf(&text, format, args);
     va_end(args);
-    putchar('\n');
+    if (len < 0)
+        return;
+    end_line(view);
+    SCOPED_MEM char *shown = printable_text(text, "");
+    puts(shown);
     fflush(stdout);
+    mem_free(text);
 }
 
 void view_summary(struct view *view)
