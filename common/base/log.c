@@ -124,7 +124,8 @@ static void keep_room(void)
     if (file.st_ino == atomic_load(&of) && file.st_size + LEAST <= atomic_load(&reserved))
         return;
     atomic_store(&of, file.st_ino);
-    atomic_store(&reserved, file.st_size + ROOM_BYTES); // also where the file system cannot: asked once
+    /* Also where the file system cannot: it is asked once. */
+    atomic_store(&reserved, file.st_size + ROOM_BYTES);
     (void)fallocate(STDERR_FILENO, FALLOC_FL_KEEP_SIZE, file.st_size, ROOM_BYTES);
 }
 

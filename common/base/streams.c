@@ -19,8 +19,8 @@ static void fill_closed(void)
 }
 
 /* Run before the constructors of shared libraries: gRPC's opens an eventfd. */
-__attribute__((section(".preinit_array"), used)) static void (*const before_all)(void) =
-    fill_closed;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_all)(void) = fill_closed;
 
 err_t streams_flush(void)
 {

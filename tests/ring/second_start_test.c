@@ -121,6 +121,25 @@ static void a_second_up_leaves_the_first_alone(void **)
     assert_ends_well(&ring, &again);
 }
 
+/* Of those that begin in the same moment one has the run. */
+static void two_ups_at_once(void **)
+{
+    struct ring ring = long_ring(200000);
+    SCOPED_MEM char *other_log = file_join(ring.directory, "other.log");
+    struct process two[2] = {up(&ring, NULL),
+                             process_start(other_log, "rlhfctl", "up", ring.recipe, "--run",
+                                           ring.run, "--set", "learner.threads=1", NULL)};
+    ring_wait_rounds(&ring, 3, RUN_MS);
+    int refused = 0, status = process_wait(&two[0], 100);
+    for (int64_t until = clock_ms() + START_MS; status < 0 && clock_ms() < until;
+         refused = !refused)
+        status = process_wait(&two[!refused], 100);
+    assert_int_equal(status, 5);
+    process_kill(&two[!refused], SIGINT);
+    assert_ends_well(&ring, &two[!refused]);
+    ring_audit(&ring);
+}
+
 static void learners_and_their_jobs_take_the_same_lock(void **)
 {
     struct ring ring = long_ring(200000);
@@ -253,7 +272,7 @@ static void an_announcement_is_one_process_s(void **)
     free(output);
 }
 
-TESTS(cmocka_unit_test(a_second_up_leaves_the_first_alone),
+TESTS(cmocka_unit_test(a_second_up_leaves_the_first_alone), cmocka_unit_test(two_ups_at_once),
       cmocka_unit_test(learners_and_their_jobs_take_the_same_lock),
       cmocka_unit_test(a_learner_that_outlives_its_up_keeps_the_lock),
       cmocka_unit_test(a_killed_up_is_followed_at_once),
