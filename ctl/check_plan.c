@@ -17,9 +17,9 @@ static int64_t rounds_of_data(const struct recipe *r, uint64_t rows)
     return all / groups + (all % groups && r->learner.last_batch == RECIPE_LAST_SHORT);
 }
 
-/* Whether warm-up of the schedule at `key` ends before the last update. shortened: by --set. */
+/* Whether warm-up of the schedule at `key` ends before the last update. trial: only noted. */
 static err_t check_warmup(const struct recipe *r, const char *key, int64_t warmup, int64_t updates,
-                          bool shortened, FILE *notes)
+                          bool trial, FILE *notes)
 {
     if (warmup < updates || !warmup)
         return OK;
@@ -27,12 +27,23 @@ static err_t check_warmup(const struct recipe *r, const char *key, int64_t warmu
                            "%" PRId64 " updates of warm-up; the run has %" PRId64
                            ": the learning rate never comes to lr",
                            warmup, updates);
-    if (!shortened)
+    if (!trial)
         return e;
     if (notes)
         fprintf(notes, "%s\n", err_message(e));
     err_free(e);
     return OK;
+}
+
+/* Whether this is a trial of a longer run: --set decides how many updates there are, and leaves the warm-up. */
+static bool is_trial(const struct recipe *r)
+{
+    static const char *const keys[] = {"run.rounds", "data.train", "data.epochs", "learner.groups",
+                                       "learner.updates_per_round"};
+    bool shortened = false;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        shortened = shortened || recipe_is_set_on_line(r, keys[i]);
+    return shortened && !recipe_is_set_on_line(r, "learner.optimizer.warmup");
 }
 
 err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
@@ -53,8 +64,7 @@ err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
     const int64_t rounds = r->run.rounds && r->run.rounds < by_data ? r->run.rounds : by_data;
     if (rounds <= INT64_MAX / r->learner.updates_per_round)
         TRY(check_warmup(r, "learner.optimizer.warmup", optimizer->warmup,
-                         rounds * r->learner.updates_per_round,
-                         rounds == r->run.rounds && recipe_is_set_on_line(r, "run.rounds"), notes));
+                         rounds * r->learner.updates_per_round, is_trial(r), notes));
     if (!*r->sft.data || !r->sft.steps)
         return OK;
     return check_warmup(r, "sft.optimizer.warmup", r->sft.optimizer.warmup, r->sft.steps,

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* INVALID: a schedule that the run's updates never complete or that has no end, rounds that the data cannot fill. A run that
- * --set shortens for a trial is only noted. rows: of data.train. */
+/* INVALID: a schedule that the run's updates never complete or that has no end, rounds that the data cannot fill. What --set
+ * shortens for a trial is only noted. rows: of data.train. */
 err_t check_plan(const struct recipe *recipe, uint64_t rows, FILE *notes);
 
 /* INVALID: two daemons listen on one port of this machine. `rlhfctl up` does not care: it takes free ones. */

@@ -203,8 +203,7 @@ err_t score_new(const struct score_options *options, struct score **ret)
     for (int64_t i = 0; i < options->recipe->rewarder.threads; i++) {
         struct score_worker *w = &score->workers[score->count++];
         w->score = score;
-        TRY(err_wrap(scorers_from_recipe(options->recipe, &w->scorers), "%s",
-                     options->recipe->file));
+        TRY(scorers_from_recipe(options->recipe, &w->scorers));
         struct worker_options worker = {.name = "score",
                                         .capacity = 2 * QUEUED_MAX,
                                         .state = w,

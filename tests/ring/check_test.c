@@ -83,6 +83,20 @@ static void scorers_that_cannot_score(void **state)
     REFUSES("has no column 'nope'", "rewarder.scorers=[{kind: exact, column: nope}]");
 }
 
+/* The rewarder says the same at its own start. */
+static void a_rewarder_that_is_started_by_hand(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *output;
+    const int status = process_run(&output, 60000, "rlhfd-rewarder", ring.recipe, "--set",
+                                   "rewarder.scorers=[{kind: length, min: 5, max: 2}]", "--set",
+                                   "rewarder.listen=127.0.0.1:0", NULL);
+    assert_int_not_equal(status, 0);
+    assert_non_null(strstr(output, "--set: rewarder.scorers[0]: kind 'length': min, max: are 5"));
+    free(output);
+}
+
 static void generators_that_cannot_decode(void **state)
 {
     (void)state;
@@ -110,7 +124,7 @@ static void plans_that_do_not_come_out(void **state)
             "rate never comes to lr",
             "learner.optimizer.warmup=6");
     ACCEPTS(NULL, "learner.optimizer.warmup=5");
-    ACCEPTS("7 updates of warm-up; the run has 3", "run.rounds=3", "learner.optimizer.warmup=7");
+    REFUSES("7 updates of warm-up; the run has 3", "run.rounds=3", "learner.optimizer.warmup=7");
     REFUSES("learner.optimizer.warmup: 50 updates of warm-up; the run has 25", "data.epochs=1",
             "run.rounds=0", "learner.optimizer.warmup=50");
     REFUSES("linear ends at the last update, and run.rounds: 0 names none", "data.epochs=1",
@@ -120,6 +134,23 @@ static void plans_that_do_not_come_out(void **state)
     REFUSES("learner.listen: '127.0.0.1:7011' and generator.listen '127.0.0.1:7001' take the same",
             "learner.listen=127.0.0.1:7011");
     ACCEPTS(NULL, "learner.listen=127.0.0.1:0", "generator.listen=127.0.0.1:0");
+}
+
+/* A run is tried by a few rounds of it: its warm-up is right for the whole. */
+static void a_trial_of_a_longer_run_is_noted(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){
+        .rounds = 40, .groups = 8, .lag = 1, .extra = "eval: {prompts: 1}\n"});
+    char *text = file_text(ring.recipe), *at = strstr(text, "lr: 1e-3");
+    SCOPED_MEM char *longer = mem_printf("%.*swarmup: 10, %s", (int)(at - text), text, at);
+    assert_ok(file_write(ring.recipe, longer, strlen(longer)));
+    free(text);
+    ACCEPTS(NULL, NULL);
+    ACCEPTS("recipe.yaml:6: learner.optimizer.warmup: 10 updates of warm-up; the run has 3",
+            "run.rounds=3");
+    ACCEPTS("the run has 2", "data.epochs=1", "learner.groups=100");
+    REFUSES("10 updates of warm-up; the run has 3", "run.rounds=3", "learner.optimizer.warmup=10");
 }
 
 static void write_rows(const struct ring *ring, const char *rows)
@@ -176,6 +207,9 @@ static void a_model_with_a_value_that_is_no_number(void **state)
     free(output);
 }
 
-TESTS(cmocka_unit_test(scorers_that_cannot_score), cmocka_unit_test(generators_that_cannot_decode),
-      cmocka_unit_test(plans_that_do_not_come_out), cmocka_unit_test(rows_that_cannot_be_used),
+TESTS(cmocka_unit_test(scorers_that_cannot_score),
+      cmocka_unit_test(a_rewarder_that_is_started_by_hand),
+      cmocka_unit_test(generators_that_cannot_decode), cmocka_unit_test(plans_that_do_not_come_out),
+      cmocka_unit_test(a_trial_of_a_longer_run_is_noted),
+      cmocka_unit_test(rows_that_cannot_be_used),
       cmocka_unit_test(a_model_with_a_value_that_is_no_number))

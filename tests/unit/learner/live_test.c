@@ -257,8 +257,8 @@ static void what_is_wrong_changes_nothing(void **state)
     assert_key_refused(&scene, "lag.max", "2", ERR_INVALID, "replay.max_groups", "(lag.max + 1)");
     scene_done(&scene);
     scene = scene_new("learner.objective=grpo learner.ratio_to=proximal");
-    assert_key_refused(&scene, "learner.correction.low", "9", ERR_INVALID, "learner.optimizer.lr",
-                       "correction");
+    assert_key_refused(&scene, "learner.correction.low", "9", ERR_INVALID, "learner.correction.low",
+                       "above learner.correction.high");
     scene_done(&scene);
 }
 
