@@ -146,6 +146,10 @@ err_t command_check(int argc, char **argv)
     if (!recipe)
         return OK;
     TRY(check_listens(recipe));
+    err_t elsewhere = check_cores(recipe); // the run may be meant for another machine
+    if (err_failed(elsewhere))
+        printf("%s\n", err_message(elsewhere));
+    err_free(elsewhere);
     TRY(check_ring(recipe, argv, stdout));
     printf("%s: in order\n", recipe->file);
     return OK;

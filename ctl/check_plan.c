@@ -1,5 +1,5 @@
 #include "ctl/check_plan.h"
-#include "base/mem.h"
+#include "base/cpus.h"
 #include "svc/address.h"
 #include "svc/recipe_place.h"
 #include <inttypes.h>
@@ -71,7 +71,21 @@ err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
                         recipe_is_set_on_line(r, "sft.steps"), notes);
 }
 
-/* ---- ports */
+/* ---- this machine */
+
+err_t check_cores(const struct recipe *r)
+{
+    const struct {
+        const char *key, *cpus;
+    } lists[] = {{"generator.cpus", r->generator.cpus},
+                 {"rewarder.cpus", r->rewarder.cpus},
+                 {"learner.cpus", r->learner.cpus}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        cpu_set_t set;
+        TRY(recipe_place(r, lists[i].key, cpus_usable(lists[i].cpus, &set)));
+    }
+    return OK;
+}
 
 struct listener {
     const char *key, *listen;

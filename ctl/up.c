@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "ctl/check.h"
+#include "ctl/check_plan.h"
 #include "ctl/command.h"
 #include "ctl/member.h"
 #include "ctl/view.h"
@@ -296,6 +297,7 @@ err_t command_up(int argc, char **argv)
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
+    TRY(check_cores(recipe));
     TRY(check_ring(recipe, argv, NULL));
     SCOPED_VALUE(up) up = {.recipe = recipe, .recipe_fd = -1};
     up.run = *recipe->directory ? mem_string(recipe->directory)

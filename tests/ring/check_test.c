@@ -136,6 +136,22 @@ static void plans_that_do_not_come_out(void **state)
     ACCEPTS(NULL, "learner.listen=127.0.0.1:0", "generator.listen=127.0.0.1:0");
 }
 
+/* Where a recipe is checked need not be where it runs; `up` runs it here. */
+static void cores_that_are_not_here(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    ACCEPTS("--set: learner.cpus: '1023': there is no core 1023 for this process; allowed: ",
+            "learner.cpus=1023");
+    char *output;
+    const int status = process_run(&output, 60000, "rlhfctl", "up", ring.recipe, "--run", ring.run,
+                                   "--set", "learner.cpus=1023", NULL);
+    assert_int_equal(status, 2);
+    assert_non_null(strstr(output, "there is no core 1023"));
+    assert_false(file_exists(ring.run));
+    free(output);
+}
+
 /* A run is tried by a few rounds of it: its warm-up is right for the whole. */
 static void a_trial_of_a_longer_run_is_noted(void **state)
 {
@@ -210,6 +226,6 @@ static void a_model_with_a_value_that_is_no_number(void **state)
 TESTS(cmocka_unit_test(scorers_that_cannot_score),
       cmocka_unit_test(a_rewarder_that_is_started_by_hand),
       cmocka_unit_test(generators_that_cannot_decode), cmocka_unit_test(plans_that_do_not_come_out),
-      cmocka_unit_test(a_trial_of_a_longer_run_is_noted),
+      cmocka_unit_test(cores_that_are_not_here), cmocka_unit_test(a_trial_of_a_longer_run_is_noted),
       cmocka_unit_test(rows_that_cannot_be_used),
       cmocka_unit_test(a_model_with_a_value_that_is_no_number))
