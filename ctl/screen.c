@@ -38,7 +38,7 @@ err_t screen_open(struct screen **ret)
         return err_new(ERR_PRECONDITION, "this needs a terminal; `rlhfctl watch` does not");
     setlocale(LC_CTYPE, "");
     /* initscr() would end the process. A dumb terminal cannot go back up its page. */
-    if (!term || strcmp(term, "dumb") == 0 || !newterm(NULL, stdout, stdin))
+    if (!term || !*term || strcmp(term, "dumb") == 0 || !newterm(NULL, stdout, stdin))
         return err_new(ERR_PRECONDITION,
                        "TERM=%s: no terminal that can show a picture; `rlhfctl watch` needs none",
                        term && *term ? term : "(not set)");
