@@ -35,11 +35,11 @@ static void show_pausing(const json_t *reply)
                         : "goes on",
            training ? "paused" : "goes on");
     if (held)
-        printf("%" PRId64 " groups under way stand still; `rlhfctl resume` goes on with them\n",
-               leased);
+        printf("groups under way: %" PRId64 "; they stand still until `rlhfctl resume`\n", leased);
     else if (generation && leased)
-        printf("%" PRId64 " groups under way are finished and stored; `rlhfctl pause generation "
-               "--now` holds them\n",
+        printf("groups under way: %" PRId64
+               "; they are finished and stored (`rlhfctl pause generation "
+               "--now` holds them)\n",
                leased);
     if (training && answer_flag(reply, "trains"))
         printf("the round under way is trained to its end\n");
@@ -117,7 +117,7 @@ static err_t run_pausing(const struct pausing *pausing, int argc, char **argv)
 err_t command_pause(int argc, char **argv)
 {
     static const struct pausing pausing = {
-        "LearnerAdmin/Pause", "pause [generation [--now] | training] [--reason TEXT]",
+        "LearnerAdmin/Pause", "pause [generation|training] [--now] [--reason TEXT]",
         "Pauses generation (nothing more is leased; what is under way is finished and stored), training (no more rounds\n"
         "are formed; the one under way is finished), or both. With --now what is under way stands still, too: generators\n"
         "keep what they have, and no lease runs out. A learner that is started again is paused still.",

@@ -222,7 +222,7 @@ static void a_pause_ends_by_resume(void **state)
     CTL(USAGE, "resume", "--now");
     CTL(0, "pause", "generation", "--now");
     assert_says("generation: held   training: paused");
-    assert_says("groups under way stand still");
+    assert_says("they stand still until");
     CTL(0, "status");
     assert_says("HELD");
     const double tokens = number_of("generator", "rlhfd_decode_tokens");
