@@ -2,18 +2,19 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "svc/address.h"
+#include "svc/door.h"
 #include "svc/metrics.h"
-#include <arpa/inet.h>
-#include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
-enum { CONNECTIONS = 64, IDLE_S = 10 };
+/* MHD takes twice as many as the door lets in: those that the door has shut down and MHD has not closed yet. */
+enum { IDLE_MS = 10000, PER_S = 1000, REQUEST_BYTES = 16 << 10 };
 
 struct http {
+    struct door *door;
     struct MHD_Daemon *daemon;
     char *address;
     pthread_mutex_t mutex;
@@ -22,8 +23,8 @@ struct http {
 
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 
-static enum MHD_Result respond(struct MHD_Connection *connection, unsigned status, const char *type,
-                               struct bytes *body)
+static enum MHD_Result respond(struct http *http, struct MHD_Connection *connection,
+                               unsigned status, const char *type, struct bytes *body)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_COPY);
@@ -35,6 +36,10 @@ static enum MHD_Result respond(struct MHD_Connection *connection, unsigned statu
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     enum MHD_Result queued = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
+    const union MHD_ConnectionInfo *at =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (at)
+        door_used(http->door, door_ticket(http->door, at->connect_fd), 0);
     return queued;
 }
 
@@ -82,76 +87,52 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         i++;
     if (i == sizeof pages / sizeof *pages) {
         bytes_text(&body, "not found; there are /metrics /livez /readyz\n");
-        return respond(connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, &body);
+        return respond(arg, connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, &body);
     }
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
         bytes_text(&body, "only GET and HEAD\n");
-        return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, TEXT_PLAIN, &body);
+        return respond(arg, connection, MHD_HTTP_METHOD_NOT_ALLOWED, TEXT_PLAIN, &body);
     }
     unsigned status = pages[i].page(arg, &body);
-    return respond(connection, status, pages[i].type, &body);
+    return respond(arg, connection, status, pages[i].type, &body);
 }
 
-static void free_addresses(struct addrinfo **found)
+/* On the door's thread. */
+static void take(void *arg, int fd)
 {
-    if (*found)
-        freeaddrinfo(*found);
+    struct http *http = arg;
+    struct sockaddr_in unused = {.sin_family = AF_INET};
+    MHD_add_connection(http->daemon, fd, (struct sockaddr *)&unused, sizeof unused);
 }
 
-static err_t listen_at(const struct address *address, int *ret_fd)
+/* A connection has IDLE_MS from its beginning, or from its last answer, for a whole request: bytes that trickle in do not
+ * prolong it. When there are too many the oldest gives way, so a probe is always taken. */
+static err_t open_door(struct http *http, const char *address)
 {
-    char port[8];
-    snprintf(port, sizeof port, "%u", address->port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    __attribute__((cleanup(free_addresses))) struct addrinfo *found = NULL;
-    int failed = getaddrinfo(address->host, port, &hints, &found);
-    if (failed)
-        return err_new(ERR_UNAVAILABLE, "no address of '%s': %s", address->host,
-                       gai_strerror(failed));
-    SCOPED_FD fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1;
-    if (fd < 0)
-        return err_errno(errno, "cannot make a socket");
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on,
-               sizeof on); // a restart need not wait for old connections
-    if (bind(fd, found->ai_addr, found->ai_addrlen) || listen(fd, CONNECTIONS)) {
-        int number = errno;
-        return err_new(ERR_UNAVAILABLE, "%s",
-                       number == EADDRINUSE ? "the address is in use by another process"
-                                            : strerrordesc_np(number));
-    }
-    *ret_fd = fd;
-    fd = -1;
-    return OK;
-}
-
-static uint16_t bound_port(int fd)
-{
-    struct sockaddr_storage bound;
-    socklen_t len = sizeof bound;
-    if (getsockname(fd, (struct sockaddr *)&bound, &len))
-        return 0;
-    return ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                             : ((struct sockaddr_in *)&bound)->sin_port);
+    return door_open(&(struct door_options){.address = address,
+                                            .connections = HTTP_CONNECTIONS,
+                                            .per_s = PER_S,
+                                            .idle_ms = IDLE_MS,
+                                            .hand = take,
+                                            .arg = http},
+                     &http->door);
 }
 
 err_t http_start(const char *address, struct http **ret)
 {
     struct address at;
     TRY(err_wrap(address_parse(address, &at), "HTTP"));
-    SCOPED_FD fd = -1;
-    TRY(err_wrap(listen_at(&at, &fd), "cannot listen at %s for HTTP", address));
     SCOPED(http) http = mem_new(sizeof *http);
     pthread_mutex_init(&http->mutex, NULL);
     http->not_ready = mem_string("starting");
-    http->address = address_text(at.host, bound_port(fd));
     http->daemon = MHD_start_daemon(
-        MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, on_request, http,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
+        MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
+        NULL, NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * HTTP_CONNECTIONS),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES, MHD_OPTION_END);
     if (!http->daemon)
         return err_new(ERR_EXHAUSTED, "cannot start the HTTP server at %s", address);
-    fd = -1; // the daemon closes it
+    TRY(err_wrap(open_door(http, address), "cannot listen at %s for HTTP", address));
+    http->address = address_text(at.host, door_port(http->door));
     *ret = STEAL(http);
     return OK;
 }
@@ -178,8 +159,10 @@ void http_free(struct http *http)
 {
     if (!http)
         return;
+    door_close(http->door);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
+    door_free(http->door);
     pthread_mutex_destroy(&http->mutex);
     free(http->not_ready);
     free(http->address);

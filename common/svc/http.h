@@ -11,6 +11,7 @@
 #include "base/scoped.h"
 
 struct http;
+enum { HTTP_CONNECTIONS = 64 }; // at a time: a connection beyond closes the oldest
 
 /* Listens at host:port. INVALID: no address; UNAVAILABLE: the address is in use, or not ours. */
 err_t http_start(const char *address, struct http **ret);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/streams.h"
+#include "svc/descriptors.h"
 #include "svc/run_lock.h"
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +22,7 @@ static enum log_level level_wanted(void)
 
 void svc_open(const char *program)
 {
+    descriptors_raise();
     signal(SIGPIPE, SIG_IGN); // a peer that hangs up is an error of write, not the end of us
     signal(SIGXFSZ, SIG_IGN); // so is a file that has reached its limit
     log_open(program, level_wanted());

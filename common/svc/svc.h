@@ -11,7 +11,8 @@
 #include "base/err.h"
 #include <stdint.h>
 
-/* Names the process in its log and ignores SIGPIPE and SIGXFSZ: writes fail instead. RLHFD_LOG=debug|info|warning|error sets what is logged. */
+/* Names the process in its log, ignores SIGPIPE and SIGXFSZ (writes fail instead), and raises the limit of open files to what
+ * it may be. RLHFD_LOG=debug|info|warning|error sets what is logged. */
 void svc_open(const char *program);
 
 /* The process is about to end, with why (borrowed) or OK. A teardown that is not done in ms is cut off: the error is logged and

@@ -1,9 +1,11 @@
 /* Metrics and the HTTP port that shows them, and the addresses it listens at. */
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "svc/address.h"
 #include "svc/http.h"
 #include "svc/metrics.h"
+#include "testing/h2.h"
 #include "testing/testing.h"
 #include <arpa/inet.h>
 #include <math.h>
@@ -157,6 +159,36 @@ static void the_pages_answer(void **state)
     answers(http, "GET /livez", "HTTP/1.1 200 ", "ok"); // it still lives
 }
 
+/* Clients that send a byte now and then hold connections, and not the port. */
+static void probes_are_answered_beside_clients_that_trickle(void **state)
+{
+    enum { CLIENTS = 4 * HTTP_CONNECTIONS, ROUNDS = 20 };
+    static const char begin[] = "GET /livez HTTP/1.1\r\nHost: x\r\nX: ";
+    (void)state;
+    SCOPED(http) http = NULL;
+    assert_ok(http_start("127.0.0.1:0", &http));
+    int fds[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = tcp_connect(http_address(http));
+        tcp_send(fds[i], begin, strlen(begin));
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < CLIENTS; i++)
+            if (!tcp_send(fds[i], "x", 1) || !tcp_is_open(fds[i])) {
+                close(fds[i]); // it comes again at once
+                fds[i] = tcp_connect(http_address(http));
+                tcp_send(fds[i], begin, strlen(begin));
+            }
+        answers(http, "GET /livez", "HTTP/1.1 200 ", "\r\n\r\nok\n");
+    }
+    const int64_t end = clock_ms() + 60000; // no byte prolongs what has its time
+    while (tcp_send(fds[0], "x", 1) && tcp_is_open(fds[0]) && clock_ms() < end)
+        clock_sleep_ms(50);
+    assert_false(tcp_is_open(fds[0]));
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+}
+
 static void a_port_in_use_is_a_clear_error(void **state)
 {
     (void)state;
@@ -164,7 +196,7 @@ static void a_port_in_use_is_a_clear_error(void **state)
     assert_ok(http_start("127.0.0.1:0", &http));
     SCOPED_MEM char *address = mem_string(http_address(http));
     SCOPED_MEM char *message =
-        mem_printf("cannot listen at %s for HTTP: the address is in use", address);
+        mem_printf("cannot listen at %s for HTTP: Address already in use", address);
     assert_err(ERR_UNAVAILABLE, message, http_start(address, &second));
     http_free(STEAL(http));
     assert_ok(http_start(address, &second)); // at once, when the first is gone
@@ -218,5 +250,6 @@ static void addresses_are_parsed_and_derived(void **state)
 
 TESTS(cmocka_unit_test(metrics_are_counted_by_any_thread_and_rendered),
       cmocka_unit_test(the_status_sees_the_same_numbers), cmocka_unit_test(the_pages_answer),
+      cmocka_unit_test(probes_are_answered_beside_clients_that_trickle),
       cmocka_unit_test(a_port_in_use_is_a_clear_error),
       cmocka_unit_test(addresses_are_parsed_and_derived))

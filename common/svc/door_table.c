@@ -1,0 +1,234 @@
+#include "base/hash.h"
+#include "base/mem.h"
+#include "svc/door_inside.h"
+#include "svc/metrics.h"
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A cut connection costs its peer so many new ones, so that a flood becomes slower with each. */
+enum { CUT_COST = 100, BURST_S = 4, TRIM_AFTER_MS = 1000 };
+
+#define CLOSED(why)                                                                                \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_connections_closed_total",                         \
+                    "incoming connections that were closed, and why", "reason=\"" why "\"")
+static struct metric closed[CUT_REASONS] = {
+    [CUT_FULL] = CLOSED("full"),
+    [CUT_SILENT] = CLOSED("silent"),
+    [CUT_RESETS] = CLOSED("resets"),
+    [CUT_UNUSED] = CLOSED("unfinished"),
+};
+
+void table_metrics(void)
+{
+    static struct metric *const rows[] = {&closed[CUT_FULL], &closed[CUT_SILENT],
+                                          &closed[CUT_RESETS], &closed[CUT_UNUSED]};
+    metrics_register(rows, CUT_REASONS);
+}
+
+static ino_t inode_of(int fd)
+{
+    struct stat stat;
+    return fstat(fd, &stat) ? 0 : stat.st_ino;
+}
+
+struct connection *table_find(struct door *door, struct door_ticket ticket)
+{
+    if (!ticket.serial || (size_t)ticket.fd >= door->slots)
+        return NULL;
+    struct connection *found = door->by_fd[ticket.fd];
+    return found && found->serial == ticket.serial ? found : NULL;
+}
+
+unsigned table_peer(const union door_address *from)
+{
+    const uint64_t hash = from->any.sa_family == AF_INET6
+                              ? hash64(&from->six.sin6_addr, sizeof from->six.sin6_addr, 0)
+                              : hash64(&from->four.sin_addr, sizeof from->four.sin_addr, 0);
+    return (unsigned)(hash % DOOR_PEERS);
+}
+
+void table_remove(struct door *door, size_t at)
+{
+    struct connection *gone = door->live[at];
+    if (door->by_fd[gone->fd] == gone)
+        door->by_fd[gone->fd] = NULL;
+    door->live[at] = door->live[--door->count];
+    mem_free(gone);
+}
+
+void table_sweep(struct door *door)
+{
+    for (size_t i = door->count; i-- > 0;) {
+        struct connection *c = door->live[i];
+        if (c->state != WAITING && (door->by_fd[c->fd] != c || inode_of(c->fd) != c->inode))
+            table_remove(door, i);
+    }
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct connection *x = *(struct connection *const *)a,
+                            *y = *(struct connection *const *)b;
+    return x->serial - y->serial < UINT32_MAX / 2 ? x->serial != y->serial : -1;
+}
+
+void table_sort(struct door *door)
+{
+    qsort(door->live, door->count, sizeof(struct connection *), by_age);
+}
+
+struct connection *table_add(struct door *door, int fd, const union door_address *from, int64_t now)
+{
+    struct connection *c = mem_new(sizeof *c);
+    c->fd = fd;
+    c->serial = ++door->serials ? door->serials : ++door->serials;
+    c->inode = inode_of(fd);
+    c->from = *from;
+    c->peer = table_peer(from);
+    c->accepted_ms = c->idle_since_ms = c->wasted_ms = now;
+    if ((size_t)fd >= door->slots) {
+        size_t slots = (size_t)fd + 64;
+        door->by_fd = mem_grow(door->by_fd, slots, sizeof(struct connection *));
+        memset(door->by_fd + door->slots, 0, (slots - door->slots) * sizeof *door->by_fd);
+        door->slots = slots;
+    }
+    door->by_fd[fd] = c; // who had the number before is closed
+    if (door->count == door->room) {
+        door->room = door->room ? 2 * door->room : 64;
+        door->live = mem_grow(door->live, door->room, sizeof(struct connection *));
+    }
+    door->live[door->count++] = c;
+    return c;
+}
+
+/* ---- who goes */
+
+/* The number may be another's by now: what is shut down is a duplicate that was seen to be the socket. At once: what it
+ * received is thrown away, for the server would still read it all, and what its peer sends is answered by a reset. */
+static void shut_down(const struct connection *c, bool at_once)
+{
+    SCOPED_FD fd = dup(c->fd);
+    if (fd < 0 || inode_of(fd) != c->inode)
+        return;
+    const struct linger none = {.l_onoff = 1};
+    if (at_once)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    shutdown(fd, SHUT_RDWR);
+    while (at_once && recv(fd, NULL, INT_MAX, MSG_TRUNC | MSG_DONTWAIT) > 0)
+        ;
+}
+
+static struct peer_bucket *bucket_now(struct door *door, unsigned peer, int64_t now)
+{
+    struct peer_bucket *bucket = &door->peers[peer];
+    bucket->spent -= (double)(now - bucket->at_ms) * door->options.per_s / 1000;
+    if (bucket->spent < 0)
+        bucket->spent = 0;
+    bucket->at_ms = now;
+    return bucket;
+}
+
+bool table_take_token(struct door *door, unsigned peer, int64_t now)
+{
+    if (!door->options.per_s)
+        return true;
+    struct peer_bucket *bucket = bucket_now(door, peer, now);
+    if (bucket->spent + 1 > door->options.per_s * BURST_S)
+        return false;
+    bucket->spent++;
+    return true;
+}
+
+void table_count(struct door *door, enum cut why)
+{
+    door->cuts[why]++;
+    metric_add(&closed[why], 1);
+}
+
+void table_cut(struct door *door, struct connection *c, enum cut why, int64_t now)
+{
+    if (c->state == CUT)
+        return;
+    table_count(door, why);
+    const bool flood = why == CUT_RESETS || why == CUT_UNUSED;
+    if (c->state == WAITING)
+        close(c->fd);
+    else
+        shut_down(c, flood);
+    if (flood) {
+        bucket_now(door, c->peer, now)->spent += CUT_COST + (double)(c->unused >> 20);
+        door->trim_ms = now + TRIM_AFTER_MS;
+    }
+    bool waited = c->state == WAITING;
+    c->state = CUT;
+    if (waited)
+        for (size_t i = 0; i < door->count; i++)
+            if (door->live[i] == c) {
+                table_remove(door, i);
+                return;
+            }
+}
+
+bool table_has_cut(const struct door *door)
+{
+    for (size_t i = 0; i < door->count; i++)
+        if (door->live[i]->state == CUT)
+            return true;
+    return false;
+}
+
+struct crowd {
+    size_t all, peers, idle, peers_idle;
+    struct connection *oldest, *peers_oldest; // idle
+};
+
+static bool is_busy(const struct connection *c)
+{
+    return c->state == CUT || c->kept[DOOR_BUSY] > 0;
+}
+
+static struct crowd look(const struct door *door, unsigned peer)
+{
+    struct crowd crowd = {.all = door->count};
+    for (size_t i = 0; i < door->count; i++) {
+        struct connection *c = door->live[i];
+        bool same = c->peer == peer;
+        crowd.peers += same;
+        if (is_busy(c))
+            continue;
+        crowd.idle++;
+        crowd.peers_idle += same;
+        if (!crowd.oldest || c->idle_since_ms < crowd.oldest->idle_since_ms)
+            crowd.oldest = c;
+        if (same && (!crowd.peers_oldest || c->idle_since_ms < crowd.peers_oldest->idle_since_ms))
+            crowd.peers_oldest = c;
+    }
+    return crowd;
+}
+
+/* A quarter of the places is for connections that were shut down and are not closed yet, and for busy ones. One peer's
+ * leave a quarter to others; of the idle ones, those of the peer that has most give way. */
+bool table_make_room(struct door *door, unsigned peer, int64_t now)
+{
+    const size_t most = (size_t)door->options.connections, comfortable = most - most / 4;
+    const size_t idle = door->options.idle ? (size_t)door->options.idle : comfortable;
+    struct crowd crowd = look(door, peer);
+    if (crowd.all >= comfortable) {
+        table_sweep(door);
+        crowd = look(door, peer);
+    }
+    struct connection *gives_way = NULL;
+    if (crowd.peers >= comfortable)
+        gives_way = crowd.peers_oldest;
+    else if (crowd.all >= comfortable || crowd.idle >= idle)
+        gives_way = 2 * crowd.peers_idle >= crowd.idle && crowd.peers_oldest ? crowd.peers_oldest
+                                                                             : crowd.oldest;
+    if (gives_way)
+        table_cut(door, gives_way, CUT_FULL, now);
+    else if (crowd.peers >= comfortable)
+        return false;
+    return door->count < most;
+}
