@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a full queue; who sends what nobody asked for stops at one. */
+enum { CHOKED_LIMITS = 2 };
+
 static void on_recv(struct rpc_tag *tag, bool ok);
 static void on_close(struct rpc_tag *tag, bool ok);
 
@@ -55,6 +58,7 @@ void rpc_call_unref(struct rpc_call *call)
     err_free(call->finish);
     pthread_mutex_destroy(&call->mutex);
     free(call->target);
+    free(call->peer);
     free(call);
 }
 
@@ -70,6 +74,9 @@ void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct 
 void call_receive_next(struct rpc_call *call)
 {
     if (call->receiving || call->received_all || call->paused || call->close_seen)
+        return;
+    call->choked = call->entry && call->queued >= CHOKED_LIMITS * call->queue_limit;
+    if (call->choked) // its client reads no answers: it gets no more
         return;
     call->receiving = true;
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
@@ -133,7 +140,9 @@ void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
 
 static void tell_half_close(struct rpc_call *call)
 {
-    if (call->handlers.half_close)
+    if (call->one_request)
+        rpc_call_finish(call, err_new(ERR_INVALID, "%s: no request message", call->method->path));
+    else if (call->handlers.half_close)
         call->handlers.half_close(call, call->user);
     else
         rpc_call_finish(call, OK);
@@ -195,9 +204,11 @@ static void on_recv(struct rpc_tag *tag, bool ok)
     grpc_byte_buffer *buffer = call->received;
     call->received = NULL;
     const bool end = !ok || !buffer;
-    call->received_all |= end;
+    call->received_all |= end || call->one_request;
     const bool deaf = call->finishing || call->deaf;
     pthread_mutex_unlock(&call->mutex);
+    if (buffer && call->entry)
+        server_call_used(call, grpc_byte_buffer_length(buffer));
     if (buffer && !deaf)
         call_deliver(call, buffer);
     else
@@ -243,6 +254,8 @@ static void on_close(struct rpc_tag *tag, bool)
         deliver_reply(call);
     pthread_mutex_lock(&call->mutex);
     call->closed = call->close_seen = true;
+    if (call->entry && !call->admitted) // it was still waiting for its turn: nobody knows of it
+        call->handlers = (struct rpc_handlers){0};
     call_free_queue(call);
     const bool dropped = drop_held(call);
     const bool over = !call->receiving;
@@ -308,6 +321,8 @@ int64_t rpc_call_time_left_ms(struct rpc_call *call)
 
 char *rpc_call_peer(struct rpc_call *call)
 {
+    if (call->peer)
+        return mem_string(call->peer);
     char *peer = grpc_call_get_peer(call->call);
     char *text = mem_string(peer);
     gpr_free(peer);

@@ -21,8 +21,8 @@ struct rpc_call;
 enum rpc_kind { RPC_UNARY, RPC_SERVER_STREAM, RPC_CLIENT_STREAM, RPC_BIDI };
 
 /* Flags of a method. RPC_INLINE: its callbacks run on the queue's thread; for short, hot handlers that touch nothing of
- * the loop's. */
-enum { RPC_INLINE = 1 };
+ * the loop's. RPC_HELLO: its client speaks at once; one that is silent instead holds no connection open. */
+enum { RPC_INLINE = 1, RPC_HELLO = 2 };
 
 /* All are optional. user is the service's (server) or the one given with the call (client). */
 struct rpc_handlers {

@@ -4,6 +4,7 @@
  * belongs to the callbacks' thread. Every batch underway holds a reference, and being open is one more. */
 #pragma once
 #include "rpc/core.h"
+#include "svc/door.h"
 
 /* Initial metadata by which our servers say that they have accepted a stream. Without it a client could not tell an
  * acceptance from a refusal until the status arrives: core reports both as empty initial metadata. */
@@ -30,7 +31,10 @@ struct rpc_call {
     const struct rpc_method *method;
     struct rpc_handlers handlers;
     void *user, *context;
-    char *target; // client: for errors
+    char *target;                  // client: for errors
+    char *peer;                    // server: who calls; NULL: core knows
+    struct door_ticket ticket;     // server: its connection
+    struct rpc_call *next_waiting; // server: for its turn (pace.h)
     bool unary_client;
     bool opened; // callbacks' thread only: the client's open handler has been called
     grpc_call *call;
@@ -45,7 +49,7 @@ struct rpc_call {
     bool initial_sent, sending, finishing, status_sent, half_close_wanted, half_close_sent;
     bool deaf;   // deliver no more: a malformed message came, or it was dropped
     bool closed; // nothing can be sent any more
-    bool close_seen, receiving, received_all, paused, held, was_full, writable_pushed;
+    bool close_seen, receiving, received_all, paused, held, choked, was_full, writable_pushed;
     struct rpc_out *queue, **queue_end;
     size_t queued, sending_len;
     grpc_byte_buffer *received, *outgoing;
@@ -57,6 +61,11 @@ struct rpc_call {
     grpc_status_code status;
     grpc_slice status_text;
     int cancelled;
+
+    /* Server, callbacks' thread. */
+    bool one_request; // one message, then an answer
+    bool admitted;    // its handlers know of it; mutex
+    bool used, quiet; // what the door was told of it
 };
 
 /* ---- call.c */
@@ -76,6 +85,9 @@ void call_free_queue(struct rpc_call *call); // mutex held, or the last referenc
 struct rpc_server {
     struct rpc *rpc;
     grpc_server *core;
+    grpc_server_credentials *credentials;
+    struct door *door; // NULL: a socket in a directory
+    struct pace *pace;
     int port;
     struct rpc_entry *entries; // by method, then the catch-all
     size_t entry_count;
@@ -87,7 +99,8 @@ struct rpc_server {
     void *down_arg;
     struct loop_timer *grace;
 };
-void server_call_over(struct rpc_call *call); // its last callback has returned
+void server_call_used(struct rpc_call *call, size_t bytes); // a message of it came
+void server_call_over(struct rpc_call *call);               // its last callback has returned
 
 /* ---- client.c */
 void client_call_over(struct rpc_call *call);

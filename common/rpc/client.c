@@ -75,7 +75,7 @@ static struct rpc_call *client_call(struct rpc_channel *channel, const struct rp
     if (options->wait_for_ready)
         call->initial_flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
                               GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
-    call->call = grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->queue,
+    call->call = grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->poll,
                                           grpc_slice_from_static_string(method->path), NULL,
                                           call->deadline, NULL);
     pthread_mutex_lock(&rpc->mutex);

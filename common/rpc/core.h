@@ -37,8 +37,9 @@ struct rpc_tag {
 
 /* ---- queue.c */
 struct rpc {
-    grpc_completion_queue *queue;
-    pthread_t thread;
+    grpc_completion_queue *queue; // of the servers' calls: not polled
+    grpc_completion_queue *poll;  // of the clients'
+    pthread_t thread, poll_thread;
     struct loop *loop;
     pthread_mutex_t mutex;  // of what follows
     pthread_cond_t arrived; // the inbox got something, or a pending count went down
@@ -60,12 +61,14 @@ void rpc_log_capture(char *text, size_t size);
 
 /* ---- options.c */
 struct channel_args {
-    grpc_arg list[24];
+    grpc_arg list[32];
     size_t count;
 };
 struct rpc_channel_options;
 void server_args(const struct rpc_server_options *options, struct channel_args *ret);
 void client_args(const struct rpc_channel_options *options, struct channel_args *ret);
+int recv_limit(size_t bytes);                            // 0: the default
+enum { RPC_MAX_STREAMS = 64 };                           // of one connection
 err_t address_check(const char *address, bool insecure); // INVALID, DENIED
 
 /* ---- message.c */

@@ -9,7 +9,10 @@ enum {
     KEEPALIVE_MS = 20000,
     KEEPALIVE_TIMEOUT_MS = 10000,
     MIN_PING_MS = 1000,
-    MAX_STREAMS = 1024,
+    READ_BYTES = 64 << 10,
+    LOOKAHEAD_BYTES = 2 << 20,
+    METADATA_BYTES = 8 << 10,
+    HANDSHAKE_MS = 5000,
     RECONNECT_MIN_MS = 100,
     RECONNECT_MAX_MS = 5000,
     CONNECT_TIMEOUT_MS = 5000, // of one attempt
@@ -27,7 +30,7 @@ static int or_default(int value, int fallback)
     return value ? value : fallback;
 }
 
-static int recv_limit(size_t bytes)
+int recv_limit(size_t bytes)
 {
     if (!bytes)
         return MAX_RECV_BYTES;
@@ -54,7 +57,14 @@ void server_args(const struct rpc_server_options *options, struct channel_args *
     put_common(ret, options->max_recv_bytes, options->keepalive_ms, options->keepalive_timeout_ms);
     put(ret, GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
         or_default(options->min_ping_ms, MIN_PING_MS));
-    put(ret, GRPC_ARG_MAX_CONCURRENT_STREAMS, or_default(options->max_streams, MAX_STREAMS));
+    put(ret, GRPC_ARG_MAX_CONCURRENT_STREAMS, or_default(options->max_streams, RPC_MAX_STREAMS));
+    put(ret, GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE,
+        READ_BYTES); // also what is parsed after a flood was cut
+    /* What a stream may send ahead of its messages: fixed, so that the door knows it from what has no end. */
+    put(ret, GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    put(ret, GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD_BYTES);
+    put(ret, GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES);
+    put(ret, GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_MS);
     put(ret, GRPC_ARG_ALLOW_REUSEPORT, 0); // else two daemons share a port, silently
 }
 

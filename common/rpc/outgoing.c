@@ -147,6 +147,8 @@ void call_on_send(struct rpc_tag *tag, bool ok)
         call->closed = true; // the close handler follows
     else
         call_send_next(call);
+    if (ok && call->choked && call->queued < call->queue_limit)
+        call_receive_next(call);
     const bool push = has_room_again(call) && !call->writable_pushed;
     if (push) {
         call->writable_pushed = true;

@@ -73,15 +73,13 @@ void rpc_count(struct rpc *rpc, int *pending, int change)
     pthread_mutex_unlock(&rpc->mutex);
 }
 
-static void *queue_thread(void *arg)
+static void run_queue(struct rpc *rpc, grpc_completion_queue *queue)
 {
-    struct rpc *rpc = arg;
-    pthread_setname_np(pthread_self(), "rpc-queue");
     for (;;) {
         grpc_event event =
-            grpc_completion_queue_next(rpc->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+            grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
         if (event.type == GRPC_QUEUE_SHUTDOWN)
-            return NULL;
+            return;
         if (event.type != GRPC_OP_COMPLETE)
             continue;
         struct rpc_tag *tag = event.tag;
@@ -94,13 +92,49 @@ static void *queue_thread(void *arg)
     }
 }
 
+/* Servers' calls. This thread never reads from the network: a connection that sends without a pause keeps who reads it to
+ * itself, and then somebody has to hear what came of it, to close it. */
+static void *queue_thread(void *arg)
+{
+    struct rpc *rpc = arg;
+    pthread_setname_np(pthread_self(), "rpc-queue");
+    run_queue(rpc, rpc->queue);
+    return NULL;
+}
+
+/* Clients' calls, and all reading. */
+static void *poll_thread(void *arg)
+{
+    struct rpc *rpc = arg;
+    pthread_setname_np(pthread_self(), "rpc-poll");
+    run_queue(rpc, rpc->poll);
+    return NULL;
+}
+
 static void rpc_destroy(struct rpc *rpc)
 {
     grpc_completion_queue_destroy(rpc->queue);
+    grpc_completion_queue_destroy(rpc->poll);
     pthread_cond_destroy(&rpc->arrived);
     pthread_mutex_destroy(&rpc->mutex);
     free(rpc);
     grpc_shutdown();
+}
+
+static err_t start_threads(struct rpc *rpc)
+{
+    int failed = pthread_create(&rpc->poll_thread, NULL, poll_thread, rpc);
+    const bool polls = !failed;
+    if (!failed)
+        failed = pthread_create(&rpc->thread, NULL, queue_thread, rpc);
+    if (!failed)
+        return OK;
+    grpc_completion_queue_shutdown(rpc->queue);
+    grpc_completion_queue_shutdown(rpc->poll);
+    if (polls)
+        pthread_join(rpc->poll_thread, NULL);
+    rpc_destroy(rpc);
+    return err_errno(failed, "rpc: cannot start its threads");
 }
 
 err_t rpc_new(struct loop *loop, struct rpc **ret)
@@ -112,13 +146,13 @@ err_t rpc_new(struct loop *loop, struct rpc **ret)
     rpc->inbox_end = &rpc->inbox;
     pthread_mutex_init(&rpc->mutex, NULL);
     pthread_cond_init(&rpc->arrived, NULL);
-    rpc->queue = grpc_completion_queue_create_for_next(NULL);
-    const int failed = pthread_create(&rpc->thread, NULL, queue_thread, rpc);
-    if (failed) {
-        grpc_completion_queue_shutdown(rpc->queue);
-        rpc_destroy(rpc);
-        return err_errno(failed, "rpc: cannot start the queue's thread");
-    }
+    grpc_completion_queue_attributes quiet = {.version = GRPC_CQ_CURRENT_VERSION,
+                                              .cq_completion_type = GRPC_CQ_NEXT,
+                                              .cq_polling_type = GRPC_CQ_NON_POLLING};
+    rpc->queue =
+        grpc_completion_queue_create(grpc_completion_queue_factory_lookup(&quiet), &quiet, NULL);
+    rpc->poll = grpc_completion_queue_create_for_next(NULL);
+    TRY(start_threads(rpc));
     *ret = rpc;
     return OK;
 }
@@ -147,7 +181,9 @@ void rpc_free(struct rpc *rpc)
     rpc_wait(rpc, &rpc->open_calls);
     grpc_completion_queue_shutdown(rpc->queue);
     pthread_join(rpc->thread, NULL); // returns once every batch started has been delivered
-    loop_run_posted(rpc->loop);      // on_wake may still be on its way
+    grpc_completion_queue_shutdown(rpc->poll);
+    pthread_join(rpc->poll_thread, NULL);
+    loop_run_posted(rpc->loop); // on_wake may still be on its way
     on_wake(rpc);
     rpc_destroy(rpc);
 }

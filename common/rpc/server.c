@@ -1,21 +1,32 @@
 #include "rpc/server.h"
 #include "base/mem.h"
 #include "rpc/call_state.h"
+#include "rpc/pace.h"
+#include "svc/door.h"
 #include "svc/loop.h"
+#include <grpc/grpc_posix.h>
+#include <grpc/support/alloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Calls that can begin at the same moment, per method. Core scans what is armed: more is slower. */
-enum { ARMED = 8 };
+/* ARMED: calls that can begin at the same moment, per method; core scans what is armed, so more is slower.
+ * CALLS_PER_STREAM: a client that has more calls open than streams resets them faster than they end.
+ * SPARE: what may be on its way behind the longest message. */
+enum {
+    ARMED = 8,
+    CONNECTIONS = 512,
+    IDLE = 128,
+    IDLE_MS = 30000,
+    ARRIVALS_PER_S = 50,
+    CALLS_PER_STREAM = 4,
+    SPARE = 8 << 20,
+};
 
 static void on_open(struct rpc_tag *tag, bool ok);
 
-static bool has_one_request(const struct rpc_method *method)
-{
-    return method->kind == RPC_UNARY || method->kind == RPC_SERVER_STREAM;
-}
-
-/* Prepares the next call of a method: its memory is there before it comes. */
+/* Prepares the next call of a method: its memory is there before it comes. A request is read like any other message, not
+ * by core with the call: a half of one, or a reset, would stay unseen. */
 static void arm(struct rpc_entry *entry)
 {
     struct rpc_server *server = entry->server;
@@ -25,54 +36,114 @@ static void arm(struct rpc_entry *entry)
     call->user = entry->user;
     if (method)
         call->handlers = method->handlers;
-    call->on_open.fn = on_open;
+    call->on_open = (struct rpc_tag){.fn = on_open, .is_inline = true};
     rpc_count(server->rpc, &server->pending, 1);
     TSAN_RELEASE(&call->on_open);
     grpc_completion_queue *queue = server->rpc->queue;
     if (method)
-        grpc_server_request_registered_call(
-            server->core, entry->handle, &call->call, &call->deadline, &call->metadata,
-            has_one_request(method) ? &call->received : NULL, queue, queue, &call->on_open);
+        grpc_server_request_registered_call(server->core, entry->handle, &call->call,
+                                            &call->deadline, &call->metadata, NULL, queue, queue,
+                                            &call->on_open);
     else
         grpc_server_request_call(server->core, &call->call, &call->details, &call->metadata, queue,
                                  queue, &call->on_open);
 }
 
+/* ---- what the door hears of a call */
+
+static bool has_one_request(const struct rpc_method *method)
+{
+    return method->kind == RPC_UNARY || method->kind == RPC_SERVER_STREAM;
+}
+
+/* Core names the peer of a connection that it was given by its descriptor. False: the connection was closed. */
+static bool find_connection(struct rpc_call *call)
+{
+    struct door *door = call->entry->server->door;
+    int fd;
+    char *peer = door ? grpc_call_get_peer(call->call) : NULL;
+    if (peer && sscanf(peer, "fd:%d", &fd) == 1)
+        call->ticket = door_ticket(door, fd);
+    gpr_free(peer);
+    if (!call->ticket.serial)
+        return !door;
+    call->peer = door_peer(door, call->ticket);
+    return door_call(door, call->ticket);
+}
+
+void server_call_used(struct rpc_call *call, size_t bytes)
+{
+    struct door *door = call->entry->server->door;
+    if (!call->ticket.serial)
+        return;
+    door_used(door, call->ticket, bytes);
+    if (!call->used)
+        door_keep(door, call->ticket, DOOR_BUSY, 1);
+    call->used = true;
+}
+
+static void leave_door(struct rpc_call *call)
+{
+    struct door *door = call->entry->server->door;
+    if (!call->ticket.serial)
+        return;
+    if (call->quiet)
+        door_keep(door, call->ticket, DOOR_QUIET, -1);
+    if (call->used)
+        door_keep(door, call->ticket, DOOR_BUSY, -1);
+    const bool served = call->used && !call->one_request;
+    door_call_over(door, call->ticket, call->cancelled && !call->finishing && !served);
+}
+
 void server_call_over(struct rpc_call *call)
 {
+    leave_door(call);
     rpc_count(call->rpc, &call->entry->server->pending, -1);
 }
 
-/* Unary requests come with the call. */
-static void deliver_request(struct rpc_call *call)
-{
-    grpc_byte_buffer *buffer = call->received;
-    call->received = NULL;
-    call->received_all = true;
-    if (buffer)
-        call_deliver(call, buffer);
-    else
-        rpc_call_finish(call, err_new(ERR_INVALID, "%s: no request message", call->method->path));
-}
+/* ---- a call begins */
 
 static void open_call(struct rpc_call *call)
 {
     call->open_now = call->method->kind != RPC_UNARY;
+    call->quiet = call->ticket.serial && !call->one_request && !(call->method->flags & RPC_HELLO);
+    if (call->quiet)
+        door_keep(call->entry->server->door, call->ticket, DOOR_QUIET, 1);
     if (call->handlers.open)
         call->handlers.open(call, call->user);
     pthread_mutex_lock(&call->mutex);
     call_send_next(
         call); // a stream's client learns now that it is accepted, not with the first answer
-    pthread_mutex_unlock(&call->mutex);
-    if (has_one_request(call->method)) {
-        deliver_request(call);
-        return;
-    }
-    pthread_mutex_lock(&call->mutex);
     call_receive_next(call);
     pthread_mutex_unlock(&call->mutex);
 }
 
+/* Takes the reference that waited. */
+static void admit(struct rpc_call *call)
+{
+    pthread_mutex_lock(&call->mutex);
+    const bool over = call->close_seen;
+    call->admitted = true;
+    pthread_mutex_unlock(&call->mutex);
+    if (over) {
+        rpc_call_unref(call);
+        return;
+    }
+    if (call->method)
+        open_call(call);
+    else
+        rpc_call_finish(call, err_new(ERR_UNIMPLEMENTED, "unknown method %.*s",
+                                      (int)GRPC_SLICE_LENGTH(call->details.method),
+                                      GRPC_SLICE_START_PTR(call->details.method)));
+    rpc_call_unref(call);
+}
+
+static void on_admit(struct rpc_tag *tag, bool)
+{
+    admit(CONTAINER(tag, struct rpc_call, on_open));
+}
+
+/* On the queue's thread, which also reads from the network: it reads no more calls than it has taken. */
 static void on_open(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_open);
@@ -84,16 +155,29 @@ static void on_open(struct rpc_tag *tag, bool ok)
     }
     if (!atomic_load(&server->stopping))
         arm(call->entry);
+    const bool connected = find_connection(call);
+    call->one_request = call->method && has_one_request(call->method);
+    rpc_call_ref(call); // until it is admitted
     /* At once: core does not tell of cancellations otherwise. */
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &call->cancelled;
     call_batch(call, &op, 1, &call->on_close);
-    if (call->method)
-        open_call(call);
-    else
-        rpc_call_finish(call, err_new(ERR_UNIMPLEMENTED, "unknown method %.*s",
-                                      (int)GRPC_SLICE_LENGTH(call->details.method),
-                                      GRPC_SLICE_START_PTR(call->details.method)));
+    const bool is_inline = call->method && call->method->flags & RPC_INLINE;
+    if (!connected || (!is_inline && !pace_admits(server->pace, call))) {
+        rpc_call_unref(call);
+        return;
+    }
+    if (call->one_request) { // its request is read while the loop learns of the call
+        pthread_mutex_lock(&call->mutex);
+        call_receive_next(call);
+        pthread_mutex_unlock(&call->mutex);
+    }
+    if (is_inline) {
+        admit(call);
+        return;
+    }
+    call->on_open.fn = on_admit;
+    rpc_push(call->rpc, &call->on_open);
 }
 
 /* ---- start */
@@ -107,11 +191,8 @@ static void add_entries(struct rpc_server *server, const struct rpc_server_optio
     server->entries = mem_array(count, sizeof *server->entries);
     for (size_t i = 0; i < options->service_count; i++)
         for (const struct rpc_method *m = options->services[i].methods; m->path; m++) {
-            void *handle = grpc_server_register_method(
-                server->core, m->path, NULL,
-                has_one_request(m) ? GRPC_SRM_PAYLOAD_READ_INITIAL_BYTE_BUFFER
-                                   : GRPC_SRM_PAYLOAD_NONE,
-                0);
+            void *handle =
+                grpc_server_register_method(server->core, m->path, NULL, GRPC_SRM_PAYLOAD_NONE, 0);
             server->entries[server->entry_count++] =
                 (struct rpc_entry){m, handle, options->services[i].user, server};
         }
@@ -119,33 +200,53 @@ static void add_entries(struct rpc_server *server, const struct rpc_server_optio
     server->entries[server->entry_count++] = (struct rpc_entry){.server = server};
 }
 
-/* Core's reason is a line of nested key:value pairs; the system's message is in it. */
-static err_t listen_error(const char *address, const char *reason)
+/* On the door's thread. */
+static void take_connection(void *arg, int fd)
 {
-    static const char key[] = "os_error:\"";
-    const char *text = strstr(reason, key);
-    const char *end = text ? strchr(text + strlen(key), '"') : NULL;
-    if (!end)
-        return err_new(ERR_UNAVAILABLE, "cannot listen on '%s': %s", address,
-                       *reason ? reason : "unknown reason");
-    text += strlen(key);
-    return err_new(ERR_UNAVAILABLE, "cannot listen on '%s': %.*s", address, (int)(end - text),
-                   text);
+    struct rpc_server *server = arg;
+    grpc_server_add_channel_from_fd(server->core, fd, server->credentials);
 }
 
-static err_t bind_to(struct rpc_server *server, const char *address)
+static int or_default(int value, int fallback)
+{
+    return value ? value : fallback;
+}
+
+/* Core accepts without a limit, and not again after it has met EMFILE once: the door accepts for it. */
+static err_t open_door(struct rpc_server *server, const struct rpc_server_options *options)
+{
+    const int connections = or_default(options->connections, CONNECTIONS);
+    const int streams = or_default(options->max_streams, RPC_MAX_STREAMS);
+    TRY(err_wrap(door_open(&(struct door_options){.address = options->address,
+                                                  .connections = connections,
+                                                  .idle = connections < IDLE ? 0 : IDLE,
+                                                  .per_s = ARRIVALS_PER_S,
+                                                  .idle_ms = or_default(options->idle_ms, IDLE_MS),
+                                                  .greeting = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                                                  .calls = CALLS_PER_STREAM * streams,
+                                                  .unused_bytes =
+                                                      recv_limit(options->max_recv_bytes) + SPARE,
+                                                  .hand = take_connection,
+                                                  .arg = server},
+                           &server->door),
+                 "cannot listen on '%s'", options->address));
+    server->port = door_port(server->door);
+    return OK;
+}
+
+static bool is_local(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0;
+}
+
+/* A socket in a directory has that directory's permissions for a door. */
+static err_t bind_local(struct rpc_server *server, const char *address)
 {
     char reason[2048];
-    grpc_server_credentials *credentials = grpc_insecure_server_credentials_create();
     rpc_log_capture(reason, sizeof reason);
-    server->port = grpc_server_add_http2_port(server->core, address, credentials);
+    const bool bound = grpc_server_add_http2_port(server->core, address, server->credentials);
     rpc_log_capture(NULL, 0);
-    grpc_server_credentials_release(credentials);
-    if (!server->port)
-        return listen_error(address, reason);
-    if (strncmp(address, "unix:", 5) == 0)
-        server->port = 0;
-    return OK;
+    return bound ? OK : err_new(ERR_UNAVAILABLE, "cannot listen on '%s': %s", address, reason);
 }
 
 err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options,
@@ -158,11 +259,16 @@ err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options
     server->rpc = rpc;
     server->core = grpc_server_create(&(grpc_channel_args){args.count, args.list}, NULL);
     grpc_server_register_completion_queue(server->core, rpc->queue, NULL);
+    grpc_server_register_completion_queue(server->core, rpc->poll, NULL);
+    server->credentials = grpc_insecure_server_credentials_create();
+    server->pace = pace_new(rpc, options->calls_per_s, admit);
     add_entries(server, options);
-    const err_t e = bind_to(server, options->address);
+    err_t e = is_local(options->address) ? bind_local(server, options->address) : OK;
     grpc_server_start(
         server->core); // also when it is freed at once: core cannot destroy it otherwise
     TRY(e);
+    if (!is_local(options->address))
+        TRY(open_door(server, options));
     for (size_t i = 0; i < server->entry_count; i++)
         for (int j = 0; j < (server->entries[i].method ? ARMED : 1); j++)
             arm(&server->entries[i]);
@@ -195,6 +301,7 @@ static void on_grace_over(void *arg)
 
 void rpc_server_stop(struct rpc_server *server, int grace_ms, void (*down)(void *arg), void *arg)
 {
+    door_close(server->door);
     if (!atomic_exchange(&server->stopping, true)) {
         server->down = down;
         server->down_arg = arg;
@@ -222,7 +329,10 @@ void rpc_server_free(struct rpc_server *server)
         rpc_server_stop(server, 0, NULL, NULL);
     rpc_wait(server->rpc, &server->pending);
     loop_timer_free(server->grace);
+    pace_free(server->pace);
     grpc_server_destroy(server->core);
+    grpc_server_credentials_release(server->credentials);
+    door_free(server->door);
     free(server->entries);
     free(server);
 }

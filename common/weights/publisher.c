@@ -392,11 +392,11 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
         .open = on_open, .message = on_message, .writable = on_writable, .close = on_close         \
     }
 static const struct rpc_method methods[] = {
-    {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, HANDLERS, 0},
+    {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, HANDLERS, RPC_HELLO},
     {0},
 };
 static const struct rpc_method evaluated_methods[] = {
-    {"/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, HANDLERS, 0},
+    {"/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, HANDLERS, RPC_HELLO},
     {0},
 };
 

@@ -403,7 +403,7 @@ struct rpc_service leasing_service(struct leasing *leasing)
          NULL,
          RPC_BIDI,
          {.open = on_open, .message = on_message, .half_close = on_half_close, .close = on_close},
-         0},
+         RPC_HELLO},
         {0},
     };
     storage_on_change(leasing->options.storage, settle, NULL, leasing);

@@ -1,0 +1,14 @@
+/* Private to common/rpc: how many calls of a server begin in a second. Those above wait, and take turns by connection:
+ * a client that asks for thousands waits for itself.
+ *
+ *     if (pace_admits(pace, call))    -- queue's thread: now; else it keeps a reference and gives it to admit() later
+ */
+#pragma once
+#include "rpc/core.h"
+
+struct pace;
+
+/* admit runs on the loop's thread and takes the reference. per_s 0: every call begins at once. */
+struct pace *pace_new(struct rpc *rpc, int per_s, void (*admit)(struct rpc_call *call));
+bool pace_admits(struct pace *pace, struct rpc_call *call);
+void pace_free(struct pace *pace); // drops those that wait
