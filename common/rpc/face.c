@@ -11,6 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Calls that begin in a second: what takes the loop less than a tenth of its time. ADMIN: connections of people and
+ * dashboards. */
+enum { ADMIN_CALLS_PER_S = 250, CALLS_PER_S = 500, ADMIN_CONNECTIONS = 128 };
+
 struct face {
     char *address;
     int announced; // keeps the announcement ours; -1: none
@@ -29,6 +33,8 @@ static err_t start_servers(struct face *face, const struct face_options *o,
 {
     enum { OWN = 3 };
     struct rpc_service services[FACE_SERVICES_MAX + OWN];
+    const int connections = o->connections ? o->connections - HTTP_CONNECTIONS : 0;
+    const int admins = connections / 3 < ADMIN_CONNECTIONS ? connections / 3 : ADMIN_CONNECTIONS;
     size_t n = 0;
     services[n++] = rpc_admin_service(face->admin);
     services[n++] = rpc_health_service(face->health);
@@ -36,12 +42,16 @@ static err_t start_servers(struct face *face, const struct face_options *o,
     memcpy(services + n, o->admin_services, o->admin_service_count * sizeof *services);
     struct rpc_server_options admin = {.address = admin_address,
                                        .insecure = o->insecure,
+                                       .connections = admins,
+                                       .calls_per_s = ADMIN_CALLS_PER_S,
                                        .services = services,
                                        .service_count = n + o->admin_service_count};
     TRY(rpc_server_start(o->rpc, &admin, &face->admin_server));
     memcpy(services + n, o->services, o->service_count * sizeof *services);
     struct rpc_server_options own = {.address = o->listen,
                                      .insecure = o->insecure,
+                                     .connections = connections - admins,
+                                     .calls_per_s = CALLS_PER_S,
                                      .services = services,
                                      .service_count = n + o->service_count,
                                      .max_recv_bytes =

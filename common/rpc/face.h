@@ -20,6 +20,7 @@ struct face_options {
     const char *
         listen; // service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0)
     bool insecure;
+    int connections; // all ports together (descriptors_plan); 0: as many as the servers take by default
     const char *
         announce; // file to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none
     struct admin_options admin;

@@ -16,6 +16,7 @@
 #include "generator/update.h"
 #include "model/model.h"
 #include "rpc/face.h"
+#include "svc/descriptors.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
 #include "weights/carrier.h"
@@ -29,6 +30,7 @@ enum {
     TICK_MS = 50,
     LEAVE_MS = 5000
 };
+enum { OWN_FILES = 32 }; // beside what every daemon has: data, model, evaluation
 
 /* In order of dependence: freed from the end. */
 struct daemon {
@@ -366,6 +368,8 @@ static err_t open_streams(struct daemon *d)
                                     .stuck = weights_stuck,
                                     .poisoned = weights_poisoned,
                                     .arg = d};
+    d->join = loop_timer_new(d->loop, join_timed_out, d);
+    loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
     if (d->carrier.why)
         log_info("versions come over gRPC alone", "why=\"%s\"", d->carrier.why);
     TRY(deliver_open(&deliver, &d->deliver));
@@ -378,7 +382,9 @@ static err_t open_streams(struct daemon *d)
 static err_t serve(struct daemon *d, const char *announce)
 {
     const struct recipe *recipe = d->recipe;
+    int connections;
     TRY(recipe_require(recipe, "model.path"));
+    TRY(descriptors_plan(OWN_FILES, &connections));
     TRY(loop_new(&d->loop));
     TRY(rpc_new(d->loop, &d->rpc));
     d->tick = loop_timer_new(d->loop, on_tick, d);
@@ -405,6 +411,7 @@ static err_t serve(struct daemon *d, const char *announce)
     struct face_options face = {.rpc = d->rpc,
                                 .listen = recipe->generator.listen,
                                 .insecure = recipe->net.insecure,
+                                .connections = connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,
                                           .daemon = "generator",
@@ -422,8 +429,6 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(open_streams(d));
     show_readiness(d);
     loop_on_signal(d->loop, on_signal, d);
-    d->join = loop_timer_new(d->loop, join_timed_out, d);
-    loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
     TRY(loop_run(d->loop));
     return d->failed;
 }

@@ -18,8 +18,10 @@
 #include "learner/job.h"
 #include "learner/restart.h"
 #include "learner/settings.h"
+#include "learner/store/db.h"
 #include "learner/train.h"
 #include "rpc/face.h"
+#include "svc/descriptors.h"
 #include "svc/recipe_cli.h"
 #include "svc/run_lock.h"
 #include "svc/svc.h"
@@ -28,6 +30,7 @@
 #include <sys/random.h>
 
 enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000, LEAVE_MS = 5000 };
+enum { OWN_FILES = 64 }; // the store's logs, checkpoints, backups, metrics
 
 /* In order of dependence: freed from the end. */
 struct daemon {
@@ -48,6 +51,7 @@ struct daemon {
     struct operations *operations;
     struct desk desk; // of LearnerAdmin
     struct face *face;
+    int connections; // that face may hold
     struct loop_timer *grace;
     enum { STARTING, TRAINING, EVALUATING, DRAINING, ENDED } state;
     bool started;   // the compute thread runs
@@ -272,6 +276,7 @@ static err_t open_face(struct daemon *d, const char *announce)
     struct face_options face = {.rpc = d->rpc,
                                 .listen = d->recipe->learner.listen,
                                 .insecure = d->recipe->net.insecure,
+                                .connections = d->connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,
                                           .daemon = "learner",
@@ -323,6 +328,7 @@ static err_t require(const struct recipe *recipe, struct run_lock **ret_lock)
 
 static err_t serve(struct daemon *d, const char *announce)
 {
+    TRY(descriptors_plan(DB_OPEN_FILES + OWN_FILES, &d->connections));
     TRY(require(d->recipe, &d->lock));
     TRY(loop_new(&d->loop));
     d->grace = loop_timer_new(d->loop, close_face, d);

@@ -8,6 +8,7 @@
 #include "rewarder/relay.h"
 #include "rewarder/score.h"
 #include "rpc/face.h"
+#include "svc/descriptors.h"
 #include "svc/loop.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
@@ -16,6 +17,7 @@
 #include <string.h>
 
 enum { LEAVE_MS = 5000 };
+enum { OWN_FILES = 32 }; // beside what every daemon has: scorers, the reference
 
 /* In order of dependence: freed from the end. */
 struct daemon {
@@ -105,6 +107,8 @@ static void relay_has_room(void *arg)
 
 static err_t serve(struct daemon *d, const struct recipe *recipe, const char *announce)
 {
+    int connections;
+    TRY(descriptors_plan(OWN_FILES, &connections));
     TRY(loop_new(&d->loop));
     loop_on_signal(d->loop, on_signal, d);
     TRY(rpc_new(d->loop, &d->rpc));
@@ -121,6 +125,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     struct face_options face = {.rpc = d->rpc,
                                 .listen = recipe->rewarder.listen,
                                 .insecure = recipe->net.insecure,
+                                .connections = connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,
                                           .daemon = "rewarder",

@@ -94,6 +94,7 @@ static rocksdb_options_t *database_options(void)
     rocksdb_options_set_max_background_jobs(options, 2);
     rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES);
+    rocksdb_options_set_max_open_files(options, DB_OPEN_FILES);
     rocksdb_options_set_max_file_opening_threads(options, 1); // at every open, each time
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);
     rocksdb_options_set_info_log_level(options, LOG_WARN);

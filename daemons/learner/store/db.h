@@ -21,6 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Files that it holds open at most, its logs apart. Those of a larger store are opened as they are read. */
+enum { DB_OPEN_FILES = 256 };
+
 enum db_family { DB_META, DB_SLOTS, DB_GROUPS, DB_ROUNDS, DB_GONE, DB_CHANGES, DB_FAMILIES };
 struct db;
 struct db_cursor;
