@@ -1,10 +1,12 @@
 #include "base/log.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "base/scoped.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -129,28 +131,68 @@ static void keep_room(void)
     (void)fallocate(STDERR_FILENO, FALLOC_FL_KEEP_SIZE, file.st_size, ROOM_BYTES);
 }
 
-void log_event(enum log_level level, const char *event, const char *format, ...)
+static void write_event(enum log_level level, const char *event, const char *rest,
+                        uint64_t left_out)
 {
     static const char *const names[] = {"debug", "info", "warning", "error"};
-    if (level < lowest)
-        return;
     struct bytes line = {0};
     put_time(&line);
-    bytes_printf(&line, " %s %s \"%s\"", names[level], program_name, event);
-    char *rest = NULL;
-    va_list args;
-    va_start(args, format);
-    if (vasprintf(&rest, format, args) < 0)
-        abort();
-    va_end(args);
-    for (char *p = rest; *p; p++)
-        if (*p == '\n')
-            *p = ' '; // one event, one line, whatever came from outside
-    bytes_text(&line, *rest ? " " : "");
+    bytes_printf(&line, " %s %s \"%s\"%s", names[level], program_name, event, *rest ? " " : "");
     printable(&line, rest, strlen(rest), "");
+    if (left_out)
+        bytes_printf(&line, " left_out=%" PRIu64, left_out);
     bytes_text(&line, "\n");
-    free(rest);
     put_line(&line);
     keep_room();
     bytes_done(&line);
+}
+
+static void format_event(enum log_level level, const char *event, const char *format, va_list args,
+                         uint64_t left_out)
+{
+    char *rest = NULL;
+    if (vasprintf(&rest, format, args) < 0)
+        abort();
+    for (char *p = rest; *p; p++)
+        if (*p == '\n')
+            *p = ' '; // one event, one line, whatever came from outside
+    write_event(level, event, rest, left_out);
+    free(rest);
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    va_list args;
+    if (level < lowest)
+        return;
+    va_start(args, format);
+    format_event(level, event, format, args, 0);
+    va_end(args);
+}
+
+bool log_limit_admits(struct log_limit *limit, uint64_t burst, int64_t now_ms,
+                      uint64_t *ret_left_out)
+{
+    enum { MINUTE_MS = 60000 };
+    int64_t minute = limit->minute;
+    *ret_left_out = 0;
+    if ((!minute || now_ms - minute >= MINUTE_MS) &&
+        atomic_compare_exchange_strong(&limit->minute, &minute, now_ms)) {
+        uint64_t lines = atomic_exchange(&limit->lines, 1);
+        *ret_left_out = lines > burst ? lines - burst : 0;
+        return true;
+    }
+    return atomic_fetch_add(&limit->lines, 1) < burst;
+}
+
+void log_event_limited(struct log_limit *limit, uint64_t burst, enum log_level level,
+                       const char *event, const char *format, ...)
+{
+    uint64_t left_out;
+    va_list args;
+    if (level < lowest || !log_limit_admits(limit, burst, clock_ms(), &left_out))
+        return;
+    va_start(args, format);
+    format_event(level, event, format, args, left_out);
+    va_end(args);
 }

@@ -7,7 +7,9 @@
  * Libraries never log: a daemon reports an error once, at its edge. Any thread; a line is written with one write(2). */
 #pragma once
 #include "base/err.h"
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
@@ -27,3 +29,26 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 #define log_info(event, ...)    log_event(LOG_INFO, event, __VA_ARGS__)
 #define log_warning(event, ...) log_event(LOG_WARNING, event, __VA_ARGS__)
 #define log_error(event, ...)   log_event(LOG_ERROR, event, __VA_ARGS__)
+
+/* For a line that a peer or a row of data can cause once per item: at most `burst` of them a minute from this place. The first
+ * line of the next minute ends with left_out=N, the number of lines that were not written.
+ *
+ *     log_limited(LOG_WARNING, 1, "group rejected", "slot=%llu why=\"%s\"", slot, why);
+ */
+#define log_limited(level, burst, event, ...)                                                      \
+    do {                                                                                           \
+        static struct log_limit limit_of_this_line;                                                \
+        log_event_limited(&limit_of_this_line, burst, level, event, __VA_ARGS__);                  \
+    } while (0)
+
+struct log_limit {
+    _Atomic int64_t minute; // begun; 0: none yet
+    _Atomic uint64_t lines; // wanted since then
+};
+void log_event_limited(struct log_limit *limit, uint64_t burst, enum log_level level,
+                       const char *event, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Whether a line may be written at now_ms, and how many before it were not. */
+bool log_limit_admits(struct log_limit *limit, uint64_t burst, int64_t now_ms,
+                      uint64_t *ret_left_out);
