@@ -13,6 +13,7 @@ enum { WAITING_MAX = 1024, PAUSE_MS = 20 };
 
 struct rpc_admin {
     struct admin_options options;
+    const struct held *held; // NULL: none
     size_t watches;
     struct asker *first, **end; // for the next status
     size_t waiting;
@@ -37,16 +38,18 @@ struct asker {
 
 struct rpc_admin_asking {
     struct admin_options options;
+    struct held_now held;
     struct rpc_admin *admin; // NULL: it is gone
     struct asker *first;
 };
 
 static void begin(void *arg);
 
-struct rpc_admin *rpc_admin_new(const struct admin_options *options)
+struct rpc_admin *rpc_admin_new(const struct admin_options *options, const struct held *held)
 {
     struct rpc_admin *admin = mem_new(sizeof *admin);
     admin->options = *options;
+    admin->held = held;
     admin->end = &admin->first;
     admin->pause = loop_timer_new(options->loop, begin, admin);
     admin->begun_ms = clock_ms() - PAUSE_MS;
@@ -100,9 +103,20 @@ static void fill_details(const struct admin_details *details, Rlhfd__Admin__V1__
     }
 }
 
-static struct rpc_message *make_status(const struct admin_options *options,
+/* Points into now. */
+static void fill_held(const struct held_now *now, Rlhfd__Admin__V1__HeldUp *ret)
+{
+    rlhfd__admin__v1__held_up__init(ret);
+    ret->cause = (char *)hold_word(now->hold.cause);
+    ret->text = (char *)now->hold.text;
+    ret->ready = hold_ready(now->hold.cause);
+    ret->seconds = now->seconds;
+}
+
+static struct rpc_message *make_status(const struct rpc_admin_asking *asking,
                                        const struct admin_details *details)
 {
+    const struct admin_options *options = &asking->options;
     SCOPED_VALUE(numbers) numbers = {0};
     SCOPED_MEM Rlhfd__Admin__V1__Text *text = mem_array(details->texts, sizeof *text);
     SCOPED_MEM Rlhfd__Admin__V1__Text **texts = mem_array(details->texts, sizeof *texts);
@@ -120,6 +134,10 @@ static struct rpc_message *make_status(const struct admin_options *options,
     status.texts = texts;
     status.n_lags = details->lags;
     status.lags = lags;
+    Rlhfd__Admin__V1__HeldUp held;
+    fill_held(&asking->held, &held);
+    if (asking->held.hold.cause != HOLD_NONE)
+        status.held_up = &held;
     return rpc_message_pack(&status.base);
 }
 
@@ -160,7 +178,10 @@ static void begin(void *arg)
 {
     struct rpc_admin *admin = arg;
     struct rpc_admin_asking *asking = mem_new(sizeof *asking);
-    *asking = (struct rpc_admin_asking){admin->options, admin, admin->first};
+    *asking = (struct rpc_admin_asking){
+        .options = admin->options, .admin = admin, .first = admin->first};
+    if (admin->held)
+        asking->held = *held_now(admin->held);
     admin->first = NULL;
     admin->end = &admin->first;
     admin->waiting = 0;
@@ -187,7 +208,7 @@ static void begin_soon(struct rpc_admin *admin)
 void rpc_admin_answer(struct rpc_admin_asking *asking, const struct admin_details *details)
 {
     struct rpc_admin *admin = asking->admin;
-    SCOPED(rpc_message) status = make_status(&asking->options, details);
+    SCOPED(rpc_message) status = make_status(asking, details);
     answer_all(asking->first, status);
     mem_free(asking);
     if (!admin)

@@ -1,13 +1,14 @@
 /* rlhfd.admin.v1.Admin: what every daemon answers an operator.
  *
  *     struct admin_options options = {.daemon = "generator", .run = "sort", .state = state, .drain = drain, .arg = daemon};
- *     struct rpc_admin *admin = rpc_admin_new(&options);
+ *     struct rpc_admin *admin = rpc_admin_new(&options, held);
  *     struct rpc_service services[] = {rpc_admin_service(admin), rpc_health_service(health), rpc_reflect_service(reflect)};
  *
  * Status carries all metrics. Requests that come while one is made share the next; too many at once are EXHAUSTED. The
  * operator's side is rpc/admin_client.h. Owner: the loop's thread; it outlives the server. */
 #pragma once
 #include "rpc/server.h"
+#include "svc/held.h"
 
 struct loop;
 struct rpc_admin;
@@ -35,7 +36,8 @@ struct admin_options {
     void (*collect)(void *arg, struct rpc_admin_asking *asking);
     void *arg;
 };
-struct rpc_admin *rpc_admin_new(const struct admin_options *options);
+/* held: what holds the daemon up, in every status; NULL: none. Borrowed until rpc_admin_free. */
+struct rpc_admin *rpc_admin_new(const struct admin_options *options, const struct held *held);
 struct rpc_service rpc_admin_service(struct rpc_admin *admin);
 void rpc_admin_free(struct rpc_admin *admin);
 

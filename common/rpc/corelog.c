@@ -14,8 +14,8 @@ static void on_message(gpr_log_func_args *args)
         return;
     }
     const char *file = strrchr(args->file, '/');
-    log_warning("grpc core", "at=%s:%d message=\"%s\"", file ? file + 1 : args->file, args->line,
-                args->message);
+    log_limited(LOG_WARNING, 10, "grpc core", "at=%s:%d message=\"%s\"",
+                file ? file + 1 : args->file, args->line, args->message);
 }
 
 static void install(void)

@@ -1,4 +1,5 @@
 #include "rpc/face.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -19,6 +20,7 @@ struct face {
     char *address;
     int announced; // keeps the announcement ours; -1: none
     struct http *http;
+    struct held *held;
     struct rpc_admin *admin;
     struct rpc_health *health;
     struct rpc_reflect *reflect;
@@ -97,7 +99,8 @@ err_t face_open(const struct face_options *o, struct face **ret)
     SCOPED_MEM char *http_at = NULL;
     TRY(side_address(o, ADDRESS_ADMIN, &admin_address));
     TRY(side_address(o, ADDRESS_HTTP, &http_at));
-    face->admin = rpc_admin_new(&o->admin);
+    face->held = held_new();
+    face->admin = rpc_admin_new(&o->admin, face->held);
     face->health = rpc_health_new();
     TRY(rpc_reflect_new(descriptors, descriptors_len, &face->reflect));
     TRY(start_servers(face, o, admin_address));
@@ -119,6 +122,19 @@ void face_ready(struct face *face, const char *why_not)
         return; // a peer's stream may break before it is open or after it is gone
     http_set_ready(face->http, why_not);
     rpc_health_set(face->health, "", why_not == NULL);
+}
+
+void face_hold(struct face *face, const struct hold *hold, double done)
+{
+    if (!face)
+        return;
+    held_say(face->held, hold, done, clock_s());
+    const bool ready = hold_ready(hold->cause);
+    if (ready)
+        http_set_waiting(face->http, *hold->text ? hold->text : NULL);
+    else
+        http_set_ready(face->http, hold->text);
+    rpc_health_set(face->health, "", ready);
 }
 
 static void one_closed(void *arg)
@@ -148,6 +164,7 @@ void face_free(struct face *face)
     rpc_reflect_free(face->reflect);
     rpc_health_free(face->health);
     rpc_admin_free(face->admin);
+    held_free(face->held);
     if (face->announced >= 0)
         close(face->announced);
     mem_free(face->address);

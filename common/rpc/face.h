@@ -11,6 +11,7 @@
 #include "rpc/admin.h"
 #include "rpc/rpc.h"
 #include "rpc/server.h"
+#include "svc/held.h"
 
 enum { FACE_SERVICES_MAX = 16 };
 
@@ -35,6 +36,9 @@ struct face_options {
 err_t face_open(const struct face_options *options, struct face **ret);
 const char *face_address(const struct face *face);       // of the services, as announced
 void face_ready(struct face *face, const char *why_not); // NULL face: nothing
+/* The same from what holds the daemon up now, which the status shows and the log says too: as held_say (svc/held.h). NULL face:
+ * nothing. */
+void face_hold(struct face *face, const struct hold *hold, double done);
 void face_stop(struct face *face, int grace_ms, void (*closed)(void *arg), void *arg);
 void face_free(struct face *face);
 DEFINE_SCOPED(face)

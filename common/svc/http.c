@@ -18,7 +18,8 @@ struct http {
     struct MHD_Daemon *daemon;
     char *address;
     pthread_mutex_t mutex;
-    char *not_ready; // why; NULL: ready. Under the mutex
+    bool ready;  // this and the next under the mutex
+    char *state; // why it is not ready, or what it waits for; NULL: nothing
 };
 
 #define TEXT_PLAIN "text/plain; charset=utf-8"
@@ -60,8 +61,9 @@ static unsigned page_livez(struct http *http, struct bytes *body)
 static unsigned page_readyz(struct http *http, struct bytes *body)
 {
     pthread_mutex_lock(&http->mutex);
-    bool ready = !http->not_ready;
-    bytes_printf(body, "%s\n", ready ? "ok" : http->not_ready);
+    bool ready = http->ready;
+    const char *state = http->state ? http->state : "";
+    bytes_printf(body, "%s%s%s\n", ready ? "ok" : "", ready && *state ? ": " : "", state);
     pthread_mutex_unlock(&http->mutex);
     return ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
@@ -124,7 +126,7 @@ err_t http_start(const char *address, struct http **ret)
     TRY(err_wrap(address_parse(address, &at), "HTTP"));
     SCOPED(http) http = mem_new(sizeof *http);
     pthread_mutex_init(&http->mutex, NULL);
-    http->not_ready = mem_string("starting");
+    http->state = mem_string("starting");
     http->daemon = MHD_start_daemon(
         MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
         NULL, NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * HTTP_CONNECTIONS),
@@ -137,17 +139,28 @@ err_t http_start(const char *address, struct http **ret)
     return OK;
 }
 
-void http_set_ready(struct http *http, const char *reason)
+static void set_state(struct http *http, bool ready, const char *state)
 {
-    char *copy = mem_string(reason);
+    char *copy = mem_string(state);
     for (char *p = copy; p && *p; p++)
         if (*p == '\n')
             *p = ' ';
     pthread_mutex_lock(&http->mutex);
-    char *old = http->not_ready;
-    http->not_ready = copy;
+    char *old = http->state;
+    http->state = copy;
+    http->ready = ready;
     pthread_mutex_unlock(&http->mutex);
     free(old);
+}
+
+void http_set_ready(struct http *http, const char *reason)
+{
+    set_state(http, !reason, reason);
+}
+
+void http_set_waiting(struct http *http, const char *why)
+{
+    set_state(http, true, why);
 }
 
 const char *http_address(const struct http *http)
@@ -164,7 +177,7 @@ void http_free(struct http *http)
         MHD_stop_daemon(http->daemon);
     door_free(http->door);
     pthread_mutex_destroy(&http->mutex);
-    free(http->not_ready);
+    free(http->state);
     free(http->address);
     free(http);
 }

@@ -18,6 +18,8 @@ err_t http_start(const char *address, struct http **ret);
 
 /* Why the daemon cannot serve now, in one line; NULL: it can. Copied. */
 void http_set_ready(struct http *http, const char *reason);
+void http_set_waiting(struct http *http,
+                      const char *why); // ready, but it waits: /readyz says "ok: WHY"
 const char *http_address(
     const struct http *http); // "127.0.0.1:43817": the port in use; borrowed until http_free
 void http_free(struct http *http);

@@ -148,6 +148,8 @@ static void the_pages_answer(void **state)
     answers(http, "GET /readyz", "HTTP/1.1 200 ", "\r\n\r\nok\n");
     http_set_ready(http, "disk is\nfull");
     answers(http, "GET /readyz?verbose", "HTTP/1.1 503 ", "\r\n\r\ndisk is full\n");
+    http_set_waiting(http, "groups");
+    answers(http, "GET /readyz", "HTTP/1.1 200 ", "\r\n\r\nok: groups\n");
     answers(http, "GET /metrics", "HTTP/1.1 200 ",
             "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
     answers(http, "GET /metrics", "HTTP/1.1 200 ", "\ntest_groups_stored_total 20000\n");

@@ -1,0 +1,140 @@
+#include "svc/held.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "svc/metrics.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LOG_AFTER_S = 5, LOG_EVERY_S = 60 };
+
+struct held {
+    struct held_now now;
+    double since_s, done;
+    double logged_s[HOLD_COUNT]; // 0: never
+    bool logged;                 // the cause that stands now was
+};
+
+static const char *const words[HOLD_COUNT] = {
+#define HOLD_WORD(name, word, ready) [HOLD_##name] = (word),
+    HOLD_CAUSES(HOLD_WORD)
+#undef HOLD_WORD
+};
+static const bool ready[HOLD_COUNT] = {
+#define HOLD_READY(name, word, ready) [HOLD_##name] = (ready),
+    HOLD_CAUSES(HOLD_READY)
+#undef HOLD_READY
+};
+static struct metric standing[HOLD_COUNT] = {
+#define HOLD_METRIC(name, word, ready)                                                             \
+    [HOLD_##name] = METRIC_LABELLED(METRIC_KIND_GAUGE, "rlhfd_held_up",                            \
+                                    "1: this is the one cause that holds the daemon up now",       \
+                                    "cause=\"" word "\""),
+    HOLD_CAUSES(HOLD_METRIC)
+#undef HOLD_METRIC
+};
+
+const char *hold_word(enum hold_cause cause)
+{
+    return words[cause];
+}
+
+bool hold_ready(enum hold_cause cause)
+{
+    return ready[cause];
+}
+
+/* Bytes of the UTF-8 sequence that begins here; 0: none does. */
+static size_t sequence(const unsigned char *p)
+{
+    size_t len = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >> 4 == 0xe ? 3 : 0;
+    if (*p >= 0xf0 && *p < 0xf5)
+        len = 4;
+    for (size_t i = 1; i < len; i++)
+        if (p[i] >> 6 != 2)
+            return 0;
+    if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
+        (*p == 0xf4 && p[1] > 0x8f) || (*p == 0xc2 && p[1] < 0xa0))
+        return 0; // overlong, a surrogate, above U+10FFFF, a control character
+    return len;
+}
+
+/* Names and reasons come from peers and data; what shows them is a terminal, a protobuf string or a log. */
+static void make_printable(char *text)
+{
+    for (char *p = text; *p;) {
+        size_t len = sequence((const unsigned char *)p);
+        if (!len || (len == 1 && (*p < 0x20 || *p == 0x7f))) {
+            *p++ = '?';
+            continue;
+        }
+        p += len;
+    }
+}
+
+struct hold hold_make(enum hold_cause cause, const char *format, ...)
+{
+    struct hold hold = {.cause = cause};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(hold.text, sizeof hold.text, format, args);
+    va_end(args);
+    make_printable(hold.text);
+    return hold;
+}
+
+struct held *held_new(void)
+{
+    static struct metric *rows[HOLD_COUNT - 1];
+    for (int cause = HOLD_NONE + 1; cause < HOLD_COUNT; cause++)
+        rows[cause - 1] = &standing[cause];
+    metrics_register(rows, HOLD_COUNT - 1);
+    return mem_new(sizeof(struct held));
+}
+
+static void begin(struct held *held, enum hold_cause cause, double now_s)
+{
+    enum hold_cause was = held->now.hold.cause;
+    if (held->logged && (cause == HOLD_NONE || cause == was))
+        log_limited(LOG_INFO, 4, "goes on", "was=%s", hold_word(was));
+    metric_set(&standing[was], 0);
+    metric_set(&standing[cause], 1);
+    held->since_s = now_s;
+    held->logged = false;
+}
+
+/* At most one line a minute for each cause, also where it comes and goes. */
+static void tell(struct held *held, double now_s)
+{
+    const struct hold *hold = &held->now.hold;
+    double *last = &held->logged_s[hold->cause];
+    if (hold->cause == HOLD_NONE || held->now.seconds < LOG_AFTER_S ||
+        (*last > 0 && now_s - *last < LOG_EVERY_S))
+        return;
+    *last = now_s;
+    held->logged = true;
+    log_event(hold_ready(hold->cause) ? LOG_INFO : LOG_WARNING, "held up",
+              "cause=%s for_s=%.0f text=\"%s\"", hold_word(hold->cause), held->now.seconds,
+              hold->text);
+}
+
+void held_say(struct held *held, const struct hold *hold, double done, double now_s)
+{
+    const bool moves = done != held->done;
+    held->done = done;
+    if (hold->cause != held->now.hold.cause || (moves && hold_ready(hold->cause)))
+        begin(held, hold->cause, now_s);
+    held->now.hold = *hold;
+    held->now.seconds = now_s - held->since_s;
+    tell(held, now_s);
+}
+
+const struct held_now *held_now(const struct held *held)
+{
+    return &held->now;
+}
+
+void held_free(struct held *held)
+{
+    mem_free(held);
+}
