@@ -73,6 +73,7 @@ void lease_request_encode(const struct lease_request *request, struct bytes *ret
     pb.give_back = returned;
     pb.n_unusable = request->unusables;
     pb.unusable = unusable;
+    pb.unusable_why = request->unusable_why ? request->unusable_why : pb.unusable_why;
     pb.busy_s = request->busy_s;
     pb.idle_s = request->idle_s;
     pb.tokens = request->tokens;
@@ -136,6 +137,7 @@ static err_t take_request(const PbRequest *pb, struct lease_request *ret)
     ret->tokens = pb->tokens;
     ret->held = pb->held;
     TRY(take_evaluation(pb, ret));
+    TRY(take_name(pb->unusable_why, "unusable_why", &ret->unusable_why));
     TRY(take_digests(pb->unusable, pb->n_unusable, "unusable", &ret->unusable, &ret->unusables));
     return take_digests(pb->give_back, pb->n_give_back, "give_back", &ret->returned, &ret->returns);
 }
@@ -159,6 +161,7 @@ void lease_request_done(struct lease_request *request)
     free(request->returned);
     free(request->unusable);
     free(request->evaluation_unusable);
+    free(request->unusable_why);
     *request = (struct lease_request){0};
 }
 

@@ -35,6 +35,7 @@ struct lease_request {
     struct digest *returned; // leases that it gives back
     uint32_t unusables;
     struct digest *unusable; // leases whose row can never be decoded
+    char *unusable_why;      // of the last of them, at most NAME_MAX_BYTES long; NULL: not said
     double busy_s,
         idle_s;      // since its process began: decoding, with nothing to decode; finite, >= 0
     uint64_t tokens; // sampled since then

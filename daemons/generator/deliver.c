@@ -23,8 +23,9 @@ static void on_settled(void *arg, const struct disposition *disposition, struct 
     (void)answer, (void)tag;
     struct deliver *deliver = arg;
     if (disposition->outcome != OUTCOME_STORED)
-        log_info("group not stored", "outcome=%s why=\"%s\"", outcome_name(disposition->outcome),
-                 disposition->reason ? disposition->reason : "");
+        log_limited(LOG_INFO, 1, "group not stored", "outcome=%s why=\"%s\"",
+                    outcome_name(disposition->outcome),
+                    disposition->reason ? disposition->reason : "");
     metric_add(&delivered, 1);
     metric_set(&unsettled, (double)courier_waiting(deliver->courier));
     deliver->options.settled(deliver->options.arg, disposition);

@@ -11,6 +11,7 @@
 #include "generator/decode.h"
 #include "generator/deliver.h"
 #include "generator/evaluate.h"
+#include "generator/generator_hold.h"
 #include "generator/prompts.h"
 #include "generator/relaying.h"
 #include "generator/update.h"
@@ -28,7 +29,8 @@ enum {
     DRAIN_DEADLINE_MS = 10000,
     LEAVE_DEADLINE_MS = 3600000,
     TICK_MS = 50,
-    LEAVE_MS = 5000
+    LEAVE_MS = 5000,
+    LOOK_MS = 500
 };
 enum { OWN_FILES = 32 }; // beside what every daemon has: data, model, evaluation
 
@@ -50,10 +52,11 @@ struct daemon {
     struct face *face;
     struct loop_timer *tick;
     struct loop_timer *join;
-    bool serving, draining, stopping, lease_down, rewarder_down;
+    struct loop_timer *look;
+    struct peer learner, rewarder, weights; // the stream of leases; of groups; of weights
+    double since_s;                         // nothing was held; or the process began
+    bool serving, draining, stopping;
     bool held; // decoding stands still, or is about to
-    bool lease_joined, rewarder_joined;
-    char *why; // a peer was not reached, as last said
     int64_t drain_until_ms;
     err_t failed;
 };
@@ -66,11 +69,28 @@ static const char *state(void *arg)
 
 static void show_readiness(struct daemon *d)
 {
-    face_ready(d->face, d->draining        ? "draining"
-                        : d->lease_down    ? "the learner cannot be reached"
-                        : d->rewarder_down ? "the rewarder cannot be reached"
-                        : !d->serving      ? "waiting for weights"
-                                           : NULL);
+    if (d->draining) {
+        face_ready(d->face, "draining");
+        return;
+    }
+    if (!d->prompts || !d->deliver)
+        return; // it starts
+    struct generator_facts facts = {.learner = &d->learner,
+                                    .rewarder = &d->rewarder,
+                                    .weights = &d->weights,
+                                    .serving = d->serving,
+                                    .held = prompts_held(d->prompts),
+                                    .unanswered = deliver_waiting(d->deliver)};
+    if (facts.held)
+        d->since_s = clock_s();
+    facts.since_s = d->since_s;
+    struct hold hold = generator_hold(&facts, clock_s());
+    face_hold(d->face, &hold, (double)decode_totals().tokens);
+}
+
+static void on_look(void *arg)
+{
+    show_readiness(arg);
 }
 
 /* ---- draining: nothing new; what is finished is delivered; then stop */
@@ -123,6 +143,7 @@ static void on_signal(void *arg, int signal)
 static void granted(void *arg, struct lease_grant *grant)
 {
     struct daemon *d = arg;
+    peer_works(&d->learner);
     if (grant->evaluation)
         evaluate_admit(d->evaluate, grant);
     else
@@ -183,14 +204,15 @@ static void finished(void *arg, struct group *group)
 static void unusable(void *arg, const struct digest *id, err_t why)
 {
     struct daemon *d = arg;
-    log_warning("prompt unusable", "why=\"%s\"", err_message(why));
+    log_limited(LOG_WARNING, 1, "prompt unusable", "why=\"%s\"", err_message(why));
+    prompts_unusable(d->prompts, id, err_message(why));
     err_free(why);
-    prompts_unusable(d->prompts, id);
 }
 
 static void settled(void *arg, const struct disposition *disposition)
 {
     struct daemon *d = arg;
+    peer_works(&d->rewarder);
     prompts_settled(d->prompts, &disposition->id);
 }
 
@@ -206,6 +228,7 @@ static void applied(void *arg, uint64_t version)
     if (!d->serving)
         log_info("serving", "version=%llu", (unsigned long long)version);
     d->serving = true;
+    peer_works(&d->weights);
     show_readiness(d);
     uint32_t lineage = update_applied(d->update);
     prompts_version(d->prompts, lineage, version);
@@ -221,7 +244,7 @@ static void evaluated(void *arg, struct group *group)
 static void evaluation_unusable(void *arg, const struct group *group, err_t why)
 {
     struct daemon *d = arg;
-    log_warning("prompt unusable", "why=\"%s\"", err_message(why));
+    log_limited(LOG_WARNING, 1, "prompt unusable", "why=\"%s\"", err_message(why));
     err_free(why);
     prompts_evaluation_unusable(d->prompts, &group->id, group->slot);
 }
@@ -239,24 +262,29 @@ static void failed(void *arg, err_t why)
     loop_stop(d->loop);
 }
 
-static void unreachable(struct daemon *d, const char *peer, err_t why)
+static void down(struct daemon *d, struct peer *peer, err_t why)
 {
     if (!d->draining)
-        log_warning("peer unreachable", "peer=%s why=\"%s\"", peer, err_message(why));
-    mem_free(d->why);
-    d->why = mem_string(err_message(why));
+        peer_down(peer, err_message(why), clock_s());
     err_free(why);
+    show_readiness(d);
+}
+
+static void up(struct daemon *d, struct peer *peer)
+{
+    peer_up(peer, clock_s());
+    show_readiness(d);
 }
 
 static void join_timed_out(void *arg)
 {
     struct daemon *d = arg;
-    if ((d->lease_joined && d->rewarder_joined) || d->draining)
+    const struct peer *missing = d->learner.joined ? &d->rewarder : &d->learner;
+    if (missing->joined || d->draining)
         return;
-    d->failed =
-        err_new(ERR_UNAVAILABLE, "the %s was not reached in %" PRId64 " s (net.join_timeout_s): %s",
-                d->lease_joined ? "rewarder" : "learner", d->recipe->net.join_timeout_s,
-                d->why ? d->why : "no answer");
+    d->failed = err_new(
+        ERR_UNAVAILABLE, "the %s was not reached in %" PRId64 " s (net.join_timeout_s): %s",
+        missing->kind, d->recipe->net.join_timeout_s, *missing->why ? missing->why : "no answer");
     loop_stop(d->loop);
 }
 
@@ -268,46 +296,46 @@ static void lease_down(void *arg, err_t why)
         failed(d, why);
         return;
     }
-    unreachable(d, "learner", why);
-    d->lease_down = true;
-    show_readiness(d);
+    down(d, &d->learner, why);
 }
 
 static void lease_up(void *arg)
 {
     struct daemon *d = arg;
-    d->lease_down = false;
-    d->lease_joined = true;
-    show_readiness(d);
+    up(d, &d->learner);
 }
 
 static void rewarder_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    unreachable(d, "rewarder", why);
-    d->rewarder_down = true;
-    show_readiness(d);
+    down(d, &d->rewarder, why);
 }
 
 static void rewarder_up(void *arg)
 {
     struct daemon *d = arg;
-    d->rewarder_down = false;
-    d->rewarder_joined = true;
-    show_readiness(d);
+    up(d, &d->rewarder);
 }
 
 static void weights_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    if (!d->draining)
-        log_warning("weights stream lost", "why=\"%s\"", err_message(why));
-    err_free(why);
+    down(d, &d->weights, why);
 }
 
 static void weights_up(void *arg)
 {
-    (void)arg;
+    struct daemon *d = arg;
+    up(d, &d->weights);
+}
+
+static void evaluated_weights_down(void *arg, err_t why)
+{
+    const struct daemon *d = arg;
+    if (!d->draining)
+        log_limited(LOG_WARNING, 1, "stream of evaluated weights lost", "why=\"%s\"",
+                    err_message(why));
+    err_free(why);
 }
 
 static void weights_stuck(void *arg)
@@ -325,9 +353,19 @@ static void weights_poisoned(void *arg)
 
 /* ---- putting it together */
 
+static void open_peers(struct daemon *d)
+{
+    const struct recipe_generator *generator = &d->recipe->generator;
+    d->since_s = clock_s();
+    d->learner = peer_of("learner", generator->learner, HOLD_NO_LEARNER, d->since_s);
+    d->rewarder = peer_of("rewarder", generator->rewarder, HOLD_NO_REWARDER, d->since_s);
+    d->weights = peer_of("stream of weights", generator->learner, HOLD_WEIGHTS, d->since_s);
+}
+
 static err_t open_streams(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
+    open_peers(d);
     struct deliver_options deliver = {.rpc = d->rpc,
                                       .rewarder = recipe->generator.rewarder,
                                       .insecure = recipe->net.insecure,
@@ -394,7 +432,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                         .finished = evaluated,
                                         .unusable = evaluation_unusable,
                                         .ready = evaluation_ready,
-                                        .down = weights_down,
+                                        .down = evaluated_weights_down,
                                         .arg = d};
     TRY(evaluate_new(&evaluate, &d->evaluate));
     struct decode_options decode = {.loop = d->loop,
@@ -427,7 +465,8 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(face_open(&face, &d->face));
     d->serves = relay_address(recipe, face_address(d->face));
     TRY(open_streams(d));
-    show_readiness(d);
+    d->look = loop_timer_new(d->loop, on_look, d);
+    loop_timer_start(d->look, 0, LOOK_MS);
     loop_on_signal(d->loop, on_signal, d);
     TRY(loop_run(d->loop));
     return d->failed;
@@ -451,9 +490,9 @@ static void daemon_done(struct daemon *d)
     decode_free(d->decode); // after what calls it
     loop_timer_free(d->tick);
     loop_timer_free(d->join);
+    loop_timer_free(d->look);
     loop_free(d->loop);
     mem_free(d->name);
-    mem_free(d->why);
 }
 
 /* generator.name, or host and process: unique among those of a run. */

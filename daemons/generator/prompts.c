@@ -1,7 +1,10 @@
 #include "generator/prompts.h"
 #include "base/mem.h"
 #include "generator/counters.h"
+#include "svc/held.h"
 #include "svc/loop.h"
+#include "wire/rollout.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { HEARTBEAT_MS = 250 };
@@ -18,8 +21,9 @@ struct prompts {
     struct prompts_options options;
     struct rpc_stream *stream;
     struct loop_timer *heartbeat;
-    struct ids held, finished, unusable; // finished: decoded, without a disposition yet
-    struct ids refused;                  // granted beyond what fits: given back
+    char unusable_why[NAME_MAX_BYTES + 1]; // of the last; whole characters
+    struct ids held, finished, unusable;   // finished: decoded, without a disposition yet
+    struct ids refused;                    // granted beyond what fits: given back
     bool serving, draining, over, stands;
     uint32_t lineage;
     uint64_t version;
@@ -116,6 +120,7 @@ static void say(struct prompts *prompts, bool hello)
                                     .tokens = totals.tokens,
                                     .unusables = (uint32_t)prompts->unusable.count,
                                     .unusable = prompts->unusable.at,
+                                    .unusable_why = prompts->unusable_why,
                                     .evaluation_lineage = prompts->evaluation_lineage,
                                     .evaluation_version = prompts->evaluation_version,
                                     .evaluation_want = wanted_evaluations(prompts),
@@ -310,8 +315,11 @@ void prompts_evaluation_unusable(struct prompts *prompts, const struct digest *i
     say_soon(prompts);
 }
 
-void prompts_unusable(struct prompts *prompts, const struct digest *id)
+void prompts_unusable(struct prompts *prompts, const struct digest *id, const char *why)
 {
+    struct hold said = hold_make(HOLD_UNUSABLE, "%s", why);
+    snprintf(prompts->unusable_why, sizeof prompts->unusable_why, "%.*s", NAME_MAX_BYTES,
+             said.text);
     ids_add(&prompts->unusable, id);
     ids_remove(&prompts->held, id);
     say_soon(prompts);

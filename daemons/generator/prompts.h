@@ -42,7 +42,8 @@ void prompts_evaluation_unusable(struct prompts *prompts, const struct digest *i
 void prompts_settled(struct prompts *prompts,
                      const struct digest *id); // its group has a disposition: forgotten
 void prompts_unusable(struct prompts *prompts,
-                      const struct digest *id); // it can never be decoded: tell the learner
+                      const struct digest *id, // it can never be decoded: tell the learner, and
+                      const char *why);        // why
 
 /* Whether decoding stands still: the learner is told. */
 void prompts_stands(struct prompts *prompts, bool stands);

@@ -55,7 +55,8 @@ static void on_poisoned(struct subscriber *subscriber, void *user)
 {
     (void)subscriber;
     struct update *update = user;
-    log_warning("weights are not what they should be", "action=\"ask for all values\"");
+    log_limited(LOG_WARNING, 1, "weights are not what they should be",
+                "action=\"ask for all values\"");
     decode_hold(update->options.decode);
     update->options.poisoned(update->options.arg);
 }

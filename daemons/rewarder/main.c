@@ -2,10 +2,12 @@
  *
  *     generators -> score -> reference -> relay -> learner
  *                 [workers]  [compute]   [loop]            dispositions go back the same way */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rewarder/offline.h"
 #include "rewarder/relay.h"
+#include "rewarder/rewarder_hold.h"
 #include "rewarder/score.h"
 #include "rpc/face.h"
 #include "svc/descriptors.h"
@@ -13,10 +15,11 @@
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { LEAVE_MS = 5000 };
+enum { LEAVE_MS = 5000, LOOK_MS = 500 };
 enum { OWN_FILES = 32 }; // beside what every daemon has: scorers, the reference
 
 /* In order of dependence: freed from the end. */
@@ -28,15 +31,17 @@ struct daemon {
     struct score *score;
     struct face *face;
     struct loop_timer *join;
-    bool draining, unreachable, joined;
-    char *why; // the learner was not reached, as last said
+    struct loop_timer *look;
+    struct peer learner;
+    double answered_s; // a group was, last
+    bool draining;
     err_t failed;
 };
 
 static const char *state(void *arg)
 {
     const struct daemon *d = arg;
-    return d->draining ? "DRAINING" : d->unreachable ? "WAITING" : "SERVING";
+    return d->draining ? "DRAINING" : !d->learner.up ? "WAITING" : "SERVING";
 }
 
 static void stopped(void *arg)
@@ -62,41 +67,50 @@ static void on_signal(void *arg, int signal)
     drain(arg);
 }
 
+static void look(void *arg)
+{
+    struct daemon *d = arg;
+    if (!d->face || d->draining)
+        return;
+    struct rewarder_facts facts = {.learner = &d->learner, .unanswered = relay_waiting(d->relay)};
+    score_facts(d->score, &facts);
+    facts.moved_s = fmax(facts.moved_s, d->answered_s);
+    struct hold hold = rewarder_hold(&facts, clock_s());
+    face_hold(d->face, &hold, facts.moved_s);
+}
+
 static void learner_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    d->unreachable = true;
-    bool serving =
-        d->face &&
-        !d->draining; // else the daemon has not started, or ends: its own error is what counts
-    if (serving)
-        log_warning("learner unreachable", "why=\"%s\"", err_message(why));
-    mem_free(d->why);
-    d->why = mem_string(err_message(why));
-    if (serving)
-        face_ready(d->face, "the learner cannot be reached");
+    if (d->face && !d->draining) // else it has not started, or ends: its own error is what counts
+        peer_down(&d->learner, err_message(why), clock_s());
     err_free(why);
+    look(d);
 }
 
 static void learner_up(void *arg)
 {
     struct daemon *d = arg;
-    d->unreachable = false;
-    d->joined = true;
-    log_info("learner reached", "%s", "");
-    if (!d->draining)
-        face_ready(d->face, NULL);
+    peer_up(&d->learner, clock_s());
+    look(d);
 }
 
 static void join_timed_out(void *arg)
 {
     struct daemon *d = arg;
-    if (d->joined || d->draining)
+    if (d->learner.joined || d->draining)
         return;
-    d->failed = err_new(ERR_UNAVAILABLE,
-                        "the learner was not reached in %" PRId64 " s (net.join_timeout_s): %s",
-                        d->recipe->net.join_timeout_s, d->why ? d->why : "no answer");
+    d->failed = err_new(
+        ERR_UNAVAILABLE, "the learner was not reached in %" PRId64 " s (net.join_timeout_s): %s",
+        d->recipe->net.join_timeout_s, *d->learner.why ? d->learner.why : "no answer");
     loop_stop(d->loop);
+}
+
+static void answered(void *arg)
+{
+    struct daemon *d = arg;
+    d->answered_s = clock_s();
+    peer_works(&d->learner);
 }
 
 static void relay_has_room(void *arg)
@@ -112,10 +126,12 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     TRY(loop_new(&d->loop));
     loop_on_signal(d->loop, on_signal, d);
     TRY(rpc_new(d->loop, &d->rpc));
+    d->learner = peer_of("learner", recipe->rewarder.learner, HOLD_NO_LEARNER, clock_s());
     struct relay_options relay = {.rpc = d->rpc,
                                   .learner = recipe->rewarder.learner,
                                   .insecure = recipe->net.insecure,
                                   .room = relay_has_room,
+                                  .answered = answered,
                                   .down = learner_down,
                                   .up = learner_up,
                                   .arg = d};
@@ -136,6 +152,8 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
                                 .services = {score_service(d->score)},
                                 .service_count = 1};
     TRY(face_open(&face, &d->face));
+    d->look = loop_timer_new(d->loop, look, d);
+    loop_timer_start(d->look, 0, LOOK_MS);
     d->join = loop_timer_new(d->loop, join_timed_out, d);
     loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
     TRY(loop_run(d->loop));
@@ -150,8 +168,8 @@ static void daemon_done(struct daemon *d)
     relay_free(d->relay);
     rpc_free(d->rpc);
     loop_timer_free(d->join);
+    loop_timer_free(d->look);
     loop_free(d->loop);
-    mem_free(d->why);
 }
 
 static err_t run(int argc, char **argv)

@@ -31,6 +31,7 @@ static void on_settled(void *arg, const struct disposition *disposition, struct 
     struct relay *relay = arg;
     rpc_call_send_message(tag, answer); // a generator that is gone asks again
     rpc_call_unref(tag);
+    relay->options.answered(relay->options.arg);
     metric_add(&relayed, 1);
     metric_set(&waiting, (double)relay_waiting(relay));
     if (relay->was_full && relay_waiting(relay) <= WAITING_MAX / 2) {

@@ -11,6 +11,7 @@ struct relay_options {
     bool insecure;
     void (*room)(void *arg);            // a full relay has room again
     void (*down)(void *arg, err_t why); // the learner cannot be reached; takes why
+    void (*answered)(void *arg);        // a group has its disposition
     void (*up)(void *arg);
     void *arg;
 };

@@ -3,12 +3,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rewarder/reference.h"
+#include "rewarder/rewarder_hold.h"
 #include "rewarder/scorer.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/worker.h"
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { QUEUED_MAX = 256 };
@@ -28,6 +30,9 @@ struct score {
     size_t queued;
     struct rpc_call **paused; // references
     size_t paused_count;
+    double came_s;             // the last group; or the process began
+    uint64_t unscorable, slot; // groups in a row; the last of them, and why
+    char why[200];
 };
 
 /* A group on its way through a worker, then through the compute thread. */
@@ -54,10 +59,14 @@ static void job_done(void *arg)
     score->queued--;
     if (err_failed(job->failed)) {
         metric_add(&unscorable, 1);
-        log_warning("group not scorable", "slot=%" PRIu64 " why=\"%s\"", job->group->slot,
-                    err_message(job->failed));
+        score->unscorable++;
+        score->slot = job->group->slot;
+        snprintf(score->why, sizeof score->why, "%s", err_message(job->failed));
+        log_limited(LOG_WARNING, 1, "group not scorable", "slot=%" PRIu64 " why=\"%s\"",
+                    job->group->slot, err_message(job->failed));
         err_free(job->failed);
     } else {
+        score->unscorable = 0;
         metric_add(&scored, 1);
     }
     relay_group(score->options.relay, job->group,
@@ -127,6 +136,15 @@ void score_room(struct score *score)
     score->paused_count = 0;
 }
 
+void score_facts(const struct score *score, struct rewarder_facts *facts)
+{
+    facts->unscorable = score->unscorable;
+    facts->slot = score->slot;
+    facts->why = score->why;
+    facts->scoring = score->queued;
+    facts->moved_s = score->came_s;
+}
+
 static void on_message(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
@@ -137,7 +155,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
     if (err_failed(
             failed)) { // without an id there is nothing to answer: the stream ends with the reason
-        log_warning("malformed group", "why=\"%s\"", err_message(failed));
+        log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
         rpc_call_finish(call, failed);
         return;
     }
@@ -154,6 +172,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         return;
     }
     score->queued++;
+    score->came_s = clock_s();
     if (!full(score))
         return;
     rpc_call_pause(call);
@@ -198,6 +217,7 @@ err_t score_new(const struct score_options *options, struct score **ret)
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(score) score = mem_new(sizeof *score);
     score->options = *options;
+    score->came_s = clock_s();
     TRY(start_reference(score));
     score->workers = mem_array((size_t)options->recipe->rewarder.threads, sizeof *score->workers);
     for (int64_t i = 0; i < options->recipe->rewarder.threads; i++) {

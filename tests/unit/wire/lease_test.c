@@ -93,7 +93,8 @@ static void evaluation_goes_both_ways(void **state)
                                                  .evaluation_version = 1ull << 40,
                                                  .evaluation_want = 64,
                                                  .evaluation_unusables = 3,
-                                                 .evaluation_unusable = slots},
+                                                 .evaluation_unusable = slots,
+                                                 .unusable_why = (char[]){"row 3: too long"}},
                          &out);
     assert_ok(lease_request_decode(out.data, out.len, &request));
     assert_int_equal(request.evaluation_lineage, 3);
@@ -101,6 +102,7 @@ static void evaluation_goes_both_ways(void **state)
     assert_int_equal(request.evaluation_want, 64);
     assert_int_equal(request.evaluation_unusables, 3);
     assert_memory_equal(request.evaluation_unusable, slots, sizeof slots);
+    assert_string_equal(request.unusable_why, "row 3: too long");
     struct lease_grant grant = {.id = group_id("r", 0, 0, 1),
                                 .attempt = 1,
                                 .deadline_ms = 1,

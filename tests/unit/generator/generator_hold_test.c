@@ -1,0 +1,39 @@
+/* What can hold a generator up, in order of precedence. */
+#include "generator/generator_hold.h"
+#include "testing/testing.h"
+#include <string.h>
+
+static void each_cause_in_its_order(void **)
+{
+    struct peer learner = peer_of("learner", "l:1", HOLD_NO_LEARNER, 0),
+                rewarder = peer_of("rewarder", "r:2", HOLD_NO_REWARDER, 0),
+                weights = peer_of("stream of weights", "l:1", HOLD_WEIGHTS, 0);
+    struct generator_facts facts = {
+        .learner = &learner, .rewarder = &rewarder, .weights = &weights};
+    assert_int_equal(generator_hold(&facts, 9).cause, HOLD_NO_LEARNER);
+    peer_up(&learner, 1);
+    assert_int_equal(generator_hold(&facts, 9).cause, HOLD_NO_REWARDER);
+    assert_non_null(strstr(generator_hold(&facts, 9).text, "the rewarder (r:2)"));
+    peer_up(&rewarder, 1);
+    assert_int_equal(generator_hold(&facts, 9).cause, HOLD_WEIGHTS);
+    peer_up(&weights, 1);
+    assert_non_null(strstr(generator_hold(&facts, 9).text, "no weights yet, for 9 s"));
+    facts.serving = true;
+    facts.since_s = 7;
+    assert_int_equal(generator_hold(&facts, 9).cause, HOLD_NONE); // for a moment only
+    assert_int_equal(generator_hold(&facts, 19).cause, HOLD_LEASES);
+    facts.unanswered = 3;
+    assert_int_equal(generator_hold(&facts, 19).cause, HOLD_ANSWERS);
+    assert_non_null(strstr(generator_hold(&facts, 19).text, "3 finished groups"));
+    facts.held = 1;
+    assert_int_equal(generator_hold(&facts, 19).cause, HOLD_NONE);
+    peer_down(&weights, "lost", 19); // it decodes with what it has
+    assert_int_equal(generator_hold(&facts, 20).cause, HOLD_NONE);
+    for (int i = 0; i < PEER_BREAKS; i++) {
+        peer_up(&weights, 20);
+        peer_down(&weights, "lost", 20);
+    }
+    assert_int_equal(generator_hold(&facts, 20).cause, HOLD_STREAM);
+}
+
+TESTS(cmocka_unit_test(each_cause_in_its_order))
