@@ -104,6 +104,7 @@
     X(count,  micro_tokens, "4096",      FIXED, FROM(16, 16777216), "computed at once; memory grows with it, results do not change") \
     X(flag,   gradient_checkpointing, "false", FIXED, ANY, "keeps each layer's input alone and computes the rest again: less memory, a third more work, the same bits") \
     X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "a leased group that is not back by then is leased again") \
+    X(count,  unusable_slots, "64",      LIVE,  FROM(0, 1e9), "so many slots in a row that leave without a usable group (unusable rows, groups nobody can score or train) pause generation; 0: never") \
     C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
     X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon") \
     X(number, epsilon_high, "0.2",       LIVE,  FROM(0, 100),  "and above 1 + epsilon_high") \

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "generator/counters.h"
 #include "generator/decode.h"
 #include "generator/deliver.h"
 #include "generator/evaluate.h"
@@ -85,7 +86,7 @@ static void show_readiness(struct daemon *d)
         d->since_s = clock_s();
     facts.since_s = d->since_s;
     struct hold hold = generator_hold(&facts, clock_s());
-    face_hold(d->face, &hold, (double)decode_totals().tokens);
+    face_hold(d->face, &hold, (double)counters_totals().tokens);
 }
 
 static void on_look(void *arg)

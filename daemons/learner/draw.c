@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/report.h"
 #include "learner/store/history.h"
 #include "svc/mailbox.h"
 #include <inttypes.h>
@@ -15,6 +16,7 @@ struct draw {
     struct mailbox *replies; // struct reply: at most "it takes a while", then the answer
     /* storage thread */
     bool wanted, waits, stopped; // waits: the other side was told so
+    bool trains;                 // it has been given a round
     bool woken, paused, begun;
     uint64_t stale;    // groups that had left as stale at the last round, or at the start
     uint64_t *trained; // (lags) groups
@@ -54,6 +56,7 @@ static void post(struct draw *draw, const struct reply *reply)
 static void answer(struct draw *draw, const struct drawn *drawn, err_t failed)
 {
     draw->wanted = false;
+    draw->trains = drawn->round != NULL;
     post(draw, &(struct reply){.drawn = *drawn, .failed = failed});
 }
 
@@ -134,17 +137,26 @@ static void answer_woken(struct draw *draw)
     answer(draw, &(struct drawn){.number = draw->next, .idle_cause = ""}, OK);
 }
 
+/* While a wait or a round lasts, too: who reads the counters sees them move. */
+static void count_time(struct draw *draw)
+{
+    const double now = clock_s(), passed = now - draw->seen_s;
+    draw->seen_s = now;
+    if (draw->wanted)
+        draw->waited_s[draw->cause] += passed;
+    if (draw->wanted || draw->trains)
+        report_seconds(!draw->wanted, passed);
+}
+
 /* Whether the round can be formed now; if so the waiting thread gets it. */
 static err_t look(void *arg, struct store *store)
 {
     struct draw *draw = arg;
     const struct live *live = draw->options.live;
     draw->paused |= live && (live_generation_paused(live) || live_training_paused(live));
+    count_time(draw);
     if (!draw->wanted)
         return OK;
-    double now = clock_s();
-    draw->waited_s[draw->cause] += now - draw->seen_s;
-    draw->seen_s = now;
     if (draw->stopped) {
         answer(draw, &(struct drawn){.end = DRAW_STOPPED, .idle_cause = ""}, OK);
         return OK;
@@ -188,9 +200,10 @@ static err_t want_new(void *arg, struct store *store)
 {
     struct draw *draw = arg;
     begin(draw, store);
+    count_time(draw);
     draw->wanted = true;
     draw->waits = false;
-    draw->asked_s = draw->seen_s = clock_s();
+    draw->asked_s = draw->seen_s;
     draw->cause = IDLE_NO_GROUPS;
     memset(draw->waited_s, 0, sizeof draw->waited_s);
     return OK;
@@ -221,7 +234,8 @@ static err_t want_again(void *arg, struct store *store)
     struct round *round;
     bool passed = true;
     begin(draw, store);
-    draw->asked_s = clock_s();
+    count_time(draw);
+    draw->asked_s = draw->seen_s;
     memset(draw->waited_s, 0, sizeof draw->waited_s);
     for (; draw->next < draw->options.trained_rounds; draw->next++) {
         TRY(pass_over(store, draw->next, &passed));

@@ -239,8 +239,8 @@ err_t evaluating_take(struct evaluating *e, const struct group *group, enum outc
     }
     *ret_outcome = evaluation_take(e->now, group, clock_ms(), why);
     if (*ret_outcome == OUTCOME_REJECTED)
-        log_warning("evaluation's group rejected", "row=%" PRIu64 " why=\"%s\"", group->prompt,
-                    why);
+        log_limited(LOG_WARNING, 1, "evaluation's group rejected", "row=%" PRIu64 " why=\"%s\"",
+                    group->prompt, why);
     return evaluation_complete(e->now) ? finish(e) : OK;
 }
 

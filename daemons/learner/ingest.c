@@ -2,9 +2,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/breaker.h"
+#include "learner/learner_hold.h"
 #include "rl/pairs.h"
 #include "svc/mailbox.h"
 #include "svc/metrics.h"
+#include "svc/peer.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +27,7 @@ struct item {
 /* A write under way, owned by the storage thread. */
 struct batch {
     struct ingest *ingest;
-    size_t count, bytes;
+    size_t count, bytes, stored;
     struct item item[PENDING_MAX];
 };
 
@@ -43,6 +46,8 @@ struct ingest {
     bool stopped;
     struct rpc_call **paused; // references
     size_t paused_count;
+    struct hold_peers seen; // of all streams; gone_s: when, not since when
+    double refused_s;
 };
 
 #define APPENDED(what)                                                                             \
@@ -65,6 +70,7 @@ struct ingest *ingest_new(const struct ingest_options *options)
     struct ingest *ingest = mem_new(sizeof *ingest);
     ingest->options = *options;
     ingest->pending = mailbox_new(PENDING_MAX);
+    ingest->seen.gone_s = clock_s();
     return ingest;
 }
 
@@ -86,7 +92,9 @@ static const char *misfit_completion(const struct ingest_options *o, const struc
                                      uint32_t i, char why[160])
 {
     const struct completion *c = &group->completion[i];
-    if (c->scores != o->scores)
+    if (!c->scores && o->scores)
+        snprintf(why, 160, "completion %u has no scores: the rewarder's status and log say why", i);
+    else if (c->scores != o->scores)
         snprintf(why, 160, "completion %u has %u scores; the recipe has %u scorers", i, c->scores,
                  o->scores);
     else if ((uint64_t)group->prompt_tokens + c->tokens > o->longest)
@@ -175,6 +183,7 @@ static err_t reject_misfits(struct batch *batch, struct store *store)
         struct verdict verdict;
         if (!item->misfit)
             continue;
+        breaker_told(batch->ingest->options.breaker, REASON_ERRORED, "the learner", item->misfit);
         TRY(store_reject(store, item->group, clock_ms(), &verdict));
         send_disposition(item->call, &item->group->id, verdict.outcome, item->misfit);
     }
@@ -199,8 +208,13 @@ static err_t append_others(struct batch *batch, struct store *store)
     double begun = clock_s();
     TRY(store_append_encoded(store, groups, encoded, n, clock_ms(), verdicts));
     metric_observe(&seconds, clock_s() - begun);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
+        batch->stored += verdicts[i].outcome == OUTCOME_STORED;
+        if (verdicts[i].outcome == OUTCOME_REJECTED)
+            breaker_told(batch->ingest->options.breaker, REASON_ERRORED, "the learner",
+                         verdicts[i].why);
+    }
     return OK;
 }
 
@@ -258,6 +272,8 @@ static void batch_written(void *arg)
     struct ingest *ingest = batch->ingest;
     ingest->bytes -= batch->bytes;
     ingest->jobs--;
+    if (batch->stored)
+        ingest->seen.breaks = 0;
     mem_free(batch);
     post_job(ingest);
     for (size_t i = 0; i < ingest->paused_count; i++) {
@@ -272,6 +288,18 @@ static void pause_reading(struct ingest *ingest, struct rpc_call *call)
     rpc_call_pause(call);
     ingest->paused = mem_grow(ingest->paused, ingest->paused_count + 1, sizeof *ingest->paused);
     ingest->paused[ingest->paused_count++] = rpc_call_ref(call);
+}
+
+/* Ends a stream for what came over it, and remembers whose and why. Takes why. */
+static void refuse(struct ingest *ingest, struct rpc_call *call, err_t why)
+{
+    const struct stream *stream = rpc_call_context(call);
+    struct hold_peers *seen = &ingest->seen;
+    snprintf(seen->refused, sizeof seen->refused, "%s", stream->says.peer);
+    snprintf(seen->refused_why, sizeof seen->refused_why, "%s", err_message(why));
+    seen->breaks++;
+    ingest->refused_s = clock_s();
+    rpc_call_finish(call, why);
 }
 
 static void count_group(struct rpc_call *call, const struct group *group)
@@ -293,14 +321,15 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
     if (err_failed(
             failed)) { // without an id there is nothing to answer: the stream ends with the reason
-        log_warning("malformed group", "why=\"%s\"", err_message(failed));
-        rpc_call_finish(call, failed);
+        log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
+        refuse(ingest, call, failed);
         return;
     }
     count_group(call, group);
     bool fits = group->evaluation || !misfit(&ingest->options, group, why);
     if (!fits)
-        log_warning("group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot, why);
+        log_limited(LOG_WARNING, 1, "group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot,
+                    why);
     struct item item = {.call = rpc_call_ref(call),
                         .group = group,
                         .message = rpc_message_ref(message),
@@ -310,7 +339,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     if (!mailbox_post(ingest->pending, kept)) { // more streams than that: its rewarder sends again
         mem_free(kept);
         item_done(&item);
-        rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
+        refuse(ingest, call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
         return;
     }
     ingest->bytes += item.encoded.len;
@@ -331,18 +360,33 @@ static void on_open(struct rpc_call *call, void *user)
     if (stream->next)
         stream->next->prev = &stream->next;
     ingest->streams = stream;
+    ingest->seen.were = true;
+    ingest->seen.connected++;
     rpc_call_set_context(call, stream);
 }
 
 static void on_close(struct rpc_call *call, err_t why, void *user)
 {
-    (void)user;
+    struct ingest *ingest = user;
     struct stream *stream = rpc_call_context(call);
     err_free(why);
+    ingest->seen.connected--;
+    ingest->seen.gone_s = clock_s();
     *stream->prev = stream->next;
     if (stream->next)
         stream->next->prev = stream->prev;
     mem_free(stream);
+}
+
+void ingest_facts(const struct ingest *ingest, struct hold_peers *ret)
+{
+    const double now_s = clock_s();
+    *ret = ingest->seen;
+    ret->gone_s = now_s - ingest->seen.gone_s;
+    if (now_s - ingest->refused_s < PEER_CALM_S)
+        return;
+    *ret->refused = *ret->refused_why = 0;
+    ret->breaks = 0;
 }
 
 size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, size_t most)

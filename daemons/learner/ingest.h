@@ -21,10 +21,15 @@ struct ingest_options {
     const struct recipe *referred; // it says which completions must have reference_logp; NULL: none
     float temperature;             // what the learner divides logits by
     struct evaluating *evaluating; // where groups of evaluations go; NULL: none
+    struct breaker *breaker;       // hears why groups are rejected; NULL: none
 };
 
 struct ingest *ingest_new(const struct ingest_options *options);
 struct rpc_service ingest_service(struct ingest *ingest);
+
+struct hold_peers;
+/* Rewarders as the run's holds need them (learner_hold.h). */
+void ingest_facts(const struct ingest *ingest, struct hold_peers *ret);
 
 /* The streams that are open: a rewarder has one. Fills at most `most`; how many there are. */
 struct ingest_stream {

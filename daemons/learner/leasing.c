@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/breaker.h"
 #include "learner/fence.h"
 #include "learner/lessees.h"
 #include "learner/store/leases.h"
@@ -12,6 +13,7 @@
 
 /* Streams that may be open at once. Each has at most two jobs for the storage thread, a message and its departure. */
 enum { STREAMS_MAX = 4096 };
+enum { JOINS = 64 }; // lines a minute: a ring's generators come together
 
 /* A message on its way from the loop to the storage thread. */
 struct arrival {
@@ -34,6 +36,7 @@ struct leasing *leasing_new(const struct leasing_options *options)
     struct leasing *leasing = mem_new(sizeof *leasing);
     leasing->options = *options;
     leasing->fence = fence_new();
+    leasing->left_s = clock_s();
     return leasing;
 }
 
@@ -129,8 +132,8 @@ static void send_revoked(struct leasing *leasing, struct store *store)
             if (l->incarnation == revoked[i].incarnation &&
                 strcmp(l->generator, revoked[i].generator) == 0)
                 lessee_send(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
-        log_info("lease revoked", "generator=%s why=%s", revoked[i].generator,
-                 revoked_why_name(revoked[i].why));
+        log_limited(LOG_INFO, 1, "lease revoked", "generator=%s why=%s", revoked[i].generator,
+                    revoked_why_name(revoked[i].why));
     }
     metric_add(&revoked_leases, (double)count);
     revoked_free(revoked, count);
@@ -181,7 +184,8 @@ static void drop_lessee(struct leasing *leasing, const struct rpc_call *call)
     struct lessee *gone = *at;
     *at = gone->next;
     evaluating_release(leasing->options.evaluating, gone->number);
-    log_info("generator left", "generator=%s", gone->generator);
+    log_limited(LOG_INFO, JOINS, "generator left", "generator=%s", gone->generator);
+    leasing->left_s = clock_s();
     metric_set(&connected, (double)--leasing->totals.generators);
     rpc_call_unref(gone->call);
     mem_free(gone->generator);
@@ -274,8 +278,8 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
         known[i] = request->progress[i].id;
     TRY(store_holds_only(store, &holder, known, request->progresses, clock_ms()));
     revoke_unheld(lessee, store, known, request->progresses);
-    log_info("generator joined", "generator=%s incarnation=%" PRIu64, lessee->generator,
-             lessee->incarnation);
+    log_limited(LOG_INFO, JOINS, "generator joined", "generator=%s incarnation=%" PRIu64,
+                lessee->generator, lessee->incarnation);
     *ret = lessee;
     return OK;
 }
@@ -286,6 +290,7 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     struct lessee *lessee = find(leasing, arrival->call);
     err_t refused = lessee ? OK : check_hello(leasing, request);
     if (err_failed(refused)) {
+        lessee_refused(leasing, request->generator, err_message(refused));
         rpc_call_finish(arrival->call, refused);
         return OK;
     }
@@ -303,6 +308,9 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     struct store_holder holder = {lessee->generator, lessee->incarnation};
     if (request->returns)
         TRY(store_give_back(store, &holder, request->returned, request->returns, clock_ms()));
+    if (request->unusables)
+        breaker_told(leasing->options.breaker, REASON_FILTERED, lessee->generator,
+                     request->unusable_why ? request->unusable_why : "its row makes no prompt");
     if (request->unusables)
         TRY(store_filter(store, &holder, request->unusable, request->unusables, clock_ms()));
     return evaluating_fail(leasing->options.evaluating, request->evaluation_unusable,

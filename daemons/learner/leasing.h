@@ -21,6 +21,7 @@ struct leasing_options {
     const char *run;
     struct evaluating *evaluating; // NULL: none
     const struct live *live;       // says whether generation is paused; NULL: it is not
+    struct breaker *breaker;       // hears why rows are unusable; NULL: none
 };
 
 struct leasing *leasing_new(const struct leasing_options *options);
@@ -44,6 +45,10 @@ struct leasing_worker {
 };
 void leasing_workers(const struct leasing *leasing, struct store *store,
                      void (*fn)(void *arg, const struct leasing_worker *worker), void *arg);
+
+struct hold_facts;
+/* Generators as the run's holds need them: facts->generators and facts->worker. Storage thread. */
+void leasing_facts(const struct leasing *leasing, struct hold_facts *facts);
 
 /* Sends a generator away: no more leases; it delivers what it has, then ends with status 0. A new process of its name is
  * welcome. commit false: only looks. *ret_serves: it had not been sent away before. NOT_FOUND: none of that name. Storage thread. */

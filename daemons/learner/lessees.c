@@ -3,7 +3,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "learner/learner_hold.h"
 #include "learner/store/rounds.h"
+#include "svc/peer.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { RATE_S = 2 };
@@ -110,6 +113,37 @@ void leasing_workers(const struct leasing *leasing, struct store *store,
                                     .idle_s = l->idle_s,
                                     .connected_s = clock_s() - l->since_s,
                                     .waits_for = l->want ? l->waits_for : ""});
+    }
+}
+
+void lessee_refused(struct leasing *leasing, const char *generator, const char *why)
+{
+    snprintf(leasing->refused, sizeof leasing->refused, "%s", generator ? generator : "?");
+    snprintf(leasing->refused_why, sizeof leasing->refused_why, "%s", why);
+    leasing->refused_s = clock_s();
+    log_limited(LOG_WARNING, 1, "generator refused", "generator=%s why=\"%s\"", leasing->refused,
+                why);
+}
+
+void leasing_facts(const struct leasing *leasing, struct hold_facts *facts)
+{
+    const double now_s = clock_s();
+    struct hold_peers *peers = &facts->generators;
+    peers->were = leasing->streams > 0;
+    peers->gone_s = now_s - leasing->left_s;
+    if (*leasing->refused && now_s - leasing->refused_s < PEER_CALM_S) {
+        snprintf(peers->refused, sizeof peers->refused, "%s", leasing->refused);
+        snprintf(peers->refused_why, sizeof peers->refused_why, "%s", leasing->refused_why);
+    }
+    for (const struct lessee *l = leasing->first; l; l = l->next) {
+        peers->connected += !l->leaves;
+        if (l->leaves || facts->has_worker)
+            continue;
+        facts->has_worker = true;
+        facts->worker.version = l->version;
+        snprintf(facts->worker.name, sizeof facts->worker.name, "%s", l->generator);
+        snprintf(facts->worker.waits_for, sizeof facts->worker.waits_for, "%s",
+                 l->want ? l->waits_for : "");
     }
 }
 

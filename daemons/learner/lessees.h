@@ -44,6 +44,9 @@ struct leasing {
     uint64_t streams; // there were
     bool closed, ended;
     int open; // loop: streams that the storage thread is not rid of
+    double left_s;                      // the last generator left; or leasing began
+    char refused[64], refused_why[200]; // the last hello that was
+    double refused_s;
 };
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
@@ -55,6 +58,9 @@ void lessee_hold(struct lessee *lessee, bool holds);
 /* Counters of one stream only grow; what is new is added to the totals. */
 void lessee_count(struct leasing *leasing, struct lessee *lessee,
                   const struct lease_request *request);
+
+/* Remembers whose hello was refused, and why. */
+void lessee_refused(struct leasing *leasing, const char *generator, const char *why);
 
 /* Whether this very process was told to leave, over this stream or one before. */
 bool lessee_was_sent_away(struct leasing *leasing, const struct lease_request *hello);

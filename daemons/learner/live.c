@@ -23,6 +23,7 @@ struct live {
     struct bytes text;     // of it
     char etag[DIGEST_TEXT];
     struct standing standing;
+    struct pausers pausers;
     struct remembered ring[LIVE_REMEMBERED]; // the last change with an id at next - 1
     size_t next, remembered;
 };
@@ -153,8 +154,10 @@ static err_t read_store(struct live *live)
     TRY(failed);
     TRY(store_standing(store, &live->standing));
     TRY(store_changes(store, 0, true, LIVE_REMEMBERED, &page));
-    for (size_t i = page.count; i--;)
+    for (size_t i = page.count; i--;) {
         remember(live, &page.at[i]);
+        pausers_take(&live->pausers, &page.at[i]);
+    }
     return OK;
 }
 
@@ -219,6 +222,7 @@ void live_free(struct live *live)
     recipe_free(live->recipe);
     bytes_done(&live->text);
     standing_done(&live->standing);
+    pausers_done(&live->pausers);
     free(live);
 }
 
@@ -341,6 +345,7 @@ static err_t write_change(struct live *live, struct store *store, const struct c
     live->standing = *standing;
     *standing = (struct standing){0};
     remember(live, change);
+    pausers_take(&live->pausers, change);
     log_change(change);
     return OK;
 }
@@ -496,4 +501,9 @@ bool live_decoding_held(const struct live *live)
 bool live_training_paused(const struct live *live)
 {
     return live->standing.training_paused;
+}
+
+const struct pauser *live_pauser(const struct live *live)
+{
+    return live->standing.generation_paused ? &live->pausers.generation : &live->pausers.training;
 }

@@ -10,6 +10,7 @@
  * too; they are logged at the start. A round is recorded with live_text, and trained with what its record says.
  * Owner: the storage thread; live_open and live_free: before and after it. */
 #pragma once
+#include "learner/pauser.h"
 #include "learner/store/changes.h"
 #include "svc/recipe.h"
 
@@ -67,3 +68,5 @@ const char *live_etag(const struct live *live);            // of live_text
 bool live_generation_paused(const struct live *live);
 bool live_decoding_held(const struct live *live); // then generation is paused, too
 bool live_training_paused(const struct live *live);
+const struct pauser *
+live_pauser(const struct live *live); // who paused generation, or else training

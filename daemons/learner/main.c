@@ -12,8 +12,10 @@
 #include "learner/admin/inspect.h"
 #include "learner/admin/operations.h"
 #include "learner/admin/services.h"
+#include "learner/breaker.h"
 #include "learner/damage.h"
 #include "learner/evaluating.h"
+#include "learner/holding.h"
 #include "learner/ingest.h"
 #include "learner/job.h"
 #include "learner/restart.h"
@@ -43,8 +45,10 @@ struct daemon {
     struct train *train;           // model and optimizer first: the rest asks it for shapes
     struct evaluating *evaluating; // NULL: none
     struct storage *storage;
+    struct breaker *breaker;
     struct leasing *leasing;
     struct ingest *ingest;
+    struct holding *holding;
     struct carrier carrier;
     struct publish *publish;
     struct inspect *inspect;
@@ -59,6 +63,12 @@ struct daemon {
     err_t failed;
 };
 
+/* Why a run ended without a round, on its way from the storage thread. */
+struct barren {
+    struct daemon *daemon;
+    err_t why;
+};
+
 static const char *state(void *arg)
 {
     static const char *const names[] = {"STARTING", "TRAINING", "EVALUATING", "DRAINING", "ENDED"};
@@ -68,6 +78,14 @@ static const char *state(void *arg)
 static void collect(void *arg, struct rpc_admin_asking *asking)
 {
     overview_collect(&((struct daemon *)arg)->desk, asking);
+}
+
+static enum holding_phase phase(void *arg)
+{
+    const struct daemon *d = arg;
+    return d->state == TRAINING     ? HOLDING_TRAINS
+           : d->state == EVALUATING ? HOLDING_EVALUATES
+                                    : HOLDING_OVER;
 }
 
 static void stopped(void *arg)
@@ -166,22 +184,51 @@ static void fail(struct daemon *d, err_t why)
     loop_stop(d->loop);
 }
 
-/* The compute thread has trained its last round. */
-static void training_ended(void *arg, enum train_end end, err_t why)
+/* Nothing more is trained; the run may still have to be evaluated. */
+static void trained_all(struct daemon *d)
 {
-    struct daemon *d = arg;
-    log_info("training ended", "how=%s",
-             end == TRAIN_ENDED     ? "complete"
-             : end == TRAIN_STOPPED ? "stopped"
-                                    : "failed");
-    if (end == TRAIN_FAILED)
-        fail(d, why);
-    else if (d->state == DRAINING)
+    if (d->state == DRAINING)
         leave(d, DRAIN_GRACE_MS);
     else if (d->evaluated)
         complete(d);
     else
         d->state = EVALUATING;
+}
+
+static void told_why_none(void *arg)
+{
+    struct barren *barren = arg;
+    keep_first(barren->daemon, barren->why);
+    trained_all(barren->daemon);
+    mem_free(barren);
+}
+
+static err_t tell_why_none(void *arg, struct store *store)
+{
+    struct barren *barren = arg;
+    struct daemon *d = barren->daemon;
+    barren->why = breaker_none(d->breaker, store);
+    loop_post(d->loop, told_why_none, barren);
+    return OK;
+}
+
+/* The compute thread has trained its last round. Data without a round is no run that is complete. */
+static void training_ended(void *arg, enum train_end end, err_t why)
+{
+    struct daemon *d = arg;
+    bool none = end == TRAIN_ENDED && !train_at(d->train)->round;
+    log_info("training ended", "how=%s",
+             none                   ? "without a round"
+             : end == TRAIN_ENDED   ? "complete"
+             : end == TRAIN_STOPPED ? "stopped"
+                                    : "failed");
+    if (end == TRAIN_FAILED)
+        fail(d, why);
+    else if (none)
+        storage_post(d->storage, tell_why_none,
+                     mem_copy(&(struct barren){.daemon = d}, sizeof(struct barren)));
+    else
+        trained_all(d);
 }
 
 static void storage_failed(void *arg, err_t why)
@@ -251,14 +298,18 @@ static err_t open_stages(struct daemon *d)
         .scores = (uint32_t)recipe->rewarder.scorers.count,
         .referred = recipe->rewarder.reference == RECIPE_NO_REFERENCE ? NULL : recipe,
         .temperature = (float)recipe->generator.temperature,
-        .evaluating = d->evaluating};
+        .evaluating = d->evaluating,
+        .breaker = d->breaker = breaker_new(
+            &(struct breaker_options){.storage = d->storage, .live = d->live, .data = d->data})};
     evaluating_start(d->evaluating, d->storage);
+    breaker_start(d->breaker);
     d->leasing = leasing_new(&(struct leasing_options){.loop = d->loop,
                                                        .storage = d->storage,
                                                        .data = d->data,
                                                        .run = recipe->run.name,
                                                        .evaluating = d->evaluating,
-                                                       .live = d->live});
+                                                       .live = d->live,
+                                                       .breaker = d->breaker});
     d->ingest = ingest_new(&ingest);
     TRY(carrier_open(recipe, d->loop, &d->carrier));
     if (d->carrier.why)
@@ -358,6 +409,16 @@ static err_t serve(struct daemon *d, const char *announce)
     d->state = TRAINING;
     loop_on_signal(d->loop, on_signal, d);
     face_ready(d->face, NULL);
+    d->holding = holding_new(&(struct holding_options){.loop = d->loop,
+                                                       .storage = d->storage,
+                                                       .leasing = d->leasing,
+                                                       .ingest = d->ingest,
+                                                       .live = d->live,
+                                                       .train = d->train,
+                                                       .run = d->recipe->directory,
+                                                       .phase = phase,
+                                                       .arg = d});
+    holding_start(d->holding, d->face);
     TRY(loop_run(d->loop));
     return OK;
 }
@@ -366,6 +427,7 @@ static void daemon_done(struct daemon *d)
 {
     if (d->started)
         train_stop(d->train);
+    holding_stop(d->holding);
     face_free(d->face);
     train_join(d->train); // it may still hand a version over
     ingest_stop(d->ingest);
@@ -378,7 +440,9 @@ static void daemon_done(struct daemon *d)
     publish_free(d->publish);
     carrier_done(&d->carrier);
     evaluating_free(d->evaluating);
+    holding_free(d->holding);
     ingest_free(d->ingest);
+    breaker_free(d->breaker);
     leasing_free(d->leasing);
     live_free(d->live);
     jsonl_free(d->data);

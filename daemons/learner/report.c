@@ -32,10 +32,11 @@ static struct metric lag_largest =
     METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
 static struct metric lag_expected =
     METRIC_GAUGE("rlhfd_lag_expected", "mean lag that the groups now leased and stored come to");
-static struct metric idle_total =
-    METRIC_COUNTER("rlhfd_learner_idle_seconds_total", "waited for groups");
+static struct metric idle_total = METRIC_COUNTER("rlhfd_learner_idle_seconds_total",
+                                                 "waited for a round, the wait under way too");
 static struct metric busy_total =
-    METRIC_COUNTER("rlhfd_learner_busy_seconds_total", "spent in updates");
+    METRIC_COUNTER("rlhfd_learner_busy_seconds_total",
+                   "trained, published and checkpointed a round, the one under way too");
 static struct metric trained_total =
     METRIC_COUNTER("rlhfd_tokens_trained_total", "completion tokens trained");
 static struct metric differing_total =
@@ -54,10 +55,13 @@ static void show(const struct round_report *report)
     metric_set(&lag_largest, report->lag_max);
     if (isfinite(report->lag_expected))
         metric_set(&lag_expected, report->lag_expected);
-    metric_add(&idle_total, report->learner_idle_s);
-    metric_add(&busy_total, report->learner_busy_s);
     metric_add(&trained_total, report->tokens_trained);
     metric_add(&differing_total, report->logp_differing);
+}
+
+void report_seconds(bool busy, double seconds)
+{
+    metric_add(busy ? &busy_total : &idle_total, seconds);
 }
 
 /* The last whole line of that round; NULL: there is none. */

@@ -71,6 +71,9 @@ struct report;
  * the last of them was like by directory/metrics.jsonl. Before report_open. */
 void report_metrics(const char *directory, uint64_t rounds, uint64_t version);
 
+/* The counters of busy and idle seconds move on. Any thread. */
+void report_seconds(bool busy, double seconds);
+
 struct reported;
 /* What the file tells of, if it is there: reported.h. */
 err_t report_read(const char *path, const struct branch *branch, uint64_t first_round,

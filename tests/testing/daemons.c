@@ -178,10 +178,9 @@ int daemons_wait_learner(struct daemons *d, int timeout_ms)
     return status;
 }
 
-/* All that comes back for GET /metrics; the caller's. */
-static char *fetch(const char *http)
+char *daemons_get(const char *http, const char *path)
 {
-    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
+    SCOPED_MEM char *request = mem_printf("GET %s HTTP/1.0\r\n\r\n", path);
     struct bytes all = {0};
     const char *port = strrchr(http, ':');
     assert_non_null(port);
@@ -190,7 +189,7 @@ static char *fetch(const char *http)
                              .sin_port = htons((uint16_t)strtol(port + 1, NULL, 10))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
+    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
     char piece[4096];
     for (ssize_t n; (n = read(fd, piece, sizeof piece)) > 0;)
         bytes_put(&all, piece, (size_t)n);
@@ -199,9 +198,25 @@ static char *fetch(const char *http)
     return (char *)all.data;
 }
 
+void daemons_wait_ready(const struct daemons *d, enum daemon_kind kind, int status,
+                        const char *part)
+{
+    char said[16];
+    snprintf(said, sizeof said, " %d ", status);
+    for (int64_t until = clock_ms() + START_MS;; clock_sleep_ms(50)) {
+        SCOPED_MEM char *answer = daemons_get(d->http[kind], "/readyz");
+        const char *line = strstr(answer, said), *end = strchr(answer, '\n');
+        if (line && line < end && strstr(answer, part))
+            return;
+        if (clock_ms() > until)
+            fail_msg("the %s's /readyz is not %d with '%s':\n%s", names[kind], status, part,
+                     answer);
+    }
+}
+
 double daemons_metric_at(const char *http, const char *name)
 {
-    SCOPED_MEM char *text = fetch(http);
+    SCOPED_MEM char *text = daemons_get(http, "/metrics");
     SCOPED_MEM char *line = mem_printf("\n%s ", name);
     const char *at = strstr(text, line);
     if (!at)

@@ -43,6 +43,13 @@ void daemons_kill(struct daemons *daemons, enum daemon_kind kind);
 /* The learner's exit status; it must end within timeout_ms. The others are ended then. */
 int daemons_wait_learner(struct daemons *daemons, int timeout_ms);
 
+/* What GET path answers, status line and all, on a daemon's HTTP port ("/readyz"); freed by the caller. */
+char *daemons_get(const char *http, const char *path);
+
+/* Waits until /readyz answers with this status and its body has this part; fails the test after a minute. */
+void daemons_wait_ready(const struct daemons *daemons, enum daemon_kind kind, int status,
+                        const char *part);
+
 /* A number of a daemon's /metrics; fails the test if it has none of that name. */
 double daemons_metric_at(const char *http, const char *name);
 double daemons_metric(const struct daemons *daemons, enum daemon_kind kind, const char *name);

@@ -170,6 +170,7 @@ static struct verdict put_group(struct store *store, struct slot *slot, const st
     slot_done(slot);
     slot->generator = *group->generator ? mem_string(group->generator) : NULL;
     slot_touch(store, slot);
+    store_unusable_forget(store);
     return verdict(OUTCOME_STORED, "");
 }
 

@@ -18,6 +18,12 @@ enum reason {
 };
 const char *reason_name(enum reason reason);
 
+/* Slots that left one after another as filtered or errored, with no usable group between them; the last of these. */
+struct store_unusable {
+    uint64_t slots, slot, prompt;
+    enum reason reason;
+};
+
 struct store_counts {
     uint64_t leased, stored, free;  // slots now
     uint64_t live;                  // leased + stored, each as often as rounds may still use it
@@ -25,9 +31,9 @@ struct store_counts {
     uint64_t gone[REASONS];         // groups that left, over the life of the store
     uint64_t outcomes[OUTCOME_REJECTED + 1];
     uint64_t granted, given_back, expired, revoked;
-    uint64_t disk_used_bytes, disk_free_bytes;
-    bool disk_low;  // no leases are granted
-    uint64_t limit; // on lag, in force now
+    uint64_t disk_used_bytes, disk_free_bytes, disk_needed_bytes; // needed: free, for leases
+    bool disk_low;                                                // no leases are granted
+    uint64_t limit;                                               // on lag, in force now
     uint64_t
         behind; // summed over the leases granted since it was opened: rounds that the holder's weights were behind then
     uint64_t

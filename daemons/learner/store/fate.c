@@ -43,6 +43,9 @@ void slot_free_again(struct store *store, struct slot *slot)
 void slot_gone(struct store *store, struct slot *slot, enum reason reason)
 {
     slot->reason = reason;
+    if (reason == REASON_FILTERED || reason == REASON_ERRORED)
+        store->unusable = (struct store_unusable){store->unusable.slots + 1, slot->number,
+                                                  slot_prompt(store, slot->number), reason};
     move(store, slot, SLOT_GONE);
 }
 

@@ -24,6 +24,7 @@ struct store {
     uint64_t behind;              // as in store_counts
     uint64_t spare, spare_before; // as in store_counts: since the last round; up to it
     struct counters counters;
+    struct store_unusable unusable;
     struct lineages lineages;
     struct slots slots; // none when it was opened to read
     int64_t opened_ms;

@@ -160,6 +160,27 @@ size_t store_leased(const struct store *store, const struct store_holder *holder
     return count;
 }
 
+bool store_oldest_lease(struct store *store, int64_t now_ms, struct store_lease *ret)
+{
+    const struct slot *oldest = NULL;
+    err_free(store_begin(store, now_ms)); // of a store that failed the clock stands still
+    for (size_t i = 0; store->slots.leased && i < store->slots.n; i++) {
+        const struct slot *slot = store->slots.at[i];
+        if (slot->state == SLOT_LEASED && (!oldest || slot->start_round < oldest->start_round))
+            oldest = slot;
+    }
+    if (!oldest)
+        return false;
+    const uint64_t begun = oldest->deadline_ms - store->rules.lease_ms,
+                   now = store->counters.clock_ms;
+    *ret = (struct store_lease){.generator = oldest->generator,
+                                .slot = oldest->number,
+                                .prompt = slot_prompt(store, oldest->number),
+                                .start_round = oldest->start_round,
+                                .leased_s = now > begun ? (double)(now - begun) / 1e3 : 0};
+    return true;
+}
+
 const struct lag_age *store_ages(const struct store *store, size_t *ret_count)
 {
     *ret_count = store->slots.ages;

@@ -49,6 +49,15 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
 
 size_t store_leased(const struct store *store, const struct store_holder *holder); // to it, now
 
+/* The lease that is waited for first: of the oldest weights, then of the lowest slot. False: nothing is leased. The holder's name is
+ * borrowed until the store's next call. */
+struct store_lease {
+    const char *generator;
+    uint64_t slot, prompt, start_round;
+    double leased_s; // while the learner was up
+};
+bool store_oldest_lease(struct store *store, int64_t now_ms, struct store_lease *ret);
+
 /* Live groups by their age (lag.h), ascending; borrowed until the store's next call. */
 const struct lag_age *store_ages(const struct store *store, size_t *ret_count);
 

@@ -115,6 +115,23 @@ bool store_ended(const struct store *store)
            (store_source_empty(store) && !slots->free && !slots->leased && !slots->stored);
 }
 
+bool store_generates(const struct store *store)
+{
+    const struct slots *slots = &store->slots;
+    bool more = slots->free || !store_source_empty(store);
+    return slots->leased || (more && store_groups_wanted(store));
+}
+
+struct store_unusable store_unusable(const struct store *store)
+{
+    return store->unusable;
+}
+
+void store_unusable_forget(struct store *store)
+{
+    store->unusable = (struct store_unusable){0};
+}
+
 /* --- what a call begins and ends with --- */
 
 err_t store_begin(struct store *store, int64_t now_ms)
@@ -364,6 +381,7 @@ void store_counts(const struct store *store, struct store_counts *ret)
         .behind = store->behind,
         .spare = store->spare_before,
         .disk_used_bytes = directory_bytes(store->dir),
+        .disk_needed_bytes = store->reserve_bytes + store->rules.min_free_bytes,
     };
     memcpy(ret->gone, counters->gone, sizeof ret->gone);
     memcpy(ret->outcomes, counters->outcomes, sizeof ret->outcomes);

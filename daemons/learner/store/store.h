@@ -105,3 +105,10 @@ void store_fail(struct store *store, err_t why);
 
 bool store_ended(const struct store *store); // nothing will be granted or recorded any more
 void store_counts(const struct store *store, struct store_counts *ret);
+
+/* Since the store was opened; forgotten on request and with every group that is stored. */
+struct store_unusable store_unusable(const struct store *store);
+void store_unusable_forget(struct store *store);
+
+/* Whether the run still needs generators: something is leased, or there is a slot to lease that a round can use. */
+bool store_generates(const struct store *store);

@@ -92,6 +92,7 @@ static const struct {
 } table[] = {
     {"run.rounds", "77", "", STORE},
     {"learner.lease_ms", "2000", "", STORE},
+    {"learner.unusable_slots", "12", "", RECORD},
     {"learner.epsilon", "0.3", "learner.objective=grpo", OBJECTIVE},
     {"learner.epsilon_high", "0.4", "learner.objective=grpo", OBJECTIVE},
     {"learner.optimizer.lr", "0.01", "", SCHEDULE},
