@@ -41,6 +41,13 @@ static void draw_title(struct picture *p)
                                          : "generation and training");
 }
 
+static void draw_held(struct picture *p)
+{
+    SCOPED_MEM char *line = ring_state_held_line(p->state);
+    if (line)
+        grid_put(p->grid, 1, 1, STYLE_BAD, "%s", line);
+}
+
 /* ---- boxes and arrows */
 
 static int box_x(const struct picture *p, int place)
@@ -229,6 +236,7 @@ void ring_picture(const struct ring_state *state, int64_t now_ms, const char *fo
               : p.arrow > 2 * ARROW_LEAST ? 2 * ARROW_LEAST
                                           : p.arrow;
     draw_title(&p);
+    draw_held(&p);
     draw_box(&p, 0, RING_GENERATOR, "generator");
     draw_box(&p, 1, RING_REWARDER, "rewarder");
     draw_box(&p, 2, RING_LEARNER, "learner");

@@ -121,13 +121,25 @@ static void take_sample(struct ring_daemon *daemon, struct ring_sample now, int6
     daemon->lost_ms = now_ms;
 }
 
+/* A daemon of an older build says what it waits for alone. */
+static void take_held(struct ring_daemon *daemon, const json_t *status)
+{
+    const json_t *held = json_object_get(status, "held_up"); // null: nothing holds it up
+    daemon->is_held = json_is_object(held);
+    daemon->held_ready = json_is_true(json_object_get(held, "ready"));
+    snprintf(daemon->held_cause, sizeof daemon->held_cause, "%s", text_at(held, "cause"));
+    daemon->held_s = json_number_value(json_object_get(held, "seconds"));
+    snprintf(daemon->waits_for, sizeof daemon->waits_for, "%s",
+             daemon->is_held ? text_at(held, "text") : text(status, "waits_for"));
+}
+
 void ring_state_status(struct ring_state *state, size_t at, const json_t *status, int64_t now_ms)
 {
     struct ring_daemon *daemon = &state->daemon[at];
     daemon->kind = kind_of(text_at(status, "daemon"));
     take_sample(daemon, sample_of(daemon->kind, status), now_ms);
     snprintf(daemon->state, sizeof daemon->state, "%s", text_at(status, "state"));
-    snprintf(daemon->waits_for, sizeof daemon->waits_for, "%s", text(status, "waits_for"));
+    take_held(daemon, status);
     daemon->version = number(status, "rlhfd_weights_version");
     daemon->slots = number(status, "rlhfd_decode_active_slots");
     daemon->waiting = number(status, daemon->kind == RING_GENERATOR ? "rlhfd_groups_unsettled"
@@ -243,6 +255,49 @@ struct ring_figures ring_state_figures(const struct ring_state *state)
     for (int kind = 0; kind < RING_KINDS; kind++)
         figures.kind[kind].busy = all[kind] > 0 ? busy[kind] / all[kind] : -1;
     return figures;
+}
+
+/* A daemon that is ready waits now and then: what has not lasted so long holds nothing up. */
+enum { READY_LASTS_S = 2 };
+
+static bool is_lost(const struct ring_daemon *daemon)
+{
+    return daemon->known && !daemon->answers;
+}
+
+static bool names_cause(const struct ring_daemon *daemon, bool ready)
+{
+    return daemon->answers && daemon->is_held && daemon->held_ready == ready &&
+           (!ready || daemon->held_s >= READY_LASTS_S);
+}
+
+const struct ring_daemon *ring_state_held(const struct ring_state *state)
+{
+    const struct ring_daemon *learner = NULL, *other = NULL;
+    for (size_t i = 0; i < state->daemons; i++) {
+        const struct ring_daemon *daemon = &state->daemon[i];
+        if (daemon->kind == RING_LEARNER)
+            learner = daemon;
+        else if (!other && names_cause(daemon, false))
+            other = daemon;
+    }
+    if (learner && (is_lost(learner) || names_cause(learner, false)))
+        return learner;
+    if (other)
+        return other;
+    return learner && names_cause(learner, true) ? learner : NULL;
+}
+
+char *ring_state_held_line(const struct ring_state *state)
+{
+    const struct ring_daemon *daemon = ring_state_held(state);
+    if (!daemon)
+        return NULL;
+    if (is_lost(daemon))
+        return mem_printf("held up: %s does not answer: %s", daemon->name, daemon->why);
+    return mem_printf("held up for %.0f s: %s%s%s", daemon->held_s,
+                      daemon->kind == RING_LEARNER ? "" : daemon->name,
+                      daemon->kind == RING_LEARNER ? "" : ": ", daemon->waits_for);
 }
 
 char *ring_state_line(const struct ring_state *state)

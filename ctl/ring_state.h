@@ -11,7 +11,7 @@
 #pragma once
 #include "base/json.h"
 
-enum { RING_DAEMONS = 128, RING_LAGS = 64, RING_TEXT = 96, RING_SAMPLES = 8 };
+enum { RING_DAEMONS = 128, RING_LAGS = 64, RING_TEXT = 96, RING_SAMPLES = 8, RING_HELD = 384 };
 enum ring_kind { RING_GENERATOR, RING_REWARDER, RING_LEARNER, RING_KINDS };
 
 /* Totals at one moment; what a daemon does not have is 0. */
@@ -20,7 +20,11 @@ struct ring_sample {
 };
 
 struct ring_daemon {
-    char name[RING_TEXT], state[32], why[RING_TEXT], waits_for[RING_TEXT];
+    char name[RING_TEXT], state[32], why[RING_TEXT], waits_for[RING_HELD];
+    bool is_held,
+        held_ready; // by one cause (Status.held_up), whose words waits_for has; it is ready all the same
+    char held_cause[32];
+    double held_s; // for so long
     enum ring_kind kind;
     bool known, answers;                     // has said something; does so still
     bool by_learner, listed;                 // known by its list of workers; is in the last one
@@ -72,6 +76,13 @@ void ring_state_lost(struct ring_state *state, size_t daemon, const char *why, i
 /* Rates of one daemon per second; busy_s and idle_s as differences. All 0 before its second status. */
 struct ring_sample ring_daemon_rates(const struct ring_daemon *daemon);
 struct ring_figures ring_state_figures(const struct ring_state *state);
+
+/* The daemon that names the one thing which holds the run up: a learner that does not answer; else a cause for which a daemon is not
+ * ready, the learner's before others; else what the learner waits for. NULL: nothing does. */
+const struct ring_daemon *ring_state_held(const struct ring_state *state);
+
+/* That as a line, "held up for 12 s: ...". Owned by the caller; NULL: nothing holds the run up. */
+char *ring_state_held_line(const struct ring_state *state);
 
 /* One line: round, version, reward, lag, rates. Owned by the caller. */
 char *ring_state_line(const struct ring_state *state);

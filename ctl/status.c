@@ -72,6 +72,9 @@ static void show_status(const struct status *status)
         table_cell(table, "%s", daemon->answers ? daemon->waits_for : "");
     }
     table_print(table, stdout);
+    SCOPED_MEM char *held = ring_state_held_line(&status->state);
+    if (held)
+        printf("\n%s\n", held);
     if (*status->state.run)
         printf("\nround %.0f  reward %.4f  lag %.2f (largest %.0f)\n", status->state.round,
                status->state.reward, status->state.lag_mean, status->state.lag_max);
@@ -174,7 +177,8 @@ static void show_line(void *arg)
 {
     struct watch *watch = arg;
     SCOPED_MEM char *line = ring_state_line(&watch->state);
-    puts(line);
+    SCOPED_MEM char *held = ring_state_held_line(&watch->state);
+    printf("%s%s%s\n", line, held ? "  " : "", held ? held : "");
     fflush(stdout);
     line_made(watch);
 }

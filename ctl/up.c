@@ -7,6 +7,7 @@
 #include "ctl/check_plan.h"
 #include "ctl/command.h"
 #include "ctl/member.h"
+#include "ctl/up_watch.h"
 #include "ctl/view.h"
 #include "svc/recipe_cli.h"
 #include "svc/run_lock.h"
@@ -27,6 +28,7 @@ struct up {
     struct loop *loop;
     struct loop_timer *show, *leave;
     struct view *view;
+    struct up_watch *watch;             // once all daemons are there; NULL: they are not
     struct member *member[MEMBERS_MAX]; // the learner, rewarders, generators: started in this order
     char *name[MEMBERS_MAX];
     bool left[MEMBERS_MAX]; // by itself, while the run goes on: drained
@@ -214,6 +216,17 @@ static bool all_announced(const struct up *up)
     return true;
 }
 
+/* A watch that cannot be made is no reason to end the run. */
+static void watch_ring(struct up *up)
+{
+    if (up->watch)
+        return;
+    err_t failed = up_watch_new(up->loop, up->run, &up->watch);
+    if (err_failed(failed))
+        view_note(up->view, "what holds the run up is not shown: %s", err_message(failed));
+    err_free(failed);
+}
+
 static void member_announced(void *arg, struct member *member)
 {
     (void)member;
@@ -227,6 +240,8 @@ static void member_announced(void *arg, struct member *member)
         add_rewarders(up);
     else if (up->members == 1 + up->rewarders)
         add_generators(up);
+    else
+        watch_ring(up);
     start_new(up);
 }
 
@@ -248,6 +263,8 @@ static void show(void *arg)
 {
     struct up *up = arg;
     view_update(up->view);
+    if (!up->draining && !up->complete)
+        up_watch_show(up->watch, up->view);
 }
 
 /* ---- the command */
@@ -276,6 +293,7 @@ static void up_done(struct up *up)
         mem_free(up->name[i]);
     }
     view_free(up->view);
+    up_watch_free(up->watch);
     loop_timer_free(up->show);
     loop_timer_free(up->leave);
     loop_free(up->loop);

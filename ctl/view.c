@@ -11,9 +11,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { WINDOW = 20, QUIET_EVERY_MS = 2000, MAX_LINE = 1 << 16 };
+enum {
+    WINDOW = 20,
+    QUIET_EVERY_MS = 2000,
+    MAX_LINE = 1 << 16,
+    HELD_SHOW_MS = 1000,
+    HELD_EVERY_MS = 60000
+};
 
 /* Figures of one round that the view shows. */
 struct figures {
@@ -40,6 +48,8 @@ struct view {
         learner_busy, lag_max, stale;
     bool terminal, line_open;
     int64_t shown_ms;
+    char held[32]; // the cause shown last; "": none
+    int64_t held_ms;
 };
 
 err_t view_new(const char *run, uint64_t rounds, struct view **ret)
@@ -235,6 +245,32 @@ void view_update(struct view *view)
         return;
     view->shown_ms = clock_ms();
     print_line(view);
+}
+
+static int columns(void)
+{
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 79;
+}
+
+void view_held(struct view *view, const char *line, const char *cause)
+{
+    if (!line) {
+        *view->held = 0;
+        return;
+    }
+    const int64_t now_ms = clock_ms();
+    const bool same = strcmp(view->held, cause) == 0;
+    if (same && now_ms - view->held_ms < (view->terminal ? HELD_SHOW_MS : HELD_EVERY_MS))
+        return;
+    snprintf(view->held, sizeof view->held, "%s", cause);
+    view->held_ms = now_ms;
+    if (view->terminal)
+        printf("\r\033[K%.*s", columns(), line);
+    else
+        puts(line);
+    view->line_open = view->terminal;
+    fflush(stdout);
 }
 
 static void end_line(struct view *view)

@@ -18,6 +18,10 @@ struct view;
 err_t view_new(const char *run, uint64_t rounds, struct view **ret);
 void view_update(struct view *view);
 
+/* What holds the run up, as a line that names it; NULL: nothing. A terminal shows it until the next round, other outputs when it
+ * begins and then once a minute. cause: another one is another matter. */
+void view_held(struct view *view, const char *line, const char *cause);
+
 /* A line of its own, without tearing the live line. */
 void view_note(struct view *view, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void view_summary(struct view *view);

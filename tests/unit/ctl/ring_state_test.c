@@ -200,6 +200,46 @@ static void assert_picture(int columns, int lines, int64_t now_ms, const char *w
     assert_int_equal(strcmp((char *)text.data, wanted), 0);
 }
 
+static void held(const char *daemon, const char *cause, const char *text, bool ready, double s)
+{
+    json_t *status = status_of(daemon, "SERVING", "old words", json_object());
+    json_object_set_new(status, "held_up",
+                        *cause ? json_pack("{s:s, s:s, s:b, s:f}", "cause", cause, "text", text,
+                                           "ready", ready, "seconds", s)
+                               : json_null());
+    say(daemon, status, 1000);
+}
+
+static void assert_held(const char *want)
+{
+    SCOPED_MEM char *line = ring_state_held_line(&ring);
+    if (want)
+        assert_string_equal(line, want);
+    else
+        assert_null(line);
+}
+
+/* The learner's cause before others', what is not ready before what only waits. */
+static void the_one_thing_that_holds_a_run_up(void **state)
+{
+    (void)state;
+    assert_held(NULL);
+    held("learner", "", "", true, 0);
+    assert_held(NULL);
+    held("learner", "no_groups", "3 of 8 groups are there", true, 1);
+    assert_held(NULL); // for a moment
+    held("learner", "no_groups", "3 of 8 groups are there", true, 9);
+    assert_held("held up for 9 s: 3 of 8 groups are there");
+    held("rewarder", "scorer_fails", "groups could not be scored", true, 30);
+    assert_held("held up for 9 s: 3 of 8 groups are there");
+    held("generator", "no_rewarder", "the rewarder (r:1) has not been reached", false, 20);
+    assert_held("held up for 20 s: generator: the rewarder (r:1) has not been reached");
+    held("learner", "paused", "paused by ann", false, 2);
+    assert_held("held up for 2 s: paused by ann");
+    ring_state_lost(&ring, ring_state_daemon(&ring, "learner"), "it says nothing", 2000);
+    assert_held("held up: learner does not answer: it says nothing");
+}
+
 static void the_picture_of_a_ring(void **state)
 {
     (void)state;
@@ -293,6 +333,6 @@ static void every_character_has_an_ascii_stand_in(void **state)
 TESTS(RING_TEST(rates_are_differences_over_time), RING_TEST(rates_follow_the_last_seconds),
       RING_TEST(a_daemon_that_was_started_again_has_no_negative_rate),
       RING_TEST(more_daemons_than_there_is_room_for), RING_TEST(workers_are_known_by_the_learner),
-      RING_TEST(a_pause_is_seen_in_the_status), RING_TEST(the_picture_of_a_ring),
-      RING_TEST(the_picture_of_what_is_not_known), RING_TEST(any_size_is_drawn),
-      RING_TEST(every_character_has_an_ascii_stand_in))
+      RING_TEST(a_pause_is_seen_in_the_status), RING_TEST(the_one_thing_that_holds_a_run_up),
+      RING_TEST(the_picture_of_a_ring), RING_TEST(the_picture_of_what_is_not_known),
+      RING_TEST(any_size_is_drawn), RING_TEST(every_character_has_an_ascii_stand_in))
