@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MEMBERS_MAX = 1 + 64 + 64, VIEW_MS = 200, WORDS = 12, LEAVE_MS = 15000 };
+enum { MEMBERS_MAX = 1 + 64 + 64, VIEW_MS = 200, WORDS = 12, LEAVE_MS = 15000, START_SHOWN_S = 5 };
 
 struct up {
     const struct recipe *recipe;
@@ -34,6 +34,7 @@ struct up {
     bool left[MEMBERS_MAX]; // by itself, while the run goes on: drained
     size_t members, started;
     size_t rewarders;
+    double begun_s;
     bool draining, complete;
     err_t failed;
 };
@@ -259,12 +260,32 @@ static void on_signal(void *arg, int signal)
         member_gone(up, up->member[0], OK);
 }
 
+/* A large model takes its time; a daemon that hangs at its start says nothing else. */
+static void show_starting(struct up *up)
+{
+    const double seconds = clock_s() - up->begun_s;
+    for (size_t i = 0; i < up->started && seconds >= START_SHOWN_S; i++) {
+        const char *name = member_name(up->member[i]);
+        if (member_endpoint(up->member[i]))
+            continue;
+        SCOPED_MEM char *line =
+            mem_printf("held up for %.0f s: %s has not started yet; its log: %s/logs/%s.log",
+                       seconds, name, up->run, name);
+        view_held(up->view, line, name);
+        return;
+    }
+}
+
 static void show(void *arg)
 {
     struct up *up = arg;
     view_update(up->view);
-    if (!up->draining && !up->complete)
+    if (up->draining || up->complete)
+        return;
+    if (up->watch)
         up_watch_show(up->watch, up->view);
+    else
+        show_starting(up);
 }
 
 /* ---- the command */
@@ -275,6 +296,7 @@ static err_t run_ring(struct up *up)
     TRY(view_new(up->run, (uint64_t)up->recipe->run.rounds, &up->view));
     up->show = loop_timer_new(up->loop, show, up);
     up->leave = loop_timer_new(up->loop, leave_now, up);
+    up->begun_s = clock_s();
     add_member(up, "learner", 0, NULL, 0);
     up->started = 1;
     TRY(member_start(up->member[0]));

@@ -15,8 +15,8 @@
 struct loop;
 struct rpc;
 
-/* Starts the queue's thread. Routes gRPC core's own errors into base/log.h as warnings. Do not fork afterwards. The loop
- * outlives the runtime. UNAVAILABLE: no thread. */
+/* Starts the queue's thread. Routes gRPC core's own errors into base/log.h as warnings. Do not fork afterwards, unless the child
+ * execs at once. The loop outlives the runtime. UNAVAILABLE: no thread. */
 err_t rpc_new(struct loop *loop, struct rpc **ret);
 
 /* Ends what is left: cancels open calls, runs their last callbacks here, joins the thread. Servers, channels and streams

@@ -54,10 +54,8 @@ struct daemon {
     struct loop_timer *tick;
     struct loop_timer *join;
     struct loop_timer *look;
-    struct peer learner, rewarder, weights; // the stream of leases; of groups; of weights
-    double since_s;                         // nothing was held; or the process began
-    bool serving, draining, stopping;
-    bool held; // decoding stands still, or is about to
+    struct generator_facts facts;
+    bool draining, stopping;
     int64_t drain_until_ms;
     err_t failed;
 };
@@ -65,7 +63,10 @@ struct daemon {
 static const char *state(void *arg)
 {
     const struct daemon *d = arg;
-    return d->draining ? "DRAINING" : d->held ? "HELD" : d->serving ? "SERVING" : "JOINING";
+    return d->draining        ? "DRAINING"
+           : d->facts.stands  ? "HELD"
+           : d->facts.serving ? "SERVING"
+                              : "JOINING";
 }
 
 static void show_readiness(struct daemon *d)
@@ -76,16 +77,11 @@ static void show_readiness(struct daemon *d)
     }
     if (!d->prompts || !d->deliver)
         return; // it starts
-    struct generator_facts facts = {.learner = &d->learner,
-                                    .rewarder = &d->rewarder,
-                                    .weights = &d->weights,
-                                    .serving = d->serving,
-                                    .held = prompts_held(d->prompts),
-                                    .unanswered = deliver_waiting(d->deliver)};
-    if (facts.held)
-        d->since_s = clock_s();
-    facts.since_s = d->since_s;
-    struct hold hold = generator_hold(&facts, clock_s());
+    d->facts.held = prompts_held(d->prompts);
+    d->facts.unanswered = deliver_waiting(d->deliver);
+    if (d->facts.held)
+        d->facts.since_s = clock_s();
+    struct hold hold = generator_hold(&d->facts, clock_s());
     face_hold(d->face, &hold, (double)counters_totals().tokens);
 }
 
@@ -144,7 +140,7 @@ static void on_signal(void *arg, int signal)
 static void granted(void *arg, struct lease_grant *grant)
 {
     struct daemon *d = arg;
-    peer_works(&d->learner);
+    peer_works(&d->facts.peers.learner);
     if (grant->evaluation)
         evaluate_admit(d->evaluate, grant);
     else
@@ -166,7 +162,7 @@ static void over(void *arg, enum prompts_over over)
              "leases=%zu undelivered=%zu", prompts_held(d->prompts), deliver_waiting(d->deliver));
     if (over == OVER_ENDED)
         begin_draining(d, DRAIN_DEADLINE_MS);
-    else if (over == OVER_LEAVE && d->held)
+    else if (over == OVER_LEAVE && d->facts.stands)
         drain(d); // what stands still is not finished any more
     else if (over == OVER_LEAVE)
         begin_draining(d, LEAVE_DEADLINE_MS);
@@ -176,9 +172,9 @@ static void over(void *arg, enum prompts_over over)
 static void hold(void *arg, bool holds)
 {
     struct daemon *d = arg;
-    if (d->held == holds)
+    if (d->facts.stands == holds)
         return; // asked again before it was heard
-    d->held = holds;
+    d->facts.stands = holds;
     if (holds && d->draining) {
         prompts_drain(d->prompts);
         d->drain_until_ms = clock_ms() + STOP_GRACE_MS;
@@ -213,7 +209,7 @@ static void unusable(void *arg, const struct digest *id, err_t why)
 static void settled(void *arg, const struct disposition *disposition)
 {
     struct daemon *d = arg;
-    peer_works(&d->rewarder);
+    peer_works(&d->facts.peers.rewarder);
     prompts_settled(d->prompts, &disposition->id);
 }
 
@@ -226,10 +222,10 @@ static void wanted(void *arg)
 static void applied(void *arg, uint64_t version)
 {
     struct daemon *d = arg;
-    if (!d->serving)
+    if (!d->facts.serving)
         log_info("serving", "version=%llu", (unsigned long long)version);
-    d->serving = true;
-    peer_works(&d->weights);
+    d->facts.serving = true;
+    peer_works(&d->facts.peers.weights);
     show_readiness(d);
     uint32_t lineage = update_applied(d->update);
     prompts_version(d->prompts, lineage, version);
@@ -280,7 +276,8 @@ static void up(struct daemon *d, struct peer *peer)
 static void join_timed_out(void *arg)
 {
     struct daemon *d = arg;
-    const struct peer *missing = d->learner.joined ? &d->rewarder : &d->learner;
+    const struct peer *missing =
+        d->facts.peers.learner.joined ? &d->facts.peers.rewarder : &d->facts.peers.learner;
     if (missing->joined || d->draining)
         return;
     d->failed = err_new(
@@ -297,37 +294,37 @@ static void lease_down(void *arg, err_t why)
         failed(d, why);
         return;
     }
-    down(d, &d->learner, why);
+    down(d, &d->facts.peers.learner, why);
 }
 
 static void lease_up(void *arg)
 {
     struct daemon *d = arg;
-    up(d, &d->learner);
+    up(d, &d->facts.peers.learner);
 }
 
 static void rewarder_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    down(d, &d->rewarder, why);
+    down(d, &d->facts.peers.rewarder, why);
 }
 
 static void rewarder_up(void *arg)
 {
     struct daemon *d = arg;
-    up(d, &d->rewarder);
+    up(d, &d->facts.peers.rewarder);
 }
 
 static void weights_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    down(d, &d->weights, why);
+    down(d, &d->facts.peers.weights, why);
 }
 
 static void weights_up(void *arg)
 {
     struct daemon *d = arg;
-    up(d, &d->weights);
+    up(d, &d->facts.peers.weights);
 }
 
 static void evaluated_weights_down(void *arg, err_t why)
@@ -348,25 +345,18 @@ static void weights_stuck(void *arg)
 static void weights_poisoned(void *arg)
 {
     struct daemon *d = arg;
-    d->serving = false;
+    d->facts.serving = false;
     show_readiness(d);
 }
 
 /* ---- putting it together */
 
-static void open_peers(struct daemon *d)
-{
-    const struct recipe_generator *generator = &d->recipe->generator;
-    d->since_s = clock_s();
-    d->learner = peer_of("learner", generator->learner, HOLD_NO_LEARNER, d->since_s);
-    d->rewarder = peer_of("rewarder", generator->rewarder, HOLD_NO_REWARDER, d->since_s);
-    d->weights = peer_of("stream of weights", generator->learner, HOLD_WEIGHTS, d->since_s);
-}
-
 static err_t open_streams(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
-    open_peers(d);
+    d->facts.since_s = clock_s();
+    d->facts.peers =
+        generator_peers_of(recipe->generator.learner, recipe->generator.rewarder, d->facts.since_s);
     struct deliver_options deliver = {.rpc = d->rpc,
                                       .rewarder = recipe->generator.rewarder,
                                       .insecure = recipe->net.insecure,

@@ -120,7 +120,8 @@ static void say(struct prompts *prompts, bool hello)
                                     .tokens = totals.tokens,
                                     .unusables = (uint32_t)prompts->unusable.count,
                                     .unusable = prompts->unusable.at,
-                                    .unusable_why = prompts->unusable_why,
+                                    .unusable_why =
+                                        prompts->unusable.count ? prompts->unusable_why : NULL,
                                     .evaluation_lineage = prompts->evaluation_lineage,
                                     .evaluation_version = prompts->evaluation_version,
                                     .evaluation_want = wanted_evaluations(prompts),

@@ -3,6 +3,7 @@
 #include "svc/held.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { WHO = 64, WHY = 200 };
 
@@ -86,6 +87,8 @@ static err_t look(void *arg, struct store *store)
     struct breaker *breaker = arg;
     const struct live *live = breaker->options.live;
     const uint64_t most = (uint64_t)live_recipe(live)->learner.unusable_slots;
+    if (!store_unusable(store).slots)
+        memset(breaker->said, 0, sizeof breaker->said); // of slots that were leased again and used
     if (breaker->paused && !live_generation_paused(live))
         store_unusable_forget(store); // what was done about it is given the whole number again
     if (most && !live_generation_paused(live) && store_unusable(store).slots >= most)

@@ -372,6 +372,7 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     err_free(why);
     ingest->seen.connected--;
     ingest->seen.gone_s = clock_s();
+    snprintf(ingest->seen.last, sizeof ingest->seen.last, "%s", stream->says.peer);
     *stream->prev = stream->next;
     if (stream->next)
         stream->next->prev = stream->prev;

@@ -58,8 +58,8 @@ static struct hold no_peer(const struct hold_facts *f, const struct hold_peers *
         return nothing();
     const char *refused = *peers->refused ? "; refused: " : "";
     if (peers->were)
-        return hold_make(cause, "no %s is connected: the last one left %.0f s ago%s%s%s%s", kind,
-                         peers->gone_s, refused, peers->refused, *refused ? ": " : "",
+        return hold_make(cause, "no %s is connected: the last, %s, left %.0f s ago%s%s%s%s", kind,
+                         peers->last, peers->gone_s, refused, peers->refused, *refused ? ": " : "",
                          peers->refused_why);
     return hold_make(cause, "no %s has connected yet, for %.0f s%s%s%s%s", kind, peers->gone_s,
                      refused, peers->refused, *refused ? ": " : "", peers->refused_why);

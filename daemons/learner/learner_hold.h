@@ -17,6 +17,7 @@ struct hold_peers {
     uint64_t connected;      // generators: those that were not sent away
     bool were;               // one was, since this process began
     double gone_s;           // since the last one left, or since this process began
+    char last[HOLD_NAME];    // that one
     char refused[HOLD_NAME]; // the last that was refused, in the last minute; "": none
     char refused_why[HOLD_WHY];
     unsigned

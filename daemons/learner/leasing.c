@@ -185,7 +185,7 @@ static void drop_lessee(struct leasing *leasing, const struct rpc_call *call)
     *at = gone->next;
     evaluating_release(leasing->options.evaluating, gone->number);
     log_limited(LOG_INFO, JOINS, "generator left", "generator=%s", gone->generator);
-    leasing->left_s = clock_s();
+    lessee_left(leasing, gone);
     metric_set(&connected, (double)--leasing->totals.generators);
     rpc_call_unref(gone->call);
     mem_free(gone->generator);

@@ -116,6 +116,13 @@ void leasing_workers(const struct leasing *leasing, struct store *store,
     }
 }
 
+void lessee_left(struct leasing *leasing, const struct lessee *lessee)
+{
+    SCOPED_MEM char *peer = rpc_call_peer(lessee->call);
+    leasing->left_s = clock_s();
+    snprintf(leasing->left, sizeof leasing->left, "%.30s (%s)", lessee->generator, peer);
+}
+
 void lessee_refused(struct leasing *leasing, const char *generator, const char *why)
 {
     snprintf(leasing->refused, sizeof leasing->refused, "%s", generator ? generator : "?");
@@ -131,6 +138,7 @@ void leasing_facts(const struct leasing *leasing, struct hold_facts *facts)
     struct hold_peers *peers = &facts->generators;
     peers->were = leasing->streams > 0;
     peers->gone_s = now_s - leasing->left_s;
+    snprintf(peers->last, sizeof peers->last, "%s", leasing->left);
     if (*leasing->refused && now_s - leasing->refused_s < PEER_CALM_S) {
         snprintf(peers->refused, sizeof peers->refused, "%s", leasing->refused);
         snprintf(peers->refused_why, sizeof peers->refused_why, "%s", leasing->refused_why);

@@ -45,6 +45,7 @@ struct leasing {
     bool closed, ended;
     int open; // loop: streams that the storage thread is not rid of
     double left_s;                      // the last generator left; or leasing began
+    char left[64];                      // that one, and its address
     char refused[64], refused_why[200]; // the last hello that was
     double refused_s;
 };
@@ -59,6 +60,7 @@ void lessee_hold(struct lessee *lessee, bool holds);
 void lessee_count(struct leasing *leasing, struct lessee *lessee,
                   const struct lease_request *request);
 
+void lessee_left(struct leasing *leasing, const struct lessee *lessee); // remembers the last
 /* Remembers whose hello was refused, and why. */
 void lessee_refused(struct leasing *leasing, const char *generator, const char *why);
 

@@ -75,7 +75,7 @@ static err_t move_to(struct steering *steering, struct store *store, const struc
         &result);
     if (err_code(failed) != ERR_INVALID)
         return failed;
-    log_warning("lag stays", "why=\"%s\"", err_message(failed));
+    log_limited(LOG_WARNING, 1, "lag stays", "why=\"%s\"", err_message(failed));
     err_free(failed);
     return OK;
 }

@@ -5,18 +5,16 @@
 
 static void each_cause_in_its_order(void **)
 {
-    struct peer learner = peer_of("learner", "l:1", HOLD_NO_LEARNER, 0),
-                rewarder = peer_of("rewarder", "r:2", HOLD_NO_REWARDER, 0),
-                weights = peer_of("stream of weights", "l:1", HOLD_WEIGHTS, 0);
-    struct generator_facts facts = {
-        .learner = &learner, .rewarder = &rewarder, .weights = &weights};
+    struct generator_facts facts = {.peers = generator_peers_of("l:1", "r:2", 0)};
+    struct peer *learner = &facts.peers.learner, *rewarder = &facts.peers.rewarder,
+                *weights = &facts.peers.weights;
     assert_int_equal(generator_hold(&facts, 9).cause, HOLD_NO_LEARNER);
-    peer_up(&learner, 1);
+    peer_up(learner, 1);
     assert_int_equal(generator_hold(&facts, 9).cause, HOLD_NO_REWARDER);
     assert_non_null(strstr(generator_hold(&facts, 9).text, "the rewarder (r:2)"));
-    peer_up(&rewarder, 1);
+    peer_up(rewarder, 1);
     assert_int_equal(generator_hold(&facts, 9).cause, HOLD_WEIGHTS);
-    peer_up(&weights, 1);
+    peer_up(weights, 1);
     assert_non_null(strstr(generator_hold(&facts, 9).text, "no weights yet, for 9 s"));
     facts.serving = true;
     facts.since_s = 7;
@@ -27,11 +25,14 @@ static void each_cause_in_its_order(void **)
     assert_non_null(strstr(generator_hold(&facts, 19).text, "3 finished groups"));
     facts.held = 1;
     assert_int_equal(generator_hold(&facts, 19).cause, HOLD_NONE);
-    peer_down(&weights, "lost", 19); // it decodes with what it has
+    facts.stands = true;
+    assert_int_equal(generator_hold(&facts, 19).cause, HOLD_PAUSED);
+    facts.stands = false;
+    peer_down(weights, "lost", 19); // it decodes with what it has
     assert_int_equal(generator_hold(&facts, 20).cause, HOLD_NONE);
     for (int i = 0; i < PEER_BREAKS; i++) {
-        peer_up(&weights, 20);
-        peer_down(&weights, "lost", 20);
+        peer_up(weights, 20);
+        peer_down(weights, "lost", 20);
     }
     assert_int_equal(generator_hold(&facts, 20).cause, HOLD_STREAM);
 }

@@ -44,7 +44,7 @@ static void disk(struct hold_facts *f)
 
 static void no_generator(struct hold_facts *f)
 {
-    f->generators = (struct hold_peers){.were = true, .gone_s = 7};
+    f->generators = (struct hold_peers){.were = true, .gone_s = 7, .last = "g-2 (1.2.3.4:5)"};
 }
 
 static void stream(struct hold_facts *f)
@@ -111,7 +111,9 @@ static const struct {
     {unusable, HOLD_UNUSABLE, {"64 slots in a row", "rlhfctl resume --run RUN"}},
     {paused, HOLD_PAUSED, {"paused by ann", "resume --run RUN"}},
     {disk, HOLD_DISK, {"'RUN/store' is low", "3 MiB free", "9 MiB are needed"}},
-    {no_generator, HOLD_NO_GENERATOR, {"no generator is connected", "7 s ago"}},
+    {no_generator,
+     HOLD_NO_GENERATOR,
+     {"no generator is connected", "the last, g-2 (1.2.3.4:5), left 7 s ago"}},
     {stream, HOLD_STREAM, {"ipv4:1.2.3.4:5", "3 times", "malformed"}},
     {no_rewarder, HOLD_NO_REWARDER, {"no rewarder is connected", "8 s ago"}},
     {straggler, HOLD_STRAGGLER, {"slot 17 (row 3)", "generator-2", "30 s ago"}},
