@@ -178,8 +178,8 @@ static void begin(void *arg)
 {
     struct rpc_admin *admin = arg;
     struct rpc_admin_asking *asking = mem_new(sizeof *asking);
-    *asking = (struct rpc_admin_asking){
-        .options = admin->options, .admin = admin, .first = admin->first};
+    *asking =
+        (struct rpc_admin_asking){.options = admin->options, .admin = admin, .first = admin->first};
     if (admin->held)
         asking->held = *held_now(admin->held);
     admin->first = NULL;

@@ -1,13 +1,25 @@
 #include "generator/generator_hold.h"
+#include <inttypes.h>
 
 enum { QUIET_S = 3 };
 
-struct generator_peers generator_peers_of(const char *learner, const char *rewarder, double now_s)
+struct generator_facts generator_facts_of(const char *learner, const char *rewarder, double now_s)
 {
-    return (struct generator_peers){
-        .learner = peer_of("learner", learner, HOLD_NO_LEARNER, now_s),
-        .rewarder = peer_of("rewarder", rewarder, HOLD_NO_REWARDER, now_s),
-        .weights = peer_of("stream of weights", learner, HOLD_WEIGHTS, now_s)};
+    return (struct generator_facts){
+        .peers = {.learner = peer_of("learner", learner, HOLD_NO_LEARNER, now_s),
+                  .rewarder = peer_of("rewarder", rewarder, HOLD_NO_REWARDER, now_s),
+                  .weights = peer_of("stream of weights", learner, HOLD_WEIGHTS, now_s)},
+        .since_s = now_s};
+}
+
+err_t generator_missing(const struct generator_peers *peers, int64_t timeout_s)
+{
+    const struct peer *missing = peers->learner.joined ? &peers->rewarder : &peers->learner;
+    if (missing->joined)
+        return OK;
+    return err_new(ERR_UNAVAILABLE,
+                   "the %s was not reached in %" PRId64 " s (net.join_timeout_s): %s",
+                   missing->kind, timeout_s, *missing->why ? missing->why : "no answer");
 }
 
 struct hold generator_hold(const struct generator_facts *f, double now_s)

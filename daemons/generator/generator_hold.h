@@ -1,18 +1,20 @@
 /* The one thing that holds a generator up: a pure function of what its stages know.
  *
- *     struct generator_facts facts = {.peers = generator_peers_of(learner, rewarder, clock_s())};
+ *     struct generator_facts facts = generator_facts_of(learner, rewarder, clock_s());
  *     peer_up(&facts.peers.learner, clock_s());                -- as streams say it
  *     struct hold hold = generator_hold(&facts, clock_s());    -- HOLD_NONE: it decodes
  *
  * In order of precedence: the learner, the rewarder, weights, a pause, groups without an answer, leases. Any thread. */
 #pragma once
+#include "base/err.h"
 #include "svc/peer.h"
 #include <stddef.h>
 
 struct generator_peers {
     struct peer learner, rewarder, weights; // the streams of leases, of groups, of weights
 };
-struct generator_peers generator_peers_of(const char *learner, const char *rewarder, double now_s);
+/* UNAVAILABLE: the first of learner and rewarder that was never reached in timeout_s seconds. */
+err_t generator_missing(const struct generator_peers *peers, int64_t timeout_s);
 
 struct generator_facts {
     struct generator_peers peers;
@@ -21,4 +23,5 @@ struct generator_facts {
     double since_s;          // nothing was held; or the process began
     size_t held, unanswered; // leases; finished groups without a disposition
 };
+struct generator_facts generator_facts_of(const char *learner, const char *rewarder, double now_s);
 struct hold generator_hold(const struct generator_facts *facts, double now_s);

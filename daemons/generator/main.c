@@ -13,6 +13,7 @@
 #include "generator/deliver.h"
 #include "generator/evaluate.h"
 #include "generator/generator_hold.h"
+#include "generator/identity.h"
 #include "generator/prompts.h"
 #include "generator/relaying.h"
 #include "generator/update.h"
@@ -22,8 +23,6 @@
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
 #include "weights/carrier.h"
-#include <inttypes.h>
-#include <unistd.h>
 
 enum {
     STOP_GRACE_MS = 500,
@@ -69,8 +68,9 @@ static const char *state(void *arg)
                               : "JOINING";
 }
 
-static void show_readiness(struct daemon *d)
+static void show_readiness(void *arg)
 {
+    struct daemon *d = arg;
     if (d->draining) {
         face_ready(d->face, "draining");
         return;
@@ -83,11 +83,6 @@ static void show_readiness(struct daemon *d)
         d->facts.since_s = clock_s();
     struct hold hold = generator_hold(&d->facts, clock_s());
     face_hold(d->face, &hold, (double)counters_totals().tokens);
-}
-
-static void on_look(void *arg)
-{
-    show_readiness(arg);
 }
 
 /* ---- draining: nothing new; what is finished is delivered; then stop */
@@ -227,8 +222,7 @@ static void applied(void *arg, uint64_t version)
     d->facts.serving = true;
     peer_works(&d->facts.peers.weights);
     show_readiness(d);
-    uint32_t lineage = update_applied(d->update);
-    prompts_version(d->prompts, lineage, version);
+    prompts_version(d->prompts, update_applied(d->update), version);
 }
 
 static void evaluated(void *arg, struct group *group)
@@ -276,14 +270,11 @@ static void up(struct daemon *d, struct peer *peer)
 static void join_timed_out(void *arg)
 {
     struct daemon *d = arg;
-    const struct peer *missing =
-        d->facts.peers.learner.joined ? &d->facts.peers.rewarder : &d->facts.peers.learner;
-    if (missing->joined || d->draining)
-        return;
-    d->failed = err_new(
-        ERR_UNAVAILABLE, "the %s was not reached in %" PRId64 " s (net.join_timeout_s): %s",
-        missing->kind, d->recipe->net.join_timeout_s, *missing->why ? missing->why : "no answer");
-    loop_stop(d->loop);
+    err_t missing = generator_missing(&d->facts.peers, d->recipe->net.join_timeout_s);
+    if (err_failed(missing) && !d->draining)
+        failed(d, missing);
+    else
+        err_free(missing);
 }
 
 /* Replaced by another process of our name (ABORTED): coming again would only be refused again. */
@@ -329,10 +320,8 @@ static void weights_up(void *arg)
 
 static void evaluated_weights_down(void *arg, err_t why)
 {
-    const struct daemon *d = arg;
-    if (!d->draining)
-        log_limited(LOG_WARNING, 1, "stream of evaluated weights lost", "why=\"%s\"",
-                    err_message(why));
+    (void)arg;
+    log_limited(LOG_INFO, 1, "stream of evaluated weights lost", "why=\"%s\"", err_message(why));
     err_free(why);
 }
 
@@ -354,9 +343,7 @@ static void weights_poisoned(void *arg)
 static err_t open_streams(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
-    d->facts.since_s = clock_s();
-    d->facts.peers =
-        generator_peers_of(recipe->generator.learner, recipe->generator.rewarder, d->facts.since_s);
+    d->facts = generator_facts_of(recipe->generator.learner, recipe->generator.rewarder, clock_s());
     struct deliver_options deliver = {.rpc = d->rpc,
                                       .rewarder = recipe->generator.rewarder,
                                       .insecure = recipe->net.insecure,
@@ -456,7 +443,7 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(face_open(&face, &d->face));
     d->serves = relay_address(recipe, face_address(d->face));
     TRY(open_streams(d));
-    d->look = loop_timer_new(d->loop, on_look, d);
+    d->look = loop_timer_new(d->loop, show_readiness, d);
     loop_timer_start(d->look, 0, LOOK_MS);
     loop_on_signal(d->loop, on_signal, d);
     TRY(loop_run(d->loop));
@@ -486,15 +473,6 @@ static void daemon_done(struct daemon *d)
     mem_free(d->name);
 }
 
-/* generator.name, or host and process: unique among those of a run. */
-static char *own_name(const struct recipe *recipe)
-{
-    char host[65] = "host";
-    gethostname(host, sizeof host - 1);
-    return *recipe->generator.name ? mem_string(recipe->generator.name)
-                                   : mem_printf("%s-%d", host, getpid());
-}
-
 static err_t run(int argc, char **argv)
 {
     const char *announce = NULL;
@@ -511,7 +489,7 @@ static err_t run(int argc, char **argv)
     if (!recipe)
         return OK;
     struct daemon daemon = {
-        .recipe = recipe, .name = own_name(recipe), .incarnation = (uint64_t)clock_wall_ms()};
+        .recipe = recipe, .name = identity_name(recipe), .incarnation = (uint64_t)clock_wall_ms()};
     err_t failed = serve(&daemon, announce);
     svc_end_within(failed, LEAVE_MS); // a step may take long: its leases have been given back
     daemon_done(&daemon);

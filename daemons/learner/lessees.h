@@ -43,7 +43,7 @@ struct leasing {
     struct fence *fence;
     uint64_t streams; // there were
     bool closed, ended;
-    int open; // loop: streams that the storage thread is not rid of
+    int open;                           // loop: streams that the storage thread is not rid of
     double left_s;                      // the last generator left; or leasing began
     char left[64];                      // that one, and its address
     char refused[64], refused_why[200]; // the last hello that was

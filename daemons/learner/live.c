@@ -3,10 +3,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/live_request.h"
 #include "learner/settings.h"
 #include "learner/store/history.h"
 #include "svc/recipe_live.h"
-#include "wire/unpack.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,53 +228,13 @@ void live_free(struct live *live)
 
 /* ---- requests */
 
-static err_t check_text(const char *field, const char *text, size_t max)
-{
-    size_t len = strnlen(or_empty(text), max + 1);
-    bool ok = len <= max && wire_text_ok(or_empty(text), len);
-    for (size_t i = 0; ok && i < len; i++)
-        ok = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    if (ok)
-        return OK;
-    SCOPED_MEM char *allowed = mem_printf("one line of UTF-8, at most %zu bytes", max);
-    return err_field(err_new(ERR_INVALID, "%s: allowed: %s", field, allowed), field, allowed);
-}
-
-static err_t check_request(const struct live_request *request)
-{
-    TRY(check_text("author", request->author, CHANGE_NAME_MAX));
-    TRY(check_text("reason", request->reason, CHANGE_REASON_MAX));
-    TRY(check_text("request_id", request->request_id, CHANGE_NAME_MAX));
-    if (request->count > CHANGE_VALUES_MAX)
-        return err_field(err_new(ERR_INVALID, "settings: %zu of them; allowed: at most %d",
-                                 request->count, CHANGE_VALUES_MAX),
-                         "settings", "at most 256");
-    for (size_t i = 0; i < request->count; i++)
-        TRY(check_text(request->at[i].key, request->at[i].value, CHANGE_VALUE_MAX));
-    return OK;
-}
-
-/* What is asked, whoever asks and why. */
-static struct digest asked(const struct live_request *request)
-{
-    SCOPED_VALUE(bytes) all = {0};
-    bytes_put(&all, request->kind, strlen(request->kind) + 1);
-    for (size_t i = 0; i < request->count; i++) {
-        const struct live_assignment *at = &request->at[i];
-        bytes_put(&all, at->key, strlen(at->key) + 1);
-        bytes_u8(&all, at->value != NULL);
-        bytes_put(&all, or_empty(at->value), strlen(or_empty(at->value)) + 1);
-    }
-    return hash128(all.data, all.len, 0);
-}
-
 err_t live_repeated(const struct live *live, const struct live_request *request, bool *ret_is,
                     struct live_result *ret)
 {
     *ret_is = false;
-    TRY(check_request(request));
+    TRY(live_request_check(request));
     const char *id = or_empty(request->request_id);
-    struct digest name = hash128(id, strlen(id), 0), what = asked(request);
+    struct digest name = hash128(id, strlen(id), 0), what = live_request_digest(request);
     for (size_t i = 0; *id && i < live->remembered; i++) {
         const struct remembered *r = &live->ring[i];
         if (!digest_equal(&r->id, &name))
@@ -297,7 +257,7 @@ static struct change change_of(const struct live *live, const struct store *stor
     return (struct change){.id = live->standing.changes + 1,
                            .time_ms = clock_wall_ms(),
                            .first_round = store_next_round(store),
-                           .request = asked(request),
+                           .request = live_request_digest(request),
                            .kind = (char *)request->kind,
                            .author = (char *)or_empty(request->author),
                            .reason = (char *)or_empty(request->reason),

@@ -5,7 +5,7 @@
 
 static void each_cause_in_its_order(void **)
 {
-    struct generator_facts facts = {.peers = generator_peers_of("l:1", "r:2", 0)};
+    struct generator_facts facts = generator_facts_of("l:1", "r:2", 0);
     struct peer *learner = &facts.peers.learner, *rewarder = &facts.peers.rewarder,
                 *weights = &facts.peers.weights;
     assert_int_equal(generator_hold(&facts, 9).cause, HOLD_NO_LEARNER);

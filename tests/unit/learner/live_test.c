@@ -1,5 +1,4 @@
-/* Changes of settings while a run goes on: each LIVE option reaches what it is for; what is wrong changes nothing; all of it is
- * still there after a restart. */
+/* Live changes: each LIVE option reaches what it is for; what is wrong changes nothing; all outlives a restart. */
 #include "base/file.h"
 #include "learner/live.h"
 #include "learner/restart.h"

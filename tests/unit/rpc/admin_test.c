@@ -57,7 +57,8 @@ static void begin(struct scene *scene)
                                                          .state = serving,
                                                          .drain = on_drain,
                                                          .collect = collect,
-                                                         .arg = scene});
+                                                         .arg = scene},
+                                 NULL);
     struct rpc_service services[] = {rpc_admin_service(scene->admin)};
     assert_ok(rpc_server_start(
         scene->rpc, &(struct rpc_server_options){.address = "127.0.0.1:0", RPC_SERVICES(services)},
