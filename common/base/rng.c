@@ -1,6 +1,7 @@
 #include "base/rng.h"
 #include "base/hash.h"
 #include <math.h>
+#include <sys/random.h>
 
 struct rng rng_keyed(uint64_t seed, enum rng_use use, uint64_t a, uint64_t b)
 {
@@ -68,4 +69,13 @@ uint64_t rng_permute(const struct rng *rng, uint64_t i, uint64_t n)
                     half); // a permutation of the power of four: walking cycles ends in range
     while (i >= n);
     return i;
+}
+
+uint64_t rng_nonce(void)
+{
+    uint64_t nonce = 0;
+    while (!nonce)
+        if (getrandom(&nonce, sizeof nonce, 0) != sizeof nonce)
+            nonce = 0; // a signal came first
+    return nonce;
 }

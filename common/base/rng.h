@@ -36,3 +36,6 @@ uint64_t rng_below(const struct rng *rng, uint64_t counter,
 /* The i-th element of a permutation of [0, n), without storing it: a Feistel network that walks until it lands in
  * range. Costs a few rng calls. i < n. */
 uint64_t rng_permute(const struct rng *rng, uint64_t i, uint64_t n);
+
+/* From the system's generator, never 0 and never the same twice: names a process, decides no sample. */
+uint64_t rng_nonce(void);

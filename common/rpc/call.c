@@ -305,7 +305,7 @@ void rpc_call_resume(struct rpc_call *call)
 bool rpc_call_is_over(struct rpc_call *call)
 {
     pthread_mutex_lock(&call->mutex);
-    const bool over = call->closed;
+    const bool over = call->closed || call->finishing;
     pthread_mutex_unlock(&call->mutex);
     return over;
 }

@@ -78,7 +78,7 @@ void rpc_call_drop(struct rpc_call *call);
 void rpc_call_pause(struct rpc_call *call);
 void rpc_call_resume(struct rpc_call *call);
 
-bool rpc_call_is_over(struct rpc_call *call);         // closed or cancelled: replies have no reader
+bool rpc_call_is_over(struct rpc_call *call);         // closed, cancelled or finished here
 int64_t rpc_call_time_left_ms(struct rpc_call *call); // INT64_MAX: no deadline; < 0: past
 char *rpc_call_peer(struct rpc_call *call);           // "ipv4:127.0.0.1:4711", owned by the caller
 

@@ -1,5 +1,6 @@
 #include "rpc/courier.h"
 #include "base/mem.h"
+#include "wire/hello.h"
 
 struct parcel {
     struct parcel *next;
@@ -12,6 +13,7 @@ struct parcel {
 struct courier {
     struct courier_options options;
     struct rpc_stream *stream;
+    bool accepted;               // by the peer of the stream that is up
     struct parcel *first, **end; // oldest first
     size_t waiting;
 };
@@ -22,7 +24,8 @@ static void send_waiting(struct courier *courier)
     for (struct parcel *p = courier->first; p; p = p->next) {
         if (p->sent)
             continue;
-        if (!rpc_stream_is_up(courier->stream) || rpc_stream_full(courier->stream) ||
+        if (!courier->accepted || !rpc_stream_is_up(courier->stream) ||
+            rpc_stream_full(courier->stream) ||
             !rpc_stream_send_message(courier->stream, p->message))
             return;
         p->sent = true;
@@ -53,11 +56,10 @@ static void settle(struct courier *courier, const struct disposition *dispositio
     mem_free(settled);
 }
 
-static void on_up(struct rpc_stream *stream, void *user)
+static void accepted(struct courier *courier)
 {
-    (void)stream;
-    struct courier *courier = user;
     size_t again = 0;
+    courier->accepted = true;
     for (struct parcel *p = courier->first; p; p = p->next) {
         again += p->sent;
         p->sent = false;
@@ -66,18 +68,38 @@ static void on_up(struct rpc_stream *stream, void *user)
     send_waiting(courier);
 }
 
+static void on_up(struct rpc_stream *stream, void *user)
+{
+    struct courier *courier = user;
+    courier->accepted = false;
+    if (!courier->options.hello) {
+        accepted(courier);
+        return;
+    }
+    SCOPED_VALUE(bytes) out = {0};
+    hello_encode(courier->options.hello, &out);
+    struct rpc_message *message = rpc_message_copy(out.data, out.len);
+    rpc_stream_send_message(stream, message);
+    rpc_message_free(message);
+}
+
 static void on_message(struct rpc_stream *stream, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
+    struct courier *courier = user;
     struct disposition disposition = {0};
+    if (!courier->accepted && welcome_decode(rpc_message_data(message), rpc_message_len(message))) {
+        accepted(courier);
+        return;
+    }
     err_t failed =
         disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
     if (err_failed(failed)) {
         rpc_stream_break(stream, failed);
         return;
     }
-    settle(user, &disposition, message);
+    settle(courier, &disposition, message);
     disposition_done(&disposition);
 }
 
@@ -91,6 +113,7 @@ static void on_down(struct rpc_stream *stream, err_t why, void *user)
 {
     (void)stream;
     struct courier *courier = user;
+    courier->accepted = false;
     courier->options.down(courier->options.arg, why);
 }
 

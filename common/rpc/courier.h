@@ -10,15 +10,18 @@
 #include "wire/rollout.h"
 
 struct courier;
+struct hello;
 struct courier_options {
     struct rpc *rpc;
     const char *peer; // address
     bool insecure;
     const struct rpc_method *method; // RPC_BIDI: groups there, dispositions back
+    const struct hello
+        *hello; // said first; groups follow once it is accepted. NULL: none. Borrowed
     /* The group is forgotten. answer: the disposition as it came, to pass on. tag: as given to courier_send. */
     void (*settled)(void *arg, const struct disposition *disposition, struct rpc_message *answer,
                     void *tag);
-    void (*up)(void *arg, size_t again); // connected; so many groups are sent a second time
+    void (*up)(void *arg, size_t again); // accepted; so many groups are sent a second time
     void (*down)(void *arg, err_t why);  // takes why
     void *arg;
 };

@@ -45,7 +45,8 @@ static void lost(struct rpc_stream *stream, err_t why)
 {
     if (stream->up && clock_ms() - stream->up_since_ms >= stream->backoff_max_ms)
         stream->backoff_ms = stream->backoff_min_ms;
-    const bool tell = stream->up || !stream->told_down;
+    const bool refused = err_code(why) == ERR_PRECONDITION || err_code(why) == ERR_ABORTED;
+    const bool tell = stream->up || !stream->told_down || refused;
     stream->up = false;
     stream->told_down = true;
     rpc_call_unref(STEAL(stream->call));

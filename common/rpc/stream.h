@@ -27,8 +27,8 @@ struct rpc_stream_handlers {
                     const struct ProtobufCMessage *pb, void *user);
     /* It was full and is under half of the limit again. */
     void (*writable)(struct rpc_stream *stream, void *user);
-    /* It broke, or the first attempt failed; not repeated for further attempts that fail. why is owned by the handler;
-     * codes are the peer's. UNAVAILABLE: also when the peer ended the stream with OK. */
+    /* It broke, or the first attempt failed; repeated for a further attempt only if that was refused: PRECONDITION, which the owner
+     * should not try again, or ABORTED. why is owned by the handler; codes are the peer's. UNAVAILABLE: also when the peer ended the stream with OK. */
     void (*down)(struct rpc_stream *stream, err_t why, void *user);
 };
 

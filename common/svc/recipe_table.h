@@ -213,5 +213,5 @@
     G(optimizer, "AdamW")
 
 #define RECIPE_NET(X, C, G) \
-    X(count, join_timeout_s, "60", FIXED, FROM(1, 86400), "a daemon whose peer is not reached by then ends with an error") \
+    X(count, join_timeout_s, "60", FIXED, FROM(1, 86400), "a daemon that its peer has not accepted by then ends with an error") \
     X(flag, insecure, "false", FIXED, ANY, "allow addresses beyond this machine without TLS: only in a network you trust")

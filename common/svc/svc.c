@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SVC_REFUSED "REFUSED_BY_PEER"
+
 static enum log_level level_wanted(void)
 {
     static const char *const names[] = {"debug", "info", "warning", "error"};
@@ -18,6 +20,11 @@ static enum log_level level_wanted(void)
         if (strcmp(wanted, names[i]) == 0)
             return (enum log_level)i;
     return LOG_INFO;
+}
+
+err_t svc_refused(err_t e, const char *peer)
+{
+    return err_reason(err_wrap(e, "refused by the %s", peer), SVC_REFUSED);
 }
 
 void svc_open(const char *program)
@@ -34,7 +41,10 @@ static int status_of(err_t e)
     if (!err_failed(e))
         return 0;
     log_error("failed", "code=%s error=\"%s\"", err_code_name(err_code(e)), err_message(e));
-    return err_code(e) == ERR_INVALID ? 2 : 1;
+    const char *reason = err_reason_word(e);
+    if (reason && strcmp(reason, SVC_REFUSED) == 0)
+        return EXIT_STATUS_REFUSED;
+    return err_code(e) == ERR_INVALID ? EXIT_STATUS_USAGE : EXIT_FAILURE;
 }
 
 int svc_exit(err_t e)
@@ -64,6 +74,9 @@ void svc_end_within(err_t why, int64_t ms)
     static struct ending ending;
     pthread_t thread;
     err_t copy = err_failed(why) ? err_new(err_code(why), "%s", err_message(why)) : OK;
+    const char *reason = err_reason_word(why);
+    if (reason)
+        copy = err_reason(copy, reason);
     ending = (struct ending){copy, ms};
     if (pthread_create(&thread, NULL, cut_off, &ending) == 0)
         pthread_detach(thread); // without it the teardown has all the time it wants

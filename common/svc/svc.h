@@ -19,6 +19,14 @@ void svc_open(const char *program);
  * the process exits as svc_exit has it. For what waits for a computation, a disk or a library that may never come back. */
 void svc_end_within(err_t why, int64_t ms);
 
-/* 0 for OK if standard output took all that was printed; else logs the error, frees it, and returns 2 if it is INVALID (the
- * recipe, the command line), 1 otherwise. */
+enum {
+    EXIT_STATUS_USAGE = 2,   // INVALID: the recipe, the command line
+    EXIT_STATUS_REFUSED = 4, // svc_refused: starting it again in the same way does not help
+};
+
+/* 0 for OK if standard output took all that was printed; else logs the error, frees it, and returns one of these, 1 for
+ * others. */
 int svc_exit(err_t e);
+
+/* A peer refuses this process for good: the error that svc_exit then gives its own status. Takes e and returns it. */
+err_t svc_refused(err_t e, const char *peer);

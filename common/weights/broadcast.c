@@ -41,6 +41,8 @@ static uint64_t chunks_in(const struct snapshot *what, uint64_t have)
 {
     const struct manifest *manifest = snapshot_manifest(what);
     uint64_t chunks = 0;
+    if (have > bytes_of(what)) // it cannot be: nothing of what it has is believed
+        return 0;
     if (have == bytes_of(what))
         return manifest->chunks;
     if (is_whole(what))

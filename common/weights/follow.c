@@ -99,10 +99,12 @@ bool follow_hear(struct follow *follow, struct rpc_message *message)
     return true;
 }
 
-void follow_down(struct follow *follow)
+bool follow_down(struct follow *follow)
 {
-    if (follow && follow->at && !follow->moves)
+    const bool away = follow && follow->at;
+    if (away && !follow->moves)
         go_home(follow);
+    return away;
 }
 
 char *follow_lost(const struct follow *follow)

@@ -16,6 +16,6 @@ struct rpc_message;
 struct subscriber;
 struct follow *follow_new(struct subscriber *subscriber, const char *home, int64_t silence_ms);
 bool follow_hear(struct follow *follow, struct rpc_message *message);
-void follow_down(struct follow *follow);
+bool follow_down(struct follow *follow);        // whether it was a generator's
 char *follow_lost(const struct follow *follow); // borrowed; NULL: nobody
 void follow_free(struct follow *follow);

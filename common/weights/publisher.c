@@ -254,11 +254,6 @@ static err_t check_hello(const struct publisher *publisher, const struct subscri
                        "learner one of %s: names, shapes or order of the parameters differ",
                        hello->generator, digest_text(&hello->layout, theirs),
                        digest_text(&publisher->layout, ours));
-    for (const struct peer *peer = publisher->peers; peer; peer = peer->next)
-        if (is_here(peer) && strcmp(peer->generator, hello->generator) == 0 &&
-            peer->incarnation > hello->incarnation)
-            return err_new(ERR_ABORTED, "weights: a later generator '%s' is here",
-                           hello->generator);
     return OK;
 }
 
@@ -272,11 +267,12 @@ void publisher_dismiss(struct peer *peer, err_t why)
     rpc_call_finish(peer->call, why);
 }
 
-/* A generator's name is here once: the stream that came last is it. */
+/* A process is here once, by the stream that came last; others of its name are others. */
 static void replace(struct publisher *publisher, const struct peer *with)
 {
     for (struct peer *peer = publisher->peers; peer; peer = peer->next)
-        if (peer != with && is_here(peer) && strcmp(peer->generator, with->generator) == 0)
+        if (peer != with && is_here(peer) && peer->incarnation == with->incarnation &&
+            strcmp(peer->generator, with->generator) == 0)
             publisher_dismiss(
                 peer, err_new(ERR_ABORTED, "weights: generator '%s' came again", with->generator));
 }

@@ -51,8 +51,9 @@ struct publisher_options {
 
 err_t publisher_new(const struct publisher_options *options, struct publisher **ret);
 
-/* Its methods. Refused: PRECONDITION for another run or layout, ABORTED for an incarnation that was replaced, INVALID for
- * what is malformed; the message says what differs. */
+/* Its methods. Refused: PRECONDITION for another run or layout, INVALID for what is malformed; the message says what differs.
+ * A process that subscribes again takes the place of its stream before (ABORTED). Weights are given to every process that asks:
+ * which of two with one name works for the run is decided where leases are given. */
 struct rpc_service publisher_service(struct publisher *publisher);
 
 /* Takes the snapshot, a whole one: from now on the newest; and delta, what changed since the one before, or NULL. Subscribers that hold it are left alone. One

@@ -368,7 +368,11 @@ static void on_down(struct rpc_stream *, err_t why, void *user)
     subscriber->unfinished |= subscriber->receiving;
     subscriber->receiving = false;
     intake_lost(subscriber->intake);
-    follow_down(subscriber->follow);
+    if (follow_down(subscriber->follow) && err_code(why) == ERR_PRECONDITION) {
+        err_t other = err_new(ERR_UNAVAILABLE, "%s", err_message(why));
+        err_free(why); // no word of the learner's, to which it goes back
+        why = other;
+    }
     if (subscriber->handlers.down)
         subscriber->handlers.down(subscriber, why, subscriber->user);
     else

@@ -14,7 +14,8 @@ typedef Rlhfd__V1__Progress PbProgress;
 typedef Rlhfd__V1__Grant PbGrant;
 
 /* Bytes for a full message of either kind; fields for LEASE_IDS_MAX ids of each list with their parts. */
-static const struct wire_bounds REQUEST_BOUNDS = {8 << 20, 32 + 6 * LEASE_IDS_MAX};
+static const struct wire_bounds REQUEST_BOUNDS = {8 << 20,
+                                                  32 + 6 * LEASE_IDS_MAX + 3 * HELLO_SETTINGS_MAX};
 static const struct wire_bounds REPLY_BOUNDS = {64 << 20,
                                                 32 + 14 * LEASE_GRANTS_MAX + LEASE_IDS_MAX};
 
@@ -53,8 +54,14 @@ void lease_request_encode(const struct lease_request *request, struct bytes *ret
     SCOPED_MEM PbProgress **progress_of = mem_array(request->progresses, sizeof *progress_of);
     SCOPED_MEM ProtobufCBinaryData *returned = view_digests(request->returned, request->returns);
     SCOPED_MEM ProtobufCBinaryData *unusable = view_digests(request->unusable, request->unusables);
+    SCOPED_MEM void *rows = NULL;
     PbRequest pb;
+    Rlhfd__V1__Hello hello;
     rlhfd__v1__lease_request__init(&pb);
+    if (request->hello.protocol) {
+        hello_to_pb(&request->hello, &hello, &rows);
+        pb.hello = &hello;
+    }
     pb.run = request->run ? request->run : pb.run;
     pb.generator = request->generator ? request->generator : pb.generator;
     pb.incarnation = request->incarnation;
@@ -116,6 +123,8 @@ static err_t take_request(const PbRequest *pb, struct lease_request *ret)
     TRY(take_name(pb->run, "run", &ret->run));
     TRY(take_name(pb->generator, "generator", &ret->generator));
     ret->incarnation = pb->incarnation;
+    if (pb->hello)
+        TRY(hello_from_pb(pb->hello, &ret->hello));
     ret->lineage = pb->lineage;
     ret->version = pb->version;
     ret->want = pb->want;
@@ -162,6 +171,7 @@ void lease_request_done(struct lease_request *request)
     free(request->unusable);
     free(request->evaluation_unusable);
     free(request->unusable_why);
+    hello_done(&request->hello);
     *request = (struct lease_request){0};
 }
 
@@ -200,6 +210,7 @@ void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret)
     pb.leave = reply->leave;
     pb.hold = reply->hold;
     pb.go_on = reply->go_on;
+    pb.term = reply->term;
     wire_pack(&pb.base, ret);
 }
 
@@ -243,6 +254,7 @@ static err_t take_reply(const PbReply *pb, struct lease_reply *ret)
     ret->leave = pb->leave;
     ret->hold = pb->hold;
     ret->go_on = pb->go_on;
+    ret->term = pb->term;
     return take_digests(pb->revoked, pb->n_revoked, "revoked", &ret->revoked, &ret->revokes);
 }
 

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "wire/hello.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,7 +25,8 @@ struct lease_progress {
 
 struct lease_request {
     char *run, *generator; // who asks: in the first message of a stream; NULL in the others
-    uint64_t incarnation;  // with them
+    uint64_t incarnation;  // with them: a random number of the process, > 0
+    struct hello hello;    // with them
     uint32_t lineage;
     uint64_t version; // of the weights it holds
     uint32_t want;    // slots it would take now, in all: it replaces what was wanted before
@@ -77,6 +79,7 @@ struct lease_reply {
     bool draining;          // nothing is granted until the learner is restarted
     bool leave;             // this generator delivers what it has, then ends
     bool hold, go_on;       // decoding stands still from here on, or no longer; neither: as before
+    uint64_t term;          // in the first reply: the hello is accepted; else 0
 };
 void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret);
 

@@ -8,12 +8,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "generator/counters.h"
+#include "generator/daemon.h"
 #include "generator/decode.h"
 #include "generator/deliver.h"
 #include "generator/evaluate.h"
-#include "generator/generator_hold.h"
-#include "generator/identity.h"
+#include "generator/introduce.h"
 #include "generator/prompts.h"
 #include "generator/relaying.h"
 #include "generator/update.h"
@@ -22,7 +23,6 @@
 #include "svc/descriptors.h"
 #include "svc/recipe_cli.h"
 #include "svc/svc.h"
-#include "weights/carrier.h"
 
 enum {
     STOP_GRACE_MS = 500,
@@ -34,31 +34,6 @@ enum {
 };
 enum { OWN_FILES = 32 }; // beside what every daemon has: data, model, evaluation
 
-/* In order of dependence: freed from the end. */
-struct daemon {
-    const struct recipe *recipe;
-    char *name;
-    uint64_t incarnation;
-    struct loop *loop;
-    struct rpc *rpc;
-    struct evaluate *evaluate; // NULL: none
-    struct decode *decode;
-    struct prompts *prompts;
-    struct deliver *deliver;
-    struct carrier carrier;
-    struct relay *relay; // NULL: none
-    char *serves;
-    struct update *update;
-    struct face *face;
-    struct loop_timer *tick;
-    struct loop_timer *join;
-    struct loop_timer *look;
-    struct generator_facts facts;
-    bool draining, stopping;
-    int64_t drain_until_ms;
-    err_t failed;
-};
-
 static const char *state(void *arg)
 {
     const struct daemon *d = arg;
@@ -68,7 +43,7 @@ static const char *state(void *arg)
                               : "JOINING";
 }
 
-static void show_readiness(void *arg)
+void daemon_show(void *arg)
 {
     struct daemon *d = arg;
     if (d->draining) {
@@ -109,19 +84,24 @@ static void begin_draining(struct daemon *d, int64_t at_most_ms)
         return;
     d->draining = true;
     d->drain_until_ms = clock_ms() + at_most_ms;
-    show_readiness(d);
+    daemon_show(d);
     loop_timer_start(d->tick, TICK_MS, TICK_MS);
+}
+
+/* Leases are given back; groups without a disposition are made again. */
+void daemon_give_back(struct daemon *d, bool all)
+{
+    log_info("draining", "leases=%zu undelivered=%zu", prompts_held(d->prompts),
+             deliver_waiting(d->deliver));
+    prompts_drain(d->prompts, all);
+    begin_draining(d, STOP_GRACE_MS);
 }
 
 static void drain(void *arg)
 {
     struct daemon *d = arg;
-    if (d->draining)
-        return;
-    log_info("draining", "leases=%zu undelivered=%zu", prompts_held(d->prompts),
-             deliver_waiting(d->deliver));
-    prompts_drain(d->prompts); // leases are given back; groups without a disposition are made again
-    begin_draining(d, STOP_GRACE_MS);
+    if (!d->draining)
+        daemon_give_back(d, false);
 }
 
 static void on_signal(void *arg, int signal)
@@ -144,8 +124,7 @@ static void granted(void *arg, struct lease_grant *grant)
 
 static void revoked(void *arg, const struct digest *id)
 {
-    struct daemon *d = arg;
-    decode_cancel(d->decode, id);
+    decode_cancel(((struct daemon *)arg)->decode, id);
 }
 
 static void over(void *arg, enum prompts_over over)
@@ -171,7 +150,7 @@ static void hold(void *arg, bool holds)
         return; // asked again before it was heard
     d->facts.stands = holds;
     if (holds && d->draining) {
-        prompts_drain(d->prompts);
+        prompts_drain(d->prompts, false);
         d->drain_until_ms = clock_ms() + STOP_GRACE_MS;
     }
     decode_pause(d->decode, holds);
@@ -210,8 +189,7 @@ static void settled(void *arg, const struct disposition *disposition)
 
 static void wanted(void *arg)
 {
-    struct daemon *d = arg;
-    update_wanted(d->update);
+    update_wanted(((struct daemon *)arg)->update);
 }
 
 static void applied(void *arg, uint64_t version)
@@ -221,7 +199,7 @@ static void applied(void *arg, uint64_t version)
         log_info("serving", "version=%llu", (unsigned long long)version);
     d->facts.serving = true;
     peer_works(&d->facts.peers.weights);
-    show_readiness(d);
+    daemon_show(d);
     prompts_version(d->prompts, update_applied(d->update), version);
 }
 
@@ -246,96 +224,28 @@ static void evaluation_ready(void *arg, uint32_t lineage, uint64_t version)
     prompts_evaluates(d->prompts, lineage, version);
 }
 
-static void failed(void *arg, err_t why)
+void daemon_failed(void *arg, err_t why)
 {
     struct daemon *d = arg;
-    d->failed = why;
-    loop_stop(d->loop);
-}
-
-static void down(struct daemon *d, struct peer *peer, err_t why)
-{
-    if (!d->draining)
-        peer_down(peer, err_message(why), clock_s());
-    err_free(why);
-    show_readiness(d);
-}
-
-static void up(struct daemon *d, struct peer *peer)
-{
-    peer_up(peer, clock_s());
-    show_readiness(d);
-}
-
-static void join_timed_out(void *arg)
-{
-    struct daemon *d = arg;
-    err_t missing = generator_missing(&d->facts.peers, d->recipe->net.join_timeout_s);
-    if (err_failed(missing) && !d->draining)
-        failed(d, missing);
+    if (err_failed(d->failed))
+        err_free(why); // the first tells the cause
     else
-        err_free(missing);
-}
-
-/* Replaced by another process of our name (ABORTED): coming again would only be refused again. */
-static void lease_down(void *arg, err_t why)
-{
-    struct daemon *d = arg;
-    if (err_code(why) == ERR_ABORTED && !d->draining) {
-        failed(d, why);
-        return;
-    }
-    down(d, &d->facts.peers.learner, why);
-}
-
-static void lease_up(void *arg)
-{
-    struct daemon *d = arg;
-    up(d, &d->facts.peers.learner);
-}
-
-static void rewarder_down(void *arg, err_t why)
-{
-    struct daemon *d = arg;
-    down(d, &d->facts.peers.rewarder, why);
-}
-
-static void rewarder_up(void *arg)
-{
-    struct daemon *d = arg;
-    up(d, &d->facts.peers.rewarder);
-}
-
-static void weights_down(void *arg, err_t why)
-{
-    struct daemon *d = arg;
-    down(d, &d->facts.peers.weights, why);
-}
-
-static void weights_up(void *arg)
-{
-    struct daemon *d = arg;
-    up(d, &d->facts.peers.weights);
-}
-
-static void evaluated_weights_down(void *arg, err_t why)
-{
-    (void)arg;
-    log_limited(LOG_INFO, 1, "stream of evaluated weights lost", "why=\"%s\"", err_message(why));
-    err_free(why);
+        d->failed = why;
+    loop_stop(d->loop);
 }
 
 static void weights_stuck(void *arg)
 {
-    failed(arg, err_new(ERR_UNAVAILABLE, "a call into NCCL does not return: this process has to be "
-                                         "started again to get new weights"));
+    daemon_failed(arg, err_new(ERR_UNAVAILABLE,
+                               "a call into NCCL does not return: this process has to be "
+                               "started again to get new weights"));
 }
 
 static void weights_poisoned(void *arg)
 {
     struct daemon *d = arg;
     d->facts.serving = false;
-    show_readiness(d);
+    daemon_show(d);
 }
 
 /* ---- putting it together */
@@ -348,8 +258,8 @@ static err_t open_streams(struct daemon *d)
                                       .rewarder = recipe->generator.rewarder,
                                       .insecure = recipe->net.insecure,
                                       .settled = settled,
-                                      .down = rewarder_down,
-                                      .up = rewarder_up,
+                                      .down = peers_rewarder_down,
+                                      .up = peers_rewarder_up,
                                       .arg = d};
     struct prompts_options prompts = {.rpc = d->rpc,
                                       .loop = d->loop,
@@ -357,15 +267,15 @@ static err_t open_streams(struct daemon *d)
                                       .insecure = recipe->net.insecure,
                                       .run = recipe->run.name,
                                       .generator = d->name,
-                                      .incarnation = d->incarnation,
+                                      .hello = &d->hello,
                                       .groups = decode_groups(d->decode),
                                       .evaluations = evaluate_slots(d->evaluate),
                                       .granted = granted,
                                       .revoked = revoked,
                                       .over = over,
                                       .hold = hold,
-                                      .down = lease_down,
-                                      .up = lease_up,
+                                      .down = peers_lease_down,
+                                      .up = peers_lease_up,
                                       .arg = d};
     struct update_options update = {.rpc = d->rpc,
                                     .loop = d->loop,
@@ -374,9 +284,9 @@ static err_t open_streams(struct daemon *d)
                                     .insecure = recipe->net.insecure,
                                     .run = recipe->run.name,
                                     .generator = d->name,
-                                    .incarnation = d->incarnation,
-                                    .down = weights_down,
-                                    .up = weights_up,
+                                    .incarnation = d->process,
+                                    .down = peers_weights_down,
+                                    .up = peers_weights_up,
                                     .relay = d->relay,
                                     .serves = d->serves,
                                     .silence_ms = d->relay ? recipe->publish.relay_ms : 0,
@@ -384,14 +294,15 @@ static err_t open_streams(struct daemon *d)
                                     .stuck = weights_stuck,
                                     .poisoned = weights_poisoned,
                                     .arg = d};
-    d->join = loop_timer_new(d->loop, join_timed_out, d);
+    d->join = loop_timer_new(d->loop, peers_late, d);
     loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
     if (d->carrier.why)
         log_info("versions come over gRPC alone", "why=\"%s\"", d->carrier.why);
+    TRY(introduce_hello(recipe, &d->hello));
     TRY(deliver_open(&deliver, &d->deliver));
     TRY(prompts_open(&prompts, &d->prompts));
     TRY(evaluate_open(d->evaluate, d->decode,
-                      &(struct evaluate_stream){.rpc = d->rpc, .incarnation = d->incarnation}));
+                      &(struct evaluate_stream){.rpc = d->rpc, .incarnation = d->process}));
     return update_open(&update, &d->update);
 }
 
@@ -410,7 +321,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                         .finished = evaluated,
                                         .unusable = evaluation_unusable,
                                         .ready = evaluation_ready,
-                                        .down = evaluated_weights_down,
+                                        .down = peers_evaluated_down,
                                         .arg = d};
     TRY(evaluate_new(&evaluate, &d->evaluate));
     struct decode_options decode = {.loop = d->loop,
@@ -422,7 +333,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                     .wanted = wanted,
                                     .applied = applied,
                                     .paused = paused,
-                                    .failed = failed,
+                                    .failed = daemon_failed,
                                     .arg = d};
     struct face_options face = {.rpc = d->rpc,
                                 .listen = recipe->generator.listen,
@@ -443,14 +354,14 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(face_open(&face, &d->face));
     d->serves = relay_address(recipe, face_address(d->face));
     TRY(open_streams(d));
-    d->look = loop_timer_new(d->loop, show_readiness, d);
+    d->look = loop_timer_new(d->loop, daemon_show, d);
     loop_timer_start(d->look, 0, LOOK_MS);
     loop_on_signal(d->loop, on_signal, d);
     TRY(loop_run(d->loop));
     return d->failed;
 }
 
-static void daemon_done(struct daemon *d)
+void daemon_done(struct daemon *d)
 {
     d->draining = true; // what was posted may still be run, and has nothing more to say
     face_free(STEAL(d->face));
@@ -460,6 +371,7 @@ static void daemon_done(struct daemon *d)
     update_free(d->update);
     relay_free(d->relay);
     mem_free(d->serves);
+    hello_done(&d->hello);
     carrier_done(&d->carrier);
     evaluate_free(d->evaluate);
     prompts_free(d->prompts);
@@ -489,7 +401,7 @@ static err_t run(int argc, char **argv)
     if (!recipe)
         return OK;
     struct daemon daemon = {
-        .recipe = recipe, .name = identity_name(recipe), .incarnation = (uint64_t)clock_wall_ms()};
+        .recipe = recipe, .name = introduce_name(recipe), .process = rng_nonce()};
     err_t failed = serve(&daemon, announce);
     svc_end_within(failed, LEAVE_MS); // a step may take long: its leases have been given back
     daemon_done(&daemon);

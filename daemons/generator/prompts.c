@@ -1,5 +1,7 @@
 #include "generator/prompts.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "generator/counters.h"
 #include "svc/held.h"
 #include "svc/loop.h"
@@ -7,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HEARTBEAT_MS = 250 };
+enum { HEARTBEAT_MS = 250, PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 60000 };
 
 /* The most leases asked for: of all that are held, and of those finished, a hello lists the ids. */
 enum { HELD_MAX = LEASE_IDS_MAX / 2 };
@@ -20,11 +22,15 @@ struct ids {
 struct prompts {
     struct prompts_options options;
     struct rpc_stream *stream;
-    struct loop_timer *heartbeat;
+    struct loop_timer *heartbeat, *hello;
+    uint64_t incarnation; // drawn anew when another process has superseded this one
+    bool welcome;         // the learner has answered the hello of this stream
+    int64_t hello_at_ms, welcome_ms, pause_ms;
     char unusable_why[NAME_MAX_BYTES + 1]; // of the last; whole characters
     struct ids held, finished, unusable;   // finished: decoded, without a disposition yet
     struct ids refused;                    // granted beyond what fits: given back
     bool serving, draining, over, stands;
+    bool gives_all; // draining: finished ones too
     uint32_t lineage;
     uint64_t version;
     struct ids evaluating, evaluated; // rows of an evaluation: being decoded; without a disposition
@@ -94,16 +100,19 @@ static struct lease_progress *known_leases(const struct prompts *prompts, uint32
     return known;
 }
 
-/* Leases that are given back: what was refused; when draining all. */
+/* Leases that are given back: what was refused; when draining all. Each time anew: grants may have been on their way. */
 static struct digest *given_back(const struct prompts *prompts, uint32_t *ret_count)
 {
     const size_t held = prompts->draining ? prompts->held.count : 0;
-    struct digest *back = mem_array(prompts->refused.count + held, sizeof *back);
+    const size_t finished = prompts->gives_all ? prompts->finished.count : 0;
+    struct digest *back = mem_array(prompts->refused.count + held + finished, sizeof *back);
     for (size_t i = 0; i < held; i++)
         back[i] = prompts->held.at[i];
+    for (size_t i = 0; i < finished; i++)
+        back[held + i] = prompts->finished.at[i];
     for (size_t i = 0; i < prompts->refused.count; i++)
-        back[held + i] = prompts->refused.at[i];
-    *ret_count = (uint32_t)(held + prompts->refused.count);
+        back[held + finished + i] = prompts->refused.at[i];
+    *ret_count = (uint32_t)(held + finished + prompts->refused.count);
     return back;
 }
 
@@ -131,7 +140,8 @@ static void say(struct prompts *prompts, bool hello)
     if (hello) {
         request.run = (char *)prompts->options.run;
         request.generator = (char *)prompts->options.generator;
-        request.incarnation = prompts->options.incarnation;
+        request.incarnation = prompts->incarnation;
+        request.hello = *prompts->options.hello;
         request.progress = known = known_leases(prompts, &request.progresses);
     }
     request.returned = back = given_back(prompts, &request.returns);
@@ -146,8 +156,15 @@ static void say(struct prompts *prompts, bool hello)
 static void on_heartbeat(void *arg)
 {
     struct prompts *prompts = arg;
-    if (rpc_stream_is_up(prompts->stream))
+    if (prompts->welcome)
         say(prompts, false);
+}
+
+static void on_hello(void *arg)
+{
+    struct prompts *prompts = arg;
+    if (rpc_stream_is_up(prompts->stream))
+        say(prompts, true);
 }
 
 /* Soon, but once for many: a hundred groups that finish together make one request. */
@@ -161,8 +178,25 @@ static void on_up(struct rpc_stream *stream, void *user)
     (void)stream;
     struct prompts *prompts = user;
     prompts->refused.count = 0; // the hello names what is held: the rest is given back by that
-    say(prompts, true);
+    const int64_t wait_ms = prompts->hello_at_ms - clock_ms();
+    if (wait_ms > 0)
+        loop_timer_start(prompts->hello, wait_ms, 0);
+    else
+        say(prompts, true);
+}
+
+/* The first reply answers the hello. */
+static err_t take_welcome(struct prompts *prompts, const struct lease_reply *reply)
+{
+    if (prompts->welcome)
+        return OK;
+    if (!reply->term)
+        return err_new(ERR_PRECONDITION, "the learner does not answer our hello: it speaks another "
+                                         "protocol; start daemons of one build");
+    prompts->welcome = true;
+    prompts->welcome_ms = clock_ms();
     prompts->options.up(prompts->options.arg);
+    return OK;
 }
 
 static bool has(const struct ids *ids, const struct digest *id)
@@ -234,7 +268,10 @@ static void on_message(struct rpc_stream *stream, struct rpc_message *message,
     struct prompts *prompts = user;
     struct lease_reply reply = {0};
     err_t failed = lease_reply_decode(rpc_message_data(message), rpc_message_len(message), &reply);
+    if (!err_failed(failed))
+        failed = take_welcome(prompts, &reply);
     if (err_failed(failed)) {
+        lease_reply_done(&reply);
         rpc_stream_break(stream, failed);
         return;
     }
@@ -242,10 +279,26 @@ static void on_message(struct rpc_stream *stream, struct rpc_message *message,
     lease_reply_done(&reply);
 }
 
+/* Superseded: as another process from now on. The learner has freed all our leases, and will say so. */
+static void come_anew(struct prompts *prompts)
+{
+    const int64_t now = clock_ms();
+    const bool kept = prompts->welcome && now - prompts->welcome_ms > PAUSE_MAX_MS;
+    prompts->pause_ms = kept || !prompts->pause_ms             ? PAUSE_MIN_MS
+                        : prompts->pause_ms * 2 < PAUSE_MAX_MS ? prompts->pause_ms * 2
+                                                               : PAUSE_MAX_MS;
+    prompts->incarnation = rng_nonce();
+    prompts->hello_at_ms = now + prompts->pause_ms;
+}
+
 static void on_down(struct rpc_stream *stream, err_t why, void *user)
 {
     (void)stream;
     struct prompts *prompts = user;
+    if (err_code(why) == ERR_ABORTED)
+        come_anew(prompts);
+    prompts->welcome = false;
+    loop_timer_stop(prompts->hello);
     prompts->options.down(prompts->options.arg, why);
 }
 
@@ -255,7 +308,9 @@ err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
         "/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {0}, 0};
     SCOPED(prompts) prompts = mem_new(sizeof *prompts);
     prompts->options = *options;
+    prompts->incarnation = rng_nonce();
     prompts->heartbeat = loop_timer_new(options->loop, on_heartbeat, prompts);
+    prompts->hello = loop_timer_new(options->loop, on_hello, prompts);
     struct rpc_stream_options stream = {.channel = {.target = options->learner,
                                                     .insecure = options->insecure,
                                                     .max_recv_bytes = 64 << 20},
@@ -332,11 +387,17 @@ void prompts_stands(struct prompts *prompts, bool stands)
     say_soon(prompts);
 }
 
-void prompts_drain(struct prompts *prompts)
+void prompts_drain(struct prompts *prompts, bool all)
 {
     prompts->draining = true;
-    if (rpc_stream_is_up(prompts->stream))
+    prompts->gives_all |= all;
+    if (prompts->welcome)
         say(prompts, false);
+}
+
+int64_t prompts_pause_ms(const struct prompts *prompts)
+{
+    return prompts->pause_ms;
 }
 
 size_t prompts_held(const struct prompts *prompts)
@@ -350,6 +411,7 @@ void prompts_free(struct prompts *prompts)
         return;
     rpc_stream_free(prompts->stream);
     loop_timer_free(prompts->heartbeat);
+    loop_timer_free(prompts->hello);
     mem_free(prompts->held.at);
     mem_free(prompts->finished.at);
     mem_free(prompts->unusable.at);

@@ -21,15 +21,17 @@ struct prompts_options {
     const char *learner; // address
     bool insecure;
     const char *run, *generator;
-    uint64_t incarnation;
-    uint32_t groups;      // that are decoded at once
+    const struct hello *hello; // all that decides what a sample is, here; borrowed
+    uint32_t groups;           // that are decoded at once
     uint32_t evaluations; // rows of evaluations that are decoded at once; 0: none are asked for
     void (*granted)(void *arg, struct lease_grant *grant); // takes it; of an evaluation too
     void (*revoked)(void *arg, const struct digest *id);
     void (*over)(void *arg, enum prompts_over over); // nothing more is granted
     void (*hold)(void *arg, bool holds); // decoding is to stand still; prompts_stands when it does
-    void (*down)(void *arg, err_t why);  // the learner cannot be reached; takes why
-    void (*up)(void *arg);
+    /* The learner cannot be reached, or refuses: PRECONDITION for good; ABORTED: another process came under our name, and this
+     * one comes again as a new one after prompts_pause_ms. Takes why. */
+    void (*down)(void *arg, err_t why);
+    void (*up)(void *arg); // the learner has accepted us
     void *arg;
 };
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
@@ -48,8 +50,12 @@ void prompts_unusable(struct prompts *prompts,
 /* Whether decoding stands still: the learner is told. */
 void prompts_stands(struct prompts *prompts, bool stands);
 
-/* Gives back every lease and asks for no more. */
-void prompts_drain(struct prompts *prompts);
+/* How long another process keeps our name before we take it back: longer each time, as it may be alive and do the same. */
+int64_t prompts_pause_ms(const struct prompts *prompts);
+
+/* Gives back every lease and asks for no more. all: those too whose groups are finished and have no disposition, as nobody will
+ * ever have them. */
+void prompts_drain(struct prompts *prompts, bool all);
 size_t prompts_held(const struct prompts *prompts); // leases under way
 void prompts_free(struct prompts *prompts);
 DEFINE_SCOPED(prompts)

@@ -4,10 +4,12 @@
 #include "base/mem.h"
 #include "learner/breaker.h"
 #include "learner/learner_hold.h"
+#include "learner/refusals.h"
 #include "rl/pairs.h"
 #include "svc/mailbox.h"
 #include "svc/metrics.h"
 #include "svc/peer.h"
+#include "wire/hello.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +37,7 @@ struct batch {
 struct stream {
     struct stream *next, **prev;
     struct ingest_stream says;
+    bool begun, refused; // its first message has come; it was refused
 };
 
 struct ingest {
@@ -44,6 +47,7 @@ struct ingest {
     size_t bytes;            // of those waiting and being written
     int jobs;                // write_pending's, of which batch_written has not come
     bool stopped;
+    struct refusals refusals;
     struct rpc_call **paused; // references
     size_t paused_count;
     struct hold_peers seen; // of all streams; gone_s: when, not since when
@@ -310,6 +314,36 @@ static void count_group(struct rpc_call *call, const struct group *group)
         stream->says.tokens += group->completion[i].tokens;
 }
 
+/* A stream may begin with a hello, which is answered; groups of one that does not are judged by themselves alone. What comes
+ * after a refusal is dropped. */
+static bool is_hello(struct ingest *ingest, struct rpc_call *call, struct rpc_message *message)
+{
+    struct stream *stream = rpc_call_context(call);
+    SCOPED_VALUE(hello) theirs = {0};
+    SCOPED_VALUE(bytes) out = {0};
+    if (stream->begun)
+        return stream->refused;
+    stream->begun = true;
+    err_t e = hello_decode(rpc_message_data(message), rpc_message_len(message), &theirs);
+    if (err_code(e) == ERR_NOT_FOUND) {
+        err_free(e);
+        return false;
+    }
+    if (!err_failed(e))
+        e = hello_check(ingest->options.hello, &theirs, "rewarder");
+    stream->refused = err_failed(e);
+    if (stream->refused) {
+        refusals_note(&ingest->refusals, "rewarder", NULL, stream->says.peer, e);
+        refuse(ingest, call, e);
+        return true;
+    }
+    welcome_encode(&out);
+    struct rpc_message *answer = rpc_message_copy(out.data, out.len);
+    rpc_call_send_message(call, answer);
+    rpc_message_free(answer);
+    return true;
+}
+
 static void on_message(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
@@ -317,6 +351,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     struct ingest *ingest = user;
     struct group *group;
     char why[160];
+    if (is_hello(ingest, call, message))
+        return;
     err_t failed =
         group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
     if (err_failed(

@@ -14,6 +14,7 @@ struct ingest_options {
     struct storage *storage;
     struct loop *loop;
     const char *run;
+    const struct hello *hello;     // all that decides what a score is, here; borrowed
     uint32_t completions;          // of every group
     uint32_t vocabulary;           // tokens are below it
     uint32_t longest;              // prompt + completion, in tokens

@@ -2,10 +2,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/breaker.h"
-#include "learner/fence.h"
 #include "learner/lessees.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
+#include "learner/store/terms.h"
 #include "svc/metrics.h"
 #include "wire/lease.h"
 #include <inttypes.h>
@@ -35,8 +35,8 @@ struct leasing *leasing_new(const struct leasing_options *options)
     metrics_register(rows, sizeof rows / sizeof *rows);
     struct leasing *leasing = mem_new(sizeof *leasing);
     leasing->options = *options;
-    leasing->fence = fence_new();
     leasing->left_s = clock_s();
+    refusals_register();
     return leasing;
 }
 
@@ -86,7 +86,7 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
     lessee->waits_for = "new weights";
     if (lessee->lineage != store_lineage(store)) // it gets this lineage's weights first
         return OK;
-    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    struct store_holder holder = {lessee->generator, lessee->term};
     size_t want = lessee->want < LEASE_GRANTS_MAX ? lessee->want : LEASE_GRANTS_MAX;
     err_t failed = store_lease(store, &holder, lessee->version, want, clock_ms(), &grants);
     if (err_code(failed) ==
@@ -129,8 +129,7 @@ static void send_revoked(struct leasing *leasing, struct store *store)
     store_revoked(store, &revoked, &count);
     for (size_t i = 0; i < count; i++) {
         for (struct lessee *l = leasing->first; l; l = l->next)
-            if (l->incarnation == revoked[i].incarnation &&
-                strcmp(l->generator, revoked[i].generator) == 0)
+            if (l->term == revoked[i].term && strcmp(l->generator, revoked[i].generator) == 0)
                 lessee_send(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
         log_limited(LOG_INFO, 1, "lease revoked", "generator=%s why=%s", revoked[i].generator,
                     revoked_why_name(revoked[i].why));
@@ -192,37 +191,62 @@ static void drop_lessee(struct leasing *leasing, const struct rpc_call *call)
     mem_free(gone);
 }
 
-/* A generator's name is here once: its newest incarnation, over the stream that came last. */
-static void replace(struct leasing *leasing, const struct lease_request *hello)
+/* Ends a stream of a name that has come again: of a process before, or one that its own process has lost. */
+static void end_stream(struct leasing *leasing, struct lessee *old, const struct join *join,
+                       struct rpc_call *by)
+{
+    SCOPED_MEM char *peer = rpc_call_peer(by);
+    SCOPED_MEM char *was = rpc_call_peer(old->call);
+    err_t why =
+        err_new(ERR_UNAVAILABLE, "generator '%s' came again over a new stream", old->generator);
+    if (old->term != join->term) {
+        log_warning("generator superseded",
+                    "generator=%s term=%" PRIu64 " peer=%s was_term=%" PRIu64
+                    " was_peer=%s action=\"give each its own generator.name\"",
+                    old->generator, join->term, peer, old->term, was);
+        err_free(why);
+        why = err_new(ERR_ABORTED,
+                      "another process came as generator '%s' from %s: term %" PRIu64
+                      " supersedes %" PRIu64 "; give each its own generator.name",
+                      old->generator, peer, join->term, old->term);
+    }
+    rpc_call_finish(old->call, why);
+    drop_lessee(leasing, old->call);
+}
+
+/* A generator's name is here once: its newest process, over the stream that came last. */
+static void replace(struct leasing *leasing, const char *generator, const struct join *join,
+                    struct rpc_call *by)
 {
     for (struct lessee *l = leasing->first, *next; l; l = next) {
         next = l->next;
-        if (strcmp(l->generator, hello->generator) != 0)
-            continue;
-        rpc_call_finish(l->call,
-                        l->incarnation < hello->incarnation
-                            ? err_new(ERR_ABORTED,
-                                      "another process came as generator '%s': incarnation %" PRIu64
-                                      " replaces %" PRIu64 "; give each its own generator.name",
-                                      l->generator, hello->incarnation, l->incarnation)
-                            : err_new(ERR_UNAVAILABLE,
-                                      "generator '%s' came again over a new stream", l->generator));
-        drop_lessee(leasing, l->call);
+        if (strcmp(l->generator, generator) == 0)
+            end_stream(leasing, l, join, by);
     }
 }
 
 /* Whether a stream may begin so. */
-static err_t check_hello(struct leasing *leasing, const struct lease_request *hello)
+static err_t check_hello(const struct leasing *leasing, const struct lease_request *hello)
 {
-    uint64_t newest;
     if (!hello->generator || !hello->run || strcmp(hello->run, leasing->options.run) != 0)
         return err_new(ERR_PRECONDITION, "this learner trains run '%s', not '%s'",
                        leasing->options.run, hello->run ? hello->run : "");
-    if (!fence_admit(leasing->fence, hello->generator, hello->incarnation, &newest))
+    if (!hello->incarnation)
+        return err_new(ERR_INVALID, "incarnation is 0; a random number is needed");
+    SCOPED_MEM char *who = mem_printf("generator '%s'", hello->generator);
+    return hello_check(leasing->options.hello, &hello->hello, who);
+}
+
+static err_t check_join(const struct lease_request *hello, const struct join *join)
+{
+    if (join->how == JOIN_SUPERSEDED)
         return err_new(ERR_ABORTED,
-                       "another process came as generator '%s': incarnation %" PRIu64
-                       " is later than %" PRIu64 "; give each its own generator.name",
-                       hello->generator, newest, hello->incarnation);
+                       "another process came as generator '%s' since: it has term %" PRIu64
+                       "; give each its own generator.name",
+                       hello->generator, join->term);
+    if (join->how == JOIN_FULL)
+        return err_new(ERR_EXHAUSTED, "%d generators hold leases; no more names are taken",
+                       TERMS_MAX);
     return OK;
 }
 
@@ -241,7 +265,7 @@ static void append_lessee(struct leasing *leasing, struct lessee *lessee)
 static void revoke_unheld(struct lessee *lessee, struct store *store, const struct digest *known,
                           size_t count)
 {
-    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    struct store_holder holder = {lessee->generator, lessee->term};
     SCOPED_MEM struct digest *gone = mem_array(count, sizeof *gone);
     struct lease_reply reply = {.revoked = gone};
     for (size_t i = 0; i < count; i++)
@@ -252,35 +276,54 @@ static void revoke_unheld(struct lessee *lessee, struct store *store, const stru
 }
 
 static err_t hello(struct leasing *leasing, struct arrival *arrival, struct store *store,
-                   struct lessee **ret)
+                   const struct join *join, struct lessee **ret)
 {
     const struct lease_request *request = &arrival->request;
     struct lessee *lessee = mem_new(sizeof *lessee);
     lessee->call = rpc_call_ref(arrival->call);
     lessee->generator = mem_string(request->generator);
-    lessee->incarnation = request->incarnation;
-    lessee->idle_s =
-        request->idle_s; // what it did before this stream was counted on the one before
-    lessee->busy_s = request->busy_s;
-    lessee->tokens = lessee->rate_tokens = (double)request->tokens;
-    lessee->since_s = lessee->rate_s = clock_s();
+    lessee->term = join->term;
+    lessee_count_from(lessee, request);
     lessee->waits_for = "";
     lessee->leaves = lessee_was_sent_away(
-        leasing, request); // over a stream that was lost it may not have heard it
-    replace(leasing, request);
+        leasing, lessee); // over a stream that was lost it may not have heard it
+    replace(leasing, lessee->generator, join, lessee->call);
     append_lessee(leasing, lessee);
+    lessee_send(lessee, &(struct lease_reply){.term = join->term});
     if (lessee->leaves)
         lessee_send(lessee, &(struct lease_reply){.leave = true});
-    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    struct store_holder holder = {lessee->generator, lessee->term};
     TRY(store_holder_gone(store, &holder, clock_ms()));
     SCOPED_MEM struct digest *known = mem_array(request->progresses, sizeof *known);
     for (uint32_t i = 0; i < request->progresses; i++)
         known[i] = request->progress[i].id;
     TRY(store_holds_only(store, &holder, known, request->progresses, clock_ms()));
     revoke_unheld(lessee, store, known, request->progresses);
-    log_limited(LOG_INFO, JOINS, "generator joined", "generator=%s incarnation=%" PRIu64,
-                lessee->generator, lessee->incarnation);
+    log_limited(LOG_INFO, JOINS, "generator joined", "generator=%s term=%" PRIu64,
+                lessee->generator, lessee->term);
     *ret = lessee;
+    return OK;
+}
+
+/* *ret NULL: it is refused, and the stream ends. */
+static err_t begin(struct leasing *leasing, struct arrival *arrival, struct store *store,
+                   struct lessee **ret)
+{
+    const struct lease_request *request = &arrival->request;
+    struct join join = {0};
+    if (rpc_call_is_over(arrival->call)) // what was on its way when the stream was ended
+        return OK;
+    err_t refused = check_hello(leasing, request);
+    if (!err_failed(refused)) {
+        TRY(store_join(store, request->generator, request->incarnation, clock_ms(), &join));
+        refused = check_join(request, &join);
+    }
+    if (!err_failed(refused))
+        return hello(leasing, arrival, store, &join, ret);
+    SCOPED_MEM char *peer = rpc_call_peer(arrival->call);
+    refusals_note(&leasing->refusals, "generator", request->generator, peer, refused);
+    lessee_refused(leasing, request->generator, err_message(refused));
+    rpc_call_finish(arrival->call, refused);
     return OK;
 }
 
@@ -288,14 +331,10 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
 {
     const struct lease_request *request = &arrival->request;
     struct lessee *lessee = find(leasing, arrival->call);
-    err_t refused = lessee ? OK : check_hello(leasing, request);
-    if (err_failed(refused)) {
-        lessee_refused(leasing, request->generator, err_message(refused));
-        rpc_call_finish(arrival->call, refused);
-        return OK;
-    }
     if (!lessee)
-        TRY(hello(leasing, arrival, store, &lessee));
+        TRY(begin(leasing, arrival, store, &lessee));
+    if (!lessee)
+        return OK;
     lessee->lineage = request->lineage;
     lessee->version = request->version;
     lessee->want = request->want;
@@ -305,7 +344,7 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     lessee->evaluation_version = request->evaluation_version;
     lessee->evaluation_want = request->evaluation_want;
     lessee_count(leasing, lessee, request);
-    struct store_holder holder = {lessee->generator, lessee->incarnation};
+    struct store_holder holder = {lessee->generator, lessee->term};
     if (request->returns)
         TRY(store_give_back(store, &holder, request->returned, request->returns, clock_ms()));
     if (request->unusables)
@@ -441,6 +480,5 @@ void leasing_free(struct leasing *leasing)
     if (!leasing)
         return;
     lessees_forget(leasing);
-    fence_free(leasing->fence);
     mem_free(leasing);
 }

@@ -19,6 +19,7 @@ struct leasing_options {
     struct storage *storage;
     const struct jsonl *data; // rows that leases carry
     const char *run;
+    const struct hello *hello;     // all that decides what a sample is, here; borrowed
     struct evaluating *evaluating; // NULL: none
     const struct live *live;       // says whether generation is paused; NULL: it is not
     struct breaker *breaker;       // hears why rows are unusable; NULL: none
@@ -27,7 +28,7 @@ struct leasing_options {
 struct leasing *leasing_new(const struct leasing_options *options);
 struct rpc_service leasing_service(struct leasing *leasing);
 
-/* What generators have said, summed over their incarnations since this process began. Storage thread. */
+/* What generators have said, summed over their processes since this process began. Storage thread. */
 struct leasing_totals {
     double idle_s, busy_s, tokens;
     uint64_t generators; // connected now
@@ -37,7 +38,7 @@ struct leasing_totals leasing_totals(const struct leasing *leasing);
 /* A generator with an open stream; texts are borrowed during the call. */
 struct leasing_worker {
     const char *name, *peer;
-    uint64_t incarnation, version, versions_behind;
+    uint64_t term, version, versions_behind;
     uint32_t lineage, leased, wanted;
     bool draining, holds; // holds: decoding stands still
     double tokens, tokens_per_s, busy_s, idle_s, connected_s;

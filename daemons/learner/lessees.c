@@ -6,10 +6,12 @@
 #include "learner/learner_hold.h"
 #include "learner/store/rounds.h"
 #include "svc/peer.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { RATE_S = 2 };
+/* SLACK_S: a message may lie on its way so long after the one before. TOKENS_PER_S_MAX: no generator is as fast. */
+enum { RATE_S = 2, SLACK_S = 10, TOKENS_PER_S_MAX = 100000000 };
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
 {
@@ -30,18 +32,31 @@ void lessee_hold(struct lessee *lessee, bool holds)
     lessee_send(lessee, &(struct lease_reply){.hold = holds, .go_on = !holds});
 }
 
+void lessee_count_from(struct lessee *lessee, const struct lease_request *hello)
+{
+    lessee->idle_s = lessee->first_idle_s = hello->idle_s;
+    lessee->busy_s = lessee->first_busy_s = hello->busy_s;
+    lessee->tokens = lessee->first_tokens = lessee->rate_tokens = (double)hello->tokens;
+    lessee->since_s = lessee->rate_s = clock_s();
+}
+
+/* How much a counter has grown, which is at most `most` since the hello; what is more is not believed. */
+static double grown(double said, double first, double most, double *counted)
+{
+    const double now = fmin(said, first + most), more = fmax(0, now - *counted);
+    *counted += more;
+    return more;
+}
+
 void lessee_count(struct leasing *leasing, struct lessee *lessee,
                   const struct lease_request *request)
 {
     struct leasing_totals *t = &leasing->totals;
-    t->idle_s += request->idle_s > lessee->idle_s ? request->idle_s - lessee->idle_s : 0;
-    t->busy_s += request->busy_s > lessee->busy_s ? request->busy_s - lessee->busy_s : 0;
-    t->tokens +=
-        (double)request->tokens > lessee->tokens ? (double)request->tokens - lessee->tokens : 0;
-    lessee->idle_s = request->idle_s;
-    lessee->busy_s = request->busy_s;
-    lessee->tokens = (double)request->tokens;
-    double now = clock_s(), passed = now - lessee->rate_s;
+    double now = clock_s(), passed = now - lessee->rate_s, most = now - lessee->since_s + SLACK_S;
+    t->idle_s += grown(request->idle_s, lessee->first_idle_s, most, &lessee->idle_s);
+    t->busy_s += grown(request->busy_s, lessee->first_busy_s, most, &lessee->busy_s);
+    t->tokens += grown((double)request->tokens, lessee->first_tokens, most * TOKENS_PER_S_MAX,
+                       &lessee->tokens);
     if (passed < RATE_S)
         return;
     lessee->tokens_per_s = (lessee->tokens - lessee->rate_tokens) / passed;
@@ -58,10 +73,10 @@ static struct sent_away *sent_away(struct leasing *leasing, const char *generato
     return found;
 }
 
-bool lessee_was_sent_away(struct leasing *leasing, const struct lease_request *hello)
+bool lessee_was_sent_away(struct leasing *leasing, const struct lessee *lessee)
 {
-    const struct sent_away *away = sent_away(leasing, hello->generator);
-    return away && away->incarnation == hello->incarnation;
+    const struct sent_away *away = sent_away(leasing, lessee->generator);
+    return away && away->term == lessee->term;
 }
 
 static void send_away(struct leasing *leasing, struct lessee *lessee)
@@ -73,7 +88,7 @@ static void send_away(struct leasing *leasing, struct lessee *lessee)
         away->next = leasing->away;
         leasing->away = away;
     }
-    away->incarnation = lessee->incarnation;
+    away->term = lessee->term;
     lessee->leaves = true;
     log_info("generator sent away", "generator=%s", lessee->generator);
     lessee_send(lessee, &(struct lease_reply){.leave = true});
@@ -95,11 +110,11 @@ void leasing_workers(const struct leasing *leasing, struct store *store,
     for (const struct lessee *l = leasing->first; l; l = l->next) {
         SCOPED_MEM char *peer = rpc_call_peer(l->call);
         uint64_t last = store_last_version(store);
-        struct store_holder holder = {l->generator, l->incarnation};
+        struct store_holder holder = {l->generator, l->term};
         fn(arg,
            &(struct leasing_worker){.name = l->generator,
                                     .peer = peer,
-                                    .incarnation = l->incarnation,
+                                    .term = l->term,
                                     .version = l->version,
                                     .versions_behind = last > l->version ? last - l->version : 0,
                                     .lineage = l->lineage,
@@ -128,8 +143,6 @@ void lessee_refused(struct leasing *leasing, const char *generator, const char *
     snprintf(leasing->refused, sizeof leasing->refused, "%s", generator ? generator : "?");
     snprintf(leasing->refused_why, sizeof leasing->refused_why, "%s", why);
     leasing->refused_s = clock_s();
-    log_limited(LOG_WARNING, 1, "generator refused", "generator=%s why=\"%s\"", leasing->refused,
-                why);
 }
 
 void leasing_facts(const struct leasing *leasing, struct hold_facts *facts)
@@ -166,7 +179,7 @@ err_t leasing_drain(struct leasing *leasing, struct store *store, const char *ge
             err_field(err_new(ERR_NOT_FOUND, "no generator '%.100s' is connected", generator),
                       "name", "a generator of ListWorkers"),
             "UNKNOWN_WORKER");
-    struct store_holder holder = {found->generator, found->incarnation};
+    struct store_holder holder = {found->generator, found->term};
     *ret_serves = !found->leaves;
     *ret_leased = (uint32_t)store_leased(store, &holder);
     if (commit && !found->leaves)

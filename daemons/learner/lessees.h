@@ -1,8 +1,8 @@
 /* Private to leasing: generators with an open stream, what they have said, and those that were sent away. Owner: the storage
  * thread. */
 #pragma once
-#include "learner/fence.h"
 #include "learner/leasing.h"
+#include "learner/refusals.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "wire/lease.h"
@@ -12,18 +12,19 @@ struct lessee {
     struct lessee *next;
     struct rpc_call *call; // a reference
     char *generator;
-    uint64_t incarnation, version;
+    uint64_t term, version;
     uint32_t lineage;    // of version
     uint32_t want, held; // slots it would take; leases it has been granted over this stream
-    double idle_s, busy_s, tokens;            // as last said
-    bool told;                                // that the run is over
-    bool leaves;                              // it was sent away
-    bool holds;                               // its decoding stands still, as last said
-    bool asked;                               // to be otherwise, since then
-    const char *waits_for;                    // as in leasing_worker
-    double since_s;                           // connected
-    double rate_s, rate_tokens, tokens_per_s; // tokens at rate_s, and since
-    uint64_t number;                          // names the stream to the evaluation
+    double idle_s, busy_s, tokens;                   // as last counted
+    double first_idle_s, first_busy_s, first_tokens; // as the hello said
+    bool told;                                       // that the run is over
+    bool leaves;                                     // it was sent away
+    bool holds;                                      // its decoding stands still, as last said
+    bool asked;                                      // to be otherwise, since then
+    const char *waits_for;                           // as in leasing_worker
+    double since_s;                                  // connected
+    double rate_s, rate_tokens, tokens_per_s;        // tokens at rate_s, and since
+    uint64_t number;                                 // names the stream to the evaluation
     uint32_t evaluation_lineage, evaluation_want;
     uint64_t evaluation_version;
 };
@@ -32,7 +33,7 @@ struct lessee {
 struct sent_away {
     struct sent_away *next;
     char *generator;
-    uint64_t incarnation;
+    uint64_t term;
 };
 
 struct leasing {
@@ -40,7 +41,7 @@ struct leasing {
     struct sent_away *away;
     struct lessee *first; // storage thread: oldest stream first
     struct leasing_totals totals;
-    struct fence *fence;
+    struct refusals refusals;
     uint64_t streams; // there were
     bool closed, ended;
     int open;                           // loop: streams that the storage thread is not rid of
@@ -56,7 +57,10 @@ void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
  * a stream may have been lost. */
 void lessee_hold(struct lessee *lessee, bool holds);
 
-/* Counters of one stream only grow; what is new is added to the totals. */
+/* Counters begin with what the hello says: what came before was counted on the stream before. */
+void lessee_count_from(struct lessee *lessee, const struct lease_request *hello);
+
+/* Counters of one stream only grow; what is new is added to the totals, as far as it can have happened in this time. */
 void lessee_count(struct leasing *leasing, struct lessee *lessee,
                   const struct lease_request *request);
 
@@ -65,5 +69,5 @@ void lessee_left(struct leasing *leasing, const struct lessee *lessee); // remem
 void lessee_refused(struct leasing *leasing, const char *generator, const char *why);
 
 /* Whether this very process was told to leave, over this stream or one before. */
-bool lessee_was_sent_away(struct leasing *leasing, const struct lease_request *hello);
+bool lessee_was_sent_away(struct leasing *leasing, const struct lessee *lessee);
 void lessees_forget(struct leasing *leasing); // frees what is known of those sent away

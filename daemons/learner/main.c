@@ -22,9 +22,11 @@
 #include "learner/settings.h"
 #include "learner/store/db.h"
 #include "learner/train.h"
+#include "model/identity.h"
 #include "rpc/face.h"
 #include "svc/descriptors.h"
 #include "svc/recipe_cli.h"
+#include "svc/recipe_shared.h"
 #include "svc/run_lock.h"
 #include "svc/svc.h"
 #include "weights/carrier.h"
@@ -46,6 +48,7 @@ struct daemon {
     struct evaluating *evaluating; // NULL: none
     struct storage *storage;
     struct breaker *breaker;
+    struct hello samples, scores; // what a generator, a rewarder must say
     struct leasing *leasing;
     struct ingest *ingest;
     struct holding *holding;
@@ -288,10 +291,14 @@ static err_t open_stages(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
     const struct model *model = train_model(d->train);
+    recipe_of_samples(recipe, hello_put, &d->samples);
+    TRY(model_identity(recipe->model.path, hello_put, &d->samples));
+    recipe_of_scores(recipe, hello_put, &d->scores);
     struct ingest_options ingest = {
         .storage = d->storage,
         .loop = d->loop,
         .run = recipe->run.name,
+        .hello = &d->scores,
         .completions = (uint32_t)recipe->generator.num_generations,
         .vocabulary = (uint32_t)model->config.V,
         .longest = (uint32_t)settings_longest(recipe, &model->config),
@@ -307,6 +314,7 @@ static err_t open_stages(struct daemon *d)
                                                        .storage = d->storage,
                                                        .data = d->data,
                                                        .run = recipe->run.name,
+                                                       .hello = &d->samples,
                                                        .evaluating = d->evaluating,
                                                        .live = d->live,
                                                        .breaker = d->breaker});
@@ -444,6 +452,8 @@ static void daemon_done(struct daemon *d)
     ingest_free(d->ingest);
     breaker_free(d->breaker);
     leasing_free(d->leasing);
+    hello_done(&d->samples);
+    hello_done(&d->scores);
     live_free(d->live);
     jsonl_free(d->data);
     rpc_free(d->rpc);

@@ -13,7 +13,9 @@
 #include "svc/descriptors.h"
 #include "svc/loop.h"
 #include "svc/recipe_cli.h"
+#include "svc/recipe_shared.h"
 #include "svc/svc.h"
+#include "wire/hello.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -33,6 +35,7 @@ struct daemon {
     struct loop_timer *join;
     struct loop_timer *look;
     struct peer learner;
+    struct hello hello;
     double answered_s; // a group was, last
     bool draining;
     err_t failed;
@@ -82,6 +85,11 @@ static void look(void *arg)
 static void learner_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
+    if (err_code(why) == ERR_PRECONDITION && !d->draining && !err_failed(d->failed)) {
+        d->failed = svc_refused(why, "learner"); // it would only refuse us again
+        loop_stop(d->loop);
+        return;
+    }
     if (d->face && !d->draining) // else it has not started, or ends: its own error is what counts
         peer_down(&d->learner, err_message(why), clock_s());
     err_free(why);
@@ -98,7 +106,7 @@ static void learner_up(void *arg)
 static void join_timed_out(void *arg)
 {
     struct daemon *d = arg;
-    if (d->learner.joined || d->draining)
+    if (d->learner.joined || d->draining || err_failed(d->failed))
         return;
     d->failed = err_new(
         ERR_UNAVAILABLE, "the learner was not reached in %" PRId64 " s (net.join_timeout_s): %s",
@@ -130,11 +138,13 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     struct relay_options relay = {.rpc = d->rpc,
                                   .learner = recipe->rewarder.learner,
                                   .insecure = recipe->net.insecure,
+                                  .hello = &d->hello,
                                   .room = relay_has_room,
                                   .answered = answered,
                                   .down = learner_down,
                                   .up = learner_up,
                                   .arg = d};
+    recipe_of_scores(recipe, hello_put, &d->hello);
     TRY(relay_open(&relay, &d->relay));
     TRY(score_new(&(struct score_options){.loop = d->loop, .recipe = recipe, .relay = d->relay},
                   &d->score));
@@ -166,6 +176,7 @@ static void daemon_done(struct daemon *d)
     face_free(STEAL(d->face));
     score_free(d->score);
     relay_free(d->relay);
+    hello_done(&d->hello);
     rpc_free(d->rpc);
     loop_timer_free(d->join);
     loop_timer_free(d->look);

@@ -64,6 +64,7 @@ err_t relay_open(const struct relay_options *options, struct relay **ret)
                                       .peer = options->learner,
                                       .insecure = options->insecure,
                                       .method = &append,
+                                      .hello = options->hello,
                                       .settled = on_settled,
                                       .up = on_up,
                                       .down = on_down,

@@ -9,10 +9,12 @@ struct relay_options {
     struct rpc *rpc;
     const char *learner; // address
     bool insecure;
-    void (*room)(void *arg);            // a full relay has room again
-    void (*down)(void *arg, err_t why); // the learner cannot be reached; takes why
-    void (*answered)(void *arg);        // a group has its disposition
-    void (*up)(void *arg);
+    const struct hello *hello; // all that decides what a score is, here; borrowed
+    void (*room)(void *arg);   // a full relay has room again
+    /* The learner cannot be reached, or refuses: PRECONDITION for good. Takes why. */
+    void (*down)(void *arg, err_t why);
+    void (*answered)(void *arg); // a group has its disposition
+    void (*up)(void *arg);       // it has accepted us
     void *arg;
 };
 err_t relay_open(const struct relay_options *options, struct relay **ret);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { QUEUED_MAX = 256 };
 
@@ -156,6 +157,14 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     if (err_failed(
             failed)) { // without an id there is nothing to answer: the stream ends with the reason
         log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
+        rpc_call_finish(call, failed);
+        return;
+    }
+    const char *run = score->options.recipe->run.name;
+    if (strcmp(group->run, run) != 0) { // its generator is connected to the wrong rewarder
+        failed =
+            err_new(ERR_PRECONDITION, "this rewarder scores run '%s', not '%s'", run, group->run);
+        group_free(group);
         rpc_call_finish(call, failed);
         return;
     }

@@ -4,6 +4,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "model/identity.h"
+#include "svc/recipe_shared.h"
+#include "testing/lease_client.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -44,8 +47,101 @@ static void wait_for_text(const char *path, const char *part, const char *other)
     fail_msg("no '%s' in %s", part, path);
 }
 
-/* Two live processes of one name: the one that came later has it, the other ends and says why. */
-static void the_later_of_two_with_one_name_stays(void **state)
+/* A hello as the recipe's generator says it; the caller frees it. */
+static struct hello hello_of(const struct ring *ring)
+{
+    struct hello hello = {0};
+    SCOPED(recipe) recipe = NULL;
+    assert_ok(
+        recipe_read(&(struct recipe_source){.file = ring->recipe, .run = ring->run}, &recipe));
+    recipe_of_samples(recipe, hello_put, &hello);
+    assert_ok(model_identity(recipe->model.path, hello_put, &hello));
+    return hello;
+}
+
+static struct process start_generator(const struct ring *ring, const char *log, const char *set)
+{
+    SCOPED_MEM char *learner = address_of(ring, "learner");
+    SCOPED_MEM char *rewarder = address_of(ring, "rewarder");
+    SCOPED_MEM char *to_learner = mem_printf("generator.learner=%s", learner);
+    SCOPED_MEM char *to_rewarder = mem_printf("generator.rewarder=%s", rewarder);
+    return process_start(log, "rlhfd-generator", ring->recipe, "--run", ring->run, "--set",
+                         "generator.name=generator-1", "--set", "generator.listen=127.0.0.1:0",
+                         "--set", to_learner, "--set", to_rewarder, "--set", set, NULL);
+}
+
+static void drain(struct process *up)
+{
+    process_kill(up, SIGINT);
+    assert_int_equal(process_wait(up, RUN_MS), 0);
+}
+
+/* Two live processes of one name take it from each other, and both and the learner say so; the run goes on. */
+static void two_with_one_name_do_not_end_the_run(void **state)
+{
+    (void)state;
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    ring_wait_rounds(&ring, 2, RUN_MS);
+    SCOPED_MEM char *log = file_join(ring.directory, "second.log");
+    SCOPED_MEM char *first_log = file_join(ring.run, "logs/generator.log");
+    SCOPED_MEM char *learner_log = file_join(ring.run, "logs/learner.log");
+    struct process second = start_generator(&ring, log, "run.seed=1");
+    wait_for_text(first_log, "another process came as generator 'generator-1'", log);
+    wait_for_text(learner_log, "generator superseded", log);
+    wait_for_text(log, "superseded why=", ring.log); // the first has come again
+    ring_wait_rounds(&ring, ring_read(&ring).rounds + 5, RUN_MS);
+    process_kill(&second, SIGTERM);
+    assert_int_equal(process_wait(&second, RUN_MS), 0);
+    ring_wait_rounds(&ring, ring_read(&ring).rounds + 5, RUN_MS);
+    drain(&up);
+    ring_audit(&ring);
+}
+
+/* Anyone who can connect may claim a name. All it gets is that the process of this name comes again; no number locks it out. */
+static void a_forged_hello_ends_nothing(void **state)
+{
+    (void)state;
+    static const uint64_t forged[] = {UINT64_MAX, 1, INT64_MAX, 0};
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    ring_wait_rounds(&ring, 2, RUN_MS);
+    SCOPED_MEM char *learner = address_of(&ring, "learner");
+    SCOPED_VALUE(hello) hello = hello_of(&ring);
+    const int generator = ring_pid(&ring, "generator");
+    uint64_t term = 0;
+    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+        struct lease_client client;
+        struct lease_request request = {.run = (char *)"test",
+                                        .generator = (char *)"generator-1",
+                                        .incarnation = forged[i],
+                                        .version = UINT64_MAX,
+                                        .lineage = UINT32_MAX,
+                                        .want = UINT32_MAX,
+                                        .busy_s = 1e308,
+                                        .tokens = UINT64_MAX,
+                                        .hello = hello};
+        lease_client_open(&client, learner, &request);
+        lease_client_answered(&client);
+        if (!forged[i])
+            assert_non_null(strstr(client.why, "incarnation is 0"));
+        else
+            assert_true(client.term > term);
+        term = client.term;
+        lease_client_close(&client);
+        ring_wait_rounds(&ring, ring_read(&ring).rounds + 3, RUN_MS); // it is back
+    }
+    assert_int_equal(ring_pid(&ring, "generator"), generator);
+    drain(&up);
+    ring_audit(&ring);
+}
+
+/* The learner is killed: the process that has the name goes on with what it holds; the one that it superseded stays out. */
+static void a_superseded_process_stays_out_after_a_restart(void **state)
 {
     (void)state;
     struct ring ring =
@@ -54,20 +150,35 @@ static void the_later_of_two_with_one_name_stays(void **state)
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 2, RUN_MS);
     SCOPED_MEM char *learner = address_of(&ring, "learner");
-    SCOPED_MEM char *rewarder = address_of(&ring, "rewarder");
-    SCOPED_MEM char *to_learner = mem_printf("generator.learner=%s", learner);
-    SCOPED_MEM char *to_rewarder = mem_printf("generator.rewarder=%s", rewarder);
-    SCOPED_MEM char *log = file_join(ring.directory, "second.log");
-    SCOPED_MEM char *first_log = file_join(ring.run, "logs/generator.log");
-    struct process second = process_start(
-        log, "rlhfd-generator", ring.recipe, "--set", "generator.name=generator-1", "--set",
-        "generator.listen=127.0.0.1:0", "--set", to_learner, "--set", to_rewarder, NULL);
-    wait_for_text(first_log, "another process came as generator 'generator-1'", log);
-    int status = process_wait(&up, RUN_MS); // a daemon that ends with an error ends the run
-    assert_int_not_equal(status, 0);
-    wait_for_text(log, "serving", ring.log);
-    process_kill(&second, SIGTERM);
-    assert_int_equal(process_wait(&second, RUN_MS), 0);
+    SCOPED_VALUE(hello) hello = hello_of(&ring);
+    struct lease_request request = {.run = (char *)"test",
+                                    .generator = (char *)"old",
+                                    .incarnation = UINT64_MAX,
+                                    .hello = hello};
+    struct lease_client older, younger;
+    lease_client_open(&older, learner, &request);
+    lease_client_answered(&older);
+    request.incarnation = 5;
+    lease_client_open(&younger, learner, &request);
+    lease_client_answered(&younger);
+    lease_client_wait(&older, true);
+    assert_int_equal(older.code, ERR_ABORTED);
+    const uint64_t term = younger.term;
+    lease_client_close(&older);
+    lease_client_close(&younger);
+    kill(ring_pid(&ring, "learner"), SIGKILL);
+    ring_wait_rounds(&ring, ring_read(&ring).rounds + 3, RUN_MS);
+    request.incarnation = UINT64_MAX;
+    lease_client_open(&older, learner, &request);
+    lease_client_wait(&older, true);
+    assert_int_equal(older.code, ERR_ABORTED);
+    lease_client_close(&older);
+    request.incarnation = 5;
+    lease_client_open(&younger, learner, &request);
+    lease_client_answered(&younger);
+    assert_int_equal(younger.term, term);
+    lease_client_close(&younger);
+    drain(&up);
     ring_audit(&ring);
 }
 
@@ -149,5 +260,7 @@ static void versions_after_an_older_copy_are_replaced(void **state)
 }
 
 TESTS(cmocka_unit_test(versions_after_an_older_copy_are_replaced),
-      cmocka_unit_test(the_later_of_two_with_one_name_stays),
+      cmocka_unit_test(two_with_one_name_do_not_end_the_run),
+      cmocka_unit_test(a_forged_hello_ends_nothing),
+      cmocka_unit_test(a_superseded_process_stays_out_after_a_restart),
       cmocka_unit_test(what_is_left_of_a_lost_store_is_told_apart))

@@ -39,7 +39,7 @@ static void add_generator(void *arg, const struct leasing_worker *worker)
     out->name = desk_text(visit, worker->name);
     out->kind = (char *)"generator";
     out->peer = desk_text(visit, worker->peer);
-    out->incarnation = worker->incarnation;
+    out->incarnation = worker->term;
     out->state = (char *)(worker->draining ? "DRAINING"
                           : worker->holds  ? "HELD"
                           : paused         ? "PAUSED"

@@ -85,7 +85,7 @@ static void tell(struct store *store, struct slot *slot, enum revoked_why why)
         store->revoked = mem_grow(store->revoked, store->revoked_capacity, sizeof *store->revoked);
     }
     store->revoked[store->revoked_n++] =
-        (struct revoked){STEAL(slot->generator), slot->incarnation, slot->id, why};
+        (struct revoked){STEAL(slot->generator), slot->term, slot->id, why};
     if (why == REVOKED_EXPIRED)
         store->counters.expired++;
     else

@@ -13,6 +13,7 @@
 #include "learner/store/lineages.h"
 #include "learner/store/rounds.h"
 #include "learner/store/slots.h"
+#include "learner/store/terms.h"
 
 struct store {
     char *dir;
@@ -27,6 +28,7 @@ struct store {
     struct store_unusable unusable;
     struct lineages lineages;
     struct slots slots; // none when it was opened to read
+    struct terms terms; // likewise
     int64_t opened_ms;
     uint64_t opened_clock_ms; // the store's clock then
     bool holds;               // the clock stands still
@@ -66,7 +68,8 @@ uint64_t store_groups_wanted(const struct store *store);
 bool store_source_empty(
     const struct store *store); // every slot of the data was leased; free ones aside
 
-/* leases.c: the row of the data whose turn it is. */
+/* leases.c: INVALID unless its name has 1 to 255 bytes. The row of the data whose turn it is. */
+err_t holder_check(const struct store_holder *holder);
 uint64_t slot_prompt(const struct store *store, uint64_t number);
 
 /* fate.c: a group that came leaves. */

@@ -25,7 +25,7 @@ const char *revoked_why_name(enum revoked_why why)
     return (unsigned)why < sizeof names / sizeof *names ? names[why] : "?";
 }
 
-static err_t holder_check(const struct store_holder *holder)
+err_t holder_check(const struct store_holder *holder)
 {
     size_t len = strlen(holder->generator);
     if (!len || len > NAME_MAX_BYTES)
@@ -86,7 +86,7 @@ static struct grant grant(struct store *store, struct slot *slot, const struct s
     slot->trained_in = 0;
     slot->version = version;
     slot->deadline_ms = store->counters.clock_ms + store->rules.lease_ms;
-    slot->incarnation = holder->incarnation;
+    slot->term = holder->term;
     slot->generator = mem_string(holder->generator);
     slot->id = group_id(schema->run, store->counters.lineage, slot->number, slot->attempt);
     slot_touch(store, slot);
@@ -148,7 +148,7 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
 
 static bool holds(const struct slot *slot, const struct store_holder *holder)
 {
-    return slot->state == SLOT_LEASED && slot->incarnation == holder->incarnation &&
+    return slot->state == SLOT_LEASED && slot->term == holder->term &&
            !strcmp(slot->generator, holder->generator);
 }
 
@@ -251,7 +251,7 @@ err_t store_holder_gone(struct store *store, const struct store_holder *holder, 
     TRY(store_begin(store, now_ms));
     for (size_t i = 0; i < store->slots.n; i++) {
         struct slot *slot = store->slots.at[i];
-        if (slot->state == SLOT_LEASED && slot->incarnation < holder->incarnation &&
+        if (slot->state == SLOT_LEASED && slot->term != holder->term &&
             !strcmp(slot->generator, holder->generator)) {
             slot_free_again(store, slot);
             store->counters.given_back++;

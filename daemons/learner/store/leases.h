@@ -1,7 +1,7 @@
 /* Leases: slots on loan to generators, under the bound on lag.
  *
  *     SCOPED_VALUE(grants) grants = {0};
- *     struct store_holder holder = {"generator-0", incarnation};
+ *     struct store_holder holder = {"generator-0", term};
  *     TRY(store_holder_gone(store, &holder, clock_ms()));  -- at its hello
  *     TRY(store_lease(store, &holder, version, want, clock_ms(), &grants));  -- durable: send them
  *     TRY(store_expire(store, clock_ms()));          -- on a timer
@@ -16,7 +16,7 @@
 
 struct store_holder {
     const char *generator; // 1 to 255 bytes
-    uint64_t incarnation;
+    uint64_t term;         // of terms.h
 };
 struct grant {
     struct digest id; // of the group to be made
@@ -78,7 +78,7 @@ err_t store_holds_only(struct store *store, const struct store_holder *holder,
 /* Whether the holder's lease of this group stands: what it knows of beside these was taken from it while it was away. */
 bool store_holds(struct store *store, const struct store_holder *holder, const struct digest *id);
 
-/* Frees what older incarnations of the holder's name still hold. */
+/* Frees what others than this process hold under its name. */
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
 
 /* While it holds, decoding stands still: deadlines do, too, and a round waits for its stragglers whatever the rules say. */
@@ -99,7 +99,7 @@ enum revoked_why {
 const char *revoked_why_name(enum revoked_why why); // "expired", "stale", "straggler", ...
 struct revoked {
     char *generator;
-    uint64_t incarnation;
+    uint64_t term;
     struct digest id;
     enum revoked_why why;
 };

@@ -211,8 +211,8 @@ void slot_encode(const struct slot *slot, struct bytes *ret)
     bytes_be32(ret, slot->attempt);
     bytes_be32(ret, slot->failures);
     bytes_be32(ret, slot->lineage);
-    const uint64_t numbers[] = {slot->start_round, slot->version, slot->deadline_ms,
-                                slot->incarnation, slot->age};
+    const uint64_t numbers[] = {slot->start_round, slot->version, slot->deadline_ms, slot->term,
+                                slot->age};
     put_all(ret, numbers, 5);
     put_text(ret, slot->generator);
     put_summary(ret, &slot->summary);
@@ -230,7 +230,7 @@ err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot 
                 read_be32(&in, &slot.attempt) && read_be32(&in, &slot.failures) &&
                 read_be32(&in, &slot.lineage) && read_be64(&in, &slot.start_round) &&
                 read_be64(&in, &slot.version) && read_be64(&in, &slot.deadline_ms) &&
-                read_be64(&in, &slot.incarnation) && read_be64(&in, &slot.age) &&
+                read_be64(&in, &slot.term) && read_be64(&in, &slot.age) &&
                 get_text(&in, NAME_MAX_BYTES, &slot.generator) &&
                 get_summary(&in, version, &slot.summary);
     if (version < 3)

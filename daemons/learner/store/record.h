@@ -6,6 +6,7 @@
  *     family  key                              value
  *     meta    "schema"                         M: what names the run
  *     meta    "counters"                       C: all counters
+ *             't', place                       N: who has a generator's name (terms.h)
  *     slots   slot                             S: struct slot
  *     groups  age, slot                        G: the group's bytes, as group_encode makes them
  *     gone    slot, attempt                    X: struct gone
@@ -63,14 +64,14 @@ struct slot {
     uint32_t lineage;              // in which this attempt was leased
     uint64_t start_round, version; // of the holder at the lease
     uint64_t deadline_ms;          // LEASED: on the store's clock
-    uint64_t incarnation;
-    char *generator;        // LEASED: the holder; STORED: who made the group; else NULL
-    uint64_t age;           // STORED: round of the oldest version
-    uint64_t trained_in;    // uses > 0: the last round that used it
-    uint32_t uses;          // rounds that have used this attempt's group
-    struct summary summary; // STORED
-    struct digest id;       // not recorded: follows from the rest
-    bool dirty;             // not recorded: changed since the last commit
+    uint64_t term;                 // LEASED: the holder's (terms.h)
+    char *generator;               // LEASED: the holder; STORED: who made the group; else NULL
+    uint64_t age;                  // STORED: round of the oldest version
+    uint64_t trained_in;           // uses > 0: the last round that used it
+    uint32_t uses;                 // rounds that have used this attempt's group
+    struct summary summary;        // STORED
+    struct digest id;              // not recorded: follows from the rest
+    bool dirty;                    // not recorded: changed since the last commit
 };
 
 struct gone {

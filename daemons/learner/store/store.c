@@ -287,8 +287,10 @@ static err_t load_all(struct store *store, const struct store_options *options)
     else if (options && store->schema.format < STORE_FORMAT)
         upgrade(store);
     TRY(lineages_load(store->db, store->counters.lineage, &store->lineages));
-    if (options)
+    if (options) {
         TRY(load_slots(store));
+        TRY(terms_load(store->db, &store->terms));
+    }
     return versions_load(store);
 }
 
@@ -324,6 +326,7 @@ void store_free(struct store *store)
     db_free(store->db);
     schema_done(&store->schema);
     slots_done(&store->slots);
+    terms_done(&store->terms);
     lineages_done(&store->lineages);
     revoked_free(store->revoked, store->revoked_n);
     free(store->dirty);

@@ -53,7 +53,7 @@ static struct slot slot_of(enum slot_state state, enum reason reason, enum outco
                          .start_round = 5,
                          .version = 6,
                          .deadline_ms = 12345,
-                         .incarnation = 99,
+                         .term = 99,
                          .generator = generator,
                          .age = 6,
                          .uses = uses,

@@ -17,7 +17,7 @@ struct work {
 
 struct generator {
     char name[16];
-    uint64_t incarnation, version;
+    uint64_t term, version;
     struct work work[WORK_MAX];
 };
 
@@ -89,7 +89,7 @@ static void restart(struct sim *sim)
 static void lease(struct sim *sim, struct generator *generator)
 {
     SCOPED_VALUE(grants) grants = {0};
-    struct store_holder holder = {generator->name, generator->incarnation};
+    struct store_holder holder = {generator->name, generator->term};
     size_t want = 0;
     for (int w = 0; w < WORK_MAX; w++)
         want += !generator->work[w].used;
@@ -145,13 +145,12 @@ static void generate(struct sim *sim, struct generator *generator)
 
 static void die(struct sim *sim, struct generator *generator)
 {
-    generator->incarnation++;
+    generator->term++;
     memset(generator->work, 0, sizeof generator->work);
     generator->version = sim->published;
     if (below(sim, 2)) // else its leases run out
-        assert_ok(store_holder_gone(sim->store,
-                                    &(struct store_holder){generator->name, generator->incarnation},
-                                    sim->now_ms));
+        assert_ok(store_holder_gone(
+            sim->store, &(struct store_holder){generator->name, generator->term}, sim->now_ms));
 }
 
 static uint64_t round_of(const struct sim *sim, uint64_t version)

@@ -235,7 +235,7 @@ static void a_deadline_stands_still_while_the_learner_is_down_or_decoding_held(v
     store_revoked(f->store, &revoked, &n);
     assert_int_equal(n, 1);
     assert_string_equal(revoked->generator, "g");
-    assert_int_equal(revoked->incarnation, 1);
+    assert_int_equal(revoked->term, 1);
     assert_int_equal(revoked->why, REVOKED_EXPIRED);
     assert_true(digest_equal(&revoked->id, &grants.grant[0].id));
     revoked_free(revoked, n);

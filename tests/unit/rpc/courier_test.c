@@ -1,6 +1,7 @@
 /* What is sent is kept until its disposition is back, and sent again when the server was lost before. */
 #include "loopback.h"
 #include "rpc/courier.h"
+#include "wire/hello.h"
 
 struct sender {
     struct courier *courier;
@@ -125,5 +126,128 @@ static void closing_hands_back_what_is_left(void **state)
     loopback_done(&lo);
 }
 
-TESTS(cmocka_unit_test(what_has_no_disposition_is_sent_again),
+/* ---- with a hello */
+
+struct door {
+    int hellos, groups;
+    bool open;
+    enum err_code refuse;
+};
+
+static void at_the_door(struct rpc_call *call, struct rpc_message *message,
+                        const struct ProtobufCMessage *pb, void *user)
+{
+    (void)pb;
+    struct door *door = user;
+    SCOPED_VALUE(hello) hello = {0};
+    SCOPED_VALUE(bytes) out = {0};
+    err_t e = hello_decode(rpc_message_data(message), rpc_message_len(message), &hello);
+    if (err_failed(e)) {
+        err_free(e);
+        door->groups++;
+        return;
+    }
+    door->hellos++;
+    if (door->refuse) {
+        rpc_call_finish(call, err_new(door->refuse, "not you"));
+        return;
+    }
+    if (!door->open)
+        return;
+    welcome_encode(&out);
+    SCOPED(rpc_message) answer = rpc_message_copy(out.data, out.len);
+    rpc_call_send_message(call, answer);
+}
+
+static bool two_groups(void *arg)
+{
+    return ((struct door *)arg)->groups == 2;
+}
+
+static bool said_hello(void *arg)
+{
+    return ((struct door *)arg)->hellos > 0;
+}
+
+static bool twice_down(void *arg)
+{
+    return ((struct sender *)arg)->downs >= 2;
+}
+
+static void begin(struct loopback *lo, struct door *door, struct sender *sender,
+                  const struct hello *hello, struct rpc_server **ret)
+{
+    static const struct rpc_method methods[] = {
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = at_the_door}, 0}, {0}};
+    static struct rpc_service services[1];
+    char address[64];
+    services[0] = (struct rpc_service){methods, door};
+    assert_ok(rpc_server_start(
+        lo->rpc, &(struct rpc_server_options){.address = "127.0.0.1:0", RPC_SERVICES(services)},
+        ret));
+    snprintf(address, sizeof address, "127.0.0.1:%d", rpc_server_port(*ret));
+    *sender = (struct sender){0};
+    struct courier_options options = {.rpc = lo->rpc,
+                                      .peer = address,
+                                      .method = &methods[0],
+                                      .hello = hello,
+                                      .settled = on_settled,
+                                      .up = on_up,
+                                      .down = on_down,
+                                      .arg = sender};
+    assert_ok(courier_open(&options, &sender->courier));
+    post_group(sender, 0);
+    post_group(sender, 1);
+}
+
+static void groups_follow_when_the_hello_is_accepted(void **state)
+{
+    (void)state;
+    struct loopback lo;
+    struct sender sender;
+    struct door door = {0};
+    struct rpc_server *server = NULL;
+    SCOPED_VALUE(hello) hello = {0};
+    hello_put(&hello, "k", "v");
+    loopback_init(&lo);
+    begin(&lo, &door, &sender, &hello, &server);
+    until(&lo, said_hello, &door);
+    run_for(&lo, 100);
+    assert_int_equal(door.groups, 0); // and nobody was told that it is up
+    assert_int_equal(sender.ups, 0);
+    rpc_server_free(server);
+    courier_close(sender.courier, NULL);
+    door = (struct door){.open = true};
+    begin(&lo, &door, &sender, &hello, &server);
+    until(&lo, two_groups, &door);
+    assert_int_equal(door.hellos, 1);
+    assert_int_equal(sender.ups, 1);
+    rpc_server_free(server);
+    courier_close(sender.courier, NULL);
+    loopback_done(&lo);
+}
+
+/* Each refusal is told, as its owner has to decide. */
+static void a_refusal_is_told_each_time(void **state)
+{
+    (void)state;
+    struct loopback lo;
+    struct sender sender;
+    struct door door = {.refuse = ERR_PRECONDITION};
+    struct rpc_server *server = NULL;
+    SCOPED_VALUE(hello) hello = {0};
+    hello_put(&hello, "k", "v");
+    loopback_init(&lo);
+    begin(&lo, &door, &sender, &hello, &server);
+    until(&lo, twice_down, &sender);
+    assert_int_equal(sender.ups, 0);
+    assert_int_equal(door.groups, 0);
+    rpc_server_free(server);
+    courier_close(sender.courier, NULL);
+    loopback_done(&lo);
+}
+
+TESTS(cmocka_unit_test(groups_follow_when_the_hello_is_accepted),
+      cmocka_unit_test(a_refusal_is_told_each_time),
+      cmocka_unit_test(what_has_no_disposition_is_sent_again),
       cmocka_unit_test(closing_hands_back_what_is_left))

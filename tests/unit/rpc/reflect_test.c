@@ -82,11 +82,11 @@ static void it_finds_symbols_with_their_imports(void **)
         const char *symbol, *file;
         size_t files;
     } rows[] = {
-        {"rlhfd.v1.Replay", "replay.proto", 2},
-        {"rlhfd.v1.Replay.Append", "replay.proto", 2},
-        {"rlhfd.v1.Group", "rollout.proto", 1},
-        {"rlhfd.v1.Group.start_round", "rollout.proto", 1},
-        {"rlhfd.v1.OUTCOME_STORED", "rollout.proto", 1},
+        {"rlhfd.v1.Replay", "replay.proto", 3},
+        {"rlhfd.v1.Replay.Append", "replay.proto", 3},
+        {"rlhfd.v1.Group", "rollout.proto", 2},
+        {"rlhfd.v1.Group.start_round", "rollout.proto", 2},
+        {"rlhfd.v1.OUTCOME_STORED", "rollout.proto", 2},
         {"grpc.health.v1.HealthCheckResponse.ServingStatus", "grpc/health/v1/health.proto", 1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         request question = REQUEST_INIT;

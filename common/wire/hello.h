@@ -1,0 +1,44 @@
+/* What a worker says of itself in the first message of its stream to the learner: the protocol that it speaks, and all that
+ * decides what a sample is.
+ *
+ *     SCOPED_VALUE(hello) ours = {0};
+ *     hello_put(&ours, "generator.temperature", "1.0");
+ *     TRY(hello_check(&ours, &theirs, "generator 'g'"));    -- PRECONDITION: "... generator.temperature is 0.5 there, 1.0 here"
+ *
+ * Owner: one thread at a time. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/scoped.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HELLO_PROTOCOL = 2, HELLO_SETTINGS_MAX = 128, HELLO_MAX_BYTES = 1 << 20 };
+
+struct hello_setting {
+    char *key, *value;
+};
+struct hello {
+    uint32_t protocol; // 0: there is no hello
+    uint32_t settings;
+    struct hello_setting *setting; // (settings), owned
+};
+void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
+void hello_done(struct hello *hello);
+
+/* PRECONDITION: another protocol, or a setting that differs, with its key and both values; `who` begins the message. */
+err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who);
+
+/* Replay.Append's first message, which is of the type of groups. Decoding: NOT_FOUND: it is a group; INVALID: malformed. */
+void hello_encode(const struct hello *hello, struct bytes *ret);
+err_t hello_decode(const uint8_t *data, size_t len, struct hello *ret);
+
+/* The answer to it, which is of the type of dispositions. */
+void welcome_encode(struct bytes *ret);
+bool welcome_decode(const uint8_t *data, size_t len);
+
+/* Inside wire: to and from the generated message. The pb borrows from hello and *rows, which is freed by the caller. */
+struct Rlhfd__V1__Hello;
+void hello_to_pb(const struct hello *hello, struct Rlhfd__V1__Hello *pb, void **rows);
+err_t hello_from_pb(const struct Rlhfd__V1__Hello *pb, struct hello *ret);

@@ -1,0 +1,19 @@
+#include "generator/introduce.h"
+#include "base/mem.h"
+#include "model/identity.h"
+#include "svc/recipe_shared.h"
+#include <unistd.h>
+
+char *introduce_name(const struct recipe *recipe)
+{
+    char host[65] = "host";
+    gethostname(host, sizeof host - 1);
+    return *recipe->generator.name ? mem_string(recipe->generator.name)
+                                   : mem_printf("%s-%d", host, getpid());
+}
+
+err_t introduce_hello(const struct recipe *recipe, struct hello *ret)
+{
+    recipe_of_samples(recipe, hello_put, ret);
+    return model_identity(recipe->model.path, hello_put, ret);
+}
