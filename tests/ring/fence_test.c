@@ -91,7 +91,7 @@ static void two_with_one_name_do_not_end_the_run(void **state)
     struct process second = start_generator(&ring, log, "run.seed=1");
     wait_for_text(first_log, "another process came as generator 'generator-1'", log);
     wait_for_text(learner_log, "generator superseded", log);
-    wait_for_text(log, "superseded why=", ring.log); // the first has come again
+    wait_for_text(log, "\"superseded\" why=", ring.log); // the first has come again
     ring_wait_rounds(&ring, ring_read(&ring).rounds + 5, RUN_MS);
     process_kill(&second, SIGTERM);
     assert_int_equal(process_wait(&second, RUN_MS), 0);
