@@ -265,10 +265,11 @@ void view_held(struct view *view, const char *line, const char *cause)
         return;
     snprintf(view->held, sizeof view->held, "%s", cause);
     view->held_ms = now_ms;
+    SCOPED_MEM char *shown = printable_text(line, ""); // it names peers
     if (view->terminal)
-        printf("\r\033[K%.*s", columns(), line);
+        printf("\r\033[K%.*s", columns(), shown);
     else
-        puts(line);
+        puts(shown);
     view->line_open = view->terminal;
     fflush(stdout);
 }
