@@ -14,7 +14,7 @@
 
 /* Calls that begin in a second: what takes the loop less than a tenth of its time. ADMIN: connections of people and
  * dashboards. */
-enum { ADMIN_CALLS_PER_S = 250, CALLS_PER_S = 500, ADMIN_CONNECTIONS = 128 };
+enum { ADMIN_CALLS_PER_S = 100, CALLS_PER_S = 500, ADMIN_CONNECTIONS = 128 };
 
 struct face {
     char *address;
