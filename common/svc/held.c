@@ -1,6 +1,7 @@
 #include "svc/held.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "svc/metrics.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,42 +45,18 @@ bool hold_ready(enum hold_cause cause)
     return ready[cause];
 }
 
-/* Bytes of the UTF-8 sequence that begins here; 0: none does. */
-static size_t sequence(const unsigned char *p)
-{
-    size_t len = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >> 4 == 0xe ? 3 : 0;
-    if (*p >= 0xf0 && *p < 0xf5)
-        len = 4;
-    for (size_t i = 1; i < len; i++)
-        if (p[i] >> 6 != 2)
-            return 0;
-    if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
-        (*p == 0xf4 && p[1] > 0x8f) || (*p == 0xc2 && p[1] < 0xa0))
-        return 0; // overlong, a surrogate, above U+10FFFF, a control character
-    return len;
-}
-
-/* Names and reasons come from peers and data; what shows them is a terminal, a protobuf string or a log. */
-static void make_printable(char *text)
-{
-    for (char *p = text; *p;) {
-        size_t len = sequence((const unsigned char *)p);
-        if (!len || (len == 1 && (*p < 0x20 || *p == 0x7f))) {
-            *p++ = '?';
-            continue;
-        }
-        p += len;
-    }
-}
-
 struct hold hold_make(enum hold_cause cause, const char *format, ...)
 {
     struct hold hold = {.cause = cause};
+    char text[HOLD_TEXT];
     va_list args;
     va_start(args, format);
-    vsnprintf(hold.text, sizeof hold.text, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    make_printable(hold.text);
+    SCOPED_MEM char *shown = printable_text(text, ""); // names and reasons come from peers and data
+    snprintf(hold.text, sizeof hold.text, "%s", shown);
+    for (size_t len = strlen(hold.text); len && !utf8_is(hold.text);)
+        hold.text[--len] = 0; // it was cut in the middle of a character
     return hold;
 }
 
