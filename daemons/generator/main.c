@@ -294,8 +294,6 @@ static err_t open_streams(struct daemon *d)
                                     .stuck = weights_stuck,
                                     .poisoned = weights_poisoned,
                                     .arg = d};
-    d->join = loop_timer_new(d->loop, peers_late, d);
-    loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
     if (d->carrier.why)
         log_info("versions come over gRPC alone", "why=\"%s\"", d->carrier.why);
     TRY(introduce_hello(recipe, &d->hello));
@@ -304,6 +302,14 @@ static err_t open_streams(struct daemon *d)
     TRY(evaluate_open(d->evaluate, d->decode,
                       &(struct evaluate_stream){.rpc = d->rpc, .incarnation = d->process}));
     return update_open(&update, &d->update);
+}
+
+static void watch_peers(struct daemon *d)
+{
+    d->join = loop_timer_new(d->loop, peers_late, d);
+    loop_timer_start(d->join, d->recipe->net.join_timeout_s * 1000, 0);
+    d->look = loop_timer_new(d->loop, daemon_show, d);
+    loop_timer_start(d->look, 0, LOOK_MS);
 }
 
 static err_t serve(struct daemon *d, const char *announce)
@@ -354,8 +360,7 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(face_open(&face, &d->face));
     d->serves = relay_address(recipe, face_address(d->face));
     TRY(open_streams(d));
-    d->look = loop_timer_new(d->loop, daemon_show, d);
-    loop_timer_start(d->look, 0, LOOK_MS);
+    watch_peers(d);
     loop_on_signal(d->loop, on_signal, d);
     TRY(loop_run(d->loop));
     return d->failed;
