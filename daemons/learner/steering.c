@@ -90,7 +90,7 @@ static err_t look(struct steering *steering, struct store *store, const struct l
     }
     struct lag_control_config config = steering_config(recipe);
     struct lag_move move = lag_control_step(&steering->control, &config, eta, seen);
-    if (move.eta == eta)
+    if (move.eta == eta || store_ended(store)) // after the last round nothing is left to steer
         return OK;
     metric_add(&moves, 1);
     return move_to(steering, store, &move);
