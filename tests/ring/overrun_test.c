@@ -42,6 +42,14 @@ static void grant(struct rpc_call *call, uint64_t first)
     assert_true(rpc_call_send_message(call, message));
 }
 
+static void welcome(struct rpc_call *call)
+{
+    SCOPED_VALUE(bytes) out = {0};
+    lease_reply_encode(&(struct lease_reply){.term = 1}, &out);
+    SCOPED(rpc_message) message = rpc_message_copy(out.data, out.len);
+    assert_true(rpc_call_send_message(call, message));
+}
+
 static void on_request(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
@@ -49,6 +57,8 @@ static void on_request(struct rpc_call *call, struct rpc_message *message,
     struct learner *learner = user;
     struct lease_request request = {0};
     assert_ok(lease_request_decode(rpc_message_data(message), rpc_message_len(message), &request));
+    if (!learner->granted)
+        welcome(call);
     if (!learner->granted)
         for (uint64_t i = 0; i < REPLIES; i++)
             grant(call, i * LEASE_GRANTS_MAX);

@@ -336,6 +336,11 @@ static void on_down(void *arg, err_t why)
     err_free(why);
 }
 
+static void on_answered(void *arg)
+{
+    (void)arg;
+}
+
 static void on_room(void *arg)
 {
     struct stages *s = arg;
@@ -359,8 +364,13 @@ static void open_stages(struct stages *s, const struct recipe *recipe)
     assert_ok(loop_new(&s->loop));
     assert_ok(rpc_new(s->loop, &s->rpc));
     SCOPED_MEM char *learner = serve(s, (struct rpc_service){replay, s}, &s->learner);
-    struct relay_options relay = {
-        .rpc = s->rpc, .learner = learner, .room = on_room, .down = on_down, .up = on_up, .arg = s};
+    struct relay_options relay = {.rpc = s->rpc,
+                                  .learner = learner,
+                                  .room = on_room,
+                                  .answered = on_answered,
+                                  .down = on_down,
+                                  .up = on_up,
+                                  .arg = s};
     assert_ok(relay_open(&relay, &s->relay));
     struct score_options score = {.loop = s->loop, .recipe = recipe, .relay = s->relay};
     assert_ok(score_new(&score, &s->score));
