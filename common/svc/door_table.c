@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "svc/door_inside.h"
@@ -8,8 +9,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A cut connection costs its peer so many new ones, so that a flood becomes slower with each. */
-enum { CUT_COST = 100, BURST_S = 4, TRIM_AFTER_MS = 1000 };
+/* A cut connection costs its peer so many new ones, so that a flood becomes slower with each. A connection of MANY_CALLS or
+ * with MUCH_UNUSED took memory that is worth giving back when it closes. */
+enum {
+    CUT_COST = 100,
+    BURST_S = 4,
+    TRIM_AFTER_MS = 1000,
+    MANY_CALLS = 1000,
+    MUCH_UNUSED = 8 << 20
+};
 
 #define CLOSED(why)                                                                                \
     METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_connections_closed_total",                         \
@@ -56,6 +64,8 @@ void table_remove(struct door *door, size_t at)
     if (door->by_fd[gone->fd] == gone)
         door->by_fd[gone->fd] = NULL;
     door->live[at] = door->live[--door->count];
+    if (gone->calls_made >= MANY_CALLS || gone->unused >= MUCH_UNUSED)
+        door->trim_ms = clock_ms() + TRIM_AFTER_MS;
     mem_free(gone);
 }
 

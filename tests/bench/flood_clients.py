@@ -1,7 +1,7 @@
 """Clients without manners, for tests/bench/flood: HTTP/2 by hand, each in a process of its own.
 
-usage: flood_clients.py KIND ADDRESS SECONDS [RUN]      kinds: status, leases, halves, resets, connections, busy
-busy: no client, but a loop; ADDRESS is then the share of a core that it takes.
+usage: flood_clients.py KIND ADDRESS SECONDS [RUN]      kinds: status, leases, halves, resets, connections, none, busy
+none: no client at all; busy: no client either, but a loop; ADDRESS is then the share of a core that it takes.
 """
 import os
 import select
@@ -112,7 +112,9 @@ def halves(connection):
         stream, head = connection.open(LEASE)
         connection.socket.sendall(head + frame(DATA, 0, stream, struct.pack(">BI", 0, 64 << 20)))
         left[stream] = 60 << 20
-    while connection.listen(0 if any(left.values()) else 1):
+    sent = True
+    while connection.listen(0 if sent else 0.05):
+        sent = False
         for stream in list(left):
             n = min(connection.window, connection.windows.get(stream, 0), len(block), left[stream])
             if n > 0:
@@ -120,6 +122,7 @@ def halves(connection):
                 connection.window -= n
                 connection.windows[stream] -= n
                 left[stream] -= n
+                sent = True
         yield
 
 
@@ -181,6 +184,8 @@ def main():
     kind, address, until = sys.argv[1], sys.argv[2], time.monotonic() + float(sys.argv[3])
     if kind == "busy":
         busy(float(address), until)
+    elif kind == "none":
+        time.sleep(float(sys.argv[3]))
     elif kind == "connections":
         connections(address, until)
     else:
