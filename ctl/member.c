@@ -12,6 +12,8 @@ enum {
     WORDS_MAX = 32,
     ANNOUNCE_POLL_MS = 10,
     RESTARTS_MAX = 5,
+    PORT_TRIES_MAX = 20,
+    PAUSES_MAX = 5,
     RESTART_WINDOW_MS = 60000,
     RESTART_PAUSE_MS = 200
 };
@@ -61,14 +63,14 @@ static void restart(void *arg)
         member->options.gone(member->options.arg, member, failed);
 }
 
-static bool may_restart(struct member *member)
+static bool may_restart(struct member *member, int most)
 {
     int64_t now = clock_ms();
     if (now - member->window_ms > RESTART_WINDOW_MS) {
         member->window_ms = now;
         member->restarts = 0;
     }
-    return member->restarts++ < RESTARTS_MAX;
+    return member->restarts++ < most;
 }
 
 /* Between a kill and the restart the system may have lent the port to someone else's connection: it comes back. */
@@ -86,12 +88,14 @@ static void on_exit_of(void *arg, struct child *child, struct child_end end)
     loop_timer_stop(member->poll);
     child_end_text(end, how);
     SCOPED_MEM char *words = last_words(member);
-    bool again = end.signal || (member->restarts && port_is_taken(words));
+    const bool taken = member->restarts && port_is_taken(words);
     if (end.status == 0 || member->stopping) {
         member->options.gone(member->options.arg, member, OK);
-    } else if (again && may_restart(member)) {
+    } else if ((taken && may_restart(member, PORT_TRIES_MAX)) ||
+               (end.signal && may_restart(member, RESTARTS_MAX))) {
         member->options.restarted(member->options.arg, member, how);
-        loop_timer_start(member->pause, RESTART_PAUSE_MS * member->restarts, 0);
+        const int pauses = member->restarts < PAUSES_MAX ? member->restarts : PAUSES_MAX;
+        loop_timer_start(member->pause, (int64_t)RESTART_PAUSE_MS * pauses, 0);
     } else {
         member->options.gone(
             member->options.arg, member,

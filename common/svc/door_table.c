@@ -87,7 +87,8 @@ static int by_age(const void *a, const void *b)
 
 void table_sort(struct door *door)
 {
-    qsort(door->live, door->count, sizeof(struct connection *), by_age);
+    if (door->count)
+        qsort(door->live, door->count, sizeof(struct connection *), by_age);
 }
 
 struct connection *table_add(struct door *door, int fd, const union door_address *from, int64_t now)

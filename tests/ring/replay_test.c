@@ -23,9 +23,10 @@ static void wait_end(const struct ring *ring, struct process *up)
 {
     int status = process_wait(up, RUN_MS);
     if (status) {
-        char *log = file_text(ring->log);
-        print_error("rlhfctl up: exit status %d\n%s\n", status, log);
-        free(log);
+        SCOPED_MEM char *learner = file_join(ring->run, "logs/learner.log");
+        print_error("rlhfctl up: exit status %d\n", status);
+        file_print_end("up", ring->log);
+        file_print_end("learner", learner);
     }
     assert_int_equal(status, 0);
 }

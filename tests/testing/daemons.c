@@ -6,6 +6,7 @@
 #include "base/scoped.h"
 #include "testing/testing.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,22 +92,30 @@ static struct process start(const struct daemons *d, enum daemon_kind kind, cons
 
 void daemons_start_one(struct daemons *d, enum daemon_kind kind, const char *settings)
 {
+    assert_true(strlen(settings) < sizeof d->started_with[kind]);
+    if (settings != d->started_with[kind])
+        snprintf(d->started_with[kind], sizeof d->started_with[kind], "%s", settings);
     d->process[kind] = start(d, kind, names[kind], d->address[kind], settings);
 }
 
 static void show_log(const struct daemons *d, enum daemon_kind kind, const char *what)
 {
     SCOPED_MEM char *log = path_of(d, kind, "log");
-    char *text = file_text(log);
-    print_error("the %s %s:\n%s\n", names[kind], what, text);
-    free(text);
+    print_error("the %s %s\n", names[kind], what);
+    file_print_end(names[kind], log);
     fail();
+}
+
+static bool has_ended(const struct daemons *d, enum daemon_kind kind)
+{
+    siginfo_t end = {0};
+    return waitid(P_PID, (id_t)d->process[kind].pid, &end, WEXITED | WNOHANG | WNOWAIT) ||
+           end.si_pid;
 }
 
 void daemons_assert_running(const struct daemons *d, enum daemon_kind kind)
 {
-    siginfo_t end = {0};
-    if (waitid(P_PID, (id_t)d->process[kind].pid, &end, WEXITED | WNOHANG | WNOWAIT) || end.si_pid)
+    if (has_ended(d, kind))
         show_log(d, kind, "ended by itself");
 }
 
@@ -125,10 +134,25 @@ static void read_addresses(const char *path, char ret_listen[64],
     snprintf(ret_http, 64, "%s", http);
 }
 
+/* Between a kill and the restart the system may have lent the port to another process. */
+static bool port_was_taken(const struct daemons *d, enum daemon_kind kind)
+{
+    enum { LAST_LINES = 600 };
+    SCOPED_MEM char *log = path_of(d, kind, "log");
+    SCOPED_MEM char *text = file_text(log);
+    const size_t len = strlen(text);
+    return strstr(text + (len > LAST_LINES ? len - LAST_LINES : 0), strerror(EADDRINUSE));
+}
+
 void daemons_announced(struct daemons *d, enum daemon_kind kind)
 {
     SCOPED_MEM char *path = path_of(d, kind, "json");
     for (int64_t until = clock_ms() + START_MS; !file_exists(path); clock_sleep_ms(2)) {
+        if (has_ended(d, kind) && port_was_taken(d, kind)) {
+            process_wait(&d->process[kind], END_MS);
+            clock_sleep_ms(500);
+            daemons_start_one(d, kind, d->started_with[kind]);
+        }
         daemons_assert_running(d, kind);
         if (clock_ms() > until)
             show_log(d, kind, "did not start");

@@ -19,11 +19,13 @@ struct daemons {
     const char *settings; // borrowed
     struct process process[DAEMON_KINDS];
     char address[DAEMON_KINDS][64], admin[DAEMON_KINDS][64], http[DAEMON_KINDS][64];
+    char started_with[DAEMON_KINDS][256]; // settings of the last start of each
 };
 
 struct daemons daemons_start(const struct ring *ring, const char *settings);
 
-/* Starts one that was killed; daemons_announced waits until it listens. Fails the test if it ends instead. */
+/* Starts one that was killed; daemons_announced waits until it listens. Fails the test if it ends instead, but for a port that the
+ * system has lent to another process meanwhile: then it is started again. */
 void daemons_start_one(struct daemons *daemons, enum daemon_kind kind, const char *settings);
 void daemons_announced(struct daemons *daemons, enum daemon_kind kind);
 

@@ -100,3 +100,16 @@ char *file_text(const char *path)
         bytes_extend(&text, 0);
     return (char *)text.data;
 }
+
+void file_print_end(const char *what, const char *path)
+{
+    enum { PART = 900, PARTS = 4 };
+    char *text = file_text(path);
+    const size_t len = strlen(text);
+    size_t at = len > PARTS * PART ? len - PARTS * PART : 0;
+    print_error("%s, the end of %s:\n", what, path);
+    for (; at < len; at += PART)
+        print_error("%.*s", PART, text + at);
+    print_error("\n");
+    free(text);
+}

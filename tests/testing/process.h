@@ -30,3 +30,6 @@ int process_run(char **ret_output, int timeout_ms, const char *program, ...)
 
 /* A file's text, "" if there is none; owned by the caller. */
 char *file_text(const char *path);
+
+/* Prints the end of a file: cmocka cuts what is longer than a line or ten. */
+void file_print_end(const char *what, const char *path);
