@@ -46,6 +46,13 @@ static void wait_generator(struct client *client, const char *state)
             fail_msg("the generator does not come to be %s", state);
 }
 
+/* What a generator last said of itself is from before the resume, until it has heard of it. */
+static void go_on(struct client *client)
+{
+    resume(client);
+    wait_generator(client, "SERVING");
+}
+
 static double tokens_of(const struct daemons *d)
 {
     return daemons_metric(d, GENERATOR, "rlhfd_decode_tokens");
@@ -61,7 +68,7 @@ static uint32_t hold_some(struct client *client)
         wait_generator(client, "HELD");
         if (leased)
             return leased;
-        resume(client);
+        go_on(client);
         assert_true(clock_ms() < until);
     }
 }
@@ -110,7 +117,7 @@ static void held_decoding_goes_on_to_the_same_bits(void **)
         clock_sleep_ms(HELD_MS);
         assert_true(tokens_of(&d) == tokens);
         if (i < 3)
-            resume(&client);
+            go_on(&client);
     }
     SCOPED_MEM char *rounds = mem_printf("%.0f", daemons_metric(&d, LEARNER, "rlhfd_round") + 4);
     end_at(&client, rounds);
