@@ -4,7 +4,7 @@
 #include "base/printable.h"
 #include "base/scoped.h"
 #include "base/streams.h"
-#include "ctl/command.h"
+#include "ctl/words/command.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

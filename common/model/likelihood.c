@@ -1,7 +1,7 @@
 #include "model/likelihood.h"
 #include "base/mem.h"
 #include "model/forward.h"
-#include "model/tokenizer.h"
+#include "model/text/tokenizer.h"
 #include <math.h>
 #include <string.h>
 

@@ -15,8 +15,8 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
-#include "model/config.h"
-#include "model/params.h"
+#include "model/files/config.h"
+#include "model/files/params.h"
 #include "tensor/backend.h"
 
 struct model {

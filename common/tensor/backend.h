@@ -33,7 +33,7 @@ struct weight_shape {
 enum { WEIGHT_ROWS = 32 }; // packed together
 
 /* Keys and values of many sequences: pages of KV_PAGE positions, all layers. Which sequence holds
- * which pages, and how far they are filled, the caller keeps (model/pages.h). */
+ * which pages, and how far they are filled, the caller keeps (model/engine/pages.h). */
 struct kv_pages;
 enum { KV_PAGE = 64 };
 enum kv_format { KV_F32, KV_BF16 }; // BF16: K and V must be rounded already (round_bf16)

@@ -7,9 +7,9 @@
  *
  * carrier_done comes after what uses it. Owner: the main thread. */
 #pragma once
-#include "svc/recipe.h"
-#include "weights/attend.h"
-#include "weights/transport.h"
+#include "svc/recipe/recipe.h"
+#include "weights/broadcast/attend.h"
+#include "weights/broadcast/transport.h"
 
 struct carrier {
     struct nccl *nccl; // NULL: gRPC alone

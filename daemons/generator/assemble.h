@@ -1,8 +1,8 @@
 /* A group under way: from the lease to the last completion. Owner: the compute thread. */
 #pragma once
-#include "model/engine.h"
-#include "model/stops.h"
-#include "svc/recipe.h"
+#include "model/engine/engine.h"
+#include "model/text/stops.h"
+#include "svc/recipe/recipe.h"
 #include "wire/lease.h"
 #include "wire/rollout.h"
 

@@ -7,8 +7,8 @@
 #include "generator/counters.h"
 #include "generator/evaluate.h"
 #include "generator/swap.h"
-#include "model/engine.h"
-#include "model/prompt_row.h"
+#include "model/engine/engine.h"
+#include "model/text/prompt_row.h"
 #include "svc/worker.h"
 #include <inttypes.h>
 #include <stdlib.h>

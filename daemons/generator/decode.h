@@ -9,9 +9,9 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
-#include "model/tokenizer.h"
+#include "model/text/tokenizer.h"
 #include "svc/loop.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "tensor/layout.h"
 #include "tensor/tensor.h"
 #include "wire/lease.h"

@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "generator/assemble.h"
 #include "generator/loaded.h"
-#include "model/engine.h"
+#include "model/engine/engine.h"
 #include "svc/metrics.h"
-#include "weights/subscriber.h"
+#include "weights/stream/subscriber.h"
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #include "generator/introduce.h"
 #include "base/mem.h"
-#include "model/identity.h"
-#include "svc/recipe_shared.h"
+#include "model/files/identity.h"
+#include "svc/recipe/recipe_shared.h"
 #include <unistd.h>
 
 char *introduce_name(const struct recipe *recipe)

@@ -5,7 +5,7 @@
  *
  * Any thread. */
 #pragma once
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "wire/hello.h"
 
 /* generator.name, or host and process: unique among those of a run. */

@@ -1,6 +1,6 @@
 #include "generator/loaded.h"
 #include "base/mem.h"
-#include "weights/digest.h"
+#include "tensor/digest.h"
 
 struct digest loaded_digest(const struct model *model)
 {

@@ -21,7 +21,7 @@
 #include "model/model.h"
 #include "rpc/face.h"
 #include "svc/descriptors.h"
-#include "svc/recipe_cli.h"
+#include "svc/recipe/recipe_cli.h"
 #include "svc/svc.h"
 
 enum {

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "generator/daemon.h"
 #include "generator/prompts.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "svc/svc.h"
 #include <inttypes.h>
 

@@ -1,7 +1,7 @@
 #include "generator/relaying.h"
 #include "base/mem.h"
 #include "svc/metrics.h"
-#include "weights/publisher.h"
+#include "weights/stream/publisher.h"
 #include <string.h>
 
 struct relay {

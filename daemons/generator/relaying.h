@@ -8,10 +8,10 @@
  * first, then update, then this. */
 #pragma once
 #include "rpc/server.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "tensor/layout.h"
-#include "weights/delta.h"
-#include "weights/manifest.h"
+#include "weights/codec/delta.h"
+#include "weights/codec/manifest.h"
 
 struct relay;
 err_t relay_open(const struct recipe *recipe, const struct layout *layout, struct relay **ret);

@@ -16,8 +16,8 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
-#include "model/engine.h"
-#include "svc/recipe.h"
+#include "model/engine/engine.h"
+#include "svc/recipe/recipe.h"
 
 struct swap;
 

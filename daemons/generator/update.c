@@ -4,7 +4,7 @@
 #include "generator/loaded.h"
 #include "generator/relaying.h"
 #include "svc/metrics.h"
-#include "weights/subscriber.h"
+#include "weights/stream/subscriber.h"
 
 struct update {
     struct update_options options;

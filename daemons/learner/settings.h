@@ -1,8 +1,8 @@
 /* From the recipe to what the parts read. Any thread: pure. */
 #pragma once
-#include "learner/step.h"
+#include "learner/round/step.h"
 #include "learner/store/store.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 
 /* INVALID: a setting that this objective cannot have. */
 err_t settings_objective(const struct recipe *recipe, const struct objective **ret,

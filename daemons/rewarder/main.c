@@ -12,8 +12,8 @@
 #include "rpc/face.h"
 #include "svc/descriptors.h"
 #include "svc/loop.h"
-#include "svc/recipe_cli.h"
-#include "svc/recipe_shared.h"
+#include "svc/recipe/recipe_cli.h"
+#include "svc/recipe/recipe_shared.h"
 #include "svc/svc.h"
 #include "wire/hello.h"
 #include <inttypes.h>

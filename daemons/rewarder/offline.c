@@ -3,7 +3,7 @@
 #include "base/jsonl.h"
 #include "base/mem.h"
 #include "rewarder/scorer.h"
-#include "svc/recipe_place.h"
+#include "svc/recipe/recipe_place.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

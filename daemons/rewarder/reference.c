@@ -2,8 +2,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/engine/sampler.h"
 #include "model/likelihood.h"
-#include "model/sampler.h"
 #include "rl/pairs.h"
 #include "svc/metrics.h"
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "wire/rollout.h"
 
 struct reference;

@@ -10,7 +10,7 @@
 #pragma once
 #include "rewarder/relay.h"
 #include "rpc/server.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 
 struct score;
 struct score_options {

@@ -1,6 +1,6 @@
 #include "rewarder/scorer.h"
 #include "base/mem.h"
-#include "svc/recipe_place.h"
+#include "svc/recipe/recipe_place.h"
 #include <math.h>
 #include <string.h>
 

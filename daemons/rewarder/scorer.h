@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/scoped.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "wire/rollout.h"
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,7 +6,7 @@
  * on an idle machine). */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "model/engine.h"
+#include "model/engine/engine.h"
 #include "shapes.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,9 +11,9 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/optimizer.h"
-#include "weights/delta.h"
-#include "weights/deltachunk.h"
-#include "weights/staging.h"
+#include "weights/codec/delta.h"
+#include "weights/codec/deltachunk.h"
+#include "weights/codec/staging.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* The learner's way back (learner/step.c), for benches whose slopes are known beforehand: stretch by stretch, so that logits
+/* The learner's way back (learner/round/step.c), for benches whose slopes are known beforehand: stretch by stretch, so that logits
  * are computed once.
  *
  *     TRY(forward_run(fw, ...));

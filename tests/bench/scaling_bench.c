@@ -8,7 +8,7 @@
  * longest context costs beyond what attention's bytes explain (1: nothing). */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "model/engine.h"
+#include "model/engine/engine.h"
 #include "shapes.h"
 #include <stdio.h>
 #include <stdlib.h>

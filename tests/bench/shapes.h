@@ -4,7 +4,7 @@
  *     if (!bench_shape("50M", 2048, &config))
  *         usage(BENCH_SHAPES); */
 #pragma once
-#include "model/config.h"
+#include "model/files/config.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * One JSON object, times in CPU seconds of one thread. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "model/tokenizer_trainer.h"
+#include "model/text/tokenizer_trainer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "learn.h"
-#include "model/engine.h"
+#include "model/engine/engine.h"
 #include "model/optimizer.h"
 #include <pthread.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* A config.json: what is accepted fits its own bounds, and is accepted again as we write it. */
-#include "model/config.h"
+#include "model/files/config.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

@@ -1,10 +1,10 @@
 /* A chunk of a delta: what is taken changes what it says it changes, composes to itself, and what is refused leaves nothing
  * behind. The same bytes as two arrays: their delta leads from one to the other. */
 #include "base/mem.h"
-#include "weights/delta.h"
-#include "weights/deltachunk.h"
-#include "weights/digest.h"
-#include "weights/staging.h"
+#include "tensor/digest.h"
+#include "weights/codec/delta.h"
+#include "weights/codec/deltachunk.h"
+#include "weights/codec/staging.h"
 #include <stdlib.h>
 #include <string.h>
 

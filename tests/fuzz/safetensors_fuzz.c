@@ -1,6 +1,6 @@
 /* A safetensors file: what opens is read to its last byte. */
 #include "base/mem.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>

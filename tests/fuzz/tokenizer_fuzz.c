@@ -1,6 +1,6 @@
 /* A tokenizer.json, a zero byte, and a text: what is accepted encodes it to ids that decode. */
 #include "base/mem.h"
-#include "model/tokenizer.h"
+#include "model/text/tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
 

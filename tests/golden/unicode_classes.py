@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # needs: tokenizers==0.23.3
-# run: python tests/golden/unicode_classes.py > common/model/unicode_table.c
-"""Writes common/model/unicode_table.c: the code points that Hugging Face's tokenizers take for \\p{L}, \\p{N} and \\s.
+# run: python tests/golden/unicode_classes.py > common/model/text/unicode_table.c
+"""Writes common/model/text/unicode_table.c: the code points that Hugging Face's tokenizers take for \\p{L}, \\p{N} and \\s.
 
-    python3 tests/golden/unicode_classes.py > common/model/unicode_table.c
+    python3 tests/golden/unicode_classes.py > common/model/text/unicode_table.c
 
 Needs the package tokenizers (only here). Each code point is put between others and the pre-tokenizer's cuts tell its class.
 """
@@ -43,8 +43,8 @@ def table(classes, wanted):
 def main():
     classes = ["-" if 0xD800 <= code <= 0xDFFF else class_of(code) for code in range(0x110000)]
     print(f"/* Generated from tokenizers {tokenizers.__version__} by\n"
-          " *     python3 tests/golden/unicode_classes.py > common/model/unicode_table.c\n"
-          " * Do not edit. */\n#include \"model/unicode.h\"\n\n// clang-format off")
+          " *     python3 tests/golden/unicode_classes.py > common/model/text/unicode_table.c\n"
+          " * Do not edit. */\n#include \"model/text/unicode.h\"\n\n// clang-format off")
     for kind, name in (("L", "letter"), ("N", "number"), ("S", "space")):
         rows = table(classes, kind)
         print(f"const struct unicode_range unicode_{name}[] = {{")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # needs: zstandard==0.23.0
-"""Writes delta_v1.bin and delta_zstd_v1.bin: one chunk of a delta, by the format in common/weights/deltachunk.h, plain and
+"""Writes delta_v1.bin and delta_zstd_v1.bin: one chunk of a delta, by the format in common/weights/codec/deltachunk.h, plain and
 compressed. tests/unit/weights/delta_test.c makes the same arrays."""
 import os
 

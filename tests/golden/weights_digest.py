@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes weights_digest.json: digests of bf16 arrays, by the definition in common/weights/digest.h."""
+"""Writes weights_digest.json: digests of bf16 arrays, by the definition in common/tensor/digest.h."""
 import json
 import os
 

@@ -13,7 +13,7 @@ rpc: wire svc base
 tensor: base
 model: tensor base
 rl: base
-weights: tensor/layout.h wire rpc svc base
+weights: tensor/layout.h tensor/digest.h wire rpc svc base
 generator: base svc wire rpc tensor model rl weights
 rewarder: base svc wire rpc tensor model rl weights
 learner: base svc wire rpc tensor model rl weights
@@ -42,7 +42,7 @@ rocksdb/: daemons/learner/store/
 curl/: daemons/rewarder/scorers/
 seccomp.h: daemons/rewarder/scorers/
 pcre2.h: daemons/rewarder/scorers/
-ncurses.h: ctl/screen.c
+ncurses.h: ctl/look/screen.c
 sanitizer/: common/base/ common/svc/ common/rpc/ common/tensor/
 pthread.h: common/base/ common/svc/ common/rpc/ common/tensor/
 threads.h: common/base/ common/svc/ common/rpc/ common/tensor/

@@ -28,7 +28,7 @@ expect layers common/base/a.c clean <<<'#include "base/err.h"
 expect layers common/base/a.c 'base may not include svc' <<<'#include "svc/loop.h"'
 expect layers common/svc/a.c 'svc may not include wire' <<<'#include "wire/rollout.h"'
 expect layers common/wire/a.c 'wire may not include svc' <<<'  #  include "svc/loop.h"'
-expect layers common/tensor/a.h 'tensor may not include model' <<<'#include "model/params.h"'
+expect layers common/tensor/a.h 'tensor may not include model' <<<'#include "model/files/params.h"'
 expect layers common/model/a.c 'model may not include rl' <<<'#include "rl/objective.h"'
 expect layers common/rl/a.c 'rl may not include tensor' <<<'#include "tensor/tensor.h"'
 expect layers common/rl/a.c 'rl is pure' <<<'#include <time.h>'
@@ -39,7 +39,7 @@ expect layers common/weights/a.c 'weights may not include tensor' <<<'#include "
 expect layers common/weights/a.c clean <<<'#include "tensor/layout.h"
 #include <zstd.h>
 #include "weights.pb-c.h"'
-expect layers common/weights/a.c 'weights may not include model' <<<'#include "model/params.h"'
+expect layers common/weights/a.c 'weights may not include model' <<<'#include "model/files/params.h"'
 expect layers daemons/learner/a.c 'learner may not include generator' <<<'#include "generator/update.h"'
 expect layers daemons/learner/a.c 'rocksdb/c.h> is at home in daemons/learner/store/' <<<'#include <rocksdb/c.h>'
 expect layers daemons/learner/store/a.c clean <<<'#include <rocksdb/c.h>
@@ -57,7 +57,7 @@ expect layers common/model/a.c 'has no home' <<<'#include <openssl/ssl.h>'
 expect layers common/model/a.c 'begins with a layer' <<<'#include "params.h"'
 expect layers common/model/a.c 'by macro' <<<'#include HEADER'
 expect layers common/extra/a.c 'is no layer' <<<'#include "base/err.h"'
-expect layers ctl/a.c 'ctl may not include learner' <<<'#include "learner/step.h"'
+expect layers ctl/a.c 'ctl may not include learner' <<<'#include "learner/round/step.h"'
 
 expect source common/rl/a.c clean <<<'/* goto, strcpy: words */
 int f(void);  // sprintf too

@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/engine.h"
+#include "model/engine/engine.h"
 #include "model/forward.h"
 #include "model/optimizer.h"
 #include "model/pack.h"

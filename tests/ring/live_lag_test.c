@@ -9,7 +9,7 @@
 #include "learner/store/history.h"
 #include "rpc/client.h"
 #include "svc/loop.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "testing/daemons.h"
 #include "testing/testing.h"
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
-#include "learner/backup.h"
+#include "learner/replay/backup.h"
 #include "learner/store/audit.h"
 #include "testing/process.h"
 #include "testing/ring.h"

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "learner/store/audit.h"
 #include "learner/store/history.h"
-#include "model/checkpoints.h"
+#include "model/files/checkpoints.h"
 #include "testing/daemons.h"
 #include "testing/rollback.h"
 #include <stdio.h>

@@ -5,15 +5,15 @@
 #include "base/jsonl.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "learner/round/updates.h"
 #include "learner/settings.h"
-#include "learner/updates.h"
-#include "model/engine.h"
-#include "model/tokenizer.h"
+#include "model/engine/engine.h"
+#include "model/text/tokenizer.h"
 #include "rewarder/scorer.h"
+#include "tensor/digest.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
-#include "weights/digest.h"
 #include <stdio.h>
 #include <stdlib.h>
 

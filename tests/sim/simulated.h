@@ -1,5 +1,5 @@
-/* A discrete-event simulation of the ring and of its network, by the learner's own rules of lag (learner/lag.h): what
- * ctl/planning.h's formulas are held against. Times are the model's, nothing waits.
+/* A discrete-event simulation of the ring and of its network, by the learner's own rules of lag (learner/steer/lag.h): what
+ * ctl/make/planning.h's formulas are held against. Times are the model's, nothing waits.
  *
  *     struct simulated_config config = {.generators = 100, ...};
  *     struct simulated result;
@@ -7,7 +7,7 @@
  *     double last = simulate_spread(PLAN_TREE, 1000, 2, bytes, slice, bytes_per_s, latency_s, arrival);
  */
 #pragma once
-#include "ctl/planning.h"
+#include "ctl/make/planning.h"
 #include <stdint.h>
 
 struct simulated_config {

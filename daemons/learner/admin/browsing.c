@@ -5,9 +5,9 @@
 #include "base/scoped.h"
 #include "learner/admin/inspect.h"
 #include "learner/admin/services.h"
-#include "learner/explain.h"
-#include "learner/filter.h"
-#include "learner/live.h"
+#include "learner/job/explain.h"
+#include "learner/replay/filter.h"
+#include "learner/steer/live.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "learner/admin/desk.h"
 #include "base/mem.h"
 #include "base/scoped.h"
-#include "learner/storage.h"
+#include "learner/replay/storage.h"
 #include "learner/store/changes.h"
 #include "svc/loop.h"
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "learner/admin/inspect.h"
 #include "admin.pb-c.h"
 #include "base/mem.h"
-#include "model/tokenizer.h"
+#include "model/text/tokenizer.h"
 #include "svc/worker.h"
 #include <string.h>
 

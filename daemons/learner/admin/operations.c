@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/admin/services.h"
-#include "learner/checkpoint.h"
-#include "learner/train.h"
+#include "learner/train/checkpoint.h"
+#include "learner/train/train.h"
 #include "svc/loop.h"
 #include <stdio.h>
 #include <stdlib.h>

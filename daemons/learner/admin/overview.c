@@ -1,13 +1,13 @@
 /* What the learner's status says beside metrics: groups by their lag, why it waits. */
 #include "base/mem.h"
 #include "learner/admin/services.h"
-#include "learner/draw.h"
-#include "learner/leasing.h"
-#include "learner/live.h"
-#include "learner/storage.h"
+#include "learner/lease/leasing.h"
+#include "learner/replay/storage.h"
+#include "learner/round/draw.h"
+#include "learner/steer/live.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
-#include "learner/train.h"
+#include "learner/train/train.h"
 #include "svc/loop.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* Pause, Resume. */
 #include "admin.pb-c.h"
 #include "learner/admin/services.h"
-#include "learner/draw.h"
-#include "learner/live.h"
-#include "learner/train.h"
+#include "learner/round/draw.h"
+#include "learner/steer/live.h"
+#include "learner/train/train.h"
 
 static err_t answer(struct desk_visit *visit, struct store *store, bool paused)
 {

@@ -4,9 +4,9 @@
 #include "base/scoped.h"
 #include "learner/admin/operations.h"
 #include "learner/admin/services.h"
-#include "learner/branch.h"
-#include "learner/live.h"
-#include "learner/train.h"
+#include "learner/steer/live.h"
+#include "learner/train/branch.h"
+#include "learner/train/train.h"
 #include "svc/loop.h"
 #include <inttypes.h>
 #include <stdio.h>

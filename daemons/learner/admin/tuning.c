@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "learner/admin/services.h"
-#include "learner/live.h"
-#include "svc/recipe_live.h"
+#include "learner/steer/live.h"
+#include "svc/recipe/recipe_live.h"
 #include <string.h>
 
 /* ---- settings read out */

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "learner/admin/services.h"
-#include "learner/ingest.h"
-#include "learner/leasing.h"
-#include "learner/live.h"
+#include "learner/lease/leasing.h"
+#include "learner/replay/ingest.h"
+#include "learner/steer/live.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Words of a command: flags, positionals, help; commands by name; exit statuses. */
-#include "ctl/arguments.h"
-#include "ctl/command.h"
+#include "ctl/words/arguments.h"
+#include "ctl/words/command.h"
 #include "testing/testing.h"
 #include <string.h>
 

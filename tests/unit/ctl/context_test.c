@@ -1,7 +1,7 @@
 /* Contexts on disk, and how a command finds its run. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "ctl/context.h"
+#include "ctl/words/context.h"
 #include "testing/testing.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Tables and figures, as people read them. */
-#include "ctl/output.h"
+#include "ctl/words/output.h"
 #include "testing/testing.h"
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Figures of the ring from what daemons say, and the picture of a given state, to the character. */
 #include "base/mem.h"
 #include "base/rng.h"
-#include "ctl/ring_picture.h"
+#include "ctl/look/ring_picture.h"
 #include "testing/testing.h"
 #include <stdlib.h>
 #include <string.h>

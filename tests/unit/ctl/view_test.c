@@ -1,7 +1,7 @@
 /* What `up` shows of metrics.jsonl, which the learner writes anew when it starts again. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "ctl/view.h"
+#include "ctl/run/view.h"
 #include "testing/process.h"
 #include "testing/testing.h"
 #include <fcntl.h>

@@ -1,13 +1,13 @@
 /* A hundred real updates brought over as deltas, packed and plain, and some of them as jumps: the generator's weights, digest
  * and greedy completions are those of one that loads the last version whole. */
 #include "model/backward.h"
-#include "model/engine.h"
+#include "model/engine/engine.h"
 #include "model/optimizer.h"
+#include "tensor/digest.h"
 #include "unit/model/tiny.h"
-#include "weights/delta.h"
-#include "weights/deltachunk.h"
-#include "weights/digest.h"
-#include "weights/staging.h"
+#include "weights/codec/delta.h"
+#include "weights/codec/deltachunk.h"
+#include "weights/codec/staging.h"
 
 enum { UPDATES = 100, ROWS = 24, PROMPT = 6, ANSWER = 30, PROMPTS = 8 };
 

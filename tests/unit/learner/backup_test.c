@@ -1,6 +1,6 @@
 /* Copies of a store that goes on: each is the store as of its moment, whole, and goes on by itself. */
 #include "base/file.h"
-#include "learner/backup.h"
+#include "learner/replay/backup.h"
 #include "unit/learner/store_kit.h"
 #include <stdio.h>
 

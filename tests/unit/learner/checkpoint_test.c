@@ -1,9 +1,9 @@
 /* Checkpoints: written, found again, passed over when damaged, and never gone for a moment. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "learner/checkpoint.h"
+#include "learner/train/checkpoint.h"
+#include "tensor/digest.h"
 #include "unit/model/tiny.h"
-#include "weights/digest.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

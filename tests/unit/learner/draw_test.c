@@ -1,5 +1,5 @@
 /* Drawing rounds through the real storage thread: what is ready comes without a word; before a wait `idle` is called, once. */
-#include "learner/draw.h"
+#include "learner/round/draw.h"
 #include "svc/loop.h"
 #include "unit/learner/store_kit.h"
 #include <pthread.h>

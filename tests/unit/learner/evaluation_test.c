@@ -2,8 +2,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "learner/evals.h"
-#include "learner/evaluation.h"
+#include "learner/publish/evals.h"
+#include "learner/publish/evaluation.h"
 #include "testing/process.h"
 #include "testing/testing.h"
 #include <math.h>

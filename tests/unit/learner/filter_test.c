@@ -1,7 +1,7 @@
 /* The operators' filter: every key and operator, and what is refused. */
 #include "base/mem.h"
 #include "base/rng.h"
-#include "learner/filter.h"
+#include "learner/replay/filter.h"
 #include "testing/testing.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* The controller in simulated rings: a generator of so many slots, a learner, the real pacing between them. It has to find a
  * limit at which the learner does about what it can at any, no higher than that takes, and stay there. */
 #include "base/rng.h"
-#include "learner/lag.h"
-#include "learner/lag_control.h"
+#include "learner/steer/lag.h"
+#include "learner/steer/lag_control.h"
 #include "testing/testing.h"
 #include <math.h>
 #include <string.h>

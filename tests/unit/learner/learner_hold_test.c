@@ -1,5 +1,5 @@
 /* Every cause that can hold the run up, its words, and which goes first when several are there. */
-#include "learner/learner_hold.h"
+#include "learner/steer/learner_hold.h"
 #include "svc/peer.h"
 #include "testing/testing.h"
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * that change in every way, restarts. The model is a list of what is live and the rules as DESIGN states them, counted anew each
  * time. What is granted, which limit is in force, how much a change costs, which groups make a round or why none do: the same. */
 #include "base/rng.h"
-#include "learner/lag.h"
+#include "learner/steer/lag.h"
 #include "unit/learner/store_kit.h"
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
 /* Live changes: each LIVE option reaches what it is for; what is wrong changes nothing; all outlives a restart. */
 #include "base/file.h"
-#include "learner/live.h"
-#include "learner/restart.h"
 #include "learner/settings.h"
-#include "svc/recipe_live.h"
+#include "learner/steer/live.h"
+#include "learner/train/restart.h"
+#include "svc/recipe/recipe_live.h"
 #include "unit/learner/store_kit.h"
 
 enum { ROWS = 100 };

@@ -1,7 +1,7 @@
 /* metrics.jsonl over restarts and rollbacks. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "learner/report.h"
+#include "learner/round/report.h"
 #include "svc/metrics.h"
 #include "testing/testing.h"
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* More targets than logits are held at once: a micro-batch is walked in several stretches, and one sequence is longer than a
  * stretch. Cut so small that each micro-batch is one stretch, the same bits. */
-#include "learner/step.h"
+#include "learner/round/step.h"
 #include "unit/model/tiny.h"
 #include <math.h>
 

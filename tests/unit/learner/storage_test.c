@@ -1,8 +1,8 @@
 /* A store that fails: whoever waits for it, and whoever comes later, gets the error; the loop is told once. And more jobs than
  * anyone should post are all done. */
 #include "base/clock.h"
-#include "learner/draw.h"
-#include "learner/storage.h"
+#include "learner/replay/storage.h"
+#include "learner/round/draw.h"
 #include "svc/loop.h"
 #include "unit/learner/store_kit.h"
 #include <pthread.h>

@@ -1,10 +1,10 @@
 #include "base/mem.h"
 #include "base/rng.h"
-#include "learner/roundbatch.h"
+#include "learner/round/roundbatch.h"
+#include "learner/round/updates.h"
 #include "learner/settings.h"
-#include "learner/updates.h"
+#include "tensor/digest.h"
 #include "unit/model/tiny.h"
-#include "weights/digest.h"
 #include <math.h>
 #include <stdlib.h>
 

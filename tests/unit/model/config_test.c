@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
-#include "model/config.h"
+#include "model/files/config.h"
 #include "testing/testing.h"
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Requests for the engine, and what the full forward says of their completions. */
 #pragma once
 #include "base/rng.h"
-#include "model/engine.h"
+#include "model/engine/engine.h"
 #include "model/forward.h"
 #include "tiny.h"
 #include <math.h>

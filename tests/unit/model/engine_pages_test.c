@@ -1,6 +1,6 @@
 /* Pages of keys and values: shared by a prompt's completions, and running out. */
 #include "engine_kit.h"
-#include "model/pages.h"
+#include "model/engine/pages.h"
 
 enum { K_MAX = 8 };
 

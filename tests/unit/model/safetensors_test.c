@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 #include "testing/testing.h"
 #include <math.h>
 #include <signal.h>

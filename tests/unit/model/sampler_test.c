@@ -1,7 +1,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/sampler.h"
+#include "model/engine/sampler.h"
 #include "testing/testing.h"
 #include <math.h>
 #include <string.h>

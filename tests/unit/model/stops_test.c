@@ -1,7 +1,7 @@
 /* Stop texts against the plain way: decode everything after each token and search it. */
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/stops.h"
+#include "model/text/stops.h"
 #include "testing/testing.h"
 #include <string.h>
 

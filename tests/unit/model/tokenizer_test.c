@@ -2,9 +2,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "model/pretoken.h"
-#include "model/tokenizer.h"
-#include "model/unicode.h"
+#include "model/text/pretoken.h"
+#include "model/text/tokenizer.h"
+#include "model/text/unicode.h"
 #include "testing/testing.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "base/json.h"
 #include "base/mem.h"
-#include "model/tokenizer_trainer.h"
+#include "model/text/tokenizer_trainer.h"
 #include "testing/testing.h"
 #include <string.h>
 

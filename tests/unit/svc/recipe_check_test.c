@@ -1,7 +1,7 @@
 /* Values, and pairs of values, that begin a run which cannot work: refused where they are written. */
 #include "base/mem.h"
-#include "svc/recipe.h"
-#include "svc/recipe_place.h"
+#include "svc/recipe/recipe.h"
+#include "svc/recipe/recipe_place.h"
 #include "testing/testing.h"
 #include <string.h>
 

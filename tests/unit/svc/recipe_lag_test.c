@@ -1,6 +1,6 @@
 /* lag.max as a number or auto, and what the keys around it have to do with each other. */
 #include "base/mem.h"
-#include "svc/recipe.h"
+#include "svc/recipe/recipe.h"
 #include "testing/testing.h"
 #include <string.h>
 

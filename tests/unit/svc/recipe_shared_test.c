@@ -1,6 +1,6 @@
 /* What the daemons of a run must agree on: keys of the table, none of which may be changed while the run goes on. */
-#include "svc/recipe_live.h"
-#include "svc/recipe_shared.h"
+#include "svc/recipe/recipe_live.h"
+#include "svc/recipe/recipe_shared.h"
 #include "testing/testing.h"
 #include <string.h>
 

@@ -2,8 +2,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "svc/recipe.h"
-#include "svc/recipe_cli.h"
+#include "svc/recipe/recipe.h"
+#include "svc/recipe/recipe_cli.h"
 #include "testing/testing.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* Key names of other trainers are answered with the key that is meant, wherever they are written. */
 #include "base/mem.h"
-#include "svc/recipe.h"
-#include "svc/recipe_live.h"
-#include "svc/recipe_words.h"
+#include "svc/recipe/recipe.h"
+#include "svc/recipe/recipe_live.h"
+#include "svc/recipe/recipe_words.h"
 #include "testing/testing.h"
 #include <ctype.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Publisher and subscribers with NCCL beside their streams (the stand-in's): what is broadcast, and what of it goes over gRPC. */
 #include "loopback_ring.h"
 #include "rpc/call.h"
-#include "weights/attend.h"
-#include "weights/broadcast.h"
-#include "weights/publisher_inside.h"
+#include "weights/broadcast/attend.h"
+#include "weights/broadcast/broadcast.h"
+#include "weights/stream/publisher_inside.h"
 
 enum { BUCKET = 512 << 10, MEMBERS = 2 };
 static const struct epoch_limits LIMITS = {100, 1500, 4000, 1500, 700, 300};

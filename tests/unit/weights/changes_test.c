@@ -1,6 +1,6 @@
 /* Deltas and jumps from a publisher to subscribers: who gets what, what a break costs, and what happens to wrong ones. */
 #include "loopback_ring.h"
-#include "weights/deltachunk.h"
+#include "weights/codec/deltachunk.h"
 
 static void start(struct ring *ring, size_t elements, const struct publisher_options *options)
 {

@@ -2,11 +2,11 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "tensor/digest.h"
 #include "testing/testing.h"
-#include "weights/delta.h"
-#include "weights/deltachunk.h"
-#include "weights/digest.h"
-#include "weights/staging.h"
+#include "weights/codec/delta.h"
+#include "weights/codec/deltachunk.h"
+#include "weights/codec/staging.h"
 #include <string.h>
 #include <sys/mman.h>
 

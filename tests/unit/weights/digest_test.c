@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/scoped.h"
+#include "tensor/digest.h"
 #include "testing/testing.h"
-#include "weights/digest.h"
 #include <stdio.h>
 
 enum { N = 1000 };

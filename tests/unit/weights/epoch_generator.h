@@ -7,10 +7,10 @@
 #include "rpc/message.h"
 #include "rpc/stream.h"
 #include "svc/loop.h"
+#include "tensor/digest.h"
 #include "testing/testing.h"
-#include "weights/attend.h"
-#include "weights/digest.h"
-#include "weights/manifest.h"
+#include "weights/broadcast/attend.h"
+#include "weights/codec/manifest.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

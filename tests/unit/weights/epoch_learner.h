@@ -4,7 +4,7 @@
 #include "epoch_generator.h"
 #include "rpc/server.h"
 #include "testing/process.h"
-#include "weights/transport.h"
+#include "weights/broadcast/transport.h"
 #include <stdio.h>
 
 enum { GENERATORS = 4, PEERS = 128, GIVE_UP_MS = 60000 };

@@ -1,6 +1,6 @@
 /* The rules of epochs on a generator's side by themselves: events in, actions out. */
 #include "testing/testing.h"
-#include "weights/epoch_member.h"
+#include "weights/broadcast/epoch_member.h"
 
 static const struct member_limits MEMBER_LIMITS = {100, 200, 300, 50};
 

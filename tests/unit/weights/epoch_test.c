@@ -2,7 +2,7 @@
  * are exact; and random events against what must hold whatever happens. */
 #include "base/rng.h"
 #include "testing/testing.h"
-#include "weights/epoch.h"
+#include "weights/broadcast/epoch.h"
 #include <stdlib.h>
 #include <string.h>
 

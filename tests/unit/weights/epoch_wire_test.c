@@ -3,8 +3,8 @@
 #include "base/rng.h"
 #include "rpc/message.h"
 #include "testing/testing.h"
-#include "weights/epoch_wire.h"
-#include "weights/manifest.h"
+#include "weights/broadcast/epoch_wire.h"
+#include "weights/codec/manifest.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

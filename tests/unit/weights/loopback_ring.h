@@ -4,10 +4,10 @@
 #include "base/mem.h"
 #include "rpc/stream.h"
 #include "svc/loop.h"
+#include "tensor/digest.h"
 #include "testing/testing.h"
-#include "weights/digest.h"
-#include "weights/publisher.h"
-#include "weights/subscriber.h"
+#include "weights/stream/publisher.h"
+#include "weights/stream/subscriber.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

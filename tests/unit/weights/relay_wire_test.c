@@ -4,8 +4,8 @@
 #include "base/scoped.h"
 #include "rpc/message.h"
 #include "testing/testing.h"
-#include "weights/manifest.h"
-#include "weights/relay_wire.h"
+#include "weights/codec/manifest.h"
+#include "weights/stream/relay_wire.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Values that are summed up while they change. */
 #include "base/mem.h"
+#include "tensor/digest.h"
 #include "testing/testing.h"
-#include "weights/delta.h"
-#include "weights/digest.h"
-#include "weights/scrub.h"
+#include "weights/codec/delta.h"
+#include "weights/codec/scrub.h"
 
 enum { ELEMENTS = 3 << 19 };
 

@@ -1,0 +1,43 @@
+#include "model/files/checkpoints.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void checkpoint_list_done(struct checkpoint_list *list)
+{
+    free(list->version);
+    *list = (struct checkpoint_list){0};
+}
+
+char *checkpoint_path(const char *run_directory, uint64_t version)
+{
+    return mem_printf("%s/checkpoints/v%" PRIu64, run_directory, version);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x < y) - (x > y);
+}
+
+void checkpoint_list(const char *run_directory, struct checkpoint_list *ret)
+{
+    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
+    DIR *listing = opendir(directory);
+    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+        uint64_t version;
+        char extra;
+        if (sscanf(entry->d_name, "v%" SCNu64 "%c", &version, &extra) != 1)
+            continue;
+        ret->version = mem_grow(ret->version, ret->count + 1, sizeof *ret->version);
+        ret->version[ret->count++] = version;
+    }
+    if (listing)
+        closedir(listing);
+    if (ret->count)
+        qsort(ret->version, ret->count, sizeof *ret->version, newest_first);
+}

@@ -1,0 +1,59 @@
+/* What config.json says of a model: transformers' names in, our letters out, and back.
+ *
+ *     struct model_config config;
+ *     TRY(config_read("checkpoints/v3", &config));
+ *     SCOPED_JSON json_t *json = config_json(&config);
+ *
+ * A setting that would change the arithmetic and that we do not compute is refused with its key,
+ * value and what is allowed; keys that change nothing (use_cache, initializer_range, ...) are
+ * ignored. Any thread. */
+#pragma once
+#include "base/err.h"
+#include "base/json.h"
+#include "model/files/safetensors.h"
+#include <stdbool.h>
+
+enum { CONFIG_EOS_MAX = 8 };
+
+/* A row of the table in config.c: models whose layers our forward computes. To add one: a row, and
+ * what it needs in params.c, forward.c and backward.c. */
+struct model_family {
+    const char *model_type;   // "llama"
+    const char *architecture; // "LlamaForCausalLM"
+};
+const struct model_family *family_find(const char *model_type); // NULL: none
+
+struct model_config {
+    const struct model_family *family;
+    int V, C, F, L, H, K, D;
+    int max_positions;
+    double rms_eps, rope_theta;
+    bool tied;    // the head is the embedding
+    int bos, pad; // -1: none
+    int eos[CONFIG_EOS_MAX], eos_count;
+    enum dtype dtype; // what the directory says its weights are; they are computed with as bf16
+};
+
+/* Llama with no special tokens, D = C / H, eps 1e-5, theta 10000, bf16: then set what differs, then
+ * config_check. */
+struct model_config config_llama(int V, int C, int F, int L, int H, int K, int max_positions,
+                                 bool tied);
+
+/* INVALID: a value out of range or shapes that do not fit together; name is what the message calls
+ * it. */
+err_t config_check(const struct model_config *config, const char *name);
+
+/* From DIR/config.json, checked; end tokens from DIR/generation_config.json where that names them,
+ * as transformers' generate does. NOT_FOUND, INVALID. */
+err_t config_read(const char *directory, struct model_config *ret);
+err_t config_parse(const json_t *json, const char *name, struct model_config *ret);
+
+/* INVALID: completions of so many tokens leave no room for a prompt. */
+err_t config_room(const struct model_config *config, int64_t max_tokens);
+
+/* config.json as transformers reads it (dtype bfloat16), and generation_config.json. Owned by the
+ * caller. */
+json_t *config_json(const struct model_config *config);
+json_t *config_generation_json(const struct model_config *config);
+
+bool config_is_eos(const struct model_config *config, int token);

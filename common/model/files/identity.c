@@ -1,0 +1,37 @@
+#include "model/files/identity.h"
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include "model/files/config.h"
+
+enum { TOKENIZER_BYTES_MAX = 1 << 28 };
+
+static void put_config(const struct model_config *c, struct bytes *out)
+{
+    bytes_printf(
+        out,
+        "V=%d C=%d F=%d L=%d H=%d K=%d D=%d positions=%d eps=%.12g theta=%.12g tied=%d eos=", c->V,
+        c->C, c->F, c->L, c->H, c->K, c->D, c->max_positions, c->rms_eps, c->rope_theta, c->tied);
+    for (int i = 0; i < c->eos_count; i++)
+        bytes_printf(out, "%s%d", i ? "," : "", c->eos[i]);
+}
+
+err_t model_identity(const char *directory,
+                     void (*fn)(void *arg, const char *key, const char *value), void *arg)
+{
+    struct model_config config;
+    char digest[DIGEST_TEXT];
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_VALUE(bytes) tokenizer = {0};
+    SCOPED_MEM char *path = file_join(directory, "tokenizer.json");
+    TRY(config_read(directory, &config));
+    put_config(&config, &text);
+    fn(arg, "model.config", (const char *)text.data);
+    if (file_exists(path))
+        TRY(file_read(path, TOKENIZER_BYTES_MAX, &tokenizer));
+    const struct digest sum = hash128(tokenizer.data, tokenizer.len, 0);
+    fn(arg, "model.tokenizer", tokenizer.len ? digest_text(&sum, digest) : "none");
+    return OK;
+}

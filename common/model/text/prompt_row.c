@@ -1,0 +1,55 @@
+#include "model/text/prompt_row.h"
+#include "base/mem.h"
+#include <inttypes.h>
+#include <string.h>
+
+enum { PROMPT_BYTES_MAX = 4 << 20 };
+
+static err_t encode(const struct prompt_rules *rules, const char *text, struct prompt_row *prompt)
+{
+    const size_t len = strlen(text);
+    if (len > PROMPT_BYTES_MAX)
+        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", len,
+                       PROMPT_BYTES_MAX);
+    prompt->token = mem_array(len + 1, sizeof *prompt->token);
+    TRY(tokenizer_encode(rules->tokenizer, text, len, (int)len + 1, prompt->token,
+                         &prompt->tokens));
+    if (prompt->tokens < 1 || prompt->tokens > rules->most)
+        return err_new(ERR_RANGE,
+                       "a prompt of %d tokens; 1 to %" PRId64
+                       " are allowed (data.max_prompt_tokens)",
+                       prompt->tokens, rules->most);
+    return OK;
+}
+
+static err_t read_row(const struct prompt_rules *rules, const json_t *row, const char *name,
+                      struct prompt_row *prompt)
+{
+    const char *text;
+    TRY(json_get_text(row, name, rules->column, &text));
+    TRY(err_wrap(encode(rules, text, prompt), "%s", name));
+    const int64_t room = rules->context - prompt->tokens;
+    if (room < 1)
+        return err_new(ERR_RANGE, "%s: a prompt of %d tokens leaves no room in %" PRId64, name,
+                       prompt->tokens, rules->context);
+    int64_t max_tokens = rules->max_tokens;
+    TRY(json_get_int_or(row, name, "max_tokens", 1, room, &max_tokens));
+    TRY(json_get_bool_or(row, name, "ignore_eos", &prompt->ignore_eos));
+    prompt->max_tokens = (int)(max_tokens < room ? max_tokens : room);
+    return OK;
+}
+
+err_t prompt_row_read(const struct prompt_rules *rules, const json_t *row, const char *name,
+                      struct prompt_row *ret)
+{
+    SCOPED_VALUE(prompt_row) prompt = {0};
+    TRY(read_row(rules, row, name, &prompt));
+    *ret = prompt;
+    prompt.token = NULL;
+    return OK;
+}
+
+void prompt_row_done(struct prompt_row *prompt)
+{
+    mem_free(prompt->token);
+}

@@ -1,0 +1,372 @@
+#include "svc/recipe/recipe.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/printable.h"
+#include "svc/recipe/recipe_check.h"
+#include "svc/recipe/recipe_options.h"
+#include "svc/recipe/recipe_place.h"
+#include "svc/recipe/recipe_words.h"
+#include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Where values are being read from, for errors. */
+struct place {
+    const char *file; // NULL: --set
+    int line;
+};
+
+static err_t at_place(err_t e, struct place place, const char *key)
+{
+    return place.file ? err_wrap(e, "%s:%d: %s", place.file, place.line, key)
+                      : err_wrap(e, "--set: %s", key);
+}
+
+static struct place place_of(struct place in, const struct yaml_tree *value)
+{
+    return (struct place){.file = in.file, .line = value->line};
+}
+
+static err_t set_value(const struct recipe_option *row, void *group, const char *path,
+                       const struct yaml_tree *value, struct place place);
+
+/* Other trainers nest their keys in sections that we lack: the first one below that is known answers for all. */
+static err_t answer_words(const char *path, const struct yaml_tree *value, struct place place)
+{
+    TRY(at_place(recipe_word_answer(path), place_of(place, value), path));
+    for (size_t i = 0; value->kind == YAML_MAP && i < value->count; i++) {
+        SCOPED_MEM char *below = mem_printf("%s.%.100s", path, value->key[i]);
+        TRY(answer_words(below, value->at[i], place));
+    }
+    return OK;
+}
+
+static err_t unknown_key(struct option_rows rows, const char *prefix, const char *key,
+                         const struct yaml_tree *value, struct place place)
+{
+    SCOPED_MEM char *path = mem_printf("%s%.100s", prefix, key);
+    const char *leaf = key;
+    TRY(answer_words(path, value, place));
+    for (const struct yaml_tree *at = value; at->kind == YAML_MAP && at->count; at = at->at[0])
+        leaf = at->key[0];
+    return at_place(option_unknown(rows, prefix, key, leaf), place_of(place, value), path);
+}
+
+static err_t set_map(struct option_rows rows, void *group, const char *path,
+                     const struct yaml_tree *map, struct place place)
+{
+    if (map->kind != YAML_MAP)
+        return at_place(err_new(ERR_INVALID, "%s is not a map; allowed: key: value",
+                                yaml_tree_is_null(map) ? "nothing" : yaml_tree_kind_name(map)),
+                        place, *path ? path : "recipe");
+    for (size_t i = 0; i < map->count; i++) {
+        const struct yaml_tree *value = map->at[i];
+        SCOPED_MEM char *prefix = *path ? mem_printf("%s.", path) : mem_string("");
+        SCOPED_MEM char *below = mem_printf("%s%.100s", prefix, map->key[i]);
+        const struct recipe_option *row = option_find(rows, map->key[i]);
+        if (!row)
+            return unknown_key(rows, prefix, map->key[i], value, place);
+        TRY(set_value(row, group, below, value, place_of(place, value)));
+    }
+    return OK;
+}
+
+static void set_defaults(struct option_rows rows, void *group);
+
+static err_t set_scorer(const char *path, const struct yaml_tree *value, struct place place,
+                        struct recipe_scorer *scorer)
+{
+    set_defaults(option_scorer(), scorer);
+    TRY(set_map(option_scorer(), scorer, path, value, place));
+    if (!*scorer->kind)
+        return at_place(
+            err_new(ERR_INVALID,
+                    "the entry has no kind; allowed: exact, regex, format, length, rouge"),
+            place, path);
+    return OK;
+}
+
+static err_t set_scorers(const struct recipe_option *row, void *group, const char *path,
+                         const struct yaml_tree *value, struct place place)
+{
+    if (value->kind != YAML_LIST)
+        return at_place(err_new(ERR_INVALID, "is %s; allowed: a list of up to %d maps",
+                                yaml_tree_kind_name(value), RECIPE_SCORERS),
+                        place, path);
+    if (value->count > RECIPE_SCORERS)
+        return at_place(err_new(ERR_INVALID, "a list of %zu; allowed: a list of up to %d maps",
+                                value->count, RECIPE_SCORERS),
+                        place, path);
+    struct recipe_scorers *to = (void *)((char *)group + row->offset);
+    option_free(row, group); // a later value replaces the list; on error the whole recipe goes
+    to->at = mem_array(value->count, sizeof *to->at);
+    for (size_t i = 0; i < value->count; i++) {
+        SCOPED_MEM char *below = mem_printf("%s[%zu]", path, i);
+        to->count++;
+        TRY(set_scorer(below, value->at[i], place_of(place, value->at[i]), &to->at[i]));
+    }
+    return OK;
+}
+
+static err_t set_value(const struct recipe_option *row, void *group, const char *path,
+                       const struct yaml_tree *value, struct place place)
+{
+    if (row->kind == OPTION_group)
+        return set_map(row->rows(), (char *)group + row->offset, path, value, place);
+    SCOPED_VALUE(bytes) allowed = {0};
+    option_allowed(row, &allowed);
+    if (yaml_tree_is_null(value))
+        return at_place(err_new(ERR_INVALID, "has no value; allowed: %s", (char *)allowed.data),
+                        place, path);
+    if (row->kind == OPTION_scorers)
+        return set_scorers(row, group, path, value, place);
+    if (row->kind == OPTION_pair)
+        return at_place(option_set_pair(row, group, value), place, path);
+    if (row->kind == OPTION_texts)
+        return at_place(option_set_texts(row, group, value), place, path);
+    if (value->kind != YAML_SCALAR)
+        return at_place(err_new(ERR_INVALID, "is %s; allowed: %s", yaml_tree_kind_name(value),
+                                (char *)allowed.data),
+                        place, path);
+    return at_place(option_set_text(row, group, value->text, value->quoted), place, path);
+}
+
+/* A default is written as in a recipe; it is our own bug if it cannot be read. */
+static void set_default(const struct recipe_option *row, void *group)
+{
+    if (row->kind == OPTION_scorers || row->kind == OPTION_texts)
+        return; // no entries
+    if (row->kind == OPTION_pair) {
+        struct yaml_tree *value = NULL;
+        err_t failed = yaml_tree_parse(row->value, strlen(row->value), "default", &value);
+        if (!err_failed(failed))
+            failed = option_set_pair(row, group, value);
+        yaml_tree_free(value);
+        if (err_failed(failed))
+            abort();
+        return;
+    }
+    if (!*row->value) { // not set, which no recipe can write for every kind
+        *(char **)((char *)group + row->offset) = mem_string("");
+        return;
+    }
+    if (err_failed(option_set_text(row, group, row->value, false)))
+        abort();
+}
+
+static void set_defaults(struct option_rows rows, void *group)
+{
+    for (size_t i = 0; i < rows.count; i++) {
+        const struct recipe_option *row = &rows.row[i];
+        if (row->kind == OPTION_group)
+            set_defaults(row->rows(), (char *)group + row->offset);
+        else
+            set_default(row, group);
+    }
+}
+
+/* "section.key=value": one value is taken as it stands; maps and lists are YAML. */
+static err_t set_override(struct recipe *recipe, const char *set)
+{
+    const char *equals = strchr(set, '=');
+    if (!equals)
+        return err_new(ERR_INVALID, "--set: '%.100s' has no '='; it must be section.key=value",
+                       set);
+    SCOPED_MEM char *key = mem_copy(set, (size_t)(equals - set) + 1);
+    key[equals - set] = 0;
+    const struct recipe_option *row = NULL;
+    size_t base = 0;
+    struct place place = {0};
+    TRY(at_place(option_require(key, &row, &base), place, key));
+    void *group = (char *)recipe + base;
+    const char *text = equals + 1;
+    if (row->kind != OPTION_group && row->kind != OPTION_pair && row->kind != OPTION_texts &&
+        row->kind != OPTION_scorers)
+        return at_place(option_set_text(row, group, text, false), place, key);
+    SCOPED(yaml_tree) value = NULL;
+    SCOPED_MEM char *name = mem_printf("--set: %s", key);
+    TRY(yaml_tree_parse(text, strlen(text), name, &value));
+    return set_value(row, group, key, value, place);
+}
+
+/* What paths are resolved against. */
+struct resolve {
+    struct recipe *recipe;
+    const char *beside; // the recipe's directory, absolute
+};
+
+/* A path is written into recipes, JSON and messages of the wire. */
+static err_t check_path(const char *key, const char *path)
+{
+    return utf8_is(path) ? OK
+                         : err_new(ERR_INVALID, "%s: '%.200s': the path must be UTF-8", key, path);
+}
+
+static err_t resolve_path(void *arg, const char *path, const struct recipe_option *row, size_t base)
+{
+    (void)path;
+    struct resolve *resolve = arg;
+    char **at = (char **)((char *)resolve->recipe + base + row->offset);
+    if ((row->kind != OPTION_path && row->kind != OPTION_output) || !**at || **at == '/')
+        return OK;
+    const char *run = resolve->recipe->directory;
+    SCOPED_MEM char *in_run = *run ? file_join(run, *at) : NULL;
+    bool use_run = in_run && (row->kind == OPTION_output || file_exists(in_run));
+    char *resolved = use_run ? STEAL(in_run) : file_join(resolve->beside, *at);
+    free(*at);
+    *at = resolved;
+    return check_path(path, resolved);
+}
+
+/* An absolute name of an existing directory, or of one to be made in the working directory; owned. */
+static char *absolute(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real)
+        return real;
+    SCOPED_MEM char *here = getcwd(NULL, 0);
+    return file_join(here ? here : ".", path);
+}
+
+static err_t fill(struct recipe *recipe, const struct yaml_tree *root, const char *name,
+                  const char *directory, const struct recipe_source *source)
+{
+    set_defaults(option_root(), recipe);
+    recipe->file = mem_string(name);
+    recipe->directory = source->run ? absolute(source->run) : mem_string("");
+    TRY(check_path("--run", recipe->directory));
+    TRY(set_map(option_root(), recipe, "", root, (struct place){.file = name, .line = root->line}));
+    for (size_t i = 0; i < source->sets_count; i++)
+        TRY(set_override(recipe, source->sets[i]));
+    if (!*recipe->sft.output) {
+        free(recipe->sft.output);
+        recipe->sft.output =
+            mem_string(recipe->model.path); // before that is resolved: it need not exist yet
+    }
+    TRY(recipe_check(recipe));
+    SCOPED_MEM char *beside = absolute(directory);
+    return option_each(resolve_path, &(struct resolve){recipe, beside});
+}
+
+/* Keys and values that errors quote may hold line breaks; an error is one line. */
+static err_t in_one_line(err_t e)
+{
+    SCOPED_MEM char *message = mem_string(err_message(e));
+    size_t changed = 0;
+    for (char *p = message; *p; p++)
+        if (iscntrl((unsigned char)*p)) {
+            *p = ' ';
+            changed++;
+        }
+    if (!err_failed(e) || !changed)
+        return e;
+    err_t clean = err_new(err_code(e), "%s", message);
+    err_free(e);
+    return clean;
+}
+
+static err_t read_text(const char *text, size_t len, const char *name, const char *directory,
+                       const struct recipe_source *source, struct recipe **ret)
+{
+    static const struct recipe_source nothing = {0};
+    struct yaml_tree *root = NULL;
+    SCOPED(recipe) recipe = mem_new(sizeof *recipe);
+    source = source ? source : &nothing;
+    TRY(yaml_tree_parse(text, len, name, &root));
+    recipe->places = recipe_places_new(root, source);
+    TRY(fill(recipe, root, name, directory, source));
+    *ret = STEAL(recipe);
+    return OK;
+}
+
+err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
+                   const struct recipe_source *source, struct recipe **ret)
+{
+    return in_one_line(read_text(text, len, name, directory, source, ret));
+}
+
+err_t recipe_read(const struct recipe_source *source, struct recipe **ret)
+{
+    if (!source->file)
+        return recipe_parse("", 0, "", ".", source, ret);
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_MEM char *opened =
+        source->descriptor ? mem_printf("/proc/self/fd/%s", source->descriptor) : NULL;
+    TRY(file_read(opened ? opened : source->file, YAML_BYTES, &text));
+    SCOPED_MEM char *directory = mem_string(source->file);
+    char *slash = strrchr(directory, '/');
+    if (slash)
+        *(slash == directory ? slash + 1 : slash) = 0;
+    return recipe_parse((const char *)text.data, text.len, source->file, slash ? directory : ".",
+                        source, ret);
+}
+
+err_t recipe_require(const struct recipe *recipe, const char *key)
+{
+    const struct recipe_option *row = NULL;
+    size_t base = 0;
+    TRY(option_require(key, &row, &base));
+    assert(option_is_text(row)); // others always have a value
+    const char *text = *(char *const *)((const char *)recipe + base + row->offset);
+    if (*text)
+        return OK;
+    return err_new(ERR_INVALID, "%s%s%s is not set: %s", recipe->file, *recipe->file ? ": " : "",
+                   key, row->help);
+}
+
+err_t recipe_get(const struct recipe *recipe, const char *key, char **ret)
+{
+    const struct recipe_option *row = NULL;
+    size_t base = 0;
+    TRY(err_wrap(option_require(key, &row, &base), "%s", key));
+    if (row->kind == OPTION_group)
+        return err_new(ERR_INVALID, "%s: a section, not a key", key);
+    SCOPED_VALUE(bytes) text = {0};
+    option_put(row, (const char *)recipe + base, &text);
+    *ret = mem_string((const char *)text.data);
+    return OK;
+}
+
+struct difference {
+    const struct recipe *a, *b;
+    recipe_look fn;
+    void *arg;
+};
+
+static err_t compare_value(void *arg, const char *path, const struct recipe_option *row,
+                           size_t base)
+{
+    const struct difference *difference = arg;
+    SCOPED_VALUE(bytes) a = {0};
+    SCOPED_VALUE(bytes) b = {0};
+    option_put(row, (const char *)difference->a + base, &a);
+    option_put(row, (const char *)difference->b + base, &b);
+    if (strcmp((char *)a.data, (char *)b.data) != 0)
+        difference->fn(difference->arg, path, (char *)a.data, (char *)b.data);
+    return OK;
+}
+
+void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg)
+{
+    err_free(option_each(compare_value, &(struct difference){a, b, fn, arg}));
+}
+
+static err_t free_value(void *arg, const char *path, const struct recipe_option *row, size_t base)
+{
+    (void)path;
+    option_free(row, (char *)arg + base);
+    return OK;
+}
+
+void recipe_free(struct recipe *recipe)
+{
+    if (!recipe)
+        return;
+    err_free(option_each(free_value, recipe));
+    recipe_places_free(recipe->places);
+    free(recipe->file);
+    free(recipe->directory);
+    free(recipe);
+}

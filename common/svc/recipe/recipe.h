@@ -1,0 +1,120 @@
+/* The recipe: one YAML file read by every program, with overrides from the command line. recipe_table.h holds its options.
+ *
+ *     SCOPED(recipe) recipe = NULL;
+ *     TRY(recipe_load(&cli, argc, argv, &recipe));      -- INVALID: "ring.yaml:7: lag.mx: no such key; did you mean ..."
+ *     if (!recipe)
+ *         return OK;                                    -- --help or --version: said
+ *     trainer.lr = recipe->learner.optimizer.lr;
+ *
+ * Every value is in its range and all cross-checks hold; text is never NULL ("" = not set), paths are resolved. Any thread may
+ * read; nothing changes it after loading. */
+#pragma once
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/scoped.h"
+#include "svc/recipe/recipe_choice.h"
+#include "svc/recipe/recipe_table.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16, RECIPE_COUNT_AUTO = -1 };
+struct recipe_pair {
+    double at[2];
+};
+struct recipe_texts {
+    size_t count;
+    char **at; // (count)
+};
+struct recipe_scorer;
+struct recipe_scorers {
+    size_t count;
+    struct recipe_scorer *at; // (count)
+};
+
+/* The fields: recipe->SECTION.KEY, typed by the table's rows. */
+#define RECIPE_TYPE_text          char *
+#define RECIPE_TYPE_name          char *
+#define RECIPE_TYPE_word          char *
+#define RECIPE_TYPE_path          char *
+#define RECIPE_TYPE_output        char *
+#define RECIPE_TYPE_address       char *
+#define RECIPE_TYPE_count         int64_t
+#define RECIPE_TYPE_count_or_auto int64_t
+#define RECIPE_TYPE_number        double
+#define RECIPE_TYPE_flag          bool
+#define RECIPE_TYPE_pair          struct recipe_pair
+#define RECIPE_TYPE_texts         struct recipe_texts
+#define RECIPE_TYPE_scorers       struct recipe_scorers
+
+#define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;
+#define RECIPE_CHOICE(key, type, value, live, words, help) enum type key;
+#define RECIPE_GROUP(key, help)                            struct recipe_##key key;
+#define RECIPE_STRUCT(name, rows)                                                                  \
+    struct recipe_##name {                                                                         \
+        rows(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)                                            \
+    };
+RECIPE_STRUCT(optimizer, RECIPE_OPTIMIZER)
+RECIPE_STRUCT(kl, RECIPE_KL)
+RECIPE_STRUCT(correction, RECIPE_CORRECTION)
+RECIPE_STRUCT(dpo, RECIPE_DPO)
+RECIPE_STRUCT(scorer, RECIPE_SCORER)
+RECIPE_STRUCT(run, RECIPE_RUN)
+RECIPE_STRUCT(model, RECIPE_MODEL)
+RECIPE_STRUCT(data, RECIPE_DATA)
+RECIPE_STRUCT(generator, RECIPE_GENERATOR)
+RECIPE_STRUCT(rewarder, RECIPE_REWARDER)
+RECIPE_STRUCT(learner, RECIPE_LEARNER)
+RECIPE_STRUCT(lag, RECIPE_LAG)
+RECIPE_STRUCT(publish, RECIPE_PUBLISH)
+RECIPE_STRUCT(replay, RECIPE_REPLAY)
+RECIPE_STRUCT(checkpoint, RECIPE_CHECKPOINT)
+RECIPE_STRUCT(eval, RECIPE_EVAL)
+RECIPE_STRUCT(sft, RECIPE_SFT)
+RECIPE_STRUCT(net, RECIPE_NET)
+
+struct recipe {
+    RECIPE_ROOT(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)
+    struct recipe_places *places; // svc/recipe/recipe_place.h; NULL: nobody wrote it
+    char *file;                   // as it was given; "" without one
+    char *directory;              // of the run (--run), absolute; "" if not given
+};
+
+/* Whether reference log-probabilities are needed of a group's best and worst completion alone: a rewarder leaves out the
+ * others, and the learner does not miss them. */
+bool recipe_refers_to_pairs(const struct recipe *recipe);
+
+/* The lag that pacing aims at: lag.max, or where it stands if that is auto. The most it may become without a change by an
+ * operator. */
+int64_t recipe_lag_target(const struct recipe *recipe);
+int64_t recipe_lag_most(const struct recipe *recipe);
+
+/* Where a recipe comes from. All borrowed during the call. */
+struct recipe_source {
+    const char *file;        // NULL: defaults and sets alone
+    const char *descriptor;  // number of an open file that holds file's text; NULL: file itself
+    const char *run;         // directory of the run, made by nobody here; NULL: none
+    const char *const *sets; // "section.key=value", the later wins
+    size_t sets_count;
+};
+err_t recipe_read(const struct recipe_source *source, struct recipe **ret);
+
+/* The same from text in memory, which errors call name; directory: what relative paths are relative to. */
+err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
+                   const struct recipe_source *source, struct recipe **ret);
+
+/* INVALID unless the key is set: "recipe.yaml: model.path is not set: Hugging Face directory of ..." */
+err_t recipe_require(const struct recipe *recipe, const char *key);
+
+/* A complete recipe as YAML, every key with its value, paths absolute: reading it gives the same recipe anywhere. */
+void recipe_render(const struct recipe *recipe, struct bytes *ret);
+
+/* One key's value as the recipe would have it ("lag.max" -> "1"), owned by the caller. NOT_FOUND: with did you mean. */
+err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
+
+/* Calls fn for every key whose values differ, as the recipe would have them. */
+typedef void (*recipe_look)(void *arg, const char *key, const char *in_a, const char *in_b);
+void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg);
+void recipe_markdown(struct bytes *ret); // docs/recipe.md: every option, its range, its help
+void recipe_free(struct recipe *recipe);
+DEFINE_SCOPED(recipe)

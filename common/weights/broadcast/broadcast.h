@@ -1,0 +1,57 @@
+/* Which versions a publisher gives to NCCL, and what it still has to send of them: the part of it that knows both.
+ *
+ *     struct broadcast_round round = {0};
+ *     for each subscriber: broadcast_count(broadcast, &round, peer, wants, way);    -- way: changes from what it has, or NULL
+ *     broadcast_offer(broadcast, &round, newest);
+ *     if (broadcast_carries(broadcast, peer)) -- send it nothing: begin(peer, what) or rest(peer, what, chunks) says what next
+ *
+ * One broadcast is the same bytes for all members of an epoch. If what lies here is the same version with all of them, these
+ * are the changes from there; else all values, but only where gRPC would have to send the members more than that in sum.
+ * Changes go as their chunks in order, each after its length: four bytes, big-endian. Owner: the loop's thread. */
+#pragma once
+#include "weights/broadcast/transport.h"
+#include "weights/codec/snapshot.h"
+
+struct broadcast;
+struct broadcast_handlers {
+    void (*send)(uint64_t peer, struct rpc_message *message, void *user); // on its stream
+    /* This comes to it by NCCL: send the manifest, and nothing more. */
+    void (*begin)(uint64_t peer, const struct snapshot *what, void *user);
+    /* Of that it has so many chunks now: all of them, or the others are to be sent, or it is to be begun anew. */
+    void (*rest)(uint64_t peer, struct snapshot *what, uint64_t chunks, void *user);
+    void (*note)(const char *text, void *user); // optional: a line for the log
+};
+
+/* transport: loop, nccl, device, bucket_bytes and limits count. EXHAUSTED: no more threads. */
+err_t broadcast_new(const struct transport_options *transport,
+                    const struct broadcast_handlers *handlers, void *user, struct broadcast **ret);
+
+/* As transport_hear and transport_leave. */
+void broadcast_hear(struct broadcast *broadcast, uint64_t peer,
+                    const struct epoch_message *message);
+void broadcast_leave(struct broadcast *broadcast, uint64_t peer);
+
+struct broadcast_round {
+    size_t members, with_way;
+    struct snapshot *way;   // of the first member
+    bool differ, satisfied; // ways are not the same; one wants nothing
+    uint64_t grpc_bytes;    // what the members would be sent over gRPC
+};
+void broadcast_count(const struct broadcast *broadcast, struct broadcast_round *round,
+                     uint64_t peer, bool wants, struct snapshot *way);
+
+/* True: the members counted get it by NCCL. */
+bool broadcast_offer(struct broadcast *broadcast, const struct broadcast_round *round,
+                     struct snapshot *newest);
+bool broadcast_carries(const struct broadcast *broadcast, uint64_t peer);
+
+struct broadcast_stats {
+    struct transport_stats transport;
+    uint64_t offered, as_changes; // versions; of these, that went as changes
+    uint64_t over_grpc;           // versions that members of an epoch were sent over gRPC at once
+    uint64_t arrived,
+        fallbacks;  // over all members: that came by NCCL; of which the rest went over gRPC
+    double last_ms; // from the last offer until nobody was waited for any more
+};
+struct broadcast_stats broadcast_stats(const struct broadcast *broadcast);
+void broadcast_free(struct broadcast *broadcast);

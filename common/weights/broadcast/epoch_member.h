@@ -1,0 +1,86 @@
+/* The rules of NCCL epochs on a generator's side, without a clock, thread or library (weights/broadcast/epoch.h has the learner's).
+ *
+ *     struct epoch_member member = {.limits = limits};
+ *     struct member_actions actions = epoch_member_step(&member, now_ms, &event);
+ *
+ *     OUT -> PREPARING -> READY -> CONNECTING -> STANDING <-> RECEIVING      any but OUT -> LEAVING -> OUT
+ *
+ * The learner decides; a generator's own deadlines are for a learner that is stopped or gone, and longer than the
+ * learner's. Any value is a plain one: no init, nothing to free. Owner: one thread. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum member_state {
+    MEMBER_OUT,
+    MEMBER_PREPARING,
+    MEMBER_READY,
+    MEMBER_CONNECTING,
+    MEMBER_STANDING,
+    MEMBER_RECEIVING,
+    MEMBER_LEAVING,
+    MEMBER_BROKEN, // an abort did not return: gRPC from here on
+};
+
+struct member_limits {
+    int64_t ready_ms;   // from READY to BEGIN
+    int64_t connect_ms; // from BEGIN to the communicator
+    int64_t carry_ms;   // for one version
+    int64_t end_ms;     // to abort
+};
+
+enum member_event_kind {
+    MEMBER_INVITE, // the learner's four: epoch
+    MEMBER_BEGIN,
+    MEMBER_ANNOUNCE,
+    MEMBER_ABANDON,
+    MEMBER_LOST, // the stream to the learner broke
+    MEMBER_PREPARED,
+    MEMBER_UP,
+    MEMBER_DONE, // all of the version came; usable: and is right
+    MEMBER_LANE_FAILED,
+    MEMBER_ABORTED, // bytes: how much of the version came, from the beginning
+    MEMBER_TICK,
+};
+
+struct member_event {
+    enum member_event_kind kind;
+    uint64_t epoch, bytes;
+    bool usable, mine;
+};
+
+/* A set, in the order in which they are carried out. */
+enum member_action {
+    MEMBER_SAY_FAILED = 1 << 0,
+    MEMBER_ABORT = 1 << 1,         // -> ABORTED, also where there is nothing to abort
+    MEMBER_END_RECEIVING = 1 << 2, // the buffer is free; `bytes` of it are right
+    MEMBER_SAY_ABANDONED = 1 << 3,
+    MEMBER_PREPARE = 1 << 4,
+    MEMBER_SAY_READY = 1 << 5,
+    MEMBER_INIT = 1 << 6,
+    MEMBER_SAY_JOINED = 1 << 7,
+    MEMBER_RECEIVE = 1 << 8,
+    MEMBER_SAY_RECEIVED = 1 << 9,
+    MEMBER_SAY_REFUSED = 1 << 10,
+};
+
+struct member_actions {
+    unsigned set;
+    uint64_t epoch, bytes; // that they are about
+    bool mine;             // of SAY_FAILED
+};
+
+struct epoch_member {
+    struct member_limits limits;
+    enum member_state state;
+    uint64_t epoch, bytes;
+    int64_t deadline_ms; // 0: none
+    bool receiving;      // LEAVING: a version was under way
+    bool asked;          // LEAVING: to be answered
+    uint64_t invited;    // LEAVING: prepare for this epoch afterwards; 0: none
+};
+
+struct member_actions epoch_member_step(struct epoch_member *member, int64_t now_ms,
+                                        const struct member_event *event);
+int64_t epoch_member_wake(const struct epoch_member *member); // the next TICK; INT64_MAX: none
+const char *member_state_name(enum member_state state);

@@ -1,0 +1,75 @@
+/* A lane does the slow and dangerous part of an epoch on threads of its own: NCCL calls, and copies through device memory.
+ *
+ *     TRY(lane_new(&(struct lane_options){.nccl = nccl, .device = 0}, &lane));
+ *     lane_init(lane, &(struct lane_init){.id = id, .ranks = 4, .rank = 1});
+ *     ... while (lane_busy(lane)), every ms:  while (lane_poll(lane, &event)) { -- LANE_UP, or LANE_FAILED -- }
+ *
+ * One thread makes all calls, each without blocking, and polls. A second one aborts: a call that hangs is ended by
+ * ncclCommAbort from outside, and never are both in the library with one communicator unless the first is stuck in it.
+ * Communicators are always aborted, healthy ones too, never destroyed: that waits for nobody.
+ *
+ * Versions go in buckets through two staging buffers each on device and host (pinned), on a stream of their own.
+ * Owner: one thread; events come only from lane_poll. */
+#pragma once
+#include "base/err.h"
+#include "base/scoped.h"
+#include "weights/broadcast/nccl.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct lane;
+struct lane_options {
+    const struct nccl *nccl; // borrowed
+    int device;
+    int64_t grace_ms; // for a call to return before it is aborted from outside; 0: 100
+};
+
+/* EXHAUSTED: no more threads. */
+err_t lane_new(const struct lane_options *options, struct lane **ret);
+
+enum lane_event_kind {
+    LANE_PREPARED,
+    LANE_MINTED, // id
+    LANE_UP,
+    LANE_PART,    // bytes: have come by now, from the beginning; rank 0 reports none
+    LANE_DONE,    // all bytes have gone, or come
+    LANE_FAILED,  // why; mine: the fault is here. Abort is to follow
+    LANE_ABORTED, // bytes: came whole, from the beginning. The data is not used any more
+};
+enum { LANE_WHY = 200 };
+struct lane_event {
+    enum lane_event_kind kind;
+    uint64_t bytes;
+    bool mine;
+    struct nccl_id id;
+    char why[LANE_WHY];
+};
+bool lane_poll(struct lane *lane, struct lane_event *ret);
+bool lane_busy(const struct lane *lane); // an event will come
+
+/* Staging of this many bytes is there: LANE_PREPARED. */
+void lane_prepare(struct lane *lane, size_t bucket_bytes);
+void lane_mint(struct lane *lane); // LANE_MINTED: a unique id
+
+struct lane_init {
+    struct nccl_id id;
+    int ranks, rank;
+};
+void lane_init(struct lane *lane, const struct lane_init *init); // prepared: LANE_UP
+
+/* Up: LANE_DONE. Rank 0 sends len bytes of from, the others receive them into to; NULL: they take part and drop them.
+ * Borrowed until LANE_DONE or LANE_ABORTED. */
+struct lane_move {
+    const uint8_t *from;
+    uint8_t *to;
+    uint64_t len;
+};
+void lane_move(struct lane *lane, const struct lane_move *move);
+
+/* In any state, once until LANE_ABORTED; what else was ordered is given up. */
+void lane_abort(struct lane *lane);
+
+/* Aborts and waits up to 5 s. False: a call never returned; its threads, what they look at and what was moved stay as they
+ * are until the process ends. The lane is gone in both cases. */
+bool lane_free(struct lane *lane);

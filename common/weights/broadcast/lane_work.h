@@ -1,0 +1,29 @@
+/* The two threads of a lane (weights/broadcast/lane.h): what they do and what they report. For lane.c alone. */
+#pragma once
+#include "weights/broadcast/lane.h"
+
+struct mailbox;
+struct lane_work;
+
+/* What comes through the mailbox: lane_event's kinds, and these. */
+enum { LANE_COMM = 100, LANE_LET_GO, LANE_COMM_ABORTED };
+struct lane_report {
+    struct lane_event event;
+    int kind;
+    void *comm; // of LANE_COMM and LANE_LET_GO
+};
+
+struct lane_work *lane_work_new(const struct nccl *nccl, int device, struct mailbox *reports);
+void lane_work_free(struct lane_work *work); // after lane_work_clean
+
+/* The working thread's tasks: state is the lane_work, arg is freed unless it is NULL. */
+void lane_work_prepare(void *state, void *arg); // size_t
+void lane_work_mint(void *state, void *arg);
+void lane_work_init(void *state, void *arg);   // struct lane_init
+void lane_work_move(void *state, void *arg);   // struct lane_move
+void lane_work_let_go(void *state, void *arg); // touches neither communicator nor data any more
+void lane_work_clean(void *state, void *arg);
+int64_t lane_work_step(void *state); // the worker's idle: one step of what is under way
+
+/* The aborting thread's: arg is the communicator. */
+void lane_work_abort(void *state, void *arg);

@@ -1,0 +1,343 @@
+#include "weights/broadcast/transport.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "rpc/message.h"
+#include "svc/loop.h"
+#include "weights/broadcast/lane.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUCKET_BYTES = 32 << 20, POLL_MS = 1 };
+static const struct epoch_limits DEFAULTS = {500, 2000, 30000, 10000, 2000, 5000};
+
+struct weights_transport {
+    struct transport_options options;
+    struct epoch_rules *rules;
+    struct lane *lane;
+    struct loop_timer *timer;
+    bool is_working; // what handlers bring in meanwhile is worked off by who is at it
+    struct nccl_id id;
+    uint32_t lineage;
+    uint64_t version, len;
+    const uint8_t *data; // NULL: nothing under way
+    void (*release)(void *arg);
+    void *release_arg;
+    struct transport_stats stats;
+};
+
+static void work(struct weights_transport *transport);
+
+static void on_timer(void *arg)
+{
+    struct weights_transport *transport = arg;
+    work(transport);
+}
+
+static void limit(int64_t *value, int64_t standard)
+{
+    if (!*value)
+        *value = standard;
+}
+
+static void fill_in(struct transport_options *options)
+{
+    struct epoch_limits *limits = &options->limits;
+    limit(&limits->settle_ms, DEFAULTS.settle_ms);
+    limit(&limits->gather_ms, DEFAULTS.gather_ms);
+    limit(&limits->connect_ms, DEFAULTS.connect_ms);
+    limit(&limits->carry_ms, DEFAULTS.carry_ms);
+    limit(&limits->end_ms, DEFAULTS.end_ms);
+    limit(&limits->retry_ms, DEFAULTS.retry_ms);
+    if (!options->bucket_bytes)
+        options->bucket_bytes = BUCKET_BYTES;
+}
+
+err_t transport_new(const struct transport_options *options, struct weights_transport **ret)
+{
+    struct lane *lane = NULL;
+    TRY(lane_new(&(struct lane_options){.nccl = options->nccl, .device = options->device}, &lane));
+    struct weights_transport *transport = mem_new(sizeof *transport);
+    transport->options = *options;
+    fill_in(&transport->options);
+    transport->lane = lane;
+    transport->rules = epoch_rules_new(&transport->options.limits);
+    transport->timer = loop_timer_new(options->loop, on_timer, transport);
+    *ret = transport;
+    return OK;
+}
+
+/* ---- carrying out */
+
+__attribute__((format(printf, 2, 3))) static void note(struct weights_transport *transport,
+                                                       const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    if (!transport->options.note)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    transport->options.note(text, transport->options.user);
+}
+
+static void say(struct weights_transport *transport, uint64_t peer, struct epoch_message message)
+{
+    message.epoch = epoch_rules_epoch(transport->rules);
+    SCOPED(rpc_message) packed = epoch_message_down(&message);
+    transport->options.send(peer, packed, transport->options.user);
+}
+
+static void give_back(struct weights_transport *transport)
+{
+    if (!transport->data)
+        return;
+    transport->data = NULL;
+    transport->release(transport->release_arg);
+}
+
+static void begin(struct weights_transport *transport, const struct epoch_action *action)
+{
+    struct epoch_message message = {.step = EPOCH_STEP_BEGIN,
+                                    .rank = action->rank,
+                                    .ranks = action->ranks,
+                                    .id = transport->id};
+    say(transport, action->peer, message);
+}
+
+static void carry_out(struct weights_transport *transport, const struct epoch_action *action)
+{
+    const struct lane_init init = {transport->id, action->ranks, 0};
+    const struct lane_move move = {.from = transport->data, .len = transport->len};
+    const struct epoch_message invite = {.step = EPOCH_STEP_INVITE,
+                                         .bucket = transport->options.bucket_bytes};
+    const struct epoch_message announce = {.step = EPOCH_STEP_ANNOUNCE,
+                                           .lineage = transport->lineage,
+                                           .version = transport->version,
+                                           .bytes = transport->len};
+    switch (action->kind) {
+    case EPOCH_DO_INVITE:
+        say(transport, action->peer, invite);
+        break;
+    case EPOCH_DO_MINT: // once the staging is there
+        lane_prepare(transport->lane, transport->options.bucket_bytes);
+        break;
+    case EPOCH_DO_BEGIN:
+        begin(transport, action);
+        break;
+    case EPOCH_DO_INIT:
+        lane_init(transport->lane, &init);
+        break;
+    case EPOCH_DO_ANNOUNCE:
+        transport->options.announce(action->peer, transport->options.user);
+        say(transport, action->peer, announce);
+        break;
+    case EPOCH_DO_CARRY:
+        lane_move(transport->lane, &move);
+        break;
+    case EPOCH_DO_ABANDON:
+        say(transport, action->peer, (struct epoch_message){.step = EPOCH_STEP_ABANDON});
+        break;
+    case EPOCH_DO_ABORT:
+        lane_abort(transport->lane);
+        break;
+    case EPOCH_DO_RELEASE:
+        transport->options.released(action->peer, action->bytes, transport->options.user);
+        break;
+    }
+}
+
+/* ---- what happens */
+
+/* Says what has changed between two states of the rules. */
+static void tell(struct weights_transport *transport, enum epoch_state before,
+                 struct epoch_counts counts)
+{
+    const struct epoch_counts now = epoch_rules_counts(transport->rules);
+    const unsigned long long epoch = epoch_rules_epoch(transport->rules);
+    if (now.stood > counts.stood)
+        note(transport, "NCCL epoch %llu stands with %zu members", epoch,
+             epoch_rules_members(transport->rules));
+    if (now.failed > counts.failed)
+        note(transport, "NCCL epoch %llu failed while it was %s", epoch, epoch_state_name(before));
+    if (before != EPOCH_BROKEN && epoch_rules_state(transport->rules) == EPOCH_BROKEN)
+        note(transport, "NCCL did not return from an abort: versions go over gRPC from here on");
+    transport->stats.bytes += (now.carried - counts.carried) * transport->len;
+}
+
+static void step(struct weights_transport *transport, struct epoch_event event)
+{
+    const enum epoch_state before = epoch_rules_state(transport->rules);
+    const struct epoch_counts counts = epoch_rules_counts(transport->rules);
+    epoch_rules_step(transport->rules, clock_ms(), &event);
+    tell(transport, before, counts);
+}
+
+static void happened(struct weights_transport *transport, const struct lane_event *event)
+{
+    switch (event->kind) {
+    case LANE_PREPARED:
+        if (epoch_rules_state(transport->rules) == EPOCH_MINTING)
+            lane_mint(transport->lane);
+        break;
+    case LANE_MINTED:
+        transport->id = event->id;
+        step(transport, (struct epoch_event){EPOCH_MINTED});
+        break;
+    case LANE_UP:
+        step(transport, (struct epoch_event){EPOCH_UP});
+        break;
+    case LANE_PART:
+        break; // rank 0 reports none
+    case LANE_DONE:
+        give_back(transport);
+        step(transport, (struct epoch_event){EPOCH_SENT});
+        break;
+    case LANE_FAILED:
+        note(transport, "NCCL: %s", event->why);
+        step(transport, (struct epoch_event){EPOCH_LANE_FAILED, .mine = event->mine});
+        break;
+    case LANE_ABORTED:
+        give_back(transport);
+        step(transport, (struct epoch_event){EPOCH_ABORTED});
+        break;
+    }
+}
+
+static bool work_once(struct weights_transport *transport)
+{
+    struct epoch_action action;
+    struct lane_event event;
+    if (epoch_rules_next(transport->rules, &action)) {
+        carry_out(transport, &action);
+        return true;
+    }
+    if (lane_poll(transport->lane, &event)) {
+        happened(transport, &event);
+        return true;
+    }
+    return false;
+}
+
+static void plan(struct weights_transport *transport)
+{
+    const int64_t now = clock_ms(), wake = epoch_rules_wake(transport->rules);
+    int64_t after = wake == INT64_MAX ? -1 : wake > now ? wake - now : 1;
+    if (lane_busy(transport->lane))
+        after = POLL_MS;
+    if (after < 0)
+        loop_timer_stop(transport->timer);
+    else
+        loop_timer_start(transport->timer, after, 0);
+}
+
+static void work(struct weights_transport *transport)
+{
+    if (transport->is_working)
+        return;
+    transport->is_working = true;
+    step(transport, (struct epoch_event){EPOCH_TICK});
+    while (work_once(transport))
+        continue;
+    transport->is_working = false;
+    plan(transport);
+}
+
+/* ---- the publisher's calls */
+
+static void hello(struct weights_transport *transport, uint64_t peer, uint32_t library)
+{
+    const uint32_t ours = (uint32_t)transport->options.nccl->version;
+    if (library == ours) {
+        step(transport, (struct epoch_event){EPOCH_JOIN, .peer = peer});
+        return;
+    }
+    struct epoch_message message = {.step = EPOCH_STEP_REFUSED};
+    snprintf(message.why, sizeof message.why,
+             "NCCL is of version %u there and %u at the learner: they must be the same; versions "
+             "go over gRPC",
+             library, ours);
+    transport->stats.refused++;
+    note(transport, "%s", message.why);
+    say(transport, peer, message);
+}
+
+void transport_hear(struct weights_transport *transport, uint64_t peer,
+                    const struct epoch_message *message)
+{
+    static const enum epoch_event_kind kinds[] = {
+        [EPOCH_STEP_READY] = EPOCH_READY,       [EPOCH_STEP_JOINED] = EPOCH_JOINED,
+        [EPOCH_STEP_RECEIVED] = EPOCH_RECEIVED, [EPOCH_STEP_UNUSABLE] = EPOCH_REFUSED,
+        [EPOCH_STEP_FAILED] = EPOCH_FAILED,     [EPOCH_STEP_ABANDONED] = EPOCH_ABANDONED,
+    };
+    if (message->step == EPOCH_STEP_HELLO) {
+        hello(transport, peer, message->library);
+    } else {
+        if (message->step == EPOCH_STEP_FAILED || message->step == EPOCH_STEP_UNUSABLE)
+            note(transport, "NCCL epoch %llu: a member says: %s",
+                 (unsigned long long)message->epoch, message->why);
+        step(transport, (struct epoch_event){.kind = kinds[message->step],
+                                             .peer = peer,
+                                             .epoch = message->epoch,
+                                             .bytes = message->bytes,
+                                             .mine = message->mine});
+    }
+    work(transport);
+}
+
+void transport_leave(struct weights_transport *transport, uint64_t peer)
+{
+    step(transport, (struct epoch_event){EPOCH_LEAVE, .peer = peer});
+    work(transport);
+}
+
+bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
+                     const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg)
+{
+    if (epoch_rules_state(transport->rules) != EPOCH_STANDING || transport->data || !len)
+        return false;
+    transport->lineage = lineage;
+    transport->version = version;
+    transport->data = data;
+    transport->len = len;
+    transport->release = release;
+    transport->release_arg = arg;
+    step(transport, (struct epoch_event){EPOCH_PUBLISH, .bytes = len});
+    work(transport);
+    return true;
+}
+
+bool transport_reaches(const struct weights_transport *transport, uint64_t peer)
+{
+    return epoch_rules_state(transport->rules) == EPOCH_STANDING && !transport->data &&
+           epoch_rules_is_member(transport->rules, peer);
+}
+
+bool transport_carries(const struct weights_transport *transport, uint64_t peer)
+{
+    return epoch_rules_carries(transport->rules, peer);
+}
+
+struct transport_stats transport_stats(const struct weights_transport *transport)
+{
+    struct transport_stats stats = transport->stats;
+    stats.counts = epoch_rules_counts(transport->rules);
+    stats.state = epoch_rules_state(transport->rules);
+    stats.epoch = epoch_rules_epoch(transport->rules);
+    stats.members = epoch_rules_members(transport->rules);
+    return stats;
+}
+
+bool transport_free(struct weights_transport *transport)
+{
+    if (!transport)
+        return true;
+    loop_timer_free(transport->timer);
+    const bool freed = lane_free(transport->lane);
+    if (freed)
+        give_back(transport);
+    epoch_rules_free(transport->rules);
+    free(transport);
+    return freed;
+}

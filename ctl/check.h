@@ -1,9 +1,0 @@
-/* What check and up look at before anything is started. Any thread. */
-#pragma once
-#include "svc/recipe.h"
-#include <stdio.h>
-
-/* Everything the ring reads: model, tokenizer, end tokens and lengths fit, scorers can be made, rows of the data can be used.
- * One line says what is wrong, with file, line and what is allowed; what is only doubtful goes to notes, a line each (NULL:
- * nowhere). argv: this command's, whose recipe, --run and --set are handed to the rewarder. */
-err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes);

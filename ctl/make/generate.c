@@ -1,0 +1,46 @@
+/* generate: completions of prompts, as JSON lines or as text. */
+#include "base/mem.h"
+#include "base/printable.h"
+#include "ctl/make/complete.h"
+#include "ctl/words/command.h"
+#include "svc/recipe/recipe_cli.h"
+
+err_t command_generate(int argc, char **argv)
+{
+    const char *model = NULL, *prompt = NULL, *data = NULL;
+    struct recipe_flag flags[] = {
+        {"model", "DIR", "model directory; else the run's newest checkpoint, else model.path",
+         .text = &model},
+        {"prompt", "TEXT", "the prompt to complete", .text = &prompt},
+        {"data", "FILE", "JSON lines with prompts; else data.eval", .text = &data},
+    };
+    struct recipe_cli cli = {.program = "rlhfctl generate",
+                             .purpose = "Completes prompts; generator.* says how.",
+                             .flags = flags,
+                             .flags_count = 3,
+                             .recipe_optional = true};
+    SCOPED(recipe) recipe = NULL;
+    TRY(recipe_load(&cli, argc, argv, &recipe));
+    if (!recipe)
+        return OK;
+    SCOPED_MEM char *directory = NULL;
+    SCOPED_VALUE(prompt_set) set = {0};
+    TRY(complete_model(recipe, model, &directory));
+    if (prompt)
+        TRY(prompt_set_add(&set, json_pack("{s:s}", recipe->data.prompt_column, prompt), "--prompt",
+                           recipe->data.prompt_column));
+    else
+        TRY(prompt_set_read(data ? data : recipe->data.eval, recipe->data.prompt_column, UINT64_MAX,
+                            &set));
+    struct sample_options options = complete_options(
+        recipe, recipe->generator.temperature, prompt ? 1 : (int)recipe->generator.num_generations);
+    SCOPED_VALUE(collected) collected = {.set = &set};
+    TRY(complete(directory, &options, &set, &collected));
+    if (!prompt)
+        return collected_write(stdout, &collected);
+    const char *text = json_string_value(json_object_get(collected.line[0], "text"));
+    SCOPED_MEM char *shown =
+        isatty(STDOUT_FILENO) ? printable_text(text, "\n\t") : mem_string(text);
+    puts(shown);
+    return OK;
+}

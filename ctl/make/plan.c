@@ -1,0 +1,156 @@
+/* plan: what a ring of some size would do, before it is built. */
+#include "base/json.h"
+#include "base/mem.h"
+#include "ctl/make/planning.h"
+#include "ctl/words/command.h"
+#include "svc/recipe/recipe_cli.h"
+#include <math.h>
+#include <stdio.h>
+
+struct texts {
+    const char *parameters, *changed, *generators, *bandwidth, *latency, *fanout, *train, *decode,
+        *mean, *longest, *slots, *score;
+    bool json;
+};
+
+static err_t take(const char *flag, const char *text, double min, double max, double scale,
+                  double *ret)
+{
+    if (!text)
+        return OK;
+    TRY(flag_number(flag, text, min, max, ret));
+    *ret *= scale;
+    return OK;
+}
+
+/* The recipe says what is trained, flags what it runs on. */
+static err_t read_input(const struct recipe *recipe, const struct texts *t, struct plan_input *ret)
+{
+    struct plan_input in = PLAN_DEFAULTS;
+    in.groups = (double)recipe->learner.groups;
+    in.completions = (double)recipe->generator.num_generations;
+    in.longest_tokens = (double)recipe->generator.max_tokens;
+    in.mean_tokens = ceil(in.longest_tokens / 4);
+    in.slots = (double)recipe->generator.slots;
+    in.eta = (double)recipe->lag.max;
+    in.zstd = recipe->publish.compress != RECIPE_COMPRESS_NONE;
+    TRY(take("--parameters", t->parameters, 1, 1e13, 1, &in.parameters));
+    TRY(take("--changed", t->changed, 0, 1, 1, &in.changed));
+    TRY(take("--generators", t->generators, 1, 1e5, 1, &in.generators));
+    TRY(take("--bandwidth", t->bandwidth, 1e-6, 1e4, 1e9, &in.bytes_per_s));
+    TRY(take("--latency-ms", t->latency, 0, 60000, 1e-3, &in.latency_s));
+    TRY(take("--fanout", t->fanout, 1, 1e5, 1, &in.fanout));
+    TRY(take("--train-s", t->train, 1e-6, 1e7, 1, &in.round_s));
+    TRY(take("--tokens-per-s", t->decode, 1e-3, 1e9, 1, &in.tokens_per_s));
+    TRY(take("--longest", t->longest, 1, 1e8, 1, &in.longest_tokens));
+    TRY(take("--mean", t->mean, 1, 1e7, 1, &in.mean_tokens));
+    TRY(take("--slots", t->slots, 1, 1e7, 1, &in.slots));
+    TRY(take("--score-s", t->score, 0, 1e6, 1, &in.score_s));
+    TRY(err_wrap(plan_check(&in), "plan"));
+    *ret = in;
+    return OK;
+}
+
+static void print_bytes(double bytes)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    int unit = 0;
+    for (; bytes >= 1000 && unit < 4; unit++)
+        bytes /= 1000;
+    printf("%.3g %s", bytes, units[unit]);
+}
+
+static void print_text(const struct plan_input *in, const struct plan *p)
+{
+    printf("a version      full ");
+    print_bytes(p->full_bytes);
+    printf(", as changes of %.3g %% of the values ", in->changed * 100);
+    print_bytes(p->delta_bytes);
+    printf(" (%.2f %%)\n", 100 * p->delta_bytes / p->full_bytes);
+    for (int way = 0; way < PLAN_WAYS; way++)
+        printf("  %-4s         full %.3g s, changes %.3g s until %g generators have it\n",
+               plan_way_names[way], p->spread[way].full_s, p->spread[way].delta_s, in->generators);
+    printf("generators     %g needed to feed the learner, %g there\n", p->generators_needed,
+           in->generators);
+    printf("longest group  %.3g s from lease to record\n", p->longest_s);
+    printf("lag.max        %g needed so that nobody waits for it, %g set\n", p->eta_needed,
+           in->eta);
+    printf("a round        %.3g s, the learner idle %.0f %% of it\n", p->round_s,
+           100 * p->learner_idle);
+    printf("mean lag       %.2f rounds\n", p->lag);
+}
+
+static void print_json(const struct plan_input *in, const struct plan *p)
+{
+    SCOPED_JSON json_t *ways = json_object();
+    for (int way = 0; way < PLAN_WAYS; way++)
+        json_object_set_new(ways, plan_way_names[way],
+                            json_pack("{s:f, s:f}", "full_s", p->spread[way].full_s, "delta_s",
+                                      p->spread[way].delta_s));
+    SCOPED_JSON json_t *json =
+        json_pack("{s:f, s:f, s:f, s:O, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "generators",
+                  in->generators, "full_bytes", p->full_bytes, "delta_bytes", p->delta_bytes,
+                  "spread", ways, "generators_needed", p->generators_needed, "longest_s",
+                  p->longest_s, "lag_max", in->eta, "lag_max_needed", p->eta_needed, "round_s",
+                  p->round_s, "learner_idle", p->learner_idle, "lag_mean", p->lag);
+    SCOPED_MEM char *text = json_to_text(json);
+    puts(text);
+}
+
+static const char purpose[] =
+    "Says what a ring of some size would do: bytes and seconds of a version, generators needed, the lag to set.\n"
+    "The recipe gives groups, completions, tokens, slots and lag.max; flags the rest. Formulas:\n"
+    "  full      2 bytes a parameter (bf16)\n"
+    "  changes   a share s of the values: gaps as varints and a byte each; packed, 1.12 times the entropy of\n"
+    "            geometric gaps and signs (Shannon 1948; ./dev bench delta measures 1.09 to 1.17)\n"
+    "  star      n bytes / bandwidth + latency             the learner's card sends n times\n"
+    "  ring      bytes / bandwidth + (n-1) slices + n latencies   (Thakur, Rabenseifner, Gropp 2005)\n"
+    "  tree      levels * (fanout * bytes / bandwidth + latency)  relays pass a whole version on\n"
+    "  needed    groups * completions * mean / (train-s * tokens-per-s) generators\n"
+    "  longest   longest tokens * slots / tokens-per-s + score-s\n"
+    "  cohort    what of a round's tokens does not fit the slots / speed of all + longest + publishing\n"
+    "  round     the largest of train-s, tokens / speed of all, (train-s + cohort) / (lag.max + 1)\n"
+    "  lag.max   cohort / round, rounded up: from there on the longest is back in time\n"
+    "  mean lag  lag.max if generators suffice; else at most that, and (group + train-s + publishing) / round, where\n"
+    "            group is a group's time: mean * (1 + 1/2 + .. + 1/completions) * slots / tokens-per-s + score-s\n"
+    "tests/sim holds them against a discrete-event simulation of up to 1,000 generators.";
+
+err_t command_plan(int argc, char **argv)
+{
+    struct texts t = {0};
+    struct recipe_flag flags[] = {
+        {"parameters", "N", "of the model (7e9)", .text = &t.parameters},
+        {"changed", "SHARE", "of the values that a version changes (0.01)", .text = &t.changed},
+        {"generators", "N", "there are (8)", .text = &t.generators},
+        {"bandwidth", "GB/S", "of a node's network card, each way (3)", .text = &t.bandwidth},
+        {"latency-ms", "MS", "of a message (0.1)", .text = &t.latency},
+        {"fanout", "N", "generators that a relay serves (2)", .text = &t.fanout},
+        {"train-s", "S", "a round's updates on the learner (60)", .text = &t.train},
+        {"tokens-per-s", "N", "of one generator, all slots full (2500)", .text = &t.decode},
+        {"mean", "N", "tokens of a completion; else a quarter of generator.max_tokens",
+         .text = &t.mean},
+        {"longest", "N", "tokens of the longest completion; else generator.max_tokens",
+         .text = &t.longest},
+        {"slots", "N", "of a generator; else generator.slots", .text = &t.slots},
+        {"score-s", "S", "from a finished group to its record (0.1)", .text = &t.score},
+        {"json", NULL, "print one JSON object", .flag = &t.json},
+    };
+    struct recipe_cli cli = {.program = "rlhfctl plan",
+                             .purpose = purpose,
+                             .flags = flags,
+                             .flags_count = sizeof flags / sizeof *flags,
+                             .recipe_optional = true};
+    SCOPED(recipe) recipe = NULL;
+    TRY(recipe_load(&cli, argc, argv, &recipe));
+    if (!recipe)
+        return OK;
+    struct plan_input input;
+    struct plan plan;
+    TRY(read_input(recipe, &t, &input));
+    plan_make(&input, &plan);
+    if (t.json)
+        print_json(&input, &plan);
+    else
+        print_text(&input, &plan);
+    return OK;
+}

@@ -1,0 +1,156 @@
+/* check: a recipe and every file that it names, before anything is started. */
+#include "ctl/run/check.h"
+#include "base/jsonl.h"
+#include "base/mem.h"
+#include "ctl/make/scoring.h"
+#include "ctl/run/check_plan.h"
+#include "ctl/words/command.h"
+#include "model/engine/engine.h"
+#include "model/likelihood.h"
+#include "model/text/prompt_row.h"
+#include "model/text/stops.h"
+#include "svc/recipe/recipe_cli.h"
+#include "svc/recipe/recipe_place.h"
+
+/* What is found on the way, for the next steps. */
+struct checking {
+    const struct recipe *recipe;
+    FILE *notes; // NULL: none
+    struct backend *be;
+    struct model *model;
+    struct tokenizer *tokenizer;
+};
+
+static void checking_done(struct checking *c)
+{
+    tokenizer_free(c->tokenizer);
+    model_free(c->model);
+    backend_free(c->be);
+}
+
+static err_t load_model(struct backend *be, const char *directory, struct model **ret_model,
+                        struct tokenizer **ret_tokenizer)
+{
+    TRY(model_load_compact(be, directory, ret_model));
+    TRY(tokenizer_load(directory, ret_tokenizer));
+    const struct model_config *config = &(*ret_model)->config;
+    return err_wrap(
+        tokenizer_check(*ret_tokenizer, config->V, config->eos_count ? config->eos[0] : -1), "'%s'",
+        directory);
+}
+
+/* Tokens of a prompt and its completion together, as generators have them. */
+static int64_t context_of(const struct checking *c)
+{
+    const struct recipe *r = c->recipe;
+    const int64_t longest = r->data.max_prompt_tokens + r->generator.max_tokens;
+    const int64_t most = c->model->config.max_positions;
+    return longest < most ? longest : most;
+}
+
+/* What generators make of the model at their start. */
+static err_t check_generator(const struct checking *c)
+{
+    const struct recipe *r = c->recipe;
+    const struct recipe_generator *g = &r->generator;
+    SCOPED(stops) stops = NULL;
+    const struct stop_names names = {.text = g->stop.at,
+                                     .texts = g->stop.count,
+                                     .token = g->stop_tokens.at,
+                                     .tokens = g->stop_tokens.count};
+    TRY(recipe_place(r, "generator.stop_tokens",
+                     stops_new(c->tokenizer, &c->model->config, &names, &stops)));
+    TRY(recipe_place(r, "generator.max_tokens", config_room(&c->model->config, g->max_tokens)));
+    c->model->kv = (enum kv_format)r->model.kv;
+    const struct engine_config engine = {
+        .slots = (int)g->slots, .max_context = (int)context_of(c), .kv_bytes = (size_t)g->kv_bytes};
+    return recipe_place(r, "generator.kv_bytes", engine_check(c->model, &engine));
+}
+
+static err_t check_reference(const struct checking *c)
+{
+    const struct recipe *r = c->recipe;
+    const char *path = r->rewarder.reference_path;
+    SCOPED(model) model = NULL;
+    SCOPED(tokenizer) tokenizer = NULL;
+    if (r->rewarder.reference == RECIPE_NO_REFERENCE || !*path)
+        return OK;
+    err_t failed = load_model(c->be, path, &model, &tokenizer);
+    if (!err_failed(failed))
+        failed = likelihood_comparable(r->model.path, path, (int)context_of(c));
+    return recipe_place(r, "rewarder.reference_path", failed);
+}
+
+static err_t look_at_prompt(void *arg, const json_t *row, const char *name)
+{
+    SCOPED_VALUE(prompt_row) prompt = {0};
+    return prompt_row_read(arg, row, name, &prompt);
+}
+
+/* Rows with prompts that generators can take. cut: longer ones are cut, as evaluation does. */
+static err_t check_prompts(const struct checking *c, const char *key, const struct jsonl *rows,
+                           bool cut)
+{
+    const struct recipe *r = c->recipe;
+    SCOPED_MEM char *note = NULL;
+    struct prompt_rules rules = {.tokenizer = c->tokenizer,
+                                 .column = r->data.prompt_column,
+                                 .most = cut ? INT32_MAX : r->data.max_prompt_tokens,
+                                 .context = cut ? INT32_MAX : context_of(c),
+                                 .max_tokens = r->generator.max_tokens};
+    TRY(recipe_place(r, key, jsonl_probe(rows, "decoded", look_at_prompt, &rules, &note)));
+    if (note && c->notes)
+        fprintf(c->notes, "%s: %s\n", key, note);
+    return OK;
+}
+
+static err_t check_data(const struct checking *c)
+{
+    const struct recipe *r = c->recipe;
+    SCOPED(jsonl) train = NULL;
+    SCOPED(jsonl) eval = NULL;
+    TRY(recipe_place(r, "data.train", jsonl_open(r->data.train, &train)));
+    TRY(check_prompts(c, "data.train", train, false));
+    TRY(check_plan(r, jsonl_rows(train), c->notes));
+    if (!*r->data.eval)
+        return OK;
+    TRY(recipe_place(r, "data.eval", jsonl_open(r->data.eval, &eval)));
+    return check_prompts(c, "data.eval", eval, true);
+}
+
+err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
+{
+    SCOPED_VALUE(checking) c = {.recipe = recipe, .notes = notes};
+    TRY(recipe_require(recipe, "model.path"));
+    TRY(recipe_require(recipe, "data.train"));
+    if (!recipe->rewarder.scorers.count)
+        return err_new(ERR_INVALID,
+                       "%s: rewarder.scorers is empty: without a scorer there is no reward",
+                       recipe->file);
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &c.be));
+    TRY(recipe_place(recipe, "model.path",
+                     load_model(c.be, recipe->model.path, &c.model, &c.tokenizer)));
+    TRY(check_generator(&c));
+    TRY(check_reference(&c));
+    TRY(check_data(&c));
+    return scorers_check(recipe, argv, notes);
+}
+
+err_t command_check(int argc, char **argv)
+{
+    struct recipe_cli cli = {.program = "rlhfctl check",
+                             .purpose =
+                                 "Checks a recipe and every file that it names; starts nothing."};
+    SCOPED(recipe) recipe = NULL;
+    TRY(recipe_load(&cli, argc, argv, &recipe));
+    if (!recipe)
+        return OK;
+    TRY(check_listens(recipe));
+    err_t elsewhere = check_cores(recipe); // the run may be meant for another machine
+    if (err_failed(elsewhere))
+        printf("%s\n", err_message(elsewhere));
+    err_free(elsewhere);
+    TRY(check_ring(recipe, argv, stdout));
+    printf("%s: in order\n", recipe->file);
+    return OK;
+}

@@ -1,0 +1,124 @@
+#include "ctl/run/check_plan.h"
+#include "base/cpus.h"
+#include "svc/address.h"
+#include "svc/recipe/recipe_place.h"
+#include <inttypes.h>
+#include <string.h>
+
+/* Rounds until the data ends; INT64_MAX: it never does. */
+static int64_t rounds_of_data(const struct recipe *r, uint64_t rows)
+{
+    const int64_t groups = r->learner.groups;
+    int64_t all;
+    if (!r->data.epochs)
+        return INT64_MAX;
+    if (__builtin_mul_overflow((int64_t)rows, r->data.epochs, &all))
+        return INT64_MAX;
+    return all / groups + (all % groups && r->learner.last_batch == RECIPE_LAST_SHORT);
+}
+
+/* Whether warm-up of the schedule at `key` ends before the last update. trial: only noted. */
+static err_t check_warmup(const struct recipe *r, const char *key, int64_t warmup, int64_t updates,
+                          bool trial, FILE *notes)
+{
+    if (warmup < updates || !warmup)
+        return OK;
+    err_t e = recipe_wrong(r, key,
+                           "%" PRId64 " updates of warm-up; the run has %" PRId64
+                           ": the learning rate never comes to lr",
+                           warmup, updates);
+    if (!trial)
+        return e;
+    if (notes)
+        fprintf(notes, "%s\n", err_message(e));
+    err_free(e);
+    return OK;
+}
+
+/* Whether this is a trial of a longer run: --set decides how many updates there are, and leaves the warm-up. */
+static bool is_trial(const struct recipe *r)
+{
+    static const char *const keys[] = {"run.rounds", "data.train", "data.epochs", "learner.groups",
+                                       "learner.updates_per_round"};
+    bool shortened = false;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        shortened = shortened || recipe_is_set_on_line(r, keys[i]);
+    return shortened && !recipe_is_set_on_line(r, "learner.optimizer.warmup");
+}
+
+err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
+{
+    const struct recipe_optimizer *optimizer = &r->learner.optimizer;
+    const int64_t by_data = rounds_of_data(r, rows);
+    if (!by_data)
+        return recipe_wrong(r, "learner.groups",
+                            "%" PRId64 " in a round are more than the data has (%" PRIu64
+                            " rows, data.epochs %" PRId64
+                            "), and learner.last_batch: drop makes no smaller one",
+                            r->learner.groups, rows, r->data.epochs);
+    if (!r->run.rounds && strcmp(optimizer->schedule, "constant") != 0)
+        return recipe_wrong(r, "learner.optimizer.schedule",
+                            "%s ends at the last update, and run.rounds: 0 names none; set "
+                            "run.rounds, or constant",
+                            optimizer->schedule);
+    const int64_t rounds = r->run.rounds && r->run.rounds < by_data ? r->run.rounds : by_data;
+    if (rounds <= INT64_MAX / r->learner.updates_per_round)
+        TRY(check_warmup(r, "learner.optimizer.warmup", optimizer->warmup,
+                         rounds * r->learner.updates_per_round, is_trial(r), notes));
+    if (!*r->sft.data || !r->sft.steps)
+        return OK;
+    return check_warmup(r, "sft.optimizer.warmup", r->sft.optimizer.warmup, r->sft.steps,
+                        recipe_is_set_on_line(r, "sft.steps"), notes);
+}
+
+/* ---- this machine */
+
+err_t check_cores(const struct recipe *r)
+{
+    const struct {
+        const char *key, *cpus;
+    } lists[] = {{"generator.cpus", r->generator.cpus},
+                 {"rewarder.cpus", r->rewarder.cpus},
+                 {"learner.cpus", r->learner.cpus}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        cpu_set_t set;
+        TRY(recipe_place(r, lists[i].key, cpus_usable(lists[i].cpus, &set)));
+    }
+    return OK;
+}
+
+struct listener {
+    const char *key, *listen;
+};
+
+/* A daemon has its port, and those of its admin service and of HTTP. */
+static bool meet(const struct listener *one, const struct listener *other)
+{
+    static const int adds[] = {0, ADDRESS_ADMIN, ADDRESS_HTTP};
+    struct address a = {.port = 0}, b = {.port = 0};
+    err_free(address_parse(one->listen, &a)); // the recipe has addresses only
+    err_free(address_parse(other->listen, &b));
+    if (!a.port || !b.port || strcmp(a.host, b.host) != 0 || !address_is_loopback(one->listen))
+        return false;
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < 3; j++)
+            if (a.port + adds[i] == b.port + adds[j])
+                return true;
+    return false;
+}
+
+err_t check_listens(const struct recipe *r)
+{
+    const struct listener all[] = {{"generator.listen", r->generator.listen},
+                                   {"rewarder.listen", r->rewarder.listen},
+                                   {"learner.listen", r->learner.listen}};
+    for (size_t i = 1; i < 3; i++)
+        for (size_t j = 0; j < i; j++)
+            if (meet(&all[i], &all[j]))
+                return recipe_wrong(r, all[i].key,
+                                    "'%s' and %s '%s' take the same port (each also takes + %d "
+                                    "and + %d)",
+                                    all[i].listen, all[j].key, all[j].listen, ADDRESS_ADMIN,
+                                    ADDRESS_HTTP);
+    return OK;
+}

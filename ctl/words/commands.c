@@ -1,0 +1,140 @@
+/* The table of commands, and what their errors become. */
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/printable.h"
+#include "base/scoped.h"
+#include "base/streams.h"
+#include "ctl/words/command.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Names of two words before the one word that they begin with. */
+static const struct command commands[] = {
+    {"up", "train: start the three daemons on this machine and show the run", command_up},
+    {"check", "check a recipe and every file that it names", command_check},
+    {"sft", "supervised fine-tuning by a recipe's sft section", command_sft},
+    {"generate", "complete prompts with a model directory", command_generate},
+    {"eval", "complete held-out prompts and score them by a recipe", command_eval},
+    {"status", "ask the daemons of a run how they are", command_status},
+    {"top", "the run as a picture that moves", command_top},
+    {"watch", "a line of the run now and then", command_watch},
+    {"get", "settings of a run as they are now", command_get},
+    {"set", "change settings while the run goes on", command_set},
+    {"changes", "who changed what, when and why", command_changes},
+    {"pause", "pause generation, training or both", command_pause},
+    {"resume", "end a pause", command_resume},
+    {"workers", "the generators and rewarders of a run", command_workers},
+    {"drain", "let a worker or the whole run finish and leave", command_drain},
+    {"checkpoint", "write a checkpoint now", command_checkpoint},
+    {"rollback", "go back to a version that has a checkpoint", command_rollback},
+    {"groups list", "groups that are leased or stored", command_groups_list},
+    {"groups show", "one group with all of its completions", command_groups_show},
+    {"groups evict", "take stored groups out", command_groups_evict},
+    {"groups", NULL, command_groups_list},
+    {"explain version", "show what made a version of the weights", command_explain_version},
+    {"plan", "what a ring of some size would do: bytes, seconds, generators, lag", command_plan},
+    {"context list", "runs that have a name", command_context_list},
+    {"context add", "give a run a name", command_context_add},
+    {"context use", "the run that commands are about", command_context_use},
+    {"context remove", "forget a name", command_context_remove},
+    {"recipe", "print every key of a recipe, with defaults and ranges", command_recipe},
+    {"tokenizer train", "learn a byte-level BPE tokenizer from JSONL or text",
+     command_tokenizer_train},
+    {"tokenizer encode", "show the tokens of a text", command_tokenizer_encode},
+    {"model new", "make a model directory with fresh weights", command_model_new},
+    {"model show", "describe a model directory", command_model_show},
+    {"completion", "a script that completes these words in bash or zsh", command_completion},
+    {"__complete", NULL, command_complete_words},
+};
+
+const struct command *commands_all(size_t *ret_count)
+{
+    *ret_count = sizeof commands / sizeof *commands;
+    return commands;
+}
+
+/* How many words of argv name the command; 0: they do not. */
+static int words_matched(const struct command *command, int argc, char **argv)
+{
+    const char *space = strchr(command->name, ' ');
+    size_t first = space ? (size_t)(space - command->name) : strlen(command->name);
+    if (argc < 2 || strlen(argv[1]) != first || strncmp(argv[1], command->name, first) != 0)
+        return 0;
+    if (!space)
+        return 1;
+    return argc > 2 && strcmp(argv[2], space + 1) == 0 ? 2 : 0;
+}
+
+const struct command *command_find(int argc, char **argv, int *ret_words)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        *ret_words = words_matched(&commands[i], argc, argv);
+        if (*ret_words)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+enum exit_status exit_status_of(enum err_code code)
+{
+    switch (code) {
+    case ERR_NONE:
+        return EXIT_OK;
+    case ERR_INVALID:
+        return EXIT_USAGE;
+    case ERR_NOT_FOUND:
+        return EXIT_NOT_THERE;
+    case ERR_RANGE:
+    case ERR_PRECONDITION:
+    case ERR_DENIED:
+    case ERR_UNIMPLEMENTED:
+        return EXIT_REFUSED;
+    case ERR_ABORTED:
+    case ERR_EXISTS:
+        return EXIT_CONFLICT;
+    case ERR_UNAVAILABLE:
+    case ERR_DEADLINE:
+        return EXIT_UNREACHABLE;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+static void report_json(err_t e)
+{
+    SCOPED_MEM char *message =
+        utf8_is(err_message(e)) ? mem_string(err_message(e)) : printable_text(err_message(e), "");
+    SCOPED_JSON json_t *object =
+        json_pack("{s:{s:i, s:s, s:s*, s:s*, s:s*}}", "error", "status",
+                  (int)exit_status_of(err_code(e)), "message", message, "field", err_field_name(e),
+                  "allowed", err_field_allowed(e), "reason", err_reason_word(e));
+    json_dumpf(object, stderr, JSON_COMPACT);
+    fputc('\n', stderr);
+}
+
+static void report_text(err_t e)
+{
+    const char *field = err_field_name(e), *allowed = err_field_allowed(e);
+    SCOPED_VALUE(bytes) line = {0};
+    bytes_text(&line, err_message(e));
+    if (field && allowed && *allowed && !strstr(err_message(e), allowed))
+        bytes_printf(&line, " (%s: allowed: %s)", field, allowed);
+    SCOPED_MEM char *shown = printable_text((const char *)line.data, "");
+    fprintf(stderr, "rlhfctl: %s\n", shown);
+}
+
+enum exit_status command_report(err_t e, bool json)
+{
+    err_t printed = streams_flush();
+    if (!err_failed(e))
+        e = printed;
+    else
+        err_free(printed);
+    const enum exit_status status = exit_status_of(err_code(e));
+    if (status && json)
+        report_json(e);
+    else if (status)
+        report_text(e);
+    err_free(e);
+    return status;
+}

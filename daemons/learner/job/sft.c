@@ -1,0 +1,286 @@
+/* Supervised fine-tuning: the objective `sft` over demonstrations, one process, the same forward, backward and optimizer as
+ * the ring's. Rows are drawn in a seeded order, one epoch after the other. */
+#include "base/clock.h"
+#include "base/cpus.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/jsonl.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "learner/job/job.h"
+#include "learner/round/step.h"
+#include "learner/settings.h"
+#include "learner/train/checkpoint.h"
+#include "model/text/tokenizer.h"
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A tokenized row: prompt and completion lie one after the other, the end token included. */
+struct demonstration {
+    uint32_t *token;
+    int prompt_tokens, tokens; // tokens: of the completion
+};
+
+struct sft {
+    const struct recipe *recipe;
+    const struct recipe_sft *options;
+    char *output;
+    struct backend *be;
+    struct model *model;
+    struct optimizer *optimizer;
+    struct tokenizer *tokenizer;
+    struct checkpoint_tokenizer files; // of the model's directory
+    struct jsonl *data;
+    struct demonstration *rows; // (count)
+    uint64_t count, skipped;
+    struct step *step;
+    int64_t updates;
+    int longest; // tokens of a row, at most
+};
+
+static void sft_done(struct sft *sft)
+{
+    for (uint64_t i = 0; i < sft->count; i++)
+        mem_free(sft->rows[i].token);
+    mem_free(sft->rows);
+    step_free(sft->step);
+    optimizer_free(sft->optimizer);
+    model_free(sft->model);
+    tokenizer_free(sft->tokenizer);
+    jsonl_free(sft->data);
+    backend_free(sft->be);
+    mem_free(sft->output);
+}
+
+/* ---- rows */
+
+static err_t encode(const struct sft *sft, const char *text, int32_t *to, int room, int *ret)
+{
+    return tokenizer_encode(sft->tokenizer, text, strlen(text), room, to, ret);
+}
+
+/* *ret->token stays NULL for a row that is too long or has no prompt: it is skipped. */
+static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32_t *scratch,
+                      struct demonstration *ret)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    SCOPED_JSON json_t *row = NULL;
+    const char *prompt, *completion;
+    int most = sft->longest, p = 0, c = 0;
+    TRY(jsonl_row(sft->data, i, &text));
+    TRY(json_parse((const char *)text.data, text.len, name, &row));
+    TRY(json_get_text(row, name, sft->recipe->data.prompt_column, &prompt));
+    TRY(json_get_text(row, name, sft->recipe->data.completion_column, &completion));
+    err_t failed = encode(sft, prompt, scratch, most, &p);
+    if (!err_failed(failed))
+        failed = encode(sft, completion, scratch + p, most - p, &c);
+    if (err_code(failed) == ERR_RANGE || (!err_failed(failed) && (p == 0 || p + c + 1 > most))) {
+        err_free(failed);
+        return OK;
+    }
+    TRY(err_wrap(failed, "%s", name));
+    scratch[p + c] = sft->model->config.eos[0];
+    *ret = (struct demonstration){.token = mem_copy(scratch, (size_t)(p + c + 1) * sizeof *scratch),
+                                  .prompt_tokens = p,
+                                  .tokens = c + 1};
+    return OK;
+}
+
+static err_t read_rows(struct sft *sft)
+{
+    uint64_t rows = jsonl_rows(sft->data);
+    SCOPED_MEM int32_t *scratch = mem_array((size_t)sft->longest + 1, sizeof *scratch);
+    sft->rows = mem_array(rows, sizeof *sft->rows);
+    for (uint64_t i = 0; i < rows; i++) {
+        char name[512];
+        struct demonstration one = {0};
+        snprintf(name, sizeof name, "%s:%" PRIu64, sft->options->data, i + 1);
+        TRY(tokenize(sft, i, name, scratch, &one));
+        if (one.token)
+            sft->rows[sft->count++] = one;
+        else
+            sft->skipped++;
+    }
+    if (!sft->count)
+        return err_new(
+            ERR_INVALID,
+            "%s: no row fits into %d tokens (sft.max_tokens, and the model's longest sequence)",
+            sft->options->data, sft->longest);
+    return OK;
+}
+
+/* ---- training */
+
+/* The row at place n of the endless shuffled order. */
+static const struct demonstration *row_at(const struct sft *sft, uint64_t n)
+{
+    struct rng rng = rng_keyed((uint64_t)sft->options->seed, RNG_SHUFFLE, n / sft->count, 1);
+    return &sft->rows[rng_permute(&rng, n % sft->count, sft->count)];
+}
+
+/* Prompt tokens weigh prompt_weight, completion tokens 1; without prompt_weight prompts are context only. */
+static err_t one_update(struct sft *sft, int64_t update, struct step_result *ret)
+{
+    size_t batch = (size_t)sft->options->batch, targets = 0;
+    SCOPED_MEM struct sequence *sequence = mem_array(batch, sizeof *sequence);
+    bool learn_prompt = sft->options->prompt_weight > 0;
+    for (size_t i = 0; i < batch; i++) {
+        const struct demonstration *row = row_at(sft, (uint64_t)update * batch + i);
+        sequence[i] = (struct sequence){.prompt = row->token,
+                                        .prompt_tokens = row->prompt_tokens,
+                                        .token = row->token + row->prompt_tokens,
+                                        .tokens = row->tokens,
+                                        .context = learn_prompt ? 1 : row->prompt_tokens};
+        targets += (size_t)sequence_targets(&sequence[i]);
+    }
+    SCOPED_MEM double *weight = mem_array(targets, sizeof *weight);
+    for (size_t i = 0, t = 0; i < batch; i++)
+        for (int k = sequence[i].context; k < sequence[i].prompt_tokens + sequence[i].tokens; k++)
+            weight[t++] = k < sequence[i].prompt_tokens ? sft->options->prompt_weight : 1;
+    struct step_batch step = {.sequences = batch,
+                              .sequence = sequence,
+                              .weight = learn_prompt ? weight : NULL,
+                              .inverse_temperature = 1};
+    return step_run(sft->step, &step, ret);
+}
+
+static void show(const struct sft *sft, int64_t update, const struct step_result *r, double begun,
+                 double tokens)
+{
+    double seconds = clock_s() - begun,
+           left = seconds / (double)(update + 1) * (double)(sft->updates - update - 1);
+    printf("step %" PRId64 "/%" PRId64
+           "  loss %.4f  lr %.2e  grad norm %.2f  %.0f tok/s  %.0f s left\n",
+           update + 1, sft->updates, r->loss, r->lr, r->grad_norm, tokens / seconds, left);
+    fflush(stdout);
+}
+
+static err_t train(struct sft *sft)
+{
+    enum { SHOW_EVERY_MS = 5000 };
+    double begun = clock_s(), tokens = 0;
+    int64_t shown = clock_ms();
+    for (int64_t update = 0; update < sft->updates; update++) {
+        struct step_result result;
+        TRY(err_wrap(one_update(sft, update, &result), "step %" PRId64, update + 1));
+        tokens += result.targets;
+        if (clock_ms() - shown >= SHOW_EVERY_MS || update == 0 || update + 1 == sft->updates) {
+            shown = clock_ms();
+            show(sft, update, &result, begun, tokens);
+        }
+    }
+    return OK;
+}
+
+/* ---- the job */
+
+static err_t open_inputs(struct sft *sft)
+{
+    const char *directory = sft->options->model;
+    TRY(recipe_require(sft->recipe, "sft.model"));
+    TRY(recipe_require(sft->recipe, "sft.data"));
+    TRY(err_wrap(cpus_bind(sft->recipe->learner.cpus), "learner.cpus"));
+    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)sft->options->threads,
+                                             .cpus = sft->recipe->learner.cpus},
+                        &sft->be));
+    TRY(model_load(sft->be, directory, &sft->model));
+    sft->model->kv = (enum kv_format)sft->recipe->model.kv;
+    TRY(tokenizer_load(directory, &sft->tokenizer));
+    sft->files = checkpoint_tokenizer(directory);
+    const struct model_config *config = &sft->model->config;
+    TRY(err_wrap(
+        tokenizer_check(sft->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
+        "sft.model '%s'", directory));
+    if (!config->eos_count)
+        return err_new(
+            ERR_INVALID,
+            "sft.model '%s': config.json names no eos_token_id: completions could not end",
+            directory);
+    sft->longest = sft->options->max_tokens < config->max_positions ? (int)sft->options->max_tokens
+                                                                    : config->max_positions;
+    TRY(jsonl_open(sft->options->data, &sft->data));
+    return read_rows(sft);
+}
+
+static err_t open_step(struct sft *sft)
+{
+    const struct recipe_sft *o = sft->options;
+    const struct objective *objective = objective_find("sft");
+    sft->updates = o->steps
+                       ? o->steps
+                       : (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) /
+                                   (uint64_t)o->batch);
+    struct optimizer_config config = settings_optimizer(&o->optimizer);
+    TRY(optimizer_new(sft->model, &config, o->model, &sft->optimizer));
+    struct step_config step = {.objective = objective,
+                               .settings = objective->defaults,
+                               .schedule = settings_schedule(&o->optimizer, sft->updates),
+                               .micro_tokens = (int)sft->recipe->learner.micro_tokens,
+                               .checkpointing = sft->recipe->learner.gradient_checkpointing,
+                               .longest = sft->longest};
+    return step_new(sft->model, sft->optimizer, &step, &sft->step);
+}
+
+static bool is_empty(const char *directory)
+{
+    DIR *listing = opendir(directory);
+    int entries = 0;
+    while (listing && readdir(listing))
+        entries++;
+    if (listing)
+        closedir(listing);
+    return listing && entries <= 2; // itself and the one above
+}
+
+/* What stands at the output's path is removed for the new model: that may be a model, and nothing else. */
+static err_t choose_output(struct sft *sft)
+{
+    const char *given = *sft->options->output ? sft->options->output : sft->recipe->model.path;
+    if (!*given)
+        return err_new(ERR_INVALID, "%s: neither sft.output nor model.path says where to write",
+                       sft->recipe->file);
+    char *output = sft->output = mem_string(given);
+    for (size_t len = strlen(output); len > 1 && output[len - 1] == '/';)
+        output[--len] = 0; // the new model is written beside it, not in it
+    const char *slash = strrchr(output, '/'), *last = slash ? slash + 1 : output;
+    SCOPED_MEM char *config = file_join(output, "config.json");
+    if (*last && strcmp(last, ".") != 0 && strcmp(last, "..") != 0 &&
+        (!file_exists(output) || file_exists(config) || is_empty(output)))
+        return OK;
+    return err_new(ERR_INVALID,
+                   "sft.output '%s' is a directory that holds no model: it would be removed; give "
+                   "a new one, or that of a model",
+                   output);
+}
+
+/* Written aside and renamed: the output directory is the old one or the new one. */
+static err_t write_output(const struct sft *sft)
+{
+    const char *output = sft->output;
+    SCOPED_MEM char *aside = mem_printf("%s.writing", output);
+    TRY(file_remove_tree(aside));
+    TRY(model_save(sft->model, aside));
+    TRY(checkpoint_copy_tokenizer(&sft->files, aside));
+    TRY(file_sync_directory(aside));
+    TRY(file_remove_tree(output));
+    if (rename(aside, output))
+        return err_new(ERR_UNAVAILABLE, "cannot rename '%s' to '%s'", aside, output);
+    printf("wrote %s\n", output);
+    return OK;
+}
+
+err_t job_sft(const struct job_options *options, const struct recipe *recipe)
+{
+    (void)options;
+    SCOPED_VALUE(sft) sft = {.recipe = recipe, .options = &recipe->sft};
+    TRY(choose_output(&sft));
+    TRY(open_inputs(&sft));
+    TRY(open_step(&sft));
+    printf("%s: %" PRIu64 " rows%s", recipe->sft.data, sft.count, sft.skipped ? "" : "\n");
+    if (sft.skipped)
+        printf(" (%" PRIu64 " more are too long or empty)\n", sft.skipped);
+    TRY(train(&sft));
+    return write_output(&sft);
+}

@@ -1,0 +1,66 @@
+/* Prompts.Lease: slots out to generators under the lag bound, and what they say of themselves.
+ *
+ *     TRY(leasing_new(&options, &leasing));
+ *     services[n++] = leasing_service(leasing);
+ *
+ * A stream's messages are decoded on the loop's thread; everything else happens on the storage thread, which also sends.
+ * A generator states how many slots it wants; they are granted now or when the rules allow it, oldest request first. Rows of
+ * an evaluation go the same way to those who hold its weights, beside the slots and never counted among them. */
+#pragma once
+#include "base/jsonl.h"
+#include "learner/publish/evaluating.h"
+#include "learner/replay/storage.h"
+#include "learner/steer/live.h"
+#include "rpc/server.h"
+
+struct leasing;
+struct leasing_options {
+    struct loop *loop;
+    struct storage *storage;
+    const struct jsonl *data; // rows that leases carry
+    const char *run;
+    const struct hello *hello;     // all that decides what a sample is, here; borrowed
+    struct evaluating *evaluating; // NULL: none
+    const struct live *live;       // says whether generation is paused; NULL: it is not
+    struct breaker *breaker;       // hears why rows are unusable; NULL: none
+};
+
+struct leasing *leasing_new(const struct leasing_options *options);
+struct rpc_service leasing_service(struct leasing *leasing);
+
+/* What generators have said, summed over their processes since this process began. Storage thread. */
+struct leasing_totals {
+    double idle_s, busy_s, tokens;
+    uint64_t generators; // connected now
+};
+struct leasing_totals leasing_totals(const struct leasing *leasing);
+
+/* A generator with an open stream; texts are borrowed during the call. */
+struct leasing_worker {
+    const char *name, *peer;
+    uint64_t term, version, versions_behind;
+    uint32_t lineage, leased, wanted;
+    bool draining, holds; // holds: decoding stands still
+    double tokens, tokens_per_s, busy_s, idle_s, connected_s;
+    const char *waits_for; // literal: why it was granted less than it wants; "" if it was not
+};
+void leasing_workers(const struct leasing *leasing, struct store *store,
+                     void (*fn)(void *arg, const struct leasing_worker *worker), void *arg);
+
+struct hold_facts;
+/* Generators as the run's holds need them: facts->generators and facts->worker. Storage thread. */
+void leasing_facts(const struct leasing *leasing, struct hold_facts *facts);
+
+/* Sends a generator away: no more leases; it delivers what it has, then ends with status 0. A new process of its name is
+ * welcome. commit false: only looks. *ret_serves: it had not been sent away before. NOT_FOUND: none of that name. Storage thread. */
+err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
+                    bool commit, bool *ret_serves, uint32_t *ret_leased);
+
+/* From here on nothing is granted: generators are told that the run is over (ended) or pauses. Storage thread. */
+void leasing_close(struct leasing *leasing, bool ended);
+bool leasing_is_closed(
+    const struct leasing *leasing); // also: every slot of the run was leased and used
+
+/* After the server and before the storage are gone. */
+void leasing_free(struct leasing *leasing);
+DEFINE_SCOPED(leasing)

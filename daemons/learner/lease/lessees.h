@@ -1,0 +1,73 @@
+/* Private to leasing: generators with an open stream, what they have said, and those that were sent away. Owner: the storage
+ * thread. */
+#pragma once
+#include "learner/lease/leasing.h"
+#include "learner/lease/refusals.h"
+#include "learner/store/leases.h"
+#include "learner/store/rounds.h"
+#include "wire/lease.h"
+
+/* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns it between. */
+struct lessee {
+    struct lessee *next;
+    struct rpc_call *call; // a reference
+    char *generator;
+    uint64_t term, version;
+    uint32_t lineage;    // of version
+    uint32_t want, held; // slots it would take; leases it has been granted over this stream
+    double idle_s, busy_s, tokens;                   // as last counted
+    double first_idle_s, first_busy_s, first_tokens; // as the hello said
+    bool told;                                       // that the run is over
+    bool leaves;                                     // it was sent away
+    bool holds;                                      // its decoding stands still, as last said
+    bool asked;                                      // to be otherwise, since then
+    const char *waits_for;                           // as in leasing_worker
+    double since_s;                                  // connected
+    double rate_s, rate_tokens, tokens_per_s;        // tokens at rate_s, and since
+    uint64_t number;                                 // names the stream to the evaluation
+    uint32_t evaluation_lineage, evaluation_want;
+    uint64_t evaluation_version;
+};
+
+/* A process that was told to leave. */
+struct sent_away {
+    struct sent_away *next;
+    char *generator;
+    uint64_t term;
+};
+
+struct leasing {
+    struct leasing_options options;
+    struct sent_away *away;
+    struct lessee *first; // storage thread: oldest stream first
+    struct leasing_totals totals;
+    struct refusals refusals;
+    uint64_t streams; // there were
+    bool closed, ended;
+    int open;                           // loop: streams that the storage thread is not rid of
+    double left_s;                      // the last generator left; or leasing began
+    char left[64];                      // that one, and its address
+    char refused[64], refused_why[200]; // the last hello that was
+    double refused_s;
+};
+
+void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
+
+/* Asks a generator whose decoding is to stand still and does not, or the other way round: again with each of its heartbeats, for
+ * a stream may have been lost. */
+void lessee_hold(struct lessee *lessee, bool holds);
+
+/* Counters begin with what the hello says: what came before was counted on the stream before. */
+void lessee_count_from(struct lessee *lessee, const struct lease_request *hello);
+
+/* Counters of one stream only grow; what is new is added to the totals, as far as it can have happened in this time. */
+void lessee_count(struct leasing *leasing, struct lessee *lessee,
+                  const struct lease_request *request);
+
+void lessee_left(struct leasing *leasing, const struct lessee *lessee); // remembers the last
+/* Remembers whose hello was refused, and why. */
+void lessee_refused(struct leasing *leasing, const char *generator, const char *why);
+
+/* Whether this very process was told to leave, over this stream or one before. */
+bool lessee_was_sent_away(struct leasing *leasing, const struct lessee *lessee);
+void lessees_forget(struct leasing *leasing); // frees what is known of those sent away

@@ -1,0 +1,61 @@
+/* Evaluation while training goes on: versions that are due, one at a time, over the same ring; a line in RUN/evals.jsonl each.
+ *
+ *     TRY(evaluating_open(&options, &evaluating));
+ *     services[n++] = evaluating_service(evaluating);     -- beside publish's: the evaluated weights
+ *     evaluating_due(evaluating, model, &version);        -- compute thread, after a round: copies the weights if it is due
+ *     evaluating_lease(evaluating, ...);                  -- leasing: rows for generators that hold these weights
+ *     evaluating_take(evaluating, group, ...);            -- ingest: what came back
+ *
+ * The version's weights are kept here and reach the generators over a stream of their own, into a second set of weights: no
+ * generator can miss them, whatever it does with training's versions and whenever it joins. A version that is due while one
+ * is evaluated waits, and gives way to a newer one: at most two copies of the weights, and training is never waited for.
+ * Nothing of it is in the store. What was not written when the learner died is made again if training comes by it again.
+ * NULL, where a recipe evaluates nothing, is allowed in every call but evaluating_service. */
+#pragma once
+#include "learner/publish/evaluation.h"
+#include "learner/publish/publish.h"
+#include "learner/replay/storage.h"
+#include "svc/recipe/recipe.h"
+#include "wire/lease.h"
+
+struct evaluating;
+struct evaluating_options {
+    struct loop *loop;
+    const struct recipe *recipe;
+    const struct layout *layout;
+    void (*over)(
+        void *arg); // on the loop's thread, once: the last version is evaluated, or given up
+    void *arg;
+};
+
+/* INVALID, NOT_FOUND: data.eval. *ret is NULL where eval.every is 0. */
+err_t evaluating_open(const struct evaluating_options *options, struct evaluating **ret);
+struct rpc_service evaluating_service(struct evaluating *evaluating);
+
+/* After storage_start: what is given up is looked for between the storage thread's jobs. */
+void evaluating_start(struct evaluating *evaluating, struct storage *storage);
+
+/* The thread that owns the model: after a round, at the start, and at the end. Only the versions of each eval.every-th round
+ * are taken; at the end the last one is, and options.over follows. */
+void evaluating_due(struct evaluating *evaluating, const struct model *model,
+                    const struct published *what, bool last);
+
+/* ---- storage thread */
+
+/* Rows for a generator that holds these weights; adds up to `want` grants to reply, which owns them (lease_reply_done). */
+err_t evaluating_lease(struct evaluating *evaluating, uint64_t stream, uint32_t lineage,
+                       uint64_t version, uint32_t want, struct lease_reply *reply);
+/* Generation is paused: neither rows nor the evaluation come to be late. NULL: nothing. */
+void evaluating_stand_still(struct evaluating *evaluating);
+void evaluating_release(struct evaluating *evaluating, uint64_t stream); // its stream is gone
+err_t evaluating_fail(struct evaluating *evaluating, const uint64_t *slots, uint32_t count);
+
+/* Error: the line of a finished evaluation could not be written. */
+err_t evaluating_take(struct evaluating *evaluating, const struct group *group,
+                      enum outcome *ret_outcome, char why[EVALUATION_WHY]);
+bool evaluating_over(
+    const struct evaluating *evaluating); // no row will be leased any more; true of NULL
+
+/* After the server and the storage thread. */
+void evaluating_free(struct evaluating *evaluating);
+DEFINE_SCOPED(evaluating)

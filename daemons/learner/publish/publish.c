@@ -1,0 +1,227 @@
+#include "learner/publish/publish.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "rpc/message.h"
+#include "svc/metrics.h"
+#include "weights/broadcast/broadcast.h"
+#include "weights/stream/publisher.h"
+
+enum { SHOW_MS = 500, BEATS = 6 }; // in publish.relay_ms
+
+struct publish {
+    struct loop *loop;
+    struct loop_timer *show;  // NULL: no NCCL
+    struct loop_timer *beats; // NULL: nobody is sent on
+    uint64_t beat;
+    const struct recipe *recipe;
+    const struct layout *layout;
+    struct publisher *publisher;
+    /* The thread that publishes: the version before, whose values the publisher sends too. */
+    uint32_t lineage;
+    const uint16_t *base;
+    struct rpc_message *base_owner; // NULL: none yet
+};
+
+/* A version on its way from the compute thread to the loop. */
+struct parcel {
+    struct publish *publish;
+    struct snapshot *snapshot;
+    struct delta *delta;
+};
+
+static struct metric published =
+    METRIC_COUNTER("rlhfd_versions_published_total", "versions offered to generators");
+static struct metric settled_ms = METRIC_GAUGE(
+    "rlhfd_publish_milliseconds", "from publishing the last version to its use by every generator");
+static struct metric bytes_now = METRIC_GAUGE(
+    "rlhfd_publish_bytes", "of the last version, from the one before it, uncompressed");
+static struct metric changed_now = METRIC_GAUGE(
+    "rlhfd_publish_changed_ratio", "share of the values that the last version changed");
+static struct metric sent_bytes =
+    METRIC_GAUGE("rlhfd_weights_sent_bytes", "to all generators since the start");
+static struct metric sent_full =
+    METRIC_GAUGE("rlhfd_weights_sent_full", "versions sent as all values");
+static struct metric sent_changes =
+    METRIC_GAUGE("rlhfd_weights_sent_changes", "versions sent as changes of an older one");
+static struct metric sent_same = METRIC_GAUGE(
+    "rlhfd_weights_sent_same", "versions named to generators that had loaded them themselves");
+static struct metric *const rows[] = {&published,  &settled_ms, &bytes_now,    &changed_now,
+                                      &sent_bytes, &sent_full,  &sent_changes, &sent_same};
+
+/* By NCCL; registered where it is used. */
+static struct metric nccl_epoch =
+    METRIC_GAUGE("rlhfd_nccl_epoch", "number of the latest group of generators");
+static struct metric nccl_members = METRIC_GAUGE("rlhfd_nccl_members", "generators that are in it");
+static struct metric nccl_failed =
+    METRIC_GAUGE("rlhfd_nccl_failed_epochs", "groups that ended by a fault, since the start");
+static struct metric nccl_refused =
+    METRIC_GAUGE("rlhfd_nccl_refused", "generators with another NCCL, since the start");
+static struct metric nccl_versions =
+    METRIC_GAUGE("rlhfd_nccl_versions", "versions that all members got, since the start");
+static struct metric nccl_changes = METRIC_GAUGE(
+    "rlhfd_nccl_changes", "versions offered to NCCL as changes of an older one, since the start");
+static struct metric nccl_bytes =
+    METRIC_GAUGE("rlhfd_nccl_bytes", "of the versions that all members got, counted once each");
+static struct metric nccl_fallbacks =
+    METRIC_GAUGE("rlhfd_nccl_fallbacks",
+                 "versions, over all members, of which the rest went over gRPC after a fault");
+static struct metric nccl_passed = METRIC_GAUGE(
+    "rlhfd_nccl_over_grpc", "versions that members were sent over gRPC at once: fewer bytes");
+static struct metric nccl_ms = METRIC_GAUGE(
+    "rlhfd_nccl_milliseconds", "from offering the last version to the last member's answer");
+static struct metric *const nccl_rows[] = {
+    &nccl_epoch,   &nccl_members, &nccl_failed,    &nccl_refused, &nccl_versions,
+    &nccl_changes, &nccl_bytes,   &nccl_fallbacks, &nccl_passed,  &nccl_ms};
+
+static void show_nccl(void *arg)
+{
+    const struct publish *publish = arg;
+    const struct broadcast_stats stats = broadcast_stats(publisher_broadcast(publish->publisher));
+    metric_set(&nccl_epoch, (double)stats.transport.epoch);
+    metric_set(&nccl_members, (double)stats.transport.members);
+    metric_set(&nccl_failed, (double)stats.transport.counts.failed);
+    metric_set(&nccl_refused, (double)stats.transport.refused);
+    metric_set(&nccl_versions, (double)stats.transport.counts.carried);
+    metric_set(&nccl_changes, (double)stats.as_changes);
+    metric_set(&nccl_bytes, (double)stats.transport.bytes);
+    metric_set(&nccl_fallbacks, (double)stats.fallbacks);
+    metric_set(&nccl_passed, (double)stats.over_grpc);
+    metric_set(&nccl_ms, stats.last_ms);
+}
+
+static struct metric placed = METRIC_GAUGE(
+    "rlhfd_weights_sent_on", "generators that were sent on to others for their weights");
+static struct metric direct =
+    METRIC_GAUGE("rlhfd_weights_direct", "generators that get their weights from the learner");
+static struct metric *const relay_rows[] = {&placed, &direct};
+
+static void beat(void *arg)
+{
+    struct publish *publish = arg;
+    publisher_beat(publish->publisher, ++publish->beat);
+    metric_set(&placed, (double)publisher_stats(publish->publisher).placed);
+    metric_set(&direct, (double)publisher_holders(publish->publisher, NULL, 0));
+}
+
+static void on_note(const char *text, void *user)
+{
+    (void)user;
+    log_info("weights", "by=nccl what=\"%s\"", text);
+}
+
+static void on_settled(const struct manifest *manifest, double ms, void *user)
+{
+    (void)manifest;
+    const struct publish *publish = user;
+    const struct publisher_stats stats = publisher_stats(publish->publisher);
+    metric_set(&settled_ms, ms);
+    metric_set(&sent_bytes, (double)stats.bytes);
+    metric_set(&sent_full, (double)stats.full);
+    metric_set(&sent_changes, (double)(stats.deltas + stats.jumps));
+    metric_set(&sent_same, (double)stats.same);
+}
+
+err_t publish_open(const struct publish_options *options, struct publish **ret)
+{
+    metrics_register(rows, sizeof rows / sizeof *rows);
+    SCOPED(publish) publish = mem_new(sizeof *publish);
+    static const enum publisher_compress compress[] = {[RECIPE_COMPRESS_AUTO] = PUBLISHER_AUTO,
+                                                       [RECIPE_COMPRESS_NONE] = PUBLISHER_PLAIN,
+                                                       [RECIPE_COMPRESS_ZSTD] = PUBLISHER_ZSTD};
+    const struct recipe *recipe = options->recipe;
+    publish->loop = options->loop;
+    publish->recipe = recipe;
+    publish->layout = options->layout;
+    struct publisher_options publisher = {.run = recipe->run.name,
+                                          .layout = options->layout,
+                                          .compress = compress[recipe->publish.compress],
+                                          .anchor_every = (uint64_t)recipe->publish.anchor_every,
+                                          .full_at_once = (int)recipe->publish.full_at_once,
+                                          .fanout = (int)recipe->publish.fanout,
+                                          .nccl = options->nccl,
+                                          .note = on_note,
+                                          .settled = on_settled,
+                                          .user = publish};
+    TRY(publisher_new(&publisher, &publish->publisher));
+    if (recipe->publish.fanout) {
+        const int64_t every_ms = recipe->publish.relay_ms / BEATS + 1;
+        metrics_register(relay_rows, sizeof relay_rows / sizeof *relay_rows);
+        publish->beats = loop_timer_new(options->loop, beat, publish);
+        loop_timer_start(publish->beats, every_ms, every_ms);
+    }
+    if (options->nccl) {
+        metrics_register(nccl_rows, sizeof nccl_rows / sizeof *nccl_rows);
+        publish->show = loop_timer_new(options->loop, show_nccl, publish);
+        loop_timer_start(publish->show, SHOW_MS, SHOW_MS);
+    }
+    *ret = STEAL(publish);
+    return OK;
+}
+
+struct rpc_service publish_service(struct publish *publish)
+{
+    return publisher_service(publish->publisher);
+}
+
+static void hand_over(void *arg)
+{
+    struct parcel *parcel = arg;
+    publisher_publish(parcel->publish->publisher, parcel->snapshot, parcel->delta);
+    metric_add(&published, 1);
+    mem_free(parcel);
+}
+
+/* What changed since the version before, which makes way for this one; NULL: not wanted, or there is none. */
+static struct delta *compare(struct publish *publish, const struct snapshot *snapshot)
+{
+    const uint16_t *now = snapshot_values(snapshot);
+    const uint32_t lineage = snapshot_manifest(snapshot)->lineage;
+    if (!publish->recipe->publish.delta)
+        return NULL;
+    struct delta *delta = NULL;
+    if (publish->base_owner && publish->lineage == lineage)
+        delta = delta_encode(publish->layout, publish->base, now);
+    rpc_message_free(publish->base_owner);
+    publish->base_owner = snapshot_values_owner(snapshot);
+    publish->base = now;
+    publish->lineage = lineage;
+    return delta;
+}
+
+void publish_version(struct publish *publish, const struct model *model,
+                     const struct published *what)
+{
+    struct manifest manifest = {.lineage = what->lineage,
+                                .version = what->version,
+                                .round = what->round,
+                                .elements = publish->layout->elements,
+                                .digest = what->digest};
+    struct parcel parcel = {publish, snapshot_new(&manifest, model->values), NULL};
+    parcel.delta = compare(publish, parcel.snapshot);
+    const double parameters = (double)publish->layout->parameters;
+    metric_set(&bytes_now, parcel.delta ? (double)parcel.delta->bytes
+                                        : (double)publish->layout->elements * sizeof(bf16));
+    metric_set(&changed_now, parcel.delta ? (double)parcel.delta->changed / parameters : 1);
+    loop_post(publish->loop, hand_over, mem_copy(&parcel, sizeof parcel));
+}
+
+double publish_last_ms(void)
+{
+    return metric_value(&settled_ms);
+}
+
+double publish_last_bytes(void)
+{
+    return metric_value(&bytes_now);
+}
+
+void publish_free(struct publish *publish)
+{
+    if (!publish)
+        return;
+    loop_timer_free(publish->beats);
+    loop_timer_free(publish->show);
+    publisher_free(publish->publisher);
+    rpc_message_free(publish->base_owner);
+    mem_free(publish);
+}

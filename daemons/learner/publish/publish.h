@@ -1,0 +1,41 @@
+/* New versions out to the generators: a snapshot of the bf16 weights and what changed since the one published before, handed
+ * from the compute thread to the loop's publisher.
+ *
+ *     TRY(publish_open(&options, &publish));
+ *     services[n++] = publish_service(publish);
+ *     publish_version(publish, model, &version);      -- compute thread: copies and compares; the loop sends
+ *
+ * Bytes and the time until every connected generator has applied a version are metrics, which the round report reads. */
+#pragma once
+#include "base/hash.h"
+#include "model/model.h"
+#include "rpc/server.h"
+#include "svc/loop.h"
+#include "svc/recipe/recipe.h"
+
+struct publish;
+struct transport_options;
+struct publish_options {
+    struct loop *loop;
+    const struct recipe *recipe;          // run.name and publish, borrowed
+    const struct layout *layout;          // borrowed
+    const struct transport_options *nccl; // carrier.h; borrowed for the call. NULL: gRPC alone
+};
+struct published {
+    uint32_t lineage;
+    uint64_t version, round; // round: how many have been trained into it
+    struct digest digest;
+};
+err_t publish_open(const struct publish_options *options, struct publish **ret);
+struct rpc_service publish_service(struct publish *publish);
+
+/* The one thread that owns the model. Returns once the values are copied. */
+void publish_version(struct publish *publish, const struct model *model,
+                     const struct published *what);
+
+/* Of the last version that every generator applied; of the last published one, as a generator that has the version before
+ * gets it, uncompressed. Any thread. */
+double publish_last_ms(void);
+double publish_last_bytes(void);
+void publish_free(struct publish *publish);
+DEFINE_SCOPED(publish)

@@ -1,0 +1,48 @@
+/* Replay.Append: scored groups in from rewarders; a disposition back once it is durable.
+ *
+ *     ingest = ingest_new(&options);
+ *     services[n++] = ingest_service(ingest);
+ *
+ * Groups that arrive while a write is under way make the next one: many appends, one fsync. With too many waiting the
+ * streams are not read, and pressure walks back round the ring. Groups of an evaluation never reach the store. Owner: the loop's thread. */
+#pragma once
+#include "learner/publish/evaluating.h"
+#include "rpc/server.h"
+
+struct ingest;
+struct ingest_options {
+    struct storage *storage;
+    struct loop *loop;
+    const char *run;
+    const struct hello *hello;     // all that decides what a score is, here; borrowed
+    uint32_t completions;          // of every group
+    uint32_t vocabulary;           // tokens are below it
+    uint32_t longest;              // prompt + completion, in tokens
+    uint32_t scores;               // of every completion
+    const struct recipe *referred; // it says which completions must have reference_logp; NULL: none
+    float temperature;             // what the learner divides logits by
+    struct evaluating *evaluating; // where groups of evaluations go; NULL: none
+    struct breaker *breaker;       // hears why groups are rejected; NULL: none
+};
+
+struct ingest *ingest_new(const struct ingest_options *options);
+struct rpc_service ingest_service(struct ingest *ingest);
+
+struct hold_peers;
+/* Rewarders as the run's holds need them (learner_hold.h). */
+void ingest_facts(const struct ingest *ingest, struct hold_peers *ret);
+
+/* The streams that are open: a rewarder has one. Fills at most `most`; how many there are. */
+struct ingest_stream {
+    char peer[64];
+    double since_s, tokens; // clock_s() at its begin; of completions received over it
+    uint64_t groups;
+};
+size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, size_t most);
+
+/* Nothing is handed to the storage thread any more: it ends next. What waits is sent again by its rewarder. */
+void ingest_stop(struct ingest *ingest);
+
+/* After the server and the storage thread's last job. */
+void ingest_free(struct ingest *ingest);
+DEFINE_SCOPED(ingest)

@@ -1,6 +1,0 @@
-/* Whether `--job salvage` (job.h) has something to go on with: reads all of the store, writes nothing. Any thread. */
-#pragma once
-#include "svc/recipe.h"
-#include <stdbool.h>
-
-bool salvage_possible(const struct recipe *recipe);

@@ -1,0 +1,310 @@
+#include "learner/train/checkpoint.h"
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MANIFEST_OLDEST = 1, MANIFEST_FORMAT = 2 /* has its own digest */, MANIFEST_MAX = 1 << 20 };
+static const char FORMAT_NAME[] = "rlhfd-checkpoint";
+
+static const char *const tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json",
+                                              "special_tokens_map.json"};
+enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
+
+struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory)
+{
+    struct checkpoint_tokenizer tokenizer = {.directory = directory};
+    for (unsigned i = 0; i < TOKENIZER_FILES; i++) {
+        SCOPED_MEM char *path = file_join(directory, tokenizer_files[i]);
+        tokenizer.files |= file_exists(path) ? 1U << i : 0;
+    }
+    return tokenizer;
+}
+
+err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const char *to_directory)
+{
+    for (unsigned i = 0; i < TOKENIZER_FILES; i++) {
+        SCOPED_MEM char *path = file_join(from->directory, tokenizer_files[i]);
+        SCOPED_MEM char *to = file_join(to_directory, tokenizer_files[i]);
+        if (from->files >> i & 1)
+            TRY(err_wrap(file_copy(path, to), "'%s' had %s at the start", from->directory,
+                         tokenizer_files[i]));
+    }
+    return OK;
+}
+
+/* ---- files and their digests */
+
+static err_t digest_in(const char *directory, const char *name, struct digest *ret)
+{
+    SCOPED_MEM char *path = file_join(directory, name);
+    return file_digest(path, ret);
+}
+
+static err_t digests_of(const char *directory, json_t *files)
+{
+    DIR *listing = opendir(directory);
+    if (!listing)
+        return err_errno(errno, "cannot list '%s'", directory);
+    err_t failed = OK;
+    for (struct dirent *entry; !err_failed(failed) && (entry = readdir(listing));) {
+        struct digest digest;
+        char text[DIGEST_TEXT];
+        if (entry->d_name[0] == '.')
+            continue;
+        failed = digest_in(directory, entry->d_name, &digest);
+        if (!err_failed(failed))
+            json_object_set_new(files, entry->d_name, json_string(digest_text(&digest, text)));
+    }
+    closedir(listing);
+    return failed;
+}
+
+static err_t check_files(const char *directory, const json_t *files)
+{
+    const char *name;
+    json_t *want;
+    json_object_foreach ((json_t *)files, name, want) {
+        struct digest digest;
+        char text[DIGEST_TEXT];
+        if (strchr(name, '/'))
+            return err_new(ERR_DATA_LOSS, "'%s': manifest names '%s'", directory, name);
+        TRY(digest_in(directory, name, &digest));
+        if (!json_is_string(want) ||
+            strcmp(json_string_value(want), digest_text(&digest, text)) != 0)
+            return err_new(ERR_DATA_LOSS, "'%s/%s' is damaged: its digest is %s", directory, name,
+                           text);
+    }
+    return OK;
+}
+
+/* ---- the manifest */
+
+/* Of all its members but the digest itself, in an order of their own. */
+static struct digest manifest_digest(json_t *manifest)
+{
+    SCOPED_JSON json_t *rest = json_copy(manifest);
+    json_object_del(rest, "digest");
+    SCOPED_MEM char *text = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
+    return hash128(text, strlen(text), 0);
+}
+
+static err_t manifest_write(const char *directory, const struct checkpoint_info *info)
+{
+    char text[DIGEST_TEXT];
+    json_t *files = json_object();
+    SCOPED_JSON json_t *manifest = json_pack(
+        "{s:s, s:i, s:s, s:I, s:I, s:I, s:s, s:f, s:o}", "format", FORMAT_NAME, "format_version",
+        MANIFEST_FORMAT, "run", info->run, "lineage", (json_int_t)info->lineage, "round",
+        (json_int_t)info->round, "version", (json_int_t)info->version, "weights",
+        digest_text(&info->weights, text), "kl_coef", info->kl_coef, "files", files);
+    if (!manifest)
+        return err_new(ERR_INVALID, "run name '%s' is not UTF-8", info->run);
+    TRY(digests_of(directory, files));
+    struct digest digest = manifest_digest(manifest);
+    json_object_set_new(manifest, "digest", json_string(digest_text(&digest, text)));
+    SCOPED_MEM char *path = file_join(directory, "manifest.json");
+    SCOPED_MEM char *json = json_dumps(manifest, JSON_INDENT(2));
+    return file_write(path, json, strlen(json));
+}
+
+static err_t manifest_check(json_t *manifest, const char *path)
+{
+    char text[DIGEST_TEXT];
+    const char *want;
+    const struct digest digest = manifest_digest(manifest);
+    TRY(json_get_text(manifest, path, "digest", &want));
+    if (strcmp(want, digest_text(&digest, text)) != 0)
+        return err_new(ERR_DATA_LOSS, "'%s' is damaged: its digest is %s", path, text);
+    return OK;
+}
+
+static err_t digest_parse(const char *text, const char *path, struct digest *ret)
+{
+    for (int i = 0; i < 16; i++)
+        if (strlen(text) != DIGEST_TEXT - 1 || sscanf(text + 2 * i, "%2hhx", &ret->byte[i]) != 1)
+            return err_new(ERR_DATA_LOSS, "%s: 'weights' is no digest", path);
+    return OK;
+}
+
+static err_t manifest_parse(const char *directory, json_t **ret_manifest,
+                            struct checkpoint_info *ret)
+{
+    SCOPED_MEM char *path = file_join(directory, "manifest.json");
+    SCOPED_JSON json_t *manifest = NULL;
+    TRY(json_read_file(path, MANIFEST_MAX, &manifest));
+    const char *format, *run, *weights;
+    int64_t version, lineage, round, weights_version;
+    TRY(json_get_text(manifest, path, "format", &format));
+    TRY(json_get_int(manifest, path, "format_version", MANIFEST_OLDEST, MANIFEST_FORMAT, &version));
+    if (version == MANIFEST_FORMAT)
+        TRY(manifest_check(manifest, path));
+    TRY(json_get_text(manifest, path, "run", &run));
+    TRY(json_get_int(manifest, path, "lineage", 0, UINT32_MAX, &lineage));
+    TRY(json_get_int(manifest, path, "round", 0, INT64_MAX, &round));
+    TRY(json_get_int(manifest, path, "version", 0, INT64_MAX, &weights_version));
+    TRY(json_get_text(manifest, path, "weights", &weights));
+    if (strcmp(format, FORMAT_NAME) != 0 || strlen(run) >= CHECKPOINT_RUN_MAX)
+        return err_new(ERR_DATA_LOSS, "%s is no manifest of ours", path);
+    double kl_coef = 0;
+    TRY(json_get_number_or(manifest, path, "kl_coef", &kl_coef));
+    struct checkpoint_info info = {.kl_coef = kl_coef,
+                                   .lineage = (uint32_t)lineage,
+                                   .round = (uint64_t)round,
+                                   .version = (uint64_t)weights_version};
+    snprintf(info.run, sizeof info.run, "%s", run);
+    TRY(digest_parse(weights, path, &info.weights));
+    *ret = info;
+    *ret_manifest = STEAL(manifest);
+    return OK;
+}
+
+err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret)
+{
+    SCOPED_JSON json_t *manifest = NULL;
+    return manifest_parse(path, &manifest, ret);
+}
+
+static err_t check_named(const char *path, const json_t *files, const char *name)
+{
+    return json_object_get(files, name)
+               ? OK
+               : err_new(ERR_DATA_LOSS, "'%s' is not whole: its manifest does not name %s", path,
+                         name);
+}
+
+/* What a restart reads and what makes the directory one of Hugging Face's. */
+static err_t check_complete(const char *path, const json_t *files, unsigned tokenizer)
+{
+    static const char *const needed[] = {"config.json", "model.safetensors",
+                                         "optimizer.safetensors"};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        TRY(check_named(path, files, needed[i]));
+    for (unsigned i = 0; i < TOKENIZER_FILES; i++)
+        if (tokenizer >> i & 1)
+            TRY(check_named(path, files, tokenizer_files[i]));
+    return OK;
+}
+
+err_t checkpoint_read(const char *path, unsigned tokenizer, struct checkpoint_info *ret)
+{
+    SCOPED_JSON json_t *manifest = NULL;
+    struct checkpoint_info info;
+    TRY(manifest_parse(path, &manifest, &info));
+    const json_t *files = json_object_get(manifest, "files");
+    TRY(check_complete(path, files, tokenizer));
+    TRY(check_files(path, files));
+    *ret = info;
+    return OK;
+}
+
+/* ---- the directory of them */
+
+err_t checkpoint_newest(const char *run_directory, const struct checkpoint_list *list,
+                        unsigned tokenizer, char **ret_path, char **ret_damaged,
+                        struct checkpoint_info *ret_info)
+{
+    *ret_path = *ret_damaged = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        SCOPED_MEM char *path = checkpoint_path(run_directory, list->version[i]);
+        err_t failed = checkpoint_read(path, tokenizer, ret_info);
+        if (!err_failed(failed)) {
+            *ret_path = STEAL(path);
+            return OK;
+        }
+        if (!*ret_damaged)
+            *ret_damaged = mem_string(err_message(failed));
+        err_free(failed);
+    }
+    return OK;
+}
+
+static err_t point_latest(const char *directory, uint64_t version)
+{
+    SCOPED_MEM char *aside = file_join(directory, "latest.tmp");
+    SCOPED_MEM char *latest = file_join(directory, "latest");
+    SCOPED_MEM char *name = mem_printf("v%" PRIu64, version);
+    unlink(aside);
+    if (symlink(name, aside) || rename(aside, latest))
+        return err_errno(errno, "cannot point '%s' at '%s'", latest, name);
+    return file_sync_directory(directory);
+}
+
+err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_info *info)
+{
+    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
+    SCOPED_MEM char *path = checkpoint_path(run_directory, info->version);
+    SCOPED_MEM char *aside =
+        mem_printf("%s/cut-off-%" PRIu32 "-v%" PRIu64, directory, info->lineage, info->version);
+    SCOPED_VALUE(checkpoint_list) left = {0};
+    TRY(file_remove_tree(aside));
+    if (rename(path, aside))
+        return err_errno(errno, "cannot rename '%s'", path);
+    TRY(file_sync_directory(directory));
+    checkpoint_list(run_directory, &left);
+    return left.count ? point_latest(directory, left.version[0]) : OK;
+}
+
+static err_t write_aside(const char *aside, const struct model *model,
+                         const struct optimizer *optimizer,
+                         const struct checkpoint_tokenizer *tokenizer,
+                         const struct checkpoint_info *info)
+{
+    SCOPED_MEM char *state = file_join(aside, "optimizer.safetensors");
+    TRY(file_remove_tree(aside));
+    TRY(file_make_directories(aside));
+    TRY(model_write(model, aside));
+    TRY(optimizer_save(optimizer, state));
+    TRY(checkpoint_copy_tokenizer(tokenizer, aside));
+    TRY(manifest_write(aside, info));
+    return file_sync_directory(aside);
+}
+
+/* Whether this very checkpoint is there and whole: after a restart that trained nothing. Removing it first, to write the
+ * same again, would leave a moment with no checkpoint at all. */
+static bool is_there(const char *path, unsigned tokenizer, const struct checkpoint_info *info)
+{
+    struct checkpoint_info there;
+    err_t failed = checkpoint_read(path, tokenizer, &there);
+    bool same = !err_failed(failed) && there.round == info->round &&
+                there.version == info->version && digest_equal(&there.weights, &info->weights) &&
+                strcmp(there.run, info->run) == 0; // an ancestor's, too: before a fork it is ours
+    err_free(failed);
+    return same;
+}
+
+err_t checkpoint_write(const char *run_directory, const struct model *model,
+                       const struct optimizer *optimizer,
+                       const struct checkpoint_tokenizer *tokenizer,
+                       const struct checkpoint_info *info, int keep)
+{
+    SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
+    SCOPED_MEM char *aside = file_join(directory, "writing");
+    SCOPED_MEM char *path = checkpoint_path(run_directory, info->version);
+    if (is_there(path, tokenizer->files, info))
+        return point_latest(directory, info->version);
+    TRY(file_make_directories(directory));
+    err_t failed = write_aside(aside, model, optimizer, tokenizer, info);
+    if (err_failed(failed)) {
+        err_free(file_remove_tree(aside));
+        return err_wrap(failed, "checkpoint of version %" PRIu64, info->version);
+    }
+    TRY(file_remove_tree(path)); // a damaged one of this version, or another run's
+    if (rename(aside, path))
+        return err_errno(errno, "cannot rename '%s'", aside);
+    TRY(file_sync_directory(directory));
+    TRY(point_latest(directory, info->version));
+    SCOPED_VALUE(checkpoint_list) found = {0};
+    checkpoint_list(run_directory, &found);
+    for (size_t i = (size_t)keep; i < found.count; i++) {
+        SCOPED_MEM char *old = checkpoint_path(run_directory, found.version[i]);
+        TRY(file_remove_tree(old));
+    }
+    return OK;
+}

@@ -1,0 +1,68 @@
+/* Checkpoints: everything the next update reads, in a directory that also loads in transformers.
+ *
+ *     RUN/checkpoints/v128/  config.json generation_config.json model.safetensors tokenizer*.json   Hugging Face's
+ *                            optimizer.safetensors   fp32 masters, moments, step
+ *                            manifest.json           what and where: round, version, digests of the files
+ *     RUN/checkpoints/latest -> v128
+ *
+ *     struct checkpoint_tokenizer tokenizer = checkpoint_tokenizer("model");
+ *     TRY(checkpoint_write(run, model, optimizer, &tokenizer, &info, keep));
+ *     TRY(checkpoint_newest(run, &list, CHECKPOINT_TOKENIZER, &path, &damaged, &info));   -- path NULL: none that is whole
+ *
+ * A checkpoint is written aside, synced, renamed, and its directory synced: what has a name is whole. Reading checks every
+ * file's digest all the same, the manifest's own too, and passes over a damaged checkpoint to the one before. Owner: the
+ * compute thread. */
+#pragma once
+#include "base/err.h"
+#include "base/hash.h"
+#include "model/files/checkpoints.h"
+#include "model/optimizer.h"
+#include <stdint.h>
+
+enum { CHECKPOINT_RUN_MAX = 256 };
+
+struct checkpoint_info {
+    char run[CHECKPOINT_RUN_MAX];
+    uint32_t lineage;
+    uint64_t round, version; // covers the rounds before round; weights of version
+    struct digest weights;   // weights_digest of the bf16 values
+    double kl_coef;          // where the KL controller stands
+};
+
+/* The files of a tokenizer that a directory holds now: all of them belong into every checkpoint from here on. */
+enum {
+    CHECKPOINT_TOKENIZER = 1
+}; // of files: tokenizer.json; then tokenizer_config, special_tokens_map
+struct checkpoint_tokenizer {
+    const char *directory; // borrowed
+    unsigned files;        // a bit each
+};
+struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory);
+
+/* Copies them. NOT_FOUND: one is gone meanwhile. */
+err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const char *to_directory);
+
+/* Writes RUN/checkpoints/v<version> and points `latest` at it, then removes all but the newest `keep`. The same one that is there
+ * already and whole stays as it is. EXHAUSTED: the disk is full; NOT_FOUND: a file of the tokenizer is gone; the checkpoints
+ * there are as they were. */
+err_t checkpoint_write(const char *run_directory, const struct model *model,
+                       const struct optimizer *optimizer,
+                       const struct checkpoint_tokenizer *tokenizer,
+                       const struct checkpoint_info *info, int keep);
+
+/* What its manifest says, its files' digests compared. tokenizer: files of one that it must have. INVALID, DATA_LOSS, NOT_FOUND:
+ * damaged, or not whole. */
+err_t checkpoint_read(const char *path, unsigned tokenizer, struct checkpoint_info *ret);
+
+/* The newest of a list that is whole; *ret_path is the caller's, NULL if there is none. A damaged one is named in *ret_damaged (the
+ * caller's, else NULL). */
+err_t checkpoint_newest(const char *run_directory, const struct checkpoint_list *list,
+                        unsigned tokenizer, char **ret_path, char **ret_damaged,
+                        struct checkpoint_info *ret_info);
+
+/* The manifest alone: for what must be known of a damaged one too. */
+err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret);
+
+/* Renames one that a fork cut off to cut-off-<lineage>-v<version>, which nothing here looks at any more, and points `latest`
+ * at the newest that stays. */
+err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_info *info);
