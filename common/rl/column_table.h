@@ -1,0 +1,101 @@
+/* THE table of columns: every named value that belongs to a token, a sequence (one completion) or a group, from the generator's
+ * stamp to what an objective reads. A round, an update, a micro-batch and a stretch of one are slices of the same columns.
+ *
+ *     X(id, ENUM, name, unit, dtype, origin, range, key, value, help)
+ *
+ * id: its number on the wire and in the store, never given twice; below 64. origin: who fills it. range: what values are allowed.
+ * key, value: the setting without which nobody fills it ("" where it is always there). help: for docs and errors.
+ *
+ * Header-only, and without any dependency, so that the wire and the recipe may include it as well as the objectives.
+ *
+ *     column_row(COLUMN_REWARD)->name, ->unit, ->dtype ...
+ *     COLUMN_BIT(COLUMN_REWARD) | COLUMN_BIT(COLUMN_ADVANTAGE)           -- a set of columns
+ *
+ * To add one: a row, who writes it, who reads it. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum column_unit { UNIT_TOKEN = 1, UNIT_SEQUENCE, UNIT_GROUP };
+enum column_dtype { VALUE_F32 = 1, VALUE_F64, VALUE_U8 };
+
+/* The generator stamps, a stage of the rewarder adds, the learner computes (and never sends). */
+enum column_origin { ORIGIN_GENERATOR = 1, ORIGIN_REWARDER, ORIGIN_LEARNER };
+
+/* ANY: any number. FINITE: neither infinite nor NaN. LOGP: finite and at most 0. WIDE: finite, and as many values for each unit
+ * as there are scorers. */
+enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
+
+// clang-format off
+#define COLUMN_ROWS(X) \
+    X(1, BEHAVIOUR_LOGP, behaviour_logp, TOKEN, F32, GENERATOR, LOGP, "", "", \
+      "log softmax(logits / temperature) of the token under the weights that drew it") \
+    X(2, SAMPLED_LOGP, sampled_logp, TOKEN, F32, GENERATOR, LOGP, "", "", \
+      "the same under the truncated distribution (top_p, top_k, min_p); absent where nothing was truncated") \
+    X(3, REFERENCE_LOGP, reference_logp, TOKEN, F32, REWARDER, LOGP, "rewarder.reference", "frozen", \
+      "the same under the frozen reference model") \
+    X(4, SCORES, scores, SEQUENCE, F64, REWARDER, WIDE, "", "", \
+      "raw scores, one of each scorer in the recipe's order") \
+    X(5, REWARD, reward, SEQUENCE, F64, REWARDER, FINITE, "", "", \
+      "weighted sum of the scores") \
+    X(33, LOGP, logp, TOKEN, F64, LEARNER, ANY, "", "", \
+      "under the weights that are being trained") \
+    X(34, PROXIMAL_LOGP, proximal_logp, TOKEN, F64, LEARNER, ANY, "learner.ratio_to", "proximal", \
+      "under the weights that the round began with") \
+    X(35, ADVANTAGE, advantage, SEQUENCE, F64, LEARNER, ANY, "", "", \
+      "how much better a completion is than the others") \
+    X(36, TOKEN_ADVANTAGE, token_advantage, TOKEN, F64, LEARNER, ANY, "", "", \
+      "the same of each token, in its place") \
+    X(37, WEIGHT, weight, TOKEN, F64, LEARNER, ANY, "", "", \
+      "multiplies the token's loss; 0: the token counts nowhere") \
+    X(38, FRESH, fresh, TOKEN, U8, LEARNER, ANY, "", "", \
+      "1: drawn by the weights that the round began with, everything before it too")
+// clang-format on
+
+enum column {
+#define COLUMN_ENUM(id, name, ...) COLUMN_##name = (id),
+    COLUMN_ROWS(COLUMN_ENUM)
+#undef COLUMN_ENUM
+        COLUMNS = 64
+};
+#define COLUMN_BIT(column) (UINT64_C(1) << (column))
+
+struct column_row {
+    enum column id;
+    const char *name;
+    enum column_unit unit;
+    enum column_dtype dtype;
+    enum column_origin origin;
+    enum column_range range;
+    const char *key, *value, *help;
+};
+
+/* NULL: no such column. */
+static inline const struct column_row *column_row(unsigned id)
+{
+#define COLUMN_ROW(id, enum_, name, unit, dtype, origin, range, key, value, help)                  \
+    {id, #name, UNIT_##unit, VALUE_##dtype, ORIGIN_##origin, RANGE_##range, key, value, help},
+    static const struct column_row rows[] = {COLUMN_ROWS(COLUMN_ROW)};
+#undef COLUMN_ROW
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].id == id)
+            return &rows[i];
+    return NULL;
+}
+
+/* "?" for a number that names none. */
+static inline const char *column_name(unsigned id)
+{
+    const struct column_row *row = column_row(id);
+    return row ? row->name : "?";
+}
+
+/* Bytes of one value; 0 for a number that names no type. */
+static inline size_t column_size(unsigned dtype)
+{
+    return dtype == VALUE_F32   ? sizeof(float)
+           : dtype == VALUE_F64 ? sizeof(double)
+           : dtype == VALUE_U8  ? 1
+                                : 0;
+}
