@@ -12,6 +12,7 @@
 #include "model/forward.h"
 #include "model/optimizer.h"
 #include "model/pack.h"
+#include "testing/golden.h"
 #include "testing/testing.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -265,8 +266,11 @@ static void twenty_updates_end_alike_everywhere(void **state)
                         runs++;
                     }
             }
-        print_message("%d runs of %d updates, kv %s: %016llx\n", runs, UPDATES,
-                      kv ? "bf16" : "fp32", (unsigned long long)expected);
+        SCOPED_MEM char *text = mem_printf("%016llx", (unsigned long long)expected);
+        print_message("%d runs of %d updates, kv %s: %s\n", runs, UPDATES, kv ? "bf16" : "fp32",
+                      text);
+        SCOPED_JSON json_t *digest = json_string(text);
+        golden_check("parity", kv ? "bf16" : "fp32", digest);
     }
 }
 
