@@ -1,5 +1,6 @@
 #include "model/optimizer.h"
 #include "base/mem.h"
+#include "tensor/digest.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,11 +15,17 @@ struct optimizer {
     struct optimizer_config config;
     int64_t step;
     float *array[ARRAYS];
+    struct digest digest; // of the model's values, kept by their changes
 };
 
 static const struct layout *layout_of(const struct optimizer *opt)
 {
     return opt->model->params->layout;
+}
+
+static struct digest sum_up(const struct optimizer *opt)
+{
+    return weights_digest(opt->model->values, 0, layout_of(opt)->elements);
 }
 
 err_t optimizer_new(struct model *model, const struct optimizer_config *config,
@@ -42,8 +49,25 @@ err_t optimizer_new(struct model *model, const struct optimizer_config *config,
                            "'%s' does not hold the weights that the model computes with",
                            directory);
     }
+    opt->digest = sum_up(opt);
     *ret = STEAL(opt);
     return OK;
+}
+
+struct digest optimizer_digest(const struct optimizer *opt)
+{
+    return opt->digest;
+}
+
+err_t optimizer_verify(const struct optimizer *opt)
+{
+    char kept[DIGEST_TEXT], found[DIGEST_TEXT];
+    const struct digest sum = sum_up(opt);
+    if (digest_equal(&sum, &opt->digest))
+        return OK;
+    return err_new(ERR_DATA_LOSS,
+                   "the weights in memory have digest %s, but %" PRId64 " updates made %s",
+                   digest_text(&sum, found), opt->step, digest_text(&opt->digest, kept));
 }
 
 void optimizer_configure(struct optimizer *opt, const struct optimizer_config *config)
@@ -68,7 +92,7 @@ static bool decays(const struct layout *layout, int i)
 
 /* AdamW over each run of neighbouring tensors that decay alike, gaps included: zeros stay zeros. */
 static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_step step,
-                       size_t *changed)
+                       struct adamw_changes *total)
 {
     const struct layout *layout = layout_of(opt);
     struct backend *be = opt->model->be;
@@ -76,13 +100,15 @@ static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_st
         for (next = i + 1; next < layout->count && decays(layout, next) == decays(layout, i);
              next++)
             ;
-        size_t begin = layout->tensor[i].offset, some = 0;
+        struct adamw_changes part;
+        size_t begin = layout->tensor[i].offset;
         size_t end = next < layout->count ? layout->tensor[next].offset : layout->elements;
         step.weight_decay = decays(layout, i) ? (float)opt->config.weight_decay : 0;
         TRY(be->ops->adamw(be, opt->array[MASTER] + begin, opt->model->values + begin,
                            opt->array[EXP_AVG] + begin, opt->array[EXP_AVG_SQ] + begin,
-                           grad + begin, end - begin, &step, &some));
-        *changed += some;
+                           grad + begin, begin, end - begin, &step, &part));
+        total->count += part.count;
+        total->digest = weights_digest_add(total->digest, part.digest);
     }
     return OK;
 }
@@ -107,14 +133,16 @@ err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                                     .eps = (float)config->eps,
                                     .grad_scale = clip ? (float)(config->clip_norm / norm) : 1,
                                     .step = (long)(opt->step + 1)};
-    size_t changed = 0;
-    TRY(step_runs(opt, grad->flat, step, &changed));
+    struct adamw_changes made = {0};
+    TRY(step_runs(opt, grad->flat, step, &made));
+    opt->digest = weights_digest_add(opt->digest, made.digest);
     TRY(model_repack(opt->model));
     opt->step++;
-    *ret =
-        (struct optimizer_result){.step = opt->step,
-                                  .grad_norm = norm,
-                                  .changed = (double)changed / (double)layout_of(opt)->parameters};
+    *ret = (struct optimizer_result){.step = opt->step,
+                                     .grad_norm = norm,
+                                     .changed =
+                                         (double)made.count / (double)layout_of(opt)->parameters,
+                                     .digest_change = made.digest};
     return OK;
 }
 
@@ -208,6 +236,7 @@ err_t optimizer_load(struct optimizer *opt, const char *path)
     opt->step = fresh->step;
     for (size_t i = 0; i < elements; i++)
         opt->model->values[i] = bf16_from_float(opt->array[MASTER][i]);
+    opt->digest = sum_up(opt);
     return model_repack(opt->model);
 }
 

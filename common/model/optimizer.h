@@ -34,6 +34,8 @@ struct optimizer_result {
     int64_t step;     // 1 after the first
     double grad_norm; // before clipping
     double changed;   // share of bf16 values that changed
+    struct digest
+        digest_change; // weights_digest_add(optimizer_digest before, this) is the one after
 };
 
 /* Masters start from the weights in directory (F32 ones keep their precision), or from the model's
@@ -45,6 +47,14 @@ err_t optimizer_new(struct model *model, const struct optimizer_config *config,
  * summed. INVALID: the gradient's norm is not finite; nothing changed. */
 err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                      struct optimizer_result *ret);
+
+/* weights_digest of the model's values: summed up in full when the optimizer is made or loaded, then
+ * kept by what each step changes. */
+struct digest optimizer_digest(const struct optimizer *opt);
+/* Sums up all values, about 1 GB/s, and compares. DATA_LOSS: the values in memory are not those that
+ * the steps made, or a step read a wrong one. */
+err_t optimizer_verify(const struct optimizer *opt);
+
 size_t optimizer_bytes(const struct optimizer *opt);  // masters and moments
 int64_t optimizer_steps(const struct optimizer *opt); // taken so far
 void optimizer_configure(struct optimizer *opt,

@@ -19,6 +19,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
+#include "tensor/digest.h"
 #include "tensor/tensor.h"
 #include <stddef.h>
 
@@ -61,6 +62,12 @@ struct adamw_step {
     float lr, beta1, beta2, eps, weight_decay;
     float grad_scale; // from clipping: g is multiplied by it first
     long step;        // 1, 2, ...: for the bias corrections 1/(1 - beta^step), computed in double
+};
+
+/* What a step did to the bf16 values. */
+struct adamw_changes {
+    size_t count;         // values that the step changed
+    struct digest digest; // weights_digest_add(digest before, this) is the digest after
 };
 
 /* One of several products of one input. */
@@ -175,10 +182,12 @@ struct backend_ops {
     /* ---- the optimizer */
     /* Sum of squares in double, in an order fixed by count alone. */
     err_t (*square_sum)(struct backend *, const float *x, size_t count, double *ret);
-    /* One AdamW step over fp32 masters; w is rounded to nearest even from them. ret_changed: how
-     * many bf16 values changed. */
+    /* One AdamW step over fp32 masters; w is rounded to nearest even from them. w[0] is element
+     * `first` of the flat array that weights_digest hashes. The digest's change is a sum of integers
+     * modulo 2^128, exact in any order. INVALID: the step's number. */
     err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
-                   size_t count, const struct adamw_step *step, size_t *ret_changed);
+                   size_t first, size_t count, const struct adamw_step *step,
+                   struct adamw_changes *ret);
     err_t (*zero)(struct backend *, void *data, size_t bytes);
 
     err_t (*sync)(struct backend *);

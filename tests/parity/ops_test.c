@@ -160,17 +160,22 @@ static void optimizer(struct backend *be, int N, int C, struct bytes *out)
                                     .weight_decay = 0.1f,
                                     .grad_scale = 0.3f,
                                     .step = 3};
-    size_t changed = 0;
+    const size_t first = (size_t)N * 1000000007; // of a larger array
+    const struct digest before = weights_digest(w, first, size);
+    struct adamw_changes changes;
     double sum = 0;
     for (size_t i = 0; i < size; i++)
         v[i] = fabsf(v[i]);
     assert_ok(be->ops->square_sum(be, grad, size, &sum));
-    assert_ok(be->ops->adamw(be, master, w, m, v, grad, size, &step, &changed));
+    assert_ok(be->ops->adamw(be, master, w, m, v, grad, first, size, &step, &changes));
+    const struct digest after = weights_digest(w, first, size),
+                        added = weights_digest_add(before, changes.digest);
+    assert_same_bits(&added, &after, sizeof after, "digest by its change");
     keep(out, master, size);
     keep(out, m, size);
     keep(out, v, size);
     bytes_put(out, w, size * sizeof *w);
-    bytes_put(out, &changed, sizeof changed);
+    bytes_put(out, &changes, sizeof changes);
     bytes_put(out, &sum, sizeof sum);
 }
 

@@ -98,4 +98,5 @@ err_t cpu_softmax(struct backend *, float *probability, const float *logits,
 
 err_t cpu_square_sum(struct backend *, const float *x, size_t count, double *ret);
 err_t cpu_adamw(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
-                size_t count, const struct adamw_step *step, size_t *ret_changed);
+                size_t first, size_t count, const struct adamw_step *step,
+                struct adamw_changes *ret);

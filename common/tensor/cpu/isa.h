@@ -38,5 +38,5 @@ void ISA_NAME(token_logp_backward)(float *logits, const float *dlogp, const int3
 void ISA_NAME(softmax)(float *probability, const float *logits, float inverse_temperature, int N,
                        int V);
 double ISA_NAME(square_sum)(const float *x, size_t count);
-size_t ISA_NAME(adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t count,
-                       const struct adamw_constants *);
+void ISA_NAME(adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t first,
+                     size_t count, const struct adamw_constants *, struct adamw_sum *sum);

@@ -5,6 +5,7 @@
  * Ranges never cut a reduction, so the split does not show in the bits. */
 #pragma once
 #include "tensor/backend.h"
+#include "tensor/digest_hash.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -84,6 +85,12 @@ struct adamw_constants {
     float eps;
 };
 
+/* Of bf16 values that changed: how many, and hash(index, now) - hash(index, old) summed modulo 2^128. */
+struct adamw_sum {
+    size_t changed;
+    u128 digest;
+};
+
 struct cpu_kernels {
     const char *name;
     /* Rows row0..row1-1 and panels (32 columns) panel0..panel1-1 of C and its `also`. */
@@ -119,8 +126,9 @@ struct cpu_kernels {
                     int V);
 
     double (*square_sum)(const float *x, size_t count);
-    size_t (*adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t count,
-                    const struct adamw_constants *);
+    /* w[0] is element `first` of the flat array. Adds to *sum. */
+    void (*adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t first,
+                  size_t count, const struct adamw_constants *, struct adamw_sum *sum);
 };
 
 extern const struct cpu_kernels cpu_kernels_portable, cpu_kernels_avx2, cpu_kernels_avx512;

@@ -129,14 +129,15 @@ INLINE v16 v16_load_bf16_some(const bf16 *p, int n)
         padded[i] = p[i];
     return v16_load_bf16(padded);
 }
-INLINE int v16_update_bf16(bf16 *p, v16 x, int n)
+INLINE unsigned v16_update_bf16(bf16 *p, v16 x, int n, bf16 *old)
 {
     float lane[16];
     v16_store(lane, x);
-    int changed = 0;
+    unsigned changed = 0;
     for (int i = 0; i < 16 && i < n; i++) {
         bf16 value = bf16_from_float(lane[i]);
-        changed += value != p[i];
+        changed |= (unsigned)(value != p[i]) << i;
+        old[i] = p[i];
         p[i] = value;
     }
     return changed;

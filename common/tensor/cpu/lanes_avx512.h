@@ -97,7 +97,7 @@ INLINE v16 v16_load_bf16_some(const bf16 *p, int n)
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(v16_mask(n), p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
-INLINE int v16_update_bf16(bf16 *p, v16 x, int n)
+INLINE unsigned v16_update_bf16(bf16 *p, v16 x, int n, bf16 *old)
 {
     const __m512i bits = _mm512_castps_si512(x), upper = _mm512_srli_epi32(bits, 16);
     __m512i value = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
@@ -109,7 +109,8 @@ INLINE int v16_update_bf16(bf16 *p, v16 x, int n)
     __mmask16 mask = v16_mask(n);
     __m256i was = _mm256_maskz_loadu_epi16(mask, p);
     _mm256_mask_storeu_epi16(p, mask, now);
-    return __builtin_popcount(_mm256_mask_cmpneq_epi16_mask(mask, was, now));
+    _mm256_storeu_si256((__m256i *)old, was);
+    return _mm256_mask_cmpneq_epi16_mask(mask, was, now);
 }
 INLINE v16 v16_panel_bf16(const bf16 *row, int half)
 {

@@ -117,13 +117,15 @@ INLINE v16 v16_load_bf16_some(const bf16 *p, int n)
 {
     V16_EACH(i < n ? bf16_to_float(p[i]) : 0.0f);
 }
-/* Writes the first n lanes rounded to bf16; how many of them changed. */
-INLINE int v16_update_bf16(bf16 *p, v16 x, int n)
+/* Writes the first n lanes rounded to bf16; old (16) gets what was there. Bit i of the result: lane
+ * i is another value now. */
+INLINE unsigned v16_update_bf16(bf16 *p, v16 x, int n, bf16 *old)
 {
-    int changed = 0;
+    unsigned changed = 0;
     for (int i = 0; i < 16 && i < n; i++) {
         bf16 value = bf16_from_float(x.lane[i]);
-        changed += value != p[i];
+        changed |= (unsigned)(value != p[i]) << i;
+        old[i] = p[i];
         p[i] = value;
     }
     return changed;

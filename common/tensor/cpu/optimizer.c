@@ -51,25 +51,27 @@ struct update_job {
     float *m, *v;
     const float *grad;
     struct adamw_constants constants;
-    size_t *changed; // one for each thread
+    size_t first;
+    struct adamw_sum *sum; // (threads)
 };
 
 static void update_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
 {
     const struct update_job *job = data;
-    job->changed[thread] +=
-        cpu->kernels->adamw(job->master + begin, job->w + begin, job->m + begin, job->v + begin,
-                            job->grad + begin, end - begin, &job->constants);
+    cpu->kernels->adamw(job->master + begin, job->w + begin, job->m + begin, job->v + begin,
+                        job->grad + begin, job->first + begin, end - begin, &job->constants,
+                        &job->sum[thread]);
 }
 
 err_t cpu_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v, const float *grad,
-                size_t count, const struct adamw_step *step, size_t *ret_changed)
+                size_t first, size_t count, const struct adamw_step *step,
+                struct adamw_changes *ret)
 {
     if (step->step < 1)
         return err_new(ERR_INVALID, "optimizer step %ld: the first is 1", step->step);
     const int threads = pool_threads(cpu_of(be)->pool);
     const double b1 = step->beta1, b2 = step->beta2;
-    SCOPED_MEM size_t *changed = mem_array((size_t)threads, sizeof *changed);
+    SCOPED_MEM struct adamw_sum *sum = mem_array((size_t)threads, sizeof *sum);
     const struct update_job job = {
         master,
         w,
@@ -85,11 +87,13 @@ err_t cpu_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v, 
                       .rate = (float)(step->lr / (1 - power(b1, step->step))),
                       .v_scale = (float)(1 / (1 - power(b2, step->step))),
                       .eps = step->eps},
-        .changed = changed};
+        .first = first,
+        .sum = sum};
     cpu_split(cpu_of(be), count, UPDATE_GRAIN, (double)count * UPDATE_COST, update_range, &job);
-    size_t sum = 0;
-    for (int i = 0; i < threads; i++)
-        sum += changed[i];
-    *ret_changed = sum;
+    for (int i = 1; i < threads; i++) {
+        sum[0].changed += sum[i].changed;
+        sum[0].digest += sum[i].digest;
+    }
+    *ret = (struct adamw_changes){sum[0].changed, digest_of_sum(sum[0].digest)};
     return OK;
 }

@@ -3,8 +3,10 @@
 #include "base/mem.h"
 #include "rpc/message.h"
 #include "svc/metrics.h"
+#include "tensor/digest.h"
 #include "weights/broadcast/broadcast.h"
 #include "weights/stream/publisher.h"
+#include <inttypes.h>
 
 enum { SHOW_MS = 500, BEATS = 6 }; // in publish.relay_ms
 
@@ -17,7 +19,7 @@ struct publish {
     const struct layout *layout;
     struct publisher *publisher;
     /* The thread that publishes: the version before, whose values the publisher sends too. */
-    uint32_t lineage;
+    struct published before;
     const uint16_t *base;
     struct rpc_message *base_owner; // NULL: none yet
 };
@@ -171,25 +173,54 @@ static void hand_over(void *arg)
     mem_free(parcel);
 }
 
-/* What changed since the version before, which makes way for this one; NULL: not wanted, or there is none. */
-static struct delta *compare(struct publish *publish, const struct snapshot *snapshot)
+/* What changed since the version before; NULL: not wanted, or there is none. */
+static struct delta *compare(const struct publish *publish, const struct snapshot *snapshot)
 {
-    const uint16_t *now = snapshot_values(snapshot);
-    const uint32_t lineage = snapshot_manifest(snapshot)->lineage;
-    if (!publish->recipe->publish.delta)
+    if (!publish->base_owner || publish->before.lineage != snapshot_manifest(snapshot)->lineage)
         return NULL;
-    struct delta *delta = NULL;
-    if (publish->base_owner && publish->lineage == lineage)
-        delta = delta_encode(publish->layout, publish->base, now);
-    rpc_message_free(publish->base_owner);
-    publish->base_owner = snapshot_values_owner(snapshot);
-    publish->base = now;
-    publish->lineage = lineage;
-    return delta;
+    return delta_encode(publish->layout, publish->base, snapshot_values(snapshot));
 }
 
-void publish_version(struct publish *publish, const struct model *model,
-                     const struct published *what)
+static bool is_anchor(const struct publish *publish, uint64_t version)
+{
+    const uint64_t every = (uint64_t)publish->recipe->publish.anchor_every;
+    return every && publish->before.version / every != version / every;
+}
+
+/* The digest of the values that go out. The version before had been checked. */
+static struct digest digest_of(const struct publish *publish, const struct parcel *parcel)
+{
+    const struct manifest *manifest = snapshot_manifest(parcel->snapshot);
+    return parcel->delta && !is_anchor(publish, manifest->version)
+               ? weights_digest_add(publish->before.digest, parcel->delta->change)
+               : weights_digest(snapshot_values(parcel->snapshot), 0, manifest->elements);
+}
+
+static err_t check(const struct publish *publish, const struct parcel *parcel)
+{
+    char found[DIGEST_TEXT], made[DIGEST_TEXT];
+    const struct manifest *manifest = snapshot_manifest(parcel->snapshot);
+    const struct digest digest = digest_of(publish, parcel);
+    if (digest_equal(&digest, &manifest->digest))
+        return OK;
+    return err_new(
+        ERR_DATA_LOSS, "the weights in memory have digest %s, but version %" PRIu64 " is %s",
+        digest_text(&digest, found), manifest->version, digest_text(&manifest->digest, made));
+}
+
+/* The values that the next version is compared with. */
+static void keep(struct publish *publish, const struct parcel *parcel, const struct published *what)
+{
+    if (!publish->recipe->publish.delta)
+        return;
+    rpc_message_free(publish->base_owner);
+    publish->base_owner = snapshot_values_owner(parcel->snapshot);
+    publish->base = snapshot_values(parcel->snapshot);
+    publish->before = *what;
+}
+
+err_t publish_version(struct publish *publish, const struct model *model,
+                      const struct published *what)
 {
     struct manifest manifest = {.lineage = what->lineage,
                                 .version = what->version,
@@ -198,11 +229,19 @@ void publish_version(struct publish *publish, const struct model *model,
                                 .digest = what->digest};
     struct parcel parcel = {publish, snapshot_new(&manifest, model->values), NULL};
     parcel.delta = compare(publish, parcel.snapshot);
+    err_t failed = check(publish, &parcel);
+    if (err_failed(failed)) {
+        snapshot_free(parcel.snapshot);
+        delta_free(parcel.delta);
+        return failed;
+    }
+    keep(publish, &parcel, what);
     const double parameters = (double)publish->layout->parameters;
     metric_set(&bytes_now, parcel.delta ? (double)parcel.delta->bytes
                                         : (double)publish->layout->elements * sizeof(bf16));
     metric_set(&changed_now, parcel.delta ? (double)parcel.delta->changed / parameters : 1);
     loop_post(publish->loop, hand_over, mem_copy(&parcel, sizeof parcel));
+    return OK;
 }
 
 double publish_last_ms(void)

@@ -29,9 +29,11 @@ struct published {
 err_t publish_open(const struct publish_options *options, struct publish **ret);
 struct rpc_service publish_service(struct publish *publish);
 
-/* The one thread that owns the model. Returns once the values are copied. */
-void publish_version(struct publish *publish, const struct model *model,
-                     const struct published *what);
+/* The one thread that owns the model. Returns once the values are copied. DATA_LOSS: the values are not those of what->digest,
+ * and nothing was published. Between two anchors (publish.anchor_every) the changes since the version before show that; at an
+ * anchor, or without changes, all values are summed up. */
+err_t publish_version(struct publish *publish, const struct model *model,
+                      const struct published *what);
 
 /* Of the last version that every generator applied; of the last published one, as a generator that has the version before
  * gets it, uncompressed. Any thread. */

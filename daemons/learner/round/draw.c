@@ -286,9 +286,16 @@ err_t draw_next(struct draw *draw, struct drawn *ret)
         storage_post(draw->options.storage, want_new, draw);
     struct reply got = take_reply(draw);
     if (got.waits) {
-        if (draw->options.idle)
-            draw->options.idle(draw->options.arg);
+        const err_t failed = draw->options.idle ? draw->options.idle(draw->options.arg) : OK;
+        if (err_failed(failed))
+            draw_wake(draw);
         got = take_reply(draw);
+        if (err_failed(failed)) {
+            drawn_done(
+                &got.drawn); // a round that was formed meanwhile is recorded: a restart trains it
+            err_free(got.failed);
+            return failed;
+        }
     }
     TRY(got.failed);
     if (got.drawn.round)

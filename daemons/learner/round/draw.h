@@ -21,8 +21,9 @@ struct draw_options {
     struct round_plan plan;  // borrowed texts
     uint64_t first_round;    // the first that the checkpoint does not cover
     uint64_t trained_rounds; // store_next_round at the start: rounds below it are trained again
-    /* Optional: no round can be formed yet. Called in draw_next, on the compute thread, once before it waits. */
-    void (*idle)(void *arg);
+    /* Optional: no round can be formed yet. draw_next calls it on the compute thread, once before it waits, and returns its
+     * error. */
+    err_t (*idle)(void *arg);
     void *arg;
 };
 

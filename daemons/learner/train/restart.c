@@ -6,7 +6,6 @@
 #include "learner/settings.h"
 #include "learner/store/history.h"
 #include "learner/train/damage.h"
-#include "tensor/digest.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -280,16 +279,11 @@ static err_t load_model(const struct recipe *recipe, const char *directory, stru
     return optimizer_new(start->model, &config, directory, &start->optimizer);
 }
 
-static struct digest digest_of(const struct model *model)
-{
-    return weights_digest(model->values, 0, model->params->layout->elements);
-}
-
 static err_t load_state(const char *checkpoint, struct restart *start)
 {
     SCOPED_MEM char *state = file_join(checkpoint, "optimizer.safetensors");
     TRY(optimizer_load(start->optimizer, state));
-    struct digest digest = digest_of(start->model);
+    struct digest digest = optimizer_digest(start->optimizer);
     if (!digest_equal(&digest, &start->at.weights))
         return err_new(ERR_DATA_LOSS,
                        "checkpoint '%s': its weights are not those that its manifest names",
@@ -319,7 +313,7 @@ err_t restart_go_back(struct restart *start, const char *checkpoint,
 static err_t begin(const struct recipe *recipe, struct restart *start)
 {
     TRY(load_model(recipe, recipe->model.path, start));
-    start->at = (struct checkpoint_info){.weights = digest_of(start->model)};
+    start->at = (struct checkpoint_info){.weights = optimizer_digest(start->optimizer)};
     snprintf(start->at.run, sizeof start->at.run, "%s", recipe->run.name);
     return OK;
 }

@@ -8,9 +8,9 @@
 #include "learner/settings.h"
 #include "learner/steer/steering.h"
 #include "learner/train/branch.h"
+#include "learner/train/fault.h"
 #include "learner/train/restart.h"
 #include "svc/worker.h"
-#include "tensor/digest.h"
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -89,8 +89,7 @@ static err_t update_made(void *arg, uint32_t u)
     struct train *train = progress->train;
     const struct round *round = progress->round;
     train->at.version = round->first_version + u + 1;
-    train->at.weights =
-        weights_digest(train->model->values, 0, train->model->params->layout->elements);
+    train->at.weights = optimizer_digest(train->start.optimizer);
     struct update update = {train->at.version, train->at.weights, u + 1 == round->updates};
     return err_wrap(storage_call(train->options.storage, record_update, &update),
                     "version %" PRIu64, update.version);
@@ -112,24 +111,24 @@ static struct published published(const struct train *train)
                               train->at.weights};
 }
 
-static void publish_now(struct train *train)
+static err_t publish_now(struct train *train)
 {
-    struct published what = published(train);
-    publish_version(train->publish, train->model, &what);
+    const struct published what = published(train);
+    TRY(fault_told(&train->start, publish_version(train->publish, train->model, &what)));
     train->published_version = train->at.version;
+    return OK;
 }
 
 /* While there is nothing to train, what publish.every has held back goes out: it may be what generators wait for. */
-static void publish_when_idle(void *arg)
+static err_t publish_when_idle(void *arg)
 {
     struct train *train = arg;
-    if (train->published_version != train->at.version)
-        publish_now(train);
+    return train->published_version == train->at.version ? OK : publish_now(train);
 }
 
 static void evaluate(struct train *train, bool last)
 {
-    struct published what = published(train);
+    const struct published what = published(train);
     evaluating_due(train->options.evaluating, train->model, &what, last);
 }
 
@@ -144,6 +143,7 @@ static err_t write_checkpoint(struct train *train)
     const struct recipe *recipe = train->recipe;
     double begun = clock_s();
     const struct checkpoint_tokenizer tokenizer = {train->start.origin, train->start.tokenizer};
+    TRY(fault_told(&train->start, optimizer_verify(train->start.optimizer)));
     TRY(report_sync(train->report));
     TRY(checkpoint_write(recipe->directory, train->model, train->start.optimizer, &tokenizer,
                          &train->at, (int)recipe->checkpoint.keep));
@@ -182,7 +182,7 @@ static err_t end_round(struct train *train, struct round_report *report, bool ag
 {
     const struct recipe *recipe = train->recipe;
     if (!again && train->at.round % (uint64_t)recipe->publish.every == 0) {
-        publish_now(train);
+        TRY(publish_now(train));
         report->publish_bytes = publish_last_bytes();
     }
     evaluate(train, false);
@@ -319,8 +319,7 @@ static err_t resume_settings(struct train *train, struct branch *ret_branch)
     TRY(storage_call(train->options.storage, read_position, &position));
     SCOPED_MEM char *settings = position.settings;
     *ret_branch = position.branch;
-    train->checkpointed_round =
-        train->at.round; // of round 0 there is none: model.path stands for it
+    train->checkpointed_round = train->at.round; // 0: model.path stands for it
     err_t unknown = OK;
     if (train->start.resumed && settings)
         unknown = take_settings(train, settings, true, true);
@@ -344,7 +343,7 @@ static err_t enter(struct train *train, const struct branch_point *point)
                       report_time_offset(train->report) + clock_s() - train->begun_s));
     draw_go_on_at(train->draw, train->at.round);
     train->published = true;
-    publish_now(train);
+    TRY(publish_now(train));
     log_info("rolled back", "version=%" PRIu64 " round=%" PRIu64 " lineage=%" PRIu32,
              train->at.version, train->at.round, train->at.lineage);
     return OK;
@@ -375,6 +374,15 @@ err_t train_go_back(struct train *train, uint64_t version,
     return OK;
 }
 
+/* Rounds recorded before a restart are trained again first: their versions were seen. */
+static err_t publish_first(struct train *train)
+{
+    if (train->published || train->at.round < train->again_below)
+        return OK;
+    train->published = true;
+    return publish_now(train);
+}
+
 /* The worker's idle call: a round at a time until there is no more. */
 static int64_t train_some(void *state)
 {
@@ -382,19 +390,13 @@ static int64_t train_some(void *state)
     enum draw_end end = DRAW_MORE;
     if (train->over)
         return -1;
-    if (!train->published && train->at.round >= train->again_below) {
-        train->published =
-            true; // rounds recorded before a restart are trained again first: their versions were seen
-        publish_now(train);
-    }
-    err_t failed = next_round(train, &end);
+    err_t failed = publish_first(train);
+    if (!err_failed(failed))
+        failed = next_round(train, &end);
     train->over = err_failed(failed) || end != DRAW_MORE;
+    const enum train_end good = end == DRAW_ENDED ? TRAIN_ENDED : TRAIN_STOPPED;
     if (train->over)
-        finish(train,
-               err_failed(failed)  ? TRAIN_FAILED
-               : end == DRAW_ENDED ? TRAIN_ENDED
-                                   : TRAIN_STOPPED,
-               failed);
+        finish(train, err_failed(failed) ? TRAIN_FAILED : good, failed);
     return 0;
 }
 

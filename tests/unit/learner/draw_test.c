@@ -17,6 +17,7 @@ struct scene {
     pthread_t compute;
     int idles;
     void (*when_idle)(struct scene *scene);
+    bool idle_fails;
 };
 
 static void storage_failed(void *arg, err_t why)
@@ -48,12 +49,13 @@ static err_t update_done(void *arg, struct store *store)
     return store_update_done(store, scene->version, &weights, true);
 }
 
-static void on_idle(void *arg)
+static err_t on_idle(void *arg)
 {
     struct scene *scene = arg;
     assert_true(pthread_equal(pthread_self(), scene->compute));
     scene->idles++;
     scene->when_idle(scene);
+    return scene->idle_fails ? err_new(ERR_DATA_LOSS, "a weight changed") : OK;
 }
 
 static void open_draw(struct scene *scene, uint64_t first_round, uint64_t trained_rounds)
@@ -143,6 +145,21 @@ static void idle_is_told_only_when_no_round_is_ready(void **state)
     scene_end(&scene);
 }
 
+/* Its error ends the wait, whether a round comes meanwhile or not; what was recorded stays so. */
+static void an_error_before_a_wait_is_returned(void **state)
+{
+    (void)state;
+    struct drawn drawn;
+    for (int late = 0; late < 2; late++) {
+        struct scene scene = {.when_idle = late ? deliver_late : stop, .idle_fails = true};
+        scene_begin(&scene);
+        open_draw(&scene, 0, 0);
+        assert_err(ERR_DATA_LOSS, "a weight changed", draw_next(scene.draw, &drawn));
+        assert_int_equal(scene.idles, 1);
+        scene_end(&scene);
+    }
+}
+
 /* Jobs that form no round make the storage thread look again; they must not call it again. */
 static err_t nothing(void *arg, struct store *store)
 {
@@ -225,4 +242,4 @@ static void groups_that_went_stale_are_counted_by_one_process(void **)
 
 TESTS(cmocka_unit_test(groups_that_went_stale_are_counted_by_one_process),
       cmocka_unit_test(idle_is_told_only_when_no_round_is_ready),
-      cmocka_unit_test(a_wait_tells_it_once))
+      cmocka_unit_test(an_error_before_a_wait_is_returned), cmocka_unit_test(a_wait_tells_it_once))

@@ -64,9 +64,10 @@ static void *draw_one(void *arg)
     return NULL;
 }
 
-static void is_waiting(void *arg)
+static err_t is_waiting(void *arg)
 {
     atomic_store(&((struct scene *)arg)->open, true);
+    return OK;
 }
 
 static void wait_until(const atomic_bool *flag, const char *what)

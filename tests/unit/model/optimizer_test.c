@@ -120,6 +120,63 @@ static void an_update_reports_the_share_that_changed(void **state)
     assert_true(update(&b, 1, 0).changed == 0);
 }
 
+static struct digest digest_of(const struct bench *b)
+{
+    return weights_digest(b->model->values, 0, b->model->params->layout->elements);
+}
+
+static void assert_digest(struct digest got, struct digest want)
+{
+    char x[DIGEST_TEXT], y[DIGEST_TEXT];
+    assert_string_equal(digest_text(&got, x), digest_text(&want, y));
+}
+
+static void the_digest_is_kept_by_its_changes(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = {0.9, 0.99, 1e-8, 0.1, 1};
+    static const double rates[] = {1e-6, 1e-3, 0, 0.1, 1e-5};
+    struct bench __attribute__((cleanup(bench_done))) b;
+    bench_init(&b, true, &config);
+    assert_digest(optimizer_digest(b.opt), digest_of(&b));
+    for (int t = 0; t < 15; t++) {
+        const struct digest before = optimizer_digest(b.opt);
+        struct optimizer_result result = update(&b, (uint64_t)t, rates[t % 5]);
+        assert_digest(optimizer_digest(b.opt), digest_of(&b));
+        assert_digest(weights_digest_add(before, result.digest_change), optimizer_digest(b.opt));
+        assert_ok(optimizer_verify(b.opt));
+    }
+    SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
+    assert_ok(optimizer_save(b.opt, path));
+    update(&b, 99, 1e-3);
+    assert_ok(optimizer_load(b.opt, path));
+    assert_digest(optimizer_digest(b.opt), digest_of(&b));
+    update(&b, 99, 1e-3);
+    assert_ok(optimizer_verify(b.opt));
+}
+
+/* One bit of memory turns over: found as it is, and after a step that has read and mended the value. */
+static void a_bit_that_turns_over_is_found(void **state)
+{
+    (void)state;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    for (int stepped = 0; stepped < 2; stepped++)
+        for (int bit = 0; bit < 16; bit++) {
+            struct bench __attribute__((cleanup(bench_done))) b;
+            bench_init(&b, true, &config);
+            update(&b, 1, 1e-3);
+            const size_t at = (size_t)bit * 1009 % b.model->params->layout->elements;
+            b.model->values[at] ^= (bf16)(1 << bit);
+            if (stepped)
+                update(&b, 2, 1e-3);
+            char sums[2][DIGEST_TEXT], want[128];
+            const struct digest kept = optimizer_digest(b.opt), found = digest_of(&b);
+            snprintf(want, sizeof want, "have digest %s, but %d updates made %s",
+                     digest_text(&found, sums[0]), 1 + stepped, digest_text(&kept, sums[1]));
+            assert_err(ERR_DATA_LOSS, want, optimizer_verify(b.opt));
+        }
+}
+
 static void training_lowers_the_loss(void **state)
 {
     (void)state;
@@ -287,7 +344,8 @@ static void schedules_rise_and_fall(void **state)
 
 TESTS(cmocka_unit_test(steps_agree_with_plain_adamw),
       cmocka_unit_test(an_update_reports_the_share_that_changed),
-      cmocka_unit_test(training_lowers_the_loss),
+      cmocka_unit_test(the_digest_is_kept_by_its_changes),
+      cmocka_unit_test(a_bit_that_turns_over_is_found), cmocka_unit_test(training_lowers_the_loss),
       cmocka_unit_test(a_saved_optimizer_goes_on_bit_for_bit),
       cmocka_unit_test(a_bad_state_file_changes_nothing),
       cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),

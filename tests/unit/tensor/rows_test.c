@@ -151,10 +151,11 @@ static void adamw_equals_the_definition(void **state)
     for (int step = 1; step <= 5; step++) {
         const struct adamw_step s = {1e-2f, 0.9f, 0.99f, 1e-8f, 0.1f, 0.5f, step};
         bf16 before[COUNT];
-        size_t changed = 0, want = 0;
+        struct adamw_changes changes;
+        size_t want = 0;
         fill(grad, COUNT, (uint64_t)step + 10, 1);
         memcpy(before, w, sizeof before);
-        assert_ok(be->ops->adamw(be, master, w, m, v, grad, COUNT, &s, &changed));
+        assert_ok(be->ops->adamw(be, master, w, m, v, grad, 0, COUNT, &s, &changes));
         for (int i = 0; i < COUNT; i++) {
             const double g = 0.5 * grad[i];
             m1[i] = 0.9 * m1[i] + 0.1 * g;
@@ -166,9 +167,45 @@ static void adamw_equals_the_definition(void **state)
             assert_int_equal(w[i], bf16_from_float(master[i]));
             want += w[i] != before[i];
         }
-        assert_int_equal(changed, want);
+        assert_int_equal(changes.count, want);
     }
     guarded_free_all();
+    free_backends();
+}
+
+/* From no value to all: the digest's change leads to the digest in full, and is the same from all. */
+static void adamw_adds_the_change_of_the_digest(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {1, 15, 16, 17, 100, 1000, 70001};
+    static const float rates[] = {0, 1e-6f, 1e-4f, 1e-3f, 1};
+    all_backends();
+    for (size_t n = 0; n < sizeof counts / sizeof *counts; n++)
+        for (size_t r = 0; r < sizeof rates / sizeof *rates; r++) {
+            const size_t count = counts[n], first = n % 2 ? ((size_t)1 << 40) - 9 : n;
+            struct digest want = {0};
+            for (int i = 0; i < backend_count; i++) {
+                const struct adamw_step s = {rates[r], 0.9f, 0.99f, 1e-8f, 0, 1, 1};
+                float *master = floats(count, 1, 0.05), *m = guarded(count * 4),
+                      *v = guarded(count * 4), *grad = floats(count, 2, 1);
+                bf16 *w = guarded(count * 2);
+                struct adamw_changes changes;
+                for (size_t j = 0; j < count; j++)
+                    w[j] = bf16_from_float(master[j]);
+                const struct digest before = weights_digest(w, first, count);
+                assert_ok(backends[i]->ops->adamw(backends[i], master, w, m, v, grad, first, count,
+                                                  &s, &changes));
+                const struct digest after = weights_digest(w, first, count),
+                                    sum = weights_digest_add(before, changes.digest);
+                assert_same_bits(&sum, &after, sizeof sum, backend_names[i]);
+                if (i)
+                    assert_same_bits(&after, &want, sizeof want, backend_names[i]);
+                assert_true(rates[r] != 0 || changes.count == 0);
+                assert_true(rates[r] != 1 || changes.count == count);
+                want = after;
+                guarded_free_all();
+            }
+        }
     free_backends();
 }
 
@@ -206,10 +243,11 @@ static void bf16_rounds_to_nearest_even(void **state)
         float master[4] = {1.00390625f, 1.01171875f, NAN, -1e-40f}, m[4] = {0}, v[4] = {0},
               grad[4] = {0};
         bf16 w[4] = {0};
-        size_t changed;
+        struct adamw_changes changes;
         const struct adamw_step s = {0, 0.9f, 0.99f, 1e-8f, 0, 1, 1};
-        assert_ok(backends[i]->ops->adamw(backends[i], master, w, m, v, grad, 4, &s, &changed));
-        assert_true(w[0] == 0x3f80 && w[1] == 0x3f82 && isnan(bf16_to_float(w[2])) && changed == 4);
+        assert_ok(backends[i]->ops->adamw(backends[i], master, w, m, v, grad, 0, 4, &s, &changes));
+        assert_true(w[0] == 0x3f80 && w[1] == 0x3f82 && isnan(bf16_to_float(w[2])) &&
+                    changes.count == 4);
         assert_int_equal(w[3], bf16_from_float(-1e-40f));
     }
     free_backends();
@@ -218,5 +256,6 @@ static void bf16_rounds_to_nearest_even(void **state)
 TESTS(cmocka_unit_test(vocabulary_rows), cmocka_unit_test(minus_infinity_is_a_probability_of_zero),
       cmocka_unit_test(bad_arguments_are_refused), cmocka_unit_test(rows_are_independent),
       cmocka_unit_test(gradients_accumulate_row_by_row),
-      cmocka_unit_test(adamw_equals_the_definition), cmocka_unit_test(square_sum_and_zero),
+      cmocka_unit_test(adamw_equals_the_definition),
+      cmocka_unit_test(adamw_adds_the_change_of_the_digest), cmocka_unit_test(square_sum_and_zero),
       cmocka_unit_test(bf16_rounds_to_nearest_even))
