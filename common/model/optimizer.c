@@ -13,6 +13,7 @@ static const char *const prefixes[ARRAYS] = {"master", "exp_avg", "exp_avg_sq"};
 struct optimizer {
     struct model *model; // borrowed
     struct optimizer_config config;
+    const bool *trains; // borrowed; NULL: all do
     int64_t step;
     float *array[ARRAYS];
     struct digest digest; // of the model's values, kept by their changes
@@ -75,6 +76,11 @@ void optimizer_configure(struct optimizer *opt, const struct optimizer_config *c
     opt->config = *config;
 }
 
+void optimizer_select(struct optimizer *opt, const bool *trains)
+{
+    opt->trains = trains;
+}
+
 size_t optimizer_bytes(const struct optimizer *opt)
 {
     return ARRAYS * layout_of(opt)->elements * sizeof(float);
@@ -90,19 +96,33 @@ static bool decays(const struct layout *layout, int i)
     return layout->tensor[i].cols > 0;
 }
 
-/* AdamW over each run of neighbouring tensors that decay alike, gaps included: zeros stay zeros. */
+static bool trains(const struct optimizer *opt, int i)
+{
+    return !opt->trains || opt->trains[i];
+}
+
+/* Where tensor i begins in the flat array; of the last one's successor: where the array ends. So the
+ * elements of a run of tensors include the gaps, whose zeros stay zeros. */
+static size_t begin_of(const struct layout *layout, int i)
+{
+    return i < layout->count ? layout->tensor[i].offset : layout->elements;
+}
+
+/* AdamW over each run of neighbouring tensors that train and decay alike. */
 static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_step step,
                        struct adamw_changes *total)
 {
     const struct layout *layout = layout_of(opt);
     struct backend *be = opt->model->be;
     for (int i = 0, next; i < layout->count; i = next) {
-        for (next = i + 1; next < layout->count && decays(layout, next) == decays(layout, i);
+        for (next = i + 1; next < layout->count && trains(opt, next) == trains(opt, i) &&
+                           decays(layout, next) == decays(layout, i);
              next++)
             ;
+        if (!trains(opt, i))
+            continue;
         struct adamw_changes part;
-        size_t begin = layout->tensor[i].offset;
-        size_t end = next < layout->count ? layout->tensor[next].offset : layout->elements;
+        const size_t begin = begin_of(layout, i), end = begin_of(layout, next);
         step.weight_decay = decays(layout, i) ? (float)opt->config.weight_decay : 0;
         TRY(be->ops->adamw(be, opt->array[MASTER] + begin, opt->model->values + begin,
                            opt->array[EXP_AVG] + begin, opt->array[EXP_AVG_SQ] + begin,
@@ -113,14 +133,34 @@ static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_st
     return OK;
 }
 
+/* Sum over the runs of neighbouring tensors that train. When all do it is one sum over the whole array,
+ * whose order is fixed. */
+static err_t squares_of(const struct optimizer *opt, const float *grad, double *ret)
+{
+    const struct layout *layout = layout_of(opt);
+    struct backend *be = opt->model->be;
+    double squares = 0;
+    for (int i = 0, next; i < layout->count; i = next) {
+        for (next = i + 1; next < layout->count && trains(opt, next) == trains(opt, i); next++)
+            ;
+        if (!trains(opt, i))
+            continue;
+        double some;
+        const size_t begin = begin_of(layout, i);
+        TRY(be->ops->square_sum(be, grad + begin, begin_of(layout, next) - begin, &some));
+        squares += some;
+    }
+    *ret = squares;
+    return OK;
+}
+
 err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                      struct optimizer_result *ret)
 {
-    struct backend *be = opt->model->be;
     const struct optimizer_config *config = &opt->config;
     double squares;
     TRY(gradient_sum(grad));
-    TRY(be->ops->square_sum(be, grad->flat, grad->count, &squares));
+    TRY(squares_of(opt, grad->flat, &squares));
     const double norm = sqrt(squares);
     if (!isfinite(norm))
         return err_new(ERR_INVALID,

@@ -1,5 +1,5 @@
-/* AdamW over fp32 masters; the model computes with their bf16 copies, rounded to nearest even after
- * every step.
+/* AdamW over fp32 masters. The model computes with their bf16 copies, which are rounded to nearest
+ * even after every step.
  *
  *     struct optimizer_config config = OPTIMIZER_DEFAULTS;
  *     SCOPED(optimizer) opt = NULL;
@@ -14,7 +14,8 @@
 
 struct optimizer_config {
     double beta1, beta2, eps, weight_decay;
-    double clip_norm; // gradients are scaled down to this global norm; 0: never
+    /* Gradients are scaled down to this global norm; 0: never. */
+    double clip_norm;
 };
 #define OPTIMIZER_DEFAULTS                                                                         \
     ((struct optimizer_config){.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip_norm = 1.0})
@@ -22,9 +23,10 @@ struct optimizer_config {
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
 struct schedule {
     enum schedule_kind kind;
-    double lr;             // after warm-up
-    double min_lr_ratio;   // the last step's lr / lr: 0.1 falls to a tenth
-    int64_t warmup, total; // lr rises over steps 1..warmup, falls until step total, then stays
+    double lr;           // after warm-up
+    double min_lr_ratio; // the last step's lr / lr: 0.1 falls to a tenth
+    /* The rate rises over steps 1..warmup, falls until step total, then stays. */
+    int64_t warmup, total;
 };
 bool schedule_find(const char *name, enum schedule_kind *ret);     // "constant", "linear", "cosine"
 double schedule_lr(const struct schedule *schedule, int64_t step); // step 1, 2, ...
@@ -32,16 +34,21 @@ double schedule_lr(const struct schedule *schedule, int64_t step); // step 1, 2,
 struct optimizer;
 struct optimizer_result {
     int64_t step;     // 1 after the first
-    double grad_norm; // before clipping
-    double changed;   // share of bf16 values that changed
-    struct digest
-        digest_change; // weights_digest_add(optimizer_digest before, this) is the one after
+    double grad_norm; // of the tensors that train, before clipping
+    double changed;   // share of the model's bf16 values that changed
+    /* weights_digest_add(optimizer_digest before, this) is the one after. */
+    struct digest digest_change;
 };
 
 /* Masters start from the weights in directory (F32 ones keep their precision), or from the model's
  * bf16 values if directory is NULL. The directory must be the one the model was loaded from. */
 err_t optimizer_new(struct model *model, const struct optimizer_config *config,
                     const char *directory, struct optimizer **ret);
+
+/* Which tensors steps train from now on: a flag each, by index in the layout; borrowed, and read at
+ * every step. NULL, and before the first call: all. A tensor that does not train keeps its value,
+ * master and moments to the bit, without decay, and its gradient is not part of the norm. */
+void optimizer_select(struct optimizer *opt, const bool *trains);
 
 /* Sums grad (gradient_sum), clips, steps, rounds, packs the model again. grad is left as it is,
  * summed. INVALID: the gradient's norm is not finite; nothing changed. */
@@ -57,8 +64,8 @@ err_t optimizer_verify(const struct optimizer *opt);
 
 size_t optimizer_bytes(const struct optimizer *opt);  // masters and moments
 int64_t optimizer_steps(const struct optimizer *opt); // taken so far
-void optimizer_configure(struct optimizer *opt,
-                         const struct optimizer_config *config); // from the next step on
+/* From the next step on. */
+void optimizer_configure(struct optimizer *opt, const struct optimizer_config *config);
 
 /* Masters and moments as F32 (master.NAME, exp_avg.NAME, exp_avg_sq.NAME), the step in the
  * metadata. Loading also sets the model's weights to the rounded masters; on error everything is as

@@ -283,6 +283,111 @@ static void a_gradient_that_is_not_finite_changes_nothing(void **state)
     assert_int_equal(optimizer_steps(b.opt), 0);
 }
 
+/* All three arrays as bytes of a file, which names them. */
+static void read_state(struct optimizer *opt, struct safetensors **ret)
+{
+    SCOPED_MEM char *path = file_join(testing_directory(), "state.safetensors");
+    assert_ok(optimizer_save(opt, path));
+    assert_ok(safetensors_open(path, ret));
+}
+
+static void assert_same_state(const struct safetensors *a, const struct safetensors *b,
+                              const struct layout_tensor *t)
+{
+    static const char *const prefixes[] = {"master", "exp_avg", "exp_avg_sq"};
+    SCOPED_MEM float *x = mem_array(t->count, sizeof *x);
+    SCOPED_MEM float *y = mem_array(t->count, sizeof *y);
+    for (int i = 0; i < 3; i++) {
+        SCOPED_MEM char *name = mem_printf("%s.%s", prefixes[i], t->name);
+        assert_ok(safetensors_read_f32(a, safetensors_find(a, name), x));
+        assert_ok(safetensors_read_f32(b, safetensors_find(b, name), y));
+        assert_memory_equal(x, y, t->count * sizeof *x);
+    }
+}
+
+/* Three updates of two models that begin alike: in one the tensors do not train, in the other their gradients are zeroed. */
+static void update_beside(struct bench *frozen, struct bench *masked, const bool *trains)
+{
+    const struct layout *layout = frozen->model->params->layout;
+    optimizer_select(frozen->opt, trains);
+    for (int t = 1; t <= 3; t++) {
+        struct optimizer_result a = update(frozen, (uint64_t)t, 1e-3), b;
+        assert_ok(gradient_sum(frozen->grad));
+        memcpy(masked->grad->flat, frozen->grad->flat, layout->elements * sizeof(float));
+        for (int i = 0; i < layout->count; i++)
+            if (!trains[i])
+                memset(masked->grad->flat + layout->tensor[i].offset, 0,
+                       layout->tensor[i].count * sizeof(float));
+        assert_ok(optimizer_step(masked->opt, masked->grad, 1e-3, &b));
+        assert_near(a.grad_norm / b.grad_norm, 1, 1e-14); // sums of doubles in another order
+        assert_true(a.changed == b.changed);
+    }
+}
+
+/* The gradient of what trains depends on the values of what does not, so the two agree only if those stay; the masked one's
+ * stay because nothing decays. No clipping: its factor is of norms that are summed in another order. */
+static void a_frozen_tensor_is_as_if_it_had_no_gradient(void **)
+{
+    const struct optimizer_config config = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
+    for (int tied = 0; tied < 2; tied++) {
+        struct bench __attribute__((cleanup(bench_done))) frozen;
+        struct bench __attribute__((cleanup(bench_done))) masked;
+        SCOPED(safetensors) a = NULL;
+        SCOPED(safetensors) b = NULL;
+        bench_init(&frozen, tied, &config);
+        bench_init(&masked, tied, &config);
+        const struct layout *layout = frozen.model->params->layout;
+        SCOPED_MEM bool *trains = mem_array((size_t)layout->count, sizeof *trains);
+        for (int i = 0; i < layout->count; i++) // the embedding, and all of layer 1
+            trains[i] = i != 0 && !strstr(layout->tensor[i].name, "layers.1.");
+        update_beside(&frozen, &masked, trains);
+        assert_memory_equal(frozen.model->values, masked.model->values,
+                            layout->elements * sizeof(bf16));
+        read_state(frozen.opt, &a);
+        read_state(masked.opt, &b);
+        for (int i = 0; i < layout->count; i++)
+            assert_same_state(a, b, &layout->tensor[i]);
+    }
+}
+
+/* Decay and a gradient of any size, infinite included, do not reach it; the others learn. */
+static void a_frozen_tensor_keeps_every_bit(void **)
+{
+    const struct optimizer_config config = {0.9, 0.99, 1e-8, 0.5, 1.0};
+    struct bench __attribute__((cleanup(bench_done))) b;
+    struct optimizer_result result;
+    SCOPED(safetensors) before = NULL;
+    SCOPED(safetensors) after = NULL;
+    bench_init(&b, true, &config);
+    const struct layout *layout = b.model->params->layout;
+    SCOPED_MEM bool *trains = mem_array((size_t)layout->count, sizeof *trains);
+    SCOPED_MEM bf16 *values = mem_copy(b.model->values, layout->elements * sizeof *values);
+    for (int i = 1; i < layout->count; i++)
+        trains[i] = true;
+    update(&b, 1, 1e-2); // moments that must stay, too
+    memcpy(values, b.model->values, layout->elements * sizeof *values);
+    read_state(b.opt, &before);
+    optimizer_select(b.opt, trains);
+    for (int t = 0; t < 3; t++) {
+        assert_ok(gradient_zero(b.grad));
+        for (size_t i = 0; i < layout->elements; i++)
+            b.grad->flat[i] = i < layout->tensor[0].count ? INFINITY : 1e-3f;
+        assert_ok(optimizer_step(b.opt, b.grad, 1e-2, &result));
+        assert_near(result.grad_norm,
+                    1e-3 * sqrt((double)(layout->elements - layout->tensor[0].count)), 1e-6);
+    }
+    read_state(b.opt, &after);
+    assert_same_state(before, after, &layout->tensor[0]);
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *t = &layout->tensor[i];
+        const bool same =
+            memcmp(values + t->offset, b.model->values + t->offset, t->count * sizeof *values) == 0;
+        assert_int_equal(same, i == 0);
+    }
+    optimizer_select(b.opt, NULL);
+    assert_err(ERR_INVALID, "norm", optimizer_step(b.opt, b.grad, 1e-2, &result));
+}
+
 static void float32_directories_keep_their_precision(void **state)
 {
     (void)state;
@@ -342,7 +447,9 @@ static void schedules_rise_and_fall(void **state)
     assert_near(schedule_lr(&s, 1), 0, 1e-15);
 }
 
-TESTS(cmocka_unit_test(steps_agree_with_plain_adamw),
+TESTS(cmocka_unit_test(a_frozen_tensor_is_as_if_it_had_no_gradient),
+      cmocka_unit_test(a_frozen_tensor_keeps_every_bit),
+      cmocka_unit_test(steps_agree_with_plain_adamw),
       cmocka_unit_test(an_update_reports_the_share_that_changed),
       cmocka_unit_test(the_digest_is_kept_by_its_changes),
       cmocka_unit_test(a_bit_that_turns_over_is_found), cmocka_unit_test(training_lowers_the_loss),
