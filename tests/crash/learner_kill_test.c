@@ -53,7 +53,7 @@ static void read_digests(struct db *db, const struct counters *counters, struct 
         key_round('u', counters->lineage, ret->versions + 1, key);
         assert_memory_equal(row.key, key, sizeof key);
         assert_ok(update_decode(row.value, row.value_len, &update));
-        ret->digest[ret->versions + 1] = update.weights;
+        ret->digest[ret->versions + 1] = update.trainees.at[0].weights;
     }
     assert_int_equal(ret->versions, counters->last_version);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes store.json and store_v2.json: the store's records, versions 3 and 2 of each, packed by an independent hand."""
+"""Writes store.json and store_v3.json: the store's records in formats 4 and 3, packed by an independent hand."""
 import json
 import os
 import struct
@@ -13,35 +13,40 @@ def text(value):
     return struct.pack(">I", len(value)) + value
 
 
-def summary(version):
-    return digest(32) + struct.pack(">dQQQI", -0.25, 1000, 7, 9, 4) + (struct.pack(">d", 0.75) if version > 2 else b"")
+def summary():
+    return digest(32) + struct.pack(">dQQQId", -0.25, 1000, 7, 9, 4, 0.75)
 
 
 def slot(version, state, reason, answered, generator, uses):
     return (b"S" + bytes([version]) + bytes([state, reason, answered]) + struct.pack(">III", 3, 2, 1) +
-            struct.pack(">QQQQQ", 5, 6, 12345, 99, 6) + text(generator) + summary(version) +
-            (struct.pack(">IQ", uses, 8 if uses else 0) if version > 2 else b""))
+            struct.pack(">QQQQQ", 5, 6, 12345, 99, 6) + text(generator) + summary() +
+            struct.pack(">IQ", uses, 8 if uses else 0))
+
+
+def trainees(version):
+    if version < 4:
+        return digest(3) + b"\x01"
+    return b"\x01\x02" + text(b"policy") + digest(3) + text(b"critic") + digest(4)
 
 
 def records(version):
-    round_groups = b"".join(digest(16 * i) + digest(16 * i + 1) + struct.pack(">QQI", 100 + i, 40 + i, 1 + i) +
-                                (struct.pack(">I", 2 - i) if version > 2 else b"") for i in range(2))
+    round_groups = b"".join(digest(16 * i) + digest(16 * i + 1) + struct.pack(">QQII", 100 + i, 40 + i, 1 + i, 2 - i)
+                            for i in range(2))
     records = {
         "schema": b"M" + bytes([version]) + text(b"run") + digest(1) + struct.pack(">QQB", 1000, 7, 1),
         "counters": b"C" + bytes([version]) + struct.pack(">I", 1) +
                     struct.pack(">11Q", 1, 20, 3, 8, 9, 7, 8, 101, 102, 103, 104) +
                     struct.pack(">2Q", 6, 4) + struct.pack(">2Q", 7, 5) +
-                    struct.pack(">10Q", *range(200, 210)) + struct.pack(">6Q", *range(300, 306)) +
-                    (struct.pack(">Q", 5) if version > 2 else b""),
+                    struct.pack(">10Q", *range(200, 210)) + struct.pack(">6Q", *range(300, 306)) + struct.pack(">Q", 5),
         "slot_leased": slot(version, 2, 0, 0, b"g0", 0),
-        "slot_stored": slot(version, 3, 0, 1, b"g0", 2 if version > 2 else 0),
+        "slot_stored": slot(version, 3, 0, 1, b"g0", 2),
         "slot_gone": slot(version, 4, 1, 1, b"", 1),
-        "gone": b"X" + bytes([version]) + bytes([1, 1]) + struct.pack(">QQ", 8, 6) + summary(version) + text(b"g0") +
-                (struct.pack(">I", 2) if version > 2 else b""),
+        "gone": b"X" + bytes([version]) + bytes([1, 1]) + struct.pack(">QQ", 8, 6) + summary() + text(b"g0") +
+                struct.pack(">I", 2),
         "round": b"R" + bytes([version]) + struct.pack(">II", 1, 2) + struct.pack(">QQQQ", 41, 82, 5, 1) +
                  text(b"lr: 1") + text(b"cpu") +
-                 (struct.pack(">BI", 2, 3) if version > 2 else b"") + struct.pack(">I", 2) + round_groups,
-        "update": b"U" + bytes([version]) + struct.pack(">Q", 41) + digest(3) + b"\x01",
+                 struct.pack(">BII", 2, 3, 2) + round_groups,
+        "update": b"U" + bytes([version]) + struct.pack(">Q", 41) + trainees(version),
         "last": b"D" + bytes([version]) + struct.pack(">Q", 84),
         "tries": b"T" + bytes([version]) + struct.pack(">IIB", 4, 3, 1) + text(b"not finite"),
         "fork": b"F" + bytes([version]) + struct.pack(">IQQ", 1, 41, 84),
@@ -54,7 +59,7 @@ def records(version):
 
 
 directory = os.path.dirname(os.path.abspath(__file__))
-for name, version in (("store.json", 3), ("store_v2.json", 2)):
+for name, version in (("store.json", 4), ("store_v3.json", 3)):
     with open(os.path.join(directory, name), "w") as out:
         json.dump(records(version), out, indent=1)
         out.write("\n")

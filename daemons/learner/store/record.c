@@ -2,11 +2,7 @@
 #include "base/mem.h"
 #include <string.h>
 
-enum {
-    HEADER = STORED_HEADER,
-    ROUND_GROUP = 2 * 16 + 2 * 8 + 2 * 4,
-    ROUND_GROUP_2 = ROUND_GROUP - 4
-};
+enum { HEADER = STORED_HEADER, ROUND_GROUP = 2 * 16 + 2 * 8 + 2 * 4 };
 
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT])
 {
@@ -62,12 +58,19 @@ static err_t damaged(const char *what)
     return err_new(ERR_DATA_LOSS, "damaged %s record", what);
 }
 
-/* The version that the rest is to be read as. */
-static bool get_header(struct reader *in, char magic, uint8_t *ret_version)
+/* The format that the rest is to be read as. */
+static bool get_format(struct reader *in, char magic, uint8_t *ret)
 {
     uint8_t first;
-    return read_u8(in, &first) && read_u8(in, ret_version) && first == (uint8_t)magic &&
-           *ret_version >= STORE_FORMAT_OLDEST && *ret_version <= STORE_FORMAT;
+    return read_u8(in, &first) && read_u8(in, ret) && first == (uint8_t)magic &&
+           *ret >= STORE_FORMAT_OLDEST && *ret <= STORE_FORMAT;
+}
+
+/* Of a record that is the same in every format that is read. */
+static bool get_header(struct reader *in, char magic)
+{
+    uint8_t format;
+    return get_format(in, magic, &format);
 }
 
 static bool get_digest(struct reader *in, struct digest *ret)
@@ -116,13 +119,12 @@ static void put_summary(struct bytes *out, const struct summary *summary)
     bytes_f64(out, summary->spread);
 }
 
-static bool get_summary(struct reader *in, uint8_t version, struct summary *ret)
+static bool get_summary(struct reader *in, struct summary *ret)
 {
-    ret->spread = -1;
     return get_digest(in, &ret->content) && read_f64(in, &ret->reward) &&
            read_be64(in, &ret->tokens) && read_be64(in, &ret->oldest_version) &&
            read_be64(in, &ret->newest_version) && read_be32(in, &ret->completions) &&
-           (version < 3 || read_f64(in, &ret->spread));
+           read_f64(in, &ret->spread);
 }
 
 void schema_encode(const struct schema *schema, struct bytes *ret)
@@ -150,7 +152,7 @@ err_t schema_decode(const uint8_t *data, size_t len, struct schema *ret)
     struct reader in = {data, len};
     SCOPED_VALUE(schema) schema = {0};
     uint8_t shuffle = 0;
-    if (!get_header(&in, 'M', &schema.format) || !get_text(&in, NAME_MAX_BYTES, &schema.run) ||
+    if (!get_format(&in, 'M', &schema.format) || !get_text(&in, NAME_MAX_BYTES, &schema.run) ||
         !get_digest(&in, &schema.data) || !read_be64(&in, &schema.rows) ||
         !read_be64(&in, &schema.seed) || !get_kind(&in, 1, &shuffle) || in.left || !schema.rows)
         return damaged("schema");
@@ -188,13 +190,12 @@ err_t counters_decode(const uint8_t *data, size_t len, struct counters *ret)
     uint64_t *const numbers[] = {&c.clock_ms,     &c.next_slot,   &c.low_slot,     &c.next_round,
                                  &c.next_version, &c.rounds_done, &c.last_version, &c.granted,
                                  &c.given_back,   &c.expired,     &c.revoked};
-    uint8_t version = 0;
-    bool good = get_header(&in, 'C', &version) && read_be32(&in, &c.lineage);
+    bool good = get_header(&in, 'C') && read_be32(&in, &c.lineage);
     for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++)
         good = read_be64(&in, numbers[i]);
     good = good && get_all(&in, c.checkpoint_round, 2) && get_all(&in, c.checkpoint_version, 2) &&
            get_all(&in, c.gone, REASONS) && get_all(&in, c.outcomes, OUTCOME_REJECTED + 1) &&
-           (version < 3 || read_be64(&in, &c.floor));
+           read_be64(&in, &c.floor);
     if (!good || in.left || c.low_slot > c.next_slot || c.rounds_done > c.next_round ||
         c.last_version > c.next_version)
         return damaged("counters");
@@ -224,19 +225,15 @@ err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot 
 {
     struct reader in = {data, len};
     SCOPED_VALUE(slot) slot = {.number = number};
-    uint8_t version = 0, state = 0, reason = 0, answered = 0;
-    bool good = get_header(&in, 'S', &version) && get_kind(&in, SLOT_GONE, &state) &&
+    uint8_t state = 0, reason = 0, answered = 0;
+    bool good = get_header(&in, 'S') && get_kind(&in, SLOT_GONE, &state) &&
                 get_kind(&in, REASONS - 1, &reason) && get_kind(&in, OUTCOME_REJECTED, &answered) &&
                 read_be32(&in, &slot.attempt) && read_be32(&in, &slot.failures) &&
                 read_be32(&in, &slot.lineage) && read_be64(&in, &slot.start_round) &&
                 read_be64(&in, &slot.version) && read_be64(&in, &slot.deadline_ms) &&
                 read_be64(&in, &slot.term) && read_be64(&in, &slot.age) &&
-                get_text(&in, NAME_MAX_BYTES, &slot.generator) &&
-                get_summary(&in, version, &slot.summary);
-    if (version < 3)
-        slot.uses = state == SLOT_GONE && reason == REASON_TRAINED;
-    else
-        good = good && read_be32(&in, &slot.uses) && read_be64(&in, &slot.trained_in);
+                get_text(&in, NAME_MAX_BYTES, &slot.generator) && get_summary(&in, &slot.summary) &&
+                read_be32(&in, &slot.uses) && read_be64(&in, &slot.trained_in);
     if (!good || in.left || !state || !slot.attempt || (state == SLOT_GONE) != (reason != 0) ||
         (state == SLOT_LEASED && !*slot.generator) ||
         (*slot.generator && state != SLOT_LEASED && state != SLOT_STORED))
@@ -273,15 +270,12 @@ err_t gone_decode(const uint8_t *data, size_t len, struct gone *ret)
 {
     struct reader in = {data, len};
     SCOPED_VALUE(gone) gone = {0};
-    uint8_t version = 0, answered = 0, reason = 0;
-    if (!get_header(&in, 'X', &version) || !get_kind(&in, OUTCOME_REJECTED, &answered) ||
+    uint8_t answered = 0, reason = 0;
+    if (!get_header(&in, 'X') || !get_kind(&in, OUTCOME_REJECTED, &answered) ||
         !get_kind(&in, REASONS - 1, &reason) || !reason || !read_be64(&in, &gone.round) ||
-        !read_be64(&in, &gone.age) || !get_summary(&in, version, &gone.summary) ||
-        !get_text(&in, NAME_MAX_BYTES, &gone.generator) ||
-        (version >= 3 && !read_be32(&in, &gone.uses)) || in.left)
+        !read_be64(&in, &gone.age) || !get_summary(&in, &gone.summary) ||
+        !get_text(&in, NAME_MAX_BYTES, &gone.generator) || !read_be32(&in, &gone.uses) || in.left)
         return damaged("gone");
-    if (version < 3)
-        gone.uses = reason == REASON_TRAINED;
     gone.answered = (enum outcome)answered;
     gone.reason = (enum reason)reason;
     *ret = gone;
@@ -318,37 +312,32 @@ void round_encode(const struct round *round, struct bytes *ret)
     }
 }
 
-static bool get_round_group(struct reader *in, uint8_t version, struct round_group *ret)
+static bool get_round_group(struct reader *in, struct round_group *ret)
 {
-    ret->use = 1;
     return get_digest(in, &ret->id) && get_digest(in, &ret->content) && read_be64(in, &ret->slot) &&
-           read_be64(in, &ret->age) && read_be32(in, &ret->attempt) &&
-           (version < 3 || read_be32(in, &ret->use));
+           read_be64(in, &ret->age) && read_be32(in, &ret->attempt) && read_be32(in, &ret->use);
 }
 
 err_t round_decode(const uint8_t *data, size_t len, struct round **ret)
 {
     struct reader in = {data, len};
     SCOPED(round) round = mem_new(sizeof *round);
-    uint8_t version = 0, policy = REPLAY_FIFO;
+    uint8_t policy = REPLAY_FIFO;
     uint32_t groups = 0;
-    round->max_uses = 1;
-    bool good = get_header(&in, 'R', &version) && read_be32(&in, &round->lineage) &&
+    bool good = get_header(&in, 'R') && read_be32(&in, &round->lineage) &&
                 read_be32(&in, &round->updates) && read_be64(&in, &round->round) &&
                 read_be64(&in, &round->first_version) && read_be64(&in, &round->seed) &&
                 read_be64(&in, &round->limit) && get_text(&in, ROUND_TEXT_MAX, &round->settings) &&
-                get_text(&in, ROUND_TEXT_MAX, &round->fingerprint);
-    if (version >= 3)
-        good = good && get_kind(&in, REPLAY_PRIORITY, &policy) && read_be32(&in, &round->max_uses);
-    size_t each = version >= 3 ? ROUND_GROUP : ROUND_GROUP_2;
+                get_text(&in, ROUND_TEXT_MAX, &round->fingerprint) &&
+                get_kind(&in, REPLAY_PRIORITY, &policy) && read_be32(&in, &round->max_uses);
     if (!good || !read_be32(&in, &groups) || !groups || groups > ROUND_GROUPS_MAX ||
-        in.left / each != groups || !round->updates)
+        in.left / ROUND_GROUP != groups || !round->updates)
         return damaged("round");
     round->policy = (enum replay_policy)policy;
     round->group = mem_array(groups, sizeof *round->group);
     round->groups = groups;
     for (size_t i = 0; good && i < groups; i++)
-        good = get_round_group(&in, version, &round->group[i]);
+        good = get_round_group(&in, &round->group[i]);
     if (!good || in.left)
         return damaged("round");
     *ret = STEAL(round);
@@ -359,19 +348,62 @@ void update_encode(const struct update *update, struct bytes *ret)
 {
     put_header(ret, 'U');
     bytes_be64(ret, update->round);
-    put_digest(ret, &update->weights);
     bytes_u8(ret, update->ends_round);
+    bytes_u8(ret, (uint8_t)update->trainees.count);
+    for (uint32_t i = 0; i < update->trainees.count; i++) {
+        put_text(ret, update->trainees.at[i].name);
+        put_digest(ret, &update->trainees.at[i].weights);
+    }
+}
+
+static bool get_trainee(struct reader *in, struct trainee_digests *list)
+{
+    struct trainee_digest *ret = &list->at[list->count];
+    uint32_t len;
+    const uint8_t *name;
+    if (!read_be32(in, &len) || !len || len >= sizeof ret->name || !read_bytes(in, len, &name) ||
+        memchr(name, 0, len))
+        return false;
+    *ret = (struct trainee_digest){0};
+    memcpy(ret->name, name, len);
+    for (uint32_t i = 0; i < list->count; i++)
+        if (strcmp(list->at[i].name, ret->name) == 0)
+            return false;
+    list->count++;
+    return get_digest(in, &ret->weights);
+}
+
+/* What format 3 had: the policy's digest, then whether the round ends. */
+static bool get_policy_alone(struct reader *in, struct update *ret)
+{
+    uint8_t ends = 0;
+    struct digest weights;
+    bool good = get_digest(in, &weights) && get_kind(in, 1, &ends);
+    if (good)
+        ret->trainees = trainees_policy(&weights);
+    ret->ends_round = ends;
+    return good;
+}
+
+static bool get_trainees(struct reader *in, struct update *ret)
+{
+    uint8_t ends = 0, count = 0;
+    bool good = get_kind(in, 1, &ends) && get_kind(in, TRAINEES_MAX, &count) && count;
+    while (good && ret->trainees.count < count)
+        good = get_trainee(in, &ret->trainees);
+    ret->ends_round = ends;
+    return good;
 }
 
 err_t update_decode(const uint8_t *data, size_t len, struct update *ret)
 {
     struct reader in = {data, len};
-    struct update update;
-    uint8_t version = 0, ends = 0;
-    if (!get_header(&in, 'U', &version) || !read_be64(&in, &update.round) ||
-        !get_digest(&in, &update.weights) || !get_kind(&in, 1, &ends) || in.left)
+    struct update update = {0};
+    uint8_t format = 0;
+    bool good = get_format(&in, 'U', &format) && read_be64(&in, &update.round);
+    if (!good || !(format < 4 ? get_policy_alone(&in, &update) : get_trainees(&in, &update)) ||
+        in.left)
         return damaged("update");
-    update.ends_round = ends;
     *ret = update;
     return OK;
 }
@@ -386,8 +418,7 @@ err_t last_decode(const uint8_t *data, size_t len, uint64_t *ret)
 {
     struct reader in = {data, len};
     uint64_t last;
-    uint8_t version;
-    if (!get_header(&in, 'D', &version) || !read_be64(&in, &last) || in.left)
+    if (!get_header(&in, 'D') || !read_be64(&in, &last) || in.left)
         return damaged("round end");
     *ret = last;
     return OK;
@@ -406,8 +437,8 @@ err_t tries_decode(const uint8_t *data, size_t len, struct tries *ret)
 {
     struct reader in = {data, len};
     SCOPED_VALUE(tries) tries = {0};
-    uint8_t version, voided = 0;
-    if (!get_header(&in, 'T', &version) || !read_be32(&in, &tries.starts) ||
+    uint8_t voided = 0;
+    if (!get_header(&in, 'T') || !read_be32(&in, &tries.starts) ||
         !read_be32(&in, &tries.failures) || !get_kind(&in, 1, &voided) ||
         !get_text(&in, WHY_MAX, &tries.why) || in.left)
         return damaged("tries");
@@ -435,10 +466,8 @@ err_t fork_decode(uint32_t lineage, const uint8_t *data, size_t len, struct fork
 {
     struct reader in = {data, len};
     struct fork fork = {.lineage = lineage};
-    uint8_t version;
-    if (!get_header(&in, 'F', &version) || !read_be32(&in, &fork.parent) ||
-        !read_be64(&in, &fork.round) || !read_be64(&in, &fork.version) || in.left ||
-        fork.parent >= lineage)
+    if (!get_header(&in, 'F') || !read_be32(&in, &fork.parent) || !read_be64(&in, &fork.round) ||
+        !read_be64(&in, &fork.version) || in.left || fork.parent >= lineage)
         return damaged("fork");
     *ret = fork;
     return OK;

@@ -30,7 +30,7 @@ struct schema {
     bool shuffle;
     uint8_t format; // as read; written as STORE_FORMAT
 };
-enum { STORE_FORMAT_OLDEST = 2, STORE_FORMAT = 3 };
+enum { STORE_FORMAT_OLDEST = 3, STORE_FORMAT = 4 };
 
 struct counters {
     uint64_t clock_ms; // how long the store has been open, in all: what deadlines are in
@@ -52,7 +52,7 @@ struct summary {
     double reward; // mean of the completions'
     uint64_t tokens, oldest_version, newest_version;
     uint32_t completions;
-    double spread; // mean |reward - mean reward|; below 0: not known (format 2)
+    double spread; // mean |reward - mean reward|; below 0: not known, made before it was recorded
 };
 
 struct slot {
@@ -99,6 +99,6 @@ struct fork {
 
 struct update {
     uint64_t round;
-    struct digest weights;
+    struct trainee_digests trainees;
     bool ends_round;
 };

@@ -4,7 +4,8 @@
  *     SCOPED(round) round = NULL;
  *     TRY(store_form_round(store, clock_ms(), &plan, &idle, &round));        -- NULL: idle says why
  *     TRY(store_round_groups(store, round, &groups));                        -- train them
- *     TRY(store_update_done(store, round->first_version + 1, &weights, true)); -- durable: publish
+ *     struct trainee_digests digests = trainees_policy(&weights);
+ *     TRY(store_update_done(store, round->first_version + 1, &digests, true)); -- durable: publish
  *
  * After a restart from a checkpoint that covers the rounds before c, rounds c to the last recorded
  * one are run again: store_round, store_round_groups, and store_update_done, which then compares
@@ -65,14 +66,30 @@ err_t store_round(struct store *store, uint64_t number, struct round **ret);
 err_t store_round_groups(struct store *store, const struct round *round, struct group ***ret);
 void round_groups_free(struct group **groups, size_t count);
 
-/* Version `version` exists, with this digest of its weights; ends_round: it is its round's last,
- * which may come early. New versions are made durable; for one that is recorded the digests are
- * compared. DATA_LOSS: they differ, this replay did not reach the recorded state. PRECONDITION: not
- * the next version, or of no recorded round. */
-err_t store_update_done(struct store *store, uint64_t version, const struct digest *weights,
-                        bool ends_round);
+/* The digests of all that a version is made of: one of each trainee, in a fixed order. The first is
+ * the one that is published. */
+enum { TRAINEES_MAX = 8, TRAINEE_NAME_MAX = 16 };
+struct trainee_digest {
+    char name[TRAINEE_NAME_MAX]; // not empty, no other's, a terminator
+    struct digest weights;
+};
+struct trainee_digests {
+    uint32_t count; // > 0
+    struct trainee_digest at[TRAINEES_MAX];
+};
+struct trainee_digests trainees_policy(const struct digest *weights); // "policy" alone
+
+/* Version `version` exists, with these digests; ends_round: it is its round's last, which may come
+ * early. New versions are made durable; for one that is recorded the digests are compared.
+ * DATA_LOSS: they differ, this replay did not reach the recorded state. PRECONDITION: not the next
+ * version, or of no recorded round. INVALID: no list as above. */
+err_t store_update_done(struct store *store, uint64_t version,
+                        const struct trainee_digests *trainees, bool ends_round);
 
 /* NOT_FOUND: a version never made here (version 0 included). */
+err_t store_digests_of(struct store *store, uint64_t version, struct trainee_digests *ret);
+
+/* The same, of the weights that are published. */
 err_t store_digest_of(struct store *store, uint64_t version, struct digest *ret);
 
 /* The round of a version, as lag counts it. NOT_FOUND: never made here. */

@@ -92,28 +92,78 @@ err_t read_update(struct store *store, uint64_t version, struct update *ret)
                     store->dir, (unsigned long long)version);
 }
 
-err_t store_digest_of(struct store *store, uint64_t version, struct digest *ret)
+err_t store_digests_of(struct store *store, uint64_t version, struct trainee_digests *ret)
 {
     struct update update;
     TRY(store_begin(store, 0));
     TRY(read_update(store, version, &update));
-    *ret = update.weights;
+    *ret = update.trainees;
+    return OK;
+}
+
+err_t store_digest_of(struct store *store, uint64_t version, struct digest *ret)
+{
+    struct trainee_digests trainees;
+    TRY(store_digests_of(store, version, &trainees));
+    *ret = trainees.at[0].weights;
+    return OK;
+}
+
+struct trainee_digests trainees_policy(const struct digest *weights)
+{
+    return (struct trainee_digests){1, {{"policy", *weights}}};
+}
+
+static err_t trainees_check(const struct trainee_digests *trainees)
+{
+    if (!trainees->count || trainees->count > TRAINEES_MAX)
+        return err_new(ERR_INVALID, "%u trainees: allowed is 1 to %d", trainees->count,
+                       TRAINEES_MAX);
+    for (uint32_t i = 0; i < trainees->count; i++) {
+        const char *name = trainees->at[i].name;
+        bool good = *name && memchr(name, 0, TRAINEE_NAME_MAX);
+        for (uint32_t j = 0; good && j < i; j++)
+            good = strcmp(name, trainees->at[j].name) != 0;
+        if (!good)
+            return err_new(ERR_INVALID, "trainee %u: a name of its own of 1 to %d bytes is needed",
+                           i, TRAINEE_NAME_MAX - 1);
+    }
+    return OK;
+}
+
+/* The replay's trainees are the recorded ones, with the same weights. */
+static err_t compare_trainees(uint64_t version, const struct update *recorded,
+                              const struct trainee_digests *found)
+{
+    char now[DIGEST_TEXT], then[DIGEST_TEXT];
+    const struct trainee_digests *wanted = &recorded->trainees;
+    bool same = found->count == wanted->count;
+    for (uint32_t i = 0; same && i < found->count; i++)
+        same = strcmp(found->at[i].name, wanted->at[i].name) == 0;
+    if (!same)
+        return err_new(ERR_DATA_LOSS,
+                       "the replay of round %llu has other trainees at version %llu: %u, the first "
+                       "is '%s'; recorded are %u, the first is '%s'",
+                       (unsigned long long)recorded->round, (unsigned long long)version,
+                       found->count, found->at[0].name, wanted->count, wanted->at[0].name);
+    for (uint32_t i = 0; i < found->count; i++)
+        if (!digest_equal(&found->at[i].weights, &wanted->at[i].weights))
+            return err_new(ERR_DATA_LOSS,
+                           "the replay of round %llu came to other weights of version %llu: the "
+                           "digest of '%s' is %s, recorded is %s",
+                           (unsigned long long)recorded->round, (unsigned long long)version,
+                           found->at[i].name, digest_text(&found->at[i].weights, now),
+                           digest_text(&wanted->at[i].weights, then));
     return OK;
 }
 
 /* A replay has come to a version that is recorded: it must be the same. */
-static err_t compare(struct store *store, uint64_t version, const struct digest *weights,
+static err_t compare(struct store *store, uint64_t version, const struct trainee_digests *trainees,
                      bool ends_round)
 {
     struct update update;
-    char now[DIGEST_TEXT], then[DIGEST_TEXT];
     TRY(read_update(store, version, &update));
-    if (!digest_equal(&update.weights, weights))
-        return err_new(ERR_DATA_LOSS,
-                       "the replay of round %llu came to other weights of version %llu: digest "
-                       "%s, recorded is %s",
-                       (unsigned long long)update.round, (unsigned long long)version,
-                       digest_text(weights, now), digest_text(&update.weights, then));
+    TRY(compare_trainees(version, &update, trainees));
     if (update.ends_round != ends_round)
         return err_new(ERR_DATA_LOSS, "the replay of round %llu %s at version %llu",
                        (unsigned long long)update.round, ends_round ? "ended early" : "did not end",
@@ -144,13 +194,14 @@ static void put_update(struct store *store, uint64_t version, const struct updat
         versions_end(store, update->round, version);
 }
 
-err_t store_update_done(struct store *store, uint64_t version, const struct digest *weights,
-                        bool ends_round)
+err_t store_update_done(struct store *store, uint64_t version,
+                        const struct trainee_digests *trainees, bool ends_round)
 {
     struct counters *counters = &store->counters;
+    TRY(trainees_check(trainees));
     TRY(store_begin(store, 0));
     if (version && version <= counters->last_version)
-        return compare(store, version, weights, ends_round);
+        return compare(store, version, trainees, ends_round);
     if (version != counters->last_version + 1 || counters->rounds_done == counters->next_round)
         return err_new(ERR_PRECONDITION, "version %llu cannot follow version %llu: %s",
                        (unsigned long long)version, (unsigned long long)counters->last_version,
@@ -167,7 +218,7 @@ err_t store_update_done(struct store *store, uint64_t version, const struct dige
     if (ends_round && round->round + 1 == counters->next_round)
         counters->next_version = version;
     counters->last_version = version;
-    put_update(store, version, &(struct update){round->round, *weights, ends_round});
+    put_update(store, version, &(struct update){round->round, *trainees, ends_round});
     store->changed = true;
     return store_commit(store);
 }

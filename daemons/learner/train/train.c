@@ -74,7 +74,8 @@ struct update {
 static err_t record_update(void *arg, struct store *store)
 {
     const struct update *u = arg;
-    return store_update_done(store, u->version, &u->weights, u->ends_round);
+    struct trainee_digests trainees = trainees_policy(&u->weights);
+    return store_update_done(store, u->version, &trainees, u->ends_round);
 }
 
 /* Its weights are there: durable before anyone else may see them. */

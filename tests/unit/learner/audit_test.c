@@ -79,7 +79,7 @@ static void every_kind_of_damage_is_found(void **)
           "3 slots are gone as trained and 0 may be again, the rounds name 4");
 
     bytes_clear(&value);
-    bytes_put(&value, "G\2nonsense", 10);
+    bytes_put(&value, "G\4nonsense", 10);
     key_group(0, 4, key);
     finds(DB_GROUPS, key, KEY_GROUP, &value, "slot 4: a stored group's bytes are not those");
 
@@ -115,7 +115,7 @@ static void every_kind_of_damage_is_found(void **)
     finds(DB_ROUNDS, round_key, KEY_ROUND, &value, "was trained but neither left nor is stored");
 
     bytes_clear(&value);
-    update_encode(&(struct update){7, kit_digest(1), true}, &value);
+    update_encode(&(struct update){7, kit_trainees(1), true}, &value);
     key_round('u', 1, 2, round_key);
     finds(DB_ROUNDS, round_key, KEY_ROUND, &value, "version 2 is of round 7, not 1");
 }

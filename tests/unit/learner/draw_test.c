@@ -45,8 +45,8 @@ static err_t deliver_one(void *arg, struct store *store)
 static err_t update_done(void *arg, struct store *store)
 {
     const struct scene *scene = arg;
-    struct digest weights = kit_digest(scene->version);
-    return store_update_done(store, scene->version, &weights, true);
+    struct trainee_digests trainees = kit_trainees(scene->version);
+    return store_update_done(store, scene->version, &trainees, true);
 }
 
 static err_t on_idle(void *arg)

@@ -69,7 +69,8 @@ static void a_fork_cuts_off_what_came_after(void **)
     assert_int_equal(round->round, 2);
     assert_int_equal(round->first_version, 2);
     assert_int_equal(round->lineage, 2);
-    struct digest other = kit_digest(333); // the branch may come to other weights of version 3
+    struct trainee_digests other =
+        kit_trainees(333); // the branch may come to other weights of version 3
     assert_ok(store_update_done(f->store, 3, &other, true));
     reopen(f, 0);
     SCOPED(round) old = NULL;
@@ -77,7 +78,7 @@ static void a_fork_cuts_off_what_came_after(void **)
     assert_int_equal(old->lineage, 1);
     struct digest found;
     assert_ok(store_digest_of(f->store, 3, &found));
-    assert_true(digest_equal(&found, &other));
+    assert_true(digest_equal(&found, &other.at[0].weights));
     assert_ok(store_digest_of(f->store, 2, &found));
     struct digest second = kit_digest(2);
     assert_true(digest_equal(&found, &second));
@@ -282,7 +283,8 @@ static void a_round_is_given_up_between_its_updates(void **)
         kit_deliver(f->store, &grants.grant[i], 1);
     SCOPED(round) round = NULL;
     assert_ok(store_form_round(f->store, 0, &three, &idle, &round));
-    struct digest wrong = kit_digest(77), found;
+    struct digest found;
+    struct trainee_digests wrong = kit_trainees(77);
     assert_ok(store_update_done(f->store, 2, &wrong, false));
     assert_ok(store_update_done(f->store, 3, &wrong, false));
     assert_ok(store_void_round(f->store, 1));
@@ -399,7 +401,7 @@ static void the_audit_finds_what_is_wrong_with_branches(void **)
     key_round('d', 2, 3, key);
     finds(DB_ROUNDS, key, KEY_ROUND, &value, "round 3 ended with version 3, its end says another");
     bytes_clear(&value);
-    update_encode(&(struct update){3, kit_digest(4), true}, &value);
+    update_encode(&(struct update){3, kit_trainees(4), true}, &value);
     key_round('u', 2, 4, key);
     finds(DB_ROUNDS, key, KEY_ROUND, &value, "version 4 is of round 3, not 4");
     bytes_clear(&value);

@@ -72,7 +72,8 @@ static void records_are_as_documented(void **)
     struct round_group groups[2] = {{digest_from(0), digest_from(1), 100, 40, 1, 2},
                                     {digest_from(16), digest_from(17), 101, 41, 2, 1}};
     struct round round = {1, 2, 41, 82, 5, 1, REPLAY_PRIORITY, 3, "lr: 1", "cpu", 2, groups};
-    struct update update = {41, digest_from(3), true};
+    struct update update = {
+        41, {2, {{"policy", digest_from(3)}, {"critic", digest_from(4)}}}, true};
     struct slot leased = slot_of(SLOT_LEASED, (enum reason)0, (enum outcome)0, "g0", 0);
     struct slot stored = slot_of(SLOT_STORED, (enum reason)0, OUTCOME_STORED, "g0", 2);
     struct slot left = slot_of(SLOT_GONE, REASON_TRAINED, OUTCOME_STORED, NULL, 1);
@@ -184,8 +185,6 @@ static void decoding_is_the_inverse_and_checks_everything(void **)
             good.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
             bytes_clear(&out);
             err_t e = around(names[i], good.data, good.len - 1, &out);
-            if (!err_failed(e) && good.data[1] == STORE_FORMAT_OLDEST)
-                out.data[1] = STORE_FORMAT_OLDEST; // read as the older format, written as the newer
             if (!err_failed(e))
                 assert_memory_equal(out.data, good.data, good.len - 1);
             err_free(e);
@@ -195,11 +194,11 @@ static void decoding_is_the_inverse_and_checks_everything(void **)
 }
 
 /* What a build before this one wrote, read as it was meant. */
-static void records_of_format_2_are_read(void **)
+static void records_of_format_3_are_read(void **)
 {
     json_t *newer = golden;
     SCOPED_JSON json_t *older = NULL;
-    assert_ok(json_read_file(TEST_GOLDEN "/store_v2.json", 1 << 20, &older));
+    assert_ok(json_read_file(TEST_GOLDEN "/store_v3.json", 1 << 20, &older));
     golden = older;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         SCOPED_VALUE(bytes) old = bytes_of(names[i]);
@@ -211,22 +210,44 @@ static void records_of_format_2_are_read(void **)
         assert_int_equal(again.len, out.len);
         assert_memory_equal(again.data, out.data, out.len);
     }
-    SCOPED_VALUE(bytes) stored = bytes_of("slot_stored");
-    SCOPED_VALUE(bytes) left = bytes_of("slot_gone");
-    SCOPED_VALUE(bytes) round = bytes_of("round");
+    SCOPED_VALUE(bytes) made = bytes_of("update");
     golden = newer;
-    SCOPED_VALUE(slot) slot = {0};
-    SCOPED_VALUE(slot) gone = {0};
-    SCOPED(round) decoded = NULL;
-    assert_ok(slot_decode(258, stored.data, stored.len, &slot));
-    assert_int_equal(slot.uses, 0);
-    assert_true(slot.summary.spread < 0); // not known
-    assert_ok(slot_decode(258, left.data, left.len, &gone));
-    assert_int_equal(gone.uses, 1);
-    assert_ok(round_decode(round.data, round.len, &decoded));
-    assert_int_equal(decoded->policy, REPLAY_FIFO);
-    assert_int_equal(decoded->max_uses, 1);
-    assert_int_equal(decoded->group[1].use, 1);
+    struct update update;
+    const struct digest weights = digest_from(3);
+    assert_ok(update_decode(made.data, made.len, &update));
+    assert_true(update.ends_round);
+    assert_int_equal(update.trainees.count, 1);
+    assert_string_equal(update.trainees.at[0].name, "policy");
+    assert_true(digest_equal(&update.trainees.at[0].weights, &weights));
+}
+
+/* An update's list of digests: as many as are allowed, each with a name of its own. */
+static void lists_of_trainees_are_checked(void **)
+{
+    struct update update = {41, {.count = TRAINEES_MAX}, false}, found;
+    for (uint32_t i = 0; i < TRAINEES_MAX; i++) {
+        struct trainee_digest *at = &update.trainees.at[i];
+        snprintf(at->name, sizeof at->name, "fifteen-bytes-%u", i);
+        at->weights = digest_from((int)i);
+    }
+    SCOPED_VALUE(bytes) out = {0};
+    update_encode(&update, &out);
+    assert_ok(update_decode(out.data, out.len, &found));
+    assert_memory_equal(&found, &update, sizeof found);
+    const struct trainee_digests good = update.trainees;
+    enum { NONE, TWICE, UNNAMED };
+    for (int bad = NONE; bad <= UNNAMED; bad++) {
+        update.trainees = good;
+        if (bad == NONE)
+            update.trainees.count = 0;
+        else if (bad == TWICE)
+            memcpy(update.trainees.at[7].name, good.at[0].name, sizeof good.at[0].name);
+        else
+            update.trainees.at[3].name[0] = 0;
+        bytes_clear(&out);
+        update_encode(&update, &out);
+        assert_err(ERR_DATA_LOSS, "damaged update", update_decode(out.data, out.len, &found));
+    }
 }
 
 static void other_formats_are_refused_with_what_to_do(void **)
@@ -258,7 +279,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_are_as_documented),
         cmocka_unit_test(decoding_is_the_inverse_and_checks_everything),
-        cmocka_unit_test(records_of_format_2_are_read),
+        cmocka_unit_test(records_of_format_3_are_read),
+        cmocka_unit_test(lists_of_trainees_are_checked),
         cmocka_unit_test(other_formats_are_refused_with_what_to_do),
     };
     return cmocka_run_group_tests(tests, open_golden, close_golden);

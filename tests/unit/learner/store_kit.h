@@ -116,13 +116,19 @@ static inline struct digest kit_digest(uint64_t version)
     return hash128(&version, sizeof version, 0);
 }
 
+static inline struct trainee_digests kit_trainees(uint64_t version)
+{
+    struct digest weights = kit_digest(version);
+    return trainees_policy(&weights);
+}
+
 /* Trains the round: all of its versions exist. */
 static inline void kit_train(struct store *store, const struct round *round)
 {
     for (uint64_t v = round->first_version + 1; v <= round->first_version + round->updates; v++) {
-        struct digest weights = kit_digest(v);
+        struct trainee_digests trainees = kit_trainees(v);
         assert_ok(
-            store_update_done(store, v, &weights, v == round->first_version + round->updates));
+            store_update_done(store, v, &trainees, v == round->first_version + round->updates));
     }
 }
 

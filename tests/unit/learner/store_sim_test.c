@@ -197,9 +197,9 @@ static void train(struct sim *sim)
     if (sim->training) {
         struct round *round = sim->training;
         uint64_t version = round->first_version + ++sim->updated;
-        struct digest weights = kit_digest(version);
+        struct trainee_digests trainees = kit_trainees(version);
         bool last = sim->updated == round->updates || below(sim, 8) == 0;
-        assert_ok(store_update_done(sim->store, version, &weights, last));
+        assert_ok(store_update_done(sim->store, version, &trainees, last));
         if (!last)
             return;
         sim->end[sim->ends++] = sim->published = version;

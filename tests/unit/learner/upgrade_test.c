@@ -1,39 +1,23 @@
-/* A store as the build before wrote it (format 2) goes on in this one, with all that it held. */
+/* A store as the build before wrote it (format 3) goes on in this one, with all that it held. */
 #include "learner/store/codec.h"
 #include "learner/store/db.h"
 #include "learner/store/history.h"
 #include "learner/store/record.h"
 #include "unit/learner/store_kit.h"
 
-/* Offsets of what format 3 added: after a gone record's summary; from a round's end. */
-enum { GONE_SPREAD = 2 + 2 + 8 + 8 + 16 + 8 + 3 * 8 + 4, ROUND_GROUP_2 = 52, ROUND_GROUP_3 = 56 };
-
-static void older_round(const struct db_row *row, struct bytes *ret)
-{
-    SCOPED(round) round = NULL;
-    assert_ok(round_decode(row->value, row->value_len, &round));
-    size_t groups = round->groups * ROUND_GROUP_3, head = row->value_len - groups - 4 - 5;
-    bytes_put(ret, row->value, head);
-    bytes_be32(ret, (uint32_t)round->groups);
-    for (size_t i = 0; i < round->groups; i++)
-        bytes_put(ret, row->value + row->value_len - groups + i * ROUND_GROUP_3, ROUND_GROUP_2);
-}
-
-/* The record without what format 2 does not have. */
+/* The record as format 3 had it. */
 static void older(const struct db_row *row, struct bytes *ret)
 {
-    if (row->value[0] == 'S')
-        bytes_put(ret, row->value, row->value_len - 20); // spread, uses, trained_in
-    else if (row->value[0] == 'C')
-        bytes_put(ret, row->value, row->value_len - 8); // floor
-    else if (row->value[0] == 'R')
-        older_round(row, ret);
-    else if (row->value[0] == 'X') {
-        bytes_put(ret, row->value, GONE_SPREAD);
-        bytes_put(ret, row->value + GONE_SPREAD + 8, row->value_len - GONE_SPREAD - 8 - 4);
+    struct update update;
+    if (row->value[0] == 'U') {
+        assert_ok(update_decode(row->value, row->value_len, &update));
+        bytes_put(ret, row->value, 2);
+        bytes_be64(ret, update.round);
+        bytes_put(ret, update.trainees.at[0].weights.byte, sizeof(struct digest));
+        bytes_u8(ret, update.ends_round);
     } else
         bytes_put(ret, row->value, row->value_len);
-    ret->data[1] = 2;
+    ret->data[1] = 3;
 }
 
 static void make_older(const char *dir)
@@ -78,16 +62,16 @@ static struct fixture *history(struct grants *ret)
     return f;
 }
 
-static void format_2_goes_on_as_3(void **)
+static void format_3_goes_on_as_4(void **)
 {
     SCOPED_VALUE(grants) grants = {0};
     SCOPED(fixture) f = history(&grants);
     struct audit before = kit_audit(f->dir);
     make_older(f->dir);
-    assert_int_equal(format_of(f->dir), 2);
+    assert_int_equal(format_of(f->dir), 3);
     struct audit older = kit_audit(f->dir); // reading changes nothing
     assert_memory_equal(&older, &before, sizeof before);
-    assert_int_equal(format_of(f->dir), 2);
+    assert_int_equal(format_of(f->dir), 3);
     assert_ok(store_open(f->dir, &f->options, &f->rules, 0, &f->store));
     assert_int_equal(format_of(f->dir), STORE_FORMAT);
     assert_int_equal(kit_deliver(f->store, &grants.grant[0], 0), OUTCOME_DUPLICATE); // trained
@@ -111,22 +95,28 @@ static void format_2_goes_on_as_3(void **)
 }
 
 /* With what only the new format can hold. */
-static void an_upgraded_store_may_change_its_policy(void **)
+static void an_upgraded_store_takes_more_trainees(void **)
 {
     SCOPED_VALUE(grants) grants = {0};
     SCOPED(fixture) f = history(&grants);
     make_older(f->dir);
-    f->rules.policy = REPLAY_PRIORITY;
-    f->rules.max_uses = 2;
     assert_ok(store_open(f->dir, &f->options, &f->rules, 0, &f->store));
-    SCOPED(round) recorded = NULL;
-    assert_ok(store_round(f->store, 1, &recorded));
-    kit_train(f->store, recorded);
-    SCOPED(round) next = kit_round(f->store, IDLE_NONE);
-    assert_int_equal(next->policy, REPLAY_PRIORITY);
-    assert_int_equal(counts_of(f).stored, 3); // used once, they stay
-    kit_train(f->store, next);
+    struct trainee_digests two = kit_trainees(2), found;
+    two.at[two.count++] = (struct trainee_digest){"critic", kit_digest(99)};
+    assert_err(ERR_DATA_LOSS, "other trainees at version 1", // recorded with the policy alone
+               store_update_done(f->store, 1, &two, true));
+    assert_ok(store_update_done(f->store, 2, &two, true));
+    reopen(f, 0);
+    assert_ok(store_update_done(f->store, 2, &two, true));
+    assert_ok(store_digests_of(f->store, 2, &found));
+    assert_int_equal(found.count, 2);
+    assert_string_equal(found.at[1].name, "critic");
+    assert_true(digest_equal(&found.at[1].weights, &two.at[1].weights));
+    two.at[1].weights = kit_digest(98);
+    assert_err(ERR_DATA_LOSS, "digest of 'critic'", store_update_done(f->store, 2, &two, true));
+    two.at[1].name[0] = 0;
+    assert_err(ERR_INVALID, "trainee 1", store_update_done(f->store, 3, &two, true));
 }
 
-TESTS(cmocka_unit_test(format_2_goes_on_as_3),
-      cmocka_unit_test(an_upgraded_store_may_change_its_policy))
+TESTS(cmocka_unit_test(format_3_goes_on_as_4),
+      cmocka_unit_test(an_upgraded_store_takes_more_trainees))
