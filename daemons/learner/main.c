@@ -261,19 +261,18 @@ static err_t open_storage(struct daemon *d)
     const struct recipe *recipe = d->recipe;
     SCOPED_MEM char *directory = file_join(recipe->directory, "store");
     TRY(file_make_directories(directory));
-    struct storage_options options = {
-        .loop = d->loop,
-        .directory = directory,
-        .store = {.run = recipe->run.name,
-                  .data = jsonl_digest(d->data),
-                  .rows = jsonl_rows(d->data),
-                  .seed = (uint64_t)recipe->run.seed,
-                  .shuffle = recipe->data.shuffle,
-                  .lineage = first_lineage(),
-                  .reserve_bytes = settings_checkpoint_bytes(train_model(d->train))},
-        .rules = settings_store(live_recipe(d->live)),
-        .failed = storage_failed,
-        .arg = d};
+    struct storage_options options = {.loop = d->loop,
+                                      .directory = directory,
+                                      .store = {.run = recipe->run.name,
+                                                .data = jsonl_digest(d->data),
+                                                .rows = jsonl_rows(d->data),
+                                                .seed = (uint64_t)recipe->run.seed,
+                                                .shuffle = recipe->data.shuffle,
+                                                .lineage = first_lineage(),
+                                                .reserve_bytes = train_checkpoint_bytes(d->train)},
+                                      .rules = settings_store(live_recipe(d->live)),
+                                      .failed = storage_failed,
+                                      .arg = d};
     TRY(err_wrap(storage_start(&options, &d->storage), "store '%s'", directory));
     return storage_call(d->storage, set_aside, d);
 }

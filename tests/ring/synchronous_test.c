@@ -24,11 +24,11 @@ struct loopback {
     struct recipe *recipe;
     struct jsonl *data;
     struct backend *be;
-    struct model *model, *reference;
+    struct trainees trainees, referred;
+    struct model *model; // the policy's
     struct tokenizer *tokenizer;
     struct engine *engine;
     struct scorers *scorers;
-    struct optimizer *optimizer, *unused;
     struct updates *updates;
     struct step *referring; // computes log-probabilities of the reference
     uint64_t version;
@@ -49,10 +49,11 @@ static void open_reference(struct loopback *l)
     struct step_config config = {
         .objective = sft, .settings = sft->defaults, .micro_tokens = 512, .longest = 256};
     struct optimizer_config optimizer = settings_optimizer(&l->recipe->learner.optimizer);
-    assert_ok(model_load(l->be, l->recipe->model.path, &l->reference));
-    l->reference->kv = (enum kv_format)l->recipe->model.kv;
-    assert_ok(optimizer_new(l->reference, &optimizer, NULL, &l->unused));
-    assert_ok(step_new(l->reference, l->unused, &config, &l->referring));
+    struct model *reference;
+    assert_ok(model_load(l->be, l->recipe->model.path, &reference));
+    reference->kv = (enum kv_format)l->recipe->model.kv;
+    assert_ok(trainees_add(&l->referred, "reference", reference, &optimizer, NULL));
+    assert_ok(step_new(trainees_first(&l->referred), &config, &l->referring));
 }
 
 static void open_loop(struct loopback *l, const struct ring *ring)
@@ -65,8 +66,8 @@ static void open_loop(struct loopback *l, const struct ring *ring)
     assert_ok(model_load(l->be, r->model.path, &l->model));
     l->model->kv = (enum kv_format)r->model.kv;
     assert_ok(tokenizer_load(r->model.path, &l->tokenizer));
-    assert_ok(optimizer_new(l->model, &optimizer, r->model.path, &l->optimizer));
-    assert_ok(updates_new(r, l->model, l->optimizer, &l->updates));
+    assert_ok(trainees_add(&l->trainees, "policy", l->model, &optimizer, r->model.path));
+    assert_ok(updates_new(r, &l->trainees, &l->updates));
     assert_ok(scorers_from_recipe(r, &l->scorers));
     struct engine_config engine = {.slots = (int)r->generator.num_generations, .max_context = 256};
     assert_ok(engine_new(l->model, &engine, &l->engine));
@@ -77,14 +78,12 @@ static void open_loop(struct loopback *l, const struct ring *ring)
 static void close_loop(struct loopback *l)
 {
     step_free(l->referring);
-    optimizer_free(l->unused);
-    model_free(l->reference);
+    trainees_done(&l->referred);
     scorers_free(l->scorers);
     engine_free(l->engine);
     updates_free(l->updates);
-    optimizer_free(l->optimizer);
+    trainees_done(&l->trainees);
     tokenizer_free(l->tokenizer);
-    model_free(l->model);
     backend_free(l->be);
     jsonl_free(l->data);
     recipe_free(l->recipe);

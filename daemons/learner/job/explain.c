@@ -53,25 +53,34 @@ static err_t describe_group(struct explained *e, const struct round_group *group
     return OK;
 }
 
-static err_t describe_updates(struct explained *e)
+static json_t *describe_update(uint64_t version, const struct trainee_digests *digests)
+{
+    char text[DIGEST_TEXT];
+    json_t *object = json_object(), *list = json_array();
+    json_object_set_new(object, "version", number(version));
+    json_object_set_new(object, "weights",
+                        json_string(digest_text(&digests->at[0].weights, text))); // the policy's
+    json_object_set_new(object, "trainees", list);
+    for (uint32_t i = 0; i < digests->count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", digests->at[i].name, "weights",
+                                              digest_text(&digests->at[i].weights, text)));
+    return object;
+}
+
+static void describe_updates(struct explained *e)
 {
     const struct round *round = e->round;
     json_t *list = json_array();
     json_object_set_new(e->object, "updates", list);
     for (uint64_t v = round->first_version + 1; v <= round->first_version + round->updates; v++) {
-        struct digest digest;
-        char text[DIGEST_TEXT];
-        err_t failed = store_digest_of(e->store, v, &digest);
+        struct trainee_digests digests;
+        err_t failed = store_digests_of(e->store, v, &digests);
         if (err_failed(failed)) { // not made yet
             err_free(failed);
             break;
         }
-        json_t *object = json_object();
-        json_object_set_new(object, "version", number(v));
-        json_object_set_new(object, "weights", json_string(digest_text(&digest, text)));
-        json_array_append_new(list, object);
+        json_array_append_new(list, describe_update(v, &digests));
     }
-    return OK;
 }
 
 /* The checkpoint with these weights, or the newest before, from which they can be made again. */
@@ -104,7 +113,7 @@ static err_t describe(struct explained *e)
     json_object_set_new(e->object, "lag_limit", number(round->limit));
     json_object_set_new(e->object, "seed", number(round->seed));
     json_object_set_new(e->object, "fingerprint", json_string(round->fingerprint));
-    TRY(describe_updates(e));
+    describe_updates(e);
     describe_checkpoint(e);
     json_object_set_new(e->object, "groups", groups);
     for (size_t i = 0; i < round->groups; i++)
@@ -124,6 +133,16 @@ static const char *text_of(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
     return text ? text : "";
+}
+
+static void put_updates(const json_t *updates, struct bytes *out)
+{
+    size_t i, j;
+    json_t *update, *trainee;
+    json_array_foreach ((json_t *)updates, i, update)
+        json_array_foreach (json_object_get(update, "trainees"), j, trainee)
+            bytes_printf(out, "weights      %s  version %lld, %s\n", text_of(trainee, "weights"),
+                         whole(update, "version"), text_of(trainee, "name"));
 }
 
 static void put_groups(const json_t *groups, struct bytes *out)
@@ -153,11 +172,7 @@ void explain_text(const json_t *e, struct bytes *ret)
     bytes_printf(ret, "made by      round %lld, update %lld, from version %lld\n",
                  whole(e, "round"), whole(e, "version") - whole(e, "first_version"),
                  whole(e, "first_version"));
-    size_t i;
-    json_t *update;
-    json_array_foreach ((json_t *)updates, i, update)
-        bytes_printf(ret, "weights      %s  version %lld\n", text_of(update, "weights"),
-                     whole(update, "version"));
+    put_updates(updates, ret);
     bytes_printf(ret, "recorded by  %s\n", text_of(e, "fingerprint"));
     if (checkpoint)
         bytes_printf(

@@ -28,8 +28,8 @@ struct sft {
     const struct recipe_sft *options;
     char *output;
     struct backend *be;
-    struct model *model;
-    struct optimizer *optimizer;
+    struct trainees trainees;
+    struct model *model; // of the one trainee
     struct tokenizer *tokenizer;
     struct checkpoint_tokenizer files; // of the model's directory
     struct jsonl *data;
@@ -46,8 +46,7 @@ static void sft_done(struct sft *sft)
         mem_free(sft->rows[i].token);
     mem_free(sft->rows);
     step_free(sft->step);
-    optimizer_free(sft->optimizer);
-    model_free(sft->model);
+    trainees_done(&sft->trainees);
     tokenizer_free(sft->tokenizer);
     jsonl_free(sft->data);
     backend_free(sft->be);
@@ -176,6 +175,17 @@ static err_t train(struct sft *sft)
 
 /* ---- the job */
 
+static err_t open_policy(struct sft *sft)
+{
+    const struct optimizer_config config = settings_optimizer(&sft->options->optimizer);
+    SCOPED(model) model = NULL;
+    TRY(model_load(sft->be, sft->options->model, &model));
+    model->kv = (enum kv_format)sft->recipe->model.kv;
+    TRY(trainees_add(&sft->trainees, "policy", STEAL(model), &config, sft->options->model));
+    sft->model = trainees_first(&sft->trainees)->model;
+    return OK;
+}
+
 static err_t open_inputs(struct sft *sft)
 {
     const char *directory = sft->options->model;
@@ -185,8 +195,7 @@ static err_t open_inputs(struct sft *sft)
     TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)sft->options->threads,
                                              .cpus = sft->recipe->learner.cpus},
                         &sft->be));
-    TRY(model_load(sft->be, directory, &sft->model));
-    sft->model->kv = (enum kv_format)sft->recipe->model.kv;
+    TRY(open_policy(sft));
     TRY(tokenizer_load(directory, &sft->tokenizer));
     sft->files = checkpoint_tokenizer(directory);
     const struct model_config *config = &sft->model->config;
@@ -212,15 +221,13 @@ static err_t open_step(struct sft *sft)
                        ? o->steps
                        : (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) /
                                    (uint64_t)o->batch);
-    struct optimizer_config config = settings_optimizer(&o->optimizer);
-    TRY(optimizer_new(sft->model, &config, o->model, &sft->optimizer));
     struct step_config step = {.objective = objective,
                                .settings = objective->defaults,
                                .schedule = settings_schedule(&o->optimizer, sft->updates),
                                .micro_tokens = (int)sft->recipe->learner.micro_tokens,
                                .checkpointing = sft->recipe->learner.gradient_checkpointing,
                                .longest = sft->longest};
-    return step_new(sft->model, sft->optimizer, &step, &sft->step);
+    return step_new(trainees_first(&sft->trainees), &step, &sft->step);
 }
 
 static bool is_empty(const char *directory)

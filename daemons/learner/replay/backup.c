@@ -34,14 +34,21 @@ static err_t link_file(const char *from, const char *to)
     return err_errno(errno, "cannot link '%s' as '%s'", from, to);
 }
 
+static err_t link_directory(const char *from, const char *to);
+
+/* Directories in it, too: a checkpoint has one for each trainee after the first. */
 static err_t link_files(DIR *listing, const char *from, const char *to)
 {
     for (struct dirent *entry; (entry = readdir(listing));) {
         struct stat file;
         SCOPED_MEM char *source = file_join(from, entry->d_name);
         SCOPED_MEM char *target = file_join(to, entry->d_name);
-        if (entry->d_name[0] != '.' && stat(source, &file) == 0 && S_ISREG(file.st_mode))
+        if (entry->d_name[0] == '.' || stat(source, &file))
+            continue;
+        if (S_ISREG(file.st_mode))
             TRY(link_file(source, target));
+        else if (S_ISDIR(file.st_mode))
+            TRY(link_directory(source, target));
     }
     return file_sync_directory(to);
 }

@@ -6,16 +6,16 @@
 enum { HEAD_ROWS = 512 };
 
 struct step {
-    struct model *model;
-    struct optimizer *optimizer;
+    struct trainee *trainee;
     struct step_config config;
+    size_t unit; // sequences that stay in one micro-batch
+    /* The workspace, and how many there have been. */
     struct pack *pack;
     struct forward *forward;
-    struct gradient *gradient;
     /* (max_rows) of the micro-batch under way */
     float *logp, *entropy, *slope;
     double *wide_logp, *wide_behaviour, *wide_old, *wide_reference, *wide_slope;
-    size_t unit; // sequences that stay in one micro-batch
+    uint64_t workspaces;
 };
 
 /* Sums over the micro-batches of one update. */
@@ -24,20 +24,25 @@ struct sums {
     double entropy, targets, compared, differing;
 };
 
-err_t step_new(struct model *model, struct optimizer *optimizer, const struct step_config *config,
-               struct step **ret)
+static void free_workspace(struct step *step)
 {
-    SCOPED(step) step = mem_new(sizeof *step);
-    TRY(objective_check(&config->settings));
-    step->model = model;
-    step->optimizer = optimizer;
-    step->config = *config;
-    step->unit = objective_pairs(&config->settings) ? 2 : 1;
-    TRY(pack_new(config->micro_tokens, config->longest * (int)step->unit, &step->pack));
+    pack_free(STEAL(step->pack));
+    forward_free(STEAL(step->forward));
+    float **const narrow[] = {&step->logp, &step->entropy, &step->slope};
+    double **const wide[] = {&step->wide_logp, &step->wide_behaviour, &step->wide_old,
+                             &step->wide_reference, &step->wide_slope};
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
+        free(STEAL(*narrow[i]));
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        free(STEAL(*wide[i]));
+}
+
+static err_t make_workspace(struct step *step, const struct step_config *config, size_t unit)
+{
+    TRY(pack_new(config->micro_tokens, config->longest * (int)unit, &step->pack));
     size_t rows = (size_t)step->pack->max_rows;
-    TRY(forward_new(model, (int)rows, HEAD_ROWS,
+    TRY(forward_new(step->trainee->model, (int)rows, HEAD_ROWS,
                     config->checkpointing ? FORWARD_INPUTS : FORWARD_ALL, &step->forward));
-    TRY(gradient_new(model, &step->gradient));
     step->logp = mem_array(rows, sizeof(float));
     step->entropy = mem_array(rows, sizeof(float));
     step->slope = mem_array(rows, sizeof(float));
@@ -46,14 +51,49 @@ err_t step_new(struct model *model, struct optimizer *optimizer, const struct st
     step->wide_old = mem_array(rows, sizeof(double));
     step->wide_reference = mem_array(rows, sizeof(double));
     step->wide_slope = mem_array(rows, sizeof(double));
+    step->workspaces++;
+    return OK;
+}
+
+/* Whether the workspace that is there is what these settings would make. */
+static bool fits(const struct step *step, const struct step_config *config, size_t unit)
+{
+    const struct step_config *had = &step->config;
+    return step->forward && had->micro_tokens == config->micro_tokens &&
+           had->longest * (int)step->unit == config->longest * (int)unit &&
+           had->checkpointing == config->checkpointing;
+}
+
+err_t step_configure(struct step *step, const struct step_config *config)
+{
+    TRY(objective_check(&config->settings));
+    const size_t unit = objective_pairs(&config->settings) ? 2 : 1;
+    if (!fits(step, config, unit)) {
+        free_workspace(step);
+        TRY(make_workspace(step, config, unit));
+    }
+    step->config = *config;
+    step->unit = unit;
+    return OK;
+}
+
+err_t step_new(struct trainee *trainee, const struct step_config *config, struct step **ret)
+{
+    SCOPED(step) step = mem_new(sizeof *step);
+    step->trainee = trainee;
+    TRY(step_configure(step, config));
     *ret = STEAL(step);
     return OK;
 }
 
 size_t step_bytes(const struct step *step)
 {
-    const struct gradient *grad = step->gradient;
-    return forward_bytes(step->forward) + (grad->count + grad->head_count) * sizeof(float);
+    return forward_bytes(step->forward);
+}
+
+uint64_t step_workspaces(const struct step *step)
+{
+    return step->workspaces;
 }
 
 const struct objective_config *step_settings(const struct step *step)
@@ -148,7 +188,7 @@ static err_t backward_stretch(struct step *step, const struct step_batch *batch,
         return OK;
     return backward_head(step->forward, pack->row + begin, pack->target + begin,
                          step->slope + begin, end - begin, batch->inverse_temperature,
-                         step->gradient);
+                         step->trainee->gradient);
 }
 
 /* The end of the stretch that begins with sequence `from`: whole units whose logits fit into memory at once, or one that
@@ -179,7 +219,7 @@ static err_t backward_micro(struct step *step, const struct step_batch *batch, s
     sums->targets += pack->targets;
     if (batch->behaviour)
         compare(step, batch, base, sums);
-    return flat ? OK : backward_body(step->forward, step->gradient);
+    return flat ? OK : backward_body(step->forward, step->trainee->gradient);
 }
 
 /* Denominators of the whole update, before its first backward. */
@@ -234,15 +274,15 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
     struct rl_totals totals = totals_of(batch);
     struct sums sums = {0};
     size_t base = 0;
-    TRY(gradient_zero(step->gradient));
+    TRY(gradient_zero(step->trainee->gradient));
     for (size_t at = 0, taken; at < batch->sequences; at += taken) {
         TRY(forward_micro(step, batch, at, &taken));
         TRY(backward_micro(step, batch, at, base, &totals, &sums));
         base += (size_t)step->pack->targets;
     }
     struct optimizer_result result;
-    double lr = schedule_lr(&step->config.schedule, optimizer_steps(step->optimizer) + 1);
-    TRY(optimizer_step(step->optimizer, step->gradient, lr, &result));
+    double lr = schedule_lr(&step->config.schedule, optimizer_steps(step->trainee->optimizer) + 1);
+    TRY(optimizer_step(step->trainee->optimizer, step->trainee->gradient, lr, &result));
     *ret = result_of(&sums, &result, lr);
     return OK;
 }
@@ -251,16 +291,6 @@ void step_free(struct step *step)
 {
     if (!step)
         return;
-    pack_free(step->pack);
-    forward_free(step->forward);
-    gradient_free(step->gradient);
-    free(step->logp);
-    free(step->entropy);
-    free(step->slope);
-    free(step->wide_logp);
-    free(step->wide_behaviour);
-    free(step->wide_old);
-    free(step->wide_reference);
-    free(step->wide_slope);
+    free_workspace(step);
     mem_free(step);
 }

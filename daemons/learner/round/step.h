@@ -1,14 +1,15 @@
 /* One update: micro-batches through forward, objective and backward, then AdamW.
  *
  *     SCOPED(step) step = NULL;
- *     TRY(step_new(model, optimizer, &config, &step));
- *     TRY(step_run(step, &batch, &result));            -- the model has new weights
+ *     TRY(step_new(trainee, &config, &step));
+ *     TRY(step_run(step, &batch, &result));            -- the trainee's model has new weights
+ *     TRY(step_configure(step, &other));               -- from the next one on; memory stays where its shape does
  *
  * Denominators are those of the whole batch, micro-batches add up in the order of the sequences, and which of them share
  * their prompt's rows is a matter of the sequences alone (pack.h), so how the batch is cut into micro-batches changes no bit.
  * Owner: the compute thread. */
 #pragma once
-#include "model/optimizer.h"
+#include "learner/train/trainee.h"
 #include "model/pack.h"
 #include "rl/objective.h"
 
@@ -47,9 +48,13 @@ struct step_result {
 
 struct step;
 
-/* EXHAUSTED: the workspace does not fit into memory. */
-err_t step_new(struct model *model, struct optimizer *optimizer, const struct step_config *config,
-               struct step **ret);
+/* trainee: borrowed; its gradient is this step's while an update is made. INVALID: settings that the objective cannot have;
+ * EXHAUSTED: the workspace does not fit into memory. */
+err_t step_new(struct trainee *trainee, const struct step_config *config, struct step **ret);
+
+/* Other settings. The workspace stays unless micro_tokens, checkpointing or the rows of the longest unit differ. INVALID: the step
+ * is as it was; EXHAUSTED: it has no workspace until another call gives it one. */
+err_t step_configure(struct step *step, const struct step_config *config);
 
 /* INVALID: the gradient is not finite; the weights are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
@@ -57,7 +62,9 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
 /* log-probabilities of the targets under the weights as they are, into ret (targets). */
 err_t step_logp(struct step *step, const struct step_batch *batch, float *ret);
 
-size_t step_bytes(const struct step *step); // activations and gradients
+size_t step_bytes(const struct step *step); // of the workspace: activations and their gradients
+uint64_t
+step_workspaces(const struct step *step); // made so far: 1 while only other settings change
 const struct objective_config *step_settings(const struct step *step);
 void step_set_kl(struct step *step,
                  double coef); // of the KL term in the loss, from the next update on

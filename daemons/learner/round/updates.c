@@ -6,19 +6,15 @@
 
 struct updates {
     const struct recipe *recipe;
+    struct trainee *policy;
     struct step *step;
     struct kl_control kl;
     enum kl estimator;
 };
 
-err_t updates_new(const struct recipe *recipe, struct model *model, struct optimizer *optimizer,
-                  struct updates **ret)
+static err_t step_config_of(const struct recipe *recipe, const struct model *model,
+                            struct step_config *ret)
 {
-    SCOPED(updates) updates = mem_new(sizeof *updates);
-    updates->recipe = recipe;
-    updates->kl.coef = recipe->learner.kl.coef;
-    kl_find(recipe->learner.kl.estimator,
-            &updates->estimator); // the recipe allows only known words
     struct step_config config = {
         .proximal = recipe->learner.ratio_to == RECIPE_TO_PROXIMAL,
         .micro_tokens = (int)recipe->learner.micro_tokens,
@@ -27,8 +23,39 @@ err_t updates_new(const struct recipe *recipe, struct model *model, struct optim
         .schedule = settings_schedule(&recipe->learner.optimizer,
                                       recipe->run.rounds * recipe->learner.updates_per_round)};
     TRY(settings_objective(recipe, &config.objective, &config.settings));
-    TRY(step_new(model, optimizer, &config, &updates->step));
+    *ret = config;
+    return OK;
+}
+
+/* All that is no step's. */
+static void take(struct updates *updates, const struct recipe *recipe)
+{
+    struct optimizer_config optimizer = settings_optimizer(&recipe->learner.optimizer);
+    optimizer_configure(updates->policy->optimizer, &optimizer);
+    kl_find(recipe->learner.kl.estimator,
+            &updates->estimator); // the recipe allows only known words
+    updates->kl.coef = recipe->learner.kl.coef;
+    updates->recipe = recipe;
+}
+
+err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct updates **ret)
+{
+    struct step_config config;
+    SCOPED(updates) updates = mem_new(sizeof *updates);
+    updates->policy = trainees_first(trainees);
+    TRY(step_config_of(recipe, updates->policy->model, &config));
+    TRY(step_new(updates->policy, &config, &updates->step));
+    take(updates, recipe);
     *ret = STEAL(updates);
+    return OK;
+}
+
+err_t updates_configure(struct updates *updates, const struct recipe *recipe)
+{
+    struct step_config config;
+    TRY(step_config_of(recipe, updates->policy->model, &config));
+    TRY(step_configure(updates->step, &config));
+    take(updates, recipe);
     return OK;
 }
 
@@ -148,6 +175,11 @@ void updates_set_kl_coef(struct updates *updates, double coef)
 size_t updates_bytes(const struct updates *updates)
 {
     return step_bytes(updates->step);
+}
+
+uint64_t updates_workspaces(const struct updates *updates)
+{
+    return step_workspaces(updates->step);
 }
 
 void updates_free(struct updates *updates)

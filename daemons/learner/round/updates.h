@@ -3,8 +3,9 @@
  * make the same.
  *
  *     SCOPED(updates) updates = NULL;
- *     TRY(updates_new(recipe, model, optimizer, &updates));
+ *     TRY(updates_new(recipe, &trainees, &updates));
  *     TRY(updates_run(updates, round, groups, after_each, arg, &report));
+ *     TRY(updates_configure(updates, changed));        -- the rounds from here on were recorded with other settings
  *
  * Owner: the compute thread. */
 #pragma once
@@ -16,9 +17,13 @@
 
 struct updates;
 
-/* INVALID: settings that the objective cannot have; EXHAUSTED: memory. recipe, model, optimizer: borrowed. */
-err_t updates_new(const struct recipe *recipe, struct model *model, struct optimizer *optimizer,
-                  struct updates **ret);
+/* Both are borrowed. INVALID: settings that the objective cannot have; EXHAUSTED: memory. */
+err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct updates **ret);
+
+/* Objective, schedule, optimizer and the KL coefficient are this recipe's from the next round on. All large memory stays as it is
+ * unless settings that decide it differ (step_configure's), of which none is live. INVALID: settings that the objective cannot have;
+ * all is as it was. EXHAUSTED: nothing can be trained. */
+err_t updates_configure(struct updates *updates, const struct recipe *recipe);
 
 /* Trains the round. done(arg, u) comes after update u = 0, 1, ..., when the model has its weights; its error ends the round.
  * Adds to *report: loss, rewards, lag, lengths, logp_differing. INVALID: a gradient that is not finite, or reference
@@ -29,6 +34,7 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
 /* The KL coefficient in force: part of a checkpoint. */
 double updates_kl_coef(const struct updates *updates);
 void updates_set_kl_coef(struct updates *updates, double coef);
-size_t updates_bytes(const struct updates *updates); // activations and gradients
+size_t updates_bytes(const struct updates *updates);        // of the workspace
+uint64_t updates_workspaces(const struct updates *updates); // made so far
 void updates_free(struct updates *updates);
 DEFINE_SCOPED(updates)

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MANIFEST_OLDEST = 1, MANIFEST_FORMAT = 2 /* has its own digest */, MANIFEST_MAX = 1 << 20 };
+/* Format 2 has a digest of itself, format 3 a list of trainees: before it there were `files` and the policy alone. */
+enum { MANIFEST_OLDEST = 1, MANIFEST_SELF = 2, MANIFEST_FORMAT = 3, MANIFEST_MAX = 1 << 20 };
 static const char FORMAT_NAME[] = "rlhfd-checkpoint";
 
 static const char *const tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json",
@@ -41,12 +42,18 @@ err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const c
 
 /* ---- files and their digests */
 
-static err_t digest_in(const char *directory, const char *name, struct digest *ret)
+char *checkpoint_trainee(const char *path, const struct trainee_digests *trainees, const char *name)
 {
-    SCOPED_MEM char *path = file_join(directory, name);
-    return file_digest(path, ret);
+    return strcmp(name, trainees->at[0].name) == 0 ? mem_string(path) : file_join(path, name);
 }
 
+static bool is_directory(const char *path)
+{
+    struct stat status;
+    return !stat(path, &status) && S_ISDIR(status.st_mode);
+}
+
+/* Of the files right in it. */
 static err_t digests_of(const char *directory, json_t *files)
 {
     DIR *listing = opendir(directory);
@@ -56,9 +63,10 @@ static err_t digests_of(const char *directory, json_t *files)
     for (struct dirent *entry; !err_failed(failed) && (entry = readdir(listing));) {
         struct digest digest;
         char text[DIGEST_TEXT];
-        if (entry->d_name[0] == '.')
+        SCOPED_MEM char *path = file_join(directory, entry->d_name);
+        if (entry->d_name[0] == '.' || is_directory(path))
             continue;
-        failed = digest_in(directory, entry->d_name, &digest);
+        failed = file_digest(path, &digest);
         if (!err_failed(failed))
             json_object_set_new(files, entry->d_name, json_string(digest_text(&digest, text)));
     }
@@ -73,13 +81,13 @@ static err_t check_files(const char *directory, const json_t *files)
     json_object_foreach ((json_t *)files, name, want) {
         struct digest digest;
         char text[DIGEST_TEXT];
+        SCOPED_MEM char *path = file_join(directory, name);
         if (strchr(name, '/'))
             return err_new(ERR_DATA_LOSS, "'%s': manifest names '%s'", directory, name);
-        TRY(digest_in(directory, name, &digest));
+        TRY(file_digest(path, &digest));
         if (!json_is_string(want) ||
             strcmp(json_string_value(want), digest_text(&digest, text)) != 0)
-            return err_new(ERR_DATA_LOSS, "'%s/%s' is damaged: its digest is %s", directory, name,
-                           text);
+            return err_new(ERR_DATA_LOSS, "'%s' is damaged: its digest is %s", path, text);
     }
     return OK;
 }
@@ -95,18 +103,35 @@ static struct digest manifest_digest(json_t *manifest)
     return hash128(text, strlen(text), 0);
 }
 
+static err_t list_trainees(const char *directory, const struct trainee_digests *trainees,
+                           json_t *list)
+{
+    for (size_t i = 0; i < trainees->count; i++) {
+        char text[DIGEST_TEXT];
+        json_t *files = json_object();
+        SCOPED_MEM char *from = checkpoint_trainee(directory, trainees, trainees->at[i].name);
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:o}", "name", trainees->at[i].name, "weights",
+                            digest_text(&trainees->at[i].weights, text), "files", files));
+        TRY(digests_of(from, files));
+    }
+    return OK;
+}
+
+/* `weights` are the policy's once more, for those who look for no more than that. */
 static err_t manifest_write(const char *directory, const struct checkpoint_info *info)
 {
     char text[DIGEST_TEXT];
-    json_t *files = json_object();
+    json_t *trainees = json_array();
     SCOPED_JSON json_t *manifest = json_pack(
         "{s:s, s:i, s:s, s:I, s:I, s:I, s:s, s:f, s:o}", "format", FORMAT_NAME, "format_version",
         MANIFEST_FORMAT, "run", info->run, "lineage", (json_int_t)info->lineage, "round",
         (json_int_t)info->round, "version", (json_int_t)info->version, "weights",
-        digest_text(&info->weights, text), "kl_coef", info->kl_coef, "files", files);
+        digest_text(&info->trainees.at[0].weights, text), "kl_coef", info->kl_coef, "trainees",
+        trainees);
     if (!manifest)
         return err_new(ERR_INVALID, "run name '%s' is not UTF-8", info->run);
-    TRY(digests_of(directory, files));
+    TRY(list_trainees(directory, &info->trainees, trainees));
     struct digest digest = manifest_digest(manifest);
     json_object_set_new(manifest, "digest", json_string(digest_text(&digest, text)));
     SCOPED_MEM char *path = file_join(directory, "manifest.json");
@@ -133,34 +158,75 @@ static err_t digest_parse(const char *text, const char *path, struct digest *ret
     return OK;
 }
 
+static err_t parse_trainee(const json_t *entry, const char *path, struct trainee_digests *ret)
+{
+    const char *name, *weights;
+    TRY(json_get_text(entry, path, "name", &name));
+    TRY(json_get_text(entry, path, "weights", &weights));
+    if (ret->count == TRAINEES_MAX || !trainee_name_is(name) || trainee_digests_find(ret, name))
+        return err_new(ERR_DATA_LOSS, "%s: trainee '%.40s' cannot be one", path, name);
+    struct trainee_digest *trainee = &ret->at[ret->count++];
+    snprintf(trainee->name, sizeof trainee->name, "%s", name);
+    return digest_parse(weights, path, &trainee->weights);
+}
+
+/* As format 3 has it, whatever the format. */
+static void upgrade(json_t *manifest)
+{
+    json_object_set_new(manifest, "trainees",
+                        json_pack("[{s:s, s:O, s:O}]", "name", "policy", "weights",
+                                  json_object_get(manifest, "weights"), "files",
+                                  json_object_get(manifest, "files")));
+}
+
+static err_t parse_trainees(json_t *manifest, const char *path, struct trainee_digests *ret)
+{
+    size_t i;
+    json_t *entry;
+    const json_t *list = json_object_get(manifest, "trainees");
+    json_array_foreach ((json_t *)list, i, entry)
+        TRY(parse_trainee(entry, path, ret));
+    return ret->count ? OK : err_new(ERR_DATA_LOSS, "%s names no trainee", path);
+}
+
+static err_t parse_info(json_t *manifest, const char *path, struct checkpoint_info *ret)
+{
+    const char *run;
+    int64_t lineage, round, version;
+    struct checkpoint_info info = {0};
+    TRY(json_get_text(manifest, path, "run", &run));
+    TRY(json_get_int(manifest, path, "lineage", 0, UINT32_MAX, &lineage));
+    TRY(json_get_int(manifest, path, "round", 0, INT64_MAX, &round));
+    TRY(json_get_int(manifest, path, "version", 0, INT64_MAX, &version));
+    TRY(json_get_number_or(manifest, path, "kl_coef", &info.kl_coef));
+    if (strlen(run) >= CHECKPOINT_RUN_MAX)
+        return err_new(ERR_DATA_LOSS, "%s is no manifest of ours", path);
+    TRY(parse_trainees(manifest, path, &info.trainees));
+    snprintf(info.run, sizeof info.run, "%s", run);
+    info.lineage = (uint32_t)lineage;
+    info.round = (uint64_t)round;
+    info.version = (uint64_t)version;
+    *ret = info;
+    return OK;
+}
+
 static err_t manifest_parse(const char *directory, json_t **ret_manifest,
                             struct checkpoint_info *ret)
 {
     SCOPED_MEM char *path = file_join(directory, "manifest.json");
     SCOPED_JSON json_t *manifest = NULL;
+    const char *format;
+    int64_t version;
     TRY(json_read_file(path, MANIFEST_MAX, &manifest));
-    const char *format, *run, *weights;
-    int64_t version, lineage, round, weights_version;
     TRY(json_get_text(manifest, path, "format", &format));
     TRY(json_get_int(manifest, path, "format_version", MANIFEST_OLDEST, MANIFEST_FORMAT, &version));
-    if (version == MANIFEST_FORMAT)
-        TRY(manifest_check(manifest, path));
-    TRY(json_get_text(manifest, path, "run", &run));
-    TRY(json_get_int(manifest, path, "lineage", 0, UINT32_MAX, &lineage));
-    TRY(json_get_int(manifest, path, "round", 0, INT64_MAX, &round));
-    TRY(json_get_int(manifest, path, "version", 0, INT64_MAX, &weights_version));
-    TRY(json_get_text(manifest, path, "weights", &weights));
-    if (strcmp(format, FORMAT_NAME) != 0 || strlen(run) >= CHECKPOINT_RUN_MAX)
+    if (strcmp(format, FORMAT_NAME) != 0)
         return err_new(ERR_DATA_LOSS, "%s is no manifest of ours", path);
-    double kl_coef = 0;
-    TRY(json_get_number_or(manifest, path, "kl_coef", &kl_coef));
-    struct checkpoint_info info = {.kl_coef = kl_coef,
-                                   .lineage = (uint32_t)lineage,
-                                   .round = (uint64_t)round,
-                                   .version = (uint64_t)weights_version};
-    snprintf(info.run, sizeof info.run, "%s", run);
-    TRY(digest_parse(weights, path, &info.weights));
-    *ret = info;
+    if (version >= MANIFEST_SELF)
+        TRY(manifest_check(manifest, path));
+    if (version < MANIFEST_FORMAT)
+        upgrade(manifest);
+    TRY(parse_info(manifest, path, ret));
     *ret_manifest = STEAL(manifest);
     return OK;
 }
@@ -179,7 +245,7 @@ static err_t check_named(const char *path, const json_t *files, const char *name
                          name);
 }
 
-/* What a restart reads and what makes the directory one of Hugging Face's. */
+/* What a restart reads and what makes the directory one of Hugging Face's; of the policy the tokenizer, too. */
 static err_t check_complete(const char *path, const json_t *files, unsigned tokenizer)
 {
     static const char *const needed[] = {"config.json", "model.safetensors",
@@ -197,9 +263,14 @@ err_t checkpoint_read(const char *path, unsigned tokenizer, struct checkpoint_in
     SCOPED_JSON json_t *manifest = NULL;
     struct checkpoint_info info;
     TRY(manifest_parse(path, &manifest, &info));
-    const json_t *files = json_object_get(manifest, "files");
-    TRY(check_complete(path, files, tokenizer));
-    TRY(check_files(path, files));
+    const json_t *list = json_object_get(manifest, "trainees");
+    for (size_t i = 0; i < info.trainees.count; i++) {
+        SCOPED_MEM char *directory =
+            checkpoint_trainee(path, &info.trainees, info.trainees.at[i].name);
+        const json_t *files = json_object_get(json_array_get(list, i), "files");
+        TRY(check_complete(directory, files, i ? 0 : tokenizer));
+        TRY(check_files(directory, files));
+    }
     *ret = info;
     return OK;
 }
@@ -251,16 +322,26 @@ err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_in
     return left.count ? point_latest(directory, left.version[0]) : OK;
 }
 
-static err_t write_aside(const char *aside, const struct model *model,
-                         const struct optimizer *optimizer,
+static err_t write_trainee(const char *directory, const struct trainee *trainee)
+{
+    SCOPED_MEM char *state = file_join(directory, "optimizer.safetensors");
+    TRY(file_make_directories(directory));
+    TRY(model_write(trainee->model, directory));
+    return optimizer_save(trainee->optimizer, state);
+}
+
+static err_t write_aside(const char *aside, const struct trainees *trainees,
                          const struct checkpoint_tokenizer *tokenizer,
                          const struct checkpoint_info *info)
 {
-    SCOPED_MEM char *state = file_join(aside, "optimizer.safetensors");
     TRY(file_remove_tree(aside));
-    TRY(file_make_directories(aside));
-    TRY(model_write(model, aside));
-    TRY(optimizer_save(optimizer, state));
+    for (size_t i = 0; i < trainees->count; i++) {
+        SCOPED_MEM char *directory =
+            checkpoint_trainee(aside, &info->trainees, info->trainees.at[i].name);
+        TRY(write_trainee(directory, &trainees->at[i]));
+        if (i) // the policy's is synced when all is there
+            TRY(file_sync_directory(directory));
+    }
     TRY(checkpoint_copy_tokenizer(tokenizer, aside));
     TRY(manifest_write(aside, info));
     return file_sync_directory(aside);
@@ -273,14 +354,14 @@ static bool is_there(const char *path, unsigned tokenizer, const struct checkpoi
     struct checkpoint_info there;
     err_t failed = checkpoint_read(path, tokenizer, &there);
     bool same = !err_failed(failed) && there.round == info->round &&
-                there.version == info->version && digest_equal(&there.weights, &info->weights) &&
+                there.version == info->version &&
+                trainee_digests_equal(&there.trainees, &info->trainees) &&
                 strcmp(there.run, info->run) == 0; // an ancestor's, too: before a fork it is ours
     err_free(failed);
     return same;
 }
 
-err_t checkpoint_write(const char *run_directory, const struct model *model,
-                       const struct optimizer *optimizer,
+err_t checkpoint_write(const char *run_directory, const struct trainees *trainees,
                        const struct checkpoint_tokenizer *tokenizer,
                        const struct checkpoint_info *info, int keep)
 {
@@ -290,7 +371,7 @@ err_t checkpoint_write(const char *run_directory, const struct model *model,
     if (is_there(path, tokenizer->files, info))
         return point_latest(directory, info->version);
     TRY(file_make_directories(directory));
-    err_t failed = write_aside(aside, model, optimizer, tokenizer, info);
+    err_t failed = write_aside(aside, trainees, tokenizer, info);
     if (err_failed(failed)) {
         err_free(file_remove_tree(aside));
         return err_wrap(failed, "checkpoint of version %" PRIu64, info->version);

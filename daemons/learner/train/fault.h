@@ -1,6 +1,6 @@
 /* What a person can do when the weights in memory are not those that training made, for the line that ends the learner.
  *
- *     TRY(fault_told(&start, optimizer_verify(start.optimizer)));
+ *     TRY(fault_told(&start, trainees_verify(&start.trainees)));
  *
  * Any thread. */
 #pragma once

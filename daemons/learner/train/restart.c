@@ -11,8 +11,7 @@
 
 void restart_done(struct restart *restart)
 {
-    optimizer_free(STEAL(restart->optimizer));
-    model_free(STEAL(restart->model));
+    trainees_done(&restart->trainees);
     backend_free(STEAL(restart->be));
     mem_free(STEAL(restart->origin));
 }
@@ -183,7 +182,7 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
                     const struct checkpoint_info *at)
 {
     uint64_t version = 0;
-    struct digest recorded = at->weights;
+    struct trainee_digests recorded = at->trainees;
     if (strcmp(at->run, recipe->run.name) != 0)
         return err_new(
             ERR_PRECONDITION,
@@ -191,8 +190,9 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
             at->run, recipe->run.name);
     err_t failed = store_version_after(store, at->round, &version);
     if (!err_failed(failed) && at->version)
-        failed = store_digest_of(store, at->version, &recorded);
-    if (!err_failed(failed) && (version != at->version || !digest_equal(&recorded, &at->weights)))
+        failed = store_digests_of(store, at->version, &recorded);
+    if (!err_failed(failed) &&
+        (version != at->version || !trainee_digests_equal(&recorded, &at->trainees)))
         failed = err_new(ERR_PRECONDITION, "the store has other weights of version %" PRIu64,
                          at->version);
     return err_wrap(failed, "checkpoint '%s' is not of this run's store: restore the two together",
@@ -244,10 +244,9 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
                     number);
 }
 
-static err_t check_rounds(const struct recipe *recipe, struct store *store,
-                          const struct restart *start)
+static err_t check_rounds(const struct recipe *recipe, struct store *store, struct restart *start)
 {
-    SCOPED_MEM char *fingerprint = settings_fingerprint(start->model);
+    SCOPED_MEM char *fingerprint = settings_fingerprint(trainees_first(&start->trainees)->model);
     uint64_t from = start->at.round, next = store_next_round(store);
     for (uint64_t number = from; number < next; number++)
         TRY(check_recorded(recipe, store, number, &start->at, fingerprint));
@@ -264,37 +263,65 @@ static err_t check_rounds(const struct recipe *recipe, struct store *store,
     return OK;
 }
 
-/* ---- the model */
+/* ---- the trainees */
 
-static err_t load_model(const struct recipe *recipe, const char *directory, struct restart *start)
+/* What this recipe trains, the policy first. */
+static const char *const names[] = {"policy"};
+enum { NAMES = sizeof names / sizeof *names };
+
+static err_t load_trainee(const struct recipe *recipe, const char *name, const char *directory,
+                          struct restart *start)
+{
+    const struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
+    SCOPED(model) model = NULL;
+    TRY(model_load(start->be, directory, &model));
+    model->kv = (enum kv_format)recipe->model.kv;
+    return trainees_add(&start->trainees, name, STEAL(model), &config, directory);
+}
+
+/* From a checkpoint's directories; without one (recorded NULL) from model.path. */
+static err_t load_trainees(const struct recipe *recipe, const char *directory,
+                           const struct trainee_digests *recorded, struct restart *start)
 {
     TRY(backend_cpu_new(
         &(struct cpu_config){.threads = (int)recipe->learner.threads, .cpus = recipe->learner.cpus},
         &start->be));
-    TRY(model_load(start->be, directory, &start->model));
-    start->model->kv = (enum kv_format)recipe->model.kv;
-    struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
+    for (size_t i = 0; i < NAMES; i++) {
+        SCOPED_MEM char *from =
+            recorded ? checkpoint_trainee(directory, recorded, names[i]) : mem_string(directory);
+        TRY(load_trainee(recipe, names[i], from, start));
+    }
     start->origin = mem_string(directory);
     start->tokenizer = checkpoint_tokenizer(directory).files;
-    return optimizer_new(start->model, &config, directory, &start->optimizer);
+    return OK;
 }
 
+/* Masters, moments and the weights rounded from them. */
 static err_t load_state(const char *checkpoint, struct restart *start)
 {
-    SCOPED_MEM char *state = file_join(checkpoint, "optimizer.safetensors");
-    TRY(optimizer_load(start->optimizer, state));
-    struct digest digest = optimizer_digest(start->optimizer);
-    if (!digest_equal(&digest, &start->at.weights))
-        return err_new(ERR_DATA_LOSS,
-                       "checkpoint '%s': its weights are not those that its manifest names",
-                       checkpoint);
+    const struct trainee_digests *recorded = &start->at.trainees;
+    for (size_t i = 0; i < start->trainees.count; i++) {
+        struct trainee *trainee = &start->trainees.at[i];
+        SCOPED_MEM char *directory = checkpoint_trainee(checkpoint, recorded, trainee->name);
+        SCOPED_MEM char *state = file_join(directory, "optimizer.safetensors");
+        TRY(optimizer_load(trainee->optimizer, state));
+        const struct digest digest = optimizer_digest(trainee->optimizer),
+                            *want = trainee_digests_find(recorded, trainee->name);
+        if (!want || !digest_equal(&digest, want))
+            return err_new(ERR_DATA_LOSS,
+                           "checkpoint '%s': the weights of '%s' are not those that its manifest "
+                           "names",
+                           checkpoint, trainee->name);
+    }
     start->resumed = true;
     return OK;
 }
 
 static err_t resume(const struct recipe *recipe, const char *checkpoint, struct restart *start)
 {
-    TRY(load_model(recipe, checkpoint, start));
+    SCOPED_MEM char *who = mem_printf("checkpoint '%s'", checkpoint);
+    TRY(trainees_match(names, NAMES, &start->at.trainees, who));
+    TRY(load_trainees(recipe, checkpoint, &start->at.trainees, start));
     TRY(load_state(checkpoint, start));
     log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint,
              start->at.round, start->at.version);
@@ -304,6 +331,8 @@ static err_t resume(const struct recipe *recipe, const char *checkpoint, struct 
 err_t restart_go_back(struct restart *start, const char *checkpoint,
                       const struct checkpoint_info *info)
 {
+    SCOPED_MEM char *who = mem_printf("checkpoint '%s'", checkpoint);
+    TRY(trainees_match(names, NAMES, &info->trainees, who));
     start->at = *info;
     mem_free(start->origin);
     start->origin = mem_string(checkpoint);
@@ -312,10 +341,21 @@ err_t restart_go_back(struct restart *start, const char *checkpoint,
 
 static err_t begin(const struct recipe *recipe, struct restart *start)
 {
-    TRY(load_model(recipe, recipe->model.path, start));
-    start->at = (struct checkpoint_info){.weights = optimizer_digest(start->optimizer)};
+    TRY(load_trainees(recipe, recipe->model.path, NULL, start));
+    start->at = (struct checkpoint_info){.trainees = trainees_digests(&start->trainees)};
     snprintf(start->at.run, sizeof start->at.run, "%s", recipe->run.name);
     return OK;
+}
+
+/* What goes on from here is recorded beside what the store has. */
+static err_t check_trainees(struct store *store)
+{
+    const uint64_t last = store_last_version(store);
+    struct trainee_digests recorded;
+    if (!last)
+        return OK;
+    TRY(store_digests_of(store, last, &recorded));
+    return trainees_match(names, NAMES, &recorded, "the store of this run");
 }
 
 static err_t check_reported(const struct recipe *recipe, const struct store *store, uint64_t round)
@@ -349,6 +389,7 @@ static err_t find_start(const struct recipe *recipe, struct store *store,
     if (!store)
         return OK;
     TRY(restart_agrees(recipe, store, ret_path, ret));
+    TRY(check_trainees(store));
     return restart_reaches(recipe, store, *ret_path ? ret->round : 0);
 }
 

@@ -6,18 +6,17 @@
  *     TRY(restart_settings(recipe, round->settings, true, &recorded));  -- for each of those rounds
  *
  * Refused, with one line that says what to do: a store or checkpoints that are gone or of another run; rounds to be trained
- * again that another build recorded, whose bits would differ; a store that is damaged, or behind its checkpoints or metrics.
+ * again that another build recorded, whose bits would differ; a store or a checkpoint with a trainee that this recipe does not
+ * train, or without one that it does; a store that is damaged, or behind its checkpoints or metrics.
  * Damaged checkpoints are passed over, and those that a fork cut off. Nothing is written. Any thread. */
 #pragma once
 #include "learner/train/checkpoint.h"
-#include "model/model.h"
-#include "model/optimizer.h"
+#include "learner/train/trainee.h"
 #include "svc/recipe/recipe.h"
 
 struct restart {
     struct backend *be;
-    struct model *model;
-    struct optimizer *optimizer;
+    struct trainees trainees;
     struct checkpoint_info at; // where the weights stand
     char *origin;              // directory whose tokenizer goes into checkpoints
     unsigned tokenizer;        // its files, as checkpoint_tokenizer has them
@@ -31,8 +30,9 @@ void restart_written(struct restart *restart, char *path);
 /* PRECONDITION, DATA_LOSS: refused as above; else what store_read, model_load and optimizer_load say. */
 err_t restart_open(const struct recipe *recipe, struct restart *ret);
 
-/* Loads another checkpoint of the same run into the model and optimizer that are there. *start is then as if it had begun from
- * it; what was built on the optimizer's state goes on. DATA_LOSS, INVALID, EXHAUSTED: *start is as it was, or of no use. */
+/* Loads another checkpoint of the same run into the trainees that are there. *start is then as if it had begun from it; what
+ * was built on the trainees goes on. PRECONDITION: of other trainees. DATA_LOSS, INVALID, EXHAUSTED: *start is as it was, or of
+ * no use. */
 err_t restart_go_back(struct restart *start, const char *checkpoint,
                       const struct checkpoint_info *info);
 

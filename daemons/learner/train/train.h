@@ -26,9 +26,10 @@ struct train_options {
     void *arg;
 };
 
-/* Prepares the model: what the rest of the daemon needs to know of it before anything is trained. */
+/* Loads the trainees: what the rest of the daemon needs to know of them before anything is trained. */
 err_t train_new(const struct recipe *recipe, struct train **ret);
-const struct model *train_model(const struct train *train);
+const struct model *train_model(const struct train *train); // the policy's: what is published
+uint64_t train_checkpoint_bytes(const struct train *train); // on disk, at least
 
 /* Rounds that the checkpoint it starts from covers. */
 uint64_t train_first_round(const struct train *train);

@@ -2,7 +2,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "learner/train/checkpoint.h"
-#include "tensor/digest.h"
 #include "unit/model/tiny.h"
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,7 @@
 struct kit {
     const char *run;
     struct backend *be;
-    struct model *model;
-    struct optimizer *optimizer;
+    struct trainees trainees;
 };
 
 static struct kit kit_new(void)
@@ -20,33 +18,32 @@ static struct kit kit_new(void)
     struct kit kit = {.run = testing_directory(), .be = tiny_backend(1)};
     struct model_config shape = tiny_config(true);
     struct optimizer_config config = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
-    assert_ok(model_new(kit.be, &shape, 5, &kit.model));
-    assert_ok(optimizer_new(kit.model, &config, NULL, &kit.optimizer));
+    struct model *model;
+    assert_ok(model_new(kit.be, &shape, 5, &model));
+    assert_ok(trainees_add(&kit.trainees, "policy", model, &config, NULL));
     return kit;
 }
 
 static void kit_done(struct kit *kit)
 {
-    optimizer_free(kit->optimizer);
-    model_free(kit->model);
+    trainees_done(&kit->trainees);
     backend_free(kit->be);
 }
 
 static struct checkpoint_info info_of(const struct kit *kit, uint64_t round)
 {
-    return (struct checkpoint_info){
-        .run = "run",
-        .lineage = 1,
-        .round = round,
-        .version = 2 * round,
-        .weights = weights_digest(kit->model->values, 0, kit->model->params->layout->elements)};
+    return (struct checkpoint_info){.run = "run",
+                                    .lineage = 1,
+                                    .round = round,
+                                    .version = 2 * round,
+                                    .trainees = trainees_digests(&kit->trainees)};
 }
 
 static void write_one(const struct kit *kit, uint64_t round, int keep)
 {
     struct checkpoint_info info = info_of(kit, round);
     struct checkpoint_tokenizer tokenizer = checkpoint_tokenizer(kit->run);
-    assert_ok(checkpoint_write(kit->run, kit->model, kit->optimizer, &tokenizer, &info, keep));
+    assert_ok(checkpoint_write(kit->run, &kit->trainees, &tokenizer, &info, keep));
 }
 
 /* The newest whole one's round; whether a damaged one was passed over. */
@@ -161,10 +158,10 @@ static void without_its_tokenizer_it_is_not_whole(void **)
     assert_int_equal(tokenizer.files, CHECKPOINT_TOKENIZER);
     assert_int_equal(remove(file), 0);
     assert_err(ERR_NOT_FOUND, "tokenizer.json",
-               checkpoint_write(kit.run, kit.model, kit.optimizer, &tokenizer, &info, 2));
+               checkpoint_write(kit.run, &kit.trainees, &tokenizer, &info, 2));
     assert_int_equal(newest(&kit, &damaged), 1);
     assert_ok(file_write(file, "{}", 2));
-    assert_ok(checkpoint_write(kit.run, kit.model, kit.optimizer, &tokenizer, &info, 2));
+    assert_ok(checkpoint_write(kit.run, &kit.trainees, &tokenizer, &info, 2));
     SCOPED_MEM char *whole = checkpoint_path(kit.run, 4);
     assert_ok(checkpoint_read(whole, CHECKPOINT_TOKENIZER, &info));
     kit_done(&kit);

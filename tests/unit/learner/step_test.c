@@ -41,8 +41,8 @@ static bf16 *weights_after(const char *objective, int micro_tokens, size_t *ret_
                            double *ret_loss)
 {
     SCOPED(backend) be = tiny_backend(2);
-    SCOPED(model) model = NULL;
-    SCOPED(optimizer) optimizer = NULL;
+    SCOPED_VALUE(trainees) trainees = {0};
+    struct model *model;
     SCOPED(step) step = NULL;
     const struct model_config config = config_llama(37, 64, 48, 2, 4, 2, POSITIONS, true);
     const struct objective *row = objective_find(objective);
@@ -54,8 +54,8 @@ static bf16 *weights_after(const char *objective, int micro_tokens, size_t *ret_
     struct step_result result;
     assert_in_range(make_sequences(config.V), 2000, TARGETS_MAX);
     assert_ok(model_new(be, &config, 3, &model));
-    assert_ok(optimizer_new(model, &OPTIMIZER_DEFAULTS, NULL, &optimizer));
-    assert_ok(step_new(model, optimizer, &settings, &step));
+    assert_ok(trainees_add(&trainees, "policy", model, &OPTIMIZER_DEFAULTS, NULL));
+    assert_ok(step_new(trainees_first(&trainees), &settings, &step));
     struct step_batch batch = {
         .sequences = SEQUENCES, .sequence = sequences, .inverse_temperature = 1.25f};
     assert_ok(step_logp(step, &batch, behaviour));

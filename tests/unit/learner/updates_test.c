@@ -15,8 +15,8 @@ enum { GROUPS = 6, K = 3, TARGETS_MAX = 4096 };
 struct bench {
     struct recipe *recipe;
     struct backend *be;
-    struct model *model;
-    struct optimizer *optimizer;
+    struct trainees trainees;
+    struct model *model; // the policy's
     struct updates *updates;
     struct round round;
     struct round_group place[GROUPS];
@@ -88,7 +88,7 @@ static void stamp(struct bench *b)
     SCOPED(step) step = NULL;
     struct step_config config = {
         .objective = rloo, .settings = rloo->defaults, .micro_tokens = 128, .longest = 32};
-    assert_ok(step_new(b->model, b->optimizer, &config, &step));
+    assert_ok(step_new(trainees_first(&b->trainees), &config, &step));
     for (size_t g = 0; g < GROUPS; g++)
         for (uint32_t i = 0; i < K; i++) {
             struct completion *c = &b->group[g]->completion[i];
@@ -109,7 +109,7 @@ static void open_bench(struct bench *b, const char *learner, const char *set)
     struct model_config config = tiny_config(true);
     struct optimizer_config optimizer = settings_optimizer(&b->recipe->learner.optimizer);
     assert_ok(model_new(b->be, &config, 3, &b->model));
-    assert_ok(optimizer_new(b->model, &optimizer, NULL, &b->optimizer));
+    assert_ok(trainees_add(&b->trainees, "policy", b->model, &optimizer, NULL));
     for (size_t g = 0; g < GROUPS; g++)
         b->group[g] = make_group(g, 40);
     for (uint32_t i = 0; i < K; i++)
@@ -123,7 +123,7 @@ static void open_bench(struct bench *b, const char *learner, const char *set)
                               .group = b->place};
     for (size_t g = 0; g < GROUPS; g++)
         b->place[g].age = 20;
-    assert_ok(updates_new(b->recipe, b->model, b->optimizer, &b->updates));
+    assert_ok(updates_new(b->recipe, &b->trainees, &b->updates));
 }
 
 static void close_bench(struct bench *b)
@@ -131,8 +131,7 @@ static void close_bench(struct bench *b)
     for (size_t g = 0; g < GROUPS; g++)
         group_free(b->group[g]);
     updates_free(b->updates);
-    optimizer_free(b->optimizer);
-    model_free(b->model);
+    trainees_done(&b->trainees);
     backend_free(b->be);
     recipe_free(b->recipe);
 }

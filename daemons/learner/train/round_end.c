@@ -1,0 +1,97 @@
+/* What follows the updates of a round. */
+#include "base/clock.h"
+#include "learner/train/fault.h"
+#include "learner/train/inner.h"
+#include <math.h>
+
+static struct published published(const struct train *train)
+{
+    return (struct published){train->at.lineage, train->at.version, train->at.round,
+                              train->at.trainees.at[0].weights};
+}
+
+err_t train_publish(struct train *train)
+{
+    const struct published what = published(train);
+    TRY(fault_told(&train->start, publish_version(train->publish, train_model(train), &what)));
+    train->published_version = train->at.version;
+    return OK;
+}
+
+err_t train_publish_when_idle(void *arg)
+{
+    struct train *train = arg;
+    return train->published_version == train->at.version ? OK : train_publish(train);
+}
+
+void train_evaluate(struct train *train, bool last)
+{
+    const struct published what = published(train);
+    evaluating_due(train->options.evaluating, train_model(train), &what, last);
+}
+
+static err_t note_checkpoint(void *arg, struct store *store)
+{
+    const struct checkpoint_info *at = arg;
+    return store_checkpointed(store, at->round, at->version);
+}
+
+err_t train_write_checkpoint(struct train *train)
+{
+    const struct recipe *recipe = train->recipe;
+    double begun = clock_s();
+    const struct checkpoint_tokenizer tokenizer = {train->start.origin, train->start.tokenizer};
+    TRY(fault_told(&train->start, trainees_verify(&train->start.trainees)));
+    TRY(report_sync(train->report));
+    TRY(checkpoint_write(recipe->directory, &train->start.trainees, &tokenizer, &train->at,
+                         (int)recipe->checkpoint.keep));
+    train->checkpoint_ms = (clock_s() - begun) * 1000;
+    restart_written(&train->start, checkpoint_path(recipe->directory, train->at.version));
+    train->checkpointed_round = train->at.round;
+    return storage_call(train->options.storage, note_checkpoint, &train->at);
+}
+
+/* Figures that only grow, as what was added since the last report. */
+static void report_totals(struct train *train, const struct drawn *drawn,
+                          struct round_report *report)
+{
+    const struct leasing_totals *now = &drawn->totals;
+    report->tokens_generated = now->tokens - train->seen.tokens;
+    report->generator_busy_s = now->busy_s - train->seen.busy_s;
+    report->generator_idle_s = now->idle_s - train->seen.idle_s;
+    report->stale = (double)drawn->stale;
+    train->seen = *now;
+}
+
+/* The limit on lag that the round was formed within, and the lag to come: a group waits as many rounds as there are groups
+ * before it, (C + Q) / B (Little's law), and its weights were behind already when it was leased. */
+static void report_lag(const struct train *train, const struct drawn *drawn,
+                       struct round_report *report)
+{
+    double waits = (double)(drawn->leased + drawn->queue) / (double)train->recipe->learner.groups;
+    report->lag_target = (double)recipe_lag_target(train->recipe);
+    report->lag_limit = (double)drawn->round->limit;
+    report->lag_expected = drawn->again ? NAN : waits + drawn->behind;
+}
+
+/* The line is on disk before a checkpoint covers its round, so a restart from there lacks none. */
+err_t train_end_round(struct train *train, const struct drawn *drawn, struct round_report *report)
+{
+    const struct recipe *recipe = train->recipe;
+    report_totals(train, drawn, report);
+    report_lag(train, drawn, report);
+    steering_see(train->steering, train->options.storage, drawn, report);
+    if (!drawn->again && train->at.round % (uint64_t)recipe->publish.every == 0) {
+        TRY(train_publish(train));
+        report->publish_bytes = publish_last_bytes();
+    }
+    train_evaluate(train, false);
+    report->version = train->at.version;
+    report->publish_ms = publish_last_ms();
+    report->checkpoint_ms = train->checkpoint_ms;
+    report->time_s = report_time_offset(train->report) + clock_s() - train->begun_s;
+    train->checkpoint_ms = 0;
+    TRY(report_round(train->report, report));
+    return train->at.round % (uint64_t)recipe->checkpoint.every == 0 ? train_write_checkpoint(train)
+                                                                     : OK;
+}

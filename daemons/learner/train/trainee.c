@@ -1,0 +1,113 @@
+#include "learner/train/trainee.h"
+#include "base/mem.h"
+#include <string.h>
+
+bool trainee_name_is(const char *name)
+{
+    const size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz_");
+    return len && len < TRAINEE_NAME_MAX && !name[len];
+}
+
+static void trainee_done(struct trainee *trainee)
+{
+    optimizer_free(STEAL(trainee->optimizer));
+    gradient_free(STEAL(trainee->gradient));
+    model_free(STEAL(trainee->model));
+    mem_free(STEAL(trainee->trains));
+}
+
+err_t trainees_add(struct trainees *trainees, const char *name, struct model *model,
+                   const struct optimizer_config *config, const char *directory)
+{
+    SCOPED(model) owned = model;
+    if (trainees->count == TRAINEES_MAX || !trainee_name_is(name))
+        return err_new(ERR_INVALID,
+                       "trainee '%.40s': allowed are %d names of a to z and _, of at most %d bytes",
+                       name, TRAINEES_MAX, TRAINEE_NAME_MAX - 1);
+    SCOPED(gradient) gradient = NULL;
+    SCOPED(optimizer) optimizer = NULL;
+    TRY(optimizer_new(model, config, directory, &optimizer));
+    TRY(gradient_new(model, &gradient));
+    struct trainee *trainee = &trainees->at[trainees->count++];
+    *trainee = (struct trainee){
+        .model = STEAL(owned), .gradient = STEAL(gradient), .optimizer = STEAL(optimizer)};
+    snprintf(trainee->name, sizeof trainee->name, "%s", name);
+    return OK;
+}
+
+void trainees_done(struct trainees *trainees)
+{
+    for (size_t i = 0; i < trainees->count; i++)
+        trainee_done(&trainees->at[i]);
+    trainees->count = 0;
+}
+
+void trainee_freeze(struct trainee *trainee, int tensor)
+{
+    const size_t tensors = (size_t)trainee->model->params->layout->count;
+    if (!trainee->trains) {
+        trainee->trains = mem_array(tensors, sizeof *trainee->trains);
+        memset(trainee->trains, true, tensors);
+        optimizer_select(trainee->optimizer, trainee->trains);
+    }
+    trainee->trains[tensor] = false;
+}
+
+struct trainee_digests trainees_digests(const struct trainees *trainees)
+{
+    struct trainee_digests list = {.count = (uint32_t)trainees->count};
+    for (size_t i = 0; i < trainees->count; i++) {
+        memcpy(list.at[i].name, trainees->at[i].name, sizeof list.at[i].name);
+        list.at[i].weights = optimizer_digest(trainees->at[i].optimizer);
+    }
+    return list;
+}
+
+err_t trainees_verify(const struct trainees *trainees)
+{
+    for (size_t i = 0; i < trainees->count; i++)
+        TRY(err_wrap(optimizer_verify(trainees->at[i].optimizer), "%s", trainees->at[i].name));
+    return OK;
+}
+
+/* ---- what is recorded of them */
+
+const struct digest *trainee_digests_find(const struct trainee_digests *list, const char *name)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (strcmp(list->at[i].name, name) == 0)
+            return &list->at[i].weights;
+    return NULL;
+}
+
+bool trainee_digests_equal(const struct trainee_digests *a, const struct trainee_digests *b)
+{
+    bool equal = a->count == b->count;
+    for (uint32_t i = 0; equal && i < a->count; i++) {
+        const struct digest *there = trainee_digests_find(b, a->at[i].name);
+        equal = there && digest_equal(there, &a->at[i].weights);
+    }
+    return equal;
+}
+
+err_t trainees_match(const char *const *names, size_t count, const struct trainee_digests *recorded,
+                     const char *who)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!trainee_digests_find(recorded, names[i]))
+            return err_new(ERR_PRECONDITION,
+                           "%s has no trainee '%s', which this recipe and build train: choose "
+                           "another --run directory",
+                           who, names[i]);
+    for (uint32_t i = 0; i < recorded->count; i++) {
+        bool known = false;
+        for (size_t j = 0; j < count; j++)
+            known = known || strcmp(names[j], recorded->at[i].name) == 0;
+        if (!known)
+            return err_new(ERR_PRECONDITION,
+                           "%s has the trainee '%s', which this recipe and build do not train: go "
+                           "on with those that made it, or choose another --run directory",
+                           who, recorded->at[i].name);
+    }
+    return OK;
+}
