@@ -20,10 +20,14 @@ err_t trainees_add(struct trainees *trainees, const char *name, struct model *mo
                    const struct optimizer_config *config, const char *directory)
 {
     SCOPED(model) owned = model;
-    if (trainees->count == TRAINEES_MAX || !trainee_name_is(name))
-        return err_new(ERR_INVALID,
-                       "trainee '%.40s': allowed are %d names of a to z and _, of at most %d bytes",
-                       name, TRAINEES_MAX, TRAINEE_NAME_MAX - 1);
+    bool good = trainees->count < TRAINEES_MAX && trainee_name_is(name);
+    for (size_t i = 0; good && i < trainees->count; i++)
+        good = strcmp(trainees->at[i].name, name) != 0;
+    if (!good)
+        return err_new(
+            ERR_INVALID,
+            "trainee '%.40s': allowed are %d different names of a to z and _, of at most %d bytes",
+            name, TRAINEES_MAX, TRAINEE_NAME_MAX - 1);
     SCOPED(gradient) gradient = NULL;
     SCOPED(optimizer) optimizer = NULL;
     TRY(optimizer_new(model, config, directory, &optimizer));

@@ -1,5 +1,6 @@
 /* Checkpoints: written, found again, passed over when damaged, and never gone for a moment. */
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "learner/train/checkpoint.h"
 #include "unit/model/tiny.h"
@@ -167,6 +168,120 @@ static void without_its_tokenizer_it_is_not_whole(void **)
     kit_done(&kit);
 }
 
-TESTS(cmocka_unit_test(the_newest_whole_one_is_found), cmocka_unit_test(the_same_one_stays),
+/* A second trainee, of another shape, with its files in a directory of its name. */
+static void add_critic(struct kit *kit)
+{
+    const struct model_config shape = config_llama(37, 32, 32, 1, 2, 2, 96, false);
+    struct model *model;
+    assert_ok(model_new(kit->be, &shape, 6, &model));
+    assert_ok(trainees_add(&kit->trainees, "critic", model, &OPTIMIZER_DEFAULTS, NULL));
+}
+
+static void every_trainee_is_in_it(void **)
+{
+    struct kit kit = kit_new();
+    struct checkpoint_info info, wanted;
+    add_critic(&kit);
+    write_one(&kit, 3, 1);
+    wanted = info_of(&kit, 3);
+    SCOPED_MEM char *path = checkpoint_path(kit.run, 6);
+    assert_ok(checkpoint_read(path, 0, &info));
+    assert_int_equal(info.trainees.count, 2);
+    assert_string_equal(info.trainees.at[0].name, "policy");
+    assert_true(trainee_digests_equal(&info.trainees, &wanted.trainees));
+    for (size_t i = 0; i < 2; i++) { // each loads by itself
+        const struct trainee *trainee = &kit.trainees.at[i];
+        SCOPED_MEM char *directory = checkpoint_trainee(path, &info.trainees, trainee->name);
+        SCOPED(model) model = NULL;
+        assert_ok(model_load(kit.be, directory, &model));
+        const size_t elements = model->params->layout->elements;
+        assert_int_equal(elements, trainee->model->params->layout->elements);
+        assert_memory_equal(model->values, trainee->model->values, elements * sizeof(bf16));
+    }
+    SCOPED_MEM char *state = file_of(&kit, 3, "critic/optimizer.safetensors");
+    flip(state, 1000, 3);
+    assert_err(ERR_DATA_LOSS, "critic/optimizer.safetensors' is damaged",
+               checkpoint_read(path, 0, &info));
+    flip(state, 1000, 3);
+    assert_ok(checkpoint_read(path, 0, &info));
+    assert_int_equal(remove(state), 0);
+    assert_err(ERR_NOT_FOUND, "critic/optimizer.safetensors", checkpoint_read(path, 0, &info));
+    kit_done(&kit);
+}
+
+/* What a manifest says of itself: a digest of all but that. */
+static void write_manifest(const char *path, json_t *manifest, bool signs)
+{
+    char text[DIGEST_TEXT];
+    json_object_del(manifest, "digest");
+    if (signs) {
+        SCOPED_MEM char *rest = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
+        const struct digest digest = hash128(rest, strlen(rest), 0);
+        json_object_set_new(manifest, "digest", json_string(digest_text(&digest, text)));
+    }
+    SCOPED_MEM char *json = json_dumps(manifest, JSON_INDENT(2));
+    assert_ok(file_write(path, json, strlen(json)));
+}
+
+/* Formats 1 and 2 had `weights` and `files` of the one model there was; 1 had no digest. */
+static void an_older_manifest_is_the_policys(void **)
+{
+    struct kit kit = kit_new();
+    struct checkpoint_info info, wanted;
+    write_one(&kit, 3, 1);
+    wanted = info_of(&kit, 3);
+    SCOPED_MEM char *path = checkpoint_path(kit.run, 6);
+    SCOPED_MEM char *file = file_of(&kit, 3, "manifest.json");
+    for (int format = 2; format; format--) {
+        SCOPED_JSON json_t *manifest = NULL;
+        assert_ok(json_read_file(file, 1 << 20, &manifest));
+        json_t *trainee = json_array_get(json_object_get(manifest, "trainees"), 0);
+        if (trainee)
+            json_object_set(manifest, "files", json_object_get(trainee, "files"));
+        json_object_del(manifest, "trainees");
+        json_object_set_new(manifest, "format_version", json_integer(format));
+        write_manifest(file, manifest, format == 2);
+        assert_ok(checkpoint_read(path, 0, &info));
+        assert_int_equal(info.trainees.count, 1);
+        assert_int_equal(info.version, 6);
+        assert_true(trainee_digests_equal(&info.trainees, &wanted.trainees));
+        SCOPED_MEM char *state = file_of(&kit, 3, "optimizer.safetensors");
+        flip(state, 1000, 3);
+        assert_err(ERR_DATA_LOSS, "is damaged", checkpoint_read(path, 0, &info));
+        flip(state, 1000, 3);
+    }
+    kit_done(&kit);
+}
+
+/* A name becomes a path. */
+static void names_of_trainees_are_looked_at(void **)
+{
+    static const char *const bad[] = {"",       "..",     "../policy",
+                                      "critic", "Critic", "a_name_too_long_"};
+    struct kit kit = kit_new();
+    struct checkpoint_info info;
+    add_critic(&kit);
+    write_one(&kit, 3, 1);
+    SCOPED_MEM char *path = checkpoint_path(kit.run, 6);
+    SCOPED_MEM char *file = file_of(&kit, 3, "manifest.json");
+    SCOPED_JSON json_t *manifest = NULL;
+    assert_ok(json_read_file(file, 1 << 20, &manifest));
+    json_t *policy = json_array_get(json_object_get(manifest, "trainees"), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_object_set_new(policy, "name", json_string(bad[i]));
+        write_manifest(file, manifest, true);
+        assert_err(ERR_DATA_LOSS, "cannot be one", checkpoint_manifest(path, &info));
+        struct model *model;
+        struct model_config shape = tiny_config(true);
+        assert_ok(model_new(kit.be, &shape, 5, &model));
+        assert_err(ERR_INVALID, "allowed are",
+                   trainees_add(&kit.trainees, bad[i], model, &OPTIMIZER_DEFAULTS, NULL));
+    }
+    kit_done(&kit);
+}
+
+TESTS(cmocka_unit_test(every_trainee_is_in_it), cmocka_unit_test(an_older_manifest_is_the_policys),
+      cmocka_unit_test(names_of_trainees_are_looked_at),
+      cmocka_unit_test(the_newest_whole_one_is_found), cmocka_unit_test(the_same_one_stays),
       cmocka_unit_test(every_bit_of_a_manifest_counts),
       cmocka_unit_test(without_its_tokenizer_it_is_not_whole))
