@@ -355,7 +355,7 @@ static bool is_there(const char *path, unsigned tokenizer, const struct checkpoi
     err_t failed = checkpoint_read(path, tokenizer, &there);
     bool same = !err_failed(failed) && there.round == info->round &&
                 there.version == info->version &&
-                trainee_digests_equal(&there.trainees, &info->trainees) &&
+                !trainee_digests_differ(&there.trainees, &info->trainees) &&
                 strcmp(there.run, info->run) == 0; // an ancestor's, too: before a fork it is ours
     err_free(failed);
     return same;

@@ -9,6 +9,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What is trained here, the policy first. */
+static const char *const names[] = {"policy"};
+enum { NAMES = sizeof names / sizeof *names };
+
 void restart_done(struct restart *restart)
 {
     trainees_done(&restart->trainees);
@@ -188,13 +192,18 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
             ERR_PRECONDITION,
             "checkpoint '%s' is of run '%s'; this is '%s': choose another --run directory", path,
             at->run, recipe->run.name);
+    SCOPED_MEM char *who = mem_printf("checkpoint '%s'", path);
+    TRY(trainees_match(names, NAMES, &at->trainees, who));
     err_t failed = store_version_after(store, at->round, &version);
     if (!err_failed(failed) && at->version)
         failed = store_digests_of(store, at->version, &recorded);
-    if (!err_failed(failed) &&
-        (version != at->version || !trainee_digests_equal(&recorded, &at->trainees)))
-        failed = err_new(ERR_PRECONDITION, "the store has other weights of version %" PRIu64,
-                         at->version);
+    const char *other = trainee_digests_differ(&recorded, &at->trainees);
+    if (!err_failed(failed) && version != at->version)
+        failed = err_new(ERR_PRECONDITION, "the store has version %" PRIu64 " there", version);
+    else if (!err_failed(failed) && other)
+        failed =
+            err_new(ERR_PRECONDITION, "the store has other weights of '%s' at version %" PRIu64,
+                    other, at->version);
     return err_wrap(failed, "checkpoint '%s' is not of this run's store: restore the two together",
                     path);
 }
@@ -265,10 +274,6 @@ static err_t check_rounds(const struct recipe *recipe, struct store *store, stru
 
 /* ---- the trainees */
 
-/* What this recipe trains, the policy first. */
-static const char *const names[] = {"policy"};
-enum { NAMES = sizeof names / sizeof *names };
-
 static err_t load_trainee(const struct recipe *recipe, const char *name, const char *directory,
                           struct restart *start)
 {
@@ -319,8 +324,6 @@ static err_t load_state(const char *checkpoint, struct restart *start)
 
 static err_t resume(const struct recipe *recipe, const char *checkpoint, struct restart *start)
 {
-    SCOPED_MEM char *who = mem_printf("checkpoint '%s'", checkpoint);
-    TRY(trainees_match(names, NAMES, &start->at.trainees, who));
     TRY(load_trainees(recipe, checkpoint, &start->at.trainees, start));
     TRY(load_state(checkpoint, start));
     log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint,
@@ -331,8 +334,6 @@ static err_t resume(const struct recipe *recipe, const char *checkpoint, struct 
 err_t restart_go_back(struct restart *start, const char *checkpoint,
                       const struct checkpoint_info *info)
 {
-    SCOPED_MEM char *who = mem_printf("checkpoint '%s'", checkpoint);
-    TRY(trainees_match(names, NAMES, &info->trainees, who));
     start->at = *info;
     mem_free(start->origin);
     start->origin = mem_string(checkpoint);

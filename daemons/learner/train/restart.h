@@ -31,8 +31,7 @@ void restart_written(struct restart *restart, char *path);
 err_t restart_open(const struct recipe *recipe, struct restart *ret);
 
 /* Loads another checkpoint of the same run into the trainees that are there. *start is then as if it had begun from it; what
- * was built on the trainees goes on. PRECONDITION: of other trainees. DATA_LOSS, INVALID, EXHAUSTED: *start is as it was, or of
- * no use. */
+ * was built on the trainees goes on. DATA_LOSS, INVALID, EXHAUSTED: *start is as it was, or of no use. */
 err_t restart_go_back(struct restart *start, const char *checkpoint,
                       const struct checkpoint_info *info);
 
@@ -57,7 +56,8 @@ err_t restart_reaches(const struct recipe *recipe, struct store *store, uint64_t
 /* What a checkpoint must have of a tokenizer, for checkpoint_read: as model.path has it now. */
 unsigned restart_tokenizer(const struct recipe *recipe);
 
-/* Whether a checkpoint is what the store says of its version. PRECONDITION, NOT_FOUND: it is of another run or store. */
+/* Whether a checkpoint has the trainees that are trained here, and is what the store says of its version. PRECONDITION, NOT_FOUND: it
+ * has others, or is of another run or store. */
 err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
                     const struct checkpoint_info *at);
 

@@ -84,14 +84,21 @@ const struct digest *trainee_digests_find(const struct trainee_digests *list, co
     return NULL;
 }
 
-bool trainee_digests_equal(const struct trainee_digests *a, const struct trainee_digests *b)
+/* Of a's names. */
+static const char *differs_from(const struct trainee_digests *a, const struct trainee_digests *b)
 {
-    bool equal = a->count == b->count;
-    for (uint32_t i = 0; equal && i < a->count; i++) {
+    for (uint32_t i = 0; i < a->count; i++) {
         const struct digest *there = trainee_digests_find(b, a->at[i].name);
-        equal = there && digest_equal(there, &a->at[i].weights);
+        if (!there || !digest_equal(there, &a->at[i].weights))
+            return a->at[i].name;
     }
-    return equal;
+    return NULL;
+}
+
+const char *trainee_digests_differ(const struct trainee_digests *a, const struct trainee_digests *b)
+{
+    const char *name = differs_from(a, b);
+    return name ? name : differs_from(b, a);
 }
 
 err_t trainees_match(const char *const *names, size_t count, const struct trainee_digests *recorded,

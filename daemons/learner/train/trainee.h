@@ -26,8 +26,8 @@ struct trainees {
     struct trainee at[TRAINEES_MAX];
 };
 
-/* Takes model, on failure too; config and directory: as optimizer_new has them. The name is one of a directory, of a to z and _.
- * INVALID: another name; else as optimizer_new and gradient_new. */
+/* Takes model, on failure too; config and directory: as optimizer_new has them. The name is no other's, and of a to z and _: it
+ * becomes a directory's. INVALID: another name; else as optimizer_new and gradient_new. */
 err_t trainees_add(struct trainees *trainees, const char *name, struct model *model,
                    const struct optimizer_config *config, const char *directory);
 void trainees_done(struct trainees *trainees);
@@ -48,7 +48,10 @@ err_t trainees_verify(const struct trainees *trainees);
 
 /* NULL: none of that name. */
 const struct digest *trainee_digests_find(const struct trainee_digests *list, const char *name);
-bool trainee_digests_equal(const struct trainee_digests *a, const struct trainee_digests *b);
+
+/* The name of one whose digests differ, or that only one of the lists has; borrowed from a list. NULL: they agree. */
+const char *trainee_digests_differ(const struct trainee_digests *a,
+                                   const struct trainee_digests *b);
 
 /* Whether the list has these names and no other. PRECONDITION: it lacks one, or has another, which the error names; `who` says
  * whose list it is. */
