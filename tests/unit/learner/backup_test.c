@@ -9,8 +9,11 @@ enum { ROUNDS = 12, GROUPS = 8 };
 static void make_checkpoint(const char *run, uint64_t version)
 {
     SCOPED_MEM char *directory = mem_printf("%s/checkpoints/v%d", run, (int)version);
+    SCOPED_MEM char *critic = file_join(directory, "critic"); // a trainee's
+    SCOPED_MEM char *config = file_join(critic, "config.json");
     SCOPED_MEM char *manifest = file_join(directory, "manifest.json");
-    assert_ok(file_make_directories(directory));
+    assert_ok(file_make_directories(critic));
+    assert_ok(file_write(config, "{}", 2));
     assert_ok(file_write(manifest, "{}", 2));
 }
 
@@ -55,7 +58,9 @@ static void a_copy_is_the_store_as_of_then(void **)
     SCOPED_MEM char *newest = mem_printf("%s/backups/at-9/checkpoints/v8/manifest.json", run);
     SCOPED_MEM char *before = mem_printf("%s/backups/at-9/checkpoints/latest/manifest.json", run);
     SCOPED_MEM char *none = mem_printf("%s/backups/at-2/checkpoints", run);
+    SCOPED_MEM char *critic = mem_printf("%s/backups/at-9/checkpoints/v8/critic/config.json", run);
     assert_true(file_exists(newest) && file_exists(before) && !file_exists(none));
+    assert_true(file_exists(critic));
     one_round(f->store, ROUNDS); // what was copied is not what goes on
 }
 

@@ -1,5 +1,7 @@
 /* Drawing rounds through the real storage thread: what is ready comes without a word; before a wait `idle` is called, once. */
+#include "base/clock.h"
 #include "learner/round/draw.h"
+#include "learner/store/history.h"
 #include "svc/loop.h"
 #include "unit/learner/store_kit.h"
 #include <pthread.h>
@@ -14,6 +16,7 @@ struct scene {
     struct grants grants; // one group each
     size_t delivered;     // storage thread, or while it is waited for
     uint64_t version;
+    struct store_rules rules; // for set_rules
     pthread_t compute;
     int idles;
     void (*when_idle)(struct scene *scene);
@@ -202,6 +205,12 @@ static err_t lower_the_limit(void *arg, struct store *store)
     return store_set_rules(store, &rules, 0);
 }
 
+static err_t set_rules(void *arg, struct store *store)
+{
+    const struct scene *scene = arg;
+    return store_set_rules(store, &scene->rules, 0);
+}
+
 static err_t lease_and_deliver(void *arg, struct store *store)
 {
     struct scene *scene = arg;
@@ -240,6 +249,211 @@ static void groups_that_went_stale_are_counted_by_one_process(void **)
     draw_free(first);
 }
 
+/* ---- what is waited for */
+
+/* cause: of a wait of 50 ms; NULL: the round is there. */
+static void draw_slot(struct scene *scene, uint64_t slot, const char *cause)
+{
+    struct drawn drawn;
+    assert_ok(draw_next(scene->draw, &drawn));
+    assert_non_null(drawn.round);
+    assert_int_equal(drawn.group[0]->slot, slot);
+    if (cause) {
+        assert_string_equal(drawn.idle_cause, cause);
+        assert_true(drawn.idle_s > 0.04);
+    }
+    scene->version = drawn.round->first_version + 1;
+    drawn_done(&drawn);
+    assert_ok(storage_call(scene->storage, update_done, scene));
+}
+
+static err_t see_straggler(void *arg, struct store *store)
+{
+    const struct scene *scene = arg;
+    (void)store;
+    assert_int_equal(draw_waits_for(scene->draw), IDLE_STRAGGLER);
+    return OK;
+}
+
+static void let_it_come(struct scene *scene)
+{
+    clock_sleep_ms(50);
+    assert_ok(storage_call(scene->storage, see_straggler, scene));
+    deliver_late(scene);
+}
+
+/* Slot 0 is out while the rounds that may pass without it are drawn, and a younger group is stored. */
+static void scene_with_straggler(struct scene *scene, enum straggler straggler)
+{
+    scene_begin(scene);
+    struct store_rules rules = kit_rules(1, 3);
+    rules.straggler = straggler;
+    rules.lease_ms = 1 << 30;
+    scene->rules = rules;
+    assert_ok(storage_call(scene->storage, set_rules, scene));
+    open_draw(scene, 0, 0);
+    for (scene->delivered = 1; scene->delivered < 4;)
+        assert_ok(storage_call(scene->storage, deliver_one, scene));
+    for (uint64_t slot = 1; slot < 4; slot++)
+        draw_slot(scene, slot, NULL);
+    assert_ok(storage_call(scene->storage, lease_and_deliver, scene));
+    scene->delivered = 0;
+}
+
+static void a_straggler_is_waited_for(void **)
+{
+    struct scene scene = {.when_idle = let_it_come};
+    scene_with_straggler(&scene, STRAGGLER_WAIT);
+    draw_slot(&scene, 0, "straggler");
+    assert_int_equal(scene.idles, 1);
+    draw_slot(&scene, 4, NULL);
+    scene_end(&scene);
+}
+
+static err_t none_is_leased(void *arg, struct store *store)
+{
+    (void)arg;
+    struct store_counts counts;
+    store_counts(store, &counts);
+    assert_int_equal(counts.leased, 0);
+    return OK;
+}
+
+static void a_straggler_is_dropped(void **)
+{
+    struct scene scene = {.when_idle = let_it_come};
+    scene_with_straggler(&scene, STRAGGLER_DROP);
+    draw_slot(&scene, 4, NULL);
+    assert_int_equal(scene.idles, 0);
+    assert_ok(storage_call(scene.storage, none_is_leased, NULL));
+    scene_end(&scene);
+}
+
+static void let_a_group_come(struct scene *scene)
+{
+    clock_sleep_ms(50);
+    deliver_late(scene);
+}
+
+static void groups_are_waited_for(void **)
+{
+    struct scene scene = {.when_idle = let_a_group_come};
+    scene_begin(&scene);
+    open_draw(&scene, 0, 0);
+    draw_slot(&scene, 0, "no groups");
+    scene_end(&scene);
+}
+
+/* ---- rounds that do not come */
+
+static void wake(struct scene *scene)
+{
+    draw_wake(scene->draw);
+}
+
+static void a_wake_ends_a_wait_and_nothing_else(void **)
+{
+    struct scene scene = {.when_idle = wake};
+    struct drawn drawn;
+    scene_begin(&scene);
+    open_draw(&scene, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(draw_next(scene.draw, &drawn));
+        assert_null(drawn.round);
+        assert_int_equal(drawn.end, DRAW_MORE);
+        assert_int_equal(drawn.number, 0);
+    }
+    assert_ok(storage_call(scene.storage, deliver_one, &scene));
+    draw_wake(scene.draw);
+    draw_round(&scene, 0, false); // what is ready comes all the same
+    scene_end(&scene);
+}
+
+static err_t end_with_this_round(void *arg, struct store *store)
+{
+    (void)arg;
+    struct store_rules rules = kit_rules(1, 3);
+    rules.rounds = 1;
+    return store_set_rules(store, &rules, 0);
+}
+
+static void the_runs_end_is_told(void **)
+{
+    struct scene scene = {.when_idle = stop};
+    struct drawn drawn;
+    scene_begin(&scene);
+    open_draw(&scene, 0, 0);
+    assert_ok(storage_call(scene.storage, deliver_one, &scene));
+    assert_ok(storage_call(scene.storage, end_with_this_round, NULL));
+    draw_round(&scene, 0, false);
+    assert_ok(draw_next(scene.draw, &drawn));
+    assert_null(drawn.round);
+    assert_int_equal(drawn.end, DRAW_ENDED);
+    assert_int_equal(scene.idles, 0);
+    scene_end(&scene);
+}
+
+static err_t fork_after_one(void *arg, struct store *store)
+{
+    (void)arg;
+    return store_fork(store, 1, 0);
+}
+
+/* Of two recorded rounds one is trained again; then the other is cut off, and its number is another round's. */
+static void after_a_fork_its_rounds_are_formed_anew(void **)
+{
+    struct scene scene = {.when_idle = stop};
+    scene_begin(&scene);
+    open_draw(&scene, 0, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(storage_call(scene.storage, deliver_one, &scene));
+        draw_round(&scene, (uint64_t)i, false);
+    }
+    struct draw *first = STEAL(scene.draw); // the storage thread still looks at it
+    open_draw(&scene, 0, 2);
+    draw_round(&scene, 0, true);
+    assert_ok(storage_call(scene.storage, fork_after_one, NULL));
+    draw_go_on_at(scene.draw, 1);
+    scene.version = 1;
+    assert_ok(storage_call(scene.storage, lease_and_deliver, &scene));
+    draw_round(&scene, 1, false);
+    scene_end(&scene);
+    draw_free(first);
+}
+
+/* A start is counted before the round runs: one that takes the process with it comes back so often and no more. */
+static void a_round_that_ends_every_process_is_given_up(void **)
+{
+    struct scene scene = {.when_idle = stop};
+    struct draw *before[VOID_STARTS + 1];
+    struct drawn drawn;
+    int starts = 0;
+    scene_begin(&scene);
+    open_draw(&scene, 0, 0);
+    assert_ok(storage_call(scene.storage, deliver_one, &scene));
+    do {
+        assert_ok(draw_next(scene.draw, &drawn));
+        if (!drawn.round)
+            break;
+        assert_int_equal(drawn.number, 0);
+        assert_int_equal(drawn.again, starts > 0);
+        drawn_done(&drawn);
+        before[starts++] = STEAL(scene.draw);
+        open_draw(&scene, 0, 1);
+    } while (starts <= VOID_STARTS);
+    assert_int_equal(starts, VOID_STARTS);
+    assert_int_equal(drawn.number, 1);
+    assert_int_equal(drawn.end, DRAW_MORE);
+    scene_end(&scene);
+    while (starts)
+        draw_free(before[--starts]);
+}
+
 TESTS(cmocka_unit_test(groups_that_went_stale_are_counted_by_one_process),
       cmocka_unit_test(idle_is_told_only_when_no_round_is_ready),
-      cmocka_unit_test(an_error_before_a_wait_is_returned), cmocka_unit_test(a_wait_tells_it_once))
+      cmocka_unit_test(an_error_before_a_wait_is_returned), cmocka_unit_test(a_wait_tells_it_once),
+      cmocka_unit_test(a_straggler_is_waited_for), cmocka_unit_test(a_straggler_is_dropped),
+      cmocka_unit_test(groups_are_waited_for),
+      cmocka_unit_test(a_wake_ends_a_wait_and_nothing_else), cmocka_unit_test(the_runs_end_is_told),
+      cmocka_unit_test(after_a_fork_its_rounds_are_formed_anew),
+      cmocka_unit_test(a_round_that_ends_every_process_is_given_up))

@@ -390,7 +390,39 @@ static void a_round_that_fails_every_time_is_given_up(void **)
     site_free(site);
 }
 
-TESTS(cmocka_unit_test(rounds_are_trained_and_recorded),
+/* A fault of memory between two rounds. */
+static void flip_a_weight(struct train *train, void *arg)
+{
+    (void)arg;
+    struct model *model = trainees_first(&train->start.trainees)->model;
+    model->values[100] ^= 1U << 14;
+}
+
+static void changed_memory_makes_no_checkpoint_and_no_version(void **)
+{
+    struct site *site = site_new("checkpoint.every=2");
+    process_open(site);
+    process_start(site);
+    deliver(site, 3 * B);
+    wait_round(site, 3);
+    assert_checkpoints(site, 1, (const uint64_t[]){4});
+    ask(site, flip_a_weight, NULL);
+    deliver(site, B);
+    assert_int_equal(process_run(site), TRAIN_FAILED);
+    assert_int_equal(site->train->published_version, 3 * UPDATES);
+    assert_err(ERR_DATA_LOSS, "this machine's memory changed a weight", site->why);
+    process_close(site);
+    assert_checkpoints(site, 1, (const uint64_t[]){4});
+    process_open(site); // its update is recorded, and comes out otherwise without the fault
+    assert_int_equal(process_run(site), TRAIN_FAILED);
+    assert_err(ERR_DATA_LOSS, "other weights of version 7", site->why);
+    process_close(site);
+    assert_checkpoints(site, 1, (const uint64_t[]){4});
+    site_free(site);
+}
+
+TESTS(cmocka_unit_test(changed_memory_makes_no_checkpoint_and_no_version),
+      cmocka_unit_test(rounds_are_trained_and_recorded),
       cmocka_unit_test(a_restart_makes_the_rounds_after_its_checkpoint_again),
       cmocka_unit_test(a_stop_and_a_request_make_a_checkpoint),
       cmocka_unit_test(weights_other_than_recorded_end_it),
