@@ -417,11 +417,11 @@ static json_t *explain(const struct ring *ring, uint64_t version)
 
 static const char *weights_of(const json_t *explained)
 {
-    const json_t *update = json_array_get(json_object_get(explained, "updates"), 0);
-    const json_t *policy = json_array_get(json_object_get(update, "trainees"), 0);
-    const char *weights = json_string_value(json_object_get(update, "weights"));
-    assert_string_equal(json_string_value(json_object_get(policy, "name")), "policy");
-    assert_string_equal(json_string_value(json_object_get(policy, "weights")), weights);
+    const char *policy, *weights;
+    assert_int_equal(json_unpack((json_t *)explained, "{s:[{s:s, s:[{s:s}]}]}", "updates",
+                                 "weights", &weights, "trainees", "weights", &policy),
+                     0);
+    assert_string_equal(policy, weights);
     return weights;
 }
 
