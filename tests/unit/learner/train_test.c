@@ -1,5 +1,6 @@
 /* Training, on its real thread: rounds and their digests, checkpoints, restarts, what is refused, the way back, pauses, settings
  * that change, rounds that cannot be trained. */
+#include "learner/job/explain.h"
 #include "unit/learner/train_kit.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,6 +32,31 @@ static int lines_of(const struct site *site)
     return lines;
 }
 
+/* By trainee, and the policy's under the name that it always had. */
+static void explained_by_trainee(const struct site *site, uint64_t version)
+{
+    SCOPED(store) store = NULL;
+    SCOPED_JSON json_t *explained = NULL;
+    SCOPED_VALUE(bytes) said = {0};
+    struct trainee_digests recorded;
+    const char *weights, *name, *digest;
+    char text[DIGEST_TEXT];
+    assert_ok(store_read(site->store, &store));
+    assert_ok(store_digests_of(store, version, &recorded));
+    assert_ok(explain_version(site->recipe, store, version, &explained));
+    json_t *update = json_array_get(json_object_get(explained, "updates"), (version - 1) % UPDATES);
+    assert_int_equal(json_unpack(update, "{s:s, s:[{s:s, s:s}]}", "weights", &weights, "trainees",
+                                 "name", &name, "weights", &digest),
+                     0);
+    assert_string_equal(name, "policy");
+    assert_string_equal(weights, digest);
+    assert_string_equal(weights, digest_text(&recorded.at[0].weights, text));
+    SCOPED_MEM char *line =
+        mem_printf("weights      %s  version %d, policy\n", weights, (int)version);
+    explain_text(explained, &said);
+    assert_non_null(memmem(said.data, said.len, line, strlen(line)));
+}
+
 static void rounds_are_trained_and_recorded(void **)
 {
     struct site *site = site_new("run.rounds=5");
@@ -41,6 +67,7 @@ static void rounds_are_trained_and_recorded(void **)
     assert_int_equal(site->train->published_version, 5 * UPDATES);
     process_close(site);
     assert_recorded(site, 5);
+    explained_by_trainee(site, 6);
     assert_checkpoints(site, 3, (const uint64_t[]){10, 8, 4}); // every second round, and the last
     assert_int_equal(lines_of(site), 5);
     site_free(site);
