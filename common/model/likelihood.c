@@ -39,7 +39,7 @@ err_t likelihood_run(struct likelihood *l, const struct sequence *sequences, siz
     const struct pack *pack = l->pack;
     TRY(check_lengths(l, sequences, count));
     for (size_t at = 0; at < count;) {
-        at += pack_fill(l->pack, sequences + at, count - at, 1);
+        at += pack_fill(l->pack, sequences + at, count - at, NULL);
         TRY(forward_run(l->forward, pack->token, pack->position, pack->rows, pack->segment,
                         pack->segments));
         TRY(forward_logp(l->forward, pack->row, pack->target, pack->targets, inverse_temperature,

@@ -67,13 +67,21 @@ static long rows_of(const struct sequence *sequences, size_t count)
     return rows;
 }
 
-/* Sequences of the first block. */
-static size_t block_of(const struct sequence *sequences, size_t count, size_t unit)
+/* Sequences of the first `units` units. */
+static size_t sequences_of(const size_t *unit, size_t units)
 {
-    size_t n = unit, most = alike(sequences, count < PACK_SHARING ? count : PACK_SHARING);
-    while (n + unit <= most && rows_of(sequences, n + unit) <= PACK_BLOCK_ROWS)
-        n += unit;
-    return n;
+    return unit ? unit[units] - unit[0] : units;
+}
+
+/* Units of the first block. */
+static size_t block_of(const struct sequence *sequences, size_t count, const size_t *unit)
+{
+    const size_t most = alike(sequences, count < PACK_SHARING ? count : PACK_SHARING);
+    size_t units = 1;
+    while (sequences_of(unit, units) < most && sequences_of(unit, units + 1) <= most &&
+           rows_of(sequences, sequences_of(unit, units + 1)) <= PACK_BLOCK_ROWS)
+        units++;
+    return units;
 }
 
 /* ---- rows */
@@ -112,19 +120,21 @@ static void put_block(struct pack *pack, const struct sequence *sequences, size_
     }
 }
 
-size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count, size_t unit)
+size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count,
+                 const size_t *unit)
 {
-    assert(count % unit == 0 && unit <= PACK_SHARING);
     pack->rows = pack->segments = pack->sequences = pack->targets = 0;
     size_t taken = 0;
     while (taken < count) {
-        const size_t block = block_of(sequences + taken, count - taken, unit);
+        const size_t units = block_of(sequences + taken, count - taken, unit),
+                     block = sequences_of(unit, units);
         const long rows = rows_of(sequences + taken, block);
         if (taken && rows > pack->micro_tokens - pack->rows)
             break;
-        assert(rows <= pack->max_rows);
+        assert(taken + block <= count && rows <= pack->max_rows);
         put_block(pack, sequences + taken, block);
         taken += block;
+        unit = unit ? unit + units : NULL;
     }
     return taken;
 }

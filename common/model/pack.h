@@ -7,7 +7,7 @@
  *     SCOPED(pack) pack = NULL;
  *     TRY(pack_new(micro_tokens, longest, &pack));
  *     for (size_t at = 0; at < n;)
- *         at += pack_fill(pack, sequences + at, n - at, 1);    -- then pack->token, ->row, ->target ... hold the micro-batch
+ *         at += pack_fill(pack, sequences + at, n - at, NULL); -- then pack->token, ->row, ->target ... hold the micro-batch
  *
  * Owner: one thread. */
 #pragma once
@@ -51,9 +51,12 @@ struct pack {
  * least micro_tokens. INVALID: not positive. */
 err_t pack_new(int micro_tokens, int longest, struct pack **ret);
 
-/* Takes as many of the first sequences as fit into micro_tokens rows, at least one block, and returns how many. A unit is so
- * many neighbours that stay together (2: pairs; at most PACK_SHARING); count is a multiple of it. A block has whole units. */
-size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count, size_t unit);
+/* Takes as many of the first sequences as fit into micro_tokens rows, at least one block, and returns how many. A unit is a run of
+ * neighbours that stay together: pairs, groups. unit[0], unit[1], ... are where the units of these sequences begin, as places in
+ * any array that they are part of, and behind the last of them where it ends. NULL: each sequence is a unit. A block has whole
+ * units; one of more than PACK_SHARING sequences is a block by itself. */
+size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count,
+                 const size_t *unit);
 
 void pack_free(struct pack *pack);
 DEFINE_SCOPED(pack)

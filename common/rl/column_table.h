@@ -30,25 +30,25 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
 // clang-format off
 #define COLUMN_ROWS(X) \
     X(1, BEHAVIOUR_LOGP, behaviour_logp, TOKEN, F32, GENERATOR, LOGP, "", "", \
-      "log softmax(logits / temperature) of the token under the weights that drew it") \
+      "log-probability of the token under the weights that drew it: log softmax(logits / temperature)") \
     X(2, SAMPLED_LOGP, sampled_logp, TOKEN, F32, GENERATOR, LOGP, "", "", \
-      "the same under the truncated distribution (top_p, top_k, min_p); absent where nothing was truncated") \
+      "log-probability of the token in the truncated distribution (top_p, top_k, min_p); absent where nothing was truncated") \
     X(3, REFERENCE_LOGP, reference_logp, TOKEN, F32, REWARDER, LOGP, "rewarder.reference", "frozen", \
-      "the same under the frozen reference model") \
+      "log-probability of the token under the frozen reference model") \
     X(4, SCORES, scores, SEQUENCE, F64, REWARDER, WIDE, "", "", \
-      "raw scores, one of each scorer in the recipe's order") \
+      "raw scores of the completion, one of each scorer in the recipe's order") \
     X(5, REWARD, reward, SEQUENCE, F64, REWARDER, FINITE, "", "", \
-      "weighted sum of the scores") \
+      "weighted sum of the completion's scores") \
     X(33, LOGP, logp, TOKEN, F64, LEARNER, ANY, "", "", \
-      "under the weights that are being trained") \
+      "log-probability of the token under the weights that are being trained") \
     X(34, PROXIMAL_LOGP, proximal_logp, TOKEN, F64, LEARNER, ANY, "learner.ratio_to", "proximal", \
-      "under the weights that the round began with") \
+      "log-probability of the token under the weights that the round began with") \
     X(35, ADVANTAGE, advantage, SEQUENCE, F64, LEARNER, ANY, "", "", \
-      "how much better a completion is than the others") \
+      "how much better the completion is than the others of its group") \
     X(36, TOKEN_ADVANTAGE, token_advantage, TOKEN, F64, LEARNER, ANY, "", "", \
-      "the same of each token, in its place") \
+      "advantage of the token, in place of its completion's") \
     X(37, WEIGHT, weight, TOKEN, F64, LEARNER, ANY, "", "", \
-      "multiplies the token's loss; 0: the token counts nowhere") \
+      "factor of the token's loss; 0: the token counts nowhere") \
     X(38, FRESH, fresh, TOKEN, U8, LEARNER, ANY, "", "", \
       "1: drawn by the weights that the round began with, everything before it too")
 // clang-format on

@@ -5,22 +5,9 @@
  *     double whole = correction_sequence(&tis, old, behaviour, weight, tokens);
  *     double w = correction_token(&tis, whole, old[t] - behaviour[t]);
  *
- * To add one: a case in each of the two. Any thread. */
+ * To add one: a row of CORRECTIONS in rl/word_table.h, a case in each of the two. Any thread. */
 #pragma once
-
-enum correction {
-    CORRECTION_NONE,
-    CORRECTION_TIS_TOKEN, // min(w, high), w = exp(old - behaviour): truncated; high = INFINITY: decoupled PPO
-    CORRECTION_TIS_SEQ,   // the same of the whole sequence's ratio
-    CORRECTION_MIS_TOKEN, // w within [low, high], else 0: masked (IcePop)
-    CORRECTION_MIS_SEQ,
-    CORRECTION_GEO_MASK, // 1 if exp(mean(old - behaviour)) is within [low, high], else 0
-};
-
-struct correction_config {
-    enum correction correction;
-    double low, high;
-};
+#include "rl/objective_config.h"
 
 /* The sequence's factor; 1 for the kinds that look at tokens. weight: 0 masks a token; NULL: none is. */
 double correction_sequence(const struct correction_config *config, const double *old,

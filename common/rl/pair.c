@@ -1,6 +1,6 @@
 #include "rl/pair.h"
 #include <math.h>
-#include <string.h>
+#include <stdbool.h>
 
 /* Both without an exp that overflows, and without the 1 that would swallow a small one. */
 static double log_sigmoid(double z)
@@ -37,22 +37,4 @@ struct pair_value pair_at(const struct pair_config *config, struct pair_side cho
     }
     }
     return (struct pair_value){0, 0, 0};
-}
-
-static const char *const names[] = {
-    [PAIR_NONE] = "none", [PAIR_SIGMOID] = "sigmoid", [PAIR_HINGE] = "hinge", [PAIR_IPO] = "ipo"};
-
-const char *pair_loss_name(enum pair_loss loss)
-{
-    return names[loss];
-}
-
-bool pair_loss_find(const char *name, enum pair_loss *ret)
-{
-    for (unsigned i = PAIR_SIGMOID; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0) {
-            *ret = (enum pair_loss)i;
-            return true;
-        }
-    return false;
 }

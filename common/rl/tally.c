@@ -1,51 +1,56 @@
 #include "rl/tally.h"
 #include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
 
-static double share(double part, double of)
-{
-    return of > 0 ? part / of : NAN;
-}
+#define SHARE(part, whole) ((whole) > 0 ? (part) / (whole) : NAN)
 
-struct rl_figures rl_tally_figures(const struct rl_tally *tally)
+struct rl_figures rl_tally_figures(const struct rl_tally *t)
 {
-    return (struct rl_figures){
-        .loss = tally->loss,
-        .policy = tally->policy,
-        .kl = tally->kl,
-        .clip_frac = share(tally->clipped, tally->units),
-        .kl_behaviour = share(tally->k1, tally->compared),
-        .kl_behaviour_k3 = share(tally->k3, tally->compared),
-        .ess = share(tally->weight * tally->weight, tally->weights * tally->weight_square),
-        .weight_max = tally->weights > 0 ? tally->weight_max : NAN,
-        .kl_reference = share(tally->reference_k1, tally->referred),
-        .kl_reference_k3 = share(tally->reference_k3, tally->referred),
-        .pairs = tally->pairs,
-        .rewards_chosen = share(tally->rewards_chosen, tally->pairs),
-        .rewards_rejected = share(tally->rewards_rejected, tally->pairs),
-        .rewards_margin = share(tally->rewards_chosen - tally->rewards_rejected, tally->pairs),
-        .rewards_accuracy = share(tally->pairs_right, tally->pairs),
-    };
+#define FIGURE_VALUE(name, over, of, what) .name = (of),
+    return (struct rl_figures){{{RL_FIGURES(FIGURE_VALUE)}}};
+#undef FIGURE_VALUE
 }
 
 void rl_tally_add(struct rl_tally *into, const struct rl_tally *from)
 {
-    into->loss += from->loss;
-    into->policy += from->policy;
-    into->kl += from->kl;
-    into->units += from->units;
-    into->clipped += from->clipped;
-    into->compared += from->compared;
-    into->k1 += from->k1;
-    into->k3 += from->k3;
-    into->weights += from->weights;
-    into->weight += from->weight;
-    into->weight_square += from->weight_square;
-    into->weight_max = fmax(into->weight_max, from->weight_max);
-    into->referred += from->referred;
-    into->reference_k1 += from->reference_k1;
-    into->reference_k3 += from->reference_k3;
-    into->pairs += from->pairs;
-    into->pairs_right += from->pairs_right;
-    into->rewards_chosen += from->rewards_chosen;
-    into->rewards_rejected += from->rewards_rejected;
+#define ADD(a, b)            ((a) + (b))
+#define MAX(a, b)            fmax(a, b)
+#define TALLY_ADD(name, how) into->name = how(into->name, from->name);
+    RL_SUMS(TALLY_ADD)
+#undef TALLY_ADD
+#undef MAX
+#undef ADD
+}
+
+void rl_figures_add(struct rl_figures *into, const struct rl_figures *update)
+{
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        into->at[i] += update->at[i];
+}
+
+void rl_figures_average(struct rl_figures *figures, double updates)
+{
+    enum { MEAN = true, SUM = false };
+#define FIGURE_MEAN(name, over, of, what) over,
+    static const bool means[] = {RL_FIGURES(FIGURE_MEAN)};
+#undef FIGURE_MEAN
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        figures->at[i] /= means[i] ? updates : 1;
+}
+
+const char *rl_figure_name(enum rl_figure figure)
+{
+#define FIGURE_NAME(name, ...) #name,
+    static const char *const names[] = {RL_FIGURES(FIGURE_NAME)};
+#undef FIGURE_NAME
+    return names[figure];
+}
+
+const char *rl_figure_help(enum rl_figure figure)
+{
+#define FIGURE_HELP(name, over, of, what) what,
+    static const char *const help[] = {RL_FIGURES(FIGURE_HELP)};
+#undef FIGURE_HELP
+    return help[figure];
 }

@@ -1,36 +1,39 @@
-/* What an objective measures on the way: sums that add over micro-batches and ranks, and the figures they come to.
+/* What an objective measures on the way: sums that add over stretches, micro-batches and ranks, and the figures they come to.
+ * Names and formulas are in rl/figure_table.h.
  *
  *     struct rl_tally tally = {0};
- *     TRY(objective_grad(..., &tally));                    -- each micro-batch
- *     struct rl_figures figures = rl_tally_figures(&tally); */
+ *     TRY(objective_grad(..., &tally));                    -- each stretch
+ *     struct rl_figures figures = rl_tally_figures(&tally);
+ *     -> figures.clip_frac, or figures.at[FIGURE_clip_frac] */
 #pragma once
+#include "rl/figure_table.h"
 
 struct rl_tally {
-    double loss, policy, kl; // loss = policy + kl, reduced as the objective says
-    double units, clipped;   // tokens, or sequences where the ratio is theirs
-    double compared, k1, k3; // tokens with a behaviour logp; sums of the two estimates
-    double weights, weight, weight_square,
-        weight_max; // importance weights exp(logp - behaviour) of the units
-    double referred, reference_k1, reference_k3; // tokens with a reference logp
-    double pairs, pairs_right; // right: the chosen one's implicit reward is the greater
-    double rewards_chosen, rewards_rejected; // sums of the implicit rewards beta * u (rl/pair.h)
+#define TALLY_FIELD(name, how) double name;
+    RL_SUMS(TALLY_FIELD)
+#undef TALLY_FIELD
 };
 
 struct rl_figures {
-    double loss, policy, kl;
-    double clip_frac;       // share of units held by the gate
-    double kl_behaviour;    // mean of behaviour - logp per token, nats
-    double kl_behaviour_k3; // the same by k3: not negative
-    double
-        ess; // effective sample size of the importance weights as a share of the units: 1 on policy
-    double weight_max;
-    double kl_reference, kl_reference_k3;
-    double pairs;                            // a count
-    double rewards_chosen, rewards_rejected; // means over the pairs of beta * u
-    double rewards_margin;                   // their difference
-    double rewards_accuracy;                 // share of pairs with chosen > rejected
+    union {
+        struct {
+#define FIGURE_FIELD(name, ...) double name;
+            RL_FIGURES(FIGURE_FIELD)
+#undef FIGURE_FIELD
+        };
+        double at[RL_FIGURES_COUNT];
+    };
 };
 
 /* NaN where nothing was counted. */
 struct rl_figures rl_tally_figures(const struct rl_tally *tally);
 void rl_tally_add(struct rl_tally *into, const struct rl_tally *from);
+
+/* The figures of a round from those of its updates: `into` begins as zeros. */
+void rl_figures_add(struct rl_figures *into, const struct rl_figures *update);
+
+/* Means are divided by how many updates had something to train; NaN where none had. */
+void rl_figures_average(struct rl_figures *figures, double updates);
+
+const char *rl_figure_name(enum rl_figure figure);
+const char *rl_figure_help(enum rl_figure figure);

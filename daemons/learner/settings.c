@@ -1,42 +1,28 @@
 #include "learner/settings.h"
 #include "base/mem.h"
-#include <string.h>
 
-static enum reduce reduction(const char *name, enum reduce otherwise)
+/* Words that are not known (default) leave what the objective's row has; the recipe allows no others. */
+static void set_policy(const struct recipe_learner *learner, struct objective_config *ret)
 {
-    static const struct {
-        const char *name;
-        enum reduce reduce;
-    } names[] = {{"token_mean", REDUCE_TOKEN_MEAN},
-                 {"seq_mean_token_mean", REDUCE_SEQ_MEAN_TOKEN_MEAN},
-                 {"seq_mean_token_sum", REDUCE_SEQ_MEAN_TOKEN_SUM}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i].name) == 0)
-            return names[i].reduce;
-    return otherwise;
-}
-
-static enum correction correction(const char *name)
-{
-    static const struct {
-        const char *name;
-        enum correction correction;
-    } names[] = {{"tis_token", CORRECTION_TIS_TOKEN},
-                 {"tis_seq", CORRECTION_TIS_SEQ},
-                 {"mis_token", CORRECTION_MIS_TOKEN},
-                 {"mis_seq", CORRECTION_MIS_SEQ},
-                 {"geo_mask", CORRECTION_GEO_MASK}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i].name) == 0)
-            return names[i].correction;
-    return CORRECTION_NONE;
+    const struct recipe_correction *correction = &learner->correction;
+    advantage_find(learner->advantage, &ret->advantage);
+    gate_find(learner->gate, &ret->gate.gate);
+    ratio_find(learner->importance_sampling_level, &ret->ratio);
+    ret->advantage_epsilon = learner->advantage_epsilon;
+    ret->gate.epsilon_low = learner->epsilon;
+    ret->gate.epsilon_high = learner->epsilon_high;
+    ret->gate.dual = learner->delta;
+    ret->gate.cap = learner->cap;
+    if (learner->ratio_to != RECIPE_TO_PROXIMAL)
+        return; // to behaviour, the ratio itself corrects
+    correction_find(correction->kind, &ret->correction.correction);
+    ret->correction.low = correction->low;
+    ret->correction.high = correction->high;
 }
 
 static void set_pairs(const struct recipe_dpo *dpo, struct pair_config *ret)
 {
-    if (ret->loss == PAIR_NONE)
-        return;
-    pair_loss_find(dpo->loss_type, &ret->loss); // the recipe allows only known words
+    pair_loss_find(dpo->loss_type, &ret->loss);
     ret->beta = dpo->beta;
     ret->label_smoothing = dpo->label_smoothing;
 }
@@ -49,21 +35,17 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
     if (!objective)
         return err_new(ERR_INVALID, "%s: learner.objective: '%s' is not known", recipe->file,
                        learner->objective);
-    struct objective_config config = objective->defaults;
-    config.gate.epsilon_low = learner->epsilon;
-    config.gate.epsilon_high = learner->epsilon_high;
-    config.reduce = reduction(learner->reduction, config.reduce);
-    bool ratios = config.gate.gate != GATE_NONE;
-    if (ratios &&
-        learner->ratio_to == RECIPE_TO_PROXIMAL) // to behaviour, the ratio itself corrects
-        config.correction =
-            (struct correction_config){.correction = correction(learner->correction.kind),
-                                       .low = learner->correction.low,
-                                       .high = learner->correction.high};
+    struct objective_config config = objective->row.defaults;
+    const int64_t length = learner->reduction_length;
+    if (objective_is_policy(&objective->row))
+        set_policy(learner, &config);
+    if (objective->row.unit == OBJECTIVE_PAIR)
+        set_pairs(&learner->dpo, &config.pair);
+    reduce_find(learner->reduction, &config.reduce);
+    config.reduce_length = (double)(length ? length : recipe->generator.max_tokens);
     config.kl_coef = learner->kl.place == RECIPE_KL_IN_LOSS ? learner->kl.coef : 0;
     kl_find(learner->kl.estimator, &config.kl);
-    set_pairs(&learner->dpo, &config.pair);
-    TRY(err_wrap(objective_check(&config), "%s: learner", recipe->file));
+    TRY(err_wrap(objective_check(objective, &config), "%s: learner", recipe->file));
     *ret = objective;
     *ret_config = config;
     return OK;

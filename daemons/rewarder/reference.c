@@ -76,8 +76,7 @@ static uint32_t wanted(const struct reference *ref, const struct group *group, u
     struct rl_pair pair;
     for (uint32_t i = 0; i < group->completions; i++)
         reward[i] = group->completion[i].reward;
-    if (!rl_pair_of(reward, (int)group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST,
-                    &pair))
+    if (!rl_pair_of(reward, group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST, &pair))
         return 0;
     ret[count++] = (uint32_t)(pair.chosen < pair.rejected ? pair.chosen : pair.rejected);
     ret[count++] = (uint32_t)(pair.chosen < pair.rejected ? pair.rejected : pair.chosen);

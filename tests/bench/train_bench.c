@@ -79,7 +79,7 @@ static err_t work_packed(const struct shape *shape, struct work *ret)
                                         .context = prompt};
     }
     TRY(pack_new(N, shape->tokens, &pack));
-    pack_fill(pack, sequence, (size_t)shape->sequences, 1);
+    pack_fill(pack, sequence, (size_t)shape->sequences, NULL);
     const size_t rows = (size_t)pack->rows, targets = (size_t)pack->targets;
     *ret = (struct work){
         .N = pack->rows,

@@ -50,8 +50,14 @@ def ppo(low, high, dual=None):
     return gate
 
 
+def straight_through(i, t, l, l0):
+    """k3+: the value of k3, the slope of k2."""
+    d, d0 = l - REFERENCE[i][t], l0 - REFERENCE[i][t]
+    return kl("k3", d0)[0] + kl("k2", d)[0] - kl("k2", d0)[0], d
+
+
 def kl(name, d):
-    return {"k1": (d, 1.0), "k2": (d * d / 2, d), "k3": (exp(-d) + d - 1, 1 - exp(-d))}[name]
+    return {"k1": (d, 1.0), "abs": (abs(d), (d > 0) - (d < 0)), "k2": (d * d / 2, d), "k3": (exp(-d) + d - 1, 1 - exp(-d))}[name]
 
 
 def tokens(core, reduce, weight=lambda i, t: 1.0):
@@ -77,6 +83,32 @@ def sequences(gate, geometric):
             loss, slope = gate(ADVANTAGE[i], (sum(x[i]) - sum(OLD[i])) * share)
             total += loss / B
             slopes.append([slope * share / B] * LENGTH[i])
+        return total, slopes
+    return objective
+
+
+def sequences_by_length(gate):
+    """The same of the product, each sequence weighing as much as its tokens do in const_norm."""
+    def objective(x, x0):
+        total, slopes = 0.0, []
+        for i in range(B):
+            c = LENGTH[i] / (B * L_MAX)
+            loss, slope = gate(ADVANTAGE[i], sum(x[i]) - sum(OLD[i]))
+            total += c * loss
+            slopes.append([slope * c] * LENGTH[i])
+        return total, slopes
+    return objective
+
+
+def capped_sequences(cap, geometric):
+    """One truncated weight for a sequence, constant, times its log-probability (geometric: the mean over its tokens)."""
+    def objective(x, x0):
+        total, slopes = 0.0, []
+        for i in range(B):
+            share = 1 / LENGTH[i] if geometric else 1.0
+            w = min(exp((sum(x0[i]) - sum(OLD[i])) * share), cap)
+            total += -w * ADVANTAGE[i] * sum(x[i]) * share / B
+            slopes.append([-w * ADVANTAGE[i] * share / B] * LENGTH[i])
         return total, slopes
     return objective
 
@@ -119,6 +151,10 @@ OBJECTIVES = {
     "clip + .04 k3 seq_mean_token_mean": tokens(grpo, "seq_mean_token_mean"),
     "clip sequence": sequences(ppo(.2, .2), False),
     "clip geometric .05 .06": sequences(ppo(.05, .06), True),
+    "clip sequence const_norm": sequences_by_length(ppo(.2, .2)),
+    "clip dual 1.1 sequence": sequences(ppo(.2, .2, 1.1), False),
+    "cap 1.05 sequence": capped_sequences(1.05, False),
+    "cap 1.05 geometric": capped_sequences(1.05, True),
     "cap 1.28 token_mean": tokens(capped(1.28, OLD), "token_mean"),
     "cap 1.1 behaviour token_mean": tokens(capped(1.1, BEHAVIOUR), "token_mean"),
     "tis_token 2 clip token_mean": tokens(ratio(ppo(.2, .2)), "token_mean", lambda i, t: min(gap(i, t), 2.0)),
@@ -136,6 +172,8 @@ OBJECTIVES = {
     "k1 token_mean": tokens(lambda i, t, l, l0: kl("k1", l - REFERENCE[i][t]), "token_mean"),
     "k2 token_mean": tokens(lambda i, t, l, l0: kl("k2", l - REFERENCE[i][t]), "token_mean"),
     "k3 token_mean": tokens(lambda i, t, l, l0: kl("k3", l - REFERENCE[i][t]), "token_mean"),
+    "abs token_mean": tokens(lambda i, t, l, l0: kl("abs", l - REFERENCE[i][t]), "token_mean"),
+    "k3+ token_mean": tokens(straight_through, "token_mean"),
 }
 
 
@@ -156,7 +194,7 @@ def advantages(groups, eps=1e-4):
     rewards = sum(groups, [])
     mean = sum(rewards) / len(rewards)
     batch_std = sqrt(sum((r - mean) ** 2 for r in rewards) / (len(rewards) - 1))
-    out = {"groups": groups, "loo": [], "group_mean": [], "group_z": [], "batch_z": []}
+    out = {"epsilon": eps, "groups": groups, "loo": [], "group_mean": [], "group_z": [], "batch_z": []}
     for group in groups:
         k, mean = len(group), sum(group) / len(group)
         std = sqrt(sum((r - mean) ** 2 for r in group) / (k - 1)) if k > 1 else 0.0
@@ -210,7 +248,8 @@ def main():
         "objectives": {name: checked(name, objective) for name, objective in OBJECTIVES.items()},
         "pairs": {"order": ORDER, "vectors": PAIRS},
         "advantages": [advantages([[1.0, 0.0, 0.0, 0.5]]),
-                       advantages([[1.0, -0.5], [0.2, 0.7, 0.1], [0.1, 0.1, 0.1], [3.0], [1.0, 0.0, 0.0, 0.5]])],
+                       advantages([[1.0, -0.5], [0.2, 0.7, 0.1], [0.1, 0.1, 0.1], [3.0], [1.0, 0.0, 0.0, 0.5]]),
+                       advantages([[1.0, -0.5], [0.2, 0.7, 0.1]], .5)],
     }
     with open(os.path.join(HERE, "objectives.json"), "w") as out:
         json.dump(result, out, indent=1)

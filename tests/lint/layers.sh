@@ -7,7 +7,7 @@ cd "${1:-"$(dirname "$0")/../.."}"
 # layer: the layers whose headers it may include, beside its own. A path (tensor/layout.h) allows that header alone.
 readarray -t LAYERS <<'TABLE'
 base:
-svc: base rl/column_table.h rl/objective_table.h rl/figure_table.h
+svc: base rl/column_table.h rl/objective_table.h rl/figure_table.h rl/word_table.h
 wire: base rl/column_table.h
 rpc: wire svc base
 tensor: base

@@ -224,7 +224,7 @@ static uint64_t train(const struct cpu_config *cpu, int kv, int micro_tokens)
         assert_ok(gradient_zero(grad));
         for (size_t at = 0; at < SEQUENCES;) {
             float dlogp[SEQUENCES * 40];
-            at += pack_fill(pack, batch.sequence + at, SEQUENCES - at, 1);
+            at += pack_fill(pack, batch.sequence + at, SEQUENCES - at, NULL);
             for (int i = 0; i < pack->targets; i++) // a function of the token, not of the cut
                 dlogp[i] = (float)(pack->target[i] % 7 - 3) / 100;
             assert_ok(forward_run(forward, pack->token, pack->position, pack->rows, pack->segment,

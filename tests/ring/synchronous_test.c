@@ -45,9 +45,9 @@ static struct recipe *recipe_of(const struct ring *ring)
 
 static void open_reference(struct loopback *l)
 {
-    const struct objective *sft = objective_find("sft");
+    const struct objective *sft = objective_find(OBJECTIVE_SUPERVISED);
     struct step_config config = {
-        .objective = sft, .settings = sft->defaults, .micro_tokens = 512, .longest = 256};
+        .objective = sft, .settings = sft->row.defaults, .micro_tokens = 512, .longest = 256};
     struct optimizer_config optimizer = settings_optimizer(&l->recipe->learner.optimizer);
     struct model *reference;
     assert_ok(model_load(l->be, l->recipe->model.path, &reference));
@@ -173,8 +173,12 @@ static void refer(struct loopback *l, struct group *group)
                              .context = (int)group->prompt_tokens};
         struct step_batch one = {
             .sequences = 1, .sequence = &s, .inverse_temperature = 1.0f / group->temperature};
+        double logp[256];
+        assert_in_range(c->tokens, 1, 256);
+        assert_ok(step_logp(l->referring, &one, logp));
         c->reference_logp = mem_array(c->tokens, sizeof(float));
-        assert_ok(step_logp(l->referring, &one, c->reference_logp));
+        for (uint32_t t = 0; t < c->tokens; t++)
+            c->reference_logp[t] = (float)logp[t];
     }
 }
 

@@ -2,6 +2,7 @@
 #include "base/cpus.h"
 #include "base/mem.h"
 #include "svc/address.h"
+#include "svc/recipe/recipe_objective.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
 #include <string.h>
@@ -92,13 +93,7 @@ static err_t check_group(const struct recipe *r)
                             "%" PRId64 " is too few; one group needs generator.num_generations = "
                             "%" PRId64,
                             r->generator.slots, r->generator.num_generations);
-    if (r->generator.num_generations >= 2 || strcmp(r->learner.objective, "sft") == 0)
-        return OK;
-    return recipe_wrong(
-        r, "generator.num_generations",
-        "%" PRId64
-        " is too few; learner.objective %s compares completions of one prompt: at least 2",
-        r->generator.num_generations, r->learner.objective);
+    return OK;
 }
 
 static err_t check_updates(const struct recipe *r)
@@ -115,46 +110,6 @@ static err_t check_updates(const struct recipe *r)
                             "%" PRId64 " does not divide learner.updates_per_round = %" PRId64
                             ", which is epochs times minibatches",
                             r->learner.epochs, r->learner.updates_per_round);
-    return OK;
-}
-
-static err_t check_reference(const struct recipe *r)
-{
-    if (r->rewarder.reference != RECIPE_NO_REFERENCE)
-        return OK;
-    if (r->learner.kl.coef > 0)
-        return recipe_wrong(
-            r, "learner.kl.coef",
-            "%g needs a reference model; set rewarder.reference: frozen, or coef to 0",
-            r->learner.kl.coef);
-    if (strcmp(r->learner.objective, "online_dpo") == 0)
-        return recipe_wrong(r, "learner.objective",
-                            "online_dpo needs a reference model; set rewarder.reference: frozen");
-    return OK;
-}
-
-/* coef is steered by multiplying it. */
-static err_t check_kl(const struct recipe *r)
-{
-    if (!(r->learner.kl.target > 0) || r->learner.kl.coef > 0)
-        return OK;
-    return recipe_wrong(r, "learner.kl.target",
-                        "%g steers learner.kl.coef, which is 0 and would stay so; set coef above 0",
-                        r->learner.kl.target);
-}
-
-static err_t check_objective(const struct recipe *r)
-{
-    const struct recipe_correction *correction = &r->learner.correction;
-    const struct recipe_dpo *dpo = &r->learner.dpo;
-    if (correction->low > correction->high)
-        return recipe_wrong(r, "learner.correction.low",
-                            "%g is above learner.correction.high = %g: no weight would count",
-                            correction->low, correction->high);
-    if (dpo->label_smoothing > 0 && strcmp(dpo->loss_type, "sigmoid") != 0)
-        return recipe_wrong(r, "learner.dpo.label_smoothing",
-                            "%g goes with learner.dpo.loss_type: sigmoid alone; %s has none",
-                            dpo->label_smoothing, dpo->loss_type);
     return OK;
 }
 
@@ -265,17 +220,12 @@ static err_t check_cpus(const struct recipe *r)
     return OK;
 }
 
-bool recipe_refers_to_pairs(const struct recipe *recipe)
-{
-    return strcmp(recipe->learner.objective, "online_dpo") == 0 && !(recipe->learner.kl.coef > 0);
-}
-
 err_t recipe_check(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
-        check_replay, check_publish,   check_lag,     check_group, check_updates,
-        check_end,    check_eval,      check_listen,  check_peers, check_reference,
-        check_kl,     check_objective, check_scorers, check_cpus,
+        check_replay,  check_publish, check_lag,    check_group, check_updates,
+        check_end,     check_eval,    check_listen, check_peers, recipe_check_objective,
+        check_scorers, check_cpus,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

@@ -1,5 +1,7 @@
 #include "svc/recipe/recipe_options.h"
 #include "base/mem.h"
+#include "rl/objective_table.h"
+#include "rl/word_table.h"
 #include "svc/recipe/recipe_words.h"
 #include "svc/recipe/suggest.h"
 #include <stddef.h>

@@ -83,3 +83,6 @@ const char *option_kind_name(const struct recipe_option *row); // "number"
 /* Appends the value as YAML (flow style) that reads back as the same. */
 void option_put(const struct recipe_option *row, const void *group, struct bytes *ret);
 void option_free(const struct recipe_option *row, void *group); // leaves the field empty
+
+/* Appends text to a cell of a Markdown table, which '|' would end. */
+void markdown_cell(struct bytes *ret, const char *text);

@@ -7,6 +7,7 @@
  * kinds: text; name (for ids and file names); word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
  * recipe); address (host:port); count (whole number); count_or_auto (the same, or auto: RECIPE_COUNT_AUTO); number; flag (true, false); pair (two
  * numbers); texts (a list, or one); scorers (a list of maps).
+ * Words of objectives come from rl/objective_table.h and rl/word_table.h (OBJECTIVE_WORDS, WORD_LIST).
  * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
 #pragma once
 // clang-format off
@@ -97,7 +98,7 @@
     X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(count,  threads, "1",              FIXED, FROM(1, 1024), "that compute") \
     X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
-    X(word,   objective, "rloo",         FIXED, WORDS("rloo|grpo|online_dpo|sft"), "what is made better") \
+    X(word,   objective, "rloo",         FIXED, WORDS(OBJECTIVE_WORDS), "what is made better: see Objectives") \
     X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "trained in one round") \
     X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps of one round: epochs times minibatches") \
     X(count,  epochs, "1",               FIXED, FROM(1, 1024), "passes over a round's groups; divides updates_per_round") \
@@ -106,15 +107,25 @@
     X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "a leased group that is not back by then is leased again") \
     X(count,  unusable_slots, "64",      LIVE,  FROM(0, 1e9), "so many slots in a row that leave without a usable group (unusable rows, groups nobody can score or train) pause generation; 0: never") \
     C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
-    X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon") \
+    X(word,   advantage, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", ADVANTAGES)), \
+      "how much better a completion is than the others, from its reward; default: as the objective has it") \
+    X(number, advantage_epsilon, "1e-4", LIVE,  FROM(0, 1),    "added to the standard deviation that advantages are divided by (group_z, batch_z)") \
+    X(word,   gate, "default",           FIXED, WORDS(WORD_LIST_AFTER("default", GATES)), \
+      "how the ratio to older weights limits a step; default: as the objective has it") \
+    X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon (gate: clip)") \
     X(number, epsilon_high, "0.2",       LIVE,  FROM(0, 100),  "and above 1 + epsilon_high") \
+    X(number, delta, "0.0",              LIVE,  FROM(0, 1e6),  "of a completion worse than the others the ratio counts as at most delta (gate: clip; dual clip, Ye 2020), from 1 on; 0: no limit") \
+    X(number, cap, "2.0",                LIVE,  ABOVE(0, 1e6), "ratios count as at most this (gate: cap)") \
+    X(word,   importance_sampling_level, "default", FIXED, WORDS(WORD_LIST_AFTER("default", RATIOS)), \
+      "what one ratio is of; default: as the objective has it") \
     C(ratio_to, recipe_ratio_to, "behaviour", FIXED, "behaviour|proximal", \
       "what ratios are taken to: the log-probability stamped by the generator, or that of the weights the round begins with") \
-    X(word,   reduction, "default",      FIXED, WORDS("default|token_mean|seq_mean_token_mean|seq_mean_token_sum"), \
+    X(word,   reduction, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", REDUCTIONS)), \
       "how losses of tokens become one number; default: as the objective has it") \
+    X(count,  reduction_length, "0",     LIVE,  FROM(0, 1e9),  "tokens that a completion counts as (reduction: const_norm); 0: generator.max_tokens") \
     G(optimizer,  "AdamW") \
     G(correction, "weights for the gap between generator and the round's first weights; with ratio_to: proximal") \
-    G(dpo,        "online_dpo: the best and the worst of a group as a pair") \
+    G(dpo,        "objectives on pairs: the best and the worst of a group as a pair") \
     G(kl,         "distance from the reference model")
 
 #define RECIPE_OPTIMIZER(X, C, G) \
@@ -128,13 +139,13 @@
     X(number, min_lr_ratio, "0.1",          FIXED, FROM(0, 1),    "the last update's learning rate, as a share of lr")
 
 #define RECIPE_CORRECTION(X, C, G) \
-    X(word,   kind, "tis_token", FIXED, WORDS("none|tis_token|tis_seq|mis_token|mis_seq|geo_mask"), "how the importance weight is limited") \
+    X(word,   kind, "tis_token", FIXED, WORDS(WORD_LIST(CORRECTIONS)), "how the importance weight is limited") \
     X(number, low,  "0.0", LIVE, FROM(0, 1e6), "smallest weight that counts (mis, geo)") \
     X(number, high, "2.0", LIVE, FROM(0, 1e6), "largest weight")
 
 #define RECIPE_DPO(X, C, G) \
     X(number, beta, "0.1", LIVE, ABOVE(0, 1e3), "of the implicit reward beta * (logp - reference logp)") \
-    X(word,   loss_type, "sigmoid", FIXED, WORDS("sigmoid|hinge|ipo"), "of the difference of implicit rewards") \
+    X(word,   loss_type, "sigmoid", FIXED, WORDS(WORD_LIST(PAIR_LOSSES)), "of the difference of implicit rewards") \
     X(number, label_smoothing, "0.0", LIVE, BELOW(0, 0.5), "probability that a pair is the wrong way round (sigmoid)") \
     X(number, margin, "0.0", LIVE, FROM(0, 1e6), "rewards of a pair must differ by more than this") \
     C(ties, recipe_ties, "skip", FIXED, "skip|first", "groups without such a pair: not trained, or the first and the last completion as if they differed")
@@ -142,7 +153,7 @@
 #define RECIPE_KL(X, C, G) \
     X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \
     C(place, recipe_kl_place, "loss", FIXED, "loss|reward", "where it is taken off") \
-    X(word,   estimator, "k3",   FIXED, WORDS("k1|k2|k3"), "from sampled tokens (Schulman 2020)") \
+    X(word,   estimator, "k3",   FIXED, WORDS(WORD_LIST(KLS)), "from sampled tokens (Schulman 2020)") \
     X(number, target,  "0.0",    LIVE,  FROM(0, 1e6), "coef is steered so that the distance per completion comes here, nats; 0: coef stays (Ziegler 2019)") \
     X(count,  horizon, "10000",  LIVE,  FROM(1, 1e9), "completions over which it is steered")
 

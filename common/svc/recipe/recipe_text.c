@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "svc/recipe/recipe_cli.h"
+#include "svc/recipe/recipe_objective.h"
 #include "svc/recipe/recipe_options.h"
 #include "svc/recipe/recipe_words.h"
 #include <string.h>
@@ -101,8 +102,7 @@ void recipe_help(const struct recipe_cli *cli, struct bytes *ret)
     help_rows(option_scorer(), "", ret);
 }
 
-/* '|' ends a cell of a table. */
-static void put_cell(struct bytes *ret, const char *text)
+void markdown_cell(struct bytes *ret, const char *text)
 {
     for (const char *p = text; *p; p++) {
         if (*p == '|')
@@ -127,10 +127,10 @@ static void markdown_rows(struct option_rows rows, const char *section, const ch
         bytes_printf(ret, "| `%s` | %s%s%s | %s | ", path, *row->value ? "`" : "",
                      *row->value ? row->value : "not set", *row->value ? "`" : "",
                      option_kind_name(row));
-        put_cell(ret, (char *)allowed.data);
+        markdown_cell(ret, (char *)allowed.data);
         SCOPED_MEM char *whole = mem_printf("%s.%s", section, path);
         bytes_text(ret, option_is_live(whole, row) ? " | live | " : " | | ");
-        put_cell(ret, row->help);
+        markdown_cell(ret, row->help);
         bytes_text(ret, " |\n");
     }
 }
@@ -155,7 +155,7 @@ static void markdown_words(struct bytes *ret)
     for (size_t i = 0; (word = recipe_word_at(i)); i++) {
         bytes_printf(ret, "| `%s` | %s%s%s | ", word->name, *word->ours ? "`" : "",
                      *word->ours ? word->ours : "no such thing", *word->ours ? "`" : "");
-        put_cell(ret, word->note);
+        markdown_cell(ret, word->note);
         bytes_text(ret, " |\n");
     }
 }
@@ -174,5 +174,6 @@ void recipe_markdown(struct bytes *ret)
     }
     markdown_table(option_scorer(), "rewarder.scorers", "Each entry of the list is a map of these.",
                    "", ret);
+    recipe_objectives_markdown(ret);
     markdown_words(ret);
 }

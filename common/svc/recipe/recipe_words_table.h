@@ -103,11 +103,11 @@
     W("use_kl_loss",                 "learner.kl.place", "loss or reward; learner.kl.coef: 0 is none") \
     W("use_kl_in_reward",            "learner.kl.place", "loss or reward; learner.kl.coef: 0 is none") \
     W("kl_in_reward",                "learner.kl.place", "loss or reward") \
-    W("kl_estimator",                "learner.kl.estimator", "k1, k2 or k3") \
-    W("kl_estimator_type",           "learner.kl.estimator", "k1, k2 or k3") \
-    W("kl_loss_type",                "learner.kl.estimator", "k1, k2 or k3") \
-    W("kl_penalty",                  "learner.kl.estimator", "k1, k2 or k3") \
-    W("use_kl_estimator_k3",         "learner.kl.estimator", "k1, k2 or k3") \
+    W("kl_estimator",                "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
+    W("kl_estimator_type",           "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
+    W("kl_loss_type",                "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
+    W("kl_penalty",                  "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
+    W("use_kl_estimator_k3",         "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
     W("target_kl",                   "learner.kl.target", "nats of a completion") \
     W("kl_target",                   "learner.kl.target", "nats of a completion") \
     W("adap_kl_ctrl",                "learner.kl.target", "0: coef stays; else it is steered to this distance") \
@@ -125,27 +125,32 @@
     W("eps_clip_high",               "learner.epsilon_high", "") \
     W("eps_clip_higher",             "learner.epsilon_high", "") \
     W("eps_clip_low_high",           "learner.epsilon", "and learner.epsilon_high") \
-    W("clip_ratio_c",                "", "there is no dual clip; learner.epsilon and learner.epsilon_high clip") \
-    W("dual_clip",                   "", "there is no dual clip; learner.epsilon and learner.epsilon_high clip") \
-    W("loss_type",                   "learner.reduction", "of GRPO and RLOO: how losses of tokens become one number; of pairs it is learner.dpo.loss_type") \
-    W("loss_agg_mode",               "learner.reduction", "how losses of tokens become one number") \
-    W("loss_reduction",              "learner.reduction", "how losses of tokens become one number") \
-    W("policy_loss_type",            "learner.objective", "") \
+    W("clip_ratio_c",                "learner.delta", "0: no dual clip") \
+    W("dual_clip",                   "learner.delta", "0: no dual clip") \
+    W("eps_clip_c",                  "learner.delta", "0: no dual clip") \
+    W("c_clip",                      "learner.delta", "0: no dual clip") \
+    W("ratio_clip_c",                "learner.delta", "0: no dual clip") \
+    W("loss_type",                   "learner.reduction", "grpo: seq_mean_token_mean; dapo, bnpo: token_mean; dr_grpo: const_norm, with learner.advantage: group_mean; cispo: learner.gate: cap; of pairs it is learner.dpo.loss_type") \
+    W("loss_agg_mode",               "learner.reduction", "token_mean, seq_mean_token_mean, seq_mean_token_sum or const_norm") \
+    W("loss_reduction",              "learner.reduction", "token_mean, seq_mean_token_mean, seq_mean_token_sum or const_norm") \
+    W("policy_loss_type",            "learner.gate", "ppo: clip; cispo: cap; gspo: clip, with learner.importance_sampling_level: geometric") \
+    W("loss_mode",                   "learner.gate", "vanilla: clip; gspo: clip, with learner.importance_sampling_level: geometric") \
     W("token_level_loss",            "learner.reduction", "token_mean") \
-    W("scale_rewards",               "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("normalize_advantages",        "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("norm_adv_by_std_in_grpo",     "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("adv_norm",                    "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("normalize_reward",            "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("normalize_rewards",           "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("group_reward_norm",           "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("whiten_rewards",              "learner.objective", "grpo divides by the group's standard deviation, rloo does not") \
-    W("use_leave_one_out_baseline",  "learner.objective", "rloo") \
-    W("advantage_estimator",         "learner.objective", "rloo, grpo or online_dpo") \
-    W("adv_estimator",               "learner.objective", "rloo, grpo or online_dpo") \
-    W("algorithm",                   "learner.objective", "rloo, grpo or online_dpo") \
-    W("rl_algorithm",                "learner.objective", "rloo, grpo or online_dpo") \
-    W("importance_sampling_level",   "", "ratios are of tokens; whole sequences: learner.correction.kind") \
+    W("scale_rewards",               "learner.advantage", "group or true: group_z; batch: batch_z; none or false: group_mean") \
+    W("normalize_advantages",        "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
+    W("norm_adv_by_std_in_grpo",     "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
+    W("adv_norm",                    "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
+    W("normalize_reward",            "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
+    W("normalize_rewards",           "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
+    W("group_reward_norm",           "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
+    W("whiten_rewards",              "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
+    W("use_leave_one_out_baseline",  "learner.advantage", "loo") \
+    W("advantage_estimator",         "learner.objective", "see learner.advantage too") \
+    W("adv_estimator",               "learner.objective", "see learner.advantage too") \
+    W("algorithm",                   "learner.objective", "") \
+    W("rl_algorithm",                "learner.objective", "") \
+    W("sequence_level_importance_ratios", "learner.importance_sampling_level", "geometric: the mean over tokens (GSPO); sequence: their product") \
+    W("importance_sampling_level",   "learner.importance_sampling_level", "TRL's sequence is geometric of GRPO (GSPO), sequence of RLOO") \
     W("vllm_importance_sampling_correction", "learner.correction.kind", "with learner.ratio_to: proximal") \
     W("vllm_importance_sampling_mode", "learner.correction.kind", "with learner.ratio_to: proximal") \
     W("vllm_importance_sampling_cap", "learner.correction.high", "with learner.ratio_to: proximal") \
@@ -179,14 +184,14 @@
     W("entropy_coeff",               "", "there is no entropy bonus") \
     W("entropy_loss_coef",           "", "there is no entropy bonus") \
     W("ent_coef",                    "", "there is no entropy bonus") \
-    W("vf_coef",                     "", "there is no value model: rloo and grpo need none") \
-    W("value_clip",                  "", "there is no value model: rloo and grpo need none") \
-    W("cliprange_value",             "", "there is no value model: rloo and grpo need none") \
-    W("value_loss_coef",             "", "there is no value model: rloo and grpo need none") \
-    W("value_eps_clip",              "", "there is no value model: rloo and grpo need none") \
-    W("critic",                      "", "there is no value model: rloo and grpo need none") \
-    W("critic_learning_rate",        "", "there is no value model: rloo and grpo need none") \
-    W("critic_pretrain",             "", "there is no value model: rloo and grpo need none") \
+    W("vf_coef",                     "", "there is no value model: no objective needs one") \
+    W("value_clip",                  "", "there is no value model: no objective needs one") \
+    W("cliprange_value",             "", "there is no value model: no objective needs one") \
+    W("value_loss_coef",             "", "there is no value model: no objective needs one") \
+    W("value_eps_clip",              "", "there is no value model: no objective needs one") \
+    W("critic",                      "", "there is no value model: no objective needs one") \
+    W("critic_learning_rate",        "", "there is no value model: no objective needs one") \
+    W("critic_pretrain",             "", "there is no value model: no objective needs one") \
     W("gamma",                       "", "there is no value model: a completion has one reward, at its end") \
     W("lam",                         "", "there is no value model: a completion has one reward, at its end") \
     W("lambd",                       "", "there is no value model: a completion has one reward, at its end") \

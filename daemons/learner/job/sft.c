@@ -119,11 +119,21 @@ static const struct demonstration *row_at(const struct sft *sft, uint64_t n)
     return &sft->rows[rng_permute(&rng, n % sft->count, sft->count)];
 }
 
-/* Prompt tokens weigh prompt_weight, completion tokens 1; without prompt_weight prompts are context only. */
+/* Prompt tokens weigh prompt_weight, completion tokens 1. */
+static void weigh(struct columns *columns, const struct sequence *sequence, double prompt_weight)
+{
+    double *weight = columns_add(columns, COLUMN_WEIGHT);
+    for (size_t i = 0; i < columns->sequences; i++)
+        for (int k = sequence[i].context; k < sequence[i].prompt_tokens + sequence[i].tokens; k++)
+            *weight++ = k < sequence[i].prompt_tokens ? prompt_weight : 1;
+}
+
+/* Without prompt_weight prompts are context only. */
 static err_t one_update(struct sft *sft, int64_t update, struct step_result *ret)
 {
-    size_t batch = (size_t)sft->options->batch, targets = 0;
+    const size_t batch = (size_t)sft->options->batch;
     SCOPED_MEM struct sequence *sequence = mem_array(batch, sizeof *sequence);
+    SCOPED_MEM size_t *targets = mem_array(batch, sizeof *targets);
     bool learn_prompt = sft->options->prompt_weight > 0;
     for (size_t i = 0; i < batch; i++) {
         const struct demonstration *row = row_at(sft, (uint64_t)update * batch + i);
@@ -132,16 +142,13 @@ static err_t one_update(struct sft *sft, int64_t update, struct step_result *ret
                                         .token = row->token + row->prompt_tokens,
                                         .tokens = row->tokens,
                                         .context = learn_prompt ? 1 : row->prompt_tokens};
-        targets += (size_t)sequence_targets(&sequence[i]);
+        targets[i] = (size_t)sequence_targets(&sequence[i]);
     }
-    SCOPED_MEM double *weight = mem_array(targets, sizeof *weight);
-    for (size_t i = 0, t = 0; i < batch; i++)
-        for (int k = sequence[i].context; k < sequence[i].prompt_tokens + sequence[i].tokens; k++)
-            weight[t++] = k < sequence[i].prompt_tokens ? sft->options->prompt_weight : 1;
-    struct step_batch step = {.sequences = batch,
-                              .sequence = sequence,
-                              .weight = learn_prompt ? weight : NULL,
-                              .inverse_temperature = 1};
+    SCOPED(columns) columns = columns_new(batch, targets);
+    if (learn_prompt)
+        weigh(columns, sequence, sft->options->prompt_weight);
+    const struct step_batch step = {
+        .sequences = batch, .sequence = sequence, .columns = columns, .inverse_temperature = 1};
     return step_run(sft->step, &step, ret);
 }
 
@@ -152,7 +159,7 @@ static void show(const struct sft *sft, int64_t update, const struct step_result
            left = seconds / (double)(update + 1) * (double)(sft->updates - update - 1);
     printf("step %" PRId64 "/%" PRId64
            "  loss %.4f  lr %.2e  grad norm %.2f  %.0f tok/s  %.0f s left\n",
-           update + 1, sft->updates, r->loss, r->lr, r->grad_norm, tokens / seconds, left);
+           update + 1, sft->updates, r->figures.loss, r->lr, r->grad_norm, tokens / seconds, left);
     fflush(stdout);
 }
 
@@ -216,13 +223,13 @@ static err_t open_inputs(struct sft *sft)
 static err_t open_step(struct sft *sft)
 {
     const struct recipe_sft *o = sft->options;
-    const struct objective *objective = objective_find("sft");
+    const struct objective *objective = objective_find(OBJECTIVE_SUPERVISED);
     sft->updates = o->steps
                        ? o->steps
                        : (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) /
                                    (uint64_t)o->batch);
     struct step_config step = {.objective = objective,
-                               .settings = objective->defaults,
+                               .settings = objective->row.defaults,
                                .schedule = settings_schedule(&o->optimizer, sft->updates),
                                .micro_tokens = (int)sft->recipe->learner.micro_tokens,
                                .checkpointing = sft->recipe->learner.gradient_checkpointing,

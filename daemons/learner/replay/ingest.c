@@ -120,16 +120,17 @@ static const char *misfit_reference(const struct recipe *recipe, const struct gr
                                     char why[160])
 {
     const struct recipe_dpo *dpo = &recipe->learner.dpo;
-    bool alone = recipe_refers_to_pairs(recipe);
-    struct rl_pair pair = {-1, -1};
+    const bool alone = recipe_refers_to_pairs(recipe);
+    bool paired = false;
+    struct rl_pair pair;
     SCOPED_MEM double *reward = mem_array(group->completions, sizeof *reward);
     for (uint32_t i = 0; i < group->completions; i++)
         reward[i] = group->completion[i].reward;
     if (alone)
-        rl_pair_of(reward, (int)group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST,
-                   &pair);
+        paired = rl_pair_of(reward, group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST,
+                            &pair);
     for (uint32_t i = 0; i < group->completions; i++) {
-        bool needed = !alone || (int)i == pair.chosen || (int)i == pair.rejected;
+        const bool needed = !alone || (paired && (i == pair.chosen || i == pair.rejected));
         if (!needed || group->completion[i].reference_logp)
             continue;
         snprintf(why, 160, "completion %u has no reference_logp; rewarder.reference is frozen", i);

@@ -46,6 +46,25 @@ static struct metric *const rows[] = {&lag_expected,  &round_now,      &version_
                                       &lag_now,       &lag_largest,    &idle_total,  &busy_total,
                                       &trained_total, &differing_total};
 
+/* The objective's figures. Only those that its row declares are registered. */
+static struct metric figures_now[] = {
+#define FIGURE_METRIC(name, over, of, what) METRIC_GAUGE("rlhfd_" #name, what),
+    RL_FIGURES(FIGURE_METRIC)
+#undef FIGURE_METRIC
+};
+static struct metric *const figure_rows[] = {
+#define FIGURE_ROW(name, ...) &figures_now[FIGURE_##name],
+    RL_FIGURES(FIGURE_ROW)
+#undef FIGURE_ROW
+};
+
+/* A gauge stays where it stands if the round has no such figure. */
+static void show_figure(struct metric *metric, double value)
+{
+    if (isfinite(value))
+        metric_set(metric, value);
+}
+
 static void show(const struct round_report *report)
 {
     metric_set(&round_now, (double)report->round + 1);
@@ -53,8 +72,9 @@ static void show(const struct round_report *report)
     metric_set(&reward_now, report->reward_mean);
     metric_set(&lag_now, report->lag_mean);
     metric_set(&lag_largest, report->lag_max);
-    if (isfinite(report->lag_expected))
-        metric_set(&lag_expected, report->lag_expected);
+    show_figure(&lag_expected, report->lag_expected);
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        show_figure(&figures_now[i], report->figures.at[i]);
     metric_add(&trained_total, report->tokens_trained);
     metric_add(&differing_total, report->logp_differing);
 }
@@ -101,6 +121,8 @@ static void show_standing(const char *path, uint64_t rounds, uint64_t version)
     show_number(line, "lag_mean", &lag_now);
     show_number(line, "lag_max", &lag_largest);
     show_number(line, "lag_expected", &lag_expected);
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        show_number(line, rl_figure_name((enum rl_figure)i), &figures_now[i]);
 }
 
 /* ---- the file */
@@ -148,10 +170,13 @@ static err_t cut(const char *path, const struct bytes *text, const struct report
     return file_write_parts(path, parts, sizeof parts / sizeof *parts);
 }
 
-void report_metrics(const char *directory, uint64_t rounds, uint64_t version)
+void report_metrics(const char *directory, uint64_t rounds, uint64_t version, uint64_t figures)
 {
     SCOPED_MEM char *path = file_join(directory, "metrics.jsonl");
     metrics_register(rows, sizeof rows / sizeof *rows);
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        if (i == FIGURE_loss || figures & (UINT64_C(1) << i))
+            metrics_register(&figure_rows[i], 1);
     show_standing(path, rounds, version);
 }
 
@@ -206,6 +231,11 @@ err_t report_branch(struct report *report, const struct branch *branch, double t
     return OK;
 }
 
+static void put_figure(json_t *object, const char *name, double value)
+{
+    json_object_set_new(object, name, isfinite(value) ? json_real(value) : json_null());
+}
+
 err_t report_round(struct report *report, const struct round_report *round)
 {
     show(round);
@@ -213,11 +243,11 @@ err_t report_round(struct report *report, const struct round_report *round)
     json_object_set_new(object, "round", json_integer((json_int_t)round->round));
     json_object_set_new(object, "version", json_integer((json_int_t)round->version));
     json_object_set_new(object, "lineage", json_integer(report->lineage));
-#define FIGURE_PUT(name, what)                                                                     \
-    json_object_set_new(object, #name,                                                             \
-                        isfinite(round->name) ? json_real(round->name) : json_null());
+#define FIGURE_PUT(name, what) put_figure(object, #name, round->name);
     ROUND_FIGURES(FIGURE_PUT)
 #undef FIGURE_PUT
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        put_figure(object, rl_figure_name((enum rl_figure)i), round->figures.at[i]);
     json_object_set_new(object, "idle_cause",
                         json_string(round->idle_cause ? round->idle_cause : ""));
     return put_line(report, object);

@@ -8,33 +8,50 @@ enum { HEAD_ROWS = 512 };
 struct step {
     struct trainee *trainee;
     struct step_config config;
-    size_t unit; // sequences that stay in one micro-batch
+    size_t unit; // sequences that stay in one micro-batch, at most
     /* The workspace, and how many there have been. */
     struct pack *pack;
     struct forward *forward;
-    /* (max_rows) of the micro-batch under way */
-    float *logp, *entropy, *slope;
-    double *wide_logp, *wide_behaviour, *wide_old, *wide_reference, *wide_slope;
+    float *logp, *entropy, *slope; // (max_rows) of the micro-batch under way
     uint64_t workspaces;
 };
 
-/* Sums over the micro-batches of one update. */
-struct sums {
+/* An update under way: what its micro-batches share, and sums over them. */
+struct update {
+    const struct step_batch *batch;
+    bool first_weights; // COLUMN_PROXIMAL_LOGP is made here: that of the weights as they are
+    struct rl_totals totals;
+    struct rl_slopes slopes;
     struct rl_tally tally;
     double entropy, targets, compared, differing;
 };
+
+/* Sequences of the largest unit that may come. */
+static size_t largest_unit(const struct step_config *config)
+{
+    const enum objective_unit unit = config->objective->row.unit;
+    if (unit == OBJECTIVE_PAIR)
+        return 2;
+    return unit == OBJECTIVE_GROUP ? (size_t)config->completions : 1;
+}
+
+/* The backward begins at the log-probabilities of targets alone. */
+static err_t check_outputs(const struct objective *objective)
+{
+    if (objective->row.outputs & ~(unsigned)OUTPUT_LOGP)
+        return err_new(ERR_UNIMPLEMENTED,
+                       "%s: slopes of anything but log-probabilities have no backward yet",
+                       objective->row.name);
+    return OK;
+}
 
 static void free_workspace(struct step *step)
 {
     pack_free(STEAL(step->pack));
     forward_free(STEAL(step->forward));
-    float **const narrow[] = {&step->logp, &step->entropy, &step->slope};
-    double **const wide[] = {&step->wide_logp, &step->wide_behaviour, &step->wide_old,
-                             &step->wide_reference, &step->wide_slope};
-    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
-        free(STEAL(*narrow[i]));
-    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
-        free(STEAL(*wide[i]));
+    free(STEAL(step->logp));
+    free(STEAL(step->entropy));
+    free(STEAL(step->slope));
 }
 
 static err_t make_workspace(struct step *step, const struct step_config *config, size_t unit)
@@ -46,11 +63,6 @@ static err_t make_workspace(struct step *step, const struct step_config *config,
     step->logp = mem_array(rows, sizeof(float));
     step->entropy = mem_array(rows, sizeof(float));
     step->slope = mem_array(rows, sizeof(float));
-    step->wide_logp = mem_array(rows, sizeof(double));
-    step->wide_behaviour = mem_array(rows, sizeof(double));
-    step->wide_old = mem_array(rows, sizeof(double));
-    step->wide_reference = mem_array(rows, sizeof(double));
-    step->wide_slope = mem_array(rows, sizeof(double));
     step->workspaces++;
     return OK;
 }
@@ -66,8 +78,9 @@ static bool fits(const struct step *step, const struct step_config *config, size
 
 err_t step_configure(struct step *step, const struct step_config *config)
 {
-    TRY(objective_check(&config->settings));
-    const size_t unit = objective_pairs(&config->settings) ? 2 : 1;
+    TRY(objective_check(config->objective, &config->settings));
+    TRY(check_outputs(config->objective));
+    const size_t unit = largest_unit(config);
     if (!fits(step, config, unit)) {
         free_workspace(step);
         TRY(make_workspace(step, config, unit));
@@ -96,6 +109,11 @@ uint64_t step_workspaces(const struct step *step)
     return step->workspaces;
 }
 
+const struct objective *step_objective(const struct step *step)
+{
+    return step->config.objective;
+}
+
 const struct objective_config *step_settings(const struct step *step)
 {
     return &step->config.settings;
@@ -106,12 +124,12 @@ void step_set_kl(struct step *step, double coef)
     step->config.settings.kl_coef = coef;
 }
 
-/* The next micro-batch: packed and forwarded. */
+/* The next micro-batch, from sequence `at` on: packed and forwarded. unit: where its units begin. */
 static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,
-                           size_t *ret_taken)
+                           const size_t *unit)
 {
     struct pack *pack = step->pack;
-    *ret_taken = pack_fill(pack, batch->sequence + at, batch->sequences - at, step->unit);
+    pack_fill(pack, batch->sequence + at, batch->sequences - at, unit);
     return forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
                        pack->segments);
 }
@@ -124,166 +142,153 @@ static err_t targets_logp(struct step *step, const struct step_batch *batch, int
                         batch->inverse_temperature, step->logp + from, step->entropy + from);
 }
 
-/* What the generator stamped against what we compute, bit for bit, where both had the same weights. */
-static void compare(const struct step *step, const struct step_batch *batch, size_t base,
-                    struct sums *sums)
+/* What the generator stamped against what we compute, bit for bit, where both had the same weights. The micro-batch's first target
+ * is the update's token `base`. */
+static void compare(const struct step *step, struct update *update, size_t base)
 {
-    for (int t = 0; batch->fresh && t < step->pack->targets; t++) {
-        if (!batch->fresh[base + (size_t)t])
+    const struct columns *columns = update->batch->columns;
+    const double *fresh = columns->at[COLUMN_FRESH],
+                 *behaviour = columns->at[COLUMN_BEHAVIOUR_LOGP];
+    for (size_t t = 0; fresh && behaviour && t < (size_t)step->pack->targets; t++) {
+        const float stamped = (float)behaviour[base + t];
+        if (fresh[base + t] == 0)
             continue;
-        sums->compared++;
-        sums->differing +=
-            memcmp(&batch->behaviour[base + (size_t)t], &step->logp[t], sizeof(float)) != 0;
+        update->compared++;
+        update->differing += memcmp(&stamped, &step->logp[t], sizeof stamped) != 0;
     }
 }
 
-/* count values of an array of the whole update, in double; NULL of NULL. */
-static const double *widen(const float *values, size_t base, int count, double *ret)
+/* The stretch's log-probabilities as columns. */
+static void put_logp(const struct step *step, const struct update *update, size_t begin, size_t end,
+                     size_t base)
 {
-    for (int t = 0; values && t < count; t++)
-        ret[t] = (double)values[base + (size_t)t];
-    return values ? ret : NULL;
+    double *const *at = update->batch->columns->at;
+    for (size_t t = begin; t < end; t++)
+        at[COLUMN_LOGP][t] = (double)step->logp[t - base];
+    if (update->first_weights)
+        memcpy(at[COLUMN_PROXIMAL_LOGP] + begin, at[COLUMN_LOGP] + begin,
+               (end - begin) * sizeof(double));
 }
 
-/* The micro-batch as the objectives read it; base: its first target's place in the batch's arrays. */
-static struct rl_batch view(struct step *step, const struct step_batch *batch, size_t at,
-                            size_t base)
+/* A range of the micro-batch's sequences, whose logits are in memory only here. ret_flat: no slope, so nothing to add. */
+static err_t backward_stretch(struct step *step, struct update *update, struct range range,
+                              size_t base, bool *ret_flat)
 {
     const struct pack *pack = step->pack;
-    const double *old = widen(batch->old, base, pack->targets, step->wide_old);
-    return (struct rl_batch){
-        .sequences = pack->sequences,
-        .first = pack->first,
-        .logp = step->wide_logp,
-        .behaviour = widen(batch->behaviour, base, pack->targets, step->wide_behaviour),
-        .old = step->config.proximal && !old ? step->wide_logp : old,
-        .reference = widen(batch->reference, base, pack->targets, step->wide_reference),
-        .weight = batch->weight ? batch->weight + base : NULL,
-        .advantage = batch->advantage ? batch->advantage + at : NULL};
-}
-
-/* Sequences from..to-1 of the micro-batch, whose logits are in memory only here. ret_flat: no slope, so nothing to add. */
-static err_t backward_stretch(struct step *step, const struct step_batch *batch,
-                              const struct rl_batch *micro, int from, int to,
-                              const struct rl_totals *totals, struct sums *sums, bool *ret_flat)
-{
-    const struct pack *pack = step->pack;
-    const int begin = pack->first[from], end = pack->first[to];
-    struct rl_batch stretch = *micro;
-    stretch.sequences = to - from;
-    stretch.first += from;
-    stretch.advantage = micro->advantage ? micro->advantage + from : NULL;
-    TRY(targets_logp(step, batch, begin, end));
-    for (int t = begin; t < end; t++)
-        step->wide_logp[t] = (double)step->logp[t];
-    TRY(objective_grad(step->config.objective, &step->config.settings, &stretch, totals,
-                       step->wide_slope, &sums->tally));
+    const struct columns *columns = update->batch->columns;
+    const size_t begin = columns->first[range.begin], end = columns->first[range.end];
+    const int from = (int)(begin - base), count = (int)(end - begin);
+    TRY(targets_logp(step, update->batch, from, from + count));
+    put_logp(step, update, begin, end, base);
+    TRY(objective_grad(step->config.objective, &step->config.settings, columns, range,
+                       &update->totals, &update->slopes, &update->tally));
     *ret_flat = true;
-    for (int t = begin; t < end; t++) {
-        step->slope[t] = (float)step->wide_slope[t];
+    for (int t = from; t < from + count; t++) {
+        step->slope[t] = (float)update->slopes.logp[base + (size_t)t];
         *ret_flat = *ret_flat && step->slope[t] == 0;
-        sums->entropy += (double)step->entropy[t];
+        update->entropy += (double)step->entropy[t];
     }
     if (*ret_flat)
         return OK;
-    return backward_head(step->forward, pack->row + begin, pack->target + begin,
-                         step->slope + begin, end - begin, batch->inverse_temperature,
-                         step->trainee->gradient);
+    return backward_head(step->forward, pack->row + from, pack->target + from, step->slope + from,
+                         count, update->batch->inverse_temperature, step->trainee->gradient);
 }
 
-/* The end of the stretch that begins with sequence `from`: whole units whose logits fit into memory at once, or one that
- * does not and whose logits are computed twice. */
-static int stretch_end(const struct step *step, int from)
+/* The end of the stretch that begins with unit u: whole units whose logits fit into memory at once, or one that does not and whose
+ * logits are computed twice. */
+static size_t stretch_end(const struct columns *columns, size_t u, size_t units)
 {
-    const struct pack *pack = step->pack;
-    const int unit = (int)step->unit;
-    int to = from + unit;
-    while (to < pack->sequences && pack->first[to + unit] - pack->first[from] <= HEAD_ROWS)
-        to += unit;
-    return to;
+    const size_t begin = columns->first[columns->unit[u]];
+    size_t end = u + 1;
+    while (end < units && columns->first[columns->unit[end + 1]] - begin <= HEAD_ROWS)
+        end++;
+    return end;
 }
 
-static err_t backward_micro(struct step *step, const struct step_batch *batch, size_t at,
-                            size_t base, const struct rl_totals *totals, struct sums *sums)
+/* The micro-batch of the units from..to-1. */
+static err_t backward_micro(struct step *step, struct update *update, size_t from, size_t to)
 {
-    const struct pack *pack = step->pack;
-    const struct rl_batch micro = view(step, batch, at, base);
+    const struct columns *columns = update->batch->columns;
+    const size_t base = columns->first[columns->unit[from]];
     bool flat = true;
     TRY(backward_begin(step->forward));
-    for (int from = 0, to; from < pack->sequences; from = to) {
+    for (size_t u = from, end; u < to; u = end) {
         bool flat_here;
-        to = stretch_end(step, from);
-        TRY(backward_stretch(step, batch, &micro, from, to, totals, sums, &flat_here));
+        end = stretch_end(columns, u, to);
+        const struct range range = {columns->unit[u], columns->unit[end]};
+        TRY(backward_stretch(step, update, range, base, &flat_here));
         flat = flat && flat_here;
     }
-    sums->targets += pack->targets;
-    if (batch->behaviour)
-        compare(step, batch, base, sums);
+    update->targets += step->pack->targets;
+    compare(step, update, base);
     return flat ? OK : backward_body(step->forward, step->trainee->gradient);
 }
 
-/* Denominators of the whole update, before its first backward. */
-static struct rl_totals totals_of(const struct step_batch *batch)
+err_t step_logp(struct step *step, const struct step_batch *batch, double *ret)
 {
-    struct rl_totals totals = {0};
-    size_t base = 0;
-    for (size_t i = 0; i < batch->sequences; i++) {
-        const int first[2] = {0, sequence_targets(&batch->sequence[i])};
-        struct rl_batch one = {
-            .sequences = 1, .first = first, .weight = batch->weight ? batch->weight + base : NULL};
-        rl_totals_add(&totals, &one);
-        base += (size_t)first[1];
-    }
-    return totals;
-}
-
-err_t step_logp(struct step *step, const struct step_batch *batch, float *ret)
-{
-    for (size_t at = 0, base = 0, taken; at < batch->sequences; at += taken) {
-        TRY(forward_micro(step, batch, at, &taken));
+    for (size_t at = 0; at < batch->sequences; at += (size_t)step->pack->sequences) {
+        TRY(forward_micro(step, batch, at, NULL));
         TRY(targets_logp(step, batch, 0, step->pack->targets));
-        memcpy(ret + base, step->logp, (size_t)step->pack->targets * sizeof *ret);
-        base += (size_t)step->pack->targets;
+        for (int t = 0; t < step->pack->targets; t++)
+            *ret++ = (double)step->logp[t];
     }
     return OK;
 }
 
-static struct step_result result_of(const struct sums *sums, const struct optimizer_result *made,
-                                    double lr)
+static err_t check_units(const struct step *step, const struct columns *columns)
 {
-    struct rl_figures figures = rl_tally_figures(&sums->tally);
-    return (struct step_result){.loss = figures.loss,
-                                .entropy = sums->entropy / sums->targets,
-                                .kl_behaviour = figures.kl_behaviour,
-                                .kl_behaviour_k3 = figures.kl_behaviour_k3,
-                                .clip_frac = figures.clip_frac,
-                                .ess = figures.ess,
+    for (size_t u = 0; u < columns->units; u++)
+        if (columns->unit[u + 1] - columns->unit[u] > step->unit)
+            return err_new(ERR_INVALID, "%s: a unit has %zu sequences; %zu are allowed",
+                           step->config.objective->row.name,
+                           columns->unit[u + 1] - columns->unit[u], step->unit);
+    return OK;
+}
+
+/* Denominators are those of the whole update, known before its first backward. */
+static struct update update_begin(const struct step *step, const struct step_batch *batch)
+{
+    struct columns *columns = batch->columns;
+    struct update update = {.batch = batch, .totals = columns_totals(columns)};
+    update.first_weights = step->config.proximal && !columns->at[COLUMN_PROXIMAL_LOGP];
+    if (update.first_weights)
+        columns_add(columns, COLUMN_PROXIMAL_LOGP);
+    columns_add(columns, COLUMN_LOGP);
+    return update;
+}
+
+static struct step_result result_of(const struct update *update,
+                                    const struct optimizer_result *made, double lr)
+{
+    return (struct step_result){.figures = rl_tally_figures(&update->tally),
+                                .entropy = update->entropy / update->targets,
                                 .grad_norm = made->grad_norm,
                                 .lr = lr,
                                 .changed = made->changed,
-                                .pairs = sums->tally.pairs,
-                                .margin = figures.rewards_margin,
-                                .accuracy = figures.rewards_accuracy,
-                                .targets = sums->targets,
-                                .compared = sums->compared,
-                                .differing = sums->differing};
+                                .targets = update->targets,
+                                .compared = update->compared,
+                                .differing = update->differing};
 }
 
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret)
 {
-    struct rl_totals totals = totals_of(batch);
-    struct sums sums = {0};
-    size_t base = 0;
+    const struct columns *columns = batch->columns;
+    TRY(check_units(step, columns));
+    struct update update = update_begin(step, batch);
+    SCOPED_MEM double *slope = mem_array(columns->first[columns->sequences], sizeof *slope);
+    update.slopes.logp = slope;
     TRY(gradient_zero(step->trainee->gradient));
-    for (size_t at = 0, taken; at < batch->sequences; at += taken) {
-        TRY(forward_micro(step, batch, at, &taken));
-        TRY(backward_micro(step, batch, at, base, &totals, &sums));
-        base += (size_t)step->pack->targets;
+    for (size_t u = 0, end; u < columns->units; u = end) {
+        TRY(forward_micro(step, batch, columns->unit[u], columns->unit + u));
+        end = u + 1;
+        while (columns->unit[end] < columns->unit[u] + (size_t)step->pack->sequences)
+            end++;
+        TRY(backward_micro(step, &update, u, end));
     }
     struct optimizer_result result;
     double lr = schedule_lr(&step->config.schedule, optimizer_steps(step->trainee->optimizer) + 1);
     TRY(optimizer_step(step->trainee->optimizer, step->trainee->gradient, lr, &result));
-    *ret = result_of(&sums, &result, lr);
+    *ret = result_of(&update, &result, lr);
     return OK;
 }
 

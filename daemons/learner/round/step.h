@@ -7,6 +7,7 @@
  *
  * Denominators are those of the whole batch, micro-batches add up in the order of the sequences, and which of them share
  * their prompt's rows is a matter of the sequences alone (pack.h), so how the batch is cut into micro-batches changes no bit.
+ * A micro-batch, and a stretch of it whose logits are in memory at once, is a range of the batch's columns: nothing is copied.
  * Owner: the compute thread. */
 #pragma once
 #include "learner/train/trainee.h"
@@ -17,56 +18,62 @@ struct step_config {
     const struct objective *objective;
     struct objective_config settings;
     struct schedule schedule;
-    bool proximal;      // ratios are taken to the weights the round began with, not to behaviour
-    int micro_tokens;   // rows of a micro-batch, or of one block (pack.h), if it has more
-    int longest;        // rows of the longest sequence that may come
-    bool checkpointing; // of activations: FORWARD_INPUTS
+    /* Ratios are taken to the weights that the round began with, not to those that drew the token. A batch without
+     * COLUMN_PROXIMAL_LOGP is the round's only one: the weights are still the same, and the step fills the column. */
+    bool proximal;
+    /* Rows of a micro-batch; a block (pack.h) that has more is one by itself. */
+    int micro_tokens;
+    /* Rows of the longest sequence that may come. */
+    int longest;
+    /* Of the largest group that may come. Only objectives that take whole groups read it. */
+    int completions;
+    /* Of activations: FORWARD_INPUTS. */
+    bool checkpointing;
 };
 
-/* The sequences of one update in order; everything is borrowed. Targets of all sequences are concatenated. Objectives on
- * pairs take neighbours: chosen, rejected. */
+/* The sequences of one update in order; everything is borrowed. */
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
-    const double *advantage; // (sequences); NULL: none (sft)
-    const float *behaviour;  // (targets) logp that the generator stamped; NULL: none (sft)
-    const float
-        *old; // (targets) logp of the round's first weights; NULL with proximal: these are they
-    const float *reference; // (targets) logp of the reference; NULL: none
-    const double *weight;   // (targets) multiplies each target's loss, 0: masked; NULL: 1
-    const bool *fresh;      // (targets) computed by the weights the model has now; NULL: none
+    /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP. Where COLUMN_FRESH is there, it
+     * compares the marked tokens with COLUMN_BEHAVIOUR_LOGP. step_logp reads no column: NULL is allowed there. */
+    struct columns *columns;
     float inverse_temperature;
 };
 
 struct step_result {
-    double loss, entropy, kl_behaviour, kl_behaviour_k3, clip_frac, ess, grad_norm, lr, changed;
-    double pairs, margin, accuracy; // objectives on pairs: implicit rewards, chosen - rejected
+    struct rl_figures figures;
+    double entropy, grad_norm, lr, changed;
     double targets;
-    double compared,
-        differing; // fresh tokens: our logp against the stamped one, bit for bit
+    /* Fresh tokens; how many of them have other bits than were stamped. */
+    double compared, differing;
 };
 
 struct step;
 
 /* trainee: borrowed; its gradient is this step's while an update is made. INVALID: settings that the objective cannot have;
- * EXHAUSTED: the workspace does not fit into memory. */
+ * UNIMPLEMENTED: it has slopes that the backward does not take; EXHAUSTED: the workspace does not fit into memory. */
 err_t step_new(struct trainee *trainee, const struct step_config *config, struct step **ret);
 
-/* Other settings. The workspace stays unless micro_tokens, checkpointing or the rows of the longest unit differ. INVALID: the step
- * is as it was; EXHAUSTED: it has no workspace until another call gives it one. */
+/* Other settings. The workspace stays unless micro_tokens, checkpointing or the rows of the longest unit differ. INVALID,
+ * UNIMPLEMENTED: the step is as it was; EXHAUSTED: it has no workspace until another call gives it one. */
 err_t step_configure(struct step *step, const struct step_config *config);
 
-/* INVALID: the gradient is not finite; the weights are unchanged. */
+/* INVALID: a column that the objective needs is not there, a unit has too many sequences, or the gradient is not finite; the weights
+ * are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
 
-/* log-probabilities of the targets under the weights as they are, into ret (targets). */
-err_t step_logp(struct step *step, const struct step_batch *batch, float *ret);
+/* Log-probabilities of the targets under the present weights, into ret (targets). */
+err_t step_logp(struct step *step, const struct step_batch *batch, double *ret);
 
 size_t step_bytes(const struct step *step); // of the workspace: activations and their gradients
-uint64_t
-step_workspaces(const struct step *step); // made so far: 1 while only other settings change
+
+/* Made so far: 1 while only other settings change. */
+uint64_t step_workspaces(const struct step *step);
+const struct objective *step_objective(const struct step *step);
 const struct objective_config *step_settings(const struct step *step);
-void step_set_kl(struct step *step,
-                 double coef); // of the KL term in the loss, from the next update on
+
+/* Of the KL term in the loss, from the next update on. */
+void step_set_kl(struct step *step, double coef);
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

@@ -1,6 +1,5 @@
-/* One round's updates: batch, minibatches, epochs, the KL controller. What the weights become depends on nothing but the
- * weights, the round and the recipe, so the daemon's loop, a replay after a restart and a synchronous loop in one process
- * make the same.
+/* One round's updates, stage by stage (stages.h), and the KL controller. The new weights depend on nothing but the old weights, the
+ * round and the recipe. So the daemon's loop, a replay after a restart and a synchronous loop in one process make the same.
  *
  *     SCOPED(updates) updates = NULL;
  *     TRY(updates_new(recipe, &trainees, &updates));
@@ -25,9 +24,8 @@ err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct
  * all is as it was. EXHAUSTED: nothing can be trained. */
 err_t updates_configure(struct updates *updates, const struct recipe *recipe);
 
-/* Trains the round. done(arg, u) comes after update u = 0, 1, ..., when the model has its weights; its error ends the round.
- * Adds to *report: loss, rewards, lag, lengths, logp_differing. INVALID: a gradient that is not finite, or reference
- * log-probabilities that are missing. */
+/* Trains the round: stages_run, whose errors it has. done(arg, u) comes after update u = 0, 1, ..., when the model has its weights; an
+ * error of it ends the round. */
 err_t updates_run(struct updates *updates, const struct round *round, struct group *const *groups,
                   err_t (*done)(void *arg, uint32_t u), void *arg, struct round_report *report);
 

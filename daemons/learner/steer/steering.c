@@ -117,8 +117,8 @@ void steering_see(struct steering *steering, struct storage *storage, const stru
                                   .generator_busy_s = report->generator_busy_s,
                                   .straggler =
                                       strcmp(report->idle_cause, idle_name(IDLE_STRAGGLER)) == 0,
-                                  .ess = report->ess,
-                                  .kl = report->kl_behaviour_k3,
+                                  .ess = report->figures.ess,
+                                  .kl = report->figures.kl_behaviour_k3,
                                   .queue = drawn->queue,
                                   .spare = drawn->spare};
     const struct news news = {steering, seen};

@@ -15,7 +15,8 @@ err_t train_new(const struct recipe *recipe, struct train **ret)
     train->recipe = train->given = recipe;
     TRY(restart_open(recipe, &train->start));
     train->at = train->start.at;
-    report_metrics(recipe->directory, train->at.round, train->at.version);
+    report_metrics(recipe->directory, train->at.round, train->at.version,
+                   objective_row(recipe->learner.objective)->figures);
     *ret = STEAL(train);
     return OK;
 }

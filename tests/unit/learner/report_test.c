@@ -1,9 +1,11 @@
 /* metrics.jsonl over restarts and rollbacks. */
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "learner/round/report.h"
 #include "svc/metrics.h"
 #include "testing/testing.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,7 +122,7 @@ static void metrics_stand_where_the_run_does_before_a_round_is_trained(void **)
     const char *directory = testing_directory();
     SCOPED_MEM char *path = file_join(directory, "metrics.jsonl");
     SCOPED(report) report = NULL;
-    report_metrics(directory, 0, 0); // nothing there yet
+    report_metrics(directory, 0, 0, FIGURE_BIT(ess)); // nothing there yet
     assert_true(shown("rlhfd_round") == 0 && shown("rlhfd_version") == 0);
     assert_ok(report_open(path, &first, 0, &report));
     for (uint64_t r = 0; r < 4; r++)
@@ -130,7 +132,7 @@ static void metrics_stand_where_the_run_does_before_a_round_is_trained(void **)
                                                               .lag_mean = 0.25 * (double)r,
                                                               .lag_max = (double)r}));
     report_free(STEAL(report));
-    report_metrics(directory, 3, 30); // from the checkpoint after round 2
+    report_metrics(directory, 3, 30, FIGURE_BIT(ess)); // from the checkpoint after round 2
     assert_true(shown("rlhfd_round") == 3 && shown("rlhfd_version") == 30);
     assert_true(shown("rlhfd_reward_mean") == 2.5 && shown("rlhfd_lag_mean") == 0.5);
     assert_true(shown("rlhfd_lag_max") == 2);
@@ -138,6 +140,50 @@ static void metrics_stand_where_the_run_does_before_a_round_is_trained(void **)
     assert_ok(report_branch(report, &second, 5)); // back to the end of round 1, while it runs
     assert_true(shown("rlhfd_round") == 2 && shown("rlhfd_version") == 20);
     assert_true(shown("rlhfd_reward_mean") == 1.5);
+}
+
+static bool is_shown(const char *name)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    metrics_render(&text);
+    bytes_u8(&text, 0);
+    return strstr((char *)text.data, name) != NULL;
+}
+
+/* What the objective measures: in the file all of it, null where there is none; at /metrics what it says it measures. */
+static void figures_of_the_objective_are_reported_by_their_names(void **)
+{
+    const char *directory = testing_directory();
+    SCOPED_MEM char *path = file_join(directory, "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    struct round_report round = {.round = 0, .version = 1};
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        round.figures.at[i] = 0.5 + (double)i;
+    round.figures.rewards_margin = NAN;
+    report_metrics(directory, 0, 0, FIGURE_BIT(ess));
+    assert_ok(report_open(path, &first, 0, &report));
+    assert_ok(report_round(report, &round));
+    SCOPED_VALUE(bytes) text = {0};
+    assert_ok(file_read(path, 1 << 20, &text));
+    SCOPED_JSON json_t *line = json_loadb((char *)text.data, text.len, 0, NULL);
+    for (unsigned i = 0; i < RL_FIGURES_COUNT; i++) {
+        const json_t *value = json_object_get(line, rl_figure_name((enum rl_figure)i));
+        assert_non_null(value);
+        if (i == FIGURE_rewards_margin)
+            assert_true(json_is_null(value));
+        else
+            assert_true(json_number_value(value) == 0.5 + (double)i);
+    }
+    assert_true(shown("rlhfd_ess") == 0.5 + FIGURE_ess);
+    assert_true(shown("rlhfd_loss") == 0.5 + FIGURE_loss);
+    assert_true(is_shown(rl_figure_help(FIGURE_ess)));
+    assert_false(is_shown("rlhfd_pairs") || is_shown("rlhfd_clip_frac"));
+    round.figures.ess = NAN; // nothing was trained: the gauge stays where it stands
+    round.figures.loss = 7;
+    assert_ok(report_round(report, &round));
+    assert_true(shown("rlhfd_ess") == 0.5 + FIGURE_ess && shown("rlhfd_loss") == 7);
+    report_metrics(directory, 1, 1, FIGURE_BIT(ess)); // a start: as the file has it
+    assert_true(shown("rlhfd_loss") == 7);
 }
 
 /* The file, with one byte changed in the line of a round. */
@@ -236,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_rollback_is_a_line_and_what_it_cut_off_stays),
         cmocka_unit_test(lines_of_an_older_learner_have_no_lineage),
         cmocka_unit_test(metrics_stand_where_the_run_does_before_a_round_is_trained),
+        cmocka_unit_test(figures_of_the_objective_are_reported_by_their_names),
         cmocka_unit_test(a_damaged_line_costs_no_other),
         cmocka_unit_test(a_damaged_newline_at_the_end_costs_nothing),
         cmocka_unit_test(a_store_behind_the_lines_is_seen),

@@ -75,7 +75,7 @@ static void a_prompt_is_there_once(void **state)
     static const int first[] = {0, 3, 4, 6, 7, 10, 15, 16};
     SCOPED(pack) pack = NULL;
     assert_ok(pack_new(100, 5, &pack));
-    assert_int_equal(pack_fill(pack, s, 7, 1), 7);
+    assert_int_equal(pack_fill(pack, s, 7, NULL), 7);
     assert_int_equal(pack->rows, 19);
     assert_int_equal(pack->segments, 8);
     assert_int_equal(pack->sequences, 7);
@@ -103,8 +103,11 @@ static int shape_of(const struct sequence *s, size_t count, int micro, int longe
     SCOPED(pack) pack = NULL;
     int n = 0;
     assert_ok(pack_new(micro, longest, &pack));
+    size_t begins[MAX + 1];
+    for (size_t i = 0; i <= count / unit; i++)
+        begins[i] = i * unit;
     for (size_t at = 0; at < count;) {
-        const size_t taken = pack_fill(pack, s + at, count - at, unit);
+        const size_t taken = pack_fill(pack, s + at, count - at, begins + at / unit);
         assert_true(taken > 0 && taken % unit == 0 && (int)taken == pack->sequences);
         assert_true(pack->rows <= pack->max_rows);
         assert_true(pack->rows <= micro || taken <= PACK_SHARING);
@@ -155,6 +158,29 @@ static void blocks_have_a_limit_of_rows(void **state)
     assert_int_equal(shape_of(s, 8, 1, 3600, 2, shape), 8 + 4); // but pairs stay together
 }
 
+/* Units of several sizes: none is cut, a block has whole ones, and one of more than may share is a block by itself. */
+static void units_stay_together(void **)
+{
+    enum { COUNT = 31 };
+    static const size_t unit[] = {100, 103, 108,
+                                  125, 126, 131}; // places in an array that these are part of
+    static const size_t block[] = {8, 17, 6};     // sequences: two units, one, two
+    static uint32_t token[64];
+    struct sequence s[COUNT];
+    SCOPED(pack) pack = NULL;
+    for (int i = 0; i < COUNT; i++)
+        s[i] = (struct sequence){
+            .prompt = token, .token = token, .prompt_tokens = 11, .tokens = 20, .context = 11};
+    assert_ok(pack_new(1, 17 * 30, &pack));
+    for (size_t at = 0, b = 0, u = 0; at < COUNT; at += block[b++]) {
+        while (unit[u] - unit[0] < at)
+            u++;
+        assert_int_equal(pack_fill(pack, s + at, COUNT - at, unit + u), block[b]);
+        assert_int_equal(pack->sequences, block[b]);
+        assert_int_equal(pack->rows, 10 + 20 * block[b]);
+    }
+}
+
 /* ---- through a model */
 
 struct result {
@@ -187,7 +213,7 @@ static struct result compute(enum cpu_isa isa, int threads, const struct texts *
     assert_ok(forward_new(model, pack->max_rows, head_rows, true, &fw));
     assert_ok(gradient_new(model, &grad));
     for (size_t at = 0; at < t->count; base += pack->targets) {
-        at += pack_fill(pack, t->at + at, t->count - at, 1);
+        at += pack_fill(pack, t->at + at, t->count - at, NULL);
         assert_true(base + pack->targets <= TARGETS_MAX);
         for (int i = 0; i < pack->targets; i++)
             dlogp[i] = (float)((base + i) * 37 % 101 - 40) / 100;
@@ -249,6 +275,6 @@ static void cuts_threads_and_instruction_sets_change_no_bit(void **state)
 
 TESTS(cmocka_unit_test(a_prompt_is_there_once),
       cmocka_unit_test(who_shares_does_not_depend_on_the_cut),
-      cmocka_unit_test(blocks_have_a_limit_of_rows),
+      cmocka_unit_test(blocks_have_a_limit_of_rows), cmocka_unit_test(units_stay_together),
       cmocka_unit_test(sharing_changes_the_order_of_the_gradient_alone),
       cmocka_unit_test(cuts_threads_and_instruction_sets_change_no_bit))

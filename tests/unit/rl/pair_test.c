@@ -7,66 +7,92 @@
 
 enum { TOKENS_MAX = 128, SEQUENCES_MAX = 12 };
 
+/* Pairs of neighbours; no advantages, and the behaviour only for the record. */
 struct fixture {
-    struct rl_batch batch;
+    struct columns *columns; // owned
     struct rl_totals totals;
-    int first[SEQUENCES_MAX + 1];
-    double logp[TOKENS_MAX], behaviour[TOKENS_MAX], reference[TOKENS_MAX], weight[TOKENS_MAX];
+    double *logp, *behaviour, *reference, *weight; // (tokens)
 };
 
-static int tokens_of(const struct fixture *f)
+static void fixture_done(struct fixture *f)
 {
-    return f->first[f->batch.sequences];
+    columns_free(f->columns);
 }
 
-/* No advantages; the behaviour only for the record. */
-static void link_arrays(struct fixture *f)
+static struct fixture fixture_new(size_t sequences, const size_t *tokens)
 {
-    f->batch.first = f->first;
-    f->batch.logp = f->logp;
-    f->batch.behaviour = f->behaviour;
-    f->batch.reference = f->reference;
-    f->batch.weight = f->weight;
-    f->totals = (struct rl_totals){0};
-    rl_totals_add(&f->totals, &f->batch);
+    struct fixture f = {.columns = columns_new(sequences, tokens)};
+    size_t pairs[SEQUENCES_MAX / 2];
+    for (size_t p = 0; p < sequences / 2; p++)
+        pairs[p] = 2;
+    columns_set_units(f.columns, sequences / 2, pairs);
+    f.logp = columns_add(f.columns, COLUMN_LOGP);
+    f.behaviour = columns_add(f.columns, COLUMN_BEHAVIOUR_LOGP);
+    f.reference = columns_add(f.columns, COLUMN_REFERENCE_LOGP);
+    f.weight = columns_add(f.columns, COLUMN_WEIGHT);
+    for (size_t t = 0; t < f.columns->first[sequences]; t++)
+        f.weight[t] = 1;
+    f.totals = columns_totals(f.columns);
+    return f;
+}
+
+static size_t tokens_of(const struct fixture *f)
+{
+    return f->columns->first[f->columns->sequences];
 }
 
 static struct objective_config dpo(enum pair_loss loss, double beta, double smoothing)
 {
-    struct objective_config ret = objective_find("online_dpo")->defaults;
+    struct objective_config ret = objective_find("online_dpo")->row.defaults;
     ret.pair = (struct pair_config){loss, beta, smoothing};
     return ret;
+}
+
+static err_t grad_of(const struct objective_config *config, const struct fixture *f,
+                     struct range range, double *slope, struct rl_tally *tally)
+{
+    return objective_grad(objective_find("online_dpo"), config, f->columns, range, &f->totals,
+                          &(struct rl_slopes){.logp = slope}, tally);
 }
 
 static struct rl_tally grad(const struct objective_config *config, const struct fixture *f,
                             double *slope)
 {
     struct rl_tally tally = {0};
-    assert_ok(
-        objective_grad(objective_find("online_dpo"), config, &f->batch, &f->totals, slope, &tally));
+    assert_ok(grad_of(config, f, (struct range){0, f->columns->sequences}, slope, &tally));
     return tally;
 }
 
+static double loss_at(const struct objective_config *config, const struct fixture *f, double *slope)
+{
+    const struct rl_tally tally = grad(config, f, slope);
+    return rl_tally_figures(&tally).loss;
+}
+
 /* The golden arrays, sequences in the pairs' order. */
-static void golden_inputs(const json_t *golden, struct fixture *ret)
+static struct fixture golden_inputs(const json_t *golden)
 {
     const json_t *inputs = json_object_get(golden, "inputs"),
                  *length = json_object_get(inputs, "length"),
                  *order = json_object_get(json_object_get(golden, "pairs"), "order");
-    *ret = (struct fixture){.batch.sequences = (int)json_array_size(order)};
-    for (int i = 0, to = 0; i < ret->batch.sequences; i++) {
-        const size_t place = (size_t)json_integer_value(json_array_get(order, (size_t)i));
+    const size_t sequences = json_array_size(order);
+    size_t tokens[SEQUENCES_MAX], place[SEQUENCES_MAX];
+    for (size_t i = 0; i < sequences; i++) {
+        place[i] = (size_t)json_integer_value(json_array_get(order, i));
+        tokens[i] = (size_t)json_integer_value(json_array_get(length, place[i]));
+    }
+    struct fixture f = fixture_new(sequences, tokens);
+    for (size_t i = 0; i < sequences; i++) {
         size_t from = 0;
-        for (size_t j = 0; j < place; j++)
+        for (size_t j = 0; j < place[i]; j++)
             from += (size_t)json_integer_value(json_array_get(length, j));
-        ret->first[i + 1] = to + (int)json_integer_value(json_array_get(length, place));
-        for (; to < ret->first[i + 1]; to++, from++) {
-            ret->logp[to] =
-                json_number_value(json_array_get(json_object_get(inputs, "logp"), from));
-            ret->reference[to] =
+        for (size_t t = f.columns->first[i]; t < f.columns->first[i + 1]; t++, from++) {
+            f.logp[t] = json_number_value(json_array_get(json_object_get(inputs, "logp"), from));
+            f.reference[t] =
                 json_number_value(json_array_get(json_object_get(inputs, "reference"), from));
         }
     }
+    return f;
 }
 
 static double number(const json_t *vector, const char *key)
@@ -89,15 +115,13 @@ static void every_vector_agrees_with_pytorch(void **state)
     size_t v;
     json_t *vector;
     json_array_foreach (json_object_get(json_object_get(golden, "pairs"), "vectors"), v, vector) {
-        struct fixture f;
+        SCOPED_VALUE(fixture) f = golden_inputs(golden);
         double slope[TOKENS_MAX];
-        enum pair_loss loss;
-        golden_inputs(golden, &f);
-        for (int t = 0; t < tokens_of(&f); t++)
-            f.weight[t] =
-                json_number_value(json_array_get(json_object_get(vector, "weight"), (size_t)t));
-        link_arrays(&f);
-        f.batch.behaviour = NULL;
+        enum pair_loss loss = PAIR_NONE;
+        for (size_t t = 0; t < tokens_of(&f); t++)
+            f.weight[t] = json_number_value(json_array_get(json_object_get(vector, "weight"), t));
+        f.totals = columns_totals(f.columns);
+        columns_drop(f.columns, COLUMN_BEHAVIOUR_LOGP);
         assert_true(pair_loss_find(json_string_value(json_object_get(vector, "pair_loss")), &loss));
         struct objective_config config =
             dpo(loss, number(vector, "beta"), number(vector, "label_smoothing"));
@@ -111,28 +135,30 @@ static void every_vector_agrees_with_pytorch(void **state)
         assert_true(figures.rewards_accuracy == number(vector, "rewards_accuracy"));
         assert_true(figures.pairs == 2);
         assert_int_equal(json_array_size(json_object_get(vector, "slope")), tokens_of(&f));
-        for (int t = 0; t < tokens_of(&f); t++)
-            assert_close(slope[t], json_number_value(json_array_get(
-                                       json_object_get(vector, "slope"), (size_t)t)));
+        for (size_t t = 0; t < tokens_of(&f); t++)
+            assert_close(slope[t],
+                         json_number_value(json_array_get(json_object_get(vector, "slope"), t)));
     }
     assert_int_equal(v, 15);
 }
 
 /* One to six pairs of 1 to 8 tokens, a quarter of the tokens masked; of some, a whole side. */
-static void random_fixture(uint64_t seed, struct fixture *ret)
+static struct fixture random_fixture(uint64_t seed)
 {
     const struct rng rng = rng_keyed(seed, RNG_TEST, 4, 0);
     uint64_t draw = 0;
-    *ret = (struct fixture){.batch.sequences = 2 + 2 * (int)rng_below(&rng, draw++, 5)};
-    for (int i = 0; i < ret->batch.sequences; i++)
-        ret->first[i + 1] = ret->first[i] + 1 + (int)rng_below(&rng, draw++, 8);
-    for (int t = 0; t < tokens_of(ret); t++) {
-        ret->reference[t] = -3 * rng_uniform(&rng, draw++);
-        ret->behaviour[t] = ret->reference[t] + 0.3 * rng_normal(&rng, draw++);
-        ret->logp[t] = ret->behaviour[t] + 0.3 * rng_normal(&rng, draw++);
-        ret->weight[t] = rng_below(&rng, draw++, 4) ? 1 : 0;
+    size_t tokens[SEQUENCES_MAX], sequences = 2 + 2 * (size_t)rng_below(&rng, draw++, 5);
+    for (size_t i = 0; i < sequences; i++)
+        tokens[i] = 1 + (size_t)rng_below(&rng, draw++, 8);
+    struct fixture f = fixture_new(sequences, tokens);
+    for (size_t t = 0; t < tokens_of(&f); t++) {
+        f.reference[t] = -3 * rng_uniform(&rng, draw++);
+        f.behaviour[t] = f.reference[t] + 0.3 * rng_normal(&rng, draw++);
+        f.logp[t] = f.behaviour[t] + 0.3 * rng_normal(&rng, draw++);
+        f.weight[t] = rng_below(&rng, draw++, 4) ? 1 : 0;
     }
-    link_arrays(ret);
+    f.totals = columns_totals(f.columns);
+    return f;
 }
 
 static const struct pair_config losses[] = {
@@ -143,7 +169,7 @@ enum { LOSSES = sizeof losses / sizeof *losses };
 
 static struct objective_config config_of(size_t l, uint64_t seed)
 {
-    struct objective_config ret = objective_find("online_dpo")->defaults;
+    struct objective_config ret = objective_find("online_dpo")->row.defaults;
     ret.pair = losses[l];
     ret.kl_coef = seed % 2 ? 0.3 : 0;
     ret.kl = (enum kl)(seed % (KL_K3 + 1));
@@ -159,17 +185,16 @@ static void slopes_agree_with_finite_differences(void **state)
     int held = 0, live = 0;
     for (uint64_t seed = 0; seed < 40; seed++)
         for (size_t l = 0; l < LOSSES; l++) {
-            struct fixture f;
+            SCOPED_VALUE(fixture) f = random_fixture(seed);
             double slope[TOKENS_MAX], unused[TOKENS_MAX];
-            random_fixture(seed, &f);
             const struct objective_config config = config_of(l, seed);
             grad(&config, &f, slope);
-            for (int t = 0; t < tokens_of(&f); t++) {
+            for (size_t t = 0; t < tokens_of(&f); t++) {
                 const double at = f.logp[t];
                 f.logp[t] = at + h;
-                const double up = grad(&config, &f, unused).loss;
+                const double up = loss_at(&config, &f, unused);
                 f.logp[t] = at - h;
-                const double down = grad(&config, &f, unused).loss;
+                const double down = loss_at(&config, &f, unused);
                 f.logp[t] = at;
                 assert_near(slope[t], (up - down) / (2 * h), 1e-8);
                 if (config.pair.loss == PAIR_HINGE && config.kl_coef == 0)
@@ -179,28 +204,43 @@ static void slopes_agree_with_finite_differences(void **state)
     assert_true(held > 50 && live > 50); // both sides of the hinge were seen
 }
 
-static void micro_batches_equal_the_large_batch_bit_for_bit(void **state)
+static void ranges_of_an_update_add_up_to_the_same_bits(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 50; seed++)
         for (size_t l = 0; l < LOSSES; l++)
-            for (int cut = 2; cut <= 4; cut += 2) {
-                struct fixture f;
+            for (size_t cut = 2; cut <= 4; cut += 2) {
+                SCOPED_VALUE(fixture) f = random_fixture(seed);
                 struct rl_tally parts = {0};
                 double slope[TOKENS_MAX], part[TOKENS_MAX];
-                random_fixture(seed, &f);
                 const struct objective_config config = config_of(l, seed);
                 const struct rl_tally whole = grad(&config, &f, slope);
-                for (int i = 0; i < f.batch.sequences; i += cut) {
-                    struct rl_batch micro = f.batch;
-                    micro.sequences = i + cut < f.batch.sequences ? cut : f.batch.sequences - i;
-                    micro.first = f.first + i; // offsets stay those of the whole arrays
-                    assert_ok(objective_grad(objective_find("online_dpo"), &config, &micro,
-                                             &f.totals, part, &parts));
+                const size_t all = f.columns->sequences;
+                for (size_t i = 0; i < all; i += cut) {
+                    const struct range range = {i, i + cut < all ? i + cut : all};
+                    assert_ok(grad_of(&config, &f, range, part, &parts));
                 }
-                assert_memory_equal(slope, part, sizeof *slope * (size_t)tokens_of(&f));
+                assert_memory_equal(slope, part, sizeof *slope * tokens_of(&f));
                 assert_memory_equal(&whole, &parts, sizeof whole);
             }
+}
+
+static void a_range_that_cuts_a_pair_is_refused(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(fixture) f = fixture_new(4, (size_t[]){1, 2, 1, 1});
+    const struct objective_config config = dpo(PAIR_SIGMOID, 0.1, 0);
+    static const struct range cuts[] = {{0, 1}, {0, 3}, {1, 2}, {1, 4}, {1, 1}, {0, 6}, {4, 2}};
+    struct rl_tally tally = {0}, untouched = {0};
+    double slope[5] = {5};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++)
+        assert_err(ERR_INVALID, "are not whole units",
+                   grad_of(&config, &f, cuts[i], slope, &tally));
+    columns_set_units(f.columns, 2, (size_t[]){1, 3});
+    assert_err(ERR_INVALID, "online_dpo: a unit has 1 sequences; it is a pair of them",
+               grad_of(&config, &f, (struct range){0, 4}, slope, &tally));
+    assert_memory_equal(&tally, &untouched, sizeof tally);
+    assert_true(slope[0] == 5);
 }
 
 /* Far apart, where exp overflows and 1 + exp(-z) is 1: the loss is linear or 0 and the slope beta or a tiny number, not 0. */
@@ -230,38 +270,42 @@ static void a_sigmoid_stays_exact_far_out(void **state)
 static void at_the_reference_a_pair_is_even(void **state)
 {
     (void)state;
-    struct fixture f;
+    SCOPED_VALUE(fixture) f = random_fixture(3);
     double slope[TOKENS_MAX];
-    random_fixture(3, &f);
-    memcpy(f.logp, f.reference, sizeof f.logp);
-    f.batch.weight = NULL;
-    f.totals = (struct rl_totals){0};
-    rl_totals_add(&f.totals, &f.batch);
-    const int pairs = f.batch.sequences / 2;
+    memcpy(f.logp, f.reference, tokens_of(&f) * sizeof *f.logp);
+    columns_drop(f.columns, COLUMN_WEIGHT);
+    f.totals = columns_totals(f.columns);
+    const double pairs = (double)f.columns->units;
     const struct objective_config config = dpo(PAIR_SIGMOID, 0.5, 0);
     const struct rl_tally tally = grad(&config, &f, slope);
     const struct rl_figures figures = rl_tally_figures(&tally);
     assert_near(figures.loss, log(2), 1e-15);
     assert_true(figures.pairs == pairs && figures.rewards_accuracy == 0);
     assert_true(figures.rewards_chosen == 0 && figures.rewards_margin == 0);
-    assert_true(figures.kl_reference == 0 && isnan(figures.clip_frac) && figures.ess < 1);
-    for (int i = 0; i < f.batch.sequences; i++)
-        for (int t = f.first[i]; t < f.first[i + 1]; t++)
+    assert_true(figures.kl_token == 0 && isnan(figures.clip_frac) && figures.ess < 1);
+    for (size_t i = 0; i < f.columns->sequences; i++)
+        for (size_t t = f.columns->first[i]; t < f.columns->first[i + 1]; t++)
             assert_near(slope[t], (i % 2 ? 1 : -1) * 0.25 / pairs, 1e-16);
+}
+
+/* Two pairs of 2 and 1, 1 and 1 tokens, whose u are 3 against -1 and 0.5 against 2. */
+static struct fixture two_pairs(void)
+{
+    static const double logp[] = {-1, -2, -3, -1, -1}, reference[] = {-2, -4, -2, -1.5, -3};
+    struct fixture f = fixture_new(4, (size_t[]){2, 1, 1, 1});
+    memcpy(f.logp, logp, sizeof logp);
+    memcpy(f.reference, reference, sizeof reference);
+    columns_drop(f.columns, COLUMN_BEHAVIOUR_LOGP);
+    return f;
 }
 
 static void figures_are_means_over_the_pairs(void **state)
 {
     (void)state;
-    static const int first[] = {0, 2, 3, 4, 5};
-    static const double logp[] = {-1, -2, -3, -1, -1}, reference[] = {-2, -4, -2, -1.5, -3};
-    const struct rl_batch batch = {
-        .sequences = 4, .first = first, .logp = logp, .reference = reference};
-    const struct rl_totals totals = {5, 4};
-    struct rl_tally tally = {0}, twice = {0};
+    SCOPED_VALUE(fixture) f = two_pairs();
+    struct rl_tally twice = {0};
     double slope[5];
-    const struct objective *row = objective_find("online_dpo"); // u: 3 against -1, 0.5 against 2
-    assert_ok(objective_grad(row, &row->defaults, &batch, &totals, slope, &tally));
+    const struct rl_tally tally = grad(&objective_find("online_dpo")->row.defaults, &f, slope);
     rl_tally_add(&twice, &tally);
     rl_tally_add(&twice, &tally);
     const struct rl_figures figures = rl_tally_figures(&twice);
@@ -278,26 +322,20 @@ static void figures_are_means_over_the_pairs(void **state)
 static void half_a_pair_teaches_nothing(void **state)
 {
     (void)state;
-    static const int first[] = {0, 2, 3, 4, 5};
-    static const double logp[] = {-1, -2, -3, -1, -1}, reference[] = {-2, -4, -2, -1.5, -3};
     for (int masked = 0; masked < 2; masked++) {
-        const double weight[] = {masked, masked, 1 - masked, 1, 1};
-        const struct rl_batch batch = {
-            .sequences = 4, .first = first, .logp = logp, .reference = reference, .weight = weight};
-        struct rl_totals totals = {0};
-        struct rl_tally tally = {0};
+        SCOPED_VALUE(fixture) f = two_pairs();
         double slope[5];
-        rl_totals_add(&totals, &batch);
-        assert_true(totals.sequences == 3);
+        f.weight[0] = f.weight[1] = masked;
+        f.weight[2] = 1 - masked;
+        f.totals = columns_totals(f.columns);
+        assert_true(f.totals.sequences == 3);
         struct objective_config config = dpo(PAIR_IPO, 0.1, 0);
-        assert_ok(
-            objective_grad(objective_find("online_dpo"), &config, &batch, &totals, slope, &tally));
+        const struct rl_tally tally = grad(&config, &f, slope);
         assert_true(tally.pairs == 1 && slope[0] == 0 && slope[1] == 0 && slope[2] == 0);
-        assert_near(tally.loss, (0.5 - 2 - 5) * (0.5 - 2 - 5) * 2 / 3, 1e-13);
+        assert_near(rl_tally_figures(&tally).loss, (0.5 - 2 - 5) * (0.5 - 2 - 5) * 2 / 3, 1e-13);
         assert_true(slope[3] == -slope[4] && slope[3] < 0);
         config.kl_coef = 1;
-        assert_ok(
-            objective_grad(objective_find("online_dpo"), &config, &batch, &totals, slope, &tally));
+        grad(&config, &f, slope);
         assert_true((slope[0] != 0) == masked && (slope[2] != 0) == !masked);
     }
 }
@@ -305,43 +343,32 @@ static void half_a_pair_teaches_nothing(void **state)
 static void what_is_missing_or_senseless_is_named(void **state)
 {
     (void)state;
-    struct fixture f;
     struct rl_tally tally = {0}, untouched = {0};
     double slope[TOKENS_MAX] = {5};
     const struct objective *row = objective_find("online_dpo");
-    struct objective_config config = row->defaults;
-    random_fixture(1, &f);
-    assert_true(objective_pairs(&config) && !objective_needs_behaviour(&config));
-    assert_false(objective_pairs(&objective_find("rloo")->defaults));
-    const struct rl_batch good = f.batch;
-#define REFUSED(part)                                                                              \
-    assert_err(ERR_INVALID, part, objective_grad(row, &config, &f.batch, &f.totals, slope, &tally))
-    f.batch.reference = NULL;
-    REFUSED("online_dpo needs the reference's logp");
-    f.batch = good;
-    f.batch.sequences = 3;
-    REFUSED("online_dpo has 3 sequences; pairs of them are allowed");
-    f.batch = good;
-    config = dpo(PAIR_SIGMOID, 0, 0);
-    REFUSED("online_dpo: beta is 0; more than 0 is allowed");
-    config = dpo(PAIR_IPO, NAN, 0);
-    REFUSED("beta is nan");
-    config = dpo(PAIR_IPO, INFINITY, 0);
-    REFUSED("beta is inf");
-    config = dpo(PAIR_SIGMOID, 0.1, 0.5);
-    REFUSED("label_smoothing is 0.5; 0 to less than 0.5 is allowed");
-    config = dpo(PAIR_SIGMOID, 0.1, -0.1);
-    REFUSED("label_smoothing is -0.1");
-    config = dpo(PAIR_SIGMOID, 0.1, NAN);
-    REFUSED("label_smoothing is nan");
-    config = dpo(PAIR_HINGE, 0.1, 0.1);
-    REFUSED("label_smoothing is 0.1; the hinge loss has none");
-    config = dpo(PAIR_HINGE, 0.1, 0);
-    config.gate = (struct gate_config){GATE_CLIP, 0.2, 0.2};
-    REFUSED("no gate and no correction");
-    config = row->defaults;
-    f.totals = (struct rl_totals){0};
-    REFUSED("totals are 0");
+    struct objective_config config = row->row.defaults;
+    assert_int_equal(row->row.unit, OBJECTIVE_PAIR);
+    assert_int_equal(objective_needs(row, &config), COLUMN_BIT(COLUMN_REFERENCE_LOGP));
+#define REFUSED(part, ...)                                                                         \
+    do {                                                                                           \
+        SCOPED_VALUE(fixture) f = random_fixture(1);                                               \
+        __VA_ARGS__;                                                                               \
+        assert_err(ERR_INVALID, part,                                                              \
+                   grad_of(&config, &f, (struct range){0, f.columns->sequences}, slope, &tally));  \
+    } while (0)
+    REFUSED("online_dpo needs the column reference_logp (",
+            columns_drop(f.columns, COLUMN_REFERENCE_LOGP));
+    REFUSED("online_dpo: beta is 0; more than 0 is allowed", config = dpo(PAIR_SIGMOID, 0, 0));
+    REFUSED("beta is nan", config = dpo(PAIR_IPO, NAN, 0));
+    REFUSED("beta is inf", config = dpo(PAIR_IPO, INFINITY, 0));
+    REFUSED("label_smoothing is 0.5; 0 to less than 0.5 is allowed",
+            config = dpo(PAIR_SIGMOID, 0.1, 0.5));
+    REFUSED("label_smoothing is -0.1", config = dpo(PAIR_SIGMOID, 0.1, -0.1));
+    REFUSED("label_smoothing is nan", config = dpo(PAIR_SIGMOID, 0.1, NAN));
+    REFUSED("label_smoothing is 0.1; the hinge loss has none", config = dpo(PAIR_HINGE, 0.1, 0.1));
+    REFUSED("no gate and no correction", config = dpo(PAIR_HINGE, 0.1, 0),
+            config.gate = ((struct gate_config){GATE_CLIP, 0.2, 0.2}));
+    REFUSED("totals are 0", config = row->row.defaults, f.totals = (struct rl_totals){0});
 #undef REFUSED
     assert_true(slope[0] == 5);
     assert_memory_equal(&tally, &untouched, sizeof tally);
@@ -365,7 +392,8 @@ static void losses_have_the_names_of_the_recipe(void **state)
 
 TESTS(cmocka_unit_test(every_vector_agrees_with_pytorch),
       cmocka_unit_test(slopes_agree_with_finite_differences),
-      cmocka_unit_test(micro_batches_equal_the_large_batch_bit_for_bit),
+      cmocka_unit_test(ranges_of_an_update_add_up_to_the_same_bits),
+      cmocka_unit_test(a_range_that_cuts_a_pair_is_refused),
       cmocka_unit_test(a_sigmoid_stays_exact_far_out),
       cmocka_unit_test(at_the_reference_a_pair_is_even),
       cmocka_unit_test(figures_are_means_over_the_pairs),

@@ -163,6 +163,57 @@ static void values_that_do_not_go_together(void **state)
     assert_ok(parse("learner: {kl: {target: 5, coef: 0.1}}\nrewarder: {reference: frozen}", &r));
 }
 
+/* At the key, with what is allowed: by the rows of rl's tables. */
+static void keys_that_the_objective_cannot_use(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"learner:\n  objective: sft\n  gate: clip\n",
+         "ring.yaml:3: learner.gate: clip goes with learner.objective: rloo, grpo; with sft allowed: default"},
+        {"learner: {objective: online_dpo, advantage: loo}\nrewarder: {reference: frozen}",
+         "learner.advantage: loo goes with learner.objective: rloo, grpo; with online_dpo allowed: default"},
+        {"learner: {objective: sft, importance_sampling_level: token}",
+         "learner.importance_sampling_level: token goes with"},
+        {"learner: {objective: sft, delta: 3}", "learner.delta: 3 goes with"},
+        {"learner: {objective: sft, ratio_to: proximal, correction: {kind: geo_mask}}",
+         "learner.correction.kind: geo_mask goes with"},
+        {"learner: {gate: cap, delta: 3}",
+         "learner.delta: 3 goes with learner.gate: clip; with cap allowed: 0"},
+        {"learner: {delta: 0.5}", "learner.delta: 0.5 is below 1; allowed: 0, no limit, or from 1"},
+        {"learner: {gate: none, importance_sampling_level: geometric}",
+         "learner.importance_sampling_level: geometric is of a ratio, and learner.gate: none has none"},
+        {"learner: {reduction_length: 9}",
+         "learner.reduction_length: 9 goes with learner.reduction: const_norm; with "
+         "seq_mean_token_sum allowed: 0"},
+        {"learner: {correction: {kind: mis_seq}}",
+         "learner.correction.kind: mis_seq needs proximal_logp, the log-probability of the token under "
+         "the weights that the round began with; set learner.ratio_to: proximal, or kind to none"},
+        {"learner: {objective: online_dpo}",
+         "learner.objective: online_dpo needs reference_logp, the log-probability of the token under "
+         "the frozen reference model; set rewarder.reference: frozen"},
+        {"learner: {gate: clips}", "'clips' is not known, did you mean 'clip'?"},
+        {"learner: {advantage: none}", "allowed: default, raw, loo, group_mean, group_z, batch_z"},
+        {"generator: {num_generations: 1}",
+         "generator.num_generations: 1 is too few; learner.objective rloo compares"},
+        {"generator: {num_generations: 1}\nlearner: {objective: grpo, advantage: batch_z}",
+         "learner.objective grpo compares completions"},
+    };
+    assert_all_refused(cases, sizeof cases / sizeof *cases);
+    static const char *const good[] = {
+        "generator: {num_generations: 1}\nlearner: {objective: sft}",
+        "generator: {num_generations: 1}\nlearner: {advantage: raw}",
+        "learner: {ratio_to: proximal, correction: {kind: mis_seq}}",
+        "learner: {correction: {kind: none}}",
+        "learner: {objective: grpo, advantage: group_mean, reduction: const_norm, reduction_length: 9}",
+        "learner: {gate: cap, cap: 5, importance_sampling_level: sequence}",
+        "learner: {delta: 1.5, importance_sampling_level: geometric, kl: {estimator: k3+}}",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        SCOPED(recipe) r = NULL;
+        assert_ok(parse(good[i], &r));
+    }
+}
+
 static void places_are_where_a_value_was_written(void **state)
 {
     (void)state;
@@ -197,4 +248,5 @@ TESTS(cmocka_unit_test(whole_numbers_are_exact_decimal_and_plain),
       cmocka_unit_test(words_that_are_no_values),
       cmocka_unit_test(a_byte_order_mark_and_windows_line_ends_are_nothing),
       cmocka_unit_test(values_that_do_not_go_together),
+      cmocka_unit_test(keys_that_the_objective_cannot_use),
       cmocka_unit_test(places_are_where_a_value_was_written))

@@ -1,0 +1,39 @@
+/* Inside rl only: how a kernel of the table of objectives sees the batch, and what kernels share.
+ *
+ * A kernel computes one unit, sequences unit..end-1 of the batch: it adds to the slopes of its tokens, which are 0, and to the
+ * tally. It must not read other sequences. */
+#pragma once
+#include "rl/objective.h"
+
+struct pass {
+    const struct objective_config *config;
+    const struct columns *batch;
+    const struct rl_totals *totals;
+    const struct rl_slopes *slopes;
+    struct rl_tally *tally;
+    const double *base; // what ratios are taken to; NULL: none
+};
+
+/* One sequence of it. */
+struct stretch {
+    size_t begin, end;              // its tokens in the batch
+    double tokens;                  // unmasked
+    double per_token, per_sequence; // what their losses are multiplied by
+};
+struct stretch pass_sequence(const struct pass *pass, size_t i);
+
+/* Sum over the sequence's unmasked tokens of x - y; y may be NULL. */
+double pass_sum(const struct pass *pass, const struct stretch *s, const double *x, const double *y);
+
+/* An importance weight exp(log_ratio) of a unit, for the record. */
+void pass_count_weight(struct rl_tally *tally, double log_ratio);
+
+/* Adds the KL term of the sequence, and both divergences to the record. */
+void pass_divergences(const struct pass *pass, const struct stretch *s);
+
+/* reference_kl.c: the KL term alone and its record; the sum over the sequence's unmasked tokens of logp - reference logp. */
+void pass_refer(const struct pass *pass, const struct stretch *s);
+double pass_implicit_reward(const struct pass *pass, const struct stretch *s);
+
+void kernel_policy(const struct pass *pass, size_t unit, size_t end);
+void kernel_pair(const struct pass *pass, size_t unit, size_t end);

@@ -1,0 +1,51 @@
+/* What an objective can be set to: plain values, each of them a key of the recipe. The defaults are in rl/objective_table.h.
+ *
+ *     struct objective_config config = objective->row.defaults;
+ *     config.gate.epsilon_high = 0.28;
+ *     TRY(objective_check(objective, &config));
+ *
+ * Header-only, as the table is. */
+#pragma once
+#include "rl/word_table.h"
+
+#define ADVANTAGE_EPSILON 1e-4 // TRL's; verl has 1e-6
+
+struct gate_config {
+    enum gate gate;
+    /* CLIP. */
+    double epsilon_low, epsilon_high;
+    /* CLIP: for A < 0 the loss is at most -dual A (dual clip); 0: off. */
+    double dual;
+    /* CAP: of r itself, so 1 + epsilon_high where others say "cap 1 + epsilon". */
+    double cap;
+};
+
+struct correction_config {
+    enum correction correction;
+    double low, high;
+};
+
+struct pair_config {
+    enum pair_loss loss;
+    /* > 0. */
+    double beta;
+    /* [0, 0.5): probability that a pair is the wrong way round; SIGMOID alone. */
+    double label_smoothing;
+};
+
+struct objective_config {
+    enum advantage advantage;
+    double advantage_epsilon;
+    enum ratio ratio;
+    struct gate_config gate;
+    /* Needs the column proximal_logp. */
+    struct correction_config correction;
+    enum reduce reduce;
+    /* L of REDUCE_CONST_NORM, > 0. */
+    double reduce_length;
+    /* Of the KL term in the loss; 0: none. */
+    double kl_coef;
+    enum kl kl;
+    /* Of objectives on pairs. */
+    struct pair_config pair;
+};

@@ -1,0 +1,124 @@
+/* THE table of the words that an objective is set by: each enumerator, its word in a recipe, and what it does. Checks, docs and
+ * the learner take them from here.
+ *
+ *     W(ENUMERATOR, word, help)
+ *
+ *     enum gate gate;
+ *     if (gate_find("clip", &gate))                     -- false: no such word
+ *         printf("%s\n", gate_name(gate));              -- "none" for an enumerator without a word
+ *     WORDS(WORD_LIST(GATES))                           -- in recipe_table.h: "none|clip|cap"
+ *
+ * Symbols in help: A the advantage, r the ratio to older weights, R the reward, d = logp - reference logp, w = exp(proximal logp -
+ * behaviour logp), N unmasked tokens and B sequences of the update, T unmasked tokens of a sequence.
+ *
+ * Header-only: svc includes it. To add a word: a row, and its case where the enumerators are read. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+// clang-format off
+/* How the ratio to older weights limits a step (rl/gate.h). */
+#define GATES(W) \
+    W(GATE_NONE, "none", "-A logp, no ratio: plain REINFORCE, and with A = 1 the likelihood") \
+    W(GATE_CLIP, "clip", "max(-A r, -A clip(r, 1 - epsilon, 1 + epsilon_high)) (PPO, Schulman 2017); DAPO has a higher epsilon_high") \
+    W(GATE_CAP,  "cap",  "-min(r, cap) A logp, r constant: no token goes dead (CISPO; truncated importance weights)")
+
+/* What one ratio is of. */
+#define RATIOS(W) \
+    W(RATIO_TOKEN,     "token",     "a token") \
+    W(RATIO_SEQUENCE,  "sequence",  "a whole completion: the product of its tokens' ratios (RLOO in TRL)") \
+    W(RATIO_GEOMETRIC, "geometric", "a whole completion: the geometric mean of its tokens' ratios (GSPO)")
+
+/* Advantages from rewards (rl/advantage.h). ADVANTAGE_ONE, 1 for each, is imitation and has no word. */
+#define ADVANTAGES(W) \
+    W(ADVANTAGE_RAW,        "raw",        "R") \
+    W(ADVANTAGE_LOO,        "loo",        "R - mean of the others' in the group (RLOO, Ahmadian 2024)") \
+    W(ADVANTAGE_GROUP_MEAN, "group_mean", "R - mean of the group (Dr. GRPO)") \
+    W(ADVANTAGE_GROUP_Z,    "group_z",    "(R - mean of the group) / (standard deviation of the group + advantage_epsilon) (GRPO)") \
+    W(ADVANTAGE_BATCH_Z,    "batch_z",    "(R - mean of the group) / (standard deviation of the round + advantage_epsilon) (Lite-PPO)")
+
+/* Weights for the gap between the policy that sampled and the one that ratios are taken to (rl/correction.h). */
+#define CORRECTIONS(W) \
+    W(CORRECTION_NONE,      "none",      "1") \
+    W(CORRECTION_TIS_TOKEN, "tis_token", "min(w, high): truncated importance weights; a high limit is decoupled PPO") \
+    W(CORRECTION_TIS_SEQ,   "tis_seq",   "the same of the product over the completion") \
+    W(CORRECTION_MIS_TOKEN, "mis_token", "w within low to high, else 0: masked importance weights (IcePop)") \
+    W(CORRECTION_MIS_SEQ,   "mis_seq",   "the same of the product over the completion") \
+    W(CORRECTION_GEO_MASK,  "geo_mask",  "1 where the geometric mean over the completion is within low to high, else 0")
+
+/* How losses of tokens become one number (rl/reduce.h): what each is multiplied by. */
+#define REDUCTIONS(W) \
+    W(REDUCE_TOKEN_MEAN,          "token_mean",          "1/N: DAPO, PPO in verl and OpenRLHF, SFT") \
+    W(REDUCE_SEQ_MEAN_TOKEN_MEAN, "seq_mean_token_mean", "1/(B T): the GRPO paper, GSPO") \
+    W(REDUCE_SEQ_MEAN_TOKEN_SUM,  "seq_mean_token_sum",  "1/B: REINFORCE, RLOO: log-probabilities of whole completions") \
+    W(REDUCE_CONST_NORM,          "const_norm",          "1/(B reduction_length): Dr. GRPO as in TRL")
+
+/* Estimators of the KL divergence from the reference (rl/kl.h). */
+#define KLS(W) \
+    W(KL_K1,      "k1",  "d: unbiased; right in the reward, without effect on average in the loss") \
+    W(KL_ABS,     "abs", "|d|") \
+    W(KL_K2,      "k2",  "d^2/2: its slope is the gradient of the reverse KL on policy") \
+    W(KL_K3,      "k3",  "exp(-d) - 1 + d: not negative, of low variance; in the loss it follows the forward KL") \
+    W(KL_K3_PLUS, "k3+", "the value of k3 with the slope of k2 (verl's straight-through)")
+
+/* Losses on pairs (rl/pair.h), z = beta (u of the chosen - u of the rejected), u the sum of d. PAIR_NONE, not an objective on
+ * pairs, has no word. */
+#define PAIR_LOSSES(W) \
+    W(PAIR_SIGMOID, "sigmoid", "-(1 - s) log sigma(z) - s log sigma(-z), s = label_smoothing (DPO, Rafailov 2023; s > 0: cDPO)") \
+    W(PAIR_HINGE,   "hinge",   "max(0, 1 - z) (SLiC's)") \
+    W(PAIR_IPO,     "ipo",     "(h - 1/(2 beta))^2, h the difference of the means of d over tokens, as in TRL's DPO (IPO, Azar 2023)")
+// clang-format on
+
+#define WORD_ENUM(value, ...) value,
+enum gate { GATES(WORD_ENUM) };
+enum ratio { RATIOS(WORD_ENUM) };
+enum advantage { ADVANTAGE_ONE, ADVANTAGES(WORD_ENUM) };
+enum correction { CORRECTIONS(WORD_ENUM) };
+enum reduce { REDUCTIONS(WORD_ENUM) };
+enum kl { KLS(WORD_ENUM) };
+enum pair_loss { PAIR_NONE, PAIR_LOSSES(WORD_ENUM) };
+
+/* "none|clip|cap"; with WORD_LIST_AFTER one that has a word before them: "default|none|clip|cap". */
+#define WORD_TEXT(value, word, help)  "|" word
+#define WORD_LIST(ROWS)               (&ROWS(WORD_TEXT)[1])
+#define WORD_LIST_AFTER(before, ROWS) before ROWS(WORD_TEXT)
+
+struct word_row {
+    int value;
+    const char *word, *help;
+};
+
+/* Of a table, in its order: TYPE_word(i), NULL past the last; TYPE_name(value); TYPE_find(word, &value). */
+#define WORD_ROW(value, word, help) {value, word, help},
+#define WORD_TYPE(type, ROWS)                                                                      \
+    static inline const struct word_row *type##_word(size_t i)                                     \
+    {                                                                                              \
+        static const struct word_row rows[] = {ROWS(WORD_ROW)};                                    \
+        return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;                                   \
+    }                                                                                              \
+    static inline const char *type##_name(enum type value)                                         \
+    {                                                                                              \
+        const struct word_row *row;                                                                \
+        for (size_t i = 0; (row = type##_word(i)); i++)                                            \
+            if (row->value == (int)value)                                                          \
+                return row->word;                                                                  \
+        return "none";                                                                             \
+    }                                                                                              \
+    static inline bool type##_find(const char *word, enum type *ret)                               \
+    {                                                                                              \
+        const struct word_row *row;                                                                \
+        for (size_t i = 0; (row = type##_word(i)); i++)                                            \
+            if (strcmp(row->word, word) == 0) {                                                    \
+                *ret = (enum type)row->value;                                                      \
+                return true;                                                                       \
+            }                                                                                      \
+        return false;                                                                              \
+    }
+WORD_TYPE(gate, GATES)
+WORD_TYPE(ratio, RATIOS)
+WORD_TYPE(advantage, ADVANTAGES)
+WORD_TYPE(correction, CORRECTIONS)
+WORD_TYPE(reduce, REDUCTIONS)
+WORD_TYPE(kl, KLS)
+WORD_TYPE(pair_loss, PAIR_LOSSES)

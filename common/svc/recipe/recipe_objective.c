@@ -1,0 +1,201 @@
+/* What an objective's row says of the recipe: which keys it can use, and which values its columns need elsewhere. */
+#include "svc/recipe/recipe_objective.h"
+#include "base/mem.h"
+#include "rl/column_table.h"
+#include "rl/objective_table.h"
+#include "svc/recipe/recipe_options.h"
+#include "svc/recipe/recipe_place.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define AS_THE_OBJECTIVE_HAS_IT "default"
+
+/* ---- columns */
+
+/* Whether the key has this value, written as in the table. */
+static bool has_value(const struct recipe *r, const char *key, const char *value)
+{
+    SCOPED_MEM char *text = NULL;
+    err_t unknown = recipe_get(r, key, &text);
+    assert(!err_failed(unknown)); // a key of the table
+    err_free(unknown);
+    const char *word = text + (*text == '"'); // texts are quoted
+    const size_t len = strcspn(word, "\"");
+    return strlen(value) == len && memcmp(word, value, len) == 0;
+}
+
+static bool has_default(const struct recipe *r, const char *key)
+{
+    size_t base;
+    return has_value(r, key, option_at(key, &base)->value);
+}
+
+/* Each column of `needs` that nobody fills without a setting: that key must have that value. `who`, written at key, needs them;
+ * otherwise: what else would help. */
+static err_t check_columns(const struct recipe *r, const char *key, const char *who, uint64_t needs,
+                           const char *otherwise)
+{
+    for (unsigned id = 0; id < COLUMNS; id++) {
+        const struct column_row *column = needs & COLUMN_BIT(id) ? column_row(id) : NULL;
+        if (!column || !*column->key)
+            continue;
+        if (!has_value(r, column->key, column->value))
+            return recipe_wrong(r, key, "%s needs %s, the %s; set %s: %s%s", who, column->name,
+                                column->help, column->key, column->value, otherwise);
+    }
+    return OK;
+}
+
+static err_t check_needs(const struct recipe *r)
+{
+    const struct recipe_kl *kl = &r->learner.kl;
+    SCOPED_MEM char *coef = mem_printf("%g", kl->coef);
+    TRY(check_columns(r, "learner.kl.coef", coef, kl->coef > 0 ? NEEDS_OF_KL : 0,
+                      ", or coef to 0"));
+    return check_columns(r, "learner.objective", r->learner.objective,
+                         objective_row(r->learner.objective)->needs, "");
+}
+
+static err_t check_completions(const struct recipe *r)
+{
+    const struct objective_row *objective = objective_row(r->learner.objective);
+    enum advantage advantage = objective->defaults.advantage;
+    advantage_find(r->learner.advantage, &advantage);
+    if (r->generator.num_generations >= 2 || !objective_compares(objective, advantage))
+        return OK;
+    return recipe_wrong(
+        r, "generator.num_generations",
+        "%" PRId64
+        " is too few; learner.objective %s compares completions of one prompt: at least 2",
+        r->generator.num_generations, r->learner.objective);
+}
+
+/* ---- keys */
+
+/* "rloo, grpo": those that take ratios and advantages. */
+static char *policies(void)
+{
+    struct bytes all = {0};
+    const struct objective_row *row;
+    for (size_t i = 0; (row = objective_row_at(i)); i++)
+        if (objective_is_policy(row))
+            bytes_printf(&all, "%s%s", all.len ? ", " : "", row->name);
+    return (char *)all.data;
+}
+
+static err_t goes_with_policies(const struct recipe *r, const char *key, const char *value,
+                                const char *allowed)
+{
+    SCOPED_MEM char *others = policies();
+    return recipe_wrong(r, key, "%s goes with learner.objective: %s; with %s allowed: %s", value,
+                        others, r->learner.objective, allowed);
+}
+
+/* Of an objective that is no policy gradient: its own words and no limit. */
+static err_t check_policy_keys(const struct recipe *r)
+{
+    const struct recipe_learner *learner = &r->learner;
+    const struct {
+        const char *key, *value;
+    } words[] = {{"learner.advantage", learner->advantage},
+                 {"learner.gate", learner->gate},
+                 {"learner.importance_sampling_level", learner->importance_sampling_level}};
+    if (objective_is_policy(objective_row(learner->objective)))
+        return OK;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i].value, AS_THE_OBJECTIVE_HAS_IT) != 0)
+            return goes_with_policies(r, words[i].key, words[i].value, AS_THE_OBJECTIVE_HAS_IT);
+    SCOPED_MEM char *delta = mem_printf("%g", learner->delta);
+    return learner->delta > 0 ? goes_with_policies(r, "learner.delta", delta, "0") : OK;
+}
+
+static err_t check_gate(const struct recipe *r)
+{
+    const struct recipe_learner *learner = &r->learner;
+    const struct objective_config *defaults = &objective_row(learner->objective)->defaults;
+    enum gate gate = defaults->gate.gate;
+    enum ratio ratio = defaults->ratio;
+    gate_find(learner->gate, &gate);
+    ratio_find(learner->importance_sampling_level, &ratio);
+    if (learner->delta > 0 && gate != GATE_CLIP)
+        return recipe_wrong(r, "learner.delta",
+                            "%g goes with learner.gate: clip; with %s allowed: 0", learner->delta,
+                            gate_name(gate));
+    if (learner->delta > 0 && learner->delta < 1)
+        return recipe_wrong(r, "learner.delta", "%g is below 1; allowed: 0, no limit, or from 1 on",
+                            learner->delta);
+    if (gate == GATE_NONE && ratio != RATIO_TOKEN)
+        return recipe_wrong(r, "learner.importance_sampling_level",
+                            "%s is of a ratio, and learner.gate: %s has none; allowed: token",
+                            ratio_name(ratio), gate_name(gate));
+    return OK;
+}
+
+static err_t check_reduction(const struct recipe *r)
+{
+    enum reduce reduce = objective_row(r->learner.objective)->defaults.reduce;
+    reduce_find(r->learner.reduction, &reduce);
+    if (!r->learner.reduction_length || reduce == REDUCE_CONST_NORM)
+        return OK;
+    return recipe_wrong(r, "learner.reduction_length",
+                        "%" PRId64 " goes with learner.reduction: const_norm; with %s allowed: 0",
+                        r->learner.reduction_length, reduce_name(reduce));
+}
+
+static err_t check_pairs(const struct recipe *r)
+{
+    const struct recipe_dpo *dpo = &r->learner.dpo;
+    enum pair_loss loss = PAIR_NONE;
+    pair_loss_find(dpo->loss_type, &loss);
+    if (dpo->label_smoothing > 0 && loss != PAIR_SIGMOID)
+        return recipe_wrong(r, "learner.dpo.label_smoothing",
+                            "%g goes with learner.dpo.loss_type: sigmoid alone; %s has none",
+                            dpo->label_smoothing, dpo->loss_type);
+    return OK;
+}
+
+/* A recipe always says a kind, so the one that stands there by default is left alone where it has no meaning. */
+static err_t check_correction(const struct recipe *r)
+{
+    const struct recipe_correction *correction = &r->learner.correction;
+    enum correction kind = CORRECTION_NONE;
+    correction_find(correction->kind, &kind);
+    if (correction->low > correction->high)
+        return recipe_wrong(r, "learner.correction.low",
+                            "%g is above learner.correction.high = %g: no weight would count",
+                            correction->low, correction->high);
+    if (kind == CORRECTION_NONE || has_default(r, "learner.correction.kind"))
+        return OK;
+    if (!objective_is_policy(objective_row(r->learner.objective)))
+        return goes_with_policies(r, "learner.correction.kind", correction->kind, "none");
+    return check_columns(r, "learner.correction.kind", correction->kind, NEEDS_OF_CORRECTION,
+                         ", or kind to none");
+}
+
+/* coef is steered by multiplying it. */
+static err_t check_kl(const struct recipe *r)
+{
+    if (!(r->learner.kl.target > 0) || r->learner.kl.coef > 0)
+        return OK;
+    return recipe_wrong(r, "learner.kl.target",
+                        "%g steers learner.kl.coef, which is 0 and would stay so; set coef above 0",
+                        r->learner.kl.target);
+}
+
+err_t recipe_check_objective(const struct recipe *recipe)
+{
+    static err_t (*const checks[])(const struct recipe *recipe) = {
+        check_completions, check_needs,     check_kl,    check_policy_keys,
+        check_gate,        check_reduction, check_pairs, check_correction,
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        TRY(checks[i](recipe));
+    return OK;
+}
+
+bool recipe_refers_to_pairs(const struct recipe *recipe)
+{
+    return objective_row(recipe->learner.objective)->unit == OBJECTIVE_PAIR &&
+           !(recipe->learner.kl.coef > 0);
+}

@@ -1,0 +1,218 @@
+#include "learner/round/stages.h"
+#include "learner/steer/lag.h"
+#include "rl/reference_kl.h"
+#include <math.h>
+
+void round_run_done(struct round_run *run)
+{
+    round_batch_free(run->batch);
+}
+
+static bool has_ratio(const struct objective_config *settings)
+{
+    return settings->gate.gate != GATE_NONE;
+}
+
+uint64_t round_run_needs(const struct round_run *run)
+{
+    const struct round_config *config = &run->config;
+    uint64_t needs = objective_needs(config->objective, config->settings);
+    if (config->proximal && has_ratio(config->settings))
+        needs |= COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
+    if (run->round->updates == 1) // the step fills it: step.h
+        needs &= ~COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
+    return needs;
+}
+
+/* ---- columns */
+
+static err_t gather(struct round_run *run)
+{
+    run->batch = round_batch_new(run->round, run->groups, &run->config);
+    return OK;
+}
+
+/* No update has been made: the present weights are those that the round began with. */
+static err_t fill_proximal(struct round_run *run)
+{
+    struct columns *columns = run->batch->columns;
+    const struct step_batch whole = {.sequences = columns->sequences,
+                                     .sequence = run->batch->sequence,
+                                     .inverse_temperature = 1.0f / run->config.temperature};
+    return step_logp(run->step, &whole, columns_add(columns, COLUMN_PROXIMAL_LOGP));
+}
+
+static bool reward_pays(const struct round_run *run)
+{
+    return run->config.kl_in_reward && run->config.kl_coef > 0;
+}
+
+static err_t pay_in_reward(struct round_run *run)
+{
+    const struct round_config *config = &run->config;
+    const struct columns *columns = run->batch->columns;
+    double kl;
+    TRY(round_batch_check(run->batch, NEEDS_OF_KL, NULL, columns->sequences,
+                          "a KL term in the reward"));
+    for (size_t s = 0; s < columns->sequences; s++)
+        if (reference_kl(columns, s, config->kl, &kl))
+            columns->at[COLUMN_REWARD][s] -= config->kl_coef * kl;
+    return OK;
+}
+
+static err_t fill_advantage(struct round_run *run)
+{
+    const struct objective_config *settings = run->config.settings;
+    struct columns *columns = run->batch->columns;
+    const struct advantage_in in = {
+        .groups = columns->units, .first = columns->unit, .reward = columns->at[COLUMN_REWARD]};
+    advantage_compute(settings->advantage, &in, settings->advantage_epsilon,
+                      columns_add(columns, COLUMN_ADVANTAGE));
+    return OK;
+}
+
+/* ---- training */
+
+static bool always(const struct round_run *run)
+{
+    (void)run;
+    return true;
+}
+
+static err_t choose(struct round_run *run)
+{
+    struct round_batch *batch = run->batch;
+    round_batch_choose(batch);
+    return round_batch_check(batch, round_run_needs(run), batch->chosen,
+                             batch->first_chosen[batch->columns->units],
+                             run->config.objective->row.name);
+}
+
+/* An update that trains nothing has no figures: none of its groups has a pair. */
+static void add_result(struct round_report *report, const struct step_result *r, double *filled)
+{
+    report->grad_norm += r->grad_norm;
+    report->lr = r->lr;
+    report->logp_compared += r->compared;
+    report->logp_differing += r->differing;
+    report->tokens_trained += r->targets;
+    if (r->targets == 0)
+        return;
+    *filled += 1;
+    report->entropy += r->entropy;
+    rl_figures_add(&report->figures, &r->figures);
+}
+
+static err_t make_updates(struct round_run *run)
+{
+    const uint32_t updates = run->round->updates, epochs = (uint32_t)run->recipe->learner.epochs;
+    double filled = 0;
+    for (uint32_t u = 0; u < updates; u++) {
+        SCOPED(round_part) part = round_batch_part(run->batch, u, updates, epochs);
+        struct step_result result;
+        TRY(step_run(run->step, &part->batch, &result));
+        add_result(run->report, &result, &filled);
+        TRY(run->done(run->arg, u));
+    }
+    run->report->grad_norm /= updates;
+    run->report->entropy /= filled; // NaN, written as null, where nothing was trained
+    rl_figures_average(&run->report->figures, filled);
+    return OK;
+}
+
+/* ---- the report */
+
+/* Whether every score reached what its scorer calls success. */
+static bool succeeded(const struct completion *c, const struct recipe_scorers *scorers)
+{
+    for (uint32_t i = 0; i < c->scores && i < scorers->count; i++)
+        if (c->score[i] < scorers->at[i].success)
+            return false;
+    return true;
+}
+
+static void report_rewards(const struct round_run *run)
+{
+    double n = 0, sum = 0, squares = 0, good = 0;
+    for (size_t g = 0; g < run->round->groups; g++)
+        for (uint32_t i = 0; i < run->groups[g]->completions; i++) {
+            const struct completion *c = &run->groups[g]->completion[i];
+            n++;
+            sum += c->reward;
+            squares += c->reward * c->reward;
+            good += succeeded(c, &run->recipe->rewarder.scorers);
+        }
+    run->report->reward_mean = sum / n;
+    run->report->reward_std =
+        sqrt(fmax(0, squares / n - run->report->reward_mean * run->report->reward_mean));
+    run->report->success = good / n;
+}
+
+static void report_lag(const struct round_run *run)
+{
+    const struct round *round = run->round;
+    double lag = 0, largest = 0, updates = 0;
+    for (size_t g = 0; g < round->groups; g++) {
+        const double rounds = (double)lag_of(round->round, round->group[g].age);
+        lag += rounds;
+        largest = fmax(largest, rounds);
+        updates += (double)(round->first_version - group_oldest_version(run->groups[g]));
+    }
+    run->report->lag_mean = lag / (double)round->groups;
+    run->report->lag_max = largest;
+    run->report->lag_updates = updates / (double)round->groups;
+}
+
+/* Mean over the completions that have a reference of the summed behaviour - reference logp, nats; NaN: none has. */
+static double mean_kl(const struct columns *columns)
+{
+    double sum = 0, count = 0, kl;
+    for (size_t s = 0; s < columns->sequences; s++)
+        if (reference_kl(columns, s, KL_K1, &kl)) {
+            sum += kl;
+            count++;
+        }
+    return sum / count;
+}
+
+static err_t report(struct round_run *run)
+{
+    const struct columns *columns = run->batch->columns;
+    report_rewards(run);
+    report_lag(run);
+    run->report->length_mean =
+        (double)columns->first[columns->sequences] / (double)columns->sequences;
+    run->report->kl_reference = mean_kl(columns);
+    return OK;
+}
+
+/* ---- the list */
+
+static const struct stage stages[] = {
+    {"gather", COLUMN_BIT(COLUMN_FRESH), always, gather},
+    {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
+    {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
+    {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},
+    {"choose", 0, always, choose},
+    {"updates", 0, always, make_updates},
+    {"report", 0, always, report},
+};
+
+const struct stage *stage_at(size_t i)
+{
+    return i < sizeof stages / sizeof *stages ? &stages[i] : NULL;
+}
+
+bool stage_runs(const struct stage *stage, const struct round_run *run)
+{
+    return stage->wanted ? stage->wanted(run) : stage->fills & round_run_needs(run);
+}
+
+err_t stages_run(struct round_run *run)
+{
+    const struct stage *stage;
+    for (size_t i = 0; (stage = stage_at(i)); i++)
+        if (stage_runs(stage, run))
+            TRY(stage->run(run));
+    return OK;
+}

@@ -1,0 +1,76 @@
+/* Every key of an objective reaches its field, and without keys an objective is what its row says. */
+#include "base/mem.h"
+#include "base/scoped.h"
+#include "learner/settings.h"
+#include "testing/testing.h"
+#include <string.h>
+
+static struct objective_config config_of(const char *text)
+{
+    SCOPED(recipe) recipe = NULL;
+    const struct objective *objective = NULL;
+    struct objective_config config = {0};
+    assert_ok(recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, &recipe));
+    assert_ok(settings_objective(recipe, &objective, &config));
+    assert_string_equal(objective->row.name, recipe->learner.objective);
+    return config;
+}
+
+/* Numbers that a row leaves at 0, as nothing reads them, are the recipe's; the rest is the row's. */
+static void without_keys_an_objective_is_its_row(void **state)
+{
+    (void)state;
+    const struct objective *objective;
+    for (size_t i = 0; (objective = objective_at(i)); i++) {
+        SCOPED_MEM char *text = mem_printf(
+            "learner: {objective: %s}\nrewarder: {reference: frozen}", objective->row.name);
+        struct objective_config got = config_of(text);
+        const struct objective_config *want = &objective->row.defaults;
+        got.reduce_length = want->reduce_length;
+        if (got.advantage < ADVANTAGE_GROUP_Z)
+            got.advantage_epsilon = want->advantage_epsilon;
+        assert_memory_equal(&got, want, sizeof got);
+    }
+}
+
+static void each_key_reaches_its_field(void **state)
+{
+    (void)state;
+    struct objective_config c =
+        config_of("learner:\n  advantage: batch_z\n  advantage_epsilon: 0.01\n  gate: clip\n"
+                  "  epsilon: 0.1\n  epsilon_high: 0.3\n  delta: 4\n"
+                  "  importance_sampling_level: geometric\n  reduction: const_norm\n"
+                  "  reduction_length: 99\n  ratio_to: proximal\n"
+                  "  correction: {kind: mis_seq, low: 0.5, high: 3}\n"
+                  "  kl: {coef: 0.2, estimator: k3+}\nrewarder: {reference: frozen}\n");
+    assert_true(c.advantage == ADVANTAGE_BATCH_Z && c.advantage_epsilon == 0.01);
+    assert_true(c.gate.gate == GATE_CLIP && c.gate.epsilon_low == 0.1);
+    assert_true(c.gate.epsilon_high == 0.3 && c.gate.dual == 4 && c.ratio == RATIO_GEOMETRIC);
+    assert_true(c.reduce == REDUCE_CONST_NORM && c.reduce_length == 99);
+    assert_true(c.correction.correction == CORRECTION_MIS_SEQ);
+    assert_true(c.correction.low == 0.5 && c.correction.high == 3);
+    assert_true(c.kl_coef == 0.2 && c.kl == KL_K3_PLUS);
+    c = config_of("learner: {gate: cap, cap: 5, importance_sampling_level: sequence, "
+                  "reduction: const_norm}\ngenerator: {max_tokens: 77}");
+    assert_true(c.gate.gate == GATE_CAP && c.gate.cap == 5 && c.ratio == RATIO_SEQUENCE);
+    assert_true(c.reduce_length == 77); // TRL's: the longest completion
+    c = config_of("learner: {objective: online_dpo, dpo: {beta: 0.3, loss_type: ipo}}\n"
+                  "rewarder: {reference: frozen}");
+    assert_true(c.pair.loss == PAIR_IPO && c.pair.beta == 0.3);
+}
+
+/* Ratios to behaviour correct by themselves; those to the round's first weights take the kind that the recipe has by default. */
+static void a_correction_goes_with_proximal_ratios(void **state)
+{
+    (void)state;
+    assert_int_equal(config_of("").correction.correction, CORRECTION_NONE);
+    const struct objective_config c = config_of("learner: {ratio_to: proximal}");
+    assert_true(c.correction.correction == CORRECTION_TIS_TOKEN && c.correction.high == 2);
+    assert_int_equal(
+        config_of("learner: {ratio_to: proximal, objective: sft}").correction.correction,
+        CORRECTION_NONE);
+}
+
+TESTS(cmocka_unit_test(without_keys_an_objective_is_its_row),
+      cmocka_unit_test(each_key_reaches_its_field),
+      cmocka_unit_test(a_correction_goes_with_proximal_ratios))
