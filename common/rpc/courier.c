@@ -89,8 +89,14 @@ static void on_message(struct rpc_stream *stream, struct rpc_message *message,
     (void)pb;
     struct courier *courier = user;
     struct disposition disposition = {0};
-    if (!courier->accepted && welcome_decode(rpc_message_data(message), rpc_message_len(message))) {
-        accepted(courier);
+    uint32_t protocol;
+    if (!courier->accepted &&
+        welcome_decode(rpc_message_data(message), rpc_message_len(message), &protocol)) {
+        err_t other = hello_same_protocol(protocol, courier->options.peer);
+        if (err_failed(other))
+            rpc_stream_break(stream, other);
+        else
+            accepted(courier);
         return;
     }
     err_t failed =

@@ -74,15 +74,20 @@ static bool differ(const char *a, const char *b)
     return !a || !b || strcmp(a, b) != 0;
 }
 
+err_t hello_same_protocol(uint32_t theirs, const char *who)
+{
+    if (theirs == HELLO_PROTOCOL)
+        return OK;
+    return err_new(ERR_PRECONDITION,
+                   "%s speaks protocol %" PRIu32 ", this process %d: start daemons of one build",
+                   who, theirs, HELLO_PROTOCOL);
+}
+
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who)
 {
     SCOPED_VALUE(bytes) text = {0};
     int count = 0;
-    if (theirs->protocol != HELLO_PROTOCOL)
-        return err_new(ERR_PRECONDITION,
-                       "%s speaks protocol %" PRIu32
-                       ", this learner %d: start daemons of one build",
-                       who, theirs->protocol, HELLO_PROTOCOL);
+    TRY(hello_same_protocol(theirs->protocol, who));
     for (uint32_t i = 0; i < ours->settings; i++) {
         const struct hello_setting *mine = &ours->setting[i];
         const char *value = value_of(theirs, mine->key);
@@ -178,16 +183,19 @@ void welcome_encode(struct bytes *ret)
     Rlhfd__V1__Disposition pb;
     rlhfd__v1__disposition__init(&pb);
     pb.welcome = true;
+    pb.protocol = HELLO_PROTOCOL;
     wire_pack(&pb.base, ret);
 }
 
-bool welcome_decode(const uint8_t *data, size_t len)
+bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol)
 {
     SCOPED_PB ProtobufCMessage *base = NULL;
     const struct wire_bounds bounds = {WELCOME_BYTES, 4};
     err_t e = wire_unpack(&rlhfd__v1__disposition__descriptor, data, len, &bounds, &base);
     const Rlhfd__V1__Disposition *pb = (const void *)base;
     const bool welcome = !err_failed(e) && pb->welcome && !pb->id.len;
+    if (welcome)
+        *ret_protocol = pb->protocol;
     err_free(e);
     return welcome;
 }

@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HELLO_PROTOCOL = 2, HELLO_SETTINGS_MAX = 128, HELLO_MAX_BYTES = 1 << 20 };
+/* The version of the wire: it rises with each change of proto/ after which older bytes would be read as something else. */
+enum { HELLO_PROTOCOL = 3, HELLO_SETTINGS_MAX = 128, HELLO_MAX_BYTES = 1 << 20 };
 
 struct hello_setting {
     char *key, *value;
@@ -27,6 +28,9 @@ struct hello {
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);
 
+/* PRECONDITION: it is not ours; both numbers are told. The learner asks it of hellos, workers of the learner's answer. */
+err_t hello_same_protocol(uint32_t theirs, const char *who);
+
 /* PRECONDITION: another protocol, or a setting that differs, with its key and both values; `who` begins the message. */
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who);
 
@@ -34,9 +38,9 @@ err_t hello_check(const struct hello *ours, const struct hello *theirs, const ch
 void hello_encode(const struct hello *hello, struct bytes *ret);
 err_t hello_decode(const uint8_t *data, size_t len, struct hello *ret);
 
-/* The answer to it, which is of the type of dispositions. */
+/* The answer to it, which is of the type of dispositions; it tells the learner's protocol. */
 void welcome_encode(struct bytes *ret);
-bool welcome_decode(const uint8_t *data, size_t len);
+bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol); // false: it is none
 
 /* Inside wire: to and from the generated message. The pb borrows from hello and *rows, which is freed by the caller. */
 struct Rlhfd__V1__Hello;

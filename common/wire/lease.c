@@ -211,6 +211,7 @@ void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret)
     pb.hold = reply->hold;
     pb.go_on = reply->go_on;
     pb.term = reply->term;
+    pb.protocol = reply->term ? HELLO_PROTOCOL : 0;
     wire_pack(&pb.base, ret);
 }
 
@@ -255,6 +256,7 @@ static err_t take_reply(const PbReply *pb, struct lease_reply *ret)
     ret->hold = pb->hold;
     ret->go_on = pb->go_on;
     ret->term = pb->term;
+    ret->protocol = pb->protocol;
     return take_digests(pb->revoked, pb->n_revoked, "revoked", &ret->revoked, &ret->revokes);
 }
 

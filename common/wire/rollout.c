@@ -8,51 +8,60 @@
 
 typedef Rlhfd__V1__Group PbGroup;
 typedef Rlhfd__V1__Completion PbCompletion;
+typedef Rlhfd__V1__Turn PbTurn;
 typedef Rlhfd__V1__Span PbSpan;
-typedef Rlhfd__V1__Disposition PbDisposition;
 
 enum {
-    GROUP_FIELDS_MAX = 1 << 18, // 25 MB while unpacking: 80,000 spans, or 1,024 completions of 80
-    DISPOSITION_MAX_BYTES = 2048,
-    DISPOSITION_FIELDS_MAX = 16,
-};
-
-struct digest group_id(const char *run, uint32_t lineage, uint64_t slot, uint32_t attempt)
-{
-    SCOPED_VALUE(bytes) key = {0};
-    bytes_put(&key, run, strlen(run) + 1);
-    bytes_be32(&key, lineage);
-    bytes_be64(&key, slot);
-    bytes_be32(&key, attempt);
-    return hash128(key.data, key.len, 0);
-}
+    GROUP_FIELDS_MAX = 1 << 18
+}; // 25 MB while unpacking: 80,000 spans, or 1,024 completions of 80
 
 /* ---- encode: protobuf-c structs that borrow the group's arrays */
 
-static void view_completion(const struct completion *completion, PbCompletion *ret, PbSpan *spans,
-                            PbSpan **span_of)
+/* What the structs of turns and spans lie in, of all completions. */
+struct views {
+    PbTurn *turn, **turn_of;
+    PbSpan *span, **span_of;
+};
+
+static uint32_t turn_end(const struct completion *completion, uint32_t t)
 {
-    rlhfd__v1__completion__init(ret);
-    ret->n_tokens = ret->n_logp = completion->tokens;
-    ret->tokens = completion->token;
-    ret->logp = completion->logp;
-    ret->n_sampled_logp = completion->sampled_logp ? completion->tokens : 0;
-    ret->sampled_logp = completion->sampled_logp;
-    ret->n_reference_logp = completion->reference_logp ? completion->tokens : 0;
-    ret->reference_logp = completion->reference_logp;
-    ret->n_spans = completion->spans;
-    ret->spans = span_of;
-    for (uint32_t i = 0; i < completion->spans; i++) {
-        rlhfd__v1__span__init(&spans[i]);
-        spans[i].first_token = completion->span[i].first_token;
-        spans[i].version = completion->span[i].version;
-        span_of[i] = &spans[i];
+    return t + 1 < completion->turns ? completion->turn[t + 1].first_token : completion->tokens;
+}
+
+/* The turn's spans are those from *at on that begin in it; the last turn has all that are left. */
+static void view_turn(const struct completion *completion, uint32_t t, uint32_t *at,
+                      struct views *views)
+{
+    const struct turn *turn = &completion->turn[t];
+    const uint32_t end = turn_end(completion, t);
+    const bool last = t + 1 == completion->turns;
+    PbTurn *ret = *views->turn_of++ = views->turn++;
+    rlhfd__v1__turn__init(ret);
+    ret->role = (Rlhfd__V1__Role)turn->role;
+    ret->n_tokens = end - turn->first_token;
+    ret->tokens = completion->token + turn->first_token;
+    ret->trained = turn->trained;
+    ret->spans = views->span_of;
+    for (; *at < completion->spans && (last || completion->span[*at].first_token < end); ++*at) {
+        PbSpan *span = *views->span_of++ = views->span++;
+        rlhfd__v1__span__init(span);
+        span->first_token = completion->span[*at].first_token - turn->first_token;
+        span->version = completion->span[*at].version;
+        ret->n_spans++;
     }
+}
+
+static void view_completion(const struct completion *completion, PbCompletion *ret,
+                            struct views *views)
+{
+    uint32_t span = 0;
+    rlhfd__v1__completion__init(ret);
+    ret->n_turns = completion->turns;
+    ret->turns = views->turn_of;
+    for (uint32_t t = 0; t < completion->turns; t++)
+        view_turn(completion, t, &span, views);
     ret->finish = (Rlhfd__V1__Finish)completion->finish;
     ret->text = (ProtobufCBinaryData){completion->text_len, (uint8_t *)completion->text};
-    ret->n_scores = completion->scores;
-    ret->scores = completion->score;
-    ret->reward = completion->reward;
 }
 
 static void view_group(const struct group *group, PbGroup *ret)
@@ -76,41 +85,36 @@ static void view_group(const struct group *group, PbGroup *ret)
 
 void group_encode(const struct group *group, struct bytes *ret)
 {
-    size_t spans = 0;
-    for (uint32_t i = 0; i < group->completions; i++)
+    size_t turns = 0, spans = 0;
+    for (uint32_t i = 0; i < group->completions; i++) {
+        turns += group->completion[i].turns;
         spans += group->completion[i].spans;
+    }
+    SCOPED_MEM PbTurn *turn = mem_array(turns, sizeof *turn);
+    SCOPED_MEM PbTurn **turn_of = mem_array(turns, sizeof *turn_of);
     SCOPED_MEM PbSpan *span = mem_array(spans, sizeof *span);
     SCOPED_MEM PbSpan **span_of = mem_array(spans, sizeof *span_of);
     SCOPED_MEM PbCompletion *completion = mem_array(group->completions, sizeof *completion);
     SCOPED_MEM PbCompletion **completion_of = mem_array(group->completions, sizeof *completion_of);
+    SCOPED_MEM void *rows = NULL;
 
     PbGroup pb;
     view_group(group, &pb);
     pb.n_completions = group->completions;
     pb.completions = completion_of;
-    size_t first = 0;
+    struct views views = {turn, turn_of, span, span_of};
     for (uint32_t i = 0; i < group->completions; i++) {
-        view_completion(&group->completion[i], &completion[i], span + first, span_of + first);
+        view_completion(&group->completion[i], &completion[i], &views);
         completion_of[i] = &completion[i];
-        first += group->completion[i].spans;
     }
+    pb.n_columns = group->columns.count;
+    pb.columns = column_list_to_pb(&group->columns, &rows);
     wire_pack(&pb.base, ret);
 }
 
 /* ---- decode: checks, then takes over the arrays that protobuf-c allocated (with malloc) */
 
-static err_t check_logp(const char *name, const float *logp, size_t count, size_t tokens)
-{
-    if (count != tokens)
-        return err_new(ERR_INVALID, "%s has %zu values for %zu tokens", name, count, tokens);
-    for (size_t t = 0; t < count; t++)
-        if (!(logp[t] <= 0 && isfinite(logp[t])))
-            return err_new(ERR_INVALID, "%s[%zu] is %g; finite numbers <= 0 are allowed", name, t,
-                           (double)logp[t]);
-    return OK;
-}
-
-static err_t check_spans(const PbCompletion *pb)
+static err_t check_spans(const PbTurn *pb)
 {
     for (size_t i = 0; i < pb->n_spans; i++) {
         uint32_t first = pb->spans[i]->first_token;
@@ -124,38 +128,41 @@ static err_t check_spans(const PbCompletion *pb)
     return OK;
 }
 
-static err_t check_scores(const PbCompletion *pb, const struct group_limits *limits)
+static err_t check_turn(const PbTurn *pb)
 {
-    if (pb->n_scores > limits->scores)
-        return err_new(ERR_INVALID, "%zu scores; at most %u are allowed", pb->n_scores,
-                       limits->scores);
-    for (size_t i = 0; i < pb->n_scores; i++)
-        if (!isfinite(pb->scores[i]))
-            return err_new(ERR_INVALID, "scores[%zu] is not finite", i);
-    if (!isfinite(pb->reward))
-        return err_new(ERR_INVALID, "reward is not finite");
-    return OK;
+    if (pb->role < RLHFD__V1__ROLE__ROLE_ASSISTANT || pb->role > RLHFD__V1__ROLE__ROLE_TOOL)
+        return err_new(ERR_INVALID, "role is %d; 1 (assistant), 2 (user) and 3 (tool) are allowed",
+                       (int)pb->role);
+    if (!pb->n_tokens)
+        return err_new(ERR_INVALID, "it has no tokens");
+    if (pb->trained && !pb->n_spans)
+        return err_new(ERR_INVALID, "0 spans: what is trained was drawn by weights of a version");
+    return check_spans(pb);
 }
 
 static err_t check_completion(const PbCompletion *pb, const struct group_limits *limits)
 {
-    if (pb->n_tokens == 0 || pb->n_tokens > limits->tokens)
-        return err_new(ERR_INVALID, "%zu tokens; 1 to %u are allowed", pb->n_tokens,
-                       limits->tokens);
-    TRY(check_logp("logp", pb->logp, pb->n_logp, pb->n_tokens));
-    if (pb->n_sampled_logp)
-        TRY(check_logp("sampled_logp", pb->sampled_logp, pb->n_sampled_logp, pb->n_tokens));
-    if (pb->n_reference_logp)
-        TRY(check_logp("reference_logp", pb->reference_logp, pb->n_reference_logp, pb->n_tokens));
-    if (pb->n_spans == 0 || pb->n_spans > limits->spans)
-        return err_new(ERR_INVALID, "%zu spans; 1 to %u are allowed", pb->n_spans, limits->spans);
-    TRY(check_spans(pb));
+    size_t tokens = 0, spans = 0, trained = 0;
+    if (pb->n_turns == 0 || pb->n_turns > limits->turns)
+        return err_new(ERR_INVALID, "%zu turns; 1 to %u are allowed", pb->n_turns, limits->turns);
+    for (size_t t = 0; t < pb->n_turns; t++) {
+        TRY(err_wrap(check_turn(pb->turns[t]), "turns[%zu]", t));
+        tokens += pb->turns[t]->n_tokens;
+        spans += pb->turns[t]->n_spans;
+        trained += pb->turns[t]->trained;
+    }
+    if (tokens > limits->tokens)
+        return err_new(ERR_INVALID, "%zu tokens; 1 to %u are allowed", tokens, limits->tokens);
+    if (spans > limits->spans)
+        return err_new(ERR_INVALID, "%zu spans; 1 to %u are allowed", spans, limits->spans);
+    if (!trained)
+        return err_new(ERR_INVALID, "no turn is trained");
     if (pb->finish < RLHFD__V1__FINISH__FINISH_EOS || pb->finish > RLHFD__V1__FINISH__FINISH_STOP)
         return err_new(ERR_INVALID, "finish is %d; 1 (eos), 2 (length) and 3 (stop) are allowed",
                        (int)pb->finish);
     if (pb->text.len > UINT32_MAX)
         return err_new(ERR_INVALID, "text has %zu bytes", pb->text.len);
-    return check_scores(pb, limits);
+    return OK;
 }
 
 static char *text_copy(const ProtobufCBinaryData *bytes)
@@ -166,24 +173,37 @@ static char *text_copy(const ProtobufCBinaryData *bytes)
     return text;
 }
 
+/* Appends the turn's tokens and spans; the first one's array of tokens is taken over. */
+static void take_turn(PbTurn *pb, struct completion *ret)
+{
+    const uint32_t first = ret->tokens, tokens = (uint32_t)pb->n_tokens;
+    if (!first) {
+        ret->token = STEAL(pb->tokens);
+        pb->n_tokens = 0;
+    } else {
+        ret->token = mem_grow(ret->token, (size_t)first + tokens, sizeof *ret->token);
+        memcpy(ret->token + first, pb->tokens, tokens * sizeof *ret->token);
+    }
+    ret->tokens += tokens;
+    ret->turn[ret->turns++] =
+        (struct turn){(enum role)pb->role, first, pb->trained, pb->n_spans > 0};
+    for (size_t i = 0; i < pb->n_spans; i++)
+        ret->span[ret->spans++] =
+            (struct span){first + pb->spans[i]->first_token, pb->spans[i]->version};
+}
+
 static void take_completion(PbCompletion *pb, struct completion *ret)
 {
-    ret->tokens = (uint32_t)pb->n_tokens;
-    ret->token = STEAL(pb->tokens);
-    ret->logp = STEAL(pb->logp);
-    ret->sampled_logp = STEAL(pb->sampled_logp);
-    ret->reference_logp = STEAL(pb->reference_logp);
-    ret->spans = (uint32_t)pb->n_spans;
-    ret->span = mem_array(pb->n_spans, sizeof *ret->span);
-    for (size_t i = 0; i < pb->n_spans; i++)
-        ret->span[i] = (struct span){pb->spans[i]->first_token, pb->spans[i]->version};
+    size_t spans = 0;
+    for (size_t t = 0; t < pb->n_turns; t++)
+        spans += pb->turns[t]->n_spans;
+    ret->turn = mem_array(pb->n_turns, sizeof *ret->turn);
+    ret->span = mem_array(spans, sizeof *ret->span);
+    for (size_t t = 0; t < pb->n_turns; t++)
+        take_turn(pb->turns[t], ret);
     ret->finish = (enum finish)pb->finish;
     ret->text = text_copy(&pb->text);
     ret->text_len = (uint32_t)pb->text.len;
-    ret->scores = (uint32_t)pb->n_scores;
-    ret->score = STEAL(pb->scores);
-    ret->reward = pb->reward;
-    pb->n_tokens = pb->n_logp = pb->n_sampled_logp = pb->n_reference_logp = pb->n_scores = 0;
 }
 
 static err_t check_name(const char *name, const char *text, size_t min)
@@ -221,13 +241,8 @@ static err_t check_group(const PbGroup *pb, const struct group_limits *limits)
     if (pb->n_completions == 0 || pb->n_completions > limits->completions)
         return err_new(ERR_INVALID, "%zu completions; 1 to %u are allowed", pb->n_completions,
                        limits->completions);
-    for (size_t i = 0; i < pb->n_completions; i++) {
-        const PbCompletion *completion = pb->completions[i];
-        TRY(err_wrap(check_completion(completion, limits), "completions[%zu]", i));
-        if (completion->n_scores != pb->completions[0]->n_scores)
-            return err_new(ERR_INVALID, "completions[%zu] has %zu scores, the first has %zu", i,
-                           completion->n_scores, pb->completions[0]->n_scores);
-    }
+    for (size_t i = 0; i < pb->n_completions; i++)
+        TRY(err_wrap(check_completion(pb->completions[i], limits), "completions[%zu]", i));
     return OK;
 }
 
@@ -256,109 +271,38 @@ static struct group *take_group(PbGroup *pb)
     return group;
 }
 
+/* As many values as the column has units, or a multiple of that. */
+static err_t check_width(const struct group *group, struct column_values *column, uint32_t most)
+{
+    const struct column_row *row = column_row(column->id);
+    const size_t unit = group_units(group, column) * column_size(column->dtype);
+    column->width = column->bytes / unit;
+    if (column->bytes % unit || column->width > (!row || row->range == RANGE_WIDE ? most : 1))
+        return err_new(ERR_INVALID, "%s has %zu bytes for %zu values of %zu",
+                       column_name(column->id), column->bytes, group_units(group, column),
+                       column_size(column->dtype));
+    return OK;
+}
+
+static err_t take_columns(PbGroup *pb, const struct group_limits *limits, struct group *group)
+{
+    const struct column_bounds bounds = {limits->last, group->completions};
+    TRY(column_list_from_pb(pb->columns, pb->n_columns, &bounds, &group->columns));
+    for (uint32_t i = 0; i < group->columns.count; i++)
+        TRY(err_wrap(check_width(group, &group->columns.at[i], limits->width), "columns[%u]", i));
+    return OK;
+}
+
 err_t group_decode(const uint8_t *data, size_t len, const struct group_limits *limits,
                    struct group **ret)
 {
-    SCOPED_PB ProtobufCMessage *pb = NULL;
-    const struct wire_bounds bounds = {limits->bytes, GROUP_FIELDS_MAX};
-    TRY(err_wrap(wire_unpack(&rlhfd__v1__group__descriptor, data, len, &bounds, &pb), "group"));
-    TRY(err_wrap(check_group((PbGroup *)pb, limits), "group"));
-    *ret = take_group((PbGroup *)pb);
-    return OK;
-}
-
-uint64_t group_oldest_version(const struct group *group)
-{
-    uint64_t oldest = UINT64_MAX;
-    for (uint32_t i = 0; i < group->completions; i++)
-        for (uint32_t j = 0; j < group->completion[i].spans; j++)
-            if (group->completion[i].span[j].version < oldest)
-                oldest = group->completion[i].span[j].version;
-    return oldest;
-}
-
-uint64_t group_tokens(const struct group *group)
-{
-    uint64_t tokens = 0;
-    for (uint32_t i = 0; i < group->completions; i++)
-        tokens += group->completion[i].tokens;
-    return tokens;
-}
-
-void group_free(struct group *group)
-{
-    if (!group)
-        return;
-    for (uint32_t i = 0; group->completion && i < group->completions; i++) {
-        struct completion *completion = &group->completion[i];
-        free(completion->token);
-        free(completion->logp);
-        free(completion->sampled_logp);
-        free(completion->reference_logp);
-        free(completion->span);
-        free(completion->text);
-        free(completion->score);
-    }
-    free(group->completion);
-    free(group->run);
-    free(group->row);
-    free(group->prompt_token);
-    free(group->generator);
-    free(group);
-}
-
-/* ---- dispositions */
-
-const char *outcome_name(enum outcome outcome)
-{
-    static const char *const names[] = {"?",          "stored", "duplicate",
-                                        "superseded", "stale",  "rejected"};
-    return outcome >= OUTCOME_STORED && outcome <= OUTCOME_REJECTED ? names[outcome] : "?";
-}
-
-/* A reason is for people: what is too long is cut between two characters, what is not text is dropped. */
-static char *reason_cut(const char *reason)
-{
-    size_t len = strnlen(reason, REASON_MAX_BYTES + 1);
-    if (len > REASON_MAX_BYTES)
-        for (len = REASON_MAX_BYTES; len && (reason[len] & 0xc0) == 0x80;)
-            len--;
-    char *cut = mem_new(len + 1);
-    if (wire_text_ok(reason, len))
-        memcpy(cut, reason, len);
-    return cut;
-}
-
-void disposition_encode(const struct disposition *disposition, struct bytes *ret)
-{
-    SCOPED_MEM char *reason = reason_cut(disposition->reason ? disposition->reason : "");
-    PbDisposition pb;
-    rlhfd__v1__disposition__init(&pb);
-    pb.id = (ProtobufCBinaryData){sizeof disposition->id.byte, (uint8_t *)disposition->id.byte};
-    pb.outcome = (Rlhfd__V1__Outcome)disposition->outcome;
-    pb.reason = reason;
-    wire_pack(&pb.base, ret);
-}
-
-err_t disposition_decode(const uint8_t *data, size_t len, struct disposition *ret)
-{
     SCOPED_PB ProtobufCMessage *base = NULL;
-    const struct wire_bounds bounds = {DISPOSITION_MAX_BYTES, DISPOSITION_FIELDS_MAX};
-    TRY(wire_unpack(&rlhfd__v1__disposition__descriptor, data, len, &bounds, &base));
-    PbDisposition *pb = (PbDisposition *)base;
-    struct disposition disposition = {.outcome = (enum outcome)pb->outcome};
-    TRY(err_wrap(wire_digest(&pb->id, "id", &disposition.id), "disposition"));
-    if (pb->outcome < RLHFD__V1__OUTCOME__OUTCOME_STORED ||
-        pb->outcome > RLHFD__V1__OUTCOME__OUTCOME_REJECTED)
-        return err_new(ERR_INVALID, "disposition: outcome is %d; 1 to 5 are allowed",
-                       (int)pb->outcome);
-    disposition.reason = pb->reason[0] ? mem_string(pb->reason) : NULL;
-    *ret = disposition;
+    const struct wire_bounds bounds = {limits->bytes, GROUP_FIELDS_MAX};
+    TRY(err_wrap(wire_unpack(&rlhfd__v1__group__descriptor, data, len, &bounds, &base), "group"));
+    PbGroup *pb = (PbGroup *)base;
+    TRY(err_wrap(check_group(pb, limits), "group"));
+    SCOPED(group) group = take_group(pb);
+    TRY(err_wrap(take_columns(pb, limits, group), "group"));
+    *ret = STEAL(group);
     return OK;
-}
-
-void disposition_done(struct disposition *disposition)
-{
-    free(disposition->reason);
-    *disposition = (struct disposition){0};
 }

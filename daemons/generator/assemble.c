@@ -2,6 +2,11 @@
 #include "base/mem.h"
 #include <string.h>
 
+/* Of a completion's tokens; sampled NULL: as logp. */
+struct stamp {
+    float *logp, *sampled;
+};
+
 err_t assembly_stops(const struct recipe *recipe, const struct model_config *config,
                      const struct tokenizer *tokenizer, struct stops **ret)
 {
@@ -32,6 +37,7 @@ struct assembly *assembly_new(struct lease_grant *grant, const char *run, const 
                         .generator = mem_string(generator),
                         .evaluation = grant->evaluation};
     g->completion = mem_array(completions, sizeof *g->completion);
+    a->stamp = mem_array(completions, sizeof *a->stamp);
     a->missing = completions;
     mem_free(grant); // its row is the group's now
     return a;
@@ -49,27 +55,50 @@ err_t assembly_add(struct assembly *a, const struct engine_completion *c, const 
     SCOPED_VALUE(bytes) text = {0};
     TRY(stops_text(stops, c, &text));
     size_t n = (size_t)c->tokens;
-    *to = (struct completion){
-        .tokens = (uint32_t)n,
-        .token = mem_copy(c->token, n * sizeof *c->token),
-        .logp = mem_copy(c->logp, n * sizeof *c->logp),
-        .sampled_logp = c->sampled_logp ? mem_copy(c->sampled_logp, n * sizeof(float)) : NULL,
-        .spans = (uint32_t)c->spans,
-        .finish = (enum finish)c->finish,
-        .text_len = (uint32_t)text.len};
+    *to = (struct completion){.tokens = (uint32_t)n,
+                              .token = mem_copy(c->token, n * sizeof *c->token),
+                              .spans = (uint32_t)c->spans,
+                              .finish = (enum finish)c->finish,
+                              .text_len = (uint32_t)text.len};
     to->text = mem_array(text.len + 1, 1);
     if (text.len)
         memcpy(to->text, text.data, text.len);
     to->span = mem_array((size_t)c->spans, sizeof *to->span);
     for (int i = 0; i < c->spans; i++)
         to->span[i] = (struct span){c->span[i].first_token, c->span[i].version};
+    completion_one_turn(to);
+    a->stamp[c->completion].logp = mem_copy(c->logp, n * sizeof *c->logp);
+    if (c->sampled_logp)
+        a->stamp[c->completion].sampled = mem_copy(c->sampled_logp, n * sizeof *c->sampled_logp);
     a->missing--;
     return OK;
 }
 
+static void free_stamps(struct assembly *a)
+{
+    for (uint32_t i = 0; i < a->group->completions; i++) {
+        mem_free(a->stamp[i].logp);
+        mem_free(a->stamp[i].sampled);
+    }
+    mem_free(a->stamp);
+}
+
+/* All completions are decoded with one setting, so all are truncated or none is. */
 struct group *assembly_finish(struct assembly *a)
 {
     struct group *group = a->group;
+    float *logp = group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
+    float *sampled = a->stamp[0].sampled ? group_add(group, COLUMN_SAMPLED_LOGP, 1) : NULL;
+    for (uint32_t i = 0; i < group->completions; i++) {
+        const uint32_t tokens = group->completion[i].tokens;
+        memcpy(logp, a->stamp[i].logp, tokens * sizeof *logp);
+        logp += tokens;
+        if (!sampled)
+            continue;
+        memcpy(sampled, a->stamp[i].sampled, tokens * sizeof *sampled);
+        sampled += tokens;
+    }
+    free_stamps(a);
     mem_free(a);
     return group;
 }
@@ -78,6 +107,7 @@ void assembly_free(struct assembly *a)
 {
     if (!a)
         return;
+    free_stamps(a);
     group_free(a->group);
     mem_free(a);
 }

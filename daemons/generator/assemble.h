@@ -11,6 +11,7 @@ struct assembly {
     uint64_t tag;        // names it in the engine
     struct group *group; // completions that are not there yet have no tokens
     uint32_t missing;    // of them
+    struct stamp *stamp; // (completions) what the engine says of each one's tokens
     int max_tokens;
     bool ignore_eos;
 };

@@ -193,6 +193,7 @@ static err_t take_welcome(struct prompts *prompts, const struct lease_reply *rep
     if (!reply->term)
         return err_new(ERR_PRECONDITION, "the learner does not answer our hello: it speaks another "
                                          "protocol; start daemons of one build");
+    TRY(hello_same_protocol(reply->protocol, "the learner"));
     prompts->welcome = true;
     prompts->welcome_ms = clock_ms();
     prompts->options.up(prompts->options.arg);

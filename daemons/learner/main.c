@@ -296,14 +296,9 @@ static err_t open_stages(struct daemon *d)
     struct ingest_options ingest = {
         .storage = d->storage,
         .loop = d->loop,
-        .run = recipe->run.name,
         .hello = &d->scores,
-        .completions = (uint32_t)recipe->generator.num_generations,
-        .vocabulary = (uint32_t)model->config.V,
-        .longest = (uint32_t)settings_longest(recipe, &model->config),
-        .scores = (uint32_t)recipe->rewarder.scorers.count,
-        .referred = recipe->rewarder.reference == RECIPE_NO_REFERENCE ? NULL : recipe,
-        .temperature = (float)recipe->generator.temperature,
+        .rules = misfit_rules(recipe, (uint32_t)model->config.V,
+                              (uint32_t)settings_longest(recipe, &model->config)),
         .evaluating = d->evaluating,
         .breaker = d->breaker = breaker_new(
             &(struct breaker_options){.storage = d->storage, .live = d->live, .data = d->data})};

@@ -2,6 +2,7 @@
 #pragma once
 #include "learner/round/step.h"
 #include "learner/store/store.h"
+#include "rl/column_table.h"
 #include "svc/recipe/recipe.h"
 
 /* INVALID: a setting that this objective cannot have. */
@@ -16,6 +17,11 @@ uint64_t settings_checkpoint_bytes(const struct model *model);
 
 /* Tokens of a prompt and a completion together, at most. */
 int settings_longest(const struct recipe *recipe, const struct model_config *config);
+
+/* Sets of COLUMN_BIT. What every completion must come with; what those that are trained must have beside it, as the recipe has
+ * rewarders fill it. */
+uint64_t settings_columns(const struct recipe *recipe);
+uint64_t settings_trained_columns(const struct recipe *recipe);
 
 /* What decides the numerics beside the recorded settings: equal texts, equal bits. The caller's. */
 char *settings_fingerprint(const struct model *model);

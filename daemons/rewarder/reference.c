@@ -6,7 +6,7 @@
 #include "model/likelihood.h"
 #include "rl/pairs.h"
 #include "svc/metrics.h"
-#include <stdlib.h>
+#include <string.h>
 
 struct reference {
     const struct recipe *recipe;
@@ -75,7 +75,7 @@ static uint32_t wanted(const struct reference *ref, const struct group *group, u
     SCOPED_MEM double *reward = mem_array(group->completions, sizeof *reward);
     struct rl_pair pair;
     for (uint32_t i = 0; i < group->completions; i++)
-        reward[i] = group->completion[i].reward;
+        reward[i] = group_value(group, COLUMN_REWARD, i);
     if (!rl_pair_of(reward, group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST, &pair))
         return 0;
     ret[count++] = (uint32_t)(pair.chosen < pair.rejected ? pair.chosen : pair.rejected);
@@ -107,14 +107,13 @@ err_t reference_group(struct reference *ref, struct group *group)
     if (count)
         TRY(err_wrap(compute(ref, group, want, count, logp), "reference model"));
     metric_observe(&seconds, clock_s() - begun);
-    const float *from = logp;
-    for (uint32_t i = 0; i < count; i++) {
-        struct completion *c = &group->completion[want[i]];
-        free(c->reference_logp);
-        c->reference_logp = mem_copy(from, c->tokens * sizeof *from);
-        from += c->tokens;
-    }
-    metric_add(&tokens, (double)(from - logp));
+    size_t computed = 0;
+    for (uint32_t i = 0; i < count; i++)
+        computed += group->completion[want[i]].tokens;
+    if (count)
+        memcpy(group_add_some(group, COLUMN_REFERENCE_LOGP, want, count), logp,
+               computed * sizeof *logp);
+    metric_add(&tokens, (double)computed);
     return OK;
 }
 

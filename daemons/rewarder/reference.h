@@ -3,7 +3,7 @@
  * forward gives at the same weights.
  *
  *     TRY(reference_open(recipe, &reference));         -- *ret NULL: the recipe has none
- *     TRY(reference_group(reference, group));          -- sets reference_logp of every completion that is trained
+ *     TRY(reference_group(reference, group));          -- adds the column, of every completion that is trained
  *
  * Owner: one thread at a time; it has a backend of its own with rewarder.threads. */
 #pragma once

@@ -80,23 +80,13 @@ static void job_done(void *arg)
 
 /* ---- compute thread */
 
-static void take_scores_back(struct group *group)
-{
-    for (uint32_t i = 0; i < group->completions; i++) {
-        struct completion *completion = &group->completion[i];
-        free(STEAL(completion->score));
-        completion->scores = 0;
-        completion->reward = 0;
-    }
-}
-
 static void run_reference(void *state, void *arg)
 {
     struct reference *reference = state;
     struct job *job = arg;
     job->failed = reference_group(reference, job->group);
     if (err_failed(job->failed))
-        take_scores_back(job->group);
+        column_list_keep(&job->group->columns, ORIGIN_GENERATOR);
     loop_post(job->score->options.loop, job_done, job);
 }
 
@@ -146,14 +136,28 @@ void score_facts(const struct score *score, struct rewarder_facts *facts)
     facts->moved_s = score->came_s;
 }
 
+/* A generator's group: with all that it must have stamped, and nothing that others add. */
+static err_t take_group(struct rpc_message *message, struct group **ret)
+{
+    struct group_limits limits = GROUP_LIMITS;
+    SCOPED(group) group = NULL;
+    limits.last = ORIGIN_GENERATOR;
+    TRY(group_decode(rpc_message_data(message), rpc_message_len(message), &limits, &group));
+    for (uint32_t i = 0; i < group->completions; i++)
+        if (!group_values(group, COLUMN_BEHAVIOUR_LOGP, i))
+            return err_new(ERR_INVALID, "group: completions[%u] has no %s", i,
+                           column_name(COLUMN_BEHAVIOUR_LOGP));
+    *ret = STEAL(group);
+    return OK;
+}
+
 static void on_message(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct score *score = user;
-    struct group *group;
-    err_t failed =
-        group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
+    struct group *group = NULL;
+    err_t failed = take_group(message, &group);
     if (err_failed(
             failed)) { // without an id there is nothing to answer: the stream ends with the reason
         log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));

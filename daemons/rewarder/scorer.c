@@ -199,13 +199,10 @@ err_t scorers_group(struct scorers *scorers, struct group *group)
     const size_t count = scorers->count;
     SCOPED_MEM double *score = mem_array(group->completions, (count + 1) * sizeof *score);
     TRY(score_all(scorers, group, row, score));
-    for (uint32_t i = 0; i < group->completions; i++) {
-        struct completion *completion = &group->completion[i];
-        free(completion->score);
-        completion->score = mem_copy(score + i * count, count * sizeof *score);
-        completion->scores = (uint32_t)count;
-        completion->reward = score[group->completions * count + i];
-    }
+    const size_t scores = group->completions * count;
+    if (count)
+        memcpy(group_add(group, COLUMN_SCORES, count), score, scores * sizeof *score);
+    memcpy(group_add(group, COLUMN_REWARD, 1), score + scores, group->completions * sizeof *score);
     return OK;
 }
 

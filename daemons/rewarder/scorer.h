@@ -3,7 +3,7 @@
  *     struct scorer_config config[] = {{.kind = "exact", .column = "completion", .weight = 1, .strip = true}};
  *     SCOPED(scorers) scorers = NULL;
  *     TRY(scorers_new(config, 1, &scorers));       -- INVALID: "rewarder.scorers[0]: ..." says what to change
- *     TRY(scorers_group(scorers, group));          -- sets score[] and reward of every completion
+ *     TRY(scorers_group(scorers, group));          -- sets scores and reward of every completion
  *
  * Owner: one thread; a worker has its own set. The same sample gives the same bits on every machine.
  * To add a scorer: a file in scorers/, a row in scorer.c's table, a test. */

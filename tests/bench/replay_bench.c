@@ -89,13 +89,12 @@ static struct group *group_of(const struct grant *grant, size_t size)
     struct completion *c = group->completion;
     uint32_t tokens = size < 600 ? 2 : (uint32_t)((size - 200) / 8);
     free(c->token);
-    free(c->logp);
     c->tokens = tokens;
     c->token = mem_array(tokens, sizeof *c->token);
-    c->logp = mem_array(tokens, sizeof *c->logp);
+    float *logp = group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
     for (uint32_t i = 0; i < tokens; i++) {
         c->token[i] = (uint32_t)((grant->slot * 977 + i) * 2654435761u) % 50257;
-        c->logp[i] = -(float)((i * 40503u) % 65536) / 8192;
+        logp[i] = -(float)((i * 40503u) % 65536) / 8192;
     }
     return group;
 }

@@ -29,6 +29,15 @@ def trainees(version):
     return b"\x01\x02" + text(b"policy") + digest(3) + text(b"critic") + digest(4)
 
 
+# Protobuf: {id: 35, unit: SEQUENCE, dtype: F64, completions: [0, 2], values}, as the only one of a list.
+def columns():
+    values = struct.pack("<dd", -0.5, 1.25)
+    column = (b"\x08\x23\x10\x02\x18\x02" + b"\x22\x08" + struct.pack("<II", 0, 2) +
+              b"\x2a" + bytes([len(values)]) + values)
+    message = b"\x0a" + bytes([len(column)]) + column
+    return struct.pack(">I", len(message)) + message
+
+
 def records(version):
     round_groups = b"".join(digest(16 * i) + digest(16 * i + 1) + struct.pack(">QQII", 100 + i, 40 + i, 1 + i, 2 - i)
                             for i in range(2))
@@ -45,7 +54,7 @@ def records(version):
                 struct.pack(">I", 2),
         "round": b"R" + bytes([version]) + struct.pack(">II", 1, 2) + struct.pack(">QQQQ", 41, 82, 5, 1) +
                  text(b"lr: 1") + text(b"cpu") +
-                 struct.pack(">BII", 2, 3, 2) + round_groups,
+                 struct.pack(">BII", 2, 3, 2) + round_groups + (columns() if version > 3 else b""),
         "update": b"U" + bytes([version]) + struct.pack(">Q", 41) + trainees(version),
         "last": b"D" + bytes([version]) + struct.pack(">Q", 84),
         "tries": b"T" + bytes([version]) + struct.pack(">IIB", 4, 3, 1) + text(b"not finite"),

@@ -158,20 +158,18 @@ static void send_old_group(const char *learner, uint32_t lineage)
     static const struct rpc_method append = {.path = "/rlhfd.v1.Replay/Append", .kind = RPC_BIDI};
     enum { COMPLETIONS = 4, SCORES = 2 };
     uint32_t token = 1;
-    float logp = -1;
-    double score[SCORES] = {0};
     struct span span = {0};
     struct completion completion[COMPLETIONS];
+    struct turn turn = {ROLE_ASSISTANT, 0, true, true};
     for (int i = 0; i < COMPLETIONS; i++)
         completion[i] = (struct completion){.tokens = 1,
                                             .token = &token,
-                                            .logp = &logp,
+                                            .turns = 1,
+                                            .turn = &turn,
                                             .spans = 1,
                                             .span = &span,
                                             .finish = FINISH_EOS,
-                                            .text = (char *)"",
-                                            .scores = SCORES,
-                                            .score = score};
+                                            .text = (char *)""};
     struct group group = {.id = group_id("test", lineage, 0, 1),
                           .lineage = lineage,
                           .run = (char *)"test",
@@ -187,7 +185,11 @@ static void send_old_group(const char *learner, uint32_t lineage)
     struct rpc *rpc;
     struct rpc_channel *channel;
     SCOPED_VALUE(bytes) text = {0};
+    group_add(&group, COLUMN_BEHAVIOUR_LOGP, 1);
+    group_add(&group, COLUMN_SCORES, SCORES);
+    group_add(&group, COLUMN_REWARD, 1);
     group_encode(&group, &text);
+    column_list_done(&group.columns);
     SCOPED(rpc_message) message = rpc_message_copy(text.data, text.len);
     assert_ok(loop_new(&loop));
     assert_ok(rpc_new(loop, &rpc));

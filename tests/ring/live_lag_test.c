@@ -114,14 +114,14 @@ static struct recipe *settings_of(const struct round *round)
 }
 
 /* One limit that was set, and the rounds from first on are formed under it. */
-struct turn {
+struct phase {
     const char *settings;
     int64_t max; // RECIPE_COUNT_AUTO: auto
     uint64_t first;
 };
 
 /* limit: of the round before, to which auto may hold on while older leases drain. */
-static uint64_t check_round(const struct round *round, const struct turn *turn, uint64_t before)
+static uint64_t check_round(const struct round *round, const struct phase *turn, uint64_t before)
 {
     SCOPED(recipe) recipe = settings_of(round);
     uint64_t target = (uint64_t)recipe_lag_target(recipe), largest = 0;
@@ -175,7 +175,7 @@ static int check_moves(struct store *store)
     return moves;
 }
 
-static void check_records(const struct ring *ring, const struct turn *turns, size_t count)
+static void check_records(const struct ring *ring, const struct phase *turns, size_t count)
 {
     SCOPED_MEM char *path = file_join(ring->run, "store");
     SCOPED(store) store = NULL;
@@ -215,7 +215,7 @@ static void wait_moves(struct daemons *ring, double moves)
 
 static void ten_changes_hold_from_the_next_round_on(void **)
 {
-    static struct turn turns[] = {
+    static struct phase turns[] = {
         {"lag.max=1", 1, 0},
         {"lag.max=4", 4, 0},
         {"lag.max=0", 0, 0},
@@ -255,7 +255,7 @@ static void ten_changes_hold_from_the_next_round_on(void **)
  * digests would not come out. */
 static void a_killed_learner_goes_on_where_auto_stood(void **)
 {
-    static const struct turn turns[] = {{"lag.max=auto", RECIPE_COUNT_AUTO, 0}};
+    static const struct phase turns[] = {{"lag.max=auto", RECIPE_COUNT_AUTO, 0}};
     struct ring ring =
         ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = GROUPS, .lag = 1});
     struct daemons daemons = daemons_start(

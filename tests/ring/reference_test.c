@@ -36,7 +36,7 @@ struct bits {
     int tokens, from_stamped, from_reference; // compared; differing
 };
 
-/* Adds one group's tokens: reference_logp against what was stamped, and against a forward of the reference here. */
+/* Adds one group's tokens: the reference's log-probabilities against what was stamped, and against a forward of the reference here. */
 static void compare(const struct group *group, struct likelihood *reference, struct bits *bits)
 {
     for (uint32_t i = 0; i < group->completions; i++) {
@@ -48,11 +48,13 @@ static void compare(const struct group *group, struct likelihood *reference, str
                                     .context = (int)group->prompt_tokens};
         SCOPED_MEM float *logp = mem_array(c->tokens, sizeof *logp);
         assert_ok(likelihood_run(reference, &sequence, 1, 1.0f / group->temperature, logp));
-        assert_non_null(c->reference_logp);
+        const float *stamped = group_values(group, COLUMN_BEHAVIOUR_LOGP, i);
+        const float *found = group_values(group, COLUMN_REFERENCE_LOGP, i);
+        assert_non_null(found);
         for (uint32_t t = 0; t < c->tokens; t++) {
             bits->tokens++;
-            bits->from_stamped += memcmp(&c->reference_logp[t], &c->logp[t], sizeof *logp) != 0;
-            bits->from_reference += memcmp(&c->reference_logp[t], &logp[t], sizeof *logp) != 0;
+            bits->from_stamped += memcmp(&found[t], &stamped[t], sizeof *logp) != 0;
+            bits->from_reference += memcmp(&found[t], &logp[t], sizeof *logp) != 0;
         }
     }
 }

@@ -296,15 +296,9 @@ static void look_for_end(void *arg)
         loop_stop(silence->loop);
 }
 
-static void a_peer_that_answers_no_hello(void **state)
+/* Runs a rewarder and a generator against a learner of these methods; each ends with this status and these words. */
+static void end_at_learner(const struct rpc_method *methods, int status, const char *says)
 {
-    (void)state;
-    static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
-        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
-        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
-        {0},
-    };
     static const struct {
         const char *daemon, *key, *listen;
     } rows[] = {{"rlhfd-rewarder", "rewarder.learner", "rewarder.listen=127.0.0.1:0"},
@@ -330,13 +324,62 @@ static void a_peer_that_answers_no_hello(void **state)
         loop_timer_start(timer, 20, 20);
         assert_ok(loop_run(loop));
         SCOPED_MEM char *output = file_text(log);
-        assert_says(output, silence.status, 1,
-                    (const char *const[]){"the learner was not reached in 2 s", NULL});
+        assert_says(output, silence.status, status, (const char *const[]){says, NULL});
     }
+}
+
+static void a_peer_that_answers_no_hello(void **state)
+{
+    (void)state;
+    static const struct rpc_method methods[] = {
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
+        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
+        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
+        {0},
+    };
+    end_at_learner(methods, 1, "the learner was not reached in 2 s");
+}
+
+/* Forged: what a build of another protocol answers to a hello. */
+static void answer(struct rpc_call *call, const struct bytes *bytes)
+{
+    SCOPED(rpc_message) message = rpc_message_copy(bytes->data, bytes->len);
+    rpc_call_send_message(call, message);
+}
+
+static void welcome_otherwise(struct rpc_call *call, struct rpc_message *message,
+                              const struct ProtobufCMessage *pb, void *user)
+{
+    (void)message, (void)pb, (void)user;
+    SCOPED_VALUE(bytes) out = {0};
+    bytes_put(&out, "\x20\x01\x28\x63", 4); // Disposition {welcome: true, protocol: 99}
+    answer(call, &out);
+}
+
+static void grant_otherwise(struct rpc_call *call, struct rpc_message *message,
+                            const struct ProtobufCMessage *pb, void *user)
+{
+    (void)message, (void)pb, (void)user;
+    SCOPED_VALUE(bytes) out = {0};
+    bytes_put(&out, "\x30\x01\x38\x63", 4); // LeaseReply {term: 1, protocol: 99}
+    answer(call, &out);
+}
+
+static void a_learner_of_another_build(void **state)
+{
+    (void)state;
+    static const struct rpc_method methods[] = {
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = welcome_otherwise}, 0},
+        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {.message = grant_otherwise}, 0},
+        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
+        {0},
+    };
+    end_at_learner(methods, 4, "speaks protocol 99, this process 3: start daemons of one build");
 }
 
 TESTS(cmocka_unit_test(a_generator_of_another_recipe),
       cmocka_unit_test(a_generator_of_another_model),
       cmocka_unit_test(a_rewarder_of_another_recipe), cmocka_unit_test(what_is_live_may_differ),
       cmocka_unit_test(a_generator_at_another_runs_rewarder),
-      cmocka_unit_test(a_socket_that_nobody_reads), cmocka_unit_test(a_peer_that_answers_no_hello))
+      cmocka_unit_test(a_socket_that_nobody_reads), cmocka_unit_test(a_peer_that_answers_no_hello),
+      cmocka_unit_test(a_learner_of_another_build))

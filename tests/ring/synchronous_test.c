@@ -99,13 +99,13 @@ static void add_completion(const struct loopback *l, const struct engine_complet
     assert_ok(tokenizer_decode(l->tokenizer, c->token, kept, true, &text));
     *ret = (struct completion){.tokens = (uint32_t)n,
                                .token = mem_copy(c->token, n * sizeof(uint32_t)),
-                               .logp = mem_copy(c->logp, n * sizeof(float)),
                                .spans = 1,
                                .span = mem_array(1, sizeof(struct span)),
                                .finish = (enum finish)c->finish,
                                .text = mem_array(text.len + 1, 1),
                                .text_len = (uint32_t)text.len};
     ret->span[0].version = l->version;
+    completion_one_turn(ret);
     if (text.len)
         memcpy(ret->text, text.data, text.len);
     bytes_done(&text);
@@ -149,13 +149,23 @@ static struct group *sample(struct loopback *l, uint64_t slot)
                                                   .epoch = (uint32_t)epoch},
                                      .stop = l->model->config.eos,
                                      .stops = l->model->config.eos_count};
+    SCOPED_MEM float **logp = mem_array(k, sizeof *logp);
     assert_ok(engine_admit(l->engine, &request));
     while (engine_active(l->engine)) {
         const struct engine_completion *finished;
         int count;
         assert_ok(engine_step(l->engine, &finished, &count));
-        for (int i = 0; i < count; i++)
-            add_completion(l, &finished[i], &group->completion[finished[i].completion]);
+        for (int i = 0; i < count; i++) {
+            const int at = finished[i].completion;
+            add_completion(l, &finished[i], &group->completion[at]);
+            logp[at] = mem_copy(finished[i].logp, (size_t)finished[i].tokens * sizeof(float));
+        }
+    }
+    group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
+    for (uint32_t i = 0; i < k; i++) {
+        memcpy((float *)group_values(group, COLUMN_BEHAVIOUR_LOGP, i), logp[i],
+               group->completion[i].tokens * sizeof(float));
+        mem_free(logp[i]);
     }
     return group;
 }
@@ -164,8 +174,9 @@ static struct group *sample(struct loopback *l, uint64_t slot)
 
 static void refer(struct loopback *l, struct group *group)
 {
+    group_add(group, COLUMN_REFERENCE_LOGP, 1);
     for (uint32_t i = 0; i < group->completions; i++) {
-        struct completion *c = &group->completion[i];
+        const struct completion *c = &group->completion[i];
         struct sequence s = {.prompt = group->prompt_token,
                              .token = c->token,
                              .prompt_tokens = (int)group->prompt_tokens,
@@ -176,9 +187,9 @@ static void refer(struct loopback *l, struct group *group)
         double logp[256];
         assert_in_range(c->tokens, 1, 256);
         assert_ok(step_logp(l->referring, &one, logp));
-        c->reference_logp = mem_array(c->tokens, sizeof(float));
+        float *reference = (float *)group_values(group, COLUMN_REFERENCE_LOGP, i);
         for (uint32_t t = 0; t < c->tokens; t++)
-            c->reference_logp[t] = (float)logp[t];
+            reference[t] = (float)logp[t];
     }
 }
 

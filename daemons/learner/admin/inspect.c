@@ -69,11 +69,9 @@ static err_t prompt_of(struct inspect *inspect, const struct group *group, char 
 static uint64_t *versions_of(const struct completion *c)
 {
     uint64_t *version = mem_array(c->tokens, sizeof *version);
-    for (uint32_t s = 0; s < c->spans; s++) {
-        uint32_t end = s + 1 < c->spans ? c->span[s + 1].first_token : c->tokens;
-        for (uint32_t t = c->span[s].first_token; t < end; t++)
+    for (uint32_t s = 0; s < c->spans; s++)
+        for (uint32_t t = c->span[s].first_token, end = span_end(c, s); t < end; t++)
             version[t] = c->span[s].version;
-    }
     return version;
 }
 
@@ -83,17 +81,19 @@ static const char *finish_text(enum finish finish)
 }
 
 /* Borrows the group's arrays. */
-static void describe(const struct completion *c, Rlhfd__Admin__V1__Completion *ret)
+static void describe(const struct group *group, uint32_t i, Rlhfd__Admin__V1__Completion *ret)
 {
+    const struct completion *c = &group->completion[i];
     rlhfd__admin__v1__completion__init(ret);
     ret->text = text_of(c->text, c->text_len);
-    ret->n_tokens = ret->n_logp = ret->n_versions = c->tokens;
+    ret->n_tokens = ret->n_versions = c->tokens;
     ret->tokens = c->token;
-    ret->logp = c->logp;
+    ret->logp = (float *)group_values(group, COLUMN_BEHAVIOUR_LOGP, i);
+    ret->n_logp = ret->logp ? c->tokens : 0;
     ret->versions = versions_of(c);
-    ret->n_scores = c->scores;
-    ret->scores = c->score;
-    ret->reward = c->reward;
+    ret->scores = (double *)group_values(group, COLUMN_SCORES, i);
+    ret->n_scores = ret->scores ? group_width(group, COLUMN_SCORES) : 0;
+    ret->reward = group_value(group, COLUMN_REWARD, i);
     ret->finish = (char *)finish_text(c->finish);
 }
 
@@ -128,7 +128,7 @@ static void reply(struct rpc_call *call, const struct asked *asked, char *prompt
     SCOPED_MEM Rlhfd__Admin__V1__Completion **at = mem_array(group->completions, sizeof *at);
     inspect_summary(&asked->listed, asked->bytes, &summary);
     for (uint32_t i = 0; i < group->completions; i++) {
-        describe(&group->completion[i], &completion[i]);
+        describe(group, i, &completion[i]);
         at[i] = &completion[i];
     }
     detail.summary = &summary;

@@ -141,22 +141,24 @@ static const char *misfit(const struct evaluation *e, const struct group *group,
         return "sampled at another temperature than eval.temperature";
     if (!is_of_version(&group->completion[0], o->version))
         return "sampled by weights of another version";
-    if (group->completion[0].scores && group->completion[0].scores != o->scores)
+    if (group_width(group, COLUMN_SCORES) && group_width(group, COLUMN_SCORES) != o->scores)
         return "not as many scores as the recipe has scorers";
     return NULL;
 }
 
-static void score(struct evaluation *e, uint32_t i, const struct completion *c)
+static void score(struct evaluation *e, uint32_t i, const struct group *group)
 {
     const uint32_t scores = e->options.scores;
+    const struct completion *c = &group->completion[0];
+    const double *score = group_values(group, COLUMN_SCORES, 0);
     struct row *row = &e->row[i];
     row->tokens = c->tokens;
     row->ended = c->finish != FINISH_LENGTH;
-    row->reward = c->reward;
+    row->reward = group_value(group, COLUMN_REWARD, 0);
     row->success = true;
     for (uint32_t s = 0; s < scores; s++) {
-        e->score[(size_t)i * scores + s] = c->score[s];
-        row->success = row->success && c->score[s] >= e->options.success[s];
+        e->score[(size_t)i * scores + s] = score[s];
+        row->success = row->success && score[s] >= e->options.success[s];
     }
 }
 
@@ -178,13 +180,12 @@ enum outcome evaluation_take(struct evaluation *e, const struct group *group, in
         snprintf(why, EVALUATION_WHY, "this row is back already");
         return OUTCOME_DUPLICATE;
     }
-    const struct completion *c = &group->completion[0];
-    if (c->scores != e->options.scores) {
+    if (group_width(group, COLUMN_SCORES) != e->options.scores) {
         snprintf(why, EVALUATION_WHY, "without scores: its row counts as failed");
         come_back(e, row, ROW_FAILED, now_ms);
         return OUTCOME_REJECTED;
     }
-    score(e, row, c);
+    score(e, row, group);
     come_back(e, row, ROW_SCORED, now_ms);
     return OUTCOME_STORED;
 }

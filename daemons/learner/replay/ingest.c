@@ -5,7 +5,6 @@
 #include "learner/lease/refusals.h"
 #include "learner/steer/breaker.h"
 #include "learner/steer/learner_hold.h"
-#include "rl/pairs.h"
 #include "svc/mailbox.h"
 #include "svc/metrics.h"
 #include "svc/peer.h"
@@ -88,80 +87,6 @@ static void send_disposition(struct rpc_call *call, const struct digest *id, enu
     rpc_call_send_message(call, message); // a rewarder that is gone asks again: DUPLICATE then
     rpc_message_free(message);
     metric_add(&outcomes[outcome], 1);
-}
-
-/* ---- what the wire cannot know: does the group fit this run? NULL: yes; else why not, in `why`. */
-
-static const char *misfit_completion(const struct ingest_options *o, const struct group *group,
-                                     uint32_t i, char why[160])
-{
-    const struct completion *c = &group->completion[i];
-    if (!c->scores && o->scores)
-        snprintf(why, 160, "completion %u has no scores: the rewarder's status and log say why", i);
-    else if (c->scores != o->scores)
-        snprintf(why, 160, "completion %u has %u scores; the recipe has %u scorers", i, c->scores,
-                 o->scores);
-    else if ((uint64_t)group->prompt_tokens + c->tokens > o->longest)
-        snprintf(why, 160, "completion %u: %u prompt tokens and %u more; at most %u fit", i,
-                 group->prompt_tokens, c->tokens, o->longest);
-    else {
-        for (uint32_t t = 0; t < c->tokens; t++)
-            if (c->token[t] >= o->vocabulary) {
-                snprintf(why, 160, "completion %u: token %u is outside the vocabulary of %u", i,
-                         c->token[t], o->vocabulary);
-                return why;
-            }
-        return NULL;
-    }
-    return why;
-}
-
-static const char *misfit_reference(const struct recipe *recipe, const struct group *group,
-                                    char why[160])
-{
-    const struct recipe_dpo *dpo = &recipe->learner.dpo;
-    const bool alone = recipe_refers_to_pairs(recipe);
-    bool paired = false;
-    struct rl_pair pair;
-    SCOPED_MEM double *reward = mem_array(group->completions, sizeof *reward);
-    for (uint32_t i = 0; i < group->completions; i++)
-        reward[i] = group->completion[i].reward;
-    if (alone)
-        paired = rl_pair_of(reward, group->completions, dpo->margin, dpo->ties == RECIPE_TIES_FIRST,
-                            &pair);
-    for (uint32_t i = 0; i < group->completions; i++) {
-        const bool needed = !alone || (paired && (i == pair.chosen || i == pair.rejected));
-        if (!needed || group->completion[i].reference_logp)
-            continue;
-        snprintf(why, 160, "completion %u has no reference_logp; rewarder.reference is frozen", i);
-        return why;
-    }
-    return NULL;
-}
-
-static const char *misfit(const struct ingest_options *o, const struct group *group, char why[160])
-{
-    if (strcmp(group->run, o->run) != 0)
-        snprintf(why, 160, "of run '%.60s'; this is '%.60s'", group->run, o->run);
-    else if (group->completions != o->completions)
-        snprintf(why, 160, "%u completions; generator.num_generations is %u", group->completions,
-                 o->completions);
-    else if (group->temperature != o->temperature)
-        snprintf(why, 160, "sampled at temperature %g; generator.temperature is %g",
-                 (double)group->temperature, (double)o->temperature);
-    else {
-        for (uint32_t t = 0; t < group->prompt_tokens; t++)
-            if (group->prompt_token[t] >= o->vocabulary) {
-                snprintf(why, 160, "prompt token %u is outside the vocabulary of %u",
-                         group->prompt_token[t], o->vocabulary);
-                return why;
-            }
-        for (uint32_t i = 0; i < group->completions; i++)
-            if (misfit_completion(o, group, i, why))
-                return why;
-        return o->referred ? misfit_reference(o->referred, group, why) : NULL;
-    }
-    return why;
 }
 
 /* ---- storage thread */
@@ -351,7 +276,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     (void)pb;
     struct ingest *ingest = user;
     struct group *group;
-    char why[160];
+    char why[MISFIT_WHY];
     if (is_hello(ingest, call, message))
         return;
     err_t failed =
@@ -363,7 +288,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         return;
     }
     count_group(call, group);
-    bool fits = group->evaluation || !misfit(&ingest->options, group, why);
+    bool fits = group->evaluation || !misfit(&ingest->options.rules, group, why);
     if (!fits)
         log_limited(LOG_WARNING, 1, "group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot,
                     why);

@@ -7,20 +7,15 @@
  * streams are not read, and pressure walks back round the ring. Groups of an evaluation never reach the store. Owner: the loop's thread. */
 #pragma once
 #include "learner/publish/evaluating.h"
+#include "learner/replay/misfit.h"
 #include "rpc/server.h"
 
 struct ingest;
 struct ingest_options {
     struct storage *storage;
     struct loop *loop;
-    const char *run;
     const struct hello *hello;     // all that decides what a score is, here; borrowed
-    uint32_t completions;          // of every group
-    uint32_t vocabulary;           // tokens are below it
-    uint32_t longest;              // prompt + completion, in tokens
-    uint32_t scores;               // of every completion
-    const struct recipe *referred; // it says which completions must have reference_logp; NULL: none
-    float temperature;             // what the learner divides logits by
+    struct misfit_rules rules;     // groups that do not fit are rejected
     struct evaluating *evaluating; // where groups of evaluations go; NULL: none
     struct breaker *breaker;       // hears why groups are rejected; NULL: none
 };

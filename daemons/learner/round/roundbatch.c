@@ -8,23 +8,6 @@
 
 /* ---- columns that the groups carry */
 
-/* The completion's values of a column; NULL: it lacks the column. */
-static const void *column_of(const struct completion *c, enum column column)
-{
-    switch (column) {
-    case COLUMN_BEHAVIOUR_LOGP:
-        return c->logp;
-    case COLUMN_SAMPLED_LOGP:
-        return c->sampled_logp;
-    case COLUMN_REFERENCE_LOGP:
-        return c->reference_logp;
-    case COLUMN_REWARD:
-        return &c->reward;
-    default:
-        return NULL;
-    }
-}
-
 static double value_at(const void *values, enum column_dtype dtype, size_t i)
 {
     return dtype == VALUE_F32   ? (double)((const float *)values)[i]
@@ -32,21 +15,22 @@ static double value_at(const void *values, enum column_dtype dtype, size_t i)
                                 : (double)((const uint8_t *)values)[i];
 }
 
-/* Sequence s's values. A column appears with the first completion that carries it; sequences without it have NaN. */
+/* Sequence s's values, those of completion i of the group. A column appears with the first completion that carries it; sequences
+ * without it have NaN. */
 static void fill_column(struct columns *columns, const struct column_row *row, size_t s,
-                        const struct completion *c)
+                        const struct group *group, uint32_t i)
 {
-    const void *values = column_of(c, row->id);
+    const void *values = group_values(group, row->id, i);
     const bool tokens = row->unit == UNIT_TOKEN;
     const size_t begin = tokens ? columns->first[s] : s,
                  end = tokens ? columns->first[s + 1] : s + 1;
     if (values && !columns->at[row->id]) {
         columns_add(columns, row->id);
-        for (size_t i = 0; i < begin; i++)
-            columns->at[row->id][i] = NAN;
+        for (size_t at = 0; at < begin; at++)
+            columns->at[row->id][at] = NAN;
     }
-    for (size_t i = begin; columns->at[row->id] && i < end; i++)
-        columns->at[row->id][i] = values ? value_at(values, row->dtype, i - begin) : NAN;
+    for (size_t at = begin; columns->at[row->id] && at < end; at++)
+        columns->at[row->id][at] = values ? value_at(values, row->dtype, at - begin) : NAN;
 }
 
 /* Marks the tokens whose log-probability our forward must reproduce at the round's first weights: those that this version drew. Where
@@ -55,10 +39,24 @@ static void mark_fresh(const struct round_batch *batch, const struct completion 
                        uint64_t version, double *ret)
 {
     uint32_t spans = batch->config.caches_mix ? 1 : c->spans;
-    for (uint32_t i = 0; i < spans; i++) {
-        uint32_t end = i + 1 < c->spans ? c->span[i + 1].first_token : c->tokens;
-        for (uint32_t t = c->span[i].first_token; t < end; t++)
+    for (uint32_t i = 0; i < spans; i++)
+        for (uint32_t t = c->span[i].first_token, end = span_end(c, i); t < end; t++)
             ret[t] = c->span[i].version == version;
+}
+
+/* A token of a turn that is not trained weighs nothing. The first such turn makes the column, where all others weigh 1. */
+static void mask_turns(struct columns *columns, const struct completion *c, size_t first)
+{
+    for (uint32_t i = 0; i < c->turns; i++) {
+        const uint32_t end = i + 1 < c->turns ? c->turn[i + 1].first_token : c->tokens;
+        if (c->turn[i].trained)
+            continue;
+        const bool there = columns->at[COLUMN_WEIGHT];
+        double *weight = columns_add(columns, COLUMN_WEIGHT);
+        for (size_t t = 0; !there && t < columns->first[columns->sequences]; t++)
+            weight[t] = 1;
+        for (size_t t = first + c->turn[i].first_token; t < first + end; t++)
+            weight[t] = 0;
     }
 }
 
@@ -75,11 +73,12 @@ static void fill_one(struct round_batch *batch, const struct round *round,
                                            .context = (int)group->prompt_tokens};
     mark_fresh(batch, c, round->first_version,
                columns_add(columns, COLUMN_FRESH) + columns->first[s]);
+    mask_turns(columns, c, columns->first[s]);
     for (unsigned id = 0; id < COLUMNS; id++) {
         const struct column_row *row = column_row(id);
         if (row && row->origin != ORIGIN_LEARNER && row->unit != UNIT_GROUP &&
             row->range != RANGE_WIDE)
-            fill_column(columns, row, s, c);
+            fill_column(columns, row, s, group, i);
     }
 }
 

@@ -123,10 +123,12 @@ static err_t make_updates(struct round_run *run)
 /* ---- the report */
 
 /* Whether every score reached what its scorer calls success. */
-static bool succeeded(const struct completion *c, const struct recipe_scorers *scorers)
+static bool succeeded(const struct group *group, uint32_t i, const struct recipe_scorers *scorers)
 {
-    for (uint32_t i = 0; i < c->scores && i < scorers->count; i++)
-        if (c->score[i] < scorers->at[i].success)
+    const double *score = group_values(group, COLUMN_SCORES, i);
+    const size_t scores = score ? group_width(group, COLUMN_SCORES) : 0;
+    for (size_t k = 0; k < scores && k < scorers->count; k++)
+        if (score[k] < scorers->at[k].success)
             return false;
     return true;
 }
@@ -136,11 +138,11 @@ static void report_rewards(const struct round_run *run)
     double n = 0, sum = 0, squares = 0, good = 0;
     for (size_t g = 0; g < run->round->groups; g++)
         for (uint32_t i = 0; i < run->groups[g]->completions; i++) {
-            const struct completion *c = &run->groups[g]->completion[i];
+            const double reward = group_value(run->groups[g], COLUMN_REWARD, i);
             n++;
-            sum += c->reward;
-            squares += c->reward * c->reward;
-            good += succeeded(c, &run->recipe->rewarder.scorers);
+            sum += reward;
+            squares += reward * reward;
+            good += succeeded(run->groups[g], i, &run->recipe->rewarder.scorers);
         }
     run->report->reward_mean = sum / n;
     run->report->reward_std =

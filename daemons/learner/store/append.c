@@ -21,10 +21,11 @@ static struct summary summarize(const struct group *group)
                               .tokens = group_tokens(group),
                               .completions = group->completions};
     for (uint32_t i = 0; i < group->completions; i++)
-        summary.reward += group->completion[i].reward / group->completions;
+        summary.reward += group_value(group, COLUMN_REWARD, i) / group->completions;
     for (uint32_t i = 0; i < group->completions; i++) {
         const struct completion *completion = &group->completion[i];
-        summary.spread += fabs(completion->reward - summary.reward) / group->completions;
+        summary.spread +=
+            fabs(group_value(group, COLUMN_REWARD, i) - summary.reward) / group->completions;
         for (uint32_t j = 0; j < completion->spans; j++)
             if (completion->span[j].version > summary.newest_version)
                 summary.newest_version = completion->span[j].version;

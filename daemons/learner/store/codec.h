@@ -30,6 +30,7 @@ enum {
     STORED_HEADER = 2,
     ROUND_TEXT_MAX = 1 << 20,
     ROUND_GROUPS_MAX = 1 << 20,
+    ROUND_COMPLETIONS_MAX = 1 << 30,
     WHY_MAX = 1000
 };
 #define KEY_SCHEMA   "schema"

@@ -1,8 +1,10 @@
 #include "learner/store/record.h"
 #include "base/mem.h"
+#include "learner/store/record_parts.h"
+#include "wire/rollout_v3.h"
 #include <string.h>
 
-enum { HEADER = STORED_HEADER, ROUND_GROUP = 2 * 16 + 2 * 8 + 2 * 4 };
+enum { HEADER = STORED_HEADER };
 
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT])
 {
@@ -28,84 +30,6 @@ void key_round(char kind, uint32_t lineage, uint64_t number, uint8_t ret[KEY_ROU
     for (int i = 0; i < 4; i++)
         ret[1 + i] = (uint8_t)(lineage >> (24 - 8 * i));
     be64_store(ret + 5, number);
-}
-
-static void put_header(struct bytes *out, char magic)
-{
-    bytes_u8(out, (uint8_t)magic);
-    bytes_u8(out, STORE_FORMAT);
-}
-
-static void put_digest(struct bytes *out, const struct digest *digest)
-{
-    bytes_put(out, digest->byte, sizeof digest->byte);
-}
-
-static void put_text(struct bytes *out, const char *text)
-{
-    bytes_be32(out, text ? (uint32_t)strlen(text) : 0);
-    bytes_text(out, text ? text : "");
-}
-
-static void put_all(struct bytes *out, const uint64_t *numbers, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        bytes_be64(out, numbers[i]);
-}
-
-static err_t damaged(const char *what)
-{
-    return err_new(ERR_DATA_LOSS, "damaged %s record", what);
-}
-
-/* The format that the rest is to be read as. */
-static bool get_format(struct reader *in, char magic, uint8_t *ret)
-{
-    uint8_t first;
-    return read_u8(in, &first) && read_u8(in, ret) && first == (uint8_t)magic &&
-           *ret >= STORE_FORMAT_OLDEST && *ret <= STORE_FORMAT;
-}
-
-/* Of a record that is the same in every format that is read. */
-static bool get_header(struct reader *in, char magic)
-{
-    uint8_t format;
-    return get_format(in, magic, &format);
-}
-
-static bool get_digest(struct reader *in, struct digest *ret)
-{
-    const uint8_t *data;
-    if (!read_bytes(in, sizeof ret->byte, &data))
-        return false;
-    memcpy(ret->byte, data, sizeof ret->byte);
-    return true;
-}
-
-/* Text without zeros, of at most max bytes; owned. */
-static bool get_text(struct reader *in, size_t max, char **ret)
-{
-    uint32_t len;
-    const uint8_t *data;
-    if (!read_be32(in, &len) || len > max || !read_bytes(in, len, &data) || memchr(data, 0, len))
-        return false;
-    *ret = mem_new(len + 1);
-    memcpy(*ret, data, len);
-    return true;
-}
-
-/* A byte that names one of 0 .. max. */
-static bool get_kind(struct reader *in, uint8_t max, uint8_t *ret)
-{
-    return read_u8(in, ret) && *ret <= max;
-}
-
-static bool get_all(struct reader *in, uint64_t *ret, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!read_be64(in, &ret[i]))
-            return false;
-    return true;
 }
 
 static void put_summary(struct bytes *out, const struct summary *summary)
@@ -155,7 +79,7 @@ err_t schema_decode(const uint8_t *data, size_t len, struct schema *ret)
     if (!get_format(&in, 'M', &schema.format) || !get_text(&in, NAME_MAX_BYTES, &schema.run) ||
         !get_digest(&in, &schema.data) || !read_be64(&in, &schema.rows) ||
         !read_be64(&in, &schema.seed) || !get_kind(&in, 1, &shuffle) || in.left || !schema.rows)
-        return damaged("schema");
+        return damaged("schema", data, len);
     schema.shuffle = shuffle;
     *ret = schema;
     schema.run = NULL;
@@ -198,7 +122,7 @@ err_t counters_decode(const uint8_t *data, size_t len, struct counters *ret)
            read_be64(&in, &c.floor);
     if (!good || in.left || c.low_slot > c.next_slot || c.rounds_done > c.next_round ||
         c.last_version > c.next_version)
-        return damaged("counters");
+        return damaged("counters", data, len);
     *ret = c;
     return OK;
 }
@@ -237,7 +161,7 @@ err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot 
     if (!good || in.left || !state || !slot.attempt || (state == SLOT_GONE) != (reason != 0) ||
         (state == SLOT_LEASED && !*slot.generator) ||
         (*slot.generator && state != SLOT_LEASED && state != SLOT_STORED))
-        return damaged("slot");
+        return damaged("slot", data, len);
     if (!*slot.generator)
         slot_done(&slot);
     slot.state = (enum slot_state)state;
@@ -275,7 +199,7 @@ err_t gone_decode(const uint8_t *data, size_t len, struct gone *ret)
         !get_kind(&in, REASONS - 1, &reason) || !reason || !read_be64(&in, &gone.round) ||
         !read_be64(&in, &gone.age) || !get_summary(&in, &gone.summary) ||
         !get_text(&in, NAME_MAX_BYTES, &gone.generator) || !read_be32(&in, &gone.uses) || in.left)
-        return damaged("gone");
+        return damaged("gone", data, len);
     gone.answered = (enum outcome)answered;
     gone.reason = (enum reason)reason;
     *ret = gone;
@@ -289,125 +213,6 @@ void gone_done(struct gone *gone)
     gone->generator = NULL;
 }
 
-void round_encode(const struct round *round, struct bytes *ret)
-{
-    put_header(ret, 'R');
-    bytes_be32(ret, round->lineage);
-    bytes_be32(ret, round->updates);
-    const uint64_t numbers[] = {round->round, round->first_version, round->seed, round->limit};
-    put_all(ret, numbers, 4);
-    put_text(ret, round->settings);
-    put_text(ret, round->fingerprint);
-    bytes_u8(ret, (uint8_t)round->policy);
-    bytes_be32(ret, round->max_uses);
-    bytes_be32(ret, (uint32_t)round->groups);
-    for (size_t i = 0; i < round->groups; i++) {
-        const struct round_group *group = &round->group[i];
-        put_digest(ret, &group->id);
-        put_digest(ret, &group->content);
-        bytes_be64(ret, group->slot);
-        bytes_be64(ret, group->age);
-        bytes_be32(ret, group->attempt);
-        bytes_be32(ret, group->use);
-    }
-}
-
-static bool get_round_group(struct reader *in, struct round_group *ret)
-{
-    return get_digest(in, &ret->id) && get_digest(in, &ret->content) && read_be64(in, &ret->slot) &&
-           read_be64(in, &ret->age) && read_be32(in, &ret->attempt) && read_be32(in, &ret->use);
-}
-
-err_t round_decode(const uint8_t *data, size_t len, struct round **ret)
-{
-    struct reader in = {data, len};
-    SCOPED(round) round = mem_new(sizeof *round);
-    uint8_t policy = REPLAY_FIFO;
-    uint32_t groups = 0;
-    bool good = get_header(&in, 'R') && read_be32(&in, &round->lineage) &&
-                read_be32(&in, &round->updates) && read_be64(&in, &round->round) &&
-                read_be64(&in, &round->first_version) && read_be64(&in, &round->seed) &&
-                read_be64(&in, &round->limit) && get_text(&in, ROUND_TEXT_MAX, &round->settings) &&
-                get_text(&in, ROUND_TEXT_MAX, &round->fingerprint) &&
-                get_kind(&in, REPLAY_PRIORITY, &policy) && read_be32(&in, &round->max_uses);
-    if (!good || !read_be32(&in, &groups) || !groups || groups > ROUND_GROUPS_MAX ||
-        in.left / ROUND_GROUP != groups || !round->updates)
-        return damaged("round");
-    round->policy = (enum replay_policy)policy;
-    round->group = mem_array(groups, sizeof *round->group);
-    round->groups = groups;
-    for (size_t i = 0; good && i < groups; i++)
-        good = get_round_group(&in, &round->group[i]);
-    if (!good || in.left)
-        return damaged("round");
-    *ret = STEAL(round);
-    return OK;
-}
-
-void update_encode(const struct update *update, struct bytes *ret)
-{
-    put_header(ret, 'U');
-    bytes_be64(ret, update->round);
-    bytes_u8(ret, update->ends_round);
-    bytes_u8(ret, (uint8_t)update->trainees.count);
-    for (uint32_t i = 0; i < update->trainees.count; i++) {
-        put_text(ret, update->trainees.at[i].name);
-        put_digest(ret, &update->trainees.at[i].weights);
-    }
-}
-
-static bool get_trainee(struct reader *in, struct trainee_digests *list)
-{
-    struct trainee_digest *ret = &list->at[list->count];
-    uint32_t len;
-    const uint8_t *name;
-    if (!read_be32(in, &len) || !len || len >= sizeof ret->name || !read_bytes(in, len, &name) ||
-        memchr(name, 0, len))
-        return false;
-    *ret = (struct trainee_digest){0};
-    memcpy(ret->name, name, len);
-    for (uint32_t i = 0; i < list->count; i++)
-        if (strcmp(list->at[i].name, ret->name) == 0)
-            return false;
-    list->count++;
-    return get_digest(in, &ret->weights);
-}
-
-/* What format 3 had: the policy's digest, then whether the round ends. */
-static bool get_policy_alone(struct reader *in, struct update *ret)
-{
-    uint8_t ends = 0;
-    struct digest weights;
-    bool good = get_digest(in, &weights) && get_kind(in, 1, &ends);
-    if (good)
-        ret->trainees = trainees_policy(&weights);
-    ret->ends_round = ends;
-    return good;
-}
-
-static bool get_trainees(struct reader *in, struct update *ret)
-{
-    uint8_t ends = 0, count = 0;
-    bool good = get_kind(in, 1, &ends) && get_kind(in, TRAINEES_MAX, &count) && count;
-    while (good && ret->trainees.count < count)
-        good = get_trainee(in, &ret->trainees);
-    ret->ends_round = ends;
-    return good;
-}
-
-err_t update_decode(const uint8_t *data, size_t len, struct update *ret)
-{
-    struct reader in = {data, len};
-    struct update update = {0};
-    uint8_t format = 0;
-    bool good = get_format(&in, 'U', &format) && read_be64(&in, &update.round);
-    if (!good || !(format < 4 ? get_policy_alone(&in, &update) : get_trainees(&in, &update)) ||
-        in.left)
-        return damaged("update");
-    *ret = update;
-    return OK;
-}
-
 void last_encode(uint64_t last_version, struct bytes *ret)
 {
     put_header(ret, 'D');
@@ -419,7 +224,7 @@ err_t last_decode(const uint8_t *data, size_t len, uint64_t *ret)
     struct reader in = {data, len};
     uint64_t last;
     if (!get_header(&in, 'D') || !read_be64(&in, &last) || in.left)
-        return damaged("round end");
+        return damaged("round end", data, len);
     *ret = last;
     return OK;
 }
@@ -441,7 +246,7 @@ err_t tries_decode(const uint8_t *data, size_t len, struct tries *ret)
     if (!get_header(&in, 'T') || !read_be32(&in, &tries.starts) ||
         !read_be32(&in, &tries.failures) || !get_kind(&in, 1, &voided) ||
         !get_text(&in, WHY_MAX, &tries.why) || in.left)
-        return damaged("tries");
+        return damaged("tries", data, len);
     tries.voided = voided;
     *ret = tries;
     tries.why = NULL;
@@ -468,7 +273,7 @@ err_t fork_decode(uint32_t lineage, const uint8_t *data, size_t len, struct fork
     struct fork fork = {.lineage = lineage};
     if (!get_header(&in, 'F') || !read_be32(&in, &fork.parent) || !read_be64(&in, &fork.round) ||
         !read_be64(&in, &fork.version) || in.left || fork.parent >= lineage)
-        return damaged("fork");
+        return damaged("fork", data, len);
     *ret = fork;
     return OK;
 }
@@ -482,10 +287,11 @@ err_t stored_decode(const uint8_t *data, size_t len, const struct digest *conten
                     struct group **ret)
 {
     if (len < HEADER || data[0] != 'G' || data[1] < STORE_FORMAT_OLDEST || data[1] > STORE_FORMAT)
-        return damaged("group");
+        return damaged("group", data, len);
     struct digest found = hash128(data + HEADER, len - HEADER, 0);
     if (!digest_equal(&found, content))
         return err_new(ERR_DATA_LOSS, "a stored group's bytes are not those that were recorded");
     struct group_limits limits = GROUP_LIMITS;
-    return group_decode(data + HEADER, len - HEADER, &limits, ret);
+    return (data[1] < 4 ? group_decode_v3 : group_decode)(data + HEADER, len - HEADER, &limits,
+                                                          ret);
 }

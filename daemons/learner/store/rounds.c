@@ -11,6 +11,7 @@ void round_free(struct round *round)
     free(round->settings);
     free(round->fingerprint);
     free(round->group);
+    column_list_done(&round->columns);
     free(round);
 }
 

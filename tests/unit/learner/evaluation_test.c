@@ -31,19 +31,28 @@ struct answer {
     struct group group;
     struct completion completion;
     struct span span[2];
-    double score[2];
+    struct column_values column[2]; // scores, reward
+    double score[2], reward;
 };
 
 static struct group *answer(struct answer *a, uint32_t row, double first, double second)
 {
-    *a = (struct answer){.score = {first, second}, .span = {{0, VERSION}, {1, VERSION}}};
-    a->completion = (struct completion){.tokens = 3,
-                                        .spans = 1,
-                                        .span = a->span,
-                                        .finish = row % 2 ? FINISH_EOS : FINISH_LENGTH,
-                                        .scores = 2,
-                                        .score = a->score,
-                                        .reward = first + second};
+    *a = (struct answer){
+        .score = {first, second}, .reward = first + second, .span = {{0, VERSION}, {1, VERSION}}};
+    a->column[0] = (struct column_values){.id = COLUMN_SCORES,
+                                          .unit = UNIT_SEQUENCE,
+                                          .dtype = VALUE_F64,
+                                          .width = 2,
+                                          .bytes = sizeof a->score,
+                                          .data = a->score};
+    a->column[1] = (struct column_values){.id = COLUMN_REWARD,
+                                          .unit = UNIT_SEQUENCE,
+                                          .dtype = VALUE_F64,
+                                          .width = 1,
+                                          .bytes = sizeof a->reward,
+                                          .data = &a->reward};
+    a->completion = (struct completion){
+        .tokens = 3, .spans = 1, .span = a->span, .finish = row % 2 ? FINISH_EOS : FINISH_LENGTH};
     a->group = (struct group){.run = (char *)"r",
                               .lineage = 2,
                               .slot = evaluation_slot(VERSION, row),
@@ -51,6 +60,7 @@ static struct group *answer(struct answer *a, uint32_t row, double first, double
                               .prompt = row,
                               .completions = 1,
                               .completion = &a->completion,
+                              .columns = {2, a->column},
                               .evaluation = true};
     return &a->group;
 }
@@ -145,7 +155,7 @@ static void what_does_not_fit_is_refused_and_its_row_stays_open(void **)
     a.span[1].version = VERSION + 1;
     take(e, &a.group, 100, OUTCOME_REJECTED, "another version");
     answer(&a, 1, 1, 1);
-    a.completion.scores = 1;
+    a.column[0].width = 1;
     take(e, &a.group, 100, OUTCOME_REJECTED, "scores");
     take(e, answer(&a, 1, 1, 1), 100, OUTCOME_STORED, "");
 }
@@ -160,7 +170,7 @@ static void figures_are_means_over_what_was_scored(void **)
     take(e, answer(&a, 0, 1, 0.25), 500, OUTCOME_STORED, ""); // misses the second's success
     assert_false(evaluation_complete(e));
     answer(&a, 1, 0, 0);
-    a.completion.scores = 0;
+    a.group.columns.count = 0;
     take(e, &a.group, 600, OUTCOME_REJECTED, "without scores");
     take(e, &a.group, 600, OUTCOME_DUPLICATE, "");
     evaluation_fail(e, evaluation_slot(VERSION + 1, 2), 700);

@@ -71,7 +71,12 @@ static void records_are_as_documented(void **)
     struct fork fork = {2, 1, 41, 84};
     struct round_group groups[2] = {{digest_from(0), digest_from(1), 100, 40, 1, 2},
                                     {digest_from(16), digest_from(17), 101, 41, 2, 1}};
-    struct round round = {1, 2, 41, 82, 5, 1, REPLAY_PRIORITY, 3, "lr: 1", "cpu", 2, groups};
+    uint32_t covered[] = {0, 2};
+    double values[] = {-0.5, 1.25};
+    struct column_values advantage = {COLUMN_ADVANTAGE, UNIT_SEQUENCE, VALUE_F64, 2, covered, 0,
+                                      sizeof values,    values};
+    struct round round = {
+        1, 2, 41, 82, 5, 1, REPLAY_PRIORITY, 3, "lr: 1", "cpu", 2, groups, {1, &advantage}};
     struct update update = {
         41, {2, {{"policy", digest_from(3)}, {"critic", digest_from(4)}}}, true};
     struct slot leased = slot_of(SLOT_LEASED, (enum reason)0, (enum outcome)0, "g0", 0);

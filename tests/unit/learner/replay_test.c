@@ -25,12 +25,15 @@ static enum outcome deliver_spread(struct store *store, const struct grant *gran
     struct completion *two = mem_array(2, sizeof *two);
     two[0] = group->completion[0];
     two[1] = other->completion[0];
-    two[0].reward = 1 + spread;
-    two[1].reward = 1 - spread;
     free(group->completion);
     group->completion = two;
     group->completions = 2;
     other->completions = 0;
+    group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
+    group_add(group, COLUMN_SCORES, 1);
+    double *reward = group_add(group, COLUMN_REWARD, 1);
+    reward[0] = 1 + spread;
+    reward[1] = 1 - spread;
     return kit_append(store, group, 0).outcome;
 }
 

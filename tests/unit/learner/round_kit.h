@@ -51,20 +51,43 @@ static inline void kit_random_completion(const struct rng *rng, uint32_t i, uint
     uint32_t tokens = 1 + (uint32_t)rng_below(rng, at, 12);
     *ret = (struct completion){.tokens = tokens,
                                .token = kit_random_tokens(rng, at + 1, tokens),
-                               .logp = mem_array(tokens, sizeof(float)),
-                               .reference_logp = mem_array(tokens, sizeof(float)),
                                .spans = 1,
                                .span = mem_array(1, sizeof(struct span)),
                                .finish = FINISH_EOS,
-                               .text = mem_string(""),
-                               .scores = 1,
-                               .score = mem_array(1, sizeof(double)),
-                               .reward = (double)rng_below(rng, at + 99, 3)};
+                               .text = mem_string("")};
     ret->span[0].version = version;
-    for (uint32_t t = 0; t < tokens; t++) {
-        ret->logp[t] = -1.0f - 4 * (float)rng_uniform(rng, at + 400 + t);
-        ret->reference_logp[t] = -1.0f - 4 * (float)rng_uniform(rng, at + 200 + t);
+    completion_one_turn(ret);
+}
+
+static inline float *tokens_of(struct group *group, enum column column, uint32_t i)
+{
+    return (float *)group_values(group, column, i);
+}
+
+static inline void kit_random_columns(const struct rng *rng, struct group *group)
+{
+    group_add(group, COLUMN_REWARD, 1);
+    group_add(group, COLUMN_SCORES, 1);
+    group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
+    group_add(group, COLUMN_REFERENCE_LOGP, 1);
+    for (uint32_t i = 0; i < K; i++) {
+        const uint64_t at = 1000 * (i + 1);
+        float *logp = tokens_of(group, COLUMN_BEHAVIOUR_LOGP, i),
+              *reference = tokens_of(group, COLUMN_REFERENCE_LOGP, i);
+        double *reward = (double *)group_values(group, COLUMN_REWARD, i);
+        *reward = (double)rng_below(rng, at + 99, 3);
+        for (uint32_t t = 0; t < group->completion[i].tokens; t++) {
+            logp[t] = -1.0f - 4 * (float)rng_uniform(rng, at + 400 + t);
+            reference[t] = -1.0f - 4 * (float)rng_uniform(rng, at + 200 + t);
+        }
     }
+}
+
+static inline void set_rewards(struct group *group, double reward)
+{
+    double *of = group_add(group, COLUMN_REWARD, 1);
+    for (uint32_t i = 0; i < K; i++)
+        of[i] = reward;
 }
 
 static inline struct group *kit_random_group(uint64_t g, uint64_t version)
@@ -78,6 +101,7 @@ static inline struct group *kit_random_group(uint64_t g, uint64_t version)
     group->prompt_token = kit_random_tokens(&rng, 1, group->prompt_tokens);
     for (uint32_t i = 0; i < K; i++)
         kit_random_completion(&rng, i, version, &group->completion[i]);
+    kit_random_columns(&rng, group);
     return group;
 }
 

@@ -1,89 +1,6 @@
 /* The stages of a round, each by itself: what it reads, which columns it leaves behind, when it runs. */
-#include "learner/round/stages.h"
-#include "unit/learner/round_kit.h"
+#include "unit/learner/stages_kit.h"
 #include <math.h>
-
-/* A round before its first stage. */
-struct staged {
-    struct bench bench;
-    struct objective objective;
-    struct objective_config settings;
-    struct step *step;
-    struct round_run run;
-    struct round_report report;
-    int made;
-};
-
-static void stage_objective(struct staged *s, const char *name)
-{
-    s->objective = *objective_find(name);
-    s->settings = s->objective.row.defaults;
-}
-
-/* With the objective as it is by now. */
-static void stage_ready(struct staged *s)
-{
-    const struct step_config config = {.objective = &s->objective,
-                                       .settings = s->settings,
-                                       .schedule = {.lr = 1e-3},
-                                       .micro_tokens = 64,
-                                       .longest = 32,
-                                       .completions = K};
-    assert_ok(step_new(trainees_first(&s->bench.trainees), &config, &s->step));
-    s->run = (struct round_run){
-        .round = &s->bench.round,
-        .groups = s->bench.group,
-        .recipe = s->bench.recipe,
-        .config = {.objective = &s->objective, .settings = &s->settings, .temperature = 0.8f},
-        .step = s->step,
-        .done = count_update,
-        .arg = &s->made,
-        .report = &s->report};
-}
-
-static void stage_open(struct staged *s, const char *objective)
-{
-    *s = (struct staged){0};
-    bench_open(&s->bench, "objective: rloo", NULL);
-    stage_objective(s, objective);
-    stage_ready(s);
-}
-
-static void stage_close(struct staged *s)
-{
-    round_run_done(&s->run);
-    step_free(s->step);
-    bench_close(&s->bench);
-}
-
-static const struct stage *find(const char *name)
-{
-    const struct stage *stage;
-    for (size_t i = 0; (stage = stage_at(i)); i++)
-        if (strcmp(stage->name, name) == 0)
-            return stage;
-    fail_msg("no stage '%s'", name);
-    return NULL;
-}
-
-/* All that come before it, as far as they run. */
-static void run_before(struct staged *s, const char *name)
-{
-    for (size_t i = 0; strcmp(stage_at(i)->name, name) != 0; i++)
-        if (stage_runs(stage_at(i), &s->run))
-            assert_ok(stage_at(i)->run(&s->run));
-}
-
-static err_t run_stage(struct staged *s, const char *name)
-{
-    assert_true(stage_runs(find(name), &s->run));
-    return find(name)->run(&s->run);
-}
-
-static const struct completion *completion_of(const struct staged *s, size_t sequence)
-{
-    return &s->bench.group[sequence / K]->completion[sequence % K];
-}
 
 /* ---- gather */
 
@@ -99,19 +16,12 @@ static void assert_column(const struct staged *s, enum column column, size_t i, 
     }
 }
 
-static void drop_reference(struct staged *s, size_t sequence)
-{
-    struct completion *c = &s->bench.group[sequence / K]->completion[sequence % K];
-    free(c->reference_logp);
-    c->reference_logp = NULL;
-}
-
 static void a_round_has_the_columns_that_its_groups_carry(void **)
 {
     struct staged s;
     stage_open(&s, "rloo");
-    struct completion *cut = &s.bench.group[2]->completion[1];
-    cut->sampled_logp = mem_copy(cut->reference_logp, cut->tokens * sizeof(float));
+    const uint32_t cut = 1;
+    group_add_some(s.bench.group[2], COLUMN_SAMPLED_LOGP, &cut, 1);
     drop_reference(&s, 0); // before the first that has any
     drop_reference(&s, 7);
     assert_ok(run_stage(&s, "gather"));
@@ -126,10 +36,10 @@ static void a_round_has_the_columns_that_its_groups_carry(void **)
         const struct completion *c = completion_of(&s, i);
         assert_int_equal(columns->first[i + 1] - columns->first[i], c->tokens);
         assert_ptr_equal(s.run.batch->sequence[i].token, c->token);
-        assert_column(&s, COLUMN_BEHAVIOUR_LOGP, i, c->logp);
-        assert_column(&s, COLUMN_SAMPLED_LOGP, i, c->sampled_logp);
-        assert_column(&s, COLUMN_REFERENCE_LOGP, i, c->reference_logp);
-        assert_true(columns->at[COLUMN_REWARD][i] == c->reward);
+        assert_column(&s, COLUMN_BEHAVIOUR_LOGP, i, values_of(&s, COLUMN_BEHAVIOUR_LOGP, i));
+        assert_column(&s, COLUMN_SAMPLED_LOGP, i, values_of(&s, COLUMN_SAMPLED_LOGP, i));
+        assert_column(&s, COLUMN_REFERENCE_LOGP, i, values_of(&s, COLUMN_REFERENCE_LOGP, i));
+        assert_true(columns->at[COLUMN_REWARD][i] == reward_of(&s, i));
     }
     for (size_t g = 0; g <= GROUPS; g++)
         assert_int_equal(columns->unit[g], g * K);
@@ -224,8 +134,9 @@ static void a_reward_pays_for_its_distance(void **)
         const struct completion *c = completion_of(&s, i);
         double kl = 0;
         for (uint32_t t = 0; t < c->tokens; t++)
-            kl += (double)c->logp[t] - (double)c->reference_logp[t];
-        assert_near(s.run.batch->columns->at[COLUMN_REWARD][i], c->reward - 0.5 * kl, 1e-14);
+            kl += (double)values_of(&s, COLUMN_BEHAVIOUR_LOGP, i)[t] -
+                  (double)values_of(&s, COLUMN_REFERENCE_LOGP, i)[t];
+        assert_near(s.run.batch->columns->at[COLUMN_REWARD][i], reward_of(&s, i) - 0.5 * kl, 1e-14);
     }
     stage_close(&s);
 }
@@ -259,7 +170,7 @@ static void advantages_are_those_of_the_groups(void **)
         double reward[K], wanted[K];
         const size_t first[] = {0, K};
         for (size_t i = 0; i < K; i++)
-            reward[i] = s.bench.group[g]->completion[i].reward;
+            reward[i] = reward_of(&s, g * K + i);
         const struct advantage_in in = {.groups = 1, .first = first, .reward = reward};
         advantage_compute(ADVANTAGE_GROUP_Z, &in, ADVANTAGE_EPSILON, wanted);
         assert_memory_equal(s.run.batch->columns->at[COLUMN_ADVANTAGE] + g * K, wanted,
@@ -284,10 +195,10 @@ static void all_are_chosen_or_the_best_and_the_worst(void **)
     stage_close(&s);
     stage_open(&s, "online_dpo");
     for (size_t i = 0; i < K; i++)
-        s.bench.group[2]->completion[i].reward = 1; // a tie
-    s.bench.group[3]->completion[0].reward = 0;
-    s.bench.group[3]->completion[1].reward = 2;
-    s.bench.group[3]->completion[2].reward = 1;
+        set_reward(&s, 2, i, 1); // a tie
+    set_reward(&s, 3, 0, 0);
+    set_reward(&s, 3, 1, 2);
+    set_reward(&s, 3, 2, 1);
     run_before(&s, "choose");
     assert_ok(run_stage(&s, "choose"));
     const size_t *first = s.run.batch->first_chosen;
@@ -305,7 +216,7 @@ static err_t choose_without(const char *objective, double kl_coef, size_t sequen
     stage_open(&s, objective);
     s.settings.kl_coef = kl_coef;
     for (size_t i = 0; i < K; i++)
-        s.bench.group[3]->completion[i].reward = (double)i; // pair: 2, 0
+        set_reward(&s, 3, i, (double)i); // pair: 2, 0
     drop_reference(&s, sequence);
     run_before(&s, "choose");
     err_t failed = run_stage(&s, "choose");
@@ -316,11 +227,9 @@ static err_t choose_without(const char *objective, double kl_coef, size_t sequen
 static void only_what_is_trained_must_have_its_columns(void **)
 {
     assert_ok(choose_without("rloo", 0, 3 * K));
-    assert_err(
-        ERR_INVALID,
-        "a group has no reference_logp (log-probability of the token under the frozen reference model), which "
-        "rloo needs: was it scored by a rewarder without rewarder.reference: frozen",
-        choose_without("rloo", 0.1, 3 * K));
+    assert_err(ERR_INVALID,
+               "rloo needs: was it scored by a rewarder without rewarder.reference: frozen",
+               choose_without("rloo", 0.1, 3 * K));
     assert_err(ERR_INVALID, "no reference_logp", choose_without("online_dpo", 0, 3 * K));
     assert_ok(choose_without("online_dpo", 0, 3 * K + 1));
     assert_err(ERR_INVALID, "which online_dpo needs", choose_without("online_dpo", 0, 3 * K + 2));
@@ -383,7 +292,7 @@ static void an_update_is_a_slice_of_the_round(void **)
         stage_open(&s, cases[c].objective);
         s.objective.row.unit = cases[c].unit;
         for (size_t i = 0; i < K; i++)
-            s.bench.group[1]->completion[i].reward = 1; // no advantage, and no pair
+            set_reward(&s, 1, i, 1); // no advantage, and no pair
         run_before(&s, "updates");
         for (uint32_t u = 0; u < 6; u++) {
             SCOPED(round_part) part = round_batch_part(s.run.batch, u, 6, 2);
@@ -451,10 +360,12 @@ static void a_report_tells_of_rewards_lag_and_distance(void **)
     double reward = 0, kl = 0, tokens = 0;
     for (size_t i = 0; i < GROUPS * K; i++) {
         const struct completion *c = completion_of(&s, i);
-        reward += c->reward / (GROUPS * K);
+        const float *logp = values_of(&s, COLUMN_BEHAVIOUR_LOGP, i),
+                    *reference = values_of(&s, COLUMN_REFERENCE_LOGP, i);
+        reward += reward_of(&s, i) / (GROUPS * K);
         tokens += (double)c->tokens / (GROUPS * K);
-        for (uint32_t t = 0; c->reference_logp && t < c->tokens; t++)
-            kl += ((double)c->logp[t] - (double)c->reference_logp[t]) / (GROUPS * K - 1);
+        for (uint32_t t = 0; reference && t < c->tokens; t++)
+            kl += ((double)logp[t] - (double)reference[t]) / (GROUPS * K - 1);
     }
     assert_near(s.report.reward_mean, reward, 1e-14);
     assert_near(s.report.length_mean, tokens, 1e-14);

@@ -46,18 +46,14 @@ static inline struct group *kit_group(const struct grant *grant, uint64_t oldest
     struct completion *completion = mem_new(sizeof *completion);
     *completion = (struct completion){.tokens = 2,
                                       .token = mem_array(2, sizeof(uint32_t)),
-                                      .logp = mem_array(2, sizeof(float)),
                                       .spans = oldest == newest ? 1 : 2,
                                       .span = mem_array(2, sizeof(struct span)),
                                       .finish = FINISH_EOS,
                                       .text = mem_string("ab"),
-                                      .text_len = 2,
-                                      .scores = 1,
-                                      .score = mem_array(1, sizeof(double)),
-                                      .reward = 0.5};
+                                      .text_len = 2};
     completion->span[0] = (struct span){0, oldest};
     completion->span[1] = (struct span){1, newest};
-    completion->score[0] = 0.5;
+    completion_one_turn(completion);
     *group = (struct group){.id = grant->id,
                             .run = mem_string("run"),
                             .lineage = grant->lineage,
@@ -73,6 +69,9 @@ static inline struct group *kit_group(const struct grant *grant, uint64_t oldest
                             .completions = 1,
                             .completion = completion,
                             .generator = mem_string("g")};
+    group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
+    *(double *)group_add(group, COLUMN_SCORES, 1) = 0.5;
+    *(double *)group_add(group, COLUMN_REWARD, 1) = 0.5;
     return group;
 }
 

@@ -181,7 +181,8 @@ static inline struct group *site_group(const struct site *site, const struct gra
     group->row = mem_string("{}");
     group->generator = mem_string("g");
     if (site->spoilt && site->spoilt == grant->slot)
-        group->completion[0].reward = 1e200; // finite, as a slope in float it is not
+        *(double *)group_values(group, COLUMN_REWARD, 0) =
+            1e200; // finite, as a slope in float it is not
     return group;
 }
 

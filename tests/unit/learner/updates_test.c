@@ -25,17 +25,17 @@ static void stamp(struct bench *b)
             struct step_batch one = {
                 .sequences = 1, .sequence = &s, .inverse_temperature = 1.0f / 0.8f};
             double logp[TOKENS_MAX];
+            float *stamped = tokens_of(b->group[g], COLUMN_BEHAVIOUR_LOGP, i);
             assert_ok(step_logp(step, &one, logp));
             for (uint32_t t = 0; t < c->tokens; t++)
-                c->logp[t] = (float)logp[t];
+                stamped[t] = (float)logp[t];
         }
 }
 
 static void open_bench(struct bench *b, const char *learner, const char *set)
 {
     bench_open(b, learner, set);
-    for (uint32_t i = 0; i < K; i++)
-        b->group[4]->completion[i].reward = 2; // no advantage: its backward may be left out
+    set_rewards(b->group[4], 2); // no advantage: its backward may be left out
     stamp(b);
 }
 
@@ -100,6 +100,47 @@ static void updates_of_a_round_are_counted(void **state)
     }
 }
 
+/* A tool says all but the first token of each group's first completion. Returns how many tokens that makes. */
+static double let_tools_speak(struct bench *b, float logp)
+{
+    double tokens = 0;
+    for (size_t g = 0; g < GROUPS; g++) {
+        struct completion *c = &b->group[g]->completion[0];
+        if (c->tokens < 2)
+            continue;
+        c->turn = mem_grow(c->turn, 2, sizeof *c->turn);
+        c->turn[c->turns++] = (struct turn){ROLE_TOOL, 1, false, false};
+        for (uint32_t t = 1; t < c->tokens; t++, tokens++)
+            tokens_of(b->group[g], COLUMN_BEHAVIOUR_LOGP, 0)[t] =
+                tokens_of(b->group[g], COLUMN_REFERENCE_LOGP, 0)[t] = logp;
+    }
+    return tokens;
+}
+
+/* What was not drawn has no log-probabilities of its own: whatever is written there changes no bit. */
+static void turns_that_are_not_trained_count_nowhere(void **state)
+{
+    (void)state;
+    static const char *const learners[] = {
+        "objective: rloo", "objective: grpo, kl: {coef: 0.1}",
+        "objective: grpo, kl: {coef: 0.5, place: reward}, updates_per_round: 2"};
+    for (size_t i = 0; i < 3; i++) {
+        struct bench b;
+        struct round_report plain, report[2];
+        struct digest all = weights_after(learners[i], NULL, &plain), after[2];
+        for (int k = 0; k < 2; k++) {
+            open_bench(&b, learners[i], NULL);
+            assert_true(let_tools_speak(&b, k ? -30 : -0.5f) > GROUPS);
+            report[k] = bench_run(&b);
+            after[k] = bench_weights(&b);
+            bench_close(&b);
+        }
+        assert_true(digest_equal(&after[0], &after[1]));
+        assert_false(digest_equal(&after[0], &all));
+        assert_memory_equal(&report[0].kl_reference, &report[1].kl_reference, sizeof(double));
+    }
+}
+
 static void lag_is_counted_in_rounds_and_updates(void **state)
 {
     (void)state;
@@ -139,7 +180,7 @@ static void proximal_differs_off_policy(void **state)
         open_bench(&b, learners[i], NULL);
         for (size_t g = 0; g < GROUPS; g++) // older weights had other log-probabilities
             for (uint32_t t = 0; t < b.group[g]->completion[0].tokens; t++)
-                b.group[g]->completion[0].logp[t] *= 1.2f;
+                tokens_of(b.group[g], COLUMN_BEHAVIOUR_LOGP, 0)[t] *= 1.2f;
         struct round_report report = bench_run(&b);
         if (i)
             assert_near(report.figures.clip_frac, 0, 0); // the ratio is 1 in the first update
@@ -159,11 +200,12 @@ static void kl_in_the_reward(void **state)
     double mean = 0;
     for (size_t g = 0; g < GROUPS; g++)
         for (uint32_t i = 0; i < K; i++) {
-            struct completion *c = &b.group[g]->completion[i];
+            const float *logp = tokens_of(b.group[g], COLUMN_BEHAVIOUR_LOGP, i);
+            const float *reference = tokens_of(b.group[g], COLUMN_REFERENCE_LOGP, i);
             double kl = 0;
-            for (uint32_t t = 0; t < c->tokens; t++)
-                kl += (double)c->logp[t] - (double)c->reference_logp[t];
-            c->reward -= 0.5 * kl;
+            for (uint32_t t = 0; t < b.group[g]->completion[i].tokens; t++)
+                kl += (double)logp[t] - (double)reference[t];
+            ((double *)group_values(b.group[g], COLUMN_REWARD, 0))[i] -= 0.5 * kl;
             mean += kl / (GROUPS * K);
         }
     struct round_report report = bench_run(&b);
@@ -196,8 +238,7 @@ static void pairs_are_learnt(void **state)
     (void)state;
     struct bench b;
     open_bench(&b, "objective: online_dpo, dpo: {beta: 0.5}", "learner.optimizer.lr=1e-2");
-    for (uint32_t i = 0; i < K; i++)
-        b.group[2]->completion[i].reward = 1; // a tie: this group has no pair
+    set_rewards(b.group[2], 1); // a tie: this group has no pair
     struct round_report first = bench_run(&b), last = first;
     assert_true(first.figures.pairs > 0 && first.figures.pairs <= GROUPS - 1);
     for (int i = 0; i < 12; i++)
@@ -214,8 +255,7 @@ static void a_round_of_ties_has_no_figures(void **state)
     struct bench b;
     open_bench(&b, "objective: online_dpo", NULL);
     for (size_t g = 0; g < GROUPS; g++)
-        for (uint32_t i = 0; i < K; i++)
-            b.group[g]->completion[i].reward = 1;
+        set_rewards(b.group[g], 1);
     struct digest before = bench_weights(&b);
     struct round_report report = bench_run(&b);
     struct digest after = bench_weights(&b);
@@ -230,8 +270,8 @@ static void a_missing_reference_is_an_error(void **state)
     (void)state;
     struct bench b;
     open_bench(&b, "objective: online_dpo", NULL);
-    free(b.group[3]->completion[1].reference_logp);
-    b.group[3]->completion[1].reference_logp = NULL;
+    const uint32_t others[] = {0, 2};
+    group_add_some(b.group[3], COLUMN_REFERENCE_LOGP, others, K - 1);
     struct round_report report = {0};
     int made = 0;
     assert_err(ERR_INVALID, "no reference_logp",
@@ -275,14 +315,13 @@ static void minibatches_are_a_permutation(void **state)
     bench_close(&b);
 }
 
-TESTS(
-
-    cmocka_unit_test(how_a_batch_is_cut_changes_no_bit),
-    cmocka_unit_test(updates_of_a_round_are_counted),
-    cmocka_unit_test(lag_is_counted_in_rounds_and_updates),
-    cmocka_unit_test(proximal_equals_behaviour_on_policy),
-    cmocka_unit_test(proximal_differs_off_policy), cmocka_unit_test(kl_in_the_reward),
-    cmocka_unit_test(the_controller_steers_after_each_round), cmocka_unit_test(pairs_are_learnt),
-    cmocka_unit_test(a_round_of_ties_has_no_figures),
-    cmocka_unit_test(a_missing_reference_is_an_error),
-    cmocka_unit_test(minibatches_are_a_permutation))
+TESTS(cmocka_unit_test(how_a_batch_is_cut_changes_no_bit),
+      cmocka_unit_test(updates_of_a_round_are_counted),
+      cmocka_unit_test(turns_that_are_not_trained_count_nowhere),
+      cmocka_unit_test(lag_is_counted_in_rounds_and_updates),
+      cmocka_unit_test(proximal_equals_behaviour_on_policy),
+      cmocka_unit_test(proximal_differs_off_policy), cmocka_unit_test(kl_in_the_reward),
+      cmocka_unit_test(the_controller_steers_after_each_round), cmocka_unit_test(pairs_are_learnt),
+      cmocka_unit_test(a_round_of_ties_has_no_figures),
+      cmocka_unit_test(a_missing_reference_is_an_error),
+      cmocka_unit_test(minibatches_are_a_permutation))

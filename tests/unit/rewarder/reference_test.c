@@ -61,13 +61,24 @@ static void take(struct group *group, const struct engine_completion *c)
     group->completion[c->completion] = (struct completion){
         .tokens = (uint32_t)c->tokens,
         .token = mem_copy(c->token, (size_t)c->tokens * sizeof *c->token),
-        .logp = mem_copy(c->logp, (size_t)c->tokens * sizeof *c->logp),
         .spans = 1,
         .span = mem_copy(&span, sizeof span),
         .finish = c->finish == ENGINE_EOS ? FINISH_EOS : FINISH_LENGTH,
         .text = mem_string("ab"),
         .text_len = 2,
     };
+    completion_one_turn(&group->completion[c->completion]);
+}
+
+/* Stamped: what the engine said of each completion's tokens. */
+static void stamp(struct group *group, float *const *logp)
+{
+    float *to = group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
+    for (uint32_t i = 0; i < group->completions; i++) {
+        memcpy(to, logp[i], group->completion[i].tokens * sizeof *to);
+        to += group->completion[i].tokens;
+        mem_free(logp[i]);
+    }
 }
 
 /* PROMPTS groups, decoded together by the engine with the model in `directory`. */
@@ -100,24 +111,30 @@ static void decode(const char *directory, float temperature, struct group **ret)
         assert_ok(engine_admit(engine, &request));
         ret[i] = group_of(i, prompt, tokens, temperature);
     }
+    float *logp[PROMPTS][COMPLETIONS] = {0};
     while (engine_active(engine)) {
-        const struct engine_completion *finished;
+        const struct engine_completion *c;
         int n;
-        assert_ok(engine_step(engine, &finished, &n));
-        for (int f = 0; f < n; f++)
-            take(ret[finished[f].tag], &finished[f]);
+        assert_ok(engine_step(engine, &c, &n));
+        for (int f = 0; f < n; f++, c++) {
+            take(ret[c->tag], c);
+            logp[c->tag][c->completion] = mem_copy(c->logp, (size_t)c->tokens * sizeof *c->logp);
+        }
     }
+    for (uint64_t i = 0; i < PROMPTS; i++)
+        stamp(ret[i], logp[i]);
 }
 
-/* How many tokens' reference_logp has other bits than the stamped one; every completion must have them. */
+/* How many tokens have other bits under the reference than the stamped ones; every completion must have them. */
 static int differing(const struct group *group)
 {
     int n = 0;
     for (uint32_t i = 0; i < group->completions; i++) {
-        const struct completion *c = &group->completion[i];
-        assert_non_null(c->reference_logp);
-        for (uint32_t t = 0; t < c->tokens; t++)
-            n += memcmp(&c->reference_logp[t], &c->logp[t], sizeof(float)) != 0;
+        const float *stamped = group_values(group, COLUMN_BEHAVIOUR_LOGP, i);
+        const float *found = group_values(group, COLUMN_REFERENCE_LOGP, i);
+        assert_non_null(found);
+        for (uint32_t t = 0; t < group->completion[i].tokens; t++)
+            n += memcmp(&found[t], &stamped[t], sizeof(float)) != 0;
     }
     return n;
 }
@@ -161,15 +178,17 @@ static void of_training_pairs_only_the_two(void **state)
     for (uint32_t i = 0; i < PROMPTS; i++) {
         uint32_t best = i % COMPLETIONS, worst = (i + 1) % COMPLETIONS;
         bool tie = i % 3 == 2;
-        groups[i]->completion[best].reward = tie ? 0.25 : 1;
-        groups[i]->completion[worst].reward = tie ? 0.25 : -1;
+        double *reward = group_add(groups[i], COLUMN_REWARD, 1);
+        reward[best] = tie ? 0.25 : 1;
+        reward[worst] = tie ? 0.25 : -1;
         assert_ok(reference_group(reference, groups[i]));
         for (uint32_t c = 0; c < COMPLETIONS; c++) {
-            const struct completion *of = &groups[i]->completion[c];
+            const float *found = group_values(groups[i], COLUMN_REFERENCE_LOGP, c);
             bool wanted = !tie && (c == best || c == worst);
-            assert_int_equal(of->reference_logp != NULL, wanted);
+            assert_int_equal(found != NULL, wanted);
             if (wanted)
-                assert_memory_equal(of->reference_logp, of->logp, of->tokens * sizeof(float));
+                assert_memory_equal(found, group_values(groups[i], COLUMN_BEHAVIOUR_LOGP, c),
+                                    groups[i]->completion[c].tokens * sizeof(float));
         }
         group_free(groups[i]);
     }
@@ -270,8 +289,7 @@ static void a_group_it_cannot_compute_stays_as_it_was(void **state)
     long_one->tokens = 1000;
     assert_err(ERR_RANGE, "at most 256 fit", reference_group(reference, groups[4]));
     for (int i = 0; i < 5; i++)
-        for (int c = 0; c < COMPLETIONS; c++)
-            assert_null(groups[i]->completion[c].reference_logp);
+        assert_null(column_list_find(&groups[i]->columns, COLUMN_REFERENCE_LOGP));
     assert_ok(reference_group(reference, groups[5]));
     assert_int_equal(differing(groups[5]), 0);
     for (int i = 0; i < PROMPTS; i++)
@@ -422,14 +440,15 @@ static void leave(float temperature)
         send(&s, groups[i]);
     assert_ok(loop_run(s.loop));
     for (int i = 0; i < PROMPTS; i++) {
-        const struct completion *c = s.arrived[i]->completion;
+        const struct group *group = s.arrived[i];
         bool whole = i != 1 && i != 4;
         if (whole)
             assert_int_equal(differing(s.arrived[i]), 0);
-        for (int n = 0; n < COMPLETIONS; n++) {
-            assert_int_equal(c[n].scores, whole ? 2 : 0);
-            assert_true(whole ? c[n].reward > 0 : c[n].reward == 0 && !c[n].reference_logp);
-        }
+        assert_int_equal(group_width(group, COLUMN_SCORES), whole ? 2 : 0);
+        for (uint32_t n = 0; whole && n < COMPLETIONS; n++)
+            assert_true(group_value(group, COLUMN_REWARD, n) > 0);
+        if (!whole) // as its generator sent it
+            assert_int_equal(group->columns.count, 1);
     }
     close_stages(&s);
 }

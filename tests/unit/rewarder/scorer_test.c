@@ -387,8 +387,7 @@ struct pair {
 
 static void pair_done(struct pair *pair)
 {
-    for (int i = 0; i < 2; i++)
-        free(pair->completion[i].score);
+    column_list_done(&pair->group.columns);
 }
 
 static void pair_init(const char *json, const char *first, const char *second, struct pair *ret)
@@ -415,19 +414,20 @@ static void groups_get_weighted_sums(void **state)
     };
     SCOPED(scorers) scorers = NULL;
     SCOPED_VALUE(pair) pair = {0};
-    const struct completion *completion = pair.completion;
     pair_init(row, "abcd", "ab", &pair);
     assert_ok(scorers_new(config, 3, &scorers));
     assert_int_equal(scorers_count(scorers), 3);
     for (int again = 0; again < 2; again++) { // scoring again replaces
         assert_ok(scorers_group(scorers, &pair.group));
-        assert_int_equal(completion[0].scores, 3);
-        assert_near(completion[0].score[0], 1, 0);
-        assert_near(completion[0].score[1], 1, 0);
-        assert_near(completion[0].score[2], 0.75, 0);
-        assert_near(completion[0].reward, 2 - 0.5 + 0.1875, 0);
-        assert_near(completion[1].score[0], 0, 0);
-        assert_near(completion[1].reward, 0.25, 0);
+        assert_int_equal(pair.group.columns.count, 2);
+        assert_int_equal(group_width(&pair.group, COLUMN_SCORES), 3);
+        const double *score = group_values(&pair.group, COLUMN_SCORES, 0);
+        assert_near(score[0], 1, 0);
+        assert_near(score[1], 1, 0);
+        assert_near(score[2], 0.75, 0);
+        assert_near(group_value(&pair.group, COLUMN_REWARD, 0), 2 - 0.5 + 0.1875, 0);
+        assert_near(group_value(&pair.group, COLUMN_SCORES, 1), 0, 0);
+        assert_near(group_value(&pair.group, COLUMN_REWARD, 1), 0.25, 0);
     }
 }
 
@@ -442,8 +442,7 @@ static void a_failing_group_stays_as_it_was(void **state)
         SCOPED_VALUE(pair) pair = {0};
         pair_init(rows[i], "a", "b", &pair);
         assert_err(ERR_INVALID, "row", scorers_group(scorers, &pair.group));
-        assert_int_equal(pair.completion[0].scores, 0);
-        assert_null(pair.completion[0].score);
+        assert_int_equal(pair.group.columns.count, 0);
     }
 }
 

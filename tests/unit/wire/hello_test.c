@@ -36,10 +36,10 @@ static void another_protocol_is_refused_before_anything_else(void **)
 {
     SCOPED_VALUE(hello) ours = hello_of((const char *const[]){"a", "1", NULL});
     SCOPED_VALUE(hello) theirs = hello_of((const char *const[]){"a", "1", NULL});
-    theirs.protocol = 3;
-    assert_err(ERR_PRECONDITION, "w speaks protocol 3, this learner 2",
+    theirs.protocol = 2;
+    assert_err(ERR_PRECONDITION, "w speaks protocol 2, this process 3",
                hello_check(&ours, &theirs, "w"));
-    assert_err(ERR_PRECONDITION, "w speaks protocol 0, this learner 2",
+    assert_err(ERR_PRECONDITION, "w speaks protocol 0, this process 3",
                hello_check(&ours, &(struct hello){0}, "w"));
 }
 
@@ -76,12 +76,14 @@ static void it_crosses_the_wire(void **)
     assert_err(ERR_INVALID, "run has 0 bytes", group_decode(out.data, out.len, &limits, &group));
     bytes_clear(&out);
     welcome_encode(&out);
-    assert_true(welcome_decode(out.data, out.len));
-    assert_false(welcome_decode(out.data, 0));
+    uint32_t protocol = 0;
+    assert_true(welcome_decode(out.data, out.len, &protocol));
+    assert_int_equal(protocol, HELLO_PROTOCOL);
+    assert_false(welcome_decode(out.data, 0, &protocol));
     struct disposition disposition = {.id = group_id("r", 1, 1, 1), .outcome = OUTCOME_STORED};
     bytes_clear(&out);
     disposition_encode(&disposition, &out);
-    assert_false(welcome_decode(out.data, out.len));
+    assert_false(welcome_decode(out.data, out.len, &protocol));
 }
 
 static void hostile_ones_are_bounded(void **)

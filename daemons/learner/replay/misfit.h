@@ -1,0 +1,31 @@
+/* What the wire cannot know: whether a group fits this run, so that it can be trained.
+ *
+ *     const struct misfit_rules rules = misfit_rules(recipe, vocabulary, longest);
+ *     if (misfit(&rules, group, why))
+ *         ...                                    -- it cannot; why says why, for people
+ *
+ * Any thread: pure. */
+#pragma once
+#include "svc/recipe/recipe.h"
+#include "wire/rollout.h"
+
+enum { MISFIT_WHY = 160 };
+
+struct misfit_rules {
+    const struct recipe *recipe;
+    const char *run;
+    uint32_t completions; // of every group
+    uint32_t vocabulary;  // tokens are below it
+    uint32_t longest;     // prompt + completion, in tokens
+    uint32_t scores;      // of every completion
+    float temperature;    // what the learner divides logits by
+    /* Sets of COLUMN_BIT: what every completion must have; what those must have that are trained, which of pairs are the two
+     * that the rewards pick. */
+    uint64_t needs, trained_needs;
+};
+struct misfit_rules misfit_rules(const struct recipe *recipe, uint32_t vocabulary,
+                                 uint32_t longest);
+
+/* NULL: it fits; else why not, in `why`. */
+const char *misfit(const struct misfit_rules *rules, const struct group *group,
+                   char why[MISFIT_WHY]);
