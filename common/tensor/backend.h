@@ -127,7 +127,12 @@ struct backend_ops {
     err_t (*rmsnorm_backward)(struct backend *, float *dx, float *dweight, const float *dy,
                               const float *x, const float *r, const bf16 *weight, int N, int C);
 
-    /* In place on x (N, heads, D), rotate-half convention (Su 2021; Hugging Face Llama): pairs (d,
+    /* y[n] += bias; bias (C). */
+    err_t (*bias)(struct backend *, float *y, const bf16 *bias, int N, int C);
+    /* dbias += dy[n], rows ascending. */
+    err_t (*bias_backward)(struct backend *, float *dbias, const float *dy, int N, int C);
+
+    /* In place on x (N, heads, D), the rotate-half convention of Hugging Face (Su 2021): pairs (d,
      * d + D/2). table (positions, D/2) cos then sin from rope_table(); inverse != 0 rotates back
      * (the backward). */
     err_t (*rope)(struct backend *, float *x, const int32_t *position, const float *cos,

@@ -70,6 +70,17 @@ static void rmsnorm(struct backend *be, int N, int C, struct bytes *out)
     keep(out, dweight, (size_t)C);
 }
 
+static void bias(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t size = (size_t)N * C;
+    float *y = floats(size, 1, 1), *dbias = floats((size_t)C, 2, 1);
+    bf16 *b = bf16s((size_t)C, 3, 1);
+    assert_ok(be->ops->bias(be, y, b, N, C));
+    assert_ok(be->ops->bias_backward(be, dbias, y, N, C));
+    keep(out, y, size);
+    keep(out, dbias, (size_t)C);
+}
+
 static void rope(struct backend *be, int N, int C, struct bytes *out)
 {
     const int heads = 3, D = 2 * C, positions = 50;
@@ -212,8 +223,8 @@ static void all_backends_agree(parity_case *run)
 /* Sizes by lot, of every op; RLHFD_SHAPES=400: so many. */
 static void odd_shapes_agree(void **state)
 {
-    static parity_case *const cases[] = {matmul, embed,     rmsnorm,    rope,
-                                         swiglu, attention, vocabulary, optimizer};
+    static parity_case *const cases[] = {matmul,    embed,      rmsnorm,   rope, swiglu,
+                                         attention, vocabulary, optimizer, bias};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;
@@ -224,6 +235,19 @@ static void odd_shapes_agree(void **state)
         const int N = 1 + (int)rng_below(&rng, (uint64_t)(2 * i), ROWS);
         const int C = 1 + (int)rng_below(&rng, (uint64_t)(2 * i + 1), COLUMNS);
         size_agrees(cases[i % CASES], N, C);
+    }
+    free_backends();
+}
+
+/* Head sizes that fill no vector, or one and a half, and the usual ones. */
+static void head_sizes_agree(void **state)
+{
+    static const int sizes[] = {8, 24, 32, 40, 64, 72, 80, 96, 120, 128};
+    (void)state;
+    all_backends();
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        size_agrees(attention, 61, sizes[n]);
+        size_agrees(rope, 7, sizes[n] / 2);
     }
     free_backends();
 }
@@ -242,9 +266,11 @@ PARITY(swiglu)
 PARITY(attention)
 PARITY(vocabulary)
 PARITY(optimizer)
+PARITY(bias)
 
 TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
       cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(rope_agrees),
       cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
       cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(optimizer_agrees),
+      cmocka_unit_test(bias_agrees), cmocka_unit_test(head_sizes_agree),
       cmocka_unit_test(odd_shapes_agree))

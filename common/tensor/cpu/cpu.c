@@ -100,6 +100,8 @@ static const struct backend_ops cpu_ops = {
     OP(embed_backward),
     OP(rmsnorm),
     OP(rmsnorm_backward),
+    OP(bias),
+    OP(bias_backward),
     OP(rope),
     OP(swiglu),
     OP(swiglu_backward),

@@ -81,6 +81,8 @@ err_t cpu_rmsnorm(struct backend *, float *y, float *r, const float *x, const bf
                   float eps, int N, int C);
 err_t cpu_rmsnorm_backward(struct backend *, float *dx, float *dweight, const float *dy,
                            const float *x, const float *r, const bf16 *weight, int N, int C);
+err_t cpu_bias(struct backend *, float *y, const bf16 *bias, int N, int C);
+err_t cpu_bias_backward(struct backend *, float *dbias, const float *dy, int N, int C);
 err_t cpu_rope(struct backend *, float *x, const int32_t *position, const float *cos,
                const float *sin, int N, int heads, int D, int inverse);
 err_t cpu_swiglu(struct backend *, float *y, const float *gate, const float *up, size_t count);

@@ -25,6 +25,8 @@ void ISA_NAME(rmsnorm_dx)(float *dx, const float *dy, const float *x, const floa
                           const bf16 *weight, int N, int C);
 void ISA_NAME(rmsnorm_dweight)(float *dweight, const float *dy, const float *x, const float *r,
                                int N, int C, int c0, int c1);
+void ISA_NAME(bias)(float *y, const bf16 *bias, int N, int C);
+void ISA_NAME(bias_backward)(float *dbias, const float *dy, int N, int C, int c0, int c1);
 void ISA_NAME(rope)(float *x, const int32_t *position, const float *cos, const float *sin, int N,
                     int heads, int D, int inverse);
 void ISA_NAME(swiglu)(float *y, const float *gate, const float *up, size_t count);

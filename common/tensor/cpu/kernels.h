@@ -111,6 +111,8 @@ struct cpu_kernels {
                        const bf16 *weight, int N, int C);
     void (*rmsnorm_dweight)(float *dweight, const float *dy, const float *x, const float *r, int N,
                             int C, int c0, int c1);
+    void (*bias)(float *y, const bf16 *bias, int N, int C);
+    void (*bias_backward)(float *dbias, const float *dy, int N, int C, int c0, int c1);
     void (*rope)(float *x, const int32_t *position, const float *cos, const float *sin, int N,
                  int heads, int D, int inverse);
     void (*swiglu)(float *y, const float *gate, const float *up, size_t count);

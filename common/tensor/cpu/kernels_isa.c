@@ -16,6 +16,8 @@ const struct cpu_kernels ISA_NAME(cpu_kernels) = {
     KERNEL(rmsnorm),
     KERNEL(rmsnorm_dx),
     KERNEL(rmsnorm_dweight),
+    KERNEL(bias),
+    KERNEL(bias_backward),
     KERNEL(rope),
     KERNEL(swiglu),
     KERNEL(swiglu_backward),

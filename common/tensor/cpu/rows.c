@@ -93,6 +93,35 @@ err_t cpu_rmsnorm_backward(struct backend *be, float *dx, float *dweight, const 
     return OK;
 }
 
+static void bias_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->bias(job->y + begin * (size_t)job->C, job->weight, (int)(end - begin), job->C);
+}
+
+err_t cpu_bias(struct backend *be, float *y, const bf16 *bias, int N, int C)
+{
+    const struct rows job = {.y = y, .weight = bias, .C = C};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * C, bias_range, &job);
+    return OK;
+}
+
+static void bias_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                                int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->bias_backward(job->y, job->x, job->N, job->C, (int)begin, (int)end);
+}
+
+err_t cpu_bias_backward(struct backend *be, float *dbias, const float *dy, int N, int C)
+{
+    const struct rows job = {.y = dbias, .x = dy, .N = N, .C = C};
+    cpu_split(cpu_of(be), (size_t)C, LINE, (double)N * C, bias_backward_range, &job);
+    return OK;
+}
+
 static void rope_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
 {
     (void)thread;

@@ -70,9 +70,10 @@ static void decode_and_chunks_equal_the_whole_sequence(void **state)
 {
     (void)state;
     static const int shapes[][4] = {
-        {1, 1, 1, 2},    {33, 4, 4, 16},  {20, 4, 2, 16},  {70, 2, 1, 6},  {45, 3, 3, 32},
-        {37, 8, 1, 64},  {300, 2, 2, 10}, {271, 4, 2, 32}, {64, 2, 2, 16}, {65, 6, 1, 20},
-        {66, 2, 1, 288}, {70, 32, 2, 8},  {131, 16, 8, 12}};
+        {1, 1, 1, 2},    {33, 4, 4, 16},  {20, 4, 2, 16},   {70, 2, 1, 6},  {45, 3, 3, 32},
+        {37, 8, 1, 64},  {300, 2, 2, 10}, {271, 4, 2, 32},  {64, 2, 2, 16}, {65, 6, 1, 20},
+        {66, 2, 1, 288}, {70, 32, 2, 8},  {131, 16, 8, 12}, {69, 4, 2, 8},  {69, 4, 4, 24},
+        {69, 4, 2, 40},  {69, 4, 4, 72},  {69, 2, 1, 80},   {69, 2, 2, 96}, {69, 2, 2, 120}};
     for (int i = 0; i < all_backends(); i++)
         for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
             for (enum kv_format format = KV_F32; format <= KV_BF16; format++)
@@ -111,11 +112,15 @@ static void whole_sequence_equals_the_definition(void **state)
 {
     (void)state;
     all_backends();
-    const struct sequence s = sequence_new(backends[backend_count - 1], 67, 4, 2, 24, KV_F32);
-    for (int i = 0; i < s.T; i++)
-        for (int h = 0; h < s.shape.H; h++)
-            row_equals_the_definition(&s, i, h);
-    guarded_free_all();
+    static const int sizes[] = {8, 24, 40, 64, 72, 80, 96, 120};
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        const struct sequence s =
+            sequence_new(backends[backend_count - 1], 67, 4, 2, sizes[n], KV_F32);
+        for (int i = 0; i < s.T; i++)
+            for (int h = 0; h < s.shape.H; h++)
+                row_equals_the_definition(&s, i, h);
+        guarded_free_all();
+    }
     free_backends();
 }
 

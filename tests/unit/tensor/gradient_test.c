@@ -89,6 +89,29 @@ static void rmsnorm_slope(void **state)
     free_backends();
 }
 
+static void bias_backward_is_the_sum_of_rows(void **state)
+{
+    (void)state;
+    for (int i = 0; i < all_backends(); i++) {
+        struct backend *be = backends[i];
+        float *x = floats(N * C, 1, 1), *y = floats(N * C, 1, 1), *dy = floats(N * C, 2, 1);
+        float *db = floats(C, 4, 1), *before = floats(C, 4, 1);
+        bf16 *b = bf16s(C, 3, 1);
+        assert_ok(be->ops->bias(be, y, b, N, C));
+        assert_ok(be->ops->bias_backward(be, db, dy, N, C));
+        for (int c = 0; c < C; c++) {
+            float sum = before[c];
+            for (int n = 0; n < N; n++) {
+                assert_true(y[n * C + c] == x[n * C + c] + bf16_to_float(b[c]));
+                sum += dy[n * C + c];
+            }
+            assert_true(db[c] == sum);
+        }
+        guarded_free_all();
+    }
+    free_backends();
+}
+
 static double swiglu_loss(const struct problem *p)
 {
     double loss = 0;
@@ -290,7 +313,7 @@ static void embed_backward_is_the_transpose(void **state)
     free_backends();
 }
 
-TESTS(cmocka_unit_test(rmsnorm_slope), cmocka_unit_test(swiglu_slope),
-      cmocka_unit_test(attention_slope), cmocka_unit_test(token_logp_slope),
-      cmocka_unit_test(rope_backward_is_the_transpose),
+TESTS(cmocka_unit_test(rmsnorm_slope), cmocka_unit_test(bias_backward_is_the_sum_of_rows),
+      cmocka_unit_test(swiglu_slope), cmocka_unit_test(attention_slope),
+      cmocka_unit_test(token_logp_slope), cmocka_unit_test(rope_backward_is_the_transpose),
       cmocka_unit_test(embed_backward_is_the_transpose))
