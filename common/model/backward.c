@@ -1,5 +1,6 @@
 #include "model/backward.h"
 #include "base/mem.h"
+#include "model/linear.h"
 #include "model/workspace.h"
 #include <stdlib.h>
 
@@ -11,8 +12,8 @@ err_t gradient_new(const struct model *model, struct gradient **ret)
     grad->count = layout->elements;
     grad->flat = mem_aligned(grad->count * sizeof *grad->flat);
     if (model->config.tied) {
-        grad->head_at = layout->tensor[model->params->head].offset;
-        grad->head_count = layout->tensor[model->params->head].count;
+        grad->head_at = model_head(model, HEAD_VOCABULARY)->offset;
+        grad->head_count = model_head(model, HEAD_VOCABULARY)->count;
         grad->head = mem_aligned(grad->head_count * sizeof *grad->head);
     }
     *ret = STEAL(grad);
@@ -44,45 +45,17 @@ void gradient_free(struct gradient *grad)
     free(grad);
 }
 
-static float *gradient_of(const struct forward *fw, struct gradient *grad, int tensor)
-{
-    return grad->flat + fw->model->params->layout->tensor[tensor].offset;
-}
-
-/* Of y = x W^T: dx (+)= dy W, dW += dy^T x. */
-static err_t linear_backward(struct forward *fw, struct gradient *grad, int tensor, float *dx,
-                             const float *dy, const float *x, int accumulate)
+/* From the gradient of a head's outputs, which lies in fw->head_out, to that of its parameters and, by
+ * their rows, of the hidden states. */
+static err_t head_backward(struct forward *fw, int head, const int32_t *row, int rows,
+                           struct gradient *grad)
 {
     struct model *m = fw->model;
-    const struct layout_tensor *w = &m->params->layout->tensor[tensor];
-    TRY(m->be->ops->matmul_dx(m->be, dx, dy, model_tensor(m, tensor), fw->N, w->rows, w->cols,
-                              accumulate));
-    return m->be->ops->matmul_dw(m->be, gradient_of(fw, grad, tensor), dy, x, fw->N, w->rows,
-                                 w->cols);
-}
-
-static err_t norm_backward(struct forward *fw, struct gradient *grad, int tensor, const float *dy,
-                           const float *x, const float *r)
-{
-    struct model *m = fw->model;
-    return m->be->ops->rmsnorm_backward(m->be, fw->dx, gradient_of(fw, grad, tensor), dy, x, r,
-                                        model_tensor(m, tensor), fw->N, m->config.C);
-}
-
-/* One chunk of rows: logits, in place their gradient, then the head's and the rows'. */
-static err_t head_chunk(struct forward *fw, const int32_t *row, const int32_t *target,
-                        const float *dlogp, int rows, float inverse_temperature, float *dhead)
-{
-    struct model *m = fw->model;
-    const struct backend_ops *ops = m->be->ops;
-    const int C = m->config.C, V = m->config.V;
-    TRY(forward_head(fw, row, rows, fw->logits));
+    const int C = m->config.C;
     fw->head_there = 0;
-    TRY(ops->token_logp_backward(m->be, fw->logits, dlogp, target, inverse_temperature, rows, V));
-    TRY(ops->matmul_dx(m->be, fw->d_head_in, fw->logits, model_tensor(m, m->params->head), rows, V,
-                       C, 0));
-    TRY(ops->matmul_dw(m->be, dhead, fw->logits, fw->head_in, rows, V, C));
-    TRY(ops->sync(m->be));
+    TRY(linear_backward(m, grad, m->params->head[head], fw->d_head_in, fw->head_out, fw->head_in,
+                        rows, 0));
+    TRY(m->be->ops->sync(m->be));
     for (int i = 0; i < rows; i++) {
         float *to = fw->dh + (size_t)row[i] * (size_t)C;
         const float *from = fw->d_head_in + (size_t)i * (size_t)C;
@@ -90,6 +63,19 @@ static err_t head_chunk(struct forward *fw, const int32_t *row, const int32_t *t
             to[c] += from[c];
     }
     return OK;
+}
+
+/* One chunk of rows: logits, then in their place the gradient of them. */
+static err_t logp_backward(struct forward *fw, const int32_t *row, const int32_t *target,
+                           const float *dlogp, int rows, float inverse_temperature,
+                           struct gradient *grad)
+{
+    struct model *m = fw->model;
+    TRY(forward_head_chunk(fw, HEAD_VOCABULARY, row, rows, fw->head_out));
+    fw->head_there = 0;
+    TRY(m->be->ops->token_logp_backward(m->be, fw->head_out, dlogp, target, inverse_temperature,
+                                        rows, m->config.V));
+    return head_backward(fw, HEAD_VOCABULARY, row, rows, grad);
 }
 
 err_t backward_begin(struct forward *fw)
@@ -105,46 +91,79 @@ err_t backward_begin(struct forward *fw)
 err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *target,
                     const float *dlogp, int count, float inverse_temperature, struct gradient *grad)
 {
-    float *dhead = grad->head ? grad->head : gradient_of(fw, grad, fw->model->params->head);
     TRY(forward_check_rows(fw, row, target, count));
     for (int at = 0; at < count; at += fw->head_rows) {
-        int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
-        TRY(head_chunk(fw, row + at, target + at, dlogp + at, rows, inverse_temperature, dhead));
+        const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
+        TRY(logp_backward(fw, row + at, target + at, dlogp + at, rows, inverse_temperature, grad));
     }
     return OK;
 }
 
-/* fw->dx comes in as the gradient of the layer's output and leaves as that of its middle. */
+/* From fw->dx, the gradient of the layer's output, to that of the activation's output. */
+static err_t down_backward(struct forward *fw, const struct activations *a, int l,
+                           struct gradient *grad)
+{
+    return linear_backward(fw->model, grad, params_layer(fw->model->params, l, PARAM_DOWN),
+                           fw->d_act, fw->dx, a->act, fw->N, 0);
+}
+
+/* From there to the feed-forward's input, whose gradient is added to fw->dx. */
 static err_t mlp_backward(struct forward *fw, const struct activations *a, int l,
                           struct gradient *grad)
 {
     struct model *m = fw->model;
-    const int norm = params_layer(m->params, l, PARAM_NORM2);
-    const size_t count = (size_t)fw->N * (size_t)m->config.F;
-    TRY(linear_backward(fw, grad, norm + PARAM_DOWN - PARAM_NORM2, fw->d_act, fw->dx, a->act, 0));
-    TRY(m->be->ops->swiglu_backward(m->be, fw->dgate, fw->dup, fw->d_act, a->gate, a->up, count));
-    TRY(linear_backward(fw, grad, norm + PARAM_GATE - PARAM_NORM2, fw->dh, fw->dgate, a->h2, 0));
-    TRY(linear_backward(fw, grad, norm + PARAM_UP - PARAM_NORM2, fw->dh, fw->dup, a->h2, 1));
-    return norm_backward(fw, grad, norm, fw->dh, a->x2, a->r2);
+    const struct params *p = m->params;
+    const int N = fw->N;
+    switch (m->config.family->activation) {
+    case ACTIVATION_SWIGLU:
+        TRY(m->be->ops->swiglu_backward(m->be, fw->dgate, fw->dup, fw->d_act, a->gate, a->up,
+                                        (size_t)N * (size_t)m->config.F));
+        break;
+    }
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_GATE), fw->dh, fw->dgate, a->h2, N, 0));
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_UP), fw->dh, fw->dup, a->h2, N, 1));
+    return norm_backward(m, grad, params_layer(p, l, PARAM_NORM2), fw->dx, fw->dh,
+                         forward_mlp_input(fw, a), a->r2, N);
 }
 
-/* Likewise from the middle to the layer's input. */
+/* From fw->dx, the gradient of the stream after attention, to that of attention's output. */
+static err_t out_backward(struct forward *fw, const struct activations *a, int l,
+                          struct gradient *grad)
+{
+    return linear_backward(fw->model, grad, params_layer(fw->model->params, l, PARAM_O), fw->d_o,
+                           fw->dx, a->o, fw->N, 0);
+}
+
+/* From attention's output to the layer's input, whose gradient is added to fw->dx. */
 static err_t attention_backward(struct forward *fw, const struct activations *a, int l,
                                 struct gradient *grad)
 {
     struct model *m = fw->model;
-    const struct model_config *c = &m->config;
-    const struct backend_ops *ops = m->be->ops;
-    const int q = params_layer(m->params, l, PARAM_Q), N = fw->N;
-    TRY(linear_backward(fw, grad, q + PARAM_O - PARAM_Q, fw->d_o, fw->dx, a->o, 0));
-    TRY(ops->attention_backward(m->be, fw->dq, fw->dk, fw->dv, fw->d_o, a->q, a->k, a->v, a->o,
-                                a->lse, fw->segment, fw->segments, &m->shape));
-    TRY(ops->rope(m->be, fw->dq, fw->position, m->cos, m->sin, N, c->H, c->D, 1));
-    TRY(ops->rope(m->be, fw->dk, fw->position, m->cos, m->sin, N, c->K, c->D, 1));
-    TRY(linear_backward(fw, grad, q, fw->dh, fw->dq, a->h1, 0));
-    TRY(linear_backward(fw, grad, q + PARAM_K - PARAM_Q, fw->dh, fw->dk, a->h1, 1));
-    TRY(linear_backward(fw, grad, q + PARAM_V - PARAM_Q, fw->dh, fw->dv, a->h1, 1));
-    return norm_backward(fw, grad, params_layer(m->params, l, PARAM_NORM1), fw->dh, a->x, a->r1);
+    const struct params *p = m->params;
+    const int N = fw->N;
+    TRY(m->be->ops->attention_backward(m->be, fw->dq, fw->dk, fw->dv, fw->d_o, a->q, a->k, a->v,
+                                       a->o, a->lse, fw->segment, fw->segments, &m->shape));
+    TRY(forward_rotate(fw, fw->dq, fw->dk, 1));
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_Q), fw->dh, fw->dq, a->h1, N, 0));
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_K), fw->dh, fw->dk, a->h1, N, 1));
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_V), fw->dh, fw->dv, a->h1, N, 1));
+    return norm_backward(m, grad, params_layer(p, l, PARAM_NORM1), fw->dx, fw->dh, a->x, a->r1, N);
+}
+
+/* fw->dx comes in as the gradient of the layer's output and leaves as that of its input. The feed-forward
+ * adds its part to it. In a sequential layer that part has passed through attention, which therefore takes
+ * the sum. In a parallel layer attention takes fw->dx as it came in. */
+static err_t layer_backward(struct forward *fw, int l, struct gradient *grad)
+{
+    const struct activations *a = &fw->layer[l];
+    const bool parallel = fw->model->config.family->order == LAYER_PARALLEL;
+    TRY(down_backward(fw, a, l, grad));
+    if (parallel)
+        TRY(out_backward(fw, a, l, grad));
+    TRY(mlp_backward(fw, a, l, grad));
+    if (!parallel)
+        TRY(out_backward(fw, a, l, grad));
+    return attention_backward(fw, a, l, grad);
 }
 
 err_t backward_body(struct forward *fw, struct gradient *grad)
@@ -152,13 +171,12 @@ err_t backward_body(struct forward *fw, struct gradient *grad)
     struct model *m = fw->model;
     if (fw->N == 0)
         return OK;
-    TRY(norm_backward(fw, grad, m->params->norm, fw->dh, fw->last, fw->r));
+    TRY(norm_backward(m, grad, m->params->norm, fw->dx, fw->dh, fw->last, fw->r, fw->N));
     for (int l = m->config.L - 1; l >= 0; l--) {
         TRY(forward_layer(fw, l));
-        TRY(mlp_backward(fw, &fw->layer[l], l, grad));
-        TRY(attention_backward(fw, &fw->layer[l], l, grad));
+        TRY(layer_backward(fw, l, grad));
     }
-    return m->be->ops->embed_backward(m->be, gradient_of(fw, grad, m->params->embed), fw->dx,
+    return m->be->ops->embed_backward(m->be, gradient_at(grad, m, m->params->embed.weight), fw->dx,
                                       fw->token, fw->N, m->config.C);
 }
 

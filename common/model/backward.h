@@ -8,8 +8,8 @@
  *     TRY(gradient_zero(grad));
  *
  * Gradients of micro-batches add up to those of one batch of all their rows, in order, bit for bit.
- * A tied embedding is used twice, by the head and by the look-up; its head part is kept apart until
- * gradient_sum for that reason.
+ * A tied embedding is used twice, by the head and by the look-up. For that reason its head's part is
+ * kept apart until gradient_sum.
  *
  * Owner: the thread that owns the model's backend. */
 #pragma once
@@ -25,6 +25,12 @@ struct gradient {
 err_t gradient_new(const struct model *model, struct gradient **ret); // zeros. EXHAUSTED
 err_t gradient_zero(struct gradient *grad);
 
+/* Where the gradient of a tensor of the layout is added. */
+static inline float *gradient_at(struct gradient *grad, const struct model *model, int tensor)
+{
+    return grad->flat + model->params->layout->tensor[tensor].offset;
+}
+
 /* Moves a tied head's part into flat. The optimizer calls it; calling it again adds zeros. */
 err_t gradient_sum(struct gradient *grad);
 void gradient_free(struct gradient *grad);
@@ -32,7 +38,7 @@ DEFINE_SCOPED(gradient)
 
 /* After a forward_run without caches on a workspace that keeps: the gradient of sum_i dlogp[i] *
  * logp[i] is added to grad, logp as forward_logp computes it. Logits are computed again, head_rows
- * at a time. Rows may repeat and come in any order; rows that are not named only enter as context. */
+ * at a time. Rows may repeat and come in any order. Rows that are not named enter as context alone. */
 err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
                    const float *dlogp, int count, float inverse_temperature, struct gradient *grad);
 
@@ -44,8 +50,8 @@ err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target
  *         dlogp from logp, then TRY(backward_head(fw, row, target, dlogp, count, 1.0f, grad));
  *     TRY(backward_body(fw, grad));
  *
- * backward_head takes the logits that forward_logp left, if they are of its rows. How rows are cut into stretches changes no
- * bit. PRECONDITION: a workspace that keeps nothing. */
+ * backward_head takes the logits that forward_logp left, if they are of its rows. How rows are cut into
+ * stretches changes no bit. PRECONDITION: a workspace that keeps nothing. */
 err_t backward_begin(struct forward *fw);
 err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *target,
                     const float *dlogp, int count, float inverse_temperature,

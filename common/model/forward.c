@@ -1,10 +1,11 @@
 #include "model/forward.h"
 #include "base/mem.h"
+#include "model/linear.h"
 #include "model/workspace.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* Run twice: with memory NULL it only adds up. */
+/* A walk over all buffers. The first has memory NULL and only adds up; the second hands out. */
 struct plan {
     char *memory;
     size_t bytes;
@@ -61,6 +62,15 @@ static void plan_backward(struct forward *fw, struct plan *plan)
     fw->d_head_in = take_floats(plan, (size_t)fw->head_rows, c->C);
 }
 
+/* Outputs of the widest head. */
+static int widest_head(const struct model *model)
+{
+    int widest = 0;
+    for (int i = 0; i < model->params->heads; i++)
+        widest = model_head(model, i)->rows > widest ? model_head(model, i)->rows : widest;
+    return widest;
+}
+
 static void plan_all(struct forward *fw, struct plan *plan)
 {
     const struct model_config *c = &fw->model->config;
@@ -75,7 +85,7 @@ static void plan_all(struct forward *fw, struct plan *plan)
     fw->r = take_floats(plan, N, 1);
     fw->hidden = take_floats(plan, N, c->C);
     fw->head_in = take_floats(plan, (size_t)fw->head_rows, c->C);
-    fw->logits = take_floats(plan, (size_t)fw->head_rows, c->V);
+    fw->head_out = take_floats(plan, (size_t)fw->head_rows, widest_head(fw->model));
     fw->head_row = take(plan, (size_t)fw->head_rows, sizeof *fw->head_row);
     fw->token = take(plan, N, sizeof *fw->token);
     fw->position = take(plan, N, sizeof *fw->position);
@@ -153,21 +163,35 @@ static err_t check_run(const struct forward *fw, const int32_t *token, const int
     return check_segments(fw, segments, count, N);
 }
 
+err_t forward_rotate(struct forward *fw, float *q, float *k, int inverse)
+{
+    struct model *m = fw->model;
+    const struct model_config *c = &m->config;
+    const struct backend_ops *ops = m->be->ops;
+    switch (c->family->rotation) {
+    case ROTATE_HALVES:
+        TRY(ops->rope(m->be, q, fw->position, m->cos, m->sin, fw->N, c->H, c->D, inverse));
+        return ops->rope(m->be, k, fw->position, m->cos, m->sin, fw->N, c->K, c->D, inverse);
+    }
+    __builtin_unreachable();
+}
+
+/* x2 = x + attention(norm1(x)) */
 static err_t attention_block(struct forward *fw, struct activations *a, int l)
 {
     struct model *m = fw->model;
     const struct model_config *c = &m->config;
     struct backend *be = m->be;
     const struct backend_ops *ops = be->ops;
-    const int q = params_layer(m->params, l, PARAM_Q), N = fw->N;
-    const int norm = params_layer(m->params, l, PARAM_NORM1);
-    TRY(ops->rmsnorm(be, a->h1, a->r1, a->x, model_tensor(m, norm), (float)c->rms_eps, N, c->C));
-    const struct product qkv[] = {{a->q, m->weight[q]},
-                                  {a->k, m->weight[q + PARAM_K - PARAM_Q]},
-                                  {a->v, m->weight[q + PARAM_V - PARAM_Q]}};
-    TRY(ops->matmuls(be, qkv, 3, a->h1, N));
-    TRY(ops->rope(be, a->q, fw->position, m->cos, m->sin, N, c->H, c->D, 0));
-    TRY(ops->rope(be, a->k, fw->position, m->cos, m->sin, N, c->K, c->D, 0));
+    const struct params *p = m->params;
+    const int N = fw->N;
+    const struct linear qkv[] = {{a->q, params_layer(p, l, PARAM_Q)},
+                                 {a->k, params_layer(p, l, PARAM_K)},
+                                 {a->v, params_layer(p, l, PARAM_V)}};
+    const struct linear out = {a->x2, params_layer(p, l, PARAM_O)};
+    TRY(norm_forward(m, params_layer(p, l, PARAM_NORM1), a->h1, a->r1, a->x, N));
+    TRY(linear_forward(m, qkv, 3, a->h1, N));
+    TRY(forward_rotate(fw, a->q, a->k, 0));
     if (m->kv == KV_BF16) { // alike with and without pages; the gradient goes straight through
         const size_t count = (size_t)N * (size_t)c->K * (size_t)c->D;
         TRY(ops->round_bf16(be, a->k, count));
@@ -175,33 +199,41 @@ static err_t attention_block(struct forward *fw, struct activations *a, int l)
     }
     TRY(ops->attention(be, a->o, a->lse, a->q, a->k, a->v, fw->segment, fw->segments, &m->shape,
                        l));
-    TRY(ops->matmul(be, a->x2, a->o, m->weight[q + PARAM_O - PARAM_Q], N, 0));
+    TRY(linear_forward(m, &out, 1, a->o, N));
     return ops->add(be, a->x2, a->x, (size_t)N * (size_t)c->C);
 }
 
-/* As far as the backward needs it. */
+const float *forward_mlp_input(const struct forward *fw, const struct activations *a)
+{
+    return fw->model->config.family->order == LAYER_PARALLEL ? a->x : a->x2;
+}
+
+/* As far as the backward needs it: the norm, and what is inside the feed-forward. */
 static err_t mlp_inside(struct forward *fw, struct activations *a, int l)
 {
     struct model *m = fw->model;
-    const struct model_config *c = &m->config;
-    struct backend *be = m->be;
-    const struct backend_ops *ops = be->ops;
-    const int norm = params_layer(m->params, l, PARAM_NORM2), N = fw->N;
-    TRY(ops->rmsnorm(be, a->h2, a->r2, a->x2, model_tensor(m, norm), (float)c->rms_eps, N, c->C));
-    const struct product gated[] = {{a->gate, m->weight[norm + PARAM_GATE - PARAM_NORM2]},
-                                    {a->up, m->weight[norm + PARAM_UP - PARAM_NORM2]}};
-    TRY(ops->matmuls(be, gated, 2, a->h2, N));
-    return ops->swiglu(be, a->act, a->gate, a->up, (size_t)N * (size_t)c->F);
+    const struct params *p = m->params;
+    const size_t count = (size_t)fw->N * (size_t)m->config.F;
+    const struct linear gated[] = {{a->gate, params_layer(p, l, PARAM_GATE)},
+                                   {a->up, params_layer(p, l, PARAM_UP)}};
+    TRY(norm_forward(m, params_layer(p, l, PARAM_NORM2), a->h2, a->r2, forward_mlp_input(fw, a),
+                     fw->N));
+    TRY(linear_forward(m, gated, 2, a->h2, fw->N));
+    switch (m->config.family->activation) {
+    case ACTIVATION_SWIGLU:
+        return m->be->ops->swiglu(m->be, a->act, a->gate, a->up, count);
+    }
+    __builtin_unreachable();
 }
 
+/* x_next = x2 + down(act) */
 static err_t mlp_block(struct forward *fw, struct activations *a, int l, float *x_next)
 {
     struct model *m = fw->model;
-    const struct backend_ops *ops = m->be->ops;
-    const int down = params_layer(m->params, l, PARAM_DOWN), N = fw->N;
+    const struct linear down = {x_next, params_layer(m->params, l, PARAM_DOWN)};
     TRY(mlp_inside(fw, a, l));
-    TRY(ops->matmul(m->be, x_next, a->act, m->weight[down], N, 0));
-    return ops->add(m->be, x_next, a->x2, (size_t)N * (size_t)m->config.C);
+    TRY(linear_forward(m, &down, 1, a->act, fw->N));
+    return m->be->ops->add(m->be, x_next, a->x2, (size_t)fw->N * (size_t)m->config.C);
 }
 
 err_t forward_layer(struct forward *fw, int l)
@@ -216,11 +248,11 @@ err_t forward_layer(struct forward *fw, int l)
     return OK;
 }
 
-/* A tied table may be there packed alone. */
+/* In a compact model a tied table is there packed alone. */
 static err_t embed(struct forward *fw)
 {
     struct model *m = fw->model;
-    const int table = m->params->embed;
+    const int table = m->params->embed.weight;
     const bf16 *rows = model_tensor(m, table);
     float *x = fw->layer[0].x;
     return rows ? m->be->ops->embed(m->be, x, rows, fw->token, fw->N, m->config.C)
@@ -232,7 +264,6 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
 {
     struct model *m = fw->model;
     const struct model_config *c = &m->config;
-    const struct backend_ops *ops = m->be->ops;
     TRY(check_run(fw, token, position, N, segments, count));
     fw->N = N;
     fw->segments = count;
@@ -250,8 +281,7 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
         TRY(mlp_block(fw, a, l, fw->keep && l + 1 < c->L ? a[1].x : fw->last));
     }
     fw->there = c->L - 1;
-    return ops->rmsnorm(m->be, fw->hidden, fw->r, fw->last, model_tensor(m, m->params->norm),
-                        (float)c->rms_eps, N, c->C);
+    return norm_forward(m, m->params->norm, fw->hidden, fw->r, fw->last, N);
 }
 
 const float *forward_hidden(const struct forward *fw)
@@ -272,33 +302,41 @@ err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int
     return OK;
 }
 
-err_t forward_head(struct forward *fw, const int32_t *row, int count, float *logits)
+err_t forward_head_chunk(struct forward *fw, int head, const int32_t *row, int count, float *out)
 {
     struct model *m = fw->model;
     const size_t C = (size_t)m->config.C, bytes = (size_t)count * sizeof *row;
-    if (logits == fw->logits && count == fw->head_there && !memcmp(row, fw->head_row, bytes))
+    const struct linear map = {out, m->params->head[head]};
+    if (out == fw->head_out && head == fw->head && count == fw->head_there &&
+        !memcmp(row, fw->head_row, bytes))
         return OK;
     fw->head_there = 0;
     TRY(m->be->ops->sync(m->be));
     for (int i = 0; i < count; i++)
         memcpy(fw->head_in + (size_t)i * C, fw->hidden + (size_t)row[i] * C, C * sizeof(float));
-    TRY(m->be->ops->matmul(m->be, logits, fw->head_in, m->weight[m->params->head], count, 0));
-    if (logits == fw->logits) {
+    TRY(linear_forward(m, &map, 1, fw->head_in, count));
+    if (out == fw->head_out) {
         memcpy(fw->head_row, row, bytes);
+        fw->head = head;
         fw->head_there = count;
+    }
+    return OK;
+}
+
+err_t forward_head(struct forward *fw, int head, const int32_t *row, int count, float *ret)
+{
+    TRY(forward_check_rows(fw, row, NULL, count));
+    const size_t width = (size_t)model_head(fw->model, head)->rows;
+    for (int at = 0; at < count; at += fw->head_rows) {
+        const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
+        TRY(forward_head_chunk(fw, head, row + at, rows, ret + (size_t)at * width));
     }
     return OK;
 }
 
 err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *ret_logits)
 {
-    TRY(forward_check_rows(fw, row, NULL, count));
-    for (int at = 0; at < count; at += fw->head_rows) {
-        int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
-        TRY(forward_head(fw, row + at, rows,
-                         ret_logits + (size_t)at * (size_t)fw->model->config.V));
-    }
-    return OK;
+    return forward_head(fw, HEAD_VOCABULARY, row, count, ret_logits);
 }
 
 err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target, int count,
@@ -307,10 +345,10 @@ err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target
     struct backend *be = fw->model->be;
     TRY(forward_check_rows(fw, row, target, count));
     for (int at = 0; at < count; at += fw->head_rows) {
-        int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
-        TRY(forward_head(fw, row + at, rows, fw->logits));
+        const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
+        TRY(forward_head_chunk(fw, HEAD_VOCABULARY, row + at, rows, fw->head_out));
         TRY(be->ops->token_logp(be, ret_logp + at, ret_entropy ? ret_entropy + at : NULL,
-                                fw->logits, target + at, inverse_temperature, rows,
+                                fw->head_out, target + at, inverse_temperature, rows,
                                 fw->model->config.V));
     }
     return OK;

@@ -1,5 +1,5 @@
-/* The forward: tokens of all sequences, concatenated, to hidden states, logits or
- * log-probabilities. The same code prefills and decodes (with pages of keys and values) and learns (without): the
+/* The forward: tokens of all sequences, concatenated, to hidden states, logits or log-probabilities.
+ * The same code prefills and decodes (with pages of keys and values) and learns (without them). The
  * bits of a token depend on its own prefix alone.
  *
  *     SCOPED(forward) fw = NULL;
@@ -17,13 +17,13 @@
 #include <stdint.h>
 
 struct forward;
-/* What is held for the backward: nothing (there is none), all that each layer computes, or its input
- * alone, from which the rest is computed again: the same bits, a third more work, a fraction of the
- * memory. */
+/* What is held for the backward: nothing (there is none), all that each layer computes, or each layer's
+ * input alone. From an input the rest is computed again: the same bits, a third more work, a fraction
+ * of the memory. */
 enum forward_keep { FORWARD_NOTHING, FORWARD_ALL, FORWARD_INPUTS };
 
-/* max_rows: tokens of one call. head_rows: rows of logits (head_rows, V) in memory at once; more
- * rows are walked in such chunks, which changes no bit. */
+/* max_rows: tokens of one call. head_rows: rows of a head's outputs, such as logits (head_rows, V), in
+ * memory at once. More rows are walked in such chunks, which changes no bit. */
 err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward_keep keep,
                   struct forward **ret);
 size_t forward_bytes(const struct forward *fw); // all it allocated
@@ -39,7 +39,9 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
 /* The last run's hidden states after the final norm (N,C); valid until the next. */
 const float *forward_hidden(const struct forward *fw);
 
-/* logits (count,V) of hidden rows row[0..count-1]. */
+/* Outputs (count, width of the head) of hidden rows row[0..count-1]: see model_head. The vocabulary's are
+ * logits (count,V). */
+err_t forward_head(struct forward *fw, int head, const int32_t *row, int count, float *ret);
 err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *ret_logits);
 
 /* logp[i] = log softmax(logits(row[i]) * inverse_temperature)[target[i]], entropy[i] of that row

@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Only what is multiplied by is packed: an embedding that is not the head as well is merely looked
- * up. */
+/* Matrices that are multiplied by are packed. An embedding is only looked up, unless it is the head too. */
 static bool is_packed(const struct model *model, int i)
 {
     return model->params->layout->tensor[i].cols &&
-           (i != model->params->embed || i == model->params->head);
+           (i != model->params->embed.weight || model->config.tied);
 }
 
 static size_t padded(const struct layout_tensor *tensor)
@@ -94,15 +93,38 @@ err_t model_empty_compact(struct backend *be, const struct model_config *config,
     return model_make(be, config, true, ret);
 }
 
-/* How far from 0 a tensor's weights begin; see model_new. */
-static double initial_std(const struct model *model, int i)
+/* How far from 0 each matrix begins, by tensor; see model_new. Owned by the caller. */
+static double *initial_stds(const struct model *model)
 {
     const struct params *params = model->params;
-    if (i == params->embed || i == params->head)
-        return 0.02;
-    const int role = (i - params->embed - 1) % PARAM_ROLES;
-    const double std = 1 / sqrt(params->layout->tensor[i].cols);
-    return role == PARAM_O || role == PARAM_DOWN ? std / sqrt(2.0 * model->config.L) : std;
+    const int L = model->config.L;
+    double *std = mem_array((size_t)params->layout->count, sizeof *std);
+    for (int i = 0; i < params->layout->count; i++)
+        if (params->layout->tensor[i].cols)
+            std[i] = 1 / sqrt(params->layout->tensor[i].cols);
+    for (int l = 0; l < L; l++) {
+        std[params_layer(params, l, PARAM_O).weight] /= sqrt(2.0 * L);
+        std[params_layer(params, l, PARAM_DOWN).weight] /= sqrt(2.0 * L);
+    }
+    std[params->embed.weight] = 0.02;
+    for (int i = 0; i < params->heads; i++)
+        std[params->head[i].weight] = 0.02;
+    return std;
+}
+
+static void draw_tensor(struct model *model, int i, uint64_t seed, double std)
+{
+    const struct layout_tensor *tensor = &model->params->layout->tensor[i];
+    const struct rng rng = rng_keyed(seed, RNG_INIT, (uint64_t)i, 0);
+    for (size_t j = 0; j < tensor->count; j++)
+        model->values[tensor->offset + j] = bf16_from_float((float)(std * rng_normal(&rng, j)));
+}
+
+static void set_ones(struct model *model, struct param norm)
+{
+    const struct layout_tensor *tensor = &model->params->layout->tensor[norm.weight];
+    for (size_t j = 0; j < tensor->count; j++)
+        model->values[tensor->offset + j] = bf16_from_float(1);
 }
 
 err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
@@ -110,15 +132,16 @@ err_t model_new(struct backend *be, const struct model_config *config, uint64_t 
 {
     SCOPED(model) model = NULL;
     TRY(model_empty(be, config, &model));
-    const struct layout *layout = model->params->layout;
-    for (int i = 0; i < layout->count; i++) {
-        const struct layout_tensor *tensor = &layout->tensor[i];
-        const struct rng rng = rng_keyed(seed, RNG_INIT, (uint64_t)i, 0);
-        const double std = tensor->cols ? initial_std(model, i) : 0;
-        for (size_t j = 0; j < tensor->count; j++)
-            model->values[tensor->offset + j] =
-                bf16_from_float(tensor->cols ? (float)(std * rng_normal(&rng, j)) : 1.0f);
+    const struct params *params = model->params;
+    SCOPED_MEM double *std = initial_stds(model);
+    for (int i = 0; i < params->layout->count; i++)
+        if (params->layout->tensor[i].cols)
+            draw_tensor(model, i, seed, std[i]);
+    for (int l = 0; l < config->L; l++) {
+        set_ones(model, params_layer(params, l, PARAM_NORM1));
+        set_ones(model, params_layer(params, l, PARAM_NORM2));
     }
+    set_ones(model, params->norm);
     TRY(model_repack(model));
     *ret = STEAL(model);
     return OK;
@@ -148,20 +171,19 @@ static err_t check_shape(const struct safetensors *in, const char *directory,
     return OK;
 }
 
-/* What a directory may hold beside the table: a tied head once more, and the constants that old
- * versions of transformers saved. Anything else would be a part of the model that we do not
- * compute. */
+/* Whether a directory may hold a tensor that is not in the table: a tied head once more, and the constants
+ * that the family's row names. Any other would be a part of the model that we do not compute. */
 static bool may_ignore(const struct model_config *config, const char *name)
 {
-    static const char tail[] = ".rotary_emb.inv_freq";
-    const size_t len = strlen(name);
-    if (config->tied && strcmp(name, "lm_head.weight") == 0)
+    const struct model_family *family = config->family;
+    SCOPED_MEM char *head = mem_printf("%s.weight", family->head[HEAD_VOCABULARY].name);
+    const size_t len = strlen(name), tail = family->ignored ? strlen(family->ignored) : 0;
+    if (config->tied && strcmp(name, head) == 0)
         return true;
-    return len >= sizeof tail && strcmp(name + len - (sizeof tail - 1), tail) == 0;
+    return tail && len > tail && strcmp(name + len - tail, family->ignored) == 0;
 }
 
-/* Before anything is allocated for them: every tensor of the table is there with its shape, and no
- * other. */
+/* Before anything is allocated for the tensors: each of the table is there with its shape, and no other. */
 static err_t check_tensors(const struct safetensors *in, const char *directory,
                            const struct model_config *config)
 {
@@ -177,8 +199,8 @@ static err_t check_tensors(const struct safetensors *in, const char *directory,
     return OK;
 }
 
-/* Not a number or infinite: one such weight makes every logit so. Said of values as they are held: what rounding to bf16
- * makes infinite counts. */
+/* Refuses values that are not a number or infinite: one such weight makes every logit so. Values are judged
+ * as they are held, after they were rounded to bf16, which may make one infinite. */
 static err_t check_finite(const struct safetensors *in, const struct tensor_info *tensor,
                           size_t first, const bf16 *value, size_t count)
 {
@@ -194,7 +216,7 @@ static err_t check_finite(const struct safetensors *in, const struct tensor_info
     return OK;
 }
 
-/* Whole panels of about so many elements at a time: what is packed is nowhere else. */
+/* A packed tensor is read in pieces of whole panels, of about so many elements: it is nowhere else. */
 enum { PIECE = 1 << 19 };
 
 static err_t load_packed(struct model *model, const struct safetensors *in, int i)

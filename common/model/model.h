@@ -1,6 +1,6 @@
-/* A model: its config, and its bf16 weights. Who learns has them twice: in one flat array, and in the
- * packed form that the backend multiplies by. Who only computes has each once (compact): matrices
- * packed, the rest row-major.
+/* A model: its config, and its bf16 weights. A model that learns has them twice: in one flat array, and in
+ * the packed form that the backend multiplies by. A compact model has each once, and only computes:
+ * matrices packed, the rest row-major.
  *
  *     SCOPED(model) model = NULL;
  *     TRY(model_load(be, "sft", &model));                -- a Hugging Face directory
@@ -24,24 +24,24 @@ struct model {
     struct model_config config;
     struct attention_shape shape;
     struct params *params;
-    bf16 *values; // (params->layout->elements), row-major tensors, zeros in the gaps; NULL: compact
-    bf16 **row_major; // per tensor; NULL: it is packed alone
-    bf16 *loose;      // compact: those that are not packed
-    struct weight *
-        *weight; // per tensor of the layout; NULL for vectors. weight[params->head] is the head
-    float *cos, *sin;  // (max_positions, D/2)
+    /* (params->layout->elements) row-major tensors, zeros in the gaps; NULL: compact */
+    bf16 *values;
+    bf16 **row_major;       // per tensor; NULL: it is packed alone
+    bf16 *loose;            // compact: the tensors that are not packed
+    struct weight **weight; // per tensor of the layout, packed; NULL for vectors
+    float *cos, *sin;       // (max_positions, D/2)
     enum kv_format kv; // how keys and values are kept and rounded; F32 unless set before first use
 };
 
-/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one
- * line naming file, tensor and what is wrong: missing, of another shape, none that this family has,
- * or with a value that is not finite. */
+/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one line that
+ * names the file, the tensor and what is wrong with it: missing, of another shape, not one of the
+ * family's, or with a value that is not finite. */
 err_t model_load(struct backend *be, const char *directory, struct model **ret);
 
-/* A fresh model. Norms 1; embedding and an untied head N(0, 0.02^2), so that first logits are near
- * 0; other matrices N(0, 1/cols), those that write to the residual stream (o, down) divided by
- * sqrt(2L) (Radford 2019), so that its size does not grow with depth. A function of config and seed
- * alone. */
+/* A fresh model. Norms are 1 and biases 0. The embedding and untied heads are N(0, 0.02^2), so that first
+ * logits are near 0. Other matrices are N(0, 1/cols); those that write to the residual stream (o, down)
+ * are divided by sqrt(2L) (Radford 2019), so that its size does not grow with depth. A function of config
+ * and seed alone. */
 err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
                 struct model **ret);
 
@@ -77,6 +77,12 @@ size_t model_bytes(const struct model *model); // of its weights, as they are he
 /* After values changed: all of them, or those of elements [begin, end) of the flat array. */
 err_t model_repack(struct model *model);
 err_t model_repack_range(struct model *model, size_t begin, size_t end);
+
+/* The matrix of a head: (V,C) of the vocabulary's. */
+static inline const struct layout_tensor *model_head(const struct model *model, int head)
+{
+    return &model->params->layout->tensor[model->params->head[head].weight];
+}
 
 /* Start of tensor i's values, row-major; NULL: it is packed alone. */
 static inline const bf16 *model_tensor(const struct model *model, int i)

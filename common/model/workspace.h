@@ -1,14 +1,15 @@
-/* The inside of struct forward, for forward.c and backward.c alone. */
+/* The inside of struct forward, for forward.c, backward.c and the test of families. */
 #pragma once
 #include "model/forward.h"
 
-/* What a layer computes on its way. Without keep, all layers share one; where inputs are kept, all but
- * x. */
+/* What a layer computes on its way. Without keep, all layers share one set of buffers; where inputs are
+ * kept, all but x. */
 struct activations {
     float *x, *h1, *r1;     // (N,C) residual stream in; its norm; (N) the norm's factors
     float *q, *k, *v;       // (N,H*D), (N,K*D), (N,K*D); q and k rotated
     float *o, *lse;         // (N,H*D), (N,H); lse NULL without keep
-    float *x2, *h2, *r2;    // (N,C) after attention; its norm; (N)
+    float *x2;              // (N,C) residual stream after attention
+    float *h2, *r2;         // (N,C) the feed-forward's input, normed; (N) the norm's factors
     float *gate, *up, *act; // (N,F)
 };
 
@@ -20,13 +21,14 @@ struct forward {
     void *memory;
     struct activations *layer; // (L), or (1) without keep
     float *last, *r, *hidden;  // (N,C) residual stream out; (N); its norm
-    float *head_in, *logits;   // (head_rows,C) gathered rows of hidden; (head_rows,V)
-    int32_t *head_row;         // (head_rows) which rows those two are of,
-    int head_there;            // and how many; 0: of none
+    float *head_in;            // (head_rows,C) gathered rows of hidden
+    float *head_out;           // (head_rows, width of the widest head)
+    int32_t *head_row;         // (head_rows) the rows that those two are of
+    int head, head_there;      // the head of head_out; how many rows are there, 0: none
 
     /* The last run, for the backward. */
     int N, segments;
-    int there; // the layer whose activations are there; all that was not computed again since
+    int there; // the layer whose activations lie in the shared buffers
     int32_t *token, *position;
     struct segment *segment;
 
@@ -43,6 +45,12 @@ err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int
 /* Layer l's activations, from its input if need be, as the last run computed them. */
 err_t forward_layer(struct forward *fw, int l);
 
-/* Logits of count <= head_rows hidden rows into `logits`, the rows themselves into fw->head_in. Into fw->logits: unless they
- * are there already. */
-err_t forward_head(struct forward *fw, const int32_t *row, int count, float *logits);
+/* q and k (or their gradients, and inverse) are turned by the last run's positions, as the family does. */
+err_t forward_rotate(struct forward *fw, float *q, float *k, int inverse);
+
+/* What a layer's feed-forward takes: the stream after attention; in a parallel layer, its input. */
+const float *forward_mlp_input(const struct forward *fw, const struct activations *a);
+
+/* A head's outputs of count <= head_rows hidden rows into out, the rows themselves into fw->head_in. Where
+ * out is fw->head_out and has those already, nothing is computed. */
+err_t forward_head_chunk(struct forward *fw, int head, const int32_t *row, int count, float *out);

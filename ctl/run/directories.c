@@ -18,9 +18,9 @@ static err_t config_for(const struct new_options *o, const struct tokenizer *tok
                         struct model_config *ret)
 {
     long ff = o->ff ? o->ff : (o->width * 8 / 3 + 31) / 32 * 32;
-    *ret = config_llama(tokenizer_vocab(tokenizer), (int)o->width, (int)ff, (int)o->layers,
-                        (int)o->heads, (int)(o->kv_heads ? o->kv_heads : o->heads),
-                        (int)o->max_positions, o->tied);
+    *ret = config_default(tokenizer_vocab(tokenizer), (int)o->width, (int)ff, (int)o->layers,
+                          (int)o->heads, (int)(o->kv_heads ? o->kv_heads : o->heads),
+                          (int)o->max_positions, o->tied);
     ret->bos = tokenizer_bos(tokenizer);
     ret->pad = tokenizer_pad(tokenizer);
     if (tokenizer_eos(tokenizer) >= 0)
@@ -68,7 +68,7 @@ err_t command_model_new(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "model new DIRECTORY",
         .purpose =
-            "Makes a Llama-style model with fresh weights in DIRECTORY, which already holds its tokenizer\n"
+            "Makes a model with fresh weights in DIRECTORY, which already holds its tokenizer\n"
             "(`rlhfctl tokenizer train`). The result is a Hugging Face directory.",
         .flags = rows,
         .flags_count = NUMBERS + 1,

@@ -204,7 +204,7 @@ static err_t sort_model(void)
     SCOPED(forward) fw = NULL;
     SCOPED(gradient) grad = NULL;
     SCOPED(optimizer) opt = NULL;
-    const struct model_config config = config_llama(29, 64, 176, 2, 2, 2, 64, false);
+    const struct model_config config = config_default(29, 64, 176, 2, 2, 2, 64, false);
     const struct optimizer_config adamw = OPTIMIZER_DEFAULTS;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
     TRY(model_new(be, &config, 1, &model));

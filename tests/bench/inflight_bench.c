@@ -154,9 +154,9 @@ static err_t bench(const struct shape *shape, enum recipe_in_flight mode, int th
 static err_t all(int threads)
 {
     const struct shape shapes[] = {
-        {"sort 0.1M", config_llama(29, 64, 172, 2, 2, 2, 128, false), 60000, 3000},
-        {"tldr 0.9M", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 24000, 3000},
-        {"tldr 0.9M", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 24000, 600}};
+        {"sort 0.1M", config_default(29, 64, 172, 2, 2, 2, 128, false), 60000, 3000},
+        {"tldr 0.9M", config_default(2048, 128, 352, 3, 4, 4, 128, true), 24000, 3000},
+        {"tldr 0.9M", config_default(2048, 128, 352, 3, 4, 4, 128, true), 24000, 600}};
     for (int s = 0; s < 3; s++)
         for (int mode = RECIPE_CONTINUE; mode <= RECIPE_FINISH; mode++)
             TRY(bench(&shapes[s], (enum recipe_in_flight)mode, threads));

@@ -24,8 +24,8 @@ static inline bool bench_shape(const char *name, int positions, struct model_con
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (!strcmp(name, shapes[i].name)) {
-            *ret = config_llama(shapes[i].V, shapes[i].C, shapes[i].F, shapes[i].L, shapes[i].H,
-                                shapes[i].K, positions, i > 0);
+            *ret = config_default(shapes[i].V, shapes[i].C, shapes[i].F, shapes[i].L, shapes[i].H,
+                                  shapes[i].K, positions, i > 0);
             return true;
         }
     return false;

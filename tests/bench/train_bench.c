@@ -175,12 +175,13 @@ static err_t measure(struct backend *be, const struct shape *shape, int threads,
 static err_t run(int threads, int steps)
 {
     const struct shape shapes[] = {
-        {"sort", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, false, false},
-        {"tldr", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 32, 64, 64, false, false},
-        {"sort_groups", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, true, false},
-        {"sort_shared", config_llama(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, true, true},
-        {"tldr_groups", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 128, 46, 6, true, false},
-        {"tldr_shared", config_llama(2048, 128, 352, 3, 4, 4, 128, true), 128, 46, 6, true, true},
+        {"sort", config_default(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, false, false},
+        {"tldr", config_default(2048, 128, 352, 3, 4, 4, 128, true), 32, 64, 64, false, false},
+        {"sort_groups", config_default(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, true, false},
+        {"sort_shared", config_default(29, 64, 176, 2, 2, 2, 64, false), 256, 18, 9, true, true},
+        {"tldr_groups", config_default(2048, 128, 352, 3, 4, 4, 128, true), 128, 46, 6, true,
+         false},
+        {"tldr_shared", config_default(2048, 128, 352, 3, 4, 4, 128, true), 128, 46, 6, true, true},
     };
     SCOPED(backend) be = NULL;
     TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));

@@ -23,10 +23,10 @@ static err_t make(const char *size, const char *directory)
     const struct {
         const char *name;
         struct model_config config;
-    } sizes[] = {{"1M", config_llama(2048, 128, 352, 4, 4, 4, 2048, true)},
-                 {"10M", config_llama(8192, 256, 688, 10, 8, 8, 2048, true)},
-                 {"50M", config_llama(16384, 512, 1376, 13, 8, 8, 2048, true)},
-                 {"125M", config_llama(32000, 768, 2048, 14, 12, 12, 2048, true)}};
+    } sizes[] = {{"1M", config_default(2048, 128, 352, 4, 4, 4, 2048, true)},
+                 {"10M", config_default(8192, 256, 688, 10, 8, 8, 2048, true)},
+                 {"50M", config_default(16384, 512, 1376, 13, 8, 8, 2048, true)},
+                 {"125M", config_default(32000, 768, 2048, 14, 12, 12, 2048, true)}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (strcmp(sizes[i].name, size) != 0)
             continue;

@@ -32,8 +32,8 @@ static int place_count;
 /* Several kv heads, which a step of decoding walks together: with bf16 one for each head, else one for two. */
 static struct model_config config_of(int kv)
 {
-    return kv == KV_BF16 ? config_llama(VOCABULARY, 48, 100, 2, 3, 3, CONTEXT, true)
-                         : config_llama(VOCABULARY, 64, 100, 2, 4, 2, CONTEXT, true);
+    return kv == KV_BF16 ? config_default(VOCABULARY, 48, 100, 2, 3, 3, CONTEXT, true)
+                         : config_default(VOCABULARY, 64, 100, 2, 4, 2, CONTEXT, true);
 }
 
 static void open_places(void)

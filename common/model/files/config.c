@@ -1,4 +1,5 @@
 #include "model/files/config.h"
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
@@ -8,51 +9,47 @@
 
 enum { CONFIG_MAX_BYTES = 1 << 20 };
 
-static const struct model_family families[] = {
-    {"llama", "LlamaForCausalLM"},
-};
-
-const struct model_family *family_find(const char *model_type)
-{
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (strcmp(families[i].model_type, model_type) == 0)
-            return &families[i];
-    return NULL;
-}
-
-/* Keys of config.json that are whole numbers: where they go, what they may be. optional: 0 means
- * not there, and config_parse then puts transformers' default. D must suit the attention kernels'
- * vectors. */
-enum {
-    V_MAX = 1 << 22,
-    C_MAX = 1 << 16,
-    F_MAX = 1 << 18,
-    L_MAX = 1024,
-    H_MAX = 1024,
-    D_MAX = 1024,
-    T_MAX = 1 << 22
-};
+/* The dimensions of a model, and the most that a directory may claim. */
+enum { V_MAX = 1 << 22 };
+#define DIMENSION(field, max)                                                                      \
+    {                                                                                              \
+        offsetof(struct model_config, field), (max), #field                                        \
+    }
 static const struct {
-    const char *key;
     size_t at;
     int max;
-    bool optional;
-} shape_keys[] = {
-    {"vocab_size", offsetof(struct model_config, V), V_MAX, false},
-    {"hidden_size", offsetof(struct model_config, C), C_MAX, false},
-    {"intermediate_size", offsetof(struct model_config, F), F_MAX, false},
-    {"num_hidden_layers", offsetof(struct model_config, L), L_MAX, false},
-    {"num_attention_heads", offsetof(struct model_config, H), H_MAX, false},
-    {"num_key_value_heads", offsetof(struct model_config, K), H_MAX, true},
-    {"head_dim", offsetof(struct model_config, D), D_MAX, true},
-    {"max_position_embeddings", offsetof(struct model_config, max_positions), T_MAX, true},
+    const char *name;
+} dimensions[] = {
+    DIMENSION(V, V_MAX),   DIMENSION(C, 1 << 16),
+    DIMENSION(F, 1 << 18), DIMENSION(L, 1024),
+    DIMENSION(H, 1024),    DIMENSION(K, 1024),
+    DIMENSION(D, 1024),    DIMENSION(max_positions, 1 << 22),
 };
-enum { SHAPE_KEYS = sizeof shape_keys / sizeof *shape_keys };
+enum { DIMENSIONS = sizeof dimensions / sizeof *dimensions };
 
-struct model_config config_llama(int V, int C, int F, int L, int H, int K, int max_positions,
-                                 bool tied)
+/* 0: there is no such dimension, so no value passes. */
+static int max_of(size_t at)
 {
-    return (struct model_config){.family = &families[0],
+    for (int i = 0; i < DIMENSIONS; i++)
+        if (dimensions[i].at == at)
+            return dimensions[i].max;
+    return 0;
+}
+
+/* The key under which the family has a value; our own name if it has none. */
+static const char *key_of(const struct model_config *config, size_t at, const char *name)
+{
+    for (const struct config_key *key = config->family->keys; key->key; key++)
+        if (key->at == at && key->kind != KEY_FIXED)
+            return key->key;
+    return name;
+}
+#define KEY_OF(config, field) key_of((config), offsetof(struct model_config, field), #field)
+
+struct model_config config_default(int V, int C, int F, int L, int H, int K, int max_positions,
+                                   bool tied)
+{
+    return (struct model_config){.family = family_at(0),
                                  .V = V,
                                  .C = C,
                                  .F = F,
@@ -61,7 +58,7 @@ struct model_config config_llama(int V, int C, int F, int L, int H, int K, int m
                                  .K = K,
                                  .D = H > 0 ? C / H : 0,
                                  .max_positions = max_positions,
-                                 .rms_eps = 1e-5,
+                                 .norm_eps = 1e-5,
                                  .rope_theta = 10000,
                                  .tied = tied,
                                  .bos = -1,
@@ -69,29 +66,35 @@ struct model_config config_llama(int V, int C, int F, int L, int H, int K, int m
                                  .dtype = DTYPE_BF16};
 }
 
-err_t config_check(const struct model_config *config, const char *name)
+static err_t check_dimensions(const struct model_config *config, const char *name)
 {
-    for (int i = 0; i < SHAPE_KEYS; i++) {
-        int value = *(const int *)((const char *)config + shape_keys[i].at);
-        if (value < 1 || value > shape_keys[i].max)
+    for (int i = 0; i < DIMENSIONS; i++) {
+        const int value = *(const int *)((const char *)config + dimensions[i].at);
+        if (value < 1 || value > dimensions[i].max)
             return err_new(ERR_INVALID, "%s: '%s' is %d; it must be from 1 to %d", name,
-                           shape_keys[i].key, value, shape_keys[i].max);
+                           key_of(config, dimensions[i].at, dimensions[i].name), value,
+                           dimensions[i].max);
     }
     if (config->H % config->K)
+        return err_new(ERR_INVALID, "%s: '%s' %d is not a multiple of '%s' %d", name,
+                       KEY_OF(config, H), config->H, KEY_OF(config, K), config->K);
+    if (config->D % CONFIG_HEAD_SIZE_STEP)
         return err_new(ERR_INVALID,
-                       "%s: 'num_attention_heads' %d is not a multiple of 'num_key_value_heads' %d",
-                       name, config->H, config->K);
-    if (config->D % 16)
-        return err_new(ERR_INVALID,
-                       "%s: head size %d is not a multiple of 16 ('head_dim', or 'hidden_size' / "
-                       "'num_attention_heads')",
-                       name, config->D);
-    if (!(config->rms_eps > 0 && config->rms_eps < 1))
-        return err_new(ERR_INVALID, "%s: 'rms_norm_eps' is %g; it must be between 0 and 1", name,
-                       config->rms_eps);
+                       "%s: head size %d is not a multiple of %d ('%s', or '%s' / '%s')", name,
+                       config->D, CONFIG_HEAD_SIZE_STEP, KEY_OF(config, D), KEY_OF(config, C),
+                       KEY_OF(config, H));
+    return OK;
+}
+
+err_t config_check(const struct model_config *config, const char *name)
+{
+    TRY(check_dimensions(config, name));
+    if (!(config->norm_eps > 0 && config->norm_eps < 1))
+        return err_new(ERR_INVALID, "%s: '%s' is %g; it must be between 0 and 1", name,
+                       KEY_OF(config, norm_eps), config->norm_eps);
     if (!(config->rope_theta >= 1 && config->rope_theta < 1e12))
-        return err_new(ERR_INVALID, "%s: 'rope_theta' is %g; it must be from 1 to 1e12", name,
-                       config->rope_theta);
+        return err_new(ERR_INVALID, "%s: '%s' is %g; it must be from 1 to 1e12", name,
+                       KEY_OF(config, rope_theta), config->rope_theta);
     if (config->bos >= config->V || config->pad >= config->V)
         return err_new(ERR_INVALID,
                        "%s: 'bos_token_id' %d or 'pad_token_id' %d is outside the vocabulary of %d",
@@ -108,8 +111,13 @@ static err_t parse_family(const json_t *json, const char *name, const struct mod
     const char *type;
     TRY(json_get_text(json, name, "model_type", &type));
     const struct model_family *family = family_find(type);
-    if (!family)
-        return err_new(ERR_INVALID, "%s: 'model_type' is '%.40s'; it must be 'llama'", name, type);
+    if (!family) {
+        SCOPED_VALUE(bytes) known = {0};
+        for (int i = 0; family_at(i); i++)
+            bytes_printf(&known, "%s'%s'", i ? ", " : "", family_at(i)->model_type);
+        return err_new(ERR_INVALID, "%s: 'model_type' is '%.40s'; it must be %s", name, type,
+                       (const char *)known.data);
+    }
     const json_t *architectures = json_object_get(json, "architectures");
     const json_t *first = json_array_get(architectures, 0);
     if (first &&
@@ -120,59 +128,39 @@ static err_t parse_family(const json_t *json, const char *name, const struct mod
     return OK;
 }
 
-/* Whatever these say beyond the allowed value would change the arithmetic. */
-static err_t refuse_unsupported(const json_t *json, const char *name)
+static err_t parse_fixed(const json_t *json, const char *name, const struct config_key *key)
 {
-    static const char *const must_be_false[] = {"attention_bias", "mlp_bias"};
-    static const char *const must_be_absent[] = {"rope_scaling", "quantization_config"};
-    for (size_t i = 0; i < 2; i++) {
-        bool set = false;
-        TRY(json_get_bool_or(json, name, must_be_false[i], &set));
-        if (set)
-            return err_new(ERR_INVALID, "%s: '%s' is true; only false is supported", name,
-                           must_be_false[i]);
-    }
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *value = json_object_get(json, must_be_absent[i]);
-        if (!value || json_is_null(value))
-            continue;
-        SCOPED_MEM char *text = json_to_text(value);
-        return err_new(ERR_INVALID, "%s: '%s' is %.80s; only null is supported", name,
-                       must_be_absent[i], text);
-    }
-    const json_t *act = json_object_get(json, "hidden_act");
-    if (act && !json_is_null(act) &&
-        (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0)) {
-        SCOPED_MEM char *text = json_to_text(act);
-        return err_new(ERR_INVALID, "%s: 'hidden_act' is %.40s; only \"silu\" is supported", name,
-                       text);
-    }
-    return OK;
+    const json_t *value = json_object_get(json, key->key);
+    SCOPED_JSON json_t *only = json_loads(key->only, JSON_DECODE_ANY, NULL);
+    if (!value || json_is_null(value) || json_equal(value, only))
+        return OK;
+    SCOPED_MEM char *text = json_to_text(value);
+    return err_new(ERR_INVALID, "%s: '%s' is %.80s; only %s is supported", name, key->key, text,
+                   key->only);
 }
 
-/* transformers 4 has rope_theta, transformers 5 rope_parameters {rope_theta, rope_type}. */
-static err_t parse_rope(const json_t *json, const char *name, double *theta)
+/* transformers 4 has the key at the top, transformers 5 inside rope_parameters, beside rope_type. */
+static err_t parse_theta(const json_t *json, const char *name, const char *theta_key, double *theta)
 {
-    TRY(json_get_number_or(json, name, "rope_theta", theta));
+    TRY(json_get_number_or(json, name, theta_key, theta));
     const json_t *rope = json_object_get(json, "rope_parameters");
     if (!rope || json_is_null(rope))
         return OK;
     if (!json_is_object(rope))
         return err_new(ERR_INVALID, "%s: 'rope_parameters' must be an object", name);
     SCOPED_MEM char *inside = mem_printf("%s: rope_parameters", name);
-    TRY(json_get_number_or(rope, inside, "rope_theta", theta));
+    TRY(json_get_number_or(rope, inside, theta_key, theta));
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)rope, key, value) {
-        bool known = strcmp(key, "rope_theta") == 0 || json_is_null(value);
+        bool known = strcmp(key, theta_key) == 0 || json_is_null(value);
         if (strcmp(key, "rope_type") == 0 || strcmp(key, "type") == 0)
             known = json_is_string(value) && strcmp(json_string_value(value), "default") == 0;
         if (!known) {
             SCOPED_MEM char *text = json_to_text(value);
-            return err_new(
-                ERR_INVALID,
-                "%s: '%.40s' is %.40s; only rope_theta and rope_type \"default\" are supported",
-                inside, key, text);
+            return err_new(ERR_INVALID,
+                           "%s: '%.40s' is %.40s; only %s and rope_type \"default\" are supported",
+                           inside, key, text, theta_key);
         }
     }
     return OK;
@@ -228,31 +216,52 @@ static err_t parse_dtype(const json_t *json, const char *name, enum dtype *ret)
                    name, text);
 }
 
+static err_t parse_int(const json_t *json, const char *name, const struct config_key *key, int *ret)
+{
+    int64_t value = (int64_t)key->otherwise;
+    if (key->required)
+        TRY(json_get_int(json, name, key->key, 1, max_of(key->at), &value));
+    else
+        TRY(json_get_int_or(json, name, key->key, 1, max_of(key->at), &value));
+    *ret = (int)value;
+    return OK;
+}
+
+static err_t parse_key(const json_t *json, const char *name, const struct config_key *key,
+                       struct model_config *config)
+{
+    void *at = (char *)config + key->at;
+    switch (key->kind) {
+    case KEY_INT:
+        return parse_int(json, name, key, at);
+    case KEY_NUMBER:
+        *(double *)at = key->otherwise;
+        return json_get_number_or(json, name, key->key, at);
+    case KEY_BOOL:
+        *(bool *)at = key->otherwise != 0;
+        return json_get_bool_or(json, name, key->key, at);
+    case KEY_THETA:
+        *(double *)at = key->otherwise;
+        return parse_theta(json, name, key->key, at);
+    case KEY_FIXED:
+        return parse_fixed(json, name, key);
+    }
+    __builtin_unreachable();
+}
+
 err_t config_parse(const json_t *json, const char *name, struct model_config *ret)
 {
     if (!json_is_object(json))
         return err_new(ERR_INVALID, "%s: must hold a JSON object", name);
-    struct model_config config = {.rms_eps = 1e-6, .rope_theta = 10000};
+    struct model_config config = {0};
     TRY(parse_family(json, name, &config.family));
-    for (int i = 0; i < SHAPE_KEYS; i++) {
-        int64_t value = 0;
-        if (shape_keys[i].optional)
-            TRY(json_get_int_or(json, name, shape_keys[i].key, 1, shape_keys[i].max, &value));
-        else
-            TRY(json_get_int(json, name, shape_keys[i].key, 1, shape_keys[i].max, &value));
-        *(int *)((char *)&config + shape_keys[i].at) = (int)value;
-    }
+    for (const struct config_key *key = config.family->keys; key->key; key++)
+        TRY(parse_key(json, name, key, &config));
     config.K = config.K ? config.K : config.H;
-    config.max_positions = config.max_positions ? config.max_positions : 2048;
     if (!config.D && config.C % config.H)
-        return err_new(ERR_INVALID,
-                       "%s: 'hidden_size' %d is not a multiple of 'num_attention_heads' %d", name,
-                       config.C, config.H);
+        return err_new(ERR_INVALID, "%s: '%s' %d is not a multiple of '%s' %d", name,
+                       KEY_OF(&config, C), config.C, KEY_OF(&config, H), config.H);
     config.D = config.D ? config.D : config.C / config.H;
-    TRY(json_get_number_or(json, name, "rms_norm_eps", &config.rms_eps));
-    TRY(json_get_bool_or(json, name, "tie_word_embeddings", &config.tied));
-    TRY(refuse_unsupported(json, name));
-    TRY(parse_rope(json, name, &config.rope_theta));
     TRY(parse_token(json, name, "bos_token_id", &config.bos));
     TRY(parse_token(json, name, "pad_token_id", &config.pad));
     TRY(parse_eos(json, name, &config));
@@ -316,24 +325,40 @@ static void set_tokens(json_t *json, const struct model_config *config)
     set(json, "pad_token_id", token_or_null(config->pad));
 }
 
+static void set_key(json_t *json, const struct model_config *config, const struct config_key *key)
+{
+    const void *at = (const char *)config + key->at;
+    switch (key->kind) {
+    case KEY_INT:
+        set(json, key->key, json_integer(*(const int *)at));
+        break;
+    case KEY_NUMBER:
+        set(json, key->key, json_real(*(const double *)at));
+        break;
+    case KEY_BOOL:
+        set(json, key->key, json_boolean(*(const bool *)at));
+        break;
+    case KEY_THETA: // transformers 4 reads the first, transformers 5 the second
+        set(json, key->key, json_real(*(const double *)at));
+        set(json, "rope_parameters",
+            json_pack("{s:f,s:s}", key->key, *(const double *)at, "rope_type", "default"));
+        break;
+    case KEY_FIXED:
+        if (strcmp(key->only, "null") != 0)
+            set(json, key->key, json_loads(key->only, JSON_DECODE_ANY, NULL));
+        break;
+    }
+}
+
 json_t *config_json(const struct model_config *config)
 {
     json_t *json = json_object();
     set(json, "architectures", json_pack("[s]", config->family->architecture));
     set(json, "model_type", json_string(config->family->model_type));
-    for (int i = 0; i < SHAPE_KEYS; i++)
-        set(json, shape_keys[i].key,
-            json_integer(*(const int *)((const char *)config + shape_keys[i].at)));
-    set(json, "hidden_act", json_string("silu"));
-    set(json, "rms_norm_eps", json_real(config->rms_eps));
-    set(json, "rope_theta", json_real(config->rope_theta)); // transformers 4 reads this, 5 the next
-    set(json, "rope_parameters",
-        json_pack("{s:f,s:s}", "rope_theta", config->rope_theta, "rope_type", "default"));
-    set(json, "attention_bias", json_false());
-    set(json, "mlp_bias", json_false());
-    set(json, "tie_word_embeddings", json_boolean(config->tied));
+    for (const struct config_key *key = config->family->keys; key->key; key++)
+        set_key(json, config, key);
     set_tokens(json, config);
-    set(json, "torch_dtype", json_string("bfloat16")); // likewise for 4 and 5
+    set(json, "torch_dtype", json_string("bfloat16")); // transformers 4 reads this, 5 the next
     set(json, "dtype", json_string("bfloat16"));
     return json;
 }

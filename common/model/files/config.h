@@ -10,34 +10,27 @@
 #pragma once
 #include "base/err.h"
 #include "base/json.h"
+#include "model/files/family.h"
 #include "model/files/safetensors.h"
 #include <stdbool.h>
 
-enum { CONFIG_EOS_MAX = 8 };
-
-/* A row of the table in config.c: models whose layers our forward computes. To add one: a row, and
- * what it needs in params.c, forward.c and backward.c. */
-struct model_family {
-    const char *model_type;   // "llama"
-    const char *architecture; // "LlamaForCausalLM"
-};
-const struct model_family *family_find(const char *model_type); // NULL: none
+enum { CONFIG_EOS_MAX = 8, CONFIG_HEAD_SIZE_STEP = 8 };
 
 struct model_config {
-    const struct model_family *family;
-    int V, C, F, L, H, K, D;
+    const struct model_family *family; // borrowed: a row of family.c, or a test's own
+    int V, C, F, L, H, K, D;           // D: a multiple of CONFIG_HEAD_SIZE_STEP
     int max_positions;
-    double rms_eps, rope_theta;
-    bool tied;    // the head is the embedding
+    double norm_eps, rope_theta;
+    bool tied;    // the vocabulary's head is the embedding
     int bos, pad; // -1: none
     int eos[CONFIG_EOS_MAX], eos_count;
     enum dtype dtype; // what the directory says its weights are; they are computed with as bf16
 };
 
-/* Llama with no special tokens, D = C / H, eps 1e-5, theta 10000, bf16: then set what differs, then
- * config_check. */
-struct model_config config_llama(int V, int C, int F, int L, int H, int K, int max_positions,
-                                 bool tied);
+/* The first family of the table with no special tokens, D = C / H, eps 1e-5, theta 10000, bf16. The
+ * caller sets what differs (another family too), then calls config_check. */
+struct model_config config_default(int V, int C, int F, int L, int H, int K, int max_positions,
+                                   bool tied);
 
 /* INVALID: a value out of range or shapes that do not fit together; name is what the message calls
  * it. */

@@ -12,8 +12,9 @@ static void put_config(const struct model_config *c, struct bytes *out)
 {
     bytes_printf(
         out,
-        "V=%d C=%d F=%d L=%d H=%d K=%d D=%d positions=%d eps=%.12g theta=%.12g tied=%d eos=", c->V,
-        c->C, c->F, c->L, c->H, c->K, c->D, c->max_positions, c->rms_eps, c->rope_theta, c->tied);
+        "family=%s V=%d C=%d F=%d L=%d H=%d K=%d D=%d positions=%d eps=%.12g theta=%.12g tied=%d eos=",
+        c->family->model_type, c->V, c->C, c->F, c->L, c->H, c->K, c->D, c->max_positions,
+        c->norm_eps, c->rope_theta, c->tied);
     for (int i = 0; i < c->eos_count; i++)
         bytes_printf(out, "%s%d", i ? "," : "", c->eos[i]);
 }

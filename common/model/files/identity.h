@@ -1,7 +1,8 @@
-/* What names a model beside its weights: its shapes and numbers, its end tokens, its tokenizer. Two daemons whose models differ in
- * any of these mean different texts by the same tokens.
+/* What names a model beside its weights: its family, its shapes and numbers, its end tokens, its tokenizer.
+ * Two daemons whose models differ in any of these mean different texts by the same tokens.
  *
- *     TRY(model_identity("sft", hello_put, &hello));      -- "model.config", "V=29 C=32 ..."; "model.tokenizer", "5f1c..."
+ *     TRY(model_identity("sft", hello_put, &hello));
+ *         -- "model.config", "family=llama V=29 C=32 ..."; "model.tokenizer", "5f1c..."
  *
  * Any thread. */
 #pragma once

@@ -3,51 +3,65 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_MAX_BYTES = 96 };
+enum { NAME_MAX_BYTES = 128 };
 
-/* One row of a layer's table; to add a tensor to every layer: a role and a row. */
-struct role {
-    const char *name;
-    int rows, cols;
-};
-
-static void add_layer(struct layout *layout, const struct model_config *config, int l)
+static int dim_of(const struct model_config *config, enum dim dim)
 {
-    const int C = config->C, F = config->F, HD = config->H * config->D, KD = config->K * config->D;
-    const struct role roles[PARAM_ROLES] = {
-        [PARAM_NORM1] = {"input_layernorm", C, 0},
-        [PARAM_Q] = {"self_attn.q_proj", HD, C},
-        [PARAM_K] = {"self_attn.k_proj", KD, C},
-        [PARAM_V] = {"self_attn.v_proj", KD, C},
-        [PARAM_O] = {"self_attn.o_proj", C, HD},
-        [PARAM_NORM2] = {"post_attention_layernorm", C, 0},
-        [PARAM_GATE] = {"mlp.gate_proj", F, C},
-        [PARAM_UP] = {"mlp.up_proj", F, C},
-        [PARAM_DOWN] = {"mlp.down_proj", C, F},
-    };
-    for (int role = 0; role < PARAM_ROLES; role++) {
-        char name[NAME_MAX_BYTES];
-        snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, roles[role].name);
-        layout_add(layout, name, roles[role].rows, roles[role].cols);
+    switch (dim) {
+    case DIM_NONE:
+        return 0;
+    case DIM_ONE:
+        return 1;
+    case DIM_V:
+        return config->V;
+    case DIM_C:
+        return config->C;
+    case DIM_F:
+        return config->F;
+    case DIM_HD:
+        return config->H * config->D;
+    case DIM_KD:
+        return config->K * config->D;
     }
+    __builtin_unreachable();
+}
+
+/* l takes the place of the name's %d, if it has one. */
+static struct param add(struct layout *layout, const struct model_config *config,
+                        const struct family_module *module, int l)
+{
+    const int rows = dim_of(config, module->rows), cols = dim_of(config, module->cols);
+    struct param param = {.bias = -1};
+    char name[NAME_MAX_BYTES], tensor[NAME_MAX_BYTES + 8];
+    snprintf(name, sizeof name, module->name, l);
+    snprintf(tensor, sizeof tensor, "%s.weight", name);
+    param.weight = layout_add(layout, tensor, rows, cols);
+    snprintf(tensor, sizeof tensor, "%s.bias", name);
+    if (module->bias)
+        param.bias = layout_add(layout, tensor, rows, 0);
+    return param;
 }
 
 struct params *params_new(const struct model_config *config)
 {
+    const struct model_family *family = config->family;
     struct params *params = mem_new(sizeof *params);
     struct layout *layout = params->layout = layout_new();
-    params->embed = layout_add(layout, "model.embed_tokens.weight", config->V, config->C);
-    for (int l = 0; l < config->L; l++)
-        add_layer(layout, config, l);
-    params->norm = layout_add(layout, "model.norm.weight", config->C, 0);
-    params->head =
-        config->tied ? params->embed : layout_add(layout, "lm_head.weight", config->V, config->C);
+    params->layer = mem_array((size_t)config->L * PARAM_ROLES, sizeof *params->layer);
+    params->embed = add(layout, config, &family->embed, 0);
+    for (int i = 0; i < config->L * PARAM_ROLES; i++)
+        params->layer[i] = add(layout, config, &family->layer[i % PARAM_ROLES], i / PARAM_ROLES);
+    params->norm = add(layout, config, &family->final_norm, 0);
+    for (int i = 0; i < HEADS_MAX && family->head[i].name; i++, params->heads++)
+        params->head[i] = i == HEAD_VOCABULARY && config->tied
+                              ? params->embed
+                              : add(layout, config, &family->head[i], 0);
     return params;
 }
 
-int params_layer(const struct params *params, int layer, enum param_role role)
+struct param params_layer(const struct params *params, int layer, enum param_role role)
 {
-    return params->embed + 1 + layer * PARAM_ROLES + (int)role;
+    return params->layer[layer * PARAM_ROLES + (int)role];
 }
 
 void params_free(struct params *params)
@@ -55,5 +69,6 @@ void params_free(struct params *params)
     if (!params)
         return;
     layout_free(params->layout);
+    free(params->layer);
     free(params);
 }

@@ -171,7 +171,7 @@ static void without_its_tokenizer_it_is_not_whole(void **)
 /* A second trainee, of another shape, with its files in a directory of its name. */
 static void add_critic(struct kit *kit)
 {
-    const struct model_config shape = config_llama(37, 32, 32, 1, 2, 2, 96, false);
+    const struct model_config shape = config_default(37, 32, 32, 1, 2, 2, 96, false);
     struct model *model;
     assert_ok(model_new(kit->be, &shape, 6, &model));
     assert_ok(trainees_add(&kit->trainees, "critic", model, &OPTIMIZER_DEFAULTS, NULL));

@@ -84,7 +84,7 @@ static struct step_config config_for(const struct objective *objective, int micr
 
 static void open_bench(const struct step_config *config, struct bench *ret)
 {
-    const struct model_config shape = config_llama(V, 64, 48, 2, 4, 2, POSITIONS, true);
+    const struct model_config shape = config_default(V, 64, 48, 2, 4, 2, POSITIONS, true);
     *ret = (struct bench){.be = tiny_backend(2)};
     assert_ok(model_new(ret->be, &shape, 3, &ret->model));
     assert_ok(trainees_add(&ret->trainees, "policy", ret->model, &OPTIMIZER_DEFAULTS, NULL));

@@ -55,7 +55,7 @@ static inline struct recipe *site_recipe(const struct site *site, const char *se
 static inline struct site *site_new(const char *set)
 {
     struct site *site = mem_new(sizeof *site);
-    const struct model_config shape = config_llama(37, 32, 16, 1, 2, 1, 96, true);
+    const struct model_config shape = config_default(37, 32, 16, 1, 2, 1, 96, true);
     SCOPED(backend) be = tiny_backend(1);
     SCOPED(model) model = NULL;
     site->directory = mem_string(kit_directory());

@@ -210,7 +210,7 @@ static void trainees_of_a_checkpoint_are_those_of_the_store(void **)
     process_run(site);
     struct checkpoint_info info = site->train->at;
     process_close(site);
-    const struct model_config shape = config_llama(37, 32, 16, 1, 2, 1, 96, true);
+    const struct model_config shape = config_default(37, 32, 16, 1, 2, 1, 96, true);
     const struct checkpoint_tokenizer none = checkpoint_tokenizer(site->directory);
     for (int i = 0; i < 3; i++) {
         SCOPED(backend) be = tiny_backend(1);

@@ -218,10 +218,9 @@ static void the_gradient_goes_straight_through_rounded_keys_and_values(void **st
         assert_ok(gradient_sum(grad[i]));
     }
     for (int l = 0; l < config.L; l++) // of the matrices that make keys and values
-        for (int t = PARAM_K; t <= PARAM_V; t++) {
+        for (enum param_role role = PARAM_K; role <= PARAM_V; role++) {
             const struct layout_tensor *w =
-                &model->params->layout
-                     ->tensor[params_layer(model->params, l, PARAM_Q) + t - PARAM_Q];
+                &model->params->layout->tensor[params_layer(model->params, l, role).weight];
             double size = 0, distance = 0;
             for (size_t i = w->offset; i < w->offset + w->count; i++) {
                 const double x = (double)grad[0]->flat[i], y = (double)grad[1]->flat[i];

@@ -29,7 +29,7 @@ static void absent_keys_take_transformers_defaults(void **state)
     assert_int_equal(config.K, 2);
     assert_int_equal(config.D, 16);
     assert_int_equal(config.max_positions, 2048);
-    assert_true(config.rms_eps == 1e-6 && config.rope_theta == 10000);
+    assert_true(config.norm_eps == 1e-6 && config.rope_theta == 10000);
     assert_false(config.tied);
     assert_int_equal(config.bos, -1);
     assert_int_equal(config.eos_count, 0);
@@ -61,6 +61,21 @@ static void end_tokens_may_be_one_or_a_list(void **state)
     assert_int_equal(config.pad, -1);
 }
 
+static void head_sizes_are_multiples_of_eight(void **state)
+{
+    (void)state;
+    struct model_config config;
+    for (int D = 1; D <= 128; D++) {
+        SCOPED_MEM char *member = mem_printf("'head_dim':%d", D);
+        if (D % 8) {
+            assert_err(ERR_INVALID, "is not a multiple of 8", parse_with(member, &config));
+            continue;
+        }
+        assert_ok(parse_with(member, &config));
+        assert_int_equal(config.D, D);
+    }
+}
+
 static void what_is_not_computed_is_refused_by_name(void **state)
 {
     (void)state;
@@ -79,7 +94,7 @@ static void what_is_not_computed_is_refused_by_name(void **state)
         {"'architectures':['LlamaForSequenceClassification']", "'architectures'"},
         {"'dtype':'int8'", "'dtype' is \"int8\""},
         {"'num_key_value_heads':3", "not a multiple"},
-        {"'head_dim':24", "head size 24"},
+        {"'head_dim':20", "head size 20 is not a multiple of 8"},
         {"'head_dim':0", "'head_dim' is 0"},
         {"'max_position_embeddings':1e3", "'max_position_embeddings' is"},
         {"'rms_norm_eps':0", "'rms_norm_eps' is 0"},
@@ -117,8 +132,8 @@ static void a_missing_or_absurd_shape_is_refused_with_its_range(void **state)
 static void what_is_written_reads_back(void **state)
 {
     (void)state;
-    struct model_config want = config_llama(100, 64, 176, 3, 4, 2, 96, true), got;
-    want.rms_eps = 3e-6;
+    struct model_config want = config_default(100, 64, 176, 3, 4, 2, 96, true), got;
+    want.norm_eps = 3e-6;
     want.rope_theta = 123456.7;
     want.eos_count = 2;
     want.eos[0] = 3;
@@ -128,7 +143,7 @@ static void what_is_written_reads_back(void **state)
     assert_ok(config_parse(json, "written", &got));
     SCOPED_JSON json_t *again = config_json(&got);
     assert_true(json_equal(json, again));
-    assert_true(got.rope_theta == want.rope_theta && got.rms_eps == want.rms_eps);
+    assert_true(got.rope_theta == want.rope_theta && got.norm_eps == want.norm_eps);
     assert_int_equal(got.dtype, DTYPE_BF16);
     want.eos_count = 1;
     SCOPED_JSON json_t *generation = config_generation_json(&want);
@@ -145,7 +160,7 @@ static void put(const char *directory, const char *name, const char *text)
 static void generation_settings_name_the_end_tokens(void **state)
 {
     (void)state;
-    struct model_config config = config_llama(100, 64, 176, 3, 4, 2, 96, true), got;
+    struct model_config config = config_default(100, 64, 176, 3, 4, 2, 96, true), got;
     const char *directory = testing_directory();
     SCOPED_JSON json_t *json = config_json(&config);
     SCOPED_MEM char *text = json_to_text(json);
@@ -171,6 +186,7 @@ static void generation_settings_name_the_end_tokens(void **state)
 TESTS(cmocka_unit_test(absent_keys_take_transformers_defaults),
       cmocka_unit_test(both_spellings_of_rope_and_dtype_are_read),
       cmocka_unit_test(end_tokens_may_be_one_or_a_list),
+      cmocka_unit_test(head_sizes_are_multiples_of_eight),
       cmocka_unit_test(what_is_not_computed_is_refused_by_name),
       cmocka_unit_test(a_missing_or_absurd_shape_is_refused_with_its_range),
       cmocka_unit_test(what_is_written_reads_back),

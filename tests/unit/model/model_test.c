@@ -18,11 +18,12 @@ static void the_table_has_hugging_face_names_and_aligned_offsets(void **state)
         parameters += layout->tensor[i].count;
     }
     assert_int_equal(parameters, layout->parameters);
-    const struct layout_tensor *k = &layout->tensor[params_layer(params, 1, PARAM_K)];
+    const struct layout_tensor *k = &layout->tensor[params_layer(params, 1, PARAM_K).weight];
     assert_string_equal(k->name, "model.layers.1.self_attn.k_proj.weight");
     assert_int_equal(k->rows, 32);
     assert_int_equal(k->cols, 64);
-    assert_string_equal(layout->tensor[params->head].name, "lm_head.weight");
+    assert_string_equal(layout->tensor[params->head[HEAD_VOCABULARY].weight].name,
+                        "lm_head.weight");
     assert_ptr_equal(layout_find(layout, k->name), k);
     assert_null(layout_find(layout, "model.layers.2.mlp.up_proj.weight"));
 }
@@ -38,7 +39,7 @@ static void the_layout_digest_tells_shapes_apart(void **state)
                   z = layout_digest(other->layout);
     assert_true(digest_equal(&x, &y));
     assert_false(digest_equal(&x, &z));
-    assert_int_equal(other->head, other->embed);
+    assert_int_equal(other->head[HEAD_VOCABULARY].weight, other->embed.weight);
 }
 
 static void a_fresh_model_is_a_function_of_its_seed(void **state)
@@ -56,13 +57,13 @@ static void a_fresh_model_is_a_function_of_its_seed(void **state)
     assert_memory_equal(a->values, b->values, bytes);
     assert_memory_not_equal(a->values, c->values, bytes);
     const struct layout_tensor *down =
-        &a->params->layout->tensor[params_layer(a->params, 0, PARAM_DOWN)];
+        &a->params->layout->tensor[params_layer(a->params, 0, PARAM_DOWN).weight];
     double squares = 0;
     for (size_t i = 0; i < down->count; i++)
         squares += pow(bf16_to_float(a->values[down->offset + i]), 2);
     /* std 1/sqrt(48) / sqrt(4); 3072 draws: within 4 standard errors of 1.3 % */
     assert_near(sqrt(squares / (double)down->count) / (1 / sqrt(48) / 2), 1, 0.052);
-    assert_int_equal(model_tensor(a, a->params->norm)[63], 0x3f80);
+    assert_int_equal(model_tensor(a, a->params->norm.weight)[63], 0x3f80);
 }
 
 static void a_saved_directory_loads_as_the_same_model(void **state)
@@ -117,7 +118,7 @@ static void a_directory_that_does_not_fit_is_refused_by_tensor(void **state)
     SCOPED(model) got = NULL;
     assert_ok(model_new(be, &config, 3, &model));
     assert_ok(model_new(be, &tied, 3, &tied_model));
-    const int q = params_layer(model->params, 1, PARAM_Q);
+    const int q = params_layer(model->params, 1, PARAM_Q).weight;
     const char *name = model->params->layout->tensor[q].name;
     const void *data = model->values;
     assert_err(ERR_INVALID, "tensor 'model.layers.1.self_attn.q_proj.weight' is missing",
@@ -186,7 +187,8 @@ static void weights_that_are_not_finite_are_refused_by_tensor(void **state)
                {0x7f80, "is infinite; all must be finite"},
                {0xff80, "is infinite"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        const struct layout_tensor *tensor = &layout->tensor[i % 2 ? model->params->norm : 0];
+        const struct layout_tensor *tensor =
+            &layout->tensor[i % 2 ? model->params->norm.weight : 0];
         const size_t at = i < 2 ? 0 : tensor->count - 1;
         const bf16 held = model->values[tensor->offset + at];
         SCOPED_MEM char *place = mem_printf("tensor '%s': value %zu ", tensor->name, at);

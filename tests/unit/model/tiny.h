@@ -8,7 +8,7 @@
 
 static inline struct model_config tiny_config(bool tied)
 {
-    return config_llama(37, 64, 48, 2, 4, 2, 96, tied);
+    return config_default(37, 64, 48, 2, 4, 2, 96, tied);
 }
 
 static inline struct backend *tiny_backend(int threads)

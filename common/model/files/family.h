@@ -1,0 +1,84 @@
+/* Families of models as rows of data: the names and shapes of their tensors, their keys in
+ * config.json, what a layer computes and in which order.
+ *
+ *     const struct model_family *llama = family_find("llama");      -- NULL: no such family
+ *     for (int i = 0; family_at(i); i++)                            -- the table, from its first row
+ *         puts(family_at(i)->model_type);
+ *
+ * To add a family: a row in family.c. The tests in tests/unit/model/family_test.c then cover it. A row
+ * that needs another norm, activation, rotation or order adds a value to the enum below, the op to
+ * tensor/backend.h, and the case that calls it in linear.c or in forward.c and backward.c.
+ *
+ * Any thread: nothing changes. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A layer's modules by what they do, in the order in which their tensors lie. */
+enum param_role {
+    PARAM_NORM1, // before attention
+    PARAM_Q,
+    PARAM_K,
+    PARAM_V,
+    PARAM_O,
+    PARAM_NORM2, // before the feed-forward
+    PARAM_GATE,
+    PARAM_UP,
+    PARAM_DOWN,
+    PARAM_ROLES
+};
+
+/* The heads of a model, each a linear map of the hidden states. The first is the vocabulary's. */
+enum { HEAD_VOCABULARY, HEADS_MAX = 4 };
+
+/* A dimension of a tensor, by the letters of tensor/tensor.h. */
+enum dim { DIM_NONE, DIM_ONE, DIM_V, DIM_C, DIM_F, DIM_HD, DIM_KD };
+
+/* A module with parameters: a matrix (rows, cols), or a vector (rows) where cols is DIM_NONE. */
+struct family_module {
+    /* Hugging Face's name, %d for the layer. Its tensors are NAME.weight and, with a bias, NAME.bias. */
+    const char *name;
+    enum dim rows, cols;
+    bool bias; // (rows), added to the output; begins as zeros
+};
+
+enum norm { NORM_RMS };                // x / rms(x) * weight, plus the bias
+enum activation { ACTIVATION_SWIGLU }; // silu(gate) * up
+enum rotation { ROTATE_HALVES };       // of q and k: pairs (d, d + D/2)
+enum layer_order {
+    LAYER_SEQUENTIAL, // y = x + attention(norm1(x)), then y + feed_forward(norm2(y))
+    LAYER_PARALLEL,   // x + attention(norm1(x)) + feed_forward(norm2(x))
+};
+
+/* A key of config.json. */
+enum config_key_kind {
+    KEY_INT,    // a dimension; as a default, 0 leaves it to config_parse
+    KEY_NUMBER, // into a double
+    KEY_BOOL,
+    KEY_THETA, // into a double; transformers 5 has it inside rope_parameters
+    KEY_FIXED, // one value is supported, or none; any other would change the arithmetic
+};
+struct config_key {
+    const char *key;
+    enum config_key_kind kind;
+    size_t at; // where the value goes: an offset in struct model_config
+    bool required;
+    double otherwise; // where it is not required: transformers' default
+    const char *only; // KEY_FIXED: the value, as JSON; "null" is not written
+};
+
+struct model_family {
+    const char *model_type;        // "llama"
+    const char *architecture;      // "LlamaForCausalLM"
+    const struct config_key *keys; // in the order of writing, up to one without a name
+    enum norm norm;
+    enum activation activation;
+    enum rotation rotation;
+    enum layer_order order;
+    struct family_module embed, layer[PARAM_ROLES], final_norm;
+    struct family_module head[HEADS_MAX]; // up to one without a name
+    const char *ignored; // the end of names of tensors that a directory may hold and we do not read
+};
+
+const struct model_family *family_find(const char *model_type); // NULL: none
+const struct model_family *family_at(int i);                    // NULL: past the last

@@ -1,0 +1,313 @@
+/* What a row of a family says is what the model is: every row of the table, and two that only this test
+ * has, with biases everywhere and a second head. */
+#include "model/workspace.h"
+#include "reference.h"
+
+enum { V = 11, C = 16, F = 24, L = 2, H = 2, K = 1, D = 8, SEQUENCES = 3, ROWS = 15 };
+static const int lengths[SEQUENCES] = {9, 1, 5};
+enum { HEAD_SCORE = 1 };
+
+/* Names, order and biases unlike any of the table's. */
+static struct model_family family_of(enum layer_order order)
+{
+    return (struct model_family){
+        .model_type = "test",
+        .architecture = "TestForCausalLM",
+        .keys = family_at(0)->keys,
+        .norm = NORM_RMS,
+        .activation = ACTIVATION_SWIGLU,
+        .rotation = ROTATE_HALVES,
+        .order = order,
+        .embed = {"wte", DIM_V, DIM_C},
+        .layer = {[PARAM_NORM1] = {"h.%d.ln_1", DIM_C, .bias = true},
+                  [PARAM_Q] = {"h.%d.q", DIM_HD, DIM_C, .bias = true},
+                  [PARAM_K] = {"h.%d.k", DIM_KD, DIM_C, .bias = true},
+                  [PARAM_V] = {"h.%d.v", DIM_KD, DIM_C, .bias = true},
+                  [PARAM_O] = {"h.%d.o", DIM_C, DIM_HD, .bias = true},
+                  [PARAM_NORM2] = {"h.%d.ln_2", DIM_C, .bias = true},
+                  [PARAM_GATE] = {"h.%d.gate", DIM_F, DIM_C},
+                  [PARAM_UP] = {"h.%d.up", DIM_F, DIM_C, .bias = true},
+                  [PARAM_DOWN] = {"h.%d.down", DIM_C, DIM_F, .bias = true}},
+        .final_norm = {"ln_f", DIM_C, .bias = true},
+        .head = {[HEAD_VOCABULARY] = {"out", DIM_V, DIM_C},
+                 [HEAD_SCORE] = {"score", DIM_ONE, DIM_C, .bias = true}},
+    };
+}
+
+/* The test's two rows, then the table's; NULL past the last. */
+static const struct model_family *family_of_test(int i)
+{
+    static struct model_family ours[2];
+    if (i >= 2)
+        return family_at(i - 2);
+    ours[i] = family_of(i ? LAYER_PARALLEL : LAYER_SEQUENTIAL);
+    return &ours[i];
+}
+
+static struct model_config config_of(const struct model_family *family, bool tied)
+{
+    struct model_config config = config_default(V, C, F, L, H, K, 32, tied);
+    config.family = family;
+    return config;
+}
+
+/* A model whose every weight is drawn, its norms and biases too. */
+static struct model *model_of(struct backend *be, const struct model_family *family, bool tied)
+{
+    struct model_config config = config_of(family, tied);
+    struct model *model = NULL;
+    assert_ok(model_new(be, &config, 5, &model));
+    const struct layout *layout = model->params->layout;
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *t = &layout->tensor[i];
+        const struct rng rng = rng_keyed(7, RNG_TEST, (uint64_t)i, 0);
+        for (size_t j = 0; j < t->count; j++)
+            model->values[t->offset + j] = bf16_from_float(
+                (float)((2 * rng_uniform(&rng, j) - 1) * (t->cols ? 0.4 : 1.0) + 0.1));
+    }
+    assert_ok(model_repack(model));
+    return model;
+}
+
+/* Hidden states are below 4, each a float32 chain of some 30 roundings in each of two layers. */
+static void the_forward_is_the_rows_definition(void **state)
+{
+    (void)state;
+    const struct model_family *family;
+    for (int i = 0; (family = family_of_test(i / 2)); i++) {
+        SCOPED(backend) be = tiny_backend(2);
+        SCOPED(model) model = model_of(be, family, i % 2);
+        SCOPED(forward) fw = NULL;
+        SCOPED_VALUE(reference) ref = reference_of(model);
+        SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, V, 1);
+        assert_ok(forward_new(model, ROWS, 4, FORWARD_NOTHING, &fw));
+        tiny_forward(fw, &b);
+        for (int s = 0; s < SEQUENCES; s++) {
+            reference_row hidden[REFERENCE_ROWS];
+            reference_hidden(&ref, b.token + b.segment[s].first, b.segment[s].count, hidden);
+            for (int r = 0; r < b.segment[s].count; r++)
+                for (int c = 0; c < C; c++)
+                    assert_near(forward_hidden(fw)[(b.segment[s].first + r) * C + c], hidden[r][c],
+                                4e-6);
+        }
+    }
+}
+
+static void the_backward_is_the_slope_of_the_definition(void **state)
+{
+    (void)state;
+    const struct model_family *family;
+    for (int i = 0; (family = family_of_test(i / 2)); i++) {
+        SCOPED(backend) be = tiny_backend(1);
+        SCOPED(model) model = model_of(be, family, i % 2);
+        SCOPED(forward) fw = NULL;
+        SCOPED(gradient) grad = NULL;
+        SCOPED_VALUE(reference) ref = reference_of(model);
+        SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, V, 1);
+        assert_ok(forward_new(model, ROWS, 4, FORWARD_ALL, &fw));
+        assert_ok(gradient_new(model, &grad));
+        tiny_backward(fw, &b, grad);
+        assert_ok(gradient_sum(grad));
+        double largest = 0, worst = 0;
+        for (size_t j = 0; j < model->params->layout->elements; j++) {
+            const double h = 1e-5, at = ref.w[j];
+            ref.w[j] = at + h;
+            const double up = reference_loss(&ref, &b);
+            ref.w[j] = at - h;
+            const double slope = (up - reference_loss(&ref, &b)) / (2 * h);
+            ref.w[j] = at;
+            largest = fmax(largest, fabs(slope));
+            worst = fmax(worst, fabs(slope - (double)grad->flat[j]));
+        }
+        print_message("%s, %s: largest slope %.3g, worst difference %.2e\n", family->model_type,
+                      i % 2 ? "tied" : "untied", largest, worst);
+        assert_true(largest > 0.1 && worst < 2e-6 * fmax(largest, 1));
+    }
+}
+/* The score head reads the same hidden states as the vocabulary's, whatever was asked for before. */
+static void a_second_head_has_its_own_outputs(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    for (int tied = 0; tied < 2; tied++) {
+        SCOPED(model) model = model_of(be, family_of_test(1), tied);
+        SCOPED(forward) fw = NULL;
+        SCOPED_VALUE(reference) ref = reference_of(model);
+        SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, V, 1);
+        float score[ROWS], logits[ROWS * V];
+        assert_int_equal(model->params->heads, 2);
+        assert_string_equal(model_head(model, HEAD_SCORE)->name, "score.weight");
+        assert_int_equal(model_head(model, HEAD_SCORE)->rows, 1);
+        assert_ok(forward_new(model, ROWS, 4, FORWARD_NOTHING, &fw));
+        tiny_forward(fw, &b);
+        assert_ok(forward_head(fw, HEAD_VOCABULARY, b.row, b.rows, logits));
+        assert_ok(forward_head(fw, HEAD_SCORE, b.row, b.rows, score));
+        for (int i = 0; i < b.rows; i++) {
+            reference_row hidden, want;
+            for (int c = 0; c < C; c++)
+                hidden[c] = forward_hidden(fw)[b.row[i] * C + c];
+            reference_map(&ref, model->params->head[HEAD_SCORE], hidden, want);
+            assert_near(score[i], want[0], 1e-6);
+            reference_map(&ref, model->params->head[HEAD_VOCABULARY], hidden, want);
+            for (int v = 0; v < V; v++)
+                assert_near(logits[i * V + v], want[v], 1e-6);
+        }
+        assert_ok(forward_logp(fw, b.row, b.target, 4, 1, logits, NULL)); // leaves its logits there
+        assert_ok(forward_head_chunk(fw, HEAD_SCORE, b.row, 4, fw->head_out));
+        assert_memory_equal(fw->head_out, score, 4 * sizeof *score);
+    }
+}
+
+/* Token by token through pages, and packed alone: the bits of the whole sequence. */
+static void decoding_and_compact_weights_change_no_bit(void **state)
+{
+    (void)state;
+    const struct model_family *family;
+    for (int i = 0; (family = family_of_test(i / 2)); i++) {
+        SCOPED(backend) be = tiny_backend(1);
+        SCOPED(model) model = model_of(be, family, i % 2);
+        SCOPED(model) compact = NULL;
+        SCOPED(forward) whole = NULL;
+        SCOPED(forward) steps = NULL;
+        struct kv_pages *kv = NULL;
+        SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, 1, V, 1);
+        assert_ok(model_empty_compact(be, &model->config, &compact));
+        assert_ok(model_put(compact, model->values, NULL));
+        model->kv = compact->kv = i % 2 ? KV_F32 : KV_BF16;
+        assert_ok(forward_new(model, ROWS, 4, FORWARD_NOTHING, &whole));
+        assert_ok(forward_new(compact, 1, 1, FORWARD_NOTHING, &steps));
+        assert_ok(be->ops->kv_new(be, L, &model->shape, model->kv, 1, &kv));
+        tiny_forward(whole, &b);
+        for (int n = 0; n < b.N; n++) {
+            const struct segment one = {.count = 1, .start = n, .kv = kv, .page = (int32_t[]){0}};
+            assert_ok(forward_run(steps, &b.token[n], &b.position[n], 1, &one, 1));
+            assert_memory_equal(forward_hidden(steps), forward_hidden(whole) + n * C,
+                                C * sizeof(float));
+        }
+        be->ops->kv_free(be, kv);
+    }
+}
+
+/* From inputs alone, by other threads, in two micro-batches: the same bits. */
+static void gradients_do_not_depend_on_how_they_are_computed(void **state)
+{
+    (void)state;
+    const struct model_family *family;
+    for (int i = 0; (family = family_of_test(i / 2)); i++) {
+        SCOPED(gradient) kept = NULL;
+        SCOPED(backend) be = tiny_backend(1);
+        SCOPED(model) model = model_of(be, family, i % 2);
+        for (int way = 0; way < 3; way++) {
+            SCOPED(backend) other = tiny_backend(1 + way);
+            SCOPED(model) twin = model_of(way ? other : be, family, i % 2);
+            SCOPED(forward) fw = NULL;
+            SCOPED(gradient) grad = NULL;
+            assert_ok(forward_new(twin, ROWS, 4, way ? FORWARD_INPUTS : FORWARD_ALL, &fw));
+            assert_ok(gradient_new(twin, &grad));
+            for (int first = 0, count = way == 2 ? 1 : SEQUENCES; first < SEQUENCES;
+                 first += count) {
+                SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, first, count, V, 1);
+                tiny_backward(fw, &b, grad);
+            }
+            assert_ok(gradient_sum(grad));
+            if (kept)
+                assert_memory_equal(kept->flat, grad->flat, grad->count * sizeof(float));
+            else
+                kept = STEAL(grad);
+        }
+    }
+}
+
+static void tensors_lie_in_the_order_of_their_roles(void **state)
+{
+    (void)state;
+    static const char *const llama[] = {"model.embed_tokens.weight",
+                                        "model.layers.0.input_layernorm.weight",
+                                        "model.layers.0.self_attn.q_proj.weight",
+                                        "model.layers.0.self_attn.k_proj.weight",
+                                        "model.layers.0.self_attn.v_proj.weight",
+                                        "model.layers.0.self_attn.o_proj.weight",
+                                        "model.layers.0.post_attention_layernorm.weight",
+                                        "model.layers.0.mlp.gate_proj.weight",
+                                        "model.layers.0.mlp.up_proj.weight",
+                                        "model.layers.0.mlp.down_proj.weight",
+                                        "model.norm.weight",
+                                        "lm_head.weight",
+                                        NULL};
+    static const char *const ours[] = {
+        "wte.weight",      "h.0.ln_1.weight", "h.0.ln_1.bias", "h.0.q.weight",
+        "h.0.q.bias",      "h.0.k.weight",    "h.0.k.bias",    "h.0.v.weight",
+        "h.0.v.bias",      "h.0.o.weight",    "h.0.o.bias",    "h.0.ln_2.weight",
+        "h.0.ln_2.bias",   "h.0.gate.weight", "h.0.up.weight", "h.0.up.bias",
+        "h.0.down.weight", "h.0.down.bias",   "ln_f.weight",   "ln_f.bias",
+        "out.weight",      "score.weight",    "score.bias",    NULL};
+    for (int i = 0; i < 2; i++) {
+        const char *const *name = i ? ours : llama;
+        struct model_config config = config_of(i ? family_of_test(0) : family_find("llama"), false);
+        config.L = 1;
+        SCOPED(params) params = params_new(&config);
+        for (int t = 0; t < params->layout->count; t++)
+            assert_string_equal(params->layout->tensor[t].name, name[t]);
+        assert_null(name[params->layout->count]);
+    }
+    struct model_config config = config_of(family_of_test(0), true);
+    SCOPED(params) params = params_new(&config);
+    const struct layout_tensor *bias = layout_find(params->layout, "h.1.q.bias");
+    assert_non_null(bias);
+    assert_int_equal(bias->rows, H * D);
+    assert_int_equal(bias->cols, 0);
+    assert_null(layout_find(params->layout, "h.1.gate.bias"));
+    assert_null(layout_find(params->layout, "out.weight")); // tied
+}
+
+/* Biases 0 and norms 1; the vocabulary's head and the score's near 0. */
+static void a_fresh_model_begins_with_nothing_added(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = NULL;
+    struct model_config config = config_of(family_of_test(1), false);
+    assert_ok(model_new(be, &config, 1, &model));
+    const struct layout *layout = model->params->layout;
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *t = &layout->tensor[i];
+        const bool bias = strstr(t->name, ".bias"), norm = strstr(t->name, "ln_");
+        for (size_t j = 0; !t->cols && j < t->count; j++)
+            assert_true(bf16_to_float(model->values[t->offset + j]) == (norm && !bias ? 1 : 0));
+        double square = 0;
+        for (size_t j = 0; j < t->count; j++)
+            square += pow(bf16_to_float(model->values[t->offset + j]), 2);
+        if (strcmp(t->name, "score.weight") == 0 || strcmp(t->name, "out.weight") == 0)
+            assert_true(square > 0 && sqrt(square / (double)t->count) < 0.04); // std 0.02
+    }
+}
+
+/* Config and weights of every family of the table, written and read. */
+static void a_family_is_written_and_read(void **state)
+{
+    (void)state;
+    for (int i = 0; family_at(i); i++)
+        for (int tied = 0; tied < 2; tied++) {
+            SCOPED(backend) be = tiny_backend(1);
+            SCOPED(model) model = model_of(be, family_at(i), tied);
+            SCOPED(model) got = NULL;
+            const char *directory = testing_directory();
+            assert_ptr_equal(family_find(family_at(i)->model_type), family_at(i));
+            assert_ok(model_save(model, directory));
+            assert_ok(model_load(be, directory, &got));
+            assert_ptr_equal(got->config.family, family_at(i));
+            assert_int_equal(got->config.tied, tied);
+            assert_memory_equal(model->values, got->values,
+                                model->params->layout->elements * sizeof(bf16));
+        }
+    assert_null(family_find("gpt2"));
+}
+
+TESTS(cmocka_unit_test(the_forward_is_the_rows_definition),
+      cmocka_unit_test(the_backward_is_the_slope_of_the_definition),
+      cmocka_unit_test(a_second_head_has_its_own_outputs),
+      cmocka_unit_test(decoding_and_compact_weights_change_no_bit),
+      cmocka_unit_test(gradients_do_not_depend_on_how_they_are_computed),
+      cmocka_unit_test(tensors_lie_in_the_order_of_their_roles),
+      cmocka_unit_test(a_fresh_model_begins_with_nothing_added),
+      cmocka_unit_test(a_family_is_written_and_read))
