@@ -9,7 +9,7 @@ typedef Rlhfd__V3__Completion PbCompletion;
 
 enum { GROUP_FIELDS_MAX = 1 << 18 };
 
-/* What was an array of each completion. Its length was that of the tokens or of the scores, or 0: the completion had none. */
+/* What was an array of each completion; empty: the completion had none. */
 struct array {
     size_t count;
     const void *values;
@@ -31,28 +31,42 @@ static struct array scores_of(const PbCompletion *pb)
 {
     return (struct array){pb->n_scores, pb->scores};
 }
+/* A store has none but groups that were scored; a recipe without scorers gave them 0. */
 static struct array reward_of(const PbCompletion *pb)
 {
-    return (struct array){pb->n_scores > 0, &pb->reward}; // of what was not scored it was 0
+    return (struct array){1, &pb->reward};
+}
+
+/* An array's length: that of the tokens, or as many scores as the first completion with some has. */
+static err_t check_length(const PbCompletion *pb, uint32_t i, enum column id, size_t count,
+                          size_t first)
+{
+    const size_t want = column_row(id)->unit == UNIT_TOKEN ? pb->n_tokens : first;
+    return count == want ? OK
+                         : err_new(ERR_INVALID, "completions[%u] has %zu values of %s; %zu are due",
+                                   i, count, column_name(id), want);
 }
 
 /* Puts the completions' arrays one after another into a column that covers those which had one. */
-static void add_column(const PbGroup *pb, enum column id,
-                       struct array (*of)(const PbCompletion *pb), struct group *group)
+static err_t add_column(const PbGroup *pb, enum column id,
+                        struct array (*of)(const PbCompletion *pb), struct group *group)
 {
     const size_t size = column_size(column_row(id)->dtype);
     SCOPED_MEM uint32_t *covered = mem_array(pb->n_completions, sizeof *covered);
     SCOPED_VALUE(bytes) values = {0};
     uint32_t count = 0;
+    size_t first = 0;
     for (uint32_t i = 0; i < pb->n_completions; i++) {
         struct array array = of(pb->completions[i]);
         if (!array.count)
             continue;
+        first = count ? first : array.count;
+        TRY(check_length(pb->completions[i], i, id, array.count, first));
         covered[count++] = i;
         bytes_put(&values, array.values, array.count * size);
     }
     if (!count)
-        return;
+        return OK;
     struct column_values *column = column_list_add(&group->columns, id);
     if (count < pb->n_completions) {
         column->covered = count;
@@ -60,6 +74,7 @@ static void add_column(const PbGroup *pb, enum column id,
     }
     column->bytes = values.len;
     column->data = STEAL(values.data);
+    return OK;
 }
 
 static void convert_completion(const PbCompletion *pb, struct completion *ret)
@@ -100,12 +115,11 @@ static err_t convert(const PbGroup *pb, struct group *group)
     group->completion = mem_array(pb->n_completions, sizeof *group->completion);
     for (size_t i = 0; i < pb->n_completions; i++)
         convert_completion(pb->completions[i], &group->completion[i]);
-    add_column(pb, COLUMN_BEHAVIOUR_LOGP, logp_of, group);
-    add_column(pb, COLUMN_SAMPLED_LOGP, sampled_of, group);
-    add_column(pb, COLUMN_REFERENCE_LOGP, reference_of, group);
-    add_column(pb, COLUMN_SCORES, scores_of, group);
-    add_column(pb, COLUMN_REWARD, reward_of, group);
-    return OK;
+    TRY(add_column(pb, COLUMN_BEHAVIOUR_LOGP, logp_of, group));
+    TRY(add_column(pb, COLUMN_SAMPLED_LOGP, sampled_of, group));
+    TRY(add_column(pb, COLUMN_REFERENCE_LOGP, reference_of, group));
+    TRY(add_column(pb, COLUMN_SCORES, scores_of, group));
+    return add_column(pb, COLUMN_REWARD, reward_of, group);
 }
 
 /* Today's bytes of it are decoded, so it is checked as every group is. */

@@ -13,8 +13,8 @@
  *     rounds  'r', lineage, round              R: struct round
  *             'u', lineage, version            U: struct update
  *             'd', lineage, round              D: the round's last version
-             't', lineage, round              T: struct tries; absent: begun once at most, by its recorder
-             'f', lineage, 0                  F: struct fork; absent for the first lineage
+ *             't', lineage, round              T: struct tries; absent: begun once at most, by its recorder
+ *             'f', lineage, 0                  F: struct fork; absent for the first lineage
  *
  * Decoding is bounded and checked; DATA_LOSS says which record is damaged. Any thread. */
 #pragma once

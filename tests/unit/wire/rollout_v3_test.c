@@ -77,9 +77,15 @@ static void what_is_cut_or_wrong_is_an_error(void **)
     SCOPED_VALUE(bytes) out = {0};
     first->n_logp = 3; // of four tokens
     wire_pack(base, &out);
-    assert_err(ERR_INVALID, "behaviour_logp has 16 bytes for 5 values of 4",
+    assert_err(ERR_INVALID, "completions[0] has 3 values of behaviour_logp; 4 are due",
                group_decode_v3(out.data, out.len, &limits, &none));
     first->n_logp = 4;
+    first->n_scores = 1; // of two
+    bytes_clear(&out);
+    wire_pack(base, &out);
+    assert_err(ERR_INVALID, "completions[1] has 2 values of scores; 1 are due",
+               group_decode_v3(out.data, out.len, &limits, &none));
+    first->n_scores = 2;
     first->logp[0] = 1;
     bytes_clear(&out);
     wire_pack(base, &out);
@@ -94,5 +100,52 @@ static void what_is_cut_or_wrong_is_an_error(void **)
     assert_null(none);
 }
 
+/* A completion's surplus does not make up for another's lack, though their sum is right. */
+static void each_completion_has_its_own_length(void **)
+{
+    SCOPED_VALUE(bytes) old = golden();
+    SCOPED_VALUE(bytes) out = {0};
+    SCOPED_PB ProtobufCMessage *base = NULL;
+    SCOPED(group) none = NULL;
+    const struct wire_bounds bounds = {1 << 16, 1000};
+    assert_ok(wire_unpack(&rlhfd__v3__group__descriptor, old.data, old.len, &bounds, &base));
+    Rlhfd__V3__Group *pb = (void *)base;
+    pb->completions[0]->n_tokens = 3;
+    pb->completions[1]->logp = mem_grow(pb->completions[1]->logp, 2, sizeof(float));
+    pb->completions[1]->n_logp = 2;
+    pb->completions[1]->logp[1] = -1;
+    pb->completions[0]->n_logp = 2;
+    pb->completions[0]->n_sampled_logp = 3;
+    pb->completions[0]->n_spans = 1;
+    wire_pack(base, &out);
+    pb->completions[0]->n_spans = 2;
+    assert_err(ERR_INVALID, "completions[0] has 2 values of behaviour_logp; 3 are due",
+               group_decode_v3(out.data, out.len, &limits, &none));
+    assert_null(none);
+}
+
+/* A recipe without scorers: rewards were 0, and are there. */
+static void rewards_do_not_need_scores(void **)
+{
+    SCOPED_VALUE(bytes) old = golden();
+    SCOPED_VALUE(bytes) out = {0};
+    SCOPED_PB ProtobufCMessage *base = NULL;
+    SCOPED(group) group = NULL;
+    const struct wire_bounds bounds = {1 << 16, 1000};
+    assert_ok(wire_unpack(&rlhfd__v3__group__descriptor, old.data, old.len, &bounds, &base));
+    Rlhfd__V3__Group *pb = (void *)base;
+    for (size_t i = 0; i < pb->n_completions; i++) {
+        pb->completions[i]->n_scores = 0;
+        pb->completions[i]->reward = 0;
+    }
+    wire_pack(base, &out);
+    assert_ok(group_decode_v3(out.data, out.len, &limits, &group));
+    assert_int_equal(group_width(group, COLUMN_SCORES), 0);
+    assert_non_null(group_values(group, COLUMN_REWARD, 1));
+    assert_near(group_value(group, COLUMN_REWARD, 1), 0, 0);
+}
+
 TESTS(cmocka_unit_test(what_another_encoder_wrote_becomes_columns_and_a_turn),
-      cmocka_unit_test(what_is_cut_or_wrong_is_an_error))
+      cmocka_unit_test(what_is_cut_or_wrong_is_an_error),
+      cmocka_unit_test(each_completion_has_its_own_length),
+      cmocka_unit_test(rewards_do_not_need_scores))
