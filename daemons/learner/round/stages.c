@@ -26,10 +26,12 @@ uint64_t round_run_needs(const struct round_run *run)
 
 /* ---- columns */
 
+/* Whatever the objective is, the stages that follow read rewards. */
 static err_t gather(struct round_run *run)
 {
     run->batch = round_batch_new(run->round, run->groups, &run->config);
-    return OK;
+    return round_batch_check(run->batch, COLUMN_BIT(COLUMN_REWARD), NULL,
+                             run->batch->columns->sequences, "every round");
 }
 
 /* No update has been made: the present weights are those that the round began with. */

@@ -75,6 +75,22 @@ static void tokens_of_the_first_weights_are_fresh(void **)
     }
 }
 
+static void completions_without_a_reward_are_an_error(void **)
+{
+    for (int some = 0; some < 2; some++) {
+        struct staged s;
+        stage_open(&s, "online_dpo");
+        const uint32_t one = 0;
+        if (some)
+            *(double *)group_add_some(s.bench.group[1], COLUMN_REWARD, &one, 1) = 1;
+        else
+            for (size_t g = 0; g < GROUPS; g++)
+                column_list_keep(&s.bench.group[g]->columns, ORIGIN_GENERATOR);
+        assert_err(ERR_INVALID, "a group has no reward", run_stage(&s, "gather"));
+        stage_close(&s);
+    }
+}
+
 /* ---- passes without gradient */
 
 static void the_proximal_pass_runs_where_a_ratio_takes_it(void **)
@@ -390,6 +406,7 @@ static void a_round_without_a_reference_reports_none(void **)
 
 TESTS(cmocka_unit_test(a_round_has_the_columns_that_its_groups_carry),
       cmocka_unit_test(tokens_of_the_first_weights_are_fresh),
+      cmocka_unit_test(completions_without_a_reward_are_an_error),
       cmocka_unit_test(the_proximal_pass_runs_where_a_ratio_takes_it),
       cmocka_unit_test(proximal_logp_is_that_of_the_weights_as_they_are),
       cmocka_unit_test(a_reward_pays_for_its_distance),
