@@ -124,22 +124,13 @@ uint64_t settings_columns(const struct recipe *recipe)
            (recipe->rewarder.scorers.count ? COLUMN_BIT(COLUMN_SCORES) : 0);
 }
 
-static bool is_set(const struct recipe *recipe, const char *key, const char *wanted)
-{
-    SCOPED_MEM char *value = NULL;
-    err_t failed = recipe_get(recipe, key, &value);
-    bool same = !err_failed(failed) && strcmp(value, wanted) == 0;
-    err_free(failed);
-    return same;
-}
-
 uint64_t settings_trained_columns(const struct recipe *recipe)
 {
     uint64_t set = 0;
     for (unsigned id = 0; id < COLUMNS; id++) {
         const struct column_row *row = column_row(id);
         if (row && row->origin == ORIGIN_REWARDER && *row->key &&
-            is_set(recipe, row->key, row->value))
+            recipe_has(recipe, row->key, row->value))
             set |= COLUMN_BIT(id);
     }
     return set;

@@ -329,6 +329,17 @@ err_t recipe_get(const struct recipe *recipe, const char *key, char **ret)
     return OK;
 }
 
+bool recipe_has(const struct recipe *recipe, const char *key, const char *value)
+{
+    SCOPED_MEM char *text = NULL;
+    err_t unknown = recipe_get(recipe, key, &text);
+    assert(!err_failed(unknown));
+    err_free(unknown);
+    const char *word = text + (*text == '"');
+    const size_t len = strcspn(word, "\"");
+    return strlen(value) == len && memcmp(word, value, len) == 0;
+}
+
 struct difference {
     const struct recipe *a, *b;
     recipe_look fn;

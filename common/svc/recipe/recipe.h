@@ -80,12 +80,10 @@ struct recipe {
     char *directory;              // of the run (--run), absolute; "" if not given
 };
 
-/* Whether reference log-probabilities are needed of a group's best and worst completion alone: a rewarder leaves out the
- * others, and the learner does not miss them. */
+/* Whether only a group's best and worst completion need reference log-probabilities: rewarders leave out the others. */
 bool recipe_refers_to_pairs(const struct recipe *recipe);
 
-/* The lag that pacing aims at: lag.max, or where it stands if that is auto. The most it may become without a change by an
- * operator. */
+/* The lag that pacing aims at: lag.max, or where auto stands. The most it becomes without an operator's change. */
 int64_t recipe_lag_target(const struct recipe *recipe);
 int64_t recipe_lag_most(const struct recipe *recipe);
 
@@ -111,6 +109,8 @@ void recipe_render(const struct recipe *recipe, struct bytes *ret);
 
 /* One key's value as the recipe would have it ("lag.max" -> "1"), owned by the caller. NOT_FOUND: with did you mean. */
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
+/* Whether a key of the table has this value, which is written as in the table: texts without quotes. */
+bool recipe_has(const struct recipe *recipe, const char *key, const char *value);
 
 /* Calls fn for every key whose values differ, as the recipe would have them. */
 typedef void (*recipe_look)(void *arg, const char *key, const char *in_a, const char *in_b);

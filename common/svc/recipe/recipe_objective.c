@@ -5,7 +5,6 @@
 #include "rl/objective_table.h"
 #include "svc/recipe/recipe_options.h"
 #include "svc/recipe/recipe_place.h"
-#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -13,22 +12,10 @@
 
 /* ---- columns */
 
-/* Whether the key has this value, written as in the table. */
-static bool has_value(const struct recipe *r, const char *key, const char *value)
-{
-    SCOPED_MEM char *text = NULL;
-    err_t unknown = recipe_get(r, key, &text);
-    assert(!err_failed(unknown)); // a key of the table
-    err_free(unknown);
-    const char *word = text + (*text == '"'); // texts are quoted
-    const size_t len = strcspn(word, "\"");
-    return strlen(value) == len && memcmp(word, value, len) == 0;
-}
-
 static bool has_default(const struct recipe *r, const char *key)
 {
     size_t base;
-    return has_value(r, key, option_at(key, &base)->value);
+    return recipe_has(r, key, option_at(key, &base)->value);
 }
 
 /* Each column of `needs` that nobody fills without a setting: that key must have that value. `who`, written at key, needs them;
@@ -40,7 +27,7 @@ static err_t check_columns(const struct recipe *r, const char *key, const char *
         const struct column_row *column = needs & COLUMN_BIT(id) ? column_row(id) : NULL;
         if (!column || !*column->key)
             continue;
-        if (!has_value(r, column->key, column->value))
+        if (!recipe_has(r, column->key, column->value))
             return recipe_wrong(r, key, "%s needs %s, the %s; set %s: %s%s", who, column->name,
                                 column->help, column->key, column->value, otherwise);
     }
