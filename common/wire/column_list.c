@@ -78,11 +78,11 @@ void column_list_done(struct column_list *list)
     *list = (struct column_list){0};
 }
 
-double column_number(const struct column_values *column, size_t k)
+double column_number(const void *values, enum column_dtype dtype, size_t k)
 {
-    return column->dtype == VALUE_F32   ? (double)((const float *)column->data)[k]
-           : column->dtype == VALUE_F64 ? ((const double *)column->data)[k]
-                                        : ((const uint8_t *)column->data)[k];
+    return dtype == VALUE_F32   ? (double)((const float *)values)[k]
+           : dtype == VALUE_F64 ? ((const double *)values)[k]
+                                : ((const uint8_t *)values)[k];
 }
 
 /* ---- bytes */
@@ -137,7 +137,7 @@ static err_t check_range(const struct column_values *column, const struct column
     const size_t count = column->bytes / column_size(column->dtype);
     const bool negative = row->range == RANGE_LOGP;
     for (size_t k = 0; row->range != RANGE_ANY && k < count; k++) {
-        const double value = column_number(column, k);
+        const double value = column_number(column->data, column->dtype, k);
         if (!isfinite(value) || (negative && value > 0))
             return err_new(ERR_INVALID, "%s[%zu] is %g; finite numbers%s are allowed", row->name, k,
                            value, negative ? " <= 0" : "");

@@ -40,7 +40,8 @@ struct column_values *column_list_add(struct column_list *list, enum column id);
 void column_list_keep(struct column_list *list, enum column_origin last);
 void column_list_done(struct column_list *list);
 
-double column_number(const struct column_values *column, size_t k); // the k-th value
+/* The k-th of a column's values, or of those of a completion. */
+double column_number(const void *values, enum column_dtype dtype, size_t k);
 
 /* What the list may hold: columns that stops up to this one fill, of so many completions. */
 struct column_bounds {

@@ -48,10 +48,8 @@ size_t group_width(const struct group *group, unsigned id)
 double group_value(const struct group *group, unsigned id, uint32_t i)
 {
     const struct column_values *column = column_list_find(&group->columns, id);
-    const uint8_t *value = group_values(group, id, i);
-    return value ? column_number(column, (size_t)(value - (const uint8_t *)column->data) /
-                                             column_size(column->dtype))
-                 : 0;
+    const void *values = group_values(group, id, i);
+    return values ? column_number(values, column->dtype, 0) : 0;
 }
 
 size_t group_units(const struct group *group, const struct column_values *column)

@@ -8,13 +8,6 @@
 
 /* ---- columns that the groups carry */
 
-static double value_at(const void *values, enum column_dtype dtype, size_t i)
-{
-    return dtype == VALUE_F32   ? (double)((const float *)values)[i]
-           : dtype == VALUE_F64 ? ((const double *)values)[i]
-                                : (double)((const uint8_t *)values)[i];
-}
-
 /* Sequence s's values, those of completion i of the group. A column appears with the first completion that carries it; sequences
  * without it have NaN. */
 static void fill_column(struct columns *columns, const struct column_row *row, size_t s,
@@ -30,7 +23,7 @@ static void fill_column(struct columns *columns, const struct column_row *row, s
             columns->at[row->id][at] = NAN;
     }
     for (size_t at = begin; columns->at[row->id] && at < end; at++)
-        columns->at[row->id][at] = values ? value_at(values, row->dtype, at - begin) : NAN;
+        columns->at[row->id][at] = values ? column_number(values, row->dtype, at - begin) : NAN;
 }
 
 /* Marks the tokens whose log-probability our forward must reproduce at the round's first weights: those that this version drew. Where
