@@ -68,6 +68,7 @@ static void answers(struct loopback *lo)
 static void stream_goes_on(struct loopback *lo, struct rpc_call *call, struct call_outcome *out)
 {
     SCOPED(rpc_message) group = group_message((uint64_t)out->messages, 100);
+    assert_false(out->closed); // else the call is gone
     assert_true(rpc_call_send_message(call, group));
     until_count(lo, &out->messages, out->messages + 1);
     assert_false(out->closed);
