@@ -301,7 +301,7 @@ static err_t load_trainees(const struct recipe *recipe, const char *directory,
     return OK;
 }
 
-/* Masters, moments and the weights rounded from them. */
+/* Masters, moments and the weights rounded from them. From here on the digests are in our order, whatever the manifest's is. */
 static err_t load_state(const char *checkpoint, struct restart *start)
 {
     const struct trainee_digests *recorded = &start->at.trainees;
@@ -318,6 +318,7 @@ static err_t load_state(const char *checkpoint, struct restart *start)
                            "names",
                            checkpoint, trainee->name);
     }
+    start->at.trainees = trainees_digests(&start->trainees);
     start->resumed = true;
     return OK;
 }

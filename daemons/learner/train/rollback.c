@@ -10,7 +10,7 @@ static err_t enter(struct train *train, const struct branch_point *point)
 {
     struct branch branch;
     TRY(restart_go_back(&train->start, point->path, &point->info));
-    train->at = point->info;
+    train->at = train->start.at;
     TRY(train_resume(train, &branch));
     TRY(report_branch(train->report, &branch,
                       report_time_offset(train->report) + clock_s() - train->begun_s));
