@@ -1,5 +1,6 @@
 #include "learner/round/step.h"
 #include "base/mem.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,9 @@ enum { HEAD_ROWS = 512 };
 struct step {
     struct trainee *trainee;
     struct step_config config;
-    size_t unit; // sequences that stay in one micro-batch, at most
+    /* What stays in one micro-batch, at most: sequences, and their rows. */
+    size_t unit;
+    int rows;
     /* The workspace, and how many there have been. */
     struct pack *pack;
     struct forward *forward;
@@ -54,9 +57,9 @@ static void free_workspace(struct step *step)
     free(STEAL(step->slope));
 }
 
-static err_t make_workspace(struct step *step, const struct step_config *config, size_t unit)
+static err_t make_workspace(struct step *step, const struct step_config *config, int longest)
 {
-    TRY(pack_new(config->micro_tokens, config->longest * (int)unit, &step->pack));
+    TRY(pack_new(config->micro_tokens, longest, &step->pack));
     size_t rows = (size_t)step->pack->max_rows;
     TRY(forward_new(step->trainee->model, (int)rows, HEAD_ROWS,
                     config->checkpointing ? FORWARD_INPUTS : FORWARD_ALL, &step->forward));
@@ -68,11 +71,10 @@ static err_t make_workspace(struct step *step, const struct step_config *config,
 }
 
 /* Whether the workspace that is there is what these settings would make. */
-static bool fits(const struct step *step, const struct step_config *config, size_t unit)
+static bool fits(const struct step *step, const struct step_config *config, int longest)
 {
     const struct step_config *had = &step->config;
-    return step->forward && had->micro_tokens == config->micro_tokens &&
-           had->longest * (int)step->unit == config->longest * (int)unit &&
+    return step->forward && had->micro_tokens == config->micro_tokens && step->rows == longest &&
            had->checkpointing == config->checkpointing;
 }
 
@@ -81,12 +83,17 @@ err_t step_configure(struct step *step, const struct step_config *config)
     TRY(objective_check(config->objective, &config->settings));
     TRY(check_outputs(config->objective));
     const size_t unit = largest_unit(config);
-    if (!fits(step, config, unit)) {
+    const int64_t rows = (int64_t)config->longest * (int64_t)unit;
+    if (rows > INT_MAX)
+        return err_new(ERR_INVALID, "%s: a unit of %zu sequences of %d tokens has too many rows",
+                       config->objective->row.name, unit, config->longest);
+    if (!fits(step, config, (int)rows)) {
         free_workspace(step);
-        TRY(make_workspace(step, config, unit));
+        TRY(make_workspace(step, config, (int)rows));
     }
     step->config = *config;
     step->unit = unit;
+    step->rows = (int)rows;
     return OK;
 }
 

@@ -2,6 +2,7 @@
  * stretch. Cut so small that each micro-batch is one stretch, the same bits. */
 #include "learner/round/step.h"
 #include "unit/model/tiny.h"
+#include <limits.h>
 #include <math.h>
 
 enum { SEQUENCES = 60, LONG = 17, POSITIONS = 800, TARGETS_MAX = 4096, UPDATES = 2, V = 37 };
@@ -222,6 +223,8 @@ static void what_cannot_be_trained_is_refused(void **)
     const struct step_batch batch = batch_of(columns);
     assert_err(ERR_INVALID, "a unit has 20 sequences; 19 are allowed",
                step_run(b.step, &batch, &result));
+    config.completions = INT_MAX / config.longest + 1;
+    assert_err(ERR_INVALID, "has too many rows", step_configure(b.step, &config));
     config.completions = LARGEST;
     assert_ok(step_configure(b.step, &config));
     SCOPED_MEM bf16 *before = mem_copy(b.model->values, b.model->params->layout->elements * 2);
