@@ -46,11 +46,3 @@ const char *rl_figure_name(enum rl_figure figure)
 #undef FIGURE_NAME
     return names[figure];
 }
-
-const char *rl_figure_help(enum rl_figure figure)
-{
-#define FIGURE_HELP(name, over, of, what) what,
-    static const char *const help[] = {RL_FIGURES(FIGURE_HELP)};
-#undef FIGURE_HELP
-    return help[figure];
-}

@@ -36,4 +36,3 @@ void rl_figures_add(struct rl_figures *into, const struct rl_figures *update);
 void rl_figures_average(struct rl_figures *figures, double updates);
 
 const char *rl_figure_name(enum rl_figure figure);
-const char *rl_figure_help(enum rl_figure figure);

@@ -399,7 +399,6 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(open_stages(d));
     TRY(open_face(d, announce));
     struct train_options train = {.loop = d->loop,
-                                  .recipe = d->recipe,
                                   .storage = d->storage,
                                   .leasing = d->leasing,
                                   .live = d->live,

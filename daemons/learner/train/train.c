@@ -34,11 +34,6 @@ uint64_t train_checkpoint_bytes(const struct train *train)
     return bytes;
 }
 
-uint64_t train_first_round(const struct train *train)
-{
-    return train->at.round;
-}
-
 /* ---- one round */
 
 struct update {

@@ -1,7 +1,8 @@
 /* The training loop, on the compute thread: draw a round, make its updates, record them, publish, checkpoint, report.
  *
- *     TRY(train_start(&options, &train));     -- loads the newest checkpoint, or model.path for a new run
- *     train_stop(train);                      -- after the round under way; options.ended follows
+ *     TRY(train_new(recipe, &train));                  -- loads the newest checkpoint, or model.path for a new run
+ *     TRY(train_start(train, &options, publish));
+ *     train_stop(train);                               -- after the round under way; options.ended follows
  *
  * Order of what is durable: the round's record (draw) → after each update its digest → then the version is published.
  * Owner: the loop's thread; options.ended is called there, once. */
@@ -17,7 +18,6 @@ struct train;
 enum train_end { TRAIN_ENDED, TRAIN_STOPPED, TRAIN_FAILED };
 struct train_options {
     struct loop *loop;
-    const struct recipe *recipe;
     struct storage *storage;
     struct leasing *leasing;
     struct live *live;                                       // what new rounds are recorded with
@@ -30,9 +30,6 @@ struct train_options {
 err_t train_new(const struct recipe *recipe, struct train **ret);
 const struct model *train_model(const struct train *train); // the policy's: what is published
 uint64_t train_checkpoint_bytes(const struct train *train); // on disk, at least
-
-/* Rounds that the checkpoint it starts from covers. */
-uint64_t train_first_round(const struct train *train);
 
 /* Starts the thread: first the weights it stands at are published, then rounds are trained. */
 err_t train_start(struct train *train, const struct train_options *options,

@@ -176,7 +176,7 @@ static void figures_of_the_objective_are_reported_by_their_names(void **)
     }
     assert_true(shown("rlhfd_ess") == 0.5 + FIGURE_ess);
     assert_true(shown("rlhfd_loss") == 0.5 + FIGURE_loss);
-    assert_true(is_shown(rl_figure_help(FIGURE_ess)));
+    assert_true(is_shown("effective sample size of the importance weights"));
     assert_false(is_shown("rlhfd_pairs") || is_shown("rlhfd_clip_frac"));
     round.figures.ess = NAN; // nothing was trained: the gauge stays where it stands
     round.figures.loss = 7;

@@ -130,7 +130,6 @@ static inline void process_open(struct site *site)
 static inline void process_start(struct site *site)
 {
     struct train_options options = {.loop = site->loop,
-                                    .recipe = site->recipe,
                                     .storage = site->storage,
                                     .leasing = site->leasing,
                                     .live = site->live,

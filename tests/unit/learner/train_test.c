@@ -61,7 +61,7 @@ static void rounds_are_trained_and_recorded(void **)
 {
     struct site *site = site_new("run.rounds=5");
     process_open(site);
-    assert_int_equal(train_first_round(site->train), 0);
+    assert_int_equal(train_at(site->train)->round, 0);
     deliver(site, 5 * B);
     assert_int_equal(process_run(site), TRAIN_ENDED);
     assert_int_equal(site->train->published_version, 5 * UPDATES);
@@ -89,13 +89,13 @@ static void a_restart_makes_the_rounds_after_its_checkpoint_again(void **)
     process_close(site);
     remove_checkpoint(site, 10);
     process_open(site);
-    assert_int_equal(train_first_round(site->train), 4);
+    assert_int_equal(train_at(site->train)->round, 4);
     assert_int_equal(process_run(site), TRAIN_ENDED);
     process_close(site);
     remove_checkpoint(site, 10);
     remove_checkpoint(site, 8);
     process_open(site);
-    assert_int_equal(train_first_round(site->train), 2);
+    assert_int_equal(train_at(site->train)->round, 2);
     assert_int_equal(process_run(site), TRAIN_ENDED);
     assert_int_equal(site->train->at.version, 10);
     process_close(site);
@@ -366,7 +366,7 @@ static void settings_are_those_of_the_rounds_record(void **)
     assert_recorded(site, 4);
     remove_checkpoint(site, 8);
     process_open(site);
-    assert_int_equal(train_first_round(site->train), 0);
+    assert_int_equal(train_at(site->train)->round, 0);
     process_start(site);
     wait_round(site, 4);
     ask(site, tell_workspaces, &workspaces);
