@@ -1,44 +1,17 @@
 #include "base/json.h"
-#include "base/rng.h"
-#include "rl/objective.h"
-#include "testing/testing.h"
-#include <math.h>
-#include <string.h>
-
-enum { TOKENS_MAX = 128, SEQUENCES_MAX = 12 };
+#include "unit/rl/update_kit.h"
 
 /* Pairs of neighbours; no advantages, and the behaviour only for the record. */
-struct fixture {
-    struct columns *columns; // owned
-    struct rl_totals totals;
-    double *logp, *behaviour, *reference, *weight; // (tokens)
-};
-
-static void fixture_done(struct fixture *f)
+static struct fixture pairs_new(size_t sequences, const size_t *tokens)
 {
-    columns_free(f->columns);
-}
-
-static struct fixture fixture_new(size_t sequences, const size_t *tokens)
-{
-    struct fixture f = {.columns = columns_new(sequences, tokens)};
-    size_t pairs[SEQUENCES_MAX / 2];
-    for (size_t p = 0; p < sequences / 2; p++)
-        pairs[p] = 2;
-    columns_set_units(f.columns, sequences / 2, pairs);
-    f.logp = columns_add(f.columns, COLUMN_LOGP);
-    f.behaviour = columns_add(f.columns, COLUMN_BEHAVIOUR_LOGP);
-    f.reference = columns_add(f.columns, COLUMN_REFERENCE_LOGP);
+    struct fixture f = fixture_new(sequences, tokens);
+    fixture_units(&f, 2);
+    columns_drop(f.columns, COLUMN_PROXIMAL_LOGP);
+    columns_drop(f.columns, COLUMN_ADVANTAGE);
     f.weight = columns_add(f.columns, COLUMN_WEIGHT);
-    for (size_t t = 0; t < f.columns->first[sequences]; t++)
+    for (size_t t = 0; t < tokens_of(&f); t++)
         f.weight[t] = 1;
-    f.totals = columns_totals(f.columns);
     return f;
-}
-
-static size_t tokens_of(const struct fixture *f)
-{
-    return f->columns->first[f->columns->sequences];
 }
 
 static struct objective_config dpo(enum pair_loss loss, double beta, double smoothing)
@@ -48,25 +21,12 @@ static struct objective_config dpo(enum pair_loss loss, double beta, double smoo
     return ret;
 }
 
-static err_t grad_of(const struct objective_config *config, const struct fixture *f,
-                     struct range range, double *slope, struct rl_tally *tally)
-{
-    return objective_grad(objective_find("online_dpo"), config, f->columns, range, &f->totals,
-                          &(struct rl_slopes){.logp = slope}, tally);
-}
-
 static struct rl_tally grad(const struct objective_config *config, const struct fixture *f,
                             double *slope)
 {
     struct rl_tally tally = {0};
-    assert_ok(grad_of(config, f, (struct range){0, f->columns->sequences}, slope, &tally));
+    assert_ok(grad_of("online_dpo", config, f, all_of(f), slope, &tally));
     return tally;
-}
-
-static double loss_at(const struct objective_config *config, const struct fixture *f, double *slope)
-{
-    const struct rl_tally tally = grad(config, f, slope);
-    return rl_tally_figures(&tally).loss;
 }
 
 /* The golden arrays, sequences in the pairs' order. */
@@ -81,7 +41,7 @@ static struct fixture golden_inputs(const json_t *golden)
         place[i] = (size_t)json_integer_value(json_array_get(order, i));
         tokens[i] = (size_t)json_integer_value(json_array_get(length, place[i]));
     }
-    struct fixture f = fixture_new(sequences, tokens);
+    struct fixture f = pairs_new(sequences, tokens);
     for (size_t i = 0; i < sequences; i++) {
         size_t from = 0;
         for (size_t j = 0; j < place[i]; j++)
@@ -143,14 +103,14 @@ static void every_vector_agrees_with_pytorch(void **state)
 }
 
 /* One to six pairs of 1 to 8 tokens, a quarter of the tokens masked; of some, a whole side. */
-static struct fixture random_fixture(uint64_t seed)
+static struct fixture random_pairs(uint64_t seed)
 {
     const struct rng rng = rng_keyed(seed, RNG_TEST, 4, 0);
     uint64_t draw = 0;
     size_t tokens[SEQUENCES_MAX], sequences = 2 + 2 * (size_t)rng_below(&rng, draw++, 5);
     for (size_t i = 0; i < sequences; i++)
         tokens[i] = 1 + (size_t)rng_below(&rng, draw++, 8);
-    struct fixture f = fixture_new(sequences, tokens);
+    struct fixture f = pairs_new(sequences, tokens);
     for (size_t t = 0; t < tokens_of(&f); t++) {
         f.reference[t] = -3 * rng_uniform(&rng, draw++);
         f.behaviour[t] = f.reference[t] + 0.3 * rng_normal(&rng, draw++);
@@ -181,25 +141,17 @@ static struct objective_config config_of(size_t l, uint64_t seed)
 static void slopes_agree_with_finite_differences(void **state)
 {
     (void)state;
-    const double h = 1e-5; // O(h^2) and the rounding of a loss of some 25 (IPO) over h: below 1e-8
     int held = 0, live = 0;
     for (uint64_t seed = 0; seed < 40; seed++)
         for (size_t l = 0; l < LOSSES; l++) {
-            SCOPED_VALUE(fixture) f = random_fixture(seed);
-            double slope[TOKENS_MAX], unused[TOKENS_MAX];
+            SCOPED_VALUE(fixture) f = random_pairs(seed);
+            double slope[TOKENS_MAX];
             const struct objective_config config = config_of(l, seed);
+            assert_slopes("online_dpo", &f, &config);
             grad(&config, &f, slope);
-            for (size_t t = 0; t < tokens_of(&f); t++) {
-                const double at = f.logp[t];
-                f.logp[t] = at + h;
-                const double up = loss_at(&config, &f, unused);
-                f.logp[t] = at - h;
-                const double down = loss_at(&config, &f, unused);
-                f.logp[t] = at;
-                assert_near(slope[t], (up - down) / (2 * h), 1e-8);
+            for (size_t t = 0; t < tokens_of(&f); t++)
                 if (config.pair.loss == PAIR_HINGE && config.kl_coef == 0)
                     *(slope[t] == 0 ? &held : &live) += f.weight[t] != 0;
-            }
         }
     assert_true(held > 50 && live > 50); // both sides of the hinge were seen
 }
@@ -209,36 +161,27 @@ static void ranges_of_an_update_add_up_to_the_same_bits(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < 50; seed++)
         for (size_t l = 0; l < LOSSES; l++)
-            for (size_t cut = 2; cut <= 4; cut += 2) {
-                SCOPED_VALUE(fixture) f = random_fixture(seed);
-                struct rl_tally parts = {0};
-                double slope[TOKENS_MAX], part[TOKENS_MAX];
+            for (size_t pairs = 1; pairs <= 2; pairs++) {
+                SCOPED_VALUE(fixture) f = random_pairs(seed);
                 const struct objective_config config = config_of(l, seed);
-                const struct rl_tally whole = grad(&config, &f, slope);
-                const size_t all = f.columns->sequences;
-                for (size_t i = 0; i < all; i += cut) {
-                    const struct range range = {i, i + cut < all ? i + cut : all};
-                    assert_ok(grad_of(&config, &f, range, part, &parts));
-                }
-                assert_memory_equal(slope, part, sizeof *slope * tokens_of(&f));
-                assert_memory_equal(&whole, &parts, sizeof whole);
+                assert_parts_add_up("online_dpo", &f, &config, pairs);
             }
 }
 
 static void a_range_that_cuts_a_pair_is_refused(void **state)
 {
     (void)state;
-    SCOPED_VALUE(fixture) f = fixture_new(4, (size_t[]){1, 2, 1, 1});
+    SCOPED_VALUE(fixture) f = pairs_new(4, (size_t[]){1, 2, 1, 1});
     const struct objective_config config = dpo(PAIR_SIGMOID, 0.1, 0);
     static const struct range cuts[] = {{0, 1}, {0, 3}, {1, 2}, {1, 4}, {1, 1}, {0, 6}, {4, 2}};
     struct rl_tally tally = {0}, untouched = {0};
     double slope[5] = {5};
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++)
         assert_err(ERR_INVALID, "are not whole units",
-                   grad_of(&config, &f, cuts[i], slope, &tally));
+                   grad_of("online_dpo", &config, &f, cuts[i], slope, &tally));
     columns_set_units(f.columns, 2, (size_t[]){1, 3});
     assert_err(ERR_INVALID, "online_dpo: a unit has 1 sequences; it is a pair of them",
-               grad_of(&config, &f, (struct range){0, 4}, slope, &tally));
+               grad_of("online_dpo", &config, &f, (struct range){0, 4}, slope, &tally));
     assert_memory_equal(&tally, &untouched, sizeof tally);
     assert_true(slope[0] == 5);
 }
@@ -270,7 +213,7 @@ static void a_sigmoid_stays_exact_far_out(void **state)
 static void at_the_reference_a_pair_is_even(void **state)
 {
     (void)state;
-    SCOPED_VALUE(fixture) f = random_fixture(3);
+    SCOPED_VALUE(fixture) f = random_pairs(3);
     double slope[TOKENS_MAX];
     memcpy(f.logp, f.reference, tokens_of(&f) * sizeof *f.logp);
     columns_drop(f.columns, COLUMN_WEIGHT);
@@ -292,7 +235,7 @@ static void at_the_reference_a_pair_is_even(void **state)
 static struct fixture two_pairs(void)
 {
     static const double logp[] = {-1, -2, -3, -1, -1}, reference[] = {-2, -4, -2, -1.5, -3};
-    struct fixture f = fixture_new(4, (size_t[]){2, 1, 1, 1});
+    struct fixture f = pairs_new(4, (size_t[]){2, 1, 1, 1});
     memcpy(f.logp, logp, sizeof logp);
     memcpy(f.reference, reference, sizeof reference);
     columns_drop(f.columns, COLUMN_BEHAVIOUR_LOGP);
@@ -351,10 +294,10 @@ static void what_is_missing_or_senseless_is_named(void **state)
     assert_int_equal(objective_needs(row, &config), COLUMN_BIT(COLUMN_REFERENCE_LOGP));
 #define REFUSED(part, ...)                                                                         \
     do {                                                                                           \
-        SCOPED_VALUE(fixture) f = random_fixture(1);                                               \
+        SCOPED_VALUE(fixture) f = random_pairs(1);                                                 \
         __VA_ARGS__;                                                                               \
         assert_err(ERR_INVALID, part,                                                              \
-                   grad_of(&config, &f, (struct range){0, f.columns->sequences}, slope, &tally));  \
+                   grad_of("online_dpo", &config, &f, all_of(&f), slope, &tally));                 \
     } while (0)
     REFUSED("online_dpo needs the column reference_logp (",
             columns_drop(f.columns, COLUMN_REFERENCE_LOGP));
