@@ -116,7 +116,8 @@ static inline bool objective_compares(const struct objective_row *row, enum adva
     return row->unit == OBJECTIVE_PAIR || row->unit == OBJECTIVE_GROUP || advantage > ADVANTAGE_RAW;
 }
 
-/* The row that supervised training takes (rlhfctl sft). */
+/* The rows that a recipe without learner.objective takes, and supervised training (rlhfctl sft). */
+#define OBJECTIVE_DEFAULT    "rloo"
 #define OBJECTIVE_SUPERVISED "sft"
 
 /* "rloo|grpo|...": the words of learner.objective. */

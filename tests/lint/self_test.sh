@@ -85,10 +85,21 @@ expect source common/rl/a.c 'a body of 51 lines' < <(
     echo '}'
 )
 expect source cmake/a.cmake 'fast-math' <<<'add_compile_options(-ffast-math)'
+expect places daemons/learner/a.c clean <<<'/* reference_logp, "rloo" */
+int clip_fraction; // clip_frac'
+expect places daemons/learner/a.c 'only these name it' <<<'x = at[COLUMN_REFERENCE_LOGP];'
+expect places daemons/rewarder/reference.c clean <<<'x = at[COLUMN_REFERENCE_LOGP];'
+expect places ctl/a.c 'only these name it' <<<'x = figures.clip_frac;'
+mkdir -p "$tree/common/rl" "$tree/ctl" && echo '    X(rloo, kernel_policy, 1)' >"$tree/common/rl/objective_table.h"
+echo 'x = strcmp(name, "rloo");' >"$tree/ctl/a.c"
+[[ $("$here/places.sh" "$tree") == 'ctl/a.c:1: only these name it'* ]] || {
+    echo "places: the name of an objective was not found"
+    failed=1
+}
 mkdir -p "$tree/common/rl" "$tree/common/model" && echo 'int x;' | tee "$tree/common/rl/same.c" >"$tree/common/model/same.c"
 [[ $("$here/source.sh" "$tree") == *"two files are named same.c"* ]] || {
     echo "source: equal names were not found"
     failed=1
 }
-((failed)) || echo "$((cases + 1)) cases"
+((failed)) || echo "$((cases + 2)) cases"
 exit $failed

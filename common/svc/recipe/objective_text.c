@@ -79,7 +79,7 @@ static void words(struct bytes *ret)
     bytes_text(
         ret,
         "\n### Words of an objective's keys\n\n"
-        "A is the advantage, R the reward, r the ratio to older weights, d = logp - reference_logp, "
+        "A is the advantage, R the reward, r the ratio to older weights, d = logp - reference logp, "
         "w = exp(proximal_logp - behaviour_logp).\nAn update has B completions and N tokens, a "
         "completion T; z is beta times the difference of the sums of d in a pair. From the table\nin "
         "`common/rl/word_table.h`.\n\n| key | word | what it is |\n|---|---|---|\n");

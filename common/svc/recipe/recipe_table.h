@@ -98,7 +98,7 @@
     X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(count,  threads, "1",              FIXED, FROM(1, 1024), "that compute") \
     X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
-    X(word,   objective, "rloo",         FIXED, WORDS(OBJECTIVE_WORDS), "what is made better: see Objectives") \
+    X(word,   objective, OBJECTIVE_DEFAULT, FIXED, WORDS(OBJECTIVE_WORDS), "what is made better: see Objectives") \
     X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "trained in one round") \
     X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps of one round: epochs times minibatches") \
     X(count,  epochs, "1",               FIXED, FROM(1, 1024), "passes over a round's groups; divides updates_per_round") \
