@@ -50,7 +50,9 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
     X(37, WEIGHT, weight, TOKEN, F64, LEARNER, ANY, "", "", \
       "factor of the token's loss; 0: the token counts nowhere") \
     X(38, FRESH, fresh, TOKEN, U8, LEARNER, ANY, "", "", \
-      "1: drawn by the weights that the round began with, everything before it too")
+      "1: drawn by the weights that the round began with, everything before it too, and by numerics that are the learner's") \
+    X(39, FOREIGN, foreign, TOKEN, U8, LEARNER, ANY, "", "", \
+      "1: as fresh, but drawn by other numerics than the learner's")
 // clang-format on
 
 enum column {

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/scoped.h"
 #include "tensor/digest.h"
+#include "tensor/numerics.h"
 #include "tensor/tensor.h"
 #include <stddef.h>
 
@@ -201,6 +202,8 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
+    /* Set by who opens the backend. */
+    struct numerics forward, training;
 };
 
 /* One matrix (N,K). */

@@ -1,6 +1,7 @@
 #include "wire/hello.h"
 #include "base/mem.h"
 #include "rollout.pb-c.h"
+#include "wire/rollout.h"
 #include "wire/unpack.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ void hello_done(struct hello *hello)
         free(hello->setting[i].value);
     }
     free(hello->setting);
+    free(hello->forward);
     *hello = (struct hello){0};
 }
 
@@ -121,6 +123,7 @@ void hello_to_pb(const struct hello *hello, Rlhfd__V1__Hello *pb, void **rows)
     pb->protocol = hello->protocol;
     pb->n_settings = n;
     pb->settings = of;
+    pb->forward = hello->forward ? hello->forward : pb->forward;
     *rows = of;
 }
 
@@ -142,7 +145,11 @@ err_t hello_from_pb(const Rlhfd__V1__Hello *pb, struct hello *ret)
                            i, key, bytes, KEY_MAX_BYTES, HELLO_MAX_BYTES);
         hello_put(&hello, setting->key, setting->value);
     }
+    if (strlen(pb->forward) > NAME_MAX_BYTES)
+        return err_new(ERR_INVALID, "hello: forward has %zu bytes; at most %d are allowed",
+                       strlen(pb->forward), NAME_MAX_BYTES);
     hello.protocol = pb->protocol;
+    hello.forward = *pb->forward ? mem_string(pb->forward) : NULL;
     *ret = hello;
     hello = (struct hello){0};
     return OK;

@@ -24,6 +24,8 @@ struct hello {
     uint32_t protocol; // 0: there is no hello
     uint32_t settings;
     struct hello_setting *setting; // (settings), owned
+    /* The forward id of its numerics (model/numerics.h), owned. NULL: it computes no log-probabilities. Never compared here. */
+    char *forward;
 };
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);

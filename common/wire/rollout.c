@@ -81,6 +81,7 @@ static void view_group(const struct group *group, PbGroup *ret)
     ret->temperature = group->temperature;
     ret->generator = group->generator;
     ret->evaluation = group->evaluation;
+    ret->forward = group->forward ? group->forward : ret->forward;
 }
 
 void group_encode(const struct group *group, struct bytes *ret)
@@ -219,6 +220,7 @@ static err_t check_group(const PbGroup *pb, const struct group_limits *limits)
 {
     TRY(check_name("run", pb->run, 1));
     TRY(check_name("generator", pb->generator, 0));
+    TRY(check_name("forward", pb->forward, 0));
     if (pb->attempt == 0)
         return err_new(ERR_INVALID, "attempt is 0; the first is 1");
     struct digest id, want = group_id(pb->run, pb->lineage, pb->slot, pb->attempt);
@@ -264,6 +266,7 @@ static struct group *take_group(PbGroup *pb)
     group->temperature = pb->temperature;
     group->generator = mem_string(pb->generator);
     group->evaluation = pb->evaluation;
+    group->forward = *pb->forward ? mem_string(pb->forward) : NULL;
     group->completions = (uint32_t)pb->n_completions;
     group->completion = mem_array(pb->n_completions, sizeof *group->completion);
     for (size_t i = 0; i < pb->n_completions; i++)

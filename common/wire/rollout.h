@@ -70,6 +70,8 @@ struct group {
     struct column_list columns; // of all tokens, of the completions, of the group
     char *generator;
     bool evaluation; // of the evaluation data: scored and counted, never trained
+    /* The forward id of the generator's numerics (model/numerics.h). NULL: of a build that did not write it. */
+    char *forward;
 };
 
 /* Bounds on what a peer may send. */
@@ -82,7 +84,7 @@ struct group_limits {
 };
 #define GROUP_LIMITS                                                                               \
     ((struct group_limits){1024, 1 << 20, 4 << 20, 1024, 4096, 64, ORIGIN_REWARDER, 64 << 20})
-enum { NAME_MAX_BYTES = 255 }; // of run and generator
+enum { NAME_MAX_BYTES = 255 }; // of run, generator and forward
 
 /* The id of attempt `attempt` at a slot. A format: hash128 of run, a zero byte, be32 lineage, be64 slot, be32 attempt. */
 struct digest group_id(const char *run, uint32_t lineage, uint64_t slot, uint32_t attempt);

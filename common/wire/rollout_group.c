@@ -147,5 +147,6 @@ void group_free(struct group *group)
     free(group->row);
     free(group->prompt_token);
     free(group->generator);
+    free(group->forward);
     free(group);
 }

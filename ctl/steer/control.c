@@ -135,6 +135,23 @@ err_t command_resume(int argc, char **argv)
 
 /* ---- workers */
 
+/* Ids of numerics, where workers have several: log-probabilities of some are not the bits that others compute. */
+static void show_numerics(const json_t *reply)
+{
+    const char *first = "";
+    size_t i;
+    json_t *one;
+    bool several = false;
+    json_array_foreach (json_object_get(reply, "workers"), i, one) {
+        const char *id = answer_text(one, "forward");
+        several = several || (*first && *id && strcmp(first, id) != 0);
+        first = *first ? first : id;
+    }
+    json_array_foreach (json_object_get(reply, "workers"), i, one)
+        if (several && *answer_text(one, "forward"))
+            printf("numerics of %s: %s\n", answer_text(one, "name"), answer_text(one, "forward"));
+}
+
 static void show_workers(const json_t *reply)
 {
     SCOPED(table)
@@ -157,6 +174,7 @@ static void show_workers(const json_t *reply)
         table_cell(table, "%s", answer_text(one, "waits_for"));
     }
     table_print(table, stdout);
+    show_numerics(reply);
 }
 
 err_t command_workers(int argc, char **argv)

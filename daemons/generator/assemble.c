@@ -1,5 +1,6 @@
 #include "generator/assemble.h"
 #include "base/mem.h"
+#include "model/numerics.h"
 #include <string.h>
 
 /* Of a completion's tokens; sampled NULL: as logp. */
@@ -19,7 +20,7 @@ err_t assembly_stops(const struct recipe *recipe, const struct model_config *con
 }
 
 struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,
-                              uint32_t completions, float temperature)
+                              const struct model *model, uint32_t completions, float temperature)
 {
     struct assembly *a = mem_new(sizeof *a);
     struct group *g = a->group = mem_new(sizeof *g);
@@ -35,6 +36,7 @@ struct assembly *assembly_new(struct lease_grant *grant, const char *run, const 
                         .temperature = temperature,
                         .completions = completions,
                         .generator = mem_string(generator),
+                        .forward = model_forward_id(model),
                         .evaluation = grant->evaluation};
     g->completion = mem_array(completions, sizeof *g->completion);
     a->stamp = mem_array(completions, sizeof *a->stamp);

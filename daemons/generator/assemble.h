@@ -20,9 +20,9 @@ struct assembly {
 err_t assembly_stops(const struct recipe *recipe, const struct model_config *config,
                      const struct tokenizer *tokenizer, struct stops **ret);
 
-/* Takes the grant (struct and row). */
+/* Takes the grant (struct and row). model: the one that decodes it. */
 struct assembly *assembly_new(struct lease_grant *grant, const char *run, const char *generator,
-                              uint32_t completions, float temperature);
+                              const struct model *model, uint32_t completions, float temperature);
 void assembly_set_prompt(struct assembly *a, const int32_t *ids, int count); // copies
 
 /* Copies a finished completion in, with its decoded text. */

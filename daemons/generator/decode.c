@@ -124,8 +124,9 @@ static void admit(void *state, void *arg)
     struct lease_grant *grant = arg;
     struct digest id = grant->id;
     const struct recipe *recipe = decode->options.recipe;
-    struct assembly *a = assembly_new(grant, recipe->run.name, decode->options.generator,
-                                      decode->completions, (float)recipe->generator.temperature);
+    struct assembly *a =
+        assembly_new(grant, recipe->run.name, decode->options.generator, decode->model,
+                     decode->completions, (float)recipe->generator.temperature);
     a->tag = decode->next_tag++;
     err_t failed = prepare(decode, a);
     if (err_failed(failed)) {

@@ -143,8 +143,8 @@ static void admit(void *decode, void *arg)
         grant_free(grant); // newer weights came between: what was leased for the older is forgotten
         return;
     }
-    struct assembly *a = assembly_new(grant, e->options.recipe->run.name, e->options.generator, 1,
-                                      e->sampling.temperature);
+    struct assembly *a = assembly_new(grant, e->options.recipe->run.name, e->options.generator,
+                                      e->model, 1, e->sampling.temperature);
     a->tag = e->next_tag++;
     err_t failed = prepare(e, a);
     if (err_failed(failed))

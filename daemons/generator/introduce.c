@@ -1,6 +1,7 @@
 #include "generator/introduce.h"
 #include "base/mem.h"
 #include "model/files/identity.h"
+#include "model/numerics.h"
 #include "svc/recipe/recipe_shared.h"
 #include <unistd.h>
 
@@ -12,8 +13,9 @@ char *introduce_name(const struct recipe *recipe)
                                    : mem_printf("%s-%d", host, getpid());
 }
 
-err_t introduce_hello(const struct recipe *recipe, struct hello *ret)
+err_t introduce_hello(const struct recipe *recipe, const struct model *model, struct hello *ret)
 {
+    ret->forward = model_forward_id(model);
     recipe_of_samples(recipe, hello_put, ret);
     return model_identity(recipe->model.path, hello_put, ret);
 }

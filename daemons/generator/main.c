@@ -296,7 +296,7 @@ static err_t open_streams(struct daemon *d)
                                     .arg = d};
     if (d->carrier.why)
         log_info("versions come over gRPC alone", "why=\"%s\"", d->carrier.why);
-    TRY(introduce_hello(recipe, &d->hello));
+    TRY(introduce_hello(recipe, decode_model(d->decode), &d->hello));
     TRY(deliver_open(&deliver, &d->deliver));
     TRY(prompts_open(&prompts, &d->prompts));
     TRY(evaluate_open(d->evaluate, d->decode,

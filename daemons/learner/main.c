@@ -23,6 +23,7 @@
 #include "learner/train/restart.h"
 #include "learner/train/train.h"
 #include "model/files/identity.h"
+#include "model/numerics.h"
 #include "rpc/face.h"
 #include "svc/descriptors.h"
 #include "svc/recipe/recipe_cli.h"
@@ -292,6 +293,7 @@ static err_t open_stages(struct daemon *d)
     const struct model *model = train_model(d->train);
     recipe_of_samples(recipe, hello_put, &d->samples);
     TRY(model_identity(recipe->model.path, hello_put, &d->samples));
+    d->samples.forward = model_forward_id(model);
     recipe_of_scores(recipe, hello_put, &d->scores);
     struct ingest_options ingest = {
         .storage = d->storage,

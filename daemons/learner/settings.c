@@ -1,5 +1,6 @@
 #include "learner/settings.h"
 #include "base/mem.h"
+#include "model/numerics.h"
 
 /* Words that are not known (default) leave what the objective's row has; the recipe allows no others. */
 static void set_policy(const struct recipe_learner *learner, struct objective_config *ret)
@@ -109,13 +110,18 @@ int settings_longest(const struct recipe *recipe, const struct model_config *con
 
 char *settings_fingerprint(const struct model *model)
 {
-    struct digest layout = layout_digest(model->params->layout);
-    char text[DIGEST_TEXT];
-    /* Kernel revision: raise it whenever an op's order of operations changes. Threads and instruction set do not matter. */
-    enum { KERNEL_REVISION = 2 };
-    return mem_printf("backend=%s kernels=%d kv=%s layout=%s ranks=1", model->be->ops->name,
-                      KERNEL_REVISION, model->kv == KV_BF16 ? "bf16" : "fp32",
-                      digest_text(&layout, text));
+    SCOPED_MEM char *id = model_training_id(model);
+    return mem_printf("%s ranks=1", id);
+}
+
+err_t settings_repeatable(const struct backend *be)
+{
+    if (be->training.repeats != NUMERICS_NONE)
+        return OK;
+    return err_new(ERR_PRECONDITION,
+                   "the training of backend '%s' (%s) is not repeatable, so no restart could train "
+                   "recorded rounds again: start the learner with another backend",
+                   be->ops->name, be->training.id);
 }
 
 uint64_t settings_columns(const struct recipe *recipe)

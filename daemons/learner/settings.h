@@ -23,5 +23,8 @@ int settings_longest(const struct recipe *recipe, const struct model_config *con
 uint64_t settings_columns(const struct recipe *recipe);
 uint64_t settings_trained_columns(const struct recipe *recipe);
 
-/* What decides the numerics beside the recorded settings: equal texts, equal bits. The caller's. */
+/* The training id of the numerics, as rounds record it: equal texts and settings, equal bits. The caller's. */
 char *settings_fingerprint(const struct model *model);
+
+/* PRECONDITION: the backend's training is not repeatable, so a restart could not train recorded rounds again. */
+err_t settings_repeatable(const struct backend *be);

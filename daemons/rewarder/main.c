@@ -148,6 +148,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     TRY(relay_open(&relay, &d->relay));
     TRY(score_new(&(struct score_options){.loop = d->loop, .recipe = recipe, .relay = d->relay},
                   &d->score));
+    d->hello.forward = score_forward_id(d->score);
     struct face_options face = {.rpc = d->rpc,
                                 .listen = recipe->rewarder.listen,
                                 .insecure = recipe->net.insecure,

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "model/engine/sampler.h"
 #include "model/likelihood.h"
+#include "model/numerics.h"
 #include "rl/pairs.h"
 #include "svc/metrics.h"
 #include <string.h>
@@ -115,6 +116,11 @@ err_t reference_group(struct reference *ref, struct group *group)
                computed * sizeof *logp);
     metric_add(&tokens, (double)computed);
     return OK;
+}
+
+char *reference_forward_id(const struct reference *ref)
+{
+    return model_forward_id(ref->model);
 }
 
 void reference_free(struct reference *ref)

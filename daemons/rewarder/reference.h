@@ -22,5 +22,8 @@ err_t reference_open(const struct recipe *recipe, struct reference **ret);
  * vocabulary, or one of no probability; then the group is as it was. */
 err_t reference_group(struct reference *reference, struct group *group);
 
+/* The forward id of its numerics (model/numerics.h); the caller's. */
+char *reference_forward_id(const struct reference *reference);
+
 void reference_free(struct reference *reference);
 DEFINE_SCOPED(reference)

@@ -225,6 +225,11 @@ static err_t start_reference(struct score *score)
     return worker_start(&worker, &score->compute);
 }
 
+char *score_forward_id(const struct score *score)
+{
+    return score->reference ? reference_forward_id(score->reference) : NULL;
+}
+
 err_t score_new(const struct score_options *options, struct score **ret)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);

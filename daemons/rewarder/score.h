@@ -20,6 +20,9 @@ struct score_options {
 };
 err_t score_new(const struct score_options *options, struct score **ret);
 struct rpc_service score_service(struct score *score);
+
+/* The forward id of the reference's numerics, the caller's. NULL: there is no reference. */
+char *score_forward_id(const struct score *score);
 void score_room(struct score *score); // the relay has room again
 struct rewarder_facts;
 void score_facts(const struct score *score, struct rewarder_facts *facts); // all but the learner's

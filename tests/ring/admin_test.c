@@ -356,6 +356,8 @@ static void a_worker_is_sent_away(void **state)
     assert_string_equal(workers->workers[0]->state, "SERVING");
     assert_string_equal(workers->workers[1]->kind, "rewarder");
     assert_true(workers->workers[0]->tokens > 0 && workers->workers[1]->tokens > 0);
+    assert_string_equal(workers->workers[0]->forward, "backend=cpu kernels=2 kv=bf16");
+    assert_string_equal(workers->workers[1]->forward, ""); // it has no reference model
     Rlhfd__Admin__V1__DrainWorkerRequest drain = RLHFD__ADMIN__V1__DRAIN_WORKER_REQUEST__INIT;
     drain.name = (char *)"generator";
     const Rlhfd__Admin__V1__DrainWorkerReply *drained =

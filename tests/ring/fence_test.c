@@ -140,6 +140,42 @@ static void a_forged_hello_ends_nothing(void **state)
     ring_audit(&ring);
 }
 
+/* A generator whose log-probabilities are not ours to the bit is welcome, and told of. */
+static void other_numerics_join(void **)
+{
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    ring_wait_rounds(&ring, 2, RUN_MS);
+    SCOPED_MEM char *learner = address_of(&ring, "learner");
+    SCOPED_MEM char *learner_log = file_join(ring.run, "logs/learner.log");
+    SCOPED_VALUE(hello) hello = hello_of(&ring);
+    hello.forward = mem_string("backend=cuda kernels=1 arch=sm_90 kv=bf16");
+    struct lease_client client;
+    struct lease_request request = {
+        .run = (char *)"test", .generator = (char *)"gpu", .incarnation = 9, .hello = hello};
+    lease_client_open(&client, learner, &request);
+    lease_client_answered(&client);
+    assert_true(client.term > 0);
+    wait_for_text(learner_log,
+                  "generator=gpu forward=\"backend=cuda kernels=1 arch=sm_90 kv=bf16\" "
+                  "learner=\"backend=cpu kernels=2 kv=bf16\"",
+                  ring.log);
+    char *output = NULL;
+    assert_int_equal(process_run(&output, RUN_MS, "rlhfctl", "workers", "--run", ring.run, NULL),
+                     0);
+    assert_non_null(strstr(output, "numerics of gpu: backend=cuda kernels=1 arch=sm_90 kv=bf16"));
+    assert_non_null(strstr(output, "numerics of generator-1: backend=cpu kernels=2 kv=bf16"));
+    free(output);
+    SCOPED_MEM char *text = file_text(learner_log);
+    assert_null(strstr(text, "generator=generator-1 forward=")); // ours are nothing to tell
+    lease_client_close(&client);
+    drain(&up);
+    assert_int_equal((int)ring_read(&ring).logp_differing, 0);
+    ring_audit(&ring);
+}
+
 /* The learner is killed: the process that has the name goes on with what it holds; the one that it superseded stays out. */
 static void a_superseded_process_stays_out_after_a_restart(void **state)
 {
@@ -261,6 +297,6 @@ static void versions_after_an_older_copy_are_replaced(void **state)
 
 TESTS(cmocka_unit_test(versions_after_an_older_copy_are_replaced),
       cmocka_unit_test(two_with_one_name_do_not_end_the_run),
-      cmocka_unit_test(a_forged_hello_ends_nothing),
+      cmocka_unit_test(a_forged_hello_ends_nothing), cmocka_unit_test(other_numerics_join),
       cmocka_unit_test(a_superseded_process_stays_out_after_a_restart),
       cmocka_unit_test(what_is_left_of_a_lost_store_is_told_apart))

@@ -39,6 +39,8 @@ struct bits {
 /* Adds one group's tokens: the reference's log-probabilities against what was stamped, and against a forward of the reference here. */
 static void compare(const struct group *group, struct likelihood *reference, struct bits *bits)
 {
+    assert_string_equal(group->forward,
+                        "backend=cpu kernels=2 kv=bf16"); // as the generator wrote it
     for (uint32_t i = 0; i < group->completions; i++) {
         const struct completion *c = &group->completion[i];
         struct sequence sequence = {.prompt = group->prompt_token,

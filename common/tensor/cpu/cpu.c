@@ -185,6 +185,11 @@ static err_t choose_isa(enum cpu_isa asked, enum cpu_isa *ret)
     return OK;
 }
 
+/* Raise the revision with every change of an op's order of operations: recorded rounds are not trained again across it. Threads and
+ * instruction set change no bit. */
+#define KERNEL_REVISION "2"
+static const struct numerics numerics = {NUMERICS_EXACT, "backend=cpu kernels=" KERNEL_REVISION};
+
 err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret)
 {
     enum { MAX_THREADS = 1024 };
@@ -199,6 +204,7 @@ err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret)
                        "the thread's floating-point mode was changed: results would not be exact");
     struct cpu *cpu = mem_new(sizeof *cpu);
     cpu->base.ops = &cpu_ops;
+    cpu->base.forward = cpu->base.training = numerics;
     cpu->kernels = kernels_of[isa];
     cpu->pool = pool_new(config->threads, CPU_COUNT(&cpus) ? &cpus : NULL);
     cpu->scratch = mem_array((size_t)config->threads, sizeof *cpu->scratch);

@@ -8,11 +8,12 @@
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "learner/train/train.h"
+#include "model/numerics.h"
 #include "svc/loop.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TEXTS = 3 };
+enum { TEXTS = 4 };
 
 struct overview {
     struct desk *desk;
@@ -20,6 +21,7 @@ struct overview {
     struct admin_details details;
     struct admin_text text[TEXTS];
     char etag[64], waits_for[128];
+    char *forward; // owned
 };
 
 /* ---- storage thread */
@@ -79,6 +81,7 @@ static void say(struct overview *overview, const char *name, const char *value)
 static void fill_texts(struct overview *overview, const struct store *store)
 {
     const struct desk *desk = overview->desk;
+    overview->forward = model_forward_id(train_model(desk->train));
     enum idle idle = draw_waits_for(train_draw(desk->train));
     bool generation = live_generation_paused(desk->live),
          training = live_training_paused(desk->live);
@@ -96,6 +99,7 @@ static void fill_texts(struct overview *overview, const struct store *store)
             : generation           ? "generation"
                                    : "training");
     say(overview, "settings_etag", overview->etag);
+    say(overview, "numerics_forward", overview->forward);
 }
 
 static void answer(void *arg);
@@ -117,6 +121,7 @@ static void answer(void *arg)
     overview->details.text = overview->text;
     rpc_admin_answer(overview->asking, &overview->details);
     mem_free(overview->details.lag);
+    mem_free(overview->forward);
     mem_free(overview);
 }
 

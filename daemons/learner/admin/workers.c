@@ -55,6 +55,7 @@ static void add_generator(void *arg, const struct leasing_worker *worker)
     out->idle_s = worker->idle_s;
     out->waits_for = (char *)(paused && worker->wanted ? "paused" : worker->waits_for);
     out->connected_s = worker->connected_s;
+    out->forward = desk_text(visit, worker->forward);
 }
 
 static void add_rewarder(struct desk_visit *visit, const struct ingest_stream *stream,
@@ -66,6 +67,7 @@ static void add_rewarder(struct desk_visit *visit, const struct ingest_stream *s
     out->state = (char *)"SERVING";
     out->tokens = stream->tokens;
     out->connected_s = clock_s() - stream->since_s;
+    out->forward = desk_text(visit, stream->forward);
 }
 
 static err_t answer_list(struct desk_visit *visit, struct store *store)

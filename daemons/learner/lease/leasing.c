@@ -188,6 +188,7 @@ static void drop_lessee(struct leasing *leasing, const struct rpc_call *call)
     metric_set(&connected, (double)--leasing->totals.generators);
     rpc_call_unref(gone->call);
     mem_free(gone->generator);
+    mem_free(gone->forward);
     mem_free(gone);
 }
 
@@ -275,6 +276,17 @@ static void revoke_unheld(struct lessee *lessee, struct store *store, const stru
         lessee_send(lessee, &reply);
 }
 
+/* What it draws is trained all the same; only nothing of it can be compared bit for bit. */
+static void note_forward(const struct leasing *leasing, const struct lessee *lessee)
+{
+    const char *ours = leasing->options.hello->forward;
+    if (!ours || !*lessee->forward || strcmp(ours, lessee->forward) == 0)
+        return;
+    log_limited(LOG_WARNING, JOINS, "generator has other numerics",
+                "generator=%s forward=\"%s\" learner=\"%s\" told_by=kl_mismatch", lessee->generator,
+                lessee->forward, ours);
+}
+
 static err_t hello(struct leasing *leasing, struct arrival *arrival, struct store *store,
                    const struct join *join, struct lessee **ret)
 {
@@ -282,6 +294,7 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     struct lessee *lessee = mem_new(sizeof *lessee);
     lessee->call = rpc_call_ref(arrival->call);
     lessee->generator = mem_string(request->generator);
+    lessee->forward = mem_string(request->hello.forward ? request->hello.forward : "");
     lessee->term = join->term;
     lessee_count_from(lessee, request);
     lessee->waits_for = "";
@@ -301,6 +314,7 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     revoke_unheld(lessee, store, known, request->progresses);
     log_limited(LOG_INFO, JOINS, "generator joined", "generator=%s term=%" PRIu64,
                 lessee->generator, lessee->term);
+    note_forward(leasing, lessee);
     *ret = lessee;
     return OK;
 }

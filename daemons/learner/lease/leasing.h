@@ -38,6 +38,7 @@ struct leasing_totals leasing_totals(const struct leasing *leasing);
 /* A generator with an open stream; texts are borrowed during the call. */
 struct leasing_worker {
     const char *name, *peer;
+    const char *forward; // the id of its numerics; "": not said
     uint64_t term, version, versions_behind;
     uint32_t lineage, leased, wanted;
     bool draining, holds; // holds: decoding stands still

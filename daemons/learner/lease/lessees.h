@@ -12,6 +12,7 @@ struct lessee {
     struct lessee *next;
     struct rpc_call *call; // a reference
     char *generator;
+    char *forward; // as its hello said; "": nothing
     uint64_t term, version;
     uint32_t lineage;    // of version
     uint32_t want, held; // slots it would take; leases it has been granted over this stream

@@ -263,6 +263,8 @@ static bool is_hello(struct ingest *ingest, struct rpc_call *call, struct rpc_me
         refuse(ingest, call, e);
         return true;
     }
+    snprintf(stream->says.forward, sizeof stream->says.forward, "%s",
+             theirs.forward ? theirs.forward : "");
     welcome_encode(&out);
     struct rpc_message *answer = rpc_message_copy(out.data, out.len);
     rpc_call_send_message(call, answer);

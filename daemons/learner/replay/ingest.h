@@ -30,6 +30,8 @@ void ingest_facts(const struct ingest *ingest, struct hold_peers *ret);
 /* The streams that are open: a rewarder has one. Fills at most `most`; how many there are. */
 struct ingest_stream {
     char peer[64];
+    /* The id of its reference model's numerics, as its hello said. "": it has none. */
+    char forward[NAME_MAX_BYTES + 1];
     double since_s, tokens; // clock_s() at its begin; of completions received over it
     uint64_t groups;
 };

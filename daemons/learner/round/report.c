@@ -46,6 +46,14 @@ static struct metric *const rows[] = {&lag_expected,  &round_now,      &version_
                                       &lag_now,       &lag_largest,    &idle_total,  &busy_total,
                                       &trained_total, &differing_total};
 
+/* Registered by the first round that has them: with one kind of numerics in the ring there are none. */
+static struct metric mismatch = METRIC_GAUGE(
+    "rlhfd_kl_mismatch",
+    "k1 of KL(generator || learner) in tokens of generators with other numerics, last round that had any");
+static struct metric mismatch_k3 =
+    METRIC_GAUGE("rlhfd_kl_mismatch_k3", "the same by the estimator k3");
+static struct metric *const mismatch_rows[] = {&mismatch, &mismatch_k3};
+
 /* The objective's figures. Only those that its row declares are registered. */
 static struct metric figures_now[] = {
 #define FIGURE_METRIC(name, over, of, what) METRIC_GAUGE("rlhfd_" #name, what),
@@ -75,6 +83,10 @@ static void show(const struct round_report *report)
     show_figure(&lag_expected, report->lag_expected);
     for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
         show_figure(&figures_now[i], report->figures.at[i]);
+    if (isfinite(report->kl_mismatch))
+        metrics_register(mismatch_rows, sizeof mismatch_rows / sizeof *mismatch_rows);
+    show_figure(&mismatch, report->kl_mismatch);
+    show_figure(&mismatch_k3, report->kl_mismatch_k3);
     metric_add(&trained_total, report->tokens_trained);
     metric_add(&differing_total, report->logp_differing);
 }

@@ -38,8 +38,10 @@
     X(length_mean, "mean completion length, tokens") \
     X(tokens_generated, "completion tokens generated since the last round") \
     X(tokens_trained, "completion tokens trained, over the round's passes") \
-    X(logp_compared, "tokens computed by the version trained, compared with our forward") \
+    X(logp_compared, "tokens drawn by the version trained and by our numerics, compared with our forward") \
     X(logp_differing, "of those, how many differ in any bit: 0, or a bug") \
+    X(kl_mismatch, "KL(generator || learner) of numerics that differ, k1: mean over tokens drawn by the version trained, nats; null: none") \
+    X(kl_mismatch_k3, "the same by the estimator k3, which is never negative") \
     X(stale, "groups that left as stale since the last round") \
     X(generator_idle_s, "seconds the generators had nothing to decode since the last round") \
     X(generator_busy_s, "seconds they decoded since the last round") \

@@ -1,6 +1,7 @@
 #include "learner/round/roundbatch.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/numerics.h"
 #include "rl/pairs.h"
 #include <assert.h>
 #include <math.h>
@@ -26,9 +27,9 @@ static void fill_column(struct columns *columns, const struct column_row *row, s
         columns->at[row->id][at] = values ? column_number(values, row->dtype, at - begin) : NAN;
 }
 
-/* Marks the tokens whose log-probability our forward must reproduce at the round's first weights: those that this version drew. Where
+/* Marks the tokens that the round's first weights drew: their stamped log-probabilities can be compared with our forward's. Where
  * caches outlive a change of weights, no other version may have come before them. */
-static void mark_fresh(const struct round_batch *batch, const struct completion *c,
+static void mark_drawn(const struct round_batch *batch, const struct completion *c,
                        uint64_t version, double *ret)
 {
     uint32_t spans = batch->config.caches_mix ? 1 : c->spans;
@@ -64,8 +65,10 @@ static void fill_one(struct round_batch *batch, const struct round *round,
                                            .prompt_tokens = (int)group->prompt_tokens,
                                            .tokens = (int)c->tokens,
                                            .context = (int)group->prompt_tokens};
-    mark_fresh(batch, c, round->first_version,
-               columns_add(columns, COLUMN_FRESH) + columns->first[s]);
+    columns_add(columns, COLUMN_FRESH);
+    const bool same = model_same_forward(batch->config.model, group->forward);
+    mark_drawn(batch, c, round->first_version,
+               columns_add(columns, same ? COLUMN_FRESH : COLUMN_FOREIGN) + columns->first[s]);
     mask_turns(columns, c, columns->first[s]);
     for (unsigned id = 0; id < COLUMNS; id++) {
         const struct column_row *row = column_row(id);
@@ -263,8 +266,10 @@ struct round_part *round_batch_part(const struct round_batch *batch, uint32_t u,
         add_group(batch, group_at(batch, u / minibatches, updates > 1, i), &share);
     flat_last(batch, &share);
     struct round_part *part = gather(batch, &share);
-    if (u > 0)
+    if (u > 0) {
         columns_drop(part->batch.columns, COLUMN_FRESH);
+        columns_drop(part->batch.columns, COLUMN_FOREIGN);
+    }
     return part;
 }
 

@@ -25,6 +25,8 @@ struct round_config {
     /* Ratios are taken to the weights that the round began with, not to those that drew the token. */
     bool proximal;
     float temperature;
+    /* The policy's. Whether a group was drawn by numerics of the same forward id decides how its tokens are compared. */
+    const struct model *model;
     /* A token's cache may be of older weights than the token itself (generator.in_flight: continue). */
     bool caches_mix;
 };
@@ -41,7 +43,8 @@ struct round_batch {
     size_t *chosen, *first_chosen;
 };
 
-/* Every column that a completion carries, and COLUMN_FRESH. Completions that lack a column have NaN there. */
+/* Every column that a completion carries, COLUMN_FRESH, and COLUMN_FOREIGN where a group was drawn by other numerics than the
+ * learner's. Completions that lack a column have NaN there. */
 struct round_batch *round_batch_new(const struct round *round, struct group *const *groups,
                                     const struct round_config *config);
 
@@ -55,7 +58,7 @@ err_t round_batch_check(const struct round_batch *batch, uint64_t columns, const
                         size_t count, const char *who);
 
 /* One update's share: copies of the columns of chosen sequences, in the units of the objective's row. Only the first update has
- * COLUMN_FRESH; the later ones train other weights. */
+ * COLUMN_FRESH and COLUMN_FOREIGN; the later ones train other weights. */
 struct round_part {
     struct step_batch batch;
     /* (batch.sequences) */

@@ -91,13 +91,17 @@ static err_t choose(struct round_run *run)
 }
 
 /* An update that trains nothing has no figures: none of its groups has a pair. */
-static void add_result(struct round_report *report, const struct step_result *r, double *filled)
+static void add_result(struct round_report *report, const struct step_result *r, double *filled,
+                       struct step_mismatch *mismatch)
 {
     report->grad_norm += r->grad_norm;
     report->lr = r->lr;
     report->logp_compared += r->compared;
     report->logp_differing += r->differing;
     report->tokens_trained += r->targets;
+    mismatch->tokens += r->mismatch.tokens;
+    mismatch->k1 += r->mismatch.k1;
+    mismatch->k3 += r->mismatch.k3;
     if (r->targets == 0)
         return;
     *filled += 1;
@@ -109,15 +113,18 @@ static err_t make_updates(struct round_run *run)
 {
     const uint32_t updates = run->round->updates, epochs = (uint32_t)run->recipe->learner.epochs;
     double filled = 0;
+    struct step_mismatch mismatch = {0};
     for (uint32_t u = 0; u < updates; u++) {
         SCOPED(round_part) part = round_batch_part(run->batch, u, updates, epochs);
         struct step_result result;
         TRY(step_run(run->step, &part->batch, &result));
-        add_result(run->report, &result, &filled);
+        add_result(run->report, &result, &filled, &mismatch);
         TRY(run->done(run->arg, u));
     }
     run->report->grad_norm /= updates;
     run->report->entropy /= filled; // NaN, written as null, where nothing was trained
+    run->report->kl_mismatch = mismatch.k1 / mismatch.tokens; // NaN: no such token
+    run->report->kl_mismatch_k3 = mismatch.k3 / mismatch.tokens;
     rl_figures_average(&run->report->figures, filled);
     return OK;
 }
@@ -193,7 +200,7 @@ static err_t report(struct round_run *run)
 /* ---- the list */
 
 static const struct stage stages[] = {
-    {"gather", COLUMN_BIT(COLUMN_FRESH), always, gather},
+    {"gather", COLUMN_BIT(COLUMN_FRESH) | COLUMN_BIT(COLUMN_FOREIGN), always, gather},
     {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},

@@ -1,5 +1,6 @@
 #include "learner/round/step.h"
 #include "base/mem.h"
+#include "rl/kl.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct update {
     struct rl_slopes slopes;
     struct rl_tally tally;
     double entropy, targets, compared, differing;
+    struct step_mismatch mismatch;
 };
 
 /* Sequences of the largest unit that may come. */
@@ -149,15 +151,25 @@ static err_t targets_logp(struct step *step, const struct step_batch *batch, int
                         batch->inverse_temperature, step->logp + from, step->entropy + from);
 }
 
-/* What the generator stamped against what we compute, bit for bit, where both had the same weights. The micro-batch's first target
- * is the update's token `base`. */
+static void add_mismatch(struct step_mismatch *to, double behaviour, float logp)
+{
+    const double d = behaviour - (double)logp;
+    to->tokens++;
+    to->k1 += kl_at(KL_K1, d).value;
+    to->k3 += kl_at(KL_K3, d).value;
+}
+
+/* What the generator stamped against what we compute, where both had the same weights: bit for bit, or by a distance where numerics
+ * differ. The micro-batch's first target is the update's token `base`. */
 static void compare(const struct step *step, struct update *update, size_t base)
 {
     const struct columns *columns = update->batch->columns;
-    const double *fresh = columns->at[COLUMN_FRESH],
+    const double *fresh = columns->at[COLUMN_FRESH], *foreign = columns->at[COLUMN_FOREIGN],
                  *behaviour = columns->at[COLUMN_BEHAVIOUR_LOGP];
     for (size_t t = 0; fresh && behaviour && t < (size_t)step->pack->targets; t++) {
         const float stamped = (float)behaviour[base + t];
+        if (foreign && foreign[base + t] != 0)
+            add_mismatch(&update->mismatch, behaviour[base + t], step->logp[t]);
         if (fresh[base + t] == 0)
             continue;
         update->compared++;
@@ -274,7 +286,8 @@ static struct step_result result_of(const struct update *update,
                                 .changed = made->changed,
                                 .targets = update->targets,
                                 .compared = update->compared,
-                                .differing = update->differing};
+                                .differing = update->differing,
+                                .mismatch = update->mismatch};
 }
 
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret)

@@ -31,12 +31,18 @@ struct step_config {
     bool checkpointing;
 };
 
+/* Sums over tokens that the weights trained drew by other numerics: estimates of KL(behaviour || policy), which is 0 where numerics
+ * are the same. Nats. */
+struct step_mismatch {
+    double tokens, k1, k3;
+};
+
 /* The sequences of one update in order; everything is borrowed. */
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
-    /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP. Where COLUMN_FRESH is there, it
-     * compares the marked tokens with COLUMN_BEHAVIOUR_LOGP. step_logp reads no column: NULL is allowed there. */
+    /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP. Where they are there, it compares
+     * tokens marked in COLUMN_FRESH and COLUMN_FOREIGN with COLUMN_BEHAVIOUR_LOGP. step_logp reads no column: NULL is allowed there. */
     struct columns *columns;
     float inverse_temperature;
 };
@@ -47,6 +53,8 @@ struct step_result {
     double targets;
     /* Fresh tokens; how many of them have other bits than were stamped. */
     double compared, differing;
+    /* Foreign tokens. */
+    struct step_mismatch mismatch;
 };
 
 struct step;

@@ -79,6 +79,7 @@ static struct round_config round_config(const struct updates *updates)
                                  .kl_coef = updates->kl.coef,
                                  .proximal = recipe->learner.ratio_to == RECIPE_TO_PROXIMAL,
                                  .temperature = (float)recipe->generator.temperature,
+                                 .model = updates->policy->model,
                                  .caches_mix = recipe->generator.in_flight == RECIPE_CONTINUE};
 }
 

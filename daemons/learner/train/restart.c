@@ -291,6 +291,7 @@ static err_t load_trainees(const struct recipe *recipe, const char *directory,
     TRY(backend_cpu_new(
         &(struct cpu_config){.threads = (int)recipe->learner.threads, .cpus = recipe->learner.cpus},
         &start->be));
+    TRY(settings_repeatable(start->be));
     for (size_t i = 0; i < NAMES; i++) {
         SCOPED_MEM char *from =
             recorded ? checkpoint_trainee(directory, recorded, names[i]) : mem_string(directory);

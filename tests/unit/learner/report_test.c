@@ -186,6 +186,28 @@ static void figures_of_the_objective_are_reported_by_their_names(void **)
     assert_true(shown("rlhfd_loss") == 7);
 }
 
+/* null, and no metric, as long as all numerics in the ring are the learner's. */
+static void a_mismatch_is_told_where_there_is_one(void **)
+{
+    const char *directory = testing_directory();
+    SCOPED_MEM char *path = file_join(directory, "metrics.jsonl");
+    SCOPED(report) report = NULL;
+    struct round_report round = {
+        .round = 0, .version = 1, .kl_mismatch = NAN, .kl_mismatch_k3 = NAN};
+    assert_ok(report_open(path, &first, 0, &report));
+    assert_ok(report_round(report, &round));
+    assert_false(is_shown("rlhfd_kl_mismatch"));
+    round = (struct round_report){
+        .round = 1, .version = 2, .kl_mismatch = -0.5, .kl_mismatch_k3 = 0.25};
+    assert_ok(report_round(report, &round));
+    assert_true(shown("rlhfd_kl_mismatch") == -0.5 && shown("rlhfd_kl_mismatch_k3") == 0.25);
+    SCOPED_VALUE(bytes) text = {0};
+    assert_ok(file_read(path, 1 << 20, &text));
+    bytes_u8(&text, 0);
+    assert_non_null(strstr((char *)text.data, "\"kl_mismatch\":null,\"kl_mismatch_k3\":null"));
+    assert_non_null(strstr((char *)text.data, "\"kl_mismatch\":-0.5,\"kl_mismatch_k3\":0.25"));
+}
+
 /* The file, with one byte changed in the line of a round. */
 static void damage_line(const char *path, int line, size_t at, char byte)
 {
@@ -278,6 +300,8 @@ static void a_store_behind_the_lines_is_seen(void **)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        // first: rounds of other tests have the figure, and what is registered stays
+        cmocka_unit_test(a_mismatch_is_told_where_there_is_one),
         cmocka_unit_test(a_restart_drops_what_it_trains_again),
         cmocka_unit_test(a_rollback_is_a_line_and_what_it_cut_off_stays),
         cmocka_unit_test(lines_of_an_older_learner_have_no_lineage),

@@ -71,6 +71,29 @@ static void a_correction_goes_with_proximal_ratios(void **state)
         CORRECTION_NONE);
 }
 
-TESTS(cmocka_unit_test(without_keys_an_objective_is_its_row),
+/* Recorded rounds hold the text: a round is trained again only where it is the same. */
+static void a_learner_trains_repeatably(void **)
+{
+    const struct model_config config = config_default(37, 64, 48, 2, 4, 2, 96, true);
+    SCOPED(backend) be = NULL;
+    SCOPED(model) model = NULL;
+    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    assert_ok(settings_repeatable(be));
+    assert_ok(model_new(be, &config, 3, &model));
+    SCOPED_MEM char *recorded = settings_fingerprint(model);
+    const struct digest layout = layout_digest(model->params->layout);
+    char text[DIGEST_TEXT];
+    SCOPED_MEM char *wanted =
+        mem_printf("backend=cpu kernels=2 kv=fp32 layout=%s ranks=1", digest_text(&layout, text));
+    assert_string_equal(recorded, wanted);
+    model_free(STEAL(model));
+    be->training = (struct numerics){NUMERICS_NONE, "backend=fast"};
+    assert_err(ERR_PRECONDITION, "(backend=fast) is not repeatable", settings_repeatable(be));
+    be->training = (struct numerics){NUMERICS_INVARIANT, "backend=cuda arch=sm_90 devices=1"};
+    assert_ok(settings_repeatable(be));
+}
+
+TESTS(cmocka_unit_test(a_learner_trains_repeatably),
+      cmocka_unit_test(without_keys_an_objective_is_its_row),
       cmocka_unit_test(each_key_reaches_its_field),
       cmocka_unit_test(a_correction_goes_with_proximal_ratios))

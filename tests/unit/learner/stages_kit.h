@@ -30,15 +30,17 @@ static inline void stage_ready(struct staged *s)
                                        .longest = 32,
                                        .completions = K};
     assert_ok(step_new(trainees_first(&s->bench.trainees), &config, &s->step));
-    s->run = (struct round_run){
-        .round = &s->bench.round,
-        .groups = s->bench.group,
-        .recipe = s->bench.recipe,
-        .config = {.objective = &s->objective, .settings = &s->settings, .temperature = 0.8f},
-        .step = s->step,
-        .done = count_update,
-        .arg = &s->made,
-        .report = &s->report};
+    s->run = (struct round_run){.round = &s->bench.round,
+                                .groups = s->bench.group,
+                                .recipe = s->bench.recipe,
+                                .config = {.objective = &s->objective,
+                                           .settings = &s->settings,
+                                           .temperature = 0.8f,
+                                           .model = s->bench.model},
+                                .step = s->step,
+                                .done = count_update,
+                                .arg = &s->made,
+                                .report = &s->report};
 }
 
 static inline void stage_open(struct staged *s, const char *objective)

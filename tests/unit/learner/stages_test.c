@@ -91,6 +91,23 @@ static void completions_without_a_reward_are_an_error(void **)
     }
 }
 
+/* What the round's first weights drew by other numerics is marked as foreign, and nothing of it as fresh. */
+static void a_foreign_group_has_no_fresh_token(void **)
+{
+    struct staged s;
+    stage_open(&s, "rloo");
+    s.bench.group[2]->forward = mem_string("backend=cuda kernels=1 kv=fp32");
+    s.bench.group[3]->forward = mem_string("backend=cpu kernels=2 kv=fp32");
+    assert_ok(run_stage(&s, "gather"));
+    const struct columns *columns = s.run.batch->columns;
+    for (size_t i = 0; i < columns->sequences; i++)
+        for (size_t t = columns->first[i]; t < columns->first[i + 1]; t++) {
+            assert_true(columns->at[COLUMN_FRESH][t] == (i / K != 2));
+            assert_true(columns->at[COLUMN_FOREIGN][t] == (i / K == 2));
+        }
+    stage_close(&s);
+}
+
 /* ---- passes without gradient */
 
 static void the_proximal_pass_runs_where_a_ratio_takes_it(void **)
@@ -407,6 +424,7 @@ static void a_round_without_a_reference_reports_none(void **)
 TESTS(cmocka_unit_test(a_round_has_the_columns_that_its_groups_carry),
       cmocka_unit_test(tokens_of_the_first_weights_are_fresh),
       cmocka_unit_test(completions_without_a_reward_are_an_error),
+      cmocka_unit_test(a_foreign_group_has_no_fresh_token),
       cmocka_unit_test(the_proximal_pass_runs_where_a_ratio_takes_it),
       cmocka_unit_test(proximal_logp_is_that_of_the_weights_as_they_are),
       cmocka_unit_test(a_reward_pays_for_its_distance),

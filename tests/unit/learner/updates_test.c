@@ -100,6 +100,66 @@ static void updates_of_a_round_are_counted(void **state)
     }
 }
 
+/* ---- numerics of generator and learner */
+
+/* Groups 1 and 2 come from a generator that stamps each log-probability `off` too high, and says so or not. */
+static void move_two_groups(struct bench *b, float off, const char *forward)
+{
+    for (size_t g = 1; g < 3; g++) {
+        b->group[g]->forward = forward ? mem_string(forward) : NULL;
+        for (uint32_t i = 0; i < K; i++)
+            for (uint32_t t = 0; t < b->group[g]->completion[i].tokens; t++)
+                tokens_of(b->group[g], COLUMN_BEHAVIOUR_LOGP, i)[t] += off;
+    }
+}
+
+static struct digest weights_of_moved(const char *learner, float off, const char *forward,
+                                      struct round_report *report)
+{
+    struct bench b;
+    open_bench(&b, learner, NULL);
+    move_two_groups(&b, off, forward);
+    *report = bench_run(&b);
+    const struct digest digest = bench_weights(&b);
+    bench_close(&b);
+    return digest;
+}
+
+/* k1 and k3 of a constant distance are functions of it; those of float log-probabilities are as near as their rounding. */
+static void a_foreign_group_is_told_by_its_distance(void **)
+{
+    static const char *const learners[] = {"updates_per_round: 1", "updates_per_round: 2",
+                                           "updates_per_round: 4, epochs: 4"};
+    const double off = 0.25, k3 = expm1(-off) + off;
+    for (size_t i = 0; i < 3; i++) {
+        struct round_report ours, foreign, unsaid;
+        weights_of_moved(learners[i], 0, NULL, &ours);
+        assert_near(ours.logp_differing, 0, 0);
+        assert_true(isnan(ours.kl_mismatch) && isnan(ours.kl_mismatch_k3));
+        const struct digest said =
+            weights_of_moved(learners[i], (float)off, "backend=cuda kernels=1 kv=fp32", &foreign);
+        assert_near(foreign.logp_differing, 0, 0);
+        assert_true(foreign.logp_compared > 0 && foreign.logp_compared < ours.logp_compared);
+        assert_near(foreign.kl_mismatch, off, 1e-6);
+        assert_near(foreign.kl_mismatch_k3, k3, 1e-6);
+        const struct digest same = weights_of_moved(
+            learners[i], (float)off, "backend=cpu kernels=2 kv=fp32", &unsaid); // a bug is seen
+        assert_near(unsaid.logp_compared, ours.logp_compared, 0);
+        assert_near(unsaid.logp_differing, ours.logp_compared - foreign.logp_compared, 0);
+        assert_true(isnan(unsaid.kl_mismatch));
+        assert_true(digest_equal(&said, &same)); // figures alone depend on the id
+    }
+}
+
+/* Numerics that happen to agree have distance 0: a number, not the absence of one. */
+static void foreign_numerics_may_agree(void **)
+{
+    struct round_report report;
+    weights_of_moved("updates_per_round: 1", 0, "backend=cpu kernels=2 kv=bf16", &report);
+    assert_true(report.kl_mismatch == 0 && report.kl_mismatch_k3 == 0);
+    assert_near(report.logp_differing, 0, 0);
+}
+
 /* A tool says all but the first token of each group's first completion. Returns how many tokens that makes. */
 static double let_tools_speak(struct bench *b, float logp)
 {
@@ -288,7 +348,7 @@ static void minibatches_are_a_permutation(void **state)
     open_bench(&b, "updates_per_round: 6, epochs: 2", NULL);
     const struct objective *rloo = objective_find("rloo");
     struct round_config config = {
-        .objective = rloo, .settings = &rloo->row.defaults, .temperature = 0.8f};
+        .objective = rloo, .settings = &rloo->row.defaults, .temperature = 0.8f, .model = b.model};
     size_t order[2][GROUPS * K];
     for (uint64_t r = 20; r < 22; r++) {
         b.round.round = r;
@@ -317,6 +377,8 @@ static void minibatches_are_a_permutation(void **state)
 
 TESTS(cmocka_unit_test(how_a_batch_is_cut_changes_no_bit),
       cmocka_unit_test(updates_of_a_round_are_counted),
+      cmocka_unit_test(a_foreign_group_is_told_by_its_distance),
+      cmocka_unit_test(foreign_numerics_may_agree),
       cmocka_unit_test(turns_that_are_not_trained_count_nowhere),
       cmocka_unit_test(lag_is_counted_in_rounds_and_updates),
       cmocka_unit_test(proximal_equals_behaviour_on_policy),

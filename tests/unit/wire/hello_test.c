@@ -86,6 +86,34 @@ static void it_crosses_the_wire(void **)
     assert_false(welcome_decode(out.data, out.len, &protocol));
 }
 
+/* It says whose log-probabilities these are; a worker with others is welcome. */
+static void other_numerics_are_not_refused(void **)
+{
+    SCOPED_VALUE(hello) ours = hello_of((const char *const[]){"a", "1", NULL});
+    SCOPED_VALUE(hello) other = hello_of((const char *const[]){"a", "1", NULL});
+    SCOPED_VALUE(hello) none = {0};
+    SCOPED_VALUE(hello) theirs = {0};
+    SCOPED_VALUE(bytes) out = {0};
+    ours.forward = mem_string("backend=cpu kernels=2 kv=bf16");
+    other.forward = mem_string("backend=cuda kernels=1 build=5f1c arch=sm_90 kv=bf16");
+    hello_encode(&other, &out);
+    assert_ok(hello_decode(out.data, out.len, &theirs));
+    assert_string_equal(theirs.forward, other.forward);
+    assert_ok(hello_check(&ours, &theirs, "w"));
+    free(STEAL(other.forward));
+    bytes_clear(&out);
+    hello_encode(&other, &out);
+    assert_ok(hello_decode(out.data, out.len, &none));
+    assert_null(none.forward);
+    other.forward = mem_new(257);
+    memset(other.forward, 'f', 256);
+    bytes_clear(&out);
+    hello_encode(&other, &out);
+    SCOPED_VALUE(hello) ret = {0};
+    assert_err(ERR_INVALID, "forward has 256 bytes; at most 255",
+               hello_decode(out.data, out.len, &ret));
+}
+
 static void hostile_ones_are_bounded(void **)
 {
     SCOPED_VALUE(hello) many = {0};
@@ -112,4 +140,5 @@ static void hostile_ones_are_bounded(void **)
 TESTS(cmocka_unit_test(every_difference_is_named),
       cmocka_unit_test(another_protocol_is_refused_before_anything_else),
       cmocka_unit_test(long_values_are_cut_around_the_difference),
-      cmocka_unit_test(it_crosses_the_wire), cmocka_unit_test(hostile_ones_are_bounded))
+      cmocka_unit_test(it_crosses_the_wire), cmocka_unit_test(other_numerics_are_not_refused),
+      cmocka_unit_test(hostile_ones_are_bounded))

@@ -25,6 +25,12 @@ static void no_run(struct group *g)
 {
     g->run[0] = 0;
 }
+static void long_forward(struct group *g)
+{
+    free(g->forward);
+    g->forward = mem_new(257);
+    memset(g->forward, 'f', 256);
+}
 static void long_generator(struct group *g)
 {
     free(g->generator);
@@ -205,6 +211,7 @@ static void every_broken_invariant_is_named(void **state)
         {no_attempt, "attempt"},
         {no_run, "run has 0 bytes"},
         {long_generator, "generator has 256 bytes"},
+        {long_forward, "forward has 256 bytes"},
         {cold, "temperature is 0"},
         {not_a_temperature, "temperature is"},
         {no_prompt, "0 prompt_tokens"},

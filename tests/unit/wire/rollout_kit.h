@@ -85,6 +85,7 @@ static inline struct group *random_group(uint64_t seed)
     struct group *group = mem_new(sizeof *group);
     group->run = mem_printf("run-%llu", (unsigned long long)rng_below(&rng, draw++, 1000));
     group->generator = mem_string("gönerator");
+    group->forward = seed % 2 ? mem_string("backend=cpu kernels=2 kv=bf16") : NULL;
     group->row = mem_string("{\"prompt\": \"ü\"}");
     group->lineage = (uint32_t)rng_u64(&rng, draw++);
     group->slot = rng_u64(&rng, draw++);

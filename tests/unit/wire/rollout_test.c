@@ -38,6 +38,7 @@ static void a_group_written_by_another_encoder_reads_and_writes_the_same(void **
     assert_int_equal(group->prompt_token[8], 28);
     assert_near(group->temperature, 0.7f, 0);
     assert_string_equal(group->generator, "generator-0");
+    assert_null(group->forward); // of a build that did not write it
     assert_int_equal(group->completions, 2);
     const struct completion *first = &group->completion[0], *second = &group->completion[1];
     assert_int_equal(first->tokens, 4);
@@ -142,6 +143,8 @@ static void random_groups_come_back_as_they_went(void **state)
         SCOPED(group) back = decoded(&out);
         assert_string_equal(back->run, group->run);
         assert_string_equal(back->generator, group->generator);
+        assert_string_equal(back->forward ? back->forward : "",
+                            group->forward ? group->forward : "");
         assert_string_equal(back->row, group->row);
         assert_true(back->slot == group->slot && back->prompt == group->prompt);
         assert_memory_equal(back->prompt_token, group->prompt_token, 4 * group->prompt_tokens);

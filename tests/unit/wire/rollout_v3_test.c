@@ -27,6 +27,7 @@ static void what_another_encoder_wrote_becomes_columns_and_a_turn(void **)
     assert_int_equal(group->prompt, 904);
     assert_int_equal(group->start_round, 41);
     assert_string_equal(group->generator, "generator-0");
+    assert_null(group->forward);
     assert_string_equal(group->row, "{\"prompt\": \"hgfedcba>\", \"completion\": \"abcdefgh\"}");
     assert_int_equal(group->prompt_token[8], 28);
     assert_near(group->temperature, 0.7f, 0);
