@@ -1,5 +1,5 @@
-# RLHFD_CUDA: common/tensor/cuda/*.cu as one shared object that is opened at run time, so one build serves machines with and
-# without a GPU. ON insists on nvcc; AUTO builds it where nvcc is found; OFF never.
+# RLHFD_CUDA: common/tensor/cuda/*.cu as one shared object that backend_open opens at run time, so one build serves machines
+# with and without a GPU. ON insists on nvcc; AUTO builds it where nvcc is found; OFF never.
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/common/tensor/cuda/*.cu)
 if(NOT RLHFD_CUDA STREQUAL OFF)
     include(CheckLanguage)
@@ -12,7 +12,10 @@ if(NOT RLHFD_CUDA STREQUAL OFF)
         find_package(CUDAToolkit REQUIRED)
         add_library(rlhfd_cuda MODULE ${cuda_sources})
         target_include_directories(rlhfd_cuda PRIVATE common)
-        target_link_libraries(rlhfd_cuda PRIVATE CUDA::cudart_static)
+        target_link_libraries(rlhfd_cuda PRIVATE rlhfd_base CUDA::cudart_static)
+        # backend_open("cuda", ...) looks for it beside the program that runs.
+        set_target_properties(rlhfd_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+        install(TARGETS rlhfd_cuda LIBRARY DESTINATION bin)
     elseif(NOT cuda_sources)
         message(STATUS "CUDA: this version has no kernels; everything runs on the CPU backend")
     endif()

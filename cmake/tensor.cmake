@@ -1,5 +1,6 @@
 # tensor: each op of common/tensor/cpu is one source, built three times: AVX-512, AVX2+FMA and portable.
-file(GLOB tensor_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/common/tensor/*.c)
+file(GLOB tensor_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/common/tensor/*.c
+    ${CMAKE_SOURCE_DIR}/common/tensor/opaque/*.c)
 file(GLOB cpu_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/common/tensor/cpu/*.c)
 # Files named *_isa.c hold vector code; the rest of cpu/ (pool, dispatch) is built once.
 set(isa_sources ${cpu_sources})

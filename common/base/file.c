@@ -79,7 +79,21 @@ static err_t sync_parent(const char *path)
 
 err_t file_write(const char *path, const void *data, size_t len)
 {
-    return file_write_parts(path, &(struct file_part){data, len}, 1);
+    return file_write_parts(path, &(struct file_part){.data = data, .len = len}, 1);
+}
+
+static err_t write_part(int fd, const char *path, const struct file_part *part)
+{
+    enum { PIECE = 1 << 20 };
+    if (!part->read)
+        return write_all(fd, path, part->data, part->len);
+    SCOPED_MEM uint8_t *piece = mem_array(PIECE, 1);
+    for (size_t at = 0; at < part->len; at += PIECE) {
+        const size_t len = part->len - at < PIECE ? part->len - at : PIECE;
+        TRY(part->read(part->arg, at, len, piece));
+        TRY(write_all(fd, path, piece, len));
+    }
+    return OK;
 }
 
 err_t file_write_parts(const char *path, const struct file_part *parts, size_t count)
@@ -90,7 +104,7 @@ err_t file_write_parts(const char *path, const struct file_part *parts, size_t c
         return err_errno(errno, "cannot create '%s'", aside);
     err_t failed = OK;
     for (size_t i = 0; i < count && !err_failed(failed); i++)
-        failed = write_all(fd, aside, parts[i].data, parts[i].len);
+        failed = write_part(fd, aside, &parts[i]);
     if (!err_failed(failed) && fsync(fd))
         failed = err_errno(errno, "cannot sync '%s'", aside);
     if (!err_failed(failed) && rename(aside, path))

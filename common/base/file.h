@@ -17,8 +17,11 @@ err_t file_write(const char *path, const void *data, size_t len);
 
 /* The same from parts, one after the other. */
 struct file_part {
-    const void *data;
+    const void *data; // NULL: read gives it
     size_t len;
+    /* Bytes [at, at + len) of the part into ret; called in order, some at a time. */
+    err_t (*read)(void *arg, size_t at, size_t len, void *ret);
+    void *arg;
 };
 err_t file_write_parts(const char *path, const struct file_part *parts, size_t count);
 

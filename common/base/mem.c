@@ -55,17 +55,26 @@ char *mem_printf(const char *format, ...)
     return text;
 }
 
-void *mem_aligned(size_t size)
+void *mem_try_aligned(size_t size)
 {
     size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
     size_t rounded = (size + alignment - 1) / alignment * alignment;
+    if (rounded < size)
+        return NULL;
     if (!rounded)
         rounded = alignment;
-    void *p = checked(aligned_alloc(alignment, rounded));
+    void *p = aligned_alloc(alignment, rounded);
+    if (!p)
+        return NULL;
     if (alignment == HUGE_PAGE)
         madvise(p, rounded, MADV_HUGEPAGE);
     memset(p, 0, rounded);
     return p;
+}
+
+void *mem_aligned(size_t size)
+{
+    return checked(mem_try_aligned(size));
 }
 
 void *mem_try_array(size_t count, size_t size)

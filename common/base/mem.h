@@ -15,8 +15,10 @@ void *mem_copy(const void *data, size_t size);
 char *mem_string(const char *text); // a copy; NULL stays NULL
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Zeroed, 64-byte aligned, in huge pages where the system has them: tensors. Freed with free(). */
+/* Zeroed, 64-byte aligned, in huge pages where the system has them: large arrays. Freed with free(). The second gives
+ * NULL where there is no memory. */
 void *mem_aligned(size_t size);
+void *mem_try_aligned(size_t size);
 
 /* Zeroed, or NULL: for sizes that came from outside. */
 void *mem_try_array(size_t count, size_t size);

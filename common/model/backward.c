@@ -10,38 +10,42 @@ err_t gradient_new(const struct model *model, struct gradient **ret)
     const struct layout *layout = model->params->layout;
     grad->be = model->be;
     grad->count = layout->elements;
-    grad->flat = mem_aligned(grad->count * sizeof *grad->flat);
+    TRY(buffer_alloc(grad->be, grad->count * sizeof(float), &grad->flat));
     if (model->config.tied) {
         grad->head_at = model_head(model, HEAD_VOCABULARY)->offset;
         grad->head_count = model_head(model, HEAD_VOCABULARY)->count;
-        grad->head = mem_aligned(grad->head_count * sizeof *grad->head);
+        TRY(buffer_alloc(grad->be, grad->head_count * sizeof(float), &grad->head));
     }
     *ret = STEAL(grad);
     return OK;
 }
 
+static err_t zero_head(struct gradient *grad)
+{
+    return grad->be->ops->zero(grad->be, grad->head.address, grad->head.bytes);
+}
+
 err_t gradient_zero(struct gradient *grad)
 {
-    TRY(grad->be->ops->zero(grad->be, grad->flat, grad->count * sizeof *grad->flat));
-    if (!grad->head)
-        return OK;
-    return grad->be->ops->zero(grad->be, grad->head, grad->head_count * sizeof *grad->head);
+    TRY(grad->be->ops->zero(grad->be, grad->flat.address, grad->flat.bytes));
+    return grad->head.address ? zero_head(grad) : OK;
 }
 
 err_t gradient_sum(struct gradient *grad)
 {
-    if (!grad->head)
+    if (!grad->head.address)
         return OK;
-    TRY(grad->be->ops->add(grad->be, grad->flat + grad->head_at, grad->head, grad->head_count));
-    return grad->be->ops->zero(grad->be, grad->head, grad->head_count * sizeof *grad->head);
+    TRY(grad->be->ops->add(grad->be, (float *)grad->flat.address + grad->head_at,
+                           grad->head.address, grad->head_count));
+    return zero_head(grad);
 }
 
 void gradient_free(struct gradient *grad)
 {
     if (!grad)
         return;
-    free(grad->flat);
-    free(grad->head);
+    buffer_done(&grad->flat);
+    buffer_done(&grad->head);
     free(grad);
 }
 
@@ -51,18 +55,10 @@ static err_t head_backward(struct forward *fw, int head, const int32_t *row, int
                            struct gradient *grad)
 {
     struct model *m = fw->model;
-    const int C = m->config.C;
     fw->head_there = 0;
     TRY(linear_backward(m, grad, m->params->head[head], fw->d_head_in, fw->head_out, fw->head_in,
                         rows, 0));
-    TRY(m->be->ops->sync(m->be));
-    for (int i = 0; i < rows; i++) {
-        float *to = fw->dh + (size_t)row[i] * (size_t)C;
-        const float *from = fw->d_head_in + (size_t)i * (size_t)C;
-        for (int c = 0; c < C; c++)
-            to[c] += from[c];
-    }
-    return OK;
+    return m->be->ops->scatter_add(m->be, fw->dh, fw->d_head_in, row, rows, m->config.C);
 }
 
 /* One chunk of rows: logits, then in their place the gradient of them. */

@@ -17,18 +17,18 @@
 
 struct gradient {
     struct backend *be;
-    size_t count; // elements of flat: the layout's
-    float *flat;  // at the layout of model->params
-    float *head;  // the head's part of a tied embedding; NULL if untied
+    size_t count;       // elements of flat: the layout's
+    struct buffer flat; // float32, at the layout of model->params
+    struct buffer head; // the head's part of a tied embedding; none if untied
     size_t head_at, head_count;
 };
 err_t gradient_new(const struct model *model, struct gradient **ret); // zeros. EXHAUSTED
 err_t gradient_zero(struct gradient *grad);
 
-/* Where the gradient of a tensor of the layout is added. */
+/* Where the gradient of a tensor of the layout is added: in the backend's memory. */
 static inline float *gradient_at(struct gradient *grad, const struct model *model, int tensor)
 {
-    return grad->flat + model->params->layout->tensor[tensor].offset;
+    return (float *)grad->flat.address + model->params->layout->tensor[tensor].offset;
 }
 
 /* Moves a tied head's part into flat. The optimizer calls it; calling it again adds zeros. */

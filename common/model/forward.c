@@ -86,10 +86,8 @@ static void plan_all(struct forward *fw, struct plan *plan)
     fw->hidden = take_floats(plan, N, c->C);
     fw->head_in = take_floats(plan, (size_t)fw->head_rows, c->C);
     fw->head_out = take_floats(plan, (size_t)fw->head_rows, widest_head(fw->model));
-    fw->head_row = take(plan, (size_t)fw->head_rows, sizeof *fw->head_row);
     fw->token = take(plan, N, sizeof *fw->token);
     fw->position = take(plan, N, sizeof *fw->position);
-    fw->segment = take(plan, N, sizeof *fw->segment);
     if (fw->keep)
         plan_backward(fw, plan);
 }
@@ -101,7 +99,7 @@ err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward
         return err_new(ERR_INVALID,
                        "a workspace of %d rows and %d rows of logits: both must be at least 1",
                        max_rows, head_rows);
-    if (keep && !model->values)
+    if (keep && !model_values(model))
         return err_new(ERR_PRECONDITION, "a compact model has no backward");
     SCOPED(forward) fw = mem_new(sizeof *fw);
     *fw = (struct forward){
@@ -109,17 +107,19 @@ err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward
     fw->layer = mem_array((size_t)model->config.L, sizeof *fw->layer);
     struct plan plan = {0};
     plan_all(fw, &plan);
-    fw->bytes = plan.bytes;
-    fw->memory = mem_aligned(plan.bytes);
-    plan = (struct plan){.memory = fw->memory};
+    TRY(buffer_alloc(model->be, plan.bytes, &fw->memory));
+    plan = (struct plan){.memory = fw->memory.address};
     plan_all(fw, &plan);
+    fw->head_row = mem_array((size_t)head_rows, sizeof *fw->head_row);
+    fw->segment = mem_array((size_t)max_rows, sizeof *fw->segment);
     *ret = STEAL(fw);
     return OK;
 }
 
 size_t forward_bytes(const struct forward *fw)
 {
-    return fw->bytes;
+    return fw->memory.bytes + (size_t)fw->head_rows * sizeof *fw->head_row +
+           (size_t)fw->max_rows * sizeof *fw->segment;
 }
 
 int forward_max_rows(const struct forward *fw)
@@ -248,17 +248,6 @@ err_t forward_layer(struct forward *fw, int l)
     return OK;
 }
 
-/* In a compact model a tied table is there packed alone. */
-static err_t embed(struct forward *fw)
-{
-    struct model *m = fw->model;
-    const int table = m->params->embed.weight;
-    const bf16 *rows = model_tensor(m, table);
-    float *x = fw->layer[0].x;
-    return rows ? m->be->ops->embed(m->be, x, rows, fw->token, fw->N, m->config.C)
-                : m->be->ops->embed_weight(m->be, x, m->weight[table], fw->token, fw->N);
-}
-
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
                   const struct segment *segments, int count)
 {
@@ -271,10 +260,10 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
     fw->head_there = 0;
     if (N == 0)
         return OK;
-    memcpy(fw->token, token, (size_t)N * sizeof *token);
-    memcpy(fw->position, position, (size_t)N * sizeof *position);
+    TRY(m->be->ops->put(m->be, fw->token, token, (size_t)N * sizeof *token));
+    TRY(m->be->ops->put(m->be, fw->position, position, (size_t)N * sizeof *position));
     memcpy(fw->segment, segments, (size_t)count * sizeof *segments);
-    TRY(embed(fw));
+    TRY(m->be->ops->embed(m->be, fw->layer[0].x, m->weight[m->params->embed.weight], fw->token, N));
     for (int l = 0; l < c->L; l++) {
         struct activations *a = &fw->layer[fw->keep ? l : 0];
         TRY(attention_block(fw, a, l));
@@ -305,15 +294,13 @@ err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int
 err_t forward_head_chunk(struct forward *fw, int head, const int32_t *row, int count, float *out)
 {
     struct model *m = fw->model;
-    const size_t C = (size_t)m->config.C, bytes = (size_t)count * sizeof *row;
+    const size_t bytes = (size_t)count * sizeof *row;
     const struct linear map = {out, m->params->head[head]};
     if (out == fw->head_out && head == fw->head && count == fw->head_there &&
         !memcmp(row, fw->head_row, bytes))
         return OK;
     fw->head_there = 0;
-    TRY(m->be->ops->sync(m->be));
-    for (int i = 0; i < count; i++)
-        memcpy(fw->head_in + (size_t)i * C, fw->hidden + (size_t)row[i] * C, C * sizeof(float));
+    TRY(m->be->ops->gather(m->be, fw->head_in, fw->hidden, row, count, m->config.C));
     TRY(linear_forward(m, &map, 1, fw->head_in, count));
     if (out == fw->head_out) {
         memcpy(fw->head_row, row, bytes);
@@ -359,6 +346,8 @@ void forward_free(struct forward *fw)
     if (!fw)
         return;
     free(fw->layer);
-    free(fw->memory);
+    free(fw->head_row);
+    free(fw->segment);
+    buffer_done(&fw->memory);
     free(fw);
 }

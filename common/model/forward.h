@@ -36,11 +36,11 @@ int forward_max_rows(const struct forward *fw);
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
                   const struct segment *segments, int count);
 
-/* The last run's hidden states after the final norm (N,C); valid until the next. */
+/* The last run's hidden states after the final norm (N,C), in the backend's memory; valid until the next. */
 const float *forward_hidden(const struct forward *fw);
 
 /* Outputs (count, width of the head) of hidden rows row[0..count-1]: see model_head. The vocabulary's are
- * logits (count,V). */
+ * logits (count,V). ret is in the backend's memory. */
 err_t forward_head(struct forward *fw, int head, const int32_t *row, int count, float *ret);
 err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *ret_logits);
 

@@ -35,10 +35,9 @@ err_t linear_backward(struct model *m, struct gradient *grad, struct param param
                       const float *dy, const float *x, int N, int accumulate)
 {
     const struct layout_tensor *w = &m->params->layout->tensor[param.weight];
-    const bool tied = grad->head && param.weight == m->params->embed.weight;
-    float *dw = tied ? grad->head : gradient_at(grad, m, param.weight);
-    TRY(m->be->ops->matmul_dx(m->be, dx, dy, model_tensor(m, param.weight), N, w->rows, w->cols,
-                              accumulate));
+    const bool tied = grad->head.address && param.weight == m->params->embed.weight;
+    float *dw = tied ? grad->head.address : gradient_at(grad, m, param.weight);
+    TRY(m->be->ops->matmul_dx(m->be, dx, dy, m->weight[param.weight], N, accumulate));
     TRY(m->be->ops->matmul_dw(m->be, dw, dy, x, N, w->rows, w->cols));
     return bias_backward(m, grad, param, dy, N);
 }

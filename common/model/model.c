@@ -18,50 +18,61 @@ static size_t padded(const struct layout_tensor *tensor)
     return (tensor->count + LAYOUT_ALIGN - 1) / LAYOUT_ALIGN * LAYOUT_ALIGN;
 }
 
-/* Where a tensor that is row-major may be written. */
-static bf16 *tensor_of(const struct model *model, int i)
-{
-    return model->row_major[i];
-}
-
-/* All packed tensors in one block. */
+/* All matrices; those that are packed in one block. */
 static err_t make_weights(struct model *model)
 {
     const struct layout *layout = model->params->layout;
-    SCOPED_MEM struct weight_shape *shape = mem_array((size_t)layout->count, sizeof *shape);
+    SCOPED_MEM struct weight_form *form = mem_array((size_t)layout->count, sizeof *form);
     SCOPED_MEM struct weight **weight = mem_array((size_t)layout->count, sizeof(struct weight *));
     int count = 0;
     for (int i = 0; i < layout->count; i++)
-        if (is_packed(model, i))
-            shape[count++] = (struct weight_shape){layout->tensor[i].rows, layout->tensor[i].cols};
-    TRY(model->be->ops->weights_new(model->be, shape, count, weight));
+        if (layout->tensor[i].cols)
+            form[count++] = (struct weight_form){.N = layout->tensor[i].rows,
+                                                 .K = layout->tensor[i].cols,
+                                                 .rows = model->row_major[i],
+                                                 .packed = is_packed(model, i)};
+    TRY(model->be->ops->weights_new(model->be, form, count, weight));
     model->weight = mem_array((size_t)layout->count, sizeof(struct weight *));
     for (int i = layout->count; i-- > 0;)
-        if (is_packed(model, i))
+        if (layout->tensor[i].cols)
             model->weight[i] = weight[--count];
     return OK;
 }
 
-static void make_row_major(struct model *model, bool compact)
+static err_t make_row_major(struct model *model, bool compact)
 {
     const struct layout *layout = model->params->layout;
     size_t elements = 0;
     model->row_major = mem_array((size_t)layout->count, sizeof(bf16 *));
-    if (!compact)
-        model->values = mem_aligned(layout->elements * sizeof *model->values);
     for (int i = 0; compact && i < layout->count; i++)
         elements += is_packed(model, i) ? 0 : padded(&layout->tensor[i]);
     if (compact)
-        model->loose = mem_aligned(elements * sizeof *model->loose);
-    bf16 *at = model->loose;
+        TRY(buffer_alloc(model->be, elements * sizeof(bf16), &model->loose));
+    else
+        TRY(buffer_alloc(model->be, layout->elements * sizeof(bf16), &model->values));
+    bf16 *at = model->loose.address;
     for (int i = 0; i < layout->count; i++) {
         if (!compact)
-            model->row_major[i] = model->values + layout->tensor[i].offset;
+            model->row_major[i] = model_values(model) + layout->tensor[i].offset;
         else if (!is_packed(model, i)) {
             model->row_major[i] = at;
             at += padded(&layout->tensor[i]);
         }
     }
+    return OK;
+}
+
+static err_t make_angles(struct model *model)
+{
+    const struct model_config *c = &model->config;
+    const size_t angles = (size_t)c->max_positions * (size_t)(c->D / 2);
+    SCOPED_MEM float *table = mem_array(2 * angles, sizeof *table);
+    rope_table(table, table + angles, c->max_positions, c->D, c->rope_theta);
+    TRY(buffer_alloc(model->be, 2 * angles * sizeof *table, &model->angles));
+    TRY(buffer_put(&model->angles, 0, table, 2 * angles * sizeof *table));
+    model->cos = model->angles.address;
+    model->sin = model->cos + angles;
+    return OK;
 }
 
 static err_t model_make(struct backend *be, const struct model_config *config, bool compact,
@@ -73,12 +84,9 @@ static err_t model_make(struct backend *be, const struct model_config *config, b
     model->config = *config;
     model->shape = (struct attention_shape){.H = config->H, .K = config->K, .D = config->D};
     model->params = params_new(config);
-    make_row_major(model, compact);
+    TRY(make_row_major(model, compact));
     TRY(make_weights(model));
-    const size_t angles = (size_t)config->max_positions * (size_t)(config->D / 2);
-    model->cos = mem_aligned(angles * sizeof *model->cos);
-    model->sin = mem_aligned(angles * sizeof *model->sin);
-    rope_table(model->cos, model->sin, config->max_positions, config->D, config->rope_theta);
+    TRY(make_angles(model));
     *ret = STEAL(model);
     return OK;
 }
@@ -112,19 +120,33 @@ static double *initial_stds(const struct model *model)
     return std;
 }
 
-static void draw_tensor(struct model *model, int i, uint64_t seed, double std)
+/* All of tensor i, from the host's memory, in each form. */
+static err_t put_tensor(struct model *model, int i, const bf16 *from)
+{
+    const struct layout_tensor *tensor = &model->params->layout->tensor[i];
+    struct backend *be = model->be;
+    if (model->weight[i])
+        return be->ops->weight_put(be, model->weight[i], from, 0, tensor->rows);
+    return be->ops->put(be, model->row_major[i], from, tensor->count * sizeof *from);
+}
+
+static err_t draw_tensor(struct model *model, int i, uint64_t seed, double std)
 {
     const struct layout_tensor *tensor = &model->params->layout->tensor[i];
     const struct rng rng = rng_keyed(seed, RNG_INIT, (uint64_t)i, 0);
+    SCOPED_MEM bf16 *value = mem_array(tensor->count, sizeof *value);
     for (size_t j = 0; j < tensor->count; j++)
-        model->values[tensor->offset + j] = bf16_from_float((float)(std * rng_normal(&rng, j)));
+        value[j] = bf16_from_float((float)(std * rng_normal(&rng, j)));
+    return put_tensor(model, i, value);
 }
 
-static void set_ones(struct model *model, struct param norm)
+static err_t set_ones(struct model *model, struct param norm)
 {
     const struct layout_tensor *tensor = &model->params->layout->tensor[norm.weight];
+    SCOPED_MEM bf16 *value = mem_array(tensor->count, sizeof *value);
     for (size_t j = 0; j < tensor->count; j++)
-        model->values[tensor->offset + j] = bf16_from_float(1);
+        value[j] = bf16_from_float(1);
+    return put_tensor(model, norm.weight, value);
 }
 
 err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
@@ -136,13 +158,12 @@ err_t model_new(struct backend *be, const struct model_config *config, uint64_t 
     SCOPED_MEM double *std = initial_stds(model);
     for (int i = 0; i < params->layout->count; i++)
         if (params->layout->tensor[i].cols)
-            draw_tensor(model, i, seed, std[i]);
+            TRY(draw_tensor(model, i, seed, std[i]));
     for (int l = 0; l < config->L; l++) {
-        set_ones(model, params_layer(params, l, PARAM_NORM1));
-        set_ones(model, params_layer(params, l, PARAM_NORM2));
+        TRY(set_ones(model, params_layer(params, l, PARAM_NORM1)));
+        TRY(set_ones(model, params_layer(params, l, PARAM_NORM2)));
     }
-    set_ones(model, params->norm);
-    TRY(model_repack(model));
+    TRY(set_ones(model, params->norm));
     *ret = STEAL(model);
     return OK;
 }
@@ -216,10 +237,10 @@ static err_t check_finite(const struct safetensors *in, const struct tensor_info
     return OK;
 }
 
-/* A packed tensor is read in pieces of whole panels, of about so many elements: it is nowhere else. */
+/* A matrix is read in pieces of whole panels, of about so many elements. */
 enum { PIECE = 1 << 19 };
 
-static err_t load_packed(struct model *model, const struct safetensors *in, int i)
+static err_t load_matrix(struct model *model, const struct safetensors *in, int i)
 {
     const struct layout_tensor *tensor = &model->params->layout->tensor[i];
     const int fit = PIECE / tensor->cols / WEIGHT_ROWS * WEIGHT_ROWS;
@@ -232,7 +253,7 @@ static err_t load_packed(struct model *model, const struct safetensors *in, int 
         const size_t first = (size_t)row * cols, count = (size_t)rows * cols;
         TRY(safetensors_read_some_bf16(in, found, first, count, piece));
         TRY(check_finite(in, found, first, piece, count));
-        TRY(model->be->ops->weight_pack(model->be, model->weight[i], piece, row, rows));
+        TRY(model->be->ops->weight_put(model->be, model->weight[i], piece, row, rows));
     }
     return OK;
 }
@@ -240,11 +261,13 @@ static err_t load_packed(struct model *model, const struct safetensors *in, int 
 static err_t load_tensor(struct model *model, const struct safetensors *in, int i)
 {
     const struct layout_tensor *tensor = &model->params->layout->tensor[i];
-    if (!model_tensor(model, i))
-        return load_packed(model, in, i);
     const struct tensor_info *found = safetensors_find(in, tensor->name);
-    TRY(safetensors_read_bf16(in, found, tensor_of(model, i)));
-    return check_finite(in, found, 0, tensor_of(model, i), tensor->count);
+    if (tensor->cols)
+        return load_matrix(model, in, i);
+    SCOPED_MEM bf16 *value = mem_array(tensor->count, sizeof *value);
+    TRY(safetensors_read_bf16(in, found, value));
+    TRY(check_finite(in, found, 0, value, tensor->count));
+    return put_tensor(model, i, value);
 }
 
 static err_t load(struct backend *be, const char *directory, bool compact, struct model **ret)
@@ -258,8 +281,6 @@ static err_t load(struct backend *be, const char *directory, bool compact, struc
     TRY(model_make(be, &config, compact, &model));
     for (int i = 0; i < model->params->layout->count; i++)
         TRY(load_tensor(model, in, i));
-    if (!compact)
-        TRY(model_repack(model));
     *ret = STEAL(model);
     return OK;
 }
@@ -274,14 +295,14 @@ err_t model_load_compact(struct backend *be, const char *directory, struct model
     return load(be, directory, true, ret);
 }
 
-err_t model_read_f32(const struct model *model, const char *directory, float *ret)
+err_t model_read_f32(const struct model *model, const char *directory, struct buffer *ret)
 {
     SCOPED(safetensors) in = NULL;
     TRY(safetensors_open_model(directory, &in));
     TRY(check_tensors(in, directory, &model->config));
     for (int i = 0; i < model->params->layout->count; i++) {
         const struct layout_tensor *tensor = &model->params->layout->tensor[i];
-        TRY(safetensors_read_f32(in, safetensors_find(in, tensor->name), ret + tensor->offset));
+        TRY(safetensors_load_f32(in, safetensors_find(in, tensor->name), ret, tensor->offset));
     }
     return OK;
 }
@@ -297,7 +318,7 @@ static err_t write_json(const char *directory, const char *name, const json_t *j
 err_t model_write(const struct model *model, const char *directory)
 {
     const struct layout *layout = model->params->layout;
-    if (!model->values)
+    if (!model_values(model))
         return err_new(ERR_PRECONDITION, "%s: a compact model is not written", directory);
     SCOPED_JSON json_t *config = config_json(&model->config);
     SCOPED_JSON json_t *generation = config_generation_json(&model->config);
@@ -308,7 +329,8 @@ err_t model_write(const struct model *model, const char *directory)
                                             .dtype = DTYPE_BF16,
                                             .rows = layout->tensor[i].rows,
                                             .cols = layout->tensor[i].cols,
-                                            .data = model_tensor(model, i)};
+                                            .data = model_tensor(model, i),
+                                            .be = model->be};
     TRY(write_json(directory, "config.json", config));
     TRY(write_json(directory, "generation_config.json", generation));
     return safetensors_write(path, tensors, layout->count, NULL, 0);
@@ -320,73 +342,89 @@ err_t model_save(const struct model *model, const char *directory)
     return model_write(model, directory);
 }
 
-err_t model_repack_range(struct model *model, size_t begin, size_t end)
+err_t model_repack(struct model *model)
 {
-    const struct layout *layout = model->params->layout;
-    for (int i = 0; i < layout->count; i++) {
-        const struct layout_tensor *tensor = &layout->tensor[i];
-        if (model->weight[i] && tensor->offset < end && tensor->offset + tensor->count > begin)
-            TRY(model->be->ops->weight_pack(model->be, model->weight[i], model_tensor(model, i), 0,
-                                            tensor->rows));
-    }
+    for (int i = 0; i < model->params->layout->count; i++)
+        if (is_packed(model, i))
+            TRY(model->be->ops->weight_repack(model->be, model->weight[i]));
     return OK;
 }
 
 err_t model_put(struct model *model, const bf16 *flat, const bool *changed)
 {
     const struct layout *layout = model->params->layout;
-    for (int i = 0; i < layout->count; i++) {
-        const struct layout_tensor *tensor = &layout->tensor[i];
-        const bf16 *from = flat + tensor->offset;
-        if (changed && !changed[i])
-            continue;
-        if (model_tensor(model, i))
-            memcpy(tensor_of(model, i), from, tensor->count * sizeof *from);
-        if (model->weight[i])
-            TRY(model->be->ops->weight_pack(model->be, model->weight[i], from, 0, tensor->rows));
-    }
+    for (int i = 0; i < layout->count; i++)
+        if (!changed || changed[i])
+            TRY(put_tensor(model, i, flat + layout->tensor[i].offset));
     return OK;
 }
 
-void model_copy(const struct model *model, size_t first, size_t count, bf16 *ret)
+/* Elements [first, first + count) of tensor i. */
+static err_t get_tensor(const struct model *model, int i, size_t first, size_t count, bf16 *ret)
+{
+    struct backend *be = model->be;
+    if (model->weight[i])
+        return be->ops->weight_get(be, model->weight[i], first, count, ret);
+    return be->ops->get(be, ret, model->row_major[i] + first, count * sizeof *ret);
+}
+
+err_t model_copy(const struct model *model, size_t first, size_t count, bf16 *ret)
 {
     const struct layout *layout = model->params->layout;
     const size_t end = first + count;
+    if (model_values(model))
+        return buffer_get(&model->values, first * sizeof *ret, count * sizeof *ret, ret);
     memset(ret, 0, count * sizeof *ret);
     for (int i = 0; i < layout->count; i++) {
         const struct layout_tensor *tensor = &layout->tensor[i];
         const size_t from = tensor->offset > first ? tensor->offset : first;
         const size_t past = tensor->offset + tensor->count;
         const size_t to = past < end ? past : end;
-        if (from >= to)
-            continue;
-        if (model_tensor(model, i))
-            memcpy(ret + (from - first), model_tensor(model, i) + (from - tensor->offset),
-                   (to - from) * sizeof *ret);
-        else
-            model->be->ops->weight_read(model->weight[i], from - tensor->offset, to - from,
-                                        ret + (from - first));
+        if (from < to)
+            TRY(get_tensor(model, i, from - tensor->offset, to - from, ret + (from - first)));
     }
+    return OK;
+}
+
+err_t model_flat(const struct model *model, bf16 **ret)
+{
+    const size_t elements = model->params->layout->elements;
+    SCOPED_MEM bf16 *flat = mem_grow(NULL, elements, sizeof *flat);
+    TRY(model_copy(model, 0, elements, flat));
+    *ret = STEAL(flat);
+    return OK;
+}
+
+err_t model_digest(const struct model *model, struct digest *ret)
+{
+    struct backend *be = model->be;
+    const size_t elements = model->params->layout->elements;
+    struct digest sum = {0};
+    if (model_values(model))
+        return be->ops->digest(be, model_values(model), 0, elements, ret);
+    SCOPED_MEM bf16 *piece = mem_array(PIECE, sizeof *piece);
+    for (size_t at = 0; at < elements; at += PIECE) {
+        const size_t count = elements - at < PIECE ? elements - at : PIECE;
+        TRY(model_copy(model, at, count, piece));
+        sum = weights_digest_add(sum, weights_digest(piece, at, count));
+    }
+    *ret = sum;
+    return OK;
 }
 
 size_t model_bytes(const struct model *model)
 {
     const struct layout *layout = model->params->layout;
-    size_t elements = model->values ? layout->elements : 0;
+    size_t elements = model_values(model) ? layout->elements : 0;
     for (int i = 0; i < layout->count; i++) {
         const struct layout_tensor *tensor = &layout->tensor[i];
         if (is_packed(model, i))
             elements += (size_t)(tensor->rows + WEIGHT_ROWS - 1) / WEIGHT_ROWS * WEIGHT_ROWS *
                         (size_t)tensor->cols;
-        else if (!model->values)
+        else if (!model_values(model))
             elements += padded(tensor);
     }
     return elements * sizeof(bf16);
-}
-
-err_t model_repack(struct model *model)
-{
-    return model_repack_range(model, 0, model->params->layout->elements);
 }
 
 void model_free(struct model *model)
@@ -399,9 +437,8 @@ void model_free(struct model *model)
     params_free(model->params);
     free(model->weight);
     free(model->row_major);
-    free(model->loose);
-    free(model->values);
-    free(model->cos);
-    free(model->sin);
+    buffer_done(&model->loose);
+    buffer_done(&model->values);
+    buffer_done(&model->angles);
     free(model);
 }

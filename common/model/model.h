@@ -1,13 +1,14 @@
-/* A model: its config, and its bf16 weights. A model that learns has them twice: in one flat array, and in
- * the packed form that the backend multiplies by. A compact model has each once, and only computes:
- * matrices packed, the rest row-major.
+/* A model: its config, and its bf16 weights, in the backend's memory. A model that learns has them twice:
+ * in one flat array, and in the packed form that the backend multiplies by. A compact model has each
+ * once, and only computes: matrices packed, the rest row-major.
  *
  *     SCOPED(model) model = NULL;
  *     TRY(model_load(be, "sft", &model));                -- a Hugging Face directory
- *     memcpy(model->values + t->offset, new, bytes);     -- t of model->params->layout->tensor
- *     TRY(model_repack(model));                          -- new weights count from here on
  *     TRY(model_load_compact(be, "sft", &model));        -- half the memory; no gradients
  *     TRY(model_put(model, flat, changed));              -- new weights, in either form
+ *     TRY(model_copy(model, 0, count, flat));            -- and back
+ *     adamw over model_values(model), then
+ *     TRY(model_repack(model));                          -- new weights count from here on
  *
  * Owner: the thread that owns the backend, which outlives the model. A weight that is changed
  * between two calls is seen by the next; nothing is copied behind the caller's back but the packed
@@ -17,18 +18,18 @@
 #include "base/scoped.h"
 #include "model/files/config.h"
 #include "model/files/params.h"
-#include "tensor/backend.h"
+#include "tensor/buffer.h"
 
 struct model {
     struct backend *be; // borrowed
     struct model_config config;
     struct attention_shape shape;
     struct params *params;
-    /* (params->layout->elements) row-major tensors, zeros in the gaps; NULL: compact */
-    bf16 *values;
-    bf16 **row_major;       // per tensor; NULL: it is packed alone
-    bf16 *loose;            // compact: the tensors that are not packed
-    struct weight **weight; // per tensor of the layout, packed; NULL for vectors
+    struct buffer values;   // (params->layout->elements) bf16, zeros in the gaps; none: compact
+    struct buffer loose;    // compact: the tensors that are not packed
+    bf16 **row_major;       // per tensor: where it begins; NULL: it is packed alone
+    struct weight **weight; // per tensor: a matrix, in the forms it is held in; NULL for vectors
+    struct buffer angles;   // of cos and sin
     float *cos, *sin;       // (max_positions, D/2)
     enum kv_format kv; // how keys and values are kept and rounded; F32 unless set before first use
 };
@@ -60,23 +61,32 @@ err_t model_empty_compact(struct backend *be, const struct model_config *config,
 err_t model_write(const struct model *model, const char *directory);
 err_t model_save(const struct model *model, const char *directory);
 
-/* The directory's weights in float32, at model's layout: what an optimizer's masters start from.
- * bf16-rounded they are what model_load reads. */
-err_t model_read_f32(const struct model *model, const char *directory, float *ret);
+/* The directory's weights in float32, at model's layout, into a buffer of as many elements: what an
+ * optimizer's masters start from. bf16-rounded they are what model_load reads. */
+err_t model_read_f32(const struct model *model, const char *directory, struct buffer *ret);
 
-/* Weights from a flat array of the layout's elements: of the tensors whose flag is set, or of all
- * (changed NULL). */
+/* Weights from a flat array of the layout's elements, the host's: of the tensors whose flag is set, or of
+ * all (changed NULL). */
 err_t model_put(struct model *model, const bf16 *flat, const bool *changed);
 
-/* Elements [first, first + count) of the flat array, gaps too, out of either form. Any thread, while
- * nobody puts. */
-void model_copy(const struct model *model, size_t first, size_t count, bf16 *ret);
+/* Elements [first, first + count) of the flat array, gaps too, out of either form, to the host. Any
+ * thread, while nobody puts. model_flat: all of them, in memory that the caller frees. */
+err_t model_copy(const struct model *model, size_t first, size_t count, bf16 *ret);
+err_t model_flat(const struct model *model, bf16 **ret);
+
+/* weights_digest of the flat array. */
+err_t model_digest(const struct model *model, struct digest *ret);
 
 size_t model_bytes(const struct model *model); // of its weights, as they are held
 
-/* After values changed: all of them, or those of elements [begin, end) of the flat array. */
+/* After the flat array changed: what is packed follows it. */
 err_t model_repack(struct model *model);
-err_t model_repack_range(struct model *model, size_t begin, size_t end);
+
+/* The flat array: an address in the backend's memory. NULL: the model is compact. */
+static inline bf16 *model_values(const struct model *model)
+{
+    return model->values.address;
+}
 
 /* The matrix of a head: (V,C) of the vocabulary's. */
 static inline const struct layout_tensor *model_head(const struct model *model, int head)
@@ -84,7 +94,7 @@ static inline const struct layout_tensor *model_head(const struct model *model, 
     return &model->params->layout->tensor[model->params->head[head].weight];
 }
 
-/* Start of tensor i's values, row-major; NULL: it is packed alone. */
+/* Start of tensor i's values, row-major, in the backend's memory; NULL: it is packed alone. */
 static inline const bf16 *model_tensor(const struct model *model, int i)
 {
     return model->row_major[i];

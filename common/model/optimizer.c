@@ -1,6 +1,5 @@
 #include "model/optimizer.h"
 #include "base/mem.h"
-#include "tensor/digest.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,8 +14,8 @@ struct optimizer {
     struct optimizer_config config;
     const bool *trains; // borrowed; NULL: all do
     int64_t step;
-    float *array[ARRAYS];
-    struct digest digest; // of the model's values, kept by their changes
+    struct buffer array[ARRAYS]; // float32
+    struct digest digest;        // of the model's values, kept by their changes
 };
 
 static const struct layout *layout_of(const struct optimizer *opt)
@@ -24,33 +23,64 @@ static const struct layout *layout_of(const struct optimizer *opt)
     return opt->model->params->layout;
 }
 
-static struct digest sum_up(const struct optimizer *opt)
+static float *array_of(const struct optimizer *opt, int array)
 {
-    return weights_digest(opt->model->values, 0, layout_of(opt)->elements);
+    return opt->array[array].address;
+}
+
+static err_t make_arrays(struct optimizer *opt)
+{
+    for (int i = 0; i < ARRAYS; i++)
+        TRY(buffer_alloc(opt->model->be, layout_of(opt)->elements * sizeof(float), &opt->array[i]));
+    return OK;
+}
+
+/* Masters and bf16 values pass through the host's memory in pieces: of so many elements. */
+enum { PIECE = 1 << 16 };
+struct piece {
+    float master[PIECE];
+    bf16 value[PIECE];
+};
+
+/* The masters of elements at.. become the model's values, or, if they were read from a directory, are
+ * compared with them. */
+static err_t begin_masters(struct optimizer *opt, const char *directory, size_t at, size_t count,
+                           struct piece *piece)
+{
+    struct buffer *masters = &opt->array[MASTER];
+    const size_t bytes = count * sizeof(float);
+    TRY(model_copy(opt->model, at, count, piece->value));
+    if (!directory) {
+        for (size_t i = 0; i < count; i++)
+            piece->master[i] = bf16_to_float(piece->value[i]);
+        return buffer_put(masters, at * sizeof(float), piece->master, bytes);
+    }
+    TRY(buffer_get(masters, at * sizeof(float), bytes, piece->master));
+    for (size_t i = 0; i < count; i++)
+        if (bf16_from_float(piece->master[i]) != piece->value[i])
+            return err_new(ERR_PRECONDITION,
+                           "'%s' does not hold the weights that the model computes with",
+                           directory);
+    return OK;
 }
 
 err_t optimizer_new(struct model *model, const struct optimizer_config *config,
                     const char *directory, struct optimizer **ret)
 {
-    if (!model->values)
+    if (!model_values(model))
         return err_new(ERR_PRECONDITION, "a compact model has no optimizer");
     SCOPED(optimizer) opt = mem_new(sizeof *opt);
+    SCOPED_MEM struct piece *piece = mem_new(sizeof *piece);
     opt->model = model;
     opt->config = *config;
-    const size_t elements = layout_of(opt)->elements;
-    for (int i = 0; i < ARRAYS; i++)
-        opt->array[i] = mem_aligned(elements * sizeof(float));
+    TRY(make_arrays(opt));
     if (directory)
-        TRY(model_read_f32(model, directory, opt->array[MASTER]));
-    for (size_t i = 0; i < elements; i++) {
-        if (!directory)
-            opt->array[MASTER][i] = bf16_to_float(model->values[i]);
-        else if (bf16_from_float(opt->array[MASTER][i]) != model->values[i])
-            return err_new(ERR_PRECONDITION,
-                           "'%s' does not hold the weights that the model computes with",
-                           directory);
-    }
-    opt->digest = sum_up(opt);
+        TRY(model_read_f32(model, directory, &opt->array[MASTER]));
+    const size_t elements = layout_of(opt)->elements;
+    for (size_t at = 0; at < elements; at += PIECE)
+        TRY(begin_masters(opt, directory, at, elements - at < PIECE ? elements - at : PIECE,
+                          piece));
+    TRY(model_digest(opt->model, &opt->digest));
     *ret = STEAL(opt);
     return OK;
 }
@@ -63,7 +93,8 @@ struct digest optimizer_digest(const struct optimizer *opt)
 err_t optimizer_verify(const struct optimizer *opt)
 {
     char kept[DIGEST_TEXT], found[DIGEST_TEXT];
-    const struct digest sum = sum_up(opt);
+    struct digest sum;
+    TRY(model_digest(opt->model, &sum));
     if (digest_equal(&sum, &opt->digest))
         return OK;
     return err_new(ERR_DATA_LOSS,
@@ -124,8 +155,8 @@ static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_st
         struct adamw_changes part;
         const size_t begin = begin_of(layout, i), end = begin_of(layout, next);
         step.weight_decay = decays(layout, i) ? (float)opt->config.weight_decay : 0;
-        TRY(be->ops->adamw(be, opt->array[MASTER] + begin, opt->model->values + begin,
-                           opt->array[EXP_AVG] + begin, opt->array[EXP_AVG_SQ] + begin,
+        TRY(be->ops->adamw(be, array_of(opt, MASTER) + begin, model_values(opt->model) + begin,
+                           array_of(opt, EXP_AVG) + begin, array_of(opt, EXP_AVG_SQ) + begin,
                            grad + begin, begin, end - begin, &step, &part));
         total->count += part.count;
         total->digest = weights_digest_add(total->digest, part.digest);
@@ -160,7 +191,7 @@ err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
     const struct optimizer_config *config = &opt->config;
     double squares;
     TRY(gradient_sum(grad));
-    TRY(squares_of(opt, grad->flat, &squares));
+    TRY(squares_of(opt, grad->flat.address, &squares));
     const double norm = sqrt(squares);
     if (!isfinite(norm))
         return err_new(ERR_INVALID,
@@ -174,7 +205,7 @@ err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                                     .grad_scale = clip ? (float)(config->clip_norm / norm) : 1,
                                     .step = (long)(opt->step + 1)};
     struct adamw_changes made = {0};
-    TRY(step_runs(opt, grad->flat, step, &made));
+    TRY(step_runs(opt, grad->flat.address, step, &made));
     opt->digest = weights_digest_add(opt->digest, made.digest);
     TRY(model_repack(opt->model));
     opt->step++;
@@ -203,7 +234,8 @@ err_t optimizer_save(const struct optimizer *opt, const char *path)
                                         .dtype = DTYPE_F32,
                                         .rows = tensor->rows,
                                         .cols = tensor->cols,
-                                        .data = opt->array[array] + tensor->offset};
+                                        .data = array_of(opt, array) + tensor->offset,
+                                        .be = opt->model->be};
     }
     char step[24];
     snprintf(step, sizeof step, "%" PRId64, opt->step);
@@ -232,7 +264,7 @@ static err_t read_step(const struct safetensors *in, const char *path, int64_t *
 }
 
 static err_t read_tensor(const struct safetensors *in, const char *path, int array,
-                         const struct layout_tensor *wanted, float *flat)
+                         const struct layout_tensor *wanted, struct buffer *flat)
 {
     SCOPED_MEM char *name = tensor_name(array, wanted);
     const struct tensor_info *found = safetensors_find(in, name);
@@ -242,7 +274,7 @@ static err_t read_tensor(const struct safetensors *in, const char *path, int arr
         found->shape[0] != wanted->rows || (wanted->cols && found->shape[1] != wanted->cols))
         return err_new(ERR_INVALID, "%s: tensor '%s': must be F32 and shaped [%d%s%.0d]", path,
                        name, wanted->rows, wanted->cols ? ", " : "", wanted->cols);
-    return safetensors_read_f32(in, found, flat + wanted->offset);
+    return safetensors_load_f32(in, found, flat, wanted->offset);
 }
 
 /* Into a second optimizer, so that an error leaves the first as it was. */
@@ -257,27 +289,40 @@ static err_t read_all(struct optimizer *opt, const char *path)
                        safetensors_count(in), ARRAYS * layout->count);
     for (int array = 0; array < ARRAYS; array++)
         for (int i = 0; i < layout->count; i++)
-            TRY(read_tensor(in, path, array, &layout->tensor[i], opt->array[array]));
+            TRY(read_tensor(in, path, array, &layout->tensor[i], &opt->array[array]));
     return OK;
+}
+
+/* The model's values become the rounded masters. */
+static err_t round_masters(struct optimizer *opt)
+{
+    SCOPED_MEM struct piece *piece = mem_new(sizeof *piece);
+    const size_t elements = layout_of(opt)->elements;
+    for (size_t at = 0; at < elements; at += PIECE) {
+        const size_t count = elements - at < PIECE ? elements - at : PIECE;
+        TRY(buffer_get(&opt->array[MASTER], at * sizeof(float), count * sizeof(float),
+                       piece->master));
+        for (size_t i = 0; i < count; i++)
+            piece->value[i] = bf16_from_float(piece->master[i]);
+        TRY(buffer_put(&opt->model->values, at * sizeof(bf16), piece->value, count * sizeof(bf16)));
+    }
+    TRY(model_digest(opt->model, &opt->digest));
+    return model_repack(opt->model);
 }
 
 err_t optimizer_load(struct optimizer *opt, const char *path)
 {
     SCOPED(optimizer) fresh = mem_new(sizeof *fresh);
-    const size_t elements = layout_of(opt)->elements;
     fresh->model = opt->model;
-    for (int i = 0; i < ARRAYS; i++)
-        fresh->array[i] = mem_aligned(elements * sizeof(float));
+    TRY(make_arrays(fresh));
     TRY(read_all(fresh, path));
     for (int i = 0; i < ARRAYS; i++) {
-        free(opt->array[i]);
-        opt->array[i] = STEAL(fresh->array[i]);
+        buffer_done(&opt->array[i]);
+        opt->array[i] = fresh->array[i];
+        fresh->array[i] = (struct buffer){0};
     }
     opt->step = fresh->step;
-    for (size_t i = 0; i < elements; i++)
-        opt->model->values[i] = bf16_from_float(opt->array[MASTER][i]);
-    opt->digest = sum_up(opt);
-    return model_repack(opt->model);
+    return round_masters(opt);
 }
 
 void optimizer_free(struct optimizer *opt)
@@ -285,6 +330,6 @@ void optimizer_free(struct optimizer *opt)
     if (!opt)
         return;
     for (int i = 0; i < ARRAYS; i++)
-        free(opt->array[i]);
+        buffer_done(&opt->array[i]);
     free(opt);
 }

@@ -17,20 +17,19 @@ struct forward {
     struct model *model; // borrowed
     int max_rows, head_rows;
     enum forward_keep keep;
-    size_t bytes;
-    void *memory;
+    struct buffer memory;      // of what is not said to be the host's
     struct activations *layer; // (L), or (1) without keep
     float *last, *r, *hidden;  // (N,C) residual stream out; (N); its norm
     float *head_in;            // (head_rows,C) gathered rows of hidden
     float *head_out;           // (head_rows, width of the widest head)
-    int32_t *head_row;         // (head_rows) the rows that those two are of
+    int32_t *head_row;         // (head_rows) the host's: the rows that those two are of
     int head, head_there;      // the head of head_out; how many rows are there, 0: none
 
     /* The last run, for the backward. */
     int N, segments;
     int there; // the layer whose activations lie in the shared buffers
     int32_t *token, *position;
-    struct segment *segment;
+    struct segment *segment; // (max_rows) the host's
 
     /* The backward's own, NULL without keep. */
     float *dx, *dh;             // (N,C)

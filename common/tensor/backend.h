@@ -1,7 +1,7 @@
 /* The one table of ops, and how to get a device that has them.
  *
  *     SCOPED(backend) be = NULL;
- *     TRY(backend_cpu_new(&(struct cpu_config){.threads = 2}, &be));
+ *     TRY(backend_open(NULL, &(struct backend_config){.threads = 2}, &be));
  *     TRY(be->ops->rmsnorm(be, y, r, x, weight, 1e-5f, N, C));
  *
  * Exactness: every op's output element is a fixed chain of operations on its own inputs, so its
@@ -13,24 +13,32 @@
  * consecutive rows equal one call over all of them bit for bit. Gradient accumulation therefore
  * equals the large batch.
  *
- * Owner: one thread at a time per backend. Pointers are in the backend's memory; float32 unless
- * said otherwise.
- * To add an op: a row here, cpu/NAME_isa.c, a parity case in tests/parity. */
+ * Memory belongs to its backend (tensor/buffer.h). An op's pointers are addresses there: callers do
+ * arithmetic on them, but only the backend reads and writes what they point to. Parameters that a comment
+ * calls the host's are the caller's own memory, and are free again when the op returns; so are structs.
+ * Float32 unless said otherwise.
+ *
+ * Owner: one thread at a time per backend.
+ * To add an op: a row here, its name in ops_table.h, cpu/NAME_isa.c, opaque/, a parity case in
+ * tests/parity. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
 #include "tensor/digest.h"
 #include "tensor/numerics.h"
 #include "tensor/tensor.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 struct backend;
 
-/* A matrix of weights W (N,K) in the form that the backend multiplies by: y = x W^T. Made by
- * ops->weight_pack. */
+/* A matrix of weights W (N,K): row-major in a buffer, which the optimizer changes; in the form that the
+ * backend multiplies by; or in both. */
 struct weight;
-struct weight_shape {
+struct weight_form {
     int N, K;
+    bf16 *rows;  // row-major, in a buffer that outlives the weight; NULL: not held so
+    bool packed; // held as matmul reads it
 };
 enum { WEIGHT_ROWS = 32 }; // packed together
 
@@ -79,19 +87,42 @@ struct product {
 };
 
 struct backend_ops {
-    const char *name;
+    const char *name; // the kind
+
+    /* ---- memory; see buffer.h, which most callers use */
+    /* Zeroed. EXHAUSTED: the device has not so much. */
+    err_t (*memory_new)(struct backend *, size_t bytes, void **ret);
+    void (*memory_free)(struct backend *, void *address);
+    /* From the host's memory, and to it. get: any thread, while nobody writes there. */
+    err_t (*put)(struct backend *, void *to, const void *from, size_t bytes);
+    err_t (*get)(struct backend *, void *to, const void *from, size_t bytes);
+    err_t (*copy)(struct backend *, void *to, const void *from, size_t bytes);
+    err_t (*zero)(struct backend *, void *data, size_t bytes);
+    /* Where the host may read what lies at an address, after sync; NULL: it cannot, and takes get. */
+    const void *(*view)(struct backend *, const void *address);
+    size_t (*capacity)(struct backend *); // bytes that the device has in all
+
+    /* Rows of C elements; row (count) is the host's. y[i] = x[row[i]]. */
+    err_t (*gather)(struct backend *, float *y, const float *x, const int32_t *row, int count,
+                    int C);
+    /* y[row[i]] += x[i], i ascending. */
+    err_t (*scatter_add)(struct backend *, float *y, const float *x, const int32_t *row, int count,
+                         int C);
 
     /* ---- weights */
-    /* `count` matrices of zeros in one block of memory, which goes with the last of them. INVALID: a
-     * shape. */
-    err_t (*weights_new)(struct backend *, const struct weight_shape *shape, int count,
+    /* `count` matrices. What is packed is zero, in one block of memory, which goes with the last of them.
+     * INVALID: a shape, or neither form; EXHAUSTED. */
+    err_t (*weights_new)(struct backend *, const struct weight_form *form, int count,
                          struct weight **ret);
-    /* Rows [row, row + rows) become w (rows,K), bf16 row-major. Copies. row is a multiple of
+    /* Rows [row, row + rows) become w (rows,K), the host's, in each form. row is a multiple of
      * WEIGHT_ROWS, and so is rows unless they are the last: else RANGE. */
-    err_t (*weight_pack)(struct backend *, struct weight *, const bf16 *w, int row, int rows);
-    /* Back again, exactly: elements [first, first + count) of W row-major. Any thread, while nobody
-     * packs. */
-    void (*weight_read)(const struct weight *, size_t first, size_t count, bf16 *ret);
+    err_t (*weight_put)(struct backend *, struct weight *, const bf16 *w, int row, int rows);
+    /* The row-major form was changed: the packed one follows. INVALID: there are not both. */
+    err_t (*weight_repack)(struct backend *, struct weight *);
+    /* Elements [first, first + count) of W row-major, exactly, to the host. Any thread, while nobody
+     * changes them. */
+    err_t (*weight_get)(struct backend *, const struct weight *, size_t first, size_t count,
+                        bf16 *ret);
     void (*weight_free)(struct backend *, struct weight *);
 
     /* y[m,n] (+)= sum_k x[m,k] W[n,k]; one fma chain over k ascending from +0 (or from y if
@@ -102,20 +133,17 @@ struct backend_ops {
      * more than PRODUCTS_MAX, or weights of several widths. */
     err_t (*matmuls)(struct backend *, const struct product *products, int count, const float *x,
                      int M);
-    /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. w (N,K) bf16 row-major. */
-    err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N,
-                       int K, int accumulate);
+    /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. INVALID: w is not held row-major. */
+    err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const struct weight *w, int M,
+                       int accumulate);
     /* dw[n,k] += sum_m dy[m,n] x[m,k]; chain over m ascending, from dw. */
     err_t (*matmul_dw)(struct backend *, float *dw, const float *dy, const float *x, int M, int N,
                        int K);
 
     /* ---- pieces of a decoder layer */
-    /* y[n] = table[token[n]]; table (V,C) bf16. */
-    err_t (*embed)(struct backend *, float *y, const bf16 *table, const int32_t *token, int N,
-                   int C);
-    /* The same from a table that is packed. */
-    err_t (*embed_weight)(struct backend *, float *y, const struct weight *table,
-                          const int32_t *token, int N);
+    /* y[n] = row token[n] of the table (V,C), from either form. */
+    err_t (*embed)(struct backend *, float *y, const struct weight *table, const int32_t *token,
+                   int N);
     /* dtable[token[n]] += dy[n], n ascending. */
     err_t (*embed_backward)(struct backend *, float *dtable, const float *dy, const int32_t *token,
                             int N, int C);
@@ -170,9 +198,9 @@ struct backend_ops {
     /* x becomes the nearest bf16, ties to even; still float32. */
     err_t (*round_bf16)(struct backend *, float *x, size_t count);
 
-    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. RANGE: a
-     * token outside [0,V) */
-    /* logp[n] = log softmax(logits[n] * inverse_temperature)[token[n]]; entropy (N) of that row,
+    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. token, logp,
+     * entropy and dlogp (N) are the host's. RANGE: a token outside [0,V) */
+    /* logp[n] = log softmax(logits[n] * inverse_temperature)[token[n]]; entropy of that row,
      * may be NULL. */
     err_t (*token_logp)(struct backend *, float *logp, float *entropy, const float *logits,
                         const int32_t *token, float inverse_temperature, int N, int V);
@@ -186,6 +214,9 @@ struct backend_ops {
                      float inverse_temperature, int N, int V);
 
     /* ---- the optimizer */
+    /* weights_digest of w, whose first element is `first` of the flat array. */
+    err_t (*digest)(struct backend *, const bf16 *w, size_t first, size_t count,
+                    struct digest *ret);
     /* Sum of squares in double, in an order fixed by count alone. */
     err_t (*square_sum)(struct backend *, const float *x, size_t count, double *ret);
     /* One AdamW step over fp32 masters; w is rounded to nearest even from them. w[0] is element
@@ -194,8 +225,8 @@ struct backend_ops {
     err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
                    size_t first, size_t count, const struct adamw_step *step,
                    struct adamw_changes *ret);
-    err_t (*zero)(struct backend *, void *data, size_t bytes);
 
+    /* Waits for all that was begun. */
     err_t (*sync)(struct backend *);
     void (*free)(struct backend *);
 };
@@ -206,15 +237,8 @@ struct backend {
     struct numerics forward, training;
 };
 
-/* One matrix (N,K). */
-static inline err_t weight_new(struct backend *be, int N, int K, struct weight **ret)
-{
-    const struct weight_shape shape = {N, K};
-    return be->ops->weights_new(be, &shape, 1, ret);
-}
-
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
-struct cpu_config {
+struct backend_config {
     int threads; // >= 1, the caller's thread included
     /* BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best here. Others: tests. */
     enum cpu_isa isa;
@@ -222,10 +246,23 @@ struct cpu_config {
      * its own. */
     const char *cpus;
 };
-/* INVALID: threads, cpus, RLHFD_ISA; UNIMPLEMENTED: this machine lacks that ISA; PRECONDITION: the
- * calling thread's floating-point mode is not the standard one (denormals flushed, other rounding),
- * so nothing would be exact. */
-err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret);
+
+/* The one way in. kind: "cpu"; "opaque", which computes the same and lets nobody else touch its memory
+ * (opaque/opaque.h); or another word: the module librlhfd_KIND.so beside the running program,
+ * or a module's path. NULL: what RLHFD_BACKEND says, else "cpu".
+ * INVALID: threads, cpus, RLHFD_ISA, or a kind that is no word. UNIMPLEMENTED: this machine lacks the
+ * instruction set. NOT_FOUND: there is no such module. PRECONDITION: the module cannot be loaded, or is of
+ * another version; or the calling thread's floating-point mode is not the standard one (denormals flushed,
+ * other rounding), so nothing would be exact. */
+err_t backend_open(const char *kind, const struct backend_config *config, struct backend **ret);
+
+/* A module exports one of these under this name. */
+#define BACKEND_MODULE "rlhfd_backend_module"
+enum { BACKEND_ABI = 1 }; // raised with every change of this file's structs
+struct backend_module {
+    int abi; // BACKEND_ABI of the build that it belongs to
+    err_t (*open)(const struct backend_config *config, struct backend **ret);
+};
 
 static inline void backend_free(struct backend *be)
 {

@@ -18,7 +18,7 @@ enum { PROMPT_BYTES_MAX = 4 << 20 };
 
 static err_t build(const char *directory, const struct sample_options *options, struct sample *s)
 {
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = options->threads}, &s->be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = options->threads}, &s->be));
     TRY(model_load_compact(s->be, directory, &s->model));
     s->model->kv = options->kv;
     TRY(tokenizer_load(directory, &s->tokenizer));

@@ -127,7 +127,7 @@ err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
         return err_new(ERR_INVALID,
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",
                        recipe->file);
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &c.be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &c.be));
     TRY(recipe_place(recipe, "model.path",
                      load_model(c.be, recipe->model.path, &c.model, &c.tokenizer)));
     TRY(check_generator(&c));

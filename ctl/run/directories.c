@@ -36,7 +36,7 @@ static err_t make_model(const struct new_options *o)
     struct model_config config;
     TRY(tokenizer_load(o->directory, &tokenizer));
     TRY(config_for(o, tokenizer, &config));
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     TRY(model_new(be, &config, (uint64_t)o->seed, &model));
     TRY(model_save(model, o->directory));
     printf("%s: %zu parameters, %d tokens of vocabulary, %d layers of width %d\n", o->directory,
@@ -90,7 +90,7 @@ static err_t show_model(const char *directory)
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     TRY(model_load(be, directory, &model));
     const struct model_config *c = &model->config;
     printf(

@@ -373,9 +373,10 @@ static err_t build(struct decode *decode)
 {
     const struct recipe *recipe = decode->options.recipe;
     const char *path = recipe->model.path;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads,
-                                             .cpus = recipe->generator.cpus},
-                        &decode->be));
+    TRY(backend_open(NULL,
+                     &(struct backend_config){.threads = (int)recipe->generator.threads,
+                                              .cpus = recipe->generator.cpus},
+                     &decode->be));
     TRY(model_load_compact(decode->be, path, &decode->model));
     decode->model->kv = (enum kv_format)recipe->model.kv;
     TRY(tokenizer_load(path, &decode->tokenizer));

@@ -301,7 +301,8 @@ err_t evaluate_open(struct evaluate *e, struct decode *decode, const struct eval
     if (!e)
         return OK;
     const struct recipe *recipe = e->options.recipe;
-    const struct digest digest = loaded_digest(e->model);
+    struct digest digest;
+    TRY(model_digest(e->model, &digest));
     e->decode = decode;
     struct subscriber_options options = {.target = recipe->generator.learner,
                                          .insecure = recipe->net.insecure,
@@ -345,9 +346,10 @@ static err_t set_sampling(struct evaluate *e)
 static err_t build(struct evaluate *e)
 {
     const struct recipe *recipe = e->options.recipe;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->generator.threads,
-                                             .cpus = recipe->generator.cpus},
-                        &e->be));
+    TRY(backend_open(NULL,
+                     &(struct backend_config){.threads = (int)recipe->generator.threads,
+                                              .cpus = recipe->generator.cpus},
+                     &e->be));
     TRY(model_load_compact(e->be, recipe->model.path, &e->model));
     const struct model_config *config = &e->model->config;
     e->model->kv = (enum kv_format)recipe->model.kv;

@@ -1,6 +1,6 @@
 /* What a model was loaded with, for who subscribes to new weights: a version that is the same need not come.
  *
- *     const struct digest digest = loaded_digest(model);
+ *     TRY(model_digest(model, &digest));
  *     options.digest = &digest, options.values = loaded_values, options.arg = model;     -- of a subscriber
  *
  * Any thread, while nobody puts weights into the model. */
@@ -8,5 +8,4 @@
 #include "base/hash.h"
 #include "model/model.h"
 
-struct digest loaded_digest(const struct model *model); // weights_digest of its flat array
-void loaded_values(void *model, uint16_t *ret);         // that array
+void loaded_values(void *model, uint16_t *ret); // its flat array

@@ -112,7 +112,8 @@ err_t update_open(const struct update_options *options, struct update **ret)
     update->options.nccl = NULL; // borrowed until now, as serves is
     update->options.serves = NULL;
     const struct model *model = decode_model(options->decode);
-    const struct digest digest = loaded_digest(model);
+    struct digest digest;
+    TRY(model_digest(model, &digest));
     struct subscriber_options subscriber = {.target = options->learner,
                                             .insecure = options->insecure,
                                             .run = options->run,

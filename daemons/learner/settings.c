@@ -98,7 +98,7 @@ struct store_rules settings_store(const struct recipe *recipe)
 uint64_t settings_checkpoint_bytes(const struct model *model)
 {
     enum { TEXTS = 1 << 20 }; // tokenizer, manifest
-    size_t each = sizeof *model->values + 3 * sizeof(float);
+    size_t each = sizeof(bf16) + 3 * sizeof(float);
     return (uint64_t)model->params->layout->elements * each + TEXTS;
 }
 

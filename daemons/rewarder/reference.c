@@ -34,9 +34,10 @@ static err_t load(const struct recipe *recipe, const char *directory, struct ref
 {
     int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
     TRY(likelihood_comparable(recipe->model.path, directory, (int)most));
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)recipe->rewarder.threads,
-                                             .cpus = recipe->rewarder.cpus},
-                        &ref->be));
+    TRY(backend_open(NULL,
+                     &(struct backend_config){.threads = (int)recipe->rewarder.threads,
+                                              .cpus = recipe->rewarder.cpus},
+                     &ref->be));
     TRY(model_load_compact(ref->be, directory, &ref->model));
     ref->model->kv = (enum kv_format)recipe->model.kv;
     return likelihood_new(ref->model, (int)recipe->learner.micro_tokens,

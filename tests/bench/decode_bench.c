@@ -67,7 +67,7 @@ static err_t bench(const struct shape *shape, int slots, int threads, float temp
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
     SCOPED(engine) engine = NULL;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     TRY(model_new(be, &shape->config, 1, &model));
     model->kv = kv;
     TRY(engine_new(

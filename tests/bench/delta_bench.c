@@ -206,7 +206,7 @@ static err_t sort_model(void)
     SCOPED(optimizer) opt = NULL;
     const struct model_config config = config_default(29, 64, 176, 2, 2, 2, 64, false);
     const struct optimizer_config adamw = OPTIMIZER_DEFAULTS;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     TRY(model_new(be, &config, 1, &model));
     TRY(forward_new(model, SEQUENCES * T, 256, true, &fw));
     TRY(gradient_new(model, &grad));
@@ -217,9 +217,12 @@ static err_t sort_model(void)
     for (size_t i = 0; i < sizeof rate / sizeof *rate; i++) {
         for (int settle = 0; settle < SETTLE; settle++)
             TRY(update(fw, &task, true, grad, opt, rate[i]));
-        SCOPED_MEM uint16_t *old = mem_copy(model->values, layout->elements * sizeof *old);
+        SCOPED_MEM bf16 *old = NULL;
+        SCOPED_MEM bf16 *now = NULL;
+        TRY(model_flat(model, &old));
         TRY(update(fw, &task, true, grad, opt, rate[i]));
-        TRY(measure("sort", rate[i], layout, old, model->values, 20 * REPEAT));
+        TRY(model_flat(model, &now));
+        TRY(measure("sort", rate[i], layout, old, now, 20 * REPEAT));
     }
     return OK;
 }
@@ -230,14 +233,17 @@ static err_t pair(const char *old, const char *new, const char *name, double lr)
     SCOPED(backend) be = NULL;
     SCOPED(model) before = NULL;
     SCOPED(model) after = NULL;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     TRY(model_load(be, old, &before));
     TRY(model_load(be, new, &after));
     if (before->params->layout->elements != after->params->layout->elements)
         return err_new(ERR_INVALID, "'%s' and '%s' are of different models", old, new);
     const size_t repeat = 1 + 100000000 / before->params->layout->elements;
-    return measure(name, lr, before->params->layout, before->values, after->values,
-                   repeat < 100 ? (int)repeat : 100);
+    SCOPED_MEM bf16 *from = NULL;
+    SCOPED_MEM bf16 *to = NULL;
+    TRY(model_flat(before, &from));
+    TRY(model_flat(after, &to));
+    return measure(name, lr, before->params->layout, from, to, repeat < 100 ? (int)repeat : 100);
 }
 
 static err_t run(size_t large)

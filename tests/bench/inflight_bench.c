@@ -98,11 +98,10 @@ static err_t prepare(struct load *load, struct backend *be, enum recipe_in_fligh
 {
     const struct engine_config config = {.slots = SLOTS, .max_context = PROMPT + LONGEST};
     TRY(model_new(be, &load->shape->config, 1, &load->model));
-    const size_t bytes = load->model->params->layout->elements * sizeof(bf16);
     for (uint64_t v = 0; v < VERSIONS; v++) {
         SCOPED(model) other = NULL;
         TRY(model_new(be, &load->shape->config, v + 1, &other));
-        load->values[v] = mem_copy(other->values, bytes);
+        TRY(model_flat(other, &load->values[v]));
     }
     TRY(engine_new(load->model, &config, &load->engine));
     load->swap = swap_new(load->model, load->engine, mode);
@@ -143,7 +142,7 @@ static err_t bench(const struct shape *shape, enum recipe_in_flight mode, int th
     SCOPED(backend) be = NULL;
     SCOPED_VALUE(load) load = {.shape = shape};
     struct figures figures = {0};
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     TRY(prepare(&load, be, mode));
     const double begun = clock_s();
     TRY(decode(&load, &figures));

@@ -24,7 +24,7 @@ static err_t forward(struct bench *b)
 }
 static err_t dx(struct bench *b)
 {
-    return b->be->ops->matmul_dx(b->be, b->x, b->y, b->w, b->M, b->N, b->K, 0);
+    return b->be->ops->matmul_dx(b->be, b->x, b->y, b->weight, b->M, 0);
 }
 static err_t dw(struct bench *b)
 {
@@ -59,8 +59,9 @@ static err_t bench_shape(struct backend *be, int threads, int M, int N, int K)
     b.x = mem_aligned((size_t)M * K * sizeof *b.x);
     b.y = mem_aligned((size_t)M * N * sizeof *b.y);
     b.dw = mem_aligned((size_t)N * K * sizeof *b.dw);
-    TRY(weight_new(be, N, K, &b.weight));
-    TRY(be->ops->weight_pack(be, b.weight, b.w, 0, N));
+    const struct weight_form form = {.N = N, .K = K, .rows = b.w, .packed = true};
+    TRY(be->ops->weights_new(be, &form, 1, &b.weight));
+    TRY(be->ops->weight_repack(be, b.weight));
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         double s;
         TRY(seconds_per_call(ops[i].op, &b, &s));
@@ -79,7 +80,7 @@ static err_t bench_shape(struct backend *be, int threads, int M, int N, int K)
 static err_t run(int threads)
 {
     SCOPED(backend) be = NULL;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     static const int rows[] = {1, 8, 64, 512}, widths[] = {64, 128, 512, 768};
     for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
         for (size_t m = 0; m < sizeof rows / sizeof *rows; m++)
@@ -97,7 +98,7 @@ static err_t run_one(int threads, char **shape)
             return err_new(ERR_INVALID, "'%s' is no number of rows or columns", shape[i]);
         size[i] = (int)value;
     }
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     return bench_shape(be, threads, size[0], size[1], size[2]);
 }
 

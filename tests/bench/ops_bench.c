@@ -178,7 +178,7 @@ static err_t run(int threads)
 {
     static struct bench b;
     SCOPED(backend) be = NULL;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     b.be = be;
     b.x = mem_aligned((size_t)N * V * 4);
     b.y = mem_aligned((size_t)N * V * 4);

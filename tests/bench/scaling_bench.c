@@ -63,7 +63,7 @@ static err_t run(const struct setup *s, struct rates *ret)
     SCOPED(engine) engine = NULL;
     if (!bench_shape(s->model, s->prompt + s->tokens, &config))
         return err_new(ERR_INVALID, "no model '%s'; there are %s", s->model, BENCH_SHAPES);
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = s->threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = s->threads}, &be));
     TRY(model_new(be, &config, 1, &model));
     model->kv = s->kv;
     const struct engine_config engine_config = {.slots = s->slots,

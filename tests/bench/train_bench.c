@@ -184,7 +184,7 @@ static err_t run(int threads, int steps)
         {"tldr_shared", config_default(2048, 128, 352, 3, 4, 4, 128, true), 128, 46, 6, true, true},
     };
     SCOPED(backend) be = NULL;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         TRY(measure(be, &shapes[i], threads, steps));
     return OK;
@@ -193,7 +193,7 @@ static err_t run(int threads, int steps)
 static err_t run_named(int threads, int steps, char **names, int count)
 {
     SCOPED(backend) be = NULL;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     for (int i = 0; i < count; i++) {
         struct shape shape = {.name = names[i], .sequences = 8, .tokens = 128, .trained = 128};
         if (!bench_shape(names[i], 128, &shape.config))

@@ -32,7 +32,7 @@ static err_t make(const char *size, const char *directory)
             continue;
         SCOPED(backend) be = NULL;
         SCOPED(model) model = NULL;
-        TRY(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+        TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
         TRY(model_new(be, &sizes[i].config, 1, &model));
         TRY(model_save(model, directory));
         printf("{\"parameters\": %zu}\n", model->params->layout->parameters);
@@ -69,7 +69,7 @@ static err_t decode(const char *directory, int batch, int threads, int tokens, e
     SCOPED(engine) engine = NULL;
     const struct engine_completion *finished;
     int count;
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     TRY(model_load(be, directory, &model));
     model->kv = kv;
     TRY(engine_new(model,
@@ -128,7 +128,7 @@ static err_t train(const char *directory, int sequences, int length, int threads
     SCOPED_MEM struct segment *segment = mem_array((size_t)sequences, sizeof *segment);
     struct batch b = {(int)N,       0,      ints,       ints + N, ints + 2 * N,
                       ints + 3 * N, floats, floats + N, segment};
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    TRY(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     TRY(model_load(be, directory, &model));
     fill(&b, sequences, length, model->config.V);
     TRY(forward_new(model, b.N, BENCH_HEAD_ROWS, true, &fw));

@@ -415,7 +415,7 @@ static json_t *explain(const struct ring *ring, uint64_t version)
     return object;
 }
 
-static const char *weights_of(const json_t *explained)
+static const char *flat_of(const json_t *explained)
 {
     const json_t *update = json_array_get(json_object_get(explained, "updates"), 0);
     return json_string_value(json_object_get(update, "weights"));
@@ -441,7 +441,7 @@ static void a_fork_at_lag_0_repeats_history(void **state)
     assert_true(list.count == 1 && list.version[0] == 8);
     run_to_end(&ring, "learner.threads=1", NULL);
     SCOPED_JSON json_t *after = explain(&ring, 10);
-    assert_string_equal(weights_of(before), weights_of(after));
+    assert_string_equal(flat_of(before), flat_of(after));
     assert_int_equal(whole(after, "lineage"), whole(before, "lineage") + 1);
     json_t *groups = json_object_get(after, "groups"), *group;
     size_t i;

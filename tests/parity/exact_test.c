@@ -13,6 +13,7 @@
 #include "model/optimizer.h"
 #include "model/pack.h"
 #include "testing/golden.h"
+#include "testing/models.h"
 #include "testing/testing.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,9 @@ static void open_places(void)
     for (int isa = CPU_ISA_PORTABLE; isa <= CPU_ISA_AVX512; isa++)
         for (int threads = 1; threads <= 4; threads *= 2) {
             struct place *p = &places[place_count];
-            err_t e = backend_cpu_new(
-                &(struct cpu_config){.threads = threads, .isa = (enum cpu_isa)isa}, &p->be);
+            err_t e = backend_open(
+                NULL, &(struct backend_config){.threads = threads, .isa = (enum cpu_isa)isa},
+                &p->be);
             if (err_code(e) == ERR_UNIMPLEMENTED) {
                 err_free(e);
                 continue;
@@ -199,7 +201,7 @@ static void draw_batch(struct batch *b, uint64_t update)
 }
 
 /* The digest of all gradients and of the weights after them. */
-static uint64_t train(const struct cpu_config *cpu, int kv, int micro_tokens)
+static uint64_t train(const struct backend_config *cpu, int kv, int micro_tokens)
 {
     const struct model_config config = config_of(kv);
     const struct optimizer_config settings = OPTIMIZER_DEFAULTS;
@@ -210,7 +212,7 @@ static uint64_t train(const struct cpu_config *cpu, int kv, int micro_tokens)
     SCOPED(gradient) grad = NULL;
     SCOPED(optimizer) optimizer = NULL;
     uint64_t digest = 0;
-    assert_ok(backend_cpu_new(cpu, &be));
+    assert_ok(backend_open(NULL, cpu, &be));
     assert_ok(model_new(be, &config, 5, &model));
     model->kv = (enum kv_format)kv;
     assert_ok(pack_new(micro_tokens, CONTEXT, &pack));
@@ -233,10 +235,11 @@ static uint64_t train(const struct cpu_config *cpu, int kv, int micro_tokens)
                 backward_run(forward, pack->row, pack->target, dlogp, pack->targets, 1, grad));
         }
         assert_ok(gradient_sum(grad));
-        digest = hash64(grad->flat, grad->count * sizeof *grad->flat, digest);
+        SCOPED_MEM float *flat = gradient_of(grad);
+        digest = hash64(flat, grad->count * sizeof *flat, digest);
         assert_ok(optimizer_step(optimizer, grad, 1e-3, &result));
-        digest =
-            hash64(model->values, model->params->layout->elements * sizeof *model->values, digest);
+        SCOPED_MEM bf16 *values = flat_of(model);
+        digest = hash64(values, model->params->layout->elements * sizeof *values, digest);
     }
     return digest;
 }
@@ -247,13 +250,13 @@ static void twenty_updates_end_alike_everywhere(void **state)
     static const int cuts[] = {1, 100, 4096}; // micro_tokens: a block each, some, all
     for (int kv = 0; kv < 2; kv++) {
         const uint64_t expected =
-            train(&(struct cpu_config){.threads = 1, .isa = CPU_ISA_PORTABLE}, kv, 4096);
+            train(&(struct backend_config){.threads = 1, .isa = CPU_ISA_PORTABLE}, kv, 4096);
         int runs = 0;
         for (int isa = CPU_ISA_PORTABLE; isa <= CPU_ISA_AVX512; isa++)
             for (int threads = 1; threads <= 4; threads *= 2) {
-                const struct cpu_config cpu = {.threads = threads, .isa = (enum cpu_isa)isa};
+                const struct backend_config cpu = {.threads = threads, .isa = (enum cpu_isa)isa};
                 struct backend *there = NULL;
-                err_t e = backend_cpu_new(&cpu, &there);
+                err_t e = backend_open(NULL, &cpu, &there);
                 const bool missing = err_code(e) == ERR_UNIMPLEMENTED;
                 backend_free(there);
                 err_free(e);

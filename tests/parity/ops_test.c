@@ -1,5 +1,5 @@
-/* Every op on every instruction set with 1, 2 and 3 threads: the same bits as the portable build's
- * with one; no byte is touched on either side of what it is given.
+/* Every op on every instruction set with 1, 2 and 3 threads, and on opaque memory: the same bits as the
+ * portable build's with one; no byte is touched on either side of what it is given.
  *
  * To add an op: a function that runs it for one size and keeps what it wrote, and a row. */
 #include "base/bytes.h"
@@ -19,22 +19,19 @@ static void matmul(struct backend *be, int N, int C, struct bytes *out)
     float *x = floats((size_t)N * C, 1, 1), *y = floats((size_t)N * F, 2, 1),
           *dw = floats((size_t)F * C, 3, 1);
     bf16 *w = bf16s((size_t)F * C, 4, 1);
-    struct weight *weight = NULL;
-    assert_ok(weight_new(be, F, C, &weight));
-    assert_ok(be->ops->weight_pack(be, weight, w, 0, F));
-    assert_ok(be->ops->matmul(be, y, x, weight, N, 1));
-    assert_ok(be->ops->matmul_dw(be, dw, y, x, N, F, C));
-    assert_ok(be->ops->matmul_dx(be, x, y, w, N, F, C, 1));
+    struct weight *weight = weight_of(be, ON(be, w), F, C);
+    run_op(be->ops->matmul(be, ON(be, y), ON(be, x), weight, N, 1));
+    run_op(be->ops->matmul_dw(be, ON(be, dw), ON(be, y), ON(be, x), N, F, C));
+    run_op(be->ops->matmul_dx(be, ON(be, x), ON(be, y), weight, N, 1));
     keep(out, y, (size_t)N * F);
     float *y2 = guarded((size_t)N * F * 4), *y3 = guarded((size_t)N * C * 4);
     bf16 *w3 = bf16s((size_t)C * C, 6, 1);
-    struct weight *weight3 = NULL;
-    assert_ok(weight_new(be, C, C, &weight3));
-    assert_ok(be->ops->weight_pack(be, weight3, w3, 0, C));
-    assert_ok(be->ops->matmuls(be, (struct product[]){{y2, weight}, {y3, weight3}, {y, weight}}, 3,
-                               x, N));
+    struct weight *weight3 = weight_of(be, ON(be, w3), C, C);
+    const struct product products[] = {
+        {ON(be, y2), weight}, {ON(be, y3), weight3}, {ON(be, y), weight}};
+    run_op(be->ops->matmuls(be, products, 3, ON(be, x), N));
     assert_same_bits(y, y2, (size_t)N * F * 4, "one input, twice one weight");
-    assert_ok(be->ops->matmul(be, y2, x, weight, N, 0));
+    run_op(be->ops->matmul(be, ON(be, y2), ON(be, x), weight, N, 0));
     assert_same_bits(y, y2, (size_t)N * F * 4, "alone and with others");
     be->ops->weight_free(be, weight3);
     be->ops->weight_free(be, weight);
@@ -50,8 +47,10 @@ static void embed(struct backend *be, int N, int C, struct bytes *out)
     int32_t *token = tokens((size_t)N, 1, V);
     bf16 *table = bf16s((size_t)V * C, 2, 1);
     float *y = guarded((size_t)N * C * 4), *dtable = floats((size_t)V * C, 3, 1);
-    assert_ok(be->ops->embed(be, y, table, token, N, C));
-    assert_ok(be->ops->embed_backward(be, dtable, y, token, N, C));
+    struct weight *weight = weight_of(be, ON(be, table), V, C);
+    run_op(be->ops->embed(be, ON(be, y), weight, ON(be, token), N));
+    run_op(be->ops->embed_backward(be, ON(be, dtable), ON(be, y), ON(be, token), N, C));
+    be->ops->weight_free(be, weight);
     keep(out, y, (size_t)N * C);
     keep(out, dtable, (size_t)V * C);
 }
@@ -62,8 +61,9 @@ static void rmsnorm(struct backend *be, int N, int C, struct bytes *out)
     float *x = floats(size, 1, 3), *y = guarded(size * 4), *r = guarded((size_t)N * 4);
     float *dx = floats(size, 2, 1), *dy = floats(size, 3, 1), *dweight = floats((size_t)C, 4, 1);
     bf16 *weight = bf16s((size_t)C, 5, 2);
-    assert_ok(be->ops->rmsnorm(be, y, r, x, weight, 1e-5f, N, C));
-    assert_ok(be->ops->rmsnorm_backward(be, dx, dweight, dy, x, r, weight, N, C));
+    run_op(be->ops->rmsnorm(be, ON(be, y), ON(be, r), ON(be, x), ON(be, weight), 1e-5f, N, C));
+    run_op(be->ops->rmsnorm_backward(be, ON(be, dx), ON(be, dweight), ON(be, dy), ON(be, x),
+                                     ON(be, r), ON(be, weight), N, C));
     keep(out, y, size);
     keep(out, r, (size_t)N);
     keep(out, dx, size);
@@ -75,10 +75,26 @@ static void bias(struct backend *be, int N, int C, struct bytes *out)
     const size_t size = (size_t)N * C;
     float *y = floats(size, 1, 1), *dbias = floats((size_t)C, 2, 1);
     bf16 *b = bf16s((size_t)C, 3, 1);
-    assert_ok(be->ops->bias(be, y, b, N, C));
-    assert_ok(be->ops->bias_backward(be, dbias, y, N, C));
+    run_op(be->ops->bias(be, ON(be, y), ON(be, b), N, C));
+    run_op(be->ops->bias_backward(be, ON(be, dbias), ON(be, y), N, C));
     keep(out, y, size);
     keep(out, dbias, (size_t)C);
+}
+
+static void rows(struct backend *be, int N, int C, struct bytes *out)
+{
+    float *x = floats((size_t)N * C, 1, 1), *y = guarded((size_t)N * C * 4),
+          *sum = floats((size_t)N * C, 2, 1);
+    int32_t *row = tokens((size_t)N, 3, N); // some repeat
+    run_op(be->ops->gather(be, ON(be, y), ON(be, x), row, N, C));
+    for (int i = 0; i < N; i++)
+        assert_same_bits(y + (size_t)i * C, x + (size_t)row[i] * C, (size_t)C * 4, "gathered row");
+    run_op(be->ops->scatter_add(be, ON(be, sum), ON(be, x), row, N, C));
+    run_op(be->ops->copy(be, ON(be, y), ON(be, x), (size_t)N * C * 4));
+    run_op(be->ops->zero(be, ON(be, x), (size_t)N * C * 2));
+    keep(out, sum, (size_t)N * C);
+    keep(out, y, (size_t)N * C);
+    keep(out, x, (size_t)N * C);
 }
 
 static void rope(struct backend *be, int N, int C, struct bytes *out)
@@ -89,8 +105,10 @@ static void rope(struct backend *be, int N, int C, struct bytes *out)
     float *cos = guarded((size_t)positions * C * 4), *sin = guarded((size_t)positions * C * 4);
     int32_t *position = tokens((size_t)N, 2, positions);
     rope_table(cos, sin, positions, D, 10000);
-    assert_ok(be->ops->rope(be, x, position, cos, sin, N, heads, D, 0));
-    assert_ok(be->ops->rope(be, back, position, cos, sin, N, heads, D, 1));
+    run_op(
+        be->ops->rope(be, ON(be, x), ON(be, position), ON(be, cos), ON(be, sin), N, heads, D, 0));
+    run_op(be->ops->rope(be, ON(be, back), ON(be, position), ON(be, cos), ON(be, sin), N, heads, D,
+                         1));
     keep(out, x, size);
     keep(out, back, size);
 }
@@ -103,12 +121,13 @@ static void swiglu(struct backend *be, int N, int C, struct bytes *out)
     gate[0] = INFINITY;
     gate[size / 2] = -INFINITY;
     gate[size - 1] = -0.0f;
-    assert_ok(be->ops->swiglu(be, y, gate, up, size));
-    assert_ok(be->ops->swiglu_backward(be, dgate, dup, dy, gate, up, size));
+    run_op(be->ops->swiglu(be, ON(be, y), ON(be, gate), ON(be, up), size));
+    run_op(be->ops->swiglu_backward(be, ON(be, dgate), ON(be, dup), ON(be, dy), ON(be, gate),
+                                    ON(be, up), size));
     for (size_t i = 0; i < size; i++) // NaNs: which of them is not part of the promise
         y[i] = isnan(y[i]) ? 0 : y[i], dgate[i] = isnan(dgate[i]) ? 0 : dgate[i],
         dup[i] = isnan(dup[i]) ? 0 : dup[i];
-    assert_ok(be->ops->add(be, dy, y, size));
+    run_op(be->ops->add(be, ON(be, dy), ON(be, y), size));
     keep(out, y, size);
     keep(out, dgate, size);
     keep(out, dup, size);
@@ -130,9 +149,11 @@ static void attention(struct backend *be, int N, int C, struct bytes *out)
           *o = guarded(wide * 4);
     float *lse = guarded((size_t)N * H * 4), *d_o = floats(wide, 4, 1);
     float *dq = floats(wide, 5, 1), *dk = floats(narrow, 6, 1), *dv = floats(narrow, 7, 1);
-    assert_ok(be->ops->attention(be, o, lse, q, k, v, segments, 4, &shape, 0));
-    assert_ok(
-        be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, segments, 4, &shape));
+    run_op(be->ops->attention(be, ON(be, o), ON(be, lse), ON(be, q), ON(be, k), ON(be, v), segments,
+                              4, &shape, 0));
+    run_op(be->ops->attention_backward(be, ON(be, dq), ON(be, dk), ON(be, dv), ON(be, d_o),
+                                       ON(be, q), ON(be, k), ON(be, v), ON(be, o), ON(be, lse),
+                                       segments, 4, &shape));
     keep(out, o, wide);
     keep(out, lse, (size_t)N * H);
     keep(out, dq, wide);
@@ -149,9 +170,9 @@ static void vocabulary(struct backend *be, int N, int V, struct bytes *out)
     logits[size - 1] = -INFINITY;
     token[N - 1] = 0;
     dlogp[N / 2] = 0;
-    assert_ok(be->ops->token_logp(be, logp, entropy, logits, token, 0.7f, N, V));
-    assert_ok(be->ops->softmax(be, p, logits, 0.7f, N, V));
-    assert_ok(be->ops->token_logp_backward(be, logits, dlogp, token, 0.7f, N, V));
+    run_op(be->ops->token_logp(be, logp, entropy, ON(be, logits), token, 0.7f, N, V));
+    run_op(be->ops->softmax(be, ON(be, p), ON(be, logits), 0.7f, N, V));
+    run_op(be->ops->token_logp_backward(be, ON(be, logits), dlogp, token, 0.7f, N, V));
     keep(out, V > 1 ? logp : dlogp, (size_t)N); // one token at -infinity: not a number
     keep(out, V > 1 ? entropy : dlogp, (size_t)N);
     keep(out, V > 1 ? p : dlogp, V > 1 ? size : 1);
@@ -175,10 +196,14 @@ static void optimizer(struct backend *be, int N, int C, struct bytes *out)
     const struct digest before = weights_digest(w, first, size);
     struct adamw_changes changes;
     double sum = 0;
+    struct digest whole;
+    run_op(be->ops->digest(be, ON(be, w), first, size, &whole));
+    assert_same_bits(&whole, &before, sizeof before, "digest");
     for (size_t i = 0; i < size; i++)
         v[i] = fabsf(v[i]);
-    assert_ok(be->ops->square_sum(be, grad, size, &sum));
-    assert_ok(be->ops->adamw(be, master, w, m, v, grad, first, size, &step, &changes));
+    run_op(be->ops->square_sum(be, ON(be, grad), size, &sum));
+    run_op(be->ops->adamw(be, ON(be, master), ON(be, w), ON(be, m), ON(be, v), ON(be, grad), first,
+                          size, &step, &changes));
     const struct digest after = weights_digest(w, first, size),
                         added = weights_digest_add(before, changes.digest);
     assert_same_bits(&added, &after, sizeof after, "digest by its change");
@@ -211,6 +236,7 @@ static void all_backends_agree(parity_case *run)
     static const int sizes[][2] = {{1, 1},   {5, 3},    {3, 17},   {33, 16},
                                    {29, 64}, {40, 100}, {300, 32}, {9, 2048}};
     all_backends();
+    add_opaque_backend();
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         const int N = sizes[n][0], C = sizes[n][1];
         if (C > 1000 && (run == attention || run == rope || run == matmul))
@@ -224,13 +250,14 @@ static void all_backends_agree(parity_case *run)
 static void odd_shapes_agree(void **state)
 {
     static parity_case *const cases[] = {matmul,    embed,      rmsnorm,   rope, swiglu,
-                                         attention, vocabulary, optimizer, bias};
+                                         attention, vocabulary, optimizer, bias, rows};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;
     const struct rng rng = rng_keyed(31, RNG_TEST, 0, 0);
     (void)state;
     all_backends();
+    add_opaque_backend();
     for (long i = 0; i < shapes * CASES; i++) {
         const int N = 1 + (int)rng_below(&rng, (uint64_t)(2 * i), ROWS);
         const int C = 1 + (int)rng_below(&rng, (uint64_t)(2 * i + 1), COLUMNS);
@@ -261,6 +288,7 @@ static void head_sizes_agree(void **state)
 PARITY(matmul)
 PARITY(embed)
 PARITY(rmsnorm)
+PARITY(rows)
 PARITY(rope)
 PARITY(swiglu)
 PARITY(attention)
@@ -272,5 +300,5 @@ TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
       cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(rope_agrees),
       cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
       cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(optimizer_agrees),
-      cmocka_unit_test(bias_agrees), cmocka_unit_test(head_sizes_agree),
-      cmocka_unit_test(odd_shapes_agree))
+      cmocka_unit_test(bias_agrees), cmocka_unit_test(rows_agrees),
+      cmocka_unit_test(head_sizes_agree), cmocka_unit_test(odd_shapes_agree))

@@ -73,7 +73,7 @@ static uint32_t hold_some(struct client *client)
     }
 }
 
-static struct bytes weights_of(const char *run)
+static struct bytes flat_of(const char *run)
 {
     SCOPED_MEM char *path = mem_printf("%s/checkpoints/latest/model.safetensors", run);
     struct bytes bytes = {0};
@@ -91,7 +91,7 @@ static struct bytes weights_without_a_pause(const struct ring *ring, const char 
                     NULL))
         fail_msg("%s", output);
     free(output);
-    return weights_of(run);
+    return flat_of(run);
 }
 
 static void end_at(struct client *client, const char *rounds)
@@ -124,7 +124,7 @@ static void held_decoding_goes_on_to_the_same_bits(void **)
     resume(&client);
     client_done(&client);
     assert_int_equal(daemons_wait_learner(&d, RUN_MS), 0);
-    SCOPED_VALUE(bytes) paused = weights_of(ring.run);
+    SCOPED_VALUE(bytes) paused = flat_of(ring.run);
     SCOPED_VALUE(bytes) straight = weights_without_a_pause(&ring, rounds);
     assert_int_equal(paused.len, straight.len);
     assert_memory_equal(paused.data, straight.data, paused.len);

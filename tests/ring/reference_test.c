@@ -110,7 +110,7 @@ static void stored_groups_carry_the_references_bits(void **state)
     ring_audit(&ring);
     struct recipe_source source = {.file = ring.recipe, .run = ring.run};
     assert_ok(recipe_read(&source, &recipe));
-    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     assert_ok(model_load(be, ring.model, &model));
     model->kv = KV_BF16;
     assert_ok(likelihood_new(model, 256, 256, &reference));

@@ -11,6 +11,7 @@
 #include "model/text/tokenizer.h"
 #include "rewarder/scorer.h"
 #include "tensor/digest.h"
+#include "testing/models.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -62,7 +63,7 @@ static void open_loop(struct loopback *l, const struct ring *ring)
     const struct recipe *r = l->recipe;
     struct optimizer_config optimizer = settings_optimizer(&r->learner.optimizer);
     assert_ok(jsonl_open(r->data.train, &l->data));
-    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &l->be));
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &l->be));
     assert_ok(model_load(l->be, r->model.path, &l->model));
     l->model->kv = (enum kv_format)r->model.kv;
     assert_ok(tokenizer_load(r->model.path, &l->tokenizer));
@@ -72,7 +73,7 @@ static void open_loop(struct loopback *l, const struct ring *ring)
     struct engine_config engine = {.slots = (int)r->generator.num_generations, .max_context = 256};
     assert_ok(engine_new(l->model, &engine, &l->engine));
     open_reference(l);
-    l->after[0] = weights_digest(l->model->values, 0, l->model->params->layout->elements);
+    l->after[0] = weights_digest_of(l->model);
 }
 
 static void close_loop(struct loopback *l)
@@ -199,8 +200,7 @@ static err_t note_version(void *arg, uint32_t u)
 {
     (void)u;
     struct loopback *l = arg;
-    l->after[++l->version] =
-        weights_digest(l->model->values, 0, l->model->params->layout->elements);
+    l->after[++l->version] = weights_digest_of(l->model);
     return OK;
 }
 

@@ -3,7 +3,6 @@
 #include "model/engine/engine_state.h"
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { STEP_ROWS = 256, SLOTS_MAX = 1 << 16, ROWS_MAX = 1 << 20 };
 
@@ -49,12 +48,11 @@ static err_t count_pages(const struct model *model, const struct engine_config *
                  most = (double)engine_pages_for(c->max_context) * c->slots;
     const double asked = c->kv_bytes ? floor((double)c->kv_bytes / page) : most;
     const double pages = asked < most ? asked : most;
-    const double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    if (pages * page > have && !strcmp(model->be->ops->name, "cpu"))
-        return err_new(
-            ERR_EXHAUSTED,
-            "engine: %d slots of %d tokens take %.1f GiB of KV; this machine has %.1f GiB",
-            c->slots, c->max_context, pages * page / (1 << 30), have / (1 << 30));
+    const double have = (double)model->be->ops->capacity(model->be);
+    if (pages * page > have)
+        return err_new(ERR_EXHAUSTED,
+                       "engine: %d slots of %d tokens take %.1f GiB of KV; there are %.1f GiB",
+                       c->slots, c->max_context, pages * page / (1 << 30), have / (1 << 30));
     *ret = (int)pages;
     return OK;
 }
@@ -68,6 +66,21 @@ static void slot_init(struct engine *e, struct slot *slot)
     slot->page = mem_array((size_t)engine_pages_for(e->config.max_context), sizeof *slot->page);
 }
 
+static err_t rows_init(struct vocabulary_rows *rows, struct backend *be, size_t count)
+{
+    TRY(buffer_alloc(be, count * sizeof(float), &rows->buffer));
+    rows->host = buffer_view(&rows->buffer);
+    if (!rows->host)
+        rows->host = rows->copy = mem_array(count, sizeof *rows->copy);
+    return OK;
+}
+
+static void rows_done(struct vocabulary_rows *rows)
+{
+    buffer_done(&rows->buffer);
+    mem_free(rows->copy);
+}
+
 err_t engine_new(struct model *model, const struct engine_config *config, struct engine **ret)
 {
     SCOPED(engine) e = mem_new(sizeof *e);
@@ -77,8 +90,8 @@ err_t engine_new(struct model *model, const struct engine_config *config, struct
         e->config.step_rows = config->slots > STEP_ROWS ? config->slots : STEP_ROWS;
     TRY(check_config(model, &e->config));
     TRY(count_pages(model, &e->config, &e->kv_pages));
-    const size_t slots = (size_t)config->slots, V = (size_t)model->config.V,
-                 rows = (size_t)e->config.step_rows;
+    const size_t slots = (size_t)config->slots, rows = (size_t)e->config.step_rows,
+                 V = (size_t)model->config.V, head = (size_t)engine_head_rows(e) * V;
     TRY(forward_new(model, e->config.step_rows, engine_head_rows(e), false, &e->forward));
     e->sampler = sampler_new(model->config.V);
     e->slot = mem_array(slots, sizeof *e->slot);
@@ -95,9 +108,10 @@ err_t engine_new(struct model *model, const struct engine_config *config, struct
     e->pick = mem_array(slots, sizeof *e->pick);
     e->row = mem_array(slots, sizeof *e->row);
     e->finished = mem_array(slots, sizeof *e->finished);
-    e->logits = mem_aligned((size_t)engine_head_rows(e) * V * sizeof *e->logits);
-    e->probability = mem_aligned((size_t)engine_head_rows(e) * V * sizeof *e->probability);
-    e->penalised = mem_aligned(V * sizeof *e->penalised);
+    TRY(rows_init(&e->logits, model->be, head));
+    TRY(rows_init(&e->probability, model->be, head));
+    TRY(buffer_alloc(model->be, V * sizeof(float), &e->penalised));
+    e->adjusted = mem_array(V, sizeof *e->adjusted);
     *ret = STEAL(e);
     return OK;
 }
@@ -121,12 +135,12 @@ size_t engine_bytes(const struct engine *e)
 {
     const size_t slots = (size_t)e->config.slots, T = (size_t)e->config.max_context,
                  V = (size_t)e->model->config.V;
-    size_t bytes = sizeof *e + forward_bytes(e->forward) + 2 * V * sizeof(float);
+    size_t bytes = sizeof *e + forward_bytes(e->forward) + 3 * V * sizeof(float);
     bytes += slots * (sizeof(struct slot) + 3 * T * sizeof(float) +
                       (size_t)engine_pages_for(e->config.max_context) * sizeof(int32_t)) +
              (size_t)e->kv_pages * (engine_page_bytes(e->model) + 2 * sizeof(int32_t));
     bytes += 2 * (size_t)e->config.step_rows * sizeof(int32_t) +
-             2 * (size_t)engine_head_rows(e) * V * sizeof(float);
+             (e->logits.copy ? 4 : 2) * (size_t)engine_head_rows(e) * V * sizeof(float);
     bytes +=
         slots * (sizeof *e->segment + 3 * sizeof *e->pick + sizeof *e->row + sizeof *e->finished);
     for (size_t i = 0; i < slots; i++)
@@ -277,9 +291,11 @@ void engine_free(struct engine *e)
     pages_free(e->pages);
     forward_free(e->forward);
     sampler_free(e->sampler);
-    void *const arrays[] = {e->slot,     e->active, e->token,       e->position,
-                            e->segment,  e->owner,  e->pick,        e->row,
-                            e->finished, e->logits, e->probability, e->penalised};
+    rows_done(&e->logits);
+    rows_done(&e->probability);
+    buffer_done(&e->penalised);
+    void *const arrays[] = {e->slot,  e->active, e->token, e->position, e->segment,
+                            e->owner, e->pick,   e->row,   e->finished, e->adjusted};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         mem_free(arrays[i]);
     mem_free(e);

@@ -33,6 +33,13 @@ struct slot {
     float next_logp;
 };
 
+/* (HEAD_ROWS,V), computed by the backend and read by draws. */
+struct vocabulary_rows {
+    struct buffer buffer;
+    float *copy;       // the host's; NULL: rows are read in place
+    const float *host; // where draws read them
+};
+
 struct engine {
     struct model *model;
     struct engine_config config;
@@ -50,9 +57,10 @@ struct engine {
     struct slot **owner;       // (slots) whose segment it is
     struct slot **pick;        // (slots) who lacks several tokens; then who draws
     int rows, segments;
-    float *logits, *probability; // (HEAD_ROWS,V)
-    float *penalised;            // (V) one row
-    int32_t *row;                // (slots) of the hidden states
+    struct vocabulary_rows logits, probability;
+    struct buffer penalised; // (V) one row
+    float *adjusted;         // (V) the host's: a row under a repetition penalty
+    int32_t *row;            // (slots) of the hidden states
     struct engine_completion *finished;
     int finished_count;
     struct engine_counters counters;

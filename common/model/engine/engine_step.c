@@ -38,20 +38,46 @@ static void plan_rows(struct engine *e)
     }
 }
 
-static err_t draw_slot(struct engine *e, struct slot *slot, int i)
+/* Row i, as ops take it. */
+static float *row_at(const struct engine *e, const struct vocabulary_rows *rows, int i)
+{
+    return (float *)rows->buffer.address + (size_t)i * (size_t)e->model->config.V;
+}
+
+/* Rows [from, from + count) are there for draws to read. */
+static err_t show(struct engine *e, struct vocabulary_rows *rows, int from, int count)
+{
+    const size_t V = (size_t)e->model->config.V, at = (size_t)from * V;
+    if (!rows->copy)
+        return e->model->be->ops->sync(e->model->be);
+    return buffer_get(&rows->buffer, at * sizeof(float), (size_t)count * V * sizeof(float),
+                      rows->copy + at);
+}
+
+/* Row i of the logits under the slot's penalty, or the probabilities from them, into e->adjusted. */
+static err_t penalise(struct engine *e, const struct slot *slot, int i)
 {
     struct backend *be = e->model->be;
     const int V = e->model->config.V;
-    const float *logits = e->logits + (size_t)i * (size_t)V;
-    const float *probability = e->probability + (size_t)i * (size_t)V;
+    const size_t bytes = (size_t)V * sizeof(float);
+    TRY(buffer_get(&e->logits.buffer, (size_t)i * bytes, bytes, e->adjusted));
+    sampler_penalise(e->sampler, &slot->sampling, e->adjusted, slot->token, slot->length);
+    if (slot->sampling.temperature == 0)
+        return OK;
+    TRY(buffer_put(&e->penalised, 0, e->adjusted, bytes));
+    TRY(be->ops->softmax(be, e->penalised.address, e->penalised.address,
+                         sampling_inverse(&slot->sampling), 1, V));
+    TRY(be->ops->sync(be));
+    return buffer_get(&e->penalised, 0, bytes, e->adjusted);
+}
+
+static err_t draw_slot(struct engine *e, struct slot *slot, int i)
+{
+    const size_t at = (size_t)i * (size_t)e->model->config.V;
+    const float *logits = e->logits.host + at, *probability = e->probability.host + at;
     if (sampling_penalises(&slot->sampling)) {
-        memcpy(e->penalised, logits, (size_t)V * sizeof *logits);
-        sampler_penalise(e->sampler, &slot->sampling, e->penalised, slot->token, slot->length);
-        if (slot->sampling.temperature > 0)
-            TRY(be->ops->softmax(be, e->penalised, e->penalised, sampling_inverse(&slot->sampling),
-                                 1, V));
-        TRY(be->ops->sync(be));
-        logits = probability = e->penalised;
+        TRY(penalise(e, slot, i));
+        logits = probability = e->adjusted;
     }
     return sampler_draw(e->sampler, &slot->sampling, (uint64_t)slot->completion,
                         (uint64_t)slot->length, logits, probability, &slot->next);
@@ -68,7 +94,7 @@ static err_t draw_siblings(struct engine *e, const struct slot *first, int i)
         if (slot->state != SLOT_WAITING || slot->tag != first->tag)
             continue;
         TRY(draw_slot(e, slot, i));
-        TRY(be->ops->token_logp(be, &slot->next_logp, NULL, e->logits + (size_t)i * (size_t)V,
+        TRY(be->ops->token_logp(be, &slot->next_logp, NULL, row_at(e, &e->logits, i),
                                 &slot->next.token, sampling_inverse(&slot->sampling), 1, V));
         TRY(engine_adopt(e, slot, first));
     }
@@ -81,12 +107,13 @@ static err_t draw_run(struct engine *e, struct slot **who, int from, int count)
     struct backend *be = e->model->be;
     const int V = e->model->config.V;
     const float inverse = sampling_inverse(&who[0]->sampling);
-    float *logits = e->logits + (size_t)from * (size_t)V, logp[HEAD_ROWS];
+    float *logits = row_at(e, &e->logits, from), logp[HEAD_ROWS];
     int32_t token[HEAD_ROWS];
-    if (who[0]->sampling.temperature > 0)
-        TRY(be->ops->softmax(be, e->probability + (size_t)from * (size_t)V, logits, inverse, count,
-                             V));
-    TRY(be->ops->sync(be));
+    if (who[0]->sampling.temperature > 0) {
+        TRY(be->ops->softmax(be, row_at(e, &e->probability, from), logits, inverse, count, V));
+        TRY(show(e, &e->probability, from, count));
+    } else
+        TRY(show(e, &e->logits, from, count));
     for (int i = 0; i < count; i++) {
         TRY(draw_slot(e, who[i], from + i));
         token[i] = who[i]->next.token;
@@ -111,7 +138,7 @@ static err_t draw_all(struct engine *e)
         struct slot **who = e->pick + from;
         for (int i = 0; i < count; i++)
             e->row[i] = who[i]->last_row;
-        TRY(forward_logits(e->forward, e->row, count, e->logits));
+        TRY(forward_logits(e->forward, e->row, count, e->logits.buffer.address));
         for (int i = 0, run; i < count; i += run) {
             const float temperature = who[i]->sampling.temperature;
             for (run = 1; i + run < count && who[i + run]->sampling.temperature == temperature;)

@@ -423,6 +423,19 @@ err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_in
     return read_converted(in, tensor, 0, tensor->count, NULL, ret);
 }
 
+err_t safetensors_load_f32(const struct safetensors *in, const struct tensor_info *tensor,
+                           struct buffer *to, size_t at)
+{
+    enum { PIECE = 1 << 16 };
+    SCOPED_MEM float *piece = mem_array(PIECE, sizeof *piece);
+    for (size_t first = 0; first < tensor->count; first += PIECE) {
+        const size_t left = tensor->count - first, count = left < PIECE ? left : PIECE;
+        TRY(read_converted(in, tensor, first, count, piece, NULL));
+        TRY(buffer_put(to, (at + first) * sizeof *piece, piece, count * sizeof *piece));
+    }
+    return OK;
+}
+
 err_t safetensors_read_some_bf16(const struct safetensors *in, const struct tensor_info *tensor,
                                  size_t first, size_t count, bf16 *ret)
 {

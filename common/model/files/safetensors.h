@@ -11,7 +11,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
-#include "tensor/tensor.h"
+#include "tensor/buffer.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,6 +58,9 @@ err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_in
 /* Elements [first, first + count) of it alone. */
 err_t safetensors_read_some_bf16(const struct safetensors *in, const struct tensor_info *tensor,
                                  size_t first, size_t count, bf16 *ret);
+/* All of it, into a backend's memory from element `at` on. */
+err_t safetensors_load_f32(const struct safetensors *in, const struct tensor_info *tensor,
+                           struct buffer *to, size_t at);
 void safetensors_free(struct safetensors *in);
 DEFINE_SCOPED(safetensors)
 
@@ -67,6 +70,7 @@ struct tensor_source {
     enum dtype dtype;
     int rows, cols;
     const void *data;
+    struct backend *be; // in whose memory the data is; NULL: the host's
 };
 
 /* Writes path.tmp beside it, fsyncs, renames; on error path is as it was. metadata: count pairs of

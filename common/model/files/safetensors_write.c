@@ -34,6 +34,23 @@ static void put_header(const json_t *header, struct bytes *ret)
         bytes_u8(ret, ' ');
 }
 
+/* What lies in the memory of a device comes by pieces. */
+static err_t read_source(void *arg, size_t at, size_t len, void *ret)
+{
+    const struct tensor_source *tensor = arg;
+    return tensor->be->ops->get(tensor->be, ret, (const char *)tensor->data + at, len);
+}
+
+static struct file_part part_of(const struct tensor_source *tensor)
+{
+    struct backend *be = tensor->be;
+    const void *data = be ? be->ops->view(be, tensor->data) : tensor->data;
+    return (struct file_part){.data = data,
+                              .len = source_bytes(tensor),
+                              .read = data ? NULL : read_source,
+                              .arg = (void *)tensor};
+}
+
 err_t safetensors_write(const char *path, const struct tensor_source *tensors, int count,
                         const char *const (*metadata)[2], int pairs)
 {
@@ -46,11 +63,11 @@ err_t safetensors_write(const char *path, const struct tensor_source *tensors, i
     uint64_t at = 0;
     for (int i = 0; i < count; i++) {
         json_object_set_new(header, tensors[i].name, describe(&tensors[i], at));
-        parts[i + 1] = (struct file_part){tensors[i].data, source_bytes(&tensors[i])};
+        parts[i + 1] = part_of(&tensors[i]);
         at += parts[i + 1].len;
     }
     SCOPED_VALUE(bytes) text = {0};
     put_header(header, &text);
-    parts[0] = (struct file_part){text.data, text.len};
+    parts[0] = (struct file_part){.data = text.data, .len = text.len};
     return file_write_parts(path, parts, (size_t)count + 1);
 }

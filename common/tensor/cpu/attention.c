@@ -63,10 +63,11 @@ err_t cpu_kv_new(struct backend *be, int layers, const struct attention_shape *s
     if (layers < 1 || pages < 1)
         return err_new(ERR_INVALID, "%d kv pages of %d layers: both must be positive", pages,
                        layers);
-    struct kv_pages *kv = mem_new(sizeof *kv);
-    *kv = (struct kv_pages){.shape = *shape, .layers = layers, .pages = pages, .format = format};
-    kv->memory = mem_aligned(2 * (size_t)layers * layer_elements(kv) * element_size(kv));
-    *ret = kv;
+    struct kv_pages kv = {.shape = *shape, .layers = layers, .pages = pages, .format = format};
+    void *memory = NULL;
+    TRY(cpu_memory(2 * (size_t)layers * layer_elements(&kv) * element_size(&kv), &memory));
+    kv.memory = memory;
+    *ret = mem_copy(&kv, sizeof kv);
     return OK;
 }
 

@@ -54,27 +54,13 @@ void cpu_split(struct cpu *cpu, size_t count, size_t grain, double work, cpu_ran
     pool_run(cpu->pool, split.chunks, split_chunk, &split);
 }
 
-static void zero_range(struct cpu *cpu, const void *job, size_t begin, size_t end, int thread)
-{
-    (void)cpu, (void)thread;
-    memset(*(char *const *)job + begin, 0, end - begin);
-}
-
-static err_t cpu_zero(struct backend *be, void *data, size_t bytes)
-{
-    enum { PAGE = 4096, BYTES_A_MULTIPLY_ADD = 4 };
-    char *at = data;
-    cpu_split(cpu_of(be), bytes, PAGE, (double)bytes / BYTES_A_MULTIPLY_ADD, zero_range, &at);
-    return OK;
-}
-
-static err_t cpu_sync(struct backend *be)
+err_t cpu_sync(struct backend *be)
 {
     (void)be;
     return OK;
 }
 
-static void cpu_free(struct backend *be)
+void cpu_free(struct backend *be)
 {
     struct cpu *cpu = cpu_of(be);
     for (int i = 0; i < pool_threads(cpu->pool); i++)
@@ -84,43 +70,8 @@ static void cpu_free(struct backend *be)
     mem_free(cpu);
 }
 
-#define OP(op) .op = cpu_##op
-static const struct backend_ops cpu_ops = {
-    .name = "cpu",
-    OP(weights_new),
-    OP(weight_pack),
-    OP(weight_read),
-    OP(weight_free),
-    OP(matmul),
-    OP(matmuls),
-    OP(matmul_dx),
-    OP(matmul_dw),
-    OP(embed),
-    OP(embed_weight),
-    OP(embed_backward),
-    OP(rmsnorm),
-    OP(rmsnorm_backward),
-    OP(bias),
-    OP(bias_backward),
-    OP(rope),
-    OP(swiglu),
-    OP(swiglu_backward),
-    OP(attention),
-    OP(attention_backward),
-    OP(kv_new),
-    OP(kv_copy),
-    OP(kv_free),
-    OP(add),
-    OP(round_bf16),
-    OP(token_logp),
-    OP(token_logp_backward),
-    OP(softmax),
-    OP(square_sum),
-    OP(adamw),
-    OP(zero),
-    OP(sync),
-    OP(free),
-};
+#define CPU_ROW(op) .op = cpu_##op,
+static const struct backend_ops cpu_ops = {.name = "cpu", BACKEND_OPS(CPU_ROW)};
 
 /* The machine's instruction sets; and the state of its arithmetic, which the exactness rests on. */
 #if defined(HAVE_X86_ISA)
@@ -190,7 +141,7 @@ static err_t choose_isa(enum cpu_isa asked, enum cpu_isa *ret)
 #define KERNEL_REVISION "2"
 static const struct numerics numerics = {NUMERICS_EXACT, "backend=cpu kernels=" KERNEL_REVISION};
 
-err_t backend_cpu_new(const struct cpu_config *config, struct backend **ret)
+err_t cpu_open(const struct backend_config *config, struct backend **ret)
 {
     enum { MAX_THREADS = 1024 };
     enum cpu_isa isa = config->isa;

@@ -10,6 +10,7 @@
 #include "tensor/backend.h"
 #include "tensor/cpu/kernels.h"
 #include "tensor/cpu/pool.h"
+#include "tensor/ops_table.h"
 
 struct cpu {
     struct backend base; // first: a struct backend * of ours is a struct cpu *
@@ -25,6 +26,9 @@ static inline struct cpu *cpu_of(struct backend *be)
 {
     return (struct cpu *)be;
 }
+
+/* backend_open("cpu", ...). */
+err_t cpu_open(const struct backend_config *config, struct backend **ret);
 
 /* Work, in multiply-adds or what takes as long (tens of them a nanosecond), below which a job is not
  * worth handing to threads that spin; and to sleepers, who take a system call and tens of
@@ -45,60 +49,9 @@ void cpu_split(struct cpu *cpu, size_t count, size_t grain, double work, cpu_ran
 /* A matrix product over the pool. */
 void cpu_gemm(struct cpu *cpu, const struct gemm *gemm);
 
-/* The ops, by the file that has them. */
-err_t cpu_weights_new(struct backend *, const struct weight_shape *shape, int count,
-                      struct weight **ret);
-err_t cpu_weight_pack(struct backend *, struct weight *, const bf16 *w, int row, int rows);
-void cpu_weight_read(const struct weight *, size_t first, size_t count, bf16 *ret);
-void cpu_weight_free(struct backend *, struct weight *);
-err_t cpu_matmul(struct backend *, float *y, const float *x, const struct weight *w, int M,
-                 int accumulate);
-err_t cpu_matmuls(struct backend *, const struct product *products, int count, const float *x,
-                  int M);
-err_t cpu_matmul_dx(struct backend *, float *dx, const float *dy, const bf16 *w, int M, int N,
-                    int K, int accumulate);
-err_t cpu_matmul_dw(struct backend *, float *dw, const float *dy, const float *x, int M, int N,
-                    int K);
+/* Zeroed, 64-byte aligned, freed with mem_free. EXHAUSTED: more than the machine has. */
+err_t cpu_memory(size_t bytes, void **ret);
 
-err_t cpu_attention(struct backend *, float *o, float *lse, const float *q, const float *k,
-                    const float *v, const struct segment *segments, int count,
-                    const struct attention_shape *shape, int layer);
-err_t cpu_attention_backward(struct backend *, float *dq, float *dk, float *dv, const float *d_o,
-                             const float *q, const float *k, const float *v, const float *o,
-                             const float *lse, const struct segment *segments, int count,
-                             const struct attention_shape *shape);
-err_t cpu_kv_new(struct backend *, int layers, const struct attention_shape *shape,
-                 enum kv_format format, int pages, struct kv_pages **ret);
-err_t cpu_kv_copy(struct backend *, struct kv_pages *, int32_t dst, int32_t src);
-void cpu_kv_free(struct backend *, struct kv_pages *);
-
-err_t cpu_embed_weight(struct backend *, float *y, const struct weight *table, const int32_t *token,
-                       int N);
-err_t cpu_embed(struct backend *, float *y, const bf16 *table, const int32_t *token, int N, int C);
-err_t cpu_embed_backward(struct backend *, float *dtable, const float *dy, const int32_t *token,
-                         int N, int C);
-err_t cpu_rmsnorm(struct backend *, float *y, float *r, const float *x, const bf16 *weight,
-                  float eps, int N, int C);
-err_t cpu_rmsnorm_backward(struct backend *, float *dx, float *dweight, const float *dy,
-                           const float *x, const float *r, const bf16 *weight, int N, int C);
-err_t cpu_bias(struct backend *, float *y, const bf16 *bias, int N, int C);
-err_t cpu_bias_backward(struct backend *, float *dbias, const float *dy, int N, int C);
-err_t cpu_rope(struct backend *, float *x, const int32_t *position, const float *cos,
-               const float *sin, int N, int heads, int D, int inverse);
-err_t cpu_swiglu(struct backend *, float *y, const float *gate, const float *up, size_t count);
-err_t cpu_swiglu_backward(struct backend *, float *dgate, float *dup, const float *dy,
-                          const float *gate, const float *up, size_t count);
-err_t cpu_add(struct backend *, float *y, const float *x, size_t count);
-err_t cpu_round_bf16(struct backend *, float *x, size_t count);
-
-err_t cpu_token_logp(struct backend *, float *logp, float *entropy, const float *logits,
-                     const int32_t *token, float inverse_temperature, int N, int V);
-err_t cpu_token_logp_backward(struct backend *, float *logits, const float *dlogp,
-                              const int32_t *token, float inverse_temperature, int N, int V);
-err_t cpu_softmax(struct backend *, float *probability, const float *logits,
-                  float inverse_temperature, int N, int V);
-
-err_t cpu_square_sum(struct backend *, const float *x, size_t count, double *ret);
-err_t cpu_adamw(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
-                size_t first, size_t count, const struct adamw_step *step,
-                struct adamw_changes *ret);
+/* Every op as cpu_NAME, with the signature of struct backend_ops. */
+#define CPU_OP(op) __typeof__(*((struct backend_ops *)0)->op) cpu_##op;
+BACKEND_OPS(CPU_OP)

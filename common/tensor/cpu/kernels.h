@@ -133,4 +133,13 @@ struct cpu_kernels {
                   size_t count, const struct adamw_constants *, struct adamw_sum *sum);
 };
 
+/* Their names, in that order: isa.h declares and kernels_isa.c lists them by it. */
+// clang-format off
+#define CPU_KERNELS(KERNEL) \
+    KERNEL(gemm) KERNEL(pack_weight) KERNEL(attention) KERNEL(attention_backward) \
+    KERNEL(embed) KERNEL(embed_backward) KERNEL(rmsnorm) KERNEL(rmsnorm_dx) KERNEL(rmsnorm_dweight) \
+    KERNEL(bias) KERNEL(bias_backward) KERNEL(rope) KERNEL(swiglu) KERNEL(swiglu_backward) KERNEL(add) \
+    KERNEL(token_logp) KERNEL(token_logp_backward) KERNEL(softmax) KERNEL(square_sum) KERNEL(adamw)
+// clang-format on
+
 extern const struct cpu_kernels cpu_kernels_portable, cpu_kernels_avx2, cpu_kernels_avx512;

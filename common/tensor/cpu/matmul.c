@@ -112,20 +112,23 @@ err_t cpu_matmuls(struct backend *be, const struct product *products, int count,
     return OK;
 }
 
-err_t cpu_matmul_dx(struct backend *be, float *dx, const float *dy, const bf16 *w, int M, int N,
-                    int K, int accumulate)
+err_t cpu_matmul_dx(struct backend *be, float *dx, const float *dy, const struct weight *w, int M,
+                    int accumulate)
 {
+    if (!w->rows)
+        return err_new(ERR_INVALID, "weight of %d x %d: it is packed alone, which has no gradient",
+                       w->N, w->K);
     cpu_gemm(cpu_of(be), &(struct gemm){.M = M,
-                                        .N = K,
-                                        .K = N,
+                                        .N = w->K,
+                                        .K = w->N,
                                         .a = dy,
-                                        .a_row = N,
+                                        .a_row = w->N,
                                         .a_k = 1,
                                         .kind = B_ROWS_BF16,
-                                        .b = w,
-                                        .b_stride = K,
+                                        .b = w->rows,
+                                        .b_stride = w->K,
                                         .c = dx,
-                                        .c_row = K,
+                                        .c_row = w->K,
                                         .accumulate = accumulate != 0});
     return OK;
 }

@@ -1,4 +1,4 @@
-/* Sum of squares and AdamW, split over the pool. */
+/* Digests, sums of squares and AdamW, split over the pool. */
 #include "base/mem.h"
 #include "tensor/cpu/cpu.h"
 
@@ -32,6 +32,32 @@ err_t cpu_square_sum(struct backend *be, const float *x, size_t count, double *r
     for (size_t block = 0; block < blocks; block++)
         sum += sums[block];
     *ret = sum;
+    return OK;
+}
+
+struct digest_job {
+    const bf16 *w;
+    size_t first;
+    struct digest *sum; // (threads)
+};
+
+static void digest_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)cpu;
+    const struct digest_job *job = data;
+    const struct digest part = weights_digest(job->w + begin, job->first + begin, end - begin);
+    job->sum[thread] = weights_digest_add(job->sum[thread], part);
+}
+
+err_t cpu_digest(struct backend *be, const bf16 *w, size_t first, size_t count, struct digest *ret)
+{
+    const int threads = pool_threads(cpu_of(be)->pool);
+    SCOPED_MEM struct digest *sum = mem_array((size_t)threads, sizeof *sum);
+    const struct digest_job job = {w, first, sum};
+    cpu_split(cpu_of(be), count, UPDATE_GRAIN, (double)count * UPDATE_COST, digest_range, &job);
+    for (int i = 1; i < threads; i++)
+        sum[0] = weights_digest_add(sum[0], sum[i]);
+    *ret = sum[0];
     return OK;
 }
 

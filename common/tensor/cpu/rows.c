@@ -15,21 +15,6 @@ struct rows {
     int N, C, heads, inverse;
 };
 
-static void embed_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
-{
-    (void)thread;
-    const struct rows *job = data;
-    cpu->kernels->embed(job->y + begin * (size_t)job->C, job->weight, job->index + begin,
-                        (int)(end - begin), job->C);
-}
-
-err_t cpu_embed(struct backend *be, float *y, const bf16 *table, const int32_t *token, int N, int C)
-{
-    const struct rows job = {.y = y, .weight = table, .index = token, .C = C};
-    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * C, embed_range, &job);
-    return OK;
-}
-
 static void embed_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
                                  int thread)
 {

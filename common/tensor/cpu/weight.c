@@ -1,37 +1,47 @@
-/* Weights: packed for the products, and read back. */
+/* Weights: packed for the products, read back, looked up as a table. */
 #include "tensor/cpu/weight.h"
 #include "base/mem.h"
+#include <string.h>
 
 struct weight_block {
     bf16 *memory;
     int weights; // that lie in it
 };
 
-static size_t panel_elements(const struct weight_shape *shape)
+static size_t panel_elements(const struct weight_form *form)
 {
-    return (size_t)panels_of(shape->N) * (size_t)shape->K * PANEL;
+    return form->packed ? (size_t)panels_of(form->N) * (size_t)form->K * PANEL : 0;
 }
 
-err_t cpu_weights_new(struct backend *be, const struct weight_shape *shape, int count,
+err_t cpu_weights_new(struct backend *be, const struct weight_form *form, int count,
                       struct weight **ret)
 {
     (void)be;
     size_t elements = 0;
     for (int i = 0; i < count; i++) {
-        if (shape[i].N < 1 || shape[i].K < 1)
-            return err_new(ERR_INVALID, "weight of %d x %d: both must be positive", shape[i].N,
-                           shape[i].K);
-        elements += panel_elements(&shape[i]);
+        if (form[i].N < 1 || form[i].K < 1)
+            return err_new(ERR_INVALID, "weight of %d x %d: both must be positive", form[i].N,
+                           form[i].K);
+        if (!form[i].rows && !form[i].packed)
+            return err_new(ERR_INVALID, "weight of %d x %d: neither row-major nor packed",
+                           form[i].N, form[i].K);
+        elements += panel_elements(&form[i]);
     }
     if (!count)
         return OK;
+    void *memory = NULL;
+    TRY(cpu_memory(elements * sizeof(bf16), &memory));
     struct weight_block *block = mem_new(sizeof *block);
-    *block = (struct weight_block){mem_aligned(elements * sizeof(bf16)), count};
+    *block = (struct weight_block){memory, count};
     bf16 *at = block->memory;
     for (int i = 0; i < count; i++) {
-        const struct weight weight = {shape[i].N, shape[i].K, at, block};
+        const struct weight weight = {.N = form[i].N,
+                                      .K = form[i].K,
+                                      .rows = form[i].rows,
+                                      .panels = form[i].packed ? at : NULL,
+                                      .block = block};
         ret[i] = mem_copy(&weight, sizeof weight);
-        at += panel_elements(&shape[i]);
+        at += panel_elements(&form[i]);
     }
     return OK;
 }
@@ -49,16 +59,35 @@ static void pack_range(struct cpu *cpu, const void *data, size_t begin, size_t e
     cpu->kernels->pack_weight(job->panels, job->w, job->rows, job->K, (int)begin, (int)end);
 }
 
-err_t cpu_weight_pack(struct backend *be, struct weight *weight, const bf16 *w, int row, int rows)
+static void pack(struct cpu *cpu, struct weight *weight, const bf16 *w, int row, int rows)
+{
+    const struct pack_job job = {weight->panels + (size_t)row * (size_t)weight->K, w, rows,
+                                 weight->K};
+    cpu_split(cpu, (size_t)panels_of(rows), 1, (double)rows * weight->K, pack_range, &job);
+}
+
+err_t cpu_weight_put(struct backend *be, struct weight *weight, const bf16 *w, int row, int rows)
 {
     if (row < 0 || rows < 0 || rows > weight->N - row || row % PANEL ||
         (rows % PANEL && row + rows != weight->N))
         return err_new(ERR_RANGE, "weight of %d rows: %d rows from %d on cannot be packed alone",
                        weight->N, rows, row);
-    const struct pack_job job = {weight->panels + (size_t)row * (size_t)weight->K, w, rows,
-                                 weight->K};
-    const double work = (double)rows * weight->K;
-    cpu_split(cpu_of(be), (size_t)panels_of(rows), 1, work, pack_range, &job);
+    const size_t K = (size_t)weight->K;
+    if (weight->rows)
+        memcpy(weight->rows + (size_t)row * K, w, (size_t)rows * K * sizeof *w);
+    if (weight->panels)
+        pack(cpu_of(be), weight, w, row, rows);
+    return OK;
+}
+
+err_t cpu_weight_repack(struct backend *be, struct weight *weight)
+{
+    if (!weight->rows || !weight->panels)
+        return err_new(ERR_INVALID,
+                       "weight of %d x %d: only what is held in both forms is packed "
+                       "again",
+                       weight->N, weight->K);
+    pack(cpu_of(be), weight, weight->rows, 0, weight->N);
     return OK;
 }
 
@@ -69,7 +98,8 @@ static const bf16 *place_of(const struct weight *weight, size_t n)
     return weight->panels + n / PANEL * PANEL * (size_t)weight->K + j % 16 * 2 + j / 16;
 }
 
-void cpu_weight_read(const struct weight *weight, size_t first, size_t count, bf16 *ret)
+/* Out of the panels. */
+static void unpack(const struct weight *weight, size_t first, size_t count, bf16 *ret)
 {
     const size_t K = (size_t)weight->K;
     while (count) {
@@ -90,6 +120,17 @@ void cpu_weight_read(const struct weight *weight, size_t first, size_t count, bf
     }
 }
 
+err_t cpu_weight_get(struct backend *be, const struct weight *weight, size_t first, size_t count,
+                     bf16 *ret)
+{
+    (void)be;
+    if (weight->rows)
+        memcpy(ret, weight->rows + first, count * sizeof *ret);
+    else
+        unpack(weight, first, count, ret);
+    return OK;
+}
+
 struct embed_job {
     float *y;
     const struct weight *table;
@@ -98,21 +139,27 @@ struct embed_job {
 
 static void embed_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
 {
-    (void)cpu, (void)thread;
+    (void)thread;
     const struct embed_job *job = data;
-    const size_t K = (size_t)job->table->K;
-    for (size_t n = begin; n < end; n++) {
-        const bf16 *from = place_of(job->table, (size_t)job->token[n]);
+    const struct weight *table = job->table;
+    const size_t K = (size_t)table->K;
+    if (table->rows)
+        cpu->kernels->embed(job->y + begin * K, table->rows, job->token + begin, (int)(end - begin),
+                            table->K);
+    for (size_t n = begin; n < end && !table->rows; n++) {
+        const bf16 *from = place_of(table, (size_t)job->token[n]);
         for (size_t k = 0; k < K; k++)
             job->y[n * K + k] = bf16_to_float(from[k * PANEL]);
     }
 }
 
-err_t cpu_embed_weight(struct backend *be, float *y, const struct weight *table,
-                       const int32_t *token, int N)
+err_t cpu_embed(struct backend *be, float *y, const struct weight *table, const int32_t *token,
+                int N)
 {
+    enum { ROW_COST = 1, PACKED_COST = 4 };
     const struct embed_job job = {y, table, token};
-    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * table->K * 4, embed_range, &job);
+    const double work = (double)N * table->K * (table->rows ? ROW_COST : PACKED_COST);
+    cpu_split(cpu_of(be), (size_t)N, 1, work, embed_range, &job);
     return OK;
 }
 

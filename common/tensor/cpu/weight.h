@@ -8,7 +8,8 @@ struct weight_block; // the memory that many share
 
 struct weight {
     int N, K;
-    bf16 *panels; // [ceil(N/32)][K][32], column j beside column j + 16; in block
+    bf16 *rows;   // (N,K), borrowed; NULL: not held so
+    bf16 *panels; // [ceil(N/32)][K][32], column j beside column j + 16; in block. NULL: not held so
     struct weight_block *block;
 };
 

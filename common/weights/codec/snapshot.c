@@ -48,23 +48,27 @@ static struct snapshot *start(const struct manifest *manifest, size_t chunks)
     return snapshot;
 }
 
-struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values)
+struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values)
 {
     const size_t elements = manifest->elements;
     struct snapshot *snapshot = start(manifest, (elements + WEIGHTS_CHUNK - 1) / WEIGHTS_CHUNK);
     snapshot->manifest.kind = WEIGHTS_FULL;
     snapshot->manifest.base = 0;
     snapshot->message[0] = manifest_message(&snapshot->manifest);
-    uint16_t *copy = mem_copy(values, elements * sizeof *values);
-    snapshot->values = copy;
-    snapshot->owner = rpc_message_borrow(copy, elements * sizeof *values, free, copy);
+    snapshot->values = values;
+    snapshot->owner = rpc_message_borrow(values, elements * sizeof *values, free, values);
     for (size_t i = 1; i < snapshot->count; i++) {
         const size_t first = (i - 1) * WEIGHTS_CHUNK;
         const size_t count = elements - first < WEIGHTS_CHUNK ? elements - first : WEIGHTS_CHUNK;
-        snapshot->message[i] = chunk_message(first, copy + first, count, release_owner,
+        snapshot->message[i] = chunk_message(first, values + first, count, release_owner,
                                              rpc_message_ref(snapshot->owner));
     }
     return snapshot;
+}
+
+struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values)
+{
+    return snapshot_of(manifest, mem_copy(values, manifest->elements * sizeof *values));
 }
 
 struct snapshot *snapshot_lazy(const struct manifest *manifest, const uint16_t *values)

@@ -1,7 +1,8 @@
 /* One version's weights, immutable, as the messages that go to every subscriber: memory is shared, never copied again. Whole,
  * or as the changes that lead to it from an older version.
  *
- *     struct snapshot *snapshot = snapshot_new(&manifest, model->values);     -- compute thread: copies
+ *     TRY(model_flat(model, &values));                                        -- compute thread: copies
+ *     struct snapshot *snapshot = snapshot_of(&manifest, values);             -- takes the copy
  *     loop_post(loop, publish, snapshot);                                     -- publisher_publish there takes it
  *
  * Made and freed on any thread; references are counted on the loop's thread. The memory goes when the transport is done with
@@ -13,7 +14,8 @@
 
 struct snapshot;
 
-/* Copies manifest->elements values. kind and chunks are filled in. */
+/* Takes manifest->elements values, which free() frees. kind and chunks are filled in. snapshot_new copies them. */
+struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values);
 struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values);
 
 /* The same, copied only when snapshot_hold is called, if at all, before the values change: by who is about to send it. */

@@ -199,9 +199,10 @@ static err_t open_inputs(struct sft *sft)
     TRY(recipe_require(sft->recipe, "sft.model"));
     TRY(recipe_require(sft->recipe, "sft.data"));
     TRY(err_wrap(cpus_bind(sft->recipe->learner.cpus), "learner.cpus"));
-    TRY(backend_cpu_new(&(struct cpu_config){.threads = (int)sft->options->threads,
-                                             .cpus = sft->recipe->learner.cpus},
-                        &sft->be));
+    TRY(backend_open(NULL,
+                     &(struct backend_config){.threads = (int)sft->options->threads,
+                                              .cpus = sft->recipe->learner.cpus},
+                     &sft->be));
     TRY(open_policy(sft));
     TRY(tokenizer_load(directory, &sft->tokenizer));
     sft->files = checkpoint_tokenizer(directory);

@@ -83,7 +83,8 @@ static err_t cut(const char *path, const struct bytes *text, const struct found 
                     found->damaged);
     if (found->kept == text->len && !found->unended && file_exists(path))
         return OK;
-    const struct file_part parts[] = {{text->data, found->kept}, {"\n", found->unended}};
+    const struct file_part parts[] = {{.data = text->data, .len = found->kept},
+                                      {.data = "\n", .len = found->unended}};
     return file_write_parts(path, parts, sizeof parts / sizeof *parts);
 }
 

@@ -251,19 +251,22 @@ bool evaluating_over(const struct evaluating *e)
 
 /* ---- compute thread */
 
-void evaluating_due(struct evaluating *e, const struct model *model, const struct published *what,
-                    bool last)
+err_t evaluating_due(struct evaluating *e, const struct model *model, const struct published *what,
+                     bool last)
 {
     if (!e || (!last && what->round % (uint64_t)e->options.recipe->eval.every))
-        return;
+        return OK;
+    bf16 *values = NULL;
+    TRY(model_flat(model, &values));
     struct manifest manifest = {.lineage = what->lineage,
                                 .version = what->version,
                                 .round = what->round,
                                 .kind = WEIGHTS_FULL,
                                 .elements = model->params->layout->elements,
                                 .digest = what->digest};
-    struct due due = {e, *what, snapshot_new(&manifest, model->values), last};
+    struct due due = {e, *what, snapshot_of(&manifest, values), last};
     storage_post(e->storage, take_due, mem_copy(&due, sizeof due));
+    return OK;
 }
 
 /* ---- putting it together */

@@ -37,8 +37,8 @@ void evaluating_start(struct evaluating *evaluating, struct storage *storage);
 
 /* The thread that owns the model: after a round, at the start, and at the end. Only the versions of each eval.every-th round
  * are taken; at the end the last one is, and options.over follows. */
-void evaluating_due(struct evaluating *evaluating, const struct model *model,
-                    const struct published *what, bool last);
+err_t evaluating_due(struct evaluating *evaluating, const struct model *model,
+                     const struct published *what, bool last);
 
 /* ---- storage thread */
 

@@ -227,7 +227,9 @@ err_t publish_version(struct publish *publish, const struct model *model,
                                 .round = what->round,
                                 .elements = publish->layout->elements,
                                 .digest = what->digest};
-    struct parcel parcel = {publish, snapshot_new(&manifest, model->values), NULL};
+    bf16 *values = NULL;
+    TRY(model_flat(model, &values));
+    struct parcel parcel = {publish, snapshot_of(&manifest, values), NULL};
     parcel.delta = compare(publish, parcel.snapshot);
     err_t failed = check(publish, &parcel);
     if (err_failed(failed)) {

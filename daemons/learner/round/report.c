@@ -178,7 +178,8 @@ static err_t cut(const char *path, const struct bytes *text, const struct report
 {
     if (lines->kept == text->len && !lines->unended && file_exists(path))
         return OK;
-    const struct file_part parts[] = {{text->data, lines->kept}, {"\n", lines->unended}};
+    const struct file_part parts[] = {{.data = text->data, .len = lines->kept},
+                                      {.data = "\n", .len = lines->unended}};
     return file_write_parts(path, parts, sizeof parts / sizeof *parts);
 }
 

@@ -57,7 +57,7 @@ err_t train_publish(struct train *train);
 
 /* What publish.every has held back: it may be what generators wait for. */
 err_t train_publish_when_idle(void *train);
-void train_evaluate(struct train *train, bool last);
+err_t train_evaluate(struct train *train, bool last);
 err_t train_write_checkpoint(struct train *train);
 
 /* After the updates: publish, report, checkpoint. */

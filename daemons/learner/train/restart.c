@@ -288,9 +288,10 @@ static err_t load_trainee(const struct recipe *recipe, const char *name, const c
 static err_t load_trainees(const struct recipe *recipe, const char *directory,
                            const struct trainee_digests *recorded, struct restart *start)
 {
-    TRY(backend_cpu_new(
-        &(struct cpu_config){.threads = (int)recipe->learner.threads, .cpus = recipe->learner.cpus},
-        &start->be));
+    TRY(backend_open(NULL,
+                     &(struct backend_config){.threads = (int)recipe->learner.threads,
+                                              .cpus = recipe->learner.cpus},
+                     &start->be));
     TRY(settings_repeatable(start->be));
     for (size_t i = 0; i < NAMES; i++) {
         SCOPED_MEM char *from =

@@ -24,10 +24,10 @@ err_t train_publish_when_idle(void *arg)
     return train->published_version == train->at.version ? OK : train_publish(train);
 }
 
-void train_evaluate(struct train *train, bool last)
+err_t train_evaluate(struct train *train, bool last)
 {
     const struct published what = published(train);
-    evaluating_due(train->options.evaluating, train_model(train), &what, last);
+    return evaluating_due(train->options.evaluating, train_model(train), &what, last);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)
@@ -85,7 +85,7 @@ err_t train_end_round(struct train *train, const struct drawn *drawn, struct rou
         TRY(train_publish(train));
         report->publish_bytes = publish_last_bytes();
     }
-    train_evaluate(train, false);
+    TRY(train_evaluate(train, false));
     report->version = train->at.version;
     report->publish_ms = publish_last_ms();
     report->checkpoint_ms = train->checkpoint_ms;

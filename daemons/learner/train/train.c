@@ -107,8 +107,8 @@ void train_finish(struct train *train, enum train_end end, err_t why)
 {
     if (end != TRAIN_FAILED && train->checkpointed_round != train->at.round)
         why = train_write_checkpoint(train);
-    if (end == TRAIN_ENDED)
-        train_evaluate(train, true);
+    if (end == TRAIN_ENDED && !err_failed(why))
+        why = train_evaluate(train, true);
     struct ending ending = {train, err_failed(why) ? TRAIN_FAILED : end, why};
     loop_post(train->options.loop, tell_ended, mem_copy(&ending, sizeof ending));
 }
@@ -194,7 +194,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     train->draw = draw_new(&draw);
     train->steering = options->live ? steering_new(options->live, options->storage) : NULL;
     train->begun_s = clock_s();
-    train_evaluate(train, false);
+    TRY(train_evaluate(train, false));
     struct worker_options worker = {.name = "compute",
                                     .capacity = 16,
                                     .state = train,

@@ -153,10 +153,8 @@ static void check(struct trial *t, const struct engine_completion *c)
 static void weights_arrive(struct trial *t)
 {
     if (t->staged + 2 < VERSIONS && below(t, 10) == 0)
-        for (uint64_t n = 1 + below(t, 2); n; n--) {
-            t->staged++;
+        for (uint64_t n = 1 + below(t, 2); n; n--, t->staged++)
             swap_offer(t->swap);
-        }
     if (swap_wants(t->swap)) {
         assert_int_equal(t->answer, -1);
         t->answer = (int)below(t, 3);
@@ -165,8 +163,8 @@ static void weights_arrive(struct trial *t)
         return;
     struct swapped done;
     assert_true(t->mode != RECIPE_FINISH || engine_active(t->engine) == 0);
-    assert_ok(
-        swap_apply(t->swap, t->past->model[t->staged]->values, NULL, (uint64_t)t->staged, &done));
+    SCOPED_MEM bf16 *values = flat_of(t->past->model[t->staged]);
+    assert_ok(swap_apply(t->swap, values, NULL, (uint64_t)t->staged, &done));
     assert_int_equal(done.offers, t->staged - t->in_force); // the newest, and all before it skipped
     t->in_force = t->staged;
     t->tally.swaps++;
@@ -217,7 +215,8 @@ static void run(struct trial *t, struct engine_config engine)
     swap_offer(t->swap);
     assert_true(swap_wants(t->swap)); // nothing is decoded yet: in any mode at once
     struct swapped done;
-    assert_ok(swap_apply(t->swap, t->past->model[0]->values, NULL, 0, &done));
+    SCOPED_MEM bf16 *values = flat_of(t->past->model[0]);
+    assert_ok(swap_apply(t->swap, values, NULL, 0, &done));
     t->in_force = 0;
     for (int i = 0; i < REQUESTS; i++)
         make_request(&t->wanted[i], i, config.V);
@@ -327,7 +326,8 @@ static void moment_begin(struct moment *m, enum recipe_in_flight mode)
 
 static void apply(struct moment *m, uint64_t version, struct swapped *ret)
 {
-    assert_ok(swap_apply(m->trial.swap, m->past.model[version]->values, NULL, version, ret));
+    SCOPED_MEM bf16 *values = flat_of(m->past.model[version]);
+    assert_ok(swap_apply(m->trial.swap, values, NULL, version, ret));
 }
 
 /* Completions are checked; none may name the versions in `never`. Returns how many ended. */

@@ -28,7 +28,7 @@ static void open_bench(struct bench *b, const char *settings)
     const struct publish_options options = {
         .loop = b->loop, .recipe = b->recipe, .layout = b->model->params->layout};
     assert_ok(publish_open(&options, &b->publish));
-    b->digest = weights_digest(b->model->values, 0, b->model->params->layout->elements);
+    b->digest = weights_digest_of(b->model);
 }
 
 static void close_bench(struct bench *b)
@@ -45,10 +45,11 @@ static void close_bench(struct bench *b)
 static err_t publish_next(struct bench *b)
 {
     b->version++;
+    SCOPED_MEM bf16 *value = flat_of(b->model);
     for (size_t i = b->version; i < b->model->params->layout->elements; i += 97) {
-        const bf16 now = (bf16)(b->model->values[i] + 1);
-        b->digest = weights_digest_change(b->digest, i, b->model->values[i], now);
-        b->model->values[i] = now;
+        const bf16 now = (bf16)(value[i] + 1);
+        b->digest = weights_digest_change(b->digest, i, value[i], now);
+        set_weight(b->model, i, now);
     }
     const struct published what = {.version = b->version, .round = b->version, .digest = b->digest};
     err_t failed = publish_version(b->publish, b->model, &what);
@@ -81,7 +82,8 @@ static void a_changed_bit_stops_the_version(void **state)
             open_bench(&b, settings[s]);
             for (int i = 0; i < before; i++)
                 assert_ok(publish_next(&b));
-            b.model->values[1234] ^= 1 << 3;
+            SCOPED_MEM bf16 *value = flat_of(b.model);
+            set_weight(b.model, 1234, value[1234] ^ 1 << 3);
             const struct restart start = {.origin = "checkpoints/v7"};
             err_t failed = fault_told(&start, publish_next(&b));
             SCOPED_MEM char *want = mem_printf("but version %d is", before + 1);

@@ -145,7 +145,7 @@ static inline err_t count_update(void *arg, uint32_t u)
 
 static inline struct digest bench_weights(const struct bench *b)
 {
-    return weights_digest(b->model->values, 0, b->model->params->layout->elements);
+    return weights_digest_of(b->model);
 }
 
 static inline struct round_report bench_run(struct bench *b)

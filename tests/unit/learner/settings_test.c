@@ -77,7 +77,7 @@ static void a_learner_trains_repeatably(void **)
     const struct model_config config = config_default(37, 64, 48, 2, 4, 2, 96, true);
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
-    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     assert_ok(settings_repeatable(be));
     assert_ok(model_new(be, &config, 3, &model));
     SCOPED_MEM char *recorded = settings_fingerprint(model);

@@ -422,7 +422,8 @@ static void flip_a_weight(struct train *train, void *arg)
 {
     (void)arg;
     struct model *model = trainees_first(&train->start.trainees)->model;
-    model->values[100] ^= 1U << 14;
+    SCOPED_MEM bf16 *flat = flat_of(model);
+    set_weight(model, 100, flat[100] ^ 1U << 14);
 }
 
 static void changed_memory_makes_no_checkpoint_and_no_version(void **)

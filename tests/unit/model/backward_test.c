@@ -4,6 +4,13 @@
 static const int lengths[] = {5, 40, 33, 1, 17, 2};
 enum { SEQUENCES = 6, ROWS = 98 };
 
+static void assert_zero(const struct gradient *grad)
+{
+    SCOPED_MEM float *flat = gradient_of(grad);
+    for (size_t i = 0; i < grad->count; i++)
+        assert_true(flat[i] == 0);
+}
+
 static void micro_batches_add_up_to_the_large_batch(void **state)
 {
     (void)state;
@@ -28,10 +35,9 @@ static void micro_batches_add_up_to_the_large_batch(void **state)
         }
         assert_ok(gradient_sum(whole));
         assert_ok(gradient_sum(parts));
-        assert_memory_equal(whole->flat, parts->flat, whole->count * sizeof(float));
+        assert_same_gradient(whole, parts);
         assert_ok(gradient_zero(parts));
-        for (size_t i = 0; i < parts->count; i++)
-            assert_true(parts->flat[i] == 0);
+        assert_zero(parts);
     }
 }
 
@@ -65,7 +71,7 @@ static void what_is_computed_again_has_the_same_bits(void **state)
         }
         assert_ok(gradient_sum(kept));
         assert_ok(gradient_sum(again));
-        assert_memory_equal(kept->flat, again->flat, kept->count * sizeof(float));
+        assert_same_gradient(kept, again);
     }
 }
 
@@ -85,10 +91,11 @@ static void threads_change_no_bit(void **state)
         SCOPED_VALUE(tiny_batch) all = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
         tiny_backward(fw, &all, grad);
         assert_ok(gradient_sum(grad));
+        float *flat = gradient_of(grad);
         if (first)
-            assert_memory_equal(first, grad->flat, grad->count * sizeof(float));
-        else
-            first = mem_copy(grad->flat, grad->count * sizeof(float));
+            assert_memory_equal(first, flat, grad->count * sizeof(float));
+        free(first);
+        first = flat;
     }
     free(first);
 }
@@ -110,7 +117,6 @@ static void stretches_add_up_to_one_run(void **state)
         assert_ok(forward_new(model, ROWS, HEAD, true, &fw));
         assert_ok(gradient_new(model, &whole));
         assert_ok(gradient_new(model, &parts));
-        SCOPED_MEM float *logits = mem_array((size_t)HEAD * (size_t)config.V, sizeof *logits);
         SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
         tiny_backward(fw, &b, whole);
         tiny_forward(fw, &b);
@@ -121,14 +127,14 @@ static void stretches_add_up_to_one_run(void **state)
             assert_ok(
                 forward_logp(fw, b.row + other, b.target + other, rows, 0.8f, logp + at, NULL));
             if (round == 2) // or only the rows of hidden states are others
-                assert_ok(forward_logits(fw, b.row, rows, logits));
+                free(logits_of(model, fw, b.row, rows));
             assert_ok(
                 backward_head(fw, b.row + at, b.target + at, b.dlogp + at, rows, 0.8f, parts));
         }
         assert_ok(backward_body(fw, parts));
         assert_ok(gradient_sum(whole));
         assert_ok(gradient_sum(parts));
-        assert_memory_equal(whole->flat, parts->flat, whole->count * sizeof(float));
+        assert_same_gradient(whole, parts);
     }
 }
 
@@ -144,23 +150,24 @@ static double loss_of(struct forward *fw, const struct tiny_batch *b)
 }
 
 /* Moves about half of a tensor's weights (which, by seed) two bf16 steps up their slope, or down;
- * returns by how much the loss should have changed. */
-static double move(struct model *model, const struct gradient *grad, int tensor, uint64_t seed,
+ * returns by how much the loss should have changed. flat: all weights, of which some are changed; grad:
+ * all gradients. */
+static double move(struct model *model, bf16 *flat, const float *grad, int tensor, uint64_t seed,
                    int up)
 {
     const struct layout_tensor *t = &model->params->layout->tensor[tensor];
     const struct rng rng = rng_keyed(seed, RNG_TEST, (uint64_t)tensor, 0);
     double expected = 0;
     for (size_t i = 0; i < t->count; i++) {
-        bf16 *w = &model->values[t->offset + i];
-        const float slope = grad->flat[t->offset + i], old = bf16_to_float(*w);
+        bf16 *w = &flat[t->offset + i];
+        const float slope = grad[t->offset + i], old = bf16_to_float(*w);
         if (rng_u64(&rng, i) & 1 || (*w & 0x7fff) < 16)
             continue;
         bool larger = (slope > 0) == up; // in value; in bits that is + for positive weights
         *w = (bf16)((*w & 0x8000) == 0 ? (larger ? *w + 2 : *w - 2) : (larger ? *w - 2 : *w + 2));
         expected += (double)slope * ((double)bf16_to_float(*w) - old);
     }
-    assert_ok(model_repack(model));
+    assert_ok(model_put(model, flat, NULL));
     return expected;
 }
 
@@ -184,13 +191,16 @@ static void slopes_agree_with_finite_differences(void **state)
         tiny_backward(fw, &all, grad);
         assert_ok(gradient_sum(grad));
         const size_t bytes = model->params->layout->elements * sizeof(bf16);
-        SCOPED_MEM bf16 *kept = mem_copy(model->values, bytes);
+        SCOPED_MEM bf16 *kept = flat_of(model);
+        SCOPED_MEM bf16 *moved = flat_of(model);
+        SCOPED_MEM float *slopes = gradient_of(grad);
         for (int i = 0; i < model->params->layout->count; i++) {
             double expected = 0, loss[2];
             for (int up = 0; up < 2; up++) {
-                expected += (up ? 1 : -1) * move(model, grad, i, 9, up);
+                expected += (up ? 1 : -1) * move(model, moved, slopes, i, 9, up);
                 loss[up] = loss_of(fw, &all);
-                memcpy(model->values, kept, bytes);
+                memcpy(moved, kept, bytes);
+                assert_ok(model_put(model, moved, NULL));
             }
             assert_true(expected > 0.01);
             assert_near((loss[1] - loss[0]) / expected, 1, 0.004);
@@ -207,15 +217,17 @@ static void the_gradient_goes_straight_through_rounded_keys_and_values(void **st
     struct model_config config = tiny_config(true);
     SCOPED(model) model = NULL;
     SCOPED(forward) fw = NULL;
-    struct gradient *grad[2] = {NULL, NULL};
+    float *flat[2] = {NULL, NULL};
     assert_ok(model_new(be, &config, 5, &model));
     assert_ok(forward_new(model, ROWS, 16, true, &fw));
     SCOPED_VALUE(tiny_batch) all = tiny_batch_of(lengths, 0, SEQUENCES, config.V, 1);
     for (int i = 0; i < 2; i++) {
         model->kv = i ? KV_BF16 : KV_F32;
-        assert_ok(gradient_new(model, &grad[i]));
-        tiny_backward(fw, &all, grad[i]);
-        assert_ok(gradient_sum(grad[i]));
+        SCOPED(gradient) grad = NULL;
+        assert_ok(gradient_new(model, &grad));
+        tiny_backward(fw, &all, grad);
+        assert_ok(gradient_sum(grad));
+        flat[i] = gradient_of(grad);
     }
     for (int l = 0; l < config.L; l++) // of the matrices that make keys and values
         for (enum param_role role = PARAM_K; role <= PARAM_V; role++) {
@@ -223,15 +235,15 @@ static void the_gradient_goes_straight_through_rounded_keys_and_values(void **st
                 &model->params->layout->tensor[params_layer(model->params, l, role).weight];
             double size = 0, distance = 0;
             for (size_t i = w->offset; i < w->offset + w->count; i++) {
-                const double x = (double)grad[0]->flat[i], y = (double)grad[1]->flat[i];
+                const double x = (double)flat[0][i], y = (double)flat[1][i];
                 size += x * x;
                 distance += (x - y) * (x - y);
             }
             assert_true(size > 0 && distance > 0);
             assert_true(distance < 1e-4 * size); // a hundredth: bf16 keeps 8 bits
         }
-    gradient_free(grad[0]);
-    gradient_free(grad[1]);
+    free(flat[0]);
+    free(flat[1]);
 }
 
 static void a_workspace_that_keeps_nothing_refuses(void **state)
@@ -254,8 +266,7 @@ static void a_workspace_that_keeps_nothing_refuses(void **state)
     assert_err(ERR_INVALID, "row 2",
                backward_run(keeps, &(int32_t){2}, &(int32_t){0}, &(float){1}, 1, 1, grad));
     assert_ok(backward_run(keeps, NULL, NULL, NULL, 0, 1, grad));
-    for (size_t i = 0; i < grad->count; i++)
-        assert_true(grad->flat[i] == 0);
+    assert_zero(grad);
 }
 
 TESTS(cmocka_unit_test(what_is_computed_again_has_the_same_bits),

@@ -172,9 +172,7 @@ static void recomputing_shares_again(void **state)
             assert_int_equal(n, 0);
         }
         const uint64_t before = engine_counters(engine)->prefill_tokens;
-        memcpy(model->values, other->values,
-               model->params->layout->elements * sizeof *model->values);
-        assert_ok(model_repack(model));
+        copy_weights(model, other);
         engine_set_version(engine, 9);
         engine_recompute(engine);
         while (engine_active(engine)) {

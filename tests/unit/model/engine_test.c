@@ -99,8 +99,9 @@ static void bits_equal_the_full_forward_however_batched(void **state)
     for (uint64_t round = 0; round < SHAPES || tokens < least; round++) {
         const int i = (int)(round % SHAPES);
         SCOPED(backend) be = NULL;
-        err_t failed = backend_cpu_new(
-            &(struct cpu_config){.threads = shapes[i].threads, .isa = shapes[i].isa}, &be);
+        err_t failed = backend_open(
+            NULL, &(struct backend_config){.threads = shapes[i].threads, .isa = shapes[i].isa},
+            &be);
         if (err_code(failed) == ERR_UNIMPLEMENTED) {
             err_free(failed);
             continue;
@@ -132,9 +133,7 @@ static struct engine_completion swapped(struct engine *engine, struct model *mod
     const struct engine_completion *finished;
     for (int n = 0; !n;) {
         if (engine_progress(engine, w->request.tag) == 10) {
-            memcpy(model->values, other->values,
-                   model->params->layout->elements * sizeof *model->values);
-            assert_ok(model_repack(model));
+            copy_weights(model, other);
             engine_set_version(engine, 9);
             if (recompute)
                 engine_recompute(engine);
@@ -346,7 +345,9 @@ static void a_failed_step_advances_nothing(void **state)
     SCOPED(engine) engine = new_engine(model, 4, 0, 0);
     SCOPED(forward) full = NULL;
     assert_ok(forward_new(model, CONTEXT, 16, false, &full));
-    const size_t bytes = model->params->layout->elements * sizeof *model->values;
+    const size_t bytes = model->params->layout->elements * sizeof(bf16);
+    SCOPED_MEM bf16 *nan = mem_array(bytes, 1);
+    memset(nan, 0xff, bytes);
     for (int greedy = 0; greedy < 2; greedy++) {
         struct wanted w;
         make_request(&w, 1, model->config.V);
@@ -358,14 +359,12 @@ static void a_failed_step_advances_nothing(void **state)
         const struct engine_completion *c;
         int n;
         for (int steps = 0; steps < 5; steps++) {
-            memset(model->values, 0xff, bytes); // NaN
-            assert_ok(model_repack(model));
+            assert_ok(model_put(model, nan, NULL));
             const int progress = engine_progress(engine, w.request.tag);
             assert_err(ERR_DATA_LOSS, "decode step: the model's logits are not finite",
                        engine_step(engine, &c, &n));
             assert_int_equal(engine_progress(engine, w.request.tag), progress);
-            memcpy(model->values, good->values, bytes);
-            assert_ok(model_repack(model));
+            copy_weights(model, good);
             assert_ok(engine_step(engine, &c, &n));
         }
         do

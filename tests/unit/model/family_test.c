@@ -58,14 +58,15 @@ static struct model *model_of(struct backend *be, const struct model_family *fam
     struct model *model = NULL;
     assert_ok(model_new(be, &config, 5, &model));
     const struct layout *layout = model->params->layout;
+    SCOPED_MEM bf16 *value = mem_array(layout->elements, sizeof *value);
     for (int i = 0; i < layout->count; i++) {
         const struct layout_tensor *t = &layout->tensor[i];
         const struct rng rng = rng_keyed(7, RNG_TEST, (uint64_t)i, 0);
         for (size_t j = 0; j < t->count; j++)
-            model->values[t->offset + j] = bf16_from_float(
+            value[t->offset + j] = bf16_from_float(
                 (float)((2 * rng_uniform(&rng, j) - 1) * (t->cols ? 0.4 : 1.0) + 0.1));
     }
-    assert_ok(model_repack(model));
+    assert_ok(model_put(model, value, NULL));
     return model;
 }
 
@@ -82,13 +83,13 @@ static void the_forward_is_the_rows_definition(void **state)
         SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, V, 1);
         assert_ok(forward_new(model, ROWS, 4, FORWARD_NOTHING, &fw));
         tiny_forward(fw, &b);
+        SCOPED_MEM float *got = rows_of(be, forward_hidden(fw), b.N, C);
         for (int s = 0; s < SEQUENCES; s++) {
             reference_row hidden[REFERENCE_ROWS];
             reference_hidden(&ref, b.token + b.segment[s].first, b.segment[s].count, hidden);
             for (int r = 0; r < b.segment[s].count; r++)
                 for (int c = 0; c < C; c++)
-                    assert_near(forward_hidden(fw)[(b.segment[s].first + r) * C + c], hidden[r][c],
-                                4e-6);
+                    assert_near(got[(b.segment[s].first + r) * C + c], hidden[r][c], 4e-6);
         }
     }
 }
@@ -108,6 +109,7 @@ static void the_backward_is_the_slope_of_the_definition(void **state)
         assert_ok(gradient_new(model, &grad));
         tiny_backward(fw, &b, grad);
         assert_ok(gradient_sum(grad));
+        SCOPED_MEM float *flat = gradient_of(grad);
         double largest = 0, worst = 0;
         for (size_t j = 0; j < model->params->layout->elements; j++) {
             const double h = 1e-5, at = ref.w[j];
@@ -117,7 +119,7 @@ static void the_backward_is_the_slope_of_the_definition(void **state)
             const double slope = (up - reference_loss(&ref, &b)) / (2 * h);
             ref.w[j] = at;
             largest = fmax(largest, fabs(slope));
-            worst = fmax(worst, fabs(slope - (double)grad->flat[j]));
+            worst = fmax(worst, fabs(slope - (double)flat[j]));
         }
         print_message("%s, %s: largest slope %.3g, worst difference %.2e\n", family->model_type,
                       i % 2 ? "tied" : "untied", largest, worst);
@@ -134,27 +136,29 @@ static void a_second_head_has_its_own_outputs(void **state)
         SCOPED(forward) fw = NULL;
         SCOPED_VALUE(reference) ref = reference_of(model);
         SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, V, 1);
-        float score[ROWS], logits[ROWS * V];
+        float logp[4];
         assert_int_equal(model->params->heads, 2);
         assert_string_equal(model_head(model, HEAD_SCORE)->name, "score.weight");
         assert_int_equal(model_head(model, HEAD_SCORE)->rows, 1);
         assert_ok(forward_new(model, ROWS, 4, FORWARD_NOTHING, &fw));
         tiny_forward(fw, &b);
-        assert_ok(forward_head(fw, HEAD_VOCABULARY, b.row, b.rows, logits));
-        assert_ok(forward_head(fw, HEAD_SCORE, b.row, b.rows, score));
+        SCOPED_MEM float *all = rows_of(be, forward_hidden(fw), b.N, C);
+        SCOPED_MEM float *logits = outputs_of(model, fw, HEAD_VOCABULARY, b.row, b.rows);
+        SCOPED_MEM float *score = outputs_of(model, fw, HEAD_SCORE, b.row, b.rows);
         for (int i = 0; i < b.rows; i++) {
             reference_row hidden, want;
             for (int c = 0; c < C; c++)
-                hidden[c] = forward_hidden(fw)[b.row[i] * C + c];
+                hidden[c] = all[b.row[i] * C + c];
             reference_map(&ref, model->params->head[HEAD_SCORE], hidden, want);
             assert_near(score[i], want[0], 1e-6);
             reference_map(&ref, model->params->head[HEAD_VOCABULARY], hidden, want);
             for (int v = 0; v < V; v++)
                 assert_near(logits[i * V + v], want[v], 1e-6);
         }
-        assert_ok(forward_logp(fw, b.row, b.target, 4, 1, logits, NULL)); // leaves its logits there
+        assert_ok(forward_logp(fw, b.row, b.target, 4, 1, logp, NULL)); // leaves its logits there
         assert_ok(forward_head_chunk(fw, HEAD_SCORE, b.row, 4, fw->head_out));
-        assert_memory_equal(fw->head_out, score, 4 * sizeof *score);
+        SCOPED_MEM float *again = rows_of(be, fw->head_out, 4, 1);
+        assert_memory_equal(again, score, 4 * sizeof *score);
     }
 }
 
@@ -172,17 +176,18 @@ static void decoding_and_compact_weights_change_no_bit(void **state)
         struct kv_pages *kv = NULL;
         SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, 1, V, 1);
         assert_ok(model_empty_compact(be, &model->config, &compact));
-        assert_ok(model_put(compact, model->values, NULL));
+        copy_weights(compact, model);
         model->kv = compact->kv = i % 2 ? KV_F32 : KV_BF16;
         assert_ok(forward_new(model, ROWS, 4, FORWARD_NOTHING, &whole));
         assert_ok(forward_new(compact, 1, 1, FORWARD_NOTHING, &steps));
         assert_ok(be->ops->kv_new(be, L, &model->shape, model->kv, 1, &kv));
         tiny_forward(whole, &b);
+        SCOPED_MEM float *want = rows_of(be, forward_hidden(whole), b.N, C);
         for (int n = 0; n < b.N; n++) {
             const struct segment one = {.count = 1, .start = n, .kv = kv, .page = (int32_t[]){0}};
             assert_ok(forward_run(steps, &b.token[n], &b.position[n], 1, &one, 1));
-            assert_memory_equal(forward_hidden(steps), forward_hidden(whole) + n * C,
-                                C * sizeof(float));
+            SCOPED_MEM float *got = rows_of(be, forward_hidden(steps), 1, C);
+            assert_memory_equal(got, want + n * C, C * sizeof(float));
         }
         be->ops->kv_free(be, kv);
     }
@@ -194,7 +199,7 @@ static void gradients_do_not_depend_on_how_they_are_computed(void **state)
     (void)state;
     const struct model_family *family;
     for (int i = 0; (family = family_of_test(i / 2)); i++) {
-        SCOPED(gradient) kept = NULL;
+        SCOPED_MEM float *kept = NULL;
         SCOPED(backend) be = tiny_backend(1);
         SCOPED(model) model = model_of(be, family, i % 2);
         for (int way = 0; way < 3; way++) {
@@ -210,10 +215,11 @@ static void gradients_do_not_depend_on_how_they_are_computed(void **state)
                 tiny_backward(fw, &b, grad);
             }
             assert_ok(gradient_sum(grad));
+            SCOPED_MEM float *flat = gradient_of(grad);
             if (kept)
-                assert_memory_equal(kept->flat, grad->flat, grad->count * sizeof(float));
+                assert_memory_equal(kept, flat, grad->count * sizeof(float));
             else
-                kept = STEAL(grad);
+                kept = STEAL(flat);
         }
     }
 }
@@ -269,14 +275,15 @@ static void a_fresh_model_begins_with_nothing_added(void **state)
     struct model_config config = config_of(family_of_test(1), false);
     assert_ok(model_new(be, &config, 1, &model));
     const struct layout *layout = model->params->layout;
+    SCOPED_MEM bf16 *value = flat_of(model);
     for (int i = 0; i < layout->count; i++) {
         const struct layout_tensor *t = &layout->tensor[i];
         const bool bias = strstr(t->name, ".bias"), norm = strstr(t->name, "ln_");
         for (size_t j = 0; !t->cols && j < t->count; j++)
-            assert_true(bf16_to_float(model->values[t->offset + j]) == (norm && !bias ? 1 : 0));
+            assert_true(bf16_to_float(value[t->offset + j]) == (norm && !bias ? 1 : 0));
         double square = 0;
         for (size_t j = 0; j < t->count; j++)
-            square += pow(bf16_to_float(model->values[t->offset + j]), 2);
+            square += pow(bf16_to_float(value[t->offset + j]), 2);
         if (strcmp(t->name, "score.weight") == 0 || strcmp(t->name, "out.weight") == 0)
             assert_true(square > 0 && sqrt(square / (double)t->count) < 0.04); // std 0.02
     }
@@ -297,8 +304,7 @@ static void a_family_is_written_and_read(void **state)
             assert_ok(model_load(be, directory, &got));
             assert_ptr_equal(got->config.family, family_at(i));
             assert_int_equal(got->config.tied, tied);
-            assert_memory_equal(model->values, got->values,
-                                model->params->layout->elements * sizeof(bf16));
+            assert_same_weights(model, got);
         }
     assert_null(family_find("gpt2"));
 }

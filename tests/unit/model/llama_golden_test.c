@@ -74,13 +74,12 @@ static void compare(const char *name)
     read_input(directory, &input);
     SCOPED_VALUE(tiny_batch) b = input.batch;
     const size_t logits = (size_t)b.N * (size_t)model->config.V;
-    SCOPED_MEM float *got = mem_array(logits, sizeof *got);
     int32_t row[ROWS];
     float logp[ROWS], inverse_temperature = (float)(1 / input.temperature);
     for (int i = 0; i < b.N; i++)
         row[i] = i;
     tiny_forward(fw, &b);
-    assert_ok(forward_logits(fw, row, b.N, got));
+    SCOPED_MEM float *got = logits_of(model, fw, row, b.N);
     assert_true(relative(reference, "logits", got, logits) <= 1e-4);
     assert_ok(forward_logp(fw, b.row, b.target, b.rows, inverse_temperature, logp, NULL));
     double loss = 0;
@@ -89,10 +88,11 @@ static void compare(const char *name)
     assert_near(loss, input.loss, 1e-5);
     assert_ok(backward_run(fw, b.row, b.target, b.dlogp, b.rows, inverse_temperature, grad));
     assert_ok(gradient_sum(grad));
+    SCOPED_MEM float *flat = gradient_of(grad);
     for (int i = 0; i < model->params->layout->count; i++) {
         const struct layout_tensor *t = &model->params->layout->tensor[i];
         SCOPED_MEM char *tensor = mem_printf("grad.%s", t->name);
-        assert_true(relative(reference, tensor, grad->flat + t->offset, t->count) <= 1e-4);
+        assert_true(relative(reference, tensor, flat + t->offset, t->count) <= 1e-4);
     }
     assert_int_equal(safetensors_count(reference), model->params->layout->count + 1);
 }

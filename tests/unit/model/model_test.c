@@ -53,17 +53,19 @@ static void a_fresh_model_is_a_function_of_its_seed(void **state)
     assert_ok(model_new(be, &config, 1, &a));
     assert_ok(model_new(be, &config, 1, &b));
     assert_ok(model_new(be, &config, 2, &c));
-    const size_t bytes = a->params->layout->elements * sizeof(bf16);
-    assert_memory_equal(a->values, b->values, bytes);
-    assert_memory_not_equal(a->values, c->values, bytes);
+    SCOPED_MEM bf16 *value = flat_of(a);
+    SCOPED_MEM bf16 *other = flat_of(c);
+    assert_same_weights(a, b);
+    assert_memory_not_equal(value, other, a->params->layout->elements * sizeof *value);
     const struct layout_tensor *down =
         &a->params->layout->tensor[params_layer(a->params, 0, PARAM_DOWN).weight];
     double squares = 0;
     for (size_t i = 0; i < down->count; i++)
-        squares += pow(bf16_to_float(a->values[down->offset + i]), 2);
+        squares += pow(bf16_to_float(value[down->offset + i]), 2);
     /* std 1/sqrt(48) / sqrt(4); 3072 draws: within 4 standard errors of 1.3 % */
     assert_near(sqrt(squares / (double)down->count) / (1 / sqrt(48) / 2), 1, 0.052);
-    assert_int_equal(model_tensor(a, a->params->norm.weight)[63], 0x3f80);
+    const struct layout_tensor *norm = &a->params->layout->tensor[a->params->norm.weight];
+    assert_int_equal(value[norm->offset + 63], 0x3f80);
 }
 
 static void a_saved_directory_loads_as_the_same_model(void **state)
@@ -78,7 +80,7 @@ static void a_saved_directory_loads_as_the_same_model(void **state)
         assert_ok(model_new(be, &config, 3, &a));
         assert_ok(model_save(a, directory));
         assert_ok(model_load(be, directory, &b));
-        assert_memory_equal(a->values, b->values, a->params->layout->elements * sizeof(bf16));
+        assert_same_weights(a, b);
         struct digest x = layout_digest(a->params->layout), y = layout_digest(b->params->layout);
         assert_true(digest_equal(&x, &y));
         SCOPED_MEM char *generation = file_join(directory, "generation_config.json");
@@ -97,8 +99,8 @@ static const char *directory_with(struct model *model, int at, struct tensor_sou
     for (int i = 0; i < layout->count; i++) {
         const struct layout_tensor *t = &layout->tensor[i];
         if (i != at || extra)
-            out[count++] = (struct tensor_source){t->name, DTYPE_BF16, t->rows, t->cols,
-                                                  model_tensor(model, i)};
+            out[count++] = (struct tensor_source){
+                t->name, DTYPE_BF16, t->rows, t->cols, model_tensor(model, i), model->be};
         if (i == at && tensor.name)
             out[count++] = tensor;
     }
@@ -120,32 +122,34 @@ static void a_directory_that_does_not_fit_is_refused_by_tensor(void **state)
     assert_ok(model_new(be, &tied, 3, &tied_model));
     const int q = params_layer(model->params, 1, PARAM_Q).weight;
     const char *name = model->params->layout->tensor[q].name;
-    const void *data = model->values;
+    SCOPED_MEM bf16 *data = flat_of(model);
     assert_err(ERR_INVALID, "tensor 'model.layers.1.self_attn.q_proj.weight' is missing",
                model_load(be, directory_with(model, q, (struct tensor_source){0}, 0), &got));
-    assert_err(ERR_INVALID, "is [32, 64] (rank 2), config.json asks for [64, 64]",
-               model_load(be,
-                          directory_with(model, q,
-                                         (struct tensor_source){name, DTYPE_BF16, 32, 64, data}, 0),
-                          &got));
-    assert_err(ERR_INVALID, "rank 1",
-               model_load(be,
-                          directory_with(
-                              model, q, (struct tensor_source){name, DTYPE_BF16, 4096, 0, data}, 0),
-                          &got));
+    assert_err(
+        ERR_INVALID, "is [32, 64] (rank 2), config.json asks for [64, 64]",
+        model_load(be,
+                   directory_with(model, q,
+                                  (struct tensor_source){name, DTYPE_BF16, 32, 64, data, NULL}, 0),
+                   &got));
+    assert_err(
+        ERR_INVALID, "rank 1",
+        model_load(be,
+                   directory_with(model, q,
+                                  (struct tensor_source){name, DTYPE_BF16, 4096, 0, data, NULL}, 0),
+                   &got));
     assert_err(
         ERR_INVALID, "tensor 'model.layers.1.self_attn.q_proj.bias': a llama model has none",
         model_load(be,
                    directory_with(model, q,
                                   (struct tensor_source){"model.layers.1.self_attn.q_proj.bias",
-                                                         DTYPE_BF16, 64, 0, data},
+                                                         DTYPE_BF16, 64, 0, data, NULL},
                                   1),
                    &got));
     assert_null(got);
     assert_ok(model_load(
         be,
         directory_with(tied_model, q,
-                       (struct tensor_source){"lm_head.weight", DTYPE_BF16, 37, 64, data}, 1),
+                       (struct tensor_source){"lm_head.weight", DTYPE_BF16, 37, 64, data, NULL}, 1),
         &got));
 }
 
@@ -190,11 +194,11 @@ static void weights_that_are_not_finite_are_refused_by_tensor(void **state)
         const struct layout_tensor *tensor =
             &layout->tensor[i % 2 ? model->params->norm.weight : 0];
         const size_t at = i < 2 ? 0 : tensor->count - 1;
-        const bf16 held = model->values[tensor->offset + at];
+        SCOPED_MEM bf16 *held = flat_of(model);
         SCOPED_MEM char *place = mem_printf("tensor '%s': value %zu ", tensor->name, at);
-        model->values[tensor->offset + at] = bad[i].value;
+        set_weight(model, tensor->offset + at, bad[i].value);
         assert_ok(model_save(model, directory));
-        model->values[tensor->offset + at] = held;
+        set_weight(model, tensor->offset + at, held[tensor->offset + at]);
         struct model *none = NULL;
         assert_err(ERR_INVALID, place, model_load(be, directory, &none));
         assert_err(ERR_INVALID, bad[i].message, model_load_compact(be, directory, &none));
@@ -214,10 +218,9 @@ static void repacking_makes_new_values_count(void **state)
     assert_ok(model_empty(be, &config, &to));
     assert_ok(forward_new(from, 64, 8, false, &a));
     assert_ok(forward_new(to, 64, 8, false, &b));
-    const size_t elements = to->params->layout->elements, half = elements / 2;
-    memcpy(to->values, from->values, elements * sizeof(bf16));
-    assert_ok(model_repack_range(to, 0, half));
-    assert_ok(model_repack_range(to, half, elements));
+    SCOPED_MEM bf16 *flat = flat_of(from); // to the flat array alone, as a step writes it
+    assert_ok(buffer_put(&to->values, 0, flat, to->values.bytes));
+    assert_ok(model_repack(to));
     const int lengths[] = {9, 20};
     SCOPED_VALUE(tiny_batch) batch = tiny_batch_of(lengths, 0, 2, config.V, 1);
     float x[64], y[64];

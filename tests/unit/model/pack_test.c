@@ -199,7 +199,7 @@ static struct result compute(enum cpu_isa isa, int threads, const struct texts *
 {
     struct result r = {0};
     const struct model_config config = tiny_config(true);
-    const struct cpu_config cpu = {.threads = threads, .isa = isa};
+    const struct backend_config cpu = {.threads = threads, .isa = isa};
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
     SCOPED(forward) fw = NULL;
@@ -207,7 +207,7 @@ static struct result compute(enum cpu_isa isa, int threads, const struct texts *
     SCOPED(pack) pack = NULL;
     float dlogp[TARGETS_MAX];
     int base = 0;
-    assert_ok(backend_cpu_new(&cpu, &be));
+    assert_ok(backend_open(NULL, &cpu, &be));
     assert_ok(model_new(be, &config, 5, &model));
     assert_ok(pack_new(micro, LONGEST, &pack));
     assert_ok(forward_new(model, pack->max_rows, head_rows, true, &fw));
@@ -226,7 +226,7 @@ static struct result compute(enum cpu_isa isa, int threads, const struct texts *
     }
     assert_ok(gradient_sum(grad));
     r.count = grad->count;
-    r.gradient = mem_copy(grad->flat, grad->count * sizeof(float));
+    r.gradient = gradient_of(grad);
     return r;
 }
 
@@ -257,8 +257,8 @@ static void cuts_threads_and_instruction_sets_change_no_bit(void **state)
     SCOPED_VALUE(result) want = compute(CPU_ISA_PORTABLE, 1, t, 4096, 64);
     for (int isa = CPU_ISA_BEST; isa <= CPU_ISA_AVX512; isa++) {
         SCOPED(backend) be = NULL;
-        const struct cpu_config config = {.threads = 1, .isa = (enum cpu_isa)isa};
-        err_t e = backend_cpu_new(&config, &be);
+        const struct backend_config config = {.threads = 1, .isa = (enum cpu_isa)isa};
+        err_t e = backend_open(NULL, &config, &be);
         if (err_code(e) == ERR_UNIMPLEMENTED) {
             err_free(e);
             continue;

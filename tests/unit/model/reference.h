@@ -20,8 +20,9 @@ static inline struct reference reference_of(const struct model *model)
 {
     const size_t elements = model->params->layout->elements;
     struct reference ref = {.model = model, .w = mem_array(elements, sizeof *ref.w)};
+    SCOPED_MEM bf16 *flat = flat_of(model);
     for (size_t i = 0; i < elements; i++)
-        ref.w[i] = bf16_to_float(model->values[i]);
+        ref.w[i] = bf16_to_float(flat[i]);
     return ref;
 }
 

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "model/optimizer.h"
+#include "testing/models.h"
 #include "testing/testing.h"
 #include <string.h>
 
@@ -14,7 +15,7 @@ static inline struct model_config tiny_config(bool tied)
 static inline struct backend *tiny_backend(int threads)
 {
     struct backend *be = NULL;
-    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = threads}, &be));
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = threads}, &be));
     return be;
 }
 

@@ -88,7 +88,7 @@ static void decode(const char *directory, float temperature, struct group **ret)
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
     SCOPED(engine) engine = NULL;
-    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &be));
+    assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     assert_ok(model_load(be, directory, &model));
     assert_ok(tokenizer_load(directory, &tokenizer));
     assert_ok(

@@ -304,7 +304,9 @@ static void embed_backward_is_the_transpose(void **state)
           *aty = guarded(V * C * 4);
     for (int i = 0; i < V * C; i++)
         wide[i] = bf16_to_float(table[i]);
-    assert_ok(be->ops->embed(be, ax, table, token, N, C));
+    struct weight *weight = weight_of(be, table, V, C);
+    assert_ok(be->ops->embed(be, ax, weight, token, N));
+    be->ops->weight_free(be, weight);
     assert_ok(be->ops->embed_backward(be, aty, y, token, N, C));
     for (int n = 0; n < N; n++)
         assert_same_bits(ax + n * C, wide + token[n] * C, C * 4, "embedded row");

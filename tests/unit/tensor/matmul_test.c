@@ -50,18 +50,16 @@ static void products_equal_the_chain(struct backend *be, const struct problem *p
     const int M = p->M, N = p->N, K = p->K;
     const size_t y_size = (size_t)M * N, x_size = (size_t)M * K, w_size = (size_t)N * K;
     float *want = copied(p->old_y, y_size), *got = copied(p->old_y, y_size);
-    struct weight *weight = NULL;
-    assert_ok(weight_new(be, N, K, &weight));
-    assert_ok(be->ops->weight_pack(be, weight, p->w, 0, N));
+    struct weight *weight = weight_of(be, p->w, N, K);
     chain(want, p->x, K, 1, p->wide, 1, K, M, N, K, accumulate);
     assert_ok(be->ops->matmul(be, got, p->x, weight, M, accumulate));
     assert_same_bits(got, want, y_size * 4, "matmul");
-    be->ops->weight_free(be, weight);
 
     want = copied(p->old_dx, x_size), got = copied(p->old_dx, x_size);
     chain(want, p->dy, N, 1, p->wide, K, 1, M, K, N, accumulate);
-    assert_ok(be->ops->matmul_dx(be, got, p->dy, p->w, M, N, K, accumulate));
+    assert_ok(be->ops->matmul_dx(be, got, p->dy, weight, M, accumulate));
     assert_same_bits(got, want, x_size * 4, "matmul_dx");
+    be->ops->weight_free(be, weight);
 
     want = copied(p->old_dw, w_size), got = copied(p->old_dw, w_size);
     chain(want, p->dy, 1, N, p->x, K, 1, N, K, M, 1);
@@ -138,9 +136,19 @@ static void bad_weights_are_refused(void **state)
     (void)state;
     all_backends();
     struct weight *weight = NULL;
-    assert_err(ERR_INVALID, "0 x 3", weight_new(backends[0], 0, 3, &weight));
+    struct backend *be = backends[0];
+    float x[6] = {0};
+    assert_err(ERR_INVALID, "0 x 3", packed_new(be, 0, 3, &weight));
+    assert_err(ERR_INVALID, "neither row-major nor packed",
+               be->ops->weights_new(be, &(struct weight_form){.N = 2, .K = 3}, 1, &weight));
     assert_null(weight);
-    backends[0]->ops->weight_free(backends[0], NULL);
+    assert_ok(packed_new(be, 2, 3, &weight));
+    assert_err(ERR_INVALID, "2 x 3: it is packed alone",
+               be->ops->matmul_dx(be, x, x, weight, 1, 0));
+    assert_err(ERR_INVALID, "2 x 3: only what is held in both forms",
+               be->ops->weight_repack(be, weight));
+    be->ops->weight_free(be, weight);
+    be->ops->weight_free(be, NULL);
     free_backends();
 }
 

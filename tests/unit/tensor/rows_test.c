@@ -71,12 +71,12 @@ static void bad_arguments_are_refused(void **state)
     assert_err(ERR_INVALID, "even",
                be->ops->rope(be, logits, position, logits, logits, 1, 1, 3, 0));
     assert_err(ERR_INVALID, "threads=0",
-               backend_cpu_new(&(struct cpu_config){.threads = 0}, &unborn));
+               backend_open("cpu", &(struct backend_config){.threads = 0}, &unborn));
     setenv("RLHFD_ISA", "mmx", 1);
     assert_err(ERR_INVALID, "RLHFD_ISA='mmx'",
-               backend_cpu_new(&(struct cpu_config){.threads = 1}, &unborn));
+               backend_open("cpu", &(struct backend_config){.threads = 1}, &unborn));
     setenv("RLHFD_ISA", "portable", 1);
-    assert_ok(backend_cpu_new(&(struct cpu_config){.threads = 1}, &unborn));
+    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &unborn));
     backend_free(unborn);
     unsetenv("RLHFD_ISA");
     free_backends();

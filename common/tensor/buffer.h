@@ -1,0 +1,31 @@
+/* Memory of a backend. What lies there is reached by these calls and by ops alone: an address may be
+ * that of a device, or without rights (tensor/opaque).
+ *
+ *     SCOPED_VALUE(buffer) x = {0};
+ *     TRY(buffer_alloc(be, N * C * sizeof(float), &x));         -- zeroed
+ *     TRY(buffer_put(&x, 0, rows, N * C * sizeof(float)));      -- from the host's memory
+ *     TRY(be->ops->add(be, (float *)x.address + C, y, C));      -- ops take addresses inside
+ *     TRY(buffer_get(&x, 0, N * C * sizeof(float), rows));      -- and back
+ *
+ * Sizes are planned: large buffers are made at the start and cut by arithmetic on their address.
+ * Owner: the thread that owns the backend, which outlives the buffer. */
+#pragma once
+#include "tensor/backend.h"
+
+struct buffer {
+    struct backend *be; // borrowed
+    void *address;      // aligned to 64 bytes; NULL: there is none
+    size_t bytes;
+};
+
+/* Zeroed. EXHAUSTED: there is not so much memory. */
+err_t buffer_alloc(struct backend *be, size_t bytes, struct buffer *ret);
+void buffer_done(struct buffer *buffer); // {0} is allowed
+
+/* `bytes` from byte `at` on; a range that is not inside is the caller's mistake (assert). get: any thread,
+ * while nobody writes there. */
+err_t buffer_put(struct buffer *buffer, size_t at, const void *from, size_t bytes);
+err_t buffer_get(const struct buffer *buffer, size_t at, size_t bytes, void *ret);
+
+/* Where the host may read the buffer after sync, until it is freed; NULL: buffer_get alone reads it. */
+const void *buffer_view(const struct buffer *buffer);

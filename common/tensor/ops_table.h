@@ -1,0 +1,26 @@
+/* The names of all ops, in the order of struct backend_ops, which has their signatures and contracts.
+ * A backend declares and lists its functions by it:
+ *
+ *     #define DECLARE(op) __typeof__(*((struct backend_ops *)0)->op) cpu_##op;
+ *     BACKEND_OPS(DECLARE)
+ *     #define ROW(op) .op = cpu_##op,
+ *     static const struct backend_ops cpu_ops = {.name = "cpu", ..., BACKEND_OPS(ROW)}; */
+#pragma once
+#include "tensor/backend.h"
+
+// clang-format off
+#define BACKEND_OPS(OP) \
+    OP(memory_new) OP(memory_free) OP(put) OP(get) OP(copy) OP(zero) OP(view) OP(capacity) \
+    OP(gather) OP(scatter_add) \
+    OP(weights_new) OP(weight_put) OP(weight_repack) OP(weight_get) OP(weight_free) \
+    OP(matmul) OP(matmuls) OP(matmul_dx) OP(matmul_dw) \
+    OP(embed) OP(embed_backward) OP(rmsnorm) OP(rmsnorm_backward) OP(bias) OP(bias_backward) \
+    OP(rope) OP(swiglu) OP(swiglu_backward) OP(attention) OP(attention_backward) \
+    OP(kv_new) OP(kv_copy) OP(kv_free) OP(add) OP(round_bf16) \
+    OP(token_logp) OP(token_logp_backward) OP(softmax) \
+    OP(digest) OP(square_sum) OP(adamw) OP(sync) OP(free)
+// clang-format on
+
+#define BACKEND_OP_COUNT(op) +1
+_Static_assert(sizeof(struct backend_ops) == sizeof(void *) * (1 BACKEND_OPS(BACKEND_OP_COUNT)),
+               "the table has every op once");

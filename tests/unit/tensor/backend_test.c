@@ -1,0 +1,85 @@
+/* The one way in: kinds, RLHFD_BACKEND, and modules that are there, not there, of another version, broken. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "tensor/backend.h"
+#include "testing/testing.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const struct backend_config config = {.threads = 1};
+
+/* 1 + 2, by whatever backend it is. */
+static void assert_adds(struct backend *be)
+{
+    float y[3] = {1, 1, 1}, x[3] = {2, 2, 2};
+    assert_ok(be->ops->add(be, y, x, 3));
+    assert_ok(be->ops->sync(be));
+    assert_true(y[0] == 3 && y[2] == 3);
+}
+
+static void the_environment_chooses(void **state)
+{
+    (void)state;
+    struct backend *be = NULL;
+    const char *kept = getenv("RLHFD_BACKEND");
+    SCOPED_MEM char *before = mem_string(kept);
+    setenv("RLHFD_BACKEND", "nowhere", 1);
+    assert_err(ERR_NOT_FOUND, "backend 'nowhere': there is no module",
+               backend_open(NULL, &config, &be));
+    assert_ok(backend_open("cpu", &config, &be));
+    assert_string_equal(be->ops->name, "cpu");
+    backend_free(be);
+    setenv("RLHFD_BACKEND", "", 1);
+    assert_ok(backend_open(NULL, &config, &be));
+    assert_string_equal(be->ops->name, "cpu");
+    backend_free(be);
+    unsetenv("RLHFD_BACKEND");
+    assert_ok(backend_open(NULL, &config, &be));
+    assert_string_equal(be->ops->name, "cpu");
+    backend_free(be);
+    if (before)
+        setenv("RLHFD_BACKEND", before, 1);
+}
+
+static void a_module_is_found_beside_the_program(void **state)
+{
+    (void)state;
+    struct backend *be = NULL;
+    assert_ok(backend_open("testing_whole", &config, &be));
+    assert_adds(be);
+    backend_free(be);
+    assert_ok(backend_open(MODULE_WHOLE, &config, &be));
+    assert_adds(be);
+    backend_free(be);
+}
+
+/* One line, which names the kind and the reason. */
+static void assert_refused(enum err_code code, const char *kind, const char *reason)
+{
+    struct backend *be = NULL;
+    err_t e = backend_open(kind, &config, &be);
+    assert_int_equal(err_code(e), code);
+    if (!strstr(err_message(e), reason) || !strstr(err_message(e), kind))
+        fail_msg("'%s' has not '%s' and '%s'", err_message(e), kind, reason);
+    assert_null(strchr(err_message(e), '\n'));
+    assert_null(be);
+    err_free(e);
+}
+
+static void what_cannot_be_opened_is_told_in_one_line(void **state)
+{
+    (void)state;
+    const char *text = testing_path(testing_directory(), "text.so");
+    assert_ok(file_write(text, "no library\n", 11));
+    assert_refused(ERR_NOT_FOUND, "absent", "there is no module");
+    assert_refused(ERR_NOT_FOUND, "/nowhere/x.so", "there is no module /nowhere/x.so");
+    assert_refused(ERR_INVALID, "a b", "a kind's name, or the path of a module");
+    assert_refused(ERR_PRECONDITION, text, "text.so");
+    assert_refused(ERR_PRECONDITION, MODULE_OTHER, "is no module of a backend");
+    assert_refused(ERR_PRECONDITION, "testing_old", "is of another version (interface -1");
+    assert_refused(ERR_UNAVAILABLE, "testing_failing", "no device answers (threads=1)");
+}
+
+TESTS(cmocka_unit_test(the_environment_chooses),
+      cmocka_unit_test(a_module_is_found_beside_the_program),
+      cmocka_unit_test(what_cannot_be_opened_is_told_in_one_line))
