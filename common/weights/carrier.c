@@ -1,6 +1,6 @@
 #include "weights/carrier.h"
 #include "base/mem.h"
-#include "weights/broadcast/nccl.h"
+#include "gpu/nccl.h"
 #include <unistd.h>
 
 enum { DEVICE = 0, SLACK_MS = 1000 }; // which one that is says CUDA_VISIBLE_DEVICES

@@ -10,13 +10,14 @@ base:
 svc: base rl/column_table.h rl/objective_table.h rl/figure_table.h rl/word_table.h
 wire: base rl/column_table.h
 rpc: wire svc base
-tensor: base
+gpu: base
+tensor: gpu base
 model: tensor base
 rl: base
-weights: tensor/layout.h tensor/digest.h wire rpc svc base
-generator: base svc wire rpc tensor model rl weights
+weights: gpu tensor/layout.h tensor/digest.h wire rpc svc base
+generator: base svc wire rpc gpu tensor model rl weights
 rewarder: base svc wire rpc tensor model rl weights
-learner: base svc wire rpc tensor model rl weights
+learner: base svc wire rpc gpu tensor model rl weights
 ctl: base svc wire rpc tensor model rl weights
 TABLE
 

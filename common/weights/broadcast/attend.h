@@ -9,9 +9,9 @@
  * A buffer that cannot be had now is no reason to stay away from a broadcast, for all the others would wait: it is received
  * and dropped. Owner: the loop's thread. */
 #pragma once
+#include "gpu/nccl.h"
 #include "weights/broadcast/epoch_member.h"
 #include "weights/broadcast/epoch_wire.h"
-#include "weights/broadcast/nccl.h"
 
 struct attend;
 struct loop;

@@ -6,7 +6,7 @@
  * down: learner to generator (WeightsMessage.epoch); up: SubscribeRequest.epoch. Any thread. */
 #pragma once
 #include "base/err.h"
-#include "weights/broadcast/nccl.h"
+#include "gpu/nccl.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -13,7 +13,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
-#include "weights/broadcast/nccl.h"
+#include "gpu/nccl.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -11,9 +11,9 @@
  * An offer is taken only while an epoch stands and is at rest; else it goes over gRPC at once. A member that is slow, stopped
  * or dead holds the others up once, for at most limits.carry_ms + limits.end_ms. Owner: the loop's thread. */
 #pragma once
+#include "gpu/nccl.h"
 #include "weights/broadcast/epoch.h"
 #include "weights/broadcast/epoch_wire.h"
-#include "weights/broadcast/nccl.h"
 
 struct loop;
 struct rpc_message;

@@ -1,6 +1,6 @@
-/* What weights/broadcast/nccl.h declares again of NCCL and CUDA, against their own headers. Skipped where these are not installed. */
+/* What gpu/nccl.h declares again of NCCL and CUDA, against their own headers. Skipped where these are not installed. */
+#include "gpu/nccl.h"
 #include "testing/testing.h"
-#include "weights/broadcast/nccl.h"
 #include <stdio.h>
 #if __has_include(<nccl.h>) && __has_include(<cuda_runtime_api.h>)
 #include <cuda_runtime_api.h>

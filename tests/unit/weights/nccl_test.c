@@ -2,10 +2,10 @@
  * run on the real libraries where these are installed, without a GPU. */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "gpu/nccl.h"
 #include "tensor/digest.h"
 #include "testing/testing.h"
 #include "weights/broadcast/lane.h"
-#include "weights/broadcast/nccl.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "weights/broadcast/nccl.h"
+#include "gpu/nccl.h"
 #include "base/mem.h"
 #include <dlfcn.h>
 #include <stdlib.h>
