@@ -4,7 +4,7 @@
  *     #define DECLARE(op) __typeof__(*((struct backend_ops *)0)->op) cpu_##op;
  *     BACKEND_OPS(DECLARE)
  *     #define ROW(op) .op = cpu_##op,
- *     static const struct backend_ops cpu_ops = {.name = "cpu", ..., BACKEND_OPS(ROW)}; */
+ *     static const struct backend_ops cpu_ops = {.name = "cpu", BACKEND_OPS(ROW)}; */
 #pragma once
 #include "tensor/backend.h"
 
