@@ -5,9 +5,9 @@
  *     for (int i = 0; family_at(i); i++)                            -- the table, from its first row
  *         puts(family_at(i)->model_type);
  *
- * To add a family: a row in family.c. The tests in tests/unit/model/family_test.c then cover it. A row
- * that needs another norm, activation, rotation or order adds a value to the enum below, the op to
- * tensor/backend.h, and the case that calls it in linear.c or in forward.c and backward.c.
+ * To add a family: a row in family.c. The tests in tests/unit/model/family_test.c then cover it. Another
+ * norm, activation, rotation or order is a value of the enum below. Its op is a row of tensor/backend.h,
+ * and the case that calls it stands in linear.c, or in forward.c and backward.c.
  *
  * Any thread: nothing changes. */
 #pragma once

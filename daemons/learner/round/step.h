@@ -5,8 +5,8 @@
  *     TRY(step_run(step, &batch, &result));            -- the trainee's model has new weights
  *     TRY(step_configure(step, &other));               -- from the next one on; memory stays where its shape does
  *
- * Denominators are those of the whole batch, micro-batches add up in the order of the sequences, and which of them share
- * their prompt's rows is a matter of the sequences alone (pack.h), so how the batch is cut into micro-batches changes no bit.
+ * How the batch is cut into micro-batches changes no bit. Denominators are those of the whole batch, and micro-batches add up in the
+ * order of the sequences. Which sequences share their prompt's rows depends on the sequences alone (pack.h).
  * A micro-batch, and a stretch of it whose logits are in memory at once, is a range of the batch's columns: nothing is copied.
  * Owner: the compute thread. */
 #pragma once
