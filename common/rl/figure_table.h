@@ -12,18 +12,18 @@
 
 // clang-format off
 #define RL_SUMS(S) \
-    S(policy, ADD)             /* the loss without the KL term, reduced as the objective says */ \
-    S(kl, ADD)                 /* the KL term, reduced likewise */ \
-    S(units, ADD)              /* tokens, or sequences where the ratio is theirs */ \
-    S(clipped, ADD)            /* of those, the ones whose gate held */ \
-    S(compared, ADD)           /* tokens with a behaviour logp */ \
-    S(k1, ADD) S(k3, ADD)      /* both estimates over them */ \
-    S(weights, ADD)            /* importance weights exp(logp - behaviour) of the units: how many, */ \
+    S(policy, ADD)             /* The loss without the KL term, reduced as the objective says. */ \
+    S(kl, ADD)                 /* The KL term, reduced likewise. */ \
+    S(units, ADD)              /* How many tokens, or sequences where ratios are theirs. */ \
+    S(clipped, ADD)            /* How many of those the gate held. */ \
+    S(compared, ADD)           /* How many tokens have a behaviour logp. */ \
+    S(k1, ADD) S(k3, ADD)      /* Both estimates, summed over them. */ \
+    S(weights, ADD)            /* How many units have an importance weight exp(logp - behaviour); sums over them. */ \
     S(weight, ADD) S(weight_square, ADD) S(weight_max, MAX) \
-    S(referred, ADD)           /* tokens with a reference logp */ \
+    S(referred, ADD)           /* How many tokens have a reference logp. */ \
     S(reference_k1, ADD) S(reference_k3, ADD) \
     S(pairs, ADD) S(pairs_right, ADD) \
-    S(rewards_chosen, ADD) S(rewards_rejected, ADD)     /* implicit rewards beta * u (rl/pair.h) */
+    S(rewards_chosen, ADD) S(rewards_rejected, ADD)     /* Implicit rewards beta * u (rl/pair.h). */
 
 #define RL_FIGURES(X) \
     X(loss, MEAN, t->policy + t->kl, \

@@ -55,7 +55,7 @@ static const char *lacks(const struct group *group, uint32_t i, uint64_t needs,
     return NULL;
 }
 
-/* All are trained, or of pairs the two. */
+/* The two completions that are trained of a group of pairs; false: it has no pair. */
 static bool trained_pair(const struct recipe *recipe, const struct group *group,
                          struct rl_pair *ret)
 {

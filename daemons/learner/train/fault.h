@@ -1,4 +1,4 @@
-/* What a person can do when the weights in memory are not those that training made, for the line that ends the learner.
+/* The line that ends a learner whose weights in memory are not those that training made. It says what a person can do then.
  *
  *     TRY(fault_told(&start, trainees_verify(&start.trainees)));
  *
