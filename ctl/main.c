@@ -1,5 +1,5 @@
-/* rlhfctl: the one client. Starts rings on this machine, trains and samples offline, asks daemons how they are and steers
- * them. */
+/* rlhfctl: the one client. Starts rings on this machine, trains and samples offline, asks daemons
+ * how they are and steers them. */
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/scoped.h"

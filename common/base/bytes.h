@@ -15,15 +15,15 @@
 #include <stdint.h>
 
 struct bytes {
-    uint8_t *
-        data; // owned; data[len] is always 0 once anything was put, so text can be read as a string
+    /* Owned; data[len] is always 0 once anything was put, so text can be read as a string */
+    uint8_t *data;
     size_t len, capacity;
 };
 
 void bytes_done(struct bytes *bytes);  // frees; leaves it valid and empty
 void bytes_clear(struct bytes *bytes); // keeps the memory
-uint8_t *bytes_extend(struct bytes *bytes,
-                      size_t count); // appends count zeroed bytes, returns where they begin
+/* Appends count zeroed bytes, returns where they begin */
+uint8_t *bytes_extend(struct bytes *bytes, size_t count);
 void bytes_put(struct bytes *bytes, const void *data, size_t len);
 void bytes_u8(struct bytes *bytes, uint8_t value);
 void bytes_be32(struct bytes *bytes, uint32_t value);

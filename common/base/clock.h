@@ -1,4 +1,5 @@
-/* Time. Monotonic for durations and deadlines, wall only for people and leases that outlive a process. Any thread. */
+/* Time. Monotonic for durations and deadlines, wall only for people and leases that outlive a
+ * process. Any thread. */
 #pragma once
 #include <stdint.h>
 

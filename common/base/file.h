@@ -1,4 +1,5 @@
-/* Files read whole and written so that a reader sees the old or the new one, never half. Any thread. */
+/* Files read whole and written so that a reader sees the old or the new one, never half. Any
+ * thread. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
@@ -6,13 +7,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Appends the whole file. RANGE: longer than max_bytes; NOT_FOUND, DENIED, UNAVAILABLE as the system says. */
+/* Appends the whole file. RANGE: longer than max_bytes; NOT_FOUND, DENIED, UNAVAILABLE as the
+ * system says. */
 err_t file_read(const char *path, size_t max_bytes, struct bytes *ret);
 
 /* hash128 of the whole file, read a piece at a time. */
 err_t file_digest(const char *path, struct digest *ret);
 
-/* Writes path.tmp beside it, fsyncs, renames over path, fsyncs the directory. On error path is as it was. */
+/* Writes path.tmp beside it, fsyncs, renames over path, fsyncs the directory. On error path is as
+ * it was. */
 err_t file_write(const char *path, const void *data, size_t len);
 
 /* The same from parts, one after the other. */

@@ -24,5 +24,5 @@ static inline bool digest_equal(const struct digest *a, const struct digest *b)
     return memcmp(a->byte, b->byte, sizeof a->byte) == 0;
 }
 enum { DIGEST_TEXT = 33 };
-const char *digest_text(const struct digest *digest,
-                        char ret[DIGEST_TEXT]); // 32 hex digits; returns ret
+/* 32 hex digits; returns ret */
+const char *digest_text(const struct digest *digest, char ret[DIGEST_TEXT]);

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The parser's words for a person: it quotes what it read, control characters and halves of characters included. */
+/* The parser's words for a person: it quotes what it read, control characters and halves of
+ * characters included. */
 static err_t not_json(const char *text, size_t len, const char *name, json_error_t *error)
 {
     static const char flag[] = " without JSON_ALLOW_NUL"; // of the parser's own interface

@@ -1,10 +1,12 @@
-/* JSON through jansson: parsing with errors that name the place, and typed look-ups that say what was wrong.
+/* JSON through jansson: parsing with errors that name the place, and typed look-ups that say what
+ * was wrong.
  *
  *     SCOPED_JSON json_t *config = NULL;
  *     TRY(json_read_file("config.json", MAX, &config));
  *     TRY(json_get_int(config, "config.json", "hidden_size", 1, 65536, &width));
  *
- * Duplicate keys and trailing text are errors; nesting is bounded by jansson (2048). Any thread; a value belongs to one. */
+ * Duplicate keys and trailing text are errors; nesting is bounded by jansson (2048). Any thread; a
+ * value belongs to one. */
 #pragma once
 #include "base/err.h"
 #include <jansson.h>
@@ -18,14 +20,14 @@ static inline void json_scoped_free(json_t **p)
 }
 #define SCOPED_JSON __attribute__((cleanup(json_scoped_free)))
 
-/* name is what errors call the text ("file" or "file:line"). INVALID: not JSON, with line and column. A byte order mark of
- * UTF-8 is skipped; json_mark is its length, or 0. */
+/* name is what errors call the text ("file" or "file:line"). INVALID: not JSON, with line and
+ * column. A byte order mark of UTF-8 is skipped; json_mark is its length, or 0. */
 size_t json_mark(const char *text, size_t len);
 err_t json_parse(const char *text, size_t len, const char *name, json_t **ret);
 err_t json_read_file(const char *path, size_t max_bytes, json_t **ret);
 
-/* Typed members of an object; INVALID names the object, the key, what is there and what is allowed. *ret is borrowed for
- * text. The _or forms leave *ret alone when the key is absent or null. */
+/* Typed members of an object; INVALID names the object, the key, what is there and what is allowed.
+ * *ret is borrowed for text. The _or forms leave *ret alone when the key is absent or null. */
 err_t json_get_int(const json_t *object, const char *name, const char *key, int64_t min,
                    int64_t max, int64_t *ret);
 err_t json_get_int_or(const json_t *object, const char *name, const char *key, int64_t min,

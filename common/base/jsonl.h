@@ -5,7 +5,8 @@
  *     SCOPED_VALUE(bytes) row = {0};
  *     TRY(jsonl_row(rows, i, &row));                  -- appends the line's text, without its newline
  *
- * Opening checks every line once; memory is 8 bytes a row. The file must not change afterwards. Rows: any thread. */
+ * Opening checks every line once; memory is 8 bytes a row. The file must not change afterwards.
+ * Rows: any thread. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
@@ -19,7 +20,8 @@ enum { JSONL_LINE_BYTES = 4 << 20, JSONL_ROWS = 50000000 };
 
 struct jsonl;
 
-/* NOT_FOUND, DENIED: as the system says. INVALID: a line that is not one JSON object, is empty or too long; no rows. */
+/* NOT_FOUND, DENIED: as the system says. INVALID: a line that is not one JSON object, is empty or
+ * too long; no rows. */
 err_t jsonl_open(const char *path, struct jsonl **ret);
 uint64_t jsonl_rows(const struct jsonl *jsonl);
 const char *jsonl_path(const struct jsonl *jsonl);
@@ -27,8 +29,9 @@ struct digest jsonl_digest(const struct jsonl *jsonl); // of all bytes
 
 /* Appends row i < rows. DATA_LOSS: the file is not what it was when it was opened. */
 err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret);
-/* Whether rows can be used, by the first of them: fn says why one cannot; name is "FILE:LINE", done what is done to them
- * ("scored"). INVALID: none can be used, and why the first cannot. *ret_note: some cannot, in words; NULL: all can. Owned. */
+/* Whether rows can be used, by the first of them: fn says why one cannot; name is "FILE:LINE", done
+ * what is done to them ("scored"). INVALID: none can be used, and why the first cannot. *ret_note:
+ * some cannot, in words; NULL: all can. Owned. */
 typedef err_t (*jsonl_look)(void *arg, const json_t *row, const char *name);
 err_t jsonl_probe(const struct jsonl *jsonl, const char *done, jsonl_look fn, void *arg,
                   char **ret_note);

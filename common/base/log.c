@@ -56,7 +56,8 @@ static void shift(int from)
     rename(newer, older); // the oldest is written over; there may be none yet
 }
 
-/* The new file is opened first: without it, or without room for lines in it, the old one goes on. */
+/* The new file is opened first: without it, or without room for lines in it, the old one goes
+ * on. */
 static void begin_anew(void)
 {
     SCOPED_MEM char *aside = mem_printf("%s.new", file.path);
@@ -114,7 +115,8 @@ static void put_time(struct bytes *line)
     bytes_printf(line, "%s.%03ldZ", text, now.tv_nsec / 1000000);
 }
 
-/* Blocks of the disk behind the end of a log file, taken ahead: when the disk is full, the line that says so still fits. */
+/* Blocks of the disk behind the end of a log file, taken ahead: when the disk is full, the line
+ * that says so still fits. */
 static void keep_room(void)
 {
     enum { LEAST = 8 << 10 };

@@ -3,8 +3,9 @@
  *     log_info("round recorded", "round=%d groups=%d", round, groups);
  *     -> 2026-01-02T03:04:05.678Z info learner "round recorded" round=7 groups=64
  *
- * Line breaks from outside become blanks, other control characters \x1b: a log may be looked at in a terminal.
- * Libraries never log: a daemon reports an error once, at its edge. Any thread; a line is written with one write(2). */
+ * Line breaks from outside become blanks, other control characters \x1b: a log may be looked at in
+ * a terminal. Libraries never log: a daemon reports an error once, at its edge. Any thread; a line
+ * is written with one write(2). */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>
@@ -13,12 +14,14 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
-/* Names this process in its lines, and hides what is below level. Call once, before threads start. */
+/* Names this process in its lines, and hides what is below level. Call once, before threads
+ * start. */
 void log_open(const char *program, enum log_level level);
 
-/* From here on standard error, and standard output if it was the same file, are appended to path. A line that would make it longer
- * than max_bytes begins a new file; the one before becomes path.1, that one path.2, and so on up to path.KEPT; no line is lost or
- * cut. Call once, before threads start. path is borrowed for the process's life. */
+/* From here on standard error, and standard output if it was the same file, are appended to path. A
+ * line that would make it longer than max_bytes begins a new file; the one before becomes path.1,
+ * that one path.2, and so on up to path.KEPT; no line is lost or cut. Call once, before threads
+ * start. path is borrowed for the process's life. */
 enum { LOG_MAX_BYTES = 16 << 20, LOG_KEPT = 4 };
 err_t log_to(const char *path, size_t max_bytes, int kept);
 
@@ -30,8 +33,9 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 #define log_warning(event, ...) log_event(LOG_WARNING, event, __VA_ARGS__)
 #define log_error(event, ...)   log_event(LOG_ERROR, event, __VA_ARGS__)
 
-/* For a line that a peer or a row of data can cause once per item: at most `burst` of them a minute from this place. The first
- * line of the next minute ends with left_out=N, the number of lines that were not written.
+/* For a line that a peer or a row of data can cause once per item: at most `burst` of them a minute
+ * from this place. The first line of the next minute ends with left_out=N, the number of lines that
+ * were not written.
  *
  *     log_limited(LOG_WARNING, 1, "group rejected", "slot=%llu why=\"%s\"", slot, why);
  */

@@ -3,8 +3,9 @@
  *     struct group *group = mem_new(sizeof *group);        -- zeroed
  *     float *rows = mem_array(N, sizeof *rows);            -- zeroed; N * size checked for overflow
  *
- * A size that came from outside is first checked against a named limit, then taken with mem_try_array, which may fail.
- * Everything here is freed with free() (mem_free is the same thing). Any thread. */
+ * A size that came from outside is first checked against a named limit, then taken with
+ * mem_try_array, which may fail. Everything here is freed with free() (mem_free is the same thing).
+ * Any thread. */
 #pragma once
 #include <stddef.h>
 
@@ -15,8 +16,8 @@ void *mem_copy(const void *data, size_t size);
 char *mem_string(const char *text); // a copy; NULL stays NULL
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Zeroed, 64-byte aligned, in huge pages where the system has them: large arrays. Freed with free(). The second gives
- * NULL where there is no memory. */
+/* Zeroed, 64-byte aligned, in huge pages where the system has them: large arrays. Freed with
+ * free(). The second gives NULL where there is no memory. */
 void *mem_aligned(size_t size);
 void *mem_try_aligned(size_t size);
 

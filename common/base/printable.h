@@ -2,8 +2,8 @@
  *
  *     printable(&line, "a\x1b[2J\n", 6, "\n");        -- a\x1b[2J and the line break, which is kept
  *
- * Control characters (C0, DEL, C1), line separators, marks that turn the direction of writing, and bytes that are no UTF-8 become
- * \x1b or \u202e; all else stays. */
+ * Control characters (C0, DEL, C1), line separators, marks that turn the direction of writing, and
+ * bytes that are no UTF-8 become \x1b or \u202e; all else stays. */
 #pragma once
 #include "base/bytes.h"
 #include <stdbool.h>
@@ -15,6 +15,7 @@ void printable(struct bytes *ret, const char *text, size_t len, const char *kept
 /* The same as a string, owned by the caller. */
 char *printable_text(const char *text, const char *kept);
 
-/* Bytes of the code point that text begins with; 0: no UTF-8 (RFC 3629: shortest form, no surrogates). */
+/* Bytes of the code point that text begins with; 0: no UTF-8 (RFC 3629: shortest form, no
+ * surrogates). */
 size_t utf8_point(const char *text, size_t len, uint32_t *ret_point);
 bool utf8_is(const char *text);

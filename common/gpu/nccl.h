@@ -1,13 +1,14 @@
-/* CUDA's runtime and NCCL, found at run time: no header and no library of theirs is needed to build, and one build serves
- * nodes with and without GPUs.
+/* CUDA's runtime and NCCL, found at run time: no header and no library of theirs is needed to
+ * build, and one build serves nodes with and without GPUs.
  *
  *     SCOPED(nccl) nccl = NULL;
  *     TRY(nccl_open("libnccl.so.2", "", &nccl));            -- NOT_FOUND, UNAVAILABLE: says what is missing
  *     TRY(nccl_check_device(nccl, 0));
  *     int rc = nccl->call.init(&comm, ranks, id, rank, &config);
  *
- * The few types and numbers of theirs that we use are declared here again; tests/unit/weights/nccl_abi_test.c holds them
- * against the real headers where these are installed. Libraries once opened stay: theirs have threads. Any thread. */
+ * The few types and numbers of theirs that we use are declared here again;
+ * tests/unit/weights/nccl_abi_test.c holds them against the real headers where these are installed.
+ * Libraries once opened stay: theirs have threads. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -20,7 +21,8 @@ struct nccl_id {
     char byte[NCCL_ID_BYTES];
 };
 
-/* ncclConfig_t as of 2.18: later libraries read `size` bytes and take defaults for what came after `version`. */
+/* ncclConfig_t as of 2.18: later libraries read `size` bytes and take defaults for what came after
+ * `version`. */
 struct nccl_config {
     size_t size;
     unsigned magic, version;
@@ -89,8 +91,9 @@ struct nccl {
     int version; // code: 22809 is 2.28.9
 };
 
-/* cuda_library "": libcudart.so of the known versions. NOT_FOUND: a library, or a function in it; UNAVAILABLE: NCCL is older
- * than 2.18, or says no version. Names which, and the setting that chooses it. */
+/* cuda_library "": libcudart.so of the known versions. NOT_FOUND: a library, or a function in it;
+ * UNAVAILABLE: NCCL is older than 2.18, or says no version. Names which, and the setting that
+ * chooses it. */
 err_t nccl_open(const char *nccl_library, const char *cuda_library, struct nccl **ret);
 
 /* UNAVAILABLE: there is no such device, with the runtime's reason. */
@@ -99,8 +102,9 @@ err_t nccl_check_device(const struct nccl *nccl, int device);
 /* For the non-blocking communicator of few blocks that every epoch is. */
 struct nccl_config nccl_config_default(void);
 
-/* A call into NCCL never returned (lane_free, transport_free, attend_free said false): memory that its threads know stays, and
- * the process is to be ended by _exit, for exit handlers would wait for them. The thread that frees lanes. */
+/* A call into NCCL never returned (lane_free, transport_free, attend_free said false): memory that
+ * its threads know stays, and the process is to be ended by _exit, for exit handlers would wait for
+ * them. The thread that frees lanes. */
 bool nccl_is_stuck(void);
 void nccl_set_stuck(void);
 void nccl_free(struct nccl *nccl);

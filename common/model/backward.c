@@ -49,8 +49,8 @@ void gradient_free(struct gradient *grad)
     free(grad);
 }
 
-/* From the gradient of a head's outputs, which lies in fw->head_out, to that of its parameters and, by
- * their rows, of the hidden states. */
+/* From the gradient of a head's outputs, which lies in fw->head_out, to that of its parameters and,
+ * by their rows, of the hidden states. */
 static err_t head_backward(struct forward *fw, int head, const int32_t *row, int rows,
                            struct gradient *grad)
 {
@@ -146,9 +146,9 @@ static err_t attention_backward(struct forward *fw, const struct activations *a,
     return norm_backward(m, grad, params_layer(p, l, PARAM_NORM1), fw->dx, fw->dh, a->x, a->r1, N);
 }
 
-/* fw->dx comes in as the gradient of the layer's output and leaves as that of its input. The feed-forward
- * adds its part to it. In a sequential layer that part has passed through attention, which therefore takes
- * the sum. In a parallel layer attention takes fw->dx as it came in. */
+/* fw->dx comes in as the gradient of the layer's output and leaves as that of its input. The
+ * feed-forward adds its part to it. In a sequential layer that part has passed through attention,
+ * which therefore takes the sum. In a parallel layer attention takes fw->dx as it came in. */
 static err_t layer_backward(struct forward *fw, int l, struct gradient *grad)
 {
     const struct activations *a = &fw->layer[l];

@@ -8,8 +8,8 @@
  *     TRY(gradient_zero(grad));
  *
  * Gradients of micro-batches add up to those of one batch of all their rows, in order, bit for bit.
- * A tied embedding is used twice, by the head and by the look-up. For that reason its head's part is
- * kept apart until gradient_sum.
+ * A tied embedding is used twice, by the head and by the look-up. For that reason its head's part
+ * is kept apart until gradient_sum.
  *
  * Owner: the thread that owns the model's backend. */
 #pragma once
@@ -38,7 +38,8 @@ DEFINE_SCOPED(gradient)
 
 /* After a forward_run without caches on a workspace that keeps: the gradient of sum_i dlogp[i] *
  * logp[i] is added to grad, logp as forward_logp computes it. Logits are computed again, head_rows
- * at a time. Rows may repeat and come in any order. Rows that are not named enter as context alone. */
+ * at a time. Rows may repeat and come in any order. Rows that are not named enter as context
+ * alone. */
 err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
                    const float *dlogp, int count, float inverse_temperature, struct gradient *grad);
 
@@ -50,8 +51,8 @@ err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target
  *         dlogp from logp, then TRY(backward_head(fw, row, target, dlogp, count, 1.0f, grad));
  *     TRY(backward_body(fw, grad));
  *
- * backward_head takes the logits that forward_logp left, if they are of its rows. How rows are cut into
- * stretches changes no bit. PRECONDITION: a workspace that keeps nothing. */
+ * backward_head takes the logits that forward_logp left, if they are of its rows. How rows are cut
+ * into stretches changes no bit. PRECONDITION: a workspace that keeps nothing. */
 err_t backward_begin(struct forward *fw);
 err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *target,
                     const float *dlogp, int count, float inverse_temperature,

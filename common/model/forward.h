@@ -1,6 +1,6 @@
-/* The forward: tokens of all sequences, concatenated, to hidden states, logits or log-probabilities.
- * The same code prefills and decodes (with pages of keys and values) and learns (without them). The
- * bits of a token depend on its own prefix alone.
+/* The forward: tokens of all sequences, concatenated, to hidden states, logits or
+ * log-probabilities. The same code prefills and decodes (with pages of keys and values) and learns
+ * (without them). The bits of a token depend on its own prefix alone.
  *
  *     SCOPED(forward) fw = NULL;
  *     TRY(forward_new(model, 4096, 256, true, &fw));              -- all memory, now
@@ -17,13 +17,13 @@
 #include <stdint.h>
 
 struct forward;
-/* What is held for the backward: nothing (there is none), all that each layer computes, or each layer's
- * input alone. From an input the rest is computed again: the same bits, a third more work, a fraction
- * of the memory. */
+/* What is held for the backward: nothing (there is none), all that each layer computes, or each
+ * layer's input alone. From an input the rest is computed again: the same bits, a third more work,
+ * a fraction of the memory. */
 enum forward_keep { FORWARD_NOTHING, FORWARD_ALL, FORWARD_INPUTS };
 
-/* max_rows: tokens of one call. head_rows: rows of a head's outputs, such as logits (head_rows, V), in
- * memory at once. More rows are walked in such chunks, which changes no bit. */
+/* max_rows: tokens of one call. head_rows: rows of a head's outputs, such as logits (head_rows, V),
+ * in memory at once. More rows are walked in such chunks, which changes no bit. */
 err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward_keep keep,
                   struct forward **ret);
 size_t forward_bytes(const struct forward *fw); // all it allocated
@@ -36,11 +36,12 @@ int forward_max_rows(const struct forward *fw);
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
                   const struct segment *segments, int count);
 
-/* The last run's hidden states after the final norm (N,C), in the backend's memory; valid until the next. */
+/* The last run's hidden states after the final norm (N,C), in the backend's memory; valid until the
+ * next. */
 const float *forward_hidden(const struct forward *fw);
 
-/* Outputs (count, width of the head) of hidden rows row[0..count-1]: see model_head. The vocabulary's are
- * logits (count,V). ret is in the backend's memory. */
+/* Outputs (count, width of the head) of hidden rows row[0..count-1]: see model_head. The
+ * vocabulary's are logits (count,V). ret is in the backend's memory. */
 err_t forward_head(struct forward *fw, int head, const int32_t *row, int count, float *ret);
 err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *ret_logits);
 

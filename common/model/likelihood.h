@@ -1,11 +1,12 @@
-/* Log-probabilities of given completions: the learner's forward without its backward, so the same bits. The rewarder's
- * reference and eval's figures come from here.
+/* Log-probabilities of given completions: the learner's forward without its backward, so the same
+ * bits. The rewarder's reference and eval's figures come from here.
  *
  *     SCOPED(likelihood) likelihood = NULL;
  *     TRY(likelihood_new(model, 4096, longest, &likelihood));
  *     TRY(likelihood_run(likelihood, sequences, count, 1.0f / temperature, logp));
  *
- * Owner: the thread that owns the model's backend; the model outlives it. All memory is taken by likelihood_new. */
+ * Owner: the thread that owns the model's backend; the model outlives it. All memory is taken by
+ * likelihood_new. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -14,20 +15,21 @@
 
 struct likelihood;
 
-/* micro_tokens: computed at once, or those of one block (pack.h), if they are more; changes no bit. longest: tokens of the
- * longest sequence that may come. INVALID: not positive. */
+/* micro_tokens: computed at once, or those of one block (pack.h), if they are more; changes no bit.
+ * longest: tokens of the longest sequence that may come. INVALID: not positive. */
 err_t likelihood_new(struct model *model, int micro_tokens, int longest, struct likelihood **ret);
 
-/* ret_logp: of the targets of all sequences, one after the other; finite. RANGE: a sequence has more than `longest` tokens;
- * INVALID: a token that the model does not have; DATA_LOSS: a log-probability that is not finite. On error ret_logp may be
- * half filled. */
+/* ret_logp: of the targets of all sequences, one after the other; finite. RANGE: a sequence has
+ * more than `longest` tokens; INVALID: a token that the model does not have; DATA_LOSS: a
+ * log-probability that is not finite. On error ret_logp may be half filled. */
 err_t likelihood_run(struct likelihood *likelihood, const struct sequence *sequences, size_t count,
                      float inverse_temperature, float *ret_logp);
 
 void likelihood_free(struct likelihood *likelihood);
 DEFINE_SCOPED(likelihood)
 
-/* Whether the two directories' models can be compared token by token: the same vocabulary and tokenizer, and the reference
- * takes sequences of `tokens`, or of as many as the policy does. PRECONDITION names both directories and what differs;
- * NOT_FOUND, INVALID: one of them cannot be read. */
+/* Whether the two directories' models can be compared token by token: the same vocabulary and
+ * tokenizer, and the reference takes sequences of `tokens`, or of as many as the policy does.
+ * PRECONDITION names both directories and what differs; NOT_FOUND, INVALID: one of them cannot be
+ * read. */
 err_t likelihood_comparable(const char *policy, const char *reference, int tokens);

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Matrices that are multiplied by are packed. An embedding is only looked up, unless it is the head too. */
+/* Matrices that are multiplied by are packed. An embedding is only looked up, unless it is the head
+ * too. */
 static bool is_packed(const struct model *model, int i)
 {
     return model->params->layout->tensor[i].cols &&
@@ -192,8 +193,9 @@ static err_t check_shape(const struct safetensors *in, const char *directory,
     return OK;
 }
 
-/* Whether a directory may hold a tensor that is not in the table: a tied head once more, and the constants
- * that the family's row names. Any other would be a part of the model that we do not compute. */
+/* Whether a directory may hold a tensor that is not in the table: a tied head once more, and the
+ * constants that the family's row names. Any other would be a part of the model that we do not
+ * compute. */
 static bool may_ignore(const struct model_config *config, const char *name)
 {
     const struct model_family *family = config->family;
@@ -204,7 +206,8 @@ static bool may_ignore(const struct model_config *config, const char *name)
     return tail && len > tail && strcmp(name + len - tail, family->ignored) == 0;
 }
 
-/* Before anything is allocated for the tensors: each of the table is there with its shape, and no other. */
+/* Before anything is allocated for the tensors: each of the table is there with its shape, and no
+ * other. */
 static err_t check_tensors(const struct safetensors *in, const char *directory,
                            const struct model_config *config)
 {
@@ -220,8 +223,8 @@ static err_t check_tensors(const struct safetensors *in, const char *directory,
     return OK;
 }
 
-/* Refuses values that are not a number or infinite: one such weight makes every logit so. Values are judged
- * as they are held, after they were rounded to bf16, which may make one infinite. */
+/* Refuses values that are not a number or infinite: one such weight makes every logit so. Values
+ * are judged as they are held, after they were rounded to bf16, which may make one infinite. */
 static err_t check_finite(const struct safetensors *in, const struct tensor_info *tensor,
                           size_t first, const bf16 *value, size_t count)
 {

@@ -1,6 +1,6 @@
-/* A model: its config, and its bf16 weights, in the backend's memory. A model that learns has them twice:
- * in one flat array, and in the packed form that the backend multiplies by. A compact model has each
- * once, and only computes: matrices packed, the rest row-major.
+/* A model: its config, and its bf16 weights, in the backend's memory. A model that learns has them
+ * twice: in one flat array, and in the packed form that the backend multiplies by. A compact model
+ * has each once, and only computes: matrices packed, the rest row-major.
  *
  *     SCOPED(model) model = NULL;
  *     TRY(model_load(be, "sft", &model));                -- a Hugging Face directory
@@ -34,15 +34,15 @@ struct model {
     enum kv_format kv; // how keys and values are kept and rounded; F32 unless set before first use
 };
 
-/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one line that
- * names the file, the tensor and what is wrong with it: missing, of another shape, not one of the
- * family's, or with a value that is not finite. */
+/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one
+ * line that names the file, the tensor and what is wrong with it: missing, of another shape, not
+ * one of the family's, or with a value that is not finite. */
 err_t model_load(struct backend *be, const char *directory, struct model **ret);
 
-/* A fresh model. Norms are 1 and biases 0. The embedding and untied heads are N(0, 0.02^2), so that first
- * logits are near 0. Other matrices are N(0, 1/cols); those that write to the residual stream (o, down)
- * are divided by sqrt(2L) (Radford 2019), so that its size does not grow with depth. A function of config
- * and seed alone. */
+/* A fresh model. Norms are 1 and biases 0. The embedding and untied heads are N(0, 0.02^2), so that
+ * first logits are near 0. Other matrices are N(0, 1/cols); those that write to the residual stream
+ * (o, down) are divided by sqrt(2L) (Radford 2019), so that its size does not grow with depth. A
+ * function of config and seed alone. */
 err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
                 struct model **ret);
 
@@ -65,8 +65,8 @@ err_t model_save(const struct model *model, const char *directory);
  * optimizer's masters start from. bf16-rounded they are what model_load reads. */
 err_t model_read_f32(const struct model *model, const char *directory, struct buffer *ret);
 
-/* Weights from a flat array of the layout's elements, the host's: of the tensors whose flag is set, or of
- * all (changed NULL). */
+/* Weights from a flat array of the layout's elements, the host's: of the tensors whose flag is set,
+ * or of all (changed NULL). */
 err_t model_put(struct model *model, const bf16 *flat, const bool *changed);
 
 /* Elements [first, first + count) of the flat array, gaps too, out of either form, to the host. Any

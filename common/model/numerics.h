@@ -1,4 +1,5 @@
-/* The two ids of a model's numerics: what its backend declares (tensor/numerics.h), and what of the model decides bits.
+/* The two ids of a model's numerics: what its backend declares (tensor/numerics.h), and what of the
+ * model decides bits.
  *
  *     SCOPED_MEM char *id = model_forward_id(model);            -- "backend=cpu kernels=2 kv=fp32"
  *     if (model_same_forward(model, group->forward))            -- its log-probabilities can be compared with ours bit for bit
@@ -12,5 +13,6 @@
 char *model_forward_id(const struct model *model);
 char *model_training_id(const struct model *model); // the layout of the weights too
 
-/* Whether log-probabilities under that id have the bits of this model's. id NULL or "": of a build that named none. */
+/* Whether log-probabilities under that id have the bits of this model's. id NULL or "": of a build
+ * that named none. */
 bool model_same_forward(const struct model *model, const char *id);

@@ -42,8 +42,8 @@ struct piece {
     bf16 value[PIECE];
 };
 
-/* The masters of elements at.. become the model's values, or, if they were read from a directory, are
- * compared with them. */
+/* The masters of elements at.. become the model's values, or, if they were read from a directory,
+ * are compared with them. */
 static err_t begin_masters(struct optimizer *opt, const char *directory, size_t at, size_t count,
                            struct piece *piece)
 {
@@ -132,8 +132,8 @@ static bool trains(const struct optimizer *opt, int i)
     return !opt->trains || opt->trains[i];
 }
 
-/* Where tensor i begins in the flat array; of the last one's successor: where the array ends. So the
- * elements of a run of tensors include the gaps, whose zeros stay zeros. */
+/* Where tensor i begins in the flat array; of the last one's successor: where the array ends. So
+ * the elements of a run of tensors include the gaps, whose zeros stay zeros. */
 static size_t begin_of(const struct layout *layout, int i)
 {
     return i < layout->count ? layout->tensor[i].offset : layout->elements;
@@ -164,8 +164,8 @@ static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_st
     return OK;
 }
 
-/* Sum over the runs of neighbouring tensors that train. When all do it is one sum over the whole array,
- * whose order is fixed. */
+/* Sum over the runs of neighbouring tensors that train. When all do it is one sum over the whole
+ * array, whose order is fixed. */
 static err_t squares_of(const struct optimizer *opt, const float *grad, double *ret)
 {
     const struct layout *layout = layout_of(opt);

@@ -55,11 +55,11 @@ void optimizer_select(struct optimizer *opt, const bool *trains);
 err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                      struct optimizer_result *ret);
 
-/* weights_digest of the model's values: summed up in full when the optimizer is made or loaded, then
- * kept by what each step changes. */
+/* weights_digest of the model's values: summed up in full when the optimizer is made or loaded,
+ * then kept by what each step changes. */
 struct digest optimizer_digest(const struct optimizer *opt);
-/* Sums up all values, about 1 GB/s, and compares. DATA_LOSS: the values in memory are not those that
- * the steps made, or a step read a wrong one. */
+/* Sums up all values, about 1 GB/s, and compares. DATA_LOSS: the values in memory are not those
+ * that the steps made, or a step read a wrong one. */
 err_t optimizer_verify(const struct optimizer *opt);
 
 size_t optimizer_bytes(const struct optimizer *opt);  // masters and moments

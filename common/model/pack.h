@@ -1,8 +1,10 @@
-/* Ragged sequences → micro-batches of tensors, in the order given, whole and unpadded. Neighbours with the same prompt share
- * its rows: the prompt but its last token is a segment of its own, and each completion's segment, from the prompt's last
- * token on, has it as prefix. They share in blocks of at most PACK_SHARING sequences and PACK_BLOCK_ROWS rows, counted
- * from the first of them; a block is never cut. So who shares with whom depends on the sequences alone, and the gradient of
- * several micro-batches is that of one large batch bit for bit. Sharing changes no bit of the forward.
+/* Ragged sequences → micro-batches of tensors, in the order given, whole and unpadded. Neighbours
+ * with the same prompt share its rows: the prompt but its last token is a segment of its own, and
+ * each completion's segment, from the prompt's last token on, has it as prefix. They share in
+ * blocks of at most PACK_SHARING sequences and PACK_BLOCK_ROWS rows, counted from the first of
+ * them; a block is never cut. So who shares with whom depends on the sequences alone, and the
+ * gradient of several micro-batches is that of one large batch bit for bit. Sharing changes no bit
+ * of the forward.
  *
  *     SCOPED(pack) pack = NULL;
  *     TRY(pack_new(micro_tokens, longest, &pack));
@@ -19,11 +21,13 @@
 
 enum { PACK_SHARING = 16, PACK_BLOCK_ROWS = 1024 };
 
-/* One prompt with one completion; borrowed. Prompts are the same if pointer and length are, and none of it is a target. */
+/* One prompt with one completion; borrowed. Prompts are the same if pointer and length are, and
+ * none of it is a target. */
 struct sequence {
     const uint32_t *prompt, *token;
     int prompt_tokens, tokens; // both > 0
-    int context; // leading tokens that are no targets: prompt_tokens, or 1 where the prompt is learnt too
+    /* Leading tokens that are no targets: prompt_tokens, or 1 where the prompt is learnt too */
+    int context;
 };
 
 /* Rows the forward sees for it alone: the last token predicts nothing, so it is not fed. */
@@ -47,14 +51,15 @@ struct pack {
     int *first;                // (sequences + 1) where each sequence's targets begin
 };
 
-/* longest: rows of the longest unit that may come, nothing shared. max_rows becomes what the largest block may need, at
- * least micro_tokens. INVALID: not positive. */
+/* longest: rows of the longest unit that may come, nothing shared. max_rows becomes what the
+ * largest block may need, at least micro_tokens. INVALID: not positive. */
 err_t pack_new(int micro_tokens, int longest, struct pack **ret);
 
-/* Takes as many of the first sequences as fit into micro_tokens rows, at least one block, and returns how many. A unit is a run of
- * neighbours that stay together: pairs, groups. unit[0], unit[1], ... are where the units of these sequences begin, as places in
- * any array that they are part of, and behind the last of them where it ends. NULL: each sequence is a unit. A block has whole
- * units; one of more than PACK_SHARING sequences is a block by itself. */
+/* Takes as many of the first sequences as fit into micro_tokens rows, at least one block, and
+ * returns how many. A unit is a run of neighbours that stay together: pairs, groups. unit[0],
+ * unit[1], ... are where the units of these sequences begin, as places in any array that they are
+ * part of, and behind the last of them where it ends. NULL: each sequence is a unit. A block has
+ * whole units; one of more than PACK_SHARING sequences is a block by itself. */
 size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count,
                  const size_t *unit);
 

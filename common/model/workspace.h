@@ -2,8 +2,8 @@
 #pragma once
 #include "model/forward.h"
 
-/* What a layer computes on its way. Without keep, all layers share one set of buffers; where inputs are
- * kept, all but x. */
+/* What a layer computes on its way. Without keep, all layers share one set of buffers; where inputs
+ * are kept, all but x. */
 struct activations {
     float *x, *h1, *r1;     // (N,C) residual stream in; its norm; (N) the norm's factors
     float *q, *k, *v;       // (N,H*D), (N,K*D), (N,K*D); q and k rotated
@@ -44,12 +44,13 @@ err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int
 /* Layer l's activations, from its input if need be, as the last run computed them. */
 err_t forward_layer(struct forward *fw, int l);
 
-/* q and k (or their gradients, and inverse) are turned by the last run's positions, as the family does. */
+/* q and k (or their gradients, and inverse) are turned by the last run's positions, as the family
+ * does. */
 err_t forward_rotate(struct forward *fw, float *q, float *k, int inverse);
 
 /* What a layer's feed-forward takes: the stream after attention; in a parallel layer, its input. */
 const float *forward_mlp_input(const struct forward *fw, const struct activations *a);
 
-/* A head's outputs of count <= head_rows hidden rows into out, the rows themselves into fw->head_in. Where
- * out is fw->head_out and has those already, nothing is computed. */
+/* A head's outputs of count <= head_rows hidden rows into out, the rows themselves into
+ * fw->head_in. Where out is fw->head_out and has those already, nothing is computed. */
 err_t forward_head_chunk(struct forward *fw, int head, const int32_t *row, int count, float *out);

@@ -1,14 +1,16 @@
-/* The columns of a batch of sequences, in double: of a round, and of an update gathered from it. Whatever is smaller, a
- * micro-batch or a stretch of one, is a range of its sequences; nothing is copied for it.
+/* The columns of a batch of sequences, in double: of a round, and of an update gathered from it.
+ * Whatever is smaller, a micro-batch or a stretch of one, is a range of its sequences; nothing is
+ * copied for it.
  *
  *     SCOPED(columns) all = columns_new(sequences, tokens);              -- tokens: of each
  *     double *reward = columns_add(all, COLUMN_REWARD);                  -- (sequences), 0
  *     SCOPED(columns) part = columns_gather(all, member, count);         -- every column, of these sequences in this order
  *     columns_scatter(part, COLUMN_PROXIMAL_LOGP, member, all);          -- one column back to where it came from
  *
- * Token columns have first[sequences] values, that of token t of sequence i at first[i] + t; sequence columns have one for each
- * sequence, group columns one for each unit. Units are runs of neighbours: groups in a round, what the objective takes together
- * in an update. Owner: one thread. */
+ * Token columns have first[sequences] values, that of token t of sequence i at first[i] + t;
+ * sequence columns have one for each sequence, group columns one for each unit. Units are runs of
+ * neighbours: groups in a round, what the objective takes together in an update. Owner: one
+ * thread. */
 #pragma once
 #include "base/scoped.h"
 #include "rl/column_table.h"
@@ -44,7 +46,8 @@ uint64_t columns_there(const struct columns *columns);
 /* All columns of tokens and sequences, of `count` sequences by their index; each is a unit. */
 struct columns *columns_gather(const struct columns *columns, const size_t *member, size_t count);
 
-/* A token or sequence column of `part`, which was gathered from `ret` by the same members, to its place in `ret`. */
+/* A token or sequence column of `part`, which was gathered from `ret` by the same members, to its
+ * place in `ret`. */
 void columns_scatter(const struct columns *part, enum column column, const size_t *member,
                      struct columns *ret);
 
@@ -60,8 +63,8 @@ static inline double columns_weight(const struct columns *columns, size_t token)
 /* Unmasked tokens of sequence i. */
 size_t columns_tokens(const struct columns *columns, size_t i);
 
-/* What the losses of a whole update are divided by: its unmasked tokens, and the sequences that have one. What a correction
- * drops stays counted. */
+/* What the losses of a whole update are divided by: its unmasked tokens, and the sequences that
+ * have one. What a correction drops stays counted. */
 struct rl_totals {
     double tokens, sequences;
 };

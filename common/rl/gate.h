@@ -1,12 +1,12 @@
-/* The core of a policy-gradient loss: how the ratio to older weights limits a step. The kinds are in rl/word_table.h.
- * Any thread.
+/* The core of a policy-gradient loss: how the ratio to older weights limits a step. The kinds are
+ * in rl/word_table.h. Any thread.
  *
  *     struct gate_config ppo = {GATE_CLIP, .epsilon_low = 0.2, .epsilon_high = 0.2};
  *     struct gate_value v = gate_at(&ppo, advantage, logp - old, logp);
  *     -> v.loss, v.slope = d loss / d logp, v.clipped
  *
- * A unit is a token or a sequence: log_ratio and logp are its own (sums or means). Log-ratios beyond +-20 count as +-20,
- * without a slope through the ratio there (verl). */
+ * A unit is a token or a sequence: log_ratio and logp are its own (sums or means). Log-ratios
+ * beyond +-20 count as +-20, without a slope through the ratio there (verl). */
 #pragma once
 #include "rl/objective_config.h"
 #include <stdbool.h>

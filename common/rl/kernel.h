@@ -1,7 +1,7 @@
 /* Inside rl only: how a kernel of the table of objectives sees the batch, and what kernels share.
  *
- * A kernel computes one unit, sequences unit..end-1 of the batch: it adds to the slopes of its tokens, which are 0, and to the
- * tally. It must not read other sequences. */
+ * A kernel computes one unit, sequences unit..end-1 of the batch: it adds to the slopes of its
+ * tokens, which are 0, and to the tally. It must not read other sequences. */
 #pragma once
 #include "rl/objective.h"
 
@@ -31,7 +31,8 @@ void pass_count_weight(struct rl_tally *tally, double log_ratio);
 /* Adds the KL term of the sequence, and both divergences to the record. */
 void pass_divergences(const struct pass *pass, const struct stretch *s);
 
-/* reference_kl.c: the KL term alone and its record; the sum over the sequence's unmasked tokens of logp - reference logp. */
+/* reference_kl.c: the KL term alone and its record; the sum over the sequence's unmasked tokens of
+ * logp - reference logp. */
 void pass_refer(const struct pass *pass, const struct stretch *s);
 double pass_implicit_reward(const struct pass *pass, const struct stretch *s);
 

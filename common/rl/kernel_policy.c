@@ -1,4 +1,5 @@
-/* Policy gradients: a ratio, limited by a gate, times an advantage; each token or each whole sequence is one loss. */
+/* Policy gradients: a ratio, limited by a gate, times an advantage; each token or each whole
+ * sequence is one loss. */
 #include "rl/kernel.h"
 #include <math.h>
 
@@ -61,7 +62,8 @@ static void token_units(const struct pass *pass, const struct stretch *s, size_t
     }
 }
 
-/* One ratio for the sequence. A token correction weighs its own token's slope; the loss counts their mean. */
+/* One ratio for the sequence. A token correction weighs its own token's slope; the loss counts
+ * their mean. */
 static void sequence_unit(const struct pass *pass, const struct stretch *s, size_t i, double whole)
 {
     const struct columns *batch = pass->batch;

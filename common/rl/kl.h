@@ -1,4 +1,5 @@
-/* Estimators of the KL divergence to a reference from sampled tokens (Schulman's note), d = logp - reference. Any thread.
+/* Estimators of the KL divergence to a reference from sampled tokens (Schulman's note), d = logp -
+ * reference. Any thread.
  *
  *     struct kl_value k = kl_at(KL_K3, logp - reference);       -- in the loss: += coef * k.value, slope += coef * k.slope
  *

@@ -1,4 +1,5 @@
-/* Objectives: columns of a batch in, loss and slopes out. Pure: no device, clock, thread or file; double precision.
+/* Objectives: columns of a batch in, loss and slopes out. Pure: no device, clock, thread or file;
+ * double precision.
  *
  *     const struct objective *objective = objective_find("rloo");
  *     struct objective_config config = objective->row.defaults;
@@ -6,8 +7,8 @@
  *     struct rl_totals totals = columns_totals(update);
  *     TRY(objective_grad(objective, &config, update, micro, &totals, &slopes, &tally));     -- each range of the update
  *
- * Rows and what they mean are in rl/objective_table.h; a row is advantage x gate (ratio, clip) x correction x KL x reduction, or
- * a loss on pairs, and all of it may be set apart. Any thread. */
+ * Rows and what they mean are in rl/objective_table.h; a row is advantage x gate (ratio, clip) x
+ * correction x KL x reduction, or a loss on pairs, and all of it may be set apart. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "rl/advantage.h"
@@ -27,7 +28,8 @@ struct objective {
     void (*kernel)(const struct pass *pass, size_t unit, size_t end); // rl/kernel.h
 };
 
-/* The gradient's parts, each over the tokens of the whole update; those that the row does not name are NULL. */
+/* The gradient's parts, each over the tokens of the whole update; those that the row does not name
+ * are NULL. */
 struct rl_slopes {
     double *logp;    // d loss / d log-probability of the token
     double *entropy; // d loss / d entropy of the distribution that it was drawn from
@@ -43,8 +45,9 @@ err_t objective_check(const struct objective *objective, const struct objective_
 /* The columns that must be there with these settings, beside logp. */
 uint64_t objective_needs(const struct objective *objective, const struct objective_config *config);
 
-/* Writes the slopes of the range's tokens and adds to *tally; masked tokens get 0. INVALID: a column that the settings need is not
- * there, a range that cuts a unit, or an empty update; then the slopes are as they were. */
+/* Writes the slopes of the range's tokens and adds to *tally; masked tokens get 0. INVALID: a
+ * column that the settings need is not there, a range that cuts a unit, or an empty update; then
+ * the slopes are as they were. */
 err_t objective_grad(const struct objective *objective, const struct objective_config *config,
                      const struct columns *update, struct range range,
                      const struct rl_totals *totals, const struct rl_slopes *slopes,

@@ -13,7 +13,7 @@ struct rl_pair {
     size_t chosen, rejected;
 };
 
-/* False: the group has none, as best - worst <= margin (>= 0); with ties_first the first and the last completion are a pair then.
- * A group of one completion has none. Rewards are finite. */
+/* False: the group has none, as best - worst <= margin (>= 0); with ties_first the first and the
+ * last completion are a pair then. A group of one completion has none. Rewards are finite. */
 bool rl_pair_of(const double *reward, size_t completions, double margin, bool ties_first,
                 struct rl_pair *ret);

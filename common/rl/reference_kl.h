@@ -1,5 +1,5 @@
-/* The distance of a completion from the reference model: what is taken off its reward, and what a round reports. All that reads
- * the reference's log-probabilities is in reference_kl.c.
+/* The distance of a completion from the reference model: what is taken off its reward, and what a
+ * round reports. All that reads the reference's log-probabilities is in reference_kl.c.
  *
  *     if (reference_kl(round, i, KL_K1, &nats))
  *         reward[i] -= coef * nats; */
@@ -7,5 +7,6 @@
 #include "rl/columns.h"
 #include "rl/kl.h"
 
-/* Sum over sequence i's unmasked tokens of the estimate from behaviour logp - reference logp. False: it has no reference. */
+/* Sum over sequence i's unmasked tokens of the estimate from behaviour logp - reference logp.
+ * False: it has no reference. */
 bool reference_kl(const struct columns *columns, size_t i, enum kl kl, double *ret);

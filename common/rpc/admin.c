@@ -8,7 +8,8 @@
 
 enum { WATCH_DEFAULT_MS = 1000, WATCH_MIN_MS = 100, WATCH_MAX_MS = 60000, WATCHES_MAX = 64 };
 
-/* One status is made for all who have asked since the one before was begun, so none is older than its request. */
+/* One status is made for all who have asked since the one before was begun, so none is older than
+ * its request. */
 enum { WAITING_MAX = 1024, PAUSE_MS = 20 };
 
 struct rpc_admin {
@@ -193,7 +194,8 @@ static void begin(void *arg)
         rpc_admin_answer(asking, &(struct admin_details){0});
 }
 
-/* Without a pause a flood of requests would have the thread that is asked make nothing but statuses. */
+/* Without a pause a flood of requests would have the thread that is asked make nothing but
+ * statuses. */
 static void begin_soon(struct rpc_admin *admin)
 {
     if (!admin->first || admin->asking || loop_timer_running(admin->pause))

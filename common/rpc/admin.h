@@ -4,8 +4,9 @@
  *     struct rpc_admin *admin = rpc_admin_new(&options, held);
  *     struct rpc_service services[] = {rpc_admin_service(admin), rpc_health_service(health), rpc_reflect_service(reflect)};
  *
- * Status carries all metrics. Requests that come while one is made share the next; too many at once are EXHAUSTED. The
- * operator's side is rpc/admin_client.h. Owner: the loop's thread; it outlives the server. */
+ * Status carries all metrics. Requests that come while one is made share the next; too many at once
+ * are EXHAUSTED. The operator's side is rpc/admin_client.h. Owner: the loop's thread; it outlives
+ * the server. */
 #pragma once
 #include "rpc/server.h"
 #include "svc/held.h"
@@ -32,7 +33,8 @@ struct admin_options {
     const char *daemon, *run;        // borrowed
     const char *(*state)(void *arg); // one word: "SERVING", ...
     void (*drain)(void *arg);        // begins; again is harmless
-    /* Optional: rpc_admin_answer is called for it once, now or later on the loop's thread. One is under way at a time. */
+    /* Optional: rpc_admin_answer is called for it once, now or later on the loop's thread. One is
+     * under way at a time. */
     void (*collect)(void *arg, struct rpc_admin_asking *asking);
     void *arg;
 };

@@ -1,4 +1,5 @@
-/* The operator's side of rlhfd.admin.v1: any method of proto/admin.proto by its name, with JSON for messages (rpc/pbjson.h).
+/* The operator's side of rlhfd.admin.v1: any method of proto/admin.proto by its name, with JSON for
+ * messages (rpc/pbjson.h).
  *
  *     struct rpc_admin_handlers handlers = {.message = settings, .close = closed};
  *     TRY(rpc_admin_ask(channel, "LearnerAdmin/GetSettings", request, 5000, &handlers, asking, NULL));
@@ -16,7 +17,8 @@ struct rpc_admin_handlers {
 };
 
 /* deadline_ms: 0: none (Watch). *ret_call: borrowed until close has returned; ret_call may be NULL.
- * INVALID: the request has a field that the method has not; NOT_FOUND: no such method. Then no handler is called. */
+ * INVALID: the request has a field that the method has not; NOT_FOUND: no such method. Then no
+ * handler is called. */
 err_t rpc_admin_ask(struct rpc_channel *channel, const char *method, const json_t *request,
                     int64_t deadline_ms, const struct rpc_admin_handlers *handlers, void *arg,
                     struct rpc_call **ret_call);

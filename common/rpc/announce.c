@@ -23,7 +23,8 @@ static bool is_held(const char *path)
     return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
 }
 
-/* The file aside is locked before the one at path is looked at: of two daemons that start at once, one is refused. */
+/* The file aside is locked before the one at path is looked at: of two daemons that start at once,
+ * one is refused. */
 static err_t write_locked(int fd, const char *aside, const char *path, const char *text)
 {
     const ssize_t len = (ssize_t)strlen(text);

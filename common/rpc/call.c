@@ -1,5 +1,6 @@
-/* The life of a call. Batches may start on any thread, under the call's mutex; their completions arrive on the
- * callbacks' thread, one by one. Every batch underway holds a reference; one more belongs to the call being open. */
+/* The life of a call. Batches may start on any thread, under the call's mutex; their completions
+ * arrive on the callbacks' thread, one by one. Every batch underway holds a reference; one more
+ * belongs to the call being open. */
 #include "base/mem.h"
 #include "rpc/call_state.h"
 #include "rpc/details.h"

@@ -1,13 +1,15 @@
 /* Private to common/rpc: a call from the inside, and a server's as far as its calls need it.
  *
- * Flags and queue are guarded by the call's mutex, which is also held while a batch starts; what a callback needs besides
- * belongs to the callbacks' thread. Every batch underway holds a reference, and being open is one more. */
+ * Flags and queue are guarded by the call's mutex, which is also held while a batch starts; what a
+ * callback needs besides belongs to the callbacks' thread. Every batch underway holds a reference,
+ * and being open is one more. */
 #pragma once
 #include "rpc/core.h"
 #include "svc/door.h"
 
-/* Initial metadata by which our servers say that they have accepted a stream. Without it a client could not tell an
- * acceptance from a refusal until the status arrives: core reports both as empty initial metadata. */
+/* Initial metadata by which our servers say that they have accepted a stream. Without it a client
+ * could not tell an acceptance from a refusal until the status arrives: core reports both as empty
+ * initial metadata. */
 #define ACCEPTED_KEY "rlhfd-accepted"
 
 struct rpc_out {

@@ -21,8 +21,8 @@ struct rpc_channel_options {
     int reconnect_max_ms;     // it doubles up to this; 0: 5000
 };
 
-/* Connects when first used. INVALID: target; DENIED: plaintext beyond loopback without `insecure`. Open calls outlive
- * the channel. */
+/* Connects when first used. INVALID: target; DENIED: plaintext beyond loopback without `insecure`.
+ * Open calls outlive the channel. */
 err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options,
                       struct rpc_channel **ret);
 void rpc_channel_free(struct rpc_channel *channel);
@@ -35,9 +35,10 @@ struct rpc_call_options {
     bool paused;         // nothing is read until rpc_call_resume
 };
 
-/* Starts a call; options may be NULL; handlers are copied. Never fails here: failure is the close handler's error, which
- * names the method and the target. The call is borrowed until its close handler has returned; it may come before this
- * returns only for RPC_INLINE methods or a caller off the callbacks' thread. */
+/* Starts a call; options may be NULL; handlers are copied. Never fails here: failure is the close
+ * handler's error, which names the method and the target. The call is borrowed until its close
+ * handler has returned; it may come before this returns only for RPC_INLINE methods or a caller off
+ * the callbacks' thread. */
 struct rpc_call *rpc_call_unary(struct rpc_channel *channel, const struct rpc_method *method,
                                 const struct ProtobufCMessage *request,
                                 const struct rpc_call_options *options,

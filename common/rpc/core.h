@@ -1,8 +1,8 @@
 /* Private to common/rpc: what its sources share. Only this and call_state.h include
  * gRPC's and protobuf-c's headers.
  *
- * A completion's tag is a struct embedded in what it is about; the queue's thread either runs it (inline methods) or
- * hands it to the loop's thread through the inbox. */
+ * A completion's tag is a struct embedded in what it is about; the queue's thread either runs it
+ * (inline methods) or hands it to the loop's thread through the inbox. */
 #pragma once
 #include "rpc/call.h"
 #include "rpc/rpc.h"
@@ -17,7 +17,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* ThreadSanitizer does not see the synchronisation inside the uninstrumented libgrpc: it is told. */
+/* ThreadSanitizer does not see the synchronisation inside the uninstrumented libgrpc: it is
+ * told. */
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
 #define TSAN_RELEASE(p) __tsan_release(p)

@@ -1,5 +1,6 @@
-/* Groups on their way to a peer over one stream: each is kept until its disposition comes back, and sent again when the stream
- * was lost in between. The generator's way to the rewarder and the rewarder's to the learner.
+/* Groups on their way to a peer over one stream: each is kept until its disposition comes back, and
+ * sent again when the stream was lost in between. The generator's way to the rewarder and the
+ * rewarder's to the learner.
  *
  *     TRY(courier_open(&options, &courier));
  *     courier_send(courier, &id, message, origin);     -- options.settled(arg, disposition, answer, origin) follows, once
@@ -16,9 +17,10 @@ struct courier_options {
     const char *peer; // address
     bool insecure;
     const struct rpc_method *method; // RPC_BIDI: groups there, dispositions back
-    const struct hello
-        *hello; // said first; groups follow once it is accepted. NULL: none. Borrowed
-    /* The group is forgotten. answer: the disposition as it came, to pass on. tag: as given to courier_send. */
+    /* Said first; groups follow once it is accepted. NULL: none. Borrowed */
+    const struct hello *hello;
+    /* The group is forgotten. answer: the disposition as it came, to pass on. tag: as given to
+     * courier_send. */
     void (*settled)(void *arg, const struct disposition *disposition, struct rpc_message *answer,
                     void *tag);
     void (*up)(void *arg, size_t again); // accepted; so many groups are sent a second time
@@ -31,7 +33,8 @@ err_t courier_open(const struct courier_options *options, struct courier **ret);
 void courier_send(struct courier *courier, const struct digest *id, struct rpc_message *message,
                   void *tag);
 
-/* Where the tag of a group under way is kept, to be read or replaced; NULL: there is no such group. */
+/* Where the tag of a group under way is kept, to be read or replaced; NULL: there is no such
+ * group. */
 void **courier_tag(struct courier *courier, const struct digest *id);
 size_t courier_waiting(const struct courier *courier); // groups without a disposition
 

@@ -1,5 +1,5 @@
-/* Private to common/rpc: an index of a FileDescriptorSet: its files and the symbols they define. The files themselves
- * stay opaque bytes. */
+/* Private to common/rpc: an index of a FileDescriptorSet: its files and the symbols they define.
+ * The files themselves stay opaque bytes. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Calls that begin in a second: what takes the loop less than a tenth of its time. ADMIN: connections of people and
- * dashboards. */
+/* Calls that begin in a second: what takes the loop less than a tenth of its time. ADMIN:
+ * connections of people and dashboards. */
 enum { ADMIN_CALLS_PER_S = 100, CALLS_PER_S = 500, ADMIN_CONNECTIONS = 128 };
 
 struct face {
@@ -79,8 +79,8 @@ static err_t say_addresses(struct face *face, const struct face_options *o)
     return announce_write(o->announce, text, &face->announced);
 }
 
-/* Next to the service's port; any free one where the addresses are announced: who reads them needs no rule, and the port
- * next door may be somebody's. */
+/* Next to the service's port; any free one where the addresses are announced: who reads them needs
+ * no rule, and the port next door may be somebody's. */
 static err_t side_address(const struct face_options *o, int add, char **ret)
 {
     struct address address;

@@ -1,5 +1,5 @@
-/* What every daemon shows beside its own services: health, reflection and Admin on the service port and the admin port, and
- * the plain HTTP port. One file with the addresses for whoever started it.
+/* What every daemon shows beside its own services: health, reflection and Admin on the service port
+ * and the admin port, and the plain HTTP port. One file with the addresses for whoever started it.
  *
  *     struct face_options options = {.rpc = rpc, .daemon = "rewarder", .run = "sort", .listen = "127.0.0.1:7002", ...};
  *     TRY(face_open(&options, &face));
@@ -18,12 +18,13 @@ enum { FACE_SERVICES_MAX = 16 };
 struct face;
 struct face_options {
     struct rpc *rpc;
-    const char *
-        listen; // service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0)
+    /* Service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0) */
+    const char *listen;
     bool insecure;
-    int connections; // all ports together (descriptors_plan); 0: as many as the servers take by default
-    const char *
-        announce; // file to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none
+    /* All ports together (descriptors_plan); 0: as many as the servers take by default */
+    int connections;
+    /* File to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none */
+    const char *announce;
     struct admin_options admin;
     struct rpc_service services[FACE_SERVICES_MAX]; // the daemon's own
     size_t service_count;
@@ -32,12 +33,13 @@ struct face_options {
     size_t max_recv_bytes; // longest message of the services; 0: 64 MiB
 };
 
-/* UNAVAILABLE: a port is taken; DENIED: not loopback and not insecure. Begins not ready: "starting". */
+/* UNAVAILABLE: a port is taken; DENIED: not loopback and not insecure. Begins not ready:
+ * "starting". */
 err_t face_open(const struct face_options *options, struct face **ret);
 const char *face_address(const struct face *face);       // of the services, as announced
 void face_ready(struct face *face, const char *why_not); // NULL face: nothing
-/* The same from what holds the daemon up now, which the status shows and the log says too: as held_say (svc/held.h). NULL face:
- * nothing. */
+/* The same from what holds the daemon up now, which the status shows and the log says too: as
+ * held_say (svc/held.h). NULL face: nothing. */
 void face_hold(struct face *face, const struct hold *hold, double done);
 void face_stop(struct face *face, int grace_ms, void (*closed)(void *arg), void *arg);
 void face_free(struct face *face);

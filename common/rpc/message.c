@@ -21,7 +21,8 @@ struct rpc_message *message_of(grpc_byte_buffer *buffer)
     return message;
 }
 
-/* Core empties the buffer that it sends, so each send gets one of its own; the slices are shared. */
+/* Core empties the buffer that it sends, so each send gets one of its own; the slices are
+ * shared. */
 grpc_byte_buffer *message_buffer(const struct rpc_message *message)
 {
     return grpc_byte_buffer_copy(message->buffer);
@@ -92,7 +93,8 @@ struct rpc_message *rpc_message_pack_with_bytes(const struct ProtobufCMessage *s
     return of_slices(slices, 2);
 }
 
-/* Skips the small fields in `in`; true once the key and the length of `field`, with all of rest following, are read. */
+/* Skips the small fields in `in`; true once the key and the length of `field`, with all of rest
+ * following, are read. */
 static bool find_last_bytes(struct reader *in, uint32_t field, size_t rest, size_t *ret_small_len)
 {
     const uint8_t *const begin = in->data;

@@ -46,7 +46,8 @@ static void put_common(struct channel_args *args, size_t max_recv_bytes, int kee
     put(args, GRPC_ARG_KEEPALIVE_TIMEOUT_MS, or_default(timeout_ms, KEEPALIVE_TIMEOUT_MS));
     put(args, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     put(args, GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0); // any number: quiet streams are normal
-    /* The length limit is checked after decompression: 4 KiB could become 4 MiB a thousand times over. */
+    /* The length limit is checked after decompression: 4 KiB could become 4 MiB a thousand times
+     * over. */
     put(args, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, ONLY_IDENTITY);
     put(args, GRPC_ARG_ENABLE_CHANNELZ, 0);
 }
@@ -60,7 +61,8 @@ void server_args(const struct rpc_server_options *options, struct channel_args *
     put(ret, GRPC_ARG_MAX_CONCURRENT_STREAMS, or_default(options->max_streams, RPC_MAX_STREAMS));
     put(ret, GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE,
         READ_BYTES); // also what is parsed after a flood was cut
-    /* What a stream may send ahead of its messages: fixed, so that the door knows it from what has no end. */
+    /* What a stream may send ahead of its messages: fixed, so that the door knows it from what has
+     * no end. */
     put(ret, GRPC_ARG_HTTP2_BDP_PROBE, 0);
     put(ret, GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, LOOKAHEAD_BYTES);
     put(ret, GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES);

@@ -1,4 +1,5 @@
-/* The sending half of a call: a queue of messages, the status behind them, one batch underway at a time. */
+/* The sending half of a call: a queue of messages, the status behind them, one batch underway at a
+ * time. */
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "rpc/call_state.h"
@@ -61,7 +62,8 @@ struct out_status {
 /* mutex held. */
 static size_t put_status(struct rpc_call *call, grpc_op *op, struct out_status *out)
 {
-    /* Headers of more than 8 KiB are refused; of the text each byte may become three, and with details it is there twice. */
+    /* Headers of more than 8 KiB are refused; of the text each byte may become three, and with
+     * details it is there twice. */
     enum { LONGEST = 2000, LONGEST_DETAILED = 1000 };
     bool detailed = err_field_name(call->finish) || err_reason_word(call->finish);
     SCOPED_MEM char *text = text_clean(err_failed(call->finish) ? err_message(call->finish) : "",

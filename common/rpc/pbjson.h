@@ -1,11 +1,12 @@
-/* Protobuf messages as JSON objects, by their descriptors: for clients that show what they got and do not compute with it.
+/* Protobuf messages as JSON objects, by their descriptors: for clients that show what they got and
+ * do not compute with it.
  *
  *     json_t *object = pbjson_of(pb);                      -- {"etag": "17", "settings": [{"key": "lag.max", ...}]}
  *     TRY(pbjson_to(request, descriptor, &pb));            -- INVALID: "interval: no such field"
  *     protobuf_c_message_free_unpacked(pb, NULL);
  *
- * Every field is there under its name in the .proto, set or not. Whole numbers are numbers (text from 2^63 on), bytes are hex
- * in small letters, numbers that are none are null. Any thread. */
+ * Every field is there under its name in the .proto, set or not. Whole numbers are numbers (text
+ * from 2^63 on), bytes are hex in small letters, numbers that are none are null. Any thread. */
 #pragma once
 #include "base/json.h"
 
@@ -14,6 +15,7 @@ struct ProtobufCMessageDescriptor;
 
 json_t *pbjson_of(const struct ProtobufCMessage *pb); // owned by the caller
 
-/* What is not in the object keeps its default. INVALID: names the field. Nesting is the descriptor's, which must not recurse. */
+/* What is not in the object keeps its default. INVALID: names the field. Nesting is the
+ * descriptor's, which must not recurse. */
 err_t pbjson_to(const json_t *object, const struct ProtobufCMessageDescriptor *descriptor,
                 struct ProtobufCMessage **ret);

@@ -11,7 +11,8 @@ static void take_inbox(struct rpc *rpc)
     rpc->inbox_end = &rpc->inbox;
 }
 
-/* `ready` is kept in the runtime: a callback that waits (rpc_server_free) goes on where this loop stands. */
+/* `ready` is kept in the runtime: a callback that waits (rpc_server_free) goes on where this loop
+ * stands. */
 static void run_ready(struct rpc *rpc)
 {
     while (rpc->ready) {
@@ -92,8 +93,8 @@ static void run_queue(struct rpc *rpc, grpc_completion_queue *queue)
     }
 }
 
-/* Servers' calls. This thread never reads from the network: a connection that sends without a pause keeps who reads it to
- * itself, and then somebody has to hear what came of it, to close it. */
+/* Servers' calls. This thread never reads from the network: a connection that sends without a pause
+ * keeps who reads it to itself, and then somebody has to hear what came of it, to close it. */
 static void *queue_thread(void *arg)
 {
     struct rpc *rpc = arg;

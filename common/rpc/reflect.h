@@ -1,10 +1,11 @@
-/* gRPC server reflection, v1 and v1alpha, from a FileDescriptorSet: what grpcurl and grpc_cli list and describe.
+/* gRPC server reflection, v1 and v1alpha, from a FileDescriptorSet: what grpcurl and grpc_cli list
+ * and describe.
  *
  *     TRY(rpc_reflect_new(descriptors, descriptors_len, &reflect));     -- embedded by the build
  *     struct rpc_service services[] = {..., rpc_reflect_service(reflect)};
  *
- * It lists the services of the server that is asked, and finds files and symbols of the whole set. Owner: the loop's
- * thread; it outlives the server. */
+ * It lists the services of the server that is asked, and finds files and symbols of the whole set.
+ * Owner: the loop's thread; it outlives the server. */
 #pragma once
 #include "rpc/server.h"
 

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ARMED: calls that can begin at the same moment, per method; core scans what is armed, so more is slower.
- * CALLS_PER_STREAM: a client that has more calls open than streams resets them faster than they end.
- * SPARE: what may be on its way behind the longest message. */
+/* ARMED: calls that can begin at the same moment, per method; core scans what is armed, so more is
+ * slower. CALLS_PER_STREAM: a client that has more calls open than streams resets them faster than
+ * they end. SPARE: what may be on its way behind the longest message. */
 enum {
     ARMED = 8,
     CONNECTIONS = 512,
@@ -25,8 +25,8 @@ enum {
 
 static void on_open(struct rpc_tag *tag, bool ok);
 
-/* Prepares the next call of a method: its memory is there before it comes. A request is read like any other message, not
- * by core with the call: a half of one, or a reset, would stay unseen. */
+/* Prepares the next call of a method: its memory is there before it comes. A request is read like
+ * any other message, not by core with the call: a half of one, or a reset, would stay unseen. */
 static void arm(struct rpc_entry *entry)
 {
     struct rpc_server *server = entry->server;
@@ -56,7 +56,8 @@ static bool has_one_request(const struct rpc_method *method)
     return method->kind == RPC_UNARY || method->kind == RPC_SERVER_STREAM;
 }
 
-/* Core names the peer of a connection that it was given by its descriptor. False: the connection was closed. */
+/* Core names the peer of a connection that it was given by its descriptor. False: the connection
+ * was closed. */
 static bool find_connection(struct rpc_call *call)
 {
     struct door *door = call->entry->server->door;
@@ -143,7 +144,8 @@ static void on_admit(struct rpc_tag *tag, bool)
     admit(CONTAINER(tag, struct rpc_call, on_open));
 }
 
-/* On the queue's thread, which also reads from the network: it reads no more calls than it has taken. */
+/* On the queue's thread, which also reads from the network: it reads no more calls than it has
+ * taken. */
 static void on_open(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_open);
@@ -212,7 +214,8 @@ static int or_default(int value, int fallback)
     return value ? value : fallback;
 }
 
-/* Core accepts without a limit, and not again after it has met EMFILE once: the door accepts for it. */
+/* Core accepts without a limit, and not again after it has met EMFILE once: the door accepts for
+ * it. */
 static err_t open_door(struct rpc_server *server, const struct rpc_server_options *options)
 {
     const int connections = or_default(options->connections, CONNECTIONS);

@@ -6,8 +6,8 @@
  *     struct rpc_service services[] = {{replay_methods, ingest}, rpc_health_service(health), rpc_reflect_service(reflect)};
  *     TRY(rpc_server_start(rpc, &(struct rpc_server_options){.address = "127.0.0.1:0", RPC_SERVICES(services)}, &server));
  *
- * Unknown methods are answered UNIMPLEMENTED, malformed requests INVALID, too long ones EXHAUSTED, compressed ones
- * UNIMPLEMENTED. Owner: the loop's thread. */
+ * Unknown methods are answered UNIMPLEMENTED, malformed requests INVALID, too long ones EXHAUSTED,
+ * compressed ones UNIMPLEMENTED. Owner: the loop's thread. */
 #pragma once
 #include "rpc/call.h"
 #include "rpc/rpc.h"
@@ -34,17 +34,18 @@ struct rpc_server_options {
     int calls_per_s;          // that begin, after a burst of twice as many; 0: any number
 };
 
-/* Listens and serves. INVALID: address; DENIED: plaintext beyond loopback without `insecure`; UNAVAILABLE: cannot
- * listen there, with the system's reason. All name the address. */
+/* Listens and serves. INVALID: address; DENIED: plaintext beyond loopback without `insecure`;
+ * UNAVAILABLE: cannot listen there, with the system's reason. All name the address. */
 err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options,
                        struct rpc_server **ret);
 int rpc_server_port(const struct rpc_server *server); // the bound one; 0 for unix:
 
-/* Accepts nothing new and lets calls end; those open after grace_ms are cancelled. Then down(arg) is called, once, on
- * the loop's thread; down may be NULL. Set health to not serving before. A second stop sets a new grace. */
+/* Accepts nothing new and lets calls end; those open after grace_ms are cancelled. Then down(arg)
+ * is called, once, on the loop's thread; down may be NULL. Set health to not serving before. A
+ * second stop sets a new grace. */
 void rpc_server_stop(struct rpc_server *server, int grace_ms, void (*down)(void *arg), void *arg);
 
-/* Cancels what is still open, runs its last callbacks here, waits for the end of all that. Not from a callback of one of
- * its calls; from down() is fine. */
+/* Cancels what is still open, runs its last callbacks here, waits for the end of all that. Not from
+ * a callback of one of its calls; from down() is fine. */
 void rpc_server_free(struct rpc_server *server);
 DEFINE_SCOPED(rpc_server)

@@ -1,4 +1,5 @@
-/* A bidirectional stream to a peer that stays open: when it breaks it is opened again, with growing pauses.
+/* A bidirectional stream to a peer that stays open: when it breaks it is opened again, with growing
+ * pauses.
  *
  *     static void up(struct rpc_stream *stream, void *user) { -- say hello, send again all that is not acknowledged -- }
  *     TRY(rpc_stream_open(rpc, &(struct rpc_stream_options){.channel = {.target = "127.0.0.1:7003"},
@@ -27,8 +28,9 @@ struct rpc_stream_handlers {
                     const struct ProtobufCMessage *pb, void *user);
     /* It was full and is under half of the limit again. */
     void (*writable)(struct rpc_stream *stream, void *user);
-    /* It broke, or the first attempt failed; repeated for a further attempt only if that was refused: PRECONDITION, which the owner
-     * should not try again, or ABORTED. why is owned by the handler; codes are the peer's. UNAVAILABLE: also when the peer ended the stream with OK. */
+    /* It broke, or the first attempt failed; repeated for a further attempt only if that was
+     * refused: PRECONDITION, which the owner should not try again, or ABORTED. why is owned by the
+     * handler; codes are the peer's. UNAVAILABLE: also when the peer ended the stream with OK. */
     void (*down)(struct rpc_stream *stream, err_t why, void *user);
 };
 
@@ -50,8 +52,8 @@ bool rpc_stream_full(const struct rpc_stream *stream);
 void rpc_stream_pause(struct rpc_stream *stream);
 void rpc_stream_resume(struct rpc_stream *stream);
 
-/* Breaks the current stream, if any, and opens it again after the pause: down(why) comes first. Takes why. For a peer
- * that sends nonsense. */
+/* Breaks the current stream, if any, and opens it again after the pause: down(why) comes first.
+ * Takes why. For a peer that sends nonsense. */
 void rpc_stream_break(struct rpc_stream *stream, err_t why);
 
 /* Cancels and forgets; no handler is called any more. Not from a handler. */

@@ -50,7 +50,8 @@ static bool keep_open(const struct child_options *options)
     return true;
 }
 
-/* In the child, between fork and exec: only what is safe there. Tells errno through report, or never returns. */
+/* In the child, between fork and exec: only what is safe there. Tells errno through report, or
+ * never returns. */
 static void become(const struct child_options *options, pid_t parent, int null, int log, int report)
 {
     static const int ours[] = {SIGTERM, SIGINT, SIGCHLD, SIGPIPE, SIGHUP};

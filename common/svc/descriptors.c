@@ -1,7 +1,8 @@
 #include "svc/descriptors.h"
 #include <sys/resource.h>
 
-/* BASE: libraries, logs, threads' wake-ups, outgoing streams, children's pipes. MOST: more serves no ring that we know. */
+/* BASE: libraries, logs, threads' wake-ups, outgoing streams, children's pipes. MOST: more serves
+ * no ring that we know. */
 enum { BASE = 96, LEAST = 160, MOST = 16384, SOFT_MAX = 1 << 20 };
 
 void descriptors_raise(void)

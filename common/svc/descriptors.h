@@ -1,4 +1,5 @@
-/* File descriptors: how many connections a process may hold, so that its files, clients and children always find one.
+/* File descriptors: how many connections a process may hold, so that its files, clients and
+ * children always find one.
  *
  *     int connections;
  *     TRY(descriptors_plan(STORE_DESCRIPTORS, &connections));   -- before the process opens anything else
@@ -10,6 +11,6 @@
 /* Raises the soft limit to the hard one. Children inherit it. */
 void descriptors_raise(void);
 
-/* Connections that fit beside `files` descriptors of the process' own. EXHAUSTED: too few are left; says how many are
- * needed. */
+/* Connections that fit beside `files` descriptors of the process' own. EXHAUSTED: too few are left;
+ * says how many are needed. */
 err_t descriptors_plan(int files, int *ret_connections);

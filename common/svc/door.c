@@ -102,7 +102,8 @@ static void admit(struct door *door, int fd, union door_address *from)
     try_hand(door, c, now);
 }
 
-/* Newcomers wait in the system's queue while the server closes what was shut down; true: it has not yet. */
+/* Newcomers wait in the system's queue while the server closes what was shut down; true: it has not
+ * yet. */
 static bool is_crowded(struct door *door)
 {
     if (door->count < (size_t)door->options.connections)
@@ -177,7 +178,8 @@ static void give_back(struct door *door, int64_t now)
     pthread_mutex_lock(&door->mutex);
 }
 
-/* In order of age, so that who waited longest gets its peer's next turn. Returns how soon the next tick is due. */
+/* In order of age, so that who waited longest gets its peer's next turn. Returns how soon the next
+ * tick is due. */
 static int tick(struct door *door)
 {
     const int64_t now = clock_ms();
@@ -349,7 +351,8 @@ void door_keep(struct door *door, struct door_ticket ticket, enum door_keep keep
     pthread_mutex_unlock(&door->mutex);
 }
 
-/* What a new call sends is measured often for a while: a flood sends 100 MB in the time between two ticks. mutex held. */
+/* What a new call sends is measured often for a while: a flood sends 100 MB in the time between two
+ * ticks. mutex held. */
 static void look_closely(struct door *door)
 {
     const int64_t now = clock_ms();

@@ -1,13 +1,15 @@
-/* The door of a port: accepts connections, hands them to the server, and closes those that would crowd out others.
+/* The door of a port: accepts connections, hands them to the server, and closes those that would
+ * crowd out others.
  *
  *     TRY(door_open(&(struct door_options){.address = "127.0.0.1:0", .connections = 256, .hand = hand}, &door));
  *     struct door_ticket ticket = door_ticket(door, fd);  -- names the connection that hand() gave to the server
  *     door_used(door, ticket, len);                       -- a request of len bytes came whole
  *     door_keep(door, ticket, DOOR_BUSY, 1);              -- and is being served; -1 when it is over
  *
- * A connection is idle until it is kept. When there are too many, the one that was idle longest gives way; with none
- * idle the newcomer is closed. The door owns no descriptor that it has handed over: it knows a socket by its inode, so it
- * sees without a word from the server that the number names it no more. It has a thread; every call from any thread. */
+ * A connection is idle until it is kept. When there are too many, the one that was idle longest
+ * gives way; with none idle the newcomer is closed. The door owns no descriptor that it has handed
+ * over: it knows a socket by its inode, so it sees without a word from the server that the number
+ * names it no more. It has a thread; every call from any thread. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -40,15 +42,17 @@ struct door_ticket {
 };
 struct door_ticket door_ticket(struct door *door, int fd);
 
-/* A whole message of so many bytes came: the connection is not idle from now on, but begins to be. */
+/* A whole message of so many bytes came: the connection is not idle from now on, but begins to
+ * be. */
 void door_used(struct door *door, struct door_ticket ticket, size_t bytes);
 
-/* DOOR_QUIET: something is open that may be silent; it gives way, but is not closed for silence. DOOR_BUSY: it serves. */
+/* DOOR_QUIET: something is open that may be silent; it gives way, but is not closed for silence.
+ * DOOR_BUSY: it serves. */
 enum door_keep { DOOR_QUIET, DOOR_BUSY };
 void door_keep(struct door *door, struct door_ticket ticket, enum door_keep keep, int change);
 
-/* A call begins and ends. wasted: its client gave it up before it was served; too many of those close the connection.
- * False: it is closed, the call is not worth a beginning. */
+/* A call begins and ends. wasted: its client gave it up before it was served; too many of those
+ * close the connection. False: it is closed, the call is not worth a beginning. */
 bool door_call(struct door *door, struct door_ticket ticket);
 void door_call_over(struct door *door, struct door_ticket ticket, bool wasted);
 

@@ -1,13 +1,14 @@
-/* Bytes that came and made no message: halves of messages, frames that mean nothing. The kernel counts what a connection
- * received; the server tells what it used; the rest is what its memory may hold. */
+/* Bytes that came and made no message: halves of messages, frames that mean nothing. The kernel
+ * counts what a connection received; the server tells what it used; the rest is what its memory may
+ * hold. */
 #include "svc/door_inside.h"
 #include <linux/tcp.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* What a well-behaved client may send beside messages: frame headers, pings, headers of calls, and window updates for
- * what it receives. TOTAL: of all connections together, in limits of one. */
+/* What a well-behaved client may send beside messages: frame headers, pings, headers of calls, and
+ * window updates for what it receives. TOTAL: of all connections together, in limits of one. */
 enum { PER_SECOND = 4096, PER_CALL = 1024, SENT_PER_BYTE = 32, USED_PER_BYTE = 64, TOTAL = 4 };
 
 static bool counters(const struct connection *c, uint64_t *ret_received, uint64_t *ret_sent)

@@ -1,4 +1,5 @@
-/* Private to the door's sources: the connections and the rules by which they go. Everything under the door's mutex. */
+/* Private to the door's sources: the connections and the rules by which they go. Everything under
+ * the door's mutex. */
 #pragma once
 #include "svc/door.h"
 #include <netinet/in.h>
@@ -7,7 +8,8 @@
 
 enum { DOOR_PEERS = 1024, PER_MESSAGE = 64 };
 
-/* WAITING: its descriptor is the door's. SERVED: the server's. CUT: shut down, the server has not closed it yet. */
+/* WAITING: its descriptor is the door's. SERVED: the server's. CUT: shut down, the server has not
+ * closed it yet. */
 enum connection_state { WAITING, SERVED, CUT };
 
 union door_address {

@@ -9,8 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A cut connection costs its peer so many new ones, so that a flood becomes slower with each. A connection of MANY_CALLS or
- * with MUCH_UNUSED took memory that is worth giving back when it closes. */
+/* A cut connection costs its peer so many new ones, so that a flood becomes slower with each. A
+ * connection of MANY_CALLS or with MUCH_UNUSED took memory that is worth giving back when it
+ * closes. */
 enum {
     CUT_COST = 100,
     BURST_S = 4,
@@ -117,8 +118,9 @@ struct connection *table_add(struct door *door, int fd, const union door_address
 
 /* ---- who goes */
 
-/* The number may be another's by now: what is shut down is a duplicate that was seen to be the socket. At once: what it
- * received is thrown away, for the server would still read it all, and what its peer sends is answered by a reset. */
+/* The number may be another's by now: what is shut down is a duplicate that was seen to be the
+ * socket. At once: what it received is thrown away, for the server would still read it all, and
+ * what its peer sends is answered by a reset. */
 static void shut_down(const struct connection *c, bool at_once)
 {
     SCOPED_FD fd = dup(c->fd);
@@ -220,8 +222,9 @@ static struct crowd look(const struct door *door, unsigned peer)
     return crowd;
 }
 
-/* A quarter of the places is for connections that were shut down and are not closed yet, and for busy ones. One peer's
- * leave a quarter to others; of the idle ones, those of the peer that has most give way. */
+/* A quarter of the places is for connections that were shut down and are not closed yet, and for
+ * busy ones. One peer's leave a quarter to others; of the idle ones, those of the peer that has
+ * most give way. */
 bool table_make_room(struct door *door, unsigned peer, int64_t now)
 {
     const size_t most = (size_t)door->options.connections, comfortable = most - most / 4;

@@ -1,19 +1,20 @@
-/* What holds a daemon up: one cause, said alike by /readyz, the status RPC, a metric and a line of the log a minute.
+/* What holds a daemon up: one cause, said alike by /readyz, the status RPC, a metric and a line of
+ * the log a minute.
  *
  *     struct hold hold = hold_make(HOLD_NO_LEARNER, "the learner (%s) has not been reached for %.0f s", address, s);
  *     struct held *held = held_new();
  *     held_say(held, &hold, rounds, clock_s());    -- from a timer, whether it has changed or not
  *     const struct held_now *now = held_now(held); -- for a status
  *
- * A daemon's rules are a pure function of facts to one struct hold: learner_hold.h, generator_hold.h, rewarder_hold.h. To add a
- * cause: a row. Owner: the loop's thread. */
+ * A daemon's rules are a pure function of facts to one struct hold: learner_hold.h,
+ * generator_hold.h, rewarder_hold.h. To add a cause: a row. Owner: the loop's thread. */
 #pragma once
 #include "base/scoped.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(name, word, ready): the word stands in the status and in rlhfd_held_up's label. Ready: the daemon does its part all the
- * same, and /readyz stays 200. */
+/* X(name, word, ready): the word stands in the status and in rlhfd_held_up's label. Ready: the
+ * daemon does its part all the same, and /readyz stays 200. */
 #define HOLD_CAUSES(X)                                                                             \
     X(NONE, "", true)                                                                              \
     X(STORE, "store_silent", false)                                                                \
@@ -56,8 +57,9 @@ struct held_now {
 };
 struct held *held_new(void); // registers the metric
 
-/* A cause that has lasted for some seconds is logged, and then once a minute. The words may change while the cause lasts. done: a
- * count of what the daemon has done; where it moves on, a cause for which the daemon is ready begins anew. */
+/* A cause that has lasted for some seconds is logged, and then once a minute. The words may change
+ * while the cause lasts. done: a count of what the daemon has done; where it moves on, a cause for
+ * which the daemon is ready begins anew. */
 void held_say(struct held *held, const struct hold *hold, double done, double now_s);
 const struct held_now *held_now(const struct held *held); // as last said; never NULL
 void held_free(struct held *held);

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* MHD takes twice as many as the door lets in: those that the door has shut down and MHD has not closed yet. */
+/* MHD takes twice as many as the door lets in: those that the door has shut down and MHD has not
+ * closed yet. */
 enum { IDLE_MS = 10000, PER_S = 1000, REQUEST_BYTES = 16 << 10 };
 
 struct http {
@@ -107,8 +108,9 @@ static void take(void *arg, int fd)
     MHD_add_connection(http->daemon, fd, (struct sockaddr *)&unused, sizeof unused);
 }
 
-/* A connection has IDLE_MS from its beginning, or from its last answer, for a whole request: bytes that trickle in do not
- * prolong it. When there are too many the oldest gives way, so a probe is always taken. */
+/* A connection has IDLE_MS from its beginning, or from its last answer, for a whole request: bytes
+ * that trickle in do not prolong it. When there are too many the oldest gives way, so a probe is
+ * always taken. */
 static err_t open_door(struct http *http, const char *address)
 {
     return door_open(&(struct door_options){.address = address,

@@ -11,7 +11,7 @@
 
 enum { LISTEN_MAX = 8 };
 
-/* Non-blocking descriptors that the caller closes. INVALID: no address; UNAVAILABLE: in use, or not ours, with the
- * system's reason. */
+/* Non-blocking descriptors that the caller closes. INVALID: no address; UNAVAILABLE: in use, or not
+ * ours, with the system's reason. */
 err_t listen_open(const char *address, int ret_fds[LISTEN_MAX], size_t *ret_count);
 uint16_t listen_port(int fd); // the bound one; 0: none

@@ -71,7 +71,8 @@ static void run_first(struct loop *loop)
     fn(arg);
 }
 
-/* What callbacks post meanwhile waits for the next turn, so that timers and sockets are not starved. */
+/* What callbacks post meanwhile waits for the next turn, so that timers and sockets are not
+ * starved. */
 static void on_wake(uv_async_t *wake)
 {
     struct loop *loop = wake->data;

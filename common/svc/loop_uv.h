@@ -1,4 +1,5 @@
-/* Inside svc only: the libuv loop of a loop, for parts that own handles in it. Owner: the loop's thread. */
+/* Inside svc only: the libuv loop of a loop, for parts that own handles in it. Owner: the loop's
+ * thread. */
 #pragma once
 #include "svc/loop.h"
 #include <uv.h>

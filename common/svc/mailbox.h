@@ -18,23 +18,24 @@ struct mailbox;
 /* Holds up to capacity messages, capacity > 0. */
 struct mailbox *mailbox_new(size_t capacity);
 
-/* Takes the message over and returns true; false if full or closed: it stays the caller's. Never blocks. In order of
- * posting per thread. message is not NULL. */
+/* Takes the message over and returns true; false if full or closed: it stays the caller's. Never
+ * blocks. In order of posting per thread. message is not NULL. */
 bool mailbox_post(struct mailbox *mailbox, void *message);
 
 /* The same, but waits for room; false only if closed. Not for a thread that must not block. */
 bool mailbox_post_wait(struct mailbox *mailbox, void *message);
 
-/* The same beyond the capacity, never waiting: false only if closed. For messages that must arrive, where their sender bounds
- * how many there are; what outsiders send goes through mailbox_post. */
+/* The same beyond the capacity, never waiting: false only if closed. For messages that must arrive,
+ * where their sender bounds how many there are; what outsiders send goes through mailbox_post. */
 bool mailbox_push(struct mailbox *mailbox, void *message);
 
-/* The oldest message, waiting for one up to timeout_ms (0: not at all; negative: without end). False: none in time, or
- * closed and empty (mailbox_closed tells which). */
+/* The oldest message, waiting for one up to timeout_ms (0: not at all; negative: without end).
+ * False: none in time, or closed and empty (mailbox_closed tells which). */
 bool mailbox_take(struct mailbox *mailbox, int64_t timeout_ms, void **ret);
 
-/* After a refusal for want of room, fn(arg) is called once, by the taking thread, when no more than half of the capacity is
- * in use: the time to read on (fn may loop_post). Set before the first post. */
+/* After a refusal for want of room, fn(arg) is called once, by the taking thread, when no more than
+ * half of the capacity is in use: the time to read on (fn may loop_post). Set before the first
+ * post. */
 void mailbox_on_room(struct mailbox *mailbox, void (*fn)(void *arg), void *arg);
 
 /* From now on posts are refused; what is queued can still be taken. Again is harmless. */

@@ -7,8 +7,8 @@
  *     metrics_register(rows, 2);       -- once, in main
  *     metric_add(&stored, 1);          -- any thread
  *
- * Names are Prometheus' and end in their unit (counters in _total). Rows of one name differ in labels and stand together in
- * their table. To add one: a row. */
+ * Names are Prometheus' and end in their unit (counters in _total). Rows of one name differ in
+ * labels and stand together in their table. To add one: a row. */
 #pragma once
 #include "base/bytes.h"
 #include <stddef.h>
@@ -23,9 +23,9 @@ struct metric {
     enum metric_kind kind;
     const char *labels;  // "reason=\"stale\"", exactly as printed; NULL: none
     size_t bounds_count; // of a histogram
-    double
-        bounds[METRIC_BOUNDS]; // upper bounds of its buckets, ascending; the last bucket has none
-    _Atomic uint64_t value;    // bits of a double; a histogram's sum
+    /* Upper bounds of its buckets, ascending; the last bucket has none */
+    double bounds[METRIC_BOUNDS];
+    _Atomic uint64_t value; // bits of a double; a histogram's sum
     _Atomic uint64_t counts[METRIC_BOUNDS + 1];
 };
 
@@ -43,14 +43,15 @@ struct metric {
         .name = (name_), .help = (help_), .kind = METRIC_KIND_HISTOGRAM, .bounds = {__VA_ARGS__},  \
         .bounds_count = sizeof((double[]){__VA_ARGS__}) / sizeof(double)                           \
     }
-/* With fixed labels: METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_left_total", "help", "reason=\"stale\"") */
+/* With fixed labels: METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_left_total", "help",
+ * "reason=\"stale\"") */
 #define METRIC_LABELLED(kind_, name_, help_, labels_)                                              \
     {                                                                                              \
         .name = (name_), .help = (help_), .kind = (kind_), .labels = (labels_)                     \
     }
 
-/* Adds rows to the process' table, which borrows them for ever. A bad or repeated name aborts: it is our own bug. Again
- * with the same rows is harmless. */
+/* Adds rows to the process' table, which borrows them for ever. A bad or repeated name aborts: it
+ * is our own bug. Again with the same rows is harmless. */
 void metrics_register(struct metric *const *rows, size_t count);
 
 void metric_add(struct metric *metric, double x);     // counters: x >= 0; gauges
@@ -58,8 +59,10 @@ void metric_set(struct metric *metric, double x);     // gauges
 void metric_observe(struct metric *metric, double x); // histograms
 double metric_value(const struct metric *metric);     // a histogram's: how many were observed
 
-/* Everything in Prometheus' text format 0.0.4, with this process' CPU, memory and start time. Any thread. */
+/* Everything in Prometheus' text format 0.0.4, with this process' CPU, memory and start time. Any
+ * thread. */
 void metrics_render(struct bytes *ret);
 
-/* Calls fn with each counter and gauge, and _sum and _count of histograms; name has its labels: name{reason="stale"}. */
+/* Calls fn with each counter and gauge, and _sum and _count of histograms; name has its labels:
+ * name{reason="stale"}. */
 void metrics_each(void (*fn)(void *arg, const char *name, double value), void *arg);

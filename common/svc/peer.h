@@ -1,4 +1,5 @@
-/* A peer as one stream to it shows: whether it is reached, since when, why not, and whether the stream keeps breaking.
+/* A peer as one stream to it shows: whether it is reached, since when, why not, and whether the
+ * stream keeps breaking.
  *
  *     struct peer learner = peer_of("learner", address, HOLD_NO_LEARNER, clock_s());
  *     peer_down(&learner, err_message(why), clock_s());   -- from the stream's handlers
@@ -26,6 +27,6 @@ void peer_down(struct peer *peer, const char *why, double now_s);
 void peer_up(struct peer *peer, double now_s);
 void peer_works(struct peer *peer);
 
-/* Whether the peer holds this daemon up: it is not reached, or its stream was lost PEER_BREAKS times without an answer and has
- * not been calm for PEER_CALM_S since. */
+/* Whether the peer holds this daemon up: it is not reached, or its stream was lost PEER_BREAKS
+ * times without an answer and has not been calm for PEER_CALM_S since. */
 bool peer_holds(const struct peer *peer, double now_s, struct hold *ret);

@@ -132,7 +132,8 @@ static err_t lock_file(int fd, const char *run)
     return OK;
 }
 
-/* A lock that somebody removed between open and flock excludes nobody: it is taken again at its path. */
+/* A lock that somebody removed between open and flock excludes nobody: it is taken again at its
+ * path. */
 static err_t open_locked(const char *path, const char *run, int *ret)
 {
     for (;;) {

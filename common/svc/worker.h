@@ -7,7 +7,8 @@
  *     if (!worker_post(storage->worker, append, request))   -- full: request is still ours; stop reading the stream
  *         ...
  *
- * Any thread may post; state belongs to the worker's thread from worker_start to worker_free. Signals go to the loop. */
+ * Any thread may post; state belongs to the worker's thread from worker_start to worker_free.
+ * Signals go to the loop. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -20,11 +21,13 @@ struct worker;
 struct worker_options {
     const char *name; // of the thread, as top and gdb show it: 15 characters
     size_t capacity;  // of the mailbox, > 0
-    const char *
-        cpus; // cores that the thread is bound to (base/cpus.h); NULL or empty: none; borrowed by worker_start
+    /* Cores that the thread is bound to (base/cpus.h); NULL or empty: none; borrowed by
+     * worker_start */
+    const char *cpus;
     void *state; // borrowed until worker_free; handed to every fn
-    /* Called when the mailbox is empty, with all messages done: the thread's own work (a decode step). Returns for how many
-     * ms to wait for a message before it is called again: 0 = it has more to do, negative = only after the next message. */
+    /* Called when the mailbox is empty, with all messages done: the thread's own work (a decode
+     * step). Returns for how many ms to wait for a message before it is called again: 0 = it has
+     * more to do, negative = only after the next message. */
     int64_t (*idle)(void *state);
     void (*on_room)(void *arg); // as mailbox_on_room; called in the worker's thread
     void *on_room_arg;
@@ -33,19 +36,22 @@ struct worker_options {
 /* EXHAUSTED: no more threads; INVALID: cpus. */
 err_t worker_start(const struct worker_options *options, struct worker **ret);
 
-/* fn(state, arg) in the worker's thread, in order of posting. False if full, or being freed: arg stays the caller's. */
+/* fn(state, arg) in the worker's thread, in order of posting. False if full, or being freed: arg
+ * stays the caller's. */
 bool worker_post(struct worker *worker, void (*fn)(void *state, void *arg), void *arg);
 
-/* The same beyond the capacity, as mailbox_push: for tasks that must run and whose number their sender bounds. False only if
- * being freed. */
+/* The same beyond the capacity, as mailbox_push: for tasks that must run and whose number their
+ * sender bounds. False only if being freed. */
 bool worker_push(struct worker *worker, void (*fn)(void *state, void *arg), void *arg);
 
-/* The same, but waits for room: for teardown and tests, never in the loop's thread. False only if being freed. */
+/* The same, but waits for room: for teardown and tests, never in the loop's thread. False only if
+ * being freed. */
 bool worker_post_wait(struct worker *worker, void (*fn)(void *state, void *arg), void *arg);
 
 size_t worker_queued(struct worker *worker);
 bool worker_is_current(const struct worker *worker); // is this the worker's thread? For asserts
 
-/* Finishes what is queued (idle is not called again), then ends the thread. Not from the worker's own thread. */
+/* Finishes what is queued (idle is not called again), then ends the thread. Not from the worker's
+ * own thread. */
 void worker_free(struct worker *worker);
 DEFINE_SCOPED(worker)

@@ -45,7 +45,8 @@ static err_t loader_error(enum err_code code, const char *kind)
     return err_new(code, "backend '%s': %s", kind, text ? text : "the loader gives no reason");
 }
 
-/* A module stays loaded: its ops are called as long as the backend lives, and there is one of a kind. */
+/* A module stays loaded: its ops are called as long as the backend lives, and there is one of a
+ * kind. */
 static err_t open_module(const char *kind, const struct backend_config *config,
                          struct backend **ret)
 {

@@ -14,9 +14,9 @@
  * equals the large batch.
  *
  * Memory belongs to its backend (tensor/buffer.h). An op's pointers are addresses there: callers do
- * arithmetic on them, but only the backend reads and writes what they point to. Parameters that a comment
- * calls the host's are the caller's own memory, and are free again when the op returns; so are structs.
- * Float32 unless said otherwise.
+ * arithmetic on them, but only the backend reads and writes what they point to. Parameters that a
+ * comment calls the host's are the caller's own memory, and are free again when the op returns; so
+ * are structs. Float32 unless said otherwise.
  *
  * Owner: one thread at a time per backend.
  * To add an op: a row here, its name in ops_table.h, cpu/NAME_isa.c, opaque/, a parity case in
@@ -32,8 +32,8 @@
 
 struct backend;
 
-/* A matrix of weights W (N,K): row-major in a buffer, which the optimizer changes; in the form that the
- * backend multiplies by; or in both. */
+/* A matrix of weights W (N,K): row-major in a buffer, which the optimizer changes; in the form that
+ * the backend multiplies by; or in both. */
 struct weight;
 struct weight_form {
     int N, K;
@@ -49,12 +49,13 @@ enum { KV_PAGE = 64 };
 enum kv_format { KV_F32, KV_BF16 }; // BF16: K and V must be rounded already (round_bf16)
 
 /* One sequence's rows inside a call: rows first..first+count-1 are its positions
- * start..start+count-1. With pages the call writes their K and V there and attends over 0..; position
- * p lies in page[p / KV_PAGE]. A page that one segment writes is in no other segment of the call; one
- * that is only read may be in many. A page number that does not exist is RANGE, and then nothing is
- * written. Without pages (NULL) it attends over rows of the call: its own, and before them, if start
- * is not 0, the `start` rows from row `prefix` on, which are positions 0..start-1. They begin the last
- * segment before it that starts at 0: a prompt is followed by the completions that share it. */
+ * start..start+count-1. With pages the call writes their K and V there and attends over 0..;
+ * position p lies in page[p / KV_PAGE]. A page that one segment writes is in no other segment of
+ * the call; one that is only read may be in many. A page number that does not exist is RANGE, and
+ * then nothing is written. Without pages (NULL) it attends over rows of the call: its own, and
+ * before them, if start is not 0, the `start` rows from row `prefix` on, which are positions
+ * 0..start-1. They begin the last segment before it that starts at 0: a prompt is followed by the
+ * completions that share it. */
 struct segment {
     int first, count, start;
     struct kv_pages *kv;
@@ -98,7 +99,8 @@ struct backend_ops {
     err_t (*get)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*copy)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*zero)(struct backend *, void *data, size_t bytes);
-    /* Where the host may read what lies at an address, after sync; NULL: it cannot, and takes get. */
+    /* Where the host may read what lies at an address, after sync; NULL: it cannot, and takes
+     * get. */
     const void *(*view)(struct backend *, const void *address);
     size_t (*capacity)(struct backend *); // bytes that the device has in all
 
@@ -110,8 +112,8 @@ struct backend_ops {
                          int C);
 
     /* ---- weights */
-    /* `count` matrices. What is packed is zero, in one block of memory, which goes with the last of them.
-     * INVALID: a shape, or neither form; EXHAUSTED. */
+    /* `count` matrices. What is packed is zero, in one block of memory, which goes with the last of
+     * them. INVALID: a shape, or neither form; EXHAUSTED. */
     err_t (*weights_new)(struct backend *, const struct weight_form *form, int count,
                          struct weight **ret);
     /* Rows [row, row + rows) become w (rows,K), the host's, in each form. row is a multiple of
@@ -119,8 +121,8 @@ struct backend_ops {
     err_t (*weight_put)(struct backend *, struct weight *, const bf16 *w, int row, int rows);
     /* The row-major form was changed: the packed one follows. INVALID: there are not both. */
     err_t (*weight_repack)(struct backend *, struct weight *);
-    /* Elements [first, first + count) of W row-major, exactly, to the host. Any thread, while nobody
-     * changes them. */
+    /* Elements [first, first + count) of W row-major, exactly, to the host. Any thread, while
+     * nobody changes them. */
     err_t (*weight_get)(struct backend *, const struct weight *, size_t first, size_t count,
                         bf16 *ret);
     void (*weight_free)(struct backend *, struct weight *);
@@ -133,7 +135,8 @@ struct backend_ops {
      * more than PRODUCTS_MAX, or weights of several widths. */
     err_t (*matmuls)(struct backend *, const struct product *products, int count, const float *x,
                      int M);
-    /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. INVALID: w is not held row-major. */
+    /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. INVALID: w is not held
+     * row-major. */
     err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const struct weight *w, int M,
                        int accumulate);
     /* dw[n,k] += sum_m dy[m,n] x[m,k]; chain over m ascending, from dw. */
@@ -198,8 +201,8 @@ struct backend_ops {
     /* x becomes the nearest bf16, ties to even; still float32. */
     err_t (*round_bf16)(struct backend *, float *x, size_t count);
 
-    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. token, logp,
-     * entropy and dlogp (N) are the host's. RANGE: a token outside [0,V) */
+    /* ---- the vocabulary row. logits (N,V); inverse_temperature multiplies them first. token,
+     * logp, entropy and dlogp (N) are the host's. RANGE: a token outside [0,V) */
     /* logp[n] = log softmax(logits[n] * inverse_temperature)[token[n]]; entropy of that row,
      * may be NULL. */
     err_t (*token_logp)(struct backend *, float *logp, float *entropy, const float *logits,
@@ -220,8 +223,8 @@ struct backend_ops {
     /* Sum of squares in double, in an order fixed by count alone. */
     err_t (*square_sum)(struct backend *, const float *x, size_t count, double *ret);
     /* One AdamW step over fp32 masters; w is rounded to nearest even from them. w[0] is element
-     * `first` of the flat array that weights_digest hashes. The digest's change is a sum of integers
-     * modulo 2^128, exact in any order. INVALID: the step's number. */
+     * `first` of the flat array that weights_digest hashes. The digest's change is a sum of
+     * integers modulo 2^128, exact in any order. INVALID: the step's number. */
     err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
                    size_t first, size_t count, const struct adamw_step *step,
                    struct adamw_changes *ret);
@@ -247,12 +250,12 @@ struct backend_config {
     const char *cpus;
 };
 
-/* The one way in. kind: "cpu"; "opaque", which computes the same and lets nobody else touch its memory
- * (opaque/opaque.h); or another word: the module librlhfd_KIND.so beside the running program,
- * or a module's path. NULL: what RLHFD_BACKEND says, else "cpu".
- * INVALID: threads, cpus, RLHFD_ISA, or a kind that is no word. UNIMPLEMENTED: this machine lacks the
- * instruction set. NOT_FOUND: there is no such module. PRECONDITION: the module cannot be loaded, or is of
- * another version; or the calling thread's floating-point mode is not the standard one (denormals flushed,
+/* The one way in. kind: "cpu"; "opaque", which computes the same and lets nobody else touch its
+ * memory (opaque/opaque.h); or another word: the module librlhfd_KIND.so beside the running
+ * program, or a module's path. NULL: what RLHFD_BACKEND says, else "cpu". INVALID: threads, cpus,
+ * RLHFD_ISA, or a kind that is no word. UNIMPLEMENTED: this machine lacks the instruction set.
+ * NOT_FOUND: there is no such module. PRECONDITION: the module cannot be loaded, or is of another
+ * version; or the calling thread's floating-point mode is not the standard one (denormals flushed,
  * other rounding), so nothing would be exact. */
 err_t backend_open(const char *kind, const struct backend_config *config, struct backend **ret);
 

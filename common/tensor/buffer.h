@@ -1,5 +1,5 @@
-/* Memory of a backend. What lies there is reached by these calls and by ops alone: an address may be
- * that of a device, or without rights (tensor/opaque).
+/* Memory of a backend. What lies there is reached by these calls and by ops alone: an address may
+ * be that of a device, or without rights (tensor/opaque).
  *
  *     SCOPED_VALUE(buffer) x = {0};
  *     TRY(buffer_alloc(be, N * C * sizeof(float), &x));         -- zeroed
@@ -22,10 +22,11 @@ struct buffer {
 err_t buffer_alloc(struct backend *be, size_t bytes, struct buffer *ret);
 void buffer_done(struct buffer *buffer); // {0} is allowed
 
-/* `bytes` from byte `at` on; a range that is not inside is the caller's mistake (assert). get: any thread,
- * while nobody writes there. */
+/* `bytes` from byte `at` on; a range that is not inside is the caller's mistake (assert). get: any
+ * thread, while nobody writes there. */
 err_t buffer_put(struct buffer *buffer, size_t at, const void *from, size_t bytes);
 err_t buffer_get(const struct buffer *buffer, size_t at, size_t bytes, void *ret);
 
-/* Where the host may read the buffer after sync, until it is freed; NULL: buffer_get alone reads it. */
+/* Where the host may read the buffer after sync, until it is freed; NULL: buffer_get alone reads
+ * it. */
 const void *buffer_view(const struct buffer *buffer);

@@ -1,5 +1,5 @@
-/* The digest of a model's bf16 weights: the sum over elements of a hash of (index, value), modulo 2^128. Order does not
- * matter, so parts add up, and a change updates it without the rest.
+/* The digest of a model's bf16 weights: the sum over elements of a hash of (index, value), modulo
+ * 2^128. Order does not matter, so parts add up, and a change updates it without the rest.
  *
  *     struct digest whole = weights_digest(values, 0, elements);
  *     whole == weights_digest_add(weights_digest(values, 0, n), weights_digest(values + n, n, elements - n))
@@ -23,7 +23,7 @@ struct digest weights_digest_add(struct digest a, struct digest b);
 /* Of the same weights with element i changed from old to now. */
 struct digest weights_digest_change(struct digest sum, size_t i, uint16_t old, uint16_t now);
 
-/* Of the same weights after `count` steps: element first + offset[i] (offset NULL: first + i) is now[i], and was step[i]
- * less, modulo 2^16. */
+/* Of the same weights after `count` steps: element first + offset[i] (offset NULL: first + i) is
+ * now[i], and was step[i] less, modulo 2^16. */
 struct digest weights_digest_steps(struct digest sum, size_t first, const uint32_t *offset,
                                    const uint16_t *now, const uint16_t *step, size_t count);

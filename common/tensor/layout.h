@@ -31,8 +31,8 @@ struct layout {
 
 struct layout *layout_new(void);
 int layout_add(struct layout *layout, const char *name, int rows, int cols); // its index
-const struct layout_tensor *layout_find(const struct layout *layout,
-                                        const char *name); // NULL: none
+/* NULL: none */
+const struct layout_tensor *layout_find(const struct layout *layout, const char *name);
 
 /* Names, shapes and order: equal digests mean that flat arrays can be exchanged. */
 struct digest layout_digest(const struct layout *layout);

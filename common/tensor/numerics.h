@@ -1,11 +1,13 @@
-/* Which results have the same bits. A backend declares two of these, for its forward and for its training:
+/* Which results have the same bits. A backend declares two of these, for its forward and for its
+ * training:
  *
  *     be->forward.id      -- equal ids: equal log-probabilities of equal weights and tokens
  *     be->training.id     -- equal ids: equal weights after equal updates
  *
- * An id is words of the form key=value, and names whatever the bits depend on. The id of NUMERICS_EXACT therefore names kernels
- * alone. That of NUMERICS_INVARIANT also names the build, the architecture and, for training, the versions of libraries and the
- * device's shape. What the model adds is in model/numerics.h. Any thread: constant once the backend is open. */
+ * An id is words of the form key=value, and names whatever the bits depend on. The id of
+ * NUMERICS_EXACT therefore names kernels alone. That of NUMERICS_INVARIANT also names the build,
+ * the architecture and, for training, the versions of libraries and the device's shape. What the
+ * model adds is in model/numerics.h. Any thread: constant once the backend is open. */
 #pragma once
 
 enum numerics_class {
@@ -23,5 +25,6 @@ struct numerics {
     char id[NUMERICS_ID_MAX];
 };
 
-/* The forward of groups that name none. Builds that did not write the id had the CPU's kernels of this revision. */
+/* The forward of groups that name none. Builds that did not write the id had the CPU's kernels of
+ * this revision. */
 #define NUMERICS_OF_UNNAMED "backend=cpu kernels=2"

@@ -14,7 +14,8 @@ static err_t open_nccl(const struct recipe *recipe, struct nccl **ret)
     return OK;
 }
 
-/* A member's are longer than the learner's, who is to find out first: they are for a learner that is stopped or gone. */
+/* A member's are longer than the learner's, who is to find out first: they are for a learner that
+ * is stopped or gone. */
 static struct member_limits member_limits(const struct epoch_limits *limits)
 {
     return (struct member_limits){.ready_ms = limits->gather_ms + limits->connect_ms +

@@ -1,4 +1,5 @@
-/* Whether versions travel by NCCL too, as the recipe and this machine have it (publish.transport and the rows after it).
+/* Whether versions travel by NCCL too, as the recipe and this machine have it (publish.transport
+ * and the rows after it).
  *
  *     struct carrier carrier = {0};
  *     TRY(carrier_open(recipe, loop, &carrier));          -- nccl: UNAVAILABLE, NOT_FOUND if it cannot be

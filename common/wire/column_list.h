@@ -1,5 +1,6 @@
-/* Columns as they are sent and stored: a list of named values (rl/column_table.h) that a group has, and the record of a round.
- * Nothing here knows a name; what the table says of an id is checked, and an id that it does not have is carried.
+/* Columns as they are sent and stored: a list of named values (rl/column_table.h) that a group has,
+ * and the record of a round. Nothing here knows a name; what the table says of an id is checked,
+ * and an id that it does not have is carried.
  *
  *     const struct column_values *column = column_list_find(&group->columns, COLUMN_REWARD);    -- NULL: not there
  *     struct column_values *made = column_list_add(&group->columns, COLUMN_REWARD);             -- no values yet
@@ -16,11 +17,12 @@ struct column_values {
     uint32_t id;
     enum column_unit unit;
     enum column_dtype dtype;
-    /* Which completions have values, ascending; covered 0: all of them. Of units of the whole group: 0. */
+    /* Which completions have values, ascending; covered 0: all of them. Of units of the whole
+     * group: 0. */
     uint32_t covered;
     uint32_t *completion;
-    /* Values of each unit; more than one only where the row says RANGE_WIDE. 0 in a round's record, which does not say how
-     * many units there are. */
+    /* Values of each unit; more than one only where the row says RANGE_WIDE. 0 in a round's record,
+     * which does not say how many units there are. */
     size_t width;
     /* The values of the completions one after another, in their order. */
     size_t bytes;
@@ -49,13 +51,15 @@ struct column_bounds {
     uint32_t completions;
 };
 
-/* As bytes: rlhfd.v1.Columns (proto/rollout.proto). A list has one form, and no other is read. Decoding: INVALID: malformed, an
- * id twice or out of order, another unit or type than the row's, a value outside its range, a column of a later stop. */
+/* As bytes: rlhfd.v1.Columns (proto/rollout.proto). A list has one form, and no other is read.
+ * Decoding: INVALID: malformed, an id twice or out of order, another unit or type than the row's, a
+ * value outside its range, a column of a later stop. */
 void column_list_encode(const struct column_list *list, struct bytes *ret);
 err_t column_list_decode(const uint8_t *data, size_t len, const struct column_bounds *bounds,
                          struct column_list *ret);
 
-/* Inside wire: to and from the generated messages. The pb borrows from the list and from *rows, which the caller frees. */
+/* Inside wire: to and from the generated messages. The pb borrows from the list and from *rows,
+ * which the caller frees. */
 struct Rlhfd__V1__Column;
 struct Rlhfd__V1__Column **column_list_to_pb(const struct column_list *list, void **rows);
 err_t column_list_from_pb(struct Rlhfd__V1__Column **pb, size_t count,

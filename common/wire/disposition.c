@@ -15,7 +15,8 @@ const char *outcome_name(enum outcome outcome)
     return outcome >= OUTCOME_STORED && outcome <= OUTCOME_REJECTED ? names[outcome] : "?";
 }
 
-/* A reason is for people: what is too long is cut between two characters, what is not text is dropped. */
+/* A reason is for people: what is too long is cut between two characters, what is not text is
+ * dropped. */
 static char *reason_cut(const char *reason)
 {
     size_t len = strnlen(reason, REASON_MAX_BYTES + 1);

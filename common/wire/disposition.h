@@ -1,5 +1,5 @@
-/* What became of a group: terminal and recorded. Sent back the way that the group came, from the learner's disk through the
- * rewarder to the generator.
+/* What became of a group: terminal and recorded. Sent back the way that the group came, from the
+ * learner's disk through the rewarder to the generator.
  *
  *     disposition_encode(&(struct disposition){group->id, OUTCOME_STORED, NULL}, &out);
  *     TRY(disposition_decode(data, len, &disposition));

@@ -1,5 +1,5 @@
-/* What a worker says of itself in the first message of its stream to the learner: the protocol that it speaks, and all that
- * decides what a sample is.
+/* What a worker says of itself in the first message of its stream to the learner: the protocol that
+ * it speaks, and all that decides what a sample is.
  *
  *     SCOPED_VALUE(hello) ours = {0};
  *     hello_put(&ours, "generator.temperature", "1.0");
@@ -14,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The version of the wire: it rises with each change of proto/ after which older bytes would be read as something else. */
+/* The version of the wire: it rises with each change of proto/ after which older bytes would be
+ * read as something else. */
 enum { HELLO_PROTOCOL = 3, HELLO_SETTINGS_MAX = 128, HELLO_MAX_BYTES = 1 << 20 };
 
 struct hello_setting {
@@ -24,19 +25,23 @@ struct hello {
     uint32_t protocol; // 0: there is no hello
     uint32_t settings;
     struct hello_setting *setting; // (settings), owned
-    /* The forward id of its numerics (model/numerics.h), owned. NULL: it computes no log-probabilities. Never compared here. */
+    /* The forward id of its numerics (model/numerics.h), owned. NULL: it computes no
+     * log-probabilities. Never compared here. */
     char *forward;
 };
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);
 
-/* PRECONDITION: it is not ours; both numbers are told. The learner asks it of hellos, workers of the learner's answer. */
+/* PRECONDITION: it is not ours; both numbers are told. The learner asks it of hellos, workers of
+ * the learner's answer. */
 err_t hello_same_protocol(uint32_t theirs, const char *who);
 
-/* PRECONDITION: another protocol, or a setting that differs, with its key and both values; `who` begins the message. */
+/* PRECONDITION: another protocol, or a setting that differs, with its key and both values; `who`
+ * begins the message. */
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who);
 
-/* Replay.Append's first message, which is of the type of groups. Decoding: NOT_FOUND: it is a group; INVALID: malformed. */
+/* Replay.Append's first message, which is of the type of groups. Decoding: NOT_FOUND: it is a
+ * group; INVALID: malformed. */
 void hello_encode(const struct hello *hello, struct bytes *ret);
 err_t hello_decode(const uint8_t *data, size_t len, struct hello *ret);
 
@@ -44,7 +49,8 @@ err_t hello_decode(const uint8_t *data, size_t len, struct hello *ret);
 void welcome_encode(struct bytes *ret);
 bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol); // false: it is none
 
-/* Inside wire: to and from the generated message. The pb borrows from hello and *rows, which is freed by the caller. */
+/* Inside wire: to and from the generated message. The pb borrows from hello and *rows, which is
+ * freed by the caller. */
 struct Rlhfd__V1__Hello;
 void hello_to_pb(const struct hello *hello, struct Rlhfd__V1__Hello *pb, void **rows);
 err_t hello_from_pb(const struct Rlhfd__V1__Hello *pb, struct hello *ret);

@@ -13,7 +13,8 @@ typedef Rlhfd__V1__LeaseReply PbReply;
 typedef Rlhfd__V1__Progress PbProgress;
 typedef Rlhfd__V1__Grant PbGrant;
 
-/* Bytes for a full message of either kind; fields for LEASE_IDS_MAX ids of each list with their parts. */
+/* Bytes for a full message of either kind; fields for LEASE_IDS_MAX ids of each list with their
+ * parts. */
 static const struct wire_bounds REQUEST_BOUNDS = {8 << 20,
                                                   32 + 6 * LEASE_IDS_MAX + 3 * HELLO_SETTINGS_MAX};
 static const struct wire_bounds REPLY_BOUNDS = {64 << 20,

@@ -1,4 +1,5 @@
-/* What crosses between a generator and the learner's Prompts service, as plain structs, and its bytes.
+/* What crosses between a generator and the learner's Prompts service, as plain structs, and its
+ * bytes.
  *
  *     SCOPED_VALUE(lease_request) request = {0};
  *     TRY(lease_request_decode(bytes, len, &request));   -- hostile input: bounded and checked
@@ -30,8 +31,8 @@ struct lease_request {
     uint32_t lineage;
     uint64_t version; // of the weights it holds
     uint32_t want;    // slots it would take now, in all: it replaces what was wanted before
-    uint32_t
-        progresses; // in the first message: all leases it knows of, until their groups are settled
+    /* In the first message: all leases it knows of, until their groups are settled */
+    uint32_t progresses;
     struct lease_progress *progress;
     uint32_t returns;
     struct digest *returned; // leases that it gives back
@@ -41,7 +42,8 @@ struct lease_request {
     double busy_s,
         idle_s;      // since its process began: decoding, with nothing to decode; finite, >= 0
     uint64_t tokens; // sampled since then
-    /* Evaluation: the weights it holds for it, rows it would take now, slots whose row can never be decoded. */
+    /* Evaluation: the weights it holds for it, rows it would take now, slots whose row can never be
+     * decoded. */
     uint32_t evaluation_lineage;
     uint64_t evaluation_version;
     uint32_t evaluation_want;
@@ -51,7 +53,8 @@ struct lease_request {
 };
 void lease_request_encode(const struct lease_request *request, struct bytes *ret);
 
-/* INVALID: malformed, over a limit, or a name of more than 255 bytes. *ret is overwritten, and untouched on failure. */
+/* INVALID: malformed, over a limit, or a name of more than 255 bytes. *ret is overwritten, and
+ * untouched on failure. */
 err_t lease_request_decode(const uint8_t *data, size_t len, struct lease_request *ret);
 void lease_request_done(struct lease_request *request);
 
@@ -84,6 +87,7 @@ struct lease_reply {
 };
 void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret);
 
-/* INVALID: malformed, over a limit, attempt or deadline 0. *ret is overwritten, and untouched on failure. */
+/* INVALID: malformed, over a limit, attempt or deadline 0. *ret is overwritten, and untouched on
+ * failure. */
 err_t lease_reply_decode(const uint8_t *data, size_t len, struct lease_reply *ret);
 void lease_reply_done(struct lease_reply *reply);

@@ -1,7 +1,8 @@
 /* READ THIS FIRST: the item that goes round the ring, as plain structs, and its bytes.
  *
- * A group is one prompt and its k completions. The generator makes it, the rewarder adds columns, the learner stores and
- * trains it. On the wire it is rlhfd.v1.Group (proto/rollout.proto); in the store the same bytes behind a header.
+ * A group is one prompt and its k completions. The generator makes it, the rewarder adds columns,
+ * the learner stores and trains it. On the wire it is rlhfd.v1.Group (proto/rollout.proto); in the
+ * store the same bytes behind a header.
  *
  *     SCOPED(group) group = NULL;
  *     TRY(group_decode(bytes, len, &limits, &group));   -- hostile input: bounded, every invariant below checked
@@ -20,7 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Tokens from first_token up to the next span's, or to the end of their turn, were produced by the weights of this version. */
+/* Tokens from first_token up to the next span's, or to the end of their turn, were produced by the
+ * weights of this version. */
 struct span {
     uint32_t first_token;
     uint64_t version;
@@ -38,8 +40,8 @@ struct turn {
 
 enum finish { FINISH_EOS = 1, FINISH_LENGTH = 2, FINISH_STOP = 3 };
 
-/* tokens > 0. Turns begin at token 0 and ascend; what is trained was drawn, and one turn or more are trained. Spans ascend; each
- * drawn turn begins with one, and none lies in another turn. */
+/* tokens > 0. Turns begin at token 0 and ascend; what is trained was drawn, and one turn or more
+ * are trained. Spans ascend; each drawn turn begins with one, and none lies in another turn. */
 struct completion {
     uint32_t tokens;
     uint32_t *token; // (tokens) without the prompt; an end token is included
@@ -70,7 +72,8 @@ struct group {
     struct column_list columns; // of all tokens, of the completions, of the group
     char *generator;
     bool evaluation; // of the evaluation data: scored and counted, never trained
-    /* The forward id of the generator's numerics (model/numerics.h). NULL: of a build that did not write it. */
+    /* The forward id of the generator's numerics (model/numerics.h). NULL: of a build that did not
+     * write it. */
     char *forward;
 };
 
@@ -86,16 +89,19 @@ struct group_limits {
     ((struct group_limits){1024, 1 << 20, 4 << 20, 1024, 4096, 64, ORIGIN_REWARDER, 64 << 20})
 enum { NAME_MAX_BYTES = 255 }; // of run, generator and forward
 
-/* The id of attempt `attempt` at a slot. A format: hash128 of run, a zero byte, be32 lineage, be64 slot, be32 attempt. */
+/* The id of attempt `attempt` at a slot. A format: hash128 of run, a zero byte, be32 lineage, be64
+ * slot, be32 attempt. */
 struct digest group_id(const char *run, uint32_t lineage, uint64_t slot, uint32_t attempt);
 
-/* A column's values of completion i: of its tokens, or its own. NULL: it has none. Of the whole group: whatever i is. */
+/* A column's values of completion i: of its tokens, or its own. NULL: it has none. Of the whole
+ * group: whatever i is. */
 const void *group_values(const struct group *group, unsigned column, uint32_t i);
 size_t group_width(const struct group *group, unsigned column); // values of a unit; 0: not there
 double group_value(const struct group *group, unsigned column, uint32_t i); // the first; 0: none
 
-/* A column of the table, zeroed; one that was there is replaced. Returns the values: width of each unit, those of the completions
- * one after another. Of some completions alone: `count` of them, ascending. */
+/* A column of the table, zeroed; one that was there is replaced. Returns the values: width of each
+ * unit, those of the completions one after another. Of some completions alone: `count` of them,
+ * ascending. */
 void *group_add(struct group *group, enum column column, size_t width);
 void *group_add_some(struct group *group, enum column column, const uint32_t *completion,
                      uint32_t count);
@@ -106,14 +112,15 @@ size_t group_units(const struct group *group, const struct column_values *column
 /* Appends the group's bytes: the same group always gives the same bytes. */
 void group_encode(const struct group *group, struct bytes *ret);
 
-/* INVALID: malformed, over a limit, or an invariant broken; the message says which field. Checked too: prompt_tokens,
- * attempt, temperature > 0; columns as column_list.h says, each with values for all its units; row UTF-8 without a NUL. */
+/* INVALID: malformed, over a limit, or an invariant broken; the message says which field. Checked
+ * too: prompt_tokens, attempt, temperature > 0; columns as column_list.h says, each with values for
+ * all its units; row UTF-8 without a NUL. */
 err_t group_decode(const uint8_t *data, size_t len, const struct group_limits *limits,
                    struct group **ret);
 
 void completion_one_turn(struct completion *completion); // all of it was drawn, and is trained
-uint32_t span_end(const struct completion *completion,
-                  uint32_t i);                            // where the i-th one's tokens end
+/* Where the i-th one's tokens end */
+uint32_t span_end(const struct completion *completion, uint32_t i);
 uint64_t group_oldest_version(const struct group *group); // over all spans
 uint64_t group_tokens(const struct group *group);         // over all completions
 void group_free(struct group *group);

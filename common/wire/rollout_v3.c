@@ -37,7 +37,8 @@ static struct array reward_of(const PbCompletion *pb)
     return (struct array){1, &pb->reward};
 }
 
-/* An array's length: that of the tokens, or as many scores as the first completion with some has. */
+/* An array's length: that of the tokens, or as many scores as the first completion with some
+ * has. */
 static err_t check_length(const PbCompletion *pb, uint32_t i, enum column id, size_t count,
                           size_t first)
 {

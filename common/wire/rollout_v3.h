@@ -2,7 +2,8 @@
  *
  *     TRY(group_decode_v3(data, len, &limits, &group));       -- as group_decode, in the errors too
  *
- * Their bytes stay in the store as they are, under the digests that were recorded of them; nothing writes them any more. Any thread. */
+ * Their bytes stay in the store as they are, under the digests that were recorded of them; nothing
+ * writes them any more. Any thread. */
 #pragma once
 #include "wire/rollout.h"
 

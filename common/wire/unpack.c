@@ -5,7 +5,8 @@
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/* The length of the UTF-8 sequence at p, or 0: overlong forms, surrogates and what lies beyond U+10FFFF are none. */
+/* The length of the UTF-8 sequence at p, or 0: overlong forms, surrogates and what lies beyond
+ * U+10FFFF are none. */
 static size_t utf8_length(const uint8_t *p, size_t left)
 {
     if (p[0] < 0x80)
@@ -74,7 +75,8 @@ static bool read_field(struct reader *in, uint64_t *ret_number, struct reader *r
     return false;
 }
 
-/* Walks a message, counting down *fields_left. The recursion ends: no type of proto/ contains itself. */
+/* Walks a message, counting down *fields_left. The recursion ends: no type of proto/ contains
+ * itself. */
 static err_t check(const ProtobufCMessageDescriptor *type, struct reader in, size_t *fields_left)
 {
     while (in.left) {

@@ -1,11 +1,11 @@
-/* Outside bytes to protobuf-c messages, bounded before anything is allocated. For wire, rpc and weights: what they hand on are plain
- * structs.
+/* Outside bytes to protobuf-c messages, bounded before anything is allocated. For wire, rpc and
+ * weights: what they hand on are plain structs.
  *
  *     SCOPED_PB ProtobufCMessage *pb = NULL;
  *     TRY(wire_unpack(&rlhfd__v1__group__descriptor, data, len, &(struct wire_bounds){64 << 20, 1 << 18}, &pb));
  *
- * protobuf-c keeps unknown fields, allocates per field, cuts strings at a NUL and does not look at UTF-8; so each field is
- * counted and each string read first. Any thread. */
+ * protobuf-c keeps unknown fields, allocates per field, cuts strings at a NUL and does not look at
+ * UTF-8; so each field is counted and each string read first. Any thread. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
@@ -15,11 +15,13 @@
 
 struct wire_bounds {
     size_t bytes; // of the whole message
-    size_t
-        fields; // in it and in the messages inside it, known or not; each costs about 100 bytes while unpacking
+    /* In it and in the messages inside it, known or not; each costs about 100 bytes while
+     * unpacking */
+    size_t fields;
 };
 
-/* INVALID: malformed, or over a bound; names the message's type. The result is freed with SCOPED_PB or wire_free. */
+/* INVALID: malformed, or over a bound; names the message's type. The result is freed with SCOPED_PB
+ * or wire_free. */
 err_t wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
                   const struct wire_bounds *bounds, ProtobufCMessage **ret);
 void wire_free(ProtobufCMessage *pb);

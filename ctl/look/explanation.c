@@ -1,4 +1,5 @@
-/* explain version: asks the learner; when none answers, `rlhfd-learner --job explain` reads the run's store. */
+/* explain version: asks the learner; when none answers, `rlhfd-learner --job explain` reads the
+ * run's store. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"

@@ -1,5 +1,6 @@
-/* A run as an operator sees it: figures of the ring, from the Status messages of its daemons. No clock, terminal or network: who
- * calls says what time it is, so that states can be made up and drawn.
+/* A run as an operator sees it: figures of the ring, from the Status messages of its daemons. No
+ * clock, terminal or network: who calls says what time it is, so that states can be made up and
+ * drawn.
  *
  *     struct ring_state state = {0};
  *     size_t learner = ring_state_daemon(&state, "learner");
@@ -22,7 +23,8 @@ struct ring_sample {
 struct ring_daemon {
     char name[RING_TEXT], state[32], why[RING_TEXT], waits_for[RING_HELD];
     bool is_held,
-        held_ready; // by one cause (Status.held_up), whose words waits_for has; it is ready all the same
+        /* By one cause (Status.held_up), whose words waits_for has; it is ready all the same */
+        held_ready;
     char held_cause[32];
     double held_s; // for so long
     enum ring_kind kind;
@@ -69,16 +71,19 @@ size_t ring_state_daemon(struct ring_state *state, const char *name);
 void ring_state_status(struct ring_state *state, size_t daemon, const json_t *status,
                        int64_t now_ms);
 
-/* A ListWorkersReply as JSON: for who cannot ask generators and rewarders themselves. A worker that is not in it any more is gone. */
+/* A ListWorkersReply as JSON: for who cannot ask generators and rewarders themselves. A worker that
+ * is not in it any more is gone. */
 void ring_state_workers(struct ring_state *state, const json_t *reply, int64_t now_ms);
 void ring_state_lost(struct ring_state *state, size_t daemon, const char *why, int64_t now_ms);
 
-/* Rates of one daemon per second; busy_s and idle_s as differences. All 0 before its second status. */
+/* Rates of one daemon per second; busy_s and idle_s as differences. All 0 before its second
+ * status. */
 struct ring_sample ring_daemon_rates(const struct ring_daemon *daemon);
 struct ring_figures ring_state_figures(const struct ring_state *state);
 
-/* The daemon that names the one thing which holds the run up: a learner that does not answer; else a cause for which a daemon is not
- * ready, the learner's before others; else what the learner waits for. NULL: nothing does. */
+/* The daemon that names the one thing which holds the run up: a learner that does not answer; else
+ * a cause for which a daemon is not ready, the learner's before others; else what the learner waits
+ * for. NULL: nothing does. */
 const struct ring_daemon *ring_state_held(const struct ring_state *state);
 
 /* That as a line, "held up for 12 s: ...". Owned by the caller; NULL: nothing holds the run up. */

@@ -6,7 +6,8 @@
  *     screen_show(screen, grid);
  *     while ((key = screen_key(screen)) != SCREEN_NO_KEY) ...
  *
- * One at a time in a process; freeing it gives the terminal back as it was. Owner: the main thread. */
+ * One at a time in a process; freeing it gives the terminal back as it was. Owner: the main
+ * thread. */
 #pragma once
 #include "base/err.h"
 #include "ctl/look/grid.h"

@@ -1,4 +1,5 @@
-/* Completions of a whole set of prompts, kept as JSON lines in the order of the prompts: what generate and eval print.
+/* Completions of a whole set of prompts, kept as JSON lines in the order of the prompts: what
+ * generate and eval print.
  *
  *     SCOPED_VALUE(prompt_set) set = {0};
  *     TRY(prompt_set_read("test.jsonl", "prompt", 512, &set));
@@ -26,7 +27,8 @@ void prompt_set_done(struct prompt_set *set);
 err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, const char *column);
 err_t prompt_set_read(const char *path, const char *column, uint64_t most, struct prompt_set *set);
 
-/* A line: {"row", "text", "tokens", "ids", "ended", "logp", "prompt", "completion"}; ids: the completion's tokens. */
+/* A line: {"row", "text", "tokens", "ids", "ended", "logp", "prompt", "completion"}; ids: the
+ * completion's tokens. */
 struct collected {
     const struct prompt_set *set;
     json_t **line; // (prompts * completions)
@@ -45,7 +47,8 @@ err_t complete_with(struct sample *sample, const struct sample_options *options,
                     const struct prompt_set *set, struct collected *ret);
 err_t collected_write(FILE *out, const struct collected *c);
 
-/* How the recipe's generator samples, at another temperature; random draws are not those of training. */
+/* How the recipe's generator samples, at another temperature; random draws are not those of
+ * training. */
 struct sample_options complete_options(const struct recipe *recipe, double temperature,
                                        int completions);
 

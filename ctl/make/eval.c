@@ -1,5 +1,5 @@
-/* eval: a model's completions of held-out prompts: what the recipe's scorers say of them, how far they are from the reference
- * model, and how likely the answers are that people gave. */
+/* eval: a model's completions of held-out prompts: what the recipe's scorers say of them, how far
+ * they are from the reference model, and how likely the answers are that people gave. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/printable.h"
@@ -48,7 +48,8 @@ static void eval_done(struct eval *e)
 
 /* ---- what is asked */
 
-/* The recipe's own reference, or where training began; the latter only where it can be compared at all. */
+/* The recipe's own reference, or where training began; the latter only where it can be compared at
+ * all. */
 static err_t choose_reference(struct eval *e, const char *flag)
 {
     const struct recipe *recipe = e->recipe;

@@ -1,5 +1,5 @@
-/* What a model thinks of given texts: their log-likelihood, and the distance from a reference on the policy's own samples.
- * Everything comes from the learner's forward (model/likelihood.h).
+/* What a model thinks of given texts: their log-likelihood, and the distance from a reference on
+ * the policy's own samples. Everything comes from the learner's forward (model/likelihood.h).
  *
  *     SCOPED_VALUE(texts) demonstrations = {0};
  *     TRY(texts_demonstrations(sample, &set, "completion", &demonstrations));
@@ -10,7 +10,8 @@
 #include "ctl/make/complete.h"
 #include "model/likelihood.h"
 
-/* Sequences of tokens; targets of all of them are their completions' tokens, one after the other. */
+/* Sequences of tokens; targets of all of them are their completions' tokens, one after the
+ * other. */
 struct texts {
     struct sequence *at;
     size_t *line; // (count) which prompt (demonstrations) or line (completions) it is of
@@ -19,8 +20,8 @@ struct texts {
 };
 void texts_done(struct texts *texts);
 
-/* The set's rows with the answer in `column`, as sft learns them: the end token is appended. Skipped and counted are rows
- * without the column and those longer than the model's positions. */
+/* The set's rows with the answer in `column`, as sft learns them: the end token is appended.
+ * Skipped and counted are rows without the column and those longer than the model's positions. */
 err_t texts_demonstrations(struct sample *sample, const struct prompt_set *set, const char *column,
                            struct texts *ret);
 
@@ -36,6 +37,7 @@ struct distance {
         k1_error; // sum of logp - reference over a completion: mean, its standard error; nats
     double k3;    // mean over tokens of exp(-d) - 1 + d, d = logp - reference
 };
-/* Estimates of KL(policy || reference) from the policy's samples (rl/kl.h). ret_completion (count): each text's k1. */
+/* Estimates of KL(policy || reference) from the policy's samples (rl/kl.h). ret_completion (count):
+ * each text's k1. */
 struct distance texts_distance(const struct texts *texts, const float *logp, const float *reference,
                                double *ret_completion);

@@ -85,8 +85,8 @@ double plan_spread_s(const struct plan_input *input, enum plan_way way, double b
 
 /* ---- the ring */
 
-/* From lease to record, on average: the longest of k lengths, if they are spread exponentially, is the k-th harmonic number
- * times the mean. */
+/* From lease to record, on average: the longest of k lengths, if they are spread exponentially, is
+ * the k-th harmonic number times the mean. */
 static double group_s(const struct plan_input *in)
 {
     double harmonic = 0;

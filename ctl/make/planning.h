@@ -1,5 +1,6 @@
-/* Arithmetic of a ring before it is built: what a version costs on the network, how many generators a learner keeps busy with,
- * which lag waiting costs nothing at. Pure: no file, no clock. tests/sim holds it against a discrete-event simulation.
+/* Arithmetic of a ring before it is built: what a version costs on the network, how many generators
+ * a learner keeps busy with, which lag waiting costs nothing at. Pure: no file, no clock. tests/sim
+ * holds it against a discrete-event simulation.
  *
  *     struct plan_input input = PLAN_DEFAULTS;
  *     input.parameters = 7e9;
@@ -7,8 +8,9 @@
  *     struct plan plan;
  *     plan_make(&input, &plan);             -- plan.spread[PLAN_TREE].delta_s, plan.eta_needed, ...
  *
- * Units: bytes, seconds, tokens; B/s is of one node's network card, each way. Sources: DESIGN of the ring (ARCHITECTURE.md,
- * "Numbers"); Little 1961 for groups under way; pipelined broadcast as in Thakur et al. 2005; entropy of gaps, Shannon 1948. */
+ * Units: bytes, seconds, tokens; B/s is of one node's network card, each way. Sources: DESIGN of
+ * the ring (ARCHITECTURE.md, "Numbers"); Little 1961 for groups under way; pipelined broadcast as
+ * in Thakur et al. 2005; entropy of gaps, Shannon 1948. */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>
@@ -51,8 +53,8 @@ struct plan_input {
                          .score_s = 0.1,                                                           \
                          .eta = 1})
 
-/* star: the learner sends to each; ring: each passes slices on as they come (NCCL's broadcast over a ring); tree: relays
- * that pass a version on when it is complete. */
+/* star: the learner sends to each; ring: each passes slices on as they come (NCCL's broadcast over
+ * a ring); tree: relays that pass a version on when it is complete. */
 enum plan_way { PLAN_STAR, PLAN_RING, PLAN_TREE, PLAN_WAYS };
 extern const char *const plan_way_names[PLAN_WAYS];
 
@@ -72,11 +74,13 @@ struct plan {
 /* INVALID: names what is out of range, and the range. */
 err_t plan_check(const struct plan_input *input);
 
-/* Versions travel as deltas by the tree if there is a fanout below the generators, else by the star. */
+/* Versions travel as deltas by the tree if there is a fanout below the generators, else by the
+ * star. */
 void plan_make(const struct plan_input *input, struct plan *ret);
 
-/* Bytes of a version's changes: per change one or more bytes of gap and one of difference; packed, 1.12 times the entropy of
- * geometric gaps and of a sign (what ./dev bench delta measures is 1.09 to 1.17 times it). At most 2 bytes a parameter. */
+/* Bytes of a version's changes: per change one or more bytes of gap and one of difference; packed,
+ * 1.12 times the entropy of geometric gaps and of a sign (what ./dev bench delta measures is 1.09
+ * to 1.17 times it). At most 2 bytes a parameter. */
 double plan_delta_bytes(double parameters, double changed, bool zstd);
 
 /* Seconds until the last of the generators has `bytes`. */

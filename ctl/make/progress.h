@@ -1,4 +1,5 @@
-/* How far long work is, for a person who waits: a line on standard error every few seconds; nothing for short work.
+/* How far long work is, for a person who waits: a line on standard error every few seconds; nothing
+ * for short work.
  *
  *     struct progress progress = progress_begin("completions", 512);
  *     progress_add(&progress, 1); */
@@ -14,7 +15,8 @@ struct progress {
 struct progress progress_begin(const char *what, size_t all);
 void progress_add(struct progress *progress, size_t done);
 
-/* What someone else's work does now, on standard error: on a terminal one line that is written over, elsewhere a line when it
- * says something new. progress_end: what follows begins on a line of its own. */
+/* What someone else's work does now, on standard error: on a terminal one line that is written
+ * over, elsewhere a line when it says something new. progress_end: what follows begins on a line of
+ * its own. */
 void progress_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void progress_end(void);

@@ -1,4 +1,5 @@
-/* Completions of many prompts with a model directory, on this machine: what generate and eval share.
+/* Completions of many prompts with a model directory, on this machine: what generate and eval
+ * share.
  *
  *     SCOPED(sample) sample = NULL;
  *     TRY(sample_open("run/checkpoints/latest", &options, &sample));
@@ -43,8 +44,8 @@ err_t sample_open(const char *directory, const struct sample_options *options, s
 err_t sample_run(struct sample *sample, const struct sample_prompt *prompts, size_t count,
                  err_t (*done)(void *arg, const struct sample_result *result), void *arg);
 
-/* The prompt's tokens as sample_run sees them: of a long one the last max_prompt_tokens, or as many as leave room for
- * max_tokens. ret_token (max_prompt_tokens, or the model's max_positions). */
+/* The prompt's tokens as sample_run sees them: of a long one the last max_prompt_tokens, or as many
+ * as leave room for max_tokens. ret_token (max_prompt_tokens, or the model's max_positions). */
 err_t sample_encode(struct sample *sample, const struct sample_prompt *prompt, int32_t *ret_token,
                     int *ret_count);
 

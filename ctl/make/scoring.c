@@ -14,7 +14,8 @@ struct scorer_job {
     bool quiet; // its log does not come through
 };
 
-/* PROGRAM RECIPE [--run DIR] [--set X]... --job KIND, NULL at the end; words are borrowed, the array is the caller's. */
+/* PROGRAM RECIPE [--run DIR] [--set X]... --job KIND, NULL at the end; words are borrowed, the
+ * array is the caller's. */
 static char **words_for(const char *program, const char *recipe_file, char *const *argv,
                         const char *kind)
 {

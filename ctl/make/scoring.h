@@ -1,14 +1,15 @@
-/* The recipe's scorers, which are the rewarder's: completions through them (`rlhfd-rewarder --job score`), so that what is measured is what training
- * optimises. */
+/* The recipe's scorers, which are the rewarder's: completions through them (`rlhfd-rewarder --job
+ * score`), so that what is measured is what training optimises. */
 #pragma once
 #include "ctl/make/complete.h"
 
-/* Every line is replaced by its scored one ("scores", "reward"). argv: this command's, whose recipe, --run and --set are handed
- * on. INVALID: the rewarder refused; it has said why on standard error. */
+/* Every line is replaced by its scored one ("scores", "reward"). argv: this command's, whose
+ * recipe, --run and --set are handed on. INVALID: the rewarder refused; it has said why on standard
+ * error. */
 err_t score_lines(const struct recipe *recipe, char *const *argv, struct collected *c);
 
-/* Whether the recipe's scorers can be made and score rows of its data (`--job check`); what is only doubtful goes to notes, a
- * line each (NULL: nowhere). argv as above. */
+/* Whether the recipe's scorers can be made and score rows of its data (`--job check`); what is only
+ * doubtful goes to notes, a line each (NULL: nowhere). argv as above. */
 err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes);
 
 struct score_figures {

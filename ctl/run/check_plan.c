@@ -35,7 +35,8 @@ static err_t check_warmup(const struct recipe *r, const char *key, int64_t warmu
     return OK;
 }
 
-/* Whether this is a trial of a longer run: --set decides how many updates there are, and leaves the warm-up. */
+/* Whether this is a trial of a longer run: --set decides how many updates there are, and leaves the
+ * warm-up. */
 static bool is_trial(const struct recipe *r)
 {
     static const char *const keys[] = {"run.rounds", "data.train", "data.epochs", "learner.groups",

@@ -73,7 +73,8 @@ static bool may_restart(struct member *member, int most)
     return member->restarts++ < most;
 }
 
-/* Between a kill and the restart the system may have lent the port to someone else's connection: it comes back. */
+/* Between a kill and the restart the system may have lent the port to someone else's connection: it
+ * comes back. */
 static bool port_is_taken(const char *words)
 {
     return strstr(words, strerror(EADDRINUSE)) != NULL;

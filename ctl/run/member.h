@@ -1,4 +1,5 @@
-/* One daemon that `rlhfctl up` keeps running: started, announced, started again when a signal ended it.
+/* One daemon that `rlhfctl up` keeps running: started, announced, started again when a signal ended
+ * it.
  *
  *     struct member *member = member_new(&options, words, count);
  *     TRY(member_start(member));          -- options.announced follows, then options.gone
@@ -14,8 +15,8 @@
 struct member;
 struct member_options {
     struct loop *loop;
-    const char *
-        name; // "generator", "generator-2": in endpoints.json and log names; run and it must outlive it
+    /* "generator", "generator-2": in endpoints.json and log names; run and it must outlive it */
+    const char *name;
     const char *program; // beside us
     const char *run;     // directory
     int recipe,
@@ -24,8 +25,8 @@ struct member_options {
     bool called;             // others connect to it: a restart binds the address it had
     void (*announced)(void *arg, struct member *member);
     void (*restarted)(void *arg, struct member *member, const char *why);
-    void (*gone)(void *arg, struct member *member,
-                 err_t why); // it will not come back; takes why, OK: by itself
+    /* It will not come back; takes why, OK: by itself */
+    void (*gone)(void *arg, struct member *member, err_t why);
     void *arg;
 };
 
@@ -36,7 +37,7 @@ err_t member_start(struct member *member);
 void member_stop(struct member *member, int signal); // from here on its end is expected
 bool member_running(const struct member *member);
 const char *member_name(const struct member *member);
-const json_t *
-member_endpoint(const struct member *member); // {"pid", "listen", "admin", "http"}; NULL: not yet
-void member_free(struct member *member);      // kills what still runs
+/* {"pid", "listen", "admin", "http"}; NULL: not yet */
+const json_t *member_endpoint(const struct member *member);
+void member_free(struct member *member); // kills what still runs
 DEFINE_SCOPED(member)

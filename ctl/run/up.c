@@ -1,5 +1,5 @@
-/* up: the three daemons on this machine, on loopback ports of their own, kept running until the run is over; what they do is
- * shown live. Ctrl-C drains. */
+/* up: the three daemons on this machine, on loopback ports of their own, kept running until the run
+ * is over; what they do is shown live. Ctrl-C drains. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -41,7 +41,8 @@ struct up {
 
 /* ---- RUN/ */
 
-/* The members' recipe, in memory: whoever edits RUN/recipe.yaml changes nothing for a member that is started again. */
+/* The members' recipe, in memory: whoever edits RUN/recipe.yaml changes nothing for a member that
+ * is started again. */
 static err_t keep_recipe(struct up *up, const struct bytes *text)
 {
     int fd = up->recipe_fd = memfd_create("recipe.yaml", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -4,7 +4,8 @@
 #include "ctl/look/following.h"
 #include "ctl/look/ring_state.h"
 
-/* A cause is shown once it has lasted so long: that a round waits for its groups for a moment is no news. */
+/* A cause is shown once it has lasted so long: that a round waits for its groups for a moment is no
+ * news. */
 enum { ASK_MS = 1000, SHOW_AFTER_S = 4, SHOW_READY_AFTER_S = 10 };
 
 struct up_watch {

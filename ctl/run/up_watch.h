@@ -1,4 +1,5 @@
-/* What holds up the run that `rlhfctl up` shows: the statuses of its daemons, followed on up's own loop.
+/* What holds up the run that `rlhfctl up` shows: the statuses of its daemons, followed on up's own
+ * loop.
  *
  *     TRY(up_watch_new(loop, run, &watch));          -- once endpoints.json names the daemons
  *     up_watch_show(watch, view);                    -- from a timer
@@ -10,6 +11,6 @@
 
 struct up_watch;
 err_t up_watch_new(struct loop *loop, const char *run, struct up_watch **ret);
-void up_watch_show(const struct up_watch *watch,
-                   struct view *view); // a cause that has lasted; NULL watch: nothing
+/* A cause that has lasted; NULL watch: nothing */
+void up_watch_show(const struct up_watch *watch, struct view *view);
 void up_watch_free(struct up_watch *watch);

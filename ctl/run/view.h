@@ -1,4 +1,5 @@
-/* What a person sees of a run: one live line on a terminal (or a line every few rounds elsewhere), and a summary.
+/* What a person sees of a run: one live line on a terminal (or a line every few rounds elsewhere),
+ * and a summary.
  *
  *     SCOPED(view) view = NULL;
  *     TRY(view_new("run", 256, &view));
@@ -13,13 +14,14 @@
 
 struct view;
 
-/* Follows metrics.jsonl and evals.jsonl of the run's directory, which need not be there yet. rounds: how many the run will have;
- * 0: unknown. */
+/* Follows metrics.jsonl and evals.jsonl of the run's directory, which need not be there yet.
+ * rounds: how many the run will have; 0: unknown. */
 err_t view_new(const char *run, uint64_t rounds, struct view **ret);
 void view_update(struct view *view);
 
-/* What holds the run up, as a line that names it; NULL: nothing. A terminal shows it until the next round, other outputs when it
- * begins and then once a minute. cause: another one is another matter. */
+/* What holds the run up, as a line that names it; NULL: nothing. A terminal shows it until the next
+ * round, other outputs when it begins and then once a minute. cause: another one is another
+ * matter. */
 void view_held(struct view *view, const char *line, const char *cause);
 
 /* A line of its own, without tearing the live line. */

@@ -1,4 +1,5 @@
-/* Calls of rlhfd.admin.v1 for commands: one after the other, each with a deadline, on a loop of their own.
+/* Calls of rlhfd.admin.v1 for commands: one after the other, each with a deadline, on a loop of
+ * their own.
  *
  *     struct admin_flags flags = {0};
  *     const struct argument_flag rows[] = {ADMIN_FLAGS(flags), ...};
@@ -43,8 +44,9 @@ err_t admin_open(const struct admin_flags *flags, struct admin **ret);
 void admin_free(struct admin *admin);
 DEFINE_SCOPED(admin)
 
-/* Asks the learner; takes request; *ret is the caller's, ret may be NULL. What the daemon refuses as INVALID comes back as RANGE,
- * so that it is not taken for a wrong command line; what is allowed is in the message. UNAVAILABLE, DEADLINE: nobody answers. */
+/* Asks the learner; takes request; *ret is the caller's, ret may be NULL. What the daemon refuses
+ * as INVALID comes back as RANGE, so that it is not taken for a wrong command line; what is allowed
+ * is in the message. UNAVAILABLE, DEADLINE: nobody answers. */
 err_t admin_call(struct admin *admin, const char *method, json_t *request, json_t **ret);
 
 /* The same with a daemon of the target; wait_ms is how long it may take on top of the deadline. */
@@ -54,7 +56,8 @@ err_t admin_call_daemon(struct admin *admin, size_t daemon, const char *method, 
 /* An error of a call as people read it: without the method's path, INVALID as RANGE. Takes why. */
 err_t admin_said(const struct target_daemon *daemon, const char *method, err_t why);
 err_t admin_channel(struct admin *admin, size_t daemon, struct rpc_channel **ret);
-/* Reads endpoints.json again: new daemons are added at the end, and this one's address may be another now. */
+/* Reads endpoints.json again: new daemons are added at the end, and this one's address may be
+ * another now. */
 void admin_look_again(struct admin *admin, size_t daemon);
 void admin_sleep(struct admin *admin, int64_t ms);
 

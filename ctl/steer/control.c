@@ -135,7 +135,8 @@ err_t command_resume(int argc, char **argv)
 
 /* ---- workers */
 
-/* Ids of numerics, where workers have several: log-probabilities of some are not the bits that others compute. */
+/* Ids of numerics, where workers have several: log-probabilities of some are not the bits that
+ * others compute. */
 static void show_numerics(const json_t *reply)
 {
     const char *first = "";

@@ -24,8 +24,8 @@ struct argument_list {
     const char *at[ARGUMENT_LIST];
 };
 
-/* --name ARGUMENT or --name=ARGUMENT sets *text, or is added to *list; --name alone sets *flag where argument is NULL. A name of
- * one letter has one dash. */
+/* --name ARGUMENT or --name=ARGUMENT sets *text, or is added to *list; --name alone sets *flag
+ * where argument is NULL. A name of one letter has one dash. */
 struct argument_flag {
     const char *name, *argument, *help;
     const char **text;
@@ -43,6 +43,7 @@ struct arguments {
     size_t words_min, words_max, *words_count;
 };
 
-/* argv[0] is the command's name. What follows "--" is no flag. *ret_helped: --help or -h was asked for, and printed. */
+/* argv[0] is the command's name. What follows "--" is no flag. *ret_helped: --help or -h was asked
+ * for, and printed. */
 err_t arguments_read(const struct arguments *arguments, int argc, char **argv, bool *ret_helped);
 void arguments_help(const struct arguments *arguments, struct bytes *ret);

@@ -1,6 +1,7 @@
 /* rlhfctl's commands: one table, a file per noun.
  *
- * To add one: a row in commands.c, a file with its run function. argv[0] is the command's own name ("tokenizer train"). */
+ * To add one: a row in commands.c, a file with its run function. argv[0] is the command's own name
+ * ("tokenizer train"). */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>
@@ -12,7 +13,8 @@ struct command {
 };
 const struct command *commands_all(size_t *ret_count);
 
-/* The command that argv[1] and, if its name has two words, argv[2] name; *ret_words says how many. NULL: none. */
+/* The command that argv[1] and, if its name has two words, argv[2] name; *ret_words says how many.
+ * NULL: none. */
 const struct command *command_find(int argc, char **argv, int *ret_words);
 
 /* What rlhfctl exits with (docs/rlhfctl.md). */
@@ -27,7 +29,8 @@ enum exit_status {
 };
 enum exit_status exit_status_of(enum err_code code);
 
-/* Says it on standard error, a line; as JSON: {"error": {"status": 4, "message", "field", "allowed", "reason"}}. Takes e. */
+/* Says it on standard error, a line; as JSON: {"error": {"status": 4, "message", "field",
+ * "allowed", "reason"}}. Takes e. */
 enum exit_status command_report(err_t e, bool json);
 
 err_t command_up(int argc, char **argv);

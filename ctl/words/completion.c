@@ -1,5 +1,5 @@
-/* completion: scripts for bash and zsh that ask `rlhfctl __complete` for every word, so that what they offer is what this program
- * knows: commands, flags, option keys, contexts, workers. */
+/* completion: scripts for bash and zsh that ask `rlhfctl __complete` for every word, so that what
+ * they offer is what this program knows: commands, flags, option keys, contexts, workers. */
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "ctl/steer/admin_call.h"

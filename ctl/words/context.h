@@ -1,5 +1,5 @@
-/* Which run a command is about: --run, --address, --context, or the context in use. Contexts are names for runs, kept in
- * $XDG_CONFIG_HOME/rlhfd/contexts.json (~/.config without the variable):
+/* Which run a command is about: --run, --address, --context, or the context in use. Contexts are
+ * names for runs, kept in $XDG_CONFIG_HOME/rlhfd/contexts.json (~/.config without the variable):
  *
  *     {"current": "sort", "contexts": {"sort": {"run": "/home/me/run"}, "cluster": {"address": "learner:7013"}}}
  *
@@ -27,10 +27,12 @@ struct target {
     size_t learner; // which one answers for the run; count: none
 };
 
-/* INVALID: none is given and none is in use, or several are; NOT_FOUND: no such context, no endpoints.json in the run. */
+/* INVALID: none is given and none is in use, or several are; NOT_FOUND: no such context, no
+ * endpoints.json in the run. */
 err_t target_find(const struct target_flags *flags, struct target **ret);
 
-/* Reads endpoints.json again and adds what is new there. True: this daemon has another address now. */
+/* Reads endpoints.json again and adds what is new there. True: this daemon has another address
+ * now. */
 bool target_look_again(struct target *target, size_t daemon);
 void target_free(struct target *target);
 DEFINE_SCOPED(target)
@@ -40,7 +42,8 @@ err_t contexts_read(json_t **ret);
 err_t contexts_write(const json_t *contexts);
 char *contexts_path(void); // owned by the caller
 
-/* Changes of what was read. INVALID: a name (letters, digits, . _ -), an address; NOT_FOUND: no such context. */
+/* Changes of what was read. INVALID: a name (letters, digits, . _ -), an address; NOT_FOUND: no
+ * such context. */
 err_t contexts_add(json_t *contexts, const char *name, const char *run, const char *address);
 err_t contexts_use(json_t *contexts, const char *name);
 err_t contexts_remove(json_t *contexts, const char *name);

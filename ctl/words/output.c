@@ -78,7 +78,8 @@ static size_t prefix_of(const char *text, size_t columns)
     return i;
 }
 
-/* Takes a column from the widest, again and again; the first, by which rows are known, comes last. */
+/* Takes a column from the widest, again and again; the first, by which rows are known, comes
+ * last. */
 static void fit(const struct table *table, size_t limit, size_t width[COLUMNS_MAX])
 {
     size_t all = 2 * (table->columns - 1);

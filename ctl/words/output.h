@@ -14,23 +14,28 @@
 struct table;
 struct table *table_new(const char *columns);
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Header and rows, columns two blanks apart, no blanks at the ends of lines. "-" stands for an empty cell; line breaks are blanks. */
-/* limit: columns of the page, 0 for any number: the widest columns but the first are cut, with "..." at the end of what was. */
+/* Header and rows, columns two blanks apart, no blanks at the ends of lines. "-" stands for an
+ * empty cell; line breaks are blanks. */
+/* limit: columns of the page, 0 for any number: the widest columns but the first are cut, with
+ * "..." at the end of what was. */
 void table_render(const struct table *table, size_t limit, struct bytes *ret);
 
-/* To fit the terminal, or COLUMNS if that is set; all of it to files and pipes, and with -o wide. */
+/* To fit the terminal, or COLUMNS if that is set; all of it to files and pipes, and with -o
+ * wide. */
 void table_print(const struct table *table, FILE *to);
 void table_free(struct table *table);
 DEFINE_SCOPED(table)
 
-/* Whether fd is a terminal that lets a line be written again: not with TERM=dumb, or without TERM. */
+/* Whether fd is a terminal that lets a line be written again: not with TERM=dumb, or without
+ * TERM. */
 bool output_is_terminal(int fd);
 
 /* Indented, with a line break; members in the order in which they were put. */
 void output_json(const json_t *value);
 void output_json_line(const json_t *value); // compact; flushed
 
-/* Makes all texts of an answer printable for people, but for line breaks and tabs: names and messages come from peers. */
+/* Makes all texts of an answer printable for people, but for line breaks and tabs: names and
+ * messages come from peers. */
 void output_printable(json_t *answer);
 
 /* -o: "table", "wide" (a table of any width) or "json"; NULL is table. INVALID: none of them. */

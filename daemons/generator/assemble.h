@@ -37,5 +37,5 @@ void assembly_free(struct assembly *a);
 void assembly_append(struct assembly **list, struct assembly *a);
 struct assembly *assembly_find(struct assembly *list, uint64_t tag); // NULL: none
 struct assembly *assembly_find_id(struct assembly *list, const struct digest *id);
-struct assembly *assembly_take(struct assembly **list,
-                               uint64_t tag); // out of the list; it must be there
+/* Out of the list; it must be there */
+struct assembly *assembly_take(struct assembly **list, uint64_t tag);

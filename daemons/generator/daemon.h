@@ -1,4 +1,5 @@
-/* A generator's process: what main.c wires, and what peers.c, which hears of its peers, shares with it.
+/* A generator's process: what main.c wires, and what peers.c, which hears of its peers, shares with
+ * it.
  *
  * Owner: the loop's thread. */
 #pragma once
@@ -36,7 +37,8 @@ struct daemon {
 /* Ends the process with why, which it takes; the first one counts. */
 void daemon_failed(void *arg, err_t why);
 
-/* Leases are given back, then the process ends; groups without a disposition are made again. all: finished ones too. */
+/* Leases are given back, then the process ends; groups without a disposition are made again. all:
+ * finished ones too. */
 void daemon_give_back(struct daemon *d, bool all);
 
 void daemon_show(void *arg); // what holds it up, as readiness and status have it

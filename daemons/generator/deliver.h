@@ -1,5 +1,5 @@
-/* Finished groups out to the rewarder. A group is kept until its disposition comes back, and sent again when the stream was
- * lost in between. Owner: the loop's thread. */
+/* Finished groups out to the rewarder. A group is kept until its disposition comes back, and sent
+ * again when the stream was lost in between. Owner: the loop's thread. */
 #pragma once
 #include "rpc/stream.h"
 #include "wire/rollout.h"

@@ -13,8 +13,9 @@
 enum {
     SLOTS = 64, // a step of so many rows costs little, and its KV as much as a few groups'
     STEP_ROWS = 2 * SLOTS, // prompts are cut to fit: how long training waits for one step at most
-    /* Of training's seconds that evaluation may take where training never pauses: 1 / SHARE. Less, and an evaluation outlasts
-     * the rounds to the next one; more, and the generator's rate suffers visibly. */
+    /* Of training's seconds that evaluation may take where training never pauses: 1 / SHARE. Less,
+     * and an evaluation outlasts the rounds to the next one; more, and the generator's rate suffers
+     * visibly. */
     SHARE = 8,
     PROMPT_BYTES_MAX = 4 << 20,
 };

@@ -1,4 +1,5 @@
-/* Evaluation: rows of the evaluation data decoded by the weights of one pinned version, beside the training's decoding.
+/* Evaluation: rows of the evaluation data decoded by the weights of one pinned version, beside the
+ * training's decoding.
  *
  *     TRY(evaluate_new(&options, &evaluate));          -- *ret NULL: eval.every is 0
  *     decode_options.evaluate = evaluate;              -- whose thread calls evaluate_turn
@@ -6,9 +7,10 @@
  *     -> options.ready(arg, lineage, version)          -- in force: rows may be leased
  *     evaluate_admit(evaluate, grant);                 -- options.finished(arg, group) follows
  *
- * It has a model, a tokenizer and a few slots of its own: training's weights come and go meanwhile, and nothing it decodes
- * depends on them. New weights drop what the older ones had not finished. Sampling is that of `rlhfctl eval`, draw for draw.
- * Owner: the loop's thread, where callbacks come too; evaluate_turn and evaluate_busy: the compute thread. */
+ * It has a model, a tokenizer and a few slots of its own: training's weights come and go meanwhile,
+ * and nothing it decodes depends on them. New weights drop what the older ones had not finished.
+ * Sampling is that of `rlhfctl eval`, draw for draw. Owner: the loop's thread, where callbacks come
+ * too; evaluate_turn and evaluate_busy: the compute thread. */
 #pragma once
 #include "generator/decode.h"
 #include "rpc/rpc.h"
@@ -18,8 +20,8 @@ struct evaluate_options {
     const struct recipe *recipe;
     const char *generator;                            // its name, written into groups
     void (*finished)(void *arg, struct group *group); // takes the group
-    void (*unusable)(void *arg, const struct group *group,
-                     err_t why); // cannot be decoded; takes why
+    /* Cannot be decoded; takes why */
+    void (*unusable)(void *arg, const struct group *group, err_t why);
     void (*ready)(void *arg, uint32_t lineage, uint64_t version);
     void (*down)(void *arg, err_t why); // the stream of weights is lost, and tried again; takes why
     void *arg;
@@ -37,8 +39,9 @@ err_t evaluate_open(struct evaluate *evaluate, struct decode *decode,
 void evaluate_admit(struct evaluate *evaluate, struct lease_grant *grant); // takes it
 uint32_t evaluate_slots(const struct evaluate *evaluate);                  // rows at once; 0: NULL
 
-/* One step, if there is something to decode and it is its turn: always when training had nothing to decode (training_s 0), else
- * so that at most an eighth of the seconds that training's steps take is spent here. */
+/* One step, if there is something to decode and it is its turn: always when training had nothing to
+ * decode (training_s 0), else so that at most an eighth of the seconds that training's steps take
+ * is spent here. */
 err_t evaluate_turn(struct evaluate *evaluate, double training_s);
 bool evaluate_busy(const struct evaluate *evaluate); // NULL: no
 double evaluate_seconds(void); // spent here since the process began; any thread

@@ -4,7 +4,8 @@
  *     peer_up(&facts.peers.learner, clock_s());                -- as streams say it
  *     struct hold hold = generator_hold(&facts, clock_s());    -- HOLD_NONE: it decodes
  *
- * In order of precedence: the learner, the rewarder, weights, a pause, groups without an answer, leases. Any thread. */
+ * In order of precedence: the learner, the rewarder, weights, a pause, groups without an answer,
+ * leases. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "svc/peer.h"

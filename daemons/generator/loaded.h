@@ -1,4 +1,5 @@
-/* What a model was loaded with, for who subscribes to new weights: a version that is the same need not come.
+/* What a model was loaded with, for who subscribes to new weights: a version that is the same need
+ * not come.
  *
  *     TRY(model_digest(model, &digest));
  *     options.digest = &digest, options.values = loaded_values, options.arg = model;     -- of a subscriber

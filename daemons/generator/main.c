@@ -1,4 +1,5 @@
-/* The generator: prompts and weights in from the learner, groups of completions out to the rewarder.
+/* The generator: prompts and weights in from the learner, groups of completions out to the
+ * rewarder.
  *
  *     learner -> prompts -> decode -> deliver -> rewarder
  *     learner -> update  ---^

@@ -100,7 +100,8 @@ static struct lease_progress *known_leases(const struct prompts *prompts, uint32
     return known;
 }
 
-/* Leases that are given back: what was refused; when draining all. Each time anew: grants may have been on their way. */
+/* Leases that are given back: what was refused; when draining all. Each time anew: grants may have
+ * been on their way. */
 static struct digest *given_back(const struct prompts *prompts, uint32_t *ret_count)
 {
     const size_t held = prompts->draining ? prompts->held.count : 0;
@@ -208,8 +209,9 @@ static bool has(const struct ids *ids, const struct digest *id)
     return false;
 }
 
-/* A row that we have already may be leased to us again, after a lost stream or a deadline: its id is the same, and so would be
- * its tokens. And one may come late, for weights that are no longer held. */
+/* A row that we have already may be leased to us again, after a lost stream or a deadline: its id
+ * is the same, and so would be its tokens. And one may come late, for weights that are no longer
+ * held. */
 static bool is_welcome(const struct prompts *prompts, const struct lease_grant *grant)
 {
     return prompts->evaluates && grant->version == prompts->evaluation_version &&
@@ -280,7 +282,8 @@ static void on_message(struct rpc_stream *stream, struct rpc_message *message,
     lease_reply_done(&reply);
 }
 
-/* Superseded: as another process from now on. The learner has freed all our leases, and will say so. */
+/* Superseded: as another process from now on. The learner has freed all our leases, and will say
+ * so. */
 static void come_anew(struct prompts *prompts)
 {
     const int64_t now = clock_ms();

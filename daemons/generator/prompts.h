@@ -1,4 +1,5 @@
-/* Slots leased from the learner: asks for as many groups as fit, hands the grants on, reports what it holds.
+/* Slots leased from the learner: asks for as many groups as fit, hands the grants on, reports what
+ * it holds.
  *
  *     TRY(prompts_open(&options, &prompts));
  *     prompts_version(prompts, 1, 12);        -- weights are in force: leases may be asked for
@@ -28,8 +29,9 @@ struct prompts_options {
     void (*revoked)(void *arg, const struct digest *id);
     void (*over)(void *arg, enum prompts_over over); // nothing more is granted
     void (*hold)(void *arg, bool holds); // decoding is to stand still; prompts_stands when it does
-    /* The learner cannot be reached, or refuses: PRECONDITION for good; ABORTED: another process came under our name, and this
-     * one comes again as a new one after prompts_pause_ms. Takes why. */
+    /* The learner cannot be reached, or refuses: PRECONDITION for good; ABORTED: another process
+     * came under our name, and this one comes again as a new one after prompts_pause_ms. Takes
+     * why. */
     void (*down)(void *arg, err_t why);
     void (*up)(void *arg); // the learner has accepted us
     void *arg;
@@ -37,12 +39,13 @@ struct prompts_options {
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
 void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version);
 void prompts_finished(struct prompts *prompts, const struct digest *id); // also: revoked, unusable
-/* Weights are in force for evaluation: rows may be leased for them, and what older ones had not finished is forgotten. */
+/* Weights are in force for evaluation: rows may be leased for them, and what older ones had not
+ * finished is forgotten. */
 void prompts_evaluates(struct prompts *prompts, uint32_t lineage, uint64_t version);
 void prompts_evaluated(struct prompts *prompts, const struct digest *id); // a row is done
 void prompts_evaluation_unusable(struct prompts *prompts, const struct digest *id, uint64_t slot);
-void prompts_settled(struct prompts *prompts,
-                     const struct digest *id); // its group has a disposition: forgotten
+/* Its group has a disposition: forgotten */
+void prompts_settled(struct prompts *prompts, const struct digest *id);
 void prompts_unusable(struct prompts *prompts,
                       const struct digest *id, // it can never be decoded: tell the learner, and
                       const char *why);        // why
@@ -50,11 +53,12 @@ void prompts_unusable(struct prompts *prompts,
 /* Whether decoding stands still: the learner is told. */
 void prompts_stands(struct prompts *prompts, bool stands);
 
-/* How long another process keeps our name before we take it back: longer each time, as it may be alive and do the same. */
+/* How long another process keeps our name before we take it back: longer each time, as it may be
+ * alive and do the same. */
 int64_t prompts_pause_ms(const struct prompts *prompts);
 
-/* Gives back every lease and asks for no more. all: those too whose groups are finished and have no disposition, as nobody will
- * ever have them. */
+/* Gives back every lease and asks for no more. all: those too whose groups are finished and have no
+ * disposition, as nobody will ever have them. */
 void prompts_drain(struct prompts *prompts, bool all);
 size_t prompts_held(const struct prompts *prompts); // leases under way
 void prompts_free(struct prompts *prompts);

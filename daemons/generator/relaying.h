@@ -1,11 +1,12 @@
-/* Weights on to other generators (publish.fanout): what update has staged, served as the learner serves it.
+/* Weights on to other generators (publish.fanout): what update has staged, served as the learner
+ * serves it.
  *
  *     TRY(relay_open(recipe, decode_layout(decode), &relay));        -- NULL where publish.fanout is 0
  *     services[n++] = relay_service(relay);
  *     relay_forward(relay, manifest, values, delta);   relay_beat(relay, beat);       -- update's
  *
- * Changes are passed on as they came. All values are copied only for who needs them. Owner: the loop's thread. The server is freed
- * first, then update, then this. */
+ * Changes are passed on as they came. All values are copied only for who needs them. Owner: the
+ * loop's thread. The server is freed first, then update, then this. */
 #pragma once
 #include "rpc/server.h"
 #include "svc/recipe/recipe.h"
@@ -22,6 +23,7 @@ void relay_forward(struct relay *relay, const struct manifest *manifest, const u
                    struct delta *delta);
 void relay_beat(struct relay *relay, uint64_t beat);
 
-/* Where it serves, for others: of the recipe and the address in use. NULL: nowhere; owned by the caller. */
+/* Where it serves, for others: of the recipe and the address in use. NULL: nowhere; owned by the
+ * caller. */
 char *relay_address(const struct recipe *recipe, const char *listen);
 void relay_free(struct relay *relay);

@@ -1,18 +1,20 @@
-/* New weights into the engine: when they are taken, and what becomes of sequences half done (generator.in_flight).
+/* New weights into the engine: when they are taken, and what becomes of sequences half done
+ * (generator.in_flight).
  *
  *     swap_offer(swap);                                    -- newer weights lie ready
  *     if (swap_wants(swap)) ...                            -- between two steps: ask for the newest that lies ready
  *     TRY(swap_apply(swap, values, changed, version, &done));   -- they have come
  *     if (!swap_holds(swap)) engine_admit(...)
  *
- * continue: taken between any two steps; new tokens stand on the old weights' KV.
- * recompute: taken between any two steps; everything unfinished gets its KV anew before its next token. A rebuild under way
+ * continue: taken between any two steps; new tokens stand on the old weights' KV. recompute: taken
+ * between any two steps; everything unfinished gets its KV anew before its next token. A rebuild
+ * under way
  *     gives way to newer weights once; the one that took its place is completed before others are taken, so that sequences go
  *     on however fast versions come.
  * finish: nothing is admitted from the offer on; taken when the last sequence is done.
  *
- * Who asks gets the newest: versions that come while one has to wait are never applied, and nothing is rebuilt for them.
- * Owner: the thread that owns the engine. */
+ * Who asks gets the newest: versions that come while one has to wait are never applied, and nothing
+ * is rebuilt for them. Owner: the thread that owns the engine. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -30,8 +32,8 @@ void swap_offer(struct swap *swap);
 /* Whether they are to be asked for now. True once, until they have come. */
 bool swap_wants(struct swap *swap);
 
-/* The weights in force are not to be trusted, and no step is made: the next are taken at once, in every mode. Where `finish`
- * has sequences half done, these get their KV anew. */
+/* The weights in force are not to be trusted, and no step is made: the next are taken at once, in
+ * every mode. Where `finish` has sequences half done, these get their KV anew. */
 void swap_force(struct swap *swap);
 
 /* Whether nothing may be admitted now. */
@@ -45,8 +47,8 @@ struct swapped {
     bool gave_way;   // a rebuild for the version before had not been completed
 };
 
-/* Puts values (the layout's elements, borrowed) in force: the engine's next step computes with them. changed: a flag per
- * tensor, NULL: all. values NULL: those in force are the version's. */
+/* Puts values (the layout's elements, borrowed) in force: the engine's next step computes with
+ * them. changed: a flag per tensor, NULL: all. values NULL: those in force are the version's. */
 err_t swap_apply(struct swap *swap, const bf16 *values, const bool *changed, uint64_t version,
                  struct swapped *ret);
 

@@ -1,4 +1,5 @@
-/* New weights in: received and checked beside the decoding, put in force between two of its steps, acknowledged.
+/* New weights in: received and checked beside the decoding, put in force between two of its steps,
+ * acknowledged.
  *
  *     TRY(update_open(&options, &update));
  *     update_wanted(update);                  -- decode says so: it gets the newest version that is complete

@@ -4,7 +4,8 @@
  *     rewarders  -> ingest -> store -> draw -> batch, pack, step -> publish -> generators
  *                   [loop]   [storage]        [------ compute ------]  [loop]
  *
- * Beside it evaluating: versions that are due, over the same leases and appends, with weights of their own. */
+ * Beside it evaluating: versions that are due, over the same leases and appends, with weights of
+ * their own. */
 #include "base/file.h"
 #include "base/jsonl.h"
 #include "base/log.h"
@@ -216,7 +217,8 @@ static err_t tell_why_none(void *arg, struct store *store)
     return OK;
 }
 
-/* The compute thread has trained its last round. Data without a round is no run that is complete. */
+/* The compute thread has trained its last round. Data without a round is no run that is
+ * complete. */
 static void training_ended(void *arg, enum train_end end, err_t why)
 {
     struct daemon *d = arg;
@@ -242,8 +244,8 @@ static void storage_failed(void *arg, err_t why)
 
 /* ---- putting it together */
 
-/* Of a store that is made now: one that is lost and made again under the same name is another, and what generators of the
- * first still hold is told apart. */
+/* Of a store that is made now: one that is lost and made again under the same name is another, and
+ * what generators of the first still hold is told apart. */
 static uint32_t first_lineage(void)
 {
     uint32_t lineage = 0;
@@ -278,8 +280,8 @@ static err_t open_storage(struct daemon *d)
     return storage_call(d->storage, set_aside, d);
 }
 
-/* Reads, all of it: what is found damaged is refused before anything is written. Then the store is ours, and only then are other
- * files of the run changed. */
+/* Reads, all of it: what is found damaged is refused before anything is written. Then the store is
+ * ours, and only then are other files of the run changed. */
 static err_t open_run(struct daemon *d)
 {
     TRY(live_open(d->recipe, &d->live));

@@ -2,7 +2,8 @@
 #include "base/mem.h"
 #include "model/numerics.h"
 
-/* Words that are not known (default) leave what the objective's row has; the recipe allows no others. */
+/* Words that are not known (default) leave what the objective's row has; the recipe allows no
+ * others. */
 static void set_policy(const struct recipe_learner *learner, struct objective_config *ret)
 {
     const struct recipe_correction *correction = &learner->correction;

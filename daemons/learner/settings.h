@@ -18,13 +18,15 @@ uint64_t settings_checkpoint_bytes(const struct model *model);
 /* Tokens of a prompt and a completion together, at most. */
 int settings_longest(const struct recipe *recipe, const struct model_config *config);
 
-/* Sets of COLUMN_BIT. What every completion must come with; what those that are trained must have beside it, as the recipe has
- * rewarders fill it. */
+/* Sets of COLUMN_BIT. What every completion must come with; what those that are trained must have
+ * beside it, as the recipe has rewarders fill it. */
 uint64_t settings_columns(const struct recipe *recipe);
 uint64_t settings_trained_columns(const struct recipe *recipe);
 
-/* The training id of the numerics, as rounds record it: equal texts and settings, equal bits. The caller's. */
+/* The training id of the numerics, as rounds record it: equal texts and settings, equal bits. The
+ * caller's. */
 char *settings_fingerprint(const struct model *model);
 
-/* PRECONDITION: the backend's training is not repeatable, so a restart could not train recorded rounds again. */
+/* PRECONDITION: the backend's training is not repeatable, so a restart could not train recorded
+ * rounds again. */
 err_t settings_repeatable(const struct backend *be);

@@ -53,7 +53,8 @@ static void stopped(void *arg)
     loop_stop(d->loop);
 }
 
-/* What has no disposition is sent again by its generator, to another rewarder or to this one restarted. */
+/* What has no disposition is sent again by its generator, to another rewarder or to this one
+ * restarted. */
 static void drain(void *arg)
 {
     struct daemon *d = arg;

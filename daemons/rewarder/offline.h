@@ -2,8 +2,9 @@
  *
  * `rlhfd-rewarder --job score`: completions on standard input, their scores on standard output.
  *
- * A line in: {"row": {...}, "text": "...", "tokens": 5, "ended": true}; the same line out with "scores" and "reward".
- * The scorers are those of the recipe, so what training optimises and what is measured are one thing. */
+ * A line in: {"row": {...}, "text": "...", "tokens": 5, "ended": true}; the same line out with
+ * "scores" and "reward". The scorers are those of the recipe, so what training optimises and what
+ * is measured are one thing. */
 #pragma once
 #include "svc/recipe/recipe.h"
 #include <stdio.h>
@@ -11,7 +12,8 @@
 /* INVALID names the line. Lines already written stand. */
 err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out);
 
-/* `rlhfd-rewarder --job check`: makes the recipe's scorers, and scores an empty completion of the first rows of data.train and
- * data.eval, as what `rlhfctl check` cannot find by itself. One JSON object on standard output: {"notes": ["..."]}, or
- * {"code": N, "message": "..."} for the error that is returned too. */
+/* `rlhfd-rewarder --job check`: makes the recipe's scorers, and scores an empty completion of the
+ * first rows of data.train and data.eval, as what `rlhfctl check` cannot find by itself. One JSON
+ * object on standard output: {"notes": ["..."]}, or {"code": N, "message": "..."} for the error
+ * that is returned too. */
 err_t check_offline(const struct recipe *recipe, FILE *out);

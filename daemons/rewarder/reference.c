@@ -23,7 +23,8 @@ static struct metric seconds =
                      0.001, 0.01, 0.1, 1, 10);
 static struct metric *const rows[] = {&tokens, &seconds};
 
-/* What the recipe allows, if the policy can: the generator and the learner bound sequences alike. */
+/* What the recipe allows, if the policy can: the generator and the learner bound sequences
+ * alike. */
 static int longest(const struct recipe *recipe, const struct model_config *config)
 {
     int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
@@ -63,8 +64,8 @@ err_t reference_open(const struct recipe *recipe, struct reference **ret)
     return OK;
 }
 
-/* The completions that are wanted, in ascending order; returns how many. Of training pairs only the two: which they are
- * follows from the rewards, here as in the learner. */
+/* The completions that are wanted, in ascending order; returns how many. Of training pairs only the
+ * two: which they are follows from the rewards, here as in the learner. */
 static uint32_t wanted(const struct reference *ref, const struct group *group, uint32_t *ret)
 {
     const struct recipe_dpo *dpo = &ref->recipe->learner.dpo;

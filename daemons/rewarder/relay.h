@@ -1,5 +1,6 @@
-/* Scored groups on to the learner; dispositions back to whoever sent the group. A group is kept until its disposition comes,
- * and sent again when the stream was lost in between. Owner: the loop's thread. */
+/* Scored groups on to the learner; dispositions back to whoever sent the group. A group is kept
+ * until its disposition comes, and sent again when the stream was lost in between. Owner: the
+ * loop's thread. */
 #pragma once
 #include "rpc/stream.h"
 #include "wire/rollout.h"
@@ -19,8 +20,8 @@ struct relay_options {
 };
 err_t relay_open(const struct relay_options *options, struct relay **ret);
 
-/* Sends the scored group's bytes; the disposition goes to origin (a reference is taken). The same group again, from a
- * generator that lost its stream, replaces the origin. */
+/* Sends the scored group's bytes; the disposition goes to origin (a reference is taken). The same
+ * group again, from a generator that lost its stream, replaces the origin. */
 void relay_group(struct relay *relay, const struct group *group, struct rpc_call *origin);
 
 /* Whether so many groups wait for their disposition that no more should be taken in. */

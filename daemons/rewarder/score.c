@@ -104,7 +104,8 @@ static void run_job(void *state, void *arg)
         loop_post(score->options.loop, job_done, job);
         return;
     }
-    /* Without room there this worker waits, not the loop: its own mailbox fills and the streams stop. */
+    /* Without room there this worker waits, not the loop: its own mailbox fills and the streams
+     * stop. */
     bool posted = worker_post_wait(score->compute, run_reference, job);
     assert(posted); // it ends after the workers
 }

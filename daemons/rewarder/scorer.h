@@ -1,12 +1,13 @@
-/* Scorers: pure functions from (dataset row, completion) to one raw number; a recipe's list of them makes the reward.
+/* Scorers: pure functions from (dataset row, completion) to one raw number; a recipe's list of them
+ * makes the reward.
  *
  *     struct scorer_config config[] = {{.kind = "exact", .column = "completion", .weight = 1, .strip = true}};
  *     SCOPED(scorers) scorers = NULL;
  *     TRY(scorers_new(config, 1, &scorers));       -- INVALID: "rewarder.scorers[0]: ..." says what to change
  *     TRY(scorers_group(scorers, group));          -- sets scores and reward of every completion
  *
- * Owner: one thread; a worker has its own set. The same sample gives the same bits on every machine.
- * To add a scorer: a file in scorers/, a row in scorer.c's table, a test. */
+ * Owner: one thread; a worker has its own set. The same sample gives the same bits on every
+ * machine. To add a scorer: a file in scorers/, a row in scorer.c's table, a test. */
 #pragma once
 #include "base/err.h"
 #include "base/json.h"
@@ -21,7 +22,8 @@ enum { SCORERS_MAX = 64, SCORER_PATTERN_MAX = 1 << 14 };
 
 enum length_unit { LENGTH_TOKENS, LENGTH_CHARACTERS };
 
-/* One entry of the recipe's list. Text is borrowed during scorers_new only; NULL or "" means absent. */
+/* One entry of the recipe's list. Text is borrowed during scorers_new only; NULL or "" means
+ * absent. */
 struct scorer_config {
     const char *kind;    // a name of the table
     const char *column;  // of the row, whose value must be text: exact, rouge; regex (optional)
@@ -67,14 +69,16 @@ struct scorer_kind {
     void (*free)(void *state);
 };
 
-/* exact   1 if the completion is the row's column, else 0.
- * regex   1 if the pattern occurs in the completion, else 0; with a column: 1 if what its first group (the whole match
+/* exact   1 if the completion is the row's column, else 0. regex   1 if the pattern occurs in the
+ * completion, else 0; with a column: 1 if what its first group (the whole match
  *         where it has none) took at the first match is the row's column.
- * format  1 if the pattern matches the completion from end to end and, with eos, the completion ended by itself.
- * length  1 for min..max tokens (the end token included) or characters; below in a straight line to 0 at length 0, above
+ * format  1 if the pattern matches the completion from end to end and, with eos, the completion
+ * ended by itself. length  1 for min..max tokens (the end token included) or characters; below in a
+ * straight line to 0 at length 0, above
  *         to 0 at twice max.
  * rouge   ROUGE-L F1 against the row's column, in [0, 1]: as Google's rouge_score without stemming.
- * A match that needs more than a fixed amount of work scores 0 and is counted in scorers_overruns. */
+ * A match that needs more than a fixed amount of work scores 0 and is counted in
+ * scorers_overruns. */
 extern const struct scorer_kind scorer_exact, scorer_regex, scorer_format, scorer_length,
     scorer_rouge;
 
@@ -84,7 +88,8 @@ const struct scorer_kind *scorer_at(size_t i);
 
 struct scorers;
 
-/* INVALID: an entry names no kind, lacks a key, has one that its kind does not read, or a value out of range. */
+/* INVALID: an entry names no kind, lacks a key, has one that its kind does not read, or a value out
+ * of range. */
 err_t scorers_new(const struct scorer_config *config, size_t count, struct scorers **ret);
 
 /* The same from rewarder.scorers; errors name file and line. */
@@ -95,15 +100,16 @@ size_t scorers_count(const struct scorers *scorers);
 err_t scorers_sample(struct scorers *scorers, const struct scorer_sample *sample, double *ret_score,
                      double *ret_reward);
 
-/* Parses the group's row and scores every completion, replacing older scores; on error the group is as it was.
- * INVALID: the row is no JSON object, or as above. */
+/* Parses the group's row and scores every completion, replacing older scores; on error the group is
+ * as it was. INVALID: the row is no JSON object, or as above. */
 err_t scorers_group(struct scorers *scorers, struct group *group);
 
 uint64_t scorers_overruns(const struct scorers *scorers); // matches given up since scorers_new
 void scorers_free(struct scorers *scorers);
 DEFINE_SCOPED(scorers)
 
-/* For scorers: the row's column as text, borrowed. INVALID names the column and the columns that are there. */
+/* For scorers: the row's column as text, borrowed. INVALID names the column and the columns that
+ * are there. */
 struct text_slice {
     const char *data;
     size_t len;

@@ -1,12 +1,14 @@
-/* Weight deltas: bytes as a share of the dense array, and GB of dense weights covered per second on one core.
+/* Weight deltas: bytes as a share of the dense array, and GB of dense weights covered per second on
+ * one core.
  *
  *     build/tests/bench_delta [LARGE]               LARGE: parameters of the larger synthetic case, 50000000
  *     build/tests/bench_delta pair OLD NEW NAME LR  two versions of a run, as checkpoints (delta_updates makes them)
  *
- * synthetic: uniform values, so many of them one ulp off, anywhere. sort: a small model after supervised steps on its task, then
- * updates whose sequences push with random weights, as policy gradients do, at the given lr. encode: from old and new to
- * plain chunks; zstd: packed too. stage: plain chunks to values and digest; unzstd: unpacked before; apply: the writing.
- * The figures are of the fastest of a few. */
+ * synthetic: uniform values, so many of them one ulp off, anywhere. sort: a small model after
+ * supervised steps on its task, then updates whose sequences push with random weights, as policy
+ * gradients do, at the given lr. encode: from old and new to plain chunks; zstd: packed too. stage:
+ * plain chunks to values and digest; unzstd: unpacked before; apply: the writing. The figures are
+ * of the fastest of a few. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -158,7 +160,8 @@ static int by_token(const void *a, const void *b)
     return *(const int32_t *)a - *(const int32_t *)b;
 }
 
-/* Letters, an arrow, the letters in order, an end. push: weights of random sign, else those of a supervised step. */
+/* Letters, an arrow, the letters in order, an end. push: weights of random sign, else those of a
+ * supervised step. */
 static void fill(struct task *task, bool push)
 {
     const struct rng rng = rng_keyed(2, RNG_TEST, 6, 0);

@@ -1,9 +1,11 @@
-/* generator.in_flight side by side: decoding goes on while new weights come every so many sampled tokens.
+/* generator.in_flight side by side: decoding goes on while new weights come every so many sampled
+ * tokens.
  *
  *     build/tests/bench_inflight [threads]
  *
- * One JSON object per line. pause_ms: the engine stands still for one swap; rebuild_rows_per_swap: tokens whose KV was
- * computed again; drained_share: of the slots, empty in the mean step; waited_tokens: sampled between offer and swap. */
+ * One JSON object per line. pause_ms: the engine stands still for one swap; rebuild_rows_per_swap:
+ * tokens whose KV was computed again; drained_share: of the slots, empty in the mean step;
+ * waited_tokens: sampled between offer and swap. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"

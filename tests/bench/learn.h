@@ -1,5 +1,5 @@
-/* The learner's way back (learner/round/step.c), for benches whose slopes are known beforehand: stretch by stretch, so that logits
- * are computed once.
+/* The learner's way back (learner/round/step.c), for benches whose slopes are known beforehand:
+ * stretch by stretch, so that logits are computed once.
  *
  *     TRY(forward_run(fw, ...));
  *     TRY(bench_backward(fw, row, target, dlogp, count, logp, grad)); */

@@ -2,7 +2,8 @@
  *
  *     build/tests/bench_matmul [threads [M N K]]
  *
- * One JSON object per line: the best of several timings, since other programs disturb a shared machine. */
+ * One JSON object per line: the best of several timings, since other programs disturb a shared
+ * machine. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "tensor/backend.h"

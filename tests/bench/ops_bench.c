@@ -139,8 +139,8 @@ static err_t report_attention(struct bench *b, int T, int H, int K, int D)
     return OK;
 }
 
-/* Steps over arrays that no cache holds, where almost all values change and where few do; and what a
- * full digest of them takes. */
+/* Steps over arrays that no cache holds, where almost all values change and where few do; and what
+ * a full digest of them takes. */
 static err_t report_large(struct backend *be, size_t count)
 {
     enum { STEPS = 7 };

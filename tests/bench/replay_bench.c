@@ -1,11 +1,13 @@
-/* The replay store at rate: 16 senders whose groups become durable in the batches that form by themselves, against raw
- * RocksDB write batches under the same fsync policy and against the disk's bare fsync; draws; a scan of the live groups after
- * a million deletions; opening a million groups. JSON, a line per figure; those named ratio/ are to be compared with `want`.
+/* The replay store at rate: 16 senders whose groups become durable in the batches that form by
+ * themselves, against raw RocksDB write batches under the same fsync policy and against the disk's
+ * bare fsync; draws; a scan of the live groups after a million deletions; opening a million groups.
+ * JSON, a line per figure; those named ratio/ are to be compared with `want`.
  *
  *     TMPDIR=/var/tmp build/tests/bench_replay [--quick]
  *
- * Senders decode what they send, as the learner does when it comes; the writer takes whatever waits. cpu: the writer
- * thread's own processor time, which other load on the machine changes less than the rates. */
+ * Senders decode what they send, as the learner does when it comes; the writer takes whatever
+ * waits. cpu: the writer thread's own processor time, which other load on the machine changes less
+ * than the rates. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "learner/store/history.h"
@@ -376,7 +378,7 @@ static void append_many(struct store *store, const struct grants *grants, uint64
         size_t n = grants->count - i < BATCH ? grants->count - i : BATCH;
         for (size_t j = 0; j < n; j++)
             groups[j] = kit_group(&grants->grant[i + j], version, version);
-        // store_append compares the members of a batch with one another: as many as ingest hands over
+        // store_append compares a batch's members with one another: at most as many as ingest's
         for (size_t j = 0; j < n; j += WAITING_MAX)
             assert_ok(store_append(store, (const struct group *const *)groups + j,
                                    n - j < WAITING_MAX ? n - j : WAITING_MAX, 0, verdicts + j));

@@ -1,4 +1,5 @@
-/* gRPC over loopback between two processes: unary calls per second, messages and bytes per second of a stream. */
+/* gRPC over loopback between two processes: unary calls per second, messages and bytes per second
+ * of a stream. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rpc/client.h"

@@ -5,8 +5,8 @@
  *     bench_workload train DIR SEQUENCES LENGTH THREADS STEPS   all tokens trained, AdamW
  *     bench_workload machine THREADS                            what the cores can do at most
  *
- * decode counts from when the last prompt is computed; its seconds hold everything a step does: forward, draw,
- * log-probabilities, bookkeeping. */
+ * decode counts from when the last prompt is computed; its seconds hold everything a step does:
+ * forward, draw, log-probabilities, bookkeeping. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -155,7 +155,8 @@ static err_t train(const char *directory, int sequences, int length, int threads
 typedef float v16f __attribute__((vector_size(64)));
 enum { CHAINS = 24 }; // enough to hide an fma's latency, few enough for the registers
 
-/* Sixteen lanes in CHAINS independent chains; gcc makes fmas of them (-ffp-contract), as wide as the target allows. */
+/* Sixteen lanes in CHAINS independent chains; gcc makes fmas of them (-ffp-contract), as wide as
+ * the target allows. */
 __attribute__((target_clones("avx512f", "avx2,fma", "default"),
                optimize("O3", "fp-contract=fast"))) static float
 fma_work(long rounds)

@@ -1,8 +1,9 @@
-/* One flipped bit anywhere in what a run left on disk, and a learner started on it: everything that was recorded is still there,
- * or the start is refused with what to do, and nothing was changed. Real processes on copies of a run that a ring made.
+/* One flipped bit anywhere in what a run left on disk, and a learner started on it: everything that
+ * was recorded is still there, or the start is refused with what to do, and nothing was changed.
+ * Real processes on copies of a run that a ring made.
  *
- * DAMAGE_FLIPS=all tries 76 bits over all files of the store and 40 over logs, checkpoints, metrics and evaluations (default: a
- * sixth of them) and prints a table. */
+ * DAMAGE_FLIPS=all tries 76 bits over all files of the store and 40 over logs, checkpoints, metrics
+ * and evaluations (default: a sixth of them) and prints a table. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/jsonl.h"
@@ -147,7 +148,8 @@ static struct bytes read_all(const struct ring *ring, const char *name)
     return bytes;
 }
 
-/* Lines with the order of what they tell of; in a damaged one, but for the bit. Rounds trained again have other times. */
+/* Lines with the order of what they tell of; in a damaged one, but for the bit. Rounds trained
+ * again have other times. */
 static int lines_of(const struct ring *ring, const char *name)
 {
     SCOPED_VALUE(bytes) text = read_all(ring, name);

@@ -1,8 +1,10 @@
-/* A run that a build with stores of format 3 left when it was killed goes on in this one, with the same weights.
+/* A run that a build with stores of format 3 left when it was killed goes on in this one, with the
+ * same weights.
  *
- * tests/golden/format3.tar has its RUN directory, and tests/golden/format3.sh says what is in it and made it: 13 rounds recorded,
- * 12 trained, a checkpoint of version 8, the groups of one round more. So the learner by itself makes versions 9 to 14, each of
- * which is known (testing/golden.h). Then the whole ring goes on. */
+ * tests/golden/format3.tar has its RUN directory, and tests/golden/format3.sh says what is in it
+ * and made it: 13 rounds recorded, 12 trained, a checkpoint of version 8, the groups of one round
+ * more. So the learner by itself makes versions 9 to 14, each of which is known (testing/golden.h).
+ * Then the whole ring goes on. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -69,8 +71,9 @@ static void it_goes_on(void **)
     assert_true(json_equal(after, versions)); // history stays as it was
 }
 
-/* With the whole ring at once, as an operator would. The stored groups are the oldest ones, so they are the next round. What
- * comes after it depends on which weights the generator has when it decodes. */
+/* With the whole ring at once, as an operator would. The stored groups are the oldest ones, so they
+ * are the next round. What comes after it depends on which weights the generator has when it
+ * decodes. */
 static void the_ring_goes_on(void **)
 {
     const struct ring ring = unpacked();

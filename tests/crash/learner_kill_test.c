@@ -1,9 +1,9 @@
-/* The learner of a running ring killed with -9 at moments chosen by what can be seen from outside, and started again: every
- * version that was recorded comes out with the same digest, and the run ends with the same bytes as one that nothing
- * happened to.
+/* The learner of a running ring killed with -9 at moments chosen by what can be seen from outside,
+ * and started again: every version that was recorded comes out with the same digest, and the run
+ * ends with the same bytes as one that nothing happened to.
  *
- * LEARNER_KILLS=20 kills so often in each run (default 4). Each run prints a JSON line: what the kills hit, judged by what
- * was on disk afterwards. */
+ * LEARNER_KILLS=20 kills so often in each run (default 4). Each run prints a JSON line: what the
+ * kills hit, judged by what was on disk afterwards. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -257,7 +257,8 @@ static void kill_learner(struct life *life)
     life->at = now;
 }
 
-/* The first kills of a learner started again: before it listens, while it trains the recorded rounds again. */
+/* The first kills of a learner started again: before it listens, while it trains the recorded
+ * rounds again. */
 static void kill_early(struct life *life, int number, const char *settings)
 {
     daemons_start_one(&life->daemons, LEARNER, settings);
@@ -353,7 +354,8 @@ static void killed_runs_end_with_the_same_bytes(void **state)
     mem_free(got);
 }
 
-/* No checkpoint before the end: each start trains every round again from version 0, and so does the one after the end. */
+/* No checkpoint before the end: each start trains every round again from version 0, and so does the
+ * one after the end. */
 static void at_lag_1_the_log_alone_makes_every_version_again(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* A learner started again on what another left: a store or checkpoint that is gone, torn, of another build, of other
- * settings; a round that cannot be trained; a fork. Real processes on a run that a whole ring made and left. */
+/* A learner started again on what another left: a store or checkpoint that is gone, torn, of
+ * another build, of other settings; a round that cannot be trained; a fork. Real processes on a run
+ * that a whole ring made and left. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -366,7 +367,7 @@ static void a_round_that_fails_every_time(void **state)
     (void)state;
     struct ring ring = copy_of(&base);
     struct audit before = audit_of(&ring);
-    /* A reference is asked for that the stored groups were not made with: recorded so, the round fails then and ever. */
+    /* The stored groups lack the reference that is asked for: the recorded round always fails. */
     remove(ring.log);
     struct process learner =
         process_start(ring.log, "rlhfd-learner", ring.recipe, "--run", ring.run, "--set",

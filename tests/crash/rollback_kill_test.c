@@ -1,8 +1,10 @@
-/* A learner killed with -9 around a rollback: before the new lineage is durable, before its line and its weights are out, after
- * its first rounds. Started again it stands in one of the two lineages, every version of which keeps its digest; and as at lag 0 a
- * branch repeats history, the run ends with the same bytes as one that nothing happened to.
+/* A learner killed with -9 around a rollback: before the new lineage is durable, before its line
+ * and its weights are out, after its first rounds. Started again it stands in one of the two
+ * lineages, every version of which keeps its digest; and as at lag 0 a branch repeats history, the
+ * run ends with the same bytes as one that nothing happened to.
  *
- * ROLLBACK_KILLS=40 kills so often (default 8). Prints a JSON line: what the kills hit, judged by what was on disk afterwards. */
+ * ROLLBACK_KILLS=40 kills so often (default 8). Prints a JSON line: what the kills hit, judged by
+ * what was on disk afterwards. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -1,8 +1,9 @@
 /* A learner's storage killed with -9 at random moments, and the machine's power cut with it: files
- * are cut back to what was really synced, or to somewhere between that and what was written. Whatever a call had
- * acknowledged must be there when the store opens again, and nothing by half.
+ * are cut back to what was really synced, or to somewhere between that and what was written.
+ * Whatever a call had acknowledged must be there when the store opens again, and nothing by half.
  *
- * STORE_KILLS=50 kills so often under each policy (default 5); with STORE_UNSYNCED=1 no sync counts, and the test must fail. */
+ * STORE_KILLS=50 kills so often under each policy (default 5); with STORE_UNSYNCED=1 no sync
+ * counts, and the test must fail. */
 #include "base/rng.h"
 #include "unit/learner/store_kit.h"
 #include <dirent.h>
@@ -55,8 +56,8 @@ int fdatasync(int fd)
     return record_sync(fd, (int)syscall(SYS_fdatasync, fd), size);
 }
 
-/* Cuts write-ahead logs, tables and manifests back to their last sync; half of them keep some of what was written after it,
- * as a disk may have. Returns the bytes cut. */
+/* Cuts write-ahead logs, tables and manifests back to their last sync; half of them keep some of
+ * what was written after it, as a disk may have. Returns the bytes cut. */
 static int64_t cut_power(const char *dir, const char *log, const struct rng *rng, uint64_t *at)
 {
     int64_t cut = 0;

@@ -1,4 +1,5 @@
-/* What the stand-ins for CUDA's runtime and NCCL share: settings from the environment, "key=value,key=value". */
+/* What the stand-ins for CUDA's runtime and NCCL share: settings from the environment,
+ * "key=value,key=value". */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,9 @@
-/* A stand-in for CUDA's runtime: device memory is host memory; a stream is a thread that does one operation after the other,
- * so that what is used too early, or again too soon, comes out wrong here too.
+/* A stand-in for CUDA's runtime: device memory is host memory; a stream is a thread that does one
+ * operation after the other, so that what is used too early, or again too soon, comes out wrong
+ * here too.
  *
- * FAKE_CUDA="devices=0": how many devices there are (1); "malloc_error=1": memory runs out; "signal_in_malloc=N": the process
- * gets signal N. */
+ * FAKE_CUDA="devices=0": how many devices there are (1); "malloc_error=1": memory runs out;
+ * "signal_in_malloc=N": the process gets signal N. */
 #include "fake_nccl/fake.h"
 #include <pthread.h>
 #include <signal.h>

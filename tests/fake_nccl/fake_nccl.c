@@ -1,13 +1,15 @@
-/* A stand-in for NCCL: communicators between processes over sockets of the loopback interface, with the calls' real manners:
- * init and broadcast return at once and go on in the background, one slow rank stalls all, an abort from another thread ends
- * what hangs. A communicator that is used after its abort, or destroyed when broken, ends the process by SIGABRT.
+/* A stand-in for NCCL: communicators between processes over sockets of the loopback interface, with
+ * the calls' real manners: init and broadcast return at once and go on in the background, one slow
+ * rank stalls all, an abort from another thread ends what hangs. A communicator that is used after
+ * its abort, or destroyed when broken, ends the process by SIGABRT.
  *
  * FAKE_NCCL="key=value,...", where K counts the broadcasts of a communicator from 1:
  *     version=22809        init_delay_ms=N   init_hang=1   init_error=CODE     init_call_hang=1 (no handle ever)
  *     bcast_delay_ms=N     bcast_hang_at=K   bcast_error_at=K   async_error_at=K   error=CODE (2: system error)
  *     call_hang_at=K (ncclBroadcast itself, until the abort)   in_progress_ms=N (each broadcast is enqueued so late)
  *     signal_in_init=N     signal_at=K       signal=N: the process gets signal N at the K-th broadcast
- *     abort_hang=1         corrupt_at=K (a bit flips)          socket_bytes=N (what a rank may be behind the others) */
+ *     abort_hang=1         corrupt_at=K (a bit flips)          socket_bytes=N (what a rank may be behind the
+ * others) */
 #include "fake_nccl/fake.h"
 #include <arpa/inet.h>
 #include <errno.h>

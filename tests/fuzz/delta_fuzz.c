@@ -1,5 +1,6 @@
-/* A chunk of a delta: what is taken changes what it says it changes, composes to itself, and what is refused leaves nothing
- * behind. The same bytes as two arrays: their delta leads from one to the other. */
+/* A chunk of a delta: what is taken changes what it says it changes, composes to itself, and what
+ * is refused leaves nothing behind. The same bytes as two arrays: their delta leads from one to the
+ * other. */
 #include "base/mem.h"
 #include "tensor/digest.h"
 #include "weights/codec/delta.h"

@@ -1,4 +1,5 @@
-/* The bytes of a group (of today and of format 3), of a list of columns, or of a disposition: what decodes keeps its invariants and encodes to what decodes to the same. */
+/* The bytes of a group (of today and of format 3), of a list of columns, or of a disposition: what
+ * decodes keeps its invariants and encodes to what decodes to the same. */
 #include "base/mem.h"
 #include "wire/rollout.h"
 #include "wire/rollout_v3.h"

@@ -1,5 +1,5 @@
-/* A recipe, and behind a NUL one --set: refused as INVALID in one line, or read; and then what is rendered reads back as
- * the same. */
+/* A recipe, and behind a NUL one --set: refused as INVALID in one line, or read; and then what is
+ * rendered reads back as the same. */
 #include "svc/recipe/recipe.h"
 #include <stdlib.h>
 #include <string.h>

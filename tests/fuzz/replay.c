@@ -1,5 +1,5 @@
-/* Runs a fuzz target without libFuzzer: the files of a directory, and seeded mutations of them. A file that ever crashed a
- * target belongs into its corpus, and is tried here on every machine. */
+/* Runs a fuzz target without libFuzzer: the files of a directory, and seeded mutations of them. A
+ * file that ever crashed a target belongs into its corpus, and is tried here on every machine. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/rng.h"

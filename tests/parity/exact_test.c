@@ -4,7 +4,8 @@
  *     RLHFD_EXACT=1000000 build/tests/test_parity_exact    -- so many log-probabilities; 3000 if unset
  *
  * Instruction sets (portable, AVX2, AVX-512) x threads (1, 2, 4) x KV formats, one of each for the
- * engine and another for the forward; slots 1 to 64, steps of few rows (prompts in chunks) and many. */
+ * engine and another for the forward; slots 1 to 64, steps of few rows (prompts in chunks) and
+ * many. */
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -30,7 +31,8 @@ struct place { // an instruction set with so many threads
 static struct place places[PLACES_MAX];
 static int place_count;
 
-/* Several kv heads, which a step of decoding walks together: with bf16 one for each head, else one for two. */
+/* Several kv heads, which a step of decoding walks together: with bf16 one for each head, else one
+ * for two. */
 static struct model_config config_of(int kv)
 {
     return kv == KV_BF16 ? config_default(VOCABULARY, 48, 100, 2, 3, 3, CONTEXT, true)
@@ -82,7 +84,8 @@ static long asked(void)
     return count > 0 ? count : 0;
 }
 
-/* Of one finished completion: how many of its log-probabilities are other bits in the full forward. */
+/* Of one finished completion: how many of its log-probabilities are other bits in the full
+ * forward. */
 static long differing(const struct place *p, int kv, const int32_t *prompt, int prompt_tokens,
                       const struct engine_completion *c)
 {

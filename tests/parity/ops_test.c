@@ -1,5 +1,5 @@
-/* Every op on every instruction set with 1, 2 and 3 threads, and on opaque memory: the same bits as the
- * portable build's with one; no byte is touched on either side of what it is given.
+/* Every op on every instruction set with 1, 2 and 3 threads, and on opaque memory: the same bits as
+ * the portable build's with one; no byte is touched on either side of what it is given.
  *
  * To add an op: a function that runs it for one size and keeps what it wrote, and a row. */
 #include "base/bytes.h"

@@ -1,4 +1,5 @@
-/* LearnerAdmin of a real learner that trains: each method for good and for wrong, and what of it outlives the process. */
+/* LearnerAdmin of a real learner that trains: each method for good and for wrong, and what of it
+ * outlives the process. */
 #include "base/file.h"
 #include "ring/admin_client.h"
 #include <stdio.h>
@@ -166,7 +167,8 @@ static struct daemons start(struct ring *ring, int rounds)
     return daemons_start(ring, "learner.lease_ms=20000");
 }
 
-/* Killed right after the answer: the change is in force when it is up again, and in the records from its first round on. */
+/* Killed right after the answer: the change is in force when it is up again, and in the records
+ * from its first round on. */
 static void a_change_survives_a_kill(void **state)
 {
     (void)state;

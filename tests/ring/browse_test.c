@@ -1,5 +1,5 @@
-/* Looking into the replay buffer of a running learner, and taking groups out, over real RPC; then the ends of runs whose store was
- * full, empty or all too old when they were drained. */
+/* Looking into the replay buffer of a running learner, and taking groups out, over real RPC; then
+ * the ends of runs whose store was full, empty or all too old when they were drained. */
 #include "admin.pb-c.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -250,7 +250,8 @@ static void evicted_groups_are_made_again(void **)
     assert_int_equal(audit.leased + audit.stored + audit.free, 0);
 }
 
-/* Drained with as many groups as fit; started again, with the same limit on lag or one that makes all but the youngest too old. */
+/* Drained with as many groups as fit; started again, with the same limit on lag or one that makes
+ * all but the youngest too old. */
 static void a_full_store(const char *settings, uint64_t stale)
 {
     enum { ROUNDS = 30 };

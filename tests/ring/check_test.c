@@ -1,4 +1,5 @@
-/* `rlhfctl check` finds what the daemons would find at their start and after it, names the place, and writes nothing. */
+/* `rlhfctl check` finds what the daemons would find at their start and after it, names the place,
+ * and writes nothing. */
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -175,7 +176,8 @@ static void write_rows(const struct ring *ring, const char *rows)
     assert_ok(file_write(path, rows, strlen(rows)));
 }
 
-/* Some rows are refused one by one while a run goes on: that is worth a line. If none is left there is no run. */
+/* Some rows are refused one by one while a run goes on: that is worth a line. If none is left there
+ * is no run. */
 static void rows_that_cannot_be_used(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* Runs end by themselves: when their rounds are done or their data is used up, at every lag, also when they were drained on
- * the way, whatever the store held then. Nothing is left over: what was not trained has left as ended. */
+/* Runs end by themselves: when their rounds are done or their data is used up, at every lag, also
+ * when they were drained on the way, whatever the store held then. Nothing is left over: what was
+ * not trained has left as ended. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "learner/store/audit.h"
@@ -116,7 +117,8 @@ static void without_it(void **)
     end_of_the_data(8, true);
 }
 
-/* Two passes, so that a round can hold a prompt twice and the drained run begins in the middle of the second. */
+/* Two passes, so that a round can hold a prompt twice and the drained run begins in the middle of
+ * the second. */
 static void after_two_passes(void **)
 {
     struct ring ring = ring_prepare(

@@ -1,5 +1,5 @@
-/* What goes wrong at the start ends in one line that says where and what is allowed, a status that is not 0, and nothing
- * half-written. */
+/* What goes wrong at the start ends in one line that says where and what is allowed, a status that
+ * is not 0, and nothing half-written. */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -134,8 +134,8 @@ static void fill_up(const char *path)
     fclose(file);
 }
 
-/* Fills the disk until a write of the run meets that. A learner that has nothing to write as the disk fills up waits for room, and
- * must go on when there is some. The exit status. */
+/* Fills the disk until a write of the run meets that. A learner that has nothing to write as the
+ * disk fills up waits for room, and must go on when there is some. The exit status. */
 static int fill_until_it_ends(struct process *up, const char *ballast)
 {
     enum { TRIES = 20, PATIENCE_MS = 5000, TRAINS_MS = 500 };

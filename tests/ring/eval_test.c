@@ -1,5 +1,5 @@
-/* Evaluation beside training: what it says is what `rlhfctl eval` says of the same weights, training does not notice it, and
- * it survives the death of whoever has a part in it. */
+/* Evaluation beside training: what it says is what `rlhfctl eval` says of the same weights,
+ * training does not notice it, and it survives the death of whoever has a part in it. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -101,8 +101,8 @@ static void assert_ends(const struct ring *ring, struct process *up)
     ring_audit(ring);
 }
 
-/* Every EVERY rounds a version is due, the first before any: each has its line or is counted as passed over in the next one;
- * the first and the last always have one. */
+/* Every EVERY rounds a version is due, the first before any: each has its line or is counted as
+ * passed over in the next one; the first and the last always have one. */
 static void assert_accounted(const struct lines *lines, int prompts)
 {
     int skipped = 0;
@@ -123,7 +123,8 @@ static void assert_accounted(const struct lines *lines, int prompts)
     assert_int_equal(lines->count + skipped, ROUNDS / EVERY + 1);
 }
 
-/* `rlhfctl eval` of the version's checkpoint, or of the first weights: every figure from the lines it writes. */
+/* `rlhfctl eval` of the version's checkpoint, or of the first weights: every figure from the lines
+ * it writes. */
 static struct line evaluated_apart(const struct ring *ring, int version)
 {
     char name[64];
@@ -194,8 +195,8 @@ static void training_is_the_same_with_and_without(void **state)
     assert_string_equal(weights[0], weights[1]);
 }
 
-/* So many prompts that the first version is still evaluated when training is some rounds further: versions in between give
- * way, and a generator that dies has surely left some of them undone. */
+/* So many prompts that the first version is still evaluated when training is some rounds further:
+ * versions in between give way, and a generator that dies has surely left some of them undone. */
 static void a_killed_generator_loses_no_evaluation(void **state)
 {
     (void)state;
@@ -215,7 +216,8 @@ static void a_killed_generator_loses_no_evaluation(void **state)
     assert_same_apart(&ring, &lines);
 }
 
-/* It trains the rounds after its checkpoint again and comes by their versions again; none is evaluated twice. */
+/* It trains the rounds after its checkpoint again and comes by their versions again; none is
+ * evaluated twice. */
 static void a_killed_learner_evaluates_no_version_twice(void **state)
 {
     (void)state;

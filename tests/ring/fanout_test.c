@@ -1,5 +1,6 @@
-/* Generators that pass weights on to others: a tree of real processes whose parts are killed and stopped, and many that come at
- * once. All come to the head, and every token's log-probability is to the bit that of the learner's weights. */
+/* Generators that pass weights on to others: a tree of real processes whose parts are killed and
+ * stopped, and many that come at once. All come to the head, and every token's log-probability is
+ * to the bit that of the learner's weights. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -88,7 +89,8 @@ static bool all_are_served(const struct tree *tree)
     return served >= living;
 }
 
-/* What the learner and the relays say of their streams is as old as the last beat: it is waited for. */
+/* What the learner and the relays say of their streams is as old as the last beat: it is waited
+ * for. */
 static void wait_direct(const struct tree *tree, int least, int most)
 {
     for (const int64_t until = clock_ms() + WAIT_MS;

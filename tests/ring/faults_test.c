@@ -1,5 +1,5 @@
-/* Faults under a learner that works or waits: it ends by itself, with one line that names the file, and the others go on. And
- * floods: no daemon ends by them. */
+/* Faults under a learner that works or waits: it ends by itself, with one line that names the file,
+ * and the others go on. And floods: no daemon ends by them. */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -152,7 +152,8 @@ static void ended(struct rpc_call *call, err_t why, void *user)
     loop_stop(user);
 }
 
-/* A group of the run's first slot, which was trained long ago: the learner looks that up. Returns when its stream has ended. */
+/* A group of the run's first slot, which was trained long ago: the learner looks that up. Returns
+ * when its stream has ended. */
 static void send_old_group(const char *learner, uint32_t lineage)
 {
     static const struct rpc_method append = {.path = "/rlhfd.v1.Replay/Append", .kind = RPC_BIDI};
@@ -219,7 +220,8 @@ static void wait_until_it_waits(struct daemons *d)
     client_done(&client);
 }
 
-/* What is stored before a restart lies in tables after it. The learner waits for groups; the one that comes makes it read. */
+/* What is stored before a restart lies in tables after it. The learner waits for groups; the one
+ * that comes makes it read. */
 static void a_flipped_byte_under_a_waiting_learner(void **state)
 {
     enum {
@@ -266,7 +268,8 @@ static void asked(struct rpc_call *call, err_t why, void *user)
     struct flood *flood = user;
     bool refused = err_code(why) == ERR_EXHAUSTED;
     flood->answered += !err_failed(why);
-    /* A port begins so many calls a second, and closes the connection of who gives up a hundred of those that wait. */
+    /* A port begins so many calls a second, and closes the connection of who gives up a hundred of
+     * those that wait. */
     bool late = err_code(why) == ERR_DEADLINE || err_code(why) == ERR_UNAVAILABLE;
     bool other = err_failed(why) && !refused && !late;
     flood->refused += refused;
@@ -300,7 +303,8 @@ static void ask_all(struct rpc *rpc, const char *admin, struct flood *flood)
         rpc_channel_free(channel[i]);
 }
 
-/* Connections that were cut cost their address new ones: who comes from there next waits for some seconds. */
+/* Connections that were cut cost their address new ones: who comes from there next waits for some
+ * seconds. */
 static void wait_for_status(const struct daemons *d)
 {
     for (int64_t until = clock_ms() + TRAIN_MS;; clock_sleep_ms(500)) {

@@ -76,7 +76,8 @@ static void drain(struct process *up)
     assert_int_equal(process_wait(up, RUN_MS), 0);
 }
 
-/* Two live processes of one name take it from each other, and both and the learner say so; the run goes on. */
+/* Two live processes of one name take it from each other, and both and the learner say so; the run
+ * goes on. */
 static void two_with_one_name_do_not_end_the_run(void **state)
 {
     (void)state;
@@ -100,7 +101,8 @@ static void two_with_one_name_do_not_end_the_run(void **state)
     ring_audit(&ring);
 }
 
-/* Anyone who can connect may claim a name. All it gets is that the process of this name comes again; no number locks it out. */
+/* Anyone who can connect may claim a name. All it gets is that the process of this name comes
+ * again; no number locks it out. */
 static void a_forged_hello_ends_nothing(void **state)
 {
     (void)state;
@@ -176,7 +178,8 @@ static void other_numerics_join(void **)
     ring_audit(&ring);
 }
 
-/* The learner is killed: the process that has the name goes on with what it holds; the one that it superseded stays out. */
+/* The learner is killed: the process that has the name goes on with what it holds; the one that it
+ * superseded stays out. */
 static void a_superseded_process_stays_out_after_a_restart(void **state)
 {
     (void)state;
@@ -224,8 +227,8 @@ static void remove_from(const struct ring *ring, const char *name)
     assert_ok(file_remove_tree(path));
 }
 
-/* The learner's volume is lost and it begins again, under the eyes of a generator that holds weights, leases and groups of
- * the old store: none of them gets into the new one. */
+/* The learner's volume is lost and it begins again, under the eyes of a generator that holds
+ * weights, leases and groups of the old store: none of them gets into the new one. */
 static void what_is_left_of_a_lost_store_is_told_apart(void **state)
 {
     (void)state;
@@ -268,7 +271,8 @@ static void copy_files(const char *from, const char *to)
     }
 }
 
-/* The learner goes back to an older copy of its files, under a generator that holds a version which it never made then. */
+/* The learner goes back to an older copy of its files, under a generator that holds a version which
+ * it never made then. */
 static void versions_after_an_older_copy_are_replaced(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Clients without manners beside a ring that trains: no daemon ends, rounds and checkpoints go on, and descriptors are
- * kept for them. */
+/* Clients without manners beside a ring that trains: no daemon ends, rounds and checkpoints go on,
+ * and descriptors are kept for them. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -135,7 +135,8 @@ static void order(const struct holder *holder, const char *address, bool preface
     assert_int_equal(read(holder->from, &done, 1), 1);
 }
 
-/* Each port, with and without HTTP/2's preface: more connections than the daemon may have descriptors. */
+/* Each port, with and without HTTP/2's preface: more connections than the daemon may have
+ * descriptors. */
 static void idle_connections_leave_descriptors(void **)
 {
     struct ring ring =

@@ -1,9 +1,11 @@
-/* Twenty rounds at lag 0 end with the weights that they always ended with: real rings on two tasks, sort and tldr, from nothing
- * on, and the digest of every version. testing/golden.h says what these digests are and when they may be written again.
+/* Twenty rounds at lag 0 end with the weights that they always ended with: real rings on two tasks,
+ * sort and tldr, from nothing on, and the digest of every version. testing/golden.h says what these
+ * digests are and when they may be written again.
  *
- * sort's rows are drawn from a seed (examples/sort/prepare), tldr's are frozen in tests/golden/tldr (tests/golden/tldr.sh). Both
- * begin with a new model and a short supervised training, whose weights are golden, too. Where a recipe's key gets another
- * name, it is renamed below and in tests/golden/{sort,tldr}/recipe.yaml. */
+ * sort's rows are drawn from a seed (examples/sort/prepare), tldr's are frozen in tests/golden/tldr
+ * (tests/golden/tldr.sh). Both begin with a new model and a short supervised training, whose
+ * weights are golden, too. Where a recipe's key gets another name, it is renamed below and in
+ * tests/golden/{sort,tldr}/recipe.yaml. */
 #include "base/mem.h"
 #include "testing/golden.h"
 #include "testing/process.h"

@@ -1,5 +1,5 @@
-/* Whatever holds a run up is named within seconds where people and probes look: /readyz, the metric, the line of `up`. When the
- * cause is gone the run goes on. */
+/* Whatever holds a run up is named within seconds where people and probes look: /readyz, the
+ * metric, the line of `up`. When the cause is gone the run goes on. */
 #include "admin.pb-c.h"
 #include "base/clock.h"
 #include "base/file.h"

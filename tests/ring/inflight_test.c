@@ -1,4 +1,5 @@
-/* generator.in_flight in the whole ring: the run completes, and what is applied is what the mode promises. */
+/* generator.in_flight in the whole ring: the run completes, and what is applied is what the mode
+ * promises. */
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"

@@ -1,5 +1,6 @@
-/* The limit on lag turned while a real ring trains: up, down, to auto and back, through the learner's admin port. What the
- * learner recorded is read afterwards: the first round formed after each change has it in its settings, and obeys it. */
+/* The limit on lag turned while a real ring trains: up, down, to auto and back, through the
+ * learner's admin port. What the learner recorded is read afterwards: the first round formed after
+ * each change has it in its settings, and obeys it. */
 #include "admin.pb-c.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -146,7 +147,8 @@ static uint64_t number(const char *text)
     return strtoull(text, NULL, 10);
 }
 
-/* lag.auto_at of every round is what the last change before it made it; returns how often the controller was who changed it. */
+/* lag.auto_at of every round is what the last change before it made it; returns how often the
+ * controller was who changed it. */
 static int check_moves(struct store *store)
 {
     struct change_page page = {0};
@@ -250,9 +252,9 @@ static void ten_changes_hold_from_the_next_round_on(void **)
     ring_audit(&ring);
 }
 
-/* The controller has to move here, whatever the machine does: with auto_ess at 1 it goes down while groups are of older weights.
- * Where auto stands outlives the learner, and rounds trained again keep the limits that they were recorded with: else their
- * digests would not come out. */
+/* The controller has to move here, whatever the machine does: with auto_ess at 1 it goes down while
+ * groups are of older weights. Where auto stands outlives the learner, and rounds trained again
+ * keep the limits that they were recorded with: else their digests would not come out. */
 static void a_killed_learner_goes_on_where_auto_stood(void **)
 {
     static const struct phase turns[] = {{"lag.max=auto", RECIPE_COUNT_AUTO, 0}};

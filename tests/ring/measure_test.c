@@ -1,4 +1,5 @@
-/* `rlhfctl eval` on the versions of a real run: the distance from the reference, likelihood, scorers, and what it refuses. */
+/* `rlhfctl eval` on the versions of a real run: the distance from the reference, likelihood,
+ * scorers, and what it refuses. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -30,7 +31,8 @@ static int train(void **state)
     return status;
 }
 
-/* `rlhfctl eval --json` of PROMPTS prompts at temperature 1 with two more words; owned by the caller. */
+/* `rlhfctl eval --json` of PROMPTS prompts at temperature 1 with two more words; owned by the
+ * caller. */
 static json_t *eval(const char *a, const char *b)
 {
     char *output, prompts[8];

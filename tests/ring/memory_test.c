@@ -1,4 +1,5 @@
-/* What the ring keeps in memory and sends: weights that a generator has loaded itself do not come again. */
+/* What the ring keeps in memory and sends: weights that a generator has loaded itself do not come
+ * again. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "testing/daemons.h"

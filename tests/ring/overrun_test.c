@@ -1,4 +1,5 @@
-/* A learner that grants more than was asked for, at once: the generator lives, keeps what it has room for and gives the rest back. */
+/* A learner that grants more than was asked for, at once: the generator lives, keeps what it has
+ * room for and gives the rest back. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/scoped.h"

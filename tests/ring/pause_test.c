@@ -1,4 +1,5 @@
-/* Decoding held by an operator: no token while it lasts, and afterwards the weights that a run without a pause makes. */
+/* Decoding held by an operator: no token while it lasts, and afterwards the weights that a run
+ * without a pause makes. */
 #include "base/file.h"
 #include "ring/admin_client.h"
 #include "testing/process.h"
@@ -131,7 +132,8 @@ static void held_decoding_goes_on_to_the_same_bits(void **)
     ring_audit(&ring);
 }
 
-/* A hold outlives the learner; a generator that is sent away does not wait for its end, and a pause that lets finish ends it. */
+/* A hold outlives the learner; a generator that is sent away does not wait for its end, and a pause
+ * that lets finish ends it. */
 static void a_hold_binds_nobody_who_leaves(void **)
 {
     struct ring ring = prepared();

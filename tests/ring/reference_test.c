@@ -1,5 +1,6 @@
-/* What the learner's store holds after a run with a frozen reference: at version 0, where policy and reference are one model,
- * each token's two log-probabilities have the same bits; later they part, and are still those of the reference. */
+/* What the learner's store holds after a run with a frozen reference: at version 0, where policy
+ * and reference are one model, each token's two log-probabilities have the same bits; later they
+ * part, and are still those of the reference. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -36,7 +37,8 @@ struct bits {
     int tokens, from_stamped, from_reference; // compared; differing
 };
 
-/* Adds one group's tokens: the reference's log-probabilities against what was stamped, and against a forward of the reference here. */
+/* Adds one group's tokens: the reference's log-probabilities against what was stamped, and against
+ * a forward of the reference here. */
 static void compare(const struct group *group, struct likelihood *reference, struct bits *bits)
 {
     assert_string_equal(group->forward,

@@ -1,5 +1,6 @@
-/* A worker that would burn the run's data is refused before it has a lease: by another recipe or model, or at the wrong daemon.
- * It ends with one line that names the difference. One whose peer never answers ends as well. */
+/* A worker that would burn the run's data is refused before it has a lease: by another recipe or
+ * model, or at the wrong daemon. It ends with one line that names the difference. One whose peer
+ * never answers ends as well. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -33,7 +34,8 @@ static void open_stage(struct stage *stage)
     ring_wait_rounds(&stage->ring, 2, WAIT_MS);
 }
 
-/* Nothing was lost by those who were refused: the run goes on, and every group was trained or waits. */
+/* Nothing was lost by those who were refused: the run goes on, and every group was trained or
+ * waits. */
 static void close_stage(struct stage *stage)
 {
     ring_wait_rounds(&stage->ring, ring_read(&stage->ring).rounds + 3, WAIT_MS);
@@ -296,7 +298,8 @@ static void look_for_end(void *arg)
         loop_stop(silence->loop);
 }
 
-/* Runs a rewarder and a generator against a learner of these methods; each ends with this status and these words. */
+/* Runs a rewarder and a generator against a learner of these methods; each ends with this status
+ * and these words. */
 static void end_at_learner(const struct rpc_method *methods, int status, const char *says)
 {
     static const struct {

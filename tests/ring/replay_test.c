@@ -1,5 +1,6 @@
-/* The real ring under each replay policy and with groups that several rounds train; the learner killed in the middle trains
- * the recorded rounds again to the same bits; a copy of a run goes on from where it was made. */
+/* The real ring under each replay policy and with groups that several rounds train; the learner
+ * killed in the middle trains the recorded rounds again to the same bits; a copy of a run goes on
+ * from where it was made. */
 #include "base/file.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
@@ -75,7 +76,8 @@ static void every_policy_trains_to_the_end(void **state)
     }
 }
 
-/* Every version made again is compared with its recorded digest: another bit would end the learner. */
+/* Every version made again is compared with its recorded digest: another bit would end the
+ * learner. */
 static void a_killed_learner_trains_what_was_drawn(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* The three daemons as real processes over loopback: the run completes, the lag holds, what is killed comes back. */
+/* The three daemons as real processes over loopback: the run completes, the lag holds, what is
+ * killed comes back. */
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -45,8 +46,8 @@ static void at_lag_0_every_token_has_the_bits_of_our_forward(void **state)
     assert_int_equal((int)r.logp_differing, 0);
 }
 
-/* All that bends the distribution, stop texts, keys and values in 16 bits, and memory for a few sequences only: what
- * ratios use is still the learner's own forward. */
+/* All that bends the distribution, stop texts, keys and values in 16 bits, and memory for a few
+ * sequences only: what ratios use is still the learner's own forward. */
 static void sampling_settings_and_small_memory_change_no_bit(void **state)
 {
     (void)state;

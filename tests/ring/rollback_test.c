@@ -1,6 +1,6 @@
-/* A run rolled back while it goes on, with real daemons: a new lineage from a checkpoint on, which generators follow. At lag 0 a
- * branch in which nothing else changed repeats history, so the end must have the same bytes as that of a run that nothing happened
- * to. */
+/* A run rolled back while it goes on, with real daemons: a new lineage from a checkpoint on, which
+ * generators follow. At lag 0 a branch in which nothing else changed repeats history, so the end
+ * must have the same bytes as that of a run that nothing happened to. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -124,8 +124,8 @@ static void assert_noted(const struct daemons *d, uint32_t before, uint64_t vers
     protobuf_c_message_free_unpacked(&reply->base, NULL);
 }
 
-/* Groups are on their way and stored, of versions on both sides of the fork, when it happens; then the learner alone makes the
- * branch's last versions again from its log. */
+/* Groups are on their way and stored, of versions on both sides of the fork, when it happens; then
+ * the learner alone makes the branch's last versions again from its log. */
 static void with_generation_ahead(void **)
 {
     enum { ROUNDS = 60, LAG = 4 };

@@ -1,5 +1,6 @@
-/* A run has one owner: who comes second is refused with one line, and nothing of the first's is touched. What a ring was started
- * with stays what its restarted members run with. Real processes. */
+/* A run has one owner: who comes second is refused with one line, and nothing of the first's is
+ * touched. What a ring was started with stays what its restarted members run with. Real
+ * processes. */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -47,7 +48,8 @@ static void wait_for_file(const char *path)
     fail_msg("there is no %s", path);
 }
 
-/* What a second start could overwrite: names, text and inodes of the files that say what runs. The caller's. */
+/* What a second start could overwrite: names, text and inodes of the files that say what runs. The
+ * caller's. */
 static void add_files(const char *directory, struct bytes *ret)
 {
     static const char *const names[] = {
@@ -78,7 +80,8 @@ static size_t lines_of(const char *text)
     return lines;
 }
 
-/* One line that names the run, the holder and what to do; the run's files are as they were. Takes output. */
+/* One line that names the run, the holder and what to do; the run's files are as they were. Takes
+ * output. */
 static void assert_refused(const struct ring *ring, int status, int wanted, char *output,
                            int holder, const char *before)
 {

@@ -1,5 +1,6 @@
-/* Programs that are started clumsily: wrong words, closed or full standard streams, paths and names that are no text, terminals
- * that can do little, and texts of peers that would steer a terminal. Real processes. */
+/* Programs that are started clumsily: wrong words, closed or full standard streams, paths and names
+ * that are no text, terminals that can do little, and texts of peers that would steer a terminal.
+ * Real processes. */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -88,7 +89,8 @@ static void wrong_usage_is_2_everywhere(void **)
         assert_status(directory, lines[i], 2, "");
 }
 
-/* A name is a part of paths; words go into requests and JSON, where what is no UTF-8 would be left out. */
+/* A name is a part of paths; words go into requests and JSON, where what is no UTF-8 would be left
+ * out. */
 static void names_and_paths_are_plain_text(void **)
 {
     static const char *const names[] = {"..", ".", "-x", ".hidden", "a/b", "'a b'"};
@@ -193,7 +195,8 @@ static void closed_streams_are_nobody_s_descriptors(void **)
 
 /* ---- terminals */
 
-/* Runs words on a terminal of so many columns with this TERM (NULL: none); *ret_output is what it was sent. */
+/* Runs words on a terminal of so many columns with this TERM (NULL: none); *ret_output is what it
+ * was sent. */
 static int on_terminal(const char *term, unsigned short columns, const char *const *words,
                        char **ret_output)
 {
@@ -328,7 +331,8 @@ static void outside_texts_do_not_steer_a_terminal(void **)
 
 /* ---- logs */
 
-/* A member's log that has nearly reached its size is set aside whole, and its last words are found in the new one. */
+/* A member's log that has nearly reached its size is set aside whole, and its last words are found
+ * in the new one. */
 static void a_long_log_is_begun_anew(void **)
 {
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 2, .groups = 8, .lag = 1});

@@ -1,5 +1,6 @@
-/* At lag 0 the ring is the synchronous algorithm: a plain loop in one process (sample a round, score it, train it, again),
- * with no lease, store, lag rule or wire, makes the same weights, version by version, as the three daemons do. */
+/* At lag 0 the ring is the synchronous algorithm: a plain loop in one process (sample a round,
+ * score it, train it, again), with no lease, store, lag rule or wire, makes the same weights,
+ * version by version, as the three daemons do. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/jsonl.h"

@@ -1,6 +1,7 @@
-/* Versions by NCCL in a ring of real processes, with the stand-ins of tests/fake_nccl: generators that are killed, stopped, late
- * or of another version, a learner that is killed. The learner goes on, who is left converges, and every token's
- * log-probability is to the bit that of the learner's weights. */
+/* Versions by NCCL in a ring of real processes, with the stand-ins of tests/fake_nccl: generators
+ * that are killed, stopped, late or of another version, a learner that is killed. The learner goes
+ * on, who is left converges, and every token's log-probability is to the bit that of the learner's
+ * weights. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -52,7 +53,8 @@ static bool log_has(const struct stage *stage, const char *name, const char *par
     return strstr(text, part) != NULL;
 }
 
-/* Nobody waits at a lag of 2 with stragglers' leases taken away: what is seen is the transport's. */
+/* Nobody waits at a lag of 2 with stragglers' leases taken away: what is seen is the
+ * transport's. */
 static void stage_open(struct stage *stage, const char *transport)
 {
     setenv("FAKE_NCCL", SMALL, 1);
@@ -289,7 +291,8 @@ static void a_killed_learner_gathers_them_again(void **state)
     stage_close(&stage, "learner killed");
 }
 
-/* Its memory may still be written to: that generator ends, with the reason, and the others go on. */
+/* Its memory may still be written to: that generator ends, with the reason, and the others go
+ * on. */
 static void a_generator_whose_abort_never_returns_ends(void **state)
 {
     struct stage stage;
@@ -331,7 +334,8 @@ static void a_learner_whose_abort_never_returns_goes_on_over_grpc(void **state)
     stage_close(&stage, "abort hangs in the learner");
 }
 
-/* auto goes on over gRPC and says why; nccl refuses. With the real libraries too, where there is no GPU. */
+/* auto goes on over gRPC and says why; nccl refuses. With the real libraries too, where there is no
+ * GPU. */
 static void without_a_library_or_a_device_auto_falls_back(void **state)
 {
     static const struct {

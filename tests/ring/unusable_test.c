@@ -1,5 +1,6 @@
-/* Data of which nothing can be trained pauses generation after some slots, is named with a sample, writes few lines, and goes on
- * once it is mended and resumed. A run that ends without a round is no success. */
+/* Data of which nothing can be trained pauses generation after some slots, is named with a sample,
+ * writes few lines, and goes on once it is mended and resumed. A run that ends without a round is
+ * no success. */
 #include "admin.pb-c.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -143,7 +144,8 @@ static void groups_that_nobody_can_score(void **)
     mend(&d, "rewarder.scorers=[{\"kind\":\"exact\",\"column\":\"completion\"}]", "has no scores");
 }
 
-/* `rlhfctl check` finds such data before a start; what it does not see ends the learner like this. */
+/* `rlhfctl check` finds such data before a start; what it does not see ends the learner like
+ * this. */
 static void assert_ends_without_a_round(struct daemons *d, const char *part)
 {
     int status = process_wait(&d->process[LEARNER], RUN_MS);

@@ -1,5 +1,6 @@
-/* A discrete-event simulation of the ring and of its network, by the learner's own rules of lag (learner/steer/lag.h): what
- * ctl/make/planning.h's formulas are held against. Times are the model's, nothing waits.
+/* A discrete-event simulation of the ring and of its network, by the learner's own rules of lag
+ * (learner/steer/lag.h): what ctl/make/planning.h's formulas are held against. Times are the
+ * model's, nothing waits.
  *
  *     struct simulated_config config = {.generators = 100, ...};
  *     struct simulated result;
@@ -26,6 +27,7 @@ struct simulated {
 };
 void simulate_ring(const struct simulated_config *config, struct simulated *ret);
 
-/* Sends `bytes` slice by slice over cards that send one thing at a time; arrival (n): when each has all. Returns the last. */
+/* Sends `bytes` slice by slice over cards that send one thing at a time; arrival (n): when each has
+ * all. Returns the last. */
 double simulate_spread(enum plan_way way, int n, int fanout, double bytes, double slice,
                        double bytes_per_s, double latency_s, double *arrival);

@@ -2,7 +2,8 @@
 #include "sim/simulated.h"
 #include <math.h>
 
-/* Nodes are numbered so that a parent comes before its children: 0 is the learner, generator i is node i + 1. */
+/* Nodes are numbered so that a parent comes before its children: 0 is the learner, generator i is
+ * node i + 1. */
 static int parent_of(enum plan_way way, int node, int fanout)
 {
     return way == PLAN_STAR ? 0 : way == PLAN_RING ? node - 1 : (node - 1) / fanout;

@@ -1,5 +1,5 @@
-/* One unary call to a daemon's admin port, waited for: real RPC, with a runtime of its own, so that nothing of it is there when a
- * process is started.
+/* One unary call to a daemon's admin port, waited for: real RPC, with a runtime of its own, so that
+ * nothing of it is there when a process is started.
  *
  *     Rlhfd__Admin__V1__Operation *operation = NULL;
  *     assert_ok(ask(address, "LearnerAdmin/Rollback", &request.base, &rlhfd__admin__v1__operation__descriptor,

@@ -1,5 +1,5 @@
-/* Modules of a backend, one for each way in which opening one can end: the build sets MODULE_ABI and
- * MODULE_FAILS. The whole one has its own copy of the CPU's ops. */
+/* Modules of a backend, one for each way in which opening one can end: the build sets MODULE_ABI
+ * and MODULE_FAILS. The whole one has its own copy of the CPU's ops. */
 #include "tensor/backend.h"
 
 static err_t module_open(const struct backend_config *config, struct backend **ret)

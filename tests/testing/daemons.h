@@ -1,12 +1,13 @@
-/* A ring whose daemons the test starts itself, so that one can be killed and started again with other settings.
+/* A ring whose daemons the test starts itself, so that one can be killed and started again with
+ * other settings.
  *
  *     struct daemons ring = daemons_start(&prepared, "lag.max=0 learner.threads=2");  -- all three, ready
  *     daemons_kill(&ring, LEARNER);
  *     daemons_start_one(&ring, LEARNER, "learner.threads=1");                          -- at its old address
  *     assert_int_equal(daemons_wait_learner(&ring, 60000), 0);                         -- the run is over
  *
- * Settings are words KEY=VALUE as --set takes them; those of daemons_start hold for all daemons and all starts. Each daemon
- * writes RUN/NAME.log. Owner: the test's thread. */
+ * Settings are words KEY=VALUE as --set takes them; those of daemons_start hold for all daemons and
+ * all starts. Each daemon writes RUN/NAME.log. Owner: the test's thread. */
 #pragma once
 #include "testing/process.h"
 #include "testing/ring.h"
@@ -24,12 +25,14 @@ struct daemons {
 
 struct daemons daemons_start(const struct ring *ring, const char *settings);
 
-/* Starts one that was killed; daemons_announced waits until it listens. Fails the test if it ends instead, but for a port that the
- * system has lent to another process meanwhile: then it is started again. */
+/* Starts one that was killed; daemons_announced waits until it listens. Fails the test if it ends
+ * instead, but for a port that the system has lent to another process meanwhile: then it is started
+ * again. */
 void daemons_start_one(struct daemons *daemons, enum daemon_kind kind, const char *settings);
 void daemons_announced(struct daemons *daemons, enum daemon_kind kind);
 
-/* One more generator, listening; the caller ends it. The files are RUN/NAME.json and RUN/NAME.log. */
+/* One more generator, listening; the caller ends it. The files are RUN/NAME.json and
+ * RUN/NAME.log. */
 struct extra {
     struct process process;
     char listen[64], http[64];
@@ -45,10 +48,12 @@ void daemons_kill(struct daemons *daemons, enum daemon_kind kind);
 /* The learner's exit status; it must end within timeout_ms. The others are ended then. */
 int daemons_wait_learner(struct daemons *daemons, int timeout_ms);
 
-/* What GET path answers, status line and all, on a daemon's HTTP port ("/readyz"); freed by the caller. */
+/* What GET path answers, status line and all, on a daemon's HTTP port ("/readyz"); freed by the
+ * caller. */
 char *daemons_get(const char *http, const char *path);
 
-/* Waits until /readyz answers with this status and its body has this part; fails the test after a minute. */
+/* Waits until /readyz answers with this status and its body has this part; fails the test after a
+ * minute. */
 void daemons_wait_ready(const struct daemons *daemons, enum daemon_kind kind, int status,
                         const char *part);
 

@@ -1,4 +1,5 @@
-/* LD_PRELOAD: fsync and fdatasync fail with EIO while the file $FAILING_SYNC exists, as on a disk that breaks. */
+/* LD_PRELOAD: fsync and fdatasync fail with EIO while the file $FAILING_SYNC exists, as on a disk
+ * that breaks. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>

@@ -73,7 +73,8 @@ static inline void list_files(const char *run_directory, const char *directory, 
     }
 }
 
-/* Each file in turn; where in it is drawn. Every third lies in the first bytes, where headers are. */
+/* Each file in turn; where in it is drawn. Every third lies in the first bytes, where headers
+ * are. */
 static inline struct flip draw_flip(const struct files *files, uint64_t kind, int n, int file)
 {
     struct rng rng = rng_keyed(11, RNG_TEST, kind, (uint64_t)n);

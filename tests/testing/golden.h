@@ -1,18 +1,20 @@
-/* Digests of trained weights that later builds have to make again: tests/golden/weights.json, written by the build before
- * columns and objective rows (2026-11-29).
+/* Digests of trained weights that later builds have to make again: tests/golden/weights.json,
+ * written by the build before columns and objective rows (2026-11-29).
  *
  *     golden_check("sort", "grpo", digests);                      -- fails the test at the first one that differs
  *     RLHFD_GOLDEN=write build/tests/test_ring_golden             -- writes what this build makes instead of comparing
  *
- * A test whose keys or calls have new names is edited. A digest never is: one that differs says that training has changed.
- * RLHFD_GOLDEN=write is for new entries, and for a change of the numerics that is meant and has an entry in DECISIONS.md. It
- * writes all digests of a test; git diff shows which are others than before. Tests that write are run one by one, as they
- * share the file. No digest depends on threads or on the instruction set. Owner: the test's thread. */
+ * A test whose keys or calls have new names is edited. A digest never is: one that differs says
+ * that training has changed. RLHFD_GOLDEN=write is for new entries, and for a change of the
+ * numerics that is meant and has an entry in DECISIONS.md. It writes all digests of a test; git
+ * diff shows which are others than before. Tests that write are run one by one, as they share the
+ * file. No digest depends on threads or on the instruction set. Owner: the test's thread. */
 #pragma once
 #include "base/json.h"
 
 /* digests: a text, or an array of texts by version. Borrowed. */
 void golden_check(const char *part, const char *name, const json_t *digests);
 
-/* The digests of versions 1 to count, as `rlhfctl explain` tells them of a run that has ended; owned by the caller. */
+/* The digests of versions 1 to count, as `rlhfctl explain` tells them of a run that has ended;
+ * owned by the caller. */
 json_t *golden_versions(const char *recipe, const char *run, size_t count);

@@ -1,4 +1,5 @@
-/* HTTP/2 by hand, for clients that gRPC's own could not be: frames are written as they are, answers are thrown away.
+/* HTTP/2 by hand, for clients that gRPC's own could not be: frames are written as they are, answers
+ * are thrown away.
  *
  *     int fd = h2_connect("127.0.0.1:7003");
  *     h2_headers(fd, 1, "/rlhfd.v1.Prompts/Lease");        -- opens stream 1

@@ -1,4 +1,5 @@
-/* A generator's lease stream to a real learner, said by hand: hellos that no generator of ours would say.
+/* A generator's lease stream to a real learner, said by hand: hellos that no generator of ours
+ * would say.
  *
  *     struct lease_client client;
  *     lease_client_open(&client, address, &(struct lease_request){.run = "test", .generator = "g", .incarnation = 1, ...});

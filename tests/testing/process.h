@@ -4,8 +4,8 @@
  *     process_kill(&p, SIGKILL);
  *     assert_int_equal(process_wait(&p, 60000), 0);
  *
- * Program names without a slash are those of the build (TEST_BIN). A process that is still running when the test ends is
- * killed. Owner: the test's thread. */
+ * Program names without a slash are those of the build (TEST_BIN). A process that is still running
+ * when the test ends is killed. Owner: the test's thread. */
 #pragma once
 #include <signal.h>
 #include <sys/types.h>
@@ -24,7 +24,8 @@ void process_kill(const struct process *p, int signal_number);
 /* Exit status, 128 + signal, or -1 after timeout_ms (it goes on running). */
 int process_wait(struct process *p, int timeout_ms);
 
-/* Starts, waits, and returns the exit status; its output is at *ret_output if not NULL (owned by the caller). */
+/* Starts, waits, and returns the exit status; its output is at *ret_output if not NULL (owned by
+ * the caller). */
 int process_run(char **ret_output, int timeout_ms, const char *program, ...)
     __attribute__((sentinel));
 

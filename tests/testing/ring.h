@@ -15,8 +15,8 @@ struct ring_options {
     int epochs;              // passes over them; 0: until rounds are trained
     const char *straggler;   // "wait" (default) or "drop"
     int slow_permille;       // of the rows ask for 20 times the tokens
-    const char
-        *learner; // more keys of the learner, "objective: grpo, ..."; NULL: "objective: rloo"
+    /* More keys of the learner, "objective: grpo, ..."; NULL: "objective: rloo" */
+    const char *learner;
     const char *rewarder; // more keys of the rewarder; NULL: none
     const char *scorers;  // rewarder.scorers; NULL: exact and length, half each
     const char *extra;    // more YAML at the end
@@ -30,7 +30,8 @@ struct ring {
 
 struct ring ring_prepare(const struct ring_options *options);
 
-/* What RUN/metrics.jsonl says; fails the test on a round out of order. The sums are over all that was trained, cut off or not. */
+/* What RUN/metrics.jsonl says; fails the test on a round out of order. The sums are over all that
+ * was trained, cut off or not. */
 struct ring_result {
     int rounds, rollbacks; // of the history; lines that say so
     double lag_max, lag_mean, logp_compared, logp_differing, stale;

@@ -60,8 +60,8 @@ static inline void guarded_free_all(void)
     }
 }
 
-/* Where an op finds guarded memory: in place, or, with a backend whose memory the host cannot read, in a
- * buffer with the same contents. run_op() brings back what the op wrote.
+/* Where an op finds guarded memory: in place, or, with a backend whose memory the host cannot read,
+ * in a buffer with the same contents. run_op() brings back what the op wrote.
  *
  *     run_op(be->ops->add(be, ON(be, y), ON(be, x), N)); */
 #define ON(be, p) ((__typeof__(p))mirror_of((be), (p)))

@@ -27,13 +27,15 @@ void testing_err(enum err_code code, const char *part, err_t e, const char *call
 void testing_near(double got, double want, double limit, const char *what, const char *file,
                   int line);
 
-/* A new empty directory below $TMPDIR or /tmp, removed with all it holds when the process ends. Owned by testing. */
+/* A new empty directory below $TMPDIR or /tmp, removed with all it holds when the process ends.
+ * Owned by testing. */
 const char *testing_directory(void);
 
 /* directory/name, freed when the process ends. */
 char *testing_path(const char *directory, const char *name);
 
-/* ThreadSanitizer cannot follow a child that starts threads after a fork of a process with threads: such tests skip. */
+/* ThreadSanitizer cannot follow a child that starts threads after a fork of a process with threads:
+ * such tests skip. */
 #if defined(__SANITIZE_THREAD__)
 enum { TESTING_FORKS = 0 };
 #else

@@ -1,5 +1,5 @@
-/* The digest of the weights in a Hugging Face directory, counted from its files: a second witness beside what a learner
- * recorded. */
+/* The digest of the weights in a Hugging Face directory, counted from its files: a second witness
+ * beside what a learner recorded. */
 #pragma once
 #include "base/hash.h"
 #include "base/json.h"

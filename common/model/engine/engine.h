@@ -8,11 +8,12 @@
  *         TRY(engine_step(engine, &finished, &count));  -- finished[0..count-1] are lent
  *     }
  *
- * A request's prompt is computed once, in chunks that fit a step; its completions share its KV, which
- * lies in pages of KV_PAGE positions. When pages run out the older goes first: the youngest lose
- * theirs and are computed again when there is room, to the same bits while the weights stay. Every
- * token carries b_full and the version in force at the step that computed its logits. Its bits equal
- * the full forward's, whatever else is in the batch, if its whole prefix was computed by one version.
+ * A request's prompt is computed once, in chunks that fit a step; its completions share its KV,
+ * which lies in pages of KV_PAGE positions. When pages run out the older goes first: the youngest
+ * lose theirs and are computed again when there is room, to the same bits while the weights stay.
+ * Every token carries b_full and the version in force at the step that computed its logits. Its
+ * bits equal the full forward's, whatever else is in the batch, if its whole prefix was computed by
+ * one version.
  *
  * Owner: the thread that owns the model's backend; the model outlives the engine. All memory is
  * taken by engine_new. */
@@ -29,7 +30,8 @@ struct engine;
 
 enum { ENGINE_STOPS_MAX = 32 };
 
-/* Whether a completion ends with its last token: what end tokens cannot tell (model/text/stops.h). */
+/* Whether a completion ends with its last token: what end tokens cannot tell
+ * (model/text/stops.h). */
 typedef bool engine_stopped(void *arg, const int32_t *token, int tokens);
 
 struct engine_config {
@@ -94,8 +96,8 @@ size_t engine_page_bytes(const struct model *model); // of KV, all layers
 int engine_active(const struct engine *engine);      // slots with unfinished completions
 size_t engine_bytes(const struct engine *engine);    // all memory, KV included
 
-/* EXHAUSTED: fewer than k free slots; RANGE: prompt + max_tokens > max_context, or k > slots; EXISTS:
- * the tag is running; INVALID: anything else of the request. On error nothing changed. */
+/* EXHAUSTED: fewer than k free slots; RANGE: prompt + max_tokens > max_context, or k > slots;
+ * EXISTS: the tag is running; INVALID: anything else of the request. On error nothing changed. */
 err_t engine_admit(struct engine *engine, const struct engine_request *request);
 
 /* One forward: a row of each slot that decodes, prompts in the rows left; OK if there are none.
@@ -106,7 +108,8 @@ void engine_cancel(struct engine *engine, uint64_t tag); // forgets it; unknown 
 
 /* The model's weights have changed between two steps: tokens from here on carry this version, over
  * the KV computed so far (in_flight: continue). A prompt half computed begins again, so the tokens
- * of a first span always have a prefix of one version. Spans ascend in token, not always in version. */
+ * of a first span always have a prefix of one version. Spans ascend in token, not always in
+ * version. */
 void engine_set_version(struct engine *engine, uint64_t version);
 
 /* Computes the KV of all that is unfinished again before its next token. */

@@ -6,8 +6,8 @@
 
 enum { HEAD_ROWS = 64 };
 
-/* WAITING: the first slot of its request is computing the prompt. RUNNING without pages: it waits for
- * room, or has lost its pages to an older one. */
+/* WAITING: the first slot of its request is computing the prompt. RUNNING without pages: it waits
+ * for room, or has lost its pages to an older one. */
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_RUNNING };
 
 struct slot {

@@ -54,7 +54,8 @@ static err_t show(struct engine *e, struct vocabulary_rows *rows, int from, int 
                       rows->copy + at);
 }
 
-/* Row i of the logits under the slot's penalty, or the probabilities from them, into e->adjusted. */
+/* Row i of the logits under the slot's penalty, or the probabilities from them, into
+ * e->adjusted. */
 static err_t penalise(struct engine *e, const struct slot *slot, int i)
 {
     struct backend *be = e->model->be;

@@ -212,8 +212,8 @@ static double block_sums(struct sampler *sampler, const float *p)
     return total;
 }
 
-/* The first token at which the running sum exceeds goal: blocks first, then tokens of one. Where the
- * two disagree by their rounding, the last token before that is not impossible. */
+/* The first token at which the running sum exceeds goal: blocks first, then tokens of one. Where
+ * the two disagree by their rounding, the last token before that is not impossible. */
 static int32_t find(const struct sampler *sampler, const float *p, double goal)
 {
     const int V = sampler->V;

@@ -30,8 +30,8 @@ struct sampling {
     float repetition_penalty;
     float temperature; // 0: greedy: the largest logit, the first of equals; logp at temperature 1
     int top_k;         // the k likeliest, ties by smaller id; 0: all
-    float
-        top_p; // the fewest likeliest that sum to >= top_p of what is left (Holtzman 2020); 0: all
+    /* The fewest likeliest that sum to >= top_p of what is left (Holtzman 2020); 0: all */
+    float top_p;
     float min_p; // those of >= min_p times the likeliest (Nguyen 2024); 0: all
     uint64_t seed, prompt;
     uint32_t epoch;
@@ -39,8 +39,8 @@ struct sampling {
 
 struct draw {
     int32_t token;
-    double
-        mass; // what the tokens kept weigh in the full distribution; 1 where nothing is truncated
+    /* What the tokens kept weigh in the full distribution; 1 where nothing is truncated */
+    double mass;
     double share; // the token's probability among the tokens kept
 };
 

@@ -1,4 +1,5 @@
-/* Which checkpoints a run has, by name alone: RUN/checkpoints/v<version> (learner/train/checkpoint.h writes and reads them).
+/* Which checkpoints a run has, by name alone: RUN/checkpoints/v<version>
+ * (learner/train/checkpoint.h writes and reads them).
  *
  *     SCOPED_VALUE(checkpoint_list) list = {0};
  *     checkpoint_list(run_directory, &list);           -- list.version[0] is the newest

@@ -139,7 +139,8 @@ static err_t parse_fixed(const json_t *json, const char *name, const struct conf
                    key->only);
 }
 
-/* transformers 4 has the key at the top, transformers 5 inside rope_parameters, beside rope_type. */
+/* transformers 4 has the key at the top, transformers 5 inside rope_parameters, beside
+ * rope_type. */
 static err_t parse_theta(const json_t *json, const char *name, const char *theta_key, double *theta)
 {
     TRY(json_get_number_or(json, name, theta_key, theta));

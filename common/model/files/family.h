@@ -5,9 +5,9 @@
  *     for (int i = 0; family_at(i); i++)                            -- the table, from its first row
  *         puts(family_at(i)->model_type);
  *
- * To add a family: a row in family.c. The tests in tests/unit/model/family_test.c then cover it. Another
- * norm, activation, rotation or order is a value of the enum below. Its op is a row of tensor/backend.h,
- * and the case that calls it stands in linear.c, or in forward.c and backward.c.
+ * To add a family: a row in family.c. The tests in tests/unit/model/family_test.c then cover it.
+ * Another norm, activation, rotation or order is a value of the enum below. Its op is a row of
+ * tensor/backend.h, and the case that calls it stands in linear.c, or in forward.c and backward.c.
  *
  * Any thread: nothing changes. */
 #pragma once
@@ -36,7 +36,8 @@ enum dim { DIM_NONE, DIM_ONE, DIM_V, DIM_C, DIM_F, DIM_HD, DIM_KD };
 
 /* A module with parameters: a matrix (rows, cols), or a vector (rows) where cols is DIM_NONE. */
 struct family_module {
-    /* Hugging Face's name, %d for the layer. Its tensors are NAME.weight and, with a bias, NAME.bias. */
+    /* Hugging Face's name, %d for the layer. Its tensors are NAME.weight and, with a bias,
+     * NAME.bias. */
     const char *name;
     enum dim rows, cols;
     bool bias; // (rows), added to the output; begins as zeros

@@ -1,5 +1,6 @@
-/* What names a model beside its weights: its family, its shapes and numbers, its end tokens, its tokenizer.
- * Two daemons whose models differ in any of these mean different texts by the same tokens.
+/* What names a model beside its weights: its family, its shapes and numbers, its end tokens, its
+ * tokenizer. Two daemons whose models differ in any of these mean different texts by the same
+ * tokens.
  *
  *     TRY(model_identity("sft", hello_put, &hello));
  *         -- "model.config", "family=llama V=29 C=32 ..."; "model.tokenizer", "5f1c..."
@@ -8,6 +9,7 @@
 #pragma once
 #include "base/err.h"
 
-/* Calls fn with a few keys and values. NOT_FOUND, INVALID: config.json. Without a tokenizer.json: "none". */
+/* Calls fn with a few keys and values. NOT_FOUND, INVALID: config.json. Without a tokenizer.json:
+ * "none". */
 err_t model_identity(const char *directory,
                      void (*fn)(void *arg, const char *key, const char *value), void *arg);

@@ -5,8 +5,8 @@
  *     const struct layout_tensor *t = &params->layout->tensor[q.weight];
  *
  * Order: embedding, layers (roles in order, a weight before its bias), final norm, heads. A tied
- * vocabulary head has no tensor of its own: its weight is the embedding's. Any thread: nothing changes
- * once made. */
+ * vocabulary head has no tensor of its own: its weight is the embedding's. Any thread: nothing
+ * changes once made. */
 #pragma once
 #include "model/files/config.h"
 #include "tensor/layout.h"

@@ -43,10 +43,10 @@ err_t safetensors_open_model(const char *directory, struct safetensors **ret);
 
 int safetensors_count(const struct safetensors *in);
 const struct tensor_info *safetensors_at(const struct safetensors *in, int i);
-const struct tensor_info *safetensors_find(const struct safetensors *in,
-                                           const char *name); // NULL: none
-const char *safetensors_metadata(const struct safetensors *in,
-                                 const char *key); // of the first file; NULL: none
+/* NULL: none */
+const struct tensor_info *safetensors_find(const struct safetensors *in, const char *name);
+/* Of the first file; NULL: none */
+const char *safetensors_metadata(const struct safetensors *in, const char *key);
 const char *safetensors_path(const struct safetensors *in, const struct tensor_info *tensor);
 
 /* All of a BF16, F16 or F32 tensor, converted (to bf16: nearest even). INVALID: another dtype, or

@@ -3,7 +3,8 @@
  *     SCOPED_VALUE(prompt_row) prompt = {0};
  *     TRY(prompt_row_read(&rules, row, "train.jsonl:7", &prompt));     -- RANGE: too long; INVALID: not what it must be
  *
- * The generator reads the rows that it is leased so, `rlhfctl check` the first ones of a dataset. Any thread. */
+ * The generator reads the rows that it is leased so, `rlhfctl check` the first ones of a dataset.
+ * Any thread. */
 #pragma once
 #include "base/json.h"
 #include "model/text/tokenizer.h"
@@ -23,7 +24,8 @@ struct prompt_row {
     bool ignore_eos; // the model's end tokens do not end it
 };
 
-/* name is what errors call the row. max_tokens and ignore_eos are read from the row, under the names that vLLM uses. */
+/* name is what errors call the row. max_tokens and ignore_eos are read from the row, under the
+ * names that vLLM uses. */
 err_t prompt_row_read(const struct prompt_rules *rules, const json_t *row, const char *name,
                       struct prompt_row *ret);
 void prompt_row_done(struct prompt_row *prompt);

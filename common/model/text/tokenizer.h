@@ -59,8 +59,8 @@ int tokenizer_vocab(const struct tokenizer *tokenizer); // largest id + 1
 int tokenizer_eos(const struct tokenizer *tokenizer);   // -1: none, likewise below
 int tokenizer_bos(const struct tokenizer *tokenizer);
 int tokenizer_pad(const struct tokenizer *tokenizer);
-int tokenizer_id(const struct tokenizer *tokenizer,
-                 const char *token); // "<eos>", or a token as tokenizer.json spells it
+/* "<eos>", or a token as tokenizer.json spells it */
+int tokenizer_id(const struct tokenizer *tokenizer, const char *token);
 
 /* Names everything that decides an id: tokens, merges, splitting. Not the files' layout. */
 struct digest tokenizer_digest(const struct tokenizer *tokenizer);

@@ -21,8 +21,8 @@ struct tokenizer {
     bool prefix_space, nfc, ignore_merges;
     int addeds;
     struct added *added; // by (normalized, first byte, length descending)
-    int first[2][257]; // added tokens of [normalized] that begin with byte b: first[b] .. first[b +
-                       // 1] - 1
+    /* Added tokens of [normalized] that begin with byte b: first[b] .. first[b + 1] - 1 */
+    int first[2][257];
     int32_t *added_of; // (vocab) index into added; -1
     int eos, bos, pad;
     struct bytes json, config; // the files' text, as read or made

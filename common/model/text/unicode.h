@@ -13,8 +13,9 @@
 enum unicode_class { UNICODE_OTHER, UNICODE_LETTER, UNICODE_NUMBER, UNICODE_SPACE };
 
 enum {
+    /* The code of a byte that belongs to no valid sequence; its class is OTHER */
     UNICODE_INVALID = 0x110000
-}; // the code of a byte that belongs to no valid sequence; its class is OTHER
+};
 
 /* Bytes of the first code point of text (len > 0), 1 to 4. */
 int unicode_next(const char *text, size_t len, uint32_t *ret_code);

@@ -32,7 +32,8 @@ static struct place place_of(struct place in, const struct yaml_tree *value)
 static err_t set_value(const struct recipe_option *row, void *group, const char *path,
                        const struct yaml_tree *value, struct place place);
 
-/* Other trainers nest their keys in sections that we lack: the first one below that is known answers for all. */
+/* Other trainers nest their keys in sections that we lack: the first one below that is known
+ * answers for all. */
 static err_t answer_words(const char *path, const struct yaml_tree *value, struct place place)
 {
     TRY(at_place(recipe_word_answer(path), place_of(place, value), path));
@@ -220,7 +221,8 @@ static err_t resolve_path(void *arg, const char *path, const struct recipe_optio
     return check_path(path, resolved);
 }
 
-/* An absolute name of an existing directory, or of one to be made in the working directory; owned. */
+/* An absolute name of an existing directory, or of one to be made in the working directory;
+ * owned. */
 static char *absolute(const char *path)
 {
     char *real = realpath(path, NULL);

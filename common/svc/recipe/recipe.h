@@ -1,4 +1,5 @@
-/* The recipe: one YAML file read by every program, with overrides from the command line. recipe_table.h holds its options.
+/* The recipe: one YAML file read by every program, with overrides from the command line.
+ * recipe_table.h holds its options.
  *
  *     SCOPED(recipe) recipe = NULL;
  *     TRY(recipe_load(&cli, argc, argv, &recipe));      -- INVALID: "ring.yaml:7: lag.mx: no such key; did you mean ..."
@@ -6,8 +7,8 @@
  *         return OK;                                    -- --help or --version: said
  *     trainer.lr = recipe->learner.optimizer.lr;
  *
- * Every value is in its range and all cross-checks hold; text is never NULL ("" = not set), paths are resolved. Any thread may
- * read; nothing changes it after loading. */
+ * Every value is in its range and all cross-checks hold; text is never NULL ("" = not set), paths
+ * are resolved. Any thread may read; nothing changes it after loading. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
@@ -80,10 +81,12 @@ struct recipe {
     char *directory;              // of the run (--run), absolute; "" if not given
 };
 
-/* Whether only a group's best and worst completion need reference log-probabilities: rewarders leave out the others. */
+/* Whether only a group's best and worst completion need reference log-probabilities: rewarders
+ * leave out the others. */
 bool recipe_refers_to_pairs(const struct recipe *recipe);
 
-/* The lag that pacing aims at: lag.max, or where auto stands. The most it becomes without an operator's change. */
+/* The lag that pacing aims at: lag.max, or where auto stands. The most it becomes without an
+ * operator's change. */
 int64_t recipe_lag_target(const struct recipe *recipe);
 int64_t recipe_lag_most(const struct recipe *recipe);
 
@@ -97,19 +100,24 @@ struct recipe_source {
 };
 err_t recipe_read(const struct recipe_source *source, struct recipe **ret);
 
-/* The same from text in memory, which errors call name; directory: what relative paths are relative to. */
+/* The same from text in memory, which errors call name; directory: what relative paths are relative
+ * to. */
 err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
                    const struct recipe_source *source, struct recipe **ret);
 
-/* INVALID unless the key is set: "recipe.yaml: model.path is not set: Hugging Face directory of ..." */
+/* INVALID unless the key is set: "recipe.yaml: model.path is not set: Hugging Face directory of
+ * ..." */
 err_t recipe_require(const struct recipe *recipe, const char *key);
 
-/* A complete recipe as YAML, every key with its value, paths absolute: reading it gives the same recipe anywhere. */
+/* A complete recipe as YAML, every key with its value, paths absolute: reading it gives the same
+ * recipe anywhere. */
 void recipe_render(const struct recipe *recipe, struct bytes *ret);
 
-/* One key's value as the recipe would have it ("lag.max" -> "1"), owned by the caller. NOT_FOUND: with did you mean. */
+/* One key's value as the recipe would have it ("lag.max" -> "1"), owned by the caller. NOT_FOUND:
+ * with did you mean. */
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
-/* Whether a key of the table has this value, which is written as in the table: texts without quotes. */
+/* Whether a key of the table has this value, which is written as in the table: texts without
+ * quotes. */
 bool recipe_has(const struct recipe *recipe, const char *key, const char *value);
 
 /* Calls fn for every key whose values differ, as the recipe would have them. */

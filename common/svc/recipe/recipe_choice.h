@@ -1,4 +1,5 @@
-/* The recipe's options that are one of a few words, as enums. A row C(key, enum, default, ...) of recipe_table.h reads one.
+/* The recipe's options that are one of a few words, as enums. A row C(key, enum, default, ...) of
+ * recipe_table.h reads one.
  *
  *     if (recipe->lag.straggler == RECIPE_STRAGGLER_DROP) ...
  */
@@ -18,7 +19,8 @@ enum recipe_transport { RECIPE_GRPC, RECIPE_NCCL, RECIPE_AUTO };
 enum recipe_policy {
     RECIPE_FIFO,
     RECIPE_UNIFORM,
+    /* learner/store/store.h's replay_policy */
     RECIPE_PRIORITY
-}; // learner/store/store.h's replay_policy
+};
 enum recipe_on_stale { RECIPE_STALE_DROP, RECIPE_STALE_KEEP };
 enum recipe_straggler { RECIPE_STRAGGLER_WAIT, RECIPE_STRAGGLER_DROP };

@@ -1,4 +1,5 @@
-/* A program's command line: PROGRAM RECIPE.yaml [--run DIR] [--set section.key=value]... and flags of its own.
+/* A program's command line: PROGRAM RECIPE.yaml [--run DIR] [--set section.key=value]... and flags
+ * of its own.
  *
  *     const char *job = NULL;
  *     struct recipe_flag flags[] = {{"job", "KIND", "run one offline job (sft) and exit", .text = &job}};
@@ -10,7 +11,8 @@
 #pragma once
 #include "svc/recipe/recipe.h"
 
-/* --name ARGUMENT or --name=ARGUMENT sets *text, borrowed from argv; without an argument's name, --name sets *flag. */
+/* --name ARGUMENT or --name=ARGUMENT sets *text, borrowed from argv; without an argument's name,
+ * --name sets *flag. */
 struct recipe_flag {
     const char *name, *argument, *help;
     const char **text;
@@ -23,14 +25,15 @@ struct recipe_cli {
     size_t flags_count;
     bool recipe_optional; // without a file: defaults and --set
     bool member;          // takes what `rlhfctl up` gives: --recipe-fd, --log
-    const char
-        *positional_help;    // for words after RECIPE.yaml ("PROMPT..."); NULL: none are allowed
+    /* For words after RECIPE.yaml ("PROMPT..."); NULL: none are allowed */
+    const char *positional_help;
     const char **positional; // those words, borrowed from argv: room for positional_max
     size_t positional_max, *positional_count;
 };
 
-/* Reads the command line and the recipe. --help and --version print to standard output, and *ret stays NULL with OK.
- * INVALID: unknown flags (with did you mean), missing arguments, all of recipe_read, and a recipe that cannot be read. */
+/* Reads the command line and the recipe. --help and --version print to standard output, and *ret
+ * stays NULL with OK. INVALID: unknown flags (with did you mean), missing arguments, all of
+ * recipe_read, and a recipe that cannot be read. */
 err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct recipe **ret);
 
 /* What --help prints. */

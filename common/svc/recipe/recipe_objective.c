@@ -1,4 +1,5 @@
-/* What an objective's row says of the recipe: which keys it can use, and which values its columns need elsewhere. */
+/* What an objective's row says of the recipe: which keys it can use, and which values its columns
+ * need elsewhere. */
 #include "svc/recipe/recipe_objective.h"
 #include "base/mem.h"
 #include "rl/column_table.h"
@@ -18,8 +19,8 @@ static bool has_default(const struct recipe *r, const char *key)
     return recipe_has(r, key, option_at(key, &base)->value);
 }
 
-/* Each column of `needs` that nobody fills without a setting: that key must have that value. `who`, written at key, needs them;
- * otherwise: what else would help. */
+/* Each column of `needs` that nobody fills without a setting: that key must have that value. `who`,
+ * written at key, needs them; otherwise: what else would help. */
 static err_t check_columns(const struct recipe *r, const char *key, const char *who, uint64_t needs,
                            const char *otherwise)
 {
@@ -142,7 +143,8 @@ static err_t check_pairs(const struct recipe *r)
     return OK;
 }
 
-/* A recipe always says a kind, so the one that stands there by default is left alone where it has no meaning. */
+/* A recipe always says a kind, so the one that stands there by default is left alone where it has
+ * no meaning. */
 static err_t check_correction(const struct recipe *r)
 {
     const struct recipe_correction *correction = &r->learner.correction;

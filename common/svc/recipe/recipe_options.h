@@ -49,30 +49,34 @@ struct option_rows option_scorer(void); // of one entry of a list of scorers
 /* The row of key, or NULL. */
 const struct recipe_option *option_find(struct option_rows rows, const char *key);
 
-/* The row at a dotted path ("learner.optimizer.lr") and where its group lies in the recipe, or NULL. */
+/* The row at a dotted path ("learner.optimizer.lr") and where its group lies in the recipe, or
+ * NULL. */
 const struct recipe_option *option_at(const char *path, size_t *ret_base);
 
-/* The same, or the error says at which part of the path it went wrong: INVALID, "no such key; did you mean 'x'?". */
+/* The same, or the error says at which part of the path it went wrong: INVALID, "no such key; did
+ * you mean 'x'?". */
 err_t option_require(const char *path, const struct recipe_option **ret_row, size_t *ret_base);
 
-/* Calls fn with every value below rows, depth first; path is dotted, base the offset of its group. Stops at an error. */
+/* Calls fn with every value below rows, depth first; path is dotted, base the offset of its group.
+ * Stops at an error. */
 typedef err_t (*option_visit)(void *arg, const char *path, const struct recipe_option *row,
                               size_t base);
 err_t option_each(option_visit fn, void *arg);
 
-/* INVALID without a place: "no such key; did you mean 'x'?", prefix being what the rows are in ("learner."), leaf the last
- * part of what was written, which may be ours elsewhere. */
+/* INVALID without a place: "no such key; did you mean 'x'?", prefix being what the rows are in
+ * ("learner."), leaf the last part of what was written, which may be ours elsewhere. */
 err_t option_unknown(struct option_rows rows, const char *prefix, const char *key,
                      const char *leaf);
 
-/* Sets the field of row in the struct at group from a scalar's text. INVALID, without place and key: "'x' is ...; allowed:
- * ...". The field is as it was. Not for pairs, texts, scorers, groups. */
+/* Sets the field of row in the struct at group from a scalar's text. INVALID, without place and
+ * key: "'x' is ...; allowed: ...". The field is as it was. Not for pairs, texts, scorers,
+ * groups. */
 err_t option_set_text(const struct recipe_option *row, void *group, const char *text, bool quoted);
 err_t option_set_pair(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 err_t option_set_texts(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 
-/* Whether the value at this path may be changed while the run goes on: sft's rows are an offline job's, also where it shares a
- * group with the learner. */
+/* Whether the value at this path may be changed while the run goes on: sft's rows are an offline
+ * job's, also where it shares a group with the learner. */
 bool option_is_live(const char *path, const struct recipe_option *row);
 
 /* "a whole number from 1 to 1000", "one of a, b": what a value may be. */

@@ -1,4 +1,5 @@
-/* What of the recipe the daemons of one run must agree on: all that decides what a sample or a score is. None of it is LIVE.
+/* What of the recipe the daemons of one run must agree on: all that decides what a sample or a
+ * score is. None of it is LIVE.
  *
  *     recipe_of_samples(recipe, hello_put, &hello);      -- "generator.temperature", "1.0", ...
  *

@@ -339,7 +339,8 @@ err_t option_set_texts(const struct recipe_option *row, void *group, const struc
     return OK;
 }
 
-/* Double-quoted; what YAML takes for a line break or refuses to read (its production "printable") is escaped. */
+/* Double-quoted; what YAML takes for a line break or refuses to read (its production "printable")
+ * is escaped. */
 static void put_quoted(struct bytes *ret, const char *text)
 {
     bytes_u8(ret, '"');

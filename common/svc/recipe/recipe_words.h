@@ -20,5 +20,6 @@ const struct recipe_word *recipe_word_find(const char *path);
 /* The i-th row; NULL past the end. */
 const struct recipe_word *recipe_word_at(size_t i);
 
-/* INVALID without a place: "no such key; did you mean 'learner.epochs'? passes over ..."; OK: no word is known. */
+/* INVALID without a place: "no such key; did you mean 'learner.epochs'? passes over ..."; OK: no
+ * word is known. */
 err_t recipe_word_answer(const char *path);

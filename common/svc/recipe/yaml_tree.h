@@ -4,8 +4,9 @@
  *     TRY(yaml_tree_parse(text, len, "ring.yaml", &root));       -- INVALID: "ring.yaml:7: ..."
  *     const struct yaml_tree *lag = yaml_tree_member(root, "lag");    -- NULL: absent
  *
- * Hostile input is bounded: 1 MiB, depth 16, 1,024 members; anchors, aliases, tags, several documents, duplicate, merge and
- * compound keys are errors. A byte order mark of UTF-8 is skipped. Any thread. */
+ * Hostile input is bounded: 1 MiB, depth 16, 1,024 members; anchors, aliases, tags, several
+ * documents, duplicate, merge and compound keys are errors. A byte order mark of UTF-8 is skipped.
+ * Any thread. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"

@@ -53,7 +53,8 @@ INLINE void add_lanes(struct hash_lanes *lanes, uint64_t first, const bf16 *old,
 
 enum { FEW = 2 }; // changes of 16 values: cheaper one by one
 
-/* The first n (at most 16) of the values at i. Bit j of changed: now[j] is another value than old[j]. */
+/* The first n (at most 16) of the values at i. Bit j of changed: now[j] is another value than
+ * old[j]. */
 INLINE void add_changes(struct hash_lanes *lanes, struct adamw_sum *sum, uint64_t i,
                         const bf16 *old, const bf16 *now, int n, unsigned changed)
 {

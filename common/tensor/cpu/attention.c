@@ -3,8 +3,9 @@
 #include "tensor/cpu/cpu.h"
 #include <string.h>
 
-/* By layer: the keys of all pages, then their values; by page, kv head (struct attention_unit). A step of decoding reads a
- * sequence's keys and then its values, so both lie together where its pages do. */
+/* By layer: the keys of all pages, then their values; by page, kv head (struct attention_unit). A
+ * step of decoding reads a sequence's keys and then its values, so both lie together where its
+ * pages do. */
 struct kv_pages {
     struct attention_shape shape;
     int layers, pages;
@@ -206,8 +207,8 @@ static void attention_range(struct cpu *cpu, const void *data, size_t begin, siz
     }
 }
 
-/* How many heads stay together where all segments are steps of decoding: all, if there are segments enough for every
- * thread. */
+/* How many heads stay together where all segments are steps of decoding: all, if there are segments
+ * enough for every thread. */
 static size_t heads_in_a_chunk(const struct cpu *cpu, const struct segment *segments, int count,
                                int K)
 {
@@ -317,7 +318,8 @@ err_t cpu_attention_backward(struct backend *be, float *dq, float *dk, float *dv
     return OK;
 }
 
-/* Output, factors, and blocks of queries and scores: of the widest tile, or of a row of every head (attention_isa.c). */
+/* Output, factors, and blocks of queries and scores: of the widest tile, or of a row of every head
+ * (attention_isa.c). */
 size_t attention_scratch(int positions, const struct attention_shape *shape)
 {
     enum { TILE_ROWS_MAX = 14 };

@@ -8,9 +8,9 @@
  * packed as the product with the values wants its left side: row r of block b at b * block +
  * r * A_STRIDE.
  *
- * A step of decoding, one query over pages, walks the heads of each page together: keys of all pages are read from one end to
- * the other, then values. Head by head the same bytes are pieces of a few KiB that lie apart, read at a third of the speed
- * where they come from memory. */
+ * A step of decoding, one query over pages, walks the heads of each page together: keys of all
+ * pages are read from one end to the other, then values. Head by head the same bytes are pieces of
+ * a few KiB that lie apart, read at a third of the speed where they come from memory. */
 #include "tensor/cpu/tile.h"
 
 /* One tile of rows: row r is head `first + r` of the rows (query * group + head). */
@@ -417,7 +417,8 @@ static struct attention_unit head_of(const struct attention_unit *u, int i)
 /* One step of the walk at head i. From key on: a page, or all of it. */
 typedef void head_step(const struct rows *rows, int key);
 
-/* The beginning of a head's piece of the page that comes next, which lies anywhere; what follows, the processor sees coming. */
+/* The beginning of a head's piece of the page that comes next, which lies anywhere; what follows,
+ * the processor sees coming. */
 static void fetch(const void *piece)
 {
     enum { LINE = 64, BEGINNING = 2048 };

@@ -136,8 +136,8 @@ static err_t choose_isa(enum cpu_isa asked, enum cpu_isa *ret)
     return OK;
 }
 
-/* Raise the revision with every change of an op's order of operations: recorded rounds are not trained again across it. Threads and
- * instruction set change no bit. */
+/* Raise the revision with every change of an op's order of operations: recorded rounds are not
+ * trained again across it. Threads and instruction set change no bit. */
 #define KERNEL_REVISION "2"
 static const struct numerics numerics = {NUMERICS_EXACT, "backend=cpu kernels=" KERNEL_REVISION};
 

@@ -30,8 +30,8 @@ static inline struct cpu *cpu_of(struct backend *be)
 /* backend_open("cpu", ...). */
 err_t cpu_open(const struct backend_config *config, struct backend **ret);
 
-/* Work, in multiply-adds or what takes as long (tens of them a nanosecond), below which a job is not
- * worth handing to threads that spin; and to sleepers, who take a system call and tens of
+/* Work, in multiply-adds or what takes as long (tens of them a nanosecond), below which a job is
+ * not worth handing to threads that spin; and to sleepers, who take a system call and tens of
  * microseconds to come. */
 enum { CPU_SMALL = 150000, CPU_WAKING = 1000000 };
 

@@ -45,8 +45,8 @@ static inline double exact_log(double x)
  * e^88. NaN stays NaN. */
 INLINE v16 v16_exp(v16 x)
 {
-    const v16 magic =
-        v16_set1(12582912.0f); // 1.5 * 2^23: the sum's low bits are the nearest integer
+    /* 1.5 * 2^23: the sum's low bits are the nearest integer */
+    const v16 magic = v16_set1(12582912.0f);
     const v16 z = v16_min(v16_set1(88.0f), v16_max(v16_set1(-87.0f), x));
     const v16 shifted = v16_fma(z, v16_set1(1.44269504f), magic);
     const v16 n = v16_sub(shifted, magic);

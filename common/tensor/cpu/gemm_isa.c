@@ -32,7 +32,8 @@ INLINE v16 tile_a(const struct tile *t, enum a_layout layout, int i, int k)
     return v16_set1(t->a[i * t->a_row + k]);
 }
 
-/* The outputs so far, or zeros; and what became of them. full: no column is missing, as in nearly every tile. */
+/* The outputs so far, or zeros; and what became of them. full: no column is missing, as in nearly
+ * every tile. */
 INLINE v16 tile_begin(const struct tile *t, int i, int v, bool full)
 {
     const float *c = t->c + i * t->c_row + v * 16;
@@ -261,8 +262,9 @@ static const void *b_block(const struct gemm *g, int p, int k, int K, float *blo
     __builtin_unreachable();
 }
 
-/* What a panel's last tile fetches ahead: the block of the next panel. Blocks of one stretch of the chain lie apart, so the
- * processor does not see them coming, and with few rows a block is used once or twice. */
+/* What a panel's last tile fetches ahead: the block of the next panel. Blocks of one stretch of the
+ * chain lie apart, so the processor does not see them coming, and with few rows a block is used
+ * once or twice. */
 static const char *next_block(const struct gemm *g, const void *b, int p, int last)
 {
     const bool there = g->kind == B_PANELS_BF16 && p + 1 < last;

@@ -11,10 +11,10 @@
 
 enum {
     PANEL = 32, // columns of a packed panel
-    CHAIN_BLOCK =
-        256, // steps of the chain worked on at a time: a panel's block stays in the L1 cache
-    ROW_BLOCK =
-        420, // rows of A packed at a time: they stay in the L2 cache; a multiple of every TILE_ROWS
+    /* Steps of the chain worked on at a time: a panel's block stays in the L1 cache */
+    CHAIN_BLOCK = 256,
+    /* Rows of A packed at a time: they stay in the L2 cache; a multiple of every TILE_ROWS */
+    ROW_BLOCK = 420,
     A_STRIDE = CHAIN_BLOCK + 16, // of packed rows: not a multiple of 4 KiB
 };
 
@@ -51,14 +51,14 @@ struct attention_unit {
     const float *q;     // (count,H,D) and so on: the segment's first row, all heads
     const float *k, *v; // (count,K,D)
     float *o, *lse;     // lse may be NULL
-    /* Without pages: keys [position/32][D][32], room for start + count rounded up to 32; with start,
-     * positions 0..start-1 are in prefix_k and prefix_v (start,K,D), and values (start + count,D)
-     * takes them all. Without start, v is read in place. */
+    /* Without pages: keys [position/32][D][32], room for start + count rounded up to 32; with
+     * start, positions 0..start-1 are in prefix_k and prefix_v (start,K,D), and values (start +
+     * count,D) takes them all. Without start, v is read in place. */
     float *key_panels, *values;
     const float *prefix_k, *prefix_v;
-    /* With pages: the first head's keys in page i begin at kv + page[i] * page_stride (in elements), in
-     * panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), those of the next head follow; and its values
-     * [KV_PAGE][D] lie to_values further, likewise. */
+    /* With pages: the first head's keys in page i begin at kv + page[i] * page_stride (in
+     * elements), in panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), those of the next head
+     * follow; and its values [KV_PAGE][D] lie to_values further, likewise. */
     const int32_t *page;
     void *kv;
     ptrdiff_t page_stride, to_values;
@@ -85,7 +85,8 @@ struct adamw_constants {
     float eps;
 };
 
-/* Of bf16 values that changed: how many, and hash(index, now) - hash(index, old) summed modulo 2^128. */
+/* Of bf16 values that changed: how many, and hash(index, now) - hash(index, old) summed modulo
+ * 2^128. */
 struct adamw_sum {
     size_t changed;
     u128 digest;
@@ -137,8 +138,10 @@ struct cpu_kernels {
 // clang-format off
 #define CPU_KERNELS(KERNEL) \
     KERNEL(gemm) KERNEL(pack_weight) KERNEL(attention) KERNEL(attention_backward) \
-    KERNEL(embed) KERNEL(embed_backward) KERNEL(rmsnorm) KERNEL(rmsnorm_dx) KERNEL(rmsnorm_dweight) \
-    KERNEL(bias) KERNEL(bias_backward) KERNEL(rope) KERNEL(swiglu) KERNEL(swiglu_backward) KERNEL(add) \
+    KERNEL(embed) KERNEL(embed_backward) KERNEL(rmsnorm) KERNEL(rmsnorm_dx) \
+    KERNEL(rmsnorm_dweight) \
+    KERNEL(bias) KERNEL(bias_backward) KERNEL(rope) KERNEL(swiglu) KERNEL(swiglu_backward) \
+    KERNEL(add) \
     KERNEL(token_logp) KERNEL(token_logp_backward) KERNEL(softmax) KERNEL(square_sum) KERNEL(adamw)
 // clang-format on
 

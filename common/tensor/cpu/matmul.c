@@ -26,8 +26,9 @@ static void grid_cell(void *data, int chunk, int thread)
         grid->cpu->kernels->gemm(g, row0, row1, panel0, panel1, grid->cpu->scratch[thread].data);
 }
 
-/* What a grid costs beside its multiply-adds, in units of an element of packed rows read once: each cell packs its rows of A
- * again for its panels, and reads, or packs, its panels of B again for its rows. */
+/* What a grid costs beside its multiply-adds, in units of an element of packed rows read once: each
+ * cell packs its rows of A again for its panels, and reads, or packs, its panels of B again for its
+ * rows. */
 static double packing(const struct gemm *g, double columns, int rows, int panels)
 {
     enum { ROWS_OF_A = 1, COLUMNS_OF_A = 4, PANELS_OF_B = 1, ROWS_OF_B = 2 };

@@ -1,7 +1,7 @@
-/* The CPU's ops over memory that nobody else can reach. One memfd is mapped twice: addresses are of the
- * mapping without rights, and each op translates them to the other one. No right is ever changed, so a
- * dereference outside tensor/ ends the process wherever and whenever it happens. An address that is not of
- * this memory ends it too: an op was given memory of the host's. */
+/* The CPU's ops over memory that nobody else can reach. One memfd is mapped twice: addresses are of
+ * the mapping without rights, and each op translates them to the other one. No right is ever
+ * changed, so a dereference outside tensor/ ends the process wherever and whenever it happens. An
+ * address that is not of this memory ends it too: an op was given memory of the host's. */
 #include "tensor/opaque/opaque.h"
 #include "base/mem.h"
 #include "tensor/ops_table.h"
@@ -12,8 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* RESERVE: address space of each mapping. Pages exist as far as the file was extended and written. Space
- * is not used twice: what is freed gives its pages back, and an address kept too long meets zeros. */
+/* RESERVE: address space of each mapping. Pages exist as far as the file was extended and written.
+ * Space is not used twice: what is freed gives its pages back, and an address kept too long meets
+ * zeros. */
 enum { ALIGN = 4096 };
 static const size_t RESERVE = (size_t)256 << 30;
 
@@ -44,7 +45,8 @@ static void *readable(const struct opaque *o, const void *address)
     return o->readable + at;
 }
 
-/* In an op's wrapper, whose backend is `be`: the address as the CPU reads it, and the CPU with its op. */
+/* In an op's wrapper, whose backend is `be`: the address as the CPU reads it, and the CPU with its
+ * op. */
 #define IN(p)          ((__typeof__(p))readable(opaque_of(be), (p)))
 #define CPU            opaque_of(be)->cpu
 #define RUN(op, ...)   CPU->ops->op(CPU, __VA_ARGS__)

@@ -1,6 +1,6 @@
-/* A backend that proves who touches a backend's memory: it computes as the CPU does, bit for bit, and the
- * addresses that it gives have no rights. A read or write of tensor memory outside the backend ends the
- * process, as it would have no meaning with a device.
+/* A backend that proves who touches a backend's memory: it computes as the CPU does, bit for bit,
+ * and the addresses that it gives have no rights. A read or write of tensor memory outside the
+ * backend ends the process, as it would have no meaning with a device.
  *
  *     RLHFD_BACKEND=opaque ctest ...        -- every program and test that opens the default backend
  *

@@ -1,4 +1,5 @@
-/* The generator's side of versions by NCCL: takes part in the learner's epochs and receives what they broadcast.
+/* The generator's side of versions by NCCL: takes part in the learner's epochs and receives what
+ * they broadcast.
  *
  *     TRY(attend_new(&options, &attend));
  *     attend_up(attend);                      -- the stream stands: says HELLO
@@ -6,8 +7,8 @@
  *     -> buffer(announce) where it is to go;  received(announce): it is there;  or ended(have): the rest comes over gRPC
  *     attend_lost(attend);                    -- the stream broke
  *
- * A buffer that cannot be had now is no reason to stay away from a broadcast, for all the others would wait: it is received
- * and dropped. Owner: the loop's thread. */
+ * A buffer that cannot be had now is no reason to stay away from a broadcast, for all the others
+ * would wait: it is received and dropped. Owner: the loop's thread. */
 #pragma once
 #include "gpu/nccl.h"
 #include "weights/broadcast/epoch_member.h"
@@ -29,15 +30,17 @@ struct attend_options {
     void (*arrived)(uint64_t have, void *user);
     /* All of it is there. Whether it is right (its digest): false has it sent again, over gRPC. */
     bool (*received)(const struct epoch_message *announce, void *user);
-    /* It broke off: the first `have` bytes are there. Only after buffer gave one, instead of received. */
+    /* It broke off: the first `have` bytes are there. Only after buffer gave one, instead of
+     * received. */
     void (*ended)(uint64_t have, void *user);
     void (*note)(const char *text, void *user);           // optional: a line for the log
     void (*entered)(enum member_state state, void *user); // optional
     void *user;
 };
 
-/* MEMBER_BROKEN while a version was coming: its buffer is never given back, for NCCL may still write to it. Only the end of the
- * process helps then. UNAVAILABLE: no such device; EXHAUSTED: no more threads. */
+/* MEMBER_BROKEN while a version was coming: its buffer is never given back, for NCCL may still
+ * write to it. Only the end of the process helps then. UNAVAILABLE: no such device; EXHAUSTED: no
+ * more threads. */
 err_t attend_new(const struct attend_options *options, struct attend **ret);
 void attend_up(struct attend *attend);
 void attend_hear(struct attend *attend, const struct epoch_message *message);

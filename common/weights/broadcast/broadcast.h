@@ -1,13 +1,15 @@
-/* Which versions a publisher gives to NCCL, and what it still has to send of them: the part of it that knows both.
+/* Which versions a publisher gives to NCCL, and what it still has to send of them: the part of it
+ * that knows both.
  *
  *     struct broadcast_round round = {0};
  *     for each subscriber: broadcast_count(broadcast, &round, peer, wants, way);    -- way: changes from what it has, or NULL
  *     broadcast_offer(broadcast, &round, newest);
  *     if (broadcast_carries(broadcast, peer)) -- send it nothing: begin(peer, what) or rest(peer, what, chunks) says what next
  *
- * One broadcast is the same bytes for all members of an epoch. If what lies here is the same version with all of them, these
- * are the changes from there; else all values, but only where gRPC would have to send the members more than that in sum.
- * Changes go as their chunks in order, each after its length: four bytes, big-endian. Owner: the loop's thread. */
+ * One broadcast is the same bytes for all members of an epoch. If what lies here is the same
+ * version with all of them, these are the changes from there; else all values, but only where gRPC
+ * would have to send the members more than that in sum. Changes go as their chunks in order, each
+ * after its length: four bytes, big-endian. Owner: the loop's thread. */
 #pragma once
 #include "weights/broadcast/transport.h"
 #include "weights/codec/snapshot.h"
@@ -17,7 +19,8 @@ struct broadcast_handlers {
     void (*send)(uint64_t peer, struct rpc_message *message, void *user); // on its stream
     /* This comes to it by NCCL: send the manifest, and nothing more. */
     void (*begin)(uint64_t peer, const struct snapshot *what, void *user);
-    /* Of that it has so many chunks now: all of them, or the others are to be sent, or it is to be begun anew. */
+    /* Of that it has so many chunks now: all of them, or the others are to be sent, or it is to be
+     * begun anew. */
     void (*rest)(uint64_t peer, struct snapshot *what, uint64_t chunks, void *user);
     void (*note)(const char *text, void *user); // optional: a line for the log
 };

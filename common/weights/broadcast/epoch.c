@@ -334,7 +334,8 @@ static void peer_abandoned(struct epoch_rules *rules, int64_t now, struct peer *
     try_finish(rules, now, false);
 }
 
-/* What ends a version for a peer counts whenever it comes: until then its buffer may be written to over there. */
+/* What ends a version for a peer counts whenever it comes: until then its buffer may be written to
+ * over there. */
 static void hear_of_version(struct epoch_rules *rules, struct peer *peer,
                             const struct epoch_event *event)
 {

@@ -1,4 +1,5 @@
-/* The rules of NCCL epochs on the learner's side, without a clock, thread or library: events in, actions out.
+/* The rules of NCCL epochs on the learner's side, without a clock, thread or library: events in,
+ * actions out.
  *
  *     SCOPED(epoch_rules) rules = epoch_rules_new(&limits);
  *     epoch_rules_step(rules, now_ms, &(struct epoch_event){EPOCH_READY, .peer = 3, .epoch = 7});
@@ -6,16 +7,18 @@
  *         carry_out(&action);
  *     wait until epoch_rules_wake(rules), then step EPOCH_TICK
  *
- * An epoch is one communicator: the learner is rank 0, its members the generators that said READY to its invitation in time.
- * A NCCL communicator cannot grow and must not be used once a member is lost; so whoever comes enters the next epoch, and
- * whoever leaves ends this one. The unique id is minted when all have answered: nobody then waits for one who never comes.
+ * An epoch is one communicator: the learner is rank 0, its members the generators that said READY
+ * to its invitation in time. A NCCL communicator cannot grow and must not be used once a member is
+ * lost; so whoever comes enters the next epoch, and whoever leaves ends this one. The unique id is
+ * minted when all have answered: nobody then waits for one who never comes.
  *
  *     IDLE -> GATHERING -> MINTING -> CONNECTING -> STANDING <-> CARRYING
  *                                          any of them -> ENDING -> IDLE (-> GATHERING at once, if there is someone)
  *
- * Versions are published while STANDING; in every other state they go over gRPC at once, so only CARRYING can delay one: by
- * carry_ms and, to hear how far each member came, end_ms. A member that does not answer by then is out until it speaks
- * again (and says then what it has of the version), and waits retry_ms, twice as long each time. Where all answer and none is to blame, those that
+ * Versions are published while STANDING; in every other state they go over gRPC at once, so only
+ * CARRYING can delay one: by carry_ms and, to hear how far each member came, end_ms. A member that
+ * does not answer by then is out until it speaks again (and says then what it has of the version),
+ * and waits retry_ms, twice as long each time. Where all answer and none is to blame, those that
  * had not received wait so. Owner: one thread. */
 #pragma once
 #include "base/scoped.h"
@@ -108,7 +111,8 @@ struct epoch_counts epoch_rules_counts(const struct epoch_rules *rules);
 
 bool epoch_rules_is_member(const struct epoch_rules *rules, uint64_t peer); // of the epoch there is
 
-/* Whether this peer gets the version under way by the epoch: nothing of it is to be sent until its RELEASE. */
+/* Whether this peer gets the version under way by the epoch: nothing of it is to be sent until its
+ * RELEASE. */
 bool epoch_rules_carries(const struct epoch_rules *rules, uint64_t peer);
 void epoch_rules_free(struct epoch_rules *rules);
 DEFINE_SCOPED(epoch_rules)

@@ -12,7 +12,8 @@ static bool has_comm(const struct epoch_member *member)
            member->state == MEMBER_RECEIVING;
 }
 
-/* The lane may be busy in every state but OUT; what it then still reports comes before its ABORTED. */
+/* The lane may be busy in every state but OUT; what it then still reports comes before its
+ * ABORTED. */
 static unsigned leave(struct epoch_member *member, int64_t now)
 {
     member->receiving = member->state == MEMBER_RECEIVING;

@@ -1,12 +1,14 @@
-/* The rules of NCCL epochs on a generator's side, without a clock, thread or library (weights/broadcast/epoch.h has the learner's).
+/* The rules of NCCL epochs on a generator's side, without a clock, thread or library
+ * (weights/broadcast/epoch.h has the learner's).
  *
  *     struct epoch_member member = {.limits = limits};
  *     struct member_actions actions = epoch_member_step(&member, now_ms, &event);
  *
  *     OUT -> PREPARING -> READY -> CONNECTING -> STANDING <-> RECEIVING      any but OUT -> LEAVING -> OUT
  *
- * The learner decides; a generator's own deadlines are for a learner that is stopped or gone, and longer than the
- * learner's. Any value is a plain one: no init, nothing to free. Owner: one thread. */
+ * The learner decides; a generator's own deadlines are for a learner that is stopped or gone, and
+ * longer than the learner's. Any value is a plain one: no init, nothing to free. Owner: one
+ * thread. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

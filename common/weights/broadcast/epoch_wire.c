@@ -90,7 +90,8 @@ static err_t take(const Rlhfd__V1__Epoch *pb, bool down, struct epoch_message *r
     return OK;
 }
 
-/* Manifests and chunks are long, but need not be unpacked to see that they are not epochs: these are short. */
+/* Manifests and chunks are long, but need not be unpacked to see that they are not epochs: these
+ * are short. */
 static err_t unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
                     ProtobufCMessage **ret)
 {

@@ -1,4 +1,5 @@
-/* What learner and generators say to each other about NCCL epochs, as a plain struct; it travels on Weights.Subscribe.
+/* What learner and generators say to each other about NCCL epochs, as a plain struct; it travels on
+ * Weights.Subscribe.
  *
  *     SCOPED(rpc_message) message = epoch_message_down(&(struct epoch_message){.step = EPOCH_STEP_ABANDON, .epoch = 7});
  *     TRY(epoch_message_decode_down(data, len, &heard));       -- NOT_FOUND: it is about something else
@@ -49,6 +50,7 @@ struct epoch_message {
 struct rpc_message *epoch_message_down(const struct epoch_message *message);
 struct rpc_message *epoch_message_up(const struct epoch_message *message);
 
-/* INVALID: malformed, a step of the other direction, a number out of its range; NOT_FOUND: not about an epoch. */
+/* INVALID: malformed, a step of the other direction, a number out of its range; NOT_FOUND: not
+ * about an epoch. */
 err_t epoch_message_decode_down(const uint8_t *data, size_t len, struct epoch_message *ret);
 err_t epoch_message_decode_up(const uint8_t *data, size_t len, struct epoch_message *ret);

@@ -83,7 +83,8 @@ void lane_abort(struct lane *lane)
     order(lane, lane_work_let_go, NULL);
 }
 
-/* ---- the abort: when the working thread has let go, or, if it is stuck in the communicator, after a grace */
+/* ---- the abort: when the working thread has let go, or, if it is stuck in the communicator, after
+ * a grace */
 
 static void try_abort(struct lane *lane)
 {

@@ -73,8 +73,8 @@ static bool cuda_ok(struct lane_work *work, const char *what, int rc)
     return false;
 }
 
-/* After another rank's death NCCL says system or remote error; all others are our own. The communicator is not asked for
- * more: it may just have been aborted. */
+/* After another rank's death NCCL says system or remote error; all others are our own. The
+ * communicator is not asked for more: it may just have been aborted. */
 static void nccl_failed(struct lane_work *work, const char *what, int rc)
 {
     const char *more = work->nccl->call.last_error(NULL);
@@ -258,7 +258,8 @@ static int64_t connect_step(struct lane_work *work)
     return 0;
 }
 
-/* Behind the broadcast: on the receiving side the copy to the host, and the mark that all of it is through. */
+/* Behind the broadcast: on the receiving side the copy to the host, and the mark that all of it is
+ * through. */
 static void finish_enqueuing(struct lane_work *work)
 {
     const struct nccl_calls *call = &work->nccl->call;
@@ -296,7 +297,8 @@ static void enqueue(struct lane_work *work)
         nccl_failed(work, "ncclBroadcast", rc);
 }
 
-/* The oldest bucket, if it is through. An event also passes when its broadcast was aborted: the state is asked after it. */
+/* The oldest bucket, if it is through. An event also passes when its broadcast was aborted: the
+ * state is asked after it. */
 static int64_t finish_bucket(struct lane_work *work)
 {
     struct slot *slot = &work->slot[work->oldest];

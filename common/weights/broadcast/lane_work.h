@@ -1,4 +1,5 @@
-/* The two threads of a lane (weights/broadcast/lane.h): what they do and what they report. For lane.c alone. */
+/* The two threads of a lane (weights/broadcast/lane.h): what they do and what they report. For
+ * lane.c alone. */
 #pragma once
 #include "weights/broadcast/lane.h"
 

@@ -1,5 +1,6 @@
-/* The learner's side of versions by NCCL: keeps an epoch of generators together and broadcasts versions to its members.
- * It stands beside the gRPC stream, which carries its messages and all that it does not: late joiners, failed epochs.
+/* The learner's side of versions by NCCL: keeps an epoch of generators together and broadcasts
+ * versions to its members. It stands beside the gRPC stream, which carries its messages and all
+ * that it does not: late joiners, failed epochs.
  *
  *     TRY(transport_new(&options, &transport));
  *     transport_hear(transport, peer, &message);         -- whatever a subscriber says about epochs
@@ -8,8 +9,9 @@
  *     for each peer: if (transport_carries(transport, peer)) send it nothing of this version yet
  *     -> released(peer, have): it has the first `have` bytes; the rest goes over gRPC, as if a stream had ended there
  *
- * An offer is taken only while an epoch stands and is at rest; else it goes over gRPC at once. A member that is slow, stopped
- * or dead holds the others up once, for at most limits.carry_ms + limits.end_ms. Owner: the loop's thread. */
+ * An offer is taken only while an epoch stands and is at rest; else it goes over gRPC at once. A
+ * member that is slow, stopped or dead holds the others up once, for at most limits.carry_ms +
+ * limits.end_ms. Owner: the loop's thread. */
 #pragma once
 #include "gpu/nccl.h"
 #include "weights/broadcast/epoch.h"
@@ -27,10 +29,12 @@ struct transport_options {
     struct epoch_limits limits; // zeros: defaults
     /* Sends it on the peer's stream; message is borrowed. */
     void (*send)(uint64_t peer, struct rpc_message *message, void *user);
-    /* The version that is being offered comes to this peer by the epoch: its manifest is to be sent now; ANNOUNCE follows. */
+    /* The version that is being offered comes to this peer by the epoch: its manifest is to be sent
+     * now; ANNOUNCE follows. */
     void (*announce)(uint64_t peer, void *user);
-    /* Of the version that was announced to it last, the peer has the first `have` bytes. From a peer that is stopped this
-     * comes when it goes on: until then its memory may be written to by NCCL, and by nothing else. */
+    /* Of the version that was announced to it last, the peer has the first `have` bytes. From a
+     * peer that is stopped this comes when it goes on: until then its memory may be written to by
+     * NCCL, and by nothing else. */
     void (*released)(uint64_t peer, uint64_t have, void *user);
     /* Optional. Why an epoch ended or someone stays outside: a line for the log. */
     void (*note)(const char *text, void *user);
@@ -40,14 +44,14 @@ struct transport_options {
 /* EXHAUSTED: no more threads. */
 err_t transport_new(const struct transport_options *options, struct weights_transport **ret);
 
-/* What a subscriber said. HELLO makes it take part; another version of NCCL is answered REFUSED. peer: a number of the
- * caller's that is used for one stream and never again. */
+/* What a subscriber said. HELLO makes it take part; another version of NCCL is answered REFUSED.
+ * peer: a number of the caller's that is used for one stream and never again. */
 void transport_hear(struct weights_transport *transport, uint64_t peer,
                     const struct epoch_message *message);
 void transport_leave(struct weights_transport *transport, uint64_t peer);
 
-/* Reconciles who takes part, and begins to broadcast if there is an epoch to do so: true. data is borrowed until release(arg),
- * called on the loop's thread; false: not taken. */
+/* Reconciles who takes part, and begins to broadcast if there is an epoch to do so: true. data is
+ * borrowed until release(arg), called on the loop's thread; false: not taken. */
 bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
                      const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg);
 
@@ -65,5 +69,6 @@ struct transport_stats {
 };
 struct transport_stats transport_stats(const struct weights_transport *transport);
 
-/* False: a call into NCCL never returned. Its threads and the data offered stay until the process ends; end it by _exit. */
+/* False: a call into NCCL never returned. Its threads and the data offered stay until the process
+ * ends; end it by _exit. */
 bool transport_free(struct weights_transport *transport);

@@ -69,7 +69,8 @@ static void spread(struct encoder *encoder, size_t count, size_t range)
     }
 }
 
-/* A section of the count changes that the arrays hold, of a span that begins at element `begin` of the tensor. */
+/* A section of the count changes that the arrays hold, of a span that begins at element `begin` of
+ * the tensor. */
 static void put_section(struct encoder *encoder, int tensor, uint64_t begin, size_t count)
 {
     enum { SECTION_MAX = DELTACHUNK_RAW_MAX - 32 };
@@ -108,8 +109,8 @@ static inline bool block_differs(const uint16_t *a, const uint16_t *b)
     return any != 0;
 }
 
-/* Bit i: element i of the block differs. Four at a time: a lane that is not 0 gets its highest bit, and one multiplication
- * brings the four bits together (little-endian: lane 0 is the lowest). */
+/* Bit i: element i of the block differs. Four at a time: a lane that is not 0 gets its highest bit,
+ * and one multiplication brings the four bits together (little-endian: lane 0 is the lowest). */
 static inline uint32_t block_changes(const uint16_t *a, const uint16_t *b)
 {
     const uint64_t low = 0x7fff7fff7fff7fff, high = 0x8000800080008000;
@@ -123,7 +124,8 @@ static inline uint32_t block_changes(const uint16_t *a, const uint16_t *b)
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "lanes are counted from the low end");
 
-/* Changes among `count` elements from flat element `begin` on, a block's first, into the encoder's arrays; how many. */
+/* Changes among `count` elements from flat element `begin` on, a block's first, into the encoder's
+ * arrays; how many. */
 static size_t collect(struct encoder *encoder, const uint16_t *old, const uint16_t *now,
                       size_t begin, size_t count)
 {

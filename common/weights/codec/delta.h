@@ -1,13 +1,15 @@
-/* What changed between two versions of the weights, as chunks: exact, and small when little changed (deltachunk.h: bytes).
+/* What changed between two versions of the weights, as chunks: exact, and small when little changed
+ * (deltachunk.h: bytes).
  *
  *     SCOPED(delta) delta = delta_encode(layout, old, now);
  *     for (size_t i = 0; i < delta->chunks; i++)
  *         TRY(staging_add(staging, old, delta->chunk[i].data, delta->chunk[i].len));       -- staging.h
  *     SCOPED(delta) jump = delta_compose(layout, (const struct delta *[]){first, second}, 2);   -- one over both
  *
- * Values are bits: NaN payloads and the sign of zero come through. A tensor's stretch in which more than half of the values
- * changed is written without offsets. Equal arrays give a delta of no chunks. Arrays are flat ones of layout, whose gaps are
- * never looked at. Any thread; a delta does not change once it is made. */
+ * Values are bits: NaN payloads and the sign of zero come through. A tensor's stretch in which more
+ * than half of the values changed is written without offsets. Equal arrays give a delta of no
+ * chunks. Arrays are flat ones of layout, whose gaps are never looked at. Any thread; a delta does
+ * not change once it is made. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
@@ -27,8 +29,9 @@ struct delta {
 /* From old to now, both read once from end to end. */
 struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now);
 
-/* Over consecutive deltas of one layout, oldest first: what came back to its old value is left out. Takes a time and memory
- * that follow from the changes alone. INVALID: one of them is none of this layout. */
+/* Over consecutive deltas of one layout, oldest first: what came back to its old value is left out.
+ * Takes a time and memory that follow from the changes alone. INVALID: one of them is none of this
+ * layout. */
 err_t delta_compose(const struct layout *layout, const struct delta *const *part, size_t count,
                     struct delta **ret);
 

@@ -25,7 +25,8 @@ static void put_varint(struct bytes *out, uint64_t value)
     bytes_put(out, text, (size_t)(write_varint(text, value) - text));
 }
 
-/* The shortest form only, so that equal numbers are equal bytes; below 2^63. NULL: malformed or cut short. */
+/* The shortest form only, so that equal numbers are equal bytes; below 2^63. NULL: malformed or cut
+ * short. */
 static const uint8_t *read_varint(const uint8_t *p, const uint8_t *end, uint64_t *ret)
 {
     uint64_t value = 0;

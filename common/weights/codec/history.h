@@ -1,4 +1,5 @@
-/* The deltas that lead to the newest version, as far back as is worth keeping: what a subscriber of an older one is sent.
+/* The deltas that lead to the newest version, as far back as is worth keeping: what a subscriber of
+ * an older one is sent.
  *
  *     SCOPED(history) history = history_new(layout, &limits);
  *     history_put(history, &manifest, delta);               -- the newest version, and what changed since the one before
@@ -11,18 +12,20 @@
 struct history;
 struct history_limits {
     size_t deltas; // kept at most
-    size_t
-        bytes; // of them, at most; a way that takes more than this is none: the whole is not much larger
-    uint64_t
-        verify_every; // versions; receivers verify in full when they come to a multiple of it. 0: never
+    /* Of them, at most; a way that takes more than this is none: the whole is not much larger */
+    size_t bytes;
+    /* Versions; receivers verify in full when they come to a multiple of it. 0: never */
+    uint64_t verify_every;
 };
 struct history *history_new(const struct layout *layout, const struct history_limits *limits);
 
-/* The newest version. Takes delta, from the version put before; NULL, one that does not add up to the manifest's digest, or
- * another lineage: what was kept leads nowhere, and goes. True: delta was kept. */
+/* The newest version. Takes delta, from the version put before; NULL, one that does not add up to
+ * the manifest's digest, or another lineage: what was kept leads nowhere, and goes. True: delta was
+ * kept. */
 bool history_put(struct history *history, const struct manifest *manifest, struct delta *delta);
 
-/* From this version to the newest, or, where composing a jump would take long, to the next. Borrowed until history_put. */
+/* From this version to the newest, or, where composing a jump would take long, to the next.
+ * Borrowed until history_put. */
 struct snapshot *history_way(struct history *history, uint32_t lineage, uint64_t version);
 void history_free(struct history *history);
 DEFINE_SCOPED(history)

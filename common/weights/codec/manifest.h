@@ -1,4 +1,5 @@
-/* What Weights.Subscribe carries, as plain structs: who subscribes, what a version is, and its values in chunks.
+/* What Weights.Subscribe carries, as plain structs: who subscribes, what a version is, and its
+ * values in chunks.
  *
  *     struct manifest manifest = {.lineage = 1, .version = 7, .round = 7, .kind = WEIGHTS_FULL, .elements = n, .digest = d};
  *     SCOPED(rpc_message) message = manifest_message(&manifest);
@@ -16,10 +17,11 @@
 struct rpc_message;
 
 enum {
+    /* Elements of a FULL's chunk (1 MiB); the last one is what remains */
     WEIGHTS_CHUNK = 1 << 19
-}; // elements of a FULL's chunk (1 MiB); the last one is what remains
-/* Every value; what changed since the version published before; what changed over several; nothing, as
- * what the receiver loaded from elsewhere is this version. */
+};
+/* Every value; what changed since the version published before; what changed over several; nothing,
+ * as what the receiver loaded from elsewhere is this version. */
 enum weights_kind { WEIGHTS_FULL = 1, WEIGHTS_DELTA = 2, WEIGHTS_JUMP = 3, WEIGHTS_SAME = 4 };
 
 struct manifest {

@@ -1,12 +1,12 @@
-/* One version's weights, immutable, as the messages that go to every subscriber: memory is shared, never copied again. Whole,
- * or as the changes that lead to it from an older version.
+/* One version's weights, immutable, as the messages that go to every subscriber: memory is shared,
+ * never copied again. Whole, or as the changes that lead to it from an older version.
  *
  *     TRY(model_flat(model, &values));                                        -- compute thread: copies
  *     struct snapshot *snapshot = snapshot_of(&manifest, values);             -- takes the copy
  *     loop_post(loop, publish, snapshot);                                     -- publisher_publish there takes it
  *
- * Made and freed on any thread; references are counted on the loop's thread. The memory goes when the transport is done with
- * it; the runtime (rpc/rpc.h) outlives it. */
+ * Made and freed on any thread; references are counted on the loop's thread. The memory goes when
+ * the transport is done with it; the runtime (rpc/rpc.h) outlives it. */
 #pragma once
 #include "base/scoped.h"
 #include "weights/codec/delta.h"
@@ -14,11 +14,13 @@
 
 struct snapshot;
 
-/* Takes manifest->elements values, which free() frees. kind and chunks are filled in. snapshot_new copies them. */
+/* Takes manifest->elements values, which free() frees. kind and chunks are filled in. snapshot_new
+ * copies them. */
 struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values);
 struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values);
 
-/* The same, copied only when snapshot_hold is called, if at all, before the values change: by who is about to send it. */
+/* The same, copied only when snapshot_hold is called, if at all, before the values change: by who
+ * is about to send it. */
 struct snapshot *snapshot_lazy(const struct manifest *manifest, const uint16_t *values);
 void snapshot_hold(struct snapshot *snapshot);
 
@@ -31,13 +33,14 @@ struct snapshot *snapshot_same(const struct manifest *manifest);
 const struct manifest *snapshot_manifest(const struct snapshot *snapshot);
 const struct delta *snapshot_delta(const struct snapshot *snapshot); // NULL: it is whole
 
-/* The values of a whole one. They stay until it is freed, and as long as the message that snapshot_values_owner returns: one
- * more owner of them, given back with rpc_message_free on any thread. */
+/* The values of a whole one. They stay until it is freed, and as long as the message that
+ * snapshot_values_owner returns: one more owner of them, given back with rpc_message_free on any
+ * thread. */
 const uint16_t *snapshot_values(const struct snapshot *snapshot);
 struct rpc_message *snapshot_values_owner(const struct snapshot *snapshot);
 
-/* The manifest's message, then the chunks' in order; borrowed. i < snapshot_messages. compressed: those of a delta packed by
- * zstd, which is done once, at the first call (loop's thread). */
+/* The manifest's message, then the chunks' in order; borrowed. i < snapshot_messages. compressed:
+ * those of a delta packed by zstd, which is done once, at the first call (loop's thread). */
 size_t snapshot_messages(const struct snapshot *snapshot);
 struct rpc_message *snapshot_message(struct snapshot *snapshot, size_t i, bool compressed);
 

@@ -44,7 +44,8 @@ static void reserve(struct staging *staging, size_t more)
     staging->now = mem_grow(staging->now, staging->capacity, sizeof *staging->now);
 }
 
-/* Changes lie some cache lines apart, in lines that are not there yet: so many are asked for ahead. */
+/* Changes lie some cache lines apart, in lines that are not there yet: so many are asked for
+ * ahead. */
 enum { AHEAD = 16 };
 
 /* Steps to values. */

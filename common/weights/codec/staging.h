@@ -1,5 +1,5 @@
-/* A delta on its way in: its chunks become lists of elements and their new values, read against the old ones; nothing is
- * written until all have come and the digest agrees.
+/* A delta on its way in: its chunks become lists of elements and their new values, read against the
+ * old ones; nothing is written until all have come and the digest agrees.
  *
  *     SCOPED(staging) staging = staging_new(layout);
  *     TRY(staging_add(staging, values, chunk, len));                -- hostile bytes; for each chunk, in order
@@ -7,8 +7,8 @@
  *     staging_apply(staging, values, changed);                      -- doing it twice does no harm
  *     staging_clear(staging);                                       -- ready for the next
  *
- * values must not change between the first staging_add and staging_apply. Memory: about 6 bytes a change. Any thread, one at
- * a time. */
+ * values must not change between the first staging_add and staging_apply. Memory: about 6 bytes a
+ * change. Any thread, one at a time. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
@@ -30,8 +30,9 @@ struct digest staging_change(const struct staging *staging); // what they add to
 /* Writes them. changed: NULL, or a flag per tensor, set where one changes. */
 void staging_apply(const struct staging *staging, uint16_t *values, bool *changed);
 
-/* The same, telling of each stretch that is about to be written: flat elements first + offset[i], or first + i where offset
- * is NULL, become now[i]. For what follows the values (a running digest). */
+/* The same, telling of each stretch that is about to be written: flat elements first + offset[i],
+ * or first + i where offset is NULL, become now[i]. For what follows the values (a running
+ * digest). */
 void staging_each(const struct staging *staging,
                   void (*fn)(void *arg, size_t first, const uint32_t *offset, const uint16_t *now,
                              size_t count),

@@ -1,12 +1,14 @@
-/* Where a subscriber's stream goes: to the learner, or to a generator that it was sent on to; back when that one is lost.
+/* Where a subscriber's stream goes: to the learner, or to a generator that it was sent on to; back
+ * when that one is lost.
  *
  *     struct follow *follow = follow_new(subscriber, "learner:7003", 10000);
  *     if (follow_hear(follow, message)) ...       -- it was about this
  *     follow_down(follow);                        -- the stream broke
  *
- * A stopped generator keeps its streams, and two that were sent on to each other have nothing new to say: so the learner's
- * signs of life are passed on by all, and who hears none, and no weights, for silence_ms goes back. It says then who failed it, and
- * nobody is sent there for a while. Every call takes NULL. Owner: the loop's thread. */
+ * A stopped generator keeps its streams, and two that were sent on to each other have nothing new
+ * to say: so the learner's signs of life are passed on by all, and who hears none, and no weights,
+ * for silence_ms goes back. It says then who failed it, and nobody is sent there for a while. Every
+ * call takes NULL. Owner: the loop's thread. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -21,7 +21,8 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
     publisher->layout = layout_digest(options->layout);
     if (!options->full_at_once)
         publisher->options.full_at_once = FULL_AT_ONCE;
-    /* Half of the dense array's bytes: beyond that all values are not much more, and take no base. */
+    /* Half of the dense array's bytes: beyond that all values are not much more, and take no
+     * base. */
     const struct history_limits limits = {DELTAS_KEPT, options->layout->elements,
                                           options->anchor_every};
     publisher->history = history_new(options->layout, &limits);
@@ -32,7 +33,8 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
     return OK;
 }
 
-/* Versions above the newest, up to the one that was the newest before it: upstream has lost them. */
+/* Versions above the newest, up to the one that was the newest before it: upstream has lost
+ * them. */
 static bool is_lost(const struct publisher *publisher, uint32_t lineage, uint64_t version)
 {
     return lineage == publisher->lost_lineage && version <= publisher->lost_up_to;
@@ -48,8 +50,8 @@ bool publisher_has_newest(const struct publisher *publisher, bool any, uint32_t 
            (publisher->options.relay && !is_lost(publisher, lineage, version));
 }
 
-/* What a peer has under the newest version's number may be other weights: a learner that went back to a copy of its run has made
- * the number twice. Then it has nothing. */
+/* What a peer has under the newest version's number may be other weights: a learner that went back
+ * to a copy of its run has made the number twice. Then it has nothing. */
 static void compare(struct peer *peer)
 {
     const struct snapshot *snapshot = peer->publisher->newest;
@@ -111,7 +113,8 @@ static uint64_t resume_at(struct peer *peer, const struct snapshot *snapshot)
     return peer->partial_chunks;
 }
 
-/* What brings it to the newest version without all values, one more owner of it; NULL: nothing does. */
+/* What brings it to the newest version without all values, one more owner of it; NULL: nothing
+ * does. */
 static struct snapshot *find_way(const struct peer *peer)
 {
     struct publisher *publisher = peer->publisher;
@@ -124,7 +127,8 @@ static struct snapshot *find_way(const struct peer *peer)
     return way ? snapshot_ref(way) : NULL;
 }
 
-/* Chooses what goes to a peer next; false: it has the newest, is getting it, or waits for its turn. */
+/* Chooses what goes to a peer next; false: it has the newest, is getting it, or waits for its
+ * turn. */
 static bool begin(struct peer *peer)
 {
     struct publisher *publisher = peer->publisher;

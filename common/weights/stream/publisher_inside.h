@@ -1,5 +1,5 @@
-/* What the files of a publisher share: publisher.c (streams), publisher_nccl.c (epochs), publisher_relay.c (who
- * is served by others). For them alone. */
+/* What the files of a publisher share: publisher.c (streams), publisher_nccl.c (epochs),
+ * publisher_relay.c (who is served by others). For them alone. */
 #pragma once
 #include "weights/stream/publisher.h"
 
@@ -26,8 +26,8 @@ struct peer {
     bool has_partial; // what an earlier stream left; for the first that is sent
     struct manifest partial;
     uint64_t partial_chunks;
-    bool
-        has_digest; // of what it has, as its hello said; or, as it has nothing, of what it loaded from elsewhere
+    /* Of what it has, as its hello said; or, as it has nothing, of what it loaded from elsewhere */
+    bool has_digest;
     struct digest digest;
     struct snapshot *sending; // NULL: none
     size_t next_message;      // of it
@@ -41,8 +41,8 @@ struct publisher {
     struct digest layout;
     char *run;
     struct snapshot *newest;
-    uint32_t
-        lost_lineage; // relays: its versions above the newest, up to lost_up_to, exist no more; 0: none are lost
+    /* relays: its versions above the newest, up to lost_up_to, exist no more; 0: none are lost */
+    uint32_t lost_lineage;
     uint64_t lost_up_to;
     struct history *history;
     struct broadcast *broadcast; // NULL: all goes over gRPC
@@ -58,13 +58,14 @@ struct publisher {
 bool publisher_has_newest(const struct publisher *publisher, bool any, uint32_t lineage,
                           uint64_t version);
 
-/* Sends on, up to the queue's limit: what is under way, then what it has not. And those who wait for their turn. */
+/* Sends on, up to the queue's limit: what is under way, then what it has not. And those who wait
+ * for their turn. */
 void publisher_pump(struct peer *peer);
 void publisher_pump_waiting(struct publisher *publisher);
 void publisher_end(struct peer *peer); // what was being sent is all sent
 
-void publisher_dismiss(struct peer *peer,
-                       err_t why); // takes why; what is queued for it still goes out first
+/* Takes why; what is queued for it still goes out first */
+void publisher_dismiss(struct peer *peer, err_t why);
 
 /* Its hello has come: true if it was sent on to another. */
 bool publisher_place(struct peer *peer, const struct subscription *hello);

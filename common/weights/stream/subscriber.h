@@ -1,21 +1,24 @@
-/* The generator's side of Weights.Subscribe: receives versions, checks them, and hands over the newest when asked.
+/* The generator's side of Weights.Subscribe: receives versions, checks them, and hands over the
+ * newest when asked.
  *
  *     TRY(subscriber_open(rpc, &options, &handlers, decode, &subscriber));
  *     -> handlers.staged(manifest): a newer version lies ready
  *     if (subscriber_take(subscriber, &manifest, &values)) ...             -- when the model is between two steps
  *     subscriber_applied(subscriber);                                      -- it serves them: the buffer is free again
  *
- * A version comes whole, or as changes of the newest one that lies here: these are staged as lists, checked against the
- * manifest's digest, and written when no one has the values taken. Memory: nothing while the model serves what it loaded itself
- * (options.digest) and the learner has nothing newer; then one array of the model's size, what changes are followed in; a
- * second while a version comes whole. What is staged and not taken is replaced by a newer version; while one is taken
- * and the next is complete, reading stops, and the publisher skips versions. After a break the stream comes back by itself, says
- * what is applied and what lies here, and goes on with the chunk at which it ended.
+ * A version comes whole, or as changes of the newest one that lies here: these are staged as lists,
+ * checked against the manifest's digest, and written when no one has the values taken. Memory:
+ * nothing while the model serves what it loaded itself (options.digest) and the learner has nothing
+ * newer; then one array of the model's size, what changes are followed in; a second while a version
+ * comes whole. What is staged and not taken is replaced by a newer version; while one is taken and
+ * the next is complete, reading stops, and the publisher skips versions. After a break the stream
+ * comes back by itself, says what is applied and what lies here, and goes on with the chunk at
+ * which it ended.
  *
- * A version that came whole and whose digest is wrong is dropped, counted, and asked for again. Changes whose digest is wrong, or
- * values that are not what they were followed to be (anchors are verified in full, in the background), poison the subscriber:
- * nothing here is trusted or offered until all values have come again.
- * Owner: the loop's thread; taken values may be read by any. */
+ * A version that came whole and whose digest is wrong is dropped, counted, and asked for again.
+ * Changes whose digest is wrong, or values that are not what they were followed to be (anchors are
+ * verified in full, in the background), poison the subscriber: nothing here is trusted or offered
+ * until all values have come again. Owner: the loop's thread; taken values may be read by any. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
@@ -41,13 +44,14 @@ struct subscriber_options {
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     const struct attend_options *nccl;  // intake.h; borrowed for the call. NULL: none
     const char *serves; // where this generator passes versions on (forward); NULL: nowhere
-    int64_t
-        silence_ms; // from one that it was sent on to: then it goes back to target; 0: it is never sent on
+    /* From one that it was sent on to: then it goes back to target; 0: it is never sent on */
+    int64_t silence_ms;
     bool holds; // it begins with these weights applied
     uint32_t lineage;
     uint64_t version;
-    /* What the model loaded from elsewhere has this digest: of a version that is the same no values come. values() then
-     * gives them, all elements, when the first changes come: nothing that was taken has any values before. NULL: nothing. */
+    /* What the model loaded from elsewhere has this digest: of a version that is the same no values
+     * come. values() then gives them, all elements, when the first changes come: nothing that was
+     * taken has any values before. NULL: nothing. */
     const struct digest *digest;
     void (*values)(void *arg, uint16_t *ret);
     void *arg;
@@ -56,19 +60,22 @@ struct subscriber_options {
 struct subscriber_handlers {
     /* A version is ready to take; again for every newer one. May take it at once. */
     void (*staged)(struct subscriber *subscriber, const struct manifest *manifest, void *user);
-    /* Optional. The stream broke, or the learner refused: it is tried again. PRECONDITION: another run or model. DATA_LOSS:
-     * a digest was wrong. why is owned by the handler. */
+    /* Optional. The stream broke, or the learner refused: it is tried again. PRECONDITION: another
+     * run or model. DATA_LOSS: a digest was wrong. why is owned by the handler. */
     void (*down)(struct subscriber *subscriber, err_t why, void *user);
     void (*up)(struct subscriber *subscriber, void *user); // optional
-    /* Optional. For who passes versions on: what is staged now. values: until the next call. delta: from the version of the call
-     * before, owned by the handler; NULL: all values came. And a sign of life of the learner's. */
+    /* Optional. For who passes versions on: what is staged now. values: until the next call. delta:
+     * from the version of the call before, owned by the handler; NULL: all values came. And a sign
+     * of life of the learner's. */
     void (*forward)(struct subscriber *subscriber, const struct manifest *manifest,
                     const uint16_t *values, struct delta *delta, void *user);
     void (*beat)(struct subscriber *subscriber, uint64_t beat, void *user);
-    /* Optional. Nothing that was taken from here is to be served until the next staged version is. down() follows. */
+    /* Optional. Nothing that was taken from here is to be served until the next staged version is.
+     * down() follows. */
     void (*poisoned)(struct subscriber *subscriber, void *user);
-    /* Optional. A call into NCCL never returned, and may still write to a buffer: no version can come here any more, the process
-     * is to be ended. And what becomes of epochs: a line for the log. */
+    /* Optional. A call into NCCL never returned, and may still write to a buffer: no version can
+     * come here any more, the process is to be ended. And what becomes of epochs: a line for the
+     * log. */
     void (*stuck)(struct subscriber *subscriber, void *user);
     void (*note)(struct subscriber *subscriber, const char *text, void *user);
 };
@@ -78,15 +85,17 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
                       const struct subscriber_handlers *handlers, void *user,
                       struct subscriber **ret);
 
-/* The newest complete version, until subscriber_applied; false: none is staged, or one is taken already. Its values; NULL:
- * they are those of options.digest. */
+/* The newest complete version, until subscriber_applied; false: none is staged, or one is taken
+ * already. Its values; NULL: they are those of options.digest. */
 bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
                      const uint16_t **ret_values);
 
-/* A flag per tensor of the layout: set if any of its values differs from what was taken before. While one is taken. */
+/* A flag per tensor of the layout: set if any of its values differs from what was taken before.
+ * While one is taken. */
 const bool *subscriber_changed(const struct subscriber *subscriber);
 
-/* What was taken is served: the publisher is told. staged() may be called from here for the next one. */
+/* What was taken is served: the publisher is told. staged() may be called from here for the next
+ * one. */
 void subscriber_applied(struct subscriber *subscriber);
 
 struct subscriber_stats {

@@ -1,5 +1,5 @@
-/* What subscriber.c does for the files that bring versions by other ways than its stream to the learner: intake.c (NCCL),
- * follow.c (streams to others). For them alone. */
+/* What subscriber.c does for the files that bring versions by other ways than its stream to the
+ * learner: intake.c (NCCL), follow.c (streams to others). For them alone. */
 #pragma once
 #include "weights/codec/manifest.h"
 #include "weights/stream/subscriber.h"
@@ -44,22 +44,25 @@ struct subscriber {
     uint64_t version;
 };
 
-/* The stream goes there instead, from what has come so far. INVALID, DENIED: the target; it stays where it is. */
+/* The stream goes there instead, from what has come so far. INVALID, DENIED: the target; it stays
+ * where it is. */
 err_t subscriber_connect(struct subscriber *subscriber, const char *target);
 
 void subscriber_hello(struct subscriber *subscriber); // says who we are, and what lies here
 void subscriber_send(struct subscriber *subscriber, struct rpc_message *message);
 void subscriber_break(struct subscriber *subscriber, err_t why); // as a peer that sends nonsense
 
-/* The version whose manifest has come and whose chunks are awaited; NULL: none. Its first missing chunk begins what comes. */
+/* The version whose manifest has come and whose chunks are awaited; NULL: none. Its first missing
+ * chunk begins what comes. */
 const struct manifest *subscriber_coming(const struct subscriber *subscriber);
-/* Memory for what comes. What lies here serves for a version that comes whole if nothing of it is wanted any more; what was
- * forwarded is wanted until the next is. */
+/* Memory for what comes. What lies here serves for a version that comes whole if nothing of it is
+ * wanted any more; what was forwarded is wanted until the next is. */
 void subscriber_make_room(struct subscriber *subscriber, enum weights_kind kind);
 
 uint16_t *subscriber_incoming(struct subscriber *subscriber); // where all values go
 void subscriber_again(struct subscriber *subscriber); // all of coming, which was wrong, once more
 
-/* The next chunk. message NULL: its values are in place. The last one finishes the version: DATA_LOSS if its digest is wrong. */
+/* The next chunk. message NULL: its values are in place. The last one finishes the version:
+ * DATA_LOSS if its digest is wrong. */
 err_t subscriber_chunk(struct subscriber *subscriber, struct rpc_message *message,
                        const struct weights_event *chunk);

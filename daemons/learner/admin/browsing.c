@@ -1,4 +1,5 @@
-/* ListGroups, GetGroup, EvictGroups, ExplainVersion: what lies in the store, and taking some of it out. */
+/* ListGroups, GetGroup, EvictGroups, ExplainVersion: what lies in the store, and taking some of it
+ * out. */
 #include "admin.pb-c.h"
 #include "base/clock.h"
 #include "base/mem.h"

@@ -67,7 +67,8 @@ static void free_kept(struct desk_visit *visit)
     visit->kept = NULL;
 }
 
-/* The store's own trouble is final for it and shows at its next use; here the client alone is told. */
+/* The store's own trouble is final for it and shows at its next use; here the client alone is
+ * told. */
 static err_t run_visit(void *arg, struct store *store)
 {
     struct desk_visit *visit = arg;

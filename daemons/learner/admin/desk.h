@@ -1,4 +1,5 @@
-/* What the methods of rlhfd.admin.v1.LearnerAdmin share: what they may ask, and a request's way to the storage thread.
+/* What the methods of rlhfd.admin.v1.LearnerAdmin share: what they may ask, and a request's way to
+ * the storage thread.
  *
  *     static err_t answer(struct desk_visit *visit, struct store *store)         -- storage thread
  *     {
@@ -8,8 +9,8 @@
  *     }
  *     static void pause_(call, message, pb, user) { desk_ask(user, call, message, answer); }
  *
- * To add methods: a file here that exports a struct rpc_service, a row in services.h and in main.c's open_face. Owner: the loop's
- * thread, except where it says otherwise. */
+ * To add methods: a file here that exports a struct rpc_service, a row in services.h and in
+ * main.c's open_face. Owner: the loop's thread, except where it says otherwise. */
 #pragma once
 #include "base/err.h"
 #include "rpc/server.h"
@@ -52,13 +53,14 @@ struct desk_visit {
     const ProtobufCMessageDescriptor *type;
 };
 
-/* Runs fn on the storage thread with the request (of the type pb has); the call ends with its error, or by desk_reply. Too many
- * at once are EXHAUSTED. */
+/* Runs fn on the storage thread with the request (of the type pb has); the call ends with its
+ * error, or by desk_reply. Too many at once are EXHAUSTED. */
 void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
               const ProtobufCMessage *pb,
               err_t (*fn)(struct desk_visit *visit, struct store *store));
 
-/* The same with something that belongs to the loop's thread: extra is the visit's, freed by free(). */
+/* The same with something that belongs to the loop's thread: extra is the visit's, freed by
+ * free(). */
 void desk_ask_with(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
                    const ProtobufCMessage *pb,
                    err_t (*fn)(struct desk_visit *visit, struct store *store), void *extra);
@@ -68,7 +70,8 @@ void *desk_keep(struct desk_visit *visit, void *memory); // takes it; returns it
 void *desk_new(struct desk_visit *visit, size_t size);   // zeroed
 char *desk_text(struct desk_visit *visit, const char *text);
 
-/* A repeated field being built: grows *at, an array of pointers owned by the visit, by one element. */
+/* A repeated field being built: grows *at, an array of pointers owned by the visit, by one
+ * element. */
 void desk_push(struct desk_visit *visit, void ***at, size_t *count, void *element);
 
 /* INVALID with its details: a field of the request and what is allowed there. */

@@ -1,5 +1,6 @@
-/* Groups as operators see them: a line each, or one with its texts. Texts need the model's tokenizer, which takes a while to
- * read: a thread of its own does that when the first group is asked for.
+/* Groups as operators see them: a line each, or one with its texts. Texts need the model's
+ * tokenizer, which takes a while to read: a thread of its own does that when the first group is
+ * asked for.
  *
  *     TRY(inspect_open(recipe->model.path, &inspect));
  *     if (!inspect_group(inspect, call, &listed, bytes, group))      -- too many at once: group is still ours

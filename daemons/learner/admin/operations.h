@@ -21,8 +21,8 @@ struct rpc_call;
 
 struct operations *operations_new(struct loop *loop);
 
-/* Sets `repeated` and gives the earlier one if its request_id (not empty) is this. kind: a literal. PRECONDITION: another is
- * under way; INVALID: the request_id is another kind's. */
+/* Sets `repeated` and gives the earlier one if its request_id (not empty) is this. kind: a literal.
+ * PRECONDITION: another is under way; INVALID: the request_id is another kind's. */
 err_t operations_begin(struct operations *operations, const char *kind, const char *request_id,
                        struct operation **ret, bool *ret_repeated);
 err_t operations_idle(const struct operations *operations); // PRECONDITION: one is under way

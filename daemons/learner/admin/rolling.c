@@ -1,4 +1,5 @@
-/* Rollback: checked where the store is, begun as an operation on the loop, done by the compute thread between two rounds. */
+/* Rollback: checked where the store is, begun as an operation on the loop, done by the compute
+ * thread between two rounds. */
 #include "admin.pb-c.h"
 #include "base/mem.h"
 #include "base/scoped.h"

@@ -1,4 +1,5 @@
-/* GetSettings, UpdateSettings, ListChanges: the settings in force, and the list of what was changed. */
+/* GetSettings, UpdateSettings, ListChanges: the settings in force, and the list of what was
+ * changed. */
 #include "admin.pb-c.h"
 #include "base/mem.h"
 #include "base/scoped.h"

@@ -1,4 +1,5 @@
-/* What made a version: its round with the groups and settings, its digests, the checkpoint with its weights or before it.
+/* What made a version: its round with the groups and settings, its digests, the checkpoint with its
+ * weights or before it.
  *
  *     SCOPED_JSON json_t *explained = NULL;
  *     TRY(explain_version(recipe, store, 128, &explained));      -- a store that is read beside its learner, too

@@ -1,4 +1,5 @@
-/* The salvage job: a store whose log is damaged, or ends too early, goes on with what is left of it. */
+/* The salvage job: a store whose log is damaged, or ends too early, goes on with what is left of
+ * it. */
 #include "learner/job/salvage.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -82,7 +83,8 @@ static err_t find_damage(const struct recipe *recipe, const char *directory)
     return restart_agrees(recipe, store, &path, &info);
 }
 
-/* Whether anything is left to do. Damage elsewhere than in a log leaves nothing that is known to be whole. */
+/* Whether anything is left to do. Damage elsewhere than in a log leaves nothing that is known to be
+ * whole. */
 static err_t look(const struct recipe *recipe, const char *directory, bool *ret_damaged)
 {
     err_t damage = find_damage(recipe, directory);

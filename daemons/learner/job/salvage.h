@@ -1,4 +1,5 @@
-/* Whether `--job salvage` (job.h) has something to go on with: reads all of the store, writes nothing. Any thread. */
+/* Whether `--job salvage` (job.h) has something to go on with: reads all of the store, writes
+ * nothing. Any thread. */
 #pragma once
 #include "svc/recipe/recipe.h"
 #include <stdbool.h>

@@ -1,5 +1,6 @@
-/* Supervised fine-tuning: the objective `sft` over demonstrations, one process, the same forward, backward and optimizer as
- * the ring's. Rows are drawn in a seeded order, one epoch after the other. */
+/* Supervised fine-tuning: the objective `sft` over demonstrations, one process, the same forward,
+ * backward and optimizer as the ring's. Rows are drawn in a seeded order, one epoch after the
+ * other. */
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/file.h"
@@ -249,7 +250,8 @@ static bool is_empty(const char *directory)
     return listing && entries <= 2; // itself and the one above
 }
 
-/* What stands at the output's path is removed for the new model: that may be a model, and nothing else. */
+/* What stands at the output's path is removed for the new model: that may be a model, and nothing
+ * else. */
 static err_t choose_output(struct sft *sft)
 {
     const char *given = *sft->options->output ? sft->options->output : sft->recipe->model.path;

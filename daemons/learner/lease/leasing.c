@@ -11,7 +11,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Streams that may be open at once. Each has at most two jobs for the storage thread, a message and its departure. */
+/* Streams that may be open at once. Each has at most two jobs for the storage thread, a message and
+ * its departure. */
 enum { STREAMS_MAX = 4096 };
 enum { JOINS = 64 }; // lines a minute: a ring's generators come together
 
@@ -115,7 +116,7 @@ static err_t grant_evaluation(struct leasing *leasing, struct lessee *lessee)
     return OK;
 }
 
-/* The last slots may be leased long before the last version is evaluated: generators leave only after that. */
+/* Generators leave only after the last version is evaluated: long after the last lease. */
 static bool is_over(const struct leasing *leasing)
 {
     return leasing->closed && (!leasing->ended || evaluating_over(leasing->options.evaluating));
@@ -192,7 +193,7 @@ static void drop_lessee(struct leasing *leasing, const struct rpc_call *call)
     mem_free(gone);
 }
 
-/* Ends a stream of a name that has come again: of a process before, or one that its own process has lost. */
+/* Ends the older stream of a name: of a process before, or one that its process has lost. */
 static void end_stream(struct leasing *leasing, struct lessee *old, const struct join *join,
                        struct rpc_call *by)
 {
@@ -261,8 +262,8 @@ static void append_lessee(struct leasing *leasing, struct lessee *lessee)
     metric_set(&connected, (double)++leasing->totals.generators);
 }
 
-/* Tells it what was taken from it while nobody could: work that is not leased to it any more. Groups that are finished are
- * among them; of those it takes no notice. */
+/* Tells it what was taken from it while nobody could: work that is not leased to it any more.
+ * Groups that are finished are among them; of those it takes no notice. */
 static void revoke_unheld(struct lessee *lessee, struct store *store, const struct digest *known,
                           size_t count)
 {
@@ -387,7 +388,7 @@ static void departed(void *arg)
     leasing->open--;
 }
 
-/* The stream is closed: what it holds stays leased until the deadline or the generator's next hello. */
+/* A closed stream's slots stay leased until the deadline or the generator's next hello. */
 static err_t run_departure(void *arg, struct store *store)
 {
     (void)store;
@@ -409,7 +410,7 @@ static struct arrival *arrival_new(struct leasing *leasing, struct rpc_call *cal
     return arrival;
 }
 
-/* A stream counts until the storage thread is rid of it, so streams that come and go at once are bounded too. */
+/* A stream counts until the storage thread has dropped it: short streams are bounded, too. */
 static void on_open(struct rpc_call *call, void *user)
 {
     struct leasing *leasing = user;
@@ -437,7 +438,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     struct arrival *arrival = arrival_new(user, call);
     arrival->request = request;
     rpc_call_pause(
-        call); // one message of a stream at a time: a flood fills its own connection, not our mailbox
+        /* One message of a stream at a time: a flood fills its own connection, not our mailbox */
+        call);
     storage_post(arrival->leasing->options.storage, run_arrival, arrival);
 }
 

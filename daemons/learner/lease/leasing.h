@@ -3,9 +3,10 @@
  *     TRY(leasing_new(&options, &leasing));
  *     services[n++] = leasing_service(leasing);
  *
- * A stream's messages are decoded on the loop's thread; everything else happens on the storage thread, which also sends.
- * A generator states how many slots it wants; they are granted now or when the rules allow it, oldest request first. Rows of
- * an evaluation go the same way to those who hold its weights, beside the slots and never counted among them. */
+ * A stream's messages are decoded on the loop's thread; everything else happens on the storage
+ * thread, which also sends. A generator states how many slots it wants; they are granted now or
+ * when the rules allow it, oldest request first. Rows of an evaluation go the same way to those who
+ * hold its weights, beside the slots and never counted among them. */
 #pragma once
 #include "base/jsonl.h"
 #include "learner/publish/evaluating.h"
@@ -28,7 +29,8 @@ struct leasing_options {
 struct leasing *leasing_new(const struct leasing_options *options);
 struct rpc_service leasing_service(struct leasing *leasing);
 
-/* What generators have said, summed over their processes since this process began. Storage thread. */
+/* What generators have said, summed over their processes since this process began. Storage
+ * thread. */
 struct leasing_totals {
     double idle_s, busy_s, tokens;
     uint64_t generators; // connected now
@@ -52,15 +54,17 @@ struct hold_facts;
 /* Generators as the run's holds need them: facts->generators and facts->worker. Storage thread. */
 void leasing_facts(const struct leasing *leasing, struct hold_facts *facts);
 
-/* Sends a generator away: no more leases; it delivers what it has, then ends with status 0. A new process of its name is
- * welcome. commit false: only looks. *ret_serves: it had not been sent away before. NOT_FOUND: none of that name. Storage thread. */
+/* Sends a generator away: no more leases; it delivers what it has, then ends with status 0. A new
+ * process of its name is welcome. commit false: only looks. *ret_serves: it had not been sent away
+ * before. NOT_FOUND: none of that name. Storage thread. */
 err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
                     bool commit, bool *ret_serves, uint32_t *ret_leased);
 
-/* From here on nothing is granted: generators are told that the run is over (ended) or pauses. Storage thread. */
+/* From here on nothing is granted: generators are told that the run is over (ended) or pauses.
+ * Storage thread. */
 void leasing_close(struct leasing *leasing, bool ended);
-bool leasing_is_closed(
-    const struct leasing *leasing); // also: every slot of the run was leased and used
+/* also: every slot of the run was leased and used */
+bool leasing_is_closed(const struct leasing *leasing);
 
 /* After the server and before the storage are gone. */
 void leasing_free(struct leasing *leasing);

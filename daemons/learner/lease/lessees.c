@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* SLACK_S: a message may lie on its way so long after the one before. TOKENS_PER_S_MAX: no generator is as fast. */
+/* SLACK_S: a message may lie on its way so long after the one before. TOKENS_PER_S_MAX: no
+ * generator is as fast. */
 enum { RATE_S = 2, SLACK_S = 10, TOKENS_PER_S_MAX = 100000000 };
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
@@ -40,7 +41,8 @@ void lessee_count_from(struct lessee *lessee, const struct lease_request *hello)
     lessee->since_s = lessee->rate_s = clock_s();
 }
 
-/* How much a counter has grown, which is at most `most` since the hello; what is more is not believed. */
+/* How much a counter has grown, which is at most `most` since the hello; what is more is not
+ * believed. */
 static double grown(double said, double first, double most, double *counted)
 {
     const double now = fmin(said, first + most), more = fmax(0, now - *counted);

@@ -1,5 +1,5 @@
-/* Private to leasing: generators with an open stream, what they have said, and those that were sent away. Owner: the storage
- * thread. */
+/* Private to leasing: generators with an open stream, what they have said, and those that were sent
+ * away. Owner: the storage thread. */
 #pragma once
 #include "learner/lease/leasing.h"
 #include "learner/lease/refusals.h"
@@ -7,7 +7,8 @@
 #include "learner/store/rounds.h"
 #include "wire/lease.h"
 
-/* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns it between. */
+/* One generator's stream. Made at its hello, gone when the stream closes; the storage thread owns
+ * it between. */
 struct lessee {
     struct lessee *next;
     struct rpc_call *call; // a reference
@@ -54,14 +55,15 @@ struct leasing {
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
 
-/* Asks a generator whose decoding is to stand still and does not, or the other way round: again with each of its heartbeats, for
- * a stream may have been lost. */
+/* Asks a generator whose decoding is to stand still and does not, or the other way round: again
+ * with each of its heartbeats, for a stream may have been lost. */
 void lessee_hold(struct lessee *lessee, bool holds);
 
 /* Counters begin with what the hello says: what came before was counted on the stream before. */
 void lessee_count_from(struct lessee *lessee, const struct lease_request *hello);
 
-/* Counters of one stream only grow; what is new is added to the totals, as far as it can have happened in this time. */
+/* Counters of one stream only grow; what is new is added to the totals, as far as it can have
+ * happened in this time. */
 void lessee_count(struct leasing *leasing, struct lessee *lessee,
                   const struct lease_request *request);
 

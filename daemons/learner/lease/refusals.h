@@ -1,4 +1,5 @@
-/* Workers whose hello was refused: counted, and logged once a minute for each, as they may come again many times a second.
+/* Workers whose hello was refused: counted, and logged once a minute for each, as they may come
+ * again many times a second.
  *
  *     struct refusals refusals = {0};
  *     refusals_note(&refusals, "generator", "gpu-3", peer, why);
@@ -22,6 +23,7 @@ struct refusals {
 
 void refusals_register(void); // the metric
 
-/* name may be NULL. peer: an address, whose port does not count: it changes with each connection. */
+/* name may be NULL. peer: an address, whose port does not count: it changes with each
+ * connection. */
 void refusals_note(struct refusals *refusals, const char *kind, const char *name, const char *peer,
                    err_t why);

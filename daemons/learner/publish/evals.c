@@ -37,7 +37,8 @@ static double number(const json_t *object, const char *name)
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-/* What the lines say, and how long those are that stay: all but a torn last one. A line that cannot be read stays, too. */
+/* What the lines say, and how long those are that stay: all but a torn last one. A line that cannot
+ * be read stays, too. */
 struct found {
     size_t kept;
     bool unended; // the last that stays lacks its newline

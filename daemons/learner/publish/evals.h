@@ -1,4 +1,5 @@
-/* RUN/evals.jsonl: one JSON object per evaluated version, in the order in which they ended, on disk when evals_write returns.
+/* RUN/evals.jsonl: one JSON object per evaluated version, in the order in which they ended, on disk
+ * when evals_write returns.
  *
  *     {"version", "round", "lineage", "time", "prompts", "failed", "skipped", "temperature", "success", "reward_mean",
  *      "reward_std", "length_mean", "ended", "seconds", "scores": {NAME: mean, ...}}
@@ -8,8 +9,9 @@
  *     if (!evals_has(evals, lineage, version))
  *         ...
  *
- * failed: prompts that could not be decoded or scored, which count in no mean. skipped: versions that were due since the line
- * before and gave way to a newer one. ended: share that an end token ended. A mean of nothing is null. One thread. */
+ * failed: prompts that could not be decoded or scored, which count in no mean. skipped: versions
+ * that were due since the line before and gave way to a newer one. ended: share that an end token
+ * ended. A mean of nothing is null. One thread. */
 #pragma once
 #include "learner/publish/evaluation.h"
 #include "svc/recipe/recipe.h"

@@ -130,7 +130,8 @@ static err_t take_due(void *arg, struct store *store)
     return OK;
 }
 
-/* One that gets nothing back for as long as a lease may last holds up neither a newer one nor the end of the run. */
+/* One that gets nothing back for as long as a lease may last holds up neither a newer one nor the
+ * end of the run. */
 static err_t look(void *arg, struct store *store)
 {
     (void)store;

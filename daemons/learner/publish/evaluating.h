@@ -1,4 +1,5 @@
-/* Evaluation while training goes on: versions that are due, one at a time, over the same ring; a line in RUN/evals.jsonl each.
+/* Evaluation while training goes on: versions that are due, one at a time, over the same ring; a
+ * line in RUN/evals.jsonl each.
  *
  *     TRY(evaluating_open(&options, &evaluating));
  *     services[n++] = evaluating_service(evaluating);     -- beside publish's: the evaluated weights
@@ -6,10 +7,11 @@
  *     evaluating_lease(evaluating, ...);                  -- leasing: rows for generators that hold these weights
  *     evaluating_take(evaluating, group, ...);            -- ingest: what came back
  *
- * The version's weights are kept here and reach the generators over a stream of their own, into a second set of weights: no
- * generator can miss them, whatever it does with training's versions and whenever it joins. A version that is due while one
- * is evaluated waits, and gives way to a newer one: at most two copies of the weights, and training is never waited for.
- * Nothing of it is in the store. What was not written when the learner died is made again if training comes by it again.
+ * The version's weights are kept here and reach the generators over a stream of their own, into a
+ * second set of weights: no generator can miss them, whatever it does with training's versions and
+ * whenever it joins. A version that is due while one is evaluated waits, and gives way to a newer
+ * one: at most two copies of the weights, and training is never waited for. Nothing of it is in the
+ * store. What was not written when the learner died is made again if training comes by it again.
  * NULL, where a recipe evaluates nothing, is allowed in every call but evaluating_service. */
 #pragma once
 #include "learner/publish/evaluation.h"
@@ -23,8 +25,8 @@ struct evaluating_options {
     struct loop *loop;
     const struct recipe *recipe;
     const struct layout *layout;
-    void (*over)(
-        void *arg); // on the loop's thread, once: the last version is evaluated, or given up
+    /* On the loop's thread, once: the last version is evaluated, or given up */
+    void (*over)(void *arg);
     void *arg;
 };
 
@@ -35,14 +37,15 @@ struct rpc_service evaluating_service(struct evaluating *evaluating);
 /* After storage_start: what is given up is looked for between the storage thread's jobs. */
 void evaluating_start(struct evaluating *evaluating, struct storage *storage);
 
-/* The thread that owns the model: after a round, at the start, and at the end. Only the versions of each eval.every-th round
- * are taken; at the end the last one is, and options.over follows. */
+/* The thread that owns the model: after a round, at the start, and at the end. Only the versions of
+ * each eval.every-th round are taken; at the end the last one is, and options.over follows. */
 err_t evaluating_due(struct evaluating *evaluating, const struct model *model,
                      const struct published *what, bool last);
 
 /* ---- storage thread */
 
-/* Rows for a generator that holds these weights; adds up to `want` grants to reply, which owns them (lease_reply_done). */
+/* Rows for a generator that holds these weights; adds up to `want` grants to reply, which owns them
+ * (lease_reply_done). */
 err_t evaluating_lease(struct evaluating *evaluating, uint64_t stream, uint32_t lineage,
                        uint64_t version, uint32_t want, struct lease_reply *reply);
 /* Generation is paused: neither rows nor the evaluation come to be late. NULL: nothing. */
@@ -53,8 +56,8 @@ err_t evaluating_fail(struct evaluating *evaluating, const uint64_t *slots, uint
 /* Error: the line of a finished evaluation could not be written. */
 err_t evaluating_take(struct evaluating *evaluating, const struct group *group,
                       enum outcome *ret_outcome, char why[EVALUATION_WHY]);
-bool evaluating_over(
-    const struct evaluating *evaluating); // no row will be leased any more; true of NULL
+/* No row will be leased any more; true of NULL */
+bool evaluating_over(const struct evaluating *evaluating);
 
 /* After the server and the storage thread. */
 void evaluating_free(struct evaluating *evaluating);

@@ -1,5 +1,5 @@
-/* One evaluation: rows of data.eval, each completed once by the weights of one version. Who decodes which row, what came back,
- * and the figures at the end.
+/* One evaluation: rows of data.eval, each completed once by the weights of one version. Who decodes
+ * which row, what came back, and the figures at the end.
  *
  *     SCOPED(evaluation) e = evaluation_new(&options, now_ms);
  *     while (more && evaluation_lease(e, stream, now_ms, &row))     -- a row that nobody decodes
@@ -8,14 +8,15 @@
  *     if (evaluation_complete(e))
  *         evaluation_figures(e, now_ms, &figures);
  *
- * It lives in memory: a lease costs nothing to give up, because a row is decoded by the same random numbers by whoever has it.
- * So leases of a stream that closed, and those past their deadline, are simply given again. Pure: the clock is handed in.
- * Owner: the storage thread. */
+ * It lives in memory: a lease costs nothing to give up, because a row is decoded by the same random
+ * numbers by whoever has it. So leases of a stream that closed, and those past their deadline, are
+ * simply given again. Pure: the clock is handed in. Owner: the storage thread. */
 #pragma once
 #include "base/scoped.h"
 #include "wire/rollout.h"
 
-/* Slots of evaluations are no slots of the store: the highest bit, then version and row. A format: ids come from it. */
+/* Slots of evaluations are no slots of the store: the highest bit, then version and row. A format:
+ * ids come from it. */
 enum { EVALUATION_ROW_BITS = 24, EVALUATION_ROWS_MAX = 1 << EVALUATION_ROW_BITS };
 #define EVALUATION_SLOT (UINT64_C(1) << 63)
 static inline uint64_t evaluation_slot(uint64_t version, uint64_t row)
@@ -42,11 +43,12 @@ const struct evaluation_options *evaluation_what(const struct evaluation *e);
 bool evaluation_lease(struct evaluation *e, uint64_t stream, int64_t now_ms, uint32_t *ret_row);
 void evaluation_release(struct evaluation *e, uint64_t stream); // all that this stream has
 
-/* What it waits for counts from now_ms on: the deadlines of rows, and when the last one came back. */
+/* What it waits for counts from now_ms on: the deadlines of rows, and when the last one came
+ * back. */
 void evaluation_stand_still(struct evaluation *e, int64_t now_ms);
 
-/* What a scored group counts as: STORED; REJECTED (its row counts as failed if it came without scores); DUPLICATE; SUPERSEDED:
- * of another version. why: for people, "" if STORED. */
+/* What a scored group counts as: STORED; REJECTED (its row counts as failed if it came without
+ * scores); DUPLICATE; SUPERSEDED: of another version. why: for people, "" if STORED. */
 enum { EVALUATION_WHY = 160 };
 enum outcome evaluation_take(struct evaluation *e, const struct group *group, int64_t now_ms,
                              char why[EVALUATION_WHY]);

@@ -1,11 +1,12 @@
-/* New versions out to the generators: a snapshot of the bf16 weights and what changed since the one published before, handed
- * from the compute thread to the loop's publisher.
+/* New versions out to the generators: a snapshot of the bf16 weights and what changed since the one
+ * published before, handed from the compute thread to the loop's publisher.
  *
  *     TRY(publish_open(&options, &publish));
  *     services[n++] = publish_service(publish);
  *     publish_version(publish, model, &version);      -- compute thread: copies and compares; the loop sends
  *
- * Bytes and the time until every connected generator has applied a version are metrics, which the round report reads. */
+ * Bytes and the time until every connected generator has applied a version are metrics, which the
+ * round report reads. */
 #pragma once
 #include "base/hash.h"
 #include "model/model.h"
@@ -29,14 +30,15 @@ struct published {
 err_t publish_open(const struct publish_options *options, struct publish **ret);
 struct rpc_service publish_service(struct publish *publish);
 
-/* The one thread that owns the model. Returns once the values are copied. DATA_LOSS: the values are not those of what->digest,
- * and nothing was published. Between two anchors (publish.anchor_every) the changes since the version before show that; at an
- * anchor, or without changes, all values are summed up. */
+/* The one thread that owns the model. Returns once the values are copied. DATA_LOSS: the values are
+ * not those of what->digest, and nothing was published. Between two anchors (publish.anchor_every)
+ * the changes since the version before show that; at an anchor, or without changes, all values are
+ * summed up. */
 err_t publish_version(struct publish *publish, const struct model *model,
                       const struct published *what);
 
-/* Of the last version that every generator applied; of the last published one, as a generator that has the version before
- * gets it, uncompressed. Any thread. */
+/* Of the last version that every generator applied; of the last published one, as a generator that
+ * has the version before gets it, uncompressed. Any thread. */
 double publish_last_ms(void);
 double publish_last_bytes(void);
 void publish_free(struct publish *publish);

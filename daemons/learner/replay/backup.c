@@ -65,7 +65,8 @@ static err_t link_directory(const char *from, const char *to)
     return failed;
 }
 
-/* The learner writes and removes checkpoints meanwhile: one without a manifest is on its way out. */
+/* The learner writes and removes checkpoints meanwhile: one without a manifest is on its way
+ * out. */
 static err_t link_checkpoint(const char *run_directory, const char *aside, uint64_t version,
                              bool *ret_whole)
 {

@@ -4,9 +4,10 @@
  *     TRY(filter_parse("state=stored lag>=2 reward<0.5", &filter));
  *     if (filter_holds(&filter, &listed)) ...
  *
- * A term is a key, one of = != < <= > >= and a value: whole numbers of slot, prompt, epoch, attempt, lineage, lag, version
- * (the oldest of its tokens), tokens; a number of reward; leased or stored of state, a name of generator (both = and != only).
- * Of leased groups tokens and reward are not known: no term on them holds. No term: all. Any thread. */
+ * A term is a key, one of = != < <= > >= and a value: whole numbers of slot, prompt, epoch,
+ * attempt, lineage, lag, version (the oldest of its tokens), tokens; a number of reward; leased or
+ * stored of state, a name of generator (both = and != only). Of leased groups tokens and reward are
+ * not known: no term on them holds. No term: all. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "learner/store/groups.h"

@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Waiting groups, and bytes not yet written, that stop the reading of streams; the groups are also the most in one write.
- * JOBS: one writes, one waits to take all that came meanwhile, without asking the loop. */
+/* Waiting groups, and bytes not yet written, that stop the reading of streams; the groups are also
+ * the most in one write. JOBS: one writes, one waits to take all that came meanwhile, without
+ * asking the loop. */
 enum { PENDING_MAX = 256, PENDING_BYTES = 64 << 20, JOBS = 2 };
 
 struct item {
@@ -240,8 +241,8 @@ static void count_group(struct rpc_call *call, const struct group *group)
         stream->says.tokens += group->completion[i].tokens;
 }
 
-/* A stream may begin with a hello, which is answered; groups of one that does not are judged by themselves alone. What comes
- * after a refusal is dropped. */
+/* A stream may begin with a hello, which is answered; groups of one that does not are judged by
+ * themselves alone. What comes after a refusal is dropped. */
 static bool is_hello(struct ingest *ingest, struct rpc_call *call, struct rpc_message *message)
 {
     struct stream *stream = rpc_call_context(call);

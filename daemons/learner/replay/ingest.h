@@ -3,8 +3,9 @@
  *     ingest = ingest_new(&options);
  *     services[n++] = ingest_service(ingest);
  *
- * Groups that arrive while a write is under way make the next one: many appends, one fsync. With too many waiting the
- * streams are not read, and pressure walks back round the ring. Groups of an evaluation never reach the store. Owner: the loop's thread. */
+ * Groups that arrive while a write is under way make the next one: many appends, one fsync. With
+ * too many waiting the streams are not read, and pressure walks back round the ring. Groups of an
+ * evaluation never reach the store. Owner: the loop's thread. */
 #pragma once
 #include "learner/publish/evaluating.h"
 #include "learner/replay/misfit.h"
@@ -37,7 +38,8 @@ struct ingest_stream {
 };
 size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, size_t most);
 
-/* Nothing is handed to the storage thread any more: it ends next. What waits is sent again by its rewarder. */
+/* Nothing is handed to the storage thread any more: it ends next. What waits is sent again by its
+ * rewarder. */
 void ingest_stop(struct ingest *ingest);
 
 /* After the server and the storage thread's last job. */

@@ -19,8 +19,8 @@ struct misfit_rules {
     uint32_t longest;     // prompt + completion, in tokens
     uint32_t scores;      // of every completion
     float temperature;    // what the learner divides logits by
-    /* Sets of COLUMN_BIT. Every completion must have `needs`. A completion that is trained must have `trained_needs`, too; of pairs
-     * these are the two that the rewards pick. */
+    /* Sets of COLUMN_BIT. Every completion must have `needs`. A completion that is trained must
+     * have `trained_needs`, too; of pairs these are the two that the rewards pick. */
     uint64_t needs, trained_needs;
 };
 struct misfit_rules misfit_rules(const struct recipe *recipe, uint32_t vocabulary,

@@ -1,11 +1,12 @@
-/* Which groups make the next round, and when: the compute thread asks, the storage thread forms the round as soon as the lag
- * rules allow it.
+/* Which groups make the next round, and when: the compute thread asks, the storage thread forms the
+ * round as soon as the lag rules allow it.
  *
  *     TRY(draw_next(draw, &drawn));      -- waits; drawn.round NULL: no more rounds, drawn.end says why
  *
- * After a restart the recorded rounds that no checkpoint covers come first, as they were; after the last of them a draw with
- * no round and DRAW_MORE. One that failed every time (draw_failed) or whose every start ended with the process is voided and
- * passed over. Owner: the compute thread, but draw_stop and draw_wake: any thread. */
+ * After a restart the recorded rounds that no checkpoint covers come first, as they were; after the
+ * last of them a draw with no round and DRAW_MORE. One that failed every time (draw_failed) or
+ * whose every start ended with the process is voided and passed over. Owner: the compute thread,
+ * but draw_stop and draw_wake: any thread. */
 #pragma once
 #include "learner/lease/leasing.h"
 #include "learner/replay/storage.h"
@@ -16,13 +17,13 @@ struct draw;
 struct draw_options {
     struct storage *storage;
     struct leasing *leasing;
-    struct live
-        *live; // says the plan's settings, and whether training is paused; NULL: the plan does
+    /* Says the plan's settings, and whether training is paused; NULL: the plan does */
+    struct live *live;
     struct round_plan plan;  // borrowed texts
     uint64_t first_round;    // the first that the checkpoint does not cover
     uint64_t trained_rounds; // store_next_round at the start: rounds below it are trained again
-    /* Optional: no round can be formed yet. draw_next calls it on the compute thread, once before it waits, and returns its
-     * error. */
+    /* Optional: no round can be formed yet. draw_next calls it on the compute thread, once before
+     * it waits, and returns its error. */
     err_t (*idle)(void *arg);
     void *arg;
 };
@@ -37,8 +38,8 @@ struct drawn {
     double idle_s;                // waited
     const char *idle_cause;       // what for, most of the time; "" if not
     struct leasing_totals totals; // of the generators, now
-    double
-        behind; // rounds that generators' weights were behind when they leased, mean since the last round
+    /* Rounds that generators' weights were behind when they leased, mean since the last round */
+    double behind;
     uint64_t leased, queue,
         spare;      // when it had been formed: groups out, groups left stored, store_counts' spare
     bool paused;    // generation or training was, since the round before
@@ -49,14 +50,16 @@ struct draw *draw_new(const struct draw_options *options);
 err_t draw_next(struct draw *draw, struct drawn *ret);
 void drawn_done(struct drawn *drawn);
 
-/* Training the drawn round ended with `failed`; an error of the numbers (INVALID) is noted in the store, and the error says
- * how often that was. Takes it and returns it; OK stays OK. */
+/* Training the drawn round ended with `failed`; an error of the numbers (INVALID) is noted in the
+ * store, and the error says how often that was. Takes it and returns it; OK stays OK. */
 err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed);
 
-/* The round being waited for is not formed any more, nor any other: draw_next returns with DRAW_STOPPED. */
+/* The round being waited for is not formed any more, nor any other: draw_next returns with
+ * DRAW_STOPPED. */
 void draw_stop(struct draw *draw);
 
-/* draw_next returns soon, with the round that is ready or with none and DRAW_MORE: there is something else to do. */
+/* draw_next returns soon, with the round that is ready or with none and DRAW_MORE: there is
+ * something else to do. */
 void draw_wake(struct draw *draw);
 
 /* After a fork: no recorded round is trained again, the next to be formed is this. */
@@ -65,7 +68,8 @@ void draw_go_on_at(struct draw *draw, uint64_t round);
 /* What the compute thread waits for: IDLE_NONE while it trains. Storage thread. */
 enum idle draw_waits_for(const struct draw *draw);
 
-/* Groups of the rounds formed by this process, by their lag. Storage thread; borrowed until the next round. */
+/* Groups of the rounds formed by this process, by their lag. Storage thread; borrowed until the
+ * next round. */
 const uint64_t *draw_trained(const struct draw *draw, size_t *ret_lags);
 
 /* After the storage thread's last job. */

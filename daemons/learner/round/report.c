@@ -46,7 +46,8 @@ static struct metric *const rows[] = {&lag_expected,  &round_now,      &version_
                                       &lag_now,       &lag_largest,    &idle_total,  &busy_total,
                                       &trained_total, &differing_total};
 
-/* Registered by the first round that has them: with one kind of numerics in the ring there are none. */
+/* Registered by the first round that has them: with one kind of numerics in the ring there are
+ * none. */
 static struct metric mismatch = METRIC_GAUGE(
     "rlhfd_kl_mismatch",
     "k1 of KL(generator || learner) in tokens of generators with other numerics, last round that had any");
@@ -120,8 +121,8 @@ static void show_number(const json_t *line, const char *name, struct metric *met
         metric_set(metric, json_number_value(value));
 }
 
-/* Where training stands while no round has been trained since a start or a rollback. A file that cannot be read is report_open's
- * to tell of. */
+/* Where training stands while no round has been trained since a start or a rollback. A file that
+ * cannot be read is report_open's to tell of. */
 static void show_standing(const char *path, uint64_t rounds, uint64_t version)
 {
     SCOPED_VALUE(bytes) text = {0};

@@ -5,8 +5,9 @@
  *     TRY(report_round(report, &(struct round_report){.round = 40, ...}));
  *     TRY(report_branch(report, &branch));                         -- the rounds from here on are another lineage's
  *
- * A rollback is a line of its own, {"rollback": true, "lineage", "parent", "version", "rounds", "time_s"}: the first `rounds`
- * rounds above it stay part of the history, what follows goes on from there. What was cut off stays in the file.
+ * A rollback is a line of its own, {"rollback": true, "lineage", "parent", "version", "rounds",
+ * "time_s"}: the first `rounds` rounds above it stay part of the history, what follows goes on from
+ * there. What was cut off stays in the file.
  *
  * Owner: the compute thread. To add a figure: one row of ROUND_FIGURES, or of rl/figure_table.h. */
 #pragma once
@@ -16,8 +17,8 @@
 #include "rl/tally.h"
 #include <stdint.h>
 
-/* X(name, what): the learner's own figures, doubles, under the file's names. NaN is written as null. The objective's figures stand
- * beside them, under the names of rl/figure_table.h. */
+/* X(name, what): the learner's own figures, doubles, under the file's names. NaN is written as
+ * null. The objective's figures stand beside them, under the names of rl/figure_table.h. */
 // clang-format off
 #define ROUND_FIGURES(X) \
     X(time_s, "seconds since the run began, over restarts") \
@@ -65,8 +66,9 @@ struct round_report {
 
 struct report;
 
-/* Registers the figures as metrics, before report_open. They begin as the run stands: `rounds` rounds trained, up to `version`; the
- * last of them as directory/metrics.jsonl has it. figures: the objective's figures that /metrics has beside the loss, a bit each. */
+/* Registers the figures as metrics, before report_open. They begin as the run stands: `rounds`
+ * rounds trained, up to `version`; the last of them as directory/metrics.jsonl has it. figures: the
+ * objective's figures that /metrics has beside the loss, a bit each. */
 void report_metrics(const char *directory, uint64_t rounds, uint64_t version, uint64_t figures);
 
 /* Adds to the counter of busy or idle seconds. Any thread. */
@@ -77,12 +79,14 @@ struct reported;
 err_t report_read(const char *path, const struct branch *branch, uint64_t first_round,
                   struct reported *ret);
 
-/* Changes nothing. DATA_LOSS: the file has rounds that the store lacks. branch: the store's lineage. */
+/* Changes nothing. DATA_LOSS: the file has rounds that the store lacks. branch: the store's
+ * lineage. */
 err_t report_check(const char *path, const struct branch *branch, uint64_t first_round,
                    uint64_t rounds_done);
 
-/* Opens or creates the file. This lineage's lines from first_round on are dropped, and so is a torn last line. A damaged line before
- * them stays, with a warning. The line of the rollback that the lineage began with is added if it is missing. */
+/* Opens or creates the file. This lineage's lines from first_round on are dropped, and so is a torn
+ * last line. A damaged line before them stays, with a warning. The line of the rollback that the
+ * lineage began with is added if it is missing. */
 err_t report_open(const char *path, const struct branch *branch, uint64_t first_round,
                   struct report **ret);
 

@@ -23,8 +23,8 @@ struct walk {
     uint32_t lineage;          // of the last line that could be read
 };
 
-/* One without a lineage is an older learner's, which had cut what was not of the history. A newline that was damaged leaves an
- * object with something behind it. */
+/* One without a lineage is an older learner's, which had cut what was not of the history. A newline
+ * that was damaged leaves an object with something behind it. */
 static struct line parse(const struct walk *walk, const char *text, size_t len, bool ended)
 {
     SCOPED_JSON json_t *object = json_loadb(text, len, ended ? 0 : JSON_DISABLE_EOF_CHECK, NULL);
@@ -103,8 +103,8 @@ static void take_readable(struct walk *walk, const struct line *line, size_t end
     found->time_s = line->time_s;
 }
 
-/* Before first_round every line is needed. There a number that is too high is no number either, and once all are there, neither is
- * one that is too low. */
+/* Before first_round every line is needed. There a number that is too high is no number either, and
+ * once all are there, neither is one that is too low. */
 static void take(struct walk *walk, const struct line *line, size_t end)
 {
     const uint64_t first = walk->found->first_round;

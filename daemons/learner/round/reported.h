@@ -1,11 +1,12 @@
-/* What RUN/metrics.jsonl holds at a start: which of its lines stay, and whether the store has all that they tell of.
+/* What RUN/metrics.jsonl holds at a start: which of its lines stay, and whether the store has all
+ * that they tell of.
  *
  *     struct reported lines = {.branch = &branch, .first_round = 40};
  *     reported_read(&lines, &text);
  *     keep(text.data, lines.kept);                -- what follows is made again, or was torn
  *
- * Rounds before first_round were on disk before the checkpoint that the start is from: none of their lines can be torn. One
- * that cannot be read is damaged, and stays as it is. Any thread. */
+ * Rounds before first_round were on disk before the checkpoint that the start is from: none of
+ * their lines can be torn. One that cannot be read is damaged, and stays as it is. Any thread. */
 #pragma once
 #include "base/bytes.h"
 #include "learner/store/history.h"

@@ -9,8 +9,8 @@
 
 /* ---- columns that the groups carry */
 
-/* Sequence s's values, those of completion i of the group. A column appears with the first completion that carries it; sequences
- * without it have NaN. */
+/* Sequence s's values, those of completion i of the group. A column appears with the first
+ * completion that carries it; sequences without it have NaN. */
 static void fill_column(struct columns *columns, const struct column_row *row, size_t s,
                         const struct group *group, uint32_t i)
 {
@@ -27,8 +27,9 @@ static void fill_column(struct columns *columns, const struct column_row *row, s
         columns->at[row->id][at] = values ? column_number(values, row->dtype, at - begin) : NAN;
 }
 
-/* Marks the tokens that the round's first weights drew: their stamped log-probabilities can be compared with our forward's. Where
- * caches outlive a change of weights, no other version may have come before them. */
+/* Marks the tokens that the round's first weights drew: their stamped log-probabilities can be
+ * compared with our forward's. Where caches outlive a change of weights, no other version may have
+ * come before them. */
 static void mark_drawn(const struct round_batch *batch, const struct completion *c,
                        uint64_t version, double *ret)
 {
@@ -38,7 +39,8 @@ static void mark_drawn(const struct round_batch *batch, const struct completion 
             ret[t] = c->span[i].version == version;
 }
 
-/* A token of a turn that is not trained weighs nothing. The first such turn makes the column, where all others weigh 1. */
+/* A token of a turn that is not trained weighs nothing. The first such turn makes the column, where
+ * all others weigh 1. */
 static void mask_turns(struct columns *columns, const struct completion *c, size_t first)
 {
     for (uint32_t i = 0; i < c->turns; i++) {
@@ -187,7 +189,8 @@ static size_t group_at(const struct round_batch *batch, uint32_t pass, bool shuf
     return shuffle ? rng_permute(&rng, i, batch->columns->units) : i;
 }
 
-/* An objective that takes a group's sequences together has them as one unit, another has each as one. */
+/* An objective that takes a group's sequences together has them as one unit, another has each as
+ * one. */
 static void add_group(const struct round_batch *batch, size_t g, struct share *share)
 {
     const enum objective_unit unit = batch->config.objective->row.unit;
@@ -229,8 +232,8 @@ static struct share empty_share(const struct round_batch *batch)
                           .unit = mem_array(most, sizeof(size_t))};
 }
 
-/* Moves the units without an advantage behind the others, both in their order. Whole micro-batches of them need no backward, which
- * would add zeros and change no bit of the sums. */
+/* Moves the units without an advantage behind the others, both in their order. Whole micro-batches
+ * of them need no backward, which would add zeros and change no bit of the sums. */
 static void flat_last(const struct round_batch *batch, struct share *share)
 {
     SCOPED_VALUE(share) drawn = *share;

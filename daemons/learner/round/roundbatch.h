@@ -5,9 +5,9 @@
  *     SCOPED(round_part) part = round_batch_part(batch, u, updates, epochs);      -- update u's share, gathered
  *     TRY(step_run(step, &part->batch, &result));
  *
- * A round of M updates is `epochs` passes of M / epochs minibatches of whole groups. With M = 1 they come in recorded order,
- * else each pass has its own permutation, drawn from (the record's seed, round, pass). Owner: the compute thread; the groups
- * outlive it. */
+ * A round of M updates is `epochs` passes of M / epochs minibatches of whole groups. With M = 1
+ * they come in recorded order, else each pass has its own permutation, drawn from (the record's
+ * seed, round, pass). Owner: the compute thread; the groups outlive it. */
 #pragma once
 #include "learner/round/step.h"
 #include "learner/store/rounds.h"
@@ -22,12 +22,15 @@ struct round_config {
     bool kl_in_reward;
     enum kl kl;
     double kl_coef;
-    /* Ratios are taken to the weights that the round began with, not to those that drew the token. */
+    /* Ratios are taken to the weights that the round began with, not to those that drew the
+     * token. */
     bool proximal;
     float temperature;
-    /* The policy's. Whether a group was drawn by numerics of the same forward id decides how its tokens are compared. */
+    /* The policy's. Whether a group was drawn by numerics of the same forward id decides how its
+     * tokens are compared. */
     const struct model *model;
-    /* A token's cache may be of older weights than the token itself (generator.in_flight: continue). */
+    /* A token's cache may be of older weights than the token itself (generator.in_flight:
+     * continue). */
     bool caches_mix;
 };
 
@@ -38,27 +41,29 @@ struct round_batch {
     struct columns *columns;
     /* (columns->sequences) */
     struct sequence *sequence;
-    /* The sequences that are trained, in the order that the objective takes them. Group g has chosen[first_chosen[g]] up to
-     * chosen[first_chosen[g + 1] - 1]. NULL until round_batch_choose. */
+    /* The sequences that are trained, in the order that the objective takes them. Group g has
+     * chosen[first_chosen[g]] up to chosen[first_chosen[g + 1] - 1]. NULL until
+     * round_batch_choose. */
     size_t *chosen, *first_chosen;
 };
 
-/* Every column that a completion carries, COLUMN_FRESH, and COLUMN_FOREIGN where a group was drawn by other numerics than the
- * learner's. Completions that lack a column have NaN there. */
+/* Every column that a completion carries, COLUMN_FRESH, and COLUMN_FOREIGN where a group was drawn
+ * by other numerics than the learner's. Completions that lack a column have NaN there. */
 struct round_batch *round_batch_new(const struct round *round, struct group *const *groups,
                                     const struct round_config *config);
 
-/* Chooses by the unit in the objective's row: of each group its pair, or all completions. Reads COLUMN_REWARD. A group may have no
- * pair. */
+/* Chooses by the unit in the objective's row: of each group its pair, or all completions. Reads
+ * COLUMN_REWARD. A group may have no pair. */
 void round_batch_choose(struct round_batch *batch);
 
-/* INVALID: one of the sequences lacks one of the columns. The message names the column, `who` needs it, and the setting that fills
- * it. member NULL: the first `count` sequences. */
+/* INVALID: one of the sequences lacks one of the columns. The message names the column, `who` needs
+ * it, and the setting that fills it. member NULL: the first `count` sequences. */
 err_t round_batch_check(const struct round_batch *batch, uint64_t columns, const size_t *member,
                         size_t count, const char *who);
 
-/* One update's share: copies of the columns of chosen sequences, in the units of the objective's row. Only the first update has
- * COLUMN_FRESH and COLUMN_FOREIGN; the later ones train other weights. */
+/* One update's share: copies of the columns of chosen sequences, in the units of the objective's
+ * row. Only the first update has COLUMN_FRESH and COLUMN_FOREIGN; the later ones train other
+ * weights. */
 struct round_part {
     struct step_batch batch;
     /* (batch.sequences) */

@@ -174,7 +174,8 @@ static void report_lag(const struct round_run *run)
     run->report->lag_updates = updates / (double)round->groups;
 }
 
-/* Mean over the completions that have a reference of the summed behaviour - reference logp, nats; NaN: none has. */
+/* Mean over the completions that have a reference of the summed behaviour - reference logp, nats;
+ * NaN: none has. */
 static double mean_kl(const struct columns *columns)
 {
     double sum = 0, count = 0, kl;

@@ -1,11 +1,13 @@
-/* THE stages of a round, in order: gather columns from its groups; fill more columns, by passes without gradient and from rewards;
- * choose the sequences that are trained; make the updates; report.
+/* THE stages of a round, in order: gather columns from its groups; fill more columns, by passes
+ * without gradient and from rewards; choose the sequences that are trained; make the updates;
+ * report.
  *
  *     SCOPED_VALUE(round_run) run = {.round = round, .groups = groups, .recipe = recipe, .step = step, ...};
  *     TRY(stages_run(&run));                           -- the model has the round's weights, *run.report its figures
  *
- * A stage names the columns that it fills, and runs if the round needs one of them (round_run_needs). Some stages decide by other
- * settings. Owner: the compute thread. To add one: a row of the table in stages.c. */
+ * A stage names the columns that it fills, and runs if the round needs one of them
+ * (round_run_needs). Some stages decide by other settings. Owner: the compute thread. To add one: a
+ * row of the table in stages.c. */
 #pragma once
 #include "learner/round/report.h"
 #include "learner/round/roundbatch.h"
@@ -28,8 +30,8 @@ struct round_run {
 };
 void round_run_done(struct round_run *run);
 
-/* The columns that must be there before the first update: those that the objective needs, and the one that its ratios are taken to.
- * Columns that the step itself fills are not among them. */
+/* The columns that must be there before the first update: those that the objective needs, and the
+ * one that its ratios are taken to. Columns that the step itself fills are not among them. */
 uint64_t round_run_needs(const struct round_run *run);
 
 struct stage {
@@ -45,6 +47,6 @@ struct stage {
 const struct stage *stage_at(size_t i);
 bool stage_runs(const struct stage *stage, const struct round_run *run);
 
-/* Adds to *run->report: loss, rewards, lag, lengths, logp_differing. INVALID: a column is missing, or a gradient is not finite; the
- * weights of the updates before it stay. */
+/* Adds to *run->report: loss, rewards, lag, lengths, logp_differing. INVALID: a column is missing,
+ * or a gradient is not finite; the weights of the updates before it stay. */
 err_t stages_run(struct round_run *run);

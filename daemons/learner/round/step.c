@@ -133,7 +133,8 @@ void step_set_kl(struct step *step, double coef)
     step->config.settings.kl_coef = coef;
 }
 
-/* The next micro-batch, from sequence `at` on: packed and forwarded. unit: where its units begin. */
+/* The next micro-batch, from sequence `at` on: packed and forwarded. unit: where its units
+ * begin. */
 static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,
                            const size_t *unit)
 {
@@ -159,8 +160,9 @@ static void add_mismatch(struct step_mismatch *to, double behaviour, float logp)
     to->k3 += kl_at(KL_K3, d).value;
 }
 
-/* What the generator stamped against what we compute, where both had the same weights: bit for bit, or by a distance where numerics
- * differ. The micro-batch's first target is the update's token `base`. */
+/* What the generator stamped against what we compute, where both had the same weights: bit for bit,
+ * or by a distance where numerics differ. The micro-batch's first target is the update's token
+ * `base`. */
 static void compare(const struct step *step, struct update *update, size_t base)
 {
     const struct columns *columns = update->batch->columns;
@@ -189,7 +191,8 @@ static void put_logp(const struct step *step, const struct update *update, size_
                (end - begin) * sizeof(double));
 }
 
-/* A range of the micro-batch's sequences, whose logits are in memory only here. ret_flat: no slope, so nothing to add. */
+/* A range of the micro-batch's sequences, whose logits are in memory only here. ret_flat: no slope,
+ * so nothing to add. */
 static err_t backward_stretch(struct step *step, struct update *update, struct range range,
                               size_t base, bool *ret_flat)
 {
@@ -213,8 +216,8 @@ static err_t backward_stretch(struct step *step, struct update *update, struct r
                          count, update->batch->inverse_temperature, step->trainee->gradient);
 }
 
-/* The end of the stretch that begins with unit u: whole units whose logits fit into memory at once, or one that does not and whose
- * logits are computed twice. */
+/* The end of the stretch that begins with unit u: whole units whose logits fit into memory at once,
+ * or one that does not and whose logits are computed twice. */
 static size_t stretch_end(const struct columns *columns, size_t u, size_t units)
 {
     const size_t begin = columns->first[columns->unit[u]];

@@ -5,10 +5,11 @@
  *     TRY(step_run(step, &batch, &result));            -- the trainee's model has new weights
  *     TRY(step_configure(step, &other));               -- from the next one on; memory stays where its shape does
  *
- * How the batch is cut into micro-batches changes no bit. Denominators are those of the whole batch, and micro-batches add up in the
- * order of the sequences. Which sequences share their prompt's rows depends on the sequences alone (pack.h).
- * A micro-batch, and a stretch of it whose logits are in memory at once, is a range of the batch's columns: nothing is copied.
- * Owner: the compute thread. */
+ * How the batch is cut into micro-batches changes no bit. Denominators are those of the whole
+ * batch, and micro-batches add up in the order of the sequences. Which sequences share their
+ * prompt's rows depends on the sequences alone (pack.h). A micro-batch, and a stretch of it whose
+ * logits are in memory at once, is a range of the batch's columns: nothing is copied. Owner: the
+ * compute thread. */
 #pragma once
 #include "learner/train/trainee.h"
 #include "model/pack.h"
@@ -18,8 +19,9 @@ struct step_config {
     const struct objective *objective;
     struct objective_config settings;
     struct schedule schedule;
-    /* Ratios are taken to the weights that the round began with, not to those that drew the token. A batch without
-     * COLUMN_PROXIMAL_LOGP is the round's only one: the weights are still the same, and the step fills the column. */
+    /* Ratios are taken to the weights that the round began with, not to those that drew the token.
+     * A batch without COLUMN_PROXIMAL_LOGP is the round's only one: the weights are still the same,
+     * and the step fills the column. */
     bool proximal;
     /* Rows of a micro-batch; a block (pack.h) that has more is one by itself. */
     int micro_tokens;
@@ -31,8 +33,8 @@ struct step_config {
     bool checkpointing;
 };
 
-/* Sums over tokens that the weights trained drew by other numerics: estimates of KL(behaviour || policy), which is 0 where numerics
- * are the same. Nats. */
+/* Sums over tokens that the weights trained drew by other numerics. They estimate
+ * KL(behaviour || policy) in nats, which is 0 where numerics are the same. */
 struct step_mismatch {
     double tokens, k1, k3;
 };
@@ -41,8 +43,9 @@ struct step_mismatch {
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
-    /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP. Where they are there, it compares
-     * tokens marked in COLUMN_FRESH and COLUMN_FOREIGN with COLUMN_BEHAVIOUR_LOGP. step_logp reads no column: NULL is allowed there. */
+    /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP.
+     * Where they are there, it compares tokens marked in COLUMN_FRESH and COLUMN_FOREIGN with
+     * COLUMN_BEHAVIOUR_LOGP. step_logp reads no column: NULL is allowed there. */
     struct columns *columns;
     float inverse_temperature;
 };
@@ -59,16 +62,18 @@ struct step_result {
 
 struct step;
 
-/* trainee: borrowed; its gradient is this step's while an update is made. INVALID: settings that the objective cannot have;
- * UNIMPLEMENTED: it has slopes that the backward does not take; EXHAUSTED: the workspace does not fit into memory. */
+/* trainee: borrowed; its gradient is this step's while an update is made. INVALID: settings that
+ * the objective cannot have; UNIMPLEMENTED: it has slopes that the backward does not take;
+ * EXHAUSTED: the workspace does not fit into memory. */
 err_t step_new(struct trainee *trainee, const struct step_config *config, struct step **ret);
 
-/* Other settings. The workspace stays unless micro_tokens, checkpointing or the rows of the longest unit differ. INVALID,
- * UNIMPLEMENTED: the step is as it was; EXHAUSTED: it has no workspace until another call gives it one. */
+/* Other settings. The workspace stays unless micro_tokens, checkpointing or the rows of the longest
+ * unit differ. INVALID, UNIMPLEMENTED: the step is as it was; EXHAUSTED: it has no workspace until
+ * another call gives it one. */
 err_t step_configure(struct step *step, const struct step_config *config);
 
-/* INVALID: a column that the objective needs is not there, a unit has too many sequences, or the gradient is not finite; the weights
- * are unchanged. */
+/* INVALID: a column that the objective needs is not there, a unit has too many sequences, or the
+ * gradient is not finite; the weights are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
 
 /* Log-probabilities of the targets under the present weights, into ret (targets). */

@@ -59,7 +59,8 @@ err_t updates_configure(struct updates *updates, const struct recipe *recipe)
     return OK;
 }
 
-/* The controller sees what the round's groups cost, whatever became of the weights since they were made. */
+/* The controller sees what the round's groups cost, whatever became of the weights since they were
+ * made. */
 static void steer_kl(struct updates *updates, double kl, size_t completions)
 {
     const struct recipe_kl *settings = &updates->recipe->learner.kl;

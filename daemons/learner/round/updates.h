@@ -1,5 +1,6 @@
-/* One round's updates, stage by stage (stages.h), and the KL controller. The new weights depend on nothing but the old weights, the
- * round and the recipe. So the daemon's loop, a replay after a restart and a synchronous loop in one process make the same.
+/* One round's updates, stage by stage (stages.h), and the KL controller. The new weights depend on
+ * nothing but the old weights, the round and the recipe. So the daemon's loop, a replay after a
+ * restart and a synchronous loop in one process make the same.
  *
  *     SCOPED(updates) updates = NULL;
  *     TRY(updates_new(recipe, &trainees, &updates));
@@ -19,13 +20,14 @@ struct updates;
 /* Both are borrowed. INVALID: settings that the objective cannot have; EXHAUSTED: memory. */
 err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct updates **ret);
 
-/* Objective, schedule, optimizer and the KL coefficient are this recipe's from the next round on. All large memory stays as it is
- * unless settings that decide it differ (step_configure's), of which none is live. INVALID: settings that the objective cannot have;
- * all is as it was. EXHAUSTED: nothing can be trained. */
+/* Objective, schedule, optimizer and the KL coefficient are this recipe's from the next round on.
+ * All large memory stays as it is unless settings that decide it differ (step_configure's), of
+ * which none is live. INVALID: settings that the objective cannot have; all is as it was.
+ * EXHAUSTED: nothing can be trained. */
 err_t updates_configure(struct updates *updates, const struct recipe *recipe);
 
-/* Trains the round: stages_run, whose errors it has. done(arg, u) comes after update u = 0, 1, ..., when the model has its weights; an
- * error of it ends the round. */
+/* Trains the round: stages_run, whose errors it has. done(arg, u) comes after update u = 0, 1, ...,
+ * when the model has its weights; an error of it ends the round. */
 err_t updates_run(struct updates *updates, const struct round *round, struct group *const *groups,
                   err_t (*done)(void *arg, uint32_t u), void *arg, struct round_report *report);
 

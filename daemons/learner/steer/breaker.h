@@ -1,5 +1,6 @@
-/* Stops a run whose slots all come to nothing: rows that no prompt can be made of, groups that nobody can score or train. After
- * learner.unusable_slots such slots in a row generation is paused, durably; an operator resumes it, and the count begins anew.
+/* Stops a run whose slots all come to nothing: rows that no prompt can be made of, groups that
+ * nobody can score or train. After learner.unusable_slots such slots in a row generation is paused,
+ * durably; an operator resumes it, and the count begins anew.
  *
  *     struct breaker *breaker = breaker_new(&options);
  *     breaker_start(breaker);                                            -- before leasing_service: it looks first
@@ -22,7 +23,8 @@ struct breaker_options {
 struct breaker *breaker_new(const struct breaker_options *options);
 void breaker_start(struct breaker *breaker);
 
-/* The reason that goes with the next slots that leave so. Texts are copied; NULL breaker: nothing. */
+/* The reason that goes with the next slots that leave so. Texts are copied; NULL breaker:
+ * nothing. */
 void breaker_told(struct breaker *breaker, enum reason reason, const char *who, const char *why);
 
 /* "the last: slot 63 (train.jsonl:13), filtered by generator-1: ..." */

@@ -1,9 +1,11 @@
-/* Looks twice a second at what holds the run up (learner_hold.h) and has /readyz, the status, the log and a metric say it.
+/* Looks twice a second at what holds the run up (learner_hold.h) and has /readyz, the status, the
+ * log and a metric say it.
  *
  *     struct holding *holding = holding_new(&options);
  *     holding_start(holding, face);            -- once the daemon serves
  *
- * Owner: the loop's thread; facts of the store are gathered by a job on the storage thread, one at a time. */
+ * Owner: the loop's thread; facts of the store are gathered by a job on the storage thread, one at
+ * a time. */
 #pragma once
 #include "learner/lease/leasing.h"
 #include "learner/replay/ingest.h"

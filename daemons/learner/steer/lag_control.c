@@ -1,10 +1,12 @@
 #include "learner/steer/lag_control.h"
 #include <math.h>
 
-/* A rise has to make rounds this much faster: a round of lag costs learning, too, and rounds differ anyway. It is their time that
- * counts, not the learner's share of it: generators with more to do may slow the learner down. */
+/* A rise has to make rounds this much faster: a round of lag costs learning, too, and rounds differ
+ * anyway. It is their time that counts, not the learner's share of it: generators with more to do
+ * may slow the learner down. */
 static const double GAIN = 1.05;
-/* Standard errors between the learner's share of idle time and its bound: on loaded cores single rounds wait for half of theirs. */
+/* Standard errors between the learner's share of idle time and its bound: on loaded cores single
+ * rounds wait for half of theirs. */
 static const double ERRORS = 2;
 enum { BAR_FIRST = 8, BAR_MAX = 64, LOOKS_MAX = 8 };
 
@@ -101,7 +103,8 @@ static struct lag_move look(const struct lag_control *control, uint64_t eta)
     };
 }
 
-/* Whether the weights moved too far while the groups waited; unknown figures speak against nothing. */
+/* Whether the weights moved too far while the groups waited; unknown figures speak against
+ * nothing. */
 static enum lag_why too_far(const struct lag_control_config *config, const struct lag_move *at)
 {
     if (at->ess < config->ess_low)

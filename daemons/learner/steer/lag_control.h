@@ -1,28 +1,32 @@
-/* lag.max: auto: where the limit on lag should stand, from what each trained round was like. Pure: the same rounds, the same
- * path.
+/* lag.max: auto: where the limit on lag should stand, from what each trained round was like. Pure:
+ * the same rounds, the same path.
  *
  *     struct lag_control control = {0};
  *     struct lag_move move = lag_control_step(&control, &config, eta, &seen);       -- after each round
  *     if (move.eta != eta)
  *         log_info("lag", "%s", lag_why_name(move.why));
  *
- * Lag costs learning, so the limit is as low as it may be without the learner waiting. One step at a time: a move is felt
- * only when what was leased before it has drained (eta + 1 rounds, which are not looked at), then `rounds` rounds are looked
- * at as a whole, then comes the next decision. "Waits" means that the learner's share of idle time is above its bound by two
- * standard errors: one slow round among eight is noise, and eight more rounds are looked at, up to 64. The first that holds of:
+ * Lag costs learning, so the limit is as low as it may be without the learner waiting. One step at
+ * a time: a move is felt only when what was leased before it has drained (eta + 1 rounds, which are
+ * not looked at), then `rounds` rounds are looked at as a whole, then comes the next decision.
+ * "Waits" means that the learner's share of idle time is above its bound by two standard errors:
+ * one slow round among eight is noise, and eight more rounds are looked at, up to 64. The first
+ * that holds of:
  *
- *   1. ess below its band, or kl above it: down. Weights have moved too far from those that sampled.
- *   2. The last move was up, the learner still waits for more than its share and rounds are less than 5 % faster: back. Lag was
- *      not what it lacked.
- *   3. The learner waits for more than its share, and either for a straggler (more rounds between lease and use give it time)
- *      or while generators have nothing to do (they are paced): up, if ess and kl are inside their bands with room to spare.
- *      While generators always have work they are what is slow, and no limit changes that.
- *   4. A round's worth of groups was always left in the store, or a round's worth of leases never asked for: down. One less
- *      takes nothing from anybody.
+ *   1. ess below its band, or kl above it: down. Weights moved too far from those that sampled.
+ *   2. The last move was up, the learner still waits for more than its share and rounds are less
+ *      than 5 % faster: back. The learner did not lack lag.
+ *   3. The learner waits for more than its share, and either for a straggler (more rounds between
+ *      lease and use give it time) or while generators have nothing to do (they are paced): up, if
+ *      ess and kl are inside their bands with room to spare. Generators that always have work are
+ *      the slow part, and no limit changes that.
+ *   4. A round's worth of groups was always left in the store, or a round's worth of leases never
+ *      asked for: down. One less takes nothing from anybody.
  *
- * A limit that was wrong is not tried again soon. After 3 the controller bars 4, after 1 and 2 it bars 3, for `rounds` rounds
- * times 8. The bar doubles, up to 64, each time that a move is taken back before the bar's length has passed again; it halves
- * when a lower limit stands for as long. So a ring that makes the learner wait now and then has the limit that it needs then. */
+ * A limit that was wrong is not tried again soon. After 3 the controller bars 4, after 1 and 2 it
+ * bars 3, for `rounds` rounds times 8. The bar doubles, up to 64, each time that a move is taken
+ * back before the bar's length has passed again; it halves when a lower limit stands for as long.
+ * So a ring that makes the learner wait now and then has the limit that it needs then. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +34,8 @@
 struct lag_control_config {
     uint64_t min, max; // of eta
     double idle_low,
-        idle_high; // shares of time: generators' above which they are paced; learner's above which it waits
+        /* Shares of time: generators' above which they are paced; learner's above which it waits */
+        idle_high;
     double ess_low, ess_high; // down below the first, up only above the second
     double kl_low, kl_high;   // down above the second, up only below the first
     uint64_t rounds, groups;  // looked at for one decision; groups in a round; both > 0
@@ -46,8 +51,8 @@ struct lag_seen {
 };
 
 enum lag_why { LAG_STAYS, LAG_ESS, LAG_KL, LAG_NO_GAIN, LAG_STARVES, LAG_STRAGGLES, LAG_ENOUGH };
-const char *
-lag_why_name(enum lag_why why); // for people: "the learner waits and generators are paced", ...
+/* For people: "the learner waits and generators are paced", ... */
+const char *lag_why_name(enum lag_why why);
 
 struct lag_bar {
     uint64_t left, length; // decisions for which that direction is barred; the last bar's length
@@ -68,7 +73,9 @@ struct lag_control {
     struct lag_seen sums; // of those; queue and spare: the least
     struct lag_waits waits;
     double ess_n, kl_n; // rounds that had one
-    int last; // move: +1, the learner was given more; -1, what it would not miss was taken; 0: another, or none
+    /* move: +1, the learner was given more; -1, what it would not miss was taken; 0: another, or
+     * none */
+    int last;
     uint64_t stood;        // decisions since then
     double round_before_s; // a round took, before it
     struct lag_bar up, down;
@@ -81,8 +88,8 @@ struct lag_move {
     double learner_idle, generator_idle, ess, kl;
 };
 
-/* Takes in one round that was trained while eta was the limit, and says what the limit is from the next round on. eta outside
- * [min, max] is brought inside at once. */
+/* Takes in one round that was trained while eta was the limit, and says what the limit is from the
+ * next round on. eta outside [min, max] is brought inside at once. */
 struct lag_move lag_control_step(struct lag_control *control,
                                  const struct lag_control_config *config, uint64_t eta,
                                  const struct lag_seen *seen);

@@ -97,7 +97,8 @@ static struct hold straggler(const struct hold_facts *f)
                      f->lease.slot, f->lease.prompt, f->lease_holder, f->lease.leased_s);
 }
 
-/* Nothing is leased although generators are there. For a moment that is so in every round at lag.max 0. */
+/* Nothing is leased although generators are there. For a moment that is so in every round at
+ * lag.max 0. */
 static struct hold leases(const struct hold_facts *f)
 {
     const struct hold_worker *w = &f->worker;

@@ -1,10 +1,12 @@
-/* The one thing that holds the run up, as the learner sees it: a pure function of facts that others gather (holding.c).
+/* The one thing that holds the run up, as the learner sees it: a pure function of facts that others
+ * gather (holding.c).
  *
  *     struct hold_facts facts = {.generators.connected = 1, .idle = IDLE_NO_GROUPS, ...};
  *     struct hold hold = learner_hold(&facts);       -- HOLD_NONE: rounds are trained
  *
- * In order of precedence: the store does not answer, unusable slots, a pause, the disk, no generator, a stream that breaks, no
- * rewarder, a straggler, weights, leases, groups, an evaluation. Any thread: nothing is kept. */
+ * In order of precedence: the store does not answer, unusable slots, a pause, the disk, no
+ * generator, a stream that breaks, no rewarder, a straggler, weights, leases, groups, an
+ * evaluation. Any thread: nothing is kept. */
 #pragma once
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
@@ -20,8 +22,8 @@ struct hold_peers {
     char last[HOLD_NAME];    // that one
     char refused[HOLD_NAME]; // the last that was refused, in the last minute; "": none
     char refused_why[HOLD_WHY];
-    unsigned
-        breaks; // rewarders: streams that were ended for what came over them, with nothing usable between
+    /* rewarders: streams that were ended for what came over them, with nothing usable between */
+    unsigned breaks;
 };
 
 /* One generator with nothing leased to it: why. */

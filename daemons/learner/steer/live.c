@@ -60,8 +60,8 @@ static err_t conflict(const char *key, const char *allowed)
         "SETTINGS_CONFLICT");
 }
 
-/* Rewarders read the recipe at their start: where it needs references of pairs alone, they leave out the others, and no change may
- * need those. */
+/* Rewarders read the recipe at their start: where it needs references of pairs alone, they leave
+ * out the others, and no change may need those. */
 static err_t check_pairs(const struct live *live, const struct recipe *recipe)
 {
     const struct recipe_dpo *was = &live->given->learner.dpo, *is = &recipe->learner.dpo;
@@ -291,7 +291,8 @@ static void log_change(const struct change *change)
                  change->value[i].after, change->first_round, change->author, change->reason);
 }
 
-/* Durable, then in force. One that changes nothing is written only to be remembered. Takes standing, which is empty then. */
+/* Durable, then in force. One that changes nothing is written only to be remembered. Takes
+ * standing, which is empty then. */
 static err_t write_change(struct live *live, struct store *store, const struct change *change,
                           struct standing *standing, const struct store_rules *rules,
                           struct live_result *ret)

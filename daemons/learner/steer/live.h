@@ -6,9 +6,10 @@
  *     struct live_request request = {.at = to, .count = 1, .kind = "auto", .author = "lag controller", .reason = "starves"};
  *     TRY(live_update(live, store, &request, &result));           -- durable; counts from round result.first_round on
  *
- * A live change wins over the recipe file until it is taken back (value NULL, or the recipe's own value), over restarts
- * too; they are logged at the start. A round is recorded with live_text, and trained with what its record says.
- * Owner: the storage thread; live_open and live_free: before and after it. */
+ * A live change wins over the recipe file until it is taken back (value NULL, or the recipe's own
+ * value), over restarts too; they are logged at the start. A round is recorded with live_text, and
+ * trained with what its record says. Owner: the storage thread; live_open and live_free: before and
+ * after it. */
 #pragma once
 #include "learner/steer/pauser.h"
 #include "learner/store/changes.h"
@@ -19,8 +20,9 @@ struct live_assignment {
     const char *key, *value; // NULL: back to the recipe's
 };
 
-/* What is asked; texts may be NULL: "". With a request_id the same again is answered as before and changes nothing: also after a
- * restart, as long as it is among the last LIVE_REMEMBERED changes. */
+/* What is asked; texts may be NULL: "". With a request_id the same again is answered as before and
+ * changes nothing: also after a restart, as long as it is among the last LIVE_REMEMBERED
+ * changes. */
 struct live_request {
     const struct live_assignment *at;
     size_t count;
@@ -35,29 +37,32 @@ struct live_result {
 };
 enum { LIVE_REMEMBERED = 1000 };
 
-/* Reads what was changed from RUN/store, if there is one. INVALID: the recipe and live changes do not go together: it says which. */
+/* Reads what was changed from RUN/store, if there is one. INVALID: the recipe and live changes do
+ * not go together: it says which. */
 err_t live_open(const struct recipe *given, struct live **ret);
 void live_free(struct live *live);
 DEFINE_SCOPED(live)
 
-/* Checks all by the options table, writes the change durably, puts it in force: the store's rules, and the settings that the
- * next round is recorded with. NOT_FOUND, INVALID: of recipe_change (svc/recipe/recipe_live.h), and of texts that are too long;
- * ABORTED: another etag. Then nothing has changed; other errors are of the store. */
+/* Checks all by the options table, writes the change durably, puts it in force: the store's rules,
+ * and the settings that the next round is recorded with. NOT_FOUND, INVALID: of recipe_change
+ * (svc/recipe/recipe_live.h), and of texts that are too long; ABORTED: another etag. Then nothing
+ * has changed; other errors are of the store. */
 err_t live_update(struct live *live, struct store *store, const struct live_request *request,
                   struct live_result *ret);
 
-/* generation: no more leases, held: nor decoding of what is leased; training: no more rounds. Only those that are true are paused or
- * resumed. */
+/* generation: no more leases, held: nor decoding of what is leased; training: no more rounds. Only
+ * those that are true are paused or resumed. */
 enum live_pause { LIVE_GOES_ON, LIVE_PAUSED, LIVE_HELD };
 err_t live_pause(struct live *live, struct store *store, const struct live_request *request,
                  bool generation, bool training, enum live_pause to, struct live_result *ret);
 
-/* Records something else that is done for the request, which request->at describes, in a write of its own. */
+/* Records something else that is done for the request, which request->at describes, in a write of
+ * its own. */
 err_t live_note(struct live *live, struct store *store, const struct live_request *request,
                 const struct change_value *values, size_t count, struct live_result *ret);
 
-/* Whether the request was answered before; then *ret is what it was. INVALID: its request_id asked something else then, or its
- * texts are too long. Every call above begins so. */
+/* Whether the request was answered before; then *ret is what it was. INVALID: its request_id asked
+ * something else then, or its texts are too long. Every call above begins so. */
 err_t live_repeated(const struct live *live, const struct live_request *request, bool *ret_is,
                     struct live_result *ret);
 
@@ -68,5 +73,5 @@ const char *live_etag(const struct live *live);            // of live_text
 bool live_generation_paused(const struct live *live);
 bool live_decoding_held(const struct live *live); // then generation is paused, too
 bool live_training_paused(const struct live *live);
-const struct pauser *
-live_pauser(const struct live *live); // who paused generation, or else training
+/* Who paused generation, or else training */
+const struct pauser *live_pauser(const struct live *live);

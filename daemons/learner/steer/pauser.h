@@ -1,4 +1,5 @@
-/* Who paused generation and training last, when and why, from the changes that operators and the breaker made.
+/* Who paused generation and training last, when and why, from the changes that operators and the
+ * breaker made.
  *
  *     pausers_take(&pausers, change);        -- every change, the oldest first
  *     if (live_generation_paused(live)) ... pausers.generation.author

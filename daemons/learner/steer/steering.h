@@ -1,12 +1,13 @@
-/* lag.max: auto at work: rounds go to the controller (lag_control.h), its moves become live changes of lag.auto_at, listed and
- * recorded with the rounds as an operator's are.
+/* lag.max: auto at work: rounds go to the controller (lag_control.h), its moves become live changes
+ * of lag.auto_at, listed and recorded with the rounds as an operator's are.
  *
  *     struct steering *steering = steering_new(live, storage);
  *     steering_see(steering, storage, &drawn, &report);       -- after each new round, before the next is asked for
  *
- * Where the limit stands outlives a restart, as all live settings do; what the controller had seen does not: it begins anew, with
- * rounds that it does not look at. Rounds trained again after a restart are no news to it: they have the limits they were
- * recorded with. Owner: the storage thread, but steering_see: the compute thread; NULL: nothing. */
+ * Where the limit stands outlives a restart, as all live settings do; what the controller had seen
+ * does not: it begins anew, with rounds that it does not look at. Rounds trained again after a
+ * restart are no news to it: they have the limits they were recorded with. Owner: the storage
+ * thread, but steering_see: the compute thread; NULL: nothing. */
 #pragma once
 #include "learner/replay/storage.h"
 #include "learner/round/draw.h"

@@ -47,8 +47,9 @@ static const char *foreign(const struct store *store, const struct group *group)
                                          : "its id does not follow from its slot and attempt";
 }
 
-/* Its lease's lineage and the versions name its weights: tokens are drawn by that lineage's or, if its lease was revoked by
- * a fork and it went on, by those of the branch after, whose numbers above the fork are above this limit too. */
+/* Its lease's lineage and the versions name its weights: tokens are drawn by that lineage's or, if
+ * its lease was revoked by a fork and it went on, by those of the branch after, whose numbers above
+ * the fork are above this limit too. */
 static uint64_t valid_up_to(const struct store *store, const struct group *group)
 {
     uint64_t limit = 0;

@@ -5,12 +5,13 @@
  *     TRY(store_audit("run/store", stdout, &audit));
  *     return audit.errors ? err_new(ERR_DATA_LOSS, "%zu promises broken", audit.errors) : OK;
  *
- * Checked: every slot ever leased has one state; no two attempts of a slot are trained, and no group more
- * often than its rounds allowed; each recorded round's groups are gone as trained in that round or a later one, or stored
- * with as many uses as rounds name them, and no others are: gone as errored if one was voided, as
- * lineage if forks cut all of them off; a voided round made no version; no lag over the limit recorded with
- * its round; stored groups are readable and as digested; rounds and versions are without gaps, each
- * in the lineage that the forks say; the counters agree. Any thread; a learner may have the store open (what it writes meanwhile may be
+ * Checked: every slot ever leased has one state; no two attempts of a slot are trained, and no
+ * group more often than its rounds allowed; each recorded round's groups are gone as trained in
+ * that round or a later one, or stored with as many uses as rounds name them, and no others are:
+ * gone as errored if one was voided, as lineage if forks cut all of them off; a voided round made
+ * no version; no lag over the limit recorded with its round; stored groups are readable and as
+ * digested; rounds and versions are without gaps, each in the lineage that the forks say; the
+ * counters agree. Any thread; a learner may have the store open (what it writes meanwhile may be
  * missed). */
 #pragma once
 #include "learner/store/store.h"

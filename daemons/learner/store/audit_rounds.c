@@ -312,7 +312,8 @@ static void check_gone(struct walk *walk, uint64_t slot, uint32_t attempt, const
                      at->uses, (unsigned long long)at->last);
 }
 
-/* Those that have not left are stored, with as many uses; a fork may have given all of them back. */
+/* Those that have not left are stored, with as many uses; a fork may have given all of them
+ * back. */
 static void check_kept(struct walk *walk)
 {
     size_t next = 0;

@@ -1,4 +1,5 @@
-/* What the audit's two sources share: audit.c walks slots, audit_rounds.c rounds and what left. Owner: one thread. */
+/* What the audit's two sources share: audit.c walks slots, audit_rounds.c rounds and what left.
+ * Owner: one thread. */
 #pragma once
 #include "learner/store/audit.h"
 #include "learner/store/db.h"

@@ -1,5 +1,5 @@
-/* What operators and controllers changed: a list that only grows, and what of it is in force now. Both are written at once, with
- * the rules that they mean.
+/* What operators and controllers changed: a list that only grows, and what of it is in force now.
+ * Both are written at once, with the rules that they mean.
  *
  *     struct change change = {.id = standing.changes + 1, .kind = "settings", .value = value, .values = 1, ...};
  *     standing.changes++;
@@ -53,15 +53,18 @@ struct standing {
 };
 void standing_done(struct standing *standing);
 
-/* Writes both and puts the rules in force (NULL: those that are). INVALID: over a limit above, or rules. */
+/* Writes both and puts the rules in force (NULL: those that are). INVALID: over a limit above, or
+ * rules. */
 err_t store_change(struct store *store, const struct change *change,
                    const struct standing *standing, const struct store_rules *rules,
                    int64_t now_ms);
 
-/* Into the write that follows (inner.h): for calls of the store that change something for an operator. */
+/* Into the write that follows (inner.h): for calls of the store that change something for an
+ * operator. */
 err_t change_put(struct store *store, const struct change *change, const struct standing *standing);
 
-/* Changes after `after`, the oldest first; or before it, the newest first (0: all). At most `most`. A store opened to read, too. */
+/* Changes after `after`, the oldest first; or before it, the newest first (0: all). At most `most`.
+ * A store opened to read, too. */
 err_t store_changes(struct store *store, uint64_t after, bool newest_first, size_t most,
                     struct change_page *ret);
 err_t store_standing(struct store *store, struct standing *ret);

@@ -18,7 +18,8 @@ enum reason {
 };
 const char *reason_name(enum reason reason);
 
-/* Slots that left one after another as filtered or errored, with no usable group between them; the last of these. */
+/* Slots that left one after another as filtered or errored, with no usable group between them; the
+ * last of these. */
 struct store_unusable {
     uint64_t slots, slot, prompt;
     enum reason reason;
@@ -34,8 +35,10 @@ struct store_counts {
     uint64_t disk_used_bytes, disk_free_bytes, disk_needed_bytes; // needed: free, for leases
     bool disk_low;                                                // no leases are granted
     uint64_t limit;                                               // on lag, in force now
-    uint64_t
-        behind; // summed over the leases granted since it was opened: rounds that the holder's weights were behind then
-    uint64_t
-        spare; // the fewest slots that pacing left unasked for between the last two rounds; UINT64_MAX: none was asked for
+    /* Summed over the leases granted since it was opened: rounds that the holder's weights were
+     * behind then */
+    uint64_t behind;
+    /* The fewest slots that pacing left unasked for between the last two rounds; UINT64_MAX: none
+     * was asked for */
+    uint64_t spare;
 };

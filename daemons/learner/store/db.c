@@ -23,9 +23,10 @@ struct db_cursor {
     bool started;
 };
 
-/* Sizes: groups are the bulk; 32 KiB blocks and no bloom filters, as they are read once or twice, and no compression: tokens
- * and log-probabilities hardly shrink. Large write buffers for them, so that few files wait to be merged; levels, as only
- * what is below the first can be dropped as whole files. */
+/* Sizes: groups are the bulk; 32 KiB blocks and no bloom filters, as they are read once or twice,
+ * and no compression: tokens and log-probabilities hardly shrink. Large write buffers for them, so
+ * that few files wait to be merged; levels, as only what is below the first can be dropped as whole
+ * files. */
 static const struct {
     const char *name;
     size_t write_buffer_bytes, block_bytes;
@@ -136,7 +137,8 @@ static err_t open_error(const struct db *db, char *message)
     return loss;
 }
 
-/* Beside a process that writes, files that were listed may be gone when they are opened: then they are listed again. */
+/* Beside a process that writes, files that were listed may be gone when they are opened: then they
+ * are listed again. */
 static char *try_open(struct db *db, bool read_only)
 {
     char *message = NULL;
@@ -214,7 +216,8 @@ static err_t new_db(const char *dir, bool read_only, struct db **ret)
     return OK;
 }
 
-/* Opening to write removes what recovery passed over: a log that ends early is first read without that. */
+/* Opening to write removes what recovery passed over: a log that ends early is first read without
+ * that. */
 static err_t look_first(const char *dir, uint64_t mark)
 {
     SCOPED(db) reader = NULL;

@@ -21,7 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Files that it holds open at most, its logs apart. Those of a larger store are opened as they are read. */
+/* Files that it holds open at most, its logs apart. Those of a larger store are opened as they are
+ * read. */
 enum { DB_OPEN_FILES = 256 };
 
 enum db_family { DB_META, DB_SLOTS, DB_GROUPS, DB_ROUNDS, DB_GONE, DB_CHANGES, DB_FAMILIES };
@@ -29,10 +30,12 @@ struct db;
 struct db_cursor;
 
 /* Read-only works beside a process that has it open. UNAVAILABLE: another process has it;
- * DATA_LOSS: damaged, or something that was durable is missing; nothing is changed then. NOT_FOUND: read-only and not there. */
+ * DATA_LOSS: damaged, or something that was durable is missing; nothing is changed then. NOT_FOUND:
+ * read-only and not there. */
 err_t db_open(const char *dir, bool read_only, struct db **ret);
 
-/* Opens what can be read of a store that db_open refuses: up to the first damaged batch. For writing, the rest is gone. */
+/* Opens what can be read of a store that db_open refuses: up to the first damaged batch. For
+ * writing, the rest is gone. */
 err_t db_open_rest(const char *dir, bool read_only, struct db **ret);
 
 /* Reads all there is. DATA_LOSS: some of it is damaged. */
@@ -58,8 +61,8 @@ void db_delete_range(struct db *db, enum db_family family, const void *from, con
  * then. */
 err_t db_commit(struct db *db);
 
-/* A copy of all that was committed, in a directory that must not be there yet; files are shared by hard links where the
- * file system allows. Durable when it returns. */
+/* A copy of all that was committed, in a directory that must not be there yet; files are shared by
+ * hard links where the file system allows. Durable when it returns. */
 err_t db_copy(struct db *db, const char *dir);
 
 /* Gives whole files that hold nothing outside [from, below) back to the disk: after

@@ -139,8 +139,8 @@ static struct slot *youngest(struct store *store, uint64_t age)
     return found;
 }
 
-/* The least that all live groups can keep, from the rules' limit to what they ease it to. It only falls: leases are granted
- * and rounds formed within it. */
+/* The least that all live groups can keep, from the rules' limit to what they ease it to. It only
+ * falls: leases are granted and rounds formed within it. */
 static void ease(struct store *store)
 {
     uint64_t age, excess;

@@ -83,8 +83,8 @@ static err_t cut_group(struct store *store, const struct cut_group *group)
     return gone_change(store, group->slot, group->attempt, REASON_TRAINED, REASON_LINEAGE);
 }
 
-/* Groups of these rounds leave as lineage unless a round that stays used them too; those of a voided one have left
- * already. */
+/* Groups of these rounds leave as lineage unless a round that stays used them too; those of a
+ * voided one have left already. */
 static err_t cut_rounds(struct store *store, uint64_t from, struct cut *ret)
 {
     for (uint64_t number = from; number < store->counters.next_round; number++) {
@@ -189,7 +189,8 @@ static void put_fork(struct store *store, const struct fork *fork)
     lineages->current = fork->lineage;
 }
 
-/* Checkpoints of what is cut off do not count; group bytes are kept from the older of the two that do. */
+/* Checkpoints of what is cut off do not count; group bytes are kept from the older of the two that
+ * do. */
 static void set_counters(struct counters *counters, const struct fork *fork)
 {
     counters->lineage = fork->lineage;

@@ -1,4 +1,5 @@
-/* Looking into the store: the groups that are leased or stored, one at a time, and taking some out for an operator.
+/* Looking into the store: the groups that are leased or stored, one at a time, and taking some out
+ * for an operator.
  *
  *     uint64_t at = 0;
  *     for (struct listed group; store_list(store, &at, &group);)   -- by ascending slot, from `at` on
@@ -6,8 +7,8 @@
  *     TRY(store_group(store, slot, &group));                        -- a stored one, whole
  *     TRY(store_evict(store, slots, n, clock_ms(), &evicted, note, arg));
  *
- * Groups of a round, once it is recorded, are not among them: nothing here can take a round's groups away. Owner: the storage
- * thread; errors of writes as in store.h. */
+ * Groups of a round, once it is recorded, are not among them: nothing here can take a round's
+ * groups away. Owner: the storage thread; errors of writes as in store.h. */
 #pragma once
 #include "learner/store/store.h"
 
@@ -22,8 +23,8 @@ struct listed {
     uint64_t tokens;      // of the completions
     uint32_t completions; // of it
     uint32_t uses;        // recorded rounds that have used it (replay.max_uses)
-    const char
-        *generator; // the holder, or who made it; borrowed until a call that changes something
+    /* The holder, or who made it; borrowed until a call that changes something */
+    const char *generator;
 };
 
 /* The first whose slot is *at or above; *at is then above it. False: there is none. */
@@ -32,12 +33,13 @@ bool store_list(const struct store *store, uint64_t *at, struct listed *ret);
 /* By its id. NOT_FOUND: none that is leased or stored. */
 err_t store_listed(const struct store *store, const struct digest *id, struct listed *ret);
 
-/* Of a stored one: what its record takes on disk; itself, which is the caller's. NOT_FOUND: none is stored in this slot;
- * DATA_LOSS: damaged. */
+/* Of a stored one: what its record takes on disk; itself, which is the caller's. NOT_FOUND: none is
+ * stored in this slot; DATA_LOSS: damaged. */
 err_t store_group_bytes(struct store *store, uint64_t slot, uint64_t *ret);
 err_t store_group(struct store *store, uint64_t slot, struct group **ret);
 
-/* Those of n slots that hold a stored group which no recorded round has used: it leaves for `operator`, and the slot may be leased again. What note (may be NULL)
- * writes is durable with it, at once; if it fails, so does the store. */
+/* Those of n slots that hold a stored group which no recorded round has used: it leaves for
+ * `operator`, and the slot may be leased again. What note (may be NULL) writes is durable with it,
+ * at once; if it fails, so does the store. */
 err_t store_evict(struct store *store, const uint64_t *slots, size_t n, int64_t now_ms,
                   err_t (*note)(void *arg, struct store *store), void *arg, uint64_t *ret_evicted);

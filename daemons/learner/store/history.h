@@ -1,19 +1,20 @@
-/* What happened, and going back in it: a store read beside its learner, the round behind a version, forks, and rounds that
- * cannot be trained.
+/* What happened, and going back in it: a store read beside its learner, the round behind a version,
+ * forks, and rounds that cannot be trained.
  *
  *     SCOPED(store) store = NULL;
  *     TRY(store_read("run/store", &store));             -- read-only: a learner may have it open
  *     TRY(store_maker(store, 128, &round));             -- version 128 was made by this round
  *     TRY(store_trace(store, slot, attempt, &trace));   -- what is known of one of its groups
  *
- * A fork goes back to the end of a round: later rounds are cut off, their slots are free again, and a new lineage begins.
- * All that was recorded stays, under the old lineage. A round that was recorded but cannot be trained is voided: it keeps
- * its number, makes no version, and its groups leave as errored. Owner: the storage thread; errors of writes as in
- * store.h. */
+ * A fork goes back to the end of a round: later rounds are cut off, their slots are free again, and
+ * a new lineage begins. All that was recorded stays, under the old lineage. A round that was
+ * recorded but cannot be trained is voided: it keeps its number, makes no version, and its groups
+ * leave as errored. Owner: the storage thread; errors of writes as in store.h. */
 #pragma once
 #include "learner/store/rounds.h"
 
-/* For the calls here and in rounds.h that read. NOT_FOUND: no store in dir; PRECONDITION, DATA_LOSS: as store_open. */
+/* For the calls here and in rounds.h that read. NOT_FOUND: no store in dir; PRECONDITION,
+ * DATA_LOSS: as store_open. */
 err_t store_read(const char *dir, struct store **ret);
 err_t store_read_rest(
     const char *dir,
@@ -27,8 +28,9 @@ err_t store_maker(struct store *store, uint64_t version, uint64_t *ret_round);
 /* The version that the first `rounds` rounds ended with. NOT_FOUND: they have not ended. */
 err_t store_version_after(struct store *store, uint64_t rounds, uint64_t *ret);
 
-/* Every stored group that is still to be used, oldest first, then by slot: visit(arg, slot, attempt, its bytes as
- * group_encode makes them, their length); borrowed. An error of visit ends it and is returned. */
+/* Every stored group that is still to be used, oldest first, then by slot: visit(arg, slot,
+ * attempt, its bytes as group_encode makes them, their length); borrowed. An error of visit ends it
+ * and is returned. */
 err_t store_each_stored(struct store *store,
                         err_t (*visit)(void *arg, uint64_t slot, uint32_t attempt,
                                        const uint8_t *data, size_t len),
@@ -46,28 +48,30 @@ void trace_done(struct trace *trace);
 /* A group that left, or was trained and may be again. NOT_FOUND: neither. */
 err_t store_trace(struct store *store, uint64_t slot, uint32_t attempt, struct trace *ret);
 
-/* The newest version of a lineage that is in this history too: up to it, (lineage, version) names the same weights here.
- * NOT_FOUND: a lineage of another store. */
+/* The newest version of a lineage that is in this history too: up to it, (lineage, version) names
+ * the same weights here. NOT_FOUND: a lineage of another store. */
 err_t store_valid_up_to(const struct store *store, uint32_t lineage, uint64_t *ret_version);
 
-/* Where the lineage of what is made now begins: after so many rounds, the last of which made `version`, of its parent; the
- * first of a store is its own parent. */
+/* Where the lineage of what is made now begins: after so many rounds, the last of which made
+ * `version`, of its parent; the first of a store is its own parent. */
 struct branch {
     uint32_t lineage, parent;
     uint64_t rounds, version;
 };
 struct branch store_branch(const struct store *store);
 
-/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: groups that no earlier round used leave as lineage and their
- * slots are free for another attempt, as are those that left as ended. Leases are revoked; stored groups with tokens of
- * versions that are cut off leave as lineage. Checkpoints of what is cut off are the caller's to set aside. PRECONDITION:
- * the rounds have not ended. */
+/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: groups that no
+ * earlier round used leave as lineage and their slots are free for another attempt, as are those
+ * that left as ended. Leases are revoked; stored groups with tokens of versions that are cut off
+ * leave as lineage. Checkpoints of what is cut off are the caller's to set aside. PRECONDITION: the
+ * rounds have not ended. */
 err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms);
 
 /* The same; the new lineage's number is above all that others may have seen. */
 err_t store_fork_above(struct store *store, uint64_t rounds, uint32_t seen, int64_t now_ms);
 
-/* The same as store_fork; what `note` writes is durable with it, at once. If it fails, so does the store. */
+/* The same as store_fork; what `note` writes is durable with it, at once. If it fails, so does the
+ * store. */
 err_t store_fork_noted(struct store *store, uint64_t rounds, int64_t now_ms,
                        err_t (*note)(void *arg, struct store *store), void *arg);
 
@@ -80,15 +84,16 @@ struct round_tries {
     bool hopeless; // VOID_FAILURES failures, or so many starts that none can have got through
 };
 
-/* A recorded round that has not ended is about to be trained, after a restart: counted before it runs, so that a round
- * that takes the process with it is counted too. (The start by the process that recorded it is counted by the record.) */
+/* A recorded round that has not ended is about to be trained, after a restart: counted before it
+ * runs, so that a round that takes the process with it is counted too. (The start by the process
+ * that recorded it is counted by the record.) */
 err_t store_round_begin(struct store *store, uint64_t round, struct round_tries *ret);
 
 /* It failed by itself: the numbers, not the machine. why: one line. *ret: failures so far. */
 err_t store_round_failed(struct store *store, uint64_t round, const char *why, uint32_t *ret);
 
-/* Gives it up. Versions recorded of it are taken back: none was published, as that waits for its end. PRECONDITION: it has
- * ended, or is not the last recorded. */
+/* Gives it up. Versions recorded of it are taken back: none was published, as that waits for its
+ * end. PRECONDITION: it has ended, or is not the last recorded. */
 err_t store_void_round(struct store *store, uint64_t round);
 
 /* Whether it was voided; *ret_why (may be NULL) is the caller's, the failure noted last. */

@@ -56,7 +56,8 @@ err_t store_commit(struct store *store);
 err_t store_break(struct store *store, err_t e);
 
 struct lag_rules store_lag_rules(const struct store *store);
-/* Oldest first, each once: then DESIGN's rule 2 holds and nothing that came in time is too old later. */
+/* Oldest first, each once: then DESIGN's rule 2 holds and nothing that came in time is too old
+ * later. */
 bool store_in_turn(const struct store *store);
 /* What pacing counts: groups leased or stored, each as often as rounds may still use it. */
 uint64_t store_live(const struct store *store);
@@ -65,8 +66,8 @@ bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
 /* More groups that the run can still use, with the live ones counted: UINT64_MAX without
  * run.rounds. */
 uint64_t store_groups_wanted(const struct store *store);
-bool store_source_empty(
-    const struct store *store); // every slot of the data was leased; free ones aside
+/* Every slot of the data was leased; free ones aside */
+bool store_source_empty(const struct store *store);
 
 /* leases.c: INVALID unless its name has 1 to 255 bytes. The row of the data whose turn it is. */
 err_t holder_check(const struct store_holder *holder);
@@ -82,8 +83,8 @@ void slot_gone(struct store *store, struct slot *slot, enum reason reason);
 void slot_spent(struct store *store, struct slot *slot);  // STORED and used: gone as trained
 void slot_failed(struct store *store, struct slot *slot); // free again, or errored after too many
 void slot_group_left(struct store *store, const struct slot *slot, enum reason reason); // STORED
-void slot_revoke(struct store *store, struct slot *slot,
-                 enum revoked_why why); // LEASED: free, holder told
+/* LEASED: free, holder told */
+void slot_revoke(struct store *store, struct slot *slot, enum revoked_why why);
 
 /* fate.c: rule 3, and the invariant of lag.h, which a change of the rules may have broken. */
 void store_sweep(struct store *store);

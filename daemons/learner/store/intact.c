@@ -92,7 +92,8 @@ static err_t list_logs(const char *dir, struct logs *ret)
     return OK;
 }
 
-/* A log may end torn if it is the last, or if the next goes on where it breaks off: that one was begun by a recovery. */
+/* A log may end torn if it is the last, or if the next goes on where it breaks off: that one was
+ * begun by a recovery. */
 static err_t check_logs(const char *dir, const struct logs *logs, struct place *place,
                         uint64_t *ret_last)
 {

@@ -34,7 +34,8 @@ err_t holder_check(const struct store_holder *holder)
     return OK;
 }
 
-/* How many slots rule 1 and the other bounds allow, and which of them is the tightest; *ret_paced: rule 1 alone. */
+/* How many slots rule 1 and the other bounds allow, and which of them is the tightest; *ret_paced:
+ * rule 1 alone. */
 static uint64_t allowed(const struct store *store, uint64_t held, enum lease_stop *ret_stop,
                         uint64_t *ret_paced)
 {

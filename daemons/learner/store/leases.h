@@ -42,15 +42,16 @@ struct grants {
 void grants_done(struct grants *grants);
 const char *lease_stop_name(enum lease_stop stop); // "all", "paced", "old weights", ...
 
-/* Leases up to want slots, at most 4096, to a holder of these weights, of the current lineage: one that still serves another
- * lineage's gets none before it has applied this one's. *ret must be empty. PRECONDITION: a version never made here. */
+/* Leases up to want slots, at most 4096, to a holder of these weights, of the current lineage: one
+ * that still serves another lineage's gets none before it has applied this one's. *ret must be
+ * empty. PRECONDITION: a version never made here. */
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
                   size_t want, int64_t now_ms, struct grants *ret);
 
 size_t store_leased(const struct store *store, const struct store_holder *holder); // to it, now
 
-/* The lease that is waited for first: of the oldest weights, then of the lowest slot. False: nothing is leased. The holder's name is
- * borrowed until the store's next call. */
+/* The lease that is waited for first: of the oldest weights, then of the lowest slot. False:
+ * nothing is leased. The holder's name is borrowed until the store's next call. */
 struct store_lease {
     const char *generator;
     uint64_t slot, prompt, start_round;
@@ -70,18 +71,20 @@ err_t store_give_back(struct store *store, const struct store_holder *holder,
 err_t store_filter(struct store *store, const struct store_holder *holder, const struct digest *ids,
                    size_t n, int64_t now_ms);
 
-/* At a hello: frees the holder's leases that are not among ids, which is all that it knows of: grants that were lost on
- * their way, with the stream or with the learner that had sent them. */
+/* At a hello: frees the holder's leases that are not among ids, which is all that it knows of:
+ * grants that were lost on their way, with the stream or with the learner that had sent them. */
 err_t store_holds_only(struct store *store, const struct store_holder *holder,
                        const struct digest *ids, size_t n, int64_t now_ms);
 
-/* Whether the holder's lease of this group stands: what it knows of beside these was taken from it while it was away. */
+/* Whether the holder's lease of this group stands: what it knows of beside these was taken from it
+ * while it was away. */
 bool store_holds(struct store *store, const struct store_holder *holder, const struct digest *id);
 
 /* Frees what others than this process hold under its name. */
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
 
-/* While it holds, decoding stands still: deadlines do, too, and a round waits for its stragglers whatever the rules say. */
+/* While it holds, decoding stands still: deadlines do, too, and a round waits for its stragglers
+ * whatever the rules say. */
 void store_hold(struct store *store, bool holds);
 
 /* Frees leases past their deadline, and what the limit has no room for. */

@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Blocks of 32 KiB hold records: crc32c (4 bytes), length (2), type (1), payload, all little-endian. A batch is one record, or
- * fragments of it; it begins with its sequence number (8) and the count of its entries (4). */
+/* Blocks of 32 KiB hold records: crc32c (4 bytes), length (2), type (1), payload, all
+ * little-endian. A batch is one record, or fragments of it; it begins with its sequence number (8)
+ * and the count of its entries (4). */
 enum { BLOCK = 32 << 10, HEADER = 7, BATCH_HEADER = 12 };
 enum { FULL = 1, FIRST = 2, MIDDLE = 3, LAST = 4 };
 
@@ -107,7 +108,8 @@ static bool begins_batch(const uint8_t *record)
     return record[6] == FULL || record[6] == FIRST;
 }
 
-/* A checksum that fits another type, or the length up to the file's end, shows a record that was whole once. */
+/* A checksum that fits another type, or the length up to the file's end, shows a record that was
+ * whole once. */
 static bool was_whole(const struct scan *scan, const uint8_t *record, size_t left)
 {
     const size_t len = payload_of(record);
@@ -118,7 +120,8 @@ static bool was_whole(const struct scan *scan, const uint8_t *record, size_t lef
     return false;
 }
 
-/* Whether a batch begins anywhere behind a record that cannot be read: records may be out of step there. */
+/* Whether a batch begins anywhere behind a record that cannot be read: records may be out of step
+ * there. */
 static bool batch_follows(const struct scan *scan, const uint8_t *from, size_t left)
 {
     for (; left >= HEADER; from++, left--)
@@ -259,7 +262,8 @@ static bool found(struct logfile_flip *ret, size_t byte, unsigned bit)
     return true;
 }
 
-/* The bit whose change explains a difference of checksums: what it adds is carried through all bytes behind it. */
+/* The bit whose change explains a difference of checksums: what it adds is carried through all
+ * bytes behind it. */
 static bool find_in_payload(const struct scan *scan, uint32_t difference, size_t len,
                             struct logfile_flip *ret)
 {

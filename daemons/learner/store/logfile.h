@@ -1,12 +1,13 @@
-/* RocksDB's log format, read without RocksDB: whether a write-ahead log or a manifest is as it was written.
+/* RocksDB's log format, read without RocksDB: whether a write-ahead log or a manifest is as it was
+ * written.
  *
  *     struct logfile log = {0};
  *     TRY(logfile_scan("store/000012.log", true, &log));
  *     if (log.damage)                                   -- log.at says where
  *
- * RocksDB takes some flipped bits for the end of the file and drops, without a word, whatever follows. Here such a bit is told
- * apart from the torn end that a power failure leaves: each batch is synced before the next is written, so only the last batch
- * can be torn. Any thread. */
+ * RocksDB takes some flipped bits for the end of the file and drops, without a word, whatever
+ * follows. Here such a bit is told apart from the torn end that a power failure leaves: each batch
+ * is synced before the next is written, so only the last batch can be torn. Any thread. */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>
@@ -20,11 +21,12 @@ struct logfile {
     const char *damage; // NULL: none; else what is wrong at `at`
 };
 
-/* batches: the file is a write-ahead log, whose sequence numbers must follow each other. Damage is no error. NOT_FOUND: the
- * file is gone; UNAVAILABLE: it cannot be read. */
+/* batches: the file is a write-ahead log, whose sequence numbers must follow each other. Damage is
+ * no error. NOT_FOUND: the file is gone; UNAVAILABLE: it cannot be read. */
 err_t logfile_scan(const char *path, bool batches, struct logfile *ret);
 
-/* The one bit that, flipped back, makes the record at byte `at` whole: its checksum proves it. DATA_LOSS: there is none. */
+/* The one bit that, flipped back, makes the record at byte `at` whole: its checksum proves it.
+ * DATA_LOSS: there is none. */
 struct logfile_flip {
     uint64_t byte; // of the file
     uint8_t mask;

@@ -39,7 +39,8 @@ static struct slot **oldest(const struct slots *slots, size_t take)
     return found;
 }
 
-/* --- draws: each group has a moment, exponentially distributed with its weight as the rate; the first ones are picked --- */
+/* --- draws: each group has a moment, exponentially distributed with its weight as the rate; the
+ * first ones are picked --- */
 
 struct draw {
     double moment;

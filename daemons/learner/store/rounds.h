@@ -40,7 +40,8 @@ struct round {
     char *settings, *fingerprint;
     size_t groups;             // fewer than the rules' only in the last round of a finite run
     struct round_group *group; // oldest first, then by slot
-    /* Values that belong to the round's completions, all of them one after another in the groups' order. */
+    /* Values that belong to the round's completions, all of them one after another in the groups'
+     * order. */
     struct column_list columns;
 };
 void round_free(struct round *round);

@@ -38,15 +38,17 @@ struct store_options {
     bool shuffle;
     uint32_t lineage;       // the first's number, at random: a store made again has another; 0: 1
     uint64_t reserve_bytes; // kept free beside min_free_bytes: one whole checkpoint
-    bool
-        rest; // opens what is left of a store that is refused as STORE_BEHIND (intact.h): the rest is gone for good
+    /* Opens what is left of a store that is refused as STORE_BEHIND (intact.h): the rest is gone
+     * for good */
+    bool rest;
 };
 
 /* What may change while the run goes on. */
 struct store_rules {
     uint64_t eta, limit, groups; // as in lag.h; eta <= limit <= 65535, 1 <= groups <= 2^20
-    uint64_t
-        ease; // <= 65535: the limit in force may stand above limit, up to here, as long as what was leased under a
+    /* <= 65535: the limit in force may stand above limit, up to here, as long as what was leased
+     * under a */
+    uint64_t ease;
     // higher one needs it, so that nothing is thrown away when it falls; <= limit: it falls at once
     enum straggler straggler;
     enum last_batch last_batch;
@@ -68,7 +70,8 @@ err_t store_open(const char *dir, const struct store_options *options,
 void store_free(struct store *store);
 DEFINE_SCOPED(store)
 
-/* Puts other rules in force. A lower limit makes groups stale and revokes leases at once, unless it eases. */
+/* Puts other rules in force. A lower limit makes groups stale and revokes leases at once, unless it
+ * eases. */
 err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms);
 
 err_t store_copy(struct store *store, const char *dir); // as it is now, in a new directory
@@ -99,8 +102,8 @@ err_t store_append_encoded(struct store *store, const struct group *const *group
 err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
                    struct verdict *ret);
 
-/* A use of the store went wrong in a way that is final for its owner: the calls from here on fail with why, a copy of which is
- * kept. */
+/* A use of the store went wrong in a way that is final for its owner: the calls from here on fail
+ * with why, a copy of which is kept. */
 void store_fail(struct store *store, err_t why);
 
 bool store_ended(const struct store *store); // nothing will be granted or recorded any more
@@ -110,5 +113,6 @@ void store_counts(const struct store *store, struct store_counts *ret);
 struct store_unusable store_unusable(const struct store *store);
 void store_unusable_forget(struct store *store);
 
-/* Whether the run still needs generators: something is leased, or there is a slot to lease that a round can use. */
+/* Whether the run still needs generators: something is leased, or there is a slot to lease that a
+ * round can use. */
 bool store_generates(const struct store *store);

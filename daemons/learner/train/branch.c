@@ -40,7 +40,8 @@ static bool is_listed(const struct recipe *recipe, uint64_t version)
     return false;
 }
 
-/* By its manifest alone: which is why a version that a fork cut off is not taken for this history's. */
+/* By its manifest alone: which is why a version that a fork cut off is not taken for this
+ * history's. */
 static err_t look(const struct store *store, struct branch_point *point, uint64_t version)
 {
     uint64_t limit;

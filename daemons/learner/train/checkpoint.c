@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Format 2 has a digest of itself, format 3 a list of trainees: before it there were `files` and the policy alone. */
+/* Format 2 has a digest of itself, format 3 a list of trainees: before it there were `files` and
+ * the policy alone. */
 enum { MANIFEST_OLDEST = 1, MANIFEST_SELF = 2, MANIFEST_FORMAT = 3, MANIFEST_MAX = 1 << 20 };
 static const char FORMAT_NAME[] = "rlhfd-checkpoint";
 
@@ -245,7 +246,8 @@ static err_t check_named(const char *path, const json_t *files, const char *name
                          name);
 }
 
-/* What a restart reads and what makes the directory one of Hugging Face's; of the policy the tokenizer, too. */
+/* What a restart reads and what makes the directory one of Hugging Face's; of the policy the
+ * tokenizer, too. */
 static err_t check_complete(const char *path, const json_t *files, unsigned tokenizer)
 {
     static const char *const needed[] = {"config.json", "model.safetensors",
@@ -347,8 +349,8 @@ static err_t write_aside(const char *aside, const struct trainees *trainees,
     return file_sync_directory(aside);
 }
 
-/* Whether this very checkpoint is there and whole: after a restart that trained nothing. Removing it first, to write the
- * same again, would leave a moment with no checkpoint at all. */
+/* Whether this very checkpoint is there and whole: after a restart that trained nothing. Removing
+ * it first, to write the same again, would leave a moment with no checkpoint at all. */
 static bool is_there(const char *path, unsigned tokenizer, const struct checkpoint_info *info)
 {
     struct checkpoint_info there;

@@ -10,9 +10,9 @@
  *     TRY(checkpoint_write(run, &trainees, &tokenizer, &info, keep));
  *     TRY(checkpoint_newest(run, &list, CHECKPOINT_TOKENIZER, &path, &damaged, &info));   -- path NULL: none that is whole
  *
- * A checkpoint is written aside, synced, renamed, and its directory synced: what has a name is whole. Reading checks every
- * file's digest all the same, the manifest's own too, and passes over a damaged checkpoint to the one before. Owner: the
- * compute thread. */
+ * A checkpoint is written aside, synced, renamed, and its directory synced: what has a name is
+ * whole. Reading checks every file's digest all the same, the manifest's own too, and passes over a
+ * damaged checkpoint to the one before. Owner: the compute thread. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
@@ -31,8 +31,8 @@ struct checkpoint_info {
     struct trainee_digests trainees;
 };
 
-/* The files of a tokenizer that a directory holds now: all of them belong into every checkpoint from here on. A bit each:
- * tokenizer.json, tokenizer_config.json, special_tokens_map.json. */
+/* The files of a tokenizer that a directory holds now: all of them belong into every checkpoint
+ * from here on. A bit each: tokenizer.json, tokenizer_config.json, special_tokens_map.json. */
 enum { CHECKPOINT_TOKENIZER = 1 };
 struct checkpoint_tokenizer {
     const char *directory; // borrowed
@@ -43,24 +43,25 @@ struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory);
 /* Copies them. NOT_FOUND: one is gone meanwhile. */
 err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const char *to_directory);
 
-/* Writes RUN/checkpoints/v<version> and points `latest` at it, then removes all but the newest `keep`. info->trainees are those of
- * `trainees`. The same one that is there already and whole stays as it is. EXHAUSTED: the disk is full; NOT_FOUND: a file of the
- * tokenizer is gone; the checkpoints there are as they were. */
+/* Writes RUN/checkpoints/v<version> and points `latest` at it, then removes all but the newest
+ * `keep`. info->trainees are those of `trainees`. The same one that is there already and whole
+ * stays as it is. EXHAUSTED: the disk is full; NOT_FOUND: a file of the tokenizer is gone; the
+ * checkpoints there are as they were. */
 err_t checkpoint_write(const char *run_directory, const struct trainees *trainees,
                        const struct checkpoint_tokenizer *tokenizer,
                        const struct checkpoint_info *info, int keep);
 
-/* What its manifest says, once every trainee's files have the digests that it names. tokenizer: files of one that it must have.
- * INVALID, DATA_LOSS, NOT_FOUND: damaged, or not whole. */
+/* What its manifest says, once every trainee's files have the digests that it names. tokenizer:
+ * files of one that it must have. INVALID, DATA_LOSS, NOT_FOUND: damaged, or not whole. */
 err_t checkpoint_read(const char *path, unsigned tokenizer, struct checkpoint_info *ret);
 
-/* Where the files of a trainee lie: the first one's in the checkpoint itself, another's in a directory of its name there. The
- * caller's. */
+/* Where the files of a trainee lie: the first one's in the checkpoint itself, another's in a
+ * directory of its name there. The caller's. */
 char *checkpoint_trainee(const char *path, const struct trainee_digests *trainees,
                          const char *name);
 
-/* The newest of a list that is whole; *ret_path is the caller's, NULL if there is none. A damaged one is named in *ret_damaged (the
- * caller's, else NULL). */
+/* The newest of a list that is whole; *ret_path is the caller's, NULL if there is none. A damaged
+ * one is named in *ret_damaged (the caller's, else NULL). */
 err_t checkpoint_newest(const char *run_directory, const struct checkpoint_list *list,
                         unsigned tokenizer, char **ret_path, char **ret_damaged,
                         struct checkpoint_info *ret_info);
@@ -68,6 +69,6 @@ err_t checkpoint_newest(const char *run_directory, const struct checkpoint_list 
 /* The manifest alone: for what must be known of a damaged one too. */
 err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret);
 
-/* Renames one that a fork cut off to cut-off-<lineage>-v<version>, which nothing here looks at any more, and points `latest`
- * at the newest that stays. */
+/* Renames one that a fork cut off to cut-off-<lineage>-v<version>, which nothing here looks at any
+ * more, and points `latest` at the newest that stays. */
 err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_info *info);

@@ -8,5 +8,6 @@
 #include "learner/store/intact.h" // STORE_BEHIND
 #include "svc/recipe/recipe.h"
 
-/* Takes e and returns it; DATA_LOSS with the ways out that there are: a backup, salvage, another run from a checkpoint. */
+/* Takes e and returns it; DATA_LOSS with the ways out that there are: a backup, salvage, another
+ * run from a checkpoint. */
 err_t damage_told(const struct recipe *recipe, err_t e);

@@ -36,7 +36,8 @@ struct train {
     bool recorded_again;     // before this start
     bool recorded_used;      // trained with since
 
-    /* round_end.c: what the next line adds to, and the newest of both, of which a second is not needed. */
+    /* round_end.c: what the next line adds to, and the newest of both, of which a second is not
+     * needed. */
     struct leasing_totals seen;
     double checkpoint_ms;
     uint64_t published_version, checkpointed_round;
@@ -65,5 +66,6 @@ err_t train_end_round(struct train *train, const struct drawn *drawn, struct rou
 
 /* ---- train.c */
 
-/* The last thing the thread does: a checkpoint where it stands, unless one was just made or it has failed. Takes why. */
+/* The last thing the thread does: a checkpoint where it stands, unless one was just made or it has
+ * failed. Takes why. */
 void train_finish(struct train *train, enum train_end end, err_t why);

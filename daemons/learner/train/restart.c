@@ -92,7 +92,8 @@ static err_t read_store(const struct recipe *recipe, struct store **ret)
 
 /* ---- checkpoints and the store: one history */
 
-/* The newest version of a checkpoint's lineage that the history has. Of the lineage that goes on the store has all there are. */
+/* The newest version of a checkpoint's lineage that the history has. Of the lineage that goes on
+ * the store has all there are. */
 static err_t find_limit(const struct store *store, const char *path,
                         const struct checkpoint_info *info, uint64_t *ret)
 {
@@ -208,7 +209,8 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
                     path);
 }
 
-/* Groups are kept back to the checkpoint before the newest: from further back there is no way here. */
+/* Groups are kept back to the checkpoint before the newest: from further back there is no way
+ * here. */
 err_t restart_reaches(const struct recipe *recipe, struct store *store, uint64_t round)
 {
     uint64_t covered, version;
@@ -303,7 +305,8 @@ static err_t load_trainees(const struct recipe *recipe, const char *directory,
     return OK;
 }
 
-/* Masters, moments and the weights rounded from them. From here on the digests are in our order, whatever the manifest's is. */
+/* Masters, moments and the weights rounded from them. From here on the digests are in our order,
+ * whatever the manifest's is. */
 static err_t load_state(const char *checkpoint, struct restart *start)
 {
     const struct trainee_digests *recorded = &start->at.trainees;

@@ -1,14 +1,15 @@
-/* Where a learner starts: from model.path, or from the newest whole checkpoint and the rounds recorded after it, which are
- * trained again.
+/* Where a learner starts: from model.path, or from the newest whole checkpoint and the rounds
+ * recorded after it, which are trained again.
  *
  *     SCOPED_VALUE(restart) start = {0};
  *     TRY(restart_open(recipe, &start));                          -- before the store is opened for writing
  *     TRY(restart_settings(recipe, round->settings, true, &recorded));  -- for each of those rounds
  *
- * Refused, with one line that says what to do: a store or checkpoints that are gone or of another run; rounds to be trained
- * again that another build recorded, whose bits would differ; a store or a checkpoint with a trainee that this recipe does not
- * train, or without one that it does; a store that is damaged, or behind its checkpoints or metrics.
- * Damaged checkpoints are passed over, and those that a fork cut off. Nothing is written. Any thread. */
+ * Refused, with one line that says what to do: a store or checkpoints that are gone or of another
+ * run; rounds to be trained again that another build recorded, whose bits would differ; a store or
+ * a checkpoint with a trainee that this recipe does not train, or without one that it does; a store
+ * that is damaged, or behind its checkpoints or metrics. Damaged checkpoints are passed over, and
+ * those that a fork cut off. Nothing is written. Any thread. */
 #pragma once
 #include "learner/train/checkpoint.h"
 #include "learner/train/trainee.h"
@@ -24,48 +25,55 @@ struct restart {
 };
 void restart_done(struct restart *restart);
 
-/* A checkpoint was written here (takes path): the next one's tokenizer is from it, as older ones may be removed. */
+/* A checkpoint was written here (takes path): the next one's tokenizer is from it, as older ones
+ * may be removed. */
 void restart_written(struct restart *restart, char *path);
 
-/* PRECONDITION, DATA_LOSS: refused as above; else what store_read, model_load and optimizer_load say. */
+/* PRECONDITION, DATA_LOSS: refused as above; else what store_read, model_load and optimizer_load
+ * say. */
 err_t restart_open(const struct recipe *recipe, struct restart *ret);
 
-/* Loads another checkpoint of the same run into the trainees that are there. *start is then as if it had begun from it; what
- * was built on the trainees goes on. DATA_LOSS, INVALID, EXHAUSTED: *start is as it was, or of no use. */
+/* Loads another checkpoint of the same run into the trainees that are there. *start is then as if
+ * it had begun from it; what was built on the trainees goes on. DATA_LOSS, INVALID, EXHAUSTED:
+ * *start is as it was, or of no use. */
 err_t restart_go_back(struct restart *start, const char *checkpoint,
                       const struct checkpoint_info *info);
 
 struct store;
-/* Sets aside the checkpoints that a fork cut off, once the store is open for writing. NOT_FOUND: some are of another store;
- * DATA_LOSS: some are ahead of it. */
+/* Sets aside the checkpoints that a fork cut off, once the store is open for writing. NOT_FOUND:
+ * some are of another store; DATA_LOSS: some are ahead of it. */
 err_t restart_set_aside(const struct recipe *recipe, const struct store *store);
 
-/* The newest whole checkpoint of the store's history; *ret_path is the caller's, NULL: there is none. Errors as above, unless
- * salvaging: then those that the store knows nothing of are passed over. */
+/* The newest whole checkpoint of the store's history; *ret_path is the caller's, NULL: there is
+ * none. Errors as above, unless salvaging: then those that the store knows nothing of are passed
+ * over. */
 err_t restart_newest(const struct recipe *recipe, struct store *store, bool salvaging,
                      char **ret_path, struct checkpoint_info *ret);
 
-/* The same, and all of the store can be read, and metrics.jsonl tells of nothing that it has not. DATA_LOSS, with the reason
- * STORE_BEHIND: the store ends too early. */
+/* The same, and all of the store can be read, and metrics.jsonl tells of nothing that it has not.
+ * DATA_LOSS, with the reason STORE_BEHIND: the store ends too early. */
 err_t restart_agrees(const struct recipe *recipe, struct store *store, char **ret_path,
                      struct checkpoint_info *ret);
 
-/* Whether the rounds from here on can be trained again. DATA_LOSS, NOT_FOUND: their groups are no longer kept. */
+/* Whether the rounds from here on can be trained again. DATA_LOSS, NOT_FOUND: their groups are no
+ * longer kept. */
 err_t restart_reaches(const struct recipe *recipe, struct store *store, uint64_t round);
 
 /* What a checkpoint must have of a tokenizer, for checkpoint_read: as model.path has it now. */
 unsigned restart_tokenizer(const struct recipe *recipe);
 
-/* Whether a checkpoint has the trainees that are trained here, and is what the store says of its version. PRECONDITION, NOT_FOUND: it
- * has others, or is of another run or store. */
+/* Whether a checkpoint has the trainees that are trained here, and is what the store says of its
+ * version. PRECONDITION, NOT_FOUND: it has others, or is of another run or store. */
 err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
                     const struct checkpoint_info *at);
 
-/* The recipe that a round was recorded with. again: before this start; what decides neither numbers nor their order is then the
- * given one's: how a batch is cut, what is kept on disk. INVALID: settings that this build does not understand. */
+/* The recipe that a round was recorded with. again: before this start; what decides neither numbers
+ * nor their order is then the given one's: how a batch is cut, what is kept on disk. INVALID:
+ * settings that this build does not understand. */
 err_t restart_settings(const struct recipe *given, const char *recorded, bool again,
                        struct recipe **ret);
 
-/* Logs each setting in which the two differ and which decides numbers; whether there is one. Addresses, threads, paths, what leases
- * and paces, how a batch is cut: none of it changes a bit. */
+/* Logs each setting in which the two differ and which decides numbers; whether there is one.
+ * Addresses, threads, paths, what leases and paces, how a batch is cut: none of it changes a
+ * bit. */
 bool restart_tell_settings(const struct recipe *given, const struct recipe *recorded);

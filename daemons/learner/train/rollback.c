@@ -5,7 +5,8 @@
 #include "learner/train/inner.h"
 #include <inttypes.h>
 
-/* The lineage has begun: from here on there is no way but into it. All is as it were after a restart. */
+/* The lineage has begun: from here on there is no way but into it. All is as it were after a
+ * restart. */
 static err_t enter(struct train *train, const struct branch_point *point)
 {
     struct branch branch;

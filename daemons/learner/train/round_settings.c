@@ -6,7 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A controller that steers goes on where it stood, unless the coefficient itself was changed; a fixed one is the recipe's. */
+/* A controller that steers goes on where it stood, unless the coefficient itself was changed; a
+ * fixed one is the recipe's. */
 static err_t configure(struct train *train, bool goes_on)
 {
     const struct recipe *recipe = train->recipe;

@@ -153,8 +153,8 @@ static int64_t train_some(void *state)
     return 0;
 }
 
-/* Weights, optimizers, gradients and a step; and of what goes out: the values of the newest version and, while one is made,
- * of the next. */
+/* Weights, optimizers, gradients and a step; and of what goes out: the values of the newest version
+ * and, while one is made, of the next. */
 static void report_memory(const struct train *train)
 {
     const size_t version = train_model(train)->params->layout->elements * sizeof(bf16);

@@ -1,5 +1,6 @@
-/* A model that learns: which of its tensors train, its gradient, its optimizer, the digest of its weights. Learner and supervised job
- * hold a list of them. The first is the policy, whose weights are published and evaluated.
+/* A model that learns: which of its tensors train, its gradient, its optimizer, the digest of its
+ * weights. Learner and supervised job hold a list of them. The first is the policy, whose weights
+ * are published and evaluated.
  *
  *     SCOPED_VALUE(trainees) trainees = {0};
  *     TRY(trainees_add(&trainees, "policy", STEAL(model), &config, "sft"));
@@ -26,8 +27,9 @@ struct trainees {
     struct trainee at[TRAINEES_MAX];
 };
 
-/* Takes model, on failure too; config and directory: as optimizer_new has them. The name is no other's, and of a to z and _: it
- * becomes a directory's. INVALID: another name; else as optimizer_new and gradient_new. */
+/* Takes model, on failure too; config and directory: as optimizer_new has them. The name is no
+ * other's, and of a to z and _: it becomes a directory's. INVALID: another name; else as
+ * optimizer_new and gradient_new. */
 err_t trainees_add(struct trainees *trainees, const char *name, struct model *model,
                    const struct optimizer_config *config, const char *directory);
 void trainees_done(struct trainees *trainees);
@@ -40,7 +42,8 @@ static inline struct trainee *trainees_first(struct trainees *trainees)
 /* From the next update on the tensor keeps its value: optimizer_select. */
 void trainee_freeze(struct trainee *trainee, int tensor);
 
-/* Of the weights that training made; and whether those in memory are these still: optimizer_digest, optimizer_verify. */
+/* Of the weights that training made; and whether those in memory are these still: optimizer_digest,
+ * optimizer_verify. */
 struct trainee_digests trainees_digests(const struct trainees *trainees);
 err_t trainees_verify(const struct trainees *trainees);
 
@@ -49,12 +52,13 @@ err_t trainees_verify(const struct trainees *trainees);
 /* NULL: none of that name. */
 const struct digest *trainee_digests_find(const struct trainee_digests *list, const char *name);
 
-/* The name of one whose digests differ, or that only one of the lists has; borrowed from a list. NULL: they agree. */
+/* The name of one whose digests differ, or that only one of the lists has; borrowed from a list.
+ * NULL: they agree. */
 const char *trainee_digests_differ(const struct trainee_digests *a,
                                    const struct trainee_digests *b);
 
-/* Whether the list has these names and no other. PRECONDITION: it lacks one, or has another, which the error names; `who` says
- * whose list it is. */
+/* Whether the list has these names and no other. PRECONDITION: it lacks one, or has another, which
+ * the error names; `who` says whose list it is. */
 err_t trainees_match(const char *const *names, size_t count, const struct trainee_digests *recorded,
                      const char *who);
 

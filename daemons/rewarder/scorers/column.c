@@ -15,7 +15,8 @@ static const char *json_type_name(const json_t *value)
     return names[json_typeof(value)];
 }
 
-/* "'prompt', 'completion'", cut where it gets long; control characters become '?', so a row cannot break the log. */
+/* "'prompt', 'completion'", cut where it gets long; control characters become '?', so a row cannot
+ * break the log. */
 static void list_columns(const json_t *row, struct bytes *ret)
 {
     for (void *it = json_object_iter((json_t *)row); it;

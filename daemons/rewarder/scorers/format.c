@@ -1,4 +1,5 @@
-/* 1 if the completion has the form asked for: the pattern from end to end, an end of its own, or both. */
+/* 1 if the completion has the form asked for: the pattern from end to end, an end of its own, or
+ * both. */
 #include "base/mem.h"
 #include "rewarder/scorer.h"
 #include "rewarder/scorers/pattern.h"

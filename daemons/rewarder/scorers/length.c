@@ -1,4 +1,5 @@
-/* 1 for a length in min..max, and less in a straight line outside: 0 at length 0, and at twice max. */
+/* 1 for a length in min..max, and less in a straight line outside: 0 at length 0, and at twice
+ * max. */
 #include "base/mem.h"
 #include "rewarder/scorer.h"
 
@@ -20,7 +21,8 @@ static err_t length_prepare(const struct scorer_config *config, void **ret_state
     return OK;
 }
 
-/* Bytes that begin a character: whatever is not 10xxxxxx. Exact for UTF-8, and defined for any bytes. */
+/* Bytes that begin a character: whatever is not 10xxxxxx. Exact for UTF-8, and defined for any
+ * bytes. */
 static double characters(const char *text, size_t len)
 {
     size_t count = 0;

@@ -19,7 +19,8 @@ err_t pattern_new(const char *text, bool whole, struct pattern **ret)
     if (len > SCORER_PATTERN_MAX)
         return err_new(ERR_INVALID, "pattern: has %zu bytes; at most %d are allowed", len,
                        SCORER_PATTERN_MAX);
-    /* MATCH_INVALID_UTF: completions may be any bytes. The interpreter, not the JIT, which knows fewer limits. */
+    /* MATCH_INVALID_UTF: completions may be any bytes. The interpreter, not the JIT, which knows
+     * fewer limits. */
     uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C;
     if (whole)
         options |= PCRE2_ANCHORED | PCRE2_ENDANCHORED;

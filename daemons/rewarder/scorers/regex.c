@@ -1,4 +1,5 @@
-/* 1 if the pattern occurs in the completion and, with a column, what it took there is the row's column. */
+/* 1 if the pattern occurs in the completion and, with a column, what it took there is the row's
+ * column. */
 #include "base/mem.h"
 #include "rewarder/scorer.h"
 #include "rewarder/scorers/pattern.h"

@@ -1,12 +1,13 @@
-/* ROUGE-L F1 (Lin 2004) as Google's rouge_score computes it without stemming: lower case, words are [a-z0-9]+, the
- * longest common subsequence of words over each length. The golden file in tests/golden/rouge.json is its output. */
+/* ROUGE-L F1 (Lin 2004) as Google's rouge_score computes it without stemming: lower case, words are
+ * [a-z0-9]+, the longest common subsequence of words over each length. The golden file in
+ * tests/golden/rouge.json is its output. */
 #include "base/hash.h"
 #include "base/mem.h"
 #include "rewarder/scorer.h"
 #include <string.h>
 
-/* The reference's limit: its bit masks take 16 MiB at most. Completions need none: the work is words of
- * the completion * words of the reference / 64. */
+/* The reference's limit: its bit masks take 16 MiB at most. Completions need none: the work is
+ * words of the completion * words of the reference / 64. */
 enum { WORDS_MAX = 8192 };
 
 struct words {
@@ -26,9 +27,9 @@ static bool is_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* The character at text[i] in lower case where that is ASCII, else a separator; *ret_len bytes of text are used. Two
- * characters outside ASCII have a lower case that begins with an ASCII letter: U+212A (kelvin) and U+0130 (dotted I; its
- * dot separates). */
+/* The character at text[i] in lower case where that is ASCII, else a separator; *ret_len bytes of
+ * text are used. Two characters outside ASCII have a lower case that begins with an ASCII letter:
+ * U+212A (kelvin) and U+0130 (dotted I; its dot separates). */
 static char lower_at(const char *text, size_t left, size_t *ret_len)
 {
     *ret_len = 1;
@@ -96,8 +97,8 @@ static void places_done(struct places *places)
     free(places->set);
 }
 
-/* Length of the longest common subsequence, 64 places at a time (Hyyrö 2004, "Bit-parallel LCS-length computation
- * revisited"): a bit of v falls where the best length grows by one. */
+/* Length of the longest common subsequence, 64 places at a time (Hyyrö 2004, "Bit-parallel
+ * LCS-length computation revisited"): a bit of v falls where the best length grows by one. */
 static size_t common(const struct words *reference, const struct words *words)
 {
     SCOPED_VALUE(places) places = {0};

@@ -162,7 +162,8 @@ static void rows_are_read_by_number(void **state)
     assert_err(ERR_DATA_LOSS, "d.jsonl:2: the file changed", jsonl_row(rows, 1, &row));
 }
 
-/* An editor's mark before the first row belongs to no row; before another it is text outside of JSON. */
+/* An editor's mark before the first row belongs to no row; before another it is text outside of
+ * JSON. */
 static void a_byte_order_mark_is_skipped(void **state)
 {
     (void)state;

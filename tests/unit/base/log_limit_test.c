@@ -1,4 +1,5 @@
-/* A line that a peer or data can cause is written a few times a minute, and says how many were left out. */
+/* A line that a peer or data can cause is written a few times a minute, and says how many were left
+ * out. */
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"

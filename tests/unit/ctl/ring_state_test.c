@@ -297,7 +297,8 @@ static void the_picture_of_what_is_not_known(void **state)
         " q quit\n");
 }
 
-/* Whatever the terminal's size and what daemons call themselves: no write beyond the grid (sanitizers look on). */
+/* Whatever the terminal's size and what daemons call themselves: no write beyond the grid
+ * (sanitizers look on). */
 static void any_size_is_drawn(void **state)
 {
     (void)state;

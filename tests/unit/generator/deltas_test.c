@@ -1,5 +1,6 @@
-/* A hundred real updates brought over as deltas, packed and plain, and some of them as jumps: the generator's weights, digest
- * and greedy completions are those of one that loads the last version whole. */
+/* A hundred real updates brought over as deltas, packed and plain, and some of them as jumps: the
+ * generator's weights, digest and greedy completions are those of one that loads the last version
+ * whole. */
 #include "model/backward.h"
 #include "model/engine/engine.h"
 #include "model/optimizer.h"

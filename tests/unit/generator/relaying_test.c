@@ -1,4 +1,5 @@
-/* A generator that passes weights on: a learner's publisher, one relay and its children over real gRPC, in one process. */
+/* A generator that passes weights on: a learner's publisher, one relay and its children over real
+ * gRPC, in one process. */
 #include "generator/relaying.h"
 #include "rpc/server.h"
 #include "unit/weights/loopback_ring.h"
@@ -97,7 +98,8 @@ static void settle(struct chain *chain, uint64_t version)
         }
 }
 
-/* What relay and child have loaded comes to neither; all values go from the relay to who has loaded nothing. */
+/* What relay and child have loaded comes to neither; all values go from the relay to who has loaded
+ * nothing. */
 static void what_a_child_has_loaded_does_not_come(void **state)
 {
     struct chain chain;
@@ -125,7 +127,8 @@ static void what_a_child_has_loaded_does_not_come(void **state)
     chain_close(&chain);
 }
 
-/* Children come, and wait for their turn, while the relay's own values are changed, and replaced by others. */
+/* Children come, and wait for their turn, while the relay's own values are changed, and replaced by
+ * others. */
 static void values_are_the_relays_newest_whenever_a_child_comes(void **state)
 {
     struct chain chain;

@@ -1,5 +1,5 @@
-/* New weights at odd moments, in each mode: every version's weights are kept, so every stamped bit can be compared with a
- * full forward at the version that its span names. */
+/* New weights at odd moments, in each mode: every version's weights are kept, so every stamped bit
+ * can be compared with a full forward at the version that its span names. */
 #include "generator/swap.h"
 #include "model/forward.h"
 #include "unit/model/tiny.h"
@@ -96,7 +96,7 @@ static int version_of(const struct engine_completion *c, int token)
     return version;
 }
 
-/* Of tokens [begin, end), how many have other bits than the full forward at `version` over all before them. */
+/* How many of the tokens [begin, end) differ in bits from a full forward at `version`. */
 static int differing(struct past *past, int version, const struct wanted *w,
                      const struct engine_completion *c, int begin, int end)
 {
@@ -302,7 +302,7 @@ static void moment_done(struct moment *m)
     past_done(&m->past);
 }
 
-/* Four completions of prompts of 20 tokens and up to 40 more, one token each step once their prompts are computed. */
+/* Four completions of prompts of 20 tokens, up to 40 more: one a step after the prompts. */
 static void moment_begin(struct moment *m, enum recipe_in_flight mode)
 {
     struct trial *t = &m->trial;
@@ -420,7 +420,7 @@ static void finish_admits_nothing_until_all_are_done(void **state)
     moment_begin(m, RECIPE_FINISH);
     struct swap *swap = m->trial.swap;
     struct swapped done;
-    // the requests of moment_begin are in the engine already: they end first, even without weights of a version
+    // moment_begin's requests are in the engine: they end first, even without a version's weights
     engine_cancel(m->trial.engine, 0);
     swap_offer(swap);
     assert_true(swap_holds(swap));

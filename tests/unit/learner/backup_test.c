@@ -1,4 +1,5 @@
-/* Copies of a store that goes on: each is the store as of its moment, whole, and goes on by itself. */
+/* Copies of a store that goes on: each is the store as of its moment, whole, and goes on by
+ * itself. */
 #include "base/file.h"
 #include "learner/replay/backup.h"
 #include "unit/learner/store_kit.h"

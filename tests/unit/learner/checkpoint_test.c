@@ -117,7 +117,8 @@ static void flip(const char *path, size_t at, int bit)
     assert_ok(file_write(path, all.data, all.len));
 }
 
-/* Its digest of itself covers what no other file tells: round, version, lineage, the controller's place. */
+/* Its digest of itself covers what no other file tells: round, version, lineage, the controller's
+ * place. */
 static void every_bit_of_a_manifest_counts(void **)
 {
     struct kit kit = kit_new();

@@ -1,4 +1,5 @@
-/* Drawing rounds through the real storage thread: what is ready comes without a word; before a wait `idle` is called, once. */
+/* Drawing rounds through the real storage thread: what is ready comes without a word; before a wait
+ * `idle` is called, once. */
 #include "base/clock.h"
 #include "learner/round/draw.h"
 #include "learner/store/history.h"
@@ -282,7 +283,8 @@ static void let_it_come(struct scene *scene)
     deliver_late(scene);
 }
 
-/* Slot 0 is out while the rounds that may pass without it are drawn, and a younger group is stored. */
+/* Slot 0 is out while the rounds that may pass without it are drawn, and a younger group is
+ * stored. */
 static void scene_with_straggler(struct scene *scene, enum straggler straggler)
 {
     scene_begin(scene);
@@ -399,7 +401,8 @@ static err_t fork_after_one(void *arg, struct store *store)
     return store_fork(store, 1, 0);
 }
 
-/* Of two recorded rounds one is trained again; then the other is cut off, and its number is another round's. */
+/* Of two recorded rounds one is trained again; then the other is cut off, and its number is another
+ * round's. */
 static void after_a_fork_its_rounds_are_formed_anew(void **)
 {
     struct scene scene = {.when_idle = stop};
@@ -421,7 +424,8 @@ static void after_a_fork_its_rounds_are_formed_anew(void **)
     draw_free(first);
 }
 
-/* A start is counted before the round runs: one that takes the process with it comes back so often and no more. */
+/* A start is counted before the round runs: one that takes the process with it comes back so often
+ * and no more. */
 static void a_round_that_ends_every_process_is_given_up(void **)
 {
     struct scene scene = {.when_idle = stop};

@@ -1,4 +1,5 @@
-/* What one evaluation makes of leases, deaths, late and wrong groups; and that its line is on disk once, whatever was torn. */
+/* What one evaluation makes of leases, deaths, late and wrong groups; and that its line is on disk
+ * once, whatever was torn. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"

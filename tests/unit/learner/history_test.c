@@ -147,7 +147,8 @@ static void stored_groups_stay_if_both_branches_have_their_weights(void **)
     kit_train(f->store, mixed);
 }
 
-/* 1 ----2----3  at 4; 2 at 3, 3 forks from 2 at 5; 4 from 1 at 2: neither 2 nor 3 is in the history then. */
+/* 1 ----2----3  at 4; 2 at 3, 3 forks from 2 at 5; 4 from 1 at 2: neither 2 nor 3 is in the history
+ * then. */
 static void forks_of_forks(void **)
 {
     SCOPED(fixture) f = after_rounds(4, 0);

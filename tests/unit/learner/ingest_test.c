@@ -1,5 +1,5 @@
-/* Replay.Append as rewarders see it: the real service on a loopback server, before a real store on its real thread. What each
- * kind of group is answered, what is recorded of it, and which streams are ended. */
+/* Replay.Append as rewarders see it: the real service on loopback, a real store on its thread. How
+ * each kind of group is answered, what is recorded of it, and which streams are ended. */
 #include "base/clock.h"
 #include "learner/replay/ingest.h"
 #include "learner/steer/learner_hold.h"
@@ -254,7 +254,7 @@ static void scene_free(struct scene *s)
 }
 DEFINE_SCOPED(scene)
 
-/* Three completions of two tokens, with every column that the recipes here ask for; rewards 0, 1, 2. */
+/* Three completions of two tokens with every column of these recipes; rewards 0, 1, 2. */
 static struct group *group_for(const struct grant *grant)
 {
     struct group *group = kit_group(grant, 0, 0);
@@ -388,7 +388,7 @@ static void groups_of_another_run_are_rejected(void **)
     assert_int_equal(counts(s)->leased, LEASED); // it is none of our slots
 }
 
-/* What the settings have rewarders fill must be there: of every completion, or of pairs for the best and the worst. */
+/* Columns that rewarders fill must be there: for all, or for the best and the worst. */
 static void what_the_settings_ask_for_must_be_there(void **)
 {
     static const uint32_t ends[] = {0, 2}, others[] = {0, 1};

@@ -1,4 +1,5 @@
-/* Logs that are damaged are told from logs that end torn, and one flipped bit is put right: every bit of every log. */
+/* Logs that are damaged are told from logs that end torn, and one flipped bit is put right: every
+ * bit of every log. */
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -115,7 +116,8 @@ static void every_bit_of_a_log_is_put_right(void **)
     }
 }
 
-/* Power fails while the last batch is written: it was not acknowledged, and the mark does not know of it. */
+/* Power fails while the last batch is written: it was not acknowledged, and the mark does not know
+ * of it. */
 static void a_torn_end_is_no_damage(void **)
 {
     SCOPED_MEM char *dir = make_store();

@@ -1,5 +1,6 @@
-/* The controller in simulated rings: a generator of so many slots, a learner, the real pacing between them. It has to find a
- * limit at which the learner does about what it can at any, no higher than that takes, and stay there. */
+/* The controller in simulated rings: a generator of so many slots, a learner, the real pacing
+ * between them. It has to find a limit at which the learner does about what it can at any, no
+ * higher than that takes, and stay there. */
 #include "base/rng.h"
 #include "learner/steer/lag.h"
 #include "learner/steer/lag_control.h"
@@ -19,8 +20,9 @@ struct ring {
     uint64_t stall_every;               // once in so many rounds; 0: never
     uint64_t stalls_from, stalls_below; // of these rounds alone; 0: of all
     double drift;                       // ess = exp(-drift * lag^2), kl = drift * lag^2 / 2
-    /* Cores that are shared: training takes up to so much longer or shorter, and generators stand still for up to as long as
-     * training takes twice, after so many rounds of a thousand: one number in quiet stretches, one in busy ones. */
+    /* Cores that are shared: training takes up to so much longer or shorter, and generators stand
+     * still for up to as long as training takes twice, after so many rounds of a thousand: one
+     * number in quiet stretches, one in busy ones. */
     double spread;
     uint64_t stalls_permille[2], stretch; // rounds of a stretch
     uint64_t seed;
@@ -249,7 +251,8 @@ static struct outcome run(const struct ring *ring, uint64_t eta, bool steered)
     return o;
 }
 
-/* What it comes to against the fixed limits; it must end within [low, high], whichever it starts from. */
+/* What it comes to against the fixed limits; it must end within [low, high], whichever it starts
+ * from. */
 static void converges(const char *name, const struct ring *ring, uint64_t low, uint64_t high)
 {
     static const uint64_t from[] = {0, 1, 4, 8};
@@ -301,7 +304,8 @@ static void bursts_are_bridged(void **)
     converges("bursty", &ring, 1, 4);
 }
 
-/* ess is 0.73 at a lag of 1.4 and 0.37 at 2.5: a limit of 3 is too much, and one of 2 leaves no room to try it again. */
+/* ess is 0.73 at a lag of 1.4 and 0.37 at 2.5: a limit of 3 is too much, and one of 2 leaves no
+ * room to try it again. */
 static void learning_comes_before_speed(void **)
 {
     struct ring ring = {.slots = 32,
@@ -321,7 +325,8 @@ static void learning_comes_before_speed(void **)
     }
 }
 
-/* Little's law: what is left behind at each round, over a round's groups, is the lag that they come to. */
+/* Little's law: what is left behind at each round, over a round's groups, is the lag that they come
+ * to. */
 static void the_lag_is_what_was_left_behind(void **)
 {
     struct ring ring = {.slots = 48, .group_s = 0.7, .train_s = 1, .publish_s = 0};
@@ -331,8 +336,9 @@ static void the_lag_is_what_was_left_behind(void **)
     }
 }
 
-/* The demo's ring on two cores that others load. Single rounds wait for half of their time, quiet rounds follow, and a limit of 1
- * costs a few percent. The least of these limits that is no slower by more than the bound differs with the seed. */
+/* The demo's ring on two cores that others load. Single rounds wait for half of their time, quiet
+ * rounds follow, and a limit of 1 costs a few percent. The least of these limits that is no slower
+ * by more than the bound differs with the seed. */
 static void noise_does_not_make_it_hunt(void **)
 {
     for (uint64_t seed = 0; seed < 8; seed++) {
@@ -364,7 +370,8 @@ static int rounds_until(const struct outcome *o, int from, bool least, uint64_t 
     return round - from;
 }
 
-/* A load that comes at a third of the rounds and goes at two thirds: up within a few decisions, down when a bar has passed. */
+/* A load that comes at a third of the rounds and goes at two thirds: up within a few decisions,
+ * down when a bar has passed. */
 static void it_follows_the_load(void **)
 {
     struct ring ring = {.slots = 32,

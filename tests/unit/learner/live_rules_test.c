@@ -1,6 +1,8 @@
-/* The store against a model of the rules, over thousands of random events: leases, groups that come, late or never, rounds, rules
- * that change in every way, restarts. The model is a list of what is live and the rules as DESIGN states them, counted anew each
- * time. What is granted, which limit is in force, how much a change costs, which groups make a round or why none do: the same. */
+/* The store against a model of the rules, over thousands of random events: leases, groups that
+ * come, late or never, rounds, rules that change in every way, restarts. The model is a list of
+ * what is live and the rules as DESIGN states them, counted anew each time. What is granted, which
+ * limit is in force, how much a change costs, which groups make a round or why none do: the
+ * same. */
 #include "base/rng.h"
 #include "learner/steer/lag.h"
 #include "unit/learner/store_kit.h"
@@ -39,7 +41,8 @@ static uint64_t live(const struct model *m, uint64_t age)
     return count;
 }
 
-/* By how many what is live exceeds a limit: the largest excess of live(<= s) over the places in rounds next .. s + limit. */
+/* By how many what is live exceeds a limit: the largest excess of live(<= s) over the places in
+ * rounds next .. s + limit. */
 static uint64_t excess(const struct model *m, uint64_t next, uint64_t limit)
 {
     uint64_t most = 0;
@@ -84,7 +87,8 @@ static uint64_t take_revoked(struct model *m)
     return n;
 }
 
-/* After every event: both have as many leased and stored, and the limit is what it should be; nothing is over it. */
+/* After every event: both have as many leased and stored, and the limit is what it should be;
+ * nothing is over it. */
 static void agree(struct model *m)
 {
     uint64_t leased = 0, stored = 0;
@@ -219,8 +223,8 @@ static enum idle form(struct model *m)
     return wanted;
 }
 
-/* Stored groups that a change left no room for, as the store chooses: the oldest age that is over its room first, and of what is
- * as old the youngest, then the highest slot. */
+/* Stored groups that a change left no room for, as the store chooses: the oldest age that is over
+ * its room first, and of what is as old the youngest, then the highest slot. */
 static void find_shed(struct model *m, uint64_t stored, uint64_t limit)
 {
     for (; stored; stored--) {
@@ -275,8 +279,8 @@ static void change(struct model *m, bool restart)
     m->restarts += restart;
 }
 
-/* Wherever it stands: once all that is leased has come, rounds are formed until too little is left, and then leases are granted.
- * So waiting ends. */
+/* Wherever it stands: once all that is leased has come, rounds are formed until too little is left,
+ * and then leases are granted. So waiting ends. */
 static void waiting_ends(struct model *m)
 {
     deliver_some(m, 1);
@@ -365,8 +369,8 @@ static void a_limit_that_eases_costs_nothing(void **)
     assert_int_equal(counts_of(f).revoked, 0);
 }
 
-/* Little's law, to the group: the lags of all that is trained come to what each round left behind and to how far weights were
- * behind when they were leased with. */
+/* Little's law, to the group: the lags of all that is trained come to what each round left behind
+ * and to how far weights were behind when they were leased with. */
 static void lag_is_what_was_left_behind(void **)
 {
     SCOPED(fixture) f = fixture_new(60, kit_rules(3, 4));

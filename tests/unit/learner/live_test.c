@@ -1,4 +1,4 @@
-/* Live changes: each LIVE option reaches what it is for; what is wrong changes nothing; all outlives a restart. */
+/* Each LIVE option reaches its place; a wrong value changes nothing; all outlive a restart. */
 #include "base/file.h"
 #include "learner/settings.h"
 #include "learner/steer/live.h"
@@ -82,8 +82,8 @@ static void assert_value(const struct recipe *recipe, const char *key, const cha
 
 /* ---- each LIVE option takes effect */
 
-/* What reads it: the store's rules, the objective, the optimizer, the schedule, or training itself at each round, from the round's
- * record. */
+/* What reads it: the store's rules, the objective, the optimizer, the schedule, or training itself
+ * at each round, from the round's record. */
 #define DPO "learner.objective=online_dpo rewarder.reference=frozen"
 enum read_by { STORE, OBJECTIVE, OPTIMIZER, SCHEDULE, RECORD };
 static const struct {

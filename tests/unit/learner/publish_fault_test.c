@@ -1,5 +1,5 @@
-/* Weights that a fault of memory changed are not published: found by the changes since the version before, and by a sum of all
- * values where there are none. */
+/* Weights that a fault of memory changed are not published: found by the changes since the version
+ * before, and by a sum of all values where there are none. */
 #include "base/mem.h"
 #include "learner/publish/publish.h"
 #include "learner/train/fault.h"

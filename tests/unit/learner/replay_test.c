@@ -1,5 +1,6 @@
-/* Which groups make a round under uniform and priority, and groups that several rounds use: what is drawn, how often, when
- * they leave, and that restarts, forks and rounds that are given up lose count of nothing. */
+/* Which groups make a round under uniform and priority, and groups that several rounds use: what is
+ * drawn, how often, when they leave, and that restarts, forks and rounds that are given up lose
+ * count of nothing. */
 #include "base/rng.h"
 #include "learner/store/history.h"
 #include "unit/learner/store_kit.h"
@@ -37,7 +38,8 @@ static enum outcome deliver_spread(struct store *store, const struct grant *gran
     return kit_append(store, group, 0).outcome;
 }
 
-/* How often each of POOL stored groups is used in DRAWS rounds; the spread of the i-th is spread(i). */
+/* How often each of POOL stored groups is used in DRAWS rounds; the spread of the i-th is
+ * spread(i). */
 static void draw_often(struct store_rules rules, double (*spread)(size_t i), int ret[POOL])
 {
     rules.max_groups = 4 * rules.groups * (rules.eta + 1);
@@ -114,7 +116,8 @@ static void priority_prefers_rewards_that_differ(void **)
     assert_true(high < 1.15 * low && low < 1.15 * high);
 }
 
-/* What is drawn follows from what is stored: not from the order in which it came, nor from a restart. */
+/* What is drawn follows from what is stored: not from the order in which it came, nor from a
+ * restart. */
 static void draws_follow_from_seed_round_and_slots(void **)
 {
     uint64_t drawn[2][3][TAKE];
@@ -165,7 +168,8 @@ static void uses_are_durable_and_the_last_lets_go(void **)
     round_free(kit_round(f->store, IDLE_NO_GROUPS));
 }
 
-/* Left over when the limit takes them: those that were never used are free again, those that were are done. */
+/* Left over when the limit takes them: those that were never used are free again, those that were
+ * are done. */
 static void too_old_leaves_as_stale_or_as_trained(void **)
 {
     SCOPED(fixture) f = fixture_new(100, rules_of(REPLAY_UNIFORM, 2, 3, 2));

@@ -74,7 +74,8 @@ static void a_rollback_is_a_line_and_what_it_cut_off_stays(void **)
     write_rounds(report, 2, 5);
     assert_outline(path, "7:0 7:1 7:2 7:3 8< 8:2 8:3 8:4");
     report_free(STEAL(report));
-    /* The restarts at which the process may have died: after rounds of the branch, before the first of them, before the line. */
+    /* The restarts at which the process may have died: after rounds of the branch, before the first
+     * of them, before the line. */
     assert_ok(report_open(path, &second, 3, &report));
     assert_outline(path, "7:0 7:1 7:2 7:3 8< 8:2");
     report_free(STEAL(report));
@@ -150,7 +151,8 @@ static bool is_shown(const char *name)
     return strstr((char *)text.data, name) != NULL;
 }
 
-/* What the objective measures: in the file all of it, null where there is none; at /metrics what it says it measures. */
+/* What the objective measures: in the file all of it, null where there is none; at /metrics what it
+ * says it measures. */
 static void figures_of_the_objective_are_reported_by_their_names(void **)
 {
     const char *directory = testing_directory();
@@ -241,7 +243,8 @@ static void write_some(const char *path, uint64_t rounds)
     write_rounds(report, 0, rounds);
 }
 
-/* Wherever the damage is, the lines before the checkpoint stay, and those after it are made again. */
+/* Wherever the damage is, the lines before the checkpoint stay, and those after it are made
+ * again. */
 static void a_damaged_line_costs_no_other(void **)
 {
     enum { ROUNDS = 6, CHECKPOINT = 4 };

@@ -1,4 +1,5 @@
-/* A model, its trainee, and a round for it: groups of random tokens, with random log-probabilities of generator and reference. */
+/* A model, its trainee, and a round for it: groups of random tokens, with random log-probabilities
+ * of generator and reference. */
 #pragma once
 #include "base/mem.h"
 #include "base/rng.h"

@@ -1,4 +1,5 @@
-/* Every key of an objective reaches its field, and without keys an objective is what its row says. */
+/* Every key of an objective reaches its field, and without keys an objective is what its row
+ * says. */
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "learner/settings.h"
@@ -16,7 +17,8 @@ static struct objective_config config_of(const char *text)
     return config;
 }
 
-/* Numbers that a row leaves at 0, as nothing reads them, are the recipe's; the rest is the row's. */
+/* Numbers that a row leaves at 0, as nothing reads them, are the recipe's; the rest is the
+ * row's. */
 static void without_keys_an_objective_is_its_row(void **state)
 {
     (void)state;
@@ -59,7 +61,8 @@ static void each_key_reaches_its_field(void **state)
     assert_true(c.pair.loss == PAIR_IPO && c.pair.beta == 0.3);
 }
 
-/* Ratios to behaviour correct by themselves; those to the round's first weights take the kind that the recipe has by default. */
+/* Ratios to behaviour correct by themselves; those to the round's first weights take the kind that
+ * the recipe has by default. */
 static void a_correction_goes_with_proximal_ratios(void **state)
 {
     (void)state;

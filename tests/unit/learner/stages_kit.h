@@ -1,4 +1,5 @@
-/* A round before its first stage, run up to any of them; its groups' columns as tests change them. */
+/* A round before its first stage, run up to any of them; its groups' columns as tests change
+ * them. */
 #pragma once
 #include "learner/round/stages.h"
 #include "unit/learner/round_kit.h"

@@ -1,4 +1,5 @@
-/* The stages of a round, each by itself: what it reads, which columns it leaves behind, when it runs. */
+/* The stages of a round, each by itself: what it reads, which columns it leaves behind, when it
+ * runs. */
 #include "unit/learner/stages_kit.h"
 #include <math.h>
 
@@ -46,7 +47,8 @@ static void a_round_has_the_columns_that_its_groups_carry(void **)
     stage_close(&s);
 }
 
-/* Three spans: older weights, those of the round's begin, others. With caches that mix versions nothing behind older ones counts. */
+/* Three spans: older weights, those of the round's begin, others. With caches that mix versions
+ * nothing behind older ones counts. */
 static void tokens_of_the_first_weights_are_fresh(void **)
 {
     for (int mix = 0; mix < 2; mix++) {
@@ -91,7 +93,8 @@ static void completions_without_a_reward_are_an_error(void **)
     }
 }
 
-/* What the round's first weights drew by other numerics is marked as foreign, and nothing of it as fresh. */
+/* What the round's first weights drew by other numerics is marked as foreign, and nothing of it as
+ * fresh. */
 static void a_foreign_group_has_no_fresh_token(void **)
 {
     struct staged s;
@@ -363,7 +366,8 @@ static void updates_are_made_and_their_figures_averaged(void **)
     stage_close(&s);
 }
 
-/* Groups as units: every completion of a group in one micro-batch. A policy gradient does not care, to the bit. */
+/* Groups as units: every completion of a group in one micro-batch. A policy gradient does not care,
+ * to the bit. */
 static void groups_as_units_train_alike(void **)
 {
     struct digest after[2];

@@ -1,5 +1,6 @@
-/* More targets than logits are held at once: a micro-batch is walked in several stretches, and one sequence is longer than a
- * stretch. Cut so small that each micro-batch is one stretch, the same bits. */
+/* More targets than logits are held at once: a micro-batch is walked in several stretches, and one
+ * sequence is longer than a stretch. Cut so small that each micro-batch is one stretch, the same
+ * bits. */
 #include "learner/round/step.h"
 #include "unit/model/tiny.h"
 #include <limits.h>
@@ -7,7 +8,8 @@
 
 enum { SEQUENCES = 60, LONG = 17, POSITIONS = 800, TARGETS_MAX = 4096, UPDATES = 2, V = 37 };
 
-/* Where the objective takes whole groups: of one to twenty sequences, more than share a prompt's rows. */
+/* Where the objective takes whole groups: of one to twenty sequences, more than share a prompt's
+ * rows. */
 enum { LARGEST = 20 };
 static const size_t groups[] = {1, 4, 9, LARGEST, 16, 7, 3};
 
@@ -156,7 +158,8 @@ static void groups_change_no_bit(void **)
     assert_cut_changes_no_bit(&grouped);
 }
 
-/* Wherever a token is, in whichever micro-batch and stretch, the update leaves in its place what a pass over all gives. */
+/* Wherever a token is, in whichever micro-batch and stretch, the update leaves in its place what a
+ * pass over all gives. */
 static void each_token_has_its_own_logp(void **)
 {
     static const char *const objectives[] = {"rloo", "online_dpo"};
@@ -205,7 +208,8 @@ static void a_fresh_token_that_differs_is_counted(void **)
     close_bench(&b);
 }
 
-/* Slopes that nothing takes further, units that no memory was planned for, columns that are not there. */
+/* Slopes that nothing takes further, units that no memory was planned for, columns that are not
+ * there. */
 static void what_cannot_be_trained_is_refused(void **)
 {
     struct bench b;

@@ -1,5 +1,5 @@
-/* A store that fails: whoever waits for it, and whoever comes later, gets the error; the loop is told once. And more jobs than
- * anyone should post are all done. */
+/* A store that fails: whoever waits for it, and whoever comes later, gets the error; the loop is
+ * told once. And more jobs than anyone should post are all done. */
 #include "base/clock.h"
 #include "learner/replay/storage.h"
 #include "learner/round/draw.h"

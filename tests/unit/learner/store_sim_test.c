@@ -1,6 +1,6 @@
 /* The store in a small simulated ring: slow groups, deaths, lost answers, restarts, changing
- * limits, forks, rounds that are given up. Whatever happens no round holds a group over the limit in force, no slot is trained
- * twice, and the run ends. */
+ * limits, forks, rounds that are given up. Whatever happens no round holds a group over the limit
+ * in force, no slot is trained twice, and the run ends. */
 #include "base/rng.h"
 #include "learner/store/history.h"
 #include "unit/learner/store_kit.h"

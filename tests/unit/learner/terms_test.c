@@ -1,4 +1,5 @@
-/* Which process has a generator's name: nonces have no order, terms rise, and both outlive the learner. */
+/* Which process has a generator's name: nonces have no order, terms rise, and both outlive the
+ * learner. */
 #include "base/file.h"
 #include "learner/store/terms.h"
 #include "unit/learner/store_kit.h"
@@ -26,7 +27,8 @@ static void assert_join(struct join join, enum join_how how, uint64_t term)
     assert_int_equal(join.term, term);
 }
 
-/* A clock that is set back, and nonces at both ends of their range: the process that came last has the name. */
+/* A clock that is set back, and nonces at both ends of their range: the process that came last has
+ * the name. */
 static void a_nonce_has_no_order(void **)
 {
     const char *dir = testing_path(kit_directory(), "order");
@@ -55,7 +57,8 @@ static void nonces_and_names_are_checked(void **)
     assert_err(ERR_INVALID, "a generator's name of 0 bytes", store_join(store, "", 1, 0, &ret));
 }
 
-/* The learner restarts: the process that has the name keeps its leases, the one before it stays out. */
+/* The learner restarts: the process that has the name keeps its leases, the one before it stays
+ * out. */
 static void a_restart_forgets_nobody(void **)
 {
     const char *dir = testing_path(kit_directory(), "restart");

@@ -1,5 +1,5 @@
-/* A learner without its network: real recipe, store, storage thread, live settings and training thread, on a model of a few
- * thousand parameters. Groups are appended by hand.
+/* A learner without its network: real recipe, store, storage thread, live settings and training
+ * thread, on a model of a few thousand parameters. Groups are appended by hand.
  *
  *     struct site *site = site_new("run.rounds=4");
  *     process_open(site); deliver(site, 8); process_run(site);       -- until training has ended
@@ -289,7 +289,8 @@ static inline void witness_round(struct witness *w, uint64_t number)
         group_free(groups[i]);
 }
 
-/* The process is closed: rounds 0 to rounds - 1 are recorded, and the digests of their versions are those of a plain loop. */
+/* The process is closed: rounds 0 to rounds - 1 are recorded, and the digests of their versions are
+ * those of a plain loop. */
 static inline void assert_recorded(struct site *site, uint64_t rounds)
 {
     struct witness w = {.site = site};

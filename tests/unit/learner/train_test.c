@@ -1,5 +1,5 @@
-/* Training, on its real thread: rounds and their digests, checkpoints, restarts, what is refused, the way back, pauses, settings
- * that change, rounds that cannot be trained. */
+/* Training, on its real thread: rounds and their digests, checkpoints, restarts, what is refused,
+ * the way back, pauses, settings that change, rounds that cannot be trained. */
 #include "learner/job/explain.h"
 #include "unit/learner/train_kit.h"
 #include <inttypes.h>
@@ -79,7 +79,8 @@ static void remove_checkpoint(const struct site *site, uint64_t version)
     assert_ok(file_remove_tree(path));
 }
 
-/* The newest whole checkpoint is the start; what was recorded after it comes to the same digests, or the store would say so. */
+/* The newest whole checkpoint is the start; what was recorded after it comes to the same digests,
+ * or the store would say so. */
 static void a_restart_makes_the_rounds_after_its_checkpoint_again(void **)
 {
     struct site *site = site_new("run.rounds=5");
@@ -197,7 +198,8 @@ static void trainees_of_the_store_are_those_of_the_recipe(void **)
     site_free(less);
 }
 
-/* In the place of the newest checkpoint: one with other weights of the policy, one with a critic, one with a critic alone. */
+/* In the place of the newest checkpoint: one with other weights of the policy, one with a critic,
+ * one with a critic alone. */
 static void trainees_of_a_checkpoint_are_those_of_the_store(void **)
 {
     static const char *const names[3][2] = {{"policy"}, {"policy", "critic"}, {"critic"}},
@@ -345,7 +347,8 @@ static void tell_workspaces(struct train *train, void *arg)
     *(uint64_t *)arg = updates_workspaces(train->updates);
 }
 
-/* Each round is trained with what is in force when it is recorded, also when it is trained again; memory stays as it is. */
+/* Each round is trained with what is in force when it is recorded, also when it is trained again;
+ * memory stays as it is. */
 static void settings_are_those_of_the_rounds_record(void **)
 {
     struct site *site = site_new("checkpoint.every=50");

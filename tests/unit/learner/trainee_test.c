@@ -1,4 +1,5 @@
-/* What a trainee keeps from round to round: its workspace, whatever settings change, and the tensors that do not train. */
+/* What a trainee keeps from round to round: its workspace, whatever settings change, and the
+ * tensors that do not train. */
 #include "unit/learner/round_kit.h"
 
 /* Every live setting that training reads, at another value than the bench's. */

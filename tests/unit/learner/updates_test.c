@@ -102,7 +102,8 @@ static void updates_of_a_round_are_counted(void **state)
 
 /* ---- numerics of generator and learner */
 
-/* Groups 1 and 2 come from a generator that stamps each log-probability `off` too high, and says so or not. */
+/* Groups 1 and 2 come from a generator that stamps each log-probability `off` too high, and says so
+ * or not. */
 static void move_two_groups(struct bench *b, float off, const char *forward)
 {
     for (size_t g = 1; g < 3; g++) {
@@ -125,7 +126,8 @@ static struct digest weights_of_moved(const char *learner, float off, const char
     return digest;
 }
 
-/* k1 and k3 of a constant distance are functions of it; those of float log-probabilities are as near as their rounding. */
+/* k1 and k3 of a constant distance are functions of it; those of float log-probabilities are as
+ * near as their rounding. */
 static void a_foreign_group_is_told_by_its_distance(void **)
 {
     static const char *const learners[] = {"updates_per_round: 1", "updates_per_round: 2",
@@ -160,7 +162,8 @@ static void foreign_numerics_may_agree(void **)
     assert_near(report.logp_differing, 0, 0);
 }
 
-/* A tool says all but the first token of each group's first completion. Returns how many tokens that makes. */
+/* A tool says all but the first token of each group's first completion. Returns how many tokens
+ * that makes. */
 static double let_tools_speak(struct bench *b, float logp)
 {
     double tokens = 0;
@@ -177,7 +180,8 @@ static double let_tools_speak(struct bench *b, float logp)
     return tokens;
 }
 
-/* What was not drawn has no log-probabilities of its own: whatever is written there changes no bit. */
+/* What was not drawn has no log-probabilities of its own: whatever is written there changes no
+ * bit. */
 static void turns_that_are_not_trained_count_nowhere(void **state)
 {
     (void)state;
@@ -216,7 +220,8 @@ static void lag_is_counted_in_rounds_and_updates(void **state)
     bench_close(&b);
 }
 
-/* On policy, the proximal weights are those that sampled: the same update, whichever the ratio is taken to. */
+/* On policy, the proximal weights are those that sampled: the same update, whichever the ratio is
+ * taken to. */
 static void proximal_equals_behaviour_on_policy(void **state)
 {
     (void)state;
@@ -340,7 +345,8 @@ static void a_missing_reference_is_an_error(void **state)
     bench_close(&b);
 }
 
-/* Every group is in each pass once, whatever the cut; passes differ in order, and draws depend on the round. */
+/* Every group is in each pass once, whatever the cut; passes differ in order, and draws depend on
+ * the round. */
 static void minibatches_are_a_permutation(void **state)
 {
     (void)state;

@@ -100,7 +100,8 @@ static void threads_change_no_bit(void **state)
     free(first);
 }
 
-/* Logits are left where forward_logp had the same rows last; not where other rows, or nobody, came between. */
+/* Logits are left where forward_logp had the same rows last; not where other rows, or nobody, came
+ * between. */
 static void stretches_add_up_to_one_run(void **state)
 {
     enum { HEAD = 16 };
@@ -150,8 +151,8 @@ static double loss_of(struct forward *fw, const struct tiny_batch *b)
 }
 
 /* Moves about half of a tensor's weights (which, by seed) two bf16 steps up their slope, or down;
- * returns by how much the loss should have changed. flat: all weights, of which some are changed; grad:
- * all gradients. */
+ * returns by how much the loss should have changed. flat: all weights, of which some are changed;
+ * grad: all gradients. */
 static double move(struct model *model, bf16 *flat, const float *grad, int tensor, uint64_t seed,
                    int up)
 {

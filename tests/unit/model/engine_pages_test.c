@@ -149,8 +149,8 @@ static void completions_without_room_for_a_copy_wait(void **state)
     assert_int_equal(engine_counters(engine)->preemptions, 0);
 }
 
-/* in_flight: recompute, with half done completions that share pages: all go on from the new weights'
- * own KV, and the prompt's whole pages are computed once. */
+/* in_flight: recompute, with half done completions that share pages: all go on from the new
+ * weights' own KV, and the prompt's whole pages are computed once. */
 static void recomputing_shares_again(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* What a row of a family says is what the model is: every row of the table, and two that only this test
- * has, with biases everywhere and a second head. */
+/* What a row of a family says is what the model is: every row of the table, and two that only this
+ * test has, with biases everywhere and a second head. */
 #include "model/workspace.h"
 #include "reference.h"
 
@@ -126,7 +126,8 @@ static void the_backward_is_the_slope_of_the_definition(void **state)
         assert_true(largest > 0.1 && worst < 2e-6 * fmax(largest, 1));
     }
 }
-/* The score head reads the same hidden states as the vocabulary's, whatever was asked for before. */
+/* The score head reads the same hidden states as the vocabulary's, whatever was asked for
+ * before. */
 static void a_second_head_has_its_own_outputs(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Log-probabilities of completions against PyTorch's logits (tests/golden/llama_reference.py made the files), the same bits
- * however they are cut into forwards, and what is refused. */
+/* Log-probabilities of completions against PyTorch's logits (tests/golden/llama_reference.py made
+ * the files), the same bits however they are cut into forwards, and what is refused. */
 #include "base/json.h"
 #include "model/likelihood.h"
 #include "tiny.h"

@@ -1,4 +1,5 @@
-/* Which log-probabilities and which trainings have the same bits, as a backend and its model declare it. */
+/* Which log-probabilities and which trainings have the same bits, as a backend and its model
+ * declare it. */
 #include "model/numerics.h"
 #include "unit/model/tiny.h"
 #include <stdio.h>
@@ -72,7 +73,8 @@ static void ids_differ_by_every_part(void **)
     scene_close(&s);
 }
 
-/* Groups of builds that wrote no id came from the CPU's kernels of that time. They are compared as long as ours are those. */
+/* Groups of builds that wrote no id came from the CPU's kernels of that time. They are compared as
+ * long as ours are those. */
 static void an_unnamed_forward_is_that_of_older_builds(void **)
 {
     struct scene s = scene_open(1);

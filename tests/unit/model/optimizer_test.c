@@ -159,7 +159,8 @@ static void the_digest_is_kept_by_its_changes(void **state)
     assert_ok(optimizer_verify(b.opt));
 }
 
-/* One bit of memory turns over: found as it is, and after a step that has read and mended the value. */
+/* One bit of memory turns over: found as it is, and after a step that has read and mended the
+ * value. */
 static void a_bit_that_turns_over_is_found(void **state)
 {
     (void)state;
@@ -311,7 +312,8 @@ static void assert_same_state(const struct safetensors *a, const struct safetens
     }
 }
 
-/* Three updates of two models that begin alike: in one the tensors do not train, in the other their gradients are zeroed. */
+/* Three updates of two models that begin alike: in one the tensors do not train, in the other their
+ * gradients are zeroed. */
 static void update_beside(struct bench *frozen, struct bench *masked, const bool *trains)
 {
     const struct layout *layout = frozen->model->params->layout;
@@ -330,8 +332,9 @@ static void update_beside(struct bench *frozen, struct bench *masked, const bool
     }
 }
 
-/* The gradient of what trains depends on the values of what does not, so the two agree only if those stay; the masked one's
- * stay because nothing decays. No clipping: its factor is of norms that are summed in another order. */
+/* The gradient of what trains depends on the values of what does not, so the two agree only if
+ * those stay; the masked one's stay because nothing decays. No clipping: its factor is of norms
+ * that are summed in another order. */
 static void a_frozen_tensor_is_as_if_it_had_no_gradient(void **)
 {
     const struct optimizer_config config = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};

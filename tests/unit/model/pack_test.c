@@ -1,4 +1,5 @@
-/* Micro-batches: what lies where, who shares a prompt's rows, and that neither sharing nor cutting shows in the bits. */
+/* Micro-batches: what lies where, who shares a prompt's rows, and that neither sharing nor cutting
+ * shows in the bits. */
 #include "model/backward.h"
 #include "model/pack.h"
 #include "tiny.h"
@@ -6,7 +7,8 @@
 
 enum { GROUPS = 7, MAX = 64, TARGETS_MAX = 512, LONGEST = 96 };
 
-/* Groups of random tokens; with `apart`, every sequence has its own copy of its prompt, so nothing is shared. */
+/* Groups of random tokens; with `apart`, every sequence has its own copy of its prompt, so nothing
+ * is shared. */
 struct texts {
     uint32_t token[64 * MAX];
     size_t used, count;
@@ -158,7 +160,8 @@ static void blocks_have_a_limit_of_rows(void **state)
     assert_int_equal(shape_of(s, 8, 1, 3600, 2, shape), 8 + 4); // but pairs stay together
 }
 
-/* Units of several sizes: none is cut, a block has whole ones, and one of more than may share is a block by itself. */
+/* Units of several sizes: none is cut, a block has whole ones, and one of more than may share is a
+ * block by itself. */
 static void units_stay_together(void **)
 {
     enum { COUNT = 31 };

@@ -1,4 +1,5 @@
-/* The forward of a family written out in double, as its row is defined: what the real one is held against.
+/* The forward of a family written out in double, as its row is defined: what the real one is held
+ * against.
  *
  *     SCOPED_VALUE(reference) ref = reference_of(model);
  *     double loss = reference_loss(&ref, &batch);        -- sum of dlogp * logp, at temperature 1 / 0.8

@@ -1,5 +1,6 @@
-/* The reference's log-probabilities against those that the decode engine stamped at the same weights, bit for bit; what is
- * refused at the start; and groups on their real way through the rewarder's stages, over RPC. */
+/* The reference's log-probabilities against those that the decode engine stamped at the same
+ * weights, bit for bit; what is refused at the start; and groups on their real way through the
+ * rewarder's stages, over RPC. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -125,7 +126,8 @@ static void decode(const char *directory, float temperature, struct group **ret)
         stamp(ret[i], logp[i]);
 }
 
-/* How many tokens have other bits under the reference than the stamped ones; every completion must have them. */
+/* How many tokens have other bits under the reference than the stamped ones; every completion must
+ * have them. */
 static int differing(const struct group *group)
 {
     int n = 0;

@@ -1,4 +1,5 @@
-/* Columns of a batch: where values lie, what gathering and scattering move, and that units are runs. */
+/* Columns of a batch: where values lie, what gathering and scattering move, and that units are
+ * runs. */
 #include "base/mem.h"
 #include "rl/columns.h"
 #include "testing/testing.h"
@@ -90,7 +91,8 @@ static void masked_tokens_and_empty_sequences_are_in_no_total(void **state)
     assert_true(columns_weight(all, 1) == 0.3);
 }
 
-/* Numbers on the wire and in the store: given once, below the limit, each with a name and what it is. */
+/* Numbers on the wire and in the store: given once, below the limit, each with a name and what it
+ * is. */
 static void the_table_gives_each_number_once(void **state)
 {
     (void)state;

@@ -85,7 +85,8 @@ static void masked_tokens_count_nowhere(void **state)
         }
 }
 
-/* Groups without a reference carry NaN: they count nowhere in the KL term, and the rest of their loss stays. */
+/* Groups without a reference carry NaN: they count nowhere in the KL term, and the rest of their
+ * loss stays. */
 static void a_reference_that_is_not_there_is_skipped(void **state)
 {
     (void)state;

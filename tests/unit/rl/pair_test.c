@@ -186,7 +186,8 @@ static void a_range_that_cuts_a_pair_is_refused(void **state)
     assert_true(slope[0] == 5);
 }
 
-/* Far apart, where exp overflows and 1 + exp(-z) is 1: the loss is linear or 0 and the slope beta or a tiny number, not 0. */
+/* Far apart, where exp overflows and 1 + exp(-z) is 1: the loss is linear or 0 and the slope beta
+ * or a tiny number, not 0. */
 static void a_sigmoid_stays_exact_far_out(void **state)
 {
     (void)state;
@@ -209,7 +210,8 @@ static void a_sigmoid_stays_exact_far_out(void **state)
     assert_true(v.loss == 0 && v.chosen == 0 && !signbit(v.loss));
 }
 
-/* At the reference itself nothing is ahead: log 2, slopes of beta/2 over the pairs, and no accuracy. */
+/* At the reference itself nothing is ahead: log 2, slopes of beta/2 over the pairs, and no
+ * accuracy. */
 static void at_the_reference_a_pair_is_even(void **state)
 {
     (void)state;

@@ -4,7 +4,8 @@
 
 enum { GROUP_MAX = 8 };
 
-/* Groups of: all different; one completion; all equal; none; the worst first; two equal best ones. */
+/* Groups of: all different; one completion; all equal; none; the worst first; two equal best
+ * ones. */
 static const struct {
     size_t completions;
     double reward[4];
@@ -47,7 +48,8 @@ static void a_margin_must_be_passed(void **state)
     assert_pairs(4, false, (struct rl_pair[GROUPS]){0});
 }
 
-/* Rewards of few values, so that many are equal: the pair has the extremes, nothing before it is as good or as bad. */
+/* Rewards of few values, so that many are equal: the pair has the extremes, nothing before it is as
+ * good or as bad. */
 static void the_lowest_index_among_equals(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Every row of the table of objectives, with its defaults and with a KL term: a new row is tested by what it declares. */
+/* Every row of the table of objectives, with its defaults and with a KL term: a new row is tested
+ * by what it declares. */
 #include "base/mem.h"
 #include "unit/rl/update_kit.h"
 

@@ -74,7 +74,8 @@ static inline double loss_at(const char *row, const struct fixture *f,
     return rl_tally_figures(&tally).loss;
 }
 
-/* Moves the token's logp. A cap takes the ratio for a constant, so there the weights that it is taken to move along. */
+/* Moves the token's logp. A cap takes the ratio for a constant, so there the weights that it is
+ * taken to move along. */
 static inline void shift(struct fixture *f, const struct objective_config *config, size_t t,
                          double by)
 {
@@ -86,8 +87,9 @@ static inline void shift(struct fixture *f, const struct objective_config *confi
             older[i][t] += by;
 }
 
-/* Each slope against the loss at both sides of its logp: O(h^2), and the rounding of a loss of at most 30 over h, are below 1e-8.
- * Nothing is drawn so near to a kink that it matters: with the seeds that tests have, that is known. */
+/* Each slope against the loss at both sides of its logp: O(h^2), and the rounding of a loss of at
+ * most 30 over h, are below 1e-8. Nothing is drawn so near to a kink that it matters: with the
+ * seeds that tests have, that is known. */
 static inline void assert_slopes(const char *row, struct fixture *f,
                                  const struct objective_config *config)
 {

@@ -1,4 +1,5 @@
-/* The tables that others read: objectives, words, figures; and the gate and the estimators that the words name. */
+/* The tables that others read: objectives, words, figures; and the gate and the estimators that the
+ * words name. */
 #include "rl/objective.h"
 #include "testing/testing.h"
 #include <math.h>

@@ -1,5 +1,5 @@
-/* GetStatus by the thousand: each status answers all who asked before it was begun, too many are refused, and the next one who
- * asks is answered. */
+/* GetStatus by the thousand: each status answers all who asked before it was begun, too many are
+ * refused, and the next one who asks is answered. */
 #include "loopback.h"
 #include "rpc/admin.h"
 

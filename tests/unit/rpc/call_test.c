@@ -133,7 +133,8 @@ static void open_comes_before_any_message(void **)
     loopback_done(&lo);
 }
 
-/* A reader that does not read fills the sender's queue: the sender is told to stop and little is buffered in between. */
+/* A reader that does not read fills the sender's queue: the sender is told to stop and little is
+ * buffered in between. */
 static void a_paused_reader_pushes_back(void **)
 {
     enum { LEN = 64 << 10, LIMIT = 1 << 20 };
@@ -189,7 +190,8 @@ static void nothing_is_delivered_while_paused(void **)
     run_for(&lo, 50);
     assert_int_equal(out.messages, 0);
     assert_false(out.closed);
-    /* Paused again from the first message's own callback on, and from outside: exactly what was let through came. */
+    /* Paused again from the first message's own callback on, and from outside: exactly what was let
+     * through came. */
     rpc_call_resume(call);
     until_count(&lo, &out.messages, 1);
     rpc_call_pause(call);

@@ -1,4 +1,5 @@
-/* What is sent is kept until its disposition is back, and sent again when the server was lost before. */
+/* What is sent is kept until its disposition is back, and sent again when the server was lost
+ * before. */
 #include "loopback.h"
 #include "rpc/courier.h"
 #include "wire/hello.h"

@@ -1,5 +1,5 @@
-/* Clients that take what they can get: connections that do nothing, halves of messages, resets, more requests than can be
- * answered. The server closes them, and others do not notice. */
+/* Clients that take what they can get: connections that do nothing, halves of messages, resets,
+ * more requests than can be answered. The server closes them, and others do not notice. */
 #include "loopback.h"
 #include "svc/metrics.h"
 #include "testing/h2.h"

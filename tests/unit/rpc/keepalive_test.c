@@ -1,4 +1,5 @@
-/* A peer that is alive but does not answer: a server in another process, which is stopped and continued. */
+/* A peer that is alive but does not answer: a server in another process, which is stopped and
+ * continued. */
 #include "loopback.h"
 #include <signal.h>
 #include <sys/prctl.h>

@@ -1,5 +1,5 @@
-/* A loop, a runtime, a server on a free port of 127.0.0.1 and a channel to it, in one process; the services are the
- * real ones with handlers that a test steers. */
+/* A loop, a runtime, a server on a free port of 127.0.0.1 and a channel to it, in one process; the
+ * services are the real ones with handlers that a test steers. */
 #pragma once
 #include "testing/testing.h"
 // clang-format off

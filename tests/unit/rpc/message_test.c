@@ -86,7 +86,8 @@ static void splitting_refuses_what_it_cannot_read(void **)
                rpc_message_split(good, 1, 15, chunk, &small, &offset, &len));
     assert_err(ERR_INVALID, "field 14",
                rpc_message_split(good, 2, 14, chunk, &small, &offset, &len));
-    /* Every truncation, and every single byte of the header changed: an error or a split within the bytes. */
+    /* Every truncation, and every single byte of the header changed: an error or a split within the
+     * bytes. */
     const size_t total = rpc_message_len(good);
     const uint8_t *bytes = rpc_message_data(good);
     for (size_t cut = 0; cut < total; cut++) {
@@ -163,7 +164,8 @@ static void a_borrowed_chunk_arrives_and_is_released_once(void **state)
     outcome_done(&out);
 }
 
-/* The server's side of Weights.Subscribe: chunks down, raw; put into place by the client with one copy. */
+/* The server's side of Weights.Subscribe: chunks down, raw; put into place by the client with one
+ * copy. */
 static uint8_t *down_values;
 static int down_released;
 

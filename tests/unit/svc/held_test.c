@@ -1,4 +1,5 @@
-/* What holds a daemon up: its words are fit for a terminal, its seconds are those of the cause; and when a peer is such a cause. */
+/* What holds a daemon up: its words are fit for a terminal, its seconds are those of the cause; and
+ * when a peer is such a cause. */
 #include "base/bytes.h"
 #include "base/printable.h"
 #include "base/scoped.h"

@@ -256,7 +256,8 @@ static void what_cannot_be_started_is_an_error(void **state)
     assert_null(child);
 }
 
-/* A parent that is killed with SIGKILL takes its child with it: the child's end of the pipe closes. */
+/* A parent that is killed with SIGKILL takes its child with it: the child's end of the pipe
+ * closes. */
 static void children_die_with_their_parent(void **state)
 {
     (void)state;

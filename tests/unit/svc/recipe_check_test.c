@@ -1,4 +1,5 @@
-/* Values, and pairs of values, that begin a run which cannot work: refused where they are written. */
+/* Values, and pairs of values, that begin a run which cannot work: refused where they are
+ * written. */
 #include "base/mem.h"
 #include "svc/recipe/recipe.h"
 #include "svc/recipe/recipe_place.h"

@@ -27,7 +27,8 @@ static void help_and_docs_come_from_the_table(void **state)
     assert_ok(visit_count((char *)docs.data, "\n| `rloo` | "));
 }
 
-/* What is checked in is what the tables say. After a change of a table: rlhfctl recipe > docs/recipe.md. */
+/* What is checked in is what the tables say. After a change of a table: rlhfctl recipe >
+ * docs/recipe.md. */
 static void the_docs_are_those_of_the_tables(void **state)
 {
     (void)state;

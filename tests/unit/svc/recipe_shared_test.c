@@ -1,4 +1,5 @@
-/* What the daemons of a run must agree on: keys of the table, none of which may be changed while the run goes on. */
+/* What the daemons of a run must agree on: keys of the table, none of which may be changed while
+ * the run goes on. */
 #include "svc/recipe/recipe_live.h"
 #include "svc/recipe/recipe_shared.h"
 #include "testing/testing.h"

@@ -369,7 +369,8 @@ static void a_rendered_recipe_is_the_same_recipe(void **state)
                recipe_require(again, "sft.data"));
 }
 
-/* Bytes of a good recipe changed at random: read or refused, never worse. Meant for the sanitizers. */
+/* Bytes of a good recipe changed at random: read or refused, never worse. Meant for the
+ * sanitizers. */
 static void damaged_recipes_are_read_or_refused(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Key names of other trainers are answered with the key that is meant, wherever they are written. */
+/* Key names of other trainers are answered with the key that is meant, wherever they are
+ * written. */
 #include "base/mem.h"
 #include "svc/recipe/recipe.h"
 #include "svc/recipe/recipe_live.h"

@@ -1,4 +1,5 @@
-/* The one way in: kinds, RLHFD_BACKEND, and modules that are there, not there, of another version, broken. */
+/* The one way in: kinds, RLHFD_BACKEND, and modules that are there, not there, of another version,
+ * broken. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "tensor/backend.h"

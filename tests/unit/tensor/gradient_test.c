@@ -143,7 +143,8 @@ static void swiglu_slope(void **state)
     free_backends();
 }
 
-/* ---- attention: a sequence, then a prompt and two completions that share its first rows; grouped heads */
+/* ---- attention: a sequence, then a prompt and two completions that share its first rows; grouped
+ * heads */
 
 enum { T = 40, H = 4, K = 2, D = 6, FIRST = 6, PROMPT = 18, SHARED = 17, SECOND = 27 };
 

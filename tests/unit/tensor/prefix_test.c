@@ -1,10 +1,11 @@
-/* Attention of completions that share the rows of one prompt: the bits of each sequence alone, and its gradient. */
+/* Attention of completions that share the rows of one prompt: the bits of each sequence alone, and
+ * its gradient. */
 #include "testing/tensors.h"
 
 enum { SHARING_MAX = 9 };
 
-/* A prompt and the completions that follow it, with other rows before and behind; the same rows again with a copy of the
- * prompt for each completion. */
+/* A prompt and the completions that follow it, with other rows before and behind; the same rows
+ * again with a copy of the prompt for each completion. */
 struct family {
     struct attention_shape shape;
     int prompt, count, own[SHARING_MAX];
@@ -84,7 +85,8 @@ static void run(struct backend *be, const struct family *f, const struct rows *r
                                           r->lse, segments, count, &f->shape));
 }
 
-/* Forward and dq bit for bit; dk and dv of the prompt are the sum over its copies, in another order. */
+/* Forward and dq bit for bit; dk and dv of the prompt are the sum over its copies, in another
+ * order. */
 static void equal_apart(const struct family *f, const struct rows *shared, const struct rows *apart)
 {
     const int H = f->shape.H, D = f->shape.D, K = f->shape.K * D;

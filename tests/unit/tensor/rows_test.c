@@ -173,7 +173,8 @@ static void adamw_equals_the_definition(void **state)
     free_backends();
 }
 
-/* From no value to all: the digest's change leads to the digest in full, and is the same from all. */
+/* From no value to all: the digest's change leads to the digest in full, and is the same from
+ * all. */
 static void adamw_adds_the_change_of_the_digest(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* Packed matrices: packed in pieces, read back, and looked up as a table, on every instruction set. */
+/* Packed matrices: packed in pieces, read back, and looked up as a table, on every instruction
+ * set. */
 #include "testing/tensors.h"
 
 /* Every bit pattern comes back, NaNs too. */
@@ -65,8 +66,8 @@ static void a_table_is_looked_up(struct backend *be, int V, int C)
     guarded_free_all();
 }
 
-/* What is put is there in both forms; what is written into the rows is in the panels once it is packed
- * again. */
+/* What is put is there in both forms; what is written into the rows is in the panels once it is
+ * packed again. */
 static void both_forms_follow(struct backend *be, int N, int K)
 {
     const size_t count = (size_t)N * K;

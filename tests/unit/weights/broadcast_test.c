@@ -1,4 +1,5 @@
-/* Publisher and subscribers with NCCL beside their streams (the stand-in's): what is broadcast, and what of it goes over gRPC. */
+/* Publisher and subscribers with NCCL beside their streams (the stand-in's): what is broadcast, and
+ * what of it goes over gRPC. */
 #include "loopback_ring.h"
 #include "rpc/call.h"
 #include "weights/broadcast/attend.h"
@@ -65,7 +66,8 @@ static void assert_models(struct stage *stage, uint64_t version)
         assert_model(&stage->ring.generator[i], version);
 }
 
-/* A value in a hundred changes; each version goes once, as changes. Another lineage has no way there: all values. */
+/* A value in a hundred changes; each version goes once, as changes. Another lineage has no way
+ * there: all values. */
 static void changes_are_broadcast_and_all_values_where_there_is_no_way(void **state)
 {
     struct stage stage;
@@ -101,7 +103,8 @@ static void changes_are_broadcast_and_all_values_where_there_is_no_way(void **st
     stage_close(&stage);
 }
 
-/* What the manners of one broadcast leave: the rest goes over gRPC, from the chunk at which it ended. */
+/* What the manners of one broadcast leave: the rest goes over gRPC, from the chunk at which it
+ * ended. */
 static void a_broadcast_that_breaks_off_goes_on_over_grpc(void **state)
 {
     static const struct {
@@ -147,7 +150,8 @@ static void a_broadcast_that_breaks_off_goes_on_over_grpc(void **state)
     }
 }
 
-/* A publisher that breaks its own order: the buffer that NCCL writes to must not be freed for what is said to come instead. */
+/* A publisher that breaks its own order: the buffer that NCCL writes to must not be freed for what
+ * is said to come instead. */
 static void a_manifest_during_a_broadcast_is_refused(void **state)
 {
     struct stage stage;

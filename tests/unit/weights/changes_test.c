@@ -1,4 +1,5 @@
-/* Deltas and jumps from a publisher to subscribers: who gets what, what a break costs, and what happens to wrong ones. */
+/* Deltas and jumps from a publisher to subscribers: who gets what, what a break costs, and what
+ * happens to wrong ones. */
 #include "loopback_ring.h"
 #include "weights/codec/deltachunk.h"
 
@@ -215,7 +216,8 @@ static void a_break_in_the_middle_costs_no_chunk_twice(void **state)
     ring_done(&ring);
 }
 
-/* A learner whose stream breaks after the first chunk of a delta: version 1 whole, then a part of version 2. */
+/* A learner whose stream breaks after the first chunk of a delta: version 1 whole, then a part of
+ * version 2. */
 struct breaker {
     struct snapshot *full, *delta;
     int calls;

@@ -97,7 +97,8 @@ static uint64_t draw(void)
     return rng_u64(&rng, drawn++);
 }
 
-/* A share of the values of each tensor changes: most by one step, some to any bits, into special values above all. */
+/* A share of the values of each tensor changes: most by one step, some to any bits, into special
+ * values above all. */
 static void change(const struct layout *layout, uint16_t *values, double share)
 {
     static const uint16_t special[] = {0x0000, 0x8000, 0x7f80, 0xff80, 0x7fc0,
@@ -308,7 +309,8 @@ static void offsets_beyond_32_bits(void **state)
     munmap(values, layout->elements * 2);
 }
 
-/* From version 0 to the last over any mixture of whole arrays, deltas and jumps: one digest, the same bits. */
+/* From version 0 to the last over any mixture of whole arrays, deltas and jumps: one digest, the
+ * same bits. */
 static void every_path_leads_to_the_same_bits(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-/* A generator's process for tests of epochs: the real rules, lane and gRPC stream; NCCL and CUDA's runtime are stand-ins. It
- * checks every version that comes, whole by NCCL or the rest of it over gRPC, and says so. */
+/* A generator's process for tests of epochs: the real rules, lane and gRPC stream; NCCL and CUDA's
+ * runtime are stand-ins. It checks every version that comes, whole by NCCL or the rest of it over
+ * gRPC, and says so. */
 #pragma once
 #include "base/clock.h"
 #include "base/log.h"

@@ -1,4 +1,5 @@
-/* A learner for tests of epochs: the real transport with a small publisher over real gRPC. One at a time in a process. */
+/* A learner for tests of epochs: the real transport with a small publisher over real gRPC. One at a
+ * time in a process. */
 #pragma once
 #include "base/clock.h"
 #include "epoch_generator.h"
@@ -51,7 +52,8 @@ static inline void send_manifest(struct peer *peer)
     rpc_call_send_message(peer->call, message);
 }
 
-/* Chunks are copies: a peer that nobody waits for may be sent one version while the next is made. */
+/* Chunks are copies: a peer that nobody waits for may be sent one version while the next is
+ * made. */
 static inline void send_chunks(struct peer *peer, uint64_t have)
 {
     for (size_t i = have / sizeof(uint16_t); i < ELEMENTS;) {

@@ -1,5 +1,5 @@
-/* The rules of epochs by themselves: a simulated learner lane and simulated generators on a virtual clock, so that deadlines
- * are exact; and random events against what must hold whatever happens. */
+/* The rules of epochs by themselves: a simulated learner lane and simulated generators on a virtual
+ * clock, so that deadlines are exact; and random events against what must hold whatever happens. */
 #include "base/rng.h"
 #include "testing/testing.h"
 #include "weights/broadcast/epoch.h"
@@ -9,7 +9,8 @@
 enum { PEERS = 4, EVENTS = 4096, STEP_MS = 1, LANE_MS = 3 };
 static const struct epoch_limits LIMITS = {50, 200, 1000, 500, 100, 300};
 
-/* Where a simulated generator fails, and how: its stream breaks, or it is stopped and says nothing any more. */
+/* Where a simulated generator fails, and how: its stream breaks, or it is stopped and says nothing
+ * any more. */
 enum fault { NONE, DIES, STOPS, FAILS_HERE };
 enum stage { BEFORE_READY, AFTER_READY, IN_INIT, AT_REST, IN_BROADCAST, NEVER };
 
@@ -254,7 +255,8 @@ static void the_id_is_minted_when_all_have_answered(void **state)
     epoch_rules_free(sim.rules);
 }
 
-/* The whole table of faults: the others go on in an epoch, and publications were held up once at most, in time. */
+/* The whole table of faults: the others go on in an epoch, and publications were held up once at
+ * most, in time. */
 static void one_fault_delays_once_and_by_one_deadline(void **state)
 {
     (void)state;
@@ -280,7 +282,8 @@ static void one_fault_delays_once_and_by_one_deadline(void **state)
             publish(&sim);
             run(&sim, 100);
             const bool alone = kind == FAILS_HERE && sim.generator[2].is_stuck;
-            if (!alone) { // who fails here says READY again and again, with longer and longer pauses
+            /* Who fails here says READY again and again, with longer and longer pauses */
+            if (!alone) {
                 assert_int_equal(epoch_rules_state(sim.rules), EPOCH_STANDING);
                 assert_int_equal(epoch_rules_members(sim.rules), 2);
                 assert_int_equal(sim.have[1], 1000);

@@ -1,4 +1,5 @@
-/* Messages about epochs: every step keeps its fields, and hostile bytes are refused with a reason. */
+/* Messages about epochs: every step keeps its fields, and hostile bytes are refused with a
+ * reason. */
 #include "base/mem.h"
 #include "base/rng.h"
 #include "rpc/message.h"

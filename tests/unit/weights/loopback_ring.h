@@ -1,4 +1,5 @@
-/* A publisher and its subscribers over real gRPC on loopback, in one process: what the tests of both sides share. */
+/* A publisher and its subscribers over real gRPC on loopback, in one process: what the tests of
+ * both sides share. */
 #pragma once
 #include "base/clock.h"
 #include "base/mem.h"
@@ -24,10 +25,11 @@ struct generator {
     struct subscriber *subscriber;
     const struct layout *layout;
     char name[32];
+    /* NULL: passes nothing on */
     void (*forward)(struct subscriber *, const struct manifest *, const uint16_t *, struct delta *,
-                    void *); // NULL: passes nothing on
-    bool holds_back;         // takes a version, and applies it only when the test says so
-    uint16_t *values;        // its model
+                    void *);
+    bool holds_back;  // takes a version, and applies it only when the test says so
+    uint16_t *values; // its model
     size_t elements;
     const uint16_t *taken;
     struct manifest manifest; // taken or applied
@@ -111,7 +113,8 @@ static inline uint16_t value_of(uint64_t version, size_t i)
     return (uint16_t)(version * 7919 + i * 31 + (i >> 16));
 }
 
-/* Takes values, of which the manifest has this digest. With a delta from what was published before if tests are of these. */
+/* Takes values, of which the manifest has this digest. With a delta from what was published before
+ * if tests are of these. */
 static inline void publish_values(struct ring *ring, uint32_t lineage, uint64_t version,
                                   uint16_t *values, struct digest digest)
 {

@@ -1,4 +1,5 @@
-/* What gpu/nccl.h declares again of NCCL and CUDA, against their own headers. Skipped where these are not installed. */
+/* What gpu/nccl.h declares again of NCCL and CUDA, against their own headers. Skipped where these
+ * are not installed. */
 #include "gpu/nccl.h"
 #include "testing/testing.h"
 #include <stdio.h>
@@ -37,7 +38,8 @@ _Static_assert(sizeof(ncclResult_t) == sizeof(int) && sizeof(cudaError_t) == siz
                    sizeof(ncclDataType_t) == sizeof(int),
                "enumerations are passed as int");
 
-/* Calls through our pointers are calls of theirs: the same number of parameters, each of the same size or a pointer. */
+/* Calls through our pointers are calls of theirs: the same number of parameters, each of the same
+ * size or a pointer. */
 #define SAME_CALL(ours, theirs, ...)                                                               \
     _Static_assert(_Generic(theirs, __VA_ARGS__ : 1, default : 0), #theirs)
 SAME_CALL(init, &ncclCommInitRankConfig,

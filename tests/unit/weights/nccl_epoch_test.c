@@ -1,6 +1,7 @@
-/* Epochs between processes: this one is the learner, with the real transport and a small publisher over real gRPC; its
- * generators are processes of the same program. NCCL and CUDA's runtime are the stand-ins of tests/fake_nccl, opened as the
- * real ones are. Generators are killed and stopped in every state; versions arrive all the same, and only one is held up. */
+/* Epochs between processes: this one is the learner, with the real transport and a small publisher
+ * over real gRPC; its generators are processes of the same program. NCCL and CUDA's runtime are the
+ * stand-ins of tests/fake_nccl, opened as the real ones are. Generators are killed and stopped in
+ * every state; versions arrive all the same, and only one is held up. */
 #include "epoch_learner.h"
 #include <dirent.h>
 
@@ -164,7 +165,8 @@ static void another_version_stays_on_grpc(void **state)
     learner_end(&it);
 }
 
-/* What a member's NCCL does wrong reaches the learner as a reason, and the version arrives all the same. */
+/* What a member's NCCL does wrong reaches the learner as a reason, and the version arrives all the
+ * same. */
 static void errors_of_a_member_end_the_epoch_with_a_reason(void **state)
 {
     static const struct {

@@ -1,5 +1,5 @@
-/* Opening the libraries, and lanes: two or more of them in one process, over the stand-ins for NCCL and CUDA. The last tests
- * run on the real libraries where these are installed, without a GPU. */
+/* Opening the libraries, and lanes: two or more of them in one process, over the stand-ins for NCCL
+ * and CUDA. The last tests run on the real libraries where these are installed, without a GPU. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "gpu/nccl.h"
@@ -190,7 +190,8 @@ static void one_that_has_no_room_takes_part(void **state)
     part(&party);
 }
 
-/* Each way to hang ends by an abort, keeps what came before it, and the same lanes build the next communicator. */
+/* Each way to hang ends by an abort, keeps what came before it, and the same lanes build the next
+ * communicator. */
 static void what_hangs_is_aborted(void **state)
 {
     static const char *const manners[] = {"init_hang=1", "bcast_hang_at=3", "call_hang_at=3"};
@@ -335,7 +336,8 @@ static void the_real_library_fails_cleanly_without_a_gpu(void **state)
     lane_prepare(lane, BUCKET);
     assert_true(expect(lane, LANE_FAILED).mine);
     assert_true(lane_free(lane));
-    /* And the library itself: an id, and an init that fails with an error that is not about its arguments. */
+    /* And the library itself: an id, and an init that fails with an error that is not about its
+     * arguments. */
     struct nccl_id id = {0}, none = {0};
     setenv("NCCL_SOCKET_IFNAME", "lo", 0);
     assert_int_equal(nccl->call.unique_id(&id), NCCL_SUCCESS);

@@ -68,7 +68,8 @@ static void a_slow_subscriber_skips_versions_and_holds_nobody_up(void **state)
     const struct generator *slow = &ring.generator[0];
     assert_int_equal(slow->order[0], 1);
     assert_int_equal(slow->order[slow->applied - 1], 20);
-    /* The one taken, the one complete, what the queue and the transport's windows (16 MiB at most) held, the newest. */
+    /* The one taken, the one complete, what the queue and the transport's windows (16 MiB at most)
+     * held, the newest. */
     assert_true(slow->applied < 10);
     for (int i = 1; i < slow->applied; i++)
         assert_true(slow->order[i] > slow->order[i - 1]);
@@ -269,7 +270,8 @@ static bool the_second_was_replaced(struct ring *ring)
     return ring->generator[1].downs > 0 && ring->generator[2].ups > 0;
 }
 
-/* A learner that went back to a checkpoint evaluates a version before the one that a generator holds. */
+/* A learner that went back to a checkpoint evaluates a version before the one that a generator
+ * holds. */
 static void evaluated_weights_go_to_whoever_holds_another_version(void **state)
 {
     (void)state;
@@ -296,7 +298,8 @@ static void evaluated_weights_go_to_whoever_holds_another_version(void **state)
     ring_done(&ring);
 }
 
-/* Numbers of processes have no order: two of one name both get weights, and one that comes again takes its own place. */
+/* Numbers of processes have no order: two of one name both get weights, and one that comes again
+ * takes its own place. */
 static void a_process_takes_the_place_of_its_own_stream_alone(void **state)
 {
     (void)state;

@@ -53,7 +53,8 @@ static void what_is_malformed_is_refused(void **state)
     loop_free(loop);
 }
 
-/* A learner that sends nonsense: each of these must break the stream, and none may reach a model. */
+/* A learner that sends nonsense: each of these must break the stream, and none may reach a
+ * model. */
 enum nonsense {
     CHUNK_FIRST,
     CHUNK_TWICE,

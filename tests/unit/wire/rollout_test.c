@@ -194,7 +194,8 @@ static void a_cut_message_is_an_error_or_a_shorter_group(void **state)
         err_free(e);
         group_free(back);
     }
-    /* Between two fields a cut leaves a valid message: without columns, the name or completions at its end. */
+    /* Between two fields a cut leaves a valid message: without columns, the name or completions at
+     * its end. */
     assert_true(refused >= (int)out.len - (int)(group->completions + group->columns.count) - 1);
 }
 
