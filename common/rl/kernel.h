@@ -28,7 +28,7 @@ double pass_sum(const struct pass *pass, const struct stretch *s, const double *
 /* An importance weight exp(log_ratio) of a unit, for the record. */
 void pass_count_weight(struct rl_tally *tally, double log_ratio);
 
-/* Adds the KL term of the sequence, and both divergences to the record. */
+/* divergence.c: adds the KL term of the sequence, and both divergences to the record. */
 void pass_divergences(const struct pass *pass, const struct stretch *s);
 
 /* reference_kl.c: the KL term alone and its record; the sum over the sequence's unmasked tokens of

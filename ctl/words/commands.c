@@ -44,7 +44,6 @@ static const struct command commands[] = {
     {"model new", "make a model directory with fresh weights", command_model_new},
     {"model show", "describe a model directory", command_model_show},
     {"completion", "a script that completes these words in bash or zsh", command_completion},
-    {"__complete", NULL, command_complete_words},
 };
 
 const struct command *commands_all(size_t *ret_count)

@@ -1,5 +1,5 @@
-/* What a tokenizer holds: shared by tokenizer.c (use) and tokenizer_json.c (reading). Private to
- * them. */
+/* Inside text only: the fields of a tokenizer. tokenizer_files.c opens the files,
+ * tokenizer_json.c reads their text into the fields, tokenizer.c uses them. */
 #pragma once
 #include "model/text/bpe.h"
 #include "model/text/pretoken.h"

@@ -305,67 +305,6 @@ err_t recipe_read(const struct recipe_source *source, struct recipe **ret)
                         source, ret);
 }
 
-err_t recipe_require(const struct recipe *recipe, const char *key)
-{
-    const struct recipe_option *row = NULL;
-    size_t base = 0;
-    TRY(option_require(key, &row, &base));
-    assert(option_is_text(row)); // others always have a value
-    const char *text = *(char *const *)((const char *)recipe + base + row->offset);
-    if (*text)
-        return OK;
-    return err_new(ERR_INVALID, "%s%s%s is not set: %s", recipe->file, *recipe->file ? ": " : "",
-                   key, row->help);
-}
-
-err_t recipe_get(const struct recipe *recipe, const char *key, char **ret)
-{
-    const struct recipe_option *row = NULL;
-    size_t base = 0;
-    TRY(err_wrap(option_require(key, &row, &base), "%s", key));
-    if (row->kind == OPTION_group)
-        return err_new(ERR_INVALID, "%s: a section, not a key", key);
-    SCOPED_VALUE(bytes) text = {0};
-    option_put(row, (const char *)recipe + base, &text);
-    *ret = mem_string((const char *)text.data);
-    return OK;
-}
-
-bool recipe_has(const struct recipe *recipe, const char *key, const char *value)
-{
-    SCOPED_MEM char *text = NULL;
-    err_t unknown = recipe_get(recipe, key, &text);
-    assert(!err_failed(unknown));
-    err_free(unknown);
-    const char *word = text + (*text == '"');
-    const size_t len = strcspn(word, "\"");
-    return strlen(value) == len && memcmp(word, value, len) == 0;
-}
-
-struct difference {
-    const struct recipe *a, *b;
-    recipe_look fn;
-    void *arg;
-};
-
-static err_t compare_value(void *arg, const char *path, const struct recipe_option *row,
-                           size_t base)
-{
-    const struct difference *difference = arg;
-    SCOPED_VALUE(bytes) a = {0};
-    SCOPED_VALUE(bytes) b = {0};
-    option_put(row, (const char *)difference->a + base, &a);
-    option_put(row, (const char *)difference->b + base, &b);
-    if (strcmp((char *)a.data, (char *)b.data) != 0)
-        difference->fn(difference->arg, path, (char *)a.data, (char *)b.data);
-    return OK;
-}
-
-void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg)
-{
-    err_free(option_each(compare_value, &(struct difference){a, b, fn, arg}));
-}
-
 static err_t free_value(void *arg, const char *path, const struct recipe_option *row, size_t base)
 {
     (void)path;

@@ -192,3 +192,12 @@ err_t option_require(const char *key, const struct recipe_option **ret_row, size
     prefix[last ? last - key + 1 : 0] = 0;
     return option_unknown(rows, prefix, leaf, leaf);
 }
+
+void markdown_cell(struct bytes *ret, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '|')
+            bytes_u8(ret, '\\');
+        bytes_u8(ret, (uint8_t)*p);
+    }
+}

@@ -102,15 +102,6 @@ void recipe_help(const struct recipe_cli *cli, struct bytes *ret)
     help_rows(option_scorer(), "", ret);
 }
 
-void markdown_cell(struct bytes *ret, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if (*p == '|')
-            bytes_u8(ret, '\\');
-        bytes_u8(ret, (uint8_t)*p);
-    }
-}
-
 static void markdown_rows(struct option_rows rows, const char *section, const char *prefix,
                           struct bytes *ret)
 {
