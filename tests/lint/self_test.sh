@@ -102,5 +102,36 @@ mkdir -p "$tree/common/rl" "$tree/common/model" && echo 'int x;' | tee "$tree/co
     echo "source: equal names were not found"
     failed=1
 }
-((failed)) || echo "$((cases + 2)) cases"
+
+# circle WANT C...: each C is the text of a file of common/rl, compiled; WANT is a part of what circles.sh says, or "clean".
+circle()
+{
+    local want=$1 said status=0 name=a objects="$tree/CMakeFiles/rlhfd_rl.dir/common/rl"
+    shift
+    cases=$((cases + 1))
+    rm -rf "$tree" && mkdir -p "$objects" "$tree/common/rl"
+    for text; do
+        echo "$text" >"$tree/common/rl/$name.c"
+        cc -c "$tree/common/rl/$name.c" -o "$objects/$name.c.o"
+        name=$(tr a-y b-z <<<"$name")
+    done
+    said=$("$here/circles.sh" "$tree" "$tree" 2>&1) || status=$?
+    if [[ $want == clean ]]; then
+        [[ $status == 0 && -z $said ]] && return
+    else
+        [[ $status == 1 && $said == *"$want"* ]] && return
+    fi
+    echo "circles: wanted '$want', got status $status: $said"
+    failed=1
+}
+a='int a(void) { return 1; }' b='int a(void); int b(void) { return a(); }' c='int b(void); int c(void) { return b(); }'
+circle clean "$a" "$b" "$c"
+circle clean 'int a(void) { return 1; } static int c(void) { return 2; } int d(void) { return c(); }' "$b" "$c"
+circle 'common/rl/a.c -> common/rl/c.c: c' 'int c(void); int a(void) { return c(); }' "$b" "$c"
+rm "$tree/common/rl/b.c"
+"$here/circles.sh" "$tree" "$tree" >/dev/null || {
+    echo "circles: an object without a source counted"
+    failed=1
+}
+((failed)) || echo "$((cases + 3)) cases"
 exit $failed
