@@ -1,26 +1,23 @@
-/* The life of a call. Batches may start on any thread, under the call's mutex; their completions
- * arrive on the callbacks' thread, one by one. Every batch underway holds a reference; one more
- * belongs to the call being open. */
+/* The life of a call, and its receiving half. Batches may start on any thread, under the call's
+ * mutex; their completions arrive on the callbacks' thread, one by one. What a server's call does
+ * otherwise than a client's is in the call's side. */
 #include "base/mem.h"
 #include "rpc/call_state.h"
-#include "rpc/details.h"
-#include <assert.h>
 #include <grpc/support/alloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a full queue; who sends what nobody asked for stops at one. */
-enum { CHOKED_LIMITS = 2 };
-
 static void on_recv(struct rpc_tag *tag, bool ok);
-static void on_close(struct rpc_tag *tag, bool ok);
 
-struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool is_inline)
+struct rpc_call *call_new(struct rpc *rpc, const struct call_side *side,
+                          const struct rpc_method *method)
 {
+    const bool is_inline = method && method->flags & RPC_INLINE;
     struct rpc_call *call = mem_new(sizeof *call);
     atomic_init(&call->refs, 1);
     pthread_mutex_init(&call->mutex, NULL);
     call->rpc = rpc;
+    call->side = side;
     call->method = method;
     call->queue_end = &call->queue;
     call->queue_limit = RPC_QUEUE_BYTES;
@@ -28,7 +25,7 @@ struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool
     call->on_recv = (struct rpc_tag){.fn = on_recv, .is_inline = is_inline};
     call->on_send = (struct rpc_tag){.fn = call_on_send, .is_inline = true};
     call->on_writable = (struct rpc_tag){.fn = call_on_writable, .is_inline = is_inline};
-    call->on_close = (struct rpc_tag){.fn = on_close, .is_inline = is_inline};
+    call->on_close = (struct rpc_tag){.fn = call_on_close, .is_inline = is_inline};
     call->deadline = gpr_inf_future(GPR_CLOCK_REALTIME);
     call->status_text = grpc_empty_slice();
     grpc_metadata_array_init(&call->metadata);
@@ -37,159 +34,30 @@ struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool
     return call;
 }
 
-struct rpc_call *rpc_call_ref(struct rpc_call *call)
-{
-    atomic_fetch_add(&call->refs, 1);
-    return call;
-}
-
-void rpc_call_unref(struct rpc_call *call)
-{
-    if (!call || atomic_fetch_sub(&call->refs, 1) != 1)
-        return;
-    call_free_queue(call);
-    grpc_byte_buffer_destroy(call->received); // NULL is allowed
-    grpc_byte_buffer_destroy(call->outgoing);
-    grpc_slice_unref(call->status_text);
-    grpc_metadata_array_destroy(&call->metadata);
-    grpc_metadata_array_destroy(&call->trailers);
-    grpc_call_details_destroy(&call->details);
-    if (call->call)
-        grpc_call_unref(call->call);
-    err_free(call->finish);
-    pthread_mutex_destroy(&call->mutex);
-    free(call->target);
-    free(call->peer);
-    free(call);
-}
-
-void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag)
-{
-    rpc_call_ref(call);
-    TSAN_RELEASE(tag);
-    const grpc_call_error error = grpc_call_start_batch(call->call, ops, count, tag, NULL);
-    assert(error == GRPC_CALL_OK); // anything else is a bug of this file
-    (void)error;
-}
-
-void call_receive_next(struct rpc_call *call)
-{
-    if (call->receiving || call->received_all || call->paused || call->close_seen)
-        return;
-    call->choked = call->entry && call->queued >= CHOKED_LIMITS * call->queue_limit;
-    if (call->choked) // its client reads no answers: it gets no more
-        return;
-    call->receiving = true;
-    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
-    op.data.recv_message.recv_message = &call->received;
-    call_batch(call, &op, 1, &call->on_recv);
-}
-
-/* Client: what we make of an answer that came with OK. */
-static void override_status(struct rpc_call *call, const char *text)
-{
-    call->status = GRPC_STATUS_INTERNAL;
-    grpc_slice_unref(call->status_text);
-    call->status_text = grpc_slice_from_static_string(text);
-}
-
-static void refuse_malformed(struct rpc_call *call, err_t why)
-{
-    static const char text[] = "malformed message from the server";
-    pthread_mutex_lock(&call->mutex);
-    call->deaf = true;
-    pthread_mutex_unlock(&call->mutex);
-    if (call->entry) {
-        rpc_call_finish(call, err_wrap(why, "request of %s", call->method->path));
-        return;
-    }
-    err_free(why);
-    if (call->unary_client)
-        override_status(call, text);
-    else
-        grpc_call_cancel_with_status(call->call, GRPC_STATUS_INTERNAL, text, NULL);
-}
-
-void call_tell_open(struct rpc_call *call)
-{
-    if (call->entry || call->opened || call->close_seen)
-        return;
-    call->opened = true;
-    if (call->handlers.open)
-        call->handlers.open(call, call->user);
-}
-
 void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
 {
     SCOPED(rpc_message) message = message_of(buffer);
-    const struct ProtobufCMessageDescriptor *descriptor =
-        call->entry ? call->method->request : call->method->reply;
     struct ProtobufCMessage *pb = NULL;
-    if (descriptor) {
-        const err_t e = rpc_message_unpack(message, descriptor, &pb);
+    if (call->expected) {
+        const err_t e = rpc_message_unpack(message, call->expected, &pb);
         if (err_failed(e)) {
-            refuse_malformed(call, e);
+            pthread_mutex_lock(&call->mutex);
+            call->deaf = true;
+            pthread_mutex_unlock(&call->mutex);
+            call->side->malformed(call, e);
             return;
         }
     }
-    if (!call->unary_client)
-        call_tell_open(call); // a server that did not say so before
     if (call->handlers.message)
         call->handlers.message(call, message, pb, call->user);
     protobuf_c_message_free_unpacked(pb, NULL); // NULL is allowed
 }
 
-static void tell_half_close(struct rpc_call *call)
-{
-    if (call->one_request)
-        rpc_call_finish(call, err_new(ERR_INVALID, "%s: no request message", call->method->path));
-    else if (call->handlers.half_close)
-        call->handlers.half_close(call, call->user);
-    else
-        rpc_call_finish(call, OK);
-}
-
-static err_t with_details(const struct rpc_call *call, err_t e)
-{
-    for (size_t i = 0; i < call->trailers.count; i++) {
-        const grpc_metadata *row = &call->trailers.metadata[i];
-        if (grpc_slice_str_cmp(row->key, DETAILS_KEY) == 0)
-            e = details_attach(e, GRPC_SLICE_START_PTR(row->value), GRPC_SLICE_LENGTH(row->value));
-    }
-    return e;
-}
-
-/* The status of a client's call, or how a server's ended. */
-static err_t final_error(struct rpc_call *call)
-{
-    if (call->entry) {
-        if (!call->cancelled)
-            return OK;
-        if (rpc_call_time_left_ms(call) <= 0)
-            return err_new(ERR_DEADLINE, "%s: the client's deadline has passed",
-                           call->method->path);
-        return err_new(ERR_CANCELLED, "%s: the client has gone", call->method->path);
-    }
-    if (call->status == GRPC_STATUS_OK)
-        return OK;
-    enum err_code code = ERR_UNKNOWN;
-    if (call->status == GRPC_STATUS_UNAUTHENTICATED)
-        code = ERR_DENIED;
-    else if (call->status > 0 && (int)call->status <= ERR_DATA_LOSS)
-        code = (enum err_code)call->status;
-    return with_details(call, err_new(code, "%s of %s: %.*s", call->method->path, call->target,
-                                      (int)GRPC_SLICE_LENGTH(call->status_text),
-                                      GRPC_SLICE_START_PTR(call->status_text)));
-}
-
 static void final_close(struct rpc_call *call)
 {
     if (call->handlers.close)
-        call->handlers.close(call, final_error(call), call->user);
-    if (call->entry)
-        server_call_over(call);
-    else
-        client_call_over(call);
+        call->handlers.close(call, call->side->outcome(call), call->user);
+    call->side->over(call);
     rpc_call_unref(call); // it was open
 }
 
@@ -208,14 +76,14 @@ static void on_recv(struct rpc_tag *tag, bool ok)
     call->received_all |= end || call->one_request;
     const bool deaf = call->finishing || call->deaf;
     pthread_mutex_unlock(&call->mutex);
-    if (buffer && call->entry)
-        server_call_used(call, grpc_byte_buffer_length(buffer));
+    if (buffer)
+        call->side->heard(call, grpc_byte_buffer_length(buffer));
     if (buffer && !deaf)
         call_deliver(call, buffer);
     else
         grpc_byte_buffer_destroy(buffer);
-    if (end && ok && call->entry && !call->close_seen && !deaf)
-        tell_half_close(call);
+    if (end && ok && !call->close_seen && !deaf)
+        call->side->ended(call);
     pthread_mutex_lock(&call->mutex);
     call->receiving = false;
     call_receive_next(call);
@@ -229,7 +97,7 @@ static void on_recv(struct rpc_tag *tag, bool ok)
 /* mutex held. A held message of a call that went wrong will never be asked for. */
 static bool drop_held(struct rpc_call *call)
 {
-    if (!call->held || (!call->entry && call->status == GRPC_STATUS_OK))
+    if (!call->held || (!call->side->answers && call->status == GRPC_STATUS_OK))
         return false;
     call->held = call->receiving = false;
     grpc_byte_buffer_destroy(call->received);
@@ -237,26 +105,12 @@ static bool drop_held(struct rpc_call *call)
     return true;
 }
 
-static void deliver_reply(struct rpc_call *call)
-{
-    grpc_byte_buffer *buffer = call->received;
-    call->received = NULL;
-    if (buffer)
-        call_deliver(call, buffer);
-    else if (call->status == GRPC_STATUS_OK)
-        override_status(call, "the server sent OK without a reply");
-}
-
 /* Exactly once: RECV_CLOSE_ON_SERVER, or RECV_STATUS_ON_CLIENT. */
-static void on_close(struct rpc_tag *tag, bool)
+void call_on_close(struct rpc_tag *tag, bool)
 {
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_close);
-    if (call->unary_client)
-        deliver_reply(call);
     pthread_mutex_lock(&call->mutex);
     call->closed = call->close_seen = true;
-    if (call->entry && !call->admitted) // it was still waiting for its turn: nobody knows of it
-        call->handlers = (struct rpc_handlers){0};
     call_free_queue(call);
     const bool dropped = drop_held(call);
     const bool over = !call->receiving;

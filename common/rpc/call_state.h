@@ -1,8 +1,11 @@
-/* Private to common/rpc: a call from the inside, and a server's as far as its calls need it.
+/* Private to common/rpc: a call and a server from the inside.
  *
- * Flags and queue are guarded by the call's mutex, which is also held while a batch starts; what a
- * callback needs besides belongs to the callbacks' thread. Every batch underway holds a reference,
- * and being open is one more. */
+ * client.c and server.c make calls, each with its side. call.c receives and outgoing.c sends; to
+ * them a side is a table. Both stand on batch.c.
+ *
+ * The call's mutex guards flags and queue, and is held while a batch starts. The rest of what a
+ * callback needs belongs to the callbacks' thread. Every batch underway holds a reference, and so
+ * does being open. */
 #pragma once
 #include "rpc/core.h"
 #include "svc/door.h"
@@ -26,11 +29,24 @@ struct rpc_entry {
     struct rpc_server *server;
 };
 
+/* What a server's call and a client's do differently. Run on the callbacks' thread, without the
+ * mutex. */
+struct call_side {
+    bool answers; // it accepts the call and ends it with a status: the server's side
+    void (*heard)(struct rpc_call *call, size_t bytes);  // a message has come
+    void (*ended)(struct rpc_call *call);                // the peer has sent its last message
+    void (*malformed)(struct rpc_call *call, err_t why); // a message was; takes why
+    err_t (*outcome)(struct rpc_call *call);             // for the close handler
+    void (*over)(struct rpc_call *call);                 // its last callback has returned
+};
+
 struct rpc_call {
     atomic_int refs;
     struct rpc *rpc;
-    struct rpc_entry *entry; // NULL: a client's
+    const struct call_side *side;
+    struct rpc_entry *entry; // server: the method's
     const struct rpc_method *method;
+    const struct ProtobufCMessageDescriptor *expected; // of the messages that come; NULL: raw
     struct rpc_handlers handlers;
     void *user, *context;
     char *target;                  // client: for errors
@@ -66,22 +82,24 @@ struct rpc_call {
 
     /* Server, callbacks' thread. */
     bool one_request; // one message, then an answer
-    bool admitted;    // its handlers know of it; mutex
     bool used, quiet; // what the door was told of it
 };
 
-/* ---- call.c */
-struct rpc_call *call_new(struct rpc *rpc, const struct rpc_method *method, bool is_inline);
+/* ---- batch.c */
 void call_batch(struct rpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag);
-void call_receive_next(struct rpc_call *call);                      // mutex held
-void call_tell_open(struct rpc_call *call);                         // client: once
-void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer); // takes buffer
+void call_receive_next(struct rpc_call *call); // mutex held
+void call_free_queue(struct rpc_call *call);   // mutex held, or the last reference gone
 
 /* ---- outgoing.c */
 void call_on_send(struct rpc_tag *tag, bool ok);
 void call_on_writable(struct rpc_tag *tag, bool ok);
-void call_send_next(struct rpc_call *call);  // mutex held: starts the next batch if there is any
-void call_free_queue(struct rpc_call *call); // mutex held, or the last reference gone
+void call_send_next(struct rpc_call *call); // mutex held: starts the next batch if there is any
+
+/* ---- call.c */
+struct rpc_call *call_new(struct rpc *rpc, const struct call_side *side,
+                          const struct rpc_method *method); // NULL: server: unknown
+void call_on_close(struct rpc_tag *tag, bool ok);
+void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer); // takes buffer
 
 /* ---- server.c */
 struct rpc_server {
@@ -101,8 +119,3 @@ struct rpc_server {
     void *down_arg;
     struct loop_timer *grace;
 };
-void server_call_used(struct rpc_call *call, size_t bytes); // a message of it came
-void server_call_over(struct rpc_call *call);               // its last callback has returned
-
-/* ---- client.c */
-void client_call_over(struct rpc_call *call);

@@ -1,6 +1,7 @@
 #include "rpc/client.h"
 #include "base/mem.h"
 #include "rpc/call_state.h"
+#include "rpc/details.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,13 +45,108 @@ static bool is_accepted(const grpc_metadata_array *metadata)
     return false;
 }
 
+static void tell_open(struct rpc_call *call)
+{
+    if (call->opened || call->close_seen)
+        return;
+    call->opened = true;
+    if (call->handlers.open)
+        call->handlers.open(call, call->user);
+}
+
 /* The server's initial metadata have come. */
 static void on_open(struct rpc_tag *tag, bool ok)
 {
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_open);
     if (ok && is_accepted(&call->metadata))
-        call_tell_open(call);
+        tell_open(call);
     rpc_call_unref(call);
+}
+
+/* What we make of an answer that came with OK. */
+static void override_status(struct rpc_call *call, const char *text)
+{
+    call->status = GRPC_STATUS_INTERNAL;
+    grpc_slice_unref(call->status_text);
+    call->status_text = grpc_slice_from_static_string(text);
+}
+
+static void malformed(struct rpc_call *call, err_t why)
+{
+    static const char text[] = "malformed message from the server";
+    err_free(why);
+    if (call->unary_client)
+        override_status(call, text);
+    else
+        grpc_call_cancel_with_status(call->call, GRPC_STATUS_INTERNAL, text, NULL);
+}
+
+/* A server of another make says by its first message that it has accepted. */
+static void heard(struct rpc_call *call, size_t)
+{
+    tell_open(call);
+}
+
+static void ended(struct rpc_call *)
+{
+    // the status follows
+}
+
+static err_t with_details(const struct rpc_call *call, err_t e)
+{
+    for (size_t i = 0; i < call->trailers.count; i++) {
+        const grpc_metadata *row = &call->trailers.metadata[i];
+        if (grpc_slice_str_cmp(row->key, DETAILS_KEY) == 0)
+            e = details_attach(e, GRPC_SLICE_START_PTR(row->value), GRPC_SLICE_LENGTH(row->value));
+    }
+    return e;
+}
+
+/* The status that the server sent, or the transport for it. */
+static err_t outcome(struct rpc_call *call)
+{
+    if (call->status == GRPC_STATUS_OK)
+        return OK;
+    enum err_code code = ERR_UNKNOWN;
+    if (call->status == GRPC_STATUS_UNAUTHENTICATED)
+        code = ERR_DENIED;
+    else if (call->status > 0 && (int)call->status <= ERR_DATA_LOSS)
+        code = (enum err_code)call->status;
+    return with_details(call, err_new(code, "%s of %s: %.*s", call->method->path, call->target,
+                                      (int)GRPC_SLICE_LENGTH(call->status_text),
+                                      GRPC_SLICE_START_PTR(call->status_text)));
+}
+
+static void leave(struct rpc_call *call)
+{
+    struct rpc *rpc = call->rpc;
+    pthread_mutex_lock(&rpc->mutex);
+    *call->prev_open = call->next_open;
+    if (call->next_open)
+        call->next_open->prev_open = call->prev_open;
+    rpc->open_calls--;
+    pthread_cond_signal(&rpc->arrived);
+    pthread_mutex_unlock(&rpc->mutex);
+}
+
+static const struct call_side client_side = {
+    .heard = heard, .ended = ended, .malformed = malformed, .outcome = outcome, .over = leave};
+
+static void deliver_reply(struct rpc_call *call)
+{
+    grpc_byte_buffer *buffer = call->received;
+    call->received = NULL;
+    if (buffer)
+        call_deliver(call, buffer);
+    else if (call->status == GRPC_STATUS_OK)
+        override_status(call, "the server sent OK without a reply");
+}
+
+/* A unary call has one batch: reply and status come together. */
+static void on_reply(struct rpc_tag *tag, bool ok)
+{
+    deliver_reply(CONTAINER(tag, struct rpc_call, on_close));
+    call_on_close(tag, ok);
 }
 
 static struct rpc_call *client_call(struct rpc_channel *channel, const struct rpc_method *method,
@@ -61,7 +157,8 @@ static struct rpc_call *client_call(struct rpc_channel *channel, const struct rp
     if (!options)
         options = &none;
     struct rpc *rpc = channel->rpc;
-    struct rpc_call *call = call_new(rpc, method, method->flags & RPC_INLINE);
+    struct rpc_call *call = call_new(rpc, &client_side, method);
+    call->expected = method->reply;
     call->handlers = *handlers;
     call->user = user;
     call->target = mem_string(channel->target);
@@ -89,18 +186,6 @@ static struct rpc_call *client_call(struct rpc_channel *channel, const struct rp
     return call;
 }
 
-void client_call_over(struct rpc_call *call)
-{
-    struct rpc *rpc = call->rpc;
-    pthread_mutex_lock(&rpc->mutex);
-    *call->prev_open = call->next_open;
-    if (call->next_open)
-        call->next_open->prev_open = call->prev_open;
-    rpc->open_calls--;
-    pthread_cond_signal(&rpc->arrived);
-    pthread_mutex_unlock(&rpc->mutex);
-}
-
 static grpc_op receive_status(struct rpc_call *call)
 {
     grpc_op op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
@@ -124,6 +209,7 @@ struct rpc_call *rpc_call_unary(struct rpc_channel *channel, const struct rpc_me
 {
     struct rpc_call *call = client_call(channel, method, options, handlers, user);
     call->unary_client = true;
+    call->on_close.fn = on_reply;
     call->initial_sent = call->half_close_wanted = call->half_close_sent = call->received_all =
         true;
     SCOPED(rpc_message) message = rpc_message_pack(request);

@@ -54,6 +54,8 @@ struct rpc {
 void rpc_push(struct rpc *rpc, struct rpc_tag *tag); // any thread -> the loop's runs it
 void rpc_wait(struct rpc *rpc, const int *pending);  // loop's thread: runs tags until *pending is 0
 void rpc_count(struct rpc *rpc, int *pending, int change); // under the mutex; wakes who waits
+void rpc_run_queue(struct rpc *rpc, grpc_completion_queue *queue); // until it is shut down
+void rpc_drain_inbox(struct rpc *rpc); // the threads have ended: runs what they left behind
 
 /* ---- corelog.c */
 void rpc_log_install(void);

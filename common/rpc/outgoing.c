@@ -8,18 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void call_free_queue(struct rpc_call *call)
-{
-    for (struct rpc_out *out = call->queue, *next; out; out = next) {
-        next = out->next;
-        call->queued -= out->len;
-        grpc_byte_buffer_destroy(out->buffer);
-        free(out);
-    }
-    call->queue = NULL;
-    call->queue_end = &call->queue;
-}
-
 /* mutex held. accepted lives until the batch has started. */
 static size_t put_initial(struct rpc_call *call, grpc_op *op, bool accept, grpc_metadata *accepted)
 {
@@ -93,15 +81,15 @@ void call_send_next(struct rpc_call *call)
     size_t count = 0;
     struct out_status out = {.text = grpc_empty_slice(), .details.value = grpc_empty_slice()};
     const bool last = !call->queue || !call->queue->next;
-    const bool status = call->entry && call->finishing && !call->status_sent && last;
+    const bool status = call->finishing && !call->status_sent && last;
     const bool half_close = call->half_close_wanted && !call->half_close_sent && last;
     const bool initial = !call->initial_sent;
     if (!call->queue && !status && !half_close && !(initial && call->open_now))
         return;
     grpc_metadata accepted;
     if (initial)
-        count +=
-            put_initial(call, &ops[count], call->entry && call->open_now && !status, &accepted);
+        count += put_initial(call, &ops[count], call->side->answers && call->open_now && !status,
+                             &accepted);
     count += put_message(call, &ops[count]);
     if (status)
         count += put_status(call, &ops[count], &out);
@@ -213,7 +201,7 @@ bool rpc_call_full(struct rpc_call *call)
 void rpc_call_half_close(struct rpc_call *call)
 {
     pthread_mutex_lock(&call->mutex);
-    call->half_close_wanted |= !call->entry;
+    call->half_close_wanted |= !call->side->answers;
     call_send_next(call);
     pthread_mutex_unlock(&call->mutex);
 }
@@ -221,7 +209,7 @@ void rpc_call_half_close(struct rpc_call *call)
 void rpc_call_finish(struct rpc_call *call, err_t why)
 {
     pthread_mutex_lock(&call->mutex);
-    const bool first = call->entry && !call->finishing;
+    const bool first = call->side->answers && !call->finishing;
     if (first) {
         call->finishing = true;
         call->finish = why;

@@ -23,32 +23,6 @@ enum {
     SPARE = 8 << 20,
 };
 
-static void on_open(struct rpc_tag *tag, bool ok);
-
-/* Prepares the next call of a method: its memory is there before it comes. A request is read like
- * any other message, not by core with the call: a half of one, or a reset, would stay unseen. */
-static void arm(struct rpc_entry *entry)
-{
-    struct rpc_server *server = entry->server;
-    const struct rpc_method *method = entry->method;
-    struct rpc_call *call = call_new(server->rpc, method, method && method->flags & RPC_INLINE);
-    call->entry = entry;
-    call->user = entry->user;
-    if (method)
-        call->handlers = method->handlers;
-    call->on_open = (struct rpc_tag){.fn = on_open, .is_inline = true};
-    rpc_count(server->rpc, &server->pending, 1);
-    TSAN_RELEASE(&call->on_open);
-    grpc_completion_queue *queue = server->rpc->queue;
-    if (method)
-        grpc_server_request_registered_call(server->core, entry->handle, &call->call,
-                                            &call->deadline, &call->metadata, NULL, queue, queue,
-                                            &call->on_open);
-    else
-        grpc_server_request_call(server->core, &call->call, &call->details, &call->metadata, queue,
-                                 queue, &call->on_open);
-}
-
 /* ---- what the door hears of a call */
 
 static bool has_one_request(const struct rpc_method *method)
@@ -72,7 +46,7 @@ static bool find_connection(struct rpc_call *call)
     return door_call(door, call->ticket);
 }
 
-void server_call_used(struct rpc_call *call, size_t bytes)
+static void heard(struct rpc_call *call, size_t bytes)
 {
     struct door *door = call->entry->server->door;
     if (!call->ticket.serial)
@@ -96,16 +70,75 @@ static void leave_door(struct rpc_call *call)
     door_call_over(door, call->ticket, call->cancelled && !call->finishing && !served);
 }
 
-void server_call_over(struct rpc_call *call)
+static void leave(struct rpc_call *call)
 {
     leave_door(call);
     rpc_count(call->rpc, &call->entry->server->pending, -1);
 }
 
+/* ---- the server's side of a call */
+
+static void malformed(struct rpc_call *call, err_t why)
+{
+    rpc_call_finish(call, err_wrap(why, "request of %s", call->method->path));
+}
+
+static void ended(struct rpc_call *call)
+{
+    if (call->one_request)
+        rpc_call_finish(call, err_new(ERR_INVALID, "%s: no request message", call->method->path));
+    else if (call->handlers.half_close)
+        call->handlers.half_close(call, call->user);
+    else
+        rpc_call_finish(call, OK);
+}
+
+static err_t outcome(struct rpc_call *call)
+{
+    if (!call->cancelled)
+        return OK;
+    if (rpc_call_time_left_ms(call) <= 0)
+        return err_new(ERR_DEADLINE, "%s: the client's deadline has passed", call->method->path);
+    return err_new(ERR_CANCELLED, "%s: the client has gone", call->method->path);
+}
+
+static const struct call_side server_side = {.answers = true,
+                                             .heard = heard,
+                                             .ended = ended,
+                                             .malformed = malformed,
+                                             .outcome = outcome,
+                                             .over = leave};
+
 /* ---- a call begins */
+
+static void on_open(struct rpc_tag *tag, bool ok);
+
+/* Prepares the next call of a method: its memory is there before it comes. A request is read like
+ * any other message, not by core with the call: a half of one, or a reset, would stay unseen. */
+static void arm(struct rpc_entry *entry)
+{
+    struct rpc_server *server = entry->server;
+    const struct rpc_method *method = entry->method;
+    struct rpc_call *call = call_new(server->rpc, &server_side, method);
+    call->entry = entry;
+    call->user = entry->user;
+    call->expected = method ? method->request : NULL;
+    call->on_open = (struct rpc_tag){.fn = on_open, .is_inline = true};
+    rpc_count(server->rpc, &server->pending, 1);
+    TSAN_RELEASE(&call->on_open);
+    grpc_completion_queue *queue = server->rpc->queue;
+    if (method)
+        grpc_server_request_registered_call(server->core, entry->handle, &call->call,
+                                            &call->deadline, &call->metadata, NULL, queue, queue,
+                                            &call->on_open);
+    else
+        grpc_server_request_call(server->core, &call->call, &call->details, &call->metadata, queue,
+                                 queue, &call->on_open);
+}
 
 static void open_call(struct rpc_call *call)
 {
+    call->handlers = call->method->handlers;
     call->open_now = call->method->kind != RPC_UNARY;
     call->quiet = call->ticket.serial && !call->one_request && !(call->method->flags & RPC_HELLO);
     if (call->quiet)
@@ -119,12 +152,12 @@ static void open_call(struct rpc_call *call)
     pthread_mutex_unlock(&call->mutex);
 }
 
-/* Takes the reference that waited. */
+/* Takes the reference that waited. Until now nobody knows of the call, so none of its handlers is
+ * called. */
 static void admit(struct rpc_call *call)
 {
     pthread_mutex_lock(&call->mutex);
     const bool over = call->close_seen;
-    call->admitted = true;
     pthread_mutex_unlock(&call->mutex);
     if (over) {
         rpc_call_unref(call);
@@ -151,7 +184,7 @@ static void on_open(struct rpc_tag *tag, bool ok)
     struct rpc_call *call = CONTAINER(tag, struct rpc_call, on_open);
     struct rpc_server *server = call->entry->server;
     if (!ok) { // the server shuts down: what was armed comes back unused
-        server_call_over(call);
+        leave(call);
         rpc_call_unref(call);
         return;
     }
