@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "model/linear.h"
 #include "model/workspace.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -339,6 +340,17 @@ err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target
                                 fw->model->config.V));
     }
     return OK;
+}
+
+err_t forward_draw(struct forward *fw, const int32_t *row, int count,
+                   const struct token_request *request, int requests, struct token_draw *ret)
+{
+    struct backend *be = fw->model->be;
+    assert(count <= fw->head_rows);
+    TRY(forward_check_rows(fw, row, NULL, count));
+    TRY(forward_head_chunk(fw, HEAD_VOCABULARY, row, count, fw->head_out));
+    return be->ops->token_draw(be, fw->head_out, count, fw->model->config.V, request, requests,
+                               ret);
 }
 
 void forward_free(struct forward *fw)

@@ -50,5 +50,10 @@ err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *r
 err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target, int count,
                    float inverse_temperature, float *ret_logp, float *ret_entropy);
 
+/* Draws from the logits of hidden rows row[0..count-1], of which there are at most head_rows.
+ * request[i].row counts within `row`. Logits stay in the backend. */
+err_t forward_draw(struct forward *fw, const int32_t *row, int count,
+                   const struct token_request *request, int requests, struct token_draw *ret);
+
 void forward_free(struct forward *fw);
 DEFINE_SCOPED(forward)

@@ -27,6 +27,7 @@
 #include "tensor/digest.h"
 #include "tensor/numerics.h"
 #include "tensor/tensor.h"
+#include "tensor/token_draw.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -99,9 +100,6 @@ struct backend_ops {
     err_t (*get)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*copy)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*zero)(struct backend *, void *data, size_t bytes);
-    /* Where the host may read what lies at an address, after sync; NULL: it cannot, and takes
-     * get. */
-    const void *(*view)(struct backend *, const void *address);
     size_t (*capacity)(struct backend *); // bytes that the device has in all
 
     /* Rows of C elements; row (count) is the host's. y[i] = x[row[i]]. */
@@ -211,10 +209,11 @@ struct backend_ops {
      * softmax) * inverse_temperature; a row with dlogp 0 becomes zeros. */
     err_t (*token_logp_backward)(struct backend *, float *logits, const float *dlogp,
                                  const int32_t *token, float inverse_temperature, int N, int V);
-    /* probability[n,v] = softmax(logits[n] * inverse_temperature) exactly as token_logp sums it:
-     * sampling reads it. logits and probability may be the same memory. */
-    err_t (*softmax)(struct backend *, float *probability, const float *logits,
-                     float inverse_temperature, int N, int V);
+    /* One token for each request (tensor/token_draw.h): all draws of a step are one call. request
+     * (count) and ret are the host's. RANGE: a row outside [0,N), or a penalised token outside
+     * [0,V); nothing was drawn. */
+    err_t (*token_draw)(struct backend *, const float *logits, int N, int V,
+                        const struct token_request *request, int count, struct token_draw *ret);
 
     /* ---- the optimizer */
     /* weights_digest of w, whose first element is `first` of the flat array. */
@@ -261,7 +260,7 @@ err_t backend_open(const char *kind, const struct backend_config *config, struct
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 1 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 2 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

@@ -32,8 +32,3 @@ err_t buffer_get(const struct buffer *buffer, size_t at, size_t bytes, void *ret
     assert(inside(buffer, at, bytes));
     return buffer->be->ops->get(buffer->be, ret, (const char *)buffer->address + at, bytes);
 }
-
-const void *buffer_view(const struct buffer *buffer)
-{
-    return buffer->be->ops->view(buffer->be, buffer->address);
-}

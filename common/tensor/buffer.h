@@ -26,7 +26,3 @@ void buffer_done(struct buffer *buffer); // {0} is allowed
  * thread, while nobody writes there. */
 err_t buffer_put(struct buffer *buffer, size_t at, const void *from, size_t bytes);
 err_t buffer_get(const struct buffer *buffer, size_t at, size_t bytes, void *ret);
-
-/* Where the host may read the buffer after sync, until it is freed; NULL: buffer_get alone reads
- * it. */
-const void *buffer_view(const struct buffer *buffer);

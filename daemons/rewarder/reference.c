@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "model/engine/sampler.h"
+#include "model/engine/sampling.h"
 #include "model/likelihood.h"
 #include "model/numerics.h"
 #include "rl/pairs.h"

@@ -161,21 +161,52 @@ static void attention(struct backend *be, int N, int C, struct bytes *out)
     keep(out, dv, narrow);
 }
 
+/* Every rule, rows that requests share, a row that has no distribution. */
+static void draw(struct backend *be, int N, int V, struct bytes *out)
+{
+    enum { RULES = 7, DRAWS = 3 * RULES };
+    const struct token_request rules[RULES] = {
+        {.uniform = 0.3},
+        {.uniform = 0.9},
+        {.top_k = 3, .top_p = 0.7f, .uniform = 0.5},
+        {.min_p = 0.05f, .uniform = 0.999},
+        {.repetition_penalty = 1.3f, .top_p = 0.9f, .uniform = 0.6},
+        {.greedy = true},
+        {.greedy = true, .repetition_penalty = 0.7f},
+    };
+    struct token_request request[DRAWS];
+    struct token_draw got[DRAWS];
+    float *logits = floats((size_t)N * V, 1, 8);
+    int32_t *token = tokens(5, 2, V);
+    logits[(size_t)(N / 2) * V] = N > 1 ? NAN : 1;
+    for (int i = 0; i < DRAWS; i++) {
+        request[i] = rules[i % RULES];
+        request[i].row = i / RULES * (N - 1) / 2;
+        request[i].inverse_temperature = request[i].greedy ? 1 : 0.7f;
+        request[i].token = token;
+        request[i].tokens = 5;
+    }
+    run_op(be->ops->token_draw(be, ON(be, logits), N, V, request, DRAWS, got));
+    for (int i = 0; i < DRAWS; i++) {
+        const double numbers[] = {got[i].token, got[i].logp, got[i].mass, got[i].share};
+        assert_int_equal(got[i].finite, N == 1 || request[i].row != N / 2);
+        bytes_put(out, numbers, sizeof numbers);
+    }
+}
+
 static void vocabulary(struct backend *be, int N, int V, struct bytes *out)
 {
     const size_t size = (size_t)N * V;
-    float *logits = floats(size, 1, 30), *p = guarded(size * 4), *logp = guarded((size_t)N * 4);
+    float *logits = floats(size, 1, 30), *logp = guarded((size_t)N * 4);
     float *entropy = guarded((size_t)N * 4), *dlogp = floats((size_t)N, 2, 1);
     int32_t *token = tokens((size_t)N, 3, V);
     logits[size - 1] = -INFINITY;
     token[N - 1] = 0;
     dlogp[N / 2] = 0;
     run_op(be->ops->token_logp(be, logp, entropy, ON(be, logits), token, 0.7f, N, V));
-    run_op(be->ops->softmax(be, ON(be, p), ON(be, logits), 0.7f, N, V));
     run_op(be->ops->token_logp_backward(be, ON(be, logits), dlogp, token, 0.7f, N, V));
     keep(out, V > 1 ? logp : dlogp, (size_t)N); // one token at -infinity: not a number
     keep(out, V > 1 ? entropy : dlogp, (size_t)N);
-    keep(out, V > 1 ? p : dlogp, V > 1 ? size : 1);
     keep(out, V > 1 ? logits : dlogp, V > 1 ? size : 1);
 }
 
@@ -249,8 +280,8 @@ static void all_backends_agree(parity_case *run)
 /* Sizes by lot, of every op; RLHFD_SHAPES=400: so many. */
 static void odd_shapes_agree(void **state)
 {
-    static parity_case *const cases[] = {matmul,    embed,      rmsnorm,   rope, swiglu,
-                                         attention, vocabulary, optimizer, bias, rows};
+    static parity_case *const cases[] = {matmul,     embed,     rmsnorm, rope, swiglu, attention,
+                                         vocabulary, optimizer, bias,    rows, draw};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;
@@ -293,12 +324,14 @@ PARITY(rope)
 PARITY(swiglu)
 PARITY(attention)
 PARITY(vocabulary)
+PARITY(draw)
 PARITY(optimizer)
 PARITY(bias)
 
 TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
       cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(rope_agrees),
       cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
-      cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(optimizer_agrees),
-      cmocka_unit_test(bias_agrees), cmocka_unit_test(rows_agrees),
-      cmocka_unit_test(head_sizes_agree), cmocka_unit_test(odd_shapes_agree))
+      cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(draw_agrees),
+      cmocka_unit_test(optimizer_agrees), cmocka_unit_test(bias_agrees),
+      cmocka_unit_test(rows_agrees), cmocka_unit_test(head_sizes_agree),
+      cmocka_unit_test(odd_shapes_agree))

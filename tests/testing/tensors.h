@@ -68,7 +68,7 @@ static inline void guarded_free_all(void)
 static inline void *mirror_of(struct backend *be, const void *p)
 {
     const char *at = p;
-    if (!p || be->ops->view(be, p))
+    if (!p || !strcmp(be->ops->name, "cpu"))
         return (void *)p;
     for (int i = 0; i < guard_count; i++) {
         struct guard *guard = &guards[i];

@@ -66,21 +66,6 @@ static void slot_init(struct engine *e, struct slot *slot)
     slot->page = mem_array((size_t)engine_pages_for(e->config.max_context), sizeof *slot->page);
 }
 
-static err_t rows_init(struct vocabulary_rows *rows, struct backend *be, size_t count)
-{
-    TRY(buffer_alloc(be, count * sizeof(float), &rows->buffer));
-    rows->host = buffer_view(&rows->buffer);
-    if (!rows->host)
-        rows->host = rows->copy = mem_array(count, sizeof *rows->copy);
-    return OK;
-}
-
-static void rows_done(struct vocabulary_rows *rows)
-{
-    buffer_done(&rows->buffer);
-    mem_free(rows->copy);
-}
-
 err_t engine_new(struct model *model, const struct engine_config *config, struct engine **ret)
 {
     SCOPED(engine) e = mem_new(sizeof *e);
@@ -90,10 +75,8 @@ err_t engine_new(struct model *model, const struct engine_config *config, struct
         e->config.step_rows = config->slots > STEP_ROWS ? config->slots : STEP_ROWS;
     TRY(check_config(model, &e->config));
     TRY(count_pages(model, &e->config, &e->kv_pages));
-    const size_t slots = (size_t)config->slots, rows = (size_t)e->config.step_rows,
-                 V = (size_t)model->config.V, head = (size_t)engine_head_rows(e) * V;
+    const size_t slots = (size_t)config->slots, rows = (size_t)e->config.step_rows;
     TRY(forward_new(model, e->config.step_rows, engine_head_rows(e), false, &e->forward));
-    e->sampler = sampler_new(model->config.V);
     e->slot = mem_array(slots, sizeof *e->slot);
     for (size_t i = 0; i < slots; i++)
         slot_init(e, &e->slot[i]);
@@ -108,10 +91,9 @@ err_t engine_new(struct model *model, const struct engine_config *config, struct
     e->pick = mem_array(slots, sizeof *e->pick);
     e->row = mem_array(slots, sizeof *e->row);
     e->finished = mem_array(slots, sizeof *e->finished);
-    TRY(rows_init(&e->logits, model->be, head));
-    TRY(rows_init(&e->probability, model->be, head));
-    TRY(buffer_alloc(model->be, V * sizeof(float), &e->penalised));
-    e->adjusted = mem_array(V, sizeof *e->adjusted);
+    e->drawer = mem_array(slots, sizeof *e->drawer);
+    e->request = mem_array(slots, sizeof *e->request);
+    e->draw = mem_array(slots, sizeof *e->draw);
     *ret = STEAL(e);
     return OK;
 }
@@ -133,16 +115,15 @@ int engine_free_pages(const struct engine *e)
 
 size_t engine_bytes(const struct engine *e)
 {
-    const size_t slots = (size_t)e->config.slots, T = (size_t)e->config.max_context,
-                 V = (size_t)e->model->config.V;
-    size_t bytes = sizeof *e + forward_bytes(e->forward) + 3 * V * sizeof(float);
+    const size_t slots = (size_t)e->config.slots, T = (size_t)e->config.max_context;
+    size_t bytes = sizeof *e + forward_bytes(e->forward);
     bytes += slots * (sizeof(struct slot) + 3 * T * sizeof(float) +
                       (size_t)engine_pages_for(e->config.max_context) * sizeof(int32_t)) +
              (size_t)e->kv_pages * (engine_page_bytes(e->model) + 2 * sizeof(int32_t));
-    bytes += 2 * (size_t)e->config.step_rows * sizeof(int32_t) +
-             (e->logits.copy ? 4 : 2) * (size_t)engine_head_rows(e) * V * sizeof(float);
+    bytes += 2 * (size_t)e->config.step_rows * sizeof(int32_t);
     bytes +=
-        slots * (sizeof *e->segment + 3 * sizeof *e->pick + sizeof *e->row + sizeof *e->finished);
+        slots * (sizeof *e->segment + 3 * sizeof *e->pick + sizeof *e->row + sizeof *e->finished +
+                 sizeof *e->drawer + sizeof *e->request + sizeof *e->draw);
     for (size_t i = 0; i < slots; i++)
         bytes += (size_t)e->slot[i].span_capacity * sizeof(struct engine_span);
     return bytes;
@@ -290,12 +271,8 @@ void engine_free(struct engine *e)
         e->model->be->ops->kv_free(e->model->be, e->kv);
     pages_free(e->pages);
     forward_free(e->forward);
-    sampler_free(e->sampler);
-    rows_done(&e->logits);
-    rows_done(&e->probability);
-    buffer_done(&e->penalised);
-    void *const arrays[] = {e->slot,  e->active, e->token, e->position, e->segment,
-                            e->owner, e->pick,   e->row,   e->finished, e->adjusted};
+    void *const arrays[] = {e->slot, e->active,   e->token,  e->position, e->segment, e->owner,
+                            e->pick, e->finished, e->drawer, e->request,  e->draw,    e->row};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         mem_free(arrays[i]);
     mem_free(e);

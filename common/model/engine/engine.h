@@ -20,7 +20,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
-#include "model/engine/sampler.h"
+#include "model/engine/sampling.h"
 #include "model/model.h"
 #include <stdbool.h>
 #include <stddef.h>

@@ -28,23 +28,14 @@ struct slot {
     float *logp, *sampled; // (max_context) of the completion's tokens
     int spans, span_capacity;
     struct engine_span *span;
-    int last_row;     // of this step's rows: whose logits give its next token; -1: none yet
-    struct draw next; // what this step drew
-    float next_logp;
-};
-
-/* (HEAD_ROWS,V), computed by the backend and read by draws. */
-struct vocabulary_rows {
-    struct buffer buffer;
-    float *copy;       // the host's; NULL: rows are read in place
-    const float *host; // where draws read them
+    int last_row;           // of this step's rows: whose logits give its next token; -1: none yet
+    struct token_draw next; // what this step drew
 };
 
 struct engine {
     struct model *model;
     struct engine_config config;
     struct forward *forward;
-    struct sampler *sampler;
     struct slot *slot;    // (slots)
     struct slot **active; // (slots) those not free, the oldest first
     int actives;
@@ -57,10 +48,16 @@ struct engine {
     struct slot **owner;       // (slots) whose segment it is
     struct slot **pick;        // (slots) who lacks several tokens; then who draws
     int rows, segments;
-    struct vocabulary_rows logits, probability;
-    struct buffer penalised; // (V) one row
-    float *adjusted;         // (V) the host's: a row under a repetition penalty
-    int32_t *row;            // (slots) of the hidden states
+    int32_t *row; // (slots) of the hidden states
+    /* (slots) the draws of one block of head rows, and whose they are; `first` has the prompt that
+     * a sibling adopts, NULL: it is no sibling. */
+    struct drawer {
+        struct slot *slot;
+        const struct slot *first;
+    } * drawer;
+    struct token_request *request;
+    struct token_draw *draw;
+    int draws;
     struct engine_completion *finished;
     int finished_count;
     struct engine_counters counters;

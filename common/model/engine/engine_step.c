@@ -38,115 +38,54 @@ static void plan_rows(struct engine *e)
     }
 }
 
-/* Row i, as ops take it. */
-static float *row_at(const struct engine *e, const struct vocabulary_rows *rows, int i)
+/* Adds a draw from row `row` of the block under way. */
+static void ask(struct engine *e, struct slot *slot, const struct slot *first, int row)
 {
-    return (float *)rows->buffer.address + (size_t)i * (size_t)e->model->config.V;
-}
-
-/* Rows [from, from + count) are there for draws to read. */
-static err_t show(struct engine *e, struct vocabulary_rows *rows, int from, int count)
-{
-    const size_t V = (size_t)e->model->config.V, at = (size_t)from * V;
-    if (!rows->copy)
-        return e->model->be->ops->sync(e->model->be);
-    return buffer_get(&rows->buffer, at * sizeof(float), (size_t)count * V * sizeof(float),
-                      rows->copy + at);
-}
-
-/* Row i of the logits under the slot's penalty, or the probabilities from them, into
- * e->adjusted. */
-static err_t penalise(struct engine *e, const struct slot *slot, int i)
-{
-    struct backend *be = e->model->be;
-    const int V = e->model->config.V;
-    const size_t bytes = (size_t)V * sizeof(float);
-    TRY(buffer_get(&e->logits.buffer, (size_t)i * bytes, bytes, e->adjusted));
-    sampler_penalise(e->sampler, &slot->sampling, e->adjusted, slot->token, slot->length);
-    if (slot->sampling.temperature == 0)
-        return OK;
-    TRY(buffer_put(&e->penalised, 0, e->adjusted, bytes));
-    TRY(be->ops->softmax(be, e->penalised.address, e->penalised.address,
-                         sampling_inverse(&slot->sampling), 1, V));
-    TRY(be->ops->sync(be));
-    return buffer_get(&e->penalised, 0, bytes, e->adjusted);
-}
-
-static err_t draw_slot(struct engine *e, struct slot *slot, int i)
-{
-    const size_t at = (size_t)i * (size_t)e->model->config.V;
-    const float *logits = e->logits.host + at, *probability = e->probability.host + at;
-    if (sampling_penalises(&slot->sampling)) {
-        TRY(penalise(e, slot, i));
-        logits = probability = e->adjusted;
-    }
-    return sampler_draw(e->sampler, &slot->sampling, (uint64_t)slot->completion,
-                        (uint64_t)slot->length, logits, probability, &slot->next);
+    e->drawer[e->draws] = (struct drawer){slot, first};
+    e->request[e->draws++] = sampling_request(&slot->sampling, row, (uint64_t)slot->completion,
+                                              slot->token, slot->length);
 }
 
 /* The other completions of a prompt that was just computed take their own draw from the same row.
  */
-static err_t draw_siblings(struct engine *e, const struct slot *first, int i)
+static void ask_siblings(struct engine *e, const struct slot *first, int row)
 {
-    struct backend *be = e->model->be;
-    const int V = e->model->config.V;
-    for (int s = 0; s < e->actives; s++) {
-        struct slot *slot = e->active[s];
-        if (slot->state != SLOT_WAITING || slot->tag != first->tag)
-            continue;
-        TRY(draw_slot(e, slot, i));
-        TRY(be->ops->token_logp(be, &slot->next_logp, NULL, row_at(e, &e->logits, i),
-                                &slot->next.token, sampling_inverse(&slot->sampling), 1, V));
-        TRY(engine_adopt(e, slot, first));
-    }
-    return OK;
+    for (int i = 0; i < e->actives; i++)
+        if (e->active[i]->state == SLOT_WAITING && e->active[i]->tag == first->tag)
+            ask(e, e->active[i], first, row);
 }
 
-/* Slots who[0..count-1], of one temperature, whose logits lie from row `from` of e->logits on. */
-static err_t draw_run(struct engine *e, struct slot **who, int from, int count)
+/* Slots who[0..count-1] and their siblings: one op for all of their draws. */
+static err_t draw_block(struct engine *e, struct slot **who, int count)
 {
-    struct backend *be = e->model->be;
-    const int V = e->model->config.V;
-    const float inverse = sampling_inverse(&who[0]->sampling);
-    float *logits = row_at(e, &e->logits, from), logp[HEAD_ROWS];
-    int32_t token[HEAD_ROWS];
-    if (who[0]->sampling.temperature > 0) {
-        TRY(be->ops->softmax(be, row_at(e, &e->probability, from), logits, inverse, count, V));
-        TRY(show(e, &e->probability, from, count));
-    } else
-        TRY(show(e, &e->logits, from, count));
+    e->draws = 0;
     for (int i = 0; i < count; i++) {
-        TRY(draw_slot(e, who[i], from + i));
-        token[i] = who[i]->next.token;
-    }
-    TRY(be->ops->token_logp(be, logp, NULL, logits, token, inverse, count, V));
-    for (int i = 0; i < count; i++) {
-        who[i]->next_logp = logp[i];
+        e->row[i] = who[i]->last_row;
+        ask(e, who[i], NULL, i);
         if (who[i]->length == who[i]->prompt_tokens)
-            TRY(draw_siblings(e, who[i], from + i));
+            ask_siblings(e, who[i], i);
+    }
+    TRY(forward_draw(e->forward, e->row, count, e->request, e->draws, e->draw));
+    for (int i = 0; i < e->draws; i++) {
+        const struct drawer *drawer = &e->drawer[i];
+        if (!e->draw[i].finite)
+            return err_new(ERR_DATA_LOSS, "the model's logits are not finite");
+        drawer->slot->next = e->draw[i];
+        if (drawer->first)
+            TRY(engine_adopt(e, drawer->slot, drawer->first));
     }
     return OK;
 }
 
 static err_t draw_all(struct engine *e)
 {
+    const int most = engine_head_rows(e);
     int drawing = 0;
     for (int i = 0; i < e->actives; i++)
         if (e->active[i]->last_row >= 0)
             e->pick[drawing++] = e->active[i];
-    for (int from = 0, count; from < drawing; from += count) {
-        count = drawing - from < engine_head_rows(e) ? drawing - from : engine_head_rows(e);
-        struct slot **who = e->pick + from;
-        for (int i = 0; i < count; i++)
-            e->row[i] = who[i]->last_row;
-        TRY(forward_logits(e->forward, e->row, count, e->logits.buffer.address));
-        for (int i = 0, run; i < count; i += run) {
-            const float temperature = who[i]->sampling.temperature;
-            for (run = 1; i + run < count && who[i + run]->sampling.temperature == temperature;)
-                run++;
-            TRY(draw_run(e, who + i, i, run));
-        }
-    }
+    for (int from = 0; from < drawing; from += most)
+        TRY(draw_block(e, e->pick + from, drawing - from < most ? drawing - from : most));
     return OK;
 }
 
@@ -186,8 +125,8 @@ static void take_token(struct engine *e, struct slot *slot)
     const int32_t token = slot->next.token;
     add_span(e, slot, at);
     slot->token[slot->length++] = token;
-    slot->logp[at] = slot->next_logp;
-    slot->sampled[at] = sampler_logp(&slot->sampling, slot->next_logp, &slot->next);
+    slot->logp[at] = slot->next.logp;
+    slot->sampled[at] = sampling_logp(&slot->sampling, &slot->next);
     e->counters.tokens++;
     for (int i = 0; i < slot->stops; i++)
         if (token == slot->stop[i])

@@ -34,7 +34,7 @@ static void put_header(const json_t *header, struct bytes *ret)
         bytes_u8(ret, ' ');
 }
 
-/* What lies in the memory of a device comes by pieces. */
+/* A backend's memory comes by pieces. */
 static err_t read_source(void *arg, size_t at, size_t len, void *ret)
 {
     const struct tensor_source *tensor = arg;
@@ -43,11 +43,9 @@ static err_t read_source(void *arg, size_t at, size_t len, void *ret)
 
 static struct file_part part_of(const struct tensor_source *tensor)
 {
-    struct backend *be = tensor->be;
-    const void *data = be ? be->ops->view(be, tensor->data) : tensor->data;
-    return (struct file_part){.data = data,
+    return (struct file_part){.data = tensor->be ? NULL : tensor->data,
                               .len = source_bytes(tensor),
-                              .read = data ? NULL : read_source,
+                              .read = tensor->be ? read_source : NULL,
                               .arg = (void *)tensor};
 }
 

@@ -42,6 +42,17 @@ struct gemm {
 /* Scratch of a gemm call: packed rows of A, then one packed block of a panel of B. Floats. */
 enum { GEMM_SCRATCH = ROW_BLOCK * A_STRIDE + CHAIN_BLOCK * PANEL };
 
+/* The logarithm of a row's sum of exp(x) is max + log_sum. */
+struct row_norm {
+    float max;
+    double log_sum;
+};
+/* log softmax of the row's element x. */
+static inline float row_logp(const struct row_norm *norm, float x)
+{
+    return (float)((double)x - norm->max - norm->log_sum);
+}
+
 /* One segment and some kv heads of an attention call. Positions are absolute; the call's rows hold
  * start..start+count-1. */
 struct attention_unit {
@@ -125,8 +136,9 @@ struct cpu_kernels {
                        float inverse_temperature, int N, int V);
     void (*token_logp_backward)(float *logits, const float *dlogp, const int32_t *token,
                                 float inverse_temperature, int N, int V);
-    void (*softmax)(float *probability, const float *logits, float inverse_temperature, int N,
-                    int V);
+    /* One row. probability and logits may be the same memory. */
+    struct row_norm (*softmax)(float *probability, const float *logits, float inverse_temperature,
+                               int V);
 
     double (*square_sum)(const float *x, size_t count);
     /* w[0] is element `first` of the flat array. Adds to *sum. */

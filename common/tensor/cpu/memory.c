@@ -49,12 +49,6 @@ err_t cpu_get(struct backend *be, void *to, const void *from, size_t bytes)
     return cpu_copy(be, to, from, bytes);
 }
 
-const void *cpu_view(struct backend *be, const void *address)
-{
-    (void)be;
-    return address;
-}
-
 static void zero_range(struct cpu *cpu, const void *job, size_t begin, size_t end, int thread)
 {
     (void)cpu, (void)thread;

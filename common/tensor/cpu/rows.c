@@ -240,19 +240,3 @@ err_t cpu_token_logp_backward(struct backend *be, float *logits, const float *dl
     cpu_split(cpu_of(be), (size_t)N, 1, (double)N * V * EXP_COST, token_logp_backward_range, &job);
     return OK;
 }
-
-static void softmax_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
-{
-    (void)thread;
-    const struct rows *job = data;
-    const size_t at = begin * (size_t)job->C;
-    cpu->kernels->softmax(job->y + at, job->x + at, job->number, (int)(end - begin), job->C);
-}
-
-err_t cpu_softmax(struct backend *be, float *probability, const float *logits,
-                  float inverse_temperature, int N, int V)
-{
-    const struct rows job = {.y = probability, .x = logits, .number = inverse_temperature, .C = V};
-    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * V * EXP_COST, softmax_range, &job);
-    return OK;
-}

@@ -46,33 +46,39 @@ static struct row_sum row_sum(const float *row, int V, float scale, bool want_mo
     return ret;
 }
 
+static struct row_norm norm_of(const struct row_sum *row)
+{
+    return (struct row_norm){row->max, exact_log(row->sum)};
+}
+
 void ISA_NAME(token_logp)(float *logp, float *entropy, const float *logits, const int32_t *token,
                           float inverse_temperature, int N, int V)
 {
     for (int n = 0; n < N; n++, logits += V) {
         const struct row_sum row = row_sum(logits, V, inverse_temperature, entropy != NULL, NULL);
-        const double log_sum = exact_log(row.sum);
-        const float x = logits[token[n]] * inverse_temperature;
-        logp[n] = (float)((double)x - row.max - log_sum);
+        const struct row_norm norm = norm_of(&row);
+        logp[n] = row_logp(&norm, logits[token[n]] * inverse_temperature);
         if (entropy)
-            entropy[n] = (float)(log_sum - (double)row.moment / row.sum);
+            entropy[n] = (float)(norm.log_sum - (double)row.moment / row.sum);
     }
 }
 
 /* probability = exp(x - max) * (1 / sum), times factor. */
-static void probabilities(float *ret, const float *logits, int V, float scale, float factor)
+static struct row_sum probabilities(float *ret, const float *logits, int V, float scale,
+                                    float factor)
 {
     const struct row_sum row = row_sum(logits, V, scale, false, ret);
     const v16 inverse = v16_set1(1.0f / row.sum), f = v16_set1(factor);
     for (int i = 0; i < V; i += 16)
         v16_store_some(ret + i, v16_mul(v16_mul(v16_load_some(ret + i, V - i), inverse), f), V - i);
+    return row;
 }
 
-void ISA_NAME(softmax)(float *probability, const float *logits, float inverse_temperature, int N,
-                       int V)
+struct row_norm ISA_NAME(softmax)(float *probability, const float *logits,
+                                  float inverse_temperature, int V)
 {
-    for (int n = 0; n < N; n++, logits += V, probability += V)
-        probabilities(probability, logits, V, inverse_temperature, 1.0f);
+    const struct row_sum row = probabilities(probability, logits, V, inverse_temperature, 1.0f);
+    return norm_of(&row);
 }
 
 void ISA_NAME(token_logp_backward)(float *logits, const float *dlogp, const int32_t *token,

@@ -106,12 +106,6 @@ static err_t opaque_zero(struct backend *be, void *data, size_t bytes)
     return RUN(zero, IN(data), bytes);
 }
 
-static const void *opaque_view(struct backend *be, const void *address)
-{
-    (void)be, (void)address;
-    return NULL;
-}
-
 static size_t opaque_capacity(struct backend *be)
 {
     return CPU->ops->capacity(CPU);
@@ -306,10 +300,11 @@ static err_t opaque_token_logp_backward(struct backend *be, float *logits, const
     return RUN(token_logp_backward, IN(logits), dlogp, token, inverse_temperature, N, V);
 }
 
-static err_t opaque_softmax(struct backend *be, float *probability, const float *logits,
-                            float inverse_temperature, int N, int V)
+static err_t opaque_token_draw(struct backend *be, const float *logits, int N, int V,
+                               const struct token_request *request, int count,
+                               struct token_draw *ret)
 {
-    return RUN(softmax, IN(probability), IN(logits), inverse_temperature, N, V);
+    return RUN(token_draw, IN(logits), N, V, request, count, ret);
 }
 
 /* ---- the optimizer */
