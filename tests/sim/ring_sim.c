@@ -1,6 +1,6 @@
 #include "base/mem.h"
 #include "base/rng.h"
-#include "learner/steer/lag.h"
+#include "learner/store/lag.h"
 #include "sim/simulated.h"
 #include <math.h>
 

@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "base/printable.h"
 #include "learner/job/job.h"
-#include "learner/steer/lag.h"
 #include "learner/store/history.h"
+#include "learner/store/lag.h"
 #include "learner/train/checkpoint.h"
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 #include "learner/job/job.h"
 #include "base/file.h"
 #include "base/scoped.h"
+#include "learner/job/damage.h"
 #include "learner/store/audit.h"
-#include "learner/train/damage.h"
 #include "svc/run_lock.h"
 #include <errno.h>
 #include <inttypes.h>

@@ -2,7 +2,7 @@
  * away. Owner: the storage thread. */
 #pragma once
 #include "learner/lease/leasing.h"
-#include "learner/lease/refusals.h"
+#include "learner/replay/refusals.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "wire/lease.h"

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "learner/lease/refusals.h"
+#include "learner/replay/refusals.h"
 #include "learner/steer/breaker.h"
 #include "learner/steer/learner_hold.h"
 #include "svc/mailbox.h"

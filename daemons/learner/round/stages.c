@@ -1,5 +1,5 @@
 #include "learner/round/stages.h"
-#include "learner/steer/lag.h"
+#include "learner/store/lag.h"
 #include "rl/reference_kl.h"
 #include <math.h>
 

@@ -11,7 +11,7 @@
  * logits are in memory at once, is a range of the batch's columns: nothing is copied. Owner: the
  * compute thread. */
 #pragma once
-#include "learner/train/trainee.h"
+#include "learner/round/trainee.h"
 #include "model/pack.h"
 #include "rl/objective.h"
 

@@ -11,7 +11,7 @@
  * when its group is appended, when it is given back, expires, or is revoked; its deadline stands
  * still while the learner is down. Owner: the storage thread. */
 #pragma once
-#include "learner/steer/lag.h"
+#include "learner/store/lag.h"
 #include "learner/store/store.h"
 
 struct store_holder {

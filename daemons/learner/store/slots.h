@@ -8,7 +8,7 @@
  * A slot moved to SLOT_GONE stays findable until slots_sweep, and counts no more. Owner: the
  * storage thread. */
 #pragma once
-#include "learner/steer/lag.h"
+#include "learner/store/lag.h"
 #include "learner/store/record.h"
 
 struct slots {

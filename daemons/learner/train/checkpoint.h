@@ -16,7 +16,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
-#include "learner/train/trainee.h"
+#include "learner/round/trainee.h"
 #include "model/files/checkpoints.h"
 #include <stdint.h>
 

@@ -11,8 +11,8 @@
  * that is damaged, or behind its checkpoints or metrics. Damaged checkpoints are passed over, and
  * those that a fork cut off. Nothing is written. Any thread. */
 #pragma once
+#include "learner/round/trainee.h"
 #include "learner/train/checkpoint.h"
-#include "learner/train/trainee.h"
 #include "svc/recipe/recipe.h"
 
 struct restart {

@@ -2,8 +2,8 @@
  * between them. It has to find a limit at which the learner does about what it can at any, no
  * higher than that takes, and stay there. */
 #include "base/rng.h"
-#include "learner/steer/lag.h"
 #include "learner/steer/lag_control.h"
+#include "learner/store/lag.h"
 #include "testing/testing.h"
 #include <math.h>
 #include <string.h>

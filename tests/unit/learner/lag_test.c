@@ -1,5 +1,5 @@
 #include "base/rng.h"
-#include "learner/steer/lag.h"
+#include "learner/store/lag.h"
 #include "testing/testing.h"
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * limit is in force, how much a change costs, which groups make a round or why none do: the
  * same. */
 #include "base/rng.h"
-#include "learner/steer/lag.h"
+#include "learner/store/lag.h"
 #include "unit/learner/store_kit.h"
 #include <stdio.h>
 

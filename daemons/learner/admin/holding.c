@@ -1,4 +1,4 @@
-#include "learner/steer/holding.h"
+#include "learner/admin/holding.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "learner/steer/breaker.h"

@@ -1,4 +1,4 @@
-#include "learner/train/damage.h"
+#include "learner/job/damage.h"
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-#include "learner/train/trainee.h"
+#include "learner/round/trainee.h"
 #include "base/mem.h"
 #include <string.h>
 

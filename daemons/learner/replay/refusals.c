@@ -1,4 +1,4 @@
-#include "learner/lease/refusals.h"
+#include "learner/replay/refusals.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "svc/metrics.h"

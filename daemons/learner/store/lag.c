@@ -1,4 +1,4 @@
-#include "learner/steer/lag.h"
+#include "learner/store/lag.h"
 
 uint64_t lag_room(uint64_t age, uint64_t next, uint64_t limit, uint64_t groups)
 {
