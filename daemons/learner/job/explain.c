@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/printable.h"
-#include "learner/job/job.h"
+#include "learner/job/asked.h"
 #include "learner/store/history.h"
 #include "learner/store/lag.h"
 #include "learner/train/checkpoint.h"

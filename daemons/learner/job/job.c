@@ -1,10 +1,10 @@
 #include "learner/job/job.h"
 #include "base/file.h"
 #include "base/scoped.h"
+#include "learner/job/asked.h"
 #include "learner/job/damage.h"
 #include "learner/store/audit.h"
 #include "svc/run_lock.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -45,24 +45,6 @@ err_t job_run(const struct job_options *options, const struct recipe *recipe)
     return err_new(ERR_INVALID,
                    "--job: '%s' is not known; allowed: sft, audit, explain, fork, salvage",
                    options->kind);
-}
-
-err_t job_require_run(const struct recipe *recipe)
-{
-    return *recipe->directory ? OK
-                              : err_new(ERR_INVALID, "--run DIR is missing: the run to work on");
-}
-
-err_t job_version(const struct job_options *options, uint64_t *ret)
-{
-    char *end = NULL;
-    const char *text = options->version ? options->version : "";
-    errno = 0;
-    unsigned long long version = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
-    if (!end || *end || errno)
-        return err_new(ERR_INVALID, "--at '%.40s': a whole number is needed, 0 or more", text);
-    *ret = version;
-    return OK;
 }
 
 err_t job_audit(const struct job_options *options, const struct recipe *recipe)

@@ -23,14 +23,10 @@ err_t job_audit(const struct job_options *options, const struct recipe *recipe);
 err_t job_explain(const struct job_options *options, const struct recipe *recipe);
 
 /* fork: what came after --at N, of which there is a checkpoint (or 0), is cut off; the next start
- * goes on from there in a new lineage (branch.c). No learner may be running. */
+ * goes on from there in a new lineage (fork.c). No learner may be running. */
 err_t job_fork(const struct job_options *options, const struct recipe *recipe);
 
 /* salvage: of a store with a damaged log, or one that ends too early: puts flipped bits right, else
  * what is left goes on in a new lineage; says what is lost (salvage.c). No learner may be
  * running. */
 err_t job_salvage(const struct job_options *options, const struct recipe *recipe);
-
-/* For them: --run and --at, checked. */
-err_t job_require_run(const struct recipe *recipe);
-err_t job_version(const struct job_options *options, uint64_t *ret);

@@ -4,11 +4,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "learner/job/job.h"
+#include "learner/job/asked.h"
 #include "learner/round/report.h"
 #include "learner/round/reported.h"
 #include "learner/store/intact.h"
-#include "learner/train/branch.h"
 #include "learner/train/restart.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -143,7 +142,7 @@ err_t job_salvage(const struct job_options *options, const struct recipe *recipe
         return OK;
     }
     TRY(make_plan(recipe, directory, &plan));
-    TRY(branch_open_store(recipe, true, &store));
+    TRY(job_open_store(recipe, true, &store));
     say_lost(&plan);
     TRY(store_fork_above(store, plan.rounds, plan.lineage, clock_ms()));
     TRY(restart_set_aside(recipe, store));

@@ -1,5 +1,5 @@
-/* What the audit's two sources share: audit.c walks slots, audit_rounds.c rounds and what left.
- * Owner: one thread. */
+/* The audit's walk, and how its sources report: audit.c walks slots, audit_rounds.c rounds and the
+ * groups that left. Owner: one thread. */
 #pragma once
 #include "learner/store/audit.h"
 #include "learner/store/db.h"
@@ -46,5 +46,6 @@ bool audit_readable(struct walk *walk, err_t e, const char *what, uint64_t numbe
 /* The group's bytes are there and as digested: of a stored slot, or of one that a round names. */
 void audit_stored(struct walk *walk, const struct slot *slot, const struct round_group *of);
 
-err_t audit_rounds(struct walk *walk); // rounds, versions, ends of rounds
-err_t audit_gone(struct walk *walk);   // after it
+/* audit_rounds.c: rounds, versions, ends of rounds; then the groups that left. */
+err_t audit_rounds(struct walk *walk);
+err_t audit_gone(struct walk *walk);

@@ -49,6 +49,16 @@ void slot_gone(struct store *store, struct slot *slot, enum reason reason)
     move(store, slot, SLOT_GONE);
 }
 
+struct store_unusable store_unusable(const struct store *store)
+{
+    return store->unusable;
+}
+
+void store_unusable_forget(struct store *store)
+{
+    store->unusable = (struct store_unusable){0};
+}
+
 void slot_failed(struct store *store, struct slot *slot)
 {
     slot->failures++;

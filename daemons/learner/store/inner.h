@@ -1,6 +1,7 @@
 /* What the store's own sources share: its struct, and the moves from which every call is made.
- * Memory changes at once; disk in store_commit, whole or not at all; a failed commit leaves the
- * store unusable until it is opened again.
+ * Memory changes at once; the disk changes in store_commit, whole or not at all. A failed commit
+ * leaves the store unusable until the next opening. Calls go down this list, none back up: store.c,
+ * terms, leases, append, versions, rounds, fate, bounds, source, transaction, records, db.
  *
  *     TRY(store_begin(store, now_ms));
  *     slot_free_again(store, slot);
@@ -44,39 +45,54 @@ struct store {
     char *broken_why;
 };
 
-/* store.c: what every store opened holds; options NULL: to read. */
+/* ---- store.c: the top; its callers are forks and readers (forking.c, recorded.c) */
+
+/* Loads a store that was opened. options NULL: to read. */
 err_t store_load(struct store *store, const struct store_options *options);
 
-err_t store_rules_check(const struct store_rules *rules);
+/* ---- transaction.c */
 
-/* refuses if a write failed before; sets the store's clock. */
+/* Sets the store's clock. Refused once a write has failed. */
 err_t store_begin(struct store *store, int64_t now_ms);
 err_t store_commit(struct store *store);
-/* Passes e on; if it is an error every later call is refused, as memory is ahead of the disk. */
+
+/* Returns e. An error refuses every later call: memory is then ahead of the disk. */
 err_t store_break(struct store *store, err_t e);
 
+/* ---- bounds.c */
+
+err_t store_rules_check(const struct store_rules *rules);
 struct lag_rules store_lag_rules(const struct store *store);
-/* Oldest first, each once: then DESIGN's rule 2 holds and nothing that came in time is too old
- * later. */
+
+/* Whether rounds take groups oldest first, each once. Only then the lag rule 2 holds, and no group
+ * that came in time is too old later. */
 bool store_in_turn(const struct store *store);
-/* What pacing counts: groups leased or stored, each as often as rounds may still use it. */
+
+/* Live uses, which pacing counts: each leased or stored group, times the rounds that may still use
+ * it. */
 uint64_t store_live(const struct store *store);
 bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
 
-/* More groups that the run can still use, with the live ones counted: UINT64_MAX without
- * run.rounds. */
+/* Groups that the run can still use beside the live ones. UINT64_MAX without run.rounds. */
 uint64_t store_groups_wanted(const struct store *store);
-/* Every slot of the data was leased; free ones aside */
-bool store_source_empty(const struct store *store);
 
-/* leases.c: INVALID unless its name has 1 to 255 bytes. The row of the data whose turn it is. */
-err_t holder_check(const struct store_holder *holder);
+/* ---- source.c */
+
+/* The row of the data that a slot stands for. */
 uint64_t slot_prompt(const struct store *store, uint64_t number);
 
-/* fate.c: a group that came leaves. */
+/* Whether each row was leased in every epoch. Free slots may be leased all the same. */
+bool store_source_empty(const struct store *store);
+
+/* ---- leases.c: INVALID unless the holder's name has 1 to 255 bytes */
+err_t holder_check(const struct store_holder *holder);
+
+/* ---- fate.c */
+
+/* A group that came leaves. */
 void group_left(struct store *store, uint64_t slot, uint32_t attempt, const struct gone *gone);
 
-/* fate.c: a slot's moves; each marks it for writing and lets go of its holder. */
+/* A slot's moves; each marks it for writing and lets go of its holder. */
 void slot_touch(struct store *store, struct slot *slot);
 void slot_free_again(struct store *store, struct slot *slot);
 void slot_gone(struct store *store, struct slot *slot, enum reason reason);
@@ -86,17 +102,19 @@ void slot_group_left(struct store *store, const struct slot *slot, enum reason r
 /* LEASED: free, holder told */
 void slot_revoke(struct store *store, struct slot *slot, enum revoked_why why);
 
-/* fate.c: rule 3, and the invariant of lag.h, which a change of the rules may have broken. */
+/* Rule 3, and the invariant of lag.h, which a change of the rules may have broken. */
 void store_sweep(struct store *store);
 void store_finish(struct store *store); // what is left leaves as ended
 
-/* versions.c: of a version made here. */
+/* ---- versions.c: of a version made here */
 uint64_t version_round(const struct store *store, uint64_t version);
 err_t versions_load(struct store *store);
 void versions_end(struct store *store, uint64_t round, uint64_t last); // this round is over
 err_t read_update(struct store *store, uint64_t version, struct update *ret);
 
-/* recorded.c: a group that left does so for another reason: its record and the counters follow. */
+/* ---- recorded.c */
+
+/* A group that left does so for another reason: its record and the counters follow. */
 err_t gone_change(struct store *store, uint64_t slot, uint32_t attempt, enum reason from,
                   enum reason to);
 /* The same of the uses that are left to one that is gone as trained. */

@@ -1,6 +1,5 @@
 #include "learner/store/leases.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "learner/store/inner.h"
 #include <string.h>
 
@@ -101,13 +100,6 @@ static struct grant grant(struct store *store, struct slot *slot, const struct s
                           .attempt = slot->attempt,
                           .epoch = (uint32_t)(slot->number / schema->rows),
                           .lease_ms = store->rules.lease_ms};
-}
-
-uint64_t slot_prompt(const struct store *store, uint64_t number)
-{
-    uint64_t epoch = number / store->schema.rows, index = number % store->schema.rows;
-    struct rng rng = rng_keyed(store->schema.seed, RNG_SHUFFLE, epoch, 0);
-    return store->schema.shuffle ? rng_permute(&rng, index, store->schema.rows) : index;
 }
 
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,

@@ -6,6 +6,22 @@
 
 enum { ROUND_GROUP = 2 * 16 + 2 * 8 + 2 * 4 };
 
+void round_free(struct round *round)
+{
+    if (!round)
+        return;
+    free(round->settings);
+    free(round->fingerprint);
+    free(round->group);
+    column_list_done(&round->columns);
+    free(round);
+}
+
+struct trainee_digests trainees_policy(const struct digest *weights)
+{
+    return (struct trainee_digests){1, {{"policy", *weights}}};
+}
+
 void round_encode(const struct round *round, struct bytes *ret)
 {
     put_header(ret, 'R');

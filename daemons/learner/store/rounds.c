@@ -4,17 +4,6 @@
 #include "learner/store/pick.h"
 #include <string.h>
 
-void round_free(struct round *round)
-{
-    if (!round)
-        return;
-    free(round->settings);
-    free(round->fingerprint);
-    free(round->group);
-    column_list_done(&round->columns);
-    free(round);
-}
-
 const char *idle_name(enum idle idle)
 {
     static const char *const names[] = {"none", "no groups", "straggler", "ended", "paused"};

@@ -6,10 +6,6 @@
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-
-enum { LIMIT_MAX = 65535, PRIORITY_EXPONENT_MAX = 10 };
-static const uint64_t GROUPS_MAX = 1 << 20, ROUNDS_MAX = (uint64_t)1 << 40;
 
 const char *reason_name(enum reason reason)
 {
@@ -17,37 +13,6 @@ const char *reason_name(enum reason reason)
                                                "evicted",  "filtered", "errored", "lineage",
                                                "operator", "ended"};
     return (unsigned)reason < REASONS ? names[reason] : "?";
-}
-
-err_t store_rules_check(const struct store_rules *rules)
-{
-    if (rules->eta > rules->limit || rules->limit > LIMIT_MAX || rules->ease > LIMIT_MAX)
-        return err_new(ERR_INVALID,
-                       "lag: max %llu, hard_max %llu: allowed is max <= hard_max <= %d",
-                       (unsigned long long)rules->eta, (unsigned long long)rules->limit, LIMIT_MAX);
-    if (!rules->groups || rules->groups > GROUPS_MAX)
-        return err_new(ERR_INVALID, "groups per round is %llu: allowed is 1 to %llu",
-                       (unsigned long long)rules->groups, (unsigned long long)GROUPS_MAX);
-    if (rules->max_groups < (rules->eta + 1) * rules->groups)
-        return err_new(ERR_INVALID,
-                       "replay: max_groups is %llu: (lag.max + 1) * groups = %llu are needed",
-                       (unsigned long long)rules->max_groups,
-                       (unsigned long long)((rules->eta + 1) * rules->groups));
-    if (rules->rounds > ROUNDS_MAX)
-        return err_new(ERR_INVALID, "rounds is %llu: allowed is at most %llu",
-                       (unsigned long long)rules->rounds, (unsigned long long)ROUNDS_MAX);
-    if (rules->policy > REPLAY_PRIORITY || !rules->max_uses || rules->max_uses > rules->eta + 1)
-        return err_new(
-            ERR_INVALID,
-            "replay: max_uses is %u: allowed is 1 to lag.max + 1 = %llu, as a round uses "
-            "a group once",
-            rules->max_uses, (unsigned long long)rules->eta + 1);
-    if (!(rules->priority_exponent >= 0 && rules->priority_exponent <= PRIORITY_EXPONENT_MAX))
-        return err_new(ERR_INVALID, "replay: priority_exponent is %g: allowed is 0 to %d",
-                       rules->priority_exponent, PRIORITY_EXPONENT_MAX);
-    if (!rules->lease_ms)
-        return err_new(ERR_INVALID, "a lease of 0 ms: it must last");
-    return OK;
 }
 
 static err_t options_check(const struct store_options *options)
@@ -59,134 +24,6 @@ static err_t options_check(const struct store_options *options)
         return err_new(ERR_INVALID, "%llu rows of data: allowed is 1 to 2^48",
                        (unsigned long long)options->rows);
     return OK;
-}
-
-struct lag_rules store_lag_rules(const struct store *store)
-{
-    return (struct lag_rules){store->rules.eta, store->limit, store->rules.groups};
-}
-
-bool store_in_turn(const struct store *store)
-{
-    return store->rules.policy == REPLAY_FIFO && store->rules.max_uses == 1;
-}
-
-uint64_t store_live(const struct store *store)
-{
-    const struct slots *slots = &store->slots;
-    return (slots->leased + slots->stored) * store->rules.max_uses - slots->used;
-}
-
-bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes)
-{
-    struct statvfs disk;
-    *ret_free_bytes = 0;
-    if (statvfs(store->dir, &disk) == 0)
-        *ret_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    return *ret_free_bytes < store->reserve_bytes ||
-           *ret_free_bytes - store->reserve_bytes < store->rules.min_free_bytes;
-}
-
-uint64_t store_groups_wanted(const struct store *store)
-{
-    if (!store->rules.rounds)
-        return UINT64_MAX;
-    const struct store_rules *rules = &store->rules;
-    uint64_t next = store->counters.next_round, live = store_live(store),
-             groups = store->slots.leased + store->slots.stored;
-    if (next >= rules->rounds)
-        return 0;
-    uint64_t can = (rules->rounds - next) * rules->groups, // uses
-        wanted = can > live ? (can - live + rules->max_uses - 1) / rules->max_uses : 0;
-    uint64_t missing = rules->groups > groups ? rules->groups - groups : 0; // one round: all differ
-    return wanted > missing ? wanted : missing;
-}
-
-bool store_source_empty(const struct store *store)
-{
-    uint64_t epoch = store->counters.next_slot / store->schema.rows;
-    return (store->rules.epochs && epoch >= store->rules.epochs) || epoch > UINT32_MAX;
-}
-
-bool store_ended(const struct store *store)
-{
-    const struct slots *slots = &store->slots;
-    return (store->rules.rounds && store->counters.next_round >= store->rules.rounds) ||
-           (store_source_empty(store) && !slots->free && !slots->leased && !slots->stored);
-}
-
-bool store_generates(const struct store *store)
-{
-    const struct slots *slots = &store->slots;
-    bool more = slots->free || !store_source_empty(store);
-    return slots->leased || (more && store_groups_wanted(store));
-}
-
-struct store_unusable store_unusable(const struct store *store)
-{
-    return store->unusable;
-}
-
-void store_unusable_forget(struct store *store)
-{
-    store->unusable = (struct store_unusable){0};
-}
-
-/* --- what a call begins and ends with --- */
-
-err_t store_begin(struct store *store, int64_t now_ms)
-{
-    if (store->broken != ERR_NONE)
-        return err_new(store->broken, "%s: open the store again", store->broken_why);
-    if (now_ms > store->opened_ms && store->holds) { // it will go on from here
-        store->opened_ms = now_ms;
-        store->opened_clock_ms = store->counters.clock_ms;
-    } else if (now_ms > store->opened_ms) {
-        uint64_t clock = store->opened_clock_ms + (uint64_t)(now_ms - store->opened_ms);
-        if (clock > store->counters.clock_ms)
-            store->counters.clock_ms = clock;
-    }
-    return OK;
-}
-
-err_t store_break(struct store *store, err_t e)
-{
-    if (err_failed(e) && store->broken == ERR_NONE) {
-        store->broken = err_code(e);
-        store->broken_why = mem_string(err_message(e));
-    }
-    return e;
-}
-
-void store_fail(struct store *store, err_t why)
-{
-    (void)store_break(store, why);
-}
-
-static void put_slot(struct store *store, struct slot *slot)
-{
-    uint8_t key[KEY_SLOT];
-    SCOPED_VALUE(bytes) value = {0};
-    key_slot(slot->number, key);
-    slot_encode(slot, &value);
-    db_put(store->db, DB_SLOTS, key, sizeof key, value.data, value.len);
-    slot->dirty = false;
-}
-
-err_t store_commit(struct store *store)
-{
-    if (!store->changed)
-        return OK;
-    for (size_t i = 0; i < store->dirty_n; i++)
-        put_slot(store, store->dirty[i]);
-    store->dirty_n = 0;
-    store->changed = false;
-    store->counters.low_slot = slots_low(&store->slots, store->counters.next_slot);
-    SCOPED_VALUE(bytes) value = {0};
-    counters_encode(&store->counters, &value);
-    db_put(store->db, DB_META, KEY_COUNTERS, strlen(KEY_COUNTERS), value.data, value.len);
-    slots_sweep(&store->slots);
-    return store_break(store, db_commit(store->db));
 }
 
 /* --- opening --- */

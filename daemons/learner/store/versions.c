@@ -109,11 +109,6 @@ err_t store_digest_of(struct store *store, uint64_t version, struct digest *ret)
     return OK;
 }
 
-struct trainee_digests trainees_policy(const struct digest *weights)
-{
-    return (struct trainee_digests){1, {{"policy", *weights}}};
-}
-
 static err_t trainees_check(const struct trainee_digests *trainees)
 {
     if (!trainees->count || trainees->count > TRAINEES_MAX)

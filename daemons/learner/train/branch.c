@@ -1,10 +1,7 @@
 #include "learner/train/branch.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/jsonl.h"
 #include "base/mem.h"
-#include "learner/job/job.h"
-#include "learner/settings.h"
 #include "learner/store/history.h"
 #include "learner/train/restart.h"
 #include <inttypes.h>
@@ -118,46 +115,4 @@ err_t branch_live(const struct branch_live *what, struct storage *storage,
     TRY(storage_call(storage, find_job, &taking));
     TRY(branch_verify(what->recipe, ret_point));
     return storage_call(storage, begin_job, &taking);
-}
-
-/* ---- the job */
-
-err_t branch_open_store(const struct recipe *recipe, bool rest, struct store **ret)
-{
-    SCOPED_MEM char *directory = file_join(recipe->directory, "store");
-    SCOPED_MEM char *current = file_join(directory, "CURRENT");
-    SCOPED(jsonl) data = NULL;
-    if (!file_exists(current))
-        return err_new(ERR_NOT_FOUND, "store '%s': there is none", directory);
-    TRY(recipe_require(recipe, "data.train"));
-    TRY(jsonl_open(recipe->data.train, &data));
-    struct store_options options = {.run = recipe->run.name,
-                                    .data = jsonl_digest(data),
-                                    .rows = jsonl_rows(data),
-                                    .seed = (uint64_t)recipe->run.seed,
-                                    .shuffle = recipe->data.shuffle,
-                                    .rest = rest};
-    struct store_rules rules = settings_store(recipe);
-    return store_open(directory, &options, &rules, clock_ms(), ret);
-}
-
-err_t job_fork(const struct job_options *options, const struct recipe *recipe)
-{
-    uint64_t version;
-    SCOPED(store) store = NULL;
-    SCOPED_VALUE(branch_point) point = {0};
-    TRY(job_require_run(recipe));
-    TRY(job_version(options, &version));
-    TRY(branch_open_store(recipe, false, &store));
-    TRY(branch_find(recipe, store, version, &point));
-    TRY(branch_verify(recipe, &point));
-    uint32_t before = store_lineage(store);
-    uint64_t had_rounds = store_next_round(store);
-    TRY(branch_check(recipe, store, &point));
-    TRY(store_fork(store, point.info.round, clock_ms()));
-    TRY(restart_set_aside(recipe, store));
-    printf("lineage %" PRIu32 " begins at version %" PRIu64 ", after round %" PRIu64 " of %" PRIu64
-           "; what came after stays recorded as lineage %" PRIu32 "\n",
-           store_lineage(store), version, point.info.round, had_rounds, before);
-    return OK;
 }

@@ -45,6 +45,3 @@ struct branch_live {
 };
 err_t branch_live(const struct branch_live *what, struct storage *storage,
                   struct branch_point *ret_point, struct branch *ret_branch);
-
-/* For jobs: the store, opened for writing. rest: as in store_options. */
-err_t branch_open_store(const struct recipe *recipe, bool rest, struct store **ret);

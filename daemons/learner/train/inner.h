@@ -43,6 +43,12 @@ struct train {
     uint64_t published_version, checkpointed_round;
 };
 
+/* The policy's, which is published and evaluated. */
+static inline const struct model *train_policy(const struct train *train)
+{
+    return train->start.trainees.at[0].model;
+}
+
 /* ---- round_settings.c */
 
 /* Those of the round's record come into force. */

@@ -13,7 +13,7 @@ static struct published published(const struct train *train)
 err_t train_publish(struct train *train)
 {
     const struct published what = published(train);
-    TRY(fault_told(&train->start, publish_version(train->publish, train_model(train), &what)));
+    TRY(fault_told(&train->start, publish_version(train->publish, train_policy(train), &what)));
     train->published_version = train->at.version;
     return OK;
 }
@@ -27,7 +27,7 @@ err_t train_publish_when_idle(void *arg)
 err_t train_evaluate(struct train *train, bool last)
 {
     const struct published what = published(train);
-    return evaluating_due(train->options.evaluating, train_model(train), &what, last);
+    return evaluating_due(train->options.evaluating, train_policy(train), &what, last);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)

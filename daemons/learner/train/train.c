@@ -23,7 +23,7 @@ err_t train_new(const struct recipe *recipe, struct train **ret)
 
 const struct model *train_model(const struct train *train)
 {
-    return train->start.trainees.at[0].model;
+    return train_policy(train);
 }
 
 uint64_t train_checkpoint_bytes(const struct train *train)
