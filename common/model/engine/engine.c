@@ -209,6 +209,62 @@ void engine_cancel(struct engine *e, uint64_t tag)
             engine_release(e, e->active[i]);
 }
 
+/* ---- suspension */
+
+static struct slot *slot_of(const struct engine *e, uint64_t tag, int completion)
+{
+    for (int i = 0; i < e->actives; i++)
+        if (e->active[i]->tag == tag && e->active[i]->completion == completion)
+            return e->active[i];
+    return NULL;
+}
+
+/* Whether a slot of the request is computing the prompt for those that wait. */
+static bool has_lead(const struct engine *e, uint64_t tag)
+{
+    for (int i = 0; i < e->actives; i++) {
+        const struct slot *slot = e->active[i];
+        if (slot->tag == tag && slot->state == SLOT_RUNNING && slot->length == slot->prompt_tokens)
+            return true;
+    }
+    return false;
+}
+
+bool engine_suspend(struct engine *e, uint64_t tag, int completion)
+{
+    struct slot *slot = slot_of(e, tag, completion);
+    if (!slot)
+        return false;
+    slot->state = SLOT_SUSPENDED;
+    slot->again = 0; // new weights do not wait for it
+    for (int i = 0; i < e->actives && !has_lead(e, tag); i++)
+        if (e->active[i]->tag == tag && e->active[i]->state == SLOT_WAITING)
+            e->active[i]->state = SLOT_RUNNING; // the oldest goes on with the prompt
+    return true;
+}
+
+bool engine_resume(struct engine *e, uint64_t tag, int completion)
+{
+    struct slot *slot = slot_of(e, tag, completion);
+    if (!slot)
+        return false;
+    if (slot->state != SLOT_SUSPENDED)
+        return true;
+    const bool fresh = slot->length == slot->prompt_tokens && !slot->pages;
+    slot->state = fresh && has_lead(e, tag) ? SLOT_WAITING : SLOT_RUNNING;
+    return true;
+}
+
+int engine_running(const struct engine *e)
+{
+    int running = 0;
+    for (int i = 0; i < e->actives; i++)
+        running += e->active[i]->state != SLOT_SUSPENDED;
+    return running;
+}
+
+/* ---- new weights */
+
 /* KV is computed again: of prompts under way, or of all. */
 static void give_up(struct engine *e, bool all)
 {
@@ -216,7 +272,8 @@ static void give_up(struct engine *e, bool all)
         struct slot *slot = e->active[i];
         if (!all && slot->length > slot->prompt_tokens)
             continue;
-        slot->again = slot->again > slot->cached ? slot->again : slot->cached;
+        if (slot->state != SLOT_SUSPENDED)
+            slot->again = slot->again > slot->cached ? slot->again : slot->cached;
         engine_drop_pages(e, slot);
     }
 }

@@ -38,7 +38,7 @@ struct engine_config {
     int slots;       // completions decoded at a time
     int max_context; // prompt and completion together, at most the model's max_positions
     int step_rows;   // tokens of one forward, >= slots: prompts are cut to fit; 0: max(slots, 256)
-    size_t kv_bytes; // for keys and values, in whole pages; 0: enough for all slots at max_context
+    size_t kv_bytes; // for keys and values, in whole pages; 0: enough for all slots
 };
 
 struct engine_request {
@@ -105,6 +105,13 @@ err_t engine_admit(struct engine *engine, const struct engine_request *request);
 err_t engine_step(struct engine *engine, const struct engine_completion **ret, int *ret_count);
 
 void engine_cancel(struct engine *engine, uint64_t tag); // forgets it; unknown tags are ignored
+
+/* The completion draws nothing more until engine_resume. Its keys and values stay until a running
+ * sequence lacks pages; then they are computed again after the resumption. Its tokens have the same
+ * bits either way. False: the completion is not under way. */
+bool engine_suspend(struct engine *engine, uint64_t tag, int completion);
+bool engine_resume(struct engine *engine, uint64_t tag, int completion);
+int engine_running(const struct engine *engine); // slots under way that are not suspended
 
 /* The model's weights have changed between two steps: tokens from here on carry this version, over
  * the KV computed so far (in_flight: continue). A prompt half computed begins again, so the tokens

@@ -1,6 +1,7 @@
-/* Which sequences have pages of keys and values in a step. The older goes first, always: who is
- * older and lacks a page takes it from the youngest that has any, who starts again when there is
- * room. So the oldest always gets on, and nothing waits for ever. */
+/* Which sequences have pages of keys and values in a step. Suspended sequences lose theirs first.
+ * Then the older goes first, always: an older sequence takes a page from the youngest that has any,
+ * and that one starts again when there is room. So the oldest always gets on, and nothing waits for
+ * ever. */
 #include "model/engine/engine_state.h"
 #include <assert.h>
 
@@ -78,19 +79,29 @@ static bool holds_its_own(const struct engine *e, const struct slot *slot)
     return slot->pages && pages_holders(e->pages, slot->page[slot->pages - 1]) == 1;
 }
 
-/* Takes the pages of the youngest that is younger than slot: of those that hold some of their own,
- * and only then of those that share theirs with one another, but not with slot. */
-static bool preempt_one(struct engine *e, const struct slot *slot)
+/* Whose pages slot may take: of the suspended, or of those younger than slot, the youngest that
+ * holds some of its own. If none does, the youngest that shares pages with others than slot. */
+static struct slot *victim_of(const struct engine *e, const struct slot *slot, bool suspended)
 {
     struct slot *victim = NULL;
-    for (int i = e->actives - 1; i >= 0 && e->active[i]->order > slot->order; i--) {
-        if (e->active[i]->pages && e->active[i]->tag != slot->tag && !victim)
-            victim = e->active[i];
-        if (holds_its_own(e, e->active[i])) {
-            victim = e->active[i];
-            break;
-        }
+    for (int i = e->actives - 1; i >= 0; i--) {
+        struct slot *other = e->active[i];
+        if (other == slot ||
+            (suspended ? other->state != SLOT_SUSPENDED : other->order <= slot->order))
+            continue;
+        if (holds_its_own(e, other))
+            return other;
+        if (other->pages && other->tag != slot->tag && !victim)
+            victim = other;
     }
+    return victim;
+}
+
+static bool preempt_one(struct engine *e, const struct slot *slot)
+{
+    struct slot *victim = victim_of(e, slot, true);
+    if (!victim)
+        victim = victim_of(e, slot, false);
     if (!victim)
         return false;
     engine_drop_pages(e, victim);

@@ -6,9 +6,10 @@
 
 enum { HEAD_ROWS = 64 };
 
-/* WAITING: the first slot of its request is computing the prompt. RUNNING without pages: it waits
- * for room, or has lost its pages to an older one. */
-enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_RUNNING };
+/* WAITING: another slot of the request computes the prompt. RUNNING without pages: the slot waits
+ * for room, or has lost its pages to an older one. SUSPENDED: no step touches the slot; others may
+ * take its pages. */
+enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_RUNNING, SLOT_SUSPENDED };
 
 struct slot {
     enum slot_state state;
