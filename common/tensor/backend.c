@@ -1,6 +1,6 @@
 #include "tensor/backend.h"
 #include "base/mem.h"
-#include "tensor/cpu/cpu.h"
+#include "tensor/cpu/open.h"
 #include "tensor/opaque/opaque.h"
 #include <ctype.h>
 #include <dlfcn.h>

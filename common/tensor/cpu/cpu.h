@@ -27,9 +27,6 @@ static inline struct cpu *cpu_of(struct backend *be)
     return (struct cpu *)be;
 }
 
-/* backend_open("cpu", ...). */
-err_t cpu_open(const struct backend_config *config, struct backend **ret);
-
 /* Work, in multiply-adds or what takes as long (tens of them a nanosecond), below which a job is
  * not worth handing to threads that spin; and to sleepers, who take a system call and tens of
  * microseconds to come. */

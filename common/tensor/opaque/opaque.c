@@ -4,6 +4,7 @@
  * address that is not of this memory ends it too: an op was given memory of the host's. */
 #include "tensor/opaque/opaque.h"
 #include "base/mem.h"
+#include "tensor/cpu/open.h"
 #include "tensor/ops_table.h"
 #include <assert.h>
 #include <errno.h>
@@ -369,7 +370,7 @@ err_t opaque_open(const struct backend_config *config, struct backend **ret)
         return err_errno(errno, "opaque memory: cannot make a memfd");
     TRY(map(o, PROT_NONE, &o->sealed));
     TRY(map(o, PROT_READ | PROT_WRITE, &o->readable));
-    TRY(backend_open("cpu", config, &o->cpu));
+    TRY(cpu_open(config, &o->cpu));
     o->base.forward = o->cpu->forward; // the same ops: the same bits
     o->base.training = o->cpu->training;
     *ret = STEAL(be);
