@@ -9,10 +9,11 @@ if(NOT RLHFD_CUDA STREQUAL OFF)
     endif()
     if(CMAKE_CUDA_COMPILER AND cuda_sources)
         enable_language(CUDA)
-        find_package(CUDAToolkit REQUIRED)
         add_library(rlhfd_cuda MODULE ${cuda_sources})
         target_include_directories(rlhfd_cuda PRIVATE common)
-        target_link_libraries(rlhfd_cuda PRIVATE rlhfd_base CUDA::cudart_static)
+        target_link_libraries(rlhfd_cuda PRIVATE rlhfd_gpu rlhfd_base)
+        # One CUDA runtime in a process: launches link the shared one, and common/gpu takes the one that is there.
+        set_target_properties(rlhfd_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Shared INSTALL_RPATH_USE_LINK_PATH ON)
         # backend_open("cuda", ...) looks for it beside the program that runs.
         set_target_properties(rlhfd_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
         install(TARGETS rlhfd_cuda LIBRARY DESTINATION bin)

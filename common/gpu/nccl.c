@@ -32,17 +32,36 @@ static err_t load(const char *path, const char *key, void **ret)
     return OK;
 }
 
+static const char *const runtimes[] = {"libcudart.so.13", "libcudart.so.12", "libcudart.so"};
+enum { RUNTIMES = sizeof runtimes / sizeof *runtimes };
+
+/* The runtime that the process has, which a backend's module brings. A second one would not know
+ * the first one's device, streams and errors. */
+static bool runtime_there(const char **ret_name, void **ret)
+{
+    void *library = NULL;
+    int i = 0;
+    while (i < RUNTIMES && !(library = dlopen(runtimes[i], RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD)))
+        i++;
+    if (!library)
+        return false;
+    *ret_name = runtimes[i];
+    *ret = library;
+    return true;
+}
+
 static err_t load_cuda(const char *path, const char **ret_name, void **ret)
 {
-    static const char *const names[] = {"libcudart.so.13", "libcudart.so.12", "libcudart.so"};
     *ret_name = path;
     if (*path)
         return load(path, "publish.cudart_library", ret);
+    if (runtime_there(ret_name, ret))
+        return OK;
     err_t e = OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (int i = 0; i < RUNTIMES; i++) {
         err_free(e);
-        *ret_name = names[i];
-        e = load(names[i], "publish.cudart_library", ret);
+        *ret_name = runtimes[i];
+        e = load(runtimes[i], "publish.cudart_library", ret);
         if (!err_failed(e))
             return OK;
     }

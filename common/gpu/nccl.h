@@ -91,7 +91,8 @@ struct nccl {
     int version; // code: 22809 is 2.28.9
 };
 
-/* cuda_library "": libcudart.so of the known versions. NOT_FOUND: a library, or a function in it;
+/* cuda_library "": the libcudart.so that the process has already, as a backend's module links it;
+ * else the newest of the known versions. NOT_FOUND: a library, or a function in it;
  * UNAVAILABLE: NCCL is older than 2.18, or says no version. Names which, and the setting that
  * chooses it. */
 err_t nccl_open(const char *nccl_library, const char *cuda_library, struct nccl **ret);

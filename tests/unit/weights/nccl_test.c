@@ -6,6 +6,7 @@
 #include "tensor/digest.h"
 #include "testing/testing.h"
 #include "weights/broadcast/lane.h"
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,20 @@ static void what_is_missing_is_named(void **state)
     unsetenv("FAKE_CUDA");
     nccl_free(nccl);
     behave("");
+}
+
+/* A backend's module has loaded CUDA's runtime: no second one joins it, whatever this machine has.
+ */
+static void a_runtime_that_is_there_is_the_one(void **state)
+{
+    struct nccl *nccl = NULL;
+    (void)state;
+    behave("");
+    void *runtime = dlopen(FAKE_RUNTIME_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    assert_non_null(runtime);
+    assert_ok(nccl_open(FAKE_NCCL_LIBRARY, "", &nccl));
+    assert_ptr_equal((void *)nccl->call.malloc, dlsym(runtime, "cudaMalloc"));
+    nccl_free(nccl);
 }
 
 /* ---- lanes */
@@ -360,4 +375,5 @@ TESTS(cmocka_unit_test(what_is_missing_is_named), cmocka_unit_test(versions_come
       cmocka_unit_test(errors_say_what_and_whose), cmocka_unit_test(memory_that_runs_out_is_said),
       cmocka_unit_test(an_abort_with_nothing_to_abort_is_answered),
       cmocka_unit_test(a_call_that_never_returns_is_left_behind),
+      cmocka_unit_test(a_runtime_that_is_there_is_the_one), // before a real one is loaded
       cmocka_unit_test(the_real_library_fails_cleanly_without_a_gpu))
