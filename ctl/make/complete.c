@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,8 +13,7 @@
 void prompt_set_done(struct prompt_set *set)
 {
     for (size_t i = 0; i < set->count; i++)
-        json_decref(set->row[i]);
-    free(set->row);
+        json_decref(set->at[i].row);
     free(set->at);
 }
 
@@ -26,10 +26,7 @@ err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, cons
         return failed;
     }
     set->at = mem_grow(set->at, set->count + 1, sizeof *set->at);
-    set->row = mem_grow(set->row, set->count + 1, sizeof *set->row);
-    set->row[set->count] = row;
-    set->at[set->count] =
-        (struct sample_prompt){.text = text, .len = strlen(text), .number = set->count};
+    set->at[set->count] = (struct prompt){.row = row, .number = set->count};
     set->count++;
     return OK;
 }
@@ -38,10 +35,11 @@ err_t prompt_set_read(const char *path, const char *column, uint64_t most, struc
 {
     SCOPED(jsonl) rows = NULL;
     TRY(jsonl_open(path, &rows));
+    set->path = path;
     for (uint64_t i = 0; i < jsonl_rows(rows) && i < most; i++) {
         SCOPED_VALUE(bytes) text = {0};
         json_t *row;
-        char name[512];
+        char name[PROMPT_NAME];
         snprintf(name, sizeof name, "%s:%" PRIu64, path, i + 1);
         TRY(jsonl_row(rows, i, &text));
         TRY(json_parse((const char *)text.data, text.len, name, &row));
@@ -50,84 +48,127 @@ err_t prompt_set_read(const char *path, const char *column, uint64_t most, struc
     return OK;
 }
 
-/* One line for a completion. Bytes that are no UTF-8 are replaced, as tokenizers' decode does. */
-static json_t *line_of(const struct prompt_set *set, const struct sample_result *r)
+const char *prompt_name(const struct prompt_set *set, size_t i, char ret[PROMPT_NAME])
 {
-    json_t *text = json_stringn(r->text, r->text_len);
-    if (!text) {
-        SCOPED_MEM char *ascii = mem_array(r->text_len + 1, 1);
-        for (size_t i = 0; i < r->text_len; i++)
-            ascii[i] = r->text[i] > 0 ? r->text[i] : '?';
-        text = json_stringn(ascii, r->text_len);
-    }
-    json_t *ids = json_array();
-    for (int i = 0; i < r->tokens; i++)
-        json_array_append_new(ids, json_integer(r->token[i]));
-    return json_pack("{s:O, s:o, s:i, s:o, s:b, s:f, s:i, s:i}", "row", set->row[r->prompt], "text",
-                     text, "tokens", r->tokens, "ids", ids, "ended", r->ended, "logp", r->logp,
-                     "prompt", (int)r->prompt, "completion", r->completion);
+    if (set->path)
+        snprintf(ret, PROMPT_NAME, "%s:%" PRIu64, set->path, set->at[i].number + 1);
+    else
+        snprintf(ret, PROMPT_NAME, "prompt %" PRIu64, set->at[i].number);
+    return ret;
 }
 
-static err_t collect(void *arg, const struct sample_result *result)
+/* What cannot be decoded for its length leaves the set. */
+static err_t skip_too_long(const struct decoder *decoder, struct prompt_set *set)
 {
-    struct collected *c = arg;
-    c->line[result->prompt * (size_t)c->completions + (size_t)result->completion] =
-        line_of(c->set, result);
-    progress_add(&c->progress, 1);
+    const size_t all = set->count;
+    SCOPED_MEM char *first = NULL;
+    size_t kept = 0;
+    err_t failed = OK;
+    for (size_t i = 0; i < all && !err_failed(failed); i++) {
+        char name[PROMPT_NAME];
+        SCOPED_VALUE(prompt_row) prompt = {0};
+        failed = decoder_read(decoder, set->at[i].row, prompt_name(set, i, name), &prompt);
+        if (err_code(failed) != ERR_RANGE) {
+            set->at[kept++] = set->at[i];
+            continue;
+        }
+        if (!set->skipped++)
+            first = printable_text(err_message(failed), "");
+        err_free(failed);
+        failed = OK;
+        json_decref(set->at[i].row);
+    }
+    set->count = kept;
+    TRY(failed);
+    if (!kept && set->skipped)
+        return err_new(ERR_INVALID, "no prompt can be decoded: %s", first);
+    if (set->skipped)
+        fprintf(stderr, "%zu of %zu prompts are skipped; the first: %s\n", set->skipped, all,
+                first);
     return OK;
+}
+
+/* The text as JSON has it. Bytes that are no UTF-8 are replaced, as tokenizers' decode does. */
+static json_t *json_text(const struct decoded_completion *c)
+{
+    json_t *text = json_stringn(c->text, c->text_len);
+    if (text)
+        return text;
+    SCOPED_MEM char *ascii = mem_array(c->text_len + 1, 1);
+    for (size_t i = 0; i < c->text_len; i++)
+        ascii[i] = c->text[i] > 0 ? c->text[i] : '?';
+    return json_stringn(ascii, c->text_len);
+}
+
+static json_t *line_of(const struct prompt *prompt, const struct decoded_completion *c,
+                       int completion)
+{
+    double logp = 0;
+    json_t *ids = json_array();
+    for (int i = 0; i < c->tokens; i++) {
+        json_array_append_new(ids, json_integer(c->token[i]));
+        logp += (double)c->logp[i];
+    }
+    return json_pack("{s:O, s:o, s:i, s:o, s:b, s:f, s:i, s:i}", "row", prompt->row, "text",
+                     json_text(c), "tokens", c->tokens, "ids", ids, "ended",
+                     c->finish != ENGINE_LENGTH, "logp", logp, "prompt", (int)prompt->number,
+                     "completion", completion);
+}
+
+static void collect(struct collected *c, const struct decoded *decoded)
+{
+    const struct prompt *prompt = decoded->arg;
+    const size_t at = (size_t)(prompt - c->set->at) * (size_t)c->completions;
+    for (int i = 0; i < decoded->completions; i++)
+        c->line[at + (size_t)i] = line_of(prompt, &decoded->completion[i], i);
+    progress_add(&c->progress, (size_t)decoded->completions);
 }
 
 void collected_done(struct collected *c)
 {
-    for (size_t i = 0; i < c->set->count * (size_t)c->completions; i++)
+    for (size_t i = 0; c->line && i < c->set->count * (size_t)c->completions; i++)
         json_decref(c->line[i]);
     free(c->line);
 }
 
-err_t complete_with(struct sample *sample, const struct sample_options *options,
-                    const struct prompt_set *set, struct collected *ret)
+static err_t admit(struct decoder *decoder, struct prompt_set *set, size_t i, int completions)
 {
-    size_t all = set->count * (size_t)options->completions;
+    char name[PROMPT_NAME];
+    const struct decoder_request request = {.arg = &set->at[i],
+                                            .row = set->at[i].row,
+                                            .name = prompt_name(set, i, name),
+                                            .prompt = set->at[i].number,
+                                            .epoch = DECODER_APART,
+                                            .completions = completions};
+    return decoder_admit(decoder, &request);
+}
+
+err_t complete(struct decoder *decoder, struct prompt_set *set, struct collected *ret)
+{
+    TRY(skip_too_long(decoder, set));
+    const size_t all = set->count * (size_t)ret->completions;
     ret->set = set;
-    ret->completions = options->completions;
     ret->line = mem_array(all, sizeof(json_t *));
     ret->progress = progress_begin("completions", all);
-    return sample_run(sample, set->at, set->count, collect, ret);
-}
-
-err_t complete(const char *model, const struct sample_options *options,
-               const struct prompt_set *set, struct collected *ret)
-{
-    SCOPED(sample) sample = NULL;
-    TRY(sample_open(model, options, &sample));
-    return complete_with(sample, options, set, ret);
-}
-
-struct sample_options complete_options(const struct recipe *recipe, double temperature,
-                                       int completions)
-{
-    const struct recipe_generator *g = &recipe->generator;
-    struct sample_options o = {.threads = (int)g->threads,
-                               .completions = completions,
-                               .max_tokens = (int)g->max_tokens,
-                               .max_prompt_tokens = (int)recipe->data.max_prompt_tokens,
-                               .sampling = {.temperature = (float)temperature,
-                                            .seed = (uint64_t)recipe->run.seed,
-                                            .epoch = UINT32_MAX}};
-    o.kv = (enum kv_format)recipe->model.kv;
-    o.kv_bytes = (size_t)g->kv_bytes;
-    o.sampling.repetition_penalty = (float)g->repetition_penalty;
-    o.stop = (struct stop_names){.text = g->stop.at,
-                                 .texts = g->stop.count,
-                                 .token = g->stop_tokens.at,
-                                 .tokens = g->stop_tokens.count};
-    o.slots = g->slots > completions ? (int)g->slots : completions;
-    if (temperature > 0) {
-        o.sampling.top_k = (int)g->top_k;
-        o.sampling.top_p = (float)g->top_p;
-        o.sampling.min_p = (float)g->min_p;
+    for (size_t next = 0; next < set->count || decoder_busy(decoder);) {
+        while (next < set->count && decoder_has_room(decoder, ret->completions))
+            TRY(admit(decoder, set, next++, ret->completions));
+        TRY(decoder_step(decoder));
+        for (struct decoded *decoded; (decoded = decoder_take(decoder)); decoded_free(decoded))
+            collect(ret, decoded);
     }
-    return o;
+    return OK;
+}
+
+struct decoder_options complete_options(const struct recipe *recipe, const char *directory,
+                                        double temperature, int completions)
+{
+    struct decoder_options options = decoder_options_apart(recipe, temperature);
+    options.directory = directory;
+    options.backend.cpus = NULL; // those are the generator's
+    options.slots = options.slots > completions ? options.slots : completions;
+    options.step_rows = 0;
+    return options;
 }
 
 /* --model, or the run's newest checkpoint, or model.path. The caller's. */

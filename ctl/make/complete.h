@@ -3,22 +3,28 @@
  *
  *     SCOPED_VALUE(prompt_set) set = {0};
  *     TRY(prompt_set_read("test.jsonl", "prompt", 512, &set));
- *     SCOPED_VALUE(collected) collected = {.set = &set};
- *     TRY(complete(directory, &options, &set, &collected));
+ *     const struct decoder_options options = complete_options(recipe, directory, 0.7, 4);
+ *     TRY(decoder_open(&options, &decoder));
+ *     SCOPED_VALUE(collected) collected = {.set = &set, .completions = 4};
+ *     TRY(complete(decoder, &set, &collected));
  *
  * Owner: one thread. */
 #pragma once
 #include "base/json.h"
 #include "ctl/make/progress.h"
-#include "ctl/make/sample.h"
+#include "model/engine/decoder.h"
 #include "svc/recipe/recipe.h"
 #include <stdio.h>
 
-/* Prompts with their rows, in memory: text is borrowed from row. */
+struct prompt {
+    json_t *row;
+    uint64_t number; // of its line, from 0; names its random draws
+};
+
 struct prompt_set {
-    struct sample_prompt *at;
-    json_t **row;
-    size_t count;
+    const char *path; // borrowed; NULL: no file
+    struct prompt *at;
+    size_t count, skipped; // skipped: prompts that were too long, and are not in the set any more
 };
 
 void prompt_set_done(struct prompt_set *set);
@@ -26,6 +32,10 @@ void prompt_set_done(struct prompt_set *set);
 /* Takes row. INVALID: it has no such text column; name is what the error calls the place. */
 err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, const char *column);
 err_t prompt_set_read(const char *path, const char *column, uint64_t most, struct prompt_set *set);
+
+/* What errors call prompt i; returns ret. */
+enum { PROMPT_NAME = 512 };
+const char *prompt_name(const struct prompt_set *set, size_t i, char ret[PROMPT_NAME]);
 
 /* A line: {"row", "text", "tokens", "ids", "ended", "logp", "prompt", "completion"}; ids: the
  * completion's tokens. */
@@ -38,19 +48,15 @@ struct collected {
 
 void collected_done(struct collected *c);
 
-/* How far it is goes to standard error now and then. */
-err_t complete(const char *model, const struct sample_options *options,
-               const struct prompt_set *set, struct collected *ret);
-
-/* The same with a sample that the caller keeps, opened with these options. */
-err_t complete_with(struct sample *sample, const struct sample_options *options,
-                    const struct prompt_set *set, struct collected *ret);
+/* Prompts that are too long leave the set first; standard error says how many, and why. INVALID:
+ * all of them are too long. Standard error also says now and then how far the work is. */
+err_t complete(struct decoder *decoder, struct prompt_set *set, struct collected *ret);
 err_t collected_write(FILE *out, const struct collected *c);
 
-/* How the recipe's generator samples, at another temperature; random draws are not those of
- * training. */
-struct sample_options complete_options(const struct recipe *recipe, double temperature,
-                                       int completions);
+/* How the recipe's generator samples with the model of a directory, at another temperature; random
+ * draws are not those of training. */
+struct decoder_options complete_options(const struct recipe *recipe, const char *directory,
+                                        double temperature, int completions);
 
 /* The flag's directory, or the run's newest checkpoint, or model.path. *ret is the caller's. */
 err_t complete_model(const struct recipe *recipe, const char *flag, char **ret);

@@ -27,8 +27,8 @@ struct eval {
     struct choice choice;
     struct prompt_set set;
     struct collected collected;
-    struct sample *sample;
-    struct sample_options sampling;
+    struct decoder_options options;
+    struct decoder *decoder;
     struct score_figures scores;
     struct distance distance; // with a reference
     size_t distance_tokens;
@@ -40,7 +40,7 @@ struct eval {
 static void eval_done(struct eval *e)
 {
     score_figures_done(&e->scores);
-    sample_free(e->sample);
+    decoder_free(e->decoder);
     collected_done(&e->collected);
     prompt_set_done(&e->set);
     choice_done(&e->choice);
@@ -53,7 +53,7 @@ static void eval_done(struct eval *e)
 static err_t choose_reference(struct eval *e, const char *flag)
 {
     const struct recipe *recipe = e->recipe;
-    int tokens = e->sampling.max_prompt_tokens + e->sampling.max_tokens;
+    const int tokens = (int)(e->options.max_prompt_tokens + e->options.max_tokens);
     bool frozen = recipe->rewarder.reference == RECIPE_FROZEN_REFERENCE;
     if (flag && strcmp(flag, "none") == 0)
         return OK;
@@ -87,7 +87,7 @@ static err_t read_options(struct eval *e, const struct options *o)
     if (!o->data)
         TRY(recipe_require(recipe, "data.eval"));
     TRY(choose_model(recipe, &o->model, &e->choice));
-    e->sampling = complete_options(recipe, e->temperature, 1);
+    e->options = complete_options(recipe, e->choice.directory, e->temperature, 1);
     return choose_reference(e, o->reference);
 }
 
@@ -97,12 +97,12 @@ static err_t measure_distance(struct eval *e)
 {
     SCOPED_VALUE(texts) texts = {0};
     SCOPED(model) reference = NULL;
-    struct model *policy = sample_model(e->sample);
+    struct model *policy = decoder_model(e->decoder);
     int micro = (int)e->recipe->learner.micro_tokens;
-    float inverse = sampling_inverse(&e->sampling.sampling);
+    float inverse = sampling_inverse(&e->options.sampling);
     TRY(model_load_compact(policy->be, e->reference, &reference));
     reference->kv = policy->kv;
-    TRY(texts_completions(e->sample, &e->collected, &texts));
+    TRY(texts_completions(e->decoder, &e->collected, &texts));
     SCOPED_MEM float *ours = mem_array(texts.targets, sizeof *ours);
     SCOPED_MEM float *theirs = mem_array(texts.targets, sizeof *theirs);
     SCOPED_MEM double *each = mem_array(texts.count, sizeof *each);
@@ -119,10 +119,10 @@ static err_t measure_likelihood(struct eval *e)
 {
     SCOPED_VALUE(texts) texts = {0};
     TRY(err_wrap(
-        texts_demonstrations(e->sample, &e->set, e->recipe->data.completion_column, &texts), "%s",
+        texts_demonstrations(e->decoder, &e->set, e->recipe->data.completion_column, &texts), "%s",
         e->data));
     SCOPED_MEM float *logp = mem_array(texts.targets, sizeof *logp);
-    TRY(texts_logp(&texts, sample_model(e->sample), (int)e->recipe->learner.micro_tokens, 1.0f,
+    TRY(texts_logp(&texts, decoder_model(e->decoder), (int)e->recipe->learner.micro_tokens, 1.0f,
                    "demonstrations", logp));
     size_t at = 0;
     for (size_t i = 0; i < texts.count; i++) {
@@ -142,8 +142,8 @@ static err_t measure(struct eval *e, char **argv)
 {
     double begun = clock_s();
     TRY(prompt_set_read(e->data, e->recipe->data.prompt_column, (uint64_t)e->prompts, &e->set));
-    TRY(sample_open(e->choice.directory, &e->sampling, &e->sample));
-    TRY(complete_with(e->sample, &e->sampling, &e->set, &e->collected));
+    TRY(decoder_open(&e->options, &e->decoder));
+    TRY(complete(e->decoder, &e->set, &e->collected));
     if (e->reference)
         TRY(err_wrap(measure_distance(e), "reference '%s'", e->reference));
     TRY(measure_likelihood(e));
@@ -169,6 +169,8 @@ static void print_text(const struct eval *e)
            e->temperature);
     if (e->choice.version >= 0)
         printf("  version %" PRId64, e->choice.version);
+    if (e->set.skipped)
+        printf("  prompts skipped %zu", e->set.skipped);
     printf("\n");
     if (s->scorers)
         printf("reward %.4f (std %.4f)  success %.4f  ", s->reward, s->reward_std, s->success);
@@ -230,13 +232,14 @@ static void print_json(const struct eval *e)
 {
     const struct score_figures *s = &e->scores;
     SCOPED_JSON json_t *json = json_pack(
-        "{s:s, s:o, s:s, s:I, s:f, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:f}", "model",
+        "{s:s, s:o, s:s, s:I, s:I, s:f, s:o, s:o, s:o, s:f, s:f, s:o, s:o, s:o, s:f}", "model",
         e->choice.directory, "version",
         e->choice.version < 0 ? json_null() : json_integer(e->choice.version), "data", e->data,
-        "prompts", (json_int_t)e->set.count, "temperature", e->temperature, "reward",
-        scored(e, s->reward), "reward_std", scored(e, s->reward_std), "success",
-        scored(e, s->success), "tokens", s->tokens, "ended", s->ended, "scorers", scorers_json(e),
-        "kl", distance_json(e), "log_likelihood", likelihood_json(e), "seconds", e->seconds);
+        "prompts", (json_int_t)e->set.count, "prompts_skipped", (json_int_t)e->set.skipped,
+        "temperature", e->temperature, "reward", scored(e, s->reward), "reward_std",
+        scored(e, s->reward_std), "success", scored(e, s->success), "tokens", s->tokens, "ended",
+        s->ended, "scorers", scorers_json(e), "kl", distance_json(e), "log_likelihood",
+        likelihood_json(e), "seconds", e->seconds);
     SCOPED_MEM char *text = json_to_text(json);
     puts(text);
 }
@@ -284,6 +287,7 @@ err_t command_eval(int argc, char **argv)
         return OK;
     SCOPED_VALUE(eval) eval = {.recipe = recipe};
     eval.collected.set = &eval.set;
+    eval.collected.completions = 1;
     TRY(read_options(&eval, &o));
     TRY(measure(&eval, argv));
     if (o.json)

@@ -32,10 +32,13 @@ err_t command_generate(int argc, char **argv)
     else
         TRY(prompt_set_read(data ? data : recipe->data.eval, recipe->data.prompt_column, UINT64_MAX,
                             &set));
-    struct sample_options options = complete_options(
-        recipe, recipe->generator.temperature, prompt ? 1 : (int)recipe->generator.num_generations);
-    SCOPED_VALUE(collected) collected = {.set = &set};
-    TRY(complete(directory, &options, &set, &collected));
+    SCOPED_VALUE(collected)
+    collected = {.set = &set, .completions = prompt ? 1 : (int)recipe->generator.num_generations};
+    const struct decoder_options options =
+        complete_options(recipe, directory, recipe->generator.temperature, collected.completions);
+    SCOPED(decoder) decoder = NULL;
+    TRY(decoder_open(&options, &decoder));
+    TRY(complete(decoder, &set, &collected));
     if (!prompt)
         return collected_write(stdout, &collected);
     const char *text = json_string_value(json_object_get(collected.line[0], "text"));

@@ -1,6 +1,7 @@
 #include "ctl/make/measure.h"
 #include "base/mem.h"
 #include "rl/kl.h"
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,17 +39,29 @@ static void texts_add(struct texts *texts, size_t line, const int32_t *token, in
     texts->longest = texts->longest > all ? texts->longest : all;
 }
 
-/* Prompt, completion and end token of one row into token (room); *ret_tokens 0: it does not fit. */
-static err_t encode_row(struct sample *sample, const struct sample_prompt *prompt, const char *text,
-                        int room, int32_t *token, int *ret_prompt_tokens, int *ret_tokens)
+/* The prompt's tokens as they were decoded, into token (max_positions). */
+static err_t encode_prompt(const struct decoder *decoder, const struct prompt_set *set, size_t i,
+                           int32_t *token, int *ret_tokens)
 {
-    const struct model_config *config = &sample_model(sample)->config;
-    int p, n = 0, end = config->eos_count ? 1 : 0;
+    char name[PROMPT_NAME];
+    SCOPED_VALUE(prompt_row) prompt = {0};
+    TRY(decoder_read(decoder, set->at[i].row, prompt_name(set, i, name), &prompt));
+    memcpy(token, prompt.token, (size_t)prompt.tokens * sizeof *token);
+    *ret_tokens = prompt.tokens;
+    return OK;
+}
+
+/* The answer and the end token after p tokens of the prompt, into token (room); *ret_tokens 0: they
+ * do not fit. */
+static err_t encode_answer(const struct decoder *decoder, const char *text, int room, int p,
+                           int32_t *token, int *ret_tokens)
+{
+    const struct model_config *config = &decoder_model(decoder)->config;
+    int n = 0, end = config->eos_count ? 1 : 0;
     *ret_tokens = 0;
-    TRY(sample_encode(sample, prompt, token, &p));
     if (p + end >= room)
         return OK;
-    err_t failed = tokenizer_encode(sample_tokenizer(sample), text, strlen(text), room - p - end,
+    err_t failed = tokenizer_encode(decoder_tokenizer(decoder), text, strlen(text), room - p - end,
                                     token + p, &n);
     if (err_code(failed) == ERR_RANGE) {
         err_free(failed);
@@ -57,42 +70,41 @@ static err_t encode_row(struct sample *sample, const struct sample_prompt *promp
     TRY(failed);
     if (end)
         token[p + n++] = config->eos[0];
-    *ret_prompt_tokens = p;
-    *ret_tokens = p ? n : 0;
+    *ret_tokens = n;
     return OK;
 }
 
-err_t texts_demonstrations(struct sample *sample, const struct prompt_set *set, const char *column,
-                           struct texts *ret)
+err_t texts_demonstrations(struct decoder *decoder, const struct prompt_set *set,
+                           const char *column, struct texts *ret)
 {
-    int room = sample_model(sample)->config.max_positions;
+    int room = decoder_model(decoder)->config.max_positions;
     SCOPED_MEM int32_t *token = mem_array((size_t)room, sizeof *token);
     texts_open(ret, set->count);
     for (size_t i = 0; i < set->count; i++) {
-        const char *text = json_string_value(json_object_get(set->row[i], column));
-        int prompt_tokens = 0, tokens = 0;
+        const char *text = json_string_value(json_object_get(set->at[i].row, column));
+        int p = 0, n = 0;
+        TRY(encode_prompt(decoder, set, i, token, &p));
         if (text)
-            TRY(err_wrap(
-                encode_row(sample, &set->at[i], text, room, token, &prompt_tokens, &tokens),
-                "row %zu: %s", i + 1, column));
-        if (tokens)
-            texts_add(ret, i, token, prompt_tokens, tokens);
+            TRY(err_wrap(encode_answer(decoder, text, room, p, token, &n), "row %" PRIu64 ": %s",
+                         set->at[i].number + 1, column));
+        if (n)
+            texts_add(ret, i, token, p, n);
         else
             ret->skipped++;
     }
     return OK;
 }
 
-err_t texts_completions(struct sample *sample, const struct collected *c, struct texts *ret)
+err_t texts_completions(struct decoder *decoder, const struct collected *c, struct texts *ret)
 {
     size_t lines = c->set->count * (size_t)c->completions;
-    int room = sample_model(sample)->config.max_positions;
+    int room = decoder_model(decoder)->config.max_positions;
     SCOPED_MEM int32_t *token = mem_array((size_t)room, sizeof *token);
     texts_open(ret, lines);
     for (size_t i = 0; i < lines; i++) {
         const json_t *ids = json_object_get(c->line[i], "ids");
         int p, n = (int)json_array_size(ids);
-        TRY(sample_encode(sample, &c->set->at[i / (size_t)c->completions], token, &p));
+        TRY(encode_prompt(decoder, c->set, i / (size_t)c->completions, token, &p));
         for (int t = 0; t < n; t++)
             token[p + t] = (int32_t)json_integer_value(json_array_get(ids, (size_t)t));
         texts_add(ret, i, token, p, n);

@@ -2,8 +2,8 @@
  * the policy's own samples. Everything comes from the learner's forward (model/likelihood.h).
  *
  *     SCOPED_VALUE(texts) demonstrations = {0};
- *     TRY(texts_demonstrations(sample, &set, "completion", &demonstrations));
- *     TRY(texts_logp(&demonstrations, sample_model(sample), micro_tokens, 1.0f, logp));
+ *     TRY(texts_demonstrations(decoder, &set, "completion", &demonstrations));
+ *     TRY(texts_logp(&demonstrations, decoder_model(decoder), micro_tokens, 1.0f, logp));
  *
  * Owner: one thread. */
 #pragma once
@@ -22,11 +22,11 @@ void texts_done(struct texts *texts);
 
 /* The set's rows with the answer in `column`, as sft learns them: the end token is appended.
  * Skipped and counted are rows without the column and those longer than the model's positions. */
-err_t texts_demonstrations(struct sample *sample, const struct prompt_set *set, const char *column,
-                           struct texts *ret);
+err_t texts_demonstrations(struct decoder *decoder, const struct prompt_set *set,
+                           const char *column, struct texts *ret);
 
 /* Completions as they were sampled. */
-err_t texts_completions(struct sample *sample, const struct collected *c, struct texts *ret);
+err_t texts_completions(struct decoder *decoder, const struct collected *c, struct texts *ret);
 
 /* ret_logp (targets). what: names the work in progress. */
 err_t texts_logp(const struct texts *texts, struct model *model, int micro_tokens,

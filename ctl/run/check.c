@@ -5,10 +5,8 @@
 #include "ctl/make/scoring.h"
 #include "ctl/run/check_plan.h"
 #include "ctl/words/command.h"
-#include "model/engine/engine.h"
+#include "model/engine/decoder.h"
 #include "model/likelihood.h"
-#include "model/text/prompt_row.h"
-#include "model/text/stops.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_place.h"
 
@@ -28,43 +26,19 @@ static void checking_done(struct checking *c)
     backend_free(c->be);
 }
 
-static err_t load_model(struct backend *be, const char *directory, struct model **ret_model,
-                        struct tokenizer **ret_tokenizer)
-{
-    TRY(model_load_compact(be, directory, ret_model));
-    TRY(tokenizer_load(directory, ret_tokenizer));
-    const struct model_config *config = &(*ret_model)->config;
-    return err_wrap(
-        tokenizer_check(*ret_tokenizer, config->V, config->eos_count ? config->eos[0] : -1), "'%s'",
-        directory);
-}
-
-/* Tokens of a prompt and its completion together, as generators have them. */
-static int64_t context_of(const struct checking *c)
-{
-    const struct recipe *r = c->recipe;
-    const int64_t longest = r->data.max_prompt_tokens + r->generator.max_tokens;
-    const int64_t most = c->model->config.max_positions;
-    return longest < most ? longest : most;
-}
-
 /* What generators make of the model at their start. */
 static err_t check_generator(const struct checking *c)
 {
     const struct recipe *r = c->recipe;
-    const struct recipe_generator *g = &r->generator;
+    const struct model_config *config = &c->model->config;
+    const struct decoder_options options = decoder_options_of(r);
+    const struct engine_config plan = decoder_plan(&options, config);
     SCOPED(stops) stops = NULL;
-    const struct stop_names names = {.text = g->stop.at,
-                                     .texts = g->stop.count,
-                                     .token = g->stop_tokens.at,
-                                     .tokens = g->stop_tokens.count};
     TRY(recipe_place(r, "generator.stop_tokens",
-                     stops_new(c->tokenizer, &c->model->config, &names, &stops)));
-    TRY(recipe_place(r, "generator.max_tokens", config_room(&c->model->config, g->max_tokens)));
-    c->model->kv = (enum kv_format)r->model.kv;
-    const struct engine_config engine = {
-        .slots = (int)g->slots, .max_context = (int)context_of(c), .kv_bytes = (size_t)g->kv_bytes};
-    return recipe_place(r, "generator.kv_bytes", engine_check(c->model, &engine));
+                     stops_new(c->tokenizer, config, &options.stop, &stops)));
+    TRY(recipe_place(r, "generator.max_tokens", config_room(config, options.max_tokens)));
+    c->model->kv = options.kv;
+    return recipe_place(r, "generator.kv_bytes", engine_check(c->model, &plan));
 }
 
 static err_t check_reference(const struct checking *c)
@@ -75,9 +49,11 @@ static err_t check_reference(const struct checking *c)
     SCOPED(tokenizer) tokenizer = NULL;
     if (r->rewarder.reference == RECIPE_NO_REFERENCE || !*path)
         return OK;
-    err_t failed = load_model(c->be, path, &model, &tokenizer);
+    err_t failed = decoder_load(c->be, path, &model, &tokenizer);
     if (!err_failed(failed))
-        failed = likelihood_comparable(r->model.path, path, (int)context_of(c));
+        failed = likelihood_comparable(
+            r->model.path, path,
+            config_context(&c->model->config, r->data.max_prompt_tokens, r->generator.max_tokens));
     return recipe_place(r, "rewarder.reference_path", failed);
 }
 
@@ -87,17 +63,13 @@ static err_t look_at_prompt(void *arg, const json_t *row, const char *name)
     return prompt_row_read(arg, row, name, &prompt);
 }
 
-/* Rows with prompts that generators can take. cut: longer ones are cut, as evaluation does. */
-static err_t check_prompts(const struct checking *c, const char *key, const struct jsonl *rows,
-                           bool cut)
+/* Rows with prompts that generators can take. */
+static err_t check_prompts(const struct checking *c, const char *key, const struct jsonl *rows)
 {
     const struct recipe *r = c->recipe;
     SCOPED_MEM char *note = NULL;
-    struct prompt_rules rules = {.tokenizer = c->tokenizer,
-                                 .column = r->data.prompt_column,
-                                 .most = cut ? INT32_MAX : r->data.max_prompt_tokens,
-                                 .context = cut ? INT32_MAX : context_of(c),
-                                 .max_tokens = r->generator.max_tokens};
+    const struct decoder_options options = decoder_options_of(r);
+    struct prompt_rules rules = decoder_rules(&options, &c->model->config, c->tokenizer);
     TRY(recipe_place(r, key, jsonl_probe(rows, "decoded", look_at_prompt, &rules, &note)));
     if (note && c->notes)
         fprintf(c->notes, "%s: %s\n", key, note);
@@ -110,12 +82,12 @@ static err_t check_data(const struct checking *c)
     SCOPED(jsonl) train = NULL;
     SCOPED(jsonl) eval = NULL;
     TRY(recipe_place(r, "data.train", jsonl_open(r->data.train, &train)));
-    TRY(check_prompts(c, "data.train", train, false));
+    TRY(check_prompts(c, "data.train", train));
     TRY(check_plan(r, jsonl_rows(train), c->notes));
     if (!*r->data.eval)
         return OK;
     TRY(recipe_place(r, "data.eval", jsonl_open(r->data.eval, &eval)));
-    return check_prompts(c, "data.eval", eval, true);
+    return check_prompts(c, "data.eval", eval);
 }
 
 err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
@@ -129,7 +101,7 @@ err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
                        recipe->file);
     TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &c.be));
     TRY(recipe_place(recipe, "model.path",
-                     load_model(c.be, recipe->model.path, &c.model, &c.tokenizer)));
+                     decoder_load(c.be, recipe->model.path, &c.model, &c.tokenizer)));
     TRY(check_generator(&c));
     TRY(check_reference(&c));
     TRY(check_data(&c));

@@ -1,7 +1,5 @@
 #include "generator/counters.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "generator/evaluate.h"
 #include "svc/metrics.h"
 #include <inttypes.h>
 
@@ -25,32 +23,37 @@ static struct metric pages_free =
     METRIC_GAUGE("rlhfd_decode_free_pages", "pages of keys and values that nobody holds");
 static struct metric preemptions = METRIC_GAUGE(
     "rlhfd_decode_preemptions", "completions that lost their keys and values to an older one");
+static struct metric evaluation =
+    METRIC_GAUGE("rlhfd_evaluate_seconds", "spent decoding for evaluations");
+static struct metric evaluated =
+    METRIC_GAUGE("rlhfd_evaluate_version", "version of the weights held for evaluation");
 static struct metric *const rows[] = {&busy,        &idle,          &tokens,       &active,
                                       &version_now, &pause_seconds, &wait_seconds, &reprefill,
                                       &pages_free,  &preemptions};
+static struct metric *const evaluation_rows[] = {&evaluation, &evaluated};
 
-struct counters_totals counters_totals(void)
-{
-    return (struct counters_totals){metric_value(&busy), metric_value(&idle),
-                                    (uint64_t)metric_value(&tokens)};
-}
-
-void counters_register(void)
+void counters_register(bool evaluates)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
+    if (evaluates)
+        metrics_register(evaluation_rows, sizeof evaluation_rows / sizeof *evaluation_rows);
 }
 
-void counters_show(const struct engine *engine, double serving_since_s)
+void counters_show(const struct decode_figures *before, const struct decode_figures *now)
 {
-    const struct engine_counters *c = engine_counters(engine);
-    metric_set(&busy, c->busy_s);
-    const double rest_s = clock_s() - serving_since_s - c->busy_s - evaluate_seconds();
-    metric_set(&idle, rest_s > 0 ? rest_s : 0);
-    metric_set(&tokens, (double)c->tokens);
-    metric_set(&active, engine_active(engine));
-    metric_set(&pages_free, engine_free_pages(engine));
-    metric_set(&preemptions, (double)c->preemptions);
-    metric_add(&reprefill, (double)c->recomputed_tokens - metric_value(&reprefill));
+    metric_set(&busy, now->busy_s);
+    metric_set(&idle, now->idle_s);
+    metric_set(&tokens, (double)now->tokens);
+    metric_set(&active, now->active_slots);
+    metric_set(&pages_free, now->free_pages);
+    metric_set(&preemptions, (double)now->preemptions);
+    metric_add(&reprefill, (double)(now->recomputed_tokens - before->recomputed_tokens));
+    metric_set(&evaluation, now->evaluation_s);
+}
+
+void counters_evaluates(uint64_t version)
+{
+    metric_set(&evaluated, (double)version);
 }
 
 void counters_swapped(uint64_t version, const struct swapped *done, const char *mode,

@@ -1,26 +1,25 @@
 /* What decoding has done, as metrics.
  *
- *     counters_register();
- *     counters_show(engine, serving_since_s);            -- between two steps
- *     struct counters_totals totals = counters_totals();
+ *     counters_register(evaluates);
+ *     counters_show(&before, &now);            -- between two steps
  *
- * Owner: the compute thread, but counters_totals: any thread. */
+ * Owner: the compute thread, but counters_register: main. */
 #pragma once
 #include "generator/swap.h"
 #include <stdint.h>
 
-void counters_register(void);
+/* Since the first weights; the last line as they are now. */
+struct decode_figures {
+    double busy_s, idle_s;                           // in training's steps; with nothing to decode
+    double evaluation_s;                             // for evaluations
+    uint64_t tokens, recomputed_tokens, preemptions; // of training
+    int active_slots, free_pages;
+};
 
-/* The engine's figures; the rest of the seconds since the first weights was idle. */
-void counters_show(const struct engine *engine, double serving_since_s);
+void counters_register(bool evaluates); // evaluates: the rows of evaluation, too
+void counters_show(const struct decode_figures *before, const struct decode_figures *now);
 
 /* New weights are in force; tokens of unfinished completions stay in flight. Logs it, too. */
 void counters_swapped(uint64_t version, const struct swapped *done, const char *mode,
                       uint64_t tokens_in_flight);
-
-/* Cumulative: seconds decoding, seconds with nothing to decode since the first weights, tokens. */
-struct counters_totals {
-    double busy_s, idle_s;
-    uint64_t tokens;
-};
-struct counters_totals counters_totals(void);
+void counters_evaluates(uint64_t version); // the evaluation's weights are

@@ -1,10 +1,11 @@
-/* A generator's process: what main.c wires, and what peers.c, which hears of its peers, shares with
- * it.
+/* A generator's process: its parts, which main.c wires; how it ends and what it says of itself
+ * (ending.c); how peers come and go (peers.c).
  *
  * Owner: the loop's thread. */
 #pragma once
 #include "base/err.h"
 #include "generator/generator_hold.h"
+#include "generator/track.h"
 #include "weights/carrier.h"
 #include "wire/hello.h"
 
@@ -15,15 +16,14 @@ struct daemon {
     uint64_t process; // names it on the streams of weights
     struct loop *loop;
     struct rpc *rpc;
-    struct evaluate *evaluate; // NULL: none
+    struct deliver *deliver;
     struct decode *decode;
     struct prompts *prompts;
-    struct deliver *deliver;
     struct carrier carrier;
     struct relay *relay; // NULL: none
     char *serves;
-    struct hello hello; // to the learner
-    struct update *update;
+    struct hello hello;            // to the learner
+    struct update *update[TRACKS]; // of evaluation NULL: none
     struct face *face;
     struct loop_timer *tick;
     struct loop_timer *join;
@@ -37,11 +37,18 @@ struct daemon {
 /* Ends the process with why, which it takes; the first one counts. */
 void daemon_failed(void *arg, err_t why);
 
-/* Leases are given back, then the process ends; groups without a disposition are made again. all:
- * finished ones too. */
-void daemon_give_back(struct daemon *d, bool all);
+/* The process ends when no lease is held and no group is undelivered, after at_most_ms at the
+ * latest. A second call has no effect. */
+void daemon_drain(struct daemon *d, int64_t at_most_ms);
 
-void daemon_show(void *arg); // what holds it up, as readiness and status have it
+/* Gives leases back, then drains for a moment; groups without a disposition are made again. all:
+ * finished ones are given back, too. */
+void daemon_give_back(struct daemon *d, bool all);
+void daemon_leave_soon(struct daemon *d); // the same in the midst of draining
+void daemon_tick(void *arg);              // while it drains, now and then
+
+const char *daemon_state(void *arg); // one word
+void daemon_show(void *arg);         // what holds it up, as readiness and status have it
 
 /* Of the streams to learner and rewarder: reached, and lost or refused. Each takes its why. */
 void peers_lease_down(void *arg, err_t why);

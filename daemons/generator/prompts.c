@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "generator/counters.h"
+#include "generator/decode.h"
 #include "svc/held.h"
 #include "svc/loop.h"
 #include "wire/rollout.h"
@@ -60,7 +60,8 @@ static bool ids_remove(struct ids *ids, const struct digest *id)
 /* One and a half times what is decoded at once: the next prompt is there when slots become free. */
 static size_t most_held(const struct prompts *prompts)
 {
-    size_t most = prompts->options.groups + ((size_t)prompts->options.groups + 1) / 2;
+    const size_t groups = decode_groups(prompts->options.decode, TRACK_TRAINING),
+                 most = groups + (groups + 1) / 2;
     return most < HELD_MAX ? most : HELD_MAX;
 }
 
@@ -75,7 +76,7 @@ static uint32_t wanted(const struct prompts *prompts)
 /* As many again as are decoded at once: some are always on their way. */
 static size_t most_evaluations(const struct prompts *prompts)
 {
-    return 2 * (size_t)prompts->options.evaluations;
+    return 2 * (size_t)decode_groups(prompts->options.decode, TRACK_EVALUATION);
 }
 
 static uint32_t wanted_evaluations(const struct prompts *prompts)
@@ -121,7 +122,7 @@ static void say(struct prompts *prompts, bool hello)
 {
     SCOPED_MEM struct lease_progress *known = NULL;
     SCOPED_MEM struct digest *back = NULL;
-    struct counters_totals totals = counters_totals();
+    const struct decode_figures totals = decode_figures(prompts->options.decode);
     struct lease_request request = {.version = prompts->version,
                                     .lineage = prompts->lineage,
                                     .want = wanted(prompts),
@@ -241,7 +242,8 @@ static void take_grant(struct prompts *prompts, struct lease_grant *granted)
     struct lease_grant *grant = mem_copy(granted, sizeof *grant);
     granted->row = NULL; // the copy's now
     ids_add(grant->evaluation ? &prompts->evaluating : &prompts->held, &grant->id);
-    prompts->options.granted(prompts->options.arg, grant);
+    prompts->options.granted(prompts->options.arg);
+    decode_admit(prompts->options.decode, grant);
 }
 
 static void take_reply(struct prompts *prompts, struct lease_reply *reply)
@@ -250,7 +252,7 @@ static void take_reply(struct prompts *prompts, struct lease_reply *reply)
         take_grant(prompts, &reply->grant[i]);
     for (uint32_t i = 0; i < reply->revokes; i++)
         if (ids_remove(&prompts->held, &reply->revoked[i]))
-            prompts->options.revoked(prompts->options.arg, &reply->revoked[i]);
+            decode_cancel(prompts->options.decode, &reply->revoked[i]);
     if (reply->revokes)
         say_soon(prompts); // there is room for others
     if (reply->hold || reply->go_on)
@@ -336,9 +338,12 @@ void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version
 
 void prompts_finished(struct prompts *prompts, const struct digest *id)
 {
-    if (!ids_remove(&prompts->held, id))
-        return;
-    ids_add(&prompts->finished, id);
+    if (ids_remove(&prompts->held, id))
+        ids_add(&prompts->finished, id);
+    else if (ids_remove(&prompts->evaluating, id))
+        ids_add(&prompts->evaluated, id);
+    else
+        return; // revoked meanwhile
     say_soon(prompts);
 }
 
@@ -357,31 +362,30 @@ void prompts_evaluates(struct prompts *prompts, uint32_t lineage, uint64_t versi
     say_soon(prompts);
 }
 
-void prompts_evaluated(struct prompts *prompts, const struct digest *id)
-{
-    if (!ids_remove(&prompts->evaluating, id))
-        return;
-    ids_add(&prompts->evaluated, id);
-    say_soon(prompts);
-}
-
-void prompts_evaluation_unusable(struct prompts *prompts, const struct digest *id, uint64_t slot)
-{
-    if (!ids_remove(&prompts->evaluating, id))
-        return;
-    prompts->evaluation_unusable =
-        mem_grow(prompts->evaluation_unusable, prompts->evaluation_unusables + 1, sizeof slot);
-    prompts->evaluation_unusable[prompts->evaluation_unusables++] = slot;
-    say_soon(prompts);
-}
-
-void prompts_unusable(struct prompts *prompts, const struct digest *id, const char *why)
+static void add_unusable(struct prompts *prompts, const struct group *group, const char *why)
 {
     struct hold said = hold_make(HOLD_UNUSABLE, "%s", why);
     snprintf(prompts->unusable_why, sizeof prompts->unusable_why, "%.*s", NAME_MAX_BYTES,
              said.text);
-    ids_add(&prompts->unusable, id);
-    ids_remove(&prompts->held, id);
+    ids_add(&prompts->unusable, &group->id);
+    ids_remove(&prompts->held, &group->id);
+}
+
+static void add_evaluation_unusable(struct prompts *prompts, const struct group *group)
+{
+    if (!ids_remove(&prompts->evaluating, &group->id))
+        return;
+    prompts->evaluation_unusable = mem_grow(prompts->evaluation_unusable,
+                                            prompts->evaluation_unusables + 1, sizeof group->slot);
+    prompts->evaluation_unusable[prompts->evaluation_unusables++] = group->slot;
+}
+
+void prompts_unusable(struct prompts *prompts, const struct group *group, const char *why)
+{
+    if (group->evaluation)
+        add_evaluation_unusable(prompts, group);
+    else
+        add_unusable(prompts, group, why);
     say_soon(prompts);
 }
 

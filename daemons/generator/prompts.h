@@ -1,5 +1,5 @@
-/* Slots leased from the learner: asks for as many groups as fit, hands the grants on, reports what
- * it holds.
+/* Slots leased from the learner: asks for as many groups as fit, hands the grants on to decode,
+ * reports what it holds.
  *
  *     TRY(prompts_open(&options, &prompts));
  *     prompts_version(prompts, 1, 12);        -- weights are in force: leases may be asked for
@@ -10,6 +10,8 @@
 #include "rpc/stream.h"
 #include "wire/lease.h"
 
+struct decode;
+struct group;
 struct prompts;
 enum prompts_over {
     OVER_ENDED,    // to nobody, for good
@@ -22,11 +24,9 @@ struct prompts_options {
     const char *learner; // address
     bool insecure;
     const char *run, *generator;
-    const struct hello *hello; // all that decides what a sample is, here; borrowed
-    uint32_t groups;           // that are decoded at once
-    uint32_t evaluations; // rows of evaluations that are decoded at once; 0: none are asked for
-    void (*granted)(void *arg, struct lease_grant *grant); // takes it; of an evaluation too
-    void (*revoked)(void *arg, const struct digest *id);
+    const struct hello *hello;  // all that decides what a sample is, here; borrowed
+    struct decode *decode;      // gets what is granted and what is revoked
+    void (*granted)(void *arg); // a slot or a row was: the stream works
     void (*over)(void *arg, enum prompts_over over); // nothing more is granted
     void (*hold)(void *arg, bool holds); // decoding is to stand still; prompts_stands when it does
     /* The learner cannot be reached, or refuses: PRECONDITION for good; ABORTED: another process
@@ -38,17 +38,14 @@ struct prompts_options {
 };
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret);
 void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version);
-void prompts_finished(struct prompts *prompts, const struct digest *id); // also: revoked, unusable
+void prompts_finished(struct prompts *prompts, const struct digest *id); // decoded: it is sent
 /* Weights are in force for evaluation: rows may be leased for them, and what older ones had not
  * finished is forgotten. */
 void prompts_evaluates(struct prompts *prompts, uint32_t lineage, uint64_t version);
-void prompts_evaluated(struct prompts *prompts, const struct digest *id); // a row is done
-void prompts_evaluation_unusable(struct prompts *prompts, const struct digest *id, uint64_t slot);
 /* Its group has a disposition: forgotten */
 void prompts_settled(struct prompts *prompts, const struct digest *id);
-void prompts_unusable(struct prompts *prompts,
-                      const struct digest *id, // it can never be decoded: tell the learner, and
-                      const char *why);        // why
+/* It can never be decoded: the learner is told, and why. */
+void prompts_unusable(struct prompts *prompts, const struct group *group, const char *why);
 
 /* Whether decoding stands still: the learner is told. */
 void prompts_stands(struct prompts *prompts, bool stands);

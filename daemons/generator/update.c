@@ -1,7 +1,6 @@
 #include "generator/update.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "generator/loaded.h"
 #include "generator/relaying.h"
 #include "svc/metrics.h"
 #include "weights/stream/subscriber.h"
@@ -19,8 +18,20 @@ static struct metric by_all =
     METRIC_GAUGE("rlhfd_weights_received", "versions that came, since the start");
 static struct metric *const rows[] = {&by_nccl, &by_all};
 
+/* What the model was loaded with: a version that is the same need not come. */
+static void loaded_values(void *arg, uint16_t *ret)
+{
+    const struct model *model = arg;
+    err_t failed = model_copy(model, 0, model->params->layout->elements, ret);
+    if (err_failed(failed))
+        log_error("the loaded weights cannot be read", "why=\"%s\"", err_message(failed));
+    err_free(failed);
+}
+
 static void show(const struct update *update)
 {
+    if (update->options.track == TRACK_EVALUATION)
+        return; // the rows tell of training's weights
     const struct subscriber_stats stats = subscriber_stats(update->subscriber);
     metric_set(&by_nccl, (double)stats.by_nccl);
     metric_set(&by_all, (double)stats.versions);
@@ -34,8 +45,11 @@ static void give(struct update *update)
     if (update->wanted)
         return;
     update->lineage = manifest.lineage;
-    decode_weights(update->options.decode, values, subscriber_changed(update->subscriber),
-                   manifest.version);
+    decode_weights(update->options.decode, update->options.track,
+                   &(struct track_weights){.values = values,
+                                           .changed = subscriber_changed(update->subscriber),
+                                           .lineage = manifest.lineage,
+                                           .version = manifest.version});
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
@@ -46,8 +60,7 @@ static void on_staged(struct subscriber *subscriber, const struct manifest *mani
     if (update->wanted)
         give(update);
     else
-        decode_offer(update->options
-                         .decode); // stays ready, and is replaced by newer ones, until it is wanted
+        decode_offer(update->options.decode, update->options.track); // newer ones replace it there
 }
 
 /* What came from here may be wrong: nothing is decoded until all values have come again. */
@@ -104,6 +117,22 @@ static void on_beat(struct subscriber *subscriber, uint64_t beat, void *user)
     relay_beat(update->options.relay, beat);
 }
 
+static struct subscriber_handlers handlers_of(const struct update_options *options)
+{
+    struct subscriber_handlers handlers = {.staged = on_staged, .down = on_down};
+    if (options->track == TRACK_EVALUATION)
+        return handlers;
+    handlers.up = on_up;
+    handlers.poisoned = on_poisoned;
+    handlers.stuck = on_stuck;
+    handlers.note = on_note;
+    if (options->relay) {
+        handlers.forward = on_forward;
+        handlers.beat = on_beat;
+    }
+    return handlers;
+}
+
 err_t update_open(const struct update_options *options, struct update **ret)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
@@ -111,32 +140,24 @@ err_t update_open(const struct update_options *options, struct update **ret)
     update->options = *options;
     update->options.nccl = NULL; // borrowed until now, as serves is
     update->options.serves = NULL;
-    const struct model *model = decode_model(options->decode);
+    const struct model *model = decode_model(options->decode, options->track);
     struct digest digest;
     TRY(model_digest(model, &digest));
-    struct subscriber_options subscriber = {.target = options->learner,
-                                            .insecure = options->insecure,
-                                            .run = options->run,
-                                            .generator = options->generator,
-                                            .incarnation = options->incarnation,
-                                            .loop = options->loop,
-                                            .layout = model->params->layout,
-                                            .digest = &digest,
-                                            .values = loaded_values,
-                                            .arg = (void *)model,
-                                            .serves = options->serves,
-                                            .silence_ms = options->silence_ms,
-                                            .nccl = options->nccl};
-    struct subscriber_handlers handlers = {.staged = on_staged,
-                                           .down = on_down,
-                                           .up = on_up,
-                                           .poisoned = on_poisoned,
-                                           .stuck = on_stuck,
-                                           .note = on_note};
-    if (options->relay) {
-        handlers.forward = on_forward;
-        handlers.beat = on_beat;
-    }
+    const struct subscriber_options subscriber = {.target = options->learner,
+                                                  .insecure = options->insecure,
+                                                  .run = options->run,
+                                                  .generator = options->generator,
+                                                  .incarnation = options->incarnation,
+                                                  .loop = options->loop,
+                                                  .layout = model->params->layout,
+                                                  .digest = &digest,
+                                                  .values = loaded_values,
+                                                  .arg = (void *)model,
+                                                  .evaluated = options->track == TRACK_EVALUATION,
+                                                  .serves = options->serves,
+                                                  .silence_ms = options->silence_ms,
+                                                  .nccl = options->nccl};
+    const struct subscriber_handlers handlers = handlers_of(options);
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);
     return OK;

@@ -1,5 +1,5 @@
-/* New weights in: received and checked beside the decoding, put in force between two of its steps,
- * acknowledged.
+/* New weights of a track in: received and checked beside the decoding, put in force between two of
+ * its steps, acknowledged. Evaluation's come over a stream of their own.
  *
  *     TRY(update_open(&options, &update));
  *     update_wanted(update);                  -- decode says so: it gets the newest version that is complete
@@ -17,16 +17,17 @@ struct update_options {
     struct rpc *rpc;
     struct loop *loop;
     struct decode *decode;
+    enum track_kind track;
     const char *learner; // address
     bool insecure;
     const char *run, *generator;
     uint64_t incarnation;
     void (*down)(void *arg, err_t why); // takes why
-    void (*up)(void *arg);
-    struct relay *relay;               // passes on what comes; NULL: none
-    const char *serves;                // where; NULL: nowhere
-    int64_t silence_ms;                // from another generator's relay; 0: it is not sent on
-    const struct attend_options *nccl; // carrier.h; borrowed for the call. NULL: gRPC alone
+    void (*up)(void *arg);              // with the rest: of training's weights alone
+    struct relay *relay;                // passes on what comes; NULL: none
+    const char *serves;                 // where; NULL: nowhere
+    int64_t silence_ms;                 // from another generator's relay; 0: it is not sent on
+    const struct attend_options *nccl;  // carrier.h; borrowed for the call. NULL: gRPC alone
     void (*stuck)(void *arg);    // no version can come any more: NCCL does not let go of memory
     void (*poisoned)(void *arg); // nothing is decoded until the next weights are applied
     void *arg;

@@ -105,8 +105,7 @@ uint64_t settings_checkpoint_bytes(const struct model *model)
 
 int settings_longest(const struct recipe *recipe, const struct model_config *config)
 {
-    int64_t longest = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
-    return longest < config->max_positions ? (int)longest : config->max_positions;
+    return config_context(config, recipe->data.max_prompt_tokens, recipe->generator.max_tokens);
 }
 
 char *settings_fingerprint(const struct model *model)

@@ -23,14 +23,6 @@ static struct metric seconds =
                      0.001, 0.01, 0.1, 1, 10);
 static struct metric *const rows[] = {&tokens, &seconds};
 
-/* What the recipe allows, if the policy can: the generator and the learner bound sequences
- * alike. */
-static int longest(const struct recipe *recipe, const struct model_config *config)
-{
-    int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
-    return most < config->max_positions ? (int)most : config->max_positions;
-}
-
 static err_t load(const struct recipe *recipe, const char *directory, struct reference *ref)
 {
     int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
@@ -42,7 +34,9 @@ static err_t load(const struct recipe *recipe, const char *directory, struct ref
     TRY(model_load_compact(ref->be, directory, &ref->model));
     ref->model->kv = (enum kv_format)recipe->model.kv;
     return likelihood_new(ref->model, (int)recipe->learner.micro_tokens,
-                          longest(recipe, &ref->model->config), &ref->likelihood);
+                          config_context(&ref->model->config, recipe->data.max_prompt_tokens,
+                                         recipe->generator.max_tokens),
+                          &ref->likelihood);
 }
 
 err_t reference_open(const struct recipe *recipe, struct reference **ret)

@@ -12,7 +12,7 @@ wire: base rl/column_table.h
 rpc: wire svc base
 gpu: base
 tensor: gpu base
-model: tensor base
+model: tensor base svc/recipe/recipe.h
 rl: base
 weights: gpu tensor/layout.h tensor/digest.h wire rpc svc base
 generator: base svc wire rpc gpu tensor model rl weights

@@ -302,6 +302,12 @@ err_t config_room(const struct model_config *config, int64_t max_tokens)
                    max_tokens, config->max_positions);
 }
 
+int config_context(const struct model_config *config, int64_t prompt_tokens, int64_t max_tokens)
+{
+    const int64_t longest = prompt_tokens + max_tokens;
+    return longest < config->max_positions ? (int)longest : config->max_positions;
+}
+
 static void set(json_t *object, const char *key, json_t *value)
 {
     json_object_set_new(object, key, value);

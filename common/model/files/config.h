@@ -44,6 +44,10 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
 /* INVALID: completions of so many tokens leave no room for a prompt. */
 err_t config_room(const struct model_config *config, int64_t max_tokens);
 
+/* Tokens of a prompt and its completion together: the one bound of generators, rewarders and
+ * learners. */
+int config_context(const struct model_config *config, int64_t prompt_tokens, int64_t max_tokens);
+
 /* config.json as transformers reads it (dtype bfloat16), and generation_config.json. Owned by the
  * caller. */
 json_t *config_json(const struct model_config *config);

@@ -1,0 +1,53 @@
+/* One set of weights and what is decoded with them: leases in, finished groups out. Training has a
+ * track, evaluation another, and neither depends on the other's weights or slots.
+ *
+ *     TRY(track_open(recipe, "generator-1", TRACK_TRAINING, &track));
+ *     failed = track_admit(track, grant, &refused);      -- refused: the group that cannot be decoded
+ *     TRY(track_step(track));
+ *     while ((group = track_take(track))) ...            -- every token stamped with version and logp
+ *
+ * New weights: track_offer when they lie ready, track_wants between two steps, then track_apply.
+ * Training goes on over them as generator.in_flight has it (swap.h). Evaluation forgets the rows of
+ * the version before.
+ *
+ * Owner: the compute thread, once its thread runs. */
+#pragma once
+#include "generator/swap.h"
+#include "model/engine/decoder.h"
+#include "wire/lease.h"
+#include "wire/rollout.h"
+
+enum track_kind { TRACK_TRAINING, TRACK_EVALUATION, TRACKS };
+
+struct track;
+
+/* Loads model.path and its tokenizer, plans all memory. Errors name what does not fit together. The
+ * recipe is borrowed until track_free. */
+err_t track_open(const struct recipe *recipe, const char *generator, enum track_kind kind,
+                 struct track **ret);
+
+/* Takes the grant. On failure *ret_refused is its group, the caller's. A row that was leased for
+ * other weights than the evaluation holds is forgotten. */
+err_t track_admit(struct track *track, struct lease_grant *grant, struct group **ret_refused);
+void track_cancel(struct track *track, const struct digest *id); // unknown ids are ignored
+
+err_t track_step(struct track *track);
+bool track_busy(const struct track *track);    // a step would do something. NULL: no
+struct group *track_take(struct track *track); // the next finished group, the caller's; NULL: none
+
+struct track_weights {
+    const bf16 *values;  // the layout's elements; NULL: those in force are the version's
+    const bool *changed; // a flag per tensor; NULL: all
+    uint32_t lineage;
+    uint64_t version;
+};
+void track_offer(struct track *track);
+bool track_wants(struct track *track); // true once for what was offered
+void track_force(struct track *track); // what is in force is not to be trusted
+err_t track_apply(struct track *track, const struct track_weights *weights, struct swapped *ret);
+
+int track_groups(const struct track *track); // that fit into the slots at once; NULL: 0
+struct decoder_figures track_figures(const struct track *track);
+const struct model *track_model(const struct track *track);
+void track_free(struct track *track);
+DEFINE_SCOPED(track)
