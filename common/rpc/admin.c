@@ -5,6 +5,7 @@
 #include "base/scoped.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
+#include "svc/security.h"
 
 enum { WATCH_DEFAULT_MS = 1000, WATCH_MIN_MS = 100, WATCH_MAX_MS = 60000, WATCHES_MAX = 64 };
 
@@ -315,18 +316,21 @@ static const struct rpc_method methods[] = {
      &rlhfd__admin__v1__get_status_request__descriptor,
      &rlhfd__admin__v1__status__descriptor,
      RPC_UNARY,
+     CALLER_READS,
      {.message = get_status},
      0},
     {"/rlhfd.admin.v1.Admin/WatchStatus",
      &rlhfd__admin__v1__watch_status_request__descriptor,
      &rlhfd__admin__v1__status__descriptor,
      RPC_SERVER_STREAM,
+     CALLER_READS,
      {.message = watch_status, .half_close = on_half_close_watch, .close = on_close_watch},
      0},
     {"/rlhfd.admin.v1.Admin/Drain",
      &rlhfd__admin__v1__drain_request__descriptor,
      &rlhfd__admin__v1__drain_reply__descriptor,
      RPC_UNARY,
+     CALLER_ADMIN,
      {.message = drain},
      0},
     {0},

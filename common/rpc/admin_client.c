@@ -4,10 +4,11 @@
 #include "rpc/pbjson.h"
 #include <string.h>
 
-#define METHOD(service, name, input, output, kind)                                                 \
+#define METHOD(service, name, input, output, type)                                                 \
     {                                                                                              \
-        "/rlhfd.admin.v1." #service "/" #name, &rlhfd__admin__v1__##input##__descriptor,           \
-            &rlhfd__admin__v1__##output##__descriptor, kind, {0}, 0                                \
+        .path = "/rlhfd.admin.v1." #service "/" #name,                                             \
+        .request = &rlhfd__admin__v1__##input##__descriptor,                                       \
+        .reply = &rlhfd__admin__v1__##output##__descriptor, .kind = (type)                         \
     }
 static const struct rpc_method methods[] = {
     METHOD(Admin, GetStatus, get_status_request, status, RPC_UNARY),

@@ -45,11 +45,13 @@ struct rpc_handlers {
 };
 
 /* A row of a service's table, used by servers and clients alike; clients give handlers with each
- * call. */
+ * call. Connections carry no identity yet, so a server declares callers and refuses none: whoever
+ * may reach its port may call. */
 struct rpc_method {
     const char *path;                                         // "/rlhfd.v1.Replay/Append"
     const struct ProtobufCMessageDescriptor *request, *reply; // NULL: raw, never unpacked here
     enum rpc_kind kind;
+    unsigned callers; // server: CALLER_...: who may call it, at least one
     struct rpc_handlers handlers;
     unsigned flags;
 };

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "rpc/call_state.h"
 #include "rpc/details.h"
+#include "svc/security.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ struct rpc_channel {
 err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options,
                       struct rpc_channel **ret)
 {
-    TRY(address_check(options->target, options->insecure));
+    TRY(address_check(options->target, options->security));
     struct channel_args args;
     client_args(options, &args);
     struct rpc_channel *channel = mem_new(sizeof *channel);

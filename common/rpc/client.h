@@ -10,9 +10,10 @@
 #include "rpc/rpc.h"
 
 struct rpc_channel;
+struct security;
 struct rpc_channel_options {
-    const char *target;    // "127.0.0.1:7003", "learner:7003", "unix:/path"
-    bool insecure;         // plaintext beyond loopback is allowed
+    const char *target;              // "127.0.0.1:7003", "learner:7003", "unix:/path"
+    const struct security *security; // borrowed; NULL: plaintext on loopback alone
     bool own_connection;   // not shared with equal channels: for bulk, that nobody waits behind it
     size_t max_recv_bytes; // longest message; 0: 4 MiB
     int keepalive_ms;      // pings a silent server; 0: 20000
@@ -21,7 +22,7 @@ struct rpc_channel_options {
     int reconnect_max_ms;     // it doubles up to this; 0: 5000
 };
 
-/* Connects when first used. INVALID: target; DENIED: plaintext beyond loopback without `insecure`.
+/* Connects when first used. INVALID: target; DENIED: security does not allow it (svc/security.h).
  * Open calls outlive the channel. */
 err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options,
                       struct rpc_channel **ret);

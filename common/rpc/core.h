@@ -70,9 +70,8 @@ struct channel_args {
 struct rpc_channel_options;
 void server_args(const struct rpc_server_options *options, struct channel_args *ret);
 void client_args(const struct rpc_channel_options *options, struct channel_args *ret);
-int recv_limit(size_t bytes);                            // 0: the default
-enum { RPC_MAX_STREAMS = 64 };                           // of one connection
-err_t address_check(const char *address, bool insecure); // INVALID, DENIED
+int recv_limit(size_t bytes);  // 0: the default
+enum { RPC_MAX_STREAMS = 64 }; // of one connection
 
 /* ---- message.c */
 struct rpc_message *message_of(grpc_byte_buffer *buffer);            // takes buffer

@@ -129,7 +129,7 @@ err_t courier_open(const struct courier_options *options, struct courier **ret)
     courier->options = *options;
     courier->end = &courier->first;
     struct rpc_stream_options stream = {
-        .channel = {.target = options->peer, .insecure = options->insecure},
+        .channel = {.target = options->peer, .security = options->security},
         .method = options->method};
     struct rpc_stream_handlers handlers = {
         .up = on_up, .message = on_message, .writable = on_writable, .down = on_down};

@@ -12,10 +12,11 @@
 
 struct courier;
 struct hello;
+struct security;
 struct courier_options {
     struct rpc *rpc;
-    const char *peer; // address
-    bool insecure;
+    const char *peer;                // address
+    const struct security *security; // borrowed for the call
     const struct rpc_method *method; // RPC_BIDI: groups there, dispositions back
     /* Said first; groups follow once it is accepted. NULL: none. Borrowed */
     const struct hello *hello;

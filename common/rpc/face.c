@@ -43,7 +43,7 @@ static err_t start_servers(struct face *face, const struct face_options *o,
     services[n++] = rpc_reflect_service(face->reflect);
     memcpy(services + n, o->admin_services, o->admin_service_count * sizeof *services);
     struct rpc_server_options admin = {.address = admin_address,
-                                       .insecure = o->insecure,
+                                       .security = o->security,
                                        .connections = admins,
                                        .calls_per_s = ADMIN_CALLS_PER_S,
                                        .services = services,
@@ -51,7 +51,7 @@ static err_t start_servers(struct face *face, const struct face_options *o,
     TRY(rpc_server_start(o->rpc, &admin, &face->admin_server));
     memcpy(services + n, o->services, o->service_count * sizeof *services);
     struct rpc_server_options own = {.address = o->listen,
-                                     .insecure = o->insecure,
+                                     .security = o->security,
                                      .connections = connections - admins,
                                      .calls_per_s = CALLS_PER_S,
                                      .services = services,

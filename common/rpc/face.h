@@ -16,11 +16,12 @@
 enum { FACE_SERVICES_MAX = 16 };
 
 struct face;
+struct security;
 struct face_options {
     struct rpc *rpc;
     /* Service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0) */
     const char *listen;
-    bool insecure;
+    const struct security *security; // borrowed for the call
     /* All ports together (descriptors_plan); 0: as many as the servers take by default */
     int connections;
     /* File to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none */
@@ -33,7 +34,7 @@ struct face_options {
     size_t max_recv_bytes; // longest message of the services; 0: 64 MiB
 };
 
-/* UNAVAILABLE: a port is taken; DENIED: not loopback and not insecure. Begins not ready:
+/* UNAVAILABLE: a port is taken; DENIED: security does not allow the address. Begins not ready:
  * "starting". */
 err_t face_open(const struct face_options *options, struct face **ret);
 const char *face_address(const struct face *face);       // of the services, as announced

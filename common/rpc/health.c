@@ -1,6 +1,7 @@
 #include "rpc/health.h"
 #include "base/mem.h"
 #include "grpc/health/v1/health.pb-c.h"
+#include "svc/security.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,10 +133,11 @@ struct rpc_service rpc_health_service(struct rpc_health *health)
     &grpc__health__v1__health_check_request__descriptor,                                           \
         &grpc__health__v1__health_check_response__descriptor
     static const struct rpc_method methods[] = {
-        {"/grpc.health.v1.Health/Check", TYPES, RPC_UNARY, {.message = check}},
+        {"/grpc.health.v1.Health/Check", TYPES, RPC_UNARY, CALLER_ANY, {.message = check}},
         {"/grpc.health.v1.Health/Watch",
          TYPES,
          RPC_SERVER_STREAM,
+         CALLER_ANY,
          {.message = watch, .close = watch_close}},
         {0},
     };

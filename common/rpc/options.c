@@ -1,8 +1,7 @@
 /* Channel arguments: every default of core that has hurt somebody is set here. */
 #include "rpc/client.h"
 #include "rpc/core.h"
-#include "svc/address.h"
-#include <string.h>
+#include <stdint.h>
 
 enum {
     MAX_RECV_BYTES = 4 << 20,
@@ -84,22 +83,4 @@ void client_args(const struct rpc_channel_options *options, struct channel_args 
     put(ret, GRPC_ARG_ENABLE_RETRIES, 0);    // whoever calls knows what may be repeated
     put(ret, GRPC_ARG_ENABLE_HTTP_PROXY, 0); // http_proxy in the environment is not for us
     put(ret, GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-}
-
-static bool starts(const char *text, const char *prefix)
-{
-    return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-err_t address_check(const char *address, bool insecure)
-{
-    if (starts(address, "unix:"))
-        return address[5] ? OK : err_new(ERR_INVALID, "address '%s': the path is missing", address);
-    struct address unused;
-    TRY(address_parse(address, &unused));
-    if (!insecure && !address_is_loopback(address))
-        return err_new(ERR_DENIED,
-                       "address '%s': plaintext beyond loopback must be allowed explicitly",
-                       address);
-    return OK;
 }

@@ -4,6 +4,7 @@
 #include "grpc/reflection/v1alpha/reflection.pb-c.h"
 #include "rpc/call_state.h"
 #include "rpc/descset.h"
+#include "svc/security.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,6 +147,7 @@ struct rpc_service rpc_reflect_service(struct rpc_reflect *reflect)
         "/grpc.reflection." version ".ServerReflection/ServerReflectionInfo",                      \
             &grpc__reflection__v1alpha__server_reflection_request__descriptor,                     \
             &grpc__reflection__v1alpha__server_reflection_response__descriptor, RPC_BIDI,          \
+            CALLER_ANY,                                                                            \
         {                                                                                          \
             .message = answer, .writable = go_on                                                   \
         }                                                                                          \

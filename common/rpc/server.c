@@ -4,6 +4,7 @@
 #include "rpc/pace.h"
 #include "svc/door.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include <grpc/grpc_posix.h>
 #include <grpc/support/alloc.h>
 #include <stdio.h>
@@ -217,6 +218,16 @@ static void on_open(struct rpc_tag *tag, bool ok)
 
 /* ---- start */
 
+static err_t check_methods(const struct rpc_server_options *options)
+{
+    for (size_t i = 0; i < options->service_count; i++)
+        for (const struct rpc_method *m = options->services[i].methods; m->path; m++)
+            if (!m->callers)
+                return err_new(ERR_INTERNAL, "method %s: its row does not say who may call it",
+                               m->path);
+    return OK;
+}
+
 static void add_entries(struct rpc_server *server, const struct rpc_server_options *options)
 {
     size_t count = 1;
@@ -288,7 +299,8 @@ static err_t bind_local(struct rpc_server *server, const char *address)
 err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options,
                        struct rpc_server **ret)
 {
-    TRY(address_check(options->address, options->insecure));
+    TRY(address_check(options->address, options->security));
+    TRY(check_methods(options));
     struct channel_args args;
     server_args(options, &args);
     SCOPED(rpc_server) server = mem_new(sizeof *server);

@@ -1,7 +1,8 @@
 /* A gRPC server: tables of methods on one address.
  *
  *     static const struct rpc_method replay_methods[] = {
- *         {"/rlhfd.v1.Replay/Append", NULL, &rlhfd__v1__disposition__descriptor, RPC_BIDI, {.message = append}},
+ *         {"/rlhfd.v1.Replay/Append", NULL, &rlhfd__v1__disposition__descriptor, RPC_BIDI, CALLER_REWARDER,
+ *          {.message = append}},
  *         {0}};
  *     struct rpc_service services[] = {{replay_methods, ingest}, rpc_health_service(health), rpc_reflect_service(reflect)};
  *     TRY(rpc_server_start(rpc, &(struct rpc_server_options){.address = "127.0.0.1:0", RPC_SERVICES(services)}, &server));
@@ -13,6 +14,7 @@
 #include "rpc/rpc.h"
 
 struct rpc_server;
+struct security;
 struct rpc_service {
     const struct rpc_method *methods; // ended by a row without path; outlives the server
     void *user;                       // given to its handlers; outlives the server
@@ -20,8 +22,8 @@ struct rpc_service {
 #define RPC_SERVICES(array) .services = (array), .service_count = sizeof(array) / sizeof(array)[0]
 
 struct rpc_server_options {
-    const char *address; // "127.0.0.1:7003", port 0: any; "[::1]:0"; "unix:/path"
-    bool insecure;       // plaintext beyond loopback is allowed
+    const char *address;             // "127.0.0.1:7003", port 0: any; "[::1]:0"; "unix:/path"
+    const struct security *security; // borrowed; NULL: plaintext on loopback alone
     const struct rpc_service *services;
     size_t service_count;
     size_t max_recv_bytes;    // longest message; 0: 4 MiB
@@ -34,8 +36,9 @@ struct rpc_server_options {
     int calls_per_s;          // that begin, after a burst of twice as many; 0: any number
 };
 
-/* Listens and serves. INVALID: address; DENIED: plaintext beyond loopback without `insecure`;
- * UNAVAILABLE: cannot listen there, with the system's reason. All name the address. */
+/* Listens and serves. INVALID: address; DENIED: security does not allow it; UNAVAILABLE:
+ * cannot listen there, with the system's reason. All name the address. INTERNAL: a method's row has
+ * no callers. */
 err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options,
                        struct rpc_server **ret);
 int rpc_server_port(const struct rpc_server *server); // the bound one; 0 for unix:

@@ -6,12 +6,14 @@
 #include "base/err.h"
 #include "generator/generator_hold.h"
 #include "generator/track.h"
+#include "svc/security.h"
 #include "weights/carrier.h"
 #include "wire/hello.h"
 
 /* In order of dependence: freed from the end. */
 struct daemon {
     const struct recipe *recipe;
+    struct security security;
     char *name;
     uint64_t process; // names it on the streams of weights
     struct loop *loop;

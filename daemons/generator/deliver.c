@@ -46,14 +46,13 @@ static void on_down(void *arg, err_t why)
 
 err_t deliver_open(const struct deliver_options *options, struct deliver **ret)
 {
-    static const struct rpc_method score = {
-        "/rlhfd.v1.Rewards/Score", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method score = {.path = "/rlhfd.v1.Rewards/Score", .kind = RPC_BIDI};
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(deliver) deliver = mem_new(sizeof *deliver);
     deliver->options = *options;
     struct courier_options courier = {.rpc = options->rpc,
                                       .peer = options->rewarder,
-                                      .insecure = options->insecure,
+                                      .security = options->security,
                                       .method = &score,
                                       .settled = on_settled,
                                       .up = on_up,

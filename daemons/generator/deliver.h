@@ -5,10 +5,11 @@
 #include "wire/rollout.h"
 
 struct deliver;
+struct security;
 struct deliver_options {
     struct rpc *rpc;
     const char *rewarder; // address
-    bool insecure;
+    const struct security *security;
     void (*settled)(void *arg, const struct disposition *disposition); // a group was forgotten
     void (*down)(void *arg, err_t why); // the rewarder cannot be reached; takes why
     void (*up)(void *arg);

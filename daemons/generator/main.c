@@ -143,7 +143,7 @@ static err_t open_deliver(struct daemon *d)
     const struct recipe *recipe = d->recipe;
     const struct deliver_options deliver = {.rpc = d->rpc,
                                             .rewarder = recipe->generator.rewarder,
-                                            .insecure = recipe->net.insecure,
+                                            .security = &d->security,
                                             .settled = settled,
                                             .down = peers_rewarder_down,
                                             .up = peers_rewarder_up,
@@ -158,7 +158,7 @@ static err_t open_prompts(struct daemon *d)
     const struct prompts_options prompts = {.rpc = d->rpc,
                                             .loop = d->loop,
                                             .learner = recipe->generator.learner,
-                                            .insecure = recipe->net.insecure,
+                                            .security = &d->security,
                                             .run = recipe->run.name,
                                             .generator = d->name,
                                             .hello = &d->hello,
@@ -181,7 +181,7 @@ static err_t open_updates(struct daemon *d)
                                     .decode = d->decode,
                                     .track = TRACK_EVALUATION,
                                     .learner = recipe->generator.learner,
-                                    .insecure = recipe->net.insecure,
+                                    .security = &d->security,
                                     .run = recipe->run.name,
                                     .generator = d->name,
                                     .incarnation = d->process,
@@ -234,7 +234,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                     .arg = d};
     struct face_options face = {.rpc = d->rpc,
                                 .listen = recipe->generator.listen,
-                                .insecure = recipe->net.insecure,
+                                .security = &d->security,
                                 .connections = connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,
@@ -297,8 +297,10 @@ static err_t run(int argc, char **argv)
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    struct daemon daemon = {
-        .recipe = recipe, .name = introduce_name(recipe), .process = rng_nonce()};
+    struct daemon daemon = {.recipe = recipe,
+                            .security = security_of(recipe),
+                            .name = introduce_name(recipe),
+                            .process = rng_nonce()};
     err_t failed = serve(&daemon, announce);
     svc_end_within(failed, LEAVE_MS); // a step may take long: its leases have been given back
     daemon_done(&daemon);

@@ -310,15 +310,14 @@ static void on_down(struct rpc_stream *stream, err_t why, void *user)
 
 err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
 {
-    static const struct rpc_method lease = {
-        "/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method lease = {.path = "/rlhfd.v1.Prompts/Lease", .kind = RPC_BIDI};
     SCOPED(prompts) prompts = mem_new(sizeof *prompts);
     prompts->options = *options;
     prompts->incarnation = rng_nonce();
     prompts->heartbeat = loop_timer_new(options->loop, on_heartbeat, prompts);
     prompts->hello = loop_timer_new(options->loop, on_hello, prompts);
     struct rpc_stream_options stream = {.channel = {.target = options->learner,
-                                                    .insecure = options->insecure,
+                                                    .security = options->security,
                                                     .max_recv_bytes = 64 << 20},
                                         .method = &lease};
     struct rpc_stream_handlers handlers = {.up = on_up, .message = on_message, .down = on_down};

@@ -13,6 +13,7 @@
 struct decode;
 struct group;
 struct prompts;
+struct security;
 enum prompts_over {
     OVER_ENDED,    // to nobody, for good
     OVER_DRAINING, // until the learner is restarted
@@ -22,7 +23,7 @@ struct prompts_options {
     struct rpc *rpc;
     struct loop *loop;
     const char *learner; // address
-    bool insecure;
+    const struct security *security;
     const char *run, *generator;
     const struct hello *hello;  // all that decides what a sample is, here; borrowed
     struct decode *decode;      // gets what is granted and what is revoked

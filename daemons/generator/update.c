@@ -144,7 +144,7 @@ err_t update_open(const struct update_options *options, struct update **ret)
     struct digest digest;
     TRY(model_digest(model, &digest));
     const struct subscriber_options subscriber = {.target = options->learner,
-                                                  .insecure = options->insecure,
+                                                  .security = options->security,
                                                   .run = options->run,
                                                   .generator = options->generator,
                                                   .incarnation = options->incarnation,

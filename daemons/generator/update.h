@@ -13,13 +13,14 @@
 struct attend_options;
 struct relay;
 struct update;
+struct security;
 struct update_options {
     struct rpc *rpc;
     struct loop *loop;
     struct decode *decode;
     enum track_kind track;
     const char *learner; // address
-    bool insecure;
+    const struct security *security;
     const char *run, *generator;
     uint64_t incarnation;
     void (*down)(void *arg, err_t why); // takes why

@@ -30,6 +30,7 @@
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_shared.h"
 #include "svc/run_lock.h"
+#include "svc/security.h"
 #include "svc/svc.h"
 #include "weights/carrier.h"
 #include <string.h>
@@ -330,9 +331,10 @@ static err_t open_stages(struct daemon *d)
 
 static err_t open_face(struct daemon *d, const char *announce)
 {
+    const struct security security = security_of(d->recipe);
     struct face_options face = {.rpc = d->rpc,
                                 .listen = d->recipe->learner.listen,
-                                .insecure = d->recipe->net.insecure,
+                                .security = &security,
                                 .connections = d->connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,

@@ -14,6 +14,7 @@
 #include "svc/loop.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_shared.h"
+#include "svc/security.h"
 #include "svc/svc.h"
 #include "wire/hello.h"
 #include <inttypes.h>
@@ -130,6 +131,7 @@ static void relay_has_room(void *arg)
 
 static err_t serve(struct daemon *d, const struct recipe *recipe, const char *announce)
 {
+    const struct security security = security_of(recipe);
     int connections;
     TRY(descriptors_plan(OWN_FILES, &connections));
     TRY(loop_new(&d->loop));
@@ -138,7 +140,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     d->learner = peer_of("learner", recipe->rewarder.learner, HOLD_NO_LEARNER, clock_s());
     struct relay_options relay = {.rpc = d->rpc,
                                   .learner = recipe->rewarder.learner,
-                                  .insecure = recipe->net.insecure,
+                                  .security = &security,
                                   .hello = &d->hello,
                                   .room = relay_has_room,
                                   .answered = answered,
@@ -152,7 +154,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     d->hello.forward = score_forward_id(d->score);
     struct face_options face = {.rpc = d->rpc,
                                 .listen = recipe->rewarder.listen,
-                                .insecure = recipe->net.insecure,
+                                .security = &security,
                                 .connections = connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,

@@ -55,14 +55,13 @@ static void on_down(void *arg, err_t why)
 
 err_t relay_open(const struct relay_options *options, struct relay **ret)
 {
-    static const struct rpc_method append = {
-        "/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method append = {.path = "/rlhfd.v1.Replay/Append", .kind = RPC_BIDI};
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(relay) relay = mem_new(sizeof *relay);
     relay->options = *options;
     struct courier_options courier = {.rpc = options->rpc,
                                       .peer = options->learner,
-                                      .insecure = options->insecure,
+                                      .security = options->security,
                                       .method = &append,
                                       .hello = options->hello,
                                       .settled = on_settled,

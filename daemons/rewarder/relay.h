@@ -6,10 +6,11 @@
 #include "wire/rollout.h"
 
 struct relay;
+struct security;
 struct relay_options {
     struct rpc *rpc;
     const char *learner; // address
-    bool insecure;
+    const struct security *security;
     const struct hello *hello; // all that decides what a score is, here; borrowed
     void (*room)(void *arg);   // a full relay has room again
     /* The learner cannot be reached, or refuses: PRECONDITION for good. Takes why. */

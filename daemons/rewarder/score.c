@@ -7,6 +7,7 @@
 #include "rewarder/scorer.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
+#include "svc/security.h"
 #include "svc/worker.h"
 #include <assert.h>
 #include <inttypes.h>
@@ -207,6 +208,7 @@ struct rpc_service score_service(struct score *score)
          NULL,
          NULL,
          RPC_BIDI,
+         CALLER_GENERATOR,
          {.message = on_message, .half_close = on_half_close},
          0},
         {0},

@@ -5,6 +5,7 @@
 #include "rpc/client.h"
 #include "rpc/server.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include "svc/svc.h"
 #include <signal.h>
 #include <stdio.h>
@@ -67,12 +68,13 @@ static void subscribe_closed(struct rpc_call *call, err_t why, void *)
 #define STATUS_TYPES                                                                               \
     &rlhfd__admin__v1__get_status_request__descriptor, &rlhfd__admin__v1__status__descriptor
 static const struct rpc_method methods[] = {
-    {"/bench/Inline", STATUS_TYPES, RPC_UNARY, {.message = get_status}, RPC_INLINE},
-    {"/bench/Loop", STATUS_TYPES, RPC_UNARY, {.message = get_status}},
+    {"/bench/Inline", STATUS_TYPES, RPC_UNARY, CALLER_ANY, {.message = get_status}, RPC_INLINE},
+    {"/bench/Loop", STATUS_TYPES, RPC_UNARY, CALLER_ANY, {.message = get_status}},
     {"/bench/Subscribe",
      NULL,
      NULL,
      RPC_BIDI,
+     CALLER_ANY,
      {.message = subscribe, .writable = push, .close = subscribe_closed}},
     {0},
 };

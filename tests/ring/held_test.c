@@ -186,8 +186,7 @@ static void look(void *arg)
 
 static void send_until_named(struct breaking *breaking)
 {
-    static const struct rpc_method append = {
-        "/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method append = {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI};
     const struct rpc_stream_handlers handlers = {.up = send_nonsense, .down = forget};
     SCOPED(rpc) rpc = NULL;
     SCOPED(rpc_stream) stream = NULL;

@@ -59,9 +59,7 @@ static uint64_t set(const struct admin *admin, const char *settings)
     static const struct rpc_method update = {"/rlhfd.admin.v1.LearnerAdmin/UpdateSettings",
                                              &rlhfd__admin__v1__update_settings_request__descriptor,
                                              &rlhfd__admin__v1__update_settings_reply__descriptor,
-                                             RPC_UNARY,
-                                             {0},
-                                             0};
+                                             RPC_UNARY};
     SCOPED_MEM char *copy = mem_string(settings);
     Rlhfd__Admin__V1__Assignment assignment[8], *at[8];
     Rlhfd__Admin__V1__UpdateSettingsRequest request =

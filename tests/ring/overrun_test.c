@@ -5,6 +5,7 @@
 #include "base/scoped.h"
 #include "rpc/server.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -87,9 +88,11 @@ static void poll(void *arg)
 static void grants_beyond_what_fits_are_given_back(void **state)
 {
     (void)state;
-    static const struct rpc_method methods[] = {
-        {.path = "/rlhfd.v1.Prompts/Lease", .kind = RPC_BIDI, .handlers = {.message = on_request}},
-        {0}};
+    static const struct rpc_method methods[] = {{.path = "/rlhfd.v1.Prompts/Lease",
+                                                 .kind = RPC_BIDI,
+                                                 .callers = CALLER_ANY,
+                                                 .handlers = {.message = on_request}},
+                                                {0}};
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8, .lag = 1});
     struct learner learner = {.give_up_ms = clock_ms() + WAIT_MS};
     struct rpc_service services[] = {{methods, &learner}};

@@ -8,6 +8,7 @@
 #include "base/scoped.h"
 #include "rpc/server.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include "svc/svc.h"
 #include "testing/daemons.h"
 #include "testing/testing.h"
@@ -335,9 +336,15 @@ static void a_peer_that_answers_no_hello(void **state)
 {
     (void)state;
     static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
-        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
-        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = say_nothing}, 0},
+        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = say_nothing}, 0},
+        {"/rlhfd.v1.Weights/Subscribe",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         CALLER_ANY,
+         {.message = say_nothing},
+         0},
         {0},
     };
     end_at_learner(methods, 1, "the learner was not reached in 2 s");
@@ -372,9 +379,27 @@ static void a_learner_of_another_build(void **state)
 {
     (void)state;
     static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = welcome_otherwise}, 0},
-        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {.message = grant_otherwise}, 0},
-        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = say_nothing}, 0},
+        {"/rlhfd.v1.Replay/Append",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         CALLER_ANY,
+         {.message = welcome_otherwise},
+         0},
+        {"/rlhfd.v1.Prompts/Lease",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         CALLER_ANY,
+         {.message = grant_otherwise},
+         0},
+        {"/rlhfd.v1.Weights/Subscribe",
+         NULL,
+         NULL,
+         RPC_BIDI,
+         CALLER_ANY,
+         {.message = say_nothing},
+         0},
         {0},
     };
     end_at_learner(methods, 4, "speaks protocol 99, this process 3: start daemons of one build");

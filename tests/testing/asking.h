@@ -46,7 +46,7 @@ static inline void asking_close(struct rpc_call *call, err_t why, void *user)
 static inline err_t asking_run(struct asking *asking, const char *address, const char *path,
                                const ProtobufCMessage *request)
 {
-    const struct rpc_method method = {path, request->descriptor, NULL, RPC_UNARY, {0}, 0};
+    const struct rpc_method method = {path, request->descriptor, NULL, RPC_UNARY};
     const struct rpc_handlers handlers = {.message = asking_message, .close = asking_close};
     SCOPED(rpc) rpc = NULL;
     SCOPED(rpc_channel) channel = NULL;

@@ -82,8 +82,7 @@ static inline void lease_client_answered(struct lease_client *client)
 static inline void lease_client_open(struct lease_client *client, const char *address,
                                      const struct lease_request *hello)
 {
-    static const struct rpc_method lease = {
-        "/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, {0}, 0};
+    static const struct rpc_method lease = {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI};
     static const struct rpc_handlers handlers = {.message = lease_client_message,
                                                  .close = lease_client_closed};
     SCOPED_VALUE(bytes) out = {0};

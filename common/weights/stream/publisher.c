@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rpc/call.h"
+#include "svc/security.h"
 #include "weights/codec/history.h"
 #include "weights/stream/publisher_inside.h"
 #include <assert.h>
@@ -392,11 +393,12 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
         .open = on_open, .message = on_message, .writable = on_writable, .close = on_close         \
     }
 static const struct rpc_method methods[] = {
-    {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, HANDLERS, RPC_HELLO},
+    {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, CALLER_GENERATOR, HANDLERS, RPC_HELLO},
     {0},
 };
 static const struct rpc_method evaluated_methods[] = {
-    {"/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, HANDLERS, RPC_HELLO},
+    {"/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, CALLER_GENERATOR, HANDLERS,
+     RPC_HELLO},
     {0},
 };
 

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct rpc_method subscribe = {
-    "/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {0}, 0};
+static const struct rpc_method subscribe = {.path = "/rlhfd.v1.Weights/Subscribe",
+                                            .kind = RPC_BIDI};
 static const struct rpc_method subscribe_evaluated = {
-    "/rlhfd.v1.Weights/SubscribeEvaluated", NULL, NULL, RPC_BIDI, {0}, 0};
+    .path = "/rlhfd.v1.Weights/SubscribeEvaluated", .kind = RPC_BIDI};
 
 /* Chunks of `coming` that are here. */
 static uint64_t chunks_here(const struct subscriber *subscriber)
@@ -386,7 +386,7 @@ err_t subscriber_connect(struct subscriber *subscriber, const char *target)
     static const struct rpc_stream_handlers handlers = {
         .up = on_up, .message = on_message, .down = on_down};
     const struct rpc_stream_options options = {
-        .channel = {.target = target, .insecure = subscriber->options.insecure},
+        .channel = {.target = target, .security = subscriber->options.security},
         .method = subscriber->options.evaluated ? &subscribe_evaluated : &subscribe,
         .backoff_min_ms = subscriber->options.backoff_min_ms,
         .backoff_max_ms = subscriber->options.backoff_max_ms};

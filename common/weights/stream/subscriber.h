@@ -32,10 +32,11 @@
 
 struct attend_options;
 struct delta;
+struct security;
 struct subscriber;
 struct subscriber_options {
-    const char *target; // the learner's address
-    bool insecure;      // plaintext beyond loopback is allowed
+    const char *target;              // the learner's address
+    const struct security *security; // borrowed while it lives: a stream is opened to each relay
     const char *run, *generator;
     uint64_t incarnation;
     struct loop *loop;

@@ -9,6 +9,7 @@
 #include "learner/job/explain.h"
 #include "learner/replay/filter.h"
 #include "learner/steer/live.h"
+#include "svc/security.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,24 +257,28 @@ struct rpc_service browsing_service(struct desk *desk)
          &rlhfd__admin__v1__list_groups_request__descriptor,
          &rlhfd__admin__v1__list_groups_reply__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = list_groups},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/GetGroup",
          &rlhfd__admin__v1__get_group_request__descriptor,
          &rlhfd__admin__v1__group_detail__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = get_group},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/EvictGroups",
          &rlhfd__admin__v1__evict_groups_request__descriptor,
          &rlhfd__admin__v1__evict_groups_reply__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = evict_groups},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/ExplainVersion",
          &rlhfd__admin__v1__explain_version_request__descriptor,
          &rlhfd__admin__v1__explanation__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = explain_version_},
          0},
         {0},

@@ -8,6 +8,7 @@
 #include "learner/train/checkpoint.h"
 #include "learner/train/train.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,18 +314,21 @@ struct rpc_service operations_service(struct desk *desk)
          &rlhfd__admin__v1__checkpoint_request__descriptor,
          &rlhfd__admin__v1__operation__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = checkpoint},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/GetOperation",
          &rlhfd__admin__v1__get_operation_request__descriptor,
          &rlhfd__admin__v1__operation__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = get_operation, .close = on_close},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/ListOperations",
          &rlhfd__admin__v1__list_operations_request__descriptor,
          &rlhfd__admin__v1__list_operations_reply__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = list_operations},
          0},
         {0},

@@ -4,6 +4,7 @@
 #include "learner/round/draw.h"
 #include "learner/steer/live.h"
 #include "learner/train/train.h"
+#include "svc/security.h"
 
 static err_t answer(struct desk_visit *visit, struct store *store, bool paused)
 {
@@ -68,12 +69,14 @@ struct rpc_service pausing_service(struct desk *desk)
          &rlhfd__admin__v1__pause_request__descriptor,
          &rlhfd__admin__v1__pause_reply__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = on_pause},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/Resume",
          &rlhfd__admin__v1__pause_request__descriptor,
          &rlhfd__admin__v1__pause_reply__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = on_resume},
          0},
         {0},

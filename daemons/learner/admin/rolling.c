@@ -9,6 +9,7 @@
 #include "learner/train/branch.h"
 #include "learner/train/train.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,6 +225,7 @@ struct rpc_service rolling_service(struct desk *desk)
          &rlhfd__admin__v1__rollback_request__descriptor,
          &rlhfd__admin__v1__operation__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = rollback},
          0},
         {0},

@@ -6,6 +6,7 @@
 #include "learner/admin/services.h"
 #include "learner/steer/live.h"
 #include "svc/recipe/recipe_live.h"
+#include "svc/security.h"
 #include <string.h>
 
 /* ---- settings read out */
@@ -224,18 +225,21 @@ struct rpc_service tuning_service(struct desk *desk)
          &rlhfd__admin__v1__get_settings_request__descriptor,
          &rlhfd__admin__v1__settings__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = get_settings},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/UpdateSettings",
          &rlhfd__admin__v1__update_settings_request__descriptor,
          &rlhfd__admin__v1__update_settings_reply__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = update_settings},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/ListChanges",
          &rlhfd__admin__v1__list_changes_request__descriptor,
          &rlhfd__admin__v1__list_changes_reply__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = list_changes},
          0},
         {0},

@@ -6,6 +6,7 @@
 #include "learner/lease/leasing.h"
 #include "learner/replay/ingest.h"
 #include "learner/steer/live.h"
+#include "svc/security.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -126,12 +127,14 @@ struct rpc_service workers_service(struct desk *desk)
          &rlhfd__admin__v1__list_workers_request__descriptor,
          &rlhfd__admin__v1__list_workers_reply__descriptor,
          RPC_UNARY,
+         CALLER_READS,
          {.message = list_workers},
          0},
         {"/rlhfd.admin.v1.LearnerAdmin/DrainWorker",
          &rlhfd__admin__v1__drain_worker_request__descriptor,
          &rlhfd__admin__v1__drain_worker_reply__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = drain_worker},
          0},
         {0},

@@ -7,6 +7,7 @@
 #include "learner/store/rounds.h"
 #include "learner/store/terms.h"
 #include "svc/metrics.h"
+#include "svc/security.h"
 #include "wire/lease.h"
 #include <inttypes.h>
 #include <string.h>
@@ -437,9 +438,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     }
     struct arrival *arrival = arrival_new(user, call);
     arrival->request = request;
-    rpc_call_pause(
-        /* One message of a stream at a time: a flood fills its own connection, not our mailbox */
-        call);
+    /* One message of a stream at a time: a flood fills its own connection, not our mailbox. */
+    rpc_call_pause(call);
     storage_post(arrival->leasing->options.storage, run_arrival, arrival);
 }
 
@@ -465,6 +465,7 @@ struct rpc_service leasing_service(struct leasing *leasing)
          NULL,
          NULL,
          RPC_BIDI,
+         CALLER_GENERATOR,
          {.open = on_open, .message = on_message, .half_close = on_half_close, .close = on_close},
          RPC_HELLO},
         {0},

@@ -8,6 +8,7 @@
 #include "svc/mailbox.h"
 #include "svc/metrics.h"
 #include "svc/peer.h"
+#include "svc/security.h"
 #include "wire/hello.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -377,6 +378,7 @@ struct rpc_service ingest_service(struct ingest *ingest)
          NULL,
          NULL,
          RPC_BIDI,
+         CALLER_REWARDER,
          {.open = on_open, .message = on_message, .half_close = on_half_close, .close = on_close},
          0},
         {0},

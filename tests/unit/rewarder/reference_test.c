@@ -10,6 +10,7 @@
 #include "rewarder/score.h"
 #include "rpc/courier.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -378,9 +379,8 @@ static char *serve(struct stages *s, struct rpc_service service, struct rpc_serv
 static void open_stages(struct stages *s, const struct recipe *recipe)
 {
     static const struct rpc_method replay[] = {
-        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = append}, 0}, {0}};
-    static const struct rpc_method rewards = {
-        "/rlhfd.v1.Rewards/Score", NULL, NULL, RPC_BIDI, {0}, 0};
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = append}, 0}, {0}};
+    static const struct rpc_method rewards = {"/rlhfd.v1.Rewards/Score", NULL, NULL, RPC_BIDI};
     assert_ok(loop_new(&s->loop));
     assert_ok(rpc_new(s->loop, &s->rpc));
     SCOPED_MEM char *learner = serve(s, (struct rpc_service){replay, s}, &s->learner);

@@ -1,4 +1,5 @@
 #include "loopback.h"
+#include "svc/security.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -307,6 +308,7 @@ static void inline_methods_run_on_the_queues_thread(void **)
          NULL,
          NULL,
          RPC_BIDI,
+         CALLER_ANY,
          {.message = inlined_request, .close = inlined_close},
          RPC_INLINE},
         {0}};

@@ -2,6 +2,7 @@
  * before. */
 #include "loopback.h"
 #include "rpc/courier.h"
+#include "svc/security.h"
 #include "wire/hello.h"
 
 struct sender {
@@ -179,7 +180,8 @@ static void begin(struct loopback *lo, struct door *door, struct sender *sender,
                   const struct hello *hello, struct rpc_server **ret)
 {
     static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, {.message = at_the_door}, 0}, {0}};
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = at_the_door}, 0},
+        {0}};
     static struct rpc_service services[1];
     char address[64];
     services[0] = (struct rpc_service){methods, door};

@@ -2,6 +2,7 @@
  * more requests than can be answered. The server closes them, and others do not notice. */
 #include "loopback.h"
 #include "svc/metrics.h"
+#include "svc/security.h"
 #include "testing/h2.h"
 #include <dirent.h>
 #include <malloc.h>
@@ -292,7 +293,7 @@ static void count_message(struct rpc_call *call, struct rpc_message *,
 static void unread_answers_stop_the_questions(void **)
 {
     static const struct rpc_method methods[] = {
-        {APPEND, NULL, NULL, RPC_BIDI, {.message = count_message}, 0}, {0}};
+        {APPEND, NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = count_message}, 0}, {0}};
     enum { QUESTIONS = 200 };
     struct loopback lo = {0};
     struct call_outcome out = {0};
@@ -305,7 +306,7 @@ static void unread_answers_stop_the_questions(void **)
     snprintf(lo.target, sizeof lo.target, "127.0.0.1:%d", rpc_server_port(lo.server));
     connect_to(&lo, 0);
     struct rpc_call *call =
-        rpc_call_stream(lo.channel, &(struct rpc_method){APPEND, NULL, NULL, RPC_BIDI, {0}, 0},
+        rpc_call_stream(lo.channel, &(struct rpc_method){APPEND, NULL, NULL, RPC_BIDI},
                         &(struct rpc_call_options){.paused = true}, &outcome_handlers, &out);
     until(&lo, is_set, &out.opened);
     SCOPED(rpc_message) question = group_message(0, 10);

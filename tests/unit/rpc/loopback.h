@@ -16,6 +16,7 @@
 #include "rpc/server.h"
 #include "rpc/stream.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,11 +146,13 @@ static const struct rpc_method loopback_methods[] = {
      &rlhfd__admin__v1__get_status_request__descriptor,
      &rlhfd__admin__v1__status__descriptor,
      RPC_UNARY,
+     CALLER_ANY,
      {.message = get_status, .close = count_close}},
     {APPEND,
      &rlhfd__v1__group__descriptor,
      &rlhfd__v1__disposition__descriptor,
      RPC_BIDI,
+     CALLER_ANY,
      {.open = append_open,
       .message = append_message,
       .half_close = append_half_close,

@@ -1,4 +1,5 @@
 #include "loopback.h"
+#include "svc/security.h"
 #include <protobuf-c/protobuf-c.h>
 
 static void count_release(void *arg)
@@ -205,7 +206,8 @@ static void chunks_closed(struct rpc_call *, err_t why, void *)
 static void chunks_come_into_place(void **state)
 {
     static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.open = send_chunks}}, {0}};
+        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, CALLER_ANY, {.open = send_chunks}},
+        {0}};
     struct loopback *lo = *state;
     SCOPED_MEM uint8_t *values = pattern(VALUES);
     SCOPED_MEM uint8_t *placed = mem_array(VALUES, 1);

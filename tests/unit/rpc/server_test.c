@@ -325,7 +325,28 @@ static void a_unary_call_without_a_message_is_invalid(void **)
     loopback_done(&lo);
 }
 
-TESTS(cmocka_unit_test(stop_waits_for_calls_then_cancels_them),
+/* Whoever forgets the callers of a row learns it at the first start, not at the first caller. */
+static void a_method_without_callers_does_not_start(void **)
+{
+    static const struct rpc_method open[] = {
+        {.path = "/rlhfd.v1.Replay/Append", .kind = RPC_BIDI, .callers = CALLER_REWARDER},
+        {.path = "/rlhfd.v1.Replay/Open", .kind = RPC_BIDI},
+        {0}};
+    const struct rpc_service services[] = {{open, NULL}};
+    struct loopback lo;
+    struct rpc_server *server = NULL;
+    loopback_init(&lo);
+    assert_err(ERR_INTERNAL, "/rlhfd.v1.Replay/Open: its row does not say who may call it",
+               rpc_server_start(
+                   lo.rpc,
+                   &(struct rpc_server_options){.address = "127.0.0.1:0", RPC_SERVICES(services)},
+                   &server));
+    assert_null(server);
+    loopback_done(&lo);
+}
+
+TESTS(cmocka_unit_test(a_method_without_callers_does_not_start),
+      cmocka_unit_test(stop_waits_for_calls_then_cancels_them),
       cmocka_unit_test(stop_is_quick_when_calls_end_by_themselves),
       cmocka_unit_test(a_second_server_on_the_port_is_refused),
       cmocka_unit_test(bad_addresses_are_refused), cmocka_unit_test(unix_sockets_serve_too),

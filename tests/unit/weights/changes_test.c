@@ -1,6 +1,7 @@
 /* Deltas and jumps from a publisher to subscribers: who gets what, what a break costs, and what
  * happens to wrong ones. */
 #include "loopback_ring.h"
+#include "svc/security.h"
 #include "weights/codec/deltachunk.h"
 
 static void start(struct ring *ring, size_t elements, const struct publisher_options *options)
@@ -281,8 +282,14 @@ static void a_delta_goes_on_after_a_break(void **state)
     breaker.delta = snapshot_of_delta(&manifest, delta);
     assert_true(snapshot_messages(breaker.delta) > 4);
 
-    const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = break_off}, 0}, {0}};
+    const struct rpc_method methods[] = {{"/rlhfd.v1.Weights/Subscribe",
+                                          NULL,
+                                          NULL,
+                                          RPC_BIDI,
+                                          CALLER_ANY,
+                                          {.message = break_off},
+                                          0},
+                                         {0}};
     struct rpc_service services[] = {{methods, &breaker}};
     const struct rpc_server_options server = {.address = "127.0.0.1:0", RPC_SERVICES(services)};
     rpc_server_free(ring.server);

@@ -21,8 +21,7 @@ enum {
     BUCKET = 1 << 20,
     MISMATCH = 3
 };
-static const struct rpc_method SUBSCRIBE = {
-    "/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {0}, 0};
+static const struct rpc_method SUBSCRIBE = {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI};
 
 static inline uint16_t value_of(uint64_t version, size_t i)
 {

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "epoch_generator.h"
 #include "rpc/server.h"
+#include "svc/security.h"
 #include "testing/process.h"
 #include "weights/broadcast/transport.h"
 #include <stdio.h>
@@ -148,6 +149,7 @@ static const struct rpc_method methods[] = {
      NULL,
      NULL,
      RPC_BIDI,
+     CALLER_ANY,
      {.open = on_open, .message = on_message, .close = on_close},
      0},
     {0},

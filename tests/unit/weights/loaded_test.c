@@ -1,5 +1,6 @@
 /* A subscriber whose model holds weights that it loaded itself: what comes, and what need not. */
 #include "loopback_ring.h"
+#include "svc/security.h"
 
 /* What generator 0 loaded: of this version. Counts how often it is asked for it. */
 struct loaded {
@@ -128,8 +129,14 @@ static void what_is_said_to_be_here_is_checked(void **state)
         struct ring ring;
         struct loaded loaded;
         struct manifest manifest = wrong[i];
-        const struct rpc_method methods[] = {
-            {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = say_same}, 0}, {0}};
+        const struct rpc_method methods[] = {{"/rlhfd.v1.Weights/Subscribe",
+                                              NULL,
+                                              NULL,
+                                              RPC_BIDI,
+                                              CALLER_ANY,
+                                              {.message = say_same},
+                                              0},
+                                             {0}};
         struct rpc_service services[] = {{methods, &manifest}};
         sparse = true;
         ring_init(&ring, THREE_CHUNKS);

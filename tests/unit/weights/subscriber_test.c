@@ -1,5 +1,6 @@
 /* What a subscriber and a publisher refuse. */
 #include "loopback_ring.h"
+#include "svc/security.h"
 
 static void no_release(void *arg)
 {
@@ -123,7 +124,8 @@ static void nonsense_breaks_the_stream(void **state)
         struct ring ring;
         struct liar liar = {(enum nonsense)kind, 0};
         const struct rpc_method methods[] = {
-            {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, {.message = lie}, 0}, {0}};
+            {"/rlhfd.v1.Weights/Subscribe", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = lie}, 0},
+            {0}};
         struct rpc_service services[] = {{methods, &liar}};
         ring_init(&ring, SMALL);
         rpc_server_free(ring.server);
