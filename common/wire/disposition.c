@@ -15,23 +15,9 @@ const char *outcome_name(enum outcome outcome)
     return outcome >= OUTCOME_STORED && outcome <= OUTCOME_REJECTED ? names[outcome] : "?";
 }
 
-/* A reason is for people: what is too long is cut between two characters, what is not text is
- * dropped. */
-static char *reason_cut(const char *reason)
-{
-    size_t len = strnlen(reason, REASON_MAX_BYTES + 1);
-    if (len > REASON_MAX_BYTES)
-        for (len = REASON_MAX_BYTES; len && (reason[len] & 0xc0) == 0x80;)
-            len--;
-    char *cut = mem_new(len + 1);
-    if (wire_text_ok(reason, len))
-        memcpy(cut, reason, len);
-    return cut;
-}
-
 void disposition_encode(const struct disposition *disposition, struct bytes *ret)
 {
-    SCOPED_MEM char *reason = reason_cut(disposition->reason ? disposition->reason : "");
+    SCOPED_MEM char *reason = wire_text_cut(disposition->reason ? disposition->reason : "");
     Rlhfd__V1__Disposition pb;
     rlhfd__v1__disposition__init(&pb);
     pb.id = (ProtobufCBinaryData){sizeof disposition->id.byte, (uint8_t *)disposition->id.byte};

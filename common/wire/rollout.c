@@ -99,8 +99,11 @@ void group_encode(const struct group *group, struct bytes *ret)
     SCOPED_MEM PbCompletion **completion_of = mem_array(group->completions, sizeof *completion_of);
     SCOPED_MEM void *rows = NULL;
 
+    SCOPED_MEM char *failure = group->failure ? wire_text_cut(group->failure) : NULL;
+
     PbGroup pb;
     view_group(group, &pb);
+    pb.failure = failure ? failure : pb.failure;
     pb.n_completions = group->completions;
     pb.completions = completion_of;
     struct views views = {turn, turn_of, span, span_of};
@@ -216,11 +219,22 @@ static err_t check_name(const char *name, const char *text, size_t min)
     return OK;
 }
 
+static err_t check_failure(const char *failure, const struct group_limits *limits)
+{
+    if (*failure && limits->last < ORIGIN_REWARDER)
+        return err_new(ERR_INVALID, "failure is there, which a later stop fills");
+    if (strlen(failure) > REASON_MAX_BYTES)
+        return err_new(ERR_INVALID, "failure has %zu bytes; at most %d are allowed",
+                       strlen(failure), REASON_MAX_BYTES);
+    return OK;
+}
+
 static err_t check_group(const PbGroup *pb, const struct group_limits *limits)
 {
     TRY(check_name("run", pb->run, 1));
     TRY(check_name("generator", pb->generator, 0));
     TRY(check_name("forward", pb->forward, 0));
+    TRY(check_failure(pb->failure, limits));
     if (pb->attempt == 0)
         return err_new(ERR_INVALID, "attempt is 0; the first is 1");
     struct digest id, want = group_id(pb->run, pb->lineage, pb->slot, pb->attempt);
@@ -267,6 +281,7 @@ static struct group *take_group(PbGroup *pb)
     group->generator = mem_string(pb->generator);
     group->evaluation = pb->evaluation;
     group->forward = *pb->forward ? mem_string(pb->forward) : NULL;
+    group->failure = *pb->failure ? mem_string(pb->failure) : NULL;
     group->completions = (uint32_t)pb->n_completions;
     group->completion = mem_array(pb->n_completions, sizeof *group->completion);
     for (size_t i = 0; i < pb->n_completions; i++)

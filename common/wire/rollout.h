@@ -75,6 +75,9 @@ struct group {
     /* The forward id of the generator's numerics (model/numerics.h). NULL: of a build that did not
      * write it. */
     char *forward;
+    /* Why a stage of the rewarder gave the group up; NULL: none did. The learner rejects such a
+     * group with this reason. */
+    char *failure;
 };
 
 /* Bounds on what a peer may send. */
@@ -82,7 +85,7 @@ struct group_limits {
     uint32_t completions, tokens /* of one completion or prompt */, row_bytes;
     uint32_t turns, spans;   // of one completion
     uint32_t width;          // values of one unit of a column
-    enum column_origin last; // columns that stops after this one fill are refused
+    enum column_origin last; // what stops after this one fill is refused
     size_t bytes;            // of the whole message
 };
 #define GROUP_LIMITS                                                                               \

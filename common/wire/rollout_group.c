@@ -148,5 +148,6 @@ void group_free(struct group *group)
     free(group->prompt_token);
     free(group->generator);
     free(group->forward);
+    free(group->failure);
     free(group);
 }

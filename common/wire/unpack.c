@@ -1,5 +1,6 @@
 #include "wire/unpack.h"
 #include "base/mem.h"
+#include "wire/disposition.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,4 +135,16 @@ err_t wire_digest(const ProtobufCBinaryData *bytes, const char *name, struct dig
                        sizeof ret->byte);
     memcpy(ret->byte, bytes->data, sizeof ret->byte);
     return OK;
+}
+
+char *wire_text_cut(const char *text)
+{
+    size_t len = strnlen(text, REASON_MAX_BYTES + 1);
+    if (len > REASON_MAX_BYTES)
+        for (len = REASON_MAX_BYTES; len && (text[len] & 0xc0) == 0x80;)
+            len--;
+    char *cut = mem_new(len + 1);
+    if (wire_text_ok(text, len))
+        memcpy(cut, text, len);
+    return cut;
 }

@@ -29,6 +29,10 @@ void wire_pack(const ProtobufCMessage *pb, struct bytes *ret); // appends
 
 bool wire_text_ok(const void *text, size_t len); // UTF-8, no NUL
 
+/* A reason for people, of at most REASON_MAX_BYTES; the caller's. A long one is cut between two
+ * characters, one that is no text is empty. */
+char *wire_text_cut(const char *text);
+
 /* INVALID: not 16 bytes. */
 err_t wire_digest(const ProtobufCBinaryData *bytes, const char *name, struct digest *ret);
 

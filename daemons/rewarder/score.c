@@ -66,13 +66,14 @@ static void job_done(void *arg)
         snprintf(score->why, sizeof score->why, "%s", err_message(job->failed));
         log_limited(LOG_WARNING, 1, "group not scorable", "slot=%" PRIu64 " why=\"%s\"",
                     job->group->slot, err_message(job->failed));
+        job->group->failure = mem_string(err_message(job->failed));
         err_free(job->failed);
     } else {
         score->unscorable = 0;
         metric_add(&scored, 1);
     }
     relay_group(score->options.relay, job->group,
-                job->origin); // without scores the learner records it as rejected
+                job->origin); // with a failure the learner records it as rejected
     group_free(job->group);
     rpc_call_unref(job->origin);
     mem_free(job);

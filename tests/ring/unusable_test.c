@@ -138,10 +138,12 @@ static void groups_that_nobody_can_score(void **)
     struct ring ring = three_rounds();
     const char *bad = "rewarder.scorers=[{\"kind\":\"exact\",\"column\":\"answer\"}]";
     struct daemons d = daemons_start(&ring, bad);
-    assert_paused(&d, "has no scores", FAILURES * SLOTS_MOST);
+    assert_paused(&d, "errored by the rewarder: ", FAILURES * SLOTS_MOST);
+    assert_paused(&d, "kind 'exact': the row has no column 'answer'", FAILURES * SLOTS_MOST);
     daemons_wait_ready(&d, REWARDER, 200, "could not be scored; the last: slot ");
     daemons_wait_ready(&d, REWARDER, 200, "'answer'");
-    mend(&d, "rewarder.scorers=[{\"kind\":\"exact\",\"column\":\"completion\"}]", "has no scores");
+    mend(&d, "rewarder.scorers=[{\"kind\":\"exact\",\"column\":\"completion\"}]",
+         "errored by the rewarder");
 }
 
 /* `rlhfctl check` finds such data before a start; what it does not see ends the learner like

@@ -181,7 +181,8 @@ enum outcome evaluation_take(struct evaluation *e, const struct group *group, in
         return OUTCOME_DUPLICATE;
     }
     if (group_width(group, COLUMN_SCORES) != e->options.scores) {
-        snprintf(why, EVALUATION_WHY, "without scores: its row counts as failed");
+        snprintf(why, EVALUATION_WHY, "%s: its row counts as failed",
+                 group->failure ? group->failure : "without scores");
         come_back(e, row, ROW_FAILED, now_ms);
         return OUTCOME_REJECTED;
     }

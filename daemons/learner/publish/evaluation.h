@@ -49,7 +49,7 @@ void evaluation_stand_still(struct evaluation *e, int64_t now_ms);
 
 /* What a scored group counts as: STORED; REJECTED (its row counts as failed if it came without
  * scores); DUPLICATE; SUPERSEDED: of another version. why: for people, "" if STORED. */
-enum { EVALUATION_WHY = 160 };
+enum { EVALUATION_WHY = REASON_MAX_BYTES + 40 };
 enum outcome evaluation_take(struct evaluation *e, const struct group *group, int64_t now_ms,
                              char why[EVALUATION_WHY]);
 

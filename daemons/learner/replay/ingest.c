@@ -24,7 +24,8 @@ struct item {
     struct group *group;
     struct rpc_message *message; // a reference: what the group was decoded from, and is stored as
     struct encoded encoded;      // its bytes
-    char *misfit;                // why it cannot be trained here; NULL: it can
+    /* Why it cannot be trained here, as the rewarder or the learner says it; NULL: it can. */
+    char *misfit;
 };
 
 /* A write under way, owned by the storage thread. */
@@ -115,7 +116,8 @@ static err_t reject_misfits(struct batch *batch, struct store *store)
         struct verdict verdict;
         if (!item->misfit)
             continue;
-        breaker_told(batch->ingest->options.breaker, REASON_ERRORED, "the learner", item->misfit);
+        breaker_told(batch->ingest->options.breaker, REASON_ERRORED,
+                     item->group->failure ? "the rewarder" : "the learner", item->misfit);
         TRY(store_reject(store, item->group, clock_ms(), &verdict));
         send_disposition(item->call, &item->group->id, verdict.outcome, item->misfit);
     }
@@ -274,13 +276,23 @@ static bool is_hello(struct ingest *ingest, struct rpc_call *call, struct rpc_me
     return true;
 }
 
+/* The caller's; NULL: the group can be trained, or is of an evaluation. */
+static char *why_not(const struct ingest *ingest, const struct group *group)
+{
+    char why[MISFIT_WHY];
+    if (group->evaluation)
+        return NULL;
+    if (group->failure)
+        return mem_string(group->failure);
+    return misfit(&ingest->options.rules, group, why) ? mem_string(why) : NULL;
+}
+
 static void on_message(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct ingest *ingest = user;
     struct group *group;
-    char why[MISFIT_WHY];
     if (is_hello(ingest, call, message))
         return;
     err_t failed =
@@ -292,15 +304,15 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         return;
     }
     count_group(call, group);
-    bool fits = group->evaluation || !misfit(&ingest->options.rules, group, why);
-    if (!fits)
+    char *why = why_not(ingest, group);
+    if (why)
         log_limited(LOG_WARNING, 1, "group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot,
                     why);
     struct item item = {.call = rpc_call_ref(call),
                         .group = group,
                         .message = rpc_message_ref(message),
                         .encoded = {rpc_message_data(message), rpc_message_len(message)},
-                        .misfit = fits ? NULL : mem_string(why)};
+                        .misfit = why};
     struct item *kept = mem_copy(&item, sizeof item);
     if (!mailbox_post(ingest->pending, kept)) { // more streams than that: its rewarder sends again
         mem_free(kept);

@@ -343,9 +343,10 @@ static void misfits_free_their_slot(void **)
         "completion 0 has no scores: the rewarder's status and log say why",
         "completion 0 has no reward: the rewarder's status and log say why",
         "completion 2 has no reward: the rewarder's status and log say why",
-        "completion 0 has 2 scores; the recipe has 1 scorers"};
+        "completion 0 has 2 scores; the recipe has 1 scorers",
+        "rewarder.scorers[0]: kind 'exact': the row has no column"};
+    static const unsigned dropped[] = {COLUMN_BEHAVIOUR_LOGP, COLUMN_SCORES, COLUMN_REWARD};
     for (size_t kind = 0; kind < sizeof says / sizeof *says; kind++) {
-        static const uint32_t two[] = {0, 1};
         SCOPED(scene) s = scene_new("rloo", "none");
         SCOPED(group) group = group_for(&s->grants.grant[0]);
         if (kind == 0)
@@ -361,16 +362,15 @@ static void misfits_free_their_slot(void **)
             group->prompt_token = mem_grow(group->prompt_token, 15, sizeof(uint32_t));
             memset(group->prompt_token, 0, 15 * sizeof(uint32_t));
         } else if (kind <= 7)
-            drop(group, kind == 5   ? COLUMN_BEHAVIOUR_LOGP
-                        : kind == 6 ? COLUMN_SCORES
-                                    : COLUMN_REWARD);
+            drop(group, dropped[kind - 5]);
         else if (kind == 8)
-            group_add_some(group, COLUMN_REWARD, two, 2);
-        else
+            group_add_some(group, COLUMN_REWARD, (const uint32_t[]){0, 1}, 2);
+        else if (kind == 9)
             group_add(group, COLUMN_SCORES, 2);
+        else
+            group->failure = mem_string(says[kind]);
         answered(s, group, OUTCOME_REJECTED, says[kind]);
-        assert_int_equal(counts(s)->stored, 0);
-        assert_int_equal(s->counts.gone[REASON_ERRORED], 1);
+        assert_true(counts(s)->stored == 0 && s->counts.gone[REASON_ERRORED] == 1);
         assert_ok(storage_call(s->storage, lease_more, s));
         assert_int_equal(s->again.grant[0].slot, 0);
         assert_int_equal(s->again.grant[0].attempt, 2);

@@ -132,6 +132,36 @@ static void assert_same_columns(const struct column_list *a, const struct column
     }
 }
 
+/* A failure is cut to what a disposition carries; its generator has none. */
+static void a_failure_is_the_rewarders_to_tell(void **state)
+{
+    (void)state;
+    SCOPED(group) group = random_group(1);
+    SCOPED_VALUE(bytes) out = {0};
+    SCOPED_VALUE(bytes) broken = {0};
+    struct group_limits generators = GROUP_LIMITS;
+    struct group *none = NULL;
+    free(group->failure);
+    group->failure = mem_new(2 * REASON_MAX_BYTES + 1);
+    for (size_t i = 0; i < REASON_MAX_BYTES; i++)
+        memcpy(group->failure + 2 * i, "\xc3\xa9", 2);
+    group->failure[0] = ' '; // no text any more: nothing is told
+    group_encode(group, &broken);
+    SCOPED(group) untold = decoded(&broken);
+    assert_null(untold->failure);
+    group->failure[1] = ' ';
+    group_encode(group, &out);
+    SCOPED(group) back = decoded(&out);
+    assert_int_equal(strlen(back->failure), REASON_MAX_BYTES);
+    assert_memory_equal(back->failure, group->failure, REASON_MAX_BYTES);
+    column_list_keep(&group->columns, ORIGIN_GENERATOR);
+    out.len = 0;
+    group_encode(group, &out);
+    generators.last = ORIGIN_GENERATOR;
+    assert_err(ERR_INVALID, "failure is there, which a later stop fills",
+               group_decode(out.data, out.len, &generators, &none));
+}
+
 static void random_groups_come_back_as_they_went(void **state)
 {
     (void)state;
@@ -145,6 +175,8 @@ static void random_groups_come_back_as_they_went(void **state)
         assert_string_equal(back->generator, group->generator);
         assert_string_equal(back->forward ? back->forward : "",
                             group->forward ? group->forward : "");
+        assert_string_equal(back->failure ? back->failure : "",
+                            group->failure ? group->failure : "");
         assert_string_equal(back->row, group->row);
         assert_true(back->slot == group->slot && back->prompt == group->prompt);
         assert_memory_equal(back->prompt_token, group->prompt_token, 4 * group->prompt_tokens);
@@ -286,6 +318,7 @@ static void a_long_reason_is_cut_between_characters(void **state)
 
 TESTS(cmocka_unit_test(a_group_written_by_another_encoder_reads_and_writes_the_same),
       cmocka_unit_test(ids_differ_by_every_part),
+      cmocka_unit_test(a_failure_is_the_rewarders_to_tell),
       cmocka_unit_test(random_groups_come_back_as_they_went),
       cmocka_unit_test(a_greedy_evaluation_comes_back_as_it_went),
       cmocka_unit_test(a_cut_message_is_an_error_or_a_shorter_group),
