@@ -304,7 +304,9 @@ static err_t open_stages(struct daemon *d)
         .hello = &d->scores,
         .rules = misfit_rules(recipe, (uint32_t)model->config.V,
                               (uint32_t)settings_longest(recipe, &model->config)),
+        .evaluated = evaluating_take,
         .evaluating = d->evaluating,
+        .rejected = breaker_rejected,
         .breaker = d->breaker = breaker_new(
             &(struct breaker_options){.storage = d->storage, .live = d->live, .data = d->data})};
     evaluating_start(d->evaluating, d->storage);

@@ -1,8 +1,9 @@
 /* From the recipe to what the parts read. Any thread: pure. */
 #pragma once
-#include "learner/round/step.h"
 #include "learner/store/store.h"
+#include "model/optimizer.h"
 #include "rl/column_table.h"
+#include "rl/objective.h"
 #include "svc/recipe/recipe.h"
 
 /* INVALID: a setting that this objective cannot have. */

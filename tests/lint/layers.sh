@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds the table of STYLE.md, "Who may include whom": layers.sh [ROOT]. Prints each violation; 1 if there is one.
-# To add a library or a layer: a line in one of the two tables.
+# Holds the tables of STYLE.md, "Who may include whom": layers.sh [ROOT]. Prints each violation; 1 if there is one.
+# To add a library or a layer: a line in one of the first two tables; a room: its place in the third.
 set -euo pipefail
 cd "${1:-"$(dirname "$0")/../.."}"
 
@@ -50,6 +50,12 @@ threads.h: common/base/ common/svc/ common/rpc/ common/tensor/
 stdatomic.h: common/base/ common/svc/ common/rpc/ common/tensor/
 TABLE
 
+# layer: its rooms from top to bottom. A room includes its own headers and those of rooms after it; rooms joined by a slash
+# stand side by side. A file at the layer's root is a room of its name.
+readarray -t ROOMS <<'TABLE'
+learner: main admin job train round lease publish/steer replay settings store
+TABLE
+
 # rl is pure: no device, clock, thread or file.
 RL_BANNED="<time. <stdio. <unistd. <fcntl. <signal. <dlfcn. <sys/ base/clock.h base/file.h base/log.h base/json.h"
 LIBC="alloca argp arpa assert byteswap complex ctype dirent dlfcn endian errno execinfo fcntl fenv float fnmatch ftw
@@ -73,7 +79,7 @@ includes()
 }
 
 includes | awk -v layers="$(printf '%s\n' "${LAYERS[@]}")" -v libraries="$(printf '%s\n' "${LIBRARIES[@]}")" \
-    -v rl_banned="$RL_BANNED" -v libc="$LIBC" '
+    -v rooms="$(printf '%s\n' "${ROOMS[@]}")" -v rl_banned="$RL_BANNED" -v libc="$LIBC" '
     BEGIN {
         n = split(layers, line, "\n")
         for (i = 1; i <= n; i++) {
@@ -86,6 +92,17 @@ includes | awk -v layers="$(printf '%s\n' "${LAYERS[@]}")" -v libraries="$(print
             split(line[i], part, ": ")
             library[i] = part[1]
             home[i] = part[2]
+        }
+        n = split(rooms, line, "\n")
+        for (i = 1; i <= n; i++) {
+            split(line[i], part, ": ")
+            floors = split(part[2], floor, " ")
+            for (j = 1; j <= floors; j++) {
+                beside = split(floor[j], room, "/")
+                for (k = 1; k <= beside; k++)
+                    depth[part[1] "/" room[k]] = j
+            }
+            has_rooms[part[1]] = 1
         }
         n = split(libc, word, " ")
         for (i = 1; i <= n; i++)
@@ -100,6 +117,19 @@ includes | awk -v layers="$(printf '%s\n' "${LAYERS[@]}")" -v libraries="$(print
             if (begins(path, place[i]))
                 return 1
         return 0
+    }
+    # Of "learner/store/db.h" learner/store, of "learner/settings.h" learner/settings.
+    function room_of(header,    part, name) {
+        split(header, part, "/")
+        name = part[2]
+        sub(/\.[ch]$/, "", name)
+        return part[1] "/" name
+    }
+    function room_check(from, to) {
+        if (!(from in depth) || !(to in depth))
+            wrong("\"" (from in depth ? to : from) "\" is no room: add it to the table of rooms")
+        else if (from != to && depth[to] <= depth[from])
+            wrong(from " may not include " to ", which does not stand below it")
     }
     # 1: a third-party header at home; 0: not one of them; -1: away from home, and said so.
     function third_party(path, header,    i) {
@@ -149,5 +179,7 @@ includes | awk -v layers="$(printf '%s\n' "${LAYERS[@]}")" -v libraries="$(print
         else if (target != layer && index(" " allowed[layer], " " target " ") == 0 &&
                  index(" " allowed[layer], " " header " ") == 0)
             wrong(layer " may not include " target " (\"" header "\")")
+        else if (target == layer && layer in has_rooms)
+            room_check(room_of(substr(path, index(path, "/") + 1)), room_of(header))
     }
     END { exit bad }'

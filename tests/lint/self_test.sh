@@ -40,11 +40,20 @@ expect layers common/weights/a.c clean <<<'#include "tensor/layout.h"
 #include <zstd.h>
 #include "weights.pb-c.h"'
 expect layers common/weights/a.c 'weights may not include model' <<<'#include "model/files/params.h"'
-expect layers daemons/learner/a.c 'learner may not include generator' <<<'#include "generator/update.h"'
-expect layers daemons/learner/a.c 'rocksdb/c.h> is at home in daemons/learner/store/' <<<'#include <rocksdb/c.h>'
+expect layers daemons/learner/main.c 'learner may not include generator' <<<'#include "generator/update.h"'
+expect layers daemons/learner/lease/a.c clean <<<'#include "learner/steer/live.h"
+#include "learner/lease/lessees.h"
+#include "learner/settings.h"'
+expect layers daemons/learner/replay/a.c 'learner/replay may not include learner/publish' <<<'#include "learner/publish/evaluating.h"'
+expect layers daemons/learner/steer/a.c 'learner/steer may not include learner/publish' <<<'#include "learner/publish/publish.h"'
+expect layers daemons/learner/store/a.c 'learner/store may not include learner/settings' <<<'#include "learner/settings.h"'
+expect layers daemons/learner/settings.c 'learner/settings may not include learner/round' <<<'#include "learner/round/step.h"'
+expect layers daemons/learner/cellar/a.c 'is no room' <<<'#include "learner/store/store.h"'
+expect layers daemons/learner/main.c 'is no room' <<<'#include "learner/cellar/a.h"'
+expect layers daemons/learner/main.c 'rocksdb/c.h> is at home in daemons/learner/store/' <<<'#include <rocksdb/c.h>'
 expect layers daemons/learner/store/a.c clean <<<'#include <rocksdb/c.h>
 #include "learner/store/replay.h"'
-expect layers daemons/learner/a.c 'generated messages' <<<'#include "rollout.pb-c.h"'
+expect layers daemons/learner/main.c 'generated messages' <<<'#include "rollout.pb-c.h"'
 expect layers daemons/rewarder/admin/a.c 'generated messages' <<<'#include "admin.pb-c.h"'
 expect layers daemons/rewarder/a.c 'pcre2.h> is at home' <<<'#include <pcre2.h>'
 expect layers daemons/generator/a.c 'uv.h> is at home' <<<'#include <uv.h>'

@@ -23,7 +23,7 @@ err_t job_audit(const struct job_options *options, const struct recipe *recipe);
 err_t job_explain(const struct job_options *options, const struct recipe *recipe);
 
 /* fork: what came after --at N, of which there is a checkpoint (or 0), is cut off; the next start
- * goes on from there in a new lineage (fork.c). No learner may be running. */
+ * goes on from there in a new lineage (fork_job.c). No learner may be running. */
 err_t job_fork(const struct job_options *options, const struct recipe *recipe);
 
 /* salvage: of a store with a damaged log, or one that ends too early: puts flipped bits right, else

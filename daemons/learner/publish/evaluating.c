@@ -230,12 +230,14 @@ err_t evaluating_fail(struct evaluating *e, const uint64_t *slots, uint32_t coun
     return e && e->now && evaluation_complete(e->now) ? finish(e) : OK;
 }
 
-err_t evaluating_take(struct evaluating *e, const struct group *group, enum outcome *ret_outcome,
-                      char why[EVALUATION_WHY])
+err_t evaluating_take(void *evaluating, const struct group *group, enum outcome *ret_outcome,
+                      char why[MISFIT_WHY])
 {
+    struct evaluating *e = evaluating;
+    _Static_assert((int)EVALUATION_WHY <= (int)MISFIT_WHY, "the evaluation's words fit");
     *ret_outcome = OUTCOME_SUPERSEDED;
     if (!e || !e->now) {
-        snprintf(why, EVALUATION_WHY, "nothing is evaluated now");
+        snprintf(why, MISFIT_WHY, "nothing is evaluated now");
         return OK;
     }
     *ret_outcome = evaluation_take(e->now, group, clock_ms(), why);

@@ -16,6 +16,7 @@
 #pragma once
 #include "learner/publish/evaluation.h"
 #include "learner/publish/publish.h"
+#include "learner/replay/misfit.h"
 #include "learner/replay/storage.h"
 #include "svc/recipe/recipe.h"
 #include "wire/lease.h"
@@ -53,9 +54,9 @@ void evaluating_stand_still(struct evaluating *evaluating);
 void evaluating_release(struct evaluating *evaluating, uint64_t stream); // its stream is gone
 err_t evaluating_fail(struct evaluating *evaluating, const uint64_t *slots, uint32_t count);
 
-/* Error: the line of a finished evaluation could not be written. */
-err_t evaluating_take(struct evaluating *evaluating, const struct group *group,
-                      enum outcome *ret_outcome, char why[EVALUATION_WHY]);
+/* Of ingest_options. Error: the line of a finished evaluation could not be written. */
+err_t evaluating_take(void *evaluating, const struct group *group, enum outcome *ret_outcome,
+                      char why[MISFIT_WHY]);
 /* No row will be leased any more; true of NULL */
 bool evaluating_over(const struct evaluating *evaluating);
 

@@ -3,8 +3,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/replay/refusals.h"
-#include "learner/steer/breaker.h"
-#include "learner/steer/learner_hold.h"
 #include "svc/mailbox.h"
 #include "svc/metrics.h"
 #include "svc/peer.h"
@@ -96,16 +94,23 @@ static void send_disposition(struct rpc_call *call, const struct digest *id, enu
 
 static err_t take_evaluations(struct batch *batch)
 {
+    const struct ingest_options *o = &batch->ingest->options;
     for (size_t i = 0; i < batch->count; i++) {
         const struct item *item = &batch->item[i];
         enum outcome outcome;
-        char why[EVALUATION_WHY];
+        char why[MISFIT_WHY];
         if (!item->group->evaluation)
             continue;
-        TRY(evaluating_take(batch->ingest->options.evaluating, item->group, &outcome, why));
+        TRY(o->evaluated(o->evaluating, item->group, &outcome, why));
         send_disposition(item->call, &item->group->id, outcome, *why ? why : NULL);
     }
     return OK;
+}
+
+static void tell_rejected(const struct ingest *ingest, const char *who, const char *why)
+{
+    if (ingest->options.rejected)
+        ingest->options.rejected(ingest->options.breaker, who, why);
 }
 
 /* Misfits are recorded one by one: they are rare. */
@@ -116,8 +121,8 @@ static err_t reject_misfits(struct batch *batch, struct store *store)
         struct verdict verdict;
         if (!item->misfit)
             continue;
-        breaker_told(batch->ingest->options.breaker, REASON_ERRORED,
-                     item->group->failure ? "the rewarder" : "the learner", item->misfit);
+        tell_rejected(batch->ingest, item->group->failure ? "the rewarder" : "the learner",
+                      item->misfit);
         TRY(store_reject(store, item->group, clock_ms(), &verdict));
         send_disposition(item->call, &item->group->id, verdict.outcome, item->misfit);
     }
@@ -146,8 +151,7 @@ static err_t append_others(struct batch *batch, struct store *store)
         send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
         batch->stored += verdicts[i].outcome == OUTCOME_STORED;
         if (verdicts[i].outcome == OUTCOME_REJECTED)
-            breaker_told(batch->ingest->options.breaker, REASON_ERRORED, "the learner",
-                         verdicts[i].why);
+            tell_rejected(batch->ingest, "the learner", verdicts[i].why);
     }
     return OK;
 }

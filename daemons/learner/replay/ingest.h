@@ -7,25 +7,33 @@
  * too many waiting the streams are not read, and pressure walks back round the ring. Groups of an
  * evaluation never reach the store. Owner: the loop's thread. */
 #pragma once
-#include "learner/publish/evaluating.h"
+#include "learner/replay/hold_peers.h"
 #include "learner/replay/misfit.h"
+#include "learner/replay/storage.h"
 #include "rpc/server.h"
 
 struct ingest;
 struct ingest_options {
     struct storage *storage;
     struct loop *loop;
-    const struct hello *hello;     // all that decides what a score is, here; borrowed
-    struct misfit_rules rules;     // groups that do not fit are rejected
-    struct evaluating *evaluating; // where groups of evaluations go; NULL: none
-    struct breaker *breaker;       // hears why groups are rejected; NULL: none
+    const struct hello *hello; // all that decides what a score is, here; borrowed
+    struct misfit_rules rules; // groups that do not fit are rejected
+
+    /* Takes a group of an evaluation: its outcome, and for people why it is not taken. An error is
+     * the store's end. evaluating_take, on the storage thread. */
+    err_t (*evaluated)(void *evaluating, const struct group *group, enum outcome *ret,
+                       char why[MISFIT_WHY]);
+    void *evaluating;
+
+    /* Hears who rejected a group, and why. NULL: nobody. breaker_rejected, on the storage thread. */
+    void (*rejected)(void *breaker, const char *who, const char *why);
+    void *breaker;
 };
 
 struct ingest *ingest_new(const struct ingest_options *options);
 struct rpc_service ingest_service(struct ingest *ingest);
 
-struct hold_peers;
-/* Rewarders as the run's holds need them (learner_hold.h). */
+/* Rewarders, for the run's holds. */
 void ingest_facts(const struct ingest *ingest, struct hold_peers *ret);
 
 /* The streams that are open: a rewarder has one. Fills at most `most`; how many there are. */

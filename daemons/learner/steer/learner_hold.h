@@ -8,23 +8,10 @@
  * generator, a stream that breaks, no rewarder, a straggler, weights, leases, groups, an
  * evaluation. Any thread: nothing is kept. */
 #pragma once
+#include "learner/replay/hold_peers.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "svc/held.h"
-
-enum { HOLD_NAME = 64, HOLD_WHY = 200 };
-
-/* Peers of one kind. */
-struct hold_peers {
-    uint64_t connected;      // generators: those that were not sent away
-    bool were;               // one was, since this process began
-    double gone_s;           // since the last one left, or since this process began
-    char last[HOLD_NAME];    // that one
-    char refused[HOLD_NAME]; // the last that was refused, in the last minute; "": none
-    char refused_why[HOLD_WHY];
-    /* rewarders: streams that were ended for what came over them, with nothing usable between */
-    unsigned breaks;
-};
 
 /* One generator with nothing leased to it: why. */
 struct hold_worker {

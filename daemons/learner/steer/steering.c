@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "svc/metrics.h"
 #include <inttypes.h>
-#include <string.h>
 
 struct steering {
     struct live *live;
@@ -106,22 +105,11 @@ static err_t take_news(void *arg, struct store *store)
     return show(steering, store);
 }
 
-void steering_see(struct steering *steering, struct storage *storage, const struct drawn *drawn,
-                  const struct round_report *report)
+void steering_see(struct steering *steering, struct storage *storage, const struct lag_seen *seen)
 {
-    if (!steering || drawn->again || drawn->paused)
+    if (!steering)
         return;
-    const struct lag_seen seen = {.learner_idle_s = report->learner_idle_s,
-                                  .learner_busy_s = report->learner_busy_s,
-                                  .generator_idle_s = report->generator_idle_s,
-                                  .generator_busy_s = report->generator_busy_s,
-                                  .straggler =
-                                      strcmp(report->idle_cause, idle_name(IDLE_STRAGGLER)) == 0,
-                                  .ess = report->figures.ess,
-                                  .kl = report->figures.kl_behaviour_k3,
-                                  .queue = drawn->queue,
-                                  .spare = drawn->spare};
-    const struct news news = {steering, seen};
+    const struct news news = {steering, *seen};
     storage_post(storage, take_news, mem_copy(&news, sizeof news));
 }
 

@@ -2,10 +2,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "learner/job/damage.h"
 #include "learner/round/report.h"
 #include "learner/settings.h"
 #include "learner/store/history.h"
+#include "learner/store/intact.h"
 #include <inttypes.h>
 #include <string.h>
 

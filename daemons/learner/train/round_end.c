@@ -3,6 +3,7 @@
 #include "learner/train/fault.h"
 #include "learner/train/inner.h"
 #include <math.h>
+#include <string.h>
 
 static struct published published(const struct train *train)
 {
@@ -75,13 +76,32 @@ static void report_lag(const struct train *train, const struct drawn *drawn,
     report->lag_expected = drawn->again ? NAN : waits + drawn->behind;
 }
 
+/* Rounds between which a pause lay say nothing of a lack of groups. */
+static void steer(const struct train *train, const struct drawn *drawn,
+                  const struct round_report *report)
+{
+    if (drawn->again || drawn->paused)
+        return;
+    const struct lag_seen seen = {.learner_idle_s = report->learner_idle_s,
+                                  .learner_busy_s = report->learner_busy_s,
+                                  .generator_idle_s = report->generator_idle_s,
+                                  .generator_busy_s = report->generator_busy_s,
+                                  .straggler =
+                                      strcmp(report->idle_cause, idle_name(IDLE_STRAGGLER)) == 0,
+                                  .ess = report->figures.ess,
+                                  .kl = report->figures.kl_behaviour_k3,
+                                  .queue = drawn->queue,
+                                  .spare = drawn->spare};
+    steering_see(train->steering, train->options.storage, &seen);
+}
+
 /* The line is on disk before a checkpoint covers its round, so a restart from there lacks none. */
 err_t train_end_round(struct train *train, const struct drawn *drawn, struct round_report *report)
 {
     const struct recipe *recipe = train->recipe;
     report_totals(train, drawn, report);
     report_lag(train, drawn, report);
-    steering_see(train->steering, train->options.storage, drawn, report);
+    steer(train, drawn, report);
     if (!drawn->again && train->at.round % (uint64_t)recipe->publish.every == 0) {
         TRY(train_publish(train));
         report->publish_bytes = publish_last_bytes();

@@ -1,8 +1,8 @@
 /* Replay.Append as rewarders see it: the real service on loopback, a real store on its thread. How
  * each kind of group is answered, what is recorded of it, and which streams are ended. */
 #include "base/clock.h"
+#include "learner/publish/evaluating.h"
 #include "learner/replay/ingest.h"
-#include "learner/steer/learner_hold.h"
 #include "rollout.pb-c.h"
 #include "rpc/client.h"
 #include "svc/loop.h"
@@ -224,7 +224,8 @@ static struct scene *scene_new(const char *objective, const char *reference)
     s->ingest = ingest_new(&(struct ingest_options){.storage = s->storage,
                                                     .loop = s->loop,
                                                     .hello = &s->hello,
-                                                    .rules = misfit_rules(s->recipe, 50, 16)});
+                                                    .rules = misfit_rules(s->recipe, 50, 16),
+                                                    .evaluated = evaluating_take});
     struct rpc_service services[] = {ingest_service(s->ingest)};
     struct rpc_server_options server = {.address = "127.0.0.1:0", RPC_SERVICES(services)};
     assert_ok(rpc_server_start(s->rpc, &server, &s->server));
@@ -433,7 +434,6 @@ static void nonsense_ends_the_stream(void **)
     assert_non_null(strstr(seen.refused_why, "advantage"));
     drop(group, COLUMN_ADVANTAGE);
     answered(s, group, OUTCOME_STORED, ""); // its slot still waits
-    ingest_facts(s->ingest, &seen);
     assert_int_equal(counts(s)->stored, 1);
 }
 

@@ -1,0 +1,18 @@
+/* Peers of one kind as the run's holds see them (steer/learner_hold.h): rewarders are told by
+ * ingest, generators by leasing. Any thread: plain values. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { HOLD_NAME = 64, HOLD_WHY = 200 };
+
+struct hold_peers {
+    uint64_t connected;      // generators: those that were not sent away
+    bool were;               // one was, since this process began
+    double gone_s;           // since the last one left, or since this process began
+    char last[HOLD_NAME];    // that one
+    char refused[HOLD_NAME]; // the last that was refused, in the last minute; "": none
+    char refused_why[HOLD_WHY];
+    /* Rewarders: streams that were ended for their contents, with nothing usable in between */
+    unsigned breaks;
+};
