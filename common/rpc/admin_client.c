@@ -21,6 +21,7 @@ static const struct rpc_method methods[] = {
     METHOD(LearnerAdmin, Resume, pause_request, pause_reply, RPC_UNARY),
     METHOD(LearnerAdmin, ListWorkers, list_workers_request, list_workers_reply, RPC_UNARY),
     METHOD(LearnerAdmin, DrainWorker, drain_worker_request, drain_worker_reply, RPC_UNARY),
+    METHOD(LearnerAdmin, Backup, backup_request, backup_reply, RPC_UNARY),
     METHOD(LearnerAdmin, Checkpoint, checkpoint_request, operation, RPC_UNARY),
     METHOD(LearnerAdmin, Rollback, rollback_request, operation, RPC_UNARY),
     METHOD(LearnerAdmin, GetOperation, get_operation_request, operation, RPC_UNARY),

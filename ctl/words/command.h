@@ -52,6 +52,7 @@ err_t command_groups_list(int argc, char **argv);
 err_t command_groups_show(int argc, char **argv);
 err_t command_groups_evict(int argc, char **argv);
 err_t command_checkpoint(int argc, char **argv);
+err_t command_backup(int argc, char **argv);
 err_t command_rollback(int argc, char **argv);
 err_t command_context_list(int argc, char **argv);
 err_t command_context_add(int argc, char **argv);

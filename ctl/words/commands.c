@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"workers", "the generators and rewarders of a run", command_workers},
     {"drain", "let a worker or the whole run finish and leave", command_drain},
     {"checkpoint", "write a checkpoint now", command_checkpoint},
+    {"backup", "copy the run as it is now, to begin from again", command_backup},
     {"rollback", "go back to a version that has a checkpoint", command_rollback},
     {"groups list", "groups that are leased or stored", command_groups_list},
     {"groups show", "one group with all of its completions", command_groups_show},

@@ -361,12 +361,7 @@ static err_t open_face(struct daemon *d, const char *announce)
                             .train = d->train,
                             .directory = d->recipe->directory,
                             .operations = d->operations};
-    face.admin_services[face.admin_service_count++] = tuning_service(&d->desk);
-    face.admin_services[face.admin_service_count++] = browsing_service(&d->desk);
-    face.admin_services[face.admin_service_count++] = rolling_service(&d->desk);
-    face.admin_services[face.admin_service_count++] = pausing_service(&d->desk);
-    face.admin_services[face.admin_service_count++] = workers_service(&d->desk);
-    face.admin_services[face.admin_service_count++] = operations_service(&d->desk);
+    face.admin_service_count = learner_services(&d->desk, face.admin_services);
     if (d->evaluating) // beside publish's: of the same service
         face.services[face.service_count++] = evaluating_service(d->evaluating);
     return face_open(&face, &d->face);

@@ -9,8 +9,8 @@
  *     }
  *     static void pause_(call, message, pb, user) { desk_ask(user, call, message, answer); }
  *
- * To add methods: a file here that exports a struct rpc_service, a row in services.h and in
- * main.c's open_face. Owner: the loop's thread, except where it says otherwise. */
+ * To add methods: a file here that exports a struct rpc_service, a line in services.h and in
+ * services.c. Owner: the loop's thread, except where it says otherwise. */
 #pragma once
 #include "base/err.h"
 #include "rpc/server.h"

@@ -133,7 +133,7 @@ static err_t make_aside(const char *run_directory, struct store *store, const ch
     return file_sync_directory(aside);
 }
 
-err_t backup_make(const char *run_directory, struct store *store, const char *name)
+err_t backup_make(const char *run_directory, struct store *store, const char *name, char **ret_path)
 {
     TRY(check_name(name));
     SCOPED_MEM char *backups = file_join(run_directory, "backups");
@@ -149,5 +149,7 @@ err_t backup_make(const char *run_directory, struct store *store, const char *na
         err_free(file_remove_tree(aside)); // the first error counts
         return err_wrap(failed, "backup '%s'", name);
     }
-    return file_sync_directory(backups);
+    TRY(file_sync_directory(backups));
+    *ret_path = STEAL(path);
+    return OK;
 }

@@ -4,6 +4,7 @@
 #include "learner/replay/backup.h"
 #include "unit/learner/store_kit.h"
 #include <stdio.h>
+#include <string.h>
 
 enum { ROUNDS = 12, GROUPS = 8 };
 
@@ -41,7 +42,9 @@ static void a_copy_is_the_store_as_of_then(void **)
             make_checkpoint(run, r + 1);
             assert_ok(store_checkpointed(f->store, r + 1, r + 1));
         }
-        assert_ok(backup_make(run, f->store, name));
+        SCOPED_MEM char *path = NULL;
+        assert_ok(backup_make(run, f->store, name, &path));
+        assert_non_null(strstr(path, name));
         then[r] = counts_of(f);
     }
     for (uint64_t r = 0; r < ROUNDS; r++) {
@@ -69,14 +72,16 @@ static void names_are_checked_and_never_taken_twice(void **)
 {
     SCOPED(fixture) f = fixture_new(100, kit_rules(2, 1));
     const char *run = kit_directory();
+    SCOPED_MEM char *path = NULL;
+    SCOPED_MEM char *second = NULL;
     static const char *const bad[] = {"", ".x", "a/b", "../x", "a b", "x\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_err(ERR_INVALID, "allowed are", backup_make(run, f->store, bad[i]));
-    assert_ok(backup_make(run, f->store, "a.b_c-9"));
-    assert_err(ERR_EXISTS, "already", backup_make(run, f->store, "a.b_c-9"));
+        assert_err(ERR_INVALID, "allowed are", backup_make(run, f->store, bad[i], &path));
+    assert_ok(backup_make(run, f->store, "a.b_c-9", &path));
+    assert_err(ERR_EXISTS, "already", backup_make(run, f->store, "a.b_c-9", &second));
     SCOPED_MEM char *torn = mem_printf("%s/backups/.second.tmp/store", run);
     assert_ok(file_make_directories(torn)); // of one that was killed
-    assert_ok(backup_make(run, f->store, "second"));
+    assert_ok(backup_make(run, f->store, "second", &second));
     assert_false(file_exists(torn));
 }
 
