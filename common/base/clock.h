@@ -1,5 +1,5 @@
-/* Time. Monotonic for durations and deadlines, wall only for people and leases that outlive a
- * process. Any thread. */
+/* Time, from base/env.h. Durations and deadlines are monotonic; the wall clock is for labels that
+ * people read, as it may jump both ways. Any thread. */
 #pragma once
 #include <stdint.h>
 

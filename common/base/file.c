@@ -1,16 +1,28 @@
 #include "base/file.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+static ssize_t read_some(int fd, void *to, size_t len)
+{
+    ssize_t got;
+    do
+        got = env()->read(fd, to, len);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
 err_t file_read(const char *path, size_t max_bytes, struct bytes *ret)
 {
-    SCOPED_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    SCOPED_FD fd = env()->open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return err_errno(errno, "cannot open '%s'", path);
     struct stat status;
@@ -20,7 +32,7 @@ err_t file_read(const char *path, size_t max_bytes, struct bytes *ret)
     for (;;) {
         enum { CHUNK = 1 << 16 };
         uint8_t *to = bytes_extend(&all, CHUNK);
-        ssize_t got = read(fd, to, CHUNK);
+        const ssize_t got = read_some(fd, to, CHUNK);
         if (got < 0)
             return err_errno(errno, "cannot read '%s'", path);
         all.len -= CHUNK - (size_t)got;
@@ -36,15 +48,14 @@ err_t file_read(const char *path, size_t max_bytes, struct bytes *ret)
 err_t file_digest(const char *path, struct digest *ret)
 {
     enum { CHUNK = 1 << 18 };
-    SCOPED_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    SCOPED_FD fd = env()->open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return err_errno(errno, "cannot open '%s'", path);
     SCOPED_MEM uint8_t *piece = mem_array(CHUNK, 1);
     struct hash *hash = hash_begin();
     ssize_t got;
-    while ((got = read(fd, piece, CHUNK)) > 0 || (got < 0 && errno == EINTR))
-        if (got > 0)
-            hash_put(hash, piece, (size_t)got);
+    while ((got = read_some(fd, piece, CHUNK)) > 0)
+        hash_put(hash, piece, (size_t)got);
     const int failed = got < 0 ? errno : 0;
     const struct digest digest = hash_end(hash);
     if (failed)
@@ -53,21 +64,22 @@ err_t file_digest(const char *path, struct digest *ret)
     return OK;
 }
 
-static err_t write_all(int fd, const char *path, const uint8_t *data, size_t len)
+/* A call that writes nothing without an error would be repeated for ever: the disk counts as
+ * full. */
+err_t file_put(int fd, const char *path, const void *data, size_t len)
 {
-    while (len) {
-        ssize_t wrote = write(fd, data, len);
+    for (size_t done = 0; done < len;) {
+        const ssize_t wrote = env()->write(fd, (const char *)data + done, len - done);
         if (wrote < 0 && errno == EINTR)
             continue;
-        if (wrote < 0)
-            return err_errno(errno, "cannot write '%s'", path);
-        data += wrote;
-        len -= (size_t)wrote;
+        if (wrote <= 0)
+            return err_errno(wrote ? errno : ENOSPC, "cannot write '%s'", path);
+        done += (size_t)wrote;
     }
     return OK;
 }
 
-static err_t sync_parent(const char *path)
+err_t file_sync_parent(const char *path)
 {
     SCOPED_MEM char *directory = mem_string(path);
     char *slash = strrchr(directory, '/');
@@ -86,12 +98,12 @@ static err_t write_part(int fd, const char *path, const struct file_part *part)
 {
     enum { PIECE = 1 << 20 };
     if (!part->read)
-        return write_all(fd, path, part->data, part->len);
+        return file_put(fd, path, part->data, part->len);
     SCOPED_MEM uint8_t *piece = mem_array(PIECE, 1);
     for (size_t at = 0; at < part->len; at += PIECE) {
         const size_t len = part->len - at < PIECE ? part->len - at : PIECE;
         TRY(part->read(part->arg, at, len, piece));
-        TRY(write_all(fd, path, piece, len));
+        TRY(file_put(fd, path, piece, len));
     }
     return OK;
 }
@@ -99,29 +111,71 @@ static err_t write_part(int fd, const char *path, const struct file_part *part)
 err_t file_write_parts(const char *path, const struct file_part *parts, size_t count)
 {
     SCOPED_MEM char *aside = mem_printf("%s.tmp", path);
-    SCOPED_FD fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    SCOPED_FD fd = env()->open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_errno(errno, "cannot create '%s'", aside);
     err_t failed = OK;
     for (size_t i = 0; i < count && !err_failed(failed); i++)
         failed = write_part(fd, aside, &parts[i]);
-    if (!err_failed(failed) && fsync(fd))
+    if (!err_failed(failed) && env()->sync(fd))
         failed = err_errno(errno, "cannot sync '%s'", aside);
-    if (!err_failed(failed) && rename(aside, path))
+    if (!err_failed(failed) && env()->rename(aside, path))
         failed = err_errno(errno, "cannot rename '%s'", aside);
     if (err_failed(failed)) {
-        unlink(aside);
+        env()->remove(aside);
         return failed;
     }
-    return sync_parent(path);
+    return file_sync_parent(path);
 }
 
 err_t file_sync_directory(const char *path)
 {
-    SCOPED_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd))
+    SCOPED_FD fd = env()->open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0 || env()->sync(fd))
         return err_errno(errno, "cannot sync directory '%s'", path);
     return OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+err_t file_names(const char *directory, struct file_names *ret)
+{
+    SCOPED_VALUE(file_names) names = {0};
+    const int fd = env()->open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+    if (!listing) {
+        err_t failed = err_errno(errno, "cannot list '%s'", directory);
+        if (fd >= 0)
+            close(fd);
+        return failed;
+    }
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(listing)); errno = 0) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        names.at = mem_grow(names.at, names.count + 1, sizeof *names.at);
+        names.at[names.count++] = mem_string(entry->d_name);
+    }
+    const int number = errno;
+    closedir(listing);
+    if (number)
+        return err_errno(number, "cannot list '%s'", directory);
+    if (names.count)
+        qsort(names.at, names.count, sizeof *names.at, by_name);
+    *ret = names;
+    names = (struct file_names){0};
+    return OK;
+}
+
+void file_names_done(struct file_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        mem_free(names->at[i]);
+    mem_free(names->at);
+    *names = (struct file_names){0};
 }
 
 bool file_exists(const char *path)
@@ -143,11 +197,11 @@ err_t file_make_directories(const char *path)
         if (*p != '/')
             continue;
         *p = 0;
-        if (mkdir(partial, 0755) && errno != EEXIST)
+        if (env()->make_directory(partial, 0755) && errno != EEXIST)
             return err_errno(errno, "cannot make directory '%s'", partial);
         *p = '/';
     }
-    if (mkdir(partial, 0755) && errno != EEXIST)
+    if (env()->make_directory(partial, 0755) && errno != EEXIST)
         return err_errno(errno, "cannot make directory '%s'", partial);
     return OK;
 }
@@ -155,7 +209,7 @@ err_t file_make_directories(const char *path)
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
 {
     (void)status, (void)type, (void)walk;
-    return remove(path);
+    return env()->remove(path);
 }
 
 err_t file_remove_tree(const char *path)

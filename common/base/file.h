@@ -1,5 +1,11 @@
-/* Files read whole and written so that a reader sees the old or the new one, never half. Any
- * thread. */
+/* Files read whole and written so that a reader sees the old or the new one, never half.
+ *
+ *     TRY(file_write(path, text, len));
+ *
+ *     SCOPED_VALUE(file_names) names = {0};
+ *     TRY(file_names(directory, &names));              -- names.at[0] is the first by name
+ *
+ * All I/O goes through base/env.h. Any thread. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
@@ -14,8 +20,8 @@ err_t file_read(const char *path, size_t max_bytes, struct bytes *ret);
 /* hash128 of the whole file, read a piece at a time. */
 err_t file_digest(const char *path, struct digest *ret);
 
-/* Writes path.tmp beside it, fsyncs, renames over path, fsyncs the directory. On error path is as
- * it was. */
+/* Writes path.tmp beside it, fsyncs, renames over path, fsyncs the directory. After an error path
+ * holds the old file; the new one if the directory's sync alone failed. */
 err_t file_write(const char *path, const void *data, size_t len);
 
 /* The same from parts, one after the other. */
@@ -28,7 +34,21 @@ struct file_part {
 };
 err_t file_write_parts(const char *path, const struct file_part *parts, size_t count);
 
+/* Writes all bytes at the descriptor's position; path is for the message. After an error some of
+ * them may be there. */
+err_t file_put(int fd, const char *path, const void *data, size_t len);
+
 err_t file_sync_directory(const char *path);
+err_t file_sync_parent(const char *path); // the directory that holds path
+
+/* Names in a directory in ascending order, without "." and "..". NOT_FOUND: there is none. */
+struct file_names {
+    char **at;
+    size_t count;
+};
+err_t file_names(const char *directory, struct file_names *ret);
+void file_names_done(struct file_names *names);
+
 bool file_exists(const char *path);
 bool file_is_at(int fd, const char *path);                // whether path names the open file
 err_t file_make_directories(const char *path);            // like mkdir -p

@@ -1,4 +1,5 @@
 #include "base/jsonl.h"
+#include "base/env.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -81,7 +82,7 @@ static err_t scan_file(struct scan *scan)
     struct jsonl *jsonl = scan->jsonl;
     uint64_t offset = 0;
     for (;;) {
-        ssize_t got = read(jsonl->fd, chunk, CHUNK);
+        ssize_t got = env()->read(jsonl->fd, chunk, CHUNK);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -105,7 +106,8 @@ err_t jsonl_open(const char *path, struct jsonl **ret)
 {
     SCOPED(jsonl) jsonl = mem_new(sizeof *jsonl);
     jsonl->path = mem_string(path);
-    jsonl->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // opening a pipe may wait for ever
+    jsonl->fd =
+        env()->open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0); // opening a pipe may wait for ever
     struct stat status;
     if (jsonl->fd < 0 || fstat(jsonl->fd, &status))
         return err_errno(errno, "cannot open '%s'", path);
@@ -153,7 +155,8 @@ err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret)
     SCOPED_VALUE(bytes) text = {0};
     uint8_t *to = bytes_extend(&text, len);
     while (have < len) {
-        ssize_t got = pread(jsonl->fd, to + have, len - have, (off_t)(jsonl->begin[i] + have));
+        ssize_t got =
+            env()->pread(jsonl->fd, to + have, len - have, (off_t)(jsonl->begin[i] + have));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

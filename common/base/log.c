@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "base/scoped.h"
@@ -49,35 +50,36 @@ static void put_in_place(int fd)
     close(fd);
 }
 
-static void shift(int from)
+/* Whether the next newer one may take its place. */
+static bool shift(int from)
 {
     SCOPED_MEM char *older = mem_printf("%s.%d", file.path, from + 1);
     SCOPED_MEM char *newer = from ? mem_printf("%s.%d", file.path, from) : mem_string(file.path);
-    rename(newer, older); // the oldest is written over; there may be none yet
+    return env()->rename(newer, older) == 0 || errno == ENOENT; // the oldest is written over
 }
 
-/* The new file is opened first: without it, or without room for lines in it, the old one goes
- * on. */
+/* The new file is opened first. Without it, without room for lines in it, or where a name cannot be
+ * changed, lines go on into the old one. */
 static void begin_anew(void)
 {
     SCOPED_MEM char *aside = mem_printf("%s.new", file.path);
-    const int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+    const int fd = env()->open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0)
         return;
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, ROOM_BYTES) && errno != EOPNOTSUPP) {
-        close(fd);
-        unlink(aside);
+    bool ready = env()->reserve(fd, 0, ROOM_BYTES) == 0 || errno == EOPNOTSUPP;
+    for (int i = file.kept - 1; i >= 0 && ready; i--)
+        ready = shift(i);
+    if (ready && env()->rename(aside, file.path) == 0) {
+        put_in_place(fd);
         return;
     }
-    for (int i = file.kept - 1; i >= 0; i--)
-        shift(i);
-    rename(aside, file.path);
-    put_in_place(fd);
+    close(fd);
+    env()->remove(aside);
 }
 
 err_t log_to(const char *path, size_t max_bytes, int kept)
 {
-    const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    const int fd = env()->open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_errno(errno, "cannot write the log '%s'", path);
     put_in_place(fd);
@@ -96,7 +98,7 @@ static void put_line(const struct bytes *line)
             (size_t)status.st_size + line->len > file.max_bytes)
             begin_anew();
     }
-    ssize_t written = write(STDERR_FILENO, line->data, line->len);
+    ssize_t written = env()->write(STDERR_FILENO, line->data, line->len);
     (void)written; // nobody is left to tell
     if (file.path)
         pthread_mutex_unlock(&file.lock);
@@ -106,13 +108,13 @@ static void put_line(const struct bytes *line)
 
 static void put_time(struct bytes *line)
 {
-    struct timespec now;
+    const int64_t now_ms = clock_wall_ms();
+    const time_t seconds = (time_t)(now_ms / 1000);
     struct tm parts;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &parts);
+    gmtime_r(&seconds, &parts);
     char text[32];
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    bytes_printf(line, "%s.%03ldZ", text, now.tv_nsec / 1000000);
+    bytes_printf(line, "%s.%03dZ", text, (int)(now_ms % 1000));
 }
 
 /* Blocks of the disk behind the end of a log file, taken ahead: when the disk is full, the line
@@ -130,7 +132,7 @@ static void keep_room(void)
     atomic_store(&of, file.st_ino);
     /* Also where the file system cannot: it is asked once. */
     atomic_store(&reserved, file.st_size + ROOM_BYTES);
-    (void)fallocate(STDERR_FILENO, FALLOC_FL_KEEP_SIZE, file.st_size, ROOM_BYTES);
+    (void)env()->reserve(STDERR_FILENO, file.st_size, ROOM_BYTES);
 }
 
 static void write_event(enum log_level level, const char *event, const char *rest,

@@ -1,7 +1,8 @@
 #include "base/rng.h"
+#include "base/env.h"
 #include "base/hash.h"
+#include <errno.h>
 #include <math.h>
-#include <sys/random.h>
 
 struct rng rng_keyed(uint64_t seed, enum rng_use use, uint64_t a, uint64_t b)
 {
@@ -71,11 +72,16 @@ uint64_t rng_permute(const struct rng *rng, uint64_t i, uint64_t n)
     return i;
 }
 
-uint64_t rng_nonce(void)
+err_t rng_nonce(uint64_t *ret)
 {
     uint64_t nonce = 0;
-    while (!nonce)
-        if (getrandom(&nonce, sizeof nonce, 0) != sizeof nonce)
-            nonce = 0; // a signal came first
-    return nonce;
+    while (!nonce) {
+        const ssize_t got = env()->random(&nonce, sizeof nonce);
+        if (got < 0 && errno != EINTR)
+            return err_errno(errno, "cannot draw a random number");
+        if (got != sizeof nonce)
+            nonce = 0;
+    }
+    *ret = nonce;
+    return OK;
 }

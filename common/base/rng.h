@@ -7,6 +7,7 @@
  *
  * Any thread: nothing is kept between calls. */
 #pragma once
+#include "base/err.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,5 @@ uint64_t rng_below(const struct rng *rng, uint64_t counter, uint64_t n);
  * until it lands in range. Costs a few rng calls. i < n. */
 uint64_t rng_permute(const struct rng *rng, uint64_t i, uint64_t n);
 
-/* From the system's generator, never 0 and never the same twice: names a process, decides no
- * sample. */
-uint64_t rng_nonce(void);
+/* A random number from the system, never 0. It names a process or a run and decides no sample. */
+err_t rng_nonce(uint64_t *ret);

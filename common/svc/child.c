@@ -1,4 +1,5 @@
 #include "svc/child.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "svc/loop_uv.h"
 #include <errno.h>
@@ -92,10 +93,10 @@ static pid_t fork_blocked(const struct child_options *options, int null, int log
 
 static err_t start_process(const struct child_options *options, pid_t *ret)
 {
-    SCOPED_FD null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    SCOPED_FD null = env()->open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
     SCOPED_FD log = -1;
     if (options->log &&
-        (log = open(options->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) < 0)
+        (log = env()->open(options->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) < 0)
         return err_errno(errno, "cannot write the log '%s'", options->log);
     int ends[2];
     if (null < 0 || pipe2(ends, O_CLOEXEC))

@@ -1,6 +1,8 @@
 #include "svc/metrics.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "base/scoped.h"
 #include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
@@ -222,20 +224,23 @@ static const struct {
     {"process_start_time_seconds", "when it started, since 1970", "gauge"},
 };
 
+static long resident_pages(void)
+{
+    enum { STATM_BYTES = 4096 };
+    long pages = 0;
+    SCOPED_VALUE(bytes) statm = {0};
+    err_free(file_read("/proc/self/statm", STATM_BYTES, &statm));
+    bytes_u8(&statm, 0);
+    return sscanf((char *)statm.data, "%*d %ld", &pages) == 1 ? pages : 0;
+}
+
 static void process_values(double ret[3])
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     ret[0] = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
              1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-    long pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    if (statm) {
-        if (fscanf(statm, "%*d %ld", &pages) != 1)
-            pages = 0;
-        fclose(statm);
-    }
-    ret[1] = (double)pages * (double)sysconf(_SC_PAGESIZE);
+    ret[1] = (double)resident_pages() * (double)sysconf(_SC_PAGESIZE);
     note_start();
     ret[2] = started_s;
 }

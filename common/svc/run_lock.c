@@ -1,5 +1,6 @@
 #include "svc/run_lock.h"
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -59,8 +60,8 @@ static bool is_zombie(long pid)
 {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    SCOPED_FD fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    SCOPED_FD fd = env()->open(path, O_RDONLY | O_CLOEXEC, 0);
+    ssize_t got = fd < 0 ? -1 : env()->read(fd, text, sizeof text - 1);
     if (got <= 0)
         return false;
     text[got] = 0;
@@ -82,7 +83,7 @@ static bool lives(const struct holder *holder)
 static int read_holders(int fd, struct holder ret[2])
 {
     char text[HOLDERS_BYTES];
-    ssize_t got = pread(fd, text, sizeof text - 1, 0);
+    ssize_t got = env()->pread(fd, text, sizeof text - 1, 0);
     text[got > 0 ? got : 0] = 0;
     int count = 0;
     for (char *rest = text, *line; count < 2 && (line = strsep(&rest, "\n"));)
@@ -137,7 +138,7 @@ static err_t lock_file(int fd, const char *run)
 static err_t open_locked(const char *path, const char *run, int *ret)
 {
     for (;;) {
-        SCOPED_FD fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        SCOPED_FD fd = env()->open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
         if (fd < 0)
             return err_errno(errno, "cannot open '%s'", path);
         TRY(lock_file(fd, run));
@@ -153,15 +154,14 @@ static err_t open_locked(const char *path, const char *run, int *ret)
 static err_t write_holder(int fd, const char *path, bool owner, const char *program)
 {
     char text[HOLDERS_BYTES] = "", host[NAME_BYTES];
-    ssize_t got = owner ? 0 : pread(fd, text, sizeof text - 1, 0);
+    ssize_t got = owner ? 0 : env()->pread(fd, text, sizeof text - 1, 0);
     const char *end = got > 0 ? memchr(text, '\n', (size_t)got) : NULL;
     off_t at = end ? end - text + 1 : 0;
     own_host(host);
     SCOPED_MEM char *line = mem_printf("%d %s %s\n", getpid(), host, program);
-    ssize_t len = (ssize_t)strlen(line);
-    if (ftruncate(fd, at) || pwrite(fd, line, (size_t)len, at) != len)
+    if (env()->truncate(fd, at) || lseek(fd, at, SEEK_SET) < 0)
         return err_errno(errno, "cannot write '%s'", path);
-    return OK;
+    return file_put(fd, path, line, strlen(line));
 }
 
 err_t run_lock_take(const char *run, const char *program, struct run_lock **ret)

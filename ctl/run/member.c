@@ -1,6 +1,7 @@
 #include "ctl/run/member.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "ctl/words/command.h"
@@ -147,7 +148,7 @@ err_t member_start(struct member *member)
         argv[n++] = member->words[i];
     argv[n] = NULL;
     const int keep[] = {member->options.recipe, member->options.lock};
-    unlink(member->announce);
+    env()->remove(member->announce);
     struct child_options child = {.argv = argv,
                                   .log = member->log,
                                   .keep = keep,

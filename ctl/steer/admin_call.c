@@ -1,4 +1,5 @@
 #include "ctl/steer/admin_call.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "ctl/words/command.h"
@@ -7,7 +8,6 @@
 #include "svc/security.h"
 #include <pwd.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* Whoever runs it names the address. */
 static const struct security anywhere = {.insecure = true};
@@ -154,7 +154,7 @@ json_t *admin_signed(const char *reason)
     uint64_t id[2] = {0};
     char text[40];
     const struct passwd *user = getpwuid(getuid());
-    if (getrandom(id, sizeof id, 0) != sizeof id)
+    if (env()->random(id, sizeof id) != sizeof id)
         id[0] = (uint64_t)getpid(); // a kernel without random numbers yet
     snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)id[0],
              (unsigned long long)id[1]);

@@ -36,7 +36,7 @@ static err_t not_kept(const char *run, long version)
 {
     SCOPED_VALUE(checkpoint_list) kept = {0};
     SCOPED_VALUE(bytes) list = {0};
-    checkpoint_list(run, &kept);
+    err_free(checkpoint_list(run, &kept)); // then none is named
     for (size_t i = 0; i < kept.count && i < LISTED_MAX; i++)
         bytes_printf(&list, "%s%" PRIu64, i ? ", " : "", kept.version[i]);
     if (kept.count > LISTED_MAX)

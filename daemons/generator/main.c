@@ -297,10 +297,12 @@ static err_t run(int argc, char **argv)
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
+    uint64_t process;
+    TRY(rng_nonce(&process));
     struct daemon daemon = {.recipe = recipe,
                             .security = security_of(recipe),
                             .name = introduce_name(recipe),
-                            .process = rng_nonce()};
+                            .process = process};
     err_t failed = serve(&daemon, announce);
     svc_end_within(failed, LEAVE_MS); // a step may take long: its leases have been given back
     daemon_done(&daemon);

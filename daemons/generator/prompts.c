@@ -1,5 +1,6 @@
 #include "generator/prompts.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "generator/decode.h"
@@ -23,7 +24,7 @@ struct prompts {
     struct prompts_options options;
     struct rpc_stream *stream;
     struct loop_timer *heartbeat, *hello;
-    uint64_t incarnation; // drawn anew when another process has superseded this one
+    uint64_t incarnation; // another number once another process has superseded this one
     bool welcome;         // the learner has answered the hello of this stream
     int64_t hello_at_ms, welcome_ms, pause_ms;
     char unusable_why[NAME_MAX_BYTES + 1]; // of the last; whole characters
@@ -293,7 +294,7 @@ static void come_anew(struct prompts *prompts)
     prompts->pause_ms = kept || !prompts->pause_ms             ? PAUSE_MIN_MS
                         : prompts->pause_ms * 2 < PAUSE_MAX_MS ? prompts->pause_ms * 2
                                                                : PAUSE_MAX_MS;
-    prompts->incarnation = rng_nonce();
+    prompts->incarnation = hash64(&prompts->incarnation, sizeof prompts->incarnation, 0);
     prompts->hello_at_ms = now + prompts->pause_ms;
 }
 
@@ -313,7 +314,7 @@ err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
     static const struct rpc_method lease = {.path = "/rlhfd.v1.Prompts/Lease", .kind = RPC_BIDI};
     SCOPED(prompts) prompts = mem_new(sizeof *prompts);
     prompts->options = *options;
-    prompts->incarnation = rng_nonce();
+    TRY(rng_nonce(&prompts->incarnation));
     prompts->heartbeat = loop_timer_new(options->loop, on_heartbeat, prompts);
     prompts->hello = loop_timer_new(options->loop, on_hello, prompts);
     struct rpc_stream_options stream = {.channel = {.target = options->learner,

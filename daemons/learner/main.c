@@ -10,6 +10,7 @@
 #include "base/jsonl.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "learner/admin/holding.h"
 #include "learner/admin/inspect.h"
 #include "learner/admin/operations.h"
@@ -34,7 +35,6 @@
 #include "svc/svc.h"
 #include "weights/carrier.h"
 #include <string.h>
-#include <sys/random.h>
 
 enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000, LEAVE_MS = 5000 };
 enum { OWN_FILES = 64 }; // the store's logs, checkpoints, backups, metrics
@@ -247,12 +247,12 @@ static void storage_failed(void *arg, err_t why)
 
 /* Of a store that is made now: one that is lost and made again under the same name is another, and
  * what generators of the first still hold is told apart. */
-static uint32_t first_lineage(void)
+static err_t first_lineage(uint32_t *ret)
 {
-    uint32_t lineage = 0;
-    while (!lineage && getrandom(&lineage, sizeof lineage, 0) == sizeof lineage)
-        lineage &= INT32_MAX >> 1; // forks count on from it
-    return lineage;
+    uint64_t drawn;
+    TRY(rng_nonce(&drawn));
+    *ret = drawn % (INT32_MAX >> 1) + 1; // forks count on from it
+    return OK;
 }
 
 static err_t set_aside(void *arg, struct store *store)
@@ -264,7 +264,9 @@ static err_t open_storage(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
     SCOPED_MEM char *directory = file_join(recipe->directory, "store");
+    uint32_t lineage;
     TRY(file_make_directories(directory));
+    TRY(first_lineage(&lineage));
     struct storage_options options = {.loop = d->loop,
                                       .directory = directory,
                                       .store = {.run = recipe->run.name,
@@ -272,7 +274,7 @@ static err_t open_storage(struct daemon *d)
                                                 .rows = jsonl_rows(d->data),
                                                 .seed = (uint64_t)recipe->run.seed,
                                                 .shuffle = recipe->data.shuffle,
-                                                .lineage = first_lineage(),
+                                                .lineage = lineage,
                                                 .reserve_bytes = train_checkpoint_bytes(d->train)},
                                       .rules = settings_store(live_recipe(d->live)),
                                       .failed = storage_failed,

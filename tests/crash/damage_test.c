@@ -169,8 +169,8 @@ static bool same_file(const char *name)
 static bool same_checkpoints(void)
 {
     SCOPED_VALUE(checkpoint_list) x = {0}, y = {0};
-    checkpoint_list(base.run, &x);
-    checkpoint_list(copy.run, &y);
+    assert_ok(checkpoint_list(base.run, &x));
+    assert_ok(checkpoint_list(copy.run, &y));
     return x.count == y.count && memcmp(x.version, y.version, x.count * sizeof *x.version) == 0;
 }
 
@@ -311,7 +311,7 @@ static void one_flipped_bit_loses_nothing_unsaid(void **state)
     assert_int_equal(start(&copy, copy.run, LAST_RUN), 0); // what a start changes by itself
     SCOPED_MEM char *history = history_of(&copy);
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(base.run, &list);
+    assert_ok(checkpoint_list(base.run, &list));
     list_files(base.run, "store", "", &store);
     list_files(base.run, "store", ".log", &others);
     for (size_t i = 0; i < list.count; i++) {

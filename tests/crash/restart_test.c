@@ -54,7 +54,7 @@ static void remove_from(const struct ring *ring, const char *name)
 static struct checkpoint_list checkpoints_of(const struct ring *ring)
 {
     struct checkpoint_list list = {0};
-    checkpoint_list(ring->run, &list);
+    assert_ok(checkpoint_list(ring->run, &list));
     return list;
 }
 

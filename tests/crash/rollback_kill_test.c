@@ -137,7 +137,7 @@ static enum hit judge(const struct life *life, const struct durable *now)
 static uint64_t kept(const struct ring *ring, size_t back)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(ring->run, &list);
+    assert_ok(checkpoint_list(ring->run, &list));
     assert_true(list.count > back);
     return list.version[back];
 }

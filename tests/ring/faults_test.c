@@ -86,18 +86,37 @@ static void assert_goes_on(struct daemons *d)
     ring_audit(d->ring);
 }
 
+/* plan: fault_parse's, for the learner's disk and its RocksDB. */
+static void disk_that_fails(const char *plan, const char *cause)
+{
+    struct ring ring = endless_ring(1);
+    SCOPED_MEM char *path = file_join(ring.directory, "plan");
+    setenv("FAULT_PLAN", path, 1);
+    setenv("LD_PRELOAD", FAILING_CALLS_LIBRARY, 1);
+    struct daemons d = start(&ring, "");
+    unsetenv("LD_PRELOAD");
+    assert_ok(file_write(path, plan, strlen(plan)));
+    assert_learner_ends(&d, ring.run, cause);
+    assert_goes_on(&d);
+}
+
 static void a_disk_that_does_not_sync(void **state)
 {
     (void)state;
-    struct ring ring = endless_ring(1);
-    SCOPED_MEM char *broken = file_join(ring.directory, "broken");
-    setenv("FAILING_SYNC", broken, 1);
-    setenv("LD_PRELOAD", FAILING_SYNC_LIBRARY, 1);
-    struct daemons d = start(&ring, "");
-    unsetenv("LD_PRELOAD");
-    assert_ok(file_write(broken, "", 0));
-    assert_learner_ends(&d, ring.run, "Input/output error");
-    assert_goes_on(&d);
+    disk_that_fails("sync 1 5 lasting /", "Input/output error");
+}
+
+/* Half of a batch is in the log then. */
+static void a_disk_that_is_full_in_the_midst_of_a_batch(void **state)
+{
+    (void)state;
+    disk_that_fails("write 1 28 half run/store/0", "No space left on device");
+}
+
+static void a_checkpoint_that_cannot_be_put_in_place(void **state)
+{
+    (void)state;
+    disk_that_fails("rename 1 5 once checkpoints/writing", "Input/output error");
 }
 
 static void a_file_that_must_not_grow(void **state)
@@ -344,6 +363,9 @@ static void a_flood_of_status_requests(void **state)
     stop_others(&d);
 }
 
-TESTS(cmocka_unit_test(a_disk_that_does_not_sync), cmocka_unit_test(a_file_that_must_not_grow),
+TESTS(cmocka_unit_test(a_disk_that_does_not_sync),
+      cmocka_unit_test(a_disk_that_is_full_in_the_midst_of_a_batch),
+      cmocka_unit_test(a_checkpoint_that_cannot_be_put_in_place),
+      cmocka_unit_test(a_file_that_must_not_grow),
       cmocka_unit_test(a_flipped_byte_under_a_waiting_learner),
       cmocka_unit_test(a_flood_of_status_requests))

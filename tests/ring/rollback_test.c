@@ -167,7 +167,7 @@ static void with_generation_ahead(void **)
     assert_true(result.rounds == ROUNDS && result.rollbacks == 1);
     assert_int_equal((int)result.logp_differing, 0);
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(ring.run, &list);
+    assert_ok(checkpoint_list(ring.run, &list));
     assert_int_equal(list.version[0], ROUNDS);
     SCOPED_MEM char *newest = checkpoint_path(ring.run, ROUNDS);
     SCOPED_MEM char *aside = file_join(ring.directory, "v");

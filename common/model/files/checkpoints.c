@@ -2,7 +2,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,20 +23,25 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-void checkpoint_list(const char *run_directory, struct checkpoint_list *ret)
+err_t checkpoint_list(const char *run_directory, struct checkpoint_list *ret)
 {
     SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
-    DIR *listing = opendir(directory);
-    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+    SCOPED_VALUE(file_names) names = {0};
+    err_t failed = file_names(directory, &names);
+    if (err_code(failed) == ERR_NOT_FOUND) {
+        err_free(failed); // none was written yet
+        return OK;
+    }
+    TRY(failed);
+    for (size_t i = 0; i < names.count; i++) {
         uint64_t version;
         char extra;
-        if (sscanf(entry->d_name, "v%" SCNu64 "%c", &version, &extra) != 1)
+        if (sscanf(names.at[i], "v%" SCNu64 "%c", &version, &extra) != 1)
             continue;
         ret->version = mem_grow(ret->version, ret->count + 1, sizeof *ret->version);
         ret->version[ret->count++] = version;
     }
-    if (listing)
-        closedir(listing);
     if (ret->count)
         qsort(ret->version, ret->count, sizeof *ret->version, newest_first);
+    return OK;
 }

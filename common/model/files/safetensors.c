@@ -1,5 +1,6 @@
 #include "model/files/safetensors.h"
 #include "base/bytes.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -209,7 +210,7 @@ static err_t read_at(const struct source *file, uint64_t at, void *ret, size_t l
 {
     uint8_t *to = ret;
     while (len) {
-        ssize_t got = pread(file->fd, to, len, (off_t)at);
+        ssize_t got = env()->pread(file->fd, to, len, (off_t)at);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -230,7 +231,7 @@ static err_t add_file(struct safetensors *in, const char *path)
     in->file = mem_grow(in->file, (size_t)in->files + 1, sizeof *in->file);
     struct source *file = &in->file[in->files++];
     *file = (struct source){.path = mem_string(path),
-                            .fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
+                            .fd = env()->open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0)};
     struct stat status;
     if (file->fd < 0 || fstat(file->fd, &status))
         return err_errno(errno, "cannot open '%s'", path);

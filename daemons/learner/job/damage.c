@@ -5,7 +5,6 @@
 #include "learner/job/salvage.h"
 #include "learner/train/checkpoint.h"
 #include "learner/train/restart.h"
-#include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,19 +14,18 @@ static char *newest_backup(const struct recipe *recipe)
     SCOPED_MEM char *backups = file_join(recipe->directory, "backups");
     char *newest = NULL;
     time_t newest_s = 0;
-    DIR *listing = opendir(backups);
-    for (struct dirent *entry; listing && (entry = readdir(listing));) {
+    SCOPED_VALUE(file_names) names = {0};
+    err_free(file_names(backups, &names)); // then none is named
+    for (size_t i = 0; i < names.count; i++) {
         struct stat status;
-        SCOPED_MEM char *path = file_join(backups, entry->d_name);
-        if (entry->d_name[0] == '.' || stat(path, &status) || !S_ISDIR(status.st_mode) ||
+        SCOPED_MEM char *path = file_join(backups, names.at[i]);
+        if (names.at[i][0] == '.' || stat(path, &status) || !S_ISDIR(status.st_mode) ||
             (newest && status.st_mtime <= newest_s))
             continue;
         mem_free(newest);
         newest = STEAL(path);
         newest_s = status.st_mtime;
     }
-    if (listing)
-        closedir(listing);
     return newest;
 }
 
@@ -37,7 +35,7 @@ static char *newest_checkpoint(const struct recipe *recipe)
     char *path = NULL, *damaged = NULL;
     struct checkpoint_info info;
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(recipe->directory, &list);
+    err_free(checkpoint_list(recipe->directory, &list)); // then none is named
     err_free(checkpoint_newest(recipe->directory, &list, restart_tokenizer(recipe), &path, &damaged,
                                &info));
     mem_free(damaged);

@@ -84,20 +84,21 @@ static void describe_updates(struct explained *e)
 }
 
 /* The checkpoint with these weights, or the newest before, from which they can be made again. */
-static void describe_checkpoint(struct explained *e)
+static err_t describe_checkpoint(struct explained *e)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(e->recipe->directory, &list);
+    TRY(checkpoint_list(e->recipe->directory, &list));
     size_t i = 0;
     while (i < list.count && list.version[i] > e->version)
         i++;
     if (i == list.count)
-        return;
+        return OK;
     SCOPED_MEM char *path = checkpoint_path(e->recipe->directory, list.version[i]);
     json_t *object = json_object();
     json_object_set_new(object, "version", number(list.version[i]));
     json_object_set_new(object, "path", json_string(path));
     json_object_set_new(e->object, "checkpoint", object);
+    return OK;
 }
 
 static err_t describe(struct explained *e)
@@ -114,7 +115,7 @@ static err_t describe(struct explained *e)
     json_object_set_new(e->object, "seed", number(round->seed));
     json_object_set_new(e->object, "fingerprint", json_string(round->fingerprint));
     describe_updates(e);
-    describe_checkpoint(e);
+    TRY(describe_checkpoint(e));
     json_object_set_new(e->object, "groups", groups);
     for (size_t i = 0; i < round->groups; i++)
         TRY(describe_group(e, &round->group[i], groups));

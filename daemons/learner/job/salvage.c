@@ -31,7 +31,7 @@ static err_t find_lost(const struct recipe *recipe, struct store *store, struct 
     plan->version = plan->had_version = store_last_version(store);
     plan->had_rounds = lines.rounds > plan->rounds ? lines.rounds : plan->rounds;
     plan->lineage = lines.lineage;
-    checkpoint_list(recipe->directory, &list);
+    TRY(checkpoint_list(recipe->directory, &list));
     for (size_t i = 0; i < list.count; i++) {
         struct checkpoint_info info = {0};
         SCOPED_MEM char *checkpoint = checkpoint_path(recipe->directory, list.version[i]);

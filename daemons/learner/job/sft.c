@@ -3,6 +3,7 @@
  * other. */
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/jsonl.h"
@@ -13,7 +14,7 @@
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
 #include "model/text/tokenizer.h"
-#include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -241,13 +242,11 @@ static err_t open_step(struct sft *sft)
 
 static bool is_empty(const char *directory)
 {
-    DIR *listing = opendir(directory);
-    int entries = 0;
-    while (listing && readdir(listing))
-        entries++;
-    if (listing)
-        closedir(listing);
-    return listing && entries <= 2; // itself and the one above
+    SCOPED_VALUE(file_names) names = {0};
+    err_t failed = file_names(directory, &names);
+    const bool empty = !err_failed(failed) && !names.count;
+    err_free(failed);
+    return empty;
 }
 
 /* What stands at the output's path is removed for the new model: that may be a model, and nothing
@@ -272,7 +271,24 @@ static err_t choose_output(struct sft *sft)
                    output);
 }
 
-/* Written aside and renamed: the output directory is the old one or the new one. */
+/* The model that stood there is moved aside first and back if the new one cannot take its place. */
+static err_t exchange(const char *aside, const char *output)
+{
+    SCOPED_MEM char *before = mem_printf("%s.before", output);
+    TRY(file_remove_tree(before));
+    if (env()->rename(output, before) && errno != ENOENT)
+        return err_errno(errno, "cannot rename '%s' to '%s'", output, before);
+    if (env()->rename(aside, output)) {
+        err_t failed = err_errno(errno, "cannot rename '%s' to '%s'", aside, output);
+        env()->rename(before, output);
+        return failed;
+    }
+    TRY(file_sync_parent(output));
+    return file_remove_tree(before);
+}
+
+/* The output directory is the old model or the new one. A process that dies between the two renames
+ * leaves the old one at OUTPUT.before. */
 static err_t write_output(const struct sft *sft)
 {
     const char *output = sft->output;
@@ -281,9 +297,7 @@ static err_t write_output(const struct sft *sft)
     TRY(model_save(sft->model, aside));
     TRY(checkpoint_copy_tokenizer(&sft->files, aside));
     TRY(file_sync_directory(aside));
-    TRY(file_remove_tree(output));
-    if (rename(aside, output))
-        return err_new(ERR_UNAVAILABLE, "cannot rename '%s' to '%s'", aside, output);
+    TRY(exchange(aside, output));
     printf("wrote %s\n", output);
     return OK;
 }

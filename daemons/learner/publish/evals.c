@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/lines.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -18,8 +18,7 @@ struct known {
 };
 
 struct evals {
-    char *path;
-    FILE *file;
+    struct lines *file;
     struct known *known;
     size_t count;
     struct evals_last last; // of the last line found
@@ -92,15 +91,12 @@ static err_t cut(const char *path, const struct bytes *text, const struct found 
 err_t evals_open(const char *path, struct evals **ret)
 {
     SCOPED(evals) evals = mem_new(sizeof *evals);
-    evals->path = mem_string(path);
     SCOPED_VALUE(bytes) text = {0};
     if (file_exists(path))
         TRY(file_read(path, EVALS_MAX_BYTES, &text));
     const struct found found = read_lines(evals, &text);
     TRY(cut(path, &text, &found));
-    evals->file = fopen(path, "ae");
-    if (!evals->file)
-        return err_errno(errno, "cannot open '%s'", path);
+    TRY(lines_open(path, &evals->file));
     *ret = STEAL(evals);
     return OK;
 }
@@ -159,10 +155,8 @@ err_t evals_write(struct evals *evals, const struct evaluation_options *what,
     json_object_set_new(o, "seconds", figure(f->seconds));
     json_object_set_new(o, "scores", score_means(scorers, f->score_mean));
     SCOPED_MEM char *line = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(15));
-    if (fprintf(evals->file, "%s\n", line) < 0 || fflush(evals->file))
-        return err_errno(errno, "cannot write '%s'", evals->path);
-    if (fdatasync(fileno(evals->file)))
-        return err_errno(errno, "cannot sync '%s'", evals->path);
+    TRY(lines_put(evals->file, line));
+    TRY(lines_sync(evals->file));
     know(evals, what->lineage, what->version);
     return OK;
 }
@@ -171,9 +165,7 @@ void evals_free(struct evals *evals)
 {
     if (!evals)
         return;
-    if (evals->file)
-        fclose(evals->file);
+    lines_free(evals->file);
     mem_free(evals->known);
-    mem_free(evals->path);
     mem_free(evals);
 }

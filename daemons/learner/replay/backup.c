@@ -1,13 +1,12 @@
 #include "learner/replay/backup.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/files/checkpoints.h"
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { CHECKPOINTS = 2 };
 
@@ -27,23 +26,24 @@ static err_t check_name(const char *name)
 /* Beside one another on one file system or, where that cannot be, copied. */
 static err_t link_file(const char *from, const char *to)
 {
-    if (link(from, to) == 0)
+    if (env()->link(from, to) == 0)
         return OK;
     if (errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP)
         return file_copy(from, to);
     return err_errno(errno, "cannot link '%s' as '%s'", from, to);
 }
 
-static err_t link_directory(const char *from, const char *to);
-
 /* Directories in it, too: a checkpoint has one for each trainee after the first. */
-static err_t link_files(DIR *listing, const char *from, const char *to)
+static err_t link_directory(const char *from, const char *to)
 {
-    for (struct dirent *entry; (entry = readdir(listing));) {
+    SCOPED_VALUE(file_names) names = {0};
+    TRY(file_names(from, &names));
+    TRY(file_make_directories(to));
+    for (size_t i = 0; i < names.count; i++) {
         struct stat file;
-        SCOPED_MEM char *source = file_join(from, entry->d_name);
-        SCOPED_MEM char *target = file_join(to, entry->d_name);
-        if (entry->d_name[0] == '.' || stat(source, &file))
+        SCOPED_MEM char *source = file_join(from, names.at[i]);
+        SCOPED_MEM char *target = file_join(to, names.at[i]);
+        if (names.at[i][0] == '.' || stat(source, &file))
             continue;
         if (S_ISREG(file.st_mode))
             TRY(link_file(source, target));
@@ -51,18 +51,6 @@ static err_t link_files(DIR *listing, const char *from, const char *to)
             TRY(link_directory(source, target));
     }
     return file_sync_directory(to);
-}
-
-static err_t link_directory(const char *from, const char *to)
-{
-    DIR *listing = opendir(from);
-    if (!listing)
-        return err_errno(errno, "cannot list '%s'", from);
-    err_t failed = file_make_directories(to);
-    if (!err_failed(failed))
-        failed = link_files(listing, from, to);
-    closedir(listing);
-    return failed;
 }
 
 /* The learner writes and removes checkpoints meanwhile: one without a manifest is on its way
@@ -91,7 +79,7 @@ static err_t link_checkpoints(const char *run_directory, const char *aside)
     SCOPED_MEM char *directory = file_join(aside, "checkpoints");
     SCOPED_MEM char *latest = file_join(directory, "latest");
     int linked = 0;
-    checkpoint_list(run_directory, &list);
+    TRY(checkpoint_list(run_directory, &list));
     if (!list.count)
         return OK; // training has only begun
     TRY(file_make_directories(directory));
@@ -100,7 +88,7 @@ static err_t link_checkpoints(const char *run_directory, const char *aside)
         char name[32];
         TRY(link_checkpoint(run_directory, aside, list.version[i], &whole));
         snprintf(name, sizeof name, "v%llu", (unsigned long long)list.version[i]);
-        if (whole && !linked++ && symlink(name, latest))
+        if (whole && !linked++ && env()->symlink(name, latest))
             return err_errno(errno, "cannot make '%s'", latest);
     }
     if (!linked)
@@ -143,7 +131,7 @@ err_t backup_make(const char *run_directory, struct store *store, const char *na
         return err_new(ERR_EXISTS, "there is a backup '%s' already", path);
     TRY(file_make_directories(backups));
     err_t failed = make_aside(run_directory, store, aside);
-    if (!err_failed(failed) && rename(aside, path))
+    if (!err_failed(failed) && env()->rename(aside, path))
         failed = err_errno(errno, "cannot rename '%s'", aside);
     if (err_failed(failed)) {
         err_free(file_remove_tree(aside)); // the first error counts

@@ -2,18 +2,17 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/lines.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/round/reported.h"
 #include "svc/metrics.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 struct report {
-    char *path;
-    FILE *file;
+    struct lines *file;
     uint32_t lineage;
     double time_offset;
 };
@@ -200,7 +199,6 @@ err_t report_open(const char *path, const struct branch *branch, uint64_t first_
                   struct report **ret)
 {
     SCOPED(report) report = mem_new(sizeof *report);
-    report->path = mem_string(path);
     SCOPED_VALUE(bytes) text = {0};
     struct reported lines;
     TRY(read_lines(path, branch, first_round, &text, &lines));
@@ -209,9 +207,7 @@ err_t report_open(const char *path, const struct branch *branch, uint64_t first_
                     "file=%s lines=%" PRIu64 " first_line=%" PRIu64, path, lines.damaged,
                     lines.first_line);
     TRY(cut(path, &text, &lines));
-    report->file = fopen(path, "ae");
-    if (!report->file)
-        return err_errno(errno, "cannot open '%s'", path);
+    TRY(lines_open(path, &report->file));
     report->lineage = branch->lineage;
     report->time_offset = lines.time_s;
     if (!lines.begun)
@@ -223,9 +219,7 @@ err_t report_open(const char *path, const struct branch *branch, uint64_t first_
 static err_t put_line(struct report *report, const json_t *object)
 {
     SCOPED_MEM char *line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (fprintf(report->file, "%s\n", line) < 0 || fflush(report->file))
-        return err_errno(errno, "cannot write '%s'", report->path);
-    return OK;
+    return lines_put(report->file, line);
 }
 
 static err_t put_branch(struct report *report, const struct branch *branch, double time_s)
@@ -241,7 +235,7 @@ static err_t put_branch(struct report *report, const struct branch *branch, doub
 err_t report_branch(struct report *report, const struct branch *branch, double time_s)
 {
     TRY(put_branch(report, branch, time_s));
-    show_standing(report->path, branch->rounds, branch->version);
+    show_standing(lines_path(report->file), branch->rounds, branch->version);
     return OK;
 }
 
@@ -269,9 +263,7 @@ err_t report_round(struct report *report, const struct round_report *round)
 
 err_t report_sync(struct report *report)
 {
-    if (fdatasync(fileno(report->file)))
-        return err_errno(errno, "cannot sync '%s'", report->path);
-    return OK;
+    return lines_sync(report->file);
 }
 
 double report_time_offset(const struct report *report)
@@ -283,8 +275,6 @@ void report_free(struct report *report)
 {
     if (!report)
         return;
-    if (report->file)
-        fclose(report->file);
-    mem_free(report->path);
+    lines_free(report->file);
     mem_free(report);
 }

@@ -4,8 +4,6 @@
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "learner/store/logfile.h"
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,19 +72,22 @@ static int ascending(const void *a, const void *b)
 
 static err_t list_logs(const char *dir, struct logs *ret)
 {
-    DIR *files = opendir(dir);
-    if (!files)
-        return errno == ENOENT ? OK : err_errno(errno, "cannot list '%s'", dir);
-    for (struct dirent *entry; (entry = readdir(files));) {
-        char *end;
-        const uint64_t number = strtoull(entry->d_name, &end, 10);
-        ret->tables |= end != entry->d_name && strcmp(end, ".sst") == 0;
-        if (end == entry->d_name || strcmp(end, ".log") != 0)
+    SCOPED_VALUE(file_names) names = {0};
+    err_t failed = file_names(dir, &names);
+    if (err_code(failed) == ERR_NOT_FOUND) {
+        err_free(failed);
+        return OK;
+    }
+    TRY(failed);
+    for (size_t i = 0; i < names.count; i++) {
+        char *end, *name = names.at[i];
+        const uint64_t number = strtoull(name, &end, 10);
+        ret->tables |= end != name && strcmp(end, ".sst") == 0;
+        if (end == name || strcmp(end, ".log") != 0)
             continue;
         ret->number = mem_grow(ret->number, ret->count + 1, sizeof *ret->number);
         ret->number[ret->count++] = number;
     }
-    closedir(files);
     if (ret->count)
         qsort(ret->number, ret->count, sizeof *ret->number, ascending);
     return OK;

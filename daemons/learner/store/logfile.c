@@ -1,4 +1,5 @@
 #include "learner/store/logfile.h"
+#include "base/env.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include <errno.h>
@@ -218,7 +219,7 @@ static err_t read_block(int fd, const char *path, uint8_t *block, size_t len, si
 {
     *ret = 0;
     while (*ret < len) {
-        const ssize_t got = read(fd, block + *ret, len - *ret);
+        const ssize_t got = env()->read(fd, block + *ret, len - *ret);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -232,7 +233,7 @@ static err_t read_block(int fd, const char *path, uint8_t *block, size_t len, si
 
 err_t logfile_scan(const char *path, bool batches, struct logfile *ret)
 {
-    SCOPED_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    SCOPED_FD fd = env()->open(path, O_RDONLY | O_CLOEXEC, 0);
     struct stat status;
     if (fd < 0 || fstat(fd, &status))
         return err_errno(errno, "cannot open '%s'", path);
@@ -302,7 +303,7 @@ static bool find_flip(const struct scan *scan, const uint8_t *record, size_t lef
 
 err_t logfile_find_flip(const char *path, uint64_t at, struct logfile_flip *ret)
 {
-    SCOPED_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    SCOPED_FD fd = env()->open(path, O_RDONLY | O_CLOEXEC, 0);
     const size_t in_block = (size_t)(at % BLOCK);
     SCOPED_MEM uint8_t *block = mem_array(BLOCK, 1);
     struct scan scan = {.block = block, .begin = at - in_block};

@@ -1,5 +1,6 @@
 #include "learner/store/mark.h"
 #include "base/bytes.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -44,7 +45,7 @@ static bool decode(const struct bytes *bytes, uint64_t *ret)
 err_t mark_open(const char *dir, struct mark **ret)
 {
     SCOPED_MEM char *path = path_of(dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    int fd = env()->open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_errno(errno, "cannot open '%s'", path);
     struct mark *mark = mem_new(sizeof *mark);
@@ -66,7 +67,7 @@ void mark_set(struct mark *mark, uint64_t sequence)
 {
     SCOPED_VALUE(bytes) bytes = {0};
     encode(sequence, &bytes);
-    ssize_t wrote = pwrite(mark->fd, bytes.data, bytes.len, 0);
+    ssize_t wrote = env()->pwrite(mark->fd, bytes.data, bytes.len, 0);
     (void)wrote;
 }
 

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/store/inner.h"
-#include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -193,13 +192,14 @@ err_t store_copy(struct store *store, const char *dir)
 static uint64_t directory_bytes(const char *dir)
 {
     uint64_t bytes = 0;
-    DIR *files = opendir(dir);
-    struct stat file;
-    for (struct dirent *entry; files && (entry = readdir(files));)
-        if (fstatat(dirfd(files), entry->d_name, &file, 0) == 0 && S_ISREG(file.st_mode))
+    SCOPED_VALUE(file_names) names = {0};
+    err_free(file_names(dir, &names)); // for people who look: nothing follows from it
+    for (size_t i = 0; i < names.count; i++) {
+        struct stat file;
+        SCOPED_MEM char *path = file_join(dir, names.at[i]);
+        if (lstat(path, &file) == 0 && S_ISREG(file.st_mode))
             bytes += (uint64_t)file.st_blocks * 512;
-    if (files)
-        closedir(files);
+    }
     return bytes;
 }
 

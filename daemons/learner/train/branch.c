@@ -17,7 +17,7 @@ static err_t none_of(const struct recipe *recipe, uint64_t version, err_t why)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
     SCOPED_VALUE(bytes) have = {0};
-    checkpoint_list(recipe->directory, &list);
+    err_free(checkpoint_list(recipe->directory, &list)); // then none is named
     for (size_t i = 0; i < list.count; i++)
         bytes_printf(&have, "%s%" PRIu64, i ? ", " : "", list.version[i]);
     err_t none = err_new(
@@ -27,14 +27,14 @@ static err_t none_of(const struct recipe *recipe, uint64_t version, err_t why)
     return none;
 }
 
-static bool is_listed(const struct recipe *recipe, uint64_t version)
+static err_t must_be_listed(const struct recipe *recipe, uint64_t version, const char *path)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(recipe->directory, &list);
+    TRY(checkpoint_list(recipe->directory, &list));
     for (size_t i = 0; i < list.count; i++)
         if (list.version[i] == version)
-            return true;
-    return false;
+            return OK;
+    return err_new(ERR_NOT_FOUND, "there is no '%s'", path);
 }
 
 /* By its manifest alone: which is why a version that a fork cut off is not taken for this
@@ -55,9 +55,9 @@ err_t branch_find(const struct recipe *recipe, const struct store *store, uint64
     SCOPED_VALUE(branch_point) point = {0};
     if (version) {
         point.path = checkpoint_path(recipe->directory, version);
-        err_t failed = is_listed(recipe, version)
-                           ? look(store, &point, version)
-                           : err_new(ERR_NOT_FOUND, "there is no '%s'", point.path);
+        err_t failed = must_be_listed(recipe, version, point.path);
+        if (!err_failed(failed))
+            failed = look(store, &point, version);
         if (err_failed(failed))
             return none_of(recipe, version, failed);
     }

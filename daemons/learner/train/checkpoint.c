@@ -1,9 +1,9 @@
 #include "learner/train/checkpoint.h"
 #include "base/bytes.h"
+#include "base/env.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -57,22 +57,18 @@ static bool is_directory(const char *path)
 /* Of the files right in it. */
 static err_t digests_of(const char *directory, json_t *files)
 {
-    DIR *listing = opendir(directory);
-    if (!listing)
-        return err_errno(errno, "cannot list '%s'", directory);
-    err_t failed = OK;
-    for (struct dirent *entry; !err_failed(failed) && (entry = readdir(listing));) {
+    SCOPED_VALUE(file_names) names = {0};
+    TRY(file_names(directory, &names));
+    for (size_t i = 0; i < names.count; i++) {
         struct digest digest;
         char text[DIGEST_TEXT];
-        SCOPED_MEM char *path = file_join(directory, entry->d_name);
-        if (entry->d_name[0] == '.' || is_directory(path))
+        SCOPED_MEM char *path = file_join(directory, names.at[i]);
+        if (names.at[i][0] == '.' || is_directory(path))
             continue;
-        failed = file_digest(path, &digest);
-        if (!err_failed(failed))
-            json_object_set_new(files, entry->d_name, json_string(digest_text(&digest, text)));
+        TRY(file_digest(path, &digest));
+        json_object_set_new(files, names.at[i], json_string(digest_text(&digest, text)));
     }
-    closedir(listing);
-    return failed;
+    return OK;
 }
 
 static err_t check_files(const char *directory, const json_t *files)
@@ -303,8 +299,9 @@ static err_t point_latest(const char *directory, uint64_t version)
     SCOPED_MEM char *aside = file_join(directory, "latest.tmp");
     SCOPED_MEM char *latest = file_join(directory, "latest");
     SCOPED_MEM char *name = mem_printf("v%" PRIu64, version);
-    unlink(aside);
-    if (symlink(name, aside) || rename(aside, latest))
+    if (env()->remove(aside) && errno != ENOENT)
+        return err_errno(errno, "cannot remove '%s'", aside);
+    if (env()->symlink(name, aside) || env()->rename(aside, latest))
         return err_errno(errno, "cannot point '%s' at '%s'", latest, name);
     return file_sync_directory(directory);
 }
@@ -317,10 +314,10 @@ err_t checkpoint_set_aside(const char *run_directory, const struct checkpoint_in
         mem_printf("%s/cut-off-%" PRIu32 "-v%" PRIu64, directory, info->lineage, info->version);
     SCOPED_VALUE(checkpoint_list) left = {0};
     TRY(file_remove_tree(aside));
-    if (rename(path, aside))
+    if (env()->rename(path, aside))
         return err_errno(errno, "cannot rename '%s'", path);
     TRY(file_sync_directory(directory));
-    checkpoint_list(run_directory, &left);
+    TRY(checkpoint_list(run_directory, &left));
     return left.count ? point_latest(directory, left.version[0]) : OK;
 }
 
@@ -363,6 +360,27 @@ static bool is_there(const char *path, unsigned tokenizer, const struct checkpoi
     return same;
 }
 
+/* Out of the list by one rename, so that no name leads to a part of a checkpoint. */
+static err_t take_away(const char *directory, const char *path)
+{
+    SCOPED_MEM char *going = file_join(directory, "removing");
+    TRY(file_remove_tree(going));
+    if (env()->rename(path, going) && errno != ENOENT)
+        return err_errno(errno, "cannot rename '%s'", path);
+    return file_remove_tree(going);
+}
+
+static err_t keep_newest(const char *run_directory, const char *directory, int keep)
+{
+    SCOPED_VALUE(checkpoint_list) found = {0};
+    TRY(checkpoint_list(run_directory, &found));
+    for (size_t i = (size_t)keep; i < found.count; i++) {
+        SCOPED_MEM char *old = checkpoint_path(run_directory, found.version[i]);
+        TRY(take_away(directory, old));
+    }
+    return OK;
+}
+
 err_t checkpoint_write(const char *run_directory, const struct trainees *trainees,
                        const struct checkpoint_tokenizer *tokenizer,
                        const struct checkpoint_info *info, int keep)
@@ -370,24 +388,20 @@ err_t checkpoint_write(const char *run_directory, const struct trainees *trainee
     SCOPED_MEM char *directory = file_join(run_directory, "checkpoints");
     SCOPED_MEM char *aside = file_join(directory, "writing");
     SCOPED_MEM char *path = checkpoint_path(run_directory, info->version);
-    if (is_there(path, tokenizer->files, info))
-        return point_latest(directory, info->version);
+    if (is_there(path, tokenizer->files, info)) {
+        TRY(point_latest(directory, info->version));
+        return keep_newest(run_directory, directory, keep);
+    }
     TRY(file_make_directories(directory));
     err_t failed = write_aside(aside, trainees, tokenizer, info);
     if (err_failed(failed)) {
         err_free(file_remove_tree(aside));
         return err_wrap(failed, "checkpoint of version %" PRIu64, info->version);
     }
-    TRY(file_remove_tree(path)); // a damaged one of this version, or another run's
-    if (rename(aside, path))
+    TRY(take_away(directory, path)); // a damaged one of this version, or another run's
+    if (env()->rename(aside, path))
         return err_errno(errno, "cannot rename '%s'", aside);
     TRY(file_sync_directory(directory));
     TRY(point_latest(directory, info->version));
-    SCOPED_VALUE(checkpoint_list) found = {0};
-    checkpoint_list(run_directory, &found);
-    for (size_t i = (size_t)keep; i < found.count; i++) {
-        SCOPED_MEM char *old = checkpoint_path(run_directory, found.version[i]);
-        TRY(file_remove_tree(old));
-    }
-    return OK;
+    return keep_newest(run_directory, directory, keep);
 }

@@ -114,7 +114,7 @@ static err_t list_valid(const struct recipe *recipe, const struct store *store, 
                         struct checkpoint_list *ret)
 {
     size_t kept = 0;
-    checkpoint_list(recipe->directory, ret);
+    TRY(checkpoint_list(recipe->directory, ret));
     for (size_t i = 0; i < ret->count; i++) {
         SCOPED_MEM char *path = checkpoint_path(recipe->directory, ret->version[i]);
         struct checkpoint_info info;
@@ -140,7 +140,7 @@ static err_t list_valid(const struct recipe *recipe, const struct store *store, 
 err_t restart_set_aside(const struct recipe *recipe, const struct store *store)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(recipe->directory, &list);
+    TRY(checkpoint_list(recipe->directory, &list));
     for (size_t i = 0; i < list.count; i++) {
         SCOPED_MEM char *path = checkpoint_path(recipe->directory, list.version[i]);
         struct checkpoint_info info;
@@ -385,7 +385,7 @@ static err_t find_start(const struct recipe *recipe, struct store *store,
                         struct checkpoint_info *ret, char **ret_path)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(recipe->directory, &list);
+    TRY(checkpoint_list(recipe->directory, &list));
     if (!store && list.count)
         return err_new(ERR_PRECONDITION,
                        "'%s/checkpoints' holds v%" PRIu64

@@ -54,7 +54,7 @@ static uint64_t newest(const struct kit *kit, bool *ret_damaged)
     SCOPED_MEM char *damaged = NULL;
     struct checkpoint_info info;
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(kit->run, &list);
+    assert_ok(checkpoint_list(kit->run, &list));
     assert_ok(checkpoint_newest(kit->run, &list, 0, &path, &damaged, &info));
     assert_non_null(path);
     *ret_damaged = damaged != NULL;

@@ -10,7 +10,7 @@
 static void assert_checkpoints(const struct site *site, size_t count, const uint64_t *versions)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
-    checkpoint_list(site->directory, &list);
+    assert_ok(checkpoint_list(site->directory, &list));
     assert_int_equal(list.count, count);
     for (size_t i = 0; i < count; i++) {
         SCOPED_MEM char *path = checkpoint_path(site->directory, list.version[i]);
