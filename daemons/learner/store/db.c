@@ -39,8 +39,8 @@ enum {
     CACHE_BYTES = 32 << 20,
     LEVEL_BYTES = 512 << 20,
     WAL_BYTES = 128 << 20,
-    LOG_WARN = 2,
-    LOG_FILES = 2,
+    LOG_FILES = 1,
+    LOG_NOTHING = 6, // above the highest level of RocksDB's own LOG, that of headings
     READ_TRIES = 10,
     READAHEAD_BYTES = 2 << 20
 };
@@ -87,6 +87,8 @@ static rocksdb_options_t *family_options(struct db *db, enum db_family family)
     return options;
 }
 
+/* RocksDB's own LOG stays empty: once a line of it could not be written, as on a full disk,
+ * Debian's build ends the process by an assertion at the next one. */
 static rocksdb_options_t *database_options(void)
 {
     rocksdb_options_t *options = rocksdb_options_create();
@@ -98,21 +100,27 @@ static rocksdb_options_t *database_options(void)
     rocksdb_options_set_max_open_files(options, DB_OPEN_FILES);
     rocksdb_options_set_max_file_opening_threads(options, 1); // at every open, each time
     rocksdb_options_set_bytes_per_sync(options, 1 << 20);
-    rocksdb_options_set_info_log_level(options, LOG_WARN);
+    rocksdb_options_set_info_log_level(options, LOG_NOTHING);
     rocksdb_options_set_keep_log_file_num(options, LOG_FILES);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);
     return options;
 }
 
+/* Said where the first of two attempts to open CURRENT failed and the second did not. */
+static const char first_open_failed[] = "Direct I/O is not supported";
+
 static bool begins(const char *text, const char *with)
 {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* What an intact store never says when it is opened. */
+/* What an intact store never says when it is opened. When RocksDB cannot open CURRENT it suspects
+ * its options first, and says so as an invalid argument. */
 static bool is_damage(const char *message)
 {
+    if (strstr(message, first_open_failed) || strstr(message, "incompatible with filesystem"))
+        return false;
     return begins(message, "Corruption") || begins(message, "Invalid argument") ||
            begins(message, "Not implemented") || strstr(message, "No such file");
 }
@@ -139,6 +147,11 @@ static err_t open_error(const struct db *db, char *message)
 
 /* Beside a process that writes, files that were listed may be gone when they are opened: then they
  * are listed again. */
+static bool may_pass(const char *message, bool read_only)
+{
+    return (read_only && strstr(message, "No such file")) || strstr(message, first_open_failed);
+}
+
 static char *try_open(struct db *db, bool read_only)
 {
     char *message = NULL;
@@ -153,7 +166,7 @@ static char *try_open(struct db *db, bool read_only)
         else
             db->db = rocksdb_open_column_families(db->options, db->dir, DB_FAMILIES, names, options,
                                                   db->family, &message);
-        if (!message || !read_only || !strstr(message, "No such file") || i + 1 == READ_TRIES)
+        if (!message || !may_pass(message, read_only) || i + 1 == READ_TRIES)
             break;
         rocksdb_free(message);
         message = NULL;
