@@ -33,7 +33,7 @@ void bytes_text(struct bytes *bytes, const char *text); // without the terminato
 void bytes_printf(struct bytes *bytes, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* What is left to read of borrowed bytes. */
+/* The rest of borrowed bytes that are being read. */
 struct reader {
     const uint8_t *data;
     size_t left;

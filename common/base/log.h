@@ -19,9 +19,9 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 void log_open(const char *program, enum log_level level);
 
 /* From here on standard error, and standard output if it was the same file, are appended to path. A
- * line that would make it longer than max_bytes begins a new file; the one before becomes path.1,
- * that one path.2, and so on up to path.KEPT; no line is lost or cut. Call once, before threads
- * start. path is borrowed for the process's life. */
+ * line that would make the file longer than max_bytes begins a new one. The full file becomes
+ * path.1, an older path.1 becomes path.2, and so on up to path.KEPT. No line is lost or cut. Call
+ * once, before threads start. path is borrowed for the process's life. */
 enum { LOG_MAX_BYTES = 16 << 20, LOG_KEPT = 4 };
 err_t log_to(const char *path, size_t max_bytes, int kept);
 

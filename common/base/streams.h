@@ -3,8 +3,8 @@
  *     return status_of(streams_flush());       -- the last thing that a program does
  *
  * Where none is open at 0, 1 or 2 as a program starts, a stand-in is put there whose use fails: no
- * file or connection is given their numbers. It is done before main, and before libraries that open
- * descriptors as they are loaded. */
+ * file or connection is given their numbers. The stand-ins are there before main, and before
+ * libraries that open descriptors as they are loaded. */
 #pragma once
 #include "base/err.h"
 

@@ -103,9 +103,9 @@ err_t nccl_check_device(const struct nccl *nccl, int device);
 /* For the non-blocking communicator of few blocks that every epoch is. */
 struct nccl_config nccl_config_default(void);
 
-/* A call into NCCL never returned (lane_free, transport_free, attend_free said false): memory that
- * its threads know stays, and the process is to be ended by _exit, for exit handlers would wait for
- * them. The thread that frees lanes. */
+/* Whether a call into NCCL never returned (lane_free, transport_free, attend_free said false).
+ * Memory that NCCL's threads know is kept then. The process must end by _exit, as exit handlers
+ * would wait for those threads. Called by the thread that frees lanes. */
 bool nccl_is_stuck(void);
 void nccl_set_stuck(void);
 void nccl_free(struct nccl *nccl);

@@ -28,8 +28,8 @@ err_t likelihood_run(struct likelihood *likelihood, const struct sequence *seque
 void likelihood_free(struct likelihood *likelihood);
 DEFINE_SCOPED(likelihood)
 
-/* Whether the two directories' models can be compared token by token: the same vocabulary and
- * tokenizer, and the reference takes sequences of `tokens`, or of as many as the policy does.
- * PRECONDITION names both directories and what differs; NOT_FOUND, INVALID: one of them cannot be
+/* Whether the two directories' models can be compared token by token. Vocabulary and tokenizer must
+ * be the same. The reference must take sequences of `tokens`, or as long ones as the policy does.
+ * PRECONDITION names both directories and the difference; NOT_FOUND, INVALID: one of them cannot be
  * read. */
 err_t likelihood_comparable(const char *policy, const char *reference, int tokens);

@@ -1,5 +1,5 @@
-/* What a family's modules compute from their parameters: linear maps and norms, and their
- * gradients. forward.c and backward.c reach every matrix but the embedding's through these calls.
+/* The modules of a family that have parameters: linear maps and norms, and their gradients.
+ * forward.c and backward.c reach every matrix but the embedding's through these calls.
  *
  *     const struct linear qkv[] = {{q, params_layer(m->params, l, PARAM_Q)}, {k, ...}, {v, ...}};
  *     TRY(linear_forward(m, qkv, 3, x, N));             -- q = x Wq^T + bq, ... in one pass over x

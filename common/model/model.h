@@ -35,8 +35,8 @@ struct model {
 };
 
 /* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one
- * line that names the file, the tensor and what is wrong with it: missing, of another shape, not
- * one of the family's, or with a value that is not finite. */
+ * line that names the file, the tensor and the fault. A tensor may be missing, of another shape,
+ * not one of the family's, or have a value that is not finite. */
 err_t model_load(struct backend *be, const char *directory, struct model **ret);
 
 /* A fresh model. Norms are 1 and biases 0. The embedding and untied heads are N(0, 0.02^2), so that

@@ -1,10 +1,10 @@
 /* Ragged sequences → micro-batches of tensors, in the order given, whole and unpadded. Neighbours
- * with the same prompt share its rows: the prompt but its last token is a segment of its own, and
- * each completion's segment, from the prompt's last token on, has it as prefix. They share in
- * blocks of at most PACK_SHARING sequences and PACK_BLOCK_ROWS rows, counted from the first of
- * them; a block is never cut. So who shares with whom depends on the sequences alone, and the
- * gradient of several micro-batches is that of one large batch bit for bit. Sharing changes no bit
- * of the forward.
+ * with the same prompt share its rows. The prompt without its last token is a segment of its own.
+ * Each completion's segment begins with the prompt's last token and has the shared segment as
+ * prefix. They share in blocks of at most PACK_SHARING sequences and PACK_BLOCK_ROWS rows, counted
+ * from the first of them; a block is never cut. So who shares with whom depends on the sequences
+ * alone, and the gradient of several micro-batches is that of one large batch bit for bit. Sharing
+ * changes no bit of the forward.
  *
  *     SCOPED(pack) pack = NULL;
  *     TRY(pack_new(micro_tokens, longest, &pack));

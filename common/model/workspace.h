@@ -2,8 +2,8 @@
 #pragma once
 #include "model/forward.h"
 
-/* What a layer computes on its way. Without keep, all layers share one set of buffers; where inputs
- * are kept, all but x. */
+/* The intermediate results of a layer. Without keep, all layers share one set of buffers; where
+ * inputs are kept, all but x. */
 struct activations {
     float *x, *h1, *r1;     // (N,C) residual stream in; its norm; (N) the norm's factors
     float *q, *k, *v;       // (N,H*D), (N,K*D), (N,K*D); q and k rotated
@@ -48,7 +48,8 @@ err_t forward_layer(struct forward *fw, int l);
  * does. */
 err_t forward_rotate(struct forward *fw, float *q, float *k, int inverse);
 
-/* What a layer's feed-forward takes: the stream after attention; in a parallel layer, its input. */
+/* The input of a layer's feed-forward: the stream after attention; in a parallel layer, the layer's
+ * input. */
 const float *forward_mlp_input(const struct forward *fw, const struct activations *a);
 
 /* A head's outputs of count <= head_rows hidden rows into out, the rows themselves into

@@ -63,8 +63,8 @@ static inline double columns_weight(const struct columns *columns, size_t token)
 /* Unmasked tokens of sequence i. */
 size_t columns_tokens(const struct columns *columns, size_t i);
 
-/* What the losses of a whole update are divided by: its unmasked tokens, and the sequences that
- * have one. What a correction drops stays counted. */
+/* The divisors of a whole update's losses: its unmasked tokens, and the sequences that have one.
+ * Tokens that a correction drops stay counted. */
 struct rl_totals {
     double tokens, sequences;
 };

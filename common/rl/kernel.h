@@ -1,7 +1,7 @@
 /* Inside rl only: how a kernel of the table of objectives sees the batch, and what kernels share.
  *
  * A kernel computes one unit, sequences unit..end-1 of the batch: it adds to the slopes of its
- * tokens, which are 0, and to the tally. It must not read other sequences. */
+ * tokens, which are 0, and to the tally. A kernel must not read other sequences. */
 #pragma once
 #include "rl/objective.h"
 
@@ -11,14 +11,14 @@ struct pass {
     const struct rl_totals *totals;
     const struct rl_slopes *slopes;
     struct rl_tally *tally;
-    const double *base; // what ratios are taken to; NULL: none
+    const double *base; // log-probabilities that ratios are taken to; NULL: no ratios
 };
 
 /* One sequence of it. */
 struct stretch {
     size_t begin, end;              // its tokens in the batch
     double tokens;                  // unmasked
-    double per_token, per_sequence; // what their losses are multiplied by
+    double per_token, per_sequence; // factors of their losses
 };
 struct stretch pass_sequence(const struct pass *pass, size_t i);
 

@@ -7,8 +7,8 @@
  *     struct rl_totals totals = columns_totals(update);
  *     TRY(objective_grad(objective, &config, update, micro, &totals, &slopes, &tally));     -- each range of the update
  *
- * Rows and what they mean are in rl/objective_table.h; a row is advantage x gate (ratio, clip) x
- * correction x KL x reduction, or a loss on pairs, and all of it may be set apart. Any thread. */
+ * The rows and their meaning are in rl/objective_table.h. A row is advantage x gate (ratio, clip) x
+ * correction x KL x reduction, or a loss on pairs. Each of these may be set apart. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "rl/advantage.h"

@@ -1,5 +1,5 @@
-/* What an objective can be set to: plain values, each of them a key of the recipe. The defaults are
- * in rl/objective_table.h.
+/* The settings of an objective: plain values, each of them a key of the recipe. The defaults are in
+ * rl/objective_table.h.
  *
  *     struct objective_config config = objective->row.defaults;
  *     config.gate.epsilon_high = 0.28;

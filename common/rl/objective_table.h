@@ -8,7 +8,7 @@
  * ratio, a correction and a KL term add theirs (NEEDS_OF_...). outputs: what its slopes are of. figures: what it measures
  * beside the loss. settings: struct objective_config's defaults, each of them a key of the recipe.
  *
- *   sft   likelihood of the targets: every logp weighs -1/N (token_mean)
+ *   sft likelihood of the targets: every logp weighs -1/N (token_mean).
  *   rloo  A = R - mean of the others (Ahmadian 2024), token ratios to the behaviour logp with PPO's clip of 0.2, tokens
  *         summed and sequences averaged: without a clip and at lag 0 it is plain REINFORCE, -A/B for each token. TRL's form
  *         is ratio = RATIO_SEQUENCE: exact as an importance weight, but it leaves [0.8, 1.2] after a few dozen tokens and then
@@ -33,7 +33,7 @@
 enum objective_unit { OBJECTIVE_UNITS(WORD_ENUM) };
 WORD_TYPE(objective_unit, OBJECTIVE_UNITS)
 
-/* What slopes are of, a bit each: the target's log-probability, the entropy of the next-token distribution, a value head, the
+/* The quantities that an objective has slopes of, a bit each: the target's log-probability, the entropy of the next-token distribution, a value head, the
  * whole row of the vocabulary. */
 enum objective_output {
     OUTPUT_LOGP = 1,
@@ -42,7 +42,7 @@ enum objective_output {
     OUTPUT_VOCABULARY = 8
 };
 
-/* What settings need beside a row's own columns: a ratio, a correction of it, a KL term in the loss or in the reward. */
+/* Columns that settings need beside a row's own: a ratio, a correction of it, a KL term in the loss or in the reward. */
 #define NEEDS_OF_RATIO      COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP)
 #define NEEDS_OF_CORRECTION (COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP) | COLUMN_BIT(COLUMN_PROXIMAL_LOGP))
 #define NEEDS_OF_KL         COLUMN_BIT(COLUMN_REFERENCE_LOGP)

@@ -1,5 +1,5 @@
-/* What an objective measures on the way: sums that add over stretches, micro-batches and ranks, and
- * the figures they come to. Names and formulas are in rl/figure_table.h.
+/* The measurements of an objective: sums that add over stretches, micro-batches and ranks, and the
+ * figures made of them. Names and formulas are in rl/figure_table.h.
  *
  *     struct rl_tally tally = {0};
  *     TRY(objective_grad(..., &tally));                    -- each stretch

@@ -24,7 +24,7 @@
     W(GATE_CLIP, "clip", "max(-A r, -A clip(r, 1 - epsilon, 1 + epsilon_high)) (PPO, Schulman 2017); DAPO has a higher epsilon_high") \
     W(GATE_CAP,  "cap",  "-min(r, cap) A logp, r constant: no token goes dead (CISPO; truncated importance weights)")
 
-/* What one ratio is of. */
+/* The unit of one ratio. */
 #define RATIOS(W) \
     W(RATIO_TOKEN,     "token",     "a token") \
     W(RATIO_SEQUENCE,  "sequence",  "a whole completion: the product of its tokens' ratios (RLOO in TRL)") \

@@ -6,7 +6,7 @@
  *     TRY(child_start(loop, &options, &child));       -- a program that cannot be executed is an error here
  *     child_signal(child, SIGTERM);
  *
- * Owner: the loop's thread. That thread must live as long as its children: the kernel kills them
+ * Owner: the loop's thread. The thread must live as long as its children: the kernel kills them
  * when it ends. Children are in process groups of their own, so Ctrl-C in a terminal reaches only
  * the parent. */
 #pragma once

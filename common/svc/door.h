@@ -8,8 +8,9 @@
  *
  * A connection is idle until it is kept. When there are too many, the one that was idle longest
  * gives way; with none idle the newcomer is closed. The door owns no descriptor that it has handed
- * over: it knows a socket by its inode, so it sees without a word from the server that the number
- * names it no more. It has a thread; every call from any thread. */
+ * over. A socket is known by its inode, so the door sees without a word from the server that the
+ * descriptor's number is another file's by now. The door has a thread of its own; every call from
+ * any thread. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -24,7 +25,7 @@ struct door_options {
     int idle;        // of them idle; 0: all
     int per_s;       // new connections of one peer, after a burst of four times as many; 0: any
     int idle_ms;     // one that was idle so long is closed; 0: never
-    const char *greeting; // what clients begin with: awaited before hand(); NULL: nothing
+    const char *greeting; // first bytes of each client, awaited before hand(); NULL: none
     int calls;            // open calls of one connection; more are made by resetting them. 0: any
     size_t unused_bytes;  // received on one connection and not used; 0: any
     void (*hand)(void *arg, int fd); // takes fd; on the door's thread

@@ -6,7 +6,8 @@
  *     http_set_ready(http, "waiting for weights");  -- it begins not ready: "starting"
  *     http_set_ready(http, NULL);                   -- ready
  *
- * It has a thread of its own; every call from any thread. No TLS: Kubernetes' probes speak none. */
+ * The server has a thread of its own; every call from any thread. No TLS: Kubernetes' probes speak
+ * none. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"

@@ -25,7 +25,7 @@ err_t loop_run(struct loop *loop);
 
 /* Runs fn(arg) in the loop's thread: each once, in the order of posting (of one thread, and of
  * threads that order their posts themselves). Never refuses, never blocks, never lost: the loop
- * must outlive the call. What is still posted when the loop is freed is not run: a part that posts
+ * must outlive the call. Posts that remain when the loop is freed are not run: a part that posts
  * joins its threads, then calls loop_run_posted. Any thread. */
 void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 

@@ -33,8 +33,8 @@ bool mailbox_push(struct mailbox *mailbox, void *message);
  * False: none in time, or closed and empty (mailbox_closed tells which). */
 bool mailbox_take(struct mailbox *mailbox, int64_t timeout_ms, void **ret);
 
-/* After a refusal for want of room, fn(arg) is called once, by the taking thread, when no more than
- * half of the capacity is in use: the time to read on (fn may loop_post). Set before the first
+/* After a refusal for want of room, the taking thread calls fn(arg) once, as soon as at most half
+ * of the capacity is in use. Then is the time to read on (fn may loop_post). Set before the first
  * post. */
 void mailbox_on_room(struct mailbox *mailbox, void (*fn)(void *arg), void *arg);
 

@@ -18,7 +18,7 @@ struct run_lock;
  * end. */
 err_t run_lock_take(const char *run, const char *program, struct run_lock **ret);
 
-/* The descriptor to keep open in children. It is named in this process's environment for
+/* The descriptor to keep open in children. This process's environment names the descriptor for
  * run_lock_inherit. */
 int run_lock_hand_down(const struct run_lock *lock);
 

@@ -5,9 +5,9 @@
  *     be->training.id     -- equal ids: equal weights after equal updates
  *
  * An id is words of the form key=value, and names whatever the bits depend on. The id of
- * NUMERICS_EXACT therefore names kernels alone. That of NUMERICS_INVARIANT also names the build,
- * the architecture and, for training, the versions of libraries and the device's shape. What the
- * model adds is in model/numerics.h. Any thread: constant once the backend is open. */
+ * NUMERICS_EXACT therefore names kernels alone. The id of NUMERICS_INVARIANT also names the build,
+ * the architecture and, for training, the versions of libraries and the device's shape. The model's
+ * part is in model/numerics.h. Any thread: constant once the backend is open. */
 #pragma once
 
 enum numerics_class {

@@ -1,9 +1,9 @@
 /* Shapes and numbers every op shares. Tensors are plain pointers with their shape in the call;
  * row-major.
  *
- * Letters: B batch · T time · C channels (hidden size) · V vocabulary · L layers · H heads
- * K kv heads · D head size · F feed-forward width · N rows (tokens of all sequences,
- * concatenated). */
+ * Letters of a model: C channels (hidden size) · V vocabulary · L layers · H heads · K kv heads
+ * D head size · F feed-forward width. Letters of data: B batch · T time · N rows (tokens of all
+ * sequences, concatenated). */
 #pragma once
 #include <stdint.h>
 #include <string.h>

@@ -45,7 +45,7 @@ void column_list_done(struct column_list *list);
 /* The k-th of a column's values, or of those of a completion. */
 double column_number(const void *values, enum column_dtype dtype, size_t k);
 
-/* What the list may hold: columns that stops up to this one fill, of so many completions. */
+/* Bounds of a list: columns that stops up to this one fill, of so many completions. */
 struct column_bounds {
     enum column_origin last;
     uint32_t completions;

@@ -1,4 +1,4 @@
-/* What became of a group: terminal and recorded. Sent back the way that the group came, from the
+/* The end of a group, terminal and recorded. Sent back the way that the group came, from the
  * learner's disk through the rewarder to the generator.
  *
  *     disposition_encode(&(struct disposition){group->id, OUTCOME_STORED, NULL}, &out);

@@ -1,5 +1,5 @@
-/* What a worker says of itself in the first message of its stream to the learner: the protocol that
- * it speaks, and all that decides what a sample is.
+/* A worker's account of itself, in the first message of its stream to the learner: its protocol,
+ * and all that decides what a sample is.
  *
  *     SCOPED_VALUE(hello) ours = {0};
  *     hello_put(&ours, "generator.temperature", "1.0");

@@ -1,5 +1,4 @@
-/* What crosses between a generator and the learner's Prompts service, as plain structs, and its
- * bytes.
+/* Messages between a generator and the learner's Prompts service, as plain structs and their bytes.
  *
  *     SCOPED_VALUE(lease_request) request = {0};
  *     TRY(lease_request_decode(bytes, len, &request));   -- hostile input: bounded and checked
@@ -15,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What one message may hold. */
+/* Limits of one message. */
 enum { LEASE_GRANTS_MAX = 4096, LEASE_IDS_MAX = 1 << 16, LEASE_ROW_MAX_BYTES = 4 << 20 };
 
 /* How far a generator is with one lease. */
@@ -25,7 +24,7 @@ struct lease_progress {
 };
 
 struct lease_request {
-    char *run, *generator; // who asks: in the first message of a stream; NULL in the others
+    char *run, *generator; // in the first message of a stream; NULL in the others
     uint64_t incarnation;  // with them: a random number of the process, > 0
     struct hello hello;    // with them
     uint32_t lineage;

@@ -30,7 +30,7 @@ struct span {
 
 enum role { ROLE_ASSISTANT = 1, ROLE_USER, ROLE_TOOL /* or the environment */ };
 
-/* Who says what: the tokens from first_token up to the next turn's. */
+/* The tokens from first_token up to the next turn's, all of one role. */
 struct turn {
     enum role role;
     uint32_t first_token;

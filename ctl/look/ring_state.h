@@ -81,12 +81,13 @@ void ring_state_lost(struct ring_state *state, size_t daemon, const char *why, i
 struct ring_sample ring_daemon_rates(const struct ring_daemon *daemon);
 struct ring_figures ring_state_figures(const struct ring_state *state);
 
-/* The daemon that names the one thing which holds the run up: a learner that does not answer; else
- * a cause for which a daemon is not ready, the learner's before others; else what the learner waits
- * for. NULL: nothing does. */
+/* The daemon that names the one cause which holds the run up. A learner that does not answer comes
+ * first. Then comes a daemon that is not ready, the learner before others, then the learner that
+ * waits. NULL: nothing holds the run up. */
 const struct ring_daemon *ring_state_held(const struct ring_state *state);
 
-/* That as a line, "held up for 12 s: ...". Owned by the caller; NULL: nothing holds the run up. */
+/* The cause as a line, "held up for 12 s: ...". Owned by the caller; NULL: nothing holds the run
+ * up. */
 char *ring_state_held_line(const struct ring_state *state);
 
 /* One line: round, version, reward, lag, rates. Owned by the caller. */

@@ -18,7 +18,7 @@ struct screen;
 err_t screen_open(struct screen **ret);
 int screen_columns(const struct screen *screen);
 int screen_lines(const struct screen *screen);
-void screen_show(struct screen *screen, const struct grid *grid); // what of it fits
+void screen_show(struct screen *screen, const struct grid *grid); // as far as it fits
 int screen_key(struct screen *screen);                            // does not wait
 void screen_free(struct screen *screen);
 DEFINE_SCOPED(screen)

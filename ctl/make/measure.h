@@ -1,4 +1,4 @@
-/* What a model thinks of given texts: their log-likelihood, and the distance from a reference on
+/* Measures of a model on given texts: their log-likelihood, and the distance from a reference on
  * the policy's own samples. Everything comes from the learner's forward (model/likelihood.h).
  *
  *     SCOPED_VALUE(texts) demonstrations = {0};
@@ -28,7 +28,7 @@ err_t texts_demonstrations(struct decoder *decoder, const struct prompt_set *set
 /* Completions as they were sampled. */
 err_t texts_completions(struct decoder *decoder, const struct collected *c, struct texts *ret);
 
-/* ret_logp (targets). what: names the work in progress. */
+/* ret_logp (targets). The text `what` names the work in progress. */
 err_t texts_logp(const struct texts *texts, struct model *model, int micro_tokens,
                  float inverse_temperature, const char *what, float *ret_logp);
 

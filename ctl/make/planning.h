@@ -23,7 +23,7 @@ struct plan_input {
     double bytes_per_s; // of a network card
     double latency_s;   // of a message
     double fanout;      // children of a relay
-    double slice_bytes; // that a ring passes on at a time
+    double slice_bytes; // passed on at a time in a ring
     double round_s;     // of the learner, for a round's updates
     double groups;      // in a round
     double completions; // of a group
@@ -78,9 +78,9 @@ err_t plan_check(const struct plan_input *input);
  * star. */
 void plan_make(const struct plan_input *input, struct plan *ret);
 
-/* Bytes of a version's changes: per change one or more bytes of gap and one of difference; packed,
- * 1.12 times the entropy of geometric gaps and of a sign (what ./dev bench delta measures is 1.09
- * to 1.17 times it). At most 2 bytes a parameter. */
+/* Bytes of a version's changes. A change takes one or more bytes of gap and one of difference.
+ * Packed it takes 1.12 times the entropy of geometric gaps and of a sign; ./dev bench delta
+ * measures 1.09 to 1.17 times. At most 2 bytes a parameter. */
 double plan_delta_bytes(double parameters, double changed, bool zstd);
 
 /* Seconds until the last of the generators has `bytes`. */

@@ -15,8 +15,8 @@ struct progress {
 struct progress progress_begin(const char *what, size_t all);
 void progress_add(struct progress *progress, size_t done);
 
-/* What someone else's work does now, on standard error: on a terminal one line that is written
- * over, elsewhere a line when it says something new. progress_end: what follows begins on a line of
- * its own. */
+/* The present state of another process's work, on standard error. A terminal has one line that is
+ * written over, other outputs have a line when the text is new. progress_end: later output begins
+ * on a line of its own. */
 void progress_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void progress_end(void);

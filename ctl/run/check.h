@@ -1,4 +1,4 @@
-/* What check and up look at before anything is started. Any thread. */
+/* The checks that `check` and `up` make before anything is started. Any thread. */
 #pragma once
 #include "svc/recipe/recipe.h"
 #include <stdio.h>

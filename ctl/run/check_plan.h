@@ -1,4 +1,4 @@
-/* What check says of a recipe as a plan: how many updates there will be, and whether its daemons
+/* `rlhfctl check` on a recipe as a plan: how many updates there will be, and whether its daemons
  * can stand side by side. Any thread. */
 #pragma once
 #include "svc/recipe/recipe.h"
@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* INVALID: a schedule that the run's updates never complete or that has no end, rounds that the
- * data cannot fill. What --set shortens for a trial is only noted. rows: of data.train. */
+ * data cannot fill. A run that --set shortens for a trial is only noted. rows: of data.train. */
 err_t check_plan(const struct recipe *recipe, uint64_t rows, FILE *notes);
 
 /* INVALID: a core that a daemon is to be bound to is not there, or not for this process. */

@@ -25,7 +25,7 @@ struct member_options {
     bool called;             // others connect to it: a restart binds the address it had
     void (*announced)(void *arg, struct member *member);
     void (*restarted)(void *arg, struct member *member, const char *why);
-    /* It will not come back; takes why, OK: by itself */
+    /* The member will not come back. Takes why; OK: ended by itself */
     void (*gone)(void *arg, struct member *member, err_t why);
     void *arg;
 };

@@ -1,5 +1,5 @@
-/* What holds up the run that `rlhfctl up` shows: the statuses of its daemons, followed on up's own
- * loop.
+/* The cause that holds up the run of `rlhfctl up`: from the statuses of its daemons, followed on
+ * up's own loop.
  *
  *     TRY(up_watch_new(loop, run, &watch));          -- once endpoints.json names the daemons
  *     up_watch_show(watch, view);                    -- from a timer

@@ -1,4 +1,4 @@
-/* What a person sees of a run: one live line on a terminal (or a line every few rounds elsewhere),
+/* A run as a person sees it: one live line on a terminal (or a line every few rounds elsewhere),
  * and a summary.
  *
  *     SCOPED(view) view = NULL;
@@ -19,9 +19,9 @@ struct view;
 err_t view_new(const char *run, uint64_t rounds, struct view **ret);
 void view_update(struct view *view);
 
-/* What holds the run up, as a line that names it; NULL: nothing. A terminal shows it until the next
- * round, other outputs when it begins and then once a minute. cause: another one is another
- * matter. */
+/* Shows a line that names the cause which holds the run up; NULL: nothing does. A terminal shows it
+ * until the next round, other outputs when it begins and then once a minute. cause: another one is
+ * another matter. */
 void view_held(struct view *view, const char *line, const char *cause);
 
 /* A line of its own, without tearing the live line. */

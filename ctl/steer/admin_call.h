@@ -44,9 +44,9 @@ err_t admin_open(const struct admin_flags *flags, struct admin **ret);
 void admin_free(struct admin *admin);
 DEFINE_SCOPED(admin)
 
-/* Asks the learner; takes request; *ret is the caller's, ret may be NULL. What the daemon refuses
- * as INVALID comes back as RANGE, so that it is not taken for a wrong command line; what is allowed
- * is in the message. UNAVAILABLE, DEADLINE: nobody answers. */
+/* Asks the learner; takes request; *ret is the caller's, ret may be NULL. A refusal of the daemon
+ * as INVALID comes back as RANGE, so it is not taken for a wrong command line. Its message has the
+ * allowed values. UNAVAILABLE, DEADLINE: nobody answers. */
 err_t admin_call(struct admin *admin, const char *method, json_t *request, json_t **ret);
 
 /* The same with a daemon of the target; wait_ms is how long it may take on top of the deadline. */
@@ -61,7 +61,8 @@ err_t admin_channel(struct admin *admin, size_t daemon, struct rpc_channel **ret
 void admin_look_again(struct admin *admin, size_t daemon);
 void admin_sleep(struct admin *admin, int64_t ms);
 
-/* Who changes something: {"request_id": a new one, "author": this user, "reason": reason or ""}. */
+/* The signature of a change: {"request_id": a new one, "author": this user, "reason": reason or
+ * ""}. */
 json_t *admin_signed(const char *reason);
 
 /* Members of answers, with what is not there as "" and 0. */

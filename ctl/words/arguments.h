@@ -43,7 +43,7 @@ struct arguments {
     size_t words_min, words_max, *words_count;
 };
 
-/* argv[0] is the command's name. What follows "--" is no flag. *ret_helped: --help or -h was asked
+/* argv[0] is the command's name. Words after "--" are no flags. *ret_helped: --help or -h was asked
  * for, and printed. */
 err_t arguments_read(const struct arguments *arguments, int argc, char **argv, bool *ret_helped);
 void arguments_help(const struct arguments *arguments, struct bytes *ret);

@@ -17,7 +17,7 @@ const struct command *commands_all(size_t *ret_count);
  * NULL: none. */
 const struct command *command_find(int argc, char **argv, int *ret_words);
 
-/* What rlhfctl exits with (docs/rlhfctl.md). */
+/* Exit statuses of rlhfctl (docs/rlhfctl.md). */
 enum exit_status {
     EXIT_OK = 0,
     EXIT_FAILED = 1,

@@ -1,4 +1,4 @@
-/* What commands print: tables for people, JSON for programs, figures as people read them.
+/* The output of commands: tables for people, JSON for programs, figures as people read them.
  *
  *     SCOPED(table) table = table_new("NAME|>VERSION|STATE");       -- > : to the right
  *     table_cell(table, "%s", name);                                -- a row is full after its last column

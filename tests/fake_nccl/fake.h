@@ -1,4 +1,4 @@
-/* What the stand-ins for CUDA's runtime and NCCL share: settings from the environment,
+/* Shared by the stand-ins for CUDA's runtime and NCCL: settings from the environment,
  * "key=value,key=value". */
 #pragma once
 #include <stdbool.h>

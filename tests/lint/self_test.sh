@@ -116,6 +116,49 @@ mkdir -p "$tree/common/rl" "$tree/common/model" && echo 'int x;' | tee "$tree/co
     failed=1
 }
 
+# hard KIND PATH WANT <<< TEXT: WANT is how a line of sentences.sh --list begins after the path, or "clean".
+hard()
+{
+    local kind=$1 path=$2 want=$3 said
+    cases=$((cases + 1))
+    rm -rf "$tree" && mkdir -p "$tree/common" "$tree/$(dirname "$path")" && cat >"$tree/$path"
+    said=$("$here/sentences.sh" --list "$kind" "$tree")
+    if [[ $want == clean ]]; then
+        [[ -z $said ]] && return
+    else
+        [[ $said == "$path:$want"* ]] && return
+    fi
+    echo "sentences on $path: wanted '$want', got: $said"
+    failed=1
+}
+
+thirty=$(printf 'word %.0s' {1..30})
+hard headers common/base/a.h clean <<<"/* $thirty. $thirty. */ const char *what = \"What is no comment.\";"
+hard headers common/base/a.h '1: 31: word' <<<"/* $thirty
+ * word. */"
+hard headers common/base/a.h '2: 3: What it is.' <<<'/* A word.
+ * What it is. */'
+hard headers common/base/a.h '1: 2: who asks' <<<'int x; // who asks'
+hard headers common/base/a.h clean <<<'/* A call:
+ *
+ *     it(what);     -- that works
+ */'
+hard sources common/base/a.c '2: 31: word' <<<"int x;
+// $thirty
+// word."
+hard docs docs/a.md '3: 3: That is it.' <<<'# What it is
+
+That is it.'
+hard docs docs/a.md '1: 5: it ends as it began' <<<'| a cell | what it is | it ends as it began |'
+hard docs docs/a.md clean <<<'```
+It is code.
+```'
+rm -rf "$tree" && mkdir -p "$tree/common" && printf '// What.\n%.0s' {1..10000} >"$tree/common/a.h"
+[[ $("$here/sentences.sh" "$tree") == *"10000 hard sentences in headers; at most "* ]] || {
+    echo "sentences: no limit"
+    failed=1
+}
+
 # circle WANT C...: each C is the text of a file of common/rl, compiled; WANT is a part of what circles.sh says, or "clean".
 circle()
 {
@@ -146,5 +189,5 @@ rm "$tree/common/rl/b.c"
     echo "circles: an object without a source counted"
     failed=1
 }
-((failed)) || echo "$((cases + 3)) cases"
+((failed)) || echo "$((cases + 4)) cases"
 exit $failed

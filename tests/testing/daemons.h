@@ -48,7 +48,7 @@ void daemons_kill(struct daemons *daemons, enum daemon_kind kind);
 /* The learner's exit status; it must end within timeout_ms. The others are ended then. */
 int daemons_wait_learner(struct daemons *daemons, int timeout_ms);
 
-/* What GET path answers, status line and all, on a daemon's HTTP port ("/readyz"); freed by the
+/* The answer to GET path ("/readyz") on a daemon's HTTP port, with its status line; freed by the
  * caller. */
 char *daemons_get(const char *http, const char *path);
 

@@ -6,8 +6,8 @@
  *
  * A test whose keys or calls have new names is edited. A digest never is: one that differs says
  * that training has changed. RLHFD_GOLDEN=write is for new entries, and for a change of the
- * numerics that is meant and has an entry in DECISIONS.md. It writes all digests of a test; git
- * diff shows which are others than before. Tests that write are run one by one, as they share the
+ * numerics that is meant and has an entry in DECISIONS.md. With it a test writes all its digests,
+ * and git diff shows which have changed. Tests that write are run one by one, as they share the
  * file. No digest depends on threads or on the instruction set. Owner: the test's thread. */
 #pragma once
 #include "base/json.h"

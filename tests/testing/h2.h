@@ -122,7 +122,7 @@ static inline bool h2_headers(int fd, uint32_t stream, const char *path)
     return tcp_send(fd, frame, h2_put_call(frame, stream, path));
 }
 
-/* What the peer is ready to receive, in all and per stream of the numbers 1, 3, ... */
+/* Bytes that the peer is ready to receive, in all and per stream of the numbers 1, 3, ... */
 enum { H2_STREAMS = 64 };
 struct h2_windows {
     int64_t all, stream[H2_STREAMS];

@@ -1,5 +1,4 @@
-/* What lies in a backend's memory, as tests look at it: copies in the host's memory, which the
- * caller frees.
+/* A backend's memory as tests look at it: copies in the host's memory, which the caller frees.
  *
  *     SCOPED_MEM bf16 *before = flat_of(model);
  *     SCOPED_MEM float *flat = gradient_of(grad);

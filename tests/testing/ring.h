@@ -30,8 +30,8 @@ struct ring {
 
 struct ring ring_prepare(const struct ring_options *options);
 
-/* What RUN/metrics.jsonl says; fails the test on a round out of order. The sums are over all that
- * was trained, cut off or not. */
+/* Sums over RUN/metrics.jsonl; a round out of order fails the test. The sums are over all that was
+ * trained, cut off or not. */
 struct ring_result {
     int rounds, rollbacks; // of the history; lines that say so
     double lag_max, lag_mean, logp_compared, logp_differing, stale;

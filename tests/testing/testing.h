@@ -1,4 +1,4 @@
-/* What every test includes: cmocka, and assertions in our own terms.
+/* For every test: cmocka, and assertions in our own terms.
  *
  *     assert_ok(replay_open(dir, &limits, &replay));
  *     assert_err(ERR_INVALID, "max_uses", replay_open(dir, &bad, &replay));   -- the code, and a part of the message

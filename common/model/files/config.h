@@ -1,4 +1,4 @@
-/* What config.json says of a model: transformers' names in, our letters out, and back.
+/* A model's config.json: transformers' names in, our letters out, and back.
  *
  *     struct model_config config;
  *     TRY(config_read("checkpoints/v3", &config));
@@ -24,7 +24,7 @@ struct model_config {
     bool tied;    // the vocabulary's head is the embedding
     int bos, pad; // -1: none
     int eos[CONFIG_EOS_MAX], eos_count;
-    enum dtype dtype; // what the directory says its weights are; they are computed with as bf16
+    enum dtype dtype; // of the weights in the directory; in memory they are bf16
 };
 
 /* The first family of the table with no special tokens, D = C / H, eps 1e-5, theta 10000, bf16. The

@@ -1,4 +1,4 @@
-/* What names a model beside its weights: its family, its shapes and numbers, its end tokens, its
+/* A model's identity beside its weights: its family, its shapes and numbers, its end tokens, its
  * tokenizer. Two daemons whose models differ in any of these mean different texts by the same
  * tokens.
  *

@@ -1,6 +1,6 @@
-/* safetensors files: named tensors behind a JSON header. Files from outside are hostile: the header
- * is at most 100 MB, keys are unique, tensors tile the data without holes or overlaps, sizes match
- * shapes; every error names file, tensor and what is wrong.
+/* safetensors files: named tensors behind a JSON header. Files from outside are hostile. The header
+ * has at most 100 MB, keys are unique, sizes match shapes, and tensors tile the data without holes
+ * or overlaps. Every error names the file, the tensor and the fault.
  *
  *     SCOPED(safetensors) in = NULL;
  *     TRY(safetensors_open_model("sft", &in));                     -- model.safetensors, or the

@@ -1,4 +1,4 @@
-/* What a row of a dataset asks for: the tokens of its prompt, and how long it may be answered.
+/* A row of a dataset as a request: the tokens of its prompt, and how long the completion may be.
  *
  *     SCOPED_VALUE(prompt_row) prompt = {0};
  *     TRY(prompt_row_read(&rules, row, "train.jsonl:7", &prompt));     -- RANGE: too long; INVALID: not what it must be
@@ -11,7 +11,7 @@
 
 struct prompt_rules {
     const struct tokenizer *tokenizer;
-    const char *column; // that holds the prompt
+    const char *column; // its key in a row: the prompt's text
     int64_t most;       // tokens of a prompt (data.max_prompt_tokens)
     int64_t context;    // tokens of prompt and completion together
     int64_t max_tokens; // of a completion whose row names no number of its own
@@ -20,7 +20,7 @@ struct prompt_rules {
 struct prompt_row {
     int32_t *token; // (tokens), owned
     int tokens;
-    int max_tokens;  // what of it has room
+    int max_tokens;  // of the completion, as far as there is room
     bool ignore_eos; // the model's end tokens do not end it
 };
 

@@ -1,4 +1,4 @@
-/* What ends a completion besides its length: end tokens, and texts that may begin and end inside
+/* The ends of a completion besides its length: end tokens, and texts that may begin and end inside
  * tokens.
  *
  *     TRY(stops_new(tokenizer, &config, &names, &stops));

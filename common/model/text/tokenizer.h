@@ -7,15 +7,17 @@
  *     TRY(tokenizer_encode(tokenizer, text, len, max, ids, &count));
  *     TRY(tokenizer_decode(tokenizer, ids, count, true, &out));    -- appends bytes
  *
- * Supported: model BPE; pre_tokenizer ByteLevel, or a Sequence of ByteLevel after Digits or after a
- * Split by GPT-2's, Qwen2's or Llama-3's pattern; normalizer null or NFC; decoder ByteLevel; added
- * tokens, special or not. Anything else that would change an id is refused by name. Truncation,
- * padding and post-processors are not read: encode adds no special token, callers append eos. An
- * added token's text inside a text becomes that token, as in `tokenizers`.
+ * Supported are the model BPE, the decoder ByteLevel, the normalizers null and NFC, and added
+ * tokens, special or not. The pre_tokenizer is ByteLevel, or a Sequence of ByteLevel after Digits
+ * or after a Split by GPT-2's, Qwen2's or Llama-3's pattern. Anything else that would change an id
+ * is refused by name. Truncation, padding and post-processors are not read: encode adds no special
+ * token, callers append eos. An added token's text inside a text becomes that token, as in
+ * `tokenizers`.
  *
- * Ids equal those of `tokenizers` for UTF-8 text, but a byte that the vocabulary lacks is an error
- * (there: dropped), and NFC orders some 100 rare combining marks by newer tables. Bytes that are
- * not UTF-8 are symbols of one byte each, so that without NFC any bytes come back from decode.
+ * Ids equal those of `tokenizers` for UTF-8 text, with two exceptions. A byte that the vocabulary
+ * lacks is an error, where `tokenizers` drops it. NFC orders some 100 rare combining marks by newer
+ * tables. Bytes that are not UTF-8 are symbols of one byte each, so without NFC any bytes come back
+ * from decode.
  *
  * Any thread: a tokenizer does not change once made. */
 #pragma once

@@ -1,5 +1,6 @@
-/* Code points and the classes that pre-tokenizers cut by, as `tokenizers` sees them (its tables are
- * newer than utf8proc's: they differ on 5,004 code points, so ours are generated from it).
+/* Code points, and the classes by which pre-tokenizers cut a text. The classes are those of
+ * `tokenizers`, whose tables ours are generated from. utf8proc's are older and differ on 5,004 code
+ * points.
  *
  *     uint32_t code;
  *     int bytes = unicode_next(text + at, len - at, &code);    -- a byte that is not UTF-8: 1,

@@ -36,5 +36,5 @@ struct recipe_cli {
  * recipe_read, and a recipe that cannot be read. */
 err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct recipe **ret);
 
-/* What --help prints. */
+/* The text of --help. */
 void recipe_help(const struct recipe_cli *cli, struct bytes *ret);

@@ -63,8 +63,8 @@ typedef err_t (*option_visit)(void *arg, const char *path, const struct recipe_o
                               size_t base);
 err_t option_each(option_visit fn, void *arg);
 
-/* INVALID without a place: "no such key; did you mean 'x'?", prefix being what the rows are in
- * ("learner."), leaf the last part of what was written, which may be ours elsewhere. */
+/* INVALID without a place: "no such key; did you mean 'x'?". prefix: the section of the rows
+ * ("learner."). leaf: the last part of the written key, which may be a key of another section. */
 err_t option_unknown(struct option_rows rows, const char *prefix, const char *key,
                      const char *leaf);
 

@@ -4,9 +4,21 @@
  *     C(key, enum, default, LIVE or FIXED, words, help)       one of the words, as an enum (recipe.h) in their order
  *     G(key, help)                                            a map of keys: struct recipe_KEY, rows RECIPE_KEY
  *
- * kinds: text; name (for ids and file names); word (one of WORDS); path (RUN/x if it is there, else beside the recipe); output (RUN/x with --run, else beside the
- * recipe); address (host:port); count (whole number); count_or_auto (the same, or auto: RECIPE_COUNT_AUTO); number; flag (true, false); pair (two
- * numbers); texts (a list, or one); scorers (a list of maps).
+ * Kinds are:
+ *     text            any text
+ *     name            for ids and file names
+ *     word            one of WORDS
+ *     path            RUN/x if it is there, else beside the recipe
+ *     output          RUN/x with --run, else beside the recipe
+ *     address         host:port
+ *     count           a whole number
+ *     count_or_auto   a whole number, or auto (RECIPE_COUNT_AUTO)
+ *     number
+ *     flag            true, false
+ *     pair            two numbers
+ *     texts           a list of texts, or one
+ *     scorers         a list of maps
+ *
  * Words of objectives come from rl/objective_table.h and rl/word_table.h (OBJECTIVE_WORDS, WORD_LIST).
  * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
 #pragma once

@@ -1,4 +1,4 @@
-/* What a recipe calls what other trainers call otherwise: recipe_words_table.h, looked up.
+/* Our keys for the names that other trainers use: look-ups in recipe_words_table.h.
  *
  *     const struct recipe_word *word = recipe_word_find("actor_rollout_ref.rollout.n");
  *     word->ours                                                       -- "generator.num_generations"

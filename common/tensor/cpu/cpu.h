@@ -27,9 +27,9 @@ static inline struct cpu *cpu_of(struct backend *be)
     return (struct cpu *)be;
 }
 
-/* Work, in multiply-adds or what takes as long (tens of them a nanosecond), below which a job is
- * not worth handing to threads that spin; and to sleepers, who take a system call and tens of
- * microseconds to come. */
+/* The least work that is worth handing to threads, in multiply-adds (tens of them a nanosecond).
+ * Less is enough for threads that spin than for those that sleep: to wake takes a system call and
+ * tens of microseconds. */
 enum { CPU_SMALL = 150000, CPU_WAKING = 1000000 };
 
 /* Gives every thread `count` floats of scratch. Before a job, never inside. */

@@ -1,5 +1,5 @@
-/* What every *_isa.c includes: the lanes, our exp and log, and the kernels' names in this
- * instruction set's build. */
+/* For every *_isa.c: the lanes, our exp and log, and the kernels' names in this instruction set's
+ * build. */
 #pragma once
 #include "tensor/cpu/exact_math.h"
 #include "tensor/cpu/kernels.h"

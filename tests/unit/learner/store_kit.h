@@ -1,4 +1,4 @@
-/* What the store's tests share: options, rules, and groups made for a grant. */
+/* Shared by the store's tests: options, rules, and groups made for a grant. */
 #pragma once
 #include "base/mem.h"
 #include "learner/store/audit.h"

@@ -1,5 +1,5 @@
-/* A loop, a runtime, a server on a free port of 127.0.0.1 and a channel to it, in one process; the
- * services are the real ones with handlers that a test steers. */
+/* A loop, a runtime, a server on a free port of 127.0.0.1 and a channel to it, in one process. The
+ * services are the real ones, with handlers that a test steers. */
 #pragma once
 #include "testing/testing.h"
 // clang-format off
@@ -27,7 +27,7 @@ struct loopback {
     struct rpc_server *server;
     struct rpc_channel *channel;
     char target[64];
-    /* What the server's handlers do and saw. */
+    /* Orders to the server's handlers, and their findings. */
     enum err_code fail;    // GetStatus: answers with this error
     bool silent;           // GetStatus: never answers; Append: takes without a disposition
     bool hold;             // Append: pauses each call as it opens

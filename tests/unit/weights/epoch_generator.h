@@ -1,6 +1,6 @@
 /* A generator's process for tests of epochs: the real rules, lane and gRPC stream; NCCL and CUDA's
- * runtime are stand-ins. It checks every version that comes, whole by NCCL or the rest of it over
- * gRPC, and says so. */
+ * runtime are stand-ins. The process checks every version that comes, whole by NCCL or the rest of
+ * it over gRPC, and says so. */
 #pragma once
 #include "base/clock.h"
 #include "base/log.h"
@@ -35,7 +35,7 @@ struct generator {
     struct rpc_stream *stream;
     struct attend *attend;
     uint16_t *values;
-    struct manifest manifest; // that came last
+    struct manifest manifest; // of the last version that came
     uint64_t have_bytes;      // of it
     int signal_in, signal_number;
 };

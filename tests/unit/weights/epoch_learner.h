@@ -18,7 +18,7 @@ struct peer {
     uint64_t applied;
     int over_nccl, over_grpc; // versions
     uint64_t released;        // the version of which the transport said so last
-    uint64_t resumed_bytes;   // what the last broken epoch had brought it
+    uint64_t resumed_bytes;   // brought by the last broken epoch
 };
 
 struct learner {
@@ -259,7 +259,7 @@ static inline bool paused(struct learner *it)
     return clock_ms() >= pause_until_ms;
 }
 
-/* Who is there and answers has the newest version; values are ours again. */
+/* Whether every generator that answers has the newest version, and the values are ours again. */
 static uint64_t silent_id; // a stopped generator's: nobody waits for it
 static inline bool settled(struct learner *it)
 {

@@ -20,7 +20,7 @@ enum {
     SUBSCRIBERS = 6
 };
 
-/* What one generator does with its versions, and what it saw. */
+/* One generator: its orders for versions, and its findings. */
 struct generator {
     struct subscriber *subscriber;
     const struct layout *layout;
@@ -155,7 +155,7 @@ static inline void publish(struct ring *ring, uint64_t version)
 
 /* ---- the generators */
 
-/* What is not flagged as changed must be what is there already. */
+/* Values that are not flagged as changed must be there already. */
 static inline void apply(struct generator *generator)
 {
     const bool *changed = subscriber_changed(generator->subscriber);
