@@ -19,7 +19,7 @@ static void usage(FILE *to)
     for (size_t i = 0; i < count; i++)
         if (commands[i].summary)
             fprintf(to, "  %-18s %s\n", commands[i].name, commands[i].summary);
-    fputs("\n`rlhfctl COMMAND --help` explains one.\n", to);
+    fputs("\n`rlhfctl COMMAND --help` explains a command.\n", to);
 }
 
 static bool asks_for_json(int argc, char **argv)

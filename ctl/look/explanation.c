@@ -70,9 +70,9 @@ err_t command_explain_version(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "explain version N [RECIPE] [--run RUN]",
         .purpose =
-            "Shows what made version N of the weights: its round and lineage, the groups with prompt, generator, lag and\n"
-            "reward, the settings then in force, digests, and the checkpoint that has it. Asks the learner; when none answers,\n"
-            "the run's store is read, by RECIPE or RUN/recipe.yaml.",
+            "Shows the origin of version N of the weights: its round and lineage, the groups with prompt, generator, lag and\n"
+            "reward, the settings then in force, digests, and the checkpoint. Asks the learner. If no learner answers, the\n"
+            "run's store is read, by RECIPE or RUN/recipe.yaml.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows,
         .words = words,

@@ -69,8 +69,8 @@ err_t command_groups_list(int argc, char **argv)
     long limit = LIMIT;
     bool helped, more;
     const struct argument_flag rows[] = {
-        {"filter", "F", "which ones", .text = &filter},
-        {"limit", "N", "at most so many (50)", .text = &limit_text},
+        {"filter", "F", "groups to list", .text = &filter},
+        {"limit", "N", "most groups to list (50)", .text = &limit_text},
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "groups [list] [--filter F] [--limit N]",
@@ -162,8 +162,8 @@ err_t command_groups_show(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "groups show ID",
         .purpose =
-            "Shows a stored group: its row of the data, the prompt, and each completion with reward, scores and versions;\n"
-            "-o json has every token with its log-probability and version, too.",
+            "Shows a stored group: its row of the data, the prompt, and each completion with reward, scores and versions.\n"
+            "-o json also has every token with its log-probability and version.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows,
         .words = &id,
@@ -197,14 +197,14 @@ err_t command_groups_evict(int argc, char **argv)
     const char *filter = NULL, *reason = NULL;
     bool helped, validate_only = false;
     const struct argument_flag rows[] = {
-        {"filter", "F", "which ones; needed", .text = &filter},
+        {"filter", "F", "groups to remove; required", .text = &filter},
         {"validate-only", NULL, "only count them", .flag = &validate_only},
         {"reason", "TEXT", "why; `rlhfctl changes` shows it", .text = &reason},
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "groups evict --filter F [--validate-only] [--reason TEXT]",
         .purpose =
-            "Takes stored groups out: they are never trained, and leave with the reason `operator`.\n" FILTER_HELP,
+            "Removes stored groups. They are never trained, and leave with the reason `operator`.\n" FILTER_HELP,
         .examples = "  rlhfctl groups evict --filter 'reward<-5' --validate-only",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};

@@ -106,7 +106,8 @@ err_t command_status(int argc, char **argv)
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "status [RUN | HOST:PORT] [--numbers]",
-        .purpose = "Asks every daemon of a run, or the one with this admin address, how it is.",
+        .purpose =
+            "Shows the state of every daemon of a run, or of the one with this admin address.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows,
         .words = &word,
@@ -202,14 +203,14 @@ err_t command_watch(int argc, char **argv)
     long lines = 0;
     bool helped;
     const struct argument_flag rows[] = {
-        {"interval", "SECONDS", "between two lines (1)", .text = &interval},
-        {"lines", "N", "end after so many", .text = &lines_text},
+        {"interval", "SECONDS", "time between two lines (1)", .text = &interval},
+        {"lines", "N", "end after N lines", .text = &lines_text},
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "watch [--interval SECONDS] [--lines N]",
         .purpose =
-            "Prints a line of the run now and then: round, reward, lag, rates, and daemons that go away and come back. With\n"
-            "-o json a line for each status of each daemon, with all of its numbers.",
+            "Prints a line about the run at intervals: round, reward, lag, rates, and daemons that go away and come back.\n"
+            "-o json prints a line for each status of each daemon, with all its numbers.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};
     TRY(arguments_read(&arguments, argc, argv, &helped));

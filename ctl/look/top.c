@@ -260,8 +260,8 @@ err_t command_top(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "top",
         .purpose =
-            "Shows the ring as a picture that moves: what flows between generators, rewarders and the learner, the lag of what\n"
-            "is trained, who waits for whom. Keys: q quit, p pause or go on, + - lag.max, ? help.",
+            "Shows the ring as a live picture: the flows between generators, rewarders and the learner, the lag of trained\n"
+            "groups, and which daemon waits for which. Keys: q quit, p pause or go on, + - lag.max, ? help.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};
     TRY(arguments_read(&arguments, argc, argv, &helped));

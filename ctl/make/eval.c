@@ -264,11 +264,11 @@ err_t command_eval(int argc, char **argv)
         {"model", "DIR", "a model directory; else the run's newest checkpoint, else model.path",
          .text = &o.model.model},
         {"data", "FILE", "JSON lines with prompts and answers; else data.eval", .text = &o.data},
-        {"prompts", "N", "so many rows from its beginning; else eval.prompts", .text = &o.prompts},
-        {"temperature", "T", "of sampling, 0: the likeliest token; else eval.temperature",
+        {"prompts", "N", "rows to use, from its beginning; else eval.prompts", .text = &o.prompts},
+        {"temperature", "T", "sampling temperature, 0: the likeliest token; else eval.temperature",
          .text = &o.temperature},
         {"reference", "DIR",
-         "the model to measure the KL to; else the recipe's, else model.path; none: no KL",
+         "reference model of the KL; else the recipe's, else model.path; none: no KL",
          .text = &o.reference},
         {"json", NULL, "print one JSON object", .flag = &o.json},
         {"out", "FILE", "write every completion with its scores as JSON lines", .text = &o.out},
@@ -276,9 +276,9 @@ err_t command_eval(int argc, char **argv)
     struct recipe_cli cli = {
         .program = "rlhfctl eval",
         .purpose =
-            "Completes held-out prompts and says what rewarder.scorers give them, how far from the reference\n"
-            "model they are (KL from sampled tokens: k1 a completion, k3 a token), and the log-likelihood of\n"
-            "the answers in data.completion_column. generator.* says how it samples.",
+            "Completes held-out prompts with the settings of generator.*. Shows the scores by rewarder.scorers,\n"
+            "the distance from the reference model (KL from sampled tokens: k1 a completion, k3 a token), and the\n"
+            "log-likelihood of the answers in data.completion_column.",
         .flags = flags,
         .flags_count = sizeof flags / sizeof *flags};
     SCOPED(recipe) recipe = NULL;

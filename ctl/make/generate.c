@@ -15,7 +15,7 @@ err_t command_generate(int argc, char **argv)
         {"data", "FILE", "JSON lines with prompts; else data.eval", .text = &data},
     };
     struct recipe_cli cli = {.program = "rlhfctl generate",
-                             .purpose = "Completes prompts; generator.* says how.",
+                             .purpose = "Completes prompts with the settings of generator.*.",
                              .flags = flags,
                              .flags_count = 3,
                              .recipe_optional = true};

@@ -98,8 +98,8 @@ static void print_json(const struct plan_input *in, const struct plan *p)
 }
 
 static const char purpose[] =
-    "Says what a ring of some size would do: bytes and seconds of a version, generators needed, the lag to set.\n"
-    "The recipe gives groups, completions, tokens, slots and lag.max; flags the rest. Formulas:\n"
+    "Estimates a ring: bytes and seconds of a version, generators needed, the lag to set.\n"
+    "The recipe gives groups, completions, tokens, slots and lag.max, flags give the rest. Formulas:\n"
     "  full      2 bytes a parameter (bf16)\n"
     "  changes   a share s of the values: gaps as varints and a byte each; packed, 1.12 times the entropy of\n"
     "            geometric gaps and signs (Shannon 1948; ./dev bench delta measures 1.09 to 1.17)\n"
@@ -108,12 +108,12 @@ static const char purpose[] =
     "  tree      levels * (fanout * bytes / bandwidth + latency)  relays pass a whole version on\n"
     "  needed    groups * completions * mean / (train-s * tokens-per-s) generators\n"
     "  longest   longest tokens * slots / tokens-per-s + score-s\n"
-    "  cohort    what of a round's tokens does not fit the slots / speed of all + longest + publishing\n"
+    "  cohort    (a round's tokens beyond the slots) / speed of all + longest + publishing\n"
     "  round     the largest of train-s, tokens / speed of all, (train-s + cohort) / (lag.max + 1)\n"
     "  lag.max   cohort / round, rounded up: from there on the longest is back in time\n"
     "  mean lag  lag.max if generators suffice; else at most that, and (group + train-s + publishing) / round, where\n"
     "            group is a group's time: mean * (1 + 1/2 + .. + 1/completions) * slots / tokens-per-s + score-s\n"
-    "tests/sim holds them against a discrete-event simulation of up to 1,000 generators.";
+    "tests/sim holds the formulas against a discrete-event simulation of up to 1,000 generators.";
 
 err_t command_plan(int argc, char **argv)
 {

@@ -115,17 +115,17 @@ err_t command_tokenizer_train(int argc, char **argv)
     const char *vocab = NULL, *frequency = NULL, *alphabet = "bytes";
     bool helped;
     const struct argument_flag rows[] = {
-        {"vocab", "N", "tokens at most, special ones included (32000)", .text = &vocab},
-        {"special", "TOKEN", "a special token, again for each; ids from 0 (<pad>, <eos>)",
+        {"vocab", "N", "most tokens, special ones included (32000)", .text = &vocab},
+        {"special", "TOKEN", "a special token, repeated for more; ids from 0 (<pad>, <eos>)",
          .list = &o.special},
         {"alphabet", "WORD", "bytes: begin with all 256; data: with those seen (bytes)",
          .text = &alphabet},
         {"column", "NAME",
-         "column of JSON lines to learn from, again for each (prompt, completion)",
+         "column of JSON lines to learn from, repeated for more (prompt, completion)",
          .list = &o.column},
-        {"min-frequency", "N", "merge pairs seen so often (2)", .text = &frequency},
-        {"out", "DIRECTORY", "where tokenizer.json and tokenizer_config.json go; made if missing",
-         .text = &o.out},
+        {"min-frequency", "N", "least count of a pair that is merged (2)", .text = &frequency},
+        {"out", "DIRECTORY",
+         "directory of tokenizer.json and tokenizer_config.json; made if missing", .text = &o.out},
     };
     const struct arguments arguments = {
         .usage = "tokenizer train FILE... --out DIRECTORY",
@@ -169,7 +169,7 @@ err_t command_tokenizer_encode(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "tokenizer encode DIRECTORY TEXT",
         .purpose =
-            "Shows the tokens of TEXT: id and bytes, a line each. -- before a TEXT that begins with a dash.",
+            "Shows the tokens of TEXT, a line each: id and bytes. Put -- before a TEXT that begins with a dash.",
         .words = words,
         .words_min = 2,
         .words_max = 2};

@@ -57,7 +57,7 @@ err_t command_model_new(int argc, char **argv)
         {"kv-heads", "key/value heads (the same as --heads)", 1024, &o.kv_heads},
         {"ff", "feed-forward width (8/3 of --width, rounded up to 32)", 1 << 18, &o.ff},
         {"max-positions", "longest sequence in tokens (2048)", 1 << 20, &o.max_positions},
-        {"seed", "of the weights (1)", INT32_MAX, &o.seed},
+        {"seed", "seed of the weights (1)", INT32_MAX, &o.seed},
     };
     enum { NUMBERS = sizeof numbers / sizeof *numbers };
     const char *text[NUMBERS] = {0};

@@ -22,13 +22,14 @@ struct admin_flags {
 };
 #define ADMIN_FLAGS_COUNT 5
 #define ADMIN_FLAGS(flags)                                                                         \
-    {"run", "DIR", "the run of this directory (its endpoints.json)", .text = &(flags).target.run}, \
+    {"run", "DIR", "directory of the run (its endpoints.json)", .text = &(flags).target.run},      \
         {"address", "HOST:PORT", "the learner's admin address", .text = &(flags).target.address},  \
         {"context", "NAME", "a run that `rlhfctl context add` named",                              \
          .text = &(flags).target.context},                                                         \
         {"o", "FORMAT", "table, wide or json", .text = &(flags).output},                           \
     {                                                                                              \
-        "timeout", "SECONDS", "for each answer of a daemon (10)", .text = &(flags).timeout         \
+        "timeout", "SECONDS", "time limit for each answer of a daemon (10)",                       \
+            .text = &(flags).timeout                                                               \
     }
 
 struct admin {

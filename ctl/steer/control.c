@@ -118,9 +118,9 @@ err_t command_pause(int argc, char **argv)
 {
     static const struct pausing pausing = {
         "LearnerAdmin/Pause", "pause [generation|training] [--now] [--reason TEXT]",
-        "Pauses generation (nothing more is leased; what is under way is finished and stored), training (no more rounds\n"
-        "are formed; the one under way is finished), or both. With --now what is under way stands still, too: generators\n"
-        "keep what they have, and no lease runs out. A learner that is started again is paused still.",
+        "Pauses generation, training or both. Paused generation leases no more groups; those under way are finished and\n"
+        "stored. Paused training forms no more rounds; the one under way is finished. With --now groups under way stand\n"
+        "still, too: generators keep them, and no lease runs out. A learner that is started again is still paused.",
         true};
     return run_pausing(&pausing, argc, argv);
 }
@@ -129,7 +129,7 @@ err_t command_resume(int argc, char **argv)
 {
     static const struct pausing pausing = {"LearnerAdmin/Resume",
                                            "resume [generation|training] [--reason TEXT]",
-                                           "Ends what `rlhfctl pause` began.", false};
+                                           "Ends a pause of generation, training or both.", false};
     return run_pausing(&pausing, argc, argv);
 }
 
@@ -186,8 +186,8 @@ err_t command_workers(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "workers",
         .purpose =
-            "Shows the generators and rewarders that are connected to the learner: the version they work with, how far it is\n"
-            "behind, groups leased to them, how busy they are and what they wait for.",
+            "Shows the generators and rewarders that are connected to the learner: the version of their weights, how far\n"
+            "behind it is, groups leased to them, how busy they are, and the reason why they wait.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};
     TRY(arguments_read(&arguments, argc, argv, &helped));

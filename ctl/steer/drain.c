@@ -97,14 +97,14 @@ err_t command_drain(int argc, char **argv)
     size_t count = 0;
     bool helped, no_wait = false;
     const struct argument_flag rows[] = {
-        {"no-wait", NULL, "return when it has begun", .flag = &no_wait},
+        {"no-wait", NULL, "return as soon as draining has begun", .flag = &no_wait},
         {"reason", "TEXT", "why; `rlhfctl changes` shows it (of a worker)", .text = &reason},
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "drain [WORKER] [--no-wait]",
         .purpose =
-            "WORKER gets no more leases, delivers what it has and leaves. Without one the whole run: the round under way is\n"
-            "finished, a checkpoint is written, the daemons leave; the same `rlhfctl up` goes on from there.",
+            "WORKER gets no more leases, delivers its groups and leaves. Without WORKER the whole run drains: the round under\n"
+            "way is finished, a checkpoint is written, and the daemons leave. The same `rlhfctl up` continues from there.",
         .examples = "  rlhfctl drain generator-2 --reason 'node upgrade'\n  rlhfctl drain",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows,

@@ -36,8 +36,8 @@ err_t command_get(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "get [KEY...]",
         .purpose =
-            "Shows settings of the run as they are now, beside what the recipe gave, and which of them `set` may\n"
-            "change. A section stands for all below it; without a key: all.",
+            "Shows settings of the run as they are now, beside the recipe's values, and whether `set` may change them. A\n"
+            "section stands for all its keys. Without KEY all settings are shown.",
         .examples = "  rlhfctl get lag\n  rlhfctl get lag.max learner.optimizer.lr -o json",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows,
@@ -150,18 +150,19 @@ err_t command_set(int argc, char **argv)
     bool helped;
     const struct argument_flag rows[] = {
         {"validate-only", NULL, "check the values and change nothing", .flag = &set.validate_only},
-        {"reset", "KEY[,KEY]", "back to the recipe's value", .text = &set.reset},
+        {"reset", "KEY[,KEY]", "take the recipe's value again", .text = &set.reset},
         {"reason", "TEXT", "why; `rlhfctl changes` shows it", .text = &set.reason},
-        {"etag", "E", "only if the settings are still those that `get -o json` gave with it",
+        {"etag", "E", "change only settings that are still those of `get -o json` with this etag",
          .text = &set.etag},
-        {"request-id", "ID", "of your own: the same again changes nothing",
+        {"request-id", "ID",
+         "identifies this change; a second one with the same id changes nothing",
          .text = &set.request_id},
         ADMIN_FLAGS(set.admin)};
     const struct arguments arguments = {
         .usage = "set KEY=VALUE... [--validate-only] [--reason TEXT]",
         .purpose =
-            "Changes settings while the run goes on: all of them or none. They are durable when the command returns, and\n"
-            "count from the next round that is formed. `rlhfctl get` shows which may be changed.",
+            "Changes settings while the run goes on: all of them or none. Changes are durable when the command returns, and\n"
+            "count from the next round that is formed. `rlhfctl get` shows which settings may be changed.",
         .examples = "  rlhfctl set lag.max=2 --reason 'the learner starves'\n"
                     "  rlhfctl set learner.optimizer.lr=1e-4 learner.kl.coef=0.01 --validate-only\n"
                     "  rlhfctl set --reset lag.max",
@@ -222,13 +223,13 @@ err_t command_changes(int argc, char **argv)
     long limit = CHANGES;
     bool helped;
     const struct argument_flag rows[] = {
-        {"limit", "N", "at most so many, the newest (20)", .text = &limit_text},
+        {"limit", "N", "most changes to show, the newest (20)", .text = &limit_text},
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "changes [--limit N]",
         .purpose =
-            "Shows who changed what while the run went on, when, why, and from which round on it counted; the newest\n"
-            "first. What the learner changed by itself (lag.max: auto) is there too.",
+            "Shows changes of a running run, the newest first: author, time, reason, and the first round with the new\n"
+            "value. Changes that the learner made by itself (lag.max: auto) are there, too.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};
     TRY(arguments_read(&arguments, argc, argv, &helped));

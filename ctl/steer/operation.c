@@ -73,11 +73,12 @@ err_t command_checkpoint(int argc, char **argv)
     struct admin_flags flags = {0};
     bool helped, no_wait = false;
     const struct argument_flag rows[] = {
-        {"no-wait", NULL, "return when it has begun", .flag = &no_wait}, ADMIN_FLAGS(flags)};
+        {"no-wait", NULL, "return as soon as the operation has begun", .flag = &no_wait},
+        ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "checkpoint [--no-wait]",
         .purpose =
-            "Writes a checkpoint after the round under way, without stopping the run, and shows where it is.",
+            "Writes a checkpoint after the round under way, without stopping the run, and shows its directory.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};
     TRY(arguments_read(&arguments, argc, argv, &helped));
@@ -99,16 +100,15 @@ err_t command_rollback(int argc, char **argv)
     long version;
     bool helped, no_wait = false, validate_only = false;
     const struct argument_flag rows[] = {
-        {"no-wait", NULL, "return when it has begun", .flag = &no_wait},
-        {"validate-only", NULL, "say whether it can be done, and change nothing",
-         .flag = &validate_only},
+        {"no-wait", NULL, "return as soon as the operation has begun", .flag = &no_wait},
+        {"validate-only", NULL, "check the request and change nothing", .flag = &validate_only},
         {"reason", "TEXT", "why; `rlhfctl changes` shows it", .text = &reason},
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
         .usage = "rollback VERSION [--reason TEXT] [--validate-only]",
         .purpose =
-            "Goes back to the checkpoint of VERSION and trains on from there, as a new lineage; what came after it stays\n"
-            "recorded under the old one. Generators get the weights again, leases are taken back.",
+            "Goes back to the checkpoint of VERSION and trains on from there, as a new lineage. Later rounds stay recorded\n"
+            "under the old lineage. Generators get the weights again, and leases are taken back.",
         .examples = "  rlhfctl rollback 150 --reason 'reward hacking from round 160 on'",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows,

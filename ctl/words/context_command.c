@@ -34,8 +34,7 @@ err_t command_context_list(int argc, char **argv)
     const struct argument_flag rows[] = {{"o", "FORMAT", "table, wide or json", .text = &output}};
     const struct arguments arguments = {
         .usage = "context list",
-        .purpose =
-            "Shows the named runs; * is the one that commands are about when they are not told another.",
+        .purpose = "Shows the named runs. * marks the run of commands that name no other.",
         .flags = rows,
         .flags_count = 1};
     TRY(arguments_read(&arguments, argc, argv, &helped));
@@ -57,7 +56,8 @@ err_t command_context_add(int argc, char **argv)
         {"address", "HOST:PORT", "a learner's admin address", .text = &address}};
     const struct arguments arguments = {
         .usage = "context add NAME --run DIR | --address HOST:PORT",
-        .purpose = "Gives a run a name, or another run the name; the first one is in use at once.",
+        .purpose =
+            "Gives a name to a run, or an existing name to another run. The first named run is in use at once.",
         .examples =
             "  rlhfctl context add sort --run RUN\n  rlhfctl context add cluster --address learner:7013",
         .flags = rows,
@@ -98,12 +98,11 @@ static err_t change(int argc, char **argv, const char *usage, const char *purpos
 err_t command_context_use(int argc, char **argv)
 {
     return change(argc, argv, "context use NAME",
-                  "From now on commands are about this run when they are not told another.",
-                  contexts_use);
+                  "Chooses the run of later commands that name no other.", contexts_use);
 }
 
 err_t command_context_remove(int argc, char **argv)
 {
-    return change(argc, argv, "context remove NAME", "Forgets the name; the run is left alone.",
+    return change(argc, argv, "context remove NAME", "Forgets a name. The run is left alone.",
                   contexts_remove);
 }

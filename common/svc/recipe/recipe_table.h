@@ -34,60 +34,60 @@
     G(lag,        "how far generation may run ahead of training, in rounds") \
     G(publish,    "new weights for the generators") \
     G(replay,     "scored groups on the learner's disk") \
-    G(checkpoint, "what a restart begins from") \
+    G(checkpoint, "checkpoints, from which a restart begins") \
     G(eval,       "regular evaluation on data.eval") \
     G(sft,        "supervised training: rlhfctl sft") \
     G(net,        "the network")
 
 #define RECIPE_RUN(X, C, G) \
-    X(name,  name,   "run", FIXED, TEXT(1, 64),           "names the run in status, logs and group ids") \
-    X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "of every random draw: same seed and settings, same draws") \
-    X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "ends after so many rounds; 0: when the data ends")
+    X(name,  name,   "run", FIXED, TEXT(1, 64),           "name of the run in status, logs and group ids") \
+    X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "seed of every random draw; the same seed and settings give the same draws") \
+    X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "rounds after which the run ends; 0: it ends with the data")
 
 #define RECIPE_MODEL(X, C, G) \
     X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
     C(kv, recipe_kv, "bf16", FIXED, "fp32|bf16", \
-      "what keys and values are rounded to, in generation and training alike; fp32: not at all, at twice the cache")
+      "format of cached keys and values, in generation and training alike; fp32 does not round and doubles the cache")
 
 #define RECIPE_DATA(X, C, G) \
     X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \
-    X(path,  eval,              "",           FIXED, ANY,             "prompts for evaluation; none if absent") \
+    X(path,  eval,              "",           FIXED, ANY,             "prompts for evaluation; not set: no evaluation") \
     X(count, epochs,            "0",          FIXED, FROM(0, 1e9),    "passes over the data; 0: until run.rounds are done") \
-    X(flag,  shuffle,           "true",       FIXED, ANY,             "another order in every epoch, drawn from run.seed") \
+    X(flag,  shuffle,           "true",       FIXED, ANY,             "whether each epoch has another order, drawn from run.seed") \
     X(text,  prompt_column,     "prompt",     FIXED, TEXT(1, 256),    "column of a row that holds the prompt") \
-    X(text,  completion_column, "completion", FIXED, TEXT(1, 256),    "column that holds the answer a person gave (sft)") \
-    X(count, max_prompt_tokens, "512",        FIXED, FROM(1, 1048576), "a longer prompt is skipped, and counted")
+    X(text,  completion_column, "completion", FIXED, TEXT(1, 256),    "column of a row that holds the demonstrated answer (sft)") \
+    X(count, max_prompt_tokens, "512",        FIXED, FROM(1, 1048576), "longest prompt in tokens; longer ones are skipped and counted")
 
 #define RECIPE_GENERATOR(X, C, G) \
     X(address, listen,   "127.0.0.1:7001", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
-    X(address, rewarder, "127.0.0.1:7002", FIXED, ANY,           "where finished groups go") \
-    X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where prompts and weights come from") \
-    X(text,   address,  "",               FIXED, TEXT(0, 200),  "where other generators reach this one (publish.fanout); empty: listen, if that is no wildcard") \
-    X(name,   name,     "",               FIXED, TEXT(0, 64),   "of this generator in status and groups; empty: host and process") \
-    X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
-    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that compute") \
-    X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
+    X(address, rewarder, "127.0.0.1:7002", FIXED, ANY,           "address of the rewarder, which gets finished groups") \
+    X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "address of the learner, which gives prompts and weights") \
+    X(text,   address,  "",               FIXED, TEXT(0, 200),  "address for other generators (publish.fanout); empty: listen, unless listen is a wildcard") \
+    X(name,   name,     "",               FIXED, TEXT(0, 64),   "name of this generator in status and groups; empty: host and process") \
+    X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
+    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "compute threads") \
+    X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
-    X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; 0: enough for every slot's longest; else the youngest wait when it is full") \
+    X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; when it is full the youngest completions wait. 0: enough for the longest completion in every slot") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
     X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group") \
-    X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "a completion is cut off here") \
-    X(number, temperature, "1.0",         FIXED, FROM(0.001, 100), "of sampling") \
-    X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "samples from the likeliest tokens of this total probability") \
-    X(count,  top_k,    "0",              FIXED, FROM(0, 1e7),  "samples from so many likeliest tokens; 0: from all") \
-    X(number, min_p,    "0.0",            FIXED, FROM(0, 1),    "samples from tokens of at least this share of the likeliest's probability") \
-    X(number, repetition_penalty, "1.0",  FIXED, FROM(0.01, 100), "logits of tokens that occur already are divided by it, negative ones multiplied; 1: none") \
-    X(texts,  stop,     "[]",             FIXED, TEXT(1, 256),  "a completion ends where one of these appears, and its text before it") \
+    X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "longest completion in tokens; longer ones are cut off") \
+    X(number, temperature, "1.0",         FIXED, FROM(0.001, 100), "sampling temperature") \
+    X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "sampling takes the likeliest tokens, up to this total probability") \
+    X(count,  top_k,    "0",              FIXED, FROM(0, 1e7),  "sampling takes so many of the likeliest tokens; 0: all") \
+    X(number, min_p,    "0.0",            FIXED, FROM(0, 1),    "sampling takes tokens of at least this share of the highest probability") \
+    X(number, repetition_penalty, "1.0",  FIXED, FROM(0.01, 100), "divisor for logits of tokens that occur already (factor for negative logits); 1: none") \
+    X(texts,  stop,     "[]",             FIXED, TEXT(1, 256),  "texts that end a completion; its text ends before them") \
     X(texts,  stop_tokens, "[]",          FIXED, TEXT(1, 256),  "tokens that end a completion, beside the model's end tokens; as tokenizer.json writes them") \
     C(in_flight, recipe_in_flight, "continue", FIXED, "continue|recompute|finish", \
-      "what new weights do to sequences half done: go on, go on after computing their cache again, or finish first")
+      "effect of new weights on unfinished sequences: continue; recompute their cache and continue; or finish first")
 
 #define RECIPE_REWARDER(X, C, G) \
     X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
-    X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "where scored groups go") \
-    X(count,  count,    "1",              FIXED, FROM(1, 64),   "how many of them rlhfctl up starts") \
-    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "that score; as many compute the reference") \
-    X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
+    X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "address of the learner, which gets scored groups") \
+    X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
+    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "scoring threads; the reference has as many of its own") \
+    X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
     C(reference, recipe_reference, "none", FIXED, "none|frozen", "a model whose log-probabilities are added to groups") \
     X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
@@ -108,16 +108,16 @@
 
 #define RECIPE_LEARNER(X, C, G) \
     X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
-    X(count,  threads, "1",              FIXED, FROM(1, 1024), "that compute") \
-    X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores that they are bound to, as 0-3,8; empty: any") \
-    X(word,   objective, OBJECTIVE_DEFAULT, FIXED, WORDS(OBJECTIVE_WORDS), "what is made better: see Objectives") \
-    X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "trained in one round") \
+    X(count,  threads, "1",              FIXED, FROM(1, 1024), "compute threads") \
+    X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
+    X(word,   objective, OBJECTIVE_DEFAULT, FIXED, WORDS(OBJECTIVE_WORDS), "objective of training (see Objectives)") \
+    X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "groups trained in one round") \
     X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps of one round: epochs times minibatches") \
     X(count,  epochs, "1",               FIXED, FROM(1, 1024), "passes over a round's groups; divides updates_per_round") \
-    X(count,  micro_tokens, "4096",      FIXED, FROM(16, 16777216), "computed at once; memory grows with it, results do not change") \
-    X(flag,   gradient_checkpointing, "false", FIXED, ANY, "keeps each layer's input alone and computes the rest again: less memory, a third more work, the same bits") \
-    X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "a leased group that is not back by then is leased again") \
-    X(count,  unusable_slots, "64",      LIVE,  FROM(0, 1e9), "so many slots in a row that leave without a usable group (unusable rows, groups nobody can score or train) pause generation; 0: never") \
+    X(count,  micro_tokens, "4096",      FIXED, FROM(16, 16777216), "tokens computed at once; more take more memory and change no result") \
+    X(flag,   gradient_checkpointing, "false", FIXED, ANY, "keep each layer's input alone and compute the rest again: less memory, a third more work, the same bits") \
+    X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "milliseconds after which a leased group that has not come back is leased again") \
+    X(count,  unusable_slots, "64",      LIVE,  FROM(0, 1e9), "slots in a row without a usable group (rows that cannot be used, groups that cannot be scored or trained) which pause generation; 0: never") \
     C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
     X(word,   advantage, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", ADVANTAGES)), \
       "how much better a completion is than the others, from its reward; default: as the objective has it") \
@@ -125,13 +125,13 @@
     X(word,   gate, "default",           FIXED, WORDS(WORD_LIST_AFTER("default", GATES)), \
       "how the ratio to older weights limits a step; default: as the objective has it") \
     X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon (gate: clip)") \
-    X(number, epsilon_high, "0.2",       LIVE,  FROM(0, 100),  "and above 1 + epsilon_high") \
-    X(number, delta, "0.0",              LIVE,  FROM(0, 1e6),  "of a completion worse than the others the ratio counts as at most delta (gate: clip; dual clip, Ye 2020), from 1 on; 0: no limit") \
-    X(number, cap, "2.0",                LIVE,  ABOVE(0, 1e6), "ratios count as at most this (gate: cap)") \
+    X(number, epsilon_high, "0.2",       LIVE,  FROM(0, 100),  "ratios are clipped above 1 + epsilon_high (gate: clip)") \
+    X(number, delta, "0.0",              LIVE,  FROM(0, 1e6),  "highest ratio of a completion that is worse than the others (gate: clip; dual clip, Ye 2020), from 1 on; 0: no limit") \
+    X(number, cap, "2.0",                LIVE,  ABOVE(0, 1e6), "highest ratio (gate: cap)") \
     X(word,   importance_sampling_level, "default", FIXED, WORDS(WORD_LIST_AFTER("default", RATIOS)), \
-      "what one ratio is of; default: as the objective has it") \
+      "unit of one ratio; default: as the objective has it") \
     C(ratio_to, recipe_ratio_to, "behaviour", FIXED, "behaviour|proximal", \
-      "what ratios are taken to: the log-probability stamped by the generator, or that of the weights the round begins with") \
+      "denominator of ratios: the generator's log-probability, or that of the weights with which the round begins") \
     X(word,   reduction, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", REDUCTIONS)), \
       "how losses of tokens become one number; default: as the objective has it") \
     X(count,  reduction_length, "0",     LIVE,  FROM(0, 1e9),  "tokens that a completion counts as (reduction: const_norm); 0: generator.max_tokens") \
@@ -144,9 +144,9 @@
     X(number, lr,           "3e-4",         LIVE, ABOVE(0, 1),    "learning rate, after warm-up") \
     X(pair,   betas,        "[0.9, 0.999]", FIXED, BELOW(0, 1),   "decay of the two moments") \
     X(number, eps,          "1e-8",         FIXED, ABOVE(0, 1),   "added to the root of the second moment") \
-    X(number, weight_decay, "0.0",          LIVE, FROM(0, 1),     "of matrices, decoupled") \
+    X(number, weight_decay, "0.0",          LIVE, FROM(0, 1),     "decoupled decay of matrices") \
     X(number, clip_norm,    "1.0",          LIVE, FROM(0, 1e9),   "gradients are scaled down to this norm; 0: never") \
-    X(word,   schedule,     "constant",     FIXED, WORDS("constant|linear|cosine"), "of the learning rate, after warm-up, to the last update") \
+    X(word,   schedule,     "constant",     FIXED, WORDS("constant|linear|cosine"), "course of the learning rate after warm-up, to the last update") \
     X(count,  warmup,       "0",            FIXED, FROM(0, 1e9),  "updates over which the learning rate rises") \
     X(number, min_lr_ratio, "0.1",          FIXED, FROM(0, 1),    "the last update's learning rate, as a share of lr")
 
@@ -156,62 +156,62 @@
     X(number, high, "2.0", LIVE, FROM(0, 1e6), "largest weight")
 
 #define RECIPE_DPO(X, C, G) \
-    X(number, beta, "0.1", LIVE, ABOVE(0, 1e3), "of the implicit reward beta * (logp - reference logp)") \
-    X(word,   loss_type, "sigmoid", FIXED, WORDS(WORD_LIST(PAIR_LOSSES)), "of the difference of implicit rewards") \
+    X(number, beta, "0.1", LIVE, ABOVE(0, 1e3), "factor of the implicit reward, beta * (logp - reference logp)") \
+    X(word,   loss_type, "sigmoid", FIXED, WORDS(WORD_LIST(PAIR_LOSSES)), "loss as a function of the difference of implicit rewards") \
     X(number, label_smoothing, "0.0", LIVE, BELOW(0, 0.5), "probability that a pair is the wrong way round (sigmoid)") \
-    X(number, margin, "0.0", LIVE, FROM(0, 1e6), "rewards of a pair must differ by more than this") \
+    X(number, margin, "0.0", LIVE, FROM(0, 1e6), "difference above which two rewards make a pair") \
     C(ties, recipe_ties, "skip", FIXED, "skip|first", "groups without such a pair: not trained, or the first and the last completion as if they differed")
 
 #define RECIPE_KL(X, C, G) \
     X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \
-    C(place, recipe_kl_place, "loss", FIXED, "loss|reward", "where it is taken off") \
-    X(word,   estimator, "k3",   FIXED, WORDS(WORD_LIST(KLS)), "from sampled tokens (Schulman 2020)") \
-    X(number, target,  "0.0",    LIVE,  FROM(0, 1e6), "coef is steered so that the distance per completion comes here, nats; 0: coef stays (Ziegler 2019)") \
-    X(count,  horizon, "10000",  LIVE,  FROM(1, 1e9), "completions over which it is steered")
+    C(place, recipe_kl_place, "loss", FIXED, "loss|reward", "place of the distance: a term of the loss, or taken off the reward") \
+    X(word,   estimator, "k3",   FIXED, WORDS(WORD_LIST(KLS)), "estimator of the distance from sampled tokens (Schulman 2020)") \
+    X(number, target,  "0.0",    LIVE,  FROM(0, 1e6), "distance per completion, in nats, to which coef is steered (Ziegler 2019); 0: coef stays") \
+    X(count,  horizon, "10000",  LIVE,  FROM(1, 1e9), "completions over which coef is steered")
 
 #define RECIPE_LAG(X, C, G) \
-    X(count_or_auto, max, "1",  LIVE, FROM(0, 1000), "rounds a trained group may be behind; 0: strictly in turn; auto: as many as it takes to keep the learner busy") \
-    C(straggler, recipe_straggler, "wait", LIVE, "wait|drop", "a group that holds up a round: wait for it, or give it up") \
+    X(count_or_auto, max, "1",  LIVE, FROM(0, 1000), "rounds that a trained group may be behind; 0: strictly in turn; auto: as many as keep the learner busy") \
+    C(straggler, recipe_straggler, "wait", LIVE, "wait|drop", "treatment of a group that holds up a round: wait for it, or drop it") \
     C(on_stale, recipe_on_stale, "drop", LIVE, "drop|keep", \
-      "a group that is over lag.max is given up; or kept, so that max is what pacing aims at and hard_max what is promised") \
-    X(count, hard_max,  "16",   LIVE, FROM(0, 1000), "on_stale: keep: rounds a trained group may be behind at the most") \
-    X(count, auto_at,   "1",    LIVE, FROM(0, 1000), "max: auto: where it begins, then where it stands; kept within auto_min and auto_max") \
-    X(count, auto_min,  "0",    LIVE, FROM(0, 1000), "max: auto: the least it may become") \
-    X(count, auto_max,  "8",    LIVE, FROM(0, 1000), "max: auto: the most") \
+      "treatment of a group over lag.max: drop it, or keep it; with keep, pacing aims at max, and hard_max is the promise") \
+    X(count, hard_max,  "16",   LIVE, FROM(0, 1000), "on_stale: keep: most rounds that a trained group may be behind") \
+    X(count, auto_at,   "1",    LIVE, FROM(0, 1000), "max: auto: limit at the start, then the present one; kept within auto_min and auto_max") \
+    X(count, auto_min,  "0",    LIVE, FROM(0, 1000), "max: auto: lowest limit") \
+    X(count, auto_max,  "8",    LIVE, FROM(0, 1000), "max: auto: highest limit") \
     X(pair,  auto_idle, "[0.03, 0.1]", LIVE, FROM(0, 1), \
-      "max: auto: it rises while the learner waits for more than the second share of its time, if generators have nothing to do for more than the first") \
+      "max: auto: idle shares of generators and learner; the limit rises while both are over theirs") \
     X(pair,  auto_ess,  "[0.8, 0.9]", LIVE, FROM(0, 1), \
-      "max: auto: it falls while the effective sample size, a share of the tokens, is below the first, and rises only above the second") \
+      "max: auto: effective sample size as a share of the tokens; the limit falls below the first, and rises only above the second") \
     X(pair,  auto_kl,   "[0.01, 0.03]", LIVE, FROM(0, 1e6), \
-      "max: auto: it falls while the distance from behaviour to the weights trained (k3, nats per token) is over the second, and rises only below the first") \
-    X(count, auto_rounds, "8",  LIVE, FROM(1, 1e6), "max: auto: looked at after each move before the next one")
+      "max: auto: distance from behaviour to the trained weights (k3, nats per token); the limit falls above the second, and rises only below the first") \
+    X(count, auto_rounds, "8",  LIVE, FROM(1, 1e6), "max: auto: rounds between two changes of the limit")
 
 #define RECIPE_PUBLISH(X, C, G) \
     X(count, every, "1", LIVE, FROM(1, 1001), "rounds between versions that generators get; up to lag.max + 1 (lag.auto_min + 1)") \
-    X(flag,  delta, "true", FIXED, ANY, "sends what changed since the version that a generator has; false: always all values") \
-    C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "changes on their way; auto: zstd but on loopback") \
+    X(flag,  delta, "true", FIXED, ANY, "send the changes since the version that a generator has; false: always all values") \
+    C(compress, recipe_compress, "auto", FIXED, "auto|none|zstd", "compression of changes; auto: zstd except on loopback") \
     X(count, anchor_every, "64", FIXED, FROM(0, 1e9), "versions between those that generators verify in full, in the background; 0: none") \
     X(count, full_at_once, "2", FIXED, FROM(1, 65536), "generators that are sent all values at the same time; others wait their turn") \
-    X(count, fanout, "0", FIXED, FROM(0, 4096), "generators that the learner, and each generator in turn, sends weights to; the others get them from these. 0: all from the learner") \
-    X(count, relay_ms, "10000", FIXED, FROM(100, 3600000), "without a sign of life from a generator that passes weights on: back to the learner") \
-    C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "how versions travel; nccl: broadcast between GPUs, gRPC beside it; auto: nccl where its library and a GPU are there") \
-    X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL, opened at run time: a name that the system finds, or a path") \
-    X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "CUDA's runtime likewise; empty: libcudart.so of the versions known") \
-    X(count, bucket_bytes, "33554432", FIXED, FROM(1, 0x1p30), "that NCCL broadcasts at a time; twice as much of the GPU's memory is kept for it") \
-    X(count, settle_ms,  "500",   FIXED, FROM(1, 3600000), "NCCL: after a generator came, for others to come before the group is made anew") \
-    X(count, gather_ms,  "2000",  FIXED, FROM(1, 3600000), "NCCL: for generators to answer an invitation") \
-    X(count, connect_ms, "30000", FIXED, FROM(1, 3600000), "NCCL: for all to connect") \
-    X(count, carry_ms,   "10000", FIXED, FROM(1, 3600000), "NCCL: for a version to reach all; then its rest goes over gRPC, and who held it up stays out for a while") \
-    X(count, end_ms,     "2000",  FIXED, FROM(1, 3600000), "NCCL: for all to give a group up") \
-    X(count, retry_ms,   "5000",  FIXED, FROM(1, 3600000), "NCCL: before the next attempt with who failed; doubles up to 64 times")
+    X(count, fanout, "0", FIXED, FROM(0, 4096), "generators to which the learner, and each generator in turn, sends weights; 0: the learner sends to all") \
+    X(count, relay_ms, "10000", FIXED, FROM(100, 3600000), "milliseconds without a sign of life from a relaying generator, after which weights come from the learner again") \
+    C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "transport of versions; nccl: broadcast between GPUs, gRPC beside it; auto: nccl where its library and a GPU are there") \
+    X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL's library, opened at run time: a name that the system finds, or a path") \
+    X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "library of CUDA's runtime, likewise; empty: libcudart.so of a known version") \
+    X(count, bucket_bytes, "33554432", FIXED, FROM(1, 0x1p30), "bytes of one NCCL broadcast; twice as many of the GPU's memory are kept for it") \
+    X(count, settle_ms,  "500",   FIXED, FROM(1, 3600000), "NCCL: wait for more generators after one has come, before the group is made anew") \
+    X(count, gather_ms,  "2000",  FIXED, FROM(1, 3600000), "NCCL: time limit for answers to an invitation") \
+    X(count, connect_ms, "30000", FIXED, FROM(1, 3600000), "NCCL: time limit for all to connect") \
+    X(count, carry_ms,   "10000", FIXED, FROM(1, 3600000), "NCCL: time limit for a version; then its rest goes over gRPC, and the generator that held it up stays out for a while") \
+    X(count, end_ms,     "2000",  FIXED, FROM(1, 3600000), "NCCL: time limit for all to leave a group") \
+    X(count, retry_ms,   "5000",  FIXED, FROM(1, 3600000), "NCCL: pause before the next attempt with a generator that failed; doubles up to 64 times")
 
 #define RECIPE_REPLAY(X, C, G) \
     C(policy, recipe_policy, "fifo", FIXED, "fifo|uniform|priority", \
-      "which of the stored groups make a round: the oldest; any, drawn from run.seed; or rather those whose rewards differ more") \
-    X(number, priority_exponent, "1.0",   FIXED, FROM(0, 10),  "of a group's mean distance from its mean reward, to which its chance is proportional (priority); 0: all alike") \
-    X(count, max_uses,       "1",         FIXED, FROM(1, 1000), "rounds that may train a group, each once; at most lag.max + 1. What is left of them counts as waiting to be trained") \
-    X(count, max_groups,     "4096",      FIXED, FROM(1, 1e8), "kept for training; at least (lag.max or lag.auto_max, + 1) * learner.groups") \
-    X(count, min_free_bytes, "268435456", LIVE,  FROM(0, 0x1p50), "of disk: with less, no new leases until there is room")
+      "choice of stored groups for a round: the oldest; any, drawn from run.seed; or rather groups whose rewards differ more") \
+    X(number, priority_exponent, "1.0",   FIXED, FROM(0, 10),  "exponent of the mean distance from a group's mean reward, to which its chance is proportional (priority); 0: all alike") \
+    X(count, max_uses,       "1",         FIXED, FROM(1, 1000), "rounds that may train a group, each once; at most lag.max + 1. A group counts as waiting as often as it may still be used") \
+    X(count, max_groups,     "4096",      FIXED, FROM(1, 1e8), "groups kept for training; at least (lag.max or lag.auto_max, + 1) * learner.groups") \
+    X(count, min_free_bytes, "268435456", LIVE,  FROM(0, 0x1p50), "free bytes of the disk below which no new leases are given")
 
 #define RECIPE_CHECKPOINT(X, C, G) \
     X(count, every, "50", LIVE, FROM(1, 1e9),  "rounds between checkpoints") \
@@ -219,20 +219,20 @@
 
 #define RECIPE_EVAL(X, C, G) \
     X(count,  every,       "0",   FIXED, FROM(0, 1e9),  "rounds between evaluations, of the first and the last version too; 0: none") \
-    X(count,  prompts,     "512", FIXED, FROM(1, 1e7),  "of data.eval, from its beginning") \
-    X(number, temperature, "0.0", FIXED, FROM(0, 100),  "of sampling, from 0.001 on; 0: the likeliest token")
+    X(count,  prompts,     "512", FIXED, FROM(1, 1e7),  "rows of data.eval, from its beginning") \
+    X(number, temperature, "0.0", FIXED, FROM(0, 100),  "sampling temperature, from 0.001 on; 0: the likeliest token")
 
 #define RECIPE_SFT(X, C, G) \
     X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \
     X(path,   data,   "",    FIXED, ANY,                 "demonstrations: rows with data.prompt_column and completion_column") \
-    X(output, output, "",    FIXED, ANY,                 "directory to write; empty: what model.path says") \
+    X(output, output, "",    FIXED, ANY,                 "directory to write; empty: model.path") \
     X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates; 0: as many as epochs make") \
     X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data; counts only with steps: 0") \
     X(count,  batch,  "256", FIXED, FROM(1, 1048576),    "rows in one update") \
-    X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "of the order of rows and of new weights") \
-    X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "of the loss on prompt tokens; completions have 1") \
-    X(count,  max_tokens, "512", FIXED, FROM(2, 1048576), "a longer row is skipped, and counted") \
-    X(count,  threads, "1",  FIXED, FROM(1, 1024),       "that compute") \
+    X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "seed of the order of rows and of new weights") \
+    X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "weight of the loss on prompt tokens; completions have 1") \
+    X(count,  max_tokens, "512", FIXED, FROM(2, 1048576), "longest row in tokens; longer ones are skipped and counted") \
+    X(count,  threads, "1",  FIXED, FROM(1, 1024),       "compute threads") \
     G(optimizer, "AdamW")
 
 #define RECIPE_NET(X, C, G) \

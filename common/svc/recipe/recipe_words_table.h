@@ -1,4 +1,4 @@
-/* THE table of other trainers' key names: what a recipe calls the same thing. Beside the options table (recipe_table.h).
+/* THE table of other trainers' key names: our names of the same things. Beside the options table (recipe_table.h).
  *
  *     W(name, ours, note)      ours: a key of the options table, or "" where there is no such thing; note: where meanings differ
  *
@@ -42,9 +42,9 @@
     W("lr_warmup_steps_ratio",       "learner.optimizer.warmup", "in updates: ratio * run.rounds * learner.updates_per_round") \
     W("warmup_steps_proportion",     "learner.optimizer.warmup", "in updates: proportion * run.rounds * learner.updates_per_round") \
     W("min_lr",                      "learner.optimizer.min_lr_ratio", "as a share of learner.optimizer.lr") \
-    W("optim",                       "learner.optimizer", "it is AdamW") \
-    W("optimizer_type",              "learner.optimizer", "it is AdamW") \
-    W("optimizer",                   "learner.optimizer", "it is AdamW")
+    W("optim",                       "learner.optimizer", "the optimizer is AdamW") \
+    W("optimizer_type",              "learner.optimizer", "the optimizer is AdamW") \
+    W("optimizer",                   "learner.optimizer", "the optimizer is AdamW")
 
 #define RECIPE_WORDS_BATCH(W) \
     W("per_device_train_batch_size", "learner.groups", "counts prompts of a round: completions / generator.num_generations * learner.updates_per_round; memory is learner.micro_tokens") \
@@ -56,7 +56,7 @@
     W("batch_size",                  "learner.groups", "counts prompts of a round, each with generator.num_generations completions; for sft: sft.batch") \
     W("num_prompts_per_step",        "learner.groups", "") \
     W("gen_batch_size",              "learner.groups", "") \
-    W("over_sampling_batch_size",    "learner.groups", "what waits beside a round follows from lag.max") \
+    W("over_sampling_batch_size",    "learner.groups", "the number of groups beside a round follows from lag.max") \
     W("gradient_accumulation_steps", "learner.micro_tokens", "a step is cut into so many tokens at a time by itself; the batch is learner.groups") \
     W("micro_train_batch_size",      "learner.micro_tokens", "counts tokens") \
     W("train_micro_batch_size",      "learner.micro_tokens", "counts tokens") \
@@ -168,9 +168,9 @@
     W("recompute_logprob",           "learner.ratio_to", "proximal") \
     W("missing_eos_penalty",         "rewarder.scorers", "an entry of kind format with eos: true and a weight") \
     W("non_eos_penalty",             "rewarder.scorers", "an entry of kind format with eos: true and a weight") \
-    W("mask_truncated_completions",  "rewarder.scorers", "what a completion that was cut off is worth: kind format with eos: true, or length") \
-    W("overlong_filter",             "rewarder.scorers", "what a completion that was cut off is worth: kind format with eos: true, or length") \
-    W("overlong_filtering",          "rewarder.scorers", "what a completion that was cut off is worth: kind format with eos: true, or length") \
+    W("mask_truncated_completions",  "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
+    W("overlong_filter",             "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
+    W("overlong_filtering",          "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
     W("overlong_buffer",             "rewarder.scorers", "an entry of kind length") \
     W("overlong_reward_penalty",     "rewarder.scorers", "an entry of kind length") \
     W("reward_clip_range",           "", "rewards are not clipped; weights: rewarder.scorers") \
@@ -278,7 +278,7 @@
     W("max_lag",                     "lag.max", "rounds, strictly kept") \
     W("async_queue_size",            "lag.max", "rounds that may be made ahead") \
     W("queue_size",                  "lag.max", "rounds that may be made ahead") \
-    W("off_policy_mask_threshold",   "lag.max", "what is too old is not trained") \
+    W("off_policy_mask_threshold",   "lag.max", "groups that are too old are not trained") \
     W("async_training",              "lag.max", "0: strictly in turn") \
     W("async_train",                 "lag.max", "0: strictly in turn") \
     W("async_grpo",                  "lag.max", "0: strictly in turn") \
