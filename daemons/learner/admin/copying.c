@@ -4,6 +4,7 @@
 #include "learner/admin/services.h"
 #include "learner/replay/backup.h"
 #include "learner/store/rounds.h"
+#include "svc/security.h"
 #include <time.h>
 
 enum { NAME_OF_TIME = 32 };
@@ -46,6 +47,7 @@ struct rpc_service copying_service(struct desk *desk)
          &rlhfd__admin__v1__backup_request__descriptor,
          &rlhfd__admin__v1__backup_reply__descriptor,
          RPC_UNARY,
+         CALLER_ADMIN,
          {.message = on_backup},
          0},
         {0},

@@ -9,7 +9,7 @@
 #include "svc/recipe/recipe.h"
 #include "wire/rollout.h"
 
-enum { MISFIT_WHY = 160 };
+enum { MISFIT_WHY = REASON_MAX_BYTES + 40 };
 
 struct misfit_rules {
     const struct recipe *recipe;
