@@ -405,9 +405,50 @@ static void a_learner_of_another_build(void **state)
     end_at_learner(methods, 4, "speaks protocol 99, this process 3: start daemons of one build");
 }
 
+/* A learner on a backend's module: its exit status, and its output. It is killed once it listens. */
+static int learn_on(const char *module, char **ret_output)
+{
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 2, .groups = 8, .lag = 1});
+    SCOPED_MEM char *kept = mem_string(getenv("RLHFD_BACKEND"));
+    SCOPED_MEM char *announce = file_join(ring.directory, "learner.json");
+    setenv("RLHFD_BACKEND", module, 1);
+    struct process learner =
+        process_start(ring.log, "rlhfd-learner", ring.recipe, "--run", ring.run, "--announce",
+                      announce, "--set", "learner.listen=127.0.0.1:0", NULL);
+    unsetenv("RLHFD_BACKEND");
+    if (kept)
+        setenv("RLHFD_BACKEND", kept, 1);
+    int status = -1;
+    for (int64_t until = clock_ms() + WAIT_MS;
+         status < 0 && clock_ms() < until && !file_exists(announce);)
+        status = process_wait(&learner, 20);
+    if (status < 0) {
+        process_kill(&learner, SIGKILL);
+        status = process_wait(&learner, WAIT_MS);
+    }
+    *ret_output = file_text(ring.log);
+    return status;
+}
+
+static void a_learner_whose_training_does_not_repeat(void **state)
+{
+    (void)state;
+    char *output;
+    int status = learn_on(MODULE_UNREPEATABLE, &output);
+    assert_says(output, status, 1,
+                (const char *const[]){"code=PRECONDITION", "the training of backend 'cpu'",
+                                      "is not repeatable", "another backend", NULL});
+    mem_free(output);
+    status = learn_on(MODULE_WHOLE, &output); // the same way in, and training that repeats
+    if (status != 128 + SIGKILL || !strstr(output, "listening") || strstr(output, " error "))
+        fail_msg("status %d:\n%s", status, output);
+    mem_free(output);
+}
+
 TESTS(cmocka_unit_test(a_generator_of_another_recipe),
       cmocka_unit_test(a_generator_of_another_model),
       cmocka_unit_test(a_rewarder_of_another_recipe), cmocka_unit_test(what_is_live_may_differ),
       cmocka_unit_test(a_generator_at_another_runs_rewarder),
       cmocka_unit_test(a_socket_that_nobody_reads), cmocka_unit_test(a_peer_that_answers_no_hello),
-      cmocka_unit_test(a_learner_of_another_build))
+      cmocka_unit_test(a_learner_of_another_build),
+      cmocka_unit_test(a_learner_whose_training_does_not_repeat))
