@@ -19,13 +19,10 @@ static struct metric by_all =
 static struct metric *const rows[] = {&by_nccl, &by_all};
 
 /* What the model was loaded with: a version that is the same need not come. */
-static void loaded_values(void *arg, uint16_t *ret)
+static err_t loaded_values(void *arg, uint16_t *ret)
 {
     const struct model *model = arg;
-    err_t failed = model_copy(model, 0, model->params->layout->elements, ret);
-    if (err_failed(failed))
-        log_error("the loaded weights cannot be read", "why=\"%s\"", err_message(failed));
-    err_free(failed);
+    return model_copy(model, 0, model->params->layout->elements, ret);
 }
 
 static void show(const struct update *update)

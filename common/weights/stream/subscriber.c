@@ -248,7 +248,7 @@ static err_t take_manifest(struct subscriber *subscriber, const struct manifest 
         subscriber->received = 0;
         subscriber->sum = (struct digest){0};
         staging_clear(subscriber->staging);
-        subscriber_make_room(subscriber, manifest->kind);
+        TRY(subscriber_make_room(subscriber, manifest->kind));
         delta_free(STEAL(subscriber->passed_on));
         if (subscriber->handlers.forward &&
             (manifest->kind == WEIGHTS_DELTA || manifest->kind == WEIGHTS_JUMP))

@@ -52,9 +52,10 @@ struct subscriber_options {
     uint64_t version;
     /* What the model loaded from elsewhere has this digest: of a version that is the same no values
      * come. values() then gives them, all elements, when the first changes come: nothing that was
-     * taken has any values before. NULL: nothing. */
+     * taken has any values before. If it fails, the stream goes down with its error. NULL:
+     * nothing. */
     const struct digest *digest;
-    void (*values)(void *arg, uint16_t *ret);
+    err_t (*values)(void *arg, uint16_t *ret);
     void *arg;
 };
 

@@ -24,7 +24,7 @@ const struct manifest *subscriber_coming(const struct subscriber *subscriber)
     return subscriber->receiving ? &subscriber->coming : NULL;
 }
 
-void subscriber_make_room(struct subscriber *subscriber, enum weights_kind kind)
+err_t subscriber_make_room(struct subscriber *subscriber, enum weights_kind kind)
 {
     const size_t bytes = subscriber->elements * sizeof *subscriber->ready;
     const bool forwards = subscriber->handlers.forward != NULL;
@@ -33,13 +33,16 @@ void subscriber_make_room(struct subscriber *subscriber, enum weights_kind kind)
             subscriber->incoming = STEAL(subscriber->ready);
         if (!subscriber->incoming)
             subscriber->incoming = mem_aligned(bytes);
-        return;
+        return OK;
     }
     free(STEAL(subscriber->incoming));
     if (subscriber->ready || (kind == WEIGHTS_SAME && !forwards))
-        return;
-    subscriber->ready = mem_aligned(bytes);
-    subscriber->options.values(subscriber->options.arg, subscriber->ready);
+        return OK;
+    SCOPED_MEM uint16_t *loaded = mem_aligned(bytes);
+    TRY(err_wrap(subscriber->options.values(subscriber->options.arg, loaded),
+                 "the loaded weights"));
+    subscriber->ready = STEAL(loaded);
+    return OK;
 }
 
 uint16_t *subscriber_incoming(struct subscriber *subscriber)

@@ -56,8 +56,9 @@ void subscriber_break(struct subscriber *subscriber, err_t why); // as a peer th
  * chunk begins what comes. */
 const struct manifest *subscriber_coming(const struct subscriber *subscriber);
 /* Memory for what comes. What lies here serves for a version that comes whole if nothing of it is
- * wanted any more; what was forwarded is wanted until the next is. */
-void subscriber_make_room(struct subscriber *subscriber, enum weights_kind kind);
+ * wanted any more; what was forwarded is wanted until the next is. An error is that of
+ * options.values. */
+err_t subscriber_make_room(struct subscriber *subscriber, enum weights_kind kind);
 
 uint16_t *subscriber_incoming(struct subscriber *subscriber); // where all values go
 void subscriber_again(struct subscriber *subscriber); // all of coming, which was wrong, once more

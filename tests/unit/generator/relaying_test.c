@@ -21,12 +21,13 @@ static void pass_on(struct subscriber *, const struct manifest *manifest, const 
     relay_forward(relay, manifest, values, delta);
 }
 
-static void give_loaded(void *arg, uint16_t *ret)
+static err_t give_loaded(void *arg, uint16_t *ret)
 {
     struct chain *chain = arg;
     chain->asked++;
     for (size_t i = 0; i < chain->ring.elements; i++)
         ret[i] = value_of(1, i);
+    return OK;
 }
 
 static void begin(struct chain *chain, int i, bool loaded)

@@ -2,20 +2,23 @@
 #include "loopback_ring.h"
 #include "svc/security.h"
 
-/* What generator 0 loaded: of this version. Counts how often it is asked for it. */
+/* What generator 0 loaded: of this version. Counts how often it is asked for it; the first
+ * `failing` times it cannot be read. */
 struct loaded {
     const struct ring *ring;
     uint64_t version;
-    int asked;
+    int asked, failing;
     struct digest digest;
 };
 
-static void give_values(void *arg, uint16_t *ret)
+static err_t give_values(void *arg, uint16_t *ret)
 {
     struct loaded *loaded = arg;
-    loaded->asked++;
+    if (loaded->asked++ < loaded->failing)
+        return err_new(ERR_UNAVAILABLE, "no device answers");
     for (size_t i = 0; i < loaded->ring->elements; i++)
         ret[i] = value_of(loaded->version, i);
+    return OK;
 }
 
 static void start(struct ring *ring, struct loaded *loaded, uint64_t version)
@@ -84,6 +87,26 @@ static void what_was_not_loaded_comes_whole(void **state)
     settle(&ring, 4);
     assert_model(&ring.generator[0], 4);
     assert_true(stats_of(&ring).changes == 1 && loaded.asked == 0);
+    ring_done(&ring);
+}
+
+/* The stream goes down with the error, and the next one has what is lacking. */
+static void what_cannot_be_read_is_told(void **state)
+{
+    (void)state;
+    struct ring ring;
+    struct loaded loaded;
+    start(&ring, &loaded, 1);
+    settle(&ring, 1);
+    loaded.failing = 2;
+    publish(&ring, 2);
+    until(&ring, is_down);
+    assert_int_equal(ring.generator[0].why, ERR_UNAVAILABLE);
+    assert_int_equal(ring.generator[0].applied, 1);
+    until(&ring, all_have_newest);
+    assert_model(&ring.generator[0], 2);
+    assert_int_equal(loaded.asked, 3);
+    assert_int_equal(stats_of(&ring).mismatches, 0);
     ring_done(&ring);
 }
 
@@ -158,5 +181,6 @@ static void what_is_said_to_be_here_is_checked(void **state)
 }
 
 TESTS(cmocka_unit_test(what_was_loaded_does_not_come),
-      cmocka_unit_test(what_was_not_loaded_comes_whole), cmocka_unit_test(a_break_changes_nothing),
+      cmocka_unit_test(what_was_not_loaded_comes_whole),
+      cmocka_unit_test(what_cannot_be_read_is_told), cmocka_unit_test(a_break_changes_nothing),
       cmocka_unit_test(what_is_said_to_be_here_is_checked))
