@@ -148,6 +148,8 @@ static void show_group(const json_t *detail)
     printf("\nprompt: %.*s\n", TEXT_SHOWN, answer_text(detail, "prompt"));
     SCOPED_MEM char *row = json_dumps(json_object_get(detail, "row"), JSON_ENCODE_ANY);
     printf("row: %.*s\n", TEXT_SHOWN, row ? row : "");
+    if (*answer_text(detail, "forward"))
+        printf("numerics: %s\n", answer_text(detail, "forward"));
     json_array_foreach (json_object_get(detail, "completions"), i, one)
         show_completion(one, i);
 }

@@ -409,5 +409,26 @@ static void training_reads_what_was_changed(void **state)
     ring_audit(&ring);
 }
 
+static void a_rewarder_with_a_reference_tells_its_numerics(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){
+        .rounds = 100000, .groups = 8, .lag = 1, .rewarder = "reference: frozen, "});
+    struct daemons d = daemons_start(&ring, "model.kv=fp32");
+    wait_round(&d, 1);
+    struct client client = client_new(&d, LEARNER);
+    Rlhfd__Admin__V1__ListWorkersRequest list = RLHFD__ADMIN__V1__LIST_WORKERS_REQUEST__INIT;
+    const Rlhfd__Admin__V1__ListWorkersReply *workers =
+        CALL(&client, "ListWorkers", list, list_workers_reply);
+    assert_int_equal(workers->n_workers, 2);
+    for (size_t i = 0; i < workers->n_workers; i++)
+        assert_string_equal(workers->workers[i]->forward, "backend=cpu kernels=2 kv=fp32");
+    client_done(&client);
+    process_kill(&d.process[LEARNER], SIGTERM);
+    assert_int_equal(daemons_wait_learner(&d, RUN_MS), 0);
+}
+
 TESTS(cmocka_unit_test(a_change_survives_a_kill), cmocka_unit_test(a_pause_is_durable),
-      cmocka_unit_test(a_worker_is_sent_away), cmocka_unit_test(training_reads_what_was_changed))
+      cmocka_unit_test(a_worker_is_sent_away),
+      cmocka_unit_test(a_rewarder_with_a_reference_tells_its_numerics),
+      cmocka_unit_test(training_reads_what_was_changed))

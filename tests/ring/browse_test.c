@@ -171,6 +171,7 @@ static void a_group_is_shown_with_its_texts(void **)
         const char *prompt = json_string_value(json_object_get(row, "prompt"));
         assert_non_null(prompt);
         assert_string_equal(group->prompt, prompt);
+        assert_string_equal(group->forward, "backend=cpu kernels=2 kv=bf16");
         assert_int_equal(group->summary->slot, all->groups[i]->slot);
         double reward = 0;
         uint64_t tokens = 0;

@@ -134,6 +134,7 @@ static void reply(struct rpc_call *call, const struct asked *asked, char *prompt
     detail.summary = &summary;
     detail.row = (ProtobufCBinaryData){strlen(group->row), (uint8_t *)group->row};
     detail.prompt = prompt;
+    detail.forward = group->forward ? group->forward : detail.forward;
     detail.n_completions = group->completions;
     detail.completions = at;
     rpc_call_reply(call, &detail.base);
