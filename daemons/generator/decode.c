@@ -231,7 +231,7 @@ static void take_in_force(struct decode *decode, const struct errand *errand,
         counters_evaluates(version);
     } else {
         counters_swapped(version, done, swap_mode_name(decode->options.recipe->generator.in_flight),
-                         track_figures(decode->track[TRACK_TRAINING]).tokens_in_flight);
+                         track_in_flight(decode->track[TRACK_TRAINING]));
         if (!decode->serving)
             decode->serving_since_s = clock_s();
         decode->serving = true;

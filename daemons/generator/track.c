@@ -229,6 +229,11 @@ struct decoder_figures track_figures(const struct track *track)
     return decoder_figures(track->decoder);
 }
 
+uint64_t track_in_flight(const struct track *track)
+{
+    return decoder_in_flight(track->decoder);
+}
+
 const struct model *track_model(const struct track *track)
 {
     return decoder_model(track->decoder);

@@ -48,6 +48,7 @@ err_t track_apply(struct track *track, const struct track_weights *weights, stru
 
 int track_groups(const struct track *track); // that fit into the slots at once; NULL: 0
 struct decoder_figures track_figures(const struct track *track);
+uint64_t track_in_flight(const struct track *track); // tokens of completions under way
 const struct model *track_model(const struct track *track);
 void track_free(struct track *track);
 DEFINE_SCOPED(track)

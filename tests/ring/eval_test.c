@@ -237,13 +237,15 @@ static void a_killed_learner_evaluates_no_version_twice(void **state)
     assert_same_apart(&ring, &lines);
 }
 
-/* A prompt that is no text cannot be decoded; the others count all the same, and the run ends. */
+/* A prompt that is no text, or longer than data.max_prompt_tokens, cannot be decoded; the others
+ * count all the same, and the run ends. */
 static void a_prompt_that_cannot_be_decoded_is_counted(void **state)
 {
     (void)state;
-    struct ring ring = prepare(1, ROUNDS, 3);
+    struct ring ring = prepare(1, ROUNDS, 4);
     static const char rows[] = "{\"prompt\": \"dcba>\", \"completion\": \"abcd\"}\n"
                                "{\"question\": \"dcba>\", \"completion\": \"abcd\"}\n"
+                               "{\"prompt\": \"abcdefghijklmnop>\", \"completion\": \"a\"}\n"
                                "{\"prompt\": \"ba>\"}\n"; // exact has nothing to compare with
     SCOPED_MEM char *path = file_join(ring.directory, "eval.jsonl");
     assert_ok(file_write(path, rows, sizeof rows - 1));
@@ -253,8 +255,8 @@ static void a_prompt_that_cannot_be_decoded_is_counted(void **state)
     assert_int_equal(lines.count, 2);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(lines.at[i].version, i * ROUNDS);
-        assert_int_equal(lines.at[i].prompts, 3);
-        assert_int_equal(lines.at[i].failed, 2);
+        assert_int_equal(lines.at[i].prompts, 4);
+        assert_int_equal(lines.at[i].failed, 3);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/scoped.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -139,6 +140,46 @@ static void the_scorers_are_those_of_the_command_line(void **state)
     assert_true(json_is_null(json_object_get(far, "kl")));
 }
 
+/* Prompts of 6 tokens, two of 7 and 8, of which 6 are allowed: skipped and counted, never cut. The
+ * lines keep the numbers of their rows. */
+static void prompts_that_are_too_long_are_skipped(void **state)
+{
+    (void)state;
+    static const char rows[] = "{\"prompt\": \"abcdef>\", \"completion\": \"abcdef\"}\n"
+                               "{\"prompt\": \"edcba>\", \"completion\": \"abcde\"}\n"
+                               "{\"prompt\": \"abcdefg>\", \"completion\": \"abcdefg\"}\n"
+                               "{\"prompt\": \"zyxwv>\", \"completion\": \"vwxyz\"}\n";
+    SCOPED_MEM char *path = file_join(ring.directory, "long.jsonl");
+    assert_ok(file_write(path, rows, sizeof rows - 1));
+#define WITH ring.recipe, "--run", ring.run, "--set", "data.max_prompt_tokens=6"
+    char *output, *rest = NULL;
+    assert_int_equal(process_run(&output, RUN_MS, "rlhfctl", "eval", WITH, "--data", path, "--json",
+                                 "--out", lines, NULL),
+                     0);
+    assert_non_null(strstr(output, "2 of 4 prompts are skipped; the first: "));
+    assert_non_null(strstr(output, "long.jsonl:1: a prompt of 7 tokens; 1 to 6 are allowed"));
+    SCOPED_JSON json_t *json = json_loads(strchr(output, '{'), JSON_DISABLE_EOF_CHECK, NULL);
+    assert_near(at(json, "prompts", NULL), 2, 0);
+    assert_near(at(json, "prompts_skipped", NULL), 2, 0);
+    free(output);
+    SCOPED_MEM char *text = file_text(lines);
+    const double numbers[] = {1, 3};
+    int count = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        SCOPED_JSON json_t *one = json_loads(line, 0, NULL);
+        assert_near(at(one, "prompt", NULL), numbers[count++], 0);
+    }
+    assert_int_equal(count, 2);
+    assert_int_not_equal(
+        process_run(&output, RUN_MS, "rlhfctl", "generate", WITH, "--prompt", "abcdef>", NULL), 0);
+    assert_non_null(strstr(output, "a prompt of 7 tokens; 1 to 6 are allowed"));
+    free(output);
+    assert_int_equal(
+        process_run(&output, RUN_MS, "rlhfctl", "generate", WITH, "--prompt", "bcdef>", NULL), 0);
+    free(output);
+#undef WITH
+}
+
 static void refused(const char *part, const char *a, const char *b, const char *c, const char *d)
 {
     char *output;
@@ -172,6 +213,7 @@ int main(void)
         cmocka_unit_test(its_figures_are_those_of_its_lines),
         cmocka_unit_test(training_moves_away_and_the_newest_is_the_default),
         cmocka_unit_test(the_scorers_are_those_of_the_command_line),
+        cmocka_unit_test(prompts_that_are_too_long_are_skipped),
         cmocka_unit_test(what_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, train, NULL);

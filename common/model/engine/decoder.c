@@ -311,16 +311,21 @@ bool decoder_resume(struct decoder *d, const struct digest *id, int completion)
 struct decoder_figures decoder_figures(const struct decoder *d)
 {
     const struct engine_counters *c = engine_counters(d->engine);
-    struct decoder_figures figures = {.busy_s = c->busy_s,
-                                      .tokens = c->tokens,
-                                      .recomputed_tokens = c->recomputed_tokens,
-                                      .preemptions = c->preemptions,
-                                      .active_slots = engine_active(d->engine),
-                                      .free_pages = engine_free_pages(d->engine),
-                                      .bytes = engine_bytes(d->engine)};
+    return (struct decoder_figures){.busy_s = c->busy_s,
+                                    .tokens = c->tokens,
+                                    .recomputed_tokens = c->recomputed_tokens,
+                                    .preemptions = c->preemptions,
+                                    .active_slots = engine_active(d->engine),
+                                    .free_pages = engine_free_pages(d->engine),
+                                    .bytes = engine_bytes(d->engine)};
+}
+
+uint64_t decoder_in_flight(const struct decoder *d)
+{
+    uint64_t tokens = 0;
     for (const struct job *job = d->running; job; job = job->next)
-        figures.tokens_in_flight += (uint64_t)engine_progress(d->engine, job->tag);
-    return figures;
+        tokens += (uint64_t)engine_progress(d->engine, job->tag);
+    return tokens;
 }
 
 struct model *decoder_model(const struct decoder *d)

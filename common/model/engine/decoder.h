@@ -117,10 +117,10 @@ struct decoder_figures {
     double busy_s; // inside steps
     uint64_t tokens, recomputed_tokens, preemptions;
     int active_slots, free_pages;
-    size_t bytes;              // of all memory but the weights
-    uint64_t tokens_in_flight; // of completions under way
+    size_t bytes; // of all memory but the weights
 };
 struct decoder_figures decoder_figures(const struct decoder *decoder);
+uint64_t decoder_in_flight(const struct decoder *decoder); // tokens of completions under way
 
 /* Borrowed: for new weights between two steps, and for reading. */
 struct model *decoder_model(const struct decoder *decoder);
