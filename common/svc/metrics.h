@@ -57,7 +57,9 @@ void metrics_register(struct metric *const *rows, size_t count);
 void metric_add(struct metric *metric, double x);     // counters: x >= 0; gauges
 void metric_set(struct metric *metric, double x);     // gauges
 void metric_observe(struct metric *metric, double x); // histograms
-double metric_value(const struct metric *metric);     // a histogram's: how many were observed
+/* For those who show metrics: a decision has figures of its own (svc/cell.h). A histogram's: how
+ * many were observed. */
+double metric_value(const struct metric *metric);
 
 /* Everything in Prometheus' text format 0.0.4, with this process' CPU, memory and start time. Any
  * thread. */

@@ -3,11 +3,13 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "ring/admin_client.h"
 #include "testing/daemons.h"
 #include "testing/testing.h"
+#include "testing/weights.h"
 #include "wire/rollout.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -129,6 +131,47 @@ static void a_file_that_must_not_grow(void **state)
     assert_int_equal(prlimit(d.process[LEARNER].pid, RLIMIT_FSIZE, &limit, NULL), 0);
     assert_learner_ends(&d, ring.run, "File too large");
     assert_goes_on(&d);
+}
+
+/* ---- supervised training */
+
+static int finetune(const struct ring *ring, const char *steps, char **ret_output)
+{
+    SCOPED_MEM char *data = mem_printf("sft.data=%s/train.jsonl", ring->directory);
+    SCOPED_MEM char *output = mem_printf("sft.output=%s/out", ring->directory);
+    SCOPED_MEM char *model = mem_printf("sft.model=%s", ring->model);
+    return process_run(ret_output, TRAIN_MS, "rlhfctl", "sft", ring->recipe, "--set", data, "--set",
+                       output, "--set", model, "--set", steps, NULL);
+}
+
+/* Each rename fails in turn: the model that stands there stays until the new one is whole. */
+static void a_model_that_cannot_take_its_place(void **state)
+{
+    (void)state;
+    struct ring ring = endless_ring(0);
+    SCOPED_MEM char *path = file_join(ring.directory, "plan");
+    SCOPED_MEM char *model = file_join(ring.directory, "out");
+    setenv("FAULT_PLAN", path, 1);
+    SCOPED_MEM char *first = NULL;
+    if (finetune(&ring, "sft.steps=1", &first))
+        fail_msg("%s", first);
+    json_t *before = weights_of_directory(model);
+    int status = 1, faults = 0;
+    for (; status; faults++) {
+        SCOPED_MEM char *plan = mem_printf("rename %d 5 once %s/out", faults + 1, ring.directory);
+        SCOPED_MEM char *output = NULL;
+        assert_ok(file_write(path, plan, strlen(plan)));
+        setenv("LD_PRELOAD", FAILING_CALLS_LIBRARY, 1);
+        status = finetune(&ring, "sft.steps=2", &output);
+        unsetenv("LD_PRELOAD");
+        SCOPED_JSON json_t *after = weights_of_directory(model);
+        if (!status)
+            assert_false(json_equal(before, after));
+        else if (!json_equal(before, after) || !strstr(output, "Input/output error"))
+            fail_msg("after rename %d: %s", faults + 1, output);
+    }
+    assert_true(faults > 4);
+    json_decref(before);
 }
 
 /* ---- a flipped byte */
@@ -367,5 +410,6 @@ TESTS(cmocka_unit_test(a_disk_that_does_not_sync),
       cmocka_unit_test(a_disk_that_is_full_in_the_midst_of_a_batch),
       cmocka_unit_test(a_checkpoint_that_cannot_be_put_in_place),
       cmocka_unit_test(a_file_that_must_not_grow),
+      cmocka_unit_test(a_model_that_cannot_take_its_place),
       cmocka_unit_test(a_flipped_byte_under_a_waiting_learner),
       cmocka_unit_test(a_flood_of_status_requests))

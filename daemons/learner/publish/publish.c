@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rpc/message.h"
+#include "svc/cell.h"
 #include "svc/metrics.h"
 #include "tensor/digest.h"
 #include "weights/broadcast/broadcast.h"
@@ -18,6 +19,8 @@ struct publish {
     const struct recipe *recipe;
     const struct layout *layout;
     struct publisher *publisher;
+    struct cell settled_ms; // the loop's
+    double last_bytes;      // of the thread that publishes
     /* The thread that publishes: the version before, whose values the publisher sends too. */
     struct published before;
     const uint16_t *base;
@@ -114,8 +117,9 @@ static void on_note(const char *text, void *user)
 static void on_settled(const struct manifest *manifest, double ms, void *user)
 {
     (void)manifest;
-    const struct publish *publish = user;
+    struct publish *publish = user;
     const struct publisher_stats stats = publisher_stats(publish->publisher);
+    cell_set(&publish->settled_ms, ms);
     metric_set(&settled_ms, ms);
     metric_set(&sent_bytes, (double)stats.bytes);
     metric_set(&sent_full, (double)stats.full);
@@ -239,21 +243,17 @@ err_t publish_version(struct publish *publish, const struct model *model,
     }
     keep(publish, &parcel, what);
     const double parameters = (double)publish->layout->parameters;
-    metric_set(&bytes_now, parcel.delta ? (double)parcel.delta->bytes
-                                        : (double)publish->layout->elements * sizeof(bf16));
+    publish->last_bytes = parcel.delta ? (double)parcel.delta->bytes
+                                       : (double)publish->layout->elements * sizeof(bf16);
+    metric_set(&bytes_now, publish->last_bytes);
     metric_set(&changed_now, parcel.delta ? (double)parcel.delta->changed / parameters : 1);
     loop_post(publish->loop, hand_over, mem_copy(&parcel, sizeof parcel));
     return OK;
 }
 
-double publish_last_ms(void)
+struct publish_figures publish_figures(const struct publish *publish)
 {
-    return metric_value(&settled_ms);
-}
-
-double publish_last_bytes(void)
-{
-    return metric_value(&bytes_now);
+    return (struct publish_figures){cell_get(&publish->settled_ms), publish->last_bytes};
 }
 
 void publish_free(struct publish *publish)

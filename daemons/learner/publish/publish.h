@@ -37,9 +37,11 @@ struct rpc_service publish_service(struct publish *publish);
 err_t publish_version(struct publish *publish, const struct model *model,
                       const struct published *what);
 
-/* Of the last version that every generator applied; of the last published one, as a generator that
- * has the version before gets it, uncompressed. Any thread. */
-double publish_last_ms(void);
-double publish_last_bytes(void);
+/* The thread that publishes. */
+struct publish_figures {
+    double ms;    // from publishing a version to its use by every generator, of the last such one
+    double bytes; // of the last version as the change from the one before, uncompressed
+};
+struct publish_figures publish_figures(const struct publish *publish);
 void publish_free(struct publish *publish);
 DEFINE_SCOPED(publish)

@@ -104,11 +104,11 @@ err_t train_end_round(struct train *train, const struct drawn *drawn, struct rou
     steer(train, drawn, report);
     if (!drawn->again && train->at.round % (uint64_t)recipe->publish.every == 0) {
         TRY(train_publish(train));
-        report->publish_bytes = publish_last_bytes();
+        report->publish_bytes = publish_figures(train->publish).bytes;
     }
     TRY(train_evaluate(train, false));
     report->version = train->at.version;
-    report->publish_ms = publish_last_ms();
+    report->publish_ms = publish_figures(train->publish).ms;
     report->checkpoint_ms = train->checkpoint_ms;
     report->time_s = report_time_offset(train->report) + clock_s() - train->begun_s;
     train->checkpoint_ms = 0;
