@@ -4,6 +4,7 @@
 #include "base/printable.h"
 #include "base/scoped.h"
 #include "base/streams.h"
+#include "base/version.h"
 #include "ctl/words/command.h"
 #include <signal.h>
 #include <stdio.h>
@@ -68,6 +69,10 @@ int main(int argc, char **argv)
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
                      strcmp(argv[1], "help") == 0)) {
         usage(stdout);
+        return (int)command_report(OK, false);
+    }
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("rlhfctl %s\n", version_text);
         return (int)command_report(OK, false);
     }
     const struct command *command = find(argc, argv, &words);

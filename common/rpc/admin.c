@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "base/version.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
@@ -129,6 +130,7 @@ static struct rpc_message *make_status(const struct rpc_admin_asking *asking,
     Rlhfd__Admin__V1__Status status = RLHFD__ADMIN__V1__STATUS__INIT;
     status.daemon = (char *)options->daemon;
     status.run = (char *)options->run;
+    status.build = (char *)version_text;
     status.state = (char *)options->state(options->arg);
     status.n_numbers = numbers.count;
     status.numbers = numbers.at;

@@ -1,5 +1,6 @@
 #include "wire/hello.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "rollout.pb-c.h"
 #include "wire/rollout.h"
 #include "wire/unpack.h"
@@ -34,6 +35,7 @@ void hello_done(struct hello *hello)
     }
     free(hello->setting);
     free(hello->forward);
+    free(hello->build);
     *hello = (struct hello){0};
 }
 
@@ -81,15 +83,18 @@ err_t hello_same_protocol(uint32_t theirs, const char *who)
     if (theirs == HELLO_PROTOCOL)
         return OK;
     return err_new(ERR_PRECONDITION,
-                   "%s speaks protocol %" PRIu32 ", this process %d: start daemons of one build",
-                   who, theirs, HELLO_PROTOCOL);
+                   "%s speaks protocol %" PRIu32
+                   ", this process %d: start daemons of one build (here %s)",
+                   who, theirs, HELLO_PROTOCOL, version_text);
 }
 
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who)
 {
     SCOPED_VALUE(bytes) text = {0};
     int count = 0;
-    TRY(hello_same_protocol(theirs->protocol, who));
+    SCOPED_MEM char *sender =
+        theirs->build ? mem_printf("%s (version %s)", who, theirs->build) : mem_string(who);
+    TRY(hello_same_protocol(theirs->protocol, sender));
     for (uint32_t i = 0; i < ours->settings; i++) {
         const struct hello_setting *mine = &ours->setting[i];
         const char *value = value_of(theirs, mine->key);
@@ -124,6 +129,7 @@ void hello_to_pb(const struct hello *hello, Rlhfd__V1__Hello *pb, void **rows)
     pb->n_settings = n;
     pb->settings = of;
     pb->forward = hello->forward ? hello->forward : pb->forward;
+    pb->build = (char *)version_text;
     *rows = of;
 }
 
@@ -148,8 +154,12 @@ err_t hello_from_pb(const Rlhfd__V1__Hello *pb, struct hello *ret)
     if (strlen(pb->forward) > NAME_MAX_BYTES)
         return err_new(ERR_INVALID, "hello: forward has %zu bytes; at most %d are allowed",
                        strlen(pb->forward), NAME_MAX_BYTES);
+    if (strlen(pb->build) > NAME_MAX_BYTES)
+        return err_new(ERR_INVALID, "hello: build has %zu bytes; at most %d are allowed",
+                       strlen(pb->build), NAME_MAX_BYTES);
     hello.protocol = pb->protocol;
     hello.forward = *pb->forward ? mem_string(pb->forward) : NULL;
+    hello.build = *pb->build ? mem_string(pb->build) : NULL;
     *ret = hello;
     hello = (struct hello){0};
     return OK;

@@ -28,11 +28,12 @@ struct hello {
     /* The forward id of its numerics (model/numerics.h), owned. NULL: it computes no
      * log-probabilities. Never compared here. */
     char *forward;
+    char *build; // version of the sender's program, owned; NULL: not told. Never compared
 };
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);
 
-/* PRECONDITION: it is not ours; both numbers are told. The learner asks it of hellos, workers of
+/* PRECONDITION: the number is not ours; the error has both. The learner checks hellos, workers check
  * the learner's answer. */
 err_t hello_same_protocol(uint32_t theirs, const char *who);
 

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/printable.h"
+#include "base/version.h"
 #include "svc/recipe/suggest.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,7 +155,7 @@ static err_t load(struct line *line, struct recipe **ret)
         return OK;
     }
     if (line->version) {
-        printf("%s %s\n", line->cli->program, RLHFD_VERSION);
+        printf("%s %s\n", line->cli->program, version_text);
         return OK;
     }
     if (line->log)

@@ -1,5 +1,6 @@
 /* Hellos: what differs is named, and hostile ones are bounded. */
 #include "base/mem.h"
+#include "base/version.h"
 #include "testing/testing.h"
 #include "wire/hello.h"
 #include "wire/rollout.h"
@@ -39,6 +40,10 @@ static void another_protocol_is_refused_before_anything_else(void **)
     theirs.protocol = 2;
     assert_err(ERR_PRECONDITION, "w speaks protocol 2, this process 3",
                hello_check(&ours, &theirs, "w"));
+    theirs.build = mem_string("9.0.0");
+    assert_err(ERR_PRECONDITION, "w (version 9.0.0) speaks protocol 2, this process 3",
+               hello_check(&ours, &theirs, "w"));
+    assert_err(ERR_PRECONDITION, version_text, hello_check(&ours, &theirs, "w"));
     assert_err(ERR_PRECONDITION, "w speaks protocol 0, this process 3",
                hello_check(&ours, &(struct hello){0}, "w"));
 }
@@ -70,6 +75,7 @@ static void it_crosses_the_wire(void **)
     assert_ok(hello_decode(out.data, out.len, &theirs));
     assert_int_equal(theirs.protocol, HELLO_PROTOCOL);
     assert_int_equal(theirs.settings, 2);
+    assert_string_equal(theirs.build, version_text);
     assert_ok(hello_check(&ours, &theirs, "w"));
     struct group *group = NULL;
     const struct group_limits limits = GROUP_LIMITS;
