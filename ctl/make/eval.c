@@ -54,7 +54,7 @@ static err_t choose_reference(struct eval *e, const char *flag)
 {
     const struct recipe *recipe = e->recipe;
     const int tokens = (int)(e->options.max_prompt_tokens + e->options.max_tokens);
-    bool frozen = recipe->rewarder.reference == RECIPE_FROZEN_REFERENCE;
+    bool frozen = recipe_has_reference(recipe);
     if (flag && strcmp(flag, "none") == 0)
         return OK;
     e->reference = flag                                         ? flag

@@ -15,7 +15,7 @@ struct scorer_job {
 };
 
 /* PROGRAM RECIPE [--run DIR] [--set X]... --job KIND, NULL at the end; words are borrowed, the
- * array is the caller's. */
+ * array is the caller's. Without a recipe PROGRAM --job KIND. */
 static char **words_for(const char *program, const char *recipe_file, char *const *argv,
                         const char *kind)
 {
@@ -24,8 +24,9 @@ static char **words_for(const char *program, const char *recipe_file, char *cons
         argc++;
     char **words = mem_array(argc + 5, sizeof *words);
     words[n++] = (char *)program;
-    words[n++] = (char *)recipe_file;
-    for (size_t i = 1; i < argc; i++) {
+    if (recipe_file)
+        words[n++] = (char *)recipe_file;
+    for (size_t i = 1; recipe_file && i < argc; i++) {
         bool alone = strcmp(argv[i], "--set") == 0 || strcmp(argv[i], "--run") == 0;
         bool joined = strncmp(argv[i], "--set=", 6) == 0 || strncmp(argv[i], "--run=", 6) == 0;
         if (alone || joined)
@@ -95,6 +96,26 @@ err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes)
     json_array_foreach (json_object_get(answer, "notes"), i, note)
         if (notes)
             fprintf(notes, "%s\n", json_string_value(note));
+    return OK;
+}
+
+err_t stages_document(struct bytes *ret)
+{
+    SCOPED_FILE in = fopen("/dev/null", "re");
+    SCOPED_FILE out = NULL;
+    char *const none[] = {NULL};
+    char text[4096];
+    pid_t pid = -1;
+    int status = -1;
+    if (!in)
+        return err_errno(errno, "cannot open '/dev/null'");
+    TRY(start_scorer(NULL, none, &(struct scorer_job){"document", in, false}, &pid, &out));
+    for (size_t len; (len = fread(text, 1, sizeof text, out));)
+        bytes_put(ret, text, len);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) || !ret->len)
+        return err_new(ERR_UNAVAILABLE, "rlhfd-rewarder, which has the stages, did not answer");
     return OK;
 }
 

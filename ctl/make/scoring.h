@@ -12,6 +12,11 @@ err_t score_lines(const struct recipe *recipe, char *const *argv, struct collect
  * doubtful goes to notes, a line each (NULL: nowhere). argv as above. */
 err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes);
 
+/* What the rewarder says of its stages' keys (`--job document`), as Markdown.
+ * UNAVAILABLE: its program is not beside this one. */
+struct bytes;
+err_t stages_document(struct bytes *ret);
+
 struct score_figures {
     size_t completions, scorers;
     double reward, reward_std, success, tokens, ended; // means over the completions

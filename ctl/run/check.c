@@ -47,7 +47,7 @@ static err_t check_reference(const struct checking *c)
     const char *path = r->rewarder.reference_path;
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
-    if (r->rewarder.reference == RECIPE_NO_REFERENCE || !*path)
+    if (!recipe_has_reference(r) || !*path)
         return OK;
     err_t failed = decoder_load(c->be, path, &model, &tokenizer);
     if (!err_failed(failed))

@@ -1,7 +1,7 @@
 /* The rewarder: groups of completions in, the same groups with scores out.
  *
- *     generators -> score -> reference -> relay -> learner
- *                 [workers]  [compute]   [loop]            dispositions go back the same way */
+ *     generators -> score -> pipeline's stages -> relay -> learner
+ *                  [loop]    [their threads]      [loop]            dispositions go back the same way */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -9,6 +9,7 @@
 #include "rewarder/relay.h"
 #include "rewarder/rewarder_hold.h"
 #include "rewarder/score.h"
+#include "rewarder/stage_list.h"
 #include "rpc/face.h"
 #include "svc/descriptors.h"
 #include "svc/loop.h"
@@ -187,13 +188,22 @@ static void daemon_done(struct daemon *d)
     loop_free(d->loop);
 }
 
+static err_t document(void)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    stage_list_document(&text);
+    fwrite(text.data, 1, text.len, stdout);
+    return OK;
+}
+
 static err_t run(int argc, char **argv)
 {
     const char *announce = NULL, *job = NULL;
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
         {"job", "KIND",
-         "do one offline job and exit: score (completions on standard input), check (the recipe)",
+         "do one offline job and exit: score (completions on standard input), check (the recipe), "
+         "document (the stages' keys; without a recipe)",
          .text = &job},
     };
     struct recipe_cli cli = {.program = "rlhfd-rewarder",
@@ -201,6 +211,8 @@ static err_t run(int argc, char **argv)
                              .flags = flags,
                              .flags_count = 2,
                              .member = true};
+    if (argc == 3 && strcmp(argv[1], "--job") == 0 && strcmp(argv[2], "document") == 0)
+        return document();
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
@@ -209,8 +221,11 @@ static err_t run(int argc, char **argv)
         return score_offline(recipe, stdin, stdout);
     if (job && strcmp(job, "check") == 0)
         return check_offline(recipe, stdout);
+    if (job && strcmp(job, "document") == 0)
+        return document();
     if (job)
-        return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: score, check", job);
+        return err_new(ERR_INVALID, "--job: '%s' is not known; allowed: score, check, document",
+                       job);
     struct daemon daemon = {.recipe = recipe};
     err_t failed = serve(&daemon, recipe, announce);
     svc_end_within(failed, LEAVE_MS); // scoring may take long: its groups are sent again

@@ -2,7 +2,8 @@
 #include "base/json.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
-#include "rewarder/scorer.h"
+#include "rewarder/pipeline.h"
+#include "svc/loop.h"
 #include "svc/recipe/recipe_place.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -10,37 +11,92 @@
 
 enum { LINE_MAX_BYTES = 16 << 20 };
 
-static err_t score_line(struct scorers *scorers, json_t *line, const char *name, double *score)
+/* The ring's pipeline without a ring: one completion at a time. */
+struct desk {
+    struct loop *loop;
+    struct pipeline *pipeline;
+    size_t scorers;
+    double score[RECIPE_SCORERS], reward; // of the last completion
+    err_t failed;
+};
+
+static void on_left(void *arg, const struct group *group, void *tag)
 {
-    const json_t *text = json_object_get(line, "text");
-    struct scorer_sample sample = {.row = json_object_get(line, "row"), .finish = FINISH_LENGTH};
+    (void)tag;
+    struct desk *desk = arg;
+    if (group->failure) {
+        desk->failed = err_new(ERR_INVALID, "%s", group->failure);
+    } else {
+        memcpy(desk->score, group_values(group, COLUMN_SCORES, 0),
+               desk->scorers * sizeof *desk->score);
+        desk->reward = group_value(group, COLUMN_REWARD, 0);
+    }
+    loop_stop(desk->loop);
+}
+
+static void desk_done(struct desk *desk)
+{
+    pipeline_free(desk->pipeline);
+    loop_free(desk->loop);
+}
+
+static err_t desk_open(const struct recipe *recipe, struct desk *ret)
+{
+    struct pipeline_options pipeline = {.left = on_left, .arg = ret};
+    TRY(loop_new(&ret->loop));
+    const struct stage_list_options list = {
+        .recipe = recipe, .loop = ret->loop, .scorers_only = true};
+    pipeline.loop = ret->loop;
+    TRY(stage_list_open(&list, &pipeline.list));
+    ret->scorers = pipeline.list->scorers;
+    return pipeline_open(&pipeline, &ret->pipeline);
+}
+
+/* Scores one completion of the row into desk->score and reward. Of its tokens it has the number
+ * alone. */
+static err_t desk_score(struct desk *desk, const json_t *row, const struct completion *completion)
+{
+    struct group *group = mem_new(sizeof *group);
+    group->row = json_to_text(row);
+    group->completions = 1;
+    group->completion = mem_new(sizeof *completion);
+    group->completion[0] = *completion;
+    group->completion[0].text = mem_copy(completion->text, completion->text_len + 1);
+    pipeline_put(desk->pipeline, group, NULL);
+    TRY(loop_run(desk->loop));
+    const err_t failed = desk->failed;
+    desk->failed = OK;
+    return failed;
+}
+
+static err_t score_line(struct desk *desk, json_t *line, const char *name)
+{
+    const json_t *text = json_object_get(line, "text"), *row = json_object_get(line, "row");
     int64_t tokens = 0;
     bool ended = true;
-    double reward;
     if (!json_is_string(text))
         return err_new(ERR_INVALID, "%s: 'text' must be a string", name);
-    if (!json_is_object(sample.row))
+    if (!json_is_object(row))
         return err_new(ERR_INVALID, "%s: 'row' must be an object", name);
     TRY(json_get_int_or(line, name, "tokens", 0, UINT32_MAX, &tokens));
     TRY(json_get_bool_or(line, name, "ended", &ended));
-    sample.text = json_string_value(text);
-    sample.text_len = json_string_length(text);
-    sample.tokens = (uint32_t)tokens;
-    sample.finish = ended ? FINISH_EOS : FINISH_LENGTH;
-    TRY(err_wrap(scorers_sample(scorers, &sample, score, &reward), "%s", name));
+    const struct completion completion = {.text = (char *)json_string_value(text),
+                                          .text_len = (uint32_t)json_string_length(text),
+                                          .tokens = (uint32_t)tokens,
+                                          .finish = ended ? FINISH_EOS : FINISH_LENGTH};
+    TRY(err_wrap(desk_score(desk, row, &completion), "%s", name));
     json_t *scores = json_array();
-    for (size_t i = 0; i < scorers_count(scorers); i++)
-        json_array_append_new(scores, json_real(score[i]));
+    for (size_t i = 0; i < desk->scorers; i++)
+        json_array_append_new(scores, json_real(desk->score[i]));
     json_object_set_new(line, "scores", scores);
-    json_object_set_new(line, "reward", json_real(reward));
+    json_object_set_new(line, "reward", json_real(desk->reward));
     return OK;
 }
 
 err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
 {
-    SCOPED(scorers) scorers = NULL;
-    TRY(scorers_from_recipe(recipe, &scorers));
-    SCOPED_MEM double *score = mem_array(scorers_count(scorers), sizeof *score);
+    SCOPED_VALUE(desk) desk = {0};
+    TRY(desk_open(recipe, &desk));
     SCOPED_MEM char *text = NULL;
     size_t capacity = 0;
     ssize_t len;
@@ -52,7 +108,7 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
             return err_new(ERR_RANGE, "%s: %zd bytes; at most %d are allowed", name, len,
                            LINE_MAX_BYTES);
         TRY(json_parse(text, (size_t)len, name, &line));
-        TRY(score_line(scorers, line, name, score));
+        TRY(score_line(&desk, line, name));
         SCOPED_MEM char *result = json_to_text(line);
         if (fprintf(out, "%s\n", result) < 0)
             return err_errno(errno, "cannot write scores");
@@ -68,20 +124,19 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
 
 static err_t look_at_row(void *arg, const json_t *row, const char *name)
 {
-    double score[SCORERS_MAX], reward;
-    const struct scorer_sample sample = {.row = row, .text = "", .finish = FINISH_EOS};
-    return err_wrap(scorers_sample(arg, &sample, score, &reward), "%s", name);
+    const struct completion empty = {.text = (char *)"", .finish = FINISH_EOS};
+    return err_wrap(desk_score(arg, row, &empty), "%s", name);
 }
 
 static err_t check_rows(const struct recipe *recipe, const char *key, const char *path,
-                        struct scorers *scorers, json_t *notes)
+                        struct desk *desk, json_t *notes)
 {
     SCOPED(jsonl) rows = NULL;
     SCOPED_MEM char *note = NULL;
     if (!*path)
         return OK;
     TRY(recipe_place(recipe, key, jsonl_open(path, &rows)));
-    TRY(recipe_place(recipe, key, jsonl_probe(rows, "scored", look_at_row, scorers, &note)));
+    TRY(recipe_place(recipe, key, jsonl_probe(rows, "scored", look_at_row, desk, &note)));
     if (note) {
         SCOPED_MEM char *line = mem_printf("%s: %s", key, note);
         json_array_append_new(notes, json_string(line));
@@ -91,10 +146,10 @@ static err_t check_rows(const struct recipe *recipe, const char *key, const char
 
 static err_t check(const struct recipe *recipe, json_t *notes)
 {
-    SCOPED(scorers) scorers = NULL;
-    TRY(scorers_from_recipe(recipe, &scorers));
-    TRY(check_rows(recipe, "data.train", recipe->data.train, scorers, notes));
-    return check_rows(recipe, "data.eval", recipe->data.eval, scorers, notes);
+    SCOPED_VALUE(desk) desk = {0};
+    TRY(desk_open(recipe, &desk));
+    TRY(check_rows(recipe, "data.train", recipe->data.train, &desk, notes));
+    return check_rows(recipe, "data.eval", recipe->data.eval, &desk, notes);
 }
 
 err_t check_offline(const struct recipe *recipe, FILE *out)

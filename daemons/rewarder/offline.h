@@ -3,8 +3,8 @@
  * `rlhfd-rewarder --job score`: completions on standard input, their scores on standard output.
  *
  * A line in: {"row": {...}, "text": "...", "tokens": 5, "ended": true}; the same line out with
- * "scores" and "reward". The scorers are those of the recipe, so what training optimises and what
- * is measured are one thing. */
+ * "scores" and "reward". They pass the pipeline of the ring, its scorers alone, so what training
+ * optimises and what is measured are one thing. */
 #pragma once
 #include "svc/recipe/recipe.h"
 #include <stdio.h>
@@ -12,8 +12,8 @@
 /* INVALID names the line. Lines already written stand. */
 err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out);
 
-/* `rlhfd-rewarder --job check`: makes the recipe's scorers, and scores an empty completion of the
- * first rows of data.train and data.eval, as what `rlhfctl check` cannot find by itself. One JSON
- * object on standard output: {"notes": ["..."]}, or {"code": N, "message": "..."} for the error
- * that is returned too. */
+/* `rlhfd-rewarder --job check`: reads every stage's entry and opens the scorers, which score an
+ * empty completion of the first rows of data.train and data.eval. `rlhfctl check` cannot find these
+ * things by itself. One JSON object on standard output: {"notes": ["..."]}, or {"code": N,
+ * "message": "..."} for the error that is returned too. */
 err_t check_offline(const struct recipe *recipe, FILE *out);

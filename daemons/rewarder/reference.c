@@ -39,22 +39,30 @@ static err_t load(const struct recipe *recipe, const char *directory, struct ref
                           &ref->likelihood);
 }
 
-err_t reference_open(const struct recipe *recipe, struct reference **ret)
+static void reference_free(struct reference *ref)
 {
-    if (recipe->rewarder.reference == RECIPE_NO_REFERENCE) {
-        *ret = NULL;
-        return OK;
-    }
+    if (!ref)
+        return;
+    likelihood_free(ref->likelihood);
+    model_free(ref->model);
+    backend_free(ref->be);
+    mem_free(ref);
+}
+DEFINE_SCOPED(reference)
+
+static err_t open_reference(const struct stage_context *context, void **ret_state)
+{
+    const struct recipe *recipe = context->recipe;
     metrics_register(rows, sizeof rows / sizeof *rows);
     TRY(recipe_require(recipe, "model.path"));
     const char *directory =
         *recipe->rewarder.reference_path ? recipe->rewarder.reference_path : recipe->model.path;
     SCOPED(reference) ref = mem_new(sizeof *ref);
     ref->recipe = recipe;
-    TRY(err_wrap(load(recipe, directory, ref), "%s: rewarder.reference", recipe->file));
+    TRY(load(recipe, directory, ref));
     log_info("reference model", "directory=\"%s\" parameters=%zu", directory,
              ref->model->params->layout->parameters);
-    *ret = STEAL(ref);
+    *ret_state = STEAL(ref);
     return OK;
 }
 
@@ -95,8 +103,9 @@ static err_t compute(struct reference *ref, const struct group *group, const uin
     return likelihood_run(ref->likelihood, sequence, count, sampling_inverse(&sampling), ret);
 }
 
-err_t reference_group(struct reference *ref, struct group *group)
+static err_t refer(struct reference *ref, struct stage_call *call)
 {
+    const struct group *group = call->group;
     SCOPED_MEM uint32_t *want = mem_array(group->completions, sizeof *want);
     SCOPED_MEM float *logp = mem_array(group_tokens(group), sizeof *logp);
     uint32_t count = wanted(ref, group, want);
@@ -108,23 +117,45 @@ err_t reference_group(struct reference *ref, struct group *group)
     for (uint32_t i = 0; i < count; i++)
         computed += group->completion[want[i]].tokens;
     if (count)
-        memcpy(group_add_some(group, COLUMN_REFERENCE_LOGP, want, count), logp,
+        memcpy(group_add_some(call->added, COLUMN_REFERENCE_LOGP, want, count), logp,
                computed * sizeof *logp);
     metric_add(&tokens, (double)computed);
     return OK;
 }
 
-char *reference_forward_id(const struct reference *ref)
+static void start(void *state, struct stage_call *call)
 {
+    call->done(call, refer(state, call));
+}
+
+static void close_reference(void *state)
+{
+    reference_free(state);
+}
+
+/* Which pair is trained follows from the rewards. */
+static uint64_t needs(const struct recipe *recipe)
+{
+    return recipe_refers_to_pairs(recipe) ? COLUMN_BIT(COLUMN_REWARD) : 0;
+}
+
+static char *forward_id(const void *state)
+{
+    const struct reference *ref = state;
     return model_forward_id(ref->model);
 }
 
-void reference_free(struct reference *ref)
-{
-    if (!ref)
-        return;
-    likelihood_free(ref->likelihood);
-    model_free(ref->model);
-    backend_free(ref->be);
-    mem_free(ref);
-}
+const struct stage_class reference_frozen = {
+    .name = "frozen",
+    .help = "Log-probabilities of the tokens under a model that does not move: "
+            "`rewarder.reference_path`, or `model.path`.",
+    .under = "rewarder.reference",
+    .thread = STAGE_ALONE,
+    .fills = COLUMN_BIT(COLUMN_REFERENCE_LOGP),
+    .needs = needs,
+    .deadline_ms = 600000,
+    .open = open_reference,
+    .start = start,
+    .close = close_reference,
+    .forward_id = forward_id,
+};

@@ -2,34 +2,21 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "rewarder/reference.h"
+#include "rewarder/pipeline.h"
 #include "rewarder/rewarder_hold.h"
-#include "rewarder/scorer.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
-#include "svc/worker.h"
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { QUEUED_MAX = 256 };
 
-struct score_worker {
-    struct score *score;
-    struct scorers *scorers; // its own set
-    struct worker *worker;
-};
-
 struct score {
     struct score_options options;
-    struct score_worker *workers;
-    size_t count, next;
-    struct reference *reference; // NULL: none. The compute thread's
-    struct worker *compute;      // after the scorers; NULL without reference
-    size_t queued;
+    struct pipeline *pipeline;
+    char *forward;            // NULL: there is no reference
     struct rpc_call **paused; // references
     size_t paused_count;
     double came_s;             // the last group; or the process began
@@ -37,86 +24,44 @@ struct score {
     char why[200];
 };
 
-/* A group on its way through a worker, then through the compute thread. */
-struct job {
-    struct score *score;
-    struct rpc_call *origin;
-    struct group *group;
-    err_t failed;
-};
-
 static struct metric scored = METRIC_COUNTER("rlhfd_groups_scored_total", "groups scored");
 static struct metric unscorable =
-    METRIC_COUNTER("rlhfd_groups_unscorable_total", "groups that no scorer could score");
-static struct metric seconds =
-    METRIC_HISTOGRAM("rlhfd_score_seconds", "scoring one group", 0.0001, 0.001, 0.01, 0.1, 1, 10);
-static struct metric *const rows[] = {&scored, &unscorable, &seconds};
+    METRIC_COUNTER("rlhfd_groups_unscorable_total", "groups that a stage gave up");
+static struct metric *const rows[] = {&scored, &unscorable};
 
-/* ---- loop thread: the group is back from its worker */
-
-static void job_done(void *arg)
+static void release_call(void *tag)
 {
-    struct job *job = arg;
-    struct score *score = job->score;
-    score->queued--;
-    if (err_failed(job->failed)) {
-        metric_add(&unscorable, 1);
-        score->unscorable++;
-        score->slot = job->group->slot;
-        snprintf(score->why, sizeof score->why, "%s", err_message(job->failed));
-        log_limited(LOG_WARNING, 1, "group not scorable", "slot=%" PRIu64 " why=\"%s\"",
-                    job->group->slot, err_message(job->failed));
-        job->group->failure = mem_string(err_message(job->failed));
-        err_free(job->failed);
+    rpc_call_unref(tag);
+}
+
+static void tell_failure(struct score *score, const struct group *group)
+{
+    metric_add(&unscorable, 1);
+    score->unscorable++;
+    score->slot = group->slot;
+    snprintf(score->why, sizeof score->why, "%s", group->failure);
+    log_limited(LOG_WARNING, 1, "group not scorable", "slot=%" PRIu64 " why=\"%s\"", group->slot,
+                group->failure);
+}
+
+/* With a failure the learner records it as rejected. */
+static void on_left(void *arg, const struct group *group, void *tag)
+{
+    struct score *score = arg;
+    if (group->failure) {
+        tell_failure(score, group);
     } else {
         score->unscorable = 0;
         metric_add(&scored, 1);
     }
-    relay_group(score->options.relay, job->group,
-                job->origin); // with a failure the learner records it as rejected
-    group_free(job->group);
-    rpc_call_unref(job->origin);
-    mem_free(job);
+    relay_group(score->options.relay, group, tag);
+    rpc_call_unref(tag);
     score_room(score);
 }
 
-/* ---- compute thread */
-
-static void run_reference(void *state, void *arg)
-{
-    struct reference *reference = state;
-    struct job *job = arg;
-    job->failed = reference_group(reference, job->group);
-    if (err_failed(job->failed))
-        column_list_keep(&job->group->columns, ORIGIN_GENERATOR);
-    loop_post(job->score->options.loop, job_done, job);
-}
-
-/* ---- worker thread */
-
-static void run_job(void *state, void *arg)
-{
-    struct score_worker *worker = state;
-    struct job *job = arg;
-    struct score *score = job->score;
-    double begun = clock_s();
-    job->failed = scorers_group(worker->scorers, job->group);
-    metric_observe(&seconds, clock_s() - begun);
-    if (err_failed(job->failed) || !score->compute) {
-        loop_post(score->options.loop, job_done, job);
-        return;
-    }
-    /* Without room there this worker waits, not the loop: its own mailbox fills and the streams
-     * stop. */
-    bool posted = worker_post_wait(score->compute, run_reference, job);
-    assert(posted); // it ends after the workers
-}
-
-/* ---- loop thread */
-
 static bool full(const struct score *score)
 {
-    return score->queued >= QUEUED_MAX || relay_full(score->options.relay);
+    return pipeline_count(score->pipeline) >= QUEUED_MAX || relay_full(score->options.relay);
 }
 
 void score_room(struct score *score)
@@ -135,7 +80,7 @@ void score_facts(const struct score *score, struct rewarder_facts *facts)
     facts->unscorable = score->unscorable;
     facts->slot = score->slot;
     facts->why = score->why;
-    facts->scoring = score->queued;
+    facts->scoring = pipeline_count(score->pipeline);
     facts->moved_s = score->came_s;
 }
 
@@ -175,19 +120,13 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         rpc_call_finish(call, failed);
         return;
     }
-    struct job *job = mem_new(sizeof *job);
-    *job = (struct job){.score = score, .origin = rpc_call_ref(call), .group = group};
-    struct score_worker *worker = &score->workers[score->next++ % score->count];
-    if (!worker_post(worker->worker, run_job,
-                     job)) { // more streams than the queue: the generator sends again
+    const size_t queued = pipeline_count(score->pipeline);
+    if (queued >= 2 * QUEUED_MAX) { // more streams than that: the generator sends again
         group_free(group);
-        rpc_call_unref(call);
-        mem_free(job);
-        rpc_call_finish(call,
-                        err_new(ERR_EXHAUSTED, "%zu groups wait to be scored", score->queued));
+        rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%zu groups wait to be scored", queued));
         return;
     }
-    score->queued++;
+    pipeline_put(score->pipeline, group, rpc_call_ref(call));
     score->came_s = clock_s();
     if (!full(score))
         return;
@@ -217,41 +156,23 @@ struct rpc_service score_service(struct score *score)
     return (struct rpc_service){methods, score};
 }
 
-static err_t start_reference(struct score *score)
-{
-    TRY(reference_open(score->options.recipe, &score->reference));
-    if (!score->reference)
-        return OK;
-    struct worker_options worker = {.name = "reference",
-                                    .capacity = QUEUED_MAX,
-                                    .state = score->reference,
-                                    .cpus = score->options.recipe->rewarder.cpus};
-    return worker_start(&worker, &score->compute);
-}
-
 char *score_forward_id(const struct score *score)
 {
-    return score->reference ? reference_forward_id(score->reference) : NULL;
+    return score->forward ? mem_string(score->forward) : NULL;
 }
 
 err_t score_new(const struct score_options *options, struct score **ret)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(score) score = mem_new(sizeof *score);
+    struct pipeline_options pipeline = {
+        .loop = options->loop, .left = on_left, .dropped = release_call, .arg = score};
     score->options = *options;
     score->came_s = clock_s();
-    TRY(start_reference(score));
-    score->workers = mem_array((size_t)options->recipe->rewarder.threads, sizeof *score->workers);
-    for (int64_t i = 0; i < options->recipe->rewarder.threads; i++) {
-        struct score_worker *w = &score->workers[score->count++];
-        w->score = score;
-        TRY(scorers_from_recipe(options->recipe, &w->scorers));
-        struct worker_options worker = {.name = "score",
-                                        .capacity = 2 * QUEUED_MAX,
-                                        .state = w,
-                                        .cpus = options->recipe->rewarder.cpus};
-        TRY(worker_start(&worker, &w->worker));
-    }
+    const struct stage_list_options list = {.recipe = options->recipe, .loop = options->loop};
+    TRY(stage_list_open(&list, &pipeline.list));
+    score->forward = stage_list_forward_id(pipeline.list);
+    TRY(pipeline_open(&pipeline, &score->pipeline));
     *ret = STEAL(score);
     return OK;
 }
@@ -260,16 +181,10 @@ void score_free(struct score *score)
 {
     if (!score)
         return;
-    for (size_t i = 0; i < score->count; i++) {
-        worker_free(score->workers[i].worker);
-        scorers_free(score->workers[i].scorers);
-    }
-    worker_free(score->compute); // after those that post to it
-    reference_free(score->reference);
-    loop_run_posted(score->options.loop); // what the workers still handed over
+    pipeline_free(score->pipeline);
     for (size_t i = 0; i < score->paused_count; i++)
         rpc_call_unref(score->paused[i]);
     mem_free(score->paused);
-    mem_free(score->workers);
+    mem_free(score->forward);
     mem_free(score);
 }

@@ -1,13 +1,11 @@
-/* Rewards.Score: groups in from generators, scored by worker threads, then seen by the reference
- * model if the recipe has one, handed to the relay.
+/* Rewards.Score: groups in from generators, through the pipeline's stages, to the relay.
  *
  *     TRY(score_new(&options, &score));
  *     services[n++] = score_service(score);
  *
- * A group that cannot be scored (its row lacks a column, the reference lacks a token) goes on
- * without scores: the learner records it as rejected. When the relay or the workers are full the
- * streams are not read. Owner: the loop's thread; the workers own only their scorers, the compute
- * thread the reference. */
+ * A group that a stage gives up (its row lacks a column, the reference lacks a token) goes on with
+ * the reason in place of scores: the learner records it as rejected. When the relay or the pipeline
+ * is full the streams are not read. Owner: the loop's thread. */
 #pragma once
 #include "rewarder/relay.h"
 #include "rpc/server.h"

@@ -71,17 +71,54 @@ static void scorers_that_cannot_score(void **state)
     REFUSES("using \\C is disabled", "rewarder.scorers=[{kind: regex, pattern: '\\C'}]");
     REFUSES("rewarder.scorers[1]: kind 'length': min, max: are 5, 2",
             "rewarder.scorers=[{kind: length, max: 9}, {kind: length, min: 5, max: 2}]");
-    REFUSES("kind 'length' needs min, max", "rewarder.scorers=[{kind: length}]");
+    REFUSES("kind 'length' needs max", "rewarder.scorers=[{kind: length}]");
     REFUSES("kind 'exact' needs column", "rewarder.scorers=[{kind: exact}]");
     REFUSES("kind 'regex' needs pattern", "rewarder.scorers=[{kind: regex}]");
     REFUSES("needs a pattern, or eos: true", "rewarder.scorers=[{kind: format}]");
     REFUSES("kind 'rouge' does not read strip",
             "rewarder.scorers=[{kind: rouge, column: completion, strip: true}]");
+    REFUSES("--set: rewarder.scorers[0].colum: kind 'exact' does not read colum, did you mean "
+            "'column'?; allowed: column, strip, deadline_ms, attempts",
+            "rewarder.scorers=[{kind: exact, colum: completion}]");
+    REFUSES("rewarder.scorers[0].kind: 'exat' is not known, did you mean 'exact'?; allowed: exact, "
+            "regex, format, length, rouge",
+            "rewarder.scorers=[{kind: exat}]");
+    REFUSES("--set: rewarder.scorers[0].min: '-1' is out of range; allowed: a whole number from 0",
+            "rewarder.scorers=[{kind: length, min: -1, max: 2}]");
+    REFUSES("--set: rewarder.reference.attempts: '0' is out of range",
+            "rewarder.reference={kind: frozen, attempts: 0}");
+    ACCEPTS(NULL, "rewarder.scorers=[{kind: exact, column: completion, deadline_ms: 5000, "
+                  "attempts: 1, pattern: '', min: 0}]");
     REFUSES("rewarder.scorers[0].weight: 'nan'",
             "rewarder.scorers=[{kind: length, max: 9, weight: nan}]");
     REFUSES("data.train: none of the first 200 rows can be scored: ",
             "rewarder.scorers=[{kind: exact, column: nope}]");
     REFUSES("has no column 'nope'", "rewarder.scorers=[{kind: exact, column: nope}]");
+}
+
+/* The line is that of the key. */
+static void the_place_is_the_keys(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){
+        .rounds = 6,
+        .groups = 8,
+        .lag = 1,
+        .scorers =
+            "[{kind: exact, column: completion},\n  {kind: length, min: 1,\n   maximum: 4}]"});
+    char *text = file_text(ring.recipe), *at = strstr(text, "maximum"), *output;
+    int line = 1;
+    for (const char *p = text; p < at; p++)
+        line += *p == '\n';
+    SCOPED_MEM char *says = mem_printf(
+        "recipe.yaml:%d: rewarder.scorers[1].maximum: kind 'length' does not read", line);
+    REFUSES(says, NULL);
+    free(text);
+    /* The docs that are checked in, by the program that writes them. */
+    SCOPED_MEM char *docs = file_text(TEST_GOLDEN "/../../docs/recipe.md");
+    assert_int_equal(process_run(&output, 60000, "rlhfctl", "recipe", NULL), 0);
+    assert_string_equal(output, docs);
+    free(output);
 }
 
 /* The rewarder says the same at its own start. */
@@ -225,7 +262,7 @@ static void a_model_with_a_value_that_is_no_number(void **state)
     free(output);
 }
 
-TESTS(cmocka_unit_test(scorers_that_cannot_score),
+TESTS(cmocka_unit_test(scorers_that_cannot_score), cmocka_unit_test(the_place_is_the_keys),
       cmocka_unit_test(a_rewarder_that_is_started_by_hand),
       cmocka_unit_test(generators_that_cannot_decode), cmocka_unit_test(plans_that_do_not_come_out),
       cmocka_unit_test(cores_that_are_not_here), cmocka_unit_test(a_trial_of_a_longer_run_is_noted),

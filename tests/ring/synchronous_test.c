@@ -10,12 +10,12 @@
 #include "learner/settings.h"
 #include "model/engine/engine.h"
 #include "model/text/tokenizer.h"
-#include "rewarder/scorer.h"
 #include "tensor/digest.h"
 #include "testing/models.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
+#include "unit/rewarder/score_kit.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,7 +30,7 @@ struct loopback {
     struct model *model; // the policy's
     struct tokenizer *tokenizer;
     struct engine *engine;
-    struct scorers *scorers;
+    struct score_kit scoring;
     struct updates *updates;
     struct step *referring; // computes log-probabilities of the reference
     uint64_t version;
@@ -70,7 +70,7 @@ static void open_loop(struct loopback *l, const struct ring *ring)
     assert_ok(tokenizer_load(r->model.path, &l->tokenizer));
     assert_ok(trainees_add(&l->trainees, "policy", l->model, &optimizer, r->model.path));
     assert_ok(updates_new(r, &l->trainees, &l->updates));
-    assert_ok(scorers_from_recipe(r, &l->scorers));
+    assert_ok(kit_of(r, &l->scoring));
     struct engine_config engine = {.slots = (int)r->generator.num_generations, .max_context = 256};
     assert_ok(engine_new(l->model, &engine, &l->engine));
     open_reference(l);
@@ -81,7 +81,7 @@ static void close_loop(struct loopback *l)
 {
     step_free(l->referring);
     trainees_done(&l->referred);
-    scorers_free(l->scorers);
+    score_kit_done(&l->scoring);
     engine_free(l->engine);
     updates_free(l->updates);
     trainees_done(&l->trainees);
@@ -218,8 +218,8 @@ static void one_round(struct loopback *l, uint64_t number)
     for (uint64_t g = 0; g < GROUPS; g++) {
         groups[g] = sample(l, number * GROUPS + g);
         place[g] = (struct round_group){.age = number};
-        assert_ok(scorers_group(l->scorers, groups[g]));
-        if (l->recipe->rewarder.reference != RECIPE_NO_REFERENCE)
+        assert_ok(kit_score(&l->scoring, groups[g]));
+        if (recipe_has_reference(l->recipe))
             refer(l, groups[g]);
     }
     struct round_report report = {0};

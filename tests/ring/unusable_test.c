@@ -139,11 +139,24 @@ static void groups_that_nobody_can_score(void **)
     const char *bad = "rewarder.scorers=[{\"kind\":\"exact\",\"column\":\"answer\"}]";
     struct daemons d = daemons_start(&ring, bad);
     assert_paused(&d, "errored by the rewarder: ", FAILURES * SLOTS_MOST);
-    assert_paused(&d, "kind 'exact': the row has no column 'answer'", FAILURES * SLOTS_MOST);
+    assert_paused(&d, "kind 'exact': completion 0: the row has no column 'answer'",
+                  FAILURES * SLOTS_MOST);
     daemons_wait_ready(&d, REWARDER, 200, "could not be scored; the last: slot ");
     daemons_wait_ready(&d, REWARDER, 200, "'answer'");
     mend(&d, "rewarder.scorers=[{\"kind\":\"exact\",\"column\":\"completion\"}]",
          "errored by the rewarder");
+}
+
+/* Each completion takes longer than its group has. */
+static void groups_that_a_stage_never_answers(void **)
+{
+    struct ring ring = three_rounds();
+    const char *slow = "rewarder.scorers=[{\"kind\":\"regex\",\"deadline_ms\":1,"
+                       "\"pattern\":\"(?:[a-z]?){60}[0-9]\"}]";
+    struct daemons d = daemons_start(&ring, slow);
+    assert_paused(&d, "kind 'regex': no answer in 1 ms (deadline_ms)", FAILURES * SLOTS_MOST);
+    daemons_wait_ready(&d, REWARDER, 200, "could not be scored; the last: slot ");
+    mend(&d, "rewarder.scorers=[{\"kind\":\"length\",\"max\":6}]", "no answer in 1 ms");
 }
 
 /* `rlhfctl check` finds such data before a start; what it does not see ends the learner like
@@ -183,5 +196,6 @@ static void too_few_rows_for_a_round(void **)
 TESTS(cmocka_unit_test(prompts_that_are_too_long), cmocka_unit_test(chats_where_text_is_wanted),
       cmocka_unit_test(more_tokens_than_the_model_has),
       cmocka_unit_test(groups_that_nobody_can_score),
+      cmocka_unit_test(groups_that_a_stage_never_answers),
       cmocka_unit_test(a_run_without_a_round_is_no_success),
       cmocka_unit_test(too_few_rows_for_a_round))

@@ -76,17 +76,25 @@ static err_t set_map(struct option_rows rows, void *group, const char *path,
 
 static void set_defaults(struct option_rows rows, void *group);
 
+/* Of the entry's keys those that svc reads; the others are its stage's. */
 static err_t set_scorer(const char *path, const struct yaml_tree *value, struct place place,
                         struct recipe_scorer *scorer)
 {
-    set_defaults(option_scorer(), scorer);
-    TRY(set_map(option_scorer(), scorer, path, value, place));
+    struct option_rows rows = option_scorer();
+    set_defaults(rows, scorer);
+    if (value->kind != YAML_MAP)
+        return set_map(rows, scorer, path, value, place); // which says so
+    for (size_t i = 0; i < value->count; i++) {
+        const struct recipe_option *row = option_find(rows, value->key[i]);
+        SCOPED_MEM char *below = mem_printf("%s.%.100s", path, value->key[i]);
+        if (row)
+            TRY(set_value(row, scorer, below, value->at[i], place_of(place, value->at[i])));
+    }
     if (!*scorer->kind)
         return at_place(
-            err_new(ERR_INVALID,
-                    "the entry has no kind; allowed: exact, regex, format, length, rouge"),
-            place, path);
-    return OK;
+            err_new(ERR_INVALID, "the entry has no kind; 'rlhfctl recipe' lists the stages"), place,
+            path);
+    return at_place(option_copy_entry(value, &scorer->entry), place, path);
 }
 
 static err_t set_scorers(const struct recipe_option *row, void *group, const char *path,
@@ -116,45 +124,9 @@ static err_t set_value(const struct recipe_option *row, void *group, const char 
 {
     if (row->kind == OPTION_group)
         return set_map(row->rows(), (char *)group + row->offset, path, value, place);
-    SCOPED_VALUE(bytes) allowed = {0};
-    option_allowed(row, &allowed);
-    if (yaml_tree_is_null(value))
-        return at_place(err_new(ERR_INVALID, "has no value; allowed: %s", (char *)allowed.data),
-                        place, path);
-    if (row->kind == OPTION_scorers)
+    if (row->kind == OPTION_scorers && !yaml_tree_is_null(value))
         return set_scorers(row, group, path, value, place);
-    if (row->kind == OPTION_pair)
-        return at_place(option_set_pair(row, group, value), place, path);
-    if (row->kind == OPTION_texts)
-        return at_place(option_set_texts(row, group, value), place, path);
-    if (value->kind != YAML_SCALAR)
-        return at_place(err_new(ERR_INVALID, "is %s; allowed: %s", yaml_tree_kind_name(value),
-                                (char *)allowed.data),
-                        place, path);
-    return at_place(option_set_text(row, group, value->text, value->quoted), place, path);
-}
-
-/* A default is written as in a recipe; it is our own bug if it cannot be read. */
-static void set_default(const struct recipe_option *row, void *group)
-{
-    if (row->kind == OPTION_scorers || row->kind == OPTION_texts)
-        return; // no entries
-    if (row->kind == OPTION_pair) {
-        struct yaml_tree *value = NULL;
-        err_t failed = yaml_tree_parse(row->value, strlen(row->value), "default", &value);
-        if (!err_failed(failed))
-            failed = option_set_pair(row, group, value);
-        yaml_tree_free(value);
-        if (err_failed(failed))
-            abort();
-        return;
-    }
-    if (!*row->value) { // not set, which no recipe can write for every kind
-        *(char **)((char *)group + row->offset) = mem_string("");
-        return;
-    }
-    if (err_failed(option_set_text(row, group, row->value, false)))
-        abort();
+    return at_place(option_set(row, group, value), place, path);
 }
 
 static void set_defaults(struct option_rows rows, void *group)
@@ -164,7 +136,7 @@ static void set_defaults(struct option_rows rows, void *group)
         if (row->kind == OPTION_group)
             set_defaults(row->rows(), (char *)group + row->offset);
         else
-            set_default(row, group);
+            option_set_default(row, group);
     }
 }
 
@@ -184,7 +156,7 @@ static err_t set_override(struct recipe *recipe, const char *set)
     void *group = (char *)recipe + base;
     const char *text = equals + 1;
     if (row->kind != OPTION_group && row->kind != OPTION_pair && row->kind != OPTION_texts &&
-        row->kind != OPTION_scorers)
+        row->kind != OPTION_stage && row->kind != OPTION_scorers)
         return at_place(option_set_text(row, group, text, false), place, key);
     SCOPED(yaml_tree) value = NULL;
     SCOPED_MEM char *name = mem_printf("--set: %s", key);

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/scoped.h"
 #include "svc/recipe/recipe_choice.h"
+#include "svc/recipe/recipe_stage.h"
 #include "svc/recipe/recipe_table.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,11 +27,6 @@ struct recipe_pair {
 struct recipe_texts {
     size_t count;
     char **at; // (count)
-};
-struct recipe_scorer;
-struct recipe_scorers {
-    size_t count;
-    struct recipe_scorer *at; // (count)
 };
 
 /* The fields: recipe->SECTION.KEY, typed by the table's rows. */
@@ -46,6 +42,7 @@ struct recipe_scorers {
 #define RECIPE_TYPE_flag          bool
 #define RECIPE_TYPE_pair          struct recipe_pair
 #define RECIPE_TYPE_texts         struct recipe_texts
+#define RECIPE_TYPE_stage         struct recipe_stage
 #define RECIPE_TYPE_scorers       struct recipe_scorers
 
 #define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;
@@ -59,7 +56,10 @@ RECIPE_STRUCT(optimizer, RECIPE_OPTIMIZER)
 RECIPE_STRUCT(kl, RECIPE_KL)
 RECIPE_STRUCT(correction, RECIPE_CORRECTION)
 RECIPE_STRUCT(dpo, RECIPE_DPO)
-RECIPE_STRUCT(scorer, RECIPE_SCORER)
+struct recipe_scorer {
+    RECIPE_SCORER(RECIPE_FIELD, RECIPE_CHOICE, RECIPE_GROUP)
+    struct yaml_tree *entry; // the whole map
+};
 RECIPE_STRUCT(run, RECIPE_RUN)
 RECIPE_STRUCT(model, RECIPE_MODEL)
 RECIPE_STRUCT(data, RECIPE_DATA)
@@ -117,12 +117,12 @@ void recipe_render(const struct recipe *recipe, struct bytes *ret);
  * with did you mean. */
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
 /* Whether a key of the table has this value, which is written as in the table: texts without
- * quotes. */
+ * quotes, stages by their kind. */
 bool recipe_has(const struct recipe *recipe, const char *key, const char *value);
 
 /* Calls fn for every key whose values differ, as the recipe would have them. */
 typedef void (*recipe_look)(void *arg, const char *key, const char *in_a, const char *in_b);
 void recipe_differences(const struct recipe *a, const struct recipe *b, recipe_look fn, void *arg);
-void recipe_markdown(struct bytes *ret); // docs/recipe.md: every option, its range, its help
+
 void recipe_free(struct recipe *recipe);
 DEFINE_SCOPED(recipe)

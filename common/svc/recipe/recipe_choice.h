@@ -7,12 +7,10 @@
 
 /* In the order of their words in the table. */
 enum recipe_kv { RECIPE_KV_FP32, RECIPE_KV_BF16 }; // tensor/backend.h's kv_format
-enum recipe_unit { RECIPE_TOKENS, RECIPE_CHARACTERS };
 enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
 enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };
 enum recipe_in_flight { RECIPE_CONTINUE, RECIPE_RECOMPUTE, RECIPE_FINISH };
 enum recipe_compress { RECIPE_COMPRESS_AUTO, RECIPE_COMPRESS_NONE, RECIPE_COMPRESS_ZSTD };
-enum recipe_reference { RECIPE_NO_REFERENCE, RECIPE_FROZEN_REFERENCE };
 enum recipe_ratio_to { RECIPE_TO_BEHAVIOUR, RECIPE_TO_PROXIMAL };
 enum recipe_ties { RECIPE_TIES_SKIP, RECIPE_TIES_FIRST };
 enum recipe_transport { RECIPE_GRPC, RECIPE_NCCL, RECIPE_AUTO };

@@ -38,3 +38,7 @@ err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct re
 
 /* The text of --help. */
 void recipe_help(const struct recipe_cli *cli, struct bytes *ret);
+
+/* docs/recipe.md: every option, its range, its help. stages: what the rewarder says of its own
+ * (rlhfd-rewarder --job document), as Markdown. */
+void recipe_markdown(const char *stages, struct bytes *ret);

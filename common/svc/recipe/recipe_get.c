@@ -34,12 +34,24 @@ err_t recipe_get(const struct recipe *recipe, const char *key, char **ret)
 bool recipe_has(const struct recipe *recipe, const char *key, const char *value)
 {
     SCOPED_MEM char *text = NULL;
+    size_t base;
+    const struct recipe_option *row = option_at(key, &base);
+    if (row && row->kind == OPTION_stage) {
+        const struct recipe_stage *stage =
+            (const void *)((const char *)recipe + base + row->offset);
+        return strcmp(stage->kind, value) == 0;
+    }
     err_t unknown = recipe_get(recipe, key, &text);
     assert(!err_failed(unknown));
     err_free(unknown);
     const char *word = text + (*text == '"');
     const size_t len = strcspn(word, "\"");
     return strlen(value) == len && memcmp(word, value, len) == 0;
+}
+
+bool recipe_has_reference(const struct recipe *recipe)
+{
+    return strcmp(recipe->rewarder.reference.kind, "none") != 0;
 }
 
 struct difference {

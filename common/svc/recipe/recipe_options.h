@@ -1,4 +1,7 @@
-/* Inside svc only: the options table as data, and one value read, written and freed by its row.
+/* The options table as data, and one value read, written and freed by its row. For svc, and for the
+ * keys of the rewarder's stages, which have tables of their own.
+ *
+ *     TRY(option_set(row, &keys, value));        -- INVALID: "'x' is out of range; allowed: ..."
  *
  * Owner: any thread; the table is constant. */
 #pragma once
@@ -20,6 +23,7 @@ enum option_kind {
     OPTION_flag,
     OPTION_pair,
     OPTION_texts,
+    OPTION_stage,
     OPTION_scorers,
     OPTION_choice,
     OPTION_group,
@@ -36,6 +40,7 @@ struct recipe_option {
     size_t offset;     // of the field in its group's struct
     const char *value; // the default, as written in a recipe
     bool live;
+    bool required;     // of a stage: an entry without the key is refused
     double min, max;   // of a number; of a text's length
     bool above, below; // min, max themselves are not allowed
     const char *words; // "a|b|c"
@@ -44,7 +49,7 @@ struct recipe_option {
 };
 
 struct option_rows option_root(void);
-struct option_rows option_scorer(void); // of one entry of a list of scorers
+struct option_rows option_scorer(void); // what svc reads of one entry of a list of scorers
 
 /* The row of key, or NULL. */
 const struct recipe_option *option_find(struct option_rows rows, const char *key);
@@ -68,12 +73,22 @@ err_t option_each(option_visit fn, void *arg);
 err_t option_unknown(struct option_rows rows, const char *prefix, const char *key,
                      const char *leaf);
 
+/* Sets the field of row in the struct at group, empty before, to its default. */
+void option_set_default(const struct recipe_option *row, void *group);
+
+/* Sets it from what a recipe says. INVALID, without place and key. Not for groups and scorers. */
+err_t option_set(const struct recipe_option *row, void *group, const struct yaml_tree *value);
+
 /* Sets the field of row in the struct at group from a scalar's text. INVALID, without place and
- * key: "'x' is ...; allowed: ...". The field is as it was. Not for pairs, texts, scorers,
- * groups. */
+ * key: "'x' is ...; allowed: ...". The field is as it was. Not for pairs, texts, stages,
+ * scorers, groups. */
 err_t option_set_text(const struct recipe_option *row, void *group, const char *text, bool quoted);
 err_t option_set_pair(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 err_t option_set_texts(const struct recipe_option *row, void *group, const struct yaml_tree *value);
+err_t option_set_stage(const struct recipe_option *row, void *group, const struct yaml_tree *value);
+
+/* A copy of a stage's map. INVALID: too large or too deep for a recipe that is rendered. */
+err_t option_copy_entry(const struct yaml_tree *value, struct yaml_tree **ret);
 
 /* Whether the value at this path may be changed while the run goes on: sft's rows are an offline
  * job's, also where it shares a group with the learner. */
@@ -81,6 +96,10 @@ bool option_is_live(const char *path, const struct recipe_option *row);
 
 /* "a whole number from 1 to 1000", "one of a, b": what a value may be. */
 void option_allowed(const struct recipe_option *row, struct bytes *ret);
+static inline void *option_field(const struct recipe_option *row, const void *group)
+{
+    return (char *)group + row->offset;
+}
 bool option_is_text(const struct recipe_option *row);
 const char *option_kind_name(const struct recipe_option *row); // "number"
 

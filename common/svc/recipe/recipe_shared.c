@@ -49,6 +49,6 @@ void recipe_of_samples(const struct recipe *recipe, recipe_tell fn, void *arg)
 void recipe_of_scores(const struct recipe *recipe, recipe_tell fn, void *arg)
 {
     tell(recipe, scores, sizeof scores / sizeof *scores, fn, arg);
-    if (recipe->rewarder.reference != RECIPE_NO_REFERENCE)
+    if (recipe_has_reference(recipe))
         tell(recipe, referred, sizeof referred / sizeof *referred, fn, arg);
 }

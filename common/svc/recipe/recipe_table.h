@@ -17,8 +17,11 @@
  *     flag            true, false
  *     pair            two numbers
  *     texts           a list of texts, or one
- *     scorers         a list of maps
+ *     stage           a word, or a map with kind
+ *     scorers         a list of maps with kind
  *
+ * Of a stage's map the recipe reads what more than one program needs. Its other keys belong to the rewarder's stages,
+ * which check and document them (rlhfd-rewarder --job check, --job document).
  * Words of objectives come from rl/objective_table.h and rl/word_table.h (OBJECTIVE_WORDS, WORD_LIST).
  * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
 #pragma once
@@ -89,22 +92,15 @@
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "scoring threads; the reference has as many of its own") \
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
-    C(reference, recipe_reference, "none", FIXED, "none|frozen", "a model whose log-probabilities are added to groups") \
+    X(stage,  reference, "none",          FIXED, WORDS("none|frozen"), "a model whose log-probabilities are added to groups; as a map: kind, and the keys of the stage") \
     X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
 
-/* One entry of rewarder.scorers. Which keys a kind reads is the rewarder's to check. */
+/* One entry of rewarder.scorers: what the learner and rlhfctl read of it. */
 #define RECIPE_SCORER(X, C, G) \
-    X(word,   kind,    "",    FIXED, WORDS("exact|regex|format|length|rouge"), "what it computes; required") \
+    X(name,   kind,    "",    FIXED, TEXT(0, 64),       "which stage computes it; required") \
     X(name,   name,    "",    FIXED, TEXT(0, 64),       "in metrics; empty: its kind") \
     X(number, weight,  "1.0", FIXED, FROM(-1e6, 1e6),   "of its score in the reward") \
-    X(number, success, "1.0", FIXED, FROM(-1e6, 1e6),   "a score from here on counts as success in metrics") \
-    X(text,   column,  "",    FIXED, TEXT(0, 256),      "column of the row to compare with (exact, regex, rouge)") \
-    X(text,   pattern, "",    FIXED, TEXT(0, 16384),    "regular expression (regex, format)") \
-    X(flag,   strip,   "false", FIXED, ANY,             "white space at both ends does not count (exact, regex)") \
-    X(flag,   eos,     "false", FIXED, ANY,             "the completion must have ended by itself (format)") \
-    C(unit,   recipe_unit, "tokens", FIXED, "tokens|characters", "what is counted (length)") \
-    X(count,  min,     "0",   FIXED, FROM(0, 1e9),      "shortest that scores 1 (length)") \
-    X(count,  max,     "0",   FIXED, FROM(0, 1e9),      "longest that scores 1 (length)")
+    X(number, success, "1.0", FIXED, FROM(-1e6, 1e6),   "a score from here on counts as success in metrics")
 
 #define RECIPE_LEARNER(X, C, G) \
     X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \

@@ -1,4 +1,4 @@
-/* One value of a recipe: from text, to text, what is allowed. */
+/* One value of a recipe: what is allowed, and from text. */
 #include "base/mem.h"
 #include "base/printable.h"
 #include "svc/address.h"
@@ -14,10 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *field(const struct recipe_option *row, const void *group)
-{
-    return (char *)group + row->offset;
-}
+/* Of a stage's map, so that a recipe of many can be rendered and read again. */
+enum { ENTRY_BYTES = 48 << 10, ENTRY_DEPTH = 8 };
 
 bool option_is_text(const struct recipe_option *row)
 {
@@ -27,21 +25,14 @@ bool option_is_text(const struct recipe_option *row)
 const char *option_kind_name(const struct recipe_option *row)
 {
     static const char *const names[] = {
-        [OPTION_text] = "text",
-        [OPTION_name] = "name",
-        [OPTION_word] = "word",
-        [OPTION_path] = "path",
-        [OPTION_output] = "path",
-        [OPTION_address] = "address",
-        [OPTION_count] = "count",
-        [OPTION_number] = "number",
-        [OPTION_flag] = "flag",
-        [OPTION_pair] = "pair",
-        [OPTION_texts] = "texts",
-        [OPTION_scorers] = "scorers",
-        [OPTION_choice] = "word",
-        [OPTION_group] = "map",
-        [OPTION_count_or_auto] = "count or auto",
+        [OPTION_text] = "text",       [OPTION_name] = "name",
+        [OPTION_word] = "word",       [OPTION_path] = "path",
+        [OPTION_output] = "path",     [OPTION_address] = "address",
+        [OPTION_count] = "count",     [OPTION_number] = "number",
+        [OPTION_flag] = "flag",       [OPTION_pair] = "pair",
+        [OPTION_texts] = "texts",     [OPTION_stage] = "stage",
+        [OPTION_scorers] = "scorers", [OPTION_choice] = "word",
+        [OPTION_group] = "map",       [OPTION_count_or_auto] = "count or auto",
     };
     return names[row->kind];
 }
@@ -105,6 +96,10 @@ void option_allowed(const struct recipe_option *row, struct bytes *ret)
     case OPTION_texts:
         bytes_printf(ret, "a list of up to %d texts of %.0f to %.0f bytes", RECIPE_TEXTS, row->min,
                      row->max);
+        return;
+    case OPTION_stage:
+        put_words(row, ret);
+        bytes_text(ret, ", or a map with kind");
         return;
     case OPTION_scorers:
         bytes_printf(ret, "a list of up to %d maps", RECIPE_SCORERS);
@@ -280,7 +275,7 @@ static err_t set_choice(const struct recipe_option *row, void *ret, const char *
 
 err_t option_set_text(const struct recipe_option *row, void *group, const char *text, bool quoted)
 {
-    void *to = field(row, group);
+    void *to = option_field(row, group);
     if (option_is_text(row))
         return set_text(row, to, text);
     if (row->kind == OPTION_choice)
@@ -312,7 +307,7 @@ err_t option_set_pair(const struct recipe_option *row, void *group, const struct
             return wrong(row, yaml_tree_kind_name(at), "is not a number");
         TRY(set_number(row, &pair.at[i], at->text));
     }
-    *(struct recipe_pair *)field(row, group) = pair;
+    *(struct recipe_pair *)option_field(row, group) = pair;
     return OK;
 }
 
@@ -327,7 +322,7 @@ err_t option_set_texts(const struct recipe_option *row, void *group, const struc
     }
     if (value->kind == YAML_MAP || yaml_tree_is_null(value))
         return wrong(row, yaml_tree_kind_name(value), "is not such a list");
-    struct recipe_texts *texts = field(row, group);
+    struct recipe_texts *texts = option_field(row, group);
     option_free(row, group); // a later value replaces the list; on error the whole recipe goes
     texts->at = mem_array(count, sizeof *texts->at);
     for (size_t i = 0; i < count; i++) {
@@ -339,134 +334,72 @@ err_t option_set_texts(const struct recipe_option *row, void *group, const struc
     return OK;
 }
 
-/* Double-quoted; what YAML takes for a line break or refuses to read (its production "printable")
- * is escaped. */
-static void put_quoted(struct bytes *ret, const char *text)
+err_t option_copy_entry(const struct yaml_tree *value, struct yaml_tree **ret)
 {
-    bytes_u8(ret, '"');
-    while (*text) {
-        uint32_t point;
-        size_t len = utf8_point(text, 4, &point);
-        if (!len)
-            break; // no setter lets it in
-        bool plain =
-            (point >= ' ' && point < 0x7f) || (point >= 0xa0 && point < 0xfffe) || point > 0xffff;
-        if (point == '"' || point == '\\')
-            bytes_printf(ret, "\\%c", *text);
-        else if (!plain || point == 0x2028 || point == 0x2029 || point == 0xfeff)
-            bytes_printf(ret, "\\u%04x", point);
-        else
-            bytes_put(ret, text, len);
-        text += len;
-    }
-    bytes_u8(ret, '"');
+    SCOPED_VALUE(bytes) text = {0};
+    if (yaml_tree_depth(value) > ENTRY_DEPTH)
+        return err_new(ERR_INVALID, "a map nested more than %d deep", ENTRY_DEPTH);
+    yaml_tree_put(value, &text);
+    if (text.len > ENTRY_BYTES)
+        return err_new(ERR_INVALID, "a map of %zu bytes; at most %d are allowed", text.len,
+                       ENTRY_BYTES);
+    *ret = yaml_tree_copy(value);
+    return OK;
 }
 
-static void put_number(struct bytes *ret, double x)
+err_t option_set_stage(const struct recipe_option *row, void *group, const struct yaml_tree *value)
 {
-    char text[40];
-    snprintf(text, sizeof text, "%.15g", x);
-    if (strtod(text, NULL) != x)
-        snprintf(text, sizeof text, "%.17g", x);
-    bytes_text(ret, text);
+    struct recipe_stage *stage = option_field(row, group);
+    const bool map = value->kind == YAML_MAP;
+    const struct yaml_tree *kind = map ? yaml_tree_member(value, "kind") : value;
+    int unused;
+    if (!kind || kind->kind != YAML_SCALAR)
+        return wrong(row, yaml_tree_kind_name(value), map ? "has no kind" : "is no stage");
+    TRY(find_word(row, kind->text, &unused));
+    SCOPED(yaml_tree) entry = NULL;
+    if (map)
+        TRY(option_copy_entry(value, &entry));
+    option_free(row, group);
+    *stage = (struct recipe_stage){mem_string(kind->text), STEAL(entry)};
+    return OK;
 }
 
-static void put_choice(const struct recipe_option *row, const void *from, struct bytes *ret)
+err_t option_set(const struct recipe_option *row, void *group, const struct yaml_tree *value)
 {
-    int choice;
-    memcpy(&choice, from, sizeof choice);
-    const char *word = row->words;
-    for (; choice > 0; choice--)
-        word = strchr(word, '|') + 1;
-    bytes_put(ret, word, strcspn(word, "|"));
+    SCOPED_VALUE(bytes) allowed = {0};
+    option_allowed(row, &allowed);
+    if (yaml_tree_is_null(value))
+        return err_new(ERR_INVALID, "has no value; allowed: %s", (char *)allowed.data);
+    if (row->kind == OPTION_pair)
+        return option_set_pair(row, group, value);
+    if (row->kind == OPTION_texts)
+        return option_set_texts(row, group, value);
+    if (row->kind == OPTION_stage)
+        return option_set_stage(row, group, value);
+    if (value->kind != YAML_SCALAR)
+        return err_new(ERR_INVALID, "is %s; allowed: %s", yaml_tree_kind_name(value),
+                       (char *)allowed.data);
+    return option_set_text(row, group, value->text, value->quoted);
 }
 
-static void put_scorers(const struct recipe_scorers *scorers, struct bytes *ret)
+/* A default is written as in a recipe; it is our own bug if it cannot be read. */
+void option_set_default(const struct recipe_option *row, void *group)
 {
-    struct option_rows rows = option_scorer();
-    bytes_u8(ret, '[');
-    for (size_t i = 0; i < scorers->count; i++) {
-        bytes_text(ret, i ? ", {" : "{");
-        for (size_t j = 0; j < rows.count; j++) {
-            bytes_printf(ret, "%s%s: ", j ? ", " : "", rows.row[j].key);
-            option_put(&rows.row[j], &scorers->at[i], ret);
-        }
-        bytes_u8(ret, '}');
-    }
-    bytes_u8(ret, ']');
-}
-
-static void put_texts(const struct recipe_texts *texts, struct bytes *ret)
-{
-    bytes_u8(ret, '[');
-    for (size_t i = 0; i < texts->count; i++) {
-        bytes_text(ret, i ? ", " : "");
-        put_quoted(ret, texts->at[i]);
-    }
-    bytes_u8(ret, ']');
-}
-
-void option_put(const struct recipe_option *row, const void *group, struct bytes *ret)
-{
-    const void *from = field(row, group);
-    switch (row->kind) {
-    case OPTION_count:
-        bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
-        return;
-    case OPTION_count_or_auto:
-        if (*(const int64_t *)from == RECIPE_COUNT_AUTO)
-            bytes_text(ret, "auto");
-        else
-            bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
-        return;
-    case OPTION_number:
-        put_number(ret, *(const double *)from);
-        return;
-    case OPTION_flag:
-        bytes_text(ret, *(const bool *)from ? "true" : "false");
-        return;
-    case OPTION_choice:
-        put_choice(row, from, ret);
-        return;
-    case OPTION_pair: {
-        const struct recipe_pair *pair = from;
-        bytes_u8(ret, '[');
-        put_number(ret, pair->at[0]);
-        bytes_text(ret, ", ");
-        put_number(ret, pair->at[1]);
-        bytes_u8(ret, ']');
+    if (row->kind == OPTION_scorers || row->kind == OPTION_texts)
+        return;                                // no entries
+    if (option_is_text(row) && !*row->value) { // not set, which no recipe can write for every kind
+        *(char **)option_field(row, group) = mem_string("");
         return;
     }
-    case OPTION_texts:
-        put_texts(from, ret);
+    if (row->kind != OPTION_pair && row->kind != OPTION_stage) {
+        if (err_failed(option_set_text(row, group, row->value, false)))
+            abort();
         return;
-    case OPTION_scorers:
-        put_scorers(from, ret);
-        return;
-    default:
-        put_quoted(ret, *(char *const *)from);
     }
-}
-
-void option_free(const struct recipe_option *row, void *group)
-{
-    void *from = field(row, group);
-    if (option_is_text(row)) {
-        free(*(char **)from);
-        *(char **)from = NULL;
-    } else if (row->kind == OPTION_texts) {
-        struct recipe_texts *texts = from;
-        for (size_t i = 0; i < texts->count; i++)
-            free(texts->at[i]);
-        free(texts->at);
-        *texts = (struct recipe_texts){0};
-    } else if (row->kind == OPTION_scorers) {
-        struct recipe_scorers *scorers = from;
-        struct option_rows rows = option_scorer();
-        for (size_t i = 0; i < scorers->count; i++)
-            for (size_t j = 0; j < rows.count; j++)
-                option_free(&rows.row[j], &scorers->at[i]);
-        free(scorers->at);
-        *scorers = (struct recipe_scorers){0};
-    }
+    SCOPED(yaml_tree) value = NULL;
+    err_t failed = yaml_tree_parse(row->value, strlen(row->value), "default", &value);
+    if (!err_failed(failed))
+        failed = option_set(row, group, value);
+    if (err_failed(failed))
+        abort();
 }

@@ -31,5 +31,12 @@ err_t yaml_tree_parse(const char *text, size_t len, const char *name, struct yam
 const struct yaml_tree *yaml_tree_member(const struct yaml_tree *map, const char *key);
 bool yaml_tree_is_null(const struct yaml_tree *yaml);          // nothing, ~ or null
 const char *yaml_tree_kind_name(const struct yaml_tree *yaml); // "a list", "a map", "text"
+struct yaml_tree *yaml_tree_copy(const struct yaml_tree *yaml);
+int yaml_tree_depth(const struct yaml_tree *yaml); // 1: a scalar, or empty
+
+/* Appends it in flow style, so that it reads back as the same. */
+struct bytes;
+void yaml_tree_put(const struct yaml_tree *yaml, struct bytes *ret);
+void yaml_put_quoted(const char *text, struct bytes *ret); // a text alone, in double quotes
 void yaml_tree_free(struct yaml_tree *yaml);
 DEFINE_SCOPED(yaml_tree)

@@ -1,22 +1,17 @@
 /* 1 if the completion is the row's column. */
-#include "base/mem.h"
 #include "rewarder/scorer.h"
 
 struct exact {
     char *column;
     bool strip;
 };
+static const struct recipe_option keys[] = {
+    STAGE_KEY(struct exact, text, column, "", "column of the row to compare with", .min = 1,
+              .max = 256, .required = true),
+    STAGE_KEY(struct exact, flag, strip, "false", "white space at both ends does not count"),
+};
 
-static err_t exact_prepare(const struct scorer_config *config, void **ret_state)
-{
-    struct exact *exact = mem_new(sizeof *exact);
-    exact->column = mem_string(config->column);
-    exact->strip = config->strip;
-    *ret_state = exact;
-    return OK;
-}
-
-static err_t exact_score(void *state, const struct scorer_sample *sample, struct scorer_result *ret)
+static err_t exact_score(const void *state, const struct scorer_sample *sample, double *ret)
 {
     const struct exact *exact = state;
     struct text_slice want, got = {sample->text, sample->text_len};
@@ -25,23 +20,21 @@ static err_t exact_score(void *state, const struct scorer_sample *sample, struct
         want = scorer_strip(want);
         got = scorer_strip(got);
     }
-    ret->score = scorer_same(got, want) ? 1 : 0;
+    *ret = scorer_same(got, want) ? 1 : 0;
     return OK;
 }
 
-static void exact_free(void *state)
+static void exact_start(void *state, struct stage_call *call)
 {
-    struct exact *exact = state;
-    free(exact->column);
-    free(exact);
+    scorer_each(call, exact_score, state);
 }
 
-const struct scorer_kind scorer_exact = {
+const struct stage_class scorer_exact = {
     .name = "exact",
-    .help = "1 if the completion is the row's column, else 0",
-    .keys = SCORER_COLUMN | SCORER_STRIP,
-    .required = SCORER_COLUMN,
-    .prepare = exact_prepare,
-    .score = exact_score,
-    .free = exact_free,
+    .help = "1 if the completion is the row's column, else 0.",
+    .under = "rewarder.scorers",
+    STAGE_KEYS(struct exact, keys),
+    .thread = STAGE_IN_POOL,
+    .fills = STAGE_SCORES,
+    .start = exact_start,
 };

@@ -4,51 +4,69 @@
 #include "rewarder/scorer.h"
 #include "rewarder/scorers/pattern.h"
 
+struct format_keys {
+    char *pattern;
+    bool eos;
+};
+static const struct recipe_option keys[] = {
+    STAGE_KEY(struct format_keys, text, pattern, "",
+              "regular expression for the whole completion; any text matches without it",
+              .max = PATTERN_BYTES),
+    STAGE_KEY(struct format_keys, flag, eos, "false", "the completion must have ended by itself"),
+};
+
 struct format {
     struct pattern *pattern; // NULL: any text
     bool eos;
 };
 
-static err_t format_prepare(const struct scorer_config *config, void **ret_state)
+static err_t format_open(const struct stage_context *context, void **ret_state)
 {
-    const bool has_pattern = config->pattern && *config->pattern;
-    if (!has_pattern && !config->eos)
+    const struct format_keys *from = context->keys;
+    if (!*from->pattern && !from->eos)
         return err_new(ERR_INVALID, "needs a pattern, or eos: true");
     SCOPED(pattern) pattern = NULL;
-    if (has_pattern)
-        TRY(pattern_new(config->pattern, true, &pattern));
+    if (*from->pattern)
+        TRY(pattern_new(from->pattern, true, &pattern));
     struct format *format = mem_new(sizeof *format);
     format->pattern = STEAL(pattern);
-    format->eos = config->eos;
+    format->eos = from->eos;
     *ret_state = format;
     return OK;
 }
 
-static err_t format_score(void *state, const struct scorer_sample *sample,
-                          struct scorer_result *ret)
+static err_t format_score(const void *state, const struct scorer_sample *sample, double *ret)
 {
     const struct format *format = state;
     struct pattern_match match = {.found = true};
     if (format->pattern)
         match = pattern_find(format->pattern, (struct text_slice){sample->text, sample->text_len});
     const bool ended = !format->eos || sample->finish != FINISH_LENGTH;
-    *ret = (struct scorer_result){.score = match.found && ended ? 1 : 0, .overrun = match.overrun};
+    *ret = match.found && ended ? 1 : 0;
     return OK;
 }
 
-static void format_free(void *state)
+static void format_start(void *state, struct stage_call *call)
+{
+    scorer_each(call, format_score, state);
+}
+
+static void format_close(void *state)
 {
     struct format *format = state;
     pattern_free(format->pattern);
-    free(format);
+    mem_free(format);
 }
 
-const struct scorer_kind scorer_format = {
+const struct stage_class scorer_format = {
     .name = "format",
     .help =
-        "1 if the pattern matches the whole completion and, with eos, it ended by itself, else 0",
-    .keys = SCORER_PATTERN | SCORER_EOS,
-    .prepare = format_prepare,
-    .score = format_score,
-    .free = format_free,
+        "1 if the pattern matches the whole completion and, with eos, it ended by itself, else 0.",
+    .under = "rewarder.scorers",
+    STAGE_KEYS(struct format_keys, keys),
+    .thread = STAGE_IN_POOL,
+    .fills = STAGE_SCORES,
+    .open = format_open,
+    .start = format_start,
+    .close = format_close,
 };

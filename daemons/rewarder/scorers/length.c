@@ -1,23 +1,28 @@
 /* 1 for a length in min..max, and less in a straight line outside: 0 at length 0, and at twice
  * max. */
-#include "base/mem.h"
 #include "rewarder/scorer.h"
+
+enum length_unit { LENGTH_TOKENS, LENGTH_CHARACTERS };
 
 struct length {
     enum length_unit unit;
-    double min, max;
+    int64_t min, max;
+};
+static const struct recipe_option keys[] = {
+    STAGE_KEY(struct length, choice, unit, "tokens", "what is counted",
+              .words = "tokens|characters"),
+    STAGE_KEY(struct length, count, min, "0", "shortest that scores 1", .max = 1e9),
+    STAGE_KEY(struct length, count, max, "0", "longest that scores 1", .max = 1e9,
+              .required = true),
 };
 
-static err_t length_prepare(const struct scorer_config *config, void **ret_state)
+static err_t length_open(const struct stage_context *context, void **ret_state)
 {
-    if (config->unit != LENGTH_TOKENS && config->unit != LENGTH_CHARACTERS)
-        return err_new(ERR_INVALID, "unit: is %d; allowed: tokens, characters", (int)config->unit);
-    if (config->min < 0 || config->max < config->min)
+    const struct length *length = context->keys;
+    if (length->max < length->min)
         return err_new(ERR_INVALID, "min, max: are %lld, %lld; 0 <= min <= max is needed",
-                       (long long)config->min, (long long)config->max);
-    struct length *length = mem_new(sizeof *length);
-    *length = (struct length){config->unit, (double)config->min, (double)config->max};
-    *ret_state = length;
+                       (long long)length->min, (long long)length->max);
+    *ret_state = (void *)length;
     return OK;
 }
 
@@ -31,29 +36,35 @@ static double characters(const char *text, size_t len)
     return (double)count;
 }
 
-static err_t length_score(void *state, const struct scorer_sample *sample,
-                          struct scorer_result *ret)
+static err_t length_score(const void *state, const struct scorer_sample *sample, double *ret)
 {
     const struct length *length = state;
+    const double min = (double)length->min, max = (double)length->max;
     const double n = length->unit == LENGTH_TOKENS ? (double)sample->tokens
                                                    : characters(sample->text, sample->text_len);
     double score = 1;
-    if (n < length->min)
-        score = n / length->min;
-    else if (n >= 2 * length->max && n > length->max)
+    if (n < min)
+        score = n / min;
+    else if (n >= 2 * max && n > max)
         score = 0;
-    else if (n > length->max)
-        score = 2 - n / length->max;
-    ret->score = score;
+    else if (n > max)
+        score = 2 - n / max;
+    *ret = score;
     return OK;
 }
 
-const struct scorer_kind scorer_length = {
+static void length_start(void *state, struct stage_call *call)
+{
+    scorer_each(call, length_score, state);
+}
+
+const struct stage_class scorer_length = {
     .name = "length",
-    .help = "1 for min to max tokens or characters; 0 at length 0 and at twice max",
-    .keys = SCORER_UNIT | SCORER_RANGE,
-    .required = SCORER_RANGE,
-    .prepare = length_prepare,
-    .score = length_score,
-    .free = free,
+    .help = "1 for min to max tokens or characters; 0 at length 0 and at twice max.",
+    .under = "rewarder.scorers",
+    STAGE_KEYS(struct length, keys),
+    .thread = STAGE_IN_POOL,
+    .fills = STAGE_SCORES,
+    .open = length_open,
+    .start = length_start,
 };

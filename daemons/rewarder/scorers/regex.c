@@ -4,55 +4,74 @@
 #include "rewarder/scorer.h"
 #include "rewarder/scorers/pattern.h"
 
-struct regex {
-    struct pattern *pattern;
-    char *column; // NULL: any occurrence counts
+struct regex_keys {
+    char *pattern, *column;
     bool strip;
 };
+static const struct recipe_option keys[] = {
+    STAGE_KEY(struct regex_keys, text, pattern, "", "regular expression", .min = 1,
+              .max = PATTERN_BYTES, .required = true),
+    STAGE_KEY(
+        struct regex_keys, text, column, "",
+        "column of the row that the first group's text must be; without it any occurrence counts",
+        .max = 256),
+    STAGE_KEY(struct regex_keys, flag, strip, "false",
+              "white space at both ends does not count, with a column"),
+};
 
-static err_t regex_prepare(const struct scorer_config *config, void **ret_state)
+struct regex {
+    const struct regex_keys *keys;
+    struct pattern *pattern;
+};
+
+static err_t regex_open(const struct stage_context *context, void **ret_state)
 {
+    const struct regex_keys *from = context->keys;
     SCOPED(pattern) pattern = NULL;
-    TRY(pattern_new(config->pattern, false, &pattern));
+    TRY(pattern_new(from->pattern, false, &pattern));
     struct regex *regex = mem_new(sizeof *regex);
-    regex->pattern = STEAL(pattern);
-    regex->column = config->column && *config->column ? mem_string(config->column) : NULL;
-    regex->strip = config->strip;
+    *regex = (struct regex){from, STEAL(pattern)};
     *ret_state = regex;
     return OK;
 }
 
-static err_t regex_score(void *state, const struct scorer_sample *sample, struct scorer_result *ret)
+static err_t regex_score(const void *state, const struct scorer_sample *sample, double *ret)
 {
     const struct regex *regex = state;
+    const bool compares = *regex->keys->column;
     struct text_slice want = {0};
-    if (regex->column)
-        TRY(scorer_column(sample->row, regex->column, &want));
+    if (compares)
+        TRY(scorer_column(sample->row, regex->keys->column, &want));
     struct pattern_match match =
         pattern_find(regex->pattern, (struct text_slice){sample->text, sample->text_len});
-    if (regex->column && regex->strip) {
+    if (compares && regex->keys->strip) {
         want = scorer_strip(want);
         match.first = scorer_strip(match.first);
     }
-    const bool right = match.found && (!regex->column || scorer_same(match.first, want));
-    *ret = (struct scorer_result){.score = right ? 1 : 0, .overrun = match.overrun};
+    *ret = match.found && (!compares || scorer_same(match.first, want)) ? 1 : 0;
     return OK;
 }
 
-static void regex_free(void *state)
+static void regex_start(void *state, struct stage_call *call)
+{
+    scorer_each(call, regex_score, state);
+}
+
+static void regex_close(void *state)
 {
     struct regex *regex = state;
     pattern_free(regex->pattern);
-    free(regex->column);
-    free(regex);
+    mem_free(regex);
 }
 
-const struct scorer_kind scorer_regex = {
+const struct stage_class scorer_regex = {
     .name = "regex",
-    .help = "1 if the pattern occurs in the completion (with a column: and took its text), else 0",
-    .keys = SCORER_PATTERN | SCORER_COLUMN | SCORER_STRIP,
-    .required = SCORER_PATTERN,
-    .prepare = regex_prepare,
-    .score = regex_score,
-    .free = regex_free,
+    .help = "1 if the pattern occurs in the completion (with a column: and took its text), else 0.",
+    .under = "rewarder.scorers",
+    STAGE_KEYS(struct regex_keys, keys),
+    .thread = STAGE_IN_POOL,
+    .fills = STAGE_SCORES,
+    .open = regex_open,
+    .start = regex_start,
+    .close = regex_close,
 };

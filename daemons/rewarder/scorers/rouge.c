@@ -10,6 +10,14 @@
  * words of the completion * words of the reference / 64. */
 enum { WORDS_MAX = 8192 };
 
+struct rouge {
+    char *column;
+};
+static const struct recipe_option keys[] = {
+    STAGE_KEY(struct rouge, text, column, "", "column of the row to compare with", .min = 1,
+              .max = 256, .required = true),
+};
+
 struct words {
     char *text; // lower case; the words lie in it
     struct text_slice *word;
@@ -125,39 +133,39 @@ static size_t common(const struct words *reference, const struct words *words)
     return length;
 }
 
-static err_t rouge_prepare(const struct scorer_config *config, void **ret_state)
+static err_t rouge_score(const void *state, const struct scorer_sample *sample, double *ret)
 {
-    *ret_state = mem_string(config->column);
-    return OK;
-}
-
-static err_t rouge_score(void *state, const struct scorer_sample *sample, struct scorer_result *ret)
-{
+    const struct rouge *rouge = state;
     SCOPED_VALUE(words) reference = {0}, words = {0};
     struct text_slice want;
-    TRY(scorer_column(sample->row, state, &want));
+    TRY(scorer_column(sample->row, rouge->column, &want));
     split(want.data, want.len, &reference);
     if (reference.count > WORDS_MAX)
         return err_new(ERR_INVALID, "the row's column '%s' has %zu words; at most %d are allowed",
-                       (const char *)state, reference.count, WORDS_MAX);
+                       rouge->column, reference.count, WORDS_MAX);
     split(sample->text, sample->text_len, &words);
-    ret->score = 0;
+    *ret = 0;
     if (!reference.count || !words.count)
         return OK;
     const double length = (double)common(&reference, &words);
     const double precision = length / (double)words.count;
     const double recall = length / (double)reference.count;
     if (length > 0)
-        ret->score = 2 * precision * recall / (precision + recall);
+        *ret = 2 * precision * recall / (precision + recall);
     return OK;
 }
 
-const struct scorer_kind scorer_rouge = {
+static void rouge_start(void *state, struct stage_call *call)
+{
+    scorer_each(call, rouge_score, state);
+}
+
+const struct stage_class scorer_rouge = {
     .name = "rouge",
-    .help = "ROUGE-L F1 of the completion against the row's column",
-    .keys = SCORER_COLUMN,
-    .required = SCORER_COLUMN,
-    .prepare = rouge_prepare,
-    .score = rouge_score,
-    .free = free,
+    .help = "ROUGE-L F1 of the completion against the row's column.",
+    .under = "rewarder.scorers",
+    STAGE_KEYS(struct rouge, keys),
+    .thread = STAGE_IN_POOL,
+    .fills = STAGE_SCORES,
+    .start = rouge_start,
 };

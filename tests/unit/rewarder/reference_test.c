@@ -14,6 +14,7 @@
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
+#include "unit/rewarder/score_kit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,29 @@ static struct recipe *recipe_with(const struct ring *ring, const char *a, const 
     struct recipe *recipe = NULL;
     assert_ok(recipe_read(&source, &recipe));
     return recipe;
+}
+
+/* ---- the stage on this thread */
+
+struct referring {
+    void *state;
+};
+
+static void referring_done(struct referring *referring)
+{
+    if (referring->state)
+        reference_frozen.close(referring->state);
+}
+
+static err_t open_reference(const struct recipe *recipe, struct referring *ret)
+{
+    const struct stage_context context = {.recipe = recipe, .key = "rewarder.reference"};
+    return reference_frozen.open(&context, &ret->state);
+}
+
+static err_t refer(const struct referring *referring, struct group *group)
+{
+    return kit_add(&reference_frozen, referring->state, group);
 }
 
 /* ---- groups as the generator makes them */
@@ -152,12 +176,12 @@ static void it_has_the_bits_that_were_stamped(void **state)
     uint64_t tokens = 0;
     for (int n = 0; n < 16; n++) {
         SCOPED(recipe) recipe = recipe_with(&ring, threads[n % 2], micro[n / 2 % 2]);
-        SCOPED(reference) reference = NULL;
-        assert_ok(reference_open(recipe, &reference));
+        SCOPED_VALUE(referring) reference = {0};
+        assert_ok(open_reference(recipe, &reference));
         struct group *groups[PROMPTS];
         decode(ring.model, temperatures[n / 4], groups);
         for (int i = 0; i < PROMPTS; i++) {
-            assert_ok(reference_group(reference, groups[i]));
+            assert_ok(refer(&reference, groups[i]));
             assert_int_equal(differing(groups[i]), 0);
             tokens += group_tokens(groups[i]);
             group_free(groups[i]);
@@ -175,8 +199,8 @@ static void of_training_pairs_only_the_two(void **state)
     struct group *groups[PROMPTS];
     SCOPED(recipe)
     recipe = recipe_with(&ring, "learner.objective=online_dpo", "learner.dpo.margin=0.25");
-    SCOPED(reference) reference = NULL;
-    assert_ok(reference_open(recipe, &reference));
+    SCOPED_VALUE(referring) reference = {0};
+    assert_ok(open_reference(recipe, &reference));
     decode(ring.model, 1.0f, groups);
     for (uint32_t i = 0; i < PROMPTS; i++) {
         uint32_t best = i % COMPLETIONS, worst = (i + 1) % COMPLETIONS;
@@ -184,7 +208,7 @@ static void of_training_pairs_only_the_two(void **state)
         double *reward = group_add(groups[i], COLUMN_REWARD, 1);
         reward[best] = tie ? 0.25 : 1;
         reward[worst] = tie ? 0.25 : -1;
-        assert_ok(reference_group(reference, groups[i]));
+        assert_ok(refer(&reference, groups[i]));
         for (uint32_t c = 0; c < COMPLETIONS; c++) {
             const float *found = group_values(groups[i], COLUMN_REFERENCE_LOGP, c);
             bool wanted = !tie && (c == best || c == worst);
@@ -223,8 +247,8 @@ static err_t open_with(const struct ring *ring, const char *path)
 {
     char *set = mem_printf("rewarder.reference_path=%s", path);
     SCOPED(recipe) recipe = recipe_with(ring, set, "generator.max_tokens=500");
-    SCOPED(reference) reference = NULL;
-    err_t failed = reference_open(recipe, &reference);
+    SCOPED_VALUE(referring) reference = {0};
+    err_t failed = open_reference(recipe, &reference);
     free(set);
     return failed;
 }
@@ -240,11 +264,11 @@ static void another_model_may_be_the_reference(void **state)
                            other_model(&ring, "other", alphabet, "29", "256"));
     /* The same letters give the same tokenizer, whatever order they were seen in. */
     SCOPED(recipe) recipe = recipe_with(&ring, set, NULL);
-    SCOPED(reference) reference = NULL;
-    assert_ok(reference_open(recipe, &reference));
+    SCOPED_VALUE(referring) reference = {0};
+    assert_ok(open_reference(recipe, &reference));
     decode(ring.model, 1.0f, groups);
     for (int i = 0; i < PROMPTS; i++) {
-        assert_ok(reference_group(reference, groups[i]));
+        assert_ok(refer(&reference, groups[i]));
         assert_true(differing(groups[i]) > 0); // one layer, other weights
         group_free(groups[i]);
     }
@@ -264,10 +288,6 @@ static void what_does_not_fit_is_refused(void **state)
     assert_err(ERR_PRECONDITION, "sequences of 64 tokens",
                open_with(&ring, other_model(&ring, "short", alphabet, "29", "64")));
     assert_err(ERR_NOT_FOUND, "/nowhere/config.json", open_with(&ring, "/nowhere"));
-    SCOPED(recipe) none = recipe_with(&ring, "rewarder.reference=none", NULL);
-    struct reference *reference = (struct reference *)&ring;
-    assert_ok(reference_open(none, &reference));
-    assert_null(reference);
 }
 
 static void a_group_it_cannot_compute_stays_as_it_was(void **state)
@@ -275,8 +295,8 @@ static void a_group_it_cannot_compute_stays_as_it_was(void **state)
     (void)state;
     struct ring ring = prepare();
     SCOPED(recipe) recipe = recipe_with(&ring, NULL, NULL);
-    SCOPED(reference) reference = NULL;
-    assert_ok(reference_open(recipe, &reference));
+    SCOPED_VALUE(referring) reference = {0};
+    assert_ok(open_reference(recipe, &reference));
     struct group *groups[PROMPTS];
     decode(ring.model, 1.0f, groups);
     groups[0]->completion[2].token[0] = 29;
@@ -284,16 +304,16 @@ static void a_group_it_cannot_compute_stays_as_it_was(void **state)
     groups[2]->prompt_token[0] = 1u << 31;
     groups[3]->temperature = 1e-40f;
     for (int i = 0; i < 3; i++)
-        assert_err(ERR_INVALID, "the vocabulary has 29", reference_group(reference, groups[i]));
-    assert_err(ERR_DATA_LOSS, "log-probability", reference_group(reference, groups[3]));
+        assert_err(ERR_INVALID, "the vocabulary has 29", refer(&reference, groups[i]));
+    assert_err(ERR_DATA_LOSS, "log-probability", refer(&reference, groups[3]));
     struct completion *long_one = &groups[4]->completion[1];
     long_one->token = mem_grow(long_one->token, 1000, sizeof *long_one->token);
     memset(long_one->token, 0, 1000 * sizeof *long_one->token);
     long_one->tokens = 1000;
-    assert_err(ERR_RANGE, "at most 256 fit", reference_group(reference, groups[4]));
+    assert_err(ERR_RANGE, "at most 256 fit", refer(&reference, groups[4]));
     for (int i = 0; i < 5; i++)
         assert_null(column_list_find(&groups[i]->columns, COLUMN_REFERENCE_LOGP));
-    assert_ok(reference_group(reference, groups[5]));
+    assert_ok(refer(&reference, groups[5]));
     assert_int_equal(differing(groups[5]), 0);
     for (int i = 0; i < PROMPTS; i++)
         group_free(groups[i]);
@@ -449,8 +469,12 @@ static void leave(float temperature)
         assert_int_equal(group_width(group, COLUMN_SCORES), whole ? 2 : 0);
         for (uint32_t n = 0; whole && n < COMPLETIONS; n++)
             assert_true(group_value(group, COLUMN_REWARD, n) > 0);
-        if (!whole) // as its generator sent it
-            assert_int_equal(group->columns.count, 1);
+        assert_true(whole == !group->failure);
+        if (whole)
+            continue;
+        assert_int_equal(group->columns.count, 1); // as its generator sent it
+        assert_non_null(strstr(group->failure, i == 1 ? "rewarder.reference: kind 'frozen': "
+                                                      : "rewarder.scorers[0]: kind 'exact': "));
     }
     close_stages(&s);
 }

@@ -1,32 +1,31 @@
 #include "base/mem.h"
 #include "base/rng.h"
-#include "rewarder/scorer.h"
+#include "rewarder/scorers/pattern.h"
+#include "svc/metrics.h"
 #include "testing/testing.h"
+#include "unit/rewarder/score_kit.h"
 #include <math.h>
 #include <string.h>
 
-/* Scores one text under one scorer. */
-static err_t score(struct scorer_config config, const char *row, const char *text, size_t len,
-                   double *ret)
+/* Scores one text under one entry of rewarder.scorers. */
+static err_t score(const char *entry, const char *row, const char *text, size_t len, double *ret)
 {
     double one, reward;
-    SCOPED(scorers) scorers = NULL;
+    SCOPED_VALUE(score_kit) kit = {0};
     SCOPED_JSON json_t *object = NULL;
-    if (config.weight == 0)
-        config.weight = 1;
-    TRY(scorers_new(&config, 1, &scorers));
+    SCOPED_MEM char *list = mem_printf("[%s]", entry);
+    TRY(kit_open(list, &kit));
     TRY(json_parse(row, strlen(row), "row", &object));
-    const struct scorer_sample sample = {object, text, len, FINISH_EOS, (uint32_t)len + 1};
-    TRY(scorers_sample(scorers, &sample, &one, &reward));
-    assert_true(reward == config.weight * one);
+    TRY(kit_score_text(&kit, object, text, len, FINISH_EOS, &one, &reward));
+    assert_true(reward == one);
     *ret = one;
     return OK;
 }
 
-static double scored(struct scorer_config config, const char *row, const char *text)
+static double scored(const char *entry, const char *row, const char *text)
 {
     double value = -1;
-    assert_ok(score(config, row, text, strlen(text), &value));
+    assert_ok(score(entry, row, text, strlen(text), &value));
     return value;
 }
 
@@ -35,36 +34,33 @@ static const char row[] = "{\"prompt\": \"dcba>\", \"completion\": \" abcd\\n\",
 static void exact_compares_bytes(void **state)
 {
     (void)state;
-    struct scorer_config config = {.kind = "exact", .column = "completion", .strip = true};
-    assert_near(scored(config, row, "abcd"), 1, 0);
-    assert_near(scored(config, row, "\t\r abcd\v\f\n"), 1, 0);
-    assert_near(scored(config, row, "abc d"), 0, 0);
-    assert_near(scored(config, row, "ABCD"), 0, 0);
-    assert_near(scored(config, row, ""), 0, 0);
-    config.strip = false;
-    assert_near(scored(config, row, "abcd"), 0, 0);
-    assert_near(scored(config, row, " abcd\n"), 1, 0);
+    const char *strip = "{kind: exact, column: completion, strip: true}";
+    const char *bytes = "{kind: exact, column: completion}";
+    assert_near(scored(strip, row, "abcd"), 1, 0);
+    assert_near(scored(strip, row, "\t\r abcd\v\f\n"), 1, 0);
+    assert_near(scored(strip, row, "abc d"), 0, 0);
+    assert_near(scored(strip, row, "ABCD"), 0, 0);
+    assert_near(scored(strip, row, ""), 0, 0);
+    assert_near(scored(bytes, row, "abcd"), 0, 0);
+    assert_near(scored(bytes, row, " abcd\n"), 1, 0);
     double value;
-    assert_ok(score(config, row, " abcd\n\0", 7, &value)); // a zero byte is a byte
+    assert_ok(score(bytes, row, " abcd\n\0", 7, &value)); // a zero byte is a byte
     assert_near(value, 0, 0);
-    config.strip = true;
-    assert_near(scored(config, "{\"completion\": \" \"}", ""), 1, 0);
+    assert_near(scored(strip, "{\"completion\": \" \"}", ""), 1, 0);
 }
 
 static void a_missing_column_names_those_present(void **state)
 {
     (void)state;
-    struct scorer_config config = {.kind = "exact", .column = "answer"};
     double value = 5;
+    const char *answer = "{kind: exact, column: answer}";
     assert_err(ERR_INVALID, "no column 'answer'; it has 'prompt', 'completion', 'n'",
-               score(config, row, "x", 1, &value));
-    assert_err(ERR_INVALID, "it has none", score(config, "{}", "x", 1, &value));
-    config.column = "n";
+               score(answer, row, "x", 1, &value));
+    assert_err(ERR_INVALID, "it has none", score(answer, "{}", "x", 1, &value));
     assert_err(ERR_INVALID, "column 'n' is a number; text is needed",
-               score(config, row, "x", 1, &value));
-    config.kind = "rouge";
-    assert_err(ERR_INVALID, "rewarder.scorers[0]: kind 'rouge': the row's column 'n'",
-               score(config, row, "x", 1, &value));
+               score("{kind: exact, column: n}", row, "x", 1, &value));
+    assert_err(ERR_INVALID, "rewarder.scorers[0]: kind 'rouge': completion 0: the row's column 'n'",
+               score("{kind: rouge, column: n}", row, "x", 1, &value));
     assert_true(value == 5); // untouched
 }
 
@@ -77,8 +73,7 @@ static void a_row_cannot_break_the_message(void **state)
         bytes_printf(&wide, ", \"column%d\": \"x\"", i);
     bytes_text(&wide, "}");
     double value;
-    err_t e = score((struct scorer_config){.kind = "exact", .column = "z"}, (const char *)wide.data,
-                    "x", 1, &value);
+    err_t e = score("{kind: exact, column: z}", (const char *)wide.data, "x", 1, &value);
     assert_int_equal(err_code(e), ERR_INVALID);
     assert_non_null(strstr(err_message(e), "'a?b?'"));
     assert_null(strchr(err_message(e), '\n'));
@@ -89,84 +84,78 @@ static void a_row_cannot_break_the_message(void **state)
 static void regex_searches(void **state)
 {
     (void)state;
-    struct scorer_config config = {.kind = "regex", .pattern = "b+c"};
-    assert_near(scored(config, row, "abbbcd"), 1, 0);
-    assert_near(scored(config, row, "acb"), 0, 0);
-    assert_near(scored(config, row, ""), 0, 0);
-    config.pattern = "^\\p{Lu}.$"; // characters, not bytes
-    assert_near(scored(config, row, "Éß"), 1, 0);
-    assert_near(scored(config, row, "É\xff"), 0, 0);
+    const char *entry = "{kind: regex, pattern: b+c}";
+    assert_near(scored(entry, row, "abbbcd"), 1, 0);
+    assert_near(scored(entry, row, "acb"), 0, 0);
+    assert_near(scored(entry, row, ""), 0, 0);
+    entry = "{kind: regex, pattern: '^\\p{Lu}.$'}"; // characters, not bytes
+    assert_near(scored(entry, row, "Éß"), 1, 0);
+    assert_near(scored(entry, row, "É\xff"), 0, 0);
 }
 
 static void regex_compares_what_it_took(void **state)
 {
     (void)state;
     const char *sum = "{\"answer\": \" 42\"}";
-    struct scorer_config config = {
-        .kind = "regex", .pattern = "answer is ([^.]*)\\.", .column = "answer", .strip = true};
-    assert_near(scored(config, sum, "So the answer is 42 . Done"), 1, 0);
-    assert_near(scored(config, sum, "the answer is 43."), 0, 0);
-    assert_near(scored(config, sum, "42"), 0, 0);
-    config.strip = false;
-    assert_near(scored(config, sum, "the answer is 42."), 0, 0);
-    config = (struct scorer_config){
-        .kind = "regex", .pattern = "[0-9]+", .column = "answer", .strip = true};
-    assert_near(scored(config, sum, "it is 42!"), 1, 0); // no group: the whole match
-    config.pattern = "(x)?42";                           // a group that took no part is empty
-    assert_near(scored(config, sum, "42"), 0, 0);
-    assert_near(scored(config, "{\"answer\": \"\"}", "42"), 1, 0);
+    const char *entry =
+        "{kind: regex, pattern: 'answer is ([^.]*)\\.', column: answer, strip: true}";
+    assert_near(scored(entry, sum, "So the answer is 42 . Done"), 1, 0);
+    assert_near(scored(entry, sum, "the answer is 43."), 0, 0);
+    assert_near(scored(entry, sum, "42"), 0, 0);
+    entry = "{kind: regex, pattern: 'answer is ([^.]*)\\.', column: answer}";
+    assert_near(scored(entry, sum, "the answer is 42."), 0, 0);
+    entry = "{kind: regex, pattern: '[0-9]+', column: answer, strip: true}";
+    assert_near(scored(entry, sum, "it is 42!"), 1, 0); // no group: the whole match
+    entry = "{kind: regex, pattern: '(x)?42', column: answer, strip: true}";
+    assert_near(scored(entry, sum, "42"), 0, 0); // a group that took no part is empty
+    assert_near(scored(entry, "{\"answer\": \"\"}", "42"), 1, 0);
 }
 
 static void format_matches_from_end_to_end(void **state)
 {
     (void)state;
-    struct scorer_config config = {.kind = "format", .pattern = "a|ab"};
-    assert_near(scored(config, row, "ab"), 1, 0);
-    assert_near(scored(config, row, "a"), 1, 0);
-    assert_near(scored(config, row, "xab"), 0, 0);
-    assert_near(scored(config, row, "ab\n"), 0, 0);
-    config.pattern = "(?s)<think>.*</think>\\d+";
-    assert_near(scored(config, row, "<think>a\nb</think>12"), 1, 0);
-    assert_near(scored(config, row, "<think>a\nb</think>12 "), 0, 0);
+    const char *entry = "{kind: format, pattern: a|ab}";
+    assert_near(scored(entry, row, "ab"), 1, 0);
+    assert_near(scored(entry, row, "a"), 1, 0);
+    assert_near(scored(entry, row, "xab"), 0, 0);
+    assert_near(scored(entry, row, "ab\n"), 0, 0);
+    entry = "{kind: format, pattern: '(?s)<think>.*</think>\\d+'}";
+    assert_near(scored(entry, row, "<think>a\nb</think>12"), 1, 0);
+    assert_near(scored(entry, row, "<think>a\nb</think>12 "), 0, 0);
 }
 
 static void format_asks_for_an_end(void **state)
 {
     (void)state;
-    struct scorer_config config = {.kind = "format", .weight = 1, .eos = true};
-    SCOPED(scorers) scorers = NULL;
+    SCOPED_VALUE(score_kit) kit = {0};
     SCOPED_JSON json_t *object = json_object();
     double value, reward;
-    assert_ok(scorers_new(&config, 1, &scorers));
-    struct scorer_sample sample = {object, "ab", 2, FINISH_EOS, 3};
-    assert_ok(scorers_sample(scorers, &sample, &value, &reward));
+    assert_ok(kit_open("[{kind: format, eos: true}]", &kit));
+    assert_ok(kit_score_text(&kit, object, "ab", 2, FINISH_EOS, &value, &reward));
     assert_near(value, 1, 0);
-    sample.finish = FINISH_LENGTH;
-    assert_ok(scorers_sample(scorers, &sample, &value, &reward));
+    assert_ok(kit_score_text(&kit, object, "ab", 2, FINISH_LENGTH, &value, &reward));
     assert_near(value, 0, 0);
-    double unused;
-    config.eos = false;
-    assert_err(ERR_INVALID, "needs a pattern, or eos", score(config, row, "", 0, &unused));
+    assert_err(ERR_INVALID, "needs a pattern, or eos", score("{kind: format}", row, "", 0, &value));
 }
 
 static void length_falls_in_a_straight_line(void **state)
 {
     (void)state;
-    struct scorer_config config = {.kind = "length", .unit = LENGTH_CHARACTERS, .min = 4, .max = 6};
+    const char *entry = "{kind: length, unit: characters, min: 4, max: 6}";
     static const double want[] = {0,       0.25,    0.5, 0.75,    1,       1, 1,
                                   5.0 / 6, 4.0 / 6, 0.5, 2.0 / 6, 1.0 / 6, 0, 0};
     for (size_t n = 0; n < sizeof want / sizeof *want; n++) {
         double value = -1;
-        assert_ok(score(config, row, "aaaaaaaaaaaaaaaaa", n, &value));
+        assert_ok(score(entry, row, "aaaaaaaaaaaaaaaaa", n, &value));
         assert_near(value, want[n], 1e-15); // one rounding
     }
-    assert_near(scored(config, row, "日本語é"), 1, 0); // characters, not bytes
-    config.unit = LENGTH_TOKENS;                       // score() counts bytes + an end token
-    assert_near(scored(config, row, "abc"), 1, 0);
-    assert_near(scored(config, row, "ab"), 0.75, 0);
-    config.min = 0, config.max = 2;
-    assert_near(scored(config, row, ""), 1, 0);
-    assert_near(scored(config, row, "abc"), 0, 0);
+    assert_near(scored(entry, row, "日本語é"), 1, 0); // characters, not bytes
+    entry = "{kind: length, min: 4, max: 6}";         // bytes and an end token
+    assert_near(scored(entry, row, "abc"), 1, 0);
+    assert_near(scored(entry, row, "ab"), 0.75, 0);
+    entry = "{kind: length, max: 2}";
+    assert_near(scored(entry, row, ""), 1, 0);
+    assert_near(scored(entry, row, "abc"), 0, 0);
 }
 
 static void rouge_is_googles(void **state)
@@ -175,17 +164,15 @@ static void rouge_is_googles(void **state)
     SCOPED_JSON json_t *cases = NULL;
     assert_ok(json_read_file(TEST_GOLDEN "/rouge.json", 1 << 20, &cases));
     assert_true(json_array_size(cases) > 40);
-    struct scorer_config config = {.kind = "rouge", .column = "reference", .weight = 1};
-    SCOPED(scorers) scorers = NULL;
-    assert_ok(scorers_new(&config, 1, &scorers));
+    SCOPED_VALUE(score_kit) kit = {0};
+    assert_ok(kit_open("[{kind: rouge, column: reference}]", &kit));
     size_t i;
     json_t *one;
     json_array_foreach (cases, i, one) {
         const json_t *text = json_object_get(one, "text");
-        const struct scorer_sample sample = {
-            .row = one, .text = json_string_value(text), .text_len = json_string_length(text)};
         double value, reward;
-        assert_ok(scorers_sample(scorers, &sample, &value, &reward));
+        assert_ok(kit_score_text(&kit, one, json_string_value(text), json_string_length(text),
+                                 FINISH_EOS, &value, &reward));
         assert_near(value, json_number_value(json_object_get(one, "f1")), 0); // the same operations
     }
 }
@@ -221,8 +208,8 @@ static void rouge_equals_the_table(void **state)
             b[i] = (uint8_t)(b[i] + ('a' - 'A'));
         bytes_text(&json, "\"}");
         const double common = (double)table_common(a, n, b, m);
-        const double value = scored((struct scorer_config){.kind = "rouge", .column = "r"},
-                                    (const char *)json.data, (const char *)text.data);
+        const double value =
+            scored("{kind: rouge, column: r}", (const char *)json.data, (const char *)text.data);
         assert_near(value, 2 * common / (double)(n + m), 1e-12); // four roundings
     }
 }
@@ -236,147 +223,62 @@ static void rouge_bounds_the_reference(void **state)
         bytes_printf(&json, "%d ", i);
     const size_t at = json.len;
     bytes_text(&json, "\"}");
-    struct scorer_config config = {.kind = "rouge", .column = "r"};
-    assert_near(scored(config, (const char *)json.data, "17 18"), 2.0 * 2 / (8192 + 2), 1e-12);
+    const char *entry = "{kind: rouge, column: r}";
+    assert_near(scored(entry, (const char *)json.data, "17 18"), 2.0 * 2 / (8192 + 2), 1e-12);
     json.len = at;
     bytes_text(&json, "x\"}");
     double value;
     assert_err(ERR_INVALID, "has 8193 words; at most 8192",
-               score(config, (const char *)json.data, "1", 1, &value));
+               score(entry, (const char *)json.data, "1", 1, &value));
 }
 
 /* Any bytes score without harm: the sanitizers and the range look. */
 static void any_bytes_score(void **state)
 {
     (void)state;
-    const struct scorer_config config[] = {
-        {.kind = "exact", .column = "completion", .weight = 1, .strip = true},
-        {.kind = "regex", .pattern = "(\\w+)\\s(?<=x)\\w*", .column = "completion", .weight = 1},
-        {.kind = "format", .pattern = "(?s).*", .weight = 1},
-        {.kind = "length", .unit = LENGTH_CHARACTERS, .min = 3, .max = 9, .weight = 1},
-        {.kind = "rouge", .column = "completion", .weight = 1},
-    };
-    SCOPED(scorers) scorers = NULL;
+    SCOPED_VALUE(score_kit) kit = {0};
     SCOPED_JSON json_t *object = NULL;
-    assert_ok(scorers_new(config, 5, &scorers));
+    assert_ok(kit_open("[{kind: exact, column: completion, strip: true},"
+                       " {kind: regex, pattern: '(\\w+)\\s(?<=x)\\w*', column: completion},"
+                       " {kind: format, pattern: '(?s).*'},"
+                       " {kind: length, unit: characters, min: 3, max: 9},"
+                       " {kind: rouge, column: completion}]",
+                       &kit));
     assert_ok(json_parse(row, strlen(row), "row", &object));
     struct rng rng = rng_keyed(2, RNG_TEST, 0, 0);
+    double value[5], reward;
     for (uint64_t trial = 0, draw = 0; trial < 2000; trial++) {
-        double value[5], reward;
         const size_t len = rng_below(&rng, draw++, 40);
         SCOPED_MEM uint8_t *text = mem_new(len); // its own block: reading past its end is seen
         for (size_t i = 0; i < len; i++)
             text[i] = (uint8_t)rng_below(&rng, draw++, 256);
-        const struct scorer_sample sample = {object, (const char *)text, len, FINISH_LENGTH, 3};
-        assert_ok(scorers_sample(scorers, &sample, value, &reward));
+        assert_ok(
+            kit_score_text(&kit, object, (const char *)text, len, FINISH_LENGTH, value, &reward));
         for (int i = 0; i < 5; i++)
             assert_true(value[i] >= 0 && value[i] <= 1);
     }
-    assert_int_equal(scorers_overruns(scorers), 0);
-    const struct scorer_sample none = {object, NULL, 0, FINISH_LENGTH, 1};
-    double value[5], reward;
-    assert_ok(scorers_sample(scorers, &none, value, &reward));
+    assert_ok(kit_score_text(&kit, object, NULL, 0, FINISH_LENGTH, value, &reward));
+}
+
+static void take_overruns(void *arg, const char *name, double value)
+{
+    if (strcmp(name, "rlhfd_scorer_overruns_total") == 0)
+        *(double *)arg = value;
 }
 
 static void a_match_without_end_is_given_up(void **state)
 {
     (void)state;
-    struct scorer_config config = {.kind = "format", .pattern = "(a+)+b", .weight = 1};
-    SCOPED(scorers) scorers = NULL;
-    SCOPED_JSON json_t *object = json_object();
-    assert_ok(scorers_new(&config, 1, &scorers));
+    double before = -1, after = -1, value = 5;
     char text[200];
     memset(text, 'a', sizeof text);
     memcpy(text + sizeof text - 2, "cb", 2); // without a b at all PCRE2 would not even try
-    const struct scorer_sample sample = {object, text, sizeof text, FINISH_EOS, 200};
-    double value = 5, reward;
-    assert_ok(scorers_sample(scorers, &sample, &value, &reward));
+    assert_near(scored("{kind: format, pattern: (a+)+b}", "{}", "aab"), 1, 0);
+    metrics_each(take_overruns, &before);
+    assert_ok(score("{kind: format, pattern: (a+)+b}", "{}", text, sizeof text, &value));
+    metrics_each(take_overruns, &after);
     assert_near(value, 0, 0);
-    assert_int_equal(scorers_overruns(scorers), 1);
-}
-
-static void configurations_are_checked(void **state)
-{
-    (void)state;
-    static const struct {
-        struct scorer_config config;
-        const char *says;
-    } wrong[] = {
-        {{.kind = "exakt", .column = "c"},
-         "rewarder.scorers[0]: kind: is 'exakt'; allowed: exact, regex, format, length, rouge"},
-        {{.column = "c"}, "kind: is ''; allowed: exact"},
-        {{.kind = "exact"}, "kind 'exact' needs column"},
-        {{.kind = "exact", .column = "c", .pattern = "x"}, "kind 'exact' does not read pattern"},
-        {{.kind = "rouge", .column = "c", .max = 3}, "kind 'rouge' does not read min, max"},
-        {{.kind = "regex", .column = "c"}, "kind 'regex' needs pattern"},
-        {{.kind = "exact", .column = "c", .eos = true}, "kind 'exact' does not read eos"},
-        {{.kind = "rouge", .column = "c", .strip = true}, "kind 'rouge' does not read strip"},
-        {{.kind = "format", .eos = true, .unit = LENGTH_CHARACTERS},
-         "kind 'format' does not read unit"},
-        {{.kind = "regex", .pattern = "a(b"}, "pattern: 'a(b': at byte 3: missing closing"},
-        {{.kind = "format", .pattern = "\xff"}, "UTF-8 error"},
-        {{.kind = "regex", .pattern = "\\C"}, "pattern"},
-        {{.kind = "length"}, "kind 'length' needs min, max"},
-        {{.kind = "length", .min = 3, .max = 2}, "min, max: are 3, 2; 0 <= min <= max"},
-        {{.kind = "length", .min = -1, .max = 2}, "min, max: are -1, 2"},
-        {{.kind = "length", .unit = (enum length_unit)7, .max = 2}, "unit"},
-        {{.kind = "exact", .column = "c", .weight = INFINITY}, "weight: is inf"},
-        {{.kind = "exact", .column = "c", .weight = NAN}, "weight: is"},
-    };
-    struct scorers *scorers = NULL;
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        assert_err(ERR_INVALID, wrong[i].says, scorers_new(&wrong[i].config, 1, &scorers));
-        assert_null(scorers);
-    }
-    struct scorer_config two[] = {{.kind = "exact", .column = "c"}, {.kind = "no"}};
-    assert_err(ERR_INVALID, "rewarder.scorers[1]: kind", scorers_new(two, 2, &scorers));
-    assert_err(ERR_INVALID, "has 0 entries; 1 to 64", scorers_new(two, 0, &scorers));
-    assert_err(ERR_INVALID, "has 65 entries; 1 to 64", scorers_new(two, 65, &scorers));
-    SCOPED_MEM char *longest = mem_new(SCORER_PATTERN_MAX + 2);
-    memset(longest, 'a', SCORER_PATTERN_MAX + 1);
-    struct scorer_config pattern = {.kind = "regex", .pattern = longest};
-    assert_err(ERR_INVALID, "has 16385 bytes", scorers_new(&pattern, 1, &scorers));
-}
-
-static void the_table_finds_its_rows(void **state)
-{
-    (void)state;
-    size_t i = 0;
-    for (const struct scorer_kind *kind; (kind = scorer_at(i)); i++) {
-        assert_ptr_equal(scorer_find(kind->name), kind);
-        assert_true((kind->required & ~kind->keys) == 0);
-    }
-    assert_int_equal(i, 5);
-    assert_null(scorer_find("judge"));
-    assert_null(scorer_find(NULL));
-}
-
-static void a_recipe_s_list_is_read(void **state)
-{
-    (void)state;
-    struct recipe_scorer at[] = {
-        {.kind = "length",
-         .weight = 2,
-         .column = "",
-         .pattern = "",
-         .unit = RECIPE_CHARACTERS,
-         .min = 1,
-         .max = 4},
-        {.kind = "exact", .weight = 1, .column = "completion", .pattern = "", .strip = true},
-    };
-    const struct recipe recipe = {.rewarder.scorers = {2, at}, .file = "ring.yaml"};
-    SCOPED(scorers) scorers = NULL;
-    SCOPED_JSON json_t *object = NULL;
-    double value[2], reward;
-    assert_ok(scorers_from_recipe(&recipe, &scorers));
-    assert_ok(json_parse(row, strlen(row), "row", &object));
-    const struct scorer_sample sample = {object, " abcd", 5, FINISH_EOS, 99};
-    assert_ok(scorers_sample(scorers, &sample, value, &reward));
-    assert_near(reward, 2 * 0.75 + 1, 0);
-    at[1].pattern = "x";
-    struct scorers *none = NULL;
-    assert_err(ERR_INVALID, "ring.yaml: rewarder.scorers[1]: kind 'exact' does not read pattern",
-               scorers_from_recipe(&recipe, &none));
+    assert_near(after - before, 1, 0);
 }
 
 /* A group of two completions in the frame: the first ended by itself. */
@@ -407,45 +309,22 @@ static void pair_init(const char *json, const char *first, const char *second, s
 static void groups_get_weighted_sums(void **state)
 {
     (void)state;
-    const struct scorer_config config[] = {
-        {.kind = "exact", .column = "completion", .weight = 2, .strip = true},
-        {.kind = "format", .eos = true, .weight = -0.5},
-        {.kind = "length", .min = 1, .max = 4, .weight = 0.25},
-    };
-    SCOPED(scorers) scorers = NULL;
+    SCOPED_VALUE(score_kit) kit = {0};
     SCOPED_VALUE(pair) pair = {0};
     pair_init(row, "abcd", "ab", &pair);
-    assert_ok(scorers_new(config, 3, &scorers));
-    assert_int_equal(scorers_count(scorers), 3);
-    uint32_t columns = 0;
-    for (int again = 0; again < 2; again++) { // scoring again replaces
-        assert_ok(scorers_group(scorers, &pair.group));
-        assert_true(!again || pair.group.columns.count == columns);
-        columns = pair.group.columns.count;
-        assert_int_equal(group_width(&pair.group, COLUMN_SCORES), 3);
-        const double *score = group_values(&pair.group, COLUMN_SCORES, 0);
-        assert_near(score[0], 1, 0);
-        assert_near(score[1], 1, 0);
-        assert_near(score[2], 0.75, 0);
-        assert_near(group_value(&pair.group, COLUMN_REWARD, 0), 2 - 0.5 + 0.1875, 0);
-        assert_near(group_value(&pair.group, COLUMN_SCORES, 1), 0, 0);
-        assert_near(group_value(&pair.group, COLUMN_REWARD, 1), 0.25, 0);
-    }
-}
-
-static void a_failing_group_stays_as_it_was(void **state)
-{
-    (void)state;
-    const struct scorer_config config = {.kind = "exact", .column = "answer", .weight = 1};
-    static const char *const rows[] = {"{\"x\": 1}", "[1]", "{", "", "3"};
-    SCOPED(scorers) scorers = NULL;
-    assert_ok(scorers_new(&config, 1, &scorers));
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        SCOPED_VALUE(pair) pair = {0};
-        pair_init(rows[i], "a", "b", &pair);
-        assert_err(ERR_INVALID, "row", scorers_group(scorers, &pair.group));
-        assert_int_equal(pair.group.columns.count, 0);
-    }
+    assert_ok(kit_open("[{kind: exact, column: completion, weight: 2, strip: true},"
+                       " {kind: format, eos: true, weight: -0.5},"
+                       " {kind: length, min: 1, max: 4, weight: 0.25}]",
+                       &kit));
+    assert_ok(kit_score(&kit, &pair.group));
+    assert_int_equal(group_width(&pair.group, COLUMN_SCORES), 3);
+    const double *score = group_values(&pair.group, COLUMN_SCORES, 0);
+    assert_near(score[0], 1, 0);
+    assert_near(score[1], 1, 0);
+    assert_near(score[2], 0.75, 0);
+    assert_near(group_value(&pair.group, COLUMN_REWARD, 0), 2 - 0.5 + 0.1875, 0);
+    assert_near(group_value(&pair.group, COLUMN_SCORES, 1), 0, 0);
+    assert_near(group_value(&pair.group, COLUMN_REWARD, 1), 0.25, 0);
 }
 
 TESTS(cmocka_unit_test(exact_compares_bytes),
@@ -456,6 +335,4 @@ TESTS(cmocka_unit_test(exact_compares_bytes),
       cmocka_unit_test(length_falls_in_a_straight_line), cmocka_unit_test(rouge_is_googles),
       cmocka_unit_test(rouge_equals_the_table), cmocka_unit_test(rouge_bounds_the_reference),
       cmocka_unit_test(any_bytes_score), cmocka_unit_test(a_match_without_end_is_given_up),
-      cmocka_unit_test(configurations_are_checked), cmocka_unit_test(the_table_finds_its_rows),
-      cmocka_unit_test(a_recipe_s_list_is_read), cmocka_unit_test(groups_get_weighted_sums),
-      cmocka_unit_test(a_failing_group_stays_as_it_was))
+      cmocka_unit_test(groups_get_weighted_sums))

@@ -1,6 +1,6 @@
 /* lag.max as a number or auto, and what the keys around it have to do with each other. */
 #include "base/mem.h"
-#include "svc/recipe/recipe.h"
+#include "svc/recipe/recipe_cli.h"
 #include "testing/testing.h"
 #include <string.h>
 
@@ -49,7 +49,7 @@ static void where_auto_stands_is_kept_inside_its_range(void **)
 static void help_and_docs_say_so(void **)
 {
     SCOPED_VALUE(bytes) docs = {0};
-    recipe_markdown(&docs);
+    recipe_markdown("", &docs);
     assert_non_null(
         strstr((char *)docs.data,
                "| `max` | `1` | count or auto | a whole number from 0 to 1000, or auto | live |"));

@@ -1,5 +1,6 @@
 /* What the daemons of a run must agree on: keys of the table, none of which may be changed while
  * the run goes on. */
+#include "base/mem.h"
 #include "svc/recipe/recipe_live.h"
 #include "svc/recipe/recipe_shared.h"
 #include "testing/testing.h"
@@ -41,7 +42,8 @@ static void none_of_it_is_live(void **)
     struct telling samples = {recipe, 0}, scores = {recipe, 0}, referred = {recipe, 0};
     recipe_of_samples(recipe, check, &samples);
     recipe_of_scores(recipe, check, &scores);
-    recipe->rewarder.reference = RECIPE_FROZEN_REFERENCE;
+    free(recipe->rewarder.reference.kind);
+    recipe->rewarder.reference.kind = mem_string("frozen");
     recipe_of_scores(recipe, check, &referred);
     assert_true(samples.count >= 15);
     assert_int_equal(scores.count, 3);

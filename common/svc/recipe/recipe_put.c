@@ -1,0 +1,145 @@
+/* One value of a recipe as YAML that reads back as the same, and its end. */
+#include "svc/recipe/recipe_options.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void put_number(struct bytes *ret, double x)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.15g", x);
+    if (strtod(text, NULL) != x)
+        snprintf(text, sizeof text, "%.17g", x);
+    bytes_text(ret, text);
+}
+
+static void put_choice(const struct recipe_option *row, const void *from, struct bytes *ret)
+{
+    int choice;
+    memcpy(&choice, from, sizeof choice);
+    const char *word = row->words;
+    for (; choice > 0; choice--)
+        word = strchr(word, '|') + 1;
+    bytes_put(ret, word, strcspn(word, "|"));
+}
+
+/* What svc reads in full, then the stage's own keys as they were written. */
+static void put_scorer(const struct recipe_scorer *scorer, struct bytes *ret)
+{
+    const struct yaml_tree *entry = scorer->entry;
+    struct option_rows rows = option_scorer();
+    for (size_t j = 0; j < rows.count; j++) {
+        bytes_printf(ret, "%s%s: ", j ? ", " : "", rows.row[j].key);
+        option_put(&rows.row[j], scorer, ret);
+    }
+    for (size_t i = 0; entry && i < entry->count; i++) {
+        if (option_find(rows, entry->key[i]))
+            continue;
+        bytes_text(ret, ", ");
+        yaml_put_quoted(entry->key[i], ret);
+        bytes_text(ret, ": ");
+        yaml_tree_put(entry->at[i], ret);
+    }
+}
+
+static void put_scorers(const struct recipe_scorers *scorers, struct bytes *ret)
+{
+    bytes_u8(ret, '[');
+    for (size_t i = 0; i < scorers->count; i++) {
+        bytes_text(ret, i ? ", {" : "{");
+        put_scorer(&scorers->at[i], ret);
+        bytes_u8(ret, '}');
+    }
+    bytes_u8(ret, ']');
+}
+
+static void put_texts(const struct recipe_texts *texts, struct bytes *ret)
+{
+    bytes_u8(ret, '[');
+    for (size_t i = 0; i < texts->count; i++) {
+        bytes_text(ret, i ? ", " : "");
+        yaml_put_quoted(texts->at[i], ret);
+    }
+    bytes_u8(ret, ']');
+}
+
+void option_put(const struct recipe_option *row, const void *group, struct bytes *ret)
+{
+    const void *from = option_field(row, group);
+    switch (row->kind) {
+    case OPTION_count:
+        bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
+        return;
+    case OPTION_count_or_auto:
+        if (*(const int64_t *)from == RECIPE_COUNT_AUTO)
+            bytes_text(ret, "auto");
+        else
+            bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
+        return;
+    case OPTION_number:
+        put_number(ret, *(const double *)from);
+        return;
+    case OPTION_flag:
+        bytes_text(ret, *(const bool *)from ? "true" : "false");
+        return;
+    case OPTION_choice:
+        put_choice(row, from, ret);
+        return;
+    case OPTION_pair: {
+        const struct recipe_pair *pair = from;
+        bytes_u8(ret, '[');
+        put_number(ret, pair->at[0]);
+        bytes_text(ret, ", ");
+        put_number(ret, pair->at[1]);
+        bytes_u8(ret, ']');
+        return;
+    }
+    case OPTION_texts:
+        put_texts(from, ret);
+        return;
+    case OPTION_stage: {
+        const struct recipe_stage *stage = from;
+        if (stage->entry)
+            yaml_tree_put(stage->entry, ret);
+        else
+            bytes_text(ret, stage->kind);
+        return;
+    }
+    case OPTION_scorers:
+        put_scorers(from, ret);
+        return;
+    default:
+        yaml_put_quoted(*(char *const *)from, ret);
+    }
+}
+
+void option_free(const struct recipe_option *row, void *group)
+{
+    void *from = option_field(row, group);
+    if (option_is_text(row)) {
+        free(*(char **)from);
+        *(char **)from = NULL;
+    } else if (row->kind == OPTION_texts) {
+        struct recipe_texts *texts = from;
+        for (size_t i = 0; i < texts->count; i++)
+            free(texts->at[i]);
+        free(texts->at);
+        *texts = (struct recipe_texts){0};
+    } else if (row->kind == OPTION_stage) {
+        struct recipe_stage *stage = from;
+        free(stage->kind);
+        yaml_tree_free(stage->entry);
+        *stage = (struct recipe_stage){0};
+    } else if (row->kind == OPTION_scorers) {
+        struct recipe_scorers *scorers = from;
+        struct option_rows rows = option_scorer();
+        for (size_t i = 0; i < scorers->count; i++) {
+            for (size_t j = 0; j < rows.count; j++)
+                option_free(&rows.row[j], &scorers->at[i]);
+            yaml_tree_free(scorers->at[i].entry);
+        }
+        free(scorers->at);
+        *scorers = (struct recipe_scorers){0};
+    }
+}

@@ -1,0 +1,39 @@
+/* The threads that stages run in: a pool for those that share it, one each for those that want to
+ * be alone. A thread has one call at a time; the others wait in the order they came.
+ *
+ *     TRY(stage_lanes_open(&(struct stage_lanes_options){.list = list}, &lanes));
+ *     stage_lanes_run(lanes, i, work);       -- work->run(work) in a thread of stage i, after work->begun(work)
+ *     stage_lanes_ended(lanes, work);        -- its thread is free again
+ *
+ * Owner: the loop's thread. */
+#pragma once
+#include "rewarder/stage_list.h"
+
+struct lane_thread;
+
+/* Embedded in what runs. */
+struct lane_work {
+    struct lane_work *next;
+    struct lane_thread *thread; // NULL: it waits
+    size_t stage;
+    double late_s; // clock_s() since when nobody waits for it; 0: somebody does
+    void (*begun)(struct lane_work *work); // in the loop's thread, before run
+    void (*run)(struct lane_work *work);
+};
+
+struct stage_lanes;
+err_t stage_lanes_open(const struct stage_list *list, struct stage_lanes **ret);
+
+/* Stages that run on the loop have no lane: begun and run are called here. */
+void stage_lanes_run(struct stage_lanes *lanes, struct lane_work *work);
+void stage_lanes_ended(struct stage_lanes *lanes, struct lane_work *work);
+
+/* Takes back what has not begun. */
+void stage_lanes_withdraw(struct stage_lanes *lanes, struct lane_work *work);
+
+/* Since when every thread of the stage is held by work that is late; 0: one is not. */
+double stage_lanes_stuck_s(const struct stage_lanes *lanes, size_t stage);
+
+/* Nothing begins any more; joins the threads. */
+void stage_lanes_stop(struct stage_lanes *lanes);
+void stage_lanes_free(struct stage_lanes *lanes);

@@ -1,0 +1,53 @@
+/* The recipe's stages: entries under rewarder.scorers, then rewarder.reference.
+ *
+ *     SCOPED(stage_list) stages = NULL;
+ *     TRY(stage_list_open(&(struct stage_list_options){.recipe = recipe, .loop = loop}, &stages));
+ *     -- INVALID: "recipe.yaml:7: rewarder.scorers[0].pattern: '(' ..." names file, line, key, value and what is allowed
+ *
+ * Owner: the thread that opens them, then the pipeline. */
+#pragma once
+#include "rewarder/stage.h"
+#include "svc/recipe/recipe.h"
+
+enum { STAGES_MAX = RECIPE_SCORERS + 1 };
+
+/* The keys that every stage has. */
+struct stage_limits {
+    int64_t deadline_ms, attempts;
+};
+
+struct stage {
+    const struct stage_class *class;
+    char *key;     // "rewarder.scorers[0]"
+    void *keys;    // the class' struct
+    void *state;   // NULL: not opened
+    double weight; // of its score in the reward; 0: it is no scorer
+    struct stage_limits limits;
+    uint64_t needs; // columns that earlier stages fill
+};
+
+struct stage_list {
+    const struct recipe *recipe;
+    size_t count, scorers; // scorers come first
+    struct stage at[STAGES_MAX];
+};
+
+struct stage_list_options {
+    const struct recipe *recipe;
+    struct loop *loop; // NULL: what is opened is not run
+    bool scorers_only; // without the reference model, whose keys are checked all the same
+    /* The classes there are, NULL at the end; NULL: those of this program. For tests. */
+    const struct stage_class *const *classes;
+};
+
+/* INVALID: an entry names no class, lacks a key, has one that its class does not read, or a value
+ * out of range; or what a stage's open says. */
+err_t stage_list_open(const struct stage_list_options *options, struct stage_list **ret);
+
+/* The forward id of the stage that has one, the caller's; NULL: none. */
+char *stage_list_forward_id(const struct stage_list *stages);
+
+/* Every class with its keys, as Markdown: the part of docs/recipe.md on stages. */
+void stage_list_document(struct bytes *ret);
+void stage_list_free(struct stage_list *stages);
+DEFINE_SCOPED(stage_list)
