@@ -7,7 +7,7 @@
 #include "generator/generator_hold.h"
 #include "generator/track.h"
 #include "svc/security.h"
-#include "weights/carrier.h"
+#include "weights/carriers.h"
 #include "wire/hello.h"
 
 /* In order of dependence: freed from the end. */
@@ -21,7 +21,7 @@ struct daemon {
     struct deliver *deliver;
     struct decode *decode;
     struct prompts *prompts;
-    struct carrier carrier;
+    struct carriers carriers;
     struct relay *relay; // NULL: none
     char *serves;
     struct hello hello;            // to the learner

@@ -195,11 +195,11 @@ static err_t open_updates(struct daemon *d)
     update.relay = d->relay;
     update.serves = d->serves;
     update.silence_ms = d->relay ? recipe->publish.relay_ms : 0;
-    update.nccl = d->carrier.nccl ? &d->carrier.attend : NULL;
+    update.carriers = &d->carriers;
     update.stuck = weights_stuck;
     update.poisoned = weights_poisoned;
-    if (d->carrier.why)
-        log_info("versions come over gRPC alone", "why=\"%s\"", d->carrier.why);
+    if (d->carriers.why)
+        log_info("versions come over gRPC alone", "why=\"%s\"", d->carriers.why);
     return update_open(&update, &d->update[TRACK_TRAINING]);
 }
 
@@ -243,7 +243,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                           .state = daemon_state,
                                           .drain = drain,
                                           .arg = d}};
-    TRY(carrier_open(recipe, d->loop, &d->carrier));
+    TRY(carriers_open(recipe, d->loop, &d->carriers));
     TRY(decode_start(&decode, &d->decode));
     TRY(relay_open(recipe, decode_model(d->decode, TRACK_TRAINING)->params->layout, &d->relay));
     if (d->relay)
@@ -270,7 +270,7 @@ static void daemon_done(struct daemon *d)
     relay_free(d->relay);
     mem_free(d->serves);
     hello_done(&d->hello);
-    carrier_done(&d->carrier);
+    carriers_done(&d->carriers);
     prompts_free(d->prompts);
     deliver_free(d->deliver);
     rpc_free(d->rpc);
@@ -312,5 +312,5 @@ static err_t run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     svc_open("generator");
-    return carrier_exit(svc_exit(run(argc, argv)));
+    return carriers_exit(svc_exit(run(argc, argv)));
 }

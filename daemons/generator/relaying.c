@@ -1,7 +1,7 @@
 #include "generator/relaying.h"
 #include "base/mem.h"
 #include "svc/metrics.h"
-#include "weights/stream/publisher.h"
+#include "weights/publisher.h"
 #include <string.h>
 
 struct relay {
@@ -26,7 +26,7 @@ err_t relay_open(const struct recipe *recipe, const struct layout *layout, struc
         .run = recipe->run.name,
         .layout = layout,
         .compress = PUBLISHER_PLAIN,
-        .relay = true,
+        .passes_on = true,
         .anchor_every = (uint64_t)recipe->publish.anchor_every,
         .full_at_once = (int)recipe->publish.full_at_once,
         .fanout = (int)recipe->publish.fanout,

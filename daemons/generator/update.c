@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "generator/relaying.h"
 #include "svc/metrics.h"
-#include "weights/stream/subscriber.h"
+#include "weights/subscriber.h"
 
 struct update {
     struct update_options options;
@@ -135,7 +135,7 @@ err_t update_open(const struct update_options *options, struct update **ret)
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(update) update = mem_new(sizeof *update);
     update->options = *options;
-    update->options.nccl = NULL; // borrowed until now, as serves is
+    update->options.carriers = NULL; // borrowed until now, as serves is
     update->options.serves = NULL;
     const struct model *model = decode_model(options->decode, options->track);
     struct digest digest;
@@ -153,7 +153,7 @@ err_t update_open(const struct update_options *options, struct update **ret)
                                                   .evaluated = options->track == TRACK_EVALUATION,
                                                   .serves = options->serves,
                                                   .silence_ms = options->silence_ms,
-                                                  .nccl = options->nccl};
+                                                  .carriers = options->carriers};
     const struct subscriber_handlers handlers = handlers_of(options);
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);

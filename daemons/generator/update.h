@@ -10,7 +10,7 @@
 #include "generator/decode.h"
 #include "rpc/rpc.h"
 
-struct attend_options;
+struct carriers;
 struct relay;
 struct update;
 struct security;
@@ -28,7 +28,7 @@ struct update_options {
     struct relay *relay;                // passes on what comes; NULL: none
     const char *serves;                 // where; NULL: nowhere
     int64_t silence_ms;                 // from another generator's relay; 0: it is not sent on
-    const struct attend_options *nccl;  // carrier.h; borrowed for the call. NULL: gRPC alone
+    const struct carriers *carriers;    // borrowed for the call
     void (*stuck)(void *arg);    // no version can come any more: NCCL does not let go of memory
     void (*poisoned)(void *arg); // nothing is decoded until the next weights are applied
     void *arg;

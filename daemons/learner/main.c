@@ -33,7 +33,7 @@
 #include "svc/run_lock.h"
 #include "svc/security.h"
 #include "svc/svc.h"
-#include "weights/carrier.h"
+#include "weights/carriers.h"
 #include <string.h>
 
 enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000, LEAVE_MS = 5000 };
@@ -55,7 +55,7 @@ struct daemon {
     struct leasing *leasing;
     struct ingest *ingest;
     struct holding *holding;
-    struct carrier carrier;
+    struct carriers carriers;
     struct publish *publish;
     struct inspect *inspect;
     struct operations *operations;
@@ -322,15 +322,14 @@ static err_t open_stages(struct daemon *d)
                                                        .live = d->live,
                                                        .breaker = d->breaker});
     d->ingest = ingest_new(&ingest);
-    TRY(carrier_open(recipe, d->loop, &d->carrier));
-    if (d->carrier.why)
-        log_info("versions go over gRPC alone", "why=\"%s\"", d->carrier.why);
-    return publish_open(
-        &(struct publish_options){.loop = d->loop,
-                                  .recipe = recipe,
-                                  .layout = model->params->layout,
-                                  .nccl = d->carrier.nccl ? &d->carrier.transport : NULL},
-        &d->publish);
+    TRY(carriers_open(recipe, d->loop, &d->carriers));
+    if (d->carriers.why)
+        log_info("versions go over gRPC alone", "why=\"%s\"", d->carriers.why);
+    return publish_open(&(struct publish_options){.loop = d->loop,
+                                                  .recipe = recipe,
+                                                  .layout = model->params->layout,
+                                                  .carriers = &d->carriers},
+                        &d->publish);
 }
 
 static err_t open_face(struct daemon *d, const char *announce)
@@ -444,7 +443,7 @@ static void daemon_done(struct daemon *d)
     operations_free(d->operations);
     train_free(d->train);
     publish_free(d->publish);
-    carrier_done(&d->carrier);
+    carriers_done(&d->carriers);
     evaluating_free(d->evaluating);
     holding_free(d->holding);
     ingest_free(d->ingest);
@@ -494,5 +493,5 @@ static err_t run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     svc_open("learner");
-    return carrier_exit(svc_exit(run(argc, argv)));
+    return carriers_exit(svc_exit(run(argc, argv)));
 }

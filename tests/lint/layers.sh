@@ -20,7 +20,6 @@ rewarder: base svc wire rpc tensor model rl weights
 learner: base svc wire rpc gpu tensor model rl weights
 ctl: base svc wire rpc tensor model rl weights
 TABLE
-
 # beginning of a header's name: the directories (or files) that may include it. What is not named here is libc.
 readarray -t LIBRARIES <<'TABLE'
 jansson.h: common/base/
@@ -54,6 +53,7 @@ TABLE
 # stand side by side. A file at the layer's root is a room of its name.
 readarray -t ROOMS <<'TABLE'
 learner: main admin job train round lease publish/steer replay settings store
+weights: publisher/subscriber carriers fanout/broadcast stream codec
 TABLE
 
 # rl is pure: no device, clock, thread or file.

@@ -39,6 +39,11 @@ expect layers common/weights/a.c 'weights may not include tensor' <<<'#include "
 expect layers common/weights/a.c clean <<<'#include "tensor/layout.h"
 #include <zstd.h>
 #include "weights.pb-c.h"'
+expect layers common/weights/stream/a.c 'weights/stream may not include weights/broadcast' <<<'#include "weights/broadcast/carry.h"'
+expect layers common/weights/stream/a.c 'weights/stream may not include weights' <<<'#include "weights/publisher.h"'
+expect layers common/weights/broadcast/a.c clean <<<'#include "weights/stream/carrier.h"
+#include "weights/codec/snapshot.h"'
+expect layers common/weights/shelf/a.c 'is no room' <<<'#include "weights/codec/delta.h"'
 expect layers common/weights/a.c 'weights may not include model' <<<'#include "model/files/params.h"'
 expect layers daemons/learner/main.c 'learner may not include generator' <<<'#include "generator/update.h"'
 expect layers daemons/learner/lease/a.c clean <<<'#include "learner/steer/live.h"

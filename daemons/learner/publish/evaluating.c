@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "learner/publish/evals.h"
 #include "svc/metrics.h"
-#include "weights/stream/publisher.h"
+#include "weights/publisher.h"
 #include <inttypes.h>
 
 /* Rows in one reply: as much as a generator may receive, whatever their length. */

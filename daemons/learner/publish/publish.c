@@ -5,8 +5,10 @@
 #include "svc/cell.h"
 #include "svc/metrics.h"
 #include "tensor/digest.h"
-#include "weights/broadcast/broadcast.h"
-#include "weights/stream/publisher.h"
+#include "weights/broadcast/carry.h"
+#include "weights/broadcast/nccl_carrier.h"
+#include "weights/carriers.h"
+#include "weights/publisher.h"
 #include <inttypes.h>
 
 enum { SHOW_MS = 500, BEATS = 6 }; // in publish.relay_ms
@@ -81,7 +83,8 @@ static struct metric *const nccl_rows[] = {
 static void show_nccl(void *arg)
 {
     const struct publish *publish = arg;
-    const struct broadcast_stats stats = broadcast_stats(publisher_broadcast(publish->publisher));
+    const struct broadcast_stats stats =
+        carry_stats(publisher_carrier(publish->publisher, &carrier_nccl));
     metric_set(&nccl_epoch, (double)stats.transport.epoch);
     metric_set(&nccl_members, (double)stats.transport.members);
     metric_set(&nccl_failed, (double)stats.transport.counts.failed);
@@ -144,7 +147,7 @@ err_t publish_open(const struct publish_options *options, struct publish **ret)
                                           .anchor_every = (uint64_t)recipe->publish.anchor_every,
                                           .full_at_once = (int)recipe->publish.full_at_once,
                                           .fanout = (int)recipe->publish.fanout,
-                                          .nccl = options->nccl,
+                                          .carriers = options->carriers,
                                           .note = on_note,
                                           .settled = on_settled,
                                           .user = publish};
@@ -155,7 +158,7 @@ err_t publish_open(const struct publish_options *options, struct publish **ret)
         publish->beats = loop_timer_new(options->loop, beat, publish);
         loop_timer_start(publish->beats, every_ms, every_ms);
     }
-    if (options->nccl) {
+    if (carriers_means(options->carriers, &carrier_nccl)) {
         metrics_register(nccl_rows, sizeof nccl_rows / sizeof *nccl_rows);
         publish->show = loop_timer_new(options->loop, show_nccl, publish);
         loop_timer_start(publish->show, SHOW_MS, SHOW_MS);

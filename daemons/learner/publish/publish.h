@@ -15,12 +15,12 @@
 #include "svc/recipe/recipe.h"
 
 struct publish;
-struct transport_options;
+struct carriers;
 struct publish_options {
     struct loop *loop;
-    const struct recipe *recipe;          // run.name and publish, borrowed
-    const struct layout *layout;          // borrowed
-    const struct transport_options *nccl; // carrier.h; borrowed for the call. NULL: gRPC alone
+    const struct recipe *recipe;     // run.name and publish, borrowed
+    const struct layout *layout;     // borrowed
+    const struct carriers *carriers; // borrowed for the call
 };
 struct published {
     uint32_t lineage;

@@ -1,10 +1,12 @@
 /* Publisher and subscribers with NCCL beside their streams (the stand-in's): what is broadcast, and
  * what of it goes over gRPC. */
+#include "gpu/nccl.h"
 #include "loopback_ring.h"
 #include "rpc/call.h"
-#include "weights/broadcast/attend.h"
-#include "weights/broadcast/broadcast.h"
-#include "weights/stream/publisher_inside.h"
+#include "weights/broadcast/carry.h"
+#include "weights/broadcast/nccl_carrier.h"
+#include "weights/carriers.h"
+#include "weights/stream/streaming.h"
 
 enum { BUCKET = 512 << 10, MEMBERS = 2 };
 static const struct epoch_limits LIMITS = {100, 1500, 4000, 1500, 700, 300};
@@ -13,13 +15,13 @@ static const struct member_limits MEMBER_LIMITS = {10000, 10000, 10000, 5000};
 struct stage {
     struct ring ring;
     struct nccl *nccl;
-    struct transport_options transport;
-    struct attend_options attend;
+    struct nccl_means means;
+    struct carriers carriers;
 };
 
 static struct broadcast_stats stats_of(struct ring *ring)
 {
-    return broadcast_stats(publisher_broadcast(ring->publisher));
+    return carry_stats(publisher_carrier(ring->publisher, &carrier_nccl));
 }
 
 static bool epoch_stands(struct ring *ring)
@@ -34,18 +36,20 @@ static void stage_open(struct stage *stage, size_t elements)
     sparse = true;
     setenv("FAKE_NCCL", "", 1);
     assert_ok(nccl_open(FAKE_NCCL_LIBRARY, FAKE_CUDART_LIBRARY, &stage->nccl));
-    stage->transport =
-        (struct transport_options){.nccl = stage->nccl, .bucket_bytes = BUCKET, .limits = LIMITS};
-    stage->attend = (struct attend_options){.nccl = stage->nccl, .limits = MEMBER_LIMITS};
+    stage->means = (struct nccl_means){.nccl = stage->nccl,
+                                       .bucket_bytes = BUCKET,
+                                       .limits = LIMITS,
+                                       .member_limits = MEMBER_LIMITS};
+    stage->carriers.means[carriers_index(&carrier_nccl)] = &stage->means;
     struct ring *ring = &stage->ring;
-    *ring = (struct ring){.elements = elements, .publishing.nccl = &stage->transport};
+    *ring = (struct ring){.elements = elements, .publishing.carriers = &stage->carriers};
     ring->layout = make_layout(elements);
     assert_ok(loop_new(&ring->loop));
     assert_ok(rpc_new(ring->loop, &ring->rpc));
-    stage->transport.loop = stage->attend.loop = ring->loop;
+    stage->means.loop = ring->loop;
     serve(ring, 0);
     for (int i = 0; i < MEMBERS; i++)
-        subscribe(ring, i, &(struct subscriber_options){.nccl = &stage->attend});
+        subscribe(ring, i, &(struct subscriber_options){.carriers = &stage->carriers});
     publish(ring, 1);
     until(ring, all_have_newest);
     until(ring, epoch_stands);
@@ -70,7 +74,7 @@ static void assert_models(struct stage *stage, uint64_t version)
  * there: all values. */
 static void changes_are_broadcast_and_all_values_where_there_is_no_way(void **state)
 {
-    struct stage stage;
+    struct stage stage = {0};
     (void)state;
     stage_open(&stage, LARGE);
     struct ring *ring = &stage.ring;
@@ -120,7 +124,7 @@ static void a_broadcast_that_breaks_off_goes_on_over_grpc(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct stage stage;
+        struct stage stage = {0};
         stage_open(&stage, LARGE);
         struct ring *ring = &stage.ring;
         setenv("FAKE_NCCL", cases[i].manner, 1);
@@ -154,7 +158,7 @@ static void a_broadcast_that_breaks_off_goes_on_over_grpc(void **state)
  * is said to come instead. */
 static void a_manifest_during_a_broadcast_is_refused(void **state)
 {
-    struct stage stage;
+    struct stage stage = {0};
     (void)state;
     stage_open(&stage, LARGE);
     struct ring *ring = &stage.ring;
@@ -164,9 +168,10 @@ static void a_manifest_during_a_broadcast_is_refused(void **state)
     changes.chunks = 1;
     setenv("FAKE_NCCL", "bcast_hang_at=4", 1);
     publish_broken(ring, 2, 2, false); // all values: it is announced when this returns
-    for (struct peer *peer = ring->publisher->peers; peer; peer = peer->next) {
+    const struct sending *sending = publisher_carrier(ring->publisher, &carrier_stream);
+    for (const struct peer *peer = sending->peers; peer; peer = peer->next) {
         SCOPED(rpc_message) message = manifest_message(&changes);
-        assert_true(publisher_is_carried(peer));
+        assert_non_null(peer->carried_by);
         assert_true(rpc_call_send_message(peer->call, message));
     }
     until(ring, is_down);

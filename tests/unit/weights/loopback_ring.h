@@ -7,8 +7,8 @@
 #include "svc/loop.h"
 #include "tensor/digest.h"
 #include "testing/testing.h"
-#include "weights/stream/publisher.h"
-#include "weights/stream/subscriber.h"
+#include "weights/publisher.h"
+#include "weights/subscriber.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

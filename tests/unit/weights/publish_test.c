@@ -209,7 +209,7 @@ static void a_relay_leaves_later_versions_alone_unless_they_are_lost(void **stat
 {
     (void)state;
     struct ring ring;
-    ring_init_with(&ring, SMALL, &(struct publisher_options){.relay = true});
+    ring_init_with(&ring, SMALL, &(struct publisher_options){.passes_on = true});
     publish(&ring, 3);
     subscribe(&ring, 0, &(struct subscriber_options){.holds = true, .lineage = 1, .version = 5});
     while (publisher_holders(ring.publisher, NULL, 0) == 0)

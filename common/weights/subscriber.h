@@ -6,19 +6,22 @@
  *     if (subscriber_take(subscriber, &manifest, &values)) ...             -- when the model is between two steps
  *     subscriber_applied(subscriber);                                      -- it serves them: the buffer is free again
  *
- * A version comes whole, or as changes of the newest one that lies here: these are staged as lists,
- * checked against the manifest's digest, and written when no one has the values taken. Memory:
- * nothing while the model serves what it loaded itself (options.digest) and the learner has nothing
- * newer; then one array of the model's size, what changes are followed in; a second while a version
- * comes whole. What is staged and not taken is replaced by a newer version; while one is taken and
- * the next is complete, reading stops, and the publisher skips versions. After a break the stream
- * comes back by itself, says what is applied and what lies here, and goes on with the chunk at
- * which it ended.
+ * A version comes whole, or as changes of the newest one that lies here. Changes are staged as
+ * lists, checked against the manifest's digest, and written while nobody has the values taken. A
+ * staged version that nobody took is replaced by a newer one. While one is taken and the next is
+ * complete, reading stops, and the publisher skips versions. After a break the stream comes back by
+ * itself, says which version is applied and which lies here, and goes on with the chunk at which it
+ * ended.
  *
- * A version that came whole and whose digest is wrong is dropped, counted, and asked for again.
- * Changes whose digest is wrong, or values that are not what they were followed to be (anchors are
- * verified in full, in the background), poison the subscriber: nothing here is trusted or offered
- * until all values have come again. Owner: the loop's thread; taken values may be read by any. */
+ * Memory: nothing while the model serves what it loaded itself (options.digest) and the learner has
+ * nothing newer. Then one array of the model's size, in which changes are followed, and a second
+ * while a version comes whole.
+ *
+ * A version that came whole with a wrong digest is dropped, counted, and asked for again. Changes
+ * with a wrong digest poison the subscriber, and so do values in memory that fail a full count at
+ * an anchor. A poisoned subscriber offers nothing until all values have come again. arrival.h has
+ * the rules, carriers.h the ways on which versions come. Owner: the loop's thread; any thread may
+ * read taken values. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
@@ -27,10 +30,11 @@
 #include "svc/loop.h"
 #include "tensor/layout.h"
 #include "weights/codec/manifest.h"
+#include "weights/stream/figures.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-struct attend_options;
+struct carriers;
 struct delta;
 struct security;
 struct subscriber;
@@ -43,17 +47,17 @@ struct subscriber_options {
     const struct layout *layout;        // borrowed
     bool evaluated;                     // of Weights.SubscribeEvaluated
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
-    const struct attend_options *nccl;  // intake.h; borrowed for the call. NULL: none
+    const struct carriers *carriers;    // borrowed for the call; NULL: those without needs
     const char *serves; // where this generator passes versions on (forward); NULL: nowhere
-    /* From one that it was sent on to: then it goes back to target; 0: it is never sent on */
+    /* Silence of a generator that serves it, after which it goes back to target; 0: it is never
+     * sent on. */
     int64_t silence_ms;
-    bool holds; // it begins with these weights applied
+    bool holds; // it begins with these weights applied:
     uint32_t lineage;
     uint64_t version;
-    /* What the model loaded from elsewhere has this digest: of a version that is the same no values
-     * come. values() then gives them, all elements, when the first changes come: nothing that was
-     * taken has any values before. If it fails, the stream goes down with its error. NULL:
-     * nothing. */
+    /* The digest of weights that the model loaded from elsewhere; NULL: none. A version that is the
+     * same comes without values, and taking it gives none. values() writes all elements when the
+     * first changes of them come; if it fails, the stream goes down with its error. */
     const struct digest *digest;
     err_t (*values)(void *arg, uint16_t *ret);
     void *arg;
@@ -100,15 +104,6 @@ const bool *subscriber_changed(const struct subscriber *subscriber);
  * one. */
 void subscriber_applied(struct subscriber *subscriber);
 
-struct subscriber_stats {
-    uint64_t versions, bytes;      // received complete and right; of chunks
-    uint64_t full, changes, same;  // of versions: that came whole, as changes, without values
-    uint64_t replaced, mismatches; // staged versions replaced before they were taken; wrong digests
-    uint64_t poisoned, verified;   // times; versions whose values were all summed up and are right
-    uint64_t by_nccl;              // of versions: that came whole that way
-    uint64_t resumed;              // versions that went on after a break
-    bool up;
-};
 struct subscriber_stats subscriber_stats(const struct subscriber *subscriber);
 void subscriber_free(struct subscriber *subscriber); // not from a handler
 DEFINE_SCOPED(subscriber)

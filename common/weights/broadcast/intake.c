@@ -1,21 +1,18 @@
-#include "weights/stream/intake.h"
+#include "weights/broadcast/intake.h"
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "rpc/message.h"
-#include "weights/stream/subscriber_inside.h"
+#include "weights/broadcast/nccl_carrier.h"
 #include <stdlib.h>
 
 struct intake {
-    struct subscriber *subscriber;
-    struct subscriber_handlers handlers;
-    void *user;
+    const struct receiving *receiving;
     struct attend *attend;
     /* From buffer to received or ended. */
     bool lent;
     uint8_t *packed; // changes, each after its length; NULL: all values, in place
     uint64_t bytes, used;
     uint64_t chunk;
-    bool hello_due;
 };
 
 /* ---- what has come becomes chunks */
@@ -30,7 +27,7 @@ static err_t give_values(struct intake *intake, const struct manifest *coming, u
         const struct weights_event event = {
             .kind = WEIGHTS_CHUNK_OF_FULL, .first = first, .count = count};
         intake->chunk++;
-        TRY(subscriber_chunk(intake->subscriber, NULL, &event));
+        TRY(receiver_chunk(intake->receiving->receiver, NULL, &event));
     }
     return OK;
 }
@@ -52,7 +49,7 @@ static err_t give_changes(struct intake *intake, const struct manifest *coming, 
             .kind = WEIGHTS_CHUNK_OF_DELTA, .first = intake->chunk, .count = len};
         intake->used += sizeof len + len;
         intake->chunk++;
-        TRY(subscriber_chunk(intake->subscriber, message, &event));
+        TRY(receiver_chunk(intake->receiving->receiver, message, &event));
     }
     return OK;
 }
@@ -60,7 +57,7 @@ static err_t give_changes(struct intake *intake, const struct manifest *coming, 
 /* Those that are whole among the first `have` bytes. */
 static err_t give(struct intake *intake, uint64_t have)
 {
-    const struct manifest *coming = subscriber_coming(intake->subscriber);
+    const struct manifest *coming = receiver_coming(intake->receiving->receiver);
     if (!coming)
         return OK; // its stream broke meanwhile
     return intake->packed ? give_changes(intake, coming, have) : give_values(intake, coming, have);
@@ -71,10 +68,7 @@ static void let_go(struct intake *intake)
 {
     intake->lent = false;
     free(STEAL(intake->packed));
-    if (!intake->hello_due)
-        return;
-    intake->hello_due = false;
-    subscriber_hello(intake->subscriber);
+    receiver_give_back(intake->receiving->receiver);
 }
 
 /* ---- what attend asks */
@@ -82,23 +76,26 @@ static void let_go(struct intake *intake)
 static void on_send(struct rpc_message *message, void *user)
 {
     const struct intake *intake = user;
-    subscriber_send(intake->subscriber, message);
+    intake->receiving->send(intake->receiving->arg, message);
 }
 
 static uint8_t *on_buffer(const struct epoch_message *announce, void *user)
 {
     struct intake *intake = user;
-    const struct manifest *coming = subscriber_coming(intake->subscriber);
+    const struct manifest *coming = receiver_coming(intake->receiving->receiver);
     if (!coming || coming->first_chunk || coming->lineage != announce->lineage ||
         coming->version != announce->version)
         return NULL;
     const uint64_t whole = coming->elements * sizeof(uint16_t);
     uint8_t *to;
     if (coming->kind == WEIGHTS_FULL)
-        to = announce->bytes == whole ? (uint8_t *)subscriber_incoming(intake->subscriber) : NULL;
+        to = announce->bytes == whole ? (uint8_t *)receiver_values(intake->receiving->receiver)
+                                      : NULL;
     else
         to = intake->packed = announce->bytes <= whole ? malloc(announce->bytes) : NULL;
     intake->lent = to != NULL;
+    if (to)
+        receiver_lend(intake->receiving->receiver, "NCCL");
     intake->bytes = announce->bytes;
     intake->used = intake->chunk = 0;
     return to;
@@ -112,7 +109,7 @@ static void on_arrived(uint64_t have, void *user)
         return;
     err_t e = give(intake, have);
     if (err_failed(e))
-        subscriber_break(intake->subscriber, e);
+        intake->receiving->cut(intake->receiving->arg, e);
 }
 
 /* What came whole and wrong is sent again; changes that are wrong have poisoned everything. */
@@ -122,17 +119,18 @@ static bool on_received(const struct epoch_message *announce, void *user)
     const bool whole = !intake->packed;
     (void)announce;
     err_t e = give(intake, intake->bytes);
-    if (!err_failed(e) && subscriber_coming(intake->subscriber))
+    if (!err_failed(e) && receiver_coming(intake->receiving->receiver))
         e = err_new(ERR_INVALID, "weights: a broadcast of fewer chunks than the manifest says");
     if (err_code(e) == ERR_DATA_LOSS && whole) {
         err_free(e);
-        subscriber_again(intake->subscriber);
+        receiver_again(intake->receiving->receiver);
         let_go(intake);
         return false;
     }
     const bool right = !err_failed(e);
+    receiver_stats(intake->receiving->receiver)->by_nccl += right;
     if (!right)
-        subscriber_break(intake->subscriber, e);
+        intake->receiving->cut(intake->receiving->arg, e);
     let_go(intake);
     return right;
 }
@@ -142,40 +140,44 @@ static void on_ended(uint64_t have, void *user)
     struct intake *intake = user;
     err_t e = give(intake, have);
     if (err_failed(e))
-        subscriber_break(intake->subscriber, e);
+        intake->receiving->cut(intake->receiving->arg, e);
     let_go(intake);
 }
 
 static void on_note(const char *text, void *user)
 {
     const struct intake *intake = user;
-    if (intake->handlers.note)
-        intake->handlers.note(intake->subscriber, text, intake->user);
+    intake->receiving->note(intake->receiving->arg, text);
 }
 
 static void on_entered(enum member_state state, void *user)
 {
     const struct intake *intake = user;
-    if (state == MEMBER_BROKEN && intake->lent && intake->handlers.stuck)
-        intake->handlers.stuck(intake->subscriber, intake->user);
+    if (state == MEMBER_BROKEN && intake->lent)
+        intake->receiving->stuck(intake->receiving->arg);
 }
 
-/* ---- what the subscriber asks */
+/* ---- the carrier's calls */
 
-err_t intake_new(const struct attend_options *options, const struct subscriber_handlers *handlers,
-                 struct subscriber *subscriber, void *user, struct intake **ret)
+static err_t open_intake(const struct receiving *receiving, void *means, void **ret)
 {
+    const struct nccl_means *nccl = means;
+    if (!nccl)
+        return OK;
     struct intake *intake = mem_new(sizeof *intake);
-    struct attend_options attend = *options;
-    *intake = (struct intake){.subscriber = subscriber, .handlers = *handlers, .user = user};
-    attend.send = on_send;
-    attend.buffer = on_buffer;
-    attend.arrived = on_arrived;
-    attend.received = on_received;
-    attend.ended = on_ended;
-    attend.note = on_note;
-    attend.entered = on_entered;
-    attend.user = intake;
+    const struct attend_options attend = {.loop = receiving->loop,
+                                          .nccl = nccl->nccl,
+                                          .device = nccl->device,
+                                          .limits = nccl->member_limits,
+                                          .send = on_send,
+                                          .buffer = on_buffer,
+                                          .arrived = on_arrived,
+                                          .received = on_received,
+                                          .ended = on_ended,
+                                          .note = on_note,
+                                          .entered = on_entered,
+                                          .user = intake};
+    intake->receiving = receiving;
     err_t e = attend_new(&attend, &intake->attend);
     if (err_failed(e)) {
         free(intake);
@@ -185,29 +187,29 @@ err_t intake_new(const struct attend_options *options, const struct subscriber_h
     return OK;
 }
 
-void intake_up(struct intake *intake)
+static void up(void *state)
 {
-    if (intake)
-        attend_up(intake->attend);
+    const struct intake *intake = state;
+    attend_up(intake->attend);
 }
 
-void intake_lost(struct intake *intake)
+static void down(void *state, err_t *why)
 {
-    if (!intake)
-        return;
-    intake->hello_due = false;
+    const struct intake *intake = state;
+    (void)why;
     attend_lost(intake->attend);
 }
 
-err_t intake_hear(struct intake *intake, struct rpc_message *message, bool *ret_is_epoch)
+static err_t hear(void *state, struct rpc_message *message, bool *ret_taken)
 {
+    const struct intake *intake = state;
     struct epoch_message epoch;
-    if (!intake || rpc_message_len(message) > EPOCH_MESSAGE_MAX) // chunks stay in their pieces
+    if (rpc_message_len(message) > EPOCH_MESSAGE_MAX) // chunks stay in their pieces
         return OK;
     err_t e =
         epoch_message_decode_down(rpc_message_data(message), rpc_message_len(message), &epoch);
-    *ret_is_epoch = err_code(e) != ERR_NOT_FOUND;
-    if (!*ret_is_epoch) {
+    *ret_taken = err_code(e) != ERR_NOT_FOUND;
+    if (!*ret_taken) {
         err_free(e);
         return OK;
     }
@@ -216,29 +218,15 @@ err_t intake_hear(struct intake *intake, struct rpc_message *message, bool *ret_
     return OK;
 }
 
-bool intake_is_lent(const struct intake *intake)
+static void close_intake(void *state)
 {
-    return intake && intake->lent;
-}
-
-bool intake_owes_hello(struct intake *intake)
-{
-    if (!intake_is_lent(intake))
-        return false;
-    intake->hello_due = true;
-    return true;
-}
-
-uint64_t intake_received(const struct intake *intake)
-{
-    return intake ? attend_stats(intake->attend).received : 0;
-}
-
-void intake_free(struct intake *intake)
-{
-    if (!intake)
-        return;
-    if (attend_free(intake->attend)) // else nccl_is_stuck, and what is written to stays
+    struct intake *intake = state;
+    if (attend_free(intake->attend))
         free(intake->packed);
+    else // a call into NCCL never returned: the memory that it writes to stays
+        receiver_abandon(intake->receiving->receiver);
     free(intake);
 }
+
+const struct carrier_receive nccl_receive = {
+    .open = open_intake, .up = up, .hear = hear, .down = down, .close = close_intake};

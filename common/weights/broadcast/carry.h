@@ -1,0 +1,14 @@
+/* A publisher's part in NCCL broadcasts (the sending side of the carrier): offers each version to
+ * the members of an epoch, and gives the stream what a broadcast leaves over.
+ *
+ *     const struct carry *carry = publisher_carrier(publisher, &carrier_nccl);
+ *     struct broadcast_stats stats = carry_stats(carry);
+ *
+ * Owner: the loop's thread. */
+#pragma once
+#include "weights/broadcast/broadcast.h"
+#include "weights/stream/carrier.h"
+
+struct carry;
+extern const struct carrier_send nccl_send;
+struct broadcast_stats carry_stats(const struct carry *carry);

@@ -1,0 +1,32 @@
+/* The table of carriers, and what each of them needs on this machine.
+ *
+ *     struct carriers carriers = {0};
+ *     TRY(carriers_open(recipe, loop, &carriers));   -- publish.transport nccl, and it cannot be: UNAVAILABLE, NOT_FOUND
+ *     if (carriers.why) log(carriers.why)            -- auto, and it cannot be: the other carriers alone
+ *     options.carriers = &carriers;                  -- of publishers and subscribers; NULL: those without needs
+ *
+ * The order of the rows is their precedence: a message or version goes to the first that takes it,
+ * and the gRPC stream, the last, brings whatever is left. To add a carrier: a row in carriers.c and
+ * a file (stream/carrier.h). carriers_done comes after all that use it. Owner: the main thread. */
+#pragma once
+#include "base/err.h"
+#include <stddef.h>
+
+struct carrier;
+struct loop;
+struct recipe;
+enum { CARRIERS = 3 };
+struct carriers {
+    void *means[CARRIERS]; // by row; NULL: none, or none needed
+    char *why; // a carrier that publish.transport auto asks for cannot be; NULL: all can
+};
+err_t carriers_open(const struct recipe *recipe, struct loop *loop, struct carriers *ret);
+
+extern const struct carrier *const carriers_table[CARRIERS];
+size_t carriers_index(const struct carrier *carrier);                                 // of its row
+void *carriers_means(const struct carriers *carriers, const struct carrier *carrier); // borrowed
+
+/* The process' exit status. Ends the process at once where a call into a carrier's library never
+ * returned: exit handlers of the library would wait for it. */
+int carriers_exit(int status);
+void carriers_done(struct carriers *carriers);

@@ -1,0 +1,79 @@
+/* What a publisher shares with its carriers: the newest version, the subscribers, and what each of
+ * them has. publisher.c fills it; a carrier changes what it says here of the peers that it serves.
+ * Owner: the loop's thread. */
+#pragma once
+#include "base/err.h"
+#include "base/hash.h"
+#include "weights/codec/snapshot.h"
+#include "weights/stream/figures.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct history;
+struct rpc_call;
+
+/* One subscriber's stream. Without a name until its first message. */
+struct peer {
+    struct sending *sending;
+    struct peer *next;
+    uint64_t id;           // never used again
+    struct rpc_call *call; // borrowed: the peer ends in its close handler
+    bool dismissed;        // finished; its close handler comes
+    bool compressed;       // its deltas are
+    char *generator;
+    char *serves;           // the address where it passes versions on; NULL: it does not
+    double suspect_until_s; // it has failed one that was sent on to it
+    uint64_t incarnation;
+    bool holds; // the version that it has applied:
+    uint32_t lineage;
+    uint64_t version;
+    bool has; // the version that lies there complete, or was sent to its end over this stream:
+    uint32_t has_lineage;
+    uint64_t has_version;
+    bool has_partial; // an earlier stream left this unfinished; for the first version that is sent
+    struct manifest partial;
+    uint64_t partial_chunks;
+    /* Of what it has, as its hello said; or, as it has nothing, of what it loaded from elsewhere */
+    bool has_digest;
+    struct digest digest;
+    /* The carrier that brings it a version now, beside the stream; NULL: none. The stream sends it
+     * no version until then. */
+    const char *carried_by;
+    /* The stream's: */
+    struct snapshot *going; // on its way; NULL: none
+    size_t next_message;    // of it
+    uint64_t first_chunk;   // those before it are there
+    double progress_s;      // when a message was last queued
+    uint64_t waiting; // its number in the queue of those to be sent all values; 0: it is not there
+};
+
+struct sending {
+    struct snapshot *newest; // NULL: nothing was published
+    struct history *history;
+    struct peer *peers;
+    bool later_counts; // who holds a later version of the lineage is left alone: it is no fault
+    /* Versions above the newest, up to lost_up_to, exist no more; 0: none are lost. */
+    uint32_t lost_lineage;
+    uint64_t lost_up_to;
+    int full_at_once, fanout; // as publisher.h
+    uint64_t turns;           // numbers given to those who wait for all values
+    struct publisher_stats stats;
+    void (*note)(const char *text, void *user); // optional
+    void *user;                                 // of note
+};
+
+/* The peer of this number, unless it is gone or dismissed; NULL: there is none. */
+struct peer *sending_find(const struct sending *sending, uint64_t id);
+
+/* Whether a version is the newest, or counts as such. */
+bool sending_is_newest(const struct sending *sending, uint32_t lineage, uint64_t version);
+
+/* Whether a peer holds or has the newest version. */
+bool peer_has_newest(const struct peer *peer);
+bool peer_holds_newest(const struct peer *peer);
+
+/* Whether a peer has said who it is, and is still served. */
+bool peer_is_here(const struct peer *peer);
+
+/* What peer->going is has come to it in full: from now on the peer has it. */
+void peer_has_got(struct peer *peer);
