@@ -2,6 +2,7 @@
  * takes groups, a round and versions. After a failure it opens again with all that was
  * acknowledged, and nothing by half. */
 #include "base/file.h"
+#include "learner/replay/backup.h"
 #include "testing/fault.h"
 #include "unit/learner/store_kit.h"
 #include <errno.h>
@@ -182,6 +183,63 @@ static void what_was_acknowledged_stays(void **)
     fault_row_assert(&row);
 }
 
+/* ---- a backup of a store that goes on */
+
+static void make_checkpoint(const char *run)
+{
+    SCOPED_MEM char *directory = mem_printf("%s/checkpoints/v2", run);
+    SCOPED_MEM char *manifest = file_join(directory, "manifest.json");
+    assert_ok(file_make_directories(directory));
+    assert_ok(file_write(manifest, "{}", 2));
+}
+
+static void assert_whole_copy(const char *path, const struct acknowledged *said)
+{
+    SCOPED_MEM char *store = file_join(path, "store");
+    SCOPED_MEM char *manifest = file_join(path, "checkpoints/latest/manifest.json");
+    assert_true(file_exists(manifest));
+    assert_has(store, said);
+}
+
+/* Neither does the store that is copied take harm. */
+static void a_backup_is_whole_or_not_there(void **)
+{
+    struct acknowledged said = {0};
+    struct fault_row row = {.place = "a backup"};
+    SCOPED(store) store = NULL;
+    SCOPED_MEM char *dir = make_base(&said);
+    SCOPED_MEM char *run = mem_printf("%s/run", kit_directory());
+    struct fault_walk walk = {.path = "backups"};
+    make_checkpoint(run);
+    assert_ok(open_store(dir, &store));
+    for (int number = 0; fault_next(&walk); number++) {
+        SCOPED_MEM char *name = mem_printf("n%d", number);
+        SCOPED_MEM char *wanted = mem_printf("%s/backups/%s", run, name);
+        SCOPED_MEM char *path = NULL;
+        SCOPED_MEM char *again = NULL;
+        err_t failed = backup_make(run, store, name, &path);
+        const bool reached = fault_stop(&walk), old = !file_exists(wanted);
+        if (reached)
+            fault_note(&row, walk.fault.call,
+                       !err_failed(failed) ? FAULT_PASSED
+                       : old               ? FAULT_OLD
+                                           : FAULT_NEW);
+        if (err_failed(failed))
+            fault_error_assert(failed, name, strerror(walk.fault.error));
+        if (old) {
+            assert_true(reached);
+            assert_ok(backup_make(run, store, name, &again));
+        }
+        assert_whole_copy(wanted, &said);
+        assert_ok(file_remove_tree(wanted));
+    }
+    assert_ok(work(store, &said));
+    print_message("backup: %d faults\n", (int)walk.points);
+    assert_true(walk.points > 30);
+    fault_row_assert(&row);
+}
+
 TESTS(cmocka_unit_test(a_store_that_cannot_open_is_as_it_was),
       cmocka_unit_test(a_store_that_cannot_be_made_is_made_later),
-      cmocka_unit_test(what_was_acknowledged_stays))
+      cmocka_unit_test(what_was_acknowledged_stays),
+      cmocka_unit_test(a_backup_is_whole_or_not_there))

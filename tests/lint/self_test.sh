@@ -84,6 +84,7 @@ expect source common/rl/a.c 'no typedef' <<<'typedef struct x x;'
 expect source common/rl/a.c 'unfinished work' <<<'int x;  // TODO'
 expect source daemons/learner/a.c 'base/env.h' <<<'    if (fsync(fd) || rename(a, b))'
 expect source ctl/a.c 'base/env.h' <<<'    clock_gettime(CLOCK_REALTIME, &now);'
+expect source daemons/learner/a.c 'never read back' <<<'    return metric_value(&sent);'
 expect source common/base/env.c clean <<<'    return getrandom(to, len, 0);'
 expect source common/base/a.c clean <<<'    env()->rename(a, b); x.write(c); file_read(d); // open(path)'
 expect source common/rl/a.c 'conditional compilation' <<<'void f(void)

@@ -37,7 +37,7 @@ ctl/run/up.c	memory without a name
 ctl/run/view.c	stdio on logs that others write
 ctl/make/eval.c	stdio on the file that the caller names
 ctl/make/scoring.c	a child's pipes
-ctl/words/completion.c	a child's pipe
+ctl/words/offers.c	a child's pipe
 TABLE
 
 say()
@@ -107,6 +107,11 @@ check_system()
     found=$(grep -nE "(^|[^A-Za-z0-9_>.])($SYSTEM_CALLS)[[:space:]]*\(" <<<"$code" | cut -d: -f1) || true
     for row in $found; do
         say "$file:$row: clock, disk and randomness are reached through base/env.h"
+    done
+    [[ $file == common/svc/* ]] && return
+    found=$(grep -nw 'metric_value' <<<"$code" | cut -d: -f1) || true
+    for row in $found; do
+        say "$file:$row: a metric shows a figure and is never read back: svc/cell.h"
     done
 }
 

@@ -63,7 +63,7 @@ bool fault_next(struct fault_walk *walk);
 /* Nothing fails from here on; whether the call was reached */
 bool fault_stop(struct fault_walk *walk);
 
-/* What became of a place: the old state with an error, the new one with an error, or no error. */
+/* The outcome at a place: the old state with an error, the new one with an error, or no error. */
 enum fault_outcome { FAULT_OLD = 1, FAULT_NEW = 2, FAULT_PASSED = 4 };
 struct fault_row {
     const char *place;
@@ -80,8 +80,8 @@ void fault_error_assert(err_t e, const char *part, const char *other);
 /* "CALL NTH ERRNO once|half|lasting PATH", as failing_calls.c reads it. False: not of this form. */
 bool fault_parse(const char *text, struct fault *ret, char path[128]);
 
-/* What is to become of a call: 0 (it is made), or its errno. *len: how many bytes a write may
- * store; NULL for other calls. A call with a descriptor gives no path. */
+/* The fate of a call: 0, and the system makes it, or the errno of its failure. *len: how many bytes
+ * a write may store; NULL for other calls. A call with a descriptor gives no path. */
 int fault_decide(enum fault_call call, const char *path, int fd, size_t *len);
 
 /* Added to both clocks from now on. */

@@ -1,5 +1,5 @@
-/* What tests of our own code add to fault.c: base/env.h's table with a fault before each call, a
- * walk over all faults, and the table of what became of them. */
+/* The table of base/env.h with a fault before each call. Walks over all faults, and the table of
+ * their outcomes. */
 #include "base/bytes.h"
 #include "base/env.h"
 #include "base/file.h"

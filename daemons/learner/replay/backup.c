@@ -129,15 +129,16 @@ err_t backup_make(const char *run_directory, struct store *store, const char *na
     SCOPED_MEM char *aside = mem_printf("%s/.%s.tmp", backups, name);
     if (file_exists(path))
         return err_new(ERR_EXISTS, "there is a backup '%s' already", path);
-    TRY(file_make_directories(backups));
-    err_t failed = make_aside(run_directory, store, aside);
+    err_t failed = file_make_directories(backups);
+    if (!err_failed(failed))
+        failed = make_aside(run_directory, store, aside);
     if (!err_failed(failed) && env()->rename(aside, path))
         failed = err_errno(errno, "cannot rename '%s'", aside);
     if (err_failed(failed)) {
         err_free(file_remove_tree(aside)); // the first error counts
         return err_wrap(failed, "backup '%s'", name);
     }
-    TRY(file_sync_directory(backups));
+    TRY(err_wrap(file_sync_directory(backups), "backup '%s'", name));
     *ret_path = STEAL(path);
     return OK;
 }

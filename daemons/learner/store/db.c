@@ -255,6 +255,8 @@ err_t db_open(const char *dir, bool read_only, struct db **ret)
     TRY(open_checked(db, read_only, mark));
     if (!read_only)
         TRY(mark_open(dir, &db->mark));
+    if (!read_only && !mark) // a file without a number counts as damaged
+        mark_set(db->mark, rocksdb_get_latest_sequence_number(db->db));
     *ret = STEAL(db);
     return OK;
 }
