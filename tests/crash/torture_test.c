@@ -311,7 +311,33 @@ static void training_starts_again_from_any_call(void **)
     assert_true(lives > 20);
 }
 
+/* Both clocks, under all threads of a learner: the wall's a day back and two ahead, the monotonic an
+ * hour ahead each time. */
+static void clocks_that_jump_change_no_weight(void **)
+{
+    enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
+    struct site *site = site_new("run.rounds=4");
+    fault_begin();
+    process_open(site);
+    process_start(site);
+    deliver(site, B);
+    fault_clock(HOUR_MS, -DAY_MS);
+    deliver(site, B);
+    fault_clock(HOUR_MS, 2 * DAY_MS);
+    deliver(site, 2 * B);
+    assert_int_equal(process_run(site), TRAIN_ENDED);
+    process_close(site);
+    fault_end(); // the next process starts at an earlier time
+    process_open(site);
+    assert_int_equal(process_run(site), TRAIN_ENDED);
+    process_close(site);
+    assert_recorded(site, ROUNDS);
+    assert_int_equal(rounds_told(site), ROUNDS);
+    site_free(site);
+}
+
 TESTS(cmocka_unit_test(a_checkpoint_is_old_or_new), cmocka_unit_test(a_damaged_one_is_replaced),
       cmocka_unit_test(an_announcement_is_old_or_new),
       cmocka_unit_test(a_run_lock_is_taken_or_free), cmocka_unit_test(a_torn_end_is_there_or_cut),
-      cmocka_unit_test(training_starts_again_from_any_call))
+      cmocka_unit_test(training_starts_again_from_any_call),
+      cmocka_unit_test(clocks_that_jump_change_no_weight))
