@@ -33,14 +33,11 @@ sanitizer/: common/rpc/
 cuda: common/tensor/cuda/
 cublas: common/tensor/cuda/
 nccl: common/tensor/cuda/
-mpi.h: common/tensor/cpu/comm.c
 immintrin.h: common/tensor/cpu/
 x86intrin.h: common/tensor/cpu/
 utf8proc.h: common/model/
 zstd.h: common/weights/
 rocksdb/: daemons/learner/store/
-curl/: daemons/rewarder/scorers/
-seccomp.h: daemons/rewarder/scorers/
 pcre2.h: daemons/rewarder/scorers/
 ncurses.h: ctl/look/screen.c
 sanitizer/: common/base/ common/svc/ common/rpc/ common/tensor/
