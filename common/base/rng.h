@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a stream is for: two uses never share draws. Append only: the numbers are part of every
- * recorded run. */
+/* The use of a stream. Two uses never share draws. New uses are appended, as the numbers are part
+ * of every recorded run. */
 enum rng_use {
     RNG_SAMPLE = 1,
     RNG_SHUFFLE = 2,
@@ -41,5 +41,6 @@ uint64_t rng_below(const struct rng *rng, uint64_t counter, uint64_t n);
  * until it lands in range. Costs a few rng calls. i < n. */
 uint64_t rng_permute(const struct rng *rng, uint64_t i, uint64_t n);
 
-/* A random number from the system, never 0. It names a process or a run and decides no sample. */
+/* A random number from the system, never 0. Such a number names a process or a run and decides no
+ * sample. */
 err_t rng_nonce(uint64_t *ret);

@@ -17,9 +17,9 @@
 #include <stdint.h>
 
 struct forward;
-/* What is held for the backward: nothing (there is none), all that each layer computes, or each
- * layer's input alone. From an input the rest is computed again: the same bits, a third more work,
- * a fraction of the memory. */
+/* The activations that are kept for the backward: none (there is no backward), all of each layer,
+ * or each layer's input alone. From an input the rest is computed again: the same bits, a third
+ * more work, a fraction of the memory. */
 enum forward_keep { FORWARD_NOTHING, FORWARD_ALL, FORWARD_INPUTS };
 
 /* max_rows: tokens of one call. head_rows: rows of a head's outputs, such as logits (head_rows, V),

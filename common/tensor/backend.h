@@ -4,10 +4,10 @@
  *     TRY(backend_open(NULL, &(struct backend_config){.threads = 2}, &be));
  *     TRY(be->ops->rmsnorm(be, y, r, x, weight, 1e-5f, N, C));
  *
- * Exactness: every op's output element is a fixed chain of operations on its own inputs, so its
- * bits depend neither on N, nor on which other rows are in the call, nor on threads, nor on the
- * instruction set. cpu/ states each order; the portable build of each source is the specification
- * and the vector builds equal it bit for bit.
+ * Exactness: every op's output element is a fixed chain of operations on its own inputs. So its
+ * bits do not depend on N, on the other rows of the call, on threads, or on the instruction set.
+ * cpu/ states each order; the portable build of each source is the specification and the vector
+ * builds equal it bit for bit.
  *
  * Accumulation: where a comment says "+=", the chain starts from what is there, so two calls over
  * consecutive rows equal one call over all of them bit for bit. Gradient accumulation therefore
@@ -75,7 +75,7 @@ struct adamw_step {
     long step;        // 1, 2, ...: for the bias corrections 1/(1 - beta^step), computed in double
 };
 
-/* What a step did to the bf16 values. */
+/* The effect of a step on the bf16 values. */
 struct adamw_changes {
     size_t count;         // values that the step changed
     struct digest digest; // weights_digest_add(digest before, this) is the digest after
@@ -110,8 +110,8 @@ struct backend_ops {
                          int C);
 
     /* ---- weights */
-    /* `count` matrices. What is packed is zero, in one block of memory, which goes with the last of
-     * them. INVALID: a shape, or neither form; EXHAUSTED. */
+    /* `count` matrices. Packed weights are zero, in one block of memory, which goes with the last
+     * of them. INVALID: a shape, or neither form; EXHAUSTED. */
     err_t (*weights_new)(struct backend *, const struct weight_form *form, int count,
                          struct weight **ret);
     /* Rows [row, row + rows) become w (rows,K), the host's, in each form. row is a multiple of
@@ -254,8 +254,8 @@ struct backend_config {
  * program, or a module's path. NULL: what RLHFD_BACKEND says, else "cpu". INVALID: threads, cpus,
  * RLHFD_ISA, or a kind that is no word. UNIMPLEMENTED: this machine lacks the instruction set.
  * NOT_FOUND: there is no such module. PRECONDITION: the module cannot be loaded, or is of another
- * version; or the calling thread's floating-point mode is not the standard one (denormals flushed,
- * other rounding), so nothing would be exact. */
+ * version. PRECONDITION, too: the calling thread's floating-point mode is not the standard one
+ * (denormals flushed, other rounding), so nothing would be exact. */
 err_t backend_open(const char *kind, const struct backend_config *config, struct backend **ret);
 
 /* A module exports one of these under this name. */

@@ -1,5 +1,5 @@
-/* Memory of a backend. What lies there is reached by these calls and by ops alone: an address may
- * be that of a device, or without rights (tensor/opaque).
+/* Memory of a backend. Only these calls and ops reach it: an address may be that of a device, or
+ * without rights (tensor/opaque).
  *
  *     SCOPED_VALUE(buffer) x = {0};
  *     TRY(buffer_alloc(be, N * C * sizeof(float), &x));         -- zeroed

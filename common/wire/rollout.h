@@ -85,7 +85,7 @@ struct group_limits {
     uint32_t completions, tokens /* of one completion or prompt */, row_bytes;
     uint32_t turns, spans;   // of one completion
     uint32_t width;          // values of one unit of a column
-    enum column_origin last; // what stops after this one fill is refused
+    enum column_origin last; // columns that later stops fill are refused
     size_t bytes;            // of the whole message
 };
 #define GROUP_LIMITS                                                                               \

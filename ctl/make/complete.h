@@ -33,7 +33,7 @@ void prompt_set_done(struct prompt_set *set);
 err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, const char *column);
 err_t prompt_set_read(const char *path, const char *column, uint64_t most, struct prompt_set *set);
 
-/* What errors call prompt i; returns ret. */
+/* Writes the name of prompt i in errors; returns ret. */
 enum { PROMPT_NAME = 512 };
 const char *prompt_name(const struct prompt_set *set, size_t i, char ret[PROMPT_NAME]);
 

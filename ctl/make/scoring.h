@@ -12,8 +12,8 @@ err_t score_lines(const struct recipe *recipe, char *const *argv, struct collect
  * doubtful goes to notes, a line each (NULL: nowhere). argv as above. */
 err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes);
 
-/* What the rewarder says of its stages' keys (`--job document`), as Markdown.
- * UNAVAILABLE: its program is not beside this one. */
+/* The rewarder's documentation of its stages' keys (`--job document`), as Markdown. UNAVAILABLE:
+ * its program is not beside this one. */
 struct bytes;
 err_t stages_document(struct bytes *ret);
 

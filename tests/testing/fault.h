@@ -80,8 +80,8 @@ void fault_error_assert(err_t e, const char *part, const char *other);
 /* "CALL NTH ERRNO once|half|lasting PATH", as failing_calls.c reads it. False: not of this form. */
 bool fault_parse(const char *text, struct fault *ret, char path[128]);
 
-/* The fate of a call: 0, and the system makes it, or the errno of its failure. *len: how many bytes
- * a write may store; NULL for other calls. A call with a descriptor gives no path. */
+/* The fate of a call: 0 (it is made), or its errno. *len: how many bytes a write may store; NULL
+ * for other calls. A call with a descriptor gives no path. */
 int fault_decide(enum fault_call call, const char *path, int fd, size_t *len);
 
 /* Added to both clocks from now on. */

@@ -1,4 +1,4 @@
-/* What tests of tensor ops share: seeded numbers, guarded memory, comparison of bits, every backend
+/* Shared by tests of tensor ops: seeded numbers, guarded memory, comparison of bits, every backend
  * there is.
  *
  *     float *x = guarded(N * C * sizeof *x);    -- the byte after it faults; guarded_free_all() frees
@@ -19,7 +19,7 @@ enum { GUARDS_MAX = 4096, PAGE = 4096, SLACK_BYTE = 0xa5 };
 static struct guard {
     char *start, *slack; // slack: what is left of the pages, before the memory or behind it
     size_t size, slack_bytes;
-    char *memory; // what was asked for
+    char *memory; // as asked for
     size_t bytes;
     struct buffer mirror; // of a backend whose memory the host cannot read
     bool lent;            // to the op under way

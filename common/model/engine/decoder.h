@@ -59,7 +59,7 @@ struct decoder_request {
     struct digest id;  // for decoder_cancel and its like
     void *arg;         // handed back with the answer
     const json_t *row; // borrowed for the call, as name is
-    const char *name;  // what errors call the row
+    const char *name;  // the row's name in errors
     uint64_t prompt;   // names the random draws, with epoch
     uint32_t epoch;
     int completions;
@@ -70,7 +70,7 @@ struct decoder_request {
 err_t decoder_admit(struct decoder *decoder, const struct decoder_request *request);
 bool decoder_has_room(const struct decoder *decoder, int completions); // it would begin at once
 
-/* What decoder_admit reads of a row. */
+/* The part of a row that decoder_admit reads. */
 err_t decoder_read(const struct decoder *decoder, const json_t *row, const char *name,
                    struct prompt_row *ret);
 

@@ -23,14 +23,14 @@ struct slot {
     engine_stopped *stopped;
     void *stopped_arg;
     int32_t *page;  // (pages of max_context); the one that holds position `cached` is its own
-    int pages;      // it holds
+    int pages;      // held by the sequence
     bool ready;     // has room for this step
     int32_t *token; // (max_context) prompt, then completion
     float *logp, *sampled; // (max_context) of the completion's tokens
     int spans, span_capacity;
     struct engine_span *span;
     int last_row;           // of this step's rows: whose logits give its next token; -1: none yet
-    struct token_draw next; // what this step drew
+    struct token_draw next; // drawn in this step
 };
 
 struct engine {

@@ -1,5 +1,5 @@
-/* Who holds which page of a fixed number: a free list, and how many hold each. The memory itself is
- * the backend's (struct kv_pages).
+/* A fixed number of pages, each with a count of its holders, and a list of the free ones. The
+ * memory itself is the backend's (struct kv_pages).
  *
  *     int32_t page = pages_take(pages);     -- one holder; -1: none is free
  *     pages_hold(pages, page);              -- two

@@ -37,8 +37,7 @@ struct sampling {
  * repetition_penalty outside [0, 100]. */
 err_t sampling_check(const struct sampling *sampling);
 
-/* What logits are multiplied by: 1.0f / temperature; 1 for greedy. The learner uses the same
- * expression. */
+/* The factor of logits: 1.0f / temperature; 1 for greedy. The learner uses the same expression. */
 static inline float sampling_inverse(const struct sampling *sampling)
 {
     return sampling->temperature > 0 ? 1.0f / sampling->temperature : 1.0f;

@@ -49,7 +49,7 @@ struct recipe_option {
 };
 
 struct option_rows option_root(void);
-struct option_rows option_scorer(void); // what svc reads of one entry of a list of scorers
+struct option_rows option_scorer(void); // the part of a scorers' entry that svc reads
 
 /* The row of key, or NULL. */
 const struct recipe_option *option_find(struct option_rows rows, const char *key);
