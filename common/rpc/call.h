@@ -48,7 +48,7 @@ struct rpc_handlers {
  * call. Connections carry no identity yet, so a server declares callers and refuses none: whoever
  * may reach its port may call. */
 struct rpc_method {
-    const char *path;                                         // "/rlhfd.v1.Replay/Append"
+    const char *path;                                         // "/package.Service/Method"
     const struct ProtobufCMessageDescriptor *request, *reply; // NULL: raw, never unpacked here
     enum rpc_kind kind;
     unsigned callers; // server: CALLER_...: who may call it, at least one

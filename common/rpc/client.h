@@ -12,7 +12,7 @@
 struct rpc_channel;
 struct security;
 struct rpc_channel_options {
-    const char *target;              // "127.0.0.1:7003", "learner:7003", "unix:/path"
+    const char *target;              // "127.0.0.1:7003", "host:7003", "unix:/path"
     const struct security *security; // borrowed; NULL: plaintext on loopback alone
     bool own_connection;   // not shared with equal channels: for bulk, that nobody waits behind it
     size_t max_recv_bytes; // longest message; 0: 4 MiB

@@ -14,7 +14,7 @@ struct descset_file {
 };
 
 struct descset_symbol {
-    char *name; // "rlhfd.v1.Group.id"
+    char *name; // "package.Message.field"
     int file;
 };
 

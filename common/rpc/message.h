@@ -1,10 +1,10 @@
 /* A message: bytes that are sent, received, kept and passed on without being copied.
  *
- *     struct rpc_message *message = rpc_message_pack(&group.base);       -- protobuf-c to bytes
+ *     struct rpc_message *message = rpc_message_pack(&entry.base);       -- protobuf-c to bytes
  *     while (rpc_call_send_message(call, message)) ...                   -- as often as wanted, to whom wanted
  *     rpc_message_free(message);
  *
- *     TRY(rpc_message_unpack(message, &rlhfd__v1__group__descriptor, &pb));   -- outside bytes: malformed is INVALID
+ *     TRY(rpc_message_unpack(message, &log__v1__entry__descriptor, &pb));   -- outside bytes: malformed is INVALID
  *
  * Counted references: rpc_message_ref in a callback keeps what was received. Any thread, but
  * rpc_message_data and the reading calls only from one at a time. All messages are freed before the
@@ -30,7 +30,7 @@ struct rpc_message *rpc_message_borrow(const void *data, size_t len, void (*rele
 /* The bytes of `outer` = message { small, then bytes field = data }, standard on the wire and
  * without a copy of data (borrowed as above). outer is the field of an enclosing message that holds
  * all that; 0: there is none. Neither small may have `field` set, nor may the enclosing message
- * have other fields. For chunks of weights: Chunk.values. */
+ * have other fields. For bulk. */
 struct rpc_message *rpc_message_pack_with_bytes(const struct ProtobufCMessage *small,
                                                 uint32_t outer, uint32_t field, const void *data,
                                                 size_t len, void (*release)(void *arg), void *arg);

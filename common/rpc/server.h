@@ -1,10 +1,9 @@
 /* A gRPC server: tables of methods on one address.
  *
- *     static const struct rpc_method replay_methods[] = {
- *         {"/rlhfd.v1.Replay/Append", NULL, &rlhfd__v1__disposition__descriptor, RPC_BIDI, CALLER_REWARDER,
- *          {.message = append}},
+ *     static const struct rpc_method log_methods[] = {
+ *         {"/log.v1.Log/Append", NULL, &log__v1__answer__descriptor, RPC_BIDI, CALLER_ANY, {.message = append}},
  *         {0}};
- *     struct rpc_service services[] = {{replay_methods, ingest}, rpc_health_service(health), rpc_reflect_service(reflect)};
+ *     struct rpc_service services[] = {{log_methods, log}, rpc_health_service(health), rpc_reflect_service(reflect)};
  *     TRY(rpc_server_start(rpc, &(struct rpc_server_options){.address = "127.0.0.1:0", RPC_SERVICES(services)}, &server));
  *
  * Unknown methods are answered UNIMPLEMENTED, malformed requests INVALID, too long ones EXHAUSTED,

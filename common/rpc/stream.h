@@ -3,9 +3,9 @@
  *
  *     static void up(struct rpc_stream *stream, void *user) { -- say hello, send again all that is not acknowledged -- }
  *     TRY(rpc_stream_open(rpc, &(struct rpc_stream_options){.channel = {.target = "127.0.0.1:7003"},
- *         .method = &replay_append}, &(struct rpc_stream_handlers){.up = up, .down = down, .message = ack}, user, &stream));
+ *         .method = &log_append}, &(struct rpc_stream_handlers){.up = up, .down = down, .message = ack}, user, &stream));
  *     if (rpc_stream_is_up(stream) && !rpc_stream_full(stream))
- *         rpc_stream_send_message(stream, group);       -- lost if the stream breaks before the peer acknowledges it
+ *         rpc_stream_send_message(stream, entry);       -- lost if the stream breaks before the peer acknowledges it
  *
  * It has a connection of its own. Owner: the loop's thread, which also runs the handlers. */
 #pragma once

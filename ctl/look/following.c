@@ -1,8 +1,8 @@
 #include "ctl/look/following.h"
+#include "admin/admin_client.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "ctl/words/output.h"
-#include "rpc/admin_client.h"
 
 enum { AGAIN_MS = 1000, SILENT_TIMES = 4, SILENT_LEAST_MS = 4000 };
 

@@ -67,7 +67,7 @@ struct ring_figures {
 /* The daemon of that name ("generator-2"), added if there is room; RING_DAEMONS: no room. */
 size_t ring_state_daemon(struct ring_state *state, const char *name);
 
-/* A Status as JSON (rpc/pbjson.h). The kind follows from what it says of itself. */
+/* A Status as JSON (admin/pbjson.h). The kind follows from what it says of itself. */
 void ring_state_status(struct ring_state *state, size_t daemon, const json_t *status,
                        int64_t now_ms);
 

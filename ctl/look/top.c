@@ -1,4 +1,5 @@
 /* top: the run as a picture that moves, and keys to steer it. */
+#include "admin/admin_client.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -6,7 +7,6 @@
 #include "ctl/look/ring_picture.h"
 #include "ctl/look/screen.h"
 #include "ctl/words/command.h"
-#include "rpc/admin_client.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 #include "ctl/steer/admin_call.h"
+#include "admin/admin_client.h"
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "ctl/words/command.h"
 #include "ctl/words/output.h"
-#include "rpc/admin_client.h"
 #include "svc/security.h"
 #include <pwd.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "generator/deliver.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "rpc/courier.h"
+#include "hop/courier.h"
 #include "svc/metrics.h"
 
 struct deliver {

@@ -1,11 +1,11 @@
 /* How a generator ends, and what it says of itself meanwhile. */
+#include "admin/face.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "generator/daemon.h"
 #include "generator/decode.h"
 #include "generator/deliver.h"
 #include "generator/prompts.h"
-#include "rpc/face.h"
 #include "svc/loop.h"
 
 enum { STOP_GRACE_MS = 500, TICK_MS = 50 };

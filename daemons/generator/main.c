@@ -6,6 +6,7 @@
  *                [loop]   [compute]   [loop]
  *
  * Evaluation has a track of its own in decode, with weights of its own. */
+#include "admin/face.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -18,7 +19,6 @@
 #include "generator/relaying.h"
 #include "generator/update.h"
 #include "model/model.h"
-#include "rpc/face.h"
 #include "svc/descriptors.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/svc.h"

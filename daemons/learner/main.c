@@ -6,6 +6,7 @@
  *
  * Beside it evaluating: versions that are due, over the same leases and appends, with weights of
  * their own. */
+#include "admin/face.h"
 #include "base/file.h"
 #include "base/jsonl.h"
 #include "base/log.h"
@@ -26,7 +27,6 @@
 #include "learner/train/train.h"
 #include "model/files/identity.h"
 #include "model/numerics.h"
-#include "rpc/face.h"
 #include "svc/descriptors.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_shared.h"

@@ -2,6 +2,7 @@
  *
  *     generators -> score -> pipeline's stages -> relay -> learner
  *                  [loop]    [their threads]      [loop]            dispositions go back the same way */
+#include "admin/face.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -10,7 +11,6 @@
 #include "rewarder/rewarder_hold.h"
 #include "rewarder/score.h"
 #include "rewarder/stage_list.h"
-#include "rpc/face.h"
 #include "svc/descriptors.h"
 #include "svc/loop.h"
 #include "svc/recipe/recipe_cli.h"

@@ -1,6 +1,6 @@
 #include "rewarder/relay.h"
 #include "base/mem.h"
-#include "rpc/courier.h"
+#include "hop/courier.h"
 #include "svc/metrics.h"
 
 enum { WAITING_MAX = 1024 };

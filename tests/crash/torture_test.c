@@ -2,10 +2,10 @@
  * themselves in and lock, of a whole training process. What is on disk afterwards is old or new and
  * never half, the error is one line that names file and cause, and what starts again comes to the
  * same weights. */
+#include "admin/announce.h"
 #include "learner/publish/evals.h"
 #include "learner/round/report.h"
 #include "learner/train/checkpoint.h"
-#include "rpc/announce.h"
 #include "svc/run_lock.h"
 #include "testing/fault.h"
 #include "unit/learner/train_kit.h"

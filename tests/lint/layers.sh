@@ -10,15 +10,17 @@ base:
 svc: base rl/column_table.h rl/objective_table.h rl/figure_table.h rl/word_table.h
 wire: base rl/column_table.h
 rpc: wire svc base
+hop: rpc wire svc base
+admin: rpc svc base
 gpu: base
 tensor: gpu base
 model: tensor base svc/recipe/recipe.h
 rl: base
 weights: gpu tensor/layout.h tensor/digest.h wire rpc svc base
-generator: base svc wire rpc gpu tensor model rl weights
-rewarder: base svc wire rpc tensor model rl weights
-learner: base svc wire rpc gpu tensor model rl weights
-ctl: base svc wire rpc tensor model rl weights
+generator: base svc wire rpc hop admin gpu tensor model rl weights
+rewarder: base svc wire rpc hop admin tensor model rl weights
+learner: base svc wire rpc admin gpu tensor model rl weights
+ctl: base svc wire rpc admin tensor model rl weights
 TABLE
 # beginning of a header's name: the directories (or files) that may include it. What is not named here is libc.
 readarray -t LIBRARIES <<'TABLE'
@@ -27,7 +29,7 @@ xxhash.h: common/base/
 uv.h: common/svc/
 yaml.h: common/svc/
 microhttpd.h: common/svc/
-protobuf-c/: common/wire/ common/rpc/ common/weights/ daemons/learner/admin/
+protobuf-c/: common/wire/ common/rpc/ common/admin/ common/weights/ daemons/learner/admin/
 grpc/: common/rpc/
 sanitizer/: common/rpc/
 cuda: common/tensor/cuda/
@@ -154,8 +156,8 @@ includes | awk -v layers="$(printf '%s\n' "${LAYERS[@]}")" -v libraries="$(print
     !(layer in known) { wrong("\"" layer "\" is no layer of STYLE.md"); next }
     $2 == "m" { wrong("an include by macro cannot be checked"); next }
     header ~ /\.pb-c\.h$/ {
-        if (layer != "wire" && layer != "rpc" && layer != "weights" && !begins(path, "daemons/learner/admin/"))
-            wrong("generated messages stay in wire, rpc, weights and learner/admin: " header)
+        if (layer != "wire" && layer != "rpc" && layer != "admin" && layer != "weights" && !begins(path, "daemons/learner/admin/"))
+            wrong("generated messages stay in wire, rpc, admin, weights and learner/admin: " header)
         next
     }
     $2 == "a" {

@@ -7,11 +7,11 @@
  * Owner: the loop's thread; facts of the store are gathered by a job on the storage thread, one at
  * a time. */
 #pragma once
+#include "admin/face.h"
 #include "learner/lease/leasing.h"
 #include "learner/replay/ingest.h"
 #include "learner/steer/learner_hold.h"
 #include "learner/train/train.h"
-#include "rpc/face.h"
 
 enum holding_phase { HOLDING_TRAINS, HOLDING_EVALUATES, HOLDING_OVER };
 struct holding;

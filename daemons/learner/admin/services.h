@@ -5,9 +5,9 @@
  *
  * Owner: the loop's thread. */
 #pragma once
+#include "admin/admin.h"
+#include "admin/face.h"
 #include "learner/admin/desk.h"
-#include "rpc/admin.h"
-#include "rpc/face.h"
 
 /* Fills in all of them, for the admin port. Returns how many. */
 size_t learner_services(struct desk *desk, struct rpc_service ret[FACE_SERVICES_MAX]);
@@ -20,5 +20,5 @@ struct rpc_service operations_service(struct desk *desk); // Checkpoint; operati
 struct rpc_service rolling_service(struct desk *desk);    // Rollback
 struct rpc_service browsing_service(struct desk *desk);   // groups, and how a version was made
 
-/* admin_options.collect (rpc/admin.h): the learner's status beside metrics. */
+/* admin_options.collect (admin/admin.h): the learner's status beside metrics. */
 void overview_collect(struct desk *desk, struct rpc_admin_asking *asking);

@@ -1,7 +1,7 @@
 /* Messages as JSON, and the operator's client over a real server. */
-#include "loopback.h"
-#include "rpc/admin_client.h"
-#include "rpc/pbjson.h"
+#include "admin/admin_client.h"
+#include "admin/pbjson.h"
+#include "unit/rpc/loopback.h"
 #include <math.h>
 
 static void a_message_shows_every_field(void **state)

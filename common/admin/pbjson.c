@@ -1,4 +1,4 @@
-#include "rpc/pbjson.h"
+#include "admin/pbjson.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include <inttypes.h>

@@ -5,7 +5,7 @@
  *     struct rpc_service services[] = {rpc_admin_service(admin), rpc_health_service(health), rpc_reflect_service(reflect)};
  *
  * Status carries all metrics. Requests that come while one is made share the next; too many at once
- * are EXHAUSTED. The operator's side is rpc/admin_client.h. Owner: the loop's thread; it outlives
+ * are EXHAUSTED. The operator's side is admin/admin_client.h. Owner: the loop's thread; it outlives
  * the server. */
 #pragma once
 #include "rpc/server.h"

@@ -1,8 +1,8 @@
 /* What is sent is kept until its disposition is back, and sent again when the server was lost
  * before. */
-#include "loopback.h"
-#include "rpc/courier.h"
+#include "hop/courier.h"
 #include "svc/security.h"
+#include "unit/rpc/loopback.h"
 #include "wire/hello.h"
 
 struct sender {

@@ -1,56 +1,32 @@
-#include "rpc/courier.h"
+#include "hop/courier.h"
 #include "base/mem.h"
+#include "hop/parcels.h"
 #include "wire/hello.h"
-
-struct parcel {
-    struct parcel *next;
-    struct digest id;
-    struct rpc_message *message;
-    void *tag;
-    bool sent; // over the stream that is up now
-};
 
 struct courier {
     struct courier_options options;
     struct rpc_stream *stream;
-    bool accepted;               // by the peer of the stream that is up
-    struct parcel *first, **end; // oldest first
-    size_t waiting;
+    bool accepted; // by the peer of the stream that is up
+    struct parcels parcels;
 };
 
 /* Sends what is not under way, oldest first, as long as the stream takes it. */
 static void send_waiting(struct courier *courier)
 {
-    for (struct parcel *p = courier->first; p; p = p->next) {
-        if (p->sent)
-            continue;
+    for (struct parcel *p; (p = parcels_next(&courier->parcels)); parcels_sent(&courier->parcels))
         if (!courier->accepted || !rpc_stream_is_up(courier->stream) ||
             rpc_stream_full(courier->stream) ||
             !rpc_stream_send_message(courier->stream, p->message))
             return;
-        p->sent = true;
-    }
-}
-
-static struct parcel **find(struct courier *courier, const struct digest *id)
-{
-    struct parcel **p = &courier->first;
-    while (*p && !digest_equal(&(*p)->id, id))
-        p = &(*p)->next;
-    return p;
 }
 
 static void settle(struct courier *courier, const struct disposition *disposition,
                    struct rpc_message *answer)
 {
-    struct parcel **p = find(courier, &disposition->id);
-    if (!*p)
+    struct parcel *settled = parcels_find(&courier->parcels, &disposition->id);
+    if (!settled)
         return; // settled already: it had been sent twice
-    struct parcel *settled = *p;
-    *p = settled->next;
-    if (courier->end == &settled->next)
-        courier->end = p;
-    courier->waiting--;
+    parcels_remove(&courier->parcels, settled);
     courier->options.settled(courier->options.arg, disposition, answer, settled->tag);
     rpc_message_free(settled->message);
     mem_free(settled);
@@ -58,13 +34,8 @@ static void settle(struct courier *courier, const struct disposition *dispositio
 
 static void accepted(struct courier *courier)
 {
-    size_t again = 0;
     courier->accepted = true;
-    for (struct parcel *p = courier->first; p; p = p->next) {
-        again += p->sent;
-        p->sent = false;
-    }
-    courier->options.up(courier->options.arg, again);
+    courier->options.up(courier->options.arg, parcels_lost(&courier->parcels));
     send_waiting(courier);
 }
 
@@ -127,7 +98,6 @@ err_t courier_open(const struct courier_options *options, struct courier **ret)
 {
     struct courier *courier = mem_new(sizeof *courier);
     courier->options = *options;
-    courier->end = &courier->first;
     struct rpc_stream_options stream = {
         .channel = {.target = options->peer, .security = options->security},
         .method = options->method};
@@ -147,21 +117,19 @@ void courier_send(struct courier *courier, const struct digest *id, struct rpc_m
 {
     struct parcel *p = mem_new(sizeof *p);
     *p = (struct parcel){.id = *id, .message = message, .tag = tag};
-    *courier->end = p;
-    courier->end = &p->next;
-    courier->waiting++;
+    parcels_add(&courier->parcels, p);
     send_waiting(courier);
 }
 
 void **courier_tag(struct courier *courier, const struct digest *id)
 {
-    struct parcel **p = find(courier, id);
-    return *p ? &(*p)->tag : NULL;
+    struct parcel *parcel = parcels_find(&courier->parcels, id);
+    return parcel ? &parcel->tag : NULL;
 }
 
 size_t courier_waiting(const struct courier *courier)
 {
-    return courier->waiting;
+    return courier->parcels.count;
 }
 
 void courier_close(struct courier *courier, void (*release)(void *tag))
@@ -169,12 +137,13 @@ void courier_close(struct courier *courier, void (*release)(void *tag))
     if (!courier)
         return;
     rpc_stream_free(courier->stream);
-    for (struct parcel *p = courier->first, *next; p; p = next) {
-        next = p->next;
+    for (struct parcel *p = courier->parcels.first, *next; p; p = next) {
+        next = p->after;
         if (release)
             release(p->tag);
         rpc_message_free(p->message);
         mem_free(p);
     }
+    parcels_done(&courier->parcels);
     mem_free(courier);
 }

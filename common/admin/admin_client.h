@@ -1,5 +1,5 @@
 /* The operator's side of rlhfd.admin.v1: any method of proto/admin.proto by its name, with JSON for
- * messages (rpc/pbjson.h).
+ * messages (admin/pbjson.h).
  *
  *     struct rpc_admin_handlers handlers = {.message = settings, .close = closed};
  *     TRY(rpc_admin_ask(channel, "LearnerAdmin/GetSettings", request, 5000, &handlers, asking, NULL));

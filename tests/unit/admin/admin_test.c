@@ -1,7 +1,7 @@
 /* GetStatus by the thousand: each status answers all who asked before it was begun, too many are
  * refused, and the next one who asks is answered. */
-#include "loopback.h"
-#include "rpc/admin.h"
+#include "admin/admin.h"
+#include "unit/rpc/loopback.h"
 
 enum { CALLS = 5000, CONNECTIONS = 8 };
 

@@ -1,4 +1,4 @@
-#include "rpc/admin.h"
+#include "admin/admin.h"
 #include "admin.pb-c.h"
 #include "base/clock.h"
 #include "base/mem.h"

@@ -1,4 +1,4 @@
-#include "rpc/announce.h"
+#include "admin/announce.h"
 #include "base/env.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -1,7 +1,7 @@
-#include "rpc/admin_client.h"
+#include "admin/admin_client.h"
 #include "admin.pb-c.h"
+#include "admin/pbjson.h"
 #include "base/mem.h"
-#include "rpc/pbjson.h"
 #include <string.h>
 
 #define METHOD(service, name, input, output, type)                                                 \

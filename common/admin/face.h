@@ -8,7 +8,7 @@
  *
  * Owner: the loop's thread. */
 #pragma once
-#include "rpc/admin.h"
+#include "admin/admin.h"
 #include "rpc/rpc.h"
 #include "rpc/server.h"
 #include "svc/held.h"
