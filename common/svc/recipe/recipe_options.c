@@ -80,6 +80,11 @@ struct option_rows option_scorer(void)
     return rows_scorer();
 }
 
+bool option_is_text(const struct recipe_option *row)
+{
+    return row->kind <= OPTION_address;
+}
+
 const struct recipe_option *option_find(struct option_rows rows, const char *key)
 {
     for (size_t i = 0; i < rows.count; i++)

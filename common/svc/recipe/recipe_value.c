@@ -17,11 +17,6 @@
 /* Of a stage's map, so that a recipe of many can be rendered and read again. */
 enum { ENTRY_BYTES = 48 << 10, ENTRY_DEPTH = 8 };
 
-bool option_is_text(const struct recipe_option *row)
-{
-    return row->kind <= OPTION_address;
-}
-
 const char *option_kind_name(const struct recipe_option *row)
 {
     static const char *const names[] = {
