@@ -100,7 +100,7 @@ err_t nccl_open(const char *nccl_library, const char *cuda_library, struct nccl 
 /* UNAVAILABLE: there is no such device, with the runtime's reason. */
 err_t nccl_check_device(const struct nccl *nccl, int device);
 
-/* For the non-blocking communicator of few blocks that every epoch is. */
+/* For the non-blocking communicator of few blocks that every session is. */
 struct nccl_config nccl_config_default(void);
 
 /* Whether a call into NCCL never returned (lane_free, transport_free, attend_free said false).

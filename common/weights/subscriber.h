@@ -3,8 +3,10 @@
  *
  *     TRY(subscriber_open(rpc, &options, &handlers, decode, &subscriber));
  *     -> handlers.staged(manifest): a newer version lies ready
- *     if (subscriber_take(subscriber, &manifest, &values)) ...             -- when the model is between two steps
- *     subscriber_applied(subscriber);                                      -- it serves them: the buffer is free again
+ *     if (subscriber_take(subscriber, &manifest, &values)) ...             -- when the model is
+ * between two steps
+ *     subscriber_applied(subscriber);                                      -- it serves them: the
+ * buffer is free again
  *
  * A version comes whole, or as changes of the newest one that lies here. Changes are staged as
  * lists, checked against the manifest's digest, and written while nobody has the values taken. A
@@ -79,9 +81,8 @@ struct subscriber_handlers {
     /* Optional. Nothing that was taken from here is to be served until the next staged version is.
      * down() follows. */
     void (*poisoned)(struct subscriber *subscriber, void *user);
-    /* Optional. A call into NCCL never returned, and may still write to a buffer: no version can
-     * come here any more, the process is to be ended. And what becomes of epochs: a line for the
-     * log. */
+    /* Optional. A carrier never gives back the memory that it writes to: no version can come here
+     * any more, and the process is to be ended. note: a carrier's line for the log. */
     void (*stuck)(struct subscriber *subscriber, void *user);
     void (*note)(struct subscriber *subscriber, const char *text, void *user);
 };

@@ -14,17 +14,17 @@ static const struct member_limits DEFAULTS = {60000, 60000, 30000, 5000};
 
 struct attend {
     struct attend_options options;
-    struct epoch_member member;
+    struct session_member member;
     struct lane *lane;
     struct loop_timer *timer;
     bool is_working;
-    bool is_up;                 // the stream
-    struct epoch_message begin; // the last ones heard
-    struct epoch_message announce;
+    bool is_up;                   // the stream
+    struct session_message begin; // the last ones heard
+    struct session_message announce;
     uint64_t bucket;
     uint8_t *buffer; // of the version under way; NULL: dropped
     bool has_buffer;
-    char why[EPOCH_WHY]; // of the last failure
+    char why[SESSION_WHY]; // of the last failure
     struct attend_stats stats;
 };
 
@@ -68,27 +68,28 @@ static void note(struct attend *attend, const char *text)
         attend->options.note(text, attend->options.user);
 }
 
-static void say(struct attend *attend, struct epoch_message message)
+static void say(struct attend *attend, struct session_message message)
 {
     if (!attend->is_up)
         return;
-    SCOPED(rpc_message) packed = epoch_message_up(&message);
+    SCOPED(rpc_message) packed = session_message_up(&message);
     attend->options.send(packed, attend->options.user);
 }
 
-static void say_why(struct attend *attend, enum epoch_step step,
+static void say_why(struct attend *attend, enum session_step step,
                     const struct member_actions *actions)
 {
-    struct epoch_message message = {.step = step, .epoch = actions->epoch, .mine = actions->mine};
+    struct session_message message = {
+        .step = step, .session = actions->session, .mine = actions->mine};
     snprintf(message.why, sizeof message.why, "%s", attend->why);
     say(attend, message);
 }
 
-static void say_step(struct attend *attend, enum epoch_step step,
+static void say_step(struct attend *attend, enum session_step step,
                      const struct member_actions *actions)
 {
-    say(attend,
-        (struct epoch_message){.step = step, .epoch = actions->epoch, .bytes = actions->bytes});
+    say(attend, (struct session_message){
+                    .step = step, .session = actions->session, .bytes = actions->bytes});
 }
 
 static void receive(struct attend *attend)
@@ -111,7 +112,7 @@ static void carry_out(struct attend *attend, struct member_actions actions)
     const struct lane_init init = {attend->begin.id, attend->begin.ranks, attend->begin.rank};
     const bool kept = attend->has_buffer;
     if (actions.set & MEMBER_SAY_FAILED)
-        say_why(attend, EPOCH_STEP_FAILED, &actions);
+        say_why(attend, SESSION_STEP_FAILED, &actions);
     if (actions.set & MEMBER_ABORT)
         lane_abort(attend->lane);
     if (actions.set & MEMBER_END_RECEIVING) {
@@ -120,21 +121,21 @@ static void carry_out(struct attend *attend, struct member_actions actions)
         end_receiving(attend, actions.bytes);
     }
     if (actions.set & MEMBER_SAY_ABANDONED)
-        say_step(attend, EPOCH_STEP_ABANDONED, &actions);
+        say_step(attend, SESSION_STEP_ABANDONED, &actions);
     if (actions.set & MEMBER_PREPARE)
         lane_prepare(attend->lane, attend->bucket);
     if (actions.set & MEMBER_SAY_READY)
-        say_step(attend, EPOCH_STEP_READY, &actions);
+        say_step(attend, SESSION_STEP_READY, &actions);
     if (actions.set & MEMBER_INIT)
         lane_init(attend->lane, &init);
     if (actions.set & MEMBER_SAY_JOINED)
-        say_step(attend, EPOCH_STEP_JOINED, &actions);
+        say_step(attend, SESSION_STEP_JOINED, &actions);
     if (actions.set & MEMBER_RECEIVE)
         receive(attend);
     if (actions.set & MEMBER_SAY_RECEIVED)
-        say_step(attend, EPOCH_STEP_RECEIVED, &actions);
+        say_step(attend, SESSION_STEP_RECEIVED, &actions);
     if (actions.set & MEMBER_SAY_REFUSED)
-        say_why(attend, EPOCH_STEP_UNUSABLE, &actions);
+        say_why(attend, SESSION_STEP_UNUSABLE, &actions);
 }
 
 /* ---- what happens */
@@ -142,7 +143,7 @@ static void carry_out(struct attend *attend, struct member_actions actions)
 static void step(struct attend *attend, struct member_event event)
 {
     const enum member_state before = attend->member.state;
-    const struct member_actions actions = epoch_member_step(&attend->member, clock_ms(), &event);
+    const struct member_actions actions = session_member_step(&attend->member, clock_ms(), &event);
     const enum member_state now = attend->member.state;
     if (actions.set & MEMBER_SAY_FAILED)
         attend->stats.failed++;
@@ -201,7 +202,7 @@ static void happened(struct attend *attend, const struct lane_event *event)
 
 static void plan(struct attend *attend)
 {
-    const int64_t now = clock_ms(), wake = epoch_member_wake(&attend->member);
+    const int64_t now = clock_ms(), wake = session_member_wake(&attend->member);
     int64_t after = wake == INT64_MAX ? -1 : wake > now ? wake - now : 1;
     if (lane_busy(attend->lane))
         after = POLL_MS;
@@ -232,28 +233,28 @@ void attend_up(struct attend *attend)
     attend->is_up = true;
     if (attend->member.state == MEMBER_BROKEN)
         return;
-    say(attend, (struct epoch_message){.step = EPOCH_STEP_HELLO,
-                                       .library = (uint32_t)attend->options.nccl->version});
+    say(attend, (struct session_message){.step = SESSION_STEP_HELLO,
+                                         .library = (uint32_t)attend->options.nccl->version});
 }
 
-void attend_hear(struct attend *attend, const struct epoch_message *message)
+void attend_hear(struct attend *attend, const struct session_message *message)
 {
-    struct member_event event = {.epoch = message->epoch};
+    struct member_event event = {.session = message->session};
     switch (message->step) {
-    case EPOCH_STEP_INVITE:
+    case SESSION_STEP_INVITE:
         attend->bucket = message->bucket;
         event.kind = MEMBER_INVITE;
         break;
-    case EPOCH_STEP_BEGIN:
+    case SESSION_STEP_BEGIN:
         attend->begin = *message;
         event.kind = MEMBER_BEGIN;
         break;
-    case EPOCH_STEP_ANNOUNCE:
+    case SESSION_STEP_ANNOUNCE:
         if (attend->member.state == MEMBER_STANDING) // a late one must not replace what is coming
             attend->announce = *message;
         event.kind = MEMBER_ANNOUNCE;
         break;
-    case EPOCH_STEP_ABANDON:
+    case SESSION_STEP_ABANDON:
         event.kind = MEMBER_ABANDON;
         break;
     default: // REFUSED
@@ -275,7 +276,7 @@ struct attend_stats attend_stats(const struct attend *attend)
 {
     struct attend_stats stats = attend->stats;
     stats.state = attend->member.state;
-    stats.epoch = attend->member.epoch;
+    stats.session = attend->member.session;
     return stats;
 }
 

@@ -128,7 +128,8 @@ err_t broadcast_new(const struct transport_options *transport,
     return OK;
 }
 
-void broadcast_hear(struct broadcast *broadcast, uint64_t peer, const struct epoch_message *message)
+void broadcast_hear(struct broadcast *broadcast, uint64_t peer,
+                    const struct session_message *message)
 {
     transport_hear(broadcast->transport, peer, message);
 }

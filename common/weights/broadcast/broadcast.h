@@ -1,15 +1,16 @@
-/* Which versions a publisher gives to NCCL, and what it still has to send of them: the part of it
- * that knows both.
+/* The versions that a publisher gives to NCCL, and the chunks of them that it still has to send.
  *
  *     struct broadcast_round round = {0};
- *     for each subscriber: broadcast_count(broadcast, &round, peer, wants, way);    -- way: changes from what it has, or NULL
+ *     for each subscriber: broadcast_count(broadcast, &round, peer, wants, way);    -- way:
+ * changes from what it has, or NULL
  *     broadcast_offer(broadcast, &round, newest);
- *     if (broadcast_carries(broadcast, peer)) -- send it nothing: begin(peer, what) or rest(peer, what, chunks) says what next
+ *     if (broadcast_carries(broadcast, peer)) -- send it nothing: begin(peer, what) or rest(peer,
+ * what, chunks) says what next
  *
- * One broadcast is the same bytes for all members of an epoch. If what lies here is the same
- * version with all of them, these are the changes from there; else all values, but only where gRPC
- * would have to send the members more than that in sum. Changes go as their chunks in order, each
- * after its length: four bytes, big-endian. Owner: the loop's thread. */
+ * One broadcast is the same bytes for all members of a session. Where all of them have the same
+ * version, these are the changes from it. Else they are all values, but only where gRPC would send
+ * the members more than that in sum. Changes go as their chunks in order, each after its length:
+ * four bytes, big-endian. Owner: the loop's thread. */
 #pragma once
 #include "weights/broadcast/transport.h"
 #include "weights/codec/snapshot.h"
@@ -17,10 +18,9 @@
 struct broadcast;
 struct broadcast_handlers {
     void (*send)(uint64_t peer, struct rpc_message *message, void *user); // on its stream
-    /* This comes to it by NCCL: send the manifest, and nothing more. */
+    /* NCCL brings this version to the peer: send it the manifest, and nothing more. */
     void (*begin)(uint64_t peer, const struct snapshot *what, void *user);
-    /* Of that it has so many chunks now: all of them, or the others are to be sent, or it is to be
-     * begun anew. */
+    /* Chunks of the version that the peer has now. The others are to be sent; 0: begin anew. */
     void (*rest)(uint64_t peer, struct snapshot *what, uint64_t chunks, void *user);
     void (*note)(const char *text, void *user); // optional: a line for the log
 };
@@ -31,7 +31,7 @@ err_t broadcast_new(const struct transport_options *transport,
 
 /* As transport_hear and transport_leave. */
 void broadcast_hear(struct broadcast *broadcast, uint64_t peer,
-                    const struct epoch_message *message);
+                    const struct session_message *message);
 void broadcast_leave(struct broadcast *broadcast, uint64_t peer);
 
 struct broadcast_round {
@@ -51,7 +51,7 @@ bool broadcast_carries(const struct broadcast *broadcast, uint64_t peer);
 struct broadcast_stats {
     struct transport_stats transport;
     uint64_t offered, as_changes; // versions; of these, that went as changes
-    uint64_t over_grpc;           // versions that members of an epoch were sent over gRPC at once
+    uint64_t over_grpc;           // versions that members of a session were sent over gRPC at once
     uint64_t arrived,
         fallbacks;  // over all members: that came by NCCL; of which the rest went over gRPC
     double last_ms; // from the last offer until nobody was waited for any more

@@ -78,7 +78,7 @@ static err_t open_carry(struct sending *sending, void *means, void **ret)
     return e;
 }
 
-/* The newest version to the members of an epoch, if there is one. */
+/* The newest version to the members of a session, if there is one. */
 static void offer(void *state)
 {
     const struct carry *carry = state;
@@ -101,16 +101,17 @@ static void offer(void *state)
 static void refuse(const struct peer *peer)
 {
     SCOPED(rpc_message)
-    message = epoch_message_down(&(struct epoch_message){
-        .step = EPOCH_STEP_REFUSED, .why = "the learner has no NCCL; versions go over gRPC"});
+    message = session_message_down(&(struct session_message){
+        .step = SESSION_STEP_REFUSED, .why = "the learner has no NCCL; versions go over gRPC"});
     rpc_call_send_message(peer->call, message);
 }
 
 static err_t hear(void *state, struct peer *peer, struct rpc_message *message, bool *ret_taken)
 {
     const struct carry *carry = state;
-    struct epoch_message epoch;
-    err_t e = epoch_message_decode_up(rpc_message_data(message), rpc_message_len(message), &epoch);
+    struct session_message session;
+    err_t e =
+        session_message_decode_up(rpc_message_data(message), rpc_message_len(message), &session);
     *ret_taken = err_code(e) != ERR_NOT_FOUND;
     if (!*ret_taken) {
         err_free(e);
@@ -120,8 +121,8 @@ static err_t hear(void *state, struct peer *peer, struct rpc_message *message, b
     if (!peer->generator)
         return err_new(ERR_INVALID, "weights: a message about NCCL before a name");
     if (carry->broadcast)
-        broadcast_hear(carry->broadcast, peer->id, &epoch);
-    else if (epoch.step == EPOCH_STEP_HELLO)
+        broadcast_hear(carry->broadcast, peer->id, &session);
+    else if (session.step == SESSION_STEP_HELLO)
         refuse(peer);
     return OK;
 }

@@ -79,7 +79,7 @@ static void on_send(struct rpc_message *message, void *user)
     intake->receiving->send(intake->receiving->arg, message);
 }
 
-static uint8_t *on_buffer(const struct epoch_message *announce, void *user)
+static uint8_t *on_buffer(const struct session_message *announce, void *user)
 {
     struct intake *intake = user;
     const struct manifest *coming = receiver_coming(intake->receiving->receiver);
@@ -113,7 +113,7 @@ static void on_arrived(uint64_t have, void *user)
 }
 
 /* What came whole and wrong is sent again; changes that are wrong have poisoned everything. */
-static bool on_received(const struct epoch_message *announce, void *user)
+static bool on_received(const struct session_message *announce, void *user)
 {
     struct intake *intake = user;
     const bool whole = !intake->packed;
@@ -203,18 +203,18 @@ static void down(void *state, err_t *why)
 static err_t hear(void *state, struct rpc_message *message, bool *ret_taken)
 {
     const struct intake *intake = state;
-    struct epoch_message epoch;
-    if (rpc_message_len(message) > EPOCH_MESSAGE_MAX) // chunks stay in their pieces
+    struct session_message session;
+    if (rpc_message_len(message) > SESSION_MESSAGE_MAX) // chunks stay in their pieces
         return OK;
     err_t e =
-        epoch_message_decode_down(rpc_message_data(message), rpc_message_len(message), &epoch);
+        session_message_decode_down(rpc_message_data(message), rpc_message_len(message), &session);
     *ret_taken = err_code(e) != ERR_NOT_FOUND;
     if (!*ret_taken) {
         err_free(e);
         return OK;
     }
     TRY(e);
-    attend_hear(intake->attend, &epoch);
+    attend_hear(intake->attend, &session);
     return OK;
 }
 

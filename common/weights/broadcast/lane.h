@@ -1,14 +1,15 @@
-/* A lane does the slow and dangerous part of an epoch on threads of its own: NCCL calls, and copies
- * through device memory.
+/* A lane does the slow and dangerous part of a session on threads of its own: NCCL calls, and
+ * copies through device memory.
  *
  *     TRY(lane_new(&(struct lane_options){.nccl = nccl, .device = 0}, &lane));
  *     lane_init(lane, &(struct lane_init){.id = id, .ranks = 4, .rank = 1});
- *     ... while (lane_busy(lane)), every ms:  while (lane_poll(lane, &event)) { -- LANE_UP, or LANE_FAILED -- }
+ *     ... while (lane_busy(lane)), every ms:  while (lane_poll(lane, &event)) { -- LANE_UP, or
+ * LANE_FAILED -- }
  *
- * One thread makes all calls, each without blocking, and polls. A second one aborts: a call that
- * hangs is ended by ncclCommAbort from outside, and never are both in the library with one
- * communicator unless the first is stuck in it. Communicators are always aborted, healthy ones too,
- * never destroyed: that waits for nobody.
+ * One thread makes all calls, each without blocking, and polls. A second thread aborts:
+ * ncclCommAbort ends a call that hangs. The two are in the library with one communicator only
+ * where the first is stuck in it. Communicators are always aborted, healthy ones too, and never
+ * destroyed: an abort waits for nobody.
  *
  * Versions go in buckets through two staging buffers each on device and host (pinned), on a stream
  * of their own. Owner: one thread; events come only from lane_poll. */
@@ -50,7 +51,7 @@ struct lane_event {
 bool lane_poll(struct lane *lane, struct lane_event *ret);
 bool lane_busy(const struct lane *lane); // an event will come
 
-/* Staging of this many bytes is there: LANE_PREPARED. */
+/* Makes staging of this many bytes: LANE_PREPARED. */
 void lane_prepare(struct lane *lane, size_t bucket_bytes);
 void lane_mint(struct lane *lane); // LANE_MINTED: a unique id
 
@@ -60,8 +61,8 @@ struct lane_init {
 };
 void lane_init(struct lane *lane, const struct lane_init *init); // prepared: LANE_UP
 
-/* Up: LANE_DONE. Rank 0 sends len bytes of from, the others receive them into to; NULL: they take
- * part and drop them. Borrowed until LANE_DONE or LANE_ABORTED. */
+/* Once up: LANE_DONE. Rank 0 sends len bytes of `from`, the others receive them into `to`, or take
+ * part and drop them where that is NULL. Borrowed until LANE_DONE or LANE_ABORTED. */
 struct lane_move {
     const uint8_t *from;
     uint8_t *to;
@@ -69,9 +70,9 @@ struct lane_move {
 };
 void lane_move(struct lane *lane, const struct lane_move *move);
 
-/* In any state, once until LANE_ABORTED; what else was ordered is given up. */
+/* In any state, once until LANE_ABORTED. All other orders are given up. */
 void lane_abort(struct lane *lane);
 
-/* Aborts and waits up to 5 s. False: a call never returned; its threads, what they look at and what
- * was moved stay as they are until the process ends. The lane is gone in both cases. */
+/* Aborts and waits up to 5 s. False: a call never returned. Its threads, their memory and the data
+ * that was moved stay as they are until the process ends. The lane is gone in both cases. */
 bool lane_free(struct lane *lane);

@@ -224,13 +224,13 @@ void lane_work_abort(void *state, void *arg)
 
 /* ---- steps */
 
-/* The last epoch's operations must have left the stream before its staging is used again. */
+/* The last session's operations must have left the stream before its staging is used again. */
 static int64_t drain(struct lane_work *work)
 {
     const int rc = work->nccl->call.stream_query(work->stream);
     if (rc == CUDA_NOT_READY)
         return POLL_MS;
-    if (!cuda_ok(work, "the stream of the last epoch", rc))
+    if (!cuda_ok(work, "the stream of the last session", rc))
         return 0;
     struct nccl_config config = nccl_config_default();
     void *comm = NULL;

@@ -1,12 +1,11 @@
-/* The two threads of a lane (weights/broadcast/lane.h): what they do and what they report. For
- * lane.c alone. */
+/* The tasks and reports of a lane's two threads (weights/broadcast/lane.h). For lane.c alone. */
 #pragma once
 #include "weights/broadcast/lane.h"
 
 struct mailbox;
 struct lane_work;
 
-/* What comes through the mailbox: lane_event's kinds, and these. */
+/* Kinds of reports in the mailbox: lane_event's, and these. */
 enum { LANE_COMM = 100, LANE_LET_GO, LANE_COMM_ABORTED };
 struct lane_report {
     struct lane_event event;

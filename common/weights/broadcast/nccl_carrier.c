@@ -19,7 +19,7 @@ static err_t open_nccl(const struct recipe *recipe, struct nccl **ret)
 
 /* A member's limits are longer than the learner's, which is to find out first: they are for a
  * learner that is stopped or gone. */
-static struct member_limits member_limits(const struct epoch_limits *limits)
+static struct member_limits member_limits(const struct session_limits *limits)
 {
     return (struct member_limits){.ready_ms = limits->gather_ms + limits->connect_ms +
                                               limits->end_ms + SLACK_MS,
@@ -40,12 +40,12 @@ static err_t can(const struct recipe *recipe, struct loop *loop, void **ret)
     means->nccl = nccl;
     means->device = DEVICE;
     means->bucket_bytes = (size_t)publish->bucket_bytes;
-    means->limits = (struct epoch_limits){.settle_ms = publish->settle_ms,
-                                          .gather_ms = publish->gather_ms,
-                                          .connect_ms = publish->connect_ms,
-                                          .carry_ms = publish->carry_ms,
-                                          .end_ms = publish->end_ms,
-                                          .retry_ms = publish->retry_ms};
+    means->limits = (struct session_limits){.settle_ms = publish->settle_ms,
+                                            .gather_ms = publish->gather_ms,
+                                            .connect_ms = publish->connect_ms,
+                                            .carry_ms = publish->carry_ms,
+                                            .end_ms = publish->end_ms,
+                                            .retry_ms = publish->retry_ms};
     means->member_limits = member_limits(&means->limits);
     *ret = means;
     return OK;

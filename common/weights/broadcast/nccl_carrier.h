@@ -1,8 +1,8 @@
 /* The NCCL carrier's row, and what it needs of this machine. The carrier's `can` fills the means
  * from the recipe's rows after publish.transport; both sides of the carrier borrow them. */
 #pragma once
-#include "weights/broadcast/epoch.h"
-#include "weights/broadcast/epoch_member.h"
+#include "weights/broadcast/session.h"
+#include "weights/broadcast/session_member.h"
 
 struct loop;
 struct nccl;
@@ -11,7 +11,7 @@ struct nccl_means {
     struct nccl *nccl;
     int device;
     size_t bucket_bytes;                // broadcast at a time; 0: 32 MiB
-    struct epoch_limits limits;         // the learner's; zeros: defaults
+    struct session_limits limits;       // the learner's; zeros: defaults
     struct member_limits member_limits; // a generator's; zeros: defaults
 };
 

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 
 enum { BUCKET_BYTES = 32 << 20, POLL_MS = 1 };
-static const struct epoch_limits DEFAULTS = {500, 2000, 30000, 10000, 2000, 5000};
+static const struct session_limits DEFAULTS = {500, 2000, 30000, 10000, 2000, 5000};
 
 struct weights_transport {
     struct transport_options options;
-    struct epoch_rules *rules;
+    struct session_rules *rules;
     struct lane *lane;
     struct loop_timer *timer;
     bool is_working; // what handlers bring in meanwhile is worked off by who is at it
@@ -42,7 +42,7 @@ static void limit(int64_t *value, int64_t standard)
 
 static void fill_in(struct transport_options *options)
 {
-    struct epoch_limits *limits = &options->limits;
+    struct session_limits *limits = &options->limits;
     limit(&limits->settle_ms, DEFAULTS.settle_ms);
     limit(&limits->gather_ms, DEFAULTS.gather_ms);
     limit(&limits->connect_ms, DEFAULTS.connect_ms);
@@ -61,7 +61,7 @@ err_t transport_new(const struct transport_options *options, struct weights_tran
     transport->options = *options;
     fill_in(&transport->options);
     transport->lane = lane;
-    transport->rules = epoch_rules_new(&transport->options.limits);
+    transport->rules = session_rules_new(&transport->options.limits);
     transport->timer = loop_timer_new(options->loop, on_timer, transport);
     *ret = transport;
     return OK;
@@ -82,10 +82,10 @@ __attribute__((format(printf, 2, 3))) static void note(struct weights_transport 
     transport->options.note(text, transport->options.user);
 }
 
-static void say(struct weights_transport *transport, uint64_t peer, struct epoch_message message)
+static void say(struct weights_transport *transport, uint64_t peer, struct session_message message)
 {
-    message.epoch = epoch_rules_epoch(transport->rules);
-    SCOPED(rpc_message) packed = epoch_message_down(&message);
+    message.session = session_rules_session(transport->rules);
+    SCOPED(rpc_message) packed = session_message_down(&message);
     transport->options.send(peer, packed, transport->options.user);
 }
 
@@ -97,52 +97,52 @@ static void give_back(struct weights_transport *transport)
     transport->release(transport->release_arg);
 }
 
-static void begin(struct weights_transport *transport, const struct epoch_action *action)
+static void begin(struct weights_transport *transport, const struct session_action *action)
 {
-    struct epoch_message message = {.step = EPOCH_STEP_BEGIN,
-                                    .rank = action->rank,
-                                    .ranks = action->ranks,
-                                    .id = transport->id};
+    struct session_message message = {.step = SESSION_STEP_BEGIN,
+                                      .rank = action->rank,
+                                      .ranks = action->ranks,
+                                      .id = transport->id};
     say(transport, action->peer, message);
 }
 
-static void carry_out(struct weights_transport *transport, const struct epoch_action *action)
+static void carry_out(struct weights_transport *transport, const struct session_action *action)
 {
     const struct lane_init init = {transport->id, action->ranks, 0};
     const struct lane_move move = {.from = transport->data, .len = transport->len};
-    const struct epoch_message invite = {.step = EPOCH_STEP_INVITE,
-                                         .bucket = transport->options.bucket_bytes};
-    const struct epoch_message announce = {.step = EPOCH_STEP_ANNOUNCE,
-                                           .lineage = transport->lineage,
-                                           .version = transport->version,
-                                           .bytes = transport->len};
+    const struct session_message invite = {.step = SESSION_STEP_INVITE,
+                                           .bucket = transport->options.bucket_bytes};
+    const struct session_message announce = {.step = SESSION_STEP_ANNOUNCE,
+                                             .lineage = transport->lineage,
+                                             .version = transport->version,
+                                             .bytes = transport->len};
     switch (action->kind) {
-    case EPOCH_DO_INVITE:
+    case SESSION_DO_INVITE:
         say(transport, action->peer, invite);
         break;
-    case EPOCH_DO_MINT: // once the staging is there
+    case SESSION_DO_MINT: // once the staging is there
         lane_prepare(transport->lane, transport->options.bucket_bytes);
         break;
-    case EPOCH_DO_BEGIN:
+    case SESSION_DO_BEGIN:
         begin(transport, action);
         break;
-    case EPOCH_DO_INIT:
+    case SESSION_DO_INIT:
         lane_init(transport->lane, &init);
         break;
-    case EPOCH_DO_ANNOUNCE:
+    case SESSION_DO_ANNOUNCE:
         transport->options.announce(action->peer, transport->options.user);
         say(transport, action->peer, announce);
         break;
-    case EPOCH_DO_CARRY:
+    case SESSION_DO_CARRY:
         lane_move(transport->lane, &move);
         break;
-    case EPOCH_DO_ABANDON:
-        say(transport, action->peer, (struct epoch_message){.step = EPOCH_STEP_ABANDON});
+    case SESSION_DO_ABANDON:
+        say(transport, action->peer, (struct session_message){.step = SESSION_STEP_ABANDON});
         break;
-    case EPOCH_DO_ABORT:
+    case SESSION_DO_ABORT:
         lane_abort(transport->lane);
         break;
-    case EPOCH_DO_RELEASE:
+    case SESSION_DO_RELEASE:
         transport->options.released(action->peer, action->bytes, transport->options.user);
         break;
     }
@@ -151,26 +151,27 @@ static void carry_out(struct weights_transport *transport, const struct epoch_ac
 /* ---- what happens */
 
 /* Says what has changed between two states of the rules. */
-static void tell(struct weights_transport *transport, enum epoch_state before,
-                 struct epoch_counts counts)
+static void tell(struct weights_transport *transport, enum session_state before,
+                 struct session_counts counts)
 {
-    const struct epoch_counts now = epoch_rules_counts(transport->rules);
-    const unsigned long long epoch = epoch_rules_epoch(transport->rules);
+    const struct session_counts now = session_rules_counts(transport->rules);
+    const unsigned long long session = session_rules_session(transport->rules);
     if (now.stood > counts.stood)
-        note(transport, "NCCL epoch %llu stands with %zu members", epoch,
-             epoch_rules_members(transport->rules));
+        note(transport, "NCCL session %llu stands with %zu members", session,
+             session_rules_members(transport->rules));
     if (now.failed > counts.failed)
-        note(transport, "NCCL epoch %llu failed while it was %s", epoch, epoch_state_name(before));
-    if (before != EPOCH_BROKEN && epoch_rules_state(transport->rules) == EPOCH_BROKEN)
+        note(transport, "NCCL session %llu failed while it was %s", session,
+             session_state_name(before));
+    if (before != SESSION_BROKEN && session_rules_state(transport->rules) == SESSION_BROKEN)
         note(transport, "NCCL did not return from an abort: versions go over gRPC from here on");
     transport->stats.bytes += (now.carried - counts.carried) * transport->len;
 }
 
-static void step(struct weights_transport *transport, struct epoch_event event)
+static void step(struct weights_transport *transport, struct session_event event)
 {
-    const enum epoch_state before = epoch_rules_state(transport->rules);
-    const struct epoch_counts counts = epoch_rules_counts(transport->rules);
-    epoch_rules_step(transport->rules, clock_ms(), &event);
+    const enum session_state before = session_rules_state(transport->rules);
+    const struct session_counts counts = session_rules_counts(transport->rules);
+    session_rules_step(transport->rules, clock_ms(), &event);
     tell(transport, before, counts);
 }
 
@@ -178,38 +179,38 @@ static void happened(struct weights_transport *transport, const struct lane_even
 {
     switch (event->kind) {
     case LANE_PREPARED:
-        if (epoch_rules_state(transport->rules) == EPOCH_MINTING)
+        if (session_rules_state(transport->rules) == SESSION_MINTING)
             lane_mint(transport->lane);
         break;
     case LANE_MINTED:
         transport->id = event->id;
-        step(transport, (struct epoch_event){EPOCH_MINTED});
+        step(transport, (struct session_event){SESSION_MINTED});
         break;
     case LANE_UP:
-        step(transport, (struct epoch_event){EPOCH_UP});
+        step(transport, (struct session_event){SESSION_UP});
         break;
     case LANE_PART:
         break; // rank 0 reports none
     case LANE_DONE:
         give_back(transport);
-        step(transport, (struct epoch_event){EPOCH_SENT});
+        step(transport, (struct session_event){SESSION_SENT});
         break;
     case LANE_FAILED:
         note(transport, "NCCL: %s", event->why);
-        step(transport, (struct epoch_event){EPOCH_LANE_FAILED, .mine = event->mine});
+        step(transport, (struct session_event){SESSION_LANE_FAILED, .mine = event->mine});
         break;
     case LANE_ABORTED:
         give_back(transport);
-        step(transport, (struct epoch_event){EPOCH_ABORTED});
+        step(transport, (struct session_event){SESSION_ABORTED});
         break;
     }
 }
 
 static bool work_once(struct weights_transport *transport)
 {
-    struct epoch_action action;
+    struct session_action action;
     struct lane_event event;
-    if (epoch_rules_next(transport->rules, &action)) {
+    if (session_rules_next(transport->rules, &action)) {
         carry_out(transport, &action);
         return true;
     }
@@ -222,7 +223,7 @@ static bool work_once(struct weights_transport *transport)
 
 static void plan(struct weights_transport *transport)
 {
-    const int64_t now = clock_ms(), wake = epoch_rules_wake(transport->rules);
+    const int64_t now = clock_ms(), wake = session_rules_wake(transport->rules);
     int64_t after = wake == INT64_MAX ? -1 : wake > now ? wake - now : 1;
     if (lane_busy(transport->lane))
         after = POLL_MS;
@@ -237,7 +238,7 @@ static void work(struct weights_transport *transport)
     if (transport->is_working)
         return;
     transport->is_working = true;
-    step(transport, (struct epoch_event){EPOCH_TICK});
+    step(transport, (struct session_event){SESSION_TICK});
     while (work_once(transport))
         continue;
     transport->is_working = false;
@@ -250,10 +251,10 @@ static void hello(struct weights_transport *transport, uint64_t peer, uint32_t l
 {
     const uint32_t ours = (uint32_t)transport->options.nccl->version;
     if (library == ours) {
-        step(transport, (struct epoch_event){EPOCH_JOIN, .peer = peer});
+        step(transport, (struct session_event){SESSION_JOIN, .peer = peer});
         return;
     }
-    struct epoch_message message = {.step = EPOCH_STEP_REFUSED};
+    struct session_message message = {.step = SESSION_STEP_REFUSED};
     snprintf(message.why, sizeof message.why,
              "NCCL is of version %u there and %u at the learner: they must be the same; versions "
              "go over gRPC",
@@ -264,38 +265,38 @@ static void hello(struct weights_transport *transport, uint64_t peer, uint32_t l
 }
 
 void transport_hear(struct weights_transport *transport, uint64_t peer,
-                    const struct epoch_message *message)
+                    const struct session_message *message)
 {
-    static const enum epoch_event_kind kinds[] = {
-        [EPOCH_STEP_READY] = EPOCH_READY,       [EPOCH_STEP_JOINED] = EPOCH_JOINED,
-        [EPOCH_STEP_RECEIVED] = EPOCH_RECEIVED, [EPOCH_STEP_UNUSABLE] = EPOCH_REFUSED,
-        [EPOCH_STEP_FAILED] = EPOCH_FAILED,     [EPOCH_STEP_ABANDONED] = EPOCH_ABANDONED,
+    static const enum session_event_kind kinds[] = {
+        [SESSION_STEP_READY] = SESSION_READY,       [SESSION_STEP_JOINED] = SESSION_JOINED,
+        [SESSION_STEP_RECEIVED] = SESSION_RECEIVED, [SESSION_STEP_UNUSABLE] = SESSION_REFUSED,
+        [SESSION_STEP_FAILED] = SESSION_FAILED,     [SESSION_STEP_ABANDONED] = SESSION_ABANDONED,
     };
-    if (message->step == EPOCH_STEP_HELLO) {
+    if (message->step == SESSION_STEP_HELLO) {
         hello(transport, peer, message->library);
     } else {
-        if (message->step == EPOCH_STEP_FAILED || message->step == EPOCH_STEP_UNUSABLE)
-            note(transport, "NCCL epoch %llu: a member says: %s",
-                 (unsigned long long)message->epoch, message->why);
-        step(transport, (struct epoch_event){.kind = kinds[message->step],
-                                             .peer = peer,
-                                             .epoch = message->epoch,
-                                             .bytes = message->bytes,
-                                             .mine = message->mine});
+        if (message->step == SESSION_STEP_FAILED || message->step == SESSION_STEP_UNUSABLE)
+            note(transport, "NCCL session %llu: a member says: %s",
+                 (unsigned long long)message->session, message->why);
+        step(transport, (struct session_event){.kind = kinds[message->step],
+                                               .peer = peer,
+                                               .session = message->session,
+                                               .bytes = message->bytes,
+                                               .mine = message->mine});
     }
     work(transport);
 }
 
 void transport_leave(struct weights_transport *transport, uint64_t peer)
 {
-    step(transport, (struct epoch_event){EPOCH_LEAVE, .peer = peer});
+    step(transport, (struct session_event){SESSION_LEAVE, .peer = peer});
     work(transport);
 }
 
 bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
                      const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg)
 {
-    if (epoch_rules_state(transport->rules) != EPOCH_STANDING || transport->data || !len)
+    if (session_rules_state(transport->rules) != SESSION_STANDING || transport->data || !len)
         return false;
     transport->lineage = lineage;
     transport->version = version;
@@ -303,29 +304,29 @@ bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint
     transport->len = len;
     transport->release = release;
     transport->release_arg = arg;
-    step(transport, (struct epoch_event){EPOCH_PUBLISH, .bytes = len});
+    step(transport, (struct session_event){SESSION_PUBLISH, .bytes = len});
     work(transport);
     return true;
 }
 
 bool transport_reaches(const struct weights_transport *transport, uint64_t peer)
 {
-    return epoch_rules_state(transport->rules) == EPOCH_STANDING && !transport->data &&
-           epoch_rules_is_member(transport->rules, peer);
+    return session_rules_state(transport->rules) == SESSION_STANDING && !transport->data &&
+           session_rules_is_member(transport->rules, peer);
 }
 
 bool transport_carries(const struct weights_transport *transport, uint64_t peer)
 {
-    return epoch_rules_carries(transport->rules, peer);
+    return session_rules_carries(transport->rules, peer);
 }
 
 struct transport_stats transport_stats(const struct weights_transport *transport)
 {
     struct transport_stats stats = transport->stats;
-    stats.counts = epoch_rules_counts(transport->rules);
-    stats.state = epoch_rules_state(transport->rules);
-    stats.epoch = epoch_rules_epoch(transport->rules);
-    stats.members = epoch_rules_members(transport->rules);
+    stats.counts = session_rules_counts(transport->rules);
+    stats.state = session_rules_state(transport->rules);
+    stats.session = session_rules_session(transport->rules);
+    stats.members = session_rules_members(transport->rules);
     return stats;
 }
 
@@ -337,7 +338,7 @@ bool transport_free(struct weights_transport *transport)
     const bool freed = lane_free(transport->lane);
     if (freed)
         give_back(transport);
-    epoch_rules_free(transport->rules);
+    session_rules_free(transport->rules);
     free(transport);
     return freed;
 }

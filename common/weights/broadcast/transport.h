@@ -1,21 +1,23 @@
-/* The learner's side of versions by NCCL: keeps an epoch of generators together and broadcasts
- * versions to its members. It stands beside the gRPC stream, which carries its messages and all
- * that it does not: late joiners, failed epochs.
+/* The learner's side of versions by NCCL: keeps a session of generators together and broadcasts
+ * versions to its members. The gRPC stream beside it carries its messages, and the versions of late
+ * joiners and failed sessions.
  *
  *     TRY(transport_new(&options, &transport));
- *     transport_hear(transport, peer, &message);         -- whatever a subscriber says about epochs
+ *     transport_hear(transport, peer, &message);         -- whatever a subscriber says about
+ * sessions
  *     transport_leave(transport, peer);                  -- its stream ended
  *     if (transport_offer(transport, lineage, version, bytes, len, release, arg)) ...
  *     for each peer: if (transport_carries(transport, peer)) send it nothing of this version yet
- *     -> released(peer, have): it has the first `have` bytes; the rest goes over gRPC, as if a stream had ended there
+ *     -> released(peer, have): it has the first `have` bytes; the rest goes over gRPC, as if a
+ * stream had ended there
  *
- * An offer is taken only while an epoch stands and is at rest; else it goes over gRPC at once. A
- * member that is slow, stopped or dead holds the others up once, for at most limits.carry_ms +
- * limits.end_ms. Owner: the loop's thread. */
+ * An offer is taken only while a session stands and is at rest; else the version goes over gRPC at
+ * once. A member that is slow, stopped or dead holds the others up once, for at most
+ * limits.carry_ms + limits.end_ms. Owner: the loop's thread. */
 #pragma once
 #include "gpu/nccl.h"
-#include "weights/broadcast/epoch.h"
-#include "weights/broadcast/epoch_wire.h"
+#include "weights/broadcast/session.h"
+#include "weights/broadcast/session_wire.h"
 
 struct loop;
 struct rpc_message;
@@ -25,18 +27,17 @@ struct transport_options {
     struct loop *loop;
     const struct nccl *nccl; // borrowed
     int device;
-    size_t bucket_bytes;        // broadcast at a time; 0: 32 MiB
-    struct epoch_limits limits; // zeros: defaults
+    size_t bucket_bytes;          // broadcast at a time; 0: 32 MiB
+    struct session_limits limits; // zeros: defaults
     /* Sends it on the peer's stream; message is borrowed. */
     void (*send)(uint64_t peer, struct rpc_message *message, void *user);
-    /* The version that is being offered comes to this peer by the epoch: its manifest is to be sent
-     * now; ANNOUNCE follows. */
+    /* The session brings the offered version to this peer: send its manifest now; ANNOUNCE
+     * follows. */
     void (*announce)(uint64_t peer, void *user);
-    /* Of the version that was announced to it last, the peer has the first `have` bytes. From a
-     * peer that is stopped this comes when it goes on: until then its memory may be written to by
-     * NCCL, and by nothing else. */
+    /* The peer has the first `have` bytes of the version that was announced to it last. A stopped
+     * peer says so when it goes on; until then NCCL alone may write to its memory. */
     void (*released)(uint64_t peer, uint64_t have, void *user);
-    /* Optional. Why an epoch ended or someone stays outside: a line for the log. */
+    /* Optional. Why a session ended or someone stays outside: a line for the log. */
     void (*note)(const char *text, void *user);
     void *user;
 };
@@ -44,26 +45,26 @@ struct transport_options {
 /* EXHAUSTED: no more threads. */
 err_t transport_new(const struct transport_options *options, struct weights_transport **ret);
 
-/* What a subscriber said. HELLO makes it take part; another version of NCCL is answered REFUSED.
- * peer: a number of the caller's that is used for one stream and never again. */
+/* A subscriber's message. HELLO makes it take part; another version of NCCL is answered REFUSED.
+ * peer: the caller's number for one stream, never used again. */
 void transport_hear(struct weights_transport *transport, uint64_t peer,
-                    const struct epoch_message *message);
+                    const struct session_message *message);
 void transport_leave(struct weights_transport *transport, uint64_t peer);
 
-/* Reconciles who takes part, and begins to broadcast if there is an epoch to do so: true. data is
+/* Reconciles who takes part, and begins to broadcast if there is a session to do so: true. data is
  * borrowed until release(arg), called on the loop's thread; false: not taken. */
 bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
                      const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg);
 
-/* An offer made now would reach this peer: an epoch stands, is at rest, and has it. */
+/* An offer made now would reach this peer: a session stands, is at rest, and has it. */
 bool transport_reaches(const struct weights_transport *transport, uint64_t peer);
 bool transport_carries(const struct weights_transport *transport, uint64_t peer);
 
 struct transport_stats {
-    enum epoch_state state;
-    uint64_t epoch; // its number
-    size_t members; // beside the learner
-    struct epoch_counts counts;
+    enum session_state state;
+    uint64_t session; // its number
+    size_t members;   // beside the learner
+    struct session_counts counts;
     uint64_t bytes;   // of the versions carried
     uint64_t refused; // subscribers with another NCCL
 };

@@ -1,10 +1,12 @@
-/* What changed between two versions of the weights, as chunks: exact, and small when little changed
- * (deltachunk.h: bytes).
+/* The changes between two versions of the weights, as chunks: exact, and small when little changed.
+ * deltachunk.h has the bytes.
  *
  *     SCOPED(delta) delta = delta_encode(layout, old, now);
  *     for (size_t i = 0; i < delta->chunks; i++)
- *         TRY(staging_add(staging, old, delta->chunk[i].data, delta->chunk[i].len));       -- staging.h
- *     SCOPED(delta) jump = delta_compose(layout, (const struct delta *[]){first, second}, 2);   -- one over both
+ *         TRY(staging_add(staging, old, delta->chunk[i].data, delta->chunk[i].len));       --
+ * staging.h
+ *     SCOPED(delta) jump = delta_compose(layout, (const struct delta *[]){first, second}, 2);   --
+ * one over both
  *
  * Values are bits: NaN payloads and the sign of zero come through. A tensor's stretch in which more
  * than half of the values changed is written without offsets. Equal arrays give a delta of no
@@ -29,8 +31,8 @@ struct delta {
 /* From old to now, both read once from end to end. */
 struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now);
 
-/* Over consecutive deltas of one layout, oldest first: what came back to its old value is left out.
- * Takes a time and memory that follow from the changes alone. INVALID: one of them is none of this
+/* Over consecutive deltas of one layout, oldest first. A value that came back to its old bits is
+ * left out. Time and memory follow from the changes alone. INVALID: one of them is of another
  * layout. */
 err_t delta_compose(const struct layout *layout, const struct delta *const *part, size_t count,
                     struct delta **ret);

@@ -1,9 +1,11 @@
-/* The deltas that lead to the newest version, as far back as is worth keeping: what a subscriber of
- * an older one is sent.
+/* The deltas that lead to the newest version, as far back as is worth keeping. A subscriber of an
+ * older version is sent them.
  *
  *     SCOPED(history) history = history_new(layout, &limits);
- *     history_put(history, &manifest, delta);               -- the newest version, and what changed since the one before
- *     struct snapshot *way = history_way(history, lineage, version);   -- DELTA or JUMP from there; NULL: send it whole
+ *     history_put(history, &manifest, delta);               -- the newest version, and what
+ * changed since the one before
+ *     struct snapshot *way = history_way(history, lineage, version);   -- DELTA or JUMP from
+ * there; NULL: send it whole
  *
  * Owner: the publisher's thread. */
 #pragma once
@@ -12,16 +14,16 @@
 struct history;
 struct history_limits {
     size_t deltas; // kept at most
-    /* Of them, at most; a way that takes more than this is none: the whole is not much larger */
+    /* Of them, at most. Changes of more bytes lead nowhere: all values are not much larger. */
     size_t bytes;
     /* Versions; receivers verify in full when they come to a multiple of it. 0: never */
     uint64_t verify_every;
 };
 struct history *history_new(const struct layout *layout, const struct history_limits *limits);
 
-/* The newest version. Takes delta, from the version put before; NULL, one that does not add up to
- * the manifest's digest, or another lineage: what was kept leads nowhere, and goes. True: delta was
- * kept. */
+/* The newest version. Takes delta, from the version put before. Without a delta, with one that
+ * does not add up to the manifest's digest, or in another lineage, all deltas kept so far are
+ * freed. True: delta was kept. */
 bool history_put(struct history *history, const struct manifest *manifest, struct delta *delta);
 
 /* From this version to the newest, or, where composing a jump would take long, to the next.

@@ -1,7 +1,8 @@
-/* What Weights.Subscribe carries, as plain structs: who subscribes, what a version is, and its
+/* Messages of Weights.Subscribe, as plain structs: subscriptions, manifests of versions, and their
  * values in chunks.
  *
- *     struct manifest manifest = {.lineage = 1, .version = 7, .round = 7, .kind = WEIGHTS_FULL, .elements = n, .digest = d};
+ *     struct manifest manifest = {.lineage = 1, .version = 7, .round = 7, .kind = WEIGHTS_FULL,
+ * .elements = n, .digest = d};
  *     SCOPED(rpc_message) message = manifest_message(&manifest);
  *     TRY(weights_decode(message, &event));           -- hostile input: a manifest or a chunk
  *
@@ -20,8 +21,8 @@ enum {
     /* Elements of a FULL's chunk (1 MiB); the last one is what remains */
     WEIGHTS_CHUNK = 1 << 19
 };
-/* Every value; what changed since the version published before; what changed over several; nothing,
- * as what the receiver loaded from elsewhere is this version. */
+/* FULL has every value, DELTA the changes since the version published before, JUMP those over
+ * several versions. SAME has nothing: the receiver loaded this version from elsewhere. */
 enum weights_kind { WEIGHTS_FULL = 1, WEIGHTS_DELTA = 2, WEIGHTS_JUMP = 3, WEIGHTS_SAME = 4 };
 
 struct manifest {
@@ -39,7 +40,7 @@ struct manifest {
 /* Whether both name the same chunks. */
 bool manifest_same(const struct manifest *a, const struct manifest *b);
 
-/* The first message of a stream says who; later ones only what is applied now. */
+/* The first message of a stream names the subscriber; later ones have only the version applied. */
 struct subscription {
     char *run, *generator; // NULL: not the first
     uint64_t incarnation;
@@ -72,7 +73,7 @@ struct rpc_message *chunk_message(uint64_t first, const uint16_t *values, size_t
 struct rpc_message *delta_message(uint64_t index, const uint8_t *data, size_t len,
                                   void (*release)(void *arg), void *arg);
 
-/* What came. The values or bytes of a chunk lie in the message, at offset. */
+/* A manifest or chunk. The values or bytes of a chunk lie in the message, at offset. */
 enum weights_event_kind { WEIGHTS_MANIFEST, WEIGHTS_CHUNK_OF_FULL, WEIGHTS_CHUNK_OF_DELTA };
 struct weights_event {
     enum weights_event_kind kind;

@@ -1,5 +1,6 @@
 /* Sums up all values again, a slice at a time between the loop's other work, while they are used
- * and even changed: what was followed change by change is checked against memory itself.
+ * and even changed. So the digest that was followed change by change is checked against memory
+ * itself.
  *
  *     SCOPED(scrub) scrub = scrub_new(loop, elements, done, arg);
  *     scrub_start(scrub, values);

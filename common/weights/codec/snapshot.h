@@ -1,9 +1,11 @@
-/* One version's weights, immutable, as the messages that go to every subscriber: memory is shared,
- * never copied again. Whole, or as the changes that lead to it from an older version.
+/* One version's weights, immutable, as the messages that go to every subscriber. A snapshot has all
+ * values, or the changes from an older version. Its memory is shared and never copied again.
  *
- *     TRY(model_flat(model, &values));                                        -- compute thread: copies
+ *     TRY(model_flat(model, &values));                                        -- compute thread:
+ * copies
  *     struct snapshot *snapshot = snapshot_of(&manifest, values);             -- takes the copy
- *     loop_post(loop, publish, snapshot);                                     -- publisher_publish there takes it
+ *     loop_post(loop, publish, snapshot);                                     -- publisher_publish
+ * there takes it
  *
  * Made and freed on any thread; references are counted on the loop's thread. The memory goes when
  * the transport is done with it; the runtime (rpc/rpc.h) outlives it. */
@@ -19,15 +21,15 @@ struct snapshot;
 struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values);
 struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values);
 
-/* The same, copied only when snapshot_hold is called, if at all, before the values change: by who
- * is about to send it. */
+/* The same, without a copy: a sender calls snapshot_hold, which copies, before the values change.
+ * */
 struct snapshot *snapshot_lazy(const struct manifest *manifest, const uint16_t *values);
 void snapshot_hold(struct snapshot *snapshot);
 
 /* The changes from manifest->base: takes delta. kind is DELTA or JUMP; chunks is filled in. */
 struct snapshot *snapshot_of_delta(const struct manifest *manifest, struct delta *delta);
 
-/* A manifest alone, for who has these values from elsewhere. */
+/* A manifest alone, for a subscriber that has these values from elsewhere. */
 struct snapshot *snapshot_same(const struct manifest *manifest);
 
 const struct manifest *snapshot_manifest(const struct snapshot *snapshot);

@@ -1,9 +1,11 @@
 /* A delta on its way in: its chunks become lists of elements and their new values, read against the
- * old ones; nothing is written until all have come and the digest agrees.
+ * old ones. Nothing is written until all have come and the digest agrees.
  *
  *     SCOPED(staging) staging = staging_new(layout);
- *     TRY(staging_add(staging, values, chunk, len));                -- hostile bytes; for each chunk, in order
- *     struct digest now = weights_digest_add(digest, staging_change(staging));       -- compare it with the manifest's
+ *     TRY(staging_add(staging, values, chunk, len));                -- hostile bytes; for each
+ * chunk, in order
+ *     struct digest now = weights_digest_add(digest, staging_change(staging));       -- compare it
+ * with the manifest's
  *     staging_apply(staging, values, changed);                      -- doing it twice does no harm
  *     staging_clear(staging);                                       -- ready for the next
  *

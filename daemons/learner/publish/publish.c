@@ -56,7 +56,7 @@ static struct metric *const rows[] = {&published,  &settled_ms, &bytes_now,    &
                                       &sent_bytes, &sent_full,  &sent_changes, &sent_same};
 
 /* By NCCL; registered where it is used. */
-static struct metric nccl_epoch =
+static struct metric nccl_session =
     METRIC_GAUGE("rlhfd_nccl_epoch", "number of the latest group of generators");
 static struct metric nccl_members = METRIC_GAUGE("rlhfd_nccl_members", "generators that are in it");
 static struct metric nccl_failed =
@@ -77,7 +77,7 @@ static struct metric nccl_passed = METRIC_GAUGE(
 static struct metric nccl_ms = METRIC_GAUGE(
     "rlhfd_nccl_milliseconds", "from offering the last version to the last member's answer");
 static struct metric *const nccl_rows[] = {
-    &nccl_epoch,   &nccl_members, &nccl_failed,    &nccl_refused, &nccl_versions,
+    &nccl_session, &nccl_members, &nccl_failed,    &nccl_refused, &nccl_versions,
     &nccl_changes, &nccl_bytes,   &nccl_fallbacks, &nccl_passed,  &nccl_ms};
 
 static void show_nccl(void *arg)
@@ -85,7 +85,7 @@ static void show_nccl(void *arg)
     const struct publish *publish = arg;
     const struct broadcast_stats stats =
         carry_stats(publisher_carrier(publish->publisher, &carrier_nccl));
-    metric_set(&nccl_epoch, (double)stats.transport.epoch);
+    metric_set(&nccl_session, (double)stats.transport.session);
     metric_set(&nccl_members, (double)stats.transport.members);
     metric_set(&nccl_failed, (double)stats.transport.counts.failed);
     metric_set(&nccl_refused, (double)stats.transport.refused);

@@ -3,10 +3,10 @@
  *
  *     TRY(publish_open(&options, &publish));
  *     services[n++] = publish_service(publish);
- *     publish_version(publish, model, &version);      -- compute thread: copies and compares; the loop sends
+ *     publish_version(publish, model, &version);      -- compute thread; the loop sends
  *
- * Bytes and the time until every connected generator has applied a version are metrics, which the
- * round report reads. */
+ * Bytes and the time until every connected generator has applied a version are figures for the
+ * round's report, and metrics. */
 #pragma once
 #include "base/hash.h"
 #include "model/model.h"

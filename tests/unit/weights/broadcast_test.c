@@ -9,7 +9,7 @@
 #include "weights/stream/streaming.h"
 
 enum { BUCKET = 512 << 10, MEMBERS = 2 };
-static const struct epoch_limits LIMITS = {100, 1500, 4000, 1500, 700, 300};
+static const struct session_limits LIMITS = {100, 1500, 4000, 1500, 700, 300};
 static const struct member_limits MEMBER_LIMITS = {10000, 10000, 10000, 5000};
 
 struct stage {
@@ -24,13 +24,13 @@ static struct broadcast_stats stats_of(struct ring *ring)
     return carry_stats(publisher_carrier(ring->publisher, &carrier_nccl));
 }
 
-static bool epoch_stands(struct ring *ring)
+static bool session_stands(struct ring *ring)
 {
     const struct transport_stats stats = stats_of(ring).transport;
-    return stats.state == EPOCH_STANDING && stats.members == MEMBERS;
+    return stats.state == SESSION_STANDING && stats.members == MEMBERS;
 }
 
-/* Two generators in an epoch that stands, with version 1. */
+/* Two generators in a session that stands, with version 1. */
 static void stage_open(struct stage *stage, size_t elements)
 {
     sparse = true;
@@ -52,7 +52,7 @@ static void stage_open(struct stage *stage, size_t elements)
         subscribe(ring, i, &(struct subscriber_options){.carriers = &stage->carriers});
     publish(ring, 1);
     until(ring, all_have_newest);
-    until(ring, epoch_stands);
+    until(ring, session_stands);
 }
 
 static void stage_close(struct stage *stage)
@@ -82,7 +82,7 @@ static void changes_are_broadcast_and_all_values_where_there_is_no_way(void **st
     for (uint64_t version = 2; version <= 4; version++) {
         publish(ring, version);
         until(ring, all_have_newest);
-        until(ring, epoch_stands); // the answers come after the news
+        until(ring, session_stands); // the answers come after the news
     }
     assert_models(&stage, 4);
     struct broadcast_stats stats = stats_of(ring);

@@ -1,8 +1,8 @@
-/* Epochs between processes: this one is the learner, with the real transport and a small publisher
- * over real gRPC; its generators are processes of the same program. NCCL and CUDA's runtime are the
- * stand-ins of tests/fake_nccl, opened as the real ones are. Generators are killed and stopped in
- * every state; versions arrive all the same, and only one is held up. */
-#include "epoch_learner.h"
+/* Sessions between processes: this one is the learner, with the real transport and a small
+ * publisher over real gRPC; its generators are processes of the same program. NCCL and CUDA's
+ * runtime are the stand-ins of tests/fake_nccl, opened as the real ones are. Generators are killed
+ * and stopped in every state; versions arrive all the same, and only one is held up. */
+#include "session_learner.h"
 #include <dirent.h>
 
 static void versions_reach_all_members(void **state)
@@ -34,7 +34,7 @@ struct hit {
     const char *name;
     int state;          // of the member's rules
     const char *inside; // or manners, with %d for the signal
-    uint64_t later;     // epochs after those without the victim, at least
+    uint64_t later;     // sessions after those without the victim, at least
 };
 static const struct hit hits[] = {
     {"before READY", MEMBER_PREPARING, "", 1}, {"after READY", MEMBER_CONNECTING, "", 2},
@@ -52,22 +52,22 @@ static void hit_one(const struct hit *hit, int signal_number)
     generator_start(1, "", -1, 0);
     wait_members(2);
     publish(&it);
-    const uint64_t before = transport_stats(it.transport).epoch;
+    const uint64_t before = transport_stats(it.transport).session;
     snprintf(inside, sizeof inside, *hit->inside ? hit->inside : "%.0d", signal_number);
     generator_start(2, inside, hit->state, signal_number);
     silent_id = 3; // nobody waits for it: it dies or stops
-    for (int i = 0; i < 12 || transport_stats(it.transport).epoch < before + hit->later; i++) {
+    for (int i = 0; i < 12 || transport_stats(it.transport).session < before + hit->later; i++) {
         publish(&it);
         wait_ms(100);
         if (i == 150)
-            complain("the epochs after the hit do not come");
+            complain("the sessions after the hit do not come");
     }
     wait_members(2); // the others are together again, or still
     publish(&it);
     const struct transport_stats stats = transport_stats(it.transport);
-    print_message("%-16s %s: %d of %d offers held up, the longest release %lld ms, epoch %llu\n",
+    print_message("%-16s %s: %d of %d offers held up, the longest release %lld ms, session %llu\n",
                   hit->name, signal_number == SIGKILL ? "killed " : "stopped", it.held_up,
-                  it.carried, (long long)it.worst_ms, (unsigned long long)stats.epoch);
+                  it.carried, (long long)it.worst_ms, (unsigned long long)stats.session);
     assert_in_range(it.held_up, 0, 1);
     assert_true(it.carried >= 2);
     for (uint64_t id = 1; id <= 2; id++) {
@@ -118,7 +118,7 @@ static void who_goes_on_after_a_stop_comes_back(void **state)
     learner_end(&it);
 }
 
-static void late_ones_enter_the_next_epoch(void **state)
+static void late_ones_enter_the_next_session(void **state)
 {
     struct learner it;
     (void)state;
@@ -126,14 +126,14 @@ static void late_ones_enter_the_next_epoch(void **state)
     generator_start(0, "", -1, 0);
     wait_members(1);
     publish(&it);
-    const uint64_t first = transport_stats(it.transport).epoch;
+    const uint64_t first = transport_stats(it.transport).session;
     generator_start(1, "", -1, 0);
     wait_members(2);
     publish(&it);
     generator_start(2, "", -1, 0);
     wait_members(3);
     publish(&it);
-    assert_int_equal(transport_stats(it.transport).epoch, first + 2);
+    assert_int_equal(transport_stats(it.transport).session, first + 2);
     assert_int_equal(transport_stats(it.transport).counts.failed, 0);
     assert_int_equal(it.held_up, 0);
     assert_int_equal(peer_of(1)->over_nccl, 3);
@@ -167,7 +167,7 @@ static void another_version_stays_on_grpc(void **state)
 
 /* What a member's NCCL does wrong reaches the learner as a reason, and the version arrives all the
  * same. */
-static void errors_of_a_member_end_the_epoch_with_a_reason(void **state)
+static void errors_of_a_member_end_the_session_with_a_reason(void **state)
 {
     static const struct {
         const char *manner, *reason;
@@ -242,7 +242,7 @@ static void silence_and_damage_fall_back_to_grpc(void **state)
         assert_int_equal(peer_of(id)->over_grpc, 1);
     }
     publish(&it);
-    assert_int_equal(peer_of(1)->over_nccl, 1); // the epoch stands: nothing was wrong with it
+    assert_int_equal(peer_of(1)->over_nccl, 1); // the session stands: nothing was wrong with it
     learner_end(&it);
 }
 
@@ -343,9 +343,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(killed_in_any_state_it_delays_once),
         cmocka_unit_test(stopped_in_any_state_it_delays_once),
         cmocka_unit_test(who_goes_on_after_a_stop_comes_back),
-        cmocka_unit_test(late_ones_enter_the_next_epoch),
+        cmocka_unit_test(late_ones_enter_the_next_session),
         cmocka_unit_test(another_version_stays_on_grpc),
-        cmocka_unit_test(errors_of_a_member_end_the_epoch_with_a_reason),
+        cmocka_unit_test(errors_of_a_member_end_the_session_with_a_reason),
         cmocka_unit_test(silence_and_damage_fall_back_to_grpc),
         cmocka_unit_test(fifty_rebuilds_leave_nothing_behind),
     };

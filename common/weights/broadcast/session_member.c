@@ -1,12 +1,12 @@
-#include "weights/broadcast/epoch_member.h"
+#include "weights/broadcast/session_member.h"
 
-static void enter(struct epoch_member *member, enum member_state state, int64_t deadline_ms)
+static void enter(struct session_member *member, enum member_state state, int64_t deadline_ms)
 {
     member->state = state;
     member->deadline_ms = deadline_ms;
 }
 
-static bool has_comm(const struct epoch_member *member)
+static bool has_comm(const struct session_member *member)
 {
     return member->state == MEMBER_CONNECTING || member->state == MEMBER_STANDING ||
            member->state == MEMBER_RECEIVING;
@@ -14,7 +14,7 @@ static bool has_comm(const struct epoch_member *member)
 
 /* The lane may be busy in every state but OUT; what it then still reports comes before its
  * ABORTED. */
-static unsigned leave(struct epoch_member *member, int64_t now)
+static unsigned leave(struct session_member *member, int64_t now)
 {
     member->receiving = member->state == MEMBER_RECEIVING;
     member->asked = false;
@@ -24,21 +24,21 @@ static unsigned leave(struct epoch_member *member, int64_t now)
     return MEMBER_ABORT;
 }
 
-static unsigned invite(struct epoch_member *member, int64_t now, uint64_t epoch)
+static unsigned invite(struct session_member *member, int64_t now, uint64_t session)
 {
     if (member->state == MEMBER_BROKEN)
         return 0;
     if (member->state != MEMBER_OUT) { // the learner gave up what we are in
         const unsigned set = member->state == MEMBER_LEAVING ? 0 : leave(member, now);
-        member->invited = epoch;
+        member->invited = session;
         return set;
     }
-    member->epoch = epoch;
+    member->session = session;
     enter(member, MEMBER_PREPARING, now + member->limits.ready_ms);
     return MEMBER_PREPARE;
 }
 
-static unsigned abandon(struct epoch_member *member, int64_t now)
+static unsigned abandon(struct session_member *member, int64_t now)
 {
     if (member->state == MEMBER_BROKEN)
         return 0;
@@ -49,7 +49,7 @@ static unsigned abandon(struct epoch_member *member, int64_t now)
     return set;
 }
 
-static unsigned aborted(struct epoch_member *member, int64_t now, uint64_t bytes)
+static unsigned aborted(struct session_member *member, int64_t now, uint64_t bytes)
 {
     if (member->state != MEMBER_LEAVING)
         return 0;
@@ -66,14 +66,14 @@ static unsigned aborted(struct epoch_member *member, int64_t now, uint64_t bytes
     return set;
 }
 
-static unsigned failed(struct epoch_member *member, int64_t now)
+static unsigned failed(struct session_member *member, int64_t now)
 {
     if (member->state != MEMBER_PREPARING && !has_comm(member))
         return 0;
     return MEMBER_SAY_FAILED | leave(member, now);
 }
 
-static unsigned tick(struct epoch_member *member, int64_t now)
+static unsigned tick(struct session_member *member, int64_t now)
 {
     if (!member->deadline_ms || now < member->deadline_ms)
         return 0;
@@ -84,13 +84,13 @@ static unsigned tick(struct epoch_member *member, int64_t now)
     return has_comm(member) ? failed(member, now) : leave(member, now);
 }
 
-static unsigned hear(struct epoch_member *member, int64_t now, const struct member_event *event)
+static unsigned hear(struct session_member *member, int64_t now, const struct member_event *event)
 {
     if (event->kind == MEMBER_INVITE)
-        return invite(member, now, event->epoch);
-    if (event->kind == MEMBER_ABANDON && event->epoch == member->epoch)
+        return invite(member, now, event->session);
+    if (event->kind == MEMBER_ABANDON && event->session == member->session)
         return abandon(member, now);
-    if (event->epoch != member->epoch)
+    if (event->session != member->session)
         return 0;
     if (event->kind == MEMBER_BEGIN && member->state == MEMBER_READY) {
         enter(member, MEMBER_CONNECTING, now + member->limits.connect_ms);
@@ -103,7 +103,7 @@ static unsigned hear(struct epoch_member *member, int64_t now, const struct memb
     return 0; // we left meanwhile, and said so
 }
 
-static unsigned lane(struct epoch_member *member, int64_t now, const struct member_event *event)
+static unsigned lane(struct session_member *member, int64_t now, const struct member_event *event)
 {
     if (event->kind == MEMBER_PREPARED && member->state == MEMBER_PREPARING) {
         enter(member, MEMBER_READY, now + member->limits.ready_ms);
@@ -124,7 +124,7 @@ static unsigned lane(struct epoch_member *member, int64_t now, const struct memb
     return 0;
 }
 
-static unsigned lost(struct epoch_member *member, int64_t now)
+static unsigned lost(struct session_member *member, int64_t now)
 {
     member->asked = false;
     member->invited = 0;
@@ -134,10 +134,10 @@ static unsigned lost(struct epoch_member *member, int64_t now)
     return leave(member, now);
 }
 
-struct member_actions epoch_member_step(struct epoch_member *member, int64_t now_ms,
-                                        const struct member_event *event)
+struct member_actions session_member_step(struct session_member *member, int64_t now_ms,
+                                          const struct member_event *event)
 {
-    const uint64_t epoch = member->epoch;
+    const uint64_t session = member->session;
     unsigned set;
     if (event->kind <= MEMBER_ABANDON)
         set = hear(member, now_ms, event);
@@ -148,10 +148,11 @@ struct member_actions epoch_member_step(struct epoch_member *member, int64_t now
     else
         set = lane(member, now_ms, event);
     const bool old = set & (MEMBER_SAY_ABANDONED | MEMBER_SAY_FAILED | MEMBER_END_RECEIVING);
-    return (struct member_actions){set, old ? epoch : member->epoch, member->bytes, event->mine};
+    return (struct member_actions){set, old ? session : member->session, member->bytes,
+                                   event->mine};
 }
 
-int64_t epoch_member_wake(const struct epoch_member *member)
+int64_t session_member_wake(const struct session_member *member)
 {
     return member->deadline_ms ? member->deadline_ms : INT64_MAX;
 }

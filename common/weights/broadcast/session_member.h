@@ -1,13 +1,14 @@
-/* The rules of NCCL epochs on a generator's side, without a clock, thread or library
- * (weights/broadcast/epoch.h has the learner's).
+/* The rules of NCCL sessions on a generator's side, without a clock, thread or library
+ * (weights/broadcast/session.h has the learner's).
  *
- *     struct epoch_member member = {.limits = limits};
- *     struct member_actions actions = epoch_member_step(&member, now_ms, &event);
+ *     struct session_member member = {.limits = limits};
+ *     struct member_actions actions = session_member_step(&member, now_ms, &event);
  *
- *     OUT -> PREPARING -> READY -> CONNECTING -> STANDING <-> RECEIVING      any but OUT -> LEAVING -> OUT
+ *     OUT -> PREPARING -> READY -> CONNECTING -> STANDING <-> RECEIVING      any but OUT ->
+ * LEAVING -> OUT
  *
- * The learner decides; a generator's own deadlines are for a learner that is stopped or gone, and
- * longer than the learner's. Any value is a plain one: no init, nothing to free. Owner: one
+ * The learner decides. A generator's own deadlines are for a learner that is stopped or gone, and
+ * are longer than the learner's. Any value is a plain one: no init, nothing to free. Owner: one
  * thread. */
 #pragma once
 #include <stdbool.h>
@@ -32,7 +33,7 @@ struct member_limits {
 };
 
 enum member_event_kind {
-    MEMBER_INVITE, // the learner's four: epoch
+    MEMBER_INVITE, // the learner's four: session
     MEMBER_BEGIN,
     MEMBER_ANNOUNCE,
     MEMBER_ABANDON,
@@ -47,7 +48,7 @@ enum member_event_kind {
 
 struct member_event {
     enum member_event_kind kind;
-    uint64_t epoch, bytes;
+    uint64_t session, bytes;
     bool usable, mine;
 };
 
@@ -68,21 +69,21 @@ enum member_action {
 
 struct member_actions {
     unsigned set;
-    uint64_t epoch, bytes; // that they are about
-    bool mine;             // of SAY_FAILED
+    uint64_t session, bytes; // that they are about
+    bool mine;               // of SAY_FAILED
 };
 
-struct epoch_member {
+struct session_member {
     struct member_limits limits;
     enum member_state state;
-    uint64_t epoch, bytes;
+    uint64_t session, bytes;
     int64_t deadline_ms; // 0: none
     bool receiving;      // LEAVING: a version was under way
     bool asked;          // LEAVING: to be answered
-    uint64_t invited;    // LEAVING: prepare for this epoch afterwards; 0: none
+    uint64_t invited;    // LEAVING: prepare for this session afterwards; 0: none
 };
 
-struct member_actions epoch_member_step(struct epoch_member *member, int64_t now_ms,
-                                        const struct member_event *event);
-int64_t epoch_member_wake(const struct epoch_member *member); // the next TICK; INT64_MAX: none
+struct member_actions session_member_step(struct session_member *member, int64_t now_ms,
+                                          const struct member_event *event);
+int64_t session_member_wake(const struct session_member *member); // the next TICK; INT64_MAX: none
 const char *member_state_name(enum member_state state);

@@ -1,16 +1,16 @@
-/* A learner for tests of epochs: the real transport with a small publisher over real gRPC. One at a
- * time in a process. */
+/* A learner for tests of sessions: the real transport with a small publisher over real gRPC. One
+ * at a time in a process. */
 #pragma once
 #include "base/clock.h"
-#include "epoch_generator.h"
 #include "rpc/server.h"
+#include "session_generator.h"
 #include "svc/security.h"
 #include "testing/process.h"
 #include "weights/broadcast/transport.h"
 #include <stdio.h>
 
 enum { GENERATORS = 4, PEERS = 128, GIVE_UP_MS = 60000 };
-static const struct epoch_limits LIMITS = {100, 1500, 4000, 1500, 700, 300};
+static const struct session_limits LIMITS = {100, 1500, 4000, 1500, 700, 300};
 
 struct peer {
     uint64_t id;
@@ -18,7 +18,7 @@ struct peer {
     uint64_t applied;
     int over_nccl, over_grpc; // versions
     uint64_t released;        // the version of which the transport said so last
-    uint64_t resumed_bytes;   // brought by the last broken epoch
+    uint64_t resumed_bytes;   // what the last broken session had brought it
 };
 
 struct learner {
@@ -119,13 +119,13 @@ static inline void on_message(struct rpc_call *call, struct rpc_message *message
                               const struct ProtobufCMessage *pb, void *user)
 {
     struct peer *peer = rpc_call_context(call);
-    struct epoch_message epoch;
+    struct session_message session;
     (void)pb;
     (void)user;
     const uint8_t *data = rpc_message_data(message);
-    err_t e = epoch_message_decode_up(data, rpc_message_len(message), &epoch);
+    err_t e = session_message_decode_up(data, rpc_message_len(message), &session);
     if (!err_failed(e)) {
-        transport_hear(learner->transport, peer->id, &epoch);
+        transport_hear(learner->transport, peer->id, &session);
         return;
     }
     assert_int_equal(err_code(e), ERR_NOT_FOUND);
@@ -213,7 +213,8 @@ static inline void complain(const char *what)
 {
     const struct learner *it = learner;
     const struct transport_stats stats = transport_stats(it->transport);
-    print_error("%sepoch %d %s\n", it->notes, (int)stats.epoch, epoch_state_name(stats.state));
+    print_error("%ssession %d %s\n", it->notes, (int)stats.session,
+                session_state_name(stats.state));
     for (uint64_t id = 1; id <= it->peers; id++)
         print_error("peer %d: %s, applied %d of %d, carried %d\n", (int)id,
                     peer_of(id)->call ? "here" : "gone", (int)peer_of(id)->applied,
@@ -250,7 +251,7 @@ static int64_t pause_until_ms;
 static inline bool stands(struct learner *it)
 {
     const struct transport_stats stats = transport_stats(it->transport);
-    return stats.state == EPOCH_STANDING && stats.members == wanted_members;
+    return stats.state == SESSION_STANDING && stats.members == wanted_members;
 }
 
 static inline bool paused(struct learner *it)
@@ -316,7 +317,7 @@ static inline void make_version(struct learner *it)
                                      .digest = weights_digest(it->values, 0, ELEMENTS)};
 }
 
-/* The newest version to everyone: by the epoch to its members, over gRPC to the others. */
+/* The newest version to everyone: by the session to its members, over gRPC to the others. */
 static inline bool offer(struct learner *it)
 {
     it->is_busy = true;

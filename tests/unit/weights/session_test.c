@@ -1,13 +1,14 @@
-/* The rules of epochs by themselves: a simulated learner lane and simulated generators on a virtual
- * clock, so that deadlines are exact; and random events against what must hold whatever happens. */
+/* The rules of sessions by themselves: a simulated learner lane and simulated generators on a
+ * virtual clock, so that deadlines are exact; and random events against what must hold whatever
+ * happens. */
 #include "base/rng.h"
 #include "testing/testing.h"
-#include "weights/broadcast/epoch.h"
+#include "weights/broadcast/session.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { PEERS = 4, EVENTS = 4096, STEP_MS = 1, LANE_MS = 3 };
-static const struct epoch_limits LIMITS = {50, 200, 1000, 500, 100, 300};
+static const struct session_limits LIMITS = {50, 200, 1000, 500, 100, 300};
 
 /* Where a simulated generator fails, and how: its stream breaks, or it is stopped and says nothing
  * any more. */
@@ -21,25 +22,25 @@ struct generator {
 };
 
 struct sim {
-    struct epoch_rules *rules;
+    struct session_rules *rules;
     int64_t now;
     struct generator generator[PEERS + 1]; // by peer number
     struct {
         int64_t at;
-        struct epoch_event event;
+        struct session_event event;
     } queue[EVENTS];
     int queued;
     int mints, begins, inits, aborts, releases, invites;
-    int joined; // of the epoch under way: all that can
+    int joined; // of the session under way: all that can
     uint64_t have[PEERS + 1];
     int64_t published_at, worst_ms;
     int delayed; // publications that took longer than a healthy one
     bool lane_hangs;
-    enum epoch_state last_state;
+    enum session_state last_state;
     int64_t since;
 };
 
-static void later(struct sim *sim, int64_t ms, struct epoch_event event)
+static void later(struct sim *sim, int64_t ms, struct session_event event)
 {
     assert_true(sim->queued < EVENTS);
     sim->queue[sim->queued].at = sim->now + ms;
@@ -55,84 +56,85 @@ static void fault(struct sim *sim, uint64_t peer, enum stage stage)
         generator->is_gone = true;
     generator->is_stuck = true; // its collectives stop too
     if (generator->fault == DIES)
-        later(sim, 5, (struct epoch_event){EPOCH_LEAVE, .peer = peer});
+        later(sim, 5, (struct session_event){SESSION_LEAVE, .peer = peer});
     if (generator->fault == FAILS_HERE)
         later(sim, 5,
-              (struct epoch_event){EPOCH_FAILED, .peer = peer,
-                                   .epoch = epoch_rules_epoch(sim->rules), .mine = true});
+              (struct session_event){SESSION_FAILED, .peer = peer,
+                                     .session = session_rules_session(sim->rules), .mine = true});
 }
 
 static bool anyone_stuck(const struct sim *sim)
 {
     for (int i = 1; i <= PEERS; i++)
-        if (sim->generator[i].is_stuck && epoch_rules_members(sim->rules) > 0)
+        if (sim->generator[i].is_stuck && session_rules_members(sim->rules) > 0)
             return true;
     return false;
 }
 
 /* A collective: all of it comes through, or nobody's part does. */
-static void collective(struct sim *sim, enum epoch_event_kind ours, enum epoch_event_kind theirs,
-                       const bool *takes_part)
+static void collective(struct sim *sim, enum session_event_kind ours,
+                       enum session_event_kind theirs, const bool *takes_part)
 {
     if (sim->lane_hangs)
         return;
     for (int i = 1; i <= PEERS; i++)
         if (takes_part[i] && sim->generator[i].is_stuck)
             return;
-    later(sim, LANE_MS, (struct epoch_event){ours});
+    later(sim, LANE_MS, (struct session_event){ours});
     for (uint64_t i = 1; i <= PEERS; i++)
         if (takes_part[i])
             later(sim, LANE_MS + (int64_t)i,
-                  (struct epoch_event){theirs, .peer = i, .epoch = epoch_rules_epoch(sim->rules)});
+                  (struct session_event){theirs, .peer = i,
+                                         .session = session_rules_session(sim->rules)});
 }
 
 static bool member_of[PEERS + 1];
 
-static void carry_out(struct sim *sim, const struct epoch_action *action)
+static void carry_out(struct sim *sim, const struct session_action *action)
 {
-    const uint64_t peer = action->peer, epoch = epoch_rules_epoch(sim->rules);
+    const uint64_t peer = action->peer, session = session_rules_session(sim->rules);
     const struct generator *generator = &sim->generator[peer];
     switch (action->kind) {
-    case EPOCH_DO_INVITE:
+    case SESSION_DO_INVITE:
         sim->invites++;
         memset(member_of, 0, sizeof member_of);
         fault(sim, peer, BEFORE_READY);
         if (!generator->is_gone) {
-            later(sim, 2, (struct epoch_event){EPOCH_READY, .peer = peer, .epoch = epoch});
+            later(sim, 2, (struct session_event){SESSION_READY, .peer = peer, .session = session});
             fault(sim, peer, AFTER_READY);
         }
         break;
-    case EPOCH_DO_MINT:
+    case SESSION_DO_MINT:
         sim->mints++;
-        later(sim, 1, (struct epoch_event){EPOCH_MINTED});
+        later(sim, 1, (struct session_event){SESSION_MINTED});
         break;
-    case EPOCH_DO_BEGIN:
+    case SESSION_DO_BEGIN:
         sim->begins++;
         member_of[peer] = true;
         fault(sim, peer, IN_INIT);
         break;
-    case EPOCH_DO_INIT:
+    case SESSION_DO_INIT:
         sim->inits++;
-        collective(sim, EPOCH_UP, EPOCH_JOINED, member_of);
+        collective(sim, SESSION_UP, SESSION_JOINED, member_of);
         break;
-    case EPOCH_DO_ANNOUNCE:
+    case SESSION_DO_ANNOUNCE:
         fault(sim, peer, IN_BROADCAST);
         break;
-    case EPOCH_DO_CARRY:
-        collective(sim, EPOCH_SENT, EPOCH_RECEIVED, member_of);
+    case SESSION_DO_CARRY:
+        collective(sim, SESSION_SENT, SESSION_RECEIVED, member_of);
         break;
-    case EPOCH_DO_ABANDON:
+    case SESSION_DO_ABANDON:
         if (!generator->is_gone)
             later(sim, 2,
-                  (struct epoch_event){EPOCH_ABANDONED, .peer = peer, .epoch = epoch,
-                                       .bytes = 10 * peer});
+                  (struct session_event){SESSION_ABANDONED, .peer = peer, .session = session,
+                                         .bytes = 10 * peer});
         break;
-    case EPOCH_DO_ABORT:
+    case SESSION_DO_ABORT:
         sim->aborts++;
         if (!sim->lane_hangs)
-            later(sim, 1, (struct epoch_event){EPOCH_ABORTED});
+            later(sim, 1, (struct session_event){SESSION_ABORTED});
         break;
-    case EPOCH_DO_RELEASE:
+    case SESSION_DO_RELEASE:
         sim->releases++;
         sim->have[peer] = action->bytes;
         break;
@@ -142,7 +144,7 @@ static void carry_out(struct sim *sim, const struct epoch_action *action)
 static bool is_carried(const struct sim *sim)
 {
     for (uint64_t i = 1; i <= PEERS; i++)
-        if (!sim->generator[i].is_gone && epoch_rules_carries(sim->rules, i))
+        if (!sim->generator[i].is_gone && session_rules_carries(sim->rules, i))
             return true;
     return false;
 }
@@ -151,22 +153,22 @@ static bool is_carried(const struct sim *sim)
 static void check_time(struct sim *sim)
 {
     static const int64_t most[] = {
-        [EPOCH_IDLE] = INT64_MAX,  [EPOCH_GATHERING] = 200,      [EPOCH_MINTING] = 1000,
-        [EPOCH_CONNECTING] = 1000, [EPOCH_STANDING] = INT64_MAX, [EPOCH_CARRYING] = 500,
-        [EPOCH_ENDING] = 100,      [EPOCH_BROKEN] = INT64_MAX,
+        [SESSION_IDLE] = INT64_MAX,  [SESSION_GATHERING] = 200,      [SESSION_MINTING] = 1000,
+        [SESSION_CONNECTING] = 1000, [SESSION_STANDING] = INT64_MAX, [SESSION_CARRYING] = 500,
+        [SESSION_ENDING] = 100,      [SESSION_BROKEN] = INT64_MAX,
     };
-    const enum epoch_state state = epoch_rules_state(sim->rules);
+    const enum session_state state = session_rules_state(sim->rules);
     if (state != sim->last_state)
         sim->since = sim->now;
     sim->last_state = state;
     assert_true(sim->now - sim->since <= most[state]);
 }
 
-static void step(struct sim *sim, struct epoch_event event)
+static void step(struct sim *sim, struct session_event event)
 {
-    struct epoch_action action;
-    epoch_rules_step(sim->rules, sim->now, &event);
-    while (epoch_rules_next(sim->rules, &action))
+    struct session_action action;
+    session_rules_step(sim->rules, sim->now, &event);
+    while (session_rules_next(sim->rules, &action))
         carry_out(sim, &action);
     if (sim->published_at && !is_carried(sim)) {
         const int64_t took = sim->now - sim->published_at;
@@ -182,25 +184,25 @@ static void run(struct sim *sim, int64_t ms)
     for (const int64_t until = sim->now + ms; sim->now < until; sim->now += STEP_MS) {
         for (int i = 0; i < sim->queued; i++)
             if (sim->queue[i].at <= sim->now) {
-                const struct epoch_event event = sim->queue[i].event;
+                const struct session_event event = sim->queue[i].event;
                 sim->queued--;
                 memmove(&sim->queue[i], &sim->queue[i + 1],
                         (size_t)(sim->queued - i) * sizeof sim->queue[0]);
                 i--;
                 step(sim, event);
             }
-        if (sim->now >= epoch_rules_wake(sim->rules))
-            step(sim, (struct epoch_event){EPOCH_TICK});
+        if (sim->now >= session_rules_wake(sim->rules))
+            step(sim, (struct session_event){SESSION_TICK});
         check_time(sim);
     }
 }
 
 static void start(struct sim *sim, int peers)
 {
-    *sim = (struct sim){.rules = epoch_rules_new(&LIMITS), .now = 1000};
+    *sim = (struct sim){.rules = session_rules_new(&LIMITS), .now = 1000};
     for (uint64_t i = 1; i <= (uint64_t)peers; i++) {
         sim->generator[i].stage = NEVER;
-        step(sim, (struct epoch_event){EPOCH_JOIN, .peer = i});
+        step(sim, (struct session_event){SESSION_JOIN, .peer = i});
     }
 }
 
@@ -209,10 +211,10 @@ static void publish(struct sim *sim)
     if (sim->published_at)
         return; // the last one is still under way
     sim->published_at = sim->now;
-    step(sim, (struct epoch_event){EPOCH_PUBLISH, .bytes = 1000});
+    step(sim, (struct session_event){SESSION_PUBLISH, .bytes = 1000});
 }
 
-static void an_epoch_stands_and_carries(void **state)
+static void an_session_stands_and_carries(void **state)
 {
     struct sim sim;
     (void)state;
@@ -223,19 +225,19 @@ static void an_epoch_stands_and_carries(void **state)
     assert_int_equal(sim.invites, 3);
     assert_int_equal(sim.mints, 1);
     assert_int_equal(sim.begins, 3);
-    assert_int_equal(epoch_rules_state(sim.rules), EPOCH_STANDING);
+    assert_int_equal(session_rules_state(sim.rules), SESSION_STANDING);
     for (int i = 0; i < 20; i++) {
         publish(&sim);
-        assert_true(epoch_rules_carries(sim.rules, 2));
+        assert_true(session_rules_carries(sim.rules, 2));
         run(&sim, 100);
-        assert_int_equal(epoch_rules_state(sim.rules), EPOCH_STANDING);
+        assert_int_equal(session_rules_state(sim.rules), SESSION_STANDING);
     }
     assert_int_equal(sim.releases, 60);
     for (int i = 1; i <= 3; i++)
         assert_int_equal(sim.have[i], 1000);
     assert_int_equal(sim.aborts, 0);
     assert_int_equal(sim.mints, 1); // built once, used for all
-    epoch_rules_free(sim.rules);
+    session_rules_free(sim.rules);
 }
 
 static void the_id_is_minted_when_all_have_answered(void **state)
@@ -251,11 +253,11 @@ static void the_id_is_minted_when_all_have_answered(void **state)
     run(&sim, 100);
     assert_int_equal(sim.mints, 1);
     assert_int_equal(sim.begins, 2);
-    assert_int_equal(epoch_rules_members(sim.rules), 2);
-    epoch_rules_free(sim.rules);
+    assert_int_equal(session_rules_members(sim.rules), 2);
+    session_rules_free(sim.rules);
 }
 
-/* The whole table of faults: the others go on in an epoch, and publications were held up once at
+/* The whole table of faults: the others go on in a session, and publications were held up once at
  * most, in time. */
 static void one_fault_delays_once_and_by_one_deadline(void **state)
 {
@@ -274,7 +276,7 @@ static void one_fault_delays_once_and_by_one_deadline(void **state)
             }
             assert_in_range(sim.delayed, 0, 1);
             if (stage == IN_BROADCAST && kind == STOPS)
-                assert_true(epoch_rules_carries(sim.rules, 2)); // it may still be written to
+                assert_true(session_rules_carries(sim.rules, 2)); // it may still be written to
             assert_true(sim.worst_ms <= LIMITS.carry_ms + LIMITS.end_ms);
             if (stage == IN_BROADCAST && kind != DIES && kind != FAILS_HERE)
                 assert_int_equal(sim.delayed, 1); // this test can see a delay
@@ -284,16 +286,16 @@ static void one_fault_delays_once_and_by_one_deadline(void **state)
             const bool alone = kind == FAILS_HERE && sim.generator[2].is_stuck;
             /* Who fails here says READY again and again, with longer and longer pauses */
             if (!alone) {
-                assert_int_equal(epoch_rules_state(sim.rules), EPOCH_STANDING);
-                assert_int_equal(epoch_rules_members(sim.rules), 2);
+                assert_int_equal(session_rules_state(sim.rules), SESSION_STANDING);
+                assert_int_equal(session_rules_members(sim.rules), 2);
                 assert_int_equal(sim.have[1], 1000);
                 assert_int_equal(sim.have[3], 1000);
             }
-            epoch_rules_free(sim.rules);
+            session_rules_free(sim.rules);
         }
 }
 
-static void what_a_member_has_is_kept_when_the_epoch_ends(void **state)
+static void what_a_member_has_is_kept_when_the_session_ends(void **state)
 {
     struct sim sim;
     (void)state;
@@ -307,34 +309,34 @@ static void what_a_member_has_is_kept_when_the_epoch_ends(void **state)
     assert_int_equal(sim.releases, 2); // those that answered, with what they said
     assert_int_equal(sim.have[1], 10);
     assert_int_equal(sim.have[2], 20);
-    assert_true(epoch_rules_carries(sim.rules, 3));
+    assert_true(session_rules_carries(sim.rules, 3));
     run(&sim, 1000);
     assert_int_equal(sim.releases, 2);
-    assert_int_equal(epoch_rules_members(sim.rules), 2);
-    step(&sim, (struct epoch_event){EPOCH_ABANDONED, .peer = 3, .epoch = 1, .bytes = 30});
+    assert_int_equal(session_rules_members(sim.rules), 2);
+    step(&sim, (struct session_event){SESSION_ABANDONED, .peer = 3, .session = 1, .bytes = 30});
     assert_int_equal(sim.releases, 3); // it goes on, and nothing of what it has is sent again
     assert_int_equal(sim.have[3], 30);
-    epoch_rules_free(sim.rules);
+    session_rules_free(sim.rules);
 }
 
-static void late_ones_enter_the_next_epoch(void **state)
+static void late_ones_enter_the_next_session(void **state)
 {
     struct sim sim;
     (void)state;
     start(&sim, 2);
     run(&sim, 200);
-    assert_int_equal(epoch_rules_epoch(sim.rules), 1);
+    assert_int_equal(session_rules_session(sim.rules), 1);
     sim.generator[3].stage = NEVER;
-    step(&sim, (struct epoch_event){EPOCH_JOIN, .peer = 3});
+    step(&sim, (struct session_event){SESSION_JOIN, .peer = 3});
     publish(&sim);
-    assert_false(epoch_rules_carries(sim.rules, 3)); // this version comes to it over gRPC
+    assert_false(session_rules_carries(sim.rules, 3)); // this version comes to it over gRPC
     run(&sim, 200);
-    assert_int_equal(epoch_rules_epoch(sim.rules), 2);
-    assert_int_equal(epoch_rules_members(sim.rules), 3);
+    assert_int_equal(session_rules_session(sim.rules), 2);
+    assert_int_equal(session_rules_members(sim.rules), 3);
     assert_int_equal(sim.delayed, 0);
     publish(&sim);
-    assert_true(epoch_rules_carries(sim.rules, 3));
-    epoch_rules_free(sim.rules);
+    assert_true(session_rules_carries(sim.rules, 3));
+    session_rules_free(sim.rules);
 }
 
 static void who_was_stopped_comes_back_after_a_pause(void **state)
@@ -347,16 +349,16 @@ static void who_was_stopped_comes_back_after_a_pause(void **state)
     fault(&sim, 2, AT_REST);
     publish(&sim);
     run(&sim, 1500);
-    assert_int_equal(epoch_rules_members(sim.rules), 2);
+    assert_int_equal(session_rules_members(sim.rules), 2);
     const int invites = sim.invites;
     run(&sim, 5000);
     assert_int_equal(sim.invites, invites); // it is silent: nobody waits for it again
     sim.generator[2] = (struct generator){NEVER, NONE, false, false};
-    step(&sim, (struct epoch_event){EPOCH_ABANDONED, .peer = 2, .epoch = 1, .bytes = 5});
+    step(&sim, (struct session_event){SESSION_ABANDONED, .peer = 2, .session = 1, .bytes = 5});
     run(&sim, 1000);
-    assert_int_equal(epoch_rules_members(sim.rules), 3);
+    assert_int_equal(session_rules_members(sim.rules), 3);
     assert_int_equal(sim.delayed, 1);
-    epoch_rules_free(sim.rules);
+    session_rules_free(sim.rules);
 }
 
 static void an_abort_that_hangs_ends_it_for_good(void **state)
@@ -368,15 +370,15 @@ static void an_abort_that_hangs_ends_it_for_good(void **state)
     sim.lane_hangs = true;
     publish(&sim);
     run(&sim, 2000);
-    assert_int_equal(epoch_rules_state(sim.rules), EPOCH_BROKEN);
+    assert_int_equal(session_rules_state(sim.rules), SESSION_BROKEN);
     assert_int_equal(sim.releases, 2);
     assert_true(sim.worst_ms <= LIMITS.carry_ms + LIMITS.end_ms);
     publish(&sim);
     run(&sim, 100000);
     assert_int_equal(sim.delayed, 1);
     assert_int_equal(sim.invites, 2);
-    assert_true(epoch_rules_wake(sim.rules) == INT64_MAX);
-    epoch_rules_free(sim.rules);
+    assert_true(session_rules_wake(sim.rules) == INT64_MAX);
+    session_rules_free(sim.rules);
 }
 
 /* The network for collectives is broken, and everyone answers. */
@@ -387,31 +389,31 @@ static void with_nobody_to_blame_attempts_become_rare(void **state)
     start(&sim, 3);
     for (int i = 1; i <= 3; i++)
         sim.generator[i].is_stuck = true; // in collectives alone
-    assert_true(anyone_stuck(&sim) || epoch_rules_members(sim.rules) == 0);
+    assert_true(anyone_stuck(&sim) || session_rules_members(sim.rules) == 0);
     run(&sim, 10000);
     const int first = sim.inits;
     assert_in_range(first, 2, 8);
     run(&sim, 10000);
     assert_true(sim.inits - first < first);
-    epoch_rules_free(sim.rules);
+    session_rules_free(sim.rules);
 }
 
 /* Three of four events are in season, the others are any. */
-static enum epoch_event_kind season(const struct epoch_rules *rules, uint64_t dice)
+static enum session_event_kind season(const struct session_rules *rules, uint64_t dice)
 {
-    static const enum epoch_event_kind kinds[][2] = {
-        [EPOCH_IDLE] = {EPOCH_JOIN, EPOCH_TICK},
-        [EPOCH_GATHERING] = {EPOCH_READY, EPOCH_READY},
-        [EPOCH_MINTING] = {EPOCH_MINTED, EPOCH_TICK},
-        [EPOCH_CONNECTING] = {EPOCH_UP, EPOCH_JOINED},
-        [EPOCH_STANDING] = {EPOCH_PUBLISH, EPOCH_TICK},
-        [EPOCH_CARRYING] = {EPOCH_RECEIVED, EPOCH_SENT},
-        [EPOCH_ENDING] = {EPOCH_ABANDONED, EPOCH_ABORTED},
-        [EPOCH_BROKEN] = {EPOCH_ABANDONED, EPOCH_TICK},
+    static const enum session_event_kind kinds[][2] = {
+        [SESSION_IDLE] = {SESSION_JOIN, SESSION_TICK},
+        [SESSION_GATHERING] = {SESSION_READY, SESSION_READY},
+        [SESSION_MINTING] = {SESSION_MINTED, SESSION_TICK},
+        [SESSION_CONNECTING] = {SESSION_UP, SESSION_JOINED},
+        [SESSION_STANDING] = {SESSION_PUBLISH, SESSION_TICK},
+        [SESSION_CARRYING] = {SESSION_RECEIVED, SESSION_SENT},
+        [SESSION_ENDING] = {SESSION_ABANDONED, SESSION_ABORTED},
+        [SESSION_BROKEN] = {SESSION_ABANDONED, SESSION_TICK},
     };
     if (dice % 8 < 6)
-        return kinds[epoch_rules_state(rules)][dice % 2];
-    return (enum epoch_event_kind)(dice / 8 % (EPOCH_TICK + 1));
+        return kinds[session_rules_state(rules)][dice % 2];
+    return (enum session_event_kind)(dice / 8 % (SESSION_TICK + 1));
 }
 
 static void whatever_happens_each_version_is_released_once(void **state)
@@ -419,39 +421,39 @@ static void whatever_happens_each_version_is_released_once(void **state)
     (void)state;
     int released = 0;
     for (uint64_t seed = 0; seed < 300; seed++) {
-        struct epoch_rules *rules = epoch_rules_new(&LIMITS);
+        struct session_rules *rules = session_rules_new(&LIMITS);
         const struct rng rng = rng_keyed(seed, RNG_TEST, 7, 0);
         bool carried[PEERS + 1] = {0}, answered[PEERS + 1] = {0}, aborting = false;
         int64_t now = 0;
         for (uint64_t i = 0; i < 2000; i++) {
-            struct epoch_event event = {
-                .kind = season(rules, rng_below(&rng, 4 * i, 8 * (EPOCH_TICK + 1))),
+            struct session_event event = {
+                .kind = season(rules, rng_below(&rng, 4 * i, 8 * (SESSION_TICK + 1))),
                 .peer = 1 + rng_below(&rng, 4 * i + 1, PEERS),
                 .mine = i % 3 == 0,
                 .bytes = 1 + i % 1500};
-            struct epoch_action action;
-            event.epoch = epoch_rules_epoch(rules) - (i % 7 == 0);
+            struct session_action action;
+            event.session = session_rules_session(rules) - (i % 7 == 0);
             now += (int64_t)rng_below(&rng, 4 * i + 2, i % 5 ? 4 : 50);
-            if (event.kind == EPOCH_ABORTED && !aborting)
+            if (event.kind == SESSION_ABORTED && !aborting)
                 continue; // a lane aborts when told
-            aborting = aborting && event.kind != EPOCH_ABORTED;
-            if (event.kind == EPOCH_LEAVE)
+            aborting = aborting && event.kind != SESSION_ABORTED;
+            if (event.kind == SESSION_LEAVE)
                 carried[event.peer] = false;
-            if (event.kind == EPOCH_READY)
+            if (event.kind == SESSION_READY)
                 answered[event.peer] = true;
-            epoch_rules_step(rules, now, &event);
-            while (epoch_rules_next(rules, &action)) {
-                if (action.kind == EPOCH_DO_INVITE)
+            session_rules_step(rules, now, &event);
+            while (session_rules_next(rules, &action)) {
+                if (action.kind == SESSION_DO_INVITE)
                     answered[action.peer] = false;
-                if (action.kind == EPOCH_DO_BEGIN)
+                if (action.kind == SESSION_DO_BEGIN)
                     assert_true(answered[action.peer]);
-                if (action.kind == EPOCH_DO_ABORT)
+                if (action.kind == SESSION_DO_ABORT)
                     aborting = true;
-                if (action.kind == EPOCH_DO_ANNOUNCE) {
+                if (action.kind == SESSION_DO_ANNOUNCE) {
                     assert_false(carried[action.peer]);
                     carried[action.peer] = true;
                 }
-                if (action.kind == EPOCH_DO_RELEASE) {
+                if (action.kind == SESSION_DO_RELEASE) {
                     assert_true(carried[action.peer]);
                     assert_true(action.bytes <= 1500);
                     released++;
@@ -459,21 +461,21 @@ static void whatever_happens_each_version_is_released_once(void **state)
                 }
             }
             for (uint64_t peer = 1; peer <= PEERS; peer++)
-                assert_int_equal(epoch_rules_carries(rules, peer), carried[peer]);
-            const enum epoch_state at = epoch_rules_state(rules);
-            if (at != EPOCH_IDLE && at != EPOCH_STANDING && at != EPOCH_BROKEN)
-                assert_true(epoch_rules_wake(rules) > now);
+                assert_int_equal(session_rules_carries(rules, peer), carried[peer]);
+            const enum session_state at = session_rules_state(rules);
+            if (at != SESSION_IDLE && at != SESSION_STANDING && at != SESSION_BROKEN)
+                assert_true(session_rules_wake(rules) > now);
         }
-        epoch_rules_free(rules);
+        session_rules_free(rules);
     }
     assert_true(released > 1000); // the events do reach the states that matter
 }
 
-TESTS(cmocka_unit_test(an_epoch_stands_and_carries),
+TESTS(cmocka_unit_test(an_session_stands_and_carries),
       cmocka_unit_test(the_id_is_minted_when_all_have_answered),
       cmocka_unit_test(one_fault_delays_once_and_by_one_deadline),
-      cmocka_unit_test(what_a_member_has_is_kept_when_the_epoch_ends),
-      cmocka_unit_test(late_ones_enter_the_next_epoch),
+      cmocka_unit_test(what_a_member_has_is_kept_when_the_session_ends),
+      cmocka_unit_test(late_ones_enter_the_next_session),
       cmocka_unit_test(who_was_stopped_comes_back_after_a_pause),
       cmocka_unit_test(an_abort_that_hangs_ends_it_for_good),
       cmocka_unit_test(with_nobody_to_blame_attempts_become_rare),

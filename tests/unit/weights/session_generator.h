@@ -1,5 +1,5 @@
-/* A generator's process for tests of epochs: the real rules, lane and gRPC stream; NCCL and CUDA's
- * runtime are stand-ins. The process checks every version that comes, whole by NCCL or the rest of
+/* A generator's process for tests of sessions: the real rules, lane and gRPC stream; NCCL and
+ * CUDA's runtime are stand-ins. It checks every version that comes, whole by NCCL or the rest of
  * it over gRPC, and says so. */
 #pragma once
 #include "base/clock.h"
@@ -62,7 +62,7 @@ static inline void member_send(struct rpc_message *message, void *user)
     rpc_stream_send_message(((struct generator *)user)->stream, message);
 }
 
-static inline uint8_t *member_buffer(const struct epoch_message *announce, void *user)
+static inline uint8_t *member_buffer(const struct session_message *announce, void *user)
 {
     struct generator *generator = user;
     if (announce->version != generator->manifest.version ||
@@ -72,7 +72,7 @@ static inline uint8_t *member_buffer(const struct epoch_message *announce, void 
     return (uint8_t *)generator->values;
 }
 
-static inline bool member_received(const struct epoch_message *announce, void *user)
+static inline bool member_received(const struct session_message *announce, void *user)
 {
     struct generator *generator = user;
     (void)announce;
@@ -90,7 +90,7 @@ static inline void member_ended(uint64_t have, void *user)
 static inline void member_note(const char *text, void *user)
 {
     (void)user;
-    log_info("epoch", "text=\"%s\"", text);
+    log_info("session", "text=\"%s\"", text);
 }
 
 static inline void member_entered(enum member_state state, void *user)
@@ -128,14 +128,14 @@ static inline void member_message(struct rpc_stream *stream, struct rpc_message 
                                   const struct ProtobufCMessage *pb, void *user)
 {
     struct generator *generator = user;
-    struct epoch_message epoch;
+    struct session_message session;
     struct weights_event event;
     (void)stream;
     (void)pb;
     err_t e =
-        epoch_message_decode_down(rpc_message_data(message), rpc_message_len(message), &epoch);
+        session_message_decode_down(rpc_message_data(message), rpc_message_len(message), &session);
     if (!err_failed(e)) {
-        attend_hear(generator->attend, &epoch);
+        attend_hear(generator->attend, &session);
         return;
     }
     if (err_code(e) != ERR_NOT_FOUND)

@@ -1,0 +1,122 @@
+/* The rules of NCCL sessions on the learner's side, without a clock, thread or library: events in,
+ * actions out.
+ *
+ *     SCOPED(session_rules) rules = session_rules_new(&limits);
+ *     session_rules_step(rules, now_ms, &(struct session_event){SESSION_READY, .peer = 3, .session
+ * = 7});
+ *     while (session_rules_next(rules, &action))
+ *         carry_out(&action);
+ *     wait until session_rules_wake(rules), then step SESSION_TICK
+ *
+ * A session is one NCCL communicator. The learner is rank 0; the members are the generators that
+ * said READY to its invitation in time. A communicator cannot grow, and is not used once a member
+ * is lost. A generator that comes enters the next session; one that leaves ends this one. The
+ * unique id is minted when all have answered, so nobody waits for a generator that never comes.
+ *
+ *     IDLE -> GATHERING -> MINTING -> CONNECTING -> STANDING <-> CARRYING
+ *                                          any of them -> ENDING -> IDLE (-> GATHERING at once, if
+ * there is someone)
+ *
+ * Versions are published while STANDING; in every other state they go over gRPC at once. Only
+ * CARRYING can delay a version: by carry_ms, and by end_ms to hear how far each member came. A
+ * member that does not answer by then is out until it speaks again, and says then how much it has.
+ * It waits retry_ms, twice as long each time. Where all answer and none is to blame, the members
+ * that had not received the version wait as long. Owner: one thread. */
+#pragma once
+#include "base/scoped.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum session_state {
+    SESSION_IDLE,
+    SESSION_GATHERING,
+    SESSION_MINTING,
+    SESSION_CONNECTING,
+    SESSION_STANDING,
+    SESSION_CARRYING,
+    SESSION_ENDING,
+    SESSION_BROKEN, // an abort did not return: gRPC from here on
+};
+
+struct session_limits {
+    int64_t settle_ms;  // after someone came, for others to come
+    int64_t gather_ms;  // to answer an invitation
+    int64_t connect_ms; // from the last answer to the communicator
+    int64_t carry_ms;   // for one version
+    int64_t end_ms;     // to abort, and to answer that
+    int64_t retry_ms;   // before the next attempt with who failed; doubles up to 64 times
+};
+
+enum session_event_kind {
+    /* A peer: peer is its number. */
+    SESSION_JOIN, // takes part from the next session on
+    SESSION_LEAVE,
+    SESSION_READY,
+    SESSION_JOINED,
+    SESSION_RECEIVED,
+    SESSION_REFUSED,   // it took part, and cannot use what came
+    SESSION_FAILED,    // mine: at its own place
+    SESSION_ABANDONED, // it has aborted; bytes: how much of the version it has, from the beginning
+    /* Our own part. */
+    SESSION_MINTED,
+    SESSION_UP,
+    SESSION_SENT,
+    SESSION_LANE_FAILED,
+    SESSION_ABORTED,
+    SESSION_PUBLISH, // bytes: of the version
+    SESSION_TICK,
+};
+
+struct session_event {
+    enum session_event_kind kind;
+    uint64_t peer, session,
+        bytes; // session: what a peer's message names; those of another are signs of life alone
+    bool mine;
+};
+
+enum session_action_kind {
+    SESSION_DO_INVITE,   // peer
+    SESSION_DO_MINT,     // -> MINTED
+    SESSION_DO_BEGIN,    // peer, rank, ranks: with the id
+    SESSION_DO_INIT,     // ranks -> UP
+    SESSION_DO_ANNOUNCE, // peer: a version of bytes
+    SESSION_DO_CARRY,    // -> SENT
+    SESSION_DO_ABANDON,  // peer
+    SESSION_DO_ABORT,    // -> ABORTED, also where there is nothing to abort
+    SESSION_DO_RELEASE,  // peer has so many bytes of the version: the rest goes over gRPC
+};
+
+struct session_action {
+    enum session_action_kind kind;
+    uint64_t peer, bytes;
+    int rank, ranks;
+};
+
+struct session_rules;
+struct session_rules *session_rules_new(const struct session_limits *limits);
+void session_rules_step(struct session_rules *rules, int64_t now_ms,
+                        const struct session_event *event);
+bool session_rules_next(struct session_rules *rules, struct session_action *ret);
+
+/* When the next TICK is due; INT64_MAX: not before another event. */
+int64_t session_rules_wake(const struct session_rules *rules);
+
+enum session_state session_rules_state(const struct session_rules *rules);
+const char *session_state_name(enum session_state state);
+uint64_t session_rules_session(const struct session_rules *rules); // its number: the latest one's
+size_t session_rules_members(const struct session_rules *rules);
+struct session_counts {
+    uint64_t stood, failed,
+        carried; // sessions; of these, ended by a fault; versions that all members got
+};
+struct session_counts session_rules_counts(const struct session_rules *rules);
+
+bool session_rules_is_member(const struct session_rules *rules,
+                             uint64_t peer); // of the session there is
+
+/* Whether this peer gets the version under way by the session. The stream sends it nothing before
+ * its RELEASE. */
+bool session_rules_carries(const struct session_rules *rules, uint64_t peer);
+void session_rules_free(struct session_rules *rules);
+DEFINE_SCOPED(session_rules)
