@@ -1,4 +1,4 @@
-/* What decoding has done, as metrics.
+/* Figures of decoding, as metrics.
  *
  *     counters_register(evaluates);
  *     counters_show(&before, &now);            -- between two steps
@@ -19,7 +19,7 @@ struct decode_figures {
 void counters_register(bool evaluates); // evaluates: the rows of evaluation, too
 void counters_show(const struct decode_figures *before, const struct decode_figures *now);
 
-/* New weights are in force; tokens of unfinished completions stay in flight. Logs it, too. */
+/* New weights are in force, beneath so many tokens of unfinished completions. Logs it, too. */
 void counters_swapped(uint64_t version, const struct swapped *done, const char *mode,
                       uint64_t tokens_in_flight);
 void counters_evaluates(uint64_t version); // the evaluation's weights are

@@ -1,5 +1,5 @@
-/* The compute thread, the one owner of the tracks: leased rows in, finished groups out to deliver.
- * Between two steps it picks the track whose turn it is (turns.h).
+/* The compute thread, which owns the tracks: leased rows in, finished groups out to deliver.
+ * Between two steps the thread picks the track whose turn it is (turns.h).
  *
  *     TRY(decode_start(&options, &decode));
  *     decode_offer(decode, TRACK_TRAINING);      -- options.wanted follows when it is time for weights:
@@ -28,7 +28,7 @@ struct decode_options {
     void (*wanted)(void *arg, enum track_kind track);
     void (*applied)(void *arg, enum track_kind track, uint64_t version); // weights are in force
     void (*paused)(void *arg, bool paused); // decode_pause has come into force
-    void (*failed)(void *arg, err_t why);   // the engine cannot go on; takes why
+    void (*failed)(void *arg, err_t why);   // a track cannot go on; takes why
     void *arg;
 };
 
@@ -46,28 +46,26 @@ uint32_t decode_groups(const struct decode *decode, enum track_kind track);
 void decode_admit(struct decode *decode, struct lease_grant *grant);
 void decode_cancel(struct decode *decode, const struct digest *id); // unknown ids are ignored
 
-/* Stands still between two steps, or goes on from there: to the same bits, for the engine keeps all
- * it has. Evaluations, too. */
+/* All tracks stand still between two steps, or go on from there: to the same bits, because the
+ * engines keep all they have. */
 void decode_pause(struct decode *decode, bool paused);
 
-/* Newer weights lie ready; again for each that replaces them there. They are asked for by
- * options.wanted, at once or, as generator.in_flight has it, later: whoever answers then gives the
- * newest. */
+/* Newer weights lie ready; again for each version that replaces them. options.wanted asks for the
+ * newest of them, at once or later, as generator.in_flight has it. */
 void decode_offer(struct decode *decode, enum track_kind track);
 
-/* What was wanted; the values are borrowed until options.applied. Put in force between two
- * steps. */
+/* Answers options.wanted; the values are borrowed until options.applied. They are put in force
+ * between two steps. */
 void decode_weights(struct decode *decode, enum track_kind track,
                     const struct track_weights *weights);
 
-/* Training's weights in force are not to be trusted: nothing is decoded until the next come. */
+/* Training's weights in force are wrong: nothing is decoded until the next come. */
 void decode_hold(struct decode *decode);
 
-/* As the thread has told last, at most some 50 ms ago. */
+/* As the thread told them last. A thread at work tells them every 50 ms. */
 struct decode_figures decode_figures(const struct decode *decode);
 
-/* Ends the thread. What it has told the loop is still to be run (loop_run_posted), then
- * decode_free. */
+/* Ends the thread. The loop runs its last notes (loop_run_posted), then comes decode_free. */
 void decode_stop(struct decode *decode);
 void decode_free(struct decode *decode);
 DEFINE_SCOPED(decode)

@@ -1,20 +1,20 @@
-/* New weights into the engine: when they are taken, and what becomes of sequences half done
- * (generator.in_flight).
+/* New weights into the engine: the moment at which they are taken, and the fate of sequences half
+ * done (generator.in_flight).
  *
- *     swap_offer(swap);                                    -- newer weights lie ready
- *     if (swap_wants(swap)) ...                            -- between two steps: ask for the newest that lies ready
+ *     swap_offer(swap);                    -- newer weights lie ready
+ *     if (swap_wants(swap)) ...            -- between two steps: ask for the newest that lies ready
  *     TRY(swap_apply(swap, values, changed, version, &done));   -- they have come
  *     if (!swap_holds(swap)) engine_admit(...)
  *
- * continue: taken between any two steps; new tokens stand on the old weights' KV. recompute: taken
- * between any two steps; everything unfinished gets its KV anew before its next token. A rebuild
- * under way
- *     gives way to newer weights once; the one that took its place is completed before others are taken, so that sequences go
- *     on however fast versions come.
- * finish: nothing is admitted from the offer on; taken when the last sequence is done.
+ * continue: between any two steps. New tokens stand on the old weights' KV.
+ * recompute: between any two steps. Unfinished sequences get their KV anew before the next token.
+ *     A rebuild under way gives way to newer weights once. The rebuild in its place is completed
+ *     first, so that sequences go on however fast versions come.
+ * finish: when the last sequence is done. Nothing is admitted from the offer on.
  *
- * Who asks gets the newest: versions that come while one has to wait are never applied, and nothing
- * is rebuilt for them. Owner: the thread that owns the engine. */
+ * The newest version is taken. Versions that came while another waited are never applied.
+ *
+ * Owner: the thread that owns the engine. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -29,11 +29,11 @@ struct swap *swap_new(struct model *model, struct engine *engine, enum recipe_in
 /* Newer weights lie ready; again for each that replaces them there. */
 void swap_offer(struct swap *swap);
 
-/* Whether they are to be asked for now. True once, until they have come. */
+/* Whether to ask for the weights now. True once, until they have come. */
 bool swap_wants(struct swap *swap);
 
-/* The weights in force are not to be trusted, and no step is made: the next are taken at once, in
- * every mode. Where `finish` has sequences half done, these get their KV anew. */
+/* The weights in force are wrong, and no step is made: the next are taken at once in every mode.
+ * Sequences that `finish` has half done get their KV anew. */
 void swap_force(struct swap *swap);
 
 /* Whether nothing may be admitted now. */

@@ -104,11 +104,11 @@ struct decoded *decoder_take(struct decoder *decoder); // the next finished one;
 void decoded_free(struct decoded *decoded);
 DEFINE_SCOPED(decoded)
 
-/* Forgets a request that is not finished, or with decoder_drop any. Returns its arg; NULL: none. */
+/* Forgets an unfinished request; the next of all. Returns its arg; NULL: there is none. */
 void *decoder_cancel(struct decoder *decoder, const struct digest *id);
 void *decoder_drop(struct decoder *decoder);
 
-/* engine.h: a completion stands still, and goes on to the same bits. False: not under way. */
+/* A completion stands still, and goes on to the same bits (engine.h). False: not under way. */
 bool decoder_suspend(struct decoder *decoder, const struct digest *id, int completion);
 bool decoder_resume(struct decoder *decoder, const struct digest *id, int completion);
 

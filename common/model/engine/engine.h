@@ -1,4 +1,4 @@
-/* The decode loop that generator, eval and generate share: continuous batching over slots.
+/* Continuous batching over slots: the steps of a decoder (decoder.h).
  *
  *     struct engine_config config = {.slots = 64, .max_context = 512, .step_rows = 256};
  *     TRY(engine_new(model, &config, &engine));
@@ -81,7 +81,7 @@ struct engine_counters {
     uint64_t recomputed_tokens; // computed again because of new weights
     uint64_t tokens;            // tokens sampled
     uint64_t completions;       // finished
-    uint64_t preemptions;       // sequences that lost their pages to an older one
+    uint64_t preemptions;       // sequences that lost their pages to another
     double busy_s;              // inside engine_step
 };
 
