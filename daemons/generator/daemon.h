@@ -22,7 +22,7 @@ struct daemon {
     struct decode *decode;
     struct prompts *prompts;
     struct carriers carriers;
-    struct relay *relay; // NULL: none
+    struct relaying *relay; // NULL: none
     char *serves;
     struct hello hello;            // to the learner
     struct update *update[TRACKS]; // of evaluation NULL: none

@@ -245,11 +245,11 @@ static err_t serve(struct daemon *d, const char *announce)
                                           .arg = d}};
     TRY(carriers_open(recipe, d->loop, &d->carriers));
     TRY(decode_start(&decode, &d->decode));
-    TRY(relay_open(recipe, decode_model(d->decode, TRACK_TRAINING)->params->layout, &d->relay));
+    TRY(relaying_open(recipe, decode_model(d->decode, TRACK_TRAINING)->params->layout, &d->relay));
     if (d->relay)
-        face.services[face.service_count++] = relay_service(d->relay);
+        face.services[face.service_count++] = relaying_service(d->relay);
     TRY(face_open(&face, &d->face));
-    d->serves = relay_address(recipe, face_address(d->face));
+    d->serves = relaying_address(recipe, face_address(d->face));
     TRY(open_prompts(d));
     TRY(open_updates(d));
     watch_peers(d);
@@ -267,7 +267,7 @@ static void daemon_done(struct daemon *d)
         loop_run_posted(d->loop);
     for (enum track_kind track = 0; track < TRACKS; track++)
         update_free(d->update[track]);
-    relay_free(d->relay);
+    relaying_free(d->relay);
     mem_free(d->serves);
     hello_done(&d->hello);
     carriers_done(&d->carriers);

@@ -4,7 +4,7 @@
 #include "weights/publisher.h"
 #include <string.h>
 
-struct relay {
+struct relaying {
     struct publisher *publisher;
 };
 
@@ -15,12 +15,12 @@ static struct metric placed =
     METRIC_GAUGE("rlhfd_relay_sent_on", "generators that were sent on to others, since the start");
 static struct metric *const rows[] = {&served, &sent, &placed};
 
-err_t relay_open(const struct recipe *recipe, const struct layout *layout, struct relay **ret)
+err_t relaying_open(const struct recipe *recipe, const struct layout *layout, struct relaying **ret)
 {
     if (!recipe->publish.fanout)
         return OK;
     metrics_register(rows, sizeof rows / sizeof *rows);
-    struct relay *relay = mem_new(sizeof *relay);
+    struct relaying *relay = mem_new(sizeof *relay);
     /* What was packed for the way here goes on as it is. */
     const struct publisher_options options = {
         .run = recipe->run.name,
@@ -33,25 +33,25 @@ err_t relay_open(const struct recipe *recipe, const struct layout *layout, struc
     };
     err_t e = publisher_new(&options, &relay->publisher);
     if (err_failed(e)) {
-        relay_free(relay);
+        relaying_free(relay);
         return e;
     }
     *ret = relay;
     return OK;
 }
 
-struct rpc_service relay_service(struct relay *relay)
+struct rpc_service relaying_service(struct relaying *relay)
 {
     return publisher_service(relay->publisher);
 }
 
-void relay_forward(struct relay *relay, const struct manifest *manifest, const uint16_t *values,
-                   struct delta *delta)
+void relaying_forward(struct relaying *relay, const struct manifest *manifest,
+                      const uint16_t *values, struct delta *delta)
 {
     publisher_publish(relay->publisher, snapshot_lazy(manifest, values), delta);
 }
 
-void relay_beat(struct relay *relay, uint64_t beat)
+void relaying_beat(struct relaying *relay, uint64_t beat)
 {
     const struct publisher_stats stats = publisher_stats(relay->publisher);
     publisher_beat(relay->publisher, beat);
@@ -60,7 +60,7 @@ void relay_beat(struct relay *relay, uint64_t beat)
     metric_set(&placed, (double)stats.placed);
 }
 
-char *relay_address(const struct recipe *recipe, const char *listen)
+char *relaying_address(const struct recipe *recipe, const char *listen)
 {
     static const char *const wildcards[] = {"0.0.0.0:", "[::]:", ":"};
     const char *given = recipe->generator.address;
@@ -72,7 +72,7 @@ char *relay_address(const struct recipe *recipe, const char *listen)
     return mem_string(*given ? given : listen);
 }
 
-void relay_free(struct relay *relay)
+void relaying_free(struct relaying *relay)
 {
     if (!relay)
         return;

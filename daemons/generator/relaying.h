@@ -1,9 +1,9 @@
 /* Weights on to other generators (publish.fanout): what update has staged, served as the learner
  * serves it.
  *
- *     TRY(relay_open(recipe, decode_layout(decode), &relay));        -- NULL where publish.fanout is 0
- *     services[n++] = relay_service(relay);
- *     relay_forward(relay, manifest, values, delta);   relay_beat(relay, beat);       -- update's
+ *     TRY(relaying_open(recipe, decode_layout(decode), &relay));        -- NULL where publish.fanout is 0
+ *     services[n++] = relaying_service(relay);
+ *     relaying_forward(relay, manifest, values, delta);   relaying_beat(relay, beat);       -- update's
  *
  * Changes are passed on as they came. All values are copied only for who needs them. Owner: the
  * loop's thread. The server is freed first, then update, then this. */
@@ -14,16 +14,17 @@
 #include "weights/codec/delta.h"
 #include "weights/codec/manifest.h"
 
-struct relay;
-err_t relay_open(const struct recipe *recipe, const struct layout *layout, struct relay **ret);
-struct rpc_service relay_service(struct relay *relay);
+struct relaying;
+err_t relaying_open(const struct recipe *recipe, const struct layout *layout,
+                    struct relaying **ret);
+struct rpc_service relaying_service(struct relaying *relay);
 
 /* values: until the next call; takes delta, from the version of the call before, or NULL. */
-void relay_forward(struct relay *relay, const struct manifest *manifest, const uint16_t *values,
-                   struct delta *delta);
-void relay_beat(struct relay *relay, uint64_t beat);
+void relaying_forward(struct relaying *relay, const struct manifest *manifest,
+                      const uint16_t *values, struct delta *delta);
+void relaying_beat(struct relaying *relay, uint64_t beat);
 
 /* Where it serves, for others: of the recipe and the address in use. NULL: nowhere; owned by the
  * caller. */
-char *relay_address(const struct recipe *recipe, const char *listen);
-void relay_free(struct relay *relay);
+char *relaying_address(const struct recipe *recipe, const char *listen);
+void relaying_free(struct relaying *relay);

@@ -104,14 +104,14 @@ static void on_forward(struct subscriber *subscriber, const struct manifest *man
 {
     (void)subscriber;
     const struct update *update = user;
-    relay_forward(update->options.relay, manifest, values, delta);
+    relaying_forward(update->options.relay, manifest, values, delta);
 }
 
 static void on_beat(struct subscriber *subscriber, uint64_t beat, void *user)
 {
     (void)subscriber;
     const struct update *update = user;
-    relay_beat(update->options.relay, beat);
+    relaying_beat(update->options.relay, beat);
 }
 
 static struct subscriber_handlers handlers_of(const struct update_options *options)

@@ -11,7 +11,7 @@
 #include "rpc/rpc.h"
 
 struct carriers;
-struct relay;
+struct relaying;
 struct update;
 struct security;
 struct update_options {
@@ -26,7 +26,7 @@ struct update_options {
     void (*down)(void *arg, err_t why); // takes why
     /* Of training's weights alone: */
     void (*up)(void *arg);
-    struct relay *relay;             // passes versions on; NULL: none
+    struct relaying *relay;          // passes versions on; NULL: none
     const char *serves;              // address of the relay; NULL: none
     int64_t silence_ms;              // of another generator's relay; 0: never sent on to one
     const struct carriers *carriers; // borrowed for the call

@@ -13,12 +13,12 @@ struct chain {
     struct digest digest; // of version 1, which the relay and a child have loaded
     int asked;            // for it
 };
-static struct relay *relay; // the handler's: one at a time
+static struct relaying *relay; // the handler's: one at a time
 
 static void pass_on(struct subscriber *, const struct manifest *manifest, const uint16_t *values,
                     struct delta *delta, void *)
 {
-    relay_forward(relay, manifest, values, delta);
+    relaying_forward(relay, manifest, values, delta);
 }
 
 static err_t give_loaded(void *arg, uint16_t *ret)
@@ -52,8 +52,8 @@ static void chain_open(struct chain *chain)
     *chain = (struct chain){0};
     ring_init(&chain->ring, LARGE);
     snprintf(chain->learner, sizeof chain->learner, "%s", chain->ring.target);
-    assert_ok(relay_open(&recipe, chain->ring.layout, &relay));
-    struct rpc_service services[] = {relay_service(relay)};
+    assert_ok(relaying_open(&recipe, chain->ring.layout, &relay));
+    struct rpc_service services[] = {relaying_service(relay)};
     const struct rpc_server_options server = {.address = "127.0.0.1:0", RPC_SERVICES(services)};
     assert_ok(rpc_server_start(chain->ring.rpc, &server, &chain->server));
     snprintf(chain->relay_target, sizeof chain->relay_target, "127.0.0.1:%d",
@@ -67,7 +67,7 @@ static void chain_close(struct chain *chain)
 {
     rpc_server_free(chain->server);
     subscriber_free(STEAL(chain->ring.generator[RELAY].subscriber));
-    relay_free(relay);
+    relaying_free(relay);
     ring_done(&chain->ring);
 }
 
