@@ -3,17 +3,15 @@
  *
  *     TRY(subscriber_open(rpc, &options, &handlers, decode, &subscriber));
  *     -> handlers.staged(manifest): a newer version lies ready
- *     if (subscriber_take(subscriber, &manifest, &values)) ...             -- when the model is
- * between two steps
- *     subscriber_applied(subscriber);                                      -- it serves them: the
- * buffer is free again
+ *     if (subscriber_take(subscriber, &manifest, &values)) ...    -- between two steps of the model
+ *     subscriber_applied(subscriber);                             -- the buffer is free again
  *
- * A version comes whole, or as changes of the newest one that lies here. Changes are staged as
- * lists, checked against the manifest's digest, and written while nobody has the values taken. A
- * staged version that nobody took is replaced by a newer one. While one is taken and the next is
- * complete, reading stops, and the publisher skips versions. After a break the stream comes back by
- * itself, says which version is applied and which lies here, and goes on with the chunk at which it
- * ended.
+ * A version comes whole, or as changes from the newest version received. Changes are staged as
+ * lists, checked against the manifest's digest, and written while no version is taken. A newer
+ * version replaces a staged one that nobody took. While one is taken and the next is complete,
+ * reading stops, and the publisher skips versions. A stream that broke opens again by itself. Its
+ * hello tells which version is applied and which is complete. An interrupted version goes on with
+ * the first missing chunk.
  *
  * Memory: nothing while the model serves what it loaded itself (options.digest) and the learner has
  * nothing newer. Then one array of the model's size, in which changes are followed, and a second
@@ -51,10 +49,10 @@ struct subscriber_options {
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     const struct carriers *carriers;    // borrowed for the call; NULL: those without needs
     const char *serves; // where this generator passes versions on (forward); NULL: nowhere
-    /* Silence of a generator that serves it, after which it goes back to target; 0: it is never
-     * sent on. */
+    /* After so much silence of a generator that serves it, the subscriber goes back to target; 0: a
+     * publisher never sends it on to a generator. */
     int64_t silence_ms;
-    bool holds; // it begins with these weights applied:
+    bool holds; // the model has the weights of this version from the start:
     uint32_t lineage;
     uint64_t version;
     /* The digest of weights that the model loaded from elsewhere; NULL: none. A version that is the
@@ -101,8 +99,8 @@ bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
  * While one is taken. */
 const bool *subscriber_changed(const struct subscriber *subscriber);
 
-/* What was taken is served: the publisher is told. staged() may be called from here for the next
- * one. */
+/* The model serves the version that was taken, and the publisher is told so. May call staged() for
+ * the next version. */
 void subscriber_applied(struct subscriber *subscriber);
 
 struct subscriber_stats subscriber_stats(const struct subscriber *subscriber);

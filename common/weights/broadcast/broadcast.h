@@ -1,11 +1,10 @@
 /* The versions that a publisher gives to NCCL, and the chunks of them that it still has to send.
  *
  *     struct broadcast_round round = {0};
- *     for each subscriber: broadcast_count(broadcast, &round, peer, wants, way);    -- way:
- * changes from what it has, or NULL
+ *     for each subscriber: broadcast_count(broadcast, &round, peer, wants, way);
+ *                                               -- way: the changes from the peer's version, or NULL
  *     broadcast_offer(broadcast, &round, newest);
- *     if (broadcast_carries(broadcast, peer)) -- send it nothing: begin(peer, what) or rest(peer,
- * what, chunks) says what next
+ *     if (broadcast_carries(broadcast, peer))   -- send nothing before a call of begin or rest
  *
  * One broadcast is the same bytes for all members of a session. Where all of them have the same
  * version, these are the changes from it. Else they are all values, but only where gRPC would send
@@ -20,7 +19,8 @@ struct broadcast_handlers {
     void (*send)(uint64_t peer, struct rpc_message *message, void *user); // on its stream
     /* NCCL brings this version to the peer: send it the manifest, and nothing more. */
     void (*begin)(uint64_t peer, const struct snapshot *what, void *user);
-    /* Chunks of the version that the peer has now. The others are to be sent; 0: begin anew. */
+    /* The peer has the first `chunks` chunks of the version. The stream sends the others; 0: the
+     * stream begins anew. */
     void (*rest)(uint64_t peer, struct snapshot *what, uint64_t chunks, void *user);
     void (*note)(const char *text, void *user); // optional: a line for the log
 };
@@ -37,8 +37,8 @@ void broadcast_leave(struct broadcast *broadcast, uint64_t peer);
 struct broadcast_round {
     size_t members, with_way;
     struct snapshot *way;   // of the first member
-    bool differ, satisfied; // ways are not the same; one wants nothing
-    uint64_t grpc_bytes;    // what the members would be sent over gRPC
+    bool differ, satisfied; // ways are not the same; a member wants nothing
+    uint64_t grpc_bytes;    // gRPC would send the members so much in sum
 };
 void broadcast_count(const struct broadcast *broadcast, struct broadcast_round *round,
                      uint64_t peer, bool wants, struct snapshot *way);

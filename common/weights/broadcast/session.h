@@ -2,8 +2,8 @@
  * actions out.
  *
  *     SCOPED(session_rules) rules = session_rules_new(&limits);
- *     session_rules_step(rules, now_ms, &(struct session_event){SESSION_READY, .peer = 3, .session
- * = 7});
+ *     const struct session_event ready = {SESSION_READY, .peer = 3, .session = 7};
+ *     session_rules_step(rules, now_ms, &ready);
  *     while (session_rules_next(rules, &action))
  *         carry_out(&action);
  *     wait until session_rules_wake(rules), then step SESSION_TICK
@@ -14,14 +14,14 @@
  * unique id is minted when all have answered, so nobody waits for a generator that never comes.
  *
  *     IDLE -> GATHERING -> MINTING -> CONNECTING -> STANDING <-> CARRYING
- *                                          any of them -> ENDING -> IDLE (-> GATHERING at once, if
- * there is someone)
+ *     any of them -> ENDING -> IDLE (-> GATHERING at once, if there is someone)
  *
  * Versions are published while STANDING; in every other state they go over gRPC at once. Only
  * CARRYING can delay a version: by carry_ms, and by end_ms to hear how far each member came. A
  * member that does not answer by then is out until it speaks again, and says then how much it has.
- * It waits retry_ms, twice as long each time. Where all answer and none is to blame, the members
- * that had not received the version wait as long. Owner: one thread. */
+ * A failed member waits retry_ms for its next session, twice as long after each further failure.
+ * Where all answer and none is to blame, the members that had not received the version wait as
+ * long. Owner: one thread. */
 #pragma once
 #include "base/scoped.h"
 #include <stdbool.h>
@@ -55,9 +55,9 @@ enum session_event_kind {
     SESSION_READY,
     SESSION_JOINED,
     SESSION_RECEIVED,
-    SESSION_REFUSED,   // it took part, and cannot use what came
+    SESSION_REFUSED,   // the peer took part, but its version is wrong
     SESSION_FAILED,    // mine: at its own place
-    SESSION_ABANDONED, // it has aborted; bytes: how much of the version it has, from the beginning
+    SESSION_ABANDONED, // the peer has aborted; bytes: received of the version, from its beginning
     /* Our own part. */
     SESSION_MINTED,
     SESSION_UP,

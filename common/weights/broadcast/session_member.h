@@ -4,8 +4,8 @@
  *     struct session_member member = {.limits = limits};
  *     struct member_actions actions = session_member_step(&member, now_ms, &event);
  *
- *     OUT -> PREPARING -> READY -> CONNECTING -> STANDING <-> RECEIVING      any but OUT ->
- * LEAVING -> OUT
+ *     OUT -> PREPARING -> READY -> CONNECTING -> STANDING <-> RECEIVING
+ *     any but OUT -> LEAVING -> OUT
  *
  * The learner decides. A generator's own deadlines are for a learner that is stopped or gone, and
  * are longer than the learner's. Any value is a plain one: no init, nothing to free. Owner: one
@@ -69,7 +69,7 @@ enum member_action {
 
 struct member_actions {
     unsigned set;
-    uint64_t session, bytes; // that they are about
+    uint64_t session, bytes; // named in the messages to the learner
     bool mine;               // of SAY_FAILED
 };
 

@@ -2,12 +2,11 @@
  * old ones. Nothing is written until all have come and the digest agrees.
  *
  *     SCOPED(staging) staging = staging_new(layout);
- *     TRY(staging_add(staging, values, chunk, len));                -- hostile bytes; for each
- * chunk, in order
- *     struct digest now = weights_digest_add(digest, staging_change(staging));       -- compare it
- * with the manifest's
- *     staging_apply(staging, values, changed);                      -- doing it twice does no harm
- *     staging_clear(staging);                                       -- ready for the next
+ *     TRY(staging_add(staging, values, chunk, len));          -- hostile bytes; each chunk, in order
+ *     struct digest now = weights_digest_add(digest, staging_change(staging));
+ *                                                             -- compare it with the manifest's
+ *     staging_apply(staging, values, changed);                -- doing it twice does no harm
+ *     staging_clear(staging);                                 -- ready for the next
  *
  * values must not change between the first staging_add and staging_apply. Memory: about 6 bytes a
  * change. Any thread, one at a time. */
@@ -27,7 +26,7 @@ err_t staging_add(struct staging *staging, const uint16_t *values, const uint8_t
                   size_t len);
 
 uint64_t staging_count(const struct staging *staging);       // values to write
-struct digest staging_change(const struct staging *staging); // what they add to the digest
+struct digest staging_change(const struct staging *staging); // to be added to the digest
 
 /* Writes them. changed: NULL, or a flag per tensor, set where one changes. */
 void staging_apply(const struct staging *staging, uint16_t *values, bool *changed);

@@ -22,7 +22,7 @@ struct carrier_send {
     void (*offer)(void *state);                    // there is a newer version: sending->newest
     void (*serve)(void *state, struct peer *peer); // its queue has room, or it has less than before
     void (*beat)(void *state, uint64_t beat);      // to all subscribers: the learner is alive
-    void (*leave)(void *state, struct peer *peer); // it is gone; again without effect
+    void (*leave)(void *state, struct peer *peer); // the peer is gone; a second call does nothing
     void (*close)(void *state);
 };
 

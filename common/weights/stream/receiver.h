@@ -1,5 +1,6 @@
-/* What comes becomes versions: checks manifests, gathers chunks, compares digests, and keeps the
- * newest version for the model. All carriers of a subscriber bring chunks to its one receiver.
+/* A receiver makes versions from messages: it checks manifests, gathers chunks, compares digests.
+ * The newest version waits for the model. All carriers of a subscriber bring chunks to its one
+ * receiver.
  *
  *     struct receiver *receiver = receiver_new(&options, &handlers, user);
  *     TRY(receiver_manifest(receiver, &manifest));
@@ -35,14 +36,14 @@ struct receiver_handlers {
     void (*forward)(const struct manifest *manifest, const uint16_t *values, struct delta *delta,
                     void *user);
     void (*poisoned)(void *user);
-    void (*broken)(err_t why, void *user); // DATA_LOSS: memory is not what it should be; takes why
+    void (*broken)(err_t why, void *user); // DATA_LOSS: values in memory are damaged; takes why
     void (*read)(bool on, void *user);     // the stream is to be read again, or not for now
     void (*let_go)(void *user);            // memory that was lent is back
 };
 struct receiver *receiver_new(const struct receiver_options *options,
                               const struct receiver_handlers *handlers, void *user);
 
-/* INVALID: another model, no such base, or not what is missing. */
+/* INVALID: another model, an unknown base, or chunks that are not the missing ones. */
 err_t receiver_manifest(struct receiver *receiver, const struct manifest *manifest);
 
 /* The next chunk. message NULL: its values are in place. INVALID: out of order or malformed.
@@ -54,21 +55,21 @@ err_t receiver_chunk(struct receiver *receiver, struct rpc_message *message,
 const struct manifest *receiver_coming(const struct receiver *receiver);
 
 void receiver_lost(struct receiver *receiver);  // the stream broke, or gives way to another
-void receiver_drop(struct receiver *receiver);  // we break the stream: what comes is given up
+void receiver_drop(struct receiver *receiver);  // we break the stream: the coming version is lost
 void receiver_again(struct receiver *receiver); // the version that was wrong comes once more
 bool receiver_is_complete(const struct receiver *receiver); // one waits; nothing is read
 
-/* Memory of what comes is another's to write to, until it is given back. `to` names the carrier;
- * messages of versions are refused with that name meanwhile. */
+/* Lends the memory of the coming version to a carrier, which writes to it until it gives it back.
+ * `to` names the carrier; messages of versions are refused with that name meanwhile. */
 void receiver_lend(struct receiver *receiver, const char *to);
 void receiver_give_back(struct receiver *receiver);
 const char *receiver_lent_to(const struct receiver *receiver); // NULL: nobody
 
-/* It is never given back: its memory stays until the process ends. */
+/* The carrier never gives the lent memory back; it stays allocated until the process ends. */
 void receiver_abandon(struct receiver *receiver);
-uint16_t *receiver_values(struct receiver *receiver); // where all values of what comes go
+uint16_t *receiver_values(struct receiver *receiver); // memory for all values of the coming version
 
-/* What the hello says of what lies here, and what every message says of what is served. */
+/* Fill the fields about versions: introduce those of a hello, say_served those of every message. */
 void receiver_introduce(const struct receiver *receiver, struct subscription *ret);
 void receiver_say_served(const struct receiver *receiver, struct subscription *ret);
 

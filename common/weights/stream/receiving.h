@@ -1,5 +1,5 @@
-/* What a subscriber lends to its carriers: the receiver that they fill, and calls to the
- * subscriber's one stream. Each call takes `arg` first. Owner: the loop's thread. */
+/* A subscriber lends its carriers the receiver that they fill, and calls to its one stream. Each
+ * call takes `arg` first. Owner: the loop's thread. */
 #pragma once
 #include "base/err.h"
 #include "weights/stream/receiver.h"
@@ -10,10 +10,10 @@ struct receiving {
     const char *home;   // the publisher's address; borrowed while a carrier opens
     const char *serves; // where this generator passes versions on; borrowed likewise; NULL: nowhere
     int64_t silence_ms; // of a generator that serves this one; 0: this one is never sent on
-    /* Sends on the stream; what is sent while it is down is lost. message is borrowed. */
+    /* Sends on the stream. A message sent while the stream is down is lost. message is borrowed. */
     void (*send)(void *arg, struct rpc_message *message);
     void (*cut)(void *arg, err_t why); // breaks the stream, as a peer's that sends nonsense
-    /* The stream goes to another publisher. INVALID, DENIED: the target; it stays where it is. */
+    /* Opens the stream to another publisher. INVALID, DENIED: the target; the old stream stays. */
     err_t (*move)(void *arg, const char *target);
     void (*beat)(void *arg, uint64_t beat);
     void (*note)(void *arg, const char *text); // a line for the log

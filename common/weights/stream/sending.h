@@ -1,5 +1,5 @@
-/* What a publisher shares with its carriers: the newest version, the subscribers, and what each of
- * them has. publisher.c fills it; a carrier changes what it says here of the peers that it serves.
+/* A publisher shares with its carriers the newest version, the subscribers, and the version that
+ * each of them has. publisher.c fills it. A carrier changes the fields of the peers that it serves.
  * Owner: the loop's thread. */
 #pragma once
 #include "base/err.h"
@@ -19,10 +19,10 @@ struct peer {
     uint64_t id;           // never used again
     struct rpc_call *call; // borrowed: the peer ends in its close handler
     bool dismissed;        // finished; its close handler comes
-    bool compressed;       // its deltas are
+    bool compressed;       // gets compressed deltas
     char *generator;
     char *serves;           // the address where it passes versions on; NULL: it does not
-    double suspect_until_s; // it has failed one that was sent on to it
+    double suspect_until_s; // a subscriber sent on to it came back; none is sent there until then
     uint64_t incarnation;
     bool holds; // the version that it has applied:
     uint32_t lineage;
@@ -30,28 +30,30 @@ struct peer {
     bool has; // the version that lies there complete, or was sent to its end over this stream:
     uint32_t has_lineage;
     uint64_t has_version;
-    bool has_partial; // an earlier stream left this unfinished; for the first version that is sent
+    /* An earlier stream broke in the middle of this version. The first version sent goes on with
+     * it, if it is the same. */
+    bool has_partial;
     struct manifest partial;
     uint64_t partial_chunks;
-    /* Of what it has, as its hello said; or, as it has nothing, of what it loaded from elsewhere */
+    /* Digest of the version that it has, from its hello; without one, of weights from elsewhere. */
     bool has_digest;
     struct digest digest;
-    /* The carrier that brings it a version now, beside the stream; NULL: none. The stream sends it
-     * no version until then. */
+    /* The carrier that brings the peer a version now, beside the stream; NULL: none. Meanwhile the
+     * stream sends the peer no version. */
     const char *carried_by;
     /* The stream's: */
     struct snapshot *going; // on its way; NULL: none
-    size_t next_message;    // of it
-    uint64_t first_chunk;   // those before it are there
+    size_t next_message;    // index of its next message
+    uint64_t first_chunk;   // the peer has the chunks before it
     double progress_s;      // when a message was last queued
-    uint64_t waiting; // its number in the queue of those to be sent all values; 0: it is not there
+    uint64_t waiting;       // number in the queue of peers that need all values; 0: not in it
 };
 
 struct sending {
     struct snapshot *newest; // NULL: nothing was published
     struct history *history;
     struct peer *peers;
-    bool later_counts; // who holds a later version of the lineage is left alone: it is no fault
+    bool later_counts; // a peer with a later version of the lineage needs nothing
     /* Versions above the newest, up to lost_up_to, exist no more; 0: none are lost. */
     uint32_t lost_lineage;
     uint64_t lost_up_to;
@@ -75,5 +77,5 @@ bool peer_holds_newest(const struct peer *peer);
 /* Whether a peer has said who it is, and is still served. */
 bool peer_is_here(const struct peer *peer);
 
-/* What peer->going is has come to it in full: from now on the peer has it. */
+/* The peer has received peer->going in full. The call makes it the version that the peer has. */
 void peer_has_got(struct peer *peer);
