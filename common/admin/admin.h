@@ -1,12 +1,12 @@
-/* rlhfd.admin.v1.Admin: what every daemon answers an operator.
+/* rlhfd.admin.v1.Admin: the operator's service of every daemon.
  *
  *     struct admin_options options = {.daemon = "generator", .run = "sort", .state = state, .drain = drain, .arg = daemon};
  *     struct rpc_admin *admin = rpc_admin_new(&options, held);
  *     struct rpc_service services[] = {rpc_admin_service(admin), rpc_health_service(health), rpc_reflect_service(reflect)};
  *
- * Status carries all metrics. Requests that come while one is made share the next; too many at once
- * are EXHAUSTED. The operator's side is admin/admin_client.h. Owner: the loop's thread; it outlives
- * the server. */
+ * A status carries all metrics. Requests that come while one is made share the next. Too many at
+ * once are EXHAUSTED. The operator's side is admin/admin_client.h. Owner: the loop's thread; the
+ * object outlives the server. */
 #pragma once
 #include "rpc/server.h"
 #include "svc/held.h"
@@ -14,7 +14,7 @@
 struct loop;
 struct rpc_admin;
 
-/* What a status says beside metrics. */
+/* The part of a status beside metrics. */
 struct admin_text {
     const char *name, *value;
 };

@@ -1,5 +1,6 @@
-/* What every daemon shows beside its own services: health, reflection and Admin on the service port
- * and the admin port, and the plain HTTP port. One file with the addresses for whoever started it.
+/* The face of a daemon: its ports, and the services that every daemon has. Health, reflection and
+ * Admin are on the service port and on the admin port. Plain HTTP has a port of its own. One file
+ * holds the addresses, for the process that started the daemon.
  *
  *     struct face_options options = {.rpc = rpc, .daemon = "rewarder", .run = "sort", .listen = "127.0.0.1:7002", ...};
  *     TRY(face_open(&options, &face));
@@ -39,8 +40,8 @@ struct face_options {
 err_t face_open(const struct face_options *options, struct face **ret);
 const char *face_address(const struct face *face);       // of the services, as announced
 void face_ready(struct face *face, const char *why_not); // NULL face: nothing
-/* The same from what holds the daemon up now, which the status shows and the log says too: as
- * held_say (svc/held.h). NULL face: nothing. */
+/* The same from the hold that is in force now, which status and log show, too: as held_say
+ * (svc/held.h). NULL face: nothing. */
 void face_hold(struct face *face, const struct hold *hold, double done);
 void face_stop(struct face *face, int grace_ms, void (*closed)(void *arg), void *arg);
 void face_free(struct face *face);

@@ -1,5 +1,5 @@
-/* Protobuf messages as JSON objects, by their descriptors: for clients that show what they got and
- * do not compute with it.
+/* Protobuf messages as JSON objects, by their descriptors: for clients that show messages and do
+ * not compute with them.
  *
  *     json_t *object = pbjson_of(pb);                      -- {"etag": "17", "settings": [{"key": "lag.max", ...}]}
  *     TRY(pbjson_to(request, descriptor, &pb));            -- INVALID: "interval: no such field"
@@ -15,7 +15,7 @@ struct ProtobufCMessageDescriptor;
 
 json_t *pbjson_of(const struct ProtobufCMessage *pb); // owned by the caller
 
-/* What is not in the object keeps its default. INVALID: names the field. Nesting is the
+/* Fields missing from the object keep their defaults. INVALID: names the field. Nesting is the
  * descriptor's, which must not recurse. */
 err_t pbjson_to(const json_t *object, const struct ProtobufCMessageDescriptor *descriptor,
                 struct ProtobufCMessage **ret);

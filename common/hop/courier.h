@@ -1,6 +1,6 @@
-/* Groups on their way to a peer over one stream: each is kept until its disposition comes back, and
- * sent again when the stream was lost in between. The generator's way to the rewarder and the
- * rewarder's to the learner.
+/* A courier sends groups to a peer over one stream, and keeps each until its disposition comes
+ * back. Groups without one are sent again when the stream was lost. The generator has a courier to
+ * the rewarder, the rewarder one to the learner.
  *
  *     TRY(courier_open(&options, &courier));
  *     courier_send(courier, &id, message, origin);     -- options.settled(arg, disposition, answer, origin) follows, once
@@ -18,10 +18,10 @@ struct courier_options {
     const char *peer;                // address
     const struct security *security; // borrowed for the call
     const struct rpc_method *method; // RPC_BIDI: groups there, dispositions back
-    /* Said first; groups follow once it is accepted. NULL: none. Borrowed */
+    /* First message; groups follow once the peer has accepted it. NULL: none. Borrowed */
     const struct hello *hello;
-    /* The group is forgotten. answer: the disposition as it came, to pass on. tag: as given to
-     * courier_send. */
+    /* A group's disposition has come; the courier forgets the group. answer: the disposition's
+     * message, to pass on. tag: as given to courier_send. */
     void (*settled)(void *arg, const struct disposition *disposition, struct rpc_message *answer,
                     void *tag);
     void (*up)(void *arg, size_t again); // accepted; so many groups are sent a second time

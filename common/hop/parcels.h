@@ -1,5 +1,5 @@
-/* Parcels without an answer, in the order in which each was last sent. Those that wait to be sent
- * come last.
+/* The list of parcels without an answer. Parcels that were sent come first, the oldest sending
+ * before the others; then come those that wait to be sent.
  *
  *     parcels_add(&parcels, parcel);
  *     while ((parcel = parcels_next(&parcels)) && transmit(parcel->message))
@@ -7,8 +7,7 @@
  *     parcels_remove(&parcels, parcels_find(&parcels, &id));      -- its answer has come
  *     again = parcels_lost(&parcels);                             -- the stream broke: all of them wait
  *
- * The time of a call does not depend on how many there are, but for parcels_lost. Owner: the loop's
- * thread. */
+ * Every call but parcels_lost takes constant time on average. Owner: the loop's thread. */
 #pragma once
 #include "base/hash.h"
 #include "base/scoped.h"
@@ -32,7 +31,7 @@ struct parcels {
     size_t count, sent;
     struct parcel **buckets; // by id; as many as parcels, or more: a power of two
     size_t bucket_count;
-    uint64_t steps; // parcels that the calls have looked at: their cost
+    uint64_t steps; // parcels that calls have looked at: the calls' cost
 };
 
 void parcels_add(struct parcels *parcels, struct parcel *parcel);              // behind all others
@@ -42,7 +41,7 @@ void parcels_remove(struct parcels *parcels, struct parcel *parcel);
 struct parcel *parcels_next(const struct parcels *parcels); // to be sent; NULL: none
 void parcels_sent(struct parcels *parcels);                 // next was
 
-/* All wait again, in the order that they had. Returns how many were sent before. */
+/* All wait again, in their order. Returns how many were sent before. */
 size_t parcels_lost(struct parcels *parcels);
 
 void parcels_done(struct parcels *parcels); // the index's memory; parcels stay their owner's

@@ -70,9 +70,9 @@ enum { RPC_QUEUE_BYTES = 4 << 20 };
 
 void rpc_call_half_close(struct rpc_call *call); // client: no more messages after those queued
 
-/* Server: ends the call with this status after what is queued; takes why. What it says by err_field
- * and err_reason goes along as google.rpc details, and is said by the client's error again. reply
- * is send, then finish with OK. */
+/* Server: ends the call with status why, after the queued messages; takes why. Its err_field and
+ * err_reason travel as google.rpc details, and the client's error has them again. reply sends one
+ * message, then finishes with OK. */
 void rpc_call_finish(struct rpc_call *call, err_t why);
 bool rpc_call_reply(struct rpc_call *call, const struct ProtobufCMessage *pb);
 

@@ -29,10 +29,10 @@ struct rpc_entry {
     struct rpc_server *server;
 };
 
-/* What a server's call and a client's do differently. Run on the callbacks' thread, without the
- * mutex. */
+/* The differences between a server's call and a client's. The functions run on the callbacks'
+ * thread, without the mutex. */
 struct call_side {
-    bool answers; // it accepts the call and ends it with a status: the server's side
+    bool answers; // the server's side: accepts the call, ends it with a status
     void (*heard)(struct rpc_call *call, size_t bytes);  // a message has come
     void (*ended)(struct rpc_call *call);                // the peer has sent its last message
     void (*malformed)(struct rpc_call *call, err_t why); // a message was; takes why
@@ -82,7 +82,7 @@ struct rpc_call {
 
     /* Server, callbacks' thread. */
     bool one_request; // one message, then an answer
-    bool used, quiet; // what the door was told of it
+    bool used, quiet; // the door keeps the connection for this call: DOOR_BUSY, DOOR_QUIET
 };
 
 /* ---- batch.c */

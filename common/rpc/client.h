@@ -19,7 +19,7 @@ struct rpc_channel_options {
     int keepalive_ms;      // pings a silent server; 0: 20000
     int keepalive_timeout_ms; // until it counts as gone; 0: 10000
     int reconnect_min_ms;     // pause before the second attempt to connect; 0: 100
-    int reconnect_max_ms;     // it doubles up to this; 0: 5000
+    int reconnect_max_ms;     // the pause doubles up to this; 0: 5000
 };
 
 /* Connects when first used. INVALID: target; DENIED: security does not allow it (svc/security.h).

@@ -4,8 +4,8 @@
  *     TRY(rpc_reflect_new(descriptors, descriptors_len, &reflect));     -- embedded by the build
  *     struct rpc_service services[] = {..., rpc_reflect_service(reflect)};
  *
- * It lists the services of the server that is asked, and finds files and symbols of the whole set.
- * Owner: the loop's thread; it outlives the server. */
+ * A client can list the services of the server that it asks, and find every file and symbol of the
+ * set. Owner: the loop's thread; the object outlives the server. */
 #pragma once
 #include "rpc/server.h"
 

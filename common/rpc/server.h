@@ -28,11 +28,11 @@ struct rpc_server_options {
     size_t max_recv_bytes;    // longest message; 0: 4 MiB
     int keepalive_ms;         // pings a silent client; 0: 20000
     int keepalive_timeout_ms; // until it counts as gone; 0: 10000
-    int min_ping_ms;          // who pings more often is sent away: < clients' keepalive; 0: 1000
+    int min_ping_ms;          // closes clients that ping faster: < their keepalive; 0: 1000
     int max_streams;          // calls of one connection at a time; 0: 64
     int connections;          // the most at a time; 0: 512
     int idle_ms;              // a connection without a call is closed after that; 0: 30000
-    int calls_per_s;          // that begin, after a burst of twice as many; 0: any number
+    int calls_per_s;          // begun in a second, after a burst of twice as many; 0: any number
 };
 
 /* Listens and serves. INVALID: address; DENIED: security does not allow it; UNAVAILABLE:

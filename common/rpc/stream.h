@@ -7,7 +7,7 @@
  *     if (rpc_stream_is_up(stream) && !rpc_stream_full(stream))
  *         rpc_stream_send_message(stream, entry);       -- lost if the stream breaks before the peer acknowledges it
  *
- * It has a connection of its own. Owner: the loop's thread, which also runs the handlers. */
+ * A stream has a connection of its own. Owner: the loop's thread, which also runs the handlers. */
 #pragma once
 #include "rpc/client.h"
 
@@ -17,7 +17,9 @@ struct rpc_stream_options {
     const struct rpc_method *method;    // RPC_BIDI; its handlers are not used
     size_t queue_bytes;                 // limit behind rpc_stream_full; 0: RPC_QUEUE_BYTES
     int backoff_min_ms;                 // pause after the first loss, +- 25 % of jitter; 0: 100
-    int backoff_max_ms; // it doubles up to this; a message from the peer resets it; 0: 5000
+    /* Each further loss doubles the pause, at most to this; a message from the peer resets it. 0:
+     * 5000 */
+    int backoff_max_ms;
 };
 
 /* All are optional; every one may call everything below except free. */
@@ -26,11 +28,12 @@ struct rpc_stream_handlers {
     void (*up)(struct rpc_stream *stream, void *user);
     void (*message)(struct rpc_stream *stream, struct rpc_message *message,
                     const struct ProtobufCMessage *pb, void *user);
-    /* It was full and is under half of the limit again. */
+    /* The send queue was full and is under half of the limit again. */
     void (*writable)(struct rpc_stream *stream, void *user);
-    /* It broke, or the first attempt failed; repeated for a further attempt only if that was
-     * refused: PRECONDITION, which the owner should not try again, or ABORTED. why is owned by the
-     * handler; codes are the peer's. UNAVAILABLE: also when the peer ended the stream with OK. */
+    /* The stream broke, or the first attempt to open it failed. A further failed attempt is told
+     * only if the peer refused it: ABORTED, or PRECONDITION, which the owner should not try again.
+     * why is owned by the handler; codes are the peer's. UNAVAILABLE: also when the peer ended the
+     * stream with OK. */
     void (*down)(struct rpc_stream *stream, err_t why, void *user);
 };
 
