@@ -50,13 +50,13 @@ enum { KV_PAGE = 64 };
 enum kv_format { KV_F32, KV_BF16 }; // BF16: K and V must be rounded already (round_bf16)
 
 /* One sequence's rows inside a call: rows first..first+count-1 are its positions
- * start..start+count-1. With pages the call writes their K and V there and attends over 0..;
- * position p lies in page[p / KV_PAGE]. A page that one segment writes is in no other segment of
- * the call; one that is only read may be in many. A page number that does not exist is RANGE, and
- * then nothing is written. Without pages (NULL) it attends over rows of the call: its own, and
- * before them, if start is not 0, the `start` rows from row `prefix` on, which are positions
- * 0..start-1. They begin the last segment before it that starts at 0: a prompt is followed by the
- * completions that share it. */
+ * start..start+count-1.
+ * With pages the call writes K and V there and attends over 0..; position p lies in
+ * page[p / KV_PAGE]. A page that one segment writes is in no other segment of the call; a page that
+ * is only read may be in many. A page number that does not exist is RANGE, and nothing is written.
+ * Without pages (NULL) the call attends over its own rows alone: the segment's, and for start > 0
+ * the rows prefix..prefix+start-1, which are positions 0..start-1. Those rows begin the last earlier
+ * segment with start 0: a prompt is followed by the completions that share it. */
 struct segment {
     int first, count, start;
     struct kv_pages *kv;

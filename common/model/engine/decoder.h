@@ -68,7 +68,7 @@ struct decoder_request {
 /* Waits for as many free slots; the older requests go first. RANGE: the prompt is too long or
  * empty; INVALID: the row, or more completions than slots. Then arg stays the caller's. */
 err_t decoder_admit(struct decoder *decoder, const struct decoder_request *request);
-bool decoder_has_room(const struct decoder *decoder, int completions); // it would begin at once
+bool decoder_has_room(const struct decoder *decoder, int completions); // to begin at once
 
 /* The part of a row that decoder_admit reads. */
 err_t decoder_read(const struct decoder *decoder, const json_t *row, const char *name,
@@ -78,7 +78,7 @@ err_t decoder_read(const struct decoder *decoder, const json_t *row, const char 
 err_t decoder_step(struct decoder *decoder);
 bool decoder_busy(const struct decoder *decoder); // a step would do something
 
-/* While it holds, requests that wait do not begin; those begun go on. */
+/* On hold, waiting requests do not begin; those begun go on. */
 void decoder_hold(struct decoder *decoder, bool holds);
 
 struct decoded_completion {

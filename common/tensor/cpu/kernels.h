@@ -67,9 +67,9 @@ struct attention_unit {
      * count,D) takes them all. Without start, v is read in place. */
     float *key_panels, *values;
     const float *prefix_k, *prefix_v;
-    /* With pages: the first head's keys in page i begin at kv + page[i] * page_stride (in
-     * elements), in panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), those of the next head
-     * follow; and its values [KV_PAGE][D] lie to_values further, likewise. */
+    /* With pages: the first head's keys in page i begin at kv + page[i] * page_stride, in elements.
+     * Keys are panels [KV_PAGE/32][D][32] (bf16: B_PANELS_BF16), a head after another. Values
+     * [KV_PAGE][D] lie to_values behind their keys. */
     const int32_t *page;
     void *kv;
     ptrdiff_t page_stride, to_values;
