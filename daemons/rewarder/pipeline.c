@@ -14,25 +14,27 @@
 /* Between looks at deadlines; before the second attempt; at least, for threads that are late. */
 enum { TICK_MS = 20, PAUSE_MS = 100, PATIENCE_MS = 1000 };
 
-enum progress_state { TO_BEGIN, WAITS, RUNS, PAUSES, DONE };
+enum progress_state { TO_BEGIN, UNDER_WAY, PAUSES, DONE };
 
 /* A group at one of its stages. */
 struct progress {
     enum progress_state state;
-    struct call *call; // WAITS, RUNS
+    struct call *call; // UNDER_WAY
     int64_t attempts;
-    double due_s, again_s;     // 0: it has not run yet; PAUSES: the next attempt
-    struct column_list values; // DONE: what the stage has added; never changed
+    double due_s;   // 0: it has not begun yet
+    double again_s; // PAUSES: the next attempt
+    /* DONE: what the stage has added; never changed. */
+    struct column_list values;
 };
 
-/* A group on its way. What calls read of it stays as it is until the last one has ended. */
+/* A group on its way. All that calls read stays as it is until the last of them has ended. */
 struct item {
     struct pipeline *pipeline;
     struct item *next, **prev;
     struct group *group;
     json_t *row;
     void *tag;
-    size_t calls; // that have not ended
+    size_t calls; // under way, late ones too
     bool left;
     double came_s;
     struct column_list joined; // scores and reward, once all scorers are done
@@ -148,17 +150,17 @@ static void abandon(struct item *item, struct progress *progress)
 {
     struct call *call = progress->call;
     const struct stage *stage = stage_of(item, progress);
-    if (progress->state == WAITS) {
-        stage_lanes_withdraw(item->pipeline->lanes, &call->work);
-        item->calls--;
-        call_free(call);
-    } else if (progress->state == RUNS) {
+    if (progress->state != UNDER_WAY)
+        return;
+    if (call->work.begun_s) {
         call->progress = NULL;
         call->work.late_s = clock_s();
         if (stage->class->cancel)
             stage->class->cancel(stage->state, &call->of);
     } else {
-        return;
+        stage_lanes_withdraw(item->pipeline->lanes, &call->work);
+        item->calls--;
+        call_free(call);
     }
     progress->state = TO_BEGIN;
 }
@@ -212,12 +214,15 @@ static void fail(struct item *item, struct progress *progress, err_t why)
 
 /* ---- calls */
 
-static struct call *call_of(struct lane_work *work)
-{
-    return (struct call *)((char *)work - offsetof(struct call, work));
-}
-
 static void advance(struct item *item);
+
+/* The deadline counts from the first attempt's begin. */
+static void note_due(const struct item *item, struct progress *progress)
+{
+    const double begun_s = progress->call->work.begun_s;
+    if (begun_s && !progress->due_s)
+        progress->due_s = begun_s + (double)stage_of(item, progress)->limits.deadline_ms / 1000;
+}
 
 /* Loop thread: a stage has answered. */
 static void call_ended(void *arg)
@@ -227,6 +232,8 @@ static void call_ended(void *arg)
     struct progress *progress = call->progress;
     const err_t failed = call->failed;
     call->failed = OK;
+    if (progress)
+        note_due(item, progress);
     item->calls--;
     stage_lanes_ended(item->pipeline->lanes, &call->work);
     if (progress && !err_failed(failed)) {
@@ -254,22 +261,15 @@ static void answered(struct stage_call *of, err_t failed)
     loop_post(call->item->pipeline->options.loop, call_ended, call);
 }
 
-static void begun(struct lane_work *work)
-{
-    struct call *call = call_of(work);
-    struct progress *progress = call->progress;
-    progress->state = RUNS;
-    if (!progress->due_s)
-        progress->due_s =
-            clock_s() + (double)stage_of(call->item, progress)->limits.deadline_ms / 1000;
-    call->of.deadline_s = progress->due_s;
-}
-
 /* The stage's thread. */
-static void run(struct lane_work *work)
+static void run(void *none, void *arg)
 {
-    struct call *call = call_of(work);
+    (void)none;
+    struct lane_work *work = arg;
+    struct call *call = (struct call *)((char *)work - offsetof(struct call, work));
     const struct stage *stage = &call->item->pipeline->list->at[work->stage];
+    if (!call->of.deadline_s)
+        call->of.deadline_s = work->begun_s + (double)stage->limits.deadline_ms / 1000;
     stage->class->start(stage->state, &call->of);
 }
 
@@ -279,19 +279,21 @@ static void begin(struct item *item, struct progress *progress)
     struct call *call = mem_new(sizeof *call);
     call->item = item;
     call->progress = progress;
-    call->work =
-        (struct lane_work){.stage = (size_t)(progress - item->at), .begun = begun, .run = run};
+    call->work = (struct lane_work){.stage = (size_t)(progress - item->at), .run = run};
     view(item, stage_of(item, progress)->needs, &call->in);
     call->out = *item->group;
     call->out.columns = (struct column_list){0};
-    call->of = (struct stage_call){
-        .group = &call->in, .row = item->row, .added = &call->out, .done = answered};
+    call->of = (struct stage_call){.group = &call->in,
+                                   .row = item->row,
+                                   .added = &call->out,
+                                   .deadline_s = progress->due_s,
+                                   .done = answered};
     call->next = pipeline->calls;
     call->prev = &pipeline->calls;
     if (call->next)
         call->next->prev = &call->next;
     pipeline->calls = call;
-    progress->state = WAITS;
+    progress->state = UNDER_WAY;
     progress->call = call;
     item->calls++;
     stage_lanes_run(pipeline->lanes, &call->work);
@@ -377,7 +379,9 @@ static bool waits_in_vain(const struct item *item, const struct progress *progre
 static bool look_at(struct item *item, struct progress *progress, double now_s)
 {
     const struct stage *stage = stage_of(item, progress);
-    const bool under_way = progress->state == WAITS || progress->state == RUNS;
+    const bool under_way = progress->state == UNDER_WAY;
+    if (under_way)
+        note_due(item, progress);
     if (under_way && progress->due_s && now_s > progress->due_s) {
         metric_add(&overdue, 1);
         leave(item,
@@ -385,7 +389,7 @@ static bool look_at(struct item *item, struct progress *progress, double now_s)
                       stage->key, stage->class->name, stage->limits.deadline_ms));
         return false;
     }
-    if (progress->state == WAITS && waits_in_vain(item, progress, now_s)) {
+    if (under_way && !progress->call->work.begun_s && waits_in_vain(item, progress, now_s)) {
         abandon(item, progress);
         fail(item, progress,
              err_new(ERR_UNAVAILABLE,

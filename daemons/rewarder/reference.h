@@ -1,11 +1,10 @@
 /* The frozen reference model as a stage: adds to each completion the log-probabilities of its
- * tokens under it. They are taken at the group's temperature (1 where that is 0, in a greedy
- * evaluation, as they were stamped), and have the bits that the learner's own forward gives at the
- * same weights.
+ * tokens under it. The temperature is the group's, or 1 where that is 0, in a greedy evaluation, as
+ * tokens are stamped. At the same weights the learner's own forward gives the same bits.
  *
  *     rewarder: {reference: frozen}
  *
- * It computes all completions, or of training pairs the best and the worst
+ * All completions are computed, or of training pairs the best and the worst
  * (recipe_refers_to_pairs), in as few forwards as learner.micro_tokens allows. Opening: NOT_FOUND,
  * INVALID; PRECONDITION: the model does not fit the policy's vocabulary, tokenizer or length, and
  * both directories are named. A call: RANGE, INVALID, DATA_LOSS: a sequence is too long, a token

@@ -3,9 +3,9 @@
  *     TRY(score_new(&options, &score));
  *     services[n++] = score_service(score);
  *
- * A group that a stage gives up (its row lacks a column, the reference lacks a token) goes on with
- * the reason in place of scores: the learner records it as rejected. When the relay or the pipeline
- * is full the streams are not read. Owner: the loop's thread. */
+ * A stage gives a group up where its row lacks a column, or the reference a token. Such a group
+ * goes on with the reason in place of scores, and the learner records it as rejected. When relay or
+ * pipeline are full the streams are not read. Owner: the loop's thread. */
 #pragma once
 #include "rewarder/relay.h"
 #include "rpc/server.h"

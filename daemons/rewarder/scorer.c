@@ -4,30 +4,23 @@
 
 enum { KEYS_SHOWN = 200 }; // bytes of a message's list of columns
 
-static err_t score_all(const struct stage_call *call,
-                       err_t (*score)(const void *state, const struct scorer_sample *sample,
-                                      double *ret),
-                       const void *state)
+void scorer_each(struct stage_call *call,
+                 err_t (*score)(const void *state, const struct scorer_sample *sample, double *ret),
+                 const void *state)
 {
     const struct group *group = call->group;
     double *to = group_add(call->added, COLUMN_SCORES, 1);
-    for (uint32_t i = 0; i < group->completions; i++) {
+    err_t failed = OK;
+    for (uint32_t i = 0; i < group->completions && !err_failed(failed); i++) {
         const struct completion *completion = &group->completion[i];
         const struct scorer_sample sample = {.row = call->row,
                                              .text = completion->text,
                                              .text_len = completion->text_len,
                                              .finish = completion->finish,
                                              .tokens = completion->tokens};
-        TRY(err_wrap(score(state, &sample, &to[i]), "completion %u", i));
+        failed = err_wrap(score(state, &sample, &to[i]), "completion %u", i);
     }
-    return OK;
-}
-
-void scorer_each(struct stage_call *call,
-                 err_t (*score)(const void *state, const struct scorer_sample *sample, double *ret),
-                 const void *state)
-{
-    call->done(call, score_all(call, score, state));
+    call->done(call, failed);
 }
 
 /* ---- the dataset's row */

@@ -24,8 +24,8 @@ struct stage_call {
     /* Prompt, tokens and texts; columns of the generator, and those that the stage needs. */
     const struct group *group;
     const json_t *row; // of the dataset, an object
-    /* The same group without a column: group_add gives the stage's own. What a failed call has
-     * added is dropped. */
+    /* The same group without a column: group_add gives the stage's own. A call that fails adds
+     * nothing. */
     struct group *added;
     double deadline_s; // clock_s(): later nobody waits for an answer
     /* Takes failed. UNAVAILABLE, EXHAUSTED and DEADLINE are tried again, other errors are final. */

@@ -1,4 +1,5 @@
 #include "rewarder/stage_lanes.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "svc/worker.h"
 #include <assert.h>
@@ -73,13 +74,6 @@ err_t stage_lanes_open(const struct stage_list *list, struct stage_lanes **ret)
     return OK;
 }
 
-static void run(void *state, void *arg)
-{
-    (void)state;
-    struct lane_work *work = arg;
-    work->run(work);
-}
-
 /* Gives free threads what waits. */
 static void feed(struct stage_lanes *lanes, struct lane *lane)
 {
@@ -93,9 +87,9 @@ static void feed(struct stage_lanes *lanes, struct lane *lane)
             lane->end = &lane->first;
         thread->work = work;
         work->thread = thread;
-        work->begun(work);
-        bool posted = worker_post(thread->worker, run, work);
-        assert(posted); // it was free
+        work->begun_s = clock_s();
+        bool posted = worker_post(thread->worker, work->run, work);
+        assert(posted); // as the thread was free
         (void)posted;
     }
 }
@@ -104,8 +98,8 @@ void stage_lanes_run(struct stage_lanes *lanes, struct lane_work *work)
 {
     struct lane *lane = lanes->of[work->stage];
     if (!lane) {
-        work->begun(work);
-        work->run(work);
+        work->begun_s = clock_s();
+        work->run(NULL, work);
         return;
     }
     work->next = NULL;

@@ -1,9 +1,9 @@
 /* The threads that stages run in: a pool for those that share it, one each for those that want to
  * be alone. A thread has one call at a time; the others wait in the order they came.
  *
- *     TRY(stage_lanes_open(&(struct stage_lanes_options){.list = list}, &lanes));
- *     stage_lanes_run(lanes, i, work);       -- work->run(work) in a thread of stage i, after work->begun(work)
- *     stage_lanes_ended(lanes, work);        -- its thread is free again
+ *     TRY(stage_lanes_open(list, &lanes));
+ *     stage_lanes_run(lanes, &call->work);           -- work->run in a thread of work->stage, now or later
+ *     stage_lanes_ended(lanes, &call->work);         -- its thread is free again
  *
  * Owner: the loop's thread. */
 #pragma once
@@ -16,15 +16,15 @@ struct lane_work {
     struct lane_work *next;
     struct lane_thread *thread; // NULL: it waits
     size_t stage;
-    double late_s; // clock_s() since when nobody waits for it; 0: somebody does
-    void (*begun)(struct lane_work *work); // in the loop's thread, before run
-    void (*run)(struct lane_work *work);
+    double begun_s; // clock_s() when its thread got it; 0: it waits
+    double late_s;  // clock_s() since when nobody waits for it; 0: somebody does
+    void (*run)(void *none, void *work);
 };
 
 struct stage_lanes;
 err_t stage_lanes_open(const struct stage_list *list, struct stage_lanes **ret);
 
-/* Stages that run on the loop have no lane: begun and run are called here. */
+/* A stage that runs on the loop has no lane: its work is run here. */
 void stage_lanes_run(struct stage_lanes *lanes, struct lane_work *work);
 void stage_lanes_ended(struct stage_lanes *lanes, struct lane_work *work);
 

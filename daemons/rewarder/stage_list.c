@@ -29,7 +29,7 @@ static struct option_rows rows_of(const struct stage_class *class)
     return (struct option_rows){class->keys, class->keys_count};
 }
 
-/* What is being opened. */
+/* The stage that is being opened. */
 struct opening {
     const struct stage_list_options *options;
     const struct stage_class *const *classes;

@@ -1,5 +1,5 @@
-/* Stages that are late, and a rewarder that is killed with groups at its stages, in real rings:
- * groups leave with their reason or come again, and the run goes on. */
+/* Real rings with stages that are late, and with a rewarder that is killed. Groups leave with their
+ * reason or come again, and the run goes on. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/scoped.h"

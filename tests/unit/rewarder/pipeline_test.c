@@ -11,7 +11,7 @@
 
 enum { COMPLETIONS = 3, MOST = 600 };
 
-/* What the stages of a test do, and did. */
+/* The doings of a test's stages. */
 static struct {
     _Atomic int running, most_running, calls, held, cancelled;
     _Atomic bool release; // what hangs goes on
