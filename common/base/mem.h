@@ -21,6 +21,6 @@ char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *mem_aligned(size_t size);
 void *mem_try_aligned(size_t size);
 
-/* Zeroed, or NULL: for sizes that came from outside. */
+/* Zeroed, or NULL: for sizes that settings or others' data decide. */
 void *mem_try_array(size_t count, size_t size);
 void mem_free(void *p);

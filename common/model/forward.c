@@ -123,11 +123,6 @@ size_t forward_bytes(const struct forward *fw)
            (size_t)fw->max_rows * sizeof *fw->segment;
 }
 
-int forward_max_rows(const struct forward *fw)
-{
-    return fw->max_rows;
-}
-
 static err_t check_segments(const struct forward *fw, const struct segment *segments, int count,
                             int N)
 {

@@ -27,7 +27,6 @@ enum forward_keep { FORWARD_NOTHING, FORWARD_ALL, FORWARD_INPUTS };
 err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward_keep keep,
                   struct forward **ret);
 size_t forward_bytes(const struct forward *fw); // all it allocated
-int forward_max_rows(const struct forward *fw);
 
 /* token, position (N); segments tile rows 0..N-1 in order (see struct segment in tensor/backend.h);
  * their pages, if any, take the rows. position[i] is what RoPE rotates by: start + i within

@@ -82,16 +82,6 @@ struct columns *columns_gather(const struct columns *columns, const size_t *memb
     return part;
 }
 
-void columns_scatter(const struct columns *part, enum column column, const size_t *member,
-                     struct columns *ret)
-{
-    double *to = columns_add(ret, column);
-    for (size_t i = 0, at = 0, n; i < part->sequences; i++, at += n) {
-        const size_t place = place_of(ret, column_row(column)->unit, member[i], &n);
-        memcpy(to + place, part->at[column] + at, n * sizeof *to);
-    }
-}
-
 void columns_free(struct columns *columns)
 {
     if (!columns)

@@ -5,7 +5,6 @@
  *     SCOPED(columns) all = columns_new(sequences, tokens);              -- tokens: of each
  *     double *reward = columns_add(all, COLUMN_REWARD);                  -- (sequences), 0
  *     SCOPED(columns) part = columns_gather(all, member, count);         -- every column, of these sequences in this order
- *     columns_scatter(part, COLUMN_PROXIMAL_LOGP, member, all);          -- one column back to where it came from
  *
  * Token columns have first[sequences] values, that of token t of sequence i at first[i] + t;
  * sequence columns have one for each sequence, group columns one for each unit. Units are runs of
@@ -45,11 +44,6 @@ uint64_t columns_there(const struct columns *columns);
 
 /* All columns of tokens and sequences, of `count` sequences by their index; each is a unit. */
 struct columns *columns_gather(const struct columns *columns, const size_t *member, size_t count);
-
-/* A token or sequence column of `part`, which was gathered from `ret` by the same members, to its
- * place in `ret`. */
-void columns_scatter(const struct columns *part, enum column column, const size_t *member,
-                     struct columns *ret);
 
 void columns_free(struct columns *columns);
 DEFINE_SCOPED(columns)

@@ -12,17 +12,6 @@ struct rl_figures rl_tally_figures(const struct rl_tally *t)
 #undef FIGURE_VALUE
 }
 
-void rl_tally_add(struct rl_tally *into, const struct rl_tally *from)
-{
-#define ADD(a, b)            ((a) + (b))
-#define MAX(a, b)            fmax(a, b)
-#define TALLY_ADD(name, how) into->name = how(into->name, from->name);
-    RL_SUMS(TALLY_ADD)
-#undef TALLY_ADD
-#undef MAX
-#undef ADD
-}
-
 void rl_figures_add(struct rl_figures *into, const struct rl_figures *update)
 {
     for (size_t i = 0; i < RL_FIGURES_COUNT; i++)

@@ -27,7 +27,6 @@ struct rl_figures {
 
 /* NaN where nothing was counted. */
 struct rl_figures rl_tally_figures(const struct rl_tally *tally);
-void rl_tally_add(struct rl_tally *into, const struct rl_tally *from);
 
 /* The figures of a round from those of its updates: `into` begins as zeros. */
 void rl_figures_add(struct rl_figures *into, const struct rl_figures *update);

@@ -127,11 +127,6 @@ bool rpc_stream_is_up(const struct rpc_stream *stream)
     return stream->up;
 }
 
-bool rpc_stream_send(struct rpc_stream *stream, const struct ProtobufCMessage *pb)
-{
-    return stream->up && rpc_call_send(stream->call, pb);
-}
-
 bool rpc_stream_send_message(struct rpc_stream *stream, struct rpc_message *message)
 {
     return stream->up && rpc_call_send_message(stream->call, message);

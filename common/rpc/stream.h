@@ -44,8 +44,7 @@ err_t rpc_stream_open(struct rpc *rpc, const struct rpc_stream_options *options,
 
 bool rpc_stream_is_up(const struct rpc_stream *stream);
 
-/* Queues a copy; false: the stream is not up. */
-bool rpc_stream_send(struct rpc_stream *stream, const struct ProtobufCMessage *pb);
+/* Queues a reference. False: the stream is not up. */
 bool rpc_stream_send_message(struct rpc_stream *stream, struct rpc_message *message);
 /* Bytes the peer's side has not taken yet; full: stop producing until writable, or the next up. */
 size_t rpc_stream_queued(const struct rpc_stream *stream);

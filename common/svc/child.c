@@ -135,16 +135,6 @@ err_t child_start(struct loop *loop, const struct child_options *options, struct
     return OK;
 }
 
-pid_t child_pid(const struct child *child)
-{
-    return child->pid;
-}
-
-bool child_running(const struct child *child)
-{
-    return child->running;
-}
-
 void child_signal(struct child *child, int signal)
 {
     if (child->running)

@@ -38,8 +38,6 @@ struct child_options {
  * only. */
 err_t child_start(struct loop *loop, const struct child_options *options, struct child **ret);
 
-pid_t child_pid(const struct child *child);
-bool child_running(const struct child *child);
 void child_signal(struct child *child, int signal); // nothing once it has ended
 
 /* "ended with status 1", "killed by signal 9 (Killed)"; ret holds at least CHILD_END_TEXT bytes;

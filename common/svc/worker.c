@@ -109,11 +109,6 @@ bool worker_post_wait(struct worker *worker, void (*fn)(void *state, void *arg),
     return post(worker, fn, arg, mailbox_post_wait);
 }
 
-size_t worker_queued(struct worker *worker)
-{
-    return mailbox_count(worker->mailbox);
-}
-
 bool worker_is_current(const struct worker *worker)
 {
     return current == worker;

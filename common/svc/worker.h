@@ -48,7 +48,6 @@ bool worker_push(struct worker *worker, void (*fn)(void *state, void *arg), void
  * being freed. */
 bool worker_post_wait(struct worker *worker, void (*fn)(void *state, void *arg), void *arg);
 
-size_t worker_queued(struct worker *worker);
 bool worker_is_current(const struct worker *worker); // is this the worker's thread? For asserts
 
 /* Finishes what is queued (idle is not called again), then ends the thread. Not from the worker's

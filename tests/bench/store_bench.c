@@ -59,8 +59,8 @@ static void bench_append(struct store *store, const struct grants *grants, int b
         for (int j = 0; j < batch; j++)
             groups[j] = large_group(&grants->grant[i + (size_t)j]);
         double begun = clock_s();
-        assert_ok(
-            store_append(store, (const struct group *const *)groups, (size_t)batch, 0, verdicts));
+        assert_ok(store_append(store, (const struct group *const *)groups, NULL, (size_t)batch, 0,
+                               verdicts));
         spent += clock_s() - begun;
         for (int j = 0; j < batch; j++)
             group_free(groups[j]);

@@ -107,9 +107,9 @@ static void add_store(const char *run_directory, struct bytes *ret)
     assert_ok(store_read(path, &store));
     bytes_printf(ret, "lineage %u\n", store_lineage(store));
     for (uint64_t v = 1; v <= store_last_version(store); v++) {
-        struct digest digest;
-        assert_ok(store_digest_of(store, v, &digest));
-        bytes_printf(ret, "version %" PRIu64 " %s\n", v, digest_text(&digest, text));
+        struct trainee_digests made;
+        assert_ok(store_digests_of(store, v, &made));
+        bytes_printf(ret, "version %" PRIu64 " %s\n", v, digest_text(&made.at[0].weights, text));
     }
     for (uint64_t r = 0; r < store_next_round(store); r++) {
         SCOPED(round) round = NULL;

@@ -33,7 +33,7 @@ static int kills_wanted(void)
 struct durable {
     struct branch branch;
     uint64_t versions;
-    struct digest digest[ROUNDS + 1]; // by version, from 1, of this history
+    struct trainee_digests version[ROUNDS + 1]; // by number, from 1, of this history
 };
 
 static struct durable durable_of(const struct ring *ring)
@@ -46,7 +46,7 @@ static struct durable durable_of(const struct ring *ring)
     now.versions = store_last_version(store);
     assert_true(now.versions <= ROUNDS);
     for (uint64_t v = 1; v <= now.versions; v++)
-        assert_ok(store_digest_of(store, v, &now.digest[v]));
+        assert_ok(store_digests_of(store, v, &now.version[v]));
     return now;
 }
 
@@ -56,7 +56,7 @@ static void assert_continues(const struct durable *before, const struct durable 
     assert_int_equal(now->branch.lineage, before->branch.lineage);
     assert_true(now->versions >= before->versions);
     for (uint64_t v = 1; v <= before->versions; v++)
-        assert_true(digest_equal(&now->digest[v], &before->digest[v]));
+        assert_memory_equal(&now->version[v], &before->version[v], sizeof now->version[v]);
 }
 
 /* ---- when to kill */

@@ -118,7 +118,7 @@ static void child_batch(struct store *store, int out, const struct rng *rng, uin
         for (size_t j = 0; j < grants.count; j++)
             if (grants.grant[j].slot == groups[i]->slot)
                 grants.grant[i] = grants.grant[j];
-    assert_ok(store_append(store, (const struct group *const *)groups, n, 0, verdicts));
+    assert_ok(store_append(store, (const struct group *const *)groups, NULL, n, 0, verdicts));
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(verdicts[i].outcome, OUTCOME_STORED);
         say(out, (struct message){SAID_STORED, grants.grant[i], 0, {0}});
@@ -220,7 +220,7 @@ static void check_stored(struct store *store, const struct grant stored[BATCH])
     for (size_t i = 0; i < BATCH; i++)
         if (stored[i].attempt)
             groups[n++] = kit_group(&stored[i], 0, 0);
-    assert_ok(store_append(store, (const struct group *const *)groups, n, 0, verdicts));
+    assert_ok(store_append(store, (const struct group *const *)groups, NULL, n, 0, verdicts));
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(verdicts[i].outcome, OUTCOME_DUPLICATE);
         group_free(groups[i]);

@@ -51,7 +51,7 @@ static err_t work(struct store *store, struct acknowledged *ret)
         SCOPED(group) group = kit_group(&grants.grant[i], version, version);
         const struct group *one = group;
         struct verdict verdict;
-        TRY(store_append(store, &one, 1, 0, &verdict));
+        TRY(store_append(store, &one, NULL, 1, 0, &verdict));
         assert_int_equal(verdict.outcome, OUTCOME_STORED);
         ret->stored++;
     }

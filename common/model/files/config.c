@@ -377,11 +377,3 @@ json_t *config_generation_json(const struct model_config *config)
     set_tokens(json, config);
     return json;
 }
-
-bool config_is_eos(const struct model_config *config, int token)
-{
-    for (int i = 0; i < config->eos_count; i++)
-        if (config->eos[i] == token)
-            return true;
-    return false;
-}

@@ -52,5 +52,3 @@ int config_context(const struct model_config *config, int64_t prompt_tokens, int
  * caller. */
 json_t *config_json(const struct model_config *config);
 json_t *config_generation_json(const struct model_config *config);
-
-bool config_is_eos(const struct model_config *config, int token);

@@ -315,14 +315,6 @@ int bpe_unspell(uint32_t code)
     return code < 0x100 && bpe_spell((uint8_t)code) == code ? (int)code : -1;
 }
 
-void bpe_spell_bytes(const uint8_t *data, size_t len, struct bytes *ret)
-{
-    for (size_t i = 0; i < len; i++) {
-        char utf8[4];
-        bytes_put(ret, utf8, (size_t)unicode_put(bpe_spell(data[i]), utf8));
-    }
-}
-
 bool bpe_unspell_text(const char *text, size_t len, struct bytes *ret)
 {
     SCOPED_VALUE(bytes) out = {0};

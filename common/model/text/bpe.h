@@ -47,7 +47,6 @@ DEFINE_SCOPED(bpe)
  * themselves, the others for U+0100 and up. */
 uint32_t bpe_spell(uint8_t byte);
 int bpe_unspell(uint32_t code); // -1: no byte is spelled so
-void bpe_spell_bytes(const uint8_t *data, size_t len, struct bytes *ret); // appends UTF-8
 /* The bytes that text spells, appended; false, with nothing appended, if some character spells
  * none. */
 bool bpe_unspell_text(const char *text, size_t len, struct bytes *ret);

@@ -145,7 +145,7 @@ static err_t append_others(struct batch *batch, struct store *store)
     if (!n)
         return OK;
     double begun = clock_s();
-    TRY(store_append_encoded(store, groups, encoded, n, clock_ms(), verdicts));
+    TRY(store_append(store, groups, encoded, n, clock_ms(), verdicts));
     metric_observe(&seconds, clock_s() - begun);
     for (size_t i = 0; i < n; i++) {
         send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);

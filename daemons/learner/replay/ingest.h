@@ -25,7 +25,8 @@ struct ingest_options {
                        char why[MISFIT_WHY]);
     void *evaluating;
 
-    /* Hears who rejected a group, and why. NULL: nobody. breaker_rejected, on the storage thread. */
+    /* Hears who rejected a group, and why. NULL: nobody. breaker_rejected, on the storage
+     * thread. */
     void (*rejected)(void *breaker, const char *who, const char *why);
     void *breaker;
 };

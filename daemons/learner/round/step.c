@@ -65,11 +65,14 @@ static err_t make_workspace(struct step *step, const struct step_config *config,
     size_t rows = (size_t)step->pack->max_rows;
     TRY(forward_new(step->trainee->model, (int)rows, HEAD_ROWS,
                     config->checkpointing ? FORWARD_INPUTS : FORWARD_ALL, &step->forward));
-    step->logp = mem_array(rows, sizeof(float));
-    step->entropy = mem_array(rows, sizeof(float));
-    step->slope = mem_array(rows, sizeof(float));
+    step->logp = mem_try_array(rows, sizeof(float));
+    step->entropy = mem_try_array(rows, sizeof(float));
+    step->slope = mem_try_array(rows, sizeof(float));
     step->workspaces++;
-    return OK;
+    if (step->logp && step->entropy && step->slope)
+        return OK;
+    return err_new(ERR_EXHAUSTED, "no memory for a step of %zu rows: lower learner.micro_tokens",
+                   rows);
 }
 
 /* Whether the workspace that is there is what these settings would make. */

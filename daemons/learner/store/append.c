@@ -265,9 +265,8 @@ static bool answered_in_batch(const struct group *const *groups, size_t i, struc
     return false;
 }
 
-err_t store_append_encoded(struct store *store, const struct group *const *groups,
-                           const struct encoded *encoded, size_t n, int64_t now_ms,
-                           struct verdict *ret)
+err_t store_append(struct store *store, const struct group *const *groups,
+                   const struct encoded *encoded, size_t n, int64_t now_ms, struct verdict *ret)
 {
     TRY(store_begin(store, now_ms));
     SCOPED_MEM struct verdict *verdicts = mem_array(n, sizeof *verdicts);
@@ -282,12 +281,6 @@ err_t store_append_encoded(struct store *store, const struct group *const *group
     if (n)
         memcpy(ret, verdicts, n * sizeof *verdicts);
     return OK;
-}
-
-err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
-                   struct verdict *ret)
-{
-    return store_append_encoded(store, groups, NULL, n, now_ms, ret);
 }
 
 err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,

@@ -28,14 +28,6 @@ err_t store_maker(struct store *store, uint64_t version, uint64_t *ret_round);
 /* The version that the first `rounds` rounds ended with. NOT_FOUND: they have not ended. */
 err_t store_version_after(struct store *store, uint64_t rounds, uint64_t *ret);
 
-/* Every stored group that is still to be used, oldest first, then by slot: visit(arg, slot,
- * attempt, its bytes as group_encode makes them, their length); borrowed. An error of visit ends it
- * and is returned. */
-err_t store_each_stored(struct store *store,
-                        err_t (*visit)(void *arg, uint64_t slot, uint32_t attempt,
-                                       const uint8_t *data, size_t len),
-                        void *arg);
-
 struct trace {
     enum reason reason;
     double reward; // mean of the completions'

@@ -81,30 +81,6 @@ struct branch store_branch(const struct store *store)
     return (struct branch){fork->lineage, fork->parent, fork->round, fork->version};
 }
 
-/* Groups that are only kept back for a restart lie before the oldest live one, and between them. */
-err_t store_each_stored(struct store *store,
-                        err_t (*visit)(void *arg, uint64_t slot, uint32_t attempt,
-                                       const uint8_t *data, size_t len),
-                        void *arg)
-{
-    uint8_t key[KEY_GROUP];
-    TRY(store_begin(store, 0));
-    if (!store->slots.stored)
-        return OK;
-    key_group(store->slots.age[0].round, 0, key);
-    SCOPED(db_cursor) cursor = NULL;
-    db_seek(store->db, DB_GROUPS, key, sizeof key, &cursor);
-    for (struct db_row row; db_next(cursor, &row);) {
-        if (row.key_len != KEY_GROUP || row.value_len < STORED_HEADER)
-            return err_new(ERR_DATA_LOSS, "store '%s': damaged group record", store->dir);
-        const struct slot *slot = slots_find(&store->slots, be64_load(row.key + 8));
-        if (slot && slot->state == SLOT_STORED && slot->age == be64_load(row.key))
-            TRY(visit(arg, slot->number, slot->attempt, row.value + STORED_HEADER,
-                      row.value_len - STORED_HEADER));
-    }
-    return db_cursor_error(cursor);
-}
-
 void trace_done(struct trace *trace)
 {
     free(trace->generator);

@@ -92,9 +92,6 @@ err_t store_update_done(struct store *store, uint64_t version,
 /* NOT_FOUND: a version never made here (version 0 included). */
 err_t store_digests_of(struct store *store, uint64_t version, struct trainee_digests *ret);
 
-/* The same, of the weights that are published. */
-err_t store_digest_of(struct store *store, uint64_t version, struct digest *ret);
-
 /* The round of a version, as lag counts it. NOT_FOUND: never made here. */
 err_t store_round_of(const struct store *store, uint64_t version, uint64_t *ret);
 

@@ -172,15 +172,6 @@ void store_free(struct store *store)
     free(store);
 }
 
-err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms)
-{
-    TRY(store_rules_check(rules));
-    TRY(store_begin(store, now_ms));
-    store->rules = *rules;
-    store_sweep(store);
-    return store_commit(store);
-}
-
 err_t store_copy(struct store *store, const char *dir)
 {
     TRY(store_begin(store, 0));

@@ -4,7 +4,7 @@
  *     SCOPED(store) store = NULL;
  *     TRY(store_open("run/store", &options, &rules, clock_ms(), &store));
  *     TRY(store_lease(store, &holder, version, want, clock_ms(), &grants));  -- leases.h: send them
- *     TRY(store_append(store, groups, n, clock_ms(), verdicts));             -- acknowledge
+ *     TRY(store_append(store, groups, encoded, n, clock_ms(), verdicts));    -- acknowledge
  *     TRY(store_form_round(store, clock_ms(), &plan, &idle, &round));        -- rounds.h: train
  *
  * A slot is a turn of a prompt: number n = 0, 1, ... is epoch n / rows and, within it, element n %
@@ -70,10 +70,6 @@ err_t store_open(const char *dir, const struct store_options *options,
 void store_free(struct store *store);
 DEFINE_SCOPED(store)
 
-/* Puts other rules in force. A lower limit makes groups stale and revokes leases at once, unless it
- * eases. */
-err_t store_set_rules(struct store *store, const struct store_rules *rules, int64_t now_ms);
-
 err_t store_copy(struct store *store, const char *dir); // as it is now, in a new directory
 
 struct verdict {
@@ -81,20 +77,18 @@ struct verdict {
     const char *why; // for people; constant text, never NULL
 };
 
-/* Stores copies of n groups and says what became of each: terminal and recorded. The same group
- * again is DUPLICATE, so a sender may retry. A group whose lease was lost is still STORED while its
- * slot waits and its lag allows. */
-err_t store_append(struct store *store, const struct group *const *groups, size_t n, int64_t now_ms,
-                   struct verdict *ret);
-
-/* The same, stored as the bytes that came: encoded[i] is what group_decode made groups[i] of. */
+/* The bytes that came: group_decode made a group of them. */
 struct encoded {
     const uint8_t *data;
     size_t len;
 };
-err_t store_append_encoded(struct store *store, const struct group *const *groups,
-                           const struct encoded *encoded, size_t n, int64_t now_ms,
-                           struct verdict *ret);
+
+/* Stores n groups and says what became of each: terminal and recorded. encoded[i] are the bytes of
+ * groups[i], stored as they are; encoded NULL: each group is encoded. The same group again is
+ * DUPLICATE, so a sender may retry. A group whose lease was lost is still STORED while its slot
+ * waits and its lag allows. */
+err_t store_append(struct store *store, const struct group *const *groups,
+                   const struct encoded *encoded, size_t n, int64_t now_ms, struct verdict *ret);
 
 /* The caller found this group unfit for training (more tokens than fit, another vocabulary, ...):
  * it leaves as errored and its slot, if it still waits for it, is free for another attempt at once.

@@ -101,14 +101,6 @@ err_t store_digests_of(struct store *store, uint64_t version, struct trainee_dig
     return OK;
 }
 
-err_t store_digest_of(struct store *store, uint64_t version, struct digest *ret)
-{
-    struct trainee_digests trainees;
-    TRY(store_digests_of(store, version, &trainees));
-    *ret = trainees.at[0].weights;
-    return OK;
-}
-
 static err_t trainees_check(const struct trainee_digests *trainees)
 {
     if (!trainees->count || trainees->count > TRAINEES_MAX)

@@ -203,13 +203,13 @@ static err_t lower_the_limit(void *arg, struct store *store)
 {
     (void)arg;
     struct store_rules rules = kit_rules(1, 0);
-    return store_set_rules(store, &rules, 0);
+    return kit_set_rules(store, &rules, 0);
 }
 
 static err_t set_rules(void *arg, struct store *store)
 {
     const struct scene *scene = arg;
-    return store_set_rules(store, &scene->rules, 0);
+    return kit_set_rules(store, &scene->rules, 0);
 }
 
 static err_t lease_and_deliver(void *arg, struct store *store)
@@ -376,7 +376,7 @@ static err_t end_with_this_round(void *arg, struct store *store)
     (void)arg;
     struct store_rules rules = kit_rules(1, 3);
     rules.rounds = 1;
-    return store_set_rules(store, &rules, 0);
+    return kit_set_rules(store, &rules, 0);
 }
 
 static void the_runs_end_is_told(void **)

@@ -77,9 +77,9 @@ static void a_fork_cuts_off_what_came_after(void **)
     assert_ok(store_round(f->store, 1, &old));
     assert_int_equal(old->lineage, 1);
     struct digest found;
-    assert_ok(store_digest_of(f->store, 3, &found));
+    assert_ok(kit_digest_of(f->store, 3, &found));
     assert_true(digest_equal(&found, &other.at[0].weights));
-    assert_ok(store_digest_of(f->store, 2, &found));
+    assert_ok(kit_digest_of(f->store, 2, &found));
     struct digest second = kit_digest(2);
     assert_true(digest_equal(&found, &second));
 }
@@ -289,10 +289,10 @@ static void a_round_is_given_up_between_its_updates(void **)
     assert_ok(store_update_done(f->store, 2, &wrong, false));
     assert_ok(store_update_done(f->store, 3, &wrong, false));
     assert_ok(store_void_round(f->store, 1));
-    assert_err(ERR_NOT_FOUND, "version 2", store_digest_of(f->store, 2, &found));
+    assert_err(ERR_NOT_FOUND, "version 2", kit_digest_of(f->store, 2, &found));
     reopen(f, 0);
     one_round(f);
-    assert_ok(store_digest_of(f->store, 2, &found));
+    assert_ok(kit_digest_of(f->store, 2, &found));
     struct digest right = kit_digest(2);
     assert_true(digest_equal(&found, &right));
     assert_int_equal(kit_audit(f->dir).versions, 2);

@@ -68,7 +68,7 @@ static err_t fill_disk(void *, struct store *store)
     struct store_rules rules = kit_rules(2, 10);
     rules.lease_ms = 1 << 30;
     rules.min_free_bytes = (uint64_t)1 << 62; // more than there is
-    return store_set_rules(store, &rules, clock_ms());
+    return kit_set_rules(store, &rules, clock_ms());
 }
 
 static err_t count(void *arg, struct store *store)

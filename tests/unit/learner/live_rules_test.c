@@ -264,7 +264,7 @@ static void change(struct model *m, bool restart)
     if (restart)
         reopen(m->f, 0);
     else
-        assert_ok(store_set_rules(m->f->store, &m->f->rules, 0));
+        assert_ok(kit_set_rules(m->f->store, &m->f->rules, 0));
     after = counts_of(m->f);
     uint64_t left = before.leased + before.stored - after.leased - after.stored;
     assert_int_equal(left, expected);
@@ -349,7 +349,7 @@ static void a_limit_that_eases_costs_nothing(void **)
     assert_int_equal(grants.count, 10);
     f->rules.eta = f->rules.limit = 1;
     f->rules.ease = 4;
-    assert_ok(store_set_rules(f->store, &f->rules, 0));
+    assert_ok(kit_set_rules(f->store, &f->rules, 0));
     assert_int_equal(counts_of(f).leased, 10);
     assert_int_equal(counts_of(f).limit, 4);
     for (size_t i = 0; i < grants.count; i++)
@@ -408,7 +408,7 @@ static void what_a_holder_lost_is_known(void **)
     struct store_holder holder = {"g", 1}, other = {"h", 1};
     SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, 8);
     f->rules.eta = f->rules.limit = 0;
-    assert_ok(store_set_rules(f->store, &f->rules, 0));
+    assert_ok(kit_set_rules(f->store, &f->rules, 0));
     int held = 0;
     for (size_t i = 0; i < grants.count; i++) {
         held += store_holds(f->store, &holder, &grants.grant[i].id);

@@ -180,7 +180,7 @@ static void too_old_leaves_as_stale_or_as_trained(void **)
     SCOPED(round) first = kit_round(f->store, IDLE_NONE);
     kit_train(f->store, first);
     f->rules.eta = f->rules.limit = 1;
-    assert_ok(store_set_rules(f->store, &f->rules, 0));
+    assert_ok(kit_set_rules(f->store, &f->rules, 0));
     SCOPED_VALUE(grants) young = kit_lease(f->store, "g", 1, 9);
     assert_int_equal(young.count, 0); // 6 live uses, 4 fit
     SCOPED(round) second = kit_round(f->store, IDLE_NONE);

@@ -68,9 +68,9 @@ static void versions_are_durable_and_replays_are_compared(void **)
     assert_ok(store_round_of(f->store, 1, &of));
     assert_int_equal(of, 0);
     assert_err(ERR_NOT_FOUND, "never made", store_round_of(f->store, 3, &of));
-    assert_ok(store_digest_of(f->store, 2, &found));
+    assert_ok(kit_digest_of(f->store, 2, &found));
     assert_true(digest_equal(&found, &v2.at[0].weights));
-    assert_err(ERR_NOT_FOUND, "version 3", store_digest_of(f->store, 3, &found));
+    assert_err(ERR_NOT_FOUND, "version 3", kit_digest_of(f->store, 3, &found));
     assert_ok(store_update_done(f->store, 1, &v1, false)); // the replay
     assert_ok(store_update_done(f->store, 2, &v2, true));
     assert_err(ERR_DATA_LOSS, "other weights of version 1",
@@ -168,7 +168,7 @@ static void a_lower_limit_sheds_at_once(void **)
     SCOPED(round)
     round = kit_round(f->store, IDLE_NONE); // slots 0 and 1; 4 stored and 4 leased are left
     f->rules.eta = f->rules.limit = 1;
-    assert_ok(store_set_rules(f->store, &f->rules, 0)); // of age 0 round 1 alone is left: 2 groups
+    assert_ok(kit_set_rules(f->store, &f->rules, 0)); // of age 0 round 1 alone is left: 2 groups
     assert_int_equal(counts_of(f).stored, 2);
     assert_int_equal(counts_of(f).leased, 0);
     assert_int_equal(counts_of(f).free, 6);

@@ -104,7 +104,7 @@ static err_t set_rules(void *arg, struct store *store)
 {
     (void)arg;
     struct store_rules rules = kit_rules(1, 3);
-    return store_set_rules(store, &rules, 0);
+    return kit_set_rules(store, &rules, 0);
 }
 
 static void who_waits_for_a_round_gets_the_error(void **state)

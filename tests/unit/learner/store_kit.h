@@ -2,6 +2,7 @@
 #pragma once
 #include "base/mem.h"
 #include "learner/store/audit.h"
+#include "learner/store/changes.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "learner/store/store.h"
@@ -79,8 +80,32 @@ static inline struct verdict kit_append(struct store *store, const struct group 
                                         int64_t now_ms)
 {
     struct verdict verdict = {0};
-    assert_ok(store_append(store, &group, 1, now_ms, &verdict));
+    assert_ok(store_append(store, &group, NULL, 1, now_ms, &verdict));
     return verdict;
+}
+
+/* As an operator's change. */
+static inline err_t kit_set_rules(struct store *store, const struct store_rules *rules,
+                                  int64_t now_ms)
+{
+    static char nobody[] = "", settings[] = "settings";
+    SCOPED_VALUE(standing) standing = {0};
+    TRY(store_standing(store, &standing));
+    const struct change change = {.id = ++standing.changes,
+                                  .kind = settings,
+                                  .author = nobody,
+                                  .reason = nobody,
+                                  .request_id = nobody};
+    return store_change(store, &change, &standing, rules, now_ms);
+}
+
+/* Of the version's weights that are published. */
+static inline err_t kit_digest_of(struct store *store, uint64_t version, struct digest *ret)
+{
+    struct trainee_digests trainees;
+    TRY(store_digests_of(store, version, &trainees));
+    *ret = trainees.at[0].weights;
+    return OK;
 }
 
 /* Appends a group for the grant, all of one version. */

@@ -260,7 +260,7 @@ static void change_lag(struct sim *sim)
     static const uint64_t etas[] = {0, 1, 2, 4, 8};
     sim->rules.eta = etas[below(sim, 5)];
     sim->rules.limit = sim->rules.eta + (below(sim, 3) ? 0 : below(sim, 3));
-    assert_ok(store_set_rules(sim->store, &sim->rules, sim->now_ms));
+    assert_ok(kit_set_rules(sim->store, &sim->rules, sim->now_ms));
     sim->changes++;
 }
 

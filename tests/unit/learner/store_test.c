@@ -62,13 +62,13 @@ static void leases_say_why_they_are_few(void **)
     SCOPED_VALUE(grants) old = kit_lease(f->store, "g", 0, 3);
     assert_string_equal(lease_stop_name(old.stop), "old weights");
     f->rules.min_free_bytes = UINT64_MAX;
-    assert_ok(store_set_rules(f->store, &f->rules, 0));
+    assert_ok(kit_set_rules(f->store, &f->rules, 0));
     SCOPED_VALUE(grants) disk = kit_lease(f->store, "g", 1, 3);
     assert_string_equal(lease_stop_name(disk.stop), "disk");
     assert_true(counts_of(f).disk_low);
     f->rules.min_free_bytes = 0;
     f->rules.max_groups = 4;
-    assert_ok(store_set_rules(f->store, &f->rules, 0));
+    assert_ok(kit_set_rules(f->store, &f->rules, 0));
     struct grants none;
     assert_err(ERR_PRECONDITION, "version 2, which was never made",
                store_lease(f->store, &(struct store_holder){"g", 1}, 2, 1, 0, &none));
@@ -89,7 +89,7 @@ static void every_answer_to_a_group(void **)
     SCOPED(group) a = kit_group(&grant[1], 0, 0); // twice in one batch
     const struct group *twice[] = {a, a};
     struct verdict verdicts[2];
-    assert_ok(store_append(f->store, twice, 2, 0, verdicts));
+    assert_ok(store_append(f->store, twice, NULL, 2, 0, verdicts));
     assert_int_equal(verdicts[0].outcome, OUTCOME_STORED);
     assert_int_equal(verdicts[1].outcome, OUTCOME_DUPLICATE);
 
@@ -311,21 +311,21 @@ static int full_disk(struct fixture *f)
     free(large->row);
     large->row = mem_array((4 << 20) + 1, 1);
     memset(large->row, 'x', 4 << 20);
-    assert_ok(store_append(f->store, small, 1, 0, &verdict));
+    assert_ok(store_append(f->store, small, NULL, 1, 0, &verdict));
     signal(SIGXFSZ, SIG_IGN);
     struct rlimit limit = {1 << 20, RLIM_INFINITY};
     setrlimit(RLIMIT_FSIZE, &limit);
-    err_t e = store_append(f->store, big, 1, 0, &verdict);
+    err_t e = store_append(f->store, big, NULL, 1, 0, &verdict);
     assert_true(err_failed(e));
     err_free(e);
-    e = store_append(f->store, small, 1, 0, &verdict);
+    e = store_append(f->store, small, NULL, 1, 0, &verdict);
     assert_non_null(strstr(err_message(e), "open the store again"));
     err_free(e);
     limit.rlim_cur = RLIM_INFINITY;
     setrlimit(RLIMIT_FSIZE, &limit);
     reopen(f, 0);
     assert_int_equal(kit_deliver(f->store, &grants.grant[0], 0), OUTCOME_DUPLICATE);
-    assert_ok(store_append(f->store, big, 1, 0, &verdict));
+    assert_ok(store_append(f->store, big, NULL, 1, 0, &verdict));
     assert_int_equal(verdict.outcome, OUTCOME_STORED);
     return 0;
 }

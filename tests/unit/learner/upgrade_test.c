@@ -87,8 +87,7 @@ static void deliver_old(struct store *store, const struct grant *grant)
     pb.generator = group->generator;
     wire_pack(&pb.base, &out);
     const struct group *one = group;
-    assert_ok(
-        store_append_encoded(store, &one, &(struct encoded){out.data, out.len}, 1, 0, &verdict));
+    assert_ok(store_append(store, &one, &(struct encoded){out.data, out.len}, 1, 0, &verdict));
     assert_int_equal(verdict.outcome, OUTCOME_STORED);
 }
 

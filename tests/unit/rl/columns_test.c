@@ -1,4 +1,4 @@
-/* Columns of a batch: where values lie, what gathering and scattering move, and that units are
+/* Columns of a batch: where values lie, what gathering moves, and that units are
  * runs. */
 #include "base/mem.h"
 #include "rl/columns.h"
@@ -56,26 +56,6 @@ static void gathering_takes_every_column_in_the_order_of_the_members(void **stat
     assert_int_equal(columns_there(none), columns_there(all));
 }
 
-static void scattering_is_gathering_backwards(void **state)
-{
-    (void)state;
-    static const size_t member[] = {2, 0};
-    SCOPED(columns) all = batch();
-    SCOPED(columns) part = columns_gather(all, member, 2);
-    double *old = columns_add(part, COLUMN_PROXIMAL_LOGP),
-           *advantage = columns_add(part, COLUMN_ADVANTAGE);
-    for (size_t t = 0; t < 5; t++)
-        old[t] = -1 - (double)t;
-    advantage[0] = 7;
-    advantage[1] = 8;
-    columns_scatter(part, COLUMN_PROXIMAL_LOGP, member, all);
-    columns_scatter(part, COLUMN_ADVANTAGE, member, all);
-    assert_values(all->at[COLUMN_PROXIMAL_LOGP], (double[]){-3, -4, -5, -1, -2, 0}, 6);
-    assert_values(all->at[COLUMN_ADVANTAGE], (double[]){8, 0, 7, 0}, 4);
-    SCOPED(columns) again = columns_gather(all, member, 2);
-    assert_values(again->at[COLUMN_PROXIMAL_LOGP], old, 5);
-}
-
 static void masked_tokens_and_empty_sequences_are_in_no_total(void **state)
 {
     (void)state;
@@ -119,6 +99,5 @@ static void the_table_gives_each_number_once(void **state)
 
 TESTS(cmocka_unit_test(values_lie_where_their_units_are),
       cmocka_unit_test(gathering_takes_every_column_in_the_order_of_the_members),
-      cmocka_unit_test(scattering_is_gathering_backwards),
       cmocka_unit_test(masked_tokens_and_empty_sequences_are_in_no_total),
       cmocka_unit_test(the_table_gives_each_number_once))

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Functions and data with external linkage that no library and no program uses: unused.sh [BUILD]. A test is no user.
+# Prints each with its source; 1 if there is one. A use is a relocation in an object of ours, its own included: the
+# libraries are built with -fPIC, so a call inside one object leaves a relocation too.
+set -euo pipefail
+cd "${1:-build}"
+
+# Name, and why it stands without a caller: a witness is how tests see a state that has no other face.
+readarray -t KNOWN <<'TABLE'
+main	the system begins a program with it
+backward_run	witness: the whole backward in one call, against which parts of it are held
+forward_hidden	witness: the last layer's rows, against transformers'
+grid_text	witness: a screen as text
+member_state_name	witness: the state of an epoch's member
+model_empty_compact	witness: weights as a generator holds them, without a file
+objective_at	witness: every row of the objectives is tested
+rng_below	witness: tests draw by the numbers that the daemons draw by
+rpc_stream_queued	witness: bytes that a peer has not taken
+safetensors_read_f32	witness: a file's values as floats
+scorer_at	witness: every kind of scorer is tested
+scorers_new	witness: scorers without a recipe
+scorers_overruns	witness: matches that were given up
+trainee_freeze	tensors that keep their values: no recipe asks for them yet
+updates_workspaces	witness: live changes take no memory
+TABLE
+
+[[ -e CMakeCache.txt ]] || {
+    echo "$PWD is no build directory: ./dev build makes one"
+    exit 1
+}
+root=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' CMakeCache.txt)
+symbols()
+{
+    local object source
+    printf '%s\n' "${KNOWN[@]}" | sed 's/\t.*//; s/^/U /'
+    find CMakeFiles/rlhf*.dir -path '*/CMakeFiles/rlhfd_proto.dir' -prune -o -name '*.o' -print | sort | while read -r object; do
+        source=${object#*.dir/} source=${source%.o}
+        [[ -e $root/$source ]] || continue # of a file that was renamed since
+        readelf -rW "$object" | awk '$3 ~ /^R_/ { sub(/@.*/, "", $5); print "U", $5 }' | sort -u
+        nm --defined-only --extern-only "$object" | awk -v source="$source" '$2 ~ /^[A-Z]$/ { print "D", $3, source }'
+    done
+}
+
+symbols | awk '
+    $1 == "U" { used[$2] = 1 }
+    $1 == "D" { at[$2] = $3 }
+    END {
+        for (name in at)
+            if (!(name in used)) {
+                print at[name] ": " name " has no caller outside tests"
+                bad = 1
+            }
+        exit bad
+    }' | sort
