@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/jsonl.h"
 #include "base/mem.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "learner/store/history.h"
 #include "learner/train/checkpoint.h"
 #include "testing/flips.h"

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "learner/store/history.h"
 #include "model/files/checkpoints.h"
 #include "testing/daemons.h"

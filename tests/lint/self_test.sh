@@ -116,6 +116,11 @@ echo 'x = strcmp(name, "rloo");' >"$tree/ctl/a.c"
     echo "places: the name of an objective was not found"
     failed=1
 }
+mkdir -p "$tree/ctl/room" && for i in {1..26}; do echo 'int x;' >"$tree/ctl/room/a$i.c"; done
+[[ $("$here/source.sh" "$tree") == *"ctl/room: 26 .c files"* ]] || {
+    echo "source: a room of 26 files was not found"
+    failed=1
+}
 mkdir -p "$tree/common/rl" "$tree/common/model" && echo 'int x;' | tee "$tree/common/rl/same.c" >"$tree/common/model/same.c"
 [[ $("$here/source.sh" "$tree") == *"two files are named same.c"* ]] || {
     echo "source: equal names were not found"

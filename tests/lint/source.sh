@@ -181,6 +181,14 @@ check_space()
     done
 }
 
+check_rooms()
+{
+    local room count
+    while read -r count room; do
+        ((count <= 25)) || say "$room: $count .c files; at most 25"
+    done < <(sources | grep '\.c$' | sed 's|/[^/]*$||' | sort | uniq -c)
+}
+
 scratch=$(mktemp)
 trap 'rm -f "$scratch"' EXIT
 while read -r file; do
@@ -192,5 +200,6 @@ while read -r file; do
     check_length "$file"
 done < <(sources)
 check_names
+check_rooms
 check_space
 exit $bad

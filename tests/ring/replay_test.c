@@ -5,7 +5,7 @@
 #include "base/jsonl.h"
 #include "base/mem.h"
 #include "learner/replay/backup.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"

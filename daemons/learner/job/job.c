@@ -3,7 +3,7 @@
 #include "base/scoped.h"
 #include "learner/job/asked.h"
 #include "learner/job/damage.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "svc/run_lock.h"
 #include <inttypes.h>
 #include <string.h>

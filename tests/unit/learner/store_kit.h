@@ -1,7 +1,7 @@
 /* Shared by the store's tests: options, rules, and groups made for a grant. */
 #pragma once
 #include "base/mem.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "learner/store/changes.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/scoped.h"
-#include "ring/admin_client.h"
+#include "ring/steer/admin_client.h"
 #include "testing/daemons.h"
 #include "testing/testing.h"
 #include "testing/weights.h"

@@ -3,7 +3,7 @@
  * not trained has left as ended. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"

@@ -1,6 +1,6 @@
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "base/mem.h"
-#include "learner/store/auditing.h"
+#include "learner/store/audit/auditing.h"
 #include <string.h>
 
 static void keep(struct walk *walk, const struct slot *slot)

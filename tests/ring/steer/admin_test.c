@@ -1,7 +1,7 @@
 /* LearnerAdmin of a real learner that trains: each method for good and for wrong, and what of it
  * outlives the process. */
 #include "base/file.h"
-#include "ring/admin_client.h"
+#include "ring/steer/admin_client.h"
 #include <stdio.h>
 #include <stdlib.h>
 

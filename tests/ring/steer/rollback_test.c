@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "learner/store/history.h"
 #include "model/files/checkpoints.h"
 #include "testing/daemons.h"

@@ -1,6 +1,6 @@
 /* The audit of rounds, of the versions they made, and of the groups they name. */
 #include "base/mem.h"
-#include "learner/store/auditing.h"
+#include "learner/store/audit/auditing.h"
 #include <string.h>
 
 /* --- rounds --- */

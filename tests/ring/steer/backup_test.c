@@ -2,7 +2,7 @@
  * digests of the run that nothing happened to. */
 #include "base/file.h"
 #include "base/mem.h"
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "learner/store/history.h"
 #include "testing/daemons.h"
 #include "testing/testing.h"

@@ -1,7 +1,7 @@
 /* Decoding held by an operator: no token while it lasts, and afterwards the weights that a run
  * without a pause makes. */
 #include "base/file.h"
-#include "ring/admin_client.h"
+#include "ring/steer/admin_client.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The audit's walk, and how its sources report: audit.c walks slots, audit_rounds.c rounds and the
  * groups that left. Owner: one thread. */
 #pragma once
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "learner/store/db.h"
 #include "learner/store/lineages.h"
 #include "learner/store/record.h"

@@ -1,4 +1,4 @@
-#include "learner/store/audit.h"
+#include "learner/store/audit/audit.h"
 #include "learner/store/db.h"
 #include "learner/store/record.h"
 #include "unit/learner/store_kit.h"

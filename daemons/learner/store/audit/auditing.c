@@ -1,5 +1,5 @@
 /* What the audit finds. */
-#include "learner/store/auditing.h"
+#include "learner/store/audit/auditing.h"
 #include <stdarg.h>
 
 void audit_broken(struct walk *walk, const char *format, ...)
