@@ -53,23 +53,6 @@ struct column_values *column_list_add(struct column_list *list, enum column id)
     return column;
 }
 
-static bool is_after(unsigned id, enum column_origin last)
-{
-    const struct column_row *row = column_row(id);
-    return row && row->origin > last;
-}
-
-void column_list_keep(struct column_list *list, enum column_origin last)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < list->count; i++)
-        if (is_after(list->at[i].id, last))
-            values_done(&list->at[i]);
-        else
-            list->at[kept++] = list->at[i];
-    list->count = kept;
-}
-
 void column_list_done(struct column_list *list)
 {
     for (uint32_t i = 0; i < list->count; i++)

@@ -4,7 +4,6 @@
  *
  *     const struct column_values *column = column_list_find(&group->columns, COLUMN_REWARD);    -- NULL: not there
  *     struct column_values *made = column_list_add(&group->columns, COLUMN_REWARD);             -- no values yet
- *     column_list_keep(&group->columns, ORIGIN_GENERATOR);      -- what later stops have added is gone
  *
  * Any thread; a list belongs to one at a time. */
 #pragma once
@@ -38,8 +37,6 @@ struct column_values *column_list_find(const struct column_list *list, unsigned 
 /* The column of the table's row, empty, in its place; one that was there is replaced. */
 struct column_values *column_list_add(struct column_list *list, enum column id);
 
-/* Drops the columns that stops after this one fill. */
-void column_list_keep(struct column_list *list, enum column_origin last);
 void column_list_done(struct column_list *list);
 
 /* The k-th of a column's values, or of those of a completion. */

@@ -33,7 +33,7 @@ struct hello {
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);
 
-/* PRECONDITION: the number is not ours; the error has both. The learner checks hellos, workers check
+/* PRECONDITION: the number is not ours; the error has both. Learners check hellos, workers check
  * the learner's answer. */
 err_t hello_same_protocol(uint32_t theirs, const char *who);
 

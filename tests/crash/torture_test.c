@@ -311,7 +311,7 @@ static void training_starts_again_from_any_call(void **)
     assert_true(lives > 20);
 }
 
-/* Both clocks, under all threads of a learner: the wall's a day back and two ahead, the monotonic an
+/* Both clocks, under all threads of a learner: the wall's a day back, two ahead, the monotonic an
  * hour ahead each time. */
 static void clocks_that_jump_change_no_weight(void **)
 {

@@ -9,18 +9,20 @@ cd "${1:-build}"
 readarray -t KNOWN <<'TABLE'
 main	the system begins a program with it
 backward_run	witness: the whole backward in one call, against which parts of it are held
+decoder_resume	a completion goes on whose environment has answered: no recipe asks for it yet
+decoder_suspend	a completion waits for its environment: no recipe asks for it yet
+env_replace	the seam itself: tests make the system fail
 forward_hidden	witness: the last layer's rows, against transformers'
+forward_logits	witness: logits, against transformers'
 grid_text	witness: a screen as text
-member_state_name	witness: the state of an epoch's member
+member_state_name	witness: the state of a session's member
 model_empty_compact	witness: weights as a generator holds them, without a file
 objective_at	witness: every row of the objectives is tested
 rng_below	witness: tests draw by the numbers that the daemons draw by
 rpc_stream_queued	witness: bytes that a peer has not taken
 safetensors_read_f32	witness: a file's values as floats
-scorer_at	witness: every kind of scorer is tested
-scorers_new	witness: scorers without a recipe
-scorers_overruns	witness: matches that were given up
 trainee_freeze	tensors that keep their values: no recipe asks for them yet
+transport_carries	witness: a peer that NCCL serves
 updates_workspaces	witness: live changes take no memory
 TABLE
 

@@ -25,7 +25,6 @@ struct attend {
     uint8_t *buffer; // of the version under way; NULL: dropped
     bool has_buffer;
     char why[SESSION_WHY]; // of the last failure
-    struct attend_stats stats;
 };
 
 static void work(struct attend *attend);
@@ -145,8 +144,6 @@ static void step(struct attend *attend, struct member_event event)
     const enum member_state before = attend->member.state;
     const struct member_actions actions = session_member_step(&attend->member, clock_ms(), &event);
     const enum member_state now = attend->member.state;
-    if (actions.set & MEMBER_SAY_FAILED)
-        attend->stats.failed++;
     if (now != before && attend->options.entered)
         attend->options.entered(now, attend->options.user);
     if (now != before && now == MEMBER_BROKEN)
@@ -165,7 +162,6 @@ static void done(struct attend *attend)
         snprintf(attend->why, sizeof attend->why, "version %llu came damaged",
                  (unsigned long long)attend->announce.version);
     }
-    attend->stats.received += usable;
     step(attend, (struct member_event){MEMBER_DONE, .usable = usable});
 }
 
@@ -270,14 +266,6 @@ void attend_lost(struct attend *attend)
     attend->is_up = false;
     step(attend, (struct member_event){MEMBER_LOST});
     work(attend);
-}
-
-struct attend_stats attend_stats(const struct attend *attend)
-{
-    struct attend_stats stats = attend->stats;
-    stats.state = attend->member.state;
-    stats.session = attend->member.session;
-    return stats;
 }
 
 bool attend_free(struct attend *attend)

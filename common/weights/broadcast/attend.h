@@ -47,11 +47,5 @@ void attend_up(struct attend *attend);
 void attend_hear(struct attend *attend, const struct session_message *message);
 void attend_lost(struct attend *attend);
 
-struct attend_stats {
-    enum member_state state;
-    uint64_t session, received, failed; // versions; sessions that ended by a fault seen here
-};
-struct attend_stats attend_stats(const struct attend *attend);
-
 /* False: as transport_free. */
 bool attend_free(struct attend *attend);

@@ -230,11 +230,6 @@ bool broadcast_offer(struct broadcast *broadcast, const struct broadcast_round *
     return taken;
 }
 
-bool broadcast_carries(const struct broadcast *broadcast, uint64_t peer)
-{
-    return transport_carries(broadcast->transport, peer);
-}
-
 struct broadcast_stats broadcast_stats(const struct broadcast *broadcast)
 {
     struct broadcast_stats stats = broadcast->stats;

@@ -4,7 +4,6 @@
  *     for each subscriber: broadcast_count(broadcast, &round, peer, wants, way);
  *                                               -- way: the changes from the peer's version, or NULL
  *     broadcast_offer(broadcast, &round, newest);
- *     if (broadcast_carries(broadcast, peer))   -- send nothing before a call of begin or rest
  *
  * One broadcast is the same bytes for all members of a session. Where all of them have the same
  * version, these are the changes from it. Else they are all values, but only where gRPC would send
@@ -46,7 +45,6 @@ void broadcast_count(const struct broadcast *broadcast, struct broadcast_round *
 /* True: the members counted get it by NCCL. */
 bool broadcast_offer(struct broadcast *broadcast, const struct broadcast_round *round,
                      struct snapshot *newest);
-bool broadcast_carries(const struct broadcast *broadcast, uint64_t peer);
 
 struct broadcast_stats {
     struct transport_stats transport;

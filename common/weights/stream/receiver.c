@@ -30,7 +30,7 @@ struct receiver {
     uint64_t received;        // of coming: elements, or chunks of changes
     struct digest sum;        // of these elements
     struct manifest manifest; // of ready
-    bool holds;               // the model serves this version:
+    bool holds;               // the model serves the version below
     uint32_t lineage;
     uint64_t version;
 };
@@ -38,11 +38,6 @@ struct receiver {
 static bool is_whole(const struct receiver *receiver)
 {
     return receiver->coming.kind == WEIGHTS_FULL;
-}
-
-static bool is_receiving(const struct receiver *receiver)
-{
-    return receiver->arrival.incoming == INCOMING_RECEIVING;
 }
 
 /* Chunks of `coming` that are here. */
@@ -255,8 +250,8 @@ static err_t make_room(struct receiver *receiver, enum weights_kind kind)
     const bool wanted =
         arrival_has(&receiver->arrival) || arrival_is_taken(&receiver->arrival) || forwards;
     if (kind == WEIGHTS_FULL) {
-        if (!receiver->incoming && !wanted)
-            receiver->incoming = STEAL(receiver->ready);
+        if (!receiver->incoming)
+            receiver->incoming = wanted ? NULL : STEAL(receiver->ready);
         if (!receiver->incoming)
             receiver->incoming = mem_aligned(bytes);
         return OK;
@@ -348,7 +343,7 @@ err_t receiver_chunk(struct receiver *receiver, struct rpc_message *message,
                      const struct weights_event *chunk)
 {
     const bool whole = chunk->kind == WEIGHTS_CHUNK_OF_FULL;
-    if (!is_receiving(receiver))
+    if (receiver->arrival.incoming != INCOMING_RECEIVING)
         return err_new(ERR_INVALID, "weights: a chunk without a manifest");
     if (whole != is_whole(receiver))
         return err_new(ERR_INVALID, "weights: a chunk of another kind than its manifest");
@@ -358,7 +353,7 @@ err_t receiver_chunk(struct receiver *receiver, struct rpc_message *message,
 
 const struct manifest *receiver_coming(const struct receiver *receiver)
 {
-    return is_receiving(receiver) ? &receiver->coming : NULL;
+    return receiver->arrival.incoming == INCOMING_RECEIVING ? &receiver->coming : NULL;
 }
 
 void receiver_lost(struct receiver *receiver)

@@ -12,8 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Streams that may be open at once. Each has at most two jobs for the storage thread, a message and
- * its departure. */
+/* Open streams. Each has at most two jobs for the storage thread: a message, its departure. */
 enum { STREAMS_MAX = 4096 };
 enum { JOINS = 64 }; // lines a minute: a ring's generators come together
 

@@ -15,7 +15,8 @@
 enum { BACKUP_NAME_MAX = 64 };
 
 /* On success the backup is whole and durable under its name; *ret_path is the caller's. After an
- * error there is none; a whole one if the sync of its name alone failed. name: 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with a dot. INVALID: another
- * name; EXISTS: the name is taken; EXHAUSTED: the disk is full; else as store_open. */
+ * error there is none, or a whole one if the sync of its name alone failed. name: 1 to 64 of
+ * A-Z a-z 0-9 . _ -, not beginning with a dot. INVALID: another name;
+ * EXISTS: the name is taken; EXHAUSTED: the disk is full; else as store_open. */
 err_t backup_make(const char *run_directory, struct store *store, const char *name,
                   char **ret_path);

@@ -405,7 +405,7 @@ static void a_learner_of_another_build(void **state)
     end_at_learner(methods, 4, "speaks protocol 99, this process 3: start daemons of one build");
 }
 
-/* A learner on a backend's module: its exit status, and its output. It is killed once it listens. */
+/* A learner on a backend's module: its exit status and output. It is killed once it listens. */
 static int learn_on(const char *module, char **ret_output)
 {
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 2, .groups = 8, .lag = 1});

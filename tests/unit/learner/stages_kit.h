@@ -2,6 +2,7 @@
  * them. */
 #pragma once
 #include "learner/round/stages.h"
+#include "testing/columns.h"
 #include "unit/learner/round_kit.h"
 
 /* A round before its first stage. */

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/mem.h"
 #include "base/rng.h"
+#include "testing/columns.h"
 #include "testing/testing.h"
 #include "wire/rollout.h"
 #include <stdlib.h>
