@@ -54,8 +54,8 @@ enum kv_format { KV_F32, KV_BF16 }; // BF16: K and V must be rounded already (ro
  * With pages the call writes K and V there and attends over 0..; position p lies in
  * page[p / KV_PAGE]. A page that one segment writes is in no other segment of the call; a page that
  * is only read may be in many. A page number that does not exist is RANGE, and nothing is written.
- * Without pages (NULL) the call attends over its own rows alone: the segment's, and for start > 0
- * the rows prefix..prefix+start-1, which are positions 0..start-1. They begin the last earlier
+ * Without pages (NULL) the segment attends over rows of the call: its own, and for start > 0 the
+ * rows prefix..prefix+start-1, which are positions 0..start-1. Those rows begin the last earlier
  * segment with start 0: a prompt is followed by the completions that share it. */
 struct segment {
     int first, count, start;
