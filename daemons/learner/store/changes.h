@@ -1,5 +1,5 @@
-/* What operators and controllers changed: a list that only grows, and what of it is in force now.
- * Both are written at once, with the rules that they mean.
+/* Changes by operators and controllers: a list that only grows, and the standing changes, which are
+ * in force now. One write has both, with the rules that follow from them.
  *
  *     struct change change = {.id = standing.changes + 1, .kind = "settings", .value = value, .values = 1, ...};
  *     standing.changes++;
@@ -27,7 +27,7 @@ struct change {
     uint64_t id;           // 1, 2, ...
     int64_t time_ms;       // since 1970
     uint64_t first_round;  // in which it counts
-    struct digest request; // of what was asked: the same request_id must ask the same
+    struct digest request; // live_request_digest: the same request_id must have the same
     char *kind, *author, *reason, *request_id; // never NULL
     size_t values;
     struct change_value *value; // (values)
@@ -45,7 +45,7 @@ struct override {
     char *key, *value;
 };
 struct standing {
-    uint64_t changes; // there were
+    uint64_t changes; // so far
     bool generation_paused, training_paused;
     bool decoding_held; // generation is paused, and what is leased is not decoded either
     size_t overrides;

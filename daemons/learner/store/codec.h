@@ -5,7 +5,7 @@
  *     slot_encode(&slot, &value);                          -- appends
  *     TRY(slot_decode(7, value.data, value.len, &slot));   -- DATA_LOSS: damaged
  *
- * What a decoded value points to is owned: X_done frees it. Any thread. */
+ * A decoded value owns the memory behind its pointers: X_done frees it. Any thread. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"

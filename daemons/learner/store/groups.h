@@ -16,7 +16,7 @@ struct listed {
     struct digest id;
     uint64_t slot, prompt, epoch;
     uint64_t oldest_version, oldest_round; // LEASED: of its holder at the lease
-    uint64_t lag;                          // that it would have in the next round
+    uint64_t lag;                          // in the next round, if it were taken there
     uint32_t attempt, lineage;
     bool stored;          // else leased: reward, tokens and completions are 0
     double reward;        // mean of the completions'
@@ -33,13 +33,13 @@ bool store_list(const struct store *store, uint64_t *at, struct listed *ret);
 /* By its id. NOT_FOUND: none that is leased or stored. */
 err_t store_listed(const struct store *store, const struct digest *id, struct listed *ret);
 
-/* Of a stored one: what its record takes on disk; itself, which is the caller's. NOT_FOUND: none is
- * stored in this slot; DATA_LOSS: damaged. */
+/* A stored group: the bytes of its record on disk; the group itself, which is the caller's.
+ * NOT_FOUND: none is stored in this slot; DATA_LOSS: damaged. */
 err_t store_group_bytes(struct store *store, uint64_t slot, uint64_t *ret);
 err_t store_group(struct store *store, uint64_t slot, struct group **ret);
 
-/* Those of n slots that hold a stored group which no recorded round has used: it leaves for
- * `operator`, and the slot may be leased again. What note (may be NULL) writes is durable with it,
- * at once; if it fails, so does the store. */
+/* Takes the stored groups out of n slots, but for groups that a recorded round has used. They leave
+ * for `operator`, and their slots may be leased again. The writes of note (may be NULL) become
+ * durable in the same write; if note fails, so does the store. */
 err_t store_evict(struct store *store, const uint64_t *slots, size_t n, int64_t now_ms,
                   err_t (*note)(void *arg, struct store *store), void *arg, uint64_t *ret_evicted);

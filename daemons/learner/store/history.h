@@ -1,5 +1,5 @@
-/* What happened, and going back in it: a store read beside its learner, the round behind a version,
- * forks, and rounds that cannot be trained.
+/* The store's history, and ways back in it: reading a store beside its learner, the round behind a
+ * version, forks, and rounds that cannot be trained.
  *
  *     SCOPED(store) store = NULL;
  *     TRY(store_read("run/store", &store));             -- read-only: a learner may have it open
@@ -16,9 +16,8 @@
 /* For the calls here and in rounds.h that read. NOT_FOUND: no store in dir; PRECONDITION,
  * DATA_LOSS: as store_open. */
 err_t store_read(const char *dir, struct store **ret);
-err_t store_read_rest(
-    const char *dir,
-    struct store **ret); // what is left of one that is refused as STORE_BEHIND (intact.h)
+/* The same for a store that is refused as STORE_BEHIND (intact.h): reads its rest. */
+err_t store_read_rest(const char *dir, struct store **ret);
 err_t store_verify(struct store *store);          // reads all of it. DATA_LOSS: some is damaged
 const char *store_run(const struct store *store); // its id; borrowed
 
@@ -33,7 +32,7 @@ struct trace {
     double reward; // mean of the completions'
     uint64_t prompt, epoch, tokens, oldest_version, newest_version;
     uint32_t completions;
-    char *generator; // who made it; "": it did not say
+    char *generator; // the generator's name; "": not known
 };
 void trace_done(struct trace *trace);
 
@@ -44,8 +43,8 @@ err_t store_trace(struct store *store, uint64_t slot, uint32_t attempt, struct t
  * the same weights here. NOT_FOUND: a lineage of another store. */
 err_t store_valid_up_to(const struct store *store, uint32_t lineage, uint64_t *ret_version);
 
-/* Where the lineage of what is made now begins: after so many rounds, the last of which made
- * `version`, of its parent; the first of a store is its own parent. */
+/* Where the present lineage begins: after its parent's first `rounds` rounds, the last of which
+ * made `version`. A store's first lineage is its own parent. */
 struct branch {
     uint32_t lineage, parent;
     uint64_t rounds, version;
@@ -62,7 +61,7 @@ err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms);
 /* The same; the new lineage's number is above all that others may have seen. */
 err_t store_fork_above(struct store *store, uint64_t rounds, uint32_t seen, int64_t now_ms);
 
-/* The same as store_fork; what `note` writes is durable with it, at once. If it fails, so does the
+/* The same as store_fork; the writes of `note` become durable with it. If note fails, so does the
  * store. */
 err_t store_fork_noted(struct store *store, uint64_t rounds, int64_t now_ms,
                        err_t (*note)(void *arg, struct store *store), void *arg);
@@ -76,16 +75,17 @@ struct round_tries {
     bool hopeless; // VOID_FAILURES failures, or so many starts that none can have got through
 };
 
-/* A recorded round that has not ended is about to be trained, after a restart: counted before it
- * runs, so that a round that takes the process with it is counted too. (The start by the process
- * that recorded it is counted by the record.) */
+/* Counts a start of a recorded round that is trained again after a restart. The count is durable
+ * before the round runs, so that a start which ends the process counts, too. The first start, by
+ * the process that recorded the round, is counted by the record. */
 err_t store_round_begin(struct store *store, uint64_t round, struct round_tries *ret);
 
-/* It failed by itself: the numbers, not the machine. why: one line. *ret: failures so far. */
+/* Counts a failure of the round's numbers, not of the machine. why: one line. *ret: failures so
+ * far. */
 err_t store_round_failed(struct store *store, uint64_t round, const char *why, uint32_t *ret);
 
-/* Gives it up. Versions recorded of it are taken back: none was published, as that waits for its
- * end. PRECONDITION: it has ended, or is not the last recorded. */
+/* Gives the round up. Versions recorded of it are taken back: none was published, as publishing
+ * waits for the round's end. PRECONDITION: it has ended, or is not the last recorded. */
 err_t store_void_round(struct store *store, uint64_t round);
 
 /* Whether it was voided; *ret_why (may be NULL) is the caller's, the failure noted last. */

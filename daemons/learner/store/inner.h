@@ -1,4 +1,4 @@
-/* What the store's own sources share: its struct, and the moves from which every call is made.
+/* Private to the store's sources: its struct, and the moves of which every call consists.
  * Memory changes at once; the disk changes in store_commit, whole or not at all. A failed commit
  * leaves the store unusable until the next opening. Calls go down this list, none back up: store.c,
  * terms, leases, append, versions, rounds, fate, bounds, source, transaction, records, db.
@@ -104,7 +104,8 @@ void slot_revoke(struct store *store, struct slot *slot, enum revoked_why why);
 
 /* Rule 3, and the invariant of lag.h, which a change of the rules may have broken. */
 void store_sweep(struct store *store);
-void store_finish(struct store *store); // what is left leaves as ended
+/* Ends the run: revokes leases; used groups leave as trained, all other slots as ended. */
+void store_finish(struct store *store);
 
 /* ---- versions.c: of a version made here */
 uint64_t version_round(const struct store *store, uint64_t version);
@@ -114,9 +115,9 @@ err_t read_update(struct store *store, uint64_t version, struct update *ret);
 
 /* ---- recorded.c */
 
-/* A group that left does so for another reason: its record and the counters follow. */
+/* Changes the reason for which a group left, in its record and in the counters. */
 err_t gone_change(struct store *store, uint64_t slot, uint32_t attempt, enum reason from,
                   enum reason to);
-/* The same of the uses that are left to one that is gone as trained. */
+/* Changes the uses of a group that is gone as trained. */
 err_t gone_uses(struct store *store, uint64_t slot, uint32_t attempt, uint32_t uses,
                 uint64_t trained_in);

@@ -6,12 +6,12 @@
  *     struct lag_form form = lag_may_form(&rules, next, ages, n);  -- rule 2: now, or wait for whom
  *     bool may = lag_of(next, oldest) <= rules.limit;              -- rule 3: what may be recorded
  *
- * next is the number of the first round not yet recorded. The age of a live group is a round: while
- * it is leased, the round of the weights its generator held at the lease; once stored, the round of
- * the oldest version among its tokens (never older than the former). A group of age s can be
- * trained in rounds s .. s + limit, so at most (s + limit - next + 1) * groups live groups may be
- * as old as s: that holds for every s at every moment (the invariant), rule 1 and rule 2 keep it,
- * and from it follows that waiting always ends. Any thread: nothing is kept. */
+ * next is the number of the first round not yet recorded. The age of a live group is a round. While
+ * leased, a group has the round of the weights that its generator held at the lease. Once stored,
+ * it has the round of the oldest version among its tokens, which is never older. A group of age s
+ * can be trained in rounds s .. s + limit. So at most (s + limit - next + 1) * groups live groups
+ * may be as old as s or older. This invariant holds for every s at every moment. Rules 1 and 2 keep
+ * it, and from it follows that waiting always ends. Any thread: nothing is kept. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,8 +60,7 @@ struct lag_form {
 struct lag_form lag_may_form(const struct lag_rules *rules, uint64_t next,
                              const struct lag_age *ages, size_t n);
 
-/* Where the invariant is broken, after a change of the rules: the youngest age so afflicted first
- * met when counting from the oldest, and how many of that age or older must leave. False:
- * nowhere. */
+/* The oldest age at which the invariant is broken, as it may be after a change of the rules; and
+ * how many groups of that age or older must leave. False: it is broken nowhere. */
 bool lag_excess(const struct lag_rules *rules, uint64_t next, const struct lag_age *ages, size_t n,
                 uint64_t *ret_age, uint64_t *ret_excess);

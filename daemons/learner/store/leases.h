@@ -42,9 +42,9 @@ struct grants {
 void grants_done(struct grants *grants);
 const char *lease_stop_name(enum lease_stop stop); // "all", "paced", "old weights", ...
 
-/* Leases up to want slots, at most 4096, to a holder of these weights, of the current lineage: one
- * that still serves another lineage's gets none before it has applied this one's. *ret must be
- * empty. PRECONDITION: a version never made here. */
+/* Leases up to want slots, at most 4096, to a holder of this version's weights. The version must be
+ * of the current lineage: the caller passes over generators that still serve another's. *ret must
+ * be empty. PRECONDITION: a version never made here. */
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
                   size_t want, int64_t now_ms, struct grants *ret);
 
@@ -71,23 +71,23 @@ err_t store_give_back(struct store *store, const struct store_holder *holder,
 err_t store_filter(struct store *store, const struct store_holder *holder, const struct digest *ids,
                    size_t n, int64_t now_ms);
 
-/* At a hello: frees the holder's leases that are not among ids, which is all that it knows of:
- * grants that were lost on their way, with the stream or with the learner that had sent them. */
+/* At a hello: ids are all leases that the holder knows. Frees its other leases, which were lost on
+ * their way, with the stream or with the learner that had sent them. */
 err_t store_holds_only(struct store *store, const struct store_holder *holder,
                        const struct digest *ids, size_t n, int64_t now_ms);
 
-/* Whether the holder's lease of this group stands: what it knows of beside these was taken from it
- * while it was away. */
+/* Whether the holder's lease of this group stands. If the holder knows one that does not stand, it
+ * was revoked while the holder was away. */
 bool store_holds(struct store *store, const struct store_holder *holder, const struct digest *id);
 
-/* Frees what others than this process hold under its name. */
+/* Frees leases that other processes hold under this holder's name. */
 err_t store_holder_gone(struct store *store, const struct store_holder *holder, int64_t now_ms);
 
-/* While it holds, decoding stands still: deadlines do, too, and a round waits for its stragglers
- * whatever the rules say. */
+/* On hold decoding stands still. Then deadlines stand still, too, and a round waits for its
+ * stragglers whatever the rules say. */
 void store_hold(struct store *store, bool holds);
 
-/* Frees leases past their deadline, and what the limit has no room for. */
+/* Frees leases past their deadline, and groups for which the limit has no room. */
 err_t store_expire(struct store *store, int64_t now_ms);
 
 /* Leases taken from a holder since the last call, by whatever call. The array and its names are the

@@ -5,9 +5,9 @@
  *     TRY(logfile_scan("store/000012.log", true, &log));
  *     if (log.damage)                                   -- log.at says where
  *
- * RocksDB takes some flipped bits for the end of the file and drops, without a word, whatever
- * follows. Here such a bit is told apart from the torn end that a power failure leaves: each batch
- * is synced before the next is written, so only the last batch can be torn. Any thread. */
+ * RocksDB takes some flipped bits for the end of the file and silently drops the rest. The scan
+ * tells such a bit from the torn end that a power failure leaves. Each batch is synced before the
+ * next is written, so only the last batch can be torn. Any thread. */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>

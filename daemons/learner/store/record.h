@@ -1,7 +1,8 @@
 /* The records of the store and their bytes. Every value begins with a magic byte and a version
  * byte; keys are big-endian, so they sort as numbers do. The version is written as STORE_FORMAT and
- * read from STORE_FORMAT_OLDEST on: what an older one lacks is filled in. That of the schema is the
- * store's: it is raised when the store is opened for writing, the other records when they change.
+ * read from STORE_FORMAT_OLDEST on; fields that an older one lacks are filled in. The schema's
+ * version is the store's, and is raised when the store is opened for writing. The other records get
+ * the new version when they change.
  *
  *     family  key                              value
  *     meta    "schema"                         M: what names the run
@@ -46,7 +47,7 @@ struct counters {
 
 enum slot_state { SLOT_FREE = 1, SLOT_LEASED, SLOT_STORED, SLOT_GONE };
 
-/* What stays of a group when its bytes are dropped. */
+/* The part of a group that stays when its bytes are dropped. */
 struct summary {
     struct digest content;
     double reward; // mean of the completions'
@@ -81,7 +82,7 @@ struct gone {
     uint64_t age;
     uint32_t uses; // rounds that used it
     struct summary summary;
-    char *generator; // who made it; borrowed to encode, owned when decoded, never NULL then
+    char *generator; // its maker; borrowed to encode, owned when decoded, never NULL then
 };
 
 /* Of a round that did not end when it was begun. */

@@ -1,4 +1,4 @@
-/* What the bytes of records are put together from: inside record.c and record_rounds.c.
+/* The parts of which record.c and record_rounds.c make the bytes of records.
  *
  *     put_header(&out, 'S');                              -- then the fields, in order
  *     good = get_header(&in, 'S') && get_digest(&in, &digest) && ...

@@ -7,8 +7,8 @@
  *     struct trainee_digests digests = trainees_policy(&weights);
  *     TRY(store_update_done(store, round->first_version + 1, &digests, true)); -- durable: publish
  *
- * After a restart from a checkpoint that covers the rounds before c, rounds c to the last recorded
- * one are run again: store_round, store_round_groups, and store_update_done, which then compares
+ * After a restart from a checkpoint that covers the rounds before c, recorded rounds from c on are
+ * trained again: by store_round, store_round_groups and store_update_done. The last then compares
  * digests instead of writing them.
  *
  * Versions: v updates make version v; round r makes those after first_version, as many as updates.
@@ -56,7 +56,7 @@ enum idle {
 };
 const char *idle_name(enum idle idle); // "none", "no groups", "straggler", "ended", "paused"
 
-/* Records the next round if one may be formed: DESIGN's rules 2 and 3. On return the record is
+/* Records the next round if rules 2 and 3 (lag.h) allow one. On return the record is
  * durable. *ret is NULL when idle. */
 err_t store_form_round(struct store *store, int64_t now_ms, const struct round_plan *plan,
                        enum idle *ret_idle, struct round **ret);

@@ -1,5 +1,5 @@
-/* The learner's durable heart: slots and their leases, stored groups, rounds (rounds.h), and why
- * each group left. What a call did is durable when it returns.
+/* The learner's durable state: slots and their leases, stored groups, rounds (rounds.h), and why
+ * each group left. Every call is durable when it returns.
  *
  *     SCOPED(store) store = NULL;
  *     TRY(store_open("run/store", &options, &rules, clock_ms(), &store));
@@ -30,7 +30,7 @@ enum straggler { STRAGGLER_WAIT, STRAGGLER_DROP };
 enum replay_policy { REPLAY_FIFO, REPLAY_UNIFORM, REPLAY_PRIORITY }; // pick.h
 enum last_batch { LAST_BATCH_SHORT, LAST_BATCH_DROP };
 
-/* What names a run: fixed when the store is made, compared when it is opened again. */
+/* The identity of a run: fixed when the store is made, compared when it is opened again. */
 struct store_options {
     const char *run;     // its id
     struct digest data;  // of the training data
@@ -38,18 +38,16 @@ struct store_options {
     bool shuffle;
     uint32_t lineage;       // the first's number, at random: a store made again has another; 0: 1
     uint64_t reserve_bytes; // kept free beside min_free_bytes: one whole checkpoint
-    /* Opens what is left of a store that is refused as STORE_BEHIND (intact.h): the rest is gone
-     * for good */
+    /* Opens a store that is refused as STORE_BEHIND (intact.h): its missing end is lost for good */
     bool rest;
 };
 
-/* What may change while the run goes on. */
+/* Rules that may change while the run goes on. */
 struct store_rules {
     uint64_t eta, limit, groups; // as in lag.h; eta <= limit <= 65535, 1 <= groups <= 2^20
-    /* <= 65535: the limit in force may stand above limit, up to here, as long as what was leased
-     * under a */
+    /* <= 65535: the limit in force may stay above limit, up to here, while groups leased under a
+     * higher one need it. So a falling limit throws nothing away. <= limit: it falls at once. */
     uint64_t ease;
-    // higher one needs it, so that nothing is thrown away when it falls; <= limit: it falls at once
     enum straggler straggler;
     enum last_batch last_batch;
     uint64_t max_groups;     // live at most; >= (eta + 1) * groups
@@ -90,14 +88,14 @@ struct encoded {
 err_t store_append(struct store *store, const struct group *const *groups,
                    const struct encoded *encoded, size_t n, int64_t now_ms, struct verdict *ret);
 
-/* The caller found this group unfit for training (more tokens than fit, another vocabulary, ...):
- * it leaves as errored and its slot, if it still waits for it, is free for another attempt at once.
- * The answer to its sender is REJECTED, but DUPLICATE if the group was stored before. */
+/* Rejects a group that the caller found unfit for training: more tokens than fit, another
+ * vocabulary. The group leaves as errored. Its slot, if it still waits for the group, is free for
+ * another attempt. The answer to its sender is REJECTED, or DUPLICATE if it was stored before. */
 err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
                    struct verdict *ret);
 
-/* A use of the store went wrong in a way that is final for its owner: the calls from here on fail
- * with why, a copy of which is kept. */
+/* Makes every later call fail with why, of which the store keeps a copy: its owner met a final
+ * error. */
 void store_fail(struct store *store, err_t why);
 
 bool store_ended(const struct store *store); // nothing will be granted or recorded any more

@@ -5,14 +5,15 @@
  *     TRY(store_audit("run/store", stdout, &audit));
  *     return audit.errors ? err_new(ERR_DATA_LOSS, "%zu promises broken", audit.errors) : OK;
  *
- * Checked: every slot ever leased has one state; no two attempts of a slot are trained, and no
- * group more often than its rounds allowed; each recorded round's groups are gone as trained in
- * that round or a later one, or stored with as many uses as rounds name them, and no others are:
- * gone as errored if one was voided, as lineage if forks cut all of them off; a voided round made
- * no version; no lag over the limit recorded with its round; stored groups are readable and as
- * digested; rounds and versions are without gaps, each in the lineage that the forks say; the
- * counters agree. Any thread; a learner may have the store open (what it writes meanwhile may be
- * missed). */
+ * Every slot ever leased has one state. At most one attempt of a slot is trained, and no group more
+ * often than its rounds allowed. A group that a round names is gone as trained in that round or a
+ * later one, or stored with as many uses as rounds name it. No other group is gone as trained. A
+ * group of a voided round is gone as errored. A group whose rounds were all cut off by forks is
+ * gone as lineage, or the fork gave it back. A voided round made no version. No lag is over the
+ * limit recorded with its round. Stored groups are readable and have their digests. Rounds and
+ * versions have no gaps, each in the lineage that the forks say. The counters agree.
+ *
+ * Any thread. A learner may have the store open; the walk may miss its writes of that time. */
 #pragma once
 #include "learner/store/store.h"
 #include <stdio.h>

@@ -12,7 +12,7 @@ struct named {
     uint32_t attempt, use;
     enum reason reason;
     bool cut;   // by a round that a fork cut off
-    bool spent; // it was the last that the round allowed
+    bool spent; // by its last allowed use
 };
 
 /* All that rounds say of one group; or a stored slot's group that rounds have used. */
