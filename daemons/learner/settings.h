@@ -1,4 +1,4 @@
-/* From the recipe to what the parts read. Any thread: pure. */
+/* Makes the options of the learner's parts from the recipe. Any thread: pure. */
 #pragma once
 #include "learner/store/store.h"
 #include "model/optimizer.h"
@@ -13,14 +13,14 @@ struct schedule settings_schedule(const struct recipe_optimizer *optimizer, int6
 struct optimizer_config settings_optimizer(const struct recipe_optimizer *optimizer);
 struct store_rules settings_store(const struct recipe *recipe);
 
-/* What a checkpoint of this model takes on disk, at least: weights, their masters, two moments. */
+/* Bytes of a checkpoint of this model on disk, at least: weights, their masters, two moments. */
 uint64_t settings_checkpoint_bytes(const struct model *model);
 
 /* Tokens of a prompt and a completion together, at most. */
 int settings_longest(const struct recipe *recipe, const struct model_config *config);
 
-/* Sets of COLUMN_BIT. What every completion must come with; what those that are trained must have
- * beside it, as the recipe has rewarders fill it. */
+/* Sets of COLUMN_BIT: the columns that every completion must have, and those that a trained
+ * completion must have beside them, because the recipe lets rewarders fill them. */
 uint64_t settings_columns(const struct recipe *recipe);
 uint64_t settings_trained_columns(const struct recipe *recipe);
 

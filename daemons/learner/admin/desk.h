@@ -1,5 +1,5 @@
-/* What the methods of rlhfd.admin.v1.LearnerAdmin share: what they may ask, and a request's way to
- * the storage thread.
+/* The desk serves the methods of rlhfd.admin.v1.LearnerAdmin: it takes each request to the storage
+ * thread and its reply back, and holds the parts of the learner that methods look at.
  *
  *     static err_t answer(struct desk_visit *visit, struct store *store)         -- storage thread
  *     {
@@ -41,26 +41,25 @@ struct desk {
     int visits; // under way
 };
 
-/* One unary call. What desk_keep and its kin give is freed with it. Storage thread. */
+/* One unary call. Memory of desk_keep, desk_new and desk_text is freed with it. Storage thread. */
 struct desk_visit {
     struct desk *desk;
     struct rpc_call *call;
     const ProtobufCMessage *request;
     void *extra;            // of desk_ask_with; NULL
-    struct desk_kept *kept; // private, as are these:
+    struct desk_kept *kept; // private, as are the fields below
     err_t (*fn)(struct desk_visit *visit, struct store *store);
     struct rpc_message *message;
     const ProtobufCMessageDescriptor *type;
 };
 
-/* Runs fn on the storage thread with the request (of the type pb has); the call ends with its
+/* Runs fn on the storage thread with the request, which has pb's type. The call ends with fn's
  * error, or by desk_reply. Too many at once are EXHAUSTED. */
 void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
               const ProtobufCMessage *pb,
               err_t (*fn)(struct desk_visit *visit, struct store *store));
 
-/* The same with something that belongs to the loop's thread: extra is the visit's, freed by
- * free(). */
+/* The same with `extra`, made by the loop's thread: the visit owns it and frees it by free(). */
 void desk_ask_with(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
                    const ProtobufCMessage *pb,
                    err_t (*fn)(struct desk_visit *visit, struct store *store), void *extra);

@@ -6,7 +6,7 @@
  *     operations_reply(operation, call);                     -- as it stands
  *     operation_end(operation, &(struct operation_end){.version = 12, ...});
  *
- * They are of this process; the last OPERATIONS_KEPT are remembered. Owner: the loop's thread. */
+ * This process remembers its last OPERATIONS_KEPT operations. Owner: the loop's thread. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -26,9 +26,10 @@ struct operations *operations_new(struct loop *loop);
 err_t operations_begin(struct operations *operations, const char *kind, const char *request_id,
                        struct operation **ret, bool *ret_repeated);
 err_t operations_idle(const struct operations *operations); // PRECONDITION: one is under way
-void operation_says(struct operation *operation, const char *text); // what it does now
+void operation_says(struct operation *operation, const char *text); // its step now, for people
 
-/* How it ended: failed (taken), or where training stands. Who waits for it is answered. */
+/* The end of an operation: failed (taken), or where training stands. Calls that wait for it are
+ * answered. */
 struct operation_end {
     err_t failed;
     uint32_t lineage;

@@ -1,4 +1,4 @@
-/* What a person can do about a run whose files are damaged, for the line that refuses it.
+/* The ways out for a person whose run has damaged files, for the line that refuses the run.
  *
  *     return damage_told(recipe, restart_open(recipe, &start));
  *

@@ -18,15 +18,15 @@ err_t job_sft(const struct job_options *options, const struct recipe *recipe);
 /* audit: whether every group of RUN/store is accounted for (audit.c in store/ does the walk). */
 err_t job_audit(const struct job_options *options, const struct recipe *recipe);
 
-/* explain: what made --at N: its round, groups, settings, digests; while a learner runs, too
- * (explain.c). */
+/* explain: prints the round, groups, settings and digests of version N (--at N) (explain.c). A
+ * learner may be running. */
 err_t job_explain(const struct job_options *options, const struct recipe *recipe);
 
-/* fork: what came after --at N, of which there is a checkpoint (or 0), is cut off; the next start
- * goes on from there in a new lineage (fork_job.c). No learner may be running. */
+/* fork: cuts off all that came after version N (--at N), which is 0 or has a checkpoint. The next
+ * start goes on from there in a new lineage (fork_job.c). No learner may be running. */
 err_t job_fork(const struct job_options *options, const struct recipe *recipe);
 
-/* salvage: of a store with a damaged log, or one that ends too early: puts flipped bits right, else
- * what is left goes on in a new lineage; says what is lost (salvage.c). No learner may be
- * running. */
+/* salvage: rescues a store whose log is damaged or ends too early (salvage.c). Flipped bits are put
+ * right. Where that is not enough, the rest of the store goes on in a new lineage, and the job says
+ * what is lost. No learner may be running. */
 err_t job_salvage(const struct job_options *options, const struct recipe *recipe);

@@ -1,4 +1,4 @@
-/* Prompts.Lease: slots out to generators under the lag bound, and what they say of themselves.
+/* Prompts.Lease: leases slots to generators under the lag bound, and hears their reports.
  *
  *     TRY(leasing_new(&options, &leasing));
  *     services[n++] = leasing_service(leasing);
@@ -29,7 +29,7 @@ struct leasing_options {
 struct leasing *leasing_new(const struct leasing_options *options);
 struct rpc_service leasing_service(struct leasing *leasing);
 
-/* What generators have said, summed over their processes since this process began. Storage
+/* Sums of the generators' reports, over all their processes since this process began. Storage
  * thread. */
 struct leasing_totals {
     double idle_s, busy_s, tokens;
@@ -60,7 +60,7 @@ void leasing_facts(const struct leasing *leasing, struct hold_facts *facts);
 err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
                     bool commit, bool *ret_serves, uint32_t *ret_leased);
 
-/* From here on nothing is granted: generators are told that the run is over (ended) or pauses.
+/* Grants nothing any more. Generators are told that the run is over (ended), or that it pauses.
  * Storage thread. */
 void leasing_close(struct leasing *leasing, bool ended);
 /* also: every slot of the run was leased and used */

@@ -19,10 +19,10 @@ struct lessee {
     uint32_t want, held; // slots it would take; leases it has been granted over this stream
     double idle_s, busy_s, tokens;                   // as last counted
     double first_idle_s, first_busy_s, first_tokens; // as the hello said
-    bool told;                                       // that the run is over
-    bool leaves;                                     // it was sent away
+    bool told;                                       // knows that the run is over
+    bool leaves;                                     // was sent away
     bool holds;                                      // its decoding stands still, as last said
-    bool asked;                                      // to be otherwise, since then
+    bool asked;                                      // since then, to stand still or go on
     const char *waits_for;                           // as in leasing_worker
     double since_s;                                  // connected
     double rate_s, rate_tokens, tokens_per_s;        // tokens at rate_s, and since
@@ -44,26 +44,26 @@ struct leasing {
     struct lessee *first; // storage thread: oldest stream first
     struct leasing_totals totals;
     struct refusals refusals;
-    uint64_t streams; // there were
+    uint64_t streams; // opened so far
     bool closed, ended;
-    int open;                           // loop: streams that the storage thread is not rid of
-    double left_s;                      // the last generator left; or leasing began
-    char left[64];                      // that one, and its address
-    char refused[64], refused_why[200]; // the last hello that was
+    int open;                           // loop: streams that the storage thread still knows
+    double left_s;                      // time at which the last generator left, or leasing began
+    char left[64];                      // the last generator that left, and its address
+    char refused[64], refused_why[200]; // the last refused hello
     double refused_s;
 };
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
 
-/* Asks a generator whose decoding is to stand still and does not, or the other way round: again
- * with each of its heartbeats, for a stream may have been lost. */
+/* Asks a generator to stop decoding (holds) or to go on, if it does otherwise. The question is
+ * repeated with each of its heartbeats, for a stream may have been lost. */
 void lessee_hold(struct lessee *lessee, bool holds);
 
-/* Counters begin with what the hello says: what came before was counted on the stream before. */
+/* Counting begins at the hello's figures: the stream before has counted up to them. */
 void lessee_count_from(struct lessee *lessee, const struct lease_request *hello);
 
-/* Counters of one stream only grow; what is new is added to the totals, as far as it can have
- * happened in this time. */
+/* Counters of one stream only grow. The growth is added to the totals, at most as much as can have
+ * happened in the time since. */
 void lessee_count(struct leasing *leasing, struct lessee *lessee,
                   const struct lease_request *request);
 

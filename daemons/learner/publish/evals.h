@@ -18,7 +18,7 @@
 
 struct evals;
 err_t evals_open(const char *path, struct evals **ret);
-/* What the last line said when the file was opened; false: there was none. NaN: null. */
+/* The file's last line when it was opened; false: there was none. NaN: null. */
 struct evals_last {
     double version, success, reward;
 };

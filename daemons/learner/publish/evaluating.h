@@ -1,5 +1,5 @@
-/* Evaluation while training goes on: versions that are due, one at a time, over the same ring; a
- * line in RUN/evals.jsonl each.
+/* Evaluation while training goes on. Versions that are due are evaluated one at a time, over the
+ * same ring; each gets a line in RUN/evals.jsonl.
  *
  *     TRY(evaluating_open(&options, &evaluating));
  *     services[n++] = evaluating_service(evaluating);     -- beside publish's: the evaluated weights
@@ -7,12 +7,13 @@
  *     evaluating_lease(evaluating, ...);                  -- leasing: rows for generators that hold these weights
  *     evaluating_take(evaluating, group, ...);            -- ingest: what came back
  *
- * The version's weights are kept here and reach the generators over a stream of their own, into a
- * second set of weights: no generator can miss them, whatever it does with training's versions and
- * whenever it joins. A version that is due while one is evaluated waits, and gives way to a newer
- * one: at most two copies of the weights, and training is never waited for. Nothing of it is in the
- * store. What was not written when the learner died is made again if training comes by it again.
- * NULL, where a recipe evaluates nothing, is allowed in every call but evaluating_service. */
+ * The learner keeps the evaluated version's weights. They reach the generators over a stream of
+ * their own, into a second set of weights. So no generator can miss them, whenever it joins and
+ * whichever of training's versions it has. A version that is due while another is evaluated waits,
+ * and gives way to a newer one. So there are at most two copies of the weights, and training never
+ * waits. Evaluations are not in the store. An evaluation without its line when the learner dies is
+ * made again if training makes its version again. NULL, where a recipe evaluates nothing, is
+ * allowed in every call but evaluating_service. */
 #pragma once
 #include "learner/publish/evaluation.h"
 #include "learner/publish/publish.h"
@@ -35,7 +36,8 @@ struct evaluating_options {
 err_t evaluating_open(const struct evaluating_options *options, struct evaluating **ret);
 struct rpc_service evaluating_service(struct evaluating *evaluating);
 
-/* After storage_start: what is given up is looked for between the storage thread's jobs. */
+/* After storage_start. The storage thread gives up an evaluation that gets no result for
+ * learner.lease_ms while a newer one or the end of the run waits for it. */
 void evaluating_start(struct evaluating *evaluating, struct storage *storage);
 
 /* The thread that owns the model: after a round, at the start, and at the end. Only the versions of
@@ -49,7 +51,7 @@ err_t evaluating_due(struct evaluating *evaluating, const struct model *model,
  * (lease_reply_done). */
 err_t evaluating_lease(struct evaluating *evaluating, uint64_t stream, uint32_t lineage,
                        uint64_t version, uint32_t want, struct lease_reply *reply);
-/* Generation is paused: neither rows nor the evaluation come to be late. NULL: nothing. */
+/* Generation is paused: deadlines of rows and of the evaluation do not pass. NULL: nothing. */
 void evaluating_stand_still(struct evaluating *evaluating);
 void evaluating_release(struct evaluating *evaluating, uint64_t stream); // its stream is gone
 err_t evaluating_fail(struct evaluating *evaluating, const uint64_t *slots, uint32_t count);

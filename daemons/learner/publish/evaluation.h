@@ -1,5 +1,5 @@
-/* One evaluation: rows of data.eval, each completed once by the weights of one version. Who decodes
- * which row, what came back, and the figures at the end.
+/* One evaluation: rows of data.eval, each completed once by the weights of one version. Leases rows
+ * to generators, takes their scored groups, and computes the figures at the end.
  *
  *     SCOPED(evaluation) e = evaluation_new(&options, now_ms);
  *     while (more && evaluation_lease(e, stream, now_ms, &row))     -- a row that nobody decodes
@@ -8,8 +8,8 @@
  *     if (evaluation_complete(e))
  *         evaluation_figures(e, now_ms, &figures);
  *
- * It lives in memory: a lease costs nothing to give up, because a row is decoded by the same random
- * numbers by whoever has it. So leases of a stream that closed, and those past their deadline, are
+ * An evaluation lives in memory alone. Every generator draws the same random numbers for a row, so
+ * a lease costs nothing to give up. Leases of a closed stream, and those past their deadline, are
  * simply given again. Pure: the clock is handed in. Owner: the storage thread. */
 #pragma once
 #include "base/scoped.h"
@@ -31,24 +31,24 @@ struct evaluation_options {
     uint32_t rows;           // of data.eval, from its beginning: 1 to EVALUATION_ROWS_MAX
     uint32_t scores;         // of every completion
     const double *success;   // (scores) a score from here on counts as success; borrowed
-    float temperature;       // that rows are sampled at
-    uint32_t lease_ms;       // then a row is given to somebody else
+    float temperature;       // of the sampling
+    uint32_t lease_ms;       // then a row is given to another stream
 };
 
 struct evaluation;
 struct evaluation *evaluation_new(const struct evaluation_options *options, int64_t now_ms);
 const struct evaluation_options *evaluation_what(const struct evaluation *e);
 
-/* The lowest row that nobody has, for the generator of this stream; false: there is none now. */
+/* Leases the lowest waiting row to the generator of this stream; false: there is none now. */
 bool evaluation_lease(struct evaluation *e, uint64_t stream, int64_t now_ms, uint32_t *ret_row);
 void evaluation_release(struct evaluation *e, uint64_t stream); // all that this stream has
 
-/* What it waits for counts from now_ms on: the deadlines of rows, and when the last one came
- * back. */
+/* Deadlines of rows, and the time since a row last came back, count from now_ms on. */
 void evaluation_stand_still(struct evaluation *e, int64_t now_ms);
 
-/* What a scored group counts as: STORED; REJECTED (its row counts as failed if it came without
- * scores); DUPLICATE; SUPERSEDED: of another version. why: for people, "" if STORED. */
+/* The outcome of a scored group. SUPERSEDED: another version's. DUPLICATE: the row is back already.
+ * REJECTED: not what was asked for, or without scores; then its row counts as failed. STORED: else.
+ * why: for people, "" if STORED. */
 enum { EVALUATION_WHY = REASON_MAX_BYTES + 40 };
 enum outcome evaluation_take(struct evaluation *e, const struct group *group, int64_t now_ms,
                              char why[EVALUATION_WHY]);

@@ -1,13 +1,14 @@
-/* What operators select groups by: terms joined by spaces, all of which must hold.
+/* The filter by which operators select groups: terms joined by spaces, all of which must hold.
  *
  *     struct filter filter;
  *     TRY(filter_parse("state=stored lag>=2 reward<0.5", &filter));
  *     if (filter_holds(&filter, &listed)) ...
  *
- * A term is a key, one of = != < <= > >= and a value: whole numbers of slot, prompt, epoch,
- * attempt, lineage, lag, version (the oldest of its tokens), tokens; a number of reward; leased or
- * stored of state, a name of generator (both = and != only). Of leased groups tokens and reward are
- * not known: no term on them holds. No term: all. Any thread. */
+ * A term is a key, one of = != < <= > >= and a value. Keys with a whole number are slot, prompt,
+ * epoch, attempt, lineage, lag, tokens and version (the oldest of the tokens'). reward has a
+ * number, generator a name, state the word leased or stored. state and generator have = and !=
+ * only. Tokens and reward of leased groups are not known, so no term on them holds. A filter
+ * without terms selects all groups. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "learner/store/groups.h"

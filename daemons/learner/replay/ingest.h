@@ -1,4 +1,4 @@
-/* Replay.Append: scored groups in from rewarders; a disposition back once it is durable.
+/* Replay.Append: takes scored groups from rewarders, and answers each with a durable disposition.
  *
  *     ingest = ingest_new(&options);
  *     services[n++] = ingest_service(ingest);
@@ -25,8 +25,7 @@ struct ingest_options {
                        char why[MISFIT_WHY]);
     void *evaluating;
 
-    /* Hears who rejected a group, and why. NULL: nobody. breaker_rejected, on the storage
-     * thread. */
+    /* breaker_rejected: hears who rejected a group, and why. NULL: nobody. Storage thread. */
     void (*rejected)(void *breaker, const char *who, const char *why);
     void *breaker;
 };
@@ -47,8 +46,7 @@ struct ingest_stream {
 };
 size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, size_t most);
 
-/* Nothing is handed to the storage thread any more: it ends next. What waits is sent again by its
- * rewarder. */
+/* Hands nothing more to the storage thread, which ends next. Rewarders send what waits again. */
 void ingest_stop(struct ingest *ingest);
 
 /* After the server and the storage thread's last job. */

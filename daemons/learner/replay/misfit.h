@@ -1,4 +1,5 @@
-/* What the wire cannot know: whether a group fits this run, so that it can be trained.
+/* The checks that need this run's recipe: whether a group fits it and can be trained. The wire has
+ * made the others.
  *
  *     const struct misfit_rules rules = misfit_rules(recipe, vocabulary, longest);
  *     if (misfit(&rules, group, why))
@@ -18,7 +19,7 @@ struct misfit_rules {
     uint32_t vocabulary;  // tokens are below it
     uint32_t longest;     // prompt + completion, in tokens
     uint32_t scores;      // of every completion
-    float temperature;    // what the learner divides logits by
+    float temperature;    // the learner divides logits by it
     /* Sets of COLUMN_BIT. Every completion must have `needs`. A completion that is trained must
      * have `trained_needs`, too; of pairs these are the two that the rewards pick. */
     uint64_t needs, trained_needs;

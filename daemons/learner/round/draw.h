@@ -1,12 +1,12 @@
-/* Which groups make the next round, and when: the compute thread asks, the storage thread forms the
- * round as soon as the lag rules allow it.
+/* Draws rounds: the compute thread asks for the next one, and the storage thread forms it as soon
+ * as the lag rules allow.
  *
  *     TRY(draw_next(draw, &drawn));      -- waits; drawn.round NULL: no more rounds, drawn.end says why
  *
- * After a restart the recorded rounds that no checkpoint covers come first, as they were; after the
- * last of them a draw with no round and DRAW_MORE. One that failed every time (draw_failed) or
- * whose every start ended with the process is voided and passed over. Owner: the compute thread,
- * but draw_stop and draw_wake: any thread. */
+ * After a restart the recorded rounds that no checkpoint covers come first, as they were. A draw
+ * with no round and DRAW_MORE follows the last of them. A round that failed every time
+ * (draw_failed), or whose every start ended with the process, is voided and passed over. Owner: the
+ * compute thread, but draw_stop and draw_wake: any thread. */
 #pragma once
 #include "learner/lease/leasing.h"
 #include "learner/replay/storage.h"
@@ -36,13 +36,13 @@ struct drawn {
     bool again;           // recorded before the restart
     enum draw_end end;
     double idle_s;                // waited
-    const char *idle_cause;       // what for, most of the time; "" if not
+    const char *idle_cause;       // reason of most of the waiting; "": none
     struct leasing_totals totals; // of the generators, now
     /* Rounds that generators' weights were behind when they leased, mean since the last round */
     double behind;
     uint64_t leased, queue,
         spare;      // when it had been formed: groups out, groups left stored, store_counts' spare
-    bool paused;    // generation or training was, since the round before
+    bool paused;    // generation or training was paused since the round before
     uint64_t stale; // groups that have left as stale since the round before, or since the start
 };
 
@@ -54,18 +54,17 @@ void drawn_done(struct drawn *drawn);
  * store, and the error says how often that was. Takes it and returns it; OK stays OK. */
 err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed);
 
-/* The round being waited for is not formed any more, nor any other: draw_next returns with
- * DRAW_STOPPED. */
+/* Forms no more rounds: draw_next returns with DRAW_STOPPED. */
 void draw_stop(struct draw *draw);
 
-/* draw_next returns soon, with the round that is ready or with none and DRAW_MORE: there is
- * something else to do. */
+/* Makes draw_next return soon, with the round that is ready or with none and DRAW_MORE, as the
+ * compute thread has something else to do. */
 void draw_wake(struct draw *draw);
 
 /* After a fork: no recorded round is trained again, the next to be formed is this. */
 void draw_go_on_at(struct draw *draw, uint64_t round);
 
-/* What the compute thread waits for: IDLE_NONE while it trains. Storage thread. */
+/* Why the compute thread waits; IDLE_NONE while it trains. Storage thread. */
 enum idle draw_waits_for(const struct draw *draw);
 
 /* Groups of the rounds formed by this process, by their lag. Storage thread; borrowed until the

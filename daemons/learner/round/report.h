@@ -6,8 +6,8 @@
  *     TRY(report_branch(report, &branch));                         -- the rounds from here on are another lineage's
  *
  * A rollback is a line of its own, {"rollback": true, "lineage", "parent", "version", "rounds",
- * "time_s"}: the first `rounds` rounds above it stay part of the history, what follows goes on from
- * there. What was cut off stays in the file.
+ * "time_s"}. The first `rounds` rounds above it stay part of the history, and the lines below go on
+ * from there. Lines of rounds that were cut off stay in the file.
  *
  * Owner: the compute thread. To add a figure: one row of ROUND_FIGURES, or of rl/figure_table.h. */
 #pragma once

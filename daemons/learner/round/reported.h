@@ -1,12 +1,12 @@
-/* What RUN/metrics.jsonl holds at a start: which of its lines stay, and whether the store has all
- * that they tell of.
+/* Reads RUN/metrics.jsonl at a start: which of its lines stay, and whether the store has all the
+ * rounds that they name.
  *
  *     struct reported lines = {.branch = &branch, .first_round = 40};
  *     reported_read(&lines, &text);
  *     keep(text.data, lines.kept);                -- what follows is made again, or was torn
  *
- * Rounds before first_round were on disk before the checkpoint that the start is from: none of
- * their lines can be torn. One that cannot be read is damaged, and stays as it is. Any thread. */
+ * The start is from a checkpoint, and lines of rounds before first_round were on disk before it. So
+ * none of them can be torn: an unreadable one is damaged, and stays as it is. Any thread. */
 #pragma once
 #include "base/bytes.h"
 #include "learner/store/history.h"
@@ -23,8 +23,8 @@ struct reported {
     double time_s;       // of the last of them; 0: none
     uint64_t damaged;    // lines that stay but cannot be read or are out of order
     uint64_t first_line; // the first damaged one, from 1
-    uint64_t rounds;     // one more than the last round that they tell of in this lineage
+    uint64_t rounds;     // one more than the last round that lines of this lineage name
     uint32_t lineage;    // the highest of all lines
-    uint32_t foreign;    // a later lineage that several lines are of; 0: none
+    uint32_t foreign;    // a later lineage that has several lines; 0: none
 };
 void reported_read(struct reported *lines, const struct bytes *text);

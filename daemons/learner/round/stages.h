@@ -1,6 +1,6 @@
-/* THE stages of a round, in order: gather columns from its groups; fill more columns, by passes
- * without gradient and from rewards; choose the sequences that are trained; make the updates;
- * report.
+/* The stages of a round, in order: gather columns, fill columns, choose sequences, make updates,
+ * report. Columns are gathered from the round's groups. More are filled by passes without gradient
+ * and from rewards.
  *
  *     SCOPED_VALUE(round_run) run = {.round = round, .groups = groups, .recipe = recipe, .step = step, ...};
  *     TRY(stages_run(&run));                           -- the model has the round's weights, *run.report its figures

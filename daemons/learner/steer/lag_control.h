@@ -1,32 +1,33 @@
-/* lag.max: auto: where the limit on lag should stand, from what each trained round was like. Pure:
- * the same rounds, the same path.
+/* lag.max: auto: the controller that sets the limit on lag by the figures of each trained round.
+ * Pure: the same rounds give the same path.
  *
  *     struct lag_control control = {0};
  *     struct lag_move move = lag_control_step(&control, &config, eta, &seen);       -- after each round
  *     if (move.eta != eta)
  *         log_info("lag", "%s", lag_why_name(move.why));
  *
- * Lag costs learning, so the limit is as low as it may be without the learner waiting. One step at
- * a time: a move is felt only when what was leased before it has drained (eta + 1 rounds, which are
- * not looked at), then `rounds` rounds are looked at as a whole, then comes the next decision.
- * "Waits" means that the learner's share of idle time is above its bound by two standard errors:
- * one slow round among eight is noise, and eight more rounds are looked at, up to 64. The first
- * that holds of:
+ * Lag costs learning, so the limit is as low as it may be without the learner waiting. The
+ * controller moves one step at a time. A move is felt when groups leased before it have drained, so
+ * the next eta + 1 rounds are skipped. Then `rounds` rounds are looked at as a whole, and the
+ * controller decides again. "Waits" means that the learner's share of idle time is above its bound
+ * by two standard errors. One slow round among eight is noise: then as many more rounds are looked
+ * at, up to eight times `rounds`. The first rule that holds decides:
  *
  *   1. ess below its band, or kl above it: down. Weights moved too far from those that sampled.
- *   2. The last move was up, the learner still waits for more than its share and rounds are less
- *      than 5 % faster: back. The learner did not lack lag.
- *   3. The learner waits for more than its share, and either for a straggler (more rounds between
- *      lease and use give it time) or while generators have nothing to do (they are paced): up, if
- *      ess and kl are inside their bands with room to spare. Generators that always have work are
- *      the slow part, and no limit changes that.
+ *   2. The last move was up, the learner still waits, and rounds are less than 5 % faster: back.
+ *      The learner did not lack lag.
+ *   3. The learner waits, either for a straggler (more rounds between lease and use give it time)
+ *      or while generators have nothing to do (they are paced): up, if ess and kl are inside their
+ *      bands with room to spare. Generators that always have work are the slow part, and no limit
+ *      changes that.
  *   4. A round's worth of groups was always left in the store, or a round's worth of leases never
- *      asked for: down. One less takes nothing from anybody.
+ *      asked for: down. A lower limit takes nothing from anybody.
  *
- * A limit that was wrong is not tried again soon. After 3 the controller bars 4, after 1 and 2 it
- * bars 3, for `rounds` rounds times 8. The bar doubles, up to 64, each time that a move is taken
- * back before the bar's length has passed again; it halves when a lower limit stands for as long.
- * So a ring that makes the learner wait now and then has the limit that it needs then. */
+ * A limit that was wrong is not tried again soon. A move by 3 bars 4, and one by 1 or 2 after a
+ * rise bars 3, for 8 decisions. The next bar of 3 is twice as long, up to 64. So is that of 4 if
+ * the lower limit was taken back within the last bar's length; a lower limit that stands for as
+ * long halves it. So a ring that makes the learner wait now and then has the limit that it needs
+ * then. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,7 +45,7 @@ struct lag_control_config {
 /* One trained round. */
 struct lag_seen {
     double learner_idle_s, learner_busy_s, generator_idle_s, generator_busy_s;
-    bool straggler; // what the learner waited for, most of the time
+    bool straggler; // most of the learner's waiting was for a straggler
     double ess, kl; // NaN: not known
     uint64_t queue; // groups left in the store when it had been formed
     uint64_t spare; // the fewest slots that pacing left unasked for since the round before
@@ -65,17 +66,15 @@ struct lag_waits {
     uint64_t rounds;
 };
 
-/* Zeroed: nothing seen yet. It begins anew when somebody else has moved the limit. */
+/* Zeroed: nothing seen yet. The controller begins anew when somebody else has moved the limit. */
 struct lag_control {
     bool begun;
     uint64_t eta;         // as it left it
     uint64_t skip, seen;  // rounds still not looked at; rounds looked at
     struct lag_seen sums; // of those; queue and spare: the least
     struct lag_waits waits;
-    double ess_n, kl_n; // rounds that had one
-    /* move: +1, the learner was given more; -1, what it would not miss was taken; 0: another, or
-     * none */
-    int last;
+    double ess_n, kl_n;    // rounds that had one
+    int last;              // move: +1 by rule 3; -1 by rule 4; 0: by another rule, or none
     uint64_t stood;        // decisions since then
     double round_before_s; // a round took, before it
     struct lag_bar up, down;
@@ -84,7 +83,7 @@ struct lag_control {
 struct lag_move {
     uint64_t eta;
     enum lag_why why;
-    /* What decided, if it moved: means over the rounds looked at. */
+    /* The figures that decided: means over the rounds looked at. */
     double learner_idle, generator_idle, ess, kl;
 };
 

@@ -1,4 +1,4 @@
-/* The settings in force, and what operators and controllers changed of them.
+/* The settings in force, with the changes that operators and controllers made to them.
  *
  *     TRY(live_open(recipe, &live));                              -- before the store is opened for writing
  *     struct store_rules rules = settings_store(live_recipe(live));
@@ -20,9 +20,8 @@ struct live_assignment {
     const char *key, *value; // NULL: back to the recipe's
 };
 
-/* What is asked; texts may be NULL: "". With a request_id the same again is answered as before and
- * changes nothing: also after a restart, as long as it is among the last LIVE_REMEMBERED
- * changes. */
+/* A request; texts may be NULL: "". A repeated request with the same request_id changes nothing and
+ * gets the same answer. The last LIVE_REMEMBERED changes are known for that, over restarts too. */
 struct live_request {
     const struct live_assignment *at;
     size_t count;
@@ -37,8 +36,8 @@ struct live_result {
 };
 enum { LIVE_REMEMBERED = 1000 };
 
-/* Reads what was changed from RUN/store, if there is one. INVALID: the recipe and live changes do
- * not go together: it says which. */
+/* Reads the changes from RUN/store, if there is one. INVALID: the recipe contradicts a live change,
+ * which the error names. */
 err_t live_open(const struct recipe *given, struct live **ret);
 void live_free(struct live *live);
 DEFINE_SCOPED(live)
@@ -73,5 +72,5 @@ const char *live_etag(const struct live *live);            // of live_text
 bool live_generation_paused(const struct live *live);
 bool live_decoding_held(const struct live *live); // then generation is paused, too
 bool live_training_paused(const struct live *live);
-/* Who paused generation, or else training */
+/* The last pause of generation; of training, if generation is not paused */
 const struct pauser *live_pauser(const struct live *live);

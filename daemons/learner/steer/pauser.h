@@ -1,5 +1,5 @@
-/* Who paused generation and training last, when and why, from the changes that operators and the
- * breaker made.
+/* The last pause of generation and the last of training: its author, time and reason. Found in the
+ * changes that operators and the breaker made.
  *
  *     pausers_take(&pausers, change);        -- every change, the oldest first
  *     if (live_generation_paused(live)) ... pausers.generation.author

@@ -19,7 +19,7 @@ struct steering *steering_new(struct live *live, struct storage *storage);
 /* NULL steering: nothing. */
 void steering_see(struct steering *steering, struct storage *storage, const struct lag_seen *seen);
 
-/* What the recipe says of the controller. */
+/* The controller's options in the recipe. */
 struct lag_control_config steering_config(const struct recipe *recipe);
 void steering_free(struct steering *steering); // after the storage thread's last job
 DEFINE_SCOPED(steering)

@@ -10,9 +10,9 @@
  *     TRY(checkpoint_write(run, &trainees, &tokenizer, &info, keep));
  *     TRY(checkpoint_newest(run, &list, CHECKPOINT_TOKENIZER, &path, &damaged, &info));   -- path NULL: none that is whole
  *
- * A checkpoint is written aside, synced, renamed, and its directory synced: what has a name is
- * whole. Reading checks every file's digest all the same, the manifest's own too, and passes over a
- * damaged checkpoint to the one before. Owner: the compute thread. */
+ * A checkpoint is written aside, synced, renamed, and its directory synced. So a checkpoint with a
+ * final name is whole. Reading still checks every file's digest, also the manifest's own, and
+ * passes over a damaged checkpoint to the one before. Owner: the compute thread. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
@@ -51,8 +51,9 @@ err_t checkpoint_write(const char *run_directory, const struct trainees *trainee
                        const struct checkpoint_tokenizer *tokenizer,
                        const struct checkpoint_info *info, int keep);
 
-/* What its manifest says, once every trainee's files have the digests that it names. tokenizer:
- * files of one that it must have. INVALID, DATA_LOSS, NOT_FOUND: damaged, or not whole. */
+/* Reads the manifest, and checks that every trainee's files have the digests named there.
+ * tokenizer: files of one that must be there. INVALID, DATA_LOSS, NOT_FOUND: damaged, or not
+ * whole. */
 err_t checkpoint_read(const char *path, unsigned tokenizer, struct checkpoint_info *ret);
 
 /* Where the files of a trainee lie: the first one's in the checkpoint itself, another's in a

@@ -1,5 +1,5 @@
-/* The line that ends a learner whose weights in memory are not those that training made. It says
- * what a person can do then.
+/* The line that ends a learner whose weights in memory are not those that training made. Its text
+ * tells a person the way on.
  *
  *     TRY(fault_told(&start, trainees_verify(&start.trainees)));
  *

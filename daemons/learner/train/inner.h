@@ -1,4 +1,4 @@
-/* What the sources of training share: its struct, and the parts of its story that have a file each.
+/* Private to the sources of training: its struct, and the calls between them.
  *
  *     train.c           the thread: a round after another, from a start to an end
  *     round_settings.c  what a round is trained with, and where that stands after a restart
@@ -62,7 +62,7 @@ err_t train_resume(struct train *train, struct branch *ret_branch);
 /* DATA_LOSS, with the way on (fault.h): the weights in memory are not those that training made. */
 err_t train_publish(struct train *train);
 
-/* What publish.every has held back: it may be what generators wait for. */
+/* Publishes the version that publish.every has held back: generators may wait for it. */
 err_t train_publish_when_idle(void *train);
 err_t train_evaluate(struct train *train, bool last);
 err_t train_write_checkpoint(struct train *train);

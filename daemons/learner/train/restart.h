@@ -5,11 +5,11 @@
  *     TRY(restart_open(recipe, &start));                          -- before the store is opened for writing
  *     TRY(restart_settings(recipe, round->settings, true, &recorded));  -- for each of those rounds
  *
- * Refused, with one line that says what to do: a store or checkpoints that are gone or of another
- * run; rounds to be trained again that another build recorded, whose bits would differ; a store or
- * a checkpoint with a trainee that this recipe does not train, or without one that it does; a store
- * that is damaged, or behind its checkpoints or metrics. Damaged checkpoints are passed over, and
- * those that a fork cut off. Nothing is written. Any thread. */
+ * Refusals are one line that says what to do. A store or checkpoints are gone, or of another run.
+ * Rounds to be trained again were recorded by a build whose bits would differ. A store or a
+ * checkpoint has other trainees than the recipe. A store is damaged, or behind its checkpoints or
+ * metrics. Damaged checkpoints, and those that a fork cut off, are passed over. Nothing is written.
+ * Any thread. */
 #pragma once
 #include "learner/round/trainee.h"
 #include "learner/train/checkpoint.h"
@@ -59,7 +59,7 @@ err_t restart_agrees(const struct recipe *recipe, struct store *store, char **re
  * longer kept. */
 err_t restart_reaches(const struct recipe *recipe, struct store *store, uint64_t round);
 
-/* What a checkpoint must have of a tokenizer, for checkpoint_read: as model.path has it now. */
+/* The tokenizer files that checkpoint_read demands: those that model.path has now. */
 unsigned restart_tokenizer(const struct recipe *recipe);
 
 /* Whether a checkpoint has the trainees that are trained here, and is what the store says of its

@@ -21,7 +21,7 @@ struct train_options {
     struct loop *loop;
     struct storage *storage;
     struct leasing *leasing;
-    struct live *live;                                       // what new rounds are recorded with
+    struct live *live;                                       // the settings of new rounds
     struct evaluating *evaluating;                           // NULL: none
     void (*ended)(void *arg, enum train_end end, err_t why); // takes why; OK unless FAILED
     void *arg;
