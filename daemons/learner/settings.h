@@ -19,8 +19,8 @@ uint64_t settings_checkpoint_bytes(const struct model *model);
 /* Tokens of a prompt and a completion together, at most. */
 int settings_longest(const struct recipe *recipe, const struct model_config *config);
 
-/* Sets of COLUMN_BIT: the columns that every completion must have, and those that a trained
- * completion must have beside them, because the recipe lets rewarders fill them. */
+/* Sets of COLUMN_BIT: the columns that every completion must have; and the further ones of a
+ * trained completion, which rewarders fill by this recipe. */
 uint64_t settings_columns(const struct recipe *recipe);
 uint64_t settings_trained_columns(const struct recipe *recipe);
 

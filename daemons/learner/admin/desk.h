@@ -1,5 +1,5 @@
-/* The desk serves the methods of rlhfd.admin.v1.LearnerAdmin: it takes each request to the storage
- * thread and its reply back, and holds the parts of the learner that methods look at.
+/* The desk serves the methods of rlhfd.admin.v1.LearnerAdmin. Each request goes to the storage
+ * thread, and the reply comes back. Methods find the learner's parts in the desk.
  *
  *     static err_t answer(struct desk_visit *visit, struct store *store)         -- storage thread
  *     {
@@ -73,7 +73,7 @@ char *desk_text(struct desk_visit *visit, const char *text);
  * element. */
 void desk_push(struct desk_visit *visit, void ***at, size_t *count, void *element);
 
-/* INVALID with its details: a field of the request and what is allowed there. */
+/* INVALID with its details: a field of the request and the values allowed there. */
 err_t desk_invalid(const char *field, const char *allowed);
 
 /* 0: otherwise. INVALID: over CHANGE_PAGE_MAX. */

@@ -1,5 +1,5 @@
-/* Looks twice a second at what holds the run up (learner_hold.h) and has /readyz, the status, the
- * log and a metric say it.
+/* Twice a second, finds the cause that holds the run up (learner_hold.h). /readyz, the status, the
+ * log and a metric then show it.
  *
  *     struct holding *holding = holding_new(&options);
  *     holding_start(holding, face);            -- once the daemon serves
@@ -23,7 +23,7 @@ struct holding_options {
     const struct live *live;
     const struct train *train;
     const char *run;                        // directory
-    enum holding_phase (*phase)(void *arg); // OVER: it says nothing more
+    enum holding_phase (*phase)(void *arg); // OVER: nothing more is shown
     void *arg;
 };
 struct holding *holding_new(const struct holding_options *options);

@@ -1,6 +1,6 @@
 /* Groups as operators see them: a line each, or one with its texts. Texts need the model's
- * tokenizer, which takes a while to read: a thread of its own does that when the first group is
- * asked for.
+ * tokenizer, which takes a while to read. A thread of its own reads it at the first request for a
+ * group.
  *
  *     TRY(inspect_open(recipe->model.path, &inspect));
  *     if (!inspect_group(inspect, call, &listed, bytes, group))      -- too many at once: group is still ours
@@ -23,6 +23,6 @@ struct Rlhfd__Admin__V1__GroupSummary;
 void inspect_summary(const struct listed *listed, uint64_t bytes,
                      struct Rlhfd__Admin__V1__GroupSummary *ret);
 
-/* Finishes what was asked for. */
+/* Finishes the calls under way. */
 void inspect_free(struct inspect *inspect);
 DEFINE_SCOPED(inspect)

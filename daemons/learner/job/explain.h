@@ -1,5 +1,5 @@
-/* The origin of a version: its round with the groups and settings, its digests, and the checkpoint
- * that has its weights or the last one before it.
+/* The origin of a version: its round with groups and settings, its digests, and its checkpoint or
+ * the last one before it.
  *
  *     SCOPED_JSON json_t *explained = NULL;
  *     TRY(explain_version(recipe, store, 128, &explained));      -- a store that is read beside its learner, too

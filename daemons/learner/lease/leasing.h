@@ -20,7 +20,7 @@ struct leasing_options {
     struct storage *storage;
     const struct jsonl *data; // rows that leases carry
     const char *run;
-    const struct hello *hello;     // all that decides what a sample is, here; borrowed
+    const struct hello *hello;     // the learner's own; every generator's must agree. Borrowed
     struct evaluating *evaluating; // NULL: none
     const struct live *live;       // says whether generation is paused; NULL: it is not
     struct breaker *breaker;       // hears why rows are unusable; NULL: none

@@ -1,4 +1,4 @@
-/* Private to leasing: generators with an open stream, what they have said, and those that were sent
+/* Private to leasing: generators with an open stream, their last reports, and those that were sent
  * away. Owner: the storage thread. */
 #pragma once
 #include "learner/lease/leasing.h"

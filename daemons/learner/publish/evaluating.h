@@ -36,8 +36,8 @@ struct evaluating_options {
 err_t evaluating_open(const struct evaluating_options *options, struct evaluating **ret);
 struct rpc_service evaluating_service(struct evaluating *evaluating);
 
-/* After storage_start. The storage thread gives up an evaluation that gets no result for
- * learner.lease_ms while a newer one or the end of the run waits for it. */
+/* After storage_start. The storage thread gives an evaluation up that gets no result for
+ * learner.lease_ms, if a newer one or the end of the run waits for it. */
 void evaluating_start(struct evaluating *evaluating, struct storage *storage);
 
 /* The thread that owns the model: after a round, at the start, and at the end. Only the versions of

@@ -1,5 +1,5 @@
-/* New versions out to the generators: a snapshot of the bf16 weights and what changed since the one
- * published before, handed from the compute thread to the loop's publisher.
+/* Publishes new versions to the generators. The compute thread hands the loop's publisher a
+ * snapshot of the bf16 weights, and their changes since the version published before.
  *
  *     TRY(publish_open(&options, &publish));
  *     services[n++] = publish_service(publish);
@@ -39,7 +39,8 @@ err_t publish_version(struct publish *publish, const struct model *model,
 
 /* The thread that publishes. */
 struct publish_figures {
-    double ms;    // from publishing a version to its use by every generator, of the last such one
+    /* from publishing a version to its use by every generator; of the last version so used */
+    double ms;
     double bytes; // of the last version as the change from the one before, uncompressed
 };
 struct publish_figures publish_figures(const struct publish *publish);

@@ -16,7 +16,7 @@ struct ingest;
 struct ingest_options {
     struct storage *storage;
     struct loop *loop;
-    const struct hello *hello; // all that decides what a score is, here; borrowed
+    const struct hello *hello; // the learner's own; every rewarder's must agree. Borrowed
     struct misfit_rules rules; // groups that do not fit are rejected
 
     /* Takes a group of an evaluation: its outcome, and for people why it is not taken. An error is

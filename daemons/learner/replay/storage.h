@@ -1,5 +1,5 @@
 /* The storage thread owns the store, and other threads hand it jobs. Leasing and the drawing of
- * rounds wait for changes of the store: the thread calls them after every batch of jobs and on a
+ * rounds wait for changes of the store. The thread calls them after every batch of jobs and on a
  * timer.
  *
  *     TRY(storage_start(&options, &storage));

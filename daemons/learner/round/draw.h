@@ -50,8 +50,8 @@ struct draw *draw_new(const struct draw_options *options);
 err_t draw_next(struct draw *draw, struct drawn *ret);
 void drawn_done(struct drawn *drawn);
 
-/* Training the drawn round ended with `failed`; an error of the numbers (INVALID) is noted in the
- * store, and the error says how often that was. Takes it and returns it; OK stays OK. */
+/* Training the drawn round ended with `failed`. An error of the numbers (INVALID) is counted in the
+ * store, and the error has the count. Takes it and returns it; OK stays OK. */
 err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed);
 
 /* Forms no more rounds: draw_next returns with DRAW_STOPPED. */

@@ -63,8 +63,8 @@ struct step_result {
 struct step;
 
 /* trainee: borrowed; its gradient is this step's while an update is made. INVALID: settings that
- * the objective cannot have; UNIMPLEMENTED: it has slopes that the backward does not take;
- * EXHAUSTED: the workspace does not fit into memory. */
+ * the objective cannot have. UNIMPLEMENTED: the objective has slopes that the backward does not
+ * take. EXHAUSTED: the workspace does not fit into memory. */
 err_t step_new(struct trainee *trainee, const struct step_config *config, struct step **ret);
 
 /* Other settings. The workspace stays unless micro_tokens, checkpointing or the rows of the longest
@@ -72,8 +72,8 @@ err_t step_new(struct trainee *trainee, const struct step_config *config, struct
  * another call gives it one. */
 err_t step_configure(struct step *step, const struct step_config *config);
 
-/* INVALID: a column that the objective needs is not there, a unit has too many sequences, or the
- * gradient is not finite; the weights are unchanged. */
+/* INVALID: the objective lacks a column, a unit has too many sequences, or the gradient is not
+ * finite. Then the weights are unchanged. */
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret);
 
 /* Log-probabilities of the targets under the present weights, into ret (targets). */

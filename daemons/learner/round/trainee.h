@@ -21,7 +21,7 @@ struct trainee {
     struct optimizer *optimizer;
 };
 
-/* A fixed place for each: whoever trains one keeps its address. */
+/* Places are fixed: a trainee's address stays valid. */
 struct trainees {
     size_t count;
     struct trainee at[TRAINEES_MAX];
@@ -42,8 +42,8 @@ static inline struct trainee *trainees_first(struct trainees *trainees)
 /* From the next update on the tensor keeps its value: optimizer_select. */
 void trainee_freeze(struct trainee *trainee, int tensor);
 
-/* Of the weights that training made; and whether those in memory are these still: optimizer_digest,
- * optimizer_verify. */
+/* The digests of the weights that training made (optimizer_digest), and whether the weights in
+ * memory still have them (optimizer_verify). */
 struct trainee_digests trainees_digests(const struct trainees *trainees);
 err_t trainees_verify(const struct trainees *trainees);
 

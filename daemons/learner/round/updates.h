@@ -20,10 +20,10 @@ struct updates;
 /* Both are borrowed. INVALID: settings that the objective cannot have; EXHAUSTED: memory. */
 err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct updates **ret);
 
-/* Objective, schedule, optimizer and the KL coefficient are this recipe's from the next round on.
- * All large memory stays as it is unless settings that decide it differ (step_configure's), of
- * which none is live. INVALID: settings that the objective cannot have; all is as it was.
- * EXHAUSTED: nothing can be trained. */
+/* From the next round on objective, schedule, optimizer and the KL coefficient are this recipe's.
+ * Large memory stays as it is, unless settings that decide its size differ (step_configure); no
+ * live one does. INVALID: settings that the objective cannot have; all is as it was. EXHAUSTED:
+ * nothing can be trained. */
 err_t updates_configure(struct updates *updates, const struct recipe *recipe);
 
 /* Trains the round: stages_run, whose errors it has. done(arg, u) comes after update u = 0, 1, ...,

@@ -87,8 +87,8 @@ struct lag_move {
     double learner_idle, generator_idle, ess, kl;
 };
 
-/* Takes in one round that was trained while eta was the limit, and says what the limit is from the
- * next round on. eta outside [min, max] is brought inside at once. */
+/* Takes in a round that was trained while eta was the limit, and returns the limit of the next
+ * round. eta outside [min, max] is brought inside at once. */
 struct lag_move lag_control_step(struct lag_control *control,
                                  const struct lag_control_config *config, uint64_t eta,
                                  const struct lag_seen *seen);

@@ -4,8 +4,8 @@
  *     struct hold_facts facts = {.generators.connected = 1, .idle = IDLE_NO_GROUPS, ...};
  *     struct hold hold = learner_hold(&facts);       -- HOLD_NONE: rounds are trained
  *
- * In order of precedence: the store does not answer, unusable slots, a pause, the disk, no
- * generator, a stream that breaks, no rewarder, a straggler, weights, leases, groups, an
+ * Precedence of causes: the store does not answer, unusable slots, a pause, the disk. Then: no
+ * generator, a stream that breaks, no rewarder. Then: a straggler, weights, leases, groups, an
  * evaluation. Any thread: nothing is kept. */
 #pragma once
 #include "learner/replay/hold_peers.h"

@@ -6,10 +6,10 @@
  *     struct live_request request = {.at = to, .count = 1, .kind = "auto", .author = "lag controller", .reason = "starves"};
  *     TRY(live_update(live, store, &request, &result));           -- durable; counts from round result.first_round on
  *
- * A live change wins over the recipe file until it is taken back (value NULL, or the recipe's own
- * value), over restarts too; they are logged at the start. A round is recorded with live_text, and
- * trained with what its record says. Owner: the storage thread; live_open and live_free: before and
- * after it. */
+ * A live change wins over the recipe file, over restarts too, until it is taken back: by value
+ * NULL, or the recipe's own value. Changes in force are logged at the start. A round is recorded
+ * with live_text, and trained with the settings of its record. Owner: the storage thread; live_open
+ * and live_free: before and after it. */
 #pragma once
 #include "learner/steer/pauser.h"
 #include "learner/store/changes.h"
@@ -42,15 +42,15 @@ err_t live_open(const struct recipe *given, struct live **ret);
 void live_free(struct live *live);
 DEFINE_SCOPED(live)
 
-/* Checks all by the options table, writes the change durably, puts it in force: the store's rules,
- * and the settings that the next round is recorded with. NOT_FOUND, INVALID: of recipe_change
+/* Checks the values by the options table, writes the change durably, and puts it in force: as the
+ * store's rules, and as the settings of the next round. NOT_FOUND, INVALID: of recipe_change
  * (svc/recipe/recipe_live.h), and of texts that are too long; ABORTED: another etag. Then nothing
  * has changed; other errors are of the store. */
 err_t live_update(struct live *live, struct store *store, const struct live_request *request,
                   struct live_result *ret);
 
-/* generation: no more leases, held: nor decoding of what is leased; training: no more rounds. Only
- * those that are true are paused or resumed. */
+/* generation: no more leases. LIVE_HELD: leased slots are not decoded either. training: no more
+ * rounds. Only those that are true are paused or resumed. */
 enum live_pause { LIVE_GOES_ON, LIVE_PAUSED, LIVE_HELD };
 err_t live_pause(struct live *live, struct store *store, const struct live_request *request,
                  bool generation, bool training, enum live_pause to, struct live_result *ret);

@@ -47,7 +47,7 @@ struct override {
 struct standing {
     uint64_t changes; // so far
     bool generation_paused, training_paused;
-    bool decoding_held; // generation is paused, and what is leased is not decoded either
+    bool decoding_held; // generation is paused, and leased slots are not decoded either
     size_t overrides;
     struct override *override; // (overrides)
 };

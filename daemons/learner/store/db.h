@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Files that it holds open at most, its logs apart. Those of a larger store are opened as they are
+/* The most files that are open, logs apart. More files of a larger store are opened as they are
  * read. */
 enum { DB_OPEN_FILES = 256 };
 
@@ -34,8 +34,8 @@ struct db_cursor;
  * read-only and not there. */
 err_t db_open(const char *dir, bool read_only, struct db **ret);
 
-/* Opens what can be read of a store that db_open refuses: up to the first damaged batch. For
- * writing, the rest is gone. */
+/* Opens a store that db_open refuses, up to its first damaged batch. For writing, the rest is
+ * gone. */
 err_t db_open_rest(const char *dir, bool read_only, struct db **ret);
 
 /* Reads all there is. DATA_LOSS: some of it is damaged. */
@@ -61,8 +61,8 @@ void db_delete_range(struct db *db, enum db_family family, const void *from, con
  * then. */
 err_t db_commit(struct db *db);
 
-/* A copy of all that was committed, in a directory that must not be there yet; files are shared by
- * hard links where the file system allows. Durable when it returns. */
+/* Copies all committed records into a new directory. Files are hard links where the file system
+ * allows. Durable when it returns. */
 err_t db_copy(struct db *db, const char *dir);
 
 /* Gives whole files that hold nothing outside [from, below) back to the disk: after

@@ -1,15 +1,15 @@
-/* The store's history, and ways back in it: reading a store beside its learner, the round behind a
- * version, forks, and rounds that cannot be trained.
+/* The store's history and ways back in it: reading beside the learner, the round of a version,
+ * forks, and rounds that cannot be trained.
  *
  *     SCOPED(store) store = NULL;
  *     TRY(store_read("run/store", &store));             -- read-only: a learner may have it open
  *     TRY(store_maker(store, 128, &round));             -- version 128 was made by this round
  *     TRY(store_trace(store, slot, attempt, &trace));   -- what is known of one of its groups
  *
- * A fork goes back to the end of a round: later rounds are cut off, their slots are free again, and
- * a new lineage begins. All that was recorded stays, under the old lineage. A round that was
- * recorded but cannot be trained is voided: it keeps its number, makes no version, and its groups
- * leave as errored. Owner: the storage thread; errors of writes as in store.h. */
+ * A fork goes back to the end of a round. Later rounds are cut off, their slots are free again, and
+ * a new lineage begins. Their records stay, under the old lineage. A round that was recorded but
+ * cannot be trained is voided: it keeps its number, makes no version, and its groups leave as
+ * errored. Owner: the storage thread; errors of writes as in store.h. */
 #pragma once
 #include "learner/store/rounds.h"
 
@@ -51,11 +51,11 @@ struct branch {
 };
 struct branch store_branch(const struct store *store);
 
-/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off: groups that no
- * earlier round used leave as lineage and their slots are free for another attempt, as are those
- * that left as ended. Leases are revoked; stored groups with tokens of versions that are cut off
- * leave as lineage. Checkpoints of what is cut off are the caller's to set aside. PRECONDITION: the
- * rounds have not ended. */
+/* Goes back to the end of the first `rounds` rounds. Rounds after them are cut off. Their groups
+ * leave as lineage, unless an earlier round used them. The slots are free for another attempt, as
+ * are those that left as ended. Leases are revoked; stored groups with tokens of versions that are
+ * cut off leave as lineage. The caller sets checkpoints of the cut-off rounds aside. PRECONDITION:
+ * the rounds have not ended. */
 err_t store_fork(struct store *store, uint64_t rounds, int64_t now_ms);
 
 /* The same; the new lineage's number is above all that others may have seen. */

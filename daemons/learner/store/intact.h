@@ -1,5 +1,5 @@
-/* Whether a store's logs are as they were written, seen before RocksDB opens them: it drops what it
- * cannot read.
+/* Checks that a store's logs are as they were written, before RocksDB opens them and drops all that
+ * it cannot read.
  *
  *     uint64_t last;
  *     TRY(intact_check("store", &last));          -- DATA_LOSS: which file, at which byte, what is wrong
@@ -12,13 +12,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* err_reason of a store that ends too early: what is left is whole, and `--job salvage` goes on
- * with it. */
+/* err_reason of a store that ends too early. Its rest is whole, and `--job salvage` goes on with
+ * it. */
 #define STORE_BEHIND "STORE_BEHIND"
 
-/* Puts right what one flipped bit has damaged in each log, which its checksum proves; nothing is
- * lost then. The damaged file stays as FILE.damaged. apply: else it is only tried, for the first
- * damage. Prints what it does to out (NULL: nowhere). *ret_bits: how many it put right, or could.
+/* Repairs a log that one flipped bit has damaged. The record's checksum proves the repair, and
+ * nothing is lost. The damaged file stays as FILE.damaged. apply: else it is only tried, for the
+ * first damage. Prints each step to out (NULL: nowhere). *ret_bits: bits repaired, or that can be.
  * DATA_LOSS: more than that is damaged. */
 err_t intact_mend(const char *dir, bool apply, FILE *out, int *ret_bits);
 

@@ -8,7 +8,7 @@
  *     store_revoked(store, &revoked, &count);        -- after any call: tell their holders
  *
  * Each lease of a slot durably has the next attempt number, whatever becomes of it. A lease ends
- * when its group is appended, when it is given back, expires, or is revoked; its deadline stands
+ * when its group is appended, or the lease is given back, expires or is revoked. Deadlines stand
  * still while the learner is down. Owner: the storage thread. */
 #pragma once
 #include "learner/store/lag.h"

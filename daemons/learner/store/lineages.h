@@ -26,8 +26,8 @@ const struct fork *lineages_find(const struct lineages *lineages, uint32_t linea
 uint32_t lineages_of_round(const struct lineages *lineages, uint64_t round);
 uint32_t lineages_of_version(const struct lineages *lineages, uint64_t version);
 
-/* The newest version of this lineage that belongs to the history too, last_version being the newest
- * of all: versions up to it are the same weights under either name. False: no such lineage. */
+/* The newest version of this lineage that belongs to the history, too. Versions up to it are the
+ * same weights under either lineage. last_version: the newest of all. False: no such lineage. */
 bool lineages_limit(const struct lineages *lineages, uint32_t lineage, uint64_t last_version,
                     uint64_t *ret);
 

@@ -1,13 +1,13 @@
 /* RUN/store/high-water: the sequence number of the newest batch that is on disk, kept outside of
- * RocksDB's files. A store that comes up with less has lost something that was durable.
+ * RocksDB's files. A store that opens with a lower one has lost durable records.
  *
  *     SCOPED(mark) mark = NULL;
  *     TRY(mark_open("store", &mark));
  *     mark_set(mark, 4711);                       -- after the batch's fsync
  *     TRY(mark_read("store", &sequence));         -- 0: there is no mark, or a damaged one
  *
- * The mark is written after the batch is synced and is not synced itself: it never says too much,
- * and after a power failure it may say too little. Owner: the storage thread; mark_read: any. */
+ * The mark is written after the batch is synced, and is not synced itself. So it is never too high,
+ * but may be too low after a power failure. Owner: the storage thread; mark_read: any. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"

@@ -1,5 +1,5 @@
-/* Which stored groups make a round, by replay.policy; what is picked is recorded, so a replay picks
- * nothing.
+/* Picks the stored groups that make a round, by replay.policy. The choice is recorded, so a replay
+ * picks nothing.
  *
  *     SCOPED_MEM struct slot **picked = pick_groups(store, 64);   -- oldest first, then by slot, each once
  *
@@ -9,9 +9,9 @@
  *                (spread + 0.01 * mean spread) ^ replay.priority_exponent, where spread is the mean of
  *                |reward - the group's mean reward| and mean spread is over what is stored; all alike if that is 0
  *
- * Draws depend on (run.seed, round, slot) and what is stored, not on the order in which it came.
- * For every policy the groups within the lag limit are those stored: the sweep before has taken the
- * others out. Owner: the storage thread. */
+ * Draws depend on (run.seed, round, slot) and the stored groups, not on the order in which they
+ * came. For every policy the groups within the lag limit are those stored: the sweep before has
+ * taken the others out. Owner: the storage thread. */
 #pragma once
 #include <stddef.h>
 

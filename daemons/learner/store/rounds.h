@@ -1,4 +1,4 @@
-/* The log of rounds: what was trained, in which order, into which versions.
+/* The log of rounds: groups in the order in which they were trained, and the versions made of them.
  *
  *     struct round_plan plan = {.updates = 1, .seed = 7, .settings = text, .fingerprint = text};
  *     SCOPED(round) round = NULL;
@@ -12,7 +12,7 @@
  * digests instead of writing them.
  *
  * Versions: v updates make version v; round r makes those after first_version, as many as updates.
- * The round of a version, as lag counts it: r + 1 for the last of round r, r for those inside it, 0
+ * Lag counts the round of a version so: r + 1 for the last version of round r, r for the others, 0
  * for version 0. Owner: the storage thread; errors of writes as in store.h. */
 #pragma once
 #include "learner/store/store.h"
@@ -51,7 +51,7 @@ enum idle {
     IDLE_NONE,
     IDLE_NO_GROUPS, // generation or rewarding is behind
     IDLE_STRAGGLER, // a leased group would become too old: it is waited for
-    IDLE_ENDED,     // no round will ever be formed again; what was left has gone as `ended`
+    IDLE_ENDED,     // no round will ever be formed again; all other groups have left as `ended`
     IDLE_PAUSED     // by an operator: the caller's, not the store's
 };
 const char *idle_name(enum idle idle); // "none", "no groups", "straggler", "ended", "paused"

@@ -32,7 +32,7 @@ struct slot *slots_add(struct slots *slots, struct slot *slot);
  * set those fields with slots_move only. */
 void slots_move(struct slots *slots, struct slot *slot, enum slot_state state, uint64_t age);
 
-/* One more use of a stored slot's group, by this round. */
+/* Counts a use of a stored slot's group by this round. */
 void slots_use(struct slots *slots, struct slot *slot, uint64_t round);
 
 /* Forgets the gone ones. */

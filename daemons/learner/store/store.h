@@ -7,15 +7,16 @@
  *     TRY(store_append(store, groups, encoded, n, clock_ms(), verdicts));    -- acknowledge
  *     TRY(store_form_round(store, clock_ms(), &plan, &idle, &round));        -- rounds.h: train
  *
- * A slot is a turn of a prompt: number n = 0, 1, ... is epoch n / rows and, within it, element n %
- * rows of the epoch's permutation. free -> leased -> stored -> gone (for a reason); leases that
- * expire or are given back and groups that become stale make it free again, lowest slot first, with
- * the next attempt. The number is also the ticket: rounds are ordered by it.
+ * A slot is a turn of a prompt. Number n = 0, 1, ... is element n % rows of the permutation of
+ * epoch n / rows. Its states are free -> leased -> stored -> gone (for a reason). A lease that
+ * expires or is given back, and a group that becomes stale, make the slot free again, with the next
+ * attempt. The lowest free slot is leased first. The number is also the ticket: rounds are ordered
+ * by it.
  *
- * Every call that changes something ends in one write with one fsync. If that write fails the call
- * and all later ones return the error (EXHAUSTED: disk full, UNAVAILABLE: else): free the store and
- * open it again; nothing acknowledged is lost. Owner: the storage thread; no call is safe from
- * another. now_ms is clock_ms() and never steps back. */
+ * Every call that changes something ends in one write with one fsync. If that write fails, the call
+ * and all later ones return the error (EXHAUSTED: disk full, UNAVAILABLE: else). Then free the
+ * store and open it again; nothing acknowledged is lost. Owner: the storage thread; no call is safe
+ * from another. now_ms is clock_ms() and never steps back. */
 #pragma once
 #include "base/err.h"
 #include "base/hash.h"
@@ -60,9 +61,9 @@ struct store_rules {
     double priority_exponent; // pick.h; >= 0
 };
 
-/* Opens the store in dir, making it if absent; revokes what the rules no longer allow. INVALID:
- * options or rules; UNAVAILABLE: another process has it; PRECONDITION: it is of another run, other
- * data or another schema; DATA_LOSS: damaged. */
+/* Opens the store in dir, making it if absent. Leases and groups that the rules no longer allow
+ * leave it. INVALID: options or rules; UNAVAILABLE: another process has it; PRECONDITION: it is of
+ * another run, other data or another schema; DATA_LOSS: damaged. */
 err_t store_open(const char *dir, const struct store_options *options,
                  const struct store_rules *rules, int64_t now_ms, struct store **ret);
 void store_free(struct store *store);

@@ -1,14 +1,14 @@
-/* Terms: which process has a generator's name. Each process brings a random nonce; one that was not
- * seen under the name is granted the next term, durably, and supersedes the process before it. A
- * superseded nonce stays refused, after a restart too.
+/* Terms: a term belongs to the process that has a generator's name. Each process brings a random
+ * nonce. A nonce that is new under the name is granted the next term, durably, and supersedes the
+ * process before it. A superseded nonce stays refused, after a restart too.
  *
  *     TRY(store_join(store, "gpu-3", nonce, clock_ms(), &join));      -- at a hello
  *     if (join.how == JOIN_SUPERSEDED) ...                            -- refuse: join.term is the newest
  *
- * One counter serves all names. Only the learner counts it up, by one, so nothing a client says
- * brings it to its end. Of each name the last TERMS_PAST superseded nonces are known, and of names
- * the last TERMS_MAX. A process that hears that it was superseded comes again with a new nonce, so
- * what is forgotten is of no process any more. Owner: the storage thread. */
+ * One counter serves all names. Only the learner counts it up, by one, so no client can exhaust it.
+ * The last TERMS_MAX names are known, and the last TERMS_PAST superseded nonces of each. A
+ * superseded process comes again with a new nonce, so no process uses a forgotten one. Owner: the
+ * storage thread. */
 #pragma once
 #include "learner/store/store.h"
 

@@ -1,5 +1,5 @@
-/* Going back to a checkpoint: what came after it is cut off, and a new lineage begins there. The
- * fork job does so with the learner stopped, training between two rounds.
+/* Goes back to a checkpoint: later rounds are cut off, and a new lineage begins there. The fork job
+ * does this while the learner is stopped, training between two rounds.
  *
  *     TRY(branch_find(recipe, store, version, &point));       -- storage thread: is there such a checkpoint?
  *     TRY(branch_verify(recipe, &point));                     -- any thread: whole; reads all of it
@@ -7,8 +7,8 @@
  *     TRY(store_fork(store, point.info.round, now)); -- durable when it returns
  *     TRY(restart_set_aside(recipe, store));                  -- the checkpoints that this cut off
  *
- * Before store_fork has returned nothing has changed; from then on a restart begins at the
- * checkpoint, in the new lineage, and sets aside what is to be set aside. */
+ * Until store_fork has returned, nothing has changed. From then on a restart begins at the
+ * checkpoint, in the new lineage, and sets the cut-off checkpoints aside. */
 #pragma once
 #include "learner/lease/leasing.h"
 #include "learner/store/history.h"
@@ -29,12 +29,13 @@ err_t branch_find(const struct recipe *recipe, const struct store *store, uint64
 /* Its files' digests. NOT_FOUND: damaged. */
 err_t branch_verify(const struct recipe *recipe, const struct branch_point *point);
 
-/* Whether it is what the store says of its version. NOT_FOUND, PRECONDITION: of another store. */
+/* Whether the checkpoint agrees with the store's record of its version. NOT_FOUND, PRECONDITION: of
+ * another store. */
 err_t branch_check(const struct recipe *recipe, struct store *store,
                    const struct branch_point *point);
 
-/* All of it in a running learner, but for loading the weights: on the compute thread, between two
- * rounds. NOT_FOUND, PRECONDITION (no more groups are made): nothing has changed. Once
+/* All these steps in a running learner, without loading the weights. On the compute thread, between
+ * two rounds. NOT_FOUND, PRECONDITION (no more groups are made): nothing has changed. Once
  * *ret_branch.lineage is set, the lineage has begun, and an error leaves only a restart. */
 struct branch_live {
     const struct recipe *recipe;

@@ -67,7 +67,7 @@ err_t checkpoint_newest(const char *run_directory, const struct checkpoint_list 
                         unsigned tokenizer, char **ret_path, char **ret_damaged,
                         struct checkpoint_info *ret_info);
 
-/* The manifest alone: for what must be known of a damaged one too. */
+/* Reads the manifest alone, also of a damaged checkpoint. */
 err_t checkpoint_manifest(const char *path, struct checkpoint_info *ret);
 
 /* Renames one that a fork cut off to cut-off-<lineage>-v<version>, which nothing here looks at any

@@ -29,15 +29,15 @@ struct train {
     uint64_t again_below; // rounds below it were recorded before this start
     bool published, over; // the weights it stands at; nothing more to train
 
-    /* round_settings.c: in force is what the last round was recorded with, or what was given. */
+    /* round_settings.c: the settings in force: of the last round's record, or the given ones. */
     const struct recipe *given, *recipe;
     struct recipe *recorded; // owned: recipe, unless that is given
     char *recorded_text;     // as the round has it
     bool recorded_again;     // before this start
     bool recorded_used;      // trained with since
 
-    /* round_end.c: what the next line adds to, and the newest of both, of which a second is not
-     * needed. */
+    /* round_end.c: the counts at the last line; the newest version published and round
+     * checkpointed, which need no second one. */
     struct leasing_totals seen;
     double checkpoint_ms;
     uint64_t published_version, checkpointed_round;
@@ -51,7 +51,7 @@ static inline const struct model *train_policy(const struct train *train)
 
 /* ---- round_settings.c */
 
-/* Those of the round's record come into force. */
+/* Puts the settings of the round's record in force. */
 err_t train_use_settings(struct train *train, const struct drawn *drawn);
 
 /* As if the round before had just been trained; *ret_branch: where the store stands. */

@@ -29,12 +29,11 @@ void restart_done(struct restart *restart);
  * may be removed. */
 void restart_written(struct restart *restart, char *path);
 
-/* PRECONDITION, DATA_LOSS: refused as above; else what store_read, model_load and optimizer_load
- * say. */
+/* PRECONDITION, DATA_LOSS: refused as above; else as store_read, model_load and optimizer_load. */
 err_t restart_open(const struct recipe *recipe, struct restart *ret);
 
 /* Loads another checkpoint of the same run into the trainees that are there. *start is then as if
- * it had begun from it; what was built on the trainees goes on. DATA_LOSS, INVALID, EXHAUSTED:
+ * it had begun from it. Objects built on the trainees stay valid. DATA_LOSS, INVALID, EXHAUSTED:
  * *start is as it was, or of no use. */
 err_t restart_go_back(struct restart *start, const char *checkpoint,
                       const struct checkpoint_info *info);
@@ -62,18 +61,17 @@ err_t restart_reaches(const struct recipe *recipe, struct store *store, uint64_t
 /* The tokenizer files that checkpoint_read demands: those that model.path has now. */
 unsigned restart_tokenizer(const struct recipe *recipe);
 
-/* Whether a checkpoint has the trainees that are trained here, and is what the store says of its
+/* Whether a checkpoint has the trainees of this recipe, and agrees with the store's record of its
  * version. PRECONDITION, NOT_FOUND: it has others, or is of another run or store. */
 err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
                     const struct checkpoint_info *at);
 
-/* The recipe that a round was recorded with. again: before this start; what decides neither numbers
- * nor their order is then the given one's: how a batch is cut, what is kept on disk. INVALID:
- * settings that this build does not understand. */
+/* The recipe that a round was recorded with. again: the round was recorded before this start. Then
+ * settings that change neither numbers nor their order are the given recipe's: how a batch is cut,
+ * how much is kept on disk. INVALID: settings that this build does not understand. */
 err_t restart_settings(const struct recipe *given, const char *recorded, bool again,
                        struct recipe **ret);
 
 /* Logs each setting in which the two differ and which decides numbers; whether there is one.
- * Addresses, threads, paths, what leases and paces, how a batch is cut: none of it changes a
- * bit. */
+ * Addresses, threads, paths, leases, pacing and the cut of a batch change no bit. */
 bool restart_tell_settings(const struct recipe *given, const struct recipe *recorded);

@@ -5,7 +5,7 @@
  *     TRY(train_start(train, &options, publish));
  *     train_stop(train);                               -- after the round under way; options.ended follows
  *
- * Order of what is durable: the round's record (draw) → after each update its digest → then the
+ * Order of durable writes: the round's record (draw) → after each update its digest → then the
  * version is published. Owner: the loop's thread; options.ended is called there, once. */
 #pragma once
 #include "learner/publish/evaluating.h"
@@ -27,8 +27,7 @@ struct train_options {
     void *arg;
 };
 
-/* Loads the trainees: what the rest of the daemon needs to know of them before anything is
- * trained. */
+/* Loads the trainees: the rest of the daemon needs their figures before anything is trained. */
 err_t train_new(const struct recipe *recipe, struct train **ret);
 const struct model *train_model(const struct train *train); // the policy's: what is published
 uint64_t train_checkpoint_bytes(const struct train *train); // on disk, at least
@@ -50,8 +49,8 @@ const struct checkpoint_info *train_at(const struct train *train); // for fn: wh
 const struct draw *train_draw(const struct train *train); // for what it says on the storage thread
 
 /* For fn: training goes back to a version with a checkpoint. A new lineage begins there, durably,
- * with `note` in the same write (store_fork_noted's); its weights are loaded and published, and
- * rounds are trained on from there. *ret: where that is. NOT_FOUND: no whole checkpoint of it;
+ * with `note` in the same write (store_fork_noted). Its weights are loaded and published, and
+ * training goes on from there. *ret: where that is. NOT_FOUND: no whole checkpoint of it;
  * PRECONDITION: nothing more is trained; then nothing has changed. A failure once the lineage has
  * begun ends training, and a restart goes on in the new lineage. */
 err_t train_go_back(struct train *train, uint64_t version,

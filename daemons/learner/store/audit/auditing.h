@@ -15,7 +15,7 @@ struct named {
     bool spent; // by its last allowed use
 };
 
-/* All that rounds say of one group; or a stored slot's group that rounds have used. */
+/* A group that rounds name, with its uses; or the group of a stored slot, with its uses. */
 struct used {
     uint64_t slot, last;    // the last round of the history that trained it
     uint32_t attempt, uses; // by rounds of the history
