@@ -38,8 +38,8 @@ struct rpc_handlers {
     void (*half_close)(struct rpc_call *call, void *user);
     /* The send queue was full and is under half of its limit again. */
     void (*writable)(struct rpc_call *call, void *user);
-    /* The last callback, always. why is owned by the handler: OK, or what the peer or the transport
-     * said. On the server OK means that the client has been sent the whole answer; CANCELLED,
+    /* The last callback, always. why is owned by the handler: OK, or the error of the peer or the
+     * transport. On the server OK means that the client has been sent the whole answer; CANCELLED,
      * DEADLINE that it went away. */
     void (*close)(struct rpc_call *call, err_t why, void *user);
 };
@@ -82,7 +82,7 @@ void rpc_call_cancel(struct rpc_call *call); // at once; the close handler follo
  * cancels. The caller's reference, if it had taken one, stays its own. */
 void rpc_call_drop(struct rpc_call *call);
 
-/* Stops and continues reading: what is not read fills the peer's queue. On the callbacks' thread no
+/* Stops and continues reading. Unread messages fill the peer's queue. On the callbacks' thread no
  * message comes after pause (RPC_INLINE, other threads: at most the one underway). Unary calls: no
  * effect. */
 void rpc_call_pause(struct rpc_call *call);

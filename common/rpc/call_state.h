@@ -3,7 +3,7 @@
  * client.c and server.c make calls, each with its side. call.c receives and outgoing.c sends; to
  * them a side is a table. Both stand on batch.c.
  *
- * The call's mutex guards flags and queue, and is held while a batch starts. The rest of what a
+ * The call's mutex guards flags and queue, and is held while a batch starts. All else that a
  * callback needs belongs to the callbacks' thread. Every batch underway holds a reference, and so
  * does being open. */
 #pragma once

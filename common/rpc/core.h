@@ -1,8 +1,8 @@
-/* Private to common/rpc: what its sources share. Only this and call_state.h include
- * gRPC's and protobuf-c's headers.
+/* Private to common/rpc: the runtime from the inside. Only this and call_state.h include gRPC's and
+ * protobuf-c's headers.
  *
- * A completion's tag is a struct embedded in what it is about; the queue's thread either runs it
- * (inline methods) or hands it to the loop's thread through the inbox. */
+ * A completion's tag is a struct embedded in its subject. The queue's thread either runs it (inline
+ * methods) or hands it to the loop's thread through the inbox. */
 #pragma once
 #include "rpc/call.h"
 #include "rpc/rpc.h"
@@ -55,7 +55,7 @@ void rpc_push(struct rpc *rpc, struct rpc_tag *tag); // any thread -> the loop's
 void rpc_wait(struct rpc *rpc, const int *pending);  // loop's thread: runs tags until *pending is 0
 void rpc_count(struct rpc *rpc, int *pending, int change); // under the mutex; wakes who waits
 void rpc_run_queue(struct rpc *rpc, grpc_completion_queue *queue); // until it is shut down
-void rpc_drain_inbox(struct rpc *rpc); // the threads have ended: runs what they left behind
+void rpc_drain_inbox(struct rpc *rpc); // the threads have ended: runs the tags left behind
 
 /* ---- corelog.c */
 void rpc_log_install(void);

@@ -1,5 +1,5 @@
-/* Private to common/rpc: what an error says to programs, as google.rpc.Status in trailing metadata:
- * BadRequest with the field and what is allowed there, ErrorInfo with the reason's word.
+/* Private to common/rpc: the part of an error that programs read, as google.rpc.Status in trailing
+ * metadata. BadRequest has the field and the values allowed there; ErrorInfo has the reason's word.
  *
  *     if (details_pack(e, message, &out))                 -- server: nothing if the error says neither
  *     e = details_attach(e, data, len);                   -- client: what is malformed is left out

@@ -22,8 +22,8 @@ struct rpc_message;
 struct rpc_message *rpc_message_pack(const struct ProtobufCMessage *pb);
 struct rpc_message *rpc_message_copy(const void *data, size_t len);
 
-/* data[0, len) is borrowed until release(arg), which is called once, on any thread, when the last
- * reference is gone and the transport is done with it. */
+/* data[0, len) is borrowed until release(arg). That is called once, on any thread, when the last
+ * reference is gone and the transport is done with the bytes. */
 struct rpc_message *rpc_message_borrow(const void *data, size_t len, void (*release)(void *arg),
                                        void *arg);
 
@@ -50,8 +50,8 @@ err_t rpc_message_unpack(struct rpc_message *message,
 
 size_t rpc_message_len(const struct rpc_message *message);
 
-/* All bytes in one piece, borrowed until the message is freed; copied together at the first call if
- * they are in several. */
+/* All bytes in one piece, borrowed until the message is freed. The first call copies them together
+ * if they are in several pieces. */
 const uint8_t *rpc_message_data(struct rpc_message *message);
 
 /* Copies bytes [offset, offset + len) of the message; they must exist. */

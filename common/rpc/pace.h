@@ -1,5 +1,5 @@
-/* Private to common/rpc: how many calls of a server begin in a second. Those above wait, and take
- * turns by connection: a client that asks for thousands waits for itself.
+/* Private to common/rpc: the limit on calls that a server begins in a second. Calls above it wait,
+ * and take turns by connection. So a client with thousands of calls waits for itself.
  *
  *     if (pace_admits(pace, call))    -- queue's thread: now; else it keeps a reference and gives it to admit() later
  */

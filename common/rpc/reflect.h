@@ -1,5 +1,4 @@
-/* gRPC server reflection, v1 and v1alpha, from a FileDescriptorSet: what grpcurl and grpc_cli list
- * and describe.
+/* gRPC server reflection, v1 and v1alpha, from a FileDescriptorSet: for grpcurl and grpc_cli.
  *
  *     TRY(rpc_reflect_new(descriptors, descriptors_len, &reflect));     -- embedded by the build
  *     struct rpc_service services[] = {..., rpc_reflect_service(reflect)};

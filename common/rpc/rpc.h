@@ -21,8 +21,7 @@ struct rpc;
  * thread. */
 err_t rpc_new(struct loop *loop, struct rpc **ret);
 
-/* Ends what is left: cancels open calls, runs their last callbacks here, joins the thread. Servers,
- * channels and streams are freed before, and so are messages (rpc/message.h). Not from a
- * callback. */
+/* Cancels open calls, runs their last callbacks here, joins the thread. Servers, channels and
+ * streams are freed before, and so are messages (rpc/message.h). Not from a callback. */
 void rpc_free(struct rpc *rpc);
 DEFINE_SCOPED(rpc)

@@ -47,7 +47,7 @@ int rpc_server_port(const struct rpc_server *server); // the bound one; 0 for un
  * second stop sets a new grace. */
 void rpc_server_stop(struct rpc_server *server, int grace_ms, void (*down)(void *arg), void *arg);
 
-/* Cancels what is still open, runs its last callbacks here, waits for the end of all that. Not from
- * a callback of one of its calls; from down() is fine. */
+/* Cancels open calls, runs their last callbacks here, and waits for their end. Not from a callback
+ * of one of its calls; from down() is fine. */
 void rpc_server_free(struct rpc_server *server);
 DEFINE_SCOPED(rpc_server)

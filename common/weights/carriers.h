@@ -1,13 +1,14 @@
-/* The table of carriers, and what each of them needs on this machine.
+/* The table of carriers, and the means of each: the parts of this machine that it needs.
  *
  *     struct carriers carriers = {0};
  *     TRY(carriers_open(recipe, loop, &carriers));   -- publish.transport nccl, and it cannot be: UNAVAILABLE, NOT_FOUND
  *     if (carriers.why) log(carriers.why)            -- auto, and it cannot be: the other carriers alone
  *     options.carriers = &carriers;                  -- of publishers and subscribers; NULL: those without needs
  *
- * The order of the rows is their precedence: a message or version goes to the first that takes it,
- * and the gRPC stream, the last, brings whatever is left. To add a carrier: a row in carriers.c and
- * a file (stream/carrier.h). carriers_done comes after all that use it. Owner: the main thread. */
+ * The order of the rows is their precedence. A message or version goes to the first carrier that
+ * takes it. The gRPC stream is the last, and brings the rest. To add a carrier: a row in carriers.c
+ * and a file (stream/carrier.h). carriers_done comes after all that use it. Owner: the main
+ * thread. */
 #pragma once
 #include "base/err.h"
 #include <stddef.h>
@@ -18,7 +19,7 @@ struct recipe;
 enum { CARRIERS = 3 };
 struct carriers {
     void *means[CARRIERS]; // by row; NULL: none, or none needed
-    char *why; // a carrier that publish.transport auto asks for cannot be; NULL: all can
+    char *why; // why a carrier that publish.transport auto asks for is missing; NULL: none is
 };
 err_t carriers_open(const struct recipe *recipe, struct loop *loop, struct carriers *ret);
 

@@ -39,7 +39,7 @@ struct publisher_options {
     int full_at_once;      // subscribers that are sent all values at the same time; 0: 2
     bool evaluated;        // serves Weights.SubscribeEvaluated
     /* Passes a learner's versions on, and may be behind others: a subscriber that holds a later
-     * version is left alone. */
+     * version gets nothing. */
     bool passes_on;
     /* Subscribers served here; the others are sent on to these, as far as they serve too. 0: all */
     int fanout;
@@ -63,9 +63,9 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
 struct rpc_service publisher_service(struct publisher *publisher);
 
 /* Takes the snapshot, a whole one, which is the newest from now on. Takes delta, the changes since
- * the one before, or NULL. Subscribers that hold this version are left alone. A subscriber that
- * holds a later version of the lineage, or other weights under the same number, holds what the
- * learner has lost, and gets all values. */
+ * the one before, or NULL. Subscribers that hold this version get nothing. A later version of the
+ * lineage, or other weights under the same number, are weights that the learner has lost: their
+ * holder gets all values. */
 void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta);
 
 /* A sign of life to all subscribers: this publisher is alive, or the one it hears from. Numbers

@@ -13,9 +13,9 @@
  * hello tells which version is applied and which is complete. An interrupted version goes on with
  * the first missing chunk.
  *
- * Memory: nothing while the model serves what it loaded itself (options.digest) and the learner has
- * nothing newer. Then one array of the model's size, in which changes are followed, and a second
- * while a version comes whole.
+ * Memory: none while the model serves weights that it loaded itself (options.digest) and the
+ * learner has no newer ones. Then one array of the model's size, in which changes are followed, and
+ * a second while a version comes whole.
  *
  * A version that came whole with a wrong digest is dropped, counted, and asked for again. Changes
  * with a wrong digest poison the subscriber, and so do values in memory that fail a full count at
@@ -70,17 +70,17 @@ struct subscriber_handlers {
      * run or model. DATA_LOSS: a digest was wrong. why is owned by the handler. */
     void (*down)(struct subscriber *subscriber, err_t why, void *user);
     void (*up)(struct subscriber *subscriber, void *user); // optional
-    /* Optional. For who passes versions on: what is staged now. values: until the next call. delta:
-     * from the version of the call before, owned by the handler; NULL: all values came. And a sign
-     * of life of the learner's. */
+    /* Optional. For a generator that passes versions on: the staged version. values: until the next
+     * call. delta: from the version of the call before, owned by the handler; NULL: all values
+     * came. beat: a sign of life of the learner's. */
     void (*forward)(struct subscriber *subscriber, const struct manifest *manifest,
                     const uint16_t *values, struct delta *delta, void *user);
     void (*beat)(struct subscriber *subscriber, uint64_t beat, void *user);
-    /* Optional. Nothing that was taken from here is to be served until the next staged version is.
-     * down() follows. */
+    /* Optional. A digest was wrong. The model must serve no weights taken from here before the next
+     * staged version. down() follows. */
     void (*poisoned)(struct subscriber *subscriber, void *user);
-    /* Optional. A carrier never gives back the memory that it writes to: no version can come here
-     * any more, and the process is to be ended. note: a carrier's line for the log. */
+    /* Optional. A carrier never gives back the memory that it writes to. No version can come here
+     * any more, so end the process. note: a carrier's line for the log. */
     void (*stuck)(struct subscriber *subscriber, void *user);
     void (*note)(struct subscriber *subscriber, const char *text, void *user);
 };

@@ -1,14 +1,14 @@
-/* The generator's side of versions by NCCL: takes part in the learner's sessions and receives what
- * they broadcast.
+/* The generator's side of versions by NCCL: takes part in the learner's sessions and receives the
+ * versions broadcast there.
  *
  *     TRY(attend_new(&options, &attend));
  *     attend_up(attend);                      -- the stream stands: says HELLO
  *     attend_hear(attend, &message);          -- what the learner says about sessions
- *     -> buffer(announce) where it is to go;  received(announce): it is there;  or ended(have):
- * the rest comes over gRPC
+ *     -> buffer(announce): memory for the version; then received(announce): all of it is there,
+ *        or ended(have): the rest comes over gRPC
  *     attend_lost(attend);                    -- the stream broke
  *
- * A generator without room for a version takes part all the same, and drops it: all the others
+ * A generator without room for a version takes part all the same and drops it, or all the others
  * would wait for it. Owner: the loop's thread. */
 #pragma once
 #include "gpu/nccl.h"

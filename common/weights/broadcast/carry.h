@@ -1,5 +1,5 @@
-/* A publisher's part in NCCL broadcasts (the sending side of the carrier): offers each version to
- * the members of a session, and gives the stream what a broadcast leaves over.
+/* The sending side of the NCCL carrier, in a publisher. It offers each version to the members of a
+ * session. The stream sends the chunks that a broadcast leaves over.
  *
  *     const struct carry *carry = publisher_carrier(publisher, &carrier_nccl);
  *     struct broadcast_stats stats = carry_stats(carry);

@@ -3,8 +3,8 @@
  *
  *     TRY(lane_new(&(struct lane_options){.nccl = nccl, .device = 0}, &lane));
  *     lane_init(lane, &(struct lane_init){.id = id, .ranks = 4, .rank = 1});
- *     ... while (lane_busy(lane)), every ms:  while (lane_poll(lane, &event)) { -- LANE_UP, or
- * LANE_FAILED -- }
+ *     while (lane_busy(lane))                             -- every ms
+ *         while (lane_poll(lane, &event)) { ... }         -- LANE_UP, or LANE_FAILED
  *
  * One thread makes all calls, each without blocking, and polls. A second thread aborts:
  * ncclCommAbort ends a call that hangs. The two are in the library with one communicator only
@@ -36,7 +36,7 @@ enum lane_event_kind {
     LANE_MINTED, // id
     LANE_UP,
     LANE_PART,    // bytes: have come by now, from the beginning; rank 0 reports none
-    LANE_DONE,    // all bytes have gone, or come
+    LANE_DONE,    // all bytes are sent, or received
     LANE_FAILED,  // why; mine: the fault is here. Abort is to follow
     LANE_ABORTED, // bytes: came whole, from the beginning. The data is not used any more
 };
@@ -73,6 +73,6 @@ void lane_move(struct lane *lane, const struct lane_move *move);
 /* In any state, once until LANE_ABORTED. All other orders are given up. */
 void lane_abort(struct lane *lane);
 
-/* Aborts and waits up to 5 s. False: a call never returned. Its threads, their memory and the data
- * that was moved stay as they are until the process ends. The lane is gone in both cases. */
+/* Aborts and waits up to 5 s. False: a call never returned. Then its threads, their memory and the
+ * data being moved stay until the process ends. The lane is gone in both cases. */
 bool lane_free(struct lane *lane);

@@ -1,5 +1,6 @@
-/* The NCCL carrier's row, and what it needs of this machine. The carrier's `can` fills the means
- * from the recipe's rows after publish.transport; both sides of the carrier borrow them. */
+/* The NCCL carrier's row, and its means: the parts of this machine that it needs. The carrier's
+ * `can` fills the means from the recipe's rows after publish.transport; both sides of the carrier
+ * borrow them. */
 #pragma once
 #include "weights/broadcast/session.h"
 #include "weights/broadcast/session_member.h"

@@ -40,7 +40,7 @@ enum member_event_kind {
     MEMBER_LOST, // the stream to the learner broke
     MEMBER_PREPARED,
     MEMBER_UP,
-    MEMBER_DONE, // all of the version came; usable: and is right
+    MEMBER_DONE, // the whole version came; usable: its digest is right
     MEMBER_LANE_FAILED,
     MEMBER_ABORTED, // bytes: how much of the version came, from the beginning
     MEMBER_TICK,

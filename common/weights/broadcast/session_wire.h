@@ -1,10 +1,9 @@
-/* Messages between learner and generators about NCCL sessions, as a plain struct. They travel on
- * Weights.Subscribe, under the wire's first name for a session: epoch.
+/* Messages between learner and generators about NCCL sessions, as a plain struct. Messages travel
+ * on Weights.Subscribe, where the wire calls a session by its first name, epoch.
  *
- *     SCOPED(rpc_message) message = session_message_down(&(struct session_message){.step =
- * SESSION_STEP_ABANDON, .session = 7});
- *     TRY(session_message_decode_down(data, len, &heard));       -- NOT_FOUND: it is about
- * something else
+ *     const struct session_message abandon = {.step = SESSION_STEP_ABANDON, .session = 7};
+ *     SCOPED(rpc_message) message = session_message_down(&abandon);
+ *     TRY(session_message_decode_down(data, len, &heard));       -- NOT_FOUND: not about a session
  *
  * down: learner to generator (WeightsMessage.session); up: SubscribeRequest.session. Any thread. */
 #pragma once

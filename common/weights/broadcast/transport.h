@@ -3,13 +3,11 @@
  * joiners and failed sessions.
  *
  *     TRY(transport_new(&options, &transport));
- *     transport_hear(transport, peer, &message);         -- whatever a subscriber says about
- * sessions
+ *     transport_hear(transport, peer, &message);         -- a subscriber's message about sessions
  *     transport_leave(transport, peer);                  -- its stream ended
  *     if (transport_offer(transport, lineage, version, bytes, len, release, arg)) ...
  *     for each peer: if (transport_carries(transport, peer)) send it nothing of this version yet
- *     -> released(peer, have): it has the first `have` bytes; the rest goes over gRPC, as if a
- * stream had ended there
+ *     -> released(peer, have): the peer has the first `have` bytes; the rest goes over gRPC
  *
  * An offer is taken only while a session stands and is at rest; else the version goes over gRPC at
  * once. A member that is slow, stopped or dead holds the others up once, for at most
@@ -45,14 +43,14 @@ struct transport_options {
 /* EXHAUSTED: no more threads. */
 err_t transport_new(const struct transport_options *options, struct weights_transport **ret);
 
-/* A subscriber's message. HELLO makes it take part; another version of NCCL is answered REFUSED.
- * peer: the caller's number for one stream, never used again. */
+/* A subscriber's message. A HELLO lets it take part; one with another version of NCCL is answered
+ * REFUSED. peer: the caller's number for one stream, never used again. */
 void transport_hear(struct weights_transport *transport, uint64_t peer,
                     const struct session_message *message);
 void transport_leave(struct weights_transport *transport, uint64_t peer);
 
-/* Reconciles who takes part, and begins to broadcast if there is a session to do so: true. data is
- * borrowed until release(arg), called on the loop's thread; false: not taken. */
+/* Reconciles the members, and begins to broadcast if a session is ready: true. data is borrowed
+ * until release(arg), called on the loop's thread; false: not taken. */
 bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
                      const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg);
 
@@ -70,6 +68,6 @@ struct transport_stats {
 };
 struct transport_stats transport_stats(const struct weights_transport *transport);
 
-/* False: a call into NCCL never returned. Its threads and the data offered stay until the process
+/* False: a call into NCCL never returned. Then threads and the offered data stay until the process
  * ends; end it by _exit. */
 bool transport_free(struct weights_transport *transport);

@@ -66,8 +66,8 @@ struct deltachunk_place {
 err_t deltachunk_next(struct deltachunk *chunk, const struct layout *layout,
                       const struct deltachunk_place *place, struct deltachunk_section *ret);
 
-/* Its steps, and its offsets unless it is dense: section->count each. Moves place behind it.
- * INVALID: malformed, beyond the tensor, a step of 0 in a sparse section. */
+/* Reads the section's steps, and its offsets unless it is dense: section->count each. Moves place
+ * behind it. INVALID: malformed, beyond the tensor, a step of 0 in a sparse section. */
 err_t deltachunk_read(struct deltachunk *chunk, const struct layout *layout,
                       const struct deltachunk_section *section, struct deltachunk_place *place,
                       uint32_t *ret_offset, uint16_t *ret_step);

@@ -2,10 +2,9 @@
  * older version is sent them.
  *
  *     SCOPED(history) history = history_new(layout, &limits);
- *     history_put(history, &manifest, delta);               -- the newest version, and what
- * changed since the one before
- *     struct snapshot *way = history_way(history, lineage, version);   -- DELTA or JUMP from
- * there; NULL: send it whole
+ *     history_put(history, &manifest, delta);               -- the newest version, and its changes
+ *     struct snapshot *way = history_way(history, lineage, version);
+ *                                                           -- DELTA or JUMP; NULL: send it whole
  *
  * Owner: the publisher's thread. */
 #pragma once
@@ -14,16 +13,17 @@
 struct history;
 struct history_limits {
     size_t deltas; // kept at most
-    /* Of them, at most. Changes of more bytes lead nowhere: all values are not much larger. */
+    /* Of all deltas kept, at most. More bytes of changes are not worth it: all values are not much
+     * larger. */
     size_t bytes;
     /* Versions; receivers verify in full when they come to a multiple of it. 0: never */
     uint64_t verify_every;
 };
 struct history *history_new(const struct layout *layout, const struct history_limits *limits);
 
-/* The newest version. Takes delta, from the version put before. Without a delta, with one that
- * does not add up to the manifest's digest, or in another lineage, all deltas kept so far are
- * freed. True: delta was kept. */
+/* The newest version. Takes delta, from the version put before. All deltas kept so far are freed if
+ * delta is NULL, does not lead to the manifest's digest, or is of another lineage. True: delta was
+ * kept. */
 bool history_put(struct history *history, const struct manifest *manifest, struct delta *delta);
 
 /* From this version to the newest, or, where composing a jump would take long, to the next.

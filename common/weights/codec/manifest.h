@@ -1,8 +1,7 @@
 /* Messages of Weights.Subscribe, as plain structs: subscriptions, manifests of versions, and their
  * values in chunks.
  *
- *     struct manifest manifest = {.lineage = 1, .version = 7, .round = 7, .kind = WEIGHTS_FULL,
- * .elements = n, .digest = d};
+ *     struct manifest manifest = {.lineage = 1, .version = 7, .kind = WEIGHTS_FULL, .digest = d, ...};
  *     SCOPED(rpc_message) message = manifest_message(&manifest);
  *     TRY(weights_decode(message, &event));           -- hostile input: a manifest or a chunk
  *
@@ -22,7 +21,7 @@ enum {
     WEIGHTS_CHUNK = 1 << 19
 };
 /* FULL has every value, DELTA the changes since the version published before, JUMP those over
- * several versions. SAME has nothing: the receiver loaded this version from elsewhere. */
+ * several versions. SAME has no values: the receiver loaded this version from elsewhere. */
 enum weights_kind { WEIGHTS_FULL = 1, WEIGHTS_DELTA = 2, WEIGHTS_JUMP = 3, WEIGHTS_SAME = 4 };
 
 struct manifest {

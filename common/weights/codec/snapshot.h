@@ -1,11 +1,9 @@
 /* One version's weights, immutable, as the messages that go to every subscriber. A snapshot has all
  * values, or the changes from an older version. Its memory is shared and never copied again.
  *
- *     TRY(model_flat(model, &values));                                        -- compute thread:
- * copies
- *     struct snapshot *snapshot = snapshot_of(&manifest, values);             -- takes the copy
- *     loop_post(loop, publish, snapshot);                                     -- publisher_publish
- * there takes it
+ *     TRY(model_flat(model, &values));                              -- compute thread: copies
+ *     struct snapshot *snapshot = snapshot_of(&manifest, values);   -- takes the copy
+ *     loop_post(loop, publish, snapshot);                           -- for publisher_publish
  *
  * Made and freed on any thread; references are counted on the loop's thread. The memory goes when
  * the transport is done with it; the runtime (rpc/rpc.h) outlives it. */
@@ -35,9 +33,8 @@ struct snapshot *snapshot_same(const struct manifest *manifest);
 const struct manifest *snapshot_manifest(const struct snapshot *snapshot);
 const struct delta *snapshot_delta(const struct snapshot *snapshot); // NULL: it is whole
 
-/* The values of a whole one. They stay until it is freed, and as long as the message that
- * snapshot_values_owner returns: one more owner of them, given back with rpc_message_free on any
- * thread. */
+/* The values of a whole one. They stay until the snapshot is freed. snapshot_values_owner returns a
+ * message that is one more owner of them, given back with rpc_message_free on any thread. */
 const uint16_t *snapshot_values(const struct snapshot *snapshot);
 struct rpc_message *snapshot_values_owner(const struct snapshot *snapshot);
 

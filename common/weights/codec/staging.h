@@ -31,9 +31,8 @@ struct digest staging_change(const struct staging *staging); // to be added to t
 /* Writes them. changed: NULL, or a flag per tensor, set where one changes. */
 void staging_apply(const struct staging *staging, uint16_t *values, bool *changed);
 
-/* The same, telling of each stretch that is about to be written: flat elements first + offset[i],
- * or first + i where offset is NULL, become now[i]. For what follows the values (a running
- * digest). */
+/* Calls fn for each stretch of values before it is written. Flat element first + offset[i] becomes
+ * now[i]; offset NULL: first + i does. For a running digest. */
 void staging_each(const struct staging *staging,
                   void (*fn)(void *arg, size_t first, const uint32_t *offset, const uint16_t *now,
                              size_t count),

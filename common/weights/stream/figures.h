@@ -1,6 +1,5 @@
 /* Figures of the weights' ways. Each struct belongs to one publisher or subscriber, which adds to
- * it; daemons export it to their metrics and never read it back from there. Owner: the loop's
- * thread. */
+ * it. Daemons export it as metrics, and never read it back from there. Owner: the loop's thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -32,7 +32,7 @@ struct receiver_options {
 /* forward and poisoned are optional. */
 struct receiver_handlers {
     void (*staged)(const struct manifest *manifest, void *user);
-    void (*served)(void *user); // the publisher is to be told what is served now
+    void (*served)(void *user); // the served version changed: tell the publisher
     void (*forward)(const struct manifest *manifest, const uint16_t *values, struct delta *delta,
                     void *user);
     void (*poisoned)(void *user);

@@ -1,6 +1,6 @@
 /* A generator's process for tests of sessions: the real rules, lane and gRPC stream; NCCL and
- * CUDA's runtime are stand-ins. It checks every version that comes, whole by NCCL or the rest of
- * it over gRPC, and says so. */
+ * CUDA's runtime are stand-ins. The process checks and reports every version, whether all of it
+ * came by NCCL or a rest over gRPC. */
 #pragma once
 #include "base/clock.h"
 #include "base/log.h"

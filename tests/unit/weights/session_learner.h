@@ -18,7 +18,7 @@ struct peer {
     uint64_t applied;
     int over_nccl, over_grpc; // versions
     uint64_t released;        // the version of which the transport said so last
-    uint64_t resumed_bytes;   // what the last broken session had brought it
+    uint64_t resumed_bytes;   // had come by the last session that broke
 };
 
 struct learner {
