@@ -1,4 +1,4 @@
-/* Errors: what can fail returns err_t, a struct of one pointer; OK is NULL inside.
+/* Errors: a function that can fail returns err_t, a struct of one pointer. OK is NULL inside.
  *
  *     err_t table_load(const char *path, struct table **ret)
  *     {
@@ -8,9 +8,9 @@
  *         return err_wrap(parse(text), "table '%s'", path);           -- says what we were doing
  *     }
  *
- * The receiver owns the error: it passes it up, or reports and frees it at one of the three edges
- * (exit status, RPC status, mailbox reply). Codes are gRPC's numbers. Any thread; an error may
- * cross threads with its owner. */
+ * The receiver owns the error, and passes it up. An edge (exit status, RPC status, mailbox reply)
+ * reports and frees it. Codes are gRPC's numbers. Any thread; an error may cross threads with its
+ * owner. */
 #pragma once
 #include <stdbool.h>
 
@@ -49,8 +49,7 @@ typedef struct err_t err_t;
             return try_result_;                                                                    \
     } while (0)
 
-/* A new error with a one-line message for a person: what is wrong, with which value, what is
- * allowed. */
+/* A new error with a one-line message for a person: the fault, the value, the allowed values. */
 err_t err_new(enum err_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same from errno: "message: No space left on device"; the code follows from the number. */
@@ -64,8 +63,8 @@ static inline bool err_failed(err_t e)
     return e.e != (struct err *)0;
 }
 
-/* For programs that read errors: which field of a request is wrong and what is allowed there, and a
- * word for the reason ("STALE_ETAG"). Given again they replace what was given before; OK stays OK.
+/* For programs that read errors: the wrong field of a request with the values allowed there, and a
+ * word for the reason ("STALE_ETAG"). A later call replaces an earlier one's values. OK stays OK.
  * Takes e and returns it. */
 err_t err_field(err_t e, const char *field, const char *allowed);
 err_t err_reason(err_t e, const char *reason);

@@ -13,7 +13,7 @@ struct digest {
 };
 struct digest hash128(const void *data, size_t len, uint64_t seed);
 
-/* The same, seed 0, of what comes in pieces: hash_end frees. */
+/* The same, seed 0, of data in pieces: hash_end frees. */
 struct hash;
 struct hash *hash_begin(void);
 void hash_put(struct hash *hash, const void *data, size_t len);

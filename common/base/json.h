@@ -1,5 +1,5 @@
-/* JSON through jansson: parsing with errors that name the place, and typed look-ups that say what
- * was wrong.
+/* JSON through jansson: parsing with errors that name the place, and typed look-ups with errors
+ * that name the fault.
  *
  *     SCOPED_JSON json_t *config = NULL;
  *     TRY(json_read_file("config.json", MAX, &config));
@@ -26,7 +26,7 @@ size_t json_mark(const char *text, size_t len);
 err_t json_parse(const char *text, size_t len, const char *name, json_t **ret);
 err_t json_read_file(const char *path, size_t max_bytes, json_t **ret);
 
-/* Typed members of an object; INVALID names the object, the key, what is there and what is allowed.
+/* Typed members of an object. INVALID names the object, the key, its value and the allowed ones.
  * *ret is borrowed for text. The _or forms leave *ret alone when the key is absent or null. */
 err_t json_get_int(const json_t *object, const char *name, const char *key, int64_t min,
                    int64_t max, int64_t *ret);

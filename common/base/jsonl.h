@@ -27,11 +27,11 @@ uint64_t jsonl_rows(const struct jsonl *jsonl);
 const char *jsonl_path(const struct jsonl *jsonl);
 struct digest jsonl_digest(const struct jsonl *jsonl); // of all bytes
 
-/* Appends row i < rows. DATA_LOSS: the file is not what it was when it was opened. */
+/* Appends row i < rows. DATA_LOSS: the file has changed since it was opened. */
 err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret);
-/* Whether rows can be used, by the first of them: fn says why one cannot; name is "FILE:LINE", done
- * what is done to them ("scored"). INVALID: none can be used, and why the first cannot. *ret_note:
- * some cannot, in words; NULL: all can. Owned. */
+/* Tries the first rows: fn returns the error of a row that cannot be used. name: "FILE:LINE". done:
+ * a word for their use ("scored"). INVALID: no row can be used; has the first one's error.
+ * *ret_note: some cannot, in words; NULL: all can. Owned. */
 typedef err_t (*jsonl_look)(void *arg, const json_t *row, const char *name);
 err_t jsonl_probe(const struct jsonl *jsonl, const char *done, jsonl_look fn, void *arg,
                   char **ret_note);

@@ -14,8 +14,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
-/* Names this process in its lines, and hides what is below level. Call once, before threads
- * start. */
+/* Names this process in its lines, and hides lines below level. Call once, before threads start. */
 void log_open(const char *program, enum log_level level);
 
 /* From here on standard error, and standard output if it was the same file, are appended to path. A
@@ -33,9 +32,9 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 #define log_warning(event, ...) log_event(LOG_WARNING, event, __VA_ARGS__)
 #define log_error(event, ...)   log_event(LOG_ERROR, event, __VA_ARGS__)
 
-/* For a line that a peer or a row of data can cause once per item: at most `burst` of them a minute
- * from this place. The first line of the next minute ends with left_out=N, the number of lines that
- * were not written.
+/* For a line that a peer or a row of data can cause once per item. At most `burst` a minute are
+ * written from this place. The first line of the next minute ends with left_out=N, the number of
+ * lines that were not written.
  *
  *     log_limited(LOG_WARNING, 1, "group rejected", "slot=%llu why=\"%s\"", slot, why);
  */

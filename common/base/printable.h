@@ -2,8 +2,8 @@
  *
  *     printable(&line, "a\x1b[2J\n", 6, "\n");        -- a\x1b[2J and the line break, which is kept
  *
- * Control characters (C0, DEL, C1), line separators, marks that turn the direction of writing, and
- * bytes that are no UTF-8 become \x1b or \u202e; all else stays. */
+ * Control characters (C0, DEL, C1), line separators, marks of the direction of writing, and bytes
+ * that are no UTF-8 become escapes such as \x1b or \u202e. All else stays. */
 #pragma once
 #include "base/bytes.h"
 #include <stdbool.h>

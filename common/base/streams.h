@@ -2,9 +2,9 @@
  *
  *     return status_of(streams_flush());       -- the last thing that a program does
  *
- * Where none is open at 0, 1 or 2 as a program starts, a stand-in is put there whose use fails: no
- * file or connection is given their numbers. The stand-ins are there before main, and before
- * libraries that open descriptors as they are loaded. */
+ * If descriptor 0, 1 or 2 is closed as a program starts, a stand-in takes its place, whose use
+ * fails. So no file or connection is given that number. The stand-ins are there before main, and
+ * before libraries that open descriptors as they are loaded. */
 #pragma once
 #include "base/err.h"
 

@@ -1,13 +1,13 @@
-/* CUDA's runtime and NCCL, found at run time: no header and no library of theirs is needed to
- * build, and one build serves nodes with and without GPUs.
+/* CUDA's runtime and NCCL, found at run time. A build needs no header and no library of theirs, and
+ * serves nodes with and without GPUs.
  *
  *     SCOPED(nccl) nccl = NULL;
  *     TRY(nccl_open("libnccl.so.2", "", &nccl));            -- NOT_FOUND, UNAVAILABLE: says what is missing
  *     TRY(nccl_check_device(nccl, 0));
  *     int rc = nccl->call.init(&comm, ranks, id, rank, &config);
  *
- * The few types and numbers of theirs that we use are declared here again;
- * tests/unit/weights/nccl_abi_test.c holds them against the real headers where these are installed.
+ * Their few types and numbers that we use are declared here again.
+ * tests/unit/weights/nccl_abi_test.c compares them with the real headers where these are installed.
  * Libraries once opened stay: theirs have threads. Any thread. */
 #pragma once
 #include "base/err.h"
@@ -21,8 +21,8 @@ struct nccl_id {
     char byte[NCCL_ID_BYTES];
 };
 
-/* ncclConfig_t as of 2.18: later libraries read `size` bytes and take defaults for what came after
- * `version`. */
+/* ncclConfig_t as of 2.18: later libraries read `size` bytes, and take defaults for fields newer
+ * than `version`. */
 struct nccl_config {
     size_t size;
     unsigned magic, version;

@@ -1,15 +1,14 @@
-/* The columns of a batch of sequences, in double: of a round, and of an update gathered from it.
- * Whatever is smaller, a micro-batch or a stretch of one, is a range of its sequences; nothing is
- * copied for it.
+/* The columns of a batch of sequences, in double: of a round, and of an update gathered from it. A
+ * micro-batch, and a stretch of one, is a range of the batch's sequences; nothing is copied for it.
  *
  *     SCOPED(columns) all = columns_new(sequences, tokens);              -- tokens: of each
  *     double *reward = columns_add(all, COLUMN_REWARD);                  -- (sequences), 0
  *     SCOPED(columns) part = columns_gather(all, member, count);         -- every column, of these sequences in this order
  *
- * Token columns have first[sequences] values, that of token t of sequence i at first[i] + t;
- * sequence columns have one for each sequence, group columns one for each unit. Units are runs of
- * neighbours: groups in a round, what the objective takes together in an update. Owner: one
- * thread. */
+ * Token columns have first[sequences] values; that of token t of sequence i is at first[i] + t.
+ * Sequence columns have a value for each sequence, group columns one for each unit. Units are runs
+ * of neighbours: groups in a round; in an update the sequences that one loss of the objective
+ * needs. Owner: one thread. */
 #pragma once
 #include "base/scoped.h"
 #include "rl/column_table.h"

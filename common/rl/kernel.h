@@ -1,7 +1,7 @@
-/* Inside rl only: how a kernel of the table of objectives sees the batch, and what kernels share.
+/* Inside rl only: how a kernel of the table of objectives sees the batch, and helpers of kernels.
  *
- * A kernel computes one unit, sequences unit..end-1 of the batch: it adds to the slopes of its
- * tokens, which are 0, and to the tally. A kernel must not read other sequences. */
+ * A kernel computes one unit, sequences unit..end-1 of the batch. Its results are added to the
+ * slopes of its tokens, which are 0, and to the tally. A kernel must not read other sequences. */
 #pragma once
 #include "rl/objective.h"
 

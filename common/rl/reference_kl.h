@@ -1,5 +1,5 @@
-/* The distance of a completion from the reference model: what is taken off its reward, and what a
- * round reports. All that reads the reference's log-probabilities is in reference_kl.c.
+/* The distance of a completion from the reference model. Rewards are reduced by it, and a round
+ * reports it. Only reference_kl.c reads the reference's log-probabilities.
  *
  *     if (reference_kl(round, i, KL_K1, &nats))
  *         reward[i] -= coef * nats; */

@@ -1,4 +1,4 @@
-/* The loop: one thread that waits for timers, signals, children and what other threads post to it.
+/* The loop: one thread that waits for timers, signals, children and posts of other threads.
  *
  *     SCOPED(loop) loop = NULL;
  *     TRY(loop_new(&loop));
@@ -20,7 +20,7 @@ struct loop_timer;
 /* EXHAUSTED: the system has no more descriptors. */
 err_t loop_new(struct loop **ret);
 
-/* Runs what happens, until loop_stop. May be called again. */
+/* Runs callbacks until loop_stop. May be called again. */
 err_t loop_run(struct loop *loop);
 
 /* Runs fn(arg) in the loop's thread: each once, in the order of posting (of one thread, and of
@@ -29,7 +29,8 @@ err_t loop_run(struct loop *loop);
  * joins its threads, then calls loop_run_posted. Any thread. */
 void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 
-/* Runs what is posted now, what these post included, without waiting. For teardown and tests. */
+/* Runs the posts that are there, and those that they make, without waiting. For teardown and
+ * tests. */
 void loop_run_posted(struct loop *loop);
 
 /* loop_run returns once the callback that runs now has. Before loop_run, the next one returns at
@@ -44,8 +45,8 @@ void loop_on_signal(struct loop *loop, void (*fn)(void *arg, int signal), void *
  * may free it. */
 struct loop_timer *loop_timer_new(struct loop *loop, void (*fn)(void *arg), void *arg);
 
-/* First call after after_ms, then every repeat_ms (0: once). Starting again replaces what was
- * started. */
+/* First call after after_ms, then every repeat_ms (0: once). A new start replaces the one
+ * before. */
 void loop_timer_start(struct loop_timer *timer, int64_t after_ms, int64_t repeat_ms);
 void loop_timer_stop(struct loop_timer *timer);
 bool loop_timer_running(const struct loop_timer *timer);

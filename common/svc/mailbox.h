@@ -25,24 +25,24 @@ bool mailbox_post(struct mailbox *mailbox, void *message);
 /* The same, but waits for room; false only if closed. Not for a thread that must not block. */
 bool mailbox_post_wait(struct mailbox *mailbox, void *message);
 
-/* The same beyond the capacity, never waiting: false only if closed. For messages that must arrive,
- * where their sender bounds how many there are; what outsiders send goes through mailbox_post. */
+/* The same beyond the capacity, never waiting: false only if closed. For messages that must arrive
+ * and whose number the sender bounds. Messages of outsiders go through mailbox_post. */
 bool mailbox_push(struct mailbox *mailbox, void *message);
 
 /* The oldest message, waiting for one up to timeout_ms (0: not at all; negative: without end).
  * False: none in time, or closed and empty (mailbox_closed tells which). */
 bool mailbox_take(struct mailbox *mailbox, int64_t timeout_ms, void **ret);
 
-/* After a refusal for want of room, the taking thread calls fn(arg) once, as soon as at most half
- * of the capacity is in use. Then is the time to read on (fn may loop_post). Set before the first
- * post. */
+/* After a full mailbox has refused a message, the taking thread calls fn(arg) once, when at most
+ * half of the capacity is in use. Then the poster may read on (fn may loop_post). Set before the
+ * first post. */
 void mailbox_on_room(struct mailbox *mailbox, void (*fn)(void *arg), void *arg);
 
-/* From now on posts are refused; what is queued can still be taken. Again is harmless. */
+/* From now on posts are refused; queued messages can still be taken. Again is harmless. */
 void mailbox_close(struct mailbox *mailbox);
 bool mailbox_closed(struct mailbox *mailbox);
 size_t mailbox_count(struct mailbox *mailbox);
 
-/* Empty it first: what is queued is not freed. No other thread uses it any more. */
+/* Empty it first: queued messages are not freed. No other thread uses it any more. */
 void mailbox_free(struct mailbox *mailbox);
 DEFINE_SCOPED(mailbox)

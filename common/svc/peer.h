@@ -27,6 +27,7 @@ void peer_down(struct peer *peer, const char *why, double now_s);
 void peer_up(struct peer *peer, double now_s);
 void peer_works(struct peer *peer);
 
-/* Whether the peer holds this daemon up: it is not reached, or its stream was lost PEER_BREAKS
- * times without an answer and has not been calm for PEER_CALM_S since. */
+/* Whether the peer holds this daemon up: it is not reached, or its stream keeps breaking. A stream
+ * does if it was lost PEER_BREAKS times without an answer, and was not calm for PEER_CALM_S
+ * since. */
 bool peer_holds(const struct peer *peer, double now_s, struct hold *ret);

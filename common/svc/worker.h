@@ -1,4 +1,5 @@
-/* A thread with a mailbox: it owns a state and does to it, one after the other, what is posted.
+/* A thread with a mailbox. The thread owns a state, and runs the posted functions on it one after
+ * another.
  *
  *     static void append(void *state, void *arg) { struct storage *storage = state; ... }
  *
@@ -26,8 +27,8 @@ struct worker_options {
     const char *cpus;
     void *state; // borrowed until worker_free; handed to every fn
     /* Called when the mailbox is empty, with all messages done: the thread's own work (a decode
-     * step). Returns for how many ms to wait for a message before it is called again: 0 = it has
-     * more to do, negative = only after the next message. */
+     * step). Returns the ms to wait for a message before the next call of idle. 0: there is more to
+     * do; negative: idle is called only after the next message. */
     int64_t (*idle)(void *state);
     void (*on_room)(void *arg); // as mailbox_on_room; called in the worker's thread
     void *on_room_arg;
@@ -50,7 +51,7 @@ bool worker_post_wait(struct worker *worker, void (*fn)(void *state, void *arg),
 
 bool worker_is_current(const struct worker *worker); // is this the worker's thread? For asserts
 
-/* Finishes what is queued (idle is not called again), then ends the thread. Not from the worker's
- * own thread. */
+/* Finishes the queued messages (idle is not called again), then ends the thread. Not from the
+ * worker's own thread. */
 void worker_free(struct worker *worker);
 DEFINE_SCOPED(worker)

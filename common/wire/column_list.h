@@ -1,6 +1,6 @@
 /* Columns as they are sent and stored: a list of named values (rl/column_table.h) that a group has,
- * and the record of a round. Nothing here knows a name; what the table says of an id is checked,
- * and an id that it does not have is carried.
+ * and the record of a round. Nothing here knows a name. A column is checked by the table's row for
+ * its id, and carried if the table has no row.
  *
  *     const struct column_values *column = column_list_find(&group->columns, COLUMN_REWARD);    -- NULL: not there
  *     struct column_values *made = column_list_add(&group->columns, COLUMN_REWARD);             -- no values yet
@@ -49,8 +49,8 @@ struct column_bounds {
 };
 
 /* As bytes: rlhfd.v1.Columns (proto/rollout.proto). A list has one form, and no other is read.
- * Decoding: INVALID: malformed, an id twice or out of order, another unit or type than the row's, a
- * value outside its range, a column of a later stop. */
+ * Decoding: INVALID: malformed; an id twice or out of order; another unit or type than the row's; a
+ * value outside its range; a column of a later stop. */
 void column_list_encode(const struct column_list *list, struct bytes *ret);
 err_t column_list_decode(const uint8_t *data, size_t len, const struct column_bounds *bounds,
                          struct column_list *ret);

@@ -1,5 +1,5 @@
 /* A worker's account of itself, in the first message of its stream to the learner: its protocol,
- * and all that decides what a sample is.
+ * and all settings that decide samples and scores.
  *
  *     SCOPED_VALUE(hello) ours = {0};
  *     hello_put(&ours, "generator.temperature", "1.0");
@@ -33,8 +33,8 @@ struct hello {
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);
 
-/* PRECONDITION: the number is not ours; the error has both. Learners check hellos, workers check
- * the learner's answer. */
+/* PRECONDITION: the number is not ours; the error has both. The learner checks hellos; workers
+ * check the learner's answer. */
 err_t hello_same_protocol(uint32_t theirs, const char *who);
 
 /* PRECONDITION: another protocol, or a setting that differs, with its key and both values; `who`

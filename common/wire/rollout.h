@@ -35,13 +35,13 @@ struct turn {
     enum role role;
     uint32_t first_token;
     bool trained; // its tokens count in the loss
-    bool drawn;   // by the policy: spans cover it; what others said has none
+    bool drawn;   // by the policy, and covered by spans; other turns have none
 };
 
 enum finish { FINISH_EOS = 1, FINISH_LENGTH = 2, FINISH_STOP = 3 };
 
-/* tokens > 0. Turns begin at token 0 and ascend; what is trained was drawn, and one turn or more
- * are trained. Spans ascend; each drawn turn begins with one, and none lies in another turn. */
+/* tokens > 0. Turns begin at token 0 and ascend. Only drawn turns are trained, and at least one is.
+ * Spans ascend; each drawn turn begins with one, and none lies in another turn. */
 struct completion {
     uint32_t tokens;
     uint32_t *token; // (tokens) without the prompt; an end token is included

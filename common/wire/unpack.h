@@ -1,11 +1,11 @@
 /* Outside bytes to protobuf-c messages, bounded before anything is allocated. For wire, rpc and
- * weights: what they hand on are plain structs.
+ * weights, which hand on plain structs.
  *
  *     SCOPED_PB ProtobufCMessage *pb = NULL;
  *     TRY(wire_unpack(&rlhfd__v1__group__descriptor, data, len, &(struct wire_bounds){64 << 20, 1 << 18}, &pb));
  *
- * protobuf-c keeps unknown fields, allocates per field, cuts strings at a NUL and does not look at
- * UTF-8; so each field is counted and each string read first. Any thread. */
+ * protobuf-c keeps unknown fields, allocates per field, cuts strings at a NUL and does not check
+ * UTF-8. So each field is counted and each string read first. Any thread. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
