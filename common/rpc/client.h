@@ -38,8 +38,8 @@ struct rpc_call_options {
 
 /* Starts a call; options may be NULL; handlers are copied. Never fails here: failure is the close
  * handler's error, which names the method and the target. The call is borrowed until its close
- * handler has returned. That may be before this returns, but only for RPC_INLINE methods or a
- * caller off the callbacks' thread. */
+ * handler has returned. The handler may come before this returns, but only for RPC_INLINE methods
+ * or a caller off the callbacks' thread. */
 struct rpc_call *rpc_call_unary(struct rpc_channel *channel, const struct rpc_method *method,
                                 const struct ProtobufCMessage *request,
                                 const struct rpc_call_options *options,

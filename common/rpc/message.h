@@ -22,7 +22,7 @@ struct rpc_message;
 struct rpc_message *rpc_message_pack(const struct ProtobufCMessage *pb);
 struct rpc_message *rpc_message_copy(const void *data, size_t len);
 
-/* data[0, len) is borrowed until release(arg). That is called once, on any thread, when the last
+/* data[0, len) is borrowed until release(arg). release is called once, on any thread, when the last
  * reference is gone and the transport is done with the bytes. */
 struct rpc_message *rpc_message_borrow(const void *data, size_t len, void (*release)(void *arg),
                                        void *arg);

@@ -1,4 +1,4 @@
-/* The sending side of the NCCL carrier, in a publisher. It offers each version to the members of a
+/* The sending side of the NCCL carrier, in a publisher. Each version is offered to the members of a
  * session. The stream sends the chunks that a broadcast leaves over.
  *
  *     const struct carry *carry = publisher_carrier(publisher, &carrier_nccl);

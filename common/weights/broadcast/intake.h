@@ -1,4 +1,4 @@
-/* The receiving side of the NCCL carrier, in a subscriber. It has memory for a version that is
+/* The receiving side of the NCCL carrier, in a subscriber: has memory for a version that is
  * broadcast, and hands its chunks to the receiver.
  *
  * All values go to the receiver's own memory and are summed up chunk by chunk as they come. Changes

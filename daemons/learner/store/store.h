@@ -76,16 +76,16 @@ struct verdict {
     const char *why; // for people; constant text, never NULL
 };
 
-/* The bytes that came: group_decode made a group of them. */
+/* A group's bytes as they came. */
 struct encoded {
     const uint8_t *data;
     size_t len;
 };
 
-/* Stores n groups and says what became of each: terminal and recorded. encoded[i] are the bytes of
- * groups[i], stored as they are; encoded NULL: each group is encoded. The same group again is
- * DUPLICATE, so a sender may retry. A group whose lease was lost is still STORED while its slot
- * waits and its lag allows. */
+/* Stores n groups. Each verdict is final and recorded. encoded[i] are the bytes of groups[i],
+ * stored as they are; encoded NULL: each group is encoded. The same group again is DUPLICATE, so a
+ * sender may retry. A group whose lease was lost is still STORED while its slot waits and its lag
+ * allows. */
 err_t store_append(struct store *store, const struct group *const *groups,
                    const struct encoded *encoded, size_t n, int64_t now_ms, struct verdict *ret);
 
