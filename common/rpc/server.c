@@ -147,8 +147,8 @@ static void open_call(struct rpc_call *call)
     if (call->handlers.open)
         call->handlers.open(call, call->user);
     pthread_mutex_lock(&call->mutex);
-    call_send_next(
-        call); // a stream's client learns now that it is accepted, not with the first answer
+    /* The client of a stream learns now that it is accepted, not with the first answer. */
+    call_send_next(call);
     call_receive_next(call);
     pthread_mutex_unlock(&call->mutex);
 }
@@ -312,8 +312,8 @@ err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options
     server->pace = pace_new(rpc, options->calls_per_s, admit);
     add_entries(server, options);
     err_t e = is_local(options->address) ? bind_local(server, options->address) : OK;
-    grpc_server_start(
-        server->core); // also when it is freed at once: core cannot destroy it otherwise
+    /* Also before an immediate end: core cannot destroy a server that has not started. */
+    grpc_server_start(server->core);
     TRY(e);
     if (!is_local(options->address))
         TRY(open_door(server, options));

@@ -106,8 +106,8 @@ err_t loop_new(struct loop **ret)
 
 err_t loop_run(struct loop *loop)
 {
-    uv_async_send(
-        loop->wake); // what was left by an earlier run, and a stop that came before this one
+    /* An earlier run may have left posts, and a stop may have come before this one. */
+    uv_async_send(loop->wake);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     atomic_store(&loop->stopping, false);
     return OK;

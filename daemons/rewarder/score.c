@@ -106,8 +106,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     struct score *score = user;
     struct group *group = NULL;
     err_t failed = take_group(message, &group);
-    if (err_failed(
-            failed)) { // without an id there is nothing to answer: the stream ends with the reason
+    /* Without an id there is nothing to answer: the stream ends with the reason */
+    if (err_failed(failed)) {
         log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
         rpc_call_finish(call, failed);
         return;

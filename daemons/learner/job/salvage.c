@@ -106,8 +106,8 @@ static err_t mend(const struct recipe *recipe, const char *directory, bool *ret_
     if (!*ret_damaged)
         return err_new(ERR_PRECONDITION, "store '%s' is whole: there is nothing to salvage",
                        directory);
-    err_free(
-        intact_mend(directory, true, stdout, &bits)); // what it leaves is seen by who looks next
+    /* The next look sees the rest. */
+    err_free(intact_mend(directory, true, stdout, &bits));
     if (bits)
         TRY(look(recipe, directory, ret_damaged));
     return OK;

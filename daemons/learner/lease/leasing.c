@@ -299,8 +299,8 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     lessee->term = join->term;
     lessee_count_from(lessee, request);
     lessee->waits_for = "";
-    lessee->leaves = lessee_was_sent_away(
-        leasing, lessee); // over a stream that was lost it may not have heard it
+    /* It may not have heard of it over a stream that was lost. */
+    lessee->leaves = lessee_was_sent_away(leasing, lessee);
     replace(leasing, lessee->generator, join, lessee->call);
     append_lessee(leasing, lessee);
     lessee_send(lessee, &(struct lease_reply){.term = join->term});

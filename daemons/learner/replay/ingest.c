@@ -301,8 +301,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         return;
     err_t failed =
         group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
-    if (err_failed(
-            failed)) { // without an id there is nothing to answer: the stream ends with the reason
+    /* Without an id there is nothing to answer: the stream ends with the reason */
+    if (err_failed(failed)) {
         log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
         refuse(ingest, call, failed);
         return;

@@ -291,8 +291,8 @@ err_t draw_next(struct draw *draw, struct drawn *ret)
             draw_wake(draw);
         got = take_reply(draw);
         if (err_failed(failed)) {
-            drawn_done(
-                &got.drawn); // a round that was formed meanwhile is recorded: a restart trains it
+            /* A round formed meanwhile is recorded: a restart trains it. */
+            drawn_done(&got.drawn);
             err_free(got.failed);
             return failed;
         }
