@@ -36,10 +36,9 @@ err_t gradient_sum(struct gradient *grad);
 void gradient_free(struct gradient *grad);
 DEFINE_SCOPED(gradient)
 
-/* After a forward_run without caches on a workspace that keeps: the gradient of sum_i dlogp[i] *
- * logp[i] is added to grad, logp as forward_logp computes it. Logits are computed again, head_rows
- * at a time. Rows may repeat and come in any order. Rows that are not named enter as context
- * alone. */
+/* After a forward_run without caches on a workspace that keeps. Adds the gradient of sum_i dlogp[i]
+ * * logp[i] to grad; logp is forward_logp's. Logits are computed again, head_rows at a time. Rows
+ * may repeat and come in any order. Rows that are not named enter as context alone. */
 err_t backward_run(struct forward *fw, const int32_t *row, const int32_t *target,
                    const float *dlogp, int count, float inverse_temperature, struct gradient *grad);
 

@@ -40,9 +40,9 @@ struct model {
 err_t model_load(struct backend *be, const char *directory, struct model **ret);
 
 /* A fresh model. Norms are 1 and biases 0. The embedding and untied heads are N(0, 0.02^2), so that
- * first logits are near 0. Other matrices are N(0, 1/cols); those that write to the residual stream
- * (o, down) are divided by sqrt(2L) (Radford 2019), so that its size does not grow with depth. A
- * function of config and seed alone. */
+ * first logits are near 0. Other matrices are N(0, 1/cols). Those that write to the residual stream
+ * (o, down) are divided by sqrt(2L) (Radford 2019), so that the stream's size does not grow with
+ * depth. A function of config and seed alone. */
 err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
                 struct model **ret);
 
@@ -61,8 +61,8 @@ err_t model_empty_compact(struct backend *be, const struct model_config *config,
 err_t model_write(const struct model *model, const char *directory);
 err_t model_save(const struct model *model, const char *directory);
 
-/* The directory's weights in float32, at model's layout, into a buffer of as many elements: what an
- * optimizer's masters start from. bf16-rounded they are what model_load reads. */
+/* Reads the directory's weights in float32, at model's layout, into a buffer of as many elements.
+ * An optimizer's masters start from them. Rounded to bf16 they are model_load's. */
 err_t model_read_f32(const struct model *model, const char *directory, struct buffer *ret);
 
 /* Weights from a flat array of the layout's elements, the host's: of the tensors whose flag is set,

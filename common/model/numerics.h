@@ -1,5 +1,5 @@
-/* The two ids of a model's numerics: what its backend declares (tensor/numerics.h), and what of the
- * model decides bits.
+/* The two ids of a model's numerics. An id has the backend's declaration (tensor/numerics.h), and
+ * the settings of the model that decide bits.
  *
  *     SCOPED_MEM char *id = model_forward_id(model);            -- "backend=cpu kernels=2 kv=fp32"
  *     if (model_same_forward(model, group->forward))            -- its log-probabilities can be compared with ours bit for bit

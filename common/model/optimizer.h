@@ -46,8 +46,8 @@ err_t optimizer_new(struct model *model, const struct optimizer_config *config,
                     const char *directory, struct optimizer **ret);
 
 /* Which tensors steps train from now on: a flag each, by index in the layout; borrowed, and read at
- * every step. NULL, and before the first call: all. A tensor that does not train keeps its value,
- * master and moments to the bit, without decay, and its gradient is not part of the norm. */
+ * every step. NULL, and before the first call: all. Other tensors keep value, master and moments to
+ * the bit, without decay, and their gradients are not part of the norm. */
 void optimizer_select(struct optimizer *opt, const bool *trains);
 
 /* Sums grad (gradient_sum), clips, steps, rounds, packs the model again. grad is left as it is,
@@ -56,7 +56,7 @@ err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                      struct optimizer_result *ret);
 
 /* weights_digest of the model's values: summed up in full when the optimizer is made or loaded,
- * then kept by what each step changes. */
+ * then changed with each step's changes. */
 struct digest optimizer_digest(const struct optimizer *opt);
 /* Sums up all values, about 1 GB/s, and compares. DATA_LOSS: the values in memory are not those
  * that the steps made, or a step read a wrong one. */

@@ -1,9 +1,9 @@
 /* Ragged sequences → micro-batches of tensors, in the order given, whole and unpadded. Neighbours
  * with the same prompt share its rows. The prompt without its last token is a segment of its own.
  * Each completion's segment begins with the prompt's last token and has the shared segment as
- * prefix. They share in blocks of at most PACK_SHARING sequences and PACK_BLOCK_ROWS rows, counted
- * from the first of them; a block is never cut. So who shares with whom depends on the sequences
- * alone, and the gradient of several micro-batches is that of one large batch bit for bit. Sharing
+ * prefix. Sequences share in blocks of at most PACK_SHARING sequences and PACK_BLOCK_ROWS rows,
+ * counted from the first of them; a block is never cut. So sharing depends on the sequences alone.
+ * Therefore the gradient of several micro-batches is that of one large batch, bit for bit. Sharing
  * changes no bit of the forward.
  *
  *     SCOPED(pack) pack = NULL;
@@ -51,15 +51,15 @@ struct pack {
     int *first;                // (sequences + 1) where each sequence's targets begin
 };
 
-/* longest: rows of the longest unit that may come, nothing shared. max_rows becomes what the
- * largest block may need, at least micro_tokens. INVALID: not positive. */
+/* longest: rows of the longest unit that may come, nothing shared. max_rows becomes the most rows
+ * that a block may need, at least micro_tokens. INVALID: not positive. */
 err_t pack_new(int micro_tokens, int longest, struct pack **ret);
 
 /* Takes as many of the first sequences as fit into micro_tokens rows, at least one block, and
  * returns how many. A unit is a run of neighbours that stay together: pairs, groups. unit[0],
- * unit[1], ... are where the units of these sequences begin, as places in any array that they are
- * part of, and behind the last of them where it ends. NULL: each sequence is a unit. A block has
- * whole units; one of more than PACK_SHARING sequences is a block by itself. */
+ * unit[1], ... are the places where units begin, in any array that these sequences are part of; one
+ * more entry is the end of the last unit. NULL: each sequence is a unit. A block has whole units;
+ * one of more than PACK_SHARING sequences is a block by itself. */
 size_t pack_fill(struct pack *pack, const struct sequence *sequences, size_t count,
                  const size_t *unit);
 

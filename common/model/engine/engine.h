@@ -9,11 +9,11 @@
  *     }
  *
  * A request's prompt is computed once, in chunks that fit a step; its completions share its KV,
- * which lies in pages of KV_PAGE positions. When pages run out the older goes first: the youngest
- * lose theirs and are computed again when there is room, to the same bits while the weights stay.
- * Every token carries b_full and the version in force at the step that computed its logits. Its
- * bits equal the full forward's, whatever else is in the batch, if its whole prefix was computed by
- * one version.
+ * which lies in pages of KV_PAGE positions. When pages run out, the youngest sequences lose theirs.
+ * They are computed again when there is room, to the same bits while the weights stay. Every token
+ * carries b_full and the version in force at the step that computed its logits. If one version
+ * computed the token's whole prefix, b_full has the bits of the full forward, whatever else is in
+ * the batch.
  *
  * Owner: the thread that owns the model's backend; the model outlives the engine. All memory is
  * taken by engine_new. */
@@ -30,8 +30,7 @@ struct engine;
 
 enum { ENGINE_STOPS_MAX = 32 };
 
-/* Whether a completion ends with its last token: what end tokens cannot tell
- * (model/text/stops.h). */
+/* Whether a completion ends with its last token, beside end tokens (model/text/stops.h). */
 typedef bool engine_stopped(void *arg, const int32_t *token, int tokens);
 
 struct engine_config {
@@ -106,8 +105,8 @@ err_t engine_step(struct engine *engine, const struct engine_completion **ret, i
 
 void engine_cancel(struct engine *engine, uint64_t tag); // forgets it; unknown tags are ignored
 
-/* The completion draws nothing more until engine_resume. Its keys and values stay until a running
- * sequence lacks pages; then they are computed again after the resumption. Its tokens have the same
+/* The completion draws nothing more until engine_resume. The keys and values stay until a running
+ * sequence lacks pages; then they are computed again after the resumption. Tokens have the same
  * bits either way. False: the completion is not under way. */
 bool engine_suspend(struct engine *engine, uint64_t tag, int completion);
 bool engine_resume(struct engine *engine, uint64_t tag, int completion);

@@ -50,8 +50,8 @@ struct engine {
     struct slot **pick;        // (slots) who lacks several tokens; then who draws
     int rows, segments;
     int32_t *row; // (slots) of the hidden states
-    /* (slots) the draws of one block of head rows, and whose they are; `first` has the prompt that
-     * a sibling adopts, NULL: it is no sibling. */
+    /* (slots) the draws of one block of head rows, with their slots. first: the slot whose prompt a
+     * sibling adopts; NULL: no sibling. */
     struct drawer {
         struct slot *slot;
         const struct slot *first;

@@ -6,11 +6,11 @@
  *     TRY(forward_draw(forward, rows, count, request, requests, draw));
  *
  * The draw is a pure function of the logits, the settings and (seed, prompt, epoch, completion,
- * position): the same token comes out however rows are batched, ordered or retried.
+ * position). So the token is the same however rows are batched, ordered or retried.
  *
- * The log-probability recorded of a token is b_full = log softmax(logits / temperature)[token], the
- * bits of token_logp with inverse_temperature = sampling_inverse(), whatever else is set: ratios
- * use it. The log-probability in the distribution that was drawn from is b_sampled.
+ * The log-probability recorded for a token is b_full = log softmax(logits / temperature)[token],
+ * whatever else is set. Ratios use it. Its bits are those of token_logp with inverse_temperature =
+ * sampling_inverse(). The log-probability in the distribution that was drawn from is b_sampled.
  *
  * Any thread: nothing is kept between calls. */
 #pragma once
@@ -21,12 +21,12 @@
 
 /* In the order in which they are applied. Greedy ignores the truncations. */
 struct sampling {
-    /* Logits of tokens that occur in the prompt or so far are divided by it, negative ones
-     * multiplied, once each (Keskar 2019); 0 and 1: none. */
+    /* Divides the logits of tokens that occur in the sequence so far, with its prompt, once each.
+     * Negative logits are multiplied (Keskar 2019). 0 and 1: none. */
     float repetition_penalty;
     float temperature; // 0: greedy: the largest logit, the first of equals; logp at temperature 1
     int top_k;         // the k likeliest, ties by smaller id; 0: all
-    /* The fewest likeliest that sum to >= top_p of what is left (Holtzman 2020); 0: all */
+    /* The fewest likeliest that sum to >= top_p of the tokens left (Holtzman 2020); 0: all */
     float top_p;
     float min_p; // those of >= min_p times the likeliest (Nguyen 2024); 0: all
     uint64_t seed, prompt;

@@ -4,9 +4,9 @@
  *     TRY(config_read("checkpoints/v3", &config));
  *     SCOPED_JSON json_t *json = config_json(&config);
  *
- * A setting that would change the arithmetic and that we do not compute is refused with its key,
- * value and what is allowed; keys that change nothing (use_cache, initializer_range, ...) are
- * ignored. Any thread. */
+ * A setting that asks for other arithmetic than ours is refused, with its key, its value and the
+ * allowed ones. Keys that change nothing (use_cache, initializer_range, ...) are ignored. Any
+ * thread. */
 #pragma once
 #include "base/err.h"
 #include "base/json.h"
@@ -28,12 +28,12 @@ struct model_config {
 };
 
 /* The first family of the table with no special tokens, D = C / H, eps 1e-5, theta 10000, bf16. The
- * caller sets what differs (another family too), then calls config_check. */
+ * caller sets other values (another family, too), then calls config_check. */
 struct model_config config_default(int V, int C, int F, int L, int H, int K, int max_positions,
                                    bool tied);
 
-/* INVALID: a value out of range or shapes that do not fit together; name is what the message calls
- * it. */
+/* INVALID: a value out of range, or shapes that do not fit together. The message calls the config
+ * `name`. */
 err_t config_check(const struct model_config *config, const char *name);
 
 /* From DIR/config.json, checked; end tokens from DIR/generation_config.json where that names them,

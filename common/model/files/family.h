@@ -1,20 +1,21 @@
 /* Families of models as rows of data: the names and shapes of their tensors, their keys in
- * config.json, what a layer computes and in which order.
+ * config.json, and a layer's steps in order.
  *
  *     const struct model_family *llama = family_find("llama");      -- NULL: no such family
  *     for (int i = 0; family_at(i); i++)                            -- the table, from its first row
  *         puts(family_at(i)->model_type);
  *
  * To add a family: a row in family.c. The tests in tests/unit/model/family_test.c then cover it.
- * Another norm, activation, rotation or order is a value of the enum below. Its op is a row of
- * tensor/backend.h, and the case that calls it stands in linear.c, or in forward.c and backward.c.
+ * Another norm, activation, rotation or order is a value of the enum below. A new value needs an
+ * op, which is a row of tensor/backend.h, and the case that calls it: in linear.c, or in forward.c
+ * and backward.c.
  *
  * Any thread: nothing changes. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A layer's modules by what they do, in the order in which their tensors lie. */
+/* A layer's modules by their role, in the order in which their tensors lie. */
 enum param_role {
     PARAM_NORM1, // before attention
     PARAM_Q,

@@ -17,8 +17,8 @@ struct bpe_train_word {
 };
 
 struct bpe_train {
-    /* The id of the token that joins a and b, a new one or one that is written so already, and how
-     * many tokens there are then. */
+    /* The id of the token that joins a and b: a new one, or one with the same text. *ret_tokens:
+     * tokens there are then. */
     int (*name)(void *arg, int a, int b, int *ret_tokens);
     void *arg;
     int tokens;       // there now
