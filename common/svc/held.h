@@ -45,7 +45,8 @@ bool hold_ready(enum hold_cause cause);
 enum { HOLD_TEXT = 384 };
 struct hold {
     enum hold_cause cause;
-    char text[HOLD_TEXT]; // one line of printable UTF-8 for people, whatever came from outside
+    /* for people: one line of printable UTF-8, also if parts came from outside */
+    char text[HOLD_TEXT];
 };
 struct hold hold_make(enum hold_cause cause, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -58,8 +59,8 @@ struct held_now {
 struct held *held_new(void); // registers the metric
 
 /* A cause that has lasted for some seconds is logged, and then once a minute. The words may change
- * while the cause lasts. done: a count of what the daemon has done; where it moves on, a cause for
- * which the daemon is ready begins anew. */
+ * while the cause lasts. done: a count of the daemon's work. When it rises, a cause for which the
+ * daemon is ready begins anew. */
 void held_say(struct held *held, const struct hold *hold, double done, double now_s);
 const struct held_now *held_now(const struct held *held); // as last said; never NULL
 void held_free(struct held *held);

@@ -9,14 +9,14 @@
  * cpu/ states each order; the portable build of each source is the specification and the vector
  * builds equal it bit for bit.
  *
- * Accumulation: where a comment says "+=", the chain starts from what is there, so two calls over
- * consecutive rows equal one call over all of them bit for bit. Gradient accumulation therefore
- * equals the large batch.
+ * Accumulation: where a comment says "+=", the chain starts from the values there. So two calls
+ * over consecutive rows equal one call over all of them bit for bit. Gradient accumulation
+ * therefore equals the large batch.
  *
- * Memory belongs to its backend (tensor/buffer.h). An op's pointers are addresses there: callers do
- * arithmetic on them, but only the backend reads and writes what they point to. Parameters that a
- * comment calls the host's are the caller's own memory, and are free again when the op returns; so
- * are structs. Float32 unless said otherwise.
+ * Memory belongs to its backend (tensor/buffer.h). An op's pointers are addresses there. Callers do
+ * arithmetic on them, but only the backend reads and writes the memory behind them. Parameters that
+ * a comment calls the host's are the caller's own memory, and are free again when the op returns;
+ * so are structs. Float32 unless said otherwise.
  *
  * Owner: one thread at a time per backend.
  * To add an op: a row here, its name in ops_table.h, cpu/NAME_isa.c, opaque/, a parity case in
@@ -33,8 +33,8 @@
 
 struct backend;
 
-/* A matrix of weights W (N,K): row-major in a buffer, which the optimizer changes; in the form that
- * the backend multiplies by; or in both. */
+/* A matrix of weights W (N,K): row-major in a buffer, for the optimizer; or packed, as the backend
+ * multiplies by it; or both. */
 struct weight;
 struct weight_form {
     int N, K;
@@ -242,20 +242,20 @@ struct backend {
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
 struct backend_config {
     int threads; // >= 1, the caller's thread included
-    /* BEST: what RLHFD_ISA=portable|avx2|avx512 says, else the best here. Others: tests. */
+    /* BEST: the value of RLHFD_ISA=portable|avx2|avx512, else the best here. Others: tests. */
     enum cpu_isa isa;
     /* Cores that its own threads are bound to (base/cpus.h); NULL or empty: any. The caller binds
      * its own. */
     const char *cpus;
 };
 
-/* The one way in. kind: "cpu"; "opaque", which computes the same and lets nobody else touch its
- * memory (opaque/opaque.h); or another word: the module librlhfd_KIND.so beside the running
- * program, or a module's path. NULL: what RLHFD_BACKEND says, else "cpu". INVALID: threads, cpus,
- * RLHFD_ISA, or a kind that is no word. UNIMPLEMENTED: this machine lacks the instruction set.
- * NOT_FOUND: there is no such module. PRECONDITION: the module cannot be loaded, or is of another
- * version. PRECONDITION, too: the calling thread's floating-point mode is not the standard one
- * (denormals flushed, other rounding), so nothing would be exact. */
+/* The one way in. kind: "cpu"; "opaque", the same with memory that nobody else can touch
+ * (opaque/opaque.h); another word, for the module librlhfd_KIND.so beside the running program; or a
+ * module's path. NULL: the value of RLHFD_BACKEND, else "cpu". INVALID: threads, cpus, RLHFD_ISA,
+ * or a kind that is no word. UNIMPLEMENTED: this machine lacks the instruction set. NOT_FOUND:
+ * there is no such module. PRECONDITION: the module cannot be loaded, or is of another version.
+ * PRECONDITION, too: the calling thread's floating-point mode is not the standard one (denormals
+ * flushed, other rounding), so nothing would be exact. */
 err_t backend_open(const char *kind, const struct backend_config *config, struct backend **ret);
 
 /* A module exports one of these under this name. */

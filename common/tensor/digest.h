@@ -20,10 +20,10 @@ struct digest weights_digest(const uint16_t *values, size_t first, size_t count)
 
 struct digest weights_digest_add(struct digest a, struct digest b);
 
-/* Of the same weights with element i changed from old to now. */
+/* The digest of the same weights with element i changed from old to now. */
 struct digest weights_digest_change(struct digest sum, size_t i, uint16_t old, uint16_t now);
 
-/* Of the same weights after `count` steps: element first + offset[i] (offset NULL: first + i) is
- * now[i], and was step[i] less, modulo 2^16. */
+/* The digest of the same weights after `count` steps. Element first + offset[i] (offset NULL: first
+ * + i) is now[i] after a step of step[i], modulo 2^16. */
 struct digest weights_digest_steps(struct digest sum, size_t first, const uint32_t *offset,
                                    const uint16_t *now, const uint16_t *step, size_t count);

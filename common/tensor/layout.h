@@ -1,5 +1,5 @@
-/* Where each named tensor lies in ONE flat array: what weights, gradients, optimizer state and
- * weight updates share.
+/* The place of each named tensor in one flat array. Weights, gradients, optimizer state and weight
+ * updates share the layout.
  *
  *     SCOPED(layout) layout = layout_new();
  *     int at = layout_add(layout, "model.norm.weight", C, 0);      -- a vector of C

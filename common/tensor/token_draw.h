@@ -6,8 +6,8 @@
  *     if (!draw.finite)
  *         return err_new(ERR_DATA_LOSS, ...);
  *
- * The order of the rules is transformers' (vLLM applies min_p before top_k): repetition penalty on
- * the logits, temperature, top_k, top_p of the tokens that top_k left, min_p. Equal probabilities
+ * The rules apply in transformers' order: repetition penalty on the logits, temperature, top_k,
+ * top_p of the tokens left by top_k, min_p. vLLM applies min_p before top_k. Equal probabilities
  * are ranked by id, where transformers keeps or sorts them otherwise.
  *
  * A draw is a pure function of its row and its request: other requests of the call change no

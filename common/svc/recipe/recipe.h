@@ -100,8 +100,8 @@ struct recipe_source {
 };
 err_t recipe_read(const struct recipe_source *source, struct recipe **ret);
 
-/* The same from text in memory, which errors call name; directory: what relative paths are relative
- * to. */
+/* The same from text in memory. name: the text's name in errors. directory: the base of relative
+ * paths. */
 err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
                    const struct recipe_source *source, struct recipe **ret);
 
@@ -113,8 +113,8 @@ err_t recipe_require(const struct recipe *recipe, const char *key);
  * recipe anywhere. */
 void recipe_render(const struct recipe *recipe, struct bytes *ret);
 
-/* One key's value as the recipe would have it ("lag.max" -> "1"), owned by the caller. NOT_FOUND:
- * with did you mean. */
+/* One key's value, written as in a recipe ("lag.max" -> "1"). Owned by the caller. NOT_FOUND: with
+ * did you mean. */
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
 /* Whether a key of the table has this value, which is written as in the table: texts without
  * quotes, stages by their kind. */

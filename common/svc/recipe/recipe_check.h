@@ -1,5 +1,5 @@
-/* Inside svc only: what must hold between options. To add a check: a function and its row in
- * recipe_check.c, a test. */
+/* Inside svc only: the checks of options against each other. To add a check: a function and its row
+ * in recipe_check.c, a test. */
 #pragma once
 #include "svc/recipe/recipe.h"
 

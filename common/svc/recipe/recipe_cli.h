@@ -24,7 +24,7 @@ struct recipe_cli {
     struct recipe_flag *flags;
     size_t flags_count;
     bool recipe_optional; // without a file: defaults and --set
-    bool member;          // takes what `rlhfctl up` gives: --recipe-fd, --log
+    bool member;          // takes the options that `rlhfctl up` gives: --recipe-fd, --log
     /* For words after RECIPE.yaml ("PROMPT..."); NULL: none are allowed */
     const char *positional_help;
     const char **positional; // those words, borrowed from argv: room for positional_max
@@ -39,6 +39,6 @@ err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct re
 /* The text of --help. */
 void recipe_help(const struct recipe_cli *cli, struct bytes *ret);
 
-/* docs/recipe.md: every option, its range, its help. stages: what the rewarder says of its own
+/* docs/recipe.md: every option, its range, its help. stages: the rewarder's part, on its stages
  * (rlhfd-rewarder --job document), as Markdown. */
 void recipe_markdown(const char *stages, struct bytes *ret);

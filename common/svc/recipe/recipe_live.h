@@ -13,8 +13,8 @@ struct recipe_assignment {
 };
 
 /* A copy with other values of options that are LIVE, checked as a whole. NOT_FOUND: no such key;
- * INVALID: an option that is not LIVE, a value, values that do not go together. err_field says
- * which and what is allowed. */
+ * INVALID: an option that is not LIVE, a value, values that do not go together. err_field has the
+ * key and the values allowed. */
 err_t recipe_change(const struct recipe *recipe, const struct recipe_assignment *at, size_t count,
                     struct recipe **ret);
 

@@ -1,4 +1,4 @@
-/* Inside svc only: what the tables of rl say of the recipe and of its documentation. */
+/* Inside svc only: the recipe's checks and documentation that come from the tables of rl. */
 #pragma once
 #include "svc/recipe/recipe.h"
 
@@ -6,5 +6,5 @@
  * settings. */
 err_t recipe_check_objective(const struct recipe *recipe);
 
-/* Of docs/recipe.md: objectives, the words of their keys, columns, figures. */
+/* The part of docs/recipe.md on objectives, the words of their keys, columns and figures. */
 void recipe_objectives_markdown(struct bytes *ret);

@@ -76,7 +76,7 @@ err_t option_unknown(struct option_rows rows, const char *prefix, const char *ke
 /* Sets the field of row in the struct at group, empty before, to its default. */
 void option_set_default(const struct recipe_option *row, void *group);
 
-/* Sets it from what a recipe says. INVALID, without place and key. Not for groups and scorers. */
+/* Sets it from a recipe's value. INVALID, without place and key. Not for groups and scorers. */
 err_t option_set(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 
 /* Sets the field of row in the struct at group from a scalar's text. INVALID, without place and
@@ -90,11 +90,11 @@ err_t option_set_stage(const struct recipe_option *row, void *group, const struc
 /* A copy of a stage's map. INVALID: too large or too deep for a recipe that is rendered. */
 err_t option_copy_entry(const struct yaml_tree *value, struct yaml_tree **ret);
 
-/* Whether the value at this path may be changed while the run goes on: sft's rows are an offline
- * job's, also where it shares a group with the learner. */
+/* Whether the value at this path may change while the run goes on. sft's may not: that section is
+ * an offline job's, even where its options are the learner's. */
 bool option_is_live(const char *path, const struct recipe_option *row);
 
-/* "a whole number from 1 to 1000", "one of a, b": what a value may be. */
+/* The allowed values in words: "a whole number from 1 to 1000", "one of a, b". */
 void option_allowed(const struct recipe_option *row, struct bytes *ret);
 static inline void *option_field(const struct recipe_option *row, const void *group)
 {

@@ -1,5 +1,5 @@
-/* The values of the recipe that decide what a sample or a score is. The daemons of one run must
- * agree on them. None of them is LIVE.
+/* The values of the recipe that decide samples and scores. The daemons of one run must agree on
+ * them. None of them is LIVE.
  *
  *     recipe_of_samples(recipe, hello_put, &hello);      -- "generator.temperature", "1.0", ...
  *

@@ -4,7 +4,7 @@
 #pragma once
 #include <stddef.h>
 
-/* The nearest of words by insertions, deletions, replacements and swaps of neighbours; NULL if even
- * that one is more than a third of the word away. Case does not count. The first of equals.
- * Borrowed from words. */
+/* The word that is nearest by insertions, deletions, replacements and swaps of neighbours. NULL:
+ * even the nearest differs in more than a third of the word. Case does not count. The first of
+ * equals. Borrowed from words. */
 const char *suggest(const char *word, const char *const *words, size_t count);

@@ -26,7 +26,7 @@ struct yaml_tree {
     struct yaml_tree **at; // (count)
 };
 
-/* name is what errors call the text. An empty text is an empty map. */
+/* name: the text's name in errors. An empty text is an empty map. */
 err_t yaml_tree_parse(const char *text, size_t len, const char *name, struct yaml_tree **ret);
 const struct yaml_tree *yaml_tree_member(const struct yaml_tree *map, const char *key);
 bool yaml_tree_is_null(const struct yaml_tree *yaml);          // nothing, ~ or null

@@ -1,5 +1,5 @@
-/* exp and log of our own: plain operations and explicit fma in a fixed order, so every instruction
- * set and every libm gives the same bits. Included by *_isa.c (exp: lanes) and by rope_table.c
+/* exp and log of our own: plain operations and explicit fma in a fixed order. So the bits are the
+ * same with every instruction set and libm. Included by *_isa.c (exp: lanes) and by rope_table.c
  * (double only, with EXACT_DOUBLE_ONLY). */
 #pragma once
 #include <math.h>

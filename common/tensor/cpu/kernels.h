@@ -62,8 +62,8 @@ struct attention_unit {
     const float *q;     // (count,H,D) and so on: the segment's first row, all heads
     const float *k, *v; // (count,K,D)
     float *o, *lse;     // lse may be NULL
-    /* Without pages: keys [position/32][D][32], room for start + count rounded up to 32; with
-     * start, positions 0..start-1 are in prefix_k and prefix_v (start,K,D), and values (start +
+    /* Without pages: keys [position/32][D][32], with room for start + count rounded up to 32. If
+     * start > 0, positions 0..start-1 are in prefix_k and prefix_v (start,K,D), and values (start +
      * count,D) takes them all. Without start, v is read in place. */
     float *key_panels, *values;
     const float *prefix_k, *prefix_v;
@@ -96,8 +96,8 @@ struct adamw_constants {
     float eps;
 };
 
-/* Of bf16 values that changed: how many, and hash(index, now) - hash(index, old) summed modulo
- * 2^128. */
+/* The bf16 values that changed: their number, and the sum of hash(index, now) - hash(index, old)
+ * modulo 2^128. */
 struct adamw_sum {
     size_t changed;
     u128 digest;

@@ -1,5 +1,5 @@
-/* A backend that proves who touches a backend's memory: it computes as the CPU does, bit for bit,
- * and the addresses that it gives have no rights. A read or write of tensor memory outside the
+/* A backend that finds foreign accesses to a backend's memory. Its results are the CPU's, bit for
+ * bit, but its addresses have no access rights. A read or write of tensor memory outside the
  * backend ends the process, as it would have no meaning with a device.
  *
  *     RLHFD_BACKEND=opaque ctest ...        -- every program and test that opens the default backend
