@@ -1,5 +1,5 @@
-/* The WatchStatus streams of all daemons of a run, and what is said when one goes away. A stream
- * that ends is opened again; a daemon of an older build is asked by GetStatus instead.
+/* The WatchStatus streams of all daemons of a run, and the reason when one goes away. A stream that
+ * ends is opened again; a daemon of an older build is asked by GetStatus instead.
  *
  *     static void heard(void *arg, size_t daemon, const json_t *status, const char *why) { -- status, or why there is none -- }
  *     struct follow *follow = follow_new(admin, 1000, heard, arg);

@@ -1,4 +1,4 @@
-/* A page of characters to draw on: what a terminal will show, as text that a test can read.
+/* A page of characters to draw on. A terminal shows it, and a test reads it as text.
  *
  *     struct grid *grid = grid_new(80, 24);
  *     grid_box(grid, 0, 0, 20, 6, STYLE_PLAIN);

@@ -1,6 +1,6 @@
 /* A run as an operator sees it: figures of the ring, from the Status messages of its daemons. No
- * clock, terminal or network: who calls says what time it is, so that states can be made up and
- * drawn.
+ * clock, terminal or network: the caller gives the time, so that tests can make states up and draw
+ * them.
  *
  *     struct ring_state state = {0};
  *     size_t learner = ring_state_daemon(&state, "learner");
@@ -15,7 +15,7 @@
 enum { RING_DAEMONS = 128, RING_LAGS = 64, RING_TEXT = 96, RING_SAMPLES = 8, RING_HELD = 384 };
 enum ring_kind { RING_GENERATOR, RING_REWARDER, RING_LEARNER, RING_KINDS };
 
-/* Totals at one moment; what a daemon does not have is 0. */
+/* Totals at one moment. Totals that a daemon does not have are 0. */
 struct ring_sample {
     double at_s, tokens, groups, rounds, versions, weight_bytes, busy_s, idle_s;
 };

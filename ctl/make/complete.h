@@ -1,5 +1,5 @@
-/* Completions of a whole set of prompts, kept as JSON lines in the order of the prompts: what
- * generate and eval print.
+/* Completions of a whole set of prompts, kept as JSON lines in the order of the prompts. generate
+ * and eval print them.
  *
  *     SCOPED_VALUE(prompt_set) set = {0};
  *     TRY(prompt_set_read("test.jsonl", "prompt", 512, &set));
@@ -29,7 +29,7 @@ struct prompt_set {
 
 void prompt_set_done(struct prompt_set *set);
 
-/* Takes row. INVALID: it has no such text column; name is what the error calls the place. */
+/* Takes row. INVALID: it has no such text column; name: the place's name in the error. */
 err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, const char *column);
 err_t prompt_set_read(const char *path, const char *column, uint64_t most, struct prompt_set *set);
 

@@ -1,6 +1,6 @@
-/* Arithmetic of a ring before it is built: what a version costs on the network, how many generators
- * a learner keeps busy with, which lag waiting costs nothing at. Pure: no file, no clock. tests/sim
- * holds it against a discrete-event simulation.
+/* Arithmetic of a ring before it is built: a version's cost on the network, the generators that a
+ * learner needs, and the lag at which nobody waits. Pure: no file, no clock. tests/sim holds it
+ * against a discrete-event simulation.
  *
  *     struct plan_input input = PLAN_DEFAULTS;
  *     input.parameters = 7e9;
@@ -53,8 +53,8 @@ struct plan_input {
                          .score_s = 0.1,                                                           \
                          .eta = 1})
 
-/* star: the learner sends to each; ring: each passes slices on as they come (NCCL's broadcast over
- * a ring); tree: relays that pass a version on when it is complete. */
+/* star: the learner sends to each. ring: each passes slices on as they come, as NCCL's broadcast
+ * over a ring. tree: relays pass a version on when it is complete. */
 enum plan_way { PLAN_STAR, PLAN_RING, PLAN_TREE, PLAN_WAYS };
 extern const char *const plan_way_names[PLAN_WAYS];
 
@@ -71,7 +71,7 @@ struct plan {
     double learner_idle;      // share of its time, at eta and the generators there are
 };
 
-/* INVALID: names what is out of range, and the range. */
+/* INVALID: names the value out of range, and the range. */
 err_t plan_check(const struct plan_input *input);
 
 /* Versions travel as deltas by the tree if there is a fanout below the generators, else by the

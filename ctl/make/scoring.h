@@ -1,5 +1,5 @@
-/* The recipe's scorers, which are the rewarder's: completions through them (`rlhfd-rewarder --job
- * score`), so that what is measured is what training optimises. */
+/* Scores completions by the recipe's scorers, in the rewarder's program (`rlhfd-rewarder --job
+ * score`). So the measured scores are those that training optimises. */
 #pragma once
 #include "ctl/make/complete.h"
 
@@ -8,8 +8,8 @@
  * error. */
 err_t score_lines(const struct recipe *recipe, char *const *argv, struct collected *c);
 
-/* Whether the recipe's scorers can be made and score rows of its data (`--job check`); what is only
- * doubtful goes to notes, a line each (NULL: nowhere). argv as above. */
+/* Whether the recipe's scorers can be made and score rows of its data (`--job check`). Doubts go to
+ * notes, a line each (NULL: nowhere). argv as above. */
 err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes);
 
 /* The rewarder's documentation of its stages' keys (`--job document`), as Markdown. UNAVAILABLE:
@@ -21,7 +21,7 @@ struct score_figures {
     size_t completions, scorers;
     double reward, reward_std, success, tokens, ended; // means over the completions
     double *score,
-        *reached; // (scorers) mean, and the share that reached what the recipe calls success
+        *reached; // (scorers) mean, and the share that reached the recipe's success
 };
 void score_figures_done(struct score_figures *figures);
 

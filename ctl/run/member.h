@@ -39,5 +39,5 @@ bool member_running(const struct member *member);
 const char *member_name(const struct member *member);
 /* {"pid", "listen", "admin", "http"}; NULL: not yet */
 const json_t *member_endpoint(const struct member *member);
-void member_free(struct member *member); // kills what still runs
+void member_free(struct member *member); // kills a process that still runs
 DEFINE_SCOPED(member)

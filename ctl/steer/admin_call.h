@@ -66,7 +66,7 @@ void admin_sleep(struct admin *admin, int64_t ms);
  * ""}. */
 json_t *admin_signed(const char *reason);
 
-/* Members of answers, with what is not there as "" and 0. */
+/* Members of answers. Missing ones are "" and 0. */
 const char *answer_text(const json_t *object, const char *key);
 double answer_number(const json_t *object, const char *key);
 int64_t answer_whole(const json_t *object, const char *key);

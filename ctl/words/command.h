@@ -68,7 +68,7 @@ err_t command_tokenizer_encode(int argc, char **argv);
 err_t command_model_new(int argc, char **argv);
 err_t command_model_show(int argc, char **argv);
 
-/* A number from a flag, checked. INVALID names the flag, the text and what is allowed. */
+/* A number from a flag, checked. INVALID names the flag, the text and the allowed values. */
 err_t flag_int(const char *flag, const char *text, long min, long max, long *ret);
 err_t flag_number(const char *flag, const char *text, double min, double max, double *ret);
 

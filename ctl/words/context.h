@@ -31,7 +31,7 @@ struct target {
  * endpoints.json in the run. */
 err_t target_find(const struct target_flags *flags, struct target **ret);
 
-/* Reads endpoints.json again and adds what is new there. True: this daemon has another address
+/* Reads endpoints.json again and adds its new daemons. True: this daemon has another address
  * now. */
 bool target_look_again(struct target *target, size_t daemon);
 void target_free(struct target *target);
@@ -42,8 +42,8 @@ err_t contexts_read(json_t **ret);
 err_t contexts_write(const json_t *contexts);
 char *contexts_path(void); // owned by the caller
 
-/* Changes of what was read. INVALID: a name (letters, digits, . _ -), an address; NOT_FOUND: no
- * such context. */
+/* Changes of the contexts in memory. INVALID: a name (letters, digits, . _ -), an address;
+ * NOT_FOUND: no such context. */
 err_t contexts_add(json_t *contexts, const char *name, const char *run, const char *address);
 err_t contexts_use(json_t *contexts, const char *name);
 err_t contexts_remove(json_t *contexts, const char *name);

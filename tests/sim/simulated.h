@@ -1,5 +1,5 @@
 /* A discrete-event simulation of the ring and of its network, by the learner's own rules of lag
- * (learner/store/lag.h): what ctl/make/planning.h's formulas are held against. Times are the
+ * (learner/store/lag.h). The formulas of ctl/make/planning.h are tested against it. Times are the
  * model's, nothing waits.
  *
  *     struct simulated_config config = {.generators = 100, ...};
