@@ -1,5 +1,5 @@
-/* A generator's process: its parts, which main.c wires; how it ends and what it says of itself
- * (ending.c); how peers come and go (peers.c).
+/* A generator's process. main.c wires its parts. ending.c ends the process and reports its state.
+ * peers.c follows the streams to peers.
  *
  * Owner: the loop's thread. */
 #pragma once
@@ -25,7 +25,7 @@ struct daemon {
     struct relaying *relay; // NULL: none
     char *serves;
     struct hello hello;            // to the learner
-    struct update *update[TRACKS]; // of evaluation NULL: none
+    struct update *update[TRACKS]; // NULL for evaluation: none
     struct face *face;
     struct loop_timer *tick;
     struct loop_timer *join;
@@ -43,16 +43,16 @@ void daemon_failed(void *arg, err_t why);
  * latest. A second call has no effect. */
 void daemon_drain(struct daemon *d, int64_t at_most_ms);
 
-/* Gives leases back, then drains for a moment; groups without a disposition are made again. all:
- * finished ones are given back, too. */
+/* Gives leases back, then drains for a moment. Groups without a disposition are made again. all:
+ * leases of finished groups are given back, too. */
 void daemon_give_back(struct daemon *d, bool all);
 void daemon_leave_soon(struct daemon *d); // the same in the midst of draining
 void daemon_tick(void *arg);              // while it drains, now and then
 
 const char *daemon_state(void *arg); // one word
-void daemon_show(void *arg);         // what holds it up, as readiness and status have it
+void daemon_show(void *arg);         // the cause that holds it up, in readiness and status
 
-/* Of the streams to learner and rewarder: reached, and lost or refused. Each takes its why. */
+/* The streams to learner and rewarder are up, or down: lost or refused. Each takes its why. */
 void peers_lease_down(void *arg, err_t why);
 void peers_lease_up(void *arg);
 void peers_rewarder_down(void *arg, err_t why);

@@ -46,16 +46,16 @@ uint32_t decode_groups(const struct decode *decode, enum track_kind track);
 void decode_admit(struct decode *decode, struct lease_grant *grant);
 void decode_cancel(struct decode *decode, const struct digest *id); // unknown ids are ignored
 
-/* All tracks stand still between two steps, or go on from there: to the same bits, because the
- * engines keep all they have. */
+/* All tracks stand still between two steps, or go on from there. The bits are the same, because the
+ * engines keep their state. */
 void decode_pause(struct decode *decode, bool paused);
 
 /* Newer weights lie ready; again for each version that replaces them. options.wanted asks for the
  * newest of them, at once or later, as generator.in_flight has it. */
 void decode_offer(struct decode *decode, enum track_kind track);
 
-/* Answers options.wanted; the values are borrowed until options.applied. They are put in force
- * between two steps. */
+/* Answers options.wanted; the values are borrowed until options.applied. The weights are put in
+ * force between two steps. */
 void decode_weights(struct decode *decode, enum track_kind track,
                     const struct track_weights *weights);
 

@@ -1,4 +1,4 @@
-/* The one thing that holds a generator up: a pure function of what its stages know.
+/* The one cause that holds a generator up: a pure function of facts that its stages report.
  *
  *     struct generator_facts facts = generator_facts_of(learner, rewarder, clock_s());
  *     peer_up(&facts.peers.learner, clock_s());                -- as streams say it
@@ -21,7 +21,7 @@ struct generator_facts {
     struct generator_peers peers;
     bool serving;            // weights are in force
     bool stands;             // decoding stands still, or is about to: the learner asked
-    double since_s;          // nothing was held; or the process began
+    double since_s;          // nothing was leased since then; or the process began
     size_t held, unanswered; // leases; finished groups without a disposition
 };
 struct generator_facts generator_facts_of(const char *learner, const char *rewarder, double now_s);

@@ -1,4 +1,4 @@
-/* Who a generator says it is.
+/* A generator's name and hello.
  *
  *     char *name = introduce_name(recipe);          -- the caller's
  *     TRY(introduce_hello(recipe, model, &hello));  -- all that decides what a sample is

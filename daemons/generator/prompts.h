@@ -54,12 +54,12 @@ void prompts_unusable(struct prompts *prompts, const struct group *group, const 
 /* Tells the learner whether decoding stands still. */
 void prompts_stands(struct prompts *prompts, bool stands);
 
-/* The time for which another process keeps our name before we take it back. It doubles each time:
- * the other process may do the same. */
+/* The time for which another process keeps our name before we take it back. The time doubles with
+ * each return, as the other process may do the same. */
 int64_t prompts_pause_ms(const struct prompts *prompts);
 
-/* Gives back every lease and asks for no more. all: the leases of finished groups without a
- * disposition, too, because nobody will ever have these groups. */
+/* Gives back every lease and asks for no more. all: leases of finished groups without a
+ * disposition, too, because these groups are lost with the process. */
 void prompts_drain(struct prompts *prompts, bool all);
 size_t prompts_held(const struct prompts *prompts); // leases under way
 void prompts_free(struct prompts *prompts);

@@ -1,12 +1,12 @@
-/* Weights on to other generators (publish.fanout): what update has staged, served as the learner
- * serves it.
+/* Serves weights to other generators (publish.fanout): the versions that update has staged, by the
+ * learner's method.
  *
  *     TRY(relaying_open(recipe, decode_layout(decode), &relay));        -- NULL where publish.fanout is 0
  *     services[n++] = relaying_service(relay);
  *     relaying_forward(relay, manifest, values, delta);   relaying_beat(relay, beat);       -- update's
  *
- * Changes are passed on as they came. All values are copied only for who needs them. Owner: the
- * loop's thread. The server is freed first, then update, then this. */
+ * Changes are passed on as they came. All values are copied only for a subscriber that needs them.
+ * Owner: the loop's thread. The server is freed first, then update, then this. */
 #pragma once
 #include "rpc/server.h"
 #include "svc/recipe/recipe.h"
@@ -24,7 +24,7 @@ void relaying_forward(struct relaying *relay, const struct manifest *manifest,
                       const uint16_t *values, struct delta *delta);
 void relaying_beat(struct relaying *relay, uint64_t beat);
 
-/* Where it serves, for others: of the recipe and the address in use. NULL: nowhere; owned by the
- * caller. */
+/* The address at which others reach it: from the recipe and the address in use. NULL: nowhere;
+ * owned by the caller. */
 char *relaying_address(const struct recipe *recipe, const char *listen);
 void relaying_free(struct relaying *relay);

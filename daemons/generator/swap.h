@@ -40,7 +40,7 @@ void swap_force(struct swap *swap);
 bool swap_holds(const struct swap *swap);
 
 struct swapped {
-    double pause_s;  // the engine stood still: what changed was packed
+    double pause_s;  // the engine stood still, and changed tensors were packed
     double waited_s; // since the first offer after the last swap
     int offers;      // in this time: all but the last were passed over
     int reprefill;   // tokens that will be computed again before the sequences go on

@@ -1,4 +1,4 @@
-/* One set of weights and what is decoded with them: leases in, finished groups out. Training has a
+/* One set of weights, and the decoding with it: leases in, finished groups out. Training has a
  * track, evaluation another, and neither depends on the other's weights or slots.
  *
  *     TRY(track_open(recipe, "generator-1", TRACK_TRAINING, &track));
@@ -21,8 +21,8 @@ enum track_kind { TRACK_TRAINING, TRACK_EVALUATION, TRACKS };
 
 struct track;
 
-/* Loads model.path and its tokenizer, plans all memory. Errors name what does not fit together. The
- * recipe is borrowed until track_free. */
+/* Loads model.path and its tokenizer, plans all memory. Errors name settings that do not fit
+ * together. The recipe is borrowed until track_free. */
 err_t track_open(const struct recipe *recipe, const char *generator, enum track_kind kind,
                  struct track **ret);
 
@@ -42,11 +42,11 @@ struct track_weights {
     uint64_t version;
 };
 void track_offer(struct track *track);
-bool track_wants(struct track *track); // true once for what was offered
-void track_force(struct track *track); // what is in force is not to be trusted
+bool track_wants(struct track *track); // true once after offers
+void track_force(struct track *track); // the weights in force are wrong
 err_t track_apply(struct track *track, const struct track_weights *weights, struct swapped *ret);
 
-int track_groups(const struct track *track); // that fit into the slots at once; NULL: 0
+int track_groups(const struct track *track); // the most at a time in its slots; NULL: 0
 struct decoder_figures track_figures(const struct track *track);
 uint64_t track_in_flight(const struct track *track); // tokens of completions under way
 const struct model *track_model(const struct track *track);

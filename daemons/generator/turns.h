@@ -1,5 +1,5 @@
-/* Which track the compute thread steps next: evaluation when training has nothing to decode, else
- * evaluation gets an eighth of the seconds that training's steps take.
+/* Picks the track that the compute thread steps next. Evaluation has its turn when training has
+ * nothing to decode. Else evaluation gets an eighth of the seconds that training's steps take.
  *
  *     if (turns_next(&turns, track_busy(training), track_busy(evaluation), &kind))
  *         begun = clock_s(), step(kind), turns_took(&turns, kind, clock_s() - begun, other_is_busy);
@@ -9,7 +9,7 @@
 #include "generator/track.h"
 
 struct turns {
-    double credit_s; // that evaluation may still take; negative: it has had too much
+    double credit_s; // seconds that evaluation may still take; negative: too many were taken
 };
 
 /* False: neither has work. */

@@ -1,5 +1,5 @@
-/* New weights for a track. They are received and checked beside the decoding, put in force between
- * two steps, and acknowledged. Evaluation's weights come over a stream of their own.
+/* New weights for a track. Versions are received and checked beside the decoding, put in force
+ * between two steps, and acknowledged. Evaluation's weights come over a stream of their own.
  *
  *     TRY(update_open(&options, &update));
  *     update_wanted(update);      -- decode asks: it gets the newest version that is complete
@@ -26,9 +26,11 @@ struct update_options {
     void (*down)(void *arg, err_t why); // takes why
     /* Of training's weights alone: */
     void (*up)(void *arg);
-    struct relaying *relay;          // passes versions on; NULL: none
-    const char *serves;              // address of the relay; NULL: none
-    int64_t silence_ms;              // of another generator's relay; 0: never sent on to one
+    struct relaying *relay; // passes versions on; NULL: none
+    const char *serves;     // address of the relay; NULL: none
+    /* after so much silence another generator's relay counts as lost; 0: it is never sent on to
+     * one */
+    int64_t silence_ms;
     const struct carriers *carriers; // borrowed for the call
     void (*stuck)(void *arg);        // NCCL does not let go of memory: no version can come
     void (*poisoned)(void *arg);     // nothing is decoded until the next weights are applied

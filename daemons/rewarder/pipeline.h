@@ -3,11 +3,11 @@
  *     TRY(pipeline_open(&(struct pipeline_options){.loop = loop, .list = list, .left = on_left, .arg = daemon}, &pipeline));
  *     pipeline_put(pipeline, group, call);       -- on_left(daemon, group, call) follows, once
  *
- * A stage starts as soon as the stages before it have filled what it needs; the others run side by
- * side. A stage that fails is tried again where that may help, with pauses, within its deadline.
- * Otherwise the group leaves at once, with group->failure and without a column of the rewarder. So
- * does a group whose stage gives no answer in time. Owner: the loop's thread; the threads of stages
- * see only their calls. */
+ * A stage starts as soon as earlier stages have filled the columns that it needs; the others run
+ * side by side. A stage that fails is tried again where that may help, with pauses, within its
+ * deadline. Otherwise the group leaves at once, with group->failure and without a column of the
+ * rewarder. So does a group whose stage gives no answer in time. Owner: the loop's thread; the
+ * threads of stages see only their calls. */
 #pragma once
 #include "rewarder/stage_list.h"
 

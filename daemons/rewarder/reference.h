@@ -4,12 +4,12 @@
  *
  *     rewarder: {reference: frozen}
  *
- * All completions are computed, or of training pairs the best and the worst
- * (recipe_refers_to_pairs), in as few forwards as learner.micro_tokens allows. Opening: NOT_FOUND,
- * INVALID; PRECONDITION: the model does not fit the policy's vocabulary, tokenizer or length, and
- * both directories are named. A call: RANGE, INVALID, DATA_LOSS: a sequence is too long, a token
- * lies outside the vocabulary, or has no probability. Owner: a thread of its own, with a backend of
- * rewarder.threads. */
+ * All completions are computed; of training pairs only the best and the worst
+ * (recipe_refers_to_pairs). The forwards are as few as learner.micro_tokens allows. Opening:
+ * NOT_FOUND, INVALID; PRECONDITION: the model does not fit the policy's vocabulary, tokenizer or
+ * length, and both directories are named. A call: RANGE, INVALID, DATA_LOSS: a sequence is too
+ * long, a token lies outside the vocabulary, or has no probability. Owner: a thread of its own,
+ * with a backend of rewarder.threads. */
 #pragma once
 #include "rewarder/stage.h"
 

@@ -1,5 +1,5 @@
-/* Scored groups on to the learner; dispositions back to whoever sent the group. A group is kept
- * until its disposition comes, and sent again when the stream was lost in between. Owner: the
+/* Sends scored groups to the learner, and dispositions back to the sender of the group. A group is
+ * kept until its disposition comes, and sent again when the stream was lost in between. Owner: the
  * loop's thread. */
 #pragma once
 #include "rpc/stream.h"
@@ -11,12 +11,12 @@ struct relay_options {
     struct rpc *rpc;
     const char *learner; // address
     const struct security *security;
-    const struct hello *hello; // all that decides what a score is, here; borrowed
+    const struct hello *hello; // all settings that decide scores, here; borrowed
     void (*room)(void *arg);   // a full relay has room again
     /* The learner cannot be reached, or refuses: PRECONDITION for good. Takes why. */
     void (*down)(void *arg, err_t why);
     void (*answered)(void *arg); // a group has its disposition
-    void (*up)(void *arg);       // it has accepted us
+    void (*up)(void *arg);       // the learner has accepted us
     void *arg;
 };
 err_t relay_open(const struct relay_options *options, struct relay **ret);

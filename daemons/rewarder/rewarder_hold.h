@@ -1,4 +1,4 @@
-/* The one thing that holds a rewarder up: a pure function of what its stages know.
+/* The one cause that holds a rewarder up: a pure function of facts that its parts report.
  *
  *     struct hold hold = rewarder_hold(&(struct rewarder_facts){.learner = &learner, ...}, clock_s());
  *

@@ -1,5 +1,5 @@
-/* Scorers: stages that give each completion one raw number; the reward is their weighted sum. This
- * is what those share that are pure functions of the dataset's row and the completion.
+/* Scorers: stages that give each completion one raw number; the reward is their weighted sum.
+ * Scorers here are pure functions of the dataset's row and the completion.
  *
  *     static void exact_start(void *state, struct stage_call *call)
  *     {

@@ -50,7 +50,7 @@ struct stage_context {
 #define STAGE_SCORES (COLUMN_BIT(COLUMN_SCORES) | COLUMN_BIT(COLUMN_REWARD))
 
 struct stage_class {
-    const char *name, *help; // name: what kind says in the recipe
+    const char *name, *help; // name: the value of kind in the recipe
     const char *under;       // the key of the recipe where entries of this class stand
     const struct recipe_option *keys;
     size_t keys_count, keys_size;

@@ -1,5 +1,5 @@
-/* The threads that stages run in: a pool for those that share it, one each for those that want to
- * be alone. A thread has one call at a time; the others wait in the order they came.
+/* The threads of stages: a pool for stages that share it, and one thread for each stage that wants
+ * to be alone. A thread has one call at a time; the others wait in the order they came.
  *
  *     TRY(stage_lanes_open(list, &lanes));
  *     stage_lanes_run(lanes, &call->work);           -- work->run in a thread of work->stage, now or later
@@ -11,7 +11,7 @@
 
 struct lane_thread;
 
-/* Embedded in what runs. */
+/* Embedded in a call that runs. */
 struct lane_work {
     struct lane_work *next;
     struct lane_thread *thread; // NULL: it waits
@@ -28,10 +28,10 @@ err_t stage_lanes_open(const struct stage_list *list, struct stage_lanes **ret);
 void stage_lanes_run(struct stage_lanes *lanes, struct lane_work *work);
 void stage_lanes_ended(struct stage_lanes *lanes, struct lane_work *work);
 
-/* Takes back what has not begun. */
+/* Takes back work that has not begun. */
 void stage_lanes_withdraw(struct stage_lanes *lanes, struct lane_work *work);
 
-/* Since when every thread of the stage is held by work that is late; 0: one is not. */
+/* The time since when late work holds every thread of the stage; 0: one thread has none. */
 double stage_lanes_stuck_s(const struct stage_lanes *lanes, size_t stage);
 
 /* Nothing begins any more; joins the threads. */

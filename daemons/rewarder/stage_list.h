@@ -34,14 +34,14 @@ struct stage_list {
 
 struct stage_list_options {
     const struct recipe *recipe;
-    struct loop *loop; // NULL: what is opened is not run
+    struct loop *loop; // NULL: stages are opened, but not run
     bool scorers_only; // without the reference model, whose keys are checked all the same
     /* The classes there are, NULL at the end; NULL: those of this program. For tests. */
     const struct stage_class *const *classes;
 };
 
 /* INVALID: an entry names no class, lacks a key, has one that its class does not read, or a value
- * out of range; or what a stage's open says. */
+ * out of range. Else the error of a stage's open. */
 err_t stage_list_open(const struct stage_list_options *options, struct stage_list **ret);
 
 /* The forward id of the stage that has one, the caller's; NULL: none. */
