@@ -11,7 +11,7 @@ struct kl_control {
 };
 
 /* coef *= 1 + e completions / horizon, e = kl / target - 1 within +-0.2. More completions than the
- * horizon (> 0) count as the horizon, so a step is 20 % at most and coef keeps its sign; coef ends
+ * horizon (> 0) count as the horizon. So a step is 20 % at most, and coef keeps its sign. coef ends
  * at KL_COEF_MAX (rl/kl.h). Nothing changes with a target of 0 or a kl that is not finite. */
 void kl_control_update(struct kl_control *control, double target, double horizon, double kl,
                        double completions);

@@ -46,8 +46,8 @@ err_t objective_check(const struct objective *objective, const struct objective_
 uint64_t objective_needs(const struct objective *objective, const struct objective_config *config);
 
 /* Writes the slopes of the range's tokens and adds to *tally; masked tokens get 0. INVALID: a
- * column that the settings need is not there, a range that cuts a unit, or an empty update; then
- * the slopes are as they were. */
+ * missing column that the settings need, a range that cuts a unit, or an empty update. Then the
+ * slopes are as they were. */
 err_t objective_grad(const struct objective *objective, const struct objective_config *config,
                      const struct columns *update, struct range range,
                      const struct rl_totals *totals, const struct rl_slopes *slopes,

@@ -8,9 +8,8 @@
  *
  * A connection is idle until it is kept. When there are too many, the one that was idle longest
  * gives way; with none idle the newcomer is closed. The door owns no descriptor that it has handed
- * over. A socket is known by its inode, so the door sees without a word from the server that the
- * descriptor's number is another file's by now. The door has a thread of its own; every call from
- * any thread. */
+ * over. The door knows a socket by its inode. So it sees by itself when the descriptor's number has
+ * become another file's. The door has a thread of its own; every call from any thread. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"

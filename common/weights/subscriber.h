@@ -49,8 +49,8 @@ struct subscriber_options {
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     const struct carriers *carriers;    // borrowed for the call; NULL: those without needs
     const char *serves; // where this generator passes versions on (forward); NULL: nowhere
-    /* After so much silence of a generator that serves it, the subscriber goes back to target; 0: a
-     * publisher never sends it on to a generator. */
+    /* A generator that serves the subscriber may be silent for so long; then the subscriber goes
+     * back to target. 0: a publisher never sends it on to a generator. */
     int64_t silence_ms;
     bool holds; // the model has the weights of this version from the start:
     uint32_t lineage;

@@ -23,11 +23,11 @@
  *   4. A round's worth of groups was always left in the store, or a round's worth of leases never
  *      asked for: down. A lower limit takes nothing from anybody.
  *
- * A limit that was wrong is not tried again soon. A move by 3 bars 4, and one by 1 or 2 after a
- * rise bars 3, for 8 decisions. The next bar of 3 is twice as long, up to 64. So is that of 4 if
- * the lower limit was taken back within the last bar's length; a lower limit that stands for as
- * long halves it. So a ring that makes the learner wait now and then has the limit that it needs
- * then. */
+ * A limit that was wrong is not tried again soon: a bar stops a rule for some decisions, 8 at
+ * first. A move by 3 bars 4. A move by 1 or 2 after a rise bars 3. Each further bar of 3 is twice
+ * as long, up to 64. A bar of 4 is twice as long if the lower limit was taken back within the last
+ * bar's length. A lower limit that stands for so long halves the length. So a ring that makes the
+ * learner wait now and then has the limit that it needs then. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

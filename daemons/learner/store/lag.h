@@ -60,7 +60,7 @@ struct lag_form {
 struct lag_form lag_may_form(const struct lag_rules *rules, uint64_t next,
                              const struct lag_age *ages, size_t n);
 
-/* The oldest age at which the invariant is broken, as it may be after a change of the rules; and
- * how many groups of that age or older must leave. False: it is broken nowhere. */
+/* The oldest age at which the invariant is broken, and the number of groups of that age or older
+ * that must leave. A change of the rules may have broken it. False: it is broken nowhere. */
 bool lag_excess(const struct lag_rules *rules, uint64_t next, const struct lag_age *ages, size_t n,
                 uint64_t *ret_age, uint64_t *ret_excess);
