@@ -8,9 +8,9 @@
  *     struct plan plan;
  *     plan_make(&input, &plan);             -- plan.spread[PLAN_TREE].delta_s, plan.eta_needed, ...
  *
- * Units: bytes, seconds, tokens; B/s is of one node's network card, each way. Sources: DESIGN of
- * the ring (ARCHITECTURE.md, "Numbers"); Little 1961 for groups under way; pipelined broadcast as
- * in Thakur et al. 2005; entropy of gaps, Shannon 1948. */
+ * Units: bytes, seconds, tokens; B/s is of one node's network card, each way. Sources:
+ * ARCHITECTURE.md, "Numbers"; Little 1961 for groups under way; pipelined broadcast as in Thakur
+ * et al. 2005; entropy of gaps, Shannon 1948. */
 #pragma once
 #include "base/err.h"
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* The store against a model of the rules, over thousands of random events: leases, groups that
  * come, late or never, rounds, rules that change in every way, restarts. The model is a list of
- * what is live and the rules as DESIGN states them, counted anew each time. What is granted, which
+ * what is live and the rules of store/lag.h, counted anew each time. What is granted, which
  * limit is in force, how much a change costs, which groups make a round or why none do: the
  * same. */
 #include "base/rng.h"
