@@ -322,6 +322,8 @@ static void one_flipped_bit_loses_nothing_unsaid(void **state)
     list_files(base.run, "store", ".log", &others);
     try_flips(&store, 1, STORE_FLIPS, history);
     try_flips(&others, 2, OTHER_FLIPS, history);
+    free_names(&store);
+    free_names(&others);
     for (const struct row *row = table; row->kind; row++)
         print_message("%-12s %3d flips, %3d survived, %3d refused, slowest start %" PRId64 " ms\n",
                       row->kind, row->flips, row->outcome[SURVIVED], row->outcome[REFUSED],

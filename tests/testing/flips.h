@@ -73,6 +73,12 @@ static inline void list_files(const char *run_directory, const char *directory, 
     }
 }
 
+static inline void free_names(struct files *files)
+{
+    for (int i = 0; i < files->count; i++)
+        mem_free(files->at[i]);
+}
+
 /* Each file in turn; where in it is drawn. Every third lies in the first bytes, where headers
  * are. */
 static inline struct flip draw_flip(const struct files *files, uint64_t kind, int n, int file)

@@ -155,6 +155,16 @@ static void what_is_missing_is_named(void **state)
     behave("");
 }
 
+/* An earlier case let a call hang: from then on nccl_free keeps tables for NCCL's threads, which
+ * have none of this one. */
+static void free_table(struct nccl *nccl)
+{
+    if (nccl_is_stuck())
+        free(nccl);
+    else
+        nccl_free(nccl);
+}
+
 /* A backend's module has loaded CUDA's runtime: no second one joins it, whatever this machine has.
  */
 static void a_runtime_that_is_there_is_the_one(void **state)
@@ -166,7 +176,7 @@ static void a_runtime_that_is_there_is_the_one(void **state)
     assert_non_null(runtime);
     assert_ok(nccl_open(FAKE_NCCL_LIBRARY, "", &nccl));
     assert_ptr_equal((void *)nccl->call.malloc, dlsym(runtime, "cudaMalloc"));
-    nccl_free(nccl);
+    free_table(nccl);
 }
 
 /* ---- lanes */
@@ -367,7 +377,7 @@ static void the_real_library_fails_cleanly_without_a_gpu(void **state)
     assert_int_equal(rc, 1); // ncclUnhandledCudaError
     if (comm)
         (void)nccl->call.abort(comm);
-    nccl_free(nccl);
+    free_table(nccl);
 }
 
 TESTS(cmocka_unit_test(what_is_missing_is_named), cmocka_unit_test(versions_come_whole),
