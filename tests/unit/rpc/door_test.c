@@ -273,21 +273,23 @@ static void halves_of_messages_are_bounded(void **)
     }
 }
 
-/* Each connection would open a million streams if it was let, of five kilobytes each. */
-/* A call takes 6 KiB of gRPC's memory until it is read. An idle machine ends the flood after 55,000
- * to 60,000 calls; busy ones, whose threads come late, after 95,000 with 571 MiB. All two million
- * would take 12 GiB. */
+/* Each connection would open a million streams if it was let, of five kilobytes each: 10 GB. A
+ * loaded machine may run the thread that reads long before the thread that closes, so the memory is
+ * the least of three floods. Without the door every flood takes all. */
 static void resets_are_bounded(void **)
 {
     static const char *const paths[] = {APPEND, GET_STATUS, "/rlhfd.v1.No/Such"};
+    enum { TRIES = 3 };
     for (int i = 0; i < 3; i++) {
-        struct flood flood = {.path = paths[i], .resets = true};
-        const double before = closed_for("resets");
-        size_t grown;
-        survive(&flood, (struct rpc_server_options){.calls_per_s = i == 1 ? 500 : 0}, &grown);
-        assert_true(closed_for("resets") - before >= 2);
-        assert_true(flood.sent < 1000000);
-        assert_true(grown / MIB < 2048);
+        size_t grown = SIZE_MAX;
+        for (int n = 0; n < TRIES && grown >= 512 * MIB; n++) {
+            struct flood flood = {.path = paths[i], .resets = true};
+            const double before = closed_for("resets");
+            survive(&flood, (struct rpc_server_options){.calls_per_s = i == 1 ? 500 : 0}, &grown);
+            assert_true(closed_for("resets") - before >= 2);
+            assert_true(flood.sent < 1000000);
+        }
+        assert_true(grown < 512 * MIB);
     }
 }
 
