@@ -20,10 +20,10 @@ struct track {
     struct decoder *decoder;
     struct swap *swap;
     uint32_t completions; // of a group
-    int groups;           // that fit into the slots at once
+    int groups;           // the most at once in the slots
     float temperature;
     char *forward; // the forward id of its numerics
-    bool holds;    // weights are in force: of
+    bool serving;  // weights are in force: those of lineage and version
     uint32_t lineage;
     uint64_t version;
 };
@@ -105,7 +105,7 @@ static err_t admit(struct track *track, struct group *group)
 err_t track_admit(struct track *track, struct lease_grant *grant, struct group **ret_refused)
 {
     if (track->kind == TRACK_EVALUATION &&
-        (!track->holds || grant->lineage != track->lineage || grant->version != track->version)) {
+        (!track->serving || grant->lineage != track->lineage || grant->version != track->version)) {
         mem_free(grant->row);
         mem_free(grant);
         return OK;
@@ -211,7 +211,7 @@ err_t track_apply(struct track *track, const struct track_weights *weights, stru
         drop_all(track);
     TRY(swap_apply(track->swap, weights->values, weights->changed, weights->version, ret));
     decoder_hold(track->decoder, swap_holds(track->swap));
-    track->holds = true;
+    track->serving = true;
     track->lineage = weights->lineage;
     track->version = weights->version;
     return OK;

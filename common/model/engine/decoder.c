@@ -187,6 +187,12 @@ bool decoder_has_room(const struct decoder *d, int completions)
     return !d->waiting && !d->holds && engine_free_slots(d->engine) >= completions;
 }
 
+static bool next_begins(const struct decoder *d)
+{
+    return d->waiting && !d->holds &&
+           engine_free_slots(d->engine) >= d->waiting->decoded->completions;
+}
+
 static err_t begin(struct decoder *d, const struct job *job)
 {
     struct engine_request request = {.tag = job->tag,
@@ -209,7 +215,7 @@ static err_t begin(struct decoder *d, const struct job *job)
 /* A finished completion into its place. */
 static err_t keep(struct decoder *d, const struct engine_completion *c)
 {
-    struct job *job = *by_tag(&d->running, c->tag);
+    struct job **at = by_tag(&d->running, c->tag), *job = *at;
     if (!job)
         return err_new(ERR_INTERNAL, "a completion of request %" PRIu64 ", which is not running",
                        c->tag);
@@ -232,7 +238,7 @@ static err_t keep(struct decoder *d, const struct engine_completion *c)
     if (text.len)
         memcpy(to->text, text.data, text.len);
     if (!--job->missing)
-        append(&d->finished, unlink_job(by_tag(&d->running, c->tag)));
+        append(&d->finished, unlink_job(at));
     return OK;
 }
 
@@ -240,8 +246,7 @@ err_t decoder_step(struct decoder *d)
 {
     const struct engine_completion *finished;
     int count;
-    while (d->waiting && !d->holds &&
-           engine_free_slots(d->engine) >= d->waiting->decoded->completions) {
+    while (next_begins(d)) {
         struct job *job = unlink_job(&d->waiting);
         append(&d->running, job);
         TRY(begin(d, job));
@@ -254,9 +259,7 @@ err_t decoder_step(struct decoder *d)
 
 bool decoder_busy(const struct decoder *d)
 {
-    return engine_running(d->engine) > 0 ||
-           (d->waiting && !d->holds &&
-            engine_free_slots(d->engine) >= d->waiting->decoded->completions);
+    return engine_running(d->engine) > 0 || next_begins(d);
 }
 
 void decoder_hold(struct decoder *d, bool holds)
