@@ -73,19 +73,39 @@ static err_t start_scorer(const char *recipe_file, char *const *argv, const stru
     return OK;
 }
 
-err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes)
+static bool ended_well(pid_t pid)
+{
+    int status = -1;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+/* Runs a job that needs no input. Its output is appended to ret. */
+static err_t ask(const char *recipe_file, char *const *argv, const char *kind, bool quiet,
+                 struct bytes *ret, bool *ret_well)
 {
     SCOPED_FILE in = fopen("/dev/null", "re");
     SCOPED_FILE out = NULL;
-    SCOPED_MEM char *text = NULL;
-    size_t capacity = 0, i;
+    char text[4096];
     pid_t pid = -1;
     if (!in)
         return err_errno(errno, "cannot open '/dev/null'");
-    TRY(start_scorer(recipe->file, argv, &(struct scorer_job){"check", in, true}, &pid, &out));
-    const ssize_t len = getline(&text, &capacity, out);
-    waitpid(pid, NULL, 0);
-    SCOPED_JSON json_t *answer = len > 0 ? json_loadb(text, (size_t)len, 0, NULL) : NULL;
+    TRY(start_scorer(recipe_file, argv, &(struct scorer_job){kind, in, quiet}, &pid, &out));
+    for (size_t len; (len = fread(text, 1, sizeof text, out));)
+        bytes_put(ret, text, len);
+    *ret_well = ended_well(pid);
+    return OK;
+}
+
+err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    bool well; // a refusal is an answer, too
+    size_t i;
+    TRY(ask(recipe->file, argv, "check", true, &text, &well));
+    SCOPED_JSON json_t *answer =
+        text.len ? json_loadb((const char *)text.data, text.len, 0, NULL) : NULL;
     const char *message = json_string_value(json_object_get(answer, "message"));
     if (message)
         return err_new((enum err_code)json_integer_value(json_object_get(answer, "code")), "%s",
@@ -101,20 +121,10 @@ err_t scorers_check(const struct recipe *recipe, char *const *argv, FILE *notes)
 
 err_t stages_document(struct bytes *ret)
 {
-    SCOPED_FILE in = fopen("/dev/null", "re");
-    SCOPED_FILE out = NULL;
     char *const none[] = {NULL};
-    char text[4096];
-    pid_t pid = -1;
-    int status = -1;
-    if (!in)
-        return err_errno(errno, "cannot open '/dev/null'");
-    TRY(start_scorer(NULL, none, &(struct scorer_job){"document", in, false}, &pid, &out));
-    for (size_t len; (len = fread(text, 1, sizeof text, out));)
-        bytes_put(ret, text, len);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) || !ret->len)
+    bool well;
+    TRY(ask(NULL, none, "document", false, ret, &well));
+    if (!well || !ret->len)
         return err_new(ERR_UNAVAILABLE, "rlhfd-rewarder, which has the stages, did not answer");
     return OK;
 }
@@ -140,17 +150,13 @@ err_t score_lines(const struct recipe *recipe, char *const *argv, struct collect
     SCOPED_FILE in = tmpfile();
     SCOPED_FILE out = NULL;
     pid_t pid = -1;
-    int status;
     if (!in)
         return err_errno(errno, "cannot make a temporary file");
     TRY(collected_write(in, c));
     TRY(start_scorer(recipe->file, argv, &(struct scorer_job){"score", in, false}, &pid, &out));
     size_t scored = take_scored(out, c);
     fclose(STEAL(out)); // a scorer that has more to say than was taken would wait to say it
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) ||
-        scored < c->set->count * (size_t)c->completions)
+    if (!ended_well(pid) || scored < c->set->count * (size_t)c->completions)
         return err_new(ERR_INVALID, "the completions could not be scored: rlhfd-rewarder said why");
     return OK;
 }
