@@ -84,8 +84,8 @@ static err_t bench(const struct shape *shape, int slots, int threads, float temp
             (double)result.tokens / result.cpu_s > cpu ? (double)result.tokens / result.cpu_s : cpu;
     }
     printf(
-        "{\"bench\": \"decode\", \"model\": \"%s\", \"slots\": %d, \"threads\": %d, \"temperature\": %g, \"kv\": \"%s\", \"tokens_per_s\": %.0f, "
-        "\"tokens_per_cpu_s\": %.0f, \"prefill_per_token\": %.2f, \"engine_bytes\": %zu}\n",
+        "{\"bench\": \"decode\", \"model\": \"%s\", \"slots\": %d, \"threads\": %d, \"temperature\": %g, \"kv\": \"%s\", \"tokens_per_s\": %.2f, "
+        "\"tokens_per_cpu_s\": %.2f, \"prefill_per_token\": %.2f, \"engine_bytes\": %zu}\n",
         shape->name, slots, threads, (double)temperature, kv == KV_BF16 ? "bf16" : "fp32", wall,
         cpu, (double)result.prefill / (double)result.tokens, engine_bytes(engine));
     fflush(stdout);

@@ -164,7 +164,7 @@ static err_t measure(struct backend *be, const struct shape *shape, int threads,
     qsort(total, (size_t)steps, sizeof *total, by_value);
     printf(
         "{\"bench\":\"train\",\"model\":\"%s\",\"parameters\":%zu,\"threads\":%d,\"tokens\":%d,\"rows\":%d,"
-        "\"trained\":%d,\"tokens_per_s\":%.0f,\"median_tokens_per_s\":%.0f,\"forward_ms\":%.2f,"
+        "\"trained\":%d,\"tokens_per_s\":%.2f,\"median_tokens_per_s\":%.2f,\"forward_ms\":%.2f,"
         "\"backward_ms\":%.2f,\"optimizer_ms\":%.2f,\"workspace_bytes\":%zu}\n",
         shape->name, model->params->layout->parameters, threads, work.tokens, work.N, work.rows,
         work.tokens / total[0], work.tokens / total[steps / 2], best[FORWARD] * 1e3,
