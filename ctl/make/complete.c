@@ -57,7 +57,7 @@ const char *prompt_name(const struct prompt_set *set, size_t i, char ret[PROMPT_
     return ret;
 }
 
-/* What cannot be decoded for its length leaves the set. */
+/* Prompts of a length that cannot be decoded leave the set. */
 static err_t skip_too_long(const struct decoder *decoder, struct prompt_set *set)
 {
     const size_t all = set->count;
@@ -171,7 +171,6 @@ struct decoder_options complete_options(const struct recipe *recipe, const char 
     return options;
 }
 
-/* --model, or the run's newest checkpoint, or model.path. The caller's. */
 err_t complete_model(const struct recipe *recipe, const char *flag, char **ret)
 {
     SCOPED_MEM char *latest =

@@ -53,8 +53,8 @@ void collected_done(struct collected *c);
 err_t complete(struct decoder *decoder, struct prompt_set *set, struct collected *ret);
 err_t collected_write(FILE *out, const struct collected *c);
 
-/* How the recipe's generator samples with the model of a directory, at another temperature; random
- * draws are not those of training. */
+/* A decoder's options as evaluation has them (decoder_options_apart), for the model of a directory
+ * and prompts with so many completions. */
 struct decoder_options complete_options(const struct recipe *recipe, const char *directory,
                                         double temperature, int completions);
 

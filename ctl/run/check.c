@@ -10,7 +10,7 @@
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_place.h"
 
-/* What is found on the way, for the next steps. */
+/* The recipe, and the model that the first step loads for the others. */
 struct checking {
     const struct recipe *recipe;
     FILE *notes; // NULL: none
@@ -26,7 +26,7 @@ static void checking_done(struct checking *c)
     backend_free(c->be);
 }
 
-/* What generators make of the model at their start. */
+/* The checks that a generator makes at its start. */
 static err_t check_generator(const struct checking *c)
 {
     const struct recipe *r = c->recipe;

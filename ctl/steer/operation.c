@@ -1,4 +1,4 @@
-/* checkpoint, rollback: operations of the learner that take a while; backup, which takes none. */
+/* checkpoint, rollback: operations of the learner, which may take a while. backup: one call. */
 #include "base/clock.h"
 #include "base/scoped.h"
 #include "ctl/make/progress.h"

@@ -41,7 +41,7 @@ static void offer_commands(const struct completing *c)
     }
 }
 
-/* What the command prints for --help: of a child, since it goes to standard output. */
+/* The command's --help. A child prints it, because it goes to standard output. */
 static void help_of(const struct command *command, struct bytes *ret)
 {
     char name[] = "rlhfctl", help[] = "--help", *words[] = {name, help, NULL}, chunk[4096];

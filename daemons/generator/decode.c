@@ -18,7 +18,7 @@ struct decode {
     struct track *track[TRACKS]; // NULL: none
     struct turns turns;
     bool serving; // training's first weights are in force
-    bool paused;  // no step is made, nor weights taken
+    bool paused;  // no step is made, and no weights are taken
     double serving_since_s, evaluation_s, told_s;
     struct decode_figures shown;
 };

@@ -22,7 +22,7 @@ struct decode_options {
     const char *generator;   // its name, written into groups
     struct deliver *deliver; // gets finished groups
     void (*finished)(void *arg, const struct digest *id);
-    /* The group's row cannot be decoded: it has no such column, it is too long, ... takes why. */
+    /* The group's row cannot be decoded, because it lacks the column or is too long. Takes why. */
     void (*unusable)(void *arg, const struct group *group, err_t why);
     /* Now the newest weights can be taken: decode_weights, once. */
     void (*wanted)(void *arg, enum track_kind track);

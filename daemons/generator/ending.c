@@ -1,4 +1,4 @@
-/* How a generator ends, and what it says of itself meanwhile. */
+/* The end of a generator's process, and its state on the way there. */
 #include "admin/face.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,7 +27,7 @@ void daemon_show(void *arg)
         return;
     }
     if (!d->prompts || !d->deliver)
-        return; // it starts
+        return; // the process is starting
     d->facts.held = prompts_held(d->prompts);
     d->facts.unanswered = deliver_waiting(d->deliver);
     if (d->facts.held)

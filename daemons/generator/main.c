@@ -57,7 +57,7 @@ static void over(void *arg, enum prompts_over over)
     if (over == OVER_ENDED)
         daemon_drain(d, DRAIN_DEADLINE_MS);
     else if (over == OVER_LEAVE && d->facts.stands)
-        drain(d); // what stands still is not finished any more
+        drain(d); // groups that stand still would never be finished
     else if (over == OVER_LEAVE)
         daemon_drain(d, LEAVE_DEADLINE_MS);
 }
@@ -260,7 +260,7 @@ static err_t serve(struct daemon *d, const char *announce)
 
 static void daemon_done(struct daemon *d)
 {
-    d->draining = true; // what was posted may still be run, and has nothing more to say
+    d->draining = true; // calls that were posted still run: they change no state any more
     face_free(STEAL(d->face));
     decode_stop(d->decode); // its thread first: it reads what update holds and posts to the loop
     if (d->loop)

@@ -1,4 +1,4 @@
-/* What the streams to learner and rewarder say of them, and what follows. */
+/* The state of the streams to learner and rewarder, and what follows from it. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "generator/daemon.h"

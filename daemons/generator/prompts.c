@@ -222,7 +222,7 @@ static bool is_welcome(const struct prompts *prompts, const struct lease_grant *
            !has(&prompts->evaluating, &grant->id) && !has(&prompts->evaluated, &grant->id);
 }
 
-/* What was asked for, and asked for again while the answer was on its way, has room. */
+/* Leases have room if they were asked for, or asked for again before the answer came. */
 static bool is_too_much(const struct prompts *prompts)
 {
     return prompts->held.count >= most_held(prompts) + LEASE_GRANTS_MAX;

@@ -2,7 +2,8 @@
 
 Each pair runs one bench of both builds, the order swapped from pair to pair, and gives the ratio ours / theirs of each figure.
 A figure's ratio is the median over the pairs, its interval the 95 % bootstrap interval of that median (4000 resamples). `ratio` is of
-tokens per second of wall time (the best of a run's rounds), `cpu_ratio` of tokens per processor second, which other programs disturb less.
+tokens per second of wall time (the best of a run's rounds). `cpu_ratio` is of tokens per processor second, which other programs disturb
+less; of training it counts the whole process, its start too.
 """
 import json
 import os

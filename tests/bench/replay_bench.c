@@ -1,7 +1,8 @@
-/* The replay store at rate: 16 senders whose groups become durable in the batches that form by
- * themselves, against raw RocksDB write batches under the same fsync policy and against the disk's
- * bare fsync; draws; a scan of the live groups after a million deletions; opening a million groups.
- * JSON, a line per figure; those named ratio/ are to be compared with `want`.
+/* The replay store at rate. 16 senders append groups, which become durable in the batches that form
+ * by themselves. Beside them stand raw RocksDB write batches under the same fsync policy, and the
+ * disk's bare fsync. Other figures are draws, a scan of the live groups after a million deletions,
+ * and opening a million groups. Output is JSON, a line per figure; figures named ratio/ are to be
+ * compared with `want`.
  *
  *     TMPDIR=/var/tmp build/tests/bench_replay [--quick]
  *
@@ -136,7 +137,7 @@ static struct store *open_with(const char *dir, struct store_rules rules)
 
 /* --- group commit --- */
 
-/* What is written, by the raw database or by the store. */
+/* The store under test, or the raw database. */
 struct target {
     struct store *store; // NULL: raw
     rocksdb_t *db;

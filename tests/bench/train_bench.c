@@ -4,8 +4,8 @@
  *
  * With models: each on 8 sequences of 128 tokens, all trained. Without, the two examples' models:
  * sort on 256 sequences of 18 tokens, 9 of them trained; tldr on 32 of 64, all trained. Then groups
- * as rounds have them, 4 completions of a prompt, first with a copy of the prompt for each and then
- * with one for all ("shared"); tokens are those of the copies, so the two figures compare. The
+ * as rounds have them, 4 completions of a prompt: first with a copy of the prompt for each, then
+ * with one for all ("shared"). Tokens are those of the copies, so the two figures compare. The
  * figure is of the fastest step, and the median beside it: others may use the machine. */
 #include "base/clock.h"
 #include "base/mem.h"

@@ -1,6 +1,6 @@
 /* Which sequences have pages of keys and values in a step. Suspended sequences lose theirs first.
- * Then the older goes first, always: an older sequence takes a page from the youngest that has any,
- * and that one starts again when there is room. So the oldest always gets on, and nothing waits for
+ * Among the others the older goes first, always: an older sequence takes the pages of the youngest,
+ * which starts again when there is room. So the oldest always gets on, and nothing waits for
  * ever. */
 #include "model/engine/engine_state.h"
 #include <assert.h>
@@ -25,7 +25,7 @@ static int whole_pages(const struct slot *slot)
     return slot->prompt_tokens / KV_PAGE;
 }
 
-/* A slot of the request whose whole pages of the prompt are computed, other than itself. */
+/* Another slot of the request, which has computed the whole pages of the prompt. NULL: none. */
 static const struct slot *mate_of(const struct engine *e, const struct slot *slot)
 {
     for (int i = 0; i < e->actives; i++) {
@@ -37,7 +37,7 @@ static const struct slot *mate_of(const struct engine *e, const struct slot *slo
     return NULL;
 }
 
-/* Whether an older slot of the request is about to compute them. */
+/* Whether an older slot of the request is about to compute these pages. */
 static bool mate_is_coming(const struct engine *e, const struct slot *slot)
 {
     for (int i = 0; i < e->actives && e->active[i]->order < slot->order; i++)
@@ -60,12 +60,12 @@ err_t engine_adopt(struct engine *e, struct slot *slot, const struct slot *first
 {
     struct backend *be = e->model->be;
     const int whole = whole_pages(slot);
-    engine_drop_pages(e, slot); // what a step that failed has left
+    engine_drop_pages(e, slot); // pages that a failed step left behind
     share(e, slot, first);
     if (slot->prompt_tokens % KV_PAGE) {
         const int32_t page = pages_take(e->pages);
         if (page < 0)
-            return OK; // it computes the rest of the prompt when there is room
+            return OK; // the slot computes the rest of the prompt when there is room
         slot->page[slot->pages++] = page;
         TRY(be->ops->kv_copy(be, e->kv, page, first->page[whole]));
     }
@@ -73,14 +73,15 @@ err_t engine_adopt(struct engine *e, struct slot *slot, const struct slot *first
     return OK;
 }
 
-/* Whether dropping its pages frees any: those it shares come first. */
+/* Whether dropping the slot's pages frees any. Shared pages come first, so the last one tells. */
 static bool holds_its_own(const struct engine *e, const struct slot *slot)
 {
     return slot->pages && pages_holders(e->pages, slot->page[slot->pages - 1]) == 1;
 }
 
-/* Whose pages slot may take: of the suspended, or of those younger than slot, the youngest that
- * holds some of its own. If none does, the youngest that shares pages with others than slot. */
+/* The slot whose pages `slot` may take: one of the suspended, or one that is younger than slot. The
+ * youngest with pages of its own comes first, then the youngest of another request that has any.
+ * NULL: none. */
 static struct slot *victim_of(const struct engine *e, const struct slot *slot, bool suspended)
 {
     struct slot *victim = NULL;
@@ -109,8 +110,8 @@ static bool preempt_one(struct engine *e, const struct slot *slot)
     return true;
 }
 
-/* Pages for all that slot knows. Who starts leaves some free, so that it is not thrown out again by
- * those already at work. */
+/* Takes pages for all tokens of slot. A slot that starts leaves some free: else those already at
+ * work would soon take its pages back. */
 static bool claim(struct engine *e, struct slot *slot, int working)
 {
     const bool starts = !slot->pages;
@@ -146,6 +147,6 @@ void engine_claim_all(struct engine *e)
         working += slot->ready;
         behind = behind || !slot->ready;
         if (!slot->ready)
-            slot->again = 0; // who waits for room does not hold up new weights
+            slot->again = 0; // new weights do not wait for a slot without room
     }
 }

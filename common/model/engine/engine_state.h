@@ -7,25 +7,26 @@
 enum { HEAD_ROWS = 64 };
 
 /* WAITING: another slot of the request computes the prompt. RUNNING without pages: the slot waits
- * for room, or has lost its pages to an older one. SUSPENDED: no step touches the slot; others may
- * take its pages. */
+ * for room, or has lost its pages to another. SUSPENDED: no step computes for the slot, and others
+ * may take its pages. */
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_RUNNING, SLOT_SUSPENDED };
 
 struct slot {
     enum slot_state state;
     uint64_t tag, order; // order: of admission
-    int completion;      // 0: computes the prompt for the others
+    int completion;      // 0..k-1, of the request
     int prompt_tokens, max_tokens;
-    int length, cached, again; // tokens known; whose KV is in its pages; was, before new weights
+    int length, cached; // tokens of prompt and completion; of those with KV in the slot's pages
+    int again;          // tokens with KV before new weights, until as many have it again; 0: none
     struct sampling sampling;
     int32_t stop[ENGINE_STOPS_MAX];
     int stops;
     engine_stopped *stopped;
     void *stopped_arg;
-    int32_t *page;  // (pages of max_context); the one that holds position `cached` is its own
-    int pages;      // held by the sequence
-    bool ready;     // has room for this step
-    int32_t *token; // (max_context) prompt, then completion
+    int32_t *page;         // (pages of max_context); the one with position `cached` is never shared
+    int pages;             // held by the sequence
+    bool ready;            // has room for this step
+    int32_t *token;        // (max_context) prompt, then completion
     float *logp, *sampled; // (max_context) of the completion's tokens
     int spans, span_capacity;
     struct engine_span *span;
@@ -47,7 +48,7 @@ struct engine {
     int32_t *token, *position; // (step_rows) this step's
     struct segment *segment;   // (slots)
     struct slot **owner;       // (slots) whose segment it is
-    struct slot **pick;        // (slots) who lacks several tokens; then who draws
+    struct slot **pick;        // (slots) those that draw in this step
     int rows, segments;
     int32_t *row; // (slots) of the hidden states
     /* (slots) the draws of one block of head rows, with their slots. first: the slot whose prompt a

@@ -162,7 +162,7 @@ static void commit(struct engine *e)
         e->counters.prefill_tokens += (uint64_t)(e->segment[i].count - decodes);
     }
     e->counters.recomputed_tokens += (uint64_t)(behind - engine_rebuilding(e));
-    for (int i = 0; i < e->segments; i++) // what is lost from here on was not lost to new weights
+    for (int i = 0; i < e->segments; i++) // all is computed again: later losses are no rebuild
         if (e->owner[i]->cached >= e->owner[i]->again)
             e->owner[i]->again = 0;
     for (int i = 0; i < e->actives; i++)

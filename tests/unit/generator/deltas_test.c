@@ -1,6 +1,5 @@
-/* A hundred real updates brought over as deltas, packed and plain, and some of them as jumps: the
- * generator's weights, digest and greedy completions are those of one that loads the last version
- * whole. */
+/* A hundred real updates come as deltas, packed and plain, and some as jumps. The generator then
+ * has the weights, digest and greedy completions of one that loads the last version whole. */
 #include "model/backward.h"
 #include "model/engine/engine.h"
 #include "model/optimizer.h"
@@ -31,7 +30,7 @@ static void update(struct learner *learner, uint64_t number)
     tiny_batch_done(&batch);
 }
 
-/* What a subscriber does with a delta, beside the stream, to values of its own. */
+/* Applies a delta to values, as a subscriber does, but without a stream. */
 static void follow(struct staging *staging, const struct delta *delta, bool packed, bf16 *values,
                    struct digest *digest)
 {

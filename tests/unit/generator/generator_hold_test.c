@@ -1,4 +1,4 @@
-/* What can hold a generator up, in order of precedence. */
+/* The causes that hold a generator up, in order of precedence. */
 #include "generator/generator_hold.h"
 #include "testing/testing.h"
 #include <string.h>
@@ -28,7 +28,7 @@ static void each_cause_in_its_order(void **)
     facts.stands = true;
     assert_int_equal(generator_hold(&facts, 19).cause, HOLD_PAUSED);
     facts.stands = false;
-    peer_down(weights, "lost", 19); // it decodes with what it has
+    peer_down(weights, "lost", 19); // the weights in force serve on
     assert_int_equal(generator_hold(&facts, 20).cause, HOLD_NONE);
     for (int i = 0; i < PEER_BREAKS; i++) {
         peer_up(weights, 20);

@@ -1,5 +1,5 @@
-/* New weights at odd moments, in each mode: every version's weights are kept, so every stamped bit
- * can be compared with a full forward at the version that its span names. */
+/* New weights at odd moments, in each mode. The test keeps every version's weights. So each stamped
+ * bit can be compared with a full forward at its span's version. */
 #include "generator/swap.h"
 #include "model/forward.h"
 #include "unit/model/tiny.h"
@@ -54,7 +54,7 @@ struct trial {
     enum recipe_in_flight mode;
     struct rng rng;
     uint64_t draws;
-    struct model *model; // what the engine decodes with
+    struct model *model; // the engine's
     struct engine *engine;
     struct swap *swap;
     struct wanted wanted[REQUESTS];
@@ -457,7 +457,7 @@ static void finish_admits_nothing_until_all_are_done(void **state)
     assert_ok(engine_admit(m->trial.engine, &m->trial.wanted[0].request));
     while (sampled(m) < 103)
         step(m, "");
-    swap_force(swap); // what is in force is not to be trusted: no waiting, and no KV of it stays
+    swap_force(swap); // the weights in force are wrong: no waiting, and none of their KV stays
     assert_false(swap_wants(swap));
     swap_offer(swap);
     assert_true(swap_wants(swap));

@@ -178,7 +178,7 @@ static void recomputing_shares_again(void **state)
         while (engine_active(engine)) {
             assert_ok(engine_step(engine, &c, &n));
             for (int i = 0; i < n; i++, done++) {
-                struct wanted joined = w; // what was there at the swap, as one prompt
+                struct wanted joined = w; // the tokens before the swap, as one prompt
                 struct engine_completion tail = c[i];
                 assert_int_equal(c[i].spans, 2);
                 const int at = (int)c[i].span[1].first_token;

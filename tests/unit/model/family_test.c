@@ -1,5 +1,5 @@
-/* What a row of a family says is what the model is: every row of the table, and two that only this
- * test has, with biases everywhere and a second head. */
+/* A model computes as its family's row says. The rows are those of the table and two of this test,
+ * which have biases everywhere and a second head. */
 #include "model/workspace.h"
 #include "reference.h"
 

@@ -88,7 +88,7 @@ static void a_saved_directory_loads_as_the_same_model(void **state)
     }
 }
 
-/* What a directory holds when one tensor is replaced: name NULL drops it. */
+/* A directory in which one tensor is replaced; name NULL drops it. */
 static const char *directory_with(struct model *model, int at, struct tensor_source tensor,
                                   int extra)
 {

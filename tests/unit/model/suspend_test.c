@@ -23,7 +23,7 @@ static void admit(struct engine *engine, struct wanted *w)
     assert_ok(engine_admit(engine, &w->request));
 }
 
-/* What came out of a request, to be compared with another run of it. */
+/* The completions of a request, to be compared with those of another run. */
 struct outcome {
     int ended;
     int32_t token[K_MAX][TOKENS];
@@ -57,8 +57,8 @@ static void step(struct trial *t)
     }
 }
 
-/* Suspends the completions of `which` (a bit each) after `at` steps, lets the rival run for APART
- * steps, and goes on to the end. Returns preemptions. */
+/* Suspends the completions of `which` (a bit each) after `at` steps, runs the rival for APART
+ * steps, resumes, and steps to the end. Returns how often pages were given up. */
 static uint64_t run(struct model *model, struct forward *full, struct trial *t, int pages, int at,
                     unsigned which)
 {
@@ -98,8 +98,8 @@ static uint64_t run(struct model *model, struct forward *full, struct trial *t, 
     return engine_counters(engine)->preemptions;
 }
 
-/* Prompts of 61 and 130 tokens: before any step, in the midst of the prompt, after the first token,
- * where a page ends (64, 128), and shortly before the end. */
+/* Prompts of 61 and 130 tokens. They are suspended before any step, in the midst of the prompt,
+ * after the first token, where a page ends (64, 128), and shortly before the end. */
 static void the_bits_are_those_of_one_that_went_on(void **state)
 {
     (void)state;
@@ -139,8 +139,8 @@ static void the_bits_are_those_of_one_that_went_on(void **state)
     print_message("%llu times keys and values were given up\n", (unsigned long long)given_up);
 }
 
-/* The rival is younger, and yet takes the pages of an older one that is suspended; nobody who runs
- * loses any. */
+/* The rival is younger, and yet takes the pages of an older sequence that is suspended. No running
+ * sequence loses pages. */
 static void the_suspended_lose_their_pages_first(void **state)
 {
     (void)state;
@@ -172,8 +172,8 @@ static void the_suspended_lose_their_pages_first(void **state)
     assert_int_equal(engine_free_pages(engine), 7);
 }
 
-/* Weights that come meanwhile do not wait for the suspended; with recompute its tail is that of the
- * new weights alone. */
+/* New weights do not wait for a suspended completion. With recompute the tokens after its
+ * resumption are those of the new weights alone. */
 static void new_weights_come_while_suspended(void **state)
 {
     (void)state;
@@ -201,7 +201,7 @@ static void new_weights_come_while_suspended(void **state)
         assert_ok(engine_step(engine, &c, &n));
     assert_int_equal(c->spans, 2);
     assert_int_equal(c->span[1].first_token, 10);
-    struct wanted joined = w; // what was there at the swap, as one prompt
+    struct wanted joined = w; // the tokens before the swap, as one prompt
     struct engine_completion tail = *c;
     joined.request.prompt_tokens += 10;
     memcpy(joined.prompt + 80, c->token, 10 * sizeof *c->token);
