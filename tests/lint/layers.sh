@@ -42,7 +42,6 @@ zstd.h: common/weights/
 rocksdb/: daemons/learner/store/
 pcre2.h: daemons/rewarder/scorers/
 ncurses.h: ctl/look/screen.c
-sanitizer/: common/base/ common/svc/ common/rpc/ common/tensor/
 pthread.h: common/base/ common/svc/ common/rpc/ common/tensor/
 threads.h: common/base/ common/svc/ common/rpc/ common/tensor/
 stdatomic.h: common/base/ common/svc/ common/rpc/ common/tensor/

@@ -200,5 +200,19 @@ rm "$tree/common/rl/b.c"
     echo "circles: an object without a source counted"
     failed=1
 }
-((failed)) || echo "$((cases + 4)) cases"
+
+# One function with a caller, one without; and a row of the table that has a caller by now.
+objects="$tree/CMakeFiles/rlhfd_rl.dir/common/rl"
+rm -rf "$tree" && mkdir -p "$objects" "$tree/common/rl"
+echo "CMAKE_HOME_DIRECTORY:INTERNAL=$tree" >"$tree/CMakeCache.txt"
+echo 'int called(void) { return 1; } int rng_below(void) { return called(); } int lonely(void) { return rng_below(); }' \
+    >"$tree/common/rl/a.c"
+cc -fPIC -c "$tree/common/rl/a.c" -o "$objects/a.c.o"
+said=$("$here/unused.sh" "$tree" 2>&1) && status=0 || status=$?
+[[ $status == 1 && $said == *"common/rl/a.c: lonely has no caller"* && $said != *"a.c: called"* &&
+    $said == *"rng_below has a caller"* && $said == *"grid_text is gone"* ]] || {
+    echo "unused: wanted lonely, rng_below and grid_text, got status $status: $said"
+    failed=1
+}
+((failed)) || echo "$((cases + 5)) cases"
 exit $failed

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Functions and data with external linkage that no library and no program uses: unused.sh [BUILD]. A test is no user.
-# Prints each with its source; 1 if there is one. A use is a relocation in an object of ours, its own included: the
+# Prints each with its source, and each row below that is out of date; 1 if there is one. A use is a relocation in an object of ours, its own included: the
 # libraries are built with -fPIC, so a call inside one object leaves a relocation too.
 set -euo pipefail
 cd "${1:-build}"
@@ -34,7 +34,7 @@ root=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' CMakeCache.txt)
 symbols()
 {
     local object source
-    printf '%s\n' "${KNOWN[@]}" | sed 's/\t.*//; s/^/U /'
+    printf '%s\n' "${KNOWN[@]}" | sed 's/\t.*//; s/^/K /'
     find CMakeFiles/rlhf*.dir -path '*/CMakeFiles/rlhfd_proto.dir' -prune -o -name '*.o' -print | sort | while read -r object; do
         source=${object#*.dir/} source=${source%.o}
         [[ -e $root/$source ]] || continue # of a file that was renamed since
@@ -44,12 +44,18 @@ symbols()
 }
 
 symbols | awk '
+    $1 == "K" { known[$2] = 1 }
     $1 == "U" { used[$2] = 1 }
     $1 == "D" { at[$2] = $3 }
     END {
         for (name in at)
-            if (!(name in used)) {
+            if (!(name in used) && !(name in known)) {
                 print at[name] ": " name " has no caller outside tests"
+                bad = 1
+            }
+        for (name in known)
+            if (name in used || !(name in at)) {
+                print "tests/lint/unused.sh: " name (name in used ? " has a caller" : " is gone") ": its row goes, too"
                 bad = 1
             }
         exit bad
