@@ -70,6 +70,16 @@ static struct process start_generator(const struct ring *ring, const char *log, 
                          "--set", to_learner, "--set", to_rewarder, "--set", set, NULL);
 }
 
+/* `rlhfctl up` with a ring that has trained two rounds and does not end by itself. */
+static struct process start_up(struct ring *ret)
+{
+    *ret = ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
+    struct process up =
+        process_start(ret->log, "rlhfctl", "up", ret->recipe, "--run", ret->run, NULL);
+    ring_wait_rounds(ret, 2, RUN_MS);
+    return up;
+}
+
 static void drain(struct process *up)
 {
     process_kill(up, SIGINT);
@@ -81,11 +91,8 @@ static void drain(struct process *up)
 static void two_with_one_name_do_not_end_the_run(void **state)
 {
     (void)state;
-    struct ring ring =
-        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
-    struct process up =
-        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
-    ring_wait_rounds(&ring, 2, RUN_MS);
+    struct ring ring;
+    struct process up = start_up(&ring);
     SCOPED_MEM char *log = file_join(ring.directory, "second.log");
     SCOPED_MEM char *first_log = file_join(ring.run, "logs/generator.log");
     SCOPED_MEM char *learner_log = file_join(ring.run, "logs/learner.log");
@@ -107,11 +114,8 @@ static void a_forged_hello_ends_nothing(void **state)
 {
     (void)state;
     static const uint64_t forged[] = {UINT64_MAX, 1, INT64_MAX, 0};
-    struct ring ring =
-        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
-    struct process up =
-        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
-    ring_wait_rounds(&ring, 2, RUN_MS);
+    struct ring ring;
+    struct process up = start_up(&ring);
     SCOPED_MEM char *learner = address_of(&ring, "learner");
     SCOPED_VALUE(hello) hello = hello_of(&ring);
     const int generator = ring_pid(&ring, "generator");
@@ -145,11 +149,8 @@ static void a_forged_hello_ends_nothing(void **state)
 /* A generator whose log-probabilities are not ours to the bit is welcome, and told of. */
 static void other_numerics_join(void **)
 {
-    struct ring ring =
-        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
-    struct process up =
-        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
-    ring_wait_rounds(&ring, 2, RUN_MS);
+    struct ring ring;
+    struct process up = start_up(&ring);
     SCOPED_MEM char *learner = address_of(&ring, "learner");
     SCOPED_MEM char *learner_log = file_join(ring.run, "logs/learner.log");
     SCOPED_VALUE(hello) hello = hello_of(&ring);
@@ -183,11 +184,8 @@ static void other_numerics_join(void **)
 static void a_superseded_process_stays_out_after_a_restart(void **state)
 {
     (void)state;
-    struct ring ring =
-        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
-    struct process up =
-        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
-    ring_wait_rounds(&ring, 2, RUN_MS);
+    struct ring ring;
+    struct process up = start_up(&ring);
     SCOPED_MEM char *learner = address_of(&ring, "learner");
     SCOPED_VALUE(hello) hello = hello_of(&ring);
     struct lease_request request = {.run = (char *)"test",
@@ -221,6 +219,15 @@ static void a_superseded_process_stays_out_after_a_restart(void **state)
     ring_audit(&ring);
 }
 
+static void assert_ends(const struct ring *ring, struct process *up)
+{
+    int status = process_wait(up, RUN_MS);
+    SCOPED_MEM char *text = file_text(ring->log);
+    if (status)
+        print_error("%s\n", text);
+    assert_int_equal(status, 0);
+}
+
 static void remove_from(const struct ring *ring, const char *name)
 {
     SCOPED_MEM char *path = file_join(ring->run, name);
@@ -243,12 +250,7 @@ static void what_is_left_of_a_lost_store_is_told_apart(void **state)
     remove_from(&ring, "checkpoints");
     remove_from(&ring, "metrics.jsonl");
     process_kill(&up, SIGCONT);
-    int status = process_wait(&up, RUN_MS);
-    if (status) {
-        SCOPED_MEM char *text = file_text(ring.log);
-        print_error("%s\n", text);
-    }
-    assert_int_equal(status, 0);
+    assert_ends(&ring, &up);
     struct ring_result r = ring_read(&ring);
     assert_int_equal(r.rounds, 40);
     assert_int_equal((int)r.lag_max, 0);
@@ -289,12 +291,7 @@ static void versions_after_an_older_copy_are_replaced(void **state)
         process_kill(&up, SIGCONT);
         clock_sleep_ms(200); // it sees the end, and starts the learner again
     }
-    int status = process_wait(&up, RUN_MS);
-    if (status) {
-        SCOPED_MEM char *text = file_text(ring.log);
-        print_error("%s\n", text);
-    }
-    assert_int_equal(status, 0);
+    assert_ends(&ring, &up);
     assert_int_equal(ring_read(&ring).rounds, 40);
     ring_audit(&ring);
 }

@@ -285,6 +285,9 @@ struct silence {
     int status;
 };
 
+typedef void (*answer_fn)(struct rpc_call *call, struct rpc_message *message,
+                          const struct ProtobufCMessage *pb, void *user);
+
 static void say_nothing(struct rpc_call *call, struct rpc_message *message,
                         const struct ProtobufCMessage *pb, void *user)
 {
@@ -299,10 +302,19 @@ static void look_for_end(void *arg)
         loop_stop(silence->loop);
 }
 
-/* Runs a rewarder and a generator against a learner of these methods; each ends with this status
- * and these words. */
-static void end_at_learner(const struct rpc_method *methods, int status, const char *says)
+/* Runs a rewarder and a generator against a learner that answers so; each ends with this status and
+ * these words. */
+static void end_at_learner(answer_fn append, answer_fn lease, int status, const char *says)
 {
+    const struct rpc_method methods[] = {
+        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = append}, 0},
+        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = lease}, 0},
+        {.path = "/rlhfd.v1.Weights/Subscribe",
+         .kind = RPC_BIDI,
+         .callers = CALLER_ANY,
+         .handlers = {.message = say_nothing}},
+        {0},
+    };
     static const struct {
         const char *daemon, *key, *listen;
     } rows[] = {{"rlhfd-rewarder", "rewarder.learner", "rewarder.listen=127.0.0.1:0"},
@@ -335,22 +347,10 @@ static void end_at_learner(const struct rpc_method *methods, int status, const c
 static void a_peer_that_answers_no_hello(void **state)
 {
     (void)state;
-    static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Replay/Append", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = say_nothing}, 0},
-        {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI, CALLER_ANY, {.message = say_nothing}, 0},
-        {"/rlhfd.v1.Weights/Subscribe",
-         NULL,
-         NULL,
-         RPC_BIDI,
-         CALLER_ANY,
-         {.message = say_nothing},
-         0},
-        {0},
-    };
-    end_at_learner(methods, 1, "the learner was not reached in 2 s");
+    end_at_learner(say_nothing, say_nothing, 1, "the learner was not reached in 2 s");
 }
 
-/* Forged: what a build of another protocol answers to a hello. */
+/* Forged: the answer that a build of another protocol gives to a hello. */
 static void answer(struct rpc_call *call, const struct bytes *bytes)
 {
     SCOPED(rpc_message) message = rpc_message_copy(bytes->data, bytes->len);
@@ -378,31 +378,8 @@ static void grant_otherwise(struct rpc_call *call, struct rpc_message *message,
 static void a_learner_of_another_build(void **state)
 {
     (void)state;
-    static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Replay/Append",
-         NULL,
-         NULL,
-         RPC_BIDI,
-         CALLER_ANY,
-         {.message = welcome_otherwise},
-         0},
-        {"/rlhfd.v1.Prompts/Lease",
-         NULL,
-         NULL,
-         RPC_BIDI,
-         CALLER_ANY,
-         {.message = grant_otherwise},
-         0},
-        {"/rlhfd.v1.Weights/Subscribe",
-         NULL,
-         NULL,
-         RPC_BIDI,
-         CALLER_ANY,
-         {.message = say_nothing},
-         0},
-        {0},
-    };
-    end_at_learner(methods, 4, "speaks protocol 99, this process 3: start daemons of one build");
+    end_at_learner(welcome_otherwise, grant_otherwise, 4,
+                   "speaks protocol 99, this process 3: start daemons of one build");
 }
 
 /* A learner on a backend's module: its exit status and output. It is killed once it listens. */

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "learner/store/audit/audit.h"
 #include "learner/store/changes.h"
+#include "learner/store/db.h"
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "learner/store/store.h"
@@ -164,6 +165,26 @@ static inline struct audit kit_audit(const char *dir)
         assert_ok(store_audit(dir, stderr, &audit));
     assert_int_equal(audit.errors, 0);
     return audit;
+}
+
+/* Audits a store in which one record was changed behind its back; the findings must name it. */
+static inline void kit_audit_finds(const char *dir, enum db_family family, const void *key,
+                                   size_t len, const struct bytes *value, const char *what)
+{
+    SCOPED(db) db = NULL;
+    assert_ok(db_open(dir, false, &db));
+    db_put(db, family, key, len, value->data, value->len);
+    assert_ok(db_commit(db));
+    db_free(STEAL(db));
+    char *text = NULL;
+    size_t text_len;
+    struct audit audit;
+    FILE *out = open_memstream(&text, &text_len);
+    assert_ok(store_audit(dir, out, &audit));
+    fclose(out);
+    if (!audit.errors || !strstr(text, what))
+        fail_msg("no '%s' in:\n%s", what, text);
+    free(text);
 }
 
 /* An open store; its end is audited. */

@@ -1,5 +1,4 @@
 #include "learner/store/audit/audit.h"
-#include "learner/store/db.h"
 #include "learner/store/record.h"
 #include "unit/learner/store_kit.h"
 
@@ -38,27 +37,10 @@ static void a_sound_store_is_counted(void **)
     assert_int_equal(audit.lag_max, 1);
 }
 
-/* Audits a store in which one record was changed behind its back; the findings must name it. */
 static void finds(enum db_family family, const void *key, size_t len, const struct bytes *value,
                   const char *what)
 {
-    const char *dir = store_with_history();
-    SCOPED(db) db = NULL;
-    assert_ok(db_open(dir, false, &db));
-    db_put(db, family, key, len, value->data, value->len);
-    assert_ok(db_commit(db));
-    db_free(STEAL(db));
-    char *text = NULL;
-    size_t text_len;
-    struct audit audit;
-    FILE *out = open_memstream(&text, &text_len);
-    assert_ok(store_audit(dir, out, &audit));
-    fclose(out);
-    if (!audit.errors || !strstr(text, what)) {
-        print_error("no '%s' in:\n%s", what, text);
-        fail();
-    }
-    free(text);
+    kit_audit_finds(store_with_history(), family, key, len, value, what);
 }
 
 static void every_kind_of_damage_is_found(void **)

@@ -363,20 +363,7 @@ static void finds(enum db_family family, const void *key, size_t len, const stru
         dir = f->dir;
         fixture_free(f);
     }
-    SCOPED(db) db = NULL;
-    assert_ok(db_open(dir, false, &db));
-    db_put(db, family, key, len, value->data, value->len);
-    assert_ok(db_commit(db));
-    db_free(STEAL(db));
-    char *text = NULL;
-    size_t text_len;
-    struct audit audit;
-    FILE *out = open_memstream(&text, &text_len);
-    assert_ok(store_audit(dir, out, &audit));
-    fclose(out);
-    if (!audit.errors || !strstr(text, what))
-        fail_msg("no '%s' in:\n%s", what, text);
-    free(text);
+    kit_audit_finds(dir, family, key, len, value, what);
 }
 
 static void the_audit_finds_what_is_wrong_with_branches(void **)
