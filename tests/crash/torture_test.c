@@ -158,6 +158,8 @@ static void a_damaged_one_is_replaced(void **)
         assert_int_equal(newest_of_whole(&kit), kit.round);
     }
     fault_end();
+    print_message("damaged checkpoint: %d faults\n", (int)walk.points);
+    assert_true(walk.points > 100);
     kit_done(&kit);
 }
 

@@ -5,6 +5,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "learner/store/counts.h"
+#include "learner/store/history.h"
 #include "testing/daemons.h"
 #include "testing/testing.h"
 #include "testing/weights.h"
@@ -39,6 +41,17 @@ static json_t *expected(void)
         weights = weights_after(&d);
     }
     return weights;
+}
+
+static uint64_t leases_expired(const struct ring *ring)
+{
+    struct store_counts counts;
+    SCOPED(store) store = NULL;
+    SCOPED_MEM char *path = file_join(ring->run, "store");
+    assert_ok(store_read(path, &store));
+    store_counts(store, &counts);
+    print_message("%d leases expired\n", (int)counts.expired);
+    return counts.expired;
 }
 
 static void jump(const char *path, int64_t ms)
@@ -95,6 +108,7 @@ static void a_learner_stands_still(void **)
         process_kill(&d.process[LEARNER], SIGCONT);
     }
     json_t *weights = weights_after(&d);
+    assert_true(leases_expired(&ring) > 0);
     assert_true(json_equal(weights, expected()));
     json_decref(weights);
 }
