@@ -245,8 +245,8 @@ static void storage_failed(void *arg, err_t why)
 
 /* ---- putting it together */
 
-/* Of a store that is made now: one that is lost and made again under the same name is another, and
- * what generators of the first still hold is told apart. */
+/* The lineage of a new store is random. A store that is lost and made again under the same name so
+ * has another, and work that generators hold from the first is told apart. */
 static err_t first_lineage(uint32_t *ret)
 {
     uint64_t drawn;

@@ -31,7 +31,7 @@ static void copy_flat(const char *from, const char *to)
     }
 }
 
-/* ---- what a store does, and what of it was acknowledged */
+/* ---- writes of a store, and the acknowledged ones */
 
 struct acknowledged {
     uint64_t granted, stored, rounds, versions;
@@ -66,7 +66,8 @@ static err_t work(struct store *store, struct acknowledged *ret)
     return OK;
 }
 
-/* What a store has: a batch whose sync failed may be there, so at most one call more than said. */
+/* The store has all that was acknowledged, and at most one call more: a batch whose sync failed may
+ * be there. */
 static void assert_has(const char *dir, const struct acknowledged *said)
 {
     SCOPED(store) store = NULL;
@@ -200,7 +201,7 @@ static void assert_whole_copy(const char *path, const struct acknowledged *said)
     assert_has(store, said);
 }
 
-/* Neither does the store that is copied take harm. */
+/* The store that is copied takes no harm either. */
 static void a_backup_is_whole_or_not_there(void **)
 {
     struct acknowledged said = {0};

@@ -1,7 +1,6 @@
-/* Each disk call of ours fails in turn: of a checkpoint, of the files that daemons announce
- * themselves in and lock, of a whole training process. What is on disk afterwards is old or new and
- * never half, the error is one line that names file and cause, and what starts again comes to the
- * same weights. */
+/* Each disk call of ours fails in turn: of a checkpoint, of a daemon's announcement and lock, of a
+ * whole training process. Afterwards each file is old or new and never half. The error is one line
+ * that names file and cause. A process that starts again comes to the same weights. */
 #include "admin/announce.h"
 #include "learner/publish/evals.h"
 #include "learner/round/report.h"
@@ -74,7 +73,7 @@ static void kit_done(struct kit *kit)
     backend_free(kit->be);
 }
 
-/* Every name that is there leads to a whole one. Returns the newest one's round. */
+/* Every checkpoint's name leads to a whole one. Returns the newest one's round. */
 static uint64_t newest_of_whole(const struct kit *kit)
 {
     SCOPED_VALUE(checkpoint_list) list = {0};
@@ -295,7 +294,7 @@ static bool train_with(const struct fault *fault, const char *path)
     return reached;
 }
 
-/* From the n-th change on the disk takes none: as if the process had died there. */
+/* The disk takes no change from the n-th on, as if the process had died there. */
 static void training_starts_again_from_any_call(void **)
 {
     static const char *const paths[] = {"checkpoints", "metrics.jsonl"};

@@ -18,7 +18,7 @@ static double rejected(const struct daemons *d)
     return daemons_metric(d, LEARNER, "rlhfd_groups_appended_total{outcome=\"rejected\"}");
 }
 
-/* Late where several completions have an early x, y or z. */
+/* A group is late if several of its completions have an early x, y or z. */
 static void what_is_late_leaves_and_the_ring_goes_on(void **state)
 {
     (void)state;

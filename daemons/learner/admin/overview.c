@@ -1,4 +1,4 @@
-/* What the learner's status says beside metrics: groups by their lag, why it waits. */
+/* The learner's status beside metrics: groups by their lag, why it waits. */
 #include "base/mem.h"
 #include "learner/admin/services.h"
 #include "learner/lease/leasing.h"

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* What a job does to the run: READS beside a learner, CHANGES one that is there, or makes its
+/* Access of a job to the run: READS beside a learner, CHANGES one that is there, or makes its
  * directory and WRITES there. */
 enum job_access { READS, CHANGES, WRITES };
 

@@ -249,7 +249,7 @@ static bool is_empty(const char *directory)
     return empty;
 }
 
-/* What stands at the output's path is removed for the new model: that may be a model, and nothing
+/* The new model replaces whatever stands at the output's path: that may be a model, and nothing
  * else. */
 static err_t choose_output(struct sft *sft)
 {

@@ -13,7 +13,7 @@ struct lessee {
     struct lessee *next;
     struct rpc_call *call; // a reference
     char *generator;
-    char *forward; // as its hello said; "": nothing
+    char *forward; // forward id of its numerics, from its hello; "": not given
     uint64_t term, version;
     uint32_t lineage;    // of version
     uint32_t want, held; // slots it would take; leases it has been granted over this stream
@@ -21,8 +21,8 @@ struct lessee {
     double first_idle_s, first_busy_s, first_tokens; // as the hello said
     bool told;                                       // knows that the run is over
     bool leaves;                                     // was sent away
-    bool holds;                                      // its decoding stands still, as last said
-    bool asked;                                      // since then, to stand still or go on
+    bool holds;                                      // last report: its decoding stands still
+    bool asked;                                      // has been asked to change `holds` since then
     const char *waits_for;                           // as in leasing_worker
     double since_s;                                  // connected
     double rate_s, rate_tokens, tokens_per_s;        // tokens at rate_s, and since
@@ -55,11 +55,11 @@ struct leasing {
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
 
-/* Asks a generator to stop decoding (holds) or to go on, if it does otherwise. The question is
- * repeated with each of its heartbeats, for a stream may have been lost. */
+/* Asks a generator to stop decoding (holds) or to go on, if it does otherwise. The request is
+ * repeated at each of its heartbeats, as a stream may have been lost. */
 void lessee_hold(struct lessee *lessee, bool holds);
 
-/* Counting begins at the hello's figures: the stream before has counted up to them. */
+/* Counting begins at the hello's figures: the earlier stream has counted up to them. */
 void lessee_count_from(struct lessee *lessee, const struct lease_request *hello);
 
 /* Counters of one stream only grow. The growth is added to the totals, at most as much as can have

@@ -47,9 +47,9 @@ static const char *foreign(const struct store *store, const struct group *group)
                                          : "its id does not follow from its slot and attempt";
 }
 
-/* Its lease's lineage and the versions name its weights: tokens are drawn by that lineage's or, if
- * its lease was revoked by a fork and it went on, by those of the branch after, whose numbers above
- * the fork are above this limit too. */
+/* Up to this version the group's lineage and this history have the same weights. A generator may go
+ * on with a group whose lease a fork revoked, by weights of the new branch. The versions of these
+ * are above the limit, as are those that the fork cut off. */
 static uint64_t valid_up_to(const struct store *store, const struct group *group)
 {
     uint64_t limit = 0;
@@ -57,7 +57,7 @@ static uint64_t valid_up_to(const struct store *store, const struct group *group
     return limit;
 }
 
-/* What speaks against its contents; else its age. */
+/* The fault of its contents, or NULL and its age. */
 static const char *unfit(const struct store *store, const struct slot *slot,
                          const struct group *group, const struct summary *summary,
                          uint64_t *ret_age)

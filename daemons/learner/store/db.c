@@ -87,8 +87,8 @@ static rocksdb_options_t *family_options(struct db *db, enum db_family family)
     return options;
 }
 
-/* RocksDB's own LOG stays empty: once a line of it could not be written, as on a full disk,
- * Debian's build ends the process by an assertion at the next one. */
+/* RocksDB's own LOG stays empty. Once a line cannot be written, as on a full disk, Debian's build
+ * fails an assertion at the next line and ends the process. */
 static rocksdb_options_t *database_options(void)
 {
     rocksdb_options_t *options = rocksdb_options_create();
@@ -115,8 +115,8 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* What an intact store never says when it is opened. When RocksDB cannot open CURRENT it suspects
- * its options first, and says so as an invalid argument. */
+/* Messages that an intact store never gives when it is opened. When RocksDB cannot open CURRENT it
+ * suspects its options first, and says so as an invalid argument. */
 static bool is_damage(const char *message)
 {
     if (strstr(message, first_open_failed) || strstr(message, "incompatible with filesystem"))

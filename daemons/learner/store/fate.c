@@ -1,4 +1,4 @@
-/* What becomes of slots: freed, failed, revoked, gone; and the sweep that keeps the bound on
+/* Moves of slots: freed, failed, revoked, gone; and the sweep that keeps the bound on
  * lag. */
 #include "base/mem.h"
 #include "learner/store/inner.h"

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* What is trained here, the policy first. */
+/* Models that are trained here, the policy first. */
 static const char *const names[] = {"policy"};
 enum { NAMES = sizeof names / sizeof *names };
 

@@ -64,9 +64,9 @@ static void report_totals(struct train *train, const struct drawn *drawn,
     train->seen = *now;
 }
 
-/* The limit on lag that the round was formed within, and the lag to come: a group waits as many
- * rounds as there are groups before it, (C + Q) / B (Little's law), and its weights were behind
- * already when it was leased. */
+/* The limit on lag under which the round was formed, and the lag to come. By Little's law a group
+ * waits (C + Q) / B rounds: as many as groups before it fill. Its weights were behind already when
+ * it was leased. */
 static void report_lag(const struct train *train, const struct drawn *drawn,
                        struct round_report *report)
 {

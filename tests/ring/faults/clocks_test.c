@@ -95,7 +95,7 @@ static void the_wall_clock_jumps_both_ways(void **)
     json_decref(weights);
 }
 
-/* All its deadlines pass at once: leases end, and what comes back under them is of an old
+/* All its deadlines pass at once. Leases end, and groups that come back under them are of an old
  * attempt. */
 static void a_learner_stands_still(void **)
 {

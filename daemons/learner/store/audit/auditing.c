@@ -1,4 +1,4 @@
-/* What the audit finds. */
+/* Findings of the audit. */
 #include "learner/store/audit/auditing.h"
 #include <stdarg.h>
 
