@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 struct jsonl {
     int fd;
@@ -22,7 +21,7 @@ struct jsonl {
 struct scan {
     struct jsonl *jsonl;
     size_t room; // of jsonl->begin
-    XXH3_state_t *hash;
+    struct hash *hash;
     struct bytes line; // the part of a line that was read
 };
 
@@ -63,7 +62,7 @@ static err_t add_part(struct scan *scan, const char *part, size_t len)
 /* offset: of data in the file. */
 static err_t scan_chunk(struct scan *scan, const char *data, size_t len, uint64_t offset)
 {
-    XXH3_128bits_update(scan->hash, data, len);
+    hash_put(scan->hash, data, len);
     for (size_t at = 0; at < len;) {
         const char *newline = memchr(data + at, '\n', len - at);
         size_t end = newline ? (size_t)(newline - data) : len;
@@ -96,9 +95,6 @@ static err_t scan_file(struct scan *scan)
         TRY(add_row(scan, offset + 1)); // the last line may lack its newline
     if (!jsonl->rows)
         return err_new(ERR_INVALID, "'%s' has no rows", jsonl->path);
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(scan->hash));
-    memcpy(jsonl->digest.byte, canonical.digest, sizeof jsonl->digest.byte);
     return OK;
 }
 
@@ -113,12 +109,9 @@ err_t jsonl_open(const char *path, struct jsonl **ret)
         return err_errno(errno, "cannot open '%s'", path);
     if (!S_ISREG(status.st_mode))
         return err_new(ERR_INVALID, "'%s' is not a file", path); // rows are read again by offset
-    struct scan scan = {.jsonl = jsonl, .hash = XXH3_createState()};
-    if (!scan.hash)
-        return err_new(ERR_EXHAUSTED, "'%s': no memory to read it", path);
-    XXH3_128bits_reset(scan.hash);
+    struct scan scan = {.jsonl = jsonl, .hash = hash_begin()};
     err_t failed = scan_file(&scan);
-    XXH3_freeState(scan.hash);
+    jsonl->digest = hash_end(scan.hash);
     bytes_done(&scan.line);
     TRY(failed);
     *ret = STEAL(jsonl);
