@@ -29,8 +29,7 @@ static void values_done(struct column_values *column)
     free(column->data);
 }
 
-/* A new, zeroed element that keeps the ids ascending. */
-static struct column_values *place(struct column_list *list, unsigned id)
+struct column_values *column_list_place(struct column_list *list, unsigned id)
 {
     uint32_t at = list->count;
     list->at = mem_grow(list->at, list->count + 1, sizeof *list->at);
@@ -48,7 +47,7 @@ struct column_values *column_list_add(struct column_list *list, enum column id)
     if (column)
         values_done(column);
     else
-        column = place(list, id);
+        column = column_list_place(list, id);
     *column = (struct column_values){.id = id, .unit = row->unit, .dtype = row->dtype, .width = 1};
     return column;
 }
@@ -150,7 +149,7 @@ static err_t check_column(const PbColumn *pb, unsigned before, const struct colu
 /* Takes over what protobuf-c allocated (with malloc). */
 static void take(PbColumn *pb, struct column_list *list)
 {
-    struct column_values *column = place(list, pb->id);
+    struct column_values *column = column_list_place(list, pb->id);
     column->unit = (enum column_unit)pb->unit;
     column->dtype = (enum column_dtype)pb->dtype;
     column->covered = (uint32_t)pb->n_completions;

@@ -37,6 +37,9 @@ struct column_values *column_list_find(const struct column_list *list, unsigned 
 /* The column of the table's row, empty, in its place; one that was there is replaced. */
 struct column_values *column_list_add(struct column_list *list, enum column id);
 
+/* A zeroed element in the place of an id that the list does not have. */
+struct column_values *column_list_place(struct column_list *list, unsigned id);
+
 void column_list_done(struct column_list *list);
 
 /* The k-th of a column's values, or of those of a completion. */

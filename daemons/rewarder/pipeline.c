@@ -79,15 +79,9 @@ static struct stage *stage_of(const struct item *item, const struct progress *pr
 /* A list that borrows the values. */
 static void gather(struct column_list *to, const struct column_list *from, uint64_t which)
 {
-    for (uint32_t k = 0; k < from->count; k++) {
-        if (from->at[k].id < COLUMNS && !(which & COLUMN_BIT(from->at[k].id)))
-            continue;
-        uint32_t at = to->count++;
-        to->at = mem_grow(to->at, to->count, sizeof *to->at);
-        for (; at > 0 && to->at[at - 1].id > from->at[k].id; at--)
-            to->at[at] = to->at[at - 1];
-        to->at[at] = from->at[k];
-    }
+    for (uint32_t k = 0; k < from->count; k++)
+        if (from->at[k].id >= COLUMNS || which & COLUMN_BIT(from->at[k].id))
+            *column_list_place(to, from->at[k].id) = from->at[k];
 }
 
 /* The group with its own columns and those of `which` that stages have filled. The array
