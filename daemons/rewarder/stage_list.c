@@ -38,12 +38,16 @@ struct opening {
 
 /* ---- an entry's keys */
 
-/* "exact, regex, ..." of the classes under a key. */
-static void list_classes(const struct opening *o, const char *under, struct bytes *ret)
+/* INVALID: "WRONG, did you mean 'x'?; allowed: x, y". Takes wrong. */
+static err_t not_among(char *wrong, const char *word, const char *const *names, size_t count)
 {
-    for (size_t i = 0; o->classes[i]; i++)
-        if (strcmp(o->classes[i]->under, under) == 0)
-            bytes_printf(ret, "%s%s", ret->len ? ", " : "", o->classes[i]->name);
+    SCOPED_MEM char *text = wrong;
+    SCOPED_VALUE(bytes) all = {0};
+    for (size_t i = 0; i < count; i++)
+        bytes_printf(&all, "%s%s", i ? ", " : "", names[i]);
+    const char *meant = suggest(word, names, count);
+    return err_new(ERR_INVALID, "%s%s%s%s; allowed: %s", text, meant ? ", did you mean '" : "",
+                   meant ? meant : "", meant ? "'?" : "", (const char *)all.data);
 }
 
 static err_t find_class(const struct opening *o, const char *under, const char *kind,
@@ -60,12 +64,7 @@ static err_t find_class(const struct opening *o, const char *under, const char *
             return OK;
         }
     }
-    SCOPED_VALUE(bytes) all = {0};
-    list_classes(o, under, &all);
-    const char *meant = suggest(kind, names, count);
-    return err_new(ERR_INVALID, "'%.100s' is not known%s%s%s; allowed: %s", kind,
-                   meant ? ", did you mean '" : "", meant ? meant : "", meant ? "'?" : "",
-                   (const char *)all.data);
+    return not_among(mem_printf("'%.100s' is not known", kind), kind, names, count);
 }
 
 /* Whether value is what the row has by default: written or not, it says the same. */
@@ -94,17 +93,12 @@ static err_t unknown_key(const struct opening *o, const char *key, const struct 
     }
     const char *names[32];
     size_t count = 0;
-    SCOPED_VALUE(bytes) all = {0};
     for (size_t i = 0; i < own.count && count < 30; i++)
         names[count++] = own.row[i].key;
     for (size_t i = 0; i < limit_rows.count; i++)
         names[count++] = limit_rows.row[i].key;
-    for (size_t i = 0; i < count; i++)
-        bytes_printf(&all, "%s%s", i ? ", " : "", names[i]);
-    const char *meant = suggest(key, names, count);
-    return err_new(ERR_INVALID, "kind '%s' does not read %.100s%s%s%s; allowed: %s", class->name,
-                   key, meant ? ", did you mean '" : "", meant ? meant : "", meant ? "'?" : "",
-                   (const char *)all.data);
+    return not_among(mem_printf("kind '%s' does not read %.100s", class->name, key), key, names,
+                     count);
 }
 
 static err_t read_key(const struct opening *o, const char *key, const struct yaml_tree *value)
