@@ -258,21 +258,8 @@ static void document_rows(struct option_rows rows, struct bytes *ret)
     if (rows.count)
         bytes_text(ret,
                    "\n| key | default | type | allowed | what it is |\n|---|---|---|---|---|\n");
-    for (size_t i = 0; i < rows.count; i++) {
-        const struct recipe_option *row = &rows.row[i];
-        const bool set = *row->value && !row->required;
-        SCOPED_VALUE(bytes) allowed = {0};
-        option_allowed(row, &allowed);
-        bytes_printf(ret, "| `%s` | %s%s%s | %s | ", row->key, set ? "`" : "",
-                     set             ? row->value
-                     : row->required ? "required"
-                                     : "not set",
-                     set ? "`" : "", option_kind_name(row));
-        markdown_cell(ret, (const char *)allowed.data);
-        bytes_text(ret, " | ");
-        markdown_cell(ret, row->help);
-        bytes_text(ret, " |\n");
-    }
+    for (size_t i = 0; i < rows.count; i++)
+        markdown_option(ret, &rows.row[i], rows.row[i].key, NULL);
 }
 
 void stage_list_document(struct bytes *ret)

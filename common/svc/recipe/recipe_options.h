@@ -109,3 +109,8 @@ void option_free(const struct recipe_option *row, void *group); // leaves the fi
 
 /* Appends text to a cell of a Markdown table, which '|' would end. */
 void markdown_cell(struct bytes *ret, const char *text);
+
+/* Appends the row as one of a Markdown table: key, default, type, allowed values, note, help. NULL:
+ * the table has no column of notes. */
+void markdown_option(struct bytes *ret, const struct recipe_option *row, const char *key,
+                     const char *note);

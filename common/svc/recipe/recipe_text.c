@@ -103,6 +103,25 @@ void recipe_help(const struct recipe_cli *cli, struct bytes *ret)
     help_rows(option_scorer(), "", ret);
 }
 
+void markdown_option(struct bytes *ret, const struct recipe_option *row, const char *key,
+                     const char *note)
+{
+    const char *quote = *row->value && !row->required ? "`" : "";
+    SCOPED_VALUE(bytes) allowed = {0};
+    option_allowed(row, &allowed);
+    bytes_printf(ret, "| `%s` | %s%s%s | %s | ", key, quote,
+                 row->required ? "required"
+                 : *row->value ? row->value
+                               : "not set",
+                 quote, option_kind_name(row));
+    markdown_cell(ret, (char *)allowed.data);
+    bytes_text(ret, " | ");
+    if (note)
+        bytes_printf(ret, "%s%s| ", note, *note ? " " : "");
+    markdown_cell(ret, row->help);
+    bytes_text(ret, " |\n");
+}
+
 static void markdown_rows(struct option_rows rows, const char *section, const char *prefix,
                           struct bytes *ret)
 {
@@ -114,16 +133,8 @@ static void markdown_rows(struct option_rows rows, const char *section, const ch
             markdown_rows(row->rows(), section, below, ret);
             continue;
         }
-        SCOPED_VALUE(bytes) allowed = {0};
-        option_allowed(row, &allowed);
-        bytes_printf(ret, "| `%s` | %s%s%s | %s | ", path, *row->value ? "`" : "",
-                     *row->value ? row->value : "not set", *row->value ? "`" : "",
-                     option_kind_name(row));
-        markdown_cell(ret, (char *)allowed.data);
         SCOPED_MEM char *whole = mem_printf("%s.%s", section, path);
-        bytes_text(ret, option_is_live(whole, row) ? " | live | " : " | | ");
-        markdown_cell(ret, row->help);
-        bytes_text(ret, " |\n");
+        markdown_option(ret, row, path, option_is_live(whole, row) ? "live" : "");
     }
 }
 
