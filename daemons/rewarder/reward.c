@@ -1,4 +1,5 @@
 #include "rewarder/reward.h"
+#include <assert.h>
 
 void reward_join(const struct stage_list *list, const struct column_list *const *values,
                  struct group *group)
@@ -7,7 +8,8 @@ void reward_join(const struct stage_list *list, const struct column_list *const 
     double *score = group_add(group, COLUMN_SCORES, scorers);
     for (size_t s = 0; s < scorers; s++) {
         const struct column_values *own = column_list_find(values[s], COLUMN_SCORES);
-        for (uint32_t i = 0; own && i < group->completions; i++)
+        assert(own); // a scorer without scores has failed: a score is never made up
+        for (uint32_t i = 0; i < group->completions; i++)
             score[i * scorers + s] = column_number(own->data, own->dtype, i);
     }
     double *reward = group_add(group, COLUMN_REWARD, 1);

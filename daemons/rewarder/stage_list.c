@@ -165,12 +165,15 @@ static err_t open_stage(const struct opening *o, const char *under, const char *
         err_wrap(stage->class->open(&context, &stage->state), "kind '%s'", stage->class->name));
 }
 
-/* Whatever a stage needs is filled by one before it. */
+/* Whatever a stage needs is filled by one before it. Scores and reward are there once all scorers
+ * are done, so no scorer can need them. */
 static err_t check_needs(const struct stage_list *stages, size_t at)
 {
     uint64_t filled = 0;
     for (size_t i = 0; i < at; i++)
         filled |= stages->at[i].class->fills;
+    if (at < stages->scorers)
+        filled &= ~STAGE_SCORES;
     for (unsigned id = 0; id < COLUMNS; id++)
         if (stages->at[at].needs & ~filled & COLUMN_BIT(id))
             return err_new(ERR_INVALID, "%s: kind '%s' needs %s, which no stage before it fills",
@@ -189,9 +192,9 @@ static err_t open_scorers(struct opening *o, struct stage_list *stages)
         o->stage = &stages->at[stages->count++];
         o->stage->key = mem_printf("rewarder.scorers[%zu]", i);
         TRY(open_stage(o, "rewarder.scorers", list->at[i].kind, list->at[i].entry, true));
+        stages->scorers++;
         TRY(check_needs(stages, i));
         o->stage->weight = list->at[i].weight;
-        stages->scorers++;
     }
     return OK;
 }

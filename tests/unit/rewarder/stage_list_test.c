@@ -150,6 +150,33 @@ static void a_stage_after_which_nothing_comes_is_refused(void **state)
     assert_null(list);
 }
 
+static uint64_t needs_scores(const struct recipe *recipe)
+{
+    (void)recipe;
+    return COLUMN_BIT(COLUMN_SCORES);
+}
+
+/* The first scorer fills scores, but a group has them only after the last one. */
+static void no_scorer_reads_the_scores_of_another(void **state)
+{
+    (void)state;
+    static const struct stage_class second = {.name = "second",
+                                              .under = "rewarder.scorers",
+                                              .fills = STAGE_SCORES,
+                                              .needs = needs_scores,
+                                              .open = later_open};
+    static const struct stage_class *const classes[] = {&scorer_length, &second, NULL};
+    SCOPED(recipe) recipe = NULL;
+    static const char text[] = "rewarder: {scorers: [{kind: length, max: 2}, {kind: second}]}";
+    struct stage_list *list = NULL;
+    assert_ok(recipe_parse(text, sizeof text - 1, "ring.yaml", ".", NULL, &recipe));
+    assert_err(
+        ERR_INVALID,
+        "rewarder.scorers[1]: kind 'second' needs scores, which no stage before it fills",
+        stage_list_open(&(struct stage_list_options){.recipe = recipe, .classes = classes}, &list));
+    assert_null(list);
+}
+
 /* What is checked in is what the tables say. After a change of a table: rlhfctl recipe >
  * docs/recipe.md. */
 static void the_docs_are_those_of_the_tables(void **state)
@@ -177,4 +204,5 @@ static void the_docs_are_those_of_the_tables(void **state)
 TESTS(cmocka_unit_test(entries_are_checked), cmocka_unit_test(the_reference_has_keys_as_well),
       cmocka_unit_test(keys_without_a_meaning_are_let_pass),
       cmocka_unit_test(a_stage_after_which_nothing_comes_is_refused),
+      cmocka_unit_test(no_scorer_reads_the_scores_of_another),
       cmocka_unit_test(the_docs_are_those_of_the_tables))
