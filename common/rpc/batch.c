@@ -1,11 +1,12 @@
-/* References and batches of a call: what its two halves have in common. A batch underway holds a
- * reference, and so does being open. */
+/* References and batches of a call, which its two halves share. A batch underway holds a reference,
+ * and so does being open. */
 #include "base/mem.h"
 #include "rpc/call_state.h"
 #include <assert.h>
 #include <stdlib.h>
 
-/* Of a full queue; who sends what nobody asked for stops at one. */
+/* Full queues of answers after which a call's requests are no longer read. A sender that watches
+ * rpc_call_full stops at one. */
 enum { CHOKED_LIMITS = 2 };
 
 void call_free_queue(struct rpc_call *call)

@@ -1,6 +1,6 @@
 /* The life of a call, and its receiving half. Batches may start on any thread, under the call's
- * mutex; their completions arrive on the callbacks' thread, one by one. What a server's call does
- * otherwise than a client's is in the call's side. */
+ * mutex; their completions arrive on the callbacks' thread, one by one. The call's side holds the
+ * differences between a server's call and a client's. */
 #include "base/mem.h"
 #include "rpc/call_state.h"
 #include <grpc/support/alloc.h>
@@ -58,7 +58,7 @@ static void final_close(struct rpc_call *call)
     if (call->handlers.close)
         call->handlers.close(call, call->side->outcome(call), call->user);
     call->side->over(call);
-    rpc_call_unref(call); // it was open
+    rpc_call_unref(call); // the reference of being open
 }
 
 static void on_recv(struct rpc_tag *tag, bool ok)
@@ -130,7 +130,7 @@ void rpc_call_cancel(struct rpc_call *call)
 void rpc_call_drop(struct rpc_call *call)
 {
     pthread_mutex_lock(&call->mutex);
-    call->deaf = true; // what is still delivered is not looked at: its method may be gone by then
+    call->deaf = true; // later messages are dropped unread: the method may be gone by then
     pthread_mutex_unlock(&call->mutex);
     call->handlers = (struct rpc_handlers){0};
     rpc_call_resume(call); // else a held message would keep it

@@ -64,7 +64,7 @@ static void on_open(struct rpc_tag *tag, bool ok)
     rpc_call_unref(call);
 }
 
-/* What we make of an answer that came with OK. */
+/* Replaces the OK of a server whose answer is none. */
 static void override_status(struct rpc_call *call, const char *text)
 {
     call->status = GRPC_STATUS_INTERNAL;

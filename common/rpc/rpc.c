@@ -5,8 +5,8 @@
 #include "svc/loop.h"
 #include <stdlib.h>
 
-/* Servers' calls. This thread never reads from the network: a connection that sends without a pause
- * keeps who reads it to itself, and then somebody has to hear what came of it, to close it. */
+/* Servers' calls. This thread never reads from the network. A connection that sends without a pause
+ * keeps its reader busy, and another thread must be free to hear of it and to close it. */
 static void *queue_thread(void *arg)
 {
     struct rpc *rpc = arg;

@@ -55,8 +55,8 @@ static void stopped(void *arg)
     loop_stop(d->loop);
 }
 
-/* What has no disposition is sent again by its generator, to another rewarder or to this one
- * restarted. */
+/* Groups without a disposition may be lost here: their generators send them again, to another
+ * rewarder or to this one after its restart. */
 static void drain(void *arg)
 {
     struct daemon *d = arg;
@@ -89,7 +89,7 @@ static void learner_down(void *arg, err_t why)
 {
     struct daemon *d = arg;
     if (err_code(why) == ERR_PRECONDITION && !d->draining && !err_failed(d->failed)) {
-        d->failed = svc_refused(why, "learner"); // it would only refuse us again
+        d->failed = svc_refused(why, "learner"); // another try would end the same
         loop_stop(d->loop);
         return;
     }
@@ -177,7 +177,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
 
 static void daemon_done(struct daemon *d)
 {
-    d->draining = true; // what was posted may still be run, and has nothing more to say
+    d->draining = true; // posted functions may still run, and shall report nothing
     face_free(STEAL(d->face));
     score_free(d->score);
     relay_free(d->relay);

@@ -24,7 +24,7 @@ static void put_choice(const struct recipe_option *row, const void *from, struct
     bytes_put(ret, word, strcspn(word, "|"));
 }
 
-/* What svc reads in full, then the stage's own keys as they were written. */
+/* Keys that svc reads come in full. The stage's own follow as they were written. */
 static void put_scorer(const struct recipe_scorer *scorer, struct bytes *ret)
 {
     const struct yaml_tree *entry = scorer->entry;

@@ -1,29 +1,31 @@
-/* THE one options table: one row makes the field of struct recipe, its parser, --help, docs/recipe.md and its checks.
+/* Every option of the recipe. A row makes the option's field in struct recipe, its parser and
+ * checks, and its place in --help and docs/recipe.md.
  *
- *     X(kind, key, default, LIVE or FIXED, limits, help)      a value; default as it would be written in the recipe
- *     C(key, enum, default, LIVE or FIXED, words, help)       one of the words, as an enum (recipe.h) in their order
- *     G(key, help)                                            a map of keys: struct recipe_KEY, rows RECIPE_KEY
+ *     X(kind, key, default, LIVE or FIXED, limits, help)    an option; default as a recipe has it
+ *     C(key, enum, default, LIVE or FIXED, words, help)     one of the words; recipe.h has the enum
+ *     G(key, help)                                          a map: struct recipe_KEY, RECIPE_KEY
  *
- * Kinds are:
- *     text            any text
- *     name            for ids and file names
- *     word            one of WORDS
- *     path            RUN/x if it is there, else beside the recipe
- *     output          RUN/x with --run, else beside the recipe
- *     address         host:port
- *     count           a whole number
- *     count_or_auto   a whole number, or auto (RECIPE_COUNT_AUTO)
- *     number
- *     flag            true, false
- *     pair            two numbers
- *     texts           a list of texts, or one
- *     stage           a word, or a map with kind
- *     scorers         a list of maps with kind
+ *     kind            its field               its value in a recipe
+ *     text            char *                  any text
+ *     name            char *                  fit for ids and file names
+ *     word            char *                  one of WORDS
+ *     path            char *                  RUN/x if it is there, else beside the recipe
+ *     output          char *                  RUN/x with --run, else beside the recipe
+ *     address         char *                  host:port
+ *     count           int64_t                 a whole number
+ *     count_or_auto   int64_t                 a whole number, or auto (RECIPE_COUNT_AUTO)
+ *     number          double                  a number
+ *     flag            bool                    true, false
+ *     pair            struct recipe_pair      two numbers
+ *     texts           struct recipe_texts     a list of texts, or one
+ *     stage           struct recipe_stage     a word, or a map with kind
+ *     scorers         struct recipe_scorers   a list of maps with kind
  *
- * Of a stage's map the recipe reads what more than one program needs. Its other keys belong to the rewarder's stages,
- * which check and document them (rlhfd-rewarder --job check, --job document).
- * Words of objectives come from rl/objective_table.h and rl/word_table.h (OBJECTIVE_WORDS, WORD_LIST).
- * LIVE options may be changed while the run goes on. To add an option: a row, its use, a test of what it does. */
+ * The recipe reads the keys of a stage's map that more than one program needs. The other keys
+ * belong to the rewarder's stages, which check and document them (rlhfd-rewarder --job check, --job
+ * document). Objectives have their words in rl/objective_table.h and rl/word_table.h
+ * (OBJECTIVE_WORDS, WORD_LIST). A LIVE option may change during the run. To add an option: a row,
+ * its use, a test of its effect. */
 #pragma once
 // clang-format off
 

@@ -1,5 +1,5 @@
-/* What is sent is kept until its disposition is back, and sent again when the server was lost
- * before. */
+/* A courier keeps a message until its disposition is back, and sends it again after a server that
+ * was lost. */
 #include "hop/courier.h"
 #include "svc/security.h"
 #include "unit/rpc/loopback.h"

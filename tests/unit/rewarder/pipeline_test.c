@@ -14,7 +14,7 @@ enum { COMPLETIONS = 3, MOST = 600 };
 /* The doings of a test's stages. */
 static struct {
     _Atomic int running, most_running, calls, held, cancelled;
-    _Atomic bool release; // what hangs goes on
+    _Atomic bool release; // stages that hang go on
     struct stage_call *asleep;
 } seen;
 
@@ -248,7 +248,7 @@ static void stages_run_side_by_side_or_after_one_another(void **state)
     const double at_once = run(together);
     assert_int_equal(seen.most_running, 3);
     assert_near(together->reward[0], 2 * (2.0 * 1) + 2 * 10, 0);
-    assert_near(together->reference[0], -1000, 0); // it sees no reward, as it asks for none
+    assert_near(together->reference[0], -1000, 0); // without a reward, as it asks for none
     SCOPED(line) ordered = line_open(stages, &after);
     put(ordered, 1);
     const double in_turn = run(ordered);
@@ -296,7 +296,7 @@ static void what_always_fails_leaves_with_its_reason(void **state)
     run(line);
     for (size_t i = 0; i < 2; i++) {
         assert_failed(line, i, "rewarder.scorers[1]: kind 'pool': attempt 3 of 3: failure ");
-        assert_near(line->reward[i], 0, 0); // it has none
+        assert_near(line->reward[i], 0, 0); // absent
     }
     SCOPED(line) final = line_open("scorers: [{kind: pool, mode: refuse}]", &after);
     put(final, 1);

@@ -1,6 +1,6 @@
-/* The reference's log-probabilities against those that the decode engine stamped at the same
- * weights, bit for bit; what is refused at the start; and groups on their real way through the
- * rewarder's stages, over RPC. */
+/* The reference gives the log-probabilities that the decode engine stamped at the same weights, bit
+ * for bit. Models that do not fit are refused at the start. Groups go over RPC through the
+ * rewarder's real stages. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -177,7 +177,7 @@ static void no_scorer_reads_the_scores_of_another(void **state)
     assert_null(list);
 }
 
-/* What is checked in is what the tables say. After a change of a table: rlhfctl recipe >
+/* docs/recipe.md is the text that the tables make. After a change of a table: rlhfctl recipe >
  * docs/recipe.md. */
 static void the_docs_are_those_of_the_tables(void **state)
 {
