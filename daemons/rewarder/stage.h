@@ -46,7 +46,8 @@ struct stage_context {
     struct loop *loop;           // NULL: the recipe is only checked
 };
 
-/* Every scorer fills its share of these two: the pipeline joins them in the recipe's order. */
+/* Every scorer fills its share of these two, and no other column. The pipeline joins the shares in
+ * the recipe's order, once all scorers are done: no scorer can need them. */
 #define STAGE_SCORES (COLUMN_BIT(COLUMN_SCORES) | COLUMN_BIT(COLUMN_REWARD))
 
 struct stage_class {

@@ -4,6 +4,7 @@
 #include "rewarder/scorer.h"
 #include "svc/recipe/recipe_place.h"
 #include "svc/recipe/suggest.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -192,6 +193,7 @@ static err_t open_scorers(struct opening *o, struct stage_list *stages)
         o->stage = &stages->at[stages->count++];
         o->stage->key = mem_printf("rewarder.scorers[%zu]", i);
         TRY(open_stage(o, "rewarder.scorers", list->at[i].kind, list->at[i].entry, true));
+        assert(o->stage->class->fills == STAGE_SCORES); // the pipeline joins no other column
         stages->scorers++;
         TRY(check_needs(stages, i));
         o->stage->weight = list->at[i].weight;
