@@ -79,6 +79,21 @@ err_t file_put(int fd, const char *path, const void *data, size_t len)
     return OK;
 }
 
+err_t file_get(int fd, const char *path, uint64_t at, void *to, size_t len, size_t *ret)
+{
+    for (*ret = 0; *ret < len;) {
+        const ssize_t got = env()->pread(fd, (char *)to + *ret, len - *ret, (off_t)(at + *ret));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_errno(errno, "cannot read '%s'", path);
+        if (got == 0)
+            break;
+        *ret += (size_t)got;
+    }
+    return OK;
+}
+
 err_t file_sync_parent(const char *path)
 {
     SCOPED_MEM char *directory = mem_string(path);

@@ -38,6 +38,10 @@ err_t file_write_parts(const char *path, const struct file_part *parts, size_t c
  * them may be there. */
 err_t file_put(int fd, const char *path, const void *data, size_t len);
 
+/* Reads up to len bytes from offset at; path is for the message. *ret: how many, fewer only where
+ * the file ends. */
+err_t file_get(int fd, const char *path, uint64_t at, void *to, size_t len, size_t *ret);
+
 err_t file_sync_directory(const char *path);
 err_t file_sync_parent(const char *path); // the directory that holds path
 

@@ -1,5 +1,6 @@
 #include "base/jsonl.h"
 #include "base/env.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -81,15 +82,12 @@ static err_t scan_file(struct scan *scan)
     struct jsonl *jsonl = scan->jsonl;
     uint64_t offset = 0;
     for (;;) {
-        ssize_t got = env()->read(jsonl->fd, chunk, CHUNK);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(errno, "cannot read '%s'", jsonl->path);
-        if (got == 0)
+        size_t got;
+        TRY(file_get(jsonl->fd, jsonl->path, offset, chunk, CHUNK, &got));
+        if (!got)
             break;
-        TRY(scan_chunk(scan, chunk, (size_t)got, offset));
-        offset += (uint64_t)got;
+        TRY(scan_chunk(scan, chunk, got, offset));
+        offset += got;
     }
     if (scan->line.len)
         TRY(add_row(scan, offset + 1)); // the last line may lack its newline
@@ -147,17 +145,9 @@ err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret)
     size_t len = (size_t)(jsonl->begin[i + 1] - jsonl->begin[i] - 1), have = 0;
     SCOPED_VALUE(bytes) text = {0};
     uint8_t *to = bytes_extend(&text, len);
-    while (have < len) {
-        ssize_t got =
-            env()->pread(jsonl->fd, to + have, len - have, (off_t)(jsonl->begin[i] + have));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(errno, "cannot read '%s'", jsonl->path);
-        if (got == 0)
-            return changed(jsonl, i);
-        have += (size_t)got;
-    }
+    TRY(file_get(jsonl->fd, jsonl->path, jsonl->begin[i], to, len, &have));
+    if (have < len)
+        return changed(jsonl, i);
     if (memchr(to, '\n', len))
         return changed(jsonl, i);
     if (to[len - 1] == '\r')

@@ -208,20 +208,11 @@ static err_t parse_header(struct safetensors *in, const json_t *header)
 
 static err_t read_at(const struct source *file, uint64_t at, void *ret, size_t len)
 {
-    uint8_t *to = ret;
-    while (len) {
-        ssize_t got = env()->pread(file->fd, to, len, (off_t)at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(errno, "cannot read '%s'", file->path);
-        if (got == 0)
-            return err_new(ERR_INVALID, "%s: ends at byte %llu: it was cut short", file->path,
-                           (unsigned long long)at);
-        to += got;
-        at += (uint64_t)got;
-        len -= (size_t)got;
-    }
+    size_t got;
+    TRY(file_get(file->fd, file->path, at, ret, len, &got));
+    if (got < len)
+        return err_new(ERR_INVALID, "%s: ends at byte %llu: it was cut short", file->path,
+                       (unsigned long long)(at + got));
     return OK;
 }
 
