@@ -71,8 +71,8 @@ struct attention_shape {
 /* AdamW's constants of one step (Loshchilov & Hutter 2019, decoupled decay). */
 struct adamw_step {
     float lr, beta1, beta2, eps, weight_decay;
-    float grad_scale; // from clipping: g is multiplied by it first
-    long step;        // 1, 2, ...: for the bias corrections 1/(1 - beta^step), computed in double
+    float grad_scale; // clipping's factor: each g is multiplied by it first
+    long step;        // 1, 2, ...; the bias corrections 1/(1 - beta^step) are computed in double
 };
 
 /* The effect of a step on the bf16 values. */
@@ -95,7 +95,7 @@ struct backend_ops {
     /* Zeroed. EXHAUSTED: the device has not so much. */
     err_t (*memory_new)(struct backend *, size_t bytes, void **ret);
     void (*memory_free)(struct backend *, void *address);
-    /* From the host's memory, and to it. get: any thread, while nobody writes there. */
+    /* put copies from the host's memory, get to it. get: any thread, while nobody writes there. */
     err_t (*put)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*get)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*copy)(struct backend *, void *to, const void *from, size_t bytes);
@@ -235,7 +235,7 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
-    /* Set by who opens the backend. */
+    /* The opener of the kind sets both (tensor/numerics.h). */
     struct numerics forward, training;
 };
 

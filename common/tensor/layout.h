@@ -18,20 +18,20 @@ enum { LAYOUT_ALIGN = 32 };
 struct layout_tensor {
     char *name;
     int rows, cols; // cols 0: a vector of rows elements
-    size_t offset;  // in elements
+    size_t offset;  // its first element in the flat array
     size_t count;   // elements: rows * max(cols, 1)
 };
 
 struct layout {
     int count;
     struct layout_tensor *tensor;
-    size_t elements;   // of the flat array, gaps included
-    size_t parameters; // without the gaps
+    size_t elements;   // length of the flat array, gaps included
+    size_t parameters; // elements without the gaps
 };
 
 struct layout *layout_new(void);
 int layout_add(struct layout *layout, const char *name, int rows, int cols); // its index
-/* NULL: none */
+/* NULL: the layout has no tensor of this name. */
 const struct layout_tensor *layout_find(const struct layout *layout, const char *name);
 
 /* Names, shapes and order: equal digests mean that flat arrays can be exchanged. */

@@ -11,11 +11,11 @@
 #pragma once
 
 enum numerics_class {
-    /* Not repeatable, not even by the same process. */
+    /* Results do not repeat, not even in the same process. */
     NUMERICS_NONE,
-    /* Within one build and one architecture, whatever the batch. */
+    /* Results repeat within one build and one architecture, whatever the batch. */
     NUMERICS_INVARIANT,
-    /* On every machine. */
+    /* Results repeat on every machine. */
     NUMERICS_EXACT,
 };
 

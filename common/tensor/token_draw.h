@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 struct token_request {
-    int row; // of the logits; many requests may name one row
-    /* The first of the largest logits. The truncations and `uniform` are not read. */
+    int row; // row of the logits; many requests may name one row
+    /* The draw is the first of the largest logits. Truncations and `uniform` are not read. */
     bool greedy;
     float inverse_temperature; // logits are multiplied by it; > 0
     /* Logits of these tokens are divided by the penalty, negative ones multiplied, once each
@@ -26,19 +26,19 @@ struct token_request {
     float repetition_penalty;
     const int32_t *token; // (tokens) the host's: the sequence so far
     int tokens;
-    int top_k;      // the k likeliest; 0: all
-    float top_p;    // the fewest likeliest that sum to >= top_p (Holtzman 2020); 0 and 1: all
-    float min_p;    // those of >= min_p times the likeliest (Nguyen 2024); 0: all
-    double uniform; // in [0,1): selects the token among those kept, in the order of their ids
+    int top_k;   // the k likeliest tokens are kept; 0: all
+    float top_p; // the fewest likeliest that sum to >= top_p are kept (Holtzman 2020); 0, 1: all
+    float min_p; // tokens of >= min_p times the likeliest are kept (Nguyen 2024); 0: all
+    /* A number in [0,1), which selects the token among those kept, in the order of their ids. */
+    double uniform;
 };
 
 struct token_draw {
     /* false: the row has an infinity or a NaN where the draw reads it; nothing else is set. */
     bool finite;
     int32_t token;
-    float logp; // b_full: token_logp's bits, from the logits without penalty
-    double
-        mass; // probability of the tokens kept, in the full distribution; 1: nothing is truncated
+    float logp;   // b_full: token_logp's bits, from the logits without penalty
+    double mass;  // the full distribution's probability of the tokens kept; 1: all are kept
     double share; // the token's probability among the tokens kept; 1: greedy
 };
 

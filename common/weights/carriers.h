@@ -18,13 +18,14 @@ struct loop;
 struct recipe;
 enum { CARRIERS = 3 };
 struct carriers {
-    void *means[CARRIERS]; // by row; NULL: none, or none needed
-    char *why; // why a carrier that publish.transport auto asks for is missing; NULL: none is
+    void *means[CARRIERS]; // one for each row; NULL: none, or none needed
+    /* The reason why a carrier that publish.transport auto asks for is missing; NULL: none is. */
+    char *why;
 };
 err_t carriers_open(const struct recipe *recipe, struct loop *loop, struct carriers *ret);
 
 extern const struct carrier *const carriers_table[CARRIERS];
-size_t carriers_index(const struct carrier *carrier);                                 // of its row
+size_t carriers_index(const struct carrier *carrier); // the number of its row
 void *carriers_means(const struct carriers *carriers, const struct carrier *carrier); // borrowed
 
 /* The process' exit status. Ends the process at once where a call into a carrier's library never

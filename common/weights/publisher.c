@@ -66,8 +66,8 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
     return OK;
 }
 
-/* What a peer has under the newest version's number may be other weights: a learner that went back
- * to a copy of its run has made the number twice. Then it has nothing. */
+/* A learner that went back to a copy of its run has made a version's number twice. A peer that has
+ * other weights under the newest version's number counts as a peer that has none. */
 static void compare(struct peer *peer)
 {
     const struct snapshot *snapshot = peer->sending->newest;
@@ -79,7 +79,7 @@ static void compare(struct peer *peer)
         peer->has = peer->holds = peer->has_digest = false;
 }
 
-/* ---- what is applied where */
+/* ---- the versions that peers have applied */
 
 static void check_settled(struct publisher *publisher)
 {
@@ -121,7 +121,7 @@ static err_t check_hello(const struct publisher *publisher, const struct subscri
     return OK;
 }
 
-/* Takes why; what is queued for it still goes out first. */
+/* Takes why. Messages that are queued for the peer still go out first. */
 static void dismiss(struct publisher *publisher, struct peer *peer, err_t why)
 {
     peer->dismissed = true;
@@ -130,7 +130,7 @@ static void dismiss(struct publisher *publisher, struct peer *peer, err_t why)
     rpc_call_finish(peer->call, why);
 }
 
-/* A process is here once, by the stream that came last; others of its name are others. */
+/* A process counts once, by the stream that came last. Other processes may have its name. */
 static void replace(struct publisher *publisher, const struct peer *with)
 {
     for (struct peer *peer = publisher->sending.peers; peer; peer = peer->next)

@@ -34,14 +34,15 @@ enum publisher_compress {
 struct publisher_options {
     const char *run;
     const struct layout *layout;      // borrowed
-    enum publisher_compress compress; // deltas
+    enum publisher_compress compress; // applies to deltas
     uint64_t anchor_every; // versions after which subscribers verify all values they have; 0: never
     int full_at_once;      // subscribers that are sent all values at the same time; 0: 2
-    bool evaluated;        // serves Weights.SubscribeEvaluated
+    bool evaluated;        // the method is Weights.SubscribeEvaluated
     /* Passes a learner's versions on, and may be behind others: a subscriber that holds a later
      * version gets nothing. */
     bool passes_on;
-    /* Subscribers served here; the others are sent on to these, as far as they serve too. 0: all */
+    /* Subscribers that are served here. The others are sent on to those of them that serve, too.
+     * 0: all are served here. */
     int fanout;
     const struct carriers *carriers; // borrowed for the call; NULL: those without needs
     /* Optional. A carrier's line for the log. */

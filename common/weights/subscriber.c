@@ -31,7 +31,7 @@ struct subscriber {
         if ((subscriber)->state[row_] && carriers_table[row_]->receive->call)                      \
     carriers_table[row_]->receive->call((subscriber)->state[row_] __VA_OPT__(, ) __VA_ARGS__)
 
-/* ---- what is said to the publisher */
+/* ---- messages to the publisher */
 
 static void send(void *arg, struct rpc_message *message)
 {
@@ -39,7 +39,7 @@ static void send(void *arg, struct rpc_message *message)
     rpc_stream_send_message(subscriber->stream, message);
 }
 
-/* Lost with the stream: the next hello says it again. */
+/* A message that is lost with the stream is said again by the next hello. */
 static void say(struct subscriber *subscriber, const struct subscription *subscription)
 {
     SCOPED_VALUE(bytes) out = {0};
@@ -48,7 +48,7 @@ static void say(struct subscriber *subscriber, const struct subscription *subscr
     send(subscriber, message);
 }
 
-/* The first message of a stream: who we are, and what lies here. */
+/* The first message of a stream names the subscriber, and the versions that lie here. */
 static void say_hello(struct subscriber *subscriber)
 {
     struct subscription hello = {.run = subscriber->run,

@@ -40,19 +40,20 @@ struct security;
 struct subscriber;
 struct subscriber_options {
     const char *target;              // the learner's address
-    const struct security *security; // borrowed while it lives: a stream is opened to each relay
+    const struct security *security; // borrowed until subscriber_free
     const char *run, *generator;
     uint64_t incarnation;
     struct loop *loop;
     const struct layout *layout;        // borrowed
-    bool evaluated;                     // of Weights.SubscribeEvaluated
+    bool evaluated;                     // the method is Weights.SubscribeEvaluated
     int backoff_min_ms, backoff_max_ms; // as rpc/stream.h
     const struct carriers *carriers;    // borrowed for the call; NULL: those without needs
-    const char *serves; // where this generator passes versions on (forward); NULL: nowhere
+    /* The address where this generator passes versions on (forward); NULL: it does not. */
+    const char *serves;
     /* A generator that serves the subscriber may be silent for so long; then the subscriber goes
      * back to target. 0: a publisher never sends it on to a generator. */
     int64_t silence_ms;
-    bool holds; // the model has the weights of this version from the start:
+    bool holds; // the model has the weights of the version below from the start
     uint32_t lineage;
     uint64_t version;
     /* The digest of weights that the model loaded from elsewhere; NULL: none. A version that is the
@@ -70,9 +71,9 @@ struct subscriber_handlers {
      * run or model. DATA_LOSS: a digest was wrong. why is owned by the handler. */
     void (*down)(struct subscriber *subscriber, err_t why, void *user);
     void (*up)(struct subscriber *subscriber, void *user); // optional
-    /* Optional. For a generator that passes versions on: the staged version. values: until the next
-     * call. delta: from the version of the call before, owned by the handler; NULL: all values
-     * came. beat: a sign of life of the learner's. */
+    /* Optional, for a generator that passes versions on. forward: the staged version. values are
+     * borrowed until the next call. delta, which the handler owns, has the changes from the call
+     * before; NULL: all values came. beat: the learner's sign of life. */
     void (*forward)(struct subscriber *subscriber, const struct manifest *manifest,
                     const uint16_t *values, struct delta *delta, void *user);
     void (*beat)(struct subscriber *subscriber, uint64_t beat, void *user);
@@ -90,13 +91,13 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
                       const struct subscriber_handlers *handlers, void *user,
                       struct subscriber **ret);
 
-/* The newest complete version, until subscriber_applied; false: none is staged, or one is taken
- * already. Its values; NULL: they are those of options.digest. */
+/* Takes the newest complete version, until subscriber_applied. False: none is staged, or one is
+ * taken already. *ret_values NULL: the values are those of options.digest. */
 bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
                      const uint16_t **ret_values);
 
-/* A flag per tensor of the layout: set if any of its values differs from what was taken before.
- * While one is taken. */
+/* While a version is taken: a flag per tensor of the layout. A set flag says that some value of the
+ * tensor differs from the version taken before. */
 const bool *subscriber_changed(const struct subscriber *subscriber);
 
 /* The model serves the version that was taken, and the publisher is told so. May call staged() for

@@ -19,12 +19,13 @@ err_t relaying_open(const struct recipe *recipe, const struct layout *layout,
                     struct relaying **ret);
 struct rpc_service relaying_service(struct relaying *relay);
 
-/* values: until the next call; takes delta, from the version of the call before, or NULL. */
+/* Borrows values until the next call. Takes delta, the changes from the version of the call before,
+ * or NULL. */
 void relaying_forward(struct relaying *relay, const struct manifest *manifest,
                       const uint16_t *values, struct delta *delta);
 void relaying_beat(struct relaying *relay, uint64_t beat);
 
-/* The address at which others reach it: from the recipe and the address in use. NULL: nowhere;
- * owned by the caller. */
+/* The address at which others reach it, made from the recipe and the address in use. NULL: there is
+ * none. The caller owns it. */
 char *relaying_address(const struct recipe *recipe, const char *listen);
 void relaying_free(struct relaying *relay);

@@ -40,9 +40,9 @@ void swap_force(struct swap *swap);
 bool swap_holds(const struct swap *swap);
 
 struct swapped {
-    double pause_s;  // the engine stood still, and changed tensors were packed
-    double waited_s; // since the first offer after the last swap
-    int offers;      // in this time: all but the last were passed over
+    double pause_s;  // time in which the engine stood still and changed tensors were packed
+    double waited_s; // time since the first offer after the last swap
+    int offers;      // offers in this time; all but the last were passed over
     int reprefill;   // tokens that will be computed again before the sequences go on
     bool gave_way;   // a rebuild for the version before had not been completed
 };
@@ -52,6 +52,6 @@ struct swapped {
 err_t swap_apply(struct swap *swap, const bf16 *values, const bool *changed, uint64_t version,
                  struct swapped *ret);
 
-const char *swap_mode_name(enum recipe_in_flight mode); // as the recipe says it
+const char *swap_mode_name(enum recipe_in_flight mode); // its word in the recipe
 void swap_free(struct swap *swap);
 DEFINE_SCOPED(swap)

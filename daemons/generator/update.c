@@ -8,8 +8,8 @@
 struct update {
     struct update_options options;
     struct subscriber *subscriber;
-    bool wanted;      // what was offered was not there any more: poisoned meanwhile
-    uint32_t lineage; // of what decode was given last
+    bool wanted;      // decode asked, and poison had taken the version away
+    uint32_t lineage; // lineage of the version that decode was given last
 };
 
 static struct metric by_nccl =
@@ -18,7 +18,7 @@ static struct metric by_all =
     METRIC_GAUGE("rlhfd_weights_received", "versions that came, since the start");
 static struct metric *const rows[] = {&by_nccl, &by_all};
 
-/* What the model was loaded with: a version that is the same need not come. */
+/* The values that the model was loaded with. A version that has the same need not come. */
 static err_t loaded_values(void *arg, uint16_t *ret)
 {
     const struct model *model = arg;
@@ -60,7 +60,7 @@ static void on_staged(struct subscriber *subscriber, const struct manifest *mani
         decode_offer(update->options.decode, update->options.track); // newer ones replace it there
 }
 
-/* What came from here may be wrong: nothing is decoded until all values have come again. */
+/* Weights from here may be wrong. Nothing is decoded until all values have come again. */
 static void on_poisoned(struct subscriber *subscriber, void *user)
 {
     (void)subscriber;

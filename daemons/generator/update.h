@@ -23,16 +23,16 @@ struct update_options {
     const struct security *security;
     const char *run, *generator;
     uint64_t incarnation;
-    void (*down)(void *arg, err_t why); // takes why
-    /* Of training's weights alone: */
+    void (*down)(void *arg, err_t why); // why is owned by the callee
+    /* The fields below apply to training's weights alone. */
     void (*up)(void *arg);
-    struct relaying *relay; // passes versions on; NULL: none
+    struct relaying *relay; // receives the versions that this generator passes on; NULL: none
     const char *serves;     // address of the relay; NULL: none
-    /* after so much silence another generator's relay counts as lost; 0: it is never sent on to
-     * one */
+    /* The longest silence of a generator that serves this one; then it counts as lost. 0: this
+     * generator is never sent on to another. */
     int64_t silence_ms;
     const struct carriers *carriers; // borrowed for the call
-    void (*stuck)(void *arg);        // NCCL does not let go of memory: no version can come
+    void (*stuck)(void *arg);        // a carrier keeps memory for ever: no version can come
     void (*poisoned)(void *arg);     // nothing is decoded until the next weights are applied
     void *arg;
 };

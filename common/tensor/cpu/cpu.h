@@ -19,7 +19,7 @@ struct cpu {
     struct cpu_scratch {
         float *data;
         size_t count;
-    } * scratch; // one for each thread; only grows
+    } * scratch; // one for each thread; never shrinks
 };
 
 static inline struct cpu *cpu_of(struct backend *be)

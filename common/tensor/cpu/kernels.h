@@ -11,11 +11,11 @@
 
 enum {
     PANEL = 32, // columns of a packed panel
-    /* Steps of the chain worked on at a time: a panel's block stays in the L1 cache */
+    /* Steps of the chain worked on at a time. So a panel's block stays in the L1 cache. */
     CHAIN_BLOCK = 256,
-    /* Rows of A packed at a time: they stay in the L2 cache; a multiple of every TILE_ROWS */
+    /* Rows of A packed at a time, a multiple of every TILE_ROWS. So they stay in the L2 cache. */
     ROW_BLOCK = 420,
-    A_STRIDE = CHAIN_BLOCK + 16, // of packed rows: not a multiple of 4 KiB
+    A_STRIDE = CHAIN_BLOCK + 16, // distance of packed rows; not a multiple of 4 KiB
 };
 
 /* C[m,n] (+)= sum_k A(m,k) B(k,n), one fma chain over k ascending from C, or from +0. */
@@ -31,7 +31,7 @@ struct gemm {
     ptrdiff_t a_row, a_k;
     enum b_kind kind;
     const void *b;
-    ptrdiff_t b_stride; // in elements
+    ptrdiff_t b_stride; // distance in elements
     float *c;           // C[m,n] at c[m * c_row + n]
     ptrdiff_t c_row;
     bool accumulate;

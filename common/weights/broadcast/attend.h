@@ -24,7 +24,7 @@ struct attend_options {
     const struct nccl *nccl; // borrowed
     int device;
     struct member_limits limits;                           // zeros: defaults
-    void (*send)(struct rpc_message *message, void *user); // to the learner; borrowed
+    void (*send)(struct rpc_message *message, void *user); // goes to the learner; borrowed
     /* Memory for announce->bytes bytes of that version, until received or ended; NULL: none. */
     uint8_t *(*buffer)(const struct session_message *announce, void *user);
     /* Optional. The first `have` bytes of the version are there, and do not change any more. */

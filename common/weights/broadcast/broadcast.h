@@ -35,9 +35,9 @@ void broadcast_leave(struct broadcast *broadcast, uint64_t peer);
 
 struct broadcast_round {
     size_t members, with_way;
-    struct snapshot *way;   // of the first member
-    bool differ, satisfied; // ways are not the same; a member wants nothing
-    uint64_t grpc_bytes;    // gRPC would send the members so much in sum
+    struct snapshot *way;   // the first member's way
+    bool differ, satisfied; // two members' ways differ; a member wants nothing
+    uint64_t grpc_bytes;    // bytes that gRPC would send the members in sum
 };
 void broadcast_count(const struct broadcast *broadcast, struct broadcast_round *round,
                      uint64_t peer, bool wants, struct snapshot *way);
@@ -48,11 +48,12 @@ bool broadcast_offer(struct broadcast *broadcast, const struct broadcast_round *
 
 struct broadcast_stats {
     struct transport_stats transport;
-    uint64_t offered, as_changes; // versions; of these, that went as changes
-    uint64_t over_grpc;           // versions that members of a session were sent over gRPC at once
-    uint64_t arrived,
-        fallbacks;  // over all members: that came by NCCL; of which the rest went over gRPC
-    double last_ms; // from the last offer until nobody was waited for any more
+    uint64_t offered;    // versions offered
+    uint64_t as_changes; // versions of these that went as changes
+    uint64_t over_grpc;  // versions that gRPC sent to members of a session at once
+    uint64_t arrived;    // versions that NCCL brought, over all members
+    uint64_t fallbacks;  // versions of which gRPC sent the rest, over all members
+    double last_ms;      // time from the last offer to the last member's end
 };
 struct broadcast_stats broadcast_stats(const struct broadcast *broadcast);
 void broadcast_free(struct broadcast *broadcast);

@@ -20,7 +20,7 @@ static void send_by_id(uint64_t id, struct rpc_message *message, void *user)
         rpc_call_send_message(peer->call, message);
 }
 
-/* What was being sent to it is left in the middle: this is newer. */
+/* The version that was being sent to the peer is older, and is left in the middle. */
 static void begin_carried(uint64_t id, const struct snapshot *what, void *user)
 {
     const struct carry *carry = user;

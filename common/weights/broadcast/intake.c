@@ -8,14 +8,13 @@
 struct intake {
     const struct receiving *receiving;
     struct attend *attend;
-    /* From buffer to received or ended. */
-    bool lent;
+    bool lent;       // NCCL writes to the buffer: between buffer and received or ended
     uint8_t *packed; // changes, each after its length; NULL: all values, in place
     uint64_t bytes, used;
     uint64_t chunk;
 };
 
-/* ---- what has come becomes chunks */
+/* ---- bytes that have come become chunks */
 
 static err_t give_values(struct intake *intake, const struct manifest *coming, uint64_t have)
 {
@@ -54,7 +53,7 @@ static err_t give_changes(struct intake *intake, const struct manifest *coming, 
     return OK;
 }
 
-/* Those that are whole among the first `have` bytes. */
+/* Gives the chunks that are whole among the first `have` bytes. */
 static err_t give(struct intake *intake, uint64_t have)
 {
     const struct manifest *coming = receiver_coming(intake->receiving->receiver);
@@ -112,7 +111,7 @@ static void on_arrived(uint64_t have, void *user)
         intake->receiving->cut(intake->receiving->arg, e);
 }
 
-/* What came whole and wrong is sent again; changes that are wrong have poisoned everything. */
+/* All values that came wrong are sent again. Changes that came wrong have poisoned everything. */
 static bool on_received(const struct session_message *announce, void *user)
 {
     struct intake *intake = user;

@@ -25,7 +25,7 @@ struct lane;
 struct lane_options {
     const struct nccl *nccl; // borrowed
     int device;
-    int64_t grace_ms; // for a call to return before it is aborted from outside; 0: 100
+    int64_t grace_ms; // the time a call has to return before the other thread aborts it; 0: 100
 };
 
 /* EXHAUSTED: no more threads. */
@@ -35,10 +35,10 @@ enum lane_event_kind {
     LANE_PREPARED,
     LANE_MINTED, // id
     LANE_UP,
-    LANE_PART,    // bytes: have come by now, from the beginning; rank 0 reports none
+    LANE_PART,    // bytes: length of the part that has come so far; rank 0 reports none
     LANE_DONE,    // all bytes are sent, or received
-    LANE_FAILED,  // why; mine: the fault is here. Abort is to follow
-    LANE_ABORTED, // bytes: came whole, from the beginning. The data is not used any more
+    LANE_FAILED,  // why; mine: the fault is here. The owner calls lane_abort next
+    LANE_ABORTED, // bytes: length of the part that came. The data is not used any more
 };
 enum { LANE_WHY = 200 };
 struct lane_event {

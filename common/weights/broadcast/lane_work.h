@@ -10,11 +10,11 @@ enum { LANE_COMM = 100, LANE_LET_GO, LANE_COMM_ABORTED };
 struct lane_report {
     struct lane_event event;
     int kind;
-    void *comm; // of LANE_COMM and LANE_LET_GO
+    void *comm; // LANE_COMM, LANE_LET_GO: the communicator
 };
 
 struct lane_work *lane_work_new(const struct nccl *nccl, int device, struct mailbox *reports);
-void lane_work_free(struct lane_work *work); // after lane_work_clean
+void lane_work_free(struct lane_work *work); // call lane_work_clean first
 
 /* The working thread's tasks: state is the lane_work, arg is freed unless it is NULL. */
 void lane_work_prepare(void *state, void *arg); // size_t

@@ -40,38 +40,41 @@ enum session_state {
 };
 
 struct session_limits {
-    int64_t settle_ms;  // after someone came, for others to come
-    int64_t gather_ms;  // to answer an invitation
-    int64_t connect_ms; // from the last answer to the communicator
-    int64_t carry_ms;   // for one version
-    int64_t end_ms;     // to abort, and to answer that
-    int64_t retry_ms;   // before the next attempt with who failed; doubles up to 64 times
+    int64_t settle_ms;  // the wait for more generators after one came
+    int64_t gather_ms;  // the time for answers to an invitation
+    int64_t connect_ms; // the time from the last answer to the communicator
+    int64_t carry_ms;   // the time for one version
+    int64_t end_ms;     // the time to abort, and for the answers to that
+    int64_t retry_ms;   // a failed member's wait for its next session; doubles, up to 64 times it
 };
 
 enum session_event_kind {
-    /* A peer: peer is its number. */
-    SESSION_JOIN, // takes part from the next session on
+    /* Events of a peer, whose number is `peer`. */
+    SESSION_JOIN, // The peer takes part from the next session on.
     SESSION_LEAVE,
     SESSION_READY,
     SESSION_JOINED,
     SESSION_RECEIVED,
-    SESSION_REFUSED,   // the peer took part, but its version is wrong
-    SESSION_FAILED,    // mine: at its own place
-    SESSION_ABANDONED, // the peer has aborted; bytes: received of the version, from its beginning
-    /* Our own part. */
+    SESSION_REFUSED,   // The peer took part, but its version is wrong.
+    SESSION_FAILED,    // The peer's part failed. mine: the fault is the peer's own.
+    SESSION_ABANDONED, // The peer has aborted. bytes: length of the part that it received.
+    /* Events of the learner's own part. */
     SESSION_MINTED,
     SESSION_UP,
     SESSION_SENT,
     SESSION_LANE_FAILED,
     SESSION_ABORTED,
-    SESSION_PUBLISH, // bytes: of the version
+    SESSION_PUBLISH, // bytes: length of the version
     SESSION_TICK,
 };
 
 struct session_event {
     enum session_event_kind kind;
-    uint64_t peer, session,
-        bytes; // session: what a peer's message names; those of another are signs of life alone
+    uint64_t peer;
+    /* The session that a peer's message names. A message of another session is a sign of life
+     * alone. */
+    uint64_t session;
+    uint64_t bytes;
     bool mine;
 };
 
@@ -80,11 +83,11 @@ enum session_action_kind {
     SESSION_DO_MINT,     // -> MINTED
     SESSION_DO_BEGIN,    // peer, rank, ranks: with the id
     SESSION_DO_INIT,     // ranks -> UP
-    SESSION_DO_ANNOUNCE, // peer: a version of bytes
+    SESSION_DO_ANNOUNCE, // peer, bytes: length of the version
     SESSION_DO_CARRY,    // -> SENT
     SESSION_DO_ABANDON,  // peer
     SESSION_DO_ABORT,    // -> ABORTED, also where there is nothing to abort
-    SESSION_DO_RELEASE,  // peer has so many bytes of the version: the rest goes over gRPC
+    SESSION_DO_RELEASE,  // peer has the first `bytes` bytes of the version: gRPC sends the rest
 };
 
 struct session_action {
@@ -104,16 +107,17 @@ int64_t session_rules_wake(const struct session_rules *rules);
 
 enum session_state session_rules_state(const struct session_rules *rules);
 const char *session_state_name(enum session_state state);
-uint64_t session_rules_session(const struct session_rules *rules); // its number: the latest one's
+uint64_t session_rules_session(const struct session_rules *rules); // number of the latest session
 size_t session_rules_members(const struct session_rules *rules);
 struct session_counts {
-    uint64_t stood, failed,
-        carried; // sessions; of these, ended by a fault; versions that all members got
+    uint64_t stood;   // sessions that stood
+    uint64_t failed;  // sessions of these that a fault ended
+    uint64_t carried; // versions that all members received
 };
 struct session_counts session_rules_counts(const struct session_rules *rules);
 
-bool session_rules_is_member(const struct session_rules *rules,
-                             uint64_t peer); // of the session there is
+/* Whether this peer is a member of the present session. */
+bool session_rules_is_member(const struct session_rules *rules, uint64_t peer);
 
 /* Whether this peer gets the version under way by the session. The stream sends it nothing before
  * its RELEASE. */

@@ -26,23 +26,23 @@ enum member_state {
 };
 
 struct member_limits {
-    int64_t ready_ms;   // from READY to BEGIN
-    int64_t connect_ms; // from BEGIN to the communicator
-    int64_t carry_ms;   // for one version
-    int64_t end_ms;     // to abort
+    int64_t ready_ms;   // the time from READY to BEGIN
+    int64_t connect_ms; // the time from BEGIN to the communicator
+    int64_t carry_ms;   // the time for one version
+    int64_t end_ms;     // the time to abort
 };
 
 enum member_event_kind {
-    MEMBER_INVITE, // the learner's four: session
+    MEMBER_INVITE, // The learner's four messages. session: the one that the message names.
     MEMBER_BEGIN,
     MEMBER_ANNOUNCE,
     MEMBER_ABANDON,
-    MEMBER_LOST, // the stream to the learner broke
+    MEMBER_LOST, // The stream to the learner broke.
     MEMBER_PREPARED,
     MEMBER_UP,
-    MEMBER_DONE, // the whole version came; usable: its digest is right
+    MEMBER_DONE, // The whole version came. usable: its digest is right.
     MEMBER_LANE_FAILED,
-    MEMBER_ABORTED, // bytes: how much of the version came, from the beginning
+    MEMBER_ABORTED, // bytes: length of the part of the version that came.
     MEMBER_TICK,
 };
 
@@ -70,7 +70,7 @@ enum member_action {
 struct member_actions {
     unsigned set;
     uint64_t session, bytes; // named in the messages to the learner
-    bool mine;               // of SAY_FAILED
+    bool mine;               // SAY_FAILED: the fault is here
 };
 
 struct session_member {
@@ -79,7 +79,7 @@ struct session_member {
     uint64_t session, bytes;
     int64_t deadline_ms; // 0: none
     bool receiving;      // LEAVING: a version was under way
-    bool asked;          // LEAVING: to be answered
+    bool asked;          // LEAVING: the learner waits for SAY_ABANDONED
     uint64_t invited;    // LEAVING: prepare for this session afterwards; 0: none
 };
 

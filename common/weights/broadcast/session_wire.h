@@ -1,11 +1,11 @@
 /* Messages between learner and generators about NCCL sessions, as a plain struct. Messages travel
- * on Weights.Subscribe, where the wire calls a session by its first name, epoch.
+ * on Weights.Subscribe, where the wire calls a session epoch.
  *
  *     const struct session_message abandon = {.step = SESSION_STEP_ABANDON, .session = 7};
  *     SCOPED(rpc_message) message = session_message_down(&abandon);
  *     TRY(session_message_decode_down(data, len, &heard));       -- NOT_FOUND: not about a session
  *
- * down: learner to generator (WeightsMessage.session); up: SubscribeRequest.session. Any thread. */
+ * down: learner to generator (WeightsMessage.epoch); up: SubscribeRequest.epoch. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "gpu/nccl.h"

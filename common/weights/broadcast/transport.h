@@ -63,7 +63,7 @@ struct transport_stats {
     uint64_t session; // its number
     size_t members;   // beside the learner
     struct session_counts counts;
-    uint64_t bytes;   // of the versions carried
+    uint64_t bytes;   // bytes of the versions carried
     uint64_t refused; // subscribers with another NCCL
 };
 struct transport_stats transport_stats(const struct weights_transport *transport);

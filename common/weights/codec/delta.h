@@ -3,10 +3,9 @@
  *
  *     SCOPED(delta) delta = delta_encode(layout, old, now);
  *     for (size_t i = 0; i < delta->chunks; i++)
- *         TRY(staging_add(staging, old, delta->chunk[i].data, delta->chunk[i].len));       --
- * staging.h
- *     SCOPED(delta) jump = delta_compose(layout, (const struct delta *[]){first, second}, 2);   --
- * one over both
+ *         TRY(staging_add(staging, old, delta->chunk[i].data, delta->chunk[i].len));
+ *     TRY(delta_compose(layout, (const struct delta *[]){first, second}, 2, &jump));
+ *                                                           -- one delta over both
  *
  * Values are bits: NaN payloads and the sign of zero come through. A tensor's stretch in which more
  * than half of the values changed is written without offsets. Equal arrays give a delta of no
@@ -23,17 +22,17 @@
 struct delta {
     size_t chunks;
     struct bytes *chunk;  // each complete by itself: the format of deltachunk.h, not compressed
-    size_t bytes;         // of all chunks
-    uint64_t changed;     // values
+    size_t bytes;         // bytes of all chunks
+    uint64_t changed;     // values that differ
     struct digest change; // weights_digest_add(old's, change) is now's
 };
 
-/* From old to now, both read once from end to end. */
+/* The changes from old to now. Both are read once from end to end. */
 struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now);
 
-/* Over consecutive deltas of one layout, oldest first. A value that came back to its old bits is
- * left out. Time and memory follow from the changes alone. INVALID: one of them is of another
- * layout. */
+/* One delta over consecutive deltas of one layout, oldest first. A value that came back to its old
+ * bits is left out. Time and memory follow from the changes alone. INVALID: one of them is of
+ * another layout. */
 err_t delta_compose(const struct layout *layout, const struct delta *const *part, size_t count,
                     struct delta **ret);
 

@@ -12,11 +12,10 @@
 
 struct history;
 struct history_limits {
-    size_t deltas; // kept at most
-    /* Of all deltas kept, at most. More bytes of changes are not worth it: all values are not much
-     * larger. */
+    size_t deltas; // the most deltas that are kept
+    /* The most bytes of all deltas kept. All values are not much larger than so many changes. */
     size_t bytes;
-    /* Versions; receivers verify in full when they come to a multiple of it. 0: never */
+    /* Receivers verify all values at versions that are multiples of this number. 0: never */
     uint64_t verify_every;
 };
 struct history *history_new(const struct layout *layout, const struct history_limits *limits);

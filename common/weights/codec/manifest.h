@@ -17,7 +17,7 @@
 struct rpc_message;
 
 enum {
-    /* Elements of a FULL's chunk (1 MiB); the last one is what remains */
+    /* Elements in a chunk of a FULL (1 MiB). The last chunk has the rest. */
     WEIGHTS_CHUNK = 1 << 19
 };
 /* FULL has every value, DELTA the changes since the version published before, JUMP those over
@@ -29,10 +29,10 @@ struct manifest {
     uint64_t version, round; // updates applied; rounds trained
     enum weights_kind kind;
     uint64_t elements;
-    struct digest digest; // weights_digest of all of them
-    uint64_t base;        // DELTA, JUMP: the version, of this lineage, that they change
-    uint64_t chunks;      // in all
-    uint64_t first_chunk; // the first that comes: those before it came over an earlier stream
+    struct digest digest; // weights_digest of all elements
+    uint64_t base;        // DELTA, JUMP: the version of this lineage that the changes start from
+    uint64_t chunks;      // number of all chunks
+    uint64_t first_chunk; // the first chunk that comes; an earlier stream brought those before it
     bool verify;          // the receiver sums up all values once it has applied the changes
 };
 
@@ -44,18 +44,18 @@ struct subscription {
     char *run, *generator; // NULL: not the first
     uint64_t incarnation;
     struct digest layout;
-    char *serves,
-        *lost;  // of the first, NULL: none. Where it passes versions on; who has failed it in that
-    bool holds; // false: nothing yet
+    char *serves; // first message: the address where it passes versions on; NULL: it does not
+    char *lost;   // first message: address of the generator that failed to do so; NULL: none did
+    bool holds;   // the subscriber has applied the version below
     uint32_t lineage;
     uint64_t version;
-    bool has; // lies there complete, applied or not: a delta may start from it
+    bool has; // the version below lies there complete, applied or not; a delta may start there
     uint32_t has_lineage;
     uint64_t has_version;
-    bool has_partial; // the last stream left this unfinished after so many chunks
+    bool has_partial; // the last stream ended within this version, after partial_chunks chunks
     struct manifest partial;
     uint64_t partial_chunks;
-    bool has_digest; // nothing has come, but weights of this digest were loaded from elsewhere
+    bool has_digest; // the digest of the version it has, or of weights it loaded from elsewhere
     struct digest digest;
 };
 void subscription_encode(const struct subscription *subscription, struct bytes *ret);
@@ -77,8 +77,8 @@ enum weights_event_kind { WEIGHTS_MANIFEST, WEIGHTS_CHUNK_OF_FULL, WEIGHTS_CHUNK
 struct weights_event {
     enum weights_event_kind kind;
     struct manifest manifest;
-    uint64_t first;       // of a chunk: its first element, or its index
-    size_t offset, count; // bytes into the message; elements, or bytes
+    uint64_t first;       // a chunk's first element, or its index
+    size_t offset, count; // offset: bytes into the message; count: elements, or bytes
 };
 
 /* INVALID: malformed, an unknown kind, a chunk of half an element. */

@@ -22,7 +22,7 @@ struct scrub *scrub_new(struct loop *loop, size_t elements,
 
 /* From the beginning; values are borrowed until done, or stop. While it runs: goes on. */
 void scrub_start(struct scrub *scrub, const uint16_t *values);
-void scrub_follow(struct scrub *scrub, const struct staging *staging); // before these are applied
+void scrub_follow(struct scrub *scrub, const struct staging *staging); // call before staging_apply
 void scrub_stop(struct scrub *scrub);
 void scrub_free(struct scrub *scrub);
 DEFINE_SCOPED(scrub)

@@ -26,7 +26,7 @@ err_t staging_add(struct staging *staging, const uint16_t *values, const uint8_t
                   size_t len);
 
 uint64_t staging_count(const struct staging *staging);       // values to write
-struct digest staging_change(const struct staging *staging); // to be added to the digest
+struct digest staging_change(const struct staging *staging); // an addend of the digest
 
 /* Writes them. changed: NULL, or a flag per tensor, set where one changes. */
 void staging_apply(const struct staging *staging, uint16_t *values, bool *changed);

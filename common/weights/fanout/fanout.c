@@ -21,7 +21,8 @@ static bool is_served(const struct peer *peer, const struct peer *but)
     return peer != but && peer_is_here(peer) && clock_s() >= peer->suspect_until_s;
 }
 
-/* A generator that failed another is sent nobody, and takes nobody's place here, for a while. */
+/* A generator that failed another is suspect for a while. Nobody is sent there, and it does not
+ * count as one that is served here. */
 static void suspect(const struct sending *sending, const char *address)
 {
     for (struct peer *peer = sending->peers; peer && address; peer = peer->next)
@@ -29,7 +30,7 @@ static void suspect(const struct sending *sending, const char *address)
             peer->suspect_until_s = clock_s() + SUSPECT_S;
 }
 
-/* In turn; each of them does the same with those that are too many for it. */
+/* Chooses in turn. Each of the chosen does the same with those that are too many for it. */
 static const struct peer *choose(struct fanout *fanout, const struct peer *but, uint64_t serve)
 {
     uint64_t turn = fanout->placings++ % serve;
@@ -62,7 +63,7 @@ static bool hello(void *state, struct peer *peer, const struct subscription *hel
     return true;
 }
 
-/* A peer whose queue is full sees by what is in it that the learner is alive. */
+/* A peer whose queue is full needs no beat: the messages there show that the learner is alive. */
 static void beat(void *state, uint64_t beat)
 {
     const struct fanout *fanout = state;

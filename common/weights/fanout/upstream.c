@@ -26,7 +26,7 @@ static void watch(struct upstream *upstream)
     loop_timer_start(upstream->timer, upstream->silence_ms / 4 + 1, upstream->silence_ms / 4 + 1);
 }
 
-/* Streams are not freed in their own handlers: by the timer. */
+/* The timer makes the move, as a stream must not be freed in its own handler. */
 static void move_soon(struct upstream *upstream, const char *next)
 {
     free(upstream->next);

@@ -19,45 +19,45 @@
 enum incoming {
     INCOMING_NOTHING,
     INCOMING_RECEIVING,
-    INCOMING_UNFINISHED, // its stream broke; the next one may go on with it
-    INCOMING_COMPLETE,   // right, and waits for its place
+    INCOMING_UNFINISHED, // The stream broke. The next one may continue the version.
+    INCOMING_COMPLETE,   // The version is right, and waits for its place.
     INCOMING_STATES
 };
 
 enum ready {
-    READY_EMPTY,   // nothing that is trusted
-    READY_LOADED,  // nothing has come; the model has weights from elsewhere, whose digest is known
-    READY_STAGED,  // nobody has taken it yet
-    READY_TAKEN,   // the model reads it: its memory stays as it is
-    READY_SERVED,  // the model serves it
-    READY_TAINTED, // taken, and found to be wrong since
+    READY_EMPTY,   // No trusted version is here.
+    READY_LOADED,  // No version has come. The model loaded weights of a known digest.
+    READY_STAGED,  // The model has not taken the version yet.
+    READY_TAKEN,   // The model reads the version, so its memory must not change.
+    READY_SERVED,  // The model serves the version.
+    READY_TAINTED, // The model took the version, and a check has found it wrong since.
     READY_STATES
 };
 
 enum arrival_event {
-    ARRIVAL_BEGIN,   // a manifest came; its first chunk is next
-    ARRIVAL_GO_ON,   // a manifest came that continues the unfinished version
-    ARRIVAL_KNOWN,   // the version is right, and lies here already
-    ARRIVAL_RIGHT,   // the version is right, and new
-    ARRIVAL_WRONG,   // all values came, and their digest is wrong
-    ARRIVAL_AGAIN,   // the same values come once more over the same stream
-    ARRIVAL_POISON,  // changes led to a wrong digest, or memory changed by itself
-    ARRIVAL_DROP,    // we break the stream and give up the version
-    ARRIVAL_LOST,    // the stream broke, or gives way to another
-    ARRIVAL_TAKE,    // the model takes what is ready
-    ARRIVAL_APPLIED, // the model serves what it took
+    ARRIVAL_BEGIN,   // A manifest came. Its first chunk is next.
+    ARRIVAL_GO_ON,   // A manifest came that continues the unfinished version.
+    ARRIVAL_KNOWN,   // The version is right, and lies here already.
+    ARRIVAL_RIGHT,   // The version is right and new.
+    ARRIVAL_WRONG,   // All values came, and their digest is wrong.
+    ARRIVAL_AGAIN,   // The same values come once more over the same stream.
+    ARRIVAL_POISON,  // Changes led to a wrong digest, or memory changed by itself.
+    ARRIVAL_DROP,    // The subscriber breaks the stream and gives up the version.
+    ARRIVAL_LOST,    // The stream broke, or gives way to another.
+    ARRIVAL_TAKE,    // The model takes the staged version.
+    ARRIVAL_APPLIED, // The model serves the version that it took.
     ARRIVAL_EVENTS
 };
 
-/* A set. */
+/* Bits of a set. The receiver carries them out in this order. */
 enum arrival_action {
-    ARRIVAL_REFUSED = 1 << 0, // the event has no row in this state
-    ARRIVAL_FORGET = 1 << 1,  // nothing is served any more
-    ARRIVAL_SERVE = 1 << 2,   // the version that is ready is served from now on
-    ARRIVAL_REPLACE = 1 << 3, // a staged version gives way untaken
-    ARRIVAL_STAGE = 1 << 4,   // the incoming version becomes the ready one
-    ARRIVAL_PAUSE = 1 << 5,   // the stream is not read
-    ARRIVAL_READ = 1 << 6,    // the stream is read again
+    ARRIVAL_REFUSED = 1 << 0, // The table has no row for the event in this state.
+    ARRIVAL_FORGET = 1 << 1,  // The model serves no trusted version any more.
+    ARRIVAL_SERVE = 1 << 2,   // The model serves the ready version from now on.
+    ARRIVAL_REPLACE = 1 << 3, // A staged version gives way untaken.
+    ARRIVAL_STAGE = 1 << 4,   // The incoming version becomes the ready one.
+    ARRIVAL_PAUSE = 1 << 5,   // The subscriber stops reading the stream.
+    ARRIVAL_READ = 1 << 6,    // The subscriber reads the stream again.
 };
 
 struct arrival {

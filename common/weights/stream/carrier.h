@@ -19,9 +19,10 @@ struct carrier_send {
     bool (*hello)(void *state, struct peer *peer, const struct subscription *hello);
     /* INVALID: malformed. *ret_taken: the message is this carrier's. */
     err_t (*hear)(void *state, struct peer *peer, struct rpc_message *message, bool *ret_taken);
-    void (*offer)(void *state);                    // there is a newer version: sending->newest
-    void (*serve)(void *state, struct peer *peer); // its queue has room, or it has less than before
-    void (*beat)(void *state, uint64_t beat);      // to all subscribers: the learner is alive
+    void (*offer)(void *state); // sending->newest is a newer version
+    /* The peer's queue has room, or the peer told what it has. */
+    void (*serve)(void *state, struct peer *peer);
+    void (*beat)(void *state, uint64_t beat);      // the learner is alive: tell all subscribers
     void (*leave)(void *state, struct peer *peer); // the peer is gone; a second call does nothing
     void (*close)(void *state);
 };
@@ -30,11 +31,12 @@ struct carrier_send {
 struct carrier_receive {
     /* *ret NULL: nothing to do for this subscriber. receiving stays valid until close. */
     err_t (*open)(const struct receiving *receiving, void *means, void **ret);
-    void (*introduce)(void *state, struct subscription *hello); // adds to the hello
-    void (*up)(void *state);                                    // the hello is out
+    /* The hello is being made. Fills in the carrier's own fields. */
+    void (*introduce)(void *state, struct subscription *hello);
+    void (*up)(void *state); // the hello is out
     /* INVALID: malformed. *ret_taken: the message is this carrier's. */
     err_t (*hear)(void *state, struct rpc_message *message, bool *ret_taken);
-    void (*down)(void *state, err_t *why); // the stream broke; may put another error in its place
+    void (*down)(void *state, err_t *why); // the stream broke; *why may be replaced
     void (*close)(void *state);
 };
 

@@ -6,23 +6,30 @@
 #include <stdint.h>
 
 struct publisher_stats {
-    uint64_t published, sent; // versions made; versions sent to their end, over all subscribers
-    uint64_t full, deltas, jumps, same; // of those sent
-    uint64_t bytes;                     // sent, all messages
-    uint64_t resumed;                   // after a break, where they had ended
-    uint64_t refused;                   // subscribers
-    uint64_t placed;                    // subscribers that were sent on
-    uint64_t unusable;       // deltas that did not lead to the version's digest, or were too large
-    int full_now, full_most; // subscribers that are being sent all values; the most there were
-    size_t queued_max_bytes; // the longest queue of one subscriber yet
+    uint64_t published; // versions made
+    uint64_t sent;      // versions sent to their end, over all subscribers
+    /* Versions sent, by kind (codec/manifest.h): FULL, DELTA, JUMP, SAME. */
+    uint64_t full, deltas, jumps, same;
+    uint64_t bytes;          // bytes of all messages sent
+    uint64_t resumed;        // versions continued after a stream broke
+    uint64_t refused;        // subscribers refused
+    uint64_t placed;         // subscribers sent on to another publisher
+    uint64_t unusable;       // deltas not kept: too large, or their result has a wrong digest
+    int full_now;            // subscribers that are being sent all values
+    int full_most;           // the most subscribers that ever were at the same time
+    size_t queued_max_bytes; // the longest queue that a subscriber has had
 };
 
 struct subscriber_stats {
-    uint64_t versions, bytes;      // received complete and right; of chunks
-    uint64_t full, changes, same;  // of versions: that came whole, as changes, without values
-    uint64_t replaced, mismatches; // staged versions replaced before they were taken; wrong digests
-    uint64_t poisoned, verified;   // times; versions whose values were all summed up and are right
-    uint64_t by_nccl;              // of versions: that came whole by NCCL
-    uint64_t resumed;              // versions that went on after a break
-    bool up;
+    uint64_t versions; // versions received complete and right
+    uint64_t bytes;    // bytes of the chunks received
+    /* Versions received, by kind (codec/manifest.h): FULL, DELTA or JUMP, SAME. */
+    uint64_t full, changes, same;
+    uint64_t replaced;   // staged versions replaced before the model took them
+    uint64_t mismatches; // wrong digests
+    uint64_t poisoned;   // occasions on which all that lay here lost its trust
+    uint64_t verified;   // versions whose values in memory were summed up again, and are right
+    uint64_t by_nccl;    // versions all of whose chunks NCCL brought
+    uint64_t resumed;    // versions continued after a stream broke
+    bool up;             // the stream stands
 };

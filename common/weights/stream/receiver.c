@@ -18,18 +18,18 @@ struct receiver {
     struct arrival arrival;
     const char *lent_to; // the carrier that writes to incoming; NULL: none
     uint64_t elements;
-    struct digest loaded; // READY_LOADED: of the model
+    struct digest loaded; // READY_LOADED: the model's digest
     struct scrub *scrub;
-    /* (elements) incoming takes a version that comes whole, else NULL. ready has what is staged,
-     * taken or served; NULL: as it was loaded. */
+    /* (elements) incoming takes a version that comes whole, else NULL. ready has the version that
+     * is staged, taken or served; NULL: the model has it as it was loaded. */
     uint16_t *incoming, *ready;
     struct staging *staging; // changes of ready, on their way or complete
     struct delta *passed_on; // chunks of the changes that come; NULL: none, or nobody wants them
-    bool *changed;           // (tensors) since the version that was taken before
+    bool *changed;           // (tensors) changed since the version that was taken before
     struct manifest coming;
-    uint64_t received;        // of coming: elements, or chunks of changes
-    struct digest sum;        // of these elements
-    struct manifest manifest; // of ready
+    uint64_t received;        // elements of `coming` that are here, or chunks of changes
+    struct digest sum;        // the digest of these elements
+    struct manifest manifest; // the version in ready
     bool holds;               // the model serves the version below
     uint32_t lineage;
     uint64_t version;
@@ -116,7 +116,7 @@ static err_t wrong_digest(const struct manifest *manifest, const struct digest *
                    digest_text(&manifest->digest, want));
 }
 
-/* Nothing that lies here is trusted: the next hello asks for all values. */
+/* No value that lies here is trusted. The next hello asks for all of them. */
 static void poison(struct receiver *receiver)
 {
     receiver->stats.mismatches++;
@@ -198,7 +198,7 @@ static bool is_finished(const struct receiver *receiver)
 
 /* ---- manifests */
 
-/* What the last stream left goes on, where both sides know that it ended. */
+/* A version that the last stream left goes on where both sides know that it ended. */
 static err_t check_resumed(const struct receiver *receiver, const struct manifest *manifest)
 {
     const bool unfinished = receiver->arrival.incoming == INCOMING_UNFINISHED;
@@ -241,8 +241,8 @@ static err_t check_manifest(const struct receiver *receiver, const struct manife
     return OK;
 }
 
-/* Memory for what comes. ready serves for a version that comes whole if nothing of it is wanted any
- * more; what was forwarded is wanted until the next is. */
+/* Memory for the version that comes. A version that comes whole gets the memory of `ready` if
+ * nobody wants that any more. A forwarded version is wanted until the next is forwarded. */
 static err_t make_room(struct receiver *receiver, enum weights_kind kind)
 {
     const size_t bytes = receiver->elements * sizeof *receiver->ready;

@@ -24,7 +24,7 @@ struct receiver_options {
     bool holds;                  // the model begins with this version applied
     uint32_t lineage;
     uint64_t version;
-    const struct digest *digest; // as subscriber.h; borrowed for the call
+    const struct digest *digest; // the option of subscriber.h; borrowed for the call
     err_t (*values)(void *arg, uint16_t *ret);
     void *arg;
 };
@@ -32,7 +32,7 @@ struct receiver_options {
 /* forward and poisoned are optional. */
 struct receiver_handlers {
     void (*staged)(const struct manifest *manifest, void *user);
-    void (*served)(void *user); // the served version changed: tell the publisher
+    void (*served)(void *user); // the model serves another version: tell the publisher
     void (*forward)(const struct manifest *manifest, const uint16_t *values, struct delta *delta,
                     void *user);
     void (*poisoned)(void *user);

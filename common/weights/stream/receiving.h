@@ -7,9 +7,11 @@
 struct receiving {
     struct loop *loop;
     struct receiver *receiver;
-    const char *home;   // the publisher's address; borrowed while a carrier opens
-    const char *serves; // where this generator passes versions on; borrowed likewise; NULL: nowhere
-    int64_t silence_ms; // of a generator that serves this one; 0: this one is never sent on
+    const char *home; // the publisher's address; borrowed while a carrier opens
+    /* The address where this generator passes versions on; borrowed likewise; NULL: none. */
+    const char *serves;
+    /* The longest silence of a generator that serves this one. 0: this one is never sent on. */
+    int64_t silence_ms;
     /* Sends on the stream. A message sent while the stream is down is lost. message is borrowed. */
     void (*send)(void *arg, struct rpc_message *message);
     void (*cut)(void *arg, err_t why); // breaks the stream, as a peer's that sends nonsense

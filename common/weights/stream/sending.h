@@ -19,15 +19,16 @@ struct peer {
     uint64_t id;           // never used again
     struct rpc_call *call; // borrowed: the peer ends in its close handler
     bool dismissed;        // finished; its close handler comes
-    bool compressed;       // gets compressed deltas
+    bool compressed;       // deltas go to it compressed
     char *generator;
-    char *serves;           // the address where it passes versions on; NULL: it does not
-    double suspect_until_s; // a subscriber sent on to it came back; none is sent there until then
+    char *serves; // the address where it passes versions on; NULL: it does not
+    /* A subscriber that was sent on to this peer came back. None goes there until this time. */
+    double suspect_until_s;
     uint64_t incarnation;
-    bool holds; // the version that it has applied:
+    bool holds; // the peer has applied the version below
     uint32_t lineage;
     uint64_t version;
-    bool has; // the version that lies there complete, or was sent to its end over this stream:
+    bool has; // the version below lies there complete, or was sent to its end over this stream
     uint32_t has_lineage;
     uint64_t has_version;
     /* An earlier stream broke in the middle of this version. The first version sent goes on with
@@ -45,7 +46,7 @@ struct peer {
     struct snapshot *going; // on its way; NULL: none
     size_t next_message;    // index of its next message
     uint64_t first_chunk;   // the peer has the chunks before it
-    double progress_s;      // when a message was last queued
+    double progress_s;      // the time at which a message was last queued
     uint64_t waiting;       // number in the queue of peers that need all values; 0: not in it
 };
 
@@ -57,11 +58,11 @@ struct sending {
     /* Versions above the newest, up to lost_up_to, exist no more; 0: none are lost. */
     uint32_t lost_lineage;
     uint64_t lost_up_to;
-    int full_at_once, fanout; // as publisher.h
+    int full_at_once, fanout; // options of publisher.h
     uint64_t turns;           // numbers given to those who wait for all values
     struct publisher_stats stats;
     void (*note)(const char *text, void *user); // optional
-    void *user;                                 // of note
+    void *user;                                 // argument of note
 };
 
 /* The peer of this number, unless it is gone or dismissed; NULL: there is none. */

@@ -13,7 +13,7 @@ static bool is_full(const struct snapshot *snapshot)
     return snapshot_manifest(snapshot)->kind == WEIGHTS_FULL;
 }
 
-/* Who has stopped reading takes nobody's place. */
+/* A peer that has stopped reading takes no other's place. */
 int streaming_count_full(const struct sending *sending)
 {
     const double now = clock_s();
@@ -43,7 +43,7 @@ static bool admit(struct peer *peer)
     return true;
 }
 
-/* How many chunks of it are there already. */
+/* The number of the snapshot's chunks that the peer has already. */
 static uint64_t resume_at(struct peer *peer, const struct snapshot *snapshot)
 {
     const struct manifest *manifest = snapshot_manifest(snapshot);
@@ -56,8 +56,8 @@ static uint64_t resume_at(struct peer *peer, const struct snapshot *snapshot)
     return peer->partial_chunks;
 }
 
-/* What brings it to the newest version without all values, one more owner of it; NULL: nothing
- * does. */
+/* The snapshot that brings a peer to the newest version without all values, with one more owner.
+ * NULL: there is none. */
 static struct snapshot *find_way(const struct peer *peer)
 {
     struct sending *sending = peer->sending;
@@ -89,7 +89,8 @@ static bool begin(struct peer *peer)
     return true;
 }
 
-/* The next message, and how far it brings us. The manifest of what goes on says where. */
+/* The next message, and the index of the one after. A version that goes on has a manifest that says
+ * where. */
 static struct rpc_message *next_message(const struct peer *peer, size_t *ret_after)
 {
     *ret_after = peer->next_message + 1;
@@ -122,7 +123,7 @@ static void pump(struct peer *peer)
     }
 }
 
-/* Who waits for all values, in turn, as far as there is room. */
+/* Peers that wait for all values get them in turn, as far as there is room. */
 static void pump_waiting(struct sending *sending)
 {
     for (;;) {
@@ -159,7 +160,7 @@ static void offer(void *state)
     pump_waiting(sending);
 }
 
-/* What is on its way is given up; those who wait behind it get its place. */
+/* The version on its way is given up. The peers that wait behind it get its place. */
 static void leave(void *state, struct peer *peer)
 {
     peer->waiting = 0;
@@ -169,7 +170,7 @@ static void leave(void *state, struct peer *peer)
 
 void streaming_send_rest(struct peer *peer, struct snapshot *what, uint64_t chunks)
 {
-    if (chunks) { // of nothing a newer one may follow as well
+    if (chunks) { // a peer without any may as well get a newer version
         peer->going = snapshot_ref(what);
         peer->first_chunk = 0;
         peer->next_message = 1 + chunks;
@@ -189,7 +190,7 @@ static err_t open_receive(const struct receiving *receiving, void *means, void *
     return OK;
 }
 
-/* What no other carrier has taken is a manifest, a chunk, or malformed. */
+/* A message that no other carrier has taken is a manifest, a chunk, or malformed. */
 static err_t hear(void *state, struct rpc_message *message, bool *ret_taken)
 {
     struct receiver *receiver = state;

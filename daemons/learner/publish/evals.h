@@ -18,6 +18,7 @@
 
 struct evals;
 err_t evals_open(const char *path, struct evals **ret);
+
 /* The file's last line when it was opened; false: there was none. NaN: null. */
 struct evals_last {
     double version, success, reward;

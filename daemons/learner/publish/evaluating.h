@@ -27,7 +27,7 @@ struct evaluating_options {
     struct loop *loop;
     const struct recipe *recipe;
     const struct layout *layout;
-    /* On the loop's thread, once: the last version is evaluated, or given up */
+    /* The last version is evaluated, or given up. Called once, on the loop's thread. */
     void (*over)(void *arg);
     void *arg;
 };
@@ -56,10 +56,10 @@ void evaluating_stand_still(struct evaluating *evaluating);
 void evaluating_release(struct evaluating *evaluating, uint64_t stream); // its stream is gone
 err_t evaluating_fail(struct evaluating *evaluating, const uint64_t *slots, uint32_t count);
 
-/* Of ingest_options. Error: the line of a finished evaluation could not be written. */
+/* A handler for ingest_options. Error: the line of a finished evaluation could not be written. */
 err_t evaluating_take(void *evaluating, const struct group *group, enum outcome *ret_outcome,
                       char why[MISFIT_WHY]);
-/* No row will be leased any more; true of NULL */
+/* Whether no row will be leased any more; true of NULL. */
 bool evaluating_over(const struct evaluating *evaluating);
 
 /* After the server and the storage thread. */

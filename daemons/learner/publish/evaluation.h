@@ -27,12 +27,12 @@ static inline uint64_t evaluation_slot(uint64_t version, uint64_t row)
 struct evaluation_options {
     const char *run; // borrowed
     uint32_t lineage;
-    uint64_t version, round; // round: how many were trained into the version
-    uint32_t rows;           // of data.eval, from its beginning: 1 to EVALUATION_ROWS_MAX
-    uint32_t scores;         // of every completion
-    const double *success;   // (scores) a score from here on counts as success; borrowed
-    float temperature;       // of the sampling
-    uint32_t lease_ms;       // then a row is given to another stream
+    uint64_t version, round; // round: the number of rounds trained into the version
+    uint32_t rows;           // number of first rows of data.eval: 1 to EVALUATION_ROWS_MAX
+    uint32_t scores;         // number of scores of every completion
+    const double *success;   // (scores) the least score that counts as success; borrowed
+    float temperature;       // temperature of the sampling
+    uint32_t lease_ms;       // duration of a lease; then another stream may get the row
 };
 
 struct evaluation;
@@ -41,7 +41,7 @@ const struct evaluation_options *evaluation_what(const struct evaluation *e);
 
 /* Leases the lowest waiting row to the generator of this stream; false: there is none now. */
 bool evaluation_lease(struct evaluation *e, uint64_t stream, int64_t now_ms, uint32_t *ret_row);
-void evaluation_release(struct evaluation *e, uint64_t stream); // all that this stream has
+void evaluation_release(struct evaluation *e, uint64_t stream); // all leases of this stream
 
 /* Deadlines of rows, and the time since a row last came back, count from now_ms on. */
 void evaluation_stand_still(struct evaluation *e, int64_t now_ms);
@@ -56,7 +56,8 @@ enum outcome evaluation_take(struct evaluation *e, const struct group *group, in
 /* The row of this slot can never be decoded; slots of other versions are ignored. */
 void evaluation_fail(struct evaluation *e, uint64_t slot, int64_t now_ms);
 bool evaluation_complete(const struct evaluation *e);
-int64_t evaluation_moved_ms(const struct evaluation *e); // when a row last came back, or it began
+/* The time of the last row's return; before any, that of the start. */
+int64_t evaluation_moved_ms(const struct evaluation *e);
 
 /* Means over the rows that were scored, added up in the order of the rows; NAN without any. */
 struct evaluation_figures {

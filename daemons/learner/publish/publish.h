@@ -24,7 +24,7 @@ struct publish_options {
 };
 struct published {
     uint32_t lineage;
-    uint64_t version, round; // round: how many have been trained into it
+    uint64_t version, round; // round: the number of rounds trained into the version
     struct digest digest;
 };
 err_t publish_open(const struct publish_options *options, struct publish **ret);
@@ -39,9 +39,9 @@ err_t publish_version(struct publish *publish, const struct model *model,
 
 /* The thread that publishes. */
 struct publish_figures {
-    /* from publishing a version to its use by every generator; of the last version so used */
+    /* Time from publishing a version until every generator used it, for the last such version. */
     double ms;
-    double bytes; // of the last version as the change from the one before, uncompressed
+    double bytes; // size of the last version's changes from the one before, uncompressed
 };
 struct publish_figures publish_figures(const struct publish *publish);
 void publish_free(struct publish *publish);

@@ -25,10 +25,10 @@ struct generator {
     struct subscriber *subscriber;
     const struct layout *layout;
     char name[32];
-    /* NULL: passes nothing on */
+    /* NULL: it passes nothing on. */
     void (*forward)(struct subscriber *, const struct manifest *, const uint16_t *, struct delta *,
                     void *);
-    bool holds_back;  // takes a version, and applies it only when the test says so
+    bool holds_back;  // versions are taken, and applied only when the test says so
     uint16_t *values; // its model
     size_t elements;
     const uint16_t *taken;
@@ -48,7 +48,7 @@ struct ring {
     uint16_t *published; // the newest version's values; NULL: none
     struct rpc_server *server;
     size_t elements;
-    bool evaluated; // serves Weights.SubscribeEvaluated
+    bool evaluated; // the method is Weights.SubscribeEvaluated
     char target[64];
     struct generator generator[SUBSCRIBERS];
     int settled;

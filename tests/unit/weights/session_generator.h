@@ -35,8 +35,8 @@ struct generator {
     struct rpc_stream *stream;
     struct attend *attend;
     uint16_t *values;
-    struct manifest manifest; // of the last version that came
-    uint64_t have_bytes;      // of it
+    struct manifest manifest; // the last version that came
+    uint64_t have_bytes;      // length of the part of it that came
     int signal_in, signal_number;
 };
 

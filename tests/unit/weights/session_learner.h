@@ -18,7 +18,7 @@ struct peer {
     uint64_t applied;
     int over_nccl, over_grpc; // versions
     uint64_t released;        // the version of which the transport said so last
-    uint64_t resumed_bytes;   // had come by the last session that broke
+    uint64_t resumed_bytes;   // bytes that had come by the last session that broke
 };
 
 struct learner {
@@ -28,12 +28,12 @@ struct learner {
     struct rpc_server *server;
     struct weights_transport *transport;
     char target[64];
-    struct peer peer[PEERS]; // by id - 1
+    struct peer peer[PEERS]; // index: the peer's id - 1
     uint64_t peers;
     uint16_t *values;
     struct manifest manifest; // the newest; version 0: none
     bool is_busy;             // values are the transport's
-    int carried, held_up;     // offers taken; of these, those that did not come through
+    int carried, held_up;     // offers taken; offers of these that did not come through
     int64_t worst_ms;
     bool (*done)(struct learner *);
     int64_t give_up_ms;
