@@ -165,7 +165,7 @@ static struct times stage_close(struct stage *stage, const char *name)
     ring_audit(&stage->ring);
     const struct times times = read_times(stage, CARRY_MS / 1000.0);
     print_message("%-28s %4d rounds, median %4.0f ms, longest %5.0f ms, %d above %d ms; %.0f "
-                  "versions by NCCL, %.0f epochs failed, %.0f fallbacks\n",
+                  "versions by NCCL, %.0f sessions failed, %.0f fallbacks\n",
                   name, times.rounds, times.median_s * 1000, times.worst_s * 1000, times.slow,
                   CARRY_MS, versions, failed, fallbacks);
     return times;
@@ -196,7 +196,7 @@ static void versions_go_by_nccl_late_ones_and_other_versions_too(void **state)
 struct hit {
     const char *name, *nccl, *cuda;
     bool at_rest;
-    bool fails;  // an epoch that has begun: the learner sees it
+    bool fails;  // the fault is in a session that has begun, so the learner sees it
     bool stalls; // a broadcast: what is left of it goes over gRPC
 };
 static const struct hit hits[] = {
@@ -324,7 +324,7 @@ static void a_learner_whose_abort_never_returns_goes_on_over_grpc(void **state)
     setenv("FAKE_NCCL", SMALL, 1);
     daemons_announced(&stage.daemons, LEARNER);
     wait_members(&stage, 1);
-    extra_with(&stage, "second", "", ""); // a new epoch: the old one is to be aborted
+    extra_with(&stage, "second", "", ""); // a new session: the old one is to be aborted
     for (int64_t until = clock_ms() + WAIT_MS;
          !log_has(&stage, "learner", "over gRPC from here on"); clock_sleep_ms(20))
         assert_true(clock_ms() < until);

@@ -87,7 +87,7 @@ static void a_member_leaves_by_itself_when_the_learner_is_gone(void **state)
     }
 }
 
-static void an_invitation_during_an_session_ends_it_first(void **state)
+static void an_invitation_during_a_session_ends_it_first(void **state)
 {
     (void)state;
     for (enum member_state at = MEMBER_PREPARING; at <= MEMBER_RECEIVING; at++) {
@@ -117,5 +117,5 @@ static void a_failure_is_said_and_then_answered(void **state)
 TESTS(cmocka_unit_test(a_member_receives_version_after_version),
       cmocka_unit_test(a_member_answers_abandon_in_every_state),
       cmocka_unit_test(a_member_leaves_by_itself_when_the_learner_is_gone),
-      cmocka_unit_test(an_invitation_during_an_session_ends_it_first),
+      cmocka_unit_test(an_invitation_during_a_session_ends_it_first),
       cmocka_unit_test(a_failure_is_said_and_then_answered))

@@ -214,7 +214,7 @@ static void publish(struct sim *sim)
     step(sim, (struct session_event){SESSION_PUBLISH, .bytes = 1000});
 }
 
-static void an_session_stands_and_carries(void **state)
+static void a_session_stands_and_carries(void **state)
 {
     struct sim sim;
     (void)state;
@@ -471,7 +471,7 @@ static void whatever_happens_each_version_is_released_once(void **state)
     assert_true(released > 1000); // the events do reach the states that matter
 }
 
-TESTS(cmocka_unit_test(an_session_stands_and_carries),
+TESTS(cmocka_unit_test(a_session_stands_and_carries),
       cmocka_unit_test(the_id_is_minted_when_all_have_answered),
       cmocka_unit_test(one_fault_delays_once_and_by_one_deadline),
       cmocka_unit_test(what_a_member_has_is_kept_when_the_session_ends),
