@@ -3,8 +3,8 @@
  *
  *     const struct carrier carrier_nccl = {.name = "nccl", .can = can, .send = &nccl_send, ...};
  *
- * Every call but open is optional. A side whose open is NULL, or gives no state, takes no part
- * there. Owner: the loop's thread; can and drop: the main thread. */
+ * Every call but open is optional. A side whose open gives no state takes no part there. Owner: the
+ * loop's thread; can and drop: the main thread. */
 #pragma once
 #include "weights/stream/receiving.h"
 #include "weights/stream/sending.h"
