@@ -9,8 +9,9 @@ struct relaying {
 };
 
 static struct metric served =
-    METRIC_GAUGE("rlhfd_relay_generators", "that get their weights from this one");
-static struct metric sent = METRIC_GAUGE("rlhfd_relay_sent_bytes", "to them, since the start");
+    METRIC_GAUGE("rlhfd_relay_generators", "generators that get their weights from this one");
+static struct metric sent =
+    METRIC_GAUGE("rlhfd_relay_sent_bytes", "bytes sent to these generators, since the start");
 static struct metric placed =
     METRIC_GAUGE("rlhfd_relay_sent_on", "generators that were sent on to others, since the start");
 static struct metric *const rows[] = {&served, &sent, &placed};

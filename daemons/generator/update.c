@@ -13,7 +13,7 @@ struct update {
 };
 
 static struct metric by_nccl =
-    METRIC_GAUGE("rlhfd_weights_by_nccl", "versions that came whole by NCCL, since the start");
+    METRIC_GAUGE("rlhfd_weights_by_nccl", "versions that NCCL brought, since the start");
 static struct metric by_all =
     METRIC_GAUGE("rlhfd_weights_received", "versions that came, since the start");
 static struct metric *const rows[] = {&by_nccl, &by_all};
