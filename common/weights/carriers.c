@@ -37,6 +37,7 @@ err_t carriers_open(const struct recipe *recipe, struct loop *loop, struct carri
             continue;
         if (recipe->publish.transport != RECIPE_AUTO)
             return err_wrap(e, "publish.transport: %s", carrier->name);
+        mem_free(ret->why); // another carrier's, of which one is enough
         ret->why = mem_string(err_message(e));
         err_free(e);
     }

@@ -25,6 +25,15 @@ struct carriers {
 err_t carriers_open(const struct recipe *recipe, struct loop *loop, struct carriers *ret);
 
 extern const struct carrier *const carriers_table[CARRIERS];
+
+/* Calls `call` of each carrier's side, send or receive, in the order of the table. `state` has the
+ * carriers' states by row. A carrier without the call or without a state is left out. Needs
+ * stream/carrier.h. */
+#define CARRIERS_EACH(state, side, call, ...)                                                      \
+    for (size_t row_ = 0; row_ < CARRIERS; row_++)                                                 \
+        if ((state)[row_] && carriers_table[row_]->side->call)                                     \
+    carriers_table[row_]->side->call((state)[row_] __VA_OPT__(, ) __VA_ARGS__)
+
 size_t carriers_index(const struct carrier *carrier); // the number of its row
 void *carriers_means(const struct carriers *carriers, const struct carrier *carrier); // borrowed
 

@@ -24,12 +24,6 @@ struct publisher {
     uint64_t ids; // given to peers
 };
 
-/* Calls `call` of each carrier that has it and takes part, in the order of the table. */
-#define EACH(publisher, call, ...)                                                                 \
-    for (size_t row_ = 0; row_ < CARRIERS; row_++)                                                 \
-        if ((publisher)->state[row_] && carriers_table[row_]->send->call)                          \
-    carriers_table[row_]->send->call((publisher)->state[row_] __VA_OPT__(, ) __VA_ARGS__)
-
 static err_t open_carriers(struct publisher *publisher, const struct carriers *carriers)
 {
     for (size_t row = 0; row < CARRIERS; row++)
@@ -125,7 +119,7 @@ static err_t check_hello(const struct publisher *publisher, const struct subscri
 static void dismiss(struct publisher *publisher, struct peer *peer, err_t why)
 {
     peer->dismissed = true;
-    EACH(publisher, leave, peer);
+    CARRIERS_EACH(publisher->state, send, leave, peer);
     rpc_call_pause(peer->call);
     rpc_call_finish(peer->call, why);
 }
@@ -242,7 +236,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     }
     if (taken)
         return;
-    EACH(publisher, serve, peer);
+    CARRIERS_EACH(publisher->state, send, serve, peer);
     if (peer->holds && !peer->dismissed && publisher->options.applied)
         publisher->options.applied(peer->generator, peer->lineage, peer->version,
                                    publisher->options.user);
@@ -253,7 +247,7 @@ static void on_writable(struct rpc_call *call, void *user)
 {
     struct publisher *publisher = user;
     struct peer *peer = rpc_call_context(call);
-    EACH(publisher, serve, peer);
+    CARRIERS_EACH(publisher->state, send, serve, peer);
 }
 
 static void on_close(struct rpc_call *call, err_t why, void *user)
@@ -267,7 +261,7 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
             break;
         }
     peer->dismissed = true;
-    EACH(publisher, leave, peer);
+    CARRIERS_EACH(publisher->state, send, leave, peer);
     free(peer->generator);
     free(peer->serves);
     free(peer);
@@ -322,13 +316,13 @@ void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, s
     publisher->published_s = clock_s();
     publisher->settled = false;
     publisher->sending.stats.published++;
-    EACH(publisher, offer);
+    CARRIERS_EACH(publisher->state, send, offer);
     check_settled(publisher);
 }
 
 void publisher_beat(struct publisher *publisher, uint64_t beat)
 {
-    EACH(publisher, beat, beat);
+    CARRIERS_EACH(publisher->state, send, beat, beat);
 }
 
 const void *publisher_carrier(const struct publisher *publisher, const struct carrier *carrier)
@@ -366,7 +360,7 @@ void publisher_free(struct publisher *publisher)
 {
     if (!publisher)
         return;
-    EACH(publisher, close);
+    CARRIERS_EACH(publisher->state, send, close);
     snapshot_free(publisher->sending.newest);
     history_free(publisher->sending.history);
     free(publisher->run);

@@ -25,12 +25,6 @@ struct subscriber {
     bool hello_due;        // the stream stands, and a carrier still writes to memory that is lent
 };
 
-/* Calls `call` of each carrier that has it and takes part, in the order of the table. */
-#define EACH(subscriber, call, ...)                                                                \
-    for (size_t row_ = 0; row_ < CARRIERS; row_++)                                                 \
-        if ((subscriber)->state[row_] && carriers_table[row_]->receive->call)                      \
-    carriers_table[row_]->receive->call((subscriber)->state[row_] __VA_OPT__(, ) __VA_ARGS__)
-
 /* ---- messages to the publisher */
 
 static void send(void *arg, struct rpc_message *message)
@@ -58,9 +52,9 @@ static void say_hello(struct subscriber *subscriber)
     subscriber->hello_due = false;
     receiver_say_served(subscriber->receiver, &hello);
     receiver_introduce(subscriber->receiver, &hello);
-    EACH(subscriber, introduce, &hello);
+    CARRIERS_EACH(subscriber->state, receive, introduce, &hello);
     say(subscriber, &hello);
-    EACH(subscriber, up);
+    CARRIERS_EACH(subscriber->state, receive, up);
 }
 
 /* ---- the receiver's handlers */
@@ -161,7 +155,7 @@ static void on_down(struct rpc_stream *, err_t why, void *user)
     struct subscriber *subscriber = user;
     receiver_lost(subscriber->receiver);
     subscriber->hello_due = false;
-    EACH(subscriber, down, &why);
+    CARRIERS_EACH(subscriber->state, receive, down, &why);
     if (subscriber->handlers.down)
         subscriber->handlers.down(subscriber, why, subscriber->user);
     else
@@ -310,7 +304,7 @@ void subscriber_free(struct subscriber *subscriber)
 {
     if (!subscriber)
         return;
-    EACH(subscriber, close);
+    CARRIERS_EACH(subscriber->state, receive, close);
     rpc_stream_free(subscriber->stream);
     receiver_free(subscriber->receiver);
     free(subscriber->run);
