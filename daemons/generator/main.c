@@ -248,12 +248,12 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(relaying_open(recipe, decode_model(d->decode, TRACK_TRAINING)->params->layout, &d->relay));
     if (d->relay)
         face.services[face.service_count++] = relaying_service(d->relay);
+    loop_on_signal(d->loop, on_signal, d); // who reads the announcement may stop us
     TRY(face_open(&face, &d->face));
     d->serves = relaying_address(recipe, face_address(d->face));
     TRY(open_prompts(d));
     TRY(open_updates(d));
     watch_peers(d);
-    loop_on_signal(d->loop, on_signal, d);
     TRY(loop_run(d->loop));
     return d->failed;
 }

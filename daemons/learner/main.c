@@ -401,6 +401,7 @@ static err_t serve(struct daemon *d, const char *announce)
         &d->evaluating));
     d->evaluated = !d->evaluating;
     TRY(open_stages(d));
+    loop_on_signal(d->loop, on_signal, d); // who reads the announcement may stop us
     TRY(open_face(d, announce));
     struct train_options train = {.loop = d->loop,
                                   .storage = d->storage,
@@ -412,7 +413,6 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(train_start(d->train, &train, d->publish));
     d->started = true;
     d->state = TRAINING;
-    loop_on_signal(d->loop, on_signal, d);
     face_ready(d->face, NULL);
     d->holding = holding_new(&(struct holding_options){.loop = d->loop,
                                                        .storage = d->storage,

@@ -1,5 +1,6 @@
 /* The three daemons as real processes over loopback: the run completes, the lag holds, what is
  * killed comes back. */
+#include "testing/daemons.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -8,19 +9,25 @@
 
 enum { RUN_MS = 120000 };
 
-/* `rlhfctl up` from start to end; fails the test with its output. */
-static struct ring_result run_ring(const struct ring *ring)
+/* Waits for the end of `rlhfctl up`; fails the test with its output. */
+static void wait_up(const struct ring *ring, struct process *up)
 {
-    struct process up =
-        process_start(ring->log, "rlhfctl", "up", ring->recipe, "--run", ring->run, NULL);
-    int status = process_wait(&up, RUN_MS);
+    int status = process_wait(up, RUN_MS);
     if (status) {
         char *log = file_text(ring->log);
         print_error("rlhfctl up: exit status %d\n%s\n", status, log);
         free(log);
-        process_kill(&up, SIGKILL);
+        process_kill(up, SIGKILL);
     }
     assert_int_equal(status, 0);
+}
+
+/* `rlhfctl up` from start to end. */
+static struct ring_result run_ring(const struct ring *ring)
+{
+    struct process up =
+        process_start(ring->log, "rlhfctl", "up", ring->recipe, "--run", ring->run, NULL);
+    wait_up(ring, &up);
     ring_audit(ring);
     return ring_read(ring);
 }
@@ -57,7 +64,7 @@ static void sampling_settings_and_small_memory_change_no_bit(void **state)
         "--set", "generator.kv_bytes=200000", "--set", "generator.temperature=0.9", "--set",
         "generator.top_k=12", "--set", "generator.top_p=0.95", "--set", "generator.min_p=0.01",
         "--set", "generator.repetition_penalty=1.2", "--set", "generator.stop=[e, ab]", NULL);
-    assert_int_equal(process_wait(&up, RUN_MS), 0);
+    wait_up(&ring, &up);
     ring_audit(&ring);
     struct ring_result r = ring_read(&ring);
     assert_int_equal(r.rounds, 6);
@@ -108,7 +115,7 @@ static void killed_generator_and_rewarder_come_back(void **state)
     ring_wait_rounds(&ring, 18, RUN_MS);
     kill(ring_pid(&ring, "rewarder"), SIGKILL);
     kill(ring_pid(&ring, "generator"), SIGKILL);
-    assert_int_equal(process_wait(&up, RUN_MS), 0);
+    wait_up(&ring, &up);
     struct ring_result r = ring_read(&ring);
     assert_int_equal(r.rounds, 60);
     assert_true(r.lag_max <= 1);
@@ -123,7 +130,7 @@ static void a_killed_learner_continues(void **state)
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 6, RUN_MS);
     kill(ring_pid(&ring, "learner"), SIGKILL);
-    assert_int_equal(process_wait(&up, RUN_MS), 0);
+    wait_up(&ring, &up);
     struct ring_result r = ring_read(&ring);
     assert_int_equal(r.rounds, 30);
     ring_audit(&ring);
@@ -137,15 +144,32 @@ static void a_drained_run_goes_on(void **state)
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 4, RUN_MS);
     process_kill(&up, SIGINT);
-    assert_int_equal(process_wait(&up, RUN_MS), 0);
+    wait_up(&ring, &up);
     int before = ring_read(&ring).rounds;
     assert_in_range(before, 4, 23);
     struct ring_result r = run_ring(&ring);
     assert_int_equal(r.rounds, 24);
 }
 
+/* Who reads an address may stop the daemon at once, and it ends as it does later. */
+static void an_announced_daemon_heeds_a_signal(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 400, .groups = 8, .lag = 1});
+    struct daemons d = daemons_start(&ring, "");
+    static const enum daemon_kind kinds[] = {GENERATOR, LEARNER, REWARDER};
+    for (int i = 0; i < 3; i++) {
+        daemons_kill(&d, kinds[i]);
+        daemons_start_one(&d, kinds[i], "");
+        daemons_announced(&d, kinds[i]);
+        process_kill(&d.process[kinds[i]], SIGTERM);
+        assert_int_equal(process_wait(&d.process[kinds[i]], RUN_MS), 0);
+    }
+}
+
 TESTS(cmocka_unit_test(at_lag_0_every_token_has_the_bits_of_our_forward),
       cmocka_unit_test(sampling_settings_and_small_memory_change_no_bit),
       cmocka_unit_test(lag_stays_within_its_limit), cmocka_unit_test(a_finite_prompt_set_ends),
       cmocka_unit_test(killed_generator_and_rewarder_come_back),
-      cmocka_unit_test(a_killed_learner_continues), cmocka_unit_test(a_drained_run_goes_on))
+      cmocka_unit_test(a_killed_learner_continues), cmocka_unit_test(a_drained_run_goes_on),
+      cmocka_unit_test(an_announced_daemon_heeds_a_signal))
