@@ -52,16 +52,26 @@ sources()
     find "${trees[@]}" -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) | sort
 }
 
-# The file's code with comments and the insides of strings blanked, line by line.
-code_of()
+# One pass over all files: banned words, calls of the system, bodies, lengths. FILE:LINE: what is wrong.
+check_files()
 {
-    awk '{
-        out = ""
-        line = $0
+    sources | xargs -r awk -v banned="$(printf '%s\n' "${BANNED[@]}")" -v calls="$SYSTEM_CALLS" \
+        -v homes="$(printf '%s\n' "${SYSTEM_HOMES[@]}")" '
+    function whole(words) { return "(^|[^A-Za-z0-9_])(" words ")([^A-Za-z0-9_]|$)" }
+    function say(at, what) { print FILENAME ":" at ": " what }
+    BEGIN {
+        rows = split(banned, row, "\n")
+        for (i = 1; i <= rows; i++) { split(row[i], cell, "\t"); word[i] = cell[1]; why[i] = cell[2]; pattern[i] = whole(cell[1]) }
+        for (i = split(homes, row, "\n"); i; i--) { split(row[i], cell, "\t"); home[cell[1]] = 1 }
+        unfinished = whole("TODO|FIXME|XXX|HACK")
+        typed = "(^|[^A-Za-z0-9_])typedef[ \t]+(struct|union|enum)([^A-Za-z0-9_]|$)"
+        system_call = "(^|[^A-Za-z0-9_>.])(" calls ")[ \t]*\\("
+    }
+    # The line without comments and the insides of strings.
+    function code_of(line,    out, at) {
         while (length(line)) {
             if (comment) {
-                at = index(line, "*/")
-                if (!at) { line = ""; break }
+                if (!(at = index(line, "*/"))) break
                 line = substr(line, at + 2)
                 comment = 0
             } else if (match(line, /"([^"\\]|\\.)*"|\/\/.*|\/\*|\047([^\047\\]|\\.)+\047/)) {
@@ -71,74 +81,53 @@ code_of()
                 line = substr(line, RSTART + RLENGTH)
             } else { out = out line; line = "" }
         }
-        print out
-    }' "$1"
-}
-
-check_words()
-{
-    local file=$1 code=$2 row word reason found
-    for row in "${BANNED[@]}"; do
-        word=${row%%$'\t'*} reason=${row#*$'\t'}
-        [[ $file == tests/testing/* && $word == *setjmp* ]] && continue
-        found=$(grep -nwE "$word" <<<"$code" | grep -vE '^[0-9]+:[[:space:]]*#[[:space:]]*include' | head -n 3 | cut -d: -f1) || true
-        for row in $found; do
-            say "$file:$row: '$word' is banned: $reason"
-        done
-    done
-    found=$(grep -nE '\btypedef[[:space:]]+(struct|union|enum)\b' <<<"$code" | grep -v 'typedef struct err_t err_t' | cut -d: -f1) || true
-    [[ $file == common/tensor/cpu/* ]] && found=  # lanes: a struct stands in for what is a vector type elsewhere
-    for row in $found; do
-        say "$file:$row: no typedef of a struct, union or enum"
-    done
-    found=$(grep -nE '\b(TODO|FIXME|XXX|HACK)\b' "$file" | cut -d: -f1) || true
-    for row in $found; do
-        say "$file:$row: unfinished work has no place in the tree"
-    done
-}
-
-check_system()
-{
-    local file=$1 code=$2 row
-    [[ $file == tests/* ]] && return
-    for row in "${SYSTEM_HOMES[@]}"; do
-        [[ $file == "${row%%$'\t'*}" ]] && return
-    done
-    found=$(grep -nE "(^|[^A-Za-z0-9_>.])($SYSTEM_CALLS)[[:space:]]*\(" <<<"$code" | cut -d: -f1) || true
-    for row in $found; do
-        say "$file:$row: clock, disk and randomness are reached through base/env.h"
-    done
-    [[ $file == common/svc/* ]] && return
-    found=$(grep -nw 'metric_value' <<<"$code" | cut -d: -f1) || true
-    for row in $found; do
-        say "$file:$row: a metric shows a figure and is never read back: svc/cell.h"
-    done
-}
-
-# Bodies begin and end with a brace in column one. Kernels (tensor/cpu, tensor/cuda) and tests may be longer.
-check_bodies()
-{
-    local file=$1 code=$2 limit=50
-    [[ $file == common/tensor/cpu/* || $file == common/tensor/cuda/* || $file == tests/* ]] && limit=500
-    awk -v file="$file" -v limit="$limit" '
-        /^\{/ { start = NR }
-        start && /^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else)/ { print file ":" NR ": no conditional compilation inside a body" }
-        /^\}/ { if (start && NR - start - 1 > limit) print file ":" start ": a body of " NR - start - 1 " lines; at most " limit; start = 0 }' \
-        <<<"$code"
-}
-
-check_length()
-{
-    local file=$1 lines limit=500
-    lines=$(wc -l <"$file")
-    # Tables and kernels may be longer than a header that is read from top to bottom.
-    [[ $file == *.h && ! $file =~ ^tests/|^common/tensor/(backend\.h|cpu/|cuda/)|_table\.h$ ]] && limit=130
-    ((lines <= limit)) || say "$file: $lines lines; at most $limit"
+        return out
+    }
+    function end_file() {
+        if (file && lines > most_lines) print file ": " lines " lines; at most " most_lines
+    }
+    FNR == 1 {
+        end_file()
+        file = FILENAME
+        comment = start = 0
+        test = file ~ /^tests\//
+        kernel = file ~ /^common\/tensor\/(cpu|cuda)\//
+        table = file ~ /_table\.h$/
+        # Kernels and tests may have longer bodies. Tables and kernels may be longer than a header that is read from top to bottom.
+        most_body = kernel || test ? 500 : 50
+        most_lines = file ~ /\.h$/ && !test && !kernel && !table && file != "common/tensor/backend.h" ? 130 : 500
+    }
+    {
+        lines = FNR
+        code = code_of($0)
+    }
+    code !~ /^[ \t]*#[ \t]*include/ {
+        for (i = 1; i <= rows; i++)
+            if (code ~ pattern[i] && !(file ~ /^tests\/testing\// && word[i] ~ /setjmp/))
+                say(FNR, "\047" word[i] "\047 is banned: " why[i])
+    }
+    # Lanes: a struct stands in for what is a vector type elsewhere.
+    code ~ typed && code !~ /typedef struct err_t err_t/ && file !~ /^common\/tensor\/cpu\// {
+        say(FNR, "no typedef of a struct, union or enum")
+    }
+    $0 ~ unfinished { say(FNR, "unfinished work has no place in the tree") }
+    !test && !(file in home) {
+        if (code ~ system_call)
+            say(FNR, "clock, disk and randomness are reached through base/env.h")
+        if (file !~ /^common\/svc\// && code ~ /(^|[^A-Za-z0-9_])metric_value([^A-Za-z0-9_]|$)/)
+            say(FNR, "a metric shows a figure and is never read back: svc/cell.h")
+    }
+    # Bodies begin and end with a brace in column one.
+    code ~ /^\{/ { start = FNR }
+    start && code ~ /^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else)/ { say(FNR, "no conditional compilation inside a body") }
+    code ~ /^\}/ {
+        if (start && FNR - start - 1 > most_body)
+            say(start, "a body of " FNR - start - 1 " lines; at most " most_body)
+        start = 0
+    }
     # Tables have a row a line; an example of use and a string are not broken.
-    [[ $file == *_table.h ]] && return
-    while read -r row; do
-        say "$file:$row columns; at most 100"
-    done < <(awk 'length > 100 && !/"/ && !/\\$/ && !/^ \*     |^\/\*    / { print NR ": " length }' "$file")
+    length > 100 && !table && !/"/ && !/\\$/ && !/^ \*     |^\/\*    / { say(FNR, length " columns; at most 100") }
+    END { end_file() }'
 }
 
 check_names()
@@ -191,14 +180,8 @@ check_rooms()
 
 scratch=$(mktemp)
 trap 'rm -f "$scratch"' EXIT
-while read -r file; do
-    code=$(code_of "$file")
-    check_words "$file" "$code"
-    check_system "$file" "$code"
-    found=$(check_bodies "$file" "$code")
-    [[ -z $found ]] || say "$found"
-    check_length "$file"
-done < <(sources)
+found=$(check_files)
+[[ -z $found ]] || say "$found"
 check_names
 check_rooms
 check_space
