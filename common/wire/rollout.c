@@ -219,9 +219,18 @@ static err_t check_name(const char *name, const char *text, size_t min)
     return OK;
 }
 
-static err_t check_failure(const char *failure, const struct group_limits *limits)
+/* Given up, with nothing but its names left (failed_group.h). */
+static bool is_bare(const PbGroup *pb)
 {
-    if (*failure && limits->last < ORIGIN_REWARDER)
+    return *pb->failure && !pb->n_completions && !pb->n_prompt_tokens && !pb->n_columns &&
+           !pb->row.len;
+}
+
+/* Stops before the rewarder give up bare groups alone. */
+static err_t check_failure(const PbGroup *pb, const struct group_limits *limits)
+{
+    const char *failure = pb->failure;
+    if (*failure && limits->last < ORIGIN_REWARDER && !is_bare(pb))
         return err_new(ERR_INVALID, "failure is there, which a later stop fills");
     if (strlen(failure) > REASON_MAX_BYTES)
         return err_new(ERR_INVALID, "failure has %zu bytes; at most %d are allowed",
@@ -229,12 +238,11 @@ static err_t check_failure(const char *failure, const struct group_limits *limit
     return OK;
 }
 
-static err_t check_group(const PbGroup *pb, const struct group_limits *limits)
+static err_t check_names(const PbGroup *pb)
 {
     TRY(check_name("run", pb->run, 1));
     TRY(check_name("generator", pb->generator, 0));
     TRY(check_name("forward", pb->forward, 0));
-    TRY(check_failure(pb->failure, limits));
     if (pb->attempt == 0)
         return err_new(ERR_INVALID, "attempt is 0; the first is 1");
     struct digest id, want = group_id(pb->run, pb->lineage, pb->slot, pb->attempt);
@@ -242,6 +250,11 @@ static err_t check_group(const PbGroup *pb, const struct group_limits *limits)
     if (!digest_equal(&id, &want))
         return err_new(ERR_INVALID, "id is not that of run '%s', lineage %u, slot %llu, attempt %u",
                        pb->run, pb->lineage, (unsigned long long)pb->slot, pb->attempt);
+    return OK;
+}
+
+static err_t check_contents(const PbGroup *pb, const struct group_limits *limits)
+{
     if (pb->row.len > limits->row_bytes)
         return err_new(ERR_INVALID, "row has %zu bytes; at most %u are allowed", pb->row.len,
                        limits->row_bytes);
@@ -318,7 +331,10 @@ err_t group_decode(const uint8_t *data, size_t len, const struct group_limits *l
     const struct wire_bounds bounds = {limits->bytes, GROUP_FIELDS_MAX};
     TRY(err_wrap(wire_unpack(&rlhfd__v1__group__descriptor, data, len, &bounds, &base), "group"));
     PbGroup *pb = (PbGroup *)base;
-    TRY(err_wrap(check_group(pb, limits), "group"));
+    TRY(err_wrap(check_names(pb), "group"));
+    TRY(err_wrap(check_failure(pb, limits), "group"));
+    if (!is_bare(pb))
+        TRY(err_wrap(check_contents(pb, limits), "group"));
     SCOPED(group) group = take_group(pb);
     TRY(err_wrap(take_columns(pb, limits, group), "group"));
     *ret = STEAL(group);

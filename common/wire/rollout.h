@@ -72,11 +72,10 @@ struct group {
     struct column_list columns; // of all tokens, of the completions, of the group
     char *generator;
     bool evaluation; // of the evaluation data: scored and counted, never trained
-    /* The forward id of the generator's numerics (model/numerics.h). NULL: of a build that did not
-     * write it. */
+    /* Forward id of the generator's numerics (model/numerics.h); NULL: its build wrote none. */
     char *forward;
-    /* Why a stage of the rewarder gave the group up; NULL: none did. The learner rejects such a
-     * group with this reason. */
+    /* Why a stop gave the group up; NULL: none did. The learner rejects such a group with this
+     * reason. Such a group may lack all but its names (failed_group.h). */
     char *failure;
 };
 
@@ -89,8 +88,9 @@ struct group_limits {
     size_t bytes;            // of the whole message
 };
 #define GROUP_LIMITS                                                                               \
-    ((struct group_limits){1024, 1 << 20, 4 << 20, 1024, 4096, 64, ORIGIN_REWARDER, 64 << 20})
-enum { NAME_MAX_BYTES = 255 }; // of run, generator and forward
+    ((struct group_limits){1024, 1 << 20, 4 << 20, 1024, 4096, 64, ORIGIN_REWARDER,                \
+                           GROUP_MAX_BYTES})
+enum { NAME_MAX_BYTES = 255 /* of run, generator and forward */, GROUP_MAX_BYTES = 64 << 20 };
 
 /* The id of attempt `attempt` at a slot. A format: hash128 of run, a zero byte, be32 lineage, be64
  * slot, be32 attempt. */
@@ -112,7 +112,7 @@ void *group_add_some(struct group *group, enum column column, const uint32_t *co
 /* How many units the column has values of: tokens, completions or 1. */
 size_t group_units(const struct group *group, const struct column_values *column);
 
-/* Appends the group's bytes: the same group always gives the same bytes. */
+/* Appends the group's bytes, always the same for the same group. */
 void group_encode(const struct group *group, struct bytes *ret);
 
 /* INVALID: malformed, over a limit, or an invariant broken; the message says which field. Checked

@@ -101,6 +101,26 @@ static err_t check(const ProtobufCMessageDescriptor *type, struct reader in, siz
     return OK;
 }
 
+void wire_keep_fields(const uint8_t *data, size_t len, uint64_t numbers, size_t most,
+                      struct bytes *ret)
+{
+    struct reader in = {data, len}, inner;
+    size_t kept = 0;
+    uint64_t number;
+    while (in.left) {
+        const uint8_t *begin = in.data;
+        if (!read_field(&in, &number, &inner))
+            return;
+        const size_t size = (size_t)(in.data - begin);
+        if (number >= 64 || !(numbers >> number & 1))
+            continue;
+        if (size > most - kept)
+            return;
+        bytes_put(ret, begin, size);
+        kept += size;
+    }
+}
+
 err_t wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
                   const struct wire_bounds *bounds, ProtobufCMessage **ret)
 {

@@ -27,6 +27,11 @@ err_t wire_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, s
 void wire_free(ProtobufCMessage *pb);
 void wire_pack(const ProtobufCMessage *pb, struct bytes *ret); // appends
 
+/* Appends fields of the outermost message, as they lie there, if their numbers are in the set: a
+ * bit each, below 64. The first malformed field ends it, and so do more than `most` bytes. */
+void wire_keep_fields(const uint8_t *data, size_t len, uint64_t numbers, size_t most,
+                      struct bytes *ret);
+
 bool wire_text_ok(const void *text, size_t len); // UTF-8, no NUL
 
 /* A reason for people, of at most REASON_MAX_BYTES; the caller's. A long one is cut between two

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "hop/courier.h"
 #include "svc/metrics.h"
+#include "wire/failed_group.h"
 
 struct deliver {
     struct deliver_options options;
@@ -67,7 +68,7 @@ void deliver_group(struct deliver *deliver, struct group *group)
 {
     SCOPED_VALUE(bytes) out = {0};
     struct digest id = group->id;
-    group_encode(group, &out);
+    group_encode_within(group, GROUP_MAX_BYTES, &out);
     group_free(group);
     courier_send(deliver->courier, &id, rpc_message_copy(out.data, out.len), NULL);
     metric_set(&unsettled, (double)courier_waiting(deliver->courier));

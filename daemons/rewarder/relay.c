@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "hop/courier.h"
 #include "svc/metrics.h"
+#include "wire/failed_group.h"
 
 enum { WAITING_MAX = 1024 };
 
@@ -82,7 +83,7 @@ void relay_group(struct relay *relay, const struct group *group, struct rpc_call
         return;
     }
     SCOPED_VALUE(bytes) out = {0};
-    group_encode(group, &out);
+    group_encode_within(group, GROUP_MAX_BYTES, &out); // with scores it may have become too long
     courier_send(relay->courier, &group->id, rpc_message_copy(out.data, out.len),
                  rpc_call_ref(origin));
     metric_set(&waiting, (double)relay_waiting(relay));

@@ -7,6 +7,7 @@
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
+#include "wire/failed_group.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,16 +46,21 @@ static void tell_failure(struct score *score, const struct group *group)
 }
 
 /* With a failure the learner records it as rejected. */
-static void on_left(void *arg, const struct group *group, void *tag)
+static void pass_on(struct score *score, const struct group *group, struct rpc_call *call)
 {
-    struct score *score = arg;
     if (group->failure) {
         tell_failure(score, group);
     } else {
         score->unscorable = 0;
         metric_add(&scored, 1);
     }
-    relay_group(score->options.relay, group, tag);
+    relay_group(score->options.relay, group, call);
+}
+
+static void on_left(void *arg, const struct group *group, void *tag)
+{
+    struct score *score = arg;
+    pass_on(score, group, tag);
     rpc_call_unref(tag);
     score_room(score);
 }
@@ -99,34 +105,46 @@ static err_t take_group(struct rpc_message *message, struct group **ret)
     return OK;
 }
 
+/* What is no group goes on as a failed one, for the learner to answer. Without an id there is
+ * nothing to answer: the stream ends with the reason. */
+static err_t take_message(const struct score *score, struct rpc_message *message,
+                          struct group **ret)
+{
+    const char *run = score->options.recipe->run.name;
+    SCOPED(group) group = NULL;
+    err_t failed = take_group(message, &group);
+    if (err_failed(failed)) {
+        log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
+        return failed_group_decode(rpc_message_data(message), rpc_message_len(message), failed,
+                                   ret);
+    }
+    if (strcmp(group->run, run) != 0) // its generator is connected to the wrong rewarder
+        return err_new(ERR_PRECONDITION, "this rewarder scores run '%s', not '%s'", run,
+                       group->run);
+    const size_t queued = pipeline_count(score->pipeline);
+    if (queued >= 2 * QUEUED_MAX) // more streams than that: the generator sends again
+        return err_new(ERR_EXHAUSTED, "%zu groups wait to be scored", queued);
+    *ret = STEAL(group);
+    return OK;
+}
+
 static void on_message(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct score *score = user;
     struct group *group = NULL;
-    err_t failed = take_group(message, &group);
-    /* Without an id there is nothing to answer: the stream ends with the reason */
+    err_t failed = take_message(score, message, &group);
     if (err_failed(failed)) {
-        log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
         rpc_call_finish(call, failed);
         return;
     }
-    const char *run = score->options.recipe->run.name;
-    if (strcmp(group->run, run) != 0) { // its generator is connected to the wrong rewarder
-        failed =
-            err_new(ERR_PRECONDITION, "this rewarder scores run '%s', not '%s'", run, group->run);
+    if (group->failure) {
+        pass_on(score, group, call);
         group_free(group);
-        rpc_call_finish(call, failed);
-        return;
+    } else {
+        pipeline_put(score->pipeline, group, rpc_call_ref(call));
     }
-    const size_t queued = pipeline_count(score->pipeline);
-    if (queued >= 2 * QUEUED_MAX) { // more streams than that: the generator sends again
-        group_free(group);
-        rpc_call_finish(call, err_new(ERR_EXHAUSTED, "%zu groups wait to be scored", queued));
-        return;
-    }
-    pipeline_put(score->pipeline, group, rpc_call_ref(call));
     score->came_s = clock_s();
     if (!full(score))
         return;

@@ -1,5 +1,6 @@
 #include "learner/publish/evaluation.h"
 #include "base/mem.h"
+#include "learner/replay/misfit.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -128,13 +129,15 @@ static bool is_of_version(const struct completion *c, uint64_t version)
 }
 
 /* Why a group of this evaluation's row cannot be what it asked for; NULL: it is. */
-static const char *misfit(const struct evaluation *e, const struct group *group, uint32_t row)
+static const char *unasked(const struct evaluation *e, const struct group *group, uint32_t row)
 {
     const struct evaluation_options *o = &e->options;
     if (strcmp(group->run, o->run) != 0)
         return "of another run";
     if (group->prompt != row)
         return "its prompt is not its slot's row";
+    if (group->failure)
+        return NULL;
     if (group->completions != 1)
         return "not one completion";
     if (group->temperature != o->temperature)
@@ -144,6 +147,19 @@ static const char *misfit(const struct evaluation *e, const struct group *group,
     if (group_width(group, COLUMN_SCORES) && group_width(group, COLUMN_SCORES) != o->scores)
         return "not as many scores as the recipe has scorers";
     return NULL;
+}
+
+/* Why its row cannot be counted: whoever decodes it again, it stays so. NULL: it can. */
+static const char *uncountable(const struct evaluation *e, const struct group *group,
+                               char why[MISFIT_WHY])
+{
+    if (group->failure)
+        return group->failure;
+    if (group_width(group, COLUMN_SCORES) != e->options.scores)
+        return "without scores";
+    if (e->options.scores && !group_values(group, COLUMN_REWARD, 0))
+        return "without a reward";
+    return misfit_values(group, why);
 }
 
 static void score(struct evaluation *e, uint32_t i, const struct group *group)
@@ -171,7 +187,7 @@ enum outcome evaluation_take(struct evaluation *e, const struct group *group, in
         snprintf(why, EVALUATION_WHY, "version %" PRIu64 " is evaluated now", e->options.version);
         return OUTCOME_SUPERSEDED;
     }
-    const char *wrong = misfit(e, group, row);
+    const char *wrong = unasked(e, group, row);
     if (wrong) {
         snprintf(why, EVALUATION_WHY, "%s", wrong);
         return OUTCOME_REJECTED;
@@ -180,9 +196,10 @@ enum outcome evaluation_take(struct evaluation *e, const struct group *group, in
         snprintf(why, EVALUATION_WHY, "this row is back already");
         return OUTCOME_DUPLICATE;
     }
-    if (group_width(group, COLUMN_SCORES) != e->options.scores) {
-        snprintf(why, EVALUATION_WHY, "%s: its row counts as failed",
-                 group->failure ? group->failure : "without scores");
+    char value[MISFIT_WHY];
+    wrong = uncountable(e, group, value);
+    if (wrong) {
+        snprintf(why, EVALUATION_WHY, "%s: its row counts as failed", wrong);
         come_back(e, row, ROW_FAILED, now_ms);
         return OUTCOME_REJECTED;
     }

@@ -7,6 +7,7 @@
 #include "svc/metrics.h"
 #include "svc/peer.h"
 #include "svc/security.h"
+#include "wire/failed_group.h"
 #include "wire/hello.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,8 +23,8 @@ struct item {
     struct group *group;
     struct rpc_message *message; // a reference: what the group was decoded from, and is stored as
     struct encoded encoded;      // its bytes
-    /* Why it cannot be trained here, as the rewarder or the learner says it; NULL: it can. */
-    char *misfit;
+    const char *judge;           // who says that it cannot be trained
+    char *misfit;                // why; NULL: it can
 };
 
 /* A write under way, owned by the storage thread. */
@@ -121,8 +122,7 @@ static err_t reject_misfits(struct batch *batch, struct store *store)
         struct verdict verdict;
         if (!item->misfit)
             continue;
-        tell_rejected(batch->ingest, item->group->failure ? "the rewarder" : "the learner",
-                      item->misfit);
+        tell_rejected(batch->ingest, item->judge, item->misfit);
         TRY(store_reject(store, item->group, clock_ms(), &verdict));
         send_disposition(item->call, &item->group->id, verdict.outcome, item->misfit);
     }
@@ -291,32 +291,43 @@ static char *why_not(const struct ingest *ingest, const struct group *group)
     return misfit(&ingest->options.rules, group, why) ? mem_string(why) : NULL;
 }
 
+/* What is no group is answered as a failed one. Without an id there is nothing to answer: the
+ * stream ends with the reason. */
+static err_t take_group(const struct ingest *ingest, struct rpc_message *message, struct item *ret)
+{
+    const uint8_t *data = rpc_message_data(message);
+    const size_t len = rpc_message_len(message);
+    err_t failed = group_decode(data, len, &GROUP_LIMITS, &ret->group);
+    ret->judge = "the learner";
+    if (!err_failed(failed) && ret->group->failure)
+        ret->judge = "the rewarder";
+    if (err_failed(failed))
+        TRY(failed_group_decode(data, len, failed, &ret->group));
+    ret->encoded = (struct encoded){data, len};
+    ret->misfit = why_not(ingest, ret->group);
+    return OK;
+}
+
 static void on_message(struct rpc_call *call, struct rpc_message *message,
                        const struct ProtobufCMessage *pb, void *user)
 {
     (void)pb;
     struct ingest *ingest = user;
-    struct group *group;
+    struct item item = {0};
     if (is_hello(ingest, call, message))
         return;
-    err_t failed =
-        group_decode(rpc_message_data(message), rpc_message_len(message), &GROUP_LIMITS, &group);
-    /* Without an id there is nothing to answer: the stream ends with the reason */
+    err_t failed = take_group(ingest, message, &item);
     if (err_failed(failed)) {
         log_limited(LOG_WARNING, 1, "malformed group", "why=\"%s\"", err_message(failed));
         refuse(ingest, call, failed);
         return;
     }
-    count_group(call, group);
-    char *why = why_not(ingest, group);
-    if (why)
-        log_limited(LOG_WARNING, 1, "group rejected", "slot=%" PRIu64 " why=\"%s\"", group->slot,
-                    why);
-    struct item item = {.call = rpc_call_ref(call),
-                        .group = group,
-                        .message = rpc_message_ref(message),
-                        .encoded = {rpc_message_data(message), rpc_message_len(message)},
-                        .misfit = why};
+    count_group(call, item.group);
+    if (item.misfit)
+        log_limited(LOG_WARNING, 1, "group rejected", "slot=%" PRIu64 " why=\"%s\"",
+                    item.group->slot, item.misfit);
+    item.call = rpc_call_ref(call);
+    item.message = rpc_message_ref(message);
     struct item *kept = mem_copy(&item, sizeof item);
     if (!mailbox_post(ingest->pending, kept)) { // more streams than that: its rewarder sends again
         mem_free(kept);

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "learner/settings.h"
 #include "rl/pairs.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,6 +56,27 @@ static const char *lacks(const struct group *group, uint32_t i, uint64_t needs,
     return NULL;
 }
 
+/* A finite number may still be too large to count with. This one's square is a float32's, which
+ * gradients are. */
+static const double VALUE_MAX = 1e18;
+
+const char *misfit_values(const struct group *group, char why[MISFIT_WHY])
+{
+    for (uint32_t c = 0; c < group->columns.count; c++) {
+        const struct column_values *column = &group->columns.at[c];
+        const size_t count = column->bytes / column_size(column->dtype);
+        for (size_t k = 0; column_row(column->id) && k < count; k++) {
+            const double value = column_number(column->data, column->dtype, k);
+            if (fabs(value) <= VALUE_MAX)
+                continue;
+            snprintf(why, MISFIT_WHY, "%s[%zu] is %g; numbers from %g to %g can be trained",
+                     column_name(column->id), k, value, -VALUE_MAX, VALUE_MAX);
+            return why;
+        }
+    }
+    return NULL;
+}
+
 /* The two completions that are trained of a group of pairs; false: it has no pair. */
 static bool trained_pair(const struct recipe *recipe, const struct group *group,
                          struct rl_pair *ret)
@@ -78,6 +100,8 @@ static const char *misfit_columns(const struct misfit_rules *o, const struct gro
                  group_width(group, COLUMN_SCORES), o->scores);
         return why;
     }
+    if (misfit_values(group, why))
+        return why;
     struct rl_pair pair;
     if (pairs && !trained_pair(o->recipe, group, &pair))
         return NULL;

@@ -27,6 +27,9 @@ struct misfit_rules {
 struct misfit_rules misfit_rules(const struct recipe *recipe, uint32_t vocabulary,
                                  uint32_t longest);
 
+/* The check of its columns' values alone: NULL: they can be counted with. */
+const char *misfit_values(const struct group *group, char why[MISFIT_WHY]);
+
 /* NULL: it fits; else why not, in `why`. */
 const char *misfit(const struct misfit_rules *rules, const struct group *group,
                    char why[MISFIT_WHY]);

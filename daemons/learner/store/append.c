@@ -17,7 +17,8 @@ static struct verdict verdict(enum outcome outcome, const char *why)
 
 static struct summary summarize(const struct group *group)
 {
-    struct summary summary = {.oldest_version = group_oldest_version(group),
+    struct summary summary = {.oldest_version =
+                                  group->completions ? group_oldest_version(group) : 0,
                               .tokens = group_tokens(group),
                               .completions = group->completions};
     for (uint32_t i = 0; i < group->completions; i++)

@@ -161,6 +161,25 @@ static void what_does_not_fit_is_refused_and_its_row_stays_open(void **)
     take(e, answer(&a, 1, 1, 1), 100, OUTCOME_STORED, "");
 }
 
+/* What stays as it is, whoever decodes the row again, is the row's end. */
+static void what_cannot_be_counted_fails_its_row(void **)
+{
+    SCOPED(evaluation) e = begin();
+    struct answer a;
+    lease_all(e, 1, 100, "0123");
+    answer(&a, 0, 1, 1)->failure = (char *)"reward[0] is nan";
+    a.group.completions = 0; // as one that could not be read
+    take(e, &a.group, 100, OUTCOME_REJECTED, "reward[0] is nan: its row counts as failed");
+    take(e, &a.group, 100, OUTCOME_DUPLICATE, "back already");
+    answer(&a, 1, 1e19, 1);
+    take(e, &a.group, 100, OUTCOME_REJECTED, "scores[0] is 1e+19; numbers from -1e+18");
+    answer(&a, 2, 1, 1);
+    a.group.columns.count = 1;
+    take(e, &a.group, 100, OUTCOME_REJECTED, "without a reward: its row counts as failed");
+    take(e, answer(&a, 3, 1, 1), 100, OUTCOME_STORED, "");
+    assert_true(evaluation_complete(e));
+}
+
 static void figures_are_means_over_what_was_scored(void **)
 {
     SCOPED(evaluation) e = begin();
@@ -251,6 +270,7 @@ TESTS(cmocka_unit_test(each_row_is_leased_once_until_it_is_given_up),
       cmocka_unit_test(nothing_is_late_while_it_stands_still),
       cmocka_unit_test(the_first_answer_of_a_row_counts_whoever_leased_it),
       cmocka_unit_test(what_does_not_fit_is_refused_and_its_row_stays_open),
+      cmocka_unit_test(what_cannot_be_counted_fails_its_row),
       cmocka_unit_test(figures_are_means_over_what_was_scored),
       cmocka_unit_test(without_a_score_there_are_no_means),
       cmocka_unit_test(lines_are_known_after_a_restart_and_a_torn_one_is_not))
