@@ -176,6 +176,8 @@ void ring_state_workers(struct ring_state *state, const json_t *reply, int64_t n
     for (i = 0; i < state->daemons; i++)
         state->daemon[i].listed = false;
     json_array_foreach (json_object_get(reply, "workers"), i, worker) {
+        if (strcmp(text_at(worker, "state"), "LOST") == 0)
+            continue;
         const size_t at = ring_state_daemon(state, text_at(worker, "name"));
         if (at < RING_DAEMONS)
             take_worker(&state->daemon[at], worker, now_ms);

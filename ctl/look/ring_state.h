@@ -72,7 +72,7 @@ void ring_state_status(struct ring_state *state, size_t daemon, const json_t *st
                        int64_t now_ms);
 
 /* A ListWorkersReply as JSON: for who cannot ask generators and rewarders themselves. A worker that
- * is not in it any more is gone. */
+ * is LOST or not in it any more is gone. */
 void ring_state_workers(struct ring_state *state, const json_t *reply, int64_t now_ms);
 void ring_state_lost(struct ring_state *state, size_t daemon, const char *why, int64_t now_ms);
 

@@ -52,6 +52,7 @@ static bool all_stand_still(const json_t *reply)
     json_array_foreach (json_object_get(reply, "workers"), i, one)
         if (strcmp(answer_text(one, "kind"), "generator") == 0 &&
             strcmp(answer_text(one, "state"), "HELD") != 0 &&
+            strcmp(answer_text(one, "state"), "LOST") != 0 &&
             strcmp(answer_text(one, "state"), "DRAINING") != 0)
             return false;
     return true;
@@ -171,8 +172,12 @@ static void show_workers(const json_t *reply)
         table_cell(table, "%" PRId64, answer_whole(one, "wanted"));
         table_cell(table, "%s", figure_count(answer_number(one, "tokens_per_s")).text);
         table_cell(table, busy + idle > 0 ? "%.0f%%" : "", 100 * busy / (busy + idle));
+        const double lost_s = answer_number(one, "lost_s");
         table_cell(table, "%s", figure_seconds(answer_number(one, "connected_s")).text);
-        table_cell(table, "%s", answer_text(one, "waits_for"));
+        if (lost_s > 0)
+            table_cell(table, "gone for %s", figure_seconds(lost_s).text);
+        else
+            table_cell(table, "%s", answer_text(one, "waits_for"));
     }
     table_print(table, stdout);
     show_numerics(reply);
@@ -187,7 +192,8 @@ err_t command_workers(int argc, char **argv)
         .usage = "workers",
         .purpose =
             "Shows the generators and rewarders that are connected to the learner: the version of their weights, how far\n"
-            "behind it is, groups leased to them, how busy they are, and the reason why they wait.",
+            "behind it is, groups leased to them, how busy they are, and the reason why they wait. A generator that is LOST\n"
+            "has gone with its leases: they are given to others after learner.lease_grace_ms, or by `rlhfctl drain NAME`.",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};
     TRY(arguments_read(&arguments, argc, argv, &helped));

@@ -103,8 +103,9 @@ err_t command_drain(int argc, char **argv)
     const struct arguments arguments = {
         .usage = "drain [WORKER] [--no-wait]",
         .purpose =
-            "WORKER gets no more leases, delivers its groups and leaves. Without WORKER the whole run drains: the round under\n"
-            "way is finished, a checkpoint is written, and the daemons leave. The same `rlhfctl up` continues from there.",
+            "WORKER gets no more leases, delivers its groups and leaves. What is leased to one that has gone is given to others\n"
+            "at once. Without WORKER the whole run drains: the round under way is finished, a checkpoint is written, and the\n"
+            "daemons leave. The same `rlhfctl up` continues from there.",
         .examples = "  rlhfctl drain generator-2 --reason 'node upgrade'\n  rlhfctl drain",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows,

@@ -115,6 +115,7 @@
     X(count,  micro_tokens, "4096",      FIXED, FROM(16, 16777216), "tokens computed at once; more take more memory and change no result") \
     X(flag,   gradient_checkpointing, "false", FIXED, ANY, "keep each layer's input alone and compute the rest again: less memory, a third more work, the same bits") \
     X(count,  lease_ms, "600000",        LIVE,  FROM(1000, 86400000), "milliseconds after which a leased group that has not come back is leased again") \
+    X(count,  lease_grace_ms, "5000",    LIVE,  FROM(0, 86400000), "milliseconds after which the leases of a generator that has gone are given to the others; not while all have gone, nor in the learner's first 30 s") \
     X(count,  unusable_slots, "64",      LIVE,  FROM(0, 1e9), "slots in a row without a usable group (rows that cannot be used, groups that cannot be scored or trained) which pause generation; 0: never") \
     C(last_batch, recipe_last_batch, "short", FIXED, "short|drop", "at the end of the data: a smaller round, or none") \
     X(word,   advantage, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", ADVANTAGES)), \

@@ -41,10 +41,11 @@ static void add_generator(void *arg, const struct leasing_worker *worker)
     out->kind = (char *)"generator";
     out->peer = desk_text(visit, worker->peer);
     out->incarnation = worker->term;
-    out->state = (char *)(worker->draining ? "DRAINING"
-                          : worker->holds  ? "HELD"
-                          : paused         ? "PAUSED"
-                                           : "SERVING");
+    out->state = (char *)(worker->lost       ? "LOST"
+                          : worker->draining ? "DRAINING"
+                          : worker->holds    ? "HELD"
+                          : paused           ? "PAUSED"
+                                             : "SERVING");
     out->lineage = worker->lineage;
     out->version = worker->version;
     out->versions_behind = worker->versions_behind;
@@ -57,6 +58,7 @@ static void add_generator(void *arg, const struct leasing_worker *worker)
     out->waits_for = (char *)(paused && worker->wanted ? "paused" : worker->waits_for);
     out->connected_s = worker->connected_s;
     out->forward = desk_text(visit, worker->forward);
+    out->lost_s = worker->lost_s;
 }
 
 static void add_rewarder(struct desk_visit *visit, const struct ingest_stream *stream,
@@ -91,15 +93,17 @@ static err_t answer_drain(struct desk_visit *visit, struct store *store)
                                 .author = request->author,
                                 .reason = request->reason};
     struct live_result result = {0};
-    bool repeated, serves;
+    bool repeated;
+    struct leasing_drained drained;
     Rlhfd__Admin__V1__DrainWorkerReply reply = RLHFD__ADMIN__V1__DRAIN_WORKER_REPLY__INIT;
     TRY(live_repeated(visit->desk->live, &live, &repeated, &result)); // its texts
-    TRY(leasing_drain(visit->desk->leasing, store, request->name, false, &serves, &reply.leased));
+    TRY(leasing_drain(visit->desk->leasing, store, request->name, false, &drained));
     struct change_value value = {
-        .key = request->name, .before = (char *)"SERVING", .after = (char *)"DRAINING"};
-    if (serves)
+        .key = request->name, .before = (char *)drained.state, .after = (char *)"DRAINING"};
+    if (strcmp(value.before, value.after) != 0)
         TRY(live_note(visit->desk->live, store, &live, &value, 1, &result));
-    TRY(leasing_drain(visit->desk->leasing, store, request->name, true, &serves, &reply.leased));
+    TRY(leasing_drain(visit->desk->leasing, store, request->name, true, &drained));
+    reply.leased = drained.leased;
     reply.change = result.change;
     return desk_reply(visit, &reply.base);
 }

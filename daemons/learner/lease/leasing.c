@@ -25,11 +25,9 @@ struct arrival {
 
 static struct metric granted =
     METRIC_COUNTER("rlhfd_leases_granted_total", "slots leased to generators");
-static struct metric revoked_leases =
-    METRIC_COUNTER("rlhfd_leases_revoked_total", "leases taken back");
 static struct metric connected =
     METRIC_GAUGE("rlhfd_generators_connected", "generators with an open lease stream");
-static struct metric *const rows[] = {&granted, &revoked_leases, &connected};
+static struct metric *const rows[] = {&granted, &connected};
 
 struct leasing *leasing_new(const struct leasing_options *options)
 {
@@ -37,6 +35,8 @@ struct leasing *leasing_new(const struct leasing_options *options)
     struct leasing *leasing = mem_new(sizeof *leasing);
     leasing->options = *options;
     leasing->left_s = clock_s();
+    absences_init(&leasing->absences, clock_ms());
+    lessees_register();
     refusals_register();
     return leasing;
 }
@@ -122,31 +122,15 @@ static bool is_over(const struct leasing *leasing)
     return leasing->closed && (!leasing->ended || evaluating_over(leasing->options.evaluating));
 }
 
-/* Tells holders what was taken from them. */
-static void send_revoked(struct leasing *leasing, struct store *store)
-{
-    struct revoked *revoked;
-    size_t count;
-    store_revoked(store, &revoked, &count);
-    for (size_t i = 0; i < count; i++) {
-        for (struct lessee *l = leasing->first; l; l = l->next)
-            if (l->term == revoked[i].term && strcmp(l->generator, revoked[i].generator) == 0)
-                lessee_send(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
-        log_limited(LOG_INFO, 1, "lease revoked", "generator=%s why=%s", revoked[i].generator,
-                    revoked_why_name(revoked[i].why));
-    }
-    metric_add(&revoked_leases, (double)count);
-    revoked_free(revoked, count);
-}
-
 /* After every change: expire, grant to those who wait, tell the others. */
 static err_t settle(void *arg, struct store *store)
 {
     struct leasing *leasing = arg;
     const struct live *live = leasing->options.live;
-    bool paused = live && live_generation_paused(live), holds = live && live_decoding_held(live);
+    bool paused = live_generation_paused(live), holds = live_decoding_held(live);
     store_hold(store, holds);
     TRY(store_expire(store, clock_ms()));
+    TRY(lessees_free_absent(leasing, store, holds));
     if (paused)
         evaluating_stand_still(leasing->options.evaluating);
     for (struct lessee *l = leasing->first; l; l = l->next) {
@@ -159,7 +143,7 @@ static err_t settle(void *arg, struct store *store)
         else if (may && l->evaluation_want)
             TRY(grant_evaluation(leasing, l));
     }
-    send_revoked(leasing, store);
+    lessees_tell_revoked(leasing, store);
     return OK;
 }
 
@@ -302,6 +286,7 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     /* It may not have heard of it over a stream that was lost. */
     lessee->leaves = lessee_was_sent_away(leasing, lessee);
     replace(leasing, lessee->generator, join, lessee->call);
+    absences_end(&leasing->absences, lessee->generator);
     append_lessee(leasing, lessee);
     lessee_send(lessee, &(struct lease_reply){.term = join->term});
     if (lessee->leaves)
@@ -388,11 +373,13 @@ static void departed(void *arg)
     leasing->open--;
 }
 
-/* A closed stream's slots stay leased until the deadline or the generator's next hello. */
+/* A closed stream's slots stay leased for a while (absence.h), or until the next hello. */
 static err_t run_departure(void *arg, struct store *store)
 {
-    (void)store;
     struct arrival *arrival = arg;
+    const struct lessee *gone = find(arrival->leasing, arrival->call);
+    if (gone)
+        lessee_absent(arrival->leasing, gone, store);
     drop_lessee(arrival->leasing, arrival->call);
     rpc_call_unref(arrival->call);
     loop_post(arrival->leasing->options.loop, departed, arrival->leasing);

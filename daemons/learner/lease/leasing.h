@@ -22,7 +22,7 @@ struct leasing_options {
     const char *run;
     const struct hello *hello;     // the learner's own; every generator's must agree. Borrowed
     struct evaluating *evaluating; // NULL: none
-    const struct live *live;       // says whether generation is paused; NULL: it is not
+    const struct live *live;       // whether generation is paused; learner.lease_grace_ms
     struct breaker *breaker;       // hears why rows are unusable; NULL: none
 };
 
@@ -37,13 +37,15 @@ struct leasing_totals {
 };
 struct leasing_totals leasing_totals(const struct leasing *leasing);
 
-/* A generator with an open stream; texts are borrowed during the call. */
+/* A generator with an open stream, or one that is lost: it holds leases and has none. Of a lost one
+ * all after its term but `leased` is 0. Texts are borrowed during the call. */
 struct leasing_worker {
     const char *name, *peer;
     const char *forward; // the id of its numerics; "": not said
     uint64_t term, version, versions_behind;
     uint32_t lineage, leased, wanted;
-    bool draining, holds; // holds: decoding stands still
+    bool draining, holds, lost; // holds: decoding stands still
+    double lost_s;              // since its stream closed, or the learner began
     double tokens, tokens_per_s, busy_s, idle_s, connected_s;
     const char *waits_for; // literal: why it was granted less than it wants; "" if it was not
 };
@@ -51,14 +53,19 @@ void leasing_workers(const struct leasing *leasing, struct store *store,
                      void (*fn)(void *arg, const struct leasing_worker *worker), void *arg);
 
 struct hold_facts;
-/* Generators as the run's holds need them: facts->generators and facts->worker. Storage thread. */
+/* Generators as the run's holds need them: facts->generators and facts->worker. Adds to
+ * facts->lease_holder whether it has gone. Storage thread. */
 void leasing_facts(const struct leasing *leasing, struct hold_facts *facts);
 
-/* Sends a generator away: no more leases; it delivers what it has, then ends with status 0. A new
- * process of its name is welcome. commit false: only looks. *ret_serves: it had not been sent away
- * before. NOT_FOUND: none of that name. Storage thread. */
+/* Sends a generator away: no more leases; it delivers what it has, then ends with status 0. The
+ * leases of a lost one are freed at once, and it is sent away if it comes back. A new process of
+ * its name is welcome. commit false: only looks. NOT_FOUND: none of that name. Storage thread. */
+struct leasing_drained {
+    const char *state; // literal, before: "SERVING", "LOST"; "DRAINING": it was sent away before
+    uint32_t leased;   // to it until now
+};
 err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
-                    bool commit, bool *ret_serves, uint32_t *ret_leased);
+                    bool commit, struct leasing_drained *ret);
 
 /* Grants nothing any more. Generators are told that the run is over (ended), or that it pauses.
  * Storage thread. */

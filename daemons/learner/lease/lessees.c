@@ -5,6 +5,7 @@
 #include "base/scoped.h"
 #include "learner/steer/learner_hold.h"
 #include "learner/store/rounds.h"
+#include "svc/metrics.h"
 #include "svc/peer.h"
 #include <math.h>
 #include <stdio.h>
@@ -13,6 +14,24 @@
 /* SLACK_S: a message may lie on its way so long after the one before. TOKENS_PER_S_MAX: no
  * generator is as fast. */
 enum { RATE_S = 2, SLACK_S = 10, TOKENS_PER_S_MAX = 100000000 };
+enum { LOSSES = 64 }; // lines a minute: a rack may go at once
+
+#define REVOKED(why)                                                                               \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_leases_revoked_total",                             \
+                    "leases taken back, and why", "reason=\"" why "\"")
+static struct metric revoked_leases[REVOKED_WHYS] = {
+    [REVOKED_EXPIRED] = REVOKED("expired"),     [REVOKED_STALE] = REVOKED("stale"),
+    [REVOKED_STRAGGLER] = REVOKED("straggler"), [REVOKED_ENDED] = REVOKED("ended"),
+    [REVOKED_LINEAGE] = REVOKED("lineage"),     [REVOKED_LOST] = REVOKED("lost"),
+    [REVOKED_DRAINED] = REVOKED("drained")};
+
+void lessees_register(void)
+{
+    static struct metric *rows[REVOKED_WHYS];
+    for (size_t i = 0; i < REVOKED_WHYS; i++)
+        rows[i] = &revoked_leases[i];
+    metrics_register(rows, REVOKED_WHYS);
+}
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
 {
@@ -21,7 +40,7 @@ void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
     struct rpc_message *message = rpc_message_copy(out.data, out.len);
     rpc_call_send_message(
         lessee->call,
-        message); // a stream that is gone frees its leases by its next hello or deadline
+        message); // a stream that is gone frees its leases by its next hello or after a grace
     rpc_message_free(message);
 }
 
@@ -81,18 +100,23 @@ bool lessee_was_sent_away(struct leasing *leasing, const struct lessee *lessee)
     return away && away->term == lessee->term;
 }
 
-static void send_away(struct leasing *leasing, struct lessee *lessee)
+static void note_away(struct leasing *leasing, const struct store_holder *holder)
 {
-    struct sent_away *away = sent_away(leasing, lessee->generator);
+    struct sent_away *away = sent_away(leasing, holder->generator);
     if (!away) {
         away = mem_new(sizeof *away);
-        away->generator = mem_string(lessee->generator);
+        away->generator = mem_string(holder->generator);
         away->next = leasing->away;
         leasing->away = away;
     }
-    away->term = lessee->term;
+    away->term = holder->term;
+    log_info("generator sent away", "generator=%s", holder->generator);
+}
+
+static void send_away(struct leasing *leasing, struct lessee *lessee)
+{
+    note_away(leasing, &(struct store_holder){lessee->generator, lessee->term});
     lessee->leaves = true;
-    log_info("generator sent away", "generator=%s", lessee->generator);
     lessee_send(lessee, &(struct lease_reply){.leave = true});
 }
 
@@ -104,7 +128,87 @@ void lessees_forget(struct leasing *leasing)
         mem_free(away);
     }
     leasing->away = NULL;
+    absences_done(&leasing->absences);
 }
+
+/* ---- those that have gone with leases */
+
+void lessee_absent(struct leasing *leasing, const struct lessee *lessee, struct store *store)
+{
+    const struct store_holder holder = {lessee->generator, lessee->term};
+    SCOPED_MEM char *peer = rpc_call_peer(lessee->call);
+    if (store_leased(store, &holder))
+        absences_add(&leasing->absences, lessee->generator, lessee->term, peer, clock_ms())->away =
+            lessee->leaves;
+}
+
+/* A holder that has not come since the learner's start is absent since then. */
+static void note_holder(void *arg, const struct store_holder *holder)
+{
+    struct leasing *leasing = arg;
+    const struct lessee *l = leasing->first;
+    while (l && (l->term != holder->term || strcmp(l->generator, holder->generator) != 0))
+        l = l->next;
+    if (!l)
+        absences_add(&leasing->absences, holder->generator, holder->term, "",
+                     leasing->absences.began_ms);
+}
+
+/* On hold nobody decodes, and when leasing is closed nobody is granted anything. */
+static bool has_company(const struct leasing *leasing, bool held)
+{
+    const struct lessee *l = leasing->first;
+    while (l && l->leaves)
+        l = l->next;
+    return l && !held && !leasing->closed;
+}
+
+static err_t free_leases(struct leasing *leasing, struct store *store, struct absence *absence,
+                         enum revoked_why why)
+{
+    size_t count;
+    const struct store_holder holder = {absence->generator, absence->term};
+    TRY(store_free_leases(store, &holder, why, clock_ms(), &count));
+    if (count)
+        log_limited(LOG_WARNING, LOSSES, "leases freed",
+                    "generator=%s peer=%s leases=%zu gone_s=%.1f why=%s", absence->generator,
+                    absence->peer, count, (double)(clock_ms() - absence->since_ms) / 1e3,
+                    revoked_why_name(why));
+    absences_remove(&leasing->absences, absence);
+    return OK;
+}
+
+err_t lessees_free_absent(struct leasing *leasing, struct store *store, bool held)
+{
+    struct absences *absences = &leasing->absences;
+    const int64_t now_ms = clock_ms(),
+                  grace_ms = live_recipe(leasing->options.live)->learner.lease_grace_ms;
+    if (!leasing->knows_absent)
+        store_holders(store, note_holder, leasing);
+    leasing->knows_absent = true;
+    absences_company(absences, has_company(leasing, held), now_ms);
+    for (struct absence *over; (over = absences_over(absences, grace_ms, now_ms));)
+        TRY(free_leases(leasing, store, over, over->away ? REVOKED_DRAINED : REVOKED_LOST));
+    return OK;
+}
+
+void lessees_tell_revoked(struct leasing *leasing, struct store *store)
+{
+    struct revoked *revoked;
+    size_t count;
+    store_revoked(store, &revoked, &count);
+    for (size_t i = 0; i < count; i++) {
+        for (struct lessee *l = leasing->first; l; l = l->next)
+            if (l->term == revoked[i].term && strcmp(l->generator, revoked[i].generator) == 0)
+                lessee_send(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
+        log_limited(LOG_INFO, 1, "lease revoked", "generator=%s why=%s", revoked[i].generator,
+                    revoked_why_name(revoked[i].why));
+        metric_add(&revoked_leases[revoked[i].why], 1);
+    }
+    revoked_free(revoked, count);
+}
+
+/* ---- the rest */
 
 void leasing_workers(const struct leasing *leasing, struct store *store,
                      void (*fn)(void *arg, const struct leasing_worker *worker), void *arg)
@@ -132,6 +236,20 @@ void leasing_workers(const struct leasing *leasing, struct store *store,
                                     .connected_s = clock_s() - l->since_s,
                                     .waits_for = l->want ? l->waits_for : ""});
     }
+    for (size_t i = 0; i < leasing->absences.count; i++) {
+        const struct absence *a = &leasing->absences.at[i];
+        const struct store_holder holder = {a->generator, a->term};
+        const size_t leased = store_leased(store, &holder);
+        if (leased)
+            fn(arg, &(struct leasing_worker){.name = a->generator,
+                                             .peer = a->peer,
+                                             .forward = "",
+                                             .term = a->term,
+                                             .leased = (uint32_t)leased,
+                                             .lost = true,
+                                             .lost_s = (double)(clock_ms() - a->since_ms) / 1e3,
+                                             .waits_for = ""});
+    }
 }
 
 void lessee_left(struct leasing *leasing, const struct lessee *lessee)
@@ -152,6 +270,10 @@ void leasing_facts(const struct leasing *leasing, struct hold_facts *facts)
 {
     const double now_s = clock_s();
     struct hold_peers *peers = &facts->generators;
+    const struct absence *lost = absences_find(&leasing->absences, facts->lease_holder);
+    if (facts->has_lease && lost)
+        snprintf(facts->lease_holder, sizeof facts->lease_holder, "%.30s (gone for %.0f s)",
+                 lost->generator, (double)(clock_ms() - lost->since_ms) / 1e3);
     peers->were = leasing->streams > 0;
     peers->gone_s = now_s - leasing->left_s;
     snprintf(peers->last, sizeof peers->last, "%s", leasing->left);
@@ -171,21 +293,39 @@ void leasing_facts(const struct leasing *leasing, struct hold_facts *facts)
     }
 }
 
-err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
-                    bool commit, bool *ret_serves, uint32_t *ret_leased)
+static struct lessee *serving(const struct leasing *leasing, const char *generator)
 {
     struct lessee *found = leasing->first;
     while (found && strcmp(found->generator, generator) != 0)
         found = found->next;
-    if (!found)
+    return found;
+}
+
+/* Nobody decodes its groups: the others get them now. */
+static err_t drain_lost(struct leasing *leasing, struct store *store, struct absence *lost)
+{
+    note_away(leasing, &(struct store_holder){lost->generator, lost->term});
+    return free_leases(leasing, store, lost, REVOKED_DRAINED);
+}
+
+err_t leasing_drain(struct leasing *leasing, struct store *store, const char *generator,
+                    bool commit, struct leasing_drained *ret)
+{
+    struct lessee *found = serving(leasing, generator);
+    struct absence *lost = found ? NULL : absences_find(&leasing->absences, generator);
+    struct store_holder holder = {generator, found ? found->term : lost ? lost->term : 0};
+    const uint32_t leased = (uint32_t)store_leased(store, &holder);
+    if (!found && !leased)
         return err_reason(
-            err_field(err_new(ERR_NOT_FOUND, "no generator '%.100s' is connected", generator),
+            err_field(err_new(ERR_NOT_FOUND, "no generator '%.100s' is connected or holds leases",
+                              generator),
                       "name", "a generator of ListWorkers"),
             "UNKNOWN_WORKER");
-    struct store_holder holder = {found->generator, found->term};
-    *ret_serves = !found->leaves;
-    *ret_leased = (uint32_t)store_leased(store, &holder);
-    if (commit && !found->leaves)
+    const char *state = !found ? "LOST" : found->leaves ? "DRAINING" : "SERVING";
+    if (commit && lost)
+        TRY(drain_lost(leasing, store, lost));
+    else if (commit && !found->leaves)
         send_away(leasing, found);
+    *ret = (struct leasing_drained){state, leased};
     return OK;
 }

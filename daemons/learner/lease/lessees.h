@@ -1,6 +1,7 @@
-/* Private to leasing: generators with an open stream, their last reports, and those that were sent
- * away. Owner: the storage thread. */
+/* Private to leasing: generators with an open stream and their last reports, those that were sent
+ * away, and those that have gone with leases. Owner: the storage thread. */
 #pragma once
+#include "learner/lease/absence.h"
 #include "learner/lease/leasing.h"
 #include "learner/replay/refusals.h"
 #include "learner/store/leases.h"
@@ -41,6 +42,8 @@ struct sent_away {
 struct leasing {
     struct leasing_options options;
     struct sent_away *away;
+    struct absences absences;
+    bool knows_absent;    // those of the learner's start are among them
     struct lessee *first; // storage thread: oldest stream first
     struct leasing_totals totals;
     struct refusals refusals;
@@ -73,4 +76,16 @@ void lessee_refused(struct leasing *leasing, const char *generator, const char *
 
 /* Whether this very process was told to leave, over this stream or one before. */
 bool lessee_was_sent_away(struct leasing *leasing, const struct lessee *lessee);
-void lessees_forget(struct leasing *leasing); // frees what is known of those sent away
+/* Frees what is known of those sent away, and of those that have gone. */
+void lessees_forget(struct leasing *leasing);
+
+void lessees_register(void); // metrics
+
+/* Its stream has closed. The leases are its own for a grace, in which it may come back. */
+void lessee_absent(struct leasing *leasing, const struct lessee *lessee, struct store *store);
+
+/* Frees the leases of those whose grace is over. */
+err_t lessees_free_absent(struct leasing *leasing, struct store *store, bool held);
+
+/* Tells holders what was taken from them. */
+void lessees_tell_revoked(struct leasing *leasing, struct store *store);

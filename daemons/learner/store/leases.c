@@ -20,7 +20,8 @@ const char *lease_stop_name(enum lease_stop stop)
 
 const char *revoked_why_name(enum revoked_why why)
 {
-    static const char *const names[] = {"expired", "stale", "straggler", "ended", "lineage"};
+    static const char *const names[] = {"expired", "stale", "straggler", "ended",
+                                        "lineage", "lost",  "drained"};
     return (unsigned)why < sizeof names / sizeof *names ? names[why] : "?";
 }
 
@@ -251,6 +252,33 @@ err_t store_holder_gone(struct store *store, const struct store_holder *holder, 
         }
     }
     return store_commit(store);
+}
+
+void store_holders(const struct store *store,
+                   void (*fn)(void *arg, const struct store_holder *holder), void *arg)
+{
+    for (size_t i = 0; store->slots.leased && i < store->slots.n; i++) {
+        const struct slot *slot = store->slots.at[i];
+        if (slot->state == SLOT_LEASED)
+            fn(arg, &(struct store_holder){slot->generator, slot->term});
+    }
+}
+
+err_t store_free_leases(struct store *store, const struct store_holder *holder,
+                        enum revoked_why why, int64_t now_ms, size_t *ret_count)
+{
+    size_t count = 0;
+    TRY(store_begin(store, now_ms));
+    for (size_t i = 0; store->slots.leased && i < store->slots.n; i++) {
+        struct slot *slot = store->slots.at[i];
+        if (!holds(slot, holder))
+            continue;
+        slot_revoke(store, slot, why);
+        count++;
+    }
+    TRY(store_commit(store));
+    *ret_count = count;
+    return OK;
 }
 
 void store_hold(struct store *store, bool holds)

@@ -87,19 +87,34 @@ err_t store_holder_gone(struct store *store, const struct store_holder *holder, 
  * stragglers whatever the rules say. */
 void store_hold(struct store *store, bool holds);
 
-/* Frees leases past their deadline, and groups for which the limit has no room. */
-err_t store_expire(struct store *store, int64_t now_ms);
-
-/* Leases taken from a holder since the last call, by whatever call. The array and its names are the
- * caller's: revoked_free. */
+/* Why a lease was taken from its holder. */
 enum revoked_why {
     REVOKED_EXPIRED,
     REVOKED_STALE,
     REVOKED_STRAGGLER,
     REVOKED_ENDED,
-    REVOKED_LINEAGE // a fork
+    REVOKED_LINEAGE, // a fork
+    REVOKED_LOST,    // its holder has gone, and did not come back
+    REVOKED_DRAINED, // its holder was sent away, and has gone
+    REVOKED_WHYS
 };
 const char *revoked_why_name(enum revoked_why why); // "expired", "stale", "straggler", ...
+
+/* Calls fn with the holder of each lease, so with one of several leases several times. The name is
+ * borrowed during the call. */
+void store_holders(const struct store *store,
+                   void (*fn)(void *arg, const struct store_holder *holder), void *arg);
+
+/* Takes all leases of a holder that has gone. Their groups are welcome until the slots are leased
+ * again. */
+err_t store_free_leases(struct store *store, const struct store_holder *holder,
+                        enum revoked_why why, int64_t now_ms, size_t *ret_count);
+
+/* Frees leases past their deadline, and groups for which the limit has no room. */
+err_t store_expire(struct store *store, int64_t now_ms);
+
+/* Leases taken from a holder since the last call, by whatever call. The array and its names are the
+ * caller's: revoked_free. */
 struct revoked {
     char *generator;
     uint64_t term;

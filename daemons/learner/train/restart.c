@@ -53,6 +53,7 @@ static bool decides_numbers(const char *key)
                                          "learner.last_batch",
                                          "learner.micro_tokens",
                                          "learner.lease_ms",
+                                         "learner.lease_grace_ms",
                                          "learner.gradient_checkpointing"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(key, others[i]) == 0)

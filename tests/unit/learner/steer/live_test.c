@@ -92,6 +92,7 @@ static const struct {
 } table[] = {
     {"run.rounds", "77", "", STORE},
     {"learner.lease_ms", "2000", "", STORE},
+    {"learner.lease_grace_ms", "0", "", RECORD},
     {"learner.unusable_slots", "12", "", RECORD},
     {"learner.epsilon", "0.3", "learner.objective=grpo", OBJECTIVE},
     {"learner.epsilon_high", "0.4", "learner.objective=grpo", OBJECTIVE},
@@ -453,9 +454,8 @@ static void changes_are_listed_either_way(void **state)
 }
 
 /* A record cut anywhere, or longer, is damage and nothing else. */
-static void damaged_records_are_refused(void **state)
+static void damaged_records_are_refused(void **)
 {
-    (void)state;
     struct change_value value = {(char *)"k", (char *)"1", (char *)"2"};
     struct change change = {.id = 7,
                             .kind = (char *)"settings",

@@ -45,7 +45,7 @@ struct sim {
 /* What happened at all, over every run: a simulation in which nothing happens shows nothing. */
 static struct {
     uint64_t straggled, expired, revoked, stale, superseded, duplicate, restarts, forks, voided,
-        dead;
+        dead, lost;
 } seen;
 
 static uint64_t below(struct sim *sim, uint64_t n)
@@ -151,6 +151,17 @@ static void die(struct sim *sim, struct generator *generator)
     if (below(sim, 2)) // else its leases run out
         assert_ok(store_holder_gone(
             sim->store, &(struct store_holder){generator->name, generator->term}, sim->now_ms));
+}
+
+/* Its stream is gone for longer than the grace. Half of them decode on and hand their groups in. */
+static void get_lost(struct sim *sim, struct generator *generator)
+{
+    size_t count;
+    const struct store_holder holder = {generator->name, generator->term};
+    assert_ok(store_free_leases(sim->store, &holder, REVOKED_LOST, sim->now_ms, &count));
+    seen.lost += count;
+    if (below(sim, 2))
+        memset(generator->work, 0, sizeof generator->work);
 }
 
 static uint64_t round_of(const struct sim *sim, uint64_t version)
@@ -278,6 +289,8 @@ static void step(struct sim *sim, bool changes)
         generator->version = sim->published;
     else if (kind < 98)
         assert_ok(store_expire(sim->store, sim->now_ms += 20));
+    else if (kind < 99 && below(sim, 2))
+        get_lost(sim, generator);
     else if (kind < 99)
         die(sim, generator);
     else if (changes)
@@ -455,6 +468,7 @@ static void at_lag_0_rounds_are_the_slots_in_order(void **)
 static void all_of_it_happened(void **)
 {
     assert_true(seen.straggled > 100 && seen.expired > 10 && seen.revoked > 100);
+    assert_true(seen.lost > 100);
     assert_true(seen.stale > 50 && seen.superseded > 20 && seen.duplicate > 100);
     assert_true(seen.restarts > 200);
     assert_true(seen.forks > 10 && seen.voided > 10 && seen.dead > 10);

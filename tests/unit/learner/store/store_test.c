@@ -256,6 +256,81 @@ static void only_the_holder_gives_back(void **)
     assert_int_equal(counts_of(f).leased, 0);
 }
 
+/* Until its slot is leased again a group that is late is as good as any; then another attempt has
+ * the slot. None of them is a failure of the slot. */
+static void leases_of_a_lost_generator_are_free_and_its_groups_welcome(void **)
+{
+    size_t count;
+    SCOPED(fixture) f = fixture_new(100, kit_rules(4, 0));
+    const struct store_holder lost = {"g", 1};
+    SCOPED_VALUE(grants) first = kit_lease(f->store, "g", 0, 3);
+    SCOPED_VALUE(grants) other = kit_lease(f->store, "h", 0, 1);
+    assert_ok(store_free_leases(f->store, &(struct store_holder){"g", 2}, REVOKED_LOST, 0, &count));
+    assert_int_equal(count, 0); // another process' name
+    assert_ok(store_free_leases(f->store, &lost, REVOKED_LOST, 0, &count));
+    assert_int_equal(count, 3);
+    reopen(f, 0);
+    assert_int_equal(counts_of(f).free, 3);
+    assert_int_equal(counts_of(f).leased, 1);
+    assert_int_equal(counts_of(f).revoked, 3);
+    assert_int_equal(kit_deliver(f->store, &first.grant[1], 0), OUTCOME_STORED);
+    SCOPED_VALUE(grants) again = kit_lease(f->store, "h", 0, 4);
+    assert_int_equal(again.count, 2); // at lag 0 one round is out: no slot beyond it is begun
+    assert_int_equal(again.grant[0].slot, first.grant[0].slot);
+    assert_int_equal(again.grant[1].slot, first.grant[2].slot);
+    assert_int_equal(kit_deliver(f->store, &first.grant[0], 0), OUTCOME_SUPERSEDED);
+    assert_int_equal(kit_deliver(f->store, &again.grant[0], 0), OUTCOME_STORED);
+    assert_int_equal(kit_deliver(f->store, &first.grant[2], 0), OUTCOME_SUPERSEDED);
+    assert_int_equal(kit_deliver(f->store, &again.grant[1], 0), OUTCOME_STORED);
+    assert_int_equal(kit_deliver(f->store, &other.grant[0], 0), OUTCOME_STORED);
+    SCOPED(round) round = kit_round(f->store, IDLE_NONE);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(round->group[i].slot, i);
+    assert_int_equal(counts_of(f).gone[REASON_SUPERSEDED], 2);
+}
+
+static void losses_never_make_a_slot_fail(void **)
+{
+    size_t count;
+    struct store_rules rules = kit_rules(4, 1);
+    rules.max_failures = 2;
+    SCOPED(fixture) f = fixture_new(100, rules);
+    for (int i = 0; i < 5; i++) {
+        SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, 1);
+        assert_int_equal(grants.grant[0].slot, 0);
+        assert_int_equal(grants.grant[0].attempt, i + 1);
+        assert_ok(store_free_leases(f->store, &(struct store_holder){"g", 1},
+                                    i % 2 ? REVOKED_LOST : REVOKED_DRAINED, 0, &count));
+        assert_int_equal(count, 1);
+    }
+    assert_int_equal(counts_of(f).free, 1);
+}
+
+struct seen_holders {
+    int leases;
+    uint64_t terms;
+};
+
+static void see_holder(void *arg, const struct store_holder *holder)
+{
+    struct seen_holders *seen = arg;
+    seen->leases++;
+    seen->terms += holder->term;
+    assert_string_equal(holder->generator, "g");
+}
+
+static void holders_are_known_after_a_restart(void **)
+{
+    struct seen_holders seen = {0};
+    SCOPED(fixture) f = fixture_new(100, kit_rules(4, 1));
+    SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, 3);
+    kit_deliver(f->store, &grants.grant[0], 0);
+    reopen(f, 0);
+    store_holders(f->store, see_holder, &seen);
+    assert_int_equal(seen.leases, 2);
+    assert_int_equal(seen.terms, 2);
+}
+
 static void a_store_is_of_one_run_and_one_process(void **)
 {
     struct store *other = NULL;
@@ -358,6 +433,9 @@ TESTS(cmocka_unit_test(slots_are_leased_in_order_and_cover_the_data),
       cmocka_unit_test(filtered_slots_are_never_leased_again),
       cmocka_unit_test(a_deadline_stands_still_while_the_learner_is_down_or_decoding_held),
       cmocka_unit_test(only_the_holder_gives_back),
+      cmocka_unit_test(leases_of_a_lost_generator_are_free_and_its_groups_welcome),
+      cmocka_unit_test(losses_never_make_a_slot_fail),
+      cmocka_unit_test(holders_are_known_after_a_restart),
       cmocka_unit_test(a_store_is_of_one_run_and_one_process),
       cmocka_unit_test(another_schema_is_refused),
       cmocka_unit_test(a_failed_write_closes_the_store_and_loses_nothing))
