@@ -54,13 +54,17 @@
     W(REDUCE_SEQ_MEAN_TOKEN_SUM,  "seq_mean_token_sum",  "1/B: REINFORCE, RLOO: log-probabilities of whole completions") \
     W(REDUCE_CONST_NORM,          "const_norm",          "1/(B reduction_length): Dr. GRPO as in TRL")
 
-/* Estimators of the KL divergence from the reference (rl/kl.h). */
+/* Estimators of the KL divergence from the reference (rl/kl.h). The loss follows an estimator's slope s: on policy the mean of
+ * s grad logp. The reward follows its value v: on policy the mean of v grad logp. Where v is as high on either side of d = 0, it
+ * pays for distance from the reference and does not pull towards it. */
 #define KLS(W) \
-    W(KL_K1,      "k1",  "d: unbiased; right in the reward, without effect on average in the loss") \
-    W(KL_ABS,     "abs", "|d|") \
-    W(KL_K2,      "k2",  "d^2/2: its slope is the gradient of the reverse KL on policy") \
-    W(KL_K3,      "k3",  "exp(-d) - 1 + d: not negative, of low variance; in the loss it follows the forward KL") \
-    W(KL_K3_PLUS, "k3+", "the value of k3 with the slope of k2 (verl's straight-through)")
+    W(KL_K1,      "k1",  "d. Loss: not allowed, its slope 1 has no effect on average. Reward: the gradient of the reverse KL, KL(policy, reference)") \
+    W(KL_ABS,     "abs", "|d|. Loss: the gradient of twice the total variation. Reward: pays for distance on either side, pulls to none") \
+    W(KL_K2,      "k2",  "d^2/2. Loss: the gradient of the reverse KL. Reward: pays for distance on either side, pulls to none") \
+    W(KL_K3,      "k3",  "exp(-d) - 1 + d, not negative, of low variance. Loss: the gradient of the forward KL, KL(reference, policy). " \
+                         "Reward: that of the reverse less that of the forward KL, which cancel near the reference") \
+    W(KL_K3_PLUS, "k3+", "the value of k3 with the slope of k2 (verl's straight-through). Loss: the gradient of the reverse KL. " \
+                         "Reward: not allowed, it would be k3")
 
 /* Losses on pairs (rl/pair.h), z = beta (u of the chosen - u of the rejected), u the sum of d. PAIR_NONE, not an objective on
  * pairs, has no word. */

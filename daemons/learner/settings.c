@@ -1,18 +1,20 @@
 #include "learner/settings.h"
 #include "base/mem.h"
 #include "model/numerics.h"
+#include "svc/recipe/recipe_default.h"
 
 /* Words that are not known (default) leave what the objective's row has; the recipe allows no
  * others. */
-static void set_policy(const struct recipe_learner *learner, struct objective_config *ret)
+static void set_policy(const struct recipe *recipe, struct objective_config *ret)
 {
+    const struct recipe_learner *learner = &recipe->learner;
     const struct recipe_correction *correction = &learner->correction;
     advantage_find(learner->advantage, &ret->advantage);
     gate_find(learner->gate, &ret->gate.gate);
     ratio_find(learner->importance_sampling_level, &ret->ratio);
     ret->advantage_epsilon = learner->advantage_epsilon;
     ret->gate.epsilon_low = learner->epsilon;
-    ret->gate.epsilon_high = learner->epsilon_high;
+    ret->gate.epsilon_high = recipe_epsilon_high(recipe);
     ret->gate.dual = learner->delta;
     ret->gate.cap = learner->cap;
     if (learner->ratio_to != RECIPE_TO_PROXIMAL)
@@ -40,13 +42,13 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
     struct objective_config config = objective->row.defaults;
     const int64_t length = learner->reduction_length;
     if (objective_is_policy(&objective->row))
-        set_policy(learner, &config);
+        set_policy(recipe, &config);
     if (objective->row.unit == OBJECTIVE_PAIR)
         set_pairs(&learner->dpo, &config.pair);
     reduce_find(learner->reduction, &config.reduce);
     config.reduce_length = (double)(length ? length : recipe->generator.max_tokens);
     config.kl_coef = learner->kl.place == RECIPE_KL_IN_LOSS ? learner->kl.coef : 0;
-    kl_find(learner->kl.estimator, &config.kl);
+    kl_find(recipe_kl_estimator(recipe), &config.kl);
     TRY(err_wrap(objective_check(objective, &config), "%s: learner", recipe->file));
     *ret = objective;
     *ret_config = config;

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16, RECIPE_COUNT_AUTO = -1 };
+enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16, RECIPE_COUNT_AUTO = -1, RECIPE_NUMBER_DEFAULT = -1 };
 struct recipe_pair {
     double at[2];
 };
@@ -30,20 +30,21 @@ struct recipe_texts {
 };
 
 /* The fields: recipe->SECTION.KEY, typed by the table's rows. */
-#define RECIPE_TYPE_text          char *
-#define RECIPE_TYPE_name          char *
-#define RECIPE_TYPE_word          char *
-#define RECIPE_TYPE_path          char *
-#define RECIPE_TYPE_output        char *
-#define RECIPE_TYPE_address       char *
-#define RECIPE_TYPE_count         int64_t
-#define RECIPE_TYPE_count_or_auto int64_t
-#define RECIPE_TYPE_number        double
-#define RECIPE_TYPE_flag          bool
-#define RECIPE_TYPE_pair          struct recipe_pair
-#define RECIPE_TYPE_texts         struct recipe_texts
-#define RECIPE_TYPE_stage         struct recipe_stage
-#define RECIPE_TYPE_scorers       struct recipe_scorers
+#define RECIPE_TYPE_text              char *
+#define RECIPE_TYPE_name              char *
+#define RECIPE_TYPE_word              char *
+#define RECIPE_TYPE_path              char *
+#define RECIPE_TYPE_output            char *
+#define RECIPE_TYPE_address           char *
+#define RECIPE_TYPE_count             int64_t
+#define RECIPE_TYPE_count_or_auto     int64_t
+#define RECIPE_TYPE_number            double
+#define RECIPE_TYPE_number_or_default double
+#define RECIPE_TYPE_flag              bool
+#define RECIPE_TYPE_pair              struct recipe_pair
+#define RECIPE_TYPE_texts             struct recipe_texts
+#define RECIPE_TYPE_stage             struct recipe_stage
+#define RECIPE_TYPE_scorers           struct recipe_scorers
 
 #define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;
 #define RECIPE_CHOICE(key, type, value, live, words, help) enum type key;

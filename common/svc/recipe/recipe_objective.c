@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "rl/column_table.h"
 #include "rl/objective_table.h"
+#include "svc/recipe/recipe_default.h"
 #include "svc/recipe/recipe_options.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
@@ -162,9 +163,31 @@ static err_t check_correction(const struct recipe *r)
                          ", or kind to none");
 }
 
+/* ---- the KL term */
+
+/* What has no effect at its place: a slope that is the same for all tokens, and a slope where there
+ * is none. */
+static err_t check_estimator(const struct recipe *r)
+{
+    const bool reward = r->learner.kl.place == RECIPE_KL_IN_REWARD;
+    enum kl kl = KL_K3;
+    kl_find(recipe_kl_estimator(r), &kl);
+    if (r->learner.kl.coef > 0 && kl == KL_K1 && !reward)
+        return recipe_wrong(r, "learner.kl.estimator",
+                            "k1 in the loss has the same slope for each token, whatever the "
+                            "reference says: on average it pulls nowhere; with learner.kl.place: "
+                            "loss allowed: abs, k2, k3, k3+ (k1 goes with place: reward)");
+    if (r->learner.kl.coef > 0 && kl == KL_K3_PLUS && reward)
+        return recipe_wrong(r, "learner.kl.estimator",
+                            "k3+ differs from k3 by its slope alone, and a reward has none; with "
+                            "learner.kl.place: reward allowed: k1, abs, k2, k3");
+    return OK;
+}
+
 /* coef is steered by multiplying it. */
 static err_t check_kl(const struct recipe *r)
 {
+    TRY(check_estimator(r));
     if (!(r->learner.kl.target > 0) || r->learner.kl.coef > 0)
         return OK;
     return recipe_wrong(r, "learner.kl.target",

@@ -19,6 +19,7 @@ enum option_kind {
     OPTION_address, // up to here: text
     OPTION_count,
     OPTION_count_or_auto,
+    OPTION_number_or_default,
     OPTION_number,
     OPTION_flag,
     OPTION_pair,

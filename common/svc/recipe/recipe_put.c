@@ -5,6 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void put_count(const struct recipe_option *row, int64_t x, struct bytes *ret)
+{
+    if (row->kind == OPTION_count_or_auto && x == RECIPE_COUNT_AUTO)
+        bytes_text(ret, "auto");
+    else
+        bytes_printf(ret, "%" PRId64, x);
+}
+
 static void put_number(struct bytes *ret, double x)
 {
     char text[40];
@@ -69,13 +77,14 @@ void option_put(const struct recipe_option *row, const void *group, struct bytes
     const void *from = option_field(row, group);
     switch (row->kind) {
     case OPTION_count:
-        bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
-        return;
     case OPTION_count_or_auto:
-        if (*(const int64_t *)from == RECIPE_COUNT_AUTO)
-            bytes_text(ret, "auto");
+        put_count(row, *(const int64_t *)from, ret);
+        return;
+    case OPTION_number_or_default:
+        if (*(const double *)from == RECIPE_NUMBER_DEFAULT)
+            bytes_text(ret, "default");
         else
-            bytes_printf(ret, "%" PRId64, *(const int64_t *)from);
+            put_number(ret, *(const double *)from);
         return;
     case OPTION_number:
         put_number(ret, *(const double *)from);

@@ -15,6 +15,7 @@
  *     count           int64_t                 a whole number
  *     count_or_auto   int64_t                 a whole number, or auto (RECIPE_COUNT_AUTO)
  *     number          double                  a number
+ *     number_or_default double                a number, or default (RECIPE_NUMBER_DEFAULT)
  *     flag            bool                    true, false
  *     pair            struct recipe_pair      two numbers
  *     texts           struct recipe_texts     a list of texts, or one
@@ -124,7 +125,7 @@
     X(word,   gate, "default",           FIXED, WORDS(WORD_LIST_AFTER("default", GATES)), \
       "how the ratio to older weights limits a step; default: as the objective has it") \
     X(number, epsilon, "0.2",            LIVE,  FROM(0, 1),    "ratios are clipped below 1 - epsilon (gate: clip)") \
-    X(number, epsilon_high, "0.2",       LIVE,  FROM(0, 100),  "ratios are clipped above 1 + epsilon_high (gate: clip)") \
+    X(number_or_default, epsilon_high, "default", LIVE, FROM(0, 100), "ratios are clipped above 1 + epsilon_high (gate: clip); default: as epsilon") \
     X(number, delta, "0.0",              LIVE,  FROM(0, 1e6),  "highest ratio of a completion that is worse than the others (gate: clip; dual clip, Ye 2020), from 1 on; 0: no limit") \
     X(number, cap, "2.0",                LIVE,  ABOVE(0, 1e6), "highest ratio (gate: cap)") \
     X(word,   importance_sampling_level, "default", FIXED, WORDS(WORD_LIST_AFTER("default", RATIOS)), \
@@ -164,7 +165,8 @@
 #define RECIPE_KL(X, C, G) \
     X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \
     C(place, recipe_kl_place, "loss", FIXED, "loss|reward", "place of the distance: a term of the loss, or taken off the reward") \
-    X(word,   estimator, "k3",   FIXED, WORDS(WORD_LIST(KLS)), "estimator of the distance from sampled tokens (Schulman 2020)") \
+    X(word,   estimator, "default", FIXED, WORDS(WORD_LIST_AFTER("default", KLS)), \
+      "estimator of the distance from sampled tokens (Schulman 2020); default: k3 in the loss, k1 in the reward") \
     X(number, target,  "0.0",    LIVE,  FROM(0, 1e6), "distance per completion, in nats, to which coef is steered (Ziegler 2019); 0: coef stays") \
     X(count,  horizon, "10000",  LIVE,  FROM(1, 1e9), "completions over which coef is steered")
 

@@ -20,14 +20,23 @@ enum { ENTRY_BYTES = 48 << 10, ENTRY_DEPTH = 8 };
 const char *option_kind_name(const struct recipe_option *row)
 {
     static const char *const names[] = {
-        [OPTION_text] = "text",       [OPTION_name] = "name",
-        [OPTION_word] = "word",       [OPTION_path] = "path",
-        [OPTION_output] = "path",     [OPTION_address] = "address",
-        [OPTION_count] = "count",     [OPTION_number] = "number",
-        [OPTION_flag] = "flag",       [OPTION_pair] = "pair",
-        [OPTION_texts] = "texts",     [OPTION_stage] = "stage",
-        [OPTION_scorers] = "scorers", [OPTION_choice] = "word",
-        [OPTION_group] = "map",       [OPTION_count_or_auto] = "count or auto",
+        [OPTION_text] = "text",
+        [OPTION_name] = "name",
+        [OPTION_word] = "word",
+        [OPTION_path] = "path",
+        [OPTION_output] = "path",
+        [OPTION_address] = "address",
+        [OPTION_count] = "count",
+        [OPTION_number] = "number",
+        [OPTION_flag] = "flag",
+        [OPTION_pair] = "pair",
+        [OPTION_texts] = "texts",
+        [OPTION_stage] = "stage",
+        [OPTION_scorers] = "scorers",
+        [OPTION_choice] = "word",
+        [OPTION_group] = "map",
+        [OPTION_count_or_auto] = "count or auto",
+        [OPTION_number_or_default] = "number or default",
     };
     return names[row->kind];
 }
@@ -72,14 +81,16 @@ void option_allowed(const struct recipe_option *row, struct bytes *ret)
         bytes_text(ret, "host:port");
         return;
     case OPTION_count:
-    case OPTION_number:
-        bytes_text(ret, row->kind == OPTION_count ? "a whole number " : "a number ");
-        put_range(row, ret);
-        return;
     case OPTION_count_or_auto:
         bytes_text(ret, "a whole number ");
         put_range(row, ret);
-        bytes_text(ret, ", or auto");
+        bytes_text(ret, row->kind == OPTION_count ? "" : ", or auto");
+        return;
+    case OPTION_number:
+    case OPTION_number_or_default:
+        bytes_text(ret, "a number ");
+        put_range(row, ret);
+        bytes_text(ret, row->kind == OPTION_number ? "" : ", or default");
         return;
     case OPTION_flag:
         bytes_text(ret, "true, false");
@@ -99,11 +110,8 @@ void option_allowed(const struct recipe_option *row, struct bytes *ret)
     case OPTION_scorers:
         bytes_printf(ret, "a list of up to %d maps", RECIPE_SCORERS);
         return;
-    case OPTION_group:
-        bytes_text(ret, "a map");
-        return;
     default:
-        bytes_text(ret, "a path");
+        bytes_text(ret, row->kind == OPTION_group ? "a map" : "a path");
     }
 }
 
@@ -200,6 +208,14 @@ static err_t set_number(const struct recipe_option *row, double *ret, const char
     return OK;
 }
 
+static err_t set_number_or_default(const struct recipe_option *row, double *ret, const char *text)
+{
+    if (strcmp(text, "default") != 0)
+        return set_number(row, ret, text);
+    *ret = RECIPE_NUMBER_DEFAULT;
+    return OK;
+}
+
 static err_t set_flag(const struct recipe_option *row, bool *ret, const char *text)
 {
     if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
@@ -284,6 +300,8 @@ err_t option_set_text(const struct recipe_option *row, void *group, const char *
         return set_count_or_auto(row, to, text);
     case OPTION_number:
         return set_number(row, to, text);
+    case OPTION_number_or_default:
+        return set_number_or_default(row, to, text);
     case OPTION_flag:
         return set_flag(row, to, text);
     default:

@@ -103,19 +103,19 @@
     W("use_kl_loss",                 "learner.kl.place", "loss or reward; learner.kl.coef: 0 is none") \
     W("use_kl_in_reward",            "learner.kl.place", "loss or reward; learner.kl.coef: 0 is none") \
     W("kl_in_reward",                "learner.kl.place", "loss or reward") \
-    W("kl_estimator",                "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
-    W("kl_estimator_type",           "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
-    W("kl_loss_type",                "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
-    W("kl_penalty",                  "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
-    W("use_kl_estimator_k3",         "learner.kl.estimator", "k1, abs, k2, k3 or k3+") \
+    W("kl_estimator",                "learner.kl.estimator", "k1 with learner.kl.place: reward; abs, k2, k3 or k3+ with loss") \
+    W("kl_estimator_type",           "learner.kl.estimator", "k1 with learner.kl.place: reward; abs, k2, k3 or k3+ with loss") \
+    W("kl_loss_type",                "learner.kl.estimator", "abs, k2 (mse), k3 (low_var_kl) or k3+; in the loss k1 has no effect") \
+    W("kl_penalty",                  "learner.kl.estimator", "k1 (kl), abs, k2 (mse) or k3 (low_var_kl), with learner.kl.place: reward") \
+    W("use_kl_estimator_k3",         "learner.kl.estimator", "k3 with learner.kl.place: loss; k1 with reward") \
     W("target_kl",                   "learner.kl.target", "nats of a completion") \
     W("kl_target",                   "learner.kl.target", "nats of a completion") \
     W("adap_kl_ctrl",                "learner.kl.target", "0: coef stays; else it is steered to this distance") \
     W("kl_horizon",                  "learner.kl.horizon", "completions") \
-    W("cliprange",                   "learner.epsilon", "below; above is learner.epsilon_high") \
-    W("clip_range",                  "learner.epsilon", "below; above is learner.epsilon_high") \
-    W("clip_ratio",                  "learner.epsilon", "below; above is learner.epsilon_high") \
-    W("eps_clip",                    "learner.epsilon", "below; above is learner.epsilon_high") \
+    W("cliprange",                   "learner.epsilon", "on both sides, unless learner.epsilon_high is set") \
+    W("clip_range",                  "learner.epsilon", "on both sides, unless learner.epsilon_high is set") \
+    W("clip_ratio",                  "learner.epsilon", "on both sides, unless learner.epsilon_high is set") \
+    W("eps_clip",                    "learner.epsilon", "on both sides, unless learner.epsilon_high is set") \
     W("ratio_clip_min",              "learner.epsilon", "") \
     W("clip_ratio_low",              "learner.epsilon", "") \
     W("eps_clip_low",                "learner.epsilon", "") \

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "learner/round/stages.h"
 #include "learner/settings.h"
+#include "svc/recipe/recipe_default.h"
 
 struct updates {
     const struct recipe *recipe;
@@ -32,8 +33,7 @@ static void take(struct updates *updates, const struct recipe *recipe)
 {
     struct optimizer_config optimizer = settings_optimizer(&recipe->learner.optimizer);
     optimizer_configure(updates->policy->optimizer, &optimizer);
-    kl_find(recipe->learner.kl.estimator,
-            &updates->estimator); // the recipe allows only known words
+    kl_find(recipe_kl_estimator(recipe), &updates->estimator);
     updates->kl.coef = recipe->learner.kl.coef;
     updates->recipe = recipe;
 }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "learner/settings.h"
+#include "svc/recipe/recipe_live.h"
 #include "testing/testing.h"
 #include <string.h>
 
@@ -61,6 +62,48 @@ static void each_key_reaches_its_field(void **state)
     assert_true(c.pair.loss == PAIR_IPO && c.pair.beta == 0.3);
 }
 
+/* One that is set stays, whatever it followed. */
+static void a_default_follows_its_key(void **)
+{
+    struct gate_config gate = config_of("learner: {epsilon: 0.3}").gate;
+    assert_true(gate.epsilon_low == 0.3 && gate.epsilon_high == 0.3);
+    gate = config_of("learner: {epsilon: 0.3, epsilon_high: 0.2}").gate;
+    assert_true(gate.epsilon_low == 0.3 && gate.epsilon_high == 0.2);
+    gate = config_of("learner: {epsilon: 0.1, epsilon_high: default}").gate;
+    assert_true(gate.epsilon_high == 0.1);
+    assert_int_equal(config_of("learner: {kl: {place: loss}}").kl, KL_K3);
+    assert_int_equal(config_of("learner: {kl: {place: reward}}").kl, KL_K1);
+    assert_int_equal(config_of("learner: {kl: {place: reward, estimator: k2}}").kl, KL_K2);
+}
+
+/* As `rlhfctl set` changes it. */
+static struct gate_config gate_after(const struct recipe *from, const char *key, const char *value,
+                                     struct recipe **ret)
+{
+    const struct objective *objective;
+    struct objective_config config;
+    assert_ok(recipe_change(from, &(struct recipe_assignment){key, value}, 1, ret));
+    assert_ok(settings_objective(*ret, &objective, &config));
+    return config.gate;
+}
+
+static void a_live_change_takes_the_default_along(void **)
+{
+    SCOPED(recipe) a = NULL, *b = NULL, *c = NULL, *d = NULL, *k1 = NULL, *none = NULL;
+    static const char text[] = "learner: {kl: {estimator: k1}}\nrewarder: {reference: frozen}";
+    assert_ok(recipe_parse("", 0, "ring.yaml", ".", NULL, &a));
+    struct gate_config gate = gate_after(a, "learner.epsilon", "0.3", &b);
+    assert_true(gate.epsilon_low == 0.3 && gate.epsilon_high == 0.3);
+    gate = gate_after(b, "learner.epsilon_high", "0.28", &c);
+    assert_true(gate.epsilon_low == 0.3 && gate.epsilon_high == 0.28);
+    gate = gate_after(c, "learner.epsilon_high", "default", &d);
+    assert_true(gate.epsilon_high == 0.3);
+    assert_ok(recipe_parse(text, sizeof text - 1, "ring.yaml", ".", NULL, &k1));
+    err_t e = recipe_change(k1, &(struct recipe_assignment){"learner.kl.coef", "0.1"}, 1, &none);
+    assert_string_equal(err_field_name(e), "learner.kl.estimator");
+    assert_err(ERR_INVALID, "with learner.kl.place: loss allowed: abs, k2, k3, k3+", e);
+}
+
 /* Ratios to behaviour correct by themselves; those to the round's first weights take the kind that
  * the recipe has by default. */
 static void a_correction_goes_with_proximal_ratios(void **state)
@@ -98,5 +141,6 @@ static void a_learner_trains_repeatably(void **)
 
 TESTS(cmocka_unit_test(a_learner_trains_repeatably),
       cmocka_unit_test(without_keys_an_objective_is_its_row),
-      cmocka_unit_test(each_key_reaches_its_field),
+      cmocka_unit_test(each_key_reaches_its_field), cmocka_unit_test(a_default_follows_its_key),
+      cmocka_unit_test(a_live_change_takes_the_default_along),
       cmocka_unit_test(a_correction_goes_with_proximal_ratios))

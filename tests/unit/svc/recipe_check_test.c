@@ -198,9 +198,18 @@ static void keys_that_the_objective_cannot_use(void **state)
          "generator.num_generations: 1 is too few; learner.objective rloo compares"},
         {"generator: {num_generations: 1}\nlearner: {objective: grpo, advantage: batch_z}",
          "learner.objective grpo compares completions"},
+        {"learner:\n  kl: {coef: 0.1,\n       estimator: k1}\nrewarder: {reference: frozen}",
+         "ring.yaml:3: learner.kl.estimator: k1 in the loss has the same slope for each token, whatever "
+         "the reference says: on average it pulls nowhere; with learner.kl.place: loss allowed: abs, k2, "
+         "k3, k3+ (k1 goes with place: reward)"},
+        {"learner: {kl: {coef: 0.1, place: reward, estimator: k3+}}\nrewarder: {reference: frozen}",
+         "learner.kl.estimator: k3+ differs from k3 by its slope alone, and a reward has none; with "
+         "learner.kl.place: reward allowed: k1, abs, k2, k3"},
     };
     assert_all_refused(cases, sizeof cases / sizeof *cases);
     static const char *const good[] = {
+        "learner: {kl: {coef: 0.1, place: reward, estimator: k1}}\nrewarder: {reference: frozen}",
+        "learner: {kl: {estimator: k1}}", // without a coef it is no term
         "generator: {num_generations: 1}\nlearner: {objective: sft}",
         "generator: {num_generations: 1}\nlearner: {advantage: raw}",
         "learner: {ratio_to: proximal, correction: {kind: mis_seq}}",

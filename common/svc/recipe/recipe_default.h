@@ -1,0 +1,14 @@
+/* Options whose default follows another option: what `default` stands for.
+ *
+ *     config.gate.epsilon_high = recipe_epsilon_high(recipe);        -- learner.epsilon unless it is set
+ *
+ * Any thread: pure. */
+#pragma once
+#include "svc/recipe/recipe.h"
+
+/* Ratios are clipped above 1 + this. */
+double recipe_epsilon_high(const struct recipe *recipe);
+
+/* The word of the estimator of the KL term at its place: that of the objective's row in the loss,
+ * k1 in the reward. */
+const char *recipe_kl_estimator(const struct recipe *recipe);
