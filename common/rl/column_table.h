@@ -52,7 +52,17 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
     X(38, FRESH, fresh, TOKEN, U8, LEARNER, ANY, "", "", \
       "1: drawn by the weights that the round began with, everything before it too, and by numerics that are the learner's") \
     X(39, FOREIGN, foreign, TOKEN, U8, LEARNER, ANY, "", "", \
-      "1: as fresh, but drawn by other numerics than the learner's")
+      "1: as fresh, but drawn by other numerics than the learner's") \
+    X(40, VALUE, value, TOKEN, F64, LEARNER, ANY, "", "", \
+      "value of the state before the token, by the critic's weights that the round began with; of policy-drawn tokens") \
+    X(41, BOOTSTRAP_VALUE, bootstrap_value, SEQUENCE, F64, LEARNER, ANY, "", "", \
+      "value of the state after the last token of a completion that was cut off, by the same weights; 0 for one that ended by itself") \
+    X(42, TOKEN_REWARD, token_reward, TOKEN, F64, LEARNER, ANY, "", "", \
+      "reward of the token: the distance from the reference taken off, and the completion's reward on its last trained token") \
+    X(43, RETURNS, returns, TOKEN, F64, LEARNER, ANY, "", "", \
+      "target of the critic for the state before the token") \
+    X(44, VPRED, vpred, TOKEN, F64, LEARNER, ANY, "", "", \
+      "value of the state before the token, by the critic's weights that are being trained")
 // clang-format on
 
 enum column {

@@ -23,7 +23,14 @@
     S(referred, ADD)           /* How many tokens have a reference logp. */ \
     S(reference_k1, ADD) S(reference_k3, ADD) \
     S(pairs, ADD) S(pairs_right, ADD) \
-    S(rewards_chosen, ADD) S(rewards_rejected, ADD)     /* Implicit rewards beta * u (rl/pair.h). */
+    S(rewards_chosen, ADD) S(rewards_rejected, ADD)     /* Implicit rewards beta * u (rl/pair.h). */ \
+    S(gaps, ADD)               /* How many tokens have a lag weight w = exp(proximal logp - behaviour); sums over them. */ \
+    S(gap, ADD) S(gap_square, ADD) S(gap_max, MAX) S(gaps_low, ADD) S(gaps_high, ADD) \
+    S(gaps_over_rho, ADD)      /* How many weigh more than the correction allows. */ \
+    S(traced, ADD) S(gaps_over_c, ADD)     /* How many have an advantage by GAE, and w above c_bar. */ \
+    S(value, ADD)              /* The critic's loss without its coefficient. */ \
+    S(values, ADD) S(value_clipped, ADD)   /* How many tokens have a value, and how many the limit held. */ \
+    S(vpred, ADD) S(returns, ADD) S(returns_square, ADD) S(error, ADD) S(error_square, ADD)
 
 #define RL_FIGURES(X) \
     X(loss, MEAN, t->policy + t->kl, \
@@ -53,7 +60,32 @@
     X(rewards_margin, MEAN, SHARE(t->rewards_chosen - t->rewards_rejected, t->pairs), \
       "implicit reward of the chosen - the rejected, mean over pairs") \
     X(rewards_accuracy, MEAN, SHARE(t->pairs_right, t->pairs), \
-      "share of pairs whose chosen has the higher implicit reward")
+      "share of pairs whose chosen has the higher implicit reward") \
+    X(lag_weight, MEAN, SHARE(t->gap, t->gaps), \
+      "mean over tokens of w = exp(proximal logp - behaviour logp): 1 where the round's first weights drew the token") \
+    X(lag_weight_max, MEAN, t->gaps > 0 ? t->gap_max : NAN, \
+      "the largest w") \
+    X(lag_weight_low, MEAN, SHARE(t->gaps_low, t->gaps), \
+      "share of tokens with w below 1/2") \
+    X(lag_weight_high, MEAN, SHARE(t->gaps_high, t->gaps), \
+      "share of tokens with w above 2") \
+    X(lag_ess, MEAN, SHARE(t->gap * t->gap, t->gaps * t->gap_square), \
+      "effective sample size of w, share of the tokens") \
+    X(rho_clip_frac, MEAN, SHARE(t->gaps_over_rho, t->gaps), \
+      "share of tokens whose w is above the correction's limit (rho_bar of V-trace)") \
+    X(c_clip_frac, MEAN, SHARE(t->gaps_over_c, t->traced), \
+      "share of tokens whose w is above c_bar of V-trace") \
+    X(value_loss, MEAN, t->values > 0 ? t->value : NAN, \
+      "the critic's loss without its coefficient, mean over the round's updates") \
+    X(value_clip_frac, MEAN, SHARE(t->value_clipped, t->values), \
+      "share of tokens whose value was clipped") \
+    X(value_mean, MEAN, SHARE(t->vpred, t->values), \
+      "mean value of the critic being trained") \
+    X(returns_mean, MEAN, SHARE(t->returns, t->values), \
+      "mean of the critic's targets") \
+    X(explained_variance, MEAN, \
+      1 - SHARE(t->error_square - t->error * t->error / t->values, t->returns_square - t->returns * t->returns / t->values), \
+      "share of the variance of the targets that the critic explains: 1 at best, 0 for a constant")
 // clang-format on
 
 enum rl_figure {

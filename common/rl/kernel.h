@@ -38,3 +38,6 @@ double pass_implicit_reward(const struct pass *pass, const struct stretch *s);
 
 void kernel_policy(const struct pass *pass, size_t unit, size_t end);
 void kernel_pair(const struct pass *pass, size_t unit, size_t end);
+
+/* The critic's loss: slopes of the value instead. */
+void kernel_value(const struct pass *pass, size_t unit, size_t end);

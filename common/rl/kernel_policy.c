@@ -36,6 +36,27 @@ static double corrected(const struct pass *pass, double whole, size_t t)
     return correction_token(correction, whole, gap(pass, t));
 }
 
+/* For the record: the token's lag weight, whatever becomes of it. */
+static void count_gap(const struct pass *pass, size_t t)
+{
+    const struct columns *batch = pass->batch;
+    const struct objective_config *config = pass->config;
+    struct rl_tally *tally = pass->tally;
+    if (!batch->at[COLUMN_PROXIMAL_LOGP] || !batch->at[COLUMN_BEHAVIOUR_LOGP])
+        return;
+    const double w = exp(log_ratio_clamp(gap(pass, t)));
+    tally->gaps += 1;
+    tally->gap += w;
+    tally->gap_square += w * w;
+    tally->gap_max = fmax(tally->gap_max, w);
+    tally->gaps_low += w < 0.5;
+    tally->gaps_high += w > 2;
+    tally->gaps_over_rho +=
+        config->correction.correction != CORRECTION_NONE && w > config->correction.high;
+    tally->traced += config->advantage == ADVANTAGE_GAE;
+    tally->gaps_over_c += config->advantage == ADVANTAGE_GAE && w > config->gae.c_bar;
+}
+
 static void count_unit(struct rl_tally *tally, const struct gate_value *value)
 {
     tally->units += 1;
@@ -57,6 +78,7 @@ static void token_units(const struct pass *pass, const struct stretch *s, size_t
         pass->tally->policy += c * value.loss;
         pass->slopes->logp[t] += c * value.slope;
         count_unit(pass->tally, &value);
+        count_gap(pass, t);
         if (behaviour)
             pass_count_weight(pass->tally, logp[t] - behaviour[t]);
     }

@@ -43,8 +43,39 @@ static err_t check_pair(const struct objective_config *config)
     return OK;
 }
 
+/* A correction weighs a token once; rho_bar is the limit of that weight too. */
+static err_t check_gae(const struct objective_config *config)
+{
+    const struct gae_config *gae = &config->gae;
+    TRY(check_range("gamma", gae->gamma, 0, 1));
+    TRY(check_range("lambda", gae->lambda, 0, 1));
+    TRY(check_range("c_bar", gae->c_bar, 1e-6, INFINITY));
+    TRY(check_range("rho_bar", gae->rho_bar, 1e-6, INFINITY));
+    if (config->correction.correction != CORRECTION_TIS_TOKEN ||
+        config->correction.high != gae->rho_bar)
+        return err_new(ERR_INVALID, "advantages by gae go with the correction tis_token up to "
+                                    "rho_bar alone: a token is weighed once");
+    if (config->ratio != RATIO_TOKEN)
+        return err_new(ERR_INVALID,
+                       "advantages by gae are of tokens: a ratio of tokens is allowed");
+    TRY(check_range("value coef", config->value.coef, 0, INFINITY));
+    return check_range("value clip", config->value.clip, 0, INFINITY);
+}
+
+static err_t check_advantage(const struct objective *objective,
+                             const struct objective_config *config)
+{
+    const bool gae = config->advantage == ADVANTAGE_GAE;
+    if (gae != objective_has_critic(&objective->row))
+        return err_new(ERR_INVALID,
+                       "advantage is %s; an objective with a critic has gae, and no other has",
+                       advantage_name(config->advantage));
+    return gae ? check_gae(config) : OK;
+}
+
 err_t objective_check(const struct objective *objective, const struct objective_config *config)
 {
+    TRY(check_advantage(objective, config));
     const struct gate_config *gate = &config->gate;
     const struct correction_config *correction = &config->correction;
     TRY(check_range("advantage_epsilon", config->advantage_epsilon, 0, 1));
@@ -74,11 +105,11 @@ static bool has_ratio(const struct objective_config *config)
 
 uint64_t objective_needs(const struct objective *objective, const struct objective_config *config)
 {
-    uint64_t needs = objective->row.needs;
-    if (config->advantage == ADVANTAGE_ONE)
-        needs &= ~COLUMN_BIT(COLUMN_ADVANTAGE);
-    else
+    uint64_t needs = objective->row.needs & ~COLUMN_BIT(COLUMN_ADVANTAGE);
+    if (config->advantage > ADVANTAGE_GAE)
         needs |= COLUMN_BIT(COLUMN_ADVANTAGE);
+    if (config->advantage == ADVANTAGE_GAE && config->gae.bootstrap)
+        needs |= COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE);
     if (has_ratio(config))
         needs |= NEEDS_OF_RATIO;
     if (config->correction.correction != CORRECTION_NONE)
@@ -96,6 +127,15 @@ static uint64_t stand_ins(uint64_t there)
     return there;
 }
 
+static err_t check_missing(const struct objective *objective, uint64_t missing)
+{
+    for (unsigned c = 0; c < COLUMNS; c++)
+        if (missing & COLUMN_BIT(c))
+            return err_new(ERR_INVALID, "%s needs the column %s (%s)", objective->row.name,
+                           column_name(c), column_row(c)->help);
+    return OK;
+}
+
 static err_t check_columns(const struct objective *objective, const struct objective_config *config,
                            const struct columns *update)
 {
@@ -105,10 +145,7 @@ static err_t check_columns(const struct objective *objective, const struct objec
     if (config->correction.correction == CORRECTION_NONE &&
         there & COLUMN_BIT(COLUMN_PROXIMAL_LOGP))
         missing &= ~COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP); // ratios are taken to proximal_logp
-    for (unsigned c = 0; c < COLUMNS; c++)
-        if (missing & COLUMN_BIT(c))
-            return err_new(ERR_INVALID, "%s needs the column %s (%s)", objective->row.name,
-                           column_name(c), column_row(c)->help);
+    TRY(check_missing(objective, missing));
     if (there & COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) && config->ratio != RATIO_TOKEN &&
         has_ratio(config))
         return err_new(ERR_INVALID, "%s: a ratio of whole sequences takes one advantage for each",
@@ -155,6 +192,21 @@ static err_t check_range_of(const struct objective *objective, const struct colu
     return OK;
 }
 
+/* Runs the kernel over the range's units; `slope` is the slopes that it writes. */
+static err_t run_kernel(const struct objective *objective, const struct pass *pass,
+                        struct range range, double *slope,
+                        void (*kernel)(const struct pass *pass, size_t unit, size_t end))
+{
+    const struct columns *update = pass->batch;
+    TRY(check_range_of(objective, update, range, pass->totals));
+    for (size_t t = update->first[range.begin]; t < update->first[range.end]; t++)
+        slope[t] = 0;
+    for (size_t u = unit_at(update, range.begin); u < update->units && update->unit[u] < range.end;
+         u++)
+        kernel(pass, update->unit[u], update->unit[u + 1]);
+    return OK;
+}
+
 err_t objective_grad(const struct objective *objective, const struct objective_config *config,
                      const struct columns *update, struct range range,
                      const struct rl_totals *totals, const struct rl_slopes *slopes,
@@ -163,17 +215,26 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
     const double *proximal = update->at[COLUMN_PROXIMAL_LOGP];
     TRY(err_wrap(objective_check(objective, config), "%s", objective->row.name));
     TRY(check_columns(objective, config, update));
-    TRY(check_range_of(objective, update, range, totals));
     const struct pass pass = {.config = config,
                               .batch = update,
                               .totals = totals,
                               .slopes = slopes,
                               .tally = tally,
                               .base = proximal ? proximal : update->at[COLUMN_BEHAVIOUR_LOGP]};
-    for (size_t t = update->first[range.begin]; t < update->first[range.end]; t++)
-        slopes->logp[t] = 0;
-    for (size_t u = unit_at(update, range.begin); u < update->units && update->unit[u] < range.end;
-         u++)
-        objective->kernel(&pass, update->unit[u], update->unit[u + 1]);
-    return OK;
+    return run_kernel(objective, &pass, range, slopes->logp, objective->kernel);
+}
+
+err_t objective_value_grad(const struct objective *objective, const struct objective_config *config,
+                           const struct columns *update, struct range range,
+                           const struct rl_totals *totals, const struct rl_slopes *slopes,
+                           struct rl_tally *tally)
+{
+    const uint64_t needs = NEEDS_OF_VALUE | COLUMN_BIT(COLUMN_VPRED);
+    const struct pass pass = {
+        .config = config, .batch = update, .totals = totals, .slopes = slopes, .tally = tally};
+    TRY(err_wrap(objective_check(objective, config), "%s", objective->row.name));
+    if (!objective_has_critic(&objective->row))
+        return err_new(ERR_INVALID, "%s has no critic", objective->row.name);
+    TRY(check_missing(objective, needs & ~columns_there(update)));
+    return run_kernel(objective, &pass, range, slopes->value, kernel_value);
 }

@@ -42,7 +42,8 @@ const struct objective *objective_at(size_t i);           // NULL: past the last
 /* INVALID: settings that make no sense; the message names the field. */
 err_t objective_check(const struct objective *objective, const struct objective_config *config);
 
-/* The columns that must be there with these settings, beside logp. */
+/* The columns that must be there before the first update, beside logp: of objective_grad, and of
+ * objective_value_grad beside vpred. */
 uint64_t objective_needs(const struct objective *objective, const struct objective_config *config);
 
 /* Writes the slopes of the range's tokens and adds to *tally; masked tokens get 0. INVALID: a
@@ -52,3 +53,11 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
                      const struct columns *update, struct range range,
                      const struct rl_totals *totals, const struct rl_slopes *slopes,
                      struct rl_tally *tally);
+
+/* The critic's part of a row whose outputs have OUTPUT_VALUE. Reads vpred, value and returns and no
+ * other column but weight. Writes slopes->value as objective_grad does logp, and adds to the same
+ * sums of *tally that its figures are of; neither call adds to those of the other. */
+err_t objective_value_grad(const struct objective *objective, const struct objective_config *config,
+                           const struct columns *update, struct range range,
+                           const struct rl_totals *totals, const struct rl_slopes *slopes,
+                           struct rl_tally *tally);

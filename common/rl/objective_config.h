@@ -34,6 +34,25 @@ struct pair_config {
     double label_smoothing;
 };
 
+/* Of ADVANTAGE_GAE (rl/gae.h). */
+struct gae_config {
+    /* [0, 1]: the discount of a token, and of a difference. */
+    double gamma, lambda;
+    /* > 0: limits of the token's weight w in what later tokens tell of it, and of its own. */
+    double c_bar, rho_bar;
+    /* A completion that was cut off goes on with bootstrap_value, instead of ending there. */
+    bool bootstrap;
+    /* To a standard deviation of 1 over the round (rl/whiten.h); rewards keep their mean. */
+    bool whiten_advantages, whiten_rewards;
+};
+
+/* Of the critic's loss (rl/kernel_value.c). */
+struct value_config {
+    double coef;
+    /* > 0: how far vpred may move from `value`; 0: without a limit. */
+    double clip;
+};
+
 struct objective_config {
     enum advantage advantage;
     double advantage_epsilon;
@@ -49,4 +68,7 @@ struct objective_config {
     enum kl kl;
     /* Of objectives on pairs. */
     struct pair_config pair;
+    /* Of objectives with a critic. */
+    struct gae_config gae;
+    struct value_config value;
 };

@@ -17,6 +17,8 @@
  *         kl_coef > 0 (DeepSeekMath; TRL's default coefficient is 0). TRL's "dapo" loss is reduce = REDUCE_TOKEN_MEAN.
  *   online_dpo  pairs of completions of the weights being trained (Guo 2024): -log sigma(beta (u_w - u_l)), u = sum of
  *         logp - reference; rl/pair.h has the other losses.
+ *   ppo   A by GAE from a critic's values, token ratios with clip 0.2 to the weights that the round began with, each token's
+ *         loss times min(1, w) for the lag, token_mean; beside it the critic's loss (rl/kernel_value.c).
  *
  * Header-only: svc includes it. To add one: a row here, a kernel if it needs a new one, its vectors in
  * tests/golden/objectives.py. */
@@ -47,6 +49,12 @@ enum objective_output {
 #define NEEDS_OF_CORRECTION (COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP) | COLUMN_BIT(COLUMN_PROXIMAL_LOGP))
 #define NEEDS_OF_KL         COLUMN_BIT(COLUMN_REFERENCE_LOGP)
 
+/* The columns of advantages from a critic (rl/gae.h), and those of the critic's loss beside vpred. */
+#define NEEDS_OF_GAE                                                                               \
+    (NEEDS_OF_CORRECTION | COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) |         \
+     COLUMN_BIT(COLUMN_RETURNS))
+#define NEEDS_OF_VALUE (COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_RETURNS))
+
 // clang-format off
 #define FIGURES_OF_RATIOS \
     (FIGURE_BIT(clip_frac) | FIGURE_BIT(ess) | FIGURE_BIT(weight_max) | \
@@ -54,6 +62,13 @@ enum objective_output {
 #define FIGURES_OF_PAIRS \
     (FIGURE_BIT(pairs) | FIGURE_BIT(rewards_chosen) | FIGURE_BIT(rewards_rejected) | FIGURE_BIT(rewards_margin) | \
      FIGURE_BIT(rewards_accuracy))
+
+#define FIGURES_OF_LAG \
+    (FIGURE_BIT(lag_weight) | FIGURE_BIT(lag_weight_max) | FIGURE_BIT(lag_weight_low) | FIGURE_BIT(lag_weight_high) | \
+     FIGURE_BIT(lag_ess) | FIGURE_BIT(rho_clip_frac) | FIGURE_BIT(c_clip_frac))
+#define FIGURES_OF_VALUES \
+    (FIGURE_BIT(value_loss) | FIGURE_BIT(value_clip_frac) | FIGURE_BIT(value_mean) | FIGURE_BIT(returns_mean) | \
+     FIGURE_BIT(explained_variance))
 
 #define OBJECTIVES(X) \
     X(rloo, kernel_policy, OBJECTIVE_SEQUENCE, COLUMN_BIT(COLUMN_ADVANTAGE), OUTPUT_LOGP, FIGURES_OF_RATIOS, \
@@ -70,6 +85,14 @@ enum objective_output {
       "the best and the worst of a group as a pair, the reference as the base", \
       .advantage = ADVANTAGE_ONE, .gate = {GATE_NONE}, .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3, \
       .pair = {PAIR_SIGMOID, .beta = 0.1}) \
+    X(ppo, kernel_policy, OBJECTIVE_SEQUENCE, NEEDS_OF_GAE, OUTPUT_LOGP | OUTPUT_VALUE, \
+      FIGURES_OF_RATIOS | FIGURES_OF_LAG | FIGURES_OF_VALUES, \
+      "a critic's advantages for each token, ratios clipped; a token that older weights drew counts by its importance weight", \
+      .advantage = ADVANTAGE_GAE, .ratio = RATIO_TOKEN, \
+      .gate = {GATE_CLIP, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2}, \
+      .correction = {CORRECTION_TIS_TOKEN, .high = 1}, .reduce = REDUCE_TOKEN_MEAN, .kl = KL_K3, \
+      .gae = {.gamma = 1, .lambda = 0.95, .c_bar = 1, .rho_bar = 1, .whiten_advantages = true}, \
+      .value = {.coef = 1, .clip = 0.2}) \
     X(sft, kernel_policy, OBJECTIVE_TOKEN, 0, OUTPUT_LOGP, 0, \
       "likelihood of the targets", \
       .advantage = ADVANTAGE_ONE, .gate = {GATE_NONE}, .reduce = REDUCE_TOKEN_MEAN, .kl = KL_K3)
@@ -107,7 +130,13 @@ static inline const struct objective_row *objective_row(const char *name)
 /* A policy gradient weighs completions by advantages and may take ratios; others have neither. */
 static inline bool objective_is_policy(const struct objective_row *row)
 {
-    return row->needs & COLUMN_BIT(COLUMN_ADVANTAGE);
+    return row->needs & (COLUMN_BIT(COLUMN_ADVANTAGE) | COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE));
+}
+
+/* Whether a critic is trained beside the policy. */
+static inline bool objective_has_critic(const struct objective_row *row)
+{
+    return row->outputs & OUTPUT_VALUE;
 }
 
 /* Whether it compares completions of a prompt, which must be two or more then. */

@@ -32,17 +32,25 @@ double pass_implicit_reward(const struct pass *pass, const struct stretch *s)
     return pass_sum(pass, s, pass->batch->at[COLUMN_LOGP], pass->batch->at[COLUMN_REFERENCE_LOGP]);
 }
 
-bool reference_kl(const struct columns *columns, size_t i, enum kl kl, double *ret)
+bool reference_kl_token(const struct columns *columns, size_t t, const struct kl_cost *cost,
+                        double *ret)
 {
-    const double *behaviour = columns->at[COLUMN_BEHAVIOUR_LOGP],
-                 *reference = columns->at[COLUMN_REFERENCE_LOGP];
+    const double *logp = columns->at[cost->logp], *reference = columns->at[COLUMN_REFERENCE_LOGP];
+    if (!logp || !reference || isnan(reference[t]))
+        return false;
+    *ret = kl_at(cost->kl, logp[t] - reference[t]).value;
+    return true;
+}
+
+bool reference_kl(const struct columns *columns, size_t i, const struct kl_cost *cost, double *ret)
+{
     const size_t begin = columns->first[i], end = columns->first[i + 1];
-    double sum = 0;
-    if (!behaviour || !reference || begin == end || isnan(reference[begin]))
+    double sum = 0, nats;
+    if (begin == end || !reference_kl_token(columns, begin, cost, &nats))
         return false;
     for (size_t t = begin; t < end; t++)
-        if (columns_weight(columns, t) != 0)
-            sum += kl_at(kl, behaviour[t] - reference[t]).value;
+        if (columns_weight(columns, t) != 0 && reference_kl_token(columns, t, cost, &nats))
+            sum += nats;
     *ret = sum;
     return true;
 }

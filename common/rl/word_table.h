@@ -30,8 +30,10 @@
     W(RATIO_SEQUENCE,  "sequence",  "a whole completion: the product of its tokens' ratios (RLOO in TRL)") \
     W(RATIO_GEOMETRIC, "geometric", "a whole completion: the geometric mean of its tokens' ratios (GSPO)")
 
-/* Advantages from rewards (rl/advantage.h). ADVANTAGE_ONE, 1 for each, is imitation and has no word. */
+/* Advantages from rewards (rl/advantage.h, rl/gae.h). ADVANTAGE_ONE, 1 for each, is imitation and has no word. Those behind RAW
+ * compare completions of a prompt. */
 #define ADVANTAGES(W) \
+    W(ADVANTAGE_GAE,        "gae",        "a token's, from a critic: generalised advantage estimation (Schulman 2016), corrected for lag as in V-trace") \
     W(ADVANTAGE_RAW,        "raw",        "R") \
     W(ADVANTAGE_LOO,        "loo",        "R - mean of the others' in the group (RLOO, Ahmadian 2024)") \
     W(ADVANTAGE_GROUP_MEAN, "group_mean", "R - mean of the group (Dr. GRPO)") \

@@ -24,6 +24,22 @@ static void set_policy(const struct recipe *recipe, struct objective_config *ret
     ret->correction.high = correction->high;
 }
 
+/* The correction's limit is rho_bar: a token is weighed once. */
+static void set_critic(const struct recipe_ppo *ppo, struct objective_config *ret)
+{
+    ret->gae.gamma = ppo->gamma;
+    ret->gae.lambda = ppo->lambda;
+    ret->gae.c_bar = ppo->c_bar;
+    ret->gae.rho_bar = ppo->rho_bar;
+    ret->gae.bootstrap = ppo->truncated == RECIPE_TRUNCATED_BOOTSTRAP;
+    ret->gae.whiten_advantages = ppo->whiten_advantages;
+    ret->gae.whiten_rewards = ppo->whiten_rewards;
+    ret->value.clip = ppo->cliprange_value;
+    ret->value.coef = ppo->vf_coef;
+    ret->correction =
+        (struct correction_config){.correction = CORRECTION_TIS_TOKEN, .high = ppo->rho_bar};
+}
+
 static void set_pairs(const struct recipe_dpo *dpo, struct pair_config *ret)
 {
     pair_loss_find(dpo->loss_type, &ret->loss);
@@ -43,6 +59,8 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
     const int64_t length = learner->reduction_length;
     if (objective_is_policy(&objective->row))
         set_policy(recipe, &config);
+    if (objective_has_critic(&objective->row))
+        set_critic(&learner->ppo, &config);
     if (objective->row.unit == OBJECTIVE_PAIR)
         set_pairs(&learner->dpo, &config.pair);
     reduce_find(learner->reduction, &config.reduce);

@@ -8,6 +8,7 @@
 #include "svc/recipe/recipe_options.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define AS_THE_OBJECTIVE_HAS_IT "default"
@@ -18,6 +19,15 @@ static bool has_default(const struct recipe *r, const char *key)
 {
     size_t base;
     return recipe_has(r, key, option_at(key, &base)->value);
+}
+
+/* Of a number; there are several ways to write one. */
+static bool has_default_number(const struct recipe *r, const char *key)
+{
+    size_t base;
+    SCOPED_MEM char *text = NULL;
+    err_free(recipe_get(r, key, &text)); // the key is one of the table
+    return text && strtod(text, NULL) == strtod(option_at(key, &base)->value, NULL);
 }
 
 /* Each column of `needs` that nobody fills without a setting: that key must have that value. `who`,
@@ -121,6 +131,68 @@ static err_t check_gate(const struct recipe *r)
     return OK;
 }
 
+/* Advantages of tokens are the critic's; one that looks at whole completions cannot use them. */
+static err_t check_advantage(const struct recipe *r)
+{
+    const struct recipe_learner *learner = &r->learner;
+    const struct objective_row *row = objective_row(learner->objective);
+    const bool critic = objective_has_critic(row);
+    enum advantage advantage = row->defaults.advantage;
+    advantage_find(learner->advantage, &advantage);
+    if (critic == (advantage == ADVANTAGE_GAE))
+        return OK;
+    return recipe_wrong(
+        r, "learner.advantage", "%s goes with an objective that has %s critic; with %s allowed: %s",
+        learner->advantage, critic ? "no" : "a", learner->objective, critic ? "gae" : "any other");
+}
+
+/* A token that older weights drew is weighed once, by V-trace's weight. */
+static err_t check_one_correction(const struct recipe *r)
+{
+    const bool kind = has_default(r, "learner.correction.kind"),
+               low = has_default_number(r, "learner.correction.low"),
+               high = has_default_number(r, "learner.correction.high");
+    if (kind && low && high)
+        return OK;
+    return recipe_wrong(r,
+                        !kind  ? "learner.correction.kind"
+                        : !low ? "learner.correction.low"
+                               : "learner.correction.high",
+                        "%s weighs a token once, by learner.ppo.rho_bar; leave this key out",
+                        r->learner.objective);
+}
+
+/* The weight is that of the distribution which the token was drawn from, whole. */
+static err_t check_drawn(const struct recipe *r)
+{
+    static const char *const keys[] = {"generator.top_p", "generator.top_k", "generator.min_p",
+                                       "generator.repetition_penalty"};
+    size_t base;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!has_default_number(r, keys[i]))
+            return recipe_wrong(r, keys[i],
+                                "%s weighs a token by its probability in the model's whole "
+                                "distribution, which it must be drawn from; allowed: %s",
+                                r->learner.objective, option_at(keys[i], &base)->value);
+    return OK;
+}
+
+static err_t check_critic(const struct recipe *r)
+{
+    enum ratio ratio = RATIO_TOKEN;
+    if (!objective_has_critic(objective_row(r->learner.objective)))
+        return OK;
+    TRY(check_one_correction(r));
+    TRY(check_drawn(r));
+    ratio_find(r->learner.importance_sampling_level, &ratio);
+    if (ratio == RATIO_TOKEN)
+        return OK;
+    return recipe_wrong(
+        r, "learner.importance_sampling_level",
+        "%s is of whole completions, and %s has an advantage for each token; allowed: token",
+        ratio_name(ratio), r->learner.objective);
+}
+
 static err_t check_reduction(const struct recipe *r)
 {
     enum reduce reduce = objective_row(r->learner.objective)->defaults.reduce;
@@ -188,6 +260,8 @@ static err_t check_estimator(const struct recipe *r)
 static err_t check_kl(const struct recipe *r)
 {
     TRY(check_estimator(r));
+    if (r->learner.kl.logp == RECIPE_KL_OF_PROXIMAL)
+        TRY(check_columns(r, "learner.kl.logp", "proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), ""));
     if (!(r->learner.kl.target > 0) || r->learner.kl.coef > 0)
         return OK;
     return recipe_wrong(r, "learner.kl.target",
@@ -198,8 +272,8 @@ static err_t check_kl(const struct recipe *r)
 err_t recipe_check_objective(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
-        check_completions, check_needs,     check_kl,    check_policy_keys,
-        check_gate,        check_reduction, check_pairs, check_correction,
+        check_completions, check_needs, check_kl,         check_policy_keys, check_gate,
+        check_reduction,   check_pairs, check_correction, check_advantage,   check_critic,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

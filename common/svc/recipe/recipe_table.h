@@ -138,6 +138,7 @@
     G(optimizer,  "AdamW") \
     G(correction, "weights for the gap between generator and the round's first weights; with ratio_to: proximal") \
     G(dpo,        "objectives on pairs: the best and the worst of a group as a pair") \
+    G(ppo,        "objectives with a critic: advantages of tokens, and the critic's loss") \
     G(kl,         "distance from the reference model")
 
 #define RECIPE_OPTIMIZER(X, C, G) \
@@ -162,9 +163,23 @@
     X(number, margin, "0.0", LIVE, FROM(0, 1e6), "difference above which two rewards make a pair") \
     C(ties, recipe_ties, "skip", FIXED, "skip|first", "groups without such a pair: not trained, or the first and the last completion as if they differed")
 
+#define RECIPE_PPO(X, C, G) \
+    X(number, gamma,  "1.0",  LIVE, FROM(0, 1), "discount of rewards, a token") \
+    X(number, lambda, "0.95", LIVE, FROM(0, 1), "share of what later tokens tell beyond the next value (GAE, Schulman 2016); 1: the rewards that came, 0: the next value alone") \
+    X(number, rho_bar, "1.0", LIVE, ABOVE(0, 1e6), "largest importance weight of a token that older weights drew, in its loss and in its target (V-trace)") \
+    X(number, c_bar,   "1.0", LIVE, ABOVE(0, 1e6), "the same of what later tokens tell of earlier ones (V-trace)") \
+    C(truncated, recipe_truncated, "terminal", FIXED, "terminal|bootstrap", \
+      "a completion that was cut off at generator.max_tokens: it ends there, or goes on with the critic's value of its end") \
+    X(flag,   whiten_advantages, "true",  FIXED, ANY, "advantages are brought to mean 0 and standard deviation 1 over the round") \
+    X(flag,   whiten_rewards,    "false", FIXED, ANY, "rewards of tokens are brought to standard deviation 1 over the round; their mean stays") \
+    X(number, cliprange_value, "0.2", LIVE, FROM(0, 1e6), "how far the loss lets a value move from that of the round's first weights; 0: without a limit") \
+    X(number, vf_coef, "1.0", LIVE, FROM(0, 1e6), "factor of the critic's loss")
+
 #define RECIPE_KL(X, C, G) \
     X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \
     C(place, recipe_kl_place, "loss", FIXED, "loss|reward", "place of the distance: a term of the loss, or taken off the reward") \
+    C(logp, recipe_kl_logp, "behaviour", FIXED, "behaviour|proximal", \
+      "place: reward: distance of the generator's log-probability, or of that of the weights with which the round begins") \
     X(word,   estimator, "default", FIXED, WORDS(WORD_LIST_AFTER("default", KLS)), \
       "estimator of the distance from sampled tokens (Schulman 2020); default: k3 in the loss, k1 in the reward") \
     X(number, target,  "0.0",    LIVE,  FROM(0, 1e6), "distance per completion, in nats, to which coef is steered (Ziegler 2019); 0: coef stays") \

@@ -11,6 +11,7 @@
 #pragma once
 #include "learner/round/step.h"
 #include "learner/store/rounds.h"
+#include "rl/reference_kl.h"
 
 struct round_config {
     const struct objective *objective;
@@ -18,10 +19,10 @@ struct round_config {
     /* Of pairs (rl/pairs.h). */
     double margin;
     bool ties_first;
-    /* Before advantages and pairs, kl_coef times the summed estimate is taken off each reward. */
+    /* Before advantages and pairs, the cost is taken off each reward; with a critic, off each
+     * token's. */
     bool kl_in_reward;
-    enum kl kl;
-    double kl_coef;
+    struct kl_cost kl;
     /* Ratios are taken to the weights that the round began with, not to those that drew the
      * token. */
     bool proximal;

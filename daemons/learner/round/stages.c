@@ -1,6 +1,6 @@
 #include "learner/round/stages.h"
 #include "learner/store/lag.h"
-#include "rl/reference_kl.h"
+#include "rl/gae.h"
 #include <math.h>
 
 void round_run_done(struct round_run *run)
@@ -13,6 +13,22 @@ static bool has_ratio(const struct objective_config *settings)
     return settings->gate.gate != GATE_NONE;
 }
 
+static bool reward_pays(const struct round_run *run)
+{
+    return run->config.kl_in_reward && run->config.kl.coef > 0;
+}
+
+/* Columns that stages read before the first update, which then have to be filled by a pass. */
+static uint64_t needs_of_stages(const struct round_run *run)
+{
+    uint64_t needs = 0;
+    if (run->config.settings->advantage == ADVANTAGE_GAE)
+        needs |= NEEDS_OF_GAE | COLUMN_BIT(COLUMN_TOKEN_REWARD);
+    if (reward_pays(run))
+        needs |= NEEDS_OF_KL | COLUMN_BIT(run->config.kl.logp);
+    return needs;
+}
+
 uint64_t round_run_needs(const struct round_run *run)
 {
     const struct round_config *config = &run->config;
@@ -21,7 +37,7 @@ uint64_t round_run_needs(const struct round_run *run)
         needs |= COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
     if (run->round->updates == 1) // the step fills it: step.h
         needs &= ~COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
-    return needs;
+    return needs | needs_of_stages(run);
 }
 
 /* ---- columns */
@@ -44,21 +60,36 @@ static err_t fill_proximal(struct round_run *run)
     return step_logp(run->step, &whole, columns_add(columns, COLUMN_PROXIMAL_LOGP));
 }
 
-static bool reward_pays(const struct round_run *run)
-{
-    return run->config.kl_in_reward && run->config.kl_coef > 0;
-}
-
+/* With a critic the rewards of tokens pay instead. */
 static err_t pay_in_reward(struct round_run *run)
 {
-    const struct round_config *config = &run->config;
+    const struct kl_cost *cost = &run->config.kl;
     const struct columns *columns = run->batch->columns;
     double kl;
     TRY(round_batch_check(run->batch, NEEDS_OF_KL, NULL, columns->sequences,
                           "a KL term in the reward"));
+    if (run->config.settings->advantage == ADVANTAGE_GAE)
+        return OK;
     for (size_t s = 0; s < columns->sequences; s++)
-        if (reference_kl(columns, s, config->kl, &kl))
-            columns->at[COLUMN_REWARD][s] -= config->kl_coef * kl;
+        if (reference_kl(columns, s, cost, &kl))
+            columns->at[COLUMN_REWARD][s] -= cost->coef * kl;
+    return OK;
+}
+
+static err_t fill_token_reward(struct round_run *run)
+{
+    const struct kl_cost none = {.coef = 0}, *cost = reward_pays(run) ? &run->config.kl : &none;
+    token_reward_fill(&run->config.settings->gae, cost, run->batch->columns);
+    return OK;
+}
+
+static err_t fill_gae(struct round_run *run)
+{
+    const uint64_t needs = objective_needs(run->config.objective, run->config.settings) &
+                           ~(COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) | COLUMN_BIT(COLUMN_RETURNS));
+    TRY(round_batch_check(run->batch, needs, NULL, run->batch->columns->sequences,
+                          "an advantage by gae"));
+    gae_fill(&run->config.settings->gae, run->batch->columns);
     return OK;
 }
 
@@ -178,9 +209,10 @@ static void report_lag(const struct round_run *run)
  * NaN: none has. */
 static double mean_kl(const struct columns *columns)
 {
+    const struct kl_cost nats = {.kl = KL_K1, .logp = COLUMN_BEHAVIOUR_LOGP};
     double sum = 0, count = 0, kl;
     for (size_t s = 0; s < columns->sequences; s++)
-        if (reference_kl(columns, s, KL_K1, &kl)) {
+        if (reference_kl(columns, s, &nats, &kl)) {
             sum += kl;
             count++;
         }
@@ -205,6 +237,8 @@ static const struct stage stages[] = {
     {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},
+    {"token_reward", COLUMN_BIT(COLUMN_TOKEN_REWARD), NULL, fill_token_reward},
+    {"gae", COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) | COLUMN_BIT(COLUMN_RETURNS), NULL, fill_gae},
     {"choose", 0, always, choose},
     {"updates", 0, always, make_updates},
     {"report", 0, always, report},

@@ -68,6 +68,14 @@ static void steer_kl(struct updates *updates, double kl, size_t completions)
                       (double)completions);
 }
 
+static struct kl_cost kl_cost(const struct updates *updates)
+{
+    const bool proximal = updates->recipe->learner.kl.logp == RECIPE_KL_OF_PROXIMAL;
+    return (struct kl_cost){.coef = updates->kl.coef,
+                            .kl = updates->estimator,
+                            .logp = proximal ? COLUMN_PROXIMAL_LOGP : COLUMN_BEHAVIOUR_LOGP};
+}
+
 static struct round_config round_config(const struct updates *updates)
 {
     const struct recipe *recipe = updates->recipe;
@@ -76,8 +84,7 @@ static struct round_config round_config(const struct updates *updates)
                                  .margin = recipe->learner.dpo.margin,
                                  .ties_first = recipe->learner.dpo.ties == RECIPE_TIES_FIRST,
                                  .kl_in_reward = recipe->learner.kl.place == RECIPE_KL_IN_REWARD,
-                                 .kl = updates->estimator,
-                                 .kl_coef = updates->kl.coef,
+                                 .kl = kl_cost(updates),
                                  .proximal = recipe->learner.ratio_to == RECIPE_TO_PROXIMAL,
                                  .temperature = (float)recipe->generator.temperature,
                                  .model = updates->policy->model,
@@ -88,7 +95,7 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
                   err_t (*done)(void *arg, uint32_t u), void *arg, struct round_report *report)
 {
     const struct round_config config = round_config(updates);
-    step_set_kl(updates->step, config.kl_in_reward ? 0 : config.kl_coef);
+    step_set_kl(updates->step, config.kl_in_reward ? 0 : config.kl.coef);
     SCOPED_VALUE(round_run)
     run = {.round = round,
            .groups = groups,

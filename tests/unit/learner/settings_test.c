@@ -26,7 +26,8 @@ static void without_keys_an_objective_is_its_row(void **state)
     const struct objective *objective;
     for (size_t i = 0; (objective = objective_at(i)); i++) {
         SCOPED_MEM char *text = mem_printf(
-            "learner: {objective: %s}\nrewarder: {reference: frozen}", objective->row.name);
+            "learner: {objective: %s, ratio_to: %s}\nrewarder: {reference: frozen}",
+            objective->row.name, objective_has_critic(&objective->row) ? "proximal" : "behaviour");
         struct objective_config got = config_of(text);
         const struct objective_config *want = &objective->row.defaults;
         got.reduce_length = want->reduce_length;

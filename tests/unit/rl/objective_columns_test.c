@@ -108,14 +108,15 @@ static void a_reference_that_is_not_there_is_skipped(void **state)
     const size_t tokens = columns_tokens(f.columns, 1);
     assert_true(with.policy == plain.policy && with.referred + (double)tokens == without.referred);
     assert_true(isfinite(rl_tally_figures(&with).kl_token) && with.kl != without.kl);
-    assert_false(reference_kl(f.columns, 1, KL_K1, &nats));
-    assert_true(reference_kl(f.columns, 0, KL_K1, &nats));
+    const struct kl_cost k1 = {.kl = KL_K1, .logp = COLUMN_BEHAVIOUR_LOGP};
+    assert_false(reference_kl(f.columns, 1, &k1, &nats));
+    assert_true(reference_kl(f.columns, 0, &k1, &nats));
     double sum = 0;
     for (size_t t = 0; t < f.columns->first[1]; t++)
         sum += columns_weight(f.columns, t) != 0 ? f.behaviour[t] - f.reference[t] : 0;
     assert_near(nats, sum, 1e-15);
     columns_drop(f.columns, COLUMN_REFERENCE_LOGP);
-    assert_false(reference_kl(f.columns, 0, KL_K1, &nats));
+    assert_false(reference_kl(f.columns, 0, &k1, &nats));
 }
 
 static void figures_count_what_is_clipped_and_how_far_it_is(void **state)

@@ -91,7 +91,8 @@ static void for_each_row(void (*test)(const struct variant *variant))
 static void check_slopes(const struct variant *v)
 {
     const uint64_t weights = COLUMN_BIT(COLUMN_WEIGHT);
-    assert_int_equal(v->objective->row.outputs, OUTPUT_LOGP); // others have no column to move yet
+    const unsigned known = OUTPUT_LOGP | OUTPUT_VALUE; // others have no column to move yet
+    assert_int_equal(v->objective->row.outputs | known, known);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         SCOPED_VALUE(fixture)
         f = random_update(v->objective, v->needs | (seed % 2 ? weights : 0), seed);
@@ -103,6 +104,98 @@ static void slopes_agree_with_finite_differences(void **)
 {
     for_each_row(check_slopes);
 }
+
+/* ---- of those that have a critic */
+
+#define VALUES (NEEDS_OF_VALUE | COLUMN_BIT(COLUMN_VPRED))
+
+static err_t value_grad(const struct variant *v, const struct fixture *f, struct range range,
+                        double *slope, struct rl_tally *tally)
+{
+    return objective_value_grad(v->objective, &v->config, f->columns, range, &f->totals,
+                                &(struct rl_slopes){.value = slope}, tally);
+}
+
+static double value_loss_at(const struct variant *v, const struct fixture *f, double *slope)
+{
+    struct rl_tally tally = {0};
+    assert_ok(value_grad(v, f, all_of(f), slope, &tally));
+    return v->config.value.coef * rl_tally_figures(&tally).value_loss;
+}
+
+/* As assert_slopes, of the critic's new values. */
+static void check_value_slopes(const struct variant *v)
+{
+    const double h = 1e-5;
+    double slope[TOKENS_MAX], unused[TOKENS_MAX];
+    for (uint64_t seed = 0; seed < SEEDS && objective_has_critic(&v->objective->row); seed++) {
+        SCOPED_VALUE(fixture)
+        f = random_update(v->objective, VALUES | (seed % 2 ? COLUMN_BIT(COLUMN_WEIGHT) : 0), seed);
+        struct variant limits = *v;
+        limits.config.value = (struct value_config){0.7, seed % 3 ? 0.5 * (double)(seed % 3) : 0};
+        value_loss_at(&limits, &f, slope);
+        for (size_t t = 0; t < tokens_of(&f); t++) {
+            double *at = &f.columns->at[COLUMN_VPRED][t];
+            const double v0 = *at;
+            *at = v0 + h;
+            const double up = value_loss_at(&limits, &f, unused);
+            *at = v0 - h;
+            const double down = value_loss_at(&limits, &f, unused);
+            *at = v0;
+            assert_near(slope[t], (up - down) / (2 * h), 1e-8);
+        }
+    }
+}
+
+static void slopes_of_values_agree_with_finite_differences(void **)
+{
+    for_each_row(check_value_slopes);
+}
+
+static void check_value_parts(const struct variant *v)
+{
+    struct rl_tally whole = {0}, parts = {0};
+    double slope[TOKENS_MAX], part[TOKENS_MAX];
+    if (!objective_has_critic(&v->objective->row))
+        return;
+    SCOPED_VALUE(fixture) f = random_update(v->objective, VALUES | COLUMN_BIT(COLUMN_WEIGHT), 5);
+    assert_ok(value_grad(v, &f, all_of(&f), slope, &whole));
+    for (size_t i = 0; i < f.columns->sequences; i++)
+        assert_ok(value_grad(v, &f, (struct range){i, i + 1}, part, &parts));
+    assert_memory_equal(slope, part, sizeof *slope * tokens_of(&f));
+    assert_memory_equal(&whole, &parts, sizeof whole);
+}
+
+static void whole_units_of_values_add_up_to_the_same_bits(void **)
+{
+    for_each_row(check_value_parts);
+}
+
+static void check_value_refusals(const struct variant *v)
+{
+    double slope[TOKENS_MAX];
+    struct rl_tally tally = {0};
+    SCOPED_VALUE(fixture) f = random_update(v->objective, VALUES, 5);
+    SCOPED_MEM char *without = mem_printf("%s has no critic", v->objective->row.name);
+    if (!objective_has_critic(&v->objective->row)) {
+        assert_err(ERR_INVALID, without, value_grad(v, &f, all_of(&f), slope, &tally));
+        return;
+    }
+    for (unsigned id = 0; id < COLUMNS; id++) {
+        if (!(VALUES & COLUMN_BIT(id)))
+            continue;
+        SCOPED_VALUE(fixture) lacking = random_update(v->objective, VALUES & ~COLUMN_BIT(id), 5);
+        SCOPED_MEM char *want = mem_printf("needs the column %s (", column_name(id));
+        assert_err(ERR_INVALID, want, value_grad(v, &lacking, all_of(&lacking), slope, &tally));
+    }
+}
+
+static void values_without_a_critic_or_a_column_are_refused(void **)
+{
+    for_each_row(check_value_refusals);
+}
+
+/* ---- all of them */
 
 /* Slopes that are all 0 would agree with a loss that is constant. */
 static void check_learning(const struct variant *v)
@@ -179,10 +272,13 @@ static void a_column_that_is_missing_is_named(void **)
 /* With the columns that it needs a row measures what it says that it measures. */
 static void check_figures(const struct variant *v)
 {
-    SCOPED_VALUE(fixture) f = random_update(v->objective, v->needs, 4);
+    const bool critic = objective_has_critic(&v->objective->row);
+    SCOPED_VALUE(fixture) f = random_update(v->objective, v->needs | (critic ? VALUES : 0), 4);
     struct rl_tally tally = {0};
     double slope[TOKENS_MAX];
     assert_ok(grad_of(v->objective->row.name, &v->config, &f, all_of(&f), slope, &tally));
+    if (critic)
+        assert_ok(value_grad(v, &f, all_of(&f), slope, &tally));
     const struct rl_figures figures = rl_tally_figures(&tally);
     const uint64_t always = FIGURE_BIT(loss) | FIGURE_BIT(loss_kl);
     for (unsigned i = 0; i < RL_FIGURES_COUNT; i++)
@@ -198,6 +294,9 @@ static void the_figures_that_a_row_declares_are_measured(void **)
 }
 
 TESTS(cmocka_unit_test(slopes_agree_with_finite_differences),
+      cmocka_unit_test(slopes_of_values_agree_with_finite_differences),
+      cmocka_unit_test(whole_units_of_values_add_up_to_the_same_bits),
+      cmocka_unit_test(values_without_a_critic_or_a_column_are_refused),
       cmocka_unit_test(there_is_something_to_learn),
       cmocka_unit_test(whole_units_add_up_to_the_same_bits),
       cmocka_unit_test(what_is_masked_has_no_slope),

@@ -162,8 +162,7 @@ static void a_reward_pays_for_its_distance(void **)
     assert_false(stage_runs(find("reward"), &s.run));
     s.run.config.kl_in_reward = true;
     assert_false(stage_runs(find("reward"), &s.run)); // its weight is 0
-    s.run.config.kl_coef = 0.5;
-    s.run.config.kl = KL_K1;
+    s.run.config.kl = (struct kl_cost){0.5, KL_K1, COLUMN_BEHAVIOUR_LOGP};
     run_before(&s, "reward");
     assert_ok(run_stage(&s, "reward"));
     for (size_t i = 0; i < GROUPS * K; i++) {
@@ -184,7 +183,7 @@ static void a_reward_that_cannot_pay_is_an_error(void **)
         struct staged s;
         stage_open(&s, "online_dpo");
         s.run.config.kl_in_reward = true;
-        s.run.config.kl_coef = 0.5;
+        s.run.config.kl = (struct kl_cost){0.5, KL_K1, COLUMN_BEHAVIOUR_LOGP};
         for (size_t i = all ? 0 : 10; i < (all ? GROUPS * K : 11); i++)
             drop_reference(&s, i);
         run_before(&s, "reward");

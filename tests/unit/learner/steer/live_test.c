@@ -85,6 +85,7 @@ static void assert_value(const struct recipe *recipe, const char *key, const cha
 /* What reads it: the store's rules, the objective, the optimizer, the schedule, or training itself
  * at each round, from the round's record. */
 #define DPO "learner.objective=online_dpo rewarder.reference=frozen"
+#define PPO "learner.objective=ppo learner.ratio_to=proximal"
 enum read_by { STORE, OBJECTIVE, OPTIMIZER, SCHEDULE, RECORD };
 static const struct {
     const char *key, *value, *base;
@@ -108,6 +109,12 @@ static const struct {
     {"learner.dpo.beta", "0.2", DPO, OBJECTIVE},
     {"learner.dpo.label_smoothing", "0.1", DPO, OBJECTIVE},
     {"learner.dpo.margin", "0.25", DPO, RECORD},
+    {"learner.ppo.gamma", "0.9", PPO, OBJECTIVE},
+    {"learner.ppo.lambda", "1", PPO, OBJECTIVE},
+    {"learner.ppo.rho_bar", "2", PPO, OBJECTIVE},
+    {"learner.ppo.c_bar", "2", PPO, OBJECTIVE},
+    {"learner.ppo.cliprange_value", "0.5", PPO, OBJECTIVE},
+    {"learner.ppo.vf_coef", "0.1", PPO, OBJECTIVE},
     {"learner.kl.coef", "0.05", "rewarder.reference=frozen", OBJECTIVE},
     {"learner.kl.target", "6", "rewarder.reference=frozen learner.kl.coef=0.1", RECORD},
     {"learner.kl.horizon", "100", "rewarder.reference=frozen learner.kl.coef=0.1", RECORD},
@@ -156,9 +163,8 @@ static bool read_differs(enum read_by reader, const struct recipe *a, const stru
                                      settings_schedule(&b->learner.optimizer, 9).lr;
 }
 
-static void each_live_option_takes_effect(void **state)
+static void each_live_option_takes_effect(void **)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct scene scene = scene_new(table[i].base);
         struct live_result result = change(&scene, table[i].key, table[i].value);
@@ -183,18 +189,16 @@ static void find_row(void *arg, const struct recipe_setting *setting)
         fail_msg("%s is LIVE and has no row here", setting->key);
 }
 
-static void the_table_is_whole(void **state)
+static void the_table_is_whole(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     recipe_describe(scene.given, find_row, NULL);
     scene_done(&scene);
 }
 
 /* The store's rules are in force at once: leases follow a higher limit. */
-static void leases_follow_the_limit(void **state)
+static void leases_follow_the_limit(void **)
 {
-    (void)state;
     struct scene scene = scene_new("lag.max=0");
     struct grants grants = kit_lease(scene.store, "g", 0, 100);
     assert_int_equal(grants.count, 4);
@@ -233,9 +237,8 @@ static void assert_key_refused(struct scene *scene, const char *key, const char 
     assert_refused(scene, &request, code, field, allowed);
 }
 
-static void what_is_wrong_changes_nothing(void **state)
+static void what_is_wrong_changes_nothing(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     assert_key_refused(&scene, "lag.mx", "1", ERR_NOT_FOUND, "lag.mx", "did you mean 'lag.max'");
     assert_key_refused(&scene, "lag", "1", ERR_NOT_FOUND, "lag", "section");
@@ -264,9 +267,8 @@ static void what_is_wrong_changes_nothing(void **state)
 }
 
 /* Rewarders have left out references by the recipe that they were started with. */
-static void pairs_stay_within_what_is_referred(void **state)
+static void pairs_stay_within_what_is_referred(void **)
 {
-    (void)state;
     struct scene scene = scene_new("learner.objective=online_dpo rewarder.reference=frozen "
                                    "learner.dpo.margin=0.5");
     assert_key_refused(&scene, "learner.kl.coef", "0.1", ERR_INVALID, "learner.kl.coef", "0, as");
@@ -281,9 +283,8 @@ static void pairs_stay_within_what_is_referred(void **state)
     scene_done(&scene);
 }
 
-static void validate_only_changes_nothing(void **state)
+static void validate_only_changes_nothing(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     SCOPED_MEM char *etag = mem_string(live_etag(scene.live));
     struct live_assignment at = {"lag.max", "2"};
@@ -302,9 +303,8 @@ static void validate_only_changes_nothing(void **state)
 
 /* ---- restarts */
 
-static void changes_outlive_the_process_and_the_recipes_edits(void **state)
+static void changes_outlive_the_process_and_the_recipes_edits(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     change(&scene, "lag.max", "3");
     change(&scene, "learner.optimizer.lr", "0.25");
@@ -333,9 +333,8 @@ static void changes_outlive_the_process_and_the_recipes_edits(void **state)
     scene_done(&scene);
 }
 
-static void a_recipe_that_does_not_go_with_the_changes_is_refused(void **state)
+static void a_recipe_that_does_not_go_with_the_changes_is_refused(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     change(&scene, "lag.max", "3");
     close_live(&scene);
@@ -356,9 +355,8 @@ static struct live_result ask(struct scene *scene, const char *id, const char *v
     return result;
 }
 
-static void a_repeated_request_is_answered_as_before(void **state)
+static void a_repeated_request_is_answered_as_before(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     assert_int_equal(ask(&scene, "a", "0.5").change, 1);
     assert_int_equal(ask(&scene, "b", "0.5").change,
@@ -387,9 +385,8 @@ static void a_repeated_request_is_answered_as_before(void **state)
     scene_done(&scene);
 }
 
-static void a_pause_outlives_the_process(void **state)
+static void a_pause_outlives_the_process(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     struct live_request request = {.kind = "pause", .author = "me"};
     struct live_result result;
@@ -428,9 +425,8 @@ static void assert_page(struct store *store, uint64_t after, bool newest_first, 
         assert_int_equal(page.at[i].id, newest_first ? first - i : first + i);
 }
 
-static void changes_are_listed_either_way(void **state)
+static void changes_are_listed_either_way(void **)
 {
-    (void)state;
     struct scene scene = scene_new("");
     assert_page(scene.store, 0, false, 10, 0, 0);
     assert_page(scene.store, 0, true, 10, 0, 0);
