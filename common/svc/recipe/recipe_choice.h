@@ -10,6 +10,7 @@ enum recipe_kv { RECIPE_KV_FP32, RECIPE_KV_BF16 }; // tensor/backend.h's kv_form
 enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
 enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };
 enum recipe_kl_logp { RECIPE_KL_OF_BEHAVIOUR, RECIPE_KL_OF_PROXIMAL };
+enum recipe_missing_eos { RECIPE_EOS_KEEP, RECIPE_EOS_SUBTRACT, RECIPE_EOS_REPLACE };
 enum recipe_truncated { RECIPE_TRUNCATED_TERMINAL, RECIPE_TRUNCATED_BOOTSTRAP };
 enum recipe_in_flight { RECIPE_CONTINUE, RECIPE_RECOMPUTE, RECIPE_FINISH };
 enum recipe_compress { RECIPE_COMPRESS_AUTO, RECIPE_COMPRESS_NONE, RECIPE_COMPRESS_ZSTD };

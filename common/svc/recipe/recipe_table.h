@@ -139,6 +139,7 @@
     G(correction, "weights for the gap between generator and the round's first weights; with ratio_to: proximal") \
     G(dpo,        "objectives on pairs: the best and the worst of a group as a pair") \
     G(ppo,        "objectives with a critic: advantages of tokens, and the critic's loss") \
+    G(reward,     "what becomes of a completion's reward before it is compared, in this order; reports have it as it was scored") \
     G(kl,         "distance from the reference model")
 
 #define RECIPE_OPTIMIZER(X, C, G) \
@@ -162,6 +163,13 @@
     X(number, label_smoothing, "0.0", LIVE, BELOW(0, 0.5), "probability that a pair is the wrong way round (sigmoid)") \
     X(number, margin, "0.0", LIVE, FROM(0, 1e6), "difference above which two rewards make a pair") \
     C(ties, recipe_ties, "skip", FIXED, "skip|first", "groups without such a pair: not trained, or the first and the last completion as if they differed")
+
+#define RECIPE_REWARD(X, C, G) \
+    X(number, bias, "0.0", FIXED, FROM(-1e6, 1e6), "taken off each reward, such as the mean reward of demonstrations (Huang 2024)") \
+    C(missing_eos, recipe_missing_eos, "keep", FIXED, "keep|subtract|replace", \
+      "reward of a completion that was cut off at generator.max_tokens: as it is; less missing_eos_penalty; or minus missing_eos_penalty in its place") \
+    X(number, missing_eos_penalty, "1.0", FIXED, FROM(0, 1e6), "missing_eos: how much") \
+    X(number, clip, "0.0", FIXED, FROM(0, 1e6), "rewards are held within minus this and this; 0: they are not")
 
 #define RECIPE_PPO(X, C, G) \
     X(number, gamma,  "1.0",  LIVE, FROM(0, 1), "discount of rewards, a token") \

@@ -143,7 +143,6 @@
     W("normalize_reward",            "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
     W("normalize_rewards",           "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
     W("group_reward_norm",           "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
-    W("whiten_rewards",              "learner.advantage", "by the standard deviation of the group: group_z; of the round: batch_z; not at all: group_mean, loo") \
     W("use_leave_one_out_baseline",  "learner.advantage", "loo") \
     W("advantage_estimator",         "learner.objective", "see learner.advantage too") \
     W("adv_estimator",               "learner.objective", "see learner.advantage too") \
@@ -166,15 +165,14 @@
     W("behav_imp_weight_cap",        "learner.correction.high", "with learner.ratio_to: proximal") \
     W("use_decoupled_loss",          "learner.ratio_to", "proximal") \
     W("recompute_logprob",           "learner.ratio_to", "proximal") \
-    W("missing_eos_penalty",         "rewarder.scorers", "an entry of kind format with eos: true and a weight") \
-    W("non_eos_penalty",             "rewarder.scorers", "an entry of kind format with eos: true and a weight") \
+    W("non_eos_penalty",             "learner.reward.missing_eos_penalty", "with learner.reward.missing_eos") \
     W("mask_truncated_completions",  "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
     W("overlong_filter",             "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
     W("overlong_filtering",          "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
     W("overlong_buffer",             "rewarder.scorers", "an entry of kind length") \
     W("overlong_reward_penalty",     "rewarder.scorers", "an entry of kind length") \
-    W("reward_clip_range",           "", "rewards are not clipped; weights: rewarder.scorers") \
-    W("reward_clip",                 "", "rewards are not clipped; weights: rewarder.scorers") \
+    W("reward_clip_range",           "learner.reward.clip", "the same on both sides") \
+    W("reward_clip",                 "learner.reward.clip", "") \
     W("reward_scaling",              "rewarder.scorers", "weight of an entry") \
     W("filter_groups",               "", "groups whose rewards are alike train nothing; rlhfctl groups evict takes some out") \
     W("dynamic_filtering",           "", "groups whose rewards are alike train nothing; rlhfctl groups evict takes some out") \
@@ -184,18 +182,15 @@
     W("entropy_coeff",               "", "there is no entropy bonus") \
     W("entropy_loss_coef",           "", "there is no entropy bonus") \
     W("ent_coef",                    "", "there is no entropy bonus") \
-    W("vf_coef",                     "", "there is no value model: no objective needs one") \
-    W("value_clip",                  "", "there is no value model: no objective needs one") \
-    W("cliprange_value",             "", "there is no value model: no objective needs one") \
-    W("value_loss_coef",             "", "there is no value model: no objective needs one") \
-    W("value_eps_clip",              "", "there is no value model: no objective needs one") \
+    W("value_clip",                  "learner.ppo.cliprange_value", "") \
+    W("value_loss_coef",             "learner.ppo.vf_coef", "") \
+    W("value_eps_clip",              "learner.ppo.cliprange_value", "") \
     W("critic",                      "", "there is no value model: no objective needs one") \
     W("critic_learning_rate",        "", "there is no value model: no objective needs one") \
     W("critic_pretrain",             "", "there is no value model: no objective needs one") \
-    W("gamma",                       "", "there is no value model: a completion has one reward, at its end") \
-    W("lam",                         "", "there is no value model: a completion has one reward, at its end") \
-    W("lambd",                       "", "there is no value model: a completion has one reward, at its end") \
-    W("gae_lambda",                  "", "there is no value model: a completion has one reward, at its end")
+    W("lam",                         "learner.ppo.lambda", "") \
+    W("lambd",                       "learner.ppo.lambda", "") \
+    W("gae_lambda",                  "learner.ppo.lambda", "")
 
 #define RECIPE_WORDS_SAMPLING(W) \
     W("max_completion_length",       "generator.max_tokens", "") \

@@ -60,6 +60,32 @@ static err_t fill_proximal(struct round_run *run)
     return step_logp(run->step, &whole, columns_add(columns, COLUMN_PROXIMAL_LOGP));
 }
 
+static bool shapes(const struct round_run *run)
+{
+    const struct recipe_reward *reward = &run->recipe->learner.reward;
+    return reward->bias != 0 || reward->missing_eos != RECIPE_EOS_KEEP || reward->clip > 0;
+}
+
+static double shaped(const struct recipe_reward *config, double reward, enum finish finish)
+{
+    reward -= config->bias;
+    if (finish == FINISH_LENGTH && config->missing_eos != RECIPE_EOS_KEEP)
+        reward =
+            (config->missing_eos == RECIPE_EOS_SUBTRACT ? reward : 0) - config->missing_eos_penalty;
+    return config->clip > 0 ? fmax(-config->clip, fmin(config->clip, reward)) : reward;
+}
+
+/* The groups keep their rewards as they were scored. */
+static err_t shape_reward(struct round_run *run)
+{
+    double *reward = run->batch->columns->at[COLUMN_REWARD];
+    for (size_t g = 0; g < run->round->groups; g++)
+        for (uint32_t i = 0; i < run->groups[g]->completions; i++, reward++)
+            *reward =
+                shaped(&run->recipe->learner.reward, *reward, run->groups[g]->completion[i].finish);
+    return OK;
+}
+
 /* With a critic the rewards of tokens pay instead. */
 static err_t pay_in_reward(struct round_run *run)
 {
@@ -235,6 +261,7 @@ static err_t report(struct round_run *run)
 static const struct stage stages[] = {
     {"gather", COLUMN_BIT(COLUMN_FRESH) | COLUMN_BIT(COLUMN_FOREIGN), always, gather},
     {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
+    {"shape", COLUMN_BIT(COLUMN_REWARD), shapes, shape_reward},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},
     {"token_reward", COLUMN_BIT(COLUMN_TOKEN_REWARD), NULL, fill_token_reward},
