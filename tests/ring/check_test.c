@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "svc/recipe/preset.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -119,6 +120,33 @@ static void the_place_is_the_keys(void **state)
     assert_int_equal(process_run(&output, 60000, "rlhfctl", "recipe", NULL), 0);
     assert_string_equal(output, docs);
     free(output);
+}
+
+/* As rlhfctl prints it, with a small model that has room for fewer tokens. */
+static void check_preset(const struct ring *ring, const char *name)
+{
+    char *yaml, *output;
+    SCOPED_MEM char *path = mem_printf("%s/%s.yaml", ring->directory, name),
+                    *model = mem_printf("model.path=%s", ring->model),
+                    *train = mem_printf("data.train=%s/train.jsonl", ring->directory);
+    assert_int_equal(process_run(&yaml, 60000, "rlhfctl", "recipe", "--preset", name, NULL), 0);
+    assert_ok(file_write(path, yaml, strlen(yaml)));
+    const int status = process_run(&output, 60000, "rlhfctl", "check", path, "--run", ring->run,
+                                   "--set", model, "--set", train, "--set",
+                                   "data.max_prompt_tokens=16", "--set", "generator.max_tokens=8",
+                                   "--set", "rewarder.scorers=[{kind: length, max: 9}]", NULL);
+    if (status || !strstr(output, ": in order\n"))
+        fail_msg("%s: status %d: %s", name, status, output);
+    free(yaml);
+    free(output);
+}
+
+static void each_preset_is_in_order(void **)
+{
+    struct ring ring = small_ring();
+    const struct preset *preset;
+    for (size_t i = 0; (preset = preset_at(i)); i++)
+        check_preset(&ring, preset->name);
 }
 
 /* The rewarder says the same at its own start. */
@@ -262,8 +290,8 @@ static void a_model_with_a_value_that_is_no_number(void **state)
     free(output);
 }
 
-TESTS(cmocka_unit_test(scorers_that_cannot_score), cmocka_unit_test(the_place_is_the_keys),
-      cmocka_unit_test(a_rewarder_that_is_started_by_hand),
+TESTS(cmocka_unit_test(each_preset_is_in_order), cmocka_unit_test(scorers_that_cannot_score),
+      cmocka_unit_test(the_place_is_the_keys), cmocka_unit_test(a_rewarder_that_is_started_by_hand),
       cmocka_unit_test(generators_that_cannot_decode), cmocka_unit_test(plans_that_do_not_come_out),
       cmocka_unit_test(cores_that_are_not_here), cmocka_unit_test(a_trial_of_a_longer_run_is_noted),
       cmocka_unit_test(rows_that_cannot_be_used),

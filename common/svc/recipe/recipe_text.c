@@ -1,6 +1,7 @@
 /* The table as people read it: a complete recipe, --help, docs/recipe.md. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "svc/recipe/preset.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_objective.h"
 #include "svc/recipe/recipe_options.h"
@@ -163,6 +164,18 @@ static void markdown_words(struct bytes *ret)
     }
 }
 
+static void markdown_presets(struct bytes *ret)
+{
+    const struct preset *preset;
+    bytes_text(ret,
+               "\n## Presets\n\n"
+               "`rlhfctl recipe --preset NAME` prints one as a recipe, to which the model, the "
+               "data and the scorers are added. From the table in\n"
+               "`common/svc/recipe/preset_table.h`.\n\n| preset | what it is |\n|---|---|\n");
+    for (size_t i = 0; (preset = preset_at(i)); i++)
+        bytes_printf(ret, "| `%s` | %s |\n", preset->name, preset->help);
+}
+
 void recipe_markdown(const char *stages, struct bytes *ret)
 {
     bytes_text(
@@ -179,5 +192,6 @@ void recipe_markdown(const char *stages, struct bytes *ret)
                    "Each entry of the list is a map of these and of its kind's own.", "", ret);
     bytes_text(ret, stages);
     recipe_objectives_markdown(ret);
+    markdown_presets(ret);
     markdown_words(ret);
 }

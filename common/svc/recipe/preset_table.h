@@ -1,0 +1,131 @@
+/* THE table of presets: recipes as other trainers of PPO have them by default. `rlhfctl recipe --preset NAME` prints one.
+ *
+ *     P(name, enumerator, help)
+ *     V(key, value, note)     of one preset, a key's maps together; note: behind it, or ""
+ *
+ * A preset says what an algorithm is made of. It leaves out the model, the data and the scorers, which are the user's. Rounds
+ * are in turn (lag.max: 0), as those trainers are by default; advantages stay corrected for what a higher lag brings.
+ *
+ * Header-only. To add one: a row of PRESETS and its values; unit/svc/recipe_preset parses it. */
+#pragma once
+
+// clang-format off
+#define PRESETS(P) \
+    P(n_plus,   N_PLUS,   "PPO as in The N+ Implementation Details of RLHF with PPO (Huang 2024), for TL;DR") \
+    P(trl,      TRL,      "PPO with the defaults of TRL 1.0's experimental PPOConfig") \
+    P(verl,     VERL,     "PPO with the defaults of verl's ppo_trainer.yaml") \
+    P(openrlhf, OPENRLHF, "PPO with the defaults of OpenRLHF's train_ppo_ray")
+
+#define PRESET_N_PLUS(V) \
+    V("run.rounds", "1953", "a million completions") \
+    V("data.max_prompt_tokens", "512", "") \
+    V("generator.num_generations", "1", "") \
+    V("generator.max_tokens", "53", "") \
+    V("generator.temperature", "0.7", "logits are divided by it in training, too") \
+    V("rewarder.reference", "frozen", "the supervised model") \
+    V("learner.objective", "ppo", "") \
+    V("learner.ratio_to", "proximal", "") \
+    V("learner.groups", "512", "") \
+    V("learner.updates_per_round", "4", "epochs times minibatches, of which there is one") \
+    V("learner.epochs", "4", "") \
+    V("learner.epsilon", "0.2", "") \
+    V("learner.epsilon_high", "0.2", "") \
+    V("learner.optimizer.lr", "3e-6", "") \
+    V("learner.optimizer.eps", "1e-5", "") \
+    V("learner.optimizer.clip_norm", "0", "") \
+    V("learner.optimizer.schedule", "linear", "to 0 with the last update") \
+    V("learner.optimizer.min_lr_ratio", "0", "") \
+    V("learner.reward.bias", "0", "set it to the mean reward of the demonstrations") \
+    V("learner.reward.missing_eos", "replace", "the EOS trick") \
+    V("learner.reward.missing_eos_penalty", "1", "") \
+    V("learner.kl.place", "reward", "of each token") \
+    V("learner.kl.estimator", "k1", "") \
+    V("learner.kl.coef", "0.05", "") \
+    V("learner.ppo.gamma", "1", "") \
+    V("learner.ppo.lambda", "0.95", "") \
+    V("learner.ppo.whiten_advantages", "true", "") \
+    V("learner.ppo.whiten_rewards", "false", "true in the code of 2019") \
+    V("learner.ppo.cliprange_value", "0.2", "") \
+    V("learner.ppo.vf_coef", "0.1", "") \
+    V("lag.max", "0", "") \
+    V("eval.temperature", "0.01", "")
+
+#define PRESET_TRL(V) \
+    V("generator.num_generations", "1", "") \
+    V("generator.max_tokens", "53", "response_length") \
+    V("generator.temperature", "0.7", "") \
+    V("rewarder.reference", "frozen", "") \
+    V("learner.objective", "ppo", "") \
+    V("learner.ratio_to", "proximal", "") \
+    V("learner.groups", "64", "batch_size follows from the number of devices there") \
+    V("learner.updates_per_round", "4", "num_ppo_epochs times num_mini_batches, of which there is one") \
+    V("learner.epochs", "4", "") \
+    V("learner.epsilon", "0.2", "cliprange") \
+    V("learner.epsilon_high", "0.2", "") \
+    V("learner.optimizer.lr", "3e-6", "") \
+    V("learner.optimizer.clip_norm", "1", "") \
+    V("learner.optimizer.schedule", "linear", "") \
+    V("learner.optimizer.min_lr_ratio", "0", "") \
+    V("learner.kl.place", "reward", "") \
+    V("learner.kl.estimator", "k1", "kl_estimator; k3 is the other") \
+    V("learner.kl.coef", "0.05", "") \
+    V("learner.ppo.gamma", "1", "") \
+    V("learner.ppo.lambda", "0.95", "lam") \
+    V("learner.ppo.whiten_advantages", "true", "") \
+    V("learner.ppo.whiten_rewards", "false", "") \
+    V("learner.ppo.cliprange_value", "0.2", "") \
+    V("learner.ppo.vf_coef", "0.1", "") \
+    V("lag.max", "0", "")
+
+#define PRESET_VERL(V) \
+    V("data.max_prompt_tokens", "512", "") \
+    V("generator.num_generations", "1", "rollout.n") \
+    V("generator.max_tokens", "512", "") \
+    V("generator.temperature", "1", "") \
+    V("learner.objective", "ppo", "") \
+    V("learner.ratio_to", "proximal", "") \
+    V("learner.groups", "1024", "train_batch_size") \
+    V("learner.updates_per_round", "4", "train_batch_size / ppo_mini_batch_size") \
+    V("learner.epochs", "1", "ppo_epochs") \
+    V("learner.epsilon", "0.2", "clip_ratio") \
+    V("learner.epsilon_high", "0.2", "") \
+    V("learner.delta", "3", "clip_ratio_c") \
+    V("learner.optimizer.lr", "1e-6", "") \
+    V("learner.optimizer.weight_decay", "0.01", "") \
+    V("learner.optimizer.clip_norm", "1", "") \
+    V("learner.ppo.gamma", "1", "") \
+    V("learner.ppo.lambda", "1", "lam") \
+    V("learner.ppo.whiten_advantages", "true", "") \
+    V("learner.ppo.cliprange_value", "0.5", "") \
+    V("learner.ppo.vf_coef", "1", "") \
+    V("lag.max", "0", "")
+
+#define PRESET_OPENRLHF(V) \
+    V("data.max_prompt_tokens", "1024", "") \
+    V("generator.num_generations", "1", "") \
+    V("generator.max_tokens", "1024", "") \
+    V("generator.temperature", "1", "") \
+    V("rewarder.reference", "frozen", "") \
+    V("learner.objective", "ppo", "") \
+    V("learner.ratio_to", "proximal", "") \
+    V("learner.groups", "1024", "rollout_batch_size") \
+    V("learner.updates_per_round", "8", "rollout_batch_size / train_batch_size") \
+    V("learner.epochs", "1", "") \
+    V("learner.epsilon", "0.2", "eps_clip") \
+    V("learner.epsilon_high", "0.2", "") \
+    V("learner.optimizer.lr", "1e-6", "") \
+    V("learner.optimizer.betas", "[0.9, 0.95]", "") \
+    V("learner.optimizer.clip_norm", "1", "") \
+    V("learner.optimizer.schedule", "cosine", "") \
+    V("learner.optimizer.min_lr_ratio", "0.1", "") \
+    V("learner.reward.clip", "10", "") \
+    V("learner.kl.place", "reward", "") \
+    V("learner.kl.estimator", "k1", "") \
+    V("learner.kl.coef", "0.01", "init_kl_coef") \
+    V("learner.ppo.gamma", "1", "") \
+    V("learner.ppo.lambda", "1", "") \
+    V("learner.ppo.whiten_advantages", "true", "") \
+    V("learner.ppo.cliprange_value", "0.5", "") \
+    V("learner.ppo.vf_coef", "1", "") \
+    V("lag.max", "0", "")
+// clang-format on
