@@ -50,13 +50,13 @@ void gradient_free(struct gradient *grad)
 }
 
 /* From the gradient of a head's outputs, which lies in fw->head_out, to that of its parameters and,
- * by their rows, of the hidden states. */
-static err_t head_backward(struct forward *fw, int head, const int32_t *row, int rows,
-                           struct gradient *grad)
+ * by their rows, of the hidden states. The head and grad are of the model `of`. */
+static err_t head_backward(struct forward *fw, struct model *of, int head, const int32_t *row,
+                           int rows, struct gradient *grad)
 {
     struct model *m = fw->model;
     fw->head_there = 0;
-    TRY(linear_backward(m, grad, m->params->head[head], fw->d_head_in, fw->head_out, fw->head_in,
+    TRY(linear_backward(of, grad, of->params->head[head], fw->d_head_in, fw->head_out, fw->head_in,
                         rows, 0));
     return m->be->ops->scatter_add(m->be, fw->dh, fw->d_head_in, row, rows, m->config.C);
 }
@@ -71,7 +71,7 @@ static err_t logp_backward(struct forward *fw, const int32_t *row, const int32_t
     fw->head_there = 0;
     TRY(m->be->ops->token_logp_backward(m->be, fw->head_out, dlogp, target, inverse_temperature,
                                         rows, m->config.V));
-    return head_backward(fw, HEAD_VOCABULARY, row, rows, grad);
+    return head_backward(fw, m, HEAD_VOCABULARY, row, rows, grad);
 }
 
 err_t backward_begin(struct forward *fw)
@@ -91,6 +91,21 @@ err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *targe
     for (int at = 0; at < count; at += fw->head_rows) {
         const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
         TRY(logp_backward(fw, row + at, target + at, dlogp + at, rows, inverse_temperature, grad));
+    }
+    return OK;
+}
+
+err_t backward_value(struct forward *fw, struct model *of, const int32_t *row, const float *dvalue,
+                     int count, struct gradient *grad)
+{
+    struct backend *be = fw->model->be;
+    TRY(forward_check_rows(fw, row, NULL, count));
+    for (int at = 0; at < count; at += fw->head_rows) {
+        const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
+        fw->head_there = 0;
+        TRY(be->ops->gather(be, fw->head_in, fw->hidden, row + at, rows, fw->model->config.C));
+        TRY(be->ops->put(be, fw->head_out, dvalue + at, (size_t)rows * sizeof *dvalue));
+        TRY(head_backward(fw, of, HEAD_VALUE, row + at, rows, grad));
     }
     return OK;
 }

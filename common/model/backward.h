@@ -57,3 +57,8 @@ err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *targe
                     const float *dlogp, int count, float inverse_temperature,
                     struct gradient *grad);
 err_t backward_body(struct forward *fw, struct gradient *grad);
+
+/* As backward_head, of sum_i dvalue[i] * value[i], value as forward_value has it of the model `of`:
+ * grad is of that model. */
+err_t backward_value(struct forward *fw, struct model *of, const int32_t *row, const float *dvalue,
+                     int count, struct gradient *grad);

@@ -67,8 +67,9 @@ static void plan_backward(struct forward *fw, struct plan *plan)
 static int widest_head(const struct model *model)
 {
     int widest = 0;
-    for (int i = 0; i < model->params->heads; i++)
-        widest = model_head(model, i)->rows > widest ? model_head(model, i)->rows : widest;
+    for (int i = 0; i < HEADS_MAX; i++)
+        if (model->params->head[i].weight >= 0 && model_head(model, i)->rows > widest)
+            widest = model_head(model, i)->rows;
     return widest;
 }
 
@@ -333,6 +334,28 @@ err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target
         TRY(be->ops->token_logp(be, ret_logp + at, ret_entropy ? ret_entropy + at : NULL,
                                 fw->head_out, target + at, inverse_temperature, rows,
                                 fw->model->config.V));
+    }
+    return OK;
+}
+
+/* Of count <= head_rows rows, into fw->head_out. */
+static err_t value_chunk(struct forward *fw, struct model *of, const int32_t *row, int count)
+{
+    struct model *m = fw->model;
+    const struct linear map = {fw->head_out, of->params->head[HEAD_VALUE]};
+    fw->head_there = 0;
+    TRY(m->be->ops->gather(m->be, fw->head_in, fw->hidden, row, count, m->config.C));
+    return linear_forward(of, &map, 1, fw->head_in, count);
+}
+
+err_t forward_value(struct forward *fw, struct model *of, const int32_t *row, int count, float *ret)
+{
+    struct backend *be = fw->model->be;
+    TRY(forward_check_rows(fw, row, NULL, count));
+    for (int at = 0; at < count; at += fw->head_rows) {
+        const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
+        TRY(value_chunk(fw, of, row + at, rows));
+        TRY(be->ops->get(be, ret + at, fw->head_out, (size_t)rows * sizeof *ret));
     }
     return OK;
 }

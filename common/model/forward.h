@@ -49,6 +49,11 @@ err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *r
 err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target, int count,
                    float inverse_temperature, float *ret_logp, float *ret_entropy);
 
+/* Values of the rows: outputs of the value's head that `of` has, whether that is the model that the
+ * workspace runs or a head alone (model_new_value). ret (count) is the host's. */
+err_t forward_value(struct forward *fw, struct model *of, const int32_t *row, int count,
+                    float *ret);
+
 /* Draws from the logits of hidden rows row[0..count-1], of which there are at most head_rows.
  * request[i].row counts within `row`. Logits stay in the backend. */
 err_t forward_draw(struct forward *fw, const int32_t *row, int count,

@@ -87,7 +87,8 @@ static err_t model_make(struct backend *be, const struct model_config *config, b
     model->params = params_new(config);
     TRY(make_row_major(model, compact));
     TRY(make_weights(model));
-    TRY(make_angles(model));
+    if (config->parts & PART_TRUNK)
+        TRY(make_angles(model));
     *ret = STEAL(model);
     return OK;
 }
@@ -100,6 +101,14 @@ err_t model_empty(struct backend *be, const struct model_config *config, struct 
 err_t model_empty_compact(struct backend *be, const struct model_config *config, struct model **ret)
 {
     return model_make(be, config, true, ret);
+}
+
+err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret)
+{
+    struct model_config config = *trunk;
+    config.parts = PART_VALUE;
+    config.tied = false;
+    return model_empty(be, &config, ret);
 }
 
 /* How far from 0 each matrix begins, by tensor; see model_new. Owned by the caller. */
@@ -116,8 +125,9 @@ static double *initial_stds(const struct model *model)
         std[params_layer(params, l, PARAM_DOWN).weight] /= sqrt(2.0 * L);
     }
     std[params->embed.weight] = 0.02;
-    for (int i = 0; i < params->heads; i++)
-        std[params->head[i].weight] = 0.02;
+    for (int i = 0; i < HEADS_MAX; i++)
+        if (params->head[i].weight >= 0)
+            std[params->head[i].weight] = 0.02;
     return std;
 }
 
@@ -139,6 +149,11 @@ static err_t draw_tensor(struct model *model, int i, uint64_t seed, double std)
     for (size_t j = 0; j < tensor->count; j++)
         value[j] = bf16_from_float((float)(std * rng_normal(&rng, j)));
     return put_tensor(model, i, value);
+}
+
+err_t model_draw_value(struct model *model, uint64_t seed, double std)
+{
+    return draw_tensor(model, model->params->head[HEAD_VALUE].weight, seed, std);
 }
 
 static err_t set_ones(struct model *model, struct param norm)
@@ -193,15 +208,15 @@ static err_t check_shape(const struct safetensors *in, const char *directory,
     return OK;
 }
 
-/* Whether a directory may hold a tensor that is not in the table: a tied head once more, and the
- * constants that the family's row names. Any other would be a part of the model that we do not
- * compute. */
+/* Whether a directory may hold a tensor that is not in the table: a tied head once more, the
+ * vocabulary's head where a critic begins from it, and the constants that the family's row names.
+ * Any other would be a part of the model that we do not compute. */
 static bool may_ignore(const struct model_config *config, const char *name)
 {
     const struct model_family *family = config->family;
     SCOPED_MEM char *head = mem_printf("%s.weight", family->head[HEAD_VOCABULARY].name);
     const size_t len = strlen(name), tail = family->ignored ? strlen(family->ignored) : 0;
-    if (config->tied && strcmp(name, head) == 0)
+    if ((config->tied || !(config->parts & PART_VOCABULARY)) && strcmp(name, head) == 0)
         return true;
     return tail && len > tail && strcmp(name + len - tail, family->ignored) == 0;
 }
@@ -273,6 +288,15 @@ static err_t load_tensor(struct model *model, const struct safetensors *in, int 
     return put_tensor(model, i, value);
 }
 
+/* Tensors that the directory lacks are zeros; the caller has seen that none is missing. */
+static err_t load_tensors(struct model *model, const struct safetensors *in)
+{
+    for (int i = 0; i < model->params->layout->count; i++)
+        if (safetensors_find(in, model->params->layout->tensor[i].name))
+            TRY(load_tensor(model, in, i));
+    return OK;
+}
+
 static err_t load(struct backend *be, const char *directory, bool compact, struct model **ret)
 {
     struct model_config config;
@@ -282,9 +306,27 @@ static err_t load(struct backend *be, const char *directory, bool compact, struc
     TRY(safetensors_open_model(directory, &in));
     TRY(check_tensors(in, directory, &config));
     TRY(model_make(be, &config, compact, &model));
-    for (int i = 0; i < model->params->layout->count; i++)
-        TRY(load_tensor(model, in, i));
+    TRY(load_tensors(model, in));
     *ret = STEAL(model);
+    return OK;
+}
+
+err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
+                        bool *ret_fresh)
+{
+    struct model_config config;
+    SCOPED(safetensors) in = NULL;
+    SCOPED(model) model = NULL;
+    TRY(config_read_any(directory, &config));
+    TRY(safetensors_open_model(directory, &in));
+    TRY(check_tensors(in, directory, &config));
+    const bool fresh = !(config.parts & PART_VALUE);
+    config.parts = PARTS_CRITIC;
+    config.tied = false;
+    TRY(model_empty(be, &config, &model));
+    TRY(load_tensors(model, in));
+    *ret = STEAL(model);
+    *ret_fresh = fresh;
     return OK;
 }
 

@@ -39,6 +39,17 @@ struct model {
  * not one of the family's, or have a value that is not finite. */
 err_t model_load(struct backend *be, const char *directory, struct model **ret);
 
+/* A critic (PARTS_CRITIC), from a directory of one or of a language model. The vocabulary's head is
+ * left out. *ret_fresh: the directory has no value's head; it is zeros here. Errors as above. */
+err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
+                        bool *ret_fresh);
+
+/* The value's head alone, zeros, for the hidden states of a model of this config. */
+err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret);
+
+/* The value's head becomes N(0, std^2), a function of seed and shape alone; its bias stays. */
+err_t model_draw_value(struct model *model, uint64_t seed, double std);
+
 /* A fresh model. Norms are 1 and biases 0. The embedding and untied heads are N(0, 0.02^2), so that
  * first logits are near 0. Other matrices are N(0, 1/cols). Those that write to the residual stream
  * (o, down) are divided by sqrt(2L) (Radford 2019), so that the stream's size does not grow with

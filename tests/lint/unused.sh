@@ -17,7 +17,6 @@ forward_logits	witness: logits, against transformers'
 grid_text	witness: a screen as text
 member_state_name	witness: the state of a session's member
 model_empty_compact	witness: weights as a generator holds them, without a file
-objective_value_grad	the critic's part of an update: no step trains one yet
 objective_at	witness: every row of the objectives is tested
 rng_below	witness: tests draw by the numbers that the daemons draw by
 rpc_stream_queued	witness: bytes that a peer has not taken

@@ -50,6 +50,7 @@ struct model_config config_default(int V, int C, int F, int L, int H, int K, int
                                    bool tied)
 {
     return (struct model_config){.family = family_at(0),
+                                 .parts = PARTS_LANGUAGE,
                                  .V = V,
                                  .C = C,
                                  .F = F,
@@ -118,13 +119,38 @@ static err_t parse_family(const json_t *json, const char *name, const struct mod
         return err_new(ERR_INVALID, "%s: 'model_type' is '%.40s'; it must be %s", name, type,
                        (const char *)known.data);
     }
-    const json_t *architectures = json_object_get(json, "architectures");
-    const json_t *first = json_array_get(architectures, 0);
-    if (first &&
-        (!json_is_string(first) || strcmp(json_string_value(first), family->architecture) != 0))
-        return err_new(ERR_INVALID, "%s: 'architectures' names another model than '%s'", name,
-                       family->architecture);
     *ret = family;
+    return OK;
+}
+
+static bool names(const json_t *architecture, const char *text)
+{
+    return text && json_is_string(architecture) &&
+           strcmp(json_string_value(architecture), text) == 0;
+}
+
+static err_t other_model(const struct model_config *config, const char *name)
+{
+    return err_new(ERR_INVALID, "%s: 'architectures' names another model than '%s'", name,
+                   config->family->architecture);
+}
+
+static err_t parse_parts(const json_t *json, const char *name, struct model_config *config)
+{
+    const struct model_family *family = config->family;
+    const json_t *first = json_array_get(json_object_get(json, "architectures"), 0);
+    const json_t *labels = json_object_get(json, "id2label");
+    config->parts = PARTS_LANGUAGE;
+    if (!first || names(first, family->architecture))
+        return OK;
+    if (!names(first, family->value_architecture))
+        return other_model(config, name);
+    if (json_object_size(labels) != 1)
+        return err_new(ERR_INVALID, "%s: 'id2label' has %zu labels; 1 is supported: the value",
+                       name,
+                       labels ? json_object_size(labels) : 2); // transformers' default
+    config->parts = PARTS_CRITIC;
+    config->tied = false; // with the vocabulary's head, which is not there
     return OK;
 }
 
@@ -258,6 +284,7 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
     TRY(parse_family(json, name, &config.family));
     for (const struct config_key *key = config.family->keys; key->key; key++)
         TRY(parse_key(json, name, key, &config));
+    TRY(parse_parts(json, name, &config));
     config.K = config.K ? config.K : config.H;
     if (!config.D && config.C % config.H)
         return err_new(ERR_INVALID, "%s: '%s' %d is not a multiple of '%s' %d", name,
@@ -272,7 +299,7 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
     return OK;
 }
 
-err_t config_read(const char *directory, struct model_config *ret)
+err_t config_read_any(const char *directory, struct model_config *ret)
 {
     SCOPED_MEM char *path = file_join(directory, "config.json");
     SCOPED_MEM char *generation = file_join(directory, "generation_config.json");
@@ -288,6 +315,17 @@ err_t config_read(const char *directory, struct model_config *ret)
         TRY(parse_eos(more, generation, &config));
         TRY(config_check(&config, generation));
     }
+    *ret = config;
+    return OK;
+}
+
+err_t config_read(const char *directory, struct model_config *ret)
+{
+    struct model_config config;
+    SCOPED_MEM char *path = file_join(directory, "config.json");
+    TRY(config_read_any(directory, &config));
+    if (config.parts != PARTS_LANGUAGE)
+        return other_model(&config, path);
     *ret = config;
     return OK;
 }
@@ -357,10 +395,24 @@ static void set_key(json_t *json, const struct model_config *config, const struc
     }
 }
 
+/* A value's head alone is no model of transformers, so no architecture names it. */
+static void set_parts(json_t *json, const struct model_config *config)
+{
+    const struct model_family *family = config->family;
+    const bool value = config->parts & PART_VALUE;
+    if (config->parts & PART_TRUNK)
+        set(json, "architectures",
+            json_pack("[s]", value ? family->value_architecture : family->architecture));
+    if (value) { // one label
+        set(json, "id2label", json_pack("{s:s}", "0", "LABEL_0"));
+        set(json, "label2id", json_pack("{s:i}", "LABEL_0", 0));
+    }
+}
+
 json_t *config_json(const struct model_config *config)
 {
     json_t *json = json_object();
-    set(json, "architectures", json_pack("[s]", config->family->architecture));
+    set_parts(json, config);
     set(json, "model_type", json_string(config->family->model_type));
     for (const struct config_key *key = config->family->keys; key->key; key++)
         set_key(json, config, key);

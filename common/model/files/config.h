@@ -16,8 +16,14 @@
 
 enum { CONFIG_EOS_MAX = 8, CONFIG_HEAD_SIZE_STEP = 8 };
 
+/* The parts of a model: embedding, layers and final norm; the heads. A critic is transformers'
+ * ForSequenceClassification with one label. */
+enum model_part { PART_TRUNK = 1, PART_VOCABULARY = 2, PART_VALUE = 4 };
+enum { PARTS_LANGUAGE = PART_TRUNK | PART_VOCABULARY, PARTS_CRITIC = PART_TRUNK | PART_VALUE };
+
 struct model_config {
     const struct model_family *family; // borrowed: a row of family.c, or a test's own
+    unsigned parts;                    // of enum model_part
     int V, C, F, L, H, K, D;           // D: a multiple of CONFIG_HEAD_SIZE_STEP
     int max_positions;
     double norm_eps, rope_theta;
@@ -27,8 +33,8 @@ struct model_config {
     enum dtype dtype; // of the weights in the directory; in memory they are bf16
 };
 
-/* The first family of the table with no special tokens, D = C / H, eps 1e-5, theta 10000, bf16. The
- * caller sets other values (another family, too), then calls config_check. */
+/* The first family of the table, PARTS_LANGUAGE, with no special tokens, D = C / H, eps 1e-5, theta
+ * 10000, bf16. The caller sets other values (another family, too), then calls config_check. */
 struct model_config config_default(int V, int C, int F, int L, int H, int K, int max_positions,
                                    bool tied);
 
@@ -37,8 +43,9 @@ struct model_config config_default(int V, int C, int F, int L, int H, int K, int
 err_t config_check(const struct model_config *config, const char *name);
 
 /* From DIR/config.json, checked; end tokens from DIR/generation_config.json where that names them,
- * as transformers' generate does. NOT_FOUND, INVALID. */
+ * as transformers' generate does. NOT_FOUND, INVALID; a critic, too, unless `any`. */
 err_t config_read(const char *directory, struct model_config *ret);
+err_t config_read_any(const char *directory, struct model_config *ret);
 err_t config_parse(const json_t *json, const char *name, struct model_config *ret);
 
 /* INVALID: completions of so many tokens leave no room for a prompt. */

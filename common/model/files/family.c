@@ -29,6 +29,7 @@ static const struct model_family families[] = {
     {
         .model_type = "llama",
         .architecture = "LlamaForCausalLM",
+        .value_architecture = "LlamaForSequenceClassification",
         .keys = llama_keys,
         .norm = NORM_RMS,
         .activation = ACTIVATION_SWIGLU,
@@ -45,7 +46,8 @@ static const struct model_family families[] = {
                   [PARAM_UP] = {"model.layers.%d.mlp.up_proj", DIM_F, DIM_C},
                   [PARAM_DOWN] = {"model.layers.%d.mlp.down_proj", DIM_C, DIM_F}},
         .final_norm = {"model.norm", DIM_C},
-        .head = {[HEAD_VOCABULARY] = {"lm_head", DIM_V, DIM_C}},
+        .head = {[HEAD_VOCABULARY] = {"lm_head", DIM_V, DIM_C},
+                 [HEAD_VALUE] = {"score", DIM_ONE, DIM_C}},
         .ignored = ".rotary_emb.inv_freq", // old versions of transformers saved it
     },
 };

@@ -29,8 +29,9 @@ enum param_role {
     PARAM_ROLES
 };
 
-/* The heads of a model, each a linear map of the hidden states. The first is the vocabulary's. */
-enum { HEAD_VOCABULARY, HEADS_MAX = 4 };
+/* The heads of a model, each a linear map of the hidden states: the vocabulary's, and the value's,
+ * which has one output. A model has those that its config names (PART_...). */
+enum { HEAD_VOCABULARY, HEAD_VALUE, HEADS_MAX = 4 };
 
 /* A dimension of a tensor, by the letters of tensor/tensor.h. */
 enum dim { DIM_NONE, DIM_ONE, DIM_V, DIM_C, DIM_F, DIM_HD, DIM_KD };
@@ -70,15 +71,16 @@ struct config_key {
 };
 
 struct model_family {
-    const char *model_type;        // "llama"
-    const char *architecture;      // "LlamaForCausalLM"
-    const struct config_key *keys; // in the order of writing, up to one without a name
+    const char *model_type;         // "llama"
+    const char *architecture;       // "LlamaForCausalLM"
+    const char *value_architecture; // "LlamaForSequenceClassification": the value's head instead
+    const struct config_key *keys;  // in the order of writing, up to one without a name
     enum norm norm;
     enum activation activation;
     enum rotation rotation;
     enum layer_order order;
     struct family_module embed, layer[PARAM_ROLES], final_norm;
-    struct family_module head[HEADS_MAX]; // up to one without a name
+    struct family_module head[HEADS_MAX]; // by HEAD_...; one without a name: no model has it
     const char *ignored; // the end of names of tensors that a directory may hold and we do not read
 };
 

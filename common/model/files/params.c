@@ -42,20 +42,33 @@ static struct param add(struct layout *layout, const struct model_config *config
     return param;
 }
 
-struct params *params_new(const struct model_config *config)
+static void add_trunk(struct params *params, const struct model_config *config)
 {
     const struct model_family *family = config->family;
-    struct params *params = mem_new(sizeof *params);
-    struct layout *layout = params->layout = layout_new();
-    params->layer = mem_array((size_t)config->L * PARAM_ROLES, sizeof *params->layer);
+    struct layout *layout = params->layout;
     params->embed = add(layout, config, &family->embed, 0);
     for (int i = 0; i < config->L * PARAM_ROLES; i++)
         params->layer[i] = add(layout, config, &family->layer[i % PARAM_ROLES], i / PARAM_ROLES);
     params->norm = add(layout, config, &family->final_norm, 0);
-    for (int i = 0; i < HEADS_MAX && family->head[i].name; i++, params->heads++)
-        params->head[i] = i == HEAD_VOCABULARY && config->tied
-                              ? params->embed
-                              : add(layout, config, &family->head[i], 0);
+}
+
+struct params *params_new(const struct model_config *config)
+{
+    const struct model_family *family = config->family;
+    const struct param none = {.weight = -1, .bias = -1};
+    struct params *params = mem_new(sizeof *params);
+    params->layout = layout_new();
+    params->layer = mem_array((size_t)config->L * PARAM_ROLES, sizeof *params->layer);
+    params->embed = params->norm = none;
+    if (config->parts & PART_TRUNK)
+        add_trunk(params, config);
+    for (int i = 0; i < HEADS_MAX; i++)
+        if (!family->head[i].name || !(config->parts & (unsigned)PART_VOCABULARY << i))
+            params->head[i] = none;
+        else
+            params->head[i] = i == HEAD_VOCABULARY && config->tied
+                                  ? params->embed
+                                  : add(params->layout, config, &family->head[i], 0);
     return params;
 }
 

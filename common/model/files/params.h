@@ -4,24 +4,24 @@
  *     struct param q = params_layer(params, l, PARAM_Q);
  *     const struct layout_tensor *t = &params->layout->tensor[q.weight];
  *
- * Order: embedding, layers (roles in order, a weight before its bias), final norm, heads. A tied
- * vocabulary head has no tensor of its own: its weight is the embedding's. Any thread: nothing
- * changes once made. */
+ * Order: embedding, layers (roles in order, a weight before its bias), final norm, heads; of those
+ * the parts that the config names. A tied vocabulary head has no tensor of its own: its weight is
+ * the embedding's. Any thread: nothing changes once made. */
 #pragma once
 #include "model/files/config.h"
 #include "tensor/layout.h"
 
-/* A module's tensors, as indices into layout->tensor. An adapter's two matrices will stand here. */
+/* A module's tensors, as indices into layout->tensor; -1: none. An adapter's two matrices will
+ * stand here. */
 struct param {
-    int weight, bias; // bias -1: none
+    int weight, bias;
 };
 
 struct params {
     struct layout *layout;
-    struct param embed, norm; // norm: the final one
-    int heads;
-    struct param head[HEADS_MAX];
-    struct param *layer; // (L, PARAM_ROLES)
+    struct param embed, norm;     // norm: the final one
+    struct param head[HEADS_MAX]; // by HEAD_...
+    struct param *layer;          // (L, PARAM_ROLES)
 };
 
 struct params *params_new(const struct model_config *config);

@@ -52,8 +52,11 @@ static err_t check_needs(const struct recipe *r)
     SCOPED_MEM char *coef = mem_printf("%g", kl->coef);
     TRY(check_columns(r, "learner.kl.coef", coef, kl->coef > 0 ? NEEDS_OF_KL : 0,
                       ", or coef to 0"));
-    return check_columns(r, "learner.objective", r->learner.objective,
-                         objective_row(r->learner.objective)->needs, "");
+    const struct objective_row *row = objective_row(r->learner.objective);
+    uint64_t needs = row->needs;
+    if (objective_has_critic(row)) // a pass fills it, whatever ratios are taken to
+        needs &= ~COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
+    return check_columns(r, "learner.objective", row->name, needs, "");
 }
 
 static err_t check_completions(const struct recipe *r)
@@ -177,11 +180,29 @@ static err_t check_drawn(const struct recipe *r)
     return OK;
 }
 
+/* A head on the policy's trunk has no directory of its own. */
+static err_t check_critic_model(const struct recipe *r)
+{
+    const struct recipe_critic *critic = &r->learner.critic;
+    if (*critic->path && critic->model == RECIPE_CRITIC_SHARED)
+        return recipe_wrong(r, "learner.critic.path",
+                            "'%s' goes with learner.critic.model: separate; with shared leave it "
+                            "out",
+                            critic->path);
+    if (!r->run.rounds || critic->warmup_rounds < r->run.rounds)
+        return OK;
+    return recipe_wrong(r, "learner.critic.warmup_rounds",
+                        "%" PRId64 " of run.rounds %" PRId64
+                        " leave none that trains the policy; allowed: fewer",
+                        critic->warmup_rounds, r->run.rounds);
+}
+
 static err_t check_critic(const struct recipe *r)
 {
     enum ratio ratio = RATIO_TOKEN;
     if (!objective_has_critic(objective_row(r->learner.objective)))
         return OK;
+    TRY(check_critic_model(r));
     TRY(check_one_correction(r));
     TRY(check_drawn(r));
     ratio_find(r->learner.importance_sampling_level, &ratio);

@@ -140,6 +140,7 @@
     G(dpo,        "objectives on pairs: the best and the worst of a group as a pair") \
     G(ppo,        "objectives with a critic: advantages of tokens, and the critic's loss") \
     G(reward,     "what becomes of a completion's reward before it is compared, in this order; reports have it as it was scored") \
+    G(critic,     "the critic of objectives that have one") \
     G(kl,         "distance from the reference model")
 
 #define RECIPE_OPTIMIZER(X, C, G) \
@@ -182,6 +183,17 @@
     X(flag,   whiten_rewards,    "false", FIXED, ANY, "rewards of tokens are brought to standard deviation 1 over the round; their mean stays") \
     X(number, cliprange_value, "0.2", LIVE, FROM(0, 1e6), "how far the loss lets a value move from that of the round's first weights; 0: without a limit") \
     X(number, vf_coef, "1.0", LIVE, FROM(0, 1e6), "factor of the critic's loss")
+
+#define RECIPE_CRITIC(X, C, G) \
+    C(model, recipe_critic_model, "separate", FIXED, "separate|shared", \
+      "a model of its own, or a head on the policy's hidden states, whose slopes then train the policy's trunk, too") \
+    X(path,  path, "", FIXED, ANY, "Hugging Face directory that a separate critic starts from: a language model, or a reward model of one label; empty: model.path") \
+    C(head, recipe_critic_head, "zero", FIXED, "zero|normal", \
+      "where the value's head starts if the directory has none: 0, or N(0, 0.02^2) drawn from run.seed, as transformers and TRL have it") \
+    C(values, recipe_critic_values, "round", FIXED, "round|epoch", \
+      "weights whose values and targets are trained towards: the round's first, or those with which each pass over the round begins") \
+    X(count, warmup_rounds, "0", FIXED, FROM(0, 1e9), "first rounds of the run in which the critic alone is trained (with shared: the head alone); they make versions without a change") \
+    G(optimizer, "AdamW of the critic; its schedule counts the critic's own updates")
 
 #define RECIPE_KL(X, C, G) \
     X(number, coef,      "0.0",  LIVE,  FROM(0, 1e6), "weight of the distance; 0: none, and no reference is needed") \

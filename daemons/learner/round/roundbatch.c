@@ -67,6 +67,7 @@ static void fill_one(struct round_batch *batch, const struct round *round,
                                            .prompt_tokens = (int)group->prompt_tokens,
                                            .tokens = (int)c->tokens,
                                            .context = (int)group->prompt_tokens};
+    batch->cut_off[s] = c->finish == FINISH_LENGTH;
     columns_add(columns, COLUMN_FRESH);
     const bool same = model_same_forward(batch->config.model, group->forward);
     mark_drawn(batch, c, round->first_version,
@@ -104,6 +105,7 @@ struct round_batch *round_batch_new(const struct round *round, struct group *con
     batch->seed = round->seed;
     batch->columns = empty_columns(round, groups);
     batch->sequence = mem_array(batch->columns->sequences, sizeof *batch->sequence);
+    batch->cut_off = mem_array(batch->columns->sequences, sizeof *batch->cut_off);
     for (size_t g = 0, s = 0; g < round->groups; g++)
         for (uint32_t i = 0; i < groups[g]->completions; i++)
             fill_one(batch, round, groups[g], i, s++);
@@ -292,6 +294,7 @@ void round_batch_free(struct round_batch *batch)
         return;
     columns_free(batch->columns);
     mem_free(batch->sequence);
+    mem_free(batch->cut_off);
     mem_free(batch->chosen);
     mem_free(batch->first_chosen);
     mem_free(batch);

@@ -42,6 +42,8 @@ struct round_batch {
     struct columns *columns;
     /* (columns->sequences) */
     struct sequence *sequence;
+    /* (columns->sequences) Whether it was cut off at its longest. */
+    bool *cut_off;
     /* The sequences that are trained, in the order that the objective takes them. Group g has
      * chosen[first_chosen[g]] up to chosen[first_chosen[g + 1] - 1]. NULL until
      * round_batch_choose. */

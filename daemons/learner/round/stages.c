@@ -1,4 +1,5 @@
 #include "learner/round/stages.h"
+#include "learner/round/values.h"
 #include "learner/store/lag.h"
 #include "rl/gae.h"
 #include <math.h>
@@ -86,6 +87,12 @@ static err_t shape_reward(struct round_run *run)
     return OK;
 }
 
+/* No update has been made, or values are made anew with each pass. */
+static err_t fill_value(struct round_run *run)
+{
+    return values_fill(run->critic, run->batch, run->config.settings->gae.bootstrap);
+}
+
 /* With a critic the rewards of tokens pay instead. */
 static err_t pay_in_reward(struct round_run *run)
 {
@@ -147,12 +154,55 @@ static err_t choose(struct round_run *run)
                              run->config.objective->row.name);
 }
 
+/* Whether the critic is a model of its own, with updates of its own. */
+static bool separate(const struct round_run *run)
+{
+    return run->critic && run->critic != run->step;
+}
+
+/* What a critic's own step measured, beside what the policy's did. */
+static void add_critic(struct step_result *result, const struct step_result *critic)
+{
+    result->critic_grad_norm = critic->grad_norm;
+    result->critic_lr = critic->lr;
+    for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
+        if (isnan(result->figures.at[i]))
+            result->figures.at[i] = critic->figures.at[i];
+}
+
+/* The figures of a policy that was not trained. */
+static void no_policy(struct step_result *result)
+{
+    result->grad_norm = result->lr = result->entropy = NAN;
+    result->figures.loss = result->figures.loss_kl = NAN;
+}
+
+static err_t one_update(const struct round_run *run, const struct round_part *part,
+                        struct step_result *ret)
+{
+    struct step_result critic, result;
+    if (separate(run))
+        TRY(step_run(run->critic, &part->batch, &critic));
+    if (separate(run) && run->warmup)
+        result = critic;
+    else
+        TRY(step_run(run->step, &part->batch, &result));
+    if (separate(run))
+        add_critic(&result, &critic);
+    if (run->warmup)
+        no_policy(&result);
+    *ret = result;
+    return OK;
+}
+
 /* An update that trains nothing has no figures: none of its groups has a pair. */
 static void add_result(struct round_report *report, const struct step_result *r, double *filled,
                        struct step_mismatch *mismatch)
 {
     report->grad_norm += r->grad_norm;
     report->lr = r->lr;
+    report->critic_grad_norm += r->critic_grad_norm;
+    report->critic_lr = r->critic_lr;
     report->logp_compared += r->compared;
     report->logp_differing += r->differing;
     report->tokens_trained += r->targets;
@@ -166,19 +216,32 @@ static void add_result(struct round_report *report, const struct step_result *r,
     rl_figures_add(&report->figures, &r->figures);
 }
 
+/* A pass after the first has values and targets of its own, if the recipe says so. */
+static err_t begin_pass(struct round_run *run, uint32_t u)
+{
+    const struct recipe_learner *learner = &run->recipe->learner;
+    const uint32_t minibatches = run->round->updates / (uint32_t)learner->epochs;
+    if (!run->critic || learner->critic.values != RECIPE_VALUES_EPOCH || !u || u % minibatches)
+        return OK;
+    TRY(fill_value(run));
+    return fill_gae(run);
+}
+
 static err_t make_updates(struct round_run *run)
 {
     const uint32_t updates = run->round->updates, epochs = (uint32_t)run->recipe->learner.epochs;
     double filled = 0;
     struct step_mismatch mismatch = {0};
     for (uint32_t u = 0; u < updates; u++) {
+        TRY(begin_pass(run, u));
         SCOPED(round_part) part = round_batch_part(run->batch, u, updates, epochs);
         struct step_result result;
-        TRY(step_run(run->step, &part->batch, &result));
+        TRY(one_update(run, part, &result));
         add_result(run->report, &result, &filled, &mismatch);
         TRY(run->done(run->arg, u));
     }
     run->report->grad_norm /= updates;
+    run->report->critic_grad_norm /= updates;
     run->report->entropy /= filled; // NaN, written as null, where nothing was trained
     run->report->kl_mismatch = mismatch.k1 / mismatch.tokens; // NaN: no such token
     run->report->kl_mismatch_k3 = mismatch.k3 / mismatch.tokens;
@@ -253,6 +316,7 @@ static err_t report(struct round_run *run)
     run->report->length_mean =
         (double)columns->first[columns->sequences] / (double)columns->sequences;
     run->report->kl_reference = mean_kl(columns);
+    values_report(run->round, columns, run->report);
     return OK;
 }
 
@@ -262,6 +326,7 @@ static const struct stage stages[] = {
     {"gather", COLUMN_BIT(COLUMN_FRESH) | COLUMN_BIT(COLUMN_FOREIGN), always, gather},
     {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
     {"shape", COLUMN_BIT(COLUMN_REWARD), shapes, shape_reward},
+    {"value", COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE), NULL, fill_value},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},
     {"token_reward", COLUMN_BIT(COLUMN_TOKEN_REWARD), NULL, fill_token_reward},

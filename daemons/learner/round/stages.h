@@ -21,6 +21,10 @@ struct round_run {
     const struct recipe *recipe;
     struct round_config config;
     struct step *step;
+    /* The step that computes values: `step` itself, or a critic's own; NULL: there is no critic. */
+    struct step *critic;
+    /* The critic alone is trained. */
+    bool warmup;
     /* Called after update u = 0, 1, ...; an error ends the round. */
     err_t (*done)(void *arg, uint32_t u);
     void *arg;

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "rl/kl.h"
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +17,22 @@ struct step {
     /* The workspace, and how many there have been. */
     struct pack *pack;
     struct forward *forward;
-    float *logp, *entropy, *slope; // (max_rows) of the micro-batch under way
+    float *logp, *entropy, *value, *slope; // (max_rows) of the micro-batch under way
     uint64_t workspaces;
+    bool warmup;
 };
+
+/* Whether the critic is another trainee, which reads this one's hidden states. */
+static bool is_shared(const struct step *step)
+{
+    return step->config.critic && step->config.critic != step->trainee;
+}
+
+/* Whether updates train log-probabilities. */
+static bool trains_logp(const struct step *step)
+{
+    return step->config.critic != step->trainee && !step->warmup;
+}
 
 /* An update under way: what its micro-batches share, and sums over them. */
 struct update {
@@ -40,13 +54,14 @@ static size_t largest_unit(const struct step_config *config)
     return unit == OBJECTIVE_GROUP ? (size_t)config->completions : 1;
 }
 
-/* The backward begins at the log-probabilities of targets alone. */
+/* The backward begins at log-probabilities of targets and at values. */
 static err_t check_outputs(const struct objective *objective)
 {
-    if (objective->row.outputs & ~(unsigned)OUTPUT_LOGP)
-        return err_new(ERR_UNIMPLEMENTED,
-                       "%s: slopes of anything but log-probabilities have no backward yet",
-                       objective->row.name);
+    if (objective->row.outputs & ~(unsigned)(OUTPUT_LOGP | OUTPUT_VALUE))
+        return err_new(
+            ERR_UNIMPLEMENTED,
+            "%s: slopes of anything but log-probabilities and values have no backward yet",
+            objective->row.name);
     return OK;
 }
 
@@ -56,6 +71,7 @@ static void free_workspace(struct step *step)
     forward_free(STEAL(step->forward));
     free(STEAL(step->logp));
     free(STEAL(step->entropy));
+    free(STEAL(step->value));
     free(STEAL(step->slope));
 }
 
@@ -67,9 +83,10 @@ static err_t make_workspace(struct step *step, const struct step_config *config,
                     config->checkpointing ? FORWARD_INPUTS : FORWARD_ALL, &step->forward));
     step->logp = mem_try_array(rows, sizeof(float));
     step->entropy = mem_try_array(rows, sizeof(float));
+    step->value = mem_try_array(rows, sizeof(float));
     step->slope = mem_try_array(rows, sizeof(float));
     step->workspaces++;
-    if (step->logp && step->entropy && step->slope)
+    if (step->logp && step->entropy && step->value && step->slope)
         return OK;
     return err_new(ERR_EXHAUSTED, "no memory for a step of %zu rows: lower learner.micro_tokens",
                    rows);
@@ -136,6 +153,11 @@ void step_set_kl(struct step *step, double coef)
     step->config.settings.kl_coef = coef;
 }
 
+void step_set_warmup(struct step *step, bool warmup)
+{
+    step->warmup = warmup && is_shared(step);
+}
+
 /* The next micro-batch, from sequence `at` on: packed and forwarded. unit: where its units
  * begin. */
 static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,
@@ -194,29 +216,70 @@ static void put_logp(const struct step *step, const struct update *update, size_
                (end - begin) * sizeof(double));
 }
 
-/* A range of the micro-batch's sequences, whose logits are in memory only here. ret_flat: no slope,
- * so nothing to add. */
-static err_t backward_stretch(struct step *step, struct update *update, struct range range,
-                              size_t base, bool *ret_flat)
+/* A stretch: a range of the micro-batch's sequences, whose logits are in memory only here. Its
+ * targets are [from, from + count) of the pack, and the update's tokens from base + from on. */
+struct stretch {
+    struct range range;
+    size_t base;
+    int from, count;
+};
+
+/* slope of the stretch as float32; false: there is none, so nothing to add. */
+static bool take_slopes(struct step *step, const struct stretch *s, const double *slope)
+{
+    bool any = false;
+    for (int t = s->from; t < s->from + s->count; t++) {
+        step->slope[t] = (float)slope[s->base + (size_t)t];
+        any = any || step->slope[t] != 0;
+    }
+    return any;
+}
+
+static err_t backward_logp(struct step *step, struct update *update, const struct stretch *s,
+                           bool *ret_flat)
 {
     const struct pack *pack = step->pack;
     const struct columns *columns = update->batch->columns;
-    const size_t begin = columns->first[range.begin], end = columns->first[range.end];
-    const int from = (int)(begin - base), count = (int)(end - begin);
-    TRY(targets_logp(step, update->batch, from, from + count));
-    put_logp(step, update, begin, end, base);
-    TRY(objective_grad(step->config.objective, &step->config.settings, columns, range,
+    const size_t begin = s->base + (size_t)s->from;
+    TRY(targets_logp(step, update->batch, s->from, s->from + s->count));
+    put_logp(step, update, begin, begin + (size_t)s->count, s->base);
+    TRY(objective_grad(step->config.objective, &step->config.settings, columns, s->range,
                        &update->totals, &update->slopes, &update->tally));
-    *ret_flat = true;
-    for (int t = from; t < from + count; t++) {
-        step->slope[t] = (float)update->slopes.logp[base + (size_t)t];
-        *ret_flat = *ret_flat && step->slope[t] == 0;
+    for (int t = s->from; t < s->from + s->count; t++)
         update->entropy += (double)step->entropy[t];
-    }
-    if (*ret_flat)
+    if (!take_slopes(step, s, update->slopes.logp))
         return OK;
-    return backward_head(step->forward, pack->row + from, pack->target + from, step->slope + from,
-                         count, update->batch->inverse_temperature, step->trainee->gradient);
+    *ret_flat = false;
+    return backward_head(step->forward, pack->row + s->from, pack->target + s->from,
+                         step->slope + s->from, s->count, update->batch->inverse_temperature,
+                         step->trainee->gradient);
+}
+
+static err_t backward_values(struct step *step, struct update *update, const struct stretch *s,
+                             bool *ret_flat)
+{
+    const int32_t *row = step->pack->row + s->from;
+    struct trainee *critic = step->config.critic;
+    const struct columns *columns = update->batch->columns;
+    TRY(forward_value(step->forward, critic->model, row, s->count, step->value + s->from));
+    for (int t = s->from; t < s->from + s->count; t++)
+        columns->at[COLUMN_VPRED][s->base + (size_t)t] = (double)step->value[t];
+    TRY(objective_value_grad(step->config.objective, &step->config.settings, columns, s->range,
+                             &update->totals, &update->slopes, &update->tally));
+    if (!take_slopes(step, s, update->slopes.value))
+        return OK;
+    *ret_flat = false;
+    return backward_value(step->forward, critic->model, row, step->slope + s->from, s->count,
+                          critic->gradient);
+}
+
+/* ret_flat: no slope, so nothing to add below the heads. */
+static err_t backward_stretch(struct step *step, struct update *update, const struct stretch *s,
+                              bool *ret_flat)
+{
+    if (trains_logp(step))
+        TRY(backward_logp(step, update, s, ret_flat));
+    return step->config.critic ? backward_values(step, update, s, ret_flat) : OK;
 }
 
 /* The end of the stretch that begins with unit u: whole units whose logits fit into memory at once,
@@ -238,15 +301,17 @@ static err_t backward_micro(struct step *step, struct update *update, size_t fro
     bool flat = true;
     TRY(backward_begin(step->forward));
     for (size_t u = from, end; u < to; u = end) {
-        bool flat_here;
         end = stretch_end(columns, u, to);
         const struct range range = {columns->unit[u], columns->unit[end]};
-        TRY(backward_stretch(step, update, range, base, &flat_here));
-        flat = flat && flat_here;
+        const size_t first = columns->first[range.begin];
+        const struct stretch stretch = {range, base, (int)(first - base),
+                                        (int)(columns->first[range.end] - first)};
+        TRY(backward_stretch(step, update, &stretch, &flat));
     }
     update->targets += step->pack->targets;
-    compare(step, update, base);
-    return flat ? OK : backward_body(step->forward, step->trainee->gradient);
+    if (trains_logp(step))
+        compare(step, update, base);
+    return flat || step->warmup ? OK : backward_body(step->forward, step->trainee->gradient);
 }
 
 err_t step_logp(struct step *step, const struct step_batch *batch, double *ret)
@@ -256,6 +321,19 @@ err_t step_logp(struct step *step, const struct step_batch *batch, double *ret)
         TRY(targets_logp(step, batch, 0, step->pack->targets));
         for (int t = 0; t < step->pack->targets; t++)
             *ret++ = (double)step->logp[t];
+    }
+    return OK;
+}
+
+err_t step_values(struct step *step, const struct step_batch *batch, double *ret)
+{
+    const struct pack *pack = step->pack;
+    for (size_t at = 0; at < batch->sequences; at += (size_t)pack->sequences) {
+        TRY(forward_micro(step, batch, at, NULL));
+        TRY(forward_value(step->forward, step->config.critic->model, pack->row, pack->targets,
+                          step->value));
+        for (int t = 0; t < pack->targets; t++)
+            *ret++ = (double)step->value[t];
     }
     return OK;
 }
@@ -278,22 +356,53 @@ static struct update update_begin(const struct step *step, const struct step_bat
     update.first_weights = step->config.proximal && !columns->at[COLUMN_PROXIMAL_LOGP];
     if (update.first_weights)
         columns_add(columns, COLUMN_PROXIMAL_LOGP);
-    columns_add(columns, COLUMN_LOGP);
+    if (trains_logp(step))
+        columns_add(columns, COLUMN_LOGP);
+    if (step->config.critic)
+        columns_add(columns, COLUMN_VPRED);
     return update;
 }
 
-static struct step_result result_of(const struct update *update,
-                                    const struct optimizer_result *made, double lr)
+static err_t optimize(struct trainee *trainee, const struct schedule *schedule,
+                      struct optimizer_result *ret, double *ret_lr)
+{
+    const double lr = schedule_lr(schedule, optimizer_steps(trainee->optimizer) + 1);
+    TRY(optimizer_step(trainee->optimizer, trainee->gradient, lr, ret));
+    *ret_lr = lr;
+    return OK;
+}
+
+static err_t optimize_all(const struct step *step, struct step_result *ret)
+{
+    struct optimizer_result made;
+    ret->grad_norm = ret->lr = ret->critic_grad_norm = ret->critic_lr = NAN;
+    if (!step->warmup) {
+        TRY(optimize(step->trainee, &step->config.schedule, &made, &ret->lr));
+        ret->grad_norm = made.grad_norm;
+        ret->changed = made.changed;
+    }
+    if (is_shared(step)) {
+        TRY(optimize(step->config.critic, &step->config.critic_schedule, &made, &ret->critic_lr));
+        ret->critic_grad_norm = made.grad_norm;
+    }
+    return OK;
+}
+
+static struct step_result result_of(const struct step *step, const struct update *update)
 {
     return (struct step_result){.figures = rl_tally_figures(&update->tally),
-                                .entropy = update->entropy / update->targets,
-                                .grad_norm = made->grad_norm,
-                                .lr = lr,
-                                .changed = made->changed,
+                                .entropy =
+                                    trains_logp(step) ? update->entropy / update->targets : NAN,
                                 .targets = update->targets,
                                 .compared = update->compared,
                                 .differing = update->differing,
                                 .mismatch = update->mismatch};
+}
+
+static err_t zero_gradients(const struct step *step)
+{
+    TRY(gradient_zero(step->trainee->gradient));
+    return is_shared(step) ? gradient_zero(step->config.critic->gradient) : OK;
 }
 
 err_t step_run(struct step *step, const struct step_batch *batch, struct step_result *ret)
@@ -302,8 +411,8 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
     TRY(check_units(step, columns));
     struct update update = update_begin(step, batch);
     SCOPED_MEM double *slope = mem_array(columns->first[columns->sequences], sizeof *slope);
-    update.slopes.logp = slope;
-    TRY(gradient_zero(step->trainee->gradient));
+    update.slopes = (struct rl_slopes){.logp = slope, .value = slope}; // one after the other
+    TRY(zero_gradients(step));
     for (size_t u = 0, end; u < columns->units; u = end) {
         TRY(forward_micro(step, batch, columns->unit[u], columns->unit + u));
         end = u + 1;
@@ -311,10 +420,9 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
             end++;
         TRY(backward_micro(step, &update, u, end));
     }
-    struct optimizer_result result;
-    double lr = schedule_lr(&step->config.schedule, optimizer_steps(step->trainee->optimizer) + 1);
-    TRY(optimizer_step(step->trainee->optimizer, step->trainee->gradient, lr, &result));
-    *ret = result_of(&update, &result, lr);
+    struct step_result result = result_of(step, &update);
+    TRY(optimize_all(step, &result));
+    *ret = result;
     return OK;
 }
 

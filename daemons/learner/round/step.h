@@ -31,6 +31,11 @@ struct step_config {
     int completions;
     /* Of activations: FORWARD_INPUTS. */
     bool checkpointing;
+    /* Whose value head is trained, too, at this rate; NULL: none. The step's trainee itself: values
+     * alone are trained, by `schedule`. Another, which is a head alone: it reads the hidden states
+     * of the step's trainee. */
+    struct trainee *critic;
+    struct schedule critic_schedule;
 };
 
 /* Sums over tokens that the weights trained drew by other numerics. They estimate
@@ -43,8 +48,8 @@ struct step_mismatch {
 struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
-    /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP.
-     * Where they are there, it compares tokens marked in COLUMN_FRESH and COLUMN_FOREIGN with
+    /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP and
+     * COLUMN_VPRED, those of them that it trains. Where they are there, it compares tokens marked in COLUMN_FRESH and COLUMN_FOREIGN with
      * COLUMN_BEHAVIOUR_LOGP. step_logp reads no column: NULL is allowed there. */
     struct columns *columns;
     float inverse_temperature;
@@ -52,7 +57,11 @@ struct step_batch {
 
 struct step_result {
     struct rl_figures figures;
-    double entropy, grad_norm, lr, changed;
+    /* NaN where log-probabilities were not trained. */
+    double entropy;
+    double grad_norm, lr, changed;
+    /* Of a critic that is another trainee; NaN: there is none. */
+    double critic_grad_norm, critic_lr;
     double targets;
     /* Fresh tokens; how many of them have other bits than were stamped. */
     double compared, differing;
@@ -79,6 +88,9 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
 /* Log-probabilities of the targets under the present weights, into ret (targets). */
 err_t step_logp(struct step *step, const struct step_batch *batch, double *ret);
 
+/* The same of values: the step has a critic. */
+err_t step_values(struct step *step, const struct step_batch *batch, double *ret);
+
 size_t step_bytes(const struct step *step); // of the workspace: activations and their gradients
 
 /* Made so far: 1 while only other settings change. */
@@ -88,5 +100,9 @@ const struct objective_config *step_settings(const struct step *step);
 
 /* Of the KL term in the loss, from the next update on. */
 void step_set_kl(struct step *step, double coef);
+
+/* From the next update on a critic that is another trainee is trained alone. The step's trainee stays
+ * as it is, and so does its count of steps. */
+void step_set_warmup(struct step *step, bool warmup);
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

@@ -46,6 +46,14 @@ void trainees_done(struct trainees *trainees)
     trainees->count = 0;
 }
 
+struct trainee *trainees_find(struct trainees *trainees, const char *name)
+{
+    for (size_t i = 0; i < trainees->count; i++)
+        if (strcmp(trainees->at[i].name, name) == 0)
+            return &trainees->at[i];
+    return NULL;
+}
+
 void trainee_freeze(struct trainee *trainee, int tensor)
 {
     const size_t tensors = (size_t)trainee->model->params->layout->count;

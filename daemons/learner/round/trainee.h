@@ -12,6 +12,10 @@
 #include "learner/store/rounds.h"
 #include "model/optimizer.h"
 
+/* The names of trainees that others look for. */
+#define TRAINEE_POLICY "policy"
+#define TRAINEE_CRITIC "critic"
+
 struct trainee {
     char name[TRAINEE_NAME_MAX];
     struct model *model;
@@ -38,6 +42,9 @@ static inline struct trainee *trainees_first(struct trainees *trainees)
 {
     return &trainees->at[0];
 }
+
+/* NULL: none of that name. */
+struct trainee *trainees_find(struct trainees *trainees, const char *name);
 
 /* From the next update on the tensor keeps its value: optimizer_select. */
 void trainee_freeze(struct trainee *trainee, int tensor);

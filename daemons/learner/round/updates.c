@@ -6,26 +6,70 @@
 
 struct updates {
     const struct recipe *recipe;
-    struct trainee *policy;
+    struct trainee *policy, *critic; // critic NULL: the objective has none
     struct step *step;
+    struct step *critic_step; // of a critic that is a model of its own; else NULL
     struct kl_control kl;
     enum kl estimator;
 };
 
-static err_t step_config_of(const struct recipe *recipe, const struct model *model,
+static bool is_shared(const struct recipe *recipe)
+{
+    return recipe->learner.critic.model == RECIPE_CRITIC_SHARED;
+}
+
+static int64_t all_updates(const struct recipe *recipe)
+{
+    return recipe->run.rounds * recipe->learner.updates_per_round;
+}
+
+/* Of the policy's step; a shared critic is trained there, too. While the critic warms up the policy
+ * makes no updates. */
+static err_t step_config_of(const struct updates *updates, const struct recipe *recipe,
                             struct step_config *ret)
 {
+    const struct recipe_critic *critic = &recipe->learner.critic;
+    const int64_t all = all_updates(recipe),
+                  warmup = critic->warmup_rounds * recipe->learner.updates_per_round;
     struct step_config config = {
         .proximal = recipe->learner.ratio_to == RECIPE_TO_PROXIMAL,
         .micro_tokens = (int)recipe->learner.micro_tokens,
         .checkpointing = recipe->learner.gradient_checkpointing,
-        .longest = settings_longest(recipe, &model->config),
+        .longest = settings_longest(recipe, &updates->policy->model->config),
         .completions = (int)recipe->generator.num_generations,
-        .schedule = settings_schedule(&recipe->learner.optimizer,
-                                      recipe->run.rounds * recipe->learner.updates_per_round)};
+        .schedule = settings_schedule(&recipe->learner.optimizer, !updates->critic ? all
+                                                                  : warmup < all   ? all - warmup
+                                                                                   : 0),
+        .critic = updates->critic && is_shared(recipe) ? updates->critic : NULL,
+        .critic_schedule = settings_schedule(&critic->optimizer, all)};
     TRY(settings_objective(recipe, &config.objective, &config.settings));
     *ret = config;
     return OK;
+}
+
+/* Of a critic that is a model of its own, from the policy's. */
+static struct step_config critic_config(const struct updates *updates,
+                                        const struct step_config *policy)
+{
+    struct step_config config = *policy;
+    config.critic = updates->critic;
+    config.schedule = policy->critic_schedule;
+    config.proximal = false;
+    return config;
+}
+
+/* Makes the steps, or gives those that are there other settings. */
+static err_t set_steps(struct updates *updates, const struct recipe *recipe)
+{
+    struct step_config config;
+    TRY(step_config_of(updates, recipe, &config));
+    TRY(updates->step ? step_configure(updates->step, &config)
+                      : step_new(updates->policy, &config, &updates->step));
+    if (!updates->critic || config.critic)
+        return OK;
+    config = critic_config(updates, &config);
+    return updates->critic_step ? step_configure(updates->critic_step, &config)
+                                : step_new(updates->critic, &config, &updates->critic_step);
 }
 
 /* All that is no step's. */
@@ -33,6 +77,9 @@ static void take(struct updates *updates, const struct recipe *recipe)
 {
     struct optimizer_config optimizer = settings_optimizer(&recipe->learner.optimizer);
     optimizer_configure(updates->policy->optimizer, &optimizer);
+    optimizer = settings_optimizer(&recipe->learner.critic.optimizer);
+    if (updates->critic)
+        optimizer_configure(updates->critic->optimizer, &optimizer);
     kl_find(recipe_kl_estimator(recipe), &updates->estimator);
     updates->kl.coef = recipe->learner.kl.coef;
     updates->recipe = recipe;
@@ -40,11 +87,10 @@ static void take(struct updates *updates, const struct recipe *recipe)
 
 err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct updates **ret)
 {
-    struct step_config config;
     SCOPED(updates) updates = mem_new(sizeof *updates);
     updates->policy = trainees_first(trainees);
-    TRY(step_config_of(recipe, updates->policy->model, &config));
-    TRY(step_new(updates->policy, &config, &updates->step));
+    updates->critic = trainees_find(trainees, TRAINEE_CRITIC);
+    TRY(set_steps(updates, recipe));
     take(updates, recipe);
     *ret = STEAL(updates);
     return OK;
@@ -52,9 +98,7 @@ err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct
 
 err_t updates_configure(struct updates *updates, const struct recipe *recipe)
 {
-    struct step_config config;
-    TRY(step_config_of(recipe, updates->policy->model, &config));
-    TRY(step_configure(updates->step, &config));
+    TRY(set_steps(updates, recipe));
     take(updates, recipe);
     return OK;
 }
@@ -96,12 +140,19 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
 {
     const struct round_config config = round_config(updates);
     step_set_kl(updates->step, config.kl_in_reward ? 0 : config.kl.coef);
+    const bool warmup =
+        updates->critic && round->round < (uint64_t)updates->recipe->learner.critic.warmup_rounds;
+    step_set_warmup(updates->step, warmup);
     SCOPED_VALUE(round_run)
     run = {.round = round,
            .groups = groups,
            .recipe = updates->recipe,
            .config = config,
            .step = updates->step,
+           .critic = updates->critic_step ? updates->critic_step
+                     : updates->critic    ? updates->step
+                                          : NULL,
+           .warmup = warmup,
            .done = done,
            .arg = arg,
            .report = report};
@@ -123,12 +174,14 @@ void updates_set_kl_coef(struct updates *updates, double coef)
 
 size_t updates_bytes(const struct updates *updates)
 {
-    return step_bytes(updates->step);
+    return step_bytes(updates->step) +
+           (updates->critic_step ? step_bytes(updates->critic_step) : 0);
 }
 
 uint64_t updates_workspaces(const struct updates *updates)
 {
-    return step_workspaces(updates->step);
+    return step_workspaces(updates->step) +
+           (updates->critic_step ? step_workspaces(updates->critic_step) : 0);
 }
 
 void updates_free(struct updates *updates)
@@ -136,5 +189,6 @@ void updates_free(struct updates *updates)
     if (!updates)
         return;
     step_free(updates->step);
+    step_free(updates->critic_step);
     mem_free(updates);
 }

@@ -6,12 +6,9 @@
 #include "learner/settings.h"
 #include "learner/store/history.h"
 #include "learner/store/intact.h"
+#include "learner/train/load.h"
 #include <inttypes.h>
 #include <string.h>
-
-/* Models that are trained here, the policy first. */
-static const char *const names[] = {"policy"};
-enum { NAMES = sizeof names / sizeof *names };
 
 void restart_done(struct restart *restart)
 {
@@ -187,6 +184,7 @@ unsigned restart_tokenizer(const struct recipe *recipe)
 err_t restart_check(const struct recipe *recipe, struct store *store, const char *path,
                     const struct checkpoint_info *at)
 {
+    const char *names[TRAINEES_MAX];
     uint64_t version = 0;
     struct trainee_digests recorded = at->trainees;
     if (strcmp(at->run, recipe->run.name) != 0)
@@ -195,7 +193,7 @@ err_t restart_check(const struct recipe *recipe, struct store *store, const char
             "checkpoint '%s' is of run '%s'; this is '%s': choose another --run directory", path,
             at->run, recipe->run.name);
     SCOPED_MEM char *who = mem_printf("checkpoint '%s'", path);
-    TRY(trainees_match(names, NAMES, &at->trainees, who));
+    TRY(trainees_match(names, load_names(recipe, names), &at->trainees, who));
     err_t failed = store_version_after(store, at->round, &version);
     if (!err_failed(failed) && at->version)
         failed = store_digests_of(store, at->version, &recorded);
@@ -277,18 +275,8 @@ static err_t check_rounds(const struct recipe *recipe, struct store *store, stru
 
 /* ---- the trainees */
 
-static err_t load_trainee(const struct recipe *recipe, const char *name, const char *directory,
-                          struct restart *start)
-{
-    const struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
-    SCOPED(model) model = NULL;
-    TRY(model_load(start->be, directory, &model));
-    model->kv = (enum kv_format)recipe->model.kv;
-    return trainees_add(&start->trainees, name, STEAL(model), &config, directory);
-}
-
-/* From a checkpoint's directories; without one (recorded NULL) from model.path. */
-static err_t load_trainees(const struct recipe *recipe, const char *directory,
+/* From a checkpoint's directories; without one (recorded NULL) as the recipe begins. */
+static err_t open_trainees(const struct recipe *recipe, const char *directory,
                            const struct trainee_digests *recorded, struct restart *start)
 {
     TRY(backend_open(NULL,
@@ -296,11 +284,7 @@ static err_t load_trainees(const struct recipe *recipe, const char *directory,
                                               .cpus = recipe->learner.cpus},
                      &start->be));
     TRY(settings_repeatable(start->be));
-    for (size_t i = 0; i < NAMES; i++) {
-        SCOPED_MEM char *from =
-            recorded ? checkpoint_trainee(directory, recorded, names[i]) : mem_string(directory);
-        TRY(load_trainee(recipe, names[i], from, start));
-    }
+    TRY(load_trainees(recipe, start->be, directory, recorded, &start->trainees));
     start->origin = mem_string(directory);
     start->tokenizer = checkpoint_tokenizer(directory).files;
     return OK;
@@ -331,7 +315,7 @@ static err_t load_state(const char *checkpoint, struct restart *start)
 
 static err_t resume(const struct recipe *recipe, const char *checkpoint, struct restart *start)
 {
-    TRY(load_trainees(recipe, checkpoint, &start->at.trainees, start));
+    TRY(open_trainees(recipe, checkpoint, &start->at.trainees, start));
     TRY(load_state(checkpoint, start));
     log_info("resuming", "checkpoint=%s round=%" PRIu64 " version=%" PRIu64, checkpoint,
              start->at.round, start->at.version);
@@ -349,21 +333,22 @@ err_t restart_go_back(struct restart *start, const char *checkpoint,
 
 static err_t begin(const struct recipe *recipe, struct restart *start)
 {
-    TRY(load_trainees(recipe, recipe->model.path, NULL, start));
+    TRY(open_trainees(recipe, recipe->model.path, NULL, start));
     start->at = (struct checkpoint_info){.trainees = trainees_digests(&start->trainees)};
     snprintf(start->at.run, sizeof start->at.run, "%s", recipe->run.name);
     return OK;
 }
 
 /* What goes on from here is recorded beside what the store has. */
-static err_t check_trainees(struct store *store)
+static err_t check_trainees(const struct recipe *recipe, struct store *store)
 {
+    const char *names[TRAINEES_MAX];
     const uint64_t last = store_last_version(store);
     struct trainee_digests recorded;
     if (!last)
         return OK;
     TRY(store_digests_of(store, last, &recorded));
-    return trainees_match(names, NAMES, &recorded, "the store of this run");
+    return trainees_match(names, load_names(recipe, names), &recorded, "the store of this run");
 }
 
 static err_t check_reported(const struct recipe *recipe, const struct store *store, uint64_t round)
@@ -397,7 +382,7 @@ static err_t find_start(const struct recipe *recipe, struct store *store,
     if (!store)
         return OK;
     TRY(restart_agrees(recipe, store, ret_path, ret));
-    TRY(check_trainees(store));
+    TRY(check_trainees(recipe, store));
     return restart_reaches(recipe, store, *ret_path ? ret->round : 0);
 }
 

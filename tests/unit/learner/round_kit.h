@@ -15,7 +15,8 @@ struct bench {
     struct recipe *recipe;
     struct backend *be;
     struct trainees trainees;
-    struct model *model; // the policy's
+    struct model *model;  // the policy's
+    struct model *critic; // NULL: the objective has none
     struct updates *updates;
     struct round round;
     struct round_group place[GROUPS];
@@ -106,6 +107,22 @@ static inline struct group *kit_random_group(uint64_t g, uint64_t version)
     return group;
 }
 
+/* A critic with weights of its own, or a head for the policy's hidden states. */
+static inline void kit_add_critic(struct bench *b)
+{
+    const struct recipe_critic *settings = &b->recipe->learner.critic;
+    const struct optimizer_config optimizer = settings_optimizer(&settings->optimizer);
+    struct model_config config = b->model->config;
+    config.parts = PARTS_CRITIC;
+    config.tied = false;
+    if (settings->model == RECIPE_CRITIC_SHARED)
+        assert_ok(model_new_value(b->be, &config, &b->critic));
+    else
+        assert_ok(model_new(b->be, &config, 4, &b->critic));
+    assert_ok(model_draw_value(b->critic, 5, settings->head == RECIPE_CRITIC_NORMAL ? 0.1 : 0));
+    assert_ok(trainees_add(&b->trainees, TRAINEE_CRITIC, b->critic, &optimizer, NULL));
+}
+
 static inline void bench_open(struct bench *b, const char *learner, const char *set)
 {
     *b = (struct bench){.recipe = kit_recipe(learner, set), .be = tiny_backend(1)};
@@ -113,6 +130,8 @@ static inline void bench_open(struct bench *b, const char *learner, const char *
     struct optimizer_config optimizer = settings_optimizer(&b->recipe->learner.optimizer);
     assert_ok(model_new(b->be, &config, 3, &b->model));
     assert_ok(trainees_add(&b->trainees, "policy", b->model, &optimizer, NULL));
+    if (objective_has_critic(objective_row(b->recipe->learner.objective)))
+        kit_add_critic(b);
     for (size_t g = 0; g < GROUPS; g++)
         b->group[g] = kit_random_group(g, 40);
     b->round = (struct round){.updates = (uint32_t)b->recipe->learner.updates_per_round,

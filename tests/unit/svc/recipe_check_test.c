@@ -171,7 +171,10 @@ static void keys_that_the_objective_cannot_use(void **state)
     static const struct bad cases[] = {
         {"learner:\n  objective: sft\n  gate: clip\n",
          "ring.yaml:3: learner.gate: clip goes with learner.objective: rloo, grpo, ppo; with sft allowed: default"},
-        {"learner: {objective: ppo}", "learner.objective: ppo needs proximal_logp"},
+        {"learner: {objective: ppo, critic: {model: shared, path: rm}}",
+         "learner.critic.path: 'rm' goes with learner.critic.model: separate; with shared leave it out"},
+        {"run: {rounds: 8}\nlearner: {objective: ppo, critic: {warmup_rounds: 8}}",
+         "learner.critic.warmup_rounds: 8 of run.rounds 8 leave none that trains the policy; allowed: fewer"},
         {"learner: {advantage: gae}",
          "learner.advantage: gae goes with an objective that has a critic; with rloo allowed: any other"},
         {"learner:\n  objective: ppo\n  ratio_to: proximal\n  advantage: loo\n",

@@ -1,0 +1,93 @@
+#include "learner/train/load.h"
+#include "base/mem.h"
+#include "learner/settings.h"
+#include "learner/train/checkpoint.h"
+#include "model/likelihood.h"
+#include <string.h>
+
+static bool has_critic(const struct recipe *recipe)
+{
+    return objective_has_critic(objective_row(recipe->learner.objective));
+}
+
+size_t load_names(const struct recipe *recipe, const char *names[TRAINEES_MAX])
+{
+    size_t count = 0;
+    names[count++] = TRAINEE_POLICY;
+    if (has_critic(recipe))
+        names[count++] = TRAINEE_CRITIC;
+    return count;
+}
+
+static err_t load_policy(const struct recipe *recipe, struct backend *be, const char *directory,
+                         struct trainees *trainees)
+{
+    const struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
+    SCOPED(model) model = NULL;
+    TRY(model_load(be, directory, &model));
+    model->kv = (enum kv_format)recipe->model.kv;
+    return trainees_add(trainees, TRAINEE_POLICY, STEAL(model), &config, directory);
+}
+
+/* ---- the critic */
+
+/* N(0, 0.02^2) is transformers' for a head that a directory lacks. */
+static err_t begin_head(const struct recipe *recipe, struct model *model)
+{
+    return recipe->learner.critic.head == RECIPE_CRITIC_NORMAL
+               ? model_draw_value(model, (uint64_t)recipe->run.seed, 0.02)
+               : OK;
+}
+
+/* Where the recipe says that a model of its own starts: another directory's tokens must be the
+ * policy's. */
+static err_t begin_from(const struct recipe *recipe, const struct model *policy, const char **ret)
+{
+    const char *path = recipe->learner.critic.path;
+    *ret = *path ? path : recipe->model.path;
+    return *path ? err_wrap(likelihood_comparable(recipe->model.path, path,
+                                                  settings_longest(recipe, &policy->config)),
+                            "learner.critic.path")
+                 : OK;
+}
+
+/* A head alone has no directory to come from: its weights are drawn, or in the optimizer's file. */
+static err_t make_critic(const struct recipe *recipe, const struct model *policy,
+                         const char *checkpoint, struct model **ret)
+{
+    bool fresh = true;
+    const char *directory = checkpoint;
+    SCOPED(model) model = NULL;
+    if (recipe->learner.critic.model == RECIPE_CRITIC_SHARED) {
+        TRY(model_new_value(policy->be, &policy->config, &model));
+    } else {
+        if (!checkpoint)
+            TRY(begin_from(recipe, policy, &directory));
+        TRY(model_load_critic(policy->be, directory, &model, &fresh));
+    }
+    if (!checkpoint && fresh)
+        TRY(begin_head(recipe, model));
+    *ret = STEAL(model);
+    return OK;
+}
+
+static err_t load_critic(const struct recipe *recipe, const char *checkpoint,
+                         struct trainees *trainees)
+{
+    const struct optimizer_config config = settings_optimizer(&recipe->learner.critic.optimizer);
+    SCOPED(model) model = NULL;
+    TRY(err_wrap(make_critic(recipe, trainees_first(trainees)->model, checkpoint, &model),
+                 TRAINEE_CRITIC));
+    return trainees_add(trainees, TRAINEE_CRITIC, STEAL(model), &config, NULL);
+}
+
+err_t load_trainees(const struct recipe *recipe, struct backend *be, const char *directory,
+                    const struct trainee_digests *recorded, struct trainees *ret)
+{
+    SCOPED_MEM char *policy =
+        recorded ? checkpoint_trainee(directory, recorded, TRAINEE_POLICY) : mem_string(directory);
+    SCOPED_MEM char *critic =
+        recorded ? checkpoint_trainee(directory, recorded, TRAINEE_CRITIC) : NULL;
+    TRY(load_policy(recipe, be, policy, ret));
+    return has_critic(recipe) ? load_critic(recipe, critic, ret) : OK;
+}
