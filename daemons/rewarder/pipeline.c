@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "rewarder/reward.h"
 #include "rewarder/stage_lanes.h"
+#include "svc/cell.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include <inttypes.h>
@@ -48,6 +49,7 @@ struct call {
     struct item *item;
     struct progress *progress; // NULL: its item has left
     struct group in, out;
+    struct cell stop;
     err_t failed;
 };
 
@@ -148,6 +150,7 @@ static void abandon(struct item *item, struct progress *progress)
         return;
     if (call->work.begun_s) {
         call->progress = NULL;
+        cell_set(&call->stop, 1);
         call->work.late_s = clock_s();
         if (stage->class->cancel)
             stage->class->cancel(stage->state, &call->of);
@@ -281,6 +284,7 @@ static void begin(struct item *item, struct progress *progress)
                                    .row = item->row,
                                    .added = &call->out,
                                    .deadline_s = progress->due_s,
+                                   .stop = &call->stop,
                                    .done = answered};
     call->next = pipeline->calls;
     call->prev = &pipeline->calls;

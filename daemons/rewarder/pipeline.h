@@ -28,6 +28,6 @@ err_t pipeline_open(const struct pipeline_options *options, struct pipeline **re
 void pipeline_put(struct pipeline *pipeline, struct group *group, void *tag);
 size_t pipeline_count(const struct pipeline *pipeline); // groups that have not left
 
-/* Waits for the calls in threads, as nothing else can end them. */
+/* Tells the calls in threads to stop, and waits for them. */
 void pipeline_free(struct pipeline *pipeline);
 DEFINE_SCOPED(pipeline)

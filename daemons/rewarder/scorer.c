@@ -17,7 +17,8 @@ void scorer_each(struct stage_call *call,
                                              .text = completion->text,
                                              .text_len = completion->text_len,
                                              .finish = completion->finish,
-                                             .tokens = completion->tokens};
+                                             .tokens = completion->tokens,
+                                             .stop = call->stop};
         failed = err_wrap(score(state, &sample, &to[i]), "completion %u", i);
     }
     call->done(call, failed);

@@ -19,8 +19,8 @@
  * length  1 for min..max tokens (the end token included) or characters; below in a straight line to
  *         0 at length 0, above to 0 at twice max.
  * rouge   ROUGE-L F1 against the row's column, in [0, 1]: as Google's rouge_score without stemming.
- * A match that needs more than a fixed amount of work scores 0 and is counted in
- * rlhfd_scorer_overruns_total. */
+ * The work of all but regex and format is linear in the completion; theirs has limits of its own
+ * (pattern.h). A search beyond them fails, so its group leaves: a score would be made up. */
 extern const struct stage_class scorer_exact, scorer_regex, scorer_format, scorer_length,
     scorer_rouge;
 
@@ -30,7 +30,8 @@ struct scorer_sample {
     const char *text;
     size_t text_len;
     enum finish finish;
-    uint32_t tokens; // with the end token
+    uint32_t tokens;         // with the end token
+    const struct cell *stop; // of the call: for work that may take long
 };
 
 /* Scores every completion, fills the column and is done. An error names the completion. */

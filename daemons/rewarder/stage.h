@@ -17,6 +17,7 @@
 #include "wire/rollout.h"
 #include <stddef.h>
 
+struct cell;
 struct loop;
 
 /* One group at one stage. The stage keeps neither group, row nor added beyond done. */
@@ -28,6 +29,9 @@ struct stage_call {
      * nothing. */
     struct group *added;
     double deadline_s; // clock_s(): later nobody waits for an answer
+    /* Other than 0: nobody waits any more, so work that may take long looks now and then and ends.
+     * NULL: never. */
+    const struct cell *stop;
     /* Takes failed. UNAVAILABLE, EXHAUSTED and DEADLINE are tried again, other errors are final. */
     void (*done)(struct stage_call *call, err_t failed);
 };

@@ -7,12 +7,14 @@
 struct format_keys {
     char *pattern;
     bool eos;
+    struct pattern_limits limits;
 };
 static const struct recipe_option keys[] = {
     STAGE_KEY(struct format_keys, text, pattern, "",
               "regular expression for the whole completion; any text matches without it",
               .max = PATTERN_BYTES),
     STAGE_KEY(struct format_keys, flag, eos, "false", "the completion must have ended by itself"),
+    PATTERN_KEYS(struct format_keys),
 };
 
 struct format {
@@ -27,7 +29,7 @@ static err_t format_open(const struct stage_context *context, void **ret_state)
         return err_new(ERR_INVALID, "needs a pattern, or eos: true");
     SCOPED(pattern) pattern = NULL;
     if (*from->pattern)
-        TRY(pattern_new(from->pattern, true, &pattern));
+        TRY(pattern_new(from->pattern, true, &from->limits, &pattern));
     struct format *format = mem_new(sizeof *format);
     format->pattern = STEAL(pattern);
     format->eos = from->eos;
@@ -40,7 +42,8 @@ static err_t format_score(const void *state, const struct scorer_sample *sample,
     const struct format *format = state;
     struct pattern_match match = {.found = true};
     if (format->pattern)
-        match = pattern_find(format->pattern, (struct text_slice){sample->text, sample->text_len});
+        TRY(pattern_find(format->pattern, (struct text_slice){sample->text, sample->text_len},
+                         sample->stop, &match));
     const bool ended = !format->eos || sample->finish != FINISH_LENGTH;
     *ret = match.found && ended ? 1 : 0;
     return OK;

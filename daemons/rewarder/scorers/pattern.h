@@ -1,13 +1,41 @@
-/* A PCRE2 pattern with bounds on the work of one match.
+/* A PCRE2 pattern with one budget of steps for a whole search, over all places where it may begin.
  *
- *     TRY(pattern_new("answer: ([0-9]+)", false, &pattern));
- *     struct pattern_match match = pattern_find(pattern, text);
+ *     static const struct recipe_option keys[] = {..., PATTERN_KEYS(struct regex_keys)};
+ *     TRY(pattern_new("answer: ([0-9]+)", false, &from->limits, &pattern));
+ *     TRY(pattern_find(pattern, text, sample->stop, &match));
  *
- * UTF is on; bytes that are no UTF-8 match nothing. Any thread, several at a time. */
+ * A step is one item of the pattern tried at one place of the text, or 16 bytes that an item has
+ * passed. The count follows from pattern and text alone. So the same searches are given up on every
+ * machine, at any speed and with any number of threads. UTF is on; bytes that are no UTF-8 match
+ * nothing. Any thread, several at a time. */
 #pragma once
 #include "rewarder/scorer.h"
 
 enum { PATTERN_BYTES = 1 << 14 };
+
+struct pattern_limits {
+    int64_t match_limit;    // steps
+    int64_t heap_limit_mib; // for the places that a search may come back to
+};
+
+/* Rows of a scorer's table, whose struct has a field `limits`. */
+#define PATTERN_KEYS(type_)                                                                        \
+    {                                                                                              \
+        .key = "match_limit",                                                                      \
+        .kind = OPTION_count,                                                                      \
+        .offset = offsetof(type_, limits.match_limit),                                             \
+        .value = "10000000",                                                                       \
+        .min = 1000,                                                                               \
+        .max = 1e12,                                                                               \
+        .help = "steps of the search through one completion, of which a second has some twenty "   \
+                "million; where they do not suffice, the group leaves the ring with this reason",  \
+    },                                                                                             \
+    {                                                                                              \
+        .key = "heap_limit_mib", .kind = OPTION_count,                                             \
+        .offset = offsetof(type_, limits.heap_limit_mib), .value = "64", .min = 1, .max = 65536,   \
+        .help = "memory of that search for places to come back to; where it does not suffice, "    \
+                "likewise",                                                                        \
+    }
 
 struct pattern;
 struct pattern_match {
@@ -17,11 +45,13 @@ struct pattern_match {
 };
 
 /* whole: the pattern must match the text from end to end. INVALID: no pattern, with the place; over
- * PATTERN_BYTES. */
-err_t pattern_new(const char *text, bool whole, struct pattern **ret);
+ * PATTERN_BYTES; an item whose steps have no bound. */
+err_t pattern_new(const char *text, bool whole, const struct pattern_limits *limits,
+                  struct pattern **ret);
 
-/* A match that needs more than its share of work is none, and counted in
- * rlhfd_scorer_overruns_total. */
-struct pattern_match pattern_find(const struct pattern *pattern, struct text_slice text);
+/* RANGE: it takes more steps or memory than the limits; counted in rlhfd_scorer_overruns_total.
+ * CANCELLED: stop (NULL: never) became other than 0. */
+err_t pattern_find(const struct pattern *pattern, struct text_slice text, const struct cell *stop,
+                   struct pattern_match *ret);
 void pattern_free(struct pattern *pattern);
 DEFINE_SCOPED(pattern)

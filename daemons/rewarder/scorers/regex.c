@@ -7,6 +7,7 @@
 struct regex_keys {
     char *pattern, *column;
     bool strip;
+    struct pattern_limits limits;
 };
 static const struct recipe_option keys[] = {
     STAGE_KEY(struct regex_keys, text, pattern, "", "regular expression", .min = 1,
@@ -17,6 +18,7 @@ static const struct recipe_option keys[] = {
         .max = 256),
     STAGE_KEY(struct regex_keys, flag, strip, "false",
               "white space at both ends does not count, with a column"),
+    PATTERN_KEYS(struct regex_keys),
 };
 
 struct regex {
@@ -28,7 +30,7 @@ static err_t regex_open(const struct stage_context *context, void **ret_state)
 {
     const struct regex_keys *from = context->keys;
     SCOPED(pattern) pattern = NULL;
-    TRY(pattern_new(from->pattern, false, &pattern));
+    TRY(pattern_new(from->pattern, false, &from->limits, &pattern));
     struct regex *regex = mem_new(sizeof *regex);
     *regex = (struct regex){from, STEAL(pattern)};
     *ret_state = regex;
@@ -42,8 +44,9 @@ static err_t regex_score(const void *state, const struct scorer_sample *sample, 
     struct text_slice want = {0};
     if (compares)
         TRY(scorer_column(sample->row, regex->keys->column, &want));
-    struct pattern_match match =
-        pattern_find(regex->pattern, (struct text_slice){sample->text, sample->text_len});
+    struct pattern_match match;
+    TRY(pattern_find(regex->pattern, (struct text_slice){sample->text, sample->text_len},
+                     sample->stop, &match));
     if (compares && regex->keys->strip) {
         want = scorer_strip(want);
         match.first = scorer_strip(match.first);

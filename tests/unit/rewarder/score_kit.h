@@ -51,7 +51,7 @@ static inline err_t kit_add(const struct stage_class *class, void *state, struct
 {
     struct kit_call call = {.added = *group};
     call.added.columns = (struct column_list){0};
-    call.of = (struct stage_call){group, NULL, &call.added, 0, kit_done};
+    call.of = (struct stage_call){.group = group, .added = &call.added, .done = kit_done};
     class->start(state, &call.of);
     for (uint32_t k = 0; !err_failed(call.failed) && k < call.added.columns.count; k++) {
         struct column_values *added = &call.added.columns.at[k];
@@ -71,7 +71,8 @@ static inline err_t kit_score_with(struct score_kit *kit, struct group *group, c
         const struct stage *stage = &kit->list->at[i];
         call[i].added = *group;
         call[i].added.columns = (struct column_list){0};
-        call[i].of = (struct stage_call){group, row, &call[i].added, 0, kit_done};
+        call[i].of = (struct stage_call){
+            .group = group, .row = row, .added = &call[i].added, .done = kit_done};
         stage->class->start(stage->state, &call[i].of);
         values[i] = &call[i].added.columns;
         if (err_failed(failed))
