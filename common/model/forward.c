@@ -299,6 +299,8 @@ err_t forward_head_chunk(struct forward *fw, int head, const int32_t *row, int c
     fw->head_there = 0;
     TRY(m->be->ops->gather(m->be, fw->head_in, fw->hidden, row, count, m->config.C));
     TRY(linear_forward(m, &map, 1, fw->head_in, count));
+    if (head == HEAD_VOCABULARY && m->vacants)
+        TRY(m->be->ops->token_mask(m->be, out, m->vacant, m->vacants, count, m->config.V));
     if (out == fw->head_out) {
         memcpy(fw->head_row, row, bytes);
         fw->head = head;

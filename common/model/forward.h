@@ -40,7 +40,8 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
 const float *forward_hidden(const struct forward *fw);
 
 /* Outputs (count, width of the head) of hidden rows row[0..count-1]: see model_head. The
- * vocabulary's are logits (count,V). ret is in the backend's memory. */
+ * vocabulary's are logits (count,V), -infinity where the model has no token (model.h). ret is in
+ * the backend's memory. */
 err_t forward_head(struct forward *fw, int head, const int32_t *row, int count, float *ret);
 err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *ret_logits);
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/text/tokenizer.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,22 @@ static err_t load_tensors(struct model *model, const struct safetensors *in)
     return OK;
 }
 
+void model_tokens(struct model *model, const struct tokenizer *tokenizer)
+{
+    mem_free(model->vacant);
+    model->vacants = tokenizer_vacant(tokenizer, model->config.V, &model->vacant);
+}
+
+static err_t load_tokens(struct model *model, const char *directory)
+{
+    SCOPED_MEM char *path = file_join(directory, "tokenizer.json");
+    SCOPED(tokenizer) tokenizer = NULL;
+    if (!file_exists(path))
+        return OK;
+    TRY(tokenizer_load(directory, &tokenizer));
+    return model_tokens(model, tokenizer), OK;
+}
+
 static err_t load(struct backend *be, const char *directory, bool compact, struct model **ret)
 {
     struct model_config config;
@@ -307,6 +324,7 @@ static err_t load(struct backend *be, const char *directory, bool compact, struc
     TRY(check_tensors(in, directory, &config));
     TRY(model_make(be, &config, compact, &model));
     TRY(load_tensors(model, in));
+    TRY(load_tokens(model, directory));
     *ret = STEAL(model);
     return OK;
 }
@@ -485,5 +503,6 @@ void model_free(struct model *model)
     buffer_done(&model->loose);
     buffer_done(&model->values);
     buffer_done(&model->angles);
+    mem_free(model->vacant);
     free(model);
 }

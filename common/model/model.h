@@ -20,6 +20,8 @@
 #include "model/files/params.h"
 #include "tensor/buffer.h"
 
+struct tokenizer;
+
 struct model {
     struct backend *be; // borrowed
     struct model_config config;
@@ -32,11 +34,17 @@ struct model {
     struct buffer angles;   // of cos and sin
     float *cos, *sin;       // (max_positions, D/2)
     enum kv_format kv; // how keys and values are kept and rounded; F32 unless set before first use
+    /* Rows of the vocabulary without a token, ascending: padding, and holes among the added tokens.
+     * Their logits are -infinity wherever logits are computed, so the softmax is over the tokens
+     * that there are. */
+    struct token_range *vacant;
+    int vacants;
 };
 
-/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16). NOT_FOUND, INVALID: one
- * line that names the file, the tensor and the fault. A tensor may be missing, of another shape,
- * not one of the family's, or have a value that is not finite. */
+/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16), and which ids have a token
+ * from tokenizer.json; without that file all have. NOT_FOUND, INVALID: one line that names the
+ * file, the tensor and the fault. A tensor may be missing, of another shape, not one of the
+ * family's, or have a value that is not finite. */
 err_t model_load(struct backend *be, const char *directory, struct model **ret);
 
 /* A critic (PARTS_CRITIC), from a directory of one or of a language model. The vocabulary's head is
@@ -89,6 +97,9 @@ err_t model_flat(const struct model *model, bf16 **ret);
 err_t model_digest(const struct model *model, struct digest *ret);
 
 size_t model_bytes(const struct model *model); // of its weights, as they are held
+
+/* Ids of `tokenizer` that have no token become vacant; all others have one. The loaders do it. */
+void model_tokens(struct model *model, const struct tokenizer *tokenizer);
 
 /* After the flat array changed: what is packed follows it. */
 err_t model_repack(struct model *model);

@@ -1,7 +1,8 @@
 /* The two ids of a model's numerics. An id has the backend's declaration (tensor/numerics.h), and
  * the settings of the model that decide bits.
  *
- *     SCOPED_MEM char *id = model_forward_id(model);            -- "backend=cpu kernels=2 kv=fp32"
+ *     SCOPED_MEM char *id = model_forward_id(model);            -- "backend=cpu kernels=2 kv=fp32",
+ *                                         -- and " vacant=3" where three ids have no token
  *     if (model_same_forward(model, group->forward))            -- its log-probabilities can be compared with ours bit for bit
  *
  * Set model->kv first. Any thread. */

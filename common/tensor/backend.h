@@ -209,6 +209,11 @@ struct backend_ops {
      * softmax) * inverse_temperature; a row with dlogp 0 becomes zeros. */
     err_t (*token_logp_backward)(struct backend *, float *logits, const float *dlogp,
                                  const int32_t *token, float inverse_temperature, int N, int V);
+    /* In place, the logits of these tokens become -infinity in every row. Then no draw takes them,
+     * and token_logp, the entropy and token_logp_backward are those of a softmax over the others.
+     * range (ranges) is the host's. RANGE: tokens outside [0,V); nothing was changed. */
+    err_t (*token_mask)(struct backend *, float *logits, const struct token_range *range,
+                        int ranges, int N, int V);
     /* One token for each request (tensor/token_draw.h): all draws of a step are one call. request
      * (count) and ret are the host's. RANGE: a row outside [0,N), or a penalised token outside
      * [0,V); nothing was drawn. */
@@ -260,7 +265,7 @@ err_t backend_open(const char *kind, const struct backend_config *config, struct
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 2 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 3 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

@@ -17,7 +17,7 @@
     OP(embed) OP(embed_backward) OP(rmsnorm) OP(rmsnorm_backward) OP(bias) OP(bias_backward) \
     OP(rope) OP(swiglu) OP(swiglu_backward) OP(attention) OP(attention_backward) \
     OP(kv_new) OP(kv_copy) OP(kv_free) OP(add) OP(round_bf16) \
-    OP(token_logp) OP(token_logp_backward) OP(token_draw) \
+    OP(token_logp) OP(token_logp_backward) OP(token_mask) OP(token_draw) \
     OP(digest) OP(square_sum) OP(adamw) OP(sync) OP(free)
 // clang-format on
 

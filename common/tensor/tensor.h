@@ -5,8 +5,28 @@
  * D head size · F feed-forward width. Letters of data: B batch · T time · N rows (tokens of all
  * sequences, concatenated). */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+/* Tokens first..first+count-1 of a vocabulary. */
+struct token_range {
+    int32_t first, count;
+};
+
+/* Whether one of the ranges, which are in ascending order, has the token. */
+static inline bool token_ranges_have(const struct token_range *range, int ranges, int32_t token)
+{
+    int low = 0, high = ranges; // those from `high` on begin behind it
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        if (range[middle].first <= token)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low && token - range[low - 1].first < range[low - 1].count;
+}
 
 /* bf16: the upper half of a float32. */
 typedef uint16_t bf16;

@@ -34,7 +34,8 @@ struct token_request {
 };
 
 struct token_draw {
-    /* false: the row has an infinity or a NaN where the draw reads it; nothing else is set. */
+    /* false: the row has a NaN or +infinity where the draw reads it, or no token but those at
+     * -infinity, which no draw takes; nothing else is set. */
     bool finite;
     int32_t token;
     float logp;   // b_full: token_logp's bits, from the logits without penalty

@@ -56,8 +56,8 @@ static err_t encode_prompt(const struct decoder *decoder, const struct prompt_se
 static err_t encode_answer(const struct decoder *decoder, const char *text, int room, int p,
                            int32_t *token, int *ret_tokens)
 {
-    const struct model_config *config = &decoder_model(decoder)->config;
-    int n = 0, end = config->eos_count ? 1 : 0;
+    const int eos = tokenizer_end(decoder_tokenizer(decoder), &decoder_model(decoder)->config);
+    int n = 0, end = eos >= 0;
     *ret_tokens = 0;
     if (p + end >= room)
         return OK;
@@ -69,7 +69,7 @@ static err_t encode_answer(const struct decoder *decoder, const char *text, int 
     }
     TRY(failed);
     if (end)
-        token[p + n++] = config->eos[0];
+        token[p + n++] = eos;
     *ret_tokens = n;
     return OK;
 }

@@ -99,7 +99,7 @@ static err_t show_model(const char *directory)
     printf("heads       %d of %d (key/value: %d)\npositions   %d\nhead        %s\n", c->H, c->D,
            c->K, c->max_positions, c->tied ? "tied to the embedding" : "its own");
     TRY(tokenizer_load(directory, &tokenizer));
-    TRY(tokenizer_check(tokenizer, c->V, c->eos_count ? c->eos[0] : -1));
+    TRY(err_wrap(tokenizer_check(tokenizer, c), "'%s'", directory));
     printf("tokenizer   %d tokens, eos %d, pad %d\n", tokenizer_vocab(tokenizer),
            tokenizer_eos(tokenizer), tokenizer_pad(tokenizer));
     return OK;

@@ -304,8 +304,10 @@ static err_t open_stages(struct daemon *d)
         .storage = d->storage,
         .loop = d->loop,
         .hello = &d->scores,
-        .rules = misfit_rules(recipe, (uint32_t)model->config.V,
-                              (uint32_t)settings_longest(recipe, &model->config)),
+        .rules = misfit_rules(
+            recipe,
+            (struct misfit_vocabulary){(uint32_t)model->config.V, model->vacant, model->vacants},
+            (uint32_t)settings_longest(recipe, &model->config)),
         .evaluated = evaluating_take,
         .evaluating = d->evaluating,
         .rejected = breaker_rejected,

@@ -210,6 +210,26 @@ static void vocabulary(struct backend *be, int N, int V, struct bytes *out)
     keep(out, V > 1 ? logits : dlogp, V > 1 ? size : 1);
 }
 
+/* Every third token from the second on, then the rest as of one softmax. */
+static void mask(struct backend *be, int N, int V, struct bytes *out)
+{
+    struct token_range range[64];
+    int ranges = 0;
+    const size_t size = (size_t)N * V;
+    float *logits = floats(size, 1, 8), *logp = guarded((size_t)N * 4);
+    float *entropy = guarded((size_t)N * 4), *dlogp = floats((size_t)N, 2, 1);
+    int32_t *token = guarded((size_t)N * 4);
+    for (int v = 1; v < V && ranges < 63; v += 3)
+        range[ranges++] = (struct token_range){v, 1};
+    run_op(be->ops->token_mask(be, ON(be, logits), range, ranges, N, V));
+    keep(out, logits, size);
+    run_op(be->ops->token_logp(be, logp, entropy, ON(be, logits), token, 0.7f, N, V));
+    run_op(be->ops->token_logp_backward(be, ON(be, logits), dlogp, token, 0.7f, N, V));
+    keep(out, logp, (size_t)N);
+    keep(out, entropy, (size_t)N);
+    keep(out, logits, size);
+}
+
 static void optimizer(struct backend *be, int N, int C, struct bytes *out)
 {
     const size_t size = (size_t)N * C * 7;
@@ -281,7 +301,7 @@ static void all_backends_agree(parity_case *run)
 static void odd_shapes_agree(void **state)
 {
     static parity_case *const cases[] = {matmul,     embed,     rmsnorm, rope, swiglu, attention,
-                                         vocabulary, optimizer, bias,    rows, draw};
+                                         vocabulary, optimizer, bias,    rows, draw,   mask};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;
@@ -325,6 +345,7 @@ PARITY(swiglu)
 PARITY(attention)
 PARITY(vocabulary)
 PARITY(draw)
+PARITY(mask)
 PARITY(optimizer)
 PARITY(bias)
 
@@ -332,6 +353,6 @@ TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
       cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(rope_agrees),
       cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
       cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(draw_agrees),
-      cmocka_unit_test(optimizer_agrees), cmocka_unit_test(bias_agrees),
-      cmocka_unit_test(rows_agrees), cmocka_unit_test(head_sizes_agree),
-      cmocka_unit_test(odd_shapes_agree))
+      cmocka_unit_test(mask_agrees), cmocka_unit_test(optimizer_agrees),
+      cmocka_unit_test(bias_agrees), cmocka_unit_test(rows_agrees),
+      cmocka_unit_test(head_sizes_agree), cmocka_unit_test(odd_shapes_agree))

@@ -3,12 +3,14 @@
  *     SCOPED_MEM bf16 *before = flat_of(model);
  *     SCOPED_MEM float *flat = gradient_of(grad);
  *     SCOPED_MEM float *logits = logits_of(model, fw, row, rows);
+ *     SCOPED(model) wide = padded_model(model, 3);
  *     set_weight(model, i, value);            -- element i of the flat array alone: a fault of memory
  *     assert_same_weights(a, b); */
 #pragma once
 #include "base/mem.h"
 #include "model/backward.h"
 #include "testing/testing.h"
+#include <string.h>
 
 static inline bf16 *flat_of(const struct model *model)
 {
@@ -54,6 +56,27 @@ static inline void assert_same_gradient(const struct gradient *a, const struct g
     SCOPED_MEM float *x = gradient_of(a);
     SCOPED_MEM float *y = gradient_of(b);
     assert_memory_equal(x, y, a->count * sizeof *x);
+}
+
+/* A copy with more rows of the vocabulary, in pairs of opposite sign: in nearly every softmax over
+ * all rows one of a pair has the probability 1. */
+static inline struct model *padded_model(const struct model *from, int rows)
+{
+    struct model *ret = NULL;
+    struct model_config config = from->config;
+    config.V += rows;
+    assert_ok(model_empty(from->be, &config, &ret));
+    SCOPED_MEM bf16 *old = flat_of(from);
+    SCOPED_MEM bf16 *flat = flat_of(ret);
+    for (int i = 0; i < ret->params->layout->count; i++) {
+        const struct layout_tensor *a = &from->params->layout->tensor[i],
+                                   *b = &ret->params->layout->tensor[i];
+        memcpy(flat + b->offset, old + a->offset, a->count * sizeof *flat);
+        for (size_t j = a->count; j < b->count; j++)
+            flat[b->offset + j] = bf16_from_float(j / (size_t)b->cols % 2 ? 64 : -64);
+    }
+    assert_ok(model_put(ret, flat, NULL));
+    return ret;
 }
 
 /* Rows of C floats at an address. */

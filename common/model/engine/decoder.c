@@ -119,9 +119,7 @@ err_t decoder_load(struct backend *be, const char *directory, struct model **ret
     SCOPED(tokenizer) tokenizer = NULL;
     TRY(model_load_compact(be, directory, &model));
     TRY(tokenizer_load(directory, &tokenizer));
-    const struct model_config *config = &model->config;
-    const int eos = config->eos_count ? config->eos[0] : -1;
-    TRY(err_wrap(tokenizer_check(tokenizer, config->V, eos), "'%s'", directory));
+    TRY(err_wrap(tokenizer_check(tokenizer, &model->config), "'%s'", directory));
     *ret_model = STEAL(model);
     *ret_tokenizer = STEAL(tokenizer);
     return OK;

@@ -64,6 +64,7 @@ struct model_config config_default(int V, int C, int F, int L, int H, int K, int
                                  .tied = tied,
                                  .bos = -1,
                                  .pad = -1,
+                                 .eos_file = "config.json",
                                  .dtype = DTYPE_BF16};
 }
 
@@ -202,8 +203,9 @@ static err_t parse_token(const json_t *json, const char *name, const char *key, 
     return OK;
 }
 
-/* Replaces config's end tokens if the key is there. */
-static err_t parse_eos(const json_t *json, const char *name, struct model_config *config)
+/* Replaces config's end tokens if the key is there. file: the name without its directory. */
+static err_t parse_eos(const json_t *json, const char *name, const char *file,
+                       struct model_config *config)
 {
     const json_t *eos = json_object_get(json, "eos_token_id");
     if (!eos || json_is_null(eos))
@@ -213,6 +215,7 @@ static err_t parse_eos(const json_t *json, const char *name, struct model_config
         return err_new(ERR_INVALID, "%s: 'eos_token_id' lists %zu tokens; at most %d are supported",
                        name, count, CONFIG_EOS_MAX);
     config->eos_count = 0;
+    config->eos_file = file;
     for (size_t i = 0; i < count; i++) {
         const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
         if (!json_is_integer(id) || json_integer_value(id) < -1 || json_integer_value(id) > V_MAX)
@@ -280,7 +283,7 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
 {
     if (!json_is_object(json))
         return err_new(ERR_INVALID, "%s: must hold a JSON object", name);
-    struct model_config config = {0};
+    struct model_config config = {.eos_file = "config.json"};
     TRY(parse_family(json, name, &config.family));
     for (const struct config_key *key = config.family->keys; key->key; key++)
         TRY(parse_key(json, name, key, &config));
@@ -292,7 +295,7 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
     config.D = config.D ? config.D : config.C / config.H;
     TRY(parse_token(json, name, "bos_token_id", &config.bos));
     TRY(parse_token(json, name, "pad_token_id", &config.pad));
-    TRY(parse_eos(json, name, &config));
+    TRY(parse_eos(json, name, "config.json", &config));
     TRY(parse_dtype(json, name, &config.dtype));
     TRY(config_check(&config, name));
     *ret = config;
@@ -312,7 +315,7 @@ err_t config_read_any(const char *directory, struct model_config *ret)
         TRY(json_read_file(generation, CONFIG_MAX_BYTES, &more));
         if (!json_is_object(more))
             return err_new(ERR_INVALID, "%s: must hold a JSON object", generation);
-        TRY(parse_eos(more, generation, &config));
+        TRY(parse_eos(more, generation, "generation_config.json", &config));
         TRY(config_check(&config, generation));
     }
     *ret = config;

@@ -30,7 +30,8 @@ struct model_config {
     bool tied;    // the vocabulary's head is the embedding
     int bos, pad; // -1: none
     int eos[CONFIG_EOS_MAX], eos_count;
-    enum dtype dtype; // of the weights in the directory; in memory they are bf16
+    const char *eos_file; // messages name it as their origin; static
+    enum dtype dtype;     // of the weights in the directory; in memory they are bf16
 };
 
 /* The first family of the table, PARTS_LANGUAGE, with no special tokens, D = C / H, eps 1e-5, theta

@@ -1,5 +1,6 @@
 #include "model/text/tokenizer.h"
 #include "base/mem.h"
+#include "model/files/config.h"
 #include "model/text/tokenizer_state.h"
 #include "model/text/unicode.h"
 #include <limits.h>
@@ -164,14 +165,20 @@ err_t tokenizer_nfc(const char *text, size_t len, struct bytes *ret)
 
 /* ---- decode, look-ups */
 
+static bool has_token(const struct tokenizer *t, int id)
+{
+    return id >= 0 && id < t->vocab && (t->added_of[id] >= 0 || bpe_has(t->bpe, id));
+}
+
 err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t count,
                        bool skip_special, struct bytes *ret)
 {
     for (size_t i = 0; i < count; i++)
-        if (ids[i] < 0 || ids[i] >= t->vocab ||
-            (t->added_of[ids[i]] < 0 && !bpe_has(t->bpe, ids[i])))
-            return err_new(ERR_RANGE, "id %d is no token; the tokenizer has %d", ids[i], t->vocab);
+        if (ids[i] < 0)
+            return err_new(ERR_RANGE, "id %d is no token's", ids[i]);
     for (size_t i = 0; i < count; i++) {
+        if (!has_token(t, ids[i]))
+            continue;
         int added = t->added_of[ids[i]];
         size_t len;
         if (added < 0) {
@@ -182,6 +189,23 @@ err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t cou
         }
     }
     return OK;
+}
+
+int tokenizer_vacant(const struct tokenizer *t, int V, struct token_range **ret)
+{
+    struct token_range *range = NULL;
+    int ranges = 0;
+    for (int id = 0; id < V; id++) {
+        if (has_token(t, id))
+            continue;
+        if (!ranges || range[ranges - 1].first + range[ranges - 1].count != id) {
+            range = mem_grow(range, (size_t)ranges + 1, sizeof *range);
+            range[ranges++] = (struct token_range){.first = id};
+        }
+        range[ranges - 1].count++;
+    }
+    *ret = range;
+    return ranges;
 }
 
 int tokenizer_vocab(const struct tokenizer *t)
@@ -239,20 +263,43 @@ struct digest tokenizer_digest(const struct tokenizer *t)
     return hash128(all.data, all.len, 0);
 }
 
-err_t tokenizer_check(const struct tokenizer *t, int V, int eos)
+static bool ends_here(const struct tokenizer *t, int id)
 {
-    if (t->vocab > V)
+    return id == t->eos || (t->added_of[id] >= 0 && t->added[t->added_of[id]].special);
+}
+
+err_t tokenizer_check(const struct tokenizer *t, const struct model_config *config)
+{
+    bool good = !config->eos_count;
+    if (t->vocab > config->V)
         return err_new(ERR_PRECONDITION,
                        "another vocabulary's tokenizer: it has %d tokens, the model %d", t->vocab,
-                       V);
-    if (eos < 0 || eos == t->eos)
+                       config->V);
+    for (int i = 0; i < config->eos_count; i++) {
+        if (!has_token(t, config->eos[i]))
+            return err_new(ERR_PRECONDITION,
+                           "%s: 'eos_token_id' %d has no token: the tokenizer has %d",
+                           config->eos_file, config->eos[i], t->vocab);
+        good = good || ends_here(t, config->eos[i]);
+    }
+    if (good)
         return OK;
-    int added = eos < t->vocab ? t->added_of[eos] : -1;
-    if (added >= 0 && t->added[added].special)
-        return OK; // a model may end at several special tokens
     return err_new(ERR_PRECONDITION,
-                   "another vocabulary's tokenizer: its end token is %d, the model's is %d", t->eos,
-                   eos);
+                   "another vocabulary's tokenizer: its end token is %d, the model's is %d (%s); "
+                   "one that ends a model must be it or special",
+                   t->eos, config->eos[0], config->eos_file);
+}
+
+int tokenizer_end(const struct tokenizer *t, const struct model_config *config)
+{
+    int special = -1;
+    for (int i = config->eos_count; i-- > 0;) {
+        if (config->eos[i] == t->eos)
+            return t->eos;
+        if (ends_here(t, config->eos[i]))
+            special = config->eos[i];
+    }
+    return special >= 0 || !config->eos_count ? special : config->eos[0];
 }
 
 void tokenizer_free(struct tokenizer *t)

@@ -3,7 +3,7 @@
  *
  *     SCOPED(tokenizer) tokenizer = NULL;
  *     TRY(tokenizer_load("sft", &tokenizer));
- *     TRY(tokenizer_check(tokenizer, config.V, config.eos[0]));    -- does it belong to this model?
+ *     TRY(tokenizer_check(tokenizer, &config));     -- does it belong to this model?
  *     TRY(tokenizer_encode(tokenizer, text, len, max, ids, &count));
  *     TRY(tokenizer_decode(tokenizer, ids, count, true, &out));    -- appends bytes
  *
@@ -25,11 +25,13 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/scoped.h"
+#include "tensor/tensor.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct tokenizer;
+struct model_config;
 
 enum { TOKENIZER_VOCAB_MAX = 1 << 20, TOKENIZER_TOKEN_BYTES_MAX = 4096 };
 
@@ -52,8 +54,8 @@ err_t tokenizer_save(const struct tokenizer *tokenizer, const char *directory);
 err_t tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t len, int max,
                        int32_t *ret_ids, int *ret_count);
 
-/* Appends the tokens' bytes; special tokens are left out if skip_special. RANGE: an id that is no
- * token; nothing appended. */
+/* Appends the tokens' bytes; special tokens are left out if skip_special. An id without a token has
+ * no bytes, as in `tokenizers`. RANGE: an id below 0; nothing appended. */
 err_t tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
                        bool skip_special, struct bytes *ret);
 
@@ -64,13 +66,23 @@ int tokenizer_pad(const struct tokenizer *tokenizer);
 /* "<eos>", or a token as tokenizer.json spells it */
 int tokenizer_id(const struct tokenizer *tokenizer, const char *token);
 
+/* The ids below V that have no token, as ranges in ascending order: a model may have more rows than
+ * there are tokens, and added tokens may leave holes. Returns how many; *ret is the caller's, NULL
+ * for none. */
+int tokenizer_vacant(const struct tokenizer *tokenizer, int V, struct token_range **ret);
+
 /* Names everything that decides an id: tokens, merges, splitting. Not the files' layout. */
 struct digest tokenizer_digest(const struct tokenizer *tokenizer);
 
-/* Whether it fits a model of V tokens that ends at token eos (-1: not said). PRECONDITION: it has
- * more tokens than V, or eos is neither its end token nor another special token; the message names
- * both numbers. A model may have more tokens (padding). */
-err_t tokenizer_check(const struct tokenizer *tokenizer, int V, int eos);
+/* Whether it fits the model. PRECONDITION: it has more tokens than the model; an end token is none
+ * of its tokens; or none of the end tokens is its own or another special one. The message names the
+ * file and the numbers. A model may have more rows than there are tokens (tokenizer_vacant), and a
+ * list of end tokens may have ordinary ones. */
+err_t tokenizer_check(const struct tokenizer *tokenizer, const struct model_config *config);
+
+/* The end token that is written after a text: of the model's, the tokenizer's own, else the first
+ * special one, else the first. -1: the model has none. All of them end what is drawn. */
+int tokenizer_end(const struct tokenizer *tokenizer, const struct model_config *config);
 
 void tokenizer_free(struct tokenizer *tokenizer);
 DEFINE_SCOPED(tokenizer)

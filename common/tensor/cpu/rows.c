@@ -1,6 +1,7 @@
 /* The ops that go row by row or element by element, split over the pool. */
 #include "base/mem.h"
 #include "tensor/cpu/cpu.h"
+#include <math.h>
 
 /* How many multiply-adds an element takes as long as: with an exponential, without one. */
 enum { EXP_COST = 16, PLAIN_COST = 4, LINE = 64 };
@@ -13,6 +14,8 @@ struct rows {
     const int32_t *index;
     float number;
     int N, C, heads, inverse;
+    const struct token_range *range;
+    int ranges;
 };
 
 static void embed_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
@@ -238,5 +241,35 @@ err_t cpu_token_logp_backward(struct backend *be, float *logits, const float *dl
     const struct rows job = {
         .y = logits, .x = dlogp, .index = token, .number = inverse_temperature, .C = V};
     cpu_split(cpu_of(be), (size_t)N, 1, (double)N * V * EXP_COST, token_logp_backward_range, &job);
+    return OK;
+}
+
+static void token_mask_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                             int thread)
+{
+    (void)cpu;
+    (void)thread;
+    const struct rows *job = data;
+    for (size_t n = begin; n < end; n++) {
+        float *row = job->y + n * (size_t)job->C;
+        for (int i = 0; i < job->ranges; i++)
+            for (int32_t v = 0; v < job->range[i].count; v++)
+                row[job->range[i].first + v] = -INFINITY;
+    }
+}
+
+err_t cpu_token_mask(struct backend *be, float *logits, const struct token_range *range, int ranges,
+                     int N, int V)
+{
+    double masked = 0;
+    for (int i = 0; i < ranges; i++) {
+        const struct token_range *r = &range[i];
+        if (r->first < 0 || r->count < 0 || r->first > V || r->count > V - r->first)
+            return err_new(ERR_RANGE, "%d tokens from %d on, of a vocabulary of %d", (int)r->count,
+                           (int)r->first, V);
+        masked += r->count;
+    }
+    const struct rows job = {.y = logits, .range = range, .ranges = ranges, .C = V};
+    cpu_split(cpu_of(be), (size_t)N, 1, N * masked, token_mask_range, &job);
     return OK;
 }

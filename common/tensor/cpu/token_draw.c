@@ -153,18 +153,22 @@ static double sum_of(const float *x, int count)
     return sum;
 }
 
-static bool all_finite(const float *x, int count)
+/* Whether the likeliest can be drawn: some token is, and none is a NaN or +infinity. */
+static bool has_largest(const float *x, int count)
 {
     float lane[LANES] = {0}, sum = 0;
+    bool some = false;
     int i = 0;
     for (; i + LANES <= count; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] += x[i + j] * 0.0f; // 0, or NaN if it is not finite
+        for (int j = 0; j < LANES; j++) // 0, or NaN
+            lane[j] += (x[i + j] == -INFINITY ? 0.0f : x[i + j]) * 0.0f;
     for (; i < count; i++)
-        lane[0] += x[i] * 0.0f;
+        lane[0] += (x[i] == -INFINITY ? 0.0f : x[i]) * 0.0f;
     for (int j = 0; j < LANES; j++)
         sum += lane[j];
-    return sum == 0;
+    for (i = 0; !some && i < count; i++)
+        some = x[i] != -INFINITY;
+    return some && sum == 0;
 }
 
 /* The kept tokens' weight, then the first at which their running sum exceeds u times it. */
@@ -262,7 +266,7 @@ static struct token_draw draw_greedy(struct distribution *d, const float *logits
         penalise(d, logits, r);
         logits = d->p;
     }
-    ret.finite = all_finite(logits, d->V);
+    ret.finite = has_largest(logits, d->V);
     if (ret.finite)
         largest(logits, d->V, &ret.token);
     return ret;

@@ -301,6 +301,12 @@ static err_t opaque_token_logp_backward(struct backend *be, float *logits, const
     return RUN(token_logp_backward, IN(logits), dlogp, token, inverse_temperature, N, V);
 }
 
+static err_t opaque_token_mask(struct backend *be, float *logits, const struct token_range *range,
+                               int ranges, int N, int V)
+{
+    return RUN(token_mask, IN(logits), range, ranges, N, V);
+}
+
 static err_t opaque_token_draw(struct backend *be, const float *logits, int N, int V,
                                const struct token_request *request, int count,
                                struct token_draw *ret)

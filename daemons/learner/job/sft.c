@@ -82,7 +82,7 @@ static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32
         return OK;
     }
     TRY(err_wrap(failed, "%s", name));
-    scratch[p + c] = sft->model->config.eos[0];
+    scratch[p + c] = tokenizer_end(sft->tokenizer, &sft->model->config);
     *ret = (struct demonstration){.token = mem_copy(scratch, (size_t)(p + c + 1) * sizeof *scratch),
                                   .prompt_tokens = p,
                                   .tokens = c + 1};
@@ -209,9 +209,7 @@ static err_t open_inputs(struct sft *sft)
     TRY(tokenizer_load(directory, &sft->tokenizer));
     sft->files = checkpoint_tokenizer(directory);
     const struct model_config *config = &sft->model->config;
-    TRY(err_wrap(
-        tokenizer_check(sft->tokenizer, config->V, config->eos_count ? config->eos[0] : -1),
-        "sft.model '%s'", directory));
+    TRY(err_wrap(tokenizer_check(sft->tokenizer, config), "sft.model '%s'", directory));
     if (!config->eos_count)
         return err_new(
             ERR_INVALID,

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-struct misfit_rules misfit_rules(const struct recipe *recipe, uint32_t vocabulary, uint32_t longest)
+struct misfit_rules misfit_rules(const struct recipe *recipe, struct misfit_vocabulary vocabulary,
+                                 uint32_t longest)
 {
     return (struct misfit_rules){.recipe = recipe,
                                  .run = recipe->run.name,
@@ -19,6 +20,25 @@ struct misfit_rules misfit_rules(const struct recipe *recipe, uint32_t vocabular
                                  .trained_needs = settings_trained_columns(recipe)};
 }
 
+/* The first of the tokens that the model cannot read or draw. */
+static const char *misfit_tokens(const struct misfit_rules *o, const char *where,
+                                 const uint32_t *token, uint32_t tokens, char why[MISFIT_WHY])
+{
+    for (uint32_t t = 0; t < tokens; t++) {
+        const struct misfit_vocabulary *v = &o->vocabulary;
+        const bool outside = token[t] >= v->size;
+        if (!outside && !token_ranges_have(v->vacant, v->vacants, (int32_t)token[t]))
+            continue;
+        if (outside)
+            snprintf(why, MISFIT_WHY, "%stoken %u is outside the vocabulary of %u", where, token[t],
+                     v->size);
+        else
+            snprintf(why, MISFIT_WHY, "%stoken %u is none of the tokenizer's", where, token[t]);
+        return why;
+    }
+    return NULL;
+}
+
 static const char *misfit_completion(const struct misfit_rules *o, const struct group *group,
                                      uint32_t i, char why[MISFIT_WHY])
 {
@@ -28,13 +48,9 @@ static const char *misfit_completion(const struct misfit_rules *o, const struct 
                  group->prompt_tokens, c->tokens, o->longest);
         return why;
     }
-    for (uint32_t t = 0; t < c->tokens; t++)
-        if (c->token[t] >= o->vocabulary) {
-            snprintf(why, MISFIT_WHY, "completion %u: token %u is outside the vocabulary of %u", i,
-                     c->token[t], o->vocabulary);
-            return why;
-        }
-    return NULL;
+    char where[40];
+    snprintf(where, sizeof where, "completion %u: ", i);
+    return misfit_tokens(o, where, c->token, c->tokens, why);
 }
 
 /* The first column of the set that completion i lacks, and whose fault that may be. */
@@ -123,12 +139,8 @@ const char *misfit(const struct misfit_rules *o, const struct group *group, char
         snprintf(why, MISFIT_WHY, "sampled at temperature %g; generator.temperature is %g",
                  (double)group->temperature, (double)o->temperature);
     else {
-        for (uint32_t t = 0; t < group->prompt_tokens; t++)
-            if (group->prompt_token[t] >= o->vocabulary) {
-                snprintf(why, MISFIT_WHY, "prompt token %u is outside the vocabulary of %u",
-                         group->prompt_token[t], o->vocabulary);
-                return why;
-            }
+        if (misfit_tokens(o, "prompt ", group->prompt_token, group->prompt_tokens, why))
+            return why;
         for (uint32_t i = 0; i < group->completions; i++)
             if (misfit_completion(o, group, i, why))
                 return why;

@@ -198,11 +198,12 @@ static inline struct scene *scene_new(const char *objective, const char *referen
     assert_ok(storage_start(&storage, &s->storage));
     assert_ok(storage_call(s->storage, lease_some, s));
     hello_put(&s->hello, "rewarder.scorers", "exact");
-    s->ingest = ingest_new(&(struct ingest_options){.storage = s->storage,
-                                                    .loop = s->loop,
-                                                    .hello = &s->hello,
-                                                    .rules = misfit_rules(s->recipe, 50, 16),
-                                                    .evaluated = evaluating_take});
+    s->ingest = ingest_new(&(struct ingest_options){
+        .storage = s->storage,
+        .loop = s->loop,
+        .hello = &s->hello,
+        .rules = misfit_rules(s->recipe, (struct misfit_vocabulary){50}, 16),
+        .evaluated = evaluating_take});
     struct rpc_service services[] = {ingest_service(s->ingest)};
     struct rpc_server_options server = {.address = "127.0.0.1:0", RPC_SERVICES(services)};
     assert_ok(rpc_server_start(s->rpc, &server, &s->server));

@@ -222,7 +222,83 @@ static void what_is_cancelled_or_dropped_comes_back_to_its_owner(void **state)
     assert_int_equal(decoder_figures(decoder).active_slots, 0);
 }
 
-TESTS(cmocka_unit_test(requests_wait_for_slots_and_change_nothing),
+/* The directory's model gets rows without a token that an unmasked draw would take, and a list of
+ * end tokens of which the first is an ordinary one. */
+static const char *padded_directory(int rows, const char *generation)
+{
+    const char *directory = make_directory();
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = NULL;
+    SCOPED(model) wide = NULL;
+    SCOPED_MEM char *path = file_join(directory, "generation_config.json");
+    assert_ok(model_load(be, directory, &model));
+    wide = padded_model(model, rows);
+    assert_ok(model_save(wide, directory));
+    if (generation)
+        assert_ok(file_write(path, generation, strlen(generation)));
+    return directory;
+}
+
+static void rows_without_a_token_are_not_drawn(void **state)
+{
+    (void)state;
+    static const struct sampling ways[] = {
+        {.temperature = 1, .seed = 3},
+        {.temperature = 0, .seed = 3},
+        {.temperature = 0, .repetition_penalty = 1.3, .seed = 3},
+        {.temperature = 0.7, .top_p = 0.9, .repetition_penalty = 1.1, .seed = 3}};
+    struct decoder_options narrow = options_of(make_directory());
+    struct decoder_options wide = options_of(padded_directory(5, NULL));
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        narrow.sampling = wide.sampling = ways[way];
+        SCOPED(decoder) a = open(&narrow);
+        SCOPED(decoder) b = open(&wide);
+        assert_int_equal(decoder_model(a)->vacants, 0);
+        assert_int_equal(decoder_model(b)->vacants, 1);
+        for (uint64_t i = 0; i < REQUESTS; i++) {
+            assert_ok(admit(a, i, "", NULL));
+            assert_ok(admit(b, i, "", NULL));
+            SCOPED(decoded) want = next(a);
+            SCOPED(decoded) got = next(b);
+            assert_same(got, want);
+        }
+    }
+}
+
+/* Token 2 is the letter a. */
+static void any_token_of_a_list_ends(void **state)
+{
+    (void)state;
+    struct decoder_options options = options_of(padded_directory(5, "{\"eos_token_id\": [2, 1]}"));
+    SCOPED(decoder) decoder = open(&options);
+    SCOPED(decoder) none = NULL;
+    int ended[3] = {0};
+    for (uint64_t i = 0; i < 40; i++) {
+        assert_ok(admit(decoder, i, "", NULL));
+        SCOPED(decoded) decoded = next(decoder);
+        for (int k = 0; k < K; k++) {
+            const struct decoded_completion *c = &decoded->completion[k];
+            const int32_t last = c->token[c->tokens - 1];
+            for (int t = 0; t + 1 < c->tokens; t++)
+                assert_true(c->token[t] != 1 && c->token[t] != 2);
+            assert_int_equal(c->finish == ENGINE_EOS, last == 1 || last == 2);
+            assert_null(strchr(c->text, 'a'));
+            ended[c->finish == ENGINE_EOS ? last : 0]++;
+        }
+    }
+    assert_true(ended[1] > 0 && ended[2] > 0);
+    options.directory = padded_directory(5, "{\"eos_token_id\": [1, 20]}");
+    assert_err(ERR_PRECONDITION,
+               "generation_config.json: 'eos_token_id' 20 has no token: the tokenizer has 18",
+               decoder_open(&options, &none));
+    options.directory = padded_directory(5, "{\"eos_token_id\": [1, 23]}");
+    assert_err(ERR_INVALID, "generation_config.json: 'eos_token_id' 23 is outside the vocabulary",
+               decoder_open(&options, &none));
+}
+
+TESTS(cmocka_unit_test(rows_without_a_token_are_not_drawn),
+      cmocka_unit_test(any_token_of_a_list_ends),
+      cmocka_unit_test(requests_wait_for_slots_and_change_nothing),
       cmocka_unit_test(rows_say_how_long_and_long_ones_are_refused),
       cmocka_unit_test(a_completion_stands_still_and_goes_on_to_the_same_bits),
       cmocka_unit_test(what_is_cancelled_or_dropped_comes_back_to_its_owner))

@@ -73,6 +73,23 @@ static void ids_differ_by_every_part(void **)
     scene_close(&s);
 }
 
+/* A softmax that leaves ids out has other bits; older builds left none out. */
+static void ids_without_a_token_are_part_of_both(void **)
+{
+    struct scene s = scene_open(1);
+    const struct token_range vacant[] = {{3, 1}, {30, 7}};
+    s.model->vacant = mem_copy(vacant, sizeof vacant);
+    s.model->vacants = 2;
+    SCOPED_MEM char *forward = model_forward_id(s.model);
+    SCOPED_MEM char *training = model_training_id(s.model);
+    assert_string_equal(forward, "backend=cpu kernels=2 kv=fp32 vacant=8");
+    assert_non_null(strstr(training, "kv=fp32 vacant=8 layout="));
+    assert_true(model_same_forward(s.model, forward));
+    assert_false(model_same_forward(s.model, NULL));
+    assert_false(model_same_forward(s.model, "backend=cpu kernels=2 kv=fp32"));
+    scene_close(&s);
+}
+
 /* Groups of builds that wrote no id came from the CPU's kernels of that time. They are compared as
  * long as ours are those. */
 static void an_unnamed_forward_is_that_of_older_builds(void **)
@@ -100,5 +117,6 @@ static void what_is_not_repeatable_equals_nothing(void **)
 
 TESTS(cmocka_unit_test(the_cpu_is_the_same_on_every_machine),
       cmocka_unit_test(ids_differ_by_every_part),
+      cmocka_unit_test(ids_without_a_token_are_part_of_both),
       cmocka_unit_test(an_unnamed_forward_is_that_of_older_builds),
       cmocka_unit_test(what_is_not_repeatable_equals_nothing))

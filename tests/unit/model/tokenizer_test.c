@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/files/config.h"
 #include "model/text/pretoken.h"
 #include "model/text/tokenizer.h"
 #include "model/text/unicode.h"
@@ -201,24 +202,107 @@ static void encoding_is_bounded(void **state)
     assert_err(ERR_INVALID, "no token for byte 0x51 ('Q')",
                tokenizer_encode(seen, "Q", 1, 4, ids, &count));
     SCOPED_VALUE(bytes) out = {0};
-    assert_err(ERR_RANGE, "600", tokenizer_decode(tokenizer, (int32_t[]){5, 600}, 2, true, &out));
     assert_err(ERR_RANGE, "-1", tokenizer_decode(tokenizer, (int32_t[]){-1}, 1, true, &out));
     assert_int_equal(out.len, 0);
+}
+
+/* Golden gpt2's 600 tokens and an added one far behind them. */
+static struct tokenizer *with_a_hole(void)
+{
+    SCOPED_JSON json_t *json = NULL;
+    struct tokenizer *tokenizer = NULL;
+    assert_ok(json_read_file(GOLDEN "gpt2/tokenizer.json", 1 << 20, &json));
+    json_array_append_new(json_object_get(json, "added_tokens"),
+                          json_pack("{s:i, s:s, s:b, s:b}", "id", 605, "content", "<far>",
+                                    "special", 1, "normalized", 0));
+    SCOPED_MEM char *text = json_to_text(json);
+    assert_ok(tokenizer_parse(text, strlen(text), "{}", 2, "holes", &tokenizer));
+    return tokenizer;
+}
+
+static void assert_vacant(const struct tokenizer *tokenizer, int V, const struct token_range *want,
+                          int ranges)
+{
+    struct token_range *got = NULL;
+    assert_int_equal(tokenizer_vacant(tokenizer, V, &got), ranges);
+    for (int i = 0; i < ranges; i++)
+        assert_true(got[i].first == want[i].first && got[i].count == want[i].count);
+    for (int id = -1; id <= V; id++) { // by its own way
+        bool in = false;
+        for (int i = 0; i < ranges; i++)
+            in = in || (id >= want[i].first && id < want[i].first + want[i].count);
+        assert_int_equal(token_ranges_have(got, ranges, id), in);
+    }
+    mem_free(got);
+}
+
+static void ids_without_a_token_are_found_and_have_no_text(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer) whole = load("gpt2");
+    SCOPED(tokenizer) holes = with_a_hole();
+    const struct token_range hole = {600, 5}, both[] = {{600, 5}, {606, 34}};
+    assert_vacant(whole, 600, NULL, 0);
+    assert_vacant(whole, 640, &(struct token_range){600, 40}, 1);
+    assert_int_equal(tokenizer_vocab(holes), 606);
+    assert_vacant(holes, 606, &hole, 1);
+    assert_vacant(holes, 640, both, 2);
+    SCOPED_VALUE(bytes) all = {0}, plain = {0};
+    const int32_t ids[] = {70, 602, 605, 71, 639, INT32_MAX};
+    assert_ok(tokenizer_decode(holes, ids, 6, false, &all));
+    assert_ok(tokenizer_decode(whole, (int32_t[]){70, 71}, 2, false, &plain));
+    assert_int_equal(all.len, plain.len + 5);
+    assert_non_null(memmem(all.data, all.len, "<far>", 5));
+}
+
+static err_t check(const struct tokenizer *tokenizer, int V, int a, int b)
+{
+    struct model_config config = config_default(V, 64, 48, 2, 4, 2, 96, true);
+    config.eos[0] = a;
+    config.eos[1] = b;
+    config.eos_count = b >= 0 ? 2 : a >= 0;
+    return tokenizer_check(tokenizer, &config);
+}
+
+static int end_of(const struct tokenizer *tokenizer, int a, int b)
+{
+    struct model_config config = {.eos = {a, b}, .eos_count = b >= 0 ? 2 : a >= 0};
+    return tokenizer_end(tokenizer, &config);
 }
 
 static void another_vocabularys_tokenizer_is_found(void **state)
 {
     (void)state;
     SCOPED(tokenizer) tokenizer = load("gpt2");
+    SCOPED(tokenizer) holes = with_a_hole();
     assert_int_equal(tokenizer_vocab(tokenizer), 600);
-    assert_ok(tokenizer_check(tokenizer, 600, 1));
-    assert_ok(tokenizer_check(tokenizer, 640, -1));
-    assert_ok(tokenizer_check(tokenizer, 640, 0)); // another special token
-    assert_err(ERR_PRECONDITION, "it has 600 tokens, the model 599",
-               tokenizer_check(tokenizer, 599, 1));
-    assert_err(ERR_PRECONDITION, "end token is 1, the model's is 7",
-               tokenizer_check(tokenizer, 600, 7));
-    assert_err(ERR_PRECONDITION, "the model's is 601", tokenizer_check(tokenizer, 602, 601));
+    assert_ok(check(tokenizer, 600, 1, -1));
+    assert_ok(check(tokenizer, 640, -1, -1));
+    assert_ok(check(tokenizer, 640, 0, -1)); // another special token
+    assert_ok(check(tokenizer, 640, 7, 1));  // a list may begin with an ordinary one
+    assert_ok(check(tokenizer, 640, 7, 0));
+    assert_err(ERR_PRECONDITION, "it has 600 tokens, the model 599", check(tokenizer, 599, 1, -1));
+    assert_err(ERR_PRECONDITION, "end token is 1, the model's is 7 (config.json)",
+               check(tokenizer, 600, 7, -1));
+    assert_err(ERR_PRECONDITION, "end token is 1, the model's is 7", check(tokenizer, 600, 7, 8));
+    assert_err(ERR_PRECONDITION,
+               "config.json: 'eos_token_id' 601 has no token: the tokenizer has 600",
+               check(tokenizer, 602, 1, 601));
+    assert_err(ERR_PRECONDITION, "'eos_token_id' 602 has no token", check(holes, 606, 602, -1));
+    assert_ok(check(holes, 606, 605, -1)); // it names no end token of its own
+}
+
+/* Of a list: the tokenizer's, else the first special one, else the first. */
+static void one_end_token_is_written(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer) tokenizer = load("gpt2");
+    assert_int_equal(end_of(tokenizer, -1, -1), -1);
+    assert_int_equal(end_of(tokenizer, 1, -1), 1);
+    assert_int_equal(end_of(tokenizer, 7, 1), 1);
+    assert_int_equal(end_of(tokenizer, 0, 1), 1);
+    assert_int_equal(end_of(tokenizer, 7, 0), 0);
+    assert_int_equal(end_of(tokenizer, 7, 8), 7);
 }
 
 /* Golden gpt2 with one member replaced: path is "model/type", value JSON text, or NULL to remove
@@ -339,6 +423,8 @@ TESTS(cmocka_unit_test(ids_equal_those_of_tokenizers), cmocka_unit_test(saved_is
       cmocka_unit_test(special_tokens_are_skipped_on_request),
       cmocka_unit_test(classes_of_code_points), cmocka_unit_test(utf8_is_strict),
       cmocka_unit_test(encoding_is_bounded),
+      cmocka_unit_test(ids_without_a_token_are_found_and_have_no_text),
       cmocka_unit_test(another_vocabularys_tokenizer_is_found),
+      cmocka_unit_test(one_end_token_is_written),
       cmocka_unit_test(what_is_not_supported_is_refused_by_name),
       cmocka_unit_test(damaged_files_are_refused))

@@ -136,8 +136,9 @@ static void greedy_takes_the_first_of_the_largest(void **state)
         assert_int_equal(draw[0].token, 2);
         assert_true(draw[0].mass == 1 && draw[0].share == 1);
         assert_near(draw[0].logp, -log(2), 0.01);
-        for (int i = 0; i < 2 * ROWS; i++) // sampling takes tokens that are impossible as they are
-            assert_int_equal(draw[i].finite, i == 0 || i == ROWS || i == 2 * ROWS - 1);
+        for (int i = 0; i < 2 * ROWS; i++) // tokens at -infinity are taken as they are
+            assert_int_equal(draw[i].finite, i % ROWS == 0 || i % ROWS == ROWS - 1);
+        assert_true(draw[ROWS - 1].token == 1 && draw[ROWS - 1].share == 1);
         assert_true(draw[2 * ROWS - 1].token == 1 && draw[2 * ROWS - 1].share == 0.5);
         guarded_free_all();
     }
