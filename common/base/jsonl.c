@@ -14,6 +14,7 @@ struct jsonl {
     char *path;
     struct digest digest;
     uint64_t rows;
+    size_t longest;
     uint64_t
         *begin; // (rows + 1) offsets; the last one: the file's length, as if a line began there
 };
@@ -47,6 +48,7 @@ static err_t add_row(struct scan *scan, uint64_t end)
     if (!jsonl->rows)
         jsonl->begin[0] = json_mark(text, len);
     jsonl->begin[++jsonl->rows] = end;
+    jsonl->longest = len > jsonl->longest ? len : jsonl->longest;
     bytes_clear(&scan->line);
     return OK;
 }
@@ -129,6 +131,11 @@ const char *jsonl_path(const struct jsonl *jsonl)
 struct digest jsonl_digest(const struct jsonl *jsonl)
 {
     return jsonl->digest;
+}
+
+size_t jsonl_longest(const struct jsonl *jsonl)
+{
+    return jsonl->longest;
 }
 
 static err_t changed(const struct jsonl *jsonl, uint64_t i)

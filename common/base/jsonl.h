@@ -25,6 +25,7 @@ struct jsonl;
 err_t jsonl_open(const char *path, struct jsonl **ret);
 uint64_t jsonl_rows(const struct jsonl *jsonl);
 const char *jsonl_path(const struct jsonl *jsonl);
+size_t jsonl_longest(const struct jsonl *jsonl);       // bytes of the longest row
 struct digest jsonl_digest(const struct jsonl *jsonl); // of all bytes
 
 /* Appends row i < rows. DATA_LOSS: the file has changed since it was opened. */

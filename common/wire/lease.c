@@ -17,7 +17,7 @@ typedef Rlhfd__V1__Grant PbGrant;
  * parts. */
 static const struct wire_bounds REQUEST_BOUNDS = {8 << 20,
                                                   32 + 6 * LEASE_IDS_MAX + 3 * HELLO_SETTINGS_MAX};
-static const struct wire_bounds REPLY_BOUNDS = {64 << 20,
+static const struct wire_bounds REPLY_BOUNDS = {LEASE_REPLY_MAX_BYTES,
                                                 32 + 14 * LEASE_GRANTS_MAX + LEASE_IDS_MAX};
 
 static ProtobufCBinaryData view_digest(const struct digest *digest)

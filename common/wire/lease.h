@@ -16,6 +16,8 @@
 
 /* Limits of one message. */
 enum { LEASE_GRANTS_MAX = 4096, LEASE_IDS_MAX = 1 << 16, LEASE_ROW_MAX_BYTES = 4 << 20 };
+/* Of a reply, and of the rows in one: with a row more it still is within its limit. */
+enum { LEASE_REPLY_MAX_BYTES = 64 << 20, LEASE_ROWS_BYTES = 32 << 20 };
 
 /* How far a generator is with one lease. */
 struct lease_progress {

@@ -68,10 +68,12 @@ static size_t most_held(const struct prompts *prompts)
 
 static uint32_t wanted(const struct prompts *prompts)
 {
-    size_t most = most_held(prompts);
-    if (!prompts->serving || prompts->draining || prompts->over || prompts->held.count >= most)
+    const size_t most = most_held(prompts), held = prompts->held.count;
+    const size_t known = held + prompts->finished.count; // what a hello lists
+    if (!prompts->serving || prompts->draining || prompts->over || held >= most ||
+        known >= HELD_MAX)
         return 0;
-    return (uint32_t)(most - prompts->held.count);
+    return (uint32_t)(most - held < HELD_MAX - known ? most - held : HELD_MAX - known);
 }
 
 /* As many again as are decoded at once: some are always on their way. */
@@ -319,7 +321,7 @@ err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
     prompts->hello = loop_timer_new(options->loop, on_hello, prompts);
     struct rpc_stream_options stream = {.channel = {.target = options->learner,
                                                     .security = options->security,
-                                                    .max_recv_bytes = 64 << 20},
+                                                    .max_recv_bytes = LEASE_REPLY_MAX_BYTES},
                                         .method = &lease};
     struct rpc_stream_handlers handlers = {.up = on_up, .message = on_message, .down = on_down};
     TRY(rpc_stream_open(options->rpc, &stream, &handlers, prompts, &prompts->stream));

@@ -88,7 +88,7 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
     if (lessee->lineage != store_lineage(store)) // it gets this lineage's weights first
         return OK;
     struct store_holder holder = {lessee->generator, lessee->term};
-    size_t want = lessee->want < LEASE_GRANTS_MAX ? lessee->want : LEASE_GRANTS_MAX;
+    size_t want = lessee_room(lessee, jsonl_longest(leasing->options.data));
     err_t failed = store_lease(store, &holder, lessee->version, want, clock_ms(), &grants);
     if (err_code(failed) ==
         ERR_PRECONDITION) { // weights of another history: it waits for newer ones
@@ -140,7 +140,7 @@ static err_t settle(void *arg, struct store *store)
             TRY(grant_to(leasing, l, store));
         if (is_over(leasing))
             tell_over(leasing, l);
-        else if (may && l->evaluation_want)
+        else if (may && l->evaluation_want && !rpc_call_full(l->call))
             TRY(grant_evaluation(leasing, l));
     }
     lessees_tell_revoked(leasing, store);

@@ -44,6 +44,16 @@ void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
     rpc_message_free(message);
 }
 
+size_t lessee_room(const struct lessee *lessee, size_t row_bytes)
+{
+    size_t most = LEASE_ROWS_BYTES / (row_bytes ? row_bytes : 1);
+    if (most > LEASE_GRANTS_MAX)
+        most = LEASE_GRANTS_MAX;
+    if (rpc_call_full(lessee->call))
+        return 0;
+    return lessee->want < most ? lessee->want : most;
+}
+
 void lessee_hold(struct lessee *lessee, bool holds)
 {
     if (lessee->holds == holds || lessee->asked)

@@ -9,9 +9,6 @@
 #include "weights/publisher.h"
 #include <inttypes.h>
 
-/* Rows in one reply: as much as a generator may receive, whatever their length. */
-enum { REPLY_ROW_BYTES = 32 << 20 };
-
 /* A version to be evaluated, with its weights. */
 struct due {
     struct evaluating *evaluating;
@@ -205,7 +202,7 @@ err_t evaluating_lease(struct evaluating *e, uint64_t stream, uint32_t lineage, 
     if (!e || !e->now || lineage != evaluation_what(e->now)->lineage ||
         version != evaluation_what(e->now)->version)
         return OK;
-    while (reply->grants < want && reply->grants < LEASE_GRANTS_MAX && bytes < REPLY_ROW_BYTES &&
+    while (reply->grants < want && reply->grants < LEASE_GRANTS_MAX && bytes < LEASE_ROWS_BYTES &&
            evaluation_lease(e->now, stream, clock_ms(), &row))
         TRY(add_grant(e, row, reply, &bytes));
     return OK;
