@@ -335,6 +335,7 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
         TRY(begin(leasing, arrival, store, &lessee));
     if (!lessee)
         return OK;
+    lessee->heard_ms = clock_ms();
     lessee->lineage = request->lineage;
     lessee->version = request->version;
     lessee->want = request->want;

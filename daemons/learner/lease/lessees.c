@@ -15,6 +15,9 @@
  * generator is as fast. */
 enum { RATE_S = 2, SLACK_S = 10, TOKENS_PER_S_MAX = 100000000 };
 enum { LOSSES = 64 }; // lines a minute: a rack may go at once
+/* Generators say something four times a second. A connection that is cut silently is closed after
+ * 10 to 30 s, each at a time of its own. */
+enum { SILENT_MS = 5000 };
 
 #define REVOKED(why)                                                                               \
     METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_leases_revoked_total",                             \
@@ -164,11 +167,13 @@ static void note_holder(void *arg, const struct store_holder *holder)
                      leasing->absences.began_ms);
 }
 
-/* On hold nobody decodes, and when leasing is closed nobody is granted anything. */
+/* On hold nobody decodes, and when leasing is closed nobody is granted anything. One that is silent
+ * may have been cut off together with those whose streams are closed. */
 static bool has_company(const struct leasing *leasing, bool held)
 {
+    const int64_t now_ms = clock_ms();
     const struct lessee *l = leasing->first;
-    while (l && l->leaves)
+    while (l && (l->leaves || now_ms - l->heard_ms > SILENT_MS))
         l = l->next;
     return l && !held && !leasing->closed;
 }

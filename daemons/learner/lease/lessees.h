@@ -25,6 +25,7 @@ struct lessee {
     bool holds;                                      // last report: its decoding stands still
     bool asked;                                      // has been asked to change `holds` since then
     const char *waits_for;                           // as in leasing_worker
+    int64_t heard_ms;                                // its last message came
     double since_s;                                  // connected
     double rate_s, rate_tokens, tokens_per_s;        // tokens at rate_s, and since
     uint64_t number;                                 // names the stream to the evaluation

@@ -169,6 +169,12 @@ static void workers_are_known_by_the_learner(void **state)
     assert_int_equal(g.answering, 1);
     assert_near(g.tokens, 100, 1e-9);
     assert_near(g.version_most, 7, 0);
+    json_object_set_new(json_array_get(json_object_get(two, "workers"), 0), "state",
+                        json_string("LOST"));
+    ring_state_workers(&ring, two, 12500);
+    assert_int_equal(ring_state_figures(&ring).kind[RING_GENERATOR].answering, 0);
+    ring_state_workers(&ring, one, 12600);
+    assert_int_equal(ring_state_figures(&ring).kind[RING_GENERATOR].answering, 1);
     ring_state_workers(&ring, none, 13000);
     g = ring_state_figures(&ring).kind[RING_GENERATOR];
     assert_int_equal(g.count, 1);
