@@ -34,16 +34,26 @@ size_t json_mark(const char *text, size_t len)
     return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
 
-err_t json_parse(const char *text, size_t len, const char *name, json_t **ret)
+static err_t parse(const char *text, size_t len, const char *name, size_t flags, json_t **ret)
 {
     json_error_t error;
     const size_t mark = json_mark(text, len);
-    json_t *value =
-        json_loadb(text + mark, len - mark, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *value = json_loadb(text + mark, len - mark,
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, &error);
     if (!value)
         return not_json(text, len, name, &error);
     *ret = value;
     return OK;
+}
+
+err_t json_parse(const char *text, size_t len, const char *name, json_t **ret)
+{
+    return parse(text, len, name, 0, ret);
+}
+
+err_t json_parse_nul(const char *text, size_t len, const char *name, json_t **ret)
+{
+    return parse(text, len, name, JSON_ALLOW_NUL, ret);
 }
 
 err_t json_read_file(const char *path, size_t max_bytes, json_t **ret)

@@ -24,6 +24,8 @@ static inline void json_scoped_free(json_t **p)
  * column. A byte order mark of UTF-8 is skipped; json_mark is its length, or 0. */
 size_t json_mark(const char *text, size_t len);
 err_t json_parse(const char *text, size_t len, const char *name, json_t **ret);
+/* The same, and its strings may hold U+0000: read them by json_string_length. */
+err_t json_parse_nul(const char *text, size_t len, const char *name, json_t **ret);
 err_t json_read_file(const char *path, size_t max_bytes, json_t **ret);
 
 /* Typed members of an object. INVALID names the object, the key, its value and the allowed ones.

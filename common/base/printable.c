@@ -35,6 +35,33 @@ bool utf8_is(const char *text)
     return true;
 }
 
+/* Bytes of the beginning of a character that stands here without its end, at least 1. */
+static size_t part(const unsigned char *p, size_t len)
+{
+    const bool leads = p[0] >= 0xc2 && p[0] <= 0xf4;
+    const size_t bytes = !leads ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    const unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    const unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    size_t n = 1;
+    while (n < bytes && n < len && p[n] >= (n == 1 ? low : 0x80) && p[n] <= (n == 1 ? high : 0xbf))
+        n++;
+    return n;
+}
+
+void utf8_put(struct bytes *ret, const void *data, size_t len)
+{
+    const char *text = data;
+    uint32_t point;
+    for (size_t i = 0, step; i < len; i += step) {
+        if ((step = utf8_point(text + i, len - i, &point))) {
+            bytes_put(ret, text + i, step);
+        } else {
+            bytes_text(ret, "\xef\xbf\xbd");
+            step = part((const unsigned char *)text + i, len - i);
+        }
+    }
+}
+
 static bool is_control(uint32_t point)
 {
     const bool turns = (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);

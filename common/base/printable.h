@@ -1,4 +1,4 @@
-/* Text from outside as a terminal may see it, and whether text is UTF-8. Any thread.
+/* Text from outside as a terminal may see it, and bytes as UTF-8. Any thread.
  *
  *     printable(&line, "a\x1b[2J\n", 6, "\n");        -- a\x1b[2J and the line break, which is kept
  *
@@ -19,3 +19,7 @@ char *printable_text(const char *text, const char *kept);
  * surrogates). */
 size_t utf8_point(const char *text, size_t len, uint32_t *ret_point);
 bool utf8_is(const char *text);
+
+/* Appends bytes as UTF-8, as the decode of tokenizers and of Python does. The beginning of a
+ * character without its end becomes one U+FFFD, as does any other byte that belongs to none. */
+void utf8_put(struct bytes *ret, const void *data, size_t len);

@@ -88,18 +88,6 @@ static err_t skip_too_long(const struct decoder *decoder, struct prompt_set *set
     return OK;
 }
 
-/* The text as JSON has it. Bytes that are no UTF-8 are replaced, as tokenizers' decode does. */
-static json_t *json_text(const struct decoded_completion *c)
-{
-    json_t *text = json_stringn(c->text, c->text_len);
-    if (text)
-        return text;
-    SCOPED_MEM char *ascii = mem_array(c->text_len + 1, 1);
-    for (size_t i = 0; i < c->text_len; i++)
-        ascii[i] = c->text[i] > 0 ? c->text[i] : '?';
-    return json_stringn(ascii, c->text_len);
-}
-
 static json_t *line_of(const struct prompt *prompt, const struct decoded_completion *c,
                        int completion)
 {
@@ -110,7 +98,7 @@ static json_t *line_of(const struct prompt *prompt, const struct decoded_complet
         logp += (double)c->logp[i];
     }
     return json_pack("{s:O, s:o, s:i, s:o, s:b, s:f, s:i, s:i}", "row", prompt->row, "text",
-                     json_text(c), "tokens", c->tokens, "ids", ids, "ended",
+                     json_stringn(c->text, c->text_len), "tokens", c->tokens, "ids", ids, "ended",
                      c->finish != ENGINE_LENGTH, "logp", logp, "prompt", (int)prompt->number,
                      "completion", completion);
 }

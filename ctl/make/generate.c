@@ -41,9 +41,13 @@ err_t command_generate(int argc, char **argv)
     TRY(complete(decoder, &set, &collected));
     if (!prompt)
         return collected_write(stdout, &collected);
-    const char *text = json_string_value(json_object_get(collected.line[0], "text"));
-    SCOPED_MEM char *shown =
-        isatty(STDOUT_FILENO) ? printable_text(text, "\n\t") : mem_string(text);
-    puts(shown);
+    const json_t *text = json_object_get(collected.line[0], "text");
+    SCOPED_VALUE(bytes) shown = {0};
+    if (isatty(STDOUT_FILENO))
+        printable(&shown, json_string_value(text), json_string_length(text), "\n\t");
+    else
+        bytes_put(&shown, json_string_value(text), json_string_length(text));
+    bytes_text(&shown, "\n");
+    fwrite(shown.data, 1, shown.len, stdout);
     return OK;
 }

@@ -136,7 +136,7 @@ static size_t take_scored(FILE *out, struct collected *c)
     size_t capacity = 0, i = 0;
     for (; i < c->set->count * (size_t)c->completions; i++) {
         ssize_t len = getline(&text, &capacity, out);
-        json_t *line = len > 0 ? json_loadb(text, (size_t)len, 0, NULL) : NULL;
+        json_t *line = len > 0 ? json_loadb(text, (size_t)len, JSON_ALLOW_NUL, NULL) : NULL;
         if (!line)
             break;
         json_decref(c->line[i]);

@@ -107,7 +107,7 @@ err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
         if (len > LINE_MAX_BYTES)
             return err_new(ERR_RANGE, "%s: %zd bytes; at most %d are allowed", name, len,
                            LINE_MAX_BYTES);
-        TRY(json_parse(text, (size_t)len, name, &line));
+        TRY(json_parse_nul(text, (size_t)len, name, &line)); // a text may hold it
         TRY(score_line(&desk, line, name));
         SCOPED_MEM char *result = json_to_text(line);
         if (fprintf(out, "%s\n", result) < 0)

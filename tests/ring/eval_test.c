@@ -142,7 +142,7 @@ static struct line evaluated_apart(const struct ring *ring, int version)
     struct line sum = {.version = version};
     double count = 0;
     for (char *l = strtok_r(text, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest), count++) {
-        SCOPED_JSON json_t *o = json_loads(l, 0, NULL);
+        SCOPED_JSON json_t *o = json_loads(l, JSON_ALLOW_NUL, NULL);
         assert_non_null(o);
         sum.reward += number(o, "reward");
         sum.length += number(o, "tokens");
@@ -260,7 +260,48 @@ static void a_prompt_that_cannot_be_decoded_is_counted(void **state)
     }
 }
 
-TESTS(cmocka_unit_test(training_is_the_same_with_and_without),
+/* A new model whose tokens are single bytes, zero among them: hardly a completion is UTF-8. */
+static struct ring prepare_bytes(void)
+{
+    struct ring ring = ring_prepare(&(struct ring_options){
+        .rounds = ROUNDS,
+        .groups = 8,
+        .lag = 0,
+        .scorers = "[{kind: length, unit: characters, min: 1, max: 4, weight: 0.5, success: 0}, "
+                   "{kind: format, pattern: '(?s).{7,8}', weight: 0.5}]",
+        .extra = "eval: {every: 5, prompts: 50}\n"});
+    SCOPED_MEM char *rows = file_join(ring.directory, "train.jsonl");
+    SCOPED_MEM char *recipe = file_text(ring.recipe);
+    ring.model = testing_path(ring.directory, "bytes");
+    assert_int_equal(process_run(NULL, RUN_MS, "rlhfctl", "tokenizer", "train", rows, "--vocab",
+                                 "258", "--out", ring.model, NULL),
+                     0);
+    assert_int_equal(process_run(NULL, RUN_MS, "rlhfctl", "model", "new", ring.model, "--layers",
+                                 "2", "--width", "32", "--heads", "2", "--ff", "64",
+                                 "--max-positions", "256", NULL),
+                     0);
+    char *name = strstr(recipe, "path: model}");
+    assert_non_null(name);
+    memcpy(name, "path: bytes}", 12);
+    assert_ok(file_write(ring.recipe, recipe, strlen(recipe)));
+    return ring;
+}
+
+static void bytes_that_are_no_text_score_alike(void **state)
+{
+    (void)state;
+    struct ring ring = prepare_bytes();
+    write_prompts(&ring, 60);
+    struct process up = start(&ring);
+    assert_ends(&ring, &up);
+    struct lines lines = read_lines(&ring);
+    assert_accounted(&lines, 50);
+    assert_same_apart(&ring, &lines);
+    assert_true(lines.at[0].success > 0.5); // as characters, not as bytes that match nothing
+}
+
+TESTS(cmocka_unit_test(bytes_that_are_no_text_score_alike),
+      cmocka_unit_test(training_is_the_same_with_and_without),
       cmocka_unit_test(a_killed_generator_loses_no_evaluation),
       cmocka_unit_test(a_killed_learner_evaluates_no_version_twice),
       cmocka_unit_test(a_prompt_that_cannot_be_decoded_is_counted))

@@ -1,5 +1,6 @@
 #include "model/text/stops.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include <string.h>
 
 static err_t add_token(struct stops *stops, int32_t token)
@@ -84,11 +85,12 @@ bool stops_reached(void *arg, const int32_t *token, int tokens)
 
 err_t stops_text(const struct stops *stops, const struct engine_completion *c, struct bytes *ret)
 {
-    const size_t begin = ret->len;
     const int kept = c->finish == ENGINE_EOS ? c->tokens - 1 : c->tokens;
-    TRY(tokenizer_decode(stops->tokenizer, c->token, (size_t)kept, true, ret));
+    SCOPED_VALUE(bytes) text = {0};
+    TRY(tokenizer_decode(stops->tokenizer, c->token, (size_t)kept, true, &text));
     if (c->finish == ENGINE_STOP)
-        ret->len = begin + stops_cut(stops, ret->data + begin, ret->len - begin);
+        text.len = stops_cut(stops, text.data, text.len);
+    utf8_put(ret, text.data, text.len);
     return OK;
 }
 

@@ -42,7 +42,8 @@ bool stops_reached(void *stops, const int32_t *token, int tokens);
 size_t stops_cut(const struct stops *stops, const void *text, size_t len);
 
 /* Appends a finished completion's text: without the end token, and up to the stop text that ended
- * it. */
+ * it. This is the one way from tokens to the text that is scored, in a ring and apart. The text is
+ * UTF-8, as JSON has it: a cut character becomes U+FFFD. */
 err_t stops_text(const struct stops *stops, const struct engine_completion *completion,
                  struct bytes *ret);
 void stops_free(struct stops *stops);

@@ -1,6 +1,7 @@
 #include "learner/admin/inspect.h"
 #include "admin.pb-c.h"
 #include "base/mem.h"
+#include "base/printable.h"
 #include "model/text/tokenizer.h"
 #include "svc/worker.h"
 #include <string.h>
@@ -22,32 +23,18 @@ struct asked {
 
 /* ---- the thread */
 
-/* Length of the UTF-8 character that begins here; 0: none does. */
-static size_t character(const uint8_t *at, size_t left)
-{
-    size_t len = *at < 0x80 ? 1 : *at < 0xc2 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
-    if (*at > 0xf4 || !len || len > left)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xf0 && at[1] < 0x90);
-    bool beyond = (*at == 0xed && at[1] > 0x9f) || (*at == 0xf4 && at[1] > 0x8f);
-    return overlong || beyond ? 0 : len;
-}
-
 /* A field of text is UTF-8 without a NUL: what is neither becomes U+FFFD. The caller's. */
 static char *text_of(const void *data, size_t len)
 {
     struct bytes out = {0};
-    const uint8_t *at = data, *end = at + len;
+    const char *at = data, *end = at + len;
     while (at < end) {
-        size_t n = *at ? character(at, (size_t)(end - at)) : 0;
-        if (n)
-            bytes_put(&out, at, n);
-        else
+        const char *zero = memchr(at, 0, (size_t)(end - at));
+        const char *stop = zero ? zero : end;
+        utf8_put(&out, at, (size_t)(stop - at));
+        if (zero)
             bytes_text(&out, "\xef\xbf\xbd");
-        at += n ? n : 1;
+        at = zero ? zero + 1 : end;
     }
     bytes_u8(&out, 0);
     return (char *)out.data;

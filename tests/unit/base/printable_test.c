@@ -65,5 +65,30 @@ static void a_log_line_is_one_line_without_controls(void **)
     free(line);
 }
 
+static void assert_put(const char *text, size_t len, const char *wanted)
+{
+    struct bytes all = {0};
+    bytes_text(&all, "x");
+    utf8_put(&all, text, len);
+    assert_string_equal((char *)all.data, wanted);
+    bytes_done(&all);
+}
+
+/* Tables 3-8 to 3-11 of the Unicode standard, and ends of texts. */
+static void bytes_become_utf8(void **)
+{
+#define R "\357\277\275"
+    assert_put("gr\303\266n \360\237\230\200\0", 10, "xgr\303\266n \360\237\230\200");
+    assert_put("\300\257\340\200\277\360\201\202A", 9, "x" R R R R R R R R "A");
+    assert_put("\355\240\200\355\277\277\355\257A", 9, "x" R R R R R R R R "A");
+    assert_put("\364\221\222\223\377A\200\277B", 9, "x" R R R R R "A" R R "B");
+    assert_put("\341\200\342\360\221\222\361\277A", 9, "x" R R R R "A");
+    assert_put("a\342\202", 3, "xa" R);
+    assert_put("\360\237\230", 3, "x" R);
+    assert_put("\303", 1, "x" R);
+    assert_put("", 0, "x");
+}
+
 TESTS(cmocka_unit_test(controls_are_spelt_out), cmocka_unit_test(utf8_is_the_shortest_form),
+      cmocka_unit_test(bytes_become_utf8),
       cmocka_unit_test(a_log_line_is_one_line_without_controls))

@@ -1,0 +1,50 @@
+/* `--job score`: a line's text is scored as the ring scores it, whatever characters it has. */
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "rewarder/offline.h"
+#include "testing/testing.h"
+#include "unit/rewarder/score_kit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char scorers[] = "[{kind: length, unit: characters, min: 5, max: 9},"
+                              " {kind: format, pattern: '(?s)..\\x{fffd}.*'},"
+                              " {kind: exact, column: answer}]";
+
+static json_t *offline(const struct score_kit *kit, const char *line)
+{
+    char *text = NULL;
+    size_t len = 0;
+    json_t *ret;
+    FILE *in = fmemopen((void *)line, strlen(line), "r"), *out = open_memstream(&text, &len);
+    assert_ok(score_offline(kit->recipe, in, out));
+    fclose(in);
+    fclose(out);
+    assert_ok(json_parse_nul(text, len, "scored", &ret));
+    free(text);
+    return ret;
+}
+
+static void a_text_may_hold_any_character(void **)
+{
+    static const char text[] = "a\0\xef\xbf\xbd";
+    double score[RECIPE_SCORERS] = {0}, reward = -1;
+    SCOPED_VALUE(score_kit) kit = {0};
+    assert_ok(kit_open(scorers, &kit));
+    SCOPED_JSON json_t *row = json_pack("{s:s}", "answer", "a");
+    SCOPED_JSON json_t *line = offline(
+        &kit, "{\"row\": {\"answer\": \"a\"}, \"text\": \"a\\u0000\\ufffd\", \"tokens\": 4}\n");
+    assert_ok(kit_score_text(&kit, row, text, sizeof text - 1, FINISH_EOS, score, &reward));
+    assert_near(score[0], 3.0 / 5, 1e-15);
+    assert_near(score[1], 1, 0);
+    assert_near(score[2], 0, 0); // the zero does not end it
+    for (size_t i = 0; i < 3; i++)
+        assert_near(json_number_value(json_array_get(json_object_get(line, "scores"), i)), score[i],
+                    0);
+    assert_near(json_number_value(json_object_get(line, "reward")), reward, 1e-15);
+    assert_int_equal(json_string_length(json_object_get(line, "text")), sizeof text - 1);
+}
+
+TESTS(cmocka_unit_test(a_text_may_hold_any_character))
