@@ -98,7 +98,8 @@ static err_t admit(struct track *track, struct group *group)
                                             .name = name,
                                             .prompt = group->prompt,
                                             .epoch = trains ? group->epoch : DECODER_APART,
-                                            .completions = (int)group->completions};
+                                            .completions = (int)group->completions,
+                                            .rank = group->start_round};
     return decoder_admit(track->decoder, &request);
 }
 

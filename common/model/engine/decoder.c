@@ -1,12 +1,17 @@
 #include "model/engine/decoder.h"
 #include "base/mem.h"
+#include "model/engine/step_cost.h"
 #include <inttypes.h>
 #include <string.h>
+
+/* The most by which requests of a higher rank may lengthen the steps of those of a lower. */
+static const double CROWDED = 1.25;
 
 /* A request under way. */
 struct job {
     struct job *next;
     uint64_t tag; // names it in the engine
+    uint64_t rank;
     struct digest id;
     uint64_t prompt;
     uint32_t epoch;
@@ -26,6 +31,7 @@ struct decoder {
     char *prompt_column;
     struct job *waiting, *running, *finished; // oldest first
     uint64_t next_tag;
+    struct step_cost cost;
     bool holds;
 };
 
@@ -169,6 +175,7 @@ err_t decoder_admit(struct decoder *d, const struct decoder_request *request)
                                 .prompt_token = STEAL(prompt.token)};
     decoded->completion = mem_array((size_t)request->completions, sizeof *decoded->completion);
     *job = (struct job){.tag = d->next_tag++,
+                        .rank = request->rank,
                         .id = request->id,
                         .prompt = request->prompt,
                         .epoch = request->epoch,
@@ -185,10 +192,22 @@ bool decoder_has_room(const struct decoder *d, int completions)
     return !d->waiting && !d->holds && engine_free_slots(d->engine) >= completions;
 }
 
+/* Whether the next request is in the way of those of a lower rank. It brings the rows of its prompt
+ * at once, and is one more request that decodes. */
+static bool crowds(const struct decoder *d)
+{
+    int first = 0, all = d->waiting->decoded->prompt_tokens;
+    for (const struct job *job = d->running; job; job = job->next) {
+        all += job->missing;
+        first += job->rank < d->waiting->rank ? job->missing : 0;
+    }
+    return first && engine_running(d->engine) && step_cost_ratio(&d->cost, first, all) > CROWDED;
+}
+
 static bool next_begins(const struct decoder *d)
 {
     return d->waiting && !d->holds &&
-           engine_free_slots(d->engine) >= d->waiting->decoded->completions;
+           engine_free_slots(d->engine) >= d->waiting->decoded->completions && !crowds(d);
 }
 
 static err_t begin(struct decoder *d, const struct job *job)
@@ -249,7 +268,11 @@ err_t decoder_step(struct decoder *d)
         append(&d->running, job);
         TRY(begin(d, job));
     }
+    const struct engine_counters before = *engine_counters(d->engine);
     TRY(engine_step(d->engine, &finished, &count));
+    const struct engine_counters *after = engine_counters(d->engine);
+    if (after->rows > before.rows)
+        step_cost_add(&d->cost, (double)(after->rows - before.rows), after->busy_s - before.busy_s);
     for (int i = 0; i < count; i++)
         TRY(keep(d, &finished[i]));
     return OK;

@@ -9,8 +9,7 @@
  *         while ((answer = decoder_take(decoder))) ...    -- answer->arg is request.arg
  *     }
  *
- * One rule says which rows are too long, for all tracks: a prompt of more than max_prompt_tokens is
- * refused and never cut (model/text/prompt_row.h). A completion ends where the context does.
+ * A prompt of more than max_prompt_tokens is refused and never cut (model/text/prompt_row.h).
  *
  * Owner: one thread, which is the backend's. All large memory is taken by decoder_open. */
 #pragma once
@@ -25,7 +24,7 @@ struct decoder_options {
     struct backend_config backend;
     enum kv_format kv;
     const char *prompt_column;
-    int64_t max_prompt_tokens, max_tokens; // max_tokens: of a completion, unless its row says less
+    int64_t max_prompt_tokens, max_tokens; // max_tokens: of a completion; a row may say less
     struct stop_names stop;
     struct sampling sampling; // of every request, with the request's own prompt and epoch
     int slots, step_rows;     // as engine_config's, and so is kv_bytes
@@ -63,10 +62,11 @@ struct decoder_request {
     uint64_t prompt;   // names the random draws, with epoch
     uint32_t epoch;
     int completions;
+    uint64_t rank; // the lower goes first
 };
 
-/* Waits for as many free slots; the older requests go first. RANGE: the prompt is too long or
- * empty; INVALID: the row, or more completions than slots. Then arg stays the caller's. */
+/* Waits for slots, and while it would lengthen steps of a lower rank by a quarter. RANGE: a prompt
+ * too long or empty; INVALID: the row, or too many completions. Then arg stays the caller's. */
 err_t decoder_admit(struct decoder *decoder, const struct decoder_request *request);
 bool decoder_has_room(const struct decoder *decoder, int completions); // to begin at once
 

@@ -58,7 +58,8 @@ static struct digest id_of(uint64_t i)
 }
 
 /* Request i: its prompt has 1 + i % MAX_PROMPT letters; row adds keys, or is "". */
-static err_t admit(struct decoder *decoder, uint64_t i, const char *more, void *arg)
+static err_t admit_ranked(struct decoder *decoder, uint64_t i, const char *more, void *arg,
+                          uint64_t rank)
 {
     char text[128], letters[MAX_PROMPT + 1] = "";
     SCOPED_JSON json_t *row = NULL;
@@ -72,7 +73,13 @@ static err_t admit(struct decoder *decoder, uint64_t i, const char *more, void *
                                                             .name = "row",
                                                             .prompt = i,
                                                             .epoch = 1,
-                                                            .completions = K});
+                                                            .completions = K,
+                                                            .rank = rank});
+}
+
+static err_t admit(struct decoder *decoder, uint64_t i, const char *more, void *arg)
+{
+    return admit_ranked(decoder, i, more, arg, 0);
 }
 
 static struct decoded *next(struct decoder *decoder)
@@ -126,6 +133,48 @@ static void requests_wait_for_slots_and_change_nothing(void **state)
     assert_int_equal(figures.active_slots, 0);
     assert_int_equal(decoder_in_flight(all), 0);
     assert_true(figures.busy_s > 0 && figures.bytes > 0);
+}
+
+/* As long as nothing is known of what rows cost: the first steps. */
+static void a_higher_rank_waits_while_it_would_be_in_the_way(void **state)
+{
+    (void)state;
+    static const char *const five = ", \"max_tokens\": 5, \"ignore_eos\": true";
+    const struct decoder_options options = options_of(make_directory());
+    SCOPED(decoder) decoder = open(&options);
+    int name[3];
+    assert_ok(admit_ranked(decoder, 0, five, &name[0], 7));
+    assert_ok(admit_ranked(decoder, 1, five, &name[1], 8));
+    assert_ok(admit_ranked(decoder, 2, five, &name[2], 8));
+    assert_ok(decoder_step(decoder));
+    assert_int_equal(decoder_figures(decoder).active_slots, K); // of 6 slots
+    SCOPED(decoded) first = next(decoder);
+    assert_ptr_equal(first->arg, &name[0]);
+    assert_true(decoder_busy(decoder));
+    assert_ok(decoder_step(decoder));
+    assert_int_equal(decoder_figures(decoder).active_slots, 2 * K); // equals wait for nobody
+    SCOPED(decoded) second = next(decoder);
+    SCOPED(decoded) third = next(decoder);
+    assert_int_not_equal((int *)second->arg - name, (int *)third->arg - name);
+    assert_false(decoder_busy(decoder));
+}
+
+/* A request that stands still keeps nobody waiting for ever. */
+static void a_suspended_lower_rank_is_not_waited_for(void **state)
+{
+    (void)state;
+    const struct decoder_options options = options_of(make_directory());
+    SCOPED(decoder) decoder = open(&options);
+    int name[2];
+    const struct digest id = id_of(0);
+    assert_ok(admit_ranked(decoder, 0, "", &name[0], 7));
+    assert_ok(decoder_step(decoder));
+    for (int i = 0; i < K; i++)
+        assert_true(decoder_suspend(decoder, &id, i));
+    assert_ok(admit_ranked(decoder, 1, "", &name[1], 8));
+    SCOPED(decoded) younger = next(decoder);
+    assert_ptr_equal(younger->arg, &name[1]);
+    assert_ptr_equal(decoder_cancel(decoder, &id), &name[0]);
 }
 
 static void rows_say_how_long_and_long_ones_are_refused(void **state)
@@ -299,6 +348,8 @@ static void any_token_of_a_list_ends(void **state)
 TESTS(cmocka_unit_test(rows_without_a_token_are_not_drawn),
       cmocka_unit_test(any_token_of_a_list_ends),
       cmocka_unit_test(requests_wait_for_slots_and_change_nothing),
+      cmocka_unit_test(a_higher_rank_waits_while_it_would_be_in_the_way),
+      cmocka_unit_test(a_suspended_lower_rank_is_not_waited_for),
       cmocka_unit_test(rows_say_how_long_and_long_ones_are_refused),
       cmocka_unit_test(a_completion_stands_still_and_goes_on_to_the_same_bits),
       cmocka_unit_test(what_is_cancelled_or_dropped_comes_back_to_its_owner))
