@@ -3,8 +3,8 @@
  *     P(name, enumerator, help)
  *     V(key, value, note)     of one preset, a key's maps together; note: behind it, or ""
  *
- * A preset says what an algorithm is made of. It leaves out the model, the data and the scorers, which are the user's. Rounds
- * are in turn (lag.max: 0), as those trainers are by default; advantages stay corrected for what a higher lag brings.
+ * A preset says what an algorithm is made of. Model, data and scorers are the user's and left out. Rounds are in turn
+ * (lag.max: 0), as those trainers are by default; advantages stay corrected for what a higher lag brings.
  *
  * Header-only. To add one: a row of PRESETS and its values; unit/svc/recipe_preset parses it. */
 #pragma once

@@ -1,5 +1,5 @@
-/* The stages before an objective with a critic: rewards of completions and of tokens, advantages and
- * targets. */
+/* The stages before an objective with a critic: rewards of completions and of tokens, advantages
+ * and targets. */
 #include "rl/gae.h"
 #include "unit/learner/stages_kit.h"
 #include <math.h>
