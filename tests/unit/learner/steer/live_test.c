@@ -85,7 +85,7 @@ static void assert_value(const struct recipe *recipe, const char *key, const cha
 /* What reads it: the store's rules, the objective, the optimizer, the schedule, or training itself
  * at each round, from the round's record. */
 #define DPO "learner.objective=online_dpo rewarder.reference=frozen"
-#define PPO "learner.objective=ppo learner.ratio_to=proximal"
+#define PPO "learner.objective=ppo"
 enum read_by { STORE, OBJECTIVE, OPTIMIZER, SCHEDULE, RECORD };
 static const struct {
     const char *key, *value, *base;
@@ -115,6 +115,9 @@ static const struct {
     {"learner.ppo.c_bar", "2", PPO, OBJECTIVE},
     {"learner.ppo.cliprange_value", "0.5", PPO, OBJECTIVE},
     {"learner.ppo.vf_coef", "0.1", PPO, OBJECTIVE},
+    {"learner.critic.optimizer.lr", "0.01", PPO, SCHEDULE},
+    {"learner.critic.optimizer.weight_decay", "0.1", PPO, OPTIMIZER},
+    {"learner.critic.optimizer.clip_norm", "0.5", PPO, OPTIMIZER},
     {"learner.kl.coef", "0.05", "rewarder.reference=frozen", OBJECTIVE},
     {"learner.kl.target", "6", "rewarder.reference=frozen learner.kl.coef=0.1", RECORD},
     {"learner.kl.horizon", "100", "rewarder.reference=frozen learner.kl.coef=0.1", RECORD},
@@ -154,13 +157,18 @@ static bool read_differs(enum read_by reader, const struct recipe *a, const stru
         struct objective_config x = objective_of(a), y = objective_of(b);
         return memcmp(&x, &y, sizeof x) != 0;
     }
-    if (reader == OPTIMIZER) {
-        struct optimizer_config x = settings_optimizer(&a->learner.optimizer),
-                                y = settings_optimizer(&b->learner.optimizer);
-        return memcmp(&x, &y, sizeof x) != 0;
+    const struct recipe_optimizer *const of_a[] = {&a->learner.optimizer,
+                                                   &a->learner.critic.optimizer},
+                                         *const of_b[] = {&b->learner.optimizer,
+                                                          &b->learner.critic.optimizer};
+    bool differs = false;
+    for (int i = 0; i < 2; i++) {
+        struct optimizer_config x = settings_optimizer(of_a[i]), y = settings_optimizer(of_b[i]);
+        differs = differs || (reader == OPTIMIZER ? memcmp(&x, &y, sizeof x) != 0
+                                                  : settings_schedule(of_a[i], 9).lr !=
+                                                        settings_schedule(of_b[i], 9).lr);
     }
-    return reader != SCHEDULE || settings_schedule(&a->learner.optimizer, 9).lr !=
-                                     settings_schedule(&b->learner.optimizer, 9).lr;
+    return reader == RECORD || differs;
 }
 
 static void each_live_option_takes_effect(void **)
