@@ -128,10 +128,14 @@ int settings_longest(const struct recipe *recipe, const struct model_config *con
     return config_context(config, recipe->data.max_prompt_tokens, recipe->generator.max_tokens);
 }
 
-char *settings_fingerprint(const struct model *model)
+char *settings_fingerprint(const struct model *policy, const struct model *critic)
 {
-    SCOPED_MEM char *id = model_training_id(model);
-    return mem_printf("%s ranks=1", id);
+    char text[DIGEST_TEXT];
+    SCOPED_MEM char *id = model_training_id(policy);
+    if (!critic)
+        return mem_printf("%s ranks=1", id);
+    const struct digest layout = layout_digest(critic->params->layout);
+    return mem_printf("%s critic=%s ranks=1", id, digest_text(&layout, text));
 }
 
 err_t settings_repeatable(const struct backend *be)

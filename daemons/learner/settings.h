@@ -24,9 +24,9 @@ int settings_longest(const struct recipe *recipe, const struct model_config *con
 uint64_t settings_columns(const struct recipe *recipe);
 uint64_t settings_trained_columns(const struct recipe *recipe);
 
-/* The training id of the numerics, as rounds record it: equal texts and settings, equal bits. The
- * caller's. */
-char *settings_fingerprint(const struct model *model);
+/* The training id of the numerics, as rounds record it: equal texts and settings, equal bits. A
+ * critic's layout is part of it; NULL: there is none. The caller's. */
+char *settings_fingerprint(const struct model *policy, const struct model *critic);
 
 /* PRECONDITION: the backend's training is not repeatable, so a restart could not train recorded
  * rounds again. */

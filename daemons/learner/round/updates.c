@@ -13,9 +13,10 @@ struct updates {
     enum kl estimator;
 };
 
-static bool is_shared(const struct recipe *recipe)
+/* A head alone reads the policy's hidden states. */
+static bool is_shared(const struct trainee *critic)
 {
-    return recipe->learner.critic.model == RECIPE_CRITIC_SHARED;
+    return critic && !(critic->model->config.parts & PART_TRUNK);
 }
 
 static int64_t all_updates(const struct recipe *recipe)
@@ -40,7 +41,7 @@ static err_t step_config_of(const struct updates *updates, const struct recipe *
         .schedule = settings_schedule(&recipe->learner.optimizer, !updates->critic ? all
                                                                   : warmup < all   ? all - warmup
                                                                                    : 0),
-        .critic = updates->critic && is_shared(recipe) ? updates->critic : NULL,
+        .critic = is_shared(updates->critic) ? updates->critic : NULL,
         .critic_schedule = settings_schedule(&critic->optimizer, all)};
     TRY(settings_objective(recipe, &config.objective, &config.settings));
     *ret = config;

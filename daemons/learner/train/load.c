@@ -19,6 +19,12 @@ size_t load_names(const struct recipe *recipe, const char *names[TRAINEES_MAX])
     return count;
 }
 
+char *load_fingerprint(struct trainees *trainees)
+{
+    const struct trainee *critic = trainees_find(trainees, TRAINEE_CRITIC);
+    return settings_fingerprint(trainees_first(trainees)->model, critic ? critic->model : NULL);
+}
+
 static err_t load_policy(const struct recipe *recipe, struct backend *be, const char *directory,
                          struct trainees *trainees)
 {

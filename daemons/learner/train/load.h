@@ -13,6 +13,9 @@
 /* The policy first; borrowed for ever. Returns how many. */
 size_t load_names(const struct recipe *recipe, const char *names[TRAINEES_MAX]);
 
+/* settings_fingerprint of them. The caller's. */
+char *load_fingerprint(struct trainees *trainees);
+
 /* From the directory, and the critic from where the recipe says. recorded: the directory is a
  * checkpoint with these trainees, and optimizer_load follows. INVALID, NOT_FOUND: a model that
  * cannot be loaded. PRECONDITION: a critic that does not fit the policy. */

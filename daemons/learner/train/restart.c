@@ -256,7 +256,7 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
 
 static err_t check_rounds(const struct recipe *recipe, struct store *store, struct restart *start)
 {
-    SCOPED_MEM char *fingerprint = settings_fingerprint(trainees_first(&start->trainees)->model);
+    SCOPED_MEM char *fingerprint = load_fingerprint(&start->trainees);
     uint64_t from = start->at.round, next = store_next_round(store);
     for (uint64_t number = from; number < next; number++)
         TRY(check_recorded(recipe, store, number, &start->at, fingerprint));

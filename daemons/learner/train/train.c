@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "learner/settings.h"
 #include "learner/train/inner.h"
+#include "learner/train/load.h"
 #include <inttypes.h>
 
 /* ---- where it starts */
@@ -180,7 +181,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     report_memory(train);
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
     TRY(report_open(path, &branch, train->at.round, &train->report));
-    train->fingerprint = settings_fingerprint(train_model(train));
+    train->fingerprint = load_fingerprint(&train->start.trainees);
     struct draw_options draw = {.storage = options->storage,
                                 .leasing = options->leasing,
                                 .live = options->live,

@@ -127,7 +127,7 @@ static void a_learner_trains_repeatably(void **)
     assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     assert_ok(settings_repeatable(be));
     assert_ok(model_new(be, &config, 3, &model));
-    SCOPED_MEM char *recorded = settings_fingerprint(model);
+    SCOPED_MEM char *recorded = settings_fingerprint(model, NULL);
     const struct digest layout = layout_digest(model->params->layout);
     char text[DIGEST_TEXT];
     SCOPED_MEM char *wanted =

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "learner/store/history.h"
 #include "learner/train/inner.h"
+#include "learner/train/load.h"
 #include "svc/loop.h"
 #include "unit/learner/round_kit.h"
 #include "unit/learner/store_kit.h"
@@ -33,7 +34,9 @@ struct site {
     err_t why;
 };
 
-static inline struct recipe *site_recipe(const struct site *site, const char *set)
+/* set: one "section.key=value"; more: others, between spaces. */
+static inline struct recipe *site_recipe_of(const struct site *site, const char *set,
+                                            const char *more)
 {
     SCOPED_MEM char *text = mem_printf(
         "run: {name: run, seed: 7}\n"
@@ -45,11 +48,22 @@ static inline struct recipe *site_recipe(const struct site *site, const char *se
         "checkpoint: {every: 2, keep: 10}\n"
         "rewarder: {reference: frozen, scorers: [{kind: exact, column: completion}]}\n",
         site->model, B, UPDATES, K);
-    const char *sets[] = {"learner.objective=rloo", set ? set : "run.rounds=0"};
+    const char *sets[10] = {"learner.objective=rloo", set ? set : "run.rounds=0"};
     struct recipe_source source = {.run = site->directory, .sets = sets, .sets_count = 2};
     struct recipe *recipe = NULL;
+    SCOPED_MEM char *words = mem_string(more);
+    for (char *at = NULL, *word = strtok_r(words, " ", &at); word;
+         word = strtok_r(NULL, " ", &at)) {
+        assert_true(source.sets_count < sizeof sets / sizeof *sets);
+        sets[source.sets_count++] = word;
+    }
     assert_ok(recipe_parse(text, strlen(text), "r.yaml", ".", &source, &recipe));
     return recipe;
+}
+
+static inline struct recipe *site_recipe(const struct site *site, const char *set)
+{
+    return site_recipe_of(site, set, "");
 }
 
 static inline struct site *site_new(const char *set)
@@ -295,11 +309,7 @@ static inline void assert_recorded(struct site *site, uint64_t rounds)
 {
     struct witness w = {.site = site};
     SCOPED(backend) be = tiny_backend(1);
-    struct model *model;
-    struct optimizer_config config = settings_optimizer(&site->recipe->learner.optimizer);
-    assert_ok(model_load(be, site->model, &model));
-    model->kv = (enum kv_format)site->recipe->model.kv;
-    assert_ok(trainees_add(&w.trainees, "policy", model, &config, site->model));
+    assert_ok(load_trainees(site->recipe, be, site->model, NULL, &w.trainees));
     assert_ok(store_read(site->store, &w.store));
     assert_int_equal(store_rounds_done(w.store), rounds);
     for (uint64_t number = 0; number < rounds; number++)

@@ -151,7 +151,7 @@ static err_t plant_job(void *arg, struct store *store)
 {
     struct plant *plant = arg;
     struct site *site = plant->site;
-    SCOPED_MEM char *fingerprint = settings_fingerprint(train_model(site->train));
+    SCOPED_MEM char *fingerprint = settings_fingerprint(train_model(site->train), NULL);
     SCOPED(round) round = NULL;
     enum idle idle;
     struct round_plan as_ours = {UPDATES, 7, live_text(site->live), fingerprint};
