@@ -49,8 +49,9 @@ struct step_batch {
     size_t sequences;
     const struct sequence *sequence;
     /* A token for each target, in the units of the objective's row. step_run writes COLUMN_LOGP and
-     * COLUMN_VPRED, those of them that it trains. Where they are there, it compares tokens marked in COLUMN_FRESH and COLUMN_FOREIGN with
-     * COLUMN_BEHAVIOUR_LOGP. step_logp reads no column: NULL is allowed there. */
+     * COLUMN_VPRED, those of them that it trains. Where they are there, it compares tokens marked
+     * in COLUMN_FRESH and COLUMN_FOREIGN with COLUMN_BEHAVIOUR_LOGP. step_logp and step_values read
+     * no column: NULL is allowed there. */
     struct columns *columns;
     float inverse_temperature;
 };
@@ -101,8 +102,8 @@ const struct objective_config *step_settings(const struct step *step);
 /* Of the KL term in the loss, from the next update on. */
 void step_set_kl(struct step *step, double coef);
 
-/* From the next update on a critic that is another trainee is trained alone. The step's trainee stays
- * as it is, and so does its count of steps. */
+/* From the next update on a critic that is another trainee is trained alone. The step's trainee
+ * stays as it is, and so does its count of steps. */
 void step_set_warmup(struct step *step, bool warmup);
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

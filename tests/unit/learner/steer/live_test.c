@@ -74,16 +74,14 @@ static struct live_result change(struct scene *scene, const char *key, const cha
 
 static void assert_value(const struct recipe *recipe, const char *key, const char *value)
 {
-    char *is = NULL;
+    SCOPED_MEM char *is = NULL;
     assert_ok(recipe_get(recipe, key, &is));
     assert_string_equal(is, value);
-    free(is);
 }
 
 /* ---- each LIVE option takes effect */
 
-/* What reads it: the store's rules, the objective, the optimizer, the schedule, or training itself
- * at each round, from the round's record. */
+/* What reads it: RECORD is training itself, at each round, from the round's record. */
 #define DPO "learner.objective=online_dpo rewarder.reference=frozen"
 #define PPO "learner.objective=ppo"
 enum read_by { STORE, OBJECTIVE, OPTIMIZER, SCHEDULE, RECORD };
@@ -157,18 +155,16 @@ static bool read_differs(enum read_by reader, const struct recipe *a, const stru
         struct objective_config x = objective_of(a), y = objective_of(b);
         return memcmp(&x, &y, sizeof x) != 0;
     }
-    const struct recipe_optimizer *const of_a[] = {&a->learner.optimizer,
-                                                   &a->learner.critic.optimizer},
-                                         *const of_b[] = {&b->learner.optimizer,
-                                                          &b->learner.critic.optimizer};
-    bool differs = false;
+    const struct recipe_optimizer *p[] = {&a->learner.optimizer, &a->learner.critic.optimizer},
+                                  *q[] = {&b->learner.optimizer, &b->learner.critic.optimizer};
+    bool differs = reader == RECORD;
     for (int i = 0; i < 2; i++) {
-        struct optimizer_config x = settings_optimizer(of_a[i]), y = settings_optimizer(of_b[i]);
-        differs = differs || (reader == OPTIMIZER ? memcmp(&x, &y, sizeof x) != 0
-                                                  : settings_schedule(of_a[i], 9).lr !=
-                                                        settings_schedule(of_b[i], 9).lr);
+        struct optimizer_config x = settings_optimizer(p[i]), y = settings_optimizer(q[i]);
+        differs |= reader == OPTIMIZER
+                       ? memcmp(&x, &y, sizeof x) != 0
+                       : settings_schedule(p[i], 9).lr != settings_schedule(q[i], 9).lr;
     }
-    return reader == RECORD || differs;
+    return differs;
 }
 
 static void each_live_option_takes_effect(void **)
