@@ -104,13 +104,11 @@ struct recipe_source {
 };
 err_t recipe_read(const struct recipe_source *source, struct recipe **ret);
 
-/* The same from text in memory. name: the text's name in errors. directory: the base of relative
- * paths. */
+/* The same from text in memory. name: of the text in errors. directory: base of relative paths. */
 err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
                    const struct recipe_source *source, struct recipe **ret);
 
-/* INVALID unless the key is set: "recipe.yaml: model.path is not set: Hugging Face directory of
- * ..." */
+/* INVALID unless the key is set: "recipe.yaml: model.path is not set: Hugging Face directory ..." */
 err_t recipe_require(const struct recipe *recipe, const char *key);
 
 /* A complete recipe as YAML, every key with its value, paths absolute: reading it gives the same

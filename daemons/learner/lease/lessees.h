@@ -59,8 +59,8 @@ struct leasing {
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
 
-/* How many slots a reply may grant it now, with rows of up to so many bytes: as many as it wants and
- * as the reply has room for. 0: its stream is full; the rest of what it wants comes after that. */
+/* How many slots a reply may grant it now, with rows of up to so many bytes: as many as it wants
+ * and as the reply has room for. 0: its stream is full; the rest comes after that. */
 size_t lessee_room(const struct lessee *lessee, size_t row_bytes);
 
 /* Asks a generator to stop decoding (holds) or to go on, if it does otherwise. The request is
