@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "ctl/make/scoring.h"
 #include "ctl/run/check_plan.h"
+#include "ctl/run/check_size.h"
 #include "ctl/words/command.h"
 #include "model/engine/decoder.h"
 #include "model/likelihood.h"
@@ -76,6 +77,26 @@ static err_t check_prompts(const struct checking *c, const char *key, const stru
     return OK;
 }
 
+/* Tokens that are no text, as those that only fill a vocabulary up, count with none. */
+static double mean_text(const struct tokenizer *tokenizer)
+{
+    const int vocabulary = tokenizer_vocab(tokenizer);
+    SCOPED_VALUE(bytes) text = {0};
+    for (int32_t id = 0; id < vocabulary; id++)
+        err_free(tokenizer_decode(tokenizer, &id, 1, true, &text));
+    return (double)text.len / vocabulary;
+}
+
+/* The rows of an evaluation go round with one completion: they fit where those of training do. */
+static err_t check_group(const struct checking *c, const struct jsonl *train)
+{
+    const struct decoder_options options = decoder_options_of(c->recipe);
+    const struct check_size facts = {.row_bytes = jsonl_longest(train),
+                                     .token_text = mean_text(c->tokenizer),
+                                     .truncates = sampling_alters(&options.sampling)};
+    return check_size(c->recipe, &facts);
+}
+
 static err_t check_data(const struct checking *c)
 {
     const struct recipe *r = c->recipe;
@@ -84,6 +105,7 @@ static err_t check_data(const struct checking *c)
     TRY(recipe_place(r, "data.train", jsonl_open(r->data.train, &train)));
     TRY(check_prompts(c, "data.train", train));
     TRY(check_plan(r, jsonl_rows(train), c->notes));
+    TRY(check_group(c, train));
     if (!*r->data.eval)
         return OK;
     TRY(recipe_place(r, "data.eval", jsonl_open(r->data.eval, &eval)));

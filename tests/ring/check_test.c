@@ -97,6 +97,26 @@ static void scorers_that_cannot_score(void **state)
     REFUSES("has no column 'nope'", "rewarder.scorers=[{kind: exact, column: nope}]");
 }
 
+/* Learner and rewarder would reject each of them, after all its decoding. */
+static void groups_that_no_message_has_room_for(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *output;
+    assert_int_equal(process_run(&output, 60000, "rlhfctl", "model", "new", ring.model, "--layers",
+                                 "1", "--width", "32", "--heads", "2", "--ff", "64",
+                                 "--max-positions", "65536", NULL),
+                     0);
+    free(output);
+    REFUSES("--set: generator.max_tokens: 9000 is too many for 1024 completions of a prompt "
+            "(generator.num_generations): a group would have up to ",
+            "generator.num_generations=1024", "generator.slots=1024", "generator.max_tokens=9000");
+    REFUSES("and 67108864 are allowed; at most ", "generator.num_generations=1024",
+            "generator.slots=1024", "generator.max_tokens=9000");
+    ACCEPTS(NULL, "generator.num_generations=1024", "generator.slots=1024",
+            "generator.max_tokens=4000");
+}
+
 /* The line is that of the key. */
 static void the_place_is_the_keys(void **state)
 {
@@ -291,6 +311,7 @@ static void a_model_with_a_value_that_is_no_number(void **state)
 }
 
 TESTS(cmocka_unit_test(each_preset_is_in_order), cmocka_unit_test(scorers_that_cannot_score),
+      cmocka_unit_test(groups_that_no_message_has_room_for),
       cmocka_unit_test(the_place_is_the_keys), cmocka_unit_test(a_rewarder_that_is_started_by_hand),
       cmocka_unit_test(generators_that_cannot_decode), cmocka_unit_test(plans_that_do_not_come_out),
       cmocka_unit_test(cores_that_are_not_here), cmocka_unit_test(a_trial_of_a_longer_run_is_noted),

@@ -76,7 +76,7 @@
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
     X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; when it is full the youngest completions wait. 0: enough for the longest completion in every slot") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
-    X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group") \
+    X(count,  num_generations, "4",       FIXED, FROM(1, 1024), "completions of one prompt: a group, of at most 64 MiB with all that is added on its way") \
     X(count,  max_tokens, "256",          FIXED, FROM(1, 1048576), "longest completion in tokens; longer ones are cut off") \
     X(number, temperature, "1.0",         FIXED, FROM(0.001, 100), "sampling temperature") \
     X(number, top_p,    "1.0",            FIXED, ABOVE(0, 1),   "sampling takes the likeliest tokens, up to this total probability") \
