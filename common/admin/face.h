@@ -18,6 +18,7 @@ enum { FACE_SERVICES_MAX = 16 };
 
 struct face;
 struct security;
+enum { ADMIN_REPLY_MAX_BYTES = 64 << 20 }; // the longest that rlhfctl takes
 struct face_options {
     struct rpc *rpc;
     /* Service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0) */

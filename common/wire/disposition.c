@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DISPOSITION_MAX_BYTES = 2048, DISPOSITION_FIELDS_MAX = 16 };
+enum { DISPOSITION_MAX_BYTES = 64 << 10, DISPOSITION_FIELDS_MAX = 16 };
 
 const char *outcome_name(enum outcome outcome)
 {
@@ -38,7 +38,7 @@ err_t disposition_decode(const uint8_t *data, size_t len, struct disposition *re
         pb->outcome > RLHFD__V1__OUTCOME__OUTCOME_REJECTED)
         return err_new(ERR_INVALID, "disposition: outcome is %d; 1 to 5 are allowed",
                        (int)pb->outcome);
-    disposition.reason = pb->reason[0] ? mem_string(pb->reason) : NULL;
+    disposition.reason = pb->reason[0] ? wire_text_cut(pb->reason) : NULL;
     *ret = disposition;
     return OK;
 }

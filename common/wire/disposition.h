@@ -32,6 +32,6 @@ struct disposition {
 /* Cuts a long reason. */
 void disposition_encode(const struct disposition *disposition, struct bytes *ret);
 
-/* INVALID: malformed. ret->reason is the caller's: disposition_done. */
+/* Cuts a long reason. INVALID: malformed. ret->reason is the caller's: disposition_done. */
 err_t disposition_decode(const uint8_t *data, size_t len, struct disposition *ret);
 void disposition_done(struct disposition *disposition);

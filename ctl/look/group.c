@@ -152,6 +152,9 @@ static void show_group(const json_t *detail)
         printf("numerics: %s\n", answer_text(detail, "forward"));
     json_array_foreach (json_object_get(detail, "completions"), i, one)
         show_completion(one, i);
+    if (answer_number(detail, "left_out") > 0)
+        printf("\n%.0f more completions: the answer had no room for them\n",
+               answer_number(detail, "left_out"));
 }
 
 err_t command_groups_show(int argc, char **argv)

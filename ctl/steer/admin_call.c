@@ -1,5 +1,6 @@
 #include "ctl/steer/admin_call.h"
 #include "admin/admin_client.h"
+#include "admin/face.h"
 #include "base/env.h"
 #include "base/mem.h"
 #include "base/printable.h"
@@ -12,7 +13,7 @@
 /* Whoever runs it names the address. */
 static const struct security anywhere = {.insecure = true};
 
-enum { TIMEOUT_S = 10, RECV_MAX_BYTES = 64 << 20 };
+enum { TIMEOUT_S = 10 };
 
 err_t admin_open(const struct admin_flags *flags, struct admin **ret)
 {
@@ -51,7 +52,7 @@ err_t admin_channel(struct admin *admin, size_t daemon, struct rpc_channel **ret
             admin->rpc,
             &(struct rpc_channel_options){.target = admin->target->daemon[daemon].address,
                                           .security = &anywhere,
-                                          .max_recv_bytes = RECV_MAX_BYTES,
+                                          .max_recv_bytes = ADMIN_REPLY_MAX_BYTES,
                                           .reconnect_max_ms = 1000},
             channel));
     *ret = *channel;

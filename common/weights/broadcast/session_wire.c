@@ -27,7 +27,8 @@ static void fill(const struct session_message *message, Rlhfd__V1__Epoch *ret)
     ret->version = message->version;
     ret->bytes = message->bytes;
     ret->mine = message->mine;
-    ret->why = (char *)message->why;
+    if (wire_text_ok(message->why, strlen(message->why))) // a character may have been cut in two
+        ret->why = (char *)message->why;
 }
 
 struct rpc_message *session_message_down(const struct session_message *message)

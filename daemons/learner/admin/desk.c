@@ -1,4 +1,5 @@
 #include "learner/admin/desk.h"
+#include "admin/face.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "learner/replay/storage.h"
@@ -88,6 +89,10 @@ static err_t run_visit(void *arg, struct store *store)
 
 err_t desk_reply(struct desk_visit *visit, const ProtobufCMessage *reply)
 {
+    const size_t len = protobuf_c_message_get_packed_size(reply);
+    if (len > ADMIN_REPLY_MAX_BYTES)
+        return err_new(ERR_EXHAUSTED, "the answer has %zu bytes; at most %d are sent: ask for less",
+                       len, ADMIN_REPLY_MAX_BYTES);
     rpc_call_reply(visit->call, reply);
     return OK;
 }

@@ -63,7 +63,8 @@ void desk_ask(struct desk *desk, struct rpc_call *call, struct rpc_message *mess
 void desk_ask_with(struct desk *desk, struct rpc_call *call, struct rpc_message *message,
                    const ProtobufCMessage *pb,
                    err_t (*fn)(struct desk_visit *visit, struct store *store), void *extra);
-err_t desk_reply(struct desk_visit *visit, const ProtobufCMessage *reply); // OK
+/* EXHAUSTED: the answer is longer than rlhfctl takes. */
+err_t desk_reply(struct desk_visit *visit, const ProtobufCMessage *reply);
 
 void *desk_keep(struct desk_visit *visit, void *memory); // takes it; returns it
 void *desk_new(struct desk_visit *visit, size_t size);   // zeroed

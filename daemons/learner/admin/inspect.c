@@ -1,5 +1,6 @@
 #include "learner/admin/inspect.h"
 #include "admin.pb-c.h"
+#include "admin/face.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "model/text/tokenizer.h"
@@ -105,6 +106,25 @@ void inspect_summary(const struct listed *listed, uint64_t bytes,
     ret->bytes = bytes;
 }
 
+/* The completions that the answer has room for, beside what the detail has already; at: their
+ * array, (completions). */
+static void add_completions(const struct group *group, Rlhfd__Admin__V1__Completion *completion,
+                            Rlhfd__Admin__V1__Completion **at, Rlhfd__Admin__V1__GroupDetail *ret)
+{
+    enum { HEADER = 6 + 6 }; // a completion's key and length; those left out
+    size_t len = protobuf_c_message_get_packed_size(&ret->base) + HEADER;
+    ret->completions = at;
+    for (uint32_t i = 0; i < group->completions; i++) {
+        describe(group, i, &completion[i]);
+        len += protobuf_c_message_get_packed_size(&completion[i].base) + HEADER;
+        if (len > ADMIN_REPLY_MAX_BYTES) {
+            ret->left_out = group->completions - i;
+            return;
+        }
+        at[ret->n_completions++] = &completion[i];
+    }
+}
+
 static void reply(struct rpc_call *call, const struct asked *asked, char *prompt)
 {
     const struct group *group = asked->group;
@@ -114,16 +134,11 @@ static void reply(struct rpc_call *call, const struct asked *asked, char *prompt
         mem_array(group->completions, sizeof *completion);
     SCOPED_MEM Rlhfd__Admin__V1__Completion **at = mem_array(group->completions, sizeof *at);
     inspect_summary(&asked->listed, asked->bytes, &summary);
-    for (uint32_t i = 0; i < group->completions; i++) {
-        describe(group, i, &completion[i]);
-        at[i] = &completion[i];
-    }
     detail.summary = &summary;
     detail.row = (ProtobufCBinaryData){strlen(group->row), (uint8_t *)group->row};
     detail.prompt = prompt;
     detail.forward = group->forward ? group->forward : detail.forward;
-    detail.n_completions = group->completions;
-    detail.completions = at;
+    add_completions(group, completion, at, &detail);
     rpc_call_reply(call, &detail.base);
     for (uint32_t i = 0; i < group->completions; i++) {
         mem_free(completion[i].text);

@@ -1,73 +1,22 @@
 /* Items that one stop sends and the next cannot take: each ends by itself, and the ring goes on. A
  * reward that is no number, a group that its scores make too long, leases of rows that no reply has
  * room for together. */
-#include "admin.pb-c.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
-#include "hop/courier.h"
-#include "model/files/identity.h"
 #include "rpc/server.h"
-#include "svc/loop.h"
 #include "svc/recipe/recipe_shared.h"
 #include "svc/security.h"
-#include "testing/asking.h"
-#include "testing/daemons.h"
+#include "testing/foreign.h"
 #include "testing/testing.h"
 #include "wire/hello.h"
-#include "wire/lease.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { RUN_MS = 60000, SCORERS = 2, FAILURES = 5, BAD_SLOT = 2 };
-
-/* ---- a peer of the daemons in this process */
-
-struct peer_loop {
-    struct loop *loop;
-    struct rpc *rpc;
-    struct loop_timer *timer;
-    bool (*done)(void *arg);
-    void *arg;
-    int64_t until_ms;
-};
-
-static void look(void *arg)
-{
-    struct peer_loop *peer = arg;
-    if (peer->done(peer->arg))
-        loop_stop(peer->loop);
-    else if (clock_ms() > peer->until_ms)
-        fail_msg("it does not come");
-}
-
-static void peer_until(struct peer_loop *peer, bool (*done)(void *arg), void *arg)
-{
-    peer->done = done;
-    peer->arg = arg;
-    peer->until_ms = clock_ms() + RUN_MS;
-    loop_timer_start(peer->timer, 0, 10);
-    assert_ok(loop_run(peer->loop));
-    loop_timer_stop(peer->timer);
-}
-
-static void peer_open(struct peer_loop *peer)
-{
-    *peer = (struct peer_loop){0};
-    assert_ok(loop_new(&peer->loop));
-    assert_ok(rpc_new(peer->loop, &peer->rpc));
-    peer->timer = loop_timer_new(peer->loop, look, peer);
-}
-
-static void peer_close(struct peer_loop *peer)
-{
-    rpc_free(peer->rpc);
-    loop_timer_free(peer->timer);
-    loop_free(peer->loop);
-}
 
 /* ---- a rewarder that is not ours */
 
@@ -203,188 +152,6 @@ static void a_reward_that_is_no_number_costs_its_slot_alone(void **)
 
 /* ---- a generator that is not ours */
 
-struct giant {
-    struct peer_loop peer;
-    const struct daemons *daemons;
-    struct rpc_stream *leases;
-    struct courier *rewarder;
-    struct lease_request hello;
-    struct lease_grant grant; // attempt 0: none yet
-    char *row;
-    bool settled;
-    int downs;
-    enum outcome outcome;
-    char why[REASON_MAX_BYTES + 1];
-};
-
-static void say_hello(struct rpc_stream *stream, void *user)
-{
-    struct giant *g = user;
-    SCOPED_VALUE(bytes) out = {0};
-    lease_request_encode(&g->hello, &out);
-    SCOPED(rpc_message) message = rpc_message_copy(out.data, out.len);
-    rpc_stream_send_message(stream, message);
-}
-
-/* Wants this many; gives those back. */
-static void say(struct giant *g, uint32_t want, struct digest *back, uint32_t count)
-{
-    const struct lease_request request = {.lineage = g->hello.lineage,
-                                          .version = g->hello.version,
-                                          .want = want,
-                                          .returned = back,
-                                          .returns = count};
-    SCOPED_VALUE(bytes) out = {0};
-    lease_request_encode(&request, &out);
-    SCOPED(rpc_message) message = rpc_message_copy(out.data, out.len);
-    rpc_stream_send_message(g->leases, message);
-}
-
-/* Keeps the first slot alone. */
-static void on_reply(struct rpc_stream *stream, struct rpc_message *message,
-                     const struct ProtobufCMessage *pb, void *user)
-{
-    (void)stream, (void)pb;
-    struct giant *g = user;
-    SCOPED_VALUE(lease_reply) reply = {0};
-    assert_ok(lease_reply_decode(rpc_message_data(message), rpc_message_len(message), &reply));
-    for (uint32_t i = 0; i < reply.grants; i++) {
-        const bool first = !g->grant.attempt;
-        if (first) {
-            g->grant = reply.grant[i];
-            g->row = STEAL(reply.grant[i].row);
-        }
-        say(g, 0, &reply.grant[i].id, first ? 0 : 1);
-    }
-}
-
-static uint64_t version_of(const struct daemons *d)
-{
-    return (uint64_t)daemons_metric(d, LEARNER, "rlhfd_version");
-}
-
-/* It asks again as the learner trains the groups that it has. */
-static bool has_grant(void *arg)
-{
-    struct giant *g = arg;
-    const uint64_t version = version_of(g->daemons);
-    if (!g->grant.attempt && version != g->hello.version && rpc_stream_is_up(g->leases)) {
-        g->hello.version = version;
-        say(g, 1, NULL, 0);
-    }
-    return g->grant.attempt > 0;
-}
-
-static bool is_settled(void *arg)
-{
-    return ((struct giant *)arg)->settled;
-}
-
-static void giant_settled(void *arg, const struct disposition *disposition,
-                          struct rpc_message *answer, void *tag)
-{
-    (void)answer, (void)tag;
-    struct giant *g = arg;
-    g->settled = true;
-    g->outcome = disposition->outcome;
-    snprintf(g->why, sizeof g->why, "%s", disposition->reason ? disposition->reason : "");
-}
-
-static void giant_down(void *arg, err_t why)
-{
-    struct giant *g = arg;
-    g->downs++;
-    err_free(why);
-}
-
-static uint32_t lineage_of(const struct daemons *d)
-{
-    Rlhfd__Admin__V1__ListWorkersRequest request = RLHFD__ADMIN__V1__LIST_WORKERS_REQUEST__INIT;
-    Rlhfd__Admin__V1__ListWorkersReply *reply = NULL;
-    uint32_t lineage = 0;
-    assert_ok(ask(d->admin[LEARNER], "LearnerAdmin/ListWorkers", &request.base,
-                  &rlhfd__admin__v1__list_workers_reply__descriptor, (void **)&reply));
-    for (size_t i = 0; i < reply->n_workers; i++)
-        if (!strcmp(reply->workers[i]->kind, "generator"))
-            lineage = reply->workers[i]->lineage;
-    protobuf_c_message_free_unpacked(&reply->base, NULL);
-    return lineage;
-}
-
-/* Takes a dead generator's name, and the lowest of the slots that were its. */
-static void giant_open(struct giant *g, const struct ring *ring, const struct daemons *d,
-                       uint32_t lineage)
-{
-    static const struct rpc_method lease = {.path = "/rlhfd.v1.Prompts/Lease", .kind = RPC_BIDI};
-    static const struct rpc_method score = {.path = "/rlhfd.v1.Rewards/Score", .kind = RPC_BIDI};
-    static const struct rpc_stream_handlers handlers = {.up = say_hello, .message = on_reply};
-    SCOPED(recipe) recipe = NULL;
-    *g = (struct giant){.daemons = d,
-                        .hello = {.run = (char *)"test",
-                                  .generator = (char *)"generator",
-                                  .incarnation = 7,
-                                  .lineage = lineage,
-                                  .version = version_of(d),
-                                  .want = 1}};
-    peer_open(&g->peer);
-    assert_ok(
-        recipe_read(&(struct recipe_source){.file = ring->recipe, .run = ring->run}, &recipe));
-    recipe_of_samples(recipe, hello_put, &g->hello.hello);
-    assert_ok(model_identity(recipe->model.path, hello_put, &g->hello.hello));
-    struct rpc_stream_options stream = {.channel = {.target = d->address[LEARNER]},
-                                        .method = &lease};
-    assert_ok(rpc_stream_open(g->peer.rpc, &stream, &handlers, g, &g->leases));
-    struct courier_options courier = {.rpc = g->peer.rpc,
-                                      .peer = d->address[REWARDER],
-                                      .method = &score,
-                                      .settled = giant_settled,
-                                      .up = on_up,
-                                      .down = giant_down,
-                                      .arg = g};
-    assert_ok(courier_open(&courier, &g->rewarder));
-    peer_until(&g->peer, has_grant, g);
-}
-
-static void giant_close(struct giant *g)
-{
-    rpc_stream_free(g->leases);
-    courier_close(g->rewarder, NULL);
-    hello_done(&g->hello.hello);
-    mem_free(g->row);
-    peer_close(&g->peer);
-}
-
-static struct group *group_of(const struct giant *g)
-{
-    struct group *group = mem_new(sizeof *group);
-    group->id = g->grant.id;
-    group->run = mem_string("test");
-    group->lineage = g->grant.lineage;
-    group->slot = g->grant.slot;
-    group->attempt = g->grant.attempt;
-    group->prompt = g->grant.prompt;
-    group->epoch = g->grant.epoch;
-    group->start_round = g->grant.start_round;
-    group->row = mem_string(g->row);
-    group->prompt_tokens = 1;
-    group->prompt_token = mem_new(sizeof *group->prompt_token);
-    group->temperature = 1;
-    group->generator = mem_string("giant");
-    group->completions = 4;
-    group->completion = mem_array(4, sizeof *group->completion);
-    for (int i = 0; i < 4; i++) {
-        struct completion *c = &group->completion[i];
-        *c = (struct completion){.tokens = 1, .spans = 1, .finish = FINISH_LENGTH};
-        c->token = mem_new(sizeof *c->token);
-        c->span = mem_new(sizeof *c->span);
-        c->text = mem_string("a");
-        c->text_len = 1;
-        completion_one_turn(c);
-    }
-    group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
-    return group;
-}
-
 /* A text so long that the group has as many bytes as a message may have. */
 static void fill(struct group *group, struct bytes *ret)
 {
@@ -437,6 +204,46 @@ static void a_group_at_the_limit_costs_its_attempt_alone(void **)
     ring_audit(&ring);
 }
 
+/* A NUL is shown as three bytes: the answer would be longer than rlhfctl takes. */
+static void an_answer_says_what_it_leaves_out(void **)
+{
+    enum { NULS = 24 << 20, LONG_MS = 60000 };
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 1});
+    struct daemons d = daemons_start(&ring, "");
+    struct giant g;
+    char id[DIGEST_TEXT], *output;
+    ring_wait_rounds(&ring, 1, RUN_MS);
+    const uint32_t lineage = lineage_of(&d);
+    daemons_kill(&d, GENERATOR);
+    giant_open(&g, &ring, &d, lineage);
+    assert_int_equal(process_run(NULL, LONG_MS, "rlhfctl", "pause", "training", "--address",
+                                 d.admin[LEARNER], NULL),
+                     0);
+    SCOPED(group) group = group_of(&g);
+    SCOPED_VALUE(bytes) out = {0};
+    struct completion *second = &group->completion[1];
+    free(second->text);
+    second->text = mem_new(NULS + 1);
+    second->text_len = NULS;
+    group_encode(group, &out);
+    courier_send(g.rewarder, &group->id, rpc_message_copy(out.data, out.len), NULL);
+    peer_until(&g.peer, is_settled, &g);
+    if (g.outcome != OUTCOME_STORED)
+        fail_msg("%s: %s", outcome_name(g.outcome), g.why);
+    int status = process_run(&output, LONG_MS, "rlhfctl", "groups", "show",
+                             digest_text(&group->id, id), "--address", d.admin[LEARNER], NULL);
+    if (status || !strstr(output, "3 more completions: the answer had no room for them"))
+        print_error("%s\n", output);
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(output, "3 more completions: the answer had no room for them"));
+    assert_non_null(strstr(output, "completion 0: "));
+    free(output);
+    giant_close(&g);
+    daemons_kill(&d, LEARNER);
+    daemons_kill(&d, REWARDER);
+}
+
 /* ---- leases */
 
 enum { BIG_ROWS = 8, NOTE = 2900000 };
@@ -470,4 +277,5 @@ static void leases_of_big_rows_come_in_several_replies(void **)
 
 TESTS(cmocka_unit_test(a_reward_that_is_no_number_costs_its_slot_alone),
       cmocka_unit_test(a_group_at_the_limit_costs_its_attempt_alone),
+      cmocka_unit_test(an_answer_says_what_it_leaves_out),
       cmocka_unit_test(leases_of_big_rows_come_in_several_replies))

@@ -309,6 +309,19 @@ static void a_long_reason_is_cut_between_characters(void **state)
     assert_ok(disposition_decode(out.data, out.len, &back));
     assert_int_equal(strlen(back.reason), REASON_MAX_BYTES - 1);
     assert_memory_equal(back.reason, reason, REASON_MAX_BYTES - 1);
+    /* One of another build, with a reason that is longer still. */
+    enum { LONG = 20000 };
+    Rlhfd__V1__Disposition pb = RLHFD__V1__DISPOSITION__INIT;
+    SCOPED_MEM char *text = mem_new(LONG + 1);
+    SCOPED_VALUE(disposition) cut = {0};
+    SCOPED_VALUE(bytes) longer = {0};
+    memset(text, 'w', LONG);
+    pb.id = (ProtobufCBinaryData){sizeof sent.id.byte, (uint8_t *)sent.id.byte};
+    pb.outcome = RLHFD__V1__OUTCOME__OUTCOME_REJECTED;
+    pb.reason = text;
+    wire_pack(&pb.base, &longer);
+    assert_ok(disposition_decode(longer.data, longer.len, &cut));
+    assert_int_equal(strlen(cut.reason), REASON_MAX_BYTES);
     const struct disposition odd = {group_id("r", 0, 0, 1), 6, NULL};
     SCOPED_VALUE(disposition) none = {0};
     bytes_clear(&out);
