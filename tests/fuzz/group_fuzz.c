@@ -1,6 +1,7 @@
 /* The bytes of a group (of today and of format 3), of a list of columns, or of a disposition: what
  * decodes keeps its invariants and encodes to what decodes to the same. */
 #include "base/mem.h"
+#include "wire/failed_group.h"
 #include "wire/rollout.h"
 #include "wire/rollout_v3.h"
 #include <math.h>
@@ -56,13 +57,36 @@ static void columns(const struct group *group)
 static void invariants(const struct group *group)
 {
     struct digest id = group_id(group->run, group->lineage, group->slot, group->attempt);
-    must(digest_equal(&id, &group->id) && group->completions && group->prompt_tokens);
+    const bool bare = group->failure && !group->completions;
+    must(digest_equal(&id, &group->id));
+    must(bare ? !group->prompt_tokens && !group->columns.count && !*group->row
+              : group->completions && group->prompt_tokens);
     for (uint32_t i = 0; i < group->completions; i++) {
         const struct completion *completion = &group->completion[i];
         must(completion->text[completion->text_len] == 0);
         turns(completion);
     }
     columns(group);
+}
+
+/* What no group was read from: without an id the error stays, else there are names and the error. */
+static void try_names(const uint8_t *data, size_t len, err_t why)
+{
+    SCOPED(group) failed = NULL;
+    SCOPED(group) again = NULL;
+    SCOPED_VALUE(bytes) out = {0};
+    const struct group_limits limits = GROUP_LIMITS;
+    err_t e = failed_group_decode(data, len, why, &failed);
+    if (err_failed(e)) {
+        must(err_code(e) == ERR_INVALID && !failed);
+        err_free(e);
+        return;
+    }
+    must(*failed->failure && !failed->completions && !failed->columns.count);
+    group_encode(failed, &out);
+    e = group_decode(out.data, out.len, &limits, &again); // its names may contradict its id
+    must(err_failed(e) || digest_equal(&again->id, &failed->id));
+    err_free(e);
 }
 
 static void try_group(const uint8_t *data, size_t len)
@@ -73,7 +97,7 @@ static void try_group(const uint8_t *data, size_t len)
     err_t e = group_decode(data, len, &limits, &group);
     if (err_failed(e)) {
         must(err_code(e) == ERR_INVALID);
-        err_free(e);
+        try_names(data, len, e);
         return;
     }
     invariants(group);
