@@ -63,7 +63,7 @@
     V("learner.epsilon", "0.2", "cliprange") \
     V("learner.epsilon_high", "0.2", "") \
     V("learner.optimizer.lr", "3e-6", "") \
-    V("learner.optimizer.clip_norm", "1", "") \
+    V("learner.optimizer.clip_norm", "0", "its loop has no clipping") \
     V("learner.optimizer.schedule", "linear", "") \
     V("learner.optimizer.min_lr_ratio", "0", "") \
     V("learner.kl.place", "reward", "") \
