@@ -1,9 +1,7 @@
 #include "model/model.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "model/text/tokenizer.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,34 +102,6 @@ err_t model_empty_compact(struct backend *be, const struct model_config *config,
     return model_make(be, config, true, ret);
 }
 
-err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret)
-{
-    struct model_config config = *trunk;
-    config.parts = PART_VALUE;
-    config.tied = false;
-    return model_empty(be, &config, ret);
-}
-
-/* How far from 0 each matrix begins, by tensor; see model_new. Owned by the caller. */
-static double *initial_stds(const struct model *model)
-{
-    const struct params *params = model->params;
-    const int L = model->config.L;
-    double *std = mem_array((size_t)params->layout->count, sizeof *std);
-    for (int i = 0; i < params->layout->count; i++)
-        if (params->layout->tensor[i].cols)
-            std[i] = 1 / sqrt(params->layout->tensor[i].cols);
-    for (int l = 0; l < L; l++) {
-        std[params_layer(params, l, PARAM_O).weight] /= sqrt(2.0 * L);
-        std[params_layer(params, l, PARAM_DOWN).weight] /= sqrt(2.0 * L);
-    }
-    std[params->embed.weight] = 0.02;
-    for (int i = 0; i < HEADS_MAX; i++)
-        if (params->head[i].weight >= 0)
-            std[params->head[i].weight] = 0.02;
-    return std;
-}
-
 /* All of tensor i, from the host's memory, in each form. */
 static err_t put_tensor(struct model *model, int i, const bf16 *from)
 {
@@ -140,49 +110,6 @@ static err_t put_tensor(struct model *model, int i, const bf16 *from)
     if (model->weight[i])
         return be->ops->weight_put(be, model->weight[i], from, 0, tensor->rows);
     return be->ops->put(be, model->row_major[i], from, tensor->count * sizeof *from);
-}
-
-static err_t draw_tensor(struct model *model, int i, uint64_t seed, double std)
-{
-    const struct layout_tensor *tensor = &model->params->layout->tensor[i];
-    const struct rng rng = rng_keyed(seed, RNG_INIT, (uint64_t)i, 0);
-    SCOPED_MEM bf16 *value = mem_array(tensor->count, sizeof *value);
-    for (size_t j = 0; j < tensor->count; j++)
-        value[j] = bf16_from_float((float)(std * rng_normal(&rng, j)));
-    return put_tensor(model, i, value);
-}
-
-err_t model_draw_value(struct model *model, uint64_t seed, double std)
-{
-    return draw_tensor(model, model->params->head[HEAD_VALUE].weight, seed, std);
-}
-
-static err_t set_ones(struct model *model, struct param norm)
-{
-    const struct layout_tensor *tensor = &model->params->layout->tensor[norm.weight];
-    SCOPED_MEM bf16 *value = mem_array(tensor->count, sizeof *value);
-    for (size_t j = 0; j < tensor->count; j++)
-        value[j] = bf16_from_float(1);
-    return put_tensor(model, norm.weight, value);
-}
-
-err_t model_new(struct backend *be, const struct model_config *config, uint64_t seed,
-                struct model **ret)
-{
-    SCOPED(model) model = NULL;
-    TRY(model_empty(be, config, &model));
-    const struct params *params = model->params;
-    SCOPED_MEM double *std = initial_stds(model);
-    for (int i = 0; i < params->layout->count; i++)
-        if (params->layout->tensor[i].cols)
-            TRY(draw_tensor(model, i, seed, std[i]));
-    for (int l = 0; l < config->L; l++) {
-        TRY(set_ones(model, params_layer(params, l, PARAM_NORM1)));
-        TRY(set_ones(model, params_layer(params, l, PARAM_NORM2)));
-    }
-    TRY(set_ones(model, params->norm));
-    *ret = STEAL(model);
-    return OK;
 }
 
 static err_t check_shape(const struct safetensors *in, const char *directory,
