@@ -47,6 +47,11 @@
     V("learner.ppo.whiten_rewards", "false", "true in the code of 2019") \
     V("learner.ppo.cliprange_value", "0.2", "") \
     V("learner.ppo.vf_coef", "0.1", "") \
+    V("learner.critic.optimizer.lr", "3e-6", "set learner.critic.path to the reward model") \
+    V("learner.critic.optimizer.eps", "1e-5", "") \
+    V("learner.critic.optimizer.clip_norm", "0", "") \
+    V("learner.critic.optimizer.schedule", "linear", "") \
+    V("learner.critic.optimizer.min_lr_ratio", "0", "") \
     V("lag.max", "0", "") \
     V("eval.temperature", "0.01", "")
 
@@ -75,6 +80,10 @@
     V("learner.ppo.whiten_rewards", "false", "") \
     V("learner.ppo.cliprange_value", "0.2", "") \
     V("learner.ppo.vf_coef", "0.1", "") \
+    V("learner.critic.head", "normal", "or of the reward model: learner.critic.path") \
+    V("learner.critic.optimizer.lr", "3e-6", "one rate for both") \
+    V("learner.critic.optimizer.schedule", "linear", "") \
+    V("learner.critic.optimizer.min_lr_ratio", "0", "") \
     V("lag.max", "0", "")
 
 #define PRESET_VERL(V) \
@@ -98,6 +107,8 @@
     V("learner.ppo.whiten_advantages", "true", "") \
     V("learner.ppo.cliprange_value", "0.5", "") \
     V("learner.ppo.vf_coef", "1", "") \
+    V("learner.critic.optimizer.lr", "1e-5", "") \
+    V("learner.critic.optimizer.weight_decay", "0.01", "") \
     V("lag.max", "0", "")
 
 #define PRESET_OPENRLHF(V) \
@@ -127,5 +138,8 @@
     V("learner.ppo.whiten_advantages", "true", "") \
     V("learner.ppo.cliprange_value", "0.5", "") \
     V("learner.ppo.vf_coef", "1", "") \
+    V("learner.critic.optimizer.lr", "9e-6", "critic_learning_rate") \
+    V("learner.critic.optimizer.betas", "[0.9, 0.95]", "") \
+    V("learner.critic.optimizer.schedule", "cosine", "") \
     V("lag.max", "0", "")
 // clang-format on
