@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "learner/round/roundbatch.h"
 #include "learner/round/values.h"
-#include "unit/learner/round_kit.h"
+#include "unit/learner/stages_kit.h"
 #include <math.h>
 
 #define PPO "objective: ppo, "
@@ -122,6 +122,20 @@ static void every_token_has_its_value(void **state)
         fill_and_check(&b, m == 1);
         bench_close(&b);
     }
+}
+
+/* It comes before whatever reads values, and of the round's first weights. */
+static void a_critic_has_a_stage(void **state)
+{
+    (void)state;
+    struct staged s;
+    stage_open(&s, "rloo");
+    assert_false(stage_runs(find("value"), &s.run));
+    stage_objective(&s, "ppo");
+    assert_true(stage_runs(find("value"), &s.run));
+    assert_true(find("value") < find("gae") && find("gae") < find("updates"));
+    assert_true(find("value")->fills & COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE));
+    stage_close(&s);
 }
 
 /* ---- updates */
@@ -248,7 +262,7 @@ static void a_warm_up_trains_the_critic_alone(void **state)
     }
 }
 
-TESTS(cmocka_unit_test(every_token_has_its_value),
+TESTS(cmocka_unit_test(every_token_has_its_value), cmocka_unit_test(a_critic_has_a_stage),
       cmocka_unit_test(how_a_batch_is_cut_changes_no_bit),
       cmocka_unit_test(a_critic_learns_its_targets),
       cmocka_unit_test(a_head_of_zeros_is_the_same_on_any_trunk),
