@@ -8,6 +8,7 @@
 #include "ctl/words/command.h"
 #include "model/engine/decoder.h"
 #include "model/likelihood.h"
+#include "rl/objective_table.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_place.h"
 
@@ -42,6 +43,15 @@ static err_t check_generator(const struct checking *c)
     return recipe_place(r, "generator.kv_bytes", engine_check(c->model, &plan));
 }
 
+/* Whether the model's tokens are the policy's, and it takes sequences as long. */
+static err_t comparable(const struct checking *c, const char *path)
+{
+    const struct recipe *r = c->recipe;
+    return likelihood_comparable(
+        r->model.path, path,
+        config_context(&c->model->config, r->data.max_prompt_tokens, r->generator.max_tokens));
+}
+
 static err_t check_reference(const struct checking *c)
 {
     const struct recipe *r = c->recipe;
@@ -52,10 +62,22 @@ static err_t check_reference(const struct checking *c)
         return OK;
     err_t failed = decoder_load(c->be, path, &model, &tokenizer);
     if (!err_failed(failed))
-        failed = likelihood_comparable(
-            r->model.path, path,
-            config_context(&c->model->config, r->data.max_prompt_tokens, r->generator.max_tokens));
+        failed = comparable(c, path);
     return recipe_place(r, "rewarder.reference_path", failed);
+}
+
+static err_t check_critic(const struct checking *c)
+{
+    const struct recipe *r = c->recipe;
+    const char *path = r->learner.critic.path;
+    SCOPED(model) model = NULL;
+    bool fresh;
+    if (!objective_has_critic(objective_row(r->learner.objective)) || !*path)
+        return OK;
+    err_t failed = model_load_critic(c->be, path, &model, &fresh);
+    if (!err_failed(failed))
+        failed = comparable(c, path);
+    return recipe_place(r, "learner.critic.path", failed);
 }
 
 static err_t look_at_prompt(void *arg, const json_t *row, const char *name)
@@ -126,6 +148,7 @@ err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
                      decoder_load(c.be, recipe->model.path, &c.model, &c.tokenizer)));
     TRY(check_generator(&c));
     TRY(check_reference(&c));
+    TRY(check_critic(&c));
     TRY(check_data(&c));
     return scorers_check(recipe, argv, notes);
 }

@@ -200,6 +200,8 @@ static void generators_that_cannot_decode(void **state)
     REFUSES("/nowhere", "model.path=/nowhere");
     REFUSES("--set: rewarder.reference_path: ", "rewarder.reference=frozen",
             "rewarder.reference_path=/nowhere");
+    REFUSES("--set: learner.critic.path: cannot open '/nowhere/config.json'",
+            "learner.objective=ppo", "learner.critic.path=/nowhere");
 }
 
 static void plans_that_do_not_come_out(void **state)

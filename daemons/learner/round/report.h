@@ -32,7 +32,7 @@
     X(lr, "learning rate of the last update") \
     X(critic_grad_norm, "the critic's global gradient norm before clipping, mean over updates; null: none was made") \
     X(critic_lr, "learning rate of the critic's last update") \
-    X(value_error_lag0, "root mean square of target - value by the round's first weights, tokens of groups of lag 0; null: none") \
+    X(value_error_lag0, "root mean square of target - value before the updates (learner.critic.values), tokens of groups of lag 0; null: none") \
     X(value_error_lag1, "the same of lag 1") \
     X(value_error_lag2, "the same of lag 2 and more") \
     X(explained_variance_lag0, "share of the variance of their targets that those values explain, lag 0; null: none") \
