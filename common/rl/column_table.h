@@ -62,7 +62,11 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
     X(43, RETURNS, returns, TOKEN, F64, LEARNER, ANY, "", "", \
       "target of the critic for the state before the token") \
     X(44, VPRED, vpred, TOKEN, F64, LEARNER, ANY, "", "", \
-      "value of the state before the token, by the critic's weights that are being trained")
+      "value of the state before the token, by the critic's weights that are being trained") \
+    X(45, MASKED, masked, TOKEN, U8, LEARNER, ANY, "", "", \
+      "1: the token has no loss in this round, and losses are divided as if it had one") \
+    X(46, COUNTED, counted, SEQUENCE, F64, LEARNER, ANY, "", "", \
+      "tokens of the completion that losses are divided by, in place of those with a weight")
 // clang-format on
 
 enum column {

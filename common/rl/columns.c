@@ -101,11 +101,38 @@ size_t columns_tokens(const struct columns *columns, size_t i)
     return count;
 }
 
+double *columns_add_weights(struct columns *columns)
+{
+    const bool there = columns->at[COLUMN_WEIGHT];
+    double *weight = columns_add(columns, COLUMN_WEIGHT);
+    for (size_t t = 0; !there && t < columns->first[columns->sequences]; t++)
+        weight[t] = 1;
+    return weight;
+}
+
+void columns_mask(struct columns *columns)
+{
+    const double *masked = columns->at[COLUMN_MASKED];
+    if (!masked)
+        return;
+    double *weight = columns_add_weights(columns), *counted = columns_add(columns, COLUMN_COUNTED);
+    for (size_t i = 0; i < columns->sequences; i++)
+        counted[i] = (double)columns_tokens(columns, i);
+    for (size_t t = 0; t < columns->first[columns->sequences]; t++)
+        weight[t] = masked[t] != 0 ? 0 : weight[t];
+}
+
+size_t columns_counted(const struct columns *columns, size_t i)
+{
+    const double *counted = columns->at[COLUMN_COUNTED];
+    return counted ? (size_t)counted[i] : columns_tokens(columns, i);
+}
+
 struct rl_totals columns_totals(const struct columns *columns)
 {
     struct rl_totals totals = {0};
     for (size_t i = 0; i < columns->sequences; i++) {
-        const size_t tokens = columns_tokens(columns, i);
+        const size_t tokens = columns_counted(columns, i);
         totals.tokens += (double)tokens;
         totals.sequences += tokens > 0;
     }

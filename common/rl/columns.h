@@ -53,10 +53,20 @@ static inline double columns_weight(const struct columns *columns, size_t token)
     return columns->at[COLUMN_WEIGHT] ? columns->at[COLUMN_WEIGHT][token] : 1;
 }
 
+/* COLUMN_WEIGHT, where all weigh 1 unless it was there. */
+double *columns_add_weights(struct columns *columns);
+
 /* Unmasked tokens of sequence i. */
 size_t columns_tokens(const struct columns *columns, size_t i);
 
-/* The divisors of a whole update's losses: its unmasked tokens, and the sequences that have one.
+/* The tokens of COLUMN_MASKED lose their weight. COLUMN_COUNTED is what was unmasked before. Without
+ * the column nothing happens. */
+void columns_mask(struct columns *columns);
+
+/* Tokens of sequence i as the divisors count them: unmasked now, or before columns_mask. */
+size_t columns_counted(const struct columns *columns, size_t i);
+
+/* The divisors of a whole update's losses: the tokens that count, and the sequences that have one.
  * Tokens that a correction drops stay counted. */
 struct rl_totals {
     double tokens, sequences;

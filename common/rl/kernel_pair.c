@@ -1,6 +1,6 @@
 /* Losses on pairs: how far the chosen completion (the unit's first) is ahead of the rejected one. A
  * pair with a side that is masked whole teaches nothing; its other side still counts half a pair in
- * the update's mean. Weights only mask. */
+ * the update's mean, and both sides do if the divisors count what is masked. Weights only mask. */
 #include "rl/kernel.h"
 
 static void count_pair(struct rl_tally *tally, double chosen, double rejected)

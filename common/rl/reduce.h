@@ -6,10 +6,12 @@
 #include "rl/columns.h"
 #include "rl/word_table.h"
 
-/* The coefficient of one token's loss in a sequence of `tokens` unmasked ones; length is L. */
+/* The coefficient of one token's loss in a sequence of which so many tokens count
+ * (columns_counted); length is L. */
 double reduce_token(enum reduce reduce, const struct rl_totals *totals, int tokens, double length);
 
-/* The coefficient of one loss for a whole sequence. In a mean over sequences this is 1/B; in a mean
- * over tokens, the weight that its tokens would have had together. */
+/* The coefficient of one loss for a whole sequence of `tokens` unmasked ones. In a mean over
+ * sequences this is 1/B; in a mean over tokens, the weight that its tokens would have had
+ * together. */
 double reduce_sequence(enum reduce reduce, const struct rl_totals *totals, int tokens,
                        double length);

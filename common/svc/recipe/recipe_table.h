@@ -135,6 +135,10 @@
     X(word,   reduction, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", REDUCTIONS)), \
       "how losses of tokens become one number; default: as the objective has it") \
     X(count,  reduction_length, "0",     LIVE,  FROM(0, 1e9),  "tokens that a completion counts as (reduction: const_norm); 0: generator.max_tokens") \
+    X(flag,   mask_truncated_completions, "false", LIVE, ANY, \
+      "completions without an end token (cut off at max_tokens) train nothing; their rewards still count in advantages, and losses are divided as if they were there") \
+    X(count,  max_token_lag, "0", LIVE,  FROM(0, 1e6), \
+      "tokens drawn more than so many versions before the first of the round train nothing, divided likewise; 0: all train") \
     G(optimizer,  "AdamW") \
     G(correction, "weights for the gap between generator and the round's first weights; with ratio_to: proximal") \
     G(dpo,        "objectives on pairs: the best and the worst of a group as a pair") \

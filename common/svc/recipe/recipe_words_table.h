@@ -166,9 +166,9 @@
     W("use_decoupled_loss",          "learner.ratio_to", "proximal") \
     W("recompute_logprob",           "learner.ratio_to", "proximal") \
     W("non_eos_penalty",             "learner.reward.missing_eos_penalty", "with learner.reward.missing_eos") \
-    W("mask_truncated_completions",  "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
-    W("overlong_filter",             "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
-    W("overlong_filtering",          "rewarder.scorers", "scores for completions that were cut off: kind format with eos: true, or length") \
+    W("mask_truncated_completions",  "learner.mask_truncated_completions", "") \
+    W("overlong_filter",             "learner.mask_truncated_completions", "") \
+    W("overlong_filtering",          "learner.mask_truncated_completions", "") \
     W("overlong_buffer",             "rewarder.scorers", "an entry of kind length") \
     W("overlong_reward_penalty",     "rewarder.scorers", "an entry of kind length") \
     W("reward_clip_range",           "learner.reward.clip", "the same on both sides") \

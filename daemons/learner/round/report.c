@@ -25,6 +25,10 @@ static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
 static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
 static struct metric reward_now =
     METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
+static struct metric truncated_now = METRIC_GAUGE(
+    "rlhfd_truncated_share", "share of the last round's completions that ended at their longest");
+static struct metric stale_tokens_now = METRIC_GAUGE(
+    "rlhfd_stale_token_share", "share of the last round's tokens that max_token_lag masked");
 static struct metric lag_now =
     METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
 static struct metric lag_largest =
@@ -41,9 +45,10 @@ static struct metric trained_total =
 static struct metric differing_total =
     METRIC_COUNTER("rlhfd_logp_differing_total",
                    "stamped log-probabilities unlike our forward's at the same weights: a bug");
-static struct metric *const rows[] = {&lag_expected,  &round_now,      &version_now, &reward_now,
-                                      &lag_now,       &lag_largest,    &idle_total,  &busy_total,
-                                      &trained_total, &differing_total};
+static struct metric *const rows[] = {&lag_expected,    &round_now,     &version_now,
+                                      &reward_now,      &lag_now,       &lag_largest,
+                                      &idle_total,      &busy_total,    &trained_total,
+                                      &differing_total, &truncated_now, &stale_tokens_now};
 
 /* Registered by the first round that has them: with one kind of numerics in the ring there are
  * none. */
@@ -78,6 +83,8 @@ static void show(const struct round_report *report)
     metric_set(&round_now, (double)report->round + 1);
     metric_set(&version_now, (double)report->version);
     metric_set(&reward_now, report->reward_mean);
+    metric_set(&truncated_now, report->truncated_share);
+    metric_set(&stale_tokens_now, report->stale_token_share);
     metric_set(&lag_now, report->lag_mean);
     metric_set(&lag_largest, report->lag_max);
     show_figure(&lag_expected, report->lag_expected);

@@ -25,6 +25,8 @@
     X(reward_mean, "mean reward of the round's completions") \
     X(reward_std, "their standard deviation") \
     X(success, "share of completions whose every score reached 1") \
+    X(truncated_share, "share of completions that ended at their longest, without an end token") \
+    X(stale_token_share, "share of the tokens to train that learner.max_token_lag masked") \
     X(kl_reference, "summed behaviour - reference logp, mean per completion that has one, nats; null: none has") \
     X(kl_coef, "weight of the distance from the reference in this round") \
     X(entropy, "mean entropy of the next-token distribution, nats") \

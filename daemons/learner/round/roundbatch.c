@@ -47,10 +47,7 @@ static void mask_turns(struct columns *columns, const struct completion *c, size
         const uint32_t end = i + 1 < c->turns ? c->turn[i + 1].first_token : c->tokens;
         if (c->turn[i].trained)
             continue;
-        const bool there = columns->at[COLUMN_WEIGHT];
-        double *weight = columns_add(columns, COLUMN_WEIGHT);
-        for (size_t t = 0; !there && t < columns->first[columns->sequences]; t++)
-            weight[t] = 1;
+        double *weight = columns_add_weights(columns);
         for (size_t t = first + c->turn[i].first_token; t < first + end; t++)
             weight[t] = 0;
     }
@@ -249,6 +246,7 @@ static struct round_part *gather(const struct round_batch *batch, struct share *
     struct round_part *part = mem_new(sizeof *part);
     struct columns *columns = columns_gather(batch->columns, share->member, share->count);
     columns_set_units(columns, share->units, share->unit);
+    columns_mask(columns);
     part->sequence = mem_array(share->count, sizeof *part->sequence);
     for (size_t i = 0; i < share->count; i++)
         part->sequence[i] = batch->sequence[share->member[i]];

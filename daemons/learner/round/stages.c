@@ -1,4 +1,5 @@
 #include "learner/round/stages.h"
+#include "learner/round/masking.h"
 #include "learner/round/values.h"
 #include "learner/store/lag.h"
 #include "rl/gae.h"
@@ -137,6 +138,21 @@ static err_t fill_advantage(struct round_run *run)
     return OK;
 }
 
+static bool masks(const struct round_run *run)
+{
+    const struct recipe_learner *learner = &run->recipe->learner;
+    return learner->mask_truncated_completions || learner->max_token_lag > 0;
+}
+
+static err_t mask(struct round_run *run)
+{
+    const struct recipe_learner *learner = &run->recipe->learner;
+    const struct mask_rules rules = {.truncated = learner->mask_truncated_completions,
+                                     .max_token_lag = (uint64_t)learner->max_token_lag};
+    round_batch_mask(run->batch, run->round, run->groups, &rules, &run->report->stale_token_share);
+    return OK;
+}
+
 /* ---- training */
 
 static bool always(const struct round_run *run)
@@ -262,9 +278,10 @@ static bool succeeded(const struct group *group, uint32_t i, const struct recipe
     return true;
 }
 
+/* Of all completions, those that mask leaves out too. */
 static void report_rewards(const struct round_run *run)
 {
-    double n = 0, sum = 0, squares = 0, good = 0;
+    double n = 0, sum = 0, squares = 0, good = 0, cut = 0;
     for (size_t g = 0; g < run->round->groups; g++)
         for (uint32_t i = 0; i < run->groups[g]->completions; i++) {
             const double reward = group_value(run->groups[g], COLUMN_REWARD, i);
@@ -272,11 +289,13 @@ static void report_rewards(const struct round_run *run)
             sum += reward;
             squares += reward * reward;
             good += succeeded(run->groups[g], i, &run->recipe->rewarder.scorers);
+            cut += run->groups[g]->completion[i].finish == FINISH_LENGTH;
         }
     run->report->reward_mean = sum / n;
     run->report->reward_std =
         sqrt(fmax(0, squares / n - run->report->reward_mean * run->report->reward_mean));
     run->report->success = good / n;
+    run->report->truncated_share = cut / n;
 }
 
 static void report_lag(const struct round_run *run)
@@ -331,6 +350,7 @@ static const struct stage stages[] = {
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},
     {"token_reward", COLUMN_BIT(COLUMN_TOKEN_REWARD), NULL, fill_token_reward},
     {"gae", COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) | COLUMN_BIT(COLUMN_RETURNS), NULL, fill_gae},
+    {"mask", COLUMN_BIT(COLUMN_MASKED), masks, mask},
     {"choose", 0, always, choose},
     {"updates", 0, always, make_updates},
     {"report", 0, always, report},

@@ -99,6 +99,8 @@ static const struct {
     {"learner.delta", "3", "learner.objective=grpo", OBJECTIVE},
     {"learner.cap", "5", "learner.gate=cap", OBJECTIVE},
     {"learner.reduction_length", "64", "learner.reduction=const_norm", OBJECTIVE},
+    {"learner.mask_truncated_completions", "true", "", RECORD},
+    {"learner.max_token_lag", "4", "", RECORD},
     {"learner.optimizer.lr", "0.01", "", SCHEDULE},
     {"learner.optimizer.weight_decay", "0.1", "", OPTIMIZER},
     {"learner.optimizer.clip_norm", "0.5", "", OPTIMIZER},
@@ -183,9 +185,8 @@ static void each_live_option_takes_effect(void **)
     }
 }
 
-static void find_row(void *arg, const struct recipe_setting *setting)
+static void find_row(void *, const struct recipe_setting *setting)
 {
-    (void)arg;
     bool found = !setting->live;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         found = found || strcmp(table[i].key, setting->key) == 0;
