@@ -222,6 +222,16 @@ static void an_answer_says_what_it_leaves_out(void **)
                      0);
     SCOPED(group) group = group_of(&g);
     SCOPED_VALUE(bytes) out = {0};
+    /* What the rewarder cannot read comes back rejected, over the same stream. */
+    group->slot++;
+    group_encode(group, &out);
+    courier_send(g.rewarder, &group->id, rpc_message_copy(out.data, out.len), NULL);
+    peer_until(&g.peer, is_settled, &g);
+    assert_string_equal(outcome_name(g.outcome), "rejected");
+    assert_non_null(strstr(g.why, "id is not that of run 'test'"));
+    group->slot--;
+    g.settled = false;
+    bytes_clear(&out);
     struct completion *second = &group->completion[1];
     free(second->text);
     second->text = mem_new(NULS + 1);
@@ -238,6 +248,7 @@ static void an_answer_says_what_it_leaves_out(void **)
     assert_int_equal(status, 0);
     assert_non_null(strstr(output, "3 more completions: the answer had no room for them"));
     assert_non_null(strstr(output, "completion 0: "));
+    assert_int_equal(g.downs, 0);
     free(output);
     giant_close(&g);
     daemons_kill(&d, LEARNER);
