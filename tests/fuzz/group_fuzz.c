@@ -69,7 +69,7 @@ static void invariants(const struct group *group)
     columns(group);
 }
 
-/* What no group was read from: without an id the error stays, else there are names and the error. */
+/* What no group was read from: without an id the error stays, else there are names with it. */
 static void try_names(const uint8_t *data, size_t len, err_t why)
 {
     SCOPED(group) failed = NULL;
