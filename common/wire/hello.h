@@ -16,7 +16,7 @@
 
 /* The version of the wire: it rises with each change of proto/ after which older bytes would be
  * read as something else. */
-enum { HELLO_PROTOCOL = 3, HELLO_SETTINGS_MAX = 128, HELLO_MAX_BYTES = 1 << 20 };
+enum { HELLO_PROTOCOL = 4, HELLO_SETTINGS_MAX = 128, HELLO_MAX_BYTES = 1 << 20 };
 
 struct hello_setting {
     char *key, *value;

@@ -69,6 +69,7 @@ void lease_request_encode(const struct lease_request *request, struct bytes *ret
     pb.lineage = request->lineage;
     pb.version = request->version;
     pb.want = request->want;
+    pb.want_ahead = request->want_ahead;
     pb.n_progress = request->progresses;
     pb.progress = progress_of;
     for (uint32_t i = 0; i < request->progresses; i++) {
@@ -129,6 +130,7 @@ static err_t take_request(const PbRequest *pb, struct lease_request *ret)
     ret->lineage = pb->lineage;
     ret->version = pb->version;
     ret->want = pb->want;
+    ret->want_ahead = pb->want_ahead;
     if (pb->n_progress > LEASE_IDS_MAX)
         return err_new(ERR_INVALID, "%zu in progress; at most %d are allowed", pb->n_progress,
                        LEASE_IDS_MAX);

@@ -30,8 +30,9 @@ struct lease_request {
     uint64_t incarnation;  // with them: a random number of the process, > 0
     struct hello hello;    // with them
     uint32_t lineage;
-    uint64_t version; // of the weights it holds
-    uint32_t want;    // slots it would take now, in all: it replaces what was wanted before
+    uint64_t version;    // of the weights it holds
+    uint32_t want;       // slots it would take now, in all: it replaces what was wanted before
+    uint32_t want_ahead; // likewise, for weights that are to come
     /* In the first message: all leases it knows of, until their groups are settled */
     uint32_t progresses;
     struct lease_progress *progress;
@@ -71,7 +72,7 @@ struct lease_grant {
     char *row;            // the dataset row as JSON text
     uint32_t deadline_ms; // from its arrival
     bool evaluation;      // a row of the evaluation data: one completion by the weights of version
-    uint64_t version;
+    uint64_t version;     // of a slot: it is begun with this version or a newer one
 };
 
 struct lease_reply {

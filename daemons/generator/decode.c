@@ -235,6 +235,8 @@ static void take_in_force(struct decode *decode, const struct errand *errand,
         if (!decode->serving)
             decode->serving_since_s = clock_s();
         decode->serving = true;
+        for (struct lease_grant *due; (due = track_due(decode->track[TRACK_TRAINING]));)
+            admit(decode, due);
     }
     tell(decode, on_applied, &(struct note){.track = errand->track, .version = version});
 }

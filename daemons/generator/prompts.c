@@ -29,6 +29,8 @@ struct prompts {
     int64_t hello_at_ms, welcome_ms, pause_ms;
     char unusable_why[NAME_MAX_BYTES + 1]; // of the last; whole characters
     struct ids held, finished, unusable;   // finished: decoded, without a disposition yet
+    struct ids ahead;                      // held for weights to come: of ahead_version
+    uint64_t ahead_version;                // the newest asked for
     struct ids refused;                    // granted beyond what fits: given back
     bool serving, draining, over, stands;
     bool gives_all; // draining: finished ones too
@@ -66,14 +68,16 @@ static size_t most_held(const struct prompts *prompts)
     return most < HELD_MAX ? most : HELD_MAX;
 }
 
-static uint32_t wanted(const struct prompts *prompts)
+/* For the weights in force, or as many again for those to come. */
+static uint32_t wanted(const struct prompts *prompts, const struct ids *held)
 {
-    const size_t most = most_held(prompts), held = prompts->held.count;
-    const size_t known = held + prompts->finished.count; // what a hello lists
-    if (!prompts->serving || prompts->draining || prompts->over || held >= most ||
+    const size_t most = most_held(prompts), // a hello lists all that is known
+        known = prompts->held.count + prompts->ahead.count + prompts->finished.count;
+    if (!prompts->serving || prompts->draining || prompts->over || held->count >= most ||
         known >= HELD_MAX)
         return 0;
-    return (uint32_t)(most - held < HELD_MAX - known ? most - held : HELD_MAX - known);
+    const size_t more = most - held->count;
+    return (uint32_t)(more < HELD_MAX - known ? more : HELD_MAX - known);
 }
 
 /* As many again as are decoded at once: some are always on their way. */
@@ -91,33 +95,46 @@ static uint32_t wanted_evaluations(const struct prompts *prompts)
     return (uint32_t)(most - prompts->evaluating.count);
 }
 
+static void add_known(struct lease_progress *known, uint32_t *count, const struct ids *ids)
+{
+    for (size_t i = 0; i < ids->count; i++)
+        known[(*count)++].id = ids->at[i];
+}
+
 /* Every lease we know of: what the learner has granted beside these never arrived. */
 static struct lease_progress *known_leases(const struct prompts *prompts, uint32_t *ret_count)
 {
-    size_t held = prompts->held.count, finished = prompts->finished.count;
-    struct lease_progress *known = mem_array(held + finished, sizeof *known);
-    for (size_t i = 0; i < held; i++)
-        known[i].id = prompts->held.at[i];
-    for (size_t i = 0; i < finished; i++)
-        known[held + i].id = prompts->finished.at[i];
-    *ret_count = (uint32_t)(held + finished);
+    struct lease_progress *known = mem_array(
+        prompts->held.count + prompts->ahead.count + prompts->finished.count, sizeof *known);
+    *ret_count = 0;
+    add_known(known, ret_count, &prompts->held);
+    add_known(known, ret_count, &prompts->ahead);
+    add_known(known, ret_count, &prompts->finished);
     return known;
+}
+
+static void add_back(struct digest *back, uint32_t *count, const struct ids *ids)
+{
+    if (ids->count)
+        memcpy(back + *count, ids->at, ids->count * sizeof *back);
+    *count += (uint32_t)ids->count;
 }
 
 /* Leases that are given back: what was refused; when draining all. Each time anew: grants may have
  * been on their way. */
 static struct digest *given_back(const struct prompts *prompts, uint32_t *ret_count)
 {
-    const size_t held = prompts->draining ? prompts->held.count : 0;
-    const size_t finished = prompts->gives_all ? prompts->finished.count : 0;
-    struct digest *back = mem_array(prompts->refused.count + held + finished, sizeof *back);
-    for (size_t i = 0; i < held; i++)
-        back[i] = prompts->held.at[i];
-    for (size_t i = 0; i < finished; i++)
-        back[held + i] = prompts->finished.at[i];
-    for (size_t i = 0; i < prompts->refused.count; i++)
-        back[held + finished + i] = prompts->refused.at[i];
-    *ret_count = (uint32_t)(held + finished + prompts->refused.count);
+    struct digest *back = mem_array(prompts->refused.count + prompts->held.count +
+                                        prompts->ahead.count + prompts->finished.count,
+                                    sizeof *back);
+    *ret_count = 0;
+    if (prompts->draining) {
+        add_back(back, ret_count, &prompts->held);
+        add_back(back, ret_count, &prompts->ahead);
+    }
+    if (prompts->gives_all)
+        add_back(back, ret_count, &prompts->finished);
+    add_back(back, ret_count, &prompts->refused);
     return back;
 }
 
@@ -128,7 +145,8 @@ static void say(struct prompts *prompts, bool hello)
     const struct decode_figures totals = decode_figures(prompts->options.decode);
     struct lease_request request = {.version = prompts->version,
                                     .lineage = prompts->lineage,
-                                    .want = wanted(prompts),
+                                    .want = wanted(prompts, &prompts->held),
+                                    .want_ahead = wanted(prompts, &prompts->ahead),
                                     .idle_s = totals.idle_s,
                                     .busy_s = totals.busy_s,
                                     .tokens = totals.tokens,
@@ -227,7 +245,7 @@ static bool is_welcome(const struct prompts *prompts, const struct lease_grant *
 /* Leases have room if they were asked for, or asked for again before the answer came. */
 static bool is_too_much(const struct prompts *prompts)
 {
-    return prompts->held.count >= most_held(prompts) + LEASE_GRANTS_MAX;
+    return prompts->held.count + prompts->ahead.count >= 2 * most_held(prompts) + LEASE_GRANTS_MAX;
 }
 
 static void take_grant(struct prompts *prompts, struct lease_grant *granted)
@@ -244,7 +262,13 @@ static void take_grant(struct prompts *prompts, struct lease_grant *granted)
     }
     struct lease_grant *grant = mem_copy(granted, sizeof *grant);
     granted->row = NULL; // the copy's now
-    ids_add(grant->evaluation ? &prompts->evaluating : &prompts->held, &grant->id);
+    const bool early = !grant->evaluation && grant->version > prompts->version;
+    if (early && grant->version > prompts->ahead_version)
+        prompts->ahead_version = grant->version;
+    ids_add(grant->evaluation ? &prompts->evaluating
+            : early           ? &prompts->ahead
+                              : &prompts->held,
+            &grant->id);
     prompts->options.granted(prompts->options.arg);
     decode_admit(prompts->options.decode, grant);
 }
@@ -254,7 +278,8 @@ static void take_reply(struct prompts *prompts, struct lease_reply *reply)
     for (uint32_t i = 0; i < reply->grants; i++)
         take_grant(prompts, &reply->grant[i]);
     for (uint32_t i = 0; i < reply->revokes; i++)
-        if (ids_remove(&prompts->held, &reply->revoked[i]))
+        if (ids_remove(&prompts->held, &reply->revoked[i]) ||
+            ids_remove(&prompts->ahead, &reply->revoked[i]))
             decode_cancel(prompts->options.decode, &reply->revoked[i]);
     if (reply->revokes)
         say_soon(prompts); // there is room for others
@@ -335,6 +360,10 @@ void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version
     prompts->lineage = lineage;
     prompts->version = version;
     prompts->serving = true;
+    for (size_t i = 0; version >= prompts->ahead_version && i < prompts->ahead.count; i++)
+        ids_add(&prompts->held, &prompts->ahead.at[i]);
+    if (version >= prompts->ahead_version)
+        prompts->ahead.count = prompts->ahead_version = 0;
     say_soon(prompts);
 }
 
@@ -370,7 +399,8 @@ static void add_unusable(struct prompts *prompts, const struct group *group, con
     snprintf(prompts->unusable_why, sizeof prompts->unusable_why, "%.*s", NAME_MAX_BYTES,
              said.text);
     ids_add(&prompts->unusable, &group->id);
-    ids_remove(&prompts->held, &group->id);
+    if (!ids_remove(&prompts->held, &group->id))
+        ids_remove(&prompts->ahead, &group->id);
 }
 
 static void add_evaluation_unusable(struct prompts *prompts, const struct group *group)
@@ -412,7 +442,7 @@ int64_t prompts_pause_ms(const struct prompts *prompts)
 
 size_t prompts_held(const struct prompts *prompts)
 {
-    return prompts->held.count;
+    return prompts->held.count + prompts->ahead.count;
 }
 
 void prompts_free(struct prompts *prompts)
@@ -423,6 +453,7 @@ void prompts_free(struct prompts *prompts)
     loop_timer_free(prompts->heartbeat);
     loop_timer_free(prompts->hello);
     mem_free(prompts->held.at);
+    mem_free(prompts->ahead.at);
     mem_free(prompts->finished.at);
     mem_free(prompts->unusable.at);
     mem_free(prompts->refused.at);

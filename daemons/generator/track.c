@@ -13,6 +13,12 @@ enum {
     EVALUATION_ROWS = 2 * EVALUATION_SLOTS,
 };
 
+/* A slot that was leased ahead. */
+struct early {
+    struct early *next;
+    struct lease_grant *grant;
+};
+
 struct track {
     const struct recipe *recipe;
     const char *generator;
@@ -26,6 +32,7 @@ struct track {
     bool serving;  // weights are in force: those of lineage and version
     uint32_t lineage;
     uint64_t version;
+    struct early *early; // in the order they came
 };
 
 static struct decoder_options options_of(const struct recipe *recipe, enum track_kind kind)
@@ -103,12 +110,47 @@ static err_t admit(struct track *track, struct group *group)
     return decoder_admit(track->decoder, &request);
 }
 
+static void grant_free(struct lease_grant *grant)
+{
+    mem_free(grant->row);
+    mem_free(grant);
+}
+
+static void keep(struct track *track, struct lease_grant *grant)
+{
+    struct early **end = &track->early;
+    while (*end)
+        end = &(*end)->next;
+    *end = mem_new(sizeof **end);
+    (*end)->grant = grant;
+}
+
+static struct lease_grant *unkeep(struct early **at)
+{
+    struct early *gone = *at;
+    struct lease_grant *grant = gone->grant;
+    *at = gone->next;
+    mem_free(gone);
+    return grant;
+}
+
+struct lease_grant *track_due(struct track *track)
+{
+    for (struct early **at = &track->early; *at; at = &(*at)->next)
+        if ((*at)->grant->version <= track->version)
+            return unkeep(at);
+    return NULL;
+}
+
 err_t track_admit(struct track *track, struct lease_grant *grant, struct group **ret_refused)
 {
     if (track->kind == TRACK_EVALUATION &&
         (!track->serving || grant->lineage != track->lineage || grant->version != track->version)) {
-        mem_free(grant->row);
-        mem_free(grant);
+        grant_free(grant);
+        return OK;
+    }
+    if (track->kind == TRACK_TRAINING && grant->version > track->version) {
+        keep(track, grant);
         return OK;
     }
     struct group *group = group_begin(track, grant);
@@ -120,6 +162,11 @@ err_t track_admit(struct track *track, struct lease_grant *grant, struct group *
 
 void track_cancel(struct track *track, const struct digest *id)
 {
+    for (struct early **at = &track->early; *at; at = &(*at)->next)
+        if (digest_equal(&(*at)->grant->id, id)) {
+            grant_free(unkeep(at));
+            return;
+        }
     group_free(decoder_cancel(track->decoder, id));
 }
 
@@ -246,6 +293,8 @@ void track_free(struct track *track)
         return;
     if (track->decoder)
         drop_all(track);
+    while (track->early)
+        grant_free(unkeep(&track->early));
     swap_free(track->swap);
     decoder_free(track->decoder);
     mem_free(track->forward);

@@ -27,8 +27,11 @@ err_t track_open(const struct recipe *recipe, const char *generator, enum track_
                  struct track **ret);
 
 /* Takes the grant. On failure *ret_refused is its group, the caller's. A row that was leased for
- * other weights than the evaluation holds is forgotten. */
+ * other weights than the evaluation holds is forgotten. A slot that was leased ahead, for a version
+ * to come, is kept until track_due. */
 err_t track_admit(struct track *track, struct lease_grant *grant, struct group **ret_refused);
+/* The next kept grant whose version, or a newer one, is in force, the caller's; NULL: none. */
+struct lease_grant *track_due(struct track *track);
 void track_cancel(struct track *track, const struct digest *id); // unknown ids are ignored
 
 err_t track_step(struct track *track);

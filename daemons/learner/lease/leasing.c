@@ -36,8 +36,8 @@ struct leasing *leasing_new(const struct leasing_options *options)
     leasing->options = *options;
     leasing->left_s = clock_s();
     absences_init(&leasing->absences, clock_ms());
-    lessees_register();
     refusals_register();
+    lessees_register();
     return leasing;
 }
 
@@ -73,6 +73,7 @@ static err_t send_grants(struct leasing *leasing, struct lessee *lessee,
                                       .prompt = g->prompt,
                                       .epoch = g->epoch,
                                       .start_round = g->start_round,
+                                      .version = g->version,
                                       .row = (char *)text.data + at[i],
                                       .deadline_ms = g->lease_ms};
     }
@@ -87,9 +88,7 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
     lessee->waits_for = "new weights";
     if (lessee->lineage != store_lineage(store)) // it gets this lineage's weights first
         return OK;
-    struct store_holder holder = {lessee->generator, lessee->term};
-    size_t want = lessee_room(lessee, jsonl_longest(leasing->options.data));
-    err_t failed = store_lease(store, &holder, lessee->version, want, clock_ms(), &grants);
+    err_t failed = lessee_lease(leasing, lessee, store, &grants);
     if (err_code(failed) ==
         ERR_PRECONDITION) { // weights of another history: it waits for newer ones
         err_free(failed);
@@ -101,7 +100,6 @@ static err_t grant_to(struct leasing *leasing, struct lessee *lessee, struct sto
     lessee->waits_for = grants.stop == LEASE_ALL ? "" : lease_stop_name(grants.stop);
     if (!grants.count)
         return OK;
-    lessee->want -= (uint32_t)grants.count;
     return send_grants(leasing, lessee, &grants);
 }
 
@@ -136,7 +134,7 @@ static err_t settle(void *arg, struct store *store)
     for (struct lessee *l = leasing->first; l; l = l->next) {
         lessee_hold(l, holds);
         bool may = !paused && !l->leaves;
-        if (!leasing->closed && may && l->want)
+        if (!leasing->closed && may && (l->want || l->want_ahead))
             TRY(grant_to(leasing, l, store));
         if (is_over(leasing))
             tell_over(leasing, l);
@@ -339,6 +337,7 @@ static err_t take_request(struct leasing *leasing, struct arrival *arrival, stru
     lessee->lineage = request->lineage;
     lessee->version = request->version;
     lessee->want = request->want;
+    lessee->want_ahead = request->want_ahead;
     lessee->holds = request->held;
     lessee->asked = false;
     lessee->evaluation_lineage = request->evaluation_lineage;

@@ -26,14 +26,17 @@ static struct metric revoked_leases[REVOKED_WHYS] = {
     [REVOKED_EXPIRED] = REVOKED("expired"),     [REVOKED_STALE] = REVOKED("stale"),
     [REVOKED_STRAGGLER] = REVOKED("straggler"), [REVOKED_ENDED] = REVOKED("ended"),
     [REVOKED_LINEAGE] = REVOKED("lineage"),     [REVOKED_LOST] = REVOKED("lost"),
-    [REVOKED_DRAINED] = REVOKED("drained")};
+    [REVOKED_DRAINED] = REVOKED("drained"),     [REVOKED_VOID] = REVOKED("void")};
+
+static struct metric leased_ahead = METRIC_COUNTER(
+    "rlhfd_leases_ahead_total", "slots leased for a version to come, of those granted");
 
 void lessees_register(void)
 {
-    static struct metric *rows[REVOKED_WHYS];
+    static struct metric *rows[REVOKED_WHYS + 1] = {&leased_ahead};
     for (size_t i = 0; i < REVOKED_WHYS; i++)
-        rows[i] = &revoked_leases[i];
-    metrics_register(rows, REVOKED_WHYS);
+        rows[1 + i] = &revoked_leases[i];
+    metrics_register(rows, REVOKED_WHYS + 1);
 }
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
@@ -47,22 +50,43 @@ void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
     rpc_message_free(message);
 }
 
-size_t lessee_room(const struct lessee *lessee, size_t row_bytes)
-{
-    size_t most = LEASE_ROWS_BYTES / (row_bytes ? row_bytes : 1);
-    if (most > LEASE_GRANTS_MAX)
-        most = LEASE_GRANTS_MAX;
-    if (rpc_call_full(lessee->call))
-        return 0;
-    return lessee->want < most ? lessee->want : most;
-}
-
 void lessee_hold(struct lessee *lessee, bool holds)
 {
     if (lessee->holds == holds || lessee->asked)
         return;
     lessee->asked = true;
     lessee_send(lessee, &(struct lease_reply){.hold = holds, .go_on = !holds});
+}
+
+/* How many slots a reply may grant: a stream that is full takes none now. */
+static size_t reply_room(const struct leasing *leasing, const struct lessee *lessee)
+{
+    const size_t row_bytes = jsonl_longest(leasing->options.data);
+    const size_t most = LEASE_ROWS_BYTES / (row_bytes ? row_bytes : 1);
+    if (rpc_call_full(lessee->call))
+        return 0;
+    return most < LEASE_GRANTS_MAX ? most : LEASE_GRANTS_MAX;
+}
+
+static size_t least(size_t want, size_t room)
+{
+    return want < room ? want : room;
+}
+
+err_t lessee_lease(const struct leasing *leasing, struct lessee *lessee, struct store *store,
+                   struct grants *ret)
+{
+    const struct store_holder holder = {lessee->generator, lessee->term};
+    const int64_t now_ms = clock_ms();
+    const size_t room = reply_room(leasing, lessee);
+    TRY(store_lease(store, &holder, lessee->version, least(lessee->want, room), now_ms, ret));
+    const size_t now = ret->count;
+    lessee->want -= (uint32_t)now;
+    TRY(store_lease_ahead(store, &holder, lessee->version, leasing->totals.generators,
+                          least(lessee->want_ahead, room - now), now_ms, ret));
+    lessee->want_ahead -= (uint32_t)(ret->count - now);
+    metric_add(&leased_ahead, (double)(ret->count - now));
+    return OK;
 }
 
 void lessee_count_from(struct lessee *lessee, const struct lease_request *hello)

@@ -18,6 +18,7 @@ struct lessee {
     uint64_t term, version;
     uint32_t lineage;    // of version
     uint32_t want, held; // slots it would take; leases it has been granted over this stream
+    uint32_t want_ahead; // slots it would take for weights to come
     double idle_s, busy_s, tokens;                   // as last counted
     double first_idle_s, first_busy_s, first_tokens; // as the hello said
     bool told;                                       // knows that the run is over
@@ -59,13 +60,14 @@ struct leasing {
 
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply);
 
-/* How many slots a reply may grant it now, with rows of up to so many bytes: as many as it wants
- * and as the reply has room for. 0: its stream is full; the rest comes after that. */
-size_t lessee_room(const struct lessee *lessee, size_t row_bytes);
-
 /* Asks a generator to stop decoding (holds) or to go on, if it does otherwise. The request is
  * repeated at each of its heartbeats, as a stream may have been lost. */
 void lessee_hold(struct lessee *lessee, bool holds);
+
+/* Leases what it wants, as far as the rules allow: slots for the weights that it holds, then slots
+ * ahead for those to come. PRECONDITION: as store_lease. */
+err_t lessee_lease(const struct leasing *leasing, struct lessee *lessee, struct store *store,
+                   struct grants *ret);
 
 /* Counting begins at the hello's figures: the earlier stream has counted up to them. */
 void lessee_count_from(struct lessee *lessee, const struct lease_request *hello);

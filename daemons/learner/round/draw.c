@@ -148,6 +148,13 @@ static void count_time(struct draw *draw)
         report_seconds(!draw->wanted, passed);
 }
 
+/* After a round was formed: others look again at once, as there may be leases for it to grant. */
+static err_t formed(void *arg, struct store *store)
+{
+    (void)arg, (void)store;
+    return OK;
+}
+
 /* Whether the round can be formed now; if so the waiting thread gets it. */
 static err_t look(void *arg, struct store *store)
 {
@@ -163,8 +170,10 @@ static err_t look(void *arg, struct store *store)
     }
     struct round *round = NULL;
     TRY(form(draw, store, &round));
-    if (round)
+    if (round) {
+        storage_post(draw->options.storage, formed, NULL);
         return answer_round(draw, store, round, false);
+    }
     if (draw->cause == IDLE_ENDED)
         answer(draw, &(struct drawn){.end = DRAW_ENDED, .idle_cause = ""}, OK);
     else if (draw->woken)

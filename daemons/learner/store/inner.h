@@ -84,6 +84,12 @@ uint64_t slot_prompt(const struct store *store, uint64_t number);
 /* Whether each row was leased in every epoch. Free slots may be leased all the same. */
 bool store_source_empty(const struct store *store);
 
+/* Whether a leased slot waits for the version that the round under way will make. */
+static inline bool slot_is_ahead(const struct store *store, const struct slot *slot)
+{
+    return slot->state == SLOT_LEASED && slot->start_round > store->counters.rounds_done;
+}
+
 /* ---- leases.c: INVALID unless the holder's name has 1 to 255 bytes */
 err_t holder_check(const struct store_holder *holder);
 

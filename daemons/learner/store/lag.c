@@ -14,6 +14,15 @@ uint64_t lag_may_lease(const struct lag_rules *rules, uint64_t next, uint64_t he
     return room > live ? room - live : 0;
 }
 
+/* Older weights may fill the room of round next - 1; the rest is one round's. */
+uint64_t lag_may_lease_ahead(const struct lag_rules *rules, uint64_t next, uint64_t live,
+                             uint64_t ahead)
+{
+    const uint64_t room = lag_may_lease(rules, next, next, live);
+    const uint64_t rest = rules->groups > ahead ? rules->groups - ahead : 0;
+    return room < rest ? room : rest;
+}
+
 /* A step function of age: it is enough to look where live(<= s) jumps. */
 bool lag_may_admit(const struct lag_rules *rules, uint64_t next, const struct lag_age *ages,
                    size_t n, uint64_t age)

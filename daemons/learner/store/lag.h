@@ -3,6 +3,7 @@
  *
  *     struct lag_rules rules = {.eta = 1, .limit = 1, .groups = 64};
  *     uint64_t more = lag_may_lease(&rules, next, held, live);     -- rule 1: so many more slots
+ *     more = lag_may_lease_ahead(&rules, next, live, ahead);       -- rule 1 for weights to come
  *     struct lag_form form = lag_may_form(&rules, next, ages, n);  -- rule 2: now, or wait for whom
  *     bool may = lag_of(next, oldest) <= rules.limit;              -- rule 3: what may be recorded
  *
@@ -40,6 +41,12 @@ uint64_t lag_room(uint64_t age, uint64_t next, uint64_t limit, uint64_t groups);
 /* How many more slots a generator may lease whose weights are of round held; live counts leased and
  * stored groups. */
 uint64_t lag_may_lease(const struct lag_rules *rules, uint64_t next, uint64_t held, uint64_t live);
+
+/* How many more slots may be leased ahead, for weights that the round under way will make: they are
+ * of round next. `ahead` of the live groups are leased so. They never take the room of older
+ * weights, and lag_may_lease does not count them. */
+uint64_t lag_may_lease_ahead(const struct lag_rules *rules, uint64_t next, uint64_t live,
+                             uint64_t ahead);
 
 /* Whether one more live group of this age keeps the invariant: for work that comes back after its
  * lease was given up. */

@@ -21,7 +21,7 @@ const char *lease_stop_name(enum lease_stop stop)
 const char *revoked_why_name(enum revoked_why why)
 {
     static const char *const names[] = {"expired", "stale", "straggler", "ended",
-                                        "lineage", "lost",  "drained"};
+                                        "lineage", "lost",  "drained",   "void"};
     return (unsigned)why < sizeof names / sizeof *names ? names[why] : "?";
 }
 
@@ -34,14 +34,35 @@ err_t holder_check(const struct store_holder *holder)
     return OK;
 }
 
+/* Nothing else is of the next round as long as a round is under way. */
+static uint64_t leased_ahead(const struct store *store)
+{
+    const struct slots *slots = &store->slots;
+    const uint64_t next = store->counters.next_round;
+    if (store->counters.rounds_done == next || !slots->ages)
+        return 0;
+    const struct lag_age *youngest = &slots->age[slots->ages - 1];
+    return youngest->round == next ? youngest->leased : 0;
+}
+
+/* How many more slots rule 1 allows, for weights of round held. */
+static uint64_t paced(const struct store *store, uint64_t held)
+{
+    const struct lag_rules rules = store_lag_rules(store);
+    const uint64_t next = store->counters.next_round, live = store_live(store),
+                   ahead = leased_ahead(store) * store->rules.max_uses;
+    const uint64_t uses = held == next && store->counters.rounds_done < next
+                              ? lag_may_lease_ahead(&rules, next, live, ahead)
+                              : lag_may_lease(&rules, next, held, live - ahead);
+    return uses / store->rules.max_uses;
+}
+
 /* How many slots rule 1 and the other bounds allow, and which of them is the tightest; *ret_paced:
  * rule 1 alone. */
 static uint64_t allowed(const struct store *store, uint64_t held, enum lease_stop *ret_stop,
                         uint64_t *ret_paced)
 {
-    struct lag_rules rules = store_lag_rules(store);
-    uint64_t next = store->counters.next_round, free_bytes,
-             groups = store->slots.leased + store->slots.stored;
+    uint64_t free_bytes, groups = store->slots.leased + store->slots.stored;
     *ret_stop = LEASE_ENDED;
     if (store_ended(store))
         return 0;
@@ -50,11 +71,10 @@ static uint64_t allowed(const struct store *store, uint64_t held, enum lease_sto
         return 0;
     *ret_stop = LEASE_OLD_WEIGHTS;
     *ret_paced = 0;
-    if (lag_of(next, held) > rules.eta)
+    if (lag_of(store->counters.next_round, held) > store->rules.eta)
         return 0;
     *ret_stop = LEASE_PACED;
-    uint64_t room = lag_may_lease(&rules, next, held, store_live(store)) / store->rules.max_uses;
-    *ret_paced = room;
+    uint64_t room = *ret_paced = paced(store, held);
     uint64_t wanted = store_groups_wanted(store);
     uint64_t full = store->rules.max_groups > groups ? store->rules.max_groups - groups : 0;
     if (wanted < room)
@@ -97,10 +117,28 @@ static struct grant grant(struct store *store, struct slot *slot, const struct s
                           .slot = slot->number,
                           .prompt = slot_prompt(store, slot->number),
                           .start_round = held,
+                          .version = version,
                           .lineage = store->counters.lineage,
                           .attempt = slot->attempt,
                           .epoch = (uint32_t)(slot->number / schema->rows),
                           .lease_ms = store->rules.lease_ms};
+}
+
+/* Adds up to count grants; fewer where the data have no more. */
+static void take(struct store *store, const struct store_holder *holder, uint64_t version,
+                 uint64_t held, size_t count, struct grants *grants)
+{
+    if (count > GRANTS_MAX)
+        count = GRANTS_MAX;
+    grants->grant = mem_grow(grants->grant, grants->count + count, sizeof *grants->grant);
+    for (; count; count--) {
+        struct slot *slot = next_slot(store);
+        if (!slot) {
+            grants->stop = LEASE_SOURCE;
+            return;
+        }
+        grants->grant[grants->count++] = grant(store, slot, holder, version, held);
+    }
 }
 
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
@@ -117,22 +155,11 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
                        "generator '%s' holds version %llu, which was never made here",
                        holder->generator, (unsigned long long)version);
     }
-    uint64_t paced = UINT64_MAX, room = allowed(store, held, &stop, &paced);
+    uint64_t rule = UINT64_MAX, room = allowed(store, held, &stop, &rule);
     SCOPED_VALUE(grants) grants = {.stop = want > room ? stop : LEASE_ALL};
-    size_t count = want < room ? want : (size_t)room;
-    if (count > GRANTS_MAX)
-        count = GRANTS_MAX;
-    grants.grant = mem_array(count, sizeof *grants.grant);
-    while (grants.count < count) {
-        struct slot *slot = next_slot(store);
-        if (!slot) {
-            grants.stop = LEASE_SOURCE;
-            break;
-        }
-        grants.grant[grants.count++] = grant(store, slot, holder, version, held);
-    }
+    take(store, holder, version, held, want < room ? want : (size_t)room, &grants);
     TRY(store_commit(store));
-    uint64_t unused = paced == UINT64_MAX ? paced : paced - grants.count;
+    uint64_t unused = rule == UINT64_MAX ? rule : rule - grants.count;
     if (unused < store->spare && want)
         store->spare = unused;
     *ret = grants;
@@ -144,6 +171,39 @@ static bool holds(const struct slot *slot, const struct store_holder *holder)
 {
     return slot->state == SLOT_LEASED && slot->term == holder->term &&
            !strcmp(slot->generator, holder->generator);
+}
+
+/* The rest of the holder's share of a round: who asks early leaves some to others. */
+static uint64_t share_left(const struct store *store, const struct store_holder *holder,
+                           uint64_t holders)
+{
+    uint64_t share = (store->rules.groups + holders - 1) / holders;
+    for (size_t i = 0; share && i < store->slots.n; i++)
+        share -= holds(store->slots.at[i], holder) && slot_is_ahead(store, store->slots.at[i]);
+    return share;
+}
+
+err_t store_lease_ahead(struct store *store, const struct store_holder *holder, uint64_t version,
+                        uint64_t holders, size_t want, int64_t now_ms, struct grants *ret)
+{
+    const struct counters *counters = &store->counters;
+    const uint64_t next = counters->next_round;
+    const uint64_t newest = store->ends ? store->last[store->ends - 1] : 0;
+    uint64_t rule, held;
+    enum lease_stop stop;
+    TRY(store_begin(store, now_ms));
+    TRY(holder_check(holder));
+    TRY(store_round_of(store, version, &held));
+    if (counters->rounds_done == next || held != counters->rounds_done || !holders)
+        return OK;
+    uint64_t room = allowed(store, next, &stop, &rule);
+    if (room > want)
+        room = want;
+    if (!room)
+        return OK;
+    const uint64_t share = share_left(store, holder, holders);
+    take(store, holder, newest + 1, next, (size_t)(share < room ? share : room), ret);
+    return store_commit(store);
 }
 
 size_t store_leased(const struct store *store, const struct store_holder *holder)
@@ -291,7 +351,12 @@ err_t store_expire(struct store *store, int64_t now_ms)
     TRY(store_begin(store, now_ms));
     for (size_t i = 0; store->slots.leased && i < store->slots.n; i++) {
         struct slot *slot = store->slots.at[i];
-        if (slot->state == SLOT_LEASED && slot->deadline_ms <= store->counters.clock_ms)
+        if (slot->state != SLOT_LEASED)
+            continue;
+        if (slot_is_ahead(store,
+                          slot)) // not the holder's delay. A restart counts from the grant again
+            slot->deadline_ms = store->counters.clock_ms + store->rules.lease_ms;
+        else if (slot->deadline_ms <= store->counters.clock_ms)
             slot_revoke(store, slot, REVOKED_EXPIRED);
     }
     store_sweep(store);

@@ -19,13 +19,12 @@ struct store_holder {
     uint64_t term;         // of terms.h
 };
 struct grant {
-    struct digest id; // of the group to be made
-    uint64_t slot, prompt, start_round;
+    struct digest id;                            // of the group to be made
+    uint64_t slot, prompt, start_round, version; // begun with version or a newer one
     uint32_t lineage, attempt, epoch, lease_ms;
 };
 
-/* Why fewer slots were granted than wanted. */
-enum lease_stop {
+enum lease_stop {      // why fewer slots were granted than wanted
     LEASE_ALL,         // they were not fewer
     LEASE_PACED,       // rule 1, or the run's last rounds have all they need
     LEASE_OLD_WEIGHTS, // the holder's weights are too old: it needs newer ones first
@@ -48,6 +47,11 @@ const char *lease_stop_name(enum lease_stop stop); // "all", "paced", "old weigh
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
                   size_t want, int64_t now_ms, struct grants *ret);
 
+/* Adds leases of up to want slots ahead, for the version that the round under way will make. One
+ * of `holders` that has the newest version gets its share of a round at most. The deadline begins
+ * when the version is made. A voided or cut off round revokes the leases. */
+err_t store_lease_ahead(struct store *store, const struct store_holder *holder, uint64_t version,
+                        uint64_t holders, size_t want, int64_t now_ms, struct grants *ret);
 size_t store_leased(const struct store *store, const struct store_holder *holder); // to it, now
 
 /* The lease that is waited for first: of the oldest weights, then of the lowest slot. False:
@@ -96,6 +100,7 @@ enum revoked_why {
     REVOKED_LINEAGE, // a fork
     REVOKED_LOST,    // its holder has gone, and did not come back
     REVOKED_DRAINED, // its holder was sent away, and has gone
+    REVOKED_VOID,    // leased ahead, for the version of a round that was voided
     REVOKED_WHYS
 };
 const char *revoked_why_name(enum revoked_why why); // "expired", "stale", "straggler", ...

@@ -63,7 +63,7 @@ struct slot {
     enum outcome answered; // to this attempt's group; 0: none came
     uint32_t attempt, failures;
     uint32_t lineage;              // in which this attempt was leased
-    uint64_t start_round, version; // of the holder at the lease
+    uint64_t start_round, version; // of the holder at the lease, or those it was leased ahead for
     uint64_t deadline_ms;          // LEASED: on the store's clock
     uint64_t term;                 // LEASED: the holder's (terms.h)
     char *generator;               // LEASED: the holder; STORED: who made the group; else NULL

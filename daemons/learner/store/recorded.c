@@ -266,6 +266,16 @@ static err_t void_group(struct store *store, const struct round_group *group)
     return OK;
 }
 
+/* Leases for a version that never comes. */
+static void revoke_ahead(struct store *store)
+{
+    for (size_t i = 0; i < store->slots.n; i++) {
+        struct slot *slot = store->slots.at[i];
+        if (slot_is_ahead(store, slot))
+            slot_revoke(store, slot, REVOKED_VOID);
+    }
+}
+
 static err_t void_round(struct store *store, const struct round *round)
 {
     struct counters *counters = &store->counters;
@@ -278,6 +288,7 @@ static err_t void_round(struct store *store, const struct round *round)
     if (counters->last_version > round->first_version)
         db_delete_range(store->db, DB_ROUNDS, from, below, sizeof from);
     counters->last_version = counters->next_version = round->first_version;
+    revoke_ahead(store);
     versions_end(store, round->round, round->first_version);
     TRY(read_tries(store, round->round, &tries));
     tries.voided = true;

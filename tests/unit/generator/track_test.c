@@ -111,6 +111,44 @@ static void a_lease_becomes_a_stamped_group(void **state)
     assert_false(track_busy(track));
 }
 
+/* Kept until the version is in force, and then begun with it alone. */
+static void what_is_leased_ahead_waits_for_its_version(void **state)
+{
+    (void)state;
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8, .lag = 0});
+    SCOPED(recipe) recipe = recipe_of(&ring);
+    SCOPED(track) track = NULL;
+    assert_ok(track_open(recipe, "g", TRACK_TRAINING, &track));
+    apply(track, 7);
+    for (uint64_t slot = 0; slot < 4; slot++)
+        admit(track, grant_of(slot, ROW, false, slot == 3 ? 9 : 8));
+    assert_false(track_busy(track));
+    assert_null(track_due(track));
+    const struct digest gone = group_id("test", 3, 1, 1);
+    track_cancel(track, &gone); // the round was voided, or the lease ran out
+    apply(track, 8);
+    uint64_t slot = 0;
+    for (struct lease_grant *due; (due = track_due(track)); slot += 2) {
+        assert_int_equal(due->slot, slot);
+        admit(track, due);
+    }
+    assert_int_equal(slot, 4); // 0 and 2
+    for (int i = 0; i < 2; i++) {
+        SCOPED(group) group = next(track);
+        for (uint32_t c = 0; c < group->completions; c++) {
+            assert_int_equal(group->completion[c].spans, 1);
+            assert_int_equal(group->completion[c].span->version, 8);
+        }
+    }
+    assert_false(track_busy(track));
+    apply(track, 12); // version 9 was passed over
+    struct lease_grant *due = track_due(track);
+    assert_int_equal(due->slot, 3);
+    admit(track, due);
+    assert_true(track_busy(track));
+    admit(track, grant_of(5, ROW, false, 13)); // freed with the track
+}
+
 /* The same rule for every track: a longer prompt is refused, not cut. */
 static void what_is_too_long_is_refused(void **state)
 {
@@ -165,5 +203,6 @@ static void evaluation_forgets_what_is_of_another_version(void **state)
 }
 
 TESTS(cmocka_unit_test(a_lease_becomes_a_stamped_group),
+      cmocka_unit_test(what_is_leased_ahead_waits_for_its_version),
       cmocka_unit_test(what_is_too_long_is_refused),
       cmocka_unit_test(evaluation_forgets_what_is_of_another_version))

@@ -89,7 +89,8 @@ static void evaluation_goes_both_ways(void **state)
     SCOPED_VALUE(lease_reply) reply = {0};
     SCOPED_VALUE(bytes) out = {0};
     uint64_t slots[] = {UINT64_MAX, 0, 7};
-    lease_request_encode(&(struct lease_request){.evaluation_lineage = 3,
+    lease_request_encode(&(struct lease_request){.want_ahead = 31,
+                                                 .evaluation_lineage = 3,
                                                  .evaluation_version = 1ull << 40,
                                                  .evaluation_want = 64,
                                                  .evaluation_unusables = 3,
@@ -97,6 +98,7 @@ static void evaluation_goes_both_ways(void **state)
                                                  .unusable_why = (char[]){"row 3: too long"}},
                          &out);
     assert_ok(lease_request_decode(out.data, out.len, &request));
+    assert_int_equal(request.want_ahead, 31);
     assert_int_equal(request.evaluation_lineage, 3);
     assert_true(request.evaluation_version == 1ull << 40);
     assert_int_equal(request.evaluation_want, 64);

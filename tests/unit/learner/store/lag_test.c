@@ -26,6 +26,21 @@ static void leases_stop_at_the_bound(void **)
     assert_int_equal(lag_may_lease(&rules, 3, 1, 0), 0);
 }
 
+/* While round 2 is trained: B = 4, and version 3 is to come. */
+static void leases_ahead_leave_older_weights_their_room(void **)
+{
+    struct lag_rules rules = {.eta = 1, .limit = 1, .groups = 4};
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 0, 0), 4); // of 8: 4 are for weights of round 2
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 4, 0), 4);
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 7, 3), 1);
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 8, 4), 0);
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 6, 0), 2); // the limit was lowered since
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 9, 5), 0);
+    rules.eta = 0;
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 0, 0), 4); // exactly the next round's
+    assert_int_equal(lag_may_lease_ahead(&rules, 3, 4, 4), 0);
+}
+
 static void a_straggler_is_named_with_its_excess(void **)
 {
     struct lag_rules rules = {.eta = 1, .limit = 1, .groups = 2};
@@ -121,7 +136,42 @@ static void the_rules_agree_with_schedules_tried_out(void **)
     assert_true(formed > 1000 && stragglers > 300 && broken > 1000);
 }
 
+/* Whatever older weights leased and lease, with all that is leased ahead a schedule exists. */
+static void what_is_leased_ahead_can_be_trained(void **)
+{
+    int ahead_n = 0;
+    for (uint64_t trial = 0; trial < 5000; trial++) {
+        struct rng rng = rng_keyed(2, RNG_TEST, trial, 0);
+        const uint64_t eta = rng_below(&rng, 0, 5), next = 6;
+        const struct lag_rules rules = {eta, eta, 1 + rng_below(&rng, 1, 5)};
+        struct lag_age ages[9] = {0};
+        size_t n = 0;
+        uint64_t live = 0, at = 2;
+        for (uint64_t held = next - (eta < 5 ? eta : 5); held < next; held++) {
+            const uint64_t room = lag_may_lease(&rules, next, held, live);
+            const uint64_t leased = room ? rng_below(&rng, at++, room + 1) : 0;
+            live += leased;
+            if (leased)
+                ages[n++] = (struct lag_age){held, leased, 0};
+        }
+        const uint64_t ahead = lag_may_lease_ahead(&rules, next, live, 0);
+        const uint64_t more = next && eta ? lag_may_lease(&rules, next, next - 1, live) : 0;
+        assert_int_equal(ahead, rules.groups); // older weights cannot take it
+        if (more && n && ages[n - 1].round == next - 1)
+            ages[n - 1].leased += more; // as if nothing had been leased ahead
+        else if (more)
+            ages[n++] = (struct lag_age){next - 1, more, 0};
+        ages[n++] = (struct lag_age){next, ahead, 0};
+        assert_true(schedule_exists(&rules, next, ages, n));
+        assert_int_equal(lag_may_lease_ahead(&rules, next, live + more + ahead, ahead), 0);
+        ahead_n += ahead > 0;
+    }
+    assert_int_equal(ahead_n, 5000);
+}
+
 TESTS(cmocka_unit_test(room_is_of_the_rounds_that_an_age_can_join),
       cmocka_unit_test(leases_stop_at_the_bound),
+      cmocka_unit_test(leases_ahead_leave_older_weights_their_room),
       cmocka_unit_test(a_straggler_is_named_with_its_excess),
-      cmocka_unit_test(the_rules_agree_with_schedules_tried_out))
+      cmocka_unit_test(the_rules_agree_with_schedules_tried_out),
+      cmocka_unit_test(what_is_leased_ahead_can_be_trained))

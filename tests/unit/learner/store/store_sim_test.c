@@ -12,7 +12,7 @@ struct work {
     struct grant grant;
     uint64_t oldest, newest; // versions that drew its tokens
     int left;                // steps until it is finished; 0: waits for an answer
-    bool used, dead;         // dead: drawn by weights that a fork cut off
+    bool used, dead, early;  // dead: by weights that a fork cut off; early: leased ahead
 };
 
 struct generator {
@@ -34,18 +34,19 @@ struct sim {
     bool trained[SLOTS_MAX], stored[SLOTS_MAX];
     uint64_t in_round[SLOTS_MAX]; // of the trained ones
     uint64_t trained_n, lag_max, straggled, restarts, superseded, duplicate, changes;
-    uint64_t forks, voided, voided_n, dead_n;
+    uint64_t forks, voided, voided_n, dead_n, begun_early;
     struct round *training;
     uint32_t updated;
     bool ended;
     bool branching;    // forks and voided rounds
+    bool ahead;        // slots are leased ahead, too
     int restart_every; // in steps; 1: between any two calls
 };
 
 /* What happened at all, over every run: a simulation in which nothing happens shows nothing. */
 static struct {
     uint64_t straggled, expired, revoked, stale, superseded, duplicate, restarts, forks, voided,
-        dead, lost;
+        dead, lost, begun_early;
 } seen;
 
 static uint64_t below(struct sim *sim, uint64_t n)
@@ -95,6 +96,10 @@ static void lease(struct sim *sim, struct generator *generator)
         want += !generator->work[w].used;
     want = want ? 1 + below(sim, want) : 0;
     assert_ok(store_lease(sim->store, &holder, generator->version, want, sim->now_ms, &grants));
+    const size_t now = grants.count;
+    if (sim->ahead)
+        assert_ok(store_lease_ahead(sim->store, &holder, generator->version, 1 + below(sim, 3),
+                                    want - now, sim->now_ms, &grants));
     for (size_t i = 0; i < grants.count; i++) {
         int w = 0;
         while (generator->work[w].used)
@@ -103,7 +108,8 @@ static void lease(struct sim *sim, struct generator *generator)
         if (below(sim, 50) == 0)
             steps *= 20;
         generator->work[w] = (struct work){
-            grants.grant[i], generator->version, generator->version, steps, true, false};
+            grants.grant[i], generator->version, generator->version, steps, true, false, i >= now};
+        assert_true((grants.grant[i].version > generator->version) == (i >= now));
     }
 }
 
@@ -133,6 +139,13 @@ static void generate(struct sim *sim, struct generator *generator)
         struct work *work = &generator->work[w];
         if (!work->used)
             continue;
+        if (work->early && work->grant.version > generator->version)
+            continue;
+        if (work->early) {
+            work->early = false;
+            work->oldest = generator->version;
+            sim->begun_early++;
+        }
         if (work->left) {
             if (!work->dead)
                 work->newest = generator->version;
@@ -246,7 +259,8 @@ static void go_back(struct sim *sim)
     for (int g = 0; g < GENERATORS; g++) {
         sim->generator[g].version = sim->published; // none is granted anything with other weights
         for (int w = 0; w < WORK_MAX; w++)
-            sim->generator[g].work[w].dead |= sim->generator[g].work[w].newest > sim->published;
+            sim->generator[g].work[w].dead |= !sim->generator[g].work[w].early &&
+                                              sim->generator[g].work[w].newest > sim->published;
     }
     sim->forks++;
 }
@@ -338,6 +352,7 @@ static void sim_end(struct sim *sim, const char *what)
     seen.forks += sim->forks;
     seen.voided += sim->voided;
     seen.dead += sim->dead_n;
+    seen.begun_early += sim->begun_early;
     seen.straggled += sim->straggled;
     seen.expired += counts.expired;
     seen.revoked += counts.revoked;
@@ -366,7 +381,7 @@ static void sim_run(struct sim *sim, bool changes)
     }
 }
 
-static void run_of(uint64_t seed, uint64_t eta, enum straggler straggler, bool changes)
+static void run_of(uint64_t seed, uint64_t eta, enum straggler straggler, bool changes, bool ahead)
 {
     struct sim *sim = mem_new(sizeof *sim);
     struct store_rules rules = kit_rules(4, eta);
@@ -375,6 +390,7 @@ static void run_of(uint64_t seed, uint64_t eta, enum straggler straggler, bool c
     sim_start(sim, seed, 81,
               rules); // 162 slots: 40 rounds of 4 and one of 2, unless lag leaves it shorter
     sim->restart_every = 250;
+    sim->ahead = ahead;
     sim_run(sim, changes);
     assert_int_equal(sim->trained_n, 162);
     char what[64];
@@ -387,16 +403,16 @@ static void run_of(uint64_t seed, uint64_t eta, enum straggler straggler, bool c
 static void no_round_is_over_the_limit_and_every_run_ends(void **)
 {
     static const uint64_t etas[] = {0, 1, 2, 4, 8};
-    for (size_t i = 0; i < 5; i++) {
-        run_of(1, etas[i], STRAGGLER_WAIT, false);
-        run_of(2, etas[i], STRAGGLER_DROP, false);
+    for (size_t i = 0; i < 10; i++) {
+        run_of(1 + i / 5, etas[i % 5], STRAGGLER_WAIT, false, i >= 5);
+        run_of(3 + i / 5, etas[i % 5], STRAGGLER_DROP, false, i >= 5);
     }
 }
 
 static void the_limit_may_change_at_any_time(void **)
 {
     for (uint64_t seed = 0; seed < 4; seed++)
-        run_of(10 + seed, seed, seed % 2 ? STRAGGLER_DROP : STRAGGLER_WAIT, true);
+        run_of(10 + seed, seed, seed % 2 ? STRAGGLER_DROP : STRAGGLER_WAIT, true, seed >= 2);
 }
 
 /* Whatever is cut off and given up, every slot ends in one round or with a reason. */
@@ -408,6 +424,7 @@ static void forks_and_voided_rounds_lose_nothing(void **)
         sim_start(sim, 50 + seed, 120, rules);
         sim->restart_every = 60;
         sim->branching = true;
+        sim->ahead = seed % 2;
         sim_run(sim, seed >= 3);
         sim_end(sim, "forks");
         SCOPED(store) store = NULL;
@@ -468,7 +485,7 @@ static void at_lag_0_rounds_are_the_slots_in_order(void **)
 static void all_of_it_happened(void **)
 {
     assert_true(seen.straggled > 100 && seen.expired > 10 && seen.revoked > 100);
-    assert_true(seen.lost > 100);
+    assert_true(seen.lost > 100 && seen.begun_early > 100);
     assert_true(seen.stale > 50 && seen.superseded > 20 && seen.duplicate > 100);
     assert_true(seen.restarts > 200);
     assert_true(seen.forks > 10 && seen.voided > 10 && seen.dead > 10);
