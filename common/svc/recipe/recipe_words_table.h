@@ -185,9 +185,12 @@
     W("value_clip",                  "learner.ppo.cliprange_value", "") \
     W("value_loss_coef",             "learner.ppo.vf_coef", "") \
     W("value_eps_clip",              "learner.ppo.cliprange_value", "") \
-    W("critic",                      "", "there is no value model: no objective needs one") \
-    W("critic_learning_rate",        "", "there is no value model: no objective needs one") \
-    W("critic_pretrain",             "", "there is no value model: no objective needs one") \
+    W("critic",                      "learner.critic", "") \
+    W("critic_learning_rate",        "learner.critic.optimizer.lr", "") \
+    W("critic_pretrain",             "learner.critic.path", "") \
+    W("value_model",                 "learner.critic.path", "") \
+    W("critic_warmup",               "learner.critic.warmup_rounds", "in rounds") \
+    W("policy_training_start_step",  "learner.critic.warmup_rounds", "in rounds") \
     W("lam",                         "learner.ppo.lambda", "") \
     W("lambd",                       "learner.ppo.lambda", "") \
     W("gae_lambda",                  "learner.ppo.lambda", "")
