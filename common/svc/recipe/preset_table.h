@@ -82,6 +82,7 @@
     V("learner.ppo.vf_coef", "0.1", "") \
     V("learner.critic.head", "normal", "or of the reward model: learner.critic.path") \
     V("learner.critic.optimizer.lr", "3e-6", "one rate for both") \
+    V("learner.critic.optimizer.clip_norm", "0", "") \
     V("learner.critic.optimizer.schedule", "linear", "") \
     V("learner.critic.optimizer.min_lr_ratio", "0", "") \
     V("lag.max", "0", "")
