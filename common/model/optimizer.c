@@ -16,6 +16,7 @@ struct optimizer {
     int64_t step;
     struct buffer array[ARRAYS]; // float32
     struct digest digest;        // of the model's values, kept by their changes
+    struct course course;        // its owner's
 };
 
 static const struct layout *layout_of(const struct optimizer *opt)
@@ -115,6 +116,16 @@ void optimizer_select(struct optimizer *opt, const bool *trains)
 size_t optimizer_bytes(const struct optimizer *opt)
 {
     return ARRAYS * layout_of(opt)->elements * sizeof(float);
+}
+
+struct course optimizer_course(const struct optimizer *opt)
+{
+    return opt->course;
+}
+
+void optimizer_set_course(struct optimizer *opt, const struct course *course)
+{
+    opt->course = *course;
 }
 
 int64_t optimizer_steps(const struct optimizer *opt)
@@ -237,10 +248,13 @@ err_t optimizer_save(const struct optimizer *opt, const char *path)
                                         .data = array_of(opt, array) + tensor->offset,
                                         .be = opt->model->be};
     }
-    char step[24];
+    char step[24], course[80];
     snprintf(step, sizeof step, "%" PRId64, opt->step);
-    const char *const metadata[][2] = {{"rlhfd_optimizer", "1"}, {"step", step}};
-    err_t failed = safetensors_write(path, out, count, metadata, 2);
+    snprintf(course, sizeof course, "%" PRId64 " %" PRId64 " %.17g", opt->course.from,
+             opt->course.total, opt->course.done);
+    const char *const metadata[][2] = {
+        {"rlhfd_optimizer", "1"}, {"step", step}, {"course", course}};
+    err_t failed = safetensors_write(path, out, count, metadata, opt->course.total ? 3 : 2);
     for (int i = 0; i < count; i++)
         free((char *)out[i].name);
     free(out);
@@ -260,6 +274,26 @@ static err_t read_step(const struct safetensors *in, const char *path, int64_t *
         return err_new(ERR_INVALID, "%s: metadata 'step' is '%.20s'; it must be a whole number",
                        path, text ? text : "(missing)");
     *ret = step;
+    return OK;
+}
+
+/* Files without one are of steps that no course led. */
+static err_t read_course(const struct safetensors *in, const char *path, struct course *ret)
+{
+    const char *text = safetensors_metadata(in, "course");
+    struct course course = {0};
+    int end = 0;
+    if (!text)
+        return OK;
+    if (sscanf(text, "%" SCNd64 " %" SCNd64 " %lf%n", &course.from, &course.total, &course.done,
+               &end) != 3 ||
+        text[end] || course.from < 0 || course.total <= 0 ||
+        !(course.done >= 0 && course.done <= 1))
+        return err_new(ERR_INVALID,
+                       "%s: metadata 'course' is '%.60s'; it must be a step, a step above 0 and a "
+                       "number from 0 to 1",
+                       path, text);
+    *ret = course;
     return OK;
 }
 
@@ -284,6 +318,7 @@ static err_t read_all(struct optimizer *opt, const char *path)
     SCOPED(safetensors) in = NULL;
     TRY(safetensors_open(path, &in));
     TRY(read_step(in, path, &opt->step));
+    TRY(read_course(in, path, &opt->course));
     if (safetensors_count(in) != ARRAYS * layout->count)
         return err_new(ERR_INVALID, "%s: holds %d tensors; this model's optimizer has %d", path,
                        safetensors_count(in), ARRAYS * layout->count);
@@ -322,6 +357,7 @@ err_t optimizer_load(struct optimizer *opt, const char *path)
         fresh->array[i] = (struct buffer){0};
     }
     opt->step = fresh->step;
+    opt->course = fresh->course;
     return round_masters(opt);
 }
 

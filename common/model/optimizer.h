@@ -21,15 +21,26 @@ struct optimizer_config {
     ((struct optimizer_config){.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip_norm = 1.0})
 
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE };
+/* How far the fall has come: `done` of it was over after step `from`; it ends at step `total`. */
+struct course {
+    int64_t from, total;
+    double done;
+};
 struct schedule {
     enum schedule_kind kind;
     double lr;           // after warm-up
     double min_lr_ratio; // the last step's lr / lr: 0.1 falls to a tenth
-    /* The rate rises over steps 1..warmup, falls until step total, then stays. */
-    int64_t warmup, total;
+    /* The rate rises over steps 1..warmup, falls until step course.total, then stays. */
+    int64_t warmup;
+    struct course course;
 };
 bool schedule_find(const char *name, enum schedule_kind *ret);     // "constant", "linear", "cosine"
 double schedule_lr(const struct schedule *schedule, int64_t step); // step 1, 2, ...
+
+/* After `step` steps it turns out that the last one is another: what is left of the fall is spread
+ * over the steps up to it. The rate of that step stays, and no later one jumps. A course without an
+ * end yet (total 0) begins at step 0. The same end changes nothing. */
+void schedule_end_at(struct schedule *schedule, int64_t step, int64_t total);
 
 struct optimizer;
 struct optimizer_result {
@@ -64,12 +75,15 @@ err_t optimizer_verify(const struct optimizer *opt);
 
 size_t optimizer_bytes(const struct optimizer *opt);  // masters and moments
 int64_t optimizer_steps(const struct optimizer *opt); // taken so far
+/* Kept and saved for its owner; zeros before the first call. */
+struct course optimizer_course(const struct optimizer *opt);
+void optimizer_set_course(struct optimizer *opt, const struct course *course);
 /* From the next step on. */
 void optimizer_configure(struct optimizer *opt, const struct optimizer_config *config);
 
-/* Masters and moments as F32 (master.NAME, exp_avg.NAME, exp_avg_sq.NAME), the step in the
- * metadata. Loading also sets the model's weights to the rounded masters; on error everything is as
- * it was. */
+/* Masters and moments as F32 (master.NAME, exp_avg.NAME, exp_avg_sq.NAME), the step and the course
+ * in the metadata. Loading also sets the model's weights to the rounded masters; on error
+ * everything is as it was. */
 err_t optimizer_save(const struct optimizer *opt, const char *path);
 err_t optimizer_load(struct optimizer *opt, const char *path);
 void optimizer_free(struct optimizer *opt);

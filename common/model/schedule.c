@@ -23,15 +23,36 @@ static double cos_pi(double p)
     return x * (sum + 1);
 }
 
+/* The share of the fall that is over after `step` steps. */
+static double done_after(const struct schedule *s, int64_t step)
+{
+    const struct course *course = &s->course;
+    const int64_t begin = course->from > s->warmup ? course->from : s->warmup,
+                  span = course->total - begin;
+    if (step < begin)
+        return course->done;
+    const double part = span > 0 ? (double)(step - begin) / (double)span : 1,
+                 done = course->done + (1 - course->done) * part;
+    return done < 1 ? done : 1;
+}
+
+void schedule_end_at(struct schedule *s, int64_t step, int64_t total)
+{
+    struct course *course = &s->course;
+    if (course->total == total)
+        return;
+    if (course->total)
+        *course = (struct course){.from = step, .done = done_after(s, step)};
+    course->total = total;
+}
+
 double schedule_lr(const struct schedule *s, int64_t step)
 {
     if (step < s->warmup)
         return s->lr * (double)step / (double)s->warmup;
     if (s->kind == SCHEDULE_CONSTANT)
         return s->lr;
-    const int64_t span = s->total - s->warmup;
-    double done = span > 0 ? (double)(step - s->warmup) / (double)span : 1;
-    done = done < 1 ? done : 1;
+    const double done = done_after(s, step);
     const double left = s->kind == SCHEDULE_LINEAR ? 1 - done : 0.5 * (1 + cos_pi(done));
     return s->lr * (s->min_lr_ratio + (1 - s->min_lr_ratio) * left);
 }

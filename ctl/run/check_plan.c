@@ -5,14 +5,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Rounds until the data ends; INT64_MAX: it never does. */
-static int64_t rounds_of_data(const struct recipe *r, uint64_t rows)
+/* Rounds until the data ends, if each group is used `uses` times; INT64_MAX: it never does. */
+static int64_t rounds_of_data(const struct recipe *r, uint64_t rows, int64_t uses)
 {
     const int64_t groups = r->learner.groups;
     int64_t all;
     if (!r->data.epochs)
         return INT64_MAX;
-    if (__builtin_mul_overflow((int64_t)rows, r->data.epochs, &all))
+    if (__builtin_mul_overflow((int64_t)rows, r->data.epochs, &all) ||
+        __builtin_mul_overflow(all, uses, &all))
         return INT64_MAX;
     return all / groups + (all % groups && r->learner.last_batch == RECIPE_LAST_SHORT);
 }
@@ -47,25 +48,33 @@ static bool is_trial(const struct recipe *r)
     return shortened && !recipe_is_set_on_line(r, "learner.optimizer.warmup");
 }
 
+/* How long the run is, where that is not just run.rounds. */
+static void tell_length(const struct recipe *r, int64_t rounds, FILE *notes)
+{
+    if (!notes || !r->data.epochs)
+        return;
+    fprintf(notes, "the run: %" PRId64 " rounds, which %s ends (", rounds,
+            rounds == r->run.rounds ? "run.rounds" : "the data");
+    if (r->run.rounds)
+        fprintf(notes, "run.rounds: %" PRId64 ", ", r->run.rounds);
+    fprintf(notes, "data.epochs: %" PRId64 ")\n", r->data.epochs);
+}
+
 err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
 {
     const struct recipe_optimizer *optimizer = &r->learner.optimizer;
-    const int64_t by_data = rounds_of_data(r, rows);
-    if (!by_data)
+    if (!rounds_of_data(r, rows, 1))
         return recipe_wrong(r, "learner.groups",
                             "%" PRId64 " in a round are more than the data has (%" PRIu64
                             " rows, data.epochs %" PRId64
                             "), and learner.last_batch: drop makes no smaller one",
                             r->learner.groups, rows, r->data.epochs);
-    if (!r->run.rounds && strcmp(optimizer->schedule, "constant") != 0)
-        return recipe_wrong(r, "learner.optimizer.schedule",
-                            "%s ends at the last update, and run.rounds: 0 names none; set "
-                            "run.rounds, or constant",
-                            optimizer->schedule);
-    const int64_t rounds = r->run.rounds && r->run.rounds < by_data ? r->run.rounds : by_data;
+    const int64_t by_data = rounds_of_data(r, rows, r->replay.max_uses),
+                  rounds = r->run.rounds && r->run.rounds < by_data ? r->run.rounds : by_data;
     if (rounds <= INT64_MAX / r->learner.updates_per_round)
         TRY(check_warmup(r, "learner.optimizer.warmup", optimizer->warmup,
                          rounds * r->learner.updates_per_round, is_trial(r), notes));
+    tell_length(r, rounds, notes);
     if (!*r->sft.data || !r->sft.steps)
         return OK;
     return check_warmup(r, "sft.optimizer.warmup", r->sft.optimizer.warmup, r->sft.steps,

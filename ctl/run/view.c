@@ -103,6 +103,8 @@ static void take_line(struct view *view, const char *line, size_t len)
     snprintf(f.cause, sizeof f.cause, "%s", shown);
     if (!view->seen)
         view->first = f;
+    if (number(o, "run_rounds") > 0)
+        view->rounds = (uint64_t)number(o, "run_rounds");
     view->window[view->seen % WINDOW] = f;
     view->last = f;
     view->seen++;

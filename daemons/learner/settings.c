@@ -78,7 +78,7 @@ struct schedule settings_schedule(const struct recipe_optimizer *optimizer, int6
     struct schedule schedule = {.lr = optimizer->lr,
                                 .min_lr_ratio = optimizer->min_lr_ratio,
                                 .warmup = optimizer->warmup,
-                                .total = updates};
+                                .course = {.total = updates}};
     schedule_find(optimizer->schedule, &schedule.kind); // the recipe allows only known words
     return schedule;
 }

@@ -54,7 +54,7 @@ def records(version):
                 struct.pack(">I", 2),
         "round": b"R" + bytes([version]) + struct.pack(">II", 1, 2) + struct.pack(">QQQQ", 41, 82, 5, 1) +
                  text(b"lr: 1") + text(b"cpu") +
-                 struct.pack(">BII", 2, 3, 2) + round_groups + (columns() if version > 3 else b""),
+                 struct.pack(">BII", 2, 3, 2) + round_groups + (columns() + struct.pack(">Q", 50) if version > 3 else b""),
         "update": b"U" + bytes([version]) + struct.pack(">Q", 41) + trainees(version),
         "last": b"D" + bytes([version]) + struct.pack(">Q", 84),
         "tries": b"T" + bytes([version]) + struct.pack(">IIB", 4, 3, 1) + text(b"not finite"),

@@ -215,8 +215,10 @@ static void plans_that_do_not_come_out(void **state)
     REFUSES("7 updates of warm-up; the run has 3", "run.rounds=3", "learner.optimizer.warmup=7");
     REFUSES("learner.optimizer.warmup: 50 updates of warm-up; the run has 25", "data.epochs=1",
             "run.rounds=0", "learner.optimizer.warmup=50");
-    REFUSES("linear ends at the last update, and run.rounds: 0 names none", "data.epochs=1",
+    ACCEPTS("the run: 25 rounds, which the data ends (data.epochs: 1)", "data.epochs=1",
             "run.rounds=0", "learner.optimizer.schedule=linear");
+    ACCEPTS("the run: 6 rounds, which run.rounds ends (run.rounds: 6, data.epochs: 1)",
+            "data.epochs=1");
     REFUSES("learner.groups: 300 in a round are more than the data has (200 rows, data.epochs 1)",
             "learner.groups=300", "data.epochs=1", "learner.last_batch=drop");
     REFUSES("learner.listen: '127.0.0.1:7011' and generator.listen '127.0.0.1:7001' take the same",

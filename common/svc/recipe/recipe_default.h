@@ -1,6 +1,6 @@
 /* Options whose default follows another option: what `default` stands for.
  *
- *     config.gate.epsilon_high = recipe_epsilon_high(recipe);        -- learner.epsilon unless it is set
+ *     config.gate.epsilon_high = recipe_epsilon_high(recipe);   -- epsilon, unless it is set
  *
  * Any thread: pure. */
 #pragma once

@@ -48,7 +48,7 @@
 #define RECIPE_RUN(X, C, G) \
     X(name,  name,   "run", FIXED, TEXT(1, 64),           "name of the run in status, logs and group ids") \
     X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "seed of every random draw; the same seed and settings give the same draws") \
-    X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "rounds after which the run ends; 0: it ends with the data")
+    X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "rounds after which the run ends, unless the data (data.epochs) ends it before; 0: the data alone does")
 
 #define RECIPE_MODEL(X, C, G) \
     X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
@@ -58,7 +58,7 @@
 #define RECIPE_DATA(X, C, G) \
     X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \
     X(path,  eval,              "",           FIXED, ANY,             "prompts for evaluation; not set: no evaluation") \
-    X(count, epochs,            "0",          FIXED, FROM(0, 1e9),    "passes over the data; 0: until run.rounds are done") \
+    X(count, epochs,            "0",          FIXED, FROM(0, 1e9),    "passes over the data, unless run.rounds end the run before; 0: as many as they take") \
     X(flag,  shuffle,           "true",       FIXED, ANY,             "whether each epoch has another order, drawn from run.seed") \
     X(text,  prompt_column,     "prompt",     FIXED, TEXT(1, 256),    "column of a row that holds the prompt") \
     X(text,  completion_column, "completion", FIXED, TEXT(1, 256),    "column of a row that holds the demonstrated answer (sft)") \
@@ -153,7 +153,7 @@
     X(number, eps,          "1e-8",         FIXED, ABOVE(0, 1),   "added to the root of the second moment") \
     X(number, weight_decay, "0.0",          LIVE, FROM(0, 1),     "decoupled decay of matrices") \
     X(number, clip_norm,    "1.0",          LIVE, FROM(0, 1e9),   "gradients are scaled down to this norm; 0: never") \
-    X(word,   schedule,     "constant",     FIXED, WORDS("constant|linear|cosine"), "course of the learning rate after warm-up, to the last update") \
+    X(word,   schedule,     "constant",     FIXED, WORDS("constant|linear|cosine"), "course of the learning rate after warm-up, to the last update; where that moves, what is left is spread anew") \
     X(count,  warmup,       "0",            FIXED, FROM(0, 1e9),  "updates over which the learning rate rises") \
     X(number, min_lr_ratio, "0.1",          FIXED, FROM(0, 1),    "the last update's learning rate, as a share of lr")
 
@@ -266,8 +266,8 @@
     X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \
     X(path,   data,   "",    FIXED, ANY,                 "demonstrations: rows with data.prompt_column and completion_column") \
     X(output, output, "",    FIXED, ANY,                 "directory to write; empty: model.path") \
-    X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates; 0: as many as epochs make") \
-    X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data; counts only with steps: 0") \
+    X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates, unless the data (epochs) ends before; 0: the data alone ends it") \
+    X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data, unless steps end before; 0: as many as they take") \
     X(count,  batch,  "256", FIXED, FROM(1, 1048576),    "rows in one update") \
     X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "seed of the order of rows and of new weights") \
     X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "weight of the loss on prompt tokens; completions have 1") \

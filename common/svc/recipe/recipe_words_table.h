@@ -37,10 +37,10 @@
     W("warmup_steps",                "learner.optimizer.warmup", "counted in updates") \
     W("lr_warmup_steps",             "learner.optimizer.warmup", "counted in updates") \
     W("num_warmup_steps",            "learner.optimizer.warmup", "counted in updates") \
-    W("warmup_ratio",                "learner.optimizer.warmup", "in updates: ratio * run.rounds * learner.updates_per_round") \
-    W("lr_warmup_ratio",             "learner.optimizer.warmup", "in updates: ratio * run.rounds * learner.updates_per_round") \
-    W("lr_warmup_steps_ratio",       "learner.optimizer.warmup", "in updates: ratio * run.rounds * learner.updates_per_round") \
-    W("warmup_steps_proportion",     "learner.optimizer.warmup", "in updates: proportion * run.rounds * learner.updates_per_round") \
+    W("warmup_ratio",                "learner.optimizer.warmup", "in updates: ratio * rounds (rlhfctl check says how many) * learner.updates_per_round") \
+    W("lr_warmup_ratio",             "learner.optimizer.warmup", "in updates: ratio * rounds (rlhfctl check says how many) * learner.updates_per_round") \
+    W("lr_warmup_steps_ratio",       "learner.optimizer.warmup", "in updates: ratio * rounds (rlhfctl check says how many) * learner.updates_per_round") \
+    W("warmup_steps_proportion",     "learner.optimizer.warmup", "in updates: proportion * rounds (rlhfctl check says how many) * learner.updates_per_round") \
     W("min_lr",                      "learner.optimizer.min_lr_ratio", "as a share of learner.optimizer.lr") \
     W("optim",                       "learner.optimizer", "the optimizer is AdamW") \
     W("optimizer_type",              "learner.optimizer", "the optimizer is AdamW") \
@@ -471,13 +471,13 @@
     W("sft.max_grad_norm",           "sft.optimizer.clip_norm", "") \
     W("sft.lr_scheduler_type",       "sft.optimizer.schedule", "constant, linear or cosine") \
     W("sft.warmup_steps",            "sft.optimizer.warmup", "counted in updates") \
-    W("sft.warmup_ratio",            "sft.optimizer.warmup", "in updates: ratio * sft.steps") \
+    W("sft.warmup_ratio",            "sft.optimizer.warmup", "in updates: ratio * sft.steps, or the updates of sft.epochs where they are fewer") \
     W("sft.batch_size",              "sft.batch", "") \
     W("sft.train_batch_size",        "sft.batch", "") \
     W("sft.per_device_train_batch_size", "sft.batch", "rows of one update") \
     W("sft.max_steps",               "sft.steps", "") \
-    W("sft.num_train_epochs",        "sft.epochs", "with sft.steps: 0") \
-    W("sft.num_epochs",              "sft.epochs", "with sft.steps: 0") \
+    W("sft.num_train_epochs",        "sft.epochs", "with sft.steps: 0 the data alone ends it") \
+    W("sft.num_epochs",              "sft.epochs", "with sft.steps: 0 the data alone ends it") \
     W("sft.max_length",              "sft.max_tokens", "a longer row is skipped, not cut") \
     W("sft.max_seq_length",          "sft.max_tokens", "a longer row is skipped, not cut") \
     W("sft.max_len",                 "sft.max_tokens", "a longer row is skipped, not cut") \

@@ -110,6 +110,7 @@ static err_t describe(struct explained *e)
     json_object_set_new(e->object, "version", number(e->version));
     json_object_set_new(e->object, "lineage", number(round->lineage));
     json_object_set_new(e->object, "round", number(round->round));
+    json_object_set_new(e->object, "run_rounds", number(round->run_rounds));
     json_object_set_new(e->object, "first_version", number(round->first_version));
     json_object_set_new(e->object, "lag_limit", number(round->limit));
     json_object_set_new(e->object, "seed", number(round->seed));
@@ -173,6 +174,9 @@ void explain_text(const json_t *e, struct bytes *ret)
     bytes_printf(ret, "made by      round %lld, update %lld, from version %lld\n",
                  whole(e, "round"), whole(e, "version") - whole(e, "first_version"),
                  whole(e, "first_version"));
+    if (whole(e, "run_rounds"))
+        bytes_printf(ret, "run          %lld rounds in all, as far as was known then\n",
+                     whole(e, "run_rounds"));
     put_updates(updates, ret);
     bytes_printf(ret, "recorded by  %s\n", text_of(e, "fingerprint"));
     if (checkpoint)

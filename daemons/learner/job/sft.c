@@ -225,10 +225,9 @@ static err_t open_step(struct sft *sft)
 {
     const struct recipe_sft *o = sft->options;
     const struct objective *objective = objective_find(OBJECTIVE_SUPERVISED);
-    sft->updates = o->steps
-                       ? o->steps
-                       : (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) /
-                                   (uint64_t)o->batch);
+    const int64_t by_data =
+        (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) / (uint64_t)o->batch);
+    sft->updates = !o->steps || (o->epochs && by_data < o->steps) ? by_data : o->steps;
     struct step_config step = {.objective = objective,
                                .settings = objective->row.defaults,
                                .schedule = settings_schedule(&o->optimizer, sft->updates),

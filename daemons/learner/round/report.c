@@ -23,6 +23,8 @@ enum { REPORT_MAX_BYTES = 1 << 30 };
 
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
 static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
+static struct metric run_rounds_now =
+    METRIC_GAUGE("rlhfd_run_rounds", "rounds that the run has in all, as far as is known");
 static struct metric reward_now =
     METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
 static struct metric truncated_now = METRIC_GAUGE(
@@ -45,10 +47,10 @@ static struct metric trained_total =
 static struct metric differing_total =
     METRIC_COUNTER("rlhfd_logp_differing_total",
                    "stamped log-probabilities unlike our forward's at the same weights: a bug");
-static struct metric *const rows[] = {&lag_expected,    &round_now,     &version_now,
-                                      &reward_now,      &lag_now,       &lag_largest,
-                                      &idle_total,      &busy_total,    &trained_total,
-                                      &differing_total, &truncated_now, &stale_tokens_now};
+static struct metric *const rows[] = {
+    &lag_expected,  &round_now,        &version_now,   &reward_now,    &lag_now,
+    &lag_largest,   &idle_total,       &busy_total,    &trained_total, &differing_total,
+    &truncated_now, &stale_tokens_now, &run_rounds_now};
 
 /* Registered by the first round that has them: with one kind of numerics in the ring there are
  * none. */
@@ -82,6 +84,7 @@ static void show(const struct round_report *report)
 {
     metric_set(&round_now, (double)report->round + 1);
     metric_set(&version_now, (double)report->version);
+    show_figure(&run_rounds_now, report->run_rounds);
     metric_set(&reward_now, report->reward_mean);
     metric_set(&truncated_now, report->truncated_share);
     metric_set(&stale_tokens_now, report->stale_token_share);
@@ -136,6 +139,7 @@ static void show_standing(const char *path, uint64_t rounds, uint64_t version)
     metric_set(&version_now, (double)version);
     err_free(file_read(path, REPORT_MAX_BYTES, &text));
     SCOPED_JSON json_t *line = rounds ? find_round(&text, rounds - 1) : NULL;
+    show_number(line, "run_rounds", &run_rounds_now);
     show_number(line, "reward_mean", &reward_now);
     show_number(line, "lag_mean", &lag_now);
     show_number(line, "lag_max", &lag_largest);

@@ -32,6 +32,7 @@
     X(entropy, "mean entropy of the next-token distribution, nats") \
     X(grad_norm, "global gradient norm before clipping, mean over updates") \
     X(lr, "learning rate of the last update") \
+    X(run_rounds, "rounds that the run has in all, as far as was known when this one was formed; null: not recorded") \
     X(critic_grad_norm, "the critic's global gradient norm before clipping, mean over updates; null: none was made") \
     X(critic_lr, "learning rate of the critic's last update") \
     X(value_error_lag0, "root mean square of target - value before the updates (learner.critic.values), tokens of groups of lag 0; null: none") \

@@ -158,6 +158,21 @@ void step_set_warmup(struct step *step, bool warmup)
     step->warmup = warmup && is_shared(step);
 }
 
+static void lead(struct schedule *schedule, struct optimizer *optimizer, int64_t left)
+{
+    const int64_t made = optimizer_steps(optimizer);
+    schedule->course = optimizer_course(optimizer);
+    schedule_end_at(schedule, made, made + left);
+    optimizer_set_course(optimizer, &schedule->course);
+}
+
+void step_set_left(struct step *step, int64_t updates, int64_t critics)
+{
+    lead(&step->config.schedule, step->trainee->optimizer, updates);
+    if (is_shared(step))
+        lead(&step->config.critic_schedule, step->config.critic->optimizer, critics);
+}
+
 /* The next micro-batch, from sequence `at` on: packed and forwarded. unit: where its units
  * begin. */
 static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,

@@ -105,5 +105,10 @@ void step_set_kl(struct step *step, double coef);
 /* From the next update on a critic that is another trainee is trained alone. The step's trainee
  * stays as it is, and so does its count of steps. */
 void step_set_warmup(struct step *step, bool warmup);
+
+/* Updates still to come, as far as is known now: of the trainee, and of a critic that is another
+ * trainee. The course of their learning rates ends with them (schedule_end_at). Their optimizers
+ * keep it. */
+void step_set_left(struct step *step, int64_t updates, int64_t critics);
 void step_free(struct step *step);
 DEFINE_SCOPED(step)

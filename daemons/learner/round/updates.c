@@ -3,6 +3,7 @@
 #include "learner/round/stages.h"
 #include "learner/settings.h"
 #include "svc/recipe/recipe_default.h"
+#include <math.h>
 
 struct updates {
     const struct recipe *recipe;
@@ -136,6 +137,18 @@ static struct round_config round_config(const struct updates *updates)
                                  .caches_mix = recipe->generator.in_flight == RECIPE_CONTINUE};
 }
 
+/* While the critic warms up the policy makes no updates. */
+static void set_left(struct updates *updates, const struct round *round)
+{
+    const int64_t warmup = updates->critic ? updates->recipe->learner.critic.warmup_rounds : 0,
+                  now = (int64_t)round->round, end = (int64_t)round->run_rounds,
+                  begin = now > warmup ? now : warmup, all = (end - now) * (int64_t)round->updates,
+                  left = end > begin ? (end - begin) * (int64_t)round->updates : 0;
+    step_set_left(updates->step, left, all);
+    if (updates->critic_step)
+        step_set_left(updates->critic_step, all, 0);
+}
+
 err_t updates_run(struct updates *updates, const struct round *round, struct group *const *groups,
                   err_t (*done)(void *arg, uint32_t u), void *arg, struct round_report *report)
 {
@@ -144,6 +157,8 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
     const bool warmup =
         updates->critic && round->round < (uint64_t)updates->recipe->learner.critic.warmup_rounds;
     step_set_warmup(updates->step, warmup);
+    if (round->run_rounds) // before it was recorded, run.rounds alone was the end
+        set_left(updates, round);
     SCOPED_VALUE(round_run)
     run = {.round = round,
            .groups = groups,
@@ -159,6 +174,7 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
            .report = report};
     TRY(stages_run(&run));
     report->kl_coef = updates->kl.coef;
+    report->run_rounds = round->run_rounds ? (double)round->run_rounds : NAN;
     steer_kl(updates, report->kl_reference, run.batch->columns->sequences);
     return OK;
 }

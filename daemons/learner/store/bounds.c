@@ -77,6 +77,31 @@ uint64_t store_groups_wanted(const struct store *store)
     return wanted > missing ? wanted : missing;
 }
 
+/* Uses of groups that the data still has; UINT64_MAX: it does not end. */
+static uint64_t uses_left(const struct store *store)
+{
+    const struct slots *slots = &store->slots;
+    const struct store_rules *rules = &store->rules;
+    uint64_t all, uses;
+    if (!rules->epochs || __builtin_mul_overflow(store->schema.rows, rules->epochs, &all))
+        return UINT64_MAX;
+    const uint64_t next = store->counters.next_slot, unseen = all > next ? all - next : 0;
+    if (__builtin_mul_overflow(unseen + slots->free + slots->leased + slots->stored,
+                               rules->max_uses, &uses))
+        return UINT64_MAX;
+    return uses > slots->used ? uses - slots->used : 0;
+}
+
+uint64_t store_run_rounds(const struct store *store)
+{
+    const struct store_rules *rules = &store->rules;
+    const uint64_t uses = uses_left(store), next = store->counters.next_round,
+                   limit = rules->rounds ? rules->rounds : ROUNDS_MAX,
+                   more = uses / rules->groups +
+                          (uses % rules->groups && rules->last_batch == LAST_BATCH_SHORT);
+    return more < limit && next + more < limit ? next + more : limit;
+}
+
 bool store_ended(const struct store *store)
 {
     const struct slots *slots = &store->slots;

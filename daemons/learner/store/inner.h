@@ -76,6 +76,11 @@ bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
 /* Groups that the run can still use beside the live ones. UINT64_MAX without run.rounds. */
 uint64_t store_groups_wanted(const struct store *store);
 
+/* Rounds of the run in all: those of run.rounds or of the data, whichever are fewer. The data's are
+ * counted as if each group that is live or to come were used as often as it may. A group that
+ * leaves unused lowers them. */
+uint64_t store_run_rounds(const struct store *store);
+
 /* ---- source.c */
 
 /* The row of the data that a slot stands for. */

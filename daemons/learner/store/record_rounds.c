@@ -47,6 +47,7 @@ void round_encode(const struct round *round, struct bytes *ret)
     column_list_encode(&round->columns, &columns);
     bytes_be32(ret, (uint32_t)columns.len);
     bytes_put(ret, columns.data, columns.len);
+    bytes_be64(ret, round->run_rounds);
 }
 
 static bool get_columns(struct reader *in, struct column_list *ret)
@@ -60,6 +61,15 @@ static bool get_columns(struct reader *in, struct column_list *ret)
     bool good = !err_failed(failed);
     err_free(failed);
     return good;
+}
+
+/* What format 4 added. Its first records ended with the columns. */
+static bool get_added(struct reader *in, struct round *ret)
+{
+    if (!get_columns(in, &ret->columns))
+        return false;
+    return !in->left ||
+           (read_be64(in, &ret->run_rounds) && (!ret->run_rounds || ret->run_rounds > ret->round));
 }
 
 static bool get_round_group(struct reader *in, struct round_group *ret)
@@ -89,7 +99,7 @@ err_t round_decode(const uint8_t *data, size_t len, struct round **ret)
     round->groups = groups;
     for (size_t i = 0; good && i < groups; i++)
         good = get_round_group(&in, &round->group[i]);
-    if (!good || (format >= 4 && !get_columns(&in, &round->columns)) || in.left)
+    if (!good || (format >= 4 && !get_added(&in, round)) || in.left)
         return damaged("round", data, len);
     *ret = STEAL(round);
     return OK;

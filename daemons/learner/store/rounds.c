@@ -77,6 +77,13 @@ static void put_round(struct store *store, const struct round *round)
     db_put(store->db, DB_ROUNDS, key, sizeof key, value.data, value.len);
 }
 
+/* As the next round's record has it, which takes so many groups: a short one is the last. */
+static uint64_t run_rounds(const struct store *store, size_t take)
+{
+    const uint64_t least = store->counters.next_round + 1, known = store_run_rounds(store);
+    return take < store->rules.groups || known < least ? least : known;
+}
+
 /* Moves the counters on, and groups out whose last use this is. */
 static err_t record(struct store *store, const struct round_plan *plan, size_t take,
                     struct round **ret)
@@ -91,6 +98,7 @@ static err_t record(struct store *store, const struct round_plan *plan, size_t t
                             .limit = store->limit,
                             .policy = store->rules.policy,
                             .max_uses = store->rules.max_uses,
+                            .run_rounds = run_rounds(store, take),
                             .settings = mem_string(plan->settings),
                             .fingerprint = mem_string(plan->fingerprint),
                             .groups = take,

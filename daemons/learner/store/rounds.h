@@ -43,6 +43,9 @@ struct round {
     /* Values that belong to the round's completions, all of them one after another in the groups'
      * order. */
     struct column_list columns;
+    /* Rounds of the run in all, as far as was known when it was recorded (store_run_rounds). 0: not
+     * recorded. */
+    uint64_t run_rounds;
 };
 void round_free(struct round *round);
 DEFINE_SCOPED(round)

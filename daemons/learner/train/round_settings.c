@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "learner/store/history.h"
 #include "learner/train/inner.h"
+#include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ struct position {
     struct train *train;
     struct branch branch;
     char *settings; // NULL: there is no such round
+    bool ended;     // no more rounds
 };
 
 static err_t read_position(void *arg, struct store *store)
@@ -62,6 +64,7 @@ static err_t read_position(void *arg, struct store *store)
     struct train *train = position->train;
     SCOPED(round) last = NULL;
     position->branch = store_branch(store);
+    position->ended = store_ended(store);
     train->again_below = store_next_round(store);
     train->at.lineage = store_lineage(store);
     if (!train->at.round || train->at.round > train->again_below)
@@ -71,6 +74,23 @@ static err_t read_position(void *arg, struct store *store)
     return OK;
 }
 
+/* A run that goes on after its end was reached keeps the learning rate that it ended with. INVALID: that
+ * is 0. */
+static err_t check_rate(const struct train *train, bool ended)
+{
+    const struct recipe_optimizer *to = &train->given->learner.optimizer;
+    const struct optimizer *optimizer = train->start.trainees.at[0].optimizer;
+    const struct course course = optimizer_course(optimizer);
+    if (ended || !course.total || optimizer_steps(optimizer) < course.total ||
+        to->min_lr_ratio > 0 || strcmp(to->schedule, "constant") == 0)
+        return OK;
+    return recipe_wrong(train->given, "learner.optimizer.schedule",
+                        "%s has come to its end, a learning rate of 0, with update %" PRId64
+                        ", and further rounds would train nothing; to go on set min_lr_ratio above "
+                        "0, or constant",
+                        to->schedule, course.total);
+}
+
 /* Settings that this build does not know are of no use to a controller either. */
 err_t train_resume(struct train *train, struct branch *ret_branch)
 {
@@ -78,6 +98,7 @@ err_t train_resume(struct train *train, struct branch *ret_branch)
     SCOPED(recipe) recorded = NULL;
     TRY(storage_call(train->options.storage, read_position, &position));
     SCOPED_MEM char *settings = position.settings;
+    TRY(check_rate(train, position.ended));
     *ret_branch = position.branch;
     train->checkpointed_round =
         train->at.round; // of round 0 there is none: model.path stands for it

@@ -21,7 +21,8 @@ enum { B = 2, UPDATES = 2, WAIT_MS = 60000 };
 struct site {
     char *directory, *model, *store;
     struct recipe *recipe;
-    uint64_t spoilt; // a slot whose reward no gradient survives; 0: none
+    const char *rounds; // asked for, of a test of its own
+    uint64_t spoilt;    // a slot whose reward no gradient survives; 0: none
     /* of one process */
     struct loop *loop;
     struct live *live;

@@ -215,8 +215,12 @@ static void a_saved_optimizer_goes_on_bit_for_bit(void **state)
     SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
     for (int t = 1; t <= 3; t++)
         update(&a, (uint64_t)t, 1e-3);
+    const struct course course = {.from = 3, .total = 70, .done = 1.0 / 3};
+    optimizer_set_course(a.opt, &course);
     assert_ok(optimizer_save(a.opt, path));
     assert_ok(optimizer_load(b.opt, path));
+    const struct course loaded = optimizer_course(b.opt);
+    assert_true(loaded.from == 3 && loaded.total == 70 && loaded.done == course.done);
     assert_int_equal(optimizer_steps(b.opt), 3);
     assert_same_weights(a.model, b.model);
     for (int t = 4; t <= 6; t++) {
@@ -438,29 +442,6 @@ static void float32_directories_keep_their_precision(void **state)
                optimizer_new(b.model, &config, directory, &wrong));
 }
 
-static void schedules_rise_and_fall(void **state)
-{
-    (void)state;
-    struct schedule s = {.lr = 2, .min_lr_ratio = 0.1, .warmup = 10, .total = 110};
-    assert_true(schedule_find("constant", &s.kind) && !schedule_find("Linear", &s.kind));
-    assert_near(schedule_lr(&s, 1), 0.2, 1e-15);
-    assert_near(schedule_lr(&s, 10), 2, 1e-15);
-    assert_near(schedule_lr(&s, 1000), 2, 1e-15);
-    assert_true(schedule_find("linear", &s.kind));
-    assert_near(schedule_lr(&s, 5), 1, 1e-15);
-    assert_near(schedule_lr(&s, 60), 2 * 0.55, 1e-15);
-    assert_near(schedule_lr(&s, 110), 0.2, 1e-15);
-    assert_near(schedule_lr(&s, 111), 0.2, 1e-15);
-    assert_true(schedule_find("cosine", &s.kind));
-    for (int step = 10; step <= 110; step++)
-        assert_near(schedule_lr(&s, step), 0.2 + 1.8 * 0.5 * (1 + cos(M_PI * (step - 10) / 100)),
-                    1e-15);
-    s = (struct schedule){.kind = SCHEDULE_LINEAR, .lr = 1, .total = 4};
-    assert_near(schedule_lr(&s, 1), 0.75, 1e-15);
-    s.total = 0;
-    assert_near(schedule_lr(&s, 1), 0, 1e-15);
-}
-
 TESTS(cmocka_unit_test(a_frozen_tensor_is_as_if_it_had_no_gradient),
       cmocka_unit_test(a_frozen_tensor_keeps_every_bit),
       cmocka_unit_test(steps_agree_with_plain_adamw),
@@ -470,5 +451,4 @@ TESTS(cmocka_unit_test(a_frozen_tensor_is_as_if_it_had_no_gradient),
       cmocka_unit_test(a_saved_optimizer_goes_on_bit_for_bit),
       cmocka_unit_test(a_bad_state_file_changes_nothing),
       cmocka_unit_test(a_gradient_that_is_not_finite_changes_nothing),
-      cmocka_unit_test(float32_directories_keep_their_precision),
-      cmocka_unit_test(schedules_rise_and_fall))
+      cmocka_unit_test(float32_directories_keep_their_precision))

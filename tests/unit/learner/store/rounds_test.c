@@ -39,6 +39,64 @@ static void a_run_of_n_rounds_ends_after_them(void **)
     round_free(kit_round(f->store, IDLE_ENDED));
 }
 
+/* Delivers and forms one round; what it says of the run. */
+static uint64_t run_rounds(struct fixture *f, size_t groups)
+{
+    SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, groups);
+    assert_int_equal(grants.count, groups);
+    for (size_t i = 0; i < groups; i++)
+        kit_deliver(f->store, &grants.grant[i], 0);
+    SCOPED(round) round = kit_round(f->store, IDLE_NONE), *again = NULL;
+    assert_ok(store_round(f->store, round->round, &again)); // durable
+    assert_int_equal(again->run_rounds, round->run_rounds);
+    return round->run_rounds;
+}
+
+static void a_round_says_how_long_the_run_is(void **)
+{
+    static const struct {
+        uint64_t rounds, epochs, rows, want;
+        enum last_batch last;
+    } cases[] = {
+        {0, 1, 9, 5, LAST_BATCH_SHORT},          {0, 1, 9, 4, LAST_BATCH_DROP},
+        {0, 3, 8, 12, LAST_BATCH_DROP},          {7, 0, 8, 7, LAST_BATCH_SHORT},
+        {7, 1, 8, 4, LAST_BATCH_SHORT},          {3, 1, 8, 3, LAST_BATCH_SHORT},
+        {9, UINT64_MAX, 8, 9, LAST_BATCH_SHORT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct store_rules rules = kit_rules(2, 50);
+        rules.rounds = cases[i].rounds;
+        rules.epochs = cases[i].epochs;
+        rules.last_batch = cases[i].last;
+        SCOPED(fixture) f = fixture_new(cases[i].rows, rules);
+        for (int round = 0; round < 3; round++)
+            assert_int_equal(run_rounds(f, 2), cases[i].want);
+    }
+}
+
+/* Groups that leave unused shorten it, an operator moves it, and the short round is its last. */
+static void the_runs_length_follows_what_is_known(void **)
+{
+    struct store_rules rules = kit_rules(2, 50);
+    rules.max_failures = 1;
+    SCOPED(fixture) f = fixture_new(11, rules);
+    assert_int_equal(run_rounds(f, 2), 6);
+    rules.rounds = 4;
+    assert_ok(kit_set_rules(f->store, &rules, 0));
+    assert_int_equal(run_rounds(f, 2), 4);
+    rules.rounds = 0;
+    assert_ok(kit_set_rules(f->store, &rules, 0));
+    SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, 2);
+    for (size_t i = 0; i < 2; i++) { // none of it can be trained
+        SCOPED(group) group = kit_group(&grants.grant[i], 0, 0);
+        struct verdict verdict;
+        assert_ok(store_reject(f->store, group, 0, &verdict));
+    }
+    assert_int_equal(run_rounds(f, 2), 5); // 9 of 11 rows
+    assert_int_equal(run_rounds(f, 2), 5);
+    assert_int_equal(run_rounds(f, 1), 5);
+}
+
 static void versions_are_durable_and_replays_are_compared(void **)
 {
     struct round_plan two = {2, 7, "s", "f"};
@@ -190,7 +248,9 @@ static void a_lower_limit_sheds_at_once(void **)
     assert_int_equal(more.grant[0].attempt, 2);
 }
 
-TESTS(cmocka_unit_test(the_last_round_is_short_or_dropped),
+TESTS(cmocka_unit_test(a_round_says_how_long_the_run_is),
+      cmocka_unit_test(the_runs_length_follows_what_is_known),
+      cmocka_unit_test(the_last_round_is_short_or_dropped),
       cmocka_unit_test(a_run_of_n_rounds_ends_after_them),
       cmocka_unit_test(versions_are_durable_and_replays_are_compared),
       cmocka_unit_test(groups_are_kept_back_to_the_checkpoint_before_the_newest),

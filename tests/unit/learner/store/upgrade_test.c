@@ -17,8 +17,8 @@ static void older(const struct db_row *row, struct bytes *ret)
         bytes_be64(ret, update.round);
         bytes_put(ret, update.trainees.at[0].weights.byte, sizeof(struct digest));
         bytes_u8(ret, update.ends_round);
-    } else // a round has no columns
-        bytes_put(ret, row->value, row->value_len - (row->value[0] == 'R' ? 4 : 0));
+    } else // a round has no columns and no run_rounds
+        bytes_put(ret, row->value, row->value_len - (row->value[0] == 'R' ? 4 + 8 : 0));
     ret->data[1] = 3;
 }
 
