@@ -59,8 +59,8 @@ double *columns_add_weights(struct columns *columns);
 /* Unmasked tokens of sequence i. */
 size_t columns_tokens(const struct columns *columns, size_t i);
 
-/* The tokens of COLUMN_MASKED lose their weight. COLUMN_COUNTED is what was unmasked before. Without
- * the column nothing happens. */
+/* The tokens of COLUMN_MASKED lose their weight. COLUMN_COUNTED is what was unmasked before.
+ * Without the column nothing happens. */
 void columns_mask(struct columns *columns);
 
 /* Tokens of sequence i as the divisors count them: unmasked now, or before columns_mask. */

@@ -83,7 +83,6 @@ static void assert_value(const struct recipe *recipe, const char *key, const cha
 
 /* What reads it: RECORD is training itself, at each round, from the round's record. */
 #define DPO "learner.objective=online_dpo rewarder.reference=frozen"
-#define PPO "learner.objective=ppo"
 enum read_by { STORE, OBJECTIVE, OPTIMIZER, SCHEDULE, RECORD };
 static const struct {
     const char *key, *value, *base;
@@ -109,15 +108,15 @@ static const struct {
     {"learner.dpo.beta", "0.2", DPO, OBJECTIVE},
     {"learner.dpo.label_smoothing", "0.1", DPO, OBJECTIVE},
     {"learner.dpo.margin", "0.25", DPO, RECORD},
-    {"learner.ppo.gamma", "0.9", PPO, OBJECTIVE},
-    {"learner.ppo.lambda", "1", PPO, OBJECTIVE},
-    {"learner.ppo.rho_bar", "2", PPO, OBJECTIVE},
-    {"learner.ppo.c_bar", "2", PPO, OBJECTIVE},
-    {"learner.ppo.cliprange_value", "0.5", PPO, OBJECTIVE},
-    {"learner.ppo.vf_coef", "0.1", PPO, OBJECTIVE},
-    {"learner.critic.optimizer.lr", "0.01", PPO, SCHEDULE},
-    {"learner.critic.optimizer.weight_decay", "0.1", PPO, OPTIMIZER},
-    {"learner.critic.optimizer.clip_norm", "0.5", PPO, OPTIMIZER},
+    {"learner.ppo.gamma", "0.9", "learner.objective=ppo", OBJECTIVE},
+    {"learner.ppo.lambda", "1", "learner.objective=ppo", OBJECTIVE},
+    {"learner.ppo.rho_bar", "2", "learner.objective=ppo", OBJECTIVE},
+    {"learner.ppo.c_bar", "2", "learner.objective=ppo", OBJECTIVE},
+    {"learner.ppo.cliprange_value", "0.5", "learner.objective=ppo", OBJECTIVE},
+    {"learner.ppo.vf_coef", "0.1", "learner.objective=ppo", OBJECTIVE},
+    {"learner.critic.optimizer.lr", "0.01", "learner.objective=ppo", SCHEDULE},
+    {"learner.critic.optimizer.weight_decay", "0.1", "learner.objective=ppo", OPTIMIZER},
+    {"learner.critic.optimizer.clip_norm", "0.5", "learner.objective=ppo", OPTIMIZER},
     {"learner.kl.coef", "0.05", "rewarder.reference=frozen", OBJECTIVE},
     {"learner.kl.target", "6", "rewarder.reference=frozen learner.kl.coef=0.1", RECORD},
     {"learner.kl.horizon", "100", "rewarder.reference=frozen learner.kl.coef=0.1", RECORD},
