@@ -280,8 +280,7 @@ static void pairs_stay_within_what_is_referred(void **)
                        "or more");
     assert_int_equal(change(&scene, "learner.dpo.margin", "0.6").change, 1);
     scene_done(&scene);
-    scene =
-        scene_new("learner.objective=online_dpo rewarder.reference=frozen learner.dpo.ties=first");
+    scene = scene_new(DPO " learner.dpo.ties=first");
     assert_key_refused(&scene, "learner.dpo.margin", "0.4", ERR_INVALID, "learner.dpo.margin",
                        "started with");
     scene_done(&scene);
