@@ -379,7 +379,7 @@ static void a_learner_of_another_build(void **state)
 {
     (void)state;
     end_at_learner(welcome_otherwise, grant_otherwise, 4,
-                   "speaks protocol 99, this process 3: start daemons of one build");
+                   "speaks protocol 99, this process 4: start daemons of one build");
 }
 
 /* A learner on a backend's module: its exit status and output. It is killed once it listens. */

@@ -38,13 +38,13 @@ static void another_protocol_is_refused_before_anything_else(void **)
     SCOPED_VALUE(hello) ours = hello_of((const char *const[]){"a", "1", NULL});
     SCOPED_VALUE(hello) theirs = hello_of((const char *const[]){"a", "1", NULL});
     theirs.protocol = 2;
-    assert_err(ERR_PRECONDITION, "w speaks protocol 2, this process 3",
+    assert_err(ERR_PRECONDITION, "w speaks protocol 2, this process 4",
                hello_check(&ours, &theirs, "w"));
     theirs.build = mem_string("9.0.0");
-    assert_err(ERR_PRECONDITION, "w (version 9.0.0) speaks protocol 2, this process 3",
+    assert_err(ERR_PRECONDITION, "w (version 9.0.0) speaks protocol 2, this process 4",
                hello_check(&ours, &theirs, "w"));
     assert_err(ERR_PRECONDITION, version_text, hello_check(&ours, &theirs, "w"));
-    assert_err(ERR_PRECONDITION, "w speaks protocol 0, this process 3",
+    assert_err(ERR_PRECONDITION, "w speaks protocol 0, this process 4",
                hello_check(&ours, &(struct hello){0}, "w"));
 }
 

@@ -229,7 +229,7 @@ static void a_hello_is_answered_or_refused(void **)
     hello_encode(&s->hello, &out);
     s->hello.protocol = HELLO_PROTOCOL;
     send_bytes(s, &out);
-    ended(s, ERR_PRECONDITION, "speaks protocol 2, this process 3");
+    ended(s, ERR_PRECONDITION, "speaks protocol 3, this process 4");
     assert_int_equal(s->welcomes, 1);
 }
 
