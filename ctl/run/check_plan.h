@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* INVALID: a warm-up that the run's updates never complete, rounds that the data cannot fill. A run that --set shortens for a trial is only noted. rows: of data.train. */
+/* INVALID: a warm-up that the run's updates never complete, rounds that the data cannot fill. A run
+ * that --set shortens for a trial is only noted. rows: of data.train. */
 err_t check_plan(const struct recipe *recipe, uint64_t rows, FILE *notes);
 
 /* INVALID: a core that a daemon is to be bound to is not there, or not for this process. */

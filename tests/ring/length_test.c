@@ -1,5 +1,5 @@
-/* A ring whose data ends it, not run.rounds: the learning rate falls to its end over the rounds that
- * there are, and all that tells of the run's length tells that one. */
+/* A ring whose data ends it, not run.rounds: the learning rate falls to its end over the rounds
+ * that there are, and all that tells of the run's length tells that one. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"

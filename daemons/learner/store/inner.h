@@ -64,21 +64,18 @@ err_t store_break(struct store *store, err_t e);
 err_t store_rules_check(const struct store_rules *rules);
 struct lag_rules store_lag_rules(const struct store *store);
 
-/* Whether rounds take groups oldest first, each once. Only then the lag rule 2 holds, and no group
- * that came in time is too old later. */
+/* Whether rounds take groups oldest first, each once: what lag rule 2 needs. */
 bool store_in_turn(const struct store *store);
 
-/* Live uses, which pacing counts: each leased or stored group, times the rounds that may still use
- * it. */
+/* Live uses, which pacing counts: leased and stored groups, times the rounds that may use each. */
 uint64_t store_live(const struct store *store);
 bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
 
 /* Groups that the run can still use beside the live ones. UINT64_MAX without run.rounds. */
 uint64_t store_groups_wanted(const struct store *store);
 
-/* Rounds of the run in all: those of run.rounds or of the data, whichever are fewer. The data's are
- * counted as if each group that is live or to come were used as often as it may. A group that
- * leaves unused lowers them. */
+/* Rounds of the run in all: those of run.rounds or of the data, whichever are fewer. The data's
+ * count each group, live or to come, as often as it may be used. */
 uint64_t store_run_rounds(const struct store *store);
 
 /* ---- source.c */
@@ -95,7 +92,7 @@ static inline bool slot_is_ahead(const struct store *store, const struct slot *s
     return slot->state == SLOT_LEASED && slot->start_round > store->counters.rounds_done;
 }
 
-/* ---- leases.c: INVALID unless the holder's name has 1 to 255 bytes */
+/* ---- leases.c: INVALID unless the name has 1 to 255 bytes */
 err_t holder_check(const struct store_holder *holder);
 
 /* ---- fate.c */
@@ -103,14 +100,13 @@ err_t holder_check(const struct store_holder *holder);
 /* A group that came leaves. */
 void group_left(struct store *store, uint64_t slot, uint32_t attempt, const struct gone *gone);
 
-/* A slot's moves; each marks it for writing and lets go of its holder. */
+/* A slot's moves; each marks it for writing and lets go of its holder, which a revoke tells. */
 void slot_touch(struct store *store, struct slot *slot);
 void slot_free_again(struct store *store, struct slot *slot);
 void slot_gone(struct store *store, struct slot *slot, enum reason reason);
 void slot_spent(struct store *store, struct slot *slot);  // STORED and used: gone as trained
 void slot_failed(struct store *store, struct slot *slot); // free again, or errored after too many
 void slot_group_left(struct store *store, const struct slot *slot, enum reason reason); // STORED
-/* LEASED: free, holder told */
 void slot_revoke(struct store *store, struct slot *slot, enum revoked_why why);
 
 /* Rule 3, and the invariant of lag.h, which a change of the rules may have broken. */

@@ -74,8 +74,8 @@ static err_t read_position(void *arg, struct store *store)
     return OK;
 }
 
-/* A run that goes on after its end was reached keeps the learning rate that it ended with. INVALID: that
- * is 0. */
+/* A run that goes on after its end was reached keeps the learning rate that it ended with. INVALID:
+ * that is 0. */
 static err_t check_rate(const struct train *train, bool ended)
 {
     const struct recipe_optimizer *to = &train->given->learner.optimizer;

@@ -1,8 +1,8 @@
 /* Five passes over one batch against PyTorch's; tests/golden/trajectory.py made the files. The
  * learner computes with float32 masters rounded to bf16. A loop that rounds them, too, comes to the
  * same weights, up to float32's own errors. A loop that does not leaves that trajectory by a
- * quarter of the change. Without the clip it would be a twentieth: tokens that reach the clip's edge
- * a step earlier or later are the rest. */
+ * quarter of the change. Without the clip it would be a twentieth: tokens that reach the clip's
+ * edge a step earlier or later are the rest. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
