@@ -12,14 +12,14 @@
 
 enum { GROUPS = 8, END_MS = 120000, AHEAD_MS = 60000, STARTS_MAX = 200 };
 
-/* A round of so many updates takes a while. */
-static struct ring slow_ring(int rounds, int lag)
+/* Rounds of 64 updates, some 0.1 s, and of 512. */
+#define UPDATES(n) "objective: rloo, epochs: " #n ", updates_per_round: " #n
+static const char slow[] = UPDATES(64), slower[] = UPDATES(512);
+
+static struct ring slow_ring(int rounds, int lag, const char *learner)
 {
     return ring_prepare(
-        &(struct ring_options){.rounds = rounds,
-                               .groups = GROUPS,
-                               .lag = lag,
-                               .learner = "objective: rloo, epochs: 64, updates_per_round: 64"});
+        &(struct ring_options){.rounds = rounds, .groups = GROUPS, .lag = lag, .learner = learner});
 }
 
 static struct audit audit_of(const struct ring *ring)
@@ -60,7 +60,7 @@ static bool kill_learner(struct daemons *d)
 static void at_lag_0_deaths_change_no_bit(void **)
 {
     enum { ROUNDS = 12 };
-    struct ring undisturbed = slow_ring(ROUNDS, 0), ring = slow_ring(ROUNDS, 0);
+    struct ring undisturbed = slow_ring(ROUNDS, 0, slow), ring = slow_ring(ROUNDS, 0, slow);
     struct daemons d = daemons_start(&undisturbed, "");
     assert_int_equal(daemons_wait_learner(&d, END_MS), 0);
     d = daemons_start(&ring, "");
@@ -88,7 +88,7 @@ static void at_lag_0_deaths_change_no_bit(void **)
 static void at_lag_1_deaths_keep_the_limit(void **)
 {
     enum { ROUNDS = 14 };
-    struct ring ring = slow_ring(ROUNDS, 1);
+    struct ring ring = slow_ring(ROUNDS, 1, slow);
     struct daemons d = daemons_start(&ring, "");
     for (int i = 0; i < 3; i++) {
         wait_ahead(&d, 0);
@@ -107,13 +107,13 @@ static void at_lag_1_deaths_keep_the_limit(void **)
 static void a_round_given_up_takes_its_leases_back(void **)
 {
     enum { ROUNDS = 4 };
-    struct ring ring = slow_ring(ROUNDS, 0);
+    struct ring ring = slow_ring(ROUNDS, 0, slower);
     SCOPED_MEM char *log = mem_printf("%s/learner.log", ring.run);
     struct daemons d = daemons_start(&ring, "");
     wait_ahead(&d, 0);
     bool voided = false, out = false;
     for (int i = 0; i < STARTS_MAX && !voided; i++) {
-        clock_sleep_ms(50); // it is to begin the round: only then the start counts
+        clock_sleep_ms(50); // it has begun the round, or this start does not count
         out |= kill_learner(&d);
         SCOPED_MEM char *text = file_text(log);
         voided = strstr(text, "round voided") != NULL;
