@@ -211,7 +211,8 @@ static err_t one_update(const struct round_run *run, const struct round_part *pa
     return OK;
 }
 
-/* An update that trains nothing has no figures: none of its groups has a pair. */
+/* An update that trains nothing has no figures: none of its groups has a pair, or all of its tokens
+ * are masked. */
 static void add_result(struct round_report *report, const struct step_result *r, double *filled,
                        struct step_mismatch *mismatch)
 {
@@ -225,7 +226,7 @@ static void add_result(struct round_report *report, const struct step_result *r,
     mismatch->tokens += r->mismatch.tokens;
     mismatch->k1 += r->mismatch.k1;
     mismatch->k3 += r->mismatch.k3;
-    if (r->targets == 0)
+    if (r->trained == 0)
         return;
     *filled += 1;
     report->entropy += r->entropy;

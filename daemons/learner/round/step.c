@@ -403,12 +403,21 @@ static err_t optimize_all(const struct step *step, struct step_result *ret)
     return OK;
 }
 
+static double trained(const struct columns *columns)
+{
+    double tokens = 0;
+    for (size_t i = 0; i < columns->sequences; i++)
+        tokens += (double)columns_tokens(columns, i);
+    return tokens;
+}
+
 static struct step_result result_of(const struct step *step, const struct update *update)
 {
     return (struct step_result){.figures = rl_tally_figures(&update->tally),
                                 .entropy =
                                     trains_logp(step) ? update->entropy / update->targets : NAN,
                                 .targets = update->targets,
+                                .trained = trained(update->batch->columns),
                                 .compared = update->compared,
                                 .differing = update->differing,
                                 .mismatch = update->mismatch};

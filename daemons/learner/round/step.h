@@ -64,6 +64,8 @@ struct step_result {
     /* Of a critic that is another trainee; NaN: there is none. */
     double critic_grad_norm, critic_lr;
     double targets;
+    /* Targets with a weight; the others have no loss. */
+    double trained;
     /* Fresh tokens; how many of them have other bits than were stamped. */
     double compared, differing;
     /* Foreign tokens. */

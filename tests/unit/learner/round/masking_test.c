@@ -1,5 +1,6 @@
 /* Tokens of a round that train nothing: of completions that were cut off, of old versions. */
 #include "unit/learner/stages_kit.h"
+#include <math.h>
 
 /* A round with the learner's keys, run up to the choice of what is trained. */
 static void masked_round(struct staged *s, const char *keys, const char *objective)
@@ -135,6 +136,24 @@ static void turns_of_others_stay_out_of_the_divisors(void **)
     stage_close(&s);
 }
 
+/* Figures of the round are means over the updates that have them. */
+static void an_update_of_masked_tokens_has_no_figures(void **)
+{
+    struct staged s;
+    masked_round(&s, "objective: rloo, updates_per_round: 2, mask_truncated_completions: true",
+                 "rloo");
+    run_before(&s, "updates");
+    SCOPED(round_part) first = round_batch_part(s.run.batch, 0, 2, 1);
+    for (size_t i = 0; i < first->batch.sequences; i++)
+        cut(&s, first->member[i]);
+    round_run_done(&s.run);
+    assert_ok(stages_run(&s.run));
+    assert_true(s.report.truncated_share == 0.5);
+    assert_true(isfinite(s.report.figures.clip_frac) && isfinite(s.report.figures.ess));
+    assert_true(s.report.grad_norm > 0 && s.report.entropy > 0);
+    stage_close(&s);
+}
+
 /* Where all is cut off nothing is learned: of completions, and of pairs. */
 static void a_round_of_cut_completions_changes_no_weight(void **)
 {
@@ -164,4 +183,5 @@ TESTS(cmocka_unit_test(nothing_is_masked_unless_asked),
       cmocka_unit_test(cut_completions_train_nothing_and_still_count),
       cmocka_unit_test(tokens_over_the_limit_train_nothing),
       cmocka_unit_test(turns_of_others_stay_out_of_the_divisors),
+      cmocka_unit_test(an_update_of_masked_tokens_has_no_figures),
       cmocka_unit_test(a_round_of_cut_completions_changes_no_weight))
