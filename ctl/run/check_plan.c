@@ -1,5 +1,6 @@
 #include "ctl/run/check_plan.h"
 #include "base/cpus.h"
+#include "rl/objective_table.h"
 #include "svc/address.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
@@ -18,16 +19,17 @@ static int64_t rounds_of_data(const struct recipe *r, uint64_t rows, int64_t use
     return all / groups + (all % groups && r->learner.last_batch == RECIPE_LAST_SHORT);
 }
 
-/* Whether warm-up of the schedule at `key` ends before the last update. trial: only noted. */
+/* Whether warm-up of the schedule at `key` ends before the last update. trial: only noted. whose:
+ * of whom the updates are, for people. */
 static err_t check_warmup(const struct recipe *r, const char *key, int64_t warmup, int64_t updates,
-                          bool trial, FILE *notes)
+                          const char *whose, bool trial, FILE *notes)
 {
     if (warmup < updates || !warmup)
         return OK;
     err_t e = recipe_wrong(r, key,
                            "%" PRId64 " updates of warm-up; the run has %" PRId64
-                           ": the learning rate never comes to lr",
-                           warmup, updates);
+                           "%s: the learning rate never comes to lr",
+                           warmup, updates, whose);
     if (!trial)
         return e;
     if (notes)
@@ -38,14 +40,37 @@ static err_t check_warmup(const struct recipe *r, const char *key, int64_t warmu
 
 /* Whether this is a trial of a longer run: --set decides how many updates there are, and leaves the
  * warm-up. */
-static bool is_trial(const struct recipe *r)
+static bool is_trial(const struct recipe *r, const char *warmup)
 {
     static const char *const keys[] = {"run.rounds", "data.train", "data.epochs", "learner.groups",
                                        "learner.updates_per_round"};
     bool shortened = false;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         shortened = shortened || recipe_is_set_on_line(r, keys[i]);
-    return shortened && !recipe_is_set_on_line(r, "learner.optimizer.warmup");
+    return shortened && !recipe_is_set_on_line(r, warmup);
+}
+
+/* The policy makes no updates in the rounds that train its critic alone. */
+static err_t check_warmups(const struct recipe *r, int64_t rounds, FILE *notes)
+{
+    static const char policy[] = "learner.optimizer.warmup",
+                      critic[] = "learner.critic.optimizer.warmup";
+    const struct recipe_learner *learner = &r->learner;
+    const bool has_critic = objective_has_critic(objective_row(learner->objective));
+    const int64_t alone = has_critic ? learner->critic.warmup_rounds : 0,
+                  updates = learner->updates_per_round;
+    if (rounds > INT64_MAX / updates)
+        return OK;
+    if (alone && alone >= rounds)
+        return recipe_wrong(r, "learner.critic.warmup_rounds",
+                            "%" PRId64 " of the run's %" PRId64
+                            " rounds leave none that trains the policy; allowed: fewer",
+                            alone, rounds);
+    TRY(check_warmup(r, policy, learner->optimizer.warmup, (rounds - alone) * updates,
+                     alone ? " of the policy" : "", is_trial(r, policy), notes));
+    return has_critic ? check_warmup(r, critic, learner->critic.optimizer.warmup, rounds * updates,
+                                     "", is_trial(r, critic), notes)
+                      : OK;
 }
 
 /* How long the run is, where that is not just run.rounds. */
@@ -62,7 +87,6 @@ static void tell_length(const struct recipe *r, int64_t rounds, FILE *notes)
 
 err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
 {
-    const struct recipe_optimizer *optimizer = &r->learner.optimizer;
     if (!rounds_of_data(r, rows, 1))
         return recipe_wrong(r, "learner.groups",
                             "%" PRId64 " in a round are more than the data has (%" PRIu64
@@ -71,13 +95,11 @@ err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
                             r->learner.groups, rows, r->data.epochs);
     const int64_t by_data = rounds_of_data(r, rows, r->replay.max_uses),
                   rounds = r->run.rounds && r->run.rounds < by_data ? r->run.rounds : by_data;
-    if (rounds <= INT64_MAX / r->learner.updates_per_round)
-        TRY(check_warmup(r, "learner.optimizer.warmup", optimizer->warmup,
-                         rounds * r->learner.updates_per_round, is_trial(r), notes));
+    TRY(check_warmups(r, rounds, notes));
     tell_length(r, rounds, notes);
     if (!*r->sft.data || !r->sft.steps)
         return OK;
-    return check_warmup(r, "sft.optimizer.warmup", r->sft.optimizer.warmup, r->sft.steps,
+    return check_warmup(r, "sft.optimizer.warmup", r->sft.optimizer.warmup, r->sft.steps, "",
                         recipe_is_set_on_line(r, "sft.steps"), notes);
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETS = 3 };
+enum { SETS = 4 };
 
 static int run_check(const struct ring *ring, const char *const *set, char **ret_output)
 {
@@ -21,7 +21,8 @@ static int run_check(const struct ring *ring, const char *const *set, char **ret
         words[2 * i + 1] = set[i] ? set[i] : "run.seed=1";
     }
     return process_run(ret_output, 60000, "rlhfctl", "check", ring->recipe, "--run", ring->run,
-                       words[0], words[1], words[2], words[3], words[4], words[5], NULL);
+                       words[0], words[1], words[2], words[3], words[4], words[5], words[6],
+                       words[7], NULL);
 }
 
 /* One line that has `part`, and status 2 or 3. */
@@ -215,6 +216,14 @@ static void plans_that_do_not_come_out(void **state)
     REFUSES("7 updates of warm-up; the run has 3", "run.rounds=3", "learner.optimizer.warmup=7");
     REFUSES("learner.optimizer.warmup: 50 updates of warm-up; the run has 25", "data.epochs=1",
             "run.rounds=0", "learner.optimizer.warmup=50");
+    REFUSES("learner.critic.optimizer.warmup: 6 updates of warm-up; the run has 6: ",
+            "learner.objective=ppo", "learner.critic.optimizer.warmup=6");
+    REFUSES("learner.optimizer.warmup: 4 updates of warm-up; the run has 4 of the policy: ",
+            "learner.objective=ppo", "learner.critic.warmup_rounds=2",
+            "learner.optimizer.warmup=4");
+    REFUSES("learner.critic.warmup_rounds: 25 of the run's 25 rounds leave none",
+            "learner.objective=ppo", "learner.critic.warmup_rounds=25", "data.epochs=1",
+            "run.rounds=0");
     ACCEPTS("the run: 25 rounds, which the data ends (data.epochs: 1)", "data.epochs=1",
             "run.rounds=0", "learner.optimizer.schedule=linear");
     ACCEPTS("the run: 6 rounds, which run.rounds ends (run.rounds: 6, data.epochs: 1)",
