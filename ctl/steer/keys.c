@@ -4,16 +4,18 @@
 #include "ctl/words/arguments.h"
 #include "ctl/words/command.h"
 #include "svc/recipe/preset.h"
+#include "svc/recipe/preset_table.h"
 #include "svc/recipe/recipe_cli.h"
 #include <stdio.h>
+
+#define NAME(name, enumerator, help) " " #name
 
 err_t command_recipe(int argc, char **argv)
 {
     bool helped;
     const char *preset = NULL;
     const struct argument_flag flags[] = {
-        {"preset", "NAME", "print this recipe instead: n_plus, trl, verl or openrlhf",
-         .text = &preset}};
+        {"preset", "NAME", "print this recipe instead:" PRESETS(NAME), .text = &preset}};
     const struct arguments arguments = {
         .usage = "recipe [--preset NAME]",
         .purpose = "Prints every key of a recipe with type, default, range and help, as Markdown;\n"
