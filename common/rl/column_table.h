@@ -54,7 +54,7 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
     X(39, FOREIGN, foreign, TOKEN, U8, LEARNER, ANY, "", "", \
       "1: as fresh, but drawn by other numerics than the learner's") \
     X(40, VALUE, value, TOKEN, F64, LEARNER, ANY, "", "", \
-      "value of the state before the token, by the critic's weights that the round began with; of policy-drawn tokens") \
+      "value of the state before the token, by the critic's weights that learner.critic.values names") \
     X(41, BOOTSTRAP_VALUE, bootstrap_value, SEQUENCE, F64, LEARNER, ANY, "", "", \
       "value of the state after the last token of a completion that was cut off, by the same weights; 0 for one that ended by itself") \
     X(42, TOKEN_REWARD, token_reward, TOKEN, F64, LEARNER, ANY, "", "", \

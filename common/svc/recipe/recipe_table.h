@@ -131,7 +131,7 @@
     X(word,   importance_sampling_level, "default", FIXED, WORDS(WORD_LIST_AFTER("default", RATIOS)), \
       "unit of one ratio; default: as the objective has it") \
     C(ratio_to, recipe_ratio_to, "behaviour", FIXED, "behaviour|proximal", \
-      "denominator of ratios: the generator's log-probability, or that of the weights with which the round begins") \
+      "denominator of ratios: the generator's log-probability, or that of the weights with which the round begins; objectives with a critic always take the latter") \
     X(word,   reduction, "default",      FIXED, WORDS(WORD_LIST_AFTER("default", REDUCTIONS)), \
       "how losses of tokens become one number; default: as the objective has it") \
     X(count,  reduction_length, "0",     LIVE,  FROM(0, 1e9),  "tokens that a completion counts as (reduction: const_norm); 0: generator.max_tokens") \
@@ -185,7 +185,7 @@
       "a completion that was cut off at generator.max_tokens: it ends there, or goes on with the critic's value of its end") \
     X(flag,   whiten_advantages, "true",  FIXED, ANY, "advantages are brought to mean 0 and standard deviation 1 over the round") \
     X(flag,   whiten_rewards,    "false", FIXED, ANY, "rewards of tokens are brought to standard deviation 1 over the round; their mean stays") \
-    X(number, cliprange_value, "0.2", LIVE, FROM(0, 1e6), "how far the loss lets a value move from that of the round's first weights; 0: without a limit") \
+    X(number, cliprange_value, "0.2", LIVE, FROM(0, 1e6), "how far the loss lets a value move from the one that its target was made with; 0: without a limit") \
     X(number, vf_coef, "1.0", LIVE, FROM(0, 1e6), "factor of the critic's loss")
 
 #define RECIPE_CRITIC(X, C, G) \
