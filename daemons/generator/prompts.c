@@ -29,9 +29,9 @@ struct prompts {
     int64_t hello_at_ms, welcome_ms, pause_ms;
     char unusable_why[NAME_MAX_BYTES + 1]; // of the last; whole characters
     struct ids held, finished, unusable;   // finished: decoded, without a disposition yet
-    struct ids ahead;                      // held for weights to come: of ahead_version
-    uint64_t ahead_version;                // the newest asked for
-    struct ids refused;                    // granted beyond what fits: given back
+    struct ids ahead;                      // held for weights to come
+    uint64_t ahead_version; // the newest of `ahead`. A rollback revokes those, and it falls
+    struct ids refused;     // granted beyond what fits: given back
     bool serving, draining, over, stands;
     bool gives_all; // draining: finished ones too
     uint32_t lineage;
@@ -263,7 +263,7 @@ static void take_grant(struct prompts *prompts, struct lease_grant *granted)
     struct lease_grant *grant = mem_copy(granted, sizeof *grant);
     granted->row = NULL; // the copy's now
     const bool early = !grant->evaluation && grant->version > prompts->version;
-    if (early && grant->version > prompts->ahead_version)
+    if (early && (!prompts->ahead.count || grant->version > prompts->ahead_version))
         prompts->ahead_version = grant->version;
     ids_add(grant->evaluation ? &prompts->evaluating
             : early           ? &prompts->ahead
@@ -369,7 +369,7 @@ void prompts_version(struct prompts *prompts, uint32_t lineage, uint64_t version
 
 void prompts_finished(struct prompts *prompts, const struct digest *id)
 {
-    if (ids_remove(&prompts->held, id))
+    if (ids_remove(&prompts->held, id) || ids_remove(&prompts->ahead, id))
         ids_add(&prompts->finished, id);
     else if (ids_remove(&prompts->evaluating, id))
         ids_add(&prompts->evaluated, id);
