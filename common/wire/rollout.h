@@ -62,7 +62,7 @@ struct group {
     uint32_t attempt; // 1, 2, ...: which lease of the slot made this
     uint64_t prompt;  // the row's index in the training data
     uint32_t epoch;
-    uint64_t start_round; // round of the weights the generator held at the lease: its age
+    uint64_t start_round; // of the weights held at the lease, or leased ahead for: its age
     char *row;            // the dataset row as JSON text, unchanged from the lease
     uint32_t prompt_tokens;
     uint32_t *prompt_token;
