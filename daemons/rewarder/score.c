@@ -139,8 +139,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         rpc_call_finish(call, failed);
         return;
     }
-    if (group->failure) {
-        pass_on(score, group, call);
+    if (group->failure) { // not ours: it neither tells of our scorers nor holds us up
+        relay_group(score->options.relay, group, call);
         group_free(group);
     } else {
         pipeline_put(score->pipeline, group, rpc_call_ref(call));
