@@ -39,14 +39,14 @@ void lessees_register(void)
     metrics_register(rows, REVOKED_WHYS + 1);
 }
 
+/* Over a stream that is gone nothing arrives: its leases are freed by the next hello, or after a
+ * grace. */
 void lessee_send(struct lessee *lessee, const struct lease_reply *reply)
 {
     SCOPED_VALUE(bytes) out = {0};
     lease_reply_encode(reply, &out);
     struct rpc_message *message = rpc_message_copy(out.data, out.len);
-    rpc_call_send_message(
-        lessee->call,
-        message); // a stream that is gone frees its leases by its next hello or after a grace
+    rpc_call_send_message(lessee->call, message);
     rpc_message_free(message);
 }
 
@@ -179,14 +179,21 @@ void lessee_absent(struct leasing *leasing, const struct lessee *lessee, struct 
             lessee->leaves;
 }
 
+/* The open stream of this very process; NULL: it has none. */
+static struct lessee *lessee_of(const struct leasing *leasing, const struct store_holder *holder)
+{
+    struct lessee *found = leasing->first;
+    while (found &&
+           (found->term != holder->term || strcmp(found->generator, holder->generator) != 0))
+        found = found->next;
+    return found;
+}
+
 /* A holder that has not come since the learner's start is absent since then. */
 static void note_holder(void *arg, const struct store_holder *holder)
 {
     struct leasing *leasing = arg;
-    const struct lessee *l = leasing->first;
-    while (l && (l->term != holder->term || strcmp(l->generator, holder->generator) != 0))
-        l = l->next;
-    if (!l)
+    if (!lessee_of(leasing, holder))
         absences_add(&leasing->absences, holder->generator, holder->term, "",
                      leasing->absences.began_ms);
 }
@@ -237,9 +244,10 @@ void lessees_tell_revoked(struct leasing *leasing, struct store *store)
     size_t count;
     store_revoked(store, &revoked, &count);
     for (size_t i = 0; i < count; i++) {
-        for (struct lessee *l = leasing->first; l; l = l->next)
-            if (l->term == revoked[i].term && strcmp(l->generator, revoked[i].generator) == 0)
-                lessee_send(l, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
+        struct lessee *lessee =
+            lessee_of(leasing, &(struct store_holder){revoked[i].generator, revoked[i].term});
+        if (lessee)
+            lessee_send(lessee, &(struct lease_reply){.revokes = 1, .revoked = &revoked[i].id});
         log_limited(LOG_INFO, 1, "lease revoked", "generator=%s why=%s", revoked[i].generator,
                     revoked_why_name(revoked[i].why));
         metric_add(&revoked_leases[revoked[i].why], 1);

@@ -353,8 +353,8 @@ err_t store_expire(struct store *store, int64_t now_ms)
         struct slot *slot = store->slots.at[i];
         if (slot->state != SLOT_LEASED)
             continue;
-        if (slot_is_ahead(store,
-                          slot)) // not the holder's delay. A restart counts from the grant again
+        /* A wait for the version is not the holder's. A restart counts from the grant again. */
+        if (slot_is_ahead(store, slot))
             slot->deadline_ms = store->counters.clock_ms + store->rules.lease_ms;
         else if (slot->deadline_ms <= store->counters.clock_ms)
             slot_revoke(store, slot, REVOKED_EXPIRED);
