@@ -79,7 +79,9 @@ err_t lessee_lease(const struct leasing *leasing, struct lessee *lessee, struct 
     const struct store_holder holder = {lessee->generator, lessee->term};
     const int64_t now_ms = clock_ms();
     const size_t room = reply_room(leasing, lessee);
-    TRY(store_lease(store, &holder, lessee->version, least(lessee->want, room), now_ms, ret));
+    const size_t want = least(lessee->want, room);
+    if (want) // one that has all it wants asks neither pacing nor the disk
+        TRY(store_lease(store, &holder, lessee->version, want, now_ms, ret));
     const size_t now = ret->count;
     lessee->want -= (uint32_t)now;
     TRY(store_lease_ahead(store, &holder, lessee->version, leasing->totals.generators,

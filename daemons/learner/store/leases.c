@@ -141,20 +141,26 @@ static void take(struct store *store, const struct store_holder *holder, uint64_
     }
 }
 
+/* The round of the weights that a holder says it has. */
+static err_t begin(struct store *store, const struct store_holder *holder, uint64_t version,
+                   int64_t now_ms, uint64_t *ret_held)
+{
+    TRY(store_begin(store, now_ms));
+    TRY(holder_check(holder));
+    err_t e = store_round_of(store, version, ret_held);
+    if (!err_failed(e))
+        return OK;
+    err_free(e);
+    return err_new(ERR_PRECONDITION, "generator '%s' holds version %llu, which was never made here",
+                   holder->generator, (unsigned long long)version);
+}
+
 err_t store_lease(struct store *store, const struct store_holder *holder, uint64_t version,
                   size_t want, int64_t now_ms, struct grants *ret)
 {
     uint64_t held;
     enum lease_stop stop;
-    TRY(store_begin(store, now_ms));
-    TRY(holder_check(holder));
-    err_t e = store_round_of(store, version, &held);
-    if (err_failed(e)) {
-        err_free(e);
-        return err_new(ERR_PRECONDITION,
-                       "generator '%s' holds version %llu, which was never made here",
-                       holder->generator, (unsigned long long)version);
-    }
+    TRY(begin(store, holder, version, now_ms, &held));
     uint64_t rule = UINT64_MAX, room = allowed(store, held, &stop, &rule);
     SCOPED_VALUE(grants) grants = {.stop = want > room ? stop : LEASE_ALL};
     take(store, holder, version, held, want < room ? want : (size_t)room, &grants);
@@ -191,10 +197,10 @@ err_t store_lease_ahead(struct store *store, const struct store_holder *holder, 
     const uint64_t newest = store->ends ? store->last[store->ends - 1] : 0;
     uint64_t rule, held;
     enum lease_stop stop;
-    TRY(store_begin(store, now_ms));
-    TRY(holder_check(holder));
-    TRY(store_round_of(store, version, &held));
+    TRY(begin(store, holder, version, now_ms, &held));
     if (counters->rounds_done == next || held != counters->rounds_done || !holders)
+        return OK;
+    if (!want || !paced(store, next)) // most times: the disk is not asked then
         return OK;
     uint64_t room = allowed(store, next, &stop, &rule);
     if (room > want)

@@ -59,6 +59,8 @@ static void the_next_round_is_leased_while_one_is_trained(void **)
     }
     SCOPED_VALUE(grants) more = ahead(f, "g", 0, 1, 100);
     assert_int_equal(more.count, 0);
+    assert_err(ERR_PRECONDITION, "generator 'g' holds version 7, which was never made here",
+               store_lease_ahead(f->store, &(struct store_holder){"g", 1}, 7, 1, 1, 0, &more));
     kit_train(f->store, round);
     deliver_all(f, &next, 1);
     SCOPED(round) second = kit_round(f->store, IDLE_NONE);
