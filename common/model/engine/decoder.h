@@ -62,7 +62,7 @@ struct decoder_request {
     uint64_t prompt;   // names the random draws, with epoch
     uint32_t epoch;
     int completions;
-    uint64_t rank; // the lower goes first
+    uint64_t rank; // the higher waits where it would crowd the lower
 };
 
 /* Waits for slots, and while it would lengthen steps of a lower rank by a quarter. RANGE: a prompt
