@@ -49,7 +49,7 @@ err_t store_lease(struct store *store, const struct store_holder *holder, uint64
 
 /* Adds leases of up to want slots ahead, for the version that the round under way will make. One
  * of `holders` that has the newest version gets its share of a round at most. The deadline begins
- * when the version is made. A voided or cut off round revokes the leases. PRECONDITION: likewise. */
+ * when the version is made. A voided or cut off round revokes them. PRECONDITION: likewise. */
 err_t store_lease_ahead(struct store *store, const struct store_holder *holder, uint64_t version,
                         uint64_t holders, size_t want, int64_t now_ms, struct grants *ret);
 size_t store_leased(const struct store *store, const struct store_holder *holder); // to it, now
