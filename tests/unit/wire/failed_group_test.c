@@ -49,12 +49,13 @@ static void a_failure_with_contents_is_checked_as_any_group(void **)
     SCOPED(group) group = random_group(1);
     SCOPED(group) back = NULL;
     SCOPED_VALUE(bytes) out = {0};
-    const uint32_t completions = group->completions;
+    const uint32_t completions = group->completions, columns = (uint32_t)group->columns.count;
     group->failure = mem_string("given up");
     group->completions = 0;
     group->columns.count = 0;
     group_encode(group, &out);
-    group->completions = completions;
+    group->completions = completions; // freed with it
+    group->columns.count = columns;
     assert_err(ERR_INVALID, "0 completions", group_decode(out.data, out.len, &limits, &back));
     SCOPED(group) nameless = failed_group(group, "given up");
     nameless->attempt = 0;
