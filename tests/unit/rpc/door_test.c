@@ -169,7 +169,7 @@ static void send_halves(struct flood *flood, int fd)
         ;
 }
 
-/* Each connection would open so many streams if it was let. gRPC's core is not instrumented. It
+/* Each connection would open so many streams if it was let. gRPC's core is not instrumented and
  * reads many times faster than our threads run under ThreadSanitizer, and what a flood costs there
  * says nothing of the door. There a short one looks for races alone. */
 #ifdef __SANITIZE_THREAD__
