@@ -57,18 +57,30 @@ static bool is_unbounded(const char *item, size_t len)
     return false;
 }
 
-/* A count such as {300} is scanned to its end before it fails, and so is what a reference repeats.
- */
+/* The larger number of the count that an item ends with, as {300} or {2,300}?; 0: it has none. The
+ * braces of \x{2019} are no count. */
+static unsigned long count_of(const char *item, size_t len)
+{
+    if (len && (item[len - 1] == '?' || item[len - 1] == '+'))
+        len--;
+    const char *brace = memrchr(item, '{', len);
+    if (!brace || item[len - 1] != '}' || (item[0] == '\\' && brace == item + 2))
+        return 0;
+    if (brace + 1 + strspn(brace + 1, "0123456789,") != item + len - 1)
+        return 0;
+    const char *comma = memchr(brace, ',', len - (size_t)(brace - item));
+    const unsigned long least = strtoul(brace + 1, NULL, 10);
+    const unsigned long most = comma ? strtoul(comma + 1, NULL, 10) : 0;
+    return most > least ? most : least;
+}
+
+/* A count is scanned to its end before it fails, and so is what a reference repeats. */
 static uint32_t late_steps(const char *item, size_t len)
 {
-    unsigned long most = 0;
     if (begins(item, len, "(?P=") || (len > 1 && item[0] == '\\' && strchr("123456789gk", item[1])))
         return LATE_AS_GROUPS;
-    for (size_t i = 0; i + 1 < len; i++) {
-        const unsigned long count = item[i] == '{' ? strtoul(item + i + 1, NULL, 10) : 0;
-        most = count > most ? count : most;
-    }
-    return (uint32_t)(most < UINT16_MAX ? most : UINT16_MAX) / STEP_BYTES;
+    const unsigned long count = count_of(item, len);
+    return (uint32_t)(count < UINT16_MAX ? count : UINT16_MAX) / STEP_BYTES;
 }
 
 /* Of a caseless pattern PCRE2 seeks the last letter in either case, to the text's end and from each

@@ -118,6 +118,17 @@ static void what_fails_late_costs_what_it_scans(void **)
     assert_true(steps_of("^(a*+)b(?<![0-9]{4000})[0-9]", text, 3 * LEN) >= plain + 4000 / 16);
 }
 
+/* A character's number and a brace among others are no count. */
+static void braces_may_be_no_count(void **)
+{
+    enum { COUNT = 4000 };
+    SCOPED_MEM char *quotes = repeat("\xe2\x80\x99", 3 * COUNT);
+    assert_int_equal(steps_of("\\x{2019}", quotes, 3), 2);
+    assert_int_equal(steps_of("[{4000}]", "{", 1), 2);
+    assert_true(steps_of("\\x{2019}{4000}", quotes, 3 * COUNT) >= COUNT / 16);
+    assert_true(steps_of("\\x{2019}{3,4000}?", quotes, 3 * COUNT) >= COUNT / 16);
+}
+
 static void usual_patterns_stay_far_below(void **)
 {
     enum { LEN = 1 << 20 };
@@ -330,8 +341,8 @@ TESTS(cmocka_unit_test(one_budget_holds_over_all_places),
       cmocka_unit_test(letters_of_either_case_are_counted),
       cmocka_unit_test(a_step_is_an_item_or_sixteen_bytes),
       cmocka_unit_test(what_fails_late_costs_what_it_scans),
-      cmocka_unit_test(usual_patterns_stay_far_below), cmocka_unit_test(memory_has_its_own_limit),
-      cmocka_unit_test(what_pcre2_gives_up_is_no_score),
+      cmocka_unit_test(braces_may_be_no_count), cmocka_unit_test(usual_patterns_stay_far_below),
+      cmocka_unit_test(memory_has_its_own_limit), cmocka_unit_test(what_pcre2_gives_up_is_no_score),
       cmocka_unit_test(items_without_a_bound_are_refused),
       cmocka_unit_test(threads_and_clocks_decide_nothing), cmocka_unit_test(a_stop_ends_a_search),
       cmocka_unit_test(a_deadline_frees_the_thread))
