@@ -57,7 +57,7 @@ static void it_goes_on(void **)
 {
     const struct ring ring = unpacked();
     train_what_is_there(&ring);
-    SCOPED_JSON json_t *versions = golden_versions(ring.recipe, ring.run, KNOWN);
+    SCOPED_JSON json_t *versions = golden_versions(ring.recipe, ring.run, "policy", KNOWN);
     golden_check("format3", "versions", versions);
     SCOPED_MEM char *latest = file_join(ring.run, "checkpoints/latest");
     SCOPED_JSON json_t *last = weights_of_directory(latest);
@@ -67,7 +67,7 @@ static void it_goes_on(void **)
                                  "run.rounds=30", NULL));
     assert_int_equal(ring_read(&ring).rounds, 30);
     ring_audit(&ring);
-    SCOPED_JSON json_t *after = golden_versions(ring.recipe, ring.run, KNOWN);
+    SCOPED_JSON json_t *after = golden_versions(ring.recipe, ring.run, "policy", KNOWN);
     assert_true(json_equal(after, versions)); // history stays as it was
 }
 
@@ -81,7 +81,7 @@ static void the_ring_goes_on(void **)
                                  "run.rounds=30", NULL));
     assert_int_equal(ring_read(&ring).rounds, 30);
     ring_audit(&ring);
-    SCOPED_JSON json_t *versions = golden_versions(ring.recipe, ring.run, KNOWN);
+    SCOPED_JSON json_t *versions = golden_versions(ring.recipe, ring.run, "policy", KNOWN);
     golden_check("format3", "versions", versions);
 }
 

@@ -15,12 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 20, RUN_MS = 200000, WORDS_MAX = 24 };
+enum { ROUNDS = 20, RUN_MS = 200000, SETS_MAX = 14, WORDS_MAX = 4 + 2 * SETS_MAX };
 
 struct trained {
     const char *name;
-    size_t updates;      // per round
-    const char *set[10]; // KEY=VALUE
+    size_t updates;            // per round
+    const char *set[SETS_MAX]; // KEY=VALUE
+    const char *critic;        // name of its digests; NULL: it has none
+    size_t warmup;             // rounds in which it is trained alone
 };
 static const struct trained trained[] = {
     {"rloo", 1, {"learner.objective=rloo"}},
@@ -35,6 +37,23 @@ static const struct trained trained[] = {
       "learner.epochs=2", "learner.ratio_to=proximal", "learner.kl.coef=0.05",
       "learner.kl.estimator=k3"}},
     {"online_dpo", 1, {"learner.objective=online_dpo", "rewarder.reference=frozen"}},
+    {"ppo",
+     2,
+     {"learner.objective=ppo", "rewarder.reference=frozen", "learner.updates_per_round=2",
+      "learner.kl.place=reward", "learner.kl.coef=0.05", "learner.ppo.lambda=0.95",
+      "learner.ppo.truncated=bootstrap", "learner.critic.model=separate",
+      "learner.critic.head=zero", "learner.critic.warmup_rounds=5",
+      "learner.critic.optimizer.lr=1e-3"},
+     "ppo_critic",
+     5},
+    {"ppo_shared",
+     4,
+     {"learner.objective=ppo", "learner.updates_per_round=4", "learner.epochs=2",
+      "learner.ppo.lambda=0.95", "learner.critic.model=shared", "learner.critic.head=normal",
+      "learner.critic.values=epoch", "learner.critic.warmup_rounds=5",
+      "learner.critic.optimizer.lr=1e-3"},
+     "ppo_shared_critic",
+     5},
 };
 enum { TRAINED = sizeof trained / sizeof *trained };
 
@@ -128,13 +147,32 @@ static struct process start(const struct ring *ring, const struct trained *t)
     return process_start_words(ring->log, "rlhfctl", words);
 }
 
+/* Each of its versions is another one, those of the warm-up too; the policy's are not. */
+static void check_critic(const struct task *task, const struct ring *ring, const struct trained *t,
+                         const json_t *policy)
+{
+    SCOPED_JSON json_t *sft = weights_of_directory(task->sft);
+    SCOPED_JSON json_t *critic =
+        golden_versions(ring->recipe, ring->run, "critic", ROUNDS * t->updates);
+    golden_check(task->name, t->critic, critic);
+    for (size_t v = 0; v < ROUNDS * t->updates; v++) {
+        const bool same = json_equal(json_array_get(policy, v), sft);
+        assert_int_equal(same, v < t->warmup * t->updates);
+        assert_true(v == 0 ||
+                    !json_equal(json_array_get(critic, v), json_array_get(critic, v - 1)));
+    }
+}
+
 static void check(const struct task *task, const struct ring *ring, const struct trained *t)
 {
     const struct ring_result result = ring_read(ring);
     assert_int_equal(result.rounds, ROUNDS);
     assert_true(result.lag_max == 0 && result.logp_compared > 0 && result.logp_differing == 0);
-    SCOPED_JSON json_t *versions = golden_versions(ring->recipe, ring->run, ROUNDS * t->updates);
+    SCOPED_JSON json_t *versions =
+        golden_versions(ring->recipe, ring->run, "policy", ROUNDS * t->updates);
     golden_check(task->name, t->name, versions);
+    if (t->critic)
+        check_critic(task, ring, t, versions);
     SCOPED_MEM char *latest = mem_printf("%s/checkpoints/latest", ring->run);
     SCOPED_JSON json_t *last = weights_of_directory(latest);
     assert_string_equal(json_string_value(last),

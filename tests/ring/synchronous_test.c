@@ -317,12 +317,12 @@ static void online_dpo(void **state)
     equals_the_loop("objective: online_dpo", "reference: frozen, ", true);
 }
 
-/* Both trainees: a critic of its own, and a head on the policy's trunk after a warm-up. */
+/* Both trainees: a critic of its own, and a head on the policy's trunk, each after a warm-up. */
 static void ppo(void **state)
 {
     (void)state;
     equals_the_loop("objective: ppo, updates_per_round: 4, epochs: 2, ppo: {truncated: bootstrap}, "
-                    "critic: {head: normal, optimizer: {lr: 1e-3}}",
+                    "critic: {head: normal, warmup_rounds: 3, optimizer: {lr: 1e-3}}",
                     NULL, true);
     equals_the_loop("objective: ppo, updates_per_round: 2, critic: {model: shared, head: normal, "
                     "values: epoch, warmup_rounds: 6}",

@@ -59,8 +59,21 @@ void golden_check(const char *part, const char *name, const json_t *digests)
         compare(part, name, digests, json_object_get(json_object_get(all, part), name));
 }
 
+/* NULL: the update trained none of that name. */
+static json_t *digest_of(const json_t *update, const char *trainee)
+{
+    const json_t *trainees = json_object_get(update, "trainees");
+    for (size_t i = 0; i < json_array_size(trainees); i++) {
+        const json_t *one = json_array_get(trainees, i);
+        if (strcmp(json_string_value(json_object_get(one, "name")), trainee) == 0)
+            return json_object_get(one, "weights");
+    }
+    return NULL;
+}
+
 /* One version's round has all updates of that round. */
-static void add_round(const char *recipe, const char *run, size_t version, json_t *list)
+static void add_round(const char *recipe, const char *run, const char *trainee, size_t version,
+                      json_t *list)
 {
     SCOPED_MEM char *number = mem_printf("%zu", version);
     char *output;
@@ -75,17 +88,17 @@ static void add_round(const char *recipe, const char *run, size_t version, json_
     size_t i;
     json_t *update;
     json_array_foreach ((json_t *)updates, i, update) {
-        const json_t *weights = json_object_get(update, "weights");
+        json_t *weights = digest_of(update, trainee);
         assert_true(json_is_string(weights));
-        json_array_append(list, (json_t *)weights);
+        json_array_append(list, weights);
     }
 }
 
-json_t *golden_versions(const char *recipe, const char *run, size_t count)
+json_t *golden_versions(const char *recipe, const char *run, const char *trainee, size_t count)
 {
     json_t *list = json_array();
     while (json_array_size(list) < count)
-        add_round(recipe, run, json_array_size(list) + 1, list);
+        add_round(recipe, run, trainee, json_array_size(list) + 1, list);
     assert_int_equal(json_array_size(list), count);
     return list;
 }

@@ -15,6 +15,6 @@
 /* digests: a text, or an array of texts by version. Borrowed. */
 void golden_check(const char *part, const char *name, const json_t *digests);
 
-/* The digests of versions 1 to count, as `rlhfctl explain` tells them of a run that has ended;
- * owned by the caller. */
-json_t *golden_versions(const char *recipe, const char *run, size_t count);
+/* A trainee's digests of versions 1 to count, as `rlhfctl explain` tells them of a run that has
+ * ended; owned by the caller. */
+json_t *golden_versions(const char *recipe, const char *run, const char *trainee, size_t count);
