@@ -221,6 +221,59 @@ static void values_may_be_of_each_pass(void **state)
     }
 }
 
+/* ---- masks */
+
+#define PASSES PPO "updates_per_round: 4, epochs: 2, mask_truncated_completions: "
+
+/* Of a round in which two completions were cut off. Both have this reward. */
+static struct both weights_of_cut(const char *learner, double reward)
+{
+    struct bench b;
+    struct round_report report;
+    bench_open(&b, learner, "learner.max_token_lag=3");
+    for (size_t g = 1; g < GROUPS; g += 2) {
+        b.group[g]->completion[0].finish = FINISH_LENGTH;
+        ((double *)group_values(b.group[g], COLUMN_REWARD, 0))[0] = reward;
+    }
+    b.group[2]->completion[1].span[0].version = 30; // too old
+    run_rounds(&b, 1, &report);
+    assert_true(report.stale_token_share > 0 && report.figures.value_loss > 0);
+    const struct both both = digests_of(&b);
+    bench_close(&b);
+    return both;
+}
+
+/* A completion that was cut off counts in the advantages of all. The critic is trained towards it in
+ * no pass, neither the first nor one with targets of its own. */
+static void a_critic_learns_no_masked_target(void **state)
+{
+    (void)state;
+    for (int each = 0; each < 2; each++)
+        for (int masks = 0; masks < 2; masks++) {
+            SCOPED_MEM char *learner =
+                mem_printf(PASSES "%s, critic: {head: normal, values: %s}",
+                           masks ? "true" : "false", each ? "epoch" : "round");
+            const struct both a = weights_of_cut(learner, 0), b = weights_of_cut(learner, 5);
+            assert_false(same(&a.policy, &b.policy));
+            assert_true(same(&a.critic, &b.critic) == masks);
+        }
+}
+
+/* A critic that does not move has the same values in each pass. So targets and advantages made anew
+ * are the same: masked tokens stay in them, as in those of the first pass. */
+static void masks_change_no_target_made_anew(void **state)
+{
+    (void)state;
+    struct both got[2];
+    for (int each = 0; each < 2; each++) {
+        SCOPED_MEM char *learner =
+            mem_printf(PASSES "true, critic: {head: normal, values: %s, optimizer: {lr: 1e-30}}",
+                       each ? "epoch" : "round");
+        got[each] = weights_of_cut(learner, 5);
+    }
+    assert_both(&got[0], &got[1]);
+}
+
 /* ---- warm-up */
 
 /* Rounds 20 and 21 are within it. */
@@ -267,4 +320,6 @@ TESTS(cmocka_unit_test(every_token_has_its_value), cmocka_unit_test(a_critic_has
       cmocka_unit_test(a_critic_learns_its_targets),
       cmocka_unit_test(a_head_of_zeros_is_the_same_on_any_trunk),
       cmocka_unit_test(values_may_be_of_each_pass),
+      cmocka_unit_test(a_critic_learns_no_masked_target),
+      cmocka_unit_test(masks_change_no_target_made_anew),
       cmocka_unit_test(a_warm_up_trains_the_critic_alone))
