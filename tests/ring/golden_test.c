@@ -6,6 +6,8 @@
  * (tests/golden/tldr.sh). Both begin with a new model and a short supervised training, whose
  * weights are golden, too. Where a recipe's key gets another name, it is renamed below and in
  * tests/golden/{sort,tldr}/recipe.yaml. */
+#include "base/file.h"
+#include "base/jsonl.h"
 #include "base/mem.h"
 #include "testing/golden.h"
 #include "testing/process.h"
@@ -147,6 +149,22 @@ static struct process start(const struct ring *ring, const struct trained *t)
     return process_start_words(ring->log, "rlhfctl", words);
 }
 
+/* A version that changes nothing is published without a byte of weights; the others are not. */
+static void check_bytes(const struct ring *ring, size_t warmup)
+{
+    SCOPED(jsonl) lines = NULL;
+    SCOPED_MEM char *path = file_join(ring->run, "metrics.jsonl");
+    assert_ok(jsonl_open(path, &lines));
+    for (size_t round = 0; round < ROUNDS; round++) {
+        SCOPED_VALUE(bytes) text = {0};
+        assert_ok(jsonl_row(lines, round, &text));
+        SCOPED_JSON json_t *line = json_loadb((const char *)text.data, text.len, 0, NULL);
+        const json_t *sent = json_object_get(line, "publish_bytes");
+        assert_true(json_is_number(sent));
+        assert_int_equal(json_number_value(sent) > 0, round >= warmup);
+    }
+}
+
 /* Each of its versions is another one, those of the warm-up too; the policy's are not. */
 static void check_critic(const struct task *task, const struct ring *ring, const struct trained *t,
                          const json_t *policy)
@@ -155,6 +173,7 @@ static void check_critic(const struct task *task, const struct ring *ring, const
     SCOPED_JSON json_t *critic =
         golden_versions(ring->recipe, ring->run, "critic", ROUNDS * t->updates);
     golden_check(task->name, t->critic, critic);
+    check_bytes(ring, t->warmup);
     for (size_t v = 0; v < ROUNDS * t->updates; v++) {
         const bool same = json_equal(json_array_get(policy, v), sft);
         assert_int_equal(same, v < t->warmup * t->updates);
