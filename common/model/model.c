@@ -149,6 +149,18 @@ static bool may_ignore(const struct model_config *config, const char *name)
     return tail && len > tail && strcmp(name + len - tail, family->ignored) == 0;
 }
 
+static err_t check_names(const struct safetensors *in, const struct layout *layout,
+                         const struct model_config *config)
+{
+    for (int i = 0; i < safetensors_count(in); i++) {
+        const struct tensor_info *found = safetensors_at(in, i);
+        if (!layout_find(layout, found->name) && !may_ignore(config, found->name))
+            return err_new(ERR_INVALID, "%s: tensor '%s': a %s model has none of that name",
+                           safetensors_path(in, found), found->name, config->family->model_type);
+    }
+    return OK;
+}
+
 /* Before anything is allocated for the tensors: each of the table is there with its shape, and no
  * other. */
 static err_t check_tensors(const struct safetensors *in, const char *directory,
@@ -157,13 +169,7 @@ static err_t check_tensors(const struct safetensors *in, const char *directory,
     SCOPED(params) params = params_new(config);
     for (int i = 0; i < params->layout->count; i++)
         TRY(check_shape(in, directory, &params->layout->tensor[i]));
-    for (int i = 0; i < safetensors_count(in); i++) {
-        const struct tensor_info *found = safetensors_at(in, i);
-        if (!layout_find(params->layout, found->name) && !may_ignore(config, found->name))
-            return err_new(ERR_INVALID, "%s: tensor '%s': a %s model has none of that name",
-                           safetensors_path(in, found), found->name, config->family->model_type);
-    }
-    return OK;
+    return check_names(in, params->layout, config);
 }
 
 /* Refuses values that are not a number or infinite: one such weight makes every logit so. Values
@@ -285,14 +291,34 @@ err_t model_load_compact(struct backend *be, const char *directory, struct model
     return load(be, directory, true, ret);
 }
 
+/* A tensor's values as the model has them. */
+static err_t copy_f32(const struct model *model, const struct layout_tensor *tensor,
+                      struct buffer *ret)
+{
+    SCOPED_MEM bf16 *value = mem_array(tensor->count, sizeof *value);
+    SCOPED_MEM float *wide = mem_array(tensor->count, sizeof *wide);
+    TRY(model_copy(model, tensor->offset, tensor->count, value));
+    for (size_t i = 0; i < tensor->count; i++)
+        wide[i] = bf16_to_float(value[i]);
+    return buffer_put(ret, tensor->offset * sizeof *wide, wide, tensor->count * sizeof *wide);
+}
+
 err_t model_read_f32(const struct model *model, const char *directory, struct buffer *ret)
 {
+    const struct layout *layout = model->params->layout;
+    const int fresh = model->params->head[HEAD_VALUE].weight; // where a critic begins
     SCOPED(safetensors) in = NULL;
     TRY(safetensors_open_model(directory, &in));
-    TRY(check_tensors(in, directory, &model->config));
-    for (int i = 0; i < model->params->layout->count; i++) {
-        const struct layout_tensor *tensor = &model->params->layout->tensor[i];
-        TRY(safetensors_load_f32(in, safetensors_find(in, tensor->name), ret, tensor->offset));
+    TRY(check_names(in, layout, &model->config));
+    for (int i = 0; i < layout->count; i++) {
+        const struct layout_tensor *tensor = &layout->tensor[i];
+        const struct tensor_info *found = safetensors_find(in, tensor->name);
+        if (!found && i == fresh) {
+            TRY(copy_f32(model, tensor, ret));
+            continue;
+        }
+        TRY(check_shape(in, directory, tensor));
+        TRY(safetensors_load_f32(in, found, ret, tensor->offset));
     }
     return OK;
 }

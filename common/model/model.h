@@ -81,7 +81,8 @@ err_t model_write(const struct model *model, const char *directory);
 err_t model_save(const struct model *model, const char *directory);
 
 /* Reads the directory's weights in float32, at model's layout, into a buffer of as many elements.
- * An optimizer's masters start from them. Rounded to bf16 they are model_load's. */
+ * An optimizer's masters start from them. Rounded to bf16 they are model_load's. A value head that
+ * the directory lacks has the model's values. */
 err_t model_read_f32(const struct model *model, const char *directory, struct buffer *ret);
 
 /* Weights from a flat array of the layout's elements, the host's: of the tensors whose flag is set,

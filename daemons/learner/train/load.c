@@ -59,12 +59,13 @@ static err_t begin_from(const struct recipe *recipe, const struct model *policy,
 
 /* A head alone has no directory to come from: its weights are drawn, or in the optimizer's file. */
 static err_t make_critic(const struct recipe *recipe, const struct model *policy,
-                         const char *checkpoint, struct model **ret)
+                         const char *checkpoint, struct model **ret, const char **ret_directory)
 {
     bool fresh = true;
     const char *directory = checkpoint;
     SCOPED(model) model = NULL;
     if (recipe->learner.critic.model == RECIPE_CRITIC_SHARED) {
+        directory = NULL;
         TRY(model_new_value(policy->be, &policy->config, &model));
     } else {
         if (!checkpoint)
@@ -74,6 +75,7 @@ static err_t make_critic(const struct recipe *recipe, const struct model *policy
     if (!checkpoint && fresh)
         TRY(begin_head(recipe, model));
     *ret = STEAL(model);
+    *ret_directory = directory;
     return OK;
 }
 
@@ -81,10 +83,12 @@ static err_t load_critic(const struct recipe *recipe, const char *checkpoint,
                          struct trainees *trainees)
 {
     const struct optimizer_config config = settings_optimizer(&recipe->learner.critic.optimizer);
+    const char *directory = NULL;
     SCOPED(model) model = NULL;
-    TRY(err_wrap(make_critic(recipe, trainees_first(trainees)->model, checkpoint, &model),
-                 TRAINEE_CRITIC));
-    return trainees_add(trainees, TRAINEE_CRITIC, STEAL(model), &config, NULL);
+    TRY(err_wrap(
+        make_critic(recipe, trainees_first(trainees)->model, checkpoint, &model, &directory),
+        TRAINEE_CRITIC));
+    return trainees_add(trainees, TRAINEE_CRITIC, STEAL(model), &config, directory);
 }
 
 err_t load_trainees(const struct recipe *recipe, struct backend *be, const char *directory,

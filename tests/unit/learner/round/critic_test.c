@@ -243,8 +243,8 @@ static struct both weights_of_cut(const char *learner, double reward)
     return both;
 }
 
-/* A completion that was cut off counts in the advantages of all. The critic is trained towards it in
- * no pass, neither the first nor one with targets of its own. */
+/* A completion that was cut off counts in the advantages of all. The critic is trained towards it
+ * in no pass, neither the first nor one with targets of its own. */
 static void a_critic_learns_no_masked_target(void **state)
 {
     (void)state;

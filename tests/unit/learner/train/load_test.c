@@ -136,6 +136,85 @@ static void a_reward_model_brings_its_head(void **)
     place_done(&p);
 }
 
+/* ---- masters */
+
+/* Between two values of bf16, nearer to this one. */
+static float beside(bf16 value, size_t i)
+{
+    return bf16_to_float(value) * (1 + (i % 2 ? 1.0f : -1.0f) / 1024);
+}
+
+/* The directory's weights again, in float32. */
+static void widen(const struct model *model, const char *directory)
+{
+    const struct layout *layout = model->params->layout;
+    SCOPED_MEM bf16 *flat = flat_of(model);
+    SCOPED_MEM float *wide = mem_array(layout->elements, sizeof *wide);
+    SCOPED_MEM struct tensor_source *tensors = mem_array((size_t)layout->count, sizeof *tensors);
+    SCOPED_MEM char *path = file_join(directory, "model.safetensors");
+    for (size_t i = 0; i < layout->elements; i++)
+        wide[i] = beside(flat[i], i);
+    for (int t = 0; t < layout->count; t++)
+        tensors[t] = (struct tensor_source){.name = layout->tensor[t].name,
+                                            .dtype = DTYPE_F32,
+                                            .rows = layout->tensor[t].rows,
+                                            .cols = layout->tensor[t].cols,
+                                            .data = wide + layout->tensor[t].offset};
+    assert_ok(safetensors_write(path, tensors, layout->count, NULL, 0));
+}
+
+/* Each master is the float32 value of the file, or the drawn bf16 of a head that the file lacks.
+ * Masters are seen through the file they are saved to. */
+static void assert_masters(const struct trainee *trainee, bool head_is_fresh)
+{
+    const struct layout *layout = trainee->model->params->layout;
+    SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
+    SCOPED_MEM bf16 *flat = flat_of(trainee->model);
+    SCOPED(safetensors) in = NULL;
+    assert_ok(optimizer_save(trainee->optimizer, path));
+    assert_ok(safetensors_open(path, &in));
+    for (int t = 0; t < layout->count; t++) {
+        const struct layout_tensor *tensor = &layout->tensor[t];
+        const bool drawn = head_is_fresh && tensor == head_of(trainee->model);
+        SCOPED_MEM char *name = mem_printf("master.%s", tensor->name);
+        SCOPED_MEM float *master = mem_array(tensor->count, sizeof *master);
+        assert_ok(safetensors_read_f32(in, safetensors_find(in, name), master));
+        for (size_t i = 0; i < tensor->count; i++) {
+            const size_t at = tensor->offset + i;
+            assert_true(master[i] == (drawn ? bf16_to_float(flat[at]) : beside(flat[at], at)));
+        }
+    }
+}
+
+/* From the policy's directory, whose language model has no head of values, and from a reward
+ * model's. */
+static void a_critic_keeps_what_float32_says(void **)
+{
+    struct place p = place_new();
+    SCOPED(model) policy = NULL;
+    SCOPED(model) reward = NULL;
+    bool fresh;
+    const struct model_config config = shape_of(PARTS_CRITIC, 37);
+    save(&p, &config, 9, p.other);
+    assert_ok(model_load(p.be, p.policy, &policy));
+    assert_ok(model_load_critic(p.be, p.other, &reward, &fresh));
+    widen(policy, p.policy);
+    widen(reward, p.other);
+    for (int own = 0; own < 2; own++) {
+        SCOPED_MEM char *learner =
+            mem_printf("objective: ppo, critic: {head: normal, path: '%s'}", own ? p.other : "");
+        SCOPED(recipe) recipe = recipe_of(&p, learner);
+        SCOPED_VALUE(trainees) trainees = {0};
+        assert_ok(load_trainees(recipe, p.be, p.policy, NULL, &trainees));
+        assert_masters(&trainees.at[0], false);
+        assert_masters(&trainees.at[1], !own);
+        trainees_done(&trainees);
+    }
+    model_free(STEAL(policy));
+    model_free(STEAL(reward));
+    place_done(&p);
+}
+
 static void a_critic_of_other_tokens_is_refused(void **)
 {
     struct place p = place_new();
@@ -202,5 +281,6 @@ static void both_come_back_from_a_checkpoint(void **)
 TESTS(cmocka_unit_test(an_objective_says_who_is_trained),
       cmocka_unit_test(a_critic_starts_where_the_recipe_says),
       cmocka_unit_test(a_reward_model_brings_its_head),
+      cmocka_unit_test(a_critic_keeps_what_float32_says),
       cmocka_unit_test(a_critic_of_other_tokens_is_refused),
       cmocka_unit_test(both_come_back_from_a_checkpoint))
