@@ -189,7 +189,9 @@
     W("critic_learning_rate",        "learner.critic.optimizer.lr", "") \
     W("critic_pretrain",             "learner.critic.path", "") \
     W("value_model",                 "learner.critic.path", "") \
-    W("critic_warmup",               "learner.critic.warmup_rounds", "in rounds") \
+    W("critic_warmup",               "learner.critic.warmup_rounds", "in rounds; one less than verl's") \
+    W("freezing_actor_steps",        "learner.critic.warmup_rounds", "in rounds; one more than OpenRLHF's") \
+    W("freezing_steps",              "learner.critic.warmup_rounds", "in rounds; one more than OpenRLHF's") \
     W("policy_training_start_step",  "learner.critic.warmup_rounds", "in rounds") \
     W("lam",                         "learner.ppo.lambda", "") \
     W("lambd",                       "learner.ppo.lambda", "") \
