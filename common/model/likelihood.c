@@ -33,22 +33,50 @@ static err_t check_lengths(const struct likelihood *l, const struct sequence *se
     return OK;
 }
 
+/* The micro-batch that begins with the first of `count` sequences; *ret_taken: how many it has. */
+static err_t run_micro(struct likelihood *l, const struct sequence *sequences, size_t count,
+                       size_t *ret_taken)
+{
+    const struct pack *pack = l->pack;
+    *ret_taken = pack_fill(l->pack, sequences, count, NULL);
+    return forward_run(l->forward, pack->token, pack->position, pack->rows, pack->segment,
+                       pack->segments);
+}
+
+static err_t check_finite(const struct pack *pack, const char *what, const float *value)
+{
+    for (int i = 0; i < pack->targets; i++)
+        if (!isfinite(value[i]))
+            return err_new(ERR_DATA_LOSS, "token %d has %s %g", pack->target[i], what,
+                           (double)value[i]);
+    return OK;
+}
+
 err_t likelihood_run(struct likelihood *l, const struct sequence *sequences, size_t count,
                      float inverse_temperature, float *ret_logp)
 {
     const struct pack *pack = l->pack;
     TRY(check_lengths(l, sequences, count));
-    for (size_t at = 0; at < count;) {
-        at += pack_fill(l->pack, sequences + at, count - at, NULL);
-        TRY(forward_run(l->forward, pack->token, pack->position, pack->rows, pack->segment,
-                        pack->segments));
+    for (size_t at = 0, taken; at < count; at += taken) {
+        TRY(run_micro(l, sequences + at, count - at, &taken));
         TRY(forward_logp(l->forward, pack->row, pack->target, pack->targets, inverse_temperature,
                          ret_logp, NULL));
-        for (int i = 0; i < pack->targets; i++)
-            if (!isfinite(ret_logp[i]))
-                return err_new(ERR_DATA_LOSS, "token %d has log-probability %g", pack->target[i],
-                               (double)ret_logp[i]);
+        TRY(check_finite(pack, "log-probability", ret_logp));
         ret_logp += pack->targets;
+    }
+    return OK;
+}
+
+err_t likelihood_values(struct likelihood *l, struct model *of, const struct sequence *sequences,
+                        size_t count, float *ret_value)
+{
+    const struct pack *pack = l->pack;
+    TRY(check_lengths(l, sequences, count));
+    for (size_t at = 0, taken; at < count; at += taken) {
+        TRY(run_micro(l, sequences + at, count - at, &taken));
+        TRY(forward_value(l->forward, of, pack->row, pack->targets, ret_value));
+        TRY(check_finite(pack, "value", ret_value));
+        ret_value += pack->targets;
     }
     return OK;
 }

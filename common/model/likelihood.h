@@ -1,5 +1,6 @@
-/* Log-probabilities of given completions: the learner's forward without its backward, so the same
- * bits. The rewarder's reference and eval's figures come from here.
+/* Log-probabilities of given completions, or a critic's values of them: the learner's forward
+ * without its backward, so the same bits. The rewarder's reference, eval's figures and the command
+ * values come from here.
  *
  *     SCOPED(likelihood) likelihood = NULL;
  *     TRY(likelihood_new(model, 4096, longest, &likelihood));
@@ -24,6 +25,11 @@ err_t likelihood_new(struct model *model, int micro_tokens, int longest, struct 
  * log-probability that is not finite. On error ret_logp may be half filled. */
 err_t likelihood_run(struct likelihood *likelihood, const struct sequence *sequences, size_t count,
                      float inverse_temperature, float *ret_logp);
+
+/* The value of the state before each target, by the value's head of `of`: the likelihood's own
+ * model, or a head alone (model_new_value). Errors as above. */
+err_t likelihood_values(struct likelihood *likelihood, struct model *of,
+                        const struct sequence *sequences, size_t count, float *ret_value);
 
 void likelihood_free(struct likelihood *likelihood);
 DEFINE_SCOPED(likelihood)

@@ -281,6 +281,32 @@ err_t model_load_critic(struct backend *be, const char *directory, struct model 
     return OK;
 }
 
+/* The directory's config is the trunk's in both cases: the tensors alone tell. */
+static bool has_trunk(const struct safetensors *in, const struct model_config *head)
+{
+    SCOPED(params) params = params_new(head);
+    return safetensors_count(in) > params->layout->count;
+}
+
+err_t model_load_value(struct backend *be, const char *directory, const struct model_config *trunk,
+                       struct model **ret)
+{
+    bool fresh;
+    struct model_config head = *trunk;
+    SCOPED(safetensors) in = NULL;
+    SCOPED(model) model = NULL;
+    head.parts = PART_VALUE;
+    head.tied = false;
+    TRY(safetensors_open_model(directory, &in));
+    if (has_trunk(in, &head))
+        return model_load_critic(be, directory, ret, &fresh);
+    TRY(check_tensors(in, directory, &head));
+    TRY(model_empty(be, &head, &model));
+    TRY(load_tensors(model, in));
+    *ret = STEAL(model);
+    return OK;
+}
+
 err_t model_load(struct backend *be, const char *directory, struct model **ret)
 {
     return load(be, directory, false, ret);

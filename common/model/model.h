@@ -55,6 +55,11 @@ err_t model_load_critic(struct backend *be, const char *directory, struct model 
 /* The value's head alone, zeros, for the hidden states of a model of this config. */
 err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret);
 
+/* The critic of a checkpoint: a model of its own, or a head alone for the hidden states of a model
+ * with the config `trunk`. The parts in its config tell which. Errors as above. */
+err_t model_load_value(struct backend *be, const char *directory, const struct model_config *trunk,
+                       struct model **ret);
+
 /* The value's head becomes N(0, std^2), a function of seed and shape alone; its bias stays. */
 err_t model_draw_value(struct model *model, uint64_t seed, double std);
 

@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"sft", "fine-tune a model on demonstrations by a recipe's sft section", command_sft},
     {"generate", "complete prompts with a model directory", command_generate},
     {"eval", "complete held-out prompts and score them by a recipe", command_eval},
+    {"values", "show what a critic expects of given completions, token by token", command_values},
     {"status", "show the state of a run's daemons", command_status},
     {"top", "show the run as a live picture", command_top},
     {"watch", "print a line about the run at intervals", command_watch},
