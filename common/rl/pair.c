@@ -35,6 +35,8 @@ struct pair_value pair_at(const struct pair_config *config, struct pair_side cho
         const double off = chosen.u / chosen.tokens - rejected.u / rejected.tokens - 1 / (2 * beta);
         return (struct pair_value){off * off, 2 * off / chosen.tokens, -2 * off / rejected.tokens};
     }
+    case PAIR_SFT:
+        return (struct pair_value){-chosen.u / chosen.tokens, -1.0 / chosen.tokens, 0};
     }
     return (struct pair_value){0, 0, 0};
 }

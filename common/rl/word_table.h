@@ -73,7 +73,8 @@
 #define PAIR_LOSSES(W) \
     W(PAIR_SIGMOID, "sigmoid", "-(1 - s) log sigma(z) - s log sigma(-z), s = label_smoothing (DPO, Rafailov 2023; s > 0: cDPO)") \
     W(PAIR_HINGE,   "hinge",   "max(0, 1 - z) (SLiC's)") \
-    W(PAIR_IPO,     "ipo",     "(h - 1/(2 beta))^2, h the difference of the means of d over tokens, as in TRL's DPO (IPO, Azar 2023)")
+    W(PAIR_IPO,     "ipo",     "(h - 1/(2 beta))^2, h the difference of the means of d over tokens, as in TRL's DPO (IPO, Azar 2023)") \
+    W(PAIR_SFT,     "sft",     "-mean of d over the tokens of the chosen: the likelihood of the best completion alone (best-of-n; TRL's sft)")
 // clang-format on
 
 #define WORD_ENUM(value, ...) value,

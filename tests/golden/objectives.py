@@ -222,7 +222,8 @@ def pairs(loss, beta, smoothing=0.0, mask=None, kl_coef=0.0):
     z = beta * (u[0::2] - u[1::2])
     each = {"sigmoid": -F.logsigmoid(z) * (1 - smoothing) - F.logsigmoid(-z) * smoothing,
             "hinge": torch.relu(1 - z),
-            "ipo": (mean[0::2] - mean[1::2] - 1 / (2 * beta)) ** 2}[loss]
+            "ipo": (mean[0::2] - mean[1::2] - 1 / (2 * beta)) ** 2,
+            "sft": -mean[0::2]}[loss]
     k3 = sum(((torch.exp(y - x) - (y - x) - 1) * k).sum() for x, y, k in zip(logp, reference, keep)) / B
     total = each.mean() + kl_coef * k3
     total.backward()
@@ -238,7 +239,8 @@ def pairs(loss, beta, smoothing=0.0, mask=None, kl_coef=0.0):
 PAIRS = [pairs("sigmoid", .1), pairs("sigmoid", .1, .1), pairs("sigmoid", 2.5, .3), pairs("sigmoid", 700., .1),
          pairs("sigmoid", 700.), pairs("hinge", .1), pairs("hinge", 1.), pairs("hinge", 4.), pairs("ipo", .1),
          pairs("ipo", 1.5), pairs("sigmoid", .1, .1, MASK), pairs("hinge", .5, 0., MASK), pairs("ipo", .1, 0., MASK),
-         pairs("sigmoid", .1, 0., None, .05), pairs("ipo", .3, 0., MASK, .2)]
+         pairs("sigmoid", .1, 0., None, .05), pairs("ipo", .3, 0., MASK, .2),
+         pairs("sft", .1), pairs("sft", .1, 0., MASK, .2)]
 
 
 def main():
