@@ -2,8 +2,9 @@
 # needs: torch==2.15.0 trl==1.0.0 transformers==5.23.0
 """Writes ppo.json: whole rounds of PPO. TRL's experimental PPOTrainer runs on tiny models in double; what it computes is read
 where it calls backward: rewards of tokens, advantages, returns, and of each update its losses, their shares clipped and their
-slopes. All completions are as long as the limit, as TRL has one more step behind an earlier end. The last case, of tokens that
-older weights drew, is PyTorch's: V-trace as IMPALA's sum over later tokens, and each token's loss times min(rho_bar, w)."""
+slopes. All completions are as long as the limit but in the two cases of early ends: TRL has one more step behind such an end,
+where it pays the score. The last cases, of tokens that older weights drew, are PyTorch's: V-trace as IMPALA's sum over later
+tokens, and each token's loss times min(rho_bar, w)."""
 import json
 import os
 import sys
@@ -40,15 +41,18 @@ def numbers(x):
 def round_of(frame):
     names = {"behaviour": "logprobs", "reference": "ref_logprobs", "value": "values", "reward": "scores",
              "token_reward": "rewards", "advantage": "advantages", "returns": "returns"}
-    assert not frame["padding_mask"].any()
-    return {ours: numbers(frame[theirs]) for ours, theirs in names.items()}
+    found = {ours: numbers(frame[theirs]) for ours, theirs in names.items()}
+    if frame["padding_mask"].any():
+        found["length"] = [int(i) + 1 for i in frame["sequence_lengths"]]
+    return found
 
 
 def update_of(frame):
     logp, vpred = (torch.autograd.grad(frame["loss"], frame[name], retain_graph=True)[0]
                    for name in ("new_logprobs", "vpred"))
-    loss, clipped = frame["pg_loss_max"], frame["pg_losses2"] > frame["pg_losses"]
-    held = frame["vf_losses2"] > frame["vf_losses1"]
+    there, there_p1 = (~frame[name][frame["micro_batch_inds"]] for name in ("padding_mask", "padding_mask_p1"))
+    loss, clipped = frame["pg_loss_max"], (frame["pg_losses2"] > frame["pg_losses"])[there]
+    held = (frame["vf_losses2"] > frame["vf_losses1"])[there_p1]
     assert loss.shape == (len(frame["micro_batch_inds"]), TOKENS)
     return {"member": [int(i) for i in frame["micro_batch_inds"]], "logp": numbers(frame["new_logprobs"]),
             "vpred": numbers(frame["vpred"]), "policy_loss": float(frame["pg_loss"]),
@@ -56,10 +60,12 @@ def update_of(frame):
             "value_clip_frac": float(held.double().mean()), "logp_slope": numbers(logp), "value_slope": numbers(vpred)}
 
 
-def trl(seed, minibatches, **settings):
+def trl(seed, minibatches, end=1.0, **settings):
+    """end: a factor of the end token's logit."""
     torch.manual_seed(seed)
     numpy.random.seed(seed)  # the order of minibatches
     policy, reference = LlamaForCausalLM(config()).double(), LlamaForCausalLM(config()).double()
+    policy.lm_head.weight.data[EOS] *= end
     with torch.no_grad():  # near the policy, but another
         for mine, other in zip(reference.parameters(), policy.parameters()):
             mine.copy_(other + 0.02 * mine)
@@ -138,6 +144,12 @@ def lag(base, c_bar, rho_bar):
 def main():
     cases = {"trl": trl(11, 2), "trl whitened k3": trl(12, 1, kl_estimator="k3", whiten_rewards=True, gamma=0.97, lam=0.9,
                                                        cliprange_value=0.5, kl_coef=0.3, vf_coef=1.0)}
+    early = {"end": 4.0, "stop_token": "eos", "kl_coef": 0.3, "vf_coef": 1.0}
+    cases["trl early"] = trl(13, 2, **early, gamma=0.97, lam=0.9)
+    cases["trl early, lambda 1"] = trl(13, 2, **early, gamma=1.0, lam=1.0)
+    for name in ("trl early", "trl early, lambda 1"):
+        lengths = cases[name]["length"]
+        assert min(lengths) == 1 and max(lengths) == TOKENS, lengths
     cases["lag"] = lag(cases["trl"], 1.0, 1.0)
     cases["lag, two limits"] = lag(cases["trl"], 0.9, 1.3)
     for case in cases.values():

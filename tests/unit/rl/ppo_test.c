@@ -1,5 +1,6 @@
 /* Whole rounds of PPO against TRL's trainer and PyTorch: rewards of tokens, advantages, targets,
- * and each update's losses, shares clipped and slopes. */
+ * and each update's losses, shares clipped and slopes. Where a completion ends early TRL pays the
+ * score one step behind its end, by a formula that is held here. */
 #include "base/json.h"
 #include "base/scoped.h"
 #include "rl/gae.h"
@@ -16,8 +17,9 @@ enum { MOST = 64 };
 #define NEAR_TRL 1e-7
 
 struct scene {
-    const json_t *golden; // of the case
-    size_t tokens, sequences;
+    const json_t *golden;     // of the case
+    size_t tokens, sequences; // at most, of each completion
+    size_t length[MOST];
     struct objective_config config;
     struct kl_cost kl;
     struct columns *round;
@@ -44,21 +46,15 @@ static void read_numbers(const json_t *of, const char *name, double *ret, size_t
         ret[i] = json_number_value(json_array_get(array, i));
 }
 
-static void assert_numbers(const struct scene *s, const char *name, const json_t *of,
-                           const double *is, size_t count)
+static void assert_close(const struct scene *s, const char *name, double is, double wanted)
 {
-    double wanted[MOST];
-    read_numbers(of, name, wanted, count);
-    for (size_t i = 0; i < count; i++)
-        if (!(fabs(is[i] - wanted[i]) <= s->near * fmax(1, fabs(wanted[i]))))
-            fail_msg("%s[%zu] is %.17g and not %.17g", name, i, is[i], wanted[i]);
+    if (!(fabs(is - wanted) <= s->near * fmax(1, fabs(wanted))))
+        fail_msg("%s is %.17g and not %.17g", name, is, wanted);
 }
 
 static void assert_number(const struct scene *s, const char *name, const json_t *of, double is)
 {
-    const double wanted = number(of, name);
-    if (!(fabs(is - wanted) <= s->near * fmax(1, fabs(wanted))))
-        fail_msg("%s is %.17g and not %.17g", name, is, wanted);
+    assert_close(s, name, is, number(of, name));
 }
 
 static void read_settings(struct scene *s)
@@ -78,9 +74,30 @@ static void read_settings(struct scene *s)
     assert_true(kl_find(json_string_value(json_object_get(settings, "kl")), &s->kl.kl));
 }
 
-static void read_column(struct scene *s, const char *name, enum column column, size_t count)
+/* Of the sequences `member` (NULL: of all), rows of so many tokens as a completion has at most: the
+ * tokens that each has. */
+static void read_tokens(const struct scene *s, const json_t *of, const char *name,
+                        const size_t *member, size_t count, double *ret)
 {
-    read_numbers(s->golden, name, columns_add(s->round, column), count);
+    double all[MOST];
+    read_numbers(of, name, all, count * s->tokens);
+    for (size_t i = 0; i < count; i++)
+        for (size_t t = 0; t < s->length[member ? member[i] : i]; t++)
+            *ret++ = all[i * s->tokens + t];
+}
+
+static void assert_tokens(const struct scene *s, const char *name, const json_t *of,
+                          const size_t *member, const struct columns *columns, const double *is)
+{
+    double wanted[MOST];
+    read_tokens(s, of, name, member, columns->sequences, wanted);
+    for (size_t i = 0; i < columns->first[columns->sequences]; i++)
+        assert_close(s, name, is[i], wanted[i]);
+}
+
+static void read_column(struct scene *s, const char *name, enum column column)
+{
+    read_tokens(s, s->golden, name, NULL, s->sequences, columns_add(s->round, column));
 }
 
 static struct scene scene_of(const json_t *file, const char *name, const json_t *golden)
@@ -89,56 +106,82 @@ static struct scene scene_of(const json_t *file, const char *name, const json_t 
                       .near = strncmp(name, "trl", 3) == 0 ? NEAR_TRL : NEAR,
                       .tokens = (size_t)number(file, "tokens"),
                       .sequences = (size_t)number(file, "sequences")};
-    size_t length[MOST];
-    const size_t all = s.tokens * s.sequences;
-    assert_true(all <= MOST);
+    const json_t *length = json_object_get(golden, "length");
+    assert_true(s.tokens * s.sequences <= MOST);
     for (size_t i = 0; i < s.sequences; i++)
-        length[i] = s.tokens;
-    s.round = columns_new(s.sequences, length);
+        s.length[i] = length ? (size_t)json_integer_value(json_array_get(length, i)) : s.tokens;
+    s.round = columns_new(s.sequences, s.length);
     read_settings(&s);
-    read_column(&s, "behaviour", COLUMN_BEHAVIOUR_LOGP, all);
-    read_column(&s, "proximal", COLUMN_PROXIMAL_LOGP, all);
-    read_column(&s, "reference", COLUMN_REFERENCE_LOGP, all);
-    read_column(&s, "value", COLUMN_VALUE, all);
-    read_column(&s, "reward", COLUMN_REWARD, s.sequences);
+    read_column(&s, "behaviour", COLUMN_BEHAVIOUR_LOGP);
+    read_column(&s, "proximal", COLUMN_PROXIMAL_LOGP);
+    read_column(&s, "reference", COLUMN_REFERENCE_LOGP);
+    read_column(&s, "value", COLUMN_VALUE);
+    read_numbers(golden, "reward", columns_add(s.round, COLUMN_REWARD), s.sequences);
     return s;
+}
+
+static void fill_round(struct scene *s)
+{
+    token_reward_fill(&s->config.gae, &s->kl, s->round);
+    gae_fill(&s->config.gae, s->round);
 }
 
 static void check_round(struct scene *s)
 {
-    const size_t all = s->tokens * s->sequences;
-    token_reward_fill(&s->config.gae, &s->kl, s->round);
-    gae_fill(&s->config.gae, s->round);
-    assert_numbers(s, "token_reward", s->golden, s->round->at[COLUMN_TOKEN_REWARD], all);
-    assert_numbers(s, "advantage", s->golden, s->round->at[COLUMN_TOKEN_ADVANTAGE], all);
-    assert_numbers(s, "returns", s->golden, s->round->at[COLUMN_RETURNS], all);
+    const struct columns *round = s->round;
+    fill_round(s);
+    assert_tokens(s, "token_reward", s->golden, NULL, round, round->at[COLUMN_TOKEN_REWARD]);
+    assert_tokens(s, "advantage", s->golden, NULL, round, round->at[COLUMN_TOKEN_ADVANTAGE]);
+    assert_tokens(s, "returns", s->golden, NULL, round, round->at[COLUMN_RETURNS]);
+}
+
+/* Losses and slopes of one update. */
+struct updated {
+    size_t sequences, member[MOST];
+    struct columns *columns;
+    double logp_slope[MOST], value_slope[MOST];
+    struct rl_figures figures;
+};
+
+static void updated_done(struct updated *u)
+{
+    columns_free(u->columns);
+}
+
+static void run_update(const struct scene *s, const json_t *golden, struct updated *u)
+{
+    const struct objective *ppo = objective_find("ppo");
+    const json_t *member = json_object_get(golden, "member");
+    struct rl_tally tally = {0};
+    u->sequences = json_array_size(member);
+    for (size_t i = 0; i < u->sequences; i++)
+        u->member[i] = (size_t)json_integer_value(json_array_get(member, i));
+    u->columns = columns_gather(s->round, u->member, u->sequences);
+    read_tokens(s, golden, "logp", u->member, u->sequences, columns_add(u->columns, COLUMN_LOGP));
+    read_tokens(s, golden, "vpred", u->member, u->sequences, columns_add(u->columns, COLUMN_VPRED));
+    const struct rl_totals totals = columns_totals(u->columns);
+    const struct rl_slopes slopes = {.logp = u->logp_slope, .value = u->value_slope};
+    const struct range whole = {0, u->sequences};
+    assert_ok(objective_grad(ppo, &s->config, u->columns, whole, &totals, &slopes, &tally));
+    assert_ok(objective_value_grad(ppo, &s->config, u->columns, whole, &totals, &slopes, &tally));
+    u->figures = rl_tally_figures(&tally);
+}
+
+static void check_policy(const struct scene *s, const json_t *golden, const struct updated *u)
+{
+    assert_number(s, "policy_loss", golden, u->figures.loss);
+    assert_number(s, "clip_frac", golden, u->figures.clip_frac);
+    assert_tokens(s, "logp_slope", golden, u->member, u->columns, u->logp_slope);
 }
 
 static void check_update(const struct scene *s, const json_t *golden)
 {
-    const struct objective *ppo = objective_find("ppo");
-    const json_t *member = json_object_get(golden, "member");
-    const size_t sequences = json_array_size(member), all = sequences * s->tokens;
-    size_t at[MOST];
-    double logp_slope[MOST], value_slope[MOST];
-    struct rl_tally tally = {0};
-    for (size_t i = 0; i < sequences; i++)
-        at[i] = (size_t)json_integer_value(json_array_get(member, i));
-    SCOPED(columns) update = columns_gather(s->round, at, sequences);
-    read_numbers(golden, "logp", columns_add(update, COLUMN_LOGP), all);
-    read_numbers(golden, "vpred", columns_add(update, COLUMN_VPRED), all);
-    const struct rl_totals totals = columns_totals(update);
-    const struct rl_slopes slopes = {.logp = logp_slope, .value = value_slope};
-    const struct range whole = {0, sequences};
-    assert_ok(objective_grad(ppo, &s->config, update, whole, &totals, &slopes, &tally));
-    assert_ok(objective_value_grad(ppo, &s->config, update, whole, &totals, &slopes, &tally));
-    const struct rl_figures figures = rl_tally_figures(&tally);
-    assert_number(s, "policy_loss", golden, figures.loss);
-    assert_number(s, "value_loss", golden, figures.value_loss);
-    assert_number(s, "clip_frac", golden, figures.clip_frac);
-    assert_number(s, "value_clip_frac", golden, figures.value_clip_frac);
-    assert_numbers(s, "logp_slope", golden, logp_slope, all);
-    assert_numbers(s, "value_slope", golden, value_slope, all);
+    SCOPED_VALUE(updated) u = {0};
+    run_update(s, golden, &u);
+    check_policy(s, golden, &u);
+    assert_number(s, "value_loss", golden, u.figures.value_loss);
+    assert_number(s, "value_clip_frac", golden, u.figures.value_clip_frac);
+    assert_tokens(s, "value_slope", golden, u.member, u.columns, u.value_slope);
 }
 
 static void rounds_are_those_of_trl_and_torch(void **)
@@ -149,6 +192,8 @@ static void rounds_are_those_of_trl_and_torch(void **)
     json_t *golden, *update;
     size_t u, cases = 0;
     json_object_foreach (json_object_get(file, "cases"), name, golden) {
+        if (json_object_get(golden, "length"))
+            continue;
         SCOPED_VALUE(scene) s = scene_of(file, name, golden);
         check_round(&s);
         json_array_foreach (json_object_get(golden, "updates"), u, update)
@@ -158,6 +203,112 @@ static void rounds_are_those_of_trl_and_torch(void **)
     }
     assert_int_equal(cases, 4);
 }
+
+/* ---- completions that end early */
+
+/* TRL's next step behind sequence i, where it ends early, pays its score; else it has none. */
+static bool ends_early(const struct scene *s, size_t i)
+{
+    return s->length[i] < s->tokens;
+}
+
+/* TRL's number of the token or step at place `at` of sequence i. */
+static double theirs(const struct scene *s, const char *name, size_t i, size_t at)
+{
+    const json_t *all = json_object_get(s->golden, name);
+    assert_int_equal(json_array_size(all), s->sequences * s->tokens);
+    return json_number_value(json_array_get(all, i * s->tokens + at));
+}
+
+/* Our score lies on the last token, TRL's one step behind it, whose value is V. So TRL's advantage
+ * of the last token is r + gamma V - V_last + gamma lambda (score - V). Of earlier tokens the
+ * difference is less, by gamma lambda a step. */
+static void check_early_sequence(const struct scene *s, size_t i)
+{
+    const struct gae_config *gae = &s->config.gae;
+    const double score = s->round->at[COLUMN_REWARD][i];
+    const size_t first = s->round->first[i], length = s->length[i];
+    const bool early = ends_early(s, i);
+    const double behind = early ? theirs(s, "value", i, length) : 0;
+    double difference =
+        early ? score - gae->gamma * behind - gae->gamma * gae->lambda * (score - behind) : 0;
+    if (early)
+        assert_close(s, "returns behind", theirs(s, "returns", i, length), score);
+    for (size_t t = length; t-- > 0; difference *= gae->gamma * gae->lambda) {
+        const bool last = early && t + 1 == length;
+        assert_close(s, "token_reward", s->round->at[COLUMN_TOKEN_REWARD][first + t],
+                     theirs(s, "token_reward", i, t) + (last ? score : 0));
+        assert_close(s, "returns", s->round->at[COLUMN_RETURNS][first + t],
+                     theirs(s, "returns", i, t) + difference);
+    }
+}
+
+/* The part of the steps behind early ends in the sum of TRL's value losses; *ret_steps: how many
+ * steps. */
+static double loss_behind(const struct scene *s, const json_t *golden, const struct updated *u,
+                          size_t *ret_steps)
+{
+    double vpred[MOST], sum = 0;
+    *ret_steps = 0;
+    read_numbers(golden, "vpred", vpred, u->sequences * s->tokens);
+    for (size_t i = 0; i < u->sequences; i++) {
+        const size_t member = u->member[i], length = s->length[member];
+        if (!ends_early(s, member))
+            continue;
+        const double value = theirs(s, "value", member, length), clip = s->config.value.clip,
+                     score = s->round->at[COLUMN_REWARD][member],
+                     is = vpred[i * s->tokens + length],
+                     held = fmin(fmax(is, value - clip), value + clip);
+        sum += 0.5 * fmax((is - score) * (is - score), (held - score) * (held - score));
+        ++*ret_steps;
+    }
+    return sum;
+}
+
+/* With gamma and lambda 1: the policy's update is TRL's, and the critic's has no further steps. */
+static void check_early_update(const struct scene *s, const json_t *golden)
+{
+    SCOPED_VALUE(updated) u = {0};
+    double wanted[MOST];
+    size_t steps;
+    run_update(s, golden, &u);
+    check_policy(s, golden, &u);
+    const double behind = loss_behind(s, golden, &u, &steps),
+                 tokens = (double)u.columns->first[u.sequences], all = tokens + (double)steps;
+    assert_close(s, "value_loss", u.figures.value_loss * tokens + behind,
+                 number(golden, "value_loss") * all);
+    read_tokens(s, golden, "value_slope", u.member, u.sequences, wanted);
+    for (size_t t = 0; t < u.columns->first[u.sequences]; t++)
+        assert_close(s, "value_slope", u.value_slope[t] * tokens, wanted[t] * all);
+}
+
+static void an_early_end_differs_from_trl_by_a_step(void **)
+{
+    SCOPED_JSON json_t *file = NULL;
+    assert_ok(json_read_file(TEST_GOLDEN "/ppo.json", 1 << 20, &file));
+    const char *name;
+    json_t *golden, *update;
+    size_t u, cases = 0, alike = 0;
+    json_object_foreach (json_object_get(file, "cases"), name, golden) {
+        if (!json_object_get(golden, "length"))
+            continue;
+        SCOPED_VALUE(scene) s = scene_of(file, name, golden);
+        const struct columns *round = s.round;
+        fill_round(&s);
+        for (size_t i = 0; i < s.sequences; i++)
+            check_early_sequence(&s, i);
+        cases++;
+        if (s.config.gae.gamma * s.config.gae.lambda != 1)
+            continue;
+        alike++;
+        assert_tokens(&s, "advantage", golden, NULL, round, round->at[COLUMN_TOKEN_ADVANTAGE]);
+        json_array_foreach (json_object_get(golden, "updates"), u, update)
+            check_early_update(&s, update);
+    }
+    assert_true(cases == 2 && alike == 1);
+}
+
+/* ---- figures */
 
 /* What the figures say of lag: 1 at lag 0, else of w itself. */
 static void figures_tell_of_the_lag(void **)
@@ -212,5 +363,6 @@ static void explained_variance_is_of_the_targets(void **)
 }
 
 TESTS(cmocka_unit_test(rounds_are_those_of_trl_and_torch),
+      cmocka_unit_test(an_early_end_differs_from_trl_by_a_step),
       cmocka_unit_test(figures_tell_of_the_lag),
       cmocka_unit_test(explained_variance_is_of_the_targets))
