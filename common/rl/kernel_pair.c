@@ -1,6 +1,9 @@
 /* Losses on pairs: how far the chosen completion (the unit's first) is ahead of the rejected one. A
- * pair with a side that is masked whole teaches nothing; its other side still counts half a pair in
- * the update's mean, and both sides do if the divisors count what is masked. Weights only mask. */
+ * pair with a side that is masked whole teaches nothing. Its other side still counts half a pair in
+ * the update's mean, and both sides do if the divisors count what is masked. Weights only mask.
+ *
+ * To a gate a token is one of a policy gradient, and minus the slope of the pair's loss its
+ * advantage, a constant. The loss that is reported is the pair's own. */
 #include "rl/kernel.h"
 
 static void count_pair(struct rl_tally *tally, double chosen, double rejected)
@@ -11,7 +14,20 @@ static void count_pair(struct rl_tally *tally, double chosen, double rejected)
     tally->rewards_rejected += rejected;
 }
 
-/* One side of a pair: its tokens have one slope. */
+/* The slope of one token, limited by its ratio to older weights. */
+static double gated(const struct pass *pass, double slope, size_t t)
+{
+    const struct gate_config *gate = &pass->config->gate;
+    const double logp = pass->batch->at[COLUMN_LOGP][t];
+    if (gate->gate == GATE_NONE)
+        return slope;
+    const struct gate_value value = gate_at(gate, -slope, logp - pass->base[t], logp);
+    pass->tally->units += 1;
+    pass->tally->clipped += value.clipped;
+    return value.slope;
+}
+
+/* One side of a pair: before the gate its tokens have one slope. */
 static void side_pass(const struct pass *pass, const struct stretch *s, double slope)
 {
     const double *logp = pass->batch->at[COLUMN_LOGP],
@@ -19,7 +35,7 @@ static void side_pass(const struct pass *pass, const struct stretch *s, double s
     for (size_t t = s->begin; t < s->end; t++) {
         if (columns_weight(pass->batch, t) == 0)
             continue;
-        pass->slopes->logp[t] += slope;
+        pass->slopes->logp[t] += gated(pass, slope, t);
         if (behaviour)
             pass_count_weight(pass->tally, logp[t] - behaviour[t]);
     }

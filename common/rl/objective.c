@@ -38,8 +38,11 @@ static err_t check_pair(const struct objective_config *config)
     if (pair->label_smoothing != 0 && pair->loss != PAIR_SIGMOID)
         return err_new(ERR_INVALID, "label_smoothing is %g; the %s loss has none: 0 is allowed",
                        pair->label_smoothing, pair_loss_name(pair->loss));
-    if (config->gate.gate != GATE_NONE || config->correction.correction != CORRECTION_NONE)
-        return err_new(ERR_INVALID, "a loss on pairs has no ratio: no gate and no correction");
+    if (config->ratio != RATIO_TOKEN || config->gate.dual != 0 ||
+        config->correction.correction != CORRECTION_NONE)
+        return err_new(ERR_INVALID,
+                       "a loss on pairs has ratios of tokens alone: no other ratio, no "
+                       "dual clip and no correction");
     return OK;
 }
 

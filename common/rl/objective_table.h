@@ -83,7 +83,8 @@ enum objective_output {
       .reduce = REDUCE_SEQ_MEAN_TOKEN_MEAN, .kl = KL_K3) \
     X(online_dpo, kernel_pair, OBJECTIVE_PAIR, COLUMN_BIT(COLUMN_REFERENCE_LOGP), OUTPUT_LOGP, FIGURES_OF_PAIRS, \
       "the best and the worst of a group as a pair, the reference as the base", \
-      .advantage = ADVANTAGE_ONE, .gate = {GATE_NONE}, .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3, \
+      .advantage = ADVANTAGE_ONE, .gate = {GATE_NONE, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2}, \
+      .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3, \
       .pair = {PAIR_SIGMOID, .beta = 0.1}) \
     X(ppo, kernel_policy, OBJECTIVE_SEQUENCE, NEEDS_OF_GAE, OUTPUT_LOGP | OUTPUT_VALUE, \
       FIGURES_OF_RATIOS | FIGURES_OF_LAG | FIGURES_OF_VALUES, \
@@ -137,6 +138,12 @@ static inline bool objective_is_policy(const struct objective_row *row)
 static inline bool objective_has_critic(const struct objective_row *row)
 {
     return row->outputs & OUTPUT_VALUE;
+}
+
+/* Whether a gate may limit its slopes. */
+static inline bool objective_takes_gate(const struct objective_row *row)
+{
+    return objective_is_policy(row) || row->unit == OBJECTIVE_PAIR;
 }
 
 /* Whether it compares completions of a prompt, which must be two or more then. */

@@ -8,7 +8,8 @@
  *         printf("%s\n", gate_name(gate));              -- "none" for an enumerator without a word
  *     WORDS(WORD_LIST(GATES))                           -- in recipe_table.h: "none|clip|cap"
  *
- * Symbols in help. A: the advantage. R: the reward. r: the ratio to older weights. d = logp - reference logp.
+ * Symbols in help. A: the advantage; of a pair's token, minus the slope of the pair's loss. R: the reward. r: the ratio to older
+ * weights. d = logp - reference logp.
  * w = exp(proximal logp - behaviour logp). N: unmasked tokens of the update. B: its sequences. T: unmasked tokens of a sequence.
  *
  * Header-only: svc includes it. To add a word: a row, and its case where the enumerators are read. */

@@ -5,18 +5,23 @@
 
 /* Words that are not known (default) leave what the objective's row has; the recipe allows no
  * others. */
+static void set_gate(const struct recipe *recipe, struct gate_config *ret)
+{
+    const struct recipe_learner *learner = &recipe->learner;
+    gate_find(learner->gate, &ret->gate);
+    ret->epsilon_low = learner->epsilon;
+    ret->epsilon_high = recipe_epsilon_high(recipe);
+    ret->dual = learner->delta;
+    ret->cap = learner->cap;
+}
+
 static void set_policy(const struct recipe *recipe, struct objective_config *ret)
 {
     const struct recipe_learner *learner = &recipe->learner;
     const struct recipe_correction *correction = &learner->correction;
     advantage_find(learner->advantage, &ret->advantage);
-    gate_find(learner->gate, &ret->gate.gate);
     ratio_find(learner->importance_sampling_level, &ret->ratio);
     ret->advantage_epsilon = learner->advantage_epsilon;
-    ret->gate.epsilon_low = learner->epsilon;
-    ret->gate.epsilon_high = recipe_epsilon_high(recipe);
-    ret->gate.dual = learner->delta;
-    ret->gate.cap = learner->cap;
     if (learner->ratio_to != RECIPE_TO_PROXIMAL)
         return; // to behaviour, the ratio itself corrects
     correction_find(correction->kind, &ret->correction.correction);
@@ -57,6 +62,8 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
                        learner->objective);
     struct objective_config config = objective->row.defaults;
     const int64_t length = learner->reduction_length;
+    if (objective_takes_gate(&objective->row))
+        set_gate(recipe, &config.gate);
     if (objective_is_policy(&objective->row))
         set_policy(recipe, &config);
     if (objective_has_critic(&objective->row))

@@ -211,9 +211,19 @@ ORDER = [0, 1, 3, 2]  # the pairs' places in a batch: (0, 1) and (3, 2), chosen 
 MASK = [[1, 0, 1], [1, 1, 0, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1, 1, 0]]
 
 
-def pairs(loss, beta, smoothing=0.0, mask=None, kl_coef=0.0):
+def gated(gate, limit, slope, logp, behaviour, keep):
+    """What a token's slope in the pair's loss becomes as the constant advantage, negated, of a policy gradient."""
+    ratio = torch.exp(logp - behaviour)
+    if gate == "clip":
+        each = torch.maximum(slope * ratio, slope * ratio.clamp(1 - limit, 1 + limit))
+    else:
+        each = slope * ratio.detach().clamp(max=limit) * logp
+    return (each * keep).sum()
+
+
+def pairs(loss, beta, smoothing=0.0, mask=None, kl_coef=0.0, gate="none", limit=0.0):
     """The losses of TRL's DPO trainer, by torch: IPO on means of tokens, rewards as beta * sum. The KL term is k3, summed over
-    a sequence, mean over sequences."""
+    a sequence, mean over sequences. With a gate the slopes are those of what it makes of the pairs' part."""
     logp = [torch.tensor(LOGP[i], dtype=torch.float64, requires_grad=True) for i in ORDER]
     reference = [torch.tensor(REFERENCE[i], dtype=torch.float64) for i in ORDER]
     keep = [torch.tensor((mask or [[1] * n for n in LENGTH])[i], dtype=torch.float64) for i in ORDER]
@@ -226,9 +236,15 @@ def pairs(loss, beta, smoothing=0.0, mask=None, kl_coef=0.0):
             "sft": -mean[0::2]}[loss]
     k3 = sum(((torch.exp(y - x) - (y - x) - 1) * k).sum() for x, y, k in zip(logp, reference, keep)) / B
     total = each.mean() + kl_coef * k3
-    total.backward()
+    if gate == "none":
+        total.backward()
+    else:
+        slopes = torch.autograd.grad(each.mean(), u, retain_graph=True)[0]
+        behaviour = [torch.tensor(BEHAVIOUR[i], dtype=torch.float64) for i in ORDER]
+        (sum(gated(gate, limit, *side) for side in zip(slopes, logp, behaviour, keep)) + kl_coef * k3).backward()
     reward = (beta * u).detach()
     return {"pair_loss": loss, "beta": beta, "label_smoothing": smoothing, "kl_coef": kl_coef,
+            "gate": gate, "limit": limit,
             "weight": [float(x) for k in keep for x in k], "loss": total.item(),
             "slope": [x for l in logp for x in l.grad.tolist()],
             "rewards_chosen": reward[0::2].mean().item(), "rewards_rejected": reward[1::2].mean().item(),
@@ -240,7 +256,10 @@ PAIRS = [pairs("sigmoid", .1), pairs("sigmoid", .1, .1), pairs("sigmoid", 2.5, .
          pairs("sigmoid", 700.), pairs("hinge", .1), pairs("hinge", 1.), pairs("hinge", 4.), pairs("ipo", .1),
          pairs("ipo", 1.5), pairs("sigmoid", .1, .1, MASK), pairs("hinge", .5, 0., MASK), pairs("ipo", .1, 0., MASK),
          pairs("sigmoid", .1, 0., None, .05), pairs("ipo", .3, 0., MASK, .2),
-         pairs("sft", .1), pairs("sft", .1, 0., MASK, .2)]
+         pairs("sft", .1), pairs("sft", .1, 0., MASK, .2),
+         pairs("sigmoid", .1, gate="clip", limit=.2), pairs("sigmoid", 2.5, .3, MASK, .05, "clip", .1),
+         pairs("hinge", 1., gate="clip", limit=.2), pairs("ipo", .3, 0., MASK, .2, "clip", .05),
+         pairs("sigmoid", .1, gate="cap", limit=1.), pairs("ipo", .1, 0., MASK, 0., "cap", 1.2)]
 
 
 def main():

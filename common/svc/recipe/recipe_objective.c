@@ -75,35 +75,39 @@ static err_t check_completions(const struct recipe *r)
 
 /* ---- keys */
 
-/* "rloo, grpo": those that take ratios and advantages. */
-static char *policies(void)
+/* The value goes with the objectives of which `can` is true: "rloo, grpo". */
+static err_t goes_with(bool (*can)(const struct objective_row *row), const struct recipe *r,
+                       const char *key, const char *value, const char *allowed)
 {
-    struct bytes all = {0};
+    SCOPED_VALUE(bytes) others = {0};
     const struct objective_row *row;
     for (size_t i = 0; (row = objective_row_at(i)); i++)
-        if (objective_is_policy(row))
-            bytes_printf(&all, "%s%s", all.len ? ", " : "", row->name);
-    return (char *)all.data;
+        if (can(row))
+            bytes_printf(&others, "%s%s", others.len ? ", " : "", row->name);
+    return recipe_wrong(r, key, "%s goes with learner.objective: %s; with %s allowed: %s", value,
+                        (char *)others.data, r->learner.objective, allowed);
 }
 
 static err_t goes_with_policies(const struct recipe *r, const char *key, const char *value,
                                 const char *allowed)
 {
-    SCOPED_MEM char *others = policies();
-    return recipe_wrong(r, key, "%s goes with learner.objective: %s; with %s allowed: %s", value,
-                        others, r->learner.objective, allowed);
+    return goes_with(objective_is_policy, r, key, value, allowed);
 }
 
-/* Of an objective that is no policy gradient: its own words and no limit. */
+/* Of an objective that is no policy gradient: its own words and no limit. A gate alone goes with
+ * pairs, too. */
 static err_t check_policy_keys(const struct recipe *r)
 {
     const struct recipe_learner *learner = &r->learner;
+    const struct objective_row *row = objective_row(learner->objective);
     const struct {
         const char *key, *value;
     } words[] = {{"learner.advantage", learner->advantage},
-                 {"learner.gate", learner->gate},
                  {"learner.importance_sampling_level", learner->importance_sampling_level}};
-    if (objective_is_policy(objective_row(learner->objective)))
+    if (!objective_takes_gate(row) && strcmp(learner->gate, AS_THE_OBJECTIVE_HAS_IT) != 0)
+        return goes_with(objective_takes_gate, r, "learner.gate", learner->gate,
+                         AS_THE_OBJECTIVE_HAS_IT);
+    if (objective_is_policy(row))
         return OK;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(words[i].value, AS_THE_OBJECTIVE_HAS_IT) != 0)

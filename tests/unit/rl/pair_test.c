@@ -18,6 +18,7 @@ static struct objective_config dpo(enum pair_loss loss, double beta, double smoo
 {
     struct objective_config ret = objective_find("online_dpo")->row.defaults;
     ret.pair = (struct pair_config){loss, beta, smoothing};
+    ret.gate = (struct gate_config){GATE_NONE};
     return ret;
 }
 
@@ -50,6 +51,8 @@ static struct fixture golden_inputs(const json_t *golden)
             f.logp[t] = json_number_value(json_array_get(json_object_get(inputs, "logp"), from));
             f.reference[t] =
                 json_number_value(json_array_get(json_object_get(inputs, "reference"), from));
+            f.behaviour[t] =
+                json_number_value(json_array_get(json_object_get(inputs, "behaviour"), from));
         }
     }
     return f;
@@ -67,6 +70,18 @@ static void assert_close(double got, double want)
     assert_near(got, want, 1e-12 * fmax(1, fabs(want)));
 }
 
+/* A vector without a gate is a vector without a behaviour. */
+static struct gate_config golden_gate(const json_t *vector, struct fixture *f)
+{
+    const double limit = number(vector, "limit");
+    struct gate_config gate = {GATE_NONE, limit, limit, .cap = limit};
+    const char *name = json_string_value(json_object_get(vector, "gate"));
+    assert_true(gate_find(name, &gate.gate));
+    if (gate.gate == GATE_NONE)
+        columns_drop(f->columns, COLUMN_BEHAVIOUR_LOGP);
+    return gate;
+}
+
 static void every_vector_agrees_with_pytorch(void **state)
 {
     (void)state;
@@ -81,11 +96,11 @@ static void every_vector_agrees_with_pytorch(void **state)
         for (size_t t = 0; t < tokens_of(&f); t++)
             f.weight[t] = json_number_value(json_array_get(json_object_get(vector, "weight"), t));
         f.totals = columns_totals(f.columns);
-        columns_drop(f.columns, COLUMN_BEHAVIOUR_LOGP);
         assert_true(pair_loss_find(json_string_value(json_object_get(vector, "pair_loss")), &loss));
         struct objective_config config =
             dpo(loss, number(vector, "beta"), number(vector, "label_smoothing"));
         config.kl_coef = number(vector, "kl_coef");
+        config.gate = golden_gate(vector, &f);
         const struct rl_tally tally = grad(&config, &f, slope);
         const struct rl_figures figures = rl_tally_figures(&tally);
         assert_close(figures.loss, number(vector, "loss"));
@@ -99,7 +114,7 @@ static void every_vector_agrees_with_pytorch(void **state)
             assert_close(slope[t],
                          json_number_value(json_array_get(json_object_get(vector, "slope"), t)));
     }
-    assert_int_equal(v, 17);
+    assert_int_equal(v, 23);
 }
 
 /* One to six pairs of 1 to 8 tokens, a quarter of the tokens masked; of some, a whole side. */
@@ -131,6 +146,7 @@ static struct objective_config config_of(size_t l, uint64_t seed)
 {
     struct objective_config ret = objective_find("online_dpo")->row.defaults;
     ret.pair = losses[l];
+    ret.gate = (struct gate_config){GATE_NONE};
     ret.kl_coef = seed % 2 ? 0.3 : 0;
     ret.kl = (enum kl)(seed % (KL_K3 + 1));
     ret.reduce = (enum reduce)(seed / 2 % 4);
@@ -165,6 +181,68 @@ static void ranges_of_an_update_add_up_to_the_same_bits(void **state)
                 SCOPED_VALUE(fixture) f = random_pairs(seed);
                 const struct objective_config config = config_of(l, seed);
                 assert_parts_add_up("online_dpo", &f, &config, pairs);
+            }
+}
+
+/* A token's slope behind a gate: a clip leaves none where its ratio is past the limit already. */
+static double limited(const struct gate_config *gate, double slope, double ratio)
+{
+    if (gate->gate == GATE_CAP)
+        return slope * fmin(ratio, gate->cap);
+    const bool far = slope < 0 ? ratio > 1 + gate->epsilon_high : ratio < 1 - gate->epsilon_low;
+    return far ? 0 : slope * ratio;
+}
+
+static const struct gate_config gates[] = {
+    {GATE_CLIP, .epsilon_low = 0.2, .epsilon_high = 0.3},
+    {GATE_CAP, .cap = 1},
+};
+
+static void a_gate_limits_each_token(void **state)
+{
+    (void)state;
+    int held = 0, live = 0;
+    for (uint64_t seed = 0; seed < 40; seed++)
+        for (size_t l = 0; l < LOSSES; l++)
+            for (size_t g = 0; g < 2; g++) {
+                SCOPED_VALUE(fixture) f = random_pairs(seed);
+                double plain[TOKENS_MAX], slope[TOKENS_MAX], share = 0, tokens = 0;
+                struct objective_config config = config_of(l, seed);
+                config.kl_coef = 0;
+                const struct rl_tally before = grad(&config, &f, plain);
+                config.gate = gates[g];
+                const struct rl_tally after = grad(&config, &f, slope);
+                for (size_t t = 0; t < tokens_of(&f); t++) {
+                    const double ratio = exp(f.logp[t] - f.behaviour[t]);
+                    assert_near(slope[t], limited(&gates[g], plain[t], ratio), 1e-13);
+                    tokens += f.weight[t];
+                    share += f.weight[t] != 0 && slope[t] == 0 && plain[t] != 0;
+                    *(slope[t] == 0 ? &held : &live) += plain[t] != 0;
+                }
+                assert_true(after.policy == before.policy && before.units == 0);
+                assert_true(after.units == tokens);
+                if (gates[g].gate == GATE_CLIP)
+                    assert_true(after.clipped == share);
+                assert_parts_add_up("online_dpo", &f, &config, 1);
+            }
+    assert_true(held > 500 && live > 500);
+}
+
+/* Weights that drew the pairs are weights without a gate, bit for bit. */
+static void on_policy_a_gate_changes_no_bit(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 40; seed++)
+        for (size_t l = 0; l < LOSSES; l++)
+            for (size_t g = 0; g < 2; g++) {
+                SCOPED_VALUE(fixture) f = random_pairs(seed);
+                double plain[TOKENS_MAX], slope[TOKENS_MAX];
+                struct objective_config config = config_of(l, seed);
+                memcpy(f.behaviour, f.logp, tokens_of(&f) * sizeof *f.logp);
+                grad(&config, &f, plain);
+                config.gate = gates[g];
+                grad(&config, &f, slope);
+                assert_memory_equal(slope, plain, tokens_of(&f) * sizeof *slope);
             }
 }
 
@@ -308,8 +386,14 @@ static void what_is_missing_or_senseless_is_named(void **state)
     REFUSED("label_smoothing is -0.1", config = dpo(PAIR_SIGMOID, 0.1, -0.1));
     REFUSED("label_smoothing is nan", config = dpo(PAIR_SIGMOID, 0.1, NAN));
     REFUSED("label_smoothing is 0.1; the hinge loss has none", config = dpo(PAIR_HINGE, 0.1, 0.1));
-    REFUSED("no gate and no correction", config = dpo(PAIR_HINGE, 0.1, 0),
-            config.gate = ((struct gate_config){GATE_CLIP, 0.2, 0.2}));
+    REFUSED("ratios of tokens alone", config = dpo(PAIR_HINGE, 0.1, 0),
+            config.ratio = RATIO_SEQUENCE);
+    REFUSED("no dual clip", config = dpo(PAIR_HINGE, 0.1, 0),
+            config.gate = ((struct gate_config){GATE_CLIP, 0.2, 0.2, .dual = 2}));
+    REFUSED("no correction", config = dpo(PAIR_HINGE, 0.1, 0),
+            config.correction = ((struct correction_config){CORRECTION_TIS_TOKEN, .high = 2}));
+    REFUSED("online_dpo needs the column behaviour_logp (", config = dpo(PAIR_HINGE, 0.1, 0),
+            config.gate = gates[0], columns_drop(f.columns, COLUMN_BEHAVIOUR_LOGP));
     REFUSED("totals are 0", config = row->row.defaults, f.totals = (struct rl_totals){0});
 #undef REFUSED
     assert_true(slope[0] == 5);
@@ -335,6 +419,7 @@ static void losses_have_the_names_of_the_recipe(void **state)
 TESTS(cmocka_unit_test(every_vector_agrees_with_pytorch),
       cmocka_unit_test(slopes_agree_with_finite_differences),
       cmocka_unit_test(ranges_of_an_update_add_up_to_the_same_bits),
+      cmocka_unit_test(a_gate_limits_each_token), cmocka_unit_test(on_policy_a_gate_changes_no_bit),
       cmocka_unit_test(a_range_that_cuts_a_pair_is_refused),
       cmocka_unit_test(a_sigmoid_stays_exact_far_out),
       cmocka_unit_test(at_the_reference_a_pair_is_even),

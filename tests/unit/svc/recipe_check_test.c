@@ -170,7 +170,7 @@ static void keys_that_the_objective_cannot_use(void **state)
     (void)state;
     static const struct bad cases[] = {
         {"learner:\n  objective: sft\n  gate: clip\n",
-         "ring.yaml:3: learner.gate: clip goes with learner.objective: rloo, grpo, ppo; with sft allowed: default"},
+         "ring.yaml:3: learner.gate: clip goes with learner.objective: rloo, grpo, online_dpo, ppo; with sft allowed: default"},
         {"learner: {objective: ppo, critic: {model: shared, path: rm}}",
          "learner.critic.path: 'rm' goes with learner.critic.model: separate; with shared leave it out"},
         {"run: {rounds: 8}\nlearner: {objective: ppo, critic: {warmup_rounds: 8}}",
@@ -194,6 +194,11 @@ static void keys_that_the_objective_cannot_use(void **state)
          "learner.kl.logp: proximal needs proximal_logp"},
         {"learner: {objective: online_dpo, advantage: loo}\nrewarder: {reference: frozen}",
          "learner.advantage: loo goes with learner.objective: rloo, grpo, ppo; with online_dpo allowed: default"},
+        {"learner: {objective: online_dpo, gate: clip, importance_sampling_level: sequence}\nrewarder: {reference: "
+         "frozen}",
+         "learner.importance_sampling_level: sequence goes with learner.objective: rloo, grpo, ppo"},
+        {"learner: {objective: online_dpo, gate: clip, delta: 2}\nrewarder: {reference: frozen}",
+         "learner.delta: 2 goes with learner.objective: rloo, grpo, ppo; with online_dpo allowed: 0"},
         {"learner: {objective: sft, importance_sampling_level: token}",
          "learner.importance_sampling_level: token goes with"},
         {"learner: {objective: sft, delta: 3}", "learner.delta: 3 goes with"},
@@ -237,6 +242,7 @@ static void keys_that_the_objective_cannot_use(void **state)
         "learner: {ratio_to: proximal, correction: {kind: mis_seq}}",
         "learner: {correction: {kind: none}}",
         "learner: {objective: grpo, advantage: group_mean, reduction: const_norm, reduction_length: 9}",
+        "learner: {objective: online_dpo, gate: cap, cap: 1}\nrewarder: {reference: frozen}",
         "learner: {gate: cap, cap: 5, importance_sampling_level: sequence}",
         "learner: {delta: 1.5, importance_sampling_level: geometric, kl: {estimator: k3+}}",
     };
