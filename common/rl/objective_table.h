@@ -16,7 +16,8 @@
  *   grpo  A = (R - mean)/(std + 1e-4), token ratios with clip 0.2, seq_mean_token_mean, k3 to the reference where
  *         kl_coef > 0 (DeepSeekMath; TRL's default coefficient is 0). TRL's "dapo" loss is reduce = REDUCE_TOKEN_MEAN.
  *   online_dpo  pairs of completions of the weights being trained (Guo 2024): -log sigma(beta (u_w - u_l)), u = sum of
- *         logp - reference; rl/pair.h has the other losses.
+ *         logp - reference; rl/pair.h has the other losses. Where older weights drew a pair, PPO's clip stops tokens that have
+ *         moved far enough (rl/kernel_pair.c); where the same weights did, it changes no bit. gate = GATE_NONE is TRL's form.
  *   ppo   A by GAE from a critic's values, token ratios with clip 0.2 to the weights that the round began with, each token's
  *         loss times min(1, w) for the lag, token_mean; beside it the critic's loss (rl/kernel_value.c).
  *
@@ -81,9 +82,9 @@ enum objective_output {
       .advantage = ADVANTAGE_GROUP_Z, .advantage_epsilon = ADVANTAGE_EPSILON, .ratio = RATIO_TOKEN, \
       .gate = {GATE_CLIP, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2}, \
       .reduce = REDUCE_SEQ_MEAN_TOKEN_MEAN, .kl = KL_K3) \
-    X(online_dpo, kernel_pair, OBJECTIVE_PAIR, COLUMN_BIT(COLUMN_REFERENCE_LOGP), OUTPUT_LOGP, FIGURES_OF_PAIRS, \
-      "the best and the worst of a group as a pair, the reference as the base", \
-      .advantage = ADVANTAGE_ONE, .gate = {GATE_NONE, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2}, \
+    X(online_dpo, kernel_pair, OBJECTIVE_PAIR, COLUMN_BIT(COLUMN_REFERENCE_LOGP), OUTPUT_LOGP, FIGURES_OF_RATIOS | FIGURES_OF_PAIRS, \
+      "the best and the worst of a group as a pair, the reference as the base, ratios clipped", \
+      .advantage = ADVANTAGE_ONE, .gate = {GATE_CLIP, .epsilon_low = 0.2, .epsilon_high = 0.2, .cap = 2}, \
       .reduce = REDUCE_SEQ_MEAN_TOKEN_SUM, .kl = KL_K3, \
       .pair = {PAIR_SIGMOID, .beta = 0.1}) \
     X(ppo, kernel_policy, OBJECTIVE_SEQUENCE, NEEDS_OF_GAE, OUTPUT_LOGP | OUTPUT_VALUE, \

@@ -327,7 +327,8 @@ static void figures_are_means_over_the_pairs(void **state)
     (void)state;
     SCOPED_VALUE(fixture) f = two_pairs();
     double slope[5];
-    const struct rl_tally tally = grad(&objective_find("online_dpo")->row.defaults, &f, slope);
+    const struct objective_config config = dpo(PAIR_SIGMOID, 0.1, 0);
+    const struct rl_tally tally = grad(&config, &f, slope);
     const struct rl_figures figures = rl_tally_figures(&tally);
     assert_near(figures.rewards_chosen, 0.1 * 3.5 / 2, 1e-15);
     assert_near(figures.rewards_rejected, 0.1 * 1 / 2, 1e-15);
@@ -368,6 +369,9 @@ static void what_is_missing_or_senseless_is_named(void **state)
     const struct objective *row = objective_find("online_dpo");
     struct objective_config config = row->row.defaults;
     assert_int_equal(row->row.unit, OBJECTIVE_PAIR);
+    assert_int_equal(objective_needs(row, &config),
+                     COLUMN_BIT(COLUMN_REFERENCE_LOGP) | COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP));
+    config = dpo(PAIR_SIGMOID, 0.1, 0);
     assert_int_equal(objective_needs(row, &config), COLUMN_BIT(COLUMN_REFERENCE_LOGP));
 #define REFUSED(part, ...)                                                                         \
     do {                                                                                           \

@@ -75,14 +75,15 @@ static inline double loss_at(const char *row, const struct fixture *f,
 }
 
 /* Moves the token's logp. A cap takes the ratio for a constant, so there the weights that it is
- * taken to move along. */
+ * taken to move along. So they do for a pair, whose loss as it is reported has no ratio. */
 static inline void shift(struct fixture *f, const struct objective_config *config, size_t t,
                          double by)
 {
     double *const older[] = {f->columns->at[COLUMN_PROXIMAL_LOGP],
                              f->columns->at[COLUMN_BEHAVIOUR_LOGP]};
+    const bool along = config->gate.gate == GATE_CAP || config->pair.loss != PAIR_NONE;
     f->columns->at[COLUMN_LOGP][t] += by;
-    for (size_t i = 0; config->gate.gate == GATE_CAP && i < 2; i++)
+    for (size_t i = 0; along && i < 2; i++)
         if (older[i])
             older[i][t] += by;
 }
