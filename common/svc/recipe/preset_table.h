@@ -59,7 +59,7 @@
 
 #define PRESET_TRL(V) \
     V("generator.num_generations", "1", "") \
-    V("generator.max_tokens", "53", "response_length") \
+    V("generator.max_tokens", "53", "response_length; an end token ends a completion, as with stop_token: eos there") \
     V("generator.temperature", "0.7", "") \
     V("rewarder.reference", "frozen", "") \
     V("learner.objective", "ppo", "") \
@@ -77,7 +77,7 @@
     V("learner.kl.estimator", "k1", "kl_estimator; k3 is the other") \
     V("learner.kl.coef", "0.05", "") \
     V("learner.ppo.gamma", "1", "") \
-    V("learner.ppo.lambda", "0.95", "lam; there the score comes one position behind an early end (DECISIONS)") \
+    V("learner.ppo.lambda", "0.95", "lam; there the score comes one position behind an early end: DECISIONS.md") \
     V("learner.ppo.whiten_advantages", "true", "") \
     V("learner.ppo.whiten_rewards", "false", "") \
     V("learner.ppo.cliprange_value", "0.2", "") \
