@@ -141,6 +141,7 @@ err_t command_values(int argc, char **argv)
         {"version", "N", "the run's critic after N updates, from RUN/checkpoints/vN",
          .text = &which.version},
         {"checkpoint", "DIR", "a checkpoint; else the run's newest", .text = &which.checkpoint},
+        {"model", "DIR", "a model directory with a critic in DIR/critic", .text = &which.model},
     };
     struct recipe_cli cli = {
         .program = "rlhfctl values",
