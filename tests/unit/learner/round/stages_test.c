@@ -120,8 +120,8 @@ static void the_proximal_pass_runs_where_a_ratio_takes_it(void **)
         bool proximal;
         uint32_t updates;
         bool runs;
-    } cases[] = {{"grpo", true, 2, true}, {"grpo", true, 1, false},       {"grpo", false, 2, false},
-                 {"rloo", true, 4, true}, {"online_dpo", true, 2, false}, {"sft", true, 2, false}};
+    } cases[] = {{"grpo", true, 2, true}, {"grpo", true, 1, false},      {"grpo", false, 2, false},
+                 {"rloo", true, 4, true}, {"online_dpo", true, 2, true}, {"sft", true, 2, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct staged s;
         stage_open(&s, cases[i].objective);
