@@ -15,4 +15,4 @@ install(FILES ${completions}/_rlhfctl DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/s
 install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/rlhfd USE_SOURCE_PERMISSIONS
     PATTERN data EXCLUDE PATTERN __pycache__ EXCLUDE)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(FILES docs/recipe.md docs/rlhfctl.md docs/benchmarks.md docs/live-lag.svg DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+install(FILES docs/recipe.md docs/rlhfctl.md docs/benchmarks.md docs/live-lag.svg docs/off-policy.svg DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)

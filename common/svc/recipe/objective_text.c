@@ -79,9 +79,9 @@ static void words(struct bytes *ret)
     bytes_text(
         ret,
         "\n### Words of an objective's keys\n\n"
-        "A is the advantage (of a pair's token: minus the slope of the pair's loss), R the reward, "
-        "r the ratio to older weights, d = logp - reference logp,\n"
-        "w = exp(proximal_logp - behaviour_logp). An update has B completions and N tokens, a "
+        "A is the advantage, R the reward, r the ratio to older weights, d = logp - reference logp, "
+        "w = exp(proximal_logp - behaviour_logp).\nA of a pair's token is minus the slope of the pair's "
+        "loss. An update has B completions and N tokens, a "
         "completion T; z is beta times the difference of the sums of d in a pair. From the table\nin "
         "`common/rl/word_table.h`.\n\n| key | word | what it is |\n|---|---|---|\n");
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
