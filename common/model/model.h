@@ -55,8 +55,7 @@ err_t model_load_critic(struct backend *be, const char *directory, struct model 
 /* The value's head alone, zeros, for the hidden states of a model of this config. */
 err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret);
 
-/* The critic of a checkpoint: a model of its own, or a head alone for the hidden states of a model
- * with the config `trunk`. The parts in its config tell which. Errors as above. */
+/* A checkpoint's critic: a model of its own, or the head alone for a model of the config trunk. */
 err_t model_load_value(struct backend *be, const char *directory, const struct model_config *trunk,
                        struct model **ret);
 
