@@ -123,10 +123,10 @@ static err_t write_part(int fd, const char *path, const struct file_part *part)
     return OK;
 }
 
-err_t file_write_parts(const char *path, const struct file_part *parts, size_t count)
+static err_t write_parts(const char *path, const struct file_part *parts, size_t count, mode_t mode)
 {
     SCOPED_MEM char *aside = mem_printf("%s.tmp", path);
-    SCOPED_FD fd = env()->open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    SCOPED_FD fd = env()->open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0)
         return err_errno(errno, "cannot create '%s'", aside);
     err_t failed = OK;
@@ -141,6 +141,20 @@ err_t file_write_parts(const char *path, const struct file_part *parts, size_t c
         return failed;
     }
     return file_sync_parent(path);
+}
+
+err_t file_write_parts(const char *path, const struct file_part *parts, size_t count)
+{
+    return write_parts(path, parts, count, 0644);
+}
+
+/* A file that a process left aside when it died may be open to all. */
+err_t file_write_private(const char *path, const void *data, size_t len)
+{
+    SCOPED_MEM char *aside = mem_printf("%s.tmp", path);
+    if (env()->remove(aside) && errno != ENOENT)
+        return err_errno(errno, "cannot remove '%s'", aside);
+    return write_parts(path, &(struct file_part){.data = data, .len = len}, 1, 0600);
 }
 
 err_t file_sync_directory(const char *path)

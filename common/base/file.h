@@ -23,6 +23,8 @@ err_t file_digest(const char *path, struct digest *ret);
 /* Writes path.tmp beside it, fsyncs, renames over path, fsyncs the directory. After an error path
  * holds the old file; the new one if the directory's sync alone failed. */
 err_t file_write(const char *path, const void *data, size_t len);
+/* The same, and none but its owner may read it: keys. */
+err_t file_write_private(const char *path, const void *data, size_t len);
 
 /* The same from parts, one after the other. */
 struct file_part {

@@ -2,6 +2,7 @@
  * completion.c. Commands, flags, option keys, contexts and workers are offered. */
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "ctl/certs/certs.h"
 #include "ctl/steer/admin_call.h"
 #include "ctl/words/command.h"
 #include "svc/recipe/recipe_live.h"
@@ -186,6 +187,8 @@ err_t command_complete_words(int argc, char **argv)
         offer_list(&c, formats);
     else if (strcmp(before, "--context") == 0)
         offer_contexts(&c);
+    else if (strcmp(before, "--role") == 0)
+        offer_list(&c, certs_roles);
     else if (strcmp(before, "--reset") == 0)
         offer_keys(&c, false);
     else if (c.word[0] == '-')

@@ -7,6 +7,7 @@ cd "${1:-"$(dirname "$0")/../.."}"
 # layer: the layers whose headers it may include, beside its own. A path (tensor/layout.h) allows that header alone.
 readarray -t LAYERS <<'TABLE'
 base:
+tls: base
 svc: base rl/column_table.h rl/objective_table.h rl/figure_table.h rl/word_table.h
 wire: base rl/column_table.h
 rpc: wire svc base
@@ -20,12 +21,13 @@ weights: gpu tensor/layout.h tensor/digest.h wire rpc svc base
 generator: base svc wire rpc hop admin gpu tensor model rl weights
 rewarder: base svc wire rpc hop admin tensor model rl weights
 learner: base svc wire rpc admin gpu tensor model rl weights
-ctl: base svc wire rpc admin tensor model rl weights
+ctl: base tls svc wire rpc admin tensor model rl weights
 TABLE
 # beginning of a header's name: the directories (or files) that may include it. What is not named here is libc.
 readarray -t LIBRARIES <<'TABLE'
 jansson.h: common/base/
 xxhash.h: common/base/
+openssl/: common/tls/
 uv.h: common/svc/
 yaml.h: common/svc/
 microhttpd.h: common/svc/

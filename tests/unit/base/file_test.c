@@ -49,6 +49,29 @@ static void a_failed_write_leaves_the_old_file(void **state)
     assert_err(ERR_NOT_FOUND, "cannot create", file_write(missing, "x", 1));
 }
 
+static mode_t mode_of(const char *path)
+{
+    struct stat found;
+    assert_int_equal(stat(path, &found), 0);
+    return found.st_mode & 0777;
+}
+
+static void a_private_file_is_its_owners(void **state)
+{
+    (void)state;
+    const char *directory = testing_directory();
+    SCOPED_MEM char *path = file_join(directory, "key"), *aside = file_join(directory, "key.tmp");
+    const mode_t mask = umask(0);
+    assert_ok(file_write(path, "old", 3));
+    assert_ok(file_write(aside, "of a process that died", 22));
+    assert_int_equal(mode_of(aside), 0644);
+    assert_ok(file_write_private(path, "new", 3));
+    umask(mask);
+    holds(path, "new");
+    assert_int_equal(mode_of(path), 0600);
+    assert_false(file_exists(aside));
+}
+
 static void reading_is_bounded_and_says_what_is_wrong(void **state)
 {
     (void)state;
@@ -249,7 +272,7 @@ static void a_file_is_hashed_in_pieces(void **state)
     assert_err(ERR_INVALID, "cannot read", file_digest(testing_directory(), &none));
 }
 
-TESTS(cmocka_unit_test(a_file_is_hashed_in_pieces),
+TESTS(cmocka_unit_test(a_private_file_is_its_owners), cmocka_unit_test(a_file_is_hashed_in_pieces),
       cmocka_unit_test(a_failed_write_leaves_the_old_file),
       cmocka_unit_test(reading_is_bounded_and_says_what_is_wrong),
       cmocka_unit_test(json_errors_name_the_place),
