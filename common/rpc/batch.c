@@ -44,6 +44,7 @@ void rpc_call_unref(struct rpc_call *call)
     pthread_mutex_destroy(&call->mutex);
     free(call->target);
     free(call->peer);
+    free(call->identity);
     free(call);
 }
 

@@ -184,6 +184,11 @@ char *rpc_call_peer(struct rpc_call *call)
     return text;
 }
 
+const struct identity *rpc_call_identity(const struct rpc_call *call)
+{
+    return call->identity;
+}
+
 void *rpc_call_context(struct rpc_call *call)
 {
     return call->context;

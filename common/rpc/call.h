@@ -45,8 +45,8 @@ struct rpc_handlers {
 };
 
 /* A row of a service's table, used by servers and clients alike; clients give handlers with each
- * call. Connections carry no identity yet, so a server declares callers and refuses none: whoever
- * may reach its port may call. */
+ * call. With TLS a caller of another role is answered DENIED before its request is read. In
+ * plaintext whoever may reach the port may call. */
 struct rpc_method {
     const char *path;                                         // "/package.Service/Method"
     const struct ProtobufCMessageDescriptor *request, *reply; // NULL: raw, never unpacked here
@@ -91,6 +91,10 @@ void rpc_call_resume(struct rpc_call *call);
 bool rpc_call_is_over(struct rpc_call *call);         // closed, cancelled or finished here
 int64_t rpc_call_time_left_ms(struct rpc_call *call); // INT64_MAX: no deadline; < 0: past
 char *rpc_call_peer(struct rpc_call *call);           // "ipv4:127.0.0.1:4711", owned by the caller
+
+/* Server: who calls, by its certificate; NULL: plaintext. Borrowed while the call is held. */
+struct identity;
+const struct identity *rpc_call_identity(const struct rpc_call *call);
 
 /* A pointer of the handlers' own, per call; NULL at first. In callbacks only. */
 void *rpc_call_context(struct rpc_call *call);

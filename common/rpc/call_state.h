@@ -52,6 +52,8 @@ struct rpc_call {
     char *target;                  // client: for errors
     char *peer;                    // server: who calls; NULL: core knows
     struct door_ticket ticket;     // server: its connection
+    struct identity *identity;     // server: of who calls; NULL: plaintext
+    bool denied;                   // server: its row has not this caller
     struct rpc_call *next_waiting; // server: for its turn (pace.h)
     bool unary_client;
     bool opened; // callbacks' thread only: the client's open handler has been called
@@ -107,6 +109,7 @@ struct rpc_server {
     grpc_server *core;
     grpc_server_credentials *credentials;
     struct door *door; // NULL: a socket in a directory
+    bool checks;       // callers, by their certificates
     struct pace *pace;
     int port;
     struct rpc_entry *entries; // by method, then the catch-all

@@ -1,6 +1,7 @@
 #include "rpc/client.h"
 #include "base/mem.h"
 #include "rpc/call_state.h"
+#include "rpc/credentials.h"
 #include "rpc/details.h"
 #include "svc/security.h"
 #include <stdlib.h>
@@ -8,23 +9,51 @@
 
 struct rpc_channel {
     struct rpc *rpc;
-    grpc_channel *core;
     char *target;
+    struct channel_args args;
+    struct security security;
+    unsigned servers;
+    pthread_mutex_t mutex; // of what follows: calls start on any thread
+    grpc_channel *core;
+    uint64_t generation; // of the keys that core has
 };
+
+/* Core's channels keep the keys they were made with. The calls of the one before go on. */
+static void make_core(struct rpc_channel *channel, struct tls_set *set)
+{
+    if (channel->core)
+        grpc_channel_destroy(channel->core);
+    grpc_channel_credentials *credentials =
+        credentials_new(set, channel->security.run, channel->servers);
+    channel->core =
+        grpc_channel_create(channel->target, credentials,
+                            &(grpc_channel_args){channel->args.count, channel->args.list});
+    grpc_channel_credentials_release(credentials);
+    channel->generation = set ? tls_set_generation(set) : 0;
+}
+
+/* Makes core's channel by the keys in force, if it is not. mutex held. */
+static void renew_core(struct rpc_channel *channel)
+{
+    struct tls_set *set = security_set(&channel->security);
+    if (!channel->core || (set && tls_set_generation(set) != channel->generation))
+        make_core(channel, set);
+    tls_set_unref(set);
+}
 
 err_t rpc_channel_new(struct rpc *rpc, const struct rpc_channel_options *options,
                       struct rpc_channel **ret)
 {
     TRY(address_check(options->target, options->security));
-    struct channel_args args;
-    client_args(options, &args);
     struct rpc_channel *channel = mem_new(sizeof *channel);
+    pthread_mutex_init(&channel->mutex, NULL);
+    client_args(options, &channel->args);
     channel->rpc = rpc;
     channel->target = mem_string(options->target);
-    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
-    channel->core = grpc_channel_create(options->target, credentials,
-                                        &(grpc_channel_args){args.count, args.list});
-    grpc_channel_credentials_release(credentials);
+    if (options->security)
+        channel->security = *options->security;
+    channel->servers = options->servers;
+    renew_core(channel);
     *ret = channel;
     return OK;
 }
@@ -34,6 +63,7 @@ void rpc_channel_free(struct rpc_channel *channel)
     if (!channel)
         return;
     grpc_channel_destroy(channel->core);
+    pthread_mutex_destroy(&channel->mutex);
     free(channel->target);
     free(channel);
 }
@@ -173,9 +203,12 @@ static struct rpc_call *client_call(struct rpc_channel *channel, const struct rp
     if (options->wait_for_ready)
         call->initial_flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY |
                               GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+    pthread_mutex_lock(&channel->mutex);
+    renew_core(channel);
     call->call = grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, rpc->poll,
                                           grpc_slice_from_static_string(method->path), NULL,
                                           call->deadline, NULL);
+    pthread_mutex_unlock(&channel->mutex);
     pthread_mutex_lock(&rpc->mutex);
     call->prev_open = &rpc->calls;
     call->next_open = rpc->calls;

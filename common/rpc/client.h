@@ -13,7 +13,8 @@ struct rpc_channel;
 struct security;
 struct rpc_channel_options {
     const char *target;              // "127.0.0.1:7003", "host:7003", "unix:/path"
-    const struct security *security; // borrowed; NULL: plaintext on loopback alone
+    const struct security *security; // copied; NULL: plaintext on loopback alone
+    unsigned servers;                // with TLS: CALLER_...: roles that may answer; 0: any
     bool own_connection;   // not shared with equal channels: for bulk, that nobody waits behind it
     size_t max_recv_bytes; // longest message; 0: 4 MiB
     int keepalive_ms;      // pings a silent server; 0: 20000

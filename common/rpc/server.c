@@ -1,4 +1,5 @@
 #include "rpc/server.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "rpc/call_state.h"
 #include "rpc/pace.h"
@@ -22,6 +23,7 @@ enum {
     ARRIVALS_PER_S = 50,
     CALLS_PER_STREAM = 4,
     SPARE = 8 << 20,
+    DENIED_LINES = 20, // a minute
 };
 
 /* ---- what the door hears of a call */
@@ -45,6 +47,32 @@ static bool find_connection(struct rpc_call *call)
         return !door;
     call->peer = door_peer(door, call->ticket);
     return door_call(door, call->ticket);
+}
+
+/* Fails closed: without an identity nobody may call. */
+static void find_caller(struct rpc_call *call)
+{
+    const struct rpc_server *server = call->entry->server;
+    struct identity who;
+    if (!server->checks)
+        return;
+    if (door_identity(server->door, call->ticket, &who))
+        call->identity = mem_copy(&who, sizeof who);
+    call->denied =
+        !call->identity || (call->method && !(call->identity->role & call->method->callers));
+}
+
+static err_t denied(const struct rpc_call *call)
+{
+    char who[IDENTITY_TEXT] = "a caller without an identity", roles[64] = "";
+    if (call->identity)
+        identity_print(call->identity, who);
+    if (call->method)
+        identity_roles_print(call->method->callers, roles, sizeof roles);
+    log_limited(LOG_WARNING, DENIED_LINES, "call denied",
+                "identity=\"%s\" method=%s callers=\"%s\"", who,
+                call->method ? call->method->path : "?", roles);
+    return err_new(ERR_DENIED, "%s may not call this; allowed are: %s", who, roles);
 }
 
 static void heard(struct rpc_call *call, size_t bytes)
@@ -164,7 +192,9 @@ static void admit(struct rpc_call *call)
         rpc_call_unref(call);
         return;
     }
-    if (call->method)
+    if (call->denied)
+        rpc_call_finish(call, denied(call));
+    else if (call->method)
         open_call(call);
     else
         rpc_call_finish(call, err_new(ERR_UNIMPLEMENTED, "unknown method %.*s",
@@ -192,6 +222,7 @@ static void on_open(struct rpc_tag *tag, bool ok)
     if (!atomic_load(&server->stopping))
         arm(call->entry);
     const bool connected = find_connection(call);
+    find_caller(call);
     call->one_request = call->method && has_one_request(call->method);
     rpc_call_ref(call); // until it is admitted
     /* At once: core does not tell of cancellations otherwise. */
@@ -203,7 +234,8 @@ static void on_open(struct rpc_tag *tag, bool ok)
         rpc_call_unref(call);
         return;
     }
-    if (call->one_request) { // its request is read while the loop learns of the call
+    if (call->one_request &&
+        !call->denied) { // its request is read while the loop learns of the call
         pthread_mutex_lock(&call->mutex);
         call_receive_next(call);
         pthread_mutex_unlock(&call->mutex);
@@ -270,6 +302,7 @@ static err_t open_door(struct rpc_server *server, const struct rpc_server_option
                                                   .per_s = ARRIVALS_PER_S,
                                                   .idle_ms = or_default(options->idle_ms, IDLE_MS),
                                                   .greeting = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                                                  .tls = {options->security, "h2", true},
                                                   .calls = CALLS_PER_STREAM * streams,
                                                   .unused_bytes =
                                                       recv_limit(options->max_recv_bytes) + SPARE,
@@ -308,6 +341,7 @@ err_t rpc_server_start(struct rpc *rpc, const struct rpc_server_options *options
     server->core = grpc_server_create(&(grpc_channel_args){args.count, args.list}, NULL);
     grpc_server_register_completion_queue(server->core, rpc->queue, NULL);
     grpc_server_register_completion_queue(server->core, rpc->poll, NULL);
+    server->checks = options->security && options->security->keys;
     server->credentials = grpc_insecure_server_credentials_create();
     server->pace = pace_new(rpc, options->calls_per_s, admit);
     add_entries(server, options);

@@ -22,7 +22,7 @@ struct rpc_service {
 
 struct rpc_server_options {
     const char *address;             // "127.0.0.1:7003", port 0: any; "[::1]:0"; "unix:/path"
-    const struct security *security; // borrowed; NULL: plaintext on loopback alone
+    const struct security *security; // copied; NULL: plaintext on loopback alone
     const struct rpc_service *services;
     size_t service_count;
     size_t max_recv_bytes;    // longest message; 0: 4 MiB

@@ -4,11 +4,11 @@
 #include "base/mem.h"
 #include "svc/door_inside.h"
 #include "svc/listening.h"
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -29,6 +29,7 @@ enum {
     HURRY_BYTES = 1 << 20,
     CLOSELY_MS = 1000,
     USER_TIMEOUT_MS = 30000, // sent and never acknowledged
+    LAST_MS = 1000,          // for what the server has written last
 };
 
 /* ---- the door's thread, with the mutex */
@@ -45,21 +46,15 @@ static bool greets(const struct door *door, const struct connection *c, bool *re
     return got > 0 && memcmp(text, door->options.greeting, (size_t)got) == 0;
 }
 
-static void forget_waiting(struct door *door, struct connection *c)
-{
-    close(c->fd);
-    for (size_t i = 0; i < door->count; i++)
-        if (door->live[i] == c) {
-            table_remove(door, i);
-            return;
-        }
-}
-
 /* Gives a connection to the server, once it has greeted and its peer may have one more. */
 static void try_hand(struct door *door, struct connection *c, int64_t now)
 {
+    if (door->speaks_tls) {
+        tls_shake(door, c, now);
+        return;
+    }
     if (door->options.greeting && !c->greeted && !greets(door, c, &c->greeted)) {
-        forget_waiting(door, c);
+        table_forget(door, c);
         return;
     }
     if ((door->options.greeting && !c->greeted) || !table_take_token(door, c->peer, now))
@@ -98,6 +93,8 @@ static void admit(struct door *door, int fd, union door_address *from)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
     struct connection *c = table_add(door, fd, from, now);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.fd = fd};
+    if (door->speaks_tls)
+        event.events |= EPOLLOUT;
     epoll_ctl(door->epoll, EPOLL_CTL_ADD, fd, &event);
     try_hand(door, c, now);
 }
@@ -138,6 +135,8 @@ static void accept_all(struct door *door, int listening)
 static void tick_one(struct door *door, struct connection *c, int64_t now, bool *ret_hurry)
 {
     const int64_t idle_ms = now - c->idle_since_ms;
+    if (door->speaks_tls && !tls_tick(door, c, now, ret_hurry))
+        return;
     if (c->state == WAITING && !c->greeted && door->options.greeting && idle_ms > GREETING_MS)
         table_cut(door, c, CUT_SILENT, now);
     else if (c->state == WAITING) {
@@ -158,10 +157,11 @@ static void tell(struct door *door, int64_t now)
         return;
     const uint64_t *all = door->cuts, *told = door->told;
     log_warning("connections closed",
-                "port=%u full=%" PRIu64 " silent=%" PRIu64 " resets=%" PRIu64
-                " unfinished=%" PRIu64,
-                door_port(door), all[CUT_FULL] - told[CUT_FULL], all[CUT_SILENT] - told[CUT_SILENT],
-                all[CUT_RESETS] - told[CUT_RESETS], all[CUT_UNUSED] - told[CUT_UNUSED]);
+                "port=%u full=%" PRIu64 " silent=%" PRIu64 " resets=%" PRIu64 " unfinished=%" PRIu64
+                " refused=%" PRIu64 " certificate=%" PRIu64,
+                door->port, all[CUT_FULL] - told[CUT_FULL], all[CUT_SILENT] - told[CUT_SILENT],
+                all[CUT_RESETS] - told[CUT_RESETS], all[CUT_UNUSED] - told[CUT_UNUSED],
+                all[CUT_REFUSED] - told[CUT_REFUSED], all[CUT_CERTIFICATE] - told[CUT_CERTIFICATE]);
     memcpy(door->told, door->cuts, sizeof door->cuts);
     door->told_ms = now;
 }
@@ -185,6 +185,8 @@ static int tick(struct door *door)
     const int64_t now = clock_ms();
     bool hurry = door->trim_ms != 0 || now < door->hurry_until_ms;
     table_sweep(door);
+    if (door->speaks_tls)
+        tls_renew(door, now);
     bytes_measure(door, now);
     table_sort(door);
     for (size_t i = 0; i < door->count;) {
@@ -210,9 +212,50 @@ static void on_event(struct door *door, int fd)
             accept_all(door, fd);
             return;
         }
-    if ((size_t)fd >= door->slots || !door->by_fd[fd] || door->by_fd[fd]->state != WAITING)
-        return; // an event of before it was handed over
-    try_hand(door, door->by_fd[fd], clock_ms());
+    struct connection *c = (size_t)fd < door->slots ? door->by_fd[fd] : NULL;
+    if (c && c->tunnel && c->state != WAITING)
+        tls_carry(door, c);
+    else if (c && c->state == WAITING) // else an event of before it was handed over
+        try_hand(door, c, clock_ms());
+}
+
+/* No more come from here on. */
+static void close_up(struct door *door)
+{
+    for (size_t i = 0; i < door->listening_count; i++)
+        close(door->listening[i]);
+    door->listening_count = 0;
+    for (size_t i = door->count; i-- > 0;)
+        if (door->live[i]->state == WAITING)
+            table_forget(door, door->live[i]);
+    door->closed = true;
+    pthread_cond_broadcast(&door->changed);
+}
+
+/* The last bytes of the server are still on their way through tunnels. */
+static bool is_over(struct door *door)
+{
+    if (!door->stop_ms)
+        return false;
+    bool carries = false;
+    for (size_t i = 0; i < door->count; i++)
+        carries |= door->live[i]->tunnel != NULL;
+    return !carries || clock_ms() >= door->stop_ms;
+}
+
+/* How long to wait for the next event. */
+static int wait_ms(struct door *door)
+{
+    const int64_t now = clock_ms();
+    if (door->pause_ms < 0 || now >= door->due_ms) {
+        door->pause_ms = tick(door);
+        door->due_ms = now + door->pause_ms;
+    }
+    if (door->busy)
+        return 0;
+    if (door->stop_ms && (door->pause_ms < 0 || door->pause_ms > HURRY_MS))
+        return HURRY_MS;
+    return door->pause_ms < 0 ? -1 : door->due_ms > now ? (int)(door->due_ms - now) : 0;
 }
 
 static void *door_thread(void *arg)
@@ -220,20 +263,22 @@ static void *door_thread(void *arg)
     struct door *door = arg;
     struct epoll_event events[EVENTS];
     pthread_setname_np(pthread_self(), "door");
-    int wait = 0;
+    sigset_t pipe; // a client that has left is an error of write, not the end of us
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
     pthread_mutex_lock(&door->mutex);
-    while (!door->stopping) {
-        const int64_t now = clock_ms();
-        if (wait < 0 || now >= door->due_ms) {
-            wait = tick(door);
-            door->due_ms = now + wait;
-        }
-        const int left = wait < 0 ? -1 : door->due_ms > now ? (int)(door->due_ms - now) : 0;
+    while (!is_over(door)) {
+        if (door->closing && !door->closed)
+            close_up(door);
+        const int left = wait_ms(door);
         pthread_mutex_unlock(&door->mutex);
         int count = epoll_wait(door->epoll, events, EVENTS, left);
         pthread_mutex_lock(&door->mutex);
-        for (int i = 0; i < count && !door->stopping; i++)
+        for (int i = 0; i < count && !(door->closing && !door->closed); i++)
             on_event(door, events[i].data.fd);
+        if (door->busy)
+            tls_carry_all(door);
     }
     pthread_mutex_unlock(&door->mutex);
     return NULL;
@@ -265,7 +310,12 @@ err_t door_open(const struct door_options *options, struct door **ret)
     door->options = *options;
     door->epoll = door->wake = -1;
     pthread_mutex_init(&door->mutex, NULL);
+    pthread_cond_init(&door->changed, NULL);
+    if (options->tls.security)
+        door->security = *options->tls.security;
+    door->speaks_tls = door->security.keys != NULL;
     TRY(listen_open(options->address, door->listening, &door->listening_count));
+    door->port = listen_port(door->listening[0]);
     TRY(start_thread(door));
     *ret = STEAL(door);
     return OK;
@@ -273,7 +323,7 @@ err_t door_open(const struct door_options *options, struct door **ret)
 
 uint16_t door_port(const struct door *door)
 {
-    return listen_port(door->listening[0]);
+    return door->port;
 }
 
 void door_close(struct door *door)
@@ -281,21 +331,23 @@ void door_close(struct door *door)
     if (!door || !door->running)
         return;
     pthread_mutex_lock(&door->mutex);
-    door->stopping = true;
+    door->closing = true;
+    eventfd_write(door->wake, 1);
+    while (!door->closed)
+        pthread_cond_wait(&door->changed, &door->mutex);
+    pthread_mutex_unlock(&door->mutex);
+}
+
+static void end_thread(struct door *door)
+{
+    if (!door->running)
+        return;
+    pthread_mutex_lock(&door->mutex);
+    door->stop_ms = clock_ms() + LAST_MS;
     pthread_mutex_unlock(&door->mutex);
     eventfd_write(door->wake, 1);
     pthread_join(door->thread, NULL);
     door->running = false;
-    for (size_t i = 0; i < door->listening_count; i++)
-        close(door->listening[i]);
-    door->listening_count = 0;
-    pthread_mutex_lock(&door->mutex);
-    for (size_t i = door->count; i-- > 0;)
-        if (door->live[i]->state == WAITING) {
-            close(door->live[i]->fd);
-            table_remove(door, i);
-        }
-    pthread_mutex_unlock(&door->mutex);
 }
 
 void door_free(struct door *door)
@@ -303,6 +355,7 @@ void door_free(struct door *door)
     if (!door)
         return;
     door_close(door);
+    end_thread(door);
     for (size_t i = 0; i < door->listening_count; i++)
         close(door->listening[i]); // it never ran
     if (door->epoll >= 0)
@@ -311,6 +364,7 @@ void door_free(struct door *door)
         close(door->wake);
     while (door->count)
         table_remove(door, door->count - 1);
+    pthread_cond_destroy(&door->changed);
     pthread_mutex_destroy(&door->mutex);
     mem_free(door->live);
     mem_free(door->by_fd);
@@ -398,17 +452,20 @@ void door_call_over(struct door *door, struct door_ticket ticket, bool wasted)
 
 char *door_peer(struct door *door, struct door_ticket ticket)
 {
-    char host[INET6_ADDRSTRLEN] = "";
-    char *text = NULL;
     pthread_mutex_lock(&door->mutex);
-    struct connection *c = table_find(door, ticket);
-    if (c && c->from.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &c->from.six.sin6_addr, host, sizeof host);
-        text = mem_printf("ipv6:[%s]:%u", host, ntohs(c->from.six.sin6_port));
-    } else if (c) {
-        inet_ntop(AF_INET, &c->from.four.sin_addr, host, sizeof host);
-        text = mem_printf("ipv4:%s:%u", host, ntohs(c->from.four.sin_port));
-    }
+    const struct connection *c = table_find(door, ticket);
+    char *text = c ? table_peer_text(c) : NULL;
     pthread_mutex_unlock(&door->mutex);
     return text;
+}
+
+bool door_identity(struct door *door, struct door_ticket ticket, struct identity *ret)
+{
+    pthread_mutex_lock(&door->mutex);
+    const struct connection *c = table_find(door, ticket);
+    const bool known = c && c->identity;
+    if (known)
+        *ret = *c->identity;
+    pthread_mutex_unlock(&door->mutex);
+    return known;
 }

@@ -13,11 +13,23 @@
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
+#include "tls/spiffe.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct door;
+struct security;
+
+/* With keys (svc/security.h) the door speaks TLS: it shakes hands on its own thread and gives the
+ * server one end of a pair, on which are plain bytes. A client without a good certificate never
+ * reaches the server; it is told why in its protocol. */
+struct door_tls {
+    const struct security *security; // copied; NULL, or without keys: plaintext
+    const char *alpn;                // the protocol inside: "h2"; NULL: none is agreed on
+    bool client;                     // clients need a certificate of the security's run
+};
+
 struct door_options {
     const char *address;
     int connections; // the most at a time
@@ -27,6 +39,7 @@ struct door_options {
     const char *greeting; // first bytes of each client, awaited before hand(); NULL: none
     int calls;            // open calls of one connection; more are made by resetting them. 0: any
     size_t unused_bytes;  // received on one connection and not used; 0: any
+    struct door_tls tls;
     void (*hand)(void *arg, int fd); // takes fd; on the door's thread
     void *arg;
 };
@@ -58,6 +71,9 @@ void door_call_over(struct door *door, struct door_ticket ticket, bool wasted);
 
 /* "ipv4:10.0.0.7:4711", "ipv6:[::1]:4711"; owned by the caller; NULL: it is gone. */
 char *door_peer(struct door *door, struct door_ticket ticket);
+
+/* The identity of its client. False: it is gone, or has shown no certificate. */
+bool door_identity(struct door *door, struct door_ticket ticket, struct identity *ret);
 
 /* Accepts no more; returns when hand() is not running and will not be called again. */
 void door_close(struct door *door);

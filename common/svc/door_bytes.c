@@ -15,10 +15,16 @@ static bool counters(const struct connection *c, uint64_t *ret_received, uint64_
 {
     struct tcp_info info;
     socklen_t len = sizeof info;
+    int unread = 0; // is the kernel's
+    if (c->state == SERVED && c->tunnel) {
+        ioctl(c->fd, FIONREAD, &unread);
+        *ret_received = tunnel_received(c->tunnel) - (uint64_t)unread;
+        *ret_sent = tunnel_sent(c->tunnel);
+        return true;
+    }
     if (c->state != SERVED || getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
         len < offsetof(struct tcp_info, tcpi_segs_out))
         return false;
-    int unread = 0; // is the kernel's
     ioctl(c->fd, FIONREAD, &unread);
     *ret_received = info.tcpi_bytes_received - (uint64_t)unread;
     *ret_sent = info.tcpi_bytes_acked;

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "svc/door_inside.h"
 #include "svc/metrics.h"
+#include <arpa/inet.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,24 +17,27 @@ enum {
     CUT_COST = 100,
     BURST_S = 4,
     TRIM_AFTER_MS = 1000,
+    REFUSED_COST = 4, // a handshake that comes to nothing
     MANY_CALLS = 1000,
-    MUCH_UNUSED = 8 << 20
+    MUCH_UNUSED = 8 << 20,
+    SHAKING = 128, // hands at a time, of all peers and of one
+    SHAKING_PEER = 48,
 };
 
 #define CLOSED(why)                                                                                \
     METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_connections_closed_total",                         \
                     "incoming connections that were closed, and why", "reason=\"" why "\"")
 static struct metric closed[CUT_REASONS] = {
-    [CUT_FULL] = CLOSED("full"),
-    [CUT_SILENT] = CLOSED("silent"),
-    [CUT_RESETS] = CLOSED("resets"),
-    [CUT_UNUSED] = CLOSED("unfinished"),
+    [CUT_FULL] = CLOSED("full"),       [CUT_SILENT] = CLOSED("silent"),
+    [CUT_RESETS] = CLOSED("resets"),   [CUT_UNUSED] = CLOSED("unfinished"),
+    [CUT_REFUSED] = CLOSED("refused"), [CUT_CERTIFICATE] = CLOSED("certificate"),
 };
 
 void table_metrics(void)
 {
-    static struct metric *const rows[] = {&closed[CUT_FULL], &closed[CUT_SILENT],
-                                          &closed[CUT_RESETS], &closed[CUT_UNUSED]};
+    static struct metric *const rows[] = {&closed[CUT_FULL],    &closed[CUT_SILENT],
+                                          &closed[CUT_RESETS],  &closed[CUT_UNUSED],
+                                          &closed[CUT_REFUSED], &closed[CUT_CERTIFICATE]};
     metrics_register(rows, CUT_REASONS);
 }
 
@@ -59,11 +63,39 @@ unsigned table_peer(const union door_address *from)
     return (unsigned)(hash % DOOR_PEERS);
 }
 
+void table_own(struct door *door, int fd, struct connection *c)
+{
+    if ((size_t)fd >= door->slots) {
+        size_t slots = (size_t)fd + 64;
+        door->by_fd = mem_grow(door->by_fd, slots, sizeof(struct connection *));
+        memset(door->by_fd + door->slots, 0, (slots - door->slots) * sizeof *door->by_fd);
+        door->slots = slots;
+    }
+    door->by_fd[fd] = c; // who had the number before is closed
+}
+
+static void disown(struct door *door, int fd, const struct connection *c)
+{
+    if (fd >= 0 && door->by_fd[fd] == c)
+        door->by_fd[fd] = NULL;
+}
+
+/* Its socket is the door's with TLS alone: closes it. */
+static void end_tunnel(struct door *door, struct connection *c)
+{
+    if (!c->tunnel)
+        return;
+    disown(door, tunnel_socket(c->tunnel), c);
+    disown(door, tunnel_end(c->tunnel), c);
+    tunnel_free(STEAL(c->tunnel));
+}
+
 void table_remove(struct door *door, size_t at)
 {
     struct connection *gone = door->live[at];
-    if (door->by_fd[gone->fd] == gone)
-        door->by_fd[gone->fd] = NULL;
+    end_tunnel(door, gone);
+    disown(door, gone->fd, gone);
+    mem_free(gone->identity);
     door->live[at] = door->live[--door->count];
     if (gone->calls_made >= MANY_CALLS || gone->unused >= MUCH_UNUSED)
         door->trim_ms = clock_ms() + TRIM_AFTER_MS;
@@ -74,7 +106,8 @@ void table_sweep(struct door *door)
 {
     for (size_t i = door->count; i-- > 0;) {
         struct connection *c = door->live[i];
-        if (c->state != WAITING && (door->by_fd[c->fd] != c || inode_of(c->fd) != c->inode))
+        const bool closed = door->by_fd[c->fd] != c || inode_of(c->fd) != c->inode;
+        if (c->state != WAITING && !c->tunnel && closed)
             table_remove(door, i);
     }
 }
@@ -101,19 +134,52 @@ struct connection *table_add(struct door *door, int fd, const union door_address
     c->from = *from;
     c->peer = table_peer(from);
     c->accepted_ms = c->idle_since_ms = c->wasted_ms = now;
-    if ((size_t)fd >= door->slots) {
-        size_t slots = (size_t)fd + 64;
-        door->by_fd = mem_grow(door->by_fd, slots, sizeof(struct connection *));
-        memset(door->by_fd + door->slots, 0, (slots - door->slots) * sizeof *door->by_fd);
-        door->slots = slots;
-    }
-    door->by_fd[fd] = c; // who had the number before is closed
+    table_own(door, fd, c);
     if (door->count == door->room) {
         door->room = door->room ? 2 * door->room : 64;
         door->live = mem_grow(door->live, door->room, sizeof(struct connection *));
     }
     door->live[door->count++] = c;
     return c;
+}
+
+void table_forget(struct door *door, struct connection *c)
+{
+    if (!c->tunnel)
+        close(c->fd);
+    for (size_t i = 0; i < door->count; i++)
+        if (door->live[i] == c) {
+            table_remove(door, i);
+            return;
+        }
+}
+
+void table_handed(struct door *door, struct connection *c, int fd)
+{
+    c->fd = fd;
+    c->inode = inode_of(fd);
+    table_own(door, fd, c);
+    table_own(door, tunnel_end(c->tunnel), c);
+    if (tunnel_identity(c->tunnel))
+        c->identity = mem_copy(tunnel_identity(c->tunnel), sizeof *c->identity);
+}
+
+void table_over(struct door *door, struct connection *c)
+{
+    end_tunnel(door, c);
+    c->state = CUT; // the server has an end of the pair, and closes it
+}
+
+char *table_peer_text(const struct connection *c)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    const bool six = c->from.any.sa_family == AF_INET6;
+    if (six)
+        inet_ntop(AF_INET6, &c->from.six.sin6_addr, host, sizeof host);
+    else
+        inet_ntop(AF_INET, &c->from.four.sin_addr, host, sizeof host);
+    return six ? mem_printf("ipv6:[%s]:%u", host, ntohs(c->from.six.sin6_port))
+               : mem_printf("ipv4:%s:%u", host, ntohs(c->from.four.sin_port));
 }
 
 /* ---- who goes */
@@ -123,6 +189,10 @@ struct connection *table_add(struct door *door, int fd, const union door_address
  * what its peer sends is answered by a reset. */
 static void shut_down(const struct connection *c, bool at_once)
 {
+    if (c->tunnel) {
+        tunnel_cut(c->tunnel, at_once);
+        return;
+    }
     SCOPED_FD fd = dup(c->fd);
     if (fd < 0 || inode_of(fd) != c->inode)
         return;
@@ -155,6 +225,12 @@ bool table_take_token(struct door *door, unsigned peer, int64_t now)
     return true;
 }
 
+void table_refused(struct door *door, unsigned peer, int64_t now)
+{
+    if (door->options.per_s)
+        bucket_now(door, peer, now)->spent += REFUSED_COST;
+}
+
 void table_count(struct door *door, enum cut why)
 {
     door->cuts[why]++;
@@ -167,22 +243,16 @@ void table_cut(struct door *door, struct connection *c, enum cut why, int64_t no
         return;
     table_count(door, why);
     const bool flood = why == CUT_RESETS || why == CUT_UNUSED;
-    if (c->state == WAITING)
-        close(c->fd);
-    else
-        shut_down(c, flood);
     if (flood) {
         bucket_now(door, c->peer, now)->spent += CUT_COST + (double)(c->unused >> 20);
         door->trim_ms = now + TRIM_AFTER_MS;
     }
-    bool waited = c->state == WAITING;
+    if (c->state == WAITING) {
+        table_forget(door, c);
+        return;
+    }
+    shut_down(c, flood);
     c->state = CUT;
-    if (waited)
-        for (size_t i = 0; i < door->count; i++)
-            if (door->live[i] == c) {
-                table_remove(door, i);
-                return;
-            }
 }
 
 bool table_has_cut(const struct door *door)
@@ -222,6 +292,31 @@ static struct crowd look(const struct door *door, unsigned peer)
     return crowd;
 }
 
+/* Hands that are being shaken are few: their clients have shown nothing yet. The oldest gives
+ * way. */
+static void limit_shaking(struct door *door, unsigned peer, int64_t now)
+{
+    size_t all = 0, peers = 0;
+    struct connection *oldest = NULL, *peers_oldest = NULL;
+    for (size_t i = 0; i < door->count; i++) {
+        struct connection *c = door->live[i];
+        if (c->state != WAITING)
+            continue;
+        all++;
+        if (!oldest || c->accepted_ms < oldest->accepted_ms)
+            oldest = c;
+        if (c->peer != peer)
+            continue;
+        peers++;
+        if (!peers_oldest || c->accepted_ms < peers_oldest->accepted_ms)
+            peers_oldest = c;
+    }
+    if (peers >= SHAKING_PEER)
+        table_cut(door, peers_oldest, CUT_FULL, now);
+    else if (all >= SHAKING)
+        table_cut(door, oldest, CUT_FULL, now);
+}
+
 /* A quarter of the places is for connections that were shut down and are not closed yet, and for
  * busy ones. One peer's leave a quarter to others; of the idle ones, those of the peer that has
  * most give way. */
@@ -229,6 +324,8 @@ bool table_make_room(struct door *door, unsigned peer, int64_t now)
 {
     const size_t most = (size_t)door->options.connections, comfortable = most - most / 4;
     const size_t idle = door->options.idle ? (size_t)door->options.idle : comfortable;
+    if (door->speaks_tls)
+        limit_shaking(door, peer, now);
     struct crowd crowd = look(door, peer);
     if (crowd.all >= comfortable) {
         table_sweep(door);

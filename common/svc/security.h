@@ -7,23 +7,31 @@
  * Any thread. */
 #pragma once
 #include "base/err.h"
+#include "tls/keyring.h"
 #include <stdbool.h>
 
 struct recipe;
 
-/* Servers and channels borrow it while they start. NULL is plaintext on loopback alone. */
+/* Servers and channels copy it; what it points to outlives them. NULL is plaintext on loopback
+ * alone. */
 struct security {
-    bool insecure; // plaintext is allowed beyond loopback
+    bool insecure;         // plaintext is allowed beyond loopback
+    struct tls_keys *keys; // TLS on every port and connection; NULL: plaintext
+    const char *run;       // with keys: the run that peers must be of
 };
 struct security security_of(const struct recipe *recipe);
 
+/* The keys in force, referenced; NULL: plaintext. A set that is found to be faulty is logged,
+ * once. */
+struct tls_set *security_set(const struct security *security);
+
 /* Roles of callers, one bit each. A method's row has those that may call it (rpc/call.h). */
 enum caller {
-    CALLER_GENERATOR = 1 << 0,
-    CALLER_REWARDER = 1 << 1,
-    CALLER_LEARNER = 1 << 2,
-    CALLER_VIEWER = 1 << 3, // a person or a program that looks
-    CALLER_ADMIN = 1 << 4,  // an operator, who also changes
+    CALLER_GENERATOR = IDENTITY_GENERATOR,
+    CALLER_REWARDER = IDENTITY_REWARDER,
+    CALLER_LEARNER = IDENTITY_LEARNER,
+    CALLER_VIEWER = IDENTITY_VIEWER,
+    CALLER_ADMIN = IDENTITY_ADMIN,
     CALLER_READS = CALLER_VIEWER | CALLER_ADMIN,
     CALLER_ANY = CALLER_GENERATOR | CALLER_REWARDER | CALLER_LEARNER | CALLER_READS,
 };

@@ -8,19 +8,19 @@ cd "${1:-"$(dirname "$0")/../.."}"
 readarray -t LAYERS <<'TABLE'
 base:
 tls: base
-svc: base rl/column_table.h rl/objective_table.h rl/figure_table.h rl/word_table.h
+svc: tls base rl/column_table.h rl/objective_table.h rl/figure_table.h rl/word_table.h
 wire: base rl/column_table.h
-rpc: wire svc base
-hop: rpc wire svc base
-admin: rpc svc base
+rpc: wire svc tls base
+hop: rpc wire svc tls base
+admin: rpc svc tls base
 gpu: base
 tensor: gpu base
 model: tensor base svc/recipe/recipe.h
 rl: base
-weights: gpu tensor/layout.h tensor/digest.h wire rpc svc base
-generator: base svc wire rpc hop admin gpu tensor model rl weights
-rewarder: base svc wire rpc hop admin tensor model rl weights
-learner: base svc wire rpc admin gpu tensor model rl weights
+weights: gpu tensor/layout.h tensor/digest.h wire rpc svc tls base
+generator: base tls svc wire rpc hop admin gpu tensor model rl weights
+rewarder: base tls svc wire rpc hop admin tensor model rl weights
+learner: base tls svc wire rpc admin gpu tensor model rl weights
 ctl: base tls svc wire rpc admin tensor model rl weights
 TABLE
 # beginning of a header's name: the directories (or files) that may include it. What is not named here is libc.
@@ -44,9 +44,9 @@ zstd.h: common/weights/
 rocksdb/: daemons/learner/store/
 pcre2.h: daemons/rewarder/scorers/
 ncurses.h: ctl/look/screen.c
-pthread.h: common/base/ common/svc/ common/rpc/ common/tensor/
-threads.h: common/base/ common/svc/ common/rpc/ common/tensor/
-stdatomic.h: common/base/ common/svc/ common/rpc/ common/tensor/
+pthread.h: common/base/ common/tls/ common/svc/ common/rpc/ common/tensor/
+threads.h: common/base/ common/tls/ common/svc/ common/rpc/ common/tensor/
+stdatomic.h: common/base/ common/tls/ common/svc/ common/rpc/ common/tensor/
 TABLE
 
 # layer: its rooms from top to bottom. A room includes its own headers and those of rooms after it; rooms joined by a slash

@@ -27,6 +27,10 @@ struct loopback {
     struct rpc_server *server;
     struct rpc_channel *channel;
     char target[64];
+    /* NULL: plaintext; the roles that the channel takes for its server */
+    const struct security *security, *client_security;
+    unsigned servers;
+    char caller[512]; // GetStatus: the identity of who asked last; "": none
     /* Orders to the server's handlers, and their findings. */
     enum err_code fail;    // GetStatus: answers with this error
     bool silent;           // GetStatus: never answers; Append: takes without a disposition
@@ -85,6 +89,9 @@ static inline void get_status(struct rpc_call *call, struct rpc_message *,
     struct loopback *lo = user;
     assert_non_null(pb);
     lo->received++;
+    *lo->caller = '\0';
+    if (rpc_call_identity(call))
+        identity_print(rpc_call_identity(call), lo->caller);
     if (lo->silent)
         return;
     if (lo->fail) {
@@ -168,6 +175,7 @@ static inline void serve(struct loopback *lo, int port, size_t max_recv_bytes)
     struct rpc_service services[] = {{loopback_methods, lo}};
     assert_ok(rpc_server_start(lo->rpc,
                                &(struct rpc_server_options){.address = address,
+                                                            .security = lo->security,
                                                             .max_recv_bytes = max_recv_bytes,
                                                             RPC_SERVICES(services)},
                                &lo->server));
@@ -178,6 +186,8 @@ static inline void connect_to(struct loopback *lo, size_t max_recv_bytes)
 {
     assert_ok(rpc_channel_new(lo->rpc,
                               &(struct rpc_channel_options){.target = lo->target,
+                                                            .security = lo->client_security,
+                                                            .servers = lo->servers,
                                                             .own_connection = true,
                                                             .max_recv_bytes = max_recv_bytes},
                               &lo->channel));
