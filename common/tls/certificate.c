@@ -8,14 +8,6 @@
 
 enum { NAME_SHOWN = 120 };
 
-err_t openssl_error(enum err_code code, const char *what)
-{
-    const unsigned long first = ERR_get_error();
-    const char *reason = first ? ERR_reason_error_string(first) : NULL;
-    ERR_clear_error();
-    return err_new(code, "%s: %s", what, reason ? reason : "no reason is told");
-}
-
 /* ---- identity */
 
 static err_t only_uri(const GENERAL_NAMES *names, struct identity *ret)

@@ -23,6 +23,3 @@ void date_print(int64_t seconds, char ret[DATE_TEXT]); // "2026-11-30 10:00:00 U
 /* DENIED: why a certificate does not verify: an X509_V_ERR_ number, and the certificate it is
  * about (NULL: not told). */
 err_t certificate_fault(int number, const struct x509_st *certificate);
-
-/* DENIED with OpenSSL's first reason after what; empties this thread's queue of errors. */
-err_t openssl_error(enum err_code code, const char *what);

@@ -125,8 +125,8 @@ const char *tls_keys_directory(const struct tls_keys *keys)
     return keys->directory;
 }
 
-/* mutex held. Files that are written one after the other do not fit for a moment. So a fault is told
- * only when the next look still sees the same files. */
+/* mutex held. Files that are written one after the other do not fit for a moment. So a fault is
+ * told only when the next look still sees the same files. */
 static void renew(struct tls_keys *keys)
 {
     struct seen seen;

@@ -1,9 +1,10 @@
 #include "tls/keyset.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "tls/certificate.h"
+#include "tls/pem.h"
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,94 +13,57 @@
 enum { CHAIN_MAX = 16, ROOTS_MAX = 64, PEM_MAX = 256 << 10 };
 #define FLAGS (X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST) // as gRPC's client has them
 
-static BIO *reads(const struct bytes *text)
-{
-    return BIO_new_mem_buf(text->data, (int)text->len);
-}
-
-/* Never a terminal: a key with a password is refused. */
-static int no_password(char *, int, int, void *)
-{
-    return 0;
-}
-
-/* The next certificate; NULL: no more. INVALID: what stands there is none. */
-static err_t next_certificate(BIO *bio, X509 **ret)
-{
-    *ret = PEM_read_bio_X509(bio, NULL, no_password, NULL);
-    if (*ret)
-        return OK;
-    const unsigned long last = ERR_peek_last_error();
-    if (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE)
-        return openssl_error(ERR_INVALID, "a certificate cannot be read");
-    ERR_clear_error();
-    return OK;
-}
-
 /* ---- the three files */
 
-static err_t use_one(struct tls_set *set, X509 *certificate, int at)
+/* The first is one's own; those behind it lead to a root. */
+static err_t use_chain(struct tls_set *set, X509 *const *chain, size_t count)
 {
-    if (at)
-        return SSL_CTX_add1_chain_cert(set->server, certificate)
-                   ? OK
-                   : openssl_error(ERR_INVALID, "an intermediate certificate");
-    TRY(certificate_identity(certificate, &set->identity));
-    set->not_after_s = certificate_not_after_s(certificate);
-    const int before = X509_cmp_current_time(X509_get0_notBefore(certificate));
-    if (before >= 0)
-        return certificate_fault(X509_V_ERR_CERT_NOT_YET_VALID, certificate);
+    TRY(certificate_identity(chain[0], &set->identity));
+    set->not_after_s = certificate_not_after_s(chain[0]);
+    if (X509_cmp_current_time(X509_get0_notBefore(chain[0])) >= 0)
+        return certificate_fault(X509_V_ERR_CERT_NOT_YET_VALID, chain[0]);
     if (set->not_after_s <= clock_wall_ms() / 1000)
-        return certificate_fault(X509_V_ERR_CERT_HAS_EXPIRED, certificate);
-    return SSL_CTX_use_certificate(set->server, certificate)
-               ? OK
-               : openssl_error(ERR_INVALID, "the certificate cannot be used");
-}
-
-static err_t trust_one(struct tls_set *set, X509 *root, int)
-{
-    X509_STORE *store = SSL_CTX_get_cert_store(set->server);
-    if (!X509_STORE_add_cert(store, root) || !SSL_CTX_add_client_CA(set->server, root))
-        return openssl_error(ERR_INVALID, "a root cannot be used");
+        return certificate_fault(X509_V_ERR_CERT_HAS_EXPIRED, chain[0]);
+    if (!SSL_CTX_use_certificate(set->server, chain[0]))
+        return openssl_failed("the certificate cannot be used");
+    for (size_t i = 1; i < count; i++)
+        if (!SSL_CTX_add1_chain_cert(set->server, chain[i]))
+            return openssl_failed("an intermediate certificate cannot be used");
     return OK;
 }
 
-static err_t each(struct tls_set *set, const struct bytes *text, int most,
-                  err_t (*fn)(struct tls_set *set, X509 *certificate, int at))
+static err_t trust(struct tls_set *set, X509 *const *roots, size_t count)
 {
-    BIO *bio = reads(text);
-    int count = 0;
-    err_t e = bio ? OK : openssl_error(ERR_EXHAUSTED, "no memory");
-    while (!err_failed(e)) {
-        X509 *certificate = NULL;
-        e = next_certificate(bio, &certificate);
-        if (!certificate)
-            break;
-        e = count < most ? fn(set, certificate, count)
-                         : err_new(ERR_INVALID, "more than %d certificates", most);
-        count++;
-        X509_free(certificate);
-    }
-    BIO_free(bio);
-    if (!err_failed(e) && !count)
-        e = err_new(ERR_INVALID, "there is no certificate (PEM) in it");
+    X509_STORE *store = SSL_CTX_get_cert_store(set->server);
+    for (size_t i = 0; i < count; i++)
+        if (!X509_STORE_add_cert(store, roots[i]) || !SSL_CTX_add_client_CA(set->server, roots[i]))
+            return openssl_failed("a root cannot be used");
+    return OK;
+}
+
+/* All certificates of one file, for fn. */
+static err_t with_all(struct tls_set *set, int file, const char *name, size_t most,
+                      err_t (*fn)(struct tls_set *set, X509 *const *all, size_t count))
+{
+    X509 *all[ROOTS_MAX];
+    size_t count = 0;
+    TRY(pem_certificates(&set->text[file], name, all, most, &count));
+    const err_t e = err_wrap(fn(set, all, count), "'%s'", name);
+    while (count)
+        X509_free(all[--count]);
     return e;
 }
 
 /* OpenSSL also compares the key with the certificate in use. */
-static err_t use_key(struct tls_set *set)
+static err_t use_key(struct tls_set *set, const char *name)
 {
-    BIO *bio = reads(&set->text[1]);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
-    BIO_free(bio);
-    if (!key)
-        return openssl_error(ERR_INVALID,
-                             "there is no private key (PEM, without a password) in it");
+    SCOPED_KEY EVP_PKEY *key = NULL;
+    TRY(pem_key(&set->text[1], name, &key));
     const bool fits =
         SSL_CTX_use_PrivateKey(set->server, key) && SSL_CTX_check_private_key(set->server);
-    EVP_PKEY_free(key);
     ERR_clear_error();
-    return fits ? OK : err_new(ERR_INVALID, "the key is not that of the certificate in tls.crt");
+    return fits ? OK
+                : err_new(ERR_INVALID, "'%s' is not the key of the certificate in tls.crt", name);
 }
 
 /* ---- in a handshake */
@@ -135,7 +99,7 @@ static err_t fill(const char *directory, struct tls_set *set)
 {
     set->server = SSL_CTX_new(TLS_server_method());
     if (!set->server || !SSL_CTX_set_min_proto_version(set->server, TLS1_3_VERSION))
-        return openssl_error(ERR_INTERNAL, "TLS 1.3");
+        return openssl_failed("TLS 1.3");
     /* Each connection shows its certificate: none goes on where an earlier one ended. */
     SSL_CTX_set_session_cache_mode(set->server, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(set->server, 0);
@@ -147,9 +111,12 @@ static err_t fill(const char *directory, struct tls_set *set)
     SSL_CTX_set_verify_depth(set->server, CHAIN_MAX);
     SSL_CTX_set_verify(set->server, SSL_VERIFY_NONE, on_verify);
     SSL_CTX_set_alpn_select_cb(set->server, on_alpn, NULL);
-    TRY(err_wrap(each(set, &set->text[0], CHAIN_MAX, use_one), "%s/tls.crt", directory));
-    TRY(err_wrap(use_key(set), "%s/tls.key", directory));
-    return err_wrap(each(set, &set->text[2], ROOTS_MAX, trust_one), "%s/ca.crt", directory);
+    SCOPED_MEM char *own = file_join(directory, "tls.crt");
+    SCOPED_MEM char *key = file_join(directory, "tls.key");
+    SCOPED_MEM char *roots = file_join(directory, "ca.crt");
+    TRY(with_all(set, 0, own, CHAIN_MAX, use_chain));
+    TRY(use_key(set, key));
+    return with_all(set, 2, roots, ROOTS_MAX, trust);
 }
 
 err_t tls_set_new(const char *directory, struct bytes text[KEYS_FILES], uint64_t generation,
@@ -218,7 +185,7 @@ err_t tls_set_verify(const struct tls_set *set, const char *role, X509 *certific
     if (!context ||
         !X509_STORE_CTX_init(context, SSL_CTX_get_cert_store(set->server), certificate, chain)) {
         X509_STORE_CTX_free(context);
-        return openssl_error(ERR_EXHAUSTED, "cannot verify a certificate");
+        return openssl_failed("cannot verify a certificate");
     }
     X509_STORE_CTX_set_default(context, role);
     const bool verifies = X509_verify_cert(context) == 1;
@@ -230,38 +197,23 @@ err_t tls_set_verify(const struct tls_set *set, const char *role, X509 *certific
     return e;
 }
 
-static err_t read_chain(const char *pem, STACK_OF(X509) * ret)
-{
-    const size_t len = strnlen(pem, PEM_MAX + 1);
-    if (len > PEM_MAX)
-        return err_new(ERR_INVALID, "a chain of more than %d bytes", PEM_MAX);
-    BIO *bio = BIO_new_mem_buf(pem, (int)len);
-    err_t e = bio ? OK : openssl_error(ERR_EXHAUSTED, "no memory");
-    while (!err_failed(e)) {
-        X509 *certificate = NULL;
-        e = next_certificate(bio, &certificate);
-        if (!certificate)
-            break;
-        if (sk_X509_num(ret) >= CHAIN_MAX || !sk_X509_push(ret, certificate)) {
-            X509_free(certificate);
-            e = err_new(ERR_INVALID, "a chain of more than %d certificates", CHAIN_MAX);
-        }
-    }
-    BIO_free(bio);
-    return e;
-}
-
 err_t tls_set_server(const struct tls_set *set, const char *pem_chain, struct identity *ret)
 {
+    const struct bytes text = {.data = (uint8_t *)pem_chain, .len = strnlen(pem_chain, PEM_MAX)};
+    X509 *all[CHAIN_MAX];
+    size_t count = 0;
+    TRY(pem_certificates(&text, "the server's chain", all, CHAIN_MAX, &count));
     STACK_OF(X509) *chain = sk_X509_new_null();
-    X509 *own = NULL;
-    err_t e = chain ? read_chain(pem_chain, chain) : openssl_error(ERR_EXHAUSTED, "no memory");
-    if (!err_failed(e) && !(own = sk_X509_value(chain, 0)))
-        e = err_new(ERR_DENIED, "no certificate was shown");
+    err_t e = OK;
+    for (size_t i = 0; i < count; i++)
+        if (!chain || !sk_X509_push(chain, all[i]))
+            X509_free(all[i]);
+    if (sk_X509_num(chain) != (int)count)
+        e = err_new(ERR_EXHAUSTED, "no memory for a chain");
+    else
+        e = tls_set_verify(set, "ssl_server", all[0], chain);
     if (!err_failed(e))
-        e = tls_set_verify(set, "ssl_server", own, chain);
-    if (!err_failed(e))
-        e = certificate_identity(own, ret);
+        e = certificate_identity(all[0], ret);
     sk_X509_pop_free(chain, X509_free);
     return e;
 }
