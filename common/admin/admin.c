@@ -1,6 +1,7 @@
 #include "admin/admin.h"
 #include "admin.pb-c.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "base/version.h"
@@ -131,6 +132,9 @@ static struct rpc_message *make_status(const struct rpc_admin_asking *asking,
     status.daemon = (char *)options->daemon;
     status.run = (char *)options->run;
     status.build = (char *)version_text;
+    SCOPED_VALUE(bytes) security = {0};
+    security_text(&options->security, &security);
+    status.security = (char *)security.data;
     status.state = (char *)options->state(options->arg);
     status.n_numbers = numbers.count;
     status.numbers = numbers.at;
@@ -310,6 +314,11 @@ static void drain(struct rpc_call *call, struct rpc_message *message,
     struct rpc_admin *admin = user;
     Rlhfd__Admin__V1__DrainReply reply = RLHFD__ADMIN__V1__DRAIN_REPLY__INIT;
     rpc_call_reply(call, &reply.base);
+    if (rpc_call_identity(call)) {
+        char who[IDENTITY_TEXT];
+        identity_print(rpc_call_identity(call), who);
+        log_info("drain asked for", "by=\"%s\"", who);
+    }
     admin->options.drain(admin->options.arg);
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 #include "rpc/server.h"
 #include "svc/held.h"
+#include "svc/security.h"
 
 struct loop;
 struct rpc_admin;
@@ -31,6 +32,7 @@ struct rpc_admin_asking; // a status that is being made
 struct admin_options {
     struct loop *loop;
     const char *daemon, *run;        // borrowed
+    struct security security;        // of the ports, for the status
     const char *(*state)(void *arg); // one word: "SERVING", ...
     void (*drain)(void *arg);        // begins; again is harmless
     /* Optional: rpc_admin_answer is called for it once, now or later on the loop's thread. One is

@@ -100,7 +100,10 @@ err_t face_open(const struct face_options *o, struct face **ret)
     TRY(side_address(o, ADDRESS_ADMIN, &admin_address));
     TRY(side_address(o, ADDRESS_HTTP, &http_at));
     face->held = held_new();
-    face->admin = rpc_admin_new(&o->admin, face->held);
+    struct admin_options admin = o->admin;
+    if (o->security)
+        admin.security = *o->security;
+    face->admin = rpc_admin_new(&admin, face->held);
     face->health = rpc_health_new();
     TRY(rpc_reflect_new(descriptors, descriptors_len, &face->reflect));
     TRY(start_servers(face, o, admin_address));

@@ -98,9 +98,10 @@ err_t courier_open(const struct courier_options *options, struct courier **ret)
 {
     struct courier *courier = mem_new(sizeof *courier);
     courier->options = *options;
-    struct rpc_stream_options stream = {
-        .channel = {.target = options->peer, .security = options->security},
-        .method = options->method};
+    struct rpc_stream_options stream = {.channel = {.target = options->peer,
+                                                    .security = options->security,
+                                                    .servers = options->servers},
+                                        .method = options->method};
     struct rpc_stream_handlers handlers = {
         .up = on_up, .message = on_message, .writable = on_writable, .down = on_down};
     err_t failed = rpc_stream_open(options->rpc, &stream, &handlers, courier, &courier->stream);

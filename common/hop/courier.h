@@ -16,7 +16,8 @@ struct security;
 struct courier_options {
     struct rpc *rpc;
     const char *peer;                // address
-    const struct security *security; // borrowed for the call
+    const struct security *security; // copied
+    unsigned servers;                // roles of the peer (rpc/client.h)
     const struct rpc_method *method; // RPC_BIDI: groups there, dispositions back
     /* First message; groups follow once the peer has accepted it. NULL: none. Borrowed */
     const struct hello *hello;

@@ -189,6 +189,17 @@ const struct identity *rpc_call_identity(const struct rpc_call *call)
     return call->identity;
 }
 
+err_t rpc_call_claims(const struct rpc_call *call, const char *run, const char *name)
+{
+    const struct identity *who = call->identity;
+    char text[IDENTITY_TEXT];
+    if (!who || (strcmp(who->run, run) == 0 && strcmp(who->name, name) == 0))
+        return OK;
+    identity_print(who, text);
+    return err_new(ERR_DENIED, "a caller that is %s may not speak for '%s' of run '%s'", text, name,
+                   run);
+}
+
 void *rpc_call_context(struct rpc_call *call)
 {
     return call->context;

@@ -96,6 +96,10 @@ char *rpc_call_peer(struct rpc_call *call);           // "ipv4:127.0.0.1:4711", 
 struct identity;
 const struct identity *rpc_call_identity(const struct rpc_call *call);
 
+/* Server: whether the caller is who its message says. DENIED: its certificate has another name or
+ * run. OK in plaintext. */
+err_t rpc_call_claims(const struct rpc_call *call, const char *run, const char *name);
+
 /* A pointer of the handlers' own, per call; NULL at first. In callbacks only. */
 void *rpc_call_context(struct rpc_call *call);
 void rpc_call_set_context(struct rpc_call *call, void *context);

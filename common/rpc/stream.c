@@ -45,7 +45,8 @@ static void lost(struct rpc_stream *stream, err_t why)
 {
     if (stream->up && clock_ms() - stream->up_since_ms >= stream->backoff_max_ms)
         stream->backoff_ms = stream->backoff_min_ms;
-    const bool refused = err_code(why) == ERR_PRECONDITION || err_code(why) == ERR_ABORTED;
+    const enum err_code code = err_code(why);
+    const bool refused = code == ERR_PRECONDITION || code == ERR_ABORTED || code == ERR_DENIED;
     const bool tell = stream->up || !stream->told_down || refused;
     stream->up = false;
     stream->told_down = true;

@@ -31,7 +31,8 @@ struct rpc_stream_handlers {
     /* The send queue was full and is under half of the limit again. */
     void (*writable)(struct rpc_stream *stream, void *user);
     /* The stream broke, or the first attempt to open it failed. A further failed attempt is told
-     * only if the peer refused it: ABORTED, or PRECONDITION, which the owner should not try again.
+     * only if the peer refused it: ABORTED, DENIED, or PRECONDITION, which the owner should not try
+     * again.
      * why is owned by the handler; codes are the peer's. UNAVAILABLE: also when the peer ended the
      * stream with OK. */
     void (*down)(struct rpc_stream *stream, err_t why, void *user);

@@ -17,17 +17,18 @@ void descriptors_raise(void)
     setrlimit(RLIMIT_NOFILE, &limit); // refused: the plan goes by what is there
 }
 
-err_t descriptors_plan(int files, int *ret_connections)
+err_t descriptors_plan(int files, bool tls, int *ret_connections)
 {
     struct rlimit limit = {SOFT_MAX, SOFT_MAX};
+    const int each = tls ? 3 : 1;
     getrlimit(RLIMIT_NOFILE, &limit);
     long all = limit.rlim_cur < SOFT_MAX ? (long)limit.rlim_cur : SOFT_MAX;
-    long connections = all - BASE - files;
+    long connections = (all - BASE - files) / each;
     if (connections < LEAST)
         return err_new(ERR_EXHAUSTED,
                        "open files (ulimit -n) are limited to %ld; at least %d are needed: %d for "
                        "files and peers, %d for connections",
-                       all, BASE + files + LEAST, BASE + files, LEAST);
+                       all, BASE + files + each * LEAST, BASE + files, each * LEAST);
     *ret_connections = connections < MOST ? (int)connections : MOST;
     return OK;
 }

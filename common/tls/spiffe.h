@@ -26,8 +26,8 @@ enum identity_role {
 enum {
     IDENTITY_DOMAIN = 64, // longest parts, in bytes
     IDENTITY_RUN = 64,
-    IDENTITY_NAME = 128,
-    IDENTITY_TEXT = 320, // longest text, with its end
+    IDENTITY_NAME = 64,
+    IDENTITY_TEXT = 240, // longest text, with its end
 };
 
 struct identity {

@@ -166,6 +166,7 @@ static err_t hear(struct publisher *publisher, struct peer *peer, const uint8_t 
     TRY(subscription_decode(data, len, &subscription));
     if (!peer->generator) {
         TRY(check_hello(publisher, &subscription));
+        TRY(rpc_call_claims(peer->call, subscription.run, subscription.generator));
         introduce(peer, &subscription);
         replace(publisher, peer);
         if (is_sent_on(publisher, peer, &subscription)) {

@@ -1,6 +1,7 @@
 #include "weights/subscriber.h"
 #include "base/mem.h"
 #include "rpc/stream.h"
+#include "svc/security.h"
 #include "tensor/layout.h"
 #include "weights/carriers.h"
 #include "weights/stream/carrier.h"
@@ -169,7 +170,9 @@ static err_t move(void *arg, const char *target)
         .up = on_up, .message = on_message, .down = on_down};
     struct subscriber *subscriber = arg;
     const struct rpc_stream_options options = {
-        .channel = {.target = target, .security = subscriber->options.security},
+        .channel = {.target = target,
+                    .security = subscriber->options.security,
+                    .servers = CALLER_LEARNER | CALLER_GENERATOR},
         .method = subscriber->options.evaluated ? &subscribe_evaluated : &subscribe,
         .backoff_min_ms = subscriber->options.backoff_min_ms,
         .backoff_max_ms = subscriber->options.backoff_max_ms};

@@ -72,6 +72,9 @@ static void show_status(const struct status *status)
         table_cell(table, "%s", daemon->answers ? daemon->waits_for : "");
     }
     table_print(table, stdout);
+    json_object_foreach (json_object_get(status->all, "daemons"), name, reply)
+        if (strncmp(answer_text(reply, "security"), "insecure", strlen("insecure")) == 0)
+            printf("\n%s is %s\n", name, answer_text(reply, "security"));
     SCOPED_MEM char *held = ring_state_held_line(&status->state);
     if (held)
         printf("\n%s\n", held);

@@ -182,9 +182,11 @@ static struct member *add_member(struct up *up, const char *kind, int64_t number
 static void add_rewarders(struct up *up)
 {
     SCOPED_MEM char *learner = mem_printf("rewarder.learner=%s", listen_of(up->member[0]));
-    const char *words[] = {"--set", learner};
-    for (int64_t i = 0; i < up->recipe->rewarder.count; i++)
-        add_member(up, "rewarder", i, words, 2);
+    for (int64_t i = 0; i < up->recipe->rewarder.count; i++) {
+        SCOPED_MEM char *name = mem_printf("rewarder.name=rewarder-%lld", (long long)i + 1);
+        const char *words[] = {"--set", learner, "--set", name};
+        add_member(up, "rewarder", i, words, i ? 4 : 2);
+    }
     up->rewarders = (size_t)up->recipe->rewarder.count;
 }
 

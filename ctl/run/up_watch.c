@@ -34,6 +34,8 @@ err_t up_watch_new(struct loop *loop, const char *run, struct up_watch **ret)
     watch->admin.timeout_ms = TIMEOUT_MS;
     err_t failed = target_find(&(struct target_flags){.run = run}, &watch->admin.target);
     if (!err_failed(failed))
+        failed = admin_secure(&watch->admin);
+    if (!err_failed(failed))
         failed = rpc_new(loop, &watch->admin.rpc);
     if (err_failed(failed)) {
         up_watch_free(watch);
@@ -63,5 +65,7 @@ void up_watch_free(struct up_watch *watch)
         rpc_channel_free(watch->admin.channel[i]);
     rpc_free(watch->admin.rpc);
     target_free(watch->admin.target);
+    security_done(&watch->admin.security);
+    mem_free(watch->admin.tls_run);
     mem_free(watch);
 }

@@ -2,18 +2,42 @@
 #include "admin/admin_client.h"
 #include "admin/face.h"
 #include "base/env.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "ctl/words/command.h"
 #include "ctl/words/output.h"
-#include "svc/security.h"
 #include <pwd.h>
 #include <string.h>
 
-/* Whoever runs it names the address. */
-static const struct security anywhere = {.insecure = true};
-
 enum { TIMEOUT_S = 10 };
+
+/* DIR itself has the keys, or holds those of an operator. */
+static char *directory_of_keys(const char *directory)
+{
+    static const char *const names[] = {"", "admin", "viewer"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        SCOPED_MEM char *at = *names[i] ? file_join(directory, names[i]) : mem_string(directory);
+        SCOPED_MEM char *certificate = file_join(at, "tls.crt");
+        if (file_exists(certificate))
+            return STEAL(at);
+    }
+    return mem_string(directory); // whose opening says what is missing
+}
+
+err_t admin_secure(struct admin *admin)
+{
+    admin->security.insecure = true; // whoever runs it names the address
+    if (!admin->target->tls)
+        return OK;
+    SCOPED_MEM char *directory = directory_of_keys(admin->target->tls);
+    TRY(err_wrap(tls_keys_open(directory, &admin->security.keys), "--tls"));
+    struct tls_set *set = tls_keys_now(admin->security.keys, NULL);
+    admin->tls_run = mem_string(tls_set_identity(set)->run);
+    admin->security.run = admin->tls_run;
+    tls_set_unref(set);
+    return OK;
+}
 
 err_t admin_open(const struct admin_flags *flags, struct admin **ret)
 {
@@ -24,6 +48,7 @@ err_t admin_open(const struct admin_flags *flags, struct admin **ret)
         TRY(flag_int("--timeout", flags->timeout, 1, 3600, &timeout_s));
     admin->timeout_ms = 1000 * timeout_s;
     TRY(target_find(&flags->target, &admin->target));
+    TRY(admin_secure(admin));
     TRY(loop_new(&admin->loop));
     TRY(rpc_new(admin->loop, &admin->rpc));
     *ret = STEAL(admin);
@@ -41,6 +66,8 @@ void admin_free(struct admin *admin)
     if (admin->loop)
         loop_free(admin->loop);
     target_free(admin->target);
+    security_done(&admin->security);
+    mem_free(admin->tls_run);
     mem_free(admin);
 }
 
@@ -51,7 +78,8 @@ err_t admin_channel(struct admin *admin, size_t daemon, struct rpc_channel **ret
         TRY(rpc_channel_new(
             admin->rpc,
             &(struct rpc_channel_options){.target = admin->target->daemon[daemon].address,
-                                          .security = &anywhere,
+                                          .security = &admin->security,
+                                          .servers = CALLER_DAEMONS,
                                           .max_recv_bytes = ADMIN_REPLY_MAX_BYTES,
                                           .reconnect_max_ms = 1000},
             channel));

@@ -15,17 +15,20 @@
 #include "ctl/words/context.h"
 #include "rpc/client.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 
 struct admin_flags {
     struct target_flags target;
     const char *output, *timeout;
 };
-#define ADMIN_FLAGS_COUNT 5
+#define ADMIN_FLAGS_COUNT 6
 #define ADMIN_FLAGS(flags)                                                                         \
     {"run", "DIR", "directory of the run (its endpoints.json)", .text = &(flags).target.run},      \
         {"address", "HOST:PORT", "the learner's admin address", .text = &(flags).target.address},  \
         {"context", "NAME", "a run that `rlhfctl context add` named",                              \
          .text = &(flags).target.context},                                                         \
+        {"tls", "DIR", "keys: DIR, DIR/admin or DIR/viewer (net.tls of the run's recipe)",         \
+         .text = &(flags).target.tls},                                                             \
         {"o", "FORMAT", "table, wide or json", .text = &(flags).output},                           \
     {                                                                                              \
         "timeout", "SECONDS", "time limit for each answer of a daemon (10)",                       \
@@ -36,11 +39,15 @@ struct admin {
     struct target *target;
     struct loop *loop;
     struct rpc *rpc;
+    struct security security;                        // admin_secure
+    char *tls_run;                                   // of one's own certificate
     struct rpc_channel *channel[TARGET_DAEMONS_MAX]; // of target->daemon; opened when asked first
     int64_t timeout_ms;
     bool json; // how to print
 };
 
+/* The keys by which target is asked. INVALID, NOT_FOUND: there are none, or they are faulty. */
+err_t admin_secure(struct admin *admin);
 err_t admin_open(const struct admin_flags *flags, struct admin **ret);
 void admin_free(struct admin *admin);
 DEFINE_SCOPED(admin)

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/printable.h"
 #include "svc/address.h"
+#include "svc/recipe/recipe.h"
 #include "svc/recipe/suggest.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -125,6 +126,16 @@ static void add_daemon(struct target *target, const char *name, const char *addr
     daemon->address = mem_string(address);
 }
 
+/* `up` writes the recipe there, with whole paths. A recipe of another build may have keys that are
+ * not known here: then --tls has to say it. */
+static char *tls_of_run(const char *run)
+{
+    SCOPED_MEM char *path = file_join(run, "recipe.yaml");
+    SCOPED(recipe) recipe = NULL;
+    err_free(recipe_read(&(struct recipe_source){.file = path}, &recipe));
+    return recipe && *recipe->net.tls ? mem_string(recipe->net.tls) : NULL;
+}
+
 static err_t of_run(const char *run, struct target *target)
 {
     SCOPED_MEM char *path = file_join(run, "endpoints.json");
@@ -141,6 +152,8 @@ static err_t of_run(const char *run, struct target *target)
         SCOPED_MEM char *shown = printable_text(name, "");
         add_daemon(target, shown, address);
     }
+    if (!target->tls)
+        target->tls = tls_of_run(run);
     const struct target_daemon *learner = daemon_named(target, "learner");
     target->learner = learner ? (size_t)(learner - target->daemon) : target->count;
     return OK;
@@ -188,6 +201,7 @@ err_t target_find(const struct target_flags *flags, struct target **ret)
     SCOPED(target) target = mem_new(sizeof *target);
     if (!!flags->run + !!flags->address + !!flags->context > 1)
         return err_new(ERR_INVALID, "--run, --address, --context: one of them");
+    target->tls = mem_string(flags->tls);
     if (flags->run)
         TRY(of_run(flags->run, target));
     else if (flags->address)
@@ -207,5 +221,6 @@ void target_free(struct target *target)
         mem_free(target->daemon[i].address);
     }
     mem_free(target->run);
+    mem_free(target->tls);
     mem_free(target);
 }

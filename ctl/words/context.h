@@ -15,11 +15,13 @@
 
 struct target_flags {
     const char *run, *address, *context; // NULL: not given
+    const char *tls;                     // directory of keys; NULL: not given
 };
 
 enum { TARGET_DAEMONS_MAX = 256 };
 struct target {
     char *run; // its directory; NULL: known by an address alone
+    char *tls; // directory of keys: given, or net.tls of the run's recipe; NULL: plaintext
     size_t count;
     struct target_daemon {
         char *name, *address; // "generator-2", "127.0.0.1:7013"

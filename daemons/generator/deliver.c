@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "hop/courier.h"
 #include "svc/metrics.h"
+#include "svc/security.h"
 #include "wire/failed_group.h"
 
 struct deliver {
@@ -54,6 +55,7 @@ err_t deliver_open(const struct deliver_options *options, struct deliver **ret)
     struct courier_options courier = {.rpc = options->rpc,
                                       .peer = options->rewarder,
                                       .security = options->security,
+                                      .servers = CALLER_REWARDER,
                                       .method = &score,
                                       .settled = on_settled,
                                       .up = on_up,

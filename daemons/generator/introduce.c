@@ -5,9 +5,12 @@
 #include "svc/recipe/recipe_shared.h"
 #include <unistd.h>
 
-char *introduce_name(const struct recipe *recipe)
+char *introduce_name(const struct recipe *recipe, const struct security *security)
 {
     char host[65] = "host";
+    char *certified = security_name(security);
+    if (certified)
+        return certified;
     gethostname(host, sizeof host - 1);
     return *recipe->generator.name ? mem_string(recipe->generator.name)
                                    : mem_printf("%s-%d", host, getpid());

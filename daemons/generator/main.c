@@ -215,8 +215,10 @@ static err_t serve(struct daemon *d, const char *announce)
 {
     const struct recipe *recipe = d->recipe;
     int connections;
+    TRY(security_open(recipe, CALLER_GENERATOR, recipe->generator.name, &d->security));
+    d->name = introduce_name(recipe, &d->security);
     TRY(recipe_require(recipe, "model.path"));
-    TRY(descriptors_plan(OWN_FILES, &connections));
+    TRY(descriptors_plan(OWN_FILES, d->security.keys, &connections));
     TRY(loop_new(&d->loop));
     TRY(rpc_new(d->loop, &d->rpc));
     d->tick = loop_timer_new(d->loop, daemon_tick, d);
@@ -279,6 +281,7 @@ static void daemon_done(struct daemon *d)
     loop_timer_free(d->join);
     loop_timer_free(d->look);
     loop_free(d->loop);
+    security_done(&d->security);
     mem_free(d->name);
 }
 
@@ -299,10 +302,7 @@ static err_t run(int argc, char **argv)
         return OK;
     uint64_t process;
     TRY(rng_nonce(&process));
-    struct daemon daemon = {.recipe = recipe,
-                            .security = security_of(recipe),
-                            .name = introduce_name(recipe),
-                            .process = process};
+    struct daemon daemon = {.recipe = recipe, .process = process};
     err_t failed = serve(&daemon, announce);
     svc_end_within(failed, LEAVE_MS); // a step may take long: its leases have been given back
     daemon_done(&daemon);

@@ -6,6 +6,7 @@
 #include "generator/decode.h"
 #include "svc/held.h"
 #include "svc/loop.h"
+#include "svc/security.h"
 #include "wire/rollout.h"
 #include <stdio.h>
 #include <string.h>
@@ -346,6 +347,7 @@ err_t prompts_open(const struct prompts_options *options, struct prompts **ret)
     prompts->hello = loop_timer_new(options->loop, on_hello, prompts);
     struct rpc_stream_options stream = {.channel = {.target = options->learner,
                                                     .security = options->security,
+                                                    .servers = CALLER_LEARNER,
                                                     .max_recv_bytes = LEASE_REPLY_MAX_BYTES},
                                         .method = &lease};
     struct rpc_stream_handlers handlers = {.up = on_up, .message = on_message, .down = on_down};

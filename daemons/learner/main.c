@@ -42,7 +42,8 @@ enum { OWN_FILES = 64 }; // the store's logs, checkpoints, backups, metrics
 /* In order of dependence: freed from the end. */
 struct daemon {
     const struct recipe *recipe; // as given: what is fixed. Else live_recipe
-    struct run_lock *lock;       // before anything in the run's directory is written
+    struct security security;
+    struct run_lock *lock; // before anything in the run's directory is written
     struct live *live;
     struct loop *loop;
     struct rpc *rpc;
@@ -336,10 +337,9 @@ static err_t open_stages(struct daemon *d)
 
 static err_t open_face(struct daemon *d, const char *announce)
 {
-    const struct security security = security_of(d->recipe);
     struct face_options face = {.rpc = d->rpc,
                                 .listen = d->recipe->learner.listen,
-                                .security = &security,
+                                .security = &d->security,
                                 .connections = d->connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,
@@ -373,8 +373,7 @@ static err_t open_face(struct daemon *d, const char *announce)
 static err_t require(const struct recipe *recipe, struct run_lock **ret_lock)
 {
     if (!*recipe->directory)
-        return err_new(ERR_INVALID,
-                       "--run DIR is missing: where store, checkpoints and metrics go");
+        return err_new(ERR_INVALID, "--run DIR is missing: for store, checkpoints and metrics");
     TRY(recipe_require(recipe, "model.path"));
     TRY(recipe_require(recipe, "data.train"));
     if (!recipe->rewarder.scorers.count)
@@ -387,7 +386,8 @@ static err_t require(const struct recipe *recipe, struct run_lock **ret_lock)
 
 static err_t serve(struct daemon *d, const char *announce)
 {
-    TRY(descriptors_plan(DB_OPEN_FILES + OWN_FILES, &d->connections));
+    TRY(security_open(d->recipe, CALLER_LEARNER, "", &d->security));
+    TRY(descriptors_plan(DB_OPEN_FILES + OWN_FILES, d->security.keys, &d->connections));
     TRY(require(d->recipe, &d->lock));
     TRY(loop_new(&d->loop));
     d->grace = loop_timer_new(d->loop, close_face, d);
@@ -459,6 +459,7 @@ static void daemon_done(struct daemon *d)
     loop_timer_free(d->grace);
     loop_free(d->loop);
     run_lock_free(d->lock);
+    security_done(&d->security);
 }
 
 static err_t run(int argc, char **argv)

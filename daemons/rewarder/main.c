@@ -29,6 +29,7 @@ enum { OWN_FILES = 32 }; // beside what every daemon has: scorers, the reference
 /* In order of dependence: freed from the end. */
 struct daemon {
     const struct recipe *recipe;
+    struct security security;
     struct loop *loop;
     struct rpc *rpc;
     struct relay *relay;
@@ -132,16 +133,16 @@ static void relay_has_room(void *arg)
 
 static err_t serve(struct daemon *d, const struct recipe *recipe, const char *announce)
 {
-    const struct security security = security_of(recipe);
     int connections;
-    TRY(descriptors_plan(OWN_FILES, &connections));
+    TRY(security_open(recipe, CALLER_REWARDER, recipe->rewarder.name, &d->security));
+    TRY(descriptors_plan(OWN_FILES, d->security.keys, &connections));
     TRY(loop_new(&d->loop));
     loop_on_signal(d->loop, on_signal, d);
     TRY(rpc_new(d->loop, &d->rpc));
     d->learner = peer_of("learner", recipe->rewarder.learner, HOLD_NO_LEARNER, clock_s());
     struct relay_options relay = {.rpc = d->rpc,
                                   .learner = recipe->rewarder.learner,
-                                  .security = &security,
+                                  .security = &d->security,
                                   .hello = &d->hello,
                                   .room = relay_has_room,
                                   .answered = answered,
@@ -155,7 +156,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     d->hello.forward = score_forward_id(d->score);
     struct face_options face = {.rpc = d->rpc,
                                 .listen = recipe->rewarder.listen,
-                                .security = &security,
+                                .security = &d->security,
                                 .connections = connections,
                                 .announce = announce,
                                 .admin = {.loop = d->loop,
@@ -186,6 +187,7 @@ static void daemon_done(struct daemon *d)
     loop_timer_free(d->join);
     loop_timer_free(d->look);
     loop_free(d->loop);
+    security_done(&d->security);
 }
 
 static err_t document(void)

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "hop/courier.h"
 #include "svc/metrics.h"
+#include "svc/security.h"
 #include "wire/failed_group.h"
 
 enum { WAITING_MAX = 1024 };
@@ -63,6 +64,7 @@ err_t relay_open(const struct relay_options *options, struct relay **ret)
     struct courier_options courier = {.rpc = options->rpc,
                                       .peer = options->learner,
                                       .security = options->security,
+                                      .servers = CALLER_LEARNER,
                                       .method = &append,
                                       .hello = options->hello,
                                       .settled = on_settled,

@@ -107,8 +107,8 @@ static err_t take_group(struct rpc_message *message, struct group **ret)
 
 /* What is no group goes on as a failed one, for the learner to answer. Without an id there is
  * nothing to answer: the stream ends with the reason. */
-static err_t take_message(const struct score *score, struct rpc_message *message,
-                          struct group **ret)
+static err_t take_message(const struct score *score, const struct rpc_call *call,
+                          struct rpc_message *message, struct group **ret)
 {
     const char *run = score->options.recipe->run.name;
     SCOPED(group) group = NULL;
@@ -121,6 +121,7 @@ static err_t take_message(const struct score *score, struct rpc_message *message
     if (strcmp(group->run, run) != 0) // its generator is connected to the wrong rewarder
         return err_new(ERR_PRECONDITION, "this rewarder scores run '%s', not '%s'", run,
                        group->run);
+    TRY(rpc_call_claims(call, group->run, group->generator));
     const size_t queued = pipeline_count(score->pipeline);
     if (queued >= 2 * QUEUED_MAX) // more streams than that: the generator sends again
         return err_new(ERR_EXHAUSTED, "%zu groups wait to be scored", queued);
@@ -134,7 +135,7 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
     (void)pb;
     struct score *score = user;
     struct group *group = NULL;
-    err_t failed = take_message(score, message, &group);
+    err_t failed = take_message(score, call, message, &group);
     if (err_failed(failed)) {
         rpc_call_finish(call, failed);
         return;

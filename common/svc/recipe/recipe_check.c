@@ -168,11 +168,11 @@ static err_t check_listen(const struct recipe *r)
                 r, key, "'%s' leaves no room for HTTP at port + %d; allowed: ports up to %d",
                 listen, ADDRESS_HTTP, UINT16_MAX - ADDRESS_HTTP);
         }
-        if (!address_is_loopback(listen) && !r->net.insecure)
+        if (!address_is_loopback(listen) && !r->net.insecure && !*r->net.tls)
             return recipe_wrong(
                 r, key,
-                "'%s' is open beyond this machine without TLS; use 127.0.0.1, or net.insecure: true in a "
-                "network you trust",
+                "'%s' is open beyond this machine without TLS; use 127.0.0.1, or net.tls, or net.insecure: "
+                "true in a network you trust",
                 listen);
     }
     return OK;

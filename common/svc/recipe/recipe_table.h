@@ -69,7 +69,7 @@
     X(address, rewarder, "127.0.0.1:7002", FIXED, ANY,           "address of the rewarder, which gets finished groups") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "address of the learner, which gives prompts and weights") \
     X(text,   address,  "",               FIXED, TEXT(0, 200),  "address for other generators (publish.fanout); empty: listen, unless listen is a wildcard") \
-    X(name,   name,     "",               FIXED, TEXT(0, 64),   "name of this generator in status and groups; empty: host and process") \
+    X(name,   name,     "",               FIXED, TEXT(0, 64),   "name of this generator in status and groups; empty: that of its certificate (net.tls), or host and process") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "compute threads") \
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
@@ -91,6 +91,7 @@
 #define RECIPE_REWARDER(X, C, G) \
     X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "address of the learner, which gets scored groups") \
+    X(name,   name,     "",               FIXED, TEXT(0, 64),   "name of this rewarder, whose keys are below net.tls; empty: rewarder") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
     X(count,  threads,  "1",              FIXED, FROM(1, 1024), "scoring threads; the reference has as many of its own") \
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
@@ -235,6 +236,7 @@
     X(count, fanout, "0", FIXED, FROM(0, 4096), "generators to which the learner, and each generator in turn, sends weights; 0: the learner sends to all") \
     X(count, relay_ms, "10000", FIXED, FROM(100, 3600000), "milliseconds without a sign of life from a relaying generator, after which weights come from the learner again") \
     C(transport, recipe_transport, "grpc", FIXED, "grpc|nccl|auto", "transport of versions; nccl: broadcast between GPUs, gRPC beside it; auto: nccl where its library and a GPU are there") \
+    X(flag,  nccl_plaintext, "false",        FIXED, ANY, "with net.tls: broadcast by NCCL all the same, though its connections are neither encrypted nor authenticated") \
     X(text,  nccl_library,   "libnccl.so.2", FIXED, TEXT(1, 4096), "NCCL's library, opened at run time: a name that the system finds, or a path") \
     X(text,  cudart_library, "",             FIXED, TEXT(0, 4096), "library of CUDA's runtime, likewise; empty: libcudart.so of a known version") \
     X(count, bucket_bytes, "33554432", FIXED, FROM(1, 0x1p30), "bytes of one NCCL broadcast; twice as many of the GPU's memory are kept for it") \
@@ -277,4 +279,5 @@
 
 #define RECIPE_NET(X, C, G) \
     X(count, join_timeout_s, "60", FIXED, FROM(1, 86400), "a daemon that its peer has not accepted by then ends with an error") \
-    X(flag, insecure, "false", FIXED, ANY, "allow addresses beyond this machine without TLS: only in a network you trust")
+    X(path, tls, "", FIXED, ANY, "directory of keys, with which all gRPC speaks TLS: NAME/tls.crt, NAME/tls.key and NAME/ca.crt for the daemon NAME, else these files without NAME/; empty: plaintext") \
+    X(flag, insecure, "false", FIXED, ANY, "allow addresses beyond this machine without TLS: only in a network you trust; no effect with net.tls")

@@ -34,6 +34,10 @@ static err_t can(const struct recipe *recipe, struct loop *loop, void **ret)
     struct nccl *nccl = NULL;
     if (publish->transport == RECIPE_GRPC)
         return OK;
+    if (*recipe->net.tls && !publish->nccl_plaintext)
+        return err_new(ERR_PRECONDITION,
+                       "NCCL neither encrypts nor authenticates: with net.tls it needs "
+                       "publish.nccl_plaintext: true");
     TRY(open_nccl(recipe, &nccl));
     struct nccl_means *means = mem_new(sizeof *means);
     means->loop = loop;

@@ -193,7 +193,7 @@ static err_t answer_evict(struct desk_visit *visit, struct store *store)
     struct live_request asked = {.at = &what,
                                  .count = 1,
                                  .kind = "evict",
-                                 .author = request->author,
+                                 .author = desk_author(visit, request->author),
                                  .reason = request->reason,
                                  .request_id = request->request_id,
                                  .validate_only = request->validate_only};

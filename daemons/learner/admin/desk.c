@@ -115,6 +115,17 @@ char *desk_text(struct desk_visit *visit, const char *text)
     return desk_keep(visit, mem_string(text ? text : ""));
 }
 
+char *desk_author(struct desk_visit *visit, const char *given)
+{
+    enum { GIVEN_MAX = 40 };
+    const struct identity *who = rpc_call_identity(visit->call);
+    if (!who)
+        return desk_text(visit, given);
+    const char *role = identity_role_name(who->role);
+    return desk_keep(visit, *given ? mem_printf("%s/%s (%.*s)", role, who->name, GIVEN_MAX, given)
+                                   : mem_printf("%s/%s", role, who->name));
+}
+
 void desk_push(struct desk_visit *visit, void ***at, size_t *count, void *element)
 {
     bool is_full = (*count & (*count - 1)) == 0; // 0 and powers of two

@@ -70,6 +70,10 @@ void *desk_keep(struct desk_visit *visit, void *memory); // takes it; returns it
 void *desk_new(struct desk_visit *visit, size_t size);   // zeroed
 char *desk_text(struct desk_visit *visit, const char *text);
 
+/* The author of a change as changes keep it: by its certificate, then the name that the request
+ * gives: "admin/anna (root)". In plaintext the given name alone. */
+char *desk_author(struct desk_visit *visit, const char *given);
+
 /* A repeated field being built: grows *at, an array of pointers owned by the visit, by one
  * element. */
 void desk_push(struct desk_visit *visit, void ***at, size_t *count, void *element);

@@ -23,7 +23,7 @@ static err_t answer(struct desk_visit *visit, struct store *store, bool paused)
     struct live_request live = {.at = at,
                                 .count = 2,
                                 .kind = paused ? "pause" : "resume",
-                                .author = request->author,
+                                .author = desk_author(visit, request->author),
                                 .reason = request->reason,
                                 .request_id = request->request_id};
     struct live_result result;

@@ -185,8 +185,9 @@ static err_t answer(struct desk_visit *visit, struct store *store)
     struct live_result result;
     bool repeated;
     char text[24];
-    struct rolling given = {
-        .author = request->author, .reason = request->reason, .request_id = request->request_id};
+    struct rolling given = {.author = desk_author(visit, request->author),
+                            .reason = request->reason,
+                            .request_id = request->request_id};
     struct live_assignment to = {"version", write_number(request->version, text)};
     struct live_request live = asked(&given, &to);
     TRY(live_repeated(visit->desk->live, &live, &repeated, &result));
@@ -199,7 +200,7 @@ static err_t answer(struct desk_visit *visit, struct store *store)
     *rolling = (struct rolling){.desk = visit->desk,
                                 .call = rpc_call_ref(visit->call),
                                 .version = request->version,
-                                .author = mem_string(request->author),
+                                .author = mem_string(given.author),
                                 .reason = mem_string(request->reason),
                                 .request_id = mem_string(request->request_id)};
     loop_post(visit->desk->loop, begin, rolling);

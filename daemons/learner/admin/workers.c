@@ -90,7 +90,7 @@ static err_t answer_drain(struct desk_visit *visit, struct store *store)
     struct live_request live = {.at = &at,
                                 .count = 1,
                                 .kind = "drain_worker",
-                                .author = request->author,
+                                .author = desk_author(visit, request->author),
                                 .reason = request->reason};
     struct live_result result = {0};
     bool repeated;

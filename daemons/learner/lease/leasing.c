@@ -312,6 +312,8 @@ static err_t begin(struct leasing *leasing, struct arrival *arrival, struct stor
     if (rpc_call_is_over(arrival->call)) // what was on its way when the stream was ended
         return OK;
     err_t refused = check_hello(leasing, request);
+    if (!err_failed(refused))
+        refused = rpc_call_claims(arrival->call, request->run, request->generator);
     if (!err_failed(refused)) {
         TRY(store_join(store, request->generator, request->incarnation, clock_ms(), &join));
         refused = check_join(request, &join);

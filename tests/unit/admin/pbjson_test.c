@@ -29,7 +29,7 @@ static void a_message_shows_every_field(void **state)
         text,
         "{\"daemon\":\"learner\",\"run\":\"\",\"state\":\"\",\"numbers\":[{\"name\":\"half\",\"value\":0.5},"
         "{\"name\":\"bad ? name\",\"value\":null}],\"texts\":[],"
-        "\"lags\":[{\"lag\":0,\"trained\":\"18446744073709551615\",\"stored\":9223372036854775807,\"leased\":0}],\"held_up\":null,\"build\":\"\"}");
+        "\"lags\":[{\"lag\":0,\"trained\":\"18446744073709551615\",\"stored\":9223372036854775807,\"leased\":0}],\"held_up\":null,\"build\":\"\",\"security\":\"\"}");
 }
 
 /* JSON -> message -> JSON is the same. */
