@@ -112,11 +112,16 @@ void table_sweep(struct door *door)
     }
 }
 
+static bool is_older(const struct connection *x, const struct connection *y)
+{
+    return x->serial - y->serial > UINT32_MAX / 2;
+}
+
 static int by_age(const void *a, const void *b)
 {
     const struct connection *x = *(struct connection *const *)a,
                             *y = *(struct connection *const *)b;
-    return x->serial - y->serial < UINT32_MAX / 2 ? x->serial != y->serial : -1;
+    return is_older(x, y) ? -1 : x->serial != y->serial;
 }
 
 void table_sort(struct door *door)
@@ -303,12 +308,12 @@ static void limit_shaking(struct door *door, unsigned peer, int64_t now)
         if (c->state != WAITING)
             continue;
         all++;
-        if (!oldest || c->accepted_ms < oldest->accepted_ms)
+        if (!oldest || is_older(c, oldest))
             oldest = c;
         if (c->peer != peer)
             continue;
         peers++;
-        if (!peers_oldest || c->accepted_ms < peers_oldest->accepted_ms)
+        if (!peers_oldest || is_older(c, peers_oldest))
             peers_oldest = c;
     }
     if (peers >= SHAKING_PEER)

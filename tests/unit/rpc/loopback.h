@@ -30,9 +30,11 @@ struct loopback {
     /* NULL: plaintext; the roles that the channel takes for its server */
     const struct security *security, *client_security;
     unsigned servers;
-    char caller[512]; // GetStatus: the identity of who asked last; "": none
+    const struct rpc_method *methods; // NULL: loopback_methods
+    char caller[512];                 // GetStatus: the identity of who asked last; "": none
     /* Orders to the server's handlers, and their findings. */
     enum err_code fail;    // GetStatus: answers with this error
+    const char *claims;    // GetStatus: answers by what rpc_call_claims says of this name
     bool silent;           // GetStatus: never answers; Append: takes without a disposition
     bool hold;             // Append: pauses each call as it opens
     bool half_close_ok;    // Append: ends with OK when the client has sent its last
@@ -94,6 +96,11 @@ static inline void get_status(struct rpc_call *call, struct rpc_message *,
         identity_print(rpc_call_identity(call), lo->caller);
     if (lo->silent)
         return;
+    const err_t claimed = lo->claims ? rpc_call_claims(call, "sort", lo->claims) : OK;
+    if (err_failed(claimed)) {
+        rpc_call_finish(call, claimed);
+        return;
+    }
     if (lo->fail) {
         rpc_call_finish(call, err_new(lo->fail, "asked to fail: \"ünïcode\" 100 %%"));
         return;
@@ -172,7 +179,7 @@ static inline void serve(struct loopback *lo, int port, size_t max_recv_bytes)
 {
     char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    struct rpc_service services[] = {{loopback_methods, lo}};
+    struct rpc_service services[] = {{lo->methods ? lo->methods : loopback_methods, lo}};
     assert_ok(rpc_server_start(lo->rpc,
                                &(struct rpc_server_options){.address = address,
                                                             .security = lo->security,

@@ -1,65 +1,5 @@
 /* Mutual TLS: who calls is known, who has no good certificate is told why, on both sides. */
-#include "loopback.h"
-#include "testing/certificates.h"
-
-struct rig {
-    struct loopback lo;
-    struct authority *ca, *other;
-    char *server, *client; // directories of keys
-    struct security at_server, at_client;
-};
-
-static void issue(const struct authority *ca, const char *role, const char *directory)
-{
-    authority_issue_to(ca, "sort", role, "one", directory);
-}
-
-static void rig_init(struct rig *rig)
-{
-    *rig = (struct rig){.ca = authority_new("first"), .other = authority_new("second")};
-    rig->server = testing_path(testing_directory(), "server");
-    rig->client = testing_path(testing_directory(), "client");
-    issue(rig->ca, "learner", rig->server);
-    issue(rig->ca, "generator", rig->client);
-}
-
-/* Reads the keys of both, and starts. */
-static void rig_start(struct rig *rig)
-{
-    rig->at_server.run = rig->at_client.run = "sort";
-    assert_ok(tls_keys_open(rig->server, &rig->at_server.keys));
-    if (rig->client)
-        assert_ok(tls_keys_open(rig->client, &rig->at_client.keys));
-    struct loopback *lo = &rig->lo;
-    *lo = (struct loopback){.half_close_ok = true,
-                            .security = &rig->at_server,
-                            .client_security = &rig->at_client,
-                            .servers = CALLER_LEARNER};
-    assert_ok(loop_new(&lo->loop));
-    assert_ok(rpc_new(lo->loop, &lo->rpc));
-    serve(lo, 0, 0);
-    connect_to(lo, 0);
-}
-
-static void rig_done(struct rig *rig)
-{
-    loopback_done(&rig->lo);
-    tls_keys_free(rig->at_server.keys);
-    tls_keys_free(rig->at_client.keys);
-    authority_free(rig->ca);
-    authority_free(rig->other);
-}
-
-/* Asks once; the code, and a part of the text. */
-static void asks(struct rig *rig, enum err_code code, const char *part)
-{
-    struct call_outcome out = {0};
-    ask_status(&rig->lo, 20000, &out);
-    until(&rig->lo, is_set, &out.closed);
-    if (out.code != code || !strstr(out.text, part))
-        fail_msg("code %d, text '%s'", out.code, out.text);
-    outcome_done(&out);
-}
+#include "tls_rig.h"
 
 static void caller_is_known(void **)
 {
@@ -80,6 +20,128 @@ static void caller_is_known(void **)
     assert_int_equal(out.code, ERR_NONE);
     assert_int_equal(out.messages, 20);
     outcome_done(&out);
+    rig_done(&rig);
+}
+
+/* A method's row decides before anything of the request is read. */
+static void callers_are_held_to_rows(void **)
+{
+    static const struct rpc_method guarded[] = {{GET_STATUS,
+                                                 loopback_methods[0].request,
+                                                 loopback_methods[0].reply,
+                                                 RPC_UNARY,
+                                                 CALLER_READS,
+                                                 {.message = get_status},
+                                                 0},
+                                                {APPEND,
+                                                 loopback_methods[1].request,
+                                                 loopback_methods[1].reply,
+                                                 RPC_BIDI,
+                                                 CALLER_ADMIN,
+                                                 {.open = append_open, .message = append_message},
+                                                 RPC_INLINE},
+                                                {0}};
+    struct rig rig;
+    struct call_outcome out = {0};
+    rig_init(&rig);
+    rig.methods = guarded;
+    rig_start(&rig);
+    asks(&rig, ERR_DENIED,
+         "spiffe://testing/run/sort/generator/one may not call this; allowed are: "
+         "viewer, admin");
+    struct rpc_call *call = open_append(&rig.lo, NULL, &out);
+    SCOPED(rpc_message) group = group_message(0, 100);
+    rpc_call_send_message(call, group);
+    until(&rig.lo, is_set, &out.closed);
+    assert_int_equal(out.code, ERR_DENIED);
+    assert_false(out.opened);
+    assert_int_equal(rig.lo.received, 0);
+    assert_int_equal(rig.lo.opened, 0);
+    /* With another certificate, and no new connection by hand, it may. */
+    issue(rig.ca, "viewer", rig.client);
+    run_for(&rig.lo, 1100); // keys are looked at once a second
+    asks(&rig, ERR_NONE, "");
+    outcome_done(&out);
+    rig_done(&rig);
+}
+
+static void claims_are_compared(void **)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    rig.lo.claims = "one";
+    asks(&rig, ERR_NONE, "");
+    rig.lo.claims = "two";
+    asks(&rig, ERR_DENIED,
+         "a caller that is spiffe://testing/run/sort/generator/one may not speak "
+         "for 'two' of run 'sort'");
+    rig_done(&rig);
+}
+
+/* ---- keys that change */
+
+static void certificates_end(void **)
+{
+    struct rig rig;
+    struct call_outcome out = {0};
+    rig_init(&rig);
+    authority_issue(rig.ca,
+                    &(struct certificate){.uri = "spiffe://testing/run/sort/generator/one",
+                                          .from_s = -10,
+                                          .until_s = 3},
+                    rig.client);
+    rig_start(&rig);
+    struct rpc_call *call = open_append(&rig.lo, NULL, &out);
+    until(&rig.lo, is_set, &out.opened);
+    until(&rig.lo, is_set, &out.closed); // by its end, though it is in use
+    assert_int_equal(out.code, ERR_UNAVAILABLE);
+    asks(&rig, ERR_DENIED, "the certificate expired on ");
+    issue(rig.ca, "generator", rig.client);
+    run_for(&rig.lo, 1100);
+    asks(&rig, ERR_NONE, "");
+    (void)call;
+    outcome_done(&out);
+    rig_done(&rig);
+}
+
+/* From one root to two, then to the other: who has the old one goes, who has the new one stays. */
+static void roots_roll_over(void **)
+{
+    struct rig rig;
+    struct call_outcome old = {0}, new = {0};
+    const char *learner = "spiffe://testing/run/sort/learner/one";
+    const char *generator = "spiffe://testing/run/sort/generator/one";
+    rig_init(&rig);
+    authority_issue(rig.ca, &(struct certificate){.uri = learner, .roots = {rig.ca, rig.other}},
+                    rig.server);
+    authority_issue(rig.ca, &(struct certificate){.uri = generator, .roots = {rig.ca, rig.other}},
+                    rig.client);
+    rig_start(&rig);
+    open_append(&rig.lo, NULL, &old);
+    until(&rig.lo, is_set, &old.opened);
+    authority_issue(rig.other,
+                    &(struct certificate){.uri = generator, .roots = {rig.ca, rig.other}},
+                    rig.client);
+    run_for(&rig.lo, 1100);
+    struct rpc_call *call = open_append(&rig.lo, NULL, &new);
+    until(&rig.lo, is_set, &new.opened);
+    assert_false(old.closed); // new keys end no call
+    authority_issue(rig.other, &(struct certificate){.uri = learner, .roots = {rig.other}},
+                    rig.server);
+    until(&rig.lo, is_set, &old.closed);
+    assert_int_equal(old.code, ERR_UNAVAILABLE);
+    assert_false(new.closed);
+    asks(&rig, ERR_NONE, ""); // the server shows its new certificate
+    authority_issue(rig.ca, &(struct certificate){.uri = generator, .roots = {rig.other}},
+                    rig.client);
+    run_for(&rig.lo, 1100);
+    asks(&rig, ERR_DENIED, "of a CA that is not in ca.crt");
+    assert_false(new.closed);
+    rpc_call_cancel(call);
+    until(&rig.lo, is_set, &new.closed);
+    outcome_done(&old);
+    outcome_done(&new);
     rig_done(&rig);
 }
 
@@ -156,7 +218,9 @@ static void server_of_another_run(void **)
     rig_done(&rig);
 }
 
-TESTS(cmocka_unit_test(caller_is_known), cmocka_unit_test(client_of_another_ca),
+TESTS(cmocka_unit_test(caller_is_known), cmocka_unit_test(callers_are_held_to_rows),
+      cmocka_unit_test(claims_are_compared), cmocka_unit_test(certificates_end),
+      cmocka_unit_test(roots_roll_over), cmocka_unit_test(client_of_another_ca),
       cmocka_unit_test(client_of_another_run), cmocka_unit_test(client_in_plaintext),
       cmocka_unit_test(server_of_another_ca), cmocka_unit_test(server_of_another_role),
       cmocka_unit_test(server_of_another_run))
