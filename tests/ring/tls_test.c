@@ -22,10 +22,10 @@ static char *keys_of(const struct authority *ca, const char *name)
 {
     static const struct {
         const char *role, *name;
-    } holders[] = {{"learner", "learner"},     {"rewarder", "rewarder"},
-                   {"generator", "generator"}, {"generator", "generator-1"},
-                   {"generator", "other"},     {"admin", "admin"},
-                   {"viewer", "viewer"}};
+    } holders[] = {
+        {"learner", "learner"},       {"rewarder", "rewarder"}, {"generator", "generator"},
+        {"generator", "generator-1"}, {"generator", "other"},   {"admin", "admin"},
+        {"viewer", "viewer"},         {"generator", "g0"},      {"generator", "g1"}};
     char *directory = testing_path(testing_directory(), name);
     for (size_t i = 0; i < sizeof holders / sizeof *holders; i++) {
         SCOPED_MEM char *at = file_join(directory, holders[i].name);
@@ -159,6 +159,82 @@ static void viewers_look_and_admins_change(void **)
     guarded_close(&g);
 }
 
+/* The second generator gets its weights from the first or the third: peers of one role. */
+static void generators_pass_weights_on(void **)
+{
+    struct guarded g = {.ca = authority_new("chain")};
+    struct extra more[2];
+    g.keys = keys_of(g.ca, "chain");
+    g.ring = ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 2});
+    snprintf(g.settings, sizeof g.settings, "net.tls=%s publish.fanout=1", g.keys);
+    g.daemons = daemons_start(&g.ring, g.settings);
+    for (int i = 0; i < 2; i++)
+        more[i] = daemons_extra(&g.daemons, i ? "g1" : "g0", "");
+    const int64_t until = clock_ms() + WAIT_MS;
+    for (bool all = false; !all; clock_sleep_ms(50)) {
+        all = daemons_metric(&g.daemons, LEARNER, "rlhfd_weights_direct") == 1;
+        for (int i = 0; i < 2; i++)
+            all &= daemons_metric_at(more[i].http, "rlhfd_weights_version") >= 2;
+        if (clock_ms() > until)
+            fail_msg("the weights are not passed on");
+    }
+    for (int i = 0; i < 2; i++) {
+        process_kill(&more[i].process, SIGKILL);
+        process_wait(&more[i].process, WAIT_MS);
+    }
+    guarded_close(&g);
+}
+
+/* ---- starts that are refused, and one that is told */
+
+/* A learner of this ring with two settings; what it says. It has to end. */
+static char *learner_says(const struct ring *ring, const char *one, const char *other)
+{
+    char *said = NULL;
+    assert_true(process_run(&said, WAIT_MS, "rlhfd-learner", ring->recipe, "--run", ring->run,
+                            "--set", "learner.listen=127.0.0.1:0", "--set", one, "--set", other,
+                            NULL) != 0);
+    return said;
+}
+
+static void starts_that_cannot_be_secure_are_refused(void **)
+{
+    struct authority *ca = authority_new("starts");
+    char *keys = keys_of(ca, "starts");
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 8});
+    SCOPED_MEM char *tls = mem_printf("net.tls=%s", keys);
+    SCOPED_MEM char *wrong = mem_printf("net.tls=%s/rewarder", keys);
+    SCOPED_MEM char *none = mem_printf("net.tls=%s/nobody", keys);
+    SCOPED_MEM char *role = learner_says(&ring, wrong, "lag.max=0");
+    assert_non_null(strstr(role, "is of spiffe://testing/run/test/rewarder/rewarder; this is a "
+                                 "learner"));
+    SCOPED_MEM char *run = learner_says(&ring, tls, "run.name=other");
+    assert_non_null(strstr(run, "this is run 'other' (run.name)"));
+    SCOPED_MEM char *missing = learner_says(&ring, none, "lag.max=0");
+    assert_non_null(strstr(missing, "net.tls: "));
+    assert_non_null(strstr(missing, "nobody/tls.crt"));
+    SCOPED_MEM char *nccl = learner_says(&ring, tls, "publish.transport=nccl");
+    assert_non_null(strstr(nccl, "with net.tls it needs publish.nccl_plaintext: true"));
+    authority_free(ca);
+}
+
+static void plaintext_beyond_loopback_is_told(void **)
+{
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 8, .lag = 2});
+    struct daemons daemons = daemons_start(&ring, "net.insecure=true");
+    SCOPED_MEM char *status = NULL;
+    wait_log(&ring, "learner", "\"insecure\"");
+    assert_int_equal((int)daemons_metric(&daemons, LEARNER, "rlhfd_insecure"), 1);
+    assert_int_equal((int)daemons_metric(&daemons, GENERATOR, "rlhfd_insecure"), 1);
+    assert_int_equal(process_run(&status, WAIT_MS, "rlhfctl", "status", "--address",
+                                 daemons.admin[REWARDER], NULL),
+                     0);
+    assert_non_null(strstr(status, "is insecure: plaintext beyond this machine"));
+    process_kill(&daemons.process[LEARNER], SIGTERM);
+    assert_int_equal(daemons_wait_learner(&daemons, WAIT_MS), 0);
+}
+
 static void strangers_are_refused(void **)
 {
     struct guarded g;
@@ -191,4 +267,7 @@ static void strangers_are_refused(void **)
 }
 
 TESTS(cmocka_unit_test(weights_are_those_of_plaintext),
-      cmocka_unit_test(viewers_look_and_admins_change), cmocka_unit_test(strangers_are_refused))
+      cmocka_unit_test(viewers_look_and_admins_change), cmocka_unit_test(strangers_are_refused),
+      cmocka_unit_test(generators_pass_weights_on),
+      cmocka_unit_test(starts_that_cannot_be_secure_are_refused),
+      cmocka_unit_test(plaintext_beyond_loopback_is_told))

@@ -1,5 +1,5 @@
-/* The door of a port with TLS, and clients that are none of gRPC's: those that never finish a
- * handshake, that show nothing, that do not read, that speak something else. */
+/* The door of a port with TLS, and clients that are none of gRPC's. Some never finish a handshake,
+ * some show nothing, do not read, or speak something else. */
 #include "testing/h2.h"
 #include "tls_rig.h"
 #include <openssl/err.h>
