@@ -1,4 +1,4 @@
-/* What strangers send before they are known: the text of an identity, and the first bytes of a
+/* Bytes of strangers, before they are known: the text of an identity, and the first bytes of a
  * client that is refused. */
 #include "tls/refusal.h"
 #include "tls/spiffe.h"

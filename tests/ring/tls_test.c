@@ -187,7 +187,7 @@ static void generators_pass_weights_on(void **)
 
 /* ---- starts that are refused, and one that is told */
 
-/* A learner of this ring with two settings; what it says. It has to end. */
+/* A learner of this ring with two settings; what it says before it ends. */
 static char *learner_says(const struct ring *ring, const char *one, const char *other)
 {
     char *said = NULL;
