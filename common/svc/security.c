@@ -123,6 +123,12 @@ struct tls_set *security_set(const struct security *security)
         log_warning("new keys are not used", "directory=\"%s\" why=\"%s\"",
                     tls_keys_directory(security->keys), err_message(why));
     err_free(why);
+    if (tls_keys_renewed(security->keys)) {
+        char date[DATE_TEXT];
+        date_print(tls_set_not_after_s(set), date);
+        log_info("new keys in use", "directory=\"%s\" until=\"%s\"",
+                 tls_keys_directory(security->keys), date);
+    }
     metric_set(&until, (double)tls_set_not_after_s(set));
     return set;
 }

@@ -30,6 +30,7 @@ struct tls_keys {
     struct seen seen, refused; // of the set, and of the last that was none
     err_t fault;               // of refused; nobody has been told yet
     bool stays;                // refused was seen twice: its fault is told
+    bool renewed;              // and nobody has been told
     int64_t looked_ms;
     uint64_t generations;
 };
@@ -139,6 +140,7 @@ static void renew(struct tls_keys *keys)
         keys->set = set;
         keys->seen = seen;
         keys->generations++;
+        keys->renewed = true;
         err_free(keys->fault);
         keys->fault = OK;
         keys->refused = (struct seen){0};
@@ -170,4 +172,13 @@ struct tls_set *tls_keys_now(struct tls_keys *keys, err_t *ret_why)
     struct tls_set *set = tls_set_ref(keys->set);
     pthread_mutex_unlock(&keys->mutex);
     return set;
+}
+
+bool tls_keys_renewed(struct tls_keys *keys)
+{
+    pthread_mutex_lock(&keys->mutex);
+    const bool renewed = keys->renewed;
+    keys->renewed = false;
+    pthread_mutex_unlock(&keys->mutex);
+    return renewed;
 }

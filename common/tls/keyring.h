@@ -26,6 +26,9 @@ const char *tls_keys_directory(const struct tls_keys *keys);
  * the fault to the next who asks. */
 struct tls_set *tls_keys_now(struct tls_keys *keys, err_t *ret_why);
 
+/* True once after a newer set has come into force: for a line in the log. */
+bool tls_keys_renewed(struct tls_keys *keys);
+
 /* One set; it never changes. */
 struct tls_set *tls_set_ref(struct tls_set *set);
 void tls_set_unref(struct tls_set *set);

@@ -103,6 +103,8 @@ static err_t fill(const char *directory, struct tls_set *set)
     /* Each connection shows its certificate: none goes on where an earlier one ended. */
     SSL_CTX_set_session_cache_mode(set->server, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(set->server, 0);
+    /* Else one call reads messages of TLS itself for as long as a client sends them. */
+    SSL_CTX_clear_mode(set->server, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_options(set->server, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(set->server, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |

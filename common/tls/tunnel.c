@@ -13,6 +13,9 @@
 
 enum { RECORD = 16384, GREETING_MAX = 32, HANDSHAKE = 22 /* first byte of a TLS handshake */ };
 
+/* A turn costs time, however few bytes a record has: as much as so many. */
+enum { TURN = 512 };
+
 /* Bytes on their way: [at, len) are not delivered. */
 struct stretch {
     size_t at, len;
@@ -172,7 +175,9 @@ static err_t judge(struct tunnel *t)
         return err_new(ERR_DENIED, "the certificate is of run '%s'; this is run '%s'",
                        t->identity.run, t->options.run);
     t->identified = true;
-    t->good_until_s = certificate_chain_end_s(SSL_get0_verified_chain(t->ssl));
+    const int64_t own = certificate_not_after_s(t->peer);
+    const int64_t chain = certificate_chain_end_s(SSL_get0_verified_chain(t->ssl));
+    t->good_until_s = own < chain ? own : chain;
     return OK;
 }
 
@@ -309,7 +314,7 @@ static enum tunnel_state carry(struct tunnel *t, size_t budget, bool *ret_more)
 {
     const uint64_t until = t->received + t->sent + budget;
     bool more = true;
-    while (more && t->received + t->sent < until) {
+    for (size_t turns = 0; more && t->received + t->sent + turns * TURN < until; turns++) {
         more = t->end_closed ? net_drop(t) : pull_net(t);
         more |= push_end(t);
         more |= pull_end(t);

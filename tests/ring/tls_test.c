@@ -215,6 +215,14 @@ static void starts_that_cannot_be_secure_are_refused(void **)
     assert_non_null(strstr(missing, "nobody/tls.crt"));
     SCOPED_MEM char *nccl = learner_says(&ring, tls, "publish.transport=nccl");
     assert_non_null(strstr(nccl, "with net.tls it needs publish.nccl_plaintext: true"));
+    /* A connection with TLS is three descriptors: what is enough in plaintext is too few. */
+    SCOPED_MEM char *files = NULL;
+    assert_true(process_run(&files, WAIT_MS, "/bin/sh", "-c",
+                            "ulimit -n 700 && exec " TEST_BIN "/rlhfd-learner \"$@\"", "sh",
+                            ring.recipe, "--run", ring.run, "--set", "learner.listen=127.0.0.1:0",
+                            "--set", tls, NULL) != 0);
+    assert_non_null(strstr(files, "limited to 700; at least "));
+    assert_non_null(strstr(files, " for files and peers, 480 for connections"));
     authority_free(ca);
 }
 

@@ -107,11 +107,14 @@ static void kubernetes_swaps_a_link(void **)
     }
     assert_ok(tls_keys_open(at, &keys));
     assert_int_equal(looked(keys, NULL), 1); // nothing has changed
+    assert_false(tls_keys_renewed(keys));
     assert_int_equal(symlink("..two", aside), 0);
     assert_int_equal(rename(aside, data), 0);
     err_t why;
     assert_int_equal(looked(keys, &why), 2);
     assert_ok(why);
+    assert_true(tls_keys_renewed(keys));
+    assert_false(tls_keys_renewed(keys)); // once
     struct tls_set *set = tls_keys_now(keys, NULL);
     assert_string_equal(tls_set_identity(set)->name, "two");
     tls_set_unref(set);
