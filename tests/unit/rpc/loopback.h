@@ -30,6 +30,7 @@ struct loopback {
     /* NULL: plaintext; the roles that the channel takes for its server */
     const struct security *security, *client_security;
     unsigned servers;
+    int idle_ms;                      // of the server's connections; 0: the default
     const struct rpc_method *methods; // NULL: loopback_methods
     char caller[512];                 // GetStatus: the identity of who asked last; "": none
     /* Orders to the server's handlers, and their findings. */
@@ -183,6 +184,7 @@ static inline void serve(struct loopback *lo, int port, size_t max_recv_bytes)
     assert_ok(rpc_server_start(lo->rpc,
                                &(struct rpc_server_options){.address = address,
                                                             .security = lo->security,
+                                                            .idle_ms = lo->idle_ms,
                                                             .max_recv_bytes = max_recv_bytes,
                                                             RPC_SERVICES(services)},
                                &lo->server));

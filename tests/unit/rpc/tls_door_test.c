@@ -1,9 +1,11 @@
 /* The door of a port with TLS, and clients that are none of gRPC's. Some never finish a handshake,
  * some show nothing, do not read, or speak something else. */
+#include "svc/metrics.h"
 #include "testing/h2.h"
 #include "tls_rig.h"
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 
 enum { MIB = 1 << 20, PEER_MOST = 48 };
 
@@ -18,6 +20,7 @@ struct client {
 /* keys: a directory; NULL: it shows no certificate. The server's is not verified. */
 static struct client client_of(const char *target, const char *keys, const char *alpn, int version)
 {
+    signal(SIGPIPE, SIG_IGN); // the server closes first
     struct client c = {.fd = tcp_connect(target), .context = SSL_CTX_new(TLS_client_method())};
     SSL_CTX_set_max_proto_version(c.context, version);
     if (keys) {
@@ -170,6 +173,79 @@ static void half_open_connections_give_way(void **)
     rig_done(&rig);
 }
 
+/* ---- a good certificate is no licence */
+
+static void sum_named(void *arg, const char *name, double value)
+{
+    struct {
+        const char *name;
+        double value;
+    } *wanted = arg;
+    if (strcmp(name, wanted->name) == 0)
+        wanted->value = value;
+}
+
+static double closed_for(const char *name)
+{
+    struct {
+        const char *name;
+        double value;
+    } wanted = {name, 0};
+    metrics_each(sum_named, &wanted);
+    return wanted.value;
+}
+
+static void resets_are_bounded(void **)
+{
+    static const char reason[] = "rlhfd_connections_closed_total{reason=\"resets\"}";
+    static const uint8_t cancel[4] = {0, 0, 0, 8};
+    enum { RESETS = 200000 };
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    asks(&rig, ERR_NONE, "");
+    const double before = closed_for(reason);
+    struct client c = client_of(rig.lo.target, rig.client, "\2h2", TLS1_3_VERSION);
+    assert_int_equal(SSL_connect(c.ssl), 1);
+    client_calls(&c);
+    uint32_t stream = 3;
+    for (size_t len = 1; len && stream < 2 * RESETS; stream += 2) {
+        uint8_t out[400];
+        len = h2_put_call(out, stream, GET_STATUS);
+        len += h2_put(out + len, H2_RST, 0, stream, cancel, 4);
+        if (SSL_write(c.ssl, out, (int)len) <= 0 || !tcp_is_open(c.fd))
+            break;
+    }
+    assert_true(stream < 2 * RESETS);
+    assert_true(closed_for(reason) > before);
+    client_done(&c);
+    asks(&rig, ERR_NONE, "");
+    rig_done(&rig);
+}
+
+static void silence_ends_a_connection(void **)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    struct rig rig;
+    struct call_outcome out = {0};
+    rig_init(&rig);
+    rig.idle_ms = 300;
+    rig_start(&rig);
+    struct rpc_call *call = open_append(&rig.lo, NULL, &out); // open, though it says nothing
+    until(&rig.lo, is_set, &out.opened);
+    struct client c = client_of(rig.lo.target, rig.client, "\2h2", TLS1_3_VERSION);
+    assert_int_equal(SSL_connect(c.ssl), 1);
+    assert_int_equal(SSL_write(c.ssl, preface, sizeof preface - 1), sizeof preface - 1);
+    while (tcp_is_open(c.fd))
+        run_for(&rig.lo, 50);
+    assert_false(out.closed);
+    client_done(&c);
+    rpc_call_cancel(call);
+    until(&rig.lo, is_set, &out.closed);
+    outcome_done(&out);
+    rig_done(&rig);
+}
+
 /* ---- back-pressure */
 
 /* A server that does not read stops its client: all but some buffers stays there. */
@@ -227,5 +303,6 @@ static void a_client_that_does_not_read(void **)
 
 TESTS(cmocka_unit_test(without_a_certificate), cmocka_unit_test(older_tls_and_other_protocols),
       cmocka_unit_test(http_in_plaintext_is_answered),
-      cmocka_unit_test(half_open_connections_give_way),
-      cmocka_unit_test(a_server_that_does_not_read), cmocka_unit_test(a_client_that_does_not_read))
+      cmocka_unit_test(half_open_connections_give_way), cmocka_unit_test(resets_are_bounded),
+      cmocka_unit_test(silence_ends_a_connection), cmocka_unit_test(a_server_that_does_not_read),
+      cmocka_unit_test(a_client_that_does_not_read))

@@ -8,6 +8,7 @@ struct rig {
     struct authority *ca, *other;
     char *server, *client;            // directories of keys
     const struct rpc_method *methods; // NULL: loopback_methods
+    int idle_ms;
     struct security at_server, at_client;
 };
 
@@ -37,6 +38,7 @@ static inline void rig_start(struct rig *rig)
                             .security = &rig->at_server,
                             .client_security = &rig->at_client,
                             .methods = rig->methods,
+                            .idle_ms = rig->idle_ms,
                             .servers = CALLER_LEARNER};
     assert_ok(loop_new(&lo->loop));
     assert_ok(rpc_new(lo->loop, &lo->rpc));
