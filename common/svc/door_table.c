@@ -21,7 +21,7 @@ enum {
     MANY_CALLS = 1000,
     MUCH_UNUSED = 8 << 20,
     SHAKING = 128, // hands at a time, of all peers and of one
-    SHAKING_PEER = 48,
+    SHAKING_PEER = 96,
 };
 
 #define CLOSED(why)                                                                                \

@@ -7,7 +7,7 @@
 #include <openssl/ssl.h>
 #include <signal.h>
 
-enum { MIB = 1 << 20, PEER_MOST = 48 };
+enum { MIB = 1 << 20, PEER_MOST = 96 };
 
 /* ---- a TLS client by hand, which waits */
 
@@ -142,7 +142,7 @@ static int count_open(const int *fds, int count)
 /* Half of them send the beginning of a handshake. */
 static void half_open_connections_give_way(void **)
 {
-    enum { FLOOD = 120 };
+    enum { FLOOD = 160 };
     static const char begins[] = {22, 3, 1, 2, 0, 1, 0};
     struct rig rig;
     struct call_outcome out = {0};
@@ -158,7 +158,7 @@ static void half_open_connections_give_way(void **)
     }
     while (count_open(fds, FLOOD) > PEER_MOST)
         run_for(&rig.lo, 10);
-    assert_int_equal(count_open(fds, FLOOD / 2), 0); // the oldest have gone
+    assert_int_equal(count_open(fds, FLOOD - PEER_MOST), 0); // the oldest have gone
     rpc_channel_free(rig.lo.channel);
     connect_to(&rig.lo, 0);
     asks(&rig, ERR_NONE, "");
