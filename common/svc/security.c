@@ -1,4 +1,5 @@
 #include "svc/security.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -113,23 +114,31 @@ void security_text(const struct security *security, struct bytes *ret)
     tls_set_unref(set);
 }
 
+/* Lines of the log on what has become of the keys. */
+static void tell_keys(const struct security *security, const struct tls_set *set, err_t why)
+{
+    char date[DATE_TEXT];
+    const char *directory = tls_keys_directory(security->keys);
+    date_print(tls_set_not_after_s(set), date);
+    if (err_failed(why))
+        log_warning("new keys are not used", "directory=\"%s\" why=\"%s\"", directory,
+                    err_message(why));
+    err_free(why);
+    if (tls_keys_renewed(security->keys))
+        log_info("new keys in use", "directory=\"%s\" until=\"%s\"", directory, date);
+    if (tls_set_not_after_s(set) <= clock_wall_ms() / 1000)
+        log_limited(LOG_WARNING, 1, "our certificate has expired", "directory=\"%s\" until=\"%s\"",
+                    directory, date);
+    metric_set(&until, (double)tls_set_not_after_s(set));
+}
+
 struct tls_set *security_set(const struct security *security)
 {
+    err_t why;
     if (!security || !security->keys)
         return NULL;
-    err_t why;
     struct tls_set *set = tls_keys_now(security->keys, &why);
-    if (err_failed(why))
-        log_warning("new keys are not used", "directory=\"%s\" why=\"%s\"",
-                    tls_keys_directory(security->keys), err_message(why));
-    err_free(why);
-    if (tls_keys_renewed(security->keys)) {
-        char date[DATE_TEXT];
-        date_print(tls_set_not_after_s(set), date);
-        log_info("new keys in use", "directory=\"%s\" until=\"%s\"",
-                 tls_keys_directory(security->keys), date);
-    }
-    metric_set(&until, (double)tls_set_not_after_s(set));
+    tell_keys(security, set, why);
     return set;
 }
 

@@ -197,6 +197,31 @@ static void server_of_another_ca(void **)
     rig_done(&rig);
 }
 
+/* Its keys were good when it read them. */
+static void server_that_has_expired(void **)
+{
+    struct rig rig;
+    rig_init(&rig);
+    authority_issue(rig.ca,
+                    &(struct certificate){.uri = "spiffe://testing/run/sort/learner/one",
+                                          .from_s = -10,
+                                          .until_s = 2},
+                    rig.server);
+    rig_start(&rig);
+    run_for(&rig.lo, 3100);
+    asks(&rig, ERR_UNAVAILABLE, "the server is refused: the certificate expired on ");
+    issue(rig.ca, "learner", rig.server);
+    run_for(&rig.lo, 1100);
+    struct call_outcome out = {0};
+    do { // core waits before it tries again
+        run_for(&rig.lo, 100);
+        ask_status(&rig.lo, 20000, &out);
+        until(&rig.lo, is_set, &out.closed);
+    } while (out.code);
+    outcome_done(&out);
+    rig_done(&rig);
+}
+
 static void server_of_another_role(void **)
 {
     struct rig rig;
@@ -222,5 +247,5 @@ TESTS(cmocka_unit_test(caller_is_known), cmocka_unit_test(callers_are_held_to_ro
       cmocka_unit_test(claims_are_compared), cmocka_unit_test(certificates_end),
       cmocka_unit_test(roots_roll_over), cmocka_unit_test(client_of_another_ca),
       cmocka_unit_test(client_of_another_run), cmocka_unit_test(client_in_plaintext),
-      cmocka_unit_test(server_of_another_ca), cmocka_unit_test(server_of_another_role),
-      cmocka_unit_test(server_of_another_run))
+      cmocka_unit_test(server_of_another_ca), cmocka_unit_test(server_that_has_expired),
+      cmocka_unit_test(server_of_another_role), cmocka_unit_test(server_of_another_run))
