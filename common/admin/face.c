@@ -7,7 +7,7 @@
 #include "rpc/health.h"
 #include "rpc/reflect.h"
 #include "svc/address.h"
-#include "svc/http.h"
+#include "svc/http_ports.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ enum { ADMIN_CALLS_PER_S = 100, CALLS_PER_S = 500, ADMIN_CONNECTIONS = 128 };
 struct face {
     char *address;
     int announced; // keeps the announcement ours; -1: none
-    struct http *http;
+    struct http_ports *ports;
     struct held *held;
     struct rpc_admin *admin;
     struct rpc_health *health;
@@ -30,65 +30,91 @@ struct face {
     void *arg;
 };
 
+/* Admin services are never on the service port: what may call the one need not reach the other. */
+static err_t start_admin(struct face *face, const struct face_options *o, const char *address,
+                         int connections)
+{
+    enum { OWN = 3 };
+    struct rpc_service services[FACE_SERVICES_MAX + OWN] = {rpc_admin_service(face->admin),
+                                                            rpc_health_service(face->health),
+                                                            rpc_reflect_service(face->reflect)};
+    memcpy(services + OWN, o->admin_services, o->admin_service_count * sizeof *services);
+    struct rpc_server_options options = {.address = address,
+                                         .security = o->security,
+                                         .connections = connections,
+                                         .calls_per_s = ADMIN_CALLS_PER_S,
+                                         .services = services,
+                                         .service_count = OWN + o->admin_service_count};
+    return rpc_server_start(o->rpc, &options, &face->admin_server);
+}
+
+static err_t start_own(struct face *face, const struct face_options *o, int connections)
+{
+    struct rpc_service services[FACE_SERVICES_MAX + 1] = {rpc_health_service(face->health)};
+    memcpy(services + 1, o->services, o->service_count * sizeof *services);
+    struct rpc_server_options options = {.address = o->at.listen,
+                                         .security = o->security,
+                                         .connections = connections,
+                                         .calls_per_s = CALLS_PER_S,
+                                         .services = services,
+                                         .service_count = 1 + o->service_count,
+                                         .max_recv_bytes =
+                                             o->max_recv_bytes ? o->max_recv_bytes : 64 << 20};
+    return rpc_server_start(o->rpc, &options, &face->server);
+}
+
 static err_t start_servers(struct face *face, const struct face_options *o,
                            const char *admin_address)
 {
-    enum { OWN = 3 };
-    struct rpc_service services[FACE_SERVICES_MAX + OWN];
-    const int connections = o->connections ? o->connections - HTTP_CONNECTIONS : 0;
+    const int connections = o->connections ? o->connections - HTTP_PORTS_CONNECTIONS : 0;
     const int admins = connections / 3 < ADMIN_CONNECTIONS ? connections / 3 : ADMIN_CONNECTIONS;
-    size_t n = 0;
-    services[n++] = rpc_admin_service(face->admin);
-    services[n++] = rpc_health_service(face->health);
-    services[n++] = rpc_reflect_service(face->reflect);
-    memcpy(services + n, o->admin_services, o->admin_service_count * sizeof *services);
-    struct rpc_server_options admin = {.address = admin_address,
-                                       .security = o->security,
-                                       .connections = admins,
-                                       .calls_per_s = ADMIN_CALLS_PER_S,
-                                       .services = services,
-                                       .service_count = n + o->admin_service_count};
-    TRY(rpc_server_start(o->rpc, &admin, &face->admin_server));
-    memcpy(services + n, o->services, o->service_count * sizeof *services);
-    struct rpc_server_options own = {.address = o->listen,
-                                     .security = o->security,
-                                     .connections = connections - admins,
-                                     .calls_per_s = CALLS_PER_S,
-                                     .services = services,
-                                     .service_count = n + o->service_count,
-                                     .max_recv_bytes =
-                                         o->max_recv_bytes ? o->max_recv_bytes : 64 << 20};
-    return rpc_server_start(o->rpc, &own, &face->server);
+    TRY(start_admin(face, o, admin_address, admins));
+    return start_own(face, o, connections - admins);
 }
 
-static err_t say_addresses(struct face *face, const struct face_options *o)
+static err_t say_addresses(struct face *face, const struct face_options *o, const char *admin_host)
 {
-    struct address address;
-    TRY(address_parse(o->listen, &address));
+    struct address address, admin_address;
+    TRY(address_parse(o->at.listen, &address));
+    TRY(address_parse(admin_host, &admin_address));
     SCOPED_MEM char *listen = address_text(address.host, (uint16_t)rpc_server_port(face->server));
     SCOPED_MEM char *admin =
-        address_text(address.host, (uint16_t)rpc_server_port(face->admin_server));
-    log_info("listening", "address=%s admin=%s http=%s", listen, admin, http_address(face->http));
+        address_text(admin_address.host, (uint16_t)rpc_server_port(face->admin_server));
+    const char *probes = http_ports_probes(face->ports), *metrics = http_ports_metrics(face->ports);
+    log_info("listening", "address=%s admin=%s probes=%s metrics=%s", listen, admin, probes,
+             metrics);
     face->address = mem_string(listen);
     if (!o->announce)
         return OK;
     SCOPED_JSON json_t *object =
-        json_pack("{s:i, s:s, s:s, s:s}", "pid", (int)getpid(), "listen", listen, "admin", admin,
-                  "http", http_address(face->http));
+        json_pack("{s:i, s:s, s:s, s:s, s:s}", "pid", (int)getpid(), "listen", listen, "admin",
+                  admin, "probes", probes, "metrics", metrics);
     SCOPED_MEM char *text = json_to_text(object);
     return announce_write(o->announce, text, &face->announced);
 }
 
 /* Next to the service's port; any free one where the addresses are announced: who reads them needs
  * no rule, and the port next door may be somebody's. */
-static err_t side_address(const struct face_options *o, int add, char **ret)
+static err_t side_address(const struct face_options *o, const char *given, int add, char **ret)
 {
     struct address address;
-    if (!o->announce)
-        return address_derive(o->listen, add, ret);
-    TRY(address_parse(o->listen, &address));
+    if (!o->announce || (given && *given))
+        return address_beside(given ? given : "", o->at.listen, add, ret);
+    TRY(address_parse(o->at.listen, &address));
     *ret = address_text(address.host, 0);
     return OK;
+}
+
+static err_t open_ports(struct face *face, const struct face_options *o)
+{
+    SCOPED_MEM char *probes = NULL;
+    SCOPED_MEM char *metrics = NULL;
+    TRY(side_address(o, o->at.probes, ADDRESS_PROBES, &probes));
+    TRY(side_address(o, o->at.metrics, ADDRESS_METRICS, &metrics));
+    return http_ports_open(
+        &(struct http_ports_options){
+            .probes = probes, .metrics = metrics, .tokens = o->at.tokens, .security = o->security},
+        &face->ports);
 }
 
 err_t face_open(const struct face_options *o, struct face **ret)
@@ -96,9 +122,7 @@ err_t face_open(const struct face_options *o, struct face **ret)
     SCOPED(face) face = mem_new(sizeof *face);
     face->announced = -1;
     SCOPED_MEM char *admin_address = NULL;
-    SCOPED_MEM char *http_at = NULL;
-    TRY(side_address(o, ADDRESS_ADMIN, &admin_address));
-    TRY(side_address(o, ADDRESS_HTTP, &http_at));
+    TRY(side_address(o, o->at.admin, ADDRESS_ADMIN, &admin_address));
     face->held = held_new();
     struct admin_options admin = o->admin;
     if (o->security)
@@ -107,9 +131,9 @@ err_t face_open(const struct face_options *o, struct face **ret)
     face->health = rpc_health_new();
     TRY(rpc_reflect_new(descriptors, descriptors_len, &face->reflect));
     TRY(start_servers(face, o, admin_address));
-    TRY(http_start(http_at, &face->http));
+    TRY(open_ports(face, o));
     face_ready(face, "starting");
-    TRY(say_addresses(face, o));
+    TRY(say_addresses(face, o, admin_address));
     *ret = STEAL(face);
     return OK;
 }
@@ -123,7 +147,7 @@ void face_ready(struct face *face, const char *why_not)
 {
     if (!face)
         return; // a peer's stream may break before it is open or after it is gone
-    http_set_ready(face->http, why_not);
+    http_ports_set_ready(face->ports, why_not);
     rpc_health_set(face->health, "", why_not == NULL);
 }
 
@@ -134,9 +158,9 @@ void face_hold(struct face *face, const struct hold *hold, double done)
     held_say(face->held, hold, done, clock_s());
     const bool ready = hold_ready(hold->cause);
     if (ready)
-        http_set_waiting(face->http, *hold->text ? hold->text : NULL);
+        http_ports_set_waiting(face->ports, *hold->text ? hold->text : NULL);
     else
-        http_set_ready(face->http, hold->text);
+        http_ports_set_ready(face->ports, hold->text);
     rpc_health_set(face->health, "", ready);
 }
 
@@ -161,7 +185,7 @@ void face_free(struct face *face)
 {
     if (!face)
         return;
-    http_free(face->http);
+    http_ports_free(face->ports);
     rpc_server_free(face->server);
     rpc_server_free(face->admin_server);
     rpc_reflect_free(face->reflect);

@@ -1,8 +1,9 @@
-/* The face of a daemon: its ports, and the services that every daemon has. Health, reflection and
- * Admin are on the service port and on the admin port. Plain HTTP has a port of its own. One file
- * holds the addresses, for the process that started the daemon.
+/* The face of a daemon: its ports, and the services that every daemon has. The service port has the
+ * daemon's own services and health; the admin port has Admin, health and reflection. HTTP has two
+ * ports: probes, and metrics (svc/http_ports.h). One file holds the addresses, for the process that
+ * started the daemon.
  *
- *     struct face_options options = {.rpc = rpc, .daemon = "rewarder", .run = "sort", .listen = "127.0.0.1:7002", ...};
+ *     struct face_options options = {.rpc = rpc, .daemon = "rewarder", .run = "sort", .at = {.listen = "127.0.0.1:7002"}, ...};
  *     TRY(face_open(&options, &face));
  *     face_ready(face, NULL);                    -- serving; or a reason why not
  *     face_stop(face, 2000, closed, daemon);     -- drain: nothing new, grace for what is open
@@ -19,14 +20,26 @@ enum { FACE_SERVICES_MAX = 16 };
 struct face;
 struct security;
 enum { ADMIN_REPLY_MAX_BYTES = 64 << 20 }; // the longest that rlhfctl takes
+struct face_addresses {
+    const char *listen; // of the services
+    /* "" or NULL: the host of listen, at its port + 10, + 100, + 200. Where the addresses are
+     * announced, any free port in place of those. */
+    const char *admin, *probes, *metrics;
+    const char *tokens; // file of bearer tokens for metrics; NULL, "": none
+};
+/* Of a daemon's section of the recipe. */
+#define FACE_AT(recipe, daemon)                                                                    \
+    {                                                                                              \
+        (recipe)->daemon.listen, (recipe)->daemon.admin, (recipe)->daemon.probes,                  \
+            (recipe)->daemon.metrics, (recipe)->metrics.tokens                                     \
+    }
 struct face_options {
     struct rpc *rpc;
-    /* Service address; admin and HTTP ports follow from it (port + 10, port + 100; 0 stays 0) */
-    const char *listen;
+    struct face_addresses at;
     const struct security *security; // borrowed for the call
     /* All ports together (descriptors_plan); 0: as many as the servers take by default */
     int connections;
-    /* File to write {"pid", "listen", "admin", "http"} to once all are bound; NULL: none */
+    /* File to write {"pid", "listen", "admin", "probes", "metrics"} to once all are bound; NULL: none */
     const char *announce;
     struct admin_options admin;
     struct rpc_service services[FACE_SERVICES_MAX]; // the daemon's own

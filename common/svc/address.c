@@ -94,6 +94,16 @@ err_t address_derive(const char *text, int add, char **ret)
     return OK;
 }
 
+err_t address_beside(const char *given, const char *listen, int add, char **ret)
+{
+    struct address unused;
+    if (!*given)
+        return address_derive(listen, add, ret);
+    TRY(address_parse(given, &unused));
+    *ret = mem_string(given);
+    return OK;
+}
+
 char *address_text(const char *host, uint16_t port)
 {
     return mem_printf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);

@@ -1,5 +1,5 @@
-/* The cause that holds a daemon up. /readyz, the status RPC, a metric and a line of the log a
- * minute name the same one.
+/* The cause that holds a daemon up. /readyz of the metrics port, the status RPC, a metric and a
+ * line of the log a minute name the same one.
  *
  *     struct hold hold = hold_make(HOLD_NO_LEARNER, "the learner (%s) has not been reached for %.0f s", address, s);
  *     struct held *held = held_new();

@@ -1,41 +1,48 @@
 #include "svc/http.h"
-#include "base/bytes.h"
 #include "base/mem.h"
 #include "svc/address.h"
 #include "svc/door.h"
-#include "svc/metrics.h"
 #include <microhttpd.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 /* MHD takes twice as many as the door lets in: those that the door has shut down and MHD has not
  * closed yet. */
-enum { IDLE_MS = 10000, PER_S = 1000, REQUEST_BYTES = 16 << 10 };
+enum { IDLE_MS = 10000, PER_S = 1000, REQUEST_BYTES = 16 << 10, ARGUMENTS = 64 };
 
 struct http {
+    struct http_options options;
     struct door *door;
     struct MHD_Daemon *daemon;
     char *address;
-    pthread_mutex_t mutex;
-    bool ready;  // this and the next under the mutex
-    char *state; // why it is not ready, or what it waits for; NULL: nothing
 };
 
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 
+static void put_headers(struct MHD_Response *response, unsigned status, const char *type,
+                        bool challenge)
+{
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    if (challenge)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                "Bearer realm=\"rlhfd\"");
+}
+
 static enum MHD_Result respond(struct http *http, struct MHD_Connection *connection,
-                               unsigned status, const char *type, struct bytes *body)
+                               unsigned status, const char *type, bool challenge,
+                               const struct bytes *body)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    put_headers(response, status, type, challenge);
     enum MHD_Result queued = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     const union MHD_ConnectionInfo *at =
@@ -45,59 +52,99 @@ static enum MHD_Result respond(struct http *http, struct MHD_Connection *connect
     return queued;
 }
 
-static unsigned page_metrics(struct http *http, struct bytes *body)
+static enum MHD_Result say(struct http *http, struct MHD_Connection *connection, unsigned status,
+                           bool challenge, const char *text)
 {
-    (void)http;
-    metrics_render(body);
-    return MHD_HTTP_OK;
+    SCOPED_VALUE(bytes) body = {0};
+    bytes_text(&body, text);
+    return respond(http, connection, status, TEXT_PLAIN, challenge, &body);
 }
 
-static unsigned page_livez(struct http *http, struct bytes *body)
-{
-    (void)http;
-    bytes_text(body, "ok\n");
-    return MHD_HTTP_OK;
-}
+/* ---- who asks */
 
-static unsigned page_readyz(struct http *http, struct bytes *body)
-{
-    pthread_mutex_lock(&http->mutex);
-    bool ready = http->ready;
-    const char *state = http->state ? http->state : "";
-    bytes_printf(body, "%s%s%s\n", ready ? "ok" : "", ready && *state ? ": " : "", state);
-    pthread_mutex_unlock(&http->mutex);
-    return ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
-}
-
-/* To add a page: a row. */
-static const struct {
-    const char *path, *type;
-    unsigned (*page)(struct http *http, struct bytes *body);
-} pages[] = {
-    {"/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics},
-    {"/livez", TEXT_PLAIN, page_livez},
-    {"/readyz", TEXT_PLAIN, page_readyz},
+struct asking {
+    struct http_asked asked;
+    const char *argument[ARGUMENTS];
+    bool too_many;
 };
+
+static enum MHD_Result take_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    (void)kind;
+    struct http_asked *asked = arg;
+    const char **to = strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0            ? &asked->host
+                      : strcasecmp(name, MHD_HTTP_HEADER_AUTHORIZATION) == 0 ? &asked->authorization
+                                                                             : NULL;
+    if (!to)
+        return MHD_YES;
+    asked->repeated |= *to != NULL;
+    *to = value ? value : "";
+    return MHD_YES;
+}
+
+static enum MHD_Result take_argument(void *arg, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    (void)kind;
+    struct asking *asking = arg;
+    asking->too_many = asking->asked.argument_count + 2 > ARGUMENTS;
+    if (asking->too_many)
+        return MHD_NO;
+    asking->argument[asking->asked.argument_count++] = name;
+    asking->argument[asking->asked.argument_count++] = value ? value : "";
+    return MHD_YES;
+}
+
+/* True: it was refused, and answered. */
+static bool refuses(struct http *http, struct MHD_Connection *connection, enum MHD_Result *ret)
+{
+    struct asking asking = {0};
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header, &asking.asked);
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_argument, &asking);
+    asking.asked.arguments = asking.argument;
+    const struct http_refusal *no = http_guard_refuses(&http->options.guard, &asking.asked);
+    static const struct http_refusal too_many = {MHD_HTTP_BAD_REQUEST, false,
+                                                 "too many arguments in the URL\n"};
+    if (asking.too_many)
+        no = &too_many;
+    if (no)
+        *ret = say(http, connection, no->status, no->challenge, no->text);
+    return no != NULL;
+}
+
+/* ---- requests */
+
+static enum MHD_Result no_page(struct http *http, struct MHD_Connection *connection)
+{
+    SCOPED_VALUE(bytes) text = {0};
+    bytes_text(&text, "not found; there are");
+    for (size_t i = 0; i < http->options.page_count; i++)
+        bytes_printf(&text, " %s", http->options.pages[i].path);
+    bytes_text(&text, "\n");
+    return respond(http, connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, false, &text);
+}
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_len, void **state)
 {
     (void)version, (void)upload, (void)upload_len, (void)state;
+    struct http *http = arg;
     SCOPED_VALUE(bytes) body = {0};
+    enum MHD_Result refused;
     size_t i = 0;
-    while (i < sizeof pages / sizeof *pages && strcmp(path, pages[i].path) != 0)
+    if (refuses(http, connection, &refused))
+        return refused;
+    while (i < http->options.page_count && strcmp(path, http->options.pages[i].path) != 0)
         i++;
-    if (i == sizeof pages / sizeof *pages) {
-        bytes_text(&body, "not found; there are /metrics /livez /readyz\n");
-        return respond(arg, connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, &body);
-    }
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-        bytes_text(&body, "only GET and HEAD\n");
-        return respond(arg, connection, MHD_HTTP_METHOD_NOT_ALLOWED, TEXT_PLAIN, &body);
-    }
-    unsigned status = pages[i].page(arg, &body);
-    return respond(arg, connection, status, pages[i].type, &body);
+    if (i == http->options.page_count)
+        return no_page(http, connection);
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return say(http, connection, MHD_HTTP_METHOD_NOT_ALLOWED, false, "only GET and HEAD\n");
+    const struct http_page *page = &http->options.pages[i];
+    const unsigned status = page->render(page->arg, &body);
+    return respond(http, connection, status, page->type, false, &body);
 }
 
 /* On the door's thread. */
@@ -122,47 +169,23 @@ static err_t open_door(struct http *http, const char *address)
                      &http->door);
 }
 
-err_t http_start(const char *address, struct http **ret)
+err_t http_start(const struct http_options *options, struct http **ret)
 {
     struct address at;
-    TRY(err_wrap(address_parse(address, &at), "HTTP"));
+    TRY(err_wrap(address_parse(options->address, &at), "HTTP"));
     SCOPED(http) http = mem_new(sizeof *http);
-    pthread_mutex_init(&http->mutex, NULL);
-    http->state = mem_string("starting");
+    http->options = *options;
     http->daemon = MHD_start_daemon(
         MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
         NULL, NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * HTTP_CONNECTIONS),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES, MHD_OPTION_END);
     if (!http->daemon)
-        return err_new(ERR_EXHAUSTED, "cannot start the HTTP server at %s", address);
-    TRY(err_wrap(open_door(http, address), "cannot listen at %s for HTTP", address));
-    http->address = address_text(at.host, door_port(http->door));
+        return err_new(ERR_EXHAUSTED, "cannot start the HTTP server at %s", options->address);
+    TRY(err_wrap(open_door(http, options->address), "cannot listen at %s for HTTP",
+                 options->address));
+    http->options.address = http->address = address_text(at.host, door_port(http->door));
     *ret = STEAL(http);
     return OK;
-}
-
-static void set_state(struct http *http, bool ready, const char *state)
-{
-    char *copy = mem_string(state);
-    for (char *p = copy; p && *p; p++)
-        if (*p == '\n')
-            *p = ' ';
-    pthread_mutex_lock(&http->mutex);
-    char *old = http->state;
-    http->state = copy;
-    http->ready = ready;
-    pthread_mutex_unlock(&http->mutex);
-    free(old);
-}
-
-void http_set_ready(struct http *http, const char *reason)
-{
-    set_state(http, !reason, reason);
-}
-
-void http_set_waiting(struct http *http, const char *why)
-{
-    set_state(http, true, why);
 }
 
 const char *http_address(const struct http *http)
@@ -178,8 +201,6 @@ void http_free(struct http *http)
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
     door_free(http->door);
-    pthread_mutex_destroy(&http->mutex);
-    free(http->state);
-    free(http->address);
-    free(http);
+    mem_free(http->address);
+    mem_free(http);
 }

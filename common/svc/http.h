@@ -1,27 +1,36 @@
-/* The plain HTTP port of a daemon: GET /metrics, /livez (200 while the process lives), /readyz
- * (200, or 503 and why).
+/* An HTTP port: GET and HEAD of the pages of a table.
  *
+ *     const struct http_page pages[] = {{"/livez", "text/plain", render, arg}};
  *     SCOPED(http) http = NULL;
- *     TRY(http_start("127.0.0.1:7101", &http));     -- port 0: any; http_address(http) says which
- *     http_set_ready(http, "waiting for weights");  -- it begins not ready: "starting"
- *     http_set_ready(http, NULL);                   -- ready
+ *     TRY(http_start(&(struct http_options){.address = "127.0.0.1:7101", .pages = pages, .page_count = 1}, &http));
+ *     http_address(http)                            -- the port in use where it was 0
  *
- * The server has a thread of its own; every call from any thread. No TLS: Kubernetes' probes speak
- * none. */
+ * The server has a thread of its own, which renders the pages; every call from any thread. */
 #pragma once
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/scoped.h"
+#include "svc/http_guard.h"
+#include <stddef.h>
 
 struct http;
 enum { HTTP_CONNECTIONS = 64 }; // at a time: a connection beyond closes the oldest
 
-/* Listens at host:port. INVALID: no address; UNAVAILABLE: the address is in use, or not ours. */
-err_t http_start(const char *address, struct http **ret);
+struct http_page {
+    const char *path, *type;
+    unsigned (*render)(void *arg, struct bytes *ret); // the status
+    void *arg;
+};
 
-/* Why the daemon cannot serve now, in one line; NULL: it can. Copied. */
-void http_set_ready(struct http *http, const char *reason);
-/* Ready, but it waits: /readyz says "ok: WHY" */
-void http_set_waiting(struct http *http, const char *why);
+struct http_options {
+    const char *address;
+    const struct http_page *pages; // borrowed while the server lives
+    size_t page_count;
+    struct http_guard guard; // {0}: anyone may read
+};
+
+/* Listens at host:port. INVALID: no address; UNAVAILABLE: the address is in use, or not ours. */
+err_t http_start(const struct http_options *options, struct http **ret);
 /* "127.0.0.1:43817": the port in use; borrowed until http_free */
 const char *http_address(const struct http *http);
 void http_free(struct http *http);

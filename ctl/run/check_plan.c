@@ -2,6 +2,7 @@
 #include "base/cpus.h"
 #include "rl/objective_table.h"
 #include "svc/address.h"
+#include "svc/recipe/recipe_listen.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
 #include <string.h>
@@ -119,38 +120,29 @@ err_t check_cores(const struct recipe *r)
     return OK;
 }
 
-struct listener {
-    const char *key, *listen;
-};
-
-/* A daemon has its port, and those of its admin service and of HTTP. */
-static bool meet(const struct listener *one, const struct listener *other)
+/* Other hosts may be other machines. */
+static bool meet(const struct recipe_listener *one, const struct recipe_listener *other)
 {
-    static const int adds[] = {0, ADDRESS_ADMIN, ADDRESS_HTTP};
     struct address a = {.port = 0}, b = {.port = 0};
-    err_free(address_parse(one->listen, &a)); // the recipe has addresses only
-    err_free(address_parse(other->listen, &b));
-    if (!a.port || !b.port || strcmp(a.host, b.host) != 0 || !address_is_loopback(one->listen))
+    err_free(address_parse(one->address, &a)); // the recipe has addresses only
+    err_free(address_parse(other->address, &b));
+    if (!a.port || a.port != b.port || strcmp(a.host, b.host) != 0)
         return false;
-    for (size_t i = 0; i < 3; i++)
-        for (size_t j = 0; j < 3; j++)
-            if (a.port + adds[i] == b.port + adds[j])
-                return true;
-    return false;
+    return strcmp(one->daemon, other->daemon) == 0 || address_is_loopback(one->address);
 }
 
 err_t check_listens(const struct recipe *r)
 {
-    const struct listener all[] = {{"generator.listen", r->generator.listen},
-                                   {"rewarder.listen", r->rewarder.listen},
-                                   {"learner.listen", r->learner.listen}};
-    for (size_t i = 1; i < 3; i++)
+    SCOPED_VALUE(recipe_listeners) all = {0};
+    TRY(recipe_listeners(r, &all));
+    for (size_t i = 1; i < RECIPE_LISTENERS; i++)
         for (size_t j = 0; j < i; j++)
-            if (meet(&all[i], &all[j]))
-                return recipe_wrong(r, all[i].key,
-                                    "'%s' and %s '%s' take the same port (each also takes + %d "
-                                    "and + %d)",
-                                    all[i].listen, all[j].key, all[j].listen, ADDRESS_ADMIN,
-                                    ADDRESS_HTTP);
+            if (meet(&all.at[i], &all.at[j]))
+                return recipe_wrong(
+                    r, all.at[i].key,
+                    "'%s' and %s '%s' take the same port (without addresses of their own, admin, "
+                    "probes and metrics take listen's + %d, + %d and + %d)",
+                    all.at[i].given, all.at[j].key, all.at[j].given, ADDRESS_ADMIN, ADDRESS_PROBES,
+                    ADDRESS_METRICS);
     return OK;
 }

@@ -24,6 +24,7 @@ struct member {
     char *words[WORDS_MAX];
     size_t count;
     char *program, *recipe, *recipe_fd, *announce, *log, *address_key;
+    char *beside[3]; // its other addresses: any port beside listen's, whatever the recipe says
     struct child *child;
     struct loop_timer *poll, *pause;
     json_t *endpoint;
@@ -111,7 +112,10 @@ struct member *member_new(const struct member_options *options, const char *cons
     struct member *member = mem_new(sizeof *member);
     member->options = *options;
     member->program = program_beside(options->program);
-    member->address_key = mem_string(options->address_key);
+    member->address_key = mem_printf("%s.listen", options->kind);
+    member->beside[0] = mem_printf("%s.admin=", options->kind);
+    member->beside[1] = mem_printf("%s.probes=", options->kind);
+    member->beside[2] = mem_printf("%s.metrics=", options->kind);
     member->recipe = file_join(options->run, "recipe.yaml");
     member->recipe_fd = mem_printf("%d", options->recipe);
     member->announce = mem_printf("%s/logs/%s.json", options->run, options->name);
@@ -125,7 +129,7 @@ struct member *member_new(const struct member_options *options, const char *cons
 
 err_t member_start(struct member *member)
 {
-    const char *argv[WORDS_MAX + 16];
+    const char *argv[WORDS_MAX + 24];
     size_t n = 0;
     const json_t *known =
         member->options.called ? json_object_get(member->endpoint, "listen") : NULL;
@@ -144,6 +148,10 @@ err_t member_start(struct member *member)
     argv[n++] = member->log;
     argv[n++] = "--set";
     argv[n++] = listen;
+    for (size_t i = 0; i < sizeof member->beside / sizeof *member->beside; i++) {
+        argv[n++] = "--set";
+        argv[n++] = member->beside[i];
+    }
     for (size_t i = 0; i < member->count; i++)
         argv[n++] = member->words[i];
     argv[n] = NULL;
@@ -199,5 +207,7 @@ void member_free(struct member *member)
     mem_free(member->announce);
     mem_free(member->log);
     mem_free(member->address_key);
+    for (size_t i = 0; i < sizeof member->beside / sizeof *member->beside; i++)
+        mem_free(member->beside[i]);
     mem_free(member);
 }

@@ -21,8 +21,8 @@ struct member_options {
     const char *run;     // directory
     int recipe,
         lock; // descriptors it inherits: the recipe's text, read at each start, and RUN/lock
-    const char *address_key; // "generator.listen"
-    bool called;             // others connect to it: a restart binds the address it had
+    const char *kind; // "generator": the section of its addresses
+    bool called;      // others connect to it: a restart binds the address it had
     void (*announced)(void *arg, struct member *member);
     void (*restarted)(void *arg, struct member *member, const char *why);
     /* The member will not come back. Takes why; OK: ended by itself */
@@ -37,7 +37,7 @@ err_t member_start(struct member *member);
 void member_stop(struct member *member, int signal); // from here on its end is expected
 bool member_running(const struct member *member);
 const char *member_name(const struct member *member);
-/* {"pid", "listen", "admin", "http"}; NULL: not yet */
+/* {"pid", "listen", "admin", "probes", "metrics"}; NULL: not yet */
 const json_t *member_endpoint(const struct member *member);
 void member_free(struct member *member); // kills a process that still runs
 DEFINE_SCOPED(member)

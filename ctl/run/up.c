@@ -160,7 +160,6 @@ static struct member *add_member(struct up *up, const char *kind, int64_t number
                                  const char *const *words, size_t count)
 {
     SCOPED_MEM char *program = mem_printf("rlhfd-%s", kind);
-    SCOPED_MEM char *key = mem_printf("%s.listen", kind);
     char *name = up->name[up->members] =
         number ? mem_printf("%s-%lld", kind, (long long)number + 1) : mem_string(kind);
     struct member_options options = {.loop = up->loop,
@@ -169,7 +168,7 @@ static struct member *add_member(struct up *up, const char *kind, int64_t number
                                      .run = up->run,
                                      .recipe = up->recipe_fd,
                                      .lock = run_lock_hand_down(up->lock),
-                                     .address_key = key,
+                                     .kind = kind,
                                      .called = strcmp(kind, "generator") != 0,
                                      .announced = member_announced,
                                      .restarted = member_restarted,

@@ -235,7 +235,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                     .failed = daemon_failed,
                                     .arg = d};
     struct face_options face = {.rpc = d->rpc,
-                                .listen = recipe->generator.listen,
+                                .at = FACE_AT(recipe, generator),
                                 .security = &d->security,
                                 .connections = connections,
                                 .announce = announce,

@@ -338,7 +338,7 @@ static err_t open_stages(struct daemon *d)
 static err_t open_face(struct daemon *d, const char *announce)
 {
     struct face_options face = {.rpc = d->rpc,
-                                .listen = d->recipe->learner.listen,
+                                .at = FACE_AT(d->recipe, learner),
                                 .security = &d->security,
                                 .connections = d->connections,
                                 .announce = announce,

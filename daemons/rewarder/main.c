@@ -155,7 +155,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
                   &d->score));
     d->hello.forward = score_forward_id(d->score);
     struct face_options face = {.rpc = d->rpc,
-                                .listen = recipe->rewarder.listen,
+                                .at = FACE_AT(recipe, rewarder),
                                 .security = &d->security,
                                 .connections = connections,
                                 .announce = announce,

@@ -232,6 +232,10 @@ static void plans_that_do_not_come_out(void **state)
             "learner.groups=300", "data.epochs=1", "learner.last_batch=drop");
     REFUSES("learner.listen: '127.0.0.1:7011' and generator.listen '127.0.0.1:7001' take the same",
             "learner.listen=127.0.0.1:7011");
+    REFUSES("learner.metrics: '127.0.0.1:7101' and generator.listen '127.0.0.1:7001' take the same",
+            "learner.metrics=127.0.0.1:7101");
+    REFUSES("learner.probes: '127.0.0.1:9' and learner.admin '127.0.0.1:9' take the same",
+            "learner.admin=127.0.0.1:9", "learner.probes=127.0.0.1:9");
     ACCEPTS(NULL, "learner.listen=127.0.0.1:0", "generator.listen=127.0.0.1:0");
 }
 

@@ -54,7 +54,7 @@ static void wait_head(const struct tree *tree)
 {
     const int head = ring_read(&tree->ring).rounds;
     for (int i = -1; i < tree->extras; i++) {
-        const char *http = i < 0 ? tree->daemons.http[GENERATOR] : tree->extra[i].http;
+        const char *http = i < 0 ? tree->daemons.metrics[GENERATOR] : tree->extra[i].metrics;
         const int64_t until = clock_ms() + WAIT_MS;
         while ((i < 0 || !tree->gone[i]) &&
                daemons_metric_at(http, "rlhfd_weights_version") < head) {
@@ -73,7 +73,7 @@ static int direct(const struct tree *tree)
 /* -1: of the first generator, which is no extra. */
 static int children(const struct tree *tree, int i)
 {
-    return (int)daemons_metric_at(i < 0 ? tree->daemons.http[GENERATOR] : tree->extra[i].http,
+    return (int)daemons_metric_at(i < 0 ? tree->daemons.metrics[GENERATOR] : tree->extra[i].metrics,
                                   "rlhfd_relay_generators");
 }
 

@@ -174,7 +174,7 @@ static void generators_pass_weights_on(void **)
     for (bool all = false; !all; clock_sleep_ms(50)) {
         all = daemons_metric(&g.daemons, LEARNER, "rlhfd_weights_direct") == 1;
         for (int i = 0; i < 2; i++)
-            all &= daemons_metric_at(more[i].http, "rlhfd_weights_version") >= 2;
+            all &= daemons_metric_at(more[i].metrics, "rlhfd_weights_version") >= 2;
         if (clock_ms() > until)
             fail_msg("the weights are not passed on");
     }

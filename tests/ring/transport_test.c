@@ -180,14 +180,14 @@ static void versions_go_by_nccl_late_ones_and_other_versions_too(void **state)
     wait_more_rounds(&stage);
     const struct extra *late = extra_with(&stage, "late", "", "");
     wait_members(&stage, 2);
-    wait_metric(&stage, late->http, "rlhfd_weights_by_nccl", 2);
+    wait_metric(&stage, late->metrics, "rlhfd_weights_by_nccl", 2);
     const struct extra *other = extra_with(&stage, "other", "version=22810", "");
-    wait_metric(&stage, stage.daemons.http[LEARNER], "rlhfd_nccl_refused", 1);
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_refused", 1);
     wait_more_rounds(&stage);
-    assert_converged(&stage, stage.daemons.http[GENERATOR]);
-    assert_converged(&stage, late->http);
-    assert_converged(&stage, other->http);
-    assert_int_equal((int)daemons_metric_at(other->http, "rlhfd_weights_by_nccl"), 0);
+    assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
+    assert_converged(&stage, late->metrics);
+    assert_converged(&stage, other->metrics);
+    assert_int_equal((int)daemons_metric_at(other->metrics, "rlhfd_weights_by_nccl"), 0);
     assert_int_equal((int)learner_metric(&stage, "rlhfd_nccl_failed_epochs"), 0);
     stage_close(&stage, "late and other ones");
 }
@@ -222,17 +222,17 @@ static void hit_one(const struct hit *hit, int signal_number)
     struct extra *victim = extra_with(&stage, "victim", nccl, cuda);
     if (hit->at_rest) {
         wait_members(&stage, 3);
-        wait_metric(&stage, victim->http, "rlhfd_weights_by_nccl", 1);
+        wait_metric(&stage, victim->metrics, "rlhfd_weights_by_nccl", 1);
         process_kill(&victim->process, signal_number);
     }
     wait_more_rounds(&stage);
-    wait_metric(&stage, stage.daemons.http[LEARNER], "rlhfd_nccl_failed_epochs", hit->fails);
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_failed_epochs", hit->fails);
     wait_more_rounds(&stage);
     wait_members(&stage, 2); // the others are together again
     const double carried = learner_metric(&stage, "rlhfd_nccl_versions");
-    wait_metric(&stage, stage.daemons.http[LEARNER], "rlhfd_nccl_versions", carried + 2);
-    assert_converged(&stage, stage.daemons.http[GENERATOR]);
-    assert_converged(&stage, second->http);
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_versions", carried + 2);
+    assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
+    assert_converged(&stage, second->metrics);
     const int fallbacks = (int)learner_metric(&stage, "rlhfd_nccl_fallbacks");
     assert_in_range(fallbacks, hit->stalls ? 1 : 0, 3);
     snprintf(name, sizeof name, "%s, %s", hit->name,
@@ -267,7 +267,7 @@ static void who_goes_on_after_a_stop_comes_to_the_head(void **state)
     wait_members(&stage, 1);
     wait_more_rounds(&stage);
     process_kill(&second->process, SIGCONT);
-    assert_converged(&stage, second->http);
+    assert_converged(&stage, second->metrics);
     wait_members(&stage, 2);
     stage_close(&stage, "stopped, then goes on");
 }
@@ -284,10 +284,10 @@ static void a_killed_learner_gathers_them_again(void **state)
     daemons_start_one(&stage.daemons, LEARNER, "");
     daemons_announced(&stage.daemons, LEARNER);
     wait_members(&stage, 2);
-    wait_metric(&stage, stage.daemons.http[LEARNER], "rlhfd_nccl_versions", 2);
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_versions", 2);
     wait_more_rounds(&stage);
-    assert_converged(&stage, stage.daemons.http[GENERATOR]);
-    assert_converged(&stage, second->http);
+    assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
+    assert_converged(&stage, second->metrics);
     stage_close(&stage, "learner killed");
 }
 
@@ -306,7 +306,7 @@ static void a_generator_whose_abort_never_returns_ends(void **state)
     stage.extras--;
     wait_members(&stage, 1);
     wait_more_rounds(&stage);
-    assert_converged(&stage, stage.daemons.http[GENERATOR]);
+    assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
     stage_close(&stage, "abort hangs in a generator");
 }
 
@@ -329,8 +329,8 @@ static void a_learner_whose_abort_never_returns_goes_on_over_grpc(void **state)
          !log_has(&stage, "learner", "over gRPC from here on"); clock_sleep_ms(20))
         assert_true(clock_ms() < until);
     wait_more_rounds(&stage);
-    assert_converged(&stage, stage.daemons.http[GENERATOR]);
-    assert_converged(&stage, stage.extra[0].http);
+    assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
+    assert_converged(&stage, stage.extra[0].metrics);
     stage_close(&stage, "abort hangs in the learner");
 }
 

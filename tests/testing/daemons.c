@@ -119,19 +119,14 @@ void daemons_assert_running(const struct daemons *d, enum daemon_kind kind)
         show_log(d, kind, "ended by itself");
 }
 
-static void read_addresses(const char *path, char ret_listen[64],
-                           char ret_admin[64] /* may be NULL */, char ret_http[64])
+/* "listen", "admin", "probes" or "metrics" of the file in which a daemon announces itself. */
+static void read_address(const char *path, const char *key, char ret[64])
 {
     SCOPED_JSON json_t *object = NULL;
-    const char *listen, *admin, *http;
+    const char *address;
     assert_ok(json_read_file(path, 1 << 16, &object));
-    assert_ok(json_get_text(object, path, "listen", &listen));
-    assert_ok(json_get_text(object, path, "admin", &admin));
-    assert_ok(json_get_text(object, path, "http", &http));
-    snprintf(ret_listen, 64, "%s", listen);
-    if (ret_admin)
-        snprintf(ret_admin, 64, "%s", admin);
-    snprintf(ret_http, 64, "%s", http);
+    assert_ok(json_get_text(object, path, key, &address));
+    snprintf(ret, 64, "%s", address);
 }
 
 /* Between a kill and the restart the system may have lent the port to another process. */
@@ -157,7 +152,10 @@ void daemons_announced(struct daemons *d, enum daemon_kind kind)
         if (clock_ms() > until)
             show_log(d, kind, "did not start");
     }
-    read_addresses(path, d->address[kind], d->admin[kind], d->http[kind]);
+    read_address(path, "listen", d->address[kind]);
+    read_address(path, "admin", d->admin[kind]);
+    read_address(path, "probes", d->probes[kind]);
+    read_address(path, "metrics", d->metrics[kind]);
 }
 
 struct extra daemons_extra(const struct daemons *d, const char *name, const char *settings)
@@ -167,7 +165,8 @@ struct extra daemons_extra(const struct daemons *d, const char *name, const char
     for (int64_t until = clock_ms() + START_MS; !file_exists(path); clock_sleep_ms(2))
         if (clock_ms() > until)
             fail_msg("generator %s did not start: %s", name, file_text(extra.process.log));
-    read_addresses(path, extra.listen, NULL, extra.http);
+    read_address(path, "listen", extra.listen);
+    read_address(path, "metrics", extra.metrics);
     return extra;
 }
 
@@ -202,11 +201,11 @@ int daemons_wait_learner(struct daemons *d, int timeout_ms)
     return status;
 }
 
-char *daemons_get(const char *http, const char *path)
+char *daemons_get(const char *address, const char *path)
 {
     SCOPED_MEM char *request = mem_printf("GET %s HTTP/1.0\r\n\r\n", path);
     struct bytes all = {0};
-    const char *port = strrchr(http, ':');
+    const char *port = strrchr(address, ':');
     assert_non_null(port);
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_addr = {htonl(INADDR_LOOPBACK)},
@@ -222,15 +221,21 @@ char *daemons_get(const char *http, const char *path)
     return (char *)all.data;
 }
 
+static bool has_status(const char *answer, const char *said)
+{
+    const char *line = strstr(answer, said), *end = strchr(answer, '\n');
+    return line && line < end;
+}
+
 void daemons_wait_ready(const struct daemons *d, enum daemon_kind kind, int status,
                         const char *part)
 {
     char said[16];
     snprintf(said, sizeof said, " %d ", status);
     for (int64_t until = clock_ms() + START_MS;; clock_sleep_ms(50)) {
-        SCOPED_MEM char *answer = daemons_get(d->http[kind], "/readyz");
-        const char *line = strstr(answer, said), *end = strchr(answer, '\n');
-        if (line && line < end && strstr(answer, part))
+        SCOPED_MEM char *answer = daemons_get(d->metrics[kind], "/readyz");
+        SCOPED_MEM char *probe = daemons_get(d->probes[kind], "/readyz");
+        if (has_status(answer, said) && has_status(probe, said) && strstr(answer, part))
             return;
         if (clock_ms() > until)
             fail_msg("the %s's /readyz is not %d with '%s':\n%s", names[kind], status, part,
@@ -238,17 +243,17 @@ void daemons_wait_ready(const struct daemons *d, enum daemon_kind kind, int stat
     }
 }
 
-double daemons_metric_at(const char *http, const char *name)
+double daemons_metric_at(const char *metrics, const char *name)
 {
-    SCOPED_MEM char *text = daemons_get(http, "/metrics");
+    SCOPED_MEM char *text = daemons_get(metrics, "/metrics");
     SCOPED_MEM char *line = mem_printf("\n%s ", name);
     const char *at = strstr(text, line);
     if (!at)
-        fail_msg("%s has no metric %s", http, name);
+        fail_msg("%s has no metric %s", metrics, name);
     return strtod(at + strlen(line), NULL);
 }
 
 double daemons_metric(const struct daemons *d, enum daemon_kind kind, const char *name)
 {
-    return daemons_metric_at(d->http[kind], name);
+    return daemons_metric_at(d->metrics[kind], name);
 }

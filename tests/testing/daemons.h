@@ -19,7 +19,8 @@ struct daemons {
     const struct ring *ring;
     const char *settings; // borrowed
     struct process process[DAEMON_KINDS];
-    char address[DAEMON_KINDS][64], admin[DAEMON_KINDS][64], http[DAEMON_KINDS][64];
+    char address[DAEMON_KINDS][64], admin[DAEMON_KINDS][64];
+    char probes[DAEMON_KINDS][64], metrics[DAEMON_KINDS][64];
     char started_with[DAEMON_KINDS][256]; // settings of the last start of each
 };
 
@@ -35,7 +36,7 @@ void daemons_announced(struct daemons *daemons, enum daemon_kind kind);
  * RUN/NAME.log. */
 struct extra {
     struct process process;
-    char listen[64], http[64];
+    char listen[64], metrics[64];
 };
 struct extra daemons_extra(const struct daemons *daemons, const char *name, const char *settings);
 
@@ -48,15 +49,15 @@ void daemons_kill(struct daemons *daemons, enum daemon_kind kind);
 /* The learner's exit status; it must end within timeout_ms. The others are ended then. */
 int daemons_wait_learner(struct daemons *daemons, int timeout_ms);
 
-/* The answer to GET path ("/readyz") on a daemon's HTTP port, with its status line; freed by the
- * caller. */
-char *daemons_get(const char *http, const char *path);
+/* The answer to GET path ("/readyz") at a daemon's probes or metrics address, with its status line;
+ * freed by the caller. */
+char *daemons_get(const char *address, const char *path);
 
-/* Waits until /readyz answers with this status and its body has this part; fails the test after a
- * minute. */
+/* Waits until both /readyz answer with this status, and the one with reasons has this part; fails
+ * the test after a minute. */
 void daemons_wait_ready(const struct daemons *daemons, enum daemon_kind kind, int status,
                         const char *part);
 
 /* A number of a daemon's /metrics; fails the test if it has none of that name. */
-double daemons_metric_at(const char *http, const char *name);
+double daemons_metric_at(const char *metrics, const char *name);
 double daemons_metric(const struct daemons *daemons, enum daemon_kind kind, const char *name);

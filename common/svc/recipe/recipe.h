@@ -76,6 +76,7 @@ RECIPE_STRUCT(replay, RECIPE_REPLAY)
 RECIPE_STRUCT(checkpoint, RECIPE_CHECKPOINT)
 RECIPE_STRUCT(eval, RECIPE_EVAL)
 RECIPE_STRUCT(sft, RECIPE_SFT)
+RECIPE_STRUCT(metrics, RECIPE_METRICS)
 RECIPE_STRUCT(net, RECIPE_NET)
 
 struct recipe {
@@ -103,7 +104,6 @@ struct recipe_source {
     size_t sets_count;
 };
 err_t recipe_read(const struct recipe_source *source, struct recipe **ret);
-
 /* The same from text in memory. name: of the text in errors. directory: base of relative paths. */
 err_t recipe_parse(const char *text, size_t len, const char *name, const char *directory,
                    const struct recipe_source *source, struct recipe **ret);

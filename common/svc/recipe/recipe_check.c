@@ -2,6 +2,7 @@
 #include "base/cpus.h"
 #include "base/mem.h"
 #include "svc/address.h"
+#include "svc/recipe/recipe_listen.h"
 #include "svc/recipe/recipe_objective.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
@@ -149,35 +150,6 @@ static err_t check_eval(const struct recipe *r)
                         r->eval.every);
 }
 
-static err_t check_listen(const struct recipe *r)
-{
-    const struct {
-        const char *key, *listen;
-    } daemons[] = {
-        {"generator.listen", r->generator.listen},
-        {"rewarder.listen", r->rewarder.listen},
-        {"learner.listen", r->learner.listen},
-    };
-    for (size_t i = 0; i < sizeof daemons / sizeof *daemons; i++) {
-        const char *key = daemons[i].key, *listen = daemons[i].listen;
-        SCOPED_MEM char *http = NULL;
-        err_t failed = address_derive(listen, ADDRESS_HTTP, &http); // the highest of its ports
-        if (err_failed(failed)) {
-            err_free(failed);
-            return recipe_wrong(
-                r, key, "'%s' leaves no room for HTTP at port + %d; allowed: ports up to %d",
-                listen, ADDRESS_HTTP, UINT16_MAX - ADDRESS_HTTP);
-        }
-        if (!address_is_loopback(listen) && !r->net.insecure && !*r->net.tls)
-            return recipe_wrong(
-                r, key,
-                "'%s' is open beyond this machine without TLS; use 127.0.0.1, or net.tls, or net.insecure: "
-                "true in a network you trust",
-                listen);
-    }
-    return OK;
-}
-
 /* Port 0 is "any free one", which nobody can call. */
 static err_t check_peers(const struct recipe *r)
 {
@@ -223,8 +195,8 @@ static err_t check_cpus(const struct recipe *r)
 err_t recipe_check(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
-        check_replay,  check_publish, check_lag,    check_group, check_updates,
-        check_end,     check_eval,    check_listen, check_peers, recipe_check_objective,
+        check_replay,  check_publish, check_lag,           check_group, check_updates,
+        check_end,     check_eval,    recipe_check_listen, check_peers, recipe_check_objective,
         check_scorers, check_cpus,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)

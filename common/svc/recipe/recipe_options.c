@@ -70,6 +70,7 @@ ROWS(replay, struct recipe_replay, RECIPE_REPLAY)
 ROWS(checkpoint, struct recipe_checkpoint, RECIPE_CHECKPOINT)
 ROWS(eval, struct recipe_eval, RECIPE_EVAL)
 ROWS(sft, struct recipe_sft, RECIPE_SFT)
+ROWS(metrics, struct recipe_metrics, RECIPE_METRICS)
 ROWS(net, struct recipe_net, RECIPE_NET)
 ROWS(root, struct recipe, RECIPE_ROOT)
 

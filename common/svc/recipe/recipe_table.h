@@ -43,6 +43,7 @@
     G(checkpoint, "checkpoints, from which a restart begins") \
     G(eval,       "regular evaluation on data.eval") \
     G(sft,        "supervised training: rlhfctl sft") \
+    G(metrics,    "the pages of every daemon") \
     G(net,        "the network")
 
 #define RECIPE_RUN(X, C, G) \
@@ -65,7 +66,10 @@
     X(count, max_prompt_tokens, "512",        FIXED, FROM(1, 1048576), "longest prompt in tokens; longer ones are skipped and counted")
 
 #define RECIPE_GENERATOR(X, C, G) \
-    X(address, listen,   "127.0.0.1:7001", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
+    X(address, listen,   "127.0.0.1:7001", FIXED, ANY,           "address of its services") \
+    X(text,   admin,    "",               FIXED, TEXT(0, 200),  "address of the admin services; empty: that of listen, the port 10 higher") \
+    X(text,   probes,   "",               FIXED, TEXT(0, 200),  "address of /livez and /readyz, one word in plain HTTP; empty: that of listen, the port 100 higher") \
+    X(text,   metrics,  "",               FIXED, TEXT(0, 200),  "address of /metrics and the reasons of /readyz; empty: that of listen, the port 200 higher") \
     X(address, rewarder, "127.0.0.1:7002", FIXED, ANY,           "address of the rewarder, which gets finished groups") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "address of the learner, which gives prompts and weights") \
     X(text,   address,  "",               FIXED, TEXT(0, 200),  "address for other generators (publish.fanout); empty: listen, unless listen is a wildcard") \
@@ -89,7 +93,10 @@
       "effect of new weights on unfinished sequences: continue; recompute their cache and continue; or finish first")
 
 #define RECIPE_REWARDER(X, C, G) \
-    X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
+    X(address, listen,   "127.0.0.1:7002", FIXED, ANY,           "address of its services") \
+    X(text,   admin,    "",               FIXED, TEXT(0, 200),  "address of the admin services; empty: that of listen, the port 10 higher") \
+    X(text,   probes,   "",               FIXED, TEXT(0, 200),  "address of /livez and /readyz, one word in plain HTTP; empty: that of listen, the port 100 higher") \
+    X(text,   metrics,  "",               FIXED, TEXT(0, 200),  "address of /metrics and the reasons of /readyz; empty: that of listen, the port 200 higher") \
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "address of the learner, which gets scored groups") \
     X(name,   name,     "",               FIXED, TEXT(0, 64),   "name of this rewarder, whose keys are below net.tls; empty: rewarder") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
@@ -107,7 +114,10 @@
     X(number, success, "1.0", FIXED, FROM(-1e6, 1e6),   "a score from here on counts as success in metrics")
 
 #define RECIPE_LEARNER(X, C, G) \
-    X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address; its admin port is 10 higher, HTTP 100 higher") \
+    X(address, listen,  "127.0.0.1:7003", FIXED, ANY,           "address of its services") \
+    X(text,   admin,    "",               FIXED, TEXT(0, 200),  "address of the admin services; empty: that of listen, the port 10 higher") \
+    X(text,   probes,   "",               FIXED, TEXT(0, 200),  "address of /livez and /readyz, one word in plain HTTP; empty: that of listen, the port 100 higher") \
+    X(text,   metrics,  "",               FIXED, TEXT(0, 200),  "address of /metrics and the reasons of /readyz; empty: that of listen, the port 200 higher") \
     X(count,  threads, "1",              FIXED, FROM(1, 1024), "compute threads") \
     X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     X(word,   objective, OBJECTIVE_DEFAULT, FIXED, WORDS(OBJECTIVE_WORDS), "objective of training (see Objectives)") \
@@ -276,6 +286,9 @@
     X(count,  max_tokens, "512", FIXED, FROM(2, 1048576), "longest row in tokens; longer ones are skipped and counted") \
     X(count,  threads, "1",  FIXED, FROM(1, 1024),       "compute threads") \
     G(optimizer, "AdamW")
+
+#define RECIPE_METRICS(X, C, G) \
+    X(path, tokens, "", FIXED, ANY, "file of bearer tokens, each line ROLE TOKEN with the role viewer or admin: who reads metrics shows one, or a certificate; 0600")
 
 #define RECIPE_NET(X, C, G) \
     X(count, join_timeout_s, "60", FIXED, FROM(1, 86400), "a daemon that its peer has not accepted by then ends with an error") \

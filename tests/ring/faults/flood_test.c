@@ -144,9 +144,9 @@ static void idle_connections_leave_descriptors(void **)
     const struct holder holder = start_holder();
     struct daemons daemons = daemons_start(&ring, "");
     ring_wait_rounds(&ring, 2, RUN_MS);
-    const char *const ports[] = {daemons.address[LEARNER], daemons.admin[LEARNER],
-                                 daemons.http[LEARNER], daemons.address[REWARDER],
-                                 daemons.address[GENERATOR]};
+    const char *const ports[] = {daemons.address[LEARNER],  daemons.admin[LEARNER],
+                                 daemons.probes[LEARNER],   daemons.metrics[LEARNER],
+                                 daemons.address[REWARDER], daemons.address[GENERATOR]};
     for (size_t port = 0; port < 2 * sizeof ports / sizeof *ports; port++) {
         order(&holder, ports[port / 2], port % 2);
         all_go_on(&daemons);

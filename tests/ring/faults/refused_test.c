@@ -202,8 +202,8 @@ static void what_is_live_may_differ(void **state)
     open_stage(&stage);
     struct extra extra = daemons_extra(
         &stage.daemons, "live", "lag.max=3 run.rounds=7 learner.optimizer.lr=0.5 publish.every=2");
-    wait_metric(stage.daemons.http[LEARNER], "rlhfd_generators_connected", 2);
-    wait_metric(extra.http, "rlhfd_groups_delivered_total", 3);
+    wait_metric(stage.daemons.metrics[LEARNER], "rlhfd_generators_connected", 2);
+    wait_metric(extra.metrics, "rlhfd_groups_delivered_total", 3);
     process_kill(&extra.process, SIGTERM);
     assert_int_equal(process_wait(&extra.process, WAIT_MS), 0);
     close_stage(&stage);

@@ -177,7 +177,7 @@ static void forget(struct rpc_stream *, err_t why, void *)
 static void look(void *arg)
 {
     struct breaking *breaking = arg;
-    SCOPED_MEM char *answer = daemons_get(breaking->daemons->http[LEARNER], "/readyz");
+    SCOPED_MEM char *answer = daemons_get(breaking->daemons->metrics[LEARNER], "/readyz");
     breaking->named =
         strstr(answer, " 503 ") && strstr(answer, "keeps breaking") && strstr(answer, "127.0.0.1:");
     if (breaking->named || clock_ms() > breaking->until_ms)

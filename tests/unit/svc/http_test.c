@@ -1,9 +1,9 @@
-/* Metrics and the HTTP port that shows them, and the addresses it listens at. */
+/* Metrics and the two HTTP ports of a daemon, and the addresses at which it listens. */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "svc/address.h"
-#include "svc/http.h"
+#include "svc/http_ports.h"
 #include "svc/metrics.h"
 #include "testing/h2.h"
 #include "testing/testing.h"
@@ -126,39 +126,65 @@ static char *ask(const char *address, const char *request)
     return (char *)answer.data;
 }
 
-static void answers(const struct http *http, const char *request, const char *status,
-                    const char *part)
+static void answers(const char *address, const char *request, const char *status, const char *part)
 {
     SCOPED_MEM char *line =
-        mem_printf("%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", request);
-    SCOPED_MEM char *answer = ask(http_address(http), line);
+        mem_printf("%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", request);
+    SCOPED_MEM char *answer = ask(address, line);
     has(answer, status);
     has(answer, part);
 }
 
-static void the_pages_answer(void **state)
+static err_t open_ports(const char *probes, const char *metrics, struct http_ports **ret)
+{
+    return http_ports_open(&(struct http_ports_options){.probes = probes, .metrics = metrics}, ret);
+}
+
+/* A kubelet shows no certificate, so whoever asks learns one word. */
+static void probes_say_one_word(void **state)
 {
     (void)state;
-    SCOPED(http) http = NULL;
-    assert_ok(http_start("127.0.0.1:0", &http));
-    assert_string_not_equal(http_address(http), "127.0.0.1:0");
-    answers(http, "GET /livez", "HTTP/1.1 200 ", "\r\n\r\nok\n");
-    answers(http, "GET /readyz", "HTTP/1.1 503 ", "\r\n\r\nstarting\n");
-    http_set_ready(http, NULL);
-    answers(http, "GET /readyz", "HTTP/1.1 200 ", "\r\n\r\nok\n");
-    http_set_ready(http, "disk is\nfull");
-    answers(http, "GET /readyz?verbose", "HTTP/1.1 503 ", "\r\n\r\ndisk is full\n");
-    http_set_waiting(http, "groups");
-    answers(http, "GET /readyz", "HTTP/1.1 200 ", "\r\n\r\nok: groups\n");
-    answers(http, "GET /metrics", "HTTP/1.1 200 ",
+    SCOPED(http_ports) ports = NULL;
+    assert_ok(open_ports("127.0.0.1:0", "127.0.0.1:0", &ports));
+    const char *at = http_ports_probes(ports);
+    assert_string_not_equal(at, "127.0.0.1:0");
+    assert_string_not_equal(at, http_ports_metrics(ports));
+    answers(at, "GET /livez", "HTTP/1.1 200 ", "\r\n\r\nok\n");
+    answers(at, "GET /readyz", "HTTP/1.1 503 ", "\r\n\r\nnot ready\n");
+    http_ports_set_ready(ports, "disk of /secret/path is full");
+    answers(at, "GET /readyz?verbose", "HTTP/1.1 503 ", "\r\n\r\nnot ready\n");
+    http_ports_set_waiting(ports, "groups of 10.0.0.7");
+    answers(at, "GET /readyz", "HTTP/1.1 200 ", "\r\n\r\nok\n");
+    answers(at, "HEAD /livez", "HTTP/1.1 200 ", "Content-Length: 3\r\n");
+    answers(at, "GET /metrics", "HTTP/1.1 404 ", "there are /livez /readyz\n");
+    answers(at, "DELETE /livez", "HTTP/1.1 405 ", "Allow: GET, HEAD\r\n");
+    SCOPED_MEM char *by_name = // a kubelet asks by any name or address
+        ask(at, "GET /livez HTTP/1.1\r\nHost: learner-0.svc:7103\r\nConnection: close\r\n\r\n");
+    has(by_name, "HTTP/1.1 200 ");
+}
+
+static void reasons_stand_beside_the_metrics(void **state)
+{
+    (void)state;
+    SCOPED(http_ports) ports = NULL;
+    assert_ok(open_ports("127.0.0.1:0", "127.0.0.1:0", &ports));
+    const char *at = http_ports_metrics(ports);
+    answers(at, "GET /readyz", "HTTP/1.1 503 ", "\r\n\r\nstarting\n");
+    http_ports_set_ready(ports, NULL);
+    answers(at, "GET /readyz", "HTTP/1.1 200 ", "\r\n\r\nok\n");
+    http_ports_set_ready(ports, "disk is\nfull");
+    answers(at, "GET /readyz?verbose", "HTTP/1.1 503 ", "\r\n\r\ndisk is full\n");
+    http_ports_set_waiting(ports, "groups");
+    answers(at, "GET /readyz", "HTTP/1.1 200 ", "\r\n\r\nok: groups\n");
+    answers(at, "GET /metrics", "HTTP/1.1 200 ",
             "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
-    answers(http, "GET /metrics", "HTTP/1.1 200 ", "\ntest_groups_stored_total 20000\n");
-    answers(http, "HEAD /livez", "HTTP/1.1 200 ", "Content-Length: 3\r\n");
-    answers(http, "GET /nothing", "HTTP/1.1 404 ", "/metrics /livez /readyz");
-    answers(http, "DELETE /livez", "HTTP/1.1 405 ", "Allow: GET, HEAD\r\n");
-    SCOPED_MEM char *bad = ask(http_address(http), "nonsense\r\n\r\n");
+    answers(at, "GET /metrics", "HTTP/1.1 200 ", "\ntest_groups_stored_total 20000\n");
+    answers(at, "GET /nothing", "HTTP/1.1 404 ", "/metrics /readyz");
+    answers(at, "GET /../metrics", "HTTP/1.1 404 ", "/metrics /readyz");
+    answers(at, "GET http://localhost/metrics", "HTTP/1.1 404 ", "/metrics /readyz");
+    SCOPED_MEM char *bad = ask(at, "nonsense\r\n\r\n");
     assert_null(strstr(bad, " 200 "));
-    answers(http, "GET /livez", "HTTP/1.1 200 ", "ok"); // it still lives
+    answers(at, "GET /readyz", "HTTP/1.1 200 ", "ok"); // the server still lives
 }
 
 /* Clients that send a byte now and then hold connections, and not the port. */
@@ -167,21 +193,22 @@ static void probes_are_answered_beside_clients_that_trickle(void **state)
     enum { CLIENTS = 4 * HTTP_CONNECTIONS, ROUNDS = 20 };
     static const char begin[] = "GET /livez HTTP/1.1\r\nHost: x\r\nX: ";
     (void)state;
-    SCOPED(http) http = NULL;
-    assert_ok(http_start("127.0.0.1:0", &http));
+    SCOPED(http_ports) ports = NULL;
+    assert_ok(open_ports("127.0.0.1:0", "127.0.0.1:0", &ports));
+    const char *at = http_ports_probes(ports);
     int fds[CLIENTS];
     for (int i = 0; i < CLIENTS; i++) {
-        fds[i] = tcp_connect(http_address(http));
+        fds[i] = tcp_connect(at);
         tcp_send(fds[i], begin, strlen(begin));
     }
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < CLIENTS; i++)
             if (!tcp_send(fds[i], "x", 1) || !tcp_is_open(fds[i])) {
-                close(fds[i]); // it comes again at once
-                fds[i] = tcp_connect(http_address(http));
+                close(fds[i]); // and again, at once
+                fds[i] = tcp_connect(at);
                 tcp_send(fds[i], begin, strlen(begin));
             }
-        answers(http, "GET /livez", "HTTP/1.1 200 ", "\r\n\r\nok\n");
+        answers(at, "GET /livez", "HTTP/1.1 200 ", "\r\n\r\nok\n");
     }
     const int64_t end = clock_ms() + 60000; // no byte prolongs what has its time
     while (tcp_send(fds[0], "x", 1) && tcp_is_open(fds[0]) && clock_ms() < end)
@@ -194,17 +221,22 @@ static void probes_are_answered_beside_clients_that_trickle(void **state)
 static void a_port_in_use_is_a_clear_error(void **state)
 {
     (void)state;
-    SCOPED(http) http = NULL, *second = NULL;
-    assert_ok(http_start("127.0.0.1:0", &http));
-    SCOPED_MEM char *address = mem_string(http_address(http));
+    SCOPED(http_ports) ports = NULL, *second = NULL;
+    assert_ok(open_ports("127.0.0.1:0", "127.0.0.1:0", &ports));
+    SCOPED_MEM char *probes = mem_string(http_ports_probes(ports));
+    SCOPED_MEM char *metrics = mem_string(http_ports_metrics(ports));
     SCOPED_MEM char *message =
-        mem_printf("cannot listen at %s for HTTP: Address already in use", address);
-    assert_err(ERR_UNAVAILABLE, message, http_start(address, &second));
-    http_free(STEAL(http));
-    assert_ok(http_start(address, &second)); // at once, when the first is gone
-    assert_err(ERR_INVALID, "HTTP: 'x': no port", http_start("x", &http));
+        mem_printf("cannot listen at %s for HTTP: Address already in use", metrics);
+    assert_err(ERR_UNAVAILABLE, "Address already in use",
+               open_ports(probes, "127.0.0.1:0", &second));
+    assert_err(ERR_UNAVAILABLE, message, open_ports("127.0.0.1:0", metrics, &second));
+    http_ports_free(STEAL(ports));
+    assert_ok(open_ports(probes, metrics, &second)); // at once, when the first is gone
+    assert_err(ERR_INVALID, "HTTP: 'x': no port", open_ports("x", "127.0.0.1:0", &ports));
     assert_err(ERR_UNAVAILABLE, "cannot listen at 192.0.2.1:0 for HTTP",
-               http_start("192.0.2.1:0", &http));
+               open_ports("192.0.2.1:0", "127.0.0.1:0", &ports));
+    assert_err(ERR_DENIED, "metrics: address '0.0.0.0:0'",
+               open_ports("0.0.0.0:0", "0.0.0.0:0", &ports));
 }
 
 static void addresses_are_parsed_and_derived(void **state)
@@ -242,16 +274,22 @@ static void addresses_are_parsed_and_derived(void **state)
         assert_err(ERR_INVALID, "an address is host:port", address_parse(bad[i], &address));
         assert_false(address_is_loopback(bad[i]));
     }
-    SCOPED_MEM char *admin = NULL, *any = NULL, *none = NULL;
+    SCOPED_MEM char *admin = NULL, *any = NULL, *none = NULL, *own = NULL, *beside = NULL;
     assert_ok(address_derive("[::1]:7003", ADDRESS_ADMIN, &admin));
     assert_string_equal(admin, "[::1]:7013");
-    assert_ok(address_derive("127.0.0.1:0", ADDRESS_HTTP, &any));
+    assert_ok(address_derive("127.0.0.1:0", ADDRESS_METRICS, &any));
     assert_string_equal(any, "127.0.0.1:0");
+    assert_ok(address_beside("10.0.0.7:1", "[::1]:7003", ADDRESS_PROBES, &own));
+    assert_string_equal(own, "10.0.0.7:1");
+    assert_ok(address_beside("", "[::1]:7003", ADDRESS_METRICS, &beside));
+    assert_string_equal(beside, "[::1]:7203");
+    assert_err(ERR_INVALID, "no port", address_beside("x", "[::1]:7003", ADDRESS_PROBES, &none));
     assert_err(ERR_RANGE, "over 65535", address_derive("127.0.0.1:65530", ADDRESS_ADMIN, &none));
 }
 
 TESTS(cmocka_unit_test(metrics_are_counted_by_any_thread_and_rendered),
-      cmocka_unit_test(the_status_sees_the_same_numbers), cmocka_unit_test(the_pages_answer),
+      cmocka_unit_test(the_status_sees_the_same_numbers), cmocka_unit_test(probes_say_one_word),
+      cmocka_unit_test(reasons_stand_beside_the_metrics),
       cmocka_unit_test(probes_are_answered_beside_clients_that_trickle),
       cmocka_unit_test(a_port_in_use_is_a_clear_error),
       cmocka_unit_test(addresses_are_parsed_and_derived))

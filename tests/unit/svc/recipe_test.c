@@ -237,13 +237,23 @@ static void options_are_checked_against_each_other(void **state)
         {"learner: {listen: '0.0.0.0:7003'}",
          "learner.listen: '0.0.0.0:7003' is open beyond this machine without TLS"},
         {"rewarder: {listen: '127.0.0.1:65500'}",
-         "rewarder.listen: '127.0.0.1:65500' leaves no room for HTTP"},
+         "rewarder.listen: '127.0.0.1:65500' leaves no room for rewarder.probes at port + 100; "
+         "allowed: ports up to 65435, or an address of its own there"},
+        {"learner: {metrics: '0.0.0.0:9000'}",
+         "learner.metrics: '0.0.0.0:9000' is open beyond this machine without TLS"},
+        {"learner: {admin: '0.0.0.0:9000'}", "learner.admin: '0.0.0.0:9000' is open beyond"},
+        {"generator: {probes: 'x'}", "generator.probes: 'x': no port"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_err(ERR_INVALID, cases[i].message, refuse(cases[i].text));
     SCOPED(recipe) r = NULL, *q = NULL, *s = NULL;
     assert_ok(parse("net: {insecure: true}\nlearner: {listen: '[::]:7003'}", &r));
     assert_ok(parse("learner: {objective: sft}\ngenerator: {num_generations: 1}", &q));
+    SCOPED(recipe) p = NULL, *o = NULL; // a word to anybody; ports of their own need no room above
+    assert_ok(parse("learner: {probes: '0.0.0.0:7103'}", &p));
+    assert_ok(parse("learner: {listen: '127.0.0.1:65530', admin: '127.0.0.1:1',"
+                    " probes: '127.0.0.1:2', metrics: '127.0.0.1:3'}",
+                    &o));
     assert_ok(parse("run: {rounds: 0}\ndata: {epochs: 2}", &s));
     assert_err(ERR_INVALID, "ring.yaml: replay.max_groups: 4096 is too few",
                refuse("learner: {groups: 4096}")); // a default has no line of its own
