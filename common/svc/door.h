@@ -28,6 +28,7 @@ struct door_tls {
     const struct security *security; // copied; NULL, or without keys: plaintext
     const char *alpn;                // the protocol inside: "h2"; NULL: none is agreed on
     bool client;                     // clients need a certificate of the security's run
+    bool optional;                   // or none: the server asks them for something else
 };
 
 struct door_options {

@@ -46,6 +46,7 @@ static bool begin(struct door *door, struct connection *c, int64_t now)
         return false;
     const struct tunnel_options options = {.alpn = door->options.tls.alpn,
                                            .client = door->options.tls.client,
+                                           .optional = door->options.tls.optional,
                                            .run = door->security.run,
                                            .greeting = door->options.greeting};
     struct tls_set *set = security_set(&door->security);

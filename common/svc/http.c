@@ -96,10 +96,20 @@ static enum MHD_Result take_argument(void *arg, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
+static unsigned caller_of(struct http *http, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *at =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct identity who;
+    return at && door_identity(http->door, door_ticket(http->door, at->connect_fd), &who)
+               ? (unsigned)who.role
+               : 0;
+}
+
 /* True: it was refused, and answered. */
 static bool refuses(struct http *http, struct MHD_Connection *connection, enum MHD_Result *ret)
 {
-    struct asking asking = {0};
+    struct asking asking = {.asked.caller = caller_of(http, connection)};
     MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header, &asking.asked);
     MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_argument, &asking);
     asking.asked.arguments = asking.argument;
@@ -160,8 +170,13 @@ static void take(void *arg, int fd)
  * always taken. */
 static err_t open_door(struct http *http, const char *address)
 {
+    const bool tls = http->options.guard.certificates;
     return door_open(&(struct door_options){.address = address,
                                             .connections = HTTP_CONNECTIONS,
+                                            .tls = {.security = tls ? http->options.security : NULL,
+                                                    .alpn = "http/1.1",
+                                                    .client = true,
+                                                    .optional = true},
                                             .per_s = PER_S,
                                             .idle_ms = IDLE_MS,
                                             .hand = take,

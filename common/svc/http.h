@@ -26,7 +26,8 @@ struct http_options {
     const char *address;
     const struct http_page *pages; // borrowed while the server lives
     size_t page_count;
-    struct http_guard guard; // {0}: anyone may read
+    struct http_guard guard;         // {0}: anyone may read
+    const struct security *security; // TLS, for guard.certificates alone; borrowed for the call
 };
 
 /* Listens at host:port. INVALID: no address; UNAVAILABLE: the address is in use, or not ours. */

@@ -1,4 +1,4 @@
-/* Who may read the pages of an HTTP port: decides by what a request says of itself.
+/* Decides who may read the pages of an HTTP port, by what a request says of itself.
  *
  *     const struct http_guard guard = {.tokens = tokens, .certificates = true};
  *     struct http_asked asked = {.host = "learner:7203", .authorization = "Bearer 3q2-7w..."};

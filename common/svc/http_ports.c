@@ -52,6 +52,11 @@ static unsigned page_readyz(void *arg, struct bytes *body)
     return ready ? STATUS_OK : STATUS_NOT_READY;
 }
 
+static bool speaks_tls(const struct http_ports_options *options)
+{
+    return options->security && options->security->keys;
+}
+
 err_t http_ports_open(const struct http_ports_options *options, struct http_ports **ret)
 {
     SCOPED(http_ports) ports = mem_new(sizeof *ports);
@@ -71,8 +76,11 @@ err_t http_ports_open(const struct http_ports_options *options, struct http_port
     TRY(err_wrap(address_check(options->metrics, options->security), "metrics"));
     if (options->tokens && *options->tokens)
         TRY(err_wrap(tokens_open(options->tokens, &ports->tokens), "metrics.tokens"));
+    const bool loopback = address_is_loopback(options->metrics);
     metrics.guard = (struct http_guard){.tokens = ports->tokens,
-                                        .loopback = address_is_loopback(options->metrics)};
+                                        .certificates = speaks_tls(options) && !loopback,
+                                        .loopback = loopback};
+    metrics.security = options->security;
     TRY(http_start(&probes, &ports->probes));
     TRY(http_start(&metrics, &ports->metrics));
     *ret = STEAL(ports);

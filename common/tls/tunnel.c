@@ -162,7 +162,7 @@ static enum tunnel_state over(struct tunnel *t, const char *why)
 static err_t judge(struct tunnel *t)
 {
     t->peer = SSL_get1_peer_certificate(t->ssl);
-    if (!t->options.client && !t->peer)
+    if (!t->peer && (!t->options.client || t->options.optional))
         return OK;
     if (!t->peer)
         return err_new(ERR_DENIED, "no certificate was shown");

@@ -21,6 +21,7 @@ struct tunnel;
 struct tunnel_options {
     const char *alpn;     // the one protocol spoken inside; NULL: none is agreed on
     bool client;          // a client must show a certificate that verifies, with an identity
+    bool optional;        // or none at all: then it comes in without an identity
     const char *run;      // of that identity; NULL: any. Borrowed while hands are shaken
     const char *greeting; // first bytes inside, awaited before READY; NULL: none. Likewise
 };
