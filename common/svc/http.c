@@ -27,6 +27,9 @@ static void put_headers(struct MHD_Response *response, unsigned status, const ch
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Content-Security-Policy",
+                            "default-src 'none'; frame-ancestors 'none'");
+    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     if (challenge)
@@ -128,11 +131,29 @@ static bool refuses(struct http *http, struct MHD_Connection *connection, enum M
 static enum MHD_Result no_page(struct http *http, struct MHD_Connection *connection)
 {
     SCOPED_VALUE(bytes) text = {0};
-    bytes_text(&text, "not found; there are");
+    bytes_text(&text, http->options.page_count ? "not found; there are" : "not found");
     for (size_t i = 0; i < http->options.page_count; i++)
         bytes_printf(&text, " %s", http->options.pages[i].path);
     bytes_text(&text, "\n");
     return respond(http, connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, false, &text);
+}
+
+/* The status; 0: there is no such page. */
+static unsigned render(struct http *http, const char *path, const char **ret_type,
+                       struct bytes *ret)
+{
+    const struct http_options *o = &http->options;
+    for (size_t i = 0; i < o->page_count; i++)
+        if (strcmp(path, o->pages[i].path) == 0) {
+            *ret_type = o->pages[i].type;
+            return o->pages[i].render(o->pages[i].arg, ret);
+        }
+    return o->other ? o->other(o->arg, path, ret_type, ret) : 0;
+}
+
+static bool reads(const char *method)
+{
+    return strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
@@ -142,19 +163,18 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     (void)version, (void)upload, (void)upload_len, (void)state;
     struct http *http = arg;
     SCOPED_VALUE(bytes) body = {0};
+    const char *type = TEXT_PLAIN;
     enum MHD_Result refused;
-    size_t i = 0;
     if (refuses(http, connection, &refused))
         return refused;
-    while (i < http->options.page_count && strcmp(path, http->options.pages[i].path) != 0)
-        i++;
-    if (i == http->options.page_count)
-        return no_page(http, connection);
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+    const char *inside = http_guard_path(&http->options.guard, path);
+    if (!inside)
+        return say(http, connection, MHD_HTTP_NOT_FOUND, false, "not found\n");
+    if (!reads(method))
         return say(http, connection, MHD_HTTP_METHOD_NOT_ALLOWED, false, "only GET and HEAD\n");
-    const struct http_page *page = &http->options.pages[i];
-    const unsigned status = page->render(page->arg, &body);
-    return respond(http, connection, status, page->type, false, &body);
+    const unsigned status = render(http, inside, &type, &body);
+    return status ? respond(http, connection, status, type, false, &body)
+                  : no_page(http, connection);
 }
 
 /* On the door's thread. */

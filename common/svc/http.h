@@ -26,6 +26,10 @@ struct http_options {
     const char *address;
     const struct http_page *pages; // borrowed while the server lives
     size_t page_count;
+    /* Of a path that is no page's: the status and the type; 0: not found. NULL: all others are
+     * not. */
+    unsigned (*other)(void *arg, const char *path, const char **ret_type, struct bytes *ret);
+    void *arg;                       // of other
     struct http_guard guard;         // {0}: anyone may read
     const struct security *security; // TLS, for guard.certificates alone; borrowed for the call
 };

@@ -16,7 +16,13 @@ struct http_guard {
     /* The port is a loopback one. A request to another name comes from a web page in a browser,
      * which would read what its own site may not (DNS rebinding). */
     bool loopback;
+    /* Every path begins with /SECRET, which its reader alone knows; NULL: none. Others do not even
+     * learn which pages there are. */
+    const char *secret;
 };
+
+/* The path behind the secret, within path; NULL: it has another one. */
+const char *http_guard_path(const struct http_guard *guard, const char *path);
 
 struct http_asked {
     const char *host, *authorization; // headers; NULL: not there

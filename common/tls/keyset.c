@@ -97,7 +97,7 @@ static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_len,
 
 static err_t fill(const char *directory, struct tls_set *set)
 {
-    set->server = SSL_CTX_new(TLS_server_method());
+    set->server = SSL_CTX_new(TLS_method());
     if (!set->server || !SSL_CTX_set_min_proto_version(set->server, TLS1_3_VERSION))
         return openssl_failed("TLS 1.3");
     /* Each connection shows its certificate: none goes on where an earlier one ended. */

@@ -13,7 +13,7 @@ enum { KEYS_FILES = 3, SHAKING_WHY = 300 };
 struct tls_set {
     atomic_int refs;
     uint64_t generation;
-    struct ssl_ctx_st *server; // of which servers make connections
+    struct ssl_ctx_st *server; // of which servers make connections, and tls/client_end.h
     struct identity identity;
     int64_t not_after_s;
     struct bytes text[KEYS_FILES]; // tls.crt, tls.key, ca.crt

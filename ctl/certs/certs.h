@@ -12,8 +12,6 @@
 #include "ctl/words/arguments.h"
 #include "tls/authority.h"
 
-extern const char *const certs_roles[]; // ends with NULL
-
 /* INVALID: not 1 to 64 letters, digits, . _ - (the first a letter or digit), or "ca". */
 err_t certs_name_check(const char *flag, const char *name);
 err_t certs_domain_check(const char *domain);

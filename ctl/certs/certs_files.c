@@ -5,23 +5,18 @@
 #include "ctl/certs/certs.h"
 #include "ctl/words/command.h"
 #include "tls/certificate_text.h"
-#include <ctype.h>
+#include "tls/spiffe.h"
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
 enum { NAME_LEN_MAX = 64, DOMAIN_LEN_MAX = 64, CLOCKS_DIFFER_MS = 300000, DAYS_MAX = 36500 };
 
-const char *const certs_roles[] = {"generator", "rewarder", "learner", "admin", "viewer", NULL};
-
 /* ---- what the command line says */
 
 err_t certs_name_check(const char *flag, const char *name)
 {
-    bool good = isalnum((unsigned char)*name) && strlen(name) <= NAME_LEN_MAX;
-    for (const char *p = name; *p; p++)
-        good = good && (isalnum((unsigned char)*p) || strchr("._-", *p));
-    if (!good || strcmp(name, "ca") == 0)
+    if (!identity_is_name(name, NAME_LEN_MAX) || strcmp(name, "ca") == 0)
         return err_new(ERR_INVALID,
                        "%s '%s': allowed: 1 to %d letters, digits and . _ - inside, but not 'ca'",
                        flag, name, NAME_LEN_MAX);

@@ -8,7 +8,7 @@
 #include "svc/recipe/recipe.h"
 #include "svc/recipe/suggest.h"
 #include "tls/certificate_text.h"
-#include <ctype.h>
+#include "tls/spiffe.h"
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -138,13 +138,17 @@ static err_t issue_recipe(struct issue *issue, const char *file)
 
 static err_t check_role(const char *role)
 {
-    size_t count = 0;
-    for (; certs_roles[count]; count++)
-        if (strcmp(role, certs_roles[count]) == 0)
-            return OK;
-    const char *meant = suggest(role, certs_roles, count);
-    return err_new(ERR_INVALID,
-                   "--role '%s': allowed: generator, rewarder, learner, admin, viewer%s%s%s", role,
+    enum { ROLES = 5 };
+    const char *names[ROLES];
+    enum identity_role unused;
+    char all[100];
+    if (identity_role_parse(role, &unused))
+        return OK;
+    for (int i = 0; i < ROLES; i++)
+        names[i] = identity_role_name((enum identity_role)(1 << i));
+    identity_roles_print((1u << ROLES) - 1, all, sizeof all);
+    const char *meant = suggest(role, names, ROLES);
+    return err_new(ERR_INVALID, "--role '%s': allowed: %s%s%s%s", role, all,
                    meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
 }
 

@@ -41,6 +41,7 @@ err_t command_eval(int argc, char **argv);
 err_t command_values(int argc, char **argv);
 err_t command_status(int argc, char **argv);
 err_t command_top(int argc, char **argv);
+err_t command_open(int argc, char **argv);
 err_t command_watch(int argc, char **argv);
 err_t command_get(int argc, char **argv);
 err_t command_set(int argc, char **argv);

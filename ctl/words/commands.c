@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"values", "show what a critic expects of given completions, token by token", command_values},
     {"status", "show the state of a run's daemons", command_status},
     {"top", "show the run as a live picture", command_top},
+    {"open", "show the pages of a run's daemons in a browser", command_open},
     {"watch", "print a line about the run at intervals", command_watch},
     {"get", "show the settings of a run as they are now", command_get},
     {"set", "change settings while the run goes on", command_set},

@@ -111,12 +111,24 @@ static struct target_daemon *daemon_named(struct target *target, const char *nam
     return NULL;
 }
 
-static void add_daemon(struct target *target, const char *name, const char *address)
+/* A learner that is known by its admin address alone has metrics where the recipe's defaults put
+ * them. */
+static char *metrics_beside(const char *admin)
+{
+    char *address = NULL;
+    err_free(address_derive(admin, ADDRESS_METRICS - ADDRESS_ADMIN, &address));
+    return address ? address : mem_string(admin);
+}
+
+static void add_daemon(struct target *target, const char *name, const char *address,
+                       const char *metrics)
 {
     struct target_daemon *known = daemon_named(target, name);
     if (known) {
         mem_free(known->address);
+        mem_free(known->metrics);
         known->address = mem_string(address);
+        known->metrics = metrics ? mem_string(metrics) : metrics_beside(address);
         return;
     }
     if (target->count == TARGET_DAEMONS_MAX)
@@ -124,6 +136,7 @@ static void add_daemon(struct target *target, const char *name, const char *addr
     struct target_daemon *daemon = &target->daemon[target->count++];
     daemon->name = mem_string(name);
     daemon->address = mem_string(address);
+    daemon->metrics = metrics ? mem_string(metrics) : metrics_beside(address);
 }
 
 /* `up` writes the recipe there, with whole paths. A recipe of another build may have keys that are
@@ -150,7 +163,7 @@ static err_t of_run(const char *run, struct target *target)
     json_object_foreach (endpoints, name, endpoint) {
         TRY(json_get_text(endpoint, path, "admin", &address));
         SCOPED_MEM char *shown = printable_text(name, "");
-        add_daemon(target, shown, address);
+        add_daemon(target, shown, address, json_string_value(json_object_get(endpoint, "metrics")));
     }
     if (!target->tls)
         target->tls = tls_of_run(run);
@@ -173,7 +186,7 @@ static err_t of_address(const char *address, struct target *target)
     struct address parsed;
     TRY(address_parse(address, &parsed));
     target->learner = 0;
-    add_daemon(target, address, address);
+    add_daemon(target, address, address, NULL);
     return OK;
 }
 
@@ -219,6 +232,7 @@ void target_free(struct target *target)
     for (size_t i = 0; i < target->count; i++) {
         mem_free(target->daemon[i].name);
         mem_free(target->daemon[i].address);
+        mem_free(target->daemon[i].metrics);
     }
     mem_free(target->run);
     mem_free(target->tls);

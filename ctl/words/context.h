@@ -25,6 +25,7 @@ struct target {
     size_t count;
     struct target_daemon {
         char *name, *address; // "generator-2", "127.0.0.1:7013"
+        char *metrics;        // "127.0.0.1:7203"; of a run that does not tell, the one by default
     } daemon[TARGET_DAEMONS_MAX];
     size_t learner; // which one answers for the run; count: none
 };

@@ -2,7 +2,6 @@
  * completion.c. Commands, flags, option keys, contexts and workers are offered. */
 #include "base/mem.h"
 #include "base/scoped.h"
-#include "ctl/certs/certs.h"
 #include "ctl/steer/admin_call.h"
 #include "ctl/words/command.h"
 #include "svc/recipe/recipe_live.h"
@@ -173,6 +172,8 @@ static void offer_words(const struct completing *c, const struct command *comman
 err_t command_complete_words(int argc, char **argv)
 {
     static const char *const formats[] = {"table", "wide", "json", NULL};
+    static const char *const roles[] = {"generator", "rewarder", "learner",
+                                        "viewer",    "admin",    NULL};
     const struct completing c = {argc, argv, argc > 1 ? argv[argc - 1] : ""};
     const char *before = argc > 2 ? argv[argc - 2] : "";
     int words = 0;
@@ -188,7 +189,7 @@ err_t command_complete_words(int argc, char **argv)
     else if (strcmp(before, "--context") == 0)
         offer_contexts(&c);
     else if (strcmp(before, "--role") == 0)
-        offer_list(&c, certs_roles);
+        offer_list(&c, roles);
     else if (strcmp(before, "--reset") == 0)
         offer_keys(&c, false);
     else if (c.word[0] == '-')
