@@ -152,7 +152,7 @@ static void on_signal(void *arg, int number)
 static err_t serve(struct admin *admin, const struct target_flags *flags, long port)
 {
     SCOPED(http) http = NULL;
-    struct opened opened = {.flags = flags};
+    struct opened opened = {.flags = flags, .security = &admin->security};
     char secret[2 * SECRET_BYTES + 1];
     SCOPED_MEM char *address = mem_printf("127.0.0.1:%ld", port);
     TRY(make_secret(secret));

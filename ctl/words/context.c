@@ -58,7 +58,20 @@ static err_t no_context(const json_t *contexts, const char *name)
                    meant ? meant : "", meant ? "'?" : "; `rlhfctl context list` shows them");
 }
 
-err_t contexts_add(json_t *contexts, const char *name, const char *run, const char *address)
+/* A directory by its whole path: commands are run from anywhere. */
+static err_t whole_path(const char *flag, const char *path, char **ret)
+{
+    SCOPED_MEM char *whole = path ? realpath(path, NULL) : NULL;
+    if (path && !whole)
+        return err_errno(errno, "%s '%s'", flag, path);
+    if (whole && !utf8_is(whole))
+        return err_new(ERR_INVALID, "%s '%s': its path '%s' is not UTF-8", flag, path, whole);
+    *ret = STEAL(whole);
+    return OK;
+}
+
+err_t contexts_add(json_t *contexts, const char *name, const char *run, const char *address,
+                   const char *tls)
 {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -72,13 +85,13 @@ err_t contexts_add(json_t *contexts, const char *name, const char *run, const ch
     struct address parsed;
     if (address)
         TRY(err_wrap(address_parse(address, &parsed), "--address"));
-    SCOPED_MEM char *whole = run ? realpath(run, NULL) : NULL;
-    if (run && !whole)
-        return err_errno(errno, "--run '%s'", run);
-    if (whole && !utf8_is(whole))
-        return err_new(ERR_INVALID, "--run '%s': its path '%s' is not UTF-8", run, whole);
-    json_object_set_new(json_object_get(contexts, "contexts"), name,
-                        json_pack("{s:s}", run ? "run" : "address", run ? whole : address));
+    SCOPED_MEM char *directory = NULL;
+    SCOPED_MEM char *keys = NULL;
+    TRY(whole_path("--run", run, &directory));
+    TRY(whole_path("--tls", tls, &keys));
+    json_object_set_new(
+        json_object_get(contexts, "contexts"), name,
+        json_pack("{s:s, s:s*}", run ? "run" : "address", run ? directory : address, "tls", keys));
     const char *current = json_string_value(json_object_get(contexts, "current"));
     return current && *current ? OK : contexts_use(contexts, name);
 }
@@ -204,9 +217,19 @@ static err_t of_context(const char *name, struct target *target)
         return no_context(contexts, name);
     const char *run = json_string_value(json_object_get(context, "run"));
     const char *address = json_string_value(json_object_get(context, "address"));
+    const char *tls = json_string_value(json_object_get(context, "tls"));
     if (!run && !address)
         return err_new(ERR_INVALID, "context '%s' has neither run nor address", name);
+    if (!target->tls)
+        target->tls = mem_string(tls);
     return err_wrap(run ? of_run(run, target) : of_address(address, target), "context '%s'", name);
+}
+
+/* As with kubectl: the flag, else the environment, else the file. */
+static const char *given_keys(const struct target_flags *flags)
+{
+    const char *named = getenv("RLHFD_TLS");
+    return flags->tls ? flags->tls : named && *named ? named : NULL;
 }
 
 err_t target_find(const struct target_flags *flags, struct target **ret)
@@ -214,7 +237,7 @@ err_t target_find(const struct target_flags *flags, struct target **ret)
     SCOPED(target) target = mem_new(sizeof *target);
     if (!!flags->run + !!flags->address + !!flags->context > 1)
         return err_new(ERR_INVALID, "--run, --address, --context: one of them");
-    target->tls = mem_string(flags->tls);
+    target->tls = mem_string(given_keys(flags));
     if (flags->run)
         TRY(of_run(flags->run, target));
     else if (flags->address)

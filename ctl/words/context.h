@@ -1,7 +1,8 @@
 /* Which run a command is about: --run, --address, --context, or the context in use. Contexts are
  * names for runs, kept in $XDG_CONFIG_HOME/rlhfd/contexts.json (~/.config without the variable):
  *
- *     {"current": "sort", "contexts": {"sort": {"run": "/home/me/run"}, "cluster": {"address": "learner:7013"}}}
+ *     {"current": "sort", "contexts": {"sort": {"run": "/home/me/run"},
+ *                                      "cluster": {"address": "learner:7013", "tls": "/home/me/keys"}}}
  *
  *     SCOPED(target) target = NULL;
  *     TRY(target_find(&flags, &target));       -- the addresses of its daemons
@@ -21,7 +22,7 @@ struct target_flags {
 enum { TARGET_DAEMONS_MAX = 256 };
 struct target {
     char *run; // its directory; NULL: known by an address alone
-    char *tls; // directory of keys: given, or net.tls of the run's recipe; NULL: plaintext
+    char *tls; // directory of keys: --tls, RLHFD_TLS, the context's, the run's; NULL: plaintext
     size_t count;
     struct target_daemon {
         char *name, *address; // "generator-2", "127.0.0.1:7013"
@@ -46,7 +47,8 @@ err_t contexts_write(const json_t *contexts);
 char *contexts_path(void); // owned by the caller
 
 /* Changes of the contexts in memory. INVALID: a name (letters, digits, . _ -), an address;
- * NOT_FOUND: no such context. */
-err_t contexts_add(json_t *contexts, const char *name, const char *run, const char *address);
+ * NOT_FOUND: no such context, no such directory. tls: of keys; NULL: none of its own. */
+err_t contexts_add(json_t *contexts, const char *name, const char *run, const char *address,
+                   const char *tls);
 err_t contexts_use(json_t *contexts, const char *name);
 err_t contexts_remove(json_t *contexts, const char *name);

@@ -7,7 +7,7 @@
 
 static err_t show_contexts(const json_t *contexts, bool json)
 {
-    SCOPED(table) table = table_new("CURRENT|NAME|RUN|ADDRESS");
+    SCOPED(table) table = table_new("CURRENT|NAME|RUN|ADDRESS|TLS");
     const char *current = json_string_value(json_object_get(contexts, "current")), *name;
     json_t *one;
     if (json) {
@@ -17,10 +17,12 @@ static err_t show_contexts(const json_t *contexts, bool json)
     json_object_foreach (json_object_get(contexts, "contexts"), name, one) {
         const char *run = json_string_value(json_object_get(one, "run"));
         const char *address = json_string_value(json_object_get(one, "address"));
+        const char *tls = json_string_value(json_object_get(one, "tls"));
         table_cell(table, "%s", current && strcmp(current, name) == 0 ? "*" : " ");
         table_cell(table, "%s", name);
         table_cell(table, "%s", run ? run : "");
         table_cell(table, "%s", address ? address : "");
+        table_cell(table, "%s", tls ? tls : "");
     }
     table_print(table, stdout);
     return OK;
@@ -47,21 +49,23 @@ err_t command_context_list(int argc, char **argv)
 
 err_t command_context_add(int argc, char **argv)
 {
-    const char *run = NULL, *address = NULL, *name;
+    const char *run = NULL, *address = NULL, *tls = NULL, *name;
     size_t count;
     bool helped;
     SCOPED_JSON json_t *contexts = NULL;
     const struct argument_flag rows[] = {
         {"run", "DIR", "directory of a run on this machine", .text = &run},
-        {"address", "HOST:PORT", "a learner's admin address", .text = &address}};
+        {"address", "HOST:PORT", "a learner's admin address", .text = &address},
+        {"tls", "DIR", "keys to show and roots to trust: DIR, DIR/admin or DIR/viewer",
+         .text = &tls}};
     const struct arguments arguments = {
-        .usage = "context add NAME --run DIR | --address HOST:PORT",
+        .usage = "context add NAME --run DIR | --address HOST:PORT [--tls DIR]",
         .purpose =
             "Gives a name to a run, or an existing name to another run. The first named run is in use at once.",
         .examples =
-            "  rlhfctl context add sort --run RUN\n  rlhfctl context add cluster --address learner:7013",
+            "  rlhfctl context add sort --run RUN\n  rlhfctl context add cluster --address learner:7013 --tls certs/anna",
         .flags = rows,
-        .flags_count = 2,
+        .flags_count = sizeof rows / sizeof *rows,
         .words = &name,
         .words_min = 1,
         .words_max = 1,
@@ -70,7 +74,7 @@ err_t command_context_add(int argc, char **argv)
     if (helped)
         return OK;
     TRY(contexts_read(&contexts));
-    TRY(contexts_add(contexts, name, run, address));
+    TRY(contexts_add(contexts, name, run, address, tls));
     return contexts_write(contexts);
 }
 

@@ -32,13 +32,13 @@ static err_t add(const char *name, const char *run, const char *address)
 {
     SCOPED_JSON json_t *contexts = NULL;
     TRY(contexts_read(&contexts));
-    TRY(contexts_add(contexts, name, run, address));
+    TRY(contexts_add(contexts, name, run, address, NULL));
     return contexts_write(contexts);
 }
 
 static err_t find(const char *run, const char *address, const char *context, struct target **ret)
 {
-    const struct target_flags flags = {run, address, context};
+    const struct target_flags flags = {.run = run, .address = address, .context = context};
     return target_find(&flags, ret);
 }
 
@@ -94,6 +94,41 @@ static void names_stand_for_runs(void **state)
     assert_err(ERR_NOT_FOUND, "far.away-2", contexts_use(contexts, "far.away-2"));
 }
 
+static void keys_of(const char *flag, const char *context, const char *wanted)
+{
+    SCOPED(target) target = NULL;
+    const struct target_flags flags = {.context = context, .tls = flag};
+    assert_ok(target_find(&flags, &target));
+    if (wanted)
+        assert_string_equal(target->tls, wanted);
+    else
+        assert_null(target->tls);
+}
+
+static void a_context_has_keys(void **state)
+{
+    (void)state;
+    char *run = new_run(), *keys = testing_path(run, "keys");
+    SCOPED_JSON json_t *contexts = NULL;
+    assert_int_equal(mkdir(keys, 0777), 0);
+    assert_ok(contexts_read(&contexts));
+    assert_ok(contexts_add(contexts, "far", NULL, "learner:7013", keys));
+    assert_ok(contexts_add(contexts, "open", NULL, "learner:7013", NULL));
+    assert_err(ERR_NOT_FOUND, "--tls '/nowhere'",
+               contexts_add(contexts, "x", NULL, "learner:7013", "/nowhere"));
+    assert_ok(contexts_write(contexts));
+    keys_of(NULL, NULL, keys);
+    keys_of("other", NULL, "other"); // a flag is nearer than the environment, that than the file
+    keys_of(NULL, "open", NULL);
+    setenv("RLHFD_TLS", "/env", 1);
+    keys_of(NULL, NULL, "/env");
+    keys_of(NULL, "open", "/env");
+    keys_of("other", "open", "other");
+    setenv("RLHFD_TLS", "", 1);
+    keys_of(NULL, NULL, keys);
+    unsetenv("RLHFD_TLS");
+}
+
 static void nothing_is_left_beside_the_file(void **state)
 {
     (void)state;
@@ -133,4 +168,5 @@ static void what_is_wrong_is_named(void **state)
 }
 
 TESTS(cmocka_unit_test(a_run_has_the_addresses_of_its_file), cmocka_unit_test(names_stand_for_runs),
-      cmocka_unit_test(nothing_is_left_beside_the_file), cmocka_unit_test(what_is_wrong_is_named))
+      cmocka_unit_test(a_context_has_keys), cmocka_unit_test(nothing_is_left_beside_the_file),
+      cmocka_unit_test(what_is_wrong_is_named))
