@@ -17,7 +17,7 @@ enum { DAYS = 365 };
 
 struct issue {
     const char *directory, *domain, *run;
-    struct argument_list hosts;
+    struct argument_list hosts, sets;
     struct validity valid;
     struct key_pair ca;
     char *ca_domain;
@@ -97,12 +97,14 @@ static err_t issue_learner(const struct issue *issue, const struct recipe *recip
     return issue_one(issue, "learner", "learner", at, sizeof at / sizeof *at);
 }
 
+/* Names as `rlhfctl up` gives them; the recipe's own, too, for a daemon that is started by hand. */
 static err_t issue_rewarders(const struct issue *issue, const struct recipe *recipe)
 {
     const char *const at[] = {recipe->rewarder.listen, recipe->generator.rewarder};
-    for (int64_t i = 0; i < recipe->rewarder.count; i++) {
-        SCOPED_MEM char *name =
-            i ? mem_printf("rewarder-%lld", (long long)i + 1) : mem_string("rewarder");
+    const char *own = *recipe->rewarder.name ? recipe->rewarder.name : "rewarder";
+    TRY(issue_one(issue, "rewarder", own, at, sizeof at / sizeof *at));
+    for (int64_t i = 1; i < recipe->rewarder.count; i++) {
+        SCOPED_MEM char *name = mem_printf("rewarder-%lld", (long long)i + 1);
         TRY(issue_one(issue, "rewarder", name, at, sizeof at / sizeof *at));
     }
     return OK;
@@ -111,11 +113,12 @@ static err_t issue_rewarders(const struct issue *issue, const struct recipe *rec
 static err_t issue_generators(const struct issue *issue, const struct recipe *recipe)
 {
     const char *const at[] = {recipe->generator.listen, recipe->generator.address};
-    const bool named = *recipe->generator.name && recipe->generator.count == 1;
+    if (*recipe->generator.name)
+        TRY(issue_one(issue, "generator", recipe->generator.name, at, sizeof at / sizeof *at));
     for (int64_t i = 0; i < recipe->generator.count; i++) {
-        SCOPED_MEM char *name = named ? mem_string(recipe->generator.name)
-                                      : mem_printf("generator-%lld", (long long)i + 1);
-        TRY(issue_one(issue, "generator", name, at, sizeof at / sizeof *at));
+        SCOPED_MEM char *name = mem_printf("generator-%lld", (long long)i + 1);
+        if (strcmp(name, recipe->generator.name) != 0)
+            TRY(issue_one(issue, "generator", name, at, sizeof at / sizeof *at));
     }
     return OK;
 }
@@ -123,10 +126,15 @@ static err_t issue_generators(const struct issue *issue, const struct recipe *re
 static err_t issue_recipe(struct issue *issue, const char *file)
 {
     SCOPED(recipe) recipe = NULL;
-    const struct recipe_source source = {.file = file};
+    const struct recipe_source source = {
+        .file = file, .sets = issue->sets.at, .sets_count = issue->sets.count};
     TRY(recipe_read(&source, &recipe));
     issue->run = recipe->run.name;
     TRY(certs_name_check("run.name", issue->run));
+    if (*recipe->generator.name)
+        TRY(certs_name_check("generator.name", recipe->generator.name));
+    if (*recipe->rewarder.name)
+        TRY(certs_name_check("rewarder.name", recipe->rewarder.name));
     TRY(issue_learner(issue, recipe));
     TRY(issue_rewarders(issue, recipe));
     TRY(issue_generators(issue, recipe));
@@ -177,6 +185,8 @@ static err_t issue(struct issue *issue, const char *role, const char *name, cons
                        "--recipe names all holders itself: no --role, --run, --name beside it");
     if (!recipe && !(role && name && issue->run))
         return err_new(ERR_INVALID, "--role, --run and --name are needed, or --recipe");
+    if (issue->sets.count && !recipe)
+        return err_new(ERR_INVALID, "--set changes a recipe: --recipe is missing");
     TRY(begin(issue));
     if (recipe)
         return issue_recipe(issue, recipe);
@@ -199,6 +209,8 @@ err_t command_certs_issue(int argc, char **argv)
         {"name", "NAME", "of the holder: generator.name, a person", .text = &name},
         {"recipe", "FILE", "every daemon that `rlhfctl up` starts, an admin and a viewer",
          .text = &recipe},
+        {"set", "KEY=VALUE", "a value of that recipe, as `up` would have it; may be repeated",
+         .list = &one.sets},
         {"host", "HOST", "name or IP address at which it serves; may be repeated",
          .list = &one.hosts},
         CERTS_TIMES(times, "365"),

@@ -193,7 +193,11 @@ static void a_recipe_names_all(void **state)
     char *path = testing_path(testing_directory(), "recipe.yaml");
     assert_ok(file_write(path, recipe, strlen(recipe)));
     assert_ok(INIT("--days", "400"));
-    assert_ok(ISSUE("--recipe", path));
+    assert_err(ERR_INVALID, "--recipe is missing",
+               ISSUE("--role", "viewer", "--run", "r", "--name", "n", "--set", "run.name=x"));
+    assert_err(ERR_INVALID, "generator.name 'ca'",
+               ISSUE("--recipe", path, "--set", "generator.name=ca"));
+    assert_ok(ISSUE("--recipe", path, "--set", "generator.count=3", "--set", "generator.name=g"));
     static const struct {
         const char *file, *identity;
     } all[] = {{"learner/tls.crt", "spiffe://rlhfd/run/sort/learner/learner"},
@@ -201,6 +205,8 @@ static void a_recipe_names_all(void **state)
                {"rewarder-2/tls.crt", "spiffe://rlhfd/run/sort/rewarder/rewarder-2"},
                {"generator-1/tls.crt", "spiffe://rlhfd/run/sort/generator/generator-1"},
                {"generator-2/tls.crt", "spiffe://rlhfd/run/sort/generator/generator-2"},
+               {"generator-3/tls.crt", "spiffe://rlhfd/run/sort/generator/generator-3"},
+               {"g/tls.crt", "spiffe://rlhfd/run/sort/generator/g"},
                {"admin/tls.crt", "spiffe://rlhfd/run/sort/admin/admin"},
                {"viewer/tls.crt", "spiffe://rlhfd/run/sort/viewer/viewer"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
