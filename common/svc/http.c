@@ -4,6 +4,7 @@
 #include "svc/door.h"
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@ enum { IDLE_MS = 10000, PER_S = 1000, REQUEST_BYTES = 16 << 10, ARGUMENTS = 64 }
 
 struct http {
     struct http_options options;
+    pthread_mutex_t opening; // held until door is known: requests come before door_open returns
     struct door *door;
     struct MHD_Daemon *daemon;
     char *address;
@@ -182,6 +184,8 @@ static void take(void *arg, int fd)
 {
     struct http *http = arg;
     struct sockaddr_in unused = {.sin_family = AF_INET};
+    pthread_mutex_lock(&http->opening);
+    pthread_mutex_unlock(&http->opening);
     MHD_add_connection(http->daemon, fd, (struct sockaddr *)&unused, sizeof unused);
 }
 
@@ -191,17 +195,21 @@ static void take(void *arg, int fd)
 static err_t open_door(struct http *http, const char *address)
 {
     const bool tls = http->options.guard.certificates;
-    return door_open(&(struct door_options){.address = address,
-                                            .connections = HTTP_CONNECTIONS,
-                                            .tls = {.security = tls ? http->options.security : NULL,
-                                                    .alpn = "http/1.1",
-                                                    .client = true,
-                                                    .optional = true},
-                                            .per_s = PER_S,
-                                            .idle_ms = IDLE_MS,
-                                            .hand = take,
-                                            .arg = http},
-                     &http->door);
+    pthread_mutex_lock(&http->opening);
+    err_t failed =
+        door_open(&(struct door_options){.address = address,
+                                         .connections = HTTP_CONNECTIONS,
+                                         .tls = {.security = tls ? http->options.security : NULL,
+                                                 .alpn = "http/1.1",
+                                                 .client = true,
+                                                 .optional = true},
+                                         .per_s = PER_S,
+                                         .idle_ms = IDLE_MS,
+                                         .hand = take,
+                                         .arg = http},
+                  &http->door);
+    pthread_mutex_unlock(&http->opening);
+    return failed;
 }
 
 err_t http_start(const struct http_options *options, struct http **ret)
@@ -210,6 +218,7 @@ err_t http_start(const struct http_options *options, struct http **ret)
     TRY(err_wrap(address_parse(options->address, &at), "HTTP"));
     SCOPED(http) http = mem_new(sizeof *http);
     http->options = *options;
+    pthread_mutex_init(&http->opening, NULL);
     http->daemon = MHD_start_daemon(
         MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0,
         NULL, NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(2 * HTTP_CONNECTIONS),
@@ -236,6 +245,7 @@ void http_free(struct http *http)
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
     door_free(http->door);
+    pthread_mutex_destroy(&http->opening);
     mem_free(http->address);
     mem_free(http);
 }
