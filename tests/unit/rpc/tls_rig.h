@@ -65,3 +65,16 @@ static inline void asks(struct rig *rig, enum err_code code, const char *part)
         fail_msg("code %d, text '%s'", out.code, out.text);
     outcome_done(&out);
 }
+
+/* Asks until it is answered: core gives an attempt to connect five seconds, and waits before the
+ * next. */
+static inline void asks_in_the_end(struct rig *rig)
+{
+    struct call_outcome out = {0};
+    do {
+        run_for(&rig->lo, 100);
+        ask_status(&rig->lo, 20000, &out);
+        until(&rig->lo, is_set, &out.closed);
+    } while (out.code);
+    outcome_done(&out);
+}

@@ -212,13 +212,7 @@ static void server_that_has_expired(void **)
     asks(&rig, ERR_UNAVAILABLE, "the server is refused: the certificate expired on ");
     issue(rig.ca, "learner", rig.server);
     run_for(&rig.lo, 1100);
-    struct call_outcome out = {0};
-    do { // core waits before it tries again
-        run_for(&rig.lo, 100);
-        ask_status(&rig.lo, 20000, &out);
-        until(&rig.lo, is_set, &out.closed);
-    } while (out.code);
-    outcome_done(&out);
+    asks_in_the_end(&rig);
     rig_done(&rig);
 }
 
