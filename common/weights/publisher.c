@@ -283,10 +283,14 @@ static const struct rpc_method evaluated_methods[] = {
     {0},
 };
 
+const struct rpc_method *publisher_methods(bool evaluated)
+{
+    return evaluated ? evaluated_methods : methods;
+}
+
 struct rpc_service publisher_service(struct publisher *publisher)
 {
-    return (struct rpc_service){publisher->options.evaluated ? evaluated_methods : methods,
-                                publisher};
+    return (struct rpc_service){publisher_methods(publisher->options.evaluated), publisher};
 }
 
 /* ---- the learner's calls */

@@ -62,6 +62,7 @@ err_t publisher_new(const struct publisher_options *options, struct publisher **
  * before (ABORTED). Every process that asks gets weights; the leases decide which of two with one
  * name works for the run. */
 struct rpc_service publisher_service(struct publisher *publisher);
+const struct rpc_method *publisher_methods(bool evaluated); // its rows alone
 
 /* Takes the snapshot, a whole one, which is the newest from now on. Takes delta, the changes since
  * the one before, or NULL. Subscribers that hold this version get nothing. A later version of the

@@ -446,20 +446,21 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     storage_post(arrival->leasing->options.storage, run_departure, arrival);
 }
 
+const struct rpc_method leasing_methods[] = {
+    {"/rlhfd.v1.Prompts/Lease",
+     NULL,
+     NULL,
+     RPC_BIDI,
+     CALLER_GENERATOR,
+     {.open = on_open, .message = on_message, .half_close = on_half_close, .close = on_close},
+     RPC_HELLO},
+    {0},
+};
+
 struct rpc_service leasing_service(struct leasing *leasing)
 {
-    static const struct rpc_method methods[] = {
-        {"/rlhfd.v1.Prompts/Lease",
-         NULL,
-         NULL,
-         RPC_BIDI,
-         CALLER_GENERATOR,
-         {.open = on_open, .message = on_message, .half_close = on_half_close, .close = on_close},
-         RPC_HELLO},
-        {0},
-    };
     storage_on_change(leasing->options.storage, settle, NULL, leasing);
-    return (struct rpc_service){methods, leasing};
+    return (struct rpc_service){leasing_methods, leasing};
 }
 
 /* ---- the rest */

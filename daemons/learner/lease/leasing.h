@@ -28,6 +28,7 @@ struct leasing_options {
 
 struct leasing *leasing_new(const struct leasing_options *options);
 struct rpc_service leasing_service(struct leasing *leasing);
+extern const struct rpc_method leasing_methods[]; // its rows alone
 
 /* Sums of the generators' reports, over all their processes since this process began. Storage
  * thread. */
