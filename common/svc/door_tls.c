@@ -121,13 +121,13 @@ static void cut_certificate(struct door *door, struct connection *c, const char 
 
 static bool tick_waiting(struct door *door, struct connection *c, int64_t now, bool *ret_hurry)
 {
-    if (!c->tunnel) { // its turn has not come
-        *ret_hurry = true;
-        tls_shake(door, c, now);
-    } else if (now - c->idle_since_ms > SHAKE_MS) {
+    if (c->tunnel && now - c->idle_since_ms > SHAKE_MS) {
         if (!c->refused)
             refused(door, c, "hands were not shaken in 5 s", now);
         table_forget(door, c);
+    } else if (!c->tunnel || tunnel_leaves(c->tunnel)) { // its turn has not come, or is nearly over
+        *ret_hurry = true;
+        tls_shake(door, c, now);
     }
     return false;
 }

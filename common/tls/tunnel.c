@@ -1,4 +1,5 @@
 #include "tls/tunnel.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "tls/certificate.h"
 #include "tls/keyset.h"
@@ -11,7 +12,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { RECORD = 16384, GREETING_MAX = 32, HANDSHAKE = 22 /* first byte of a TLS handshake */ };
+enum {
+    RECORD = 16384,
+    GREETING_MAX = 32,
+    HANDSHAKE = 22, // first byte of a TLS handshake
+    LEAVE_MS = 500,
+};
 
 /* A turn costs time, however few bytes a record has: as much as so many. */
 enum { TURN = 512 };
@@ -34,6 +40,7 @@ struct tunnel {
     struct refusal refusal;
     struct bytes answer; // to who is refused
     size_t answered;
+    int64_t leave_ms; // until then a refused client may go by itself; 0: not answered yet
     X509 *peer;
     struct identity identity;
     bool identified;
@@ -137,6 +144,17 @@ static bool refuse_say(struct tunnel *t)
     return put > 0;
 }
 
+/* Whose call was answered goes by itself once it has read that no other will be. Core's own client
+ * loses the answer if the end of the connection comes with it. */
+static bool is_leaving(struct tunnel *t)
+{
+    if (!t->refusal.stream)
+        return false;
+    if (!t->leave_ms)
+        t->leave_ms = clock_ms() + LEAVE_MS;
+    return clock_ms() < t->leave_ms;
+}
+
 static enum tunnel_state refusing(struct tunnel *t)
 {
     bool more = true;
@@ -144,7 +162,7 @@ static enum tunnel_state refusing(struct tunnel *t)
         const bool done = t->refusal.done;
         more = done ? net_drop(t) : !t->net_ended && refuse_take(t);
         more |= refuse_say(t);
-        if (t->refusal.done && t->answered == t->answer.len)
+        if (t->refusal.done && t->answered == t->answer.len && !is_leaving(t))
             net_close(t);
     }
     return t->net_dead || t->net_ended ? TUNNEL_OVER : TUNNEL_REFUSES;
