@@ -17,6 +17,7 @@ enum {
     GREETING_MAX = 32,
     HANDSHAKE = 22, // first byte of a TLS handshake
     LEAVE_MS = 500,
+    DROPPED_MAX = 1 << 20,
 };
 
 /* A turn costs time, however few bytes a record has: as much as so many. */
@@ -49,6 +50,7 @@ struct tunnel {
     /* The socket: read to its end, closed for writing by us, of no more use. */
     bool net_ended, net_closed, net_dead;
     bool end_ended, end_closed; // the pair likewise
+    size_t dropped;
     uint64_t received, sent;
     atomic_bool cut;
 };
@@ -105,7 +107,8 @@ static void net_close(struct tunnel *t)
     t->net_closed = true;
 }
 
-/* Reads bytes that nobody wants: a reset would overtake our last ones. True: some came. */
+/* Reads bytes that nobody wants: a reset would overtake our last ones. A peer that sends on and
+ * on does not wait for those. True: some came. */
 static bool net_drop(struct tunnel *t)
 {
     uint8_t unused[4096];
@@ -113,6 +116,8 @@ static bool net_drop(struct tunnel *t)
         return false;
     const ssize_t got = net_read(t, unused, sizeof unused);
     t->net_ended |= got < 0;
+    t->dropped += got > 0 ? (size_t)got : 0;
+    t->net_dead |= t->dropped > DROPPED_MAX;
     return got > 0;
 }
 
