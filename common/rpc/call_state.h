@@ -50,6 +50,7 @@ struct rpc_call {
     struct rpc_handlers handlers;
     void *user, *context;
     char *target;                  // client: for errors
+    bool secure;                   // client: the channel speaks TLS
     char *peer;                    // server: who calls; NULL: core knows
     struct door_ticket ticket;     // server: its connection
     struct identity *identity;     // server: of who calls; NULL: plaintext

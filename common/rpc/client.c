@@ -133,19 +133,43 @@ static err_t with_details(const struct rpc_call *call, err_t e)
     return e;
 }
 
+/* Why our judge refuses a server (rpc/credentials.c) stands behind 150 bytes of core's own words:
+ * without those it fits where a reason is kept. */
+static const char *status_text(const struct rpc_call *call, int *ret_len)
+{
+    static const char judged[] = "Custom verification check failed with error: UNAUTHENTICATED: ";
+    const char *text = (const char *)GRPC_SLICE_START_PTR(call->status_text);
+    const size_t len = GRPC_SLICE_LENGTH(call->status_text);
+    const char *at = len ? memmem(text, len, judged, sizeof judged - 1) : NULL;
+    const char *begin = at ? at + sizeof judged - 1 : text;
+    *ret_len = (int)(len - (size_t)(begin - text));
+    return begin;
+}
+
+/* A server in plaintext closes at the first byte of TLS, and core says no more than that. */
+static const char *hint(const struct rpc_call *call, const char *text, int len)
+{
+    static const char reset[] = "Connection reset by peer";
+    const bool was_reset = len > 0 && memmem(text, (size_t)len, reset, sizeof reset - 1);
+    return call->secure && call->status == GRPC_STATUS_UNAVAILABLE && was_reset
+               ? " (we speak TLS: does the server have net.tls?)"
+               : "";
+}
+
 /* The status that the server sent, or the transport for it. */
 static err_t outcome(struct rpc_call *call)
 {
+    int len;
+    enum err_code code = ERR_UNKNOWN;
     if (call->status == GRPC_STATUS_OK)
         return OK;
-    enum err_code code = ERR_UNKNOWN;
     if (call->status == GRPC_STATUS_UNAUTHENTICATED)
         code = ERR_DENIED;
     else if (call->status > 0 && (int)call->status <= ERR_DATA_LOSS)
         code = (enum err_code)call->status;
-    return with_details(call, err_new(code, "%s of %s: %.*s", call->method->path, call->target,
-                                      (int)GRPC_SLICE_LENGTH(call->status_text),
-                                      GRPC_SLICE_START_PTR(call->status_text)));
+    const char *text = status_text(call, &len);
+    return with_details(call, err_new(code, "%s of %s: %.*s%s", call->method->path, call->target,
+                                      len, text, hint(call, text, len)));
 }
 
 static void leave(struct rpc_call *call)
@@ -193,6 +217,7 @@ static struct rpc_call *client_call(struct rpc_channel *channel, const struct rp
     call->handlers = *handlers;
     call->user = user;
     call->target = mem_string(channel->target);
+    call->secure = channel->security.keys != NULL;
     call->paused = options->paused;
     call->on_open.fn = on_open;
     if (options->queue_bytes)

@@ -46,6 +46,17 @@ static bool greets(const struct door *door, const struct connection *c, bool *re
     return got > 0 && memcmp(text, door->options.greeting, (size_t)got) == 0;
 }
 
+/* Its first bytes are no greeting. Keys on one side alone are a mistake that both sides should hear
+ * of; others are probes of the port. */
+static void turn_away(struct door *door, struct connection *c, int64_t now)
+{
+    enum { TLS_HANDSHAKE = 22 };
+    uint8_t first;
+    if (recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first == TLS_HANDSHAKE)
+        tls_refused(door, c, "the client speaks TLS; this port takes plaintext alone", now);
+    table_forget(door, c);
+}
+
 /* Gives a connection to the server, once it has greeted and its peer may have one more. */
 static void try_hand(struct door *door, struct connection *c, int64_t now)
 {
@@ -54,7 +65,7 @@ static void try_hand(struct door *door, struct connection *c, int64_t now)
         return;
     }
     if (door->options.greeting && !c->greeted && !greets(door, c, &c->greeted)) {
-        table_forget(door, c);
+        turn_away(door, c, now);
         return;
     }
     if ((door->options.greeting && !c->greeted) || !table_take_token(door, c->peer, now))

@@ -113,6 +113,8 @@ void table_refused(struct door *door, unsigned peer, int64_t now); // costs its 
 void bytes_measure(struct door *door, int64_t now); // cuts what holds too much
 
 /* ---- door_tls.c: on the door's thread alone, which lets the mutex go while it computes */
+/* Counts and logs a connection that has no business here. */
+void tls_refused(struct door *door, struct connection *c, const char *why, int64_t now);
 void tls_shake(struct door *door, struct connection *c, int64_t now); // may forget c
 void tls_carry(struct door *door, struct connection *c);
 void tls_carry_all(struct door *door); // those with more

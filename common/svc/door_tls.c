@@ -28,7 +28,7 @@ static enum tunnel_state step(struct door *door, struct connection *c)
     return state;
 }
 
-static void refused(struct door *door, struct connection *c, const char *why, int64_t now)
+void tls_refused(struct door *door, struct connection *c, const char *why, int64_t now)
 {
     SCOPED_MEM char *peer = table_peer_text(c);
     table_count(door, CUT_REFUSED);
@@ -60,7 +60,7 @@ static void serve(struct door *door, struct connection *c, int64_t now)
 {
     const int fd = tunnel_join(c->tunnel);
     if (fd < 0) {
-        refused(door, c, strerrordesc_np(errno), now);
+        tls_refused(door, c, strerrordesc_np(errno), now);
         table_forget(door, c);
         return;
     }
@@ -83,7 +83,7 @@ void tls_shake(struct door *door, struct connection *c, int64_t now)
     const enum tunnel_state state = step(door, c);
     const char *why = tunnel_why(c->tunnel);
     if (*why && !c->refused)
-        refused(door, c, why, now);
+        tls_refused(door, c, why, now);
     if (state == TUNNEL_OVER)
         table_forget(door, c);
     else if (state == TUNNEL_READY)
@@ -123,7 +123,7 @@ static bool tick_waiting(struct door *door, struct connection *c, int64_t now, b
 {
     if (c->tunnel && now - c->idle_since_ms > SHAKE_MS) {
         if (!c->refused)
-            refused(door, c, "hands were not shaken in 5 s", now);
+            tls_refused(door, c, "hands were not shaken in 5 s", now);
         table_forget(door, c);
     } else if (!c->tunnel || tunnel_leaves(c->tunnel)) { // its turn has not come, or is nearly over
         *ret_hurry = true;
