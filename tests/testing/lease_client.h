@@ -79,8 +79,9 @@ static inline void lease_client_answered(struct lease_client *client)
     lease_client_wait(client, false);
 }
 
-static inline void lease_client_open(struct lease_client *client, const char *address,
-                                     const struct lease_request *hello)
+static inline void lease_client_open_with(struct lease_client *client, const char *address,
+                                          const struct security *security,
+                                          const struct lease_request *hello)
 {
     static const struct rpc_method lease = {"/rlhfd.v1.Prompts/Lease", NULL, NULL, RPC_BIDI};
     static const struct rpc_handlers handlers = {.message = lease_client_message,
@@ -89,8 +90,9 @@ static inline void lease_client_open(struct lease_client *client, const char *ad
     *client = (struct lease_client){0};
     assert_ok(loop_new(&client->loop));
     assert_ok(rpc_new(client->loop, &client->rpc));
-    assert_ok(rpc_channel_new(client->rpc, &(struct rpc_channel_options){.target = address},
-                              &client->channel));
+    assert_ok(rpc_channel_new(
+        client->rpc, &(struct rpc_channel_options){.target = address, .security = security},
+        &client->channel));
     client->poll = loop_timer_new(client->loop, lease_client_poll, client);
     client->call = rpc_call_ref(
         rpc_call_stream(client->channel, &lease, &(struct rpc_call_options){0}, &handlers, client));
@@ -98,6 +100,12 @@ static inline void lease_client_open(struct lease_client *client, const char *ad
     struct rpc_message *message = rpc_message_copy(out.data, out.len);
     assert_true(rpc_call_send_message(client->call, message));
     rpc_message_free(message);
+}
+
+static inline void lease_client_open(struct lease_client *client, const char *address,
+                                     const struct lease_request *hello)
+{
+    lease_client_open_with(client, address, NULL, hello);
 }
 
 static inline void lease_client_close(struct lease_client *client)
