@@ -1,18 +1,38 @@
 """Clients without manners, for tests/bench/flood: HTTP/2 by hand, each in a process of its own.
 
-usage: flood_clients.py KIND ADDRESS SECONDS [RUN]      kinds: status, leases, halves, resets, connections, none, busy
+usage: flood_clients.py KIND ADDRESS SECONDS [RUN]      kinds: status, leases, halves, resets, readers, connections, hellos, strangers,
+                                                               none, busy
 none: no client at all; busy: no client either, but a loop; ADDRESS is then the share of a core that it takes.
+FLOOD_KEYS=DIR: TLS with the certificate in DIR; hellos and strangers show none.
 """
 import os
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
 
 DATA, HEADERS, RST, SETTINGS, PING, WINDOW = 0, 1, 3, 4, 6, 8
 END_STREAM, END_HEADERS = 1, 4
+NO_ROOM = struct.pack(">HI", 4, 0)  # a setting: windows of streams begin with 0 bytes
 LEASE, STATUS = "/rlhfd.v1.Prompts/Lease", "/rlhfd.admin.v1.Admin/GetStatus"
+HEALTH = "/grpc.health.v1.Health/Check"
+KEYS = os.environ.get("FLOOD_KEYS")
+HELD = 2500  # connections of one client at a time
+
+
+def context(keys):
+    """No server is asked who it is: a flood is meant for it."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    made.set_alpn_protocols(["h2"])
+    if keys:
+        made.load_cert_chain(os.path.join(keys, "tls.crt"), os.path.join(keys, "tls.key"))
+    return made
+
+
+CONTEXT = context(KEYS) if KEYS else None
 
 
 def frame(kind, flags, stream, body=b""):
@@ -33,10 +53,13 @@ def message(stream, body, end=False):
 class Connection:
     """What the peer's frames say of windows and of streams that ended."""
 
-    def __init__(self, address):
+    def __init__(self, address, settings=b""):
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout=5)
-        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0) +
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if CONTEXT:
+            self.socket = CONTEXT.wrap_socket(self.socket)
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, settings) +
                             frame(WINDOW, 0, 0, struct.pack(">I", 1 << 30)))
         self.next, self.part, self.window, self.windows, self.most = 1, b"", 65535, {}, 64
         self.ended = 0
@@ -63,7 +86,8 @@ class Connection:
 
     def listen(self, wait_s):
         """False: the peer has closed."""
-        if not select.select([self.socket], [], [], wait_s)[0]:
+        decrypted = CONTEXT and self.socket.pending()
+        if not decrypted and not select.select([self.socket], [], [], wait_s)[0]:
             return True
         got = self.socket.recv(1 << 18)
         if not got:
@@ -138,37 +162,102 @@ def resets(connection):
         yield
 
 
+def readers(connection):
+    """Requests whose answers are never read: this side has no room for one."""
+    while connection.listen(0.5):
+        out = b""
+        while len(connection.windows) < connection.most:
+            stream, head = connection.open(STATUS)
+            out += head + message(stream, b"", end=True)
+        connection.socket.sendall(out)
+        yield
+
+
 def many(kind, address, until, count, *rest):
     """So many connections in turn; those that are closed come again."""
     steps = [None] * count
     while time.monotonic() < until:
         for i in range(count):
             try:
-                steps[i] = steps[i] or kind(Connection(address), *rest)
+                steps[i] = steps[i] or kind(Connection(address, NO_ROOM if kind is readers else b""), *rest)
                 next(steps[i])
             except (OSError, StopIteration):
                 steps[i] = None
                 time.sleep(0.01)
 
 
-def connections(address, until):
-    """1500 at a time, half of them with the preface; those that are closed come again."""
+def preface(turn):
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0) if turn % 2 else b""
+
+
+def hello(turn):
+    """The first message of a handshake, whole or its first half."""
+    there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        context(None).wrap_bio(there, here).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    said = here.read()
+    return said if turn % 2 else said[:len(said) // 2]
+
+
+def hold(address, until, first):
+    """HELD connections at a time, which say `first` and no more; those that are closed come again."""
     host, port = address.rsplit(":", 1)
+    texts = [first(0), first(1)]
     held = []
     while time.monotonic() < until:
-        while len(held) < 1500 and time.monotonic() < until:
+        while len(held) < HELD and time.monotonic() < until:
             try:
                 s = socket.create_connection((host, int(port)), timeout=2)
-                if len(held) % 2:
-                    s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
                 held.append(s)
+                s.sendall(texts[len(held) % 2])
             except OSError:
                 time.sleep(0.01)
         time.sleep(1)
-        gone = set(select.select(held, [], [], 0)[0]) if held and max(s.fileno() for s in held) < 1024 else set(held)
-        for s in gone:
-            s.close()
-        held = [s for s in held if s not in gone]
+        poll = select.poll()
+        for s in held:
+            poll.register(s, select.POLLIN)
+        gone = {fd for fd, _ in poll.poll(0)}
+        for s in held:
+            if s.fileno() in gone:
+                s.close()
+        held = [s for s in held if s.fileno() >= 0]
+
+
+def strangers(address, until):
+    """Whole handshakes without a certificate, one after the other."""
+    host, port = address.rsplit(":", 1)
+    nobody = context(None)
+    while time.monotonic() < until:
+        try:
+            with socket.create_connection((host, int(port)), timeout=2) as s, nobody.wrap_socket(s) as inside:
+                inside.sendall(preface(1) + call(1, HEALTH))
+                while inside.recv(4096):
+                    pass
+        except OSError:
+            time.sleep(0.01)
+
+
+def served(address, keys, until):
+    """Seconds until a new client is answered; None: not until then."""
+    global CONTEXT
+    CONTEXT = context(keys) if keys else None
+    begun = time.monotonic()
+    while time.monotonic() < until:
+        try:
+            connection = Connection(address)
+            stream, head = connection.open(HEALTH)
+            connection.socket.sendall(head + message(stream, b"", end=True))
+            give_up = time.monotonic() + 2
+            while connection.windows and time.monotonic() < give_up and connection.listen(0.1):
+                pass
+            connection.socket.close()
+            if not connection.windows:
+                return time.monotonic() - begun
+        except OSError:
+            time.sleep(0.05)
+    return None
 
 
 def busy(share, until):
@@ -186,12 +275,14 @@ def main():
         busy(float(address), until)
     elif kind == "none":
         time.sleep(float(sys.argv[3]))
-    elif kind == "connections":
-        connections(address, until)
+    elif kind in ("connections", "hellos"):
+        hold(address, until, preface if kind == "connections" else hello)
+    elif kind == "strangers":
+        strangers(address, until)
     else:
         run = sys.argv[4:] if kind == "leases" else []
-        many({"status": status, "leases": leases, "halves": halves, "resets": resets}[kind], address, until,
-             {"status": 4, "resets": 1}.get(kind, 2), *run)
+        many({"status": status, "leases": leases, "halves": halves, "resets": resets, "readers": readers}[kind], address, until,
+             {"status": 4, "resets": 1, "readers": 32}.get(kind, 2), *run)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 /* gRPC over loopback between two processes: unary calls per second, messages and bytes per second
- * of a stream. */
+ * of a stream. bench_rpc [KEYS [FIGURE]]: by TLS, both sides with the certificate in the directory
+ * KEYS ("": plaintext); figures alone that begin with FIGURE. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "rpc/client.h"
@@ -9,6 +10,7 @@
 #include "svc/svc.h"
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 // clang-format off
 #include "admin.pb-c.h"
@@ -18,6 +20,18 @@
 enum { CONCURRENT = 64, SECONDS = 2, MIB = 1 << 20, CHUNKS = 1024, SMALL = 200000 };
 
 static uint8_t *blob; // a chunk's values
+static struct security security;
+static const char *only = ""; // figures that begin so
+
+static bool wanted(const char *figure)
+{
+    return strncmp(figure, only, strlen(only)) == 0;
+}
+
+static const char *security_word(void)
+{
+    return security.keys ? "tls" : "plaintext";
+}
 
 static void get_status(struct rpc_call *call, struct rpc_message *, const struct ProtobufCMessage *,
                        void *)
@@ -88,9 +102,11 @@ static err_t serve(int to_parent)
     TRY(loop_new(&loop));
     TRY(rpc_new(loop, &rpc));
     struct rpc_service services[] = {{methods, NULL}};
-    TRY(rpc_server_start(
-        rpc, &(struct rpc_server_options){.address = "127.0.0.1:0", RPC_SERVICES(services)},
-        &server));
+    TRY(rpc_server_start(rpc,
+                         &(struct rpc_server_options){.address = "127.0.0.1:0",
+                                                      .security = &security,
+                                                      RPC_SERVICES(services)},
+                         &server));
     const int port = rpc_server_port(server);
     if (write(to_parent, &port, sizeof port) != sizeof port)
         return err_new(ERR_INTERNAL, "pipe");
@@ -149,8 +165,9 @@ static err_t unary(struct client *client, int server_method, const char *name)
             again(client);
         TRY(loop_run(client->loop));
         if (!warm)
-            printf("{\"bench\": \"rpc\", \"figure\": \"%s\", \"calls_per_s\": %.0f}\n", name,
-                   (double)client->calls / (clock_s() - begin));
+            printf(
+                "{\"bench\": \"rpc\", \"security\": \"%s\", \"figure\": \"%s\", \"calls_per_s\": %.0f}\n",
+                security_word(), name, (double)client->calls / (clock_s() - begin));
     }
     return OK;
 }
@@ -192,8 +209,9 @@ static err_t stream(struct client *client, uint64_t count, uint64_t bytes, const
     TRY(loop_run(client->loop));
     const double seconds = clock_s() - begin;
     printf(
-        "{\"bench\": \"rpc\", \"figure\": \"%s\", \"messages_per_s\": %.0f, \"mb_per_s\": %.0f}\n",
-        name, (double)client->messages / seconds, (double)client->bytes / seconds / 1e6);
+        "{\"bench\": \"rpc\", \"security\": \"%s\", \"figure\": \"%s\", \"messages_per_s\": %.0f, \"mb_per_s\": %.0f}\n",
+        security_word(), name, (double)client->messages / seconds,
+        (double)client->bytes / seconds / 1e6);
     return OK;
 }
 
@@ -207,21 +225,30 @@ static err_t measure(int port)
     snprintf(target, sizeof target, "127.0.0.1:%d", port);
     TRY(loop_new(&loop));
     TRY(rpc_new(loop, &rpc));
-    TRY(rpc_channel_new(rpc, &(struct rpc_channel_options){.target = target}, &channel));
+    TRY(rpc_channel_new(rpc, &(struct rpc_channel_options){.target = target, .security = &security},
+                        &channel));
     struct client client = {.loop = loop, .channel = channel, .place = into};
-    TRY(unary(&client, 0, "unary, inline"));
-    TRY(unary(&client, 1, "unary, through the loop"));
-    TRY(stream(&client, SMALL, 100, "stream of 100 bytes"));
-    TRY(stream(&client, CHUNKS * 4, MIB / 4, "stream of 256 KiB"));
-    return stream(&client, CHUNKS, MIB, "stream of 1 MiB");
+    if (wanted("unary, inline"))
+        TRY(unary(&client, 0, "unary, inline"));
+    if (wanted("unary, through the loop"))
+        TRY(unary(&client, 1, "unary, through the loop"));
+    if (wanted("stream of 100 bytes"))
+        TRY(stream(&client, SMALL, 100, "stream of 100 bytes"));
+    if (wanted("stream of 256 KiB"))
+        TRY(stream(&client, CHUNKS * 4, MIB / 4, "stream of 256 KiB"));
+    return wanted("stream of 1 MiB") ? stream(&client, CHUNKS, MIB, "stream of 1 MiB") : OK;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     int ends[2], port = 0;
     if (pipe(ends))
         return 1;
     svc_open("bench");
+    only = argc > 2 ? argv[2] : "";
+    const err_t failed = argc > 1 && *argv[1] ? tls_keys_open(argv[1], &security.keys) : OK;
+    if (err_failed(failed))
+        return svc_exit(failed);
     const pid_t child = fork(); // before gRPC starts its threads
     if (child == 0)
         return svc_exit(serve(ends[1]));
