@@ -80,6 +80,7 @@ struct door {
     uint32_t serials;
     struct peer_bucket peers[DOOR_PEERS];
     int64_t trim_ms, trimmed_ms;    // memory goes back then; 0: nothing to give
+    uint64_t calls_gone;            // with connections that have closed; since the last trim_ms
     int pause_ms;                   // between two ticks; -1: none is due
     int64_t due_ms, hurry_until_ms; // the next tick; ticks are close together until then
     int64_t told_ms;

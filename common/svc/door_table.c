@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 /* A cut connection costs its peer so many new ones, so that a flood becomes slower with each. A
- * connection of MANY_CALLS or with MUCH_UNUSED took memory that is worth giving back when it
- * closes. */
+ * connection with MUCH_UNUSED, or those with MANY_CALLS together, took memory that is worth giving
+ * back when they close. */
 enum {
     CUT_COST = 100,
     BURST_S = 4,
@@ -97,8 +97,11 @@ void table_remove(struct door *door, size_t at)
     disown(door, gone->fd, gone);
     mem_free(gone->identity);
     door->live[at] = door->live[--door->count];
-    if (gone->calls_made >= MANY_CALLS || gone->unused >= MUCH_UNUSED)
+    door->calls_gone += gone->calls_made;
+    if (door->calls_gone >= MANY_CALLS || gone->unused >= MUCH_UNUSED) {
         door->trim_ms = clock_ms() + TRIM_AFTER_MS;
+        door->calls_gone = 0;
+    }
     mem_free(gone);
 }
 
