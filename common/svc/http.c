@@ -1,4 +1,5 @@
 #include "svc/http.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "svc/address.h"
 #include "svc/door.h"
@@ -111,6 +112,19 @@ static unsigned caller_of(struct http *http, struct MHD_Connection *connection)
                : 0;
 }
 
+static void log_refusal(struct http *http, struct MHD_Connection *connection,
+                        const struct http_refusal *no)
+{
+    enum { LINES = 20 }; // a minute
+    const union MHD_ConnectionInfo *at =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    SCOPED_MEM char *peer =
+        at ? door_peer(http->door, door_ticket(http->door, at->connect_fd)) : NULL;
+    log_limited(LOG_WARNING, LINES, "page refused", "address=%s peer=%s status=%u why=\"%.*s\"",
+                http->address, peer ? peer : "?", no->status, (int)strcspn(no->text, "\n"),
+                no->text);
+}
+
 /* True: it was refused, and answered. */
 static bool refuses(struct http *http, struct MHD_Connection *connection, enum MHD_Result *ret)
 {
@@ -123,9 +137,11 @@ static bool refuses(struct http *http, struct MHD_Connection *connection, enum M
                                                  "too many arguments in the URL\n"};
     if (asking.too_many)
         no = &too_many;
-    if (no)
-        *ret = say(http, connection, no->status, no->challenge, no->text);
-    return no != NULL;
+    if (!no)
+        return false;
+    log_refusal(http, connection, no);
+    *ret = say(http, connection, no->status, no->challenge, no->text);
+    return true;
 }
 
 /* ---- requests */
