@@ -124,15 +124,26 @@ static err_t mlp_backward(struct forward *fw, const struct activations *a, int l
 {
     struct model *m = fw->model;
     const struct params *p = m->params;
+    const struct backend_ops *ops = m->be->ops;
     const int N = fw->N;
-    switch (m->config.family->activation) {
+    const size_t count = (size_t)N * (size_t)m->config.F;
+    switch (m->config.activation) {
     case ACTIVATION_SWIGLU:
-        TRY(m->be->ops->swiglu_backward(m->be, fw->dgate, fw->dup, fw->d_act, a->gate, a->up,
-                                        (size_t)N * (size_t)m->config.F));
+        TRY(ops->swiglu_backward(m->be, fw->dgate, fw->dup, fw->d_act, a->gate, a->up, count));
         break;
+    case ACTIVATION_GELU:
+    case ACTIVATION_GELU_TANH:
+        TRY(ops->gelu_backward(m->be, fw->dup, fw->d_act, a->up, count,
+                               m->config.activation == ACTIVATION_GELU_TANH));
+        break;
+    case ACTIVATIONS:
+        __builtin_unreachable();
     }
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_GATE), fw->dh, fw->dgate, a->h2, N, 0));
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_UP), fw->dh, fw->dup, a->h2, N, 1));
+    if (a->gate)
+        TRY(linear_backward(m, grad, params_layer(p, l, PARAM_GATE), fw->dh, fw->dgate, a->h2, N,
+                            0));
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_UP), fw->dh, fw->dup, a->h2, N,
+                        a->gate != NULL));
     return norm_backward(m, grad, params_layer(p, l, PARAM_NORM2), fw->dx, fw->dh,
                          forward_mlp_input(fw, a), a->r2, N);
 }
@@ -145,18 +156,37 @@ static err_t out_backward(struct forward *fw, const struct activations *a, int l
                            fw->dx, a->o, fw->N, 0);
 }
 
+/* Back through the norm of each head of q or k: dy of `in`, whose gradient is written to dx. */
+static err_t head_norm_backward(struct forward *fw, struct param param, float *dx, const float *dy,
+                                const float *in, const float *r, int heads, struct gradient *grad)
+{
+    struct model *m = fw->model;
+    const size_t bytes = (size_t)fw->N * (size_t)heads * (size_t)m->config.D * sizeof *dx;
+    TRY(m->be->ops->zero(m->be, dx, bytes));
+    return norm_backward(m, grad, param, dx, dy, in, r, fw->N * heads);
+}
+
 /* From attention's output to the layer's input, whose gradient is added to fw->dx. */
 static err_t attention_backward(struct forward *fw, const struct activations *a, int l,
                                 struct gradient *grad)
 {
     struct model *m = fw->model;
+    const struct model_config *c = &m->config;
     const struct params *p = m->params;
+    const struct attention_shape shape = layer_shape(m, l);
+    const float *dq = a->q0 ? fw->dq0 : fw->dq, *dk = a->k0 ? fw->dk0 : fw->dk;
     const int N = fw->N;
     TRY(m->be->ops->attention_backward(m->be, fw->dq, fw->dk, fw->dv, fw->d_o, a->q, a->k, a->v,
-                                       a->o, a->lse, fw->segment, fw->segments, &m->shape));
+                                       a->o, a->lse, fw->segment, fw->segments, &shape));
     TRY(forward_rotate(fw, fw->dq, fw->dk, 1));
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_Q), fw->dh, fw->dq, a->h1, N, 0));
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_K), fw->dh, fw->dk, a->h1, N, 1));
+    if (a->q0)
+        TRY(head_norm_backward(fw, params_layer(p, l, PARAM_Q_NORM), fw->dq0, fw->dq, a->q0, a->rq,
+                               c->H, grad));
+    if (a->k0)
+        TRY(head_norm_backward(fw, params_layer(p, l, PARAM_K_NORM), fw->dk0, fw->dk, a->k0, a->rk,
+                               c->K, grad));
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_Q), fw->dh, dq, a->h1, N, 0));
+    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_K), fw->dh, dk, a->h1, N, 1));
     TRY(linear_backward(m, grad, params_layer(p, l, PARAM_V), fw->dh, fw->dv, a->h1, N, 1));
     return norm_backward(m, grad, params_layer(p, l, PARAM_NORM1), fw->dx, fw->dh, a->x, a->r1, N);
 }
@@ -167,7 +197,7 @@ static err_t attention_backward(struct forward *fw, const struct activations *a,
 static err_t layer_backward(struct forward *fw, int l, struct gradient *grad)
 {
     const struct activations *a = &fw->layer[l];
-    const bool parallel = fw->model->config.family->order == LAYER_PARALLEL;
+    const bool parallel = fw->model->config.order == LAYER_PARALLEL;
     TRY(down_backward(fw, a, l, grad));
     if (parallel)
         TRY(out_backward(fw, a, l, grad));
@@ -187,6 +217,9 @@ err_t backward_body(struct forward *fw, struct gradient *grad)
         TRY(forward_layer(fw, l));
         TRY(layer_backward(fw, l, grad));
     }
+    if (m->params->position.weight >= 0)
+        TRY(m->be->ops->embed_backward(m->be, gradient_at(grad, m, m->params->position.weight),
+                                       fw->dx, fw->position, fw->N, m->config.C));
     return m->be->ops->embed_backward(m->be, gradient_at(grad, m, m->params->embed.weight), fw->dx,
                                       fw->token, fw->N, m->config.C);
 }

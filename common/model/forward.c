@@ -25,14 +25,31 @@ static float *take_floats(struct plan *plan, size_t rows, int cols)
     return take(plan, rows * (size_t)cols, sizeof(float));
 }
 
+/* Whether the family has this module of a layer. */
+static bool has(const struct forward *fw, enum param_role role)
+{
+    return fw->model->config.family->layer[role].name;
+}
+
+/* Numbers that the norm keeps of a row. */
+static int kept_of_norm(const struct forward *fw)
+{
+    return fw->model->config.family->norm == NORM_LAYER ? 2 : 1;
+}
+
 static void plan_layer(struct forward *fw, struct plan *plan, struct activations *a)
 {
     const struct model_config *c = &fw->model->config;
     const size_t N = (size_t)fw->max_rows;
+    const bool q_norm = has(fw, PARAM_Q_NORM), k_norm = has(fw, PARAM_K_NORM);
     *a = (struct activations){
         .x = take_floats(plan, N, c->C),
         .h1 = take_floats(plan, N, c->C),
-        .r1 = take_floats(plan, N, 1),
+        .r1 = take_floats(plan, N, kept_of_norm(fw)),
+        .q0 = q_norm ? take_floats(plan, N, c->H * c->D) : NULL,
+        .rq = q_norm ? take_floats(plan, N, c->H) : NULL,
+        .k0 = k_norm ? take_floats(plan, N, c->K * c->D) : NULL,
+        .rk = k_norm ? take_floats(plan, N, c->K) : NULL,
         .q = take_floats(plan, N, c->H * c->D),
         .k = take_floats(plan, N, c->K * c->D),
         .v = take_floats(plan, N, c->K * c->D),
@@ -40,8 +57,8 @@ static void plan_layer(struct forward *fw, struct plan *plan, struct activations
         .lse = fw->keep ? take_floats(plan, N, c->H) : NULL,
         .x2 = take_floats(plan, N, c->C),
         .h2 = take_floats(plan, N, c->C),
-        .r2 = take_floats(plan, N, 1),
-        .gate = take_floats(plan, N, c->F),
+        .r2 = take_floats(plan, N, kept_of_norm(fw)),
+        .gate = has(fw, PARAM_GATE) ? take_floats(plan, N, c->F) : NULL,
         .up = take_floats(plan, N, c->F),
         .act = take_floats(plan, N, c->F),
     };
@@ -57,8 +74,10 @@ static void plan_backward(struct forward *fw, struct plan *plan)
     fw->dk = take_floats(plan, N, c->K * c->D);
     fw->dv = take_floats(plan, N, c->K * c->D);
     fw->d_o = take_floats(plan, N, c->H * c->D);
+    fw->dq0 = has(fw, PARAM_Q_NORM) ? take_floats(plan, N, c->H * c->D) : NULL;
+    fw->dk0 = has(fw, PARAM_K_NORM) ? take_floats(plan, N, c->K * c->D) : NULL;
     fw->d_act = take_floats(plan, N, c->F);
-    fw->dgate = take_floats(plan, N, c->F);
+    fw->dgate = has(fw, PARAM_GATE) ? take_floats(plan, N, c->F) : NULL;
     fw->dup = take_floats(plan, N, c->F);
     fw->d_head_in = take_floats(plan, (size_t)fw->head_rows, c->C);
 }
@@ -84,7 +103,7 @@ static void plan_all(struct forward *fw, struct plan *plan)
         fw->layer[l].x = take_floats(plan, N, c->C);
     }
     fw->last = fw->keep ? take_floats(plan, N, c->C) : fw->layer[0].x;
-    fw->r = take_floats(plan, N, 1);
+    fw->r = take_floats(plan, N, kept_of_norm(fw));
     fw->hidden = take_floats(plan, N, c->C);
     fw->head_in = take_floats(plan, (size_t)fw->head_rows, c->C);
     fw->head_out = take_floats(plan, (size_t)fw->head_rows, widest_head(fw->model));
@@ -165,12 +184,28 @@ err_t forward_rotate(struct forward *fw, float *q, float *k, int inverse)
     struct model *m = fw->model;
     const struct model_config *c = &m->config;
     const struct backend_ops *ops = m->be->ops;
-    switch (c->family->rotation) {
-    case ROTATE_HALVES:
-        TRY(ops->rope(m->be, q, fw->position, m->cos, m->sin, fw->N, c->H, c->D, inverse));
-        return ops->rope(m->be, k, fw->position, m->cos, m->sin, fw->N, c->K, c->D, inverse);
-    }
-    __builtin_unreachable();
+    const int R = m->turning;
+    if (!R)
+        return OK;
+    TRY(ops->rope(m->be, q, fw->position, m->cos, m->sin, fw->N, c->H, c->D, R, inverse));
+    return ops->rope(m->be, k, fw->position, m->cos, m->sin, fw->N, c->K, c->D, R, inverse);
+}
+
+/* q, k and v of h1: normed where the family does, and turned. */
+static err_t make_qkv(struct forward *fw, struct activations *a, int l)
+{
+    struct model *m = fw->model;
+    const struct model_config *c = &m->config;
+    const struct params *p = m->params;
+    const struct linear qkv[] = {{a->q0 ? a->q0 : a->q, params_layer(p, l, PARAM_Q)},
+                                 {a->k0 ? a->k0 : a->k, params_layer(p, l, PARAM_K)},
+                                 {a->v, params_layer(p, l, PARAM_V)}};
+    TRY(linear_forward(m, qkv, 3, a->h1, fw->N));
+    if (a->q0)
+        TRY(norm_forward(m, params_layer(p, l, PARAM_Q_NORM), a->q, a->rq, a->q0, fw->N * c->H));
+    if (a->k0)
+        TRY(norm_forward(m, params_layer(p, l, PARAM_K_NORM), a->k, a->rk, a->k0, fw->N * c->K));
+    return forward_rotate(fw, a->q, a->k, 0);
 }
 
 /* x2 = x + attention(norm1(x)) */
@@ -182,27 +217,23 @@ static err_t attention_block(struct forward *fw, struct activations *a, int l)
     const struct backend_ops *ops = be->ops;
     const struct params *p = m->params;
     const int N = fw->N;
-    const struct linear qkv[] = {{a->q, params_layer(p, l, PARAM_Q)},
-                                 {a->k, params_layer(p, l, PARAM_K)},
-                                 {a->v, params_layer(p, l, PARAM_V)}};
     const struct linear out = {a->x2, params_layer(p, l, PARAM_O)};
+    const struct attention_shape shape = layer_shape(m, l);
     TRY(norm_forward(m, params_layer(p, l, PARAM_NORM1), a->h1, a->r1, a->x, N));
-    TRY(linear_forward(m, qkv, 3, a->h1, N));
-    TRY(forward_rotate(fw, a->q, a->k, 0));
+    TRY(make_qkv(fw, a, l));
     if (m->kv == KV_BF16) { // alike with and without pages; the gradient goes straight through
         const size_t count = (size_t)N * (size_t)c->K * (size_t)c->D;
         TRY(ops->round_bf16(be, a->k, count));
         TRY(ops->round_bf16(be, a->v, count));
     }
-    TRY(ops->attention(be, a->o, a->lse, a->q, a->k, a->v, fw->segment, fw->segments, &m->shape,
-                       l));
+    TRY(ops->attention(be, a->o, a->lse, a->q, a->k, a->v, fw->segment, fw->segments, &shape, l));
     TRY(linear_forward(m, &out, 1, a->o, N));
     return ops->add(be, a->x2, a->x, (size_t)N * (size_t)c->C);
 }
 
 const float *forward_mlp_input(const struct forward *fw, const struct activations *a)
 {
-    return fw->model->config.family->order == LAYER_PARALLEL ? a->x : a->x2;
+    return fw->model->config.order == LAYER_PARALLEL ? a->x : a->x2;
 }
 
 /* As far as the backward needs it: the norm, and what is inside the feed-forward. */
@@ -210,15 +241,21 @@ static err_t mlp_inside(struct forward *fw, struct activations *a, int l)
 {
     struct model *m = fw->model;
     const struct params *p = m->params;
+    const struct backend_ops *ops = m->be->ops;
     const size_t count = (size_t)fw->N * (size_t)m->config.F;
-    const struct linear gated[] = {{a->gate, params_layer(p, l, PARAM_GATE)},
-                                   {a->up, params_layer(p, l, PARAM_UP)}};
+    const struct linear maps[] = {{a->up, params_layer(p, l, PARAM_UP)},
+                                  {a->gate, params_layer(p, l, PARAM_GATE)}};
     TRY(norm_forward(m, params_layer(p, l, PARAM_NORM2), a->h2, a->r2, forward_mlp_input(fw, a),
                      fw->N));
-    TRY(linear_forward(m, gated, 2, a->h2, fw->N));
-    switch (m->config.family->activation) {
+    TRY(linear_forward(m, maps, a->gate ? 2 : 1, a->h2, fw->N));
+    switch (m->config.activation) {
     case ACTIVATION_SWIGLU:
-        return m->be->ops->swiglu(m->be, a->act, a->gate, a->up, count);
+        return ops->swiglu(m->be, a->act, a->gate, a->up, count);
+    case ACTIVATION_GELU:
+    case ACTIVATION_GELU_TANH:
+        return ops->gelu(m->be, a->act, a->up, count, m->config.activation == ACTIVATION_GELU_TANH);
+    case ACTIVATIONS:
+        break;
     }
     __builtin_unreachable();
 }
@@ -245,6 +282,20 @@ err_t forward_layer(struct forward *fw, int l)
     return OK;
 }
 
+/* The first layer's input. */
+static err_t embed(struct forward *fw)
+{
+    struct model *m = fw->model;
+    const struct backend_ops *ops = m->be->ops;
+    const struct params *p = m->params;
+    float *x = fw->layer[0].x, *place = fw->hidden; // which nothing is in yet
+    TRY(ops->embed(m->be, x, m->weight[p->embed.weight], fw->token, fw->N));
+    if (p->position.weight < 0)
+        return OK;
+    TRY(ops->embed(m->be, place, m->weight[p->position.weight], fw->position, fw->N));
+    return ops->add(m->be, x, place, (size_t)fw->N * (size_t)m->config.C);
+}
+
 err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *position, int N,
                   const struct segment *segments, int count)
 {
@@ -260,7 +311,7 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
     TRY(m->be->ops->put(m->be, fw->token, token, (size_t)N * sizeof *token));
     TRY(m->be->ops->put(m->be, fw->position, position, (size_t)N * sizeof *position));
     memcpy(fw->segment, segments, (size_t)count * sizeof *segments);
-    TRY(m->be->ops->embed(m->be, fw->layer[0].x, m->weight[m->params->embed.weight], fw->token, N));
+    TRY(embed(fw));
     for (int l = 0; l < c->L; l++) {
         struct activations *a = &fw->layer[fw->keep ? l : 0];
         TRY(attention_block(fw, a, l));

@@ -18,6 +18,8 @@ static double *initial_stds(const struct model *model)
         std[params_layer(params, l, PARAM_DOWN).weight] /= sqrt(2.0 * L);
     }
     std[params->embed.weight] = 0.02;
+    if (params->position.weight >= 0)
+        std[params->position.weight] = 0.02;
     for (int i = 0; i < HEADS_MAX; i++)
         if (params->head[i].weight >= 0)
             std[params->head[i].weight] = 0.02;
@@ -34,6 +36,8 @@ static void draw_tensor(const struct layout_tensor *tensor, int i, uint64_t seed
 
 static void set_ones(const struct params *params, struct param norm, bf16 *flat)
 {
+    if (norm.weight < 0)
+        return;
     const struct layout_tensor *tensor = &params->layout->tensor[norm.weight];
     for (size_t j = 0; j < tensor->count; j++)
         flat[tensor->offset + j] = bf16_from_float(1);
@@ -54,6 +58,8 @@ err_t model_new(struct backend *be, const struct model_config *config, uint64_t 
     for (int l = 0; l < config->L; l++) {
         set_ones(params, params_layer(params, l, PARAM_NORM1), flat);
         set_ones(params, params_layer(params, l, PARAM_NORM2), flat);
+        set_ones(params, params_layer(params, l, PARAM_Q_NORM), flat);
+        set_ones(params, params_layer(params, l, PARAM_K_NORM), flat);
     }
     set_ones(params, params->norm, flat);
     TRY(model_put(model, flat, NULL));

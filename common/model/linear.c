@@ -44,10 +44,16 @@ err_t linear_backward(struct model *m, struct gradient *grad, struct param param
 
 err_t norm_forward(struct model *m, struct param param, float *y, float *r, const float *x, int N)
 {
+    const struct backend_ops *ops = m->be->ops;
+    const bf16 *weight = model_tensor(m, param.weight);
+    const int width = m->params->layout->tensor[param.weight].rows;
+    const float eps = (float)m->config.norm_eps;
     switch (m->config.family->norm) {
     case NORM_RMS:
-        TRY(m->be->ops->rmsnorm(m->be, y, r, x, model_tensor(m, param.weight),
-                                (float)m->config.norm_eps, N, m->config.C));
+        TRY(ops->rmsnorm(m->be, y, r, x, weight, eps, N, width));
+        break;
+    case NORM_LAYER:
+        TRY(ops->layernorm(m->be, y, r, x, weight, eps, N, width));
         break;
     }
     return bias_forward(m, param, y, N);
@@ -56,10 +62,16 @@ err_t norm_forward(struct model *m, struct param param, float *y, float *r, cons
 err_t norm_backward(struct model *m, struct gradient *grad, struct param param, float *dx,
                     const float *dy, const float *x, const float *r, int N)
 {
+    const struct backend_ops *ops = m->be->ops;
+    const bf16 *weight = model_tensor(m, param.weight);
+    const int width = m->params->layout->tensor[param.weight].rows;
+    float *dweight = gradient_at(grad, m, param.weight);
     switch (m->config.family->norm) {
     case NORM_RMS:
-        TRY(m->be->ops->rmsnorm_backward(m->be, dx, gradient_at(grad, m, param.weight), dy, x, r,
-                                         model_tensor(m, param.weight), N, m->config.C));
+        TRY(ops->rmsnorm_backward(m->be, dx, dweight, dy, x, r, weight, N, width));
+        break;
+    case NORM_LAYER:
+        TRY(ops->layernorm_backward(m->be, dx, dweight, dy, x, r, weight, N, width));
         break;
     }
     return bias_backward(m, grad, param, dy, N);

@@ -25,7 +25,8 @@ err_t linear_forward(struct model *model, const struct linear *maps, int count, 
 err_t linear_backward(struct model *model, struct gradient *grad, struct param param, float *dx,
                       const float *dy, const float *x, int N, int accumulate);
 
-/* y = norm of x (N,C) by the family's kind, plus the bias. r (N) is kept for the backward. */
+/* y = norm of x (N, width of the weight) by the family's kind, plus the bias. r is kept for the
+ * backward: of each row its factor (N), or with NORM_LAYER its mean and its factor (N,2). */
 err_t norm_forward(struct model *model, struct param param, float *y, float *r, const float *x,
                    int N);
 

@@ -25,14 +25,15 @@ struct tokenizer;
 struct model {
     struct backend *be; // borrowed
     struct model_config config;
-    struct attention_shape shape;
+    struct attention_shape shape; // without a window
     struct params *params;
     struct buffer values;   // (params->layout->elements) bf16, zeros in the gaps; none: compact
     struct buffer loose;    // compact: the tensors that are not packed
     bf16 **row_major;       // per tensor: where it begins; NULL: it is packed alone
     struct weight **weight; // per tensor: a matrix, in the forms it is held in; NULL for vectors
     struct buffer angles;   // of cos and sin
-    float *cos, *sin;       // (max_positions, D/2)
+    float *cos, *sin;       // (max_positions, turning/2)
+    int turning;            // elements of a head that turn; 0: learned positions
     enum kv_format kv; // how keys and values are kept and rounded; F32 unless set before first use
     /* Rows of the vocabulary without a token, ascending: padding, and holes among the added tokens.
      * Their logits are -infinity wherever logits are computed, so the softmax is over the tokens

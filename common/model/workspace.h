@@ -5,12 +5,14 @@
 /* The intermediate results of a layer. Without keep, all layers share one set of buffers; where
  * inputs are kept, all but x. */
 struct activations {
-    float *x, *h1, *r1;     // (N,C) residual stream in; its norm; (N) the norm's factors
+    float *x, *h1, *r1;     // (N,C) residual stream in; its norm; (N,1 or 2) what the norm keeps
     float *q, *k, *v;       // (N,H*D), (N,K*D), (N,K*D); q and k rotated
+    float *q0, *k0;         // as q and k, before the norms of each head; without such norms NULL
+    float *rq, *rk;         // (N,H), (N,K) what those keep
     float *o, *lse;         // (N,H*D), (N,H); lse NULL without keep
     float *x2;              // (N,C) residual stream after attention
-    float *h2, *r2;         // (N,C) the feed-forward's input, normed; (N) the norm's factors
-    float *gate, *up, *act; // (N,F)
+    float *h2, *r2;         // (N,C) the feed-forward's input, normed; (N,1 or 2) as r1
+    float *gate, *up, *act; // (N,F); gate NULL without one
 };
 
 struct forward {
@@ -34,6 +36,7 @@ struct forward {
     /* The backward's own, NULL without keep. */
     float *dx, *dh;             // (N,C)
     float *dq, *dk, *dv, *d_o;  // as q, k, v, o
+    float *dq0, *dk0;           // as q0, k0
     float *d_act, *dgate, *dup; // (N,F)
     float *d_head_in;           // (head_rows,C)
 };
@@ -44,8 +47,16 @@ err_t forward_check_rows(const struct forward *fw, const int32_t *row, const int
 /* Layer l's activations, from its input if need be, as the last run computed them. */
 err_t forward_layer(struct forward *fw, int l);
 
-/* q and k (or their gradients, and inverse) are turned by the last run's positions, as the family
- * does. */
+/* The shape of layer l's attention, with its window. */
+static inline struct attention_shape layer_shape(const struct model *model, int l)
+{
+    struct attention_shape shape = model->shape;
+    shape.window = config_window(&model->config, l);
+    return shape;
+}
+
+/* q and k (or their gradients, and inverse) are turned by the last run's positions, where the
+ * family's are. */
 err_t forward_rotate(struct forward *fw, float *q, float *k, int inverse);
 
 /* The input of a layer's feed-forward: the stream after attention; in a parallel layer, the layer's

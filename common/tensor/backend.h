@@ -66,6 +66,7 @@ struct segment {
 
 struct attention_shape {
     int H, K, D; // heads, kv heads (H % K == 0), head size (even)
+    int window;  // a position sees so many, itself the last of them; 0: all before it
 };
 
 /* AdamW's constants of one step (Loshchilov & Hutter 2019, decoupled decay). */
@@ -157,16 +158,26 @@ struct backend_ops {
     err_t (*rmsnorm_backward)(struct backend *, float *dx, float *dweight, const float *dy,
                               const float *x, const float *r, const bf16 *weight, int N, int C);
 
+    /* y = (x - mean) * r * weight, r[n] = 1/sqrt(mean((x[n] - mean)^2) + eps) (Ba 2016). stats
+     * (N,2), a row's mean and its r, are kept for the backward. */
+    err_t (*layernorm)(struct backend *, float *y, float *stats, const float *x, const bf16 *weight,
+                       float eps, int N, int C);
+    /* dx += ...; dweight += ... (rows ascending). */
+    err_t (*layernorm_backward)(struct backend *, float *dx, float *dweight, const float *dy,
+                                const float *x, const float *stats, const bf16 *weight, int N,
+                                int C);
+
     /* y[n] += bias; bias (C). */
     err_t (*bias)(struct backend *, float *y, const bf16 *bias, int N, int C);
     /* dbias += dy[n], rows ascending. */
     err_t (*bias_backward)(struct backend *, float *dbias, const float *dy, int N, int C);
 
-    /* In place on x (N, heads, D), the rotate-half convention of Hugging Face (Su 2021): pairs (d,
-     * d + D/2). table (positions, D/2) cos then sin from rope_table(); inverse != 0 rotates back
-     * (the backward). */
+    /* In place on the first R elements of each head of x (N, heads, D), the rotate-half convention
+     * of Hugging Face (Su 2021): pairs (d, d + R/2). table (positions, R/2) cos then sin from
+     * rope_table() (tensor/rope.h); inverse != 0 turns by the transpose (the backward). INVALID: R
+     * is odd, or not from 2 to D. */
     err_t (*rope)(struct backend *, float *x, const int32_t *position, const float *cos,
-                  const float *sin, int N, int heads, int D, int inverse);
+                  const float *sin, int N, int heads, int D, int R, int inverse);
 
     /* y = silu(gate) * up (Shazeer 2020). Here and in add, a result may be the same memory as a
      * source. */
@@ -174,7 +185,15 @@ struct backend_ops {
     err_t (*swiglu_backward)(struct backend *, float *dgate, float *dup, const float *dy,
                              const float *gate, const float *up, size_t count);
 
-    /* Causal attention, softmax(q k / sqrt(D)) v, per segment. RANGE: see struct segment. q,o
+    /* y = x * Phi(x), Phi the normal distribution's (Hendrycks & Gimpel 2016); by_tanh != 0: its
+     * approximation, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). The backward overwrites dx,
+     * which may be dy. */
+    err_t (*gelu)(struct backend *, float *y, const float *x, size_t count, int by_tanh);
+    err_t (*gelu_backward)(struct backend *, float *dx, const float *dy, const float *x,
+                           size_t count, int by_tanh);
+
+    /* Causal attention, softmax(q k / sqrt(D)) v, per segment. A position sees those before it, of
+     * them the last that the shape's window has. RANGE: see struct segment. q,o
      * (N,H,D); k,v (N,K,D) already rotated. lse (N,H): log-sum-exp of each row, kept for the
      * backward; may be NULL. layer selects the pages' layer. */
     err_t (*attention)(struct backend *, float *o, float *lse, const float *q, const float *k,
@@ -265,7 +284,7 @@ err_t backend_open(const char *kind, const struct backend_config *config, struct
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 3 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 4 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);
@@ -277,7 +296,3 @@ static inline void backend_free(struct backend *be)
         be->ops->free(be);
 }
 DEFINE_SCOPED(backend)
-
-/* cos and sin (positions, D/2) of position * theta^(-2i/D), by our own arithmetic: the same bits on
- * every machine. */
-void rope_table(float *cos, float *sin, int positions, int D, double theta);

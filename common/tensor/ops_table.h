@@ -14,8 +14,10 @@
     OP(gather) OP(scatter_add) \
     OP(weights_new) OP(weight_put) OP(weight_repack) OP(weight_get) OP(weight_free) \
     OP(matmul) OP(matmuls) OP(matmul_dx) OP(matmul_dw) \
-    OP(embed) OP(embed_backward) OP(rmsnorm) OP(rmsnorm_backward) OP(bias) OP(bias_backward) \
-    OP(rope) OP(swiglu) OP(swiglu_backward) OP(attention) OP(attention_backward) \
+    OP(embed) OP(embed_backward) OP(rmsnorm) OP(rmsnorm_backward) \
+    OP(layernorm) OP(layernorm_backward) OP(bias) OP(bias_backward) OP(rope) \
+    OP(swiglu) OP(swiglu_backward) OP(gelu) OP(gelu_backward) \
+    OP(attention) OP(attention_backward) \
     OP(kv_new) OP(kv_copy) OP(kv_free) OP(add) OP(round_bf16) \
     OP(token_logp) OP(token_logp_backward) OP(token_mask) OP(token_draw) \
     OP(digest) OP(square_sum) OP(adamw) OP(sync) OP(free)

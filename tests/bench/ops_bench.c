@@ -33,7 +33,7 @@ static err_t rmsnorm_backward(struct bench *b)
 }
 static err_t rope(struct bench *b)
 {
-    return b->be->ops->rope(b->be, b->y, b->token, b->z, b->z, N, 4, C / 4, 0);
+    return b->be->ops->rope(b->be, b->y, b->token, b->z, b->z, N, 4, C / 4, C / 4, 0);
 }
 static err_t swiglu(struct bench *b)
 {

@@ -15,8 +15,8 @@ env_replace	the seam itself: tests make the system fail
 forward_hidden	witness: the last layer's rows, against transformers'
 forward_logits	witness: logits, against transformers'
 grid_text	witness: a screen as text
+layout_find	witness: a tensor by its name
 member_state_name	witness: the state of a session's member
-model_empty_compact	witness: weights as a generator holds them, without a file
 objective_at	witness: every row of the objectives is tested
 rng_below	witness: tests draw by the numbers that the daemons draw by
 rpc_stream_queued	witness: bytes that a peer has not taken

@@ -3,6 +3,7 @@
  *
  * To add an op: a function that runs it for one size and keeps what it wrote, and a row. */
 #include "base/bytes.h"
+#include "tensor/rope.h"
 #include "testing/tensors.h"
 
 /* Rows and width of the case; what it wrote goes to out. */
@@ -70,6 +71,39 @@ static void rmsnorm(struct backend *be, int N, int C, struct bytes *out)
     keep(out, dweight, (size_t)C);
 }
 
+static void layernorm(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t size = (size_t)N * C;
+    float *x = floats(size, 1, 3), *y = guarded(size * 4), *stats = guarded((size_t)N * 8);
+    float *dx = floats(size, 2, 1), *dy = floats(size, 3, 1), *dweight = floats((size_t)C, 4, 1);
+    bf16 *weight = bf16s((size_t)C, 5, 2);
+    run_op(
+        be->ops->layernorm(be, ON(be, y), ON(be, stats), ON(be, x), ON(be, weight), 1e-5f, N, C));
+    run_op(be->ops->layernorm_backward(be, ON(be, dx), ON(be, dweight), ON(be, dy), ON(be, x),
+                                       ON(be, stats), ON(be, weight), N, C));
+    keep(out, y, size);
+    keep(out, stats, (size_t)N * 2);
+    keep(out, dx, size);
+    keep(out, dweight, (size_t)C);
+}
+
+static void gelu(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t size = (size_t)N * C;
+    for (int by_tanh = 0; by_tanh < 2; by_tanh++) {
+        float *x = floats(size, 1, by_tanh ? 12 : 100), *y = guarded(size * 4),
+              *dx = floats(size, 2, 1);
+        x[size / 2] = INFINITY;
+        x[size - 1] = -0.0f;
+        run_op(be->ops->gelu(be, ON(be, y), ON(be, x), size, by_tanh));
+        run_op(be->ops->gelu_backward(be, ON(be, dx), ON(be, dx), ON(be, x), size, by_tanh));
+        for (size_t i = 0; i < size; i++) // NaNs: which of them is not part of the promise
+            dx[i] = isnan(dx[i]) ? 0 : dx[i];
+        keep(out, y, size);
+        keep(out, dx, size);
+    }
+}
+
 static void bias(struct backend *be, int N, int C, struct bytes *out)
 {
     const size_t size = (size_t)N * C;
@@ -104,11 +138,16 @@ static void rope(struct backend *be, int N, int C, struct bytes *out)
     float *x = floats(size, 1, 1), *back = floats(size, 1, 1);
     float *cos = guarded((size_t)positions * C * 4), *sin = guarded((size_t)positions * C * 4);
     int32_t *position = tokens((size_t)N, 2, positions);
-    rope_table(cos, sin, positions, D, 10000);
-    run_op(
-        be->ops->rope(be, ON(be, x), ON(be, position), ON(be, cos), ON(be, sin), N, heads, D, 0));
+    const struct rope whole = {.R = D, .theta = 10000},
+                      part = {.R = (C + 1) / 2 * 2, .theta = 10000};
+    rope_table(cos, sin, positions, &whole);
+    run_op(be->ops->rope(be, ON(be, x), ON(be, position), ON(be, cos), ON(be, sin), N, heads, D, D,
+                         0));
     run_op(be->ops->rope(be, ON(be, back), ON(be, position), ON(be, cos), ON(be, sin), N, heads, D,
-                         1));
+                         D, 1));
+    rope_table(cos, sin, positions, &part);
+    run_op(be->ops->rope(be, ON(be, x), ON(be, position), ON(be, cos), ON(be, sin), N, heads, D,
+                         part.R, 0));
     keep(out, x, size);
     keep(out, back, size);
 }
@@ -134,10 +173,10 @@ static void swiglu(struct backend *be, int N, int C, struct bytes *out)
     keep(out, dy, size);
 }
 
-static void attention(struct backend *be, int N, int C, struct bytes *out)
+static void attention_over(struct backend *be, int N, int C, int window, struct bytes *out)
 {
     const int D = C % 2 ? C + 1 : C, H = 4, K = 2, first = N / 3;
-    const struct attention_shape shape = {H, K, D};
+    const struct attention_shape shape = {H, K, D, window};
     const int prompt = (N - first) / 2, half = (N - first - prompt) / 2, own = first + prompt;
     const struct segment segments[] = {
         {.first = 0, .count = first},
@@ -159,6 +198,17 @@ static void attention(struct backend *be, int N, int C, struct bytes *out)
     keep(out, dq, wide);
     keep(out, dk, narrow);
     keep(out, dv, narrow);
+}
+
+static void attention(struct backend *be, int N, int C, struct bytes *out)
+{
+    attention_over(be, N, C, 0, out);
+}
+
+/* Windows within a vector and over several. */
+static void window(struct backend *be, int N, int C, struct bytes *out)
+{
+    attention_over(be, N, C, 1 + (N + C) % 40, out);
 }
 
 /* Every rule, rows that requests share, a row that has no distribution. */
@@ -290,7 +340,7 @@ static void all_backends_agree(parity_case *run)
     add_opaque_backend();
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         const int N = sizes[n][0], C = sizes[n][1];
-        if (C > 1000 && (run == attention || run == rope || run == matmul))
+        if (C > 1000 && (run == attention || run == window || run == rope || run == matmul))
             continue; // slow in the portable build, and other sizes reach the same code
         size_agrees(run, N, C);
     }
@@ -300,8 +350,9 @@ static void all_backends_agree(parity_case *run)
 /* Sizes by lot, of every op; RLHFD_SHAPES=400: so many. */
 static void odd_shapes_agree(void **state)
 {
-    static parity_case *const cases[] = {matmul,     embed,     rmsnorm, rope, swiglu, attention,
-                                         vocabulary, optimizer, bias,    rows, draw,   mask};
+    static parity_case *const cases[] = {matmul, embed,     rmsnorm,   layernorm, rope,
+                                         swiglu, gelu,      attention, window,    vocabulary,
+                                         bias,   optimizer, rows,      draw,      mask};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;
@@ -325,6 +376,7 @@ static void head_sizes_agree(void **state)
     all_backends();
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         size_agrees(attention, 61, sizes[n]);
+        size_agrees(window, 61, sizes[n]);
         size_agrees(rope, 7, sizes[n] / 2);
     }
     free_backends();
@@ -339,6 +391,9 @@ static void head_sizes_agree(void **state)
 PARITY(matmul)
 PARITY(embed)
 PARITY(rmsnorm)
+PARITY(layernorm)
+PARITY(gelu)
+PARITY(window)
 PARITY(rows)
 PARITY(rope)
 PARITY(swiglu)
@@ -350,7 +405,8 @@ PARITY(optimizer)
 PARITY(bias)
 
 TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
-      cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(rope_agrees),
+      cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(layernorm_agrees),
+      cmocka_unit_test(gelu_agrees), cmocka_unit_test(window_agrees), cmocka_unit_test(rope_agrees),
       cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
       cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(draw_agrees),
       cmocka_unit_test(mask_agrees), cmocka_unit_test(optimizer_agrees),

@@ -25,7 +25,15 @@ static const struct {
     DIMENSION(H, 1024),    DIMENSION(K, 1024),
     DIMENSION(D, 1024),    DIMENSION(max_positions, 1 << 22),
 };
-enum { DIMENSIONS = sizeof dimensions / sizeof *dimensions };
+enum { DIMENSIONS = sizeof dimensions / sizeof *dimensions, WINDOW_MAX = 1 << 22 };
+
+/* Keys of models that no row computes. */
+static const struct config_key all_families[] = {
+    {"quantization_config", KEY_FIXED, .only = "null"},
+    {"pruned_heads", KEY_FIXED, .only = "{}"},
+    {"original_max_position_embeddings", KEY_FIXED, .only = "null"}, // at the top: see Phi-3
+    {NULL},
+};
 
 /* 0: there is no such dimension, so no value passes. */
 static int max_of(size_t at)
@@ -39,33 +47,49 @@ static int max_of(size_t at)
 /* The key under which the family has a value; our own name if it has none. */
 static const char *key_of(const struct model_config *config, size_t at, const char *name)
 {
-    for (const struct config_key *key = config->family->keys; key->key; key++)
-        if (key->at == at && key->kind != KEY_FIXED)
-            return key->key;
-    return name;
+    const struct config_key *key = family_key(config->family, at);
+    return key ? key->key : name;
 }
 #define KEY_OF(config, field) key_of((config), offsetof(struct model_config, field), #field)
+#define HAS_KEY(config, field)                                                                     \
+    (family_key((config)->family, offsetof(struct model_config, field)) != NULL)
+
+void config_family(struct model_config *config, const struct model_family *family)
+{
+    config->family = family;
+    config->activation = family->activation;
+    config->order = family->order;
+    config->windowed = family->windowed;
+    config->window = config->window_from = 0;
+    config->rope = (struct rope){.theta = 10000};
+    config->rotary = 1;
+}
+
+int config_window(const struct model_config *config, int layer)
+{
+    return config->windowed && layer >= config->window_from ? config->window : 0;
+}
 
 struct model_config config_default(int V, int C, int F, int L, int H, int K, int max_positions,
                                    bool tied)
 {
-    return (struct model_config){.family = family_at(0),
-                                 .parts = PARTS_LANGUAGE,
-                                 .V = V,
-                                 .C = C,
-                                 .F = F,
-                                 .L = L,
-                                 .H = H,
-                                 .K = K,
-                                 .D = H > 0 ? C / H : 0,
-                                 .max_positions = max_positions,
-                                 .norm_eps = 1e-5,
-                                 .rope_theta = 10000,
-                                 .tied = tied,
-                                 .bos = -1,
-                                 .pad = -1,
-                                 .eos_file = "config.json",
-                                 .dtype = DTYPE_BF16};
+    struct model_config config = {.parts = PARTS_LANGUAGE,
+                                  .V = V,
+                                  .C = C,
+                                  .F = F,
+                                  .L = L,
+                                  .H = H,
+                                  .K = K,
+                                  .D = H > 0 ? C / H : 0,
+                                  .max_positions = max_positions,
+                                  .norm_eps = 1e-5,
+                                  .tied = tied,
+                                  .bos = -1,
+                                  .pad = -1,
+                                  .eos_file = "config.json",
+                                  .dtype = DTYPE_BF16};
+    config_family(&config, family_at(0));
+    return config;
 }
 
 static err_t check_dimensions(const struct model_config *config, const char *name)
@@ -80,6 +104,13 @@ static err_t check_dimensions(const struct model_config *config, const char *nam
     if (config->H % config->K)
         return err_new(ERR_INVALID, "%s: '%s' %d is not a multiple of '%s' %d", name,
                        KEY_OF(config, H), config->H, KEY_OF(config, K), config->K);
+    if (!HAS_KEY(config, K) && config->K != config->H)
+        return err_new(ERR_INVALID,
+                       "%s: %d heads have %d of keys and values; a %s model has as many", name,
+                       config->H, config->K, config->family->model_type);
+    if (!HAS_KEY(config, D) && config->C != config->H * config->D)
+        return err_new(ERR_INVALID, "%s: '%s' is %d; %d heads of %d make up %d", name,
+                       KEY_OF(config, C), config->C, config->H, config->D, config->H * config->D);
     if (config->D % CONFIG_HEAD_SIZE_STEP)
         return err_new(ERR_INVALID,
                        "%s: head size %d is not a multiple of %d ('%s', or '%s' / '%s')", name,
@@ -94,9 +125,7 @@ err_t config_check(const struct model_config *config, const char *name)
     if (!(config->norm_eps > 0 && config->norm_eps < 1))
         return err_new(ERR_INVALID, "%s: '%s' is %g; it must be between 0 and 1", name,
                        KEY_OF(config, norm_eps), config->norm_eps);
-    if (!(config->rope_theta >= 1 && config->rope_theta < 1e12))
-        return err_new(ERR_INVALID, "%s: '%s' is %g; it must be from 1 to 1e12", name,
-                       KEY_OF(config, rope_theta), config->rope_theta);
+    TRY(config_check_rope(config, name));
     if (config->bos >= config->V || config->pad >= config->V)
         return err_new(ERR_INVALID,
                        "%s: 'bos_token_id' %d or 'pad_token_id' %d is outside the vocabulary of %d",
@@ -166,29 +195,85 @@ static err_t parse_fixed(const json_t *json, const char *name, const struct conf
                    key->only);
 }
 
-/* transformers 4 has the key at the top, transformers 5 inside rope_parameters, beside
- * rope_type. */
-static err_t parse_theta(const json_t *json, const char *name, const char *theta_key, double *theta)
+/* null: no window. */
+static err_t parse_window(const json_t *json, const char *name, const struct config_key *key,
+                          int *ret)
 {
-    TRY(json_get_number_or(json, name, theta_key, theta));
-    const json_t *rope = json_object_get(json, "rope_parameters");
-    if (!rope || json_is_null(rope))
+    int64_t value = (int64_t)key->otherwise;
+    if (json_is_null(json_object_get(json, key->key)))
+        value = 0;
+    else
+        TRY(json_get_int_or(json, name, key->key, 1, WINDOW_MAX, &value));
+    *ret = (int)value;
+    return OK;
+}
+
+static err_t parse_from(const json_t *json, const char *name, const struct config_key *key,
+                        int *ret)
+{
+    int64_t value = (int64_t)key->otherwise;
+    TRY(json_get_int_or(json, name, key->key, 0, WINDOW_MAX, &value));
+    *ret = (int)value;
+    return OK;
+}
+
+/* Words of transformers for the activations without a gate; the first of each is written. */
+static const struct {
+    const char *word;
+    enum activation activation;
+} activations[] = {{"gelu", ACTIVATION_GELU},
+                   {"gelu_new", ACTIVATION_GELU_TANH},
+                   {"gelu_fast", ACTIVATION_GELU_TANH},
+                   {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH}};
+enum { ACTIVATION_WORDS = sizeof activations / sizeof *activations };
+
+static err_t parse_activation(const json_t *json, const char *name, const char *key,
+                              enum activation *ret)
+{
+    const json_t *value = json_object_get(json, key);
+    if (!value || json_is_null(value))
         return OK;
-    if (!json_is_object(rope))
-        return err_new(ERR_INVALID, "%s: 'rope_parameters' must be an object", name);
-    SCOPED_MEM char *inside = mem_printf("%s: rope_parameters", name);
-    TRY(json_get_number_or(rope, inside, theta_key, theta));
-    const char *key;
-    json_t *value;
-    json_object_foreach ((json_t *)rope, key, value) {
-        bool known = strcmp(key, theta_key) == 0 || json_is_null(value);
-        if (strcmp(key, "rope_type") == 0 || strcmp(key, "type") == 0)
-            known = json_is_string(value) && strcmp(json_string_value(value), "default") == 0;
-        if (!known) {
-            SCOPED_MEM char *text = json_to_text(value);
+    for (int i = 0; i < ACTIVATION_WORDS; i++)
+        if (json_is_string(value) && strcmp(json_string_value(value), activations[i].word) == 0) {
+            *ret = activations[i].activation;
+            return OK;
+        }
+    SCOPED_MEM char *text = json_to_text(value);
+    return err_new(ERR_INVALID,
+                   "%s: '%s' is %.80s; it must be \"gelu\", \"gelu_new\", \"gelu_fast\" or "
+                   "\"gelu_pytorch_tanh\"",
+                   name, key, text);
+}
+
+static err_t parse_order(const json_t *json, const char *name, const struct config_key *key,
+                         enum layer_order *ret)
+{
+    bool parallel = key->otherwise != 0;
+    TRY(json_get_bool_or(json, name, key->key, &parallel));
+    *ret = parallel ? LAYER_PARALLEL : LAYER_SEQUENTIAL;
+    return OK;
+}
+
+/* transformers 5 has each layer's kind of attention in a list. The other keys must say the
+ * same. */
+static err_t check_layer_types(const json_t *json, const char *name,
+                               const struct model_config *config)
+{
+    const json_t *types = json_object_get(json, "layer_types");
+    if (!types || json_is_null(types))
+        return OK;
+    if (!json_is_array(types) || json_array_size(types) != (size_t)config->L)
+        return err_new(ERR_INVALID, "%s: 'layer_types' must be a list of %d words", name,
+                       config->L);
+    for (int l = 0; l < config->L; l++) {
+        const json_t *type = json_array_get(types, (size_t)l);
+        const char *wanted = config_window(config, l) ? "sliding_attention" : "full_attention";
+        if (!json_is_string(type) || strcmp(json_string_value(type), wanted) != 0) {
+            SCOPED_MEM char *text = json_to_text(type);
             return err_new(ERR_INVALID,
-                           "%s: '%.40s' is %.40s; only %s and rope_type \"default\" are supported",
-                           inside, key, text, theta_key);
+                           "%s: 'layer_types' has %.40s for layer %d; by the other keys it is "
+                           "\"%s\"",
+                           name, text, l, wanted);
         }
     }
     return OK;
@@ -270,9 +355,16 @@ static err_t parse_key(const json_t *json, const char *name, const struct config
     case KEY_BOOL:
         *(bool *)at = key->otherwise != 0;
         return json_get_bool_or(json, name, key->key, at);
-    case KEY_THETA:
-        *(double *)at = key->otherwise;
-        return parse_theta(json, name, key->key, at);
+    case KEY_ROPE:
+        return config_parse_rope(json, name, key, config);
+    case KEY_WINDOW:
+        return parse_window(json, name, key, at);
+    case KEY_FROM:
+        return parse_from(json, name, key, at);
+    case KEY_ACTIVATION:
+        return parse_activation(json, name, key->key, at);
+    case KEY_PARALLEL:
+        return parse_order(json, name, key, at);
     case KEY_FIXED:
         return parse_fixed(json, name, key);
     }
@@ -284,11 +376,16 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
     if (!json_is_object(json))
         return err_new(ERR_INVALID, "%s: must hold a JSON object", name);
     struct model_config config = {.eos_file = "config.json"};
-    TRY(parse_family(json, name, &config.family));
-    for (const struct config_key *key = config.family->keys; key->key; key++)
+    const struct model_family *family = NULL;
+    TRY(parse_family(json, name, &family));
+    config_family(&config, family);
+    for (const struct config_key *key = family->keys; key->key; key++)
         TRY(parse_key(json, name, key, &config));
+    for (const struct config_key *key = all_families; key->key; key++)
+        TRY(parse_fixed(json, name, key));
     TRY(parse_parts(json, name, &config));
     config.K = config.K ? config.K : config.H;
+    config.F = config.F ? config.F : 4 * config.C; // GPT-2's
     if (!config.D && config.C % config.H)
         return err_new(ERR_INVALID, "%s: '%s' %d is not a multiple of '%s' %d", name,
                        KEY_OF(&config, C), config.C, KEY_OF(&config, H), config.H);
@@ -297,6 +394,7 @@ err_t config_parse(const json_t *json, const char *name, struct model_config *re
     TRY(parse_token(json, name, "pad_token_id", &config.pad));
     TRY(parse_eos(json, name, "config.json", &config));
     TRY(parse_dtype(json, name, &config.dtype));
+    TRY(check_layer_types(json, name, &config));
     TRY(config_check(&config, name));
     *ret = config;
     return OK;
@@ -349,86 +447,10 @@ int config_context(const struct model_config *config, int64_t prompt_tokens, int
     return longest < config->max_positions ? (int)longest : config->max_positions;
 }
 
-static void set(json_t *object, const char *key, json_t *value)
+const char *config_activation_word(enum activation activation)
 {
-    json_object_set_new(object, key, value);
-}
-
-static json_t *token_or_null(int id)
-{
-    return id < 0 ? json_null() : json_integer(id);
-}
-
-static void set_tokens(json_t *json, const struct model_config *config)
-{
-    json_t *eos = config->eos_count == 1 ? json_integer(config->eos[0]) : json_array();
-    for (int i = 0; config->eos_count > 1 && i < config->eos_count; i++)
-        json_array_append_new(eos, json_integer(config->eos[i]));
-    if (!config->eos_count) {
-        json_decref(eos);
-        eos = json_null();
-    }
-    set(json, "bos_token_id", token_or_null(config->bos));
-    set(json, "eos_token_id", eos);
-    set(json, "pad_token_id", token_or_null(config->pad));
-}
-
-static void set_key(json_t *json, const struct model_config *config, const struct config_key *key)
-{
-    const void *at = (const char *)config + key->at;
-    switch (key->kind) {
-    case KEY_INT:
-        set(json, key->key, json_integer(*(const int *)at));
-        break;
-    case KEY_NUMBER:
-        set(json, key->key, json_real(*(const double *)at));
-        break;
-    case KEY_BOOL:
-        set(json, key->key, json_boolean(*(const bool *)at));
-        break;
-    case KEY_THETA: // transformers 4 reads the first, transformers 5 the second
-        set(json, key->key, json_real(*(const double *)at));
-        set(json, "rope_parameters",
-            json_pack("{s:f,s:s}", key->key, *(const double *)at, "rope_type", "default"));
-        break;
-    case KEY_FIXED:
-        if (strcmp(key->only, "null") != 0)
-            set(json, key->key, json_loads(key->only, JSON_DECODE_ANY, NULL));
-        break;
-    }
-}
-
-/* A value's head alone is no model of transformers, so no architecture names it. */
-static void set_parts(json_t *json, const struct model_config *config)
-{
-    const struct model_family *family = config->family;
-    const bool value = config->parts & PART_VALUE;
-    if (config->parts & PART_TRUNK)
-        set(json, "architectures",
-            json_pack("[s]", value ? family->value_architecture : family->architecture));
-    if (value) { // one label
-        set(json, "id2label", json_pack("{s:s}", "0", "LABEL_0"));
-        set(json, "label2id", json_pack("{s:i}", "LABEL_0", 0));
-    }
-}
-
-json_t *config_json(const struct model_config *config)
-{
-    json_t *json = json_object();
-    set_parts(json, config);
-    set(json, "model_type", json_string(config->family->model_type));
-    for (const struct config_key *key = config->family->keys; key->key; key++)
-        set_key(json, config, key);
-    set_tokens(json, config);
-    set(json, "torch_dtype", json_string("bfloat16")); // transformers 4 reads this, 5 the next
-    set(json, "dtype", json_string("bfloat16"));
-    return json;
-}
-
-json_t *config_generation_json(const struct model_config *config)
-{
-    json_t *json = json_object();
-    set(json, "_from_model_config", json_true());
-    set_tokens(json, config);
-    return json;
+    for (int i = 0; i < ACTIVATION_WORDS; i++)
+        if (activations[i].activation == activation)
+            return activations[i].word;
+    return NULL;
 }

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "model/files/family.h"
 #include "model/files/safetensors.h"
+#include "tensor/rope.h"
 #include <stdbool.h>
 
 enum { CONFIG_EOS_MAX = 8, CONFIG_HEAD_SIZE_STEP = 8 };
@@ -26,7 +27,14 @@ struct model_config {
     unsigned parts;                    // of enum model_part
     int V, C, F, L, H, K, D;           // D: a multiple of CONFIG_HEAD_SIZE_STEP
     int max_positions;
-    double norm_eps, rope_theta;
+    double norm_eps;
+    struct rope rope; // its R: see config_rope
+    double rotary;    // how much of a head turns: from above 0 to 1
+    int window;       // 0: none
+    int window_from;  // the first layer that has it
+    bool windowed;    // whether it counts
+    enum activation activation;
+    enum layer_order order;
     bool tied;    // the vocabulary's head is the embedding
     int bos, pad; // -1: none
     int eos[CONFIG_EOS_MAX], eos_count;
@@ -38,6 +46,15 @@ struct model_config {
  * 10000, bf16. The caller sets other values (another family, too), then calls config_check. */
 struct model_config config_default(int V, int C, int F, int L, int H, int K, int max_positions,
                                    bool tied);
+
+/* The family's row decides order, activation and the like, unless a config.json names others. */
+void config_family(struct model_config *config, const struct model_family *family);
+
+/* How q and k turn; R 0: not at all. */
+struct rope config_rope(const struct model_config *config);
+
+/* The window of a layer, as struct attention_shape has it. */
+int config_window(const struct model_config *config, int layer);
 
 /* INVALID: a value out of range, or shapes that do not fit together. The message calls the config
  * `name`. */
@@ -55,6 +72,16 @@ err_t config_room(const struct model_config *config, int64_t max_tokens);
 /* Tokens of a prompt and its completion together: the one bound of generators, rewarders and
  * learners. */
 int config_context(const struct model_config *config, int64_t prompt_tokens, int64_t max_tokens);
+
+/* For config.c: theta, and how positions are scaled. */
+err_t config_parse_rope(const json_t *json, const char *name, const struct config_key *theta,
+                        struct model_config *config);
+err_t config_check_rope(const struct model_config *config, const char *name);
+void config_set_rope(json_t *json, const struct config_key *theta,
+                     const struct model_config *config);
+
+/* transformers' word for an activation without a gate. */
+const char *config_activation_word(enum activation activation);
 
 /* config.json as transformers reads it (dtype bfloat16), and generation_config.json. Owned by the
  * caller. */

@@ -8,15 +8,36 @@
 
 enum { TOKENIZER_BYTES_MAX = 1 << 28 };
 
+/* Options that a plain model of its family does not have. */
+static void put_options(const struct model_config *c, struct bytes *out)
+{
+    const struct rope *r = &c->rope;
+    if (r->kind)
+        bytes_printf(out,
+                     " rope=%d factor=%.12g original=%d turns=%.12g,%.12g,%.12g,%.12g "
+                     "attention=%.12g,%.12g,%.12g whole=%d",
+                     r->kind, r->factor, r->original, r->low, r->high, r->beta_fast, r->beta_slow,
+                     r->attention, r->mscale, r->mscale_all, r->whole);
+    if (c->rotary != 1)
+        bytes_printf(out, " rotary=%.12g", c->rotary);
+    if (c->windowed && c->window)
+        bytes_printf(out, " window=%d from=%d", c->window, c->window_from);
+    if (c->activation != c->family->activation)
+        bytes_printf(out, " activation=%s", config_activation_word(c->activation));
+    if (c->order != c->family->order)
+        bytes_printf(out, " order=%d", c->order);
+}
+
 static void put_config(const struct model_config *c, struct bytes *out)
 {
     bytes_printf(
         out,
         "family=%s V=%d C=%d F=%d L=%d H=%d K=%d D=%d positions=%d eps=%.12g theta=%.12g tied=%d eos=",
         c->family->model_type, c->V, c->C, c->F, c->L, c->H, c->K, c->D, c->max_positions,
-        c->norm_eps, c->rope_theta, c->tied);
+        c->norm_eps, c->rope.theta, c->tied);
     for (int i = 0; i < c->eos_count; i++)
         bytes_printf(out, "%s%d", i ? "," : "", c->eos[i]);
+    put_options(c, out);
 }
 
 err_t model_identity(const char *directory,

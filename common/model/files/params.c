@@ -18,6 +18,10 @@ static int dim_of(const struct model_config *config, enum dim dim)
         return config->C;
     case DIM_F:
         return config->F;
+    case DIM_D:
+        return config->D;
+    case DIM_P:
+        return config->max_positions;
     case DIM_HD:
         return config->H * config->D;
     case DIM_KD:
@@ -26,30 +30,40 @@ static int dim_of(const struct model_config *config, enum dim dim)
     __builtin_unreachable();
 }
 
-/* l takes the place of the name's %d, if it has one. */
-static struct param add(struct layout *layout, const struct model_config *config,
-                        const struct family_module *module, int l)
+static int add_tensor(struct params *params, const struct model_config *config,
+                      const struct family_module *module, const char *suffix, int l, bool vector)
 {
-    const int rows = dim_of(config, module->rows), cols = dim_of(config, module->cols);
-    struct param param = {.bias = -1};
+    const int rows = dim_of(config, module->rows), cols = vector ? 0 : dim_of(config, module->cols);
     char name[NAME_MAX_BYTES], tensor[NAME_MAX_BYTES + 8];
     snprintf(name, sizeof name, module->name, l);
-    snprintf(tensor, sizeof tensor, "%s.weight", name);
-    param.weight = layout_add(layout, tensor, rows, cols);
-    snprintf(tensor, sizeof tensor, "%s.bias", name);
+    snprintf(tensor, sizeof tensor, "%s%s", name, suffix);
+    const int i = layout_add(params->layout, tensor, rows, cols);
+    params->stored = mem_grow(params->stored, (size_t)i + 1, sizeof *params->stored);
+    params->stored[i] = stored_of(config->family, module, suffix, l, config->D, rows, cols);
+    return i;
+}
+
+/* l takes the place of the name's %d, if it has one. */
+static struct param add(struct params *params, const struct model_config *config,
+                        const struct family_module *module, int l)
+{
+    struct param param = {.weight = -1, .bias = -1};
+    if (!module->name)
+        return param;
+    param.weight = add_tensor(params, config, module, ".weight", l, false);
     if (module->bias)
-        param.bias = layout_add(layout, tensor, rows, 0);
+        param.bias = add_tensor(params, config, module, ".bias", l, true);
     return param;
 }
 
 static void add_trunk(struct params *params, const struct model_config *config)
 {
     const struct model_family *family = config->family;
-    struct layout *layout = params->layout;
-    params->embed = add(layout, config, &family->embed, 0);
+    params->embed = add(params, config, &family->embed, 0);
+    params->position = add(params, config, &family->position, 0);
     for (int i = 0; i < config->L * PARAM_ROLES; i++)
-        params->layer[i] = add(layout, config, &family->layer[i % PARAM_ROLES], i / PARAM_ROLES);
-    params->norm = add(layout, config, &family->final_norm, 0);
+        params->layer[i] = add(params, config, &family->layer[i % PARAM_ROLES], i / PARAM_ROLES);
+    params->norm = add(params, config, &family->final_norm, 0);
 }
 
 struct params *params_new(const struct model_config *config)
@@ -59,7 +73,7 @@ struct params *params_new(const struct model_config *config)
     struct params *params = mem_new(sizeof *params);
     params->layout = layout_new();
     params->layer = mem_array((size_t)config->L * PARAM_ROLES, sizeof *params->layer);
-    params->embed = params->norm = none;
+    params->embed = params->position = params->norm = none;
     if (config->parts & PART_TRUNK)
         add_trunk(params, config);
     for (int i = 0; i < HEADS_MAX; i++)
@@ -68,7 +82,7 @@ struct params *params_new(const struct model_config *config)
         else
             params->head[i] = i == HEAD_VOCABULARY && config->tied
                                   ? params->embed
-                                  : add(params->layout, config, &family->head[i], 0);
+                                  : add(params, config, &family->head[i], 0);
     return params;
 }
 
@@ -83,5 +97,6 @@ void params_free(struct params *params)
         return;
     layout_free(params->layout);
     free(params->layer);
+    free(params->stored);
     free(params);
 }

@@ -4,11 +4,12 @@
  *     struct param q = params_layer(params, l, PARAM_Q);
  *     const struct layout_tensor *t = &params->layout->tensor[q.weight];
  *
- * Order: embedding, layers (roles in order, a weight before its bias), final norm, heads; of those
- * the parts that the config names. A tied vocabulary head has no tensor of its own: its weight is
- * the embedding's. Any thread: nothing changes once made. */
+ * Order: embedding, learned positions, layers (roles in order, a weight before its bias), final
+ * norm, heads; of those the parts that the config names. A tied vocabulary head has no tensor of
+ * its own: its weight is the embedding's. Any thread: nothing changes once made. */
 #pragma once
 #include "model/files/config.h"
+#include "model/files/stored.h"
 #include "tensor/layout.h"
 
 /* A module's tensors, as indices into layout->tensor; -1: none. An adapter's two matrices will
@@ -19,7 +20,9 @@ struct param {
 
 struct params {
     struct layout *layout;
-    struct param embed, norm;     // norm: the final one
+    struct stored *stored; // per tensor of the layout
+    struct param embed, position;
+    struct param norm;            // the final one
     struct param head[HEADS_MAX]; // by HEAD_...
     struct param *layer;          // (L, PARAM_ROLES)
 };

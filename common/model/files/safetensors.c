@@ -409,12 +409,6 @@ err_t safetensors_read_f32(const struct safetensors *in, const struct tensor_inf
     return read_converted(in, tensor, 0, tensor->count, ret, NULL);
 }
 
-err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_info *tensor,
-                            bf16 *ret)
-{
-    return read_converted(in, tensor, 0, tensor->count, NULL, ret);
-}
-
 err_t safetensors_load_f32(const struct safetensors *in, const struct tensor_info *tensor,
                            struct buffer *to, size_t at)
 {
@@ -428,13 +422,26 @@ err_t safetensors_load_f32(const struct safetensors *in, const struct tensor_inf
     return OK;
 }
 
+static err_t check_range(const struct tensor_info *tensor, size_t first, size_t count)
+{
+    if (first <= tensor->count && count <= tensor->count - first)
+        return OK;
+    return err_new(ERR_RANGE, "tensor '%s': elements %zu to %zu of %zu", tensor->name, first,
+                   first + count, tensor->count);
+}
+
 err_t safetensors_read_some_bf16(const struct safetensors *in, const struct tensor_info *tensor,
                                  size_t first, size_t count, bf16 *ret)
 {
-    if (first > tensor->count || count > tensor->count - first)
-        return err_new(ERR_RANGE, "tensor '%s': elements %zu to %zu of %zu", tensor->name, first,
-                       first + count, tensor->count);
+    TRY(check_range(tensor, first, count));
     return read_converted(in, tensor, first, count, NULL, ret);
+}
+
+err_t safetensors_read_some_f32(const struct safetensors *in, const struct tensor_info *tensor,
+                                size_t first, size_t count, float *ret)
+{
+    TRY(check_range(tensor, first, count));
+    return read_converted(in, tensor, first, count, ret, NULL);
 }
 
 void safetensors_free(struct safetensors *in)

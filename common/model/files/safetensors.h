@@ -49,15 +49,15 @@ const struct tensor_info *safetensors_find(const struct safetensors *in, const c
 const char *safetensors_metadata(const struct safetensors *in, const char *key);
 const char *safetensors_path(const struct safetensors *in, const struct tensor_info *tensor);
 
-/* All of a BF16, F16 or F32 tensor, converted (to bf16: nearest even). INVALID: another dtype, or
- * the file was cut while it was open; part of ret may be filled then. */
+/* All of a BF16, F16 or F32 tensor, converted. INVALID: another dtype, or the file was cut while it
+ * was open; part of ret may be filled then. */
 err_t safetensors_read_f32(const struct safetensors *in, const struct tensor_info *tensor,
                            float *ret);
-err_t safetensors_read_bf16(const struct safetensors *in, const struct tensor_info *tensor,
-                            bf16 *ret);
-/* Elements [first, first + count) of it alone. */
+/* Elements [first, first + count) of it alone; bf16 is the nearest, ties to even. */
 err_t safetensors_read_some_bf16(const struct safetensors *in, const struct tensor_info *tensor,
                                  size_t first, size_t count, bf16 *ret);
+err_t safetensors_read_some_f32(const struct safetensors *in, const struct tensor_info *tensor,
+                                size_t first, size_t count, float *ret);
 /* All of it, into a backend's memory from element `at` on. */
 err_t safetensors_load_f32(const struct safetensors *in, const struct tensor_info *tensor,
                            struct buffer *to, size_t at);
@@ -71,6 +71,9 @@ struct tensor_source {
     int rows, cols;
     const void *data;
     struct backend *be; // in whose memory the data is; NULL: the host's
+    /* Where no memory has it so: its bytes [at, at + len), from its first to its last. */
+    err_t (*read)(void *arg, size_t at, size_t len, void *ret);
+    void *arg;
 };
 
 /* Writes path.tmp beside it, fsyncs, renames; on error path is as it was. metadata: count pairs of

@@ -43,6 +43,9 @@ static err_t read_source(void *arg, size_t at, size_t len, void *ret)
 
 static struct file_part part_of(const struct tensor_source *tensor)
 {
+    if (tensor->read)
+        return (struct file_part){
+            .len = source_bytes(tensor), .read = tensor->read, .arg = tensor->arg};
     return (struct file_part){.data = tensor->be ? NULL : tensor->data,
                               .len = source_bytes(tensor),
                               .read = tensor->be ? read_source : NULL,

@@ -3,7 +3,7 @@
  *   dq    = scale * sum_j ds k[j]      dk[j] = sum ds (q * scale)
  * Chains: dq over keys ascending; dk and dv over the group's heads, then queries, ascending; those
  * of a prefix go on from what is there. Queries go in blocks of QUERIES from the segment's first; a
- * masked pair within a block is a zero in the chains. */
+ * masked pair within a block, or one that the window hides, is a zero in the chains. */
 #include "tensor/cpu/isa.h"
 
 enum { QUERIES = 28 };
@@ -33,15 +33,15 @@ static void product(const struct block *b, struct gemm gemm)
     ISA_NAME(gemm)(&gemm, 0, gemm.M, 0, (gemm.N + PANEL - 1) / PANEL, b->scratch);
 }
 
-/* One row: the score becomes p, dO.v becomes ds; zero from `keys` to `all`. */
-static void row_slopes(float *p, float *ds, float lse, float delta, int keys, int all)
+/* One row: the score becomes p, dO.v becomes ds; zero before `low`, and from `keys` to `all`. */
+static void row_slopes(float *p, float *ds, float lse, float delta, int low, int keys, int all)
 {
     const v16 minus = v16_set1(lse), d = v16_set1(delta), zero = v16_set1(0.0f);
     for (int j = 0; j < all; j += 16) {
         const v16 e = v16_exp(v16_sub(v16_load(p + j), minus));
         const v16 slope = v16_mul(e, v16_sub(v16_load(ds + j), d));
-        v16_store(p + j, v16_first(e, keys - j, zero));
-        v16_store(ds + j, v16_first(slope, keys - j, zero));
+        v16_store(p + j, v16_first(zero, low - j, v16_first(e, keys - j, zero)));
+        v16_store(ds + j, v16_first(zero, low - j, v16_first(slope, keys - j, zero)));
     }
 }
 
@@ -76,9 +76,10 @@ static void block_slopes(const struct block *b)
     product(b, gemm);
     for (int r = 0; r < b->count; r++) {
         const size_t at = query + (size_t)r * H * D;
+        const int keys = u->start + b->first + r + 1, window = u->shape->window;
         row_slopes(b->p + r * b->row, b->ds + r * b->row,
                    u->lse[(size_t)(b->first + r) * H + b->head], dot(u->d_o + at, u->o + at, D),
-                   u->start + b->first + r + 1, b->keys);
+                   window && keys > window ? keys - window : 0, keys, b->keys);
     }
 }
 

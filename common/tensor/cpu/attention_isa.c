@@ -2,7 +2,9 @@
  *   score[j] = chain over d of (q[d] / sqrt(D)) k[j][d];  e[j] = exp(score[j] - max over all j)
  *   sum      = 16 lanes by j mod 16, fixed tree
  *   o[d]     = (chain over j ascending of e[j] v[j][d]) * (1 / sum)
- * A masked key takes part in nothing, so a row's bits are those of a call that ends with it.
+ * A masked key takes part in nothing, so a row's bits are those of a call that ends with it. A key
+ * outside the window weighs 0, which leaves a chain as it is. Whole blocks of such keys are passed
+ * over.
  *
  * Rows (query, head of the group) go in tiles; a tile's scores lie in blocks of CHAIN_BLOCK keys,
  * packed as the product with the values wants its left side: row r of block b at b * block +
@@ -11,6 +13,7 @@
  * A step of decoding, one query over pages, walks the heads of each page together: keys of all
  * pages are read from one end to the other, then values. Head by head the same bytes are pieces of
  * a few KiB that lie apart, read at a third of the speed where they come from memory. */
+#include "tensor/cpu/blend.h"
 #include "tensor/cpu/tile.h"
 
 /* One tile of rows: row r is head `first + r` of the rows (query * group + head). */
@@ -20,12 +23,20 @@ struct rows {
     float *q, *score, *out; // out [row][out_row]
     float *inverse;         // (count) 1 / sum
     int out_row, block;     // block: floats from one block of scores, or of q, to the next
+    int from;               // the first key that is computed; a multiple of KV_PAGE
     float scale;            // of the scores
 };
 
 static int keys_of(const struct rows *rows, int r)
 {
     return rows->unit->start + (rows->first + r) / rows->group + 1;
+}
+
+/* The first key that row r sees. */
+static int low_of(const struct rows *rows, int r)
+{
+    const int window = rows->unit->shape->window, keys = keys_of(rows, r);
+    return window && keys > window ? keys - window : 0;
 }
 
 /* Where row r of the tile lies in q and o: its index in (count,H). */
@@ -182,20 +193,28 @@ static void score_block(const struct rows *rows, int key, int keys)
         score_some(rows, key + j, keys - j < step ? keys - j : step, score + j);
 }
 
-/* score becomes exp(score - max) for one row; returns the sum. */
-static float exp_row(float *score, int block, int keys, float *ret_max)
+/* Lanes outside low..keys-1 of x, which begins at key j, take rest. */
+INLINE v16 seen(v16 x, int j, int low, int keys, v16 rest)
+{
+    x = v16_first(x, keys - j, rest);
+    return j < low ? v16_first(rest, low - j, x) : x;
+}
+
+/* score becomes exp(score - max) for one row, from key `from` on, 0 before key `low`; returns the
+ * sum. */
+static float exp_row(float *score, int block, int from, int low, int keys, float *ret_max)
 {
     const v16 lowest = v16_set1(-INFINITY), zero = v16_set1(0.0f);
     v16 max = lowest, sum = zero;
-    for (int j = 0; j < keys; j += 16) {
+    for (int j = from; j < keys; j += 16) {
         const float *at = score + (size_t)(j / CHAIN_BLOCK) * block + j % CHAIN_BLOCK;
-        max = v16_max(v16_first(v16_load(at), keys - j, lowest), max);
+        max = v16_max(seen(v16_load(at), j, low, keys, lowest), max);
     }
     *ret_max = v16_max_lane(max);
     max = v16_set1(*ret_max);
-    for (int j = 0; j < keys; j += 16) {
+    for (int j = from; j < keys; j += 16) {
         float *at = score + (size_t)(j / CHAIN_BLOCK) * block + j % CHAIN_BLOCK;
-        const v16 e = v16_first(v16_exp(v16_sub(v16_load(at), max)), keys - j, zero);
+        const v16 e = seen(v16_exp(v16_sub(v16_load(at), max)), j, low, keys, zero);
         sum = v16_add(sum, e);
         v16_store(at, e);
     }
@@ -203,111 +222,6 @@ static float exp_row(float *score, int block, int keys, float *ret_max)
 }
 
 /* ---- values */
-
-/* A block's product with the values: row r takes `keys[r]` of them, which does not fall with r. */
-struct blend {
-    const float *e;
-    const void *values[CHAIN_BLOCK / KV_PAGE]; // KV_PAGE rows each
-    size_t values_row;
-    int column; // of the values, from which on
-    float *out;
-    int out_row, columns;
-    bool accumulate;
-    int keys[TILE_ROWS];
-};
-
-/* How a value is read: whole vectors of float32, or of bf16; _EDGE: the last columns. */
-enum blend_kind { BLEND_F32, BLEND_F32_EDGE, BLEND_BF16, BLEND_BF16_EDGE };
-
-INLINE v16 blend_value(const struct blend *b, const void *rows, int j, int vector,
-                       enum blend_kind kind)
-{
-    const size_t at = j * b->values_row + b->column + vector * 16;
-    switch (kind) {
-    case BLEND_F32:
-        return v16_load((const float *)rows + at);
-    case BLEND_F32_EDGE:
-        return v16_load_some((const float *)rows + at, b->columns);
-    case BLEND_BF16:
-        return v16_load_bf16_some((const bf16 *)rows + at, 16);
-    case BLEND_BF16_EDGE:
-        return v16_load_bf16_some((const bf16 *)rows + at, b->columns);
-    }
-    __builtin_unreachable();
-}
-
-INLINE void blend_run(const struct blend *b, int rows, int vectors, enum blend_kind kind)
-{
-    v16 sum[TILE_ROWS][2];
-    UNROLL for (int i = 0; i < rows; i++)
-    {
-        UNROLL for (int v = 0; v < vectors; v++)
-        {
-            sum[i][v] = b->accumulate ? v16_load(b->out + i * b->out_row + v * 16) : v16_set1(0.0f);
-        }
-    }
-    for (int first = 0; first < b->keys[rows - 1]; first += KV_PAGE) {
-        const void *page = b->values[first / KV_PAGE];
-        const float *e = b->e + first;
-        const int every = b->keys[0] - first < KV_PAGE ? b->keys[0] - first : KV_PAGE;
-        const int some = b->keys[rows - 1] - first < KV_PAGE ? b->keys[rows - 1] - first : KV_PAGE;
-        int j = 0;
-        for (; j < every; j++) {
-            const v16 v0 = blend_value(b, page, j, 0, kind);
-            const v16 v1 = vectors > 1 ? blend_value(b, page, j, 1, kind) : v0;
-            UNROLL for (int i = 0; i < rows; i++)
-            {
-                const v16 weight = v16_set1(e[i * A_STRIDE + j]);
-                sum[i][0] = v16_fma(weight, v0, sum[i][0]);
-                if (vectors > 1)
-                    sum[i][1] = v16_fma(weight, v1, sum[i][1]);
-            }
-        }
-        for (; j < some; j++) { // the diagonal: only the later rows see these
-            const v16 v0 = blend_value(b, page, j, 0, kind);
-            const v16 v1 = vectors > 1 ? blend_value(b, page, j, 1, kind) : v0;
-            UNROLL for (int i = 0; i < rows; i++)
-            {
-                if (first + j >= b->keys[i])
-                    continue;
-                const v16 weight = v16_set1(e[i * A_STRIDE + j]);
-                sum[i][0] = v16_fma(weight, v0, sum[i][0]);
-                if (vectors > 1)
-                    sum[i][1] = v16_fma(weight, v1, sum[i][1]);
-            }
-        }
-    }
-    UNROLL for (int i = 0; i < rows; i++)
-    {
-        UNROLL for (int v = 0; v < vectors; v++)
-        {
-            v16_store(b->out + i * b->out_row + v * 16, sum[i][v]);
-        }
-    }
-}
-
-typedef void blend_function(const struct blend *);
-#define BLEND(rows)                                                                                \
-    static void blend_f32_##rows(const struct blend *b)                                            \
-    {                                                                                              \
-        blend_run(b, rows, 2, BLEND_F32);                                                          \
-    }                                                                                              \
-    static void blend_f32_edge_##rows(const struct blend *b)                                       \
-    {                                                                                              \
-        blend_run(b, rows, 1, BLEND_F32_EDGE);                                                     \
-    }                                                                                              \
-    static void blend_bf16_##rows(const struct blend *b)                                           \
-    {                                                                                              \
-        blend_run(b, rows, 2, BLEND_BF16);                                                         \
-    }                                                                                              \
-    static void blend_bf16_edge_##rows(const struct blend *b)                                      \
-    {                                                                                              \
-        blend_run(b, rows, 1, BLEND_BF16_EDGE);                                                    \
-    }
-TILE_EACH(BLEND)
-#define BLEND_ROW(rows)                                                                            \
-    [rows] = {blend_f32_##rows, blend_f32_edge_##rows, blend_bf16_##rows, blend_bf16_edge_##rows},
-static blend_function *const blends[][4] = {TILE_EACH(BLEND_ROW)}; // [rows][blend_kind]
 
 /* out (+)= e values over `span` keys from key on, within one block. */
 static void blend_some(const struct rows *rows, int key, int span)
@@ -319,7 +233,7 @@ static void blend_some(const struct rows *rows, int key, int span)
                                key % CHAIN_BLOCK,
                           .values_row = u->page || u->start ? (size_t)D : (size_t)u->shape->K * D,
                           .out_row = rows->out_row,
-                          .accumulate = key > 0};
+                          .accumulate = key > rows->from};
     for (int i = 0; i < span / KV_PAGE && key + i * KV_PAGE < last; i++)
         blend.values[i] = values_at(u, key + i * KV_PAGE);
     for (int r = 0; r < rows->count; r++) {
@@ -343,7 +257,8 @@ static void weigh(const struct rows *rows)
 {
     for (int r = 0; r < rows->count; r++) {
         float max;
-        const float sum = exp_row(rows->score + r * A_STRIDE, rows->block, keys_of(rows, r), &max);
+        const float sum = exp_row(rows->score + r * A_STRIDE, rows->block, rows->from,
+                                  low_of(rows, r), keys_of(rows, r), &max);
         if (rows->unit->lse)
             rows->unit->lse[place_of(rows, r)] = (float)((double)max + exact_log(sum));
         rows->inverse[r] = 1.0f / sum;
@@ -362,14 +277,15 @@ static void put_out(const struct rows *rows)
     }
 }
 
-static void attend(const struct rows *rows)
+static void attend(struct rows *rows)
 {
     const int keys = keys_of(rows, rows->count - 1);
+    rows->from = low_of(rows, 0) / CHAIN_BLOCK * CHAIN_BLOCK;
     load_queries(rows);
-    for (int key = 0; key < keys; key += CHAIN_BLOCK)
+    for (int key = rows->from; key < keys; key += CHAIN_BLOCK)
         score_block(rows, key, keys - key < CHAIN_BLOCK ? keys - key : CHAIN_BLOCK);
     weigh(rows);
-    for (int key = 0; key < keys; key += CHAIN_BLOCK)
+    for (int key = rows->from; key < keys; key += CHAIN_BLOCK)
         blend_some(rows, key, CHAIN_BLOCK);
     put_out(rows);
 }
@@ -436,7 +352,7 @@ static void begin_head(const struct rows *rows, int key)
 static void score_page(const struct rows *rows, int key)
 {
     const int left = keys_of(rows, 0) - key;
-    fetch(left > KV_PAGE ? keys_at(rows->unit, key + KV_PAGE) : values_at(rows->unit, 0));
+    fetch(left > KV_PAGE ? keys_at(rows->unit, key + KV_PAGE) : values_at(rows->unit, rows->from));
     score_block(rows, key, left < KV_PAGE ? left : KV_PAGE);
 }
 
@@ -459,6 +375,13 @@ static void end_head(const struct rows *rows, int key)
     put_out(rows);
 }
 
+/* The first key that the one query's step computes. */
+static int first_page(const struct attention_unit *u)
+{
+    const int window = u->shape->window, keys = u->start + u->count;
+    return window && keys > window ? (keys - window) / KV_PAGE * KV_PAGE : 0;
+}
+
 static void each_head(const struct attention_unit *u, float *scratch, head_step *step, int key)
 {
     const int group = u->shape->H / u->shape->K, D = u->shape->D, keys = u->start + u->count;
@@ -467,7 +390,8 @@ static void each_head(const struct attention_unit *u, float *scratch, head_step 
     const size_t slice = (size_t)group * ((size_t)((D + 15) / 16 * 16) + 16 + blocks * A_STRIDE);
     for (int i = 0; i < u->heads; i++) {
         const struct attention_unit head = head_of(u, i);
-        const struct rows rows = rows_of(&head, group, scratch + (size_t)i * slice);
+        struct rows rows = rows_of(&head, group, scratch + (size_t)i * slice);
+        rows.from = first_page(u);
         step(&rows, key);
     }
 }
@@ -475,12 +399,12 @@ static void each_head(const struct attention_unit *u, float *scratch, head_step 
 /* One query of all heads over pages. */
 static void heads_together(const struct attention_unit *u, float *scratch)
 {
-    const int keys = u->start + u->count;
+    const int keys = u->start + u->count, from = first_page(u);
     each_head(u, scratch, begin_head, 0);
-    for (int key = 0; key < keys; key += KV_PAGE)
+    for (int key = from; key < keys; key += KV_PAGE)
         each_head(u, scratch, score_page, key);
     each_head(u, scratch, weigh_head, 0);
-    for (int key = 0; key < keys; key += KV_PAGE)
+    for (int key = from; key < keys; key += KV_PAGE)
         each_head(u, scratch, blend_page, key);
     each_head(u, scratch, end_head, 0);
 }

@@ -123,13 +123,21 @@ struct cpu_kernels {
                        const bf16 *weight, int N, int C);
     void (*rmsnorm_dweight)(float *dweight, const float *dy, const float *x, const float *r, int N,
                             int C, int c0, int c1);
+    void (*layernorm)(float *y, float *stats, const float *x, const bf16 *weight, float eps, int N,
+                      int C);
+    void (*layernorm_dx)(float *dx, const float *dy, const float *x, const float *stats,
+                         const bf16 *weight, int N, int C);
+    void (*layernorm_dweight)(float *dweight, const float *dy, const float *x, const float *stats,
+                              int N, int C, int c0, int c1);
     void (*bias)(float *y, const bf16 *bias, int N, int C);
     void (*bias_backward)(float *dbias, const float *dy, int N, int C, int c0, int c1);
     void (*rope)(float *x, const int32_t *position, const float *cos, const float *sin, int N,
-                 int heads, int D, int inverse);
+                 int heads, int D, int R, int inverse);
     void (*swiglu)(float *y, const float *gate, const float *up, size_t count);
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
                             const float *up, size_t count);
+    void (*gelu)(float *y, const float *x, size_t count, int by_tanh);
+    void (*gelu_backward)(float *dx, const float *dy, const float *x, size_t count, int by_tanh);
     void (*add)(float *y, const float *x, size_t count);
 
     void (*token_logp)(float *logp, float *entropy, const float *logits, const int32_t *token,
@@ -151,9 +159,9 @@ struct cpu_kernels {
 #define CPU_KERNELS(KERNEL) \
     KERNEL(gemm) KERNEL(pack_weight) KERNEL(attention) KERNEL(attention_backward) \
     KERNEL(embed) KERNEL(embed_backward) KERNEL(rmsnorm) KERNEL(rmsnorm_dx) \
-    KERNEL(rmsnorm_dweight) \
+    KERNEL(rmsnorm_dweight) KERNEL(layernorm) KERNEL(layernorm_dx) KERNEL(layernorm_dweight) \
     KERNEL(bias) KERNEL(bias_backward) KERNEL(rope) KERNEL(swiglu) KERNEL(swiglu_backward) \
-    KERNEL(add) \
+    KERNEL(gelu) KERNEL(gelu_backward) KERNEL(add) \
     KERNEL(token_logp) KERNEL(token_logp_backward) KERNEL(softmax) KERNEL(square_sum) KERNEL(adamw)
 // clang-format on
 

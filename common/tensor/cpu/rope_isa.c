@@ -1,4 +1,4 @@
-/* Rotary position embedding, rotate-half: the pair (d, d + D/2) turns by its position's angle. */
+/* Rotary position embedding, rotate-half: the pair (d, d + R/2) turns by its position's angle. */
 #include "tensor/cpu/isa.h"
 
 /* a' = a cos - b sin, b' = b cos + a sin; the product with sin is rounded first, then the fma. */
@@ -15,9 +15,9 @@ static void rotate(float *x, const float *cos, const float *sin, int half, v16 d
 }
 
 void ISA_NAME(rope)(float *x, const int32_t *position, const float *cos, const float *sin, int N,
-                    int heads, int D, int inverse)
+                    int heads, int D, int R, int inverse)
 {
-    const int half = D / 2;
+    const int half = R / 2;
     const v16 direction = v16_set1(inverse ? -1.0f : 1.0f);
     for (int n = 0; n < N; n++) {
         const size_t row = (size_t)position[n] * (size_t)half;

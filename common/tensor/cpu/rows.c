@@ -13,7 +13,7 @@ struct rows {
     const bf16 *weight;
     const int32_t *index;
     float number;
-    int N, C, heads, inverse;
+    int N, C, heads, turned, inverse, by_tanh;
     const struct token_range *range;
     int ranges;
 };
@@ -81,6 +81,53 @@ err_t cpu_rmsnorm_backward(struct backend *be, float *dx, float *dweight, const 
     return OK;
 }
 
+static void layernorm_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    const size_t at = begin * (size_t)job->C;
+    cpu->kernels->layernorm(job->y + at, job->y2 + 2 * begin, job->x + at, job->weight, job->number,
+                            (int)(end - begin), job->C);
+}
+
+err_t cpu_layernorm(struct backend *be, float *y, float *stats, const float *x, const bf16 *weight,
+                    float eps, int N, int C)
+{
+    const struct rows job = {.y = y, .y2 = stats, .x = x, .weight = weight, .number = eps, .C = C};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * C * PLAIN_COST, layernorm_range, &job);
+    return OK;
+}
+
+static void layernorm_dx_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                               int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    const size_t at = begin * (size_t)job->C;
+    cpu->kernels->layernorm_dx(job->y + at, job->x + at, job->x2 + at, job->x3 + 2 * begin,
+                               job->weight, (int)(end - begin), job->C);
+}
+
+static void layernorm_dweight_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                                    int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->layernorm_dweight(job->y2, job->x, job->x2, job->x3, job->N, job->C, (int)begin,
+                                    (int)end);
+}
+
+err_t cpu_layernorm_backward(struct backend *be, float *dx, float *dweight, const float *dy,
+                             const float *x, const float *stats, const bf16 *weight, int N, int C)
+{
+    const struct rows job = {
+        .y = dx, .y2 = dweight, .x = dy, .x2 = x, .x3 = stats, .weight = weight, .N = N, .C = C};
+    const double work = (double)N * C * PLAIN_COST;
+    cpu_split(cpu_of(be), (size_t)C, LINE, work, layernorm_dweight_range, &job);
+    cpu_split(cpu_of(be), (size_t)N, 1, work, layernorm_dx_range, &job);
+    return OK;
+}
+
 static void bias_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
 {
     (void)thread;
@@ -115,17 +162,26 @@ static void rope_range(struct cpu *cpu, const void *data, size_t begin, size_t e
     (void)thread;
     const struct rows *job = data;
     cpu->kernels->rope(job->y + begin * (size_t)job->heads * (size_t)job->C, job->index + begin,
-                       job->x, job->x2, (int)(end - begin), job->heads, job->C, job->inverse);
+                       job->x, job->x2, (int)(end - begin), job->heads, job->C, job->turned,
+                       job->inverse);
 }
 
 err_t cpu_rope(struct backend *be, float *x, const int32_t *position, const float *cos,
-               const float *sin, int N, int heads, int D, int inverse)
+               const float *sin, int N, int heads, int D, int R, int inverse)
 {
-    if (D < 2 || D % 2)
-        return err_new(ERR_INVALID, "rotary embedding of head size %d: an even number", D);
-    const struct rows job = {
-        .y = x, .index = position, .x = cos, .x2 = sin, .heads = heads, .C = D, .inverse = inverse};
-    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * heads * D * PLAIN_COST, rope_range, &job);
+    if (R < 2 || R % 2 || R > D)
+        return err_new(
+            ERR_INVALID,
+            "rotary embedding of %d elements of heads of %d: an even number from 2 to %d", R, D, D);
+    const struct rows job = {.y = x,
+                             .index = position,
+                             .x = cos,
+                             .x2 = sin,
+                             .heads = heads,
+                             .C = D,
+                             .turned = R,
+                             .inverse = inverse};
+    cpu_split(cpu_of(be), (size_t)N, 1, (double)N * heads * R * PLAIN_COST, rope_range, &job);
     return OK;
 }
 
@@ -157,6 +213,37 @@ err_t cpu_swiglu_backward(struct backend *be, float *dgate, float *dup, const fl
 {
     const struct rows job = {.y = dgate, .y2 = dup, .x = dy, .x2 = gate, .x3 = up};
     cpu_split(cpu_of(be), count, LINE, (double)count * EXP_COST, swiglu_backward_range, &job);
+    return OK;
+}
+
+static void gelu_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->gelu(job->y + begin, job->x + begin, end - begin, job->by_tanh);
+}
+
+err_t cpu_gelu(struct backend *be, float *y, const float *x, size_t count, int by_tanh)
+{
+    const struct rows job = {.y = y, .x = x, .by_tanh = by_tanh};
+    cpu_split(cpu_of(be), count, LINE, (double)count * EXP_COST, gelu_range, &job);
+    return OK;
+}
+
+static void gelu_backward_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
+                                int thread)
+{
+    (void)thread;
+    const struct rows *job = data;
+    cpu->kernels->gelu_backward(job->y + begin, job->x + begin, job->x2 + begin, end - begin,
+                                job->by_tanh);
+}
+
+err_t cpu_gelu_backward(struct backend *be, float *dx, const float *dy, const float *x,
+                        size_t count, int by_tanh)
+{
+    const struct rows job = {.y = dx, .x = dy, .x2 = x, .by_tanh = by_tanh};
+    cpu_split(cpu_of(be), count, LINE, (double)count * EXP_COST, gelu_backward_range, &job);
     return OK;
 }
 

@@ -231,6 +231,19 @@ static err_t opaque_rmsnorm_backward(struct backend *be, float *dx, float *dweig
     return RUN(rmsnorm_backward, IN(dx), IN(dweight), IN(dy), IN(x), IN(r), IN(weight), N, C);
 }
 
+static err_t opaque_layernorm(struct backend *be, float *y, float *stats, const float *x,
+                              const bf16 *weight, float eps, int N, int C)
+{
+    return RUN(layernorm, IN(y), IN(stats), IN(x), IN(weight), eps, N, C);
+}
+
+static err_t opaque_layernorm_backward(struct backend *be, float *dx, float *dweight,
+                                       const float *dy, const float *x, const float *stats,
+                                       const bf16 *weight, int N, int C)
+{
+    return RUN(layernorm_backward, IN(dx), IN(dweight), IN(dy), IN(x), IN(stats), IN(weight), N, C);
+}
+
 static err_t opaque_bias(struct backend *be, float *y, const bf16 *bias, int N, int C)
 {
     return RUN(bias, IN(y), IN(bias), N, C);
@@ -242,9 +255,9 @@ static err_t opaque_bias_backward(struct backend *be, float *dbias, const float 
 }
 
 static err_t opaque_rope(struct backend *be, float *x, const int32_t *position, const float *cos,
-                         const float *sin, int N, int heads, int D, int inverse)
+                         const float *sin, int N, int heads, int D, int R, int inverse)
 {
-    return RUN(rope, IN(x), IN(position), IN(cos), IN(sin), N, heads, D, inverse);
+    return RUN(rope, IN(x), IN(position), IN(cos), IN(sin), N, heads, D, R, inverse);
 }
 
 static err_t opaque_swiglu(struct backend *be, float *y, const float *gate, const float *up,
@@ -257,6 +270,17 @@ static err_t opaque_swiglu_backward(struct backend *be, float *dgate, float *dup
                                     const float *gate, const float *up, size_t count)
 {
     return RUN(swiglu_backward, IN(dgate), IN(dup), IN(dy), IN(gate), IN(up), count);
+}
+
+static err_t opaque_gelu(struct backend *be, float *y, const float *x, size_t count, int by_tanh)
+{
+    return RUN(gelu, IN(y), IN(x), count, by_tanh);
+}
+
+static err_t opaque_gelu_backward(struct backend *be, float *dx, const float *dy, const float *x,
+                                  size_t count, int by_tanh)
+{
+    return RUN(gelu_backward, IN(dx), IN(dy), IN(x), count, by_tanh);
 }
 
 static err_t opaque_attention(struct backend *be, float *o, float *lse, const float *q,

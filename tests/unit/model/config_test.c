@@ -29,7 +29,7 @@ static void absent_keys_take_transformers_defaults(void **state)
     assert_int_equal(config.K, 2);
     assert_int_equal(config.D, 16);
     assert_int_equal(config.max_positions, 2048);
-    assert_true(config.norm_eps == 1e-6 && config.rope_theta == 10000);
+    assert_true(config.norm_eps == 1e-6 && config.rope.theta == 10000);
     assert_false(config.tied);
     assert_int_equal(config.bos, -1);
     assert_int_equal(config.eos_count, 0);
@@ -41,10 +41,10 @@ static void both_spellings_of_rope_and_dtype_are_read(void **state)
     (void)state;
     struct model_config config;
     assert_ok(parse_with("'rope_theta':500000,'torch_dtype':'bfloat16'", &config));
-    assert_true(config.rope_theta == 500000 && config.dtype == DTYPE_BF16);
+    assert_true(config.rope.theta == 500000 && config.dtype == DTYPE_BF16);
     assert_ok(parse_with(
         "'rope_parameters':{'rope_theta':5e5,'rope_type':'default'},'dtype':'float16'", &config));
-    assert_true(config.rope_theta == 500000 && config.dtype == DTYPE_F16);
+    assert_true(config.rope.theta == 500000 && config.dtype == DTYPE_F16);
 }
 
 static void end_tokens_may_be_one_or_a_list(void **state)
@@ -74,16 +74,169 @@ static void head_sizes_are_multiples_of_eight(void **state)
     }
 }
 
+/* Both spellings, a scaling's defaults, and what a written config says again. */
+static void scalings_are_read_in_both_spellings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *member;
+        struct rope want;
+    } cases[] = {
+        {"'rope_theta':5e5,'rope_scaling':{'type':'linear','factor':2}",
+         {.kind = ROPE_LINEAR, .theta = 5e5, .factor = 2}},
+        {"'rope_scaling':{'rope_type':'dynamic','factor':4.0}",
+         {.kind = ROPE_DYNAMIC, .theta = 1e4, .factor = 4}},
+        {"'rope_scaling':{'rope_type':'default'}", {.theta = 1e4}},
+        {"'rope_parameters':{'rope_theta':5e5,'rope_type':'llama3','factor':32.0,"
+         "'low_freq_factor':1.0,'high_freq_factor':4.0,'original_max_position_embeddings':8192}",
+         {.kind = ROPE_LLAMA3, .theta = 5e5, .factor = 32, .original = 8192, .low = 1, .high = 4}},
+        {"'rope_theta':7,'rope_scaling':{'type':'yarn','factor':4}",
+         {.kind = ROPE_YARN,
+          .theta = 7,
+          .factor = 4,
+          .original = 2048,
+          .beta_fast = 32,
+          .beta_slow = 1,
+          .whole = true}},
+        {"'rope_scaling':{'type':'yarn','original_max_position_embeddings':512,'truncate':false,"
+         "'attention_factor':1.5,'beta_fast':16,'mscale':null}",
+         {.kind = ROPE_YARN,
+          .theta = 1e4,
+          .factor = 4,
+          .original = 512,
+          .beta_fast = 16,
+          .beta_slow = 1,
+          .attention = 1.5}},
+        {"'rope_scaling':{'type':'linear','factor':2},"
+         "'rope_parameters':{'rope_type':'linear','factor':2.0,'rope_theta':9e3}",
+         {.kind = ROPE_LINEAR, .theta = 9e3, .factor = 2}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model_config config, again;
+        assert_ok(parse_with(cases[i].member, &config));
+        SCOPED_JSON json_t *written = config_json(&config);
+        assert_ok(config_parse(written, "written", &again));
+        json_object_del(written, "rope_parameters"); // as transformers 4 reads it
+        assert_ok(config_parse(written, "written", &again));
+        for (int which = 0; which < 2; which++) {
+            const struct rope *got = which ? &again.rope : &config.rope, *want = &cases[i].want;
+            assert_int_equal(got->kind, want->kind);
+            assert_int_equal(got->original, want->original);
+            assert_int_equal(got->whole, want->whole);
+            assert_true(got->theta == want->theta && got->factor == want->factor);
+            assert_true(got->low == want->low && got->high == want->high);
+            assert_true(got->beta_fast == want->beta_fast && got->beta_slow == want->beta_slow);
+            assert_true(got->attention == want->attention && got->mscale == 0);
+        }
+    }
+}
+
+/* Directories of other families as transformers 4 and 5 write them. */
+static void other_families_have_their_keys(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message; // NULL: taken
+    } cases[] = {
+        {"{'model_type':'gpt_neox','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'rotary_pct':0.25}",
+         NULL},
+        {"{'model_type':'gpt_neox','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'rotary_pct':0.2}",
+         "0.2 of a head of 16 turns"},
+        {"{'model_type':'gpt_neox','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'attention_bias':false}",
+         "'attention_bias' is false"},
+        {"{'model_type':'gpt_neox','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'hidden_act':'relu'}",
+         "'hidden_act' is \"relu\"; it must be \"gelu\", "},
+        {"{'model_type':'gpt2','vocab_size':48,'n_embd':32,'n_layer':2,'n_head':2,"
+         "'n_inner':null,'pruned_heads':{}}",
+         NULL},
+        {"{'model_type':'gpt2','vocab_size':48,'n_embd':32,'n_layer':2,'n_head':2,"
+         "'scale_attn_by_inverse_layer_idx':true}",
+         "'scale_attn_by_inverse_layer_idx' is true"},
+        {"{'model_type':'gpt2','vocab_size':48,'n_embd':40,'n_layer':2,'n_head':2}",
+         "head size 20 is not a multiple of 8 ('D', or 'n_embd' / 'n_head')"},
+        {"{'model_type':'qwen2','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'num_key_value_heads':1,"
+         "'use_sliding_window':true,'sliding_window':9,'max_window_layers':1,"
+         "'layer_types':['full_attention','sliding_attention']}",
+         NULL},
+        {"{'model_type':'qwen2','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'num_key_value_heads':1,"
+         "'layer_types':['full_attention','sliding_attention']}",
+         "'layer_types' has \"sliding_attention\" for layer 1"},
+        {"{'model_type':'mistral','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'num_key_value_heads':1,"
+         "'sliding_window':null}",
+         NULL},
+        {"{'model_type':'mistral','vocab_size':48,'hidden_size':32,'intermediate_size':64,"
+         "'num_hidden_layers':2,'num_attention_heads':2,'num_key_value_heads':1,"
+         "'sliding_window':0}",
+         "'sliding_window' is 0"},
+    };
+    struct model_config got[sizeof cases / sizeof *cases];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED_MEM char *text = mem_string(cases[i].text);
+        SCOPED_JSON json_t *json = NULL;
+        for (char *p = text; *p; p++)
+            *p = *p == '\'' ? '"' : *p;
+        assert_ok(json_parse(text, strlen(text), "config.json", &json));
+        if (cases[i].message)
+            assert_err(ERR_INVALID, cases[i].message, config_parse(json, "c", &got[i]));
+        else
+            assert_ok(config_parse(json, "c", &got[i]));
+    }
+    assert_int_equal(config_rope(&got[0]).R, 4);
+    assert_int_equal(got[0].order, LAYER_PARALLEL);
+    assert_int_equal(got[0].activation, ACTIVATION_GELU);
+    assert_int_equal(config_rope(&got[4]).R, 0);
+    assert_int_equal(got[4].F, 128);
+    assert_true(got[4].tied && got[4].activation == ACTIVATION_GELU_TANH);
+    assert_int_equal(config_window(&got[7], 0), 0);
+    assert_int_equal(config_window(&got[7], 1), 9);
+    assert_int_equal(config_window(&got[9], 1), 0);
+}
+
 static void what_is_not_computed_is_refused_by_name(void **state)
 {
     (void)state;
     static const struct {
         const char *member, *message;
     } cases[] = {
-        {"'rope_scaling':{'type':'linear','factor':2}", "'rope_scaling' is"},
-        {"'rope_parameters':{'rope_theta':1e4,'rope_type':'llama3'}", "'rope_type' is \"llama3\""},
+        {"'rope_scaling':{'type':'longrope','factor':2}",
+         "config.json: rope_scaling: 'type' is \"longrope\"; it must be \"default\", \"linear\""},
+        {"'rope_scaling':{'type':'linear'}", "rope_scaling: 'factor' is missing"},
+        {"'rope_scaling':{'type':'linear','factor':0.5}", "'factor' is 0.5; it must be from 1"},
+        {"'rope_scaling':{'type':'linear','factor':2,'short_factor':[1]}",
+         "rope_scaling: 'short_factor' is [1]"},
+        {"'rope_scaling':{'rope_type':'llama3','factor':8,'low_freq_factor':1}",
+         "'high_freq_factor' is missing"},
+        {"'rope_scaling':{'rope_type':'llama3','factor':8,'low_freq_factor':4,"
+         "'high_freq_factor':1}",
+         "'low_freq_factor' 4 and 'high_freq_factor' 1"},
+        {"'rope_scaling':{'rope_type':'yarn','factor':8,'beta_fast':1,'beta_slow':32}",
+         "'beta_fast' 1 and 'beta_slow' 32"},
+        {"'rope_scaling':{'rope_type':'yarn','factor':8,'attention_factor':-1}",
+         "'attention_factor' is -1; it must be above 0"},
+        {"'rope_scaling':{'rope_type':'yarn','factor':8,'attention_factor':0}",
+         "'attention_factor' is 0"},
+        {"'original_max_position_embeddings':4096", "'original_max_position_embeddings' is 4096"},
+        {"'rope_scaling':{'rope_type':'yarn','factor':8,'truncate':1}", "'truncate' is 1"},
+        {"'rope_scaling':{'rope_type':'yarn','factor':8,'original_max_position_embeddings':0}",
+         "'original_max_position_embeddings' is 0"},
+        {"'rope_scaling':{'type':'linear','factor':2},"
+         "'rope_parameters':{'rope_type':'linear','factor':3}",
+         "'rope_scaling' and 'rope_parameters' are not the same"},
+        {"'rope_scaling':7", "'rope_scaling' must be an object"},
+        {"'rope_parameters':{'rope_theta':1e4,'rope_type':'llama3'}", "'factor' is missing"},
+        {"'rope_parameters':{'full_attention':{'rope_type':'default'}}", "'full_attention' is"},
         {"'rope_parameters':{'rope_theta':1e4,'partial_rotary_factor':0.5}",
-         "'partial_rotary_factor'"},
+         "'partial_rotary_factor' is 0.5; only 1 is supported"},
+        {"'layer_types':['full_attention','sliding_attention']",
+         "'layer_types' has \"sliding_attention\" for layer 1"},
+        {"'layer_types':['full_attention']", "'layer_types' must be a list of 2 words"},
         {"'rope_parameters':3", "'rope_parameters' must be an object"},
         {"'attention_bias':true", "'attention_bias' is true"},
         {"'mlp_bias':true", "'mlp_bias' is true"},
@@ -121,8 +274,9 @@ static void a_missing_or_absurd_shape_is_refused_with_its_range(void **state)
                config_parse(json, "c", &config));
     json_object_set_new(json, "vocab_size", json_integer(1LL << 40));
     assert_err(ERR_INVALID, "'vocab_size' is 1099511627776", config_parse(json, "c", &config));
-    json_object_set_new(json, "model_type", json_string("gpt2"));
-    assert_err(ERR_INVALID, "'model_type' is 'gpt2'", config_parse(json, "c", &config));
+    json_object_set_new(json, "model_type", json_string("bloom"));
+    assert_err(ERR_INVALID, "'model_type' is 'bloom'; it must be 'llama', ",
+               config_parse(json, "c", &config));
     SCOPED_JSON json_t *list = json_array();
     assert_err(ERR_INVALID, "object", config_parse(list, "c", &config));
     assert_err(ERR_NOT_FOUND, "config.json", config_read(testing_directory(), &config));
@@ -133,7 +287,7 @@ static void what_is_written_reads_back(void **state)
     (void)state;
     struct model_config want = config_default(100, 64, 176, 3, 4, 2, 96, true), got;
     want.norm_eps = 3e-6;
-    want.rope_theta = 123456.7;
+    want.rope.theta = 123456.7;
     want.eos_count = 2;
     want.eos[0] = 3;
     want.eos[1] = 5;
@@ -142,7 +296,7 @@ static void what_is_written_reads_back(void **state)
     assert_ok(config_parse(json, "written", &got));
     SCOPED_JSON json_t *again = config_json(&got);
     assert_true(json_equal(json, again));
-    assert_true(got.rope_theta == want.rope_theta && got.norm_eps == want.norm_eps);
+    assert_true(got.rope.theta == want.rope.theta && got.norm_eps == want.norm_eps);
     assert_int_equal(got.dtype, DTYPE_BF16);
     want.eos_count = 1;
     SCOPED_JSON json_t *generation = config_generation_json(&want);
@@ -186,6 +340,8 @@ TESTS(cmocka_unit_test(absent_keys_take_transformers_defaults),
       cmocka_unit_test(both_spellings_of_rope_and_dtype_are_read),
       cmocka_unit_test(end_tokens_may_be_one_or_a_list),
       cmocka_unit_test(head_sizes_are_multiples_of_eight),
+      cmocka_unit_test(scalings_are_read_in_both_spellings),
+      cmocka_unit_test(other_families_have_their_keys),
       cmocka_unit_test(what_is_not_computed_is_refused_by_name),
       cmocka_unit_test(a_missing_or_absurd_shape_is_refused_with_its_range),
       cmocka_unit_test(what_is_written_reads_back),

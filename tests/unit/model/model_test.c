@@ -10,7 +10,7 @@ static void the_table_has_hugging_face_names_and_aligned_offsets(void **state)
     struct model_config config = tiny_config(false);
     SCOPED(params) params = params_new(&config);
     const struct layout *layout = params->layout;
-    assert_int_equal(layout->count, 1 + 2 * PARAM_ROLES + 2);
+    assert_int_equal(layout->count, 1 + 2 * 9 + 2);
     size_t parameters = 0;
     for (int i = 0; i < layout->count; i++) {
         assert_int_equal(layout->tensor[i].offset % LAYOUT_ALIGN, 0);
@@ -151,6 +151,17 @@ static void a_directory_that_does_not_fit_is_refused_by_tensor(void **state)
         directory_with(tied_model, q,
                        (struct tensor_source){"lm_head.weight", DTYPE_BF16, 37, 64, data, NULL}, 1),
         &got));
+    model_free(STEAL(got));
+    data[37 * 64 - 1] ^= 1;
+    assert_err(
+        ERR_INVALID,
+        "tensor 'lm_head.weight': is not 'model.embed_tokens.weight', though config.json has "
+        "'tie_word_embeddings'",
+        model_load(be,
+                   directory_with(
+                       tied_model, q,
+                       (struct tensor_source){"lm_head.weight", DTYPE_BF16, 37, 64, data, NULL}, 1),
+                   &got));
 }
 
 static void a_truncated_model_gives_one_line(void **state)

@@ -52,30 +52,62 @@ static inline void reference_map(const struct reference *ref, struct param param
     }
 }
 
+/* Over the weight's elements. */
 static inline void reference_norm(const struct reference *ref, struct param param, const double *x,
                                   double *y)
 {
-    const int C = ref->model->config.C;
-    double square = 0;
-    assert_int_equal(ref->model->config.family->norm, NORM_RMS);
-    for (int c = 0; c < C; c++)
-        square += x[c] * x[c];
-    for (int c = 0; c < C; c++)
-        y[c] = x[c] / sqrt(square / C + ref->model->config.norm_eps) *
-                   reference_tensor(ref, param.weight)[c] +
+    const int n = ref->model->params->layout->tensor[param.weight].rows;
+    const double *w = reference_tensor(ref, param.weight);
+    double mean = 0, square = 0;
+    for (int c = 0; c < n && ref->model->config.family->norm == NORM_LAYER; c++)
+        mean += x[c] / n;
+    for (int c = 0; c < n; c++)
+        square += (x[c] - mean) * (x[c] - mean);
+    for (int c = 0; c < n; c++)
+        y[c] = (x[c] - mean) / sqrt(square / n + ref->model->config.norm_eps) * w[c] +
                (param.bias < 0 ? 0 : reference_tensor(ref, param.bias)[c]);
+}
+
+/* Of each head, in place; a family without such norms leaves them. */
+static inline void reference_head_norm(const struct reference *ref, struct param param, double *x,
+                                       int heads)
+{
+    const int D = ref->model->config.D;
+    for (int h = 0; h < heads && param.weight >= 0; h++) {
+        reference_row in;
+        memcpy(in, x + h * D, (size_t)D * sizeof *in);
+        reference_norm(ref, param, in, x + h * D);
+    }
+}
+
+/* The angle of pair i in a position, as transformers' scalings are described. */
+static inline double reference_frequency(const struct rope *rope, int i)
+{
+    const double plain = pow(rope->theta, -2.0 * i / rope->R), slow = plain / rope->factor;
+    if (rope->kind == ROPE_LINEAR)
+        return slow;
+    if (rope->kind != ROPE_LLAMA3)
+        return plain;
+    const double wavelength = 2 * M_PI / plain;
+    if (wavelength < rope->original / rope->high)
+        return plain;
+    if (wavelength > rope->original / rope->low)
+        return slow;
+    const double smooth = (rope->original / wavelength - rope->low) / (rope->high - rope->low);
+    return (1 - smooth) * slow + smooth * plain;
 }
 
 static inline void reference_rotate(const struct reference *ref, double *x, int heads, int position)
 {
-    const int D = ref->model->config.D;
-    assert_int_equal(ref->model->config.family->rotation, ROTATE_HALVES);
+    const struct rope rope = config_rope(&ref->model->config);
+    const int D = ref->model->config.D, half = rope.R / 2;
+    assert_int_not_equal(rope.kind, ROPE_YARN); // whose witness are PyTorch's numbers
     for (int h = 0; h < heads; h++, x += D)
-        for (int i = 0; i < D / 2; i++) {
-            const double angle = position * pow(ref->model->config.rope_theta, -2.0 * i / D);
-            const double a = x[i], b = x[i + D / 2];
+        for (int i = 0; i < half; i++) {
+            const double angle = position * reference_frequency(&rope, i);
+            const double a = x[i], b = x[i + half];
             x[i] = a * cos(angle) - b * sin(angle);
-            x[i + D / 2] = b * cos(angle) + a * sin(angle);
+            x[i + half] = b * cos(angle) + a * sin(angle);
         }
 }
 
@@ -90,22 +122,26 @@ static inline void reference_attention(const struct reference *ref, int l, refer
         reference_map(ref, params_layer(p, l, PARAM_Q), x[i], q[i]);
         reference_map(ref, params_layer(p, l, PARAM_K), x[i], k[i]);
         reference_map(ref, params_layer(p, l, PARAM_V), x[i], v[i]);
+        reference_head_norm(ref, params_layer(p, l, PARAM_Q_NORM), q[i], H);
+        reference_head_norm(ref, params_layer(p, l, PARAM_K_NORM), k[i], K);
         reference_rotate(ref, q[i], H, i);
         reference_rotate(ref, k[i], K, i);
     }
+    const int window = config_window(&ref->model->config, l);
     for (int i = 0; i < n; i++) {
+        const int low = window && i >= window ? i - window + 1 : 0;
         reference_row o = {0};
         for (int h = 0; h < H; h++) {
             const int head = h / (H / K);
             double e[REFERENCE_ROWS], total = 0;
-            for (int j = 0; j <= i; j++) {
+            for (int j = low; j <= i; j++) {
                 double score = 0;
                 for (int d = 0; d < D; d++)
                     score += q[i][h * D + d] * k[j][head * D + d];
                 e[j] = exp(score / sqrt(D));
                 total += e[j];
             }
-            for (int j = 0; j <= i; j++)
+            for (int j = low; j <= i; j++)
                 for (int d = 0; d < D; d++)
                     o[h * D + d] += e[j] / total * v[j][head * D + d];
         }
@@ -113,16 +149,32 @@ static inline void reference_attention(const struct reference *ref, int l, refer
     }
 }
 
+static inline double reference_activation(enum activation activation, double gate, double up)
+{
+    switch (activation) {
+    case ACTIVATION_SWIGLU:
+        return up * gate / (1 + exp(-gate));
+    case ACTIVATION_GELU:
+        return up * 0.5 * erfc(-up / sqrt(2));
+    case ACTIVATION_GELU_TANH:
+        return up * 0.5 * (1 + tanh(sqrt(2 / M_PI) * (up + 0.044715 * up * up * up)));
+    case ACTIVATIONS:
+        break;
+    }
+    fail_msg("no activation %d", activation);
+    return 0;
+}
+
 static inline void reference_feed_forward(const struct reference *ref, int l, const double *x,
                                           double *y)
 {
     const struct params *p = ref->model->params;
-    reference_row gate, up;
-    assert_int_equal(ref->model->config.family->activation, ACTIVATION_SWIGLU);
-    reference_map(ref, params_layer(p, l, PARAM_GATE), x, gate);
+    reference_row gate = {0}, up;
+    if (params_layer(p, l, PARAM_GATE).weight >= 0)
+        reference_map(ref, params_layer(p, l, PARAM_GATE), x, gate);
     reference_map(ref, params_layer(p, l, PARAM_UP), x, up);
     for (int f = 0; f < ref->model->config.F; f++)
-        up[f] *= gate[f] / (1 + exp(-gate[f]));
+        up[f] = reference_activation(ref->model->config.activation, gate[f], up[f]);
     reference_map(ref, params_layer(p, l, PARAM_DOWN), up, y);
 }
 
@@ -131,7 +183,7 @@ static inline void reference_layer(const struct reference *ref, int l, reference
 {
     const struct params *p = ref->model->params;
     const int C = ref->model->config.C;
-    const bool parallel = ref->model->config.family->order == LAYER_PARALLEL;
+    const bool parallel = ref->model->config.order == LAYER_PARALLEL;
     reference_row normed[REFERENCE_ROWS], attended[REFERENCE_ROWS], fed;
     for (int i = 0; i < n; i++)
         reference_norm(ref, params_layer(p, l, PARAM_NORM1), x[i], normed[i]);
@@ -156,8 +208,10 @@ static inline void reference_hidden(const struct reference *ref, const int32_t *
                 ref->model->config.F <= REFERENCE_WIDTH &&
                 ref->model->config.H * ref->model->config.D <= REFERENCE_WIDTH);
     for (int i = 0; i < n; i++)
-        memcpy(ret[i], reference_tensor(ref, p->embed.weight) + token[i] * C,
-               (size_t)C * sizeof *ret[i]);
+        for (int c = 0; c < C; c++)
+            ret[i][c] =
+                reference_tensor(ref, p->embed.weight)[token[i] * C + c] +
+                (p->position.weight < 0 ? 0 : reference_tensor(ref, p->position.weight)[i * C + c]);
     for (int l = 0; l < ref->model->config.L; l++)
         reference_layer(ref, l, ret, n);
     for (int i = 0; i < n; i++) {

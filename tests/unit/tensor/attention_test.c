@@ -8,10 +8,10 @@ struct sequence {
     float *q, *k, *v, *whole, *lse;
 };
 
-static struct sequence sequence_new(struct backend *be, int T, int H, int K, int D,
-                                    enum kv_format format)
+static struct sequence sequence_with(struct backend *be, int T, int H, int K, int D,
+                                     enum kv_format format, int window)
 {
-    struct sequence s = {.shape = {H, K, D}, .T = T};
+    struct sequence s = {.shape = {H, K, D, window}, .T = T};
     s.q = floats((size_t)T * H * D, 1, 2.0);
     s.k = floats((size_t)T * K * D, 2, 2.0);
     s.v = floats((size_t)T * K * D, 3, 1.0);
@@ -24,6 +24,12 @@ static struct sequence sequence_new(struct backend *be, int T, int H, int K, int
     const struct segment segment = {.count = T};
     assert_ok(be->ops->attention(be, s.whole, s.lse, s.q, s.k, s.v, &segment, 1, &s.shape, 0));
     return s;
+}
+
+static struct sequence sequence_new(struct backend *be, int T, int H, int K, int D,
+                                    enum kv_format format)
+{
+    return sequence_with(be, T, H, K, D, format, 0);
 }
 
 /* Rows at..at+count-1 of the sequence, through the pages, compared with the whole. The call's
@@ -45,10 +51,10 @@ static void feed(struct backend *be, const struct sequence *s, struct kv_pages *
 enum { PAGES = 6 };
 
 static void chunks_equal_whole(struct backend *be, int T, int H, int K, int D,
-                               enum kv_format format)
+                               enum kv_format format, int window)
 {
     static const int32_t page[] = {3, 5, 0, 4, 1}; // in no order; the second is the last in memory
-    const struct sequence s = sequence_new(be, T, H, K, D, format);
+    const struct sequence s = sequence_with(be, T, H, K, D, format, window);
     const struct rng rng = rng_keyed(1, RNG_TEST, T, D);
     for (int round = 0; round < 3; round++) { // one by one; all at once; at random
         struct kv_pages *kv = NULL;
@@ -78,7 +84,22 @@ static void decode_and_chunks_equal_the_whole_sequence(void **state)
         for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
             for (enum kv_format format = KV_F32; format <= KV_BF16; format++)
                 chunks_equal_whole(backends[i], shapes[n][0], shapes[n][1], shapes[n][2],
-                                   shapes[n][3], format);
+                                   shapes[n][3], format, 0);
+    free_backends();
+}
+
+/* Windows that end within a page and within a block of scores, and pages that fell out whole. */
+static void windows_equal_the_whole_sequence(void **state)
+{
+    (void)state;
+    static const int shapes[][5] = {{70, 4, 2, 16, 1},    {150, 4, 4, 8, 7},   {300, 2, 2, 16, 64},
+                                    {300, 8, 2, 24, 65},  {300, 6, 1, 16, 30}, {290, 3, 3, 32, 257},
+                                    {310, 32, 2, 8, 100}, {90, 2, 2, 40, 200}};
+    for (int i = 0; i < all_backends(); i++)
+        for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++)
+            for (enum kv_format format = KV_F32; format <= KV_BF16; format++)
+                chunks_equal_whole(backends[i], shapes[n][0], shapes[n][1], shapes[n][2],
+                                   shapes[n][3], format, shapes[n][4]);
     free_backends();
 }
 
@@ -95,8 +116,9 @@ static double reference_score(const struct sequence *s, int i, int h, int j)
 static void row_equals_the_definition(const struct sequence *s, int i, int h)
 {
     const int D = s->shape.D, head = h / (s->shape.H / s->shape.K);
+    const int window = s->shape.window;
     double total = 0, o[256] = {0};
-    for (int j = 0; j <= i; j++) {
+    for (int j = window && i >= window ? i - window + 1 : 0; j <= i; j++) {
         const double e = exp(reference_score(s, i, h, j));
         total += e;
         for (int d = 0; d < D; d++)
@@ -113,9 +135,9 @@ static void whole_sequence_equals_the_definition(void **state)
     (void)state;
     all_backends();
     static const int sizes[] = {8, 24, 40, 64, 72, 80, 96, 120};
-    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
-        const struct sequence s =
-            sequence_new(backends[backend_count - 1], 67, 4, 2, sizes[n], KV_F32);
+    for (size_t n = 0; n < 2 * sizeof sizes / sizeof *sizes; n++) {
+        const struct sequence s = sequence_with(backends[backend_count - 1], n % 2 ? 330 : 67, 4, 2,
+                                                sizes[n / 2], KV_F32, n % 2 ? (int)n * 9 : 0);
         for (int i = 0; i < s.T; i++)
             for (int h = 0; h < s.shape.H; h++)
                 row_equals_the_definition(&s, i, h);
@@ -239,6 +261,7 @@ static void limits_are_kept(void **state)
 }
 
 TESTS(cmocka_unit_test(decode_and_chunks_equal_the_whole_sequence),
+      cmocka_unit_test(windows_equal_the_whole_sequence),
       cmocka_unit_test(whole_sequence_equals_the_definition),
       cmocka_unit_test(rows_do_not_see_each_other),
       cmocka_unit_test(shared_and_copied_pages_continue_the_same),

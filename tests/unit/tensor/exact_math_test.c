@@ -1,5 +1,6 @@
 /* Our exp, log, sine and cosine against libm in a wider type. */
 #include "tensor/cpu/exact_math.h"
+#include "tensor/rope.h"
 #include "testing/tensors.h"
 
 /* The distance from want in units of the last place of a float near it. */
@@ -65,7 +66,8 @@ static void rope_table_is_within_an_ulp(void **state)
     enum { POSITIONS = 131072, D = 8 };
     float *cos = guarded(POSITIONS * D / 2 * 4), *sin = guarded(POSITIONS * D / 2 * 4);
     double worst = 0;
-    rope_table(cos, sin, POSITIONS, D, 500000);
+    const struct rope rope = {.R = D, .theta = 500000};
+    rope_table(cos, sin, POSITIONS, &rope);
     for (int t = 0; t < POSITIONS; t += t < 4000 ? 1 : 37)
         for (int i = 0; i < D / 2; i++) {
             const long double angle = t * powl(500000, -2.0L * i / D);

@@ -1,12 +1,14 @@
 /* Every backward op against central differences of its definition, computed in double: L = sum of
  * weights * output. Differences are good to 1e-9 or so; what is left is the op's own float32. */
+#include "tensor/rope.h"
 #include "testing/tensors.h"
 
 enum { N = 5, C = 12, INPUTS = 3, MAX = 4096 };
 
 /* A forward in double: the inputs' values one after another, the loss out. */
 struct problem {
-    int count; // of all inputs' values
+    int count;  // of all inputs' values
+    int option; // of the op: a window, or whether by tanh
     double x[MAX];
     double weight[MAX]; // of the outputs
     double (*loss)(const struct problem *);
@@ -89,6 +91,60 @@ static void rmsnorm_slope(void **state)
     free_backends();
 }
 
+static double layernorm_loss(const struct problem *p)
+{
+    double loss = 0;
+    for (int n = 0; n < N; n++) {
+        const double *x = p->x + n * C, *w = p->x + N * C;
+        double mean = 0, square = 0;
+        for (int c = 0; c < C; c++)
+            mean += x[c] / C;
+        for (int c = 0; c < C; c++)
+            square += (x[c] - mean) * (x[c] - mean);
+        for (int c = 0; c < C; c++)
+            loss += p->weight[n * C + c] * (x[c] - mean) * w[c] / sqrt(square / C + 1e-5);
+    }
+    return loss;
+}
+
+static void layernorm_slope(void **state)
+{
+    (void)state;
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    float *x = floats(N * C, 1, 1), *dy = floats(N * C, 2, 1), *w = guarded(C * 4);
+    float *y = guarded(N * C * 4), *stats = guarded(N * 8), *dx = guarded(N * C * 4),
+          *dw = guarded(C * 4);
+    bf16 *weight = bf16s(C, 3, 2);
+    for (int c = 0; c < C; c++)
+        w[c] = bf16_to_float(weight[c]);
+    for (int c = 0; c < N * C; c++)
+        x[c] += 3; // a mean that is not near 0
+    assert_ok(be->ops->layernorm(be, y, stats, x, weight, 1e-5f, N, C));
+    assert_ok(be->ops->layernorm_backward(be, dx, dw, dy, x, stats, weight, N, C));
+    struct problem p = {.loss = layernorm_loss};
+    const int at_x = put(&p, x, N * C), at_w = put(&p, w, C);
+    put_weight(&p, dy, N * C);
+    double loss = 0;
+    for (int i = 0; i < N * C; i++)
+        loss += (double)dy[i] * y[i];
+    assert_near(loss, p.loss(&p), 1e-6);
+    compare(&p, at_x, dx, N * C, 4e-6);
+    compare(&p, at_w, dw, C, 4e-6);
+    float *twice = guarded(N * C * 4); // dx and dweight are added to
+    memcpy(twice, dx, N * C * 4);
+    assert_ok(be->ops->layernorm_backward(be, twice, dw, dy, x, stats, weight, N, C));
+    for (int i = 0; i < N * C; i++)
+        assert_near(twice[i], 2 * dx[i], 0);
+    for (int c = 0; c < C; c++)
+        x[c] = 5; // a row without variance
+    assert_ok(be->ops->layernorm(be, y, stats, x, weight, 1e-5f, 1, C));
+    for (int c = 0; c < C; c++)
+        assert_true(y[c] == 0);
+    guarded_free_all();
+    free_backends();
+}
+
 static void bias_backward_is_the_sum_of_rows(void **state)
 {
     (void)state;
@@ -143,19 +199,86 @@ static void swiglu_slope(void **state)
     free_backends();
 }
 
+static double gelu_of(double x, int by_tanh)
+{
+    if (by_tanh)
+        return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    return 0.5 * x * erfc(-x / sqrt(2));
+}
+
+static double gelu_loss(const struct problem *p)
+{
+    double loss = 0;
+    for (int i = 0; i < N * C; i++)
+        loss += p->weight[i] * gelu_of(p->x[i], p->option);
+    return loss;
+}
+
+static void gelu_slope(void **state)
+{
+    (void)state;
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    for (int by_tanh = 0; by_tanh < 2; by_tanh++) {
+        float *x = floats(N * C, 1, 6), *dy = floats(N * C, 3, 1), *dx = guarded(N * C * 4);
+        assert_ok(be->ops->gelu_backward(be, dx, dy, x, N * C, by_tanh));
+        struct problem p = {.loss = gelu_loss, .option = by_tanh};
+        const int at = put(&p, x, N * C);
+        put_weight(&p, dy, N * C);
+        compare(&p, at, dx, N * C, 1e-6);
+        guarded_free_all();
+    }
+    free_backends();
+}
+
+/* Within two units of the last place of the larger of 1 and x. */
+static void gelu_is_its_definition(void **state)
+{
+    (void)state;
+    enum { COUNT = 40000 };
+    all_backends();
+    struct backend *be = backends[backend_count - 1];
+    for (int by_tanh = 0; by_tanh < 2; by_tanh++) {
+        float *x = guarded(COUNT * 4), *y = guarded(COUNT * 4);
+        double worst = 0;
+        for (int i = 0; i < COUNT; i++)
+            x[i] = (float)(i - COUNT / 2) / 2000;
+        assert_ok(be->ops->gelu(be, y, x, COUNT, by_tanh));
+        for (int i = 0; i < COUNT; i++)
+            worst = fmax(worst, fabs(y[i] - gelu_of(x[i], by_tanh)) / fmax(1, fabs((double)x[i])));
+        print_message("gelu%s: at most %.2e away\n", by_tanh ? " by tanh" : "", worst);
+        assert_true(worst < 2.4e-7);
+        assert_true(y[0] <= 0 && y[0] > -1e-6f && y[COUNT - 1] == x[COUNT - 1]);
+        guarded_free_all();
+    }
+    free_backends();
+}
+
 /* ---- attention: a sequence, then a prompt and two completions that share its first rows; grouped
  * heads */
 
 enum { T = 40, H = 4, K = 2, D = 6, FIRST = 6, PROMPT = 18, SHARED = 17, SECOND = 27 };
 
-/* Whether row n sees row j. */
-static int sees(int n, int j)
+/* The position of row n in its sequence. */
+static int position_of(int n)
+{
+    const int first = n < FIRST ? 0 : FIRST;
+    return n < PROMPT ? n - first : SHARED - FIRST + n - (n < SECOND ? PROMPT : SECOND);
+}
+
+/* Whether row n sees row j, whatever the window. */
+static int may_see(int n, int j)
 {
     if (n < FIRST || j < FIRST)
         return n < FIRST && j <= n;
     if (n < PROMPT)
         return j <= n;
     return j < SHARED || (j <= n && j >= (n < SECOND ? PROMPT : SECOND));
+}
+
+static int sees(int n, int j, int window)
+{
+    return may_see(n, j) && (!window || position_of(n) - position_of(j) < window);
 }
 
 static double attention_row(const struct problem *p, int n, int h)
@@ -167,7 +290,7 @@ static double attention_row(const struct problem *p, int n, int h)
         double score = 0;
         for (int d = 0; d < D; d++)
             score += q[d] * k[(j * K + head) * D + d];
-        e[j] = sees(n, j) ? exp(score / sqrt(D)) : 0;
+        e[j] = sees(n, j, p->option) ? exp(score / sqrt(D)) : 0;
         total += e[j];
     }
     for (int j = 0; j <= n; j++)
@@ -185,10 +308,9 @@ static double attention_loss(const struct problem *p)
     return loss;
 }
 
-static void attention_slope(void **state)
+static void attention_slope_of(int window)
 {
-    (void)state;
-    const struct attention_shape shape = {H, K, D};
+    const struct attention_shape shape = {H, K, D, window};
     const int shared = SHARED - FIRST;
     const struct segment segments[] = {
         {.first = 0, .count = FIRST},
@@ -204,7 +326,7 @@ static void attention_slope(void **state)
     assert_ok(be->ops->attention(be, o, lse, q, k, v, segments, 4, &shape, 0));
     assert_ok(
         be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, segments, 4, &shape));
-    struct problem p = {.loss = attention_loss};
+    struct problem p = {.loss = attention_loss, .option = window};
     const int at_q = put(&p, q, T * H * D), at_k = put(&p, k, T * K * D),
               at_v = put(&p, v, T * K * D);
     put_weight(&p, d_o, T * H * D);
@@ -217,6 +339,14 @@ static void attention_slope(void **state)
         be->ops->attention_backward(be, dq, dk, dv, d_o, q, k, v, o, lse, &cached, 1, &shape));
     guarded_free_all();
     free_backends();
+}
+
+static void attention_slope(void **state)
+{
+    (void)state;
+    static const int windows[] = {0, 1, 5, 14, T};
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+        attention_slope_of(windows[i]);
 }
 
 /* ---- the vocabulary row */
@@ -275,9 +405,10 @@ static void rope_backward_is_the_transpose(void **state)
     float *ax = guarded(N * HEADS * C * 4), *aty = guarded(N * HEADS * C * 4);
     memcpy(ax, x, N * HEADS * C * 4);
     memcpy(aty, y, N * HEADS * C * 4);
-    rope_table(cos, sin, 64, C, 10000);
-    assert_ok(be->ops->rope(be, ax, position, cos, sin, N, HEADS, C, 0));
-    assert_ok(be->ops->rope(be, aty, position, cos, sin, N, HEADS, C, 1));
+    const struct rope rope = {.R = C, .theta = 10000}, part = {.R = 4, .theta = 10000};
+    rope_table(cos, sin, 64, &rope);
+    assert_ok(be->ops->rope(be, ax, position, cos, sin, N, HEADS, C, C, 0));
+    assert_ok(be->ops->rope(be, aty, position, cos, sin, N, HEADS, C, C, 1));
     assert_near(inner(ax, y, N * HEADS * C), inner(x, aty, N * HEADS * C), 1e-6);
     assert_near(inner(ax, ax, N * HEADS * C), inner(x, x, N * HEADS * C),
                 1e-6);                                  // it turns, and keeps lengths
@@ -289,6 +420,15 @@ static void rope_backward_is_the_transpose(void **state)
     assert_near(out[1 + HALF],
                 in[1 + HALF] * (double)cosf((float)angle) + in[1] * (double)sinf((float)angle),
                 1e-6);
+    memcpy(ax, x, N * HEADS * C * 4); // the first 4 of each head: pairs (d, d + 2)
+    rope_table(cos, sin, 64, &part);
+    assert_ok(be->ops->rope(be, ax, position, cos, sin, N, HEADS, C, 4, 0));
+    const double slow = 40 * pow(10000, -2.0 * 1 / 4);
+    assert_near(out[1], in[1] * (double)cosf((float)slow) - in[3] * (double)sinf((float)slow),
+                1e-6);
+    assert_near(out[3], in[3] * (double)cosf((float)slow) + in[1] * (double)sinf((float)slow),
+                1e-6);
+    assert_same_bits(out + 4, in + 4, (C - 4) * 4, "what does not turn");
     guarded_free_all();
     free_backends();
 }
@@ -316,7 +456,9 @@ static void embed_backward_is_the_transpose(void **state)
     free_backends();
 }
 
-TESTS(cmocka_unit_test(rmsnorm_slope), cmocka_unit_test(bias_backward_is_the_sum_of_rows),
-      cmocka_unit_test(swiglu_slope), cmocka_unit_test(attention_slope),
-      cmocka_unit_test(token_logp_slope), cmocka_unit_test(rope_backward_is_the_transpose),
+TESTS(cmocka_unit_test(rmsnorm_slope), cmocka_unit_test(layernorm_slope),
+      cmocka_unit_test(gelu_slope), cmocka_unit_test(gelu_is_its_definition),
+      cmocka_unit_test(bias_backward_is_the_sum_of_rows), cmocka_unit_test(swiglu_slope),
+      cmocka_unit_test(attention_slope), cmocka_unit_test(token_logp_slope),
+      cmocka_unit_test(rope_backward_is_the_transpose),
       cmocka_unit_test(embed_backward_is_the_transpose))

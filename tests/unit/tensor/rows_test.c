@@ -63,7 +63,7 @@ static void bad_arguments_are_refused(void **state)
                be->ops->token_logp_backward(be, logits, logp, under, 1, 2, 4));
     assert_true(logp[0] == 7 && logp[1] == 7);
     assert_err(ERR_INVALID, "even",
-               be->ops->rope(be, logits, position, logits, logits, 1, 1, 3, 0));
+               be->ops->rope(be, logits, position, logits, logits, 1, 1, 4, 3, 0));
     assert_err(ERR_INVALID, "threads=0",
                backend_open("cpu", &(struct backend_config){.threads = 0}, &unborn));
     setenv("RLHFD_ISA", "mmx", 1);

@@ -1,0 +1,185 @@
+/* Directories as other programs leave them: names of a bare trunk, constants of old versions,
+ * tensors too many; fused and transposed ones in several types and shards. */
+#include "base/file.h"
+#include "tiny.h"
+#include <stdlib.h>
+
+static struct model *model_of(struct backend *be, const char *model_type, bool tied)
+{
+    struct model_config config = config_default(13, 16, 24, 2, 2, 2, 32, tied);
+    struct model *model = NULL;
+    config_family(&config, family_find(model_type));
+    assert_ok(model_new(be, &config, 3, &model));
+    return model;
+}
+
+/* The tensors of a saved model, as float32, which a test may rename and add to. */
+struct tensors {
+    int count;
+    struct tensor_source at[64];
+};
+
+static struct tensors tensors_of(const char *directory)
+{
+    SCOPED(safetensors) in = NULL;
+    struct tensors ret = {0};
+    assert_ok(safetensors_open_model(directory, &in));
+    for (int i = 0; i < safetensors_count(in); i++) {
+        const struct tensor_info *t = safetensors_at(in, i);
+        float *value = mem_array(t->count, sizeof *value);
+        assert_ok(safetensors_read_f32(in, t, value));
+        ret.at[ret.count++] = (struct tensor_source){.name = mem_string(t->name),
+                                                     .dtype = DTYPE_F32,
+                                                     .rows = (int)t->shape[0],
+                                                     .cols = t->rank == 2 ? (int)t->shape[1] : 0,
+                                                     .data = value};
+    }
+    return ret;
+}
+
+static void tensors_done(struct tensors *t)
+{
+    for (int i = 0; i < t->count; i++) {
+        free((char *)t->at[i].name);
+        free((void *)t->at[i].data);
+    }
+}
+
+static void add(struct tensors *t, const char *name, int rows, int cols)
+{
+    t->at[t->count++] =
+        (struct tensor_source){.name = mem_string(name),
+                               .dtype = DTYPE_F32,
+                               .rows = rows,
+                               .cols = cols,
+                               .data = mem_array((size_t)(rows * (cols ? cols : 1)), 4)};
+}
+
+static void write_all(const char *directory, const struct tensors *t)
+{
+    SCOPED_MEM char *path = file_join(directory, "model.safetensors");
+    assert_ok(safetensors_write(path, t->at, t->count, NULL, 0));
+}
+
+/* Without its first letters, where it has them. */
+static void bare(struct tensors *t, const char *prefix)
+{
+    for (int i = 0; i < t->count; i++) {
+        char *name = (char *)t->at[i].name;
+        if (strncmp(name, prefix, strlen(prefix)) == 0)
+            memmove(name, name + strlen(prefix), strlen(name) - strlen(prefix) + 1);
+    }
+}
+
+static void a_bare_trunk_and_old_constants_are_read(void **state)
+{
+    (void)state;
+    static const char *const constants[][2] = {
+        {"h.0.attn.bias", "h.1.attn.masked_bias"},
+        {"gpt_neox.layers.0.attention.bias", "gpt_neox.layers.1.attention.rotary_emb.inv_freq"}};
+    for (int neox = 0; neox < 2; neox++) {
+        SCOPED(backend) be = tiny_backend(1);
+        SCOPED(model) model = model_of(be, neox ? "gpt_neox" : "gpt2", !neox);
+        SCOPED(model) got = NULL;
+        const char *directory = testing_directory();
+        assert_ok(model_save(model, directory));
+        struct tensors t = tensors_of(directory);
+        bare(&t, "transformer.");
+        add(&t, constants[neox][0], 8, 8);
+        add(&t, constants[neox][1], 4, 0);
+        write_all(directory, &t);
+        assert_ok(model_load(be, directory, &got));
+        assert_same_weights(model, got);
+        tensors_done(&t);
+    }
+}
+
+static void tensors_too_many_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int rows, cols;
+        const char *message;
+    } cases[] = {
+        {"h.0.ln_1.weight", 16, 0,
+         "tensor 'h.0.ln_1.weight': is there as 'transformer.h.0.ln_1.weight' too"},
+        {"transformer.h.2.ln_1.weight", 16, 0,
+         "tensor 'transformer.h.2.ln_1.weight': a gpt2 model has none of that name"},
+        {"transformer.h.0.attn.q.weight", 16, 16, "a gpt2 model has none of that name"},
+        {"transformer.h.0.crossattention.c_attn.bias", 16, 0, "a gpt2 model has none"},
+        {"lm_head.weight", 13, 16, "though config.json has 'tie_word_embeddings'"},
+        {"transformer.h.0.attn.c_attn.adapter", 2, 2, "a gpt2 model has none"},
+    };
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = model_of(be, "gpt2", true);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED(model) got = NULL;
+        const char *directory = testing_directory();
+        assert_ok(model_save(model, directory));
+        struct tensors t = tensors_of(directory);
+        add(&t, cases[i].name, cases[i].rows, cases[i].cols);
+        write_all(directory, &t);
+        assert_err(ERR_INVALID, cases[i].message, model_load(be, directory, &got));
+        tensors_done(&t);
+    }
+}
+
+/* The files' shape is what is wrong, and what the message names. */
+static void a_fused_tensor_of_another_shape_is_refused(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = model_of(be, "gpt2", true);
+    SCOPED(model) got = NULL;
+    const char *directory = testing_directory();
+    assert_ok(model_save(model, directory));
+    struct tensors t = tensors_of(directory);
+    for (int i = 0; i < t.count; i++)
+        if (strcmp(t.at[i].name, "transformer.h.1.attn.c_attn.weight") == 0) {
+            assert_int_equal(t.at[i].rows, 16);
+            assert_int_equal(t.at[i].cols, 48);
+            t.at[i].rows = 48;
+            t.at[i].cols = 16;
+        }
+    write_all(directory, &t);
+    assert_err(ERR_INVALID,
+               "'transformer.h.1.attn.c_attn.weight': is [48, 16] (rank 2), config.json asks for "
+               "[16, 48]",
+               model_load(be, directory, &got));
+    tensors_done(&t);
+}
+
+/* Where each part's rows lie: GPT-NeoX has the three of a head together, GPT-2 has columns. */
+static void parts_lie_where_transformers_has_them(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    for (int neox = 0; neox < 2; neox++) {
+        SCOPED(model) model = model_of(be, neox ? "gpt_neox" : "gpt2", false);
+        SCOPED(safetensors) in = NULL;
+        const char *directory = testing_directory();
+        const char *name = neox ? "gpt_neox.layers.1.attention.query_key_value.weight"
+                                : "transformer.h.1.attn.c_attn.weight";
+        static const enum param_role roles[] = {PARAM_Q, PARAM_K, PARAM_V};
+        float file[48 * 16];
+        SCOPED_MEM bf16 *flat = flat_of(model);
+        assert_ok(model_save(model, directory));
+        assert_ok(safetensors_open_model(directory, &in));
+        assert_ok(safetensors_read_f32(in, safetensors_find(in, name), file));
+        for (int part = 0; part < 3; part++)
+            for (int r = 0; r < 16; r++)
+                for (int c = 0; c < 16; c++) {
+                    const int tensor = params_layer(model->params, 1, roles[part]).weight;
+                    const size_t at = model->params->layout->tensor[tensor].offset;
+                    const int row = neox ? r / 8 * 24 + part * 8 + r % 8 : part * 16 + r;
+                    assert_true(file[neox ? row * 16 + c : c * 48 + row] ==
+                                bf16_to_float(flat[at + (size_t)(r * 16 + c)]));
+                }
+    }
+}
+
+TESTS(cmocka_unit_test(a_bare_trunk_and_old_constants_are_read),
+      cmocka_unit_test(tensors_too_many_are_refused_by_name),
+      cmocka_unit_test(a_fused_tensor_of_another_shape_is_refused),
+      cmocka_unit_test(parts_lie_where_transformers_has_them))
