@@ -224,5 +224,6 @@ void model_free(struct model *model)
     buffer_done(&model->values);
     buffer_done(&model->angles);
     mem_free(model->vacant);
+    json_decref(model->generation);
     free(model);
 }

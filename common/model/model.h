@@ -40,6 +40,7 @@ struct model {
      * that there are. */
     struct token_range *vacant;
     int vacants;
+    json_t *generation; // generation_config.json of its directory; NULL: there was none
 };
 
 /* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16), and which ids have a token
@@ -79,9 +80,9 @@ err_t model_load_compact(struct backend *be, const char *directory, struct model
 err_t model_empty_compact(struct backend *be, const struct model_config *config,
                           struct model **ret);
 
-/* Writes config.json, generation_config.json and model.safetensors (bf16) into an existing
- * directory, each file whole or not at all; model_save makes the directory first. Writing aside and
- * renaming the directory is the caller's business. */
+/* Writes config.json, generation_config.json (as it was read, if it was) and model.safetensors
+ * (bf16) into an existing directory, each file whole or not at all. model_save makes the directory
+ * first. Writing aside and renaming the directory is the caller's business. */
 err_t model_write(const struct model *model, const char *directory);
 err_t model_save(const struct model *model, const char *directory);
 

@@ -210,6 +210,13 @@ static err_t load_tokens(struct model *model, const char *directory)
     return model_tokens(model, tokenizer), OK;
 }
 
+/* Settings of drawing that we do not read, too: whoever loads a checkpoint has them again. */
+static err_t load_generation(struct model *model, const char *directory)
+{
+    SCOPED_MEM char *path = file_join(directory, "generation_config.json");
+    return file_exists(path) ? json_read_file(path, CONFIG_MAX_BYTES, &model->generation) : OK;
+}
+
 static err_t load(struct backend *be, const char *directory, bool compact, struct model **ret)
 {
     struct model_config config;
@@ -221,6 +228,7 @@ static err_t load(struct backend *be, const char *directory, bool compact, struc
     TRY((compact ? model_empty_compact : model_empty)(be, &config, &model));
     TRY(load_tensors(model, in));
     TRY(load_tokens(model, directory));
+    TRY(load_generation(model, directory));
     *ret = STEAL(model);
     return OK;
 }
@@ -400,13 +408,26 @@ static int list_sources(const struct model *model, struct made *made, bf16 **val
     return count;
 }
 
+/* As it was read, and the tokens that it did not name. */
+static json_t *generation_of(const struct model *model)
+{
+    json_t *ours = config_generation_json(&model->config);
+    if (!model->generation)
+        return ours;
+    json_t *ret = json_copy(model->generation);
+    json_object_del(ours, "_from_model_config");
+    json_object_update_missing(ret, ours);
+    json_decref(ours);
+    return ret;
+}
+
 err_t model_write(const struct model *model, const char *directory)
 {
     const size_t count = (size_t)model->params->layout->count;
     if (!model_values(model))
         return err_new(ERR_PRECONDITION, "%s: a compact model is not written", directory);
     SCOPED_JSON json_t *config = config_json(&model->config);
-    SCOPED_JSON json_t *generation = config_generation_json(&model->config);
+    SCOPED_JSON json_t *generation = generation_of(model);
     SCOPED_MEM char *path = file_join(directory, "model.safetensors");
     SCOPED_MEM struct tensor_source *tensors = mem_array(count, sizeof *tensors);
     SCOPED_MEM struct made *made = mem_array(count, sizeof *made);

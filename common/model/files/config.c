@@ -7,8 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { CONFIG_MAX_BYTES = 1 << 20 };
-
 /* The dimensions of a model, and the most that a directory may claim. */
 enum { V_MAX = 1 << 22 };
 #define DIMENSION(field, max)                                                                      \

@@ -15,7 +15,7 @@
 #include "tensor/rope.h"
 #include <stdbool.h>
 
-enum { CONFIG_EOS_MAX = 8, CONFIG_HEAD_SIZE_STEP = 8 };
+enum { CONFIG_EOS_MAX = 8, CONFIG_HEAD_SIZE_STEP = 8, CONFIG_MAX_BYTES = 1 << 20 };
 
 /* The parts of a model: embedding, layers and final norm; the heads. A critic is transformers'
  * ForSequenceClassification with one label. */

@@ -16,7 +16,7 @@ enum { MANIFEST_OLDEST = 1, MANIFEST_SELF = 2, MANIFEST_FORMAT = 3, MANIFEST_MAX
 static const char FORMAT_NAME[] = "rlhfd-checkpoint";
 
 static const char *const tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json",
-                                              "special_tokens_map.json"};
+                                              "special_tokens_map.json", "chat_template.jinja"};
 enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
 
 struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory)

@@ -32,7 +32,8 @@ struct checkpoint_info {
 };
 
 /* The files of a tokenizer that a directory holds now: all of them belong into every checkpoint
- * from here on. A bit each: tokenizer.json, tokenizer_config.json, special_tokens_map.json. */
+ * from here on. A bit each: tokenizer.json, tokenizer_config.json, special_tokens_map.json,
+ * chat_template.jinja. */
 enum { CHECKPOINT_TOKENIZER = 1 };
 struct checkpoint_tokenizer {
     const char *directory; // borrowed

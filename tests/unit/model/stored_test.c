@@ -179,7 +179,37 @@ static void parts_lie_where_transformers_has_them(void **state)
     }
 }
 
-TESTS(cmocka_unit_test(a_bare_trunk_and_old_constants_are_read),
+/* Settings of drawing go from directory to directory. Tokens that the file does not name are those
+ * of config.json. */
+static void generation_settings_are_carried_through(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = tiny_backend(1);
+    SCOPED(model) model = model_of(be, "qwen2", true);
+    SCOPED(model) got = NULL;
+    SCOPED(model) again = NULL;
+    const char *directory = testing_directory(), *other = testing_directory();
+    const char *text = "{\"temperature\": 0.6, \"eos_token_id\": [4, 2], \"top_k\": 20}";
+    SCOPED_MEM char *path = file_join(directory, "generation_config.json");
+    SCOPED_MEM char *written = file_join(other, "generation_config.json");
+    SCOPED_JSON json_t *json = NULL;
+    model->config.pad = 3;
+    assert_ok(model_save(model, directory));
+    assert_ok(file_write(path, text, strlen(text)));
+    assert_ok(model_load(be, directory, &got));
+    assert_int_equal(got->config.eos_count, 2);
+    assert_ok(model_save(got, other));
+    assert_ok(json_read_file(written, 1 << 16, &json));
+    SCOPED_JSON json_t *want =
+        json_pack("{s:f,s:[i,i],s:i,s:n,s:i}", "temperature", 0.6, "eos_token_id", 4, 2, "top_k",
+                  20, "bos_token_id", "pad_token_id", 3);
+    assert_true(json_equal(json, want));
+    assert_ok(model_load(be, other, &again));
+    assert_true(json_equal(again->generation, want));
+}
+
+TESTS(cmocka_unit_test(generation_settings_are_carried_through),
+      cmocka_unit_test(a_bare_trunk_and_old_constants_are_read),
       cmocka_unit_test(tensors_too_many_are_refused_by_name),
       cmocka_unit_test(a_fused_tensor_of_another_shape_is_refused),
       cmocka_unit_test(parts_lie_where_transformers_has_them))
