@@ -54,6 +54,10 @@ err_t model_load(struct backend *be, const char *directory, struct model **ret);
 err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
                         bool *ret_fresh);
 
+/* A reward model, compact: a directory of ForSequenceClassification with one label. INVALID: of
+ * another architecture. Errors as above. */
+err_t model_load_reward(struct backend *be, const char *directory, struct model **ret);
+
 /* The value's head alone, zeros, for the hidden states of a model of this config. */
 err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret);
 
@@ -79,7 +83,6 @@ err_t model_empty(struct backend *be, const struct model_config *config, struct 
 err_t model_load_compact(struct backend *be, const char *directory, struct model **ret);
 err_t model_empty_compact(struct backend *be, const struct model_config *config,
                           struct model **ret);
-
 /* Writes config.json, generation_config.json (as it was read, if it was) and model.safetensors
  * (bf16) into an existing directory, each file whole or not at all. model_save makes the directory
  * first. Writing aside and renaming the directory is the caller's business. */

@@ -217,15 +217,14 @@ static err_t load_generation(struct model *model, const char *directory)
     return file_exists(path) ? json_read_file(path, CONFIG_MAX_BYTES, &model->generation) : OK;
 }
 
-static err_t load(struct backend *be, const char *directory, bool compact, struct model **ret)
+static err_t load(struct backend *be, const char *directory, const struct model_config *config,
+                  bool compact, struct model **ret)
 {
-    struct model_config config;
     SCOPED(safetensors) in = NULL;
     SCOPED(model) model = NULL;
-    TRY(config_read(directory, &config));
     TRY(safetensors_open_model(directory, &in));
-    TRY(check_tensors(in, directory, &config));
-    TRY((compact ? model_empty_compact : model_empty)(be, &config, &model));
+    TRY(check_tensors(in, directory, config));
+    TRY((compact ? model_empty_compact : model_empty)(be, config, &model));
     TRY(load_tensors(model, in));
     TRY(load_tokens(model, directory));
     TRY(load_generation(model, directory));
@@ -280,12 +279,26 @@ err_t model_load_value(struct backend *be, const char *directory, const struct m
 
 err_t model_load(struct backend *be, const char *directory, struct model **ret)
 {
-    return load(be, directory, false, ret);
+    struct model_config config;
+    TRY(config_read(directory, &config));
+    return load(be, directory, &config, false, ret);
 }
 
 err_t model_load_compact(struct backend *be, const char *directory, struct model **ret)
 {
-    return load(be, directory, true, ret);
+    struct model_config config;
+    TRY(config_read(directory, &config));
+    return load(be, directory, &config, true, ret);
+}
+
+err_t model_load_reward(struct backend *be, const char *directory, struct model **ret)
+{
+    struct model_config config;
+    TRY(config_read_any(directory, &config));
+    if (config.parts != PARTS_CRITIC)
+        return err_new(ERR_INVALID, "%s/config.json: 'architectures' does not name '%s'", directory,
+                       config.family->value_architecture);
+    return load(be, directory, &config, true, ret);
 }
 
 /* Tensor i in float32, at its place of the buffer. */

@@ -1,5 +1,5 @@
 /* Scorers: stages that give each completion one raw number; the reward is their weighted sum.
- * Scorers here are pure functions of the dataset's row and the completion.
+ * Scorers here are pure functions of the dataset's row, the prompt and the completion.
  *
  *     static void exact_start(void *state, struct stage_call *call)
  *     {
@@ -19,10 +19,11 @@
  * length  1 for min..max tokens (the end token included) or characters; below in a straight line to
  *         0 at length 0, above to 0 at twice max.
  * rouge   ROUGE-L F1 against the row's column, in [0, 1]: as Google's rouge_score without stemming.
+ * reward_model  the number that a model of one label gives prompt and completion.
  * The work of all but regex and format is linear in the completion; theirs has limits of its own
  * (pattern.h). A search beyond them fails, so its group leaves: a score would be made up. */
 extern const struct stage_class scorer_exact, scorer_regex, scorer_format, scorer_length,
-    scorer_rouge;
+    scorer_rouge, scorer_reward_model;
 
 /* One completion as scorers see it. text may be any bytes. */
 struct scorer_sample {

@@ -10,8 +10,8 @@
 
 /* One row adds a stage. */
 static const struct stage_class *const known[] = {
-    &scorer_exact, &scorer_regex,     &scorer_format, &scorer_length,
-    &scorer_rouge, &reference_frozen, NULL,
+    &scorer_exact, &scorer_regex,        &scorer_format,    &scorer_length,
+    &scorer_rouge, &scorer_reward_model, &reference_frozen, NULL,
 };
 
 static const struct recipe_option limits[] = {

@@ -9,6 +9,9 @@ token's log-probability in the loss, the temperature) and reference.safetensors:
 log-probabilities of the next tokens, and the gradient of loss = sum_i weight[i] * logp[i] for every
 parameter, in float32 by transformers with eager attention, one thread. Values of weights are those of
 bf16, whatever type the files have.
+
+scores/NAME/ has a reward model of each family, ForSequenceClassification with one label, and in
+input.json sequences with pad tokens behind, before, between and alone, and their scores.
 """
 import json
 import os
@@ -16,9 +19,10 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "families")
+GOLDEN = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.join(GOLDEN, "families")
 LENGTHS = [21, 38, 1]  # over and under 32, the width of the attention kernels' panels
 TEMPERATURE = 0.8
 SMALL = dict(vocab_size=24, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
@@ -105,8 +109,30 @@ def make(name, seed):
     model.to(dtype).save_pretrained(path, **saving)
 
 
+def make_score(name, seed):
+    kind, settings, _ = MODELS[name]
+    path = os.path.join(GOLDEN, "scores", kind)
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(kind, pad_token_id=0, eos_token_id=1, num_labels=1, attn_implementation="eager",
+                                  **dict(settings, tie_word_embeddings=False))
+    model = AutoModelForSequenceClassification.from_config(config).float().eval()
+    fill(model, torch.bfloat16)
+    text = torch.randint(3, config.vocab_size, (12,)).tolist()
+    tokens = [text, text[:7] + [0, 0, 0], [0, 0] + text, text[:4] + [0] + text[4:] + [0], [0, 0, 0], text[:1]]
+    with torch.no_grad():
+        scores = [model(torch.tensor([t])).logits.item() for t in tokens]
+    os.makedirs(path, exist_ok=True)
+    with open(os.path.join(path, "input.json"), "w") as f:
+        json.dump({"tokens": tokens, "scores": scores}, f)
+        f.write("\n")
+    model.to(torch.bfloat16).save_pretrained(path)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for i, each in enumerate(MODELS):
         if len(sys.argv) == 1 or each in sys.argv[1:]:
             make(each, i + 1)
+    for i, each in enumerate(["llama_llama3", "qwen2", "qwen3", "mistral", "gpt_neox", "gpt2"]):
+        if len(sys.argv) == 1 or "scores" in sys.argv[1:]:
+            make_score(each, i + 100)

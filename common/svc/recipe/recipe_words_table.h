@@ -378,19 +378,19 @@
     W("ref_model_sync_steps",        "rewarder.reference", "none or frozen: it does not move") \
     W("ref_reset_freq",              "rewarder.reference", "none or frozen: it does not move") \
     W("precompute_ref_log_probs",    "rewarder.reference", "the rewarder adds them as groups pass") \
-    W("reward_funcs",                "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge") \
-    W("reward_func",                 "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge") \
-    W("reward_fn",                   "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge") \
-    W("reward_function",             "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge") \
-    W("custom_reward_function",      "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge") \
-    W("rm_type",                     "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge") \
+    W("reward_funcs",                "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
+    W("reward_func",                 "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
+    W("reward_fn",                   "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
+    W("reward_function",             "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
+    W("custom_reward_function",      "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
+    W("rm_type",                     "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
     W("reward_weights",              "rewarder.scorers", "weight of each entry") \
     W("remote_rm_url",               "rewarder.scorers", "rewards are computed in the rewarder") \
     W("rm_url",                      "rewarder.scorers", "rewards are computed in the rewarder") \
-    W("reward_pretrain",             "rewarder.scorers", "there are no reward models; kinds: exact, regex, format, length, rouge") \
-    W("reward_model_path",           "rewarder.scorers", "there are no reward models; kinds: exact, regex, format, length, rouge") \
-    W("reward_model",                "rewarder.scorers", "there are no reward models; kinds: exact, regex, format, length, rouge") \
-    W("reward_model_name_or_path",   "rewarder.scorers", "there are no reward models; kinds: exact, regex, format, length, rouge") \
+    W("reward_pretrain",             "rewarder.scorers", "an entry {kind: reward_model, path: DIRECTORY}") \
+    W("reward_model_path",           "rewarder.scorers", "an entry {kind: reward_model, path: DIRECTORY}") \
+    W("reward_model",                "rewarder.scorers", "an entry {kind: reward_model, path: DIRECTORY}") \
+    W("reward_model_name_or_path",   "rewarder.scorers", "an entry {kind: reward_model, path: DIRECTORY}") \
     W("dataset_name",                "data.train", "a file of JSON lines") \
     W("dataset_path",                "data.train", "a file of JSON lines") \
     W("dataset",                     "data.train", "a file of JSON lines") \

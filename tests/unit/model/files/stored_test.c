@@ -1,7 +1,7 @@
 /* Directories as other programs leave them: names of a bare trunk, constants of old versions,
  * tensors too many; fused and transposed ones in several types and shards. */
 #include "base/file.h"
-#include "tiny.h"
+#include "unit/model/tiny.h"
 #include <stdlib.h>
 
 static struct model *model_of(struct backend *be, const char *model_type, bool tied)
