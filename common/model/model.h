@@ -88,6 +88,8 @@ err_t model_empty_compact(struct backend *be, const struct model_config *config,
  * first. Writing aside and renaming the directory is the caller's business. */
 err_t model_write(const struct model *model, const char *directory);
 err_t model_save(const struct model *model, const char *directory);
+/* The same with float32 values at the model's layout. */
+err_t model_write_f32(const struct model *model, const struct buffer *f32, const char *directory);
 
 /* Reads the directory's weights in float32, at model's layout, into a buffer of as many elements.
  * An optimizer's masters start from them. Rounded to bf16 they are model_load's. A value head that
@@ -103,9 +105,7 @@ err_t model_put(struct model *model, const bf16 *flat, const bool *changed);
 err_t model_copy(const struct model *model, size_t first, size_t count, bf16 *ret);
 err_t model_flat(const struct model *model, bf16 **ret);
 
-/* weights_digest of the flat array. */
-err_t model_digest(const struct model *model, struct digest *ret);
-
+err_t model_digest(const struct model *model, struct digest *ret); // weights_digest of the array
 size_t model_bytes(const struct model *model); // of its weights, as they are held
 
 /* Ids of `tokenizer` that have no token become vacant; all others have one. The loaders do it. */

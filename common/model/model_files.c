@@ -360,64 +360,78 @@ static err_t write_json(const char *directory, const char *name, const json_t *j
     return file_write(path, line, strlen(line));
 }
 
+/* Values to write: the model's, bf16, or float32 ones at its layout. */
+struct writing {
+    const struct model *model;
+    const struct buffer *f32; // NULL: the model's
+    char *value;              // the tensor being made
+};
+
+static size_t size_of(const struct writing *w)
+{
+    return w->f32 ? sizeof(float) : sizeof(bf16);
+}
+
 /* A tensor of the files that no memory has so. The call for its first bytes makes it, in memory
  * that all of them share. */
 struct made {
-    const struct model *model;
-    int first;    // the first of its parts
-    bf16 **value; // (elements of the largest)
+    const struct writing *writing;
+    int first; // of its parts
 };
 
-static err_t make(const struct made *made)
+static err_t make_part(const struct writing *w, int i)
 {
-    const struct params *params = made->model->params;
-    for (int i = made->first; i < params->layout->count; i++) {
-        const struct stored *stored = &params->stored[i];
-        const struct layout_tensor *tensor = &params->layout->tensor[i];
-        if (strcmp(stored->name, params->stored[made->first].name) != 0)
-            continue;
-        SCOPED_MEM bf16 *part = mem_array(tensor->count, sizeof *part);
-        TRY(model_copy(made->model, tensor->offset, tensor->count, part));
-        stored_place(stored, part, *made->value);
-    }
+    const struct layout_tensor *tensor = &w->model->params->layout->tensor[i];
+    const size_t size = size_of(w);
+    SCOPED_MEM char *part = mem_array(tensor->count, size);
+    if (w->f32)
+        TRY(buffer_get(w->f32, tensor->offset * size, tensor->count * size, part));
+    else
+        TRY(model_copy(w->model, tensor->offset, tensor->count, (bf16 *)part));
+    stored_place(&w->model->params->stored[i], size, part, w->value);
     return OK;
 }
 
 static err_t read_made(void *arg, size_t at, size_t len, void *ret)
 {
     const struct made *made = arg;
-    if (at == 0)
-        TRY(make(made));
-    memcpy(ret, (const char *)*made->value + at, len);
+    const struct params *params = made->writing->model->params;
+    const char *name = params->stored[made->first].name;
+    for (int i = made->first; at == 0 && i < params->layout->count; i++)
+        if (strcmp(params->stored[i].name, name) == 0)
+            TRY(make_part(made->writing, i));
+    memcpy(ret, made->writing->value + at, len);
     return OK;
 }
 
 /* The files' tensors in the order of their first parts; returns how many. */
-static int list_sources(const struct model *model, struct made *made, bf16 **value,
-                        struct tensor_source *ret)
+static int list_sources(struct writing *w, struct made *made, struct tensor_source *ret)
 {
-    const struct params *params = model->params;
+    const struct params *params = w->model->params;
     size_t most = 0;
     int count = 0;
     for (int i = 0; i < params->layout->count; i++) {
         const struct stored *stored = &params->stored[i];
-        struct tensor_source source = {.name = stored->name, .dtype = DTYPE_BF16};
+        const struct layout_tensor *tensor = &params->layout->tensor[i];
+        struct tensor_source source = {
+            .name = stored->name, .dtype = w->f32 ? DTYPE_F32 : DTYPE_BF16, .be = w->model->be};
         stored_shape(stored, &source.rows, &source.cols);
         if (stored->part > 0)
             continue;
-        if (stored_plain(stored)) {
-            source.data = model_tensor(model, i);
-            source.be = model->be;
-        } else {
-            const size_t all = params->layout->tensor[i].count * (size_t)stored->parts;
-            made[i] = (struct made){model, i, value};
+        if (!stored_plain(stored)) {
+            const size_t all = tensor->count * (size_t)stored->parts;
+            made[i] = (struct made){w, i};
             source.read = read_made;
             source.arg = &made[i];
             most = all > most ? all : most;
+        } else if (w->f32) {
+            source.data = (const float *)w->f32->address + tensor->offset;
+        } else {
+            source.data = model_tensor(w->model, i);
         }
         ret[count++] = source;
     }
-    *value = most ? mem_array(most, sizeof **value) : NULL;
+    w->value = most ? mem_array(most, size_of(w)) : NULL;
     return count;
 }
 
@@ -434,21 +448,40 @@ static json_t *generation_of(const struct model *model)
     return ret;
 }
 
-err_t model_write(const struct model *model, const char *directory)
+static err_t write_values(struct writing *w, const char *directory)
 {
-    const size_t count = (size_t)model->params->layout->count;
-    if (!model_values(model))
-        return err_new(ERR_PRECONDITION, "%s: a compact model is not written", directory);
-    SCOPED_JSON json_t *config = config_json(&model->config);
-    SCOPED_JSON json_t *generation = generation_of(model);
+    const size_t count = (size_t)w->model->params->layout->count;
     SCOPED_MEM char *path = file_join(directory, "model.safetensors");
     SCOPED_MEM struct tensor_source *tensors = mem_array(count, sizeof *tensors);
     SCOPED_MEM struct made *made = mem_array(count, sizeof *made);
-    SCOPED_MEM bf16 *value = NULL;
-    const int files = list_sources(model, made, &value, tensors);
+    const int files = list_sources(w, made, tensors);
+    err_t failed = safetensors_write(path, tensors, files, NULL, 0);
+    mem_free(w->value);
+    return failed;
+}
+
+static err_t write_model(const struct model *model, const struct buffer *f32, const char *directory)
+{
+    struct writing writing = {.model = model, .f32 = f32};
+    SCOPED_JSON json_t *config = config_json(&model->config);
+    SCOPED_JSON json_t *generation = generation_of(model);
+    if (f32)
+        config_set_dtype(config, DTYPE_F32);
     TRY(write_json(directory, "config.json", config));
     TRY(write_json(directory, "generation_config.json", generation));
-    return safetensors_write(path, tensors, files, NULL, 0);
+    return write_values(&writing, directory);
+}
+
+err_t model_write(const struct model *model, const char *directory)
+{
+    if (!model_values(model))
+        return err_new(ERR_PRECONDITION, "%s: a compact model is not written", directory);
+    return write_model(model, NULL, directory);
+}
+
+err_t model_write_f32(const struct model *model, const struct buffer *values, const char *directory)
+{
+    return write_model(model, values, directory);
 }
 
 err_t model_save(const struct model *model, const char *directory)

@@ -311,6 +311,16 @@ static err_t read_tensor(const struct safetensors *in, const char *path, int arr
     return safetensors_load_f32(in, found, flat, wanted->offset);
 }
 
+err_t optimizer_masters(const struct model *model, const char *path, struct buffer *ret)
+{
+    const struct layout *layout = model->params->layout;
+    SCOPED(safetensors) in = NULL;
+    TRY(safetensors_open(path, &in));
+    for (int i = 0; i < layout->count; i++)
+        TRY(read_tensor(in, path, MASTER, &layout->tensor[i], ret));
+    return OK;
+}
+
 /* Into a second optimizer, so that an error leaves the first as it was. */
 static err_t read_all(struct optimizer *opt, const char *path)
 {

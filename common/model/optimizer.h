@@ -85,6 +85,9 @@ void optimizer_configure(struct optimizer *opt, const struct optimizer_config *c
  * in the metadata. Loading also sets the model's weights to the rounded masters; on error
  * everything is as it was. */
 err_t optimizer_save(const struct optimizer *opt, const char *path);
+/* The masters alone of an optimizer of this model, into a buffer of as many float32 elements as the
+ * model's layout has. Errors as optimizer_load's. */
+err_t optimizer_masters(const struct model *model, const char *path, struct buffer *ret);
 err_t optimizer_load(struct optimizer *opt, const char *path);
 void optimizer_free(struct optimizer *opt);
 DEFINE_SCOPED(optimizer)

@@ -49,6 +49,7 @@ static const struct command commands[] = {
     {"tokenizer encode", "show the tokens of a text", command_tokenizer_encode},
     {"model new", "make a model directory with fresh weights", command_model_new},
     {"model show", "describe a model directory", command_model_show},
+    {"model export", "write a model directory again, in bfloat16 or float32", command_model_export},
     {"completion", "print a completion script for bash or zsh", command_completion},
 };
 

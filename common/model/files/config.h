@@ -83,6 +83,9 @@ void config_set_rope(json_t *json, const struct config_key *theta,
 /* transformers' word for an activation without a gate. */
 const char *config_activation_word(enum activation activation);
 
+/* Into what config_json returned; there it is bfloat16. */
+void config_set_dtype(json_t *json, enum dtype dtype);
+
 /* config.json as transformers reads it (dtype bfloat16), and generation_config.json. Owned by the
  * caller. */
 json_t *config_json(const struct model_config *config);

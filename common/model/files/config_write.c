@@ -75,6 +75,12 @@ static void set_parts(json_t *json, const struct model_config *config)
     }
 }
 
+void config_set_dtype(json_t *json, enum dtype dtype)
+{
+    set(json, "torch_dtype", json_string(dtype_name(dtype))); // transformers 4's, 5 has the next
+    set(json, "dtype", json_string(dtype_name(dtype)));
+}
+
 json_t *config_json(const struct model_config *config)
 {
     json_t *json = json_object();
@@ -83,8 +89,7 @@ json_t *config_json(const struct model_config *config)
     for (const struct config_key *key = config->family->keys; key->key; key++)
         set_key(json, config, key);
     set_tokens(json, config);
-    set(json, "torch_dtype", json_string("bfloat16")); // transformers 4 reads this, 5 the next
-    set(json, "dtype", json_string("bfloat16"));
+    config_set_dtype(json, DTYPE_BF16);
     return json;
 }
 

@@ -83,15 +83,16 @@ err_t stored_read(const struct safetensors *in, const struct tensor_info *found,
     return OK;
 }
 
-void stored_place(const struct stored *s, const bf16 *from, bf16 *file)
+void stored_place(const struct stored *s, size_t size, const void *from, void *file)
 {
     const size_t cols = s->cols ? (size_t)s->cols : 1;
     const size_t width = (size_t)s->rows * (size_t)s->parts;
-    for (int r = 0; r < s->rows; r++, from += cols) {
-        const size_t row = fused_row(s, r);
+    const char *row = from;
+    for (int r = 0; r < s->rows; r++, row += cols * size) {
+        const size_t at = fused_row(s, r);
         if (!s->transposed)
-            memcpy(file + row * cols, from, cols * sizeof *file);
+            memcpy((char *)file + at * cols * size, row, cols * size);
         for (size_t c = 0; s->transposed && c < cols; c++)
-            file[c * width + row] = from[c];
+            memcpy((char *)file + (c * width + at) * size, row + c * size, size);
     }
 }

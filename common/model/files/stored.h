@@ -4,8 +4,8 @@
  *     struct stored s = stored_of(module, ".weight", l, D, rows, cols);
  *     const struct tensor_info *found = stored_find(in, &s);       -- NULL: the files lack it
  *     TRY(stored_read(in, found, &s, row, rows, values));          -- float32 of rows of the layout's
- *     fused = malloc(rows * cols of the file's), then for each part
- *         stored_place(&s, part, fused);                           -- and back
+ *     for each part of a fused tensor
+ *         stored_place(&s, sizeof *part, part, fused);             -- and back
  *
  * Any thread: nothing changes once made. */
 #pragma once
@@ -45,5 +45,5 @@ bool stored_is(const struct stored *s, const char *name);
 err_t stored_read(const struct safetensors *in, const struct tensor_info *found,
                   const struct stored *s, int row, int rows, float *ret);
 
-/* All of the layout's tensor, bf16, into its places in the files'. */
-void stored_place(const struct stored *s, const bf16 *from, bf16 *file);
+/* All of the layout's tensor, elements of `size` bytes, into its places in the files'. */
+void stored_place(const struct stored *s, size_t size, const void *from, void *file);

@@ -35,6 +35,10 @@ struct model_config;
 
 enum { TOKENIZER_VOCAB_MAX = 1 << 20, TOKENIZER_TOKEN_BYTES_MAX = 4096 };
 
+/* Names of a tokenizer's files in a model's directory, of which only the first must be there; NULL
+ * past the last. */
+const char *tokenizer_file(unsigned i);
+
 /* Reads DIR/tokenizer.json and, where they exist, tokenizer_config.json and special_tokens_map.json
  * (the names of eos, bos and pad). NOT_FOUND; INVALID: one line with file, place, value and what is
  * allowed. */

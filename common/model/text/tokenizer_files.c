@@ -1,10 +1,18 @@
-/* The two files of a tokenizer: tokenizer.json and tokenizer_config.json. */
+/* The files of a tokenizer. We read tokenizer.json and one of the next two; the others are for
+ * transformers. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "model/text/tokenizer_state.h"
 
 enum { FILE_MAX = 64 << 20, CONFIG_MAX = 4 << 20 };
+
+const char *tokenizer_file(unsigned i)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
+                                        "special_tokens_map.json", "chat_template.jinja"};
+    return i < sizeof names / sizeof *names ? names[i] : NULL;
+}
 
 static const char no_config[] = "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}";
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/text/tokenizer.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,15 +16,11 @@
 enum { MANIFEST_OLDEST = 1, MANIFEST_SELF = 2, MANIFEST_FORMAT = 3, MANIFEST_MAX = 1 << 20 };
 static const char FORMAT_NAME[] = "rlhfd-checkpoint";
 
-static const char *const tokenizer_files[] = {"tokenizer.json", "tokenizer_config.json",
-                                              "special_tokens_map.json", "chat_template.jinja"};
-enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
-
 struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory)
 {
     struct checkpoint_tokenizer tokenizer = {.directory = directory};
-    for (unsigned i = 0; i < TOKENIZER_FILES; i++) {
-        SCOPED_MEM char *path = file_join(directory, tokenizer_files[i]);
+    for (unsigned i = 0; tokenizer_file(i); i++) {
+        SCOPED_MEM char *path = file_join(directory, tokenizer_file(i));
         tokenizer.files |= file_exists(path) ? 1U << i : 0;
     }
     return tokenizer;
@@ -31,12 +28,12 @@ struct checkpoint_tokenizer checkpoint_tokenizer(const char *directory)
 
 err_t checkpoint_copy_tokenizer(const struct checkpoint_tokenizer *from, const char *to_directory)
 {
-    for (unsigned i = 0; i < TOKENIZER_FILES; i++) {
-        SCOPED_MEM char *path = file_join(from->directory, tokenizer_files[i]);
-        SCOPED_MEM char *to = file_join(to_directory, tokenizer_files[i]);
+    for (unsigned i = 0; tokenizer_file(i); i++) {
+        SCOPED_MEM char *path = file_join(from->directory, tokenizer_file(i));
+        SCOPED_MEM char *to = file_join(to_directory, tokenizer_file(i));
         if (from->files >> i & 1)
             TRY(err_wrap(file_copy(path, to), "'%s' had %s at the start", from->directory,
-                         tokenizer_files[i]));
+                         tokenizer_file(i)));
     }
     return OK;
 }
@@ -250,9 +247,9 @@ static err_t check_complete(const char *path, const json_t *files, unsigned toke
                                          "optimizer.safetensors"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         TRY(check_named(path, files, needed[i]));
-    for (unsigned i = 0; i < TOKENIZER_FILES; i++)
+    for (unsigned i = 0; tokenizer_file(i); i++)
         if (tokenizer >> i & 1)
-            TRY(check_named(path, files, tokenizer_files[i]));
+            TRY(check_named(path, files, tokenizer_file(i)));
     return OK;
 }
 

@@ -91,14 +91,20 @@ static void steps_agree_with_plain_adamw(void **state)
      * none here. */
     SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
     SCOPED(safetensors) in = NULL;
+    SCOPED_VALUE(buffer) masters = {0};
     SCOPED_MEM bf16 *value = flat_of(b.model);
     assert_ok(optimizer_save(b.opt, path));
     assert_ok(safetensors_open(path, &in));
+    assert_ok(buffer_alloc(b.be, layout->elements * sizeof(float), &masters));
+    assert_ok(optimizer_masters(b.model, path, &masters));
     for (int i = 0; i < layout->count; i++) {
         const struct layout_tensor *t = &layout->tensor[i];
         SCOPED_MEM char *name = mem_printf("master.%s", t->name);
         SCOPED_MEM float *master = mem_array(t->count, sizeof *master);
+        SCOPED_MEM float *alone = mem_array(t->count, sizeof *alone);
         assert_ok(safetensors_read_f32(in, safetensors_find(in, name), master));
+        assert_ok(buffer_get(&masters, t->offset * sizeof *alone, t->count * sizeof *alone, alone));
+        assert_memory_equal(alone, master, t->count * sizeof *master);
         for (size_t j = 0; j < t->count; j++) {
             assert_near(master[j], plain[t->offset + j].w, 2e-6);
             assert_int_equal(value[t->offset + j], bf16_from_float(master[j]));

@@ -208,7 +208,40 @@ static void generation_settings_are_carried_through(void **state)
     assert_true(json_equal(again->generation, want));
 }
 
-TESTS(cmocka_unit_test(generation_settings_are_carried_through),
+/* float32 values come back to the bit, those of fused and transposed tensors too. */
+static void float32_is_written_and_read(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama", "gpt_neox", "gpt2"};
+    for (int f = 0; f < 3; f++) {
+        SCOPED(backend) be = tiny_backend(1);
+        SCOPED(model) model = model_of(be, families[f], f == 2);
+        SCOPED(model) got = NULL;
+        SCOPED_VALUE(buffer) values = {0};
+        SCOPED_VALUE(buffer) again = {0};
+        const struct layout *layout = model->params->layout;
+        const size_t bytes = layout->elements * sizeof(float);
+        const char *directory = testing_directory();
+        SCOPED_MEM float *value = mem_array(layout->elements, sizeof *value);
+        const struct rng rng = rng_keyed(17, RNG_TEST, 0, 0);
+        for (int i = 0; i < layout->count; i++)
+            for (size_t j = 0; j < layout->tensor[i].count; j++)
+                value[layout->tensor[i].offset + j] =
+                    (float)rng_uniform(&rng, layout->tensor[i].offset + j);
+        assert_ok(buffer_alloc(be, bytes, &values));
+        assert_ok(buffer_alloc(be, bytes, &again));
+        assert_ok(buffer_put(&values, 0, value, bytes));
+        assert_ok(model_write_f32(model, &values, directory));
+        assert_ok(model_load(be, directory, &got));
+        assert_int_equal(got->config.dtype, DTYPE_F32);
+        assert_ok(model_read_f32(got, directory, &again));
+        SCOPED_MEM float *read = rows_of(be, again.address, 1, (int)layout->elements);
+        assert_memory_equal(read, value, bytes);
+    }
+}
+
+TESTS(cmocka_unit_test(float32_is_written_and_read),
+      cmocka_unit_test(generation_settings_are_carried_through),
       cmocka_unit_test(a_bare_trunk_and_old_constants_are_read),
       cmocka_unit_test(tensors_too_many_are_refused_by_name),
       cmocka_unit_test(a_fused_tensor_of_another_shape_is_refused),
