@@ -53,18 +53,14 @@ err_t model_load(struct backend *be, const char *directory, struct model **ret);
  * left out. *ret_fresh: the directory has no value's head; it is zeros here. Errors as above. */
 err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
                         bool *ret_fresh);
-
 /* A reward model, compact: a directory of ForSequenceClassification with one label. INVALID: of
  * another architecture. Errors as above. */
 err_t model_load_reward(struct backend *be, const char *directory, struct model **ret);
-
 /* The value's head alone, zeros, for the hidden states of a model of this config. */
 err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret);
-
 /* A checkpoint's critic: a model of its own, or the head alone for a model of the config trunk. */
 err_t model_load_value(struct backend *be, const char *directory, const struct model_config *trunk,
                        struct model **ret);
-
 /* The value's head becomes N(0, std^2), a function of seed and shape alone; its bias stays. */
 err_t model_draw_value(struct model *model, uint64_t seed, double std);
 
@@ -107,10 +103,8 @@ err_t model_flat(const struct model *model, bf16 **ret);
 
 err_t model_digest(const struct model *model, struct digest *ret); // weights_digest of the array
 size_t model_bytes(const struct model *model); // of its weights, as they are held
-
 /* Ids of `tokenizer` that have no token become vacant; all others have one. The loaders do it. */
 void model_tokens(struct model *model, const struct tokenizer *tokenizer);
-
 /* After the flat array changed: what is packed follows it. */
 err_t model_repack(struct model *model);
 

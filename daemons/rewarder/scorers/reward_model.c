@@ -92,8 +92,8 @@ static void reward_model_close(void *state)
 
 const struct stage_class scorer_reward_model = {
     .name = "reward_model",
-    .help = "What a model of one label gives prompt and completion, read at the last token that is "
-            "not its pad token.",
+    .help = "The number of a model of one label for prompt and completion, read at the last token "
+            "that is not its pad token.",
     .under = "rewarder.scorers",
     STAGE_KEYS(struct reward_model_keys, keys),
     .thread = STAGE_ALONE,
