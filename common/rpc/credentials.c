@@ -21,6 +21,10 @@ static err_t judge(const struct expected *expected, const char *pem)
         return err_new(ERR_DENIED, "the server has shown no certificate");
     TRY(err_wrap(tls_set_server(expected->set, pem, &who), "the server is refused"));
     identity_print(&who, text);
+    const struct identity *ours = tls_set_identity(expected->set);
+    if (strcmp(who.domain, ours->domain) != 0)
+        return err_new(ERR_DENIED, "the server is %s, of domain '%s'; this is domain '%s'", text,
+                       who.domain, ours->domain);
     if (expected->run && strcmp(who.run, expected->run) != 0)
         return err_new(ERR_DENIED, "the server is %s, of run '%s'; this is run '%s'", text, who.run,
                        expected->run);

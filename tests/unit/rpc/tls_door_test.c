@@ -72,19 +72,38 @@ static bool holds(const struct bytes *bytes, const char *text)
     return bytes->len && memmem(bytes->data, bytes->len, text, strlen(text));
 }
 
-static void without_a_certificate(void **)
+/* The server says why, and nothing of the call has come. */
+static void is_refused(struct rig *rig, const char *keys, const char *why)
 {
-    struct rig rig;
     SCOPED_VALUE(bytes) answer = {0};
-    rig_init(&rig);
-    rig_start(&rig);
-    struct client c = client_of(rig.lo.target, NULL, "\2h2", TLS1_3_VERSION);
+    struct client c = client_of(rig->lo.target, keys, "\2h2", TLS1_3_VERSION);
     assert_int_equal(SSL_connect(c.ssl), 1); // in TLS 1.3 a client learns of it later
     client_calls(&c);
     client_reads(&c, &answer);
-    assert_true(holds(&answer, "no certificate was shown"));
-    assert_int_equal(rig.lo.received, 0);
+    assert_true(holds(&answer, why));
+    assert_int_equal(rig->lo.received, 0);
     client_done(&c);
+}
+
+static void without_a_certificate(void **)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    is_refused(&rig, NULL, "no certificate was shown");
+    asks(&rig, ERR_NONE, "");
+    rig_done(&rig);
+}
+
+static void of_another_domain(void **)
+{
+    struct rig rig;
+    rig_init(&rig);
+    rig_start(&rig);
+    const char *keys = testing_path(testing_directory(), "elsewhere");
+    authority_issue(
+        rig.ca, &(struct certificate){.uri = "spiffe://elsewhere/run/sort/generator/one"}, keys);
+    is_refused(&rig, keys, "the certificate is of domain 'elsewhere'; this is domain 'testing'");
     asks(&rig, ERR_NONE, "");
     rig_done(&rig);
 }
@@ -301,7 +320,8 @@ static void a_client_that_does_not_read(void **)
     rig_done(&rig);
 }
 
-TESTS(cmocka_unit_test(without_a_certificate), cmocka_unit_test(older_tls_and_other_protocols),
+TESTS(cmocka_unit_test(without_a_certificate), cmocka_unit_test(of_another_domain),
+      cmocka_unit_test(older_tls_and_other_protocols),
       cmocka_unit_test(http_in_plaintext_is_answered),
       cmocka_unit_test(half_open_connections_give_way), cmocka_unit_test(resets_are_bounded),
       cmocka_unit_test(silence_ends_a_connection), cmocka_unit_test(a_server_that_does_not_read),

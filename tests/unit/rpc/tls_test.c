@@ -227,6 +227,17 @@ static void server_of_another_role(void **)
     rig_done(&rig);
 }
 
+static void server_of_another_domain(void **)
+{
+    struct rig rig;
+    rig_init(&rig);
+    authority_issue(rig.ca, &(struct certificate){.uri = "spiffe://elsewhere/run/sort/learner/one"},
+                    rig.server);
+    rig_start(&rig);
+    asks(&rig, ERR_UNAVAILABLE, "of domain 'elsewhere'; this is domain 'testing'");
+    rig_done(&rig);
+}
+
 static void server_of_another_run(void **)
 {
     struct rig rig;
@@ -242,4 +253,5 @@ TESTS(cmocka_unit_test(caller_is_known), cmocka_unit_test(callers_are_held_to_ro
       cmocka_unit_test(roots_roll_over), cmocka_unit_test(client_of_another_ca),
       cmocka_unit_test(client_of_another_run), cmocka_unit_test(client_in_plaintext),
       cmocka_unit_test(server_of_another_ca), cmocka_unit_test(server_that_has_expired),
-      cmocka_unit_test(server_of_another_role), cmocka_unit_test(server_of_another_run))
+      cmocka_unit_test(server_of_another_role), cmocka_unit_test(server_of_another_domain),
+      cmocka_unit_test(server_of_another_run))
