@@ -30,6 +30,7 @@ enum {
     CLOSELY_MS = 1000,
     USER_TIMEOUT_MS = 30000, // sent and never acknowledged
     LAST_MS = 1000,          // for what the server has written last
+    CROWDED_MS = 2,          // until it is asked again whether there is room
 };
 
 /* ---- the door's thread, with the mutex */
@@ -110,8 +111,16 @@ static void admit(struct door *door, int fd, union door_address *from)
     try_hand(door, c, now);
 }
 
+static void listen_for(struct door *door, int change, unsigned events)
+{
+    for (size_t i = 0; i < door->listening_count; i++) {
+        struct epoll_event event = {.events = events, .data.fd = door->listening[i]};
+        epoll_ctl(door->epoll, change, door->listening[i], &event);
+    }
+}
+
 /* Newcomers wait in the system's queue while the server closes what was shut down; true: it has not
- * yet. */
+ * yet. Tunnels must not wait with them. */
 static bool is_crowded(struct door *door)
 {
     if (door->count < (size_t)door->options.connections)
@@ -119,6 +128,11 @@ static bool is_crowded(struct door *door)
     table_sweep(door);
     if (door->count < (size_t)door->options.connections || !table_has_cut(door))
         return false;
+    if (door->speaks_tls) {
+        listen_for(door, EPOLL_CTL_MOD, 0);
+        door->listen_ms = clock_ms() + CROWDED_MS;
+        return true;
+    }
     pthread_mutex_unlock(&door->mutex);
     clock_sleep_ms(1);
     pthread_mutex_lock(&door->mutex);
@@ -264,6 +278,8 @@ static int wait_ms(struct door *door)
     }
     if (door->busy)
         return 0;
+    if (door->listen_ms)
+        return CROWDED_MS;
     if (door->stop_ms && (door->pause_ms < 0 || door->pause_ms > HURRY_MS))
         return HURRY_MS;
     return door->pause_ms < 0 ? -1 : door->due_ms > now ? (int)(door->due_ms - now) : 0;
@@ -290,6 +306,10 @@ static void *door_thread(void *arg)
             on_event(door, events[i].data.fd);
         if (door->busy)
             tls_carry_all(door);
+        if (door->listen_ms && clock_ms() >= door->listen_ms) {
+            door->listen_ms = 0;
+            listen_for(door, EPOLL_CTL_MOD, EPOLLIN);
+        }
     }
     pthread_mutex_unlock(&door->mutex);
     return NULL;
@@ -305,10 +325,7 @@ static err_t start_thread(struct door *door)
         return err_errno(errno, "cannot wait for connections");
     struct epoll_event event = {.events = EPOLLIN, .data.fd = door->wake};
     epoll_ctl(door->epoll, EPOLL_CTL_ADD, door->wake, &event);
-    for (size_t i = 0; i < door->listening_count; i++) {
-        event.data.fd = door->listening[i];
-        epoll_ctl(door->epoll, EPOLL_CTL_ADD, door->listening[i], &event);
-    }
+    listen_for(door, EPOLL_CTL_ADD, EPOLLIN);
     int failed = pthread_create(&door->thread, NULL, door_thread, door);
     door->running = !failed;
     return failed ? err_errno(failed, "cannot start the door's thread") : OK;

@@ -82,6 +82,7 @@ struct door {
     int64_t trim_ms, trimmed_ms;    // memory goes back then; 0: nothing to give
     uint64_t calls_gone;            // with connections that have closed; since the last trim_ms
     int pause_ms;                   // between two ticks; -1: none is due
+    int64_t listen_ms;              // newcomers wait until then; 0: they do not
     int64_t due_ms, hurry_until_ms; // the next tick; ticks are close together until then
     int64_t told_ms;
     uint64_t cuts[CUT_REASONS], told[CUT_REASONS];
