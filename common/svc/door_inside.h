@@ -82,12 +82,12 @@ struct door {
     int64_t trim_ms, trimmed_ms;    // memory goes back then; 0: nothing to give
     uint64_t calls_gone;            // with connections that have closed; since the last trim_ms
     int pause_ms;                   // between two ticks; -1: none is due
-    int64_t listen_ms;              // newcomers wait until then; 0: they do not
+    int64_t listen_ms;              // no connection is accepted before that; 0: any is
     int64_t due_ms, hurry_until_ms; // the next tick; ticks are close together until then
     int64_t told_ms;
     uint64_t cuts[CUT_REASONS], told[CUT_REASONS];
-    uint64_t generation; // of the keys by which the connections were last looked at
-    bool busy;           // some tunnel could go on at once
+    uint64_t generation; // of the keys that all connections were last verified by
+    bool busy;           // at least one tunnel could go on at once
 };
 
 /* ---- door_table.c */
@@ -95,14 +95,19 @@ void table_metrics(void);
 struct connection *table_find(struct door *door, struct door_ticket ticket);
 struct connection *table_add(struct door *door, int fd, const union door_address *from,
                              int64_t now);
-void table_remove(struct door *door, size_t at);                             // and forgets it
-void table_forget(struct door *door, struct connection *connection);         // closes it, too
-void table_own(struct door *door, int fd, struct connection *connection);    // events of fd are its
-void table_handed(struct door *door, struct connection *connection, int fd); // TLS: the server's
-void table_over(struct door *door, struct connection *connection);           // TLS: its tunnel
-char *table_peer_text(const struct connection *connection);                  // as door_peer
-void table_sort(struct door *door);                                          // the oldest first
-void table_sweep(struct door *door); // those whose server has closed them
+/* Frees the connection and its tunnel. A descriptor that no tunnel owns stays open. */
+void table_remove(struct door *door, size_t at);
+/* The same, and closes that descriptor. */
+void table_forget(struct door *door, struct connection *connection);
+/* From now on table_find, and events of fd, lead to the connection. */
+void table_own(struct door *door, int fd, struct connection *connection);
+/* With TLS: fd is the server's end of the tunnel, by which the server names the connection. */
+void table_handed(struct door *door, struct connection *connection, int fd);
+/* With TLS: the tunnel is over. The connection is forgotten once the server has closed its end. */
+void table_over(struct door *door, struct connection *connection);
+char *table_peer_text(const struct connection *connection); // as door_peer
+void table_sort(struct door *door);                         // the oldest first
+void table_sweep(struct door *door);                        // those whose server has closed them
 bool table_has_cut(const struct door *door);
 void table_count(struct door *door, enum cut why);
 void table_cut(struct door *door, struct connection *connection, enum cut why, int64_t now);

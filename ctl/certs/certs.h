@@ -2,9 +2,11 @@
  *
  *     DIR/ca/ca.crt      the roots that all trust, the newest first
  *     DIR/ca/ca.key      the newest root's key; whoever has it makes certificates
- *     DIR/NAME/tls.crt   one holder's certificate, its key, and the roots again: what a daemon,
- *     DIR/NAME/tls.key   an operator or a Kubernetes secret needs
- *     DIR/NAME/ca.crt
+ *     DIR/NAME/tls.crt   one holder's certificate
+ *     DIR/NAME/tls.key   its key
+ *     DIR/NAME/ca.crt    the roots again
+ *
+ * A daemon, an operator or a Kubernetes secret needs DIR/NAME alone.
  *
  * Owner: the main thread. */
 #pragma once
