@@ -22,8 +22,8 @@ struct door;
 struct security;
 
 /* With keys (svc/security.h) the door speaks TLS. Its own thread shakes hands, encrypts and
- * decrypts. The server gets one end of a socket pair, which carries plain bytes. A client without a good certificate never
- * reaches the server; it is told why in its protocol. */
+ * decrypts. The server gets one end of a socket pair, which carries plain bytes. A client without a
+ * good certificate never reaches the server; it is told why in its protocol. */
 struct door_tls {
     const struct security *security; // copied; NULL, or without keys: plaintext
     const char *alpn;                // the protocol inside: "h2"; NULL: none is agreed on
