@@ -61,17 +61,18 @@ static int index_of(const struct params *params, const char *name)
     return -1;
 }
 
-static err_t check_known(const struct safetensors *in, const struct params *params,
+/* Of a tensor that is none of the table's: its name decides. */
+static err_t check_other(const struct safetensors *in, const struct params *params,
                          const struct model_config *config, const struct tensor_info *found)
 {
+    if (may_ignore(config, found->name))
+        return OK;
     const int i = index_of(params, found->name);
-    if (i < 0 && !may_ignore(config, found->name))
+    if (i < 0)
         return err_new(ERR_INVALID, "%s: tensor '%s': a %s model has none of that name",
                        safetensors_path(in, found), found->name, config->family->model_type);
-    if (i >= 0 && stored_find(in, &params->stored[i]) != found)
-        return err_new(ERR_INVALID, "%s: tensor '%s': is there as '%s' too",
-                       safetensors_path(in, found), found->name, params->stored[i].name);
-    return OK;
+    return err_new(ERR_INVALID, "%s: tensor '%s': is there as '%s' too",
+                   safetensors_path(in, found), found->name, params->stored[i].name);
 }
 
 /* A directory of a tied model may hold its head once more, with the values of the embedding. Others
@@ -102,11 +103,17 @@ static err_t check_tied(const struct safetensors *in, const struct params *param
                    safetensors_path(in, head), name, embed->name);
 }
 
+/* Looks up each of the table's, not each of the files': a file may have any number of names. */
 static err_t check_names(const struct safetensors *in, const struct params *params,
                          const struct model_config *config)
 {
-    for (int i = 0; i < safetensors_count(in); i++)
-        TRY(check_known(in, params, config, safetensors_at(in, i)));
+    const int count = safetensors_count(in);
+    SCOPED_MEM bool *known = mem_array((size_t)count, sizeof *known);
+    for (int i = 0; i < params->layout->count; i++)
+        known[stored_find(in, &params->stored[i]) - safetensors_at(in, 0)] = true;
+    for (int i = 0; i < count; i++)
+        if (!known[i])
+            TRY(check_other(in, params, config, safetensors_at(in, i)));
     return check_tied(in, params, config);
 }
 

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include <grpc/support/alloc.h>
 #include <grpc/support/string_util.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,18 +17,13 @@ struct expected {
 static err_t judge(const struct expected *expected, const char *pem)
 {
     struct identity who;
-    char text[IDENTITY_TEXT], roles[64];
+    char text[IDENTITY_TEXT], subject[IDENTITY_TEXT + 16], roles[64];
     if (!pem)
         return err_new(ERR_DENIED, "the server has shown no certificate");
     TRY(err_wrap(tls_set_server(expected->set, pem, &who), "the server is refused"));
     identity_print(&who, text);
-    const struct identity *ours = tls_set_identity(expected->set);
-    if (strcmp(who.domain, ours->domain) != 0)
-        return err_new(ERR_DENIED, "the server is %s, of domain '%s'; this is domain '%s'", text,
-                       who.domain, ours->domain);
-    if (expected->run && strcmp(who.run, expected->run) != 0)
-        return err_new(ERR_DENIED, "the server is %s, of run '%s'; this is run '%s'", text, who.run,
-                       expected->run);
+    snprintf(subject, sizeof subject, "the server is %s,", text);
+    TRY(identity_belongs(&who, subject, tls_set_identity(expected->set), expected->run));
     if (expected->servers && !(who.role & expected->servers)) {
         identity_roles_print(expected->servers, roles, sizeof roles);
         return err_new(ERR_DENIED, "the server is %s, not a %s", text, roles);

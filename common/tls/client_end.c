@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 struct tls_client {
@@ -66,7 +67,7 @@ static int on_verify(int verifies, X509_STORE_CTX *context)
 static err_t judge(const struct tls_client *client, const char *run)
 {
     struct identity who;
-    char text[IDENTITY_TEXT];
+    char text[IDENTITY_TEXT], subject[IDENTITY_TEXT + 16];
     SCOPED_X509 X509 *peer = SSL_get1_peer_certificate(client->ssl);
     if (!peer)
         return err_new(ERR_DENIED, "the server shows no certificate");
@@ -74,9 +75,8 @@ static err_t judge(const struct tls_client *client, const char *run)
     identity_print(&who, text);
     if (!(who.role & IDENTITY_DAEMONS))
         return err_new(ERR_DENIED, "the server is %s, which is no daemon", text);
-    if (run && strcmp(run, who.run) != 0)
-        return err_new(ERR_DENIED, "the server is %s; this is run '%s'", text, run);
-    return OK;
+    snprintf(subject, sizeof subject, "the server is %s,", text);
+    return identity_belongs(&who, subject, tls_set_identity(client->set), run);
 }
 
 static err_t shake(struct tls_client *client)

@@ -57,7 +57,7 @@ bool identity_is_name(const char *text, size_t most)
 }
 
 /* Names of domains have no capitals. */
-static bool is_domain(const char *text)
+bool identity_is_domain(const char *text)
 {
     for (const char *p = text; *p; p++)
         if (*p >= 'A' && *p <= 'Z')
@@ -95,7 +95,7 @@ static bool parse(const char *text, size_t len, struct identity *ret)
         !take(&at, end, false, sizeof role - 1, role) ||
         !take(&at, end, true, IDENTITY_NAME, who.name))
         return false;
-    if (!is_domain(who.domain) || strcmp(word, "run") != 0 ||
+    if (!identity_is_domain(who.domain) || strcmp(word, "run") != 0 ||
         !identity_is_name(who.run, IDENTITY_RUN) || !identity_role_parse(role, &who.role) ||
         !identity_is_name(who.name, IDENTITY_NAME))
         return false;
@@ -124,4 +124,15 @@ void identity_print(const struct identity *who, char ret[IDENTITY_TEXT])
 {
     snprintf(ret, IDENTITY_TEXT, "spiffe://%s/run/%s/%s/%s", who->domain, who->run,
              identity_role_name(who->role), who->name);
+}
+
+err_t identity_belongs(const struct identity *who, const char *subject, const struct identity *ours,
+                       const char *run)
+{
+    if (strcmp(ours->domain, who->domain) != 0)
+        return err_new(ERR_DENIED, "%s of domain '%s'; this is domain '%s'", subject, who->domain,
+                       ours->domain);
+    if (run && strcmp(run, who->run) != 0)
+        return err_new(ERR_DENIED, "%s of run '%s'; this is run '%s'", subject, who->run, run);
+    return OK;
 }

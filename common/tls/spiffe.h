@@ -41,6 +41,14 @@ struct identity {
 err_t identity_parse(const void *text, size_t len, struct identity *ret);
 void identity_print(const struct identity *who, char ret[IDENTITY_TEXT]);
 
+/* Whether a text may be DOMAIN: as RUN and NAME, without capitals. */
+bool identity_is_domain(const char *text);
+
+/* DENIED: of another domain than ours, or of another run than this one (NULL: any). `subject`
+ * begins the sentence: "the certificate is". */
+err_t identity_belongs(const struct identity *who, const char *subject, const struct identity *ours,
+                       const char *run);
+
 /* Whether a text may be RUN or NAME: a letter or digit, then also ". _ -". */
 bool identity_is_name(const char *text, size_t most);
 

@@ -194,13 +194,8 @@ static err_t judge(struct tunnel *t)
     if (SSL_get_verify_result(t->ssl) != X509_V_OK)
         return certificate_fault((int)SSL_get_verify_result(t->ssl), t->peer);
     TRY(certificate_identity(t->peer, &t->identity));
-    const struct identity *ours = tls_set_identity(t->set);
-    if (strcmp(ours->domain, t->identity.domain) != 0)
-        return err_new(ERR_DENIED, "the certificate is of domain '%s'; this is domain '%s'",
-                       t->identity.domain, ours->domain);
-    if (t->options.run && strcmp(t->options.run, t->identity.run) != 0)
-        return err_new(ERR_DENIED, "the certificate is of run '%s'; this is run '%s'",
-                       t->identity.run, t->options.run);
+    TRY(identity_belongs(&t->identity, "the certificate is", tls_set_identity(t->set),
+                         t->options.run));
     t->identified = true;
     const int64_t own = certificate_not_after_s(t->peer);
     const int64_t chain = certificate_chain_end_s(SSL_get0_verified_chain(t->ssl));

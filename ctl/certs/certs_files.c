@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { NAME_LEN_MAX = 64, DOMAIN_LEN_MAX = 64, CLOCKS_DIFFER_MS = 300000, DAYS_MAX = 36500 };
+enum { NAME_LEN_MAX = 64, CLOCKS_DIFFER_MS = 300000, DAYS_MAX = 36500 };
 
 /* ---- what the command line says */
 
@@ -25,11 +25,10 @@ err_t certs_name_check(const char *flag, const char *name)
 
 err_t certs_domain_check(const char *domain)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
-    if (!*domain || strlen(domain) > DOMAIN_LEN_MAX || strspn(domain, letters) != strlen(domain))
+    if (!identity_is_domain(domain))
         return err_new(ERR_INVALID,
-                       "--domain '%s': allowed: 1 to %d small letters, digits and . - _", domain,
-                       DOMAIN_LEN_MAX);
+                       "--domain '%s': allowed: 1 to %d small letters, digits and . - _ inside",
+                       domain, IDENTITY_DOMAIN);
     return OK;
 }
 

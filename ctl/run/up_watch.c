@@ -32,7 +32,8 @@ err_t up_watch_new(struct loop *loop, const char *run, struct up_watch **ret)
     struct up_watch *watch = mem_new(sizeof *watch);
     watch->admin.loop = loop;
     watch->admin.timeout_ms = TIMEOUT_MS;
-    err_t failed = target_find(&(struct target_flags){.run = run}, &watch->admin.target);
+    err_t failed =
+        target_find(&(struct target_flags){.run = run, .own = true}, &watch->admin.target);
     if (!err_failed(failed))
         failed = admin_secure(&watch->admin);
     if (!err_failed(failed))

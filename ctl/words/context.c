@@ -228,7 +228,7 @@ static err_t of_context(const char *name, struct target *target)
 /* As with kubectl: the flag, else the environment, else the file. */
 static const char *given_keys(const struct target_flags *flags)
 {
-    const char *named = getenv("RLHFD_TLS");
+    const char *named = flags->own ? NULL : getenv("RLHFD_TLS");
     return flags->tls ? flags->tls : named && *named ? named : NULL;
 }
 

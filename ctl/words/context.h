@@ -13,10 +13,12 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/scoped.h"
+#include <stdbool.h>
 
 struct target_flags {
     const char *run, *address, *context; // NULL: not given
     const char *tls;                     // directory of keys; NULL: not given
+    bool own;                            // the run is ours: its keys, whatever RLHFD_TLS says
 };
 
 enum { TARGET_DAEMONS_MAX = 256 };

@@ -227,6 +227,21 @@ static err_t check_scaling(const struct rope *rope, const char *name)
     return OK;
 }
 
+/* A model's cosines and sines are a table of all its positions. */
+static err_t check_table(const struct model_config *config, const struct rope *rope,
+                         const char *name)
+{
+    enum { MOST_MIB = 4096 };
+    const int64_t bytes = (int64_t)config->max_positions * rope->R * (int64_t)sizeof(float);
+    if (bytes >> 20 <= MOST_MIB)
+        return OK;
+    return err_new(ERR_INVALID,
+                   "%s: '%s' %d: the angles of %d elements a head would take %lld MiB; at most %d",
+                   name,
+                   family_key(config->family, offsetof(struct model_config, max_positions))->key,
+                   config->max_positions, rope->R, (long long)(bytes >> 20), MOST_MIB);
+}
+
 err_t config_check_rope(const struct model_config *config, const char *name)
 {
     const struct rope rope = config_rope(config);
@@ -242,6 +257,7 @@ err_t config_check_rope(const struct model_config *config, const char *name)
             "%s: %g of a head of %d turns: it must be a share whose elements are an even "
             "number",
             name, config->rotary, config->D);
+    TRY(check_table(config, &rope, name));
     return rope.kind == ROPE_DEFAULT ? OK : check_scaling(&rope, name);
 }
 

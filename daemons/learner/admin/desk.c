@@ -122,7 +122,10 @@ char *desk_author(struct desk_visit *visit, const char *given)
     if (!who)
         return desk_text(visit, given);
     const char *role = identity_role_name(who->role);
-    return desk_keep(visit, *given ? mem_printf("%s/%s (%.*s)", role, who->name, GIVEN_MAX, given)
+    size_t len = strnlen(given, GIVEN_MAX);
+    while (len && (given[len] & 0xc0) == 0x80) // inside a character of UTF-8
+        len--;
+    return desk_keep(visit, *given ? mem_printf("%s/%s (%.*s)", role, who->name, (int)len, given)
                                    : mem_printf("%s/%s", role, who->name));
 }
 

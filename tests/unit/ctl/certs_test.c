@@ -156,6 +156,7 @@ static void what_is_asked_for_is_checked(void **state)
 {
     (void)state;
     assert_err(ERR_INVALID, "--domain 'A/b'", INIT("--domain", "A/b"));
+    assert_err(ERR_INVALID, "--domain '.org'", INIT("--domain", ".org")); // no daemon would take it
     assert_err(ERR_INVALID, "one of them", INIT("--add", "--retire"));
     assert_err(ERR_NOT_FOUND, "certs init", INIT("--add"));
     assert_err(ERR_INVALID, "--days", INIT("--days", "0"));

@@ -248,6 +248,8 @@ static void what_is_not_computed_is_refused_by_name(void **state)
         {"'num_key_value_heads':3", "not a multiple"},
         {"'head_dim':20", "head size 20 is not a multiple of 8"},
         {"'head_dim':0", "'head_dim' is 0"},
+        {"'head_dim':1024,'max_position_embeddings':4194304",
+         "the angles of 1024 elements a head would take 16384 MiB; at most 4096"},
         {"'max_position_embeddings':1e3", "'max_position_embeddings' is"},
         {"'rms_norm_eps':0", "'rms_norm_eps' is 0"},
         {"'rope_theta':0", "'rope_theta' is 0"},

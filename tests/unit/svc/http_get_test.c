@@ -206,6 +206,8 @@ static void a_daemon_shows_its_certificate(void **state)
     authority_issue_to(rig.ca, "sort", "learner", "learner", keys_at(&rig, "learner"));
     authority_issue_to(rig.ca, "sum", "learner", "learner", keys_at(&rig, "elsewhere"));
     authority_issue_to(rig.other, "sort", "learner", "learner", keys_at(&rig, "foreign"));
+    const struct certificate stranger = {.uri = "spiffe://other/run/sort/learner/learner"};
+    authority_issue(rig.ca, &stranger, keys_at(&rig, "domain"));
     assert_ok(get_by(&rig, "learner", "viewer", &good));
     assert_int_equal(good.status, 200);
     assert_non_null(strstr((char *)good.body.data, "process_resident_memory_bytes"));
@@ -213,6 +215,7 @@ static void a_daemon_shows_its_certificate(void **state)
     assert_int_equal(role.status, 403);
     assert_err(ERR_DENIED, "no daemon", get_by(&rig, "viewer", "viewer", &got));
     assert_err(ERR_DENIED, "this is run 'sort'", get_by(&rig, "elsewhere", "viewer", &got));
+    assert_err(ERR_DENIED, "this is domain 'testing'", get_by(&rig, "domain", "viewer", &got));
     assert_err(ERR_DENIED, "the server's certificate: ", get_by(&rig, "foreign", "viewer", &got));
     authority_free(rig.ca);
     authority_free(rig.other);

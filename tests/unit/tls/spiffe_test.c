@@ -108,6 +108,17 @@ static void parts_have_a_longest_length(void **)
     assert_err(ERR_INVALID, "...'", identity_parse(longest, sizeof longest, &who));
 }
 
+static void members_belong_to_domain_and_run(void **)
+{
+    const struct identity ours = {.domain = "d", .run = "r"}, other = {.domain = "e", .run = "s"};
+    assert_ok(identity_belongs(&ours, "it is", &ours, "r"));
+    assert_ok(identity_belongs(&ours, "it is", &ours, NULL));
+    assert_err(ERR_DENIED, "it is of domain 'e'; this is domain 'd'",
+               identity_belongs(&other, "it is", &ours, "s"));
+    assert_err(ERR_DENIED, "it is of run 'r'; this is run 's'",
+               identity_belongs(&ours, "it is", &ours, "s"));
+}
+
 /* Its length is what the three longest parts and a role make. */
 static void the_longest_fits_its_text(void **)
 {
@@ -140,4 +151,5 @@ static void sets_of_roles_have_names(void **)
 
 TESTS(cmocka_unit_test(reads_and_prints), cmocka_unit_test(all_else_is_none),
       cmocka_unit_test(bytes_zero_hide_nothing), cmocka_unit_test(parts_have_a_longest_length),
+      cmocka_unit_test(members_belong_to_domain_and_run),
       cmocka_unit_test(the_longest_fits_its_text), cmocka_unit_test(sets_of_roles_have_names))
