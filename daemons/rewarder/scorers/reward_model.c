@@ -4,6 +4,7 @@
 #include "model/likelihood.h"
 #include "model/scores.h"
 #include "rewarder/scorer.h"
+#include "svc/cell.h"
 #include <string.h>
 
 struct reward_model_keys {
@@ -81,7 +82,10 @@ static void reward_model_start(void *state, struct stage_call *call)
     double *to = group_add(call->added, COLUMN_SCORES, 1);
     err_t failed = OK;
     for (uint32_t i = 0; i < call->group->completions && !err_failed(failed); i++)
-        failed = err_wrap(score_one(state, call->group, i, &to[i]), "completion %u", i);
+        if (call->stop && cell_get(call->stop) != 0)
+            failed = err_new(ERR_DEADLINE, "stopped before completion %u", i);
+        else
+            failed = err_wrap(score_one(state, call->group, i, &to[i]), "completion %u", i);
     call->done(call, failed);
 }
 

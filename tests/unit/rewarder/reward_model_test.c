@@ -96,6 +96,10 @@ static void a_score_is_the_value_at_the_last_token(void **state)
             assert_true(want != 0);
         }
         column_list_done(&group.columns);
+        struct cell stop;
+        cell_set(&stop, 1);
+        kit.stop = &stop;
+        assert_err(ERR_DEADLINE, "stopped before completion 0", kit_score(&kit, &group));
     }
 }
 

@@ -8,11 +8,13 @@
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "rewarder/reward.h"
+#include "svc/cell.h"
 #include <string.h>
 
 struct score_kit {
     struct recipe *recipe; // NULL: not ours
     struct stage_list *list;
+    const struct cell *stop; // of every call
 };
 
 static inline void score_kit_done(struct score_kit *kit)
@@ -71,8 +73,11 @@ static inline err_t kit_score_with(struct score_kit *kit, struct group *group, c
         const struct stage *stage = &kit->list->at[i];
         call[i].added = *group;
         call[i].added.columns = (struct column_list){0};
-        call[i].of = (struct stage_call){
-            .group = group, .row = row, .added = &call[i].added, .done = kit_done};
+        call[i].of = (struct stage_call){.group = group,
+                                         .row = row,
+                                         .added = &call[i].added,
+                                         .stop = kit->stop,
+                                         .done = kit_done};
         stage->class->start(stage->state, &call[i].of);
         values[i] = &call[i].added.columns;
         if (err_failed(failed))
