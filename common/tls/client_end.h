@@ -5,8 +5,8 @@
  *     TRY(tls_client_read(client, piece, sizeof piece, &got));        -- 0: the server has said its last
  *
  * The set's certificate is shown, and the server's is verified by its roots. The server has to be a
- * daemon of our domain and of the run; the name of its host is not looked at. Every wait ends at until_ms, of the
- * monotonic clock. Owner: one thread. */
+ * daemon of our domain and of the run; the name of its host is not looked at. Every wait ends at
+ * until_ms, of the monotonic clock. Owner: one thread. */
 #pragma once
 #include "base/scoped.h"
 #include "tls/keyring.h"
