@@ -107,11 +107,13 @@ static err_t check_tied(const struct safetensors *in, const struct params *param
 static err_t check_names(const struct safetensors *in, const struct params *params,
                          const struct model_config *config)
 {
-    const int count = safetensors_count(in);
-    SCOPED_MEM bool *known = mem_array((size_t)count, sizeof *known);
-    for (int i = 0; i < params->layout->count; i++)
-        known[stored_find(in, &params->stored[i]) - safetensors_at(in, 0)] = true;
-    for (int i = 0; i < count; i++)
+    SCOPED_MEM bool *known = mem_array((size_t)safetensors_count(in), sizeof *known);
+    for (int i = 0; i < params->layout->count; i++) {
+        const struct tensor_info *found = stored_find(in, &params->stored[i]);
+        if (found) // a critic begins without the head that it is to have
+            known[found - safetensors_at(in, 0)] = true;
+    }
+    for (int i = 0; i < safetensors_count(in); i++)
         if (!known[i])
             TRY(check_other(in, params, config, safetensors_at(in, i)));
     return check_tied(in, params, config);
