@@ -111,10 +111,12 @@ static err_t open_ports(struct face *face, const struct face_options *o)
     SCOPED_MEM char *metrics = NULL;
     TRY(side_address(o, o->at.probes, ADDRESS_PROBES, &probes));
     TRY(side_address(o, o->at.metrics, ADDRESS_METRICS, &metrics));
-    return http_ports_open(
-        &(struct http_ports_options){
-            .probes = probes, .metrics = metrics, .tokens = o->at.tokens, .security = o->security},
-        &face->ports);
+    return http_ports_open(&(struct http_ports_options){.probes = probes,
+                                                        .metrics = metrics,
+                                                        .tokens = o->at.tokens,
+                                                        .stuck_ms = o->at.stuck_s * 1000,
+                                                        .security = o->security},
+                           &face->ports);
 }
 
 err_t face_open(const struct face_options *o, struct face **ret)

@@ -26,12 +26,13 @@ struct face_addresses {
      * announced, any free port in place of those. */
     const char *admin, *probes, *metrics;
     const char *tokens; // file of bearer tokens for metrics; NULL, "": none
+    int64_t stuck_s;    // /livez: as http_ports_options has it
 };
 /* Of a daemon's section of the recipe. */
 #define FACE_AT(recipe, daemon)                                                                    \
     {                                                                                              \
         (recipe)->daemon.listen, (recipe)->daemon.admin, (recipe)->daemon.probes,                  \
-            (recipe)->daemon.metrics, (recipe)->metrics.tokens                                     \
+            (recipe)->daemon.metrics, (recipe)->metrics.tokens, (recipe)->metrics.stuck_s          \
     }
 struct face_options {
     struct rpc *rpc;

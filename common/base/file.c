@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/env.h"
+#include "base/heartbeat.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include <dirent.h>
@@ -70,6 +71,7 @@ err_t file_put(int fd, const char *path, const void *data, size_t len)
 {
     for (size_t done = 0; done < len;) {
         const ssize_t wrote = env()->write(fd, (const char *)data + done, len - done);
+        heartbeat_step();
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)

@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/env.h"
+#include "base/log_json.h"
 #include "base/mem.h"
 #include "base/printable.h"
 #include "base/scoped.h"
@@ -22,11 +23,24 @@ enum { ROOM_BYTES = 64 << 10 };
 
 static const char *program_name = "rlhfd";
 static enum log_level lowest = LOG_INFO;
+static enum log_form shape = LOG_TEXT;
 
 void log_open(const char *program, enum log_level level)
 {
     program_name = program;
     lowest = level;
+}
+
+void log_as(enum log_form form)
+{
+    shape = form;
+}
+
+err_t log_to_output(void)
+{
+    if (dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
+        return err_errno(errno, "cannot log to standard output");
+    return OK;
 }
 
 /* ---- a file that is begun anew now and then */
@@ -135,24 +149,10 @@ static void keep_room(void)
     (void)env()->reserve(STDERR_FILENO, file.st_size, ROOM_BYTES);
 }
 
-static void write_event(enum log_level level, const char *event, const char *rest,
-                        uint64_t left_out)
-{
-    static const char *const names[] = {"debug", "info", "warning", "error"};
-    struct bytes line = {0};
-    put_time(&line);
-    bytes_printf(&line, " %s %s \"%s\"%s", names[level], program_name, event, *rest ? " " : "");
-    printable(&line, rest, strlen(rest), "");
-    if (left_out)
-        bytes_printf(&line, " left_out=%" PRIu64, left_out);
-    bytes_text(&line, "\n");
-    put_line(&line);
-    keep_room();
-    bytes_done(&line);
-}
+static const char *const names[] = {"debug", "info", "warning", "error"};
 
-static void format_event(enum log_level level, const char *event, const char *format, va_list args,
-                         uint64_t left_out)
+static void put_text(struct bytes *line, enum log_level level, const char *event,
+                     const char *format, va_list args)
 {
     char *rest = NULL;
     if (vasprintf(&rest, format, args) < 0)
@@ -160,8 +160,36 @@ static void format_event(enum log_level level, const char *event, const char *fo
     for (char *p = rest; *p; p++)
         if (*p == '\n')
             *p = ' '; // one event, one line, whatever came from outside
-    write_event(level, event, rest, left_out);
+    put_time(line);
+    bytes_printf(line, " %s %s \"%s\"%s", names[level], program_name, event, *rest ? " " : "");
+    printable(line, rest, strlen(rest), "");
     free(rest);
+}
+
+static void put_json(struct bytes *line, enum log_level level, const char *event,
+                     const char *format, va_list args)
+{
+    bytes_text(line, "{\"time\":\"");
+    put_time(line);
+    bytes_printf(line, "\",\"level\":\"%s\",\"program\":", names[level]);
+    log_json_string(line, program_name, strlen(program_name));
+    bytes_text(line, ",\"event\":");
+    log_json_string(line, event, strlen(event));
+    log_json_fields(line, format, args);
+}
+
+static void format_event(enum log_level level, const char *event, const char *format, va_list args,
+                         uint64_t left_out)
+{
+    struct bytes line = {0};
+    const bool json = shape == LOG_JSON;
+    (json ? put_json : put_text)(&line, level, event, format, args);
+    if (left_out)
+        bytes_printf(&line, json ? ",\"left_out\":%" PRIu64 : " left_out=%" PRIu64, left_out);
+    bytes_text(&line, json ? "}\n" : "\n");
+    put_line(&line);
+    keep_room();
+    bytes_done(&line);
 }
 
 void log_event(enum log_level level, const char *event, const char *format, ...)

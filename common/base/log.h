@@ -1,4 +1,4 @@
-/* Logs: one `key=value` line per event, on standard error.
+/* Logs: one `key=value` line per event, on standard error, or one JSON object.
  *
  *     log_info("round recorded", "round=%d groups=%d", round, groups);
  *     -> 2026-01-02T03:04:05.678Z info learner "round recorded" round=7 groups=64
@@ -16,6 +16,12 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 /* Names this process in its lines, and hides lines below level. Call once, before threads start. */
 void log_open(const char *program, enum log_level level);
+
+/* Lines are `key=value`, or a JSON object each (base/log_json.h), and go to standard error, or to
+ * standard output and all that is written to standard error with them. Call likewise. */
+enum log_form { LOG_TEXT, LOG_JSON };
+void log_as(enum log_form form);
+err_t log_to_output(void);
 
 /* From here on standard error, and standard output if it was the same file, are appended to path. A
  * line that would make the file longer than max_bytes begins a new one. The full file becomes

@@ -62,7 +62,7 @@ void utf8_put(struct bytes *ret, const void *data, size_t len)
     }
 }
 
-static bool is_control(uint32_t point)
+bool printable_hides(uint32_t point)
 {
     const bool turns = (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069);
     const bool separates = point == 0x2028 || point == 0x2029;
@@ -74,8 +74,8 @@ void printable(struct bytes *ret, const char *text, size_t len, const char *kept
     uint32_t point;
     for (size_t i = 0, step; i < len; i += step) {
         step = utf8_point(text + i, len - i, &point);
-        const bool stays =
-            step && (!is_control(point) || (point && point < 0x80 && strchr(kept, (int)point)));
+        const bool stays = step && (!printable_hides(point) ||
+                                    (point && point < 0x80 && strchr(kept, (int)point)));
         if (stays)
             bytes_put(ret, text + i, step);
         else if (step > 1)

@@ -12,6 +12,9 @@
 /* Appends; kept: control characters that stay as they are, "" for none. */
 void printable(struct bytes *ret, const char *text, size_t len, const char *kept);
 
+/* Whether a code point is one of those. */
+bool printable_hides(uint32_t point);
+
 /* The same as a string, owned by the caller. */
 char *printable_text(const char *text, const char *kept);
 

@@ -15,6 +15,7 @@ enum {
     RECONNECT_MIN_MS = 100,
     RECONNECT_MAX_MS = 5000,
     CONNECT_TIMEOUT_MS = 5000, // of one attempt
+    RESOLVE_MS = 1000,         // core's 30 s hide a peer that has come back at another address
     ONLY_IDENTITY = 1,         // bit 0 of the compression algorithms: no compression
 };
 
@@ -79,6 +80,7 @@ void client_args(const struct rpc_channel_options *options, struct channel_args 
         or_default(options->reconnect_max_ms, RECONNECT_MAX_MS));
     put(ret, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
         CONNECT_TIMEOUT_MS); // which is what this name means to core
+    put(ret, GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, RESOLVE_MS);
     put(ret, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options->own_connection);
     put(ret, GRPC_ARG_ENABLE_RETRIES, 0);    // whoever calls knows what may be repeated
     put(ret, GRPC_ARG_ENABLE_HTTP_PROXY, 0); // http_proxy in the environment is not for us

@@ -17,17 +17,22 @@ struct held {
 };
 
 static const char *const words[HOLD_COUNT] = {
-#define HOLD_WORD(name, word, ready) [HOLD_##name] = (word),
+#define HOLD_WORD(name, word, ready, calm) [HOLD_##name] = (word),
     HOLD_CAUSES(HOLD_WORD)
 #undef HOLD_WORD
 };
 static const bool ready[HOLD_COUNT] = {
-#define HOLD_READY(name, word, ready) [HOLD_##name] = (ready),
+#define HOLD_READY(name, word, ready, calm) [HOLD_##name] = (ready),
     HOLD_CAUSES(HOLD_READY)
 #undef HOLD_READY
 };
+static const bool calms[HOLD_COUNT] = {
+#define HOLD_CALM(name, word, ready, calm) [HOLD_##name] = (calm),
+    HOLD_CAUSES(HOLD_CALM)
+#undef HOLD_CALM
+};
 static struct metric standing[HOLD_COUNT] = {
-#define HOLD_METRIC(name, word, ready)                                                             \
+#define HOLD_METRIC(name, word, ready, calm)                                                       \
     [HOLD_##name] = METRIC_LABELLED(METRIC_KIND_GAUGE, "rlhfd_held_up",                            \
                                     "1: this is the one cause that holds the daemon up now",       \
                                     "cause=\"" word "\""),
@@ -43,6 +48,11 @@ const char *hold_word(enum hold_cause cause)
 bool hold_ready(enum hold_cause cause)
 {
     return ready[cause];
+}
+
+bool hold_calm(enum hold_cause cause)
+{
+    return calms[cause];
 }
 
 struct hold hold_make(enum hold_cause cause, const char *format, ...)
@@ -90,7 +100,7 @@ static void tell(struct held *held, double now_s)
         return;
     *last = now_s;
     held->logged = true;
-    log_event(hold_ready(hold->cause) ? LOG_INFO : LOG_WARNING, "held up",
+    log_event(hold_calm(hold->cause) ? LOG_INFO : LOG_WARNING, "held up",
               "cause=%s for_s=%.0f text=\"%s\"", hold_word(hold->cause), held->now.seconds,
               hold->text);
 }
@@ -99,7 +109,7 @@ void held_say(struct held *held, const struct hold *hold, double done, double no
 {
     const bool moves = done != held->done;
     held->done = done;
-    if (hold->cause != held->now.hold.cause || (moves && hold_ready(hold->cause)))
+    if (hold->cause != held->now.hold.cause || (moves && hold_calm(hold->cause)))
         begin(held, hold->cause, now_s);
     held->now.hold = *hold;
     held->now.seconds = now_s - held->since_s;

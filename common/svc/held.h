@@ -13,34 +13,39 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(name, word, ready): the word stands in the status and in rlhfd_held_up's label. Ready: the
- * daemon does its part all the same, and /readyz stays 200. */
+/* X(name, word, ready, calm): the word stands in the status and in rlhfd_held_up's label. Ready:
+ * the daemon can do its part, or will as soon as its peers and operators let it, and /readyz stays
+ * 200. Not ready is only what this process has to get over by itself. Calm: so it is in a sound
+ * ring now and then; the log has it as information. */
 #define HOLD_CAUSES(X)                                                                             \
-    X(NONE, "", true)                                                                              \
-    X(STORE, "store_silent", false)                                                                \
-    X(UNUSABLE, "unusable", false)                                                                 \
-    X(PAUSED, "paused", false)                                                                     \
-    X(DISK, "disk_low", false)                                                                     \
-    X(NO_LEARNER, "no_learner", false)                                                             \
-    X(NO_GENERATOR, "no_generator", false)                                                         \
-    X(NO_REWARDER, "no_rewarder", false)                                                           \
-    X(STREAM, "stream_breaks", false)                                                              \
-    X(WEIGHTS, "no_weights", false)                                                                \
-    X(SCORER, "scorer_fails", true)                                                                \
-    X(STRAGGLER, "straggler", true)                                                                \
-    X(LEASES, "no_leases", true)                                                                   \
-    X(GROUPS, "no_groups", true)                                                                   \
-    X(ANSWERS, "no_answers", true)                                                                 \
-    X(EVALUATION, "evaluation", true)
+    X(NONE, "", true, true)                                                                        \
+    X(STORE, "store_silent", false, false)                                                         \
+    X(REPLAY, "replay", false, true)                                                               \
+    X(UNUSABLE, "unusable", false, false)                                                          \
+    X(PAUSED, "paused", true, false)                                                               \
+    X(DISK, "disk_low", false, false)                                                              \
+    X(NO_LEARNER, "no_learner", true, false)                                                       \
+    X(NO_GENERATOR, "no_generator", true, false)                                                   \
+    X(NO_REWARDER, "no_rewarder", true, false)                                                     \
+    X(STREAM, "stream_breaks", true, false)                                                        \
+    X(WEIGHTS, "no_weights", true, false)                                                          \
+    X(SCORER, "scorer_fails", true, true)                                                          \
+    X(STRAGGLER, "straggler", true, true)                                                          \
+    X(LEASES, "no_leases", true, true)                                                             \
+    X(GROUPS, "no_groups", true, true)                                                             \
+    X(ANSWERS, "no_answers", true, true)                                                           \
+    X(EVALUATION, "evaluation", true, true)                                                        \
+    X(COMPLETE, "complete", true, true)
 
 enum hold_cause {
-#define HOLD_ENUM(name, word, ready) HOLD_##name,
+#define HOLD_ENUM(name, word, ready, calm) HOLD_##name,
     HOLD_CAUSES(HOLD_ENUM)
 #undef HOLD_ENUM
         HOLD_COUNT
 };
 const char *hold_word(enum hold_cause cause); // "no_learner"; "" for HOLD_NONE
 bool hold_ready(enum hold_cause cause);
+bool hold_calm(enum hold_cause cause);
 
 enum { HOLD_TEXT = 384 };
 struct hold {
@@ -59,8 +64,8 @@ struct held_now {
 struct held *held_new(void); // registers the metric
 
 /* A cause that has lasted for some seconds is logged, and then once a minute. The words may change
- * while the cause lasts. done: a count of the daemon's work. When it rises, a cause for which the
- * daemon is ready begins anew. */
+ * while the cause lasts. done: a count of the daemon's work. When it rises, a calm cause begins
+ * anew. */
 void held_say(struct held *held, const struct hold *hold, double done, double now_s);
 const struct held_now *held_now(const struct held *held); // as last said; never NULL
 void held_free(struct held *held);

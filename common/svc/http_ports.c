@@ -1,15 +1,19 @@
 #include "svc/http_ports.h"
+#include "base/heartbeat.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "svc/address.h"
 #include "svc/metrics.h"
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 
-enum { STATUS_OK = 200, STATUS_NOT_READY = 503, PAGES = 2 };
+enum { STATUS_OK = 200, STATUS_NOT_READY = 503, PROBES = 2, PAGES = 3 };
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 
 struct http_ports {
-    struct http_page probe[PAGES], page[PAGES];
+    struct http_page probe[PROBES], page[PAGES];
+    int64_t stuck_ms;
     struct tokens *tokens;
     struct http *probes, *metrics;
     pthread_mutex_t mutex;
@@ -17,11 +21,34 @@ struct http_ports {
     char *state; // why it is not ready, or what it waits for; NULL: nothing
 };
 
+/* Whoever asks is about to end the process: the log keeps why. */
+static bool is_stuck(const struct http_ports *ports, struct heartbeat *ret)
+{
+    if (!ports->stuck_ms || !heartbeat_late(ports->stuck_ms, ret))
+        return false;
+    log_limited(LOG_ERROR, 1, "stuck", "thread=%s silent_s=%" PRId64 " bound_s=%" PRId64, ret->name,
+                ret->silent_ms / 1000, ports->stuck_ms / 1000);
+    return true;
+}
+
 static unsigned probe_livez(void *arg, struct bytes *body)
 {
-    (void)arg;
-    bytes_text(body, "ok\n");
-    return STATUS_OK;
+    struct heartbeat late;
+    const bool stuck = is_stuck(arg, &late);
+    bytes_text(body, stuck ? "not ready\n" : "ok\n");
+    return stuck ? STATUS_NOT_READY : STATUS_OK;
+}
+
+static unsigned page_livez(void *arg, struct bytes *body)
+{
+    struct heartbeat late;
+    if (!is_stuck(arg, &late)) {
+        bytes_text(body, "ok\n");
+        return STATUS_OK;
+    }
+    bytes_printf(body, "the thread '%s' has made no step for %" PRId64 " s\n", late.name,
+                 late.silent_ms / 1000);
+    return STATUS_NOT_READY;
 }
 
 static unsigned probe_readyz(void *arg, struct bytes *body)
@@ -62,15 +89,17 @@ err_t http_ports_open(const struct http_ports_options *options, struct http_port
     SCOPED(http_ports) ports = mem_new(sizeof *ports);
     pthread_mutex_init(&ports->mutex, NULL);
     ports->state = mem_string("starting");
-    const struct http_page probe[PAGES] = {{"/livez", TEXT_PLAIN, probe_livez, ports},
-                                           {"/readyz", TEXT_PLAIN, probe_readyz, ports}};
+    ports->stuck_ms = options->stuck_ms;
+    const struct http_page probe[PROBES] = {{"/livez", TEXT_PLAIN, probe_livez, ports},
+                                            {"/readyz", TEXT_PLAIN, probe_readyz, ports}};
     const struct http_page page[PAGES] = {
         {"/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics, ports},
-        {"/readyz", TEXT_PLAIN, page_readyz, ports}};
+        {"/readyz", TEXT_PLAIN, page_readyz, ports},
+        {"/livez", TEXT_PLAIN, page_livez, ports}};
     memcpy(ports->probe, probe, sizeof probe);
     memcpy(ports->page, page, sizeof page);
     struct http_options probes = {
-        .address = options->probes, .pages = ports->probe, .page_count = PAGES};
+        .address = options->probes, .pages = ports->probe, .page_count = PROBES};
     struct http_options metrics = {
         .address = options->metrics, .pages = ports->page, .page_count = PAGES};
     TRY(err_wrap(address_check(options->metrics, options->security), "metrics"));

@@ -6,9 +6,10 @@
  *     http_ports_set_ready(ports, "waiting for weights");  -- it begins not ready: "starting"
  *     http_ports_set_ready(ports, NULL);                   -- ready
  *
- * probes:  GET /livez                  200 "ok" while the process lives
+ * probes:  GET /livez                  200 "ok"; 503 "not ready" while a thread is stuck
  *              /readyz                 200 "ok", 503 "not ready"
  * metrics: GET /metrics                Prometheus' text
+ *              /livez                  200 "ok", 503 and which thread (base/heartbeat.h)
  *              /readyz                 200 "ok" or "ok: what it waits for", 503 and why
  *
  * Every call from any thread. */
@@ -23,6 +24,7 @@ struct http_ports;
 struct http_ports_options {
     const char *probes, *metrics; // addresses
     const char *tokens; // file of bearer tokens (svc/tokens.h), asked for at the metrics port
+    int64_t stuck_ms;   // without a step of a thread: it is stuck; 0: none ever is
     const struct security *security; // borrowed for the call
 };
 

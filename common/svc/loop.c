@@ -1,6 +1,8 @@
 #include "svc/loop.h"
+#include "base/heartbeat.h"
 #include "base/mem.h"
 #include "svc/loop_uv.h"
+#include "svc/svc.h"
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@ struct post {
 struct loop {
     uv_loop_t uv;
     uv_async_t *wake;
+    uv_check_t *turn;
     _Atomic(struct post *) posted; // newest first
     struct post *ready;            // taken from posted, oldest first
     atomic_bool stopping;
@@ -64,6 +67,7 @@ static void take_posted(struct loop *loop)
 static void run_first(struct loop *loop)
 {
     struct post *post = loop->ready;
+    heartbeat_step();
     loop->ready = post->next;
     void (*fn)(void *arg) = post->fn;
     void *arg = post->arg;
@@ -83,6 +87,11 @@ static void on_wake(uv_async_t *wake)
         uv_stop(&loop->uv);
 }
 
+static void on_turn(uv_check_t *)
+{
+    heartbeat_step();
+}
+
 err_t loop_new(struct loop **ret)
 {
     struct loop *loop = mem_new(sizeof *loop);
@@ -100,6 +109,10 @@ err_t loop_new(struct loop **ret)
         return err_errno(-failed, "cannot make an event loop");
     }
     loop->wake->data = loop;
+    loop->turn = mem_new(sizeof *loop->turn);
+    uv_check_init(&loop->uv, loop->turn);
+    uv_check_start(loop->turn, on_turn);
+    uv_unref((uv_handle_t *)loop->turn); // it keeps no loop running
     *ret = loop;
     return OK;
 }
@@ -108,7 +121,9 @@ err_t loop_run(struct loop *loop)
 {
     /* An earlier run may have left posts, and a stop may have come before this one. */
     uv_async_send(loop->wake);
+    heartbeat_begin("loop");
     uv_run(&loop->uv, UV_RUN_DEFAULT);
+    heartbeat_end();
     atomic_store(&loop->stopping, false);
     return OK;
 }
@@ -151,8 +166,9 @@ static void on_first_signal(uv_signal_t *handle, int signal)
 {
     struct loop *loop = handle->data;
     if (!loop->signals[0])
-        return;          // the other of the two came in the same turn
-    close_signals(loop); // the next one finds the system's own action
+        return; // the other of the two came in the same turn
+    close_signals(loop);
+    svc_end_by_signals(); // the next one
     loop->on_signal(loop->on_signal_arg, signal);
 }
 
@@ -218,6 +234,7 @@ void loop_free(struct loop *loop)
         return;
     close_signals(loop);
     loop_uv_close((uv_handle_t *)loop->wake);
+    loop_uv_close((uv_handle_t *)loop->turn);
     uv_run(&loop->uv,
            UV_RUN_DEFAULT); // lets the closed handles go; nothing else is active any more
     if (uv_loop_close(&loop->uv))

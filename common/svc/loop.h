@@ -37,8 +37,8 @@ void loop_run_posted(struct loop *loop);
  * once. Any thread. */
 void loop_stop(struct loop *loop);
 
-/* fn is called at the first SIGTERM or SIGINT; the second acts as the system does by default. Until
- * this is called, the first does too. Once per process. */
+/* fn is called at the first SIGTERM or SIGINT; the second ends the process (svc_end_by_signals).
+ * Until this is called, the first does too. Once per process. */
 void loop_on_signal(struct loop *loop, void (*fn)(void *arg, int signal), void *arg);
 
 /* A timer that calls fn(arg) in the loop's thread; it begins stopped. Free it before the loop; fn

@@ -1,4 +1,5 @@
 #include "svc/mailbox.h"
+#include "base/heartbeat.h"
 #include "base/mem.h"
 #include <assert.h>
 #include <pthread.h>
@@ -71,8 +72,11 @@ bool mailbox_post_wait(struct mailbox *mailbox, void *message)
     assert(message);
     pthread_mutex_lock(&mailbox->mutex);
     mailbox->waiting++;
-    while (!mailbox->closed && mailbox->count >= mailbox->capacity)
+    while (!mailbox->closed && mailbox->count >= mailbox->capacity) {
+        heartbeat_rest();
         pthread_cond_wait(&mailbox->left, &mailbox->mutex);
+        heartbeat_step();
+    }
     mailbox->waiting--;
     bool open = !mailbox->closed;
     if (open)
@@ -113,12 +117,14 @@ static void wait_for_one(struct mailbox *mailbox, int64_t timeout_ms)
         return;
     struct timespec until = timeout_ms > 0 ? deadline(timeout_ms) : (struct timespec){0};
     bool over = false;
+    heartbeat_rest();
     while (!mailbox->count && !mailbox->closed && !over) {
         if (timeout_ms < 0)
             pthread_cond_wait(&mailbox->arrived, &mailbox->mutex);
         else
             over = pthread_cond_timedwait(&mailbox->arrived, &mailbox->mutex, &until) != 0;
     }
+    heartbeat_step();
 }
 
 bool mailbox_take(struct mailbox *mailbox, int64_t timeout_ms, void **ret)

@@ -10,16 +10,27 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SVC_REFUSED "REFUSED_BY_PEER"
+#define SVC_REFUSED     "REFUSED_BY_PEER"
+#define SVC_UNREACHABLE "PEER_UNREACHABLE"
+#define SVC_MISMATCH    "RUN_MISMATCH"
 
-static enum log_level level_wanted(void)
+/* Words that are not known are passed over, as they always were. */
+static void open_log(const char *program)
 {
-    static const char *const names[] = {"debug", "info", "warning", "error"};
+    static const char *const levels[] = {"debug", "info", "warning", "error"};
     const char *wanted = getenv("RLHFD_LOG");
-    for (int i = 0; wanted && i < 4; i++)
-        if (strcmp(wanted, names[i]) == 0)
-            return (enum log_level)i;
-    return LOG_INFO;
+    enum log_level level = LOG_INFO;
+    for (size_t len; wanted && *wanted; wanted += len + (wanted[len] == ',')) {
+        len = strcspn(wanted, ",");
+        for (int i = 0; i < 4; i++)
+            if (strlen(levels[i]) == len && strncmp(wanted, levels[i], len) == 0)
+                level = (enum log_level)i;
+        if (len == 4 && strncmp(wanted, "json", len) == 0)
+            log_as(LOG_JSON);
+        if (len == 6 && strncmp(wanted, "stdout", len) == 0)
+            err_free(log_to_output()); // then they stay where they are
+    }
+    log_open(program, level);
 }
 
 err_t svc_refused(err_t e, const char *peer)
@@ -27,24 +38,85 @@ err_t svc_refused(err_t e, const char *peer)
     return err_reason(err_wrap(e, "refused by the %s", peer), SVC_REFUSED);
 }
 
+err_t svc_unreachable(err_t e)
+{
+    return err_reason(e, SVC_UNREACHABLE);
+}
+
+err_t svc_mismatch(err_t e)
+{
+    return err_reason(e, SVC_MISMATCH);
+}
+
+/* The kernel keeps a default action from PID 1: then the second line is reached. */
+static void end_by_signal(int number)
+{
+    (void)raise(number);
+    _exit(128 + number);
+}
+
+void svc_end_by_signals(void)
+{
+    const struct sigaction action = {.sa_handler = end_by_signal,
+                                     .sa_flags = SA_RESETHAND | SA_NODEFER};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
 void svc_open(const char *program)
 {
+    svc_end_by_signals();
     descriptors_raise();
     signal(SIGPIPE, SIG_IGN); // a peer that hangs up is an error of write, not the end of us
     signal(SIGXFSZ, SIG_IGN); // so is a file that has reached its limit
-    log_open(program, level_wanted());
+    open_log(program);
     run_lock_inherit();
+}
+
+static bool serves;
+
+void svc_serves(void)
+{
+    serves = true;
+}
+
+static int status_at_start(enum err_code code)
+{
+    switch (code) {
+    case ERR_INVALID:
+    case ERR_DENIED:
+    case ERR_NOT_FOUND:
+        return EXIT_STATUS_USAGE;
+    case ERR_DATA_LOSS:
+        return EXIT_STATUS_DAMAGED;
+    case ERR_PRECONDITION:
+        return EXIT_STATUS_MISMATCH;
+    case ERR_EXISTS:
+    case ERR_UNAVAILABLE:
+        return EXIT_STATUS_BUSY;
+    default:
+        return EXIT_STATUS_FAILED;
+    }
 }
 
 static int status_of(err_t e)
 {
+    static const struct {
+        const char *word;
+        int status;
+    } reasons[] = {{SVC_REFUSED, EXIT_STATUS_REFUSED},
+                   {SVC_UNREACHABLE, EXIT_STATUS_UNREACHABLE},
+                   {SVC_MISMATCH, EXIT_STATUS_MISMATCH}};
     if (!err_failed(e))
-        return 0;
+        return EXIT_STATUS_DONE;
     log_error("failed", "code=%s error=\"%s\"", err_code_name(err_code(e)), err_message(e));
     const char *reason = err_reason_word(e);
-    if (reason && strcmp(reason, SVC_REFUSED) == 0)
-        return EXIT_STATUS_REFUSED;
-    return err_code(e) == ERR_INVALID ? EXIT_STATUS_USAGE : EXIT_FAILURE;
+    for (size_t i = 0; reason && i < sizeof reasons / sizeof *reasons; i++)
+        if (strcmp(reason, reasons[i].word) == 0)
+            return reasons[i].status;
+    if (err_code(e) == ERR_EXHAUSTED)
+        return EXIT_STATUS_RESOURCES;
+    return serves ? EXIT_STATUS_FAILED : status_at_start(err_code(e));
 }
 
 int svc_exit(err_t e)

@@ -9,11 +9,14 @@
  * Owner: the main thread. */
 #pragma once
 #include "base/err.h"
+#include "svc/exit_status.h"
 #include <stdint.h>
 
-/* Names the process in its log. SIGPIPE and SIGXFSZ are ignored, so writes fail instead. The limit
- * of open files is raised as far as allowed. RLHFD_LOG=debug|info|warning|error sets the least
- * level that is logged. */
+/* Names the process in its log. From here on SIGTERM and SIGINT end it, PID 1 of a container too:
+ * of that one the kernel drops signals without a handler. SIGPIPE and SIGXFSZ are ignored, and
+ * writes fail. The limit of open files is raised as far as allowed. RLHFD_LOG is a list of words
+ * between commas: the least level that is logged (debug, info, warning, error), json for the form
+ * of lines, stdout for their place. */
 void svc_open(const char *program);
 
 /* The process is about to end, with why (borrowed) or OK. A teardown that is not done in ms is cut
@@ -21,15 +24,21 @@ void svc_open(const char *program);
  * computation, a disk or a library that may never return. */
 void svc_end_within(err_t why, int64_t ms);
 
-enum {
-    EXIT_STATUS_USAGE = 2,   // INVALID: the recipe, the command line
-    EXIT_STATUS_REFUSED = 4, // svc_refused: starting it again in the same way does not help
-};
+/* SIGTERM and SIGINT end the process at once: by the signal, as by default, and with the status
+ * 128 + signal where it is PID 1. svc_open does so, and the loop after the first signal. */
+void svc_end_by_signals(void);
+
+/* The daemon has started. Until then an error is the cause of its status (exit_status.h); later
+ * ones leave it to the next start to tell what is wrong. */
+void svc_serves(void);
 
 /* Returns 0 for OK if all output has arrived at standard output. Else logs the error, frees it, and
- * returns one of these statuses, or 1. */
+ * returns one of the statuses of exit_status.h. */
 int svc_exit(err_t e);
 
-/* A peer refuses this process for good: the error that svc_exit then gives its own status. Takes e
- * and returns it. */
+/* A peer refuses this process for good; was not reached in time; what lies on the disk is of
+ * another run: errors to which svc_exit gives statuses of their own. Each takes e and returns
+ * it. */
 err_t svc_refused(err_t e, const char *peer);
+err_t svc_unreachable(err_t e);
+err_t svc_mismatch(err_t e);

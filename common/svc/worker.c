@@ -1,5 +1,6 @@
 #include "svc/worker.h"
 #include "base/cpus.h"
+#include "base/heartbeat.h"
 #include "base/mem.h"
 #include "svc/mailbox.h"
 #include <assert.h>
@@ -16,6 +17,7 @@ struct worker {
     pthread_t thread;
     struct mailbox *mailbox;
     char name[16];
+    const char *heartbeat; // NULL: none
     void *state;
     int64_t (*idle)(void *state);
 };
@@ -28,8 +30,11 @@ static void *worker_main(void *arg)
     current = worker;
     pthread_setname_np(pthread_self(), worker->name);
     int64_t wait_ms = worker->idle ? 0 : -1;
+    if (worker->heartbeat)
+        heartbeat_begin(worker->heartbeat);
     for (;;) {
         void *message;
+        heartbeat_step();
         if (mailbox_take(worker->mailbox, wait_ms, &message)) {
             struct task *task = message;
             task->fn(worker->state, task->arg);
@@ -37,11 +42,13 @@ static void *worker_main(void *arg)
             wait_ms = worker->idle ? 0 : -1; // the rest of the queue comes before idle
         } else if (mailbox_closed(worker->mailbox)) {
             if (!mailbox_count(worker->mailbox)) // one may have come between the two calls above
-                return NULL;
+                break;
         } else {
             wait_ms = worker->idle(worker->state);
         }
     }
+    heartbeat_end();
+    return NULL;
 }
 
 /* Signals stay with the loop's thread: the new one starts with all of them blocked. */
@@ -68,6 +75,7 @@ err_t worker_start(const struct worker_options *options, struct worker **ret)
     snprintf(worker->name, sizeof worker->name, "%s", options->name);
     worker->state = options->state;
     worker->idle = options->idle;
+    worker->heartbeat = options->heartbeats ? options->name : NULL;
     worker->mailbox = mailbox_new(options->capacity);
     mailbox_on_room(worker->mailbox, options->on_room, options->on_room_arg);
     int failed = start_blocked(worker, &cpus);

@@ -20,7 +20,7 @@
 struct worker;
 
 struct worker_options {
-    const char *name; // of the thread, as top and gdb show it: 15 characters
+    const char *name; // of the thread, as top and gdb show it: 15 characters; a literal
     size_t capacity;  // of the mailbox, > 0
     /* Cores that the thread is bound to (base/cpus.h); NULL or empty: none; borrowed by
      * worker_start */
@@ -30,6 +30,7 @@ struct worker_options {
      * step). Returns the ms to wait for a message before the next call of idle. 0: there is more to
      * do; negative: idle is called only after the next message. */
     int64_t (*idle)(void *state);
+    bool heartbeats;            // its tasks go on or the process is stuck (base/heartbeat.h)
     void (*on_room)(void *arg); // as mailbox_on_room; called in the worker's thread
     void *on_room_arg;
 };

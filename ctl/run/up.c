@@ -341,6 +341,7 @@ err_t command_up(int argc, char **argv)
         return OK;
     TRY(check_cores(recipe));
     TRY(check_ring(recipe, argv, NULL));
+    recipe->run.on_complete = RECIPE_COMPLETE_EXIT; // the run's end is ours
     SCOPED_VALUE(up) up = {.recipe = recipe, .recipe_fd = -1};
     up.run = *recipe->directory ? mem_string(recipe->directory)
                                 : mem_printf("runs/%s", recipe->run.name);

@@ -341,7 +341,8 @@ err_t decode_start(const struct decode_options *options, struct decode **ret)
                                           .capacity = CAPACITY,
                                           .state = decode,
                                           .idle = decode_some,
-                                          .cpus = recipe->generator.cpus};
+                                          .cpus = recipe->generator.cpus,
+                                          .heartbeats = true};
     TRY(worker_start(&worker, &decode->worker));
     *ret = STEAL(decode);
     return OK;

@@ -1,4 +1,5 @@
 #include "generator/generator_hold.h"
+#include "svc/svc.h"
 #include <inttypes.h>
 
 enum { QUIET_S = 3 };
@@ -17,9 +18,9 @@ err_t generator_missing(const struct generator_peers *peers, int64_t timeout_s)
     const struct peer *missing = peers->learner.joined ? &peers->rewarder : &peers->learner;
     if (missing->joined)
         return OK;
-    return err_new(ERR_UNAVAILABLE,
-                   "the %s was not reached in %" PRId64 " s (net.join_timeout_s): %s",
-                   missing->kind, timeout_s, *missing->why ? missing->why : "no answer");
+    return svc_unreachable(
+        err_new(ERR_UNAVAILABLE, "the %s was not reached in %" PRId64 " s (net.join_timeout_s): %s",
+                missing->kind, timeout_s, *missing->why ? missing->why : "no answer"));
 }
 
 struct hold generator_hold(const struct generator_facts *f, double now_s)

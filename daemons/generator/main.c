@@ -256,6 +256,7 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(open_prompts(d));
     TRY(open_updates(d));
     watch_peers(d);
+    svc_serves();
     TRY(loop_run(d->loop));
     return d->failed;
 }

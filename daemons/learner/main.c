@@ -6,242 +6,34 @@
  *
  * Beside it evaluating: versions that are due, over the same leases and appends, with weights of
  * their own. */
-#include "admin/face.h"
 #include "base/file.h"
-#include "base/jsonl.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "learner/admin/holding.h"
-#include "learner/admin/inspect.h"
-#include "learner/admin/operations.h"
-#include "learner/admin/services.h"
+#include "learner/course.h"
 #include "learner/job/damage.h"
 #include "learner/job/job.h"
-#include "learner/publish/evaluating.h"
-#include "learner/replay/ingest.h"
 #include "learner/settings.h"
-#include "learner/steer/breaker.h"
 #include "learner/store/db.h"
 #include "learner/train/restart.h"
-#include "learner/train/train.h"
 #include "model/files/identity.h"
 #include "model/numerics.h"
 #include "svc/descriptors.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_shared.h"
-#include "svc/run_lock.h"
-#include "svc/security.h"
 #include "svc/svc.h"
-#include "weights/carriers.h"
-#include <string.h>
 
-enum { GRACE_MS = 5000, DRAIN_GRACE_MS = 100, STOP_GRACE_MS = 1000, LEAVE_MS = 5000 };
+enum { LEAVE_MS = 5000 };
 enum { OWN_FILES = 64 }; // the store's logs, checkpoints, backups, metrics
-
-/* In order of dependence: freed from the end. */
-struct daemon {
-    const struct recipe *recipe; // as given: what is fixed. Else live_recipe
-    struct security security;
-    struct run_lock *lock; // before anything in the run's directory is written
-    struct live *live;
-    struct loop *loop;
-    struct rpc *rpc;
-    struct jsonl *data;
-    struct train *train;           // model and optimizer first: the rest asks it for shapes
-    struct evaluating *evaluating; // NULL: none
-    struct storage *storage;
-    struct breaker *breaker;
-    struct hello samples, scores; // what a generator, a rewarder must say
-    struct leasing *leasing;
-    struct ingest *ingest;
-    struct holding *holding;
-    struct carriers carriers;
-    struct publish *publish;
-    struct inspect *inspect;
-    struct operations *operations;
-    struct desk desk; // of LearnerAdmin
-    struct face *face;
-    int connections; // that face may hold
-    struct loop_timer *grace;
-    enum { STARTING, TRAINING, EVALUATING, DRAINING, ENDED } state;
-    bool started;   // the compute thread runs
-    bool evaluated; // the last version, or there is nothing to evaluate
-    err_t failed;
-};
-
-/* Why a run ended without a round, on its way from the storage thread. */
-struct barren {
-    struct daemon *daemon;
-    err_t why;
-};
-
-static const char *state(void *arg)
-{
-    static const char *const names[] = {"STARTING", "TRAINING", "EVALUATING", "DRAINING", "ENDED"};
-    return names[((const struct daemon *)arg)->state];
-}
 
 static void collect(void *arg, struct rpc_admin_asking *asking)
 {
     overview_collect(&((struct daemon *)arg)->desk, asking);
 }
 
-static enum holding_phase phase(void *arg)
-{
-    const struct daemon *d = arg;
-    return d->state == TRAINING     ? HOLDING_TRAINS
-           : d->state == EVALUATING ? HOLDING_EVALUATES
-                                    : HOLDING_OVER;
-}
-
-static void stopped(void *arg)
-{
-    struct daemon *d = arg;
-    loop_stop(d->loop);
-}
-
-static void close_face(void *arg)
-{
-    struct daemon *d = arg;
-    face_stop(d->face, STOP_GRACE_MS, stopped, d);
-}
-
-struct closing {
-    struct leasing *leasing;
-    bool ended;
-};
-
-static err_t close_leases(void *arg, struct store *store)
-{
-    (void)store;
-    struct closing *closing = arg;
-    leasing_close(closing->leasing, closing->ended);
-    mem_free(closing);
-    return OK;
-}
-
-/* Generators hear that nothing more will be granted, and why. */
-static void tell_generators(struct daemon *d, bool ended)
-{
-    if (!d->storage)
-        return; // the process ends
-    struct closing *closing = mem_new(sizeof *closing);
-    *closing = (struct closing){d->leasing, ended};
-    storage_post(d->storage, close_leases, closing);
-}
-
-/* Generators that have been told why have a moment to leave by themselves. */
-static void leave(struct daemon *d, int64_t grace_ms)
-{
-    d->state = ENDED;
-    loop_timer_start(d->grace, grace_ms, 0);
-}
-
-static void drain(void *arg)
-{
-    struct daemon *d = arg;
-    bool trained = d->state == EVALUATING;
-    if (d->state != TRAINING && !trained)
-        return;
-    d->state = DRAINING;
-    log_info("draining", "%s",
-             trained ? "the last version is evaluated when the run is started again"
-                     : "the round under way is finished, then a checkpoint is written");
-    face_ready(d->face, "draining");
-    tell_generators(d, false);
-    if (trained)
-        leave(d, DRAIN_GRACE_MS);
-    else
-        train_stop(d->train);
-}
-
-static void on_signal(void *arg, int signal)
-{
-    (void)signal;
-    drain(arg);
-}
-
-static void complete(struct daemon *d)
-{
-    tell_generators(d, true);
-    leave(d, GRACE_MS / 10);
-}
-
-static void evaluations_over(void *arg)
-{
-    struct daemon *d = arg;
-    d->evaluated = true;
-    if (d->state == EVALUATING)
-        complete(d);
-}
-
-/* Of several failures the first is the cause, and the one that is told. */
-static void keep_first(struct daemon *d, err_t why)
-{
-    if (err_failed(d->failed))
-        err_free(why);
-    else
-        d->failed = why;
-}
-
-static void fail(struct daemon *d, err_t why)
-{
-    keep_first(d, why);
-    loop_stop(d->loop);
-}
-
-/* Nothing more is trained; the run may still have to be evaluated. */
-static void trained_all(struct daemon *d)
-{
-    if (d->state == DRAINING)
-        leave(d, DRAIN_GRACE_MS);
-    else if (d->evaluated)
-        complete(d);
-    else
-        d->state = EVALUATING;
-}
-
-static void told_why_none(void *arg)
-{
-    struct barren *barren = arg;
-    keep_first(barren->daemon, barren->why);
-    trained_all(barren->daemon);
-    mem_free(barren);
-}
-
-static err_t tell_why_none(void *arg, struct store *store)
-{
-    struct barren *barren = arg;
-    struct daemon *d = barren->daemon;
-    barren->why = breaker_none(d->breaker, store);
-    loop_post(d->loop, told_why_none, barren);
-    return OK;
-}
-
-/* The compute thread has trained its last round. Data without a round is no run that is
- * complete. */
-static void training_ended(void *arg, enum train_end end, err_t why)
-{
-    struct daemon *d = arg;
-    bool none = end == TRAIN_ENDED && !train_at(d->train)->round;
-    log_info("training ended", "how=%s",
-             none                   ? "without a round"
-             : end == TRAIN_ENDED   ? "complete"
-             : end == TRAIN_STOPPED ? "stopped"
-                                    : "failed");
-    if (end == TRAIN_FAILED)
-        fail(d, why);
-    else if (none)
-        storage_post(d->storage, tell_why_none,
-                     mem_copy(&(struct barren){.daemon = d}, sizeof(struct barren)));
-    else
-        trained_all(d);
-}
-
 static void storage_failed(void *arg, err_t why)
 {
-    fail(arg, why);
+    daemon_failed(arg, why);
 }
 
 /* ---- putting it together */
@@ -316,14 +108,16 @@ static err_t open_stages(struct daemon *d)
             &(struct breaker_options){.storage = d->storage, .live = d->live, .data = d->data})};
     evaluating_start(d->evaluating, d->storage);
     breaker_start(d->breaker);
-    d->leasing = leasing_new(&(struct leasing_options){.loop = d->loop,
-                                                       .storage = d->storage,
-                                                       .data = d->data,
-                                                       .run = recipe->run.name,
-                                                       .hello = &d->samples,
-                                                       .evaluating = d->evaluating,
-                                                       .live = d->live,
-                                                       .breaker = d->breaker});
+    d->leasing = leasing_new(
+        &(struct leasing_options){.loop = d->loop,
+                                  .storage = d->storage,
+                                  .data = d->data,
+                                  .run = recipe->run.name,
+                                  .hello = &d->samples,
+                                  .evaluating = d->evaluating,
+                                  .live = d->live,
+                                  .breaker = d->breaker,
+                                  .stays = recipe->run.on_complete == RECIPE_COMPLETE_STAY});
     d->ingest = ingest_new(&ingest);
     TRY(carriers_open(recipe, d->loop, &d->carriers));
     if (d->carriers.why)
@@ -345,8 +139,8 @@ static err_t open_face(struct daemon *d, const char *announce)
                                 .admin = {.loop = d->loop,
                                           .daemon = "learner",
                                           .run = d->recipe->run.name,
-                                          .state = state,
-                                          .drain = drain,
+                                          .state = daemon_state,
+                                          .drain = daemon_drain,
                                           .collect = collect,
                                           .arg = d},
                                 .services = {leasing_service(d->leasing), ingest_service(d->ingest),
@@ -390,7 +184,7 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(descriptors_plan(DB_OPEN_FILES + OWN_FILES, d->security.keys, &d->connections));
     TRY(require(d->recipe, &d->lock));
     TRY(loop_new(&d->loop));
-    d->grace = loop_timer_new(d->loop, close_face, d);
+    d->grace = loop_timer_new(d->loop, daemon_close, d);
     TRY(rpc_new(d->loop, &d->rpc));
     TRY(jsonl_open(d->recipe->data.train, &d->data));
     TRY(damage_told(d->recipe, open_run(d)));
@@ -398,24 +192,23 @@ static err_t serve(struct daemon *d, const char *announce)
         &(struct evaluating_options){.loop = d->loop,
                                      .recipe = d->recipe,
                                      .layout = train_model(d->train)->params->layout,
-                                     .over = evaluations_over,
+                                     .over = daemon_evaluated,
                                      .arg = d},
         &d->evaluating));
     d->evaluated = !d->evaluating;
     TRY(open_stages(d));
-    loop_on_signal(d->loop, on_signal, d); // who reads the announcement may stop us
+    loop_on_signal(d->loop, daemon_signal, d); // who reads the announcement may stop us
     TRY(open_face(d, announce));
     struct train_options train = {.loop = d->loop,
                                   .storage = d->storage,
                                   .leasing = d->leasing,
                                   .live = d->live,
                                   .evaluating = d->evaluating,
-                                  .ended = training_ended,
+                                  .ended = daemon_trained,
                                   .arg = d};
     TRY(train_start(d->train, &train, d->publish));
     d->started = true;
     d->state = TRAINING;
-    face_ready(d->face, NULL);
     d->holding = holding_new(&(struct holding_options){.loop = d->loop,
                                                        .storage = d->storage,
                                                        .leasing = d->leasing,
@@ -423,9 +216,10 @@ static err_t serve(struct daemon *d, const char *announce)
                                                        .live = d->live,
                                                        .train = d->train,
                                                        .run = d->recipe->directory,
-                                                       .phase = phase,
+                                                       .phase = daemon_phase,
                                                        .arg = d});
     holding_start(d->holding, d->face);
+    svc_serves();
     TRY(loop_run(d->loop));
     return OK;
 }
@@ -486,7 +280,7 @@ static err_t run(int argc, char **argv)
     if (job.kind)
         return job_run(&job, recipe);
     struct daemon daemon = {.recipe = recipe};
-    keep_first(&daemon, serve(&daemon, announce));
+    daemon_fails(&daemon, serve(&daemon, announce));
     if (err_failed(daemon.failed))
         svc_end_within(daemon.failed, LEAVE_MS);
     daemon_done(&daemon); // which may fail what had not failed before

@@ -112,9 +112,9 @@ static void join_timed_out(void *arg)
     struct daemon *d = arg;
     if (d->learner.joined || d->draining || err_failed(d->failed))
         return;
-    d->failed = err_new(
+    d->failed = svc_unreachable(err_new(
         ERR_UNAVAILABLE, "the learner was not reached in %" PRId64 " s (net.join_timeout_s): %s",
-        d->recipe->net.join_timeout_s, *d->learner.why ? d->learner.why : "no answer");
+        d->recipe->net.join_timeout_s, *d->learner.why ? d->learner.why : "no answer"));
     loop_stop(d->loop);
 }
 
@@ -137,7 +137,6 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     TRY(security_open(recipe, CALLER_REWARDER, recipe->rewarder.name, &d->security));
     TRY(descriptors_plan(OWN_FILES, d->security.keys, &connections));
     TRY(loop_new(&d->loop));
-    loop_on_signal(d->loop, on_signal, d);
     TRY(rpc_new(d->loop, &d->rpc));
     d->learner = peer_of("learner", recipe->rewarder.learner, HOLD_NO_LEARNER, clock_s());
     struct relay_options relay = {.rpc = d->rpc,
@@ -167,11 +166,13 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
                                           .arg = d},
                                 .services = {score_service(d->score)},
                                 .service_count = 1};
+    loop_on_signal(d->loop, on_signal, d); // who reads the announcement may stop us
     TRY(face_open(&face, &d->face));
     d->look = loop_timer_new(d->loop, look, d);
     loop_timer_start(d->look, 0, LOOK_MS);
     d->join = loop_timer_new(d->loop, join_timed_out, d);
     loop_timer_start(d->join, recipe->net.join_timeout_s * 1000, 0);
+    svc_serves();
     TRY(loop_run(d->loop));
     return d->failed;
 }

@@ -11,6 +11,7 @@
 #include "learner/store/audit/audit.h"
 #include "learner/store/history.h"
 #include "learner/train/checkpoint.h"
+#include "svc/exit_status.h"
 #include "testing/flips.h"
 #include "testing/process.h"
 #include "testing/ring.h"
@@ -234,7 +235,7 @@ static enum end judge(int status, const char *history)
             wrong("a line is missing unsaid");
         return SURVIVED;
     }
-    if (status > 2)
+    if (status > EXIT_STATUS_RESOURCES)
         wrong("the learner did not end by itself");
     if (!tells_what_to_do(log))
         wrong("it does not say what to do");
@@ -364,7 +365,7 @@ static void nothing_is_renamed_before_the_store_is_open(void **state)
                                       .lease_ms = 60000};
     assert_ok(store_open(directory, &options, &rules, clock_ms(), &store));
     assert_ok(store_fork(store, 16, clock_ms()));
-    assert_said(start(&copy, copy.run, LAST_RUN), 1, "another process has it open");
+    assert_said(start(&copy, copy.run, LAST_RUN), EXIT_STATUS_BUSY, "another process has it open");
     assert_true(same_checkpoints() && same_file("metrics.jsonl") && same_file("evals.jsonl"));
 }
 
@@ -402,7 +403,7 @@ static void what_a_broken_log_leaves_is_salvaged(void **state)
     int salvaged = 0;
     for (int percent = 3; percent < 100; percent += 8) {
         break_log(percent);
-        assert_said(job(&copy, "audit"), 1, "is damaged at byte");
+        assert_said(job(&copy, "audit"), EXIT_STATUS_DAMAGED, "is damaged at byte");
         SCOPED_MEM char *log = file_text(copy.log);
         if (!strstr(log, "--job salvage")) {
             assert_true(job(&copy, "salvage") == 1);
@@ -426,7 +427,7 @@ static void a_backup_goes_on(void **state)
     SCOPED_MEM char *way = mem_printf("--run '%s'", backup);
     assert_ok(file_make_directories(backups));
     copy_tree(base.run, backup);
-    assert_said(start(&copy, copy.run, LAST_RUN), 1, way);
+    assert_said(start(&copy, copy.run, LAST_RUN), EXIT_STATUS_DAMAGED, way);
     assert_said(start(&copy, backup, LAST_RUN), 0, "training ended");
 }
 
@@ -434,7 +435,7 @@ static void another_run_begins_at_the_checkpoint(void **state)
 {
     (void)state;
     break_log(50);
-    assert_said(start(&copy, copy.run, LAST_RUN), 1, "model.path='");
+    assert_said(start(&copy, copy.run, LAST_RUN), EXIT_STATUS_DAMAGED, "model.path='");
     SCOPED_MEM char *log = file_text(copy.log);
     char *path = strstr(log, "model.path='") + strlen("model.path='");
     path[strcspn(path, "'")] = 0;
@@ -458,12 +459,14 @@ static void a_store_behind_its_checkpoints_is_refused(void **state)
     up(&older, 6);
     copy_tree(kept, from);
     copy_tree(older.run, copy.run);
-    assert_said(start(&copy, copy.run, "run.rounds=6"), 1, "is ahead of the store");
+    assert_said(start(&copy, copy.run, "run.rounds=6"), EXIT_STATUS_DAMAGED,
+                "is ahead of the store");
     SCOPED_MEM char *checkpoints = file_join(copy.run, "checkpoints/v6");
     assert_ok(file_remove_tree(checkpoints));
     SCOPED_MEM char *earlier = file_join(copy.run, "checkpoints/v4");
     assert_ok(file_remove_tree(earlier));
-    assert_said(start(&copy, copy.run, "run.rounds=6"), 1, "metrics.jsonl' has 6 rounds");
+    assert_said(start(&copy, copy.run, "run.rounds=6"), EXIT_STATUS_DAMAGED,
+                "metrics.jsonl' has 6 rounds");
 }
 
 int main(void)

@@ -10,6 +10,7 @@
 #include "learner/store/history.h"
 #include "learner/store/record.h"
 #include "learner/train/checkpoint.h"
+#include "svc/exit_status.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -91,13 +92,14 @@ static struct process start_learner(const struct ring *ring, const char *set)
                          set ? set : "learner.threads=1", NULL);
 }
 
-enum { FAILED = -1 }; // 2: something given is wrong; 1: anything else
+enum { FAILED = -1 }; // whatever the cause
 
 static void assert_ends_with(const struct ring *ring, struct process *learner, int wanted,
                              const char *part)
 {
     int status = process_wait(learner, RUN_MS);
-    bool right = wanted == FAILED ? status == 1 || status == 2 : status == wanted;
+    bool right =
+        wanted == FAILED ? status > 0 && status <= EXIT_STATUS_RESOURCES : status == wanted;
     char *log = file_text(ring->log);
     if (!right || !strstr(log, part))
         print_error("status %d, wanted %d and '%s':\n%s\n", status, wanted, part, log);
@@ -297,7 +299,7 @@ static void rounds_of_another_build(void **state)
     remove_newest_checkpoint(&ring);
     assert_refused(&ring, NULL,
                    "was recorded by 'backend=cpu kernels=0 layout=old', this build is");
-    assert_refused(&ring, NULL, "stop it with SIGTERM");
+    assert_refused(&ring, NULL, "wait until it is ready, and stop it with SIGTERM");
     assert_refused(&ring, NULL, "--job fork --at");
 }
 
@@ -320,10 +322,9 @@ static void other_settings(void **)
     }
 }
 
-/* What the line for another build says to do. */
-static void a_stop_comes_after_the_recorded_rounds(void **state)
+/* What the line for another build says to do: once it trains, the recorded rounds lie behind it. */
+static void a_stop_after_the_recorded_rounds_covers_them(void **)
 {
-    (void)state;
     struct ring ring = copy_of(&base);
     struct audit before = audit_of(&ring);
     remove_newest_checkpoint(&ring);
@@ -349,9 +350,8 @@ static void everything_stored_is_stale(void **state)
     assert_true(after.groups[REASON_STALE] >= before.stored - GROUPS);
 }
 
-static void a_full_store(void **state)
+static void a_full_store(void **)
 {
-    (void)state;
     struct ring ring = copy_of(&base);
     struct audit before = audit_of(&ring);
     SCOPED_MEM char *rounds = mem_printf("run.rounds=%" PRIu64, before.rounds + 12);
@@ -436,7 +436,7 @@ static void a_fork_at_lag_0_repeats_history(void **state)
         ring_prepare(&(struct ring_options){.rounds = 10, .groups = GROUPS, .lag = 0});
     run_to_end(&ring, "learner.threads=1", NULL);
     SCOPED_JSON json_t *before = explain(&ring, 10);
-    fork_at(&ring, 7, 1, "version 7 has no whole checkpoint (there are: 0, 10, 8)");
+    fork_at(&ring, 7, EXIT_STATUS_USAGE, "version 7 has no whole checkpoint (there are: 0, 10, 8)");
     fork_at(&ring, 8, 0, "begins at version 8, after round 8 of 10");
     SCOPED_VALUE(checkpoint_list) list = checkpoints_of(&ring);
     assert_true(list.count == 1 && list.version[0] == 8);
@@ -472,7 +472,7 @@ static void a_fork_of_a_run_that_is_ahead(void **state)
     wait_rounds_done(&ring, before.rounds);
     SCOPED_JSON json_t *live = explain(&ring, list.version[1] + 1); // while it runs
     assert_int_equal(whole(live, "round"), list.version[1]);
-    fork_at(&ring, list.version[1], 1, "is in use by rlhfctl up");
+    fork_at(&ring, list.version[1], EXIT_STATUS_BUSY, "is in use by rlhfctl up");
     assert_ends_with(&ring, &up, 0, "");
     struct audit after = audit_of(&ring);
     assert_int_equal(after.rounds_done, before.rounds + 40);
@@ -489,7 +489,7 @@ int main(void)
         cmocka_unit_test(a_torn_checkpoint),
         cmocka_unit_test(rounds_of_another_build),
         cmocka_unit_test(other_settings),
-        cmocka_unit_test(a_stop_comes_after_the_recorded_rounds),
+        cmocka_unit_test(a_stop_after_the_recorded_rounds_covers_them),
         cmocka_unit_test(everything_stored_is_stale),
         cmocka_unit_test(a_full_store),
         cmocka_unit_test(a_round_that_fails_every_time),

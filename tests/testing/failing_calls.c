@@ -50,8 +50,13 @@ static void look_at_plan(void)
 static bool fails(enum fault_call call, const char *path, int fd, size_t *len)
 {
     const int kept = errno;
+    int error;
     look_at_plan();
-    const int error = fault_decide(call, path, fd, len);
+    while ((error = fault_decide(call, path, fd, len)) == FAULT_STUCK) {
+        syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 10000000},
+                NULL);
+        look_at_plan();
+    }
     errno = error ? error : kept;
     return error;
 }

@@ -35,11 +35,13 @@ enum fault_call {
     FAULT_CALLS
 };
 
+enum { FAULT_STUCK = 9999 }; // of failing_calls.c alone
+
 struct fault {
     enum fault_call call;
     const char *path; // a part of it; NULL: any. At most 127 bytes
     uint64_t nth;     // 1: the first after fault_set. 0: none
-    int error;        // errno
+    int error;        // errno; FAULT_STUCK: the call does not return while this fault is in force
     bool half;        // a write stores the first half of its bytes and then fails as the next call
     bool lasting;     // later ones fail, too
 };

@@ -17,7 +17,6 @@
 #include "svc/recipe/recipe_stage.h"
 #include "svc/recipe/recipe_table.h"
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16, RECIPE_COUNT_AUTO = -1, RECIPE_NUMBER_DEFAULT = -1 };
@@ -77,6 +76,7 @@ RECIPE_STRUCT(checkpoint, RECIPE_CHECKPOINT)
 RECIPE_STRUCT(eval, RECIPE_EVAL)
 RECIPE_STRUCT(sft, RECIPE_SFT)
 RECIPE_STRUCT(metrics, RECIPE_METRICS)
+RECIPE_STRUCT(log, RECIPE_LOG)
 RECIPE_STRUCT(net, RECIPE_NET)
 
 struct recipe {

@@ -145,6 +145,14 @@ static err_t as_usage(err_t e)
     return wrong;
 }
 
+/* With --log there is one file for both streams. */
+static err_t open_log(const struct recipe *recipe, const char *file)
+{
+    if (recipe->log.format != RECIPE_LOG_DEFAULT)
+        log_as(recipe->log.format == RECIPE_LOG_JSON ? LOG_JSON : LOG_TEXT);
+    return recipe->log.stream == RECIPE_STREAM_STDOUT && !file ? log_to_output() : OK;
+}
+
 static err_t load(struct line *line, struct recipe **ret)
 {
     TRY(read_line(line));
@@ -163,7 +171,12 @@ static err_t load(struct line *line, struct recipe **ret)
     if (!line->source.file && !line->cli->recipe_optional)
         return err_new(ERR_INVALID, "%s: no recipe; usage: %s RECIPE.yaml; --help says more",
                        line->cli->program, line->cli->program);
-    return as_usage(recipe_read(&line->source, ret));
+    SCOPED(recipe) recipe = NULL;
+    TRY(as_usage(recipe_read(&line->source, &recipe)));
+    if (line->cli->member)
+        TRY(open_log(recipe, line->log));
+    *ret = STEAL(recipe);
+    return OK;
 }
 
 err_t recipe_load(const struct recipe_cli *cli, int argc, char **argv, struct recipe **ret)

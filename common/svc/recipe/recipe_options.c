@@ -71,6 +71,7 @@ ROWS(checkpoint, struct recipe_checkpoint, RECIPE_CHECKPOINT)
 ROWS(eval, struct recipe_eval, RECIPE_EVAL)
 ROWS(sft, struct recipe_sft, RECIPE_SFT)
 ROWS(metrics, struct recipe_metrics, RECIPE_METRICS)
+ROWS(log, struct recipe_log, RECIPE_LOG)
 ROWS(net, struct recipe_net, RECIPE_NET)
 ROWS(root, struct recipe, RECIPE_ROOT)
 

@@ -44,12 +44,15 @@
     G(eval,       "regular evaluation on data.eval") \
     G(sft,        "supervised training: rlhfctl sft") \
     G(metrics,    "the pages of every daemon") \
+    G(log,        "the lines that every daemon logs") \
     G(net,        "the network")
 
 #define RECIPE_RUN(X, C, G) \
     X(name,  name,   "run", FIXED, TEXT(1, 64),           "name of the run in status, logs and group ids") \
     X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "seed of every random draw; the same seed and settings give the same draws") \
-    X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "rounds after which the run ends, unless the data (data.epochs) ends it before; 0: the data alone does")
+    X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "rounds after which the run ends, unless the data (data.epochs) ends it before; 0: the data alone does") \
+    C(on_complete, recipe_on_complete, "exit", FIXED, "exit|stay", \
+      "a learner whose run is complete ends with status 0, or stays, ready and for status, until it is drained: where a supervisor would start it again")
 
 #define RECIPE_MODEL(X, C, G) \
     X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
@@ -288,7 +291,13 @@
     G(optimizer, "AdamW")
 
 #define RECIPE_METRICS(X, C, G) \
-    X(path, tokens, "", FIXED, ANY, "file of bearer tokens, each line ROLE TOKEN with the role viewer or admin: who reads metrics shows one, or a certificate; 0600")
+    X(path, tokens, "", FIXED, ANY, "file of bearer tokens, each line ROLE TOKEN with the role viewer or admin: who reads metrics shows one, or a certificate; 0600") \
+    X(count, stuck_s, "600", FIXED, FROM(0, 86400), "seconds without a step of a thread (a message, an op of the model, a write) after which /livez answers 503, so that the process is started again; 0: never")
+
+#define RECIPE_LOG(X, C, G) \
+    C(format, recipe_log_format, "default", FIXED, "default|text|json", \
+      "form of a line: key=value words, or a JSON object; default: as the variable RLHFD_LOG has it (RLHFD_LOG=info,json,stdout), else text") \
+    C(stream, recipe_log_stream, "default", FIXED, "default|stdout", "where lines go; default: standard error, unless RLHFD_LOG has stdout")
 
 #define RECIPE_NET(X, C, G) \
     X(count, join_timeout_s, "60", FIXED, FROM(1, 86400), "a daemon that its peer has not accepted by then ends with an error") \

@@ -1,6 +1,7 @@
 /* The table as people read it: a complete recipe, --help, docs/recipe.md. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "svc/exit_status.h"
 #include "svc/recipe/preset.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_objective.h"
@@ -79,6 +80,18 @@ static void help_flags(const struct recipe_cli *cli, struct bytes *ret)
         bytes_printf(ret, "  %-34s version\n", "--version");
 }
 
+static void help_statuses(struct bytes *ret)
+{
+    bytes_text(ret, "\nExit status of a daemon:\n");
+#define HELP_STATUS(name, status, again, text)                                                     \
+    bytes_printf(ret, "  %d  %s%s\n", status, text,                                                \
+                 (again)        ? ""                                                               \
+                 : (status) > 0 ? "; the same start would end the same"                            \
+                                : "");
+    EXIT_STATUSES(HELP_STATUS)
+#undef HELP_STATUS
+}
+
 void recipe_help(const struct recipe_cli *cli, struct bytes *ret)
 {
     bytes_printf(ret, "%s\n\nusage: %s %s [--set SECTION.KEY=VALUE]... [--run DIR]", cli->purpose,
@@ -91,6 +104,8 @@ void recipe_help(const struct recipe_cli *cli, struct bytes *ret)
     bytes_printf(ret, "%s%s\n", cli->positional_help ? " " : "",
                  cli->positional_help ? cli->positional_help : "");
     help_flags(cli, ret);
+    if (cli->member)
+        help_statuses(ret);
     bytes_text(ret, "\nOptions of the recipe (YAML: SECTION: {KEY: VALUE}), or of --set:\n");
     struct option_rows sections = option_root();
     for (size_t i = 0; i < sections.count; i++) {

@@ -1,4 +1,5 @@
 #include "tensor/cpu/pool.h"
+#include "base/heartbeat.h"
 #include "base/mem.h"
 #include <linux/futex.h>
 #include <pthread.h>
@@ -151,6 +152,7 @@ static void wait_done(struct pool *pool)
 
 void pool_run(struct pool *pool, int chunks, pool_work *work, void *job)
 {
+    heartbeat_step();
     if (pool->threads == 1 || chunks <= 1) {
         for (int i = 0; i < chunks; i++)
             work(job, i, 0);

@@ -16,6 +16,7 @@ struct holding {
     bool asking; // a job is under way
     double asked_s, leased_s;
     struct hold_facts facts; // of the last answer
+    bool known;              // there was one
 };
 
 /* A job's result on its way to the loop. */
@@ -68,6 +69,7 @@ static err_t gather(void *arg, struct store *store)
     gather_store(facts, store);
     leasing_facts(o->leasing, facts);
     facts->groups = (uint64_t)live_recipe(o->live)->learner.groups;
+    facts->replaying = draw_again(train_draw(o->train), &facts->replayed, &facts->replays);
     facts->idle = draw_waits_for(train_draw(o->train));
     loop_post(o->loop, answer, gathered);
     return OK;
@@ -85,10 +87,13 @@ static void say(struct holding *holding)
     facts.run = o->run;
     facts.store = holding->store;
     facts.evaluating = phase == HOLDING_EVALUATES;
+    facts.complete = phase == HOLDING_COMPLETE;
     facts.leaseless_s = clock_s() - holding->leased_s;
     facts.store_silent_s = holding->asking ? clock_s() - holding->asked_s : 0;
     ingest_facts(o->ingest, &facts.rewarders);
     struct hold hold = learner_hold(&facts);
+    if (!holding->known && hold.cause != HOLD_STORE)
+        return; // still starting
     face_hold(holding->face, &hold, (double)facts.rounds);
 }
 
@@ -100,6 +105,7 @@ static void answer(void *arg)
     if (gathered->facts.leased || gathered->facts.rounds != holding->facts.rounds)
         holding->leased_s = clock_s();
     holding->facts = gathered->facts;
+    holding->known = true;
     mem_free(gathered);
     say(holding);
 }
@@ -132,6 +138,13 @@ void holding_start(struct holding *holding, struct face *face)
     holding->face = face;
     holding->leased_s = clock_s();
     loop_timer_start(holding->timer, 0, TICK_MS);
+}
+
+const char *holding_state(const struct holding *holding)
+{
+    return !holding || !holding->known ? "STARTING"
+           : holding->facts.replaying  ? "REPLAYING"
+                                       : "TRAINING";
 }
 
 void holding_stop(struct holding *holding)

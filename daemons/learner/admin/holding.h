@@ -13,7 +13,7 @@
 #include "learner/steer/learner_hold.h"
 #include "learner/train/train.h"
 
-enum holding_phase { HOLDING_TRAINS, HOLDING_EVALUATES, HOLDING_OVER };
+enum holding_phase { HOLDING_TRAINS, HOLDING_EVALUATES, HOLDING_COMPLETE, HOLDING_OVER };
 struct holding;
 struct holding_options {
     struct loop *loop;
@@ -28,6 +28,8 @@ struct holding_options {
 };
 struct holding *holding_new(const struct holding_options *options);
 void holding_start(struct holding *holding, struct face *face); // borrowed until holding_stop
+/* In a word: "STARTING", "REPLAYING" recorded rounds, or "TRAINING" (NULL: the first). */
+const char *holding_state(const struct holding *holding);
 void holding_stop(struct holding *holding);
 void holding_free(struct holding *holding); // after the storage thread's last job was answered
 DEFINE_SCOPED(holding)

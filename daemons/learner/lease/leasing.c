@@ -117,6 +117,8 @@ static err_t grant_evaluation(struct leasing *leasing, struct lessee *lessee)
 /* Generators leave only after the last version is evaluated: long after the last lease. */
 static bool is_over(const struct leasing *leasing)
 {
+    if (leasing->ended && leasing->options.stays)
+        return false;
     return leasing->closed && (!leasing->ended || evaluating_over(leasing->options.evaluating));
 }
 
@@ -473,7 +475,8 @@ struct leasing_totals leasing_totals(const struct leasing *leasing)
 void leasing_close(struct leasing *leasing, bool ended)
 {
     leasing->closed = true;
-    leasing->ended = ended || (leasing->ended && evaluating_over(leasing->options.evaluating));
+    leasing->ended = ended || (leasing->ended && !leasing->options.stays &&
+                               evaluating_over(leasing->options.evaluating));
 }
 
 bool leasing_is_closed(const struct leasing *leasing)

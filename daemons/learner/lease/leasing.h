@@ -24,6 +24,7 @@ struct leasing_options {
     struct evaluating *evaluating; // NULL: none
     const struct live *live;       // whether generation is paused; learner.lease_grace_ms
     struct breaker *breaker;       // hears why rows are unusable; NULL: none
+    bool stays; // when the run is over generators keep their streams, and are not told
 };
 
 struct leasing *leasing_new(const struct leasing_options *options);

@@ -121,8 +121,11 @@ err_t storage_start(const struct storage_options *options, struct storage **ret)
     storage->arg = options->arg;
     TRY(store_open(options->directory, &options->store, &options->rules, clock_ms(),
                    &storage->store));
-    struct worker_options worker = {
-        .name = "storage", .capacity = CAPACITY, .state = storage, .idle = settle};
+    struct worker_options worker = {.name = "storage",
+                                    .capacity = CAPACITY,
+                                    .state = storage,
+                                    .idle = settle,
+                                    .heartbeats = true};
     TRY(worker_start(&worker, &storage->worker));
     *ret = STEAL(storage);
     return OK;

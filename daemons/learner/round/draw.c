@@ -18,8 +18,10 @@ struct draw {
     bool wanted, waits, stopped; // waits: the other side was told so
     bool trains;                 // it has been given a round
     bool woken, paused, begun;
-    uint64_t stale;    // groups that had left as stale at the last round, or at the start
-    uint64_t *trained; // (lags) groups
+    bool again;           // rounds recorded before the restart come first
+    uint64_t again_below; // up to here they have been trained again
+    uint64_t stale;       // groups that had left as stale at the last round, or at the start
+    uint64_t *trained;    // (lags) groups
     size_t lags;
     uint64_t granted, behind; // at the last round, as store_counts has them
     double behind_mean;
@@ -40,7 +42,8 @@ struct draw *draw_new(const struct draw_options *options)
 {
     struct draw *draw = mem_new(sizeof *draw);
     draw->options = *options;
-    draw->next = options->first_round;
+    draw->next = draw->again_below = options->first_round;
+    draw->again = options->first_round < options->trained_rounds;
     draw->replies = mailbox_new(2);
     storage_on_change(options->storage, look, give_up, draw);
     return draw;
@@ -209,6 +212,7 @@ static err_t want_new(void *arg, struct store *store)
 {
     struct draw *draw = arg;
     begin(draw, store);
+    draw->again = false;
     count_time(draw);
     draw->wanted = true;
     draw->waits = false;
@@ -246,6 +250,11 @@ static err_t want_again(void *arg, struct store *store)
     count_time(draw);
     draw->asked_s = draw->seen_s;
     memset(draw->waited_s, 0, sizeof draw->waited_s);
+    draw->again_below = draw->next;
+    if (draw->stopped) {
+        answer(draw, &(struct drawn){.end = DRAW_STOPPED, .idle_cause = ""}, OK);
+        return OK;
+    }
     for (; draw->next < draw->options.trained_rounds; draw->next++) {
         TRY(pass_over(store, draw->next, &passed));
         if (!passed)
@@ -364,6 +373,14 @@ void draw_wake(struct draw *draw)
 void draw_go_on_at(struct draw *draw, uint64_t round)
 {
     draw->next = draw->options.trained_rounds = round;
+}
+
+bool draw_again(const struct draw *draw, uint64_t *ret_done, uint64_t *ret_all)
+{
+    const uint64_t first = draw->options.first_round;
+    *ret_done = draw->again_below - first;
+    *ret_all = draw->options.trained_rounds - first;
+    return draw->again;
 }
 
 enum idle draw_waits_for(const struct draw *draw)

@@ -54,7 +54,7 @@ void drawn_done(struct drawn *drawn);
  * store, and the error has the count. Takes it and returns it; OK stays OK. */
 err_t draw_failed(struct draw *draw, const struct drawn *drawn, err_t failed);
 
-/* Forms no more rounds: draw_next returns with DRAW_STOPPED. */
+/* No more rounds, neither formed nor trained again: draw_next returns with DRAW_STOPPED. */
 void draw_stop(struct draw *draw);
 
 /* Makes draw_next return soon, with the round that is ready or with none and DRAW_MORE, as the
@@ -63,6 +63,10 @@ void draw_wake(struct draw *draw);
 
 /* After a fork: no recorded round is trained again, the next to be formed is this. */
 void draw_go_on_at(struct draw *draw, uint64_t round);
+
+/* Whether rounds recorded before the restart come first; how many have been trained again, and how
+ * many there were. Storage thread. */
+bool draw_again(const struct draw *draw, uint64_t *ret_done, uint64_t *ret_all);
 
 /* Why the compute thread waits; IDLE_NONE while it trains. Storage thread. */
 enum idle draw_waits_for(const struct draw *draw);

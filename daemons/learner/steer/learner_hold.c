@@ -20,6 +20,26 @@ static struct hold store_silent(const struct hold_facts *f)
                      f->store, f->store_silent_s);
 }
 
+static struct hold complete(const struct hold_facts *f)
+{
+    if (!f->complete)
+        return nothing();
+    return hold_make(HOLD_COMPLETE,
+                     "the run is complete: %" PRIu64 " rounds, version %" PRIu64
+                     "; the learner stays until it is drained (run.on_complete)",
+                     f->rounds, f->newest);
+}
+
+static struct hold replay(const struct hold_facts *f)
+{
+    if (!f->replaying)
+        return nothing();
+    return hold_make(HOLD_REPLAY,
+                     "recorded rounds are trained again: %" PRIu64 " of %" PRIu64
+                     " are done; then versions are published and slots leased",
+                     f->replayed, f->replays);
+}
+
 static struct hold unusable(const struct hold_facts *f)
 {
     if (!f->generation_paused || !f->by_breaker)
@@ -142,9 +162,9 @@ static struct hold evaluation(const struct hold_facts *f)
 struct hold learner_hold(const struct hold_facts *facts)
 {
     static struct hold (*const rules[])(const struct hold_facts *) = {
-        store_silent, unusable,  paused, disk,   no_generator, stream,
-        no_rewarder,  straggler, leases, groups, evaluation};
-    for (size_t i = 0; !facts->over && i < sizeof rules / sizeof *rules; i++) {
+        complete, store_silent, replay,    unusable, paused, disk,      no_generator,
+        stream,   no_rewarder,  straggler, leases,   groups, evaluation};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         struct hold hold = rules[i](facts);
         if (hold.cause != HOLD_NONE)
             return hold;

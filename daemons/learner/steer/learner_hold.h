@@ -4,9 +4,9 @@
  *     struct hold_facts facts = {.generators.connected = 1, .idle = IDLE_NO_GROUPS, ...};
  *     struct hold hold = learner_hold(&facts);       -- HOLD_NONE: rounds are trained
  *
- * Precedence of causes: the store does not answer, unusable slots, a pause, the disk. Then: no
- * generator, a stream that breaks, no rewarder. Then: a straggler, weights, leases, groups, an
- * evaluation. Any thread: nothing is kept. */
+ * Precedence of causes: the run is complete, the store does not answer, recorded rounds are trained
+ * again, unusable slots, a pause, the disk. Then: no generator, a stream that breaks, no rewarder.
+ * Then: a straggler, weights, leases, groups, an evaluation. Any thread: nothing is kept. */
 #pragma once
 #include "learner/replay/hold_peers.h"
 #include "learner/store/leases.h"
@@ -22,9 +22,11 @@ struct hold_worker {
 struct hold_facts {
     const char *run, *store; // the run's directory, the store's
     double store_silent_s; // since the storage thread was asked; then all below is as it was before
-    bool over;             // nothing more is trained or evaluated
-    bool evaluating;       // only the last evaluation is still to come
-    bool needed;           // generators and rewarders are: there is something to generate
+    bool complete;         // nothing more is trained or evaluated
+    bool replaying;        // rounds that were recorded before this start are trained first
+    uint64_t replayed, replays; // of them: done, in all
+    bool evaluating;            // only the last evaluation is still to come
+    bool needed;                // generators and rewarders are: there is something to generate
     bool generation_paused, training_paused, by_breaker;
     char paused_by[HOLD_NAME], paused_why[HOLD_TEXT];
     bool disk_low;

@@ -7,6 +7,7 @@
 #include "learner/store/history.h"
 #include "learner/store/intact.h"
 #include "learner/train/load.h"
+#include "svc/svc.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -43,6 +44,7 @@ err_t restart_settings(const struct recipe *given, const char *recorded, bool ag
 static bool decides_numbers(const char *key)
 {
     static const char *const others[] = {"run.name",
+                                         "run.on_complete",
                                          "learner.listen",
                                          "learner.threads",
                                          "learner.cpus",
@@ -95,8 +97,9 @@ static err_t read_store(const struct recipe *recipe, struct store **ret)
 static err_t find_limit(const struct store *store, const char *path,
                         const struct checkpoint_info *info, uint64_t *ret)
 {
-    TRY(err_wrap(store_valid_up_to(store, info->lineage, ret),
-                 "checkpoint '%s' and the store of this run do not belong together", path));
+    TRY(svc_mismatch(err_wrap(store_valid_up_to(store, info->lineage, ret),
+                              "checkpoint '%s' and the store of this run do not belong together",
+                              path)));
     if (info->lineage == store_lineage(store) && info->version > *ret)
         return err_reason(
             err_new(ERR_DATA_LOSS,
@@ -222,6 +225,8 @@ err_t restart_reaches(const struct recipe *recipe, struct store *store, uint64_t
     err_t failed = store_round_groups(store, first, &groups);
     if (!err_failed(failed))
         round_groups_free(groups, first->groups);
+    if (err_code(failed) == ERR_NOT_FOUND)
+        failed = svc_mismatch(failed);
     return err_wrap(failed,
                     "'%s/checkpoints' holds nothing whole that reaches the store's rounds (version "
                     "%" PRIu64 " was there): restore it, or begin another --run directory",
@@ -244,8 +249,8 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
         return err_new(
             ERR_PRECONDITION,
             "round %" PRIu64 " was recorded by '%s', this build is '%s', so its bits would differ: "
-            "start the build (and model.kv) that recorded it and stop it with SIGTERM, which makes it checkpoint "
-            "after its last round; or give up what came after version %" PRIu64
+            "start the build (and model.kv) that recorded it, wait until it is ready, and stop it with SIGTERM, which "
+            "makes it checkpoint after its last round; or give up what came after version %" PRIu64
             ": --job fork --at %" PRIu64,
             number, round->fingerprint, fingerprint, at->version, at->version);
     return err_wrap(restart_settings(recipe, round->settings, true, &settings),

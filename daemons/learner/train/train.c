@@ -200,7 +200,8 @@ err_t train_start(struct train *train, const struct train_options *options, stru
                                     .capacity = 16,
                                     .state = train,
                                     .idle = train_some,
-                                    .cpus = recipe->learner.cpus};
+                                    .cpus = recipe->learner.cpus,
+                                    .heartbeats = true};
     return worker_start(&worker, &train->worker);
 }
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "svc/exit_status.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -116,7 +117,7 @@ static void a_peer_that_is_not_there(void **state)
     status = process_run(&output, 30000, "rlhfd-rewarder", ring.recipe, "--set",
                          "net.join_timeout_s=1", "--set", "rewarder.learner=127.0.0.1:9", "--set",
                          "rewarder.listen=127.0.0.1:0", NULL);
-    assert_int_equal(status, 1);
+    assert_int_equal(status, EXIT_STATUS_UNREACHABLE);
     assert_non_null(strstr(output, "the learner was not reached in 1 s"));
     free(output);
 }

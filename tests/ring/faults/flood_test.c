@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "svc/exit_status.h"
 #include "testing/daemons.h"
 #include "testing/h2.h"
 #include "testing/process.h"
@@ -34,7 +35,7 @@ static void too_few_descriptors_are_refused(void **)
                        ring.recipe, ring.run, listens[i]);
         char *output;
         int status = process_run(&output, 30000, "/bin/sh", "-c", command, NULL);
-        assert_int_equal(status, 1);
+        assert_int_equal(status, EXIT_STATUS_RESOURCES);
         if (!strstr(output, "open files (ulimit -n) are limited to 256; at least "))
             fail_msg("%s: %s", programs[i], output);
         free(output);

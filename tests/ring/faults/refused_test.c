@@ -263,7 +263,7 @@ static void ends_in_time(const char *daemon, const char *peer, const char *addre
     SCOPED_MEM char *part = mem_printf("the %s was not reached in 2 s (net.join_timeout_s)", who);
     int status = process_run(&output, WAIT_MS, daemon, ring->recipe, "--set", set, "--set", listen,
                              "--set", "net.join_timeout_s=2", NULL);
-    assert_says(output, status, 1, (const char *const[]){part, NULL});
+    assert_says(output, status, EXIT_STATUS_UNREACHABLE, (const char *const[]){part, NULL});
     free(output);
 }
 
@@ -347,7 +347,8 @@ static void end_at_learner(answer_fn append, answer_fn lease, int status, const 
 static void a_peer_that_answers_no_hello(void **state)
 {
     (void)state;
-    end_at_learner(say_nothing, say_nothing, 1, "the learner was not reached in 2 s");
+    end_at_learner(say_nothing, say_nothing, EXIT_STATUS_UNREACHABLE,
+                   "the learner was not reached in 2 s");
 }
 
 /* Forged: the answer that a build of another protocol gives to a hello. */

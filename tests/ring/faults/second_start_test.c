@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "svc/exit_status.h"
 #include "svc/run_lock.h"
 #include "testing/daemons.h"
 #include "testing/testing.h"
@@ -154,14 +155,14 @@ static void learners_and_their_jobs_take_the_same_lock(void **)
     char *output;
     int status = process_run(&output, START_MS, "rlhfd-learner", ring.recipe, "--run", ring.run,
                              "--announce", announce, "--set", "learner.listen=127.0.0.1:0", NULL);
-    assert_refused(&ring, status, 1, output, holder, before);
+    assert_refused(&ring, status, EXIT_STATUS_BUSY, output, holder, before);
     status = process_run(&output, START_MS, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     assert_refused(&ring, status, 5, output, holder, before);
     static const char *const jobs[] = {"fork", "sft"};
     for (size_t i = 0; i < 2; i++) {
         status = process_run(&output, START_MS, "rlhfd-learner", ring.recipe, "--run", ring.run,
                              "--job", jobs[i], "--at", "1", NULL);
-        assert_refused(&ring, status, 1, output, holder, before);
+        assert_refused(&ring, status, EXIT_STATUS_BUSY, output, holder, before);
     }
     ring_audit(&ring); // reads beside the learner
     daemons_assert_running(&first, LEARNER);
@@ -258,9 +259,9 @@ static void an_announcement_is_one_process_s(void **)
                              "--announce", announce, "--set", "generator.listen=127.0.0.1:0",
                              "--set", to, NULL);
     char *after = file_text(announce);
-    if (status != 1 || !strstr(output, announce))
+    if (status != EXIT_STATUS_BUSY || !strstr(output, announce))
         print_error("status %d: %s\n", status, output);
-    assert_int_equal(status, 1);
+    assert_int_equal(status, EXIT_STATUS_BUSY);
     assert_non_null(strstr(output, announce));
     assert_string_equal(before, after);
     assert_false(file_exists(aside));

@@ -60,7 +60,9 @@ static void causes_have_words_of_their_own(void **)
         for (int b = HOLD_NONE; b < a; b++)
             assert_string_not_equal(hold_word((enum hold_cause)a), hold_word((enum hold_cause)b));
     }
-    assert_false(hold_ready(HOLD_NO_GENERATOR));
+    assert_true(hold_ready(HOLD_NO_GENERATOR) && !hold_calm(HOLD_NO_GENERATOR));
+    assert_false(hold_ready(HOLD_DISK) || hold_calm(HOLD_DISK));
+    assert_true(!hold_ready(HOLD_REPLAY) && hold_calm(HOLD_REPLAY));
     assert_true(hold_ready(HOLD_NONE) && hold_ready(HOLD_STRAGGLER));
 }
 
