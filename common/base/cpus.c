@@ -1,6 +1,8 @@
 #include "base/cpus.h"
+#include "base/cgroup.h"
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +79,17 @@ err_t cpus_usable(const char *text, cpu_set_t *ret)
         }
     *ret = set;
     return OK;
+}
+
+int cpus_threads(int64_t wanted)
+{
+    cpu_set_t usable;
+    struct cgroup limits;
+    if (wanted >= 1)
+        return wanted < INT32_MAX ? (int)wanted : INT32_MAX;
+    cgroup_read(&limits);
+    int cores = sched_getaffinity(getpid(), sizeof usable, &usable) ? 1 : CPU_COUNT(&usable);
+    return limits.cpus <= 0 ? 1 : limits.cpus < cores ? (int)ceil(limits.cpus) : cores;
 }
 
 err_t cpus_bind(const char *text)

@@ -8,6 +8,7 @@
 #pragma once
 #include "base/err.h"
 #include <sched.h>
+#include <stdint.h>
 
 /* INVALID: not numbers and ranges (low-high) between commas, or a core from CPU_SETSIZE on. Empty
  * text: an empty set. */
@@ -15,6 +16,10 @@ err_t cpus_parse(const char *text, cpu_set_t *ret);
 
 /* Likewise; INVALID too: a core that this process may not use, or that does not exist. */
 err_t cpus_usable(const char *text, cpu_set_t *ret);
+
+/* Threads to compute with: `wanted`, if that is at least 1. Else as many as the control group has
+ * CPUs of time, rounded up, and at most the cores of this process; 1 without such a limit. */
+int cpus_threads(int64_t wanted);
 
 /* Binds the calling thread to these cores; empty text: does nothing. INVALID: as cpus_usable. */
 err_t cpus_bind(const char *text);

@@ -135,7 +135,7 @@ err_t check_listens(const struct recipe *r)
 {
     SCOPED_VALUE(recipe_listeners) all = {0};
     TRY(recipe_listeners(r, &all));
-    for (size_t i = 1; i < RECIPE_LISTENERS; i++)
+    for (size_t i = 1; i < all.count; i++)
         for (size_t j = 0; j < i; j++)
             if (meet(&all.at[i], &all.at[j]))
                 return recipe_wrong(

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "generator/deliver.h"
 #include "generator/turns.h"
+#include "model/files/fit.h"
 #include "svc/recipe/recipe.h"
 #include "svc/worker.h"
 
@@ -323,6 +324,21 @@ struct decode_figures decode_figures(const struct decode *decode)
     return decode->told;
 }
 
+/* Weights, what the engine takes, and the changes of versions: as much again as the weights. */
+static err_t plan_memory(const struct decode *decode)
+{
+    const struct track *training = decode->track[TRACK_TRAINING];
+    const struct model *model = track_model(training);
+    uint64_t planned = 0;
+    log_info("memory planned", "weights_mib=%zu engine_mib=%zu", model_bytes(model) >> 20,
+             track_figures(training).bytes >> 20);
+    for (int kind = 0; kind < TRACKS; kind++)
+        if (decode->track[kind])
+            planned += 2 * model_bytes(model) + track_figures(decode->track[kind]).bytes;
+    return fit_bytes(model->be, planned,
+                     "weights, versions to come, keys and values (generator.slots, kv_bytes)");
+}
+
 err_t decode_start(const struct decode_options *options, struct decode **ret)
 {
     SCOPED(decode) decode = mem_new(sizeof *decode);
@@ -331,12 +347,10 @@ err_t decode_start(const struct decode_options *options, struct decode **ret)
     counters_register(evaluates);
     decode->options = *options;
     TRY(track_open(recipe, options->generator, TRACK_TRAINING, &decode->track[TRACK_TRAINING]));
-    const struct track *training = decode->track[TRACK_TRAINING];
-    log_info("memory planned", "weights_mib=%zu engine_mib=%zu",
-             model_bytes(track_model(training)) >> 20, track_figures(training).bytes >> 20);
     if (evaluates)
         TRY(track_open(recipe, options->generator, TRACK_EVALUATION,
                        &decode->track[TRACK_EVALUATION]));
+    TRY(plan_memory(decode));
     const struct worker_options worker = {.name = "compute",
                                           .capacity = CAPACITY,
                                           .state = decode,

@@ -296,7 +296,7 @@ static err_t run(int argc, char **argv)
         .purpose = "Decodes completions of leased prompts with the learner's newest weights.",
         .flags = flags,
         .flags_count = 1,
-        .member = true};
+        .member = "generator"};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)

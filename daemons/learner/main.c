@@ -272,7 +272,7 @@ static err_t run(int argc, char **argv)
         .purpose = "Keeps scored groups, trains the model on them, publishes its weights.",
         .flags = flags,
         .flags_count = sizeof flags / sizeof *flags,
-        .member = true};
+        .member = "learner"};
     SCOPED(recipe) recipe = NULL;
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)

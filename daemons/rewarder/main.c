@@ -213,7 +213,7 @@ static err_t run(int argc, char **argv)
                              .purpose = "Scores groups of completions for the learner.",
                              .flags = flags,
                              .flags_count = 2,
-                             .member = true};
+                             .member = "rewarder"};
     if (argc == 3 && strcmp(argv[1], "--job") == 0 && strcmp(argv[2], "document") == 0)
         return document();
     SCOPED(recipe) recipe = NULL;

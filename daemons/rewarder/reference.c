@@ -1,8 +1,10 @@
 #include "rewarder/reference.h"
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/engine/sampling.h"
+#include "model/files/fit.h"
 #include "model/likelihood.h"
 #include "model/numerics.h"
 #include "rl/pairs.h"
@@ -28,9 +30,10 @@ static err_t load(const struct recipe *recipe, const char *directory, struct ref
     int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
     TRY(likelihood_comparable(recipe->model.path, directory, (int)most));
     TRY(backend_open(NULL,
-                     &(struct backend_config){.threads = (int)recipe->rewarder.threads,
+                     &(struct backend_config){.threads = cpus_threads(recipe->rewarder.threads),
                                               .cpus = recipe->rewarder.cpus},
                      &ref->be));
+    TRY(fit_model(ref->be, directory, sizeof(bf16), "the reference's weights"));
     TRY(model_load_compact(ref->be, directory, &ref->model));
     ref->model->kv = (enum kv_format)recipe->model.kv;
     return likelihood_new(ref->model, (int)recipe->learner.micro_tokens,

@@ -1,5 +1,6 @@
 #include "rewarder/stage_lanes.h"
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/mem.h"
 #include "svc/worker.h"
 #include <assert.h>
@@ -45,7 +46,7 @@ static err_t open_lane(struct stage_lanes *lanes, const char *name, size_t threa
 static err_t open_lanes(struct stage_lanes *lanes)
 {
     struct lane *pool = NULL;
-    const size_t threads = (size_t)lanes->list->recipe->rewarder.threads;
+    const size_t threads = (size_t)cpus_threads(lanes->list->recipe->rewarder.threads);
     for (size_t i = 0; i < lanes->list->count; i++) {
         const struct stage_class *class = lanes->list->at[i].class;
         if (class->thread == STAGE_ON_LOOP)

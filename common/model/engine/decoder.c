@@ -1,6 +1,7 @@
 #include "model/engine/decoder.h"
 #include "base/mem.h"
 #include "model/engine/step_cost.h"
+#include "model/files/fit.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -123,6 +124,7 @@ err_t decoder_load(struct backend *be, const char *directory, struct model **ret
 {
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
+    TRY(fit_model(be, directory, sizeof(bf16), "the model's weights"));
     TRY(model_load_compact(be, directory, &model));
     TRY(tokenizer_load(directory, &tokenizer));
     TRY(err_wrap(tokenizer_check(tokenizer, &model->config), "'%s'", directory));

@@ -1,4 +1,5 @@
 /* How a recipe has a model decode. */
+#include "base/cpus.h"
 #include "model/engine/decoder.h"
 #include "svc/recipe/recipe.h"
 
@@ -7,7 +8,7 @@ struct decoder_options decoder_options_of(const struct recipe *recipe)
     const struct recipe_generator *g = &recipe->generator;
     return (struct decoder_options){
         .directory = recipe->model.path,
-        .backend = {.threads = (int)g->threads, .cpus = g->cpus},
+        .backend = {.threads = cpus_threads(g->threads), .cpus = g->cpus},
         .kv = (enum kv_format)recipe->model.kv,
         .prompt_column = recipe->data.prompt_column,
         .max_prompt_tokens = recipe->data.max_prompt_tokens,

@@ -209,6 +209,7 @@ static err_t fill(struct recipe *recipe, const struct yaml_tree *root, const cha
 {
     set_defaults(option_root(), recipe);
     recipe->file = mem_string(name);
+    recipe->daemon = source->daemon;
     recipe->directory = source->run ? absolute(source->run) : mem_string("");
     TRY(check_path("--run", recipe->directory));
     TRY(set_map(option_root(), recipe, "", root, (struct place){.file = name, .line = root->line}));

@@ -84,14 +84,13 @@ struct recipe {
     struct recipe_places *places; // svc/recipe/recipe_place.h; NULL: nobody wrote it
     char *file;                   // as it was given; "" without one
     char *directory;              // of the run (--run), absolute; "" if not given
+    const char *daemon;           // as recipe_source has it
 };
 
-/* Whether only a group's best and worst completion need reference log-probabilities: rewarders
- * leave out the others. */
+/* Whether only a group's best and worst completion need reference log-probabilities. */
 bool recipe_refers_to_pairs(const struct recipe *recipe);
 
-/* The lag that pacing aims at: lag.max, or where auto stands. The most it becomes without an
- * operator's change. */
+/* The lag that pacing aims at; the most it becomes without an operator's change. */
 int64_t recipe_lag_target(const struct recipe *recipe);
 int64_t recipe_lag_most(const struct recipe *recipe);
 
@@ -102,6 +101,7 @@ struct recipe_source {
     const char *run;         // directory of the run, made by nobody here; NULL: none
     const char *const *sets; // "section.key=value", the later wins
     size_t sets_count;
+    const char *daemon; // "learner": other daemons' addresses are not checked; a literal, or NULL
 };
 err_t recipe_read(const struct recipe_source *source, struct recipe **ret);
 /* The same from text in memory. name: of the text in errors. directory: base of relative paths. */

@@ -154,14 +154,14 @@ static err_t check_eval(const struct recipe *r)
 static err_t check_peers(const struct recipe *r)
 {
     const struct {
-        const char *key, *address;
-    } peers[] = {{"generator.rewarder", r->generator.rewarder},
-                 {"generator.learner", r->generator.learner},
-                 {"generator.address", r->generator.address},
-                 {"rewarder.learner", r->rewarder.learner}};
+        const char *daemon, *key, *address;
+    } peers[] = {{"generator", "generator.rewarder", r->generator.rewarder},
+                 {"generator", "generator.learner", r->generator.learner},
+                 {"generator", "generator.address", r->generator.address},
+                 {"rewarder", "rewarder.learner", r->rewarder.learner}};
     for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) {
         struct address address = {.port = 0};
-        if (!*peers[i].address)
+        if (!*peers[i].address || !recipe_concerns(r, peers[i].daemon))
             continue;
         TRY(recipe_place(r, peers[i].key, address_parse(peers[i].address, &address)));
         if (!address.port)

@@ -172,6 +172,7 @@ static err_t load(struct line *line, struct recipe **ret)
         return err_new(ERR_INVALID, "%s: no recipe; usage: %s RECIPE.yaml; --help says more",
                        line->cli->program, line->cli->program);
     SCOPED(recipe) recipe = NULL;
+    line->source.daemon = line->cli->member;
     TRY(as_usage(recipe_read(&line->source, &recipe)));
     if (line->cli->member)
         TRY(open_log(recipe, line->log));

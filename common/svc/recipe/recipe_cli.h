@@ -24,7 +24,9 @@ struct recipe_cli {
     struct recipe_flag *flags;
     size_t flags_count;
     bool recipe_optional; // without a file: defaults and --set
-    bool member;          // takes the options that `rlhfctl up` gives: --recipe-fd, --log
+    /* A daemon's name: it takes the options that `rlhfctl up` gives, --recipe-fd and --log; NULL:
+     * none */
+    const char *member;
     /* For words after RECIPE.yaml ("PROMPT..."); NULL: none are allowed */
     const char *positional_help;
     const char **positional; // those words, borrowed from argv: room for positional_max

@@ -2,8 +2,9 @@
 #include "base/mem.h"
 #include "svc/address.h"
 #include "svc/recipe/recipe_place.h"
+#include <string.h>
 
-enum { KINDS = 4 };
+enum { KINDS = 4, DAEMONS = 3 };
 static const int adds[KINDS] = {0, ADDRESS_ADMIN, ADDRESS_PROBES, ADDRESS_METRICS};
 
 struct row {
@@ -29,7 +30,8 @@ static err_t resolve(const struct recipe *r, const struct row *listen, const str
                         listen->given, own->key, add, UINT16_MAX - add);
 }
 
-err_t recipe_listeners(const struct recipe *r, struct recipe_listeners *ret)
+/* KINDS rows of a daemon; NULL: of this recipe they do not matter. */
+static const char *daemon_rows(const struct recipe *r, size_t daemon, struct row ret[KINDS])
 {
     const struct {
         const char *daemon;
@@ -49,12 +51,28 @@ err_t recipe_listeners(const struct recipe *r, struct recipe_listeners *ret)
                      {"learner.admin", r->learner.admin},
                      {"learner.probes", r->learner.probes},
                      {"learner.metrics", r->learner.metrics}}}};
+    memcpy(ret, daemons[daemon].row, sizeof daemons[daemon].row);
+    return recipe_concerns(r, daemons[daemon].daemon) ? daemons[daemon].daemon : NULL;
+}
+
+bool recipe_concerns(const struct recipe *r, const char *daemon)
+{
+    return !r->daemon || strcmp(r->daemon, daemon) == 0;
+}
+
+err_t recipe_listeners(const struct recipe *r, struct recipe_listeners *ret)
+{
     SCOPED_VALUE(recipe_listeners) all = {0};
-    for (size_t i = 0; i < RECIPE_LISTENERS; i++) {
-        const struct row *row = daemons[i / KINDS].row;
-        all.at[i].daemon = daemons[i / KINDS].daemon;
-        all.at[i].kind = (enum recipe_listener_kind)(i % KINDS);
-        TRY(resolve(r, &row[0], &row[i % KINDS], adds[i % KINDS], &all.at[i]));
+    for (size_t daemon = 0; daemon < DAEMONS; daemon++) {
+        struct row row[KINDS];
+        const char *name = daemon_rows(r, daemon, row);
+        for (size_t kind = 0; kind < KINDS && name; kind++) {
+            struct recipe_listener *one = &all.at[all.count];
+            one->daemon = name;
+            one->kind = (enum recipe_listener_kind)kind;
+            TRY(resolve(r, &row[0], &row[kind], adds[kind], one));
+            all.count++;
+        }
     }
     *ret = all;
     all = (struct recipe_listeners){0};
@@ -63,7 +81,7 @@ err_t recipe_listeners(const struct recipe *r, struct recipe_listeners *ret)
 
 void recipe_listeners_done(struct recipe_listeners *all)
 {
-    for (size_t i = 0; i < RECIPE_LISTENERS; i++)
+    for (size_t i = 0; i < all->count; i++)
         mem_free(all->at[i].address);
     *all = (struct recipe_listeners){0};
 }
@@ -73,7 +91,7 @@ err_t recipe_check_listen(const struct recipe *r)
 {
     SCOPED_VALUE(recipe_listeners) all = {0};
     TRY(recipe_listeners(r, &all));
-    for (size_t i = 0; i < RECIPE_LISTENERS; i++) {
+    for (size_t i = 0; i < all.count; i++) {
         const struct recipe_listener *one = &all.at[i];
         if (one->kind == LISTENS_PROBES || address_is_loopback(one->address) || r->net.insecure ||
             *r->net.tls)

@@ -21,11 +21,17 @@ struct recipe_listener {
 };
 struct recipe_listeners {
     struct recipe_listener at[RECIPE_LISTENERS];
+    size_t count; // fewer for a daemon's recipe
 };
+
+/* Whether this recipe has to make sense for this daemon: for all, or for it alone
+ * (recipe_source). */
+bool recipe_concerns(const struct recipe *recipe, const char *daemon);
 
 /* INVALID, at the key: no address, or no room above a port for those that follow from it. */
 err_t recipe_listeners(const struct recipe *recipe, struct recipe_listeners *ret);
 void recipe_listeners_done(struct recipe_listeners *all);
 
-/* INVALID: an address beyond this machine that is not allowed. */
+/* INVALID: an address beyond this machine that is not allowed. Of a daemon's recipe only its own
+ * are looked at. */
 err_t recipe_check_listen(const struct recipe *recipe);

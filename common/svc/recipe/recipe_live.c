@@ -10,7 +10,8 @@
 static err_t copy(const struct recipe *recipe, struct recipe **ret)
 {
     SCOPED_VALUE(bytes) text = {0};
-    struct recipe_source source = {.run = *recipe->directory ? recipe->directory : NULL};
+    struct recipe_source source = {.run = *recipe->directory ? recipe->directory : NULL,
+                                   .daemon = recipe->daemon};
     recipe_render(recipe, &text);
     return recipe_parse((const char *)text.data, text.len, "", ".", &source, ret);
 }

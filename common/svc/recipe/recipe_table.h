@@ -78,7 +78,7 @@
     X(text,   address,  "",               FIXED, TEXT(0, 200),  "address for other generators (publish.fanout); empty: listen, unless listen is a wildcard") \
     X(name,   name,     "",               FIXED, TEXT(0, 64),   "name of this generator in status and groups; empty: that of its certificate (net.tls), or host and process") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
-    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "compute threads") \
+    X(count_or_auto, threads, "auto",   FIXED, FROM(1, 1024), "compute threads; auto: as many as the CPU limit of its control group, rounded up, else 1") \
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
     X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; when it is full the youngest completions wait. 0: enough for the longest completion in every slot") \
@@ -103,7 +103,7 @@
     X(address, learner,  "127.0.0.1:7003", FIXED, ANY,           "address of the learner, which gets scored groups") \
     X(name,   name,     "",               FIXED, TEXT(0, 64),   "name of this rewarder, whose keys are below net.tls; empty: rewarder") \
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
-    X(count,  threads,  "1",              FIXED, FROM(1, 1024), "scoring threads; the reference has as many of its own") \
+    X(count_or_auto, threads, "auto",   FIXED, FROM(1, 1024), "scoring threads; the reference has as many of its own; auto: as generator.threads has it") \
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
     X(stage,  reference, "none",          FIXED, WORDS("none|frozen"), "a model whose log-probabilities are added to groups; as a map: kind, and the keys of the stage") \
@@ -121,7 +121,7 @@
     X(text,   admin,    "",               FIXED, TEXT(0, 200),  "address of the admin services; empty: that of listen, the port 10 higher") \
     X(text,   probes,   "",               FIXED, TEXT(0, 200),  "address of /livez and /readyz, one word in plain HTTP; empty: that of listen, the port 100 higher") \
     X(text,   metrics,  "",               FIXED, TEXT(0, 200),  "address of /metrics and the reasons of /readyz; empty: that of listen, the port 200 higher") \
-    X(count,  threads, "1",              FIXED, FROM(1, 1024), "compute threads") \
+    X(count_or_auto, threads, "auto",  FIXED, FROM(1, 1024), "compute threads; auto: as generator.threads has it") \
     X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     X(word,   objective, OBJECTIVE_DEFAULT, FIXED, WORDS(OBJECTIVE_WORDS), "objective of training (see Objectives)") \
     X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "groups trained in one round") \
@@ -287,7 +287,7 @@
     X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "seed of the order of rows and of new weights") \
     X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "weight of the loss on prompt tokens; completions have 1") \
     X(count,  max_tokens, "512", FIXED, FROM(2, 1048576), "longest row in tokens; longer ones are skipped and counted") \
-    X(count,  threads, "1",  FIXED, FROM(1, 1024),       "compute threads") \
+    X(count_or_auto, threads, "auto", FIXED, FROM(1, 1024), "compute threads; auto: as generator.threads has it") \
     G(optimizer, "AdamW")
 
 #define RECIPE_METRICS(X, C, G) \

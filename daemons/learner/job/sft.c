@@ -202,7 +202,7 @@ static err_t open_inputs(struct sft *sft)
     TRY(recipe_require(sft->recipe, "sft.data"));
     TRY(err_wrap(cpus_bind(sft->recipe->learner.cpus), "learner.cpus"));
     TRY(backend_open(NULL,
-                     &(struct backend_config){.threads = (int)sft->options->threads,
+                     &(struct backend_config){.threads = cpus_threads(sft->options->threads),
                                               .cpus = sft->recipe->learner.cpus},
                      &sft->be));
     TRY(open_policy(sft));

@@ -2,8 +2,12 @@
 #include "base/mem.h"
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
+#include "model/files/fit.h"
 #include "model/likelihood.h"
 #include <string.h>
+
+/* Of an element, at least: weights as rows and panels, masters and two moments, gradients. */
+enum { EACH_BYTES = 2 * sizeof(bf16) + 4 * sizeof(float) };
 
 static bool has_critic(const struct recipe *recipe)
 {
@@ -30,6 +34,7 @@ static err_t load_policy(const struct recipe *recipe, struct backend *be, const 
 {
     const struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
     SCOPED(model) model = NULL;
+    TRY(fit_model(be, directory, EACH_BYTES, "weights, optimizer and gradients"));
     TRY(model_load(be, directory, &model));
     model->kv = (enum kv_format)recipe->model.kv;
     return trainees_add(trainees, TRAINEE_POLICY, STEAL(model), &config, directory);

@@ -1,4 +1,5 @@
 #include "learner/train/restart.h"
+#include "base/cpus.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -35,6 +36,7 @@ err_t restart_settings(const struct recipe *given, const char *recorded, bool ag
         mem_printf("learner.micro_tokens=%" PRId64, given->learner.micro_tokens);
     const char *const sets[] = {every, keep, micro};
     struct recipe_source source = {.run = *given->directory ? given->directory : NULL,
+                                   .daemon = given->daemon,
                                    .sets = sets,
                                    .sets_count = again ? sizeof sets / sizeof *sets : 0};
     return recipe_parse(recorded, strlen(recorded), "recorded settings", ".", &source, ret);
@@ -285,7 +287,7 @@ static err_t open_trainees(const struct recipe *recipe, const char *directory,
                            const struct trainee_digests *recorded, struct restart *start)
 {
     TRY(backend_open(NULL,
-                     &(struct backend_config){.threads = (int)recipe->learner.threads,
+                     &(struct backend_config){.threads = cpus_threads(recipe->learner.threads),
                                               .cpus = recipe->learner.cpus},
                      &start->be));
     TRY(settings_repeatable(start->be));

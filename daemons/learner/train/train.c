@@ -6,6 +6,7 @@
 #include "learner/settings.h"
 #include "learner/train/inner.h"
 #include "learner/train/load.h"
+#include "model/files/fit.h"
 #include <inttypes.h>
 
 /* ---- where it starts */
@@ -156,9 +157,10 @@ static int64_t train_some(void *state)
 
 /* Weights, optimizers, gradients and a step; and of what goes out: the values of the newest version
  * and, while one is made, of the next. */
-static void report_memory(const struct train *train)
+static err_t plan_memory(const struct train *train)
 {
     const size_t version = train_model(train)->params->layout->elements * sizeof(bf16);
+    const size_t out = (train->options.evaluating ? 3 : 2) * version;
     size_t weights = 0, optimizers = 0, step = updates_bytes(train->updates);
     for (size_t i = 0; i < train->start.trainees.count; i++) {
         const struct trainee *trainee = &train->start.trainees.at[i];
@@ -167,8 +169,9 @@ static void report_memory(const struct train *train)
         step += (trainee->gradient->count + trainee->gradient->head_count) * sizeof(float);
     }
     log_info("memory planned", "weights_mib=%zu optimizer_mib=%zu step_mib=%zu out_mib=%zu",
-             weights >> 20, optimizers >> 20, step >> 20,
-             (train->options.evaluating ? 3 : 2) * version >> 20);
+             weights >> 20, optimizers >> 20, step >> 20, out >> 20);
+    return fit_bytes(train->start.be, weights + optimizers + step + out,
+                     "weights, optimizer, a step (learner.micro_tokens) and versions");
 }
 
 err_t train_start(struct train *train, const struct train_options *options, struct publish *publish)
@@ -178,7 +181,7 @@ err_t train_start(struct train *train, const struct train_options *options, stru
     train->publish = publish;
     struct branch branch;
     TRY(train_resume(train, &branch));
-    report_memory(train);
+    TRY(plan_memory(train));
     SCOPED_MEM char *path = file_join(recipe->directory, "metrics.jsonl");
     TRY(report_open(path, &branch, train->at.round, &train->report));
     train->fingerprint = load_fingerprint(&train->start.trainees);
