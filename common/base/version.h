@@ -6,3 +6,5 @@
 #pragma once
 
 extern const char version_text[];
+/* Of git, 12 digits; "unknown": built without it. */
+extern const char version_commit[];

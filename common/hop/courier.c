@@ -1,6 +1,8 @@
 #include "hop/courier.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "hop/parcels.h"
+#include "svc/metrics.h"
 #include "wire/hello.h"
 
 struct courier {
@@ -10,14 +12,23 @@ struct courier {
     struct parcels parcels;
 };
 
+static struct metric answered =
+    METRIC_HISTOGRAM("rlhfd_ack_seconds", "from a group's first sending to its disposition", 0.001,
+                     0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300);
+static struct metric *const rows[] = {&answered};
+
 /* Sends what is not under way, oldest first, as long as the stream takes it. */
 static void send_waiting(struct courier *courier)
 {
-    for (struct parcel *p; (p = parcels_next(&courier->parcels)); parcels_sent(&courier->parcels))
+    for (struct parcel *p; (p = parcels_next(&courier->parcels));) {
         if (!courier->accepted || !rpc_stream_is_up(courier->stream) ||
             rpc_stream_full(courier->stream) ||
             !rpc_stream_send_message(courier->stream, p->message))
             return;
+        if (!p->sent_s)
+            p->sent_s = clock_s();
+        parcels_sent(&courier->parcels);
+    }
 }
 
 static void settle(struct courier *courier, const struct disposition *disposition,
@@ -27,6 +38,7 @@ static void settle(struct courier *courier, const struct disposition *dispositio
     if (!settled)
         return; // settled already: it had been sent twice
     parcels_remove(&courier->parcels, settled);
+    metric_observe(&answered, clock_s() - settled->sent_s);
     courier->options.settled(courier->options.arg, disposition, answer, settled->tag);
     rpc_message_free(settled->message);
     mem_free(settled);
@@ -96,6 +108,7 @@ static void on_down(struct rpc_stream *stream, err_t why, void *user)
 
 err_t courier_open(const struct courier_options *options, struct courier **ret)
 {
+    metrics_register(rows, 1);
     struct courier *courier = mem_new(sizeof *courier);
     courier->options = *options;
     struct rpc_stream_options stream = {.channel = {.target = options->peer,

@@ -19,6 +19,7 @@ struct parcel {
     struct parcel *before, *after; // in order of age
     struct parcel *chain;          // of its bucket
     bool sent;
+    double sent_s; // for the first time; 0: never
     struct digest id;
     struct rpc_message *message;
     void *tag;

@@ -3,6 +3,7 @@
  * differences between a server's call and a client's. */
 #include "base/mem.h"
 #include "rpc/call_state.h"
+#include "rpc/outcomes.h"
 #include <grpc/support/alloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +54,23 @@ void call_deliver(struct rpc_call *call, grpc_byte_buffer *buffer)
     protobuf_c_message_free_unpacked(pb, NULL); // NULL is allowed
 }
 
+/* Of a call that was dropped, too, whose method is gone. */
+static enum err_code ended_as(struct rpc_call *call)
+{
+    if (!call->side->answers)
+        return call->status == GRPC_STATUS_UNAUTHENTICATED ? ERR_DENIED
+                                                           : (enum err_code)call->status;
+    if (call->cancelled)
+        return rpc_call_time_left_ms(call) <= 0 ? ERR_DEADLINE : ERR_CANCELLED;
+    pthread_mutex_lock(&call->mutex);
+    const enum err_code code = call->ended_as;
+    pthread_mutex_unlock(&call->mutex);
+    return code;
+}
+
 static void final_close(struct rpc_call *call)
 {
+    outcomes_count(call->side->answers, ended_as(call));
     if (call->handlers.close)
         call->handlers.close(call, call->side->outcome(call), call->user);
     call->side->over(call);

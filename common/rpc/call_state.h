@@ -74,7 +74,8 @@ struct rpc_call {
     struct rpc_out *queue, **queue_end;
     size_t queued, sending_len;
     grpc_byte_buffer *received, *outgoing;
-    err_t finish; // server: the status to send
+    err_t finish;           // server: the status to send
+    enum err_code ended_as; // its code
 
     /* Filled in by core. */
     grpc_metadata_array metadata, trailers;

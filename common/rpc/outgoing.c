@@ -213,6 +213,7 @@ void rpc_call_finish(struct rpc_call *call, err_t why)
     if (first) {
         call->finishing = true;
         call->finish = why;
+        call->ended_as = err_code(why);
         call_send_next(call);
     }
     pthread_mutex_unlock(&call->mutex);

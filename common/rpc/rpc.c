@@ -2,6 +2,7 @@
 #include "rpc/rpc.h"
 #include "base/mem.h"
 #include "rpc/call_state.h"
+#include "rpc/outcomes.h"
 #include "svc/loop.h"
 #include <stdlib.h>
 
@@ -54,6 +55,7 @@ err_t rpc_new(struct loop *loop, struct rpc **ret)
 {
     rpc_log_install();
     grpc_init();
+    outcomes_register();
     struct rpc *rpc = mem_new(sizeof *rpc);
     rpc->loop = loop;
     rpc->inbox_end = &rpc->inbox;

@@ -12,6 +12,7 @@ enum { LOG_AFTER_S = 5, LOG_EVERY_S = 60 };
 struct held {
     struct held_now now;
     double since_s, done;
+    double said_s;               // 0: never
     double logged_s[HOLD_COUNT]; // 0: never
     bool logged;                 // the cause that stands now was
 };
@@ -35,6 +36,15 @@ static struct metric standing[HOLD_COUNT] = {
 #define HOLD_METRIC(name, word, ready, calm)                                                       \
     [HOLD_##name] = METRIC_LABELLED(METRIC_KIND_GAUGE, "rlhfd_held_up",                            \
                                     "1: this is the one cause that holds the daemon up now",       \
+                                    "cause=\"" word "\""),
+    HOLD_CAUSES(HOLD_METRIC)
+#undef HOLD_METRIC
+};
+
+static struct metric spent[HOLD_COUNT] = {
+#define HOLD_METRIC(name, word, ready, calm)                                                       \
+    [HOLD_##name] = METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_held_up_seconds_total",            \
+                                    "seconds for which each cause has held the daemon up",         \
                                     "cause=\"" word "\""),
     HOLD_CAUSES(HOLD_METRIC)
 #undef HOLD_METRIC
@@ -72,10 +82,12 @@ struct hold hold_make(enum hold_cause cause, const char *format, ...)
 
 struct held *held_new(void)
 {
-    static struct metric *rows[HOLD_COUNT - 1];
-    for (int cause = HOLD_NONE + 1; cause < HOLD_COUNT; cause++)
+    static struct metric *rows[2 * (HOLD_COUNT - 1)];
+    for (int cause = HOLD_NONE + 1; cause < HOLD_COUNT; cause++) {
         rows[cause - 1] = &standing[cause];
-    metrics_register(rows, HOLD_COUNT - 1);
+        rows[HOLD_COUNT - 1 + cause - 1] = &spent[cause];
+    }
+    metrics_register(rows, sizeof rows / sizeof *rows);
     return mem_new(sizeof(struct held));
 }
 
@@ -109,6 +121,9 @@ void held_say(struct held *held, const struct hold *hold, double done, double no
 {
     const bool moves = done != held->done;
     held->done = done;
+    if (held->said_s > 0)
+        metric_add(&spent[held->now.hold.cause], now_s - held->said_s);
+    held->said_s = now_s;
     if (hold->cause != held->now.hold.cause || (moves && hold_calm(hold->cause)))
         begin(held, hold->cause, now_s);
     held->now.hold = *hold;

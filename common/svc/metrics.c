@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "base/version.h"
 #include <assert.h>
 #include <ctype.h>
 #include <inttypes.h>
@@ -137,6 +138,12 @@ void metric_set(struct metric *metric, double x)
     atomic_store_explicit(&metric->value, bits_of(x), memory_order_relaxed);
 }
 
+void metric_total(struct metric *metric, double sum)
+{
+    assert(metric->kind == METRIC_KIND_COUNTER && sum >= 0);
+    atomic_store_explicit(&metric->value, bits_of(sum), memory_order_relaxed);
+}
+
 void metric_observe(struct metric *metric, double x)
 {
     assert(metric->kind == METRIC_KIND_HISTOGRAM);
@@ -222,7 +229,10 @@ static const struct {
     {"process_cpu_seconds_total", "user and system time used", "counter"},
     {"process_resident_memory_bytes", "memory in use", "gauge"},
     {"process_start_time_seconds", "when it started, since 1970", "gauge"},
+    {"process_open_fds", "descriptors that are open", "gauge"},
+    {"process_max_fds", "descriptors that may be open", "gauge"},
 };
+enum { PROCESS_ROWS = sizeof process_rows / sizeof *process_rows };
 
 static long resident_pages(void)
 {
@@ -234,8 +244,16 @@ static long resident_pages(void)
     return sscanf((char *)statm.data, "%*d %ld", &pages) == 1 ? pages : 0;
 }
 
-static void process_values(double ret[3])
+static double open_files(void)
 {
+    SCOPED_VALUE(file_names) names = {0};
+    err_free(file_names("/proc/self/fd", &names));
+    return names.count ? (double)names.count - 1 : 0; // without the directory itself
+}
+
+static void process_values(double ret[PROCESS_ROWS])
+{
+    struct rlimit files = {0};
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     ret[0] = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
@@ -243,6 +261,16 @@ static void process_values(double ret[3])
     ret[1] = (double)resident_pages() * (double)sysconf(_SC_PAGESIZE);
     note_start();
     ret[2] = started_s;
+    ret[3] = open_files();
+    getrlimit(RLIMIT_NOFILE, &files);
+    ret[4] = (double)files.rlim_cur;
+}
+
+static void put_build(struct bytes *out)
+{
+    put_head(out, "rlhfd_build_info", "1; the labels name the build", "gauge");
+    bytes_printf(out, "rlhfd_build_info{version=\"%s\",commit=\"%s\"} 1\n", version_text,
+                 version_commit);
 }
 
 static void put_row(struct bytes *out, const struct metric *row)
@@ -264,9 +292,10 @@ void metrics_render(struct bytes *ret)
                 put_head(ret, row->name, row->help, types[row->kind]);
             put_row(ret, row);
         }
-    double values[3];
+    put_build(ret);
+    double values[PROCESS_ROWS];
     process_values(values);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < PROCESS_ROWS; i++) {
         put_head(ret, process_rows[i].name, process_rows[i].help, process_rows[i].type);
         put_sample(ret, process_rows[i].name, "", NULL, values[i]);
     }
@@ -295,9 +324,9 @@ void metrics_each(void (*fn)(void *arg, const char *name, double value), void *a
                             double_of(atomic_load_explicit(&row->value, memory_order_relaxed)), fn,
                             arg);
         }
-    double values[3];
+    double values[PROCESS_ROWS];
     process_values(values);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < PROCESS_ROWS; i++)
         fn(arg, process_rows[i].name, values[i]);
     pthread_mutex_unlock(&mutex);
 }

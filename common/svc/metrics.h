@@ -43,6 +43,12 @@ struct metric {
         .name = (name_), .help = (help_), .kind = METRIC_KIND_HISTOGRAM, .bounds = {__VA_ARGS__},  \
         .bounds_count = sizeof((double[]){__VA_ARGS__}) / sizeof(double)                           \
     }
+/* The same with fixed labels; then the bounds. */
+#define METRIC_HISTOGRAM_LABELLED(name_, help_, labels_, ...)                                      \
+    {                                                                                              \
+        .name = (name_), .help = (help_), .kind = METRIC_KIND_HISTOGRAM, .labels = (labels_),      \
+        .bounds = {__VA_ARGS__}, .bounds_count = sizeof((double[]){__VA_ARGS__}) / sizeof(double)  \
+    }
 /* With fixed labels: METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_left_total", "help",
  * "reason=\"stale\"") */
 #define METRIC_LABELLED(kind_, name_, help_, labels_)                                              \
@@ -54,15 +60,17 @@ struct metric {
  * is our own bug. Again with the same rows is harmless. */
 void metrics_register(struct metric *const *rows, size_t count);
 
-void metric_add(struct metric *metric, double x);     // counters: x >= 0; gauges
-void metric_set(struct metric *metric, double x);     // gauges
+void metric_add(struct metric *metric, double x); // counters: x >= 0; gauges
+void metric_set(struct metric *metric, double x); // gauges
+/* A counter whose owner keeps the sum itself. One that went back has begun anew. */
+void metric_total(struct metric *metric, double sum);
 void metric_observe(struct metric *metric, double x); // histograms
 /* For those who show metrics: a decision has figures of its own (svc/cell.h). A histogram's: how
  * many were observed. */
 double metric_value(const struct metric *metric);
 
-/* Everything in Prometheus' text format 0.0.4, with this process' CPU, memory and start time. Any
- * thread. */
+/* Everything in Prometheus' text format 0.0.4, with this process' CPU, memory, files and start
+ * time, and the build. Any thread. */
 void metrics_render(struct bytes *ret);
 
 /* Calls fn with each counter and gauge, and _sum and _count of histograms; name has its labels:

@@ -14,6 +14,9 @@ static struct metric insecure =
 static struct metric until = METRIC_GAUGE("rlhfd_certificate_until_seconds",
                                           "when our certificate ends, since 1970; 0: plaintext");
 
+static struct metric refused =
+    METRIC_COUNTER("rlhfd_keys_refused_total", "new keys that were faulty, and are not used");
+
 /* ---- opening */
 
 static err_t open_keys(const char *directory, const char *name, struct tls_keys **ret)
@@ -45,9 +48,9 @@ static err_t check_own(const struct recipe *recipe, const struct security *secur
 
 static void tell(const struct security *security)
 {
-    static struct metric *const rows[] = {&insecure, &until};
+    static struct metric *const rows[] = {&insecure, &until, &refused};
     SCOPED_VALUE(bytes) text = {0};
-    metrics_register(rows, 2);
+    metrics_register(rows, sizeof rows / sizeof *rows);
     metric_set(&insecure, security->insecure);
     security_text(security, &text);
     if (security->insecure)
@@ -120,6 +123,7 @@ static void tell_keys(const struct security *security, const struct tls_set *set
     char date[DATE_TEXT];
     const char *directory = tls_keys_directory(security->keys);
     date_print(tls_set_not_after_s(set), date);
+    metric_add(&refused, err_failed(why));
     if (err_failed(why))
         log_warning("new keys are not used", "directory=\"%s\" why=\"%s\"", directory,
                     err_message(why));

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "svc/metrics.h"
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +27,10 @@ static const struct {
     const char *name;
     unsigned role;
 } roles[] = {{"viewer", CALLER_VIEWER}, {"admin", CALLER_ADMIN}};
+
+static struct metric usable = METRIC_GAUGE(
+    "rlhfd_metrics_tokens", "tokens of metrics.tokens that count; 0: its file is faulty");
+static struct metric *const rows[] = {&usable};
 
 /* ---- the file */
 
@@ -94,6 +99,7 @@ static err_t read_file(struct tokens *tokens)
         explicit_bzero(text.data, text.len);
     if (err_failed(failed))
         tokens->count = 0;
+    metric_set(&usable, (double)tokens->count);
     return failed;
 }
 
@@ -154,6 +160,7 @@ unsigned tokens_role(struct tokens *tokens, const char *token)
 
 err_t tokens_open(const char *path, struct tokens **ret)
 {
+    metrics_register(rows, 1);
     SCOPED(tokens) tokens = mem_new(sizeof *tokens);
     pthread_mutex_init(&tokens->mutex, NULL);
     tokens->path = mem_string(path);

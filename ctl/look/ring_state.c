@@ -50,6 +50,13 @@ static double number(const json_t *status, const char *name)
     return sum;
 }
 
+/* A counter. Daemons of an older build have it without _total. */
+static double total(const json_t *status, const char *name)
+{
+    SCOPED_MEM char *now = mem_printf("%s_total", name);
+    return number(status, now) + number(status, name);
+}
+
 static const char *text(const json_t *status, const char *name)
 {
     size_t i;
@@ -63,10 +70,10 @@ static const char *text(const json_t *status, const char *name)
 static struct ring_sample sample_of(enum ring_kind kind, const json_t *status)
 {
     if (kind == RING_GENERATOR)
-        return (struct ring_sample){.tokens = number(status, "rlhfd_decode_tokens"),
+        return (struct ring_sample){.tokens = total(status, "rlhfd_decode_tokens"),
                                     .groups = number(status, "rlhfd_groups_delivered_total"),
-                                    .busy_s = number(status, "rlhfd_decode_busy_seconds"),
-                                    .idle_s = number(status, "rlhfd_decode_idle_seconds")};
+                                    .busy_s = total(status, "rlhfd_decode_busy_seconds"),
+                                    .idle_s = total(status, "rlhfd_decode_idle_seconds")};
     if (kind == RING_REWARDER)
         return (struct ring_sample){.tokens = number(status, "rlhfd_reference_tokens_total"),
                                     .groups = number(status, "rlhfd_groups_scored_total")};
@@ -74,7 +81,7 @@ static struct ring_sample sample_of(enum ring_kind kind, const json_t *status)
                                 .groups = number(status, "rlhfd_groups_appended_total"),
                                 .rounds = number(status, "rlhfd_round"),
                                 .versions = number(status, "rlhfd_version"),
-                                .weight_bytes = number(status, "rlhfd_weights_sent_bytes"),
+                                .weight_bytes = total(status, "rlhfd_weights_sent_bytes"),
                                 .busy_s = number(status, "rlhfd_learner_busy_seconds_total"),
                                 .idle_s = number(status, "rlhfd_learner_idle_seconds_total")};
 }

@@ -3,10 +3,11 @@
 #include "svc/metrics.h"
 #include <inttypes.h>
 
-static struct metric busy = METRIC_GAUGE("rlhfd_decode_busy_seconds", "spent in decode steps");
-static struct metric idle =
-    METRIC_GAUGE("rlhfd_decode_idle_seconds", "with nothing to decode, since the first weights");
-static struct metric tokens = METRIC_GAUGE("rlhfd_decode_tokens", "tokens sampled");
+static struct metric busy =
+    METRIC_COUNTER("rlhfd_decode_busy_seconds_total", "spent in decode steps");
+static struct metric idle = METRIC_COUNTER("rlhfd_decode_idle_seconds_total",
+                                           "with nothing to decode, since the first weights");
+static struct metric tokens = METRIC_COUNTER("rlhfd_decode_tokens_total", "tokens sampled");
 static struct metric active =
     METRIC_GAUGE("rlhfd_decode_active_slots", "completions being decoded");
 static struct metric version_now =
@@ -21,10 +22,11 @@ static struct metric reprefill =
     METRIC_COUNTER("rlhfd_reprefill_tokens_total", "tokens computed again because of new weights");
 static struct metric pages_free =
     METRIC_GAUGE("rlhfd_decode_free_pages", "pages of keys and values that nobody holds");
-static struct metric preemptions = METRIC_GAUGE(
-    "rlhfd_decode_preemptions", "completions that lost their keys and values to an older one");
+static struct metric preemptions =
+    METRIC_COUNTER("rlhfd_decode_preemptions_total",
+                   "completions that lost their keys and values to an older one");
 static struct metric evaluation =
-    METRIC_GAUGE("rlhfd_evaluate_seconds", "spent decoding for evaluations");
+    METRIC_COUNTER("rlhfd_evaluate_seconds_total", "spent decoding for evaluations");
 static struct metric evaluated =
     METRIC_GAUGE("rlhfd_evaluate_version", "version of the weights held for evaluation");
 static struct metric *const rows[] = {&busy,        &idle,          &tokens,       &active,
@@ -41,14 +43,14 @@ void counters_register(bool evaluates)
 
 void counters_show(const struct decode_figures *before, const struct decode_figures *now)
 {
-    metric_set(&busy, now->busy_s);
-    metric_set(&idle, now->idle_s);
-    metric_set(&tokens, (double)now->tokens);
+    metric_total(&busy, now->busy_s);
+    metric_total(&idle, now->idle_s);
+    metric_total(&tokens, (double)now->tokens);
     metric_set(&active, now->active_slots);
     metric_set(&pages_free, now->free_pages);
-    metric_set(&preemptions, (double)now->preemptions);
+    metric_total(&preemptions, (double)now->preemptions);
     metric_add(&reprefill, (double)(now->recomputed_tokens - before->recomputed_tokens));
-    metric_set(&evaluation, now->evaluation_s);
+    metric_total(&evaluation, now->evaluation_s);
 }
 
 void counters_evaluates(uint64_t version)

@@ -11,13 +11,37 @@ struct deliver {
     struct courier *courier;
 };
 
-static struct metric delivered =
-    METRIC_COUNTER("rlhfd_groups_delivered_total", "groups that got their disposition");
+#define DELIVERED(what)                                                                            \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_groups_delivered_total",                           \
+                    "groups that got their disposition, by what it was", "outcome=\"" what "\"")
+static struct metric delivered[] = {
+    [OUTCOME_STORED] = DELIVERED("stored"),         [OUTCOME_DUPLICATE] = DELIVERED("duplicate"),
+    [OUTCOME_SUPERSEDED] = DELIVERED("superseded"), [OUTCOME_STALE] = DELIVERED("stale"),
+    [OUTCOME_REJECTED] = DELIVERED("rejected"),
+};
+#define ENDED(how)                                                                                 \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_completions_total",                                \
+                    "completions decoded for training, by how they ended", "finish=\"" how "\"")
+static struct metric completions[] = {
+    [FINISH_EOS] = ENDED("eos"), [FINISH_LENGTH] = ENDED("length"), [FINISH_STOP] = ENDED("stop")};
+static struct metric lengths =
+    METRIC_HISTOGRAM("rlhfd_completion_tokens", "length of each completion decoded for training", 8,
+                     16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384);
 static struct metric sent_again =
     METRIC_COUNTER("rlhfd_groups_sent_again_total", "groups sent again after a lost stream");
 static struct metric unsettled =
     METRIC_GAUGE("rlhfd_groups_unsettled", "finished groups without a disposition");
-static struct metric *const rows[] = {&delivered, &sent_again, &unsettled};
+static struct metric *const rows[] = {&delivered[OUTCOME_STORED],
+                                      &delivered[OUTCOME_DUPLICATE],
+                                      &delivered[OUTCOME_SUPERSEDED],
+                                      &delivered[OUTCOME_STALE],
+                                      &delivered[OUTCOME_REJECTED],
+                                      &completions[FINISH_EOS],
+                                      &completions[FINISH_LENGTH],
+                                      &completions[FINISH_STOP],
+                                      &lengths,
+                                      &sent_again,
+                                      &unsettled};
 
 static void on_settled(void *arg, const struct disposition *disposition, struct rpc_message *answer,
                        void *tag)
@@ -28,7 +52,7 @@ static void on_settled(void *arg, const struct disposition *disposition, struct 
         log_limited(LOG_INFO, 1, "group not stored", "outcome=%s why=\"%s\"",
                     outcome_name(disposition->outcome),
                     disposition->reason ? disposition->reason : "");
-    metric_add(&delivered, 1);
+    metric_add(&delivered[disposition->outcome], 1);
     metric_set(&unsettled, (double)courier_waiting(deliver->courier));
     deliver->options.settled(deliver->options.arg, disposition);
 }
@@ -66,8 +90,17 @@ err_t deliver_open(const struct deliver_options *options, struct deliver **ret)
     return OK;
 }
 
+static void count_completions(const struct group *group)
+{
+    for (uint32_t i = 0; !group->evaluation && i < group->completions; i++) {
+        metric_add(&completions[group->completion[i].finish], 1);
+        metric_observe(&lengths, group->completion[i].tokens);
+    }
+}
+
 void deliver_group(struct deliver *deliver, struct group *group)
 {
+    count_completions(group);
     SCOPED_VALUE(bytes) out = {0};
     struct digest id = group->id;
     group_encode_within(group, GROUP_MAX_BYTES, &out);

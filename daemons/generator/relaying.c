@@ -11,9 +11,9 @@ struct relaying {
 static struct metric served =
     METRIC_GAUGE("rlhfd_relay_generators", "generators that get their weights from this one");
 static struct metric sent =
-    METRIC_GAUGE("rlhfd_relay_sent_bytes", "bytes sent to these generators, since the start");
+    METRIC_COUNTER("rlhfd_relay_sent_bytes_total", "bytes sent to these generators");
 static struct metric placed =
-    METRIC_GAUGE("rlhfd_relay_sent_on", "generators that were sent on to others, since the start");
+    METRIC_COUNTER("rlhfd_relay_sent_on_total", "generators that were sent on to others");
 static struct metric *const rows[] = {&served, &sent, &placed};
 
 err_t relaying_open(const struct recipe *recipe, const struct layout *layout, struct relaying **ret)
@@ -57,8 +57,8 @@ void relaying_beat(struct relaying *relay, uint64_t beat)
     const struct publisher_stats stats = publisher_stats(relay->publisher);
     publisher_beat(relay->publisher, beat);
     metric_set(&served, (double)publisher_holders(relay->publisher, NULL, 0));
-    metric_set(&sent, (double)stats.bytes);
-    metric_set(&placed, (double)stats.placed);
+    metric_total(&sent, (double)stats.bytes);
+    metric_total(&placed, (double)stats.placed);
 }
 
 char *relaying_address(const struct recipe *recipe, const char *listen)

@@ -13,9 +13,8 @@ struct update {
 };
 
 static struct metric by_nccl =
-    METRIC_GAUGE("rlhfd_weights_by_nccl", "versions that NCCL brought, since the start");
-static struct metric by_all =
-    METRIC_GAUGE("rlhfd_weights_received", "versions that came, since the start");
+    METRIC_COUNTER("rlhfd_weights_by_nccl_total", "versions that NCCL brought");
+static struct metric by_all = METRIC_COUNTER("rlhfd_weights_received_total", "versions that came");
 static struct metric *const rows[] = {&by_nccl, &by_all};
 
 /* The values that the model was loaded with. A version that has the same need not come. */
@@ -30,8 +29,8 @@ static void show(const struct update *update)
     if (update->options.track == TRACK_EVALUATION)
         return; // the rows tell of training's weights
     const struct subscriber_stats stats = subscriber_stats(update->subscriber);
-    metric_set(&by_nccl, (double)stats.by_nccl);
-    metric_set(&by_all, (double)stats.versions);
+    metric_total(&by_nccl, (double)stats.by_nccl);
+    metric_total(&by_all, (double)stats.versions);
 }
 
 static void give(struct update *update)

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rewarder/reward.h"
+#include "rewarder/stage_figures.h"
 #include "rewarder/stage_lanes.h"
 #include "svc/cell.h"
 #include "svc/loop.h"
@@ -49,6 +50,7 @@ struct call {
     struct item *item;
     struct progress *progress; // NULL: its item has left
     struct group in, out;
+    double asked_s;
     struct cell stop;
     err_t failed;
 };
@@ -233,6 +235,7 @@ static void call_ended(void *arg)
         note_due(item, progress);
     item->calls--;
     stage_lanes_ended(item->pipeline->lanes, &call->work);
+    stage_figures_ended(call->work.stage, clock_s() - call->asked_s, err_failed(failed));
     if (progress && !err_failed(failed)) {
         progress->values = call->out.columns;
         call->out.columns = (struct column_list){0};
@@ -276,6 +279,7 @@ static void begin(struct item *item, struct progress *progress)
     struct call *call = mem_new(sizeof *call);
     call->item = item;
     call->progress = progress;
+    call->asked_s = clock_s();
     call->work = (struct lane_work){.stage = (size_t)(progress - item->at), .run = run};
     view(item, stage_of(item, progress)->needs, &call->in);
     call->out = *item->group;
@@ -419,6 +423,7 @@ err_t pipeline_open(const struct pipeline_options *options, struct pipeline **re
     SCOPED(pipeline) pipeline = mem_new(sizeof *pipeline);
     pipeline->options = *options;
     pipeline->list = options->list;
+    stage_figures_register(options->list);
     pipeline->tick = loop_timer_new(options->loop, tick, pipeline);
     TRY(stage_lanes_open(pipeline->list, &pipeline->lanes));
     *ret = STEAL(pipeline);

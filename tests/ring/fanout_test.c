@@ -120,7 +120,7 @@ static int a_relay(const struct tree *tree)
 
 static void tree_close(struct tree *tree, const char *name)
 {
-    const double placed = daemons_metric(&tree->daemons, LEARNER, "rlhfd_weights_sent_on");
+    const double placed = daemons_metric(&tree->daemons, LEARNER, "rlhfd_weights_sent_on_total");
     for (int i = 0; i < tree->extras; i++) {
         process_kill(&tree->extra[i].process, SIGKILL);
         process_wait(&tree->extra[i].process, WAIT_MS);
@@ -219,8 +219,9 @@ static void many_that_come_at_once_are_spread(void **state)
     wait_head(&tree);
     ring_wait_rounds(&tree.ring, before + 2 * ROUNDS_AFTER, WAIT_MS);
     wait_direct(&tree, 2, 2);
-    const double sent = daemons_metric(&tree.daemons, LEARNER, "rlhfd_weights_sent_full") +
-                        daemons_metric(&tree.daemons, LEARNER, "rlhfd_weights_sent_changes");
+    const double sent =
+        daemons_metric(&tree.daemons, LEARNER, "rlhfd_weights_sent_total{kind=\"full\"}") +
+        daemons_metric(&tree.daemons, LEARNER, "rlhfd_weights_sent_total{kind=\"changes\"}");
     const int versions = ring_read(&tree.ring).rounds + 2;
     print_message("%.0f versions sent by the learner, of %d made\n", sent, versions);
     assert_true(sent <= 2 * versions);

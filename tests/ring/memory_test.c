@@ -26,14 +26,14 @@ static void a_generator_starts_without_a_transfer(void **state)
     /* So small a step that changes are few, and never sent as all values. */
     struct daemons ring = daemons_start(&prepared, "learner.optimizer.lr=1e-6");
     wait_for(&ring, "rlhfd_round", 4);
-    assert_true(daemons_metric(&ring, LEARNER, "rlhfd_weights_sent_same") >= 1);
-    assert_true(daemons_metric(&ring, LEARNER, "rlhfd_weights_sent_full") == 0);
-    assert_true(daemons_metric(&ring, LEARNER, "rlhfd_weights_sent_changes") >= 1);
+    assert_true(daemons_metric(&ring, LEARNER, "rlhfd_weights_sent_total{kind=\"same\"}") >= 1);
+    assert_true(daemons_metric(&ring, LEARNER, "rlhfd_weights_sent_total{kind=\"full\"}") == 0);
+    assert_true(daemons_metric(&ring, LEARNER, "rlhfd_weights_sent_total{kind=\"changes\"}") >= 1);
     assert_true(daemons_metric(&ring, LEARNER, "rlhfd_logp_differing_total") == 0);
     /* One that comes later has loaded what is no version any more: all values come. */
     daemons_kill(&ring, GENERATOR);
     daemons_start_one(&ring, GENERATOR, "");
-    wait_for(&ring, "rlhfd_weights_sent_full", 1);
+    wait_for(&ring, "rlhfd_weights_sent_total{kind=\"full\"}", 1);
     const double now = daemons_metric(&ring, LEARNER, "rlhfd_round");
     wait_for(&ring, "rlhfd_round", now + 2);
     assert_true(daemons_metric(&ring, LEARNER, "rlhfd_logp_differing_total") == 0);

@@ -149,9 +149,9 @@ static struct times read_times(const struct stage *stage, double slow_s)
 /* Ends the run as an operator does, and audits it. */
 static struct times stage_close(struct stage *stage, const char *name)
 {
-    const double failed = learner_metric(stage, "rlhfd_nccl_failed_epochs");
-    const double versions = learner_metric(stage, "rlhfd_nccl_versions");
-    const double fallbacks = learner_metric(stage, "rlhfd_nccl_fallbacks");
+    const double failed = learner_metric(stage, "rlhfd_nccl_failed_epochs_total");
+    const double versions = learner_metric(stage, "rlhfd_nccl_versions_total");
+    const double fallbacks = learner_metric(stage, "rlhfd_nccl_fallbacks_total");
     for (size_t i = 0; i < stage->extras; i++) {
         process_kill(&stage->extra[i].process, SIGKILL);
         process_wait(&stage->extra[i].process, WAIT_MS);
@@ -180,15 +180,15 @@ static void versions_go_by_nccl_late_ones_and_other_versions_too(void **state)
     wait_more_rounds(&stage);
     const struct extra *late = extra_with(&stage, "late", "", "");
     wait_members(&stage, 2);
-    wait_metric(&stage, late->metrics, "rlhfd_weights_by_nccl", 2);
+    wait_metric(&stage, late->metrics, "rlhfd_weights_by_nccl_total", 2);
     const struct extra *other = extra_with(&stage, "other", "version=22810", "");
-    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_refused", 1);
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_refused_total", 1);
     wait_more_rounds(&stage);
     assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
     assert_converged(&stage, late->metrics);
     assert_converged(&stage, other->metrics);
-    assert_int_equal((int)daemons_metric_at(other->metrics, "rlhfd_weights_by_nccl"), 0);
-    assert_int_equal((int)learner_metric(&stage, "rlhfd_nccl_failed_epochs"), 0);
+    assert_int_equal((int)daemons_metric_at(other->metrics, "rlhfd_weights_by_nccl_total"), 0);
+    assert_int_equal((int)learner_metric(&stage, "rlhfd_nccl_failed_epochs_total"), 0);
     stage_close(&stage, "late and other ones");
 }
 
@@ -222,18 +222,19 @@ static void hit_one(const struct hit *hit, int signal_number)
     struct extra *victim = extra_with(&stage, "victim", nccl, cuda);
     if (hit->at_rest) {
         wait_members(&stage, 3);
-        wait_metric(&stage, victim->metrics, "rlhfd_weights_by_nccl", 1);
+        wait_metric(&stage, victim->metrics, "rlhfd_weights_by_nccl_total", 1);
         process_kill(&victim->process, signal_number);
     }
     wait_more_rounds(&stage);
-    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_failed_epochs", hit->fails);
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_failed_epochs_total",
+                hit->fails);
     wait_more_rounds(&stage);
     wait_members(&stage, 2); // the others are together again
-    const double carried = learner_metric(&stage, "rlhfd_nccl_versions");
-    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_versions", carried + 2);
+    const double carried = learner_metric(&stage, "rlhfd_nccl_versions_total");
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_versions_total", carried + 2);
     assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
     assert_converged(&stage, second->metrics);
-    const int fallbacks = (int)learner_metric(&stage, "rlhfd_nccl_fallbacks");
+    const int fallbacks = (int)learner_metric(&stage, "rlhfd_nccl_fallbacks_total");
     assert_in_range(fallbacks, hit->stalls ? 1 : 0, 3);
     snprintf(name, sizeof name, "%s, %s", hit->name,
              signal_number == SIGKILL ? "killed" : "stopped");
@@ -284,7 +285,7 @@ static void a_killed_learner_gathers_them_again(void **state)
     daemons_start_one(&stage.daemons, LEARNER, "");
     daemons_announced(&stage.daemons, LEARNER);
     wait_members(&stage, 2);
-    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_versions", 2);
+    wait_metric(&stage, stage.daemons.metrics[LEARNER], "rlhfd_nccl_versions_total", 2);
     wait_more_rounds(&stage);
     assert_converged(&stage, stage.daemons.metrics[GENERATOR]);
     assert_converged(&stage, second->metrics);

@@ -246,11 +246,21 @@ void daemons_wait_ready(const struct daemons *d, enum daemon_kind kind, int stat
 double daemons_metric_at(const char *metrics, const char *name)
 {
     SCOPED_MEM char *text = daemons_get(metrics, "/metrics");
-    SCOPED_MEM char *line = mem_printf("\n%s ", name);
-    const char *at = strstr(text, line);
-    if (!at)
+    const size_t len = strlen(name);
+    double sum = 0;
+    bool found = false;
+    for (const char *at = text; (at = strchr(at, '\n'));) {
+        at++;
+        const char *labels = strncmp(at, name, len) == 0 && at[len] == '{' ? strchr(at, '}') : NULL;
+        const char *value = labels ? labels + 1 : at + len;
+        if (strncmp(at, name, len) != 0 || *value != ' ')
+            continue;
+        sum += strtod(value, NULL);
+        found = true;
+    }
+    if (!found)
         fail_msg("%s has no metric %s", metrics, name);
-    return strtod(at + strlen(line), NULL);
+    return sum;
 }
 
 double daemons_metric(const struct daemons *d, enum daemon_kind kind, const char *name)

@@ -58,6 +58,7 @@ char *daemons_get(const char *address, const char *path);
 void daemons_wait_ready(const struct daemons *daemons, enum daemon_kind kind, int status,
                         const char *part);
 
-/* A number of a daemon's /metrics; fails the test if it has none of that name. */
+/* A number of a daemon's /metrics, `name{label="value"}`, or of a name without labels the sum of its
+ * rows; fails the test if there is none. */
 double daemons_metric_at(const char *metrics, const char *name);
 double daemons_metric(const struct daemons *daemons, enum daemon_kind kind, const char *name);

@@ -1,6 +1,7 @@
 #include "learner/admin/holding.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "learner/replay/store_figures.h"
 #include "learner/steer/breaker.h"
 #include "svc/loop.h"
 #include <stdio.h>
@@ -43,6 +44,7 @@ static void gather_store(struct hold_facts *facts, struct store *store)
 {
     struct store_counts counts;
     store_counts(store, &counts);
+    store_figures_show(&counts);
     facts->disk_low = counts.disk_low;
     facts->disk_free = counts.disk_free_bytes;
     facts->disk_needed = counts.disk_needed_bytes;

@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "learner/replay/store_figures.h"
 #include "learner/steer/learner_hold.h"
+#include "learner/store/lag.h"
 #include "learner/store/rounds.h"
 #include "svc/metrics.h"
 #include "svc/peer.h"
@@ -87,6 +89,8 @@ err_t lessee_lease(const struct leasing *leasing, struct lessee *lessee, struct 
     TRY(store_lease_ahead(store, &holder, lessee->version, leasing->totals.generators,
                           least(lessee->want_ahead, room - now), now_ms, ret));
     lessee->want_ahead -= (uint32_t)(ret->count - now);
+    for (size_t i = 0; i < ret->count; i++)
+        store_figures_lag(LAG_LEASED, lag_of(store_next_round(store), ret->grant[i].start_round));
     metric_add(&leased_ahead, (double)(ret->count - now));
     return OK;
 }

@@ -38,47 +38,49 @@ struct parcel {
 
 static struct metric published =
     METRIC_COUNTER("rlhfd_versions_published_total", "versions offered to generators");
-static struct metric settled_ms = METRIC_GAUGE(
-    "rlhfd_publish_milliseconds", "from publishing the last version to its use by every generator");
+static struct metric settled = METRIC_HISTOGRAM(
+    "rlhfd_publish_seconds", "from publishing a version to its use by every generator", 0.01, 0.03,
+    0.1, 0.3, 1, 3, 10, 30, 100);
 static struct metric bytes_now = METRIC_GAUGE(
     "rlhfd_publish_bytes", "of the last version, from the one before it, uncompressed");
 static struct metric changed_now = METRIC_GAUGE(
     "rlhfd_publish_changed_ratio", "share of the values that the last version changed");
 static struct metric sent_bytes =
-    METRIC_GAUGE("rlhfd_weights_sent_bytes", "to all generators since the start");
-static struct metric sent_full =
-    METRIC_GAUGE("rlhfd_weights_sent_full", "versions sent as all values");
-static struct metric sent_changes =
-    METRIC_GAUGE("rlhfd_weights_sent_changes", "versions sent as changes of an older one");
-static struct metric sent_same = METRIC_GAUGE(
-    "rlhfd_weights_sent_same", "versions named to generators that had loaded them themselves");
-static struct metric *const rows[] = {&published,  &settled_ms, &bytes_now,    &changed_now,
-                                      &sent_bytes, &sent_full,  &sent_changes, &sent_same};
+    METRIC_COUNTER("rlhfd_weights_sent_bytes_total", "to all generators");
+/* full: all values; changes: of an older version; same: named to generators that had loaded it. */
+#define SENT(kind)                                                                                 \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_weights_sent_total", "versions sent, by kind",     \
+                    "kind=\"" kind "\"")
+static struct metric sent_full = SENT("full");
+static struct metric sent_changes = SENT("changes");
+static struct metric sent_same = SENT("same");
+static struct metric *const rows[] = {&published,  &settled,   &bytes_now,    &changed_now,
+                                      &sent_bytes, &sent_full, &sent_changes, &sent_same};
 
 /* By NCCL; registered where it is used. */
 static struct metric nccl_session =
     METRIC_GAUGE("rlhfd_nccl_epoch", "number of the latest group of generators");
 static struct metric nccl_members = METRIC_GAUGE("rlhfd_nccl_members", "generators that are in it");
 static struct metric nccl_failed =
-    METRIC_GAUGE("rlhfd_nccl_failed_epochs", "groups that ended by a fault, since the start");
+    METRIC_COUNTER("rlhfd_nccl_failed_epochs_total", "groups that ended by a fault");
 static struct metric nccl_refused =
-    METRIC_GAUGE("rlhfd_nccl_refused", "generators with another NCCL, since the start");
+    METRIC_COUNTER("rlhfd_nccl_refused_total", "generators with another NCCL");
 static struct metric nccl_versions =
-    METRIC_GAUGE("rlhfd_nccl_versions", "versions that all members got, since the start");
-static struct metric nccl_changes = METRIC_GAUGE(
-    "rlhfd_nccl_changes", "versions offered to NCCL as changes of an older one, since the start");
-static struct metric nccl_bytes =
-    METRIC_GAUGE("rlhfd_nccl_bytes", "of the versions that all members got, counted once each");
+    METRIC_COUNTER("rlhfd_nccl_versions_total", "versions that all members got");
+static struct metric nccl_changes = METRIC_COUNTER(
+    "rlhfd_nccl_changes_total", "versions offered to NCCL as changes of an older one");
+static struct metric nccl_bytes = METRIC_COUNTER(
+    "rlhfd_nccl_bytes_total", "of the versions that all members got, counted once each");
 static struct metric nccl_fallbacks =
-    METRIC_GAUGE("rlhfd_nccl_fallbacks",
-                 "versions, over all members, of which the rest went over gRPC after a fault");
-static struct metric nccl_passed = METRIC_GAUGE(
-    "rlhfd_nccl_over_grpc", "versions that members were sent over gRPC at once: fewer bytes");
-static struct metric nccl_ms = METRIC_GAUGE(
-    "rlhfd_nccl_milliseconds", "from offering the last version to the last member's answer");
+    METRIC_COUNTER("rlhfd_nccl_fallbacks_total",
+                   "versions, over all members, of which the rest went over gRPC after a fault");
+static struct metric nccl_passed = METRIC_COUNTER(
+    "rlhfd_nccl_over_grpc_total", "versions that members were sent over gRPC at once: fewer bytes");
+static struct metric nccl_s = METRIC_GAUGE(
+    "rlhfd_nccl_seconds", "from offering the last version to the last member's answer");
 static struct metric *const nccl_rows[] = {
     &nccl_session, &nccl_members, &nccl_failed,    &nccl_refused, &nccl_versions,
-    &nccl_changes, &nccl_bytes,   &nccl_fallbacks, &nccl_passed,  &nccl_ms};
+    &nccl_changes, &nccl_bytes,   &nccl_fallbacks, &nccl_passed,  &nccl_s};
 
 static void show_nccl(void *arg)
 {
@@ -87,18 +89,18 @@ static void show_nccl(void *arg)
         carry_stats(publisher_carrier(publish->publisher, &carrier_nccl));
     metric_set(&nccl_session, (double)stats.transport.session);
     metric_set(&nccl_members, (double)stats.transport.members);
-    metric_set(&nccl_failed, (double)stats.transport.counts.failed);
-    metric_set(&nccl_refused, (double)stats.transport.refused);
-    metric_set(&nccl_versions, (double)stats.transport.counts.carried);
-    metric_set(&nccl_changes, (double)stats.as_changes);
-    metric_set(&nccl_bytes, (double)stats.transport.bytes);
-    metric_set(&nccl_fallbacks, (double)stats.fallbacks);
-    metric_set(&nccl_passed, (double)stats.over_grpc);
-    metric_set(&nccl_ms, stats.last_ms);
+    metric_total(&nccl_failed, (double)stats.transport.counts.failed);
+    metric_total(&nccl_refused, (double)stats.transport.refused);
+    metric_total(&nccl_versions, (double)stats.transport.counts.carried);
+    metric_total(&nccl_changes, (double)stats.as_changes);
+    metric_total(&nccl_bytes, (double)stats.transport.bytes);
+    metric_total(&nccl_fallbacks, (double)stats.fallbacks);
+    metric_total(&nccl_passed, (double)stats.over_grpc);
+    metric_set(&nccl_s, stats.last_ms / 1000);
 }
 
-static struct metric placed = METRIC_GAUGE(
-    "rlhfd_weights_sent_on", "generators that were sent on to others for their weights");
+static struct metric placed = METRIC_COUNTER(
+    "rlhfd_weights_sent_on_total", "generators that were sent on to others for their weights");
 static struct metric direct =
     METRIC_GAUGE("rlhfd_weights_direct", "generators that get their weights from the learner");
 static struct metric *const relay_rows[] = {&placed, &direct};
@@ -107,7 +109,7 @@ static void beat(void *arg)
 {
     struct publish *publish = arg;
     publisher_beat(publish->publisher, ++publish->beat);
-    metric_set(&placed, (double)publisher_stats(publish->publisher).placed);
+    metric_total(&placed, (double)publisher_stats(publish->publisher).placed);
     metric_set(&direct, (double)publisher_holders(publish->publisher, NULL, 0));
 }
 
@@ -123,11 +125,11 @@ static void on_settled(const struct manifest *manifest, double ms, void *user)
     struct publish *publish = user;
     const struct publisher_stats stats = publisher_stats(publish->publisher);
     cell_set(&publish->settled_ms, ms);
-    metric_set(&settled_ms, ms);
-    metric_set(&sent_bytes, (double)stats.bytes);
-    metric_set(&sent_full, (double)stats.full);
-    metric_set(&sent_changes, (double)(stats.deltas + stats.jumps));
-    metric_set(&sent_same, (double)stats.same);
+    metric_observe(&settled, ms / 1000);
+    metric_total(&sent_bytes, (double)stats.bytes);
+    metric_total(&sent_full, (double)stats.full);
+    metric_total(&sent_changes, (double)(stats.deltas + stats.jumps));
+    metric_total(&sent_same, (double)stats.same);
 }
 
 err_t publish_open(const struct publish_options *options, struct publish **ret)

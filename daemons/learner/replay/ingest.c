@@ -3,6 +3,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/replay/refusals.h"
+#include "learner/replay/store_figures.h"
+#include "learner/store/lag.h"
+#include "learner/store/rounds.h"
 #include "svc/mailbox.h"
 #include "svc/metrics.h"
 #include "svc/peer.h"
@@ -72,6 +75,7 @@ static struct metric *const rows[] = {&outcomes[OUTCOME_STORED],     &outcomes[O
 struct ingest *ingest_new(const struct ingest_options *options)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
+    store_figures_register();
     struct ingest *ingest = mem_new(sizeof *ingest);
     ingest->options = *options;
     ingest->pending = mailbox_new(PENDING_MAX);
@@ -129,6 +133,17 @@ static err_t reject_misfits(struct batch *batch, struct store *store)
     return OK;
 }
 
+/* By the oldest version among its tokens, as rounds will count it. */
+static void count_stored(struct batch *batch, const struct store *store, const struct group *group)
+{
+    uint64_t round;
+    batch->stored++;
+    err_t unknown = store_round_of(store, group_oldest_version(group), &round);
+    if (!err_failed(unknown))
+        store_figures_lag(LAG_STORED, lag_of(store_next_round(store), round));
+    err_free(unknown);
+}
+
 static err_t append_others(struct batch *batch, struct store *store)
 {
     SCOPED_MEM const struct group **groups = mem_array(batch->count, sizeof *groups);
@@ -149,7 +164,8 @@ static err_t append_others(struct batch *batch, struct store *store)
     metric_observe(&seconds, clock_s() - begun);
     for (size_t i = 0; i < n; i++) {
         send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
-        batch->stored += verdicts[i].outcome == OUTCOME_STORED;
+        if (verdicts[i].outcome == OUTCOME_STORED)
+            count_stored(batch, store, groups[i]);
         if (verdicts[i].outcome == OUTCOME_REJECTED)
             tell_rejected(batch->ingest, "the learner", verdicts[i].why);
     }

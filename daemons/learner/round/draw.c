@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/replay/store_figures.h"
 #include "learner/round/report.h"
 #include "learner/store/history.h"
 #include "svc/mailbox.h"
@@ -114,6 +115,7 @@ static void count_trained(struct draw *draw, const struct round *round)
             draw->lags = lag + 1;
         }
         draw->trained[lag]++;
+        store_figures_lag(LAG_DRAWN, lag);
     }
 }
 
@@ -147,8 +149,10 @@ static void count_time(struct draw *draw)
     draw->seen_s = now;
     if (draw->wanted)
         draw->waited_s[draw->cause] += passed;
-    if (draw->wanted || draw->trains)
-        report_seconds(!draw->wanted, passed);
+    if (draw->wanted)
+        report_idle(draw->cause, passed);
+    else if (draw->trains)
+        report_busy(passed);
 }
 
 /* After a round was formed: others look again at once, as there may be leases for it to grant. */

@@ -23,22 +23,15 @@ enum { REPORT_MAX_BYTES = 1 << 30 };
 
 static struct metric round_now = METRIC_GAUGE("rlhfd_round", "rounds trained");
 static struct metric version_now = METRIC_GAUGE("rlhfd_version", "updates made");
-static struct metric run_rounds_now =
-    METRIC_GAUGE("rlhfd_run_rounds", "rounds that the run has in all, as far as is known");
-static struct metric reward_now =
-    METRIC_GAUGE("rlhfd_reward_mean", "mean reward of the last round");
-static struct metric truncated_now = METRIC_GAUGE(
-    "rlhfd_truncated_share", "share of the last round's completions that ended at their longest");
-static struct metric stale_tokens_now = METRIC_GAUGE(
-    "rlhfd_stale_token_share", "share of the last round's tokens that max_token_lag masked");
-static struct metric lag_now =
-    METRIC_GAUGE("rlhfd_lag_mean", "mean lag of the last round's groups, in rounds");
-static struct metric lag_largest =
-    METRIC_GAUGE("rlhfd_lag_max", "largest lag of the last round's groups, in rounds");
-static struct metric lag_expected =
-    METRIC_GAUGE("rlhfd_lag_expected", "mean lag that the groups now leased and stored come to");
-static struct metric idle_total = METRIC_COUNTER("rlhfd_learner_idle_seconds_total",
-                                                 "waited for a round, the wait under way too");
+#define IDLE(cause)                                                                                \
+    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_learner_idle_seconds_total",                       \
+                    "waited for a round, the wait under way too, by what was missing",             \
+                    "cause=\"" cause "\"")
+static struct metric idle_total[] = {[IDLE_NONE] = IDLE("none"),
+                                     [IDLE_NO_GROUPS] = IDLE("no_groups"),
+                                     [IDLE_STRAGGLER] = IDLE("straggler"),
+                                     [IDLE_ENDED] = IDLE("ended"),
+                                     [IDLE_PAUSED] = IDLE("paused")};
 static struct metric busy_total =
     METRIC_COUNTER("rlhfd_learner_busy_seconds_total",
                    "trained, published and checkpointed a round, the one under way too");
@@ -47,19 +40,46 @@ static struct metric trained_total =
 static struct metric differing_total =
     METRIC_COUNTER("rlhfd_logp_differing_total",
                    "stamped log-probabilities unlike our forward's at the same weights: a bug");
-static struct metric *const rows[] = {
-    &lag_expected,  &round_now,        &version_now,   &reward_now,    &lag_now,
-    &lag_largest,   &idle_total,       &busy_total,    &trained_total, &differing_total,
-    &truncated_now, &stale_tokens_now, &run_rounds_now};
+static struct metric compared_total =
+    METRIC_COUNTER("rlhfd_logp_compared_total", "stamped log-probabilities that were compared");
+static struct metric generated_total = METRIC_COUNTER(
+    "rlhfd_tokens_generated_total", "completion tokens that generators said they had sampled");
+static struct metric lengths =
+    METRIC_HISTOGRAM("rlhfd_trained_completion_tokens", "length of each completion trained", 8, 16,
+                     32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384);
+static struct metric checkpoints = METRIC_HISTOGRAM(
+    "rlhfd_checkpoint_seconds", "spent writing a checkpoint", 0.1, 0.3, 1, 3, 10, 30, 100, 300);
+static struct metric checkpoint_version = METRIC_GAUGE(
+    "rlhfd_checkpoint_version", "version of the newest checkpoint that this process wrote or read");
+static struct metric *const rows[] = {&lengths,
+                                      &checkpoints,
+                                      &checkpoint_version,
+                                      &round_now,
+                                      &version_now,
+                                      &idle_total[IDLE_NONE],
+                                      &idle_total[IDLE_NO_GROUPS],
+                                      &idle_total[IDLE_STRAGGLER],
+                                      &idle_total[IDLE_ENDED],
+                                      &idle_total[IDLE_PAUSED],
+                                      &busy_total,
+                                      &trained_total,
+                                      &generated_total,
+                                      &compared_total,
+                                      &differing_total};
 
-/* Registered by the first round that has them: with one kind of numerics in the ring there are
- * none. */
-static struct metric mismatch = METRIC_GAUGE(
-    "rlhfd_kl_mismatch",
-    "k1 of KL(generator || learner) in tokens of generators with other numerics, last round that had any");
-static struct metric mismatch_k3 =
-    METRIC_GAUGE("rlhfd_kl_mismatch_k3", "the same by the estimator k3");
-static struct metric *const mismatch_rows[] = {&mismatch, &mismatch_k3};
+/* The learner's own figures of the last round. */
+enum shown { LINE, SHOWN };
+static struct own_figure {
+    struct metric metric;
+    const char *name;
+    enum shown shown;
+} own_figures[] = {
+#define OWN_FIGURE(name, where, what) {METRIC_GAUGE("rlhfd_" #name, what), #name, where},
+    ROUND_FIGURES(OWN_FIGURE)
+#undef OWN_FIGURE
+};
+enum { OWN_FIGURES = sizeof own_figures / sizeof *own_figures };
+static struct metric *own_rows[OWN_FIGURES];
 
 /* The objective's figures. Only those that its row declares are registered. */
 static struct metric figures_now[] = {
@@ -80,30 +100,59 @@ static void show_figure(struct metric *metric, double value)
         metric_set(metric, value);
 }
 
+/* Registered by the first round that has it: a figure that is not there is no 0. */
+static void show_own(size_t i, double value)
+{
+    if (own_figures[i].shown != SHOWN || !isfinite(value))
+        return;
+    own_rows[i] = &own_figures[i].metric;
+    metric_set(own_rows[i], value);
+    metrics_register(&own_rows[i], 1);
+}
+
 static void show(const struct round_report *report)
 {
+    const double own[OWN_FIGURES] = {
+#define OWN_VALUE(name, where, what) report->name,
+        ROUND_FIGURES(OWN_VALUE)
+#undef OWN_VALUE
+    };
     metric_set(&round_now, (double)report->round + 1);
     metric_set(&version_now, (double)report->version);
-    show_figure(&run_rounds_now, report->run_rounds);
-    metric_set(&reward_now, report->reward_mean);
-    metric_set(&truncated_now, report->truncated_share);
-    metric_set(&stale_tokens_now, report->stale_token_share);
-    metric_set(&lag_now, report->lag_mean);
-    metric_set(&lag_largest, report->lag_max);
-    show_figure(&lag_expected, report->lag_expected);
+    for (size_t i = 0; i < OWN_FIGURES; i++)
+        show_own(i, own[i]);
     for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
         show_figure(&figures_now[i], report->figures.at[i]);
-    if (isfinite(report->kl_mismatch))
-        metrics_register(mismatch_rows, sizeof mismatch_rows / sizeof *mismatch_rows);
-    show_figure(&mismatch, report->kl_mismatch);
-    show_figure(&mismatch_k3, report->kl_mismatch_k3);
     metric_add(&trained_total, report->tokens_trained);
+    metric_add(&generated_total, fmax(0, report->tokens_generated));
+    metric_add(&compared_total, report->logp_compared);
     metric_add(&differing_total, report->logp_differing);
 }
 
-void report_seconds(bool busy, double seconds)
+void report_busy(double seconds)
 {
-    metric_add(busy ? &busy_total : &idle_total, seconds);
+    metric_add(&busy_total, seconds);
+}
+
+void report_idle(enum idle cause, double seconds)
+{
+    metric_add(&idle_total[cause], seconds);
+}
+
+void report_length(double tokens)
+{
+    metric_observe(&lengths, tokens);
+}
+
+void report_checkpoint(uint64_t version, double seconds)
+{
+    metric_observe(&checkpoints, seconds);
+    report_checkpointed(version);
+}
+
+void report_checkpointed(uint64_t version)
+{
+    metric_set(&checkpoint_version, (double)version);
 }
 
 /* The last whole line of that round; NULL: there is none. */
@@ -139,11 +188,10 @@ static void show_standing(const char *path, uint64_t rounds, uint64_t version)
     metric_set(&version_now, (double)version);
     err_free(file_read(path, REPORT_MAX_BYTES, &text));
     SCOPED_JSON json_t *line = rounds ? find_round(&text, rounds - 1) : NULL;
-    show_number(line, "run_rounds", &run_rounds_now);
-    show_number(line, "reward_mean", &reward_now);
-    show_number(line, "lag_mean", &lag_now);
-    show_number(line, "lag_max", &lag_largest);
-    show_number(line, "lag_expected", &lag_expected);
+    for (size_t i = 0; i < OWN_FIGURES; i++) {
+        const json_t *value = json_object_get(line, own_figures[i].name);
+        show_own(i, json_is_number(value) ? json_number_value(value) : NAN);
+    }
     for (size_t i = 0; i < RL_FIGURES_COUNT; i++)
         show_number(line, rl_figure_name((enum rl_figure)i), &figures_now[i]);
 }
@@ -262,7 +310,7 @@ err_t report_round(struct report *report, const struct round_report *round)
     json_object_set_new(object, "round", json_integer((json_int_t)round->round));
     json_object_set_new(object, "version", json_integer((json_int_t)round->version));
     json_object_set_new(object, "lineage", json_integer(report->lineage));
-#define FIGURE_PUT(name, what) put_figure(object, #name, round->name);
+#define FIGURE_PUT(name, where, what) put_figure(object, #name, round->name);
     ROUND_FIGURES(FIGURE_PUT)
 #undef FIGURE_PUT
     for (size_t i = 0; i < RL_FIGURES_COUNT; i++)

@@ -14,61 +14,62 @@
 #include "base/err.h"
 #include "base/scoped.h"
 #include "learner/store/history.h"
+#include "learner/store/rounds.h"
 #include "rl/tally.h"
 #include <stdint.h>
 
-/* X(name, what): the learner's own figures, doubles, under the file's names. NaN is written as
- * null. The objective's figures stand beside them, under the names of rl/figure_table.h. */
+/* X(name, where, what): the learner's own figures, doubles, under the file's names. NaN is written
+ * as null. SHOWN: /metrics has it, too, from the first round on that has one. The objective's figures stand beside them, under the names of rl/figure_table.h. */
 // clang-format off
 #define ROUND_FIGURES(X) \
-    X(time_s, "seconds since the run began, over restarts") \
-    X(reward_mean, "mean reward of the round's completions") \
-    X(reward_std, "their standard deviation") \
-    X(success, "share of completions whose every score reached 1") \
-    X(truncated_share, "share of completions that ended at their longest, without an end token") \
-    X(stale_token_share, "share of the tokens to train that learner.max_token_lag masked") \
-    X(kl_reference, "summed behaviour - reference logp, mean per completion that has one, nats; null: none has") \
-    X(kl_coef, "weight of the distance from the reference in this round") \
-    X(entropy, "mean entropy of the next-token distribution, nats") \
-    X(grad_norm, "global gradient norm before clipping, mean over updates") \
-    X(lr, "learning rate of the last update") \
-    X(run_rounds, "rounds that the run has in all, as far as was known when this one was formed; null: not recorded") \
-    X(critic_grad_norm, "the critic's global gradient norm before clipping, mean over updates; null: none was made") \
-    X(critic_lr, "learning rate of the critic's last update") \
-    X(value_error_lag0, "root mean square of target - value before the updates (learner.critic.values), tokens of groups of lag 0; null: none") \
-    X(value_error_lag1, "the same of lag 1") \
-    X(value_error_lag2, "the same of lag 2 and more") \
-    X(explained_variance_lag0, "share of the variance of their targets that those values explain, lag 0; null: none") \
-    X(explained_variance_lag1, "the same of lag 1") \
-    X(explained_variance_lag2, "the same of lag 2 and more") \
-    X(lag_mean, "mean lag of the groups, in rounds") \
-    X(lag_max, "largest lag of a group, in rounds") \
-    X(lag_target, "rounds of lag that pacing aimed at") \
-    X(lag_limit, "lag over which no group could be in the round") \
-    X(lag_expected, "mean lag to come: groups left leased or stored, in rounds, and how far weights were behind") \
-    X(lag_updates, "mean lag in updates: the round's first version - oldest version of the group") \
-    X(length_mean, "mean completion length, tokens") \
-    X(tokens_generated, "completion tokens generated since the last round") \
-    X(tokens_trained, "completion tokens trained, over the round's passes") \
-    X(logp_compared, "tokens drawn by the version trained and by our numerics, compared with our forward") \
-    X(logp_differing, "of those, how many differ in any bit: 0, or a bug") \
-    X(kl_mismatch, "KL(generator || learner) of numerics that differ, k1: mean over tokens drawn by the version trained, nats; null: none") \
-    X(kl_mismatch_k3, "the same by the estimator k3, which is never negative") \
-    X(stale, "groups that left as stale since the last round") \
-    X(generator_idle_s, "seconds the generators had nothing to decode since the last round") \
-    X(generator_busy_s, "seconds they decoded since the last round") \
-    X(learner_idle_s, "seconds the learner waited for this round") \
-    X(learner_busy_s, "seconds it trained this round") \
-    X(publish_bytes, "bytes of the version published after this round; 0: none was") \
-    X(publish_ms, "until the last generator had applied the version published before") \
-    X(checkpoint_ms, "spent writing a checkpoint after the round before; 0: none was")
+    X(time_s, LINE, "seconds since the run began, over restarts") \
+    X(reward_mean, SHOWN, "mean reward of the round's completions") \
+    X(reward_std, SHOWN, "their standard deviation") \
+    X(success, SHOWN, "share of completions whose every score reached 1") \
+    X(truncated_share, SHOWN, "share of completions that ended at their longest, without an end token") \
+    X(stale_token_share, SHOWN, "share of the tokens to train that learner.max_token_lag masked") \
+    X(kl_reference, SHOWN, "summed behaviour - reference logp, mean per completion that has one, nats; null: none has") \
+    X(kl_coef, SHOWN, "weight of the distance from the reference in this round") \
+    X(entropy, SHOWN, "mean entropy of the next-token distribution, nats") \
+    X(grad_norm, SHOWN, "global gradient norm before clipping, mean over updates") \
+    X(lr, SHOWN, "learning rate of the last update") \
+    X(run_rounds, SHOWN, "rounds that the run has in all, as far as was known when this one was formed; null: not recorded") \
+    X(critic_grad_norm, SHOWN, "the critic's global gradient norm before clipping, mean over updates; null: none was made") \
+    X(critic_lr, SHOWN, "learning rate of the critic's last update") \
+    X(value_error_lag0, SHOWN, "root mean square of target - value before the updates (learner.critic.values), tokens of groups of lag 0; null: none") \
+    X(value_error_lag1, SHOWN, "the same of lag 1") \
+    X(value_error_lag2, SHOWN, "the same of lag 2 and more") \
+    X(explained_variance_lag0, SHOWN, "share of the variance of their targets that those values explain, lag 0; null: none") \
+    X(explained_variance_lag1, SHOWN, "the same of lag 1") \
+    X(explained_variance_lag2, SHOWN, "the same of lag 2 and more") \
+    X(lag_mean, SHOWN, "mean lag of the groups, in rounds") \
+    X(lag_max, SHOWN, "largest lag of a group, in rounds") \
+    X(lag_target, LINE, "rounds of lag that pacing aimed at") \
+    X(lag_limit, LINE, "lag over which no group could be in the round") \
+    X(lag_expected, SHOWN, "mean lag to come: groups left leased or stored, in rounds, and how far weights were behind") \
+    X(lag_updates, SHOWN, "mean lag in updates: the round's first version - oldest version of the group") \
+    X(length_mean, SHOWN, "mean completion length, tokens") \
+    X(tokens_generated, LINE, "completion tokens generated since the last round") \
+    X(tokens_trained, LINE, "completion tokens trained, over the round's passes") \
+    X(logp_compared, LINE, "tokens drawn by the version trained and by our numerics, compared with our forward") \
+    X(logp_differing, LINE, "of those, how many differ in any bit: 0, or a bug") \
+    X(kl_mismatch, SHOWN, "KL(generator || learner) of numerics that differ, k1: mean over tokens drawn by the version trained, nats; null: none") \
+    X(kl_mismatch_k3, SHOWN, "the same by the estimator k3, which is never negative") \
+    X(stale, LINE, "groups that left as stale since the last round") \
+    X(generator_idle_s, LINE, "seconds the generators had nothing to decode since the last round") \
+    X(generator_busy_s, LINE, "seconds they decoded since the last round") \
+    X(learner_idle_s, LINE, "seconds the learner waited for this round") \
+    X(learner_busy_s, LINE, "seconds it trained this round") \
+    X(publish_bytes, LINE, "bytes of the version published after this round; 0: none was") \
+    X(publish_ms, LINE, "until the last generator had applied the version published before") \
+    X(checkpoint_ms, LINE, "spent writing a checkpoint after the round before; 0: none was")
 // clang-format on
 
 struct round_report {
     uint64_t round, version;
     /* Borrowed; "" when the learner did not wait. */
     const char *idle_cause;
-#define FIGURE_FIELD(name, what) double name;
+#define FIGURE_FIELD(name, where, what) double name;
     ROUND_FIGURES(FIGURE_FIELD)
 #undef FIGURE_FIELD
     /* The objective's, over the round's updates. */
@@ -82,8 +83,12 @@ struct report;
  * objective's figures that /metrics has beside the loss, a bit each. */
 void report_metrics(const char *directory, uint64_t rounds, uint64_t version, uint64_t figures);
 
-/* Adds to the counter of busy or idle seconds. Any thread. */
-void report_seconds(bool busy, double seconds);
+/* Adds to the counters of busy or idle seconds, the latter by what was waited for. Any thread. */
+void report_busy(double seconds);
+void report_idle(enum idle cause, double seconds);
+void report_length(double tokens);                        // of a completion that is trained
+void report_checkpoint(uint64_t version, double seconds); // it was written
+void report_checkpointed(uint64_t version);               // the newest there is
 
 struct reported;
 /* Reads the file's lines (reported.h); a file that is not there has none. */

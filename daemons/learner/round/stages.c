@@ -335,6 +335,8 @@ static err_t report(struct round_run *run)
     report_lag(run);
     run->report->length_mean =
         (double)columns->first[columns->sequences] / (double)columns->sequences;
+    for (size_t i = 0; i < columns->sequences; i++)
+        report_length((double)(columns->first[i + 1] - columns->first[i]));
     run->report->kl_reference = mean_kl(columns);
     values_report(run->round, columns, run->report);
     return OK;

@@ -47,6 +47,7 @@ err_t train_write_checkpoint(struct train *train)
     TRY(checkpoint_write(recipe->directory, &train->start.trainees, &tokenizer, &train->at,
                          (int)recipe->checkpoint.keep));
     train->checkpoint_ms = (clock_s() - begun) * 1000;
+    report_checkpoint(train->at.version, clock_s() - begun);
     restart_written(&train->start, checkpoint_path(recipe->directory, train->at.version));
     train->checkpointed_round = train->at.round;
     return storage_call(train->options.storage, note_checkpoint, &train->at);

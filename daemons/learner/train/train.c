@@ -19,6 +19,7 @@ err_t train_new(const struct recipe *recipe, struct train **ret)
     train->at = train->start.at;
     report_metrics(recipe->directory, train->at.round, train->at.version,
                    objective_row(recipe->learner.objective)->figures);
+    report_checkpointed(train->at.version);
     *ret = STEAL(train);
     return OK;
 }

@@ -56,7 +56,7 @@ static void go_on(struct client *client)
 
 static double tokens_of(const struct daemons *d)
 {
-    return daemons_metric(d, GENERATOR, "rlhfd_decode_tokens");
+    return daemons_metric(d, GENERATOR, "rlhfd_decode_tokens_total");
 }
 
 /* Holds until some group is half done; returns how many were under way. */

@@ -225,13 +225,13 @@ static void a_pause_ends_by_resume(void **state)
     assert_says("they stand still until");
     CTL(0, "status");
     assert_says("HELD");
-    const double tokens = number_of("generator", "rlhfd_decode_tokens");
+    const double tokens = number_of("generator", "rlhfd_decode_tokens_total");
     CTL(0, "workers");
     assert_says("HELD");
     CTL(0, "pause");
     assert_says("generation: paused   training: paused");
     wait_until_none_is_under_way(); // what stood still is finished now
-    assert_true(number_of("generator", "rlhfd_decode_tokens") >= tokens);
+    assert_true(number_of("generator", "rlhfd_decode_tokens_total") >= tokens);
     CTL(0, "resume");
     assert_says("generation: goes on   training: goes on");
     ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);

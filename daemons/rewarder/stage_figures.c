@@ -1,0 +1,33 @@
+#include "rewarder/stage_figures.h"
+#include "base/mem.h"
+#include "svc/metrics.h"
+
+static struct metric seconds[STAGES_MAX], failures[STAGES_MAX];
+
+void stage_figures_register(const struct stage_list *list)
+{
+    static struct metric *rows[2 * STAGES_MAX];
+    if (rows[0])
+        return; // a table is borrowed for ever
+    for (size_t i = 0; i < list->count; i++) {
+        const char *labels =
+            mem_printf("stage=\"%s\",kind=\"%s\"", list->at[i].key, list->at[i].class->name);
+        seconds[i] = (struct metric)METRIC_HISTOGRAM_LABELLED(
+            "rlhfd_stage_seconds", "from asking a stage to its answer, over one group", labels,
+            0.0001, 0.001, 0.01, 0.1, 1, 10, 100);
+        failures[i] =
+            (struct metric)METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_stage_failures_total",
+                                           "attempts of a stage that failed", labels);
+        rows[i] = &seconds[i];
+        rows[list->count + i] = &failures[i];
+    }
+    metrics_register(rows, 2 * list->count);
+}
+
+void stage_figures_ended(size_t stage, double after_s, bool failed)
+{
+    if (!seconds[stage].name)
+        return; // of a list that was not the first
+    metric_observe(&seconds[stage], after_s);
+    metric_add(&failures[stage], failed);
+}
