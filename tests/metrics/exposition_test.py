@@ -10,6 +10,7 @@ import unittest
 sys.dont_write_bytecode = True
 import catalogue
 import exposition
+import rules
 import small_ring
 import tools
 
@@ -73,6 +74,13 @@ class Exposition(unittest.TestCase):
                    if one["path"] in ("common/rl/figure_table.h", "daemons/learner/round/report.h")}
         missing = {name for name in catalogue.catalogue() if name not in there and not CONDITIONAL.match(name)}
         self.assertEqual(missing - figures, {"rlhfd_scorer_overruns_total"} - there)
+
+    def test_rules_and_dashboard_name_what_is_there(self):
+        there = {name for text in self.text.values() for name in exposition.parse(text)} | rules.SCRAPED
+        queries = [*rules.expressions(rules.text_of(rules.RULES)).values(), *(query for _, query in rules.queries(rules.board_of()))]
+        for query in queries:
+            self.assertEqual({name for name in rules.metrics_of(query) if name not in there and rules.family(name) not in there}, set(),
+                             query)
 
     def test_the_build_is_named(self):
         version = small_ring.Ring.command("rlhfctl", "--version").split()[-1]

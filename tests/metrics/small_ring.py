@@ -42,7 +42,7 @@ def wait_for(what, seconds, found):
 
 
 class Ring:
-    def __init__(self, directory, settings=(), recipe=RECIPE):
+    def __init__(self, directory, settings=(), recipe=RECIPE, width=32):
         self.directory, self.settings, self.process, self.address = directory, list(settings), {}, {}
         self.path = os.path.join(directory, "recipe.yaml")
         self.run = os.path.join(directory, "run")
@@ -57,8 +57,8 @@ class Ring:
         model = os.path.join(directory, "model")
         self.command("rlhfctl", "tokenizer", "train", os.path.join(directory, "train.jsonl"), "--alphabet", "data",
                      "--vocab", "29", "--out", model)
-        self.command("rlhfctl", "model", "new", model, "--layers", "2", "--width", "32", "--heads", "2", "--ff", "64",
-                     "--max-positions", "256", "--seed", "3")
+        self.command("rlhfctl", "model", "new", model, "--layers", "2", "--width", str(width), "--heads", "2", "--ff",
+                     str(2 * width), "--max-positions", "256", "--seed", "3")
 
     @staticmethod
     def command(program, *words):

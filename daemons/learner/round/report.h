@@ -87,7 +87,7 @@ void report_metrics(const char *directory, uint64_t rounds, uint64_t version, ui
 void report_busy(double seconds);
 void report_idle(enum idle cause, double seconds);
 void report_length(double tokens);                        // of a completion that is trained
-void report_checkpoint(uint64_t version, double seconds); // it was written
+void report_checkpoint(uint64_t version, double seconds); // after writing one
 void report_checkpointed(uint64_t version);               // the newest there is
 
 struct reported;
