@@ -8,6 +8,8 @@
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
+#include "svc/stations.h"
+#include <string.h>
 
 enum { WATCH_DEFAULT_MS = 1000, WATCH_MIN_MS = 100, WATCH_MAX_MS = 60000, WATCHES_MAX = 64 };
 
@@ -322,6 +324,48 @@ static void drain(struct rpc_call *call, struct rpc_message *message,
     admin->options.drain(admin->options.arg);
 }
 
+/* Points into from. */
+static void fill_station(const struct station *from, Rlhfd__Admin__V1__Station *ret)
+{
+    rlhfd__admin__v1__station__init(ret);
+    ret->name = (char *)from->name;
+    if (from->detail)
+        ret->detail = (char *)from->detail;
+    ret->number = from->number;
+    ret->time_s = from->time_s;
+    ret->seconds = from->seconds;
+}
+
+static void trace_group(struct rpc_call *call, struct rpc_message *message,
+                        const struct ProtobufCMessage *pb, void *user)
+{
+    (void)message, (void)user;
+    const ProtobufCBinaryData *id = &((const Rlhfd__Admin__V1__TraceGroupRequest *)pb)->id;
+    struct digest group;
+    struct stations way;
+    if (id->len != sizeof group.byte) {
+        rpc_call_finish(call,
+                        err_field(err_new(ERR_INVALID, "id has %zu bytes; 16 are allowed", id->len),
+                                  "id", "16 bytes"));
+        return;
+    }
+    memcpy(group.byte, id->data, sizeof group.byte);
+    if (!stations_find(&group, &way)) {
+        rpc_call_finish(call, err_new(ERR_NOT_FOUND, "not among the latest groups here"));
+        return;
+    }
+    Rlhfd__Admin__V1__Station station[STATIONS_MAX], *stations[STATIONS_MAX];
+    Rlhfd__Admin__V1__GroupTrace reply = RLHFD__ADMIN__V1__GROUP_TRACE__INIT;
+    for (uint32_t i = 0; i < way.count; i++) {
+        fill_station(&way.at[i], &station[i]);
+        stations[i] = &station[i];
+    }
+    reply.traceparent = way.parent;
+    reply.n_stations = way.count;
+    reply.stations = stations;
+    rpc_call_reply(call, &reply.base);
+}
+
 static const struct rpc_method methods[] = {
     {"/rlhfd.admin.v1.Admin/GetStatus",
      &rlhfd__admin__v1__get_status_request__descriptor,
@@ -343,6 +387,13 @@ static const struct rpc_method methods[] = {
      RPC_UNARY,
      CALLER_ADMIN,
      {.message = drain},
+     0},
+    {"/rlhfd.admin.v1.Admin/TraceGroup",
+     &rlhfd__admin__v1__trace_group_request__descriptor,
+     &rlhfd__admin__v1__group_trace__descriptor,
+     RPC_UNARY,
+     CALLER_READS,
+     {.message = trace_group},
      0},
     {0},
 };

@@ -14,6 +14,7 @@ static const struct rpc_method methods[] = {
     METHOD(Admin, GetStatus, get_status_request, status, RPC_UNARY),
     METHOD(Admin, WatchStatus, watch_status_request, status, RPC_SERVER_STREAM),
     METHOD(Admin, Drain, drain_request, drain_reply, RPC_UNARY),
+    METHOD(Admin, TraceGroup, trace_group_request, group_trace, RPC_UNARY),
     METHOD(LearnerAdmin, GetSettings, get_settings_request, settings, RPC_UNARY),
     METHOD(LearnerAdmin, UpdateSettings, update_settings_request, update_settings_reply, RPC_UNARY),
     METHOD(LearnerAdmin, ListChanges, list_changes_request, list_changes_reply, RPC_UNARY),

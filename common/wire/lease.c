@@ -204,6 +204,8 @@ void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret)
         to->deadline_ms = from->deadline_ms;
         to->evaluation = from->evaluation;
         to->version = from->version;
+        if (*from->traceparent)
+            to->traceparent = (char *)from->traceparent;
         grant_of[i] = to;
     }
     pb.n_revoked = reply->revokes;
@@ -230,6 +232,7 @@ static err_t take_grant(const PbGrant *pb, struct lease_grant *ret)
                        "allowed",
                        pb->row.len, LEASE_ROW_MAX_BYTES);
     ret->lineage = pb->lineage;
+    trace_take(pb->traceparent, &ret->id, ret->traceparent);
     ret->slot = pb->slot;
     ret->attempt = pb->attempt;
     ret->prompt = pb->prompt;

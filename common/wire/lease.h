@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "wire/hello.h"
+#include "wire/traceparent.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -73,6 +74,7 @@ struct lease_grant {
     uint32_t deadline_ms; // from its arrival
     bool evaluation;      // a row of the evaluation data: one completion by the weights of version
     uint64_t version;     // of a slot: it is begun with this version or a newer one
+    char traceparent[TRACE_PARENT]; // of the learner; "": none (traceparent.h)
 };
 
 struct lease_reply {

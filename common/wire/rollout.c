@@ -82,6 +82,7 @@ static void view_group(const struct group *group, PbGroup *ret)
     ret->generator = group->generator;
     ret->evaluation = group->evaluation;
     ret->forward = group->forward ? group->forward : ret->forward;
+    ret->traceparent = *group->traceparent ? (char *)group->traceparent : ret->traceparent;
 }
 
 void group_encode(const struct group *group, struct bytes *ret)
@@ -295,6 +296,7 @@ static struct group *take_group(PbGroup *pb)
     group->evaluation = pb->evaluation;
     group->forward = *pb->forward ? mem_string(pb->forward) : NULL;
     group->failure = *pb->failure ? mem_string(pb->failure) : NULL;
+    trace_take(pb->traceparent, &group->id, group->traceparent);
     group->completions = (uint32_t)pb->n_completions;
     group->completion = mem_array(pb->n_completions, sizeof *group->completion);
     for (size_t i = 0; i < pb->n_completions; i++)

@@ -18,6 +18,7 @@
 #include "base/scoped.h"
 #include "wire/column_list.h"
 #include "wire/disposition.h"
+#include "wire/traceparent.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -72,11 +73,10 @@ struct group {
     struct column_list columns; // of all tokens, of the completions, of the group
     char *generator;
     bool evaluation; // of the evaluation data: scored and counted, never trained
-    /* Forward id of the generator's numerics (model/numerics.h); NULL: its build wrote none. */
-    char *forward;
-    /* Why a stop gave the group up; NULL: none did. The learner rejects such a group with this
-     * reason. Such a group may lack all but its names (failed_group.h). */
+    char *forward; // id of the generator's numerics (model/numerics.h); NULL: its build wrote none
+    /* Why a stop gave it up, so that the learner rejects it; NULL: none. It may lack all but names. */
     char *failure;
+    char traceparent[TRACE_PARENT]; // of the stop that sent it; "": none
 };
 
 /* Bounds on what a peer may send. */

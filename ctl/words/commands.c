@@ -34,6 +34,7 @@ static const struct command commands[] = {
     {"groups show", "show one group with all its completions", command_groups_show},
     {"groups evict", "remove stored groups", command_groups_evict},
     {"groups", NULL, command_groups_list},
+    {"trace", "show one group's way through the ring, with times", command_trace},
     {"explain version", "show the origin of a version of the weights", command_explain_version},
     {"plan", "estimate bytes, seconds, generators and lag of a ring", command_plan},
     {"context list", "list the named runs", command_context_list},

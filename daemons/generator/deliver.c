@@ -4,6 +4,7 @@
 #include "hop/courier.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
+#include "svc/stations.h"
 #include "wire/failed_group.h"
 
 struct deliver {
@@ -53,6 +54,8 @@ static void on_settled(void *arg, const struct disposition *disposition, struct 
                     outcome_name(disposition->outcome),
                     disposition->reason ? disposition->reason : "");
     metric_add(&delivered[disposition->outcome], 1);
+    station_note(&disposition->id, &(struct station){.name = "delivered",
+                                                     .detail = outcome_name(disposition->outcome)});
     metric_set(&unsettled, (double)courier_waiting(deliver->courier));
     deliver->options.settled(deliver->options.arg, disposition);
 }
@@ -101,6 +104,8 @@ static void count_completions(const struct group *group)
 void deliver_group(struct deliver *deliver, struct group *group)
 {
     count_completions(group);
+    trace_parent(&group->id, "generator", group->traceparent);
+    station_note(&group->id, &(struct station){.name = "sent"});
     SCOPED_VALUE(bytes) out = {0};
     struct digest id = group->id;
     group_encode_within(group, GROUP_MAX_BYTES, &out);

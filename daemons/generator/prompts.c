@@ -7,6 +7,7 @@
 #include "svc/held.h"
 #include "svc/loop.h"
 #include "svc/security.h"
+#include "svc/stations.h"
 #include "wire/rollout.h"
 #include <stdio.h>
 #include <string.h>
@@ -261,6 +262,8 @@ static void take_grant(struct prompts *prompts, struct lease_grant *granted)
             say_soon(prompts);
         return;
     }
+    station_came(&granted->id, granted->traceparent);
+    station_note(&granted->id, &(struct station){.name = "granted", .number = granted->attempt});
     struct lease_grant *grant = mem_copy(granted, sizeof *grant);
     granted->row = NULL; // the copy's now
     const bool early = !grant->evaluation && grant->version > prompts->version;

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "model/numerics.h"
 #include "svc/recipe/recipe.h"
+#include "svc/stations.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,7 +108,9 @@ static err_t admit(struct track *track, struct group *group)
                                             .epoch = trains ? group->epoch : DECODER_APART,
                                             .completions = (int)group->completions,
                                             .rank = group->start_round};
-    return decoder_admit(track->decoder, &request);
+    TRY(decoder_admit(track->decoder, &request));
+    station_note(&group->id, &(struct station){.name = "queued", .number = track->version});
+    return OK;
 }
 
 static void grant_free(struct lease_grant *grant)
@@ -226,6 +229,7 @@ struct group *track_take(struct track *track)
     for (int i = 0; i < decoded->completions; i++)
         move_completion(&decoded->completion[i], &group->completion[i]);
     stamp(decoded, group);
+    station_note(&group->id, &(struct station){.name = "decoded", .number = track->version});
     return group;
 }
 

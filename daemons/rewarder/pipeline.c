@@ -8,6 +8,7 @@
 #include "svc/cell.h"
 #include "svc/loop.h"
 #include "svc/metrics.h"
+#include "svc/stations.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
@@ -223,6 +224,17 @@ static void note_due(const struct item *item, struct progress *progress)
         progress->due_s = begun_s + (double)stage_of(item, progress)->limits.deadline_ms / 1000;
 }
 
+/* The class' name stays, whatever becomes of the list. */
+static void tell_ended(const struct call *call, err_t failed)
+{
+    const double seconds = clock_s() - call->asked_s;
+    const struct stage *stage = &call->item->pipeline->list->at[call->work.stage];
+    stage_figures_ended(call->work.stage, seconds, err_failed(failed));
+    station_note(&call->in.id, &(struct station){.name = err_failed(failed) ? "failed" : "scored",
+                                                 .detail = stage->class->name,
+                                                 .seconds = seconds});
+}
+
 /* Loop thread: a stage has answered. */
 static void call_ended(void *arg)
 {
@@ -235,7 +247,7 @@ static void call_ended(void *arg)
         note_due(item, progress);
     item->calls--;
     stage_lanes_ended(item->pipeline->lanes, &call->work);
-    stage_figures_ended(call->work.stage, clock_s() - call->asked_s, err_failed(failed));
+    tell_ended(call, failed);
     if (progress && !err_failed(failed)) {
         progress->values = call->out.columns;
         call->out.columns = (struct column_list){0};

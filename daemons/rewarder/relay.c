@@ -3,6 +3,7 @@
 #include "hop/courier.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
+#include "svc/stations.h"
 #include "wire/failed_group.h"
 
 enum { WAITING_MAX = 1024 };
@@ -29,8 +30,9 @@ static void release_call(void *tag)
 static void on_settled(void *arg, const struct disposition *disposition, struct rpc_message *answer,
                        void *tag)
 {
-    (void)disposition;
     struct relay *relay = arg;
+    station_note(&disposition->id, &(struct station){.name = "answered",
+                                                     .detail = outcome_name(disposition->outcome)});
     rpc_call_send_message(tag, answer); // a generator that is gone asks again
     rpc_call_unref(tag);
     relay->options.answered(relay->options.arg);
@@ -85,7 +87,10 @@ void relay_group(struct relay *relay, const struct group *group, struct rpc_call
         return;
     }
     SCOPED_VALUE(bytes) out = {0};
-    group_encode_within(group, GROUP_MAX_BYTES, &out); // with scores it may have become too long
+    struct group sent = *group; // what it points to stays the caller's
+    trace_parent(&group->id, "rewarder", sent.traceparent);
+    station_note(&group->id, &(struct station){.name = "relayed"});
+    group_encode_within(&sent, GROUP_MAX_BYTES, &out); // with scores it may have become too long
     courier_send(relay->courier, &group->id, rpc_message_copy(out.data, out.len),
                  rpc_call_ref(origin));
     metric_set(&waiting, (double)relay_waiting(relay));

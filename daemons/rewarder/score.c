@@ -7,6 +7,7 @@
 #include "svc/loop.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
+#include "svc/stations.h"
 #include "wire/failed_group.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -140,6 +141,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
         rpc_call_finish(call, failed);
         return;
     }
+    station_came(&group->id, group->traceparent);
+    station_note(&group->id, &(struct station){.name = "came"});
     if (group->failure) { // not ours: it neither tells of our scorers nor holds us up
         relay_group(score->options.relay, group, call);
         group_free(group);

@@ -8,6 +8,7 @@
 #include "learner/store/terms.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
+#include "svc/stations.h"
 #include "wire/lease.h"
 #include <inttypes.h>
 #include <string.h>
@@ -76,6 +77,8 @@ static err_t send_grants(struct leasing *leasing, struct lessee *lessee,
                                       .version = g->version,
                                       .row = (char *)text.data + at[i],
                                       .deadline_ms = g->lease_ms};
+        trace_parent(&g->id, "learner", out[i].traceparent);
+        station_note(&g->id, &(struct station){.name = "leased", .number = g->attempt});
     }
     lessee_send(lessee, &(struct lease_reply){.grants = (uint32_t)grants->count, .grant = out});
     metric_add(&granted, (double)grants->count);

@@ -10,6 +10,7 @@
 #include "svc/metrics.h"
 #include "svc/peer.h"
 #include "svc/security.h"
+#include "svc/stations.h"
 #include "wire/failed_group.h"
 #include "wire/hello.h"
 #include <inttypes.h>
@@ -86,6 +87,8 @@ struct ingest *ingest_new(const struct ingest_options *options)
 static void send_disposition(struct rpc_call *call, const struct digest *id, enum outcome outcome,
                              const char *reason)
 {
+    station_note(id, &(struct station){.name = outcome == OUTCOME_STORED ? "stored" : "answered",
+                                       .detail = outcome_name(outcome)});
     SCOPED_VALUE(bytes) out = {0};
     struct disposition disposition = {.id = *id, .outcome = outcome, .reason = (char *)reason};
     disposition_encode(&disposition, &out);
@@ -319,6 +322,8 @@ static err_t take_group(const struct ingest *ingest, struct rpc_message *message
         ret->judge = "the rewarder";
     if (err_failed(failed))
         TRY(failed_group_decode(data, len, failed, &ret->group));
+    station_came(&ret->group->id, ret->group->traceparent);
+    station_note(&ret->group->id, &(struct station){.name = "came"});
     ret->encoded = (struct encoded){data, len};
     ret->misfit = why_not(ingest, ret->group);
     return OK;

@@ -6,6 +6,7 @@
 #include "learner/round/report.h"
 #include "learner/store/history.h"
 #include "svc/mailbox.h"
+#include "svc/stations.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -116,6 +117,8 @@ static void count_trained(struct draw *draw, const struct round *round)
         }
         draw->trained[lag]++;
         store_figures_lag(LAG_DRAWN, lag);
+        station_note(&round->group[i].id,
+                     &(struct station){.name = "drawn", .number = round->round});
     }
 }
 

@@ -19,7 +19,8 @@
 #include <stdint.h>
 
 /* X(name, where, what): the learner's own figures, doubles, under the file's names. NaN is written
- * as null. SHOWN: /metrics has it, too, from the first round on that has one. The objective's figures stand beside them, under the names of rl/figure_table.h. */
+ * as null. SHOWN: /metrics has it, too, from the first round on that has one. The objective's
+ * figures stand beside them, under the names of rl/figure_table.h. */
 // clang-format off
 #define ROUND_FIGURES(X) \
     X(time_s, LINE, "seconds since the run began, over restarts") \

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "learner/train/fault.h"
 #include "learner/train/inner.h"
+#include "svc/stations.h"
 #include <math.h>
 #include <string.h>
 
@@ -96,6 +97,14 @@ static void steer(const struct train *train, const struct drawn *drawn,
     steering_see(train->steering, train->options.storage, &seen);
 }
 
+/* Where its groups went, each the whole way of the round. */
+static void note_groups(const struct round *round, const char *name, uint64_t version,
+                        double seconds)
+{
+    for (size_t i = 0; i < round->groups; i++)
+        station_note(&round->group[i].id, &(struct station){name, NULL, version, seconds, 0});
+}
+
 /* The line is on disk before a checkpoint covers its round, so a restart from there lacks none. */
 err_t train_end_round(struct train *train, const struct drawn *drawn, struct round_report *report)
 {
@@ -103,9 +112,11 @@ err_t train_end_round(struct train *train, const struct drawn *drawn, struct rou
     report_totals(train, drawn, report);
     report_lag(train, drawn, report);
     steer(train, drawn, report);
+    note_groups(drawn->round, "trained", train->at.version, report->learner_busy_s);
     if (!drawn->again && train->at.round % (uint64_t)recipe->publish.every == 0) {
         TRY(train_publish(train));
         report->publish_bytes = publish_figures(train->publish).bytes;
+        note_groups(drawn->round, "published", train->at.version, 0);
     }
     TRY(train_evaluate(train, false));
     report->version = train->at.version;
