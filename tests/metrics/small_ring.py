@@ -44,6 +44,7 @@ def wait_for(what, seconds, found):
 class Ring:
     def __init__(self, directory, settings=(), recipe=RECIPE, width=32):
         self.directory, self.settings, self.process, self.address = directory, list(settings), {}, {}
+        self.token = ""  # of metrics.tokens
         self.path = os.path.join(directory, "recipe.yaml")
         self.run = os.path.join(directory, "run")
         os.makedirs(self.run, exist_ok=True)
@@ -122,7 +123,9 @@ class Ring:
     def metrics(self, kind):
         """What a scrape gets; None: nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://{self.address[kind]['metrics']}/metrics", timeout=5) as answer:
+            headers = {"Authorization": "Bearer " + self.token} if self.token else {}
+            request = urllib.request.Request(f"http://{self.address[kind]['metrics']}/metrics", headers=headers)
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 return answer.read().decode()
         except (OSError, urllib.error.URLError):
             return None
