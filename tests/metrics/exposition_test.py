@@ -41,6 +41,10 @@ class Exposition(unittest.TestCase):
         with small_ring.Ring(cls.directory.name) as ring:
             ring.start()
             ring.wait_rounds(6)
+            admin = ring.address["learner"]["admin"]
+            ring.command("rlhfctl", "status", "--address", admin)
+            program = os.path.join(small_ring.BIN, "rlhfctl")
+            subprocess.run([program, "trace", "0" * 32, "--address", admin], capture_output=True, check=False)  # it has none
             cls.text = {kind: ring.metrics(kind) for kind in small_ring.KINDS}
 
     @classmethod
@@ -110,6 +114,9 @@ class Exposition(unittest.TestCase):
         self.assertEqual(value(learner, "rlhfd_group_lag_rounds_count", stage="drawn") % 8, 0)
         self.assertEqual(value(learner, "rlhfd_trained_completion_tokens_count") % 32, 0)
         self.assertEqual(value(learner, "rlhfd_logp_differing_total"), 0)
+        self.assertGreaterEqual(value(learner, "rlhfd_rpc_served_total", code="OK"), 1)
+        self.assertEqual(value(learner, "rlhfd_rpc_served_total", code="NOT_FOUND"), 1)
+        self.assertEqual(value(learner, "rlhfd_rpc_served_total", code="INTERNAL"), 0)
         self.assertGreater(value(learner, "rlhfd_entropy"), 0)
 
 
