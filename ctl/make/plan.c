@@ -3,13 +3,14 @@
 #include "base/mem.h"
 #include "ctl/make/planning.h"
 #include "ctl/words/command.h"
+#include "rl/objective.h"
 #include "svc/recipe/recipe_cli.h"
 #include <math.h>
 #include <stdio.h>
 
 struct texts {
     const char *parameters, *changed, *generators, *bandwidth, *latency, *fanout, *train, *decode,
-        *mean, *longest, *slots, *score;
+        *mean, *longest, *slots, *score, *disk;
     bool json;
 };
 
@@ -23,6 +24,12 @@ static err_t take(const char *flag, const char *text, double min, double max, do
     return OK;
 }
 
+static bool has_own_critic(const struct recipe *recipe)
+{
+    return objective_has_critic(objective_row(recipe->learner.objective)) &&
+           recipe->learner.critic.model == RECIPE_CRITIC_SEPARATE;
+}
+
 /* The recipe says what is trained, flags what it runs on. */
 static err_t read_input(const struct recipe *recipe, const struct texts *t, struct plan_input *ret)
 {
@@ -33,6 +40,7 @@ static err_t read_input(const struct recipe *recipe, const struct texts *t, stru
     in.mean_tokens = ceil(in.longest_tokens / 4);
     in.slots = (double)recipe->generator.slots;
     in.eta = (double)recipe->lag.max;
+    in.trainees = has_own_critic(recipe) ? 2 : 1;
     in.zstd = recipe->publish.compress != RECIPE_COMPRESS_NONE;
     TRY(take("--parameters", t->parameters, 1, 1e13, 1, &in.parameters));
     TRY(take("--changed", t->changed, 0, 1, 1, &in.changed));
@@ -46,6 +54,7 @@ static err_t read_input(const struct recipe *recipe, const struct texts *t, stru
     TRY(take("--mean", t->mean, 1, 1e7, 1, &in.mean_tokens));
     TRY(take("--slots", t->slots, 1, 1e7, 1, &in.slots));
     TRY(take("--score-s", t->score, 0, 1e6, 1, &in.score_s));
+    TRY(take("--disk", t->disk, 1e-6, 1e4, 1e9, &in.disk_bytes_per_s));
     TRY(err_wrap(plan_check(&in), "plan"));
     *ret = in;
     return OK;
@@ -78,6 +87,12 @@ static void print_text(const struct plan_input *in, const struct plan *p)
     printf("a round        %.3g s, the learner idle %.0f %% of it\n", p->round_s,
            100 * p->learner_idle);
     printf("mean lag       %.2f rounds\n", p->lag);
+    printf("a checkpoint   ");
+    print_bytes(p->checkpoint_bytes);
+    printf(", %.3g s to write\n", p->checkpoint_bytes / in->disk_bytes_per_s);
+    printf("grace period   %.0f s for a drain of the learner (terminationGracePeriodSeconds, "
+           "TimeoutStopSec)\n",
+           p->grace_s);
 }
 
 static void print_json(const struct plan_input *in, const struct plan *p)
@@ -87,12 +102,12 @@ static void print_json(const struct plan_input *in, const struct plan *p)
         json_object_set_new(ways, plan_way_names[way],
                             json_pack("{s:f, s:f}", "full_s", p->spread[way].full_s, "delta_s",
                                       p->spread[way].delta_s));
-    SCOPED_JSON json_t *json =
-        json_pack("{s:f, s:f, s:f, s:O, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "generators",
-                  in->generators, "full_bytes", p->full_bytes, "delta_bytes", p->delta_bytes,
-                  "spread", ways, "generators_needed", p->generators_needed, "longest_s",
-                  p->longest_s, "lag_max", in->eta, "lag_max_needed", p->eta_needed, "round_s",
-                  p->round_s, "learner_idle", p->learner_idle, "lag_mean", p->lag);
+    SCOPED_JSON json_t *json = json_pack(
+        "{s:f, s:f, s:f, s:O, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "generators",
+        in->generators, "full_bytes", p->full_bytes, "delta_bytes", p->delta_bytes, "spread", ways,
+        "generators_needed", p->generators_needed, "longest_s", p->longest_s, "lag_max", in->eta,
+        "lag_max_needed", p->eta_needed, "round_s", p->round_s, "learner_idle", p->learner_idle,
+        "lag_mean", p->lag, "checkpoint_bytes", p->checkpoint_bytes, "grace_s", p->grace_s);
     SCOPED_MEM char *text = json_to_text(json);
     puts(text);
 }
@@ -113,7 +128,9 @@ static const char purpose[] =
     "  lag.max   cohort / round, rounded up: from there on the longest is back in time\n"
     "  mean lag  lag.max if generators suffice; else at most that, and (group + train-s + publishing) / round, where\n"
     "            group is a group's time: mean * (1 + 1/2 + .. + 1/completions) * slots / tokens-per-s + score-s\n"
-    "tests/sim holds the formulas against a discrete-event simulation of up to 1,000 generators.";
+    "  checkpoint  14 bytes a parameter (bf16, master, two moments), and of a critic of its own as many\n"
+    "  grace     train-s + checkpoint / disk + 10 s: a drain finishes the round under way and writes a checkpoint\n"
+    "tests/sim holds the other formulas against a discrete-event simulation of up to 1,000 generators.";
 
 err_t command_plan(int argc, char **argv)
 {
@@ -133,6 +150,7 @@ err_t command_plan(int argc, char **argv)
          .text = &t.longest},
         {"slots", "N", "of a generator; else generator.slots", .text = &t.slots},
         {"score-s", "S", "from a finished group to its record (0.1)", .text = &t.score},
+        {"disk", "GB/S", "at which the learner's disk takes a checkpoint (0.2)", .text = &t.disk},
         {"json", NULL, "print one JSON object", .flag = &t.json},
     };
     struct recipe_cli cli = {.program = "rlhfctl plan",

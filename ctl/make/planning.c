@@ -2,6 +2,11 @@
 #include <math.h>
 #include <stddef.h>
 
+/* Of a parameter: bf16, a master and two moments (learner/settings.c). */
+enum { CHECKPOINT_BYTES = 14 };
+/* Calls on their way, the store's end, and some room. */
+enum { LEAVE_S = 10 };
+
 const char *const plan_way_names[PLAN_WAYS] = {
     [PLAN_STAR] = "star", [PLAN_RING] = "ring", [PLAN_TREE] = "tree"};
 
@@ -25,7 +30,9 @@ err_t plan_check(const struct plan_input *input)
                   {"tokens per second", input->tokens_per_s, 1e-3, 1e9},
                   {"slots", input->slots, input->completions, 1e7},
                   {"seconds of scoring", input->score_s, 0, 1e6},
-                  {"eta", input->eta, 0, 1e6}};
+                  {"eta", input->eta, 0, 1e6},
+                  {"trainees", input->trainees, 1, 2},
+                  {"disk (bytes per second)", input->disk_bytes_per_s, 1e3, 1e13}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (!(limits[i].value >= limits[i].min && limits[i].value <= limits[i].max))
             return err_new(ERR_INVALID, "%s: %g; allowed: %g to %g", limits[i].name,
@@ -121,5 +128,7 @@ void plan_make(const struct plan_input *in, struct plan *ret)
      * as what an update and its publication take. */
     const double behind = (group_s(in) + in->round_s + publish_s) / p.round_s;
     p.lag = in->generators >= p.generators_needed ? in->eta : fmin(in->eta, behind);
+    p.checkpoint_bytes = in->trainees * CHECKPOINT_BYTES * in->parameters;
+    p.grace_s = ceil(in->round_s + p.checkpoint_bytes / in->disk_bytes_per_s) + LEAVE_S;
     *ret = p;
 }

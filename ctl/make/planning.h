@@ -29,10 +29,12 @@ struct plan_input {
     double completions; // of a group
     double mean_tokens; // of a completion
     double longest_tokens;
-    double tokens_per_s; // of a generator with all its slots full
-    double slots;        // of a generator
-    double score_s;      // from a finished group to its record on the learner's disk
-    double eta;          // lag.max
+    double tokens_per_s;     // of a generator with all its slots full
+    double slots;            // of a generator
+    double score_s;          // from a finished group to its record on the learner's disk
+    double eta;              // lag.max
+    double trainees;         // models with an optimizer: the policy, a critic of its own
+    double disk_bytes_per_s; // of the learner's, as checkpoints are written
 };
 #define PLAN_DEFAULTS                                                                              \
     ((struct plan_input){.parameters = 7e9,                                                        \
@@ -51,7 +53,9 @@ struct plan_input {
                          .tokens_per_s = 2500,                                                     \
                          .slots = 256,                                                             \
                          .score_s = 0.1,                                                           \
-                         .eta = 1})
+                         .eta = 1,                                                                 \
+                         .trainees = 1,                                                            \
+                         .disk_bytes_per_s = 2e8})
 
 /* star: the learner sends to each. ring: each passes slices on as they come, as NCCL's broadcast
  * over a ring. tree: relays pass a version on when it is complete. */
@@ -69,6 +73,8 @@ struct plan {
     double lag;               // mean over trained groups, in rounds
     double eta_needed;        // from which on waiting for the longest costs nothing
     double learner_idle;      // share of its time, at eta and the generators there are
+    double checkpoint_bytes;
+    double grace_s; // a drain of the learner takes at most: a round's updates and a checkpoint
 };
 
 /* INVALID: names the value out of range, and the range. */

@@ -149,7 +149,7 @@ err_t settings_repeatable(const struct backend *be)
 {
     if (be->training.repeats != NUMERICS_NONE)
         return OK;
-    return err_new(ERR_PRECONDITION,
+    return err_new(ERR_INVALID,
                    "the training of backend '%s' (%s) is not repeatable, so no restart could train "
                    "recorded rounds again: start the learner with another backend",
                    be->ops->name, be->training.id);

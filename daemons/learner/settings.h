@@ -28,6 +28,6 @@ uint64_t settings_trained_columns(const struct recipe *recipe);
  * critic's layout is part of it; NULL: there is none. The caller's. */
 char *settings_fingerprint(const struct model *policy, const struct model *critic);
 
-/* PRECONDITION: the backend's training is not repeatable, so a restart could not train recorded
+/* INVALID: the backend's training is not repeatable, so a restart could not train recorded
  * rounds again. */
 err_t settings_repeatable(const struct backend *be);

@@ -406,12 +406,12 @@ static void what_a_broken_log_leaves_is_salvaged(void **state)
         assert_said(job(&copy, "audit"), EXIT_STATUS_DAMAGED, "is damaged at byte");
         SCOPED_MEM char *log = file_text(copy.log);
         if (!strstr(log, "--job salvage")) {
-            assert_true(job(&copy, "salvage") == 1);
+            assert_true(job(&copy, "salvage") > 0);
             continue;
         }
         assert_said(job(&copy, "salvage"), 0, "lost: ");
         assert_said(job(&copy, "audit"), 0, "lineages=2");
-        assert_said(job(&copy, "salvage"), 1, "nothing to salvage");
+        assert_said(job(&copy, "salvage"), EXIT_STATUS_MISMATCH, "nothing to salvage");
         if (!salvaged++)
             assert_goes_on(ROUNDS + 3);
     }

@@ -26,6 +26,26 @@ static void delta_bytes_are_those_measured(void **)
     assert_true(plan_delta_bytes(50e6, 0.9, false) <= 100e6);
 }
 
+/* 14 bytes a parameter and model (settings_checkpoint_bytes). */
+static void a_grace_period_has_a_round_and_a_checkpoint(void **)
+{
+    struct plan_input in = PLAN_DEFAULTS;
+    struct plan one, two;
+    in.parameters = 1e9;
+    in.round_s = 90;
+    in.disk_bytes_per_s = 1e9;
+    plan_make(&in, &one);
+    near(one.checkpoint_bytes, 14e9, 0, 0);
+    near(one.grace_s, 90 + 14 + 10, 0, 0);
+    in.trainees = 2;
+    plan_make(&in, &two);
+    near(two.grace_s - one.grace_s, 14, 0, 0);
+    in.disk_bytes_per_s = 0;
+    err_t failed = plan_check(&in);
+    assert_int_equal(err_code(failed), ERR_INVALID);
+    err_free(failed);
+}
+
 static void versions_arrive_when_the_formula_says(void **)
 {
     static const int generators[] = {1, 2, 7, 64, 1000};
@@ -157,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delta_bytes_are_those_measured),
+        cmocka_unit_test(a_grace_period_has_a_round_and_a_checkpoint),
         cmocka_unit_test(versions_arrive_when_the_formula_says),
         cmocka_unit_test(generators_that_suffice_and_that_do_not),
         cmocka_unit_test(small_lags),

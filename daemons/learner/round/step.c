@@ -1,4 +1,5 @@
 #include "learner/round/step.h"
+#include "base/heartbeat.h"
 #include "base/mem.h"
 #include "rl/kl.h"
 #include <limits.h>
@@ -179,6 +180,7 @@ static err_t forward_micro(struct step *step, const struct step_batch *batch, si
                            const size_t *unit)
 {
     struct pack *pack = step->pack;
+    heartbeat_step(); // of a device's backend no op is one
     pack_fill(pack, batch->sequence + at, batch->sequences - at, unit);
     return forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
                        pack->segments);

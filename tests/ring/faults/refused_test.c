@@ -413,8 +413,8 @@ static void a_learner_whose_training_does_not_repeat(void **state)
     (void)state;
     char *output;
     int status = learn_on(MODULE_UNREPEATABLE, &output);
-    assert_says(output, status, 1,
-                (const char *const[]){"code=PRECONDITION", "the training of backend 'cpu'",
+    assert_says(output, status, EXIT_STATUS_USAGE,
+                (const char *const[]){"code=INVALID", "the training of backend 'cpu'",
                                       "is not repeatable", "another backend", NULL});
     mem_free(output);
     status = learn_on(MODULE_WHOLE, &output); // the same way in, and training that repeats

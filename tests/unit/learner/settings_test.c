@@ -135,7 +135,7 @@ static void a_learner_trains_repeatably(void **)
     assert_string_equal(recorded, wanted);
     model_free(STEAL(model));
     be->training = (struct numerics){NUMERICS_NONE, "backend=fast"};
-    assert_err(ERR_PRECONDITION, "(backend=fast) is not repeatable", settings_repeatable(be));
+    assert_err(ERR_INVALID, "(backend=fast) is not repeatable", settings_repeatable(be));
     be->training = (struct numerics){NUMERICS_INVARIANT, "backend=cuda arch=sm_90 devices=1"};
     assert_ok(settings_repeatable(be));
 }
