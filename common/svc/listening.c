@@ -1,6 +1,7 @@
 #include "svc/listening.h"
 #include "base/scoped.h"
 #include "svc/address.h"
+#include "svc/svc.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -64,7 +65,8 @@ err_t listen_open(const char *address, int ret_fds[LISTEN_MAX], size_t *ret_coun
     }
     while (count)
         close(ret_fds[--count]);
-    return err_new(ERR_UNAVAILABLE, "%s", strerrordesc_np(failed));
+    err_t e = err_new(ERR_UNAVAILABLE, "%s", strerrordesc_np(failed));
+    return failed == EADDRINUSE ? svc_in_use(e) : e;
 }
 
 uint16_t listen_port(int fd)

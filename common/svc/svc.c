@@ -13,6 +13,7 @@
 #define SVC_REFUSED     "REFUSED_BY_PEER"
 #define SVC_UNREACHABLE "PEER_UNREACHABLE"
 #define SVC_MISMATCH    "RUN_MISMATCH"
+#define SVC_IN_USE      "IN_USE"
 
 /* Words that are not known are passed over, as they always were. */
 static void open_log(const char *program)
@@ -46,6 +47,11 @@ err_t svc_unreachable(err_t e)
 err_t svc_mismatch(err_t e)
 {
     return err_reason(e, SVC_MISMATCH);
+}
+
+err_t svc_in_use(err_t e)
+{
+    return err_reason(e, SVC_IN_USE);
 }
 
 /* The kernel keeps a default action from PID 1: then the second line is reached. */
@@ -92,7 +98,6 @@ static int status_at_start(enum err_code code)
     case ERR_PRECONDITION:
         return EXIT_STATUS_MISMATCH;
     case ERR_EXISTS:
-    case ERR_UNAVAILABLE:
         return EXIT_STATUS_BUSY;
     default:
         return EXIT_STATUS_FAILED;
@@ -106,7 +111,8 @@ static int status_of(err_t e)
         int status;
     } reasons[] = {{SVC_REFUSED, EXIT_STATUS_REFUSED},
                    {SVC_UNREACHABLE, EXIT_STATUS_UNREACHABLE},
-                   {SVC_MISMATCH, EXIT_STATUS_MISMATCH}};
+                   {SVC_MISMATCH, EXIT_STATUS_MISMATCH},
+                   {SVC_IN_USE, EXIT_STATUS_BUSY}};
     if (!err_failed(e))
         return EXIT_STATUS_DONE;
     log_error("failed", "code=%s error=\"%s\"", err_code_name(err_code(e)), err_message(e));

@@ -37,8 +37,9 @@ void svc_serves(void);
 int svc_exit(err_t e);
 
 /* A peer refuses this process for good; was not reached in time; what lies on the disk is of
- * another run: errors to which svc_exit gives statuses of their own. Each takes e and returns
- * it. */
+ * another run; a port is another process's: errors to which svc_exit gives statuses of their own.
+ * Each takes e and returns it. */
 err_t svc_refused(err_t e, const char *peer);
 err_t svc_unreachable(err_t e);
 err_t svc_mismatch(err_t e);
+err_t svc_in_use(err_t e);

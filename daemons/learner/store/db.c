@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "learner/store/intact.h"
 #include "learner/store/mark.h"
+#include "svc/svc.h"
 #include <rocksdb/c.h>
 #include <string.h>
 
@@ -129,8 +130,9 @@ static err_t open_error(const struct db *db, char *message)
 {
     if (strstr(message, "While lock file") || strstr(message, "lock hold by current process")) {
         rocksdb_free(message);
-        return err_new(ERR_UNAVAILABLE,
-                       "store '%s': another process has it open: stop that one first", db->dir);
+        return svc_in_use(err_new(ERR_UNAVAILABLE,
+                                  "store '%s': another process has it open: stop that one first",
+                                  db->dir));
     }
     if (strstr(message, "Column family not found")) { // killed while it was being made
         rocksdb_free(message);

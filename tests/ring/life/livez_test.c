@@ -54,6 +54,27 @@ static void a_disk_that_hangs(void **)
     ring_audit(&ring);
 }
 
+/* A checkpoint that does not come into its place: the thread that computes is the one. */
+static void a_rename_that_hangs(void **)
+{
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = 100000, .groups = 8, .lag = 1});
+    SCOPED_MEM char *plan = file_join(ring.directory, "plan");
+    static const char hangs[] = "rename 1 9999 lasting checkpoints/writing";
+    setenv("FAULT_PLAN", plan, 1);
+    setenv("LD_PRELOAD", FAILING_CALLS_LIBRARY, 1);
+    struct daemons d = daemons_start(&ring, "metrics.stuck_s=2 checkpoint.every=1");
+    unsetenv("LD_PRELOAD");
+    ring_wait_rounds(&ring, 2, WAIT_MS);
+    assert_ok(file_write(plan, hangs, strlen(hangs)));
+    wait_alive(&d, " 503 ", "the thread 'compute' has made no step for ");
+    for (int kind = GENERATOR; kind >= LEARNER; kind--)
+        daemons_kill(&d, (enum daemon_kind)kind); // as who asks would
+    daemons_start_one(&d, LEARNER, "run.rounds=3");
+    assert_int_equal(process_wait(&d.process[LEARNER], WAIT_MS), 0);
+    ring_audit(&ring);
+}
+
 /* Threads that only wait are alive, however long nothing comes. */
 static void a_daemon_without_peers_is_alive(void **)
 {
@@ -74,4 +95,5 @@ static void a_daemon_without_peers_is_alive(void **)
     daemons_kill(&d, LEARNER);
 }
 
-TESTS(cmocka_unit_test(a_disk_that_hangs), cmocka_unit_test(a_daemon_without_peers_is_alive))
+TESTS(cmocka_unit_test(a_disk_that_hangs), cmocka_unit_test(a_rename_that_hangs),
+      cmocka_unit_test(a_daemon_without_peers_is_alive))
