@@ -36,9 +36,8 @@ void svc_serves(void);
  * returns one of the statuses of exit_status.h. */
 int svc_exit(err_t e);
 
-/* A peer refuses this process for good; was not reached in time; what lies on the disk is of
- * another run; a port is another process's: errors to which svc_exit gives statuses of their own.
- * Each takes e and returns it. */
+/* These mark errors for statuses of their own. A peer refuses this process for good, or was not
+ * reached in time. Files are of another run. A port is in use. Each takes e and returns it. */
 err_t svc_refused(err_t e, const char *peer);
 err_t svc_unreachable(err_t e);
 err_t svc_mismatch(err_t e);
