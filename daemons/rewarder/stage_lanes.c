@@ -33,8 +33,10 @@ static err_t open_lane(struct stage_lanes *lanes, const char *name, size_t threa
     lane->end = &lane->first;
     lane->thread = mem_array(threads, sizeof *lane->thread);
     for (; lane->count < threads; lane->count++) {
-        struct worker_options worker = {
-            .name = name, .capacity = 1, .cpus = lanes->list->recipe->rewarder.cpus};
+        struct worker_options worker = {.name = name,
+                                        .capacity = 1,
+                                        .cpus = lanes->list->recipe->rewarder.cpus,
+                                        .heartbeats = true};
         struct lane_thread *thread = &lane->thread[lane->count];
         thread->lane = lane;
         TRY(worker_start(&worker, &thread->worker));

@@ -5,8 +5,11 @@
 #include "base/scoped.h"
 #include "testing/testing.h"
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* One directory for all: testing_directory makes a new one each time. */
@@ -124,5 +127,68 @@ static void threads_and_memory_follow(void **)
     unsetenv("RLHFD_CGROUP_ROOT");
 }
 
-TESTS(cmocka_unit_test(the_lowest_limit_of_version_2_counts), cmocka_unit_test(version_1_beside_it),
+/* ---- the kernel's own */
+
+static bool write_in(const char *directory, const char *file, const char *text)
+{
+    SCOPED_MEM char *path = mem_printf("%s/%s", directory, file);
+    FILE *out = fopen(path, "w");
+    if (!out)
+        return false;
+    const bool written = fputs(text, out) >= 0;
+    return fclose(out) == 0 && written;
+}
+
+/* A group with these limits, of which the calling process becomes a member. False: not here, or not
+ * allowed. */
+static bool enter_group(char *const directories[2])
+{
+    const char *cpu = directories[0], *memory = directories[1];
+    char self[16];
+    snprintf(self, sizeof self, "%d", (int)getpid());
+    if (strcmp(cpu, memory) == 0)
+        return write_in(cpu, "cpu.max", "150000 100000") &&
+               write_in(memory, "memory.max", "314572800") && write_in(cpu, "cgroup.procs", self);
+    return write_in(cpu, "cpu.cfs_quota_us", "150000") &&
+           write_in(memory, "memory.limit_in_bytes", "314572800") &&
+           write_in(cpu, "cgroup.procs", self) && write_in(memory, "cgroup.procs", self);
+}
+
+enum { IN_GROUP = 40, NO_GROUP = 41, OTHER_LIMITS = 42 };
+
+static int look_inside(char *const directories[2])
+{
+    struct cgroup limits;
+    if (!enter_group(directories))
+        return NO_GROUP;
+    cgroup_read(&limits);
+    return limits.cpus == 1.5 && limits.memory_bytes == 314572800 ? IN_GROUP : OTHER_LIMITS;
+}
+
+static void a_group_of_the_kernel(void **)
+{
+    const bool two = file_exists("/sys/fs/cgroup/cgroup.controllers");
+    SCOPED_MEM char *cpu =
+        mem_printf("/sys/fs/cgroup/%srlhfd-%d", two ? "" : "cpu/", (int)getpid());
+    SCOPED_MEM char *memory =
+        mem_printf("/sys/fs/cgroup/%srlhfd-%d", two ? "" : "memory/", (int)getpid());
+    char *const directories[2] = {cpu, memory};
+    if (mkdir(cpu, 0755) || (!two && mkdir(memory, 0755))) {
+        rmdir(cpu);
+        skip();
+    }
+    const pid_t pid = fork();
+    if (pid == 0)
+        _exit(look_inside(directories));
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    rmdir(cpu);
+    rmdir(memory);
+    if (WEXITSTATUS(status) == NO_GROUP)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), IN_GROUP);
+}
+
+TESTS(cmocka_unit_test(a_group_of_the_kernel),
+      cmocka_unit_test(the_lowest_limit_of_version_2_counts), cmocka_unit_test(version_1_beside_it),
       cmocka_unit_test(files_that_say_something_else), cmocka_unit_test(threads_and_memory_follow))
