@@ -63,7 +63,7 @@ static void probes_say_one_word(const struct daemons *d)
 /* No word of what it waits for, which its log has. */
 static void a_probe_tells_no_reason(struct daemons *d)
 {
-    SCOPED_MEM char *path = testing_path(d->ring->run, "learner.log");
+    const char *path = testing_path(d->ring->run, "learner.log");
     daemons_kill(d, GENERATOR);
     for (const int64_t until = clock_ms() + 60000;; clock_sleep_ms(20)) {
         SCOPED_MEM char *log = file_text(path);
