@@ -222,7 +222,7 @@ static void put_histogram(struct bytes *out, const struct metric *row)
                (double)below); // as the last bucket, whatever came since
 }
 
-/* What the process itself is asked for, under the names that Prometheus' clients use. */
+/* The process's own figures, under the names that Prometheus' clients use. */
 static const struct {
     const char *name, *help, *type;
 } process_rows[] = {

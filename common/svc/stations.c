@@ -18,7 +18,7 @@ struct kept {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; // of all that follows
 static struct kept *sets;                                 // (SETS, WAYS)
 static uint64_t uses;
-static double wall_s; // what is added to clock_s()
+static double wall_s; // seconds added to clock_s()
 
 static struct kept *set_of(const struct digest *group)
 {

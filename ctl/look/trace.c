@@ -77,7 +77,7 @@ static err_t ask_all(struct trace *trace, const char *id)
                    id);
 }
 
-/* What the learner's store has of it, while it is there. */
+/* The record of it in the learner's store, while there is one. */
 static json_t *summary_of(struct admin *admin, const char *id)
 {
     SCOPED_JSON json_t *detail = NULL;
