@@ -30,7 +30,8 @@ static const char zsh_script[] =
     "    (( ${#plain} )) && compadd -- $plain\n"
     "    (( ${#assign} )) && compadd -S '' -- $assign\n"
     "}\n"
-    "compdef _rlhfctl rlhfctl\n";
+    /* zsh itself reads a file in fpath as the body of _rlhfctl, at the first completion. */
+    "[[ $funcstack[1] == _rlhfctl ]] && _rlhfctl \"$@\" || compdef _rlhfctl rlhfctl\n";
 
 err_t command_completion(int argc, char **argv)
 {
