@@ -88,13 +88,36 @@ err_t hello_same_protocol(uint32_t theirs, const char *who)
                    who, theirs, HELLO_PROTOCOL, version_text);
 }
 
+/* Older workers are taken, newer ones come after the learner. */
+static err_t check_protocol(uint32_t theirs, const char *who)
+{
+    if (theirs >= HELLO_PROTOCOL_OLDEST && theirs <= HELLO_PROTOCOL)
+        return OK;
+    return err_new(ERR_PRECONDITION,
+                   "%s speaks protocol %" PRIu32 ", this learner %d to %d (version %s): upgrade %s",
+                   who, theirs, HELLO_PROTOCOL_OLDEST, HELLO_PROTOCOL, version_text,
+                   theirs > HELLO_PROTOCOL ? "the learner first, then rewarders, then generators"
+                                           : "that worker to the learner's version");
+}
+
+static err_t check_forward(const struct hello *ours, const struct hello *theirs, const char *who)
+{
+    if (!ours->same_forward || !theirs->forward || strcmp(theirs->forward, ours->forward) == 0)
+        return OK;
+    return err_new(ERR_PRECONDITION,
+                   "%s computes log-probabilities by '%s', this learner by '%s', so their bits "
+                   "differ: run.mixed_numerics: tolerate takes such workers and measures the "
+                   "distance",
+                   who, theirs->forward, ours->forward);
+}
+
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who)
 {
     SCOPED_VALUE(bytes) text = {0};
     int count = 0;
     SCOPED_MEM char *sender =
         theirs->build ? mem_printf("%s (version %s)", who, theirs->build) : mem_string(who);
-    TRY(hello_same_protocol(theirs->protocol, sender));
+    TRY(check_protocol(theirs->protocol, sender));
     for (uint32_t i = 0; i < ours->settings; i++) {
         const struct hello_setting *mine = &ours->setting[i];
         const char *value = value_of(theirs, mine->key);
@@ -108,7 +131,7 @@ err_t hello_check(const struct hello *ours, const struct hello *theirs, const ch
         bytes_printf(&text, "; %d more differ", count - DIFFER);
     return count ? err_new(ERR_PRECONDITION, "%s has another recipe: %s", who,
                            (const char *)text.data)
-                 : OK;
+                 : check_forward(ours, theirs, sender);
 }
 
 /* ---- bytes */
@@ -195,12 +218,12 @@ err_t hello_decode(const uint8_t *data, size_t len, struct hello *ret)
     return hello_from_pb(pb->hello, ret);
 }
 
-void welcome_encode(struct bytes *ret)
+void welcome_encode(uint32_t protocol, struct bytes *ret)
 {
     Rlhfd__V1__Disposition pb;
     rlhfd__v1__disposition__init(&pb);
     pb.welcome = true;
-    pb.protocol = HELLO_PROTOCOL;
+    pb.protocol = protocol;
     wire_pack(&pb.base, ret);
 }
 

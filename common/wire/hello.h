@@ -15,8 +15,14 @@
 #include <stdint.h>
 
 /* The version of the wire: it rises with each change of proto/ after which older bytes would be
- * read as something else. */
-enum { HELLO_PROTOCOL = 4, HELLO_SETTINGS_MAX = 128, HELLO_MAX_BYTES = 1 << 20 };
+ * read as something else. A learner takes workers from HELLO_PROTOCOL_OLDEST on, and answers each
+ * in its own number: so the learner is upgraded first, and workers one by one. */
+enum {
+    HELLO_PROTOCOL = 4,
+    HELLO_PROTOCOL_OLDEST = 3,
+    HELLO_SETTINGS_MAX = 128,
+    HELLO_MAX_BYTES = 1 << 20
+};
 
 struct hello_setting {
     char *key, *value;
@@ -26,19 +32,21 @@ struct hello {
     uint32_t settings;
     struct hello_setting *setting; // (settings), owned
     /* The forward id of its numerics (model/numerics.h), owned. NULL: it computes no
-     * log-probabilities. Never compared here. */
+     * log-probabilities. */
     char *forward;
-    char *build; // version of the sender's program, owned; NULL: not told. Never compared
+    bool same_forward; // of the learner's own: workers of another forward are refused
+    char *build;       // version of the sender's program, owned; NULL: not told. Never compared
 };
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);
 
-/* PRECONDITION: the number is not ours; the error has both. The learner checks hellos; workers
- * check the learner's answer. */
+/* A worker's look at the learner's answer. PRECONDITION: the number is not ours; the error has
+ * both. */
 err_t hello_same_protocol(uint32_t theirs, const char *who);
 
-/* PRECONDITION: another protocol, or a setting that differs, with its key and both values; `who`
- * begins the message. */
+/* The learner's look at a hello. PRECONDITION: a protocol that ours does not take, a setting that
+ * differs, with its key and both values, or, with same_forward, another forward; `who` begins the
+ * message. */
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who);
 
 /* Replay.Append's first message, which is of the type of groups. Decoding: NOT_FOUND: it is a
@@ -46,8 +54,9 @@ err_t hello_check(const struct hello *ours, const struct hello *theirs, const ch
 void hello_encode(const struct hello *hello, struct bytes *ret);
 err_t hello_decode(const uint8_t *data, size_t len, struct hello *ret);
 
-/* The answer to it, which is of the type of dispositions; it tells the learner's protocol. */
-void welcome_encode(struct bytes *ret);
+/* The answer to it, which is of the type of dispositions; it tells the protocol that both speak
+ * now: the worker's. */
+void welcome_encode(uint32_t protocol, struct bytes *ret);
 bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol); // false: it is none
 
 /* Inside wire: to and from the generated message. The pb borrows from hello and *rows, which is

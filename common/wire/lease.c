@@ -216,7 +216,7 @@ void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret)
     pb.hold = reply->hold;
     pb.go_on = reply->go_on;
     pb.term = reply->term;
-    pb.protocol = reply->term ? HELLO_PROTOCOL : 0;
+    pb.protocol = reply->protocol;
     wire_pack(&pb.base, ret);
 }
 

@@ -87,7 +87,7 @@ struct lease_reply {
     bool leave;             // this generator delivers what it has, then ends
     bool hold, go_on;       // decoding stands still from here on, or no longer; neither: as before
     uint64_t term;          // in the first reply: the hello is accepted; else 0
-    uint32_t protocol;      // with it: the learner's (hello.h); encoding sets it
+    uint32_t protocol;      // with it: the one that both speak now (hello.h)
 };
 void lease_reply_encode(const struct lease_reply *reply, struct bytes *ret);
 

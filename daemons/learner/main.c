@@ -16,11 +16,8 @@
 #include "learner/settings.h"
 #include "learner/store/db.h"
 #include "learner/train/restart.h"
-#include "model/files/identity.h"
-#include "model/numerics.h"
 #include "svc/descriptors.h"
 #include "svc/recipe/recipe_cli.h"
-#include "svc/recipe/recipe_shared.h"
 #include "svc/svc.h"
 
 enum { LEAVE_MS = 5000 };
@@ -89,10 +86,7 @@ static err_t open_stages(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
     const struct model *model = train_model(d->train);
-    recipe_of_samples(recipe, hello_put, &d->samples);
-    TRY(model_identity(recipe->model.path, hello_put, &d->samples));
-    d->samples.forward = model_forward_id(model);
-    recipe_of_scores(recipe, hello_put, &d->scores);
+    TRY(settings_hellos(recipe, model, &d->samples, &d->scores));
     struct ingest_options ingest = {
         .storage = d->storage,
         .loop = d->loop,

@@ -1,7 +1,9 @@
 #include "learner/settings.h"
 #include "base/mem.h"
+#include "model/files/identity.h"
 #include "model/numerics.h"
 #include "svc/recipe/recipe_default.h"
+#include "svc/recipe/recipe_shared.h"
 
 /* Words that are not known (default) leave what the objective's row has; the recipe allows no
  * others. */
@@ -171,4 +173,19 @@ uint64_t settings_trained_columns(const struct recipe *recipe)
             set |= COLUMN_BIT(id);
     }
     return set;
+}
+
+err_t settings_hellos(const struct recipe *recipe, const struct model *policy,
+                      struct hello *ret_samples, struct hello *ret_scores)
+{
+    const bool same = recipe->run.mixed_numerics == RECIPE_NUMERICS_REFUSE;
+    SCOPED_VALUE(hello) samples = {.forward = model_forward_id(policy), .same_forward = same};
+    recipe_of_samples(recipe, hello_put, &samples);
+    TRY(model_identity(recipe->model.path, hello_put, &samples));
+    *ret_samples = samples;
+    samples = (struct hello){0};
+    ret_scores->forward = model_forward_id(policy); // for a reference
+    ret_scores->same_forward = same;
+    recipe_of_scores(recipe, hello_put, ret_scores);
+    return OK;
 }

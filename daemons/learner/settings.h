@@ -5,6 +5,7 @@
 #include "rl/column_table.h"
 #include "rl/objective.h"
 #include "svc/recipe/recipe.h"
+#include "wire/hello.h"
 
 /* INVALID: a setting that this objective cannot have. */
 err_t settings_objective(const struct recipe *recipe, const struct objective **ret,
@@ -31,3 +32,7 @@ char *settings_fingerprint(const struct model *policy, const struct model *criti
 /* INVALID: the backend's training is not repeatable, so a restart could not train recorded
  * rounds again. */
 err_t settings_repeatable(const struct backend *be);
+
+/* The hellos that a generator and a rewarder must have, by hello_check. */
+err_t settings_hellos(const struct recipe *recipe, const struct model *policy,
+                      struct hello *ret_samples, struct hello *ret_scores);

@@ -298,8 +298,8 @@ static void rounds_of_another_build(void **state)
     replay(&ring, NULL, "another build goes on"); // at the head: nothing to train again
     remove_newest_checkpoint(&ring);
     assert_refused(&ring, NULL,
-                   "was recorded by 'backend=cpu kernels=0 layout=old', this build is");
-    assert_refused(&ring, NULL, "wait until it is ready, and stop it with SIGTERM");
+                   "was recorded by 'backend=cpu kernels=0 layout=old', this build (version ");
+    assert_refused(&ring, NULL, "drain it (SIGTERM)");
     assert_refused(&ring, NULL, "--job fork --at");
 }
 

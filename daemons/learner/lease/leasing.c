@@ -291,7 +291,8 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     replace(leasing, lessee->generator, join, lessee->call);
     absences_end(&leasing->absences, lessee->generator);
     append_lessee(leasing, lessee);
-    lessee_send(lessee, &(struct lease_reply){.term = join->term});
+    lessee_send(lessee,
+                &(struct lease_reply){.term = join->term, .protocol = request->hello.protocol});
     if (lessee->leaves)
         lessee_send(lessee, &(struct lease_reply){.leave = true});
     struct store_holder holder = {lessee->generator, lessee->term};
@@ -304,6 +305,7 @@ static err_t hello(struct leasing *leasing, struct arrival *arrival, struct stor
     log_limited(LOG_INFO, JOINS, "generator joined", "generator=%s term=%" PRIu64,
                 lessee->generator, lessee->term);
     note_forward(leasing, lessee);
+    refusals_older("generator", lessee->generator, &request->hello);
     *ret = lessee;
     return OK;
 }

@@ -292,7 +292,8 @@ static bool is_hello(struct ingest *ingest, struct rpc_call *call, struct rpc_me
     }
     snprintf(stream->says.forward, sizeof stream->says.forward, "%s",
              theirs.forward ? theirs.forward : "");
-    welcome_encode(&out);
+    refusals_older("rewarder", stream->says.peer, &theirs);
+    welcome_encode(theirs.protocol, &out);
     struct rpc_message *answer = rpc_message_copy(out.data, out.len);
     rpc_call_send_message(call, answer);
     rpc_message_free(answer);

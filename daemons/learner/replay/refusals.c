@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PAUSE_MS = 60000 };
+enum { PAUSE_MS = 60000, OLDER = 64 }; // OLDER: lines a minute
 
 static struct metric refused =
     METRIC_COUNTER("rlhfd_hellos_refused_total",
@@ -51,4 +51,13 @@ void refusals_note(struct refusals *refusals, const char *kind, const char *name
                 name ? name : "", peer, at->since, err_message(why));
     at->logged_ms = clock_ms();
     at->since = 0;
+}
+
+void refusals_older(const char *kind, const char *name, const struct hello *hello)
+{
+    if (hello->protocol == HELLO_PROTOCOL)
+        return;
+    log_limited(LOG_WARNING, OLDER, "worker of an older protocol",
+                "kind=%s name=%s protocol=%" PRIu32 " build=%s learner=%d", kind, name,
+                hello->protocol, hello->build ? hello->build : "", HELLO_PROTOCOL);
 }

@@ -7,6 +7,7 @@
  * Owner: one thread. */
 #pragma once
 #include "base/err.h"
+#include "wire/hello.h"
 #include <stdint.h>
 
 enum { REFUSALS_MAX = 64, REFUSAL_KEY = 384 };
@@ -27,3 +28,6 @@ void refusals_register(void); // the metric
  * connection. */
 void refusals_note(struct refusals *refusals, const char *kind, const char *name, const char *peer,
                    err_t why);
+
+/* Logs a worker that was taken although its protocol is the one before ours. */
+void refusals_older(const char *kind, const char *name, const struct hello *hello);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/version.h"
 #include "learner/round/report.h"
 #include "learner/settings.h"
 #include "learner/store/history.h"
@@ -250,11 +251,14 @@ static err_t check_recorded(const struct recipe *recipe, struct store *store, ui
     if (strcmp(round->fingerprint, fingerprint) != 0)
         return err_new(
             ERR_PRECONDITION,
-            "round %" PRIu64 " was recorded by '%s', this build is '%s', so its bits would differ: "
-            "start the build (and model.kv) that recorded it, wait until it is ready, and stop it with SIGTERM, which "
-            "makes it checkpoint after its last round; or give up what came after version %" PRIu64
-            ": --job fork --at %" PRIu64,
-            number, round->fingerprint, fingerprint, at->version, at->version);
+            "round %" PRIu64 " was recorded by '%s', this build (version %s) is '%s': training it "
+            "again would give other bits. Nothing has changed. Either start the build (and "
+            "model.kv) that recorded it on this run once more, wait until it is ready, when the "
+            "recorded rounds are trained, and drain it (SIGTERM): this build goes on from its "
+            "checkpoint. Or give up all rounds after version %" PRIu64
+            ": rlhfd-learner %s --run %s --job fork --at %" PRIu64,
+            number, round->fingerprint, version_text, fingerprint, at->version,
+            *recipe->file ? recipe->file : "RECIPE.yaml", recipe->directory, at->version);
     return err_wrap(restart_settings(recipe, round->settings, true, &settings),
                     "round %" PRIu64 " must be trained again with the settings it was recorded "
                     "with; run the build that recorded it",

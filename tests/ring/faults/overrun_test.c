@@ -47,7 +47,7 @@ static void grant(struct rpc_call *call, uint64_t first)
 static void welcome(struct rpc_call *call)
 {
     SCOPED_VALUE(bytes) out = {0};
-    lease_reply_encode(&(struct lease_reply){.term = 1}, &out);
+    lease_reply_encode(&(struct lease_reply){.term = 1, .protocol = HELLO_PROTOCOL}, &out);
     SCOPED(rpc_message) message = rpc_message_copy(out.data, out.len);
     assert_true(rpc_call_send_message(call, message));
 }

@@ -156,7 +156,7 @@ static void at_the_door(struct rpc_call *call, struct rpc_message *message,
     }
     if (!door->open)
         return;
-    welcome_encode(&out);
+    welcome_encode(HELLO_PROTOCOL, &out);
     SCOPED(rpc_message) answer = rpc_message_copy(out.data, out.len);
     rpc_call_send_message(call, answer);
 }

@@ -33,19 +33,32 @@ static void every_difference_is_named(void **)
     assert_err(ERR_PRECONDITION, "; 1 more differ", hello_check(&ours, &none, "w"));
 }
 
+/* The learner is upgraded first: it takes workers of the number before, none that is newer. */
 static void another_protocol_is_refused_before_anything_else(void **)
 {
     SCOPED_VALUE(hello) ours = hello_of((const char *const[]){"a", "1", NULL});
     SCOPED_VALUE(hello) theirs = hello_of((const char *const[]){"a", "1", NULL});
-    theirs.protocol = 2;
-    assert_err(ERR_PRECONDITION, "w speaks protocol 2, this process 4",
-               hello_check(&ours, &theirs, "w"));
+    for (uint32_t taken = HELLO_PROTOCOL_OLDEST; taken <= HELLO_PROTOCOL; taken++) {
+        theirs.protocol = taken;
+        assert_ok(hello_check(&ours, &theirs, "w"));
+    }
+    theirs.protocol = HELLO_PROTOCOL + 1;
     theirs.build = mem_string("9.0.0");
-    assert_err(ERR_PRECONDITION, "w (version 9.0.0) speaks protocol 2, this process 4",
+    assert_err(ERR_PRECONDITION,
+               "w (version 9.0.0) speaks protocol 5, this learner 3 to 4 (version ",
+               hello_check(&ours, &theirs, "w"));
+    assert_err(ERR_PRECONDITION, "upgrade the learner first, then rewarders, then generators",
+               hello_check(&ours, &theirs, "w"));
+    theirs.protocol = HELLO_PROTOCOL_OLDEST - 1;
+    assert_err(ERR_PRECONDITION, "w (version 9.0.0) speaks protocol 2, this learner 3 to 4",
+               hello_check(&ours, &theirs, "w"));
+    assert_err(ERR_PRECONDITION, "upgrade that worker to the learner's version",
                hello_check(&ours, &theirs, "w"));
     assert_err(ERR_PRECONDITION, version_text, hello_check(&ours, &theirs, "w"));
-    assert_err(ERR_PRECONDITION, "w speaks protocol 0, this process 4",
+    assert_err(ERR_PRECONDITION, "w speaks protocol 0, this learner 3 to 4",
                hello_check(&ours, &(struct hello){0}, "w"));
+    assert_err(ERR_PRECONDITION, "the learner speaks protocol 3, this process 4",
+               hello_same_protocol(3, "the learner"));
 }
 
 /* The place where long values differ is shown, in a message that a status can carry. */
@@ -81,10 +94,10 @@ static void it_crosses_the_wire(void **)
     const struct group_limits limits = GROUP_LIMITS;
     assert_err(ERR_INVALID, "run has 0 bytes", group_decode(out.data, out.len, &limits, &group));
     bytes_clear(&out);
-    welcome_encode(&out);
+    welcome_encode(HELLO_PROTOCOL_OLDEST, &out);
     uint32_t protocol = 0;
     assert_true(welcome_decode(out.data, out.len, &protocol));
-    assert_int_equal(protocol, HELLO_PROTOCOL);
+    assert_int_equal(protocol, HELLO_PROTOCOL_OLDEST);
     assert_false(welcome_decode(out.data, 0, &protocol));
     struct disposition disposition = {.id = group_id("r", 1, 1, 1), .outcome = OUTCOME_STORED};
     bytes_clear(&out);
@@ -92,8 +105,9 @@ static void it_crosses_the_wire(void **)
     assert_false(welcome_decode(out.data, out.len, &protocol));
 }
 
-/* It says whose log-probabilities these are; a worker with others is welcome. */
-static void other_numerics_are_not_refused(void **)
+/* A hello says whose log-probabilities these are. Others are welcome, unless the learner is
+ * told otherwise. */
+static void other_numerics_are_refused_by_setting(void **)
 {
     SCOPED_VALUE(hello) ours = hello_of((const char *const[]){"a", "1", NULL});
     SCOPED_VALUE(hello) other = hello_of((const char *const[]){"a", "1", NULL});
@@ -106,11 +120,20 @@ static void other_numerics_are_not_refused(void **)
     assert_ok(hello_decode(out.data, out.len, &theirs));
     assert_string_equal(theirs.forward, other.forward);
     assert_ok(hello_check(&ours, &theirs, "w"));
+    ours.same_forward = true;
+    assert_err(
+        ERR_PRECONDITION,
+        "computes log-probabilities by 'backend=cuda kernels=1 build=5f1c arch=sm_90 kv=bf16', "
+        "this learner by 'backend=cpu kernels=2 kv=bf16'",
+        hello_check(&ours, &theirs, "w"));
+    assert_err(ERR_PRECONDITION, "run.mixed_numerics", hello_check(&ours, &theirs, "w"));
     free(STEAL(other.forward));
     bytes_clear(&out);
     hello_encode(&other, &out);
     assert_ok(hello_decode(out.data, out.len, &none));
     assert_null(none.forward);
+    assert_ok(hello_check(&ours, &none, "w")); // a worker that computes none
+    assert_ok(hello_check(&ours, &ours, "w"));
     other.forward = mem_new(257);
     memset(other.forward, 'f', 256);
     bytes_clear(&out);
@@ -146,5 +169,6 @@ static void hostile_ones_are_bounded(void **)
 TESTS(cmocka_unit_test(every_difference_is_named),
       cmocka_unit_test(another_protocol_is_refused_before_anything_else),
       cmocka_unit_test(long_values_are_cut_around_the_difference),
-      cmocka_unit_test(it_crosses_the_wire), cmocka_unit_test(other_numerics_are_not_refused),
+      cmocka_unit_test(it_crosses_the_wire),
+      cmocka_unit_test(other_numerics_are_refused_by_setting),
       cmocka_unit_test(hostile_ones_are_bounded))

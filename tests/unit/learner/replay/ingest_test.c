@@ -224,12 +224,12 @@ static void a_hello_is_answered_or_refused(void **)
     send_bytes(s, &out);
     ended(s, ERR_PRECONDITION,
           "rewarder has another recipe: rewarder.scorers is length there, exact here");
-    s->hello.protocol = HELLO_PROTOCOL - 1; // as a build before this one sends it
+    s->hello.protocol = HELLO_PROTOCOL + 1; // as a build after this one sends it
     bytes_clear(&out);
     hello_encode(&s->hello, &out);
     s->hello.protocol = HELLO_PROTOCOL;
     send_bytes(s, &out);
-    ended(s, ERR_PRECONDITION, "speaks protocol 3, this process 4");
+    ended(s, ERR_PRECONDITION, "speaks protocol 5, this learner 3 to 4");
     assert_int_equal(s->welcomes, 1);
 }
 
