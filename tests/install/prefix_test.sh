@@ -16,7 +16,7 @@ for file in doc/rlhfd/LICENSE bash-completion/completions/rlhfctl zsh/site-funct
     man/man5/rlhfd-recipe.5 man/man8/rlhfd-learner.8 rlhfd/examples/tldr/recipe.yaml; do
     [[ -s $prefix/share/$file ]] || { echo "share/$file is missing" && exit 1; }
 done
-"$here/links.py" "$prefix/share/doc/rlhfd" README.md docs/recipe.md docs/models.md docs/security.md
+"$here/links.py" "$prefix/share/doc/rlhfd" README.md docs/recipe.md docs/models.md docs/security.md docs/packages.md docs/upgrades.md
 
 run=$top/run
 mkdir "$run"

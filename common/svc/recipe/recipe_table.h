@@ -52,7 +52,7 @@
     X(count, seed,   "1",   FIXED, FROM(0, 0x1p53),       "seed of every random draw; the same seed and settings give the same draws") \
     X(count, rounds, "200", LIVE,  FROM(0, 1e9),          "rounds after which the run ends, unless the data (data.epochs) ends it before; 0: the data alone does") \
     C(on_complete, recipe_on_complete, "exit", FIXED, "exit|stay", \
-      "a learner whose run is complete ends with status 0, or stays, ready and for status, until it is drained: where a supervisor would start it again")
+      "a learner whose run is complete ends with status 0, or stays, ready and for status, until it is drained: where a supervisor would start it again") \
     C(mixed_numerics, recipe_mixed_numerics, "tolerate", FIXED, "tolerate|refuse", \
       "workers whose log-probabilities have other bits than the learner's (another build or architecture): trained with and measured (kl_mismatch), or refused at the start")
 
