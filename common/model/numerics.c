@@ -22,6 +22,11 @@ char *model_forward_id(const struct model *model)
     return id_with_model(model, model->be->forward.id);
 }
 
+char *model_arithmetic_id(const struct model *model)
+{
+    return id_with_kv(model, model->be->forward.id);
+}
+
 char *model_training_id(const struct model *model)
 {
     const struct digest layout = layout_digest(model->params->layout);

@@ -12,6 +12,8 @@
 
 /* The caller's. */
 char *model_forward_id(const struct model *model);
+/* The forward's without the vocabulary's part: of models that differ there, on one backend. */
+char *model_arithmetic_id(const struct model *model);
 char *model_training_id(const struct model *model); // the layout of the weights too
 
 /* Whether log-probabilities under that id have the bits of this model's. id NULL or "": of a build

@@ -35,6 +35,7 @@ void hello_done(struct hello *hello)
     }
     free(hello->setting);
     free(hello->forward);
+    free(hello->same_forward);
     free(hello->build);
     *hello = (struct hello){0};
 }
@@ -102,13 +103,16 @@ static err_t check_protocol(uint32_t theirs, const char *who)
 
 static err_t check_forward(const struct hello *ours, const struct hello *theirs, const char *who)
 {
-    if (!ours->same_forward || !theirs->forward || strcmp(theirs->forward, ours->forward) == 0)
+    const size_t len = ours->same_forward ? strlen(ours->same_forward) : 0;
+    if (!len || !theirs->forward ||
+        (strncmp(theirs->forward, ours->same_forward, len) == 0 &&
+         (!theirs->forward[len] || theirs->forward[len] == ' ')))
         return OK;
     return err_new(ERR_PRECONDITION,
                    "%s computes log-probabilities by '%s', this learner by '%s', so their bits "
                    "differ: run.mixed_numerics: tolerate takes such workers and measures the "
                    "distance",
-                   who, theirs->forward, ours->forward);
+                   who, theirs->forward, ours->same_forward);
 }
 
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who)

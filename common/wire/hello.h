@@ -34,8 +34,9 @@ struct hello {
     /* The forward id of its numerics (model/numerics.h), owned. NULL: it computes no
      * log-probabilities. */
     char *forward;
-    bool same_forward; // of the learner's own: workers of another forward are refused
-    char *build;       // version of the sender's program, owned; NULL: not told. Never compared
+    /* Of the learner's own, owned: how a worker's forward must begin (words, whole); NULL: any. */
+    char *same_forward;
+    char *build; // version of the sender's program, owned; NULL: not told. Never compared
 };
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);

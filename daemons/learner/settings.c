@@ -179,13 +179,16 @@ err_t settings_hellos(const struct recipe *recipe, const struct model *policy,
                       struct hello *ret_samples, struct hello *ret_scores)
 {
     const bool same = recipe->run.mixed_numerics == RECIPE_NUMERICS_REFUSE;
-    SCOPED_VALUE(hello) samples = {.forward = model_forward_id(policy), .same_forward = same};
+    SCOPED_VALUE(hello) samples = {.forward = model_forward_id(policy)};
     recipe_of_samples(recipe, hello_put, &samples);
     TRY(model_identity(recipe->model.path, hello_put, &samples));
+    recipe_of_scores(recipe, hello_put, ret_scores);
+    if (same) {
+        samples.same_forward = model_arithmetic_id(policy);
+        ret_scores->same_forward =
+            model_arithmetic_id(policy); // a reference's vocabulary may differ
+    }
     *ret_samples = samples;
     samples = (struct hello){0};
-    ret_scores->forward = model_forward_id(policy); // for a reference
-    ret_scores->same_forward = same;
-    recipe_of_scores(recipe, hello_put, ret_scores);
     return OK;
 }

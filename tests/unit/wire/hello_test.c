@@ -120,7 +120,7 @@ static void other_numerics_are_refused_by_setting(void **)
     assert_ok(hello_decode(out.data, out.len, &theirs));
     assert_string_equal(theirs.forward, other.forward);
     assert_ok(hello_check(&ours, &theirs, "w"));
-    ours.same_forward = true;
+    ours.same_forward = mem_string("backend=cpu kernels=2 kv=bf16");
     assert_err(
         ERR_PRECONDITION,
         "computes log-probabilities by 'backend=cuda kernels=1 build=5f1c arch=sm_90 kv=bf16', "
@@ -134,6 +134,10 @@ static void other_numerics_are_refused_by_setting(void **)
     assert_null(none.forward);
     assert_ok(hello_check(&ours, &none, "w")); // a worker that computes none
     assert_ok(hello_check(&ours, &ours, "w"));
+    none.forward = mem_string("backend=cpu kernels=2 kv=bf16 vacant=3");
+    assert_ok(hello_check(&ours, &none, "w"));
+    none.forward[29] = '9'; // a longer word
+    assert_err(ERR_PRECONDITION, "run.mixed_numerics", hello_check(&ours, &none, "w"));
     other.forward = mem_new(257);
     memset(other.forward, 'f', 256);
     bytes_clear(&out);
