@@ -1,7 +1,6 @@
 /* A build with other bits: a module of a backend that names itself another one's. On a run that was
  * killed before its drain it is told both ways out, and either works. As a generator beside a
  * learner of this build it is taken or refused, by run.mixed_numerics. */
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
@@ -49,7 +48,7 @@ static struct ring left_by_the_build_before(void)
     return ring;
 }
 
-/* This build's daemons go on with it. */
+/* Daemons go on with it, of this build unless start_as says another, and are drained. */
 static void goes_on(const struct ring *ring)
 {
     const int rounds = ring_read(ring).rounds;
@@ -82,20 +81,9 @@ static void the_build_before_drains_it(void **)
 {
     struct ring ring = left_by_the_build_before();
     mem_free(refusal(&ring));
-    SCOPED_MEM char *announce = file_join(ring.directory, "drained.json");
-    SCOPED_MEM char *log = file_join(ring.directory, "drained.log");
     start_as(MODULE_BEFORE);
-    struct process learner =
-        process_start(log, "rlhfd-learner", ring.recipe, "--run", ring.run, "--announce", announce,
-                      "--set", "learner.listen=127.0.0.1:0", NULL);
+    goes_on(&ring);
     start_as(NULL);
-    for (int64_t until = clock_ms() + WAIT_MS; !file_exists(announce) && clock_ms() < until;)
-        assert_int_equal(process_wait(&learner, 20), -1); // it runs
-    process_kill(&learner, SIGTERM);
-    const int status = process_wait(&learner, WAIT_MS);
-    if (status)
-        file_print_end("drained", log);
-    assert_int_equal(status, 0);
     goes_on(&ring);
     SCOPED_MEM char *path = mem_printf("%s/learner.log", ring.run);
     SCOPED_MEM char *text = file_text(path);
