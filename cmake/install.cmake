@@ -16,7 +16,7 @@ install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/rlhfd USE_SOURCE
     PATTERN data EXCLUDE PATTERN __pycache__ EXCLUDE)
 # All documents that README leads to, under the same paths.
 install(FILES LICENSE README.md CHANGELOG.md ARCHITECTURE.md STYLE.md DECISIONS.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs deploy DESTINATION ${CMAKE_INSTALL_DOCDIR} USE_SOURCE_PERMISSIONS)
 
 # Manual pages, from what the programs say of themselves.
 find_package(Python3 COMPONENTS Interpreter)
