@@ -28,7 +28,7 @@ static void a_disk_that_hangs(void **)
     struct ring ring =
         ring_prepare(&(struct ring_options){.rounds = 100000, .groups = 8, .lag = 1});
     SCOPED_MEM char *plan = file_join(ring.directory, "plan");
-    static const char hangs[] = "sync 1 9999 lasting /", goes_on[] = "sync 0 5 once /";
+    static const char hangs[] = "sync 1 9999 lasting run/store", goes_on[] = "sync 0 5 once /";
     setenv("FAULT_PLAN", plan, 1);
     setenv("LD_PRELOAD", FAILING_CALLS_LIBRARY, 1);
     struct daemons d = daemons_start(&ring, "metrics.stuck_s=2");
