@@ -142,7 +142,7 @@ static void a_pause_and_a_disk_that_is_low(void **)
     daemons_wait_ready(&d, LEARNER, 200, "paused by ann: a look at the rewards");
     SCOPED_MEM char *paused = status_says(&d, "paused", true);
     assert_non_null(strstr(paused, "rlhfctl resume --run"));
-    daemons_kill(&d, LEARNER); // it is remembered
+    daemons_kill(&d, LEARNER); // a pause is remembered
     daemons_start_one(&d, LEARNER, "");
     daemons_announced(&d, LEARNER);
     daemons_wait_ready(&d, LEARNER, 200, "paused by ann: a look at the rewards");

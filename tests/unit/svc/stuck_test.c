@@ -81,12 +81,12 @@ static void a_task_that_hangs(void **)
     assert_stuck("compute");
     assert_comes_back();
 
-    assert_true(worker_post(worker, take, mailbox)); // it waits for another thread
+    assert_true(worker_post(worker, take, mailbox)); // a wait for another thread
     sem_wait(&inside);
     clock_sleep_ms(20);
     fault_clock(2 * BOUND_MS, 0);
     for (int64_t left = WAIT_MS; heartbeat_late(BOUND_MS, &late); left -= 5) {
-        assert_true(left > 0); // it was on its way into the wait
+        assert_true(left > 0); // the thread was on its way into the wait
         clock_sleep_ms(5);
     }
     int message;
