@@ -4,14 +4,21 @@
 #include "model/workspace.h"
 #include <stdlib.h>
 
+/* Of the widest norm. */
+static size_t widest_norm(const struct model_config *config)
+{
+    return (size_t)(config->C > config->D ? config->C : config->D);
+}
+
 err_t gradient_new(const struct model *model, struct gradient **ret)
 {
     SCOPED(gradient) grad = mem_new(sizeof *grad);
-    const struct layout *layout = model->params->layout;
     grad->be = model->be;
-    grad->count = layout->elements;
+    grad->count = model_trained(model)->params->layout->elements;
     TRY(buffer_alloc(grad->be, grad->count * sizeof(float), &grad->flat));
-    if (model->config.tied) {
+    if (model->adapter) {
+        TRY(buffer_alloc(grad->be, widest_norm(&model->config) * sizeof(float), &grad->frozen));
+    } else if (model->config.tied) {
         grad->head_at = model_head(model, HEAD_VOCABULARY)->offset;
         grad->head_count = model_head(model, HEAD_VOCABULARY)->count;
         TRY(buffer_alloc(grad->be, grad->head_count * sizeof(float), &grad->head));
@@ -46,6 +53,7 @@ void gradient_free(struct gradient *grad)
         return;
     buffer_done(&grad->flat);
     buffer_done(&grad->head);
+    buffer_done(&grad->frozen);
     free(grad);
 }
 
@@ -55,9 +63,9 @@ static err_t head_backward(struct forward *fw, struct model *of, int head, const
                            int rows, struct gradient *grad)
 {
     struct model *m = fw->model;
+    const struct linear map = {fw->head_out, of->params->head[head]};
     fw->head_there = 0;
-    TRY(linear_backward(of, grad, of->params->head[head], fw->d_head_in, fw->head_out, fw->head_in,
-                        rows, 0));
+    TRY(linear_backward(of, grad, &map, 1, fw->d_head_in, fw->head_in, rows, NULL));
     return m->be->ops->scatter_add(m->be, fw->dh, fw->d_head_in, row, rows, m->config.C);
 }
 
@@ -114,8 +122,8 @@ err_t backward_value(struct forward *fw, struct model *of, const int32_t *row, c
 static err_t down_backward(struct forward *fw, const struct activations *a, int l,
                            struct gradient *grad)
 {
-    return linear_backward(fw->model, grad, params_layer(fw->model->params, l, PARAM_DOWN),
-                           fw->d_act, fw->dx, a->act, fw->N, 0);
+    const struct linear map = {fw->dx, params_layer(fw->model->params, l, PARAM_DOWN)};
+    return linear_backward(fw->model, grad, &map, 1, fw->d_act, a->act, fw->N, fw->low);
 }
 
 /* From there to the feed-forward's input, whose gradient is added to fw->dx. */
@@ -139,11 +147,10 @@ static err_t mlp_backward(struct forward *fw, const struct activations *a, int l
     case ACTIVATIONS:
         __builtin_unreachable();
     }
-    if (a->gate)
-        TRY(linear_backward(m, grad, params_layer(p, l, PARAM_GATE), fw->dh, fw->dgate, a->h2, N,
-                            0));
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_UP), fw->dh, fw->dup, a->h2, N,
-                        a->gate != NULL));
+    const struct linear maps[] = {{fw->dgate, params_layer(p, l, PARAM_GATE)},
+                                  {fw->dup, params_layer(p, l, PARAM_UP)}};
+    const int first = a->gate ? 0 : 1;
+    TRY(linear_backward(m, grad, maps + first, 2 - first, fw->dh, a->h2, N, fw->low));
     return norm_backward(m, grad, params_layer(p, l, PARAM_NORM2), fw->dx, fw->dh,
                          forward_mlp_input(fw, a), a->r2, N);
 }
@@ -152,8 +159,8 @@ static err_t mlp_backward(struct forward *fw, const struct activations *a, int l
 static err_t out_backward(struct forward *fw, const struct activations *a, int l,
                           struct gradient *grad)
 {
-    return linear_backward(fw->model, grad, params_layer(fw->model->params, l, PARAM_O), fw->d_o,
-                           fw->dx, a->o, fw->N, 0);
+    const struct linear map = {fw->dx, params_layer(fw->model->params, l, PARAM_O)};
+    return linear_backward(fw->model, grad, &map, 1, fw->d_o, a->o, fw->N, fw->low);
 }
 
 /* Back through the norm of each head of q or k: dy of `in`, whose gradient is written to dx. */
@@ -174,7 +181,9 @@ static err_t attention_backward(struct forward *fw, const struct activations *a,
     const struct model_config *c = &m->config;
     const struct params *p = m->params;
     const struct attention_shape shape = layer_shape(m, l);
-    const float *dq = a->q0 ? fw->dq0 : fw->dq, *dk = a->k0 ? fw->dk0 : fw->dk;
+    const struct linear qkv[] = {{a->q0 ? fw->dq0 : fw->dq, params_layer(p, l, PARAM_Q)},
+                                 {a->k0 ? fw->dk0 : fw->dk, params_layer(p, l, PARAM_K)},
+                                 {fw->dv, params_layer(p, l, PARAM_V)}};
     const int N = fw->N;
     TRY(m->be->ops->attention_backward(m->be, fw->dq, fw->dk, fw->dv, fw->d_o, a->q, a->k, a->v,
                                        a->o, a->lse, fw->segment, fw->segments, &shape));
@@ -185,9 +194,7 @@ static err_t attention_backward(struct forward *fw, const struct activations *a,
     if (a->k0)
         TRY(head_norm_backward(fw, params_layer(p, l, PARAM_K_NORM), fw->dk0, fw->dk, a->k0, a->rk,
                                c->K, grad));
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_Q), fw->dh, dq, a->h1, N, 0));
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_K), fw->dh, dk, a->h1, N, 1));
-    TRY(linear_backward(m, grad, params_layer(p, l, PARAM_V), fw->dh, fw->dv, a->h1, N, 1));
+    TRY(linear_backward(m, grad, qkv, 3, fw->dh, a->h1, N, fw->low));
     return norm_backward(m, grad, params_layer(p, l, PARAM_NORM1), fw->dx, fw->dh, a->x, a->r1, N);
 }
 
@@ -217,6 +224,8 @@ err_t backward_body(struct forward *fw, struct gradient *grad)
         TRY(forward_layer(fw, l));
         TRY(layer_backward(fw, l, grad));
     }
+    if (m->adapter) // nothing below the first layer trains
+        return OK;
     if (m->params->position.weight >= 0)
         TRY(m->be->ops->embed_backward(m->be, gradient_at(grad, m, m->params->position.weight),
                                        fw->dx, fw->position, fw->N, m->config.C));

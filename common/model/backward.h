@@ -9,7 +9,7 @@
  *
  * Gradients of micro-batches add up to those of one batch of all their rows, in order, bit for bit.
  * A tied embedding is used twice, by the head and by the look-up. For that reason its head's part
- * is kept apart until gradient_sum.
+ * is kept apart until gradient_sum. Of a model with an adapter the adapter alone has a gradient.
  *
  * Owner: the thread that owns the model's backend. */
 #pragma once
@@ -18,16 +18,20 @@
 struct gradient {
     struct backend *be;
     size_t count;       // elements of flat: the layout's
-    struct buffer flat; // float32, at the layout of model->params
+    struct buffer flat; // float32, at the layout of model_trained(model)
     struct buffer head; // the head's part of a tied embedding; none if untied
     size_t head_at, head_count;
+    struct buffer frozen; // beside an adapter: where gradients of norms go that nobody wants
 };
 err_t gradient_new(const struct model *model, struct gradient **ret); // zeros. EXHAUSTED
 err_t gradient_zero(struct gradient *grad);
 
-/* Where the gradient of a tensor of the layout is added: in the backend's memory. */
+/* Where the gradient of a tensor of the model's layout is added: in the backend's memory. Those of a
+ * model with an adapter stand still. */
 static inline float *gradient_at(struct gradient *grad, const struct model *model, int tensor)
 {
+    if (model->adapter)
+        return grad->frozen.address;
     return (float *)grad->flat.address + model->params->layout->tensor[tensor].offset;
 }
 

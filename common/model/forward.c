@@ -109,6 +109,8 @@ static void plan_all(struct forward *fw, struct plan *plan)
     fw->head_out = take_floats(plan, (size_t)fw->head_rows, widest_head(fw->model));
     fw->token = take(plan, N, sizeof *fw->token);
     fw->position = take(plan, N, sizeof *fw->position);
+    if (fw->model->adapter)
+        fw->low = take_floats(plan, N, fw->model->adapter->config.lora.r);
     if (fw->keep)
         plan_backward(fw, plan);
 }
@@ -200,7 +202,7 @@ static err_t make_qkv(struct forward *fw, struct activations *a, int l)
     const struct linear qkv[] = {{a->q0 ? a->q0 : a->q, params_layer(p, l, PARAM_Q)},
                                  {a->k0 ? a->k0 : a->k, params_layer(p, l, PARAM_K)},
                                  {a->v, params_layer(p, l, PARAM_V)}};
-    TRY(linear_forward(m, qkv, 3, a->h1, fw->N));
+    TRY(linear_forward(m, qkv, 3, a->h1, fw->N, fw->low));
     if (a->q0)
         TRY(norm_forward(m, params_layer(p, l, PARAM_Q_NORM), a->q, a->rq, a->q0, fw->N * c->H));
     if (a->k0)
@@ -227,7 +229,7 @@ static err_t attention_block(struct forward *fw, struct activations *a, int l)
         TRY(ops->round_bf16(be, a->v, count));
     }
     TRY(ops->attention(be, a->o, a->lse, a->q, a->k, a->v, fw->segment, fw->segments, &shape, l));
-    TRY(linear_forward(m, &out, 1, a->o, N));
+    TRY(linear_forward(m, &out, 1, a->o, N, fw->low));
     return ops->add(be, a->x2, a->x, (size_t)N * (size_t)c->C);
 }
 
@@ -247,7 +249,7 @@ static err_t mlp_inside(struct forward *fw, struct activations *a, int l)
                                   {a->gate, params_layer(p, l, PARAM_GATE)}};
     TRY(norm_forward(m, params_layer(p, l, PARAM_NORM2), a->h2, a->r2, forward_mlp_input(fw, a),
                      fw->N));
-    TRY(linear_forward(m, maps, a->gate ? 2 : 1, a->h2, fw->N));
+    TRY(linear_forward(m, maps, a->gate ? 2 : 1, a->h2, fw->N, fw->low));
     switch (m->config.activation) {
     case ACTIVATION_SWIGLU:
         return ops->swiglu(m->be, a->act, a->gate, a->up, count);
@@ -266,7 +268,7 @@ static err_t mlp_block(struct forward *fw, struct activations *a, int l, float *
     struct model *m = fw->model;
     const struct linear down = {x_next, params_layer(m->params, l, PARAM_DOWN)};
     TRY(mlp_inside(fw, a, l));
-    TRY(linear_forward(m, &down, 1, a->act, fw->N));
+    TRY(linear_forward(m, &down, 1, a->act, fw->N, fw->low));
     return m->be->ops->add(m->be, x_next, a->x2, (size_t)fw->N * (size_t)m->config.C);
 }
 
@@ -349,7 +351,7 @@ err_t forward_head_chunk(struct forward *fw, int head, const int32_t *row, int c
         return OK;
     fw->head_there = 0;
     TRY(m->be->ops->gather(m->be, fw->head_in, fw->hidden, row, count, m->config.C));
-    TRY(linear_forward(m, &map, 1, fw->head_in, count));
+    TRY(linear_forward(m, &map, 1, fw->head_in, count, NULL));
     if (head == HEAD_VOCABULARY && m->vacants)
         TRY(m->be->ops->token_mask(m->be, out, m->vacant, m->vacants, count, m->config.V));
     if (out == fw->head_out) {
@@ -398,7 +400,7 @@ static err_t value_chunk(struct forward *fw, struct model *of, const int32_t *ro
     const struct linear map = {fw->head_out, of->params->head[HEAD_VALUE]};
     fw->head_there = 0;
     TRY(m->be->ops->gather(m->be, fw->head_in, fw->hidden, row, count, m->config.C));
-    return linear_forward(of, &map, 1, fw->head_in, count);
+    return linear_forward(of, &map, 1, fw->head_in, count, NULL);
 }
 
 err_t forward_value(struct forward *fw, struct model *of, const int32_t *row, int count, float *ret)

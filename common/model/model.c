@@ -225,5 +225,9 @@ void model_free(struct model *model)
     buffer_done(&model->angles);
     mem_free(model->vacant);
     json_decref(model->generation);
+    model_free(model->adapter);
+    if (model->base)
+        mem_free(model->base->directory);
+    mem_free(model->base);
     free(model);
 }

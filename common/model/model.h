@@ -18,9 +18,16 @@
 #include "base/scoped.h"
 #include "model/files/config.h"
 #include "model/files/params.h"
+#include "model/model_files.h"
 #include "tensor/buffer.h"
 
 struct tokenizer;
+
+/* A directory, and the digest of the weights in it. */
+struct base {
+    char *directory;
+    struct digest weights;
+};
 
 struct model {
     struct backend *be; // borrowed
@@ -41,26 +48,22 @@ struct model {
     struct token_range *vacant;
     int vacants;
     json_t *generation; // generation_config.json of its directory; NULL: there was none
+    /* Matrices beside its own (adapter.h), owned; NULL: none. While it is off, the model computes as
+     * without. */
+    struct model *adapter;
+    bool adapter_off;
+    struct base *base; // of an adapter: what it stands beside; owned
 };
 
-/* Reads config.json and the weights (BF16, F16 or F32, rounded to bf16), and which ids have a token
- * from tokenizer.json; without that file all have. NOT_FOUND, INVALID: one line that names the
- * file, the tensor and the fault. A tensor may be missing, of another shape, not one of the
- * family's, or have a value that is not finite. */
-err_t model_load(struct backend *be, const char *directory, struct model **ret);
+/* The model whose weights training changes, versions bring and checkpoints hold: the adapter, if
+ * there is one. The model itself is frozen then. */
+static inline struct model *model_trained(const struct model *model)
+{
+    return model->adapter ? model->adapter : (struct model *)model;
+}
 
-/* A critic (PARTS_CRITIC), from a directory of one or of a language model. The vocabulary's head is
- * left out. *ret_fresh: the directory has no value's head; it is zeros here. Errors as above. */
-err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
-                        bool *ret_fresh);
-/* A reward model, compact: a directory of ForSequenceClassification with one label. INVALID: of
- * another architecture. Errors as above. */
-err_t model_load_reward(struct backend *be, const char *directory, struct model **ret);
 /* The value's head alone, zeros, for the hidden states of a model of this config. */
 err_t model_new_value(struct backend *be, const struct model_config *trunk, struct model **ret);
-/* A checkpoint's critic: a model of its own, or the head alone for a model of the config trunk. */
-err_t model_load_value(struct backend *be, const char *directory, const struct model_config *trunk,
-                       struct model **ret);
 /* The value's head becomes N(0, std^2), a function of seed and shape alone; its bias stays. */
 err_t model_draw_value(struct model *model, uint64_t seed, double std);
 
@@ -74,23 +77,9 @@ err_t model_new(struct backend *be, const struct model_config *config, uint64_t 
 /* The same shapes with all weights zero (norms too): to receive weights from elsewhere. */
 err_t model_empty(struct backend *be, const struct model_config *config, struct model **ret);
 
-/* The same, each weight held once: no backward, no optimizer, no model_write. Loading takes no
- * memory beside, of any size that grows with the model. */
-err_t model_load_compact(struct backend *be, const char *directory, struct model **ret);
+/* The same, each weight held once: no backward, no optimizer, no model_write. */
 err_t model_empty_compact(struct backend *be, const struct model_config *config,
                           struct model **ret);
-/* Writes config.json, generation_config.json (as it was read, if it was) and model.safetensors
- * (bf16) into an existing directory, each file whole or not at all. model_save makes the directory
- * first. Writing aside and renaming the directory is the caller's business. */
-err_t model_write(const struct model *model, const char *directory);
-err_t model_save(const struct model *model, const char *directory);
-/* The same with float32 values at the model's layout. */
-err_t model_write_f32(const struct model *model, const struct buffer *f32, const char *directory);
-
-/* Reads the directory's weights in float32, at model's layout, into a buffer of as many elements.
- * An optimizer's masters start from them. Rounded to bf16 they are model_load's. A value head that
- * the directory lacks has the model's values. */
-err_t model_read_f32(const struct model *model, const char *directory, struct buffer *ret);
 
 /* Weights from a flat array of the layout's elements, the host's: of the tensors whose flag is set,
  * or of all (changed NULL). */

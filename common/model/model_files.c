@@ -1,14 +1,26 @@
 /* A model's directory: what may lie in it, and how its weights come from there and go back. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/files/adapter_config.h"
 #include "model/model.h"
 #include "model/text/tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
 
-static err_t check_shape(const struct safetensors *in, const char *directory,
-                         const struct stored *wanted)
+/* An adapter's weights are one file. */
+static err_t open_files(const char *directory, const struct model_config *config,
+                        struct safetensors **ret)
 {
+    if (!(config->parts & PART_ADAPTER))
+        return safetensors_open_model(directory, ret);
+    SCOPED_MEM char *path = file_join(directory, ADAPTER_WEIGHTS);
+    return safetensors_open(path, ret);
+}
+
+static err_t check_shape(const struct safetensors *in, const char *directory,
+                         const struct model_config *config, const struct stored *wanted)
+{
+    const char *asks = config->parts & PART_ADAPTER ? ADAPTER_CONFIG : "config.json";
     const struct tensor_info *found = stored_find(in, wanted);
     int rows, cols;
     stored_shape(wanted, &rows, &cols);
@@ -18,13 +30,13 @@ static err_t check_shape(const struct safetensors *in, const char *directory,
     const char *path = safetensors_path(in, found);
     if (cols == 0 && (found->rank != 1 || found->shape[0] != rows))
         return err_new(ERR_INVALID,
-                       "%s: tensor '%s': has rank %d and %zu elements, config.json asks for [%d]",
-                       path, found->name, found->rank, found->count, rows);
+                       "%s: tensor '%s': has rank %d and %zu elements, %s asks for [%d]", path,
+                       found->name, found->rank, found->count, asks, rows);
     if (cols && (found->rank != 2 || found->shape[0] != rows || found->shape[1] != cols))
         return err_new(ERR_INVALID,
-                       "%s: tensor '%s': is [%lld, %lld] (rank %d), config.json asks for [%d, %d]",
-                       path, found->name, (long long)found->shape[0], (long long)found->shape[1],
-                       found->rank, rows, cols);
+                       "%s: tensor '%s': is [%lld, %lld] (rank %d), %s asks for [%d, %d]", path,
+                       found->name, (long long)found->shape[0], (long long)found->shape[1],
+                       found->rank, asks, rows, cols);
     if (found->dtype == DTYPE_OTHER)
         return err_new(ERR_INVALID, "%s: tensor '%s': its dtype is none of BF16, F16, F32", path,
                        found->name);
@@ -44,6 +56,8 @@ static bool may_ignore(const struct model_config *config, const char *name)
 {
     const struct model_family *family = config->family;
     SCOPED_MEM char *head = mem_printf("%s.weight", family->head[HEAD_VOCABULARY].name);
+    if (config->parts & PART_ADAPTER)
+        return false;
     if ((config->tied || !(config->parts & PART_VOCABULARY)) && strcmp(name, head) == 0)
         return true;
     for (int i = 0; i < IGNORED_MAX && family->ignored[i]; i++)
@@ -69,8 +83,10 @@ static err_t check_other(const struct safetensors *in, const struct params *para
         return OK;
     const int i = index_of(params, found->name);
     if (i < 0)
-        return err_new(ERR_INVALID, "%s: tensor '%s': a %s model has none of that name",
-                       safetensors_path(in, found), found->name, config->family->model_type);
+        return err_new(ERR_INVALID, "%s: tensor '%s': %s %s model has none of that name",
+                       safetensors_path(in, found), found->name,
+                       config->parts & PART_ADAPTER ? "an adapter with these targets of a" : "a",
+                       config->family->model_type);
     return err_new(ERR_INVALID, "%s: tensor '%s': is there as '%s' too",
                    safetensors_path(in, found), found->name, params->stored[i].name);
 }
@@ -126,7 +142,7 @@ static err_t check_tensors(const struct safetensors *in, const char *directory,
 {
     SCOPED(params) params = params_new(config);
     for (int i = 0; i < params->layout->count; i++)
-        TRY(check_shape(in, directory, &params->stored[i]));
+        TRY(check_shape(in, directory, config, &params->stored[i]));
     return check_names(in, params, config);
 }
 
@@ -241,6 +257,22 @@ static err_t load(struct backend *be, const char *directory, const struct model_
     return OK;
 }
 
+err_t model_load_adapter(struct backend *be, const char *directory,
+                         const struct model_config *config, bool compact, struct model **ret,
+                         char **ret_base)
+{
+    SCOPED(safetensors) in = NULL;
+    SCOPED(model) model = NULL;
+    TRY(open_files(directory, config, &in));
+    TRY(check_tensors(in, directory, config));
+    TRY((compact ? model_empty_compact : model_empty)(be, config, &model));
+    TRY(load_tensors(model, in));
+    const char *base = safetensors_metadata(in, ADAPTER_BASE_DIGEST);
+    *ret_base = mem_string(base ? base : "");
+    *ret = STEAL(model);
+    return OK;
+}
+
 err_t model_load_critic(struct backend *be, const char *directory, struct model **ret,
                         bool *ret_fresh)
 {
@@ -348,153 +380,15 @@ err_t model_read_f32(const struct model *model, const char *directory, struct bu
     const struct params *params = model->params;
     const int fresh = params->head[HEAD_VALUE].weight; // where a critic begins
     SCOPED(safetensors) in = NULL;
-    TRY(safetensors_open_model(directory, &in));
+    TRY(open_files(directory, &model->config, &in));
     TRY(check_names(in, params, &model->config));
     for (int i = 0; i < params->layout->count; i++) {
         if (!stored_find(in, &params->stored[i]) && i == fresh) {
             TRY(copy_f32(model, &params->layout->tensor[i], ret));
             continue;
         }
-        TRY(check_shape(in, directory, &params->stored[i]));
+        TRY(check_shape(in, directory, &model->config, &params->stored[i]));
         TRY(load_f32(model, in, i, ret));
     }
     return OK;
-}
-
-static err_t write_json(const char *directory, const char *name, const json_t *json)
-{
-    SCOPED_MEM char *path = file_join(directory, name);
-    SCOPED_MEM char *text = json_dumps(json, JSON_INDENT(2));
-    SCOPED_MEM char *line = mem_printf("%s\n", text);
-    return file_write(path, line, strlen(line));
-}
-
-/* Values to write: the model's, bf16, or float32 ones at its layout. */
-struct writing {
-    const struct model *model;
-    const struct buffer *f32; // NULL: the model's
-    char *value;              // the tensor being made
-};
-
-static size_t size_of(const struct writing *w)
-{
-    return w->f32 ? sizeof(float) : sizeof(bf16);
-}
-
-/* A tensor of the files that no memory has so. The call for its first bytes makes it, in memory
- * that all of them share. */
-struct made {
-    const struct writing *writing;
-    int first; // of its parts
-};
-
-static err_t make_part(const struct writing *w, int i)
-{
-    const struct layout_tensor *tensor = &w->model->params->layout->tensor[i];
-    const size_t size = size_of(w);
-    SCOPED_MEM char *part = mem_array(tensor->count, size);
-    if (w->f32)
-        TRY(buffer_get(w->f32, tensor->offset * size, tensor->count * size, part));
-    else
-        TRY(model_copy(w->model, tensor->offset, tensor->count, (bf16 *)part));
-    stored_place(&w->model->params->stored[i], size, part, w->value);
-    return OK;
-}
-
-static err_t read_made(void *arg, size_t at, size_t len, void *ret)
-{
-    const struct made *made = arg;
-    const struct params *params = made->writing->model->params;
-    const char *name = params->stored[made->first].name;
-    for (int i = made->first; at == 0 && i < params->layout->count; i++)
-        if (strcmp(params->stored[i].name, name) == 0)
-            TRY(make_part(made->writing, i));
-    memcpy(ret, made->writing->value + at, len);
-    return OK;
-}
-
-/* The files' tensors in the order of their first parts; returns how many. */
-static int list_sources(struct writing *w, struct made *made, struct tensor_source *ret)
-{
-    const struct params *params = w->model->params;
-    size_t most = 0;
-    int count = 0;
-    for (int i = 0; i < params->layout->count; i++) {
-        const struct stored *stored = &params->stored[i];
-        const struct layout_tensor *tensor = &params->layout->tensor[i];
-        struct tensor_source source = {
-            .name = stored->name, .dtype = w->f32 ? DTYPE_F32 : DTYPE_BF16, .be = w->model->be};
-        stored_shape(stored, &source.rows, &source.cols);
-        if (stored->part > 0)
-            continue;
-        if (!stored_plain(stored)) {
-            const size_t all = tensor->count * (size_t)stored->parts;
-            made[i] = (struct made){w, i};
-            source.read = read_made;
-            source.arg = &made[i];
-            most = all > most ? all : most;
-        } else if (w->f32) {
-            source.data = (const float *)w->f32->address + tensor->offset;
-        } else {
-            source.data = model_tensor(w->model, i);
-        }
-        ret[count++] = source;
-    }
-    w->value = most ? mem_array(most, size_of(w)) : NULL;
-    return count;
-}
-
-/* As it was read, and the tokens that it did not name. */
-static json_t *generation_of(const struct model *model)
-{
-    json_t *ours = config_generation_json(&model->config);
-    if (!model->generation)
-        return ours;
-    json_t *ret = json_copy(model->generation);
-    json_object_del(ours, "_from_model_config");
-    json_object_update_missing(ret, ours);
-    json_decref(ours);
-    return ret;
-}
-
-static err_t write_values(struct writing *w, const char *directory)
-{
-    const size_t count = (size_t)w->model->params->layout->count;
-    SCOPED_MEM char *path = file_join(directory, "model.safetensors");
-    SCOPED_MEM struct tensor_source *tensors = mem_array(count, sizeof *tensors);
-    SCOPED_MEM struct made *made = mem_array(count, sizeof *made);
-    const int files = list_sources(w, made, tensors);
-    err_t failed = safetensors_write(path, tensors, files, NULL, 0);
-    mem_free(w->value);
-    return failed;
-}
-
-static err_t write_model(const struct model *model, const struct buffer *f32, const char *directory)
-{
-    struct writing writing = {.model = model, .f32 = f32};
-    SCOPED_JSON json_t *config = config_json(&model->config);
-    SCOPED_JSON json_t *generation = generation_of(model);
-    if (f32)
-        config_set_dtype(config, DTYPE_F32);
-    TRY(write_json(directory, "config.json", config));
-    TRY(write_json(directory, "generation_config.json", generation));
-    return write_values(&writing, directory);
-}
-
-err_t model_write(const struct model *model, const char *directory)
-{
-    if (!model_values(model))
-        return err_new(ERR_PRECONDITION, "%s: a compact model is not written", directory);
-    return write_model(model, NULL, directory);
-}
-
-err_t model_write_f32(const struct model *model, const struct buffer *values, const char *directory)
-{
-    return write_model(model, values, directory);
-}
-
-err_t model_save(const struct model *model, const char *directory)
-{
-    TRY(file_make_directories(directory));
-    return model_write(model, directory);
 }

@@ -25,6 +25,7 @@ struct forward {
     float *head_in;            // (head_rows,C) gathered rows of hidden
     float *head_out;           // (head_rows, width of the widest head)
     int32_t *head_row;         // (head_rows) the host's: the rows that those two are of
+    float *low;                // (N,r) between an adapter's two matrices; NULL without one
     int head, head_there;      // the head of head_out; how many rows are there, 0: none
 
     /* The last run, for the backward. */

@@ -215,6 +215,8 @@ struct backend_ops {
 
     /* y += x */
     err_t (*add)(struct backend *, float *y, const float *x, size_t count);
+    /* x *= factor */
+    err_t (*scale)(struct backend *, float *x, float factor, size_t count);
     /* x becomes the nearest bf16, ties to even; still float32. */
     err_t (*round_bf16)(struct backend *, float *x, size_t count);
 
@@ -284,7 +286,7 @@ err_t backend_open(const char *kind, const struct backend_config *config, struct
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 4 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 5 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

@@ -2,10 +2,12 @@
  * decode engine and in a full forward elsewhere, and a batch's gradients are the same everywhere.
  *
  * Instruction sets (portable, AVX2, AVX-512) x threads (1, 2, 4) x KV formats. Sequences are longer
- * than two pages of keys and values, windows end within a page and leave a whole one behind. */
+ * than two pages of keys and values, windows end within a page and leave a whole one behind. Each
+ * with and without an adapter. */
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "model/adapter.h"
 #include "model/backward.h"
 #include "model/engine/engine.h"
 #include "testing/models.h"
@@ -91,11 +93,29 @@ static bool case_of(int i, struct model_config *ret)
     return true;
 }
 
-static struct model *model_at(struct backend *be, const struct model_config *config, int kv)
+/* Of all matrices, of a rank that is no multiple of anything; B is drawn, too. */
+static void adapt(struct model *model)
+{
+    struct lora lora = {.r = 5, .alpha = 7, .rslora = true};
+    const char *const all = "all-linear";
+    assert_ok(adapter_targets(model->config.family, &all, 1, &lora.roles));
+    assert_ok(adapter_empty(model, "base", &lora));
+    const size_t elements = model->adapter->params->layout->elements;
+    const struct rng rng = rng_keyed(6, RNG_TEST, 0, 0);
+    SCOPED_MEM bf16 *flat = mem_array(elements, sizeof *flat);
+    for (size_t i = 0; i < elements; i++)
+        flat[i] = bf16_from_float((float)(0.2 * rng_uniform(&rng, i) - 0.1));
+    assert_ok(model_put(model->adapter, flat, NULL));
+}
+
+static struct model *model_at(struct backend *be, const struct model_config *config, int kv,
+                              bool adapted)
 {
     struct model *model = NULL;
     assert_ok(model_new(be, config, 5, &model));
     model->kv = (enum kv_format)kv;
+    if (adapted)
+        adapt(model);
     return model;
 }
 
@@ -123,11 +143,11 @@ static int differing(struct forward *fw, const int32_t *prompt, const struct eng
 
 /* Completions of two prompts by the engine here, each computed again there; returns how many
  * log-probabilities were compared. */
-static int decode(const struct model_config *config, int kv, struct backend *here,
+static int decode(const struct model_config *config, int kv, bool adapted, struct backend *here,
                   struct backend *there)
 {
-    SCOPED(model) model = model_at(here, config, kv);
-    SCOPED(model) twin = model_at(there, config, kv);
+    SCOPED(model) model = model_at(here, config, kv, adapted);
+    SCOPED(model) twin = model_at(there, config, kv, adapted);
     SCOPED(forward) fw = NULL;
     SCOPED(engine) engine = NULL;
     const struct engine_config settings = {
@@ -168,25 +188,27 @@ static void decoding_is_the_forward_to_the_bit(void **state)
     open_places();
     for (int i = 0; case_of(i, &config); i++) {
         int compared = 0;
-        for (int p = 0; p < place_count; p++) // the format by turns; here and there differ
-            compared += decode(&config, (p + i) % 2, places[p], places[(p + 4) % place_count]);
+        for (int p = 0; p < 2 * place_count; p++) // the format by turns; here and there differ
+            compared += decode(&config, (p + i) % 2, p >= place_count, places[p % place_count],
+                               places[(p + 4) % place_count]);
         print_message("case %d, %s: %d log-probabilities at %d places\n", i,
                       config.family->model_type, compared, place_count);
-        assert_true(compared >= place_count * REQUESTS * COMPLETIONS);
+        assert_true(compared >= 2 * place_count * REQUESTS * COMPLETIONS);
     }
     close_places();
 }
 
 /* The digest of the gradients of a prompt with two completions that share it, and a sequence that
  * stands alone. */
-static uint64_t gradient_at_place(const struct model_config *config, struct backend *be)
+static uint64_t gradient_at_place(const struct model_config *config, bool adapted,
+                                  struct backend *be)
 {
     enum { SHARED = 80, FIRST = 20, SECOND = 33, ALONE = 7, N = SHARED + FIRST + SECOND + ALONE };
     const struct segment segments[] = {{.first = 0, .count = SHARED},
                                        {.first = SHARED, .count = FIRST, .start = SHARED},
                                        {.first = SHARED + FIRST, .count = SECOND, .start = SHARED},
                                        {.first = SHARED + FIRST + SECOND, .count = ALONE}};
-    SCOPED(model) model = model_at(be, config, KV_BF16);
+    SCOPED(model) model = model_at(be, config, KV_BF16, adapted);
     SCOPED(forward) fw = NULL;
     SCOPED(gradient) grad = NULL;
     int32_t token[N], position[N], row[N], target[N];
@@ -215,10 +237,10 @@ static void gradients_are_alike_everywhere(void **state)
     (void)state;
     struct model_config config;
     open_places();
-    for (int i = 0; case_of(i, &config); i++) {
-        const uint64_t wanted = gradient_at_place(&config, places[0]);
+    for (int i = 0; case_of(i / 2, &config); i++) {
+        const uint64_t wanted = gradient_at_place(&config, i % 2, places[0]);
         for (int p = 1; p < place_count; p++)
-            assert_int_equal(gradient_at_place(&config, places[p]), wanted);
+            assert_int_equal(gradient_at_place(&config, i % 2, places[p]), wanted);
     }
     close_places();
 }

@@ -167,6 +167,7 @@ static void swiglu(struct backend *be, int N, int C, struct bytes *out)
         y[i] = isnan(y[i]) ? 0 : y[i], dgate[i] = isnan(dgate[i]) ? 0 : dgate[i],
         dup[i] = isnan(dup[i]) ? 0 : dup[i];
     run_op(be->ops->add(be, ON(be, dy), ON(be, y), size));
+    run_op(be->ops->scale(be, ON(be, dup), 0.7f, size));
     keep(out, y, size);
     keep(out, dgate, size);
     keep(out, dup, size);

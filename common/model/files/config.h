@@ -18,9 +18,19 @@
 enum { CONFIG_EOS_MAX = 8, CONFIG_HEAD_SIZE_STEP = 8, CONFIG_MAX_BYTES = 1 << 20 };
 
 /* The parts of a model: embedding, layers and final norm; the heads. A critic is transformers'
- * ForSequenceClassification with one label. */
-enum model_part { PART_TRUNK = 1, PART_VOCABULARY = 2, PART_VALUE = 4 };
+ * ForSequenceClassification with one label. An adapter is a part by itself, beside a model of the
+ * same config otherwise. */
+enum model_part { PART_TRUNK = 1, PART_VOCABULARY = 2, PART_VALUE = 4, PART_ADAPTER = 32 };
 enum { PARTS_LANGUAGE = PART_TRUNK | PART_VOCABULARY, PARTS_CRITIC = PART_TRUNK | PART_VALUE };
+
+/* Of an adapter (LoRA, Hu 2021): y = W x + scale * B (A x) of the modules named by roles. */
+struct lora {
+    int r;        // rank: rows of A, columns of B
+    double alpha; // scale: alpha / r, or with rslora alpha / sqrt(r) (Kalajdzievski 2023)
+    bool rslora;
+    unsigned roles; // a bit for each enum param_role; parts of a fused map go together
+};
+float lora_scale(const struct lora *lora);
 
 struct model_config {
     const struct model_family *family; // borrowed: a row of family.c, or a test's own
@@ -40,6 +50,7 @@ struct model_config {
     int eos[CONFIG_EOS_MAX], eos_count;
     const char *eos_file; // messages name it as their origin; static
     enum dtype dtype;     // of the weights in the directory; in memory they are bf16
+    struct lora lora;     // of an adapter; r 0: of anything else
 };
 
 /* The first family of the table, PARTS_LANGUAGE, with no special tokens, D = C / H, eps 1e-5, theta

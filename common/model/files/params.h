@@ -6,16 +6,18 @@
  *
  * Order: embedding, learned positions, layers (roles in order, a weight before its bias), final
  * norm, heads; of those the parts that the config names. A tied vocabulary head has no tensor of
- * its own: its weight is the embedding's. Any thread: nothing changes once made. */
+ * its own: its weight is the embedding's. An adapter (PART_ADAPTER) has two matrices, A and B, of
+ * each module that the config's lora names; parts of a fused map share their A. Any thread: nothing
+ * changes once made. */
 #pragma once
 #include "model/files/config.h"
 #include "model/files/stored.h"
 #include "tensor/layout.h"
 
-/* A module's tensors, as indices into layout->tensor; -1: none. An adapter's two matrices will
- * stand here. */
+/* A module's tensors, as indices into layout->tensor; -1: none. */
 struct param {
     int weight, bias;
+    int a, b; // those of its adapter, into the adapter's own layout; of a model without one -1
 };
 
 struct params {

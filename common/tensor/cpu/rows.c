@@ -261,6 +261,22 @@ err_t cpu_add(struct backend *be, float *y, const float *x, size_t count)
     return OK;
 }
 
+static void scale_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)cpu;
+    (void)thread;
+    const struct rows *job = data;
+    for (size_t i = begin; i < end; i++)
+        job->y[i] *= job->number;
+}
+
+err_t cpu_scale(struct backend *be, float *x, float factor, size_t count)
+{
+    const struct rows job = {.y = x, .number = factor};
+    cpu_split(cpu_of(be), count, LINE, (double)count, scale_range, &job);
+    return OK;
+}
+
 static void round_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
 {
     (void)cpu;

@@ -305,6 +305,11 @@ static err_t opaque_add(struct backend *be, float *y, const float *x, size_t cou
     return RUN(add, IN(y), IN(x), count);
 }
 
+static err_t opaque_scale(struct backend *be, float *x, float factor, size_t count)
+{
+    return RUN(scale, IN(x), factor, count);
+}
+
 static err_t opaque_round_bf16(struct backend *be, float *x, size_t count)
 {
     return RUN(round_bf16, IN(x), count);

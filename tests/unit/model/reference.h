@@ -4,6 +4,7 @@
  *     SCOPED_VALUE(reference) ref = reference_of(model);
  *     double loss = reference_loss(&ref, &batch);        -- sum of dlogp * logp, at temperature 1 / 0.8
  *     ref.w[i] += h;                                     -- i: an element of the model's flat array
+ *     ref.low[i] += h;                                   -- of its adapter's
  *
  * Nothing is fast, packed, cached or rounded. Sequences of at most REFERENCE_ROWS tokens. */
 #pragma once
@@ -14,22 +15,31 @@ enum { REFERENCE_ROWS = 16, REFERENCE_WIDTH = 64 };
 
 struct reference {
     const struct model *model;
-    double *w; // at the model's layout
+    double *w;   // at the model's layout
+    double *low; // at its adapter's; NULL: it has none
 };
+
+static inline double *reference_values(const struct model *model)
+{
+    const size_t elements = model->params->layout->elements;
+    SCOPED_MEM bf16 *flat = flat_of(model);
+    double *values = mem_array(elements, sizeof *values);
+    for (size_t i = 0; i < elements; i++)
+        values[i] = bf16_to_float(flat[i]);
+    return values;
+}
 
 static inline struct reference reference_of(const struct model *model)
 {
-    const size_t elements = model->params->layout->elements;
-    struct reference ref = {.model = model, .w = mem_array(elements, sizeof *ref.w)};
-    SCOPED_MEM bf16 *flat = flat_of(model);
-    for (size_t i = 0; i < elements; i++)
-        ref.w[i] = bf16_to_float(flat[i]);
-    return ref;
+    return (struct reference){.model = model,
+                              .w = reference_values(model),
+                              .low = model->adapter ? reference_values(model->adapter) : NULL};
 }
 
 static inline void reference_done(struct reference *ref)
 {
     free(ref->w);
+    free(ref->low);
 }
 
 /* One row of each: a value per channel, head element or feed-forward unit. */
@@ -38,6 +48,24 @@ typedef double reference_row[REFERENCE_WIDTH];
 static inline const double *reference_tensor(const struct reference *ref, int tensor)
 {
     return ref->w + ref->model->params->layout->tensor[tensor].offset;
+}
+
+/* y += scale * B (A x) */
+static inline void reference_adapter(const struct reference *ref, struct param param,
+                                     const double *x, double *y)
+{
+    const struct model *adapter = ref->model->adapter;
+    const struct layout_tensor *a = &adapter->params->layout->tensor[param.a],
+                               *b = &adapter->params->layout->tensor[param.b];
+    const struct lora *lora = &adapter->config.lora;
+    const double scale = lora->alpha / (lora->rslora ? sqrt(lora->r) : lora->r);
+    for (int i = 0; i < lora->r; i++) {
+        double low = 0;
+        for (int c = 0; c < a->cols; c++)
+            low += ref->low[a->offset + (size_t)(i * a->cols + c)] * x[c];
+        for (int r = 0; r < b->rows; r++)
+            y[r] += scale * low * ref->low[b->offset + (size_t)(r * lora->r + i)];
+    }
 }
 
 static inline void reference_map(const struct reference *ref, struct param param, const double *x,
@@ -50,6 +78,8 @@ static inline void reference_map(const struct reference *ref, struct param param
         for (int c = 0; c < t->cols; c++)
             y[r] += w[r * t->cols + c] * x[c];
     }
+    if (ref->low && param.a >= 0)
+        reference_adapter(ref, param, x, y);
 }
 
 /* Over the weight's elements. */

@@ -1,0 +1,39 @@
+/* Adapters (LoRA, Hu 2021): of some matrices W of a frozen model, y = W x + scale * B (A x), and A
+ * and B alone train. An adapter is a model of its own, whose params are the As and Bs: so it has
+ * the flat array, the digest, the files and the updates that every model has.
+ *
+ *     TRY(model_load(be, "base", &model));
+ *     TRY(adapter_new(model, "base", &lora, LORA_KAIMING, seed));    -- B is 0: logits are the base's
+ *     TRY(adapter_load(model, "adapter"));                           -- or as PEFT or we saved it
+ *     model_trained(model)                                           -- the adapter
+ *     model->adapter_off = true;                                     -- the base alone, until it is false
+ *
+ * A and B are bf16 as all weights are, with fp32 masters in the optimizer. Merged into W, whose
+ * bf16 values are large, most steps would be lost. Beside it B begins at 0, so its values have the
+ * size of what was learnt, and lose 2^-9 of that alone.
+ *
+ * An adapter is given to a model before any workspace, gradient or optimizer is made for it. Owner:
+ * the thread that owns the model's backend. */
+#pragma once
+#include "model/files/adapter_config.h"
+#include "model/model.h"
+
+/* How A begins: uniform in +-1/sqrt(columns), PEFT's default; or N(0, 1/r^2). */
+enum lora_init { LORA_KAIMING, LORA_GAUSSIAN };
+
+/* A fresh one: B is 0, A a function of seed and shapes alone. directory: the base's, for the
+ * adapter's files. INVALID: a rank or scale out of range; EXHAUSTED. */
+err_t adapter_new(struct model *base, const char *directory, const struct lora *lora,
+                  enum lora_init init, uint64_t seed);
+
+/* The same, of zeros: to receive weights from elsewhere. */
+err_t adapter_empty(struct model *base, const char *directory, const struct lora *lora);
+
+/* From an adapter's directory. base: the directory that the model was loaded from. INVALID: as
+ * model_load; PRECONDITION: the adapter was trained beside other weights than the model's. */
+err_t adapter_load(struct model *base, const char *base_directory, const char *directory);
+
+/* W + scale * B A of each matrix, and all else of the model, in float32 at the model's own layout,
+ * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: its own.
+ */
+err_t adapter_merge(const struct model *model, const struct buffer *adapter, struct buffer *ret);
