@@ -100,6 +100,37 @@ err_t adapter_load(struct model *base, const char *base_directory, const char *d
         directory, beside, base_directory, ours);
 }
 
+err_t adapter_under(const char *directory, char **ret)
+{
+    if (adapter_is(directory))
+        return adapter_base(directory, ret);
+    *ret = mem_string(directory);
+    return OK;
+}
+
+err_t adapter_open(struct backend *be, const char *directory, bool compact, struct model **ret)
+{
+    SCOPED_MEM char *base = NULL;
+    SCOPED(model) model = NULL;
+    TRY(adapter_under(directory, &base));
+    TRY((compact ? model_load_compact : model_load)(be, base, &model));
+    if (adapter_is(directory))
+        TRY(adapter_load(model, base, directory));
+    *ret = STEAL(model);
+    return OK;
+}
+
+void adapter_identity(const struct model *model,
+                      void (*fn)(void *arg, const char *key, const char *value), void *arg)
+{
+    char digest[DIGEST_TEXT];
+    if (!model->adapter)
+        return;
+    SCOPED_MEM char *scale = mem_printf("%.9g", (double)lora_scale(&model->adapter->config.lora));
+    fn(arg, "lora.scale", scale);
+    fn(arg, "model.weights", digest_text(&model->adapter->base->weights, digest));
+}
+
 /* ---- merging */
 
 /* Tensor i of a model, widened. Owned by the caller. */

@@ -33,6 +33,24 @@ err_t adapter_empty(struct model *base, const char *directory, const struct lora
  * model_load; PRECONDITION: the adapter was trained beside other weights than the model's. */
 err_t adapter_load(struct model *base, const char *base_directory, const char *directory);
 
+/* What recipe->lora says, if it says anything: a fresh one drawn from `seed`, or that of lora.path.
+ * directory: the one that the model was loaded from. */
+struct recipe;
+err_t adapter_begin(struct model *base, const char *directory, const struct recipe *recipe,
+                    uint64_t seed);
+
+/* Where config.json and the base's weights are: an adapter's base, or the directory itself. Owned
+ * by the caller. Errors as adapter_base's. */
+err_t adapter_under(const char *directory, char **ret);
+
+/* The model of a directory with, where that is an adapter's, its base under it. */
+err_t adapter_open(struct backend *be, const char *directory, bool compact, struct model **ret);
+
+/* Calls fn with keys and values that two sides must have alike beside the adapter's own weights:
+ * the scale, and the base's weights. A model without an adapter: none. */
+void adapter_identity(const struct model *model,
+                      void (*fn)(void *arg, const char *key, const char *value), void *arg);
+
 /* W + scale * B A of each matrix, and all else of the model, in float32 at the model's own layout,
  * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: its own.
  */

@@ -1,5 +1,6 @@
 #include "model/likelihood.h"
 #include "base/mem.h"
+#include "model/adapter.h"
 #include "model/forward.h"
 #include "model/text/tokenizer.h"
 #include <math.h>
@@ -109,8 +110,10 @@ static err_t compare_tokenizers(const char *policy, const char *reference)
 err_t likelihood_comparable(const char *policy, const char *reference, int tokens)
 {
     struct model_config ours, theirs;
+    SCOPED_MEM char *under = NULL;
     TRY(config_read_any(reference, &theirs)); // model_load tells one that is no language model
-    TRY(config_read(policy, &ours));
+    TRY(adapter_under(policy, &under));
+    TRY(config_read(policy = under, &ours));
     if (ours.V != theirs.V)
         return err_new(ERR_PRECONDITION,
                        "'%s' has a vocabulary of %d tokens, '%s' one of %d: they must be the same",

@@ -207,7 +207,7 @@ size_t model_bytes(const struct model *model)
         else if (!model_values(model))
             elements += padded(tensor);
     }
-    return elements * sizeof(bf16);
+    return elements * sizeof(bf16) + (model->adapter ? model_bytes(model->adapter) : 0);
 }
 
 void model_free(struct model *model)

@@ -91,7 +91,7 @@ err_t model_copy(const struct model *model, size_t first, size_t count, bf16 *re
 err_t model_flat(const struct model *model, bf16 **ret);
 
 err_t model_digest(const struct model *model, struct digest *ret); // weights_digest of the array
-size_t model_bytes(const struct model *model); // of its weights, as they are held
+size_t model_bytes(const struct model *model); // of its weights as held, and of its adapter
 /* Ids of `tokenizer` that have no token become vacant; all others have one. The loaders do it. */
 void model_tokens(struct model *model, const struct tokenizer *tokenizer);
 /* After the flat array changed: what is packed follows it. */

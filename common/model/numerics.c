@@ -27,12 +27,23 @@ char *model_arithmetic_id(const struct model *model)
     return id_with_kv(model, model->be->forward.id);
 }
 
+/* What moves, and what it moves beside. */
+static char *id_with_adapter(const struct model *model, const char *whole)
+{
+    const struct digest layout = layout_digest(model->adapter->params->layout);
+    char text[DIGEST_TEXT], base[DIGEST_TEXT];
+    return mem_printf("%s adapter=%s scale=%.9g base=%s", whole, digest_text(&layout, text),
+                      (double)lora_scale(&model->adapter->config.lora),
+                      digest_text(&model->adapter->base->weights, base));
+}
+
 char *model_training_id(const struct model *model)
 {
     const struct digest layout = layout_digest(model->params->layout);
     char text[DIGEST_TEXT];
     SCOPED_MEM char *id = id_with_model(model, model->be->training.id);
-    return mem_printf("%s layout=%s", id, digest_text(&layout, text));
+    SCOPED_MEM char *whole = mem_printf("%s layout=%s", id, digest_text(&layout, text));
+    return model->adapter ? id_with_adapter(model, whole) : STEAL(whole);
 }
 
 bool model_same_forward(const struct model *model, const char *id)

@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "ctl/words/arguments.h"
 #include "ctl/words/command.h"
-#include "model/model.h"
+#include "model/adapter.h"
 #include "model/text/tokenizer.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,21 +85,36 @@ err_t command_model_new(int argc, char **argv)
     return helped ? OK : make_model(&o);
 }
 
+static void show_adapter(const struct model *model, const char *base)
+{
+    if (!model->adapter)
+        return;
+    const struct lora *lora = &model->adapter->config.lora;
+    SCOPED_MEM char *targets = adapter_target_names(model->config.family, lora->roles);
+    printf("adapter     rank %d, scale %g, %zu parameters, of %s\nbase        %s\n", lora->r,
+           (double)lora_scale(lora), model->adapter->params->layout->parameters, targets, base);
+}
+
 static err_t show_model(const char *directory)
 {
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
     TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
-    TRY(model_load(be, directory, &model));
+    SCOPED_MEM char *base = NULL;
+    TRY(adapter_open(be, directory, false, &model));
+    TRY(adapter_under(directory, &base));
     const struct model_config *c = &model->config;
     printf(
         "family      %s\nparameters  %zu\nvocabulary  %d\nlayers      %d\nwidth       %d (feed-forward %d)\n",
         c->family->model_type, model->params->layout->parameters, c->V, c->L, c->C, c->F);
     printf("heads       %d of %d (key/value: %d)\npositions   %d\nhead        %s\n", c->H, c->D,
            c->K, c->max_positions, c->tied ? "tied to the embedding" : "its own");
-    TRY(tokenizer_load(directory, &tokenizer));
-    TRY(err_wrap(tokenizer_check(tokenizer, c), "'%s'", directory));
+    show_adapter(model, base);
+    SCOPED_MEM char *own = file_join(directory, tokenizer_file(0));
+    const char *from = file_exists(own) ? directory : base;
+    TRY(tokenizer_load(from, &tokenizer));
+    TRY(err_wrap(tokenizer_check(tokenizer, c), "'%s'", from));
     printf("tokenizer   %d tokens, eos %d, pad %d\n", tokenizer_vocab(tokenizer),
            tokenizer_eos(tokenizer), tokenizer_pad(tokenizer));
     return OK;

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "ctl/words/arguments.h"
 #include "ctl/words/command.h"
+#include "model/adapter.h"
 #include "model/optimizer.h"
 #include "model/text/tokenizer.h"
 #include <stdio.h>
@@ -11,20 +12,64 @@
 struct export_options {
     const char *words[2]; // from, to
     const char *dtype;
+    bool merge;
 };
 
-/* float32: a checkpoint's masters, or else the values as the directory has them. */
-static err_t write_f32(const struct model *model, const char *from, const char *to,
-                       const char **ret_origin)
+/* What is written, and where its values come from. */
+struct export
 {
-    SCOPED_VALUE(buffer) values = {0};
+    const struct export_options *options;
+    struct model *model;
+    struct buffer f32; // at the layout of what is written; none: the model's values as they are
+    const char *origin;
+};
+
+static bool is_f32(const struct export_options *o)
+{
+    return strcmp(o->dtype, dtype_name(DTYPE_F32)) == 0;
+}
+
+/* float32 of what a directory holds: a checkpoint's masters, or else its values. */
+static err_t read_f32(struct export *e, struct buffer *ret)
+{
+    const char *from = e->options->words[0];
+    const struct model *trained = model_trained(e->model);
     SCOPED_MEM char *optimizer = file_join(from, "optimizer.safetensors");
     const bool masters = file_exists(optimizer);
-    TRY(buffer_alloc(model->be, model->params->layout->elements * sizeof(float), &values));
-    TRY(masters ? optimizer_masters(model, optimizer, &values)
-                : model_read_f32(model, from, &values));
-    *ret_origin = masters ? "the optimizer's masters" : "the directory's values";
-    return model_write_f32(model, &values, to);
+    TRY(buffer_alloc(trained->be, trained->params->layout->elements * sizeof(float), ret));
+    e->origin = masters ? "the optimizer's masters" : "the directory's values";
+    return masters ? optimizer_masters(trained, optimizer, ret)
+                   : model_read_f32(trained, from, ret);
+}
+
+/* The model's own values become the sums, as bf16. */
+static err_t take_merged(struct model *model, const struct buffer *merged)
+{
+    const size_t elements = model->params->layout->elements;
+    SCOPED_MEM float *wide = mem_array(elements, sizeof *wide);
+    SCOPED_MEM bf16 *value = mem_array(elements, sizeof *value);
+    TRY(buffer_get(merged, 0, elements * sizeof *wide, wide));
+    for (size_t i = 0; i < elements; i++)
+        value[i] = bf16_from_float(wide[i]);
+    return model_put(model, value, NULL);
+}
+
+static err_t merge(struct export *e)
+{
+    struct model *model = e->model;
+    SCOPED_VALUE(buffer) adapter = {0};
+    SCOPED_VALUE(buffer) merged = {0};
+    if (!model->adapter)
+        return err_new(ERR_INVALID, "--merge: '%s' is no adapter's directory: it has no %s",
+                       e->options->words[0], ADAPTER_CONFIG);
+    TRY(buffer_alloc(model->be, model->params->layout->elements * sizeof(float), &merged));
+    TRY(read_f32(e, &adapter));
+    TRY(adapter_merge(model, &adapter, &merged));
+    if (!is_f32(e->options))
+        return take_merged(model, &merged);
+    e->f32 = merged;
+    merged = (struct buffer){0};
+    return OK;
 }
 
 static err_t copy_tokenizer(const char *from, const char *to)
@@ -38,41 +83,63 @@ static err_t copy_tokenizer(const char *from, const char *to)
     return OK;
 }
 
+/* The tokenizer of the directory itself, or of the base under it. */
+static err_t export_tokenizer(const struct export *e)
+{
+    const char *from = e->options->words[0];
+    SCOPED_MEM char *under = NULL;
+    SCOPED_MEM char *own = file_join(from, tokenizer_file(0));
+    TRY(adapter_under(from, &under));
+    return copy_tokenizer(file_exists(own) ? from : under, e->options->words[1]);
+}
+
+static err_t write_out(struct export *e)
+{
+    const struct export_options *o = e->options;
+    const struct model *written = o->merge ? e->model : model_trained(e->model);
+    TRY(file_make_directories(o->words[1]));
+    TRY(is_f32(o) ? model_write_f32(written, &e->f32, o->words[1])
+                  : model_write(written, o->words[1]));
+    TRY(export_tokenizer(e));
+    printf("%s: %s of %zu parameters, %s\n", o->words[1],
+           written == e->model ? e->model->config.family->architecture : "an adapter",
+           written->params->layout->parameters, o->dtype);
+    printf("from %s of '%s'\n", e->origin, o->words[0]);
+    return OK;
+}
+
 static err_t export_model(const struct export_options *o)
 {
-    const char *from = o->words[0], *to = o->words[1], *origin = "the model's values";
-    SCOPED_MEM char *config = file_join(to, "config.json");
+    SCOPED_MEM char *config = file_join(o->words[1], "config.json");
     SCOPED(backend) be = NULL;
     SCOPED(model) model = NULL;
-    if (file_exists(config))
-        return err_new(ERR_INVALID, "'%s' holds a model already", to);
+    if (file_exists(config) || adapter_is(o->words[1]))
+        return err_new(ERR_INVALID, "'%s' holds a model already", o->words[1]);
     TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
-    TRY(model_load(be, from, &model));
-    TRY(file_make_directories(to));
-    if (strcmp(o->dtype, dtype_name(DTYPE_F32)) == 0)
-        TRY(write_f32(model, from, to, &origin));
-    else
-        TRY(model_write(model, to));
-    TRY(copy_tokenizer(from, to));
-    printf("%s: %s of %zu parameters, %s\n", to, model->config.family->architecture,
-           model->params->layout->parameters, o->dtype);
-    printf("from %s of '%s'\n", origin, from);
-    return OK;
+    TRY(adapter_open(be, o->words[0], false, &model));
+    struct export e = {.options = o, .model = model, .origin = "the model's values"};
+    err_t failed = o->merge ? merge(&e) : is_f32(o) ? read_f32(&e, &e.f32) : OK;
+    if (!err_failed(failed))
+        failed = write_out(&e);
+    buffer_done(&e.f32);
+    return failed;
 }
 
 err_t command_model_export(int argc, char **argv)
 {
     struct export_options o = {.dtype = dtype_name(DTYPE_BF16)};
     const struct argument_flag flags[] = {
-        {"dtype", "WORD", "bfloat16 (as training computes) or float32", .text = &o.dtype}};
+        {"dtype", "WORD", "bfloat16 (as training computes) or float32", .text = &o.dtype},
+        {"merge", NULL, "an adapter added to its base: a whole model", .flag = &o.merge}};
     const struct arguments arguments = {
         .usage = "model export FROM TO",
         .purpose =
             "Writes the model of a Hugging Face directory, such as RUN/checkpoints/latest, into TO,\n"
             "with its tokenizer and without what a run needs. In float32 a checkpoint's values are\n"
-            "those that its optimizer keeps.",
+            "those that its optimizer keeps. Of an adapter (lora.r) PEFT's directory is written; with\n"
+            "--merge the whole model, its sums made in double from the most exact values there are.",
         .flags = flags,
-        .flags_count = 1,
+        .flags_count = sizeof flags / sizeof *flags,
         .words = o.words,
         .words_min = 2,
         .words_max = 2};

@@ -247,7 +247,8 @@ static err_t serve(struct daemon *d, const char *announce)
                                           .arg = d}};
     TRY(carriers_open(recipe, d->loop, &d->carriers));
     TRY(decode_start(&decode, &d->decode));
-    TRY(relaying_open(recipe, decode_model(d->decode, TRACK_TRAINING)->params->layout, &d->relay));
+    const struct model *trained = model_trained(decode_model(d->decode, TRACK_TRAINING));
+    TRY(relaying_open(recipe, trained->params->layout, &d->relay));
     if (d->relay)
         face.services[face.service_count++] = relaying_service(d->relay);
     loop_on_signal(d->loop, on_signal, d); // who reads the announcement may stop us

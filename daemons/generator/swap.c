@@ -64,7 +64,7 @@ err_t swap_apply(struct swap *swap, const bf16 *values, const bool *changed, uin
     const double begun = clock_s();
     struct swapped done = {.waited_s = begun - swap->offered_s, .offers = swap->offers};
     if (values)
-        TRY(model_put(swap->model, values, changed));
+        TRY(model_put(model_trained(swap->model), values, changed));
     done.gave_way = engine_rebuilding(swap->engine) > 0;
     engine_set_version(swap->engine, version);
     if (swap->mode == RECIPE_RECOMPUTE || (swap->mode == RECIPE_FINISH && swap->forced))

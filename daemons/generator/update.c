@@ -136,7 +136,7 @@ err_t update_open(const struct update_options *options, struct update **ret)
     update->options = *options;
     update->options.carriers = NULL; // borrowed until now, as serves is
     update->options.serves = NULL;
-    const struct model *model = decode_model(options->decode, options->track);
+    const struct model *model = model_trained(decode_model(options->decode, options->track));
     struct digest digest;
     TRY(model_digest(model, &digest));
     const struct subscriber_options subscriber = {.target = options->learner,

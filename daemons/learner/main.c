@@ -118,7 +118,7 @@ static err_t open_stages(struct daemon *d)
         log_info("versions go over gRPC alone", "why=\"%s\"", d->carriers.why);
     return publish_open(&(struct publish_options){.loop = d->loop,
                                                   .recipe = recipe,
-                                                  .layout = model->params->layout,
+                                                  .layout = model_trained(model)->params->layout,
                                                   .carriers = &d->carriers},
                         &d->publish);
 }
@@ -185,7 +185,7 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(evaluating_open(
         &(struct evaluating_options){.loop = d->loop,
                                      .recipe = d->recipe,
-                                     .layout = train_model(d->train)->params->layout,
+                                     .layout = model_trained(train_model(d->train))->params->layout,
                                      .over = daemon_evaluated,
                                      .arg = d},
         &d->evaluating));

@@ -1,7 +1,10 @@
 #include "model/engine/decoder.h"
+#include "base/file.h"
 #include "base/mem.h"
+#include "model/adapter.h"
 #include "model/engine/step_cost.h"
 #include "model/files/fit.h"
+#include "svc/recipe/recipe.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -124,9 +127,12 @@ err_t decoder_load(struct backend *be, const char *directory, struct model **ret
 {
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
-    TRY(fit_model(be, directory, sizeof(bf16), "the model's weights"));
-    TRY(model_load_compact(be, directory, &model));
-    TRY(tokenizer_load(directory, &tokenizer));
+    SCOPED_MEM char *base = NULL;
+    TRY(adapter_under(directory, &base));
+    TRY(fit_model(be, base, sizeof(bf16), "the model's weights"));
+    TRY(adapter_open(be, directory, true, &model));
+    SCOPED_MEM char *own = file_join(directory, tokenizer_file(0));
+    TRY(tokenizer_load(file_exists(own) ? directory : base, &tokenizer));
     TRY(err_wrap(tokenizer_check(tokenizer, &model->config), "'%s'", directory));
     *ret_model = STEAL(model);
     *ret_tokenizer = STEAL(tokenizer);
@@ -139,6 +145,8 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
     TRY(sampling_check(&options->sampling));
     TRY(backend_open(NULL, &options->backend, &d->be));
     TRY(decoder_load(d->be, options->directory, &d->model, &d->tokenizer));
+    if (options->adapted && strcmp(options->directory, options->adapted->model.path) == 0)
+        TRY(adapter_begin(d->model, options->directory, options->adapted, options->sampling.seed));
     d->model->kv = options->kv;
     const struct model_config *config = &d->model->config;
     TRY(err_wrap(stops_new(d->tokenizer, config, &options->stop, &d->stops),

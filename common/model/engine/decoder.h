@@ -18,9 +18,13 @@
 #include "model/text/prompt_row.h"
 #include "model/text/stops.h"
 
+struct recipe;
+
 /* Borrowed by decoder_open. */
 struct decoder_options {
-    const char *directory; // of the model and its tokenizer
+    const char *directory; // of the model and its tokenizer; or of an adapter, whose base it names
+    /* Whose section lora the model of its model.path gets; NULL: none. */
+    const struct recipe *adapted;
     struct backend_config backend;
     enum kv_format kv;
     const char *prompt_column;
@@ -31,7 +35,6 @@ struct decoder_options {
     size_t kv_bytes;
 };
 
-struct recipe;
 struct decoder_options decoder_options_of(const struct recipe *recipe); // as training decodes
 
 /* As evaluation decodes, here and in generators: at another temperature, with draws that training
@@ -46,8 +49,8 @@ struct prompt_rules decoder_rules(const struct decoder_options *options,
                                   const struct model_config *config,
                                   const struct tokenizer *tokenizer);
 
-/* The model and the tokenizer of a directory, which belong together. NOT_FOUND, INVALID,
- * PRECONDITION: one line that names the file. */
+/* The model and the tokenizer of a directory, which belong together; an adapter's that has no
+ * tokenizer has its base's. NOT_FOUND, INVALID, PRECONDITION: one line that names the file. */
 err_t decoder_load(struct backend *be, const char *directory, struct model **ret_model,
                    struct tokenizer **ret_tokenizer);
 

@@ -8,6 +8,7 @@ struct decoder_options decoder_options_of(const struct recipe *recipe)
     const struct recipe_generator *g = &recipe->generator;
     return (struct decoder_options){
         .directory = recipe->model.path,
+        .adapted = recipe,
         .backend = {.threads = cpus_threads(g->threads), .cpus = g->cpus},
         .kv = (enum kv_format)recipe->model.kv,
         .prompt_column = recipe->data.prompt_column,

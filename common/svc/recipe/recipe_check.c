@@ -192,12 +192,33 @@ static err_t check_cpus(const struct recipe *r)
     return OK;
 }
 
+/* What a unit left out at random would do to a log-probability, the other side could not repeat. */
+static err_t check_lora(const struct recipe *r)
+{
+    const bool lora = recipe_has_lora(r);
+    if (r->lora.dropout > 0)
+        return recipe_wrong(r, "lora.dropout",
+                            "%g would give the learner other log-probabilities than the generator "
+                            "has for the same weights; allowed: 0",
+                            r->lora.dropout);
+    if (lora && *r->lora.path && r->lora.target_modules.count)
+        return recipe_wrong(r, "lora.target_modules",
+                            "goes with a new adapter; that of lora.path says its modules itself");
+    if (r->sft.lora && !lora)
+        return recipe_wrong(r, "sft.lora", "true needs lora.r above 0, or lora.path");
+    if (r->sft.lora && strcmp(r->sft.output, r->model.path) == 0)
+        return recipe_wrong(r, "sft.output",
+                            "'%s' is model.path, and sft.lora writes an adapter: give another one",
+                            r->sft.output);
+    return OK;
+}
+
 err_t recipe_check(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
         check_replay,  check_publish, check_lag,           check_group, check_updates,
         check_end,     check_eval,    recipe_check_listen, check_peers, recipe_check_objective,
-        check_scorers, check_cpus,
+        check_scorers, check_cpus,    check_lora,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

@@ -37,7 +37,8 @@ static err_t check_columns(const struct recipe *r, const char *key, const char *
 {
     for (unsigned id = 0; id < COLUMNS; id++) {
         const struct column_row *column = needs & COLUMN_BIT(id) ? column_row(id) : NULL;
-        if (!column || !*column->key)
+        if (!column || !*column->key ||
+            (column->id == COLUMN_REFERENCE_LOGP && recipe_refers_to_base(r)))
             continue;
         if (!recipe_has(r, column->key, column->value))
             return recipe_wrong(r, key, "%s needs %s, the %s; set %s: %s%s", who, column->name,

@@ -33,6 +33,7 @@
 #define RECIPE_ROOT(X, C, G) \
     G(run,        "the run as a whole") \
     G(model,      "the model that is trained") \
+    G(lora,       "adapters (LoRA): model.path stands still, and two small matrices beside some of its own train") \
     G(data,       "datasets: JSON lines, one object per row") \
     G(generator,  "rlhfd-generator: decodes completions of leased prompts") \
     G(rewarder,   "rlhfd-rewarder: scores completions") \
@@ -60,6 +61,16 @@
     X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
     C(kv, recipe_kv, "bf16", FIXED, "fp32|bf16", \
       "format of cached keys and values, in generation and training alike; fp32 does not round and doubles the cache")
+
+#define RECIPE_LORA(X, C, G) \
+    X(count,  r,              "0",     FIXED, FROM(0, 1024),     "rank; 0: no adapter, all weights train (unless path is set)") \
+    X(number, alpha,          "16.0",  FIXED, ABOVE(0, 1e6),     "of the scale alpha / r") \
+    X(texts,  target_modules, "[]",    FIXED, TEXT(1, 256),      "modules that get one, by PEFT's names (q_proj, c_attn, query_key_value), or all-linear; none: those that PEFT takes for the family") \
+    X(flag,   use_rslora,     "false", FIXED, ANY,               "scale by alpha / sqrt(r) instead") \
+    X(number, dropout,        "0.0",   FIXED, FROM(0, 1),        "must be 0: generator and learner compute the same log-probabilities to the bit") \
+    C(init,   recipe_lora_init, "kaiming", FIXED, "kaiming|gaussian", \
+      "how A begins, drawn from run.seed, while B begins at 0: uniform within 1 / sqrt(columns), or normal with deviation 1 / r") \
+    X(path,   path,           "",      FIXED, ANY,               "PEFT's directory of an adapter to go on from, which says rank, scale and modules itself")
 
 #define RECIPE_DATA(X, C, G) \
     X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \
@@ -290,6 +301,7 @@
     X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "weight of the loss on prompt tokens; completions have 1") \
     X(count,  max_tokens, "512", FIXED, FROM(2, 1048576), "longest row in tokens; longer ones are skipped and counted") \
     X(count_or_auto, threads, "auto", FIXED, FROM(1, 1024), "compute threads; auto: as generator.threads has it") \
+    X(flag,   lora,   "false", FIXED, ANY,               "train an adapter beside sft.model, as the section lora says, and write that alone") \
     G(optimizer, "AdamW")
 
 #define RECIPE_METRICS(X, C, G) \

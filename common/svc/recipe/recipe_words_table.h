@@ -451,14 +451,14 @@
     W("num_gpus_per_node",           "generator.count", "") \
     W("n_gpus_per_node",             "generator.count", "") \
     W("nnodes",                      "generator.count", "") \
-    W("use_peft",                    "", "all weights are trained") \
-    W("lora_r",                      "", "all weights are trained") \
-    W("lora_rank",                   "", "all weights are trained") \
-    W("lora_alpha",                  "", "all weights are trained") \
-    W("lora_dropout",                "", "all weights are trained") \
-    W("lora_target_modules",         "", "all weights are trained") \
-    W("load_in_4bit",                "", "all weights are trained") \
-    W("load_in_8bit",                "", "all weights are trained") \
+    W("use_peft",                    "lora.r", "above 0") \
+    W("lora_r",                      "lora.r", "") \
+    W("lora_rank",                   "lora.r", "") \
+    W("lora_alpha",                  "lora.alpha", "") \
+    W("lora_dropout",                "lora.dropout", "must be 0") \
+    W("lora_target_modules",         "lora.target_modules", "") \
+    W("load_in_4bit",                "", "weights are bf16") \
+    W("load_in_8bit",                "", "weights are bf16") \
     W("attn_implementation",         "", "there is one attention, the same in generation and training") \
     W("flash_attn",                  "", "there is one attention, the same in generation and training") \
     W("use_liger_kernel",            "", "there is one set of kernels") \

@@ -13,6 +13,7 @@
 #include "learner/round/step.h"
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
+#include "model/adapter.h"
 #include "model/text/tokenizer.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -190,7 +191,12 @@ static err_t open_policy(struct sft *sft)
     SCOPED(model) model = NULL;
     TRY(model_load(sft->be, sft->options->model, &model));
     model->kv = (enum kv_format)sft->recipe->model.kv;
-    TRY(trainees_add(&sft->trainees, "policy", STEAL(model), &config, sft->options->model));
+    const char *masters = sft->options->model, *from = sft->recipe->lora.path;
+    if (sft->options->lora) {
+        masters = *from ? from : NULL;
+        TRY(adapter_begin(model, sft->options->model, sft->recipe, (uint64_t)sft->options->seed));
+    }
+    TRY(trainees_add(&sft->trainees, "policy", STEAL(model), &config, masters));
     sft->model = trainees_first(&sft->trainees)->model;
     return OK;
 }
@@ -260,7 +266,7 @@ static err_t choose_output(struct sft *sft)
     const char *slash = strrchr(output, '/'), *last = slash ? slash + 1 : output;
     SCOPED_MEM char *config = file_join(output, "config.json");
     if (*last && strcmp(last, ".") != 0 && strcmp(last, "..") != 0 &&
-        (!file_exists(output) || file_exists(config) || is_empty(output)))
+        (!file_exists(output) || file_exists(config) || adapter_is(output) || is_empty(output)))
         return OK;
     return err_new(ERR_INVALID,
                    "sft.output '%s' is a directory that holds no model: it would be removed; give "
@@ -291,7 +297,7 @@ static err_t write_output(const struct sft *sft)
     const char *output = sft->output;
     SCOPED_MEM char *aside = mem_printf("%s.writing", output);
     TRY(file_remove_tree(aside));
-    TRY(model_save(sft->model, aside));
+    TRY(model_save(model_trained(sft->model), aside));
     TRY(checkpoint_copy_tokenizer(&sft->files, aside));
     TRY(file_sync_directory(aside));
     TRY(exchange(aside, output));

@@ -30,7 +30,7 @@ err_t trainees_add(struct trainees *trainees, const char *name, struct model *mo
             name, TRAINEES_MAX, TRAINEE_NAME_MAX - 1);
     SCOPED(gradient) gradient = NULL;
     SCOPED(optimizer) optimizer = NULL;
-    TRY(optimizer_new(model, config, directory, &optimizer));
+    TRY(optimizer_new(model_trained(model), config, directory, &optimizer));
     TRY(gradient_new(model, &gradient));
     struct trainee *trainee = &trainees->at[trainees->count++];
     *trainee = (struct trainee){
@@ -56,7 +56,7 @@ struct trainee *trainees_find(struct trainees *trainees, const char *name)
 
 void trainee_freeze(struct trainee *trainee, int tensor)
 {
-    const size_t tensors = (size_t)trainee->model->params->layout->count;
+    const size_t tensors = (size_t)model_trained(trainee->model)->params->layout->count;
     if (!trainee->trains) {
         trainee->trains = mem_array(tensors, sizeof *trainee->trains);
         memset(trainee->trains, true, tensors);

@@ -18,8 +18,8 @@
 
 struct trainee {
     char name[TRAINEE_NAME_MAX];
-    struct model *model;
-    /* A flag for each tensor, by its index in the layout; NULL: all train. */
+    struct model *model; // that runs; its adapter trains, if it has one (model_trained)
+    /* A flag for each tensor that trains, by its index in the layout; NULL: all do. */
     bool *trains;
     struct gradient *gradient;
     struct optimizer *optimizer;

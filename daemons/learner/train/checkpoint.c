@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/files/adapter_config.h"
 #include "model/text/tokenizer.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -239,14 +240,16 @@ static err_t check_named(const char *path, const json_t *files, const char *name
                          name);
 }
 
-/* What a restart reads and what makes the directory one of Hugging Face's; of the policy the
+/* What a restart reads and what makes the directory one of Hugging Face's, or PEFT's; of the policy the
  * tokenizer, too. */
 static err_t check_complete(const char *path, const json_t *files, unsigned tokenizer)
 {
-    static const char *const needed[] = {"config.json", "model.safetensors",
-                                         "optimizer.safetensors"};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        TRY(check_named(path, files, needed[i]));
+    static const char *const needed[2][3] = {
+        {"config.json", "model.safetensors", "optimizer.safetensors"},
+        {ADAPTER_CONFIG, ADAPTER_WEIGHTS, "optimizer.safetensors"}};
+    const bool adapter = json_object_get(files, ADAPTER_CONFIG);
+    for (size_t i = 0; i < sizeof needed[0] / sizeof *needed[0]; i++)
+        TRY(check_named(path, files, needed[adapter][i]));
     for (unsigned i = 0; tokenizer_file(i); i++)
         if (tokenizer >> i & 1)
             TRY(check_named(path, files, tokenizer_file(i)));
@@ -322,7 +325,7 @@ static err_t write_trainee(const char *directory, const struct trainee *trainee)
 {
     SCOPED_MEM char *state = file_join(directory, "optimizer.safetensors");
     TRY(file_make_directories(directory));
-    TRY(model_write(trainee->model, directory));
+    TRY(model_write(model_trained(trainee->model), directory));
     return optimizer_save(trainee->optimizer, state);
 }
 

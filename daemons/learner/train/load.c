@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
+#include "model/adapter.h"
 #include "model/files/fit.h"
 #include "model/likelihood.h"
 #include <string.h>
@@ -29,15 +30,48 @@ char *load_fingerprint(struct trainees *trainees)
     return settings_fingerprint(trainees_first(trainees)->model, critic ? critic->model : NULL);
 }
 
+/* A checkpoint holds what its recipe trained: an adapter, or all. */
+static err_t check_kind(const struct recipe *recipe, const char *checkpoint)
+{
+    const bool adapter = adapter_is(checkpoint);
+    if (adapter == recipe_has_lora(recipe))
+        return OK;
+    return err_new(
+        ERR_PRECONDITION,
+        "checkpoint '%s' holds %s, and this recipe trains %s: go on with the section lora "
+        "that made it, or choose another --run directory",
+        checkpoint, adapter ? "an adapter" : "all weights",
+        adapter ? "all weights (lora.r is 0)" : "an adapter");
+}
+
+/* ret_masters: the directory of the masters' float32 values; NULL: they are drawn. */
+static err_t load_adapter(const struct recipe *recipe, const char *base, const char *checkpoint,
+                          struct model *model, const char **ret_masters)
+{
+    const char *from = recipe->lora.path;
+    *ret_masters = checkpoint ? checkpoint : *from ? from : NULL;
+    return checkpoint ? adapter_load(model, base, checkpoint)
+                      : adapter_begin(model, base, recipe, (uint64_t)recipe->run.seed);
+}
+
+/* directory: where the recipe begins, or a checkpoint. A checkpoint's adapter stands beside
+ * model.path. */
 static err_t load_policy(const struct recipe *recipe, struct backend *be, const char *directory,
-                         struct trainees *trainees)
+                         bool is_checkpoint, struct trainees *trainees)
 {
     const struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
+    const bool lora = recipe_has_lora(recipe);
+    const char *base = is_checkpoint && lora ? recipe->model.path : directory, *masters = directory;
     SCOPED(model) model = NULL;
-    TRY(fit_model(be, directory, EACH_BYTES, "weights, optimizer and gradients"));
-    TRY(model_load(be, directory, &model));
+    if (is_checkpoint)
+        TRY(check_kind(recipe, directory));
+    TRY(fit_model(be, base, lora ? 2 * sizeof(bf16) : EACH_BYTES,
+                  "weights, optimizer and gradients"));
+    TRY(model_load(be, base, &model));
     model->kv = (enum kv_format)recipe->model.kv;
-    return trainees_add(trainees, TRAINEE_POLICY, STEAL(model), &config, directory);
+    if (lora)
+        TRY(load_adapter(recipe, base, is_checkpoint ? directory : NULL, model, &masters));
+    return trainees_add(trainees, TRAINEE_POLICY, STEAL(model), &config, masters);
 }
 
 /* ---- the critic */
@@ -103,6 +137,6 @@ err_t load_trainees(const struct recipe *recipe, struct backend *be, const char 
         recorded ? checkpoint_trainee(directory, recorded, TRAINEE_POLICY) : mem_string(directory);
     SCOPED_MEM char *critic =
         recorded ? checkpoint_trainee(directory, recorded, TRAINEE_CRITIC) : NULL;
-    TRY(load_policy(recipe, be, policy, ret));
+    TRY(load_policy(recipe, be, policy, recorded != NULL, ret));
     return has_critic(recipe) ? load_critic(recipe, critic, ret) : OK;
 }

@@ -15,7 +15,8 @@ static struct published published(const struct train *train)
 err_t train_publish(struct train *train)
 {
     const struct published what = published(train);
-    TRY(fault_told(&train->start, publish_version(train->publish, train_policy(train), &what)));
+    TRY(fault_told(&train->start,
+                   publish_version(train->publish, model_trained(train_policy(train)), &what)));
     train->published_version = train->at.version;
     return OK;
 }
@@ -29,7 +30,8 @@ err_t train_publish_when_idle(void *arg)
 err_t train_evaluate(struct train *train, bool last)
 {
     const struct published what = published(train);
-    return evaluating_due(train->options.evaluating, train_policy(train), &what, last);
+    return evaluating_due(train->options.evaluating, model_trained(train_policy(train)), &what,
+                          last);
 }
 
 static err_t note_checkpoint(void *arg, struct store *store)

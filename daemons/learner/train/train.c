@@ -33,7 +33,7 @@ uint64_t train_checkpoint_bytes(const struct train *train)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < train->start.trainees.count; i++)
-        bytes += settings_checkpoint_bytes(train->start.trainees.at[i].model);
+        bytes += settings_checkpoint_bytes(model_trained(train->start.trainees.at[i].model));
     return bytes;
 }
 
@@ -160,7 +160,8 @@ static int64_t train_some(void *state)
  * and, while one is made, of the next. */
 static err_t plan_memory(const struct train *train)
 {
-    const size_t version = train_model(train)->params->layout->elements * sizeof(bf16);
+    const size_t version =
+        model_trained(train_model(train))->params->layout->elements * sizeof(bf16);
     const size_t out = (train->options.evaluating ? 3 : 2) * version;
     size_t weights = 0, optimizers = 0, step = updates_bytes(train->updates);
     for (size_t i = 0; i < train->start.trainees.count; i++) {

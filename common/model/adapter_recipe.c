@@ -1,0 +1,30 @@
+/* The adapter that a recipe asks for. */
+#include "model/adapter.h"
+#include "svc/recipe/recipe.h"
+
+static err_t begin_from(struct model *base, const char *directory, const struct recipe *recipe)
+{
+    const struct recipe_lora *lora = &recipe->lora;
+    TRY(err_wrap(adapter_load(base, directory, lora->path), "lora.path"));
+    const int r = base->adapter->config.lora.r;
+    if (!lora->r || lora->r == r)
+        return OK;
+    return err_new(ERR_INVALID,
+                   "lora.r: %d; the adapter of lora.path '%s' has %d: leave lora.r out",
+                   (int)lora->r, lora->path, r);
+}
+
+err_t adapter_begin(struct model *base, const char *directory, const struct recipe *recipe,
+                    uint64_t seed)
+{
+    const struct recipe_lora *from = &recipe->lora;
+    struct lora lora = {.r = (int)from->r, .alpha = from->alpha, .rslora = from->use_rslora};
+    if (!recipe_has_lora(recipe))
+        return OK;
+    if (*from->path)
+        return begin_from(base, directory, recipe);
+    TRY(err_wrap(adapter_targets(base->config.family, (const char *const *)from->target_modules.at,
+                                 from->target_modules.count, &lora.roles),
+                 "lora.target_modules"));
+    return adapter_new(base, directory, &lora, (enum lora_init)from->init, seed);
+}
