@@ -30,6 +30,12 @@ static bool has_default_number(const struct recipe *r, const char *key)
     return text && strtod(text, NULL) == strtod(option_at(key, &base)->value, NULL);
 }
 
+/* The learner does what that stage of the rewarder would. */
+static bool fills_itself(const struct recipe *r, const struct column_row *column)
+{
+    return strcmp(column->key, "rewarder.reference") == 0 && recipe_refers_to_base(r);
+}
+
 /* Each column of `needs` that nobody fills without a setting: that key must have that value. `who`,
  * written at key, needs them; otherwise: what else would help. */
 static err_t check_columns(const struct recipe *r, const char *key, const char *who, uint64_t needs,
@@ -37,8 +43,7 @@ static err_t check_columns(const struct recipe *r, const char *key, const char *
 {
     for (unsigned id = 0; id < COLUMNS; id++) {
         const struct column_row *column = needs & COLUMN_BIT(id) ? column_row(id) : NULL;
-        if (!column || !*column->key ||
-            (column->id == COLUMN_REFERENCE_LOGP && recipe_refers_to_base(r)))
+        if (!column || !*column->key || fills_itself(r, column))
             continue;
         if (!recipe_has(r, column->key, column->value))
             return recipe_wrong(r, key, "%s needs %s, the %s; set %s: %s%s", who, column->name,

@@ -159,6 +159,8 @@ static size_t choose(const struct round_batch *batch, size_t g, size_t *ret)
 void round_batch_choose(struct round_batch *batch)
 {
     const size_t groups = batch->columns->units;
+    mem_free(batch->chosen);
+    mem_free(batch->first_chosen);
     batch->chosen = mem_array(batch->columns->sequences, sizeof *batch->chosen);
     batch->first_chosen = mem_array(groups + 1, sizeof *batch->first_chosen);
     for (size_t g = 0; g < groups; g++)

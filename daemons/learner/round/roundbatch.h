@@ -56,7 +56,7 @@ struct round_batch *round_batch_new(const struct round *round, struct group *con
                                     const struct round_config *config);
 
 /* Chooses by the unit in the objective's row: of each group its pair, or all completions. Reads
- * COLUMN_REWARD. A group may have no pair. */
+ * COLUMN_REWARD, and may be called again when that has changed. A group may have no pair. */
 void round_batch_choose(struct round_batch *batch);
 
 /* INVALID: one of the sequences lacks one of the columns. The message names the column, `who` needs

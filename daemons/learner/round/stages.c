@@ -1,5 +1,6 @@
 #include "learner/round/stages.h"
 #include "learner/round/masking.h"
+#include "learner/round/referring.h"
 #include "learner/round/values.h"
 #include "learner/store/lag.h"
 #include "rl/gae.h"
@@ -86,6 +87,17 @@ static err_t shape_reward(struct round_run *run)
             *reward =
                 shaped(&run->recipe->learner.reward, *reward, run->groups[g]->completion[i].finish);
     return OK;
+}
+
+/* Of an adapter's base, which stands still: filled here at any time alike. */
+static bool refers(const struct round_run *run)
+{
+    return referring_is_wanted(run->recipe, round_run_needs(run));
+}
+
+static err_t fill_reference(struct round_run *run)
+{
+    return referring_fill(run->step, run->model, run->recipe, run->batch);
 }
 
 /* No update has been made, or values are made anew with each pass. */
@@ -348,6 +360,7 @@ static const struct stage stages[] = {
     {"gather", COLUMN_BIT(COLUMN_FRESH) | COLUMN_BIT(COLUMN_FOREIGN), always, gather},
     {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
     {"shape", COLUMN_BIT(COLUMN_REWARD), shapes, shape_reward},
+    {"reference", COLUMN_BIT(COLUMN_REFERENCE_LOGP), refers, fill_reference},
     {"value", COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE), NULL, fill_value},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},

@@ -20,6 +20,7 @@ struct round_run {
     /* Says how many epochs there are, and which scores are a success. */
     const struct recipe *recipe;
     struct round_config config;
+    struct model *model; // the policy's, as config has it
     struct step *step;
     /* The step that computes values: `step` itself, or a critic's own; NULL: there is no critic. */
     struct step *critic;

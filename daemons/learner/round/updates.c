@@ -164,6 +164,7 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
            .groups = groups,
            .recipe = updates->recipe,
            .config = config,
+           .model = updates->policy->model,
            .step = updates->step,
            .critic = updates->critic_step ? updates->critic_step
                      : updates->critic    ? updates->step
