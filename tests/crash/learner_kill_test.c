@@ -414,6 +414,32 @@ static void with_a_critic_both_end_with_the_same_bytes(void **state)
     mem_free(got);
 }
 
+/* An adapter, and the reference that the learner computes without it. */
+static void with_an_adapter_it_ends_with_the_same_bytes(void **state)
+{
+    (void)state;
+    static const char settings[] = COMMON " checkpoint.every=7";
+    struct durable *want = mem_new(sizeof *want), *got = mem_new(sizeof *got);
+    struct ring_options options = options_of(0);
+    options.learner = "objective: grpo, kl: {coef: 0.05}";
+    options.extra = "lora: {r: 4, target_modules: [all-linear]}\n";
+    struct ring undisturbed = ring_prepare(&options), ring = ring_prepare(&options);
+    struct daemons daemons = daemons_start(&undisturbed, settings);
+    assert_int_equal(daemons_wait_learner(&daemons, END_MS), 0);
+    read_durable(&undisturbed, want);
+    assert_int_equal(want->versions, VERSIONS);
+    run_with_kills(&ring, settings, "an adapter", true, true, got);
+    assert_continues(want, got);
+    assert_same_file(undisturbed.run, ring.run, "adapter_model.safetensors");
+    assert_same_file(undisturbed.run, ring.run, "optimizer.safetensors");
+    const struct ring_result result = ring_read(&ring);
+    assert_true(result.logp_compared > ROUNDS * 48.0);
+    assert_int_equal((int)result.logp_differing, 0);
+    mem_free(want);
+    mem_free(got);
+}
+
 TESTS(cmocka_unit_test(killed_runs_end_with_the_same_bytes),
       cmocka_unit_test(at_lag_1_the_log_alone_makes_every_version_again),
-      cmocka_unit_test(with_a_critic_both_end_with_the_same_bytes))
+      cmocka_unit_test(with_a_critic_both_end_with_the_same_bytes),
+      cmocka_unit_test(with_an_adapter_it_ends_with_the_same_bytes))

@@ -64,7 +64,7 @@ static struct trainee_digests digests_of(const struct loopback *l)
 {
     struct trainee_digests digests = trainees_digests(&l->trainees);
     for (uint32_t i = 0; i < digests.count; i++)
-        digests.at[i].weights = weights_digest_of(l->trainees.at[i].model);
+        digests.at[i].weights = weights_digest_of(model_trained(l->trainees.at[i].model));
     return digests;
 }
 
@@ -268,10 +268,14 @@ static void compare(const struct loopback *l, const struct ring *ring)
     free(directory);
 }
 
-static void equals_the_loop(const char *learner, const char *rewarder, bool kill_generator)
+static void equals_the_loop_with(const char *extra, const char *learner, const char *rewarder,
+                                 bool kill_generator)
 {
-    struct ring ring = ring_prepare(&(struct ring_options){
-        .rounds = ROUNDS, .groups = GROUPS, .learner = learner, .rewarder = rewarder});
+    struct ring ring = ring_prepare(&(struct ring_options){.rounds = ROUNDS,
+                                                           .groups = GROUPS,
+                                                           .learner = learner,
+                                                           .rewarder = rewarder,
+                                                           .extra = extra});
     struct process up =
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     for (int killed = 0; kill_generator && killed < 2; killed++) {
@@ -292,6 +296,11 @@ static void equals_the_loop(const char *learner, const char *rewarder, bool kill
     print_message("%d versions equal: %s%s\n", (int)loop.version, learner,
                   kill_generator ? ", generator killed twice" : "");
     close_loop(&loop);
+}
+
+static void equals_the_loop(const char *learner, const char *rewarder, bool kill_generator)
+{
+    equals_the_loop_with(NULL, learner, rewarder, kill_generator);
 }
 
 static void rloo(void **state)
@@ -329,5 +338,21 @@ static void ppo(void **state)
                     NULL, true);
 }
 
+/* An adapter alone trains. What it is referred to is the model without it: computed by the learner,
+ * for the KL term and for pairs, or sent by a rewarder. */
+static void lora(void **state)
+{
+    (void)state;
+    static const char all[] = "lora: {r: 4, target_modules: [all-linear], use_rslora: true}\n",
+                      some[] = "lora: {r: 8}\n";
+    static const char grpo[] = "objective: grpo, updates_per_round: 4, epochs: 2, ratio_to: "
+                               "proximal, kl: {coef: 0.05, estimator: k3}";
+    equals_the_loop_with(all, grpo, NULL, true);
+    equals_the_loop_with(all, grpo, "reference: frozen, ", false);
+    equals_the_loop_with(some, "objective: online_dpo", NULL, true);
+    equals_the_loop_with(some, "objective: ppo, critic: {model: shared, head: normal}", NULL, true);
+    equals_the_loop_with(some, "objective: ppo, critic: {head: normal}", NULL, false);
+}
+
 TESTS(cmocka_unit_test(rloo), cmocka_unit_test(grpo), cmocka_unit_test(online_dpo),
-      cmocka_unit_test(ppo))
+      cmocka_unit_test(ppo), cmocka_unit_test(lora))
