@@ -2,8 +2,10 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/files/stored.h"
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,24 +217,82 @@ static err_t check_kind(const json_t *json, const char *name)
     return OK;
 }
 
-static err_t parse_targets(const json_t *json, const char *name, const struct model_family *family,
+/* The layer's number in a module's whole name, "model.layers.7.mlp.up_proj"; -1: none. */
+static int layer_in(const char *target)
+{
+    enum { DIGITS_MAX = 6 };
+    for (const char *at = target; *at;) {
+        const size_t len = strcspn(at, "."), digits = strspn(at, "0123456789");
+        if (len && len == digits && len <= DIGITS_MAX && at[len] == '.')
+            return atoi(at);
+        at += len + (at[len] == '.');
+    }
+    return -1;
+}
+
+/* A name of one layer's module, as PEFT writes "all-linear" out: in covered, by role and layer. */
+static bool cover(const struct model_config *base, const char *target, bool *covered)
+{
+    const int l = layer_in(target);
+    bool found = false;
+    for (int role = 0; l >= 0 && l < base->L && role < PARAM_ROLES; role++) {
+        char name[STORED_NAME_MAX];
+        const struct family_module *module = &base->family->layer[role];
+        if (!is_matrix(module))
+            continue;
+        snprintf(name, sizeof name, module->fused ? module->within : module->name, l);
+        if (!ends(name, target))
+            continue;
+        covered[l * PARAM_ROLES + role] = found = true;
+    }
+    return found;
+}
+
+/* Whole names are of all layers, or it would be an adapter of some. */
+static err_t roles_covered(const struct model_config *base, const bool *covered, unsigned *roles)
+{
+    for (int role = 0; role < PARAM_ROLES; role++) {
+        int layers = 0;
+        for (int l = 0; l < base->L; l++)
+            layers += covered[l * PARAM_ROLES + role];
+        if (layers && layers < base->L)
+            return err_new(ERR_INVALID, "'%s' is named of %d of %d layers; allowed: of all",
+                           name_in_layer(&base->family->layer[role]), layers, base->L);
+        *roles |= layers ? 1U << role : 0;
+    }
+    return OK;
+}
+
+static err_t add_target(const struct model_config *base, const json_t *word, unsigned *roles,
+                        bool *covered)
+{
+    const char *target = json_is_string(word) ? json_string_value(word) : "";
+    unsigned some = 0;
+    if (cover(base, target, covered))
+        return OK;
+    TRY(adapter_targets(base->family, &target, 1, &some));
+    *roles |= some;
+    return OK;
+}
+
+static err_t parse_targets(const json_t *json, const char *name, const struct model_config *base,
                            unsigned *ret)
 {
-    const char *target[ADAPTER_TARGETS_MAX];
     const json_t *list = json_object_get(json, "target_modules");
-    size_t count = 0;
+    unsigned roles = 0;
+    SCOPED_MEM bool *covered = mem_array((size_t)base->L * PARAM_ROLES, sizeof *covered);
+    SCOPED_MEM char *where = mem_printf("%s: 'target_modules'", name);
     if (json_is_string(list) && strcmp(json_string_value(list), ALL) == 0)
-        target[count++] = ALL;
+        TRY(add_target(base, list, &roles, covered));
     else if (!json_is_array(list) || !json_array_size(list) ||
              json_array_size(list) > ADAPTER_TARGETS_MAX)
-        return wrong(name, "target_modules", list, "a list of 1 to 64 names, or \"all-linear\"");
-    for (size_t i = 0; json_is_array(list) && i < json_array_size(list); i++) {
-        const json_t *word = json_array_get(list, i);
-        if (!json_is_string(word))
-            return wrong(name, "target_modules", word, "names of modules");
-        target[count++] = json_string_value(word);
-    }
-    return err_wrap(adapter_targets(family, target, count, ret), "%s: 'target_modules'", name);
+        return wrong(name, "target_modules", list,
+                     "a list of 1 to 4096 names of modules, or \"all-linear\"");
+    for (size_t i = 0; json_is_array(list) && i < json_array_size(list); i++)
+        TRY(err_wrap(add_target(base, json_array_get(list, i), &roles, covered), "%s", where));
+    TRY(err_wrap(roles_covered(base, covered, &roles), "%s", where));
+    *ret = roles;
+    return OK;
 }
 
 err_t adapter_config_parse(const json_t *json, const char *name, const struct model_config *base,
@@ -251,7 +311,7 @@ err_t adapter_config_parse(const json_t *json, const char *name, const struct mo
     if (!(lora.alpha > 0) || lora.alpha > ALPHA_MAX)
         return wrong(name, "lora_alpha", json_object_get(json, "lora_alpha"),
                      "a number above 0, up to 1e6");
-    TRY(parse_targets(json, name, base->family, &lora.roles));
+    TRY(parse_targets(json, name, base, &lora.roles));
     lora.r = (int)r;
     *ret = lora;
     return OK;

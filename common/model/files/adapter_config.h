@@ -15,7 +15,7 @@
 #define ADAPTER_WEIGHTS "adapter_model.safetensors"
 /* In its metadata, where we wrote it: the digest of the base's weights. */
 #define ADAPTER_BASE_DIGEST "rlhfd_base"
-enum { ADAPTER_RANK_MAX = 1024, ADAPTER_TARGETS_MAX = 64 };
+enum { ADAPTER_RANK_MAX = 1024, ADAPTER_TARGETS_MAX = 4096 };
 
 /* Whether the directory is an adapter's. */
 bool adapter_is(const char *directory);

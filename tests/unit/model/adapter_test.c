@@ -256,6 +256,59 @@ static void targets_are_modules_by_pefts_names(void **state)
                adapter_targets(family_find("llama"), head, 1, &roles));
 }
 
+/* A good config of a model of two layers, in which one key has another value: NULL takes it away. */
+static err_t parse_with(const char *key, const char *value)
+{
+    static const char good[] =
+        "{\"peft_type\": \"LORA\", \"task_type\": \"CAUSAL_LM\", \"r\": 4, \"lora_alpha\": 8, "
+        "\"target_modules\": [\"q_proj\"], \"lora_dropout\": 0.05, \"rank_pattern\": {}}";
+    struct lora lora;
+    const struct model_config base = config_of(family_at(0));
+    SCOPED_JSON json_t *json = json_loads(good, 0, NULL);
+    if (value)
+        json_object_set_new(json, key, json_loads(value, JSON_DECODE_ANY, NULL));
+    else
+        json_object_del(json, key);
+    return adapter_config_parse(json, "a.json", &base, &lora);
+}
+
+static void what_would_be_other_arithmetic_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value, *message;
+    } cases[] = {
+        {"peft_type", "\"IA3\"", "a.json: 'peft_type' is \"IA3\"; allowed: \"LORA\""},
+        {"task_type", "\"SEQ_CLS\"", "'task_type' is \"SEQ_CLS\"; allowed: \"CAUSAL_LM\", null"},
+        {"r", NULL, "a.json: 'r'"},
+        {"r", "0", "a.json: 'r'"},
+        {"r", "1025", "a.json: 'r'"},
+        {"lora_alpha", "0", "'lora_alpha' is 0; allowed: a number above 0, up to 1e6"},
+        {"lora_alpha", NULL, "'lora_alpha' is not there"},
+        {"target_modules", NULL, "'target_modules' is not there; allowed: a list"},
+        {"target_modules", "[]", "'target_modules' is []; allowed: a list"},
+        {"target_modules", "\".*proj\"", "'target_modules' is \".*proj\"; allowed: a list"},
+        {"target_modules", "[\"lm_head\"]", "'lm_head' is the model's head"},
+        {"target_modules", "[\"model.layers.1.mlp.up_proj\"]",
+         "a.json: 'target_modules': 'mlp.up_proj' is named of 1 of 2 layers; allowed: of all"},
+        {"target_modules", "[\"model.layers.2.mlp.up_proj\"]", "is no matrix of a layer of llama"},
+        {"use_dora", "true", "'use_dora' is true; allowed: null, false, \"none\" or empty"},
+        {"bias", "\"all\"", "'bias' is \"all\""},
+        {"rank_pattern", "{\"q_proj\": 8}", "'rank_pattern' is {\"q_proj\":8}"},
+        {"modules_to_save", "[\"lm_head\"]", "'modules_to_save' is [\"lm_head\"]"},
+        {"layers_to_transform", "[0]", "'layers_to_transform' is [0]"},
+        {"init_lora_weights", "\"pissa\"", "'init_lora_weights' is \"pissa\""},
+        {"a_key_of_later", "1", "'a_key_of_later' is 1"},
+    };
+    assert_ok(parse_with("lora_dropout", "0.1"));
+    assert_ok(parse_with("init_lora_weights", "\"gaussian\""));
+    assert_ok(parse_with("target_modules", "\"all-linear\""));
+    assert_ok(parse_with("target_modules", "[\"model.layers.1.mlp.up_proj\", "
+                                           "\"model.layers.0.mlp.up_proj\", \"k_proj\"]"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_err(ERR_INVALID, cases[i].message, parse_with(cases[i].key, cases[i].value));
+}
+
 /* Into files and back, both kinds of memory; and onto weights that it was not trained beside. */
 static void files_hold_it(void **state)
 {
@@ -320,4 +373,5 @@ TESTS(cmocka_unit_test(gradients_are_those_of_finite_differences),
       cmocka_unit_test(a_step_leaves_the_base_as_it_is),
       cmocka_unit_test(a_begins_as_peft_begins_it),
       cmocka_unit_test(targets_are_modules_by_pefts_names), cmocka_unit_test(files_hold_it),
+      cmocka_unit_test(what_would_be_other_arithmetic_is_refused_by_name),
       cmocka_unit_test(merged_it_is_a_model_by_itself))

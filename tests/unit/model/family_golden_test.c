@@ -1,7 +1,10 @@
-/* Our logits, log-probabilities, loss and gradients against PyTorch's, of every family and option:
- * tests/golden/llama_reference.py and families.py made the files. */
+/* Our logits, log-probabilities, loss and gradients against PyTorch's, of every family and option,
+ * and of adapters against PEFT's: tests/golden/llama_reference.py, families.py and adapters.py made
+ * the files. */
 #include "base/file.h"
 #include "base/json.h"
+#include "model/adapter.h"
+#include "model/engine/engine.h"
 #include "model/files/stored.h"
 #include "tiny.h"
 #include <math.h>
@@ -118,13 +121,13 @@ static void compare_gradients(const struct safetensors *in, const struct model *
     assert_int_equal(files, 0);
 }
 
-/* RLHFD_EXPORTS=DIR: the model as we write it, for check_exports.py. */
+/* RLHFD_EXPORTS=DIR: the model or the adapter as we write it, for check_exports.py. */
 static void export(const struct model *model, const char *name)
 {
     const char *directory = getenv("RLHFD_EXPORTS"), *last = strrchr(name, '/');
     if (!directory)
         return;
-    SCOPED_MEM char *path = mem_printf("%s/%s", directory, last ? last + 1 : name);
+    SCOPED_MEM char *path = mem_printf("%s/%s", directory, model->base || !last ? name : last + 1);
     assert_ok(model_save(model, path));
 }
 
@@ -139,7 +142,7 @@ static void compare(const char *name)
     SCOPED(gradient) grad = NULL;
     struct input input = {0};
     assert_ok(safetensors_open(path, &reference));
-    assert_ok(model_load(be, directory, &model));
+    assert_ok(adapter_open(be, directory, false, &model));
     assert_ok(forward_new(model, ROWS, 16, true, &fw));
     assert_ok(gradient_new(model, &grad));
     read_input(directory, &input);
@@ -163,8 +166,8 @@ static void compare(const char *name)
     assert_ok(backward_run(fw, b.row, b.target, b.dlogp, b.rows, inverse_temperature, grad));
     assert_ok(gradient_sum(grad));
     SCOPED_MEM float *flat = gradient_of(grad);
-    compare_gradients(reference, model, flat);
-    export(model, name);
+    compare_gradients(reference, model_trained(model), flat);
+    export(model_trained(model), name);
 }
 
 static void an_untied_model_agrees_with_pytorch(void **state)
@@ -200,6 +203,76 @@ static void every_family_and_option_agrees_with_pytorch(void **state)
         assert_true(seen[f]);
 }
 
+/* ---- adapters */
+
+static void expect_greedy(struct model *model, const char *path)
+{
+    enum { FROM = 6, MOST = 16 };
+    SCOPED_JSON json_t *json = NULL;
+    SCOPED(engine) engine = NULL;
+    int32_t prompt[FROM];
+    const struct engine_completion *finished = NULL;
+    int count = 0;
+    assert_ok(json_read_file(path, 1 << 20, &json));
+    const json_t *want = json_object_get(json, "greedy"),
+                 *first = json_array_get(json_object_get(json, "tokens"), 0);
+    const int tokens = (int)json_array_size(want);
+    for (int i = 0; i < FROM; i++)
+        prompt[i] = (int32_t)json_integer_value(json_array_get(first, (size_t)i));
+    assert_in_range(tokens, 1, MOST);
+    const struct engine_config config = {.slots = 1, .max_context = FROM + MOST, .step_rows = 8};
+    assert_ok(engine_new(model, &config, &engine));
+    assert_ok(engine_admit(engine, &(struct engine_request){.prompt = prompt,
+                                                            .prompt_tokens = FROM,
+                                                            .completions = 1,
+                                                            .max_tokens = tokens}));
+    while (!count)
+        assert_ok(engine_step(engine, &finished, &count));
+    assert_int_equal(finished->tokens, tokens);
+    for (int i = 0; i < tokens; i++)
+        assert_int_equal(finished->token[i], json_integer_value(json_array_get(want, (size_t)i)));
+}
+
+/* RLHFD_EXPORTS=DIR: the merged model, in float32, for check_exports.py. */
+static void export_merged(const struct model *pair, const char *name)
+{
+    const char *directory = getenv("RLHFD_EXPORTS");
+    SCOPED_VALUE(buffer) merged = {0};
+    if (!directory)
+        return;
+    SCOPED_MEM char *path = mem_printf("%s/merged/%s", directory, name);
+    assert_ok(buffer_alloc(pair->be, pair->params->layout->elements * sizeof(float), &merged));
+    assert_ok(adapter_merge(pair, NULL, &merged));
+    assert_ok(file_make_directories(path));
+    assert_ok(model_write_f32(pair, &merged, path));
+}
+
+/* PEFT's directories, the same logits and gradients, the same greedy text; of every family. */
+static void adapters_agree_with_peft(void **state)
+{
+    (void)state;
+    SCOPED_VALUE(file_names) names = {0};
+    bool seen[16] = {0};
+    assert_ok(file_names(TEST_GOLDEN "/adapters", &names));
+    for (size_t i = 0; i < names.count; i++) {
+        SCOPED_MEM char *name = mem_printf("adapters/%s", names.at[i]);
+        SCOPED_MEM char *directory = mem_printf("%s/%s", TEST_GOLDEN, name);
+        SCOPED_MEM char *input = mem_printf("%s/input.json", directory);
+        SCOPED(backend) be = tiny_backend(1);
+        SCOPED(model) model = NULL;
+        print_message("-- %s\n", name);
+        compare(name);
+        assert_ok(adapter_open(be, directory, false, &model));
+        expect_greedy(model, input);
+        export_merged(model, names.at[i]);
+        for (int f = 0; family_at(f); f++)
+            seen[f] = seen[f] || model->config.family == family_at(f);
+    }
+    for (int f = 0; family_at(f); f++)
+        assert_true(seen[f]);
+}
+
 TESTS(cmocka_unit_test(every_family_and_option_agrees_with_pytorch),
       cmocka_unit_test(an_untied_model_agrees_with_pytorch),
-      cmocka_unit_test(a_tied_model_agrees_with_pytorch))
+      cmocka_unit_test(a_tied_model_agrees_with_pytorch),
+      cmocka_unit_test(adapters_agree_with_peft))
