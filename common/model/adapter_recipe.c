@@ -5,13 +5,12 @@
 static err_t begin_from(struct model *base, const char *directory, const struct recipe *recipe)
 {
     const struct recipe_lora *lora = &recipe->lora;
-    TRY(err_wrap(adapter_load(base, directory, lora->path), "lora.path"));
+    TRY(adapter_load(base, directory, lora->path));
     const int r = base->adapter->config.lora.r;
     if (!lora->r || lora->r == r)
         return OK;
-    return err_new(ERR_INVALID,
-                   "lora.r: %d; the adapter of lora.path '%s' has %d: leave lora.r out",
-                   (int)lora->r, lora->path, r);
+    return err_new(ERR_INVALID, "'%s' has rank %d, and lora.r is %d: leave lora.r out", lora->path,
+                   r, (int)lora->r);
 }
 
 err_t adapter_begin(struct model *base, const char *directory, const struct recipe *recipe,
@@ -23,8 +22,7 @@ err_t adapter_begin(struct model *base, const char *directory, const struct reci
         return OK;
     if (*from->path)
         return begin_from(base, directory, recipe);
-    TRY(err_wrap(adapter_targets(base->config.family, (const char *const *)from->target_modules.at,
-                                 from->target_modules.count, &lora.roles),
-                 "lora.target_modules"));
+    TRY(adapter_targets(base->config.family, (const char *const *)from->target_modules.at,
+                        from->target_modules.count, &lora.roles));
     return adapter_new(base, directory, &lora, (enum lora_init)from->init, seed);
 }

@@ -1,16 +1,19 @@
 /* plan: what a ring of some size would do, before it is built. */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "ctl/make/planning.h"
 #include "ctl/words/command.h"
+#include "model/files/adapter_config.h"
+#include "model/files/params.h"
 #include "rl/objective.h"
 #include "svc/recipe/recipe_cli.h"
 #include <math.h>
 #include <stdio.h>
 
 struct texts {
-    const char *parameters, *changed, *generators, *bandwidth, *latency, *fanout, *train, *decode,
-        *mean, *longest, *slots, *score, *disk;
+    const char *parameters, *adapter, *changed, *generators, *bandwidth, *latency, *fanout, *train,
+        *decode, *mean, *longest, *slots, *score, *disk;
     bool json;
 };
 
@@ -30,6 +33,31 @@ static bool has_own_critic(const struct recipe *recipe)
            recipe->learner.critic.model == RECIPE_CRITIC_SEPARATE;
 }
 
+static double parameters_of(const struct model_config *config)
+{
+    SCOPED(params) params = params_new(config);
+    return (double)params->layout->parameters;
+}
+
+/* Of model.path, if it is there, and of the adapter that the recipe has beside it. */
+static err_t count(const struct recipe *recipe, struct plan_input *in)
+{
+    const struct recipe_lora *lora = &recipe->lora;
+    struct model_config config;
+    SCOPED_MEM char *path = file_join(recipe->model.path, "config.json");
+    if (!recipe_has_lora(recipe) || !*recipe->model.path || !file_exists(path))
+        return OK;
+    TRY(config_read(recipe->model.path, &config));
+    in->parameters = parameters_of(&config);
+    config.lora = (struct lora){.r = (int)lora->r};
+    TRY(*lora->path ? adapter_config_read(lora->path, &config, &config.lora)
+                    : adapter_targets(config.family, (const char *const *)lora->target_modules.at,
+                                      lora->target_modules.count, &config.lora.roles));
+    config.parts = PART_ADAPTER;
+    in->adapter = parameters_of(&config);
+    return OK;
+}
+
 /* The recipe says what is trained, flags what it runs on. */
 static err_t read_input(const struct recipe *recipe, const struct texts *t, struct plan_input *ret)
 {
@@ -42,6 +70,8 @@ static err_t read_input(const struct recipe *recipe, const struct texts *t, stru
     in.eta = (double)recipe->lag.max;
     in.trainees = has_own_critic(recipe) ? 2 : 1;
     in.zstd = recipe->publish.compress != RECIPE_COMPRESS_NONE;
+    TRY(count(recipe, &in));
+    TRY(take("--adapter", t->adapter, 1, 1e13, 1, &in.adapter));
     TRY(take("--parameters", t->parameters, 1, 1e13, 1, &in.parameters));
     TRY(take("--changed", t->changed, 0, 1, 1, &in.changed));
     TRY(take("--generators", t->generators, 1, 1e5, 1, &in.generators));
@@ -55,6 +85,10 @@ static err_t read_input(const struct recipe *recipe, const struct texts *t, stru
     TRY(take("--slots", t->slots, 1, 1e7, 1, &in.slots));
     TRY(take("--score-s", t->score, 0, 1e6, 1, &in.score_s));
     TRY(take("--disk", t->disk, 1e-6, 1e4, 1e9, &in.disk_bytes_per_s));
+    if (recipe_has_lora(recipe) && !(in.adapter > 0))
+        return err_new(ERR_INVALID,
+                       "plan: the recipe trains an adapter (lora.r), and model.path is "
+                       "not there to count its parameters: give --adapter N");
     TRY(err_wrap(plan_check(&in), "plan"));
     *ret = in;
     return OK;
@@ -71,6 +105,11 @@ static void print_bytes(double bytes)
 
 static void print_text(const struct plan_input *in, const struct plan *p)
 {
+    printf("memory         learner ");
+    print_bytes(p->learner_bytes);
+    printf(" (weights, gradients, optimizer), a generator ");
+    print_bytes(p->generator_bytes);
+    printf(" (weights)\n");
     printf("a version      full ");
     print_bytes(p->full_bytes);
     printf(", as changes of %.3g %% of the values ", in->changed * 100);
@@ -103,8 +142,9 @@ static void print_json(const struct plan_input *in, const struct plan *p)
                             json_pack("{s:f, s:f}", "full_s", p->spread[way].full_s, "delta_s",
                                       p->spread[way].delta_s));
     SCOPED_JSON json_t *json = json_pack(
-        "{s:f, s:f, s:f, s:O, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "generators",
-        in->generators, "full_bytes", p->full_bytes, "delta_bytes", p->delta_bytes, "spread", ways,
+        "{s:f, s:f, s:f, s:f, s:f, s:O, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "generators",
+        in->generators, "learner_bytes", p->learner_bytes, "generator_bytes", p->generator_bytes,
+        "full_bytes", p->full_bytes, "delta_bytes", p->delta_bytes, "spread", ways,
         "generators_needed", p->generators_needed, "longest_s", p->longest_s, "lag_max", in->eta,
         "lag_max_needed", p->eta_needed, "round_s", p->round_s, "learner_idle", p->learner_idle,
         "lag_mean", p->lag, "checkpoint_bytes", p->checkpoint_bytes, "grace_s", p->grace_s);
@@ -115,7 +155,8 @@ static void print_json(const struct plan_input *in, const struct plan *p)
 static const char purpose[] =
     "Estimates a ring: bytes and seconds of a version, generators needed, the lag to set.\n"
     "The recipe gives groups, completions, tokens, slots and lag.max, flags give the rest. Formulas:\n"
-    "  full      2 bytes a parameter (bf16)\n"
+    "  full      2 bytes a parameter that trains (bf16): with lora.r the adapter's, else all\n"
+    "  memory    learner 4 bytes a parameter and 16 more if it trains; a generator 2\n"
     "  changes   a share s of the values: gaps as varints and a byte each; packed, 1.12 times the entropy of\n"
     "            geometric gaps and signs (Shannon 1948; ./dev bench delta measures 1.09 to 1.17)\n"
     "  star      n bytes / bandwidth + latency             the learner's card sends n times\n"
@@ -128,7 +169,7 @@ static const char purpose[] =
     "  lag.max   cohort / round, rounded up: from there on the longest is back in time\n"
     "  mean lag  lag.max if generators suffice; else at most that, and (group + train-s + publishing) / round, where\n"
     "            group is a group's time: mean * (1 + 1/2 + .. + 1/completions) * slots / tokens-per-s + score-s\n"
-    "  checkpoint  14 bytes a parameter (bf16, master, two moments), and of a critic of its own as many\n"
+    "  checkpoint  14 bytes a parameter that trains (bf16, master, two moments), and of a critic of its own as many\n"
     "  grace     train-s + checkpoint / disk + 10 s: a drain finishes the round under way and writes a checkpoint\n"
     "tests/sim holds the other formulas against a discrete-event simulation of up to 1,000 generators.";
 
@@ -137,6 +178,9 @@ err_t command_plan(int argc, char **argv)
     struct texts t = {0};
     struct recipe_flag flags[] = {
         {"parameters", "N", "of the model (7e9)", .text = &t.parameters},
+        {"adapter", "N",
+         "of its adapter; else counted, if the recipe has lora.r and model.path is there",
+         .text = &t.adapter},
         {"changed", "SHARE", "of the values that a version changes (0.01)", .text = &t.changed},
         {"generators", "N", "there are (8)", .text = &t.generators},
         {"bandwidth", "GB/S", "of a node's network card, each way (3)", .text = &t.bandwidth},

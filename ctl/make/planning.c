@@ -105,8 +105,13 @@ static double group_s(const struct plan_input *in)
 
 void plan_make(const struct plan_input *in, struct plan *ret)
 {
-    struct plan p = {.full_bytes = 2 * in->parameters};
-    p.delta_bytes = plan_delta_bytes(in->parameters, in->changed, in->zstd);
+    const double trained = in->adapter > 0 ? in->adapter : in->parameters,
+                 held = in->parameters + in->adapter;
+    struct plan p = {.full_bytes = 2 * trained,
+                     .learner_bytes =
+                         4 * held + 16 * trained + (in->trainees - 1) * 20 * in->parameters,
+                     .generator_bytes = 2 * held};
+    p.delta_bytes = plan_delta_bytes(trained, in->changed, in->zstd);
     for (int way = 0; way < PLAN_WAYS; way++)
         p.spread[way] = (struct plan_spread){plan_spread_s(in, (enum plan_way)way, p.full_bytes),
                                              plan_spread_s(in, (enum plan_way)way, p.delta_bytes)};
@@ -128,7 +133,7 @@ void plan_make(const struct plan_input *in, struct plan *ret)
      * as what an update and its publication take. */
     const double behind = (group_s(in) + in->round_s + publish_s) / p.round_s;
     p.lag = in->generators >= p.generators_needed ? in->eta : fmin(in->eta, behind);
-    p.checkpoint_bytes = in->trainees * CHECKPOINT_BYTES * in->parameters;
+    p.checkpoint_bytes = CHECKPOINT_BYTES * (trained + (in->trainees - 1) * in->parameters);
     p.grace_s = ceil(in->round_s + p.checkpoint_bytes / in->disk_bytes_per_s) + LEAVE_S;
     *ret = p;
 }

@@ -16,7 +16,8 @@
 #include <stdbool.h>
 
 struct plan_input {
-    double parameters;  // of the model, published as bf16
+    double parameters;  // of the model
+    double adapter;     // of the adapter that alone trains and is published (lora.r); 0: all do
     double changed;     // share of the values that one version changes, 0 to 1
     bool zstd;          // changes are packed
     double generators;  // there are
@@ -63,6 +64,9 @@ enum plan_way { PLAN_STAR, PLAN_RING, PLAN_TREE, PLAN_WAYS };
 extern const char *const plan_way_names[PLAN_WAYS];
 
 struct plan {
+    /* Weights, and of the learner gradients and optimizer: ARCHITECTURE.md, "Memory". Activations,
+     * keys and values come on top. */
+    double learner_bytes, generator_bytes;
     double full_bytes, delta_bytes; // of one version
     struct plan_spread {
         double full_s, delta_s; // until the last generator has it

@@ -6,6 +6,7 @@
 #include "ctl/run/check_plan.h"
 #include "ctl/run/check_size.h"
 #include "ctl/words/command.h"
+#include "model/adapter.h"
 #include "model/engine/decoder.h"
 #include "model/likelihood.h"
 #include "rl/objective_table.h"
@@ -50,6 +51,14 @@ static err_t comparable(const struct checking *c, const char *path)
     return likelihood_comparable(
         r->model.path, path,
         config_context(&c->model->config, r->data.max_prompt_tokens, r->generator.max_tokens));
+}
+
+/* The names of modules that the family has, or an adapter that fits. */
+static err_t check_lora(const struct checking *c)
+{
+    const struct recipe *r = c->recipe;
+    return recipe_place(r, *r->lora.path ? "lora.path" : "lora.target_modules",
+                        adapter_begin(c->model, r->model.path, r, (uint64_t)r->run.seed));
 }
 
 static err_t check_reference(const struct checking *c)
@@ -144,8 +153,11 @@ err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
                        "%s: rewarder.scorers is empty: without a scorer there is no reward",
                        recipe->file);
     TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &c.be));
+    struct model_config config;
+    TRY(recipe_place(recipe, "model.path", config_read(recipe->model.path, &config)));
     TRY(recipe_place(recipe, "model.path",
                      decoder_load(c.be, recipe->model.path, &c.model, &c.tokenizer)));
+    TRY(check_lora(&c));
     TRY(check_generator(&c));
     TRY(check_reference(&c));
     TRY(check_critic(&c));

@@ -158,6 +158,22 @@ static void the_lag_needed_is_enough_and_less_is_not(void **)
     assert_true(simulated(&in, 60).learner_idle > 0.03);
 }
 
+/* ARCHITECTURE.md's table of memory; a version is what trains. */
+static void an_adapter_travels_and_is_optimized_alone(void **)
+{
+    struct plan_input in = PLAN_DEFAULTS;
+    struct plan whole, adapter;
+    plan_make(&in, &whole);
+    in.adapter = in.parameters / 100;
+    plan_make(&in, &adapter);
+    assert_true(whole.learner_bytes == 20 * in.parameters);
+    assert_true(whole.generator_bytes == 2 * in.parameters);
+    assert_true(adapter.learner_bytes == 4 * in.parameters + 20 * in.adapter);
+    assert_true(adapter.generator_bytes == 2 * in.parameters + 2 * in.adapter);
+    assert_true(adapter.full_bytes == 2 * in.adapter);
+    assert_true(adapter.delta_bytes < whole.delta_bytes / 99);
+}
+
 static void what_is_out_of_range_is_named(void **)
 {
     struct plan_input in = PLAN_DEFAULTS;
@@ -182,6 +198,7 @@ int main(void)
         cmocka_unit_test(generators_that_suffice_and_that_do_not),
         cmocka_unit_test(small_lags),
         cmocka_unit_test(the_lag_needed_is_enough_and_less_is_not),
+        cmocka_unit_test(an_adapter_travels_and_is_optimized_alone),
         cmocka_unit_test(what_is_out_of_range_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,7 +146,9 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
     TRY(backend_open(NULL, &options->backend, &d->be));
     TRY(decoder_load(d->be, options->directory, &d->model, &d->tokenizer));
     if (options->adapted && strcmp(options->directory, options->adapted->model.path) == 0)
-        TRY(adapter_begin(d->model, options->directory, options->adapted, options->sampling.seed));
+        TRY(err_wrap(
+            adapter_begin(d->model, options->directory, options->adapted, options->sampling.seed),
+            "lora"));
     d->model->kv = options->kv;
     const struct model_config *config = &d->model->config;
     TRY(err_wrap(stops_new(d->tokenizer, config, &options->stop, &d->stops),

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "model/files/adapter_config.h"
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -405,6 +406,12 @@ err_t config_read_any(const char *directory, struct model_config *ret)
     SCOPED_JSON json_t *json = NULL;
     SCOPED_JSON json_t *more = NULL;
     struct model_config config;
+    if (adapter_is(directory) && !file_exists(path))
+        return err_new(
+            ERR_INVALID,
+            "'%s' is an adapter's directory, with no model in it: where a model is asked "
+            "for give its base, and the adapter as lora.path",
+            directory);
     TRY(json_read_file(path, CONFIG_MAX_BYTES, &json));
     TRY(config_parse(json, path, &config));
     if (file_exists(generation)) {

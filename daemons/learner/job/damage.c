@@ -60,7 +60,8 @@ err_t damage_told(const struct recipe *recipe, err_t e)
             "--job salvage mends it or goes on with what is left, and says what is lost; or ");
     bytes_printf(&ways, "begin another --run directory");
     if (checkpoint)
-        bytes_printf(&ways, " with model.path='%s'", checkpoint);
+        bytes_printf(&ways, " with %s.path='%s'", recipe_has_lora(recipe) ? "lora" : "model",
+                     checkpoint);
     err_t told = err_new(ERR_DATA_LOSS, "%s. To go on: %s", err_message(e), (char *)ways.data);
     err_free(e);
     return told;

@@ -194,7 +194,9 @@ static err_t open_policy(struct sft *sft)
     const char *masters = sft->options->model, *from = sft->recipe->lora.path;
     if (sft->options->lora) {
         masters = *from ? from : NULL;
-        TRY(adapter_begin(model, sft->options->model, sft->recipe, (uint64_t)sft->options->seed));
+        TRY(err_wrap(
+            adapter_begin(model, sft->options->model, sft->recipe, (uint64_t)sft->options->seed),
+            "lora"));
     }
     TRY(trainees_add(&sft->trainees, "policy", STEAL(model), &config, masters));
     sft->model = trainees_first(&sft->trainees)->model;

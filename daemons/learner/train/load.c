@@ -70,7 +70,8 @@ static err_t load_policy(const struct recipe *recipe, struct backend *be, const 
     TRY(model_load(be, base, &model));
     model->kv = (enum kv_format)recipe->model.kv;
     if (lora)
-        TRY(load_adapter(recipe, base, is_checkpoint ? directory : NULL, model, &masters));
+        TRY(err_wrap(load_adapter(recipe, base, is_checkpoint ? directory : NULL, model, &masters),
+                     "lora"));
     return trainees_add(trainees, TRAINEE_POLICY, STEAL(model), &config, masters);
 }
 

@@ -388,8 +388,9 @@ static err_t find_start(const struct recipe *recipe, struct store *store,
                        "'%s/checkpoints' holds v%" PRIu64
                        " but '%s/store' is gone, and with it what "
                        "was trained: restore it, or begin another --run directory with that "
-                       "checkpoint as model.path",
-                       recipe->directory, list.version[0], recipe->directory);
+                       "checkpoint as %s.path",
+                       recipe->directory, list.version[0], recipe->directory,
+                       recipe_has_lora(recipe) ? "lora" : "model");
     if (!store)
         return OK;
     TRY(restart_agrees(recipe, store, ret_path, ret));

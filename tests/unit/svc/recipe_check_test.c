@@ -252,6 +252,28 @@ static void keys_that_the_objective_cannot_use(void **state)
     }
 }
 
+static void what_an_adapter_cannot_have(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"lora: {r: 8, dropout: 0.05}",
+         "ring.yaml:1: lora.dropout: 0.05 would give the learner other "
+         "log-probabilities than the generator has"},
+        {"lora: {r: 2000}", "lora.r: '2000' is out of range"},
+        {"lora: {r: 8, alpha: 0}", "lora.alpha: '0' is out of range"},
+        {"lora: {path: a, target_modules: [q_proj]}",
+         "lora.target_modules: goes with a new adapter"},
+        {"sft: {lora: true}", "sft.lora: true needs lora.r above 0, or lora.path"},
+        {"lora: {r: 8}\nmodel: {path: m}\nsft: {lora: true}",
+         "sft.output: 'm' is model.path, and sft.lora writes an adapter"},
+        {"lora: {lora_alpha: 8}", "lora.alpha"},
+    };
+    SCOPED(recipe) recipe = NULL;
+    assert_all_refused(cases, sizeof cases / sizeof *cases);
+    assert_ok(
+        parse("lora: {r: 8, target_modules: all-linear}\nlearner: {kl: {coef: 0.1}}", &recipe));
+}
+
 static void places_are_where_a_value_was_written(void **state)
 {
     (void)state;
@@ -287,4 +309,5 @@ TESTS(cmocka_unit_test(whole_numbers_are_exact_decimal_and_plain),
       cmocka_unit_test(a_byte_order_mark_and_windows_line_ends_are_nothing),
       cmocka_unit_test(values_that_do_not_go_together),
       cmocka_unit_test(keys_that_the_objective_cannot_use),
+      cmocka_unit_test(what_an_adapter_cannot_have),
       cmocka_unit_test(places_are_where_a_value_was_written))

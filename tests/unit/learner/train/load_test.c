@@ -242,6 +242,37 @@ static void write_checkpoint(const struct place *p, const struct trainees *train
     assert_ok(checkpoint_write(p->run, trainees, &tokenizer, &info, 2));
 }
 
+/* PEFT's directory beside model.path; and a recipe that trains something else is told so. */
+static void an_adapter_comes_back_from_a_checkpoint(void **)
+{
+    struct place p = place_new();
+    SCOPED(recipe) recipe = recipe_of(&p, "objective: rloo");
+    SCOPED_VALUE(trainees) was = {0};
+    SCOPED_VALUE(trainees) is = {0};
+    SCOPED_VALUE(trainees) none = {0};
+    struct checkpoint_info info;
+    recipe->lora.r = 4;
+    assert_ok(load_trainees(recipe, p.be, p.policy, NULL, &was));
+    struct model *adapter = was.at[0].model->adapter;
+    assert_non_null(adapter);
+    write_checkpoint(&p, &was);
+    SCOPED_MEM char *path = checkpoint_path(p.run, 4);
+    SCOPED_MEM char *weights = file_join(path, "model.safetensors");
+    assert_ok(checkpoint_read(path, 1, &info));
+    assert_false(file_exists(weights));
+    assert_ok(load_trainees(recipe, p.be, path, &info.trainees, &is));
+    assert_same_weights(adapter, is.at[0].model->adapter);
+    recipe->lora.r = 0;
+    assert_err(ERR_PRECONDITION, "holds an adapter, and this recipe trains all weights",
+               load_trainees(recipe, p.be, path, &info.trainees, &none));
+    recipe->lora.r = 4;
+    assert_err(ERR_PRECONDITION, "holds all weights, and this recipe trains an adapter",
+               load_trainees(recipe, p.be, p.policy, &info.trainees, &none));
+    trainees_done(&was);
+    trainees_done(&is);
+    place_done(&p);
+}
+
 /* What lies in the checkpoint itself is the policy's, so it is one of Hugging Face's language
  * models; the critic's is in a directory of its name. */
 static void both_come_back_from_a_checkpoint(void **)
@@ -278,7 +309,8 @@ static void both_come_back_from_a_checkpoint(void **)
     }
 }
 
-TESTS(cmocka_unit_test(an_objective_says_who_is_trained),
+TESTS(cmocka_unit_test(an_adapter_comes_back_from_a_checkpoint),
+      cmocka_unit_test(an_objective_says_who_is_trained),
       cmocka_unit_test(a_critic_starts_where_the_recipe_says),
       cmocka_unit_test(a_reward_model_brings_its_head),
       cmocka_unit_test(a_critic_keeps_what_float32_says),
