@@ -120,17 +120,6 @@ err_t adapter_open(struct backend *be, const char *directory, bool compact, stru
     return OK;
 }
 
-void adapter_identity(const struct model *model,
-                      void (*fn)(void *arg, const char *key, const char *value), void *arg)
-{
-    char digest[DIGEST_TEXT];
-    if (!model->adapter)
-        return;
-    SCOPED_MEM char *scale = mem_printf("%.9g", (double)lora_scale(&model->adapter->config.lora));
-    fn(arg, "lora.scale", scale);
-    fn(arg, "model.weights", digest_text(&model->adapter->base->weights, digest));
-}
-
 /* ---- merging */
 
 /* Tensor i of a model, widened. Owned by the caller. */

@@ -1,6 +1,6 @@
 /* Adapters (LoRA, Hu 2021): of some matrices W of a frozen model, y = W x + scale * B (A x), and A
- * and B alone train. An adapter is a model of its own, whose params are the As and Bs: so it has
- * the flat array, the digest, the files and the updates that every model has.
+ * and B alone train. An adapter is a model of its own, whose params are the As and Bs. So it has the
+ * flat array, the digest, the files and the updates of any model.
  *
  *     TRY(model_load(be, "base", &model));
  *     TRY(adapter_new(model, "base", &lora, LORA_KAIMING, seed));    -- B is 0: logits are the base's
@@ -33,7 +33,7 @@ err_t adapter_empty(struct model *base, const char *directory, const struct lora
  * model_load; PRECONDITION: the adapter was trained beside other weights than the model's. */
 err_t adapter_load(struct model *base, const char *base_directory, const char *directory);
 
-/* What recipe->lora says, if it says anything: a fresh one drawn from `seed`, or that of lora.path.
+/* The adapter of recipe->lora: a fresh one drawn from `seed`, or that of lora.path, or none.
  * directory: the one that the model was loaded from. */
 struct recipe;
 err_t adapter_begin(struct model *base, const char *directory, const struct recipe *recipe,
@@ -45,11 +45,6 @@ err_t adapter_under(const char *directory, char **ret);
 
 /* The model of a directory with, where that is an adapter's, its base under it. */
 err_t adapter_open(struct backend *be, const char *directory, bool compact, struct model **ret);
-
-/* Calls fn with keys and values that two sides must have alike beside the adapter's own weights:
- * the scale, and the base's weights. A model without an adapter: none. */
-void adapter_identity(const struct model *model,
-                      void (*fn)(void *arg, const char *key, const char *value), void *arg);
 
 /* W + scale * B A of each matrix, and all else of the model, in float32 at the model's own layout,
  * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: its own.

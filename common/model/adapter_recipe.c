@@ -18,7 +18,7 @@ err_t adapter_begin(struct model *base, const char *directory, const struct reci
 {
     const struct recipe_lora *from = &recipe->lora;
     struct lora lora = {.r = (int)from->r, .alpha = from->alpha, .rslora = from->use_rslora};
-    if (!recipe_has_lora(recipe))
+    if (!from->r && !*from->path) // recipe_has_lora
         return OK;
     if (*from->path)
         return begin_from(base, directory, recipe);

@@ -66,8 +66,8 @@ err_t linear_forward(struct model *m, const struct linear *maps, int count, cons
     return adapters_forward(m, maps, count, x, N, low);
 }
 
-/* The neighbours from `first` on that share its A; returns the one after them. What comes back to
- * low is the sum of all, so that A's gradient is one chain over the rows, however they are cut. */
+/* The maps from `first` to `end` share an A. Their gradients are summed in low first, so that A's
+ * own is one chain over the rows, however these are cut. */
 static err_t adapter_backward(struct model *m, struct gradient *grad, const struct linear *maps,
                               int first, int end, float *dx, const float *x, int N, float *low)
 {

@@ -48,8 +48,8 @@ struct model {
     struct token_range *vacant;
     int vacants;
     json_t *generation; // generation_config.json of its directory; NULL: there was none
-    /* Matrices beside its own (adapter.h), owned; NULL: none. While it is off, the model computes as
-     * without. */
+    /* Matrices beside its own (adapter.h), owned; NULL: none. While it is off, the model computes
+     * as without. */
     struct model *adapter;
     bool adapter_off;
     struct base *base; // of an adapter: what it stands beside; owned

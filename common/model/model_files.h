@@ -28,8 +28,8 @@ err_t model_load_critic(struct backend *be, const char *directory, struct model 
 /* A reward model, compact: a directory of ForSequenceClassification with one label. INVALID: of
  * another architecture. Errors as above. */
 err_t model_load_reward(struct backend *be, const char *directory, struct model **ret);
-/* An adapter's weights; config: with its lora. ret_base: the digest of the base that its file names,
- * the caller's; "": none. adapter.h has what a caller needs. Errors as above. */
+/* An adapter's weights; config: with its lora. ret_base: the digest of the base that its file
+ * names, the caller's; "": none. adapter.h has what a caller needs. Errors as above. */
 err_t model_load_adapter(struct backend *be, const char *directory,
                          const struct model_config *config, bool compact, struct model **ret,
                          char **ret_base);

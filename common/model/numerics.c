@@ -27,7 +27,7 @@ char *model_arithmetic_id(const struct model *model)
     return id_with_kv(model, model->be->forward.id);
 }
 
-/* What moves, and what it moves beside. */
+/* The adapter that moves, and the weights that it moves beside. */
 static char *id_with_adapter(const struct model *model, const char *whole)
 {
     const struct digest layout = layout_digest(model->adapter->params->layout);
@@ -53,4 +53,15 @@ bool model_same_forward(const struct model *model, const char *id)
     SCOPED_MEM char *unnamed = id_with_kv(model, NUMERICS_OF_UNNAMED);
     SCOPED_MEM char *ours = model_forward_id(model);
     return strcmp(id && *id ? id : unnamed, ours) == 0;
+}
+
+void model_adapter_identity(const struct model *model,
+                            void (*fn)(void *arg, const char *key, const char *value), void *arg)
+{
+    char digest[DIGEST_TEXT];
+    if (!model->adapter)
+        return;
+    SCOPED_MEM char *scale = mem_printf("%.9g", (double)lora_scale(&model->adapter->config.lora));
+    fn(arg, "lora.scale", scale);
+    fn(arg, "model.weights", digest_text(&model->adapter->base->weights, digest));
 }

@@ -19,3 +19,8 @@ char *model_training_id(const struct model *model); // the layout of the weights
 /* Whether log-probabilities under that id have the bits of this model's. id NULL or "": of a build
  * that named none. */
 bool model_same_forward(const struct model *model, const char *id);
+
+/* Calls fn with keys and values that two sides must have alike beside the adapter's own weights:
+ * the scale, and the base's weights. A model without an adapter: none. */
+void model_adapter_identity(const struct model *model,
+                            void (*fn)(void *arg, const char *key, const char *value), void *arg);

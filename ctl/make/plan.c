@@ -8,6 +8,7 @@
 #include "model/files/params.h"
 #include "rl/objective.h"
 #include "svc/recipe/recipe_cli.h"
+#include "svc/recipe/recipe_lora.h"
 #include <math.h>
 #include <stdio.h>
 

@@ -15,7 +15,7 @@ struct export_options {
     bool merge;
 };
 
-/* What is written, and where its values come from. */
+/* A model on its way out, and the origin of its values. */
 struct export
 {
     const struct export_options *options;

@@ -1,6 +1,5 @@
 #include "generator/introduce.h"
 #include "base/mem.h"
-#include "model/adapter.h"
 #include "model/files/identity.h"
 #include "model/numerics.h"
 #include "svc/recipe/recipe_shared.h"
@@ -21,6 +20,6 @@ err_t introduce_hello(const struct recipe *recipe, const struct model *model, st
 {
     ret->forward = model_forward_id(model);
     recipe_of_samples(recipe, hello_put, ret);
-    adapter_identity(model, hello_put, ret);
+    model_adapter_identity(model, hello_put, ret);
     return model_identity(recipe->model.path, hello_put, ret);
 }

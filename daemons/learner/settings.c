@@ -1,6 +1,5 @@
 #include "learner/settings.h"
 #include "base/mem.h"
-#include "model/adapter.h"
 #include "model/files/identity.h"
 #include "model/numerics.h"
 #include "svc/recipe/recipe_default.h"
@@ -182,7 +181,7 @@ err_t settings_hellos(const struct recipe *recipe, const struct model *policy,
     const bool same = recipe->run.mixed_numerics == RECIPE_NUMERICS_REFUSE;
     SCOPED_VALUE(hello) samples = {.forward = model_forward_id(policy)};
     recipe_of_samples(recipe, hello_put, &samples);
-    adapter_identity(policy, hello_put, &samples);
+    model_adapter_identity(policy, hello_put, &samples);
     TRY(model_identity(recipe->model.path, hello_put, &samples));
     recipe_of_scores(recipe, hello_put, ret_scores);
     if (same) {

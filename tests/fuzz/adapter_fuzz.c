@@ -1,6 +1,6 @@
 /* An adapter's directory: a digit for the family, adapter_config.json, a NUL and
  * adapter_model.safetensors. A config that is accepted is accepted again as we write it, and means
- * the same. What loads has the shapes that the config says, and computes. */
+ * the same. A directory that loads computes. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/adapter.h"

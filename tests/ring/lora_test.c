@@ -1,5 +1,5 @@
-/* Adapters from end to end: a supervised one, a ring that goes on from it, its checkpoint merged;
- * and who is told what when the base, or what trains, is another. */
+/* Adapters from end to end: a supervised one, a ring that goes on from it, its checkpoint merged.
+ * Whoever comes with another base, or trains something else, is told so. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"

@@ -338,8 +338,8 @@ static void ppo(void **state)
                     NULL, true);
 }
 
-/* An adapter alone trains. What it is referred to is the model without it: computed by the learner,
- * for the KL term and for pairs, or sent by a rewarder. */
+/* An adapter alone trains. The reference is the model without it. The learner computes it, for the
+ * KL term and for pairs, or a rewarder sends it. */
 static void lora(void **state)
 {
     (void)state;

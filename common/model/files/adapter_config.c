@@ -31,8 +31,8 @@ static bool is_matrix(const struct family_module *module)
     return module->name && module->cols != DIM_NONE;
 }
 
-/* What of a module's name follows the layer's number: "self_attn.q_proj"; of a part of a fused map,
- * the map's. */
+/* The rest of a module's name behind the layer's number, "self_attn.q_proj"; of a part of a fused
+ * map, that of the map. */
 static const char *name_in_layer(const struct family_module *module)
 {
     const char *name = module->fused ? module->within : module->name;
@@ -125,7 +125,7 @@ err_t adapter_targets(const struct model_family *family, const char *const *name
 
 /* ---- reading */
 
-/* What a key of the file may be. */
+/* Values that a key of the file may have. */
 enum rule {
     RULE_READ,  // by the parser below
     RULE_ANY,   // changes nothing here

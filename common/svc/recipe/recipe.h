@@ -91,16 +91,6 @@ struct recipe {
 /* Whether only a group's best and worst completion need reference log-probabilities. */
 bool recipe_refers_to_pairs(const struct recipe *recipe);
 
-/* Whether training moves an adapter and leaves model.path's weights as they are. */
-static inline bool recipe_has_lora(const struct recipe *recipe)
-{
-    return recipe->lora.r > 0 || *recipe->lora.path;
-}
-
-/* Whether the learner computes the reference's log-probabilities itself, by its model without the
- * adapter: nothing else was asked for. */
-bool recipe_refers_to_base(const struct recipe *recipe);
-
 /* The lag that pacing aims at; the most it becomes without an operator's change. */
 int64_t recipe_lag_target(const struct recipe *recipe);
 int64_t recipe_lag_most(const struct recipe *recipe);

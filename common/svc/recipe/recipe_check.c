@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "svc/address.h"
 #include "svc/recipe/recipe_listen.h"
+#include "svc/recipe/recipe_lora.h"
 #include "svc/recipe/recipe_objective.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>
@@ -192,7 +193,7 @@ static err_t check_cpus(const struct recipe *r)
     return OK;
 }
 
-/* What a unit left out at random would do to a log-probability, the other side could not repeat. */
+/* Dropout in training would be no part of what generates. */
 static err_t check_lora(const struct recipe *r)
 {
     const bool lora = recipe_has_lora(r);

@@ -54,11 +54,6 @@ bool recipe_has_reference(const struct recipe *recipe)
     return strcmp(recipe->rewarder.reference.kind, "none") != 0;
 }
 
-bool recipe_refers_to_base(const struct recipe *recipe)
-{
-    return recipe_has_lora(recipe) && !recipe_has_reference(recipe);
-}
-
 struct difference {
     const struct recipe *a, *b;
     recipe_look fn;

@@ -5,6 +5,7 @@
 #include "rl/column_table.h"
 #include "rl/objective_table.h"
 #include "svc/recipe/recipe_default.h"
+#include "svc/recipe/recipe_lora.h"
 #include "svc/recipe/recipe_options.h"
 #include "svc/recipe/recipe_place.h"
 #include <inttypes.h>

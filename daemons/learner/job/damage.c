@@ -5,6 +5,7 @@
 #include "learner/job/salvage.h"
 #include "learner/train/checkpoint.h"
 #include "learner/train/restart.h"
+#include "svc/recipe/recipe_lora.h"
 #include <string.h>
 #include <sys/stat.h>
 

@@ -1,5 +1,6 @@
 #include "learner/round/referring.h"
 #include "base/mem.h"
+#include "svc/recipe/recipe_lora.h"
 #include <math.h>
 #include <string.h>
 

@@ -18,7 +18,7 @@
 
 struct trainee {
     char name[TRAINEE_NAME_MAX];
-    struct model *model; // that runs; its adapter trains, if it has one (model_trained)
+    struct model *model; // runs; if it has an adapter, this alone trains (model_trained)
     /* A flag for each tensor that trains, by its index in the layout; NULL: all do. */
     bool *trains;
     struct gradient *gradient;

@@ -5,6 +5,7 @@
 #include "model/adapter.h"
 #include "model/files/fit.h"
 #include "model/likelihood.h"
+#include "svc/recipe/recipe_lora.h"
 #include <string.h>
 
 /* Of an element, at least: weights as rows and panels, masters and two moments, gradients. */

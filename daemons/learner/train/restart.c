@@ -9,6 +9,7 @@
 #include "learner/store/history.h"
 #include "learner/store/intact.h"
 #include "learner/train/load.h"
+#include "svc/recipe/recipe_lora.h"
 #include "svc/svc.h"
 #include <inttypes.h>
 #include <string.h>

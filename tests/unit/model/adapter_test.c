@@ -1,5 +1,6 @@
 /* Adapters of every family: the gradient against finite differences in double, the micro-batches'
- * against one large batch's, the base without the adapter against the base; files there and back. */
+ * against one large batch's, the base without the adapter against the base. Files there and
+ * back. */
 #include "base/file.h"
 #include "model/adapter.h"
 #include "reference.h"
@@ -256,7 +257,7 @@ static void targets_are_modules_by_pefts_names(void **state)
                adapter_targets(family_find("llama"), head, 1, &roles));
 }
 
-/* A good config of a model of two layers, in which one key has another value: NULL takes it away. */
+/* A good config of a model of two layers, in which one key has another value; NULL: none. */
 static err_t parse_with(const char *key, const char *value)
 {
     static const char good[] =

@@ -1,5 +1,5 @@
 /* The reference of an adapter is the model without it: the bits that a rewarder would send of the
- * same directory, of all sequences or of pairs alone; and the adapter counts again afterwards. */
+ * same directory, of all sequences or of pairs alone. Afterwards the adapter counts again. */
 #include "learner/round/referring.h"
 #include "model/adapter.h"
 #include "model/likelihood.h"
