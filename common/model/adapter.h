@@ -1,10 +1,10 @@
 /* Adapters (LoRA, Hu 2021): of some matrices W of a frozen model, y = W x + scale * B (A x), and A
- * and B alone train. An adapter is a model of its own, whose params are the As and Bs. So it has the
- * flat array, the digest, the files and the updates of any model.
+ * and B alone train. An adapter is a model of its own, whose params are the As and Bs. So it has
+ * the flat array, the digest, the files and the updates of any model.
  *
  *     TRY(model_load(be, "base", &model));
  *     TRY(adapter_new(model, "base", &lora, LORA_KAIMING, seed));    -- B is 0: logits are the base's
- *     TRY(adapter_load(model, "adapter"));                           -- or as PEFT or we saved it
+ *     TRY(adapter_load(model, "base", "adapter"));                   -- or as PEFT or we saved it
  *     model_trained(model)                                           -- the adapter
  *     model->adapter_off = true;                                     -- the base alone, until it is false
  *
@@ -47,6 +47,6 @@ err_t adapter_under(const char *directory, char **ret);
 err_t adapter_open(struct backend *be, const char *directory, bool compact, struct model **ret);
 
 /* W + scale * B A of each matrix, and all else of the model, in float32 at the model's own layout,
- * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: its own.
- */
+ * into a buffer of as many elements. adapter: float32 values at the adapter's layout; NULL: the
+ * adapter's own. */
 err_t adapter_merge(const struct model *model, const struct buffer *adapter, struct buffer *ret);

@@ -26,8 +26,8 @@ struct gradient {
 err_t gradient_new(const struct model *model, struct gradient **ret); // zeros. EXHAUSTED
 err_t gradient_zero(struct gradient *grad);
 
-/* Where the gradient of a tensor of the model's layout is added: in the backend's memory. Those of a
- * model with an adapter stand still. */
+/* Where the gradient of a tensor of the model's layout is added: in the backend's memory. Those of
+ * a model with an adapter stand still. */
 static inline float *gradient_at(struct gradient *grad, const struct model *model, int tensor)
 {
     if (model->adapter)

@@ -19,12 +19,10 @@
 #include "model/text/stops.h"
 
 struct recipe;
-
 /* Borrowed by decoder_open. */
 struct decoder_options {
-    const char *directory; // of the model and its tokenizer; or of an adapter, whose base it names
-    /* Whose section lora the model of its model.path gets; NULL: none. */
-    const struct recipe *adapted;
+    const char *directory;        // of the model and its tokenizer; or of an adapter
+    const struct recipe *adapted; // whose lora the model of its model.path gets; NULL: none
     struct backend_config backend;
     enum kv_format kv;
     const char *prompt_column;
@@ -36,7 +34,6 @@ struct decoder_options {
 };
 
 struct decoder_options decoder_options_of(const struct recipe *recipe); // as training decodes
-
 /* As evaluation decodes, here and in generators: at another temperature, with draws that training
  * never makes. At temperature 0 nothing is truncated. */
 struct decoder_options decoder_options_apart(const struct recipe *recipe, double temperature);
@@ -49,8 +46,8 @@ struct prompt_rules decoder_rules(const struct decoder_options *options,
                                   const struct model_config *config,
                                   const struct tokenizer *tokenizer);
 
-/* The model and the tokenizer of a directory, which belong together; an adapter's that has no
- * tokenizer has its base's. NOT_FOUND, INVALID, PRECONDITION: one line that names the file. */
+/* The model and the tokenizer of a directory; an adapter may have its base's. NOT_FOUND, INVALID,
+ * PRECONDITION: one line that names the file. */
 err_t decoder_load(struct backend *be, const char *directory, struct model **ret_model,
                    struct tokenizer **ret_tokenizer);
 

@@ -224,7 +224,7 @@ static int layer_in(const char *target)
     for (const char *at = target; *at;) {
         const size_t len = strcspn(at, "."), digits = strspn(at, "0123456789");
         if (len && len == digits && len <= DIGITS_MAX && at[len] == '.')
-            return atoi(at);
+            return (int)strtol(at, NULL, 10);
         at += len + (at[len] == '.');
     }
     return -1;
