@@ -116,8 +116,7 @@ err_t recipe_require(const struct recipe *recipe, const char *key);
  * recipe anywhere. */
 void recipe_render(const struct recipe *recipe, struct bytes *ret);
 
-/* One key's value, written as in a recipe ("lag.max" -> "1"). Owned by the caller. NOT_FOUND: with
- * did you mean. */
+/* One key's value as in a recipe ("lag.max" -> "1"), the caller's. NOT_FOUND: with did you mean. */
 err_t recipe_get(const struct recipe *recipe, const char *key, char **ret);
 /* Whether a key of the table has this value, which is written as in the table: texts without
  * quotes, stages by their kind. */

@@ -240,8 +240,8 @@ static err_t check_named(const char *path, const json_t *files, const char *name
                          name);
 }
 
-/* What a restart reads and what makes the directory one of Hugging Face's or PEFT's; of the policy
- * the tokenizer, too. */
+/* The files that a restart reads, those of Hugging Face's or PEFT's directory; of the policy the
+ * tokenizer, too. */
 static err_t check_complete(const char *path, const json_t *files, unsigned tokenizer)
 {
     static const char *const needed[2][3] = {
