@@ -366,6 +366,8 @@ static err_t parse_key(const json_t *json, const char *name, const struct config
         return parse_order(json, name, key, at);
     case KEY_FIXED:
         return parse_fixed(json, name, key);
+    case KEY_COPY:
+        return OK;
     }
     __builtin_unreachable();
 }

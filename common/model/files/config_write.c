@@ -31,6 +31,7 @@ static void set_key(json_t *json, const struct model_config *config, const struc
     const void *at = (const char *)config + key->at;
     switch (key->kind) {
     case KEY_INT:
+    case KEY_COPY:
         set(json, key->key, json_integer(*(const int *)at));
         break;
     case KEY_NUMBER:

@@ -95,6 +95,7 @@ static const struct config_key gpt2_keys[] = {
     {"n_layer", KEY_INT, AT(L), .required = true},
     {"n_head", KEY_INT, AT(H), .required = true},
     {"n_positions", KEY_INT, AT(max_positions), .otherwise = 1024},
+    {"n_ctx", KEY_COPY, AT(max_positions)}, // llama.cpp's converter has no other
     {"activation_function", KEY_ACTIVATION, AT(activation)},
     {"layer_norm_epsilon", KEY_NUMBER, AT(norm_eps), .otherwise = 1e-5},
     {"scale_attn_weights", KEY_FIXED, .only = "true"},

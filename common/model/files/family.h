@@ -82,6 +82,7 @@ enum config_key_kind {
     KEY_ACTIVATION, // a word for one of those without a gate
     KEY_PARALLEL,   // whether layers are LAYER_PARALLEL
     KEY_FIXED,      // one value is supported, or none; any other would change the arithmetic
+    KEY_COPY,       // a dimension by an older name, for who reads that: written, never read
 };
 struct config_key {
     const char *key;

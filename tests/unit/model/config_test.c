@@ -306,6 +306,21 @@ static void what_is_written_reads_back(void **state)
     assert_true(json_is_null(json_object_get(generation, "bos_token_id")));
 }
 
+/* llama.cpp's converter reads GPT-2's longest sequence by its older name. */
+static void a_dimension_is_written_by_its_older_name_too(void **state)
+{
+    (void)state;
+    struct model_config config;
+    SCOPED_JSON json_t *json = NULL;
+    const char *text = "{\"model_type\":\"gpt2\",\"vocab_size\":37,\"n_embd\":16,\"n_layer\":2,"
+                       "\"n_head\":2,\"n_positions\":96,\"n_ctx\":\"unread\"}";
+    assert_ok(json_parse(text, strlen(text), "gpt2", &json));
+    assert_ok(config_parse(json, "gpt2", &config));
+    assert_int_equal(config.max_positions, 96);
+    SCOPED_JSON json_t *written = config_json(&config);
+    assert_int_equal(json_integer_value(json_object_get(written, "n_ctx")), 96);
+}
+
 static void put(const char *directory, const char *name, const char *text)
 {
     SCOPED_MEM char *path = file_join(directory, name);
@@ -347,4 +362,5 @@ TESTS(cmocka_unit_test(absent_keys_take_transformers_defaults),
       cmocka_unit_test(what_is_not_computed_is_refused_by_name),
       cmocka_unit_test(a_missing_or_absurd_shape_is_refused_with_its_range),
       cmocka_unit_test(what_is_written_reads_back),
+      cmocka_unit_test(a_dimension_is_written_by_its_older_name_too),
       cmocka_unit_test(generation_settings_name_the_end_tokens))
