@@ -132,5 +132,44 @@ class Compare(unittest.TestCase):
         self.assertIn("before:1: no row of rlhfctl eval", done.stderr)
 
 
+class Smollm(unittest.TestCase):
+    def test_prompts(self):
+        prepare, body = load("smollm/prepare"), "A long description, Long enough to be one: it says what the package is and does. "
+        packages = [("a", "net", "A Fine summary", body + "a"), ("b", "net", "Other summary of it", body + "<|im_end|>"),
+                    ("n" * 25, "net", "The name is too long", body + "c"), ("d", "net", "x" * 65, body + "d"),
+                    ("e", "net", "One that tldr leaves out", "short")]
+        rows = prepare.clean(packages, prepare.tldr())
+        self.assertEqual([row["completion"] for row, _ in rows], ["A Fine summary"])
+        self.assertTrue(rows[0][0]["prompt"].startswith("<|im_start|>user\nWhat does this package do?"))
+        self.assertIn("\nPackage a: A long description, Long", rows[0][0]["prompt"])
+        self.assertTrue(rows[0][0]["prompt"].endswith("<|im_end|>\n<|im_start|>assistant\n"))
+
+    @staticmethod
+    def row(i, text, reward):
+        return {"row": {"prompt": f"<|im_start|>user\nWhat?\nPackage p{i}: x<|im_end|>\n", "completion": "Signs files"}, "text": text,
+                "ended": True, "reward": reward}
+
+    def compare(self, before, after):
+        with tempfile.TemporaryDirectory() as out:
+            for name, rows in (("before", before), ("after", after)):
+                with open(f"{out}/{name}", "w", encoding="utf-8") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
+            command = [os.path.join(EXAMPLES, "smollm/compare"), f"{out}/before", f"{out}/after"]
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def test_gain(self):
+        long = "It signs " + "x" * 80 + "."  # 90 characters: half of the length's score; one word of two against three
+        before = [self.row(i, long, 0.5 + 0.25 + 2 / 5) for i in range(20)]
+        after = [self.row(i, "Signs files for all.", 0.5 + 0.5 + 4 / 6) for i in range(20)]
+        done = self.compare(before, after)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("before 1.1500, after 1.6667", done.stdout)
+        self.assertIn("gain +0.5167, 95 % interval [+0.5167, +0.5167]", done.stdout)
+
+    def test_rewards_are_computed_again(self):
+        done = self.compare([self.row(1, "Signs files for all.", 1.5)], [])
+        self.assertIn("before:1: reward 1.5, from the text 1.666667", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
