@@ -3,6 +3,7 @@
  *     bench_workload make SIZE DIR                              SIZE: 1M 10M 50M 125M; random weights
  *     bench_workload decode DIR BATCH THREADS TOKENS [bf16]     BATCH sequences, greedy, from prompts of 32 tokens
  *     bench_workload train DIR SEQUENCES LENGTH THREADS STEPS   all tokens trained, AdamW
+ *     bench_workload serve DIR THREADS PROMPT TOKENS [bf16]     one sequence, each weight held once: serve.h
  *     bench_workload machine THREADS                            what the cores can do at most
  *
  * decode counts from when the last prompt is computed; its seconds hold everything a step does:
@@ -13,6 +14,7 @@
 #include "learn.h"
 #include "model/engine/engine.h"
 #include "model/optimizer.h"
+#include "serve.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,12 +253,15 @@ static err_t run(int argc, char **argv)
     if (strcmp(what, "decode") == 0 && argc >= 6)
         return decode(argv[2], number(argv[3]), number(argv[4]), number(argv[5]),
                       argc > 6 && strcmp(argv[6], "bf16") == 0 ? KV_BF16 : KV_F32);
+    if (strcmp(what, "serve") == 0 && argc >= 6)
+        return serve(argv[2], number(argv[3]), number(argv[4]), number(argv[5]),
+                     argc > 6 && strcmp(argv[6], "bf16") == 0 ? KV_BF16 : KV_F32);
     if (strcmp(what, "train") == 0 && argc == 7)
         return train(argv[2], number(argv[3]), number(argv[4]), number(argv[5]), number(argv[6]));
     if (strcmp(what, "machine") == 0 && argc == 3)
         return machine(number(argv[2]));
     return err_new(ERR_INVALID,
-                   "usage: make, decode, train or machine; see the top of workload_bench.c");
+                   "usage: make, decode, serve, train or machine; see the top of workload_bench.c");
 }
 
 int main(int argc, char **argv)
