@@ -259,7 +259,8 @@ static err_t add_file(struct safetensors *in, const char *path)
 /* All files are there: tensors by name, each once. */
 static err_t finish(struct safetensors *in)
 {
-    qsort(in->tensor, (size_t)in->count, sizeof *in->tensor, by_name);
+    if (in->count) // an array of none may be NULL
+        qsort(in->tensor, (size_t)in->count, sizeof *in->tensor, by_name);
     for (int i = 1; i < in->count; i++)
         if (by_name(&in->tensor[i - 1], &in->tensor[i]) == 0)
             return BAD(safetensors_path(in, &in->tensor[i]), in->tensor[i].name, "is in '%s' too",
@@ -298,7 +299,7 @@ static err_t open_shards(const char *directory, const char *index, struct safete
     TRY(json_read_file(index, INDEX_MAX_BYTES, &json));
     json_t *map = json_object_get(json, "weight_map"), *shard;
     const char *name;
-    if (!json_is_object(map))
+    if (!json_object_size(map)) // 0 of what is no object, too
         return err_new(ERR_INVALID, "%s: 'weight_map' must be an object of tensor names and files",
                        index);
     json_object_foreach (map, name, shard) {

@@ -221,6 +221,7 @@ static void shards_are_read_through_their_index(void **state)
         const char *text, *message;
     } cases[] = {
         {"{}", "'weight_map' must be"},
+        {"{'weight_map':{}}", "'weight_map' must be"},
         {"{'weight_map':{'a':3}}", "'weight_map' must be"},
         {"{'weight_map':{'a':'../x'}}", "not the name of a file"},
         {"{'weight_map':{'a':'..'}}", "not the name of a file"},
