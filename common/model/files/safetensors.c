@@ -280,7 +280,11 @@ err_t safetensors_open(const char *path, struct safetensors **ret)
 static err_t add_shard_once(struct safetensors *in, const char *directory, const char *index,
                             const char *shard)
 {
-    if (!name_is_plain(shard) || strchr(shard, '/') || *shard == '.')
+    if (!name_is_plain(shard))
+        return err_new(ERR_INVALID,
+                       "%s: a file's name is empty, over %d bytes or holds control characters",
+                       index, NAME_MAX_BYTES);
+    if (strchr(shard, '/') || *shard == '.')
         return err_new(ERR_INVALID, "%s: '%.80s' is not the name of a file beside it", index,
                        shard);
     SCOPED_MEM char *path = file_join(directory, shard);
@@ -306,6 +310,11 @@ static err_t open_shards(const char *directory, const char *index, struct safete
         if (!json_is_string(shard))
             return err_new(ERR_INVALID,
                            "%s: 'weight_map' must be an object of tensor names and files", index);
+        if (!name_is_plain(name))
+            return err_new(
+                ERR_INVALID,
+                "%s: a tensor's name is empty, over %d bytes or holds control characters", index,
+                NAME_MAX_BYTES);
         TRY(add_shard_once(in, directory, index, json_string_value(shard)));
     }
     TRY(finish(in));

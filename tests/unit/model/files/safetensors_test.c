@@ -224,6 +224,8 @@ static void shards_are_read_through_their_index(void **state)
         {"{'weight_map':{}}", "'weight_map' must be"},
         {"{'weight_map':{'a':3}}", "'weight_map' must be"},
         {"{'weight_map':{'a':'../x'}}", "not the name of a file"},
+        {"{'weight_map':{'a':'s1\\n'}}", "a file's name is empty, over"},
+        {"{'weight_map':{'a\\n':'s1.safetensors'}}", "a tensor's name is empty, over"},
         {"{'weight_map':{'a':'..'}}", "not the name of a file"},
         {"{'weight_map':{'c':'s1.safetensors'}}", "tensor 'c': is not in"},
         {"{'weight_map':{'a':'s2.safetensors','b':'s2.safetensors'}}", "tensor 'a': is not in"},
