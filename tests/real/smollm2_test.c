@@ -1,8 +1,8 @@
-/* SmolLM2-135M-Instruct, from a file in float32 and one in bf16, against what transformers computes
+/* SmolLM2-135M-Instruct, from a file in float32 and one in bf16, against transformers
  * (tests/golden/real.py): greedy tokens, logits, log-probabilities, a supervised step's loss and
- * gradients. Our weights are bf16 whatever the file has. So transformers with rounded weights
- * (`bfloat16`) is to be met but for the order of float32 sums, and with the file's own (`float32`)
- * but for that rounding, which is 2^-9 of each weight. */
+ * gradients. Our weights are bf16, whatever the file has. transformers with rounded weights
+ * (`bfloat16`) differs by the order of float32 sums alone. With the file's own (`float32`) the
+ * rounding comes on top, 2^-9 of each weight. */
 #include "model/engine/decoder.h"
 #include "model/likelihood.h"
 #include "real.h"

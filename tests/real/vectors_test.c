@@ -1,6 +1,6 @@
-/* Tokenizers of five families, as large as they are in use, against ids that others computed:
- * llama.cpp's own vectors, which are the original tokenizers' ids, and for SmolLM2 those of
- * Hugging Face's `tokenizers` (tests/golden/real.py). */
+/* Tokenizers of five families, as large as they are in use, against the ids of others. llama.cpp's
+ * vectors have the original tokenizers' ids; SmolLM2's are those of Hugging Face's `tokenizers`
+ * (tests/golden/real.py). */
 #include "base/mem.h"
 #include "model/text/tokenizer.h"
 #include "real.h"
