@@ -3,12 +3,14 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "ctl/make/planning.h"
+#include "ctl/make/sizing.h"
 #include "ctl/words/command.h"
 #include "model/files/adapter_config.h"
 #include "model/files/params.h"
 #include "rl/objective.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_lora.h"
+#include "svc/recipe/recipe_place.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -16,6 +18,12 @@ struct texts {
     const char *parameters, *adapter, *changed, *generators, *bandwidth, *latency, *fanout, *train,
         *decode, *mean, *longest, *slots, *score, *disk;
     bool json;
+};
+
+/* What one machine of each kind must have. */
+struct machines {
+    bool known; // there is a model at model.path
+    struct sizing sizing;
 };
 
 static err_t take(const char *flag, const char *text, double min, double max, double scale,
@@ -95,6 +103,35 @@ static err_t read_input(const struct recipe *recipe, const struct texts *t, stru
     return OK;
 }
 
+/* NOT_FOUND leaves *ret_config alone and is no error: plans are made before models are there. */
+static err_t read_model(const struct recipe *recipe, const char *key, const char *path,
+                        struct model_config *ret_config, bool *ret_found)
+{
+    err_t failed = *path ? config_read_any(path, ret_config) : err_new(ERR_NOT_FOUND, "none");
+    *ret_found = !err_failed(failed);
+    if (err_code(failed) != ERR_NOT_FOUND)
+        return recipe_place(recipe, key, failed);
+    err_free(failed);
+    return OK;
+}
+
+static err_t read_machines(const struct recipe *recipe, double adapter, struct machines *ret)
+{
+    struct model_config policy, reference, critic;
+    bool has_reference, has_critic;
+    struct machines m = {0};
+    TRY(read_model(recipe, "model.path", recipe->model.path, &policy, &m.known));
+    TRY(read_model(recipe, "rewarder.reference_path", recipe->rewarder.reference_path, &reference,
+                   &has_reference));
+    TRY(read_model(recipe, "learner.critic.path", recipe->learner.critic.path, &critic,
+                   &has_critic));
+    if (m.known)
+        sizing_make(recipe, &policy, adapter, has_reference ? &reference : NULL,
+                    has_critic ? &critic : NULL, &m.sizing);
+    *ret = m;
+    return OK;
+}
+
 static void print_bytes(double bytes)
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
@@ -106,11 +143,6 @@ static void print_bytes(double bytes)
 
 static void print_text(const struct plan_input *in, const struct plan *p)
 {
-    printf("memory         learner ");
-    print_bytes(p->learner_bytes);
-    printf(" (weights, gradients, optimizer), a generator ");
-    print_bytes(p->generator_bytes);
-    printf(" (weights)\n");
     printf("a version      full ");
     print_bytes(p->full_bytes);
     printf(", as changes of %.3g %% of the values ", in->changed * 100);
@@ -135,7 +167,40 @@ static void print_text(const struct plan_input *in, const struct plan *p)
            p->grace_s);
 }
 
-static void print_json(const struct plan_input *in, const struct plan *p)
+/* Without a model's shapes: by its parameters alone. */
+static void print_weights(const struct plan *p)
+{
+    printf("memory         learner ");
+    print_bytes(p->learner_bytes);
+    printf(" (weights, gradients, optimizer), a generator ");
+    print_bytes(p->generator_bytes);
+    printf(" (weights); more is not told: there is no model at model.path\n");
+}
+
+static void print_machines(const struct machines *m)
+{
+    printf("memory         ");
+    print_bytes(m->sizing.generator);
+    printf(" a generator, ");
+    print_bytes(m->sizing.learner);
+    printf(" the learner, ");
+    print_bytes(m->sizing.rewarder);
+    printf(" a rewarder, at most\ndisk           ");
+    print_bytes(m->sizing.disk);
+    printf(" of the learner; stored groups come on top\n");
+}
+
+static void put_machines(json_t *json, const struct machines *m)
+{
+    if (!m->known)
+        return;
+    SCOPED_JSON json_t *more = json_pack(
+        "{s:f, s:f, s:f, s:f}", "generator_bytes", m->sizing.generator, "learner_bytes",
+        m->sizing.learner, "rewarder_bytes", m->sizing.rewarder, "disk_bytes", m->sizing.disk);
+    json_object_update(json, more);
+}
+
+static void print_json(const struct plan_input *in, const struct plan *p, const struct machines *m)
 {
     SCOPED_JSON json_t *ways = json_object();
     for (int way = 0; way < PLAN_WAYS; way++)
@@ -149,6 +214,7 @@ static void print_json(const struct plan_input *in, const struct plan *p)
         "generators_needed", p->generators_needed, "longest_s", p->longest_s, "lag_max", in->eta,
         "lag_max_needed", p->eta_needed, "round_s", p->round_s, "learner_idle", p->learner_idle,
         "lag_mean", p->lag, "checkpoint_bytes", p->checkpoint_bytes, "grace_s", p->grace_s);
+    put_machines(json, m);
     SCOPED_MEM char *text = json_to_text(json);
     puts(text);
 }
@@ -163,6 +229,7 @@ static const char purpose[] =
     "  star      n bytes / bandwidth + latency             the learner's card sends n times\n"
     "  ring      bytes / bandwidth + (n-1) slices + n latencies   (Thakur, Rabenseifner, Gropp 2005)\n"
     "  tree      levels * (fanout * bytes / bandwidth + latency)  relays pass a whole version on\n"
+    "  memory    the table of ARCHITECTURE.md, on the CPU, of the shapes at model.path, rewarder.reference_path, critic.path\n"
     "  needed    groups * completions * mean / (train-s * tokens-per-s) generators\n"
     "  longest   longest tokens * slots / tokens-per-s + score-s\n"
     "  cohort    (a round's tokens beyond the slots) / speed of all + longest + publishing\n"
@@ -178,7 +245,7 @@ err_t command_plan(int argc, char **argv)
 {
     struct texts t = {0};
     struct recipe_flag flags[] = {
-        {"parameters", "N", "of the model (7e9)", .text = &t.parameters},
+        {"parameters", "N", "of the model; else of model.path, or 7e9", .text = &t.parameters},
         {"adapter", "N",
          "of its adapter; else counted, if the recipe has lora.r and model.path is there",
          .text = &t.adapter},
@@ -209,11 +276,20 @@ err_t command_plan(int argc, char **argv)
         return OK;
     struct plan_input input;
     struct plan plan;
+    struct machines machines;
     TRY(read_input(recipe, &t, &input));
+    TRY(read_machines(recipe, input.adapter, &machines));
+    if (machines.known && !t.parameters)
+        input.parameters = machines.sizing.parameters;
     plan_make(&input, &plan);
-    if (t.json)
-        print_json(&input, &plan);
+    if (t.json) {
+        print_json(&input, &plan, &machines);
+        return OK;
+    }
+    print_text(&input, &plan);
+    if (machines.known)
+        print_machines(&machines);
     else
-        print_text(&input, &plan);
+        print_weights(&plan);
     return OK;
 }

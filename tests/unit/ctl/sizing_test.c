@@ -1,0 +1,94 @@
+/* Memory and disk by hand for a small model, and what each setting adds. ./dev bench memory holds
+ * the same sums against real daemons. */
+#include "base/mem.h"
+#include "ctl/make/sizing.h"
+#include "testing/testing.h"
+#include <math.h>
+#include <string.h>
+
+enum { V = 512, C = 128, F = 384, L = 4, H = 4 };
+#define MIB 1048576.0
+
+static struct sizing with_adapter(const char *text, double adapter)
+{
+    struct recipe *recipe = NULL;
+    struct sizing ret;
+    const struct model_config config = config_default(V, C, F, L, H, H, 128, true);
+    assert_ok(recipe_parse(text, strlen(text), "r.yaml", ".", &(struct recipe_source){0}, &recipe));
+    sizing_make(recipe, &config, adapter, NULL, NULL, &ret);
+    recipe_free(recipe);
+    return ret;
+}
+
+static struct sizing of(const char *text)
+{
+    return with_adapter(text, 0);
+}
+
+#define DECODES "generator: {slots: 16, step_rows: 64, num_generations: 4, max_tokens: 32}\n"
+#define EVAL    DECODES "data: {max_prompt_tokens: 64, eval: e.jsonl}\neval: {every: 8}\n"
+#define BASE    DECODES "data: {max_prompt_tokens: 64}\n"
+
+static void near(double got, double want)
+{
+    if (fabs(got - want) > 1e-6 * want)
+        fail_msg("%.17g, wanted %.17g", got, want);
+}
+
+/* Embedding, per layer two norms and 4 C C + 3 C F, the last norm: all multiples of 32. */
+static const double P = V * C + L * (2 * C + 4 * C * C + 3 * C * F) + C;
+
+static void the_table_by_hand(void **)
+{
+    const struct sizing s = of(BASE "learner: {micro_tokens: 512}\ncheckpoint: {keep: 3}\n"
+                                    "replay: {min_free_bytes: 1000}\n");
+    near(s.parameters, P);
+    const double kv = 16 * 2 * 64 * 2.0 * L * C * 2; // two pages a slot of 96 tokens
+    near(s.generator, 20 * MIB + 6 * P + kv + 64 * (36.0 * C + 12 * F) + 4.0 * V * 16);
+    const double rows = 1024; // a block of 16 sequences of 96 has more than micro_tokens
+    near(s.learner, 34 * MIB + 25 * P + 4.0 * V * C + rows * (32.0 * C + 12 * F) * (L + 1) +
+                        512 * 4.0 * (V + 2 * C));
+    near(s.rewarder, 20 * MIB);
+    near(s.checkpoint, 14 * P + MIB);
+    near(s.disk, 5 * s.checkpoint + 1000);
+}
+
+/* The adapter alone has gradients, moments, versions and checkpoints. */
+static void an_adapter_trains_alone(void **)
+{
+    const double A = 1000;
+    const struct sizing full = of(BASE), s = with_adapter(BASE, A);
+    near(full.learner - s.learner, 21 * P + 4.0 * V * C - 25 * A - 4 * C);
+    near(full.generator - s.generator, 4 * P - 6 * A);
+    near(full.checkpoint - s.checkpoint, 14 * (P - A));
+}
+
+static void settings_that_change_it(void **)
+{
+    const struct sizing s = of(BASE);
+    near(of(EVAL).learner - s.learner, 2 * P);
+    near(of(BASE "model: {kv: fp32}\n").generator - s.generator, 16 * 2 * 64 * 2.0 * L * C * 2);
+    near(of("generator: {slots: 16, step_rows: 64, max_tokens: 32, kv_bytes: 123456789}\n"
+            "data: {max_prompt_tokens: 64}\n")
+                 .generator -
+             of("generator: {slots: 16, step_rows: 64, max_tokens: 32, kv_bytes: 23456789}\n"
+                "data: {max_prompt_tokens: 64}\n")
+                 .generator,
+         1e8);
+    assert_true(of(BASE "learner: {gradient_checkpointing: true}\n").learner < s.learner);
+    const struct sizing reference =
+        of(BASE "rewarder: {reference: frozen}\nlearner: {micro_tokens: 2048}\n");
+    near(reference.rewarder, 20 * MIB + 2 * P + 2048 * (36.0 * C + 12 * F) + 512 * 4.0 * V);
+    const struct sizing ppo = of(BASE "learner: {objective: ppo}\n");
+    assert_true(ppo.learner - s.learner > 20 * P && ppo.checkpoint - s.checkpoint == 16 * P);
+    near(of(BASE "learner: {objective: ppo, critic: {model: shared}}\n").learner - s.learner,
+         20.0 * C);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_table_by_hand),
+                                       cmocka_unit_test(an_adapter_trains_alone),
+                                       cmocka_unit_test(settings_that_change_it)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
