@@ -120,7 +120,7 @@ def replay(drill):
     drill.begin(change=no_checkpoints)
     cluster = drill.cluster
     pod = cluster.pod("learner-0")
-    drill.until_round(150, 400)
+    drill.until_round(200, 400)
     before = drill.rounds()
     pod.main.signal(signal.SIGKILL)
     cluster.until(lambda: pod.restarts == 1 and pod.main.state == "running", 30, "started again")
