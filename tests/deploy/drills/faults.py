@@ -139,4 +139,26 @@ def replay(drill):
     drill.end()
 
 
-DRILLS = [learner, kill, memory, files, replay]
+def partition(drill):
+    """No packet between the learner and the others for 60 s: nobody is restarted, and the ring goes on by itself."""
+    drill.begin()
+    cluster = drill.cluster
+    drill.until_round(2, 120)
+    workers, pod = drill.joined(), cluster.pod("learner-0")
+    for ip in workers:
+        cluster.network.cut(pod.ip, ip)
+    drill.wait(60)
+    still = drill.rounds()
+    drill.row("cut off for 60 s", note=f"not ready: {', '.join(p.name for p in cluster.pods_now() if not p.ready) or 'nobody'}")
+    drill.hold(not drill.restarts(), "nobody was restarted", str(drill.restarts() or ""))
+    for ip in workers:
+        cluster.network.cut(pod.ip, ip, on=False)
+    begin = time.monotonic()
+    cluster.until(lambda: workers <= drill.joined() and drill.rounds() > still, 120, "all joined, and a new round")
+    drill.row("joined again, and a new round", time.monotonic() - begin)
+    drill.row("all ready", drill.all_ready(60))
+    drill.more_rounds(2)
+    drill.end()
+
+
+DRILLS = [learner, partition, kill, memory, files, replay]

@@ -26,8 +26,9 @@ class Container:
     def id(self):
         return f"{self.pod.id}-{self.name}-{self.restarts}"
 
-    def log_path(self, back=0):
-        return f"{self.pod.cluster.state}/logs/{self.pod.id}-{self.name}-{self.restarts - back}.log"
+    @property
+    def log_path(self):
+        return f"{self.pod.cluster.state}/logs/{self.id}.log"
 
     def environment(self):
         given = {}
@@ -93,7 +94,7 @@ class Container:
         given = self.environment()
         pidfile = f"{pod.dir}/{self.name}.pid"
         words = ["podman", "run", "-d", "--name", self.id, "--network", f"ns:/run/netns/{pod.id}", "--pull", "never",
-                 "--pidfile", pidfile, "--log-driver", "k8s-file", "--log-opt", f"path={self.log_path()}", "--no-hosts",
+                 "--pidfile", pidfile, "--log-driver", "k8s-file", "--log-opt", f"path={self.log_path}", "--no-hosts",
                  "-v", f"{pod.dir}/hosts:/etc/hosts:ro", "-v", f"{pod.dir}/resolv.conf:/etc/resolv.conf:ro",
                  "-v", f"{pod.dir}/hostname:/etc/hostname:ro", "--hostname", pod.name]
         words += self.security() + self.limits() + mounts(pod, spec)
@@ -202,14 +203,6 @@ class Container:
         self.ended_with.append(self.exit)
         self.state, self.ready, self.started = "ended", False, False
         run("podman", "rm", "-f", "-t", "0", self.id, check=False)
-
-    def log(self, back=0):
-        """What it wrote, without the stamps of the log."""
-        try:
-            with open(self.log_path(back), encoding="utf-8", errors="replace") as file:
-                return "\n".join(line.split(" ", 3)[3].rstrip("\n") for line in file if line.count(" ") >= 3)
-        except OSError:
-            return ""
 
 
 def expand(text, given):
