@@ -1,5 +1,5 @@
-/* A model.safetensors.index.json beside two good files. A model that opens has each tensor once, and
- * is read to its last byte; an error is one line. */
+/* A model.safetensors.index.json beside two good files. A model that opens has each tensor once
+ * and is read to its last byte; an error is one line. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/files/safetensors.h"
