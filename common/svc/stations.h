@@ -21,7 +21,8 @@ struct station {
 };
 
 struct stations {
-    char parent[STATION_PARENT]; // with which it came to this process (wire/traceparent.h); "": without
+    char parent
+        [STATION_PARENT]; // with which it came to this process (wire/traceparent.h); "": without
     uint32_t count;
     struct station at[STATIONS_MAX]; // as they were noted; a group with more keeps the last of all
 };

@@ -51,9 +51,15 @@ start()
     export ADMIN
 }
 
+gone()
+{
+    ! kill -0 "$ring" 2>/dev/null
+}
+
 stop()
 {
     kill -INT "$ring"
+    until_true 120 gone
     wait "$ring" || fail "the ring ended with $?"
     ring=
 }
