@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# needs: torch==2.15.0 transformers==5.24.0 safetensors==0.8.0 tokenizers==0.23.3
+# needs: torch==2.15.0 transformers==5.23.0 safetensors==0.8.0 tokenizers==0.23.3
 # run: test -d build/real/smollm2 || { echo 'build/real is absent: ./dev test real makes it'; exit 0; }; python tests/golden/real.py
 """Writes real/smollm2.json: what transformers computes of SmolLM2-135M-Instruct, which tests/real holds our engine against.
 
@@ -7,7 +7,7 @@
 
 The ids of the pairs are real/pairs.json's: six pairs of llamafactory 0.9.5's data/dpo_en_demo.json (rows `index`), by the model's
 chat template, the answers with "<|im_end|>\\n" behind. All is computed in float32 on the CPU, with eager attention, twice: `float32`
-has the weights as the file has them, `bfloat16` has each rounded to bf16, as our engine keeps them.
+has the weights as the file has them, `bfloat16` has each rounded to bf16, as our engine keeps them. The file was made with 5.24.0.
 """
 import json
 import os
