@@ -136,7 +136,7 @@ static void a_failure_leaves_the_adapter_on(void **)
     const uint32_t foreign = 99; // a token that the model does not have
     r.batch->sequence[2].token = &foreign;
     r.batch->sequence[2].tokens = 1;
-    assert_true(err_failed(referring_fill(r.step, r.model, r.recipe, r.batch)));
+    assert_err(ERR_INVALID, "target 99", referring_fill(r.step, r.model, r.recipe, r.batch));
     assert_false(r.model->adapter_off);
     shut(&r);
 }
