@@ -181,13 +181,19 @@ static inline void serve(struct loopback *lo, int port, size_t max_recv_bytes)
     char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
     struct rpc_service services[] = {{lo->methods ? lo->methods : loopback_methods, lo}};
-    assert_ok(rpc_server_start(lo->rpc,
-                               &(struct rpc_server_options){.address = address,
-                                                            .security = lo->security,
-                                                            .idle_ms = lo->idle_ms,
-                                                            .max_recv_bytes = max_recv_bytes,
-                                                            RPC_SERVICES(services)},
-                               &lo->server));
+    const struct rpc_server_options options = {.address = address,
+                                               .security = lo->security,
+                                               .idle_ms = lo->idle_ms,
+                                               .max_recv_bytes = max_recv_bytes,
+                                               RPC_SERVICES(services)};
+    err_t failed = rpc_server_start(lo->rpc, &options, &lo->server);
+    /* A port that was free a moment ago may be the near end of somebody's connection. */
+    for (int tries = 0; port && tries < 200 && err_code(failed) == ERR_UNAVAILABLE; tries++) {
+        err_free(failed);
+        clock_sleep_ms(50);
+        failed = rpc_server_start(lo->rpc, &options, &lo->server);
+    }
+    assert_ok(failed);
     snprintf(lo->target, sizeof lo->target, "127.0.0.1:%d", rpc_server_port(lo->server));
 }
 

@@ -164,8 +164,9 @@ static void the_second_signal_ends_the_process(void **state)
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status));
-    assert_int_equal(WTERMSIG(status), SIGTERM);
+    /* ThreadSanitizer keeps a signal raised within a handler, as the kernel does for PID 1. */
+    assert_int_equal(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
+                     128 + SIGTERM);
 }
 
 struct ended {

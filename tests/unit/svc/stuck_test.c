@@ -73,8 +73,8 @@ static void a_task_that_hangs(void **)
 {
     struct heartbeat late;
     begin();
+    SCOPED(mailbox) mailbox = mailbox_new(1); // the worker ends first
     SCOPED(worker) worker = NULL;
-    SCOPED(mailbox) mailbox = mailbox_new(1);
     assert_ok(worker_start(
         &(struct worker_options){.name = "compute", .capacity = 4, .heartbeats = true}, &worker));
     assert_true(worker_post(worker, task, NULL));
