@@ -10,7 +10,8 @@ from .drill import Drill
 DRILLS = {f.__name__.replace("_", "-"): f for module in (life, faults, restore) for f in module.DRILLS}
 
 
-def main():
+def main(drills, make):
+    """The words of the command line; make(name, options) gives the Drill."""
     here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(prog="drill", description=__doc__)
     parser.add_argument("--manifests", default=os.path.join(here, "../../../deploy/k8s/rendered/minimal.yaml"))
@@ -19,14 +20,14 @@ def main():
     parser.add_argument("name", nargs="?")
     options = parser.parse_args()
     if not options.name:
-        for name, f in DRILLS.items():
+        for name, f in drills.items():
             print(name if options.list else f"{name:12} {f.__doc__.splitlines()[0]}")
         return 0
-    if options.name not in DRILLS:
-        sys.exit(f"drill: '{options.name}' is none of: all, {', '.join(DRILLS)}")
-    drill = Drill(options.name, options)
+    if options.name not in drills:
+        sys.exit(f"drill: '{options.name}' is none of: all, {', '.join(drills)}")
+    drill = make(options.name, options)
     try:
-        DRILLS[options.name](drill)
+        drills[options.name](drill)
     except Exception as e:  # a promise that was broken, or a wait that ended
         drill.broken(f"{type(e).__name__}: {e}")
         if not isinstance(e, (TimeoutError, AssertionError)):
@@ -37,4 +38,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(DRILLS, Drill))

@@ -14,14 +14,14 @@ OWNERS = ("learner", "rewarder", "generator")
 
 
 class Drill:
-    def __init__(self, name, options):
+    def __init__(self, name, options, make=Cluster, state=None):
         self.name, self.whole, self.options = name, True, options
         self.top = os.environ["DRILL"]
-        self.state = f"{self.top}/state/{name}"
+        self.state = state or f"{self.top}/state/{name}"
         shutil.rmtree(self.state, ignore_errors=True)
         with open(options.manifests, encoding="utf-8") as file:
             self.manifests = file.read()
-        self.cluster = Cluster(self.state, volumes={"data": f"{self.top}/data"}, say=sys.stderr if options.say else None)
+        self.cluster = make(self.state, volumes={"data": f"{self.top}/data"}, say=sys.stderr if options.say else None)
         print(f"\n{name}\n{'-' * len(name)}", flush=True)
 
     def close(self):

@@ -64,9 +64,11 @@ def kill(drill):
     drill.until_round(2, 120)
     for owner in ("generator", "rewarder", "learner"):
         pod = cluster.of(owner)[0]
+        begin = time.monotonic()
         pod.main.signal(signal.SIGKILL)
         cluster.until(lambda p=pod: p.restarts == 1, 30, "it was restarted")
-        drill.row(f"{owner} killed: all ready again", drill.all_ready(120), next(text for _, text in pod.events if "ended with" in text))
+        drill.all_ready(120)
+        drill.row(f"{owner} killed: all ready again", time.monotonic() - begin, next(text for _, text in pod.events if "ended with" in text))
         drill.more_rounds(2)
     drill.hold(sum(drill.restarts().values()) == 3, "one restart each", str(drill.restarts()))
     drill.end()

@@ -24,20 +24,21 @@ def start(drill):
     drill.end()
 
 
-def scale(drill):
+def scale(drill, most=4):
     """Generators 1 -> 4 -> 1: who is new joins, who is taken leaves within its grace."""
     drill.begin(change=lambda c: c.scale("Deployment", "generator", 1))
     cluster = drill.cluster
     drill.until_round(2, 120)
-    cluster.scale("Deployment", "generator", 4)
-    drill.row("1 -> 4: four ready", drill.all_ready(120))
-    drill.row("1 -> 4: all four lease", cluster.until(lambda: len(leasing(drill)) == 4, 60, "four generators lease"))
-    drill.more_rounds(3, "by four")
-    gone = len(cluster.gone)
+    cluster.scale("Deployment", "generator", most)
+    drill.row(f"1 -> {most}: all ready", drill.all_ready(120))
+    drill.row(f"1 -> {most}: all lease", cluster.until(lambda: len(leasing(drill)) == most, 60, f"{most} generators lease"))
+    drill.more_rounds(3, f"by {most}")
+    before = cluster.of("generator")
     cluster.scale("Deployment", "generator", 1)
-    drill.row("4 -> 1: three gone", cluster.until(lambda: len(cluster.of("generator")) == 1 and len(cluster.gone) == gone + 3, 120, "one left"),
-              "exits " + " ".join(str(p.main.exit) for p in cluster.gone[gone:]))
-    drill.hold(all(p.main.exit == 0 for p in cluster.gone[gone:]), "all three drained and ended with 0")
+    seconds = cluster.until(lambda: sum(p in cluster.gone for p in before) == most - 1, 120, "one left")
+    exits = [p.main.exit for p in before if p in cluster.gone]
+    drill.row(f"{most} -> 1: the others gone", seconds, f"exits {exits}")
+    drill.hold(exits == [0] * (most - 1), "they drained and ended with 0")
     drill.more_rounds(3, "by the one left")
     drill.end()
 

@@ -1,0 +1,1 @@
+"""A real Kubernetes 1.20 of one node, for drills."""
