@@ -52,10 +52,11 @@ class Trace(unittest.TestCase):
             # The ring goes on meanwhile; the group is among its latest 1000 for a while.
             self.ctl("pause", "training")
             found = self.trace(group)
+            table = self.ctl("trace", group)
             self.ctl("resume", "training")
-            return found if any(one["name"] == "published" for one in found["stations"]) else None
+            return (found, table) if any(one["name"] == "published" for one in found["stations"]) else None
 
-        after = small_ring.wait_for("its publication", 30, published)
+        after, table = small_ring.wait_for("its publication", 30, published)
         stations = after["stations"]
         self.assertEqual(sorted((one["daemon"], one["name"]) for one in stations), sorted(WAY + TRAINED))
         of = {(one["daemon"], one["name"]): one for one in stations}
@@ -76,7 +77,6 @@ class Trace(unittest.TestCase):
         for daemon in small_ring.KINDS:
             self.assertRegex(parents[daemon], f"^00-{group}-[0-9a-f]{{16}}-01$")
         self.assertEqual(len(set(parents.values())), 3, "each stop has a span of its own")
-        table = self.ctl("trace", group)
         for word in ("leased", "decoded", "scored", "exact", "trained", "version "):
             self.assertIn(word, table)
 
