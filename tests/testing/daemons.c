@@ -95,6 +95,8 @@ void daemons_start_one(struct daemons *d, enum daemon_kind kind, const char *set
     assert_true(strlen(settings) < sizeof d->started_with[kind]);
     if (settings != d->started_with[kind])
         snprintf(d->started_with[kind], sizeof d->started_with[kind], "%s", settings);
+    SCOPED_MEM char *announcement = path_of(d, kind, "json");
+    (void)unlink(announcement); // of the process before, which had other ports
     d->process[kind] = start(d, kind, names[kind], d->address[kind], settings);
 }
 
@@ -211,7 +213,8 @@ char *daemons_get(const char *address, const char *path)
                              .sin_addr = {htonl(INADDR_LOOPBACK)},
                              .sin_port = htons((uint16_t)strtol(port + 1, NULL, 10))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+        fail_msg("%s: nobody listens", address);
     assert_int_equal(write(fd, request, strlen(request)), strlen(request));
     char piece[4096];
     for (ssize_t n; (n = read(fd, piece, sizeof piece)) > 0;)
