@@ -1,6 +1,6 @@
 /* The limits that a control group sets this process: a container's CPUs and memory. Version 2
- * (cpu.max, memory.max), and version 1's files where that has the controllers. Of the process's
- * group and the groups around it the lowest limit counts, as far as they are to be seen.
+ * (cpu.max, memory.max), and version 1's files where that has the controllers. The lowest limit
+ * counts, of the process's group and of the groups around it that can be read.
  *
  *     struct cgroup limits;
  *     cgroup_read(&limits);                                  -- below /sys/fs/cgroup, or $RLHFD_CGROUP_ROOT

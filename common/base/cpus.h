@@ -17,8 +17,8 @@ err_t cpus_parse(const char *text, cpu_set_t *ret);
 /* Likewise; INVALID too: a core that this process may not use, or that does not exist. */
 err_t cpus_usable(const char *text, cpu_set_t *ret);
 
-/* Threads to compute with: `wanted`, if that is at least 1. Else as many as the control group has
- * CPUs of time, rounded up, and at most the cores of this process; 1 without such a limit. */
+/* Threads to compute with: `wanted`, if that is at least 1. Else the control group's limit of CPUs,
+ * rounded up, but no more than this process has cores. Without such a limit: 1. */
 int cpus_threads(int64_t wanted);
 
 /* Binds the calling thread to these cores; empty text: does nothing. INVALID: as cpus_usable. */

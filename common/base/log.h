@@ -17,8 +17,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 /* Names this process in its lines, and hides lines below level. Call once, before threads start. */
 void log_open(const char *program, enum log_level level);
 
-/* Lines are `key=value`, or a JSON object each (base/log_json.h), and go to standard error, or to
- * standard output and all that is written to standard error with them. Call likewise. */
+/* Lines are `key=value`, or a JSON object each (base/log_json.h). They go to standard error, or to
+ * standard output; then all else of standard error goes there, too. Call likewise. */
 enum log_form { LOG_TEXT, LOG_JSON };
 void log_as(enum log_form form);
 err_t log_to_output(void);

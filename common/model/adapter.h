@@ -1,6 +1,7 @@
-/* Adapters (LoRA, Hu 2021): of some matrices W of a frozen model, y = W x + scale * B (A x), and A
- * and B alone train. An adapter is a model of its own, whose params are the As and Bs. So it has
- * the flat array, the digest, the files and the updates of any model.
+/* Adapters (LoRA, Hu 2021). Some matrices W of a frozen model get two small ones each: then
+ * y = W x + scale * B (A x), and A and B alone train. An adapter is a model of its own, whose
+ * params are the As and Bs. So it has the flat array, the digest, the files and the updates of any
+ * model.
  *
  *     TRY(model_load(be, "base", &model));
  *     TRY(adapter_new(model, "base", &lora, LORA_KAIMING, seed));    -- B is 0: logits are the base's

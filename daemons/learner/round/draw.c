@@ -20,9 +20,9 @@ struct draw {
     bool wanted, waits, stopped; // waits: the other side was told so
     bool trains;                 // it has been given a round
     bool woken, paused, begun;
-    bool again;           // rounds recorded before the restart come first
-    uint64_t again_below; // up to here they have been trained again
-    uint64_t stale;       // groups that had left as stale at the last round, or at the start
+    bool again;           // rounds recorded before the restart come first.
+    uint64_t again_below; // Rounds below it have been trained again.
+    uint64_t stale;       // Groups that had left as stale by the last round, or by the start.
     uint64_t *trained;    // (lags) groups
     size_t lags;
     uint64_t granted, behind; // at the last round, as store_counts has them
