@@ -10,7 +10,7 @@ import urllib.request
 
 import yaml
 
-from standin.tools import run
+from standin.tools import Journal, run
 
 from . import older
 
@@ -103,7 +103,7 @@ class Pod:
             self.event(f"{self.phase}{' ready' if self.ready else ''} {self.ip}")
 
 
-class Cluster:
+class Cluster(Journal):
     def __init__(self, state, volumes=None, say=None):
         self.state, self.volumes, self.say, self.begin = state, volumes or {}, say, time.monotonic()
         self.api, self.pods, self.gone, self.lock, self.over = Api(), {}, [], threading.RLock(), threading.Event()
@@ -114,15 +114,6 @@ class Cluster:
         self.runtime = subprocess.Popen(["ctr", "-a", SOCKET, "-n", "k8s.io", "events"], stdout=subprocess.PIPE, text=True)
         for work in (self.watch, self.listen):
             threading.Thread(target=work, daemon=True).start()
-
-    def seconds(self):
-        return time.monotonic() - self.begin
-
-    def log(self, text):
-        line = f"{self.seconds():8.2f} {text}"
-        print(line, file=self.events, flush=True)
-        if self.say:
-            print(line, file=self.say, flush=True)
 
     def watch(self):
         """Pods as they change. A watch that ends is begun again: it first tells all that there are."""

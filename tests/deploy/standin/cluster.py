@@ -9,10 +9,10 @@ from . import controllers, security
 from .network import Network
 from .objects import Objects
 from .pod import Pod
-from .tools import Refused, run, selects, share
+from .tools import Journal, Refused, run, selects, share
 
 
-class Cluster:
+class Cluster(Journal):
     def __init__(self, state, nodes=("node0", "node1"), volumes=None, say=None):
         self.state, self.volumes, self.say = state, volumes or {}, say
         self.begin, self.lock = time.monotonic(), threading.RLock()
@@ -25,15 +25,6 @@ class Cluster:
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.turn, daemon=True)
         self.thread.start()
-
-    def seconds(self):
-        return time.monotonic() - self.begin
-
-    def log(self, text):
-        line = f"{self.seconds():8.2f} {text}"
-        print(line, file=self.events, flush=True)
-        if self.say:
-            print(line, file=self.say, flush=True)
 
     def turn(self):
         while not self.over.is_set():

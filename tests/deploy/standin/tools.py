@@ -2,6 +2,7 @@
 import math
 import re
 import subprocess
+import time
 
 UNITS = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -64,3 +65,16 @@ def known(kind, fields, where):
     unknown = set(fields) - set(KNOWN[kind].split())
     if unknown:
         raise Refused(f"{where}: the stand-in knows no {kind} field {', '.join(sorted(unknown))}")
+
+
+class Journal:
+    """What a cluster does, with seconds since its beginning: to the file `events`, and to `say` unless that is None."""
+
+    def seconds(self):
+        return time.monotonic() - self.begin
+
+    def log(self, text):
+        line = f"{self.seconds():8.2f} {text}"
+        print(line, file=self.events, flush=True)
+        if self.say:
+            print(line, file=self.say, flush=True)
