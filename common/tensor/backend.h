@@ -273,6 +273,7 @@ struct backend_config {
     /* Cores that its own threads are bound to (base/cpus.h); NULL or empty: any. The caller binds
      * its own. */
     const char *cpus;
+    int device; // of a kind that has several: its number, from 0 on
 };
 
 /* The one way in. kind: "cpu"; "opaque", the same with memory that nobody else can touch
@@ -286,7 +287,7 @@ err_t backend_open(const char *kind, const struct backend_config *config, struct
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 5 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 6 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

@@ -1,0 +1,76 @@
+/* The CUDA backend's inside: its device, the owner's stream, scratch of an op, and how the host's
+ * arrays get there. An op is a C function here, and its kernels' launchers are in .cu files.
+ *
+ *     err_t cuda_embed(struct backend *be, float *y, const struct weight *table,
+ *                      const int32_t *token, int N)
+ *     {
+ *         struct cuda *cuda = cuda_of(be);
+ *         const void *there = NULL;
+ *         TRY(cuda_stage(cuda, token, (size_t)N * sizeof *token, &there));
+ *         TRY_CUDA(embed(cuda->stream, y, table->rows, there, N, table->K));
+ *         return OK;
+ *     }
+ *
+ * Nothing here waits for the device but what says so: an op is enqueued on `stream` and returns.
+ * Owner: the thread that owns the backend, but for cuda_get and cuda_weight_get. */
+#pragma once
+#include "tensor/backend.h"
+#include "tensor/cuda/staging.h"
+#include "tensor/ops_table.h"
+#include <cuda_runtime_api.h>
+#include <pthread.h>
+
+struct cuda {
+    struct backend base;         // first: a struct backend * of ours is a struct cuda *
+    int device;                  // CUDA's number of it
+    int sm;                      // compute capability: 80, 90, 100
+    int multiprocessors;         // how many the device has
+    cudaStream_t stream;         // of the owner: all its ops, in their order
+    struct cuda_staging staging; // on `stream`
+    void *workspace;             // see cuda_workspace
+    size_t workspace_bytes;
+    struct cuda_reader { // what cuda_get uses, whichever thread calls
+        pthread_mutex_t lock;
+        cudaStream_t stream;
+        cudaEvent_t written; // on the owner's stream: all that was begun before the read
+        cudaEvent_t copied[2];
+        char *pinned; // two halves
+    } reader;
+};
+
+err_t reader_open(struct cuda_reader *reader);
+void reader_done(struct cuda_reader *reader); // {0} is allowed
+
+/* What every op begins with. Makes the device that of the calling thread. */
+struct cuda *cuda_of(struct backend *be);
+
+/* OK for cudaSuccess. Else one line with `what` and CUDA's name and words for it. EXHAUSTED: no
+ * memory; PRECONDITION: no device, driver or code for it; INTERNAL: others, of which those that
+ * spoil the device for the process are most. */
+err_t cuda_error(cudaError_t error, const char *what);
+#define TRY_CUDA(call)                                                                             \
+    do {                                                                                           \
+        const cudaError_t try_cuda_ = (call);                                                      \
+        if (try_cuda_ != cudaSuccess)                                                              \
+            return cuda_error(try_cuda_, #call);                                                   \
+    } while (0)
+
+/* Device memory, not zeroed. EXHAUSTED: names what was asked and what is free. */
+err_t cuda_memory(struct cuda *cuda, size_t bytes, void **ret);
+
+/* Scratch of the op under way, aligned to 256 bytes, with no defined contents; the next op has the
+ * same. Waits for the device only where more is asked for than ever before. An op asks once. */
+err_t cuda_workspace(struct cuda *cuda, size_t bytes, void **ret);
+
+/* A copy of the host's array for the op under way. `host` is free again on return. An op stages at
+ * most STAGING_ARRAYS arrays. No bytes: any address. */
+err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void **ret);
+
+/* The names of the ops that this version lacks, a blank between; "" if it has all. */
+const char *cuda_missing(void);
+
+/* Every op as cuda_NAME, with the signature of struct backend_ops. Those that no file defines yet
+ * are answered by missing.c. */
+#define CUDA_OP(op) __typeof__(*((struct backend_ops *)0)->op) cuda_##op;
+BACKEND_OPS(CUDA_OP)
+extern const struct backend_ops cuda_ops;

@@ -1,0 +1,18 @@
+/* The backend's module with the emulator in it, for tests of ops.
+ *
+ *     SCOPED(backend) be = cuda_module_open();
+ *
+ * RLHFD_BACKEND names it, as ctest sets it; else the plain one. */
+#pragma once
+#include "tensor/backend.h"
+#include "testing/testing.h"
+#include <stdlib.h>
+
+static inline struct backend *cuda_module_open(void)
+{
+    struct backend *be = NULL;
+    const char *path = getenv("RLHFD_BACKEND");
+    assert_ok(backend_open(path ? path : TEST_BIN "/librlhfd_cuda_emu.so",
+                           &(struct backend_config){.threads = 1}, &be));
+    return be;
+}
