@@ -1,5 +1,6 @@
 /* Stacks of the fibers, the change from one to another, and what a signal says of a page that is not there. */
 #include "emu.h"
+#include <memory>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -37,12 +38,13 @@ static void segfault(int, siginfo_t *info, void *)
 
 void signal_stack()
 {
-    static thread_local char own[64 << 10];
-    static thread_local bool made;
-    const stack_t stack = {own, 0, sizeof own};
-    if (!made)
-        sigaltstack(&stack, NULL);
-    made = true;
+    enum { BYTES = 64 << 10 };
+    static thread_local std::unique_ptr<char[]> own; // small itself: a module has little room for a thread's data
+    if (own)
+        return;
+    own.reset(new char[BYTES]);
+    const stack_t stack = {own.get(), 0, BYTES};
+    sigaltstack(&stack, NULL);
 }
 
 void stacks_make()
