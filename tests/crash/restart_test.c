@@ -465,7 +465,7 @@ static void a_fork_of_a_run_that_is_ahead(void **state)
     SCOPED_VALUE(checkpoint_list) list = checkpoints_of(&ring);
     struct audit before = audit_of(&ring);
     fork_at(&ring, list.version[1], 0, "what came after stays recorded");
-    SCOPED_MEM char *rounds = mem_printf("run.rounds=%" PRIu64, before.rounds + 40);
+    SCOPED_MEM char *rounds = mem_printf("run.rounds=%" PRIu64, before.rounds + ROUNDS / 2);
     remove(ring.log);
     struct process up = process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run,
                                       "--set", rounds, NULL);
@@ -475,9 +475,9 @@ static void a_fork_of_a_run_that_is_ahead(void **state)
     fork_at(&ring, list.version[1], EXIT_STATUS_BUSY, "is in use by rlhfctl up");
     assert_ends_with(&ring, &up, 0, "");
     struct audit after = audit_of(&ring);
-    assert_int_equal(after.rounds_done, before.rounds + 40);
+    assert_int_equal(after.rounds_done, before.rounds + ROUNDS / 2);
     assert_int_equal(after.lineages, 2);
-    assert_int_equal(ring_read(&ring).rounds, (int)before.rounds + 40);
+    assert_int_equal(ring_read(&ring).rounds, (int)before.rounds + ROUNDS / 2);
 }
 
 int main(void)

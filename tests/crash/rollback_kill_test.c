@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { ROUNDS = 60, GROUPS = 8, FROM = 20, KILLS_MAX = 200, END_MS = 120000 };
+enum { ROUNDS = 160, GROUPS = 8, FROM = 20, KILLS_MAX = 200, END_MS = 120000 };
 #define SETTINGS "checkpoint.every=4 checkpoint.keep=50"
 
 static int kills_wanted(void)

@@ -113,7 +113,10 @@ static void a_learner_starts_from_a_backup(void **state)
         ring_prepare(&(struct ring_options){.rounds = 60, .groups = GROUPS, .lag = LAG});
     struct process up = start(&ring, "replay.policy=priority", "replay.max_uses=2");
     ring_wait_rounds(&ring, 5, RUN_MS);
+    const int generator = ring_pid(&ring, "generator");
+    kill(generator, SIGSTOP);    // the run does not end while its learner is asked
     make_backup(&ring, "first"); // rounds without a checkpoint lie behind it
+    kill(generator, SIGCONT);
     process_kill(&up, SIGINT);
     process_wait(&up, RUN_MS);
     struct audit before = audit_of(&ring);

@@ -86,7 +86,7 @@ static void ends_by(int number, bool pid1)
         assert_true(pid > 0);
         wait_reading(pid);
         kill(pid, number);
-        const int status = status_within(pid, 10000);
+        const int status = status_within(pid, WAIT_MS);
         assert_int_equal(status, pid1 ? 128 + number : -number);
         close(held);
     }
@@ -118,7 +118,8 @@ static void ends_with(int wanted, const char *part, const char *command)
 static void the_status_tells_the_cause(void **)
 {
     struct ring ring = ring_prepare(&(struct ring_options){.rounds = 1, .groups = 4, .lag = 0});
-    struct ring other = ring_prepare(&(struct ring_options){.rounds = 400, .groups = 4, .lag = 0});
+    struct ring other =
+        ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = 4, .lag = 0});
     const struct {
         int status;
         const char *part, *command;

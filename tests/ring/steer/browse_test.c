@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GROUPS = 8, LAG = 3, FULL = (LAG + 1) * GROUPS, END_MS = 120000 };
+enum { GROUPS = 8, LAG = 3, FULL = (LAG + 1) * GROUPS, MORE = 20, END_MS = 120000 };
 #define SETTINGS "checkpoint.keep=9"
 
 typedef Rlhfd__Admin__V1__ListGroupsReply list_reply;
@@ -93,14 +93,34 @@ static void wait_count(const struct daemons *d, const char *filter, size_t wante
     fail_msg("not %zu groups of '%s', but %zu", wanted, filter, count(d, filter));
 }
 
-/* Training stands still and generation is as far ahead as it may be. */
-static struct daemons fill(const struct ring *ring)
+/* A live run.rounds. */
+static void set_rounds(const struct daemons *d, int rounds)
+{
+    Rlhfd__Admin__V1__UpdateSettingsRequest request =
+        RLHFD__ADMIN__V1__UPDATE_SETTINGS_REQUEST__INIT;
+    Rlhfd__Admin__V1__Assignment one = RLHFD__ADMIN__V1__ASSIGNMENT__INIT, *all[] = {&one};
+    Rlhfd__Admin__V1__UpdateSettingsReply *reply = NULL;
+    SCOPED_MEM char *value = mem_printf("%d", rounds);
+    one.key = "run.rounds";
+    one.value = value;
+    request.settings = all;
+    request.n_settings = 1;
+    assert_ok(ask(d->admin[LEARNER], "LearnerAdmin/UpdateSettings", &request.base,
+                  &rlhfd__admin__v1__update_settings_reply__descriptor, (void **)&reply));
+    release(reply);
+}
+
+/* Training stands still and generation is as far ahead as it may be. Only now the run gets an end:
+ * when it is paused depends on the machine. */
+static struct daemons fill(struct ring *ring)
 {
     struct daemons d = daemons_start(ring, SETTINGS);
     ring_wait_rounds(ring, 3, END_MS);
     pausing(&d, "LearnerAdmin/Pause", false, true);
     wait_count(&d, "state=stored", FULL);
     wait_count(&d, "", FULL);
+    ring->options.rounds = (int)daemons_metric(&d, LEARNER, "rlhfd_round") + MORE;
+    set_rounds(&d, ring->options.rounds);
     return d;
 }
 
@@ -115,9 +135,16 @@ static struct audit audit_of(const struct ring *ring)
     return audit;
 }
 
-static struct ring prepare(int rounds)
+static struct ring prepare(void)
 {
-    return ring_prepare(&(struct ring_options){.rounds = rounds, .groups = GROUPS, .lag = LAG});
+    return ring_prepare(&(struct ring_options){.rounds = 1000000, .groups = GROUPS, .lag = LAG});
+}
+
+static void assert_ended(const struct ring *ring, const struct audit *audit)
+{
+    const uint64_t rounds = (uint64_t)ring->options.rounds;
+    assert_true(audit->rounds_done == rounds && audit->trained == rounds * GROUPS);
+    assert_int_equal(audit->leased + audit->stored + audit->free, 0);
 }
 
 static void drain(struct daemons *d)
@@ -130,7 +157,7 @@ static void drain(struct daemons *d)
 
 static void pages_have_every_group_once(void **)
 {
-    struct ring ring = prepare(30);
+    struct ring ring = prepare();
     struct daemons d = fill(&ring);
     char token[64] = "";
     uint64_t next = 0;
@@ -160,7 +187,7 @@ static void pages_have_every_group_once(void **)
 
 static void a_group_is_shown_with_its_texts(void **)
 {
-    struct ring ring = prepare(30);
+    struct ring ring = prepare();
     struct daemons d = fill(&ring);
     list_reply *all = NULL;
     assert_ok(list(&d, "state=stored", 0, "", &all));
@@ -198,7 +225,7 @@ static void a_group_is_shown_with_its_texts(void **)
 
 static void what_made_a_version(void **)
 {
-    struct ring ring = prepare(30);
+    struct ring ring = prepare();
     struct daemons d = fill(&ring);
     Rlhfd__Admin__V1__ExplainVersionRequest request =
         RLHFD__ADMIN__V1__EXPLAIN_VERSION_REQUEST__INIT;
@@ -223,8 +250,7 @@ static void what_made_a_version(void **)
 
 static void evicted_groups_are_made_again(void **)
 {
-    enum { ROUNDS = 30 };
-    struct ring ring = prepare(ROUNDS);
+    struct ring ring = prepare();
     struct daemons d = fill(&ring);
     uint64_t groups = 0, change = 0, first = 0;
     assert_err(ERR_INVALID, "at least one term", evict(&d, " ", false, "", &groups, &change));
@@ -247,16 +273,14 @@ static void evicted_groups_are_made_again(void **)
     pausing(&d, "LearnerAdmin/Resume", true, true);
     assert_int_equal(daemons_wait_learner(&d, END_MS), 0);
     struct audit audit = audit_of(&ring);
-    assert_true(audit.rounds_done == ROUNDS && audit.trained == ROUNDS * GROUPS);
-    assert_int_equal(audit.leased + audit.stored + audit.free, 0);
+    assert_ended(&ring, &audit);
 }
 
 /* Drained with as many groups as fit; started again, with the same limit on lag or one that makes
  * all but the youngest too old. */
 static void a_full_store(const char *settings, uint64_t stale)
 {
-    enum { ROUNDS = 30 };
-    struct ring ring = prepare(ROUNDS);
+    struct ring ring = prepare();
     struct daemons d = fill(&ring);
     drain(&d);
     struct audit full = audit_of(&ring);
@@ -265,8 +289,7 @@ static void a_full_store(const char *settings, uint64_t stale)
     pausing(&d, "LearnerAdmin/Resume", false, true);
     assert_int_equal(daemons_wait_learner(&d, END_MS), 0);
     struct audit audit = audit_of(&ring);
-    assert_true(audit.rounds_done == ROUNDS && audit.trained == ROUNDS * GROUPS);
-    assert_int_equal(audit.leased + audit.stored + audit.free, 0);
+    assert_ended(&ring, &audit);
     assert_true(audit.groups[REASON_STALE] >= stale);
 }
 

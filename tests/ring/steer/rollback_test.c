@@ -63,7 +63,7 @@ static void refuse(const struct daemons *d, uint64_t version, enum err_code code
 
 static void at_lag_0_history_repeats_itself(void **)
 {
-    enum { ROUNDS = 40 };
+    enum { ROUNDS = 100 };
     struct ring_options options = {.rounds = ROUNDS, .groups = GROUPS, .lag = 0};
     struct ring undisturbed = ring_prepare(&options), ring = ring_prepare(&options);
     struct daemons d = daemons_start(&undisturbed, SETTINGS);
@@ -104,15 +104,33 @@ static void assert_last_round_is_of(const struct ring *ring, uint32_t lineage)
     assert_int_equal(round->lineage, lineage);
 }
 
-/* As the one change there is. */
+static void pausing(const struct daemons *d, const char *method)
+{
+    Rlhfd__Admin__V1__PauseRequest request = RLHFD__ADMIN__V1__PAUSE_REQUEST__INIT;
+    Rlhfd__Admin__V1__PauseReply *reply = NULL;
+    request.training = true;
+    assert_ok(ask(d->admin[LEARNER], method, &request.base,
+                  &rlhfd__admin__v1__pause_reply__descriptor, (void **)&reply));
+    protobuf_c_message_free_unpacked(&reply->base, NULL);
+}
+
+static void wait_stored(const struct daemons *d)
+{
+    for (int64_t until = clock_ms() + END_MS;
+         daemons_metric(d, LEARNER, "rlhfd_slots{state=\"stored\"}") < GROUPS; clock_sleep_ms(20))
+        if (clock_ms() > until)
+            fail_msg("no groups are stored");
+}
+
+/* As the one change after the pause. */
 static void assert_noted(const struct daemons *d, uint32_t before, uint64_t version)
 {
     Rlhfd__Admin__V1__ListChangesRequest request = RLHFD__ADMIN__V1__LIST_CHANGES_REQUEST__INIT;
     Rlhfd__Admin__V1__ListChangesReply *reply = NULL;
     assert_ok(ask(d->admin[LEARNER], "LearnerAdmin/ListChanges", &request.base,
                   &rlhfd__admin__v1__list_changes_reply__descriptor, (void **)&reply));
-    assert_int_equal(reply->n_changes, 1);
-    const Rlhfd__Admin__V1__Change *change = reply->changes[0];
+    assert_int_equal(reply->n_changes, 2);
+    const Rlhfd__Admin__V1__Change *change = reply->changes[1];
     assert_string_equal(change->kind, "rollback");
     assert_string_equal(change->author, "test");
     assert_string_equal(change->request_id, "once");
@@ -135,6 +153,8 @@ static void with_generation_ahead(void **)
         ring_prepare(&(struct ring_options){.rounds = ROUNDS, .groups = GROUPS, .lag = LAG});
     struct daemons d = daemons_start(&ring, SETTINGS);
     ring_wait_rounds(&ring, 22, END_MS);
+    pausing(&d, "LearnerAdmin/Pause"); // so that the branch is looked at before it grows
+    wait_stored(&d);
     refuse(&d, 0, ERR_INVALID, "version");
     refuse(&d, 7, ERR_NOT_FOUND, "version 7 has no whole checkpoint (there are: ");
     refuse(&d, 4000, ERR_NOT_FOUND, "8, 4)");
@@ -157,6 +177,7 @@ static void with_generation_ahead(void **)
     assert_ok(rollback_begin(d.admin[LEARNER], 16, "once", again)); // as before, in another process
     assert_string_equal(again, "");
     assert_int_equal(lineage_of(&ring), end.lineage);
+    pausing(&d, "LearnerAdmin/Resume");
     assert_int_equal(daemons_wait_learner(&d, END_MS), 0);
     struct audit audit = audit_of(&ring);
     assert_true(audit.rounds_done == ROUNDS && audit.lag_max <= LAG && audit.lineages == 2);

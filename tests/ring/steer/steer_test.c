@@ -237,17 +237,27 @@ static void a_pause_ends_by_resume(void **state)
     ring_wait_rounds(&ring, (int)number_of("learner", "rlhfd_round") + 3, RUN_MS);
 }
 
+/* The id of one, once there is one; the caller's. */
+static char *stored_group(void)
+{
+    for (const int64_t until_ms = clock_ms() + RUN_MS;; clock_sleep_ms(POLL_MS)) {
+        CTL(0, "groups", "--filter", "state=stored", "--limit", "2", "-o", "json");
+        SCOPED_JSON json_t *list = object();
+        const json_t *first = json_array_get(json_object_get(list, "groups"), 0);
+        const char *id = json_string_value(json_object_get(first, "id"));
+        if (id)
+            return mem_string(id);
+        assert_true(clock_ms() < until_ms);
+    }
+}
+
 /* With training paused groups are stored and wait. */
 static void groups_are_listed_shown_and_taken_out(void **state)
 {
     (void)state;
     CTL(0, "pause", "training");
     wait_until_it_stands();
-    CTL(0, "groups", "--filter", "state=stored", "--limit", "2", "-o", "json");
-    SCOPED_JSON json_t *list = object();
-    const json_t *first = json_array_get(json_object_get(list, "groups"), 0);
-    const char *id = json_string_value(json_object_get(first, "id"));
-    assert_non_null(id);
+    SCOPED_MEM char *id = stored_group();
     assert_int_equal(strlen(id), 32);
     CTL(0, "groups", "list", "--filter", "state=stored");
     assert_says(id);
