@@ -228,6 +228,22 @@ static void assert_ends(const struct ring *ring, struct process *up)
     assert_int_equal(status, 0);
 }
 
+/* `up` stands still and would start the learner at once. Returns when no thread of it runs. */
+static void kill_under(const struct process *up, const struct ring *ring)
+{
+    process_kill(up, SIGSTOP);
+    const int learner = ring_pid(ring, "learner");
+    SCOPED_MEM char *path = mem_printf("/proc/%d/status", learner);
+    kill(learner, SIGKILL);
+    for (int64_t until = clock_ms() + RUN_MS;; clock_sleep_ms(5)) {
+        SCOPED_MEM char *text = file_text(path);
+        if (strstr(text, "State:\tZ") && strstr(text, "Threads:\t1\n"))
+            return;
+        if (clock_ms() > until)
+            fail_msg("the learner does not die: %s", text);
+    }
+}
+
 static void remove_from(const struct ring *ring, const char *name)
 {
     SCOPED_MEM char *path = file_join(ring->run, name);
@@ -239,22 +255,22 @@ static void remove_from(const struct ring *ring, const char *name)
 static void what_is_left_of_a_lost_store_is_told_apart(void **state)
 {
     (void)state;
-    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 40, .groups = 8, .lag = 0});
+    enum { ROUNDS = 80 };
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = ROUNDS, .groups = 8, .lag = 0});
     struct process up =
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
     ring_wait_rounds(&ring, 10, RUN_MS);
-    process_kill(&up, SIGSTOP); // it would start the learner at once
-    kill(ring_pid(&ring, "learner"), SIGKILL);
-    clock_sleep_ms(50);
+    kill_under(&up, &ring);
     remove_from(&ring, "store");
     remove_from(&ring, "checkpoints");
     remove_from(&ring, "metrics.jsonl");
     process_kill(&up, SIGCONT);
     assert_ends(&ring, &up);
     struct ring_result r = ring_read(&ring);
-    assert_int_equal(r.rounds, 40);
+    assert_int_equal(r.rounds, ROUNDS);
     assert_int_equal((int)r.lag_max, 0);
-    assert_true(r.logp_compared > 40 * 8 * 4);
+    assert_true(r.logp_compared > ROUNDS * 8 * 4);
     assert_int_equal((int)r.logp_differing, 0); // every token was drawn by weights of this store
     ring_audit(&ring);
 }
@@ -278,21 +294,26 @@ static void copy_files(const char *from, const char *to)
 static void versions_after_an_older_copy_are_replaced(void **state)
 {
     (void)state;
-    struct ring ring = ring_prepare(&(struct ring_options){.rounds = 40, .groups = 8, .lag = 0});
+    enum { ROUNDS = 80, APART = 12 };
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = ROUNDS, .groups = 8, .lag = 0});
     SCOPED_MEM char *older = file_join(ring.directory, "older");
     struct process up =
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    ring_wait_rounds(&ring, 8, RUN_MS);
     for (int i = 0; i < 2; i++) {
-        ring_wait_rounds(&ring, i ? 20 : 8, RUN_MS);
-        process_kill(&up, SIGSTOP);
-        kill(ring_pid(&ring, "learner"), SIGKILL);
-        clock_sleep_ms(50);
+        kill_under(&up, &ring);
         copy_files(i ? older : ring.run, i ? ring.run : older);
+        const int learner = ring_pid(&ring, "learner"), rounds = ring_read(&ring).rounds;
         process_kill(&up, SIGCONT);
-        clock_sleep_ms(200); // it sees the end, and starts the learner again
+        for (int64_t until = clock_ms() + RUN_MS; ring_pid(&ring, "learner") == learner;
+             clock_sleep_ms(20))
+            assert_true(clock_ms() < until);
+        if (!i)
+            ring_wait_rounds(&ring, rounds + APART, RUN_MS);
     }
     assert_ends(&ring, &up);
-    assert_int_equal(ring_read(&ring).rounds, 40);
+    assert_int_equal(ring_read(&ring).rounds, ROUNDS);
     ring_audit(&ring);
 }
 

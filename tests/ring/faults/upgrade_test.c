@@ -1,6 +1,7 @@
 /* A build with other bits: a module of a backend that names itself another one's. On a run that was
  * killed before its drain it is told both ways out, and either works. As a generator beside a
  * learner of this build it is taken or refused, by run.mixed_numerics. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
@@ -34,13 +35,18 @@ static struct ring prepare(void)
         .rounds = 1000000, .groups = 8, .lag = 1, .learner = "objective: rloo, lease_ms: 10000"});
 }
 
-/* A run that the build before has trained and left: with rounds after its newest checkpoint. */
+/* A run that the build before has trained and left: with rounds after its newest checkpoint, the
+ * one that was asked for. */
 static struct ring left_by_the_build_before(void)
 {
     struct ring ring = prepare();
     start_as(MODULE_BEFORE);
-    struct daemons daemons = daemons_start(&ring, "");
-    ring_wait_rounds(&ring, 6, WAIT_MS);
+    struct daemons daemons = daemons_start(&ring, "checkpoint.every=1000000");
+    ring_wait_rounds(&ring, 3, WAIT_MS);
+    assert_int_equal(process_run(NULL, WAIT_MS, "rlhfctl", "checkpoint", "--address",
+                                 daemons.admin[LEARNER], NULL),
+                     0);
+    ring_wait_rounds(&ring, ring_read(&ring).rounds + 2, WAIT_MS);
     daemons_kill(&daemons, LEARNER);
     daemons_kill(&daemons, GENERATOR);
     daemons_kill(&daemons, REWARDER);
@@ -114,6 +120,19 @@ static void what_came_after_the_checkpoint_is_given_up(void **)
 
 /* ---- side by side */
 
+/* Waits for a part of the learner's log. */
+static void wait_log(const struct ring *ring, const char *part)
+{
+    SCOPED_MEM char *path = mem_printf("%s/learner.log", ring->run);
+    for (int64_t until = clock_ms() + WAIT_MS;; clock_sleep_ms(20)) {
+        SCOPED_MEM char *text = file_text(path);
+        if (strstr(text, part))
+            return;
+        if (clock_ms() > until)
+            fail_msg("the learner never says '%s'", part);
+    }
+}
+
 static void a_generator_of_another_build(void **)
 {
     struct ring ring = prepare();
@@ -121,10 +140,8 @@ static void a_generator_of_another_build(void **)
     start_as(MODULE_BEFORE);
     struct extra other = daemons_extra(&daemons, "other", "");
     start_as(NULL);
+    wait_log(&ring, "generator has other numerics");
     ring_wait_rounds(&ring, ring_read(&ring).rounds + 3, WAIT_MS);
-    SCOPED_MEM char *path = mem_printf("%s/learner.log", ring.run);
-    SCOPED_MEM char *text = file_text(path);
-    assert_non_null(strstr(text, "generator has other numerics"));
     assert_int_equal(process_wait(&other.process, 0), -1); // it stays
     daemons_kill(&daemons, LEARNER);
     daemons_start_one(&daemons, LEARNER, "run.mixed_numerics=refuse");

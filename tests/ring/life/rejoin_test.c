@@ -34,10 +34,10 @@ static bool own_hosts(const char *path)
            mount(path, "/etc/hosts", NULL, MS_BIND, NULL) == 0;
 }
 
-/* Free at both addresses. */
+/* Free at both addresses, and none that the system lends: those begin at 32768. */
 static int free_port(void)
 {
-    for (int port = 20000 + getpid() % 20000;; port++) {
+    for (int port = 20000 + getpid() % 12000;; port++) {
         bool free = true;
         for (int last = 2; last <= 3; last++) {
             const struct sockaddr_in at = {.sin_family = AF_INET,
