@@ -42,7 +42,7 @@ class Trace(unittest.TestCase):
 
     def test_the_whole_way(self):
         self.ctl("pause", "training")
-        group = small_ring.wait_for("a stored group", 30, self.stored)[0]
+        group = small_ring.wait_for("a stored group", 120, self.stored)[0]
         before = self.trace(group)
         self.assertEqual(sorted((one["daemon"], one["name"]) for one in before["stations"]), sorted(WAY))
         self.assertEqual(before["summary"]["id"], group)
@@ -56,7 +56,7 @@ class Trace(unittest.TestCase):
             self.ctl("resume", "training")
             return (found, table) if any(one["name"] == "published" for one in found["stations"]) else None
 
-        after, table = small_ring.wait_for("its publication", 30, published)
+        after, table = small_ring.wait_for("its publication", 120, published)
         stations = after["stations"]
         self.assertEqual(sorted((one["daemon"], one["name"]) for one in stations), sorted(WAY + TRAINED))
         of = {(one["daemon"], one["name"]): one for one in stations}
