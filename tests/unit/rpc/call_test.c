@@ -8,7 +8,7 @@ static void unary_is_answered(void **)
     struct loopback lo;
     struct call_outcome out = {0};
     loopback_init(&lo);
-    ask_status(&lo, 5000, &out);
+    ask_status(&lo, 60000, &out);
     until(&lo, is_set, &out.closed);
     assert_int_equal(out.code, ERR_NONE);
     assert_int_equal(out.messages, 1);
@@ -26,7 +26,7 @@ static void every_status_code_comes_through(void **)
     loopback_init(&lo);
     for (int code = ERR_CANCELLED; code <= ERR_DATA_LOSS; code++) {
         lo.fail = (enum err_code)code;
-        ask_status(&lo, 5000, &out);
+        ask_status(&lo, 60000, &out);
         until(&lo, is_set, &out.closed);
         assert_int_equal(out.code, code);
         assert_int_equal(out.messages, 0);
@@ -43,7 +43,7 @@ static void deadline_ends_a_call_on_both_sides(void **)
     struct loopback lo;
     struct call_outcome out = {0};
     loopback_init(&lo);
-    ask_status(&lo, 5000, &out); // connects
+    ask_status(&lo, 60000, &out); // connects
     until(&lo, is_set, &out.closed);
     until_count(&lo, &lo.closed, 1);
     lo.silent = true;
@@ -214,7 +214,7 @@ static void nobody_listens_is_unavailable_and_named(void **)
     loopback_init(&lo);
     rpc_server_free(lo.server);
     lo.server = NULL;
-    ask_status(&lo, 5000, &out);
+    ask_status(&lo, 60000, &out);
     until(&lo, is_set, &out.closed);
     assert_int_equal(out.code, ERR_UNAVAILABLE);
     assert_non_null(strstr(out.text, lo.target));

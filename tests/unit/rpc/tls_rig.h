@@ -71,7 +71,10 @@ static inline void asks(struct rig *rig, enum err_code code, const char *part)
 static inline void asks_in_the_end(struct rig *rig)
 {
     struct call_outcome out = {0};
+    const int64_t until_ms = clock_ms() + 120000;
     do {
+        if (clock_ms() > until_ms)
+            fail_msg("code %d, text '%s'", out.code, out.text);
         run_for(&rig->lo, 100);
         ask_status(&rig->lo, 20000, &out);
         until(&rig->lo, is_set, &out.closed);

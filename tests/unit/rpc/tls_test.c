@@ -89,7 +89,7 @@ static void certificates_end(void **)
     authority_issue(rig.ca,
                     &(struct certificate){.uri = "spiffe://testing/run/sort/generator/one",
                                           .from_s = -10,
-                                          .until_s = 3},
+                                          .until_s = 8},
                     rig.client);
     rig_start(&rig);
     struct rpc_call *call = open_append(&rig.lo, NULL, &out);
@@ -205,10 +205,10 @@ static void server_that_has_expired(void **)
     authority_issue(rig.ca,
                     &(struct certificate){.uri = "spiffe://testing/run/sort/learner/one",
                                           .from_s = -10,
-                                          .until_s = 2},
+                                          .until_s = 4},
                     rig.server);
     rig_start(&rig);
-    run_for(&rig.lo, 3100);
+    run_for(&rig.lo, 5100);
     asks(&rig, ERR_UNAVAILABLE, "the server is refused: the certificate expired on ");
     issue(rig.ca, "learner", rig.server);
     run_for(&rig.lo, 1100);

@@ -127,7 +127,7 @@ static void timers_fire_once_or_again_and_stop(void **state)
     assert_int_equal(once.count, 1);
     assert_int_equal(never.count, 0);
     assert_true(loop_timer_running(a) && !loop_timer_running(b));
-    assert_in_range(clock_ms() - start, 45, 5000);
+    assert_in_range(clock_ms() - start, 45, 60000);
 }
 
 static void on_signal(void *arg, int number)
