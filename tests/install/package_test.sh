@@ -72,8 +72,8 @@ fi
 for unit in rlhfd-learner.service rlhfd-generator@.service rlhfd-rewarder@.service; do
     sed -n 's/^ExecStart=//p' "$root/lib/systemd/system/$unit" | sed "s| /| $root/|g; s|^/|$root/|; s/%i/a/; s/ \$OPTIONS//" >"$top/command"
     status=0
-    # The rewarder lacks no file: it waits for a learner.
-    timeout 20 $(cat "$top/command") --set net.join_timeout_s=1 >"$top/log" 2>&1 || status=$?
+    # The rewarder lacks no file: it waits for a learner. Its own ports are free ones.
+    timeout 60 $(cat "$top/command") --set net.join_timeout_s=1 --set rewarder.listen=127.0.0.1:0 >"$top/log" 2>&1 || status=$?
     [[ $unit == *rewarder* ]] && wanted="127.0.0.1:7003" || wanted="/var/lib/rlhfd/"
     grep -qF "$wanted" "$top/log" && ((status != 0 && status < 124)) || { cat "$top/command" "$top/log" && die "$unit: status $status"; }
     # The status of a wrong recipe is one after which the unit stays down.

@@ -171,7 +171,7 @@ class Ring:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for name, process in self.processes.items():
-            assert process.wait(30) == 0, "%s ended with %d: %s" % (name, process.returncode, self.log(name))
+            assert process.wait(WAIT_S) == 0, "%s ended with %d: %s" % (name, process.returncode, self.log(name))
 
     def kill(self):
         for process in self.processes.values():

@@ -46,7 +46,7 @@ static const struct stranger strangers[] = {
     {"g-expired", "spiffe://testing/run/test/generator/g-expired", "test", .until_s = -60,
      .says = "expired on "},
 };
-enum { STRANGERS = sizeof strangers / sizeof *strangers, JOIN_S = 4 };
+enum { STRANGERS = sizeof strangers / sizeof *strangers, JOIN_S = 10 };
 
 static struct process start_stranger(const struct guarded *g, const struct stranger *s)
 {

@@ -65,6 +65,52 @@ static void answers(struct loopback *lo)
     outcome_done(&out);
 }
 
+/* On a busy machine a new connection of a process that was flooded before may hang: both sides of
+ * core have sent their settings, and neither goes on. The door cuts it as silent, and whoever
+ * connects does so again, as the product's clients do. */
+enum { CONNECT_MS = 120000 };
+
+static bool tries_again(struct loopback *lo, const struct call_outcome *out, int64_t until_ms)
+{
+    if (out->code != ERR_UNAVAILABLE || clock_ms() > until_ms)
+        return false;
+    run_for(lo, 100); // core waits, too
+    return true;
+}
+
+static void answers_in_the_end(struct loopback *lo)
+{
+    struct call_outcome out = {0};
+    const int64_t until_ms = clock_ms() + CONNECT_MS;
+    do {
+        ask_status(lo, 60000, &out);
+        until(lo, is_set, &out.closed);
+    } while (tries_again(lo, &out, until_ms));
+    assert_int_equal(out.code, ERR_NONE);
+    outcome_done(&out);
+}
+
+static bool is_decided(void *arg)
+{
+    const struct call_outcome *out = arg;
+    return out->opened || out->closed;
+}
+
+/* A stream that the server has accepted. */
+static struct rpc_call *opened(struct loopback *lo, const struct rpc_method *method,
+                               const struct rpc_call_options *options, struct call_outcome *out)
+{
+    struct rpc_call *call;
+    const int64_t until_ms = clock_ms() + CONNECT_MS;
+    do {
+        outcome_done(out);
+        call = rpc_call_stream(lo->channel, method, options, &outcome_handlers, out);
+        until(lo, is_decided, out);
+    } while (tries_again(lo, out, until_ms));
+    assert_true(out->opened && !out->closed);
+    return call;
+}
+
 /* An Append stream in use, and another request beside it. */
 static void stream_goes_on(struct loopback *lo, struct rpc_call *call, struct call_outcome *out)
 {
@@ -110,8 +156,8 @@ static void silence_ends_a_connection(void **)
     struct loopback lo;
     struct call_outcome out = {0};
     serve_with(&lo, (struct rpc_server_options){.idle_ms = 300});
-    struct rpc_call *call = open_append(&lo, NULL, &out); // open, though it says nothing
-    until(&lo, is_set, &out.opened);
+    struct rpc_call *call =
+        opened(&lo, &loopback_methods[1], NULL, &out); // open, though it says nothing
     int silent = h2_connect(lo.target), half = h2_connect(lo.target);
     h2_headers(half, 1, GET_STATUS); // and no request: this holds nothing open
     for (int i = 0; (tcp_is_open(silent) || tcp_is_open(half)) && i < 600; i++)
@@ -133,7 +179,8 @@ struct flood {
     char target[64];
     const char *path;
     bool resets;
-    uint64_t sent; // bytes, or streams
+    uint64_t sent;     // bytes, or streams
+    double cut_before; // connections, for halves or silence, when it began
     atomic_bool over;
 };
 
@@ -209,6 +256,11 @@ static void *run_flood(void *arg)
     return NULL;
 }
 
+static double cut(void)
+{
+    return closed_for("unfinished") + closed_for("silent");
+}
+
 static bool flood_over(void *arg)
 {
     return atomic_load(&((struct flood *)arg)->over);
@@ -240,8 +292,9 @@ static void survive(struct flood *flood, struct rpc_server_options options, size
     struct call_outcome out = {0};
     serve_with(&lo, options);
     memcpy(flood->target, lo.target, sizeof flood->target);
-    struct rpc_call *call = open_append(&lo, NULL, &out);
+    struct rpc_call *call = opened(&lo, &loopback_methods[1], NULL, &out);
     stream_goes_on(&lo, call, &out);
+    flood->cut_before = cut();
     struct watched watched = {flood, 0};
     const size_t before = in_use();
     pthread_t thread;
@@ -263,11 +316,10 @@ static void halves_of_messages_are_bounded(void **)
     static const char *const paths[] = {APPEND, GET_STATUS};
     for (int i = 0; i < 2; i++) {
         struct flood flood = {.path = paths[i]};
-        const double before = closed_for("unfinished") + closed_for("silent");
         size_t grown;
         survive(&flood, (struct rpc_server_options){.max_recv_bytes = 4 * MIB, .idle_ms = 3000},
                 &grown);
-        assert_true(closed_for("unfinished") + closed_for("silent") - before >= 2);
+        assert_true(cut() - flood.cut_before >= 2);
         assert_true(closed_for("unfinished") > 0);
         assert_true(grown < 200 * MIB);
     }
@@ -322,10 +374,8 @@ static void unread_answers_stop_the_questions(void **)
         &lo.server));
     snprintf(lo.target, sizeof lo.target, "127.0.0.1:%d", rpc_server_port(lo.server));
     connect_to(&lo, 0);
-    struct rpc_call *call =
-        rpc_call_stream(lo.channel, &(struct rpc_method){APPEND, NULL, NULL, RPC_BIDI},
-                        &(struct rpc_call_options){.paused = true}, &outcome_handlers, &out);
-    until(&lo, is_set, &out.opened);
+    struct rpc_call *call = opened(&lo, &(struct rpc_method){APPEND, NULL, NULL, RPC_BIDI},
+                                   &(struct rpc_call_options){.paused = true}, &out);
     SCOPED(rpc_message) question = group_message(0, 10);
     for (int i = 0; i < QUESTIONS; i++)
         assert_true(rpc_call_send_message(call, question));
@@ -350,12 +400,16 @@ static void many_requests_wait_for_themselves(void **)
     struct loopback lo;
     struct call_outcome flood[FLOOD] = {0}, one = {0};
     serve_with(&lo, (struct rpc_server_options){.calls_per_s = 10});
-    struct rpc_channel *busy = lo.channel;
+    struct rpc_channel *busy = lo.channel, *other;
+    answers_in_the_end(&lo);
+    connect_to(&lo, 0);
+    answers_in_the_end(&lo);
+    other = lo.channel;
+    lo.channel = busy;
     for (int i = 0; i < FLOOD; i++)
         ask_status(&lo, 60000, &flood[i]);
     until_count(&lo, &lo.received, 20); // the burst; the rest has turns
-    lo.channel = NULL;
-    connect_to(&lo, 0);
+    lo.channel = other;
     ask_status(&lo, 60000, &one);
     until(&lo, is_set, &one.closed);
     assert_int_equal(one.code, ERR_NONE);
@@ -379,9 +433,10 @@ static void a_server_stops_while_calls_wait(void **)
     struct loopback lo;
     struct call_outcome flood[FLOOD] = {0};
     serve_with(&lo, (struct rpc_server_options){.calls_per_s = 1});
+    answers_in_the_end(&lo);
     for (int i = 0; i < FLOOD; i++)
         ask_status(&lo, 60000, &flood[i]);
-    until_count(&lo, &lo.received, 1);
+    until_count(&lo, &lo.received, 2);
     rpc_server_free(STEAL(lo.server));
     for (int i = 0; i < FLOOD; i++) {
         until(&lo, is_set, &flood[i].closed);
