@@ -1,6 +1,7 @@
 /* How a token is drawn from a row of logits, and the result: the op `token_draw` of backend.h.
  *
- *     const struct token_request request = {.row = 2, .inverse_temperature = 1, .uniform = u};
+ *     const struct token_request request = {
+ *         .row = 2, .inverse_temperature = 1, .rng = rng, .counter = position};
  *     struct token_draw draw;
  *     TRY(be->ops->token_draw(be, logits, N, V, &request, 1, &draw));
  *     if (!draw.finite)
@@ -13,12 +14,13 @@
  * A draw is a pure function of its row and its request: other requests of the call change no
  * bit. */
 #pragma once
+#include "base/rng.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 struct token_request {
     int row; // row of the logits; many requests may name one row
-    /* The draw is the first of the largest logits. Truncations and `uniform` are not read. */
+    /* The draw is the first of the largest logits. Truncations and `rng` are not read. */
     bool greedy;
     float inverse_temperature; // logits are multiplied by it; > 0
     /* Logits of these tokens are divided by the penalty, negative ones multiplied, once each
@@ -29,8 +31,10 @@ struct token_request {
     int top_k;   // the k likeliest tokens are kept; 0: all
     float top_p; // the fewest likeliest that sum to >= top_p are kept (Holtzman 2020); 0, 1: all
     float min_p; // tokens of >= min_p times the likeliest are kept (Nguyen 2024); 0: all
-    /* A number in [0,1), which selects the token among those kept, in the order of their ids. */
-    double uniform;
+    /* rng_uniform(&rng, counter), a number in [0,1), selects the token among those kept, in the
+     * order of their ids. A device computes it from these words. */
+    struct rng rng;
+    uint64_t counter;
 };
 
 struct token_draw {

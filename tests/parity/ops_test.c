@@ -217,11 +217,11 @@ static void draw(struct backend *be, int N, int V, struct bytes *out)
 {
     enum { RULES = 7, DRAWS = 3 * RULES };
     const struct token_request rules[RULES] = {
-        {.uniform = 0.3},
-        {.uniform = 0.9},
-        {.top_k = 3, .top_p = 0.7f, .uniform = 0.5},
-        {.min_p = 0.05f, .uniform = 0.999},
-        {.repetition_penalty = 1.3f, .top_p = 0.9f, .uniform = 0.6},
+        {.counter = 1},
+        {.counter = 2},
+        {.top_k = 3, .top_p = 0.7f, .counter = 3},
+        {.min_p = 0.05f, .counter = 4},
+        {.repetition_penalty = 1.3f, .top_p = 0.9f, .counter = 5},
         {.greedy = true},
         {.greedy = true, .repetition_penalty = 0.7f},
     };

@@ -35,7 +35,8 @@ struct token_request sampling_request(const struct sampling *s, int row, uint64_
                                   .top_k = s->top_k,
                                   .top_p = s->top_p,
                                   .min_p = s->min_p,
-                                  .uniform = rng_uniform(&rng, (uint64_t)length)};
+                                  .rng = rng,
+                                  .counter = (uint64_t)length};
 }
 
 float sampling_logp(const struct sampling *s, const struct token_draw *draw)

@@ -179,9 +179,10 @@ static struct token_draw draw_kept(const struct distribution *d, const struct to
     if (r->top_k > 0 || (r->top_p > 0 && r->top_p < 1))
         last = last_kept(d, r);
     const float floor = r->min_p * largest(p, d->V, &best);
+    const double uniform = rng_uniform(&r->rng, r->counter);
     double mass = 0, sum = 0;
     for (int pass = 0; pass < 2; pass++) {
-        const double goal = r->uniform * mass;
+        const double goal = uniform * mass;
         for (int32_t i = 0; i < d->V; i++) {
             if (p[i] < floor || (last >= 0 && i != last && !likelier(p, i, last)))
                 continue;
@@ -250,7 +251,7 @@ static struct token_draw draw_sampled(const struct distribution *d, const struct
     if (token_truncates(r)) {
         ret = draw_kept(d, r);
     } else {
-        const int32_t token = find(d, r->uniform * d->total);
+        const int32_t token = find(d, rng_uniform(&r->rng, r->counter) * d->total);
         ret =
             (struct token_draw){.token = token, .mass = 1, .share = (double)d->p[token] / d->total};
     }

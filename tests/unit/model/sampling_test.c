@@ -14,6 +14,12 @@ static const struct sampling settings[] = {
     {.temperature = 1, .top_k = 20, .top_p = 0.9f, .min_p = 0.1f}};
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
+static double uniform_of(const struct sampling *s, int row, uint64_t completion, int length)
+{
+    const struct token_request request = sampling_request(s, row, completion, NULL, length);
+    return rng_uniform(&request.rng, request.counter);
+}
+
 static void a_request_depends_on_its_names_alone(void **state)
 {
     (void)state;
@@ -21,13 +27,13 @@ static void a_request_depends_on_its_names_alone(void **state)
     for (int at = 0; at < 200; at++) {
         struct sampling other[4] = {base, base, base, base};
         other[1].seed++, other[2].prompt++, other[3].epoch++;
-        const double u = sampling_request(&base, 0, 4, NULL, at).uniform;
+        const double u = uniform_of(&base, 0, 4, at);
         assert_true(u >= 0 && u < 1);
-        assert_true(sampling_request(&other[0], 7, 4, NULL, at).uniform == u);
-        assert_true(sampling_request(&base, 0, 5, NULL, at).uniform != u);
-        assert_true(sampling_request(&base, 0, 4, NULL, at + 1).uniform != u);
+        assert_true(uniform_of(&other[0], 7, 4, at) == u);
+        assert_true(uniform_of(&base, 0, 5, at) != u);
+        assert_true(uniform_of(&base, 0, 4, at + 1) != u);
         for (int i = 1; i < 4; i++)
-            assert_true(sampling_request(&other[i], 0, 4, NULL, at).uniform != u);
+            assert_true(uniform_of(&other[i], 0, 4, at) != u);
     }
     assert_true(sampling_request(&(struct sampling){0}, 0, 0, NULL, 0).greedy);
     assert_false(sampling_truncates(&(struct sampling){.top_k = 1}));

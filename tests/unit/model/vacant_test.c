@@ -45,7 +45,7 @@ static void draw(struct model *model, const struct tiny_batch *b, struct token_d
                                             .greedy = i % 7 == 0,
                                             .inverse_temperature = 1.25f,
                                             .top_p = i % 3 ? 0 : 0.9f,
-                                            .uniform = i / (double)DRAWS};
+                                            .counter = (uint64_t)i};
     assert_ok(forward_draw(fw, b->row, DRAWS, request, DRAWS, ret));
 }
 

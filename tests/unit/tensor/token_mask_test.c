@@ -27,7 +27,7 @@ static struct token_request request_of(int i, const int32_t *token)
                                   .tokens = 5,
                                   .top_p = i % 5 ? 0 : 0.8f,
                                   .min_p = i % 6 ? 0 : 0.1f,
-                                  .uniform = i / (double)DRAWS};
+                                  .counter = (uint64_t)i};
 }
 
 static void draws_agree(struct backend *be, const float *narrow, const float *wide, int V, int more)
