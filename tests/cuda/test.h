@@ -1,11 +1,64 @@
-/* What the tests share: random data, comparison of bits, references in plain C. */
+/* What the tests of kernels share: cmocka, random data, comparison of bits, references in plain C.
+ *
+ *     static void sums(void **)
+ *     {
+ *         for (int seed = 0; seed < schedules(); seed++) {
+ *             schedule(seed);                          -- an order of threads, a rounding of the tensor cores
+ *             device<float> x(floats(1000, 1, 1)), y(1000);
+ *             assert_cuda(add(NULL, y, x, 1000));
+ *             same_bits(y.get(), want, "add");
+ *         }
+ *     }
+ *     TESTS(cmocka_unit_test(sums)) */
 #pragma once
 #include "../cuda_emu/cuda_emu.h"
 #include "tensor/cuda/kernels.h"
+#include <functional>
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+/* It needs those before it, and knows no C++. */
+extern "C" {
+#include <cmocka.h>
+}
+
+#define TESTS(...)                                                                                 \
+    int main()                                                                                     \
+    {                                                                                              \
+        const struct CMUnitTest tests[] = {__VA_ARGS__};                                           \
+        return cmocka_run_group_tests(tests, NULL, NULL);                                          \
+    }
+
+/* More seeds and sizes: ./dev test emu. */
+static inline bool full()
+{
+    const char *words = getenv("RLHFD_EMU");
+    return words && !strcmp(words, "full");
+}
+
+/* How many schedules a test tries. The checked build finds what it finds in any of them. */
+static inline int schedules()
+{
+    return full() ? emu::checked ? 3 : 9 : emu::checked ? 1 : 3;
+}
+
+static inline void schedule(int seed)
+{
+    cuda_emu_seed((uint64_t)seed);
+    cuda_emu_mma(seed % 3);
+}
+
+#define assert_cuda(call) cuda_ok((call), #call, __FILE__, __LINE__)
+static inline void cuda_ok(cudaError_t error, const char *call, const char *file, int line)
+{
+    if (error != cudaSuccess) {
+        print_error("%s: %s\n", call, cudaGetErrorString(error));
+        _fail(file, line);
+    }
+}
 
 static inline double seconds()
 {
@@ -38,28 +91,29 @@ static inline std::vector<bf16> bf16s(size_t n, float size, uint64_t seed)
     return v;
 }
 
-extern int failures;
-template <class T> static inline void same_bits(const std::vector<T> &a, const std::vector<T> &b, const char *what)
+template <class T>
+static inline void same_bits(const std::vector<T> &a, const std::vector<T> &b, const char *what)
 {
     size_t differ = 0, first = 0;
-    for (size_t i = 0; i < a.size(); i++)
+    for (size_t i = 0; i < a.size() && i < b.size(); i++)
         if (memcmp(&a[i], &b[i], sizeof(T)) && !differ++)
             first = i;
-    if (a.size() != b.size() || differ) {
-        printf("FAILED %s: %zu of %zu values differ, the first at %zu\n", what, differ, a.size(), first);
-        failures++;
-    }
+    if (a.size() != b.size())
+        fail_msg("%s: %zu values, not %zu", what, a.size(), b.size());
+    if (differ)
+        fail_msg("%s: %zu of %zu values differ, the first at %zu", what, differ, a.size(), first);
 }
-static inline void near(const std::vector<float> &a, const std::vector<double> &b, double absolute, const char *what)
+
+static inline void near(const std::vector<float> &a, const std::vector<double> &b, double absolute,
+                        const char *what)
 {
     double worst = 0;
     for (size_t i = 0; i < a.size(); i++)
         worst = fabs(a[i] - b[i]) <= worst ? worst : fabs(a[i] - b[i]);
-    if (!(worst <= absolute)) {
-        printf("FAILED %s: off by %g, allowed %g\n", what, worst, absolute);
-        failures++;
-    }
+    if (!(worst <= absolute))
+        fail_msg("%s: off by %g, allowed %g", what, worst, absolute);
 }
+
 static inline std::vector<float> widen(const std::vector<bf16> &v)
 {
     std::vector<float> f(v.size());
@@ -73,3 +127,6 @@ float reference_step(float c, const float *a, ptrdiff_t a_step, const float *b, 
 float reference_exp(float x);
 double reference_log(float x);
 float reference_tree(float *warp_values); // of 32, as warp_sum
+
+/* `run` in a process of its own ends with a message of the emulator that has `part` in it. */
+void assert_found(const char *part, const std::function<void()> &run);

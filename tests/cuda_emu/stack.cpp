@@ -36,25 +36,30 @@ static void segfault(int, siginfo_t *info, void *)
         fail("touches %s", why);
 }
 
-void signal_stack()
+/* At each launch: tests set a handler of their own meanwhile. */
+void signal_take()
 {
     enum { BYTES = 64 << 10 };
     static thread_local std::unique_ptr<char[]> own; // small itself: a module has little room for a thread's data
-    if (own)
+    struct sigaction action = {}, now;
+    if (!own) {
+        own.reset(new char[BYTES]);
+        const stack_t stack = {own.get(), 0, BYTES};
+        sigaltstack(&stack, NULL);
+    }
+    action.sa_sigaction = segfault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, NULL, &now);
+    if (now.sa_sigaction == segfault)
         return;
-    own.reset(new char[BYTES]);
-    const stack_t stack = {own.get(), 0, BYTES};
-    sigaltstack(&stack, NULL);
+    before = now;
+    sigaction(SIGSEGV, &action, NULL);
 }
 
 void stacks_make()
 {
-    struct sigaction action = {};
     if (stacks_begin)
         return;
-    action.sa_sigaction = segfault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigaction(SIGSEGV, &action, &before);
     stacks_begin = (char *)mmap(NULL, (size_t)THREADS_MAX * STACK, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stacks_begin == MAP_FAILED)
