@@ -45,6 +45,8 @@ class Exposition(unittest.TestCase):
             ring.command("rlhfctl", "status", "--address", admin)
             program = os.path.join(small_ring.BIN, "rlhfctl")
             subprocess.run([program, "trace", "0" * 32, "--address", admin], capture_output=True, check=False)  # it has none
+            ring.command("rlhfctl", "pause", "training", "--address", admin)  # no round is half counted
+            small_ring.wait_for("the pause", 60, lambda: 'rlhfd_held_up{cause="paused"} 1\n' in (ring.metrics("learner") or ""))
             cls.text = {kind: ring.metrics(kind) for kind in small_ring.KINDS}
 
     @classmethod

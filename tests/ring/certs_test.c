@@ -1,4 +1,5 @@
 /* A ring with the certificates that `rlhfctl certs` makes: daemons, operators and contexts. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
@@ -27,6 +28,19 @@ static void ctl_says(int status, const char *part, const char *const *words)
 }
 #define SAYS(status, part, ...) ctl_says((status), (part), (const char *const[]){__VA_ARGS__, NULL})
 
+/* The first generator alone trains rounds before the second has come. */
+static void wait_for_worker(const struct ring *ring, const char *name)
+{
+    for (const int64_t until = clock_ms() + RUN_MS;; clock_sleep_ms(100)) {
+        SCOPED_MEM char *text = NULL;
+        CTL(&text, "workers", "--run", ring->run);
+        if (strstr(text, name))
+            return;
+        if (clock_ms() > until)
+            fail_msg("there is no %s: %s", name, text);
+    }
+}
+
 static void a_ring_of_issued_certificates(void **)
 {
     struct ring ring =
@@ -48,6 +62,7 @@ static void a_ring_of_issued_certificates(void **)
         process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set", tls,
                       "--set", "generator.count=2", "--set", "rewarder.count=2", NULL);
     ring_wait_rounds(&ring, 3, RUN_MS);
+    wait_for_worker(&ring, "generator-2");
 
     /* --run finds the keys by the run's recipe, an address by a context, the environment or a
      * flag. */

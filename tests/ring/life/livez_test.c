@@ -31,7 +31,7 @@ static void a_disk_that_hangs(void **)
     static const char hangs[] = "sync 1 9999 lasting run/store", goes_on[] = "sync 0 5 once /";
     setenv("FAULT_PLAN", plan, 1);
     setenv("LD_PRELOAD", FAILING_CALLS_LIBRARY, 1);
-    struct daemons d = daemons_start(&ring, "metrics.stuck_s=2");
+    struct daemons d = daemons_start(&ring, "metrics.stuck_s=5");
     unsetenv("LD_PRELOAD");
     ring_wait_rounds(&ring, 2, WAIT_MS);
     wait_alive(&d, " 200 ", "ok\n");
@@ -80,11 +80,11 @@ static void a_daemon_without_peers_is_alive(void **)
 {
     struct ring ring =
         ring_prepare(&(struct ring_options){.rounds = 100000, .groups = 8, .lag = 1});
-    struct daemons d = daemons_start(&ring, "metrics.stuck_s=1");
+    struct daemons d = daemons_start(&ring, "metrics.stuck_s=4"); // more than a busy machine takes
     ring_wait_rounds(&ring, 2, WAIT_MS);
     daemons_kill(&d, REWARDER);
     daemons_wait_ready(&d, LEARNER, 200, "no rewarder is connected");
-    for (int64_t until = clock_ms() + 4000; clock_ms() < until; clock_sleep_ms(100))
+    for (int64_t until = clock_ms() + 10000; clock_ms() < until; clock_sleep_ms(100))
         for (int kind = LEARNER; kind < DAEMON_KINDS; kind++) {
             if (kind == REWARDER)
                 continue;

@@ -14,7 +14,7 @@ enum {
     LONG_EVERY_S = 10,
     SEEN_MS = 2000,
     LIFE_TURNS = 2,
-    LIFE_S = 3
+    LIFE_S = 10
 };
 
 struct rotation {
