@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 20, RUN_MS = 200000, SETS_MAX = 14, WORDS_MAX = 4 + 2 * SETS_MAX };
+enum { ROUNDS = 20, RUN_MS = 400000, SETS_MAX = 14, WORDS_MAX = 4 + 2 * SETS_MAX };
 
 struct trained {
     const char *name;
