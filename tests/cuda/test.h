@@ -1,9 +1,9 @@
-/* What the tests of kernels share: cmocka, random data, comparison of bits, references in plain C.
+/* For tests of kernels: cmocka, random data, comparison of bits, references in plain C.
  *
  *     static void sums(void **)
  *     {
  *         for (int seed = 0; seed < schedules(); seed++) {
- *             schedule(seed);                          -- an order of threads, a rounding of the tensor cores
+ *             schedule(seed);                        -- order of threads, rounding of mma
  *             device<float> x(floats(1000, 1, 1)), y(1000);
  *             assert_cuda(add(NULL, y, x, 1000));
  *             same_bits(y.get(), want, "add");
@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-/* It needs those before it, and knows no C++. */
+/* cmocka needs those before it, and knows no C++. */
 extern "C" {
 #include <cmocka.h>
 }
@@ -29,6 +29,8 @@ extern "C" {
     int main()                                                                                     \
     {                                                                                              \
         const struct CMUnitTest tests[] = {__VA_ARGS__};                                           \
+        const char *pattern = getenv("RLHFD_EMU_TEST");                                            \
+        cmocka_set_test_filter(pattern ? pattern : "*");                                           \
         return cmocka_run_group_tests(tests, NULL, NULL);                                          \
     }
 
@@ -123,7 +125,8 @@ static inline std::vector<float> widen(const std::vector<bf16> &v)
 }
 
 /* Plain C (reference.cpp). */
-float reference_step(float c, const float *a, ptrdiff_t a_step, const float *b, ptrdiff_t b_step, int k, int order);
+float reference_step(float c, const float *a, ptrdiff_t a_step, const float *b, ptrdiff_t b_step,
+                     int k, int order);
 float reference_exp(float x);
 double reference_log(float x);
 float reference_tree(float *warp_values); // of 32, as warp_sum

@@ -46,7 +46,8 @@ static void read_sm(const char *text)
 
 static void read_memory(const char *text)
 {
-    settings.memory = *text ? (size_t)number_of("CUDA_EMU_MEMORY", text, 1, (long)ARENA) : (size_t)8 << 30;
+    settings.memory =
+        *text ? (size_t)number_of("CUDA_EMU_MEMORY", text, 1, (long)ARENA) : (size_t)8 << 30;
 }
 
 static void read_fail(const char *text)
@@ -82,6 +83,7 @@ void settings_read()
         row.before = text ? text : "";
         row.read(row.before.c_str());
     }
+    count_settings();
 }
 
 /* ---- errors */
@@ -93,7 +95,8 @@ cudaError_t call_begin()
         settings_read();
     read = true;
     if (settings.kind != settings::WHOLE)
-        return settings.kind == settings::NO_DEVICE ? cudaErrorNoDevice : cudaErrorInsufficientDriver;
+        return settings.kind == settings::NO_DEVICE ? cudaErrorNoDevice
+                                                    : cudaErrorInsufficientDriver;
     if (!settings.lost_at || ++calls < settings.lost_at)
         return cudaSuccess;
     streams_drop();
@@ -276,7 +279,8 @@ size_t shared_limit()
 void needs_sm(const char *what, int least, int most)
 {
     if (settings.sm < least || settings.sm > most)
-        fail("%s on sm_%d: it is of sm_%d%s", what, settings.sm, least, most > least ? " on" : " alone");
+        fail("%s on sm_%d: it is of sm_%d%s", what, settings.sm, least,
+             most > least ? " on" : " alone");
 }
 } // namespace emu
 

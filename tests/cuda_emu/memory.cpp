@@ -1,9 +1,10 @@
-/* Device memory is host memory between pages that are not there. It is full of NaN, and is never given out twice. */
+/* Device memory is host memory between pages that are not there. It is full of NaN, and is never
+ * given out twice. */
 #include "runtime.h"
 #include <map>
 #include <set>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 namespace emu
@@ -28,7 +29,8 @@ static void arena_make()
 {
     if (arena_begin)
         return;
-    arena_begin = (char *)mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    arena_begin =
+        (char *)mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (arena_begin == MAP_FAILED)
         fail("no room for device memory");
     arena_end = arena_begin + ARENA;

@@ -5,12 +5,14 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <map>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace emu
@@ -57,7 +59,8 @@ static std::string find_name(const void *kernel)
         if (file != MAP_FAILED) {
             // A program that is not position-independent has addresses, others have offsets.
             const bool fixed = ((const Elf64_Ehdr *)file)->e_type == ET_EXEC;
-            name = symbol_at(file, size, fixed ? (size_t)kernel : (size_t)((const char *)kernel - begin));
+            name = symbol_at(file, size,
+                             fixed ? (size_t)kernel : (size_t)((const char *)kernel - begin));
             munmap((void *)file, size);
         }
     }
@@ -86,17 +89,24 @@ const char *kernel_name(const void *kernel)
 static void say_line()
 {
     const char *begin;
-    char command[4300];
+    char offset[32];
     if (!access_pc)
         return;
-    const std::string object = object_of(access_pc, &begin);
-    snprintf(command, sizeof command, "addr2line -s -e '%s' %#zx >&2",
-             object == "/proc/self/exe" ? ("/proc/" + std::to_string(getpid()) + "/exe").c_str() : object.c_str(),
-             (size_t)((char *)access_pc - begin - 1));
+    std::string object = object_of(access_pc, &begin);
+    if (object == "/proc/self/exe")
+        object = "/proc/" + std::to_string(getpid()) + "/exe";
+    snprintf(offset, sizeof offset, "%#zx", (size_t)((char *)access_pc - begin - 1));
+    const char *words[] = {"addr2line", "-s", "-e", object.c_str(), offset, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
     fputs("cuda_emu: at ", stderr);
     fflush(stderr);
-    if (object.empty() || system(command))
+    pid_t child;
+    if (posix_spawnp(&child, words[0], &actions, NULL, (char *const *)words, environ))
         fputs("?\n", stderr);
+    else
+        waitpid(child, NULL, 0);
 }
 
 void fail(const char *format, ...)
@@ -109,10 +119,12 @@ void fail(const char *format, ...)
     fflush(stdout);
     const char *kernel = current ? kernel_name(current->kernel) : "";
     if (on_device && self)
-        fprintf(stderr, "cuda_emu: %s, block (%u,%u,%u), thread (%u,%u,%u): %s [seed %llu]\n", kernel, blockIdx.x, blockIdx.y,
-                blockIdx.z, self->thread.x, self->thread.y, self->thread.z, message, (unsigned long long)seed);
+        fprintf(stderr, "cuda_emu: %s, block (%u,%u,%u), thread (%u,%u,%u): %s [seed %llu]\n",
+                kernel, blockIdx.x, blockIdx.y, blockIdx.z, self->thread.x, self->thread.y,
+                self->thread.z, message, (unsigned long long)seed);
     else
-        fprintf(stderr, "cuda_emu: %s%s%s\n", on_device ? kernel : "", on_device && *kernel ? ": " : "", message);
+        fprintf(stderr, "cuda_emu: %s%s%s\n", on_device ? kernel : "",
+                on_device && *kernel ? ": " : "", message);
     fflush(stderr);
     say_line();
     abort();

@@ -20,7 +20,8 @@ struct settings {
     long lost_at; // the call from which on the device is lost; 0: it is not
 };
 extern struct settings settings;
-void settings_read(); // what has changed in the environment; a word that nobody knows ends the process
+/* Changes of the environment since the last time. A word that nobody knows ends the process. */
+void settings_read();
 cudaError_t call_begin();
 cudaError_t call_end(cudaError_t error); // cudaGetLastError remembers it
 extern std::recursive_mutex mutex;
@@ -39,5 +40,5 @@ void memory_reset(); // all of it is gone
 
 /* ---- stream.cpp */
 void drain_all();
-void streams_drop(); // what they still hold never happens
+void streams_drop(); // their operations never happen
 } // namespace emu

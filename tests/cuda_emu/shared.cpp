@@ -1,4 +1,5 @@
-/* Shared memory of the block that runs, and cp.async into it. What is dynamic ends at a page that is not there. */
+/* Shared memory of the block that runs, and cp.async into it. The dynamic part ends at a page that
+ * is not there. */
 #include "emu.h"
 #include <sys/mman.h>
 
@@ -21,7 +22,8 @@ void shared_make()
     if (shared_pages)
         return;
     const size_t all = 2 * SHARED_SPAN + 3 * PAGE;
-    shared_pages = (char *)mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    shared_pages =
+        (char *)mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(shared_pages, PAGE, PROT_NONE);
     mprotect(shared_pages + PAGE + SHARED_SPAN, PAGE, PROT_NONE);
     mprotect(shared_pages + 2 * PAGE + 2 * SHARED_SPAN, PAGE, PROT_NONE);
@@ -52,7 +54,8 @@ void *shared_static(const void *key, size_t bytes, size_t align)
     for (const shared_piece &p : pieces)
         if (p.key == key)
             return base + p.at;
-    const size_t at = (pieces_end + 64 + align - 1) / align * align; // 64: no neighbour within reach
+    const size_t at =
+        (pieces_end + 64 + align - 1) / align * align; // 64: no neighbour within reach
     if (at + bytes > SHARED_SPAN || bytes > 48 * 1024)
         fail("%zu bytes of static shared memory: at most 48 KiB", bytes);
     pieces.push_back({key, at, bytes});
@@ -73,7 +76,7 @@ bool shared_holds(const char *at, size_t bytes)
     return false;
 }
 
-/* ---- cp.async: it happens when it is issued, or not before it is waited for; the seed says which */
+/* ---- cp.async: the seed says whether it happens when it is issued, or not before its wait */
 
 static void copy_move(const copy &c)
 {
@@ -90,7 +93,8 @@ void copy_async(void *to, const void *from, int bytes, int take)
     const char *why;
     if (take && !device_holds(from, (size_t)take, &why))
         fail("cp.async reads %d bytes of %s", take, why);
-    copy c = {(char *)to, (const char *)from, (uint16_t)bytes, (uint16_t)take, seed && random(2) == 0};
+    copy c = {(char *)to, (const char *)from, (uint16_t)bytes, (uint16_t)take,
+              seed && random(2) == 0};
     if (checked)
         check_pending(c, self);
     if (c.early)

@@ -1,11 +1,11 @@
-/* Stacks of the fibers, the change from one to another, and what a signal says of a page that is not there. */
+/* Stacks of the fibers, the change from one to another, and the message where a page is missing. */
 #include "emu.h"
 #include <memory>
 #include <signal.h>
 #include <sys/mman.h>
 
-/* System V's preserved registers and a stack. Its end is no ret, which would be predicted to return where another fiber called
- * from. */
+/* System V's preserved registers and a stack. The end is no ret, which would be predicted to return
+ * to where another fiber called from. */
 asm(".text\n.p2align 4\n.hidden emu_switch\n.globl emu_switch\n.type emu_switch,@function\n"
     "emu_switch:\n"
     "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
@@ -21,7 +21,8 @@ char *stacks_begin, *stacks_end;
 static int free_stack[THREADS_MAX], free_stacks;
 static struct sigaction before;
 
-/* On a stack of its own, since the fiber's may be what is used up. Faults that are not ours go to whoever was there before. */
+/* The handler has a stack of its own, since the fiber's may be used up. Faults that are not ours go
+ * to the handler that was there before. */
 static void segfault(int, siginfo_t *info, void *)
 {
     const char *at = (const char *)info->si_addr, *why;
@@ -40,7 +41,8 @@ static void segfault(int, siginfo_t *info, void *)
 void signal_take()
 {
     enum { BYTES = 64 << 10 };
-    static thread_local std::unique_ptr<char[]> own; // small itself: a module has little room for a thread's data
+    /* Small itself: a module has little room for a thread's data. */
+    static thread_local std::unique_ptr<char[]> own;
     struct sigaction action = {}, now;
     if (!own) {
         own.reset(new char[BYTES]);
@@ -71,7 +73,8 @@ void stacks_make()
         free_stack[free_stacks++] = i;
 }
 
-/* Tops of stacks differ modulo the page, or all frames would fall into the same sets of the cache. */
+/* Tops of stacks differ modulo the page, or all frames would fall into the same sets of the
+ * cache. */
 void stack_take(lane *l, void (*main)())
 {
     l->stack = free_stack[--free_stacks];

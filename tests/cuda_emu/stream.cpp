@@ -1,5 +1,5 @@
-/* Streams and events. What a stream is given happens when somebody waits for it, in an order among the streams that the seed
- * chooses. So what is read too early is old. */
+/* Streams and events. An operation happens when somebody waits, in an order among the streams that
+ * the seed chooses. So a result that is read too early is old. */
 #include "runtime.h"
 #include <algorithm>
 #include <deque>
@@ -54,6 +54,11 @@ static void copy_now(const op &o)
         device_check(o.from, o.bytes, "cudaMemcpy from the device");
     if (o.bytes && ((!to_device && of_device(o.to)) || (!from_device && of_device(o.from))))
         fail("cudaMemcpy: an address of the device that the direction calls the host's");
+    if (counting)
+        count_copy(to_device && from_device ? "cudaMemcpy on the device"
+                   : to_device              ? "cudaMemcpy to the device"
+                                            : "cudaMemcpy to the host",
+                   from_device ? o.bytes : 0, to_device ? o.bytes : 0);
     memmove(o.to, o.from, o.bytes);
     check_host_wrote(o.to, o.bytes);
 }
@@ -77,6 +82,8 @@ static void step(cudaStream_t s)
         break;
     case op::SET:
         device_check(o.to, o.bytes, "cudaMemset");
+        if (counting)
+            count_copy("cudaMemset", 0, o.bytes);
         memset(o.to, o.value, o.bytes);
         check_host_wrote(o.to, o.bytes);
         break;
@@ -163,7 +170,8 @@ int enqueue(void *stream, const launch &l)
             return error;
         launch *own = (launch *)aligned_alloc(alignof(launch), (sizeof(launch) + 63) / 64 * 64);
         *own = l;
-        stream_of((cudaStream_t)stream)->ops.push_back({op::LAUNCH, own, NULL, NULL, 0, 0, NULL, 0});
+        stream_of((cudaStream_t)stream)
+            ->ops.push_back({op::LAUNCH, own, NULL, NULL, 0, 0, NULL, 0});
         return cudaSuccess;
     });
 }
@@ -181,14 +189,16 @@ using namespace emu;
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
 {
     return call([&] {
-        if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || (size_t)value > shared_limit())
+        if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+            (size_t)value > shared_limit())
             return cudaErrorInvalidValue;
         shared_limits[kernel] = (size_t)value;
         return cudaSuccess;
     });
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
 {
     return push(stream, {op::COPY, NULL, to, from, bytes, kind, NULL, 0});
 }
@@ -271,7 +281,8 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
     return call([&] {
-        stream_of(stream)->ops.push_back({op::WAIT, NULL, NULL, NULL, 0, 0, event, event->recorded});
+        stream_of(stream)->ops.push_back(
+            {op::WAIT, NULL, NULL, NULL, 0, 0, event, event->recorded});
         return cudaSuccess;
     });
 }
@@ -297,7 +308,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
     return call([&] {
         pass(event);
         for (cudaStream_t s : streams)
-            if (std::any_of(s->ops.begin(), s->ops.end(), [&](const op &o) { return o.event == event; }))
+            if (std::any_of(s->ops.begin(), s->ops.end(),
+                            [&](const op &o) { return o.event == event; }))
                 drain(s);
         delete event;
         return cudaSuccess;
@@ -307,7 +319,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     return call([&] {
-        stream_of(stream)->ops.push_back({op::RECORD, NULL, NULL, NULL, 0, 0, event, ++event->recorded});
+        stream_of(stream)->ops.push_back(
+            {op::RECORD, NULL, NULL, NULL, 0, 0, event, ++event->recorded});
         return cudaSuccess;
     });
 }

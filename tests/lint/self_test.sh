@@ -100,6 +100,8 @@ expect source common/base/log.c clean <<<'int x;'
 expect source common/rl/a.c '501 lines' < <(printf '\n%.0s' {1..501})
 expect source common/rl/a.h '131 lines' < <(printf '\n%.0s' {1..131})
 expect source common/rl/a.c '101 columns' < <(printf '// %098d\n' 0)
+expect source tests/cuda/a_test.cpp '101 columns' < <(printf '// %098d\n' 0)
+expect source tests/cuda_emu/include/a.h clean <<<'typedef struct x x;'
 expect source common/rl/a.c 'a body of 51 lines' < <(
     echo '{'
     printf '    x;\n%.0s' {1..51}

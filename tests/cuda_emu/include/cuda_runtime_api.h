@@ -1,6 +1,6 @@
-/* Stands in for CUDA's header of this name, in C and C++: those of the runtime's calls that the module makes, with CUDA's names,
- * numbers and shapes. The calls are in device.cpp, memory.cpp and stream.cpp. What is not here does not compile: add it with its
- * test. */
+/* Stands in for CUDA's header of this name, in C and C++: those of the runtime's calls that the
+ * module makes, with CUDA's names, numbers and shapes. The calls are in device.cpp, memory.cpp and
+ * stream.cpp. Other calls do not compile: add them with their tests. */
 #pragma once
 #include <stddef.h>
 

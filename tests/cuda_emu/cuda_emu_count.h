@@ -1,0 +1,34 @@
+/* Counts of device memory's bytes, by kernel. The checked build has them: it sees every access.
+ *
+ *     cuda_emu_count_begin();
+ *     ... launches; cudaDeviceSynchronize() ...
+ *     struct cuda_emu_count rows[50];
+ *     const size_t count = cuda_emu_count_end(rows, 50);
+ *
+ * Bulk copies and cp.async count, shared memory does not. Unique bytes are 32 for each aligned
+ * piece of 32 that one launch touches, however often, summed over launches: the least that a cache
+ * could leave over. The runtime's own copies are rows, too, whose names begin with "cuda".
+ *
+ * A program that opens the module finds both with dlsym. CUDA_EMU_COUNT=FILE counts everything
+ * until the process ends, and then writes a line of JSON for each row. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct cuda_emu_count {
+    const char *name; /* of the kernel; as long as the process lives */
+    uint64_t launches;
+    uint64_t read, written; /* bytes that threads asked for */
+    uint64_t unique_read, unique_written;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* From zero. A build that is not checked ends the process. */
+void cuda_emu_count_begin(void);
+/* How many rows there are, of which `ret` has the first `room`, in the order of first launches. */
+size_t cuda_emu_count_end(struct cuda_emu_count *ret, size_t room);
+#ifdef __cplusplus
+}
+#endif
