@@ -1,6 +1,6 @@
 /* Counts of device memory's bytes, by kernel (cuda_emu_count.h). */
 #include "cuda_emu_count.h"
-#include "emu.h"
+#include "runtime.h"
 #include <deque>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 namespace emu
 {
-bool counting;
+bool counting, only_counts;
 enum { SECTOR = 32 };
 static std::deque<cuda_emu_count> rows; // a deque: rows stay where they are
 static cuda_emu_count *row;             // of the launch that runs
@@ -106,6 +106,7 @@ using namespace emu;
 
 void cuda_emu_count_begin(void)
 {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
     if (!checked)
         fail("counting needs the checked build");
     if (!last_read) {
@@ -113,11 +114,12 @@ void cuda_emu_count_begin(void)
         last_written = map_sectors();
     }
     rows.clear();
-    counting = true;
+    counting = only_counts = true;
 }
 
 size_t cuda_emu_count_end(struct cuda_emu_count *ret, size_t room)
 {
+    std::lock_guard<std::recursive_mutex> lock(mutex);
     counting = false;
     for (size_t i = 0; i < rows.size() && i < room; i++)
         ret[i] = rows[i];

@@ -25,7 +25,9 @@ struct cuda_emu_count {
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* From zero. A build that is not checked ends the process. */
+/* From zero. From the first call on, races and unwritten bytes of device memory are no longer
+ * looked for: that would take twelve times the memory. A build that is not checked ends the
+ * process. */
 void cuda_emu_count_begin(void);
 /* How many rows there are, of which `ret` has the first `room`, in the order of first launches. */
 size_t cuda_emu_count_end(struct cuda_emu_count *ret, size_t room);

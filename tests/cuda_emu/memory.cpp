@@ -35,6 +35,7 @@ static void arena_make()
         fail("no room for device memory");
     arena_end = arena_begin + ARENA;
     arena_next = arena_begin + PAGE;
+    check_memory(true);
 }
 
 static const piece *piece_of(const char *at, const char **ret_begin)
@@ -92,8 +93,10 @@ void memory_reset()
 {
     pieces.clear();
     in_use = 0;
-    if (arena_begin)
+    if (arena_begin) {
+        check_memory(false);
         munmap(arena_begin, ARENA);
+    }
     arena_begin = arena_end = arena_next = NULL;
 }
 
@@ -113,7 +116,6 @@ static cudaError_t piece_new(void **ret, size_t bytes)
     in_use += room;
     memset(at, 0xff, room);
     pieces[at] = {bytes, false};
-    check_allocated(at, room);
     *ret = at;
     return cudaSuccess;
 }
