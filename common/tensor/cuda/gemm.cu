@@ -1,84 +1,73 @@
-/* Matrix products by mma.sync. An output's sum is a chain fixed by K alone: no tile, no number of rows and no number of blocks
- * shows in it. Weights (or what takes their place) are the 16 rows of an mma, tokens its 8 columns, so that one token wastes
- * little; every tile of every size runs the same instruction.
- *
- * Few rows: the chunks of K go to different blocks, their sums to memory, and `combine` adds them in order. Many rows: one
- * block walks all chunks and adds each to the total; the same additions. */
-#include "tensor/cuda/kernels.h"
-#include "tensor/cuda/device.h"
+/* The products of gemm.h by mma.sync: W's rows are the 16 of an instruction, its 8 columns are rows
+ * of x. A stage is what cp.async brings: pieces of 16 bytes, copied as they lie, since packed
+ * memory has the order that ldmatrix reads without meeting a bank twice. */
+#include "tensor/cuda/gemm_tile.h"
 
-/* P: the 16-side (OUT of them a block), Q: the 8-side (TOK). Each is in memory with its rows along K, or across it. */
-enum side { ALONG_K, ACROSS_K };
-
-struct gemm {
-    const bf16 *p, *q;
-    int outs, tokens, K; // how many there are
-    float *y;            // y[token * y_token + out * y_out]
-    size_t y_token, y_out;
-    bool accumulate;
-};
-
-template <int OUT_, int TOK_, int WARPS_OUT_, int WARPS_TOK_, int STAGES_, side P_, side Q_> struct tile {
-    enum { OUT = OUT_, TOK = TOK_, WARPS_OUT = WARPS_OUT_, WARPS_TOK = WARPS_TOK_, STAGES = STAGES_ };
-    static constexpr side P = P_, Q = Q_;
+template <int TILES_, int WIDTH_, int PIECES_> struct mma_tile {
+    enum { TILES = TILES_, WIDTH = WIDTH_, PIECES = PIECES_ };
     enum {
-        THREADS = 32 * WARPS_OUT * WARPS_TOK,
-        I = OUT / WARPS_OUT / 16,
-        J = TOK / WARPS_TOK / 8,
-        P_BYTES = OUT * K_STEP * 2,
-        Q_BYTES = TOK * K_STEP * 2,
-        STAGE_BYTES = P_BYTES + Q_BYTES,
-        SHARED_BYTES = STAGES * STAGE_BYTES
+        TOKENS = WIDTH / PIECES,
+        THREADS = 128 * TILES,
+        /* Warps beside each other in x; a warp multiplies 16 I rows of W by 8 J columns. */
+        ACROSS = WIDTH == 128 ? 4 : 1,
+        DOWN = 4 * TILES / ACROSS,
+        I = 4 * TILES / DOWN,
+        J = WIDTH / 8 / ACROSS,
+        STAGE = (TILES * GEMM_TILE + WIDTH) * 128,
+        BLOCKS = WIDTH == 128 || (TILES == 2 && WIDTH >= 64) ? 1 : 2, // on a processor
+        ROOM = (BLOCKS == 1 ? 98 : 49) * 1024,
+        FIT = ROOM / STAGE,
+        STAGES = FIT < 3   ? 3
+                 : FIT < 6 ? FIT
+                           : 6,
+        SHARED_BYTES = STAGES * STAGE,
+        SUMS = I * (J / PIECES) * 4
     };
+    static_assert((int)SHARED_BYTES <= 99 * 1024, "what every processor from sm_80 on has");
 };
 
-/* One side's tile of K_STEP steps from k on, up to `end`: rows of K_STEP, or K_STEP rows. What is outside becomes zeros. */
-template <int WIDTH, side S, int THREADS>
-__device__ __forceinline__ void load_side(unsigned char *to, const bf16 *from, int first, int count, int k, int end, int K)
+template <class T>
+static __device__ __forceinline__ void load(const gemm_args &a, const gemm_work &w,
+                                            unsigned char *stage, int step)
 {
-    constexpr int rows = S == ALONG_K ? WIDTH : (int)K_STEP, pieces = (S == ALONG_K ? (int)K_STEP : WIDTH) / 8;
+    const int columns = gemm_columns<T::TOKENS, T::PIECES>(a, w);
 #pragma unroll
-    for (int i = threadIdx.x; i < rows * pieces; i += THREADS) {
-        const int r = i / pieces, c = i % pieces;
-        const int outer = S == ALONG_K ? first + r : k + r, inner = (S == ALONG_K ? k : first) + c * 8;
-        const bool inside = S == ALONG_K ? outer < count && inner < end : outer < end && inner < count;
-        const bf16 *at = from + (size_t)outer * (S == ALONG_K ? K : count) + inner;
-        copy_async(to + swizzle<pieces>(r, c) * 16, inside ? at : from, inside);
+    for (int t = 0; t < T::TILES; t++) {
+        const int rows = t < w.tiles ? packed_rows(w.N, w.tile + t) : 0;
+        const unsigned char *from =
+            w.w + (size_t)t * GEMM_TILE * a.steps * 128 + (size_t)(w.first + step) * rows * 128;
+#pragma unroll
+        for (int i = threadIdx.x; i < GEMM_TILE * 8; i += T::THREADS)
+            copy_async(stage + (t * GEMM_TILE * 8 + i) * 16, i < rows * 8 ? from + i * 16 : w.w,
+                       i < rows * 8);
     }
-}
-
-/* Sixteen steps from k16 * 16 on. a: rows row.. of P's tile. */
-template <class T> __device__ __forceinline__ void load_p(uint32_t (&a)[4], const unsigned char *tile, int row, int k16)
-{
-    const int lane = threadIdx.x % 32;
-    if (T::P == ALONG_K)
-        load_matrix(a, tile + swizzle<K_STEP / 8>(row + lane % 16, k16 * 2 + lane / 16) * 16);
-    else
-        load_matrix_trans(a, tile + swizzle<T::OUT / 8>(k16 * 16 + lane % 8 + lane / 16 * 8, row / 8 + lane / 8 % 2) * 16);
-}
-template <class T> __device__ __forceinline__ void load_q(uint32_t (&b)[4], const unsigned char *tile, int column, int k16)
-{
-    const int lane = threadIdx.x % 32;
-    if (T::Q == ALONG_K)
-        load_matrix(b, tile + swizzle<K_STEP / 8>((column + lane % 8 + lane / 16 * 8) % T::TOK, k16 * 2 + lane / 8 % 2) * 16);
-    else
-        load_matrix_trans(b, tile + swizzle<T::TOK / 8>(k16 * 16 + lane % 16, (column / 8 + lane / 16) % (T::TOK / 8)) * 16);
+    const unsigned char *from =
+        a.x + ((size_t)(w.first + step) * a.x_rows + w.token * T::PIECES) * 128;
+#pragma unroll
+    for (int i = threadIdx.x; i < T::WIDTH * 8; i += T::THREADS)
+        copy_async(stage + (T::TILES * GEMM_TILE * 8 + i) * 16,
+                   i < columns * 8 ? from + i * 16 : a.x, i < columns * 8);
 }
 
 /* acc += the products of one stage. */
-template <class T> __device__ __forceinline__ void stage_products(float (&acc)[T::I][T::J][4], const unsigned char *stage)
+template <class T>
+static __device__ __forceinline__ void
+stage_products(float (&acc)[T::I][T::J][4], const unsigned char *stage, int row, int column)
 {
-    const int warp = threadIdx.x / 32, row = warp % T::WARPS_OUT * T::I * 16, column = warp / T::WARPS_OUT * T::J * 8;
+    const int lane = threadIdx.x % 32;
+    const unsigned char *x = stage + T::TILES * GEMM_TILE * 128;
 #pragma unroll
-    for (int k16 = 0; k16 < K_STEP / 16; k16++) {
+    for (int k16 = 0; k16 < GEMM_STEP / 16; k16++) {
         uint32_t a[T::I][4], b[T::J][2];
 #pragma unroll
         for (int i = 0; i < T::I; i++)
-            load_p<T>(a[i], stage, row + i * 16, k16);
+            load_matrix(a[i],
+                        stage + swizzle<8>(row + i * 16 + lane % 16, k16 * 2 + lane / 16) * 16);
 #pragma unroll
         for (int j = 0; j < T::J; j += 2) { // two columns' worth at a time; the last may be alone
             uint32_t two[4];
-            load_q<T>(two, stage + T::P_BYTES, column + j * 8, k16);
+            const int r = column + j * 8 + lane % 8 + (j + 1 < T::J ? lane / 16 * 8 : 0);
+            load_matrix(two, x + swizzle<8>(r, k16 * 2 + lane / 8 % 2) * 16);
             b[j][0] = two[0];
             b[j][1] = two[1];
             if (j + 1 < T::J) {
@@ -90,149 +79,89 @@ template <class T> __device__ __forceinline__ void stage_products(float (&acc)[T
     }
 }
 
-template <class T, class F> __device__ __forceinline__ void each_output(const gemm &g, F f)
+template <class T>
+static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) mma_kernel(const gemm_args a)
 {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int out0 = blockIdx.x * T::OUT + warp % T::WARPS_OUT * T::I * 16 + lane / 4;
-    const int token0 = blockIdx.y * T::TOK + warp / T::WARPS_OUT * T::J * 8 + lane % 4 * 2;
-#pragma unroll
-    for (int i = 0; i < T::I; i++)
-#pragma unroll
-        for (int j = 0; j < T::J; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const int out = out0 + i * 16 + e / 2 * 8, token = token0 + j * 8 + e % 2;
-                if (out < g.outs && token < g.tokens)
-                    f(i, j, e, out, token);
-            }
-}
-
-/* PART: only chunk blockIdx.z, its sums to y as they are. CHAIN: no chunks; one chain on from y. */
-enum how { WHOLE, PART, CHAIN };
-
-template <class T, how HOW> __global__ void __launch_bounds__(T::THREADS) gemm_kernel(const gemm g)
-{
+    enum { CHUNK = GEMM_CHUNK / GEMM_STEP, SPAN = GEMM_SPAN / GEMM_STEP };
     SHARED_DYNAMIC(shared);
-    const int begin = HOW == PART ? blockIdx.z * K_CHUNK : 0;
-    const int end = HOW == PART && begin + K_CHUNK < g.K ? begin + K_CHUNK : g.K;
-    const int steps = (end - begin + K_STEP - 1) / K_STEP;
-    float acc[T::I][T::J][4] = {}, total[HOW == WHOLE ? T::I : 1][HOW == WHOLE ? T::J : 1][4] = {};
-    if (HOW == CHAIN && g.accumulate)
-        each_output<T>(g, [&](int i, int j, int e, int out, int token) { acc[i][j][e] = g.y[token * g.y_token + out * g.y_out]; });
+    const gemm_work w = gemm_work_of(a, T::TILES, T::TOKENS);
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int row = warp % T::DOWN * T::I * 16, column = warp / T::DOWN * T::J * 8;
+    const gemm_place place = {row + lane / 4, column / T::PIECES + lane % 4 * 2};
+    float acc[T::I][T::J][4] = {}, span[T::SUMS];
 
-    auto load = [&](int step) {
-        unsigned char *stage = shared + step % T::STAGES * T::STAGE_BYTES;
-        if (step < steps) {
-            load_side<T::OUT, T::P, T::THREADS>(stage, g.p, blockIdx.x * T::OUT, g.outs, begin + step * K_STEP, end, g.K);
-            load_side<T::TOK, T::Q, T::THREADS>(stage + T::P_BYTES, g.q, blockIdx.y * T::TOK, g.tokens, begin + step * K_STEP, end, g.K);
-        }
+    for (int step = 0; step < T::STAGES - 1; step++) {
+        if (step < w.steps)
+            load<T>(a, w, shared + step * T::STAGE, step);
         copy_commit(); // an empty group keeps the count
-    };
-    for (int step = 0; step < T::STAGES - 1; step++)
-        load(step);
-    for (int step = 0; step < steps; step++) {
-        copy_wait<T::STAGES - 2>(); // BUG_NO_WAIT
-        __syncthreads();            // BUG_NO_BARRIER
-        load(step + T::STAGES - 1);
-        stage_products<T>(acc, shared + step % T::STAGES * T::STAGE_BYTES);
-        if (HOW == WHOLE && ((step + 1) % (K_CHUNK / K_STEP) == 0 || step + 1 == steps)) {
-            const bool first = step < K_CHUNK / K_STEP;
+    }
+    int stage = 0, next = T::STAGES - 1;
+    for (int step = 0; step < w.steps; step++) {
+        copy_wait<T::STAGES - 2>();
+        __syncthreads();
+        if (step + T::STAGES - 1 < w.steps)
+            load<T>(a, w, shared + next * T::STAGE, step + T::STAGES - 1);
+        copy_commit();
+        stage_products<T>(acc, shared + stage * T::STAGE, row, column);
+        next = stage;
+        stage = stage + 1 == T::STAGES ? 0 : stage + 1;
+        if ((step + 1) % CHUNK && step + 1 < w.steps)
+            continue;
+        gemm_fold<T::PIECES>((float(&)[T::SUMS])span, (float(&)[T::I * T::J][4]) acc,
+                             step % SPAN < CHUNK);
 #pragma unroll
-            for (int i = 0; i < T::I; i++)
+        for (int i = 0; i < T::I; i++)
 #pragma unroll
-                for (int j = 0; j < T::J; j++)
+            for (int j = 0; j < T::J; j++)
 #pragma unroll
-                    for (int e = 0; e < 4; e++) {
-                        total[i][j][e] = first ? acc[i][j][e] : __fadd_rn(total[i][j][e], acc[i][j][e]);
-                        acc[i][j][e] = 0.0f;
-                    }
-        }
+                for (int e = 0; e < 4; e++)
+                    acc[i][j][e] = 0.0f;
+        if ((step + 1) % SPAN == 0 || step + 1 == w.steps)
+            gemm_emit<T::I, T::J / T::PIECES, T::THREADS>(a, w, step < SPAN, span, place);
     }
     copy_wait<0>();
-    float *y = g.y + (HOW == PART ? blockIdx.z * (size_t)g.outs * g.tokens : 0);
-    each_output<T>(g, [&](int i, int j, int e, int out, int token) {
-        float *at = y + token * g.y_token + out * g.y_out;
-        const float sum = HOW == WHOLE ? total[i][j][e] : acc[i][j][e];
-        *at = HOW == WHOLE && g.accumulate ? __fadd_rn(*at, sum) : sum;
-    });
-}
-
-/* y (+)= the parts, ascending. */
-__global__ void combine(float *y, const float *part, size_t count, int parts, bool accumulate)
-{
-    const size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
-    if (i >= count)
+    if (a.parts == 1)
         return;
-    float sum = part[i];
-    for (int p = 1; p < parts; p++)
-        sum = __fadd_rn(sum, part[p * count + i]);
-    y[i] = accumulate ? __fadd_rn(y[i], sum) : sum;
+    SHARED(bool, last);
+    __syncthreads();
+    if (threadIdx.x == 0)
+        last = last_block(&a.counter[w.place], a.parts);
+    __syncthreads();
+    if (last)
+        gemm_combine<T::I, T::J / T::PIECES, T::THREADS>(a, w, place);
 }
 
-cudaError_t combine_parts(cudaStream_t stream, float *y, const float *parts, size_t count, int n, bool accumulate)
+template <int TILES, int WIDTH, int PIECES>
+static cudaError_t run(cudaStream_t stream, const gemm_args &a)
 {
-    return launch(combine, dim3((unsigned)((count + 255) / 256)), dim3(256), 0, stream, y, parts, count, n, accumulate);
+    typedef mma_tile<TILES, WIDTH, PIECES> T;
+    const dim3 grid((unsigned)(a.row_blocks * a.token_blocks * a.parts));
+    TRY_CUDA(cudaFuncSetAttribute(mma_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  T::SHARED_BYTES));
+    return launch(mma_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, a);
 }
 
-template <class T, how HOW> static cudaError_t run(cudaStream_t stream, const gemm &g, int parts)
+cudaError_t gemm_mma(cudaStream_t stream, const gemm_args &a, const gemm_plan &plan, int pieces)
 {
-    const dim3 grid((g.outs + T::OUT - 1) / T::OUT, (g.tokens + T::TOK - 1) / T::TOK, parts);
-    TRY_CUDA(cudaFuncSetAttribute(gemm_kernel<T, HOW>, cudaFuncAttributeMaxDynamicSharedMemorySize, T::SHARED_BYTES));
-    return launch(gemm_kernel<T, HOW>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, g);
-}
-
-template <int TOK> using narrow = tile<64, TOK, 4, 1, 4, ALONG_K, ALONG_K>;
-typedef tile<128, 128, 2, 4, 3, ALONG_K, ALONG_K> wide;
-
-static int chunks_of(int K)
-{
-    return (K + K_CHUNK - 1) / K_CHUNK;
-}
-
-enum { NARROW_TOKENS = 32 };
-
-size_t matmul_workspace(int M, int N, int K)
-{
-    return M <= NARROW_TOKENS ? (size_t)chunks_of(K) * M * N : 0;
-}
-
-cudaError_t matmul_wide(cudaStream_t stream, float *y, const bf16 *x, const bf16 *w, int M, int N, int K, bool accumulate)
-{
-    const gemm g = {w, x, N, M, K, y, (size_t)N, 1, accumulate};
-    return run<wide, WHOLE>(stream, g, 1);
-}
-
-cudaError_t matmul(cudaStream_t stream, float *y, const bf16 *x, const bf16 *w, int M, int N, int K, bool accumulate, float *workspace)
-{
-    const int parts = chunks_of(K);
-    if (K % K_STEP)
-        return cudaErrorInvalidValue;
-    if (M > NARROW_TOKENS)
-        return matmul_wide(stream, y, x, w, M, N, K, accumulate);
-    const gemm g = {w, x, N, M, K, workspace, (size_t)N, 1, false};
-    if (M <= 8)
-        TRY_CUDA((run<narrow<8>, PART>(stream, g, parts)));
-    else if (M <= 16)
-        TRY_CUDA((run<narrow<16>, PART>(stream, g, parts)));
-    else
-        TRY_CUDA((run<narrow<32>, PART>(stream, g, parts)));
-    return combine_parts(stream, y, workspace, (size_t)M * N, parts, accumulate);
-}
-
-typedef tile<64, 64, 2, 2, 3, ACROSS_K, ALONG_K> dx_tile;
-cudaError_t matmul_dx(cudaStream_t stream, float *dx, const bf16 *dy, const bf16 *w, int M, int N, int K, bool accumulate)
-{
-    if (N % 8 || K % 8)
-        return cudaErrorInvalidValue;
-    const gemm g = {w, dy, K, M, N, dx, (size_t)K, 1, accumulate};
-    return run<dx_tile, CHAIN>(stream, g, 1);
-}
-
-typedef tile<64, 64, 2, 2, 3, ACROSS_K, ACROSS_K> dw_tile;
-cudaError_t matmul_dw(cudaStream_t stream, float *dw, const bf16 *dy, const bf16 *x, int M, int N, int K)
-{
-    if (N % 8 || K % 8)
-        return cudaErrorInvalidValue;
-    const gemm g = {dy, x, N, K, M, dw, 1, (size_t)K, true};
-    return run<dw_tile, CHAIN>(stream, g, 1);
+#define PLAN(TILES, WIDTH, PIECES)                                                                 \
+    if (plan.tiles == TILES && plan.width == WIDTH && pieces == PIECES)                            \
+        return run<TILES, WIDTH, PIECES>(stream, a);
+    PLAN(1, 8, 1)
+    PLAN(1, 16, 1)
+    PLAN(1, 32, 1)
+    PLAN(1, 64, 1)
+    PLAN(1, 128, 1)
+    PLAN(2, 8, 1)
+    PLAN(2, 16, 1)
+    PLAN(2, 32, 1)
+    PLAN(2, 64, 1)
+    PLAN(2, 128, 1)
+    PLAN(1, 24, 3)
+    PLAN(1, 48, 3)
+    PLAN(1, 96, 3)
+    PLAN(2, 24, 3)
+    PLAN(2, 48, 3)
+    PLAN(2, 96, 3)
+#undef PLAN
+    return cudaErrorInvalidValue;
 }
