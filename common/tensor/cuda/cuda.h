@@ -29,6 +29,7 @@ struct cuda {
     struct cuda_staging staging; // on `stream`
     void *workspace;             // see cuda_workspace
     size_t workspace_bytes;
+    struct cuda_attention *attention; // op_attention.c's: what the last calls were; NULL: none yet
     struct cuda_reader { // what cuda_get uses, whichever thread calls
         pthread_mutex_t lock;
         cudaStream_t stream;
@@ -40,6 +41,8 @@ struct cuda {
 
 err_t reader_open(struct cuda_reader *reader);
 void reader_done(struct cuda_reader *reader); // {0} is allowed
+
+void cuda_attention_free(struct cuda_attention *attention); // NULL is allowed
 
 /* What every op begins with. Makes the device that of the calling thread. */
 struct cuda *cuda_of(struct backend *be);

@@ -72,6 +72,7 @@ void cuda_free(struct backend *be)
     pthread_mutex_destroy(&cuda->reader.lock);
     staging_done(&cuda->staging);
     cudaFree(cuda->workspace);
+    cuda_attention_free(cuda->attention);
     if (cuda->stream)
         cudaStreamDestroy(cuda->stream);
     mem_free(cuda);

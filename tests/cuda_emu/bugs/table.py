@@ -29,4 +29,20 @@ MISTAKES = [
             few=True),
     mistake("adamw: the kernel reads the host's memory", "adamw.cu", "rows:optimizers", "which is not device memory",
             ("return launch(adamw_kernel", "grad = (const float *)calloc(count, 4); return launch(adamw_kernel")),
+
+    # ---- attention
+    mistake("attention: keys behind the last are read", "attention_tile.h", "attention:common", NEVER_WRITTEN,
+            ("r < rows ? from + r * D + c * 8 : from, r < rows)", "from + r * D + c * 8, true)"), few=True),
+    mistake("attention: a step's own key is forgotten", "attention_split.cu", "attention:common", NEVER_WRITTEN,
+            ("if (fresh >= 0)", "if (fresh > 999)")),
+    mistake("attention: maxima before the others' are there", "attention_split.cu", "attention:common", RACE + "|" + NEVER_WRITTEN,
+            ("= m; } __syncthreads();", "= m; }")),
+    mistake("attention: a page before its copy has come", "attention_split.cu", "attention:common", "asynchronous copy",
+            ("copy_wait<buffers<D> - 2>();", "")),
+    mistake("attention: a page over one in use", "attention_walk.cu", "attention:common", "asynchronous copy|" + RACE,
+            ("copy_wait<buffers<D> - 2>(); __syncthreads(); load(i + buffers<D>);", "copy_wait<buffers<D> - 2>(); load(i + buffers<D>);")),
+    mistake("attention: two blocks write a step's key", "attention_split.cu", "attention:groups", "another block of the launch",
+            ("item.tile == 0", "true")),
+    mistake("attention: chunks from the first page on", "attention_walk.cu", "attention:windows", "values differ",
+            ("(p + 1) % (KV_CHUNK / PAGE_KEYS) == 0", "(p + 1 - begin) % (KV_CHUNK / PAGE_KEYS) == 0")),
 ]

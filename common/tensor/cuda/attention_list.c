@@ -1,0 +1,281 @@
+#include "tensor/cuda/attention_list.h"
+#include "base/mem.h"
+#include <string.h>
+
+static const size_t sizes[LISTS] = {sizeof(struct attention_segment), sizeof(struct attention_item),
+                                    sizeof(struct attention_item),    sizeof(struct attention_item),
+                                    sizeof(struct attention_item),    sizeof(int32_t)};
+
+/* ---- checks, the CPU's */
+
+err_t attention_shape_check(const struct attention_shape *shape)
+{
+    const int H = shape->H, K = shape->K, D = shape->D;
+    if (H < 1 || K < 1 || H % K || D < 2 || D % 2)
+        return err_new(ERR_INVALID, "attention with %d heads, %d kv heads of size %d", H, K, D);
+    if (D > ATTENTION_SIZE)
+        return err_new(ERR_UNIMPLEMENTED, "attention with heads of size %d: CUDA has up to %d", D,
+                       ATTENTION_SIZE);
+    return OK;
+}
+
+static long pages_of(const struct segment *segment)
+{
+    return ((long)segment->start + segment->count + KV_PAGE - 1) / KV_PAGE;
+}
+
+static err_t pages_check(const struct segment *segment, int s, const struct attention_shape *shape,
+                         int layer)
+{
+    const struct kv_pages *kv = segment->kv;
+    const long pages = pages_of(segment);
+    if (layer < 0 || layer >= kv->layers || kv->shape.K != shape->K || kv->shape.D != shape->D)
+        return err_new(ERR_RANGE, "segment %d: its pages have no layer %d of this shape", s, layer);
+    for (long i = 0; i < pages; i++)
+        if (segment->page[i] < 0 || segment->page[i] >= kv->pages)
+            return err_new(ERR_RANGE, "segment %d: page %ld of it is %d, there are %d", s, i,
+                           segment->page[i], kv->pages);
+    return OK;
+}
+
+/* Of a segment with rows before its own; owner: the last before it that starts at 0. */
+static err_t prefix_check(const struct segment *segment, int s, const struct segment *owner)
+{
+    if (owner && segment->prefix == owner->first && segment->start <= owner->count)
+        return OK;
+    return err_new(ERR_RANGE,
+                   "segment %d starts at %d without pages, its prefix at row %d: those rows must "
+                   "begin the last segment before it that starts at 0",
+                   s, segment->start, segment->prefix);
+}
+
+static err_t segments_check(const struct segment *segments, int count,
+                            const struct attention_shape *shape, int layer)
+{
+    const struct segment *owner = NULL;
+    TRY(attention_shape_check(shape));
+    for (int s = 0; s < count; s++) {
+        const struct segment *segment = &segments[s];
+        if (segment->first < 0 || segment->count < 0 || segment->start < 0)
+            return err_new(ERR_RANGE, "segment %d: a negative number", s);
+        if (segment->kv)
+            TRY(pages_check(segment, s, shape, layer));
+        else if (segment->start)
+            TRY(prefix_check(segment, s, owner));
+        else
+            owner = segment;
+    }
+    return OK;
+}
+
+/* ---- lists */
+
+/* An element more, not zeroed. */
+static void *put(struct attention_list *list, int part)
+{
+    struct list_part *p = &list->part[part];
+    p->size = sizes[part];
+    if (p->count == p->room) {
+        p->room = p->room ? 2 * p->room : 64;
+        p->data = mem_grow(p->data, p->room, p->size);
+    }
+    return p->data + p->count++ * p->size;
+}
+
+static void put_item(struct attention_list *list, int part, int segment, int tile, int chunk)
+{
+    struct attention_item *item = put(list, part);
+    *item = (struct attention_item){.segment = segment, .tile = tile, .chunk = chunk};
+}
+
+static void put_page(struct attention_list *list, int32_t page)
+{
+    int32_t *to = put(list, LIST_PAGES);
+    *to = page;
+}
+
+/* Pages of a segment without pages: whole ones of its prefix are its owner's, which begin at
+ * `owner` in the list of pages. */
+static void own_pages(struct attention_list *list, const struct segment *s, int owner)
+{
+    const long shared = s->start / KV_PAGE, pages = pages_of(s);
+    for (long i = 0; i < shared; i++) {
+        const int32_t *all = (const int32_t *)list->part[LIST_PAGES].data;
+        put_page(list, all[owner + i]);
+    }
+    for (long i = shared; i < pages; i++)
+        put_page(list, list->own_pages++);
+}
+
+/* Few rows are split over blocks; many are walked. Bits are the same. */
+static bool is_split(const struct segment *s, const struct attention_shape *shape)
+{
+    return s->count == 1 || (long)s->count * (shape->H / shape->K) <= SPLIT_ROWS;
+}
+
+static void put_split(struct attention_list *list, int index, const struct segment *s,
+                      struct attention_segment *to)
+{
+    const struct attention_shape *shape = &list->shape;
+    const int rows = s->count * (shape->H / shape->K), keys = s->start + s->count;
+    const int window = shape->window, first = s->start + 1; // keys of the first row
+    const int low = window > 0 && first > window ? first - window : 0;
+    to->part = (int64_t)list->states;
+    to->chunk = low / KV_CHUNK;
+    to->chunks = (keys + KV_CHUNK - 1) / KV_CHUNK - to->chunk;
+    for (int chunk = to->chunk; chunk < to->chunk + to->chunks; chunk++)
+        for (int tile = 0; tile * SPLIT_ROWS < rows; tile++)
+            put_item(list, LIST_SPLIT, index, tile, chunk);
+    if (to->chunks == 1)
+        return;
+    list->states += (size_t)s->count * (size_t)shape->H * (size_t)to->chunks;
+    for (int row = 0; row < s->count; row++)
+        put_item(list, LIST_FOLD, index, row, 0);
+}
+
+static void put_segment(struct attention_list *list, int index, const struct segment *s, int owner)
+{
+    const struct attention_shape *shape = &list->shape;
+    const long pages = pages_of(s), rows = (long)s->count * (shape->H / shape->K);
+    struct attention_segment to = {.first = s->first,
+                                   .count = s->count,
+                                   .start = s->start,
+                                   .prefix = s->prefix,
+                                   .fresh = s->kv && s->count == 1,
+                                   .page = (int32_t)list->part[LIST_PAGES].count};
+    if (s->kv) {
+        to.values = (int64_t)(kv_page_elements(shape->K, s->kv->width) * (size_t)s->kv->pages);
+        to.layer = 2 * to.values;
+        to.keys = s->kv->memory;
+    }
+    for (long i = 0; s->kv && i < pages; i++)
+        put_page(list, s->page[i]);
+    if (!s->kv)
+        own_pages(list, s, owner);
+    for (long i = s->start / KV_PAGE; s->count && !to.fresh && i < pages; i++)
+        put_item(list, LIST_FILL, index, (int)i, 0);
+    if (s->count && is_split(s, shape))
+        put_split(list, index, s, &to);
+    else // those with the most keys first
+        for (long tile = (rows + WALK_ROWS - 1) / WALK_ROWS; tile-- > 0;)
+            put_item(list, LIST_WALK, index, (int)tile, 0);
+    struct attention_segment *at = put(list, LIST_SEGMENTS);
+    *at = to;
+}
+
+/* In own pages the values follow the keys of all. */
+static void place_own(struct attention_list *list)
+{
+    const struct attention_shape *shape = &list->shape;
+    struct attention_segment *all = (struct attention_segment *)list->part[LIST_SEGMENTS].data;
+    const size_t page = kv_page_elements(shape->K, attention_width(shape->D));
+    for (size_t s = 0; s < list->part[LIST_SEGMENTS].count; s++)
+        if (!all[s].keys)
+            all[s].values = (int64_t)(page * (size_t)list->own_pages);
+}
+
+static void join(struct attention_list *list)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < LISTS; i++)
+        bytes += list->part[i].count * sizes[i];
+    if (bytes > list->room) {
+        list->room = 2 * bytes;
+        list->data = mem_grow(list->data, list->room, 1);
+    }
+    list->bytes = 0;
+    for (int i = 0; i < LISTS; i++) {
+        const size_t some = list->part[i].count * sizes[i];
+        if (some)
+            memcpy(list->data + list->bytes, list->part[i].data, some);
+        list->bytes += some;
+    }
+}
+
+static void make(struct attention_list *list, const struct segment *segments, int count,
+                 const struct attention_shape *shape)
+{
+    int owner = 0;
+    for (int i = 0; i < LISTS; i++)
+        list->part[i].count = 0;
+    list->own_pages = 0;
+    list->states = 0;
+    list->shape = *shape;
+    list->count = count;
+    list->layers = INT32_MAX;
+    list->from = mem_grow(list->from, (size_t)count + 1, sizeof *segments);
+    if (count)
+        memcpy(list->from, segments, (size_t)count * sizeof *segments);
+    for (int s = 0; s < count; s++) {
+        const struct segment *segment = &segments[s];
+        if (!segment->kv && !segment->start)
+            owner = (int)list->part[LIST_PAGES].count;
+        if (segment->kv && segment->kv->layers < list->layers)
+            list->layers = segment->kv->layers;
+        put_segment(list, s, segment, owner);
+    }
+    place_own(list);
+    join(list);
+}
+
+/* Whether the list was made from the same; pages' numbers are compared, too. */
+static bool is_same(const struct attention_list *list, const struct segment *segments, int count,
+                    const struct attention_shape *shape)
+{
+    const struct attention_segment *made =
+        (struct attention_segment *)list->part[LIST_SEGMENTS].data;
+    const int32_t *page = (const int32_t *)list->part[LIST_PAGES].data;
+    if (!list->from || count != list->count || memcmp(shape, &list->shape, sizeof *shape) != 0 ||
+        memcmp(segments, list->from, (size_t)count * sizeof *segments) != 0)
+        return false;
+    for (int s = 0; s < count; s++)
+        if (segments[s].kv && memcmp(page + made[s].page, segments[s].page,
+                                     (size_t)pages_of(&segments[s]) * sizeof *page) != 0)
+            return false;
+    return true;
+}
+
+err_t attention_list_make(struct attention_list *list, const struct segment *segments, int count,
+                          const struct attention_shape *shape, int layer, bool *ret_changed)
+{
+    if (layer >= 0 && count > 0 && is_same(list, segments, count, shape) && layer < list->layers) {
+        *ret_changed = false;
+        return OK;
+    }
+    TRY(segments_check(segments, count, shape, layer));
+    make(list, segments, count, shape);
+    *ret_changed = true;
+    return OK;
+}
+
+void attention_list_place(const struct attention_list *list, const void *there,
+                          struct attention_call *call)
+{
+    const char *at[LISTS] = {there};
+    for (int i = 1; i < LISTS; i++)
+        at[i] = at[i - 1] + list->part[i - 1].count * sizes[i - 1];
+    call->segment = (const struct attention_segment *)at[LIST_SEGMENTS];
+    call->fill = (const struct attention_item *)at[LIST_FILL];
+    call->split = (const struct attention_item *)at[LIST_SPLIT];
+    call->fold = (const struct attention_item *)at[LIST_FOLD];
+    call->walk = (const struct attention_item *)at[LIST_WALK];
+    call->page = (const int32_t *)at[LIST_PAGES];
+    call->fills = (int)list->part[LIST_FILL].count;
+    call->splits = (int)list->part[LIST_SPLIT].count;
+    call->folds = (int)list->part[LIST_FOLD].count;
+    call->walks = (int)list->part[LIST_WALK].count;
+}
+
+void attention_list_forget(struct attention_list *list)
+{
+    list->count = -1;
+}
+
+void attention_list_done(struct attention_list *list)
+{
+    for (int i = 0; i < LISTS; i++)
+        mem_free(list->part[i].data);
+    mem_free(list->from);
+    mem_free(list->data);
+    *list = (struct attention_list){0};
+}
