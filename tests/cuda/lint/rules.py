@@ -23,10 +23,6 @@ SHARED_MAX = 99 * 1024  # of sm_86 and sm_89; an A100 has more
 # Kernels that may spill, by a part of their name: bytes of stores at most, and why.
 SPILLS = {
     "gemm_kernelI4tileILi128ELi128E": (104, "the wide tile by mma.sync holds 128 sums a thread"),
-    "decode_chunksILi128E": (44, "heads of 128: two tiles of scores beside the output"),
-    "prefillILi128E": (8, "the same"),
-    "decode_chunksILi64E": (20, "sm_100's ptxas alone"),
-    "prefillILi64E": (12, "sm_100's ptxas alone"),
 }
 
 
