@@ -1,6 +1,7 @@
 /* The ops that go row by row or element by element, split over the pool. */
 #include "base/mem.h"
 #include "tensor/cpu/cpu.h"
+#include "tensor/token_check.h"
 #include <math.h>
 
 /* How many multiply-adds an element takes as long as: with an exponential, without one. */
@@ -295,15 +296,6 @@ err_t cpu_round_bf16(struct backend *be, float *x, size_t count)
 
 /* ---- the vocabulary row */
 
-static err_t tokens_check(const int32_t *token, int N, int V)
-{
-    for (int n = 0; n < N; n++)
-        if (token[n] < 0 || token[n] >= V)
-            return err_new(ERR_RANGE, "row %d: token %d of a vocabulary of %d", n, (int)token[n],
-                           V);
-    return OK;
-}
-
 static void token_logp_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
                              int thread)
 {
@@ -317,7 +309,7 @@ static void token_logp_range(struct cpu *cpu, const void *data, size_t begin, si
 err_t cpu_token_logp(struct backend *be, float *logp, float *entropy, const float *logits,
                      const int32_t *token, float inverse_temperature, int N, int V)
 {
-    TRY(tokens_check(token, N, V));
+    TRY(token_check(token, N, V));
     const struct rows job = {.y = logp,
                              .y2 = entropy,
                              .x = logits,
@@ -340,7 +332,7 @@ static void token_logp_backward_range(struct cpu *cpu, const void *data, size_t 
 err_t cpu_token_logp_backward(struct backend *be, float *logits, const float *dlogp,
                               const int32_t *token, float inverse_temperature, int N, int V)
 {
-    TRY(tokens_check(token, N, V));
+    TRY(token_check(token, N, V));
     const struct rows job = {
         .y = logits, .x = dlogp, .index = token, .number = inverse_temperature, .C = V};
     cpu_split(cpu_of(be), (size_t)N, 1, (double)N * V * EXP_COST, token_logp_backward_range, &job);
@@ -365,13 +357,9 @@ err_t cpu_token_mask(struct backend *be, float *logits, const struct token_range
                      int N, int V)
 {
     double masked = 0;
-    for (int i = 0; i < ranges; i++) {
-        const struct token_range *r = &range[i];
-        if (r->first < 0 || r->count < 0 || r->first > V || r->count > V - r->first)
-            return err_new(ERR_RANGE, "%d tokens from %d on, of a vocabulary of %d", (int)r->count,
-                           (int)r->first, V);
-        masked += r->count;
-    }
+    TRY(token_ranges_check(range, ranges, V));
+    for (int i = 0; i < ranges; i++)
+        masked += range[i].count;
     const struct rows job = {.y = logits, .range = range, .ranges = ranges, .C = V};
     cpu_split(cpu_of(be), (size_t)N, 1, N * masked, token_mask_range, &job);
     return OK;

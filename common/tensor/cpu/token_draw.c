@@ -1,6 +1,7 @@
 /* Draws, split over the pool by request. The order of each sum here is part of the draw's
  * definition. */
 #include "tensor/cpu/cpu.h"
+#include "tensor/token_check.h"
 #include <math.h>
 #include <string.h>
 
@@ -302,22 +303,11 @@ static void draw_range(struct cpu *cpu, const void *data, size_t begin, size_t e
     }
 }
 
-static err_t request_check(const struct token_request *r, int N, int V)
-{
-    if (r->row < 0 || r->row >= N)
-        return err_new(ERR_RANGE, "row %d of %d", r->row, N);
-    for (int i = 0; token_penalises(r) && i < r->tokens; i++)
-        if (r->token[i] < 0 || r->token[i] >= V)
-            return err_new(ERR_RANGE, "token %d of a vocabulary of %d", (int)r->token[i], V);
-    return OK;
-}
-
 err_t cpu_token_draw(struct backend *be, const float *logits, int N, int V,
                      const struct token_request *request, int count, struct token_draw *ret)
 {
     const struct drawing job = {logits, request, ret, V};
-    for (int i = 0; i < count; i++)
-        TRY(err_wrap(request_check(&request[i], N, V), "draw %d", i));
+    TRY(token_requests_check(request, count, N, V));
     cpu_reserve(cpu_of(be), distribution_floats(V));
     cpu_split(cpu_of(be), (size_t)count, 1, (double)count * V * EXP_COST, draw_range, &job);
     return OK;
