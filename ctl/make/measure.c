@@ -56,18 +56,15 @@ static err_t encode_prompt(const struct decoder *decoder, const struct prompt_se
 static err_t encode_answer(const struct decoder *decoder, const char *text, int room, int p,
                            int32_t *token, int *ret_tokens)
 {
-    const int eos = tokenizer_end(decoder_tokenizer(decoder), &decoder_model(decoder)->config);
+    const struct prompt_rules *rules = decoder_rows(decoder);
+    const int eos = tokenizer_end(rules->tokenizer, &decoder_model(decoder)->config);
+    SCOPED_MEM int32_t *ids = NULL;
     int n = 0, end = eos >= 0;
     *ret_tokens = 0;
-    if (p + end >= room)
+    TRY(tokenizer_encode_row(rules->tokenizer, text, strlen(text), rules->special, &ids, &n));
+    if (n > room - p - end)
         return OK;
-    err_t failed = tokenizer_encode(decoder_tokenizer(decoder), text, strlen(text), room - p - end,
-                                    token + p, &n);
-    if (err_code(failed) == ERR_RANGE) {
-        err_free(failed);
-        return OK;
-    }
-    TRY(failed);
+    memcpy(token + p, ids, (size_t)n * sizeof *ids);
     if (end)
         token[p + n++] = eos;
     *ret_tokens = n;

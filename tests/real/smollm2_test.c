@@ -57,6 +57,7 @@ static void decode(const json_t *golden, const json_t *answers, enum kv_format k
                                             .backend = {.threads = 2},
                                             .kv = kv,
                                             .prompt_column = "prompt",
+                                            .special_tokens = true,
                                             .max_prompt_tokens = LONGEST,
                                             .max_tokens = MOST,
                                             .sampling = {.temperature = 0},

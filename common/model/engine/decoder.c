@@ -117,6 +117,7 @@ struct prompt_rules decoder_rules(const struct decoder_options *options,
     return (struct prompt_rules){
         .tokenizer = tokenizer,
         .column = options->prompt_column,
+        .special = options->special_tokens,
         .most = options->max_prompt_tokens,
         .context = config_context(config, options->max_prompt_tokens, options->max_tokens),
         .max_tokens = options->max_tokens};
@@ -164,6 +165,11 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
 }
 
 /* ---- admitting */
+
+const struct prompt_rules *decoder_rows(const struct decoder *d)
+{
+    return &d->rules;
+}
 
 err_t decoder_read(const struct decoder *d, const json_t *row, const char *name,
                    struct prompt_row *ret)
@@ -372,11 +378,6 @@ struct model *decoder_model(const struct decoder *d)
 struct engine *decoder_engine(const struct decoder *d)
 {
     return d->engine;
-}
-
-const struct tokenizer *decoder_tokenizer(const struct decoder *d)
-{
-    return d->tokenizer;
 }
 
 void decoder_free(struct decoder *d)

@@ -1,5 +1,4 @@
-/* From rows of data to stamped tokens: a model directory opened to decode. Training, evaluation and
- * rlhfctl each have one, with weights and slots of its own.
+/* From rows of data to stamped tokens: a model directory opened to decode, each with its own slots.
  *
  *     const struct decoder_options options = decoder_options_of(recipe);
  *     TRY(decoder_open(&options, &decoder));
@@ -26,6 +25,7 @@ struct decoder_options {
     struct backend_config backend;
     enum kv_format kv;
     const char *prompt_column;
+    bool special_tokens;                   // prompt_rules.special
     int64_t max_prompt_tokens, max_tokens; // max_tokens: of a completion; a row may say less
     struct stop_names stop;
     struct sampling sampling; // of every request, with the request's own prompt and epoch
@@ -73,6 +73,7 @@ bool decoder_has_room(const struct decoder *decoder, int completions); // to beg
 /* The part of a row that decoder_admit reads. */
 err_t decoder_read(const struct decoder *decoder, const json_t *row, const char *name,
                    struct prompt_row *ret);
+const struct prompt_rules *decoder_rows(const struct decoder *decoder);
 
 /* One step of the engine. DATA_LOSS: logits that are not finite. */
 err_t decoder_step(struct decoder *decoder);
@@ -125,6 +126,5 @@ uint64_t decoder_in_flight(const struct decoder *decoder); // tokens of completi
 /* Borrowed: for new weights between two steps, and for reading. */
 struct model *decoder_model(const struct decoder *decoder);
 struct engine *decoder_engine(const struct decoder *decoder);
-const struct tokenizer *decoder_tokenizer(const struct decoder *decoder);
 void decoder_free(struct decoder *decoder);
 DEFINE_SCOPED(decoder)

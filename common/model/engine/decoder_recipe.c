@@ -12,6 +12,7 @@ struct decoder_options decoder_options_of(const struct recipe *recipe)
         .backend = {.threads = cpus_threads(g->threads), .cpus = g->cpus},
         .kv = (enum kv_format)recipe->model.kv,
         .prompt_column = recipe->data.prompt_column,
+        .special_tokens = recipe->data.special_tokens == RECIPE_SPECIAL_TOKENS,
         .max_prompt_tokens = recipe->data.max_prompt_tokens,
         .max_tokens = g->max_tokens,
         .stop = {.text = g->stop.at,

@@ -277,12 +277,9 @@ static int word_long(const struct bpe *bpe, int count, int32_t *ids)
     return left;
 }
 
-int bpe_word(const struct bpe *bpe, const char *word, size_t len, int32_t *ret_ids)
+int bpe_word(const struct bpe *bpe, int32_t *ids, size_t count)
 {
-    for (size_t i = 0; i < len; i++)
-        ret_ids[i] = bpe->byte_id[(uint8_t)word[i]];
-    return len <= WORD_SHORT ? word_short(bpe, (int)len, ret_ids)
-                             : word_long(bpe, (int)len, ret_ids);
+    return count <= WORD_SHORT ? word_short(bpe, (int)count, ids) : word_long(bpe, (int)count, ids);
 }
 
 void bpe_free(struct bpe *bpe)

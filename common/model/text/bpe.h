@@ -4,7 +4,7 @@
  *     bpe_token(bpe, 7, "th", 2, true);               -- every token, then
  *     bpe_index(bpe);
  *     bpe_merge(bpe, t, h, th);                       -- in order of rank
- *     int count = bpe_word(bpe, word, len, ids);      -- ids (len)
+ *     int count = bpe_word(bpe, ids, len);            -- ids of a word's symbols
  *
  * Any thread once it is built. */
 #pragma once
@@ -36,9 +36,9 @@ const uint8_t *bpe_bytes(const struct bpe *bpe, int id, size_t *ret_len);
 int bpe_find(const struct bpe *bpe, const void *data, size_t len); // -1: no token is written so
 int bpe_byte(const struct bpe *bpe, uint8_t byte);                 // -1: not in the alphabet
 
-/* ids (len) of a word whose bytes are all in the alphabet: merges by lowest rank, leftmost first.
- * Returns how many. */
-int bpe_word(const struct bpe *bpe, const char *word, size_t len, int32_t *ret_ids);
+/* Merges the symbols of a word where they stand: by lowest rank, leftmost first. Returns how many
+ * are left. */
+int bpe_word(const struct bpe *bpe, int32_t *ids, size_t count);
 
 void bpe_free(struct bpe *bpe);
 DEFINE_SCOPED(bpe)

@@ -136,26 +136,12 @@ static size_t llama3_next(const struct text *text, size_t digits)
     return end ? end : space_run(text, run);
 }
 
-static size_t digits_next(const struct text *text)
-{
-    enum unicode_class class;
-    size_t next, end = 0;
-    while (class_at(text, end, &class, &next)) {
-        if (class == UNICODE_NUMBER)
-            return end ? end : next;
-        end = next;
-    }
-    return end;
-}
-
 size_t pretoken_next(enum pretoken pattern, const char *text, size_t len)
 {
     const struct text all = {text, len};
     switch (pattern) {
     case PRETOKEN_WHOLE:
         return len;
-    case PRETOKEN_DIGITS:
-        return digits_next(&all);
     case PRETOKEN_GPT2:
         return gpt2_next(&all);
     case PRETOKEN_QWEN2:

@@ -11,8 +11,7 @@
 #include <stddef.h>
 
 enum pretoken {
-    PRETOKEN_WHOLE,  // no cut
-    PRETOKEN_DIGITS, // each digit by itself, and what lies between (pre_tokenizer Digits)
+    PRETOKEN_WHOLE, // no cut
     PRETOKEN_GPT2,
     PRETOKEN_QWEN2,
     PRETOKEN_LLAMA3,

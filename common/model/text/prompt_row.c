@@ -11,9 +11,8 @@ static err_t encode(const struct prompt_rules *rules, const char *text, struct p
     if (len > PROMPT_BYTES_MAX)
         return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", len,
                        PROMPT_BYTES_MAX);
-    prompt->token = mem_array(len + 1, sizeof *prompt->token);
-    TRY(tokenizer_encode(rules->tokenizer, text, len, (int)len + 1, prompt->token,
-                         &prompt->tokens));
+    TRY(tokenizer_encode_row(rules->tokenizer, text, len, rules->special, &prompt->token,
+                             &prompt->tokens));
     if (prompt->tokens < 1 || prompt->tokens > rules->most)
         return err_new(ERR_RANGE,
                        "a prompt of %d tokens; 1 to %" PRId64

@@ -12,6 +12,7 @@
 struct prompt_rules {
     const struct tokenizer *tokenizer;
     const char *column; // its key in a row: the prompt's text
+    bool special;       // texts of special tokens become them (data.special_tokens)
     int64_t most;       // tokens of a prompt (data.max_prompt_tokens)
     int64_t context;    // tokens of prompt and completion together
     int64_t max_tokens; // of a completion whose row names no number of its own

@@ -60,12 +60,12 @@ size_t stops_cut(const struct stops *stops, const void *text, size_t len)
 static err_t look(const struct stops *stops, const int32_t *token, int tokens, bool *ret)
 {
     SCOPED_VALUE(bytes) last = {0};
-    TRY(tokenizer_decode(stops->tokenizer, token + tokens - 1, 1, true, &last));
+    TRY(tokenizer_decode_part(stops->tokenizer, token + tokens - 1, 1, true, &last));
     *ret = false;
     for (size_t window = stops->longest, all = (size_t)tokens; last.len; window *= 2) {
         SCOPED_VALUE(bytes) text = {0};
         const size_t count = window < all ? window : all;
-        TRY(tokenizer_decode(stops->tokenizer, token + all - count, count, true, &text));
+        TRY(tokenizer_decode_part(stops->tokenizer, token + all - count, count, true, &text));
         if (count < all && text.len < last.len + stops->longest - 1)
             continue;
         *ret = stops_cut(stops, text.data, text.len) < text.len;

@@ -1,23 +1,20 @@
-/* Byte-level BPE as Hugging Face's `tokenizers` writes it: a directory's tokenizer.json and
+/* Tokenizers as Hugging Face's `tokenizers` writes them: a directory's tokenizer.json and
  * tokenizer_config.json.
  *
  *     SCOPED(tokenizer) tokenizer = NULL;
  *     TRY(tokenizer_load("sft", &tokenizer));
  *     TRY(tokenizer_check(tokenizer, &config));     -- does it belong to this model?
- *     TRY(tokenizer_encode(tokenizer, text, len, max, ids, &count));
+ *     TRY(tokenizer_encode(tokenizer, text, len, max, ids, &count));     -- text from data
  *     TRY(tokenizer_decode(tokenizer, ids, count, true, &out));    -- appends bytes
  *
- * Supported are the model BPE, the decoder ByteLevel, the normalizers null and NFC, and added
- * tokens, special or not. The pre_tokenizer is ByteLevel, or a Sequence of ByteLevel after Digits
- * or after a Split by GPT-2's, Qwen2's or Llama-3's pattern. Anything else that would change an id
- * is refused by name. Truncation, padding and post-processors are not read: encode adds no special
- * token, callers append eos. An added token's text inside a text becomes that token, as in
- * `tokenizers`.
+ * Text from data never becomes a special token, whatever it spells: only bytes that a template
+ * wrote do. Added tokens that are not special are found in any text.
  *
- * Ids equal those of `tokenizers` for UTF-8 text, with two exceptions. A byte that the vocabulary
- * lacks is an error, where `tokenizers` drops it. NFC orders some 100 rare combining marks by newer
- * tables. Bytes that are not UTF-8 are symbols of one byte each, so without NFC any bytes come back
- * from decode.
+ * docs/models.md lists the models, normalizers, pre-tokenizers and decoders that are read; another
+ * one is refused by name. Truncation and padding are not read. Ids equal those of `tokenizers` for
+ * UTF-8 text. What the vocabulary lacks is an error without an unknown token; `tokenizers` leaves
+ * it out. Bytes that are not UTF-8 are symbols of one byte each, so of a vocabulary of bytes
+ * without a normalizer any bytes come back from decode.
  *
  * Any thread: a tokenizer does not change once made. */
 #pragma once
@@ -53,15 +50,48 @@ err_t tokenizer_parse(const char *json, size_t json_len, const char *config, siz
  * all. */
 err_t tokenizer_save(const struct tokenizer *tokenizer, const char *directory);
 
-/* ret_ids (max). RANGE: more than max tokens; INVALID: a byte that the vocabulary lacks. On error
- * ret_count is untouched. */
+/* Text from data. ret_ids (max). RANGE: more than max tokens; INVALID: what the vocabulary lacks.
+ * On error ret_count is untouched. */
 err_t tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t len, int max,
                        int32_t *ret_ids, int *ret_count);
 
-/* Appends the tokens' bytes; special tokens are left out if skip_special. An id without a token has
- * no bytes, as in `tokenizers`. RANGE: an id below 0; nothing appended. */
+struct text_span {
+    size_t at, len;
+};
+
+/* A text of which a template wrote some bytes: the text of a special token that lies in one of
+ * these spans becomes that token. */
+struct tokenizer_text {
+    const char *data;
+    size_t len;
+    const struct text_span *special; // (specials) in order, apart from one another
+    size_t specials;
+    bool drops; // what the vocabulary lacks is left out, as `tokenizers` does; false: an error
+};
+
+/* The same for a text of both, as many ids as there are; *ret_ids is the caller's. The
+ * post_processor adds nothing. */
+err_t tokenizer_encode_new(const struct tokenizer *tokenizer, const struct tokenizer_text *text,
+                           int32_t **ret_ids, int *ret_count);
+
+/* A text of a dataset; special: all of it counts as a template's (data.special_tokens). */
+err_t tokenizer_encode_row(const struct tokenizer *tokenizer, const char *text, size_t len,
+                           bool special, int32_t **ret_ids, int *ret_count);
+
+/* What the post_processor puts before and behind a text, as a count each; borrowed. */
+int tokenizer_before(const struct tokenizer *tokenizer, const int32_t **ret);
+int tokenizer_after(const struct tokenizer *tokenizer, const int32_t **ret);
+
+/* Appends the tokens' text; special tokens are left out if skip_special. Of a vocabulary of bytes
+ * it is their bytes, whatever they are, else UTF-8. An id without a token has none, as in
+ * `tokenizers`. RANGE: an id below 0; nothing appended. */
 err_t tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
                        bool skip_special, struct bytes *ret);
+
+/* The same for tokens that others come before: what a text loses at its beginning, as a space,
+ * stays. */
+err_t tokenizer_decode_part(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
+                            bool skip_special, struct bytes *ret);
 
 int tokenizer_vocab(const struct tokenizer *tokenizer); // largest id + 1
 int tokenizer_eos(const struct tokenizer *tokenizer);   // -1: none, likewise below

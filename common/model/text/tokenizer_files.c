@@ -20,7 +20,7 @@ err_t tokenizer_parse(const char *json, size_t json_len, const char *config, siz
                       const char *name, struct tokenizer **ret)
 {
     SCOPED(tokenizer) t = mem_new(sizeof *t);
-    t->eos = t->bos = t->pad = -1;
+    t->eos = t->bos = t->pad = t->unk = -1;
     bytes_put(&t->json, json, json_len);
     bytes_put(&t->config, config ? config : no_config, config ? config_len : sizeof no_config - 1);
     TRY(tokenizer_read(t, name));

@@ -1,5 +1,5 @@
 #include "model/text/unicode.h"
-#include <stdbool.h>
+#include "model/text/unicode_table.h"
 
 /* Length of a sequence by its first byte, and the smallest code that may be written so long (RFC
  * 3629). */
@@ -37,6 +37,16 @@ int unicode_next(const char *text, size_t len, uint32_t *ret_code)
     return length;
 }
 
+size_t unicode_last(const char *text, size_t len, uint32_t *ret_code)
+{
+    for (size_t back = len < 4 ? len : 4; back; back--)
+        if ((size_t)unicode_next(text + len - back, back, ret_code) == back &&
+            *ret_code != UNICODE_INVALID)
+            return len - back;
+    *ret_code = UNICODE_INVALID;
+    return len - 1;
+}
+
 int unicode_put(uint32_t code, char out[4])
 {
     if (code < 0x80)
@@ -61,6 +71,26 @@ static bool in_ranges(const struct unicode_range *range, int count, uint32_t cod
     return low < count && range[low].first <= code;
 }
 
+enum unicode_category unicode_category(uint32_t code)
+{
+    if (code < UNICODE_FLAT)
+        return (enum unicode_category)(
+            unicode_block[unicode_block_of[code / UNICODE_BLOCK] * UNICODE_BLOCK +
+                          code % UNICODE_BLOCK] -
+            'A');
+    for (int i = 0; i < unicode_run_count; i++)
+        if (code >= unicode_run[i].first && code <= unicode_run[i].last)
+            return (enum unicode_category)(unicode_run[i].category - 'A');
+    return UNICODE_CN;
+}
+
+bool unicode_is(enum unicode_property property, uint32_t code)
+{
+    const struct unicode_set *set = &unicode_sets[property];
+    return code < UNICODE_INVALID &&
+           (set->mask >> unicode_category(code) & 1) != in_ranges(set->odd, *set->odds, code);
+}
+
 static enum unicode_class ascii_class(uint32_t code)
 {
     if ((code | 0x20) >= 'a' && (code | 0x20) <= 'z')
@@ -74,9 +104,19 @@ enum unicode_class unicode_class(uint32_t code)
 {
     if (code < 0x80)
         return ascii_class(code);
-    if (in_ranges(unicode_letter, unicode_letter_count, code))
+    const enum unicode_category category = unicode_category(code);
+    if (category <= UNICODE_LO)
         return UNICODE_LETTER;
-    if (in_ranges(unicode_number, unicode_number_count, code))
+    if (category >= UNICODE_ND && category <= UNICODE_NO)
         return UNICODE_NUMBER;
-    return in_ranges(unicode_space, unicode_space_count, code) ? UNICODE_SPACE : UNICODE_OTHER;
+    return (category >= UNICODE_ZS && category <= UNICODE_ZP) || code == 0x85 ? UNICODE_SPACE
+                                                                              : UNICODE_OTHER;
+}
+
+bool unicode_is_inert(uint32_t code, bool compatible)
+{
+    return unicode_category(code) == UNICODE_CN ||
+           in_ranges(unicode_inert, unicode_inert_count, code) ||
+           (compatible &&
+            in_ranges(unicode_inert_compatible, unicode_inert_compatible_count, code));
 }

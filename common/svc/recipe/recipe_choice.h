@@ -8,6 +8,7 @@
 /* In the order of their words in the table. */
 enum recipe_kv { RECIPE_KV_FP32, RECIPE_KV_BF16 }; // tensor/backend.h's kv_format
 enum recipe_on_complete { RECIPE_COMPLETE_EXIT, RECIPE_COMPLETE_STAY };
+enum recipe_special_tokens { RECIPE_SPECIAL_TEXT, RECIPE_SPECIAL_TOKENS };
 enum recipe_log_format { RECIPE_LOG_DEFAULT, RECIPE_LOG_TEXT, RECIPE_LOG_JSON };
 enum recipe_log_stream { RECIPE_STREAM_DEFAULT, RECIPE_STREAM_STDOUT };
 enum recipe_mixed_numerics { RECIPE_NUMERICS_TOLERATE, RECIPE_NUMERICS_REFUSE };

@@ -43,7 +43,10 @@ static void tell(const struct recipe *recipe, const char *const *keys, size_t co
 
 void recipe_of_samples(const struct recipe *recipe, recipe_tell fn, void *arg)
 {
+    static const char *const special[] = {"data.special_tokens"};
     tell(recipe, samples, sizeof samples / sizeof *samples, fn, arg);
+    if (recipe->data.special_tokens != RECIPE_SPECIAL_TEXT) // builds before it do not know it
+        tell(recipe, special, 1, fn, arg);
 }
 
 void recipe_of_scores(const struct recipe *recipe, recipe_tell fn, void *arg)

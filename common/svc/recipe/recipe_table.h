@@ -79,6 +79,8 @@
     X(flag,  shuffle,           "true",       FIXED, ANY,             "whether each epoch has another order, drawn from run.seed") \
     X(text,  prompt_column,     "prompt",     FIXED, TEXT(1, 256),    "column of a row that holds the prompt") \
     X(text,  completion_column, "completion", FIXED, TEXT(1, 256),    "column of a row that holds the demonstrated answer (sft)") \
+    C(special_tokens, recipe_special_tokens, "text", FIXED, "text|tokens", \
+      "special tokens that a prompt or an answer spells (as <eos>) stay text, or become tokens, as in rows that a chat template has made") \
     X(count, max_prompt_tokens, "512",        FIXED, FROM(1, 1048576), "longest prompt in tokens; longer ones are skipped and counted")
 
 #define RECIPE_GENERATOR(X, C, G) \

@@ -58,9 +58,15 @@ static void sft_done(struct sft *sft)
 
 /* ---- rows */
 
+/* As many tokens as the text has, into to if that has room for them. */
 static err_t encode(const struct sft *sft, const char *text, int32_t *to, int room, int *ret)
 {
-    return tokenizer_encode(sft->tokenizer, text, strlen(text), room, to, ret);
+    SCOPED_MEM int32_t *ids = NULL;
+    TRY(tokenizer_encode_row(sft->tokenizer, text, strlen(text),
+                             sft->recipe->data.special_tokens == RECIPE_SPECIAL_TOKENS, &ids, ret));
+    if (*ret <= room)
+        memcpy(to, ids, (size_t)*ret * sizeof *ids);
+    return OK;
 }
 
 /* *ret->token stays NULL for a row that is too long or has no prompt: it is skipped. */
@@ -75,14 +81,12 @@ static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32
     TRY(json_parse((const char *)text.data, text.len, name, &row));
     TRY(json_get_text(row, name, sft->recipe->data.prompt_column, &prompt));
     TRY(json_get_text(row, name, sft->recipe->data.completion_column, &completion));
-    err_t failed = encode(sft, prompt, scratch, most, &p);
-    if (!err_failed(failed))
-        failed = encode(sft, completion, scratch + p, most - p, &c);
-    if (err_code(failed) == ERR_RANGE || (!err_failed(failed) && (p == 0 || p + c + 1 > most))) {
-        err_free(failed);
+    TRY(err_wrap(encode(sft, prompt, scratch, most, &p), "%s", name));
+    if (p == 0 || p > most)
         return OK;
-    }
-    TRY(err_wrap(failed, "%s", name));
+    TRY(err_wrap(encode(sft, completion, scratch + p, most - p, &c), "%s", name));
+    if (c >= most - p)
+        return OK;
     scratch[p + c] = tokenizer_end(sft->tokenizer, &sft->model->config);
     *ret = (struct demonstration){.token = mem_copy(scratch, (size_t)(p + c + 1) * sizeof *scratch),
                                   .prompt_tokens = p,

@@ -19,45 +19,6 @@ static struct tokenizer *load(const char *name)
     return tokenizer;
 }
 
-/* ---- against `tokenizers` (tests/golden/tokenizer.py) */
-
-static void one_case(const struct tokenizer *tokenizer, const char *text, size_t len,
-                     const json_t *ids)
-{
-    int32_t got[1024];
-    int count = -1;
-    assert_ok(tokenizer_encode(tokenizer, text, len, 1024, got, &count));
-    assert_int_equal(count, json_array_size(ids));
-    for (int i = 0; i < count; i++)
-        assert_int_equal(got[i], json_integer_value(json_array_get(ids, (size_t)i)));
-}
-
-static void ids_equal_those_of_tokenizers(void **state)
-{
-    (void)state;
-    SCOPED_VALUE(bytes) lines = {0};
-    SCOPED(tokenizer) tokenizer = NULL;
-    SCOPED_MEM char *last = mem_string("");
-    int cases = 0;
-    assert_ok(file_read(GOLDEN "cases.jsonl", 16 << 20, &lines));
-    for (char *line = (char *)lines.data, *end; (end = strchr(line, '\n'));
-         line = end + 1, cases++) {
-        SCOPED_JSON json_t *one = json_loadb(line, (size_t)(end - line), JSON_ALLOW_NUL, NULL);
-        assert_non_null(one);
-        const char *name = json_string_value(json_object_get(one, "tokenizer"));
-        if (strcmp(name, last)) {
-            tokenizer_free(tokenizer);
-            tokenizer = load(name);
-            free(last);
-            last = mem_string(name);
-        }
-        const json_t *text = json_object_get(one, "text");
-        one_case(tokenizer, json_string_value(text), json_string_length(text),
-                 json_object_get(one, "ids"));
-    }
-    assert_true(cases > 1000);
-}
-
 static void saved_is_what_was_loaded(void **state)
 {
     (void)state;
@@ -130,9 +91,9 @@ static void special_tokens_are_skipped_on_request(void **state)
     SCOPED(tokenizer) tokenizer = load("llama3");
     SCOPED_VALUE(bytes) all = {0}, plain = {0};
     static const char text[] = "abc<|tool|> the<eos><pad>";
-    int32_t ids[32];
+    SCOPED_MEM int32_t *ids = NULL;
     int count;
-    assert_ok(tokenizer_encode(tokenizer, text, sizeof text - 1, 32, ids, &count));
+    assert_ok(tokenizer_encode_row(tokenizer, text, sizeof text - 1, true, &ids, &count));
     assert_int_equal(ids[count - 1], tokenizer_pad(tokenizer));
     assert_int_equal(ids[count - 2], tokenizer_eos(tokenizer));
     assert_ok(tokenizer_decode(tokenizer, ids, (size_t)count, false, &all));
@@ -141,6 +102,39 @@ static void special_tokens_are_skipped_on_request(void **state)
     assert_string_equal((char *)plain.data, "abc<|tool|> the"); // added, but not special
     assert_int_equal(tokenizer_id(tokenizer, "<eos>"), 1);
     assert_int_equal(tokenizer_id(tokenizer, "no such token"), -1);
+}
+
+/* Special tokens are found in what a template wrote and nowhere else; other added tokens
+ * everywhere. */
+static void data_cannot_spell_a_special_token(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer) tokenizer = load("llama3");
+    static const char text[] = "<eos>the <eos><|tool|><eos>";
+    const struct text_span middle = {10, 4}, second = {9, 5}, both[] = {{0, 5}, {21, 6}};
+    const struct {
+        const struct text_span *span;
+        size_t spans;
+        int eos;
+    } cases[] = {{NULL, 0, 0}, {&middle, 1, 0}, {&second, 1, 1}, {both, 2, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED_MEM int32_t *ids = NULL;
+        SCOPED_VALUE(bytes) back = {0};
+        int count = 0, eos = 0, tools = 0;
+        assert_ok(tokenizer_encode_new(
+            tokenizer,
+            &(struct tokenizer_text){text, sizeof text - 1, cases[i].span, cases[i].spans}, &ids,
+            &count));
+        for (int k = 0; k < count; k++) {
+            eos += ids[k] == tokenizer_eos(tokenizer);
+            tools += ids[k] == tokenizer_id(tokenizer, "<|tool|>");
+        }
+        assert_int_equal(eos, cases[i].eos);
+        assert_int_equal(tools, 1);
+        assert_ok(tokenizer_decode(tokenizer, ids, (size_t)count, false, &back));
+        assert_int_equal(back.len, sizeof text - 1);
+        assert_memory_equal(back.data, text, back.len);
+    }
 }
 
 static void classes_of_code_points(void **state)
@@ -332,10 +326,11 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         const char *path, *value, *message;
     } cases[] = {
         {"model", "[]", "member 'model'"},
-        {"model/type", "\"Unigram\"", "model.type is \"Unigram\"; it must be \"BPE\""},
-        {"model/type", NULL, "model.type is missing"},
+        {"model/type", "\"Unigram\"",
+         "model.type is \"Unigram\"; it must be \"BPE\" with the pre_tokenizer ByteLevel"},
+        {"model/type", "\"WordPiece\"",
+         "model.type is \"WordPiece\"; it must be \"BPE\" or \"Unigram\""},
         {"model/dropout", "0.1", "model.dropout is 0.1"},
-        {"model/byte_fallback", "true", "model.byte_fallback is true"},
         {"model/end_of_word_suffix", "\"</w>\"", "model.end_of_word_suffix"},
         {"model/continuing_subword_prefix", "\"##\"", "model.continuing_subword_prefix"},
         {"model/ignore_merges", "3", "ignore_merges"},
@@ -357,20 +352,45 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         {"model/merges", "[[\"a\", \"zq\"]]", "'zq' is not in model.vocab"},
         {"model/merges", "[[\"q\", \"q\"]]", "'qq' is not in model.vocab"},
         {"model/merges", "[\"a a\", \"a a\"]", "model.merges[1] repeats an earlier one"},
-        {"normalizer", "{\"type\": \"NFKC\"}", "it must be null or NFC"},
+        {"normalizer", "{\"type\": \"Nmt\"}",
+         "normalizer is {\"type\":\"Nmt\"}; it must be null, NFC"},
         {"normalizer",
-         "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"Lowercase\"}]}",
-         "NFC"},
+         "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, {\"type\": \"X\"}]}",
+         "normalizer.normalizers[1] is {\"type\":\"X\"}"},
+        {"normalizer", "{\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}}",
+         "normalizer.content is missing"},
+        {"normalizer", "{\"type\": \"Prepend\", \"prepend\": 3}", "normalizer.prepend is 3"},
+        {"normalizer", "{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"AAAA\"}",
+         "normalizer.precompiled_charsmap: it is not base64 of a map"},
         {"decoder", "null", "decoder is null"},
-        {"decoder", "{\"type\": \"WordPiece\"}", "decoder"},
-        {"pre_tokenizer", "null", "pre_tokenizer is null"},
-        {"pre_tokenizer", "{\"type\": \"Whitespace\"}", "ByteLevel, or a Sequence"},
+        {"decoder", "{\"type\": \"WordPiece\"}", "decoder is {\"type\":\"WordPiece\"}"},
+        {"decoder", "{\"type\": \"ByteFallback\"}",
+         "it must be ByteLevel, as the pre_tokenizer is"},
+        {"pre_tokenizer", "null", "it must be another than ByteLevel"},
+        {"pre_tokenizer", "{\"type\": \"UnicodeScripts\"}",
+         "pre_tokenizer is {\"type\":\"UnicodeScripts\"}; it must be null, ByteLevel, Split"},
         {"pre_tokenizer", "{\"type\": \"Sequence\", \"pretokenizers\": 3}",
-         "ByteLevel, or a Sequence"},
+         "pre_tokenizer.pretokenizers is 3"},
         {"pre_tokenizer",
-         "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"x+\"}, \"behavior\": "
-         "\"Isolated\", \"invert\": false}, {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]}",
-         "GPT-2's, Qwen2's or Llama-3's regex"},
+         "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"ByteLevel\"}, {\"type\": \"Digits\"}]}",
+         "pre_tokenizer.pretokenizers[1] is {\"type\":\"Digits\"}; it must be before ByteLevel"},
+        {"pre_tokenizer", "{\"type\": \"Metaspace\", \"replacement\": \"xy\"}",
+         "pre_tokenizer.replacement is \"xy\"; it must be one character"},
+        {"pre_tokenizer",
+         "{\"type\": \"Metaspace\", \"replacement\": \"_\", \"prepend_scheme\": \"last\"}",
+         "pre_tokenizer.prepend_scheme is \"last\""},
+        {"pre_tokenizer",
+         "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"x\"}, \"behavior\": \"Kept\"}",
+         "pre_tokenizer.behavior is \"Kept\""},
+        {"pre_tokenizer",
+         "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\\\\b\"}, \"behavior\": \"Isolated\"}",
+         "pre_tokenizer.pattern.Regex 'a\\b': at byte 3: an escape that is not known"},
+        {"post_processor", "{\"type\": \"TemplateProcessing\"}",
+         "post_processor.single is missing"},
+        {"post_processor", "{\"type\": \"X\"}", "post_processor is {\"type\":\"X\"}"},
+        {"post_processor",
+         "{\"type\": \"RobertaProcessing\", \"cls\": [\"<s>\", 9999], \"sep\": [\"<s>\", 1]}",
+         "post_processor is 9999; it must be the id of a token"},
         {"added_tokens", "7", "added_tokens must be an array"},
         {"added_tokens", "[3]", "an added token is 3"},
         {"added_tokens", "[{\"id\": 1}]", "'content' is missing"},
@@ -387,13 +407,14 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         {"added_tokens",
          "[{\"content\": \"<x>\", \"id\": 700}, {\"content\": \"<x>\", \"id\": 701}]",
          "'<x>' is given twice"},
-        {"added_tokens", "[{\"content\": \"<x>\", \"id\": 700, \"lstrip\": true}]",
-         "lstrip is true"},
+        {"added_tokens", "[{\"content\": \"<x>\", \"id\": 700, \"lstrip\": 1}]", "'lstrip' is 1"},
         {"added_tokens", "[{\"content\": \"<x>\", \"id\": 700, \"special\": 1}]", "'special' is 1"},
     };
     assert_ok(parse_with("version", "\"1.0\""));
     assert_ok(parse_with("model/unk_token", "\"<pad>\"")); // never used: every byte is a token
-    assert_ok(parse_with("post_processor", "{\"type\": \"TemplateProcessing\"}"));
+    assert_ok(parse_with("post_processor", "{\"type\": \"ByteLevel\"}"));
+    assert_ok(parse_with("model/type", NULL)); // as files of 2020 have it
+    assert_ok(parse_with("model/byte_fallback", "true"));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_err(ERR_INVALID, cases[i].message, parse_with(cases[i].path, cases[i].value));
 }
@@ -417,12 +438,12 @@ static void damaged_files_are_refused(void **state)
     assert_err(ERR_NOT_FOUND, "tokenizer.json", tokenizer_load(testing_directory(), &tokenizer));
 }
 
-TESTS(cmocka_unit_test(ids_equal_those_of_tokenizers), cmocka_unit_test(saved_is_what_was_loaded),
+TESTS(cmocka_unit_test(saved_is_what_was_loaded),
       cmocka_unit_test(the_map_of_special_tokens_is_read_where_there_is_no_config),
       cmocka_unit_test(any_bytes_come_back),
       cmocka_unit_test(special_tokens_are_skipped_on_request),
-      cmocka_unit_test(classes_of_code_points), cmocka_unit_test(utf8_is_strict),
-      cmocka_unit_test(encoding_is_bounded),
+      cmocka_unit_test(data_cannot_spell_a_special_token), cmocka_unit_test(classes_of_code_points),
+      cmocka_unit_test(utf8_is_strict), cmocka_unit_test(encoding_is_bounded),
       cmocka_unit_test(ids_without_a_token_are_found_and_have_no_text),
       cmocka_unit_test(another_vocabularys_tokenizer_is_found),
       cmocka_unit_test(one_end_token_is_written),
