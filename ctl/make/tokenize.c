@@ -143,36 +143,3 @@ err_t command_tokenizer_train(int argc, char **argv)
     TRY(check(&o, vocab, frequency, alphabet));
     return train(&o);
 }
-
-static err_t show_tokens(const char *directory, const char *text)
-{
-    SCOPED(tokenizer) tokenizer = NULL;
-    TRY(tokenizer_load(directory, &tokenizer));
-    size_t len = strlen(text);
-    SCOPED_MEM int32_t *ids = mem_array(len + 1, sizeof *ids);
-    int count;
-    TRY(tokenizer_encode(tokenizer, text, len, (int)len + 1, ids, &count));
-    for (int i = 0; i < count; i++) {
-        SCOPED_VALUE(bytes) token = {0};
-        TRY(tokenizer_decode(tokenizer, &ids[i], 1, false, &token));
-        SCOPED_JSON json_t *shown = json_stringn((const char *)token.data, token.len);
-        SCOPED_MEM char *quoted = shown ? json_to_text(shown) : mem_string("(not UTF-8)");
-        printf("%d\t%s\n", ids[i], quoted);
-    }
-    return OK;
-}
-
-err_t command_tokenizer_encode(int argc, char **argv)
-{
-    const char *words[2];
-    bool helped;
-    const struct arguments arguments = {
-        .usage = "tokenizer encode DIRECTORY TEXT",
-        .purpose =
-            "Shows the tokens of TEXT, a line each: id and bytes. Put -- before a TEXT that begins with a dash.",
-        .words = words,
-        .words_min = 2,
-        .words_max = 2};
-    TRY(arguments_read(&arguments, argc, argv, &helped));
-    return helped ? OK : show_tokens(words[0], words[1]);
-}

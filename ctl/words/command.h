@@ -71,6 +71,7 @@ err_t command_recipe(int argc, char **argv);
 err_t command_plan(int argc, char **argv);
 err_t command_tokenizer_train(int argc, char **argv);
 err_t command_tokenizer_encode(int argc, char **argv);
+err_t command_tokenizer_decode(int argc, char **argv);
 err_t command_model_new(int argc, char **argv);
 err_t command_model_show(int argc, char **argv);
 err_t command_model_export(int argc, char **argv);
