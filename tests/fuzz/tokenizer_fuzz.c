@@ -12,17 +12,33 @@ static void must(bool holds)
         abort();
 }
 
+static void decode(const struct tokenizer *tokenizer, const int32_t *ids, int count)
+{
+    SCOPED_VALUE(bytes) whole = {0}, part = {0};
+    for (int i = 0; i < count; i++)
+        must(ids[i] >= 0 && ids[i] < tokenizer_vocab(tokenizer));
+    err_free(tokenizer_decode(tokenizer, ids, (size_t)count, false, &whole));
+    err_free(tokenizer_decode_part(tokenizer, ids, (size_t)count, true, &part));
+}
+
+/* A text as data, bounded and not, and as a template's, in part and in whole. */
 static void encode(const struct tokenizer *tokenizer, const char *text, size_t len)
 {
-    SCOPED_VALUE(bytes) back = {0};
-    SCOPED_MEM int32_t *ids = mem_array(4 * len + 4, sizeof *ids);
-    int count = -1;
-    err_t e = tokenizer_encode(tokenizer, text, len, (int)(4 * len + 4), ids, &count);
-    if (!err_failed(e)) {
-        for (int i = 0; i < count; i++)
-            must(ids[i] >= 0 && ids[i] < tokenizer_vocab(tokenizer));
-        must(!err_failed(tokenizer_decode(tokenizer, ids, (size_t)count, false, &back)));
+    const struct text_span spans[] = {{0, len / 2}, {0, len}};
+    SCOPED_MEM int32_t *bounded = mem_array(64 * len + 64, sizeof *bounded);
+    for (size_t i = 0; i < 3; i++) {
+        const struct tokenizer_text one = {text, len, i ? &spans[i - 1] : NULL, i > 0, true};
+        SCOPED_MEM int32_t *ids = NULL;
+        int count = -1;
+        err_t e = tokenizer_encode_new(tokenizer, &one, &ids, &count);
+        if (!err_failed(e))
+            decode(tokenizer, ids, count);
+        err_free(e);
     }
+    int count = -1;
+    err_t e = tokenizer_encode(tokenizer, text, len, (int)(64 * len + 64), bounded, &count);
+    if (!err_failed(e))
+        decode(tokenizer, bounded, count);
     err_free(e);
 }
 
