@@ -128,7 +128,7 @@ static inline std::vector<float> widen(const std::vector<bf16> &v)
 float reference_step(float c, const float *a, ptrdiff_t a_step, const float *b, ptrdiff_t b_step,
                      int k, int order);
 float reference_exp(float x);
-double reference_log(float x);
+double reference_log(double x);
 float reference_tree(float *warp_values); // of 32, as warp_sum
 
 /* `run` in a process of its own ends with a message of the emulator that has `part` in it. */

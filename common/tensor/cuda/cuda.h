@@ -37,10 +37,16 @@ struct cuda {
         cudaEvent_t copied[2];
         char *pinned; // two halves
     } reader;
+    struct cuda_results { // what cuda_fetch uses
+        void *pinned;
+        size_t bytes;
+        cudaEvent_t done;
+    } results;
 };
 
 err_t reader_open(struct cuda_reader *reader);
 void reader_done(struct cuda_reader *reader); // {0} is allowed
+void results_done(struct cuda_results *results);
 
 void cuda_attention_free(struct cuda_attention *attention); // NULL is allowed
 
@@ -68,6 +74,10 @@ err_t cuda_workspace(struct cuda *cuda, size_t bytes, void **ret);
 /* A copy of the host's array for the op under way. `host` is free again on return. An op stages at
  * most STAGING_ARRAYS arrays. No bytes: any address. */
 err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void **ret);
+
+/* What the op under way leaves at `from`: in pinned memory, good until the next fetch. One copy on
+ * the owner's stream, and one wait for it. bytes > 0. */
+err_t cuda_fetch(struct cuda *cuda, const void *from, size_t bytes, const void **ret);
 
 /* The names of the ops that this version lacks, a blank between; "" if it has all. */
 const char *cuda_missing(void);

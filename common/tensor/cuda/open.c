@@ -69,6 +69,7 @@ void cuda_free(struct backend *be)
     if (cuda->stream)
         cudaStreamSynchronize(cuda->stream);
     reader_done(&cuda->reader);
+    results_done(&cuda->results);
     pthread_mutex_destroy(&cuda->reader.lock);
     staging_done(&cuda->staging);
     cudaFree(cuda->workspace);

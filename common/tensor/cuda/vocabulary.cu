@@ -1,0 +1,70 @@
+/* Log-probabilities of tokens, and tokens that have none. */
+#include "tensor/cuda/row_part.h"
+
+__global__ void __launch_bounds__(PART_THREADS)
+    logp_part_kernel(row_part *part, const float *logits, float scale, int V, int parts, bool wide)
+{
+    SHARED(float[3][PART_WARPS], scratch);
+    const int n = blockIdx.x / parts, p = blockIdx.x % parts;
+    float x[PART_EACH];
+    load_part(x, logits + (size_t)n * V, p, V, wide);
+    const row_part sums = part_of(x, scale, scratch);
+    if (threadIdx.x == 0)
+        part[blockIdx.x] = sums;
+}
+
+enum { ROWS = 4 }; // of a block: one for each warp
+
+__global__ void __launch_bounds__(ROWS * 32)
+    logp_kernel(float *logp, float *entropy, const row_part *part, const float *logits,
+                const int32_t *token, float scale, int N, int V, int parts)
+{
+    const int n = blockIdx.x * ROWS + threadIdx.x / 32;
+    if (n >= N)
+        return;
+    const row_total row = total_of(part + (size_t)n * parts, parts, NULL);
+    if (threadIdx.x % 32)
+        return;
+    logp[n] = logp_of(row, logits[(size_t)n * V + token[n]], scale);
+    if (entropy)
+        entropy[n] = (float)(exact_log(row.sum) - row.moment / row.sum);
+}
+
+size_t vocabulary_logp_bytes(int N, int V)
+{
+    return (size_t)N * parts_of(V) * sizeof(row_part);
+}
+
+cudaError_t vocabulary_logp(cudaStream_t stream, float *logp, float *entropy, const float *logits,
+                            const int32_t *token, float inverse_temperature, int N, int V,
+                            void *work)
+{
+    row_part *part = (row_part *)work;
+    const int parts = parts_of(V);
+    if (!N)
+        return cudaSuccess;
+    TRY_CUDA(launch(logp_part_kernel, dim3((unsigned)N * parts), dim3(PART_THREADS), 0, stream,
+                    part, logits, inverse_temperature, V, parts, fours_in(logits, V)));
+    return launch(logp_kernel, dim3((N + ROWS - 1) / ROWS), dim3(ROWS * 32), 0, stream, logp,
+                  entropy, part, logits, token, inverse_temperature, N, V, parts);
+}
+
+enum { MASK_THREADS = 256, MASK_RANGES = 1024 };
+
+__global__ void __launch_bounds__(MASK_THREADS)
+    mask_kernel(float *logits, const int32_t *range, int ranges, int V)
+{
+    float *row = logits + (size_t)blockIdx.x * V;
+    for (int r = blockIdx.y; r < ranges; r += gridDim.y)
+        for (int v = threadIdx.x; v < range[2 * r + 1]; v += MASK_THREADS)
+            row[range[2 * r] + v] = MINUS_INFINITY;
+}
+
+cudaError_t vocabulary_mask(cudaStream_t stream, float *logits, const int32_t *range, int ranges,
+                            int N, int V)
+{
+    if (!N || !ranges)
+        return cudaSuccess;
+    return launch(mask_kernel, dim3(N, ranges < MASK_RANGES ? ranges : MASK_RANGES),
+                  dim3(MASK_THREADS), 0, stream, logits, range, ranges, V);
+}
