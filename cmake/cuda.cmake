@@ -62,7 +62,7 @@ if(RLHFD_HAVE_CUDA)
     add_library(rlhfd_cuda MODULE ${cuda_glue} $<TARGET_OBJECTS:rlhfd_cuda_kernels> $<TARGET_OBJECTS:rlhfd_cuda_hopper>)
     target_include_directories(rlhfd_cuda PRIVATE common)
     # One CUDA runtime in a process: launches link the shared one, and common/gpu takes the one that is there.
-    target_link_libraries(rlhfd_cuda PRIVATE rlhfd_tensor CUDA::cudart)
+    target_link_libraries(rlhfd_cuda PRIVATE rlhfd_cuda_build rlhfd_tensor CUDA::cudart)
     set(exported ${CMAKE_SOURCE_DIR}/cmake/backend_module.map)
     target_link_options(rlhfd_cuda PRIVATE -Wl,--version-script=${exported})
     # backend_open("cuda", ...) looks for it beside the program that runs.

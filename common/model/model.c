@@ -13,6 +13,15 @@ static bool is_packed(const struct model *model, int i)
            (i != model->params->embed.weight || model->config.tied);
 }
 
+/* Heads see hidden states as they are. The vocabulary's does not where the backend was opened so. */
+static bool is_precise(const struct model *model, int i)
+{
+    for (int head = 0; head < HEADS_MAX; head++)
+        if (model->params->head[head].weight == i)
+            return head != HEAD_VOCABULARY || !model->be->round_head;
+    return false;
+}
+
 static size_t padded(const struct layout_tensor *tensor)
 {
     return (tensor->count + LAYOUT_ALIGN - 1) / LAYOUT_ALIGN * LAYOUT_ALIGN;
@@ -30,7 +39,8 @@ static err_t make_weights(struct model *model)
             form[count++] = (struct weight_form){.N = layout->tensor[i].rows,
                                                  .K = layout->tensor[i].cols,
                                                  .rows = model->row_major[i],
-                                                 .packed = is_packed(model, i)};
+                                                 .packed = is_packed(model, i),
+                                                 .precise = is_precise(model, i)};
     TRY(model->be->ops->weights_new(model->be, form, count, weight));
     model->weight = mem_array((size_t)layout->count, sizeof(struct weight *));
     for (int i = layout->count; i-- > 0;)

@@ -7,10 +7,19 @@ static char *id_with_kv(const struct model *model, const char *of_backend)
     return mem_printf("%s kv=%s", of_backend, model->kv == KV_BF16 ? "bf16" : "fp32");
 }
 
+/* Only a backend that rounds has two forms of the head's products. */
+static char *id_with_head(const struct model *model, const char *of_backend)
+{
+    SCOPED_MEM char *id = id_with_kv(model, of_backend);
+    if (!model->be->rounds)
+        return STEAL(id);
+    return mem_printf("%s head=%s", id, model->be->round_head ? "bf16" : "float32");
+}
+
 /* Ids without a token change every softmax. Without any the id is as it always was. */
 static char *id_with_model(const struct model *model, const char *of_backend)
 {
-    SCOPED_MEM char *id = id_with_kv(model, of_backend);
+    SCOPED_MEM char *id = id_with_head(model, of_backend);
     int vacant = 0;
     for (int i = 0; i < model->vacants; i++)
         vacant += model->vacant[i].count;
@@ -24,7 +33,7 @@ char *model_forward_id(const struct model *model)
 
 char *model_arithmetic_id(const struct model *model)
 {
-    return id_with_kv(model, model->be->forward.id);
+    return id_with_head(model, model->be->forward.id);
 }
 
 /* The adapter that moves, and the weights that it moves beside. */

@@ -12,7 +12,7 @@
 #define EXIT_STATUSES(X)                                                                           \
     X(DONE, 0, false, "drained, or its run is complete")                                           \
     X(FAILED, 1, true, "any other failure")                                                        \
-    X(USAGE, 2, false, "recipe, command line, keys or permissions are wrong")                      \
+    X(USAGE, 2, false, "recipe, command line, keys, permissions or device are wrong")              \
     X(REFUSED, 4, false, "a peer refuses it for good: another run, recipe, model or protocol")     \
     X(UNREACHABLE, 5, true, "a peer was not reached in net.join_timeout_s")                        \
     X(DAMAGED, 6, false, "the run's files are damaged, or some are lost")                          \

@@ -86,12 +86,21 @@ void svc_serves(void)
     serves = true;
 }
 
+void svc_told_backend(const char *id, const char *why)
+{
+    if (why)
+        log_info("backend", "numerics=\"%s\" why=\"%s\"", id, why);
+    else
+        log_info("backend", "numerics=\"%s\"", id);
+}
+
 static int status_at_start(enum err_code code)
 {
     switch (code) {
     case ERR_INVALID:
     case ERR_DENIED:
     case ERR_NOT_FOUND:
+    case ERR_UNIMPLEMENTED:
         return EXIT_STATUS_USAGE;
     case ERR_DATA_LOSS:
         return EXIT_STATUS_DAMAGED;

@@ -32,6 +32,9 @@ void svc_end_by_signals(void);
  * ones leave it to the next start to tell what is wrong. */
 void svc_serves(void);
 
+/* Logs where the model runs, and why there if that has a reason (backend_config.told). */
+void svc_told_backend(const char *id, const char *why);
+
 /* Returns 0 for OK if all output has arrived at standard output. Else logs the error, frees it, and
  * returns one of the statuses of exit_status.h. */
 int svc_exit(err_t e);

@@ -1,12 +1,9 @@
 #include "tensor/backend.h"
-#include "base/mem.h"
 #include "tensor/cpu/open.h"
+#include "tensor/module.h"
 #include "tensor/opaque/opaque.h"
-#include <ctype.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Kinds that are part of every program. Others are modules. */
 static const struct kind {
@@ -14,67 +11,81 @@ static const struct kind {
     err_t (*open)(const struct backend_config *config, struct backend **ret);
 } kinds[] = {{"cpu", cpu_open}, {"opaque", opaque_open}};
 
-/* The file of a module: the path given, or librlhfd_KIND.so beside the running program. */
-static err_t module_path(const char *kind, char **ret)
+static const struct kind *built_in(const char *name)
 {
-    char self[4096];
-    size_t letters = 0;
-    if (strchr(kind, '/')) {
-        *ret = mem_string(kind);
-        return OK;
-    }
-    while (isalnum((unsigned char)kind[letters]) || kind[letters] == '_')
-        letters++;
-    if (!letters || kind[letters])
-        return err_new(ERR_INVALID, "backend '%s': a kind's name, or the path of a module", kind);
-    const ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (len < 0)
-        return err_new(ERR_NOT_FOUND, "backend '%s': where this program lies is not known", kind);
-    self[len] = 0;
-    *strrchr(self, '/') = 0;
-    *ret = mem_printf("%s/librlhfd_%s.so", self, kind);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(name, kinds[i].name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+/* wanted: by a daemon, so all ops must be there. ret NULL: as far as this can be known without a
+ * device. */
+static err_t open_kind(const char *name, bool wanted, const struct backend_config *config,
+                       struct backend **ret)
+{
+    const struct kind *kind = built_in(name);
+    const struct backend_module *module = NULL;
+    if (kind)
+        return ret ? kind->open(config, ret) : OK;
+    TRY(module_load(name, &module));
+    if (wanted)
+        TRY(module_suffices(name, module, config->trains));
+    return ret ? err_wrap(module->open(config, ret), "backend '%s'", name) : OK;
+}
+
+static void tell(const struct backend_config *config, struct backend **opened, const char *why)
+{
+    if (opened && config->told)
+        config->told((*opened)->forward.id, why);
+}
+
+/* CUDA, else the CPU. */
+static err_t open_either(const struct backend_config *config, struct backend **ret)
+{
+    err_t why = open_kind("cuda", true, config, ret);
+    const bool cpu = err_failed(why);
+    const err_t e = cpu ? open_kind("cpu", true, config, ret) : OK;
+    if (!err_failed(e))
+        tell(config, ret, cpu ? err_message(why) : NULL);
+    err_free(why);
+    return e;
+}
+
+static err_t open_told(const char *kind, const struct backend_config *config, struct backend **ret)
+{
+    TRY(open_kind(kind, true, config, ret));
+    tell(config, ret, NULL);
     return OK;
 }
 
-/* dlerror's text may have several lines. */
-static err_t loader_error(enum err_code code, const char *kind)
-{
-    SCOPED_MEM char *text = mem_string(dlerror());
-    for (char *at = text; at && *at; at++)
-        *at = *at == '\n' ? ' ' : *at;
-    return err_new(code, "backend '%s': %s", kind, text ? text : "the loader gives no reason");
-}
-
-/* A module stays loaded: its ops are called as long as the backend lives, and there is one of a
- * kind. */
-static err_t open_module(const char *kind, const struct backend_config *config,
+static err_t open_wanted(const char *kind, const struct backend_config *config,
                          struct backend **ret)
 {
-    SCOPED_MEM char *path = NULL;
-    TRY(module_path(kind, &path));
-    if (access(path, F_OK))
-        return err_new(ERR_NOT_FOUND, "backend '%s': there is no module %s", kind, path);
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library)
-        return loader_error(ERR_PRECONDITION, kind);
-    const struct backend_module *module = dlsym(library, BACKEND_MODULE);
-    if (!module)
-        return err_new(ERR_PRECONDITION, "backend '%s': %s is no module of a backend", kind, path);
-    if (module->abi != BACKEND_ABI)
-        return err_new(
-            ERR_PRECONDITION,
-            "backend '%s': %s is of another version (interface %d, this program's is %d)", kind,
-            path, module->abi, BACKEND_ABI);
-    return err_wrap(module->open(config, ret), "backend '%s'", kind);
+    const char *named = getenv("RLHFD_BACKEND");
+    named = named && *named ? named : NULL;
+    if (kind)
+        return open_kind(kind, false, config, ret);
+    switch (config->wanted) {
+    case BACKEND_CPU:
+        return open_told("cpu", config, ret);
+    case BACKEND_CUDA:
+        return open_told(named && !built_in(named) ? named : "cuda", config, ret);
+    case BACKEND_AUTO:
+        return named ? open_told(named, config, ret) : open_either(config, ret);
+    default:
+        return open_kind(named ? named : "cpu", false, config, ret);
+    }
 }
 
 err_t backend_open(const char *kind, const struct backend_config *config, struct backend **ret)
 {
-    const char *wanted = kind ? kind : getenv("RLHFD_BACKEND");
-    if (!wanted || !*wanted)
-        wanted = "cpu";
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(wanted, kinds[i].name) == 0)
-            return kinds[i].open(config, ret);
-    return open_module(wanted, config, ret);
+    TRY(open_wanted(kind, config, ret));
+    (*ret)->round_head = config->round_head;
+    return OK;
+}
+
+err_t backend_check(const char *kind, const struct backend_config *config)
+{
+    return open_wanted(kind, config, NULL);
 }

@@ -38,8 +38,9 @@ struct backend;
 struct weight;
 struct weight_form {
     int N, K;
-    bf16 *rows;  // row-major, in a buffer that outlives the weight; NULL: not held so
-    bool packed; // held as matmul reads it
+    bf16 *rows;   // row-major, in a buffer that outlives the weight; NULL: not held so
+    bool packed;  // held as matmul reads it
+    bool precise; // products take x as it is, where the backend rounds it to bf16 for others
 };
 enum { WEIGHT_ROWS = 32 }; // packed together
 
@@ -261,11 +262,19 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
-    /* The opener of the kind sets both (tensor/numerics.h). */
+    /* The opener of the kind sets these (tensor/numerics.h). */
     struct numerics forward, training;
+    bool rounds;     // products take x rounded to bf16, unless their weight is precise
+    bool round_head; // as the config has it
 };
 
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
+enum backend_wanted {
+    BACKEND_NAMED, // by RLHFD_BACKEND, else the CPU
+    BACKEND_AUTO,  // RLHFD_BACKEND if it is set; else CUDA where it can do all, else the CPU
+    BACKEND_CPU,
+    BACKEND_CUDA, // the module "cuda", or another that RLHFD_BACKEND names
+};
 struct backend_config {
     int threads; // >= 1, the caller's thread included
     /* BEST: the value of RLHFD_ISA=portable|avx2|avx512, else the best here. Others: tests. */
@@ -273,24 +282,36 @@ struct backend_config {
     /* Cores that its own threads are bound to (base/cpus.h); NULL or empty: any. The caller binds
      * its own. */
     const char *cpus;
-    int device; // of a kind that has several: its number, from 0 on
+    int device;                 // of a kind that has several: its number, from 0 on
+    enum backend_wanted wanted; // where no kind is given
+    bool trains;                // AUTO, CUDA: the ops of training are needed, too
+    bool round_head;            // a model's vocabulary head is not precise (struct weight_form)
+    /* Called with the forward id of what was opened, if it is one of the wanted; and why AUTO took
+     * the CPU, in one line, or NULL. NULL: nobody is told. */
+    void (*told)(const char *id, const char *why);
 };
 
 /* The one way in. kind: "cpu"; "opaque", the same with memory that nobody else can touch
  * (opaque/opaque.h); another word, for the module librlhfd_KIND.so beside the running program; or a
- * module's path. NULL: the value of RLHFD_BACKEND, else "cpu". INVALID: threads, cpus, RLHFD_ISA,
- * or a kind that is no word. UNIMPLEMENTED: this machine lacks the instruction set. NOT_FOUND:
- * there is no such module. PRECONDITION: the module cannot be loaded, or is of another version.
- * PRECONDITION, too: the calling thread's floating-point mode is not the standard one (denormals
- * flushed, other rounding), so nothing would be exact. */
+ * module's path. NULL: as config->wanted has it. INVALID: threads, cpus, device, RLHFD_ISA, or a
+ * kind that is no word. UNIMPLEMENTED: this machine lacks the instruction set, or the module an op
+ * that is needed. NOT_FOUND: there is no such module, or no device that it can use. PRECONDITION:
+ * the module cannot be loaded, or is of another version. PRECONDITION, too: the calling thread's
+ * floating-point mode is not the standard one (denormals flushed, other rounding), so nothing would
+ * be exact. */
 err_t backend_open(const char *kind, const struct backend_config *config, struct backend **ret);
+
+/* The same refusals without a look at devices: nothing is opened. */
+err_t backend_check(const char *kind, const struct backend_config *config);
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 6 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 7 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);
+    /* Names of the ops that it lacks, a blank between; NULL: it has all. */
+    const char *(*missing)(void);
 };
 
 static inline void backend_free(struct backend *be)

@@ -26,3 +26,11 @@
 #define BACKEND_OP_COUNT(op) +1
 _Static_assert(sizeof(struct backend_ops) == sizeof(void *) * (1 BACKEND_OPS(BACKEND_OP_COUNT)),
                "the table has every op once");
+
+/* Those of them that a forward does not need. */
+// clang-format off
+#define BACKEND_TRAINING_OPS(OP) \
+    OP(scatter_add) OP(matmul_dx) OP(matmul_dw) OP(embed_backward) OP(rmsnorm_backward) \
+    OP(layernorm_backward) OP(bias_backward) OP(swiglu_backward) OP(gelu_backward) \
+    OP(attention_backward) OP(token_logp_backward) OP(square_sum) OP(adamw)
+// clang-format on

@@ -153,7 +153,8 @@ struct decoder_options complete_options(const struct recipe *recipe, const char 
 {
     struct decoder_options options = decoder_options_apart(recipe, temperature);
     options.directory = directory;
-    options.backend.cpus = NULL; // those are the generator's
+    options.backend.cpus = NULL; // those are the generator's, and so is its GPU
+    options.backend.wanted = BACKEND_NAMED;
     options.slots = options.slots > completions ? options.slots : completions;
     options.step_rows = 0;
     return options;

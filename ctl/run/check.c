@@ -165,6 +165,14 @@ err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
     return scorers_check(recipe, argv, notes);
 }
 
+/* The run may be meant for another machine. */
+static void note(err_t elsewhere)
+{
+    if (err_failed(elsewhere))
+        printf("%s\n", err_message(elsewhere));
+    err_free(elsewhere);
+}
+
 err_t command_check(int argc, char **argv)
 {
     struct recipe_cli cli = {.program = "rlhfctl check",
@@ -175,10 +183,11 @@ err_t command_check(int argc, char **argv)
     if (!recipe)
         return OK;
     TRY(check_listens(recipe));
-    err_t elsewhere = check_cores(recipe); // the run may be meant for another machine
-    if (err_failed(elsewhere))
-        printf("%s\n", err_message(elsewhere));
-    err_free(elsewhere);
+    note(check_cores(recipe));
+    err_t backends = check_backends(recipe);
+    if (err_code(backends) == ERR_UNIMPLEMENTED)
+        return backends; // wherever it runs
+    note(backends);
     TRY(check_ring(recipe, argv, stdout));
     printf("%s: in order\n", recipe->file);
     return OK;

@@ -1,5 +1,6 @@
 #include "ctl/run/check_plan.h"
 #include "base/cpus.h"
+#include "model/backend_recipe.h"
 #include "rl/objective_table.h"
 #include "svc/address.h"
 #include "svc/recipe/recipe_listen.h"
@@ -117,6 +118,20 @@ err_t check_cores(const struct recipe *r)
         cpu_set_t set;
         TRY(recipe_place(r, lists[i].key, cpus_usable(lists[i].cpus, &set)));
     }
+    return OK;
+}
+
+err_t check_backends(const struct recipe *r)
+{
+    const struct {
+        const char *key;
+        struct backend_config config;
+    } daemons[] = {{"generator.backend", backend_of_generator(r)},
+                   {"rewarder.backend", backend_of_rewarder(r)},
+                   {"learner.backend", backend_of_learner(r)}};
+    for (size_t i = 0; i < sizeof daemons / sizeof *daemons; i++)
+        if (daemons[i].config.wanted == BACKEND_CUDA)
+            TRY(recipe_place(r, daemons[i].key, backend_check(NULL, &daemons[i].config)));
     return OK;
 }
 

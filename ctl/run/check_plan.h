@@ -12,6 +12,10 @@ err_t check_plan(const struct recipe *recipe, uint64_t rows, FILE *notes);
 /* INVALID: a core that a daemon is to be bound to is not there, or not for this process. */
 err_t check_cores(const struct recipe *recipe);
 
+/* UNIMPLEMENTED: a daemon is to run on a backend that lacks an op which it needs. NOT_FOUND,
+ * PRECONDITION: there is no such backend beside this program, or of another version. */
+err_t check_backends(const struct recipe *recipe);
+
 /* INVALID: two daemons listen on one port of this machine. `rlhfctl up` does not care: it takes
  * free ones. */
 err_t check_listens(const struct recipe *recipe);

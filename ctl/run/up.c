@@ -340,6 +340,7 @@ err_t command_up(int argc, char **argv)
     if (!recipe)
         return OK;
     TRY(check_cores(recipe));
+    TRY(check_backends(recipe));
     TRY(check_ring(recipe, argv, NULL));
     recipe->run.on_complete = RECIPE_COMPLETE_EXIT; // the run's end is ours
     SCOPED_VALUE(up) up = {.recipe = recipe, .recipe_fd = -1};

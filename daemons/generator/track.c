@@ -4,6 +4,7 @@
 #include "model/numerics.h"
 #include "svc/recipe/recipe.h"
 #include "svc/stations.h"
+#include "svc/svc.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +53,8 @@ err_t track_open(const struct recipe *recipe, const char *generator, enum track_
 {
     SCOPED(track) track = mem_new(sizeof *track);
     const bool trains = kind == TRACK_TRAINING;
-    const struct decoder_options options = options_of(recipe, kind);
+    struct decoder_options options = options_of(recipe, kind);
+    options.backend.told = svc_told_backend;
     TRY(err_wrap(decoder_open(&options, &track->decoder), trains ? "%s" : "%s: evaluation",
                  recipe->file));
     track->recipe = recipe;

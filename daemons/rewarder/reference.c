@@ -1,14 +1,15 @@
 #include "rewarder/reference.h"
 #include "base/clock.h"
-#include "base/cpus.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/backend_recipe.h"
 #include "model/engine/sampling.h"
 #include "model/files/fit.h"
 #include "model/likelihood.h"
 #include "model/numerics.h"
 #include "rl/pairs.h"
 #include "svc/metrics.h"
+#include "svc/svc.h"
 #include <string.h>
 
 struct reference {
@@ -29,10 +30,9 @@ static err_t load(const struct recipe *recipe, const char *directory, struct ref
 {
     int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
     TRY(likelihood_comparable(recipe->model.path, directory, (int)most));
-    TRY(backend_open(NULL,
-                     &(struct backend_config){.threads = cpus_threads(recipe->rewarder.threads),
-                                              .cpus = recipe->rewarder.cpus},
-                     &ref->be));
+    struct backend_config backend = backend_of_rewarder(recipe);
+    backend.told = svc_told_backend;
+    TRY(err_wrap(backend_open(NULL, &backend, &ref->be), "rewarder.backend"));
     TRY(fit_model(ref->be, directory, sizeof(bf16), "the reference's weights"));
     TRY(model_load_compact(ref->be, directory, &ref->model));
     ref->model->kv = (enum kv_format)recipe->model.kv;

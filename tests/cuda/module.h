@@ -12,7 +12,7 @@ static inline struct backend *cuda_module_open(void)
 {
     struct backend *be = NULL;
     const char *path = getenv("RLHFD_BACKEND");
-    assert_ok(backend_open(path ? path : TEST_BIN "/librlhfd_cuda_emu.so",
+    assert_ok(backend_open(path && *path ? path : TEST_BIN "/librlhfd_cuda_emu.so",
                            &(struct backend_config){.threads = 1}, &be));
     return be;
 }

@@ -1,4 +1,4 @@
-/* The module opens, and its memory is filled, copied and read: by its owner and by other threads. */
+/* The module opens. Its memory is filled, copied and read, by its owner and by other threads. */
 #include "base/mem.h"
 #include "cuda/module.h"
 #include "tensor/buffer.h"

@@ -39,9 +39,9 @@ static void read_mma(const char *text)
 
 static void read_sm(const char *text)
 {
-    settings.sm = (int)number_of("CUDA_EMU_SM", *text ? text : "90", 80, 100);
-    if (settings.sm != 80 && settings.sm != 90 && settings.sm != 100)
-        fail("CUDA_EMU_SM=%s: one of 80, 90, 100", text);
+    settings.sm = (int)number_of("CUDA_EMU_SM", *text ? text : "90", 70, 120);
+    if (settings.sm % 10)
+        fail("CUDA_EMU_SM=%s: 80, 90, 100, or 70, 110 and 120, for which there is no code", text);
 }
 
 static void read_memory(const char *text)

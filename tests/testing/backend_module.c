@@ -1,6 +1,7 @@
 /* Modules of a backend, one for each way in which opening one can end: the build sets MODULE_ABI
  * and MODULE_FAILS. Those that open have their own copy of the CPU's ops; MODULE_CLASS is what they
- * say of their training, MODULE_ID, unless it is empty, of all their bits: another build. */
+ * say of their training, MODULE_ID, unless it is empty, of all their bits: another build. They say
+ * that they lack MODULE_MISSING. */
 #include "tensor/backend.h"
 #include <stdio.h>
 
@@ -17,5 +18,11 @@ static err_t module_open(const struct backend_config *config, struct backend **r
     return OK;
 }
 
+static const char *module_missing(void)
+{
+    return MODULE_MISSING;
+}
+
 extern const struct backend_module rlhfd_backend_module;
-const struct backend_module rlhfd_backend_module = {.abi = MODULE_ABI, .open = module_open};
+const struct backend_module rlhfd_backend_module = {
+    .abi = MODULE_ABI, .open = module_open, .missing = module_missing};

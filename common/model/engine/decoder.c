@@ -144,7 +144,9 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
 {
     SCOPED(decoder) d = mem_new(sizeof *d);
     TRY(sampling_check(&options->sampling));
-    TRY(backend_open(NULL, &options->backend, &d->be));
+    const bool of_recipe = options->backend.wanted != BACKEND_NAMED;
+    TRY(err_wrap(backend_open(NULL, &options->backend, &d->be),
+                 of_recipe ? "generator.backend" : "RLHFD_BACKEND"));
     TRY(decoder_load(d->be, options->directory, &d->model, &d->tokenizer));
     if (options->adapted && strcmp(options->directory, options->adapted->model.path) == 0)
         TRY(err_wrap(

@@ -1,5 +1,5 @@
 /* How a recipe has a model decode. */
-#include "base/cpus.h"
+#include "model/backend_recipe.h"
 #include "model/engine/decoder.h"
 #include "svc/recipe/recipe.h"
 
@@ -9,7 +9,7 @@ struct decoder_options decoder_options_of(const struct recipe *recipe)
     return (struct decoder_options){
         .directory = recipe->model.path,
         .adapted = recipe,
-        .backend = {.threads = cpus_threads(g->threads), .cpus = g->cpus},
+        .backend = backend_of_generator(recipe),
         .kv = (enum kv_format)recipe->model.kv,
         .prompt_column = recipe->data.prompt_column,
         .special_tokens = recipe->data.special_tokens == RECIPE_SPECIAL_TOKENS,

@@ -7,6 +7,12 @@
 
 /* In the order of their words in the table. */
 enum recipe_kv { RECIPE_KV_FP32, RECIPE_KV_BF16 }; // tensor/backend.h's kv_format
+enum recipe_head { RECIPE_HEAD_BF16, RECIPE_HEAD_FLOAT32 };
+enum recipe_backend {
+    RECIPE_BACKEND_AUTO,
+    RECIPE_BACKEND_CPU,
+    RECIPE_BACKEND_CUDA // model/backend_recipe.c
+};
 enum recipe_on_complete { RECIPE_COMPLETE_EXIT, RECIPE_COMPLETE_STAY };
 enum recipe_special_tokens { RECIPE_SPECIAL_TEXT, RECIPE_SPECIAL_TOKENS };
 enum recipe_log_format { RECIPE_LOG_DEFAULT, RECIPE_LOG_TEXT, RECIPE_LOG_JSON };

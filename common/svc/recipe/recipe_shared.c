@@ -41,17 +41,26 @@ static void tell(const struct recipe *recipe, const char *const *keys, size_t co
     }
 }
 
+/* The value of a key that builds before this one do not know: only if it is not the default. */
+static void tell_other(const struct recipe *recipe, const char *key, const char *usual,
+                       recipe_tell fn, void *arg)
+{
+    if (!recipe_has(recipe, key, usual))
+        tell(recipe, &key, 1, fn, arg);
+}
+
 void recipe_of_samples(const struct recipe *recipe, recipe_tell fn, void *arg)
 {
-    static const char *const special[] = {"data.special_tokens"};
     tell(recipe, samples, sizeof samples / sizeof *samples, fn, arg);
-    if (recipe->data.special_tokens != RECIPE_SPECIAL_TEXT) // builds before it do not know it
-        tell(recipe, special, 1, fn, arg);
+    tell_other(recipe, "data.special_tokens", "text", fn, arg);
+    tell_other(recipe, "model.head", "float32", fn, arg);
 }
 
 void recipe_of_scores(const struct recipe *recipe, recipe_tell fn, void *arg)
 {
     tell(recipe, scores, sizeof scores / sizeof *scores, fn, arg);
-    if (recipe_has_reference(recipe))
-        tell(recipe, referred, sizeof referred / sizeof *referred, fn, arg);
+    if (!recipe_has_reference(recipe))
+        return;
+    tell(recipe, referred, sizeof referred / sizeof *referred, fn, arg);
+    tell_other(recipe, "model.head", "float32", fn, arg);
 }

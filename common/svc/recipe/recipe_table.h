@@ -60,7 +60,9 @@
 #define RECIPE_MODEL(X, C, G) \
     X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
     C(kv, recipe_kv, "bf16", FIXED, "fp32|bf16", \
-      "format of cached keys and values, in generation and training alike; fp32 does not round and doubles the cache")
+      "format of cached keys and values, in generation and training alike; fp32 does not round and doubles the cache") \
+    C(head, recipe_head, "float32", FIXED, "bf16|float32", \
+      "products by the vocabulary head, on a GPU: of values rounded to bf16, which is faster, or of float32; the CPU never rounds")
 
 #define RECIPE_LORA(X, C, G) \
     X(count,  r,              "0",     FIXED, FROM(0, 1024),     "rank; 0: no adapter, all weights train (unless path is set)") \
@@ -95,6 +97,9 @@
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
     X(count_or_auto, threads, "auto",   FIXED, FROM(1, 1024), "compute threads; auto: as many as the CPU limit of its control group, rounded up, else 1") \
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
+    C(backend, recipe_backend, "auto", FIXED, "auto|cpu|cuda", \
+      "device of the model; auto: a GPU if there is one and a module that runs all of it, else the CPU; cuda: a GPU, or no start") \
+    X(count,  device,   "0",              FIXED, FROM(0, 1023), "number of the GPU that it takes, as CUDA counts them") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
     X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; when it is full the youngest completions wait. 0: enough for the longest completion in every slot") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \
@@ -120,6 +125,9 @@
     X(count,  count,    "1",              FIXED, FROM(1, 64),   "processes that `rlhfctl up` starts") \
     X(count_or_auto, threads, "auto",   FIXED, FROM(1, 1024), "scoring threads; the reference has as many of its own; auto: as generator.threads has it") \
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
+    C(backend, recipe_backend, "auto", FIXED, "auto|cpu|cuda", \
+      "device of the reference and of reward models, as generator.backend") \
+    X(count,  device,   "0",              FIXED, FROM(0, 1023), "number of the GPU that it takes, as CUDA counts them") \
     X(scorers, scorers, "[]",             FIXED, ANY,           "their scores, times their weights, added, are the reward") \
     X(stage,  reference, "none",          FIXED, WORDS("none|frozen"), "a model whose log-probabilities are added to groups; as a map: kind, and the keys of the stage") \
     X(path,   reference_path, "",         FIXED, ANY,           "its Hugging Face directory; empty: model.path")
@@ -138,6 +146,9 @@
     X(text,   metrics,  "",               FIXED, TEXT(0, 200),  "address of /metrics and the reasons of /readyz; empty: that of listen, the port 200 higher") \
     X(count_or_auto, threads, "auto",  FIXED, FROM(1, 1024), "compute threads; auto: as generator.threads has it") \
     X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
+    C(backend, recipe_backend, "auto", FIXED, "auto|cpu|cuda", \
+      "device of training, as generator.backend; this version trains on the CPU alone") \
+    X(count,  device,   "0",              FIXED, FROM(0, 1023), "number of the GPU that it takes, as CUDA counts them") \
     X(word,   objective, OBJECTIVE_DEFAULT, FIXED, WORDS(OBJECTIVE_WORDS), "objective of training (see Objectives)") \
     X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "groups trained in one round") \
     X(count,  updates_per_round, "1",    FIXED, FROM(1, 1024), "optimizer steps of one round: epochs times minibatches") \

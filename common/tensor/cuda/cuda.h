@@ -30,12 +30,13 @@ struct cuda {
     void *workspace;             // see cuda_workspace
     size_t workspace_bytes;
     struct cuda_attention *attention; // op_attention.c's: what the last calls were; NULL: none yet
-    struct cuda_reader { // what cuda_get uses, whichever thread calls
+    struct cuda_reader {              // of cuda_get, for any thread
         pthread_mutex_t lock;
         cudaStream_t stream;
         cudaEvent_t written; // on the owner's stream: all that was begun before the read
         cudaEvent_t copied[2];
-        char *pinned; // two halves
+        char *pinned;   // two halves
+        void *unpacked; // device memory for cuda_weight_get, once it was called
     } reader;
     struct cuda_results { // what cuda_fetch uses
         void *pinned;
@@ -44,28 +45,37 @@ struct cuda {
     } results;
 };
 
+/* reader.c. With the lock: begin, then copies on the reader's stream, of all that the owner had
+ * begun to write. A copy returns when its bytes are there. */
 err_t reader_open(struct cuda_reader *reader);
 void reader_done(struct cuda_reader *reader); // {0} is allowed
 void results_done(struct cuda_results *results);
+err_t reader_begin(struct cuda *cuda);
+err_t reader_copy(struct cuda_reader *reader, void *to, const void *from, size_t bytes);
 
 void cuda_attention_free(struct cuda_attention *attention); // NULL is allowed
 
-/* What every op begins with. Makes the device that of the calling thread. */
+/* Every op begins with this. The device becomes that of the calling thread. */
 struct cuda *cuda_of(struct backend *be);
 
-/* OK for cudaSuccess. Else one line with `what` and CUDA's name and words for it. EXHAUSTED: no
- * memory; PRECONDITION: no device, driver or code for it; INTERNAL: others, of which those that
- * spoil the device for the process are most. */
-err_t cuda_error(cudaError_t error, const char *what);
+/* OK for cudaSuccess. Else one line: the function that noticed it, CUDA's words and name for it.
+ * EXHAUSTED: no memory; INTERNAL: others. After most of those the device is lost to this process,
+ * and every later call says so, too. */
+err_t cuda_error(cudaError_t error, const char *where);
 #define TRY_CUDA(call)                                                                             \
     do {                                                                                           \
         const cudaError_t try_cuda_ = (call);                                                      \
         if (try_cuda_ != cudaSuccess)                                                              \
-            return cuda_error(try_cuda_, #call);                                                   \
+            return cuda_error(try_cuda_, __func__);                                                \
     } while (0)
 
-/* Device memory, not zeroed. EXHAUSTED: names what was asked and what is free. */
-err_t cuda_memory(struct cuda *cuda, size_t bytes, void **ret);
+/* Memory of the calling thread's device, not zeroed. EXHAUSTED: names what was asked and what is
+ * free. */
+err_t device_memory(size_t bytes, void **ret);
+static inline err_t cuda_memory(struct cuda *, size_t bytes, void **ret)
+{
+    return device_memory(bytes, ret);
+}
 
 /* Scratch of the op under way, aligned to 256 bytes, with no defined contents; the next op has the
  * same. Waits for the device only where more is asked for than ever before. An op asks once. */

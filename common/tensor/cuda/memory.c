@@ -1,23 +1,25 @@
 /* Memory of the device: made, filled, copied; scratch. reader.c reads it. */
 #include "tensor/cuda/cuda.h"
 
-err_t cuda_memory(struct cuda *cuda, size_t bytes, void **ret)
+err_t device_memory(size_t bytes, void **ret)
 {
     size_t free_bytes = 0, all = 0;
+    int device = 0;
     const cudaError_t error = cudaMalloc(ret, bytes ? bytes : 1);
     if (error != cudaErrorMemoryAllocation)
-        return cuda_error(error, "cudaMalloc");
+        return cuda_error(error, __func__);
     cudaGetLastError(); // not one that stays: the next call would report it
     TRY_CUDA(cudaMemGetInfo(&free_bytes, &all));
+    TRY_CUDA(cudaGetDevice(&device));
     return err_new(ERR_EXHAUSTED, "no memory for %zu bytes on device %d: %zu of its %zu are free",
-                   bytes, cuda->device, free_bytes, all);
+                   bytes, device, free_bytes, all);
 }
 
 err_t cuda_memory_new(struct backend *be, size_t bytes, void **ret)
 {
-    struct cuda *cuda = cuda_of(be);
     void *memory = NULL;
-    TRY(cuda_memory(cuda, bytes, &memory));
+    cuda_of(be);
+    TRY(device_memory(bytes, &memory));
     const err_t e = cuda_zero(be, memory, bytes);
     if (err_failed(e)) {
         cudaFree(memory);
@@ -68,7 +70,7 @@ err_t cuda_workspace(struct cuda *cuda, size_t bytes, void **ret)
         cudaFree(cuda->workspace);
         cuda->workspace = NULL;
         cuda->workspace_bytes = 0;
-        TRY(cuda_memory(cuda, bytes, &cuda->workspace));
+        TRY(device_memory(bytes, &cuda->workspace));
         cuda->workspace_bytes = bytes;
     }
     *ret = cuda->workspace;

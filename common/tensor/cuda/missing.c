@@ -76,13 +76,21 @@ __attribute__((weak)) void cuda_kv_free(struct backend *, struct kv_pages *)
 {
 }
 
-const char *cuda_missing(void)
+static char missing_names[1024];
+
+static void name_missing(void)
 {
-    static char names[1024];
     size_t used = 0;
 #define NAME(op, ...)                                                                              \
     if (cuda_ops.op == missing_##op)                                                               \
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? " " : "", #op);
+        used += (size_t)snprintf(missing_names + used, sizeof missing_names - used, "%s%s",        \
+                                 used ? " " : "", #op);
     OPS_THAT_MAY_MISS(NAME)
-    return names;
+}
+
+const char *cuda_missing(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, name_missing);
+    return missing_names;
 }

@@ -15,37 +15,51 @@ struct cuda *cuda_of(struct backend *be)
     return cuda;
 }
 
-static enum err_code code_of(cudaError_t error)
-{
-    switch (error) {
-    case cudaErrorMemoryAllocation:
-        return ERR_EXHAUSTED;
-    case cudaErrorInsufficientDriver:
-    case cudaErrorNoDevice:
-    case cudaErrorInvalidDevice:
-    case cudaErrorNoKernelImageForDevice:
-        return ERR_PRECONDITION;
-    default:
-        return ERR_INTERNAL;
-    }
-}
-
-err_t cuda_error(cudaError_t error, const char *what)
+err_t cuda_error(cudaError_t error, const char *where)
 {
     if (error == cudaSuccess)
         return OK;
-    return err_new(code_of(error), "%s: %s (%s)", what, cudaGetErrorString(error),
-                   cudaGetErrorName(error));
+    return err_new(error == cudaErrorMemoryAllocation ? ERR_EXHAUSTED : ERR_INTERNAL, "%s: %s (%s)",
+                   where, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+/* CUDA's versions are 1000 * major + 10 * minor; 0: there is no driver. */
+static err_t old_driver(void)
+{
+    int driver = 0, needed = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&needed);
+    if (!driver)
+        return err_new(ERR_NOT_FOUND, "this machine has no driver of CUDA");
+    return err_new(ERR_NOT_FOUND, "the driver is too old: it is of CUDA %d.%d, and %d.%d is needed",
+                   driver / 1000, driver % 1000 / 10, needed / 1000, needed % 1000 / 10);
+}
+
+static err_t find_device(int device)
+{
+    int devices = 0;
+    const cudaError_t error = cudaGetDeviceCount(&devices);
+    if (error == cudaErrorInsufficientDriver)
+        return old_driver();
+    if (error == cudaErrorNoDevice)
+        return err_new(ERR_NOT_FOUND, "there is no device: %s", cudaGetErrorString(error));
+    TRY_CUDA(error);
+    if (device < 0 || device >= devices)
+        return err_new(ERR_INVALID, "device=%d: this machine has %d, from 0 on", device, devices);
+    return OK;
+}
+
+/* Capabilities for which cmake/cuda.cmake builds code. That of 9.0 runs nowhere else. */
+static bool has_code(int sm)
+{
+    return (sm >= 80 && sm < 90) || sm == 90 || (sm >= 100 && sm < 110);
 }
 
 /* The device's number and properties. */
 static err_t take_device(struct cuda *cuda, int device)
 {
-    int devices = 0, major = 0, minor = 0;
-    TRY_CUDA(cudaGetDeviceCount(&devices));
-    if (device < 0 || device >= devices)
-        return err_new(ERR_PRECONDITION, "device=%d: this machine has %d, from 0 on", device,
-                       devices);
+    int major = 0, minor = 0;
+    TRY(find_device(device));
     TRY_CUDA(cudaSetDevice(device));
     TRY_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
     TRY_CUDA(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
@@ -53,13 +67,28 @@ static err_t take_device(struct cuda *cuda, int device)
         cudaDeviceGetAttribute(&cuda->multiprocessors, cudaDevAttrMultiProcessorCount, device));
     cuda->device = device;
     cuda->sm = 10 * major + minor;
+    if (!has_code(cuda->sm))
+        return err_new(ERR_NOT_FOUND,
+                       "device %d is of compute capability %d.%d: the module has code for 8.x, 9.0 "
+                       "and 10.x",
+                       device, major, minor);
     return OK;
 }
+
+/* Of a device that is not made of silicon: how it rounds. The emulator has its own. */
+__attribute__((weak)) const char *cuda_device_words(void);
+__attribute__((weak)) const char *cuda_device_words(void)
+{
+    return "";
+}
+
+extern const char cuda_build[]; // a name of the module's sources (cmake/cuda_build.cmake)
 
 static struct numerics numerics_of(const struct cuda *cuda)
 {
     struct numerics n = {.repeats = NUMERICS_INVARIANT};
-    snprintf(n.id, sizeof n.id, "backend=cuda arch=sm_%d", cuda->sm);
+    snprintf(n.id, sizeof n.id, "backend=cuda build=%s arch=sm_%d%s%s", cuda_build, cuda->sm,
+             cuda->sm == 90 ? "a" : "", cuda_device_words());
     return n;
 }
 
@@ -85,6 +114,7 @@ static err_t fill(struct cuda *cuda, const struct backend_config *config)
     TRY_CUDA(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
     TRY(staging_open(cuda->stream, &cuda->staging));
     TRY(reader_open(&cuda->reader));
+    cuda->base.rounds = true;
     cuda->base.forward = cuda->base.training = numerics_of(cuda);
     return OK;
 }
@@ -101,4 +131,5 @@ static err_t cuda_open(const struct backend_config *config, struct backend **ret
 }
 
 extern const struct backend_module rlhfd_backend_module;
-const struct backend_module rlhfd_backend_module = {.abi = BACKEND_ABI, .open = cuda_open};
+const struct backend_module rlhfd_backend_module = {
+    .abi = BACKEND_ABI, .open = cuda_open, .missing = cuda_missing};

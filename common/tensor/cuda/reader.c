@@ -18,6 +18,7 @@ err_t reader_open(struct cuda_reader *r)
 
 void reader_done(struct cuda_reader *r)
 {
+    cudaFree(r->unpacked);
     if (r->pinned)
         cudaFreeHost(r->pinned);
     for (int i = 0; i < 2; i++)
@@ -35,8 +36,10 @@ static size_t piece(size_t left)
 }
 
 /* Piece by piece: one is copied out while the next comes. */
-static err_t read_pieces(struct cuda_reader *r, char *to, const char *from, size_t bytes)
+err_t reader_copy(struct cuda_reader *r, void *to_, const void *from_, size_t bytes)
 {
+    char *to = to_;
+    const char *from = from_;
     size_t begun = 0;
     for (size_t done = 0; done < bytes; done += piece(bytes - done)) {
         for (; begun < bytes && begun - done < 2 * HALF; begun += piece(bytes - begun)) {
@@ -51,13 +54,17 @@ static err_t read_pieces(struct cuda_reader *r, char *to, const char *from, size
     return OK;
 }
 
-/* After all ops that were begun before. */
-static err_t read_ordered(struct cuda *cuda, char *to, const char *from, size_t bytes)
+err_t reader_begin(struct cuda *cuda)
 {
-    struct cuda_reader *r = &cuda->reader;
-    TRY_CUDA(cudaEventRecord(r->written, cuda->stream));
-    TRY_CUDA(cudaStreamWaitEvent(r->stream, r->written, 0));
-    return read_pieces(r, to, from, bytes);
+    TRY_CUDA(cudaEventRecord(cuda->reader.written, cuda->stream));
+    TRY_CUDA(cudaStreamWaitEvent(cuda->reader.stream, cuda->reader.written, 0));
+    return OK;
+}
+
+static err_t read_ordered(struct cuda *cuda, void *to, const void *from, size_t bytes)
+{
+    TRY(reader_begin(cuda));
+    return reader_copy(&cuda->reader, to, from, bytes);
 }
 
 err_t cuda_get(struct backend *be, void *to, const void *from, size_t bytes)

@@ -8,11 +8,11 @@ enum { ALIGN = 256 };
 static err_t make_ring(struct cuda_staging *s, size_t part)
 {
     void *pinned = NULL, *device = NULL;
-    TRY_CUDA(cudaMallocHost(&pinned, part * STAGING_ARRAYS));
-    const cudaError_t error = cudaMalloc(&device, part * STAGING_ARRAYS);
+    TRY(device_memory(part * STAGING_ARRAYS, &device));
+    const cudaError_t error = cudaMallocHost(&pinned, part * STAGING_ARRAYS);
     if (error != cudaSuccess) {
-        cudaFreeHost(pinned);
-        return cuda_error(error, "a ring for the host's arrays");
+        cudaFree(device);
+        return cuda_error(error, __func__);
     }
     if (s->pinned) {
         cudaFreeHost(s->pinned);

@@ -1,5 +1,5 @@
-/* Pinned memory through which the host's bytes go to the device, on one stream, without waiting for
- * it: a ring of parts, of which each is taken again when its copies are done.
+/* The way of the host's bytes to the device: through pinned memory, on one stream, without waiting
+ * for the device. The memory is a ring of parts; a part is taken again when its copies are done.
  *
  *     TRY(staging_open(stream, &staging));
  *     TRY(staging_put(&staging, to, rows, bytes));        -- any length; `rows` is free on return

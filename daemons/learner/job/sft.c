@@ -14,7 +14,9 @@
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
 #include "model/adapter.h"
+#include "model/backend_recipe.h"
 #include "model/text/tokenizer.h"
+#include "svc/svc.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -213,10 +215,10 @@ static err_t open_inputs(struct sft *sft)
     TRY(recipe_require(sft->recipe, "sft.model"));
     TRY(recipe_require(sft->recipe, "sft.data"));
     TRY(err_wrap(cpus_bind(sft->recipe->learner.cpus), "learner.cpus"));
-    TRY(backend_open(NULL,
-                     &(struct backend_config){.threads = cpus_threads(sft->options->threads),
-                                              .cpus = sft->recipe->learner.cpus},
-                     &sft->be));
+    struct backend_config backend = backend_of_learner(sft->recipe);
+    backend.threads = cpus_threads(sft->options->threads);
+    backend.told = svc_told_backend;
+    TRY(err_wrap(backend_open(NULL, &backend, &sft->be), "learner.backend"));
     TRY(open_policy(sft));
     TRY(tokenizer_load(directory, &sft->tokenizer));
     sft->files = checkpoint_tokenizer(directory);

@@ -1,5 +1,4 @@
 #include "learner/train/restart.h"
-#include "base/cpus.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -9,6 +8,7 @@
 #include "learner/store/history.h"
 #include "learner/store/intact.h"
 #include "learner/train/load.h"
+#include "model/backend_recipe.h"
 #include "svc/recipe/recipe_lora.h"
 #include "svc/svc.h"
 #include <inttypes.h>
@@ -291,10 +291,9 @@ static err_t check_rounds(const struct recipe *recipe, struct store *store, stru
 static err_t open_trainees(const struct recipe *recipe, const char *directory,
                            const struct trainee_digests *recorded, struct restart *start)
 {
-    TRY(backend_open(NULL,
-                     &(struct backend_config){.threads = cpus_threads(recipe->learner.threads),
-                                              .cpus = recipe->learner.cpus},
-                     &start->be));
+    struct backend_config backend = backend_of_learner(recipe);
+    backend.told = svc_told_backend;
+    TRY(err_wrap(backend_open(NULL, &backend, &start->be), "learner.backend"));
     TRY(settings_repeatable(start->be));
     TRY(load_trainees(recipe, start->be, directory, recorded, &start->trainees));
     start->origin = mem_string(directory);

@@ -1,12 +1,13 @@
 /* A reward model: transformers' ForSequenceClassification of one label, over prompt and completion
  * together. The model reads tokens, so its tokenizer must be the policy's. */
-#include "base/cpus.h"
 #include "base/mem.h"
+#include "model/backend_recipe.h"
 #include "model/files/fit.h"
 #include "model/likelihood.h"
 #include "model/scores.h"
 #include "rewarder/scorer.h"
 #include "svc/cell.h"
+#include "svc/svc.h"
 #include <string.h>
 
 struct reward_model_keys {
@@ -42,10 +43,10 @@ DEFINE_SCOPED(reward_model)
 static err_t load(const struct recipe *recipe, const char *directory, struct reward_model *rm)
 {
     const int64_t most = recipe->data.max_prompt_tokens + recipe->generator.max_tokens;
-    const struct backend_config config = {.threads = cpus_threads(recipe->rewarder.threads),
-                                          .cpus = recipe->rewarder.cpus};
+    struct backend_config config = backend_of_rewarder(recipe);
+    config.told = svc_told_backend;
     TRY(likelihood_comparable(recipe->model.path, directory, (int)most));
-    TRY(backend_open(NULL, &config, &rm->be));
+    TRY(err_wrap(backend_open(NULL, &config, &rm->be), "rewarder.backend"));
     TRY(fit_model(rm->be, directory, sizeof(bf16), "a reward model's weights"));
     TRY(model_load_reward(rm->be, directory, &rm->model));
     rm->longest = config_context(&rm->model->config, recipe->data.max_prompt_tokens,

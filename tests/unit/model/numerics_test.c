@@ -56,6 +56,15 @@ static void ids_differ_by_every_part(void **)
     assert_false(model_same_forward(s.model, forward));
     s.model->kv = KV_F32;
     assert_true(model_same_forward(s.model, forward));
+    s.be->round_head = true; // nothing to a backend that rounds nowhere
+    assert_true(model_same_forward(s.model, forward));
+    s.be->rounds = true;
+    SCOPED_MEM char *head = model_forward_id(s.model);
+    assert_string_equal(head, "backend=cpu kernels=2 kv=fp32 head=bf16");
+    s.be->round_head = false;
+    SCOPED_MEM char *precise = model_training_id(s.model);
+    assert_non_null(strstr(precise, " kv=fp32 head=float32 layout="));
+    s.be->rounds = false;
     declare(&s.be->forward, NUMERICS_EXACT, "backend=cpu kernels=3");
     assert_false(model_same_forward(s.model, forward));
     SCOPED_MEM char *same = model_training_id(s.model);

@@ -4,6 +4,7 @@
 #include "svc/recipe/recipe_live.h"
 #include "svc/recipe/recipe_shared.h"
 #include "testing/testing.h"
+#include <stdio.h>
 #include <string.h>
 
 struct wanted {
@@ -50,4 +51,31 @@ static void none_of_it_is_live(void **)
     assert_true(referred.count > scores.count);
 }
 
-TESTS(cmocka_unit_test(none_of_it_is_live))
+static void look_for_head(void *arg, const char *key, const char *value)
+{
+    if (strcmp(key, "model.head") == 0)
+        snprintf(arg, 16, "%s", value);
+}
+
+/* Builds that do not know a key agree on its default. */
+static void a_new_key_is_told_where_it_is_not_the_default(void **)
+{
+    char told[16] = "";
+    SCOPED(recipe) recipe = NULL;
+    assert_ok(recipe_read(&(struct recipe_source){0}, &recipe));
+    recipe_of_samples(recipe, look_for_head, told);
+    assert_string_equal(told, "");
+    recipe->model.head = RECIPE_HEAD_BF16;
+    recipe_of_samples(recipe, look_for_head, told);
+    assert_string_equal(told, "bf16");
+    *told = 0;
+    recipe_of_scores(recipe, look_for_head, told);
+    assert_string_equal(told, "");
+    free(recipe->rewarder.reference.kind);
+    recipe->rewarder.reference.kind = mem_string("frozen");
+    recipe_of_scores(recipe, look_for_head, told);
+    assert_string_equal(told, "bf16");
+}
+
+TESTS(cmocka_unit_test(none_of_it_is_live),
+      cmocka_unit_test(a_new_key_is_told_where_it_is_not_the_default))

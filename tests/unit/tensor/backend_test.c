@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "tensor/backend.h"
 #include "testing/testing.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,79 @@ static void what_cannot_be_opened_is_told_in_one_line(void **state)
     assert_refused(ERR_UNAVAILABLE, "testing_failing", "no device answers (threads=1)");
 }
 
-TESTS(cmocka_unit_test(the_environment_chooses),
+static char told_id[NUMERICS_ID_MAX], told_why[256];
+
+static void told(const char *id, const char *why)
+{
+    snprintf(told_id, sizeof told_id, "%s", id);
+    snprintf(told_why, sizeof told_why, "%s", why ? why : "as wanted");
+}
+
+/* What a daemon opens whose recipe says `wanted`, where RLHFD_BACKEND is `named`: the id and the
+ * reason that it is told, or the error. */
+static void assert_wanted(enum backend_wanted wanted, bool trains, const char *named,
+                          enum err_code code, const char *says)
+{
+    const struct backend_config wish = {
+        .threads = 1, .wanted = wanted, .trains = trains, .told = told};
+    struct backend *be = NULL;
+    setenv("RLHFD_BACKEND", named, 1);
+    *told_id = *told_why = 0;
+    err_t e = backend_open(NULL, &wish, &be);
+    const char *said = err_failed(e) ? err_message(e) : told_why;
+    if (err_code(e) != code || !strstr(said, says))
+        fail_msg("%d %s: '%s' (%d), not '%s'", (int)wanted, named, said, (int)err_code(e), says);
+    if (!err_failed(e)) {
+        assert_string_equal(told_id, be->forward.id);
+        backend_free(be);
+    }
+    err_free(e);
+}
+
+static void a_recipe_chooses(void **state)
+{
+    (void)state;
+    SCOPED_MEM char *before = mem_string(getenv("RLHFD_BACKEND"));
+    static const char none[] = "backend 'cuda': there is no module ";
+    assert_wanted(BACKEND_AUTO, false, "", ERR_NONE, none);
+    assert_wanted(BACKEND_CPU, true, "", ERR_NONE, "as wanted");
+    assert_wanted(BACKEND_CUDA, false, "", ERR_NOT_FOUND, none);
+    assert_wanted(BACKEND_CPU, true, "nowhere", ERR_NONE, "as wanted");
+    assert_wanted(BACKEND_AUTO, false, "nowhere", ERR_NOT_FOUND, "'nowhere': there is no module");
+    assert_wanted(BACKEND_AUTO, true, "opaque", ERR_NONE, "as wanted");
+    assert_wanted(BACKEND_CUDA, true, "opaque", ERR_NOT_FOUND, none);
+    assert_wanted(BACKEND_CUDA, true, "testing_whole", ERR_NONE, "as wanted");
+    if (before)
+        setenv("RLHFD_BACKEND", before, 1);
+    else
+        unsetenv("RLHFD_BACKEND");
+}
+
+/* A daemon is refused by the first op that it would need. Who names a kind has what there is. */
+static void an_op_that_is_missing_is_named(void **state)
+{
+    (void)state;
+    SCOPED_MEM char *before = mem_string(getenv("RLHFD_BACKEND"));
+    struct backend *be = NULL;
+    assert_wanted(BACKEND_CUDA, false, "testing_forward", ERR_NONE, "as wanted");
+    assert_wanted(BACKEND_CUDA, true, "testing_forward", ERR_UNIMPLEMENTED,
+                  "backend 'testing_forward' has no scatter_add: it cannot train");
+    assert_wanted(BACKEND_AUTO, true, "testing_forward", ERR_UNIMPLEMENTED, "no scatter_add");
+    assert_wanted(BACKEND_CUDA, false, "testing_part", ERR_UNIMPLEMENTED,
+                  "backend 'testing_part' has no rope: it cannot run a model");
+    setenv("RLHFD_BACKEND", "testing_forward", 1);
+    assert_err(
+        ERR_UNIMPLEMENTED, "has no scatter_add: it cannot train",
+        backend_check(NULL, &(struct backend_config){.wanted = BACKEND_CUDA, .trains = true}));
+    assert_ok(backend_open("testing_part", &config, &be));
+    backend_free(be);
+    if (before)
+        setenv("RLHFD_BACKEND", before, 1);
+    else
+        unsetenv("RLHFD_BACKEND");
+}
+
+TESTS(cmocka_unit_test(the_environment_chooses), cmocka_unit_test(a_recipe_chooses),
+      cmocka_unit_test(an_op_that_is_missing_is_named),
       cmocka_unit_test(a_module_is_found_beside_the_program),
       cmocka_unit_test(what_cannot_be_opened_is_told_in_one_line))

@@ -1,0 +1,11 @@
+# cmake -DFILES="a|b" -DTO=x.c -P name_sources.cmake: x.c has cuda_build, twelve digits of a hash over the files' names and bytes.
+string(REPLACE "|" ";" files "${FILES}")
+set(all "")
+foreach(file ${files})
+    get_filename_component(name ${file} NAME)
+    file(SHA256 ${file} sum)
+    string(APPEND all "${name} ${sum}\n")
+endforeach()
+string(SHA256 build "${all}")
+string(SUBSTRING ${build} 0 12 build)
+file(WRITE ${TO} "extern const char cuda_build[];\nconst char cuda_build[] = \"${build}\";\n")

@@ -1,0 +1,35 @@
+#include "model/backend_recipe.h"
+#include "base/cpus.h"
+
+static enum backend_wanted wanted_of(enum recipe_backend backend)
+{
+    static const enum backend_wanted all[] = {[RECIPE_BACKEND_AUTO] = BACKEND_AUTO,
+                                              [RECIPE_BACKEND_CPU] = BACKEND_CPU,
+                                              [RECIPE_BACKEND_CUDA] = BACKEND_CUDA};
+    return all[backend];
+}
+
+#define BACKEND_OF(recipe, section)                                                                \
+    (struct backend_config)                                                                        \
+    {                                                                                              \
+        .threads = cpus_threads((recipe)->section.threads), .cpus = (recipe)->section.cpus,        \
+        .device = (int)(recipe)->section.device, .wanted = wanted_of((recipe)->section.backend),   \
+        .round_head = (recipe)->model.head == RECIPE_HEAD_BF16                                     \
+    }
+
+struct backend_config backend_of_generator(const struct recipe *recipe)
+{
+    return BACKEND_OF(recipe, generator);
+}
+
+struct backend_config backend_of_rewarder(const struct recipe *recipe)
+{
+    return BACKEND_OF(recipe, rewarder);
+}
+
+struct backend_config backend_of_learner(const struct recipe *recipe)
+{
+    struct backend_config config = BACKEND_OF(recipe, learner);
+    config.trains = true;
+    return config;
+}
