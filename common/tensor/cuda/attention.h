@@ -42,15 +42,30 @@ struct attention_segment {
 /* A block's work, for each kv head. */
 struct attention_item {
     int32_t segment;
-    int32_t tile;  // split, walk: of its rows; fold: a query; fill: a page
-    int32_t chunk; // split
+    int32_t tile; // walk: of its rows; fill: a page
+};
+
+/* A split tile's, with all that it needs: a short block's time is the wait for one read after
+ * another. */
+struct attention_split {
+    struct attention_segment segment;
+    int32_t tile, chunk;
+    int32_t page[KV_CHUNK / PAGE_KEYS]; // of the chunk
+};
+
+/* A split query's states, for each head: `chunks` from `part` + head * chunks on. row: the call's. */
+struct attention_fold {
+    int64_t part;
+    int32_t chunks, row;
 };
 
 struct attention_call {
     float *o, *lse; // lse may be NULL
     const float *q, *k, *v;
     const struct attention_segment *segment;
-    const struct attention_item *fill, *split, *fold, *walk;
+    const struct attention_item *fill, *walk;
+    const struct attention_split *split;
+    const struct attention_fold *fold;
     const int32_t *page;
     int fills, splits, folds, walks;
     uint16_t *own;      // pages of segments without pages
@@ -68,9 +83,9 @@ int attention_width(int D);
 cudaError_t attention_run(cudaStream_t stream, const struct attention_call *call);
 
 /* The parts of it. */
-cudaError_t attention_fill(cudaStream_t stream, const struct attention_call *call);
-cudaError_t attention_walk(cudaStream_t stream, const struct attention_call *call);
-cudaError_t attention_split(cudaStream_t stream, const struct attention_call *call);
+cudaError_t attention_run_fill(cudaStream_t stream, const struct attention_call *call);
+cudaError_t attention_run_walk(cudaStream_t stream, const struct attention_call *call);
+cudaError_t attention_run_split(cudaStream_t stream, const struct attention_call *call);
 
 /* Page dst becomes page src, in each of `count` arrays of `pages` pages of `elements`. */
 cudaError_t attention_copy_page(cudaStream_t stream, uint16_t *memory, int count, int pages,

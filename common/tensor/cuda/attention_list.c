@@ -2,9 +2,9 @@
 #include "base/mem.h"
 #include <string.h>
 
-static const size_t sizes[LISTS] = {sizeof(struct attention_segment), sizeof(struct attention_item),
-                                    sizeof(struct attention_item),    sizeof(struct attention_item),
-                                    sizeof(struct attention_item),    sizeof(int32_t)};
+static const size_t sizes[LISTS] = {
+    sizeof(struct attention_segment), sizeof(struct attention_split), sizeof(struct attention_fold),
+    sizeof(struct attention_item),    sizeof(struct attention_item),  sizeof(int32_t)};
 
 /* ---- checks, the CPU's */
 
@@ -82,10 +82,10 @@ static void *put(struct attention_list *list, int part)
     return p->data + p->count++ * p->size;
 }
 
-static void put_item(struct attention_list *list, int part, int segment, int tile, int chunk)
+static void put_item(struct attention_list *list, int part, int segment, int tile)
 {
     struct attention_item *item = put(list, part);
-    *item = (struct attention_item){.segment = segment, .tile = tile, .chunk = chunk};
+    *item = (struct attention_item){.segment = segment, .tile = tile};
 }
 
 static void put_page(struct attention_list *list, int32_t page)
@@ -113,24 +113,42 @@ static bool is_split(const struct segment *s, const struct attention_shape *shap
     return s->count == 1 || (long)s->count * (shape->H / shape->K) <= SPLIT_ROWS;
 }
 
-static void put_split(struct attention_list *list, int index, const struct segment *s,
-                      struct attention_segment *to)
+/* The tiles of a chunk. */
+static void put_chunk(struct attention_list *list, const struct attention_segment *s, int chunk)
+{
+    enum { CHUNK_PAGES = KV_CHUNK / KV_PAGE };
+    const int rows = s->count * (list->shape.H / list->shape.K);
+    const int pages = (s->start + s->count + KV_PAGE - 1) / KV_PAGE;
+    struct attention_split split = {.segment = *s, .chunk = chunk};
+    for (int i = 0; i < CHUNK_PAGES && chunk * CHUNK_PAGES + i < pages; i++) {
+        const int32_t *all = (const int32_t *)list->part[LIST_PAGES].data;
+        split.page[i] = all[s->page + chunk * CHUNK_PAGES + i];
+    }
+    for (split.tile = 0; split.tile * SPLIT_ROWS < rows; split.tile++) {
+        struct attention_split *to = put(list, LIST_SPLIT);
+        *to = split;
+    }
+}
+
+static void put_split(struct attention_list *list, struct attention_segment *s)
 {
     const struct attention_shape *shape = &list->shape;
-    const int rows = s->count * (shape->H / shape->K), keys = s->start + s->count;
     const int window = shape->window, first = s->start + 1; // keys of the first row
     const int low = window > 0 && first > window ? first - window : 0;
-    to->part = (int64_t)list->states;
-    to->chunk = low / KV_CHUNK;
-    to->chunks = (keys + KV_CHUNK - 1) / KV_CHUNK - to->chunk;
-    for (int chunk = to->chunk; chunk < to->chunk + to->chunks; chunk++)
-        for (int tile = 0; tile * SPLIT_ROWS < rows; tile++)
-            put_item(list, LIST_SPLIT, index, tile, chunk);
-    if (to->chunks == 1)
+    s->part = (int64_t)list->states;
+    s->chunk = low / KV_CHUNK;
+    s->chunks = (s->start + s->count + KV_CHUNK - 1) / KV_CHUNK - s->chunk;
+    for (int chunk = s->chunk; chunk < s->chunk + s->chunks; chunk++)
+        put_chunk(list, s, chunk);
+    if (s->chunks == 1)
         return;
-    list->states += (size_t)s->count * (size_t)shape->H * (size_t)to->chunks;
-    for (int row = 0; row < s->count; row++)
-        put_item(list, LIST_FOLD, index, row, 0);
+    const int64_t states = (int64_t)shape->H * s->chunks; // of a query
+    list->states += (size_t)(s->count * states);
+    for (int row = 0; row < s->count; row++) {
+        struct attention_fold *to = put(list, LIST_FOLD);
+        *to = (struct attention_fold){
+            .part = s->part + row * states, .chunks = s->chunks, .row = s->first + row};
+    }
 }
 
 static void put_segment(struct attention_list *list, int index, const struct segment *s, int owner)
@@ -153,12 +171,12 @@ static void put_segment(struct attention_list *list, int index, const struct seg
     if (!s->kv)
         own_pages(list, s, owner);
     for (long i = s->start / KV_PAGE; s->count && !to.fresh && i < pages; i++)
-        put_item(list, LIST_FILL, index, (int)i, 0);
+        put_item(list, LIST_FILL, index, (int)i);
     if (s->count && is_split(s, shape))
-        put_split(list, index, s, &to);
+        put_split(list, &to);
     else // those with the most keys first
         for (long tile = (rows + WALK_ROWS - 1) / WALK_ROWS; tile-- > 0;)
-            put_item(list, LIST_WALK, index, (int)tile, 0);
+            put_item(list, LIST_WALK, index, (int)tile);
     struct attention_segment *at = put(list, LIST_SEGMENTS);
     *at = to;
 }
@@ -168,10 +186,15 @@ static void place_own(struct attention_list *list)
 {
     const struct attention_shape *shape = &list->shape;
     struct attention_segment *all = (struct attention_segment *)list->part[LIST_SEGMENTS].data;
+    struct attention_split *split = (struct attention_split *)list->part[LIST_SPLIT].data;
     const size_t page = kv_page_elements(shape->K, attention_width(shape->D));
+    const int64_t values = (int64_t)(page * (size_t)list->own_pages);
     for (size_t s = 0; s < list->part[LIST_SEGMENTS].count; s++)
         if (!all[s].keys)
-            all[s].values = (int64_t)(page * (size_t)list->own_pages);
+            all[s].values = values;
+    for (size_t i = 0; i < list->part[LIST_SPLIT].count; i++)
+        if (!split[i].segment.keys)
+            split[i].segment.values = values;
 }
 
 static void join(struct attention_list *list)
@@ -256,8 +279,8 @@ void attention_list_place(const struct attention_list *list, const void *there,
         at[i] = at[i - 1] + list->part[i - 1].count * sizes[i - 1];
     call->segment = (const struct attention_segment *)at[LIST_SEGMENTS];
     call->fill = (const struct attention_item *)at[LIST_FILL];
-    call->split = (const struct attention_item *)at[LIST_SPLIT];
-    call->fold = (const struct attention_item *)at[LIST_FOLD];
+    call->split = (const struct attention_split *)at[LIST_SPLIT];
+    call->fold = (const struct attention_fold *)at[LIST_FOLD];
     call->walk = (const struct attention_item *)at[LIST_WALK];
     call->page = (const int32_t *)at[LIST_PAGES];
     call->fills = (int)list->part[LIST_FILL].count;

@@ -25,7 +25,8 @@ static inline size_t kv_page_elements(int K, int width)
     return (size_t)K * KV_PAGE * (size_t)width;
 }
 
-enum { LIST_SEGMENTS, LIST_FILL, LIST_SPLIT, LIST_FOLD, LIST_WALK, LIST_PAGES, LISTS };
+/* Those of 8-byte numbers first. */
+enum { LIST_SEGMENTS, LIST_SPLIT, LIST_FOLD, LIST_FILL, LIST_WALK, LIST_PAGES, LISTS };
 
 struct attention_list {
     /* The call that it was made from. */

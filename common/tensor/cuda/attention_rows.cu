@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(THREADS) attention_fill_kernel(attention_call 
     }
 }
 
-cudaError_t attention_fill(cudaStream_t stream, const attention_call *call)
+cudaError_t attention_run_fill(cudaStream_t stream, const attention_call *call)
 {
     if (!call->fills)
         return cudaSuccess;
@@ -42,9 +42,9 @@ cudaError_t attention_fill(cudaStream_t stream, const attention_call *call)
 
 cudaError_t attention_run(cudaStream_t stream, const attention_call *call)
 {
-    TRY_CUDA(attention_fill(stream, call));
-    TRY_CUDA(attention_walk(stream, call));
-    return attention_split(stream, call);
+    TRY_CUDA(attention_run_fill(stream, call));
+    TRY_CUDA(attention_run_walk(stream, call));
+    return attention_run_split(stream, call);
 }
 
 __global__ void __launch_bounds__(THREADS)

@@ -7,6 +7,7 @@
 #include "tensor/cuda/attention_tile.h"
 
 enum { WARPS = 4, THREADS = 32 * WARPS, RING_BYTES = 64 << 10, BUFFERS_MAX = 8 };
+enum { CHUNK_PAGES = KV_CHUNK / PAGE_KEYS };
 
 /* Pages of keys and values take turns in a ring of buffers. */
 template <int D>
@@ -17,6 +18,7 @@ template <int D> struct split_shared {
     unsigned char queries[SPLIT_ROWS * row_pieces<D> * 16];
     float4 weight[KEY_TILES][32]; // as lanes hold them
     float max[WARPS][SPLIT_ROWS];
+    attention_split work;
 };
 
 /* A warp's part: outputs of pairs warp, warp + 4 ... of 16 elements. */
@@ -48,7 +50,7 @@ __device__ __forceinline__ void split_scores(split_state<D> &st, split_shared<D>
 {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     float score[1][2][4] = {};
-#pragma unroll
+#pragma unroll(D > 128 ? 4 : 8) // more would spill
     for (int d = 0; d < D / 16; d++) {
         uint32_t a[1][4], b[2][2];
         load_left<D>(a[0], sh.queries, 0, d);
@@ -170,26 +172,26 @@ __global__ void __launch_bounds__(THREADS, D > 128 ? 2 : 3) attention_split_kern
 {
     SHARED_DYNAMIC(shared);
     split_shared<D> &sh = *(split_shared<D> *)shared;
-    const attention_item item = a.split[blockIdx.x];
-    const attention_segment s = a.segment[item.segment];
-    const int head = blockIdx.y, lane = threadIdx.x % 32;
-    const tile_rows t = rows_of(a, s, item.tile * SPLIT_ROWS);
+    for (int i = threadIdx.x; i < (int)(sizeof sh.work / 4); i += THREADS)
+        ((uint32_t *)&sh.work)[i] = ((const uint32_t *)(a.split + blockIdx.x))[i];
+    __syncthreads();
+    const attention_segment s = sh.work.segment;
+    const int head = blockIdx.y, lane = threadIdx.x % 32, page0 = sh.work.chunk * CHUNK_PAGES;
+    const tile_rows t = rows_of(a, s, sh.work.tile * SPLIT_ROWS);
     const head_pages<D> pages = pages_of<D>(a, s, head);
-    const int begin = max(item.chunk * (KV_CHUNK / PAGE_KEYS), t.low(0) / PAGE_KEYS);
-    const int end = min((item.chunk + 1) * (KV_CHUNK / PAGE_KEYS),
-                        (t.keys(SPLIT_ROWS - 1) + PAGE_KEYS - 1) / PAGE_KEYS);
+    const int begin = max(page0, t.low(0) / PAGE_KEYS);
+    const int end = min(page0 + CHUNK_PAGES, (t.keys(SPLIT_ROWS - 1) + PAGE_KEYS - 1) / PAGE_KEYS);
     auto load = [&](int i) { // keys and values of a page, then those of the next
         const int page = begin + i / 2;
         if (page < end) {
             unsigned char *to = sh.ring[i % buffers<D>];
-            const bool values = i % 2;
+            bf16 *from =
+                (i % 2 ? pages.values : pages.keys) + sh.work.page[page - page0] * pages.stride;
             const int fresh = s.fresh && page == s.start / PAGE_KEYS ? s.start % PAGE_KEYS : -1;
-            load_page<D, THREADS>(to, pages, page, values, fresh);
+            load_page<D, THREADS>(to, from, s.start + s.count - page * PAGE_KEYS, fresh);
             if (fresh >= 0)
-                store_fresh<D>(
-                    to, (values ? pages.values : pages.keys) + a.page[s.page + page] * pages.stride,
-                    (values ? a.v : a.k) + ((size_t)s.first * a.K + head) * a.D, fresh, a.D,
-                    a.aligned, item.tile == 0);
+                store_fresh<D>(to, from, (i % 2 ? a.v : a.k) + ((size_t)s.first * a.K + head) * a.D,
+                               fresh, a.D, a.aligned, sh.work.tile == 0);
         }
         copy_commit();
     };
@@ -217,25 +219,30 @@ __global__ void __launch_bounds__(THREADS, D > 128 ? 2 : 3) attention_split_kern
         }
         split_scores<D>(st, sh, at, low, last, a.scale);
     }
-    split_end<D>(st, a, s, t, head, item.chunk);
+    split_end<D>(st, a, s, t, head, sh.work.chunk);
 }
 
 /* A block for each (query, head), a thread for each element. */
 template <int D> __global__ void __launch_bounds__(D) attention_fold_kernel(attention_call a)
 {
-    const attention_item item = a.fold[blockIdx.x];
-    const attention_segment &s = a.segment[item.segment];
-    const int d = threadIdx.x, head = blockIdx.y, chunks = s.chunks;
-    const size_t first = s.part + ((size_t)item.tile * a.H + head) * chunks;
-    const size_t place = ((size_t)s.first + item.tile) * a.H + head;
+    SHARED(float2[D], mass); // of so many chunks
+    const attention_fold item = a.fold[blockIdx.x];
+    const int d = threadIdx.x, head = blockIdx.y;
+    const size_t first = item.part + (size_t)head * item.chunks;
+    const size_t place = (size_t)item.row * a.H + head;
     float max = MINUS_INFINITY, sum = 0.0f, x = 0.0f;
+    for (int begin = 0; begin < item.chunks; begin += D) {
+        const int some = min(item.chunks - begin, D);
+        __syncthreads();
+        if (d < some)
+            mass[d] = ((const float2 *)a.mass)[first + begin + d];
+        __syncthreads();
 #pragma unroll 4
-    for (int c = 0; c < chunks; c++) {
-        const float2 mass = *(const float2 *)(a.mass + (first + c) * 2);
-        const float part = a.part[(first + c) * D + d];
-        float keep, take;
-        fold_factors(max, sum, mass.x, mass.y, keep, take);
-        x = fold_value(x, part, keep, take);
+        for (int c = 0; c < some; c++) {
+            float keep, take;
+            fold_factors(max, sum, mass[c].x, mass[c].y, keep, take);
+            x = fold_value(x, a.part[(first + begin + c) * D + d], keep, take);
+        }
     }
     if (d < a.D)
         a.o[place * a.D + d] = output_of(x, __fdiv_rn(1.0f, sum));
@@ -255,7 +262,7 @@ template <int D> static cudaError_t split_of(cudaStream_t stream, const attentio
     return launch(attention_fold_kernel<D>, dim3(a.folds, a.H), dim3(D), 0, stream, a);
 }
 
-cudaError_t attention_split(cudaStream_t stream, const attention_call *call)
+cudaError_t attention_run_split(cudaStream_t stream, const attention_call *call)
 {
     if (!call->splits)
         return cudaSuccess;

@@ -108,12 +108,10 @@ __device__ __forceinline__ void load_queries(unsigned char *to, const attention_
     }
 }
 
-/* A segment's pages of one kv head. */
+/* Where a segment's pages of one kv head lie. */
 template <int D> struct head_pages {
-    bf16 *keys, *values;
-    size_t stride; // from a page to the next
-    const int32_t *page;
-    int filled; // positions that are there; a later one's row becomes zeros in shared memory
+    bf16 *keys, *values; // of page 0
+    size_t stride;       // from a page to the next
 };
 template <int D>
 __device__ __forceinline__ head_pages<D> pages_of(const attention_call &a,
@@ -121,16 +119,14 @@ __device__ __forceinline__ head_pages<D> pages_of(const attention_call &a,
 {
     bf16 *keys = s.keys ? (bf16 *)s.keys + a.layer * s.layer : (bf16 *)a.own;
     keys += (size_t)head * PAGE_KEYS * D;
-    return {keys, keys + s.values, (size_t)a.K * PAGE_KEYS * D, a.page + s.page, s.start + s.count};
+    return {keys, keys + s.values, (size_t)a.K * PAGE_KEYS * D};
 }
 
-/* Begins the copy of a page's keys, or values, into shared memory; not of the row `fresh`. */
+/* Begins the copy of a page's keys, or values, into shared memory, but not of the row `fresh`. Rows
+ * from `rows` on become zeros. */
 template <int D, int THREADS>
-__device__ __forceinline__ void load_page(unsigned char *to, const head_pages<D> &h, int page,
-                                          bool values, int fresh)
+__device__ __forceinline__ void load_page(unsigned char *to, const bf16 *from, int rows, int fresh)
 {
-    const bf16 *from = (values ? h.values : h.keys) + h.page[page] * h.stride;
-    const int rows = h.filled - page * PAGE_KEYS;
 #pragma unroll 4
     for (int i = threadIdx.x; i < PAGE_KEYS * (D / 8); i += THREADS) {
         const int r = i / (D / 8), c = i % (D / 8);

@@ -164,8 +164,12 @@ __global__ void __launch_bounds__(walk_threads<D>) attention_walk_kernel(attenti
     const int begin = t.low(0) / PAGE_KEYS;
     const int end = (t.keys(WALK_ROWS - 1) + PAGE_KEYS - 1) / PAGE_KEYS;
     auto load = [&](int i) { // keys and values of a page, then those of the next
-        if (begin + i / 2 < end)
-            load_page<D, walk_threads<D>>(sh.ring[i % buffers<D>], pages, begin + i / 2, i % 2, -1);
+        const int page = begin + i / 2;
+        if (page < end)
+            load_page<D, walk_threads<D>>(sh.ring[i % buffers<D>],
+                                          (i % 2 ? pages.values : pages.keys) +
+                                              a.page[s.page + page] * pages.stride,
+                                          s.start + s.count - page * PAGE_KEYS, -1);
         copy_commit();
     };
 #pragma unroll
@@ -213,7 +217,7 @@ template <int D> static cudaError_t walk_of(cudaStream_t stream, const attention
                   stream, a);
 }
 
-cudaError_t attention_walk(cudaStream_t stream, const attention_call *call)
+cudaError_t attention_run_walk(cudaStream_t stream, const attention_call *call)
 {
     if (!call->walks)
         return cudaSuccess;
