@@ -1,5 +1,6 @@
 /* Copies of rows, and what works element by element: the chains of cpu/{bias,swiglu,gelu}_isa.c. */
 #include "tensor/cuda/fours.h"
+#include "tensor/cuda/packed.h"
 #include "tensor/cuda/rows.h"
 
 enum { THREADS = 256 };
@@ -43,6 +44,34 @@ cudaError_t rows_embed(cudaStream_t stream, float *y, const uint16_t *table, con
         return cudaSuccess;
     return launch(embed_kernel, dim3(N), dim3(THREADS), 0, stream, y, table, token, C,
                   fours_in(y, C), fours_in(table, C));
+}
+
+/* Eight columns of a row lie together. */
+__global__ void __launch_bounds__(THREADS)
+    embed_packed_kernel(float *y, const uint16_t *table, const int32_t *token, int V, int C,
+                        bool wide)
+{
+    y += (size_t)blockIdx.x * C;
+    const int row = token[blockIdx.x];
+#pragma unroll 2
+    for (int i = threadIdx.x * 8; i < C; i += THREADS * 8) {
+        const uint4 v = *(const uint4 *)(table + packed_at(V, C, row, i));
+        store_four(y, i, C, wide,
+                   make_float4(widened(v.x & 0xffff), widened(v.x >> 16), widened(v.y & 0xffff),
+                               widened(v.y >> 16)));
+        store_four(y, i + 4, C, wide,
+                   make_float4(widened(v.z & 0xffff), widened(v.z >> 16), widened(v.w & 0xffff),
+                               widened(v.w >> 16)));
+    }
+}
+
+cudaError_t rows_embed_packed(cudaStream_t stream, float *y, const void *table,
+                              const int32_t *token, int N, int V, int C)
+{
+    if (!N)
+        return cudaSuccess;
+    return launch(embed_packed_kernel, dim3(N), dim3(THREADS), 0, stream, y,
+                  (const uint16_t *)table, token, V, C, fours_in(y, C));
 }
 
 __global__ void __launch_bounds__(THREADS)

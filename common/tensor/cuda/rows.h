@@ -23,9 +23,11 @@ extern "C" {
 /* y[i] = x[row[i]]; row (count). */
 cudaError_t rows_gather(cudaStream_t stream, float *y, const float *x, const int32_t *row,
                         int count, int C);
-/* y[n] = row token[n] of the row-major table (V,C). */
+/* y[n] = row token[n] of the table (V,C): row-major, or packed as gemm.h has it. token (N). */
 cudaError_t rows_embed(cudaStream_t stream, float *y, const uint16_t *table, const int32_t *token,
                        int N, int C);
+cudaError_t rows_embed_packed(cudaStream_t stream, float *y, const void *table,
+                              const int32_t *token, int N, int V, int C);
 
 /* One fma chain of squares, in the order above; r = 1 / sqrt(sum / C + eps); y = (x r) weight. */
 cudaError_t rows_rmsnorm(cudaStream_t stream, float *y, float *r, const float *x,

@@ -30,6 +30,20 @@ MISTAKES = [
     mistake("adamw: the kernel reads the host's memory", "adamw.cu", "rows:optimizers", "which is not device memory",
             ("return launch(adamw_kernel", "grad = (const float *)calloc(count, 4); return launch(adamw_kernel")),
 
+    # ---- rows of logits
+    mistake("logp: a part reads behind the row", "row_part.h", "rows:logps", "of an allocation of",
+            ("V, wide, MINUS_INFINITY)", "V + 1, wide, MINUS_INFINITY)")),
+    mistake("draw: bins are read while they fill", "draw_cut.h", "draw:ties", RACE,
+            ("amount(weight, 0)); } } __syncthreads();", "amount(weight, 0)); } }")),
+    mistake("draw: sums without an atomic", "draw_row.h", "draw:ties", RACE,
+            ("old = atomicAdd(half, low)", "old = *half; *half = old + low")),
+    mistake("draw: a search's result before it is there", "draw_sum.h", "draw:ties", RACE + "|" + NEVER_WRITTEN,
+            ("state.amount = each[e]; } left -= each[e]; } } __syncthreads();", "state.amount = each[e]; } left -= each[e]; } }")),
+    mistake("draw: ties to the last of them", "draw_cut.h", "draw:ties", "differ",
+            ("ret.last = state.at;", "ret.last = NOWHERE;")),
+    mistake("draw: marks of the part before", "draw_row.h", "draw:every_rule", "V ",
+            ("row.mark[(size_t)part * MARK_WORDS + at / 32]", "row.mark[at / 32]")),
+
     # ---- attention
     mistake("attention: keys behind the last are read", "attention_tile.h", "attention:common", NEVER_WRITTEN,
             ("r < rows ? from + r * D + c * 8 : from, r < rows)", "from + r * D + c * 8, true)"), few=True),
