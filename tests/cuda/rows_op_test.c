@@ -120,6 +120,34 @@ static void rows_are_copied(void **state)
         }
 }
 
+/* From each form. The tokens are in the backend's memory. */
+static void tables_are_looked_up(void **state)
+{
+    (void)state;
+    static const int shapes[][3] = {{0, 1, 1}, {5, 70, 7}, {40, 129, 64}, {3, 200, 2056}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const int N = shapes[i][0], V = shapes[i][1], C = shapes[i][2];
+        const size_t bytes = (size_t)N * (size_t)C * sizeof(float);
+        bf16 *table = bf16s((size_t)V * (size_t)C, 1, 1);
+        const int32_t *token = tokens((size_t)N, 2, V);
+        float *want = guarded(bytes), *got = guarded(bytes);
+        for (int n = 0; n < N; n++)
+            for (int c = 0; c < C; c++)
+                want[n * C + c] = bf16_to_float(table[token[n] * C + c]);
+        for (int packed = 0; packed < 2; packed++) {
+            struct weight *weight = NULL;
+            bf16 *rows = packed ? NULL : ON(cuda, table);
+            const struct weight_form form = {.N = V, .K = C, .rows = rows, .packed = packed};
+            assert_ok(cuda->ops->weights_new(cuda, &form, 1, &weight));
+            assert_ok(cuda->ops->weight_put(cuda, weight, table, 0, V));
+            run_op(cuda->ops->embed(cuda, ON(cuda, got), weight, ON(cuda, token), N));
+            assert_same_bits(got, want, bytes, packed ? "packed" : "rows");
+            cuda->ops->weight_free(cuda, weight);
+        }
+        guarded_free_all();
+    }
+}
+
 static void digests_are_equal(void **state)
 {
     (void)state;
@@ -194,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(elements_have_the_cpus_bits),
                                        cmocka_unit_test(biases_have_the_cpus_bits),
                                        cmocka_unit_test(rows_are_copied),
+                                       cmocka_unit_test(tables_are_looked_up),
                                        cmocka_unit_test(digests_are_equal),
                                        cmocka_unit_test(norms_are_near_the_cpus),
                                        cmocka_unit_test(the_batch_does_not_show)};

@@ -1,13 +1,13 @@
 /* The CUDA backend's inside: its device, the owner's stream, scratch of an op, and how the host's
  * arrays get there. An op is a C function here, and its kernels' launchers are in .cu files.
  *
- *     err_t cuda_embed(struct backend *be, float *y, const struct weight *table,
- *                      const int32_t *token, int N)
+ *     err_t cuda_gather(struct backend *be, float *y, const float *x, const int32_t *row,
+ *                       int count, int C)
  *     {
  *         struct cuda *cuda = cuda_of(be);
  *         const void *there = NULL;
- *         TRY(cuda_stage(cuda, token, (size_t)N * sizeof *token, &there));
- *         TRY_CUDA(embed(cuda->stream, y, table->rows, there, N, table->K));
+ *         TRY(cuda_stage(cuda, row, (size_t)count * sizeof *row, &there));
+ *         TRY_CUDA(rows_gather(cuda->stream, y, x, there, count, C));
  *         return OK;
  *     }
  *

@@ -1,6 +1,7 @@
 /* The ops that go row by row or element by element, and the digest. */
 #include "tensor/cuda/cuda.h"
 #include "tensor/cuda/rows.h"
+#include "tensor/cuda/weight.h"
 #include "tensor/digest_hash.h"
 
 err_t cuda_gather(struct backend *be, float *y, const float *x, const int32_t *row, int count,
@@ -10,6 +11,17 @@ err_t cuda_gather(struct backend *be, float *y, const float *x, const int32_t *r
     const void *there = NULL;
     TRY(cuda_stage(cuda, row, (size_t)count * sizeof *row, &there));
     TRY_CUDA(rows_gather(cuda->stream, y, x, there, count, C));
+    return OK;
+}
+
+err_t cuda_embed(struct backend *be, float *y, const struct weight *table, const int32_t *token,
+                 int N)
+{
+    cudaStream_t stream = cuda_of(be)->stream;
+    if (table->rows)
+        TRY_CUDA(rows_embed(stream, y, table->rows, token, N, table->K));
+    else
+        TRY_CUDA(rows_embed_packed(stream, y, table->packed, token, N, table->N, table->K));
     return OK;
 }
 
