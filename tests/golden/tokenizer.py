@@ -76,7 +76,7 @@ def tokenizers(texts):
 SPACE = "\u2581"
 LATER = ["<s>", "a<s>b", " <s> x</s>", "<s></s>\n\n<s>", "Q<mask>R  <mask>  s", "x <mask>", "<w>", "a<w>b", "a <w> b", "<w>\u00e9 <w>.", "_<w>", "<N>", "<n>", "a<N>b",
          "  two  spaces ", "\u2581a\u2581b", "A\u212bB \ufb01n", "\u0130\u0130 \u01c5 \u1e9e", "x, y; z! (w) $5 + 6 = _", "\U0001f600 \u4e2d\u6587 z",
-         "e\u0301\u0327 \u0958", "a\u200db \u200c", "\t\ttabs\t", "\u00a0nbsp\u3000wide", "123 4567 8", "\u0661\u0662a", "\U0001d7d8x", "--a--", "a, b", ",,a,,", "  ,"]
+         "e\u0301\u0327 \u0958", "a\u200db \u200c", "\t\ttabs\t", "\u00a0nbsp\u3000wide", "123 4567 8", "\u0661\u0662a", "\U0001d7d8x", "--a--", "a, b", ",,a,,", "  ,", "b word\n\nx", "word \n\n\n\n y", "a \n\n\n word word<mask> \n\n"]
 
 
 def characters(texts, normalizer, pre, **options):
@@ -106,6 +106,7 @@ def unigram(texts, normalizer, **options):
 def steps(texts, normalizer, pre):
     tokenizer = characters(texts, normalizer, pre)
     tokenizer.add_tokens([AddedToken("<w>", single_word=True, normalized=False), AddedToken("<N>", normalized=True)])
+    tokenizer.add_tokens([AddedToken("\n\n", lstrip=True, rstrip=True, normalized=False), AddedToken("word", rstrip=True, normalized=False)])
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True, normalized=False)])
     return tokenizer
 
@@ -163,7 +164,11 @@ def main():
             out.write(json.dumps(pattern) + "\n")
     for name, tokenizer in itertools.chain(tokenizers(texts), later(texts)):
         os.makedirs(os.path.join(HERE, name), exist_ok=True)
-        tokenizer.save(os.path.join(HERE, name, "tokenizer.json"), pretty=False)
+        path = os.path.join(HERE, name, "tokenizer.json")
+        if name in KINDS and os.path.exists(path):  # training breaks ties by chance: the first one stays
+            tokenizer = Tokenizer.from_file(path)
+        else:
+            tokenizer.save(path, pretty=False)
         write(name + "/tokenizer_config.json",
               {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<eos>" if tokenizer.token_to_id("<eos>") else "</s>",
                "pad_token": {"content": "<pad>"} if tokenizer.token_to_id("<pad>") is not None else None, "bos_token": None})

@@ -124,10 +124,9 @@ static void strip(const struct normal_step *step, const char *text, size_t len, 
 }
 
 err_t normal_replace(const struct pattern *pattern, const char *with, const char *text, size_t len,
-                     struct bytes *ret)
+                     uint64_t *steps, struct bytes *ret)
 {
-    uint64_t steps = REGEX_STEPS(len);
-    const struct search search = {text, len, &steps};
+    const struct search search = {text, len, steps};
     size_t last = 0, from = 0, begin, end;
     uint32_t code;
     bool any = false;
@@ -148,7 +147,7 @@ err_t normal_replace(const struct pattern *pattern, const char *with, const char
     return OK;
 }
 
-static err_t run_step(const struct normal_step *step, const char *text, size_t len,
+static err_t run_step(const struct normal_step *step, const char *text, size_t len, uint64_t *steps,
                       struct bytes *ret)
 {
     switch (step->kind) {
@@ -165,20 +164,21 @@ static err_t run_step(const struct normal_step *step, const char *text, size_t l
             bytes_text(ret, step->text);
         return bytes_put(ret, text, len), OK;
     case NORMAL_REPLACE:
-        return normal_replace(&step->pattern, step->text, text, len, ret);
+        return normal_replace(&step->pattern, step->text, text, len, steps, ret);
     case NORMAL_PRECOMPILED:
         return charsmap_run(step->map, text, len, ret), OK;
     }
     return OK;
 }
 
-err_t normal_run(const struct normal *normal, const char *text, size_t len, struct bytes *ret)
+err_t normal_run(const struct normal *normal, const char *text, size_t len, uint64_t *steps,
+                 struct bytes *ret)
 {
     struct bytes before = {0};
     err_t failed = OK;
     for (int i = 0; i < normal->steps && !err_failed(failed); i++) {
         struct bytes after = {0};
-        failed = run_step(&normal->step[i], text, len, &after);
+        failed = run_step(&normal->step[i], text, len, steps, &after);
         bytes_done(&before);
         before = after;
         text = (const char *)before.data;

@@ -1,7 +1,7 @@
 /* tokenizer.json's normalizers: a text before it is cut.
  *
  *     struct normal_step step[] = {{.kind = NORMAL_FORM, .form = FORM_NFC}};
- *     TRY(normal_run(&(struct normal){.step = step, .steps = 1}, text, len, &out));
+ *     TRY(normal_run(&(struct normal){.step = step, .steps = 1}, text, len, &left, &out));
  *
  * Bytes that are not UTF-8 stay, and no form goes across them. Any thread. */
 #pragma once
@@ -33,10 +33,11 @@ struct normal {
     int steps;
 };
 
-/* Appends. EXHAUSTED: no memory; INVALID: a pattern needs too many steps. */
-err_t normal_run(const struct normal *normal, const char *text, size_t len, struct bytes *ret);
+/* Appends. steps: REGEX_STEPS, shared by all patterns of a text. EXHAUSTED: no memory; INVALID: a pattern needs too many steps. */
+err_t normal_run(const struct normal *normal, const char *text, size_t len, uint64_t *steps,
+                 struct bytes *ret);
 
 /* The text with each match replaced, appended: the normalizer and the decoder Replace. */
 err_t normal_replace(const struct pattern *pattern, const char *with, const char *text, size_t len,
-                     struct bytes *ret);
+                     uint64_t *steps, struct bytes *ret);
 void normal_done(struct normal *normal);

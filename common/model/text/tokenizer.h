@@ -88,8 +88,8 @@ int tokenizer_after(const struct tokenizer *tokenizer, const int32_t **ret);
 err_t tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
                        bool skip_special, struct bytes *ret);
 
-/* The same for tokens that others come before: what a text loses at its beginning, as a space,
- * stays. */
+/* The same for tokens with others around them: what a text loses at its beginning, as a space,
+ * stays, and so do the bytes of a character that is cut. */
 err_t tokenizer_decode_part(const struct tokenizer *tokenizer, const int32_t *ids, size_t count,
                             bool skip_special, struct bytes *ret);
 

@@ -31,8 +31,9 @@ static err_t read_added(struct tokenizer *t, const json_t *token, size_t i, cons
         return tokenizer_refuse(place, "content", json_object_get(token, "content"),
                                 "of 1 to 4096 bytes");
     SCOPED_VALUE(bytes) text = {0};
+    uint64_t steps = REGEX_STEPS(strlen(content));
     if (ret->normalized)
-        TRY(normal_run(&t->normal, content, strlen(content), &text));
+        TRY(normal_run(&t->normal, content, strlen(content), &steps, &text));
     else
         bytes_text(&text, content);
     bytes_u8(&text, 0);

@@ -81,13 +81,14 @@ static int byte_of(const char *text, size_t len)
     return high >= 0 && low >= 0 ? high * 16 + low : text[3] == '+' ? low : -1;
 }
 
-/* A run of bytes: its text if it is UTF-8, else U+FFFD for each. */
-static void put_run(struct pieces *to, struct bytes *run)
+/* A run of bytes: its text if it is UTF-8, else U+FFFD for each. Of a part, what is cut may go on
+ * outside it, and bytes stay. */
+static void put_run(struct pieces *to, bool whole, struct bytes *run)
 {
     uint32_t code = 0;
-    bool valid = true;
+    bool valid = true; // or not to be asked
     const char *text = (const char *)run->data;
-    for (size_t at = 0; at < run->len && valid;
+    for (size_t at = 0; whole && at < run->len && valid;
          at += (size_t)unicode_next(text + at, run->len - at, &code))
         valid = unicode_next(text + at, run->len - at, &code) && code != UNICODE_INVALID;
     if (valid && run->len)
@@ -97,7 +98,7 @@ static void put_run(struct pieces *to, struct bytes *run)
     bytes_clear(run);
 }
 
-static void byte_fallback(const struct pieces *from, struct pieces *to)
+static void byte_fallback(bool whole, const struct pieces *from, struct pieces *to)
 {
     SCOPED_VALUE(bytes) run = {0};
     for (size_t i = 0, len; i < from->count; i++) {
@@ -107,10 +108,10 @@ static void byte_fallback(const struct pieces *from, struct pieces *to)
             bytes_u8(&run, (uint8_t)byte);
             continue;
         }
-        put_run(to, &run);
+        put_run(to, whole, &run);
         put_piece(to, text, len);
     }
-    put_run(to, &run);
+    put_run(to, whole, &run);
 }
 
 /* At most start of the character at the beginning, at most stop at the end. */
@@ -132,9 +133,10 @@ static err_t run_step(const struct decode_step *step, bool whole, const struct p
                       struct pieces *to)
 {
     if (step->kind == DECODE_BYTE_FALLBACK)
-        return byte_fallback(from, to), OK;
+        return byte_fallback(whole, from, to), OK;
     if (step->kind == DECODE_FUSE)
         return put_piece(to, (const char *)from->text.data, from->text.len), OK;
+    uint64_t steps = REGEX_STEPS(from->text.len);
     for (size_t i = 0, len; i < from->count; i++) {
         const char *text = piece(from, i, &len);
         if (step->kind == DECODE_STRIP) {
@@ -143,7 +145,7 @@ static err_t run_step(const struct decode_step *step, bool whole, const struct p
         }
         const bool drops = step->kind == DECODE_METASPACE && !i && step->first && whole;
         const char *with = step->kind == DECODE_REPLACE ? step->text : drops ? "" : " ";
-        TRY(normal_replace(&step->pattern, with, text, len, &to->text));
+        TRY(normal_replace(&step->pattern, with, text, len, &steps, &to->text));
         end_piece(to);
     }
     return OK;

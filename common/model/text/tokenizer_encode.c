@@ -189,11 +189,13 @@ static err_t encode_added(struct encoding *e, enum added_stage stage, const char
             continue;
         if (added->single_word && within_word(text, len, from, end))
             continue;
-        from = added->lstrip ? spaces_before(text, from, begin) : from;
+        if (added->lstrip) // what the token before took is taken
+            from = from > begin ? spaces_before(text, from, begin) : begin;
         end = added->rstrip ? spaces_behind(text, len, end) : end;
         if (from > begin)
             TRY(encode_piece(e, stage + 1, text + begin, from - begin, first && !begin));
-        TRY(tokenizer_put_ids(&e->list, &(int32_t){added->id}, 1));
+        if (end > from)
+            TRY(tokenizer_put_ids(&e->list, &(int32_t){added->id}, 1));
         begin = end;
     }
     return begin < len ? encode_piece(e, stage + 1, text + begin, len - begin, first && !begin)
@@ -209,7 +211,7 @@ static err_t encode_piece(struct encoding *e, enum added_stage next, const char 
     if (!e->t->normal.steps)
         return encode_added(e, next, text, len, first);
     SCOPED_VALUE(bytes) normal = {0};
-    TRY(normal_run(&e->t->normal, text, len, &normal));
+    TRY(normal_run(&e->t->normal, text, len, &e->steps, &normal));
     return encode_added(e, next, (const char *)normal.data, normal.len, first);
 }
 

@@ -84,6 +84,40 @@ static void a_stop_is_seen_at_the_token_that_completes_it(void **state)
     assert_true(ended > 300 && inside > 50);
 }
 
+/* A vocabulary of characters: the beginning loses its space, and bytes become characters. */
+static void a_stop_is_seen_among_bytes_of_characters(void **state)
+{
+    (void)state;
+    SCOPED(tokenizer) tokenizer = NULL;
+    int seen = 0;
+    assert_ok(tokenizer_load(TEST_GOLDEN "/tokenizer/llama2", &tokenizer));
+    for (uint64_t round = 0; round < 200; round++) {
+        const struct rng rng = rng_keyed(round, RNG_TEST, 4, 1);
+        int32_t token[TOKENS];
+        for (uint64_t i = 0; i < TOKENS; i++) // the first 259 are special or bytes
+            token[i] = (int32_t)rng_below(&rng, i, i % 3 ? 400 : 259);
+        SCOPED_VALUE(bytes) all = {0};
+        assert_ok(tokenizer_decode_part(tokenizer, token, TOKENS, true, &all));
+        char text[2][32] = {"never found, \x01", ""};
+        const size_t len = 1 + rng_below(&rng, 500, 6), at = rng_below(&rng, 501, all.len - len);
+        memcpy(text[1], all.data + at, len);
+        if (strlen(text[1]) != len)
+            continue;
+        char *const texts[] = {text[0], text[1]};
+        SCOPED(stops) stops = make(tokenizer, texts, 2);
+        for (int n = 1; n <= TOKENS; n++) {
+            SCOPED_VALUE(bytes) until = {0};
+            assert_ok(tokenizer_decode_part(tokenizer, token, (size_t)n, true, &until));
+            const bool there = until.len && memmem(until.data, until.len, text[1], len);
+            assert_int_equal(stops_reached(stops, token, n), there);
+            seen += there;
+            if (there)
+                break;
+        }
+    }
+    assert_true(seen > 150);
+}
+
 static void tokens_are_those_named_and_the_models(void **state)
 {
     (void)state;
@@ -117,4 +151,5 @@ static void tokens_are_those_named_and_the_models(void **state)
 }
 
 TESTS(cmocka_unit_test(a_stop_is_seen_at_the_token_that_completes_it),
+      cmocka_unit_test(a_stop_is_seen_among_bytes_of_characters),
       cmocka_unit_test(tokens_are_those_named_and_the_models))
