@@ -33,7 +33,8 @@ struct normal {
     int steps;
 };
 
-/* Appends. steps: REGEX_STEPS, shared by all patterns of a text. EXHAUSTED: no memory; INVALID: a pattern needs too many steps. */
+/* Appends. steps: REGEX_STEPS, shared by all patterns of a text. EXHAUSTED: no memory; INVALID: the
+ * steps are used up. */
 err_t normal_run(const struct normal *normal, const char *text, size_t len, uint64_t *steps,
                  struct bytes *ret);
 

@@ -4,7 +4,9 @@
 #include "model/text/tokenizer_state.h"
 #include "model/text/unicode.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MERGES_MAX = 1 << 22 };
@@ -251,6 +253,28 @@ static err_t read_unigram(struct tokenizer *t, const json_t *model, const char *
     return OK;
 }
 
+/* The score that `tokenizers` reads: serde_json rounds the digits to a double and divides that,
+ * which is not the nearest one where there are 16 or 17 digits. Sums that tie show it. */
+static double score_of(const json_t *number)
+{
+    const double score = json_number_value(number);
+    char text[48], power[16];
+    int digits = 15;
+    do
+        snprintf(text, sizeof text, "%.*e", digits - 1, fabs(score));
+    while (strtod(text, NULL) != fabs(score) && ++digits <= 17);
+    char *exponent = strchr(text, 'e');
+    if (digits == 15 || !exponent)
+        return score;
+    const int scale = digits - 1 - (int)strtol(exponent + 1, NULL, 10);
+    text[1] = text[0]; // the digits without the point
+    *exponent = 0;
+    snprintf(power, sizeof power, "1e%d", scale < 0 ? -scale : scale);
+    const double whole = (double)strtoull(text + 1, NULL, 10);
+    const double read = scale < 0 ? whole * strtod(power, NULL) : whole / strtod(power, NULL);
+    return isfinite(read) ? copysign(read, score) : score;
+}
+
 /* Special tokens count among the scores, but no text is cut into them. */
 static void read_pieces(struct tokenizer *t, const json_t *model)
 {
@@ -259,7 +283,7 @@ static void read_pieces(struct tokenizer *t, const json_t *model)
     json_array_foreach (json_object_get(model, "vocab"), i, row) {
         const json_t *token = json_array_get(row, 0);
         unigram_token(t->unigram, json_string_value(token), json_string_length(token), (int)i,
-                      json_number_value(json_array_get(row, 1)), !tokenizer_is_special(t, (int)i));
+                      score_of(json_array_get(row, 1)), !tokenizer_is_special(t, (int)i));
     }
 }
 
