@@ -8,6 +8,7 @@
 
 struct CUevent_st {
     uint64_t recorded, passed;
+    cudaStream_t stream; // of the last record
 };
 
 namespace emu
@@ -125,7 +126,7 @@ void drain_all()
 static void pass(cudaEvent_t event)
 {
     while (event->passed < event->recorded)
-        progress(NULL);
+        progress(event->stream);
 }
 
 void streams_drop()
@@ -319,7 +320,8 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     return call([&] {
-        stream_of(stream)->ops.push_back(
+        event->stream = stream_of(stream);
+        event->stream->ops.push_back(
             {op::RECORD, NULL, NULL, NULL, 0, 0, event, ++event->recorded});
         return cudaSuccess;
     });
@@ -329,7 +331,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     return call([&] {
         if (event->passed < event->recorded)
-            progress(NULL);
+            progress(event->stream);
         return event->passed < event->recorded ? cudaErrorNotReady : cudaSuccess;
     });
 }

@@ -2,6 +2,10 @@
  * operation after the other, so that what is used too early, or again too soon, comes out wrong
  * here too.
  *
+ * The emulator of a GPU (tests/cuda_emu) has a runtime of its own, whose streams go on while
+ * somebody waits for them. A broadcast has to go on by itself here, beside a thread that only asks,
+ * and in builds under sanitizers, which have no emulator.
+ *
  * FAKE_CUDA="devices=0": how many devices there are (1); "malloc_error=1": memory runs out;
  * "signal_in_malloc=N": the process gets signal N. */
 #include "fake_nccl/fake.h"
