@@ -68,7 +68,7 @@ static err_t missing(const char *op)
     err_t cuda_##op(struct backend *, __VA_ARGS__) __attribute__((weak, alias("missing_" #op)));
 OPS_THAT_MAY_MISS(ANSWER)
 
-/* What could not be made is not freed either. */
+/* Nothing was made that could be freed. */
 __attribute__((weak)) void cuda_weight_free(struct backend *, struct weight *)
 {
 }

@@ -49,7 +49,7 @@ static err_t find_device(int device)
     return OK;
 }
 
-/* Capabilities for which cmake/cuda.cmake builds code. That of 9.0 runs nowhere else. */
+/* Capabilities for which cmake/cuda.cmake builds code. The code of 9.0 runs nowhere else. */
 static bool has_code(int sm)
 {
     return (sm >= 80 && sm < 90) || sm == 90 || (sm >= 100 && sm < 110);

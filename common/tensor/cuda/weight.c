@@ -11,7 +11,7 @@ enum {
 
 struct weight_block {
     char *memory; // NULL: nothing is packed
-    int weights;  // that have it
+    int weights;  // in it, not freed yet
 };
 
 static size_t packed_of(const struct weight_form *form)

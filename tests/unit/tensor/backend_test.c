@@ -90,8 +90,8 @@ static void told(const char *id, const char *why)
     snprintf(told_why, sizeof told_why, "%s", why ? why : "as wanted");
 }
 
-/* What a daemon opens whose recipe says `wanted`, where RLHFD_BACKEND is `named`: the id and the
- * reason that it is told, or the error. */
+/* A daemon's recipe says `wanted`, and RLHFD_BACKEND is `named`. `says` is part of the reason that
+ * the daemon is told, or of the error. */
 static void assert_wanted(enum backend_wanted wanted, bool trains, const char *named,
                           enum err_code code, const char *says)
 {
@@ -130,7 +130,7 @@ static void a_recipe_chooses(void **state)
         unsetenv("RLHFD_BACKEND");
 }
 
-/* A daemon is refused by the first op that it would need. Who names a kind has what there is. */
+/* A daemon is refused by the first op that it would need. A kind that is named opens without it. */
 static void an_op_that_is_missing_is_named(void **state)
 {
     (void)state;
