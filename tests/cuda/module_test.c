@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "cuda/module.h"
 #include "tensor/buffer.h"
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -92,6 +93,49 @@ static void any_thread_reads(void **state)
     }
 }
 
+/* Masks every second token, from `odd` on, by an array that the caller overwrites at once. */
+static void mask_half(struct backend *be, float *logits, int V, int odd)
+{
+    const int count = (V - odd + 1) / 2;
+    SCOPED_MEM struct token_range *range = mem_array((size_t)count, sizeof *range);
+    for (int i = 0; i < count; i++)
+        range[i] = (struct token_range){2 * i + odd, 1};
+    assert_ok(be->ops->token_mask(be, logits, range, count, 1, V));
+    memset(range, 0, (size_t)count * sizeof *range);
+}
+
+static void assert_half(const float *logits, int V, int odd)
+{
+    for (int v = 0; v < V; v++)
+        if ((isinf(logits[v]) != 0) != (v >= odd && (v - odd) % 2 == 0))
+            fail_msg("token %d of %d, from %d on: %g", v, V, odd, (double)logits[v]);
+}
+
+/* Arrays of the host go round the ring more than once, and one is larger than a part of it. */
+static void arrays_of_the_host_are_staged(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 12, SMALL = 2000, LARGE = 132000, BETWEEN = 700000 };
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(buffer) all = {0}, large = {0}, other = {0};
+    SCOPED_MEM unsigned char *bytes = patterned();
+    SCOPED_MEM float *got = mem_array(LARGE, sizeof *got);
+    assert_ok(buffer_alloc(be, (size_t)ROUNDS * SMALL * sizeof *got, &all));
+    assert_ok(buffer_alloc(be, LARGE * sizeof *got, &large));
+    assert_ok(buffer_alloc(be, BETWEEN, &other));
+    for (int i = 0; i < ROUNDS; i++) {
+        mask_half(be, (float *)all.address + (size_t)i * SMALL, SMALL, i);
+        assert_ok(buffer_put(&other, 0, bytes, BETWEEN));
+        if (i == ROUNDS / 2)
+            mask_half(be, large.address, LARGE, 7);
+    }
+    assert_ok(buffer_get(&all, 0, all.bytes, got));
+    for (int i = 0; i < ROUNDS; i++)
+        assert_half(got + (size_t)i * SMALL, SMALL, i);
+    assert_ok(buffer_get(&large, 0, large.bytes, got));
+    assert_half(got, LARGE, 7);
+}
+
 static void too_much_memory_is_told(void **state)
 {
     (void)state;
@@ -120,5 +164,6 @@ static void numerics_are_those_of_one_build(void **state)
 }
 
 TESTS(cmocka_unit_test(memory_is_zeroed_filled_copied_and_read), cmocka_unit_test(any_thread_reads),
-      cmocka_unit_test(too_much_memory_is_told), cmocka_unit_test(what_is_missing_is_told_by_name),
+      cmocka_unit_test(arrays_of_the_host_are_staged), cmocka_unit_test(too_much_memory_is_told),
+      cmocka_unit_test(what_is_missing_is_told_by_name),
       cmocka_unit_test(numerics_are_those_of_one_build))

@@ -1,0 +1,173 @@
+/* `backend: cuda` of a recipe, where it cannot be had: one line and an exit status before anything
+ * is begun. The module is the one that RLHFD_BACKEND names, and its device the emulator's. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/scoped.h"
+#include "svc/svc.h"
+#include "testing/process.h"
+#include "testing/ring.h"
+#include "testing/testing.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WAIT_MS = 120000, FAILS_AFTER_SERVING = 1 };
+
+static struct ring small_ring(void)
+{
+    if (!getenv("RLHFD_BACKEND"))
+        setenv("RLHFD_BACKEND", TEST_BIN "/librlhfd_cuda_emu.so", 1);
+    return ring_prepare(&(struct ring_options){.rounds = 2, .groups = 8, .lag = 1});
+}
+
+/* One error, with both parts in its line. */
+static void assert_says(const char *output, int status, int wanted, const char *part,
+                        const char *other)
+{
+    const char *line = strstr(output, " error ");
+    const bool one = line && !strstr(line + 7, " error ");
+    if (status != wanted || !one || !strstr(line, part) || !strstr(line, other))
+        print_error("status %d, wanted %d, '%s', '%s':\n%s\n", status, wanted, part, other, output);
+    assert_true(one && strstr(line, part) && strstr(line, other));
+    assert_int_equal(status, wanted);
+}
+
+static void generator_ends(const struct ring *ring, const char *set, int status, const char *part)
+{
+    char *output;
+    const int ended = process_run(&output, WAIT_MS, "rlhfd-generator", ring->recipe, "--set",
+                                  "generator.backend=cuda", "--set", "generator.listen=127.0.0.1:0",
+                                  "--set", "net.join_timeout_s=1", "--set", set, NULL);
+    assert_says(output, ended, status, "generator.backend: backend '", part);
+    free(output);
+}
+
+static void a_learner_is_refused_by_the_op_that_is_missing(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    static const char says[] = " has no scatter_add: it cannot train";
+    char *output;
+    int status =
+        process_run(&output, WAIT_MS, "rlhfd-learner", ring.recipe, "--run", ring.run, "--set",
+                    "learner.backend=cuda", "--set", "learner.listen=127.0.0.1:0", NULL);
+    assert_says(output, status, EXIT_STATUS_USAGE, "learner.backend: backend '", says);
+    free(output);
+    const char *const commands[] = {"check", "up"};
+    for (size_t i = 0; i < 2; i++) {
+        SCOPED_MEM char *run = mem_printf("%s-%s", ring.run, commands[i]);
+        status = process_run(&output, WAIT_MS, "rlhfctl", commands[i], ring.recipe, "--run", run,
+                             "--set", "learner.backend=cuda", NULL);
+        if (status < 1 || !strstr(output, "learner.backend: backend '") || !strstr(output, says))
+            fail_msg("%s: status %d:\n%s", commands[i], status, output);
+        assert_false(file_exists(run));
+        free(output);
+    }
+}
+
+static void a_generator_without_a_device(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    SCOPED_MEM char *module = mem_string(getenv("RLHFD_BACKEND"));
+    setenv("RLHFD_BACKEND", "absent", 1);
+    generator_ends(&ring, "run.seed=1", EXIT_STATUS_USAGE, "'absent': there is no module ");
+    setenv("RLHFD_BACKEND", module, 1);
+    generator_ends(&ring, "generator.device=7", EXIT_STATUS_USAGE, "device=7: this machine has 1");
+    setenv("CUDA_EMU_FAIL", "none", 1);
+    generator_ends(&ring, "run.seed=1", EXIT_STATUS_USAGE, "there is no device: ");
+    setenv("CUDA_EMU_FAIL", "driver", 1);
+    generator_ends(&ring, "run.seed=1", EXIT_STATUS_USAGE,
+                   "the driver is too old: it is of CUDA 11.4, and 12.8 is needed");
+    unsetenv("CUDA_EMU_FAIL");
+    setenv("CUDA_EMU_SM", "70", 1);
+    generator_ends(&ring, "run.seed=1", EXIT_STATUS_USAGE, "of compute capability 7.0: ");
+    unsetenv("CUDA_EMU_SM");
+    setenv("CUDA_EMU_MEMORY", "1000000", 1);
+    generator_ends(&ring, "run.seed=1", EXIT_STATUS_RESOURCES,
+                   "no memory for 4194304 bytes on device 0: 1000000 of its 1000000 are free");
+    unsetenv("CUDA_EMU_MEMORY");
+}
+
+/* A device that fails while the model is loaded, or in a step: an end by the daemon's own path. */
+static void a_generator_whose_device_is_lost(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *output;
+    setenv("CUDA_EMU_FAIL", "lost@100", 1);
+    const int status =
+        process_run(&output, WAIT_MS, "rlhfd-generator", ring.recipe, "--set",
+                    "generator.backend=cuda", "--set", "generator.listen=127.0.0.1:0", NULL);
+    unsetenv("CUDA_EMU_FAIL");
+    assert_says(output, status, EXIT_STATUS_FAILED, "code=INTERNAL",
+                "unspecified launch failure (cudaErrorLaunchFailure)");
+    free(output);
+}
+
+/* Programs and the module under its own name, in a directory of their own. */
+static char *installed(const struct ring *ring)
+{
+    SCOPED_MEM char *bin = mem_printf("%s/bin", ring->directory);
+    char *generator = mem_printf("%s/rlhfd-generator", bin);
+    SCOPED_MEM char *module = mem_printf("%s/librlhfd_cuda.so", bin);
+    SCOPED_MEM char *copy = mem_printf("cp '" TEST_BIN "/rlhfd-generator' '%s'", generator);
+    assert_ok(file_make_directories(bin));
+    assert_int_equal(system(copy), 0);
+    assert_int_equal(symlink(getenv("RLHFD_BACKEND"), module), 0);
+    return generator;
+}
+
+/* With auto the lack of a device is told, and the daemon goes on without. */
+static void auto_takes_the_cpu_where_it_must(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    SCOPED_MEM char *module = mem_string(getenv("RLHFD_BACKEND"));
+    SCOPED_MEM char *generator = installed(&ring);
+    static const struct {
+        const char *fail, *numerics;
+    } rows[] = {{"none", "numerics=\"backend=cpu kernels=2\" why=\"backend 'cuda': there is no"},
+                {"", "numerics=\"backend=cuda build="}};
+    unsetenv("RLHFD_BACKEND");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *output;
+        setenv("CUDA_EMU_FAIL", rows[i].fail, 1);
+        const int status =
+            process_run(&output, WAIT_MS, generator, ring.recipe, "--set",
+                        "generator.listen=127.0.0.1:0", "--set", "net.join_timeout_s=1", NULL);
+        if (status != EXIT_STATUS_UNREACHABLE || !strstr(output, rows[i].numerics))
+            fail_msg("status %d, wanted '%s':\n%s", status, rows[i].numerics, output);
+        free(output);
+    }
+    unsetenv("CUDA_EMU_FAIL");
+    setenv("RLHFD_BACKEND", module, 1);
+}
+
+/* A generator on the device and a learner on the CPU: what is decoded is trained, though no token's
+ * log-probability has the learner's bits, and their distance is told. */
+static void a_ring_with_a_generator_on_the_device(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *output;
+    const int status =
+        process_run(&output, WAIT_MS, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
+                    "generator.backend=cuda", "--set", "learner.backend=cpu", NULL);
+    SCOPED_MEM char *path = mem_printf("%s/metrics.jsonl", ring.run);
+    SCOPED_MEM char *metrics = file_text(path);
+    if (status || !strstr(metrics, "kl_mismatch"))
+        fail_msg("status %d:\n%s\n%s", status, output, metrics);
+    const struct ring_result result = ring_read(&ring);
+    assert_int_equal(result.rounds, 2);
+    assert_true(result.logp_compared == 0);
+    ring_audit(&ring);
+    free(output);
+}
+
+TESTS(cmocka_unit_test(a_ring_with_a_generator_on_the_device),
+      cmocka_unit_test(a_learner_is_refused_by_the_op_that_is_missing),
+      cmocka_unit_test(a_generator_without_a_device),
+      cmocka_unit_test(a_generator_whose_device_is_lost),
+      cmocka_unit_test(auto_takes_the_cpu_where_it_must))
