@@ -53,7 +53,8 @@ struct attention_split {
     int32_t page[KV_CHUNK / PAGE_KEYS]; // of the chunk
 };
 
-/* A split query's states, for each head: `chunks` from `part` + head * chunks on. row: the call's. */
+/* A split query's states: of a head, `chunks` of them from `part` + head * chunks on. row: the
+ * call's. */
 struct attention_fold {
     int64_t part;
     int32_t chunks, row;
