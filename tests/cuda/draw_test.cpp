@@ -1,5 +1,6 @@
 /* Draws: plain C++ that sorts, in the documented orders, bit for bit, for every rule; alone, in
  * company and from rows that begin anywhere. */
+#include "cuda_emu_count.h"
 #include "vocabulary_reference.h"
 
 struct scene {
@@ -205,4 +206,46 @@ static void no_distribution(void **)
     }
 }
 
-TESTS(cmocka_unit_test(every_rule), cmocka_unit_test(ties), cmocka_unit_test(no_distribution))
+/* The device's memory that a call touches, and its kernels. Peaked rows, as a model's are. */
+static void bytes(void **)
+{
+    enum { N = 3, V = 40960 };
+    if (!emu::checked)
+        skip();
+    scene s = {N, V, floats((size_t)N * V, 3, 1), {0}, {}};
+    for (float &x : s.logits)
+        x *= fabsf(x) / 3;
+    const char *const kinds[] = {"plain", "greedy", "top_p", "top_k", "min_p"};
+    for (int kind = 0; kind < 5; kind++) {
+        cuda_emu_count rows[10];
+        s.request.clear();
+        for (int n = 0; n < N; n++) {
+            draw_request r = {};
+            r.row = n, r.sums = n, r.inverse_temperature = 1, r.greedy = kind == 1;
+            r.top_p = kind == 2 ? 0.95f : 0, r.top_k = kind == 3 ? 50 : 0;
+            r.min_p = kind == 4 ? 0.1f : 0;
+            s.request.push_back(r);
+        }
+        cuda_emu_count_begin();
+        (void)draw(s, s.request, 0);
+        const size_t count = cuda_emu_count_end(rows, 10);
+        size_t kernels = 0;
+        uint64_t unique[2] = {0}, asked[2] = {0};
+        for (size_t i = 0; i < count; i++)
+            if (strncmp(rows[i].name, "cuda", 4)) {
+                assert_in_range(kernels, 0, 1);
+                unique[kernels] = rows[i].unique_read;
+                asked[kernels++] = rows[i].read;
+            }
+        printf("%-6s rows of %d: the parts read %.3f of them, the draws %.3f, asking for %.3f\n",
+               kinds[kind], V, (double)unique[0] / (N * V * 4), (double)unique[1] / (N * V * 4),
+               (double)asked[1] / (N * V * 4));
+        assert_int_equal(kernels, 2);
+        assert_true((double)unique[0] < 1.01 * N * V * 4); // once
+        if (kind < 2)
+            assert_true(unique[1] < N * (ROW_PART * 4 + 2000)); // one part, and the sums
+    }
+}
+
+TESTS(cmocka_unit_test(every_rule), cmocka_unit_test(ties), cmocka_unit_test(no_distribution),
+      cmocka_unit_test(bytes)) // the last: counting ends the search for races

@@ -42,8 +42,8 @@ err_t cuda_token_mask(struct backend *be, float *logits, const struct token_rang
 {
     struct cuda *cuda = cuda_of(be);
     const void *there = NULL;
-    const int at_once = in_order(range, ranges) ? ranges : 1;
     TRY(token_ranges_check(range, ranges, V));
+    const int at_once = in_order(range, ranges) ? ranges : 1;
     TRY(cuda_stage(cuda, range, (size_t)ranges * sizeof *range, &there));
     const int32_t *pair = there;
     for (int i = 0; i < ranges; i += at_once)
