@@ -56,7 +56,7 @@ static err_t encode(const struct tokenizer *tokenizer, const char *text, size_t 
 {
     const struct text_span all = {0, len};
     const struct tokenizer_text whole = {text, len, &all, special, true};
-    return tokenizer_encode_new(tokenizer, &whole, ret_ids, ret_count);
+    return tokenizer_encode(tokenizer, &whole, ret_ids, ret_count);
 }
 
 static err_t encode_line(const struct tokenizer *tokenizer, const struct rows_options *o,

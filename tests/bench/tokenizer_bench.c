@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/text/tokenizer_trainer.h"
+#include "testing/encode.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ static err_t bench(const char *path, int vocab_size)
     SCOPED_VALUE(bytes) all = {0};
     SCOPED(tokenizer_trainer) trainer = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
-    int lines = 0, count;
+    int lines = 0, count = 0;
     TRY(file_read(path, 1 << 30, &all));
     TRY(tokenizer_trainer_new(
         &(struct tokenizer_training){
@@ -36,7 +37,7 @@ static err_t bench(const char *path, int vocab_size)
     TRY(tokenizer_trainer_finish(trainer, &tokenizer));
     const double trained = cpu_s();
     SCOPED_MEM int32_t *ids = mem_array(all.len + 1, sizeof *ids);
-    TRY(tokenizer_encode(tokenizer, (const char *)all.data, all.len, (int)all.len, ids, &count));
+    TRY(encode_text(tokenizer, (const char *)all.data, all.len, (int)all.len, ids, &count));
     const double encoded = cpu_s();
     printf(
         "{\"bench\": \"tokenizer\", \"lines\": %d, \"bytes\": %zu, \"vocab\": %d, \"train_s\": %.3f, \"tokens\": %d, "
@@ -53,10 +54,10 @@ static err_t encode_lines(const struct tokenizer *tokenizer, const struct bytes 
     for (size_t at = 0, len; at < all->len; at += len + 1) {
         const char *line = (const char *)all->data + at, *end = memchr(line, '\n', all->len - at);
         SCOPED_MEM int32_t *ids = NULL;
-        int count;
+        int count = 0;
         len = end ? (size_t)(end - line) : all->len - at;
-        TRY(tokenizer_encode_new(tokenizer, &(struct tokenizer_text){line, len, NULL, 0, true},
-                                 &ids, &count));
+        TRY(tokenizer_encode(tokenizer, &(struct tokenizer_text){line, len, NULL, 0, true}, &ids,
+                             &count));
         tokens += count;
     }
     *ret = tokens;

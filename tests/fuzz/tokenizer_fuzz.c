@@ -1,6 +1,7 @@
 /* A tokenizer.json, a zero byte, and a text: what is accepted encodes it to ids that decode. */
 #include "base/mem.h"
 #include "model/text/tokenizer.h"
+#include "testing/encode.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,13 +31,13 @@ static void encode(const struct tokenizer *tokenizer, const char *text, size_t l
         const struct tokenizer_text one = {text, len, i ? &spans[i - 1] : NULL, i > 0, true};
         SCOPED_MEM int32_t *ids = NULL;
         int count = -1;
-        err_t e = tokenizer_encode_new(tokenizer, &one, &ids, &count);
+        err_t e = tokenizer_encode(tokenizer, &one, &ids, &count);
         if (!err_failed(e))
             decode(tokenizer, ids, count);
         err_free(e);
     }
     int count = -1;
-    err_t e = tokenizer_encode(tokenizer, text, len, (int)(64 * len + 64), bounded, &count);
+    err_t e = encode_text(tokenizer, text, len, (int)(64 * len + 64), bounded, &count);
     if (!err_failed(e))
         decode(tokenizer, bounded, count);
     err_free(e);

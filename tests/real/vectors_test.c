@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "model/text/tokenizer.h"
 #include "real.h"
+#include "testing/encode.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static void same(const struct tokenizer *tokenizer, const char *text, size_t len
     int32_t got[IDS_MAX];
     int count = 0;
     SCOPED_VALUE(bytes) back = {0};
-    assert_ok(tokenizer_encode(tokenizer, text, len, IDS_MAX, got, &count));
+    assert_ok(encode_text(tokenizer, text, len, IDS_MAX, got, &count));
     assert_int_equal(count, wanted);
     assert_memory_equal(got, want, (size_t)wanted * sizeof *want);
     assert_ok(tokenizer_decode(tokenizer, want, (size_t)wanted, false, &back));

@@ -12,6 +12,7 @@
 #include "model/engine/engine.h"
 #include "model/text/tokenizer.h"
 #include "tensor/digest.h"
+#include "testing/encode.h"
 #include "testing/models.h"
 #include "testing/process.h"
 #include "testing/ring.h"
@@ -125,12 +126,12 @@ static void set_prompt(const struct loopback *l, uint64_t row, struct group *gro
 {
     struct bytes text = {0};
     int32_t ids[256];
-    int count;
+    int count = 0;
     assert_ok(jsonl_row(l->data, row, &text));
     group->row = mem_printf("%.*s", (int)text.len, (const char *)text.data);
     SCOPED_JSON json_t *object = json_loads(group->row, 0, NULL);
     const char *prompt = json_string_value(json_object_get(object, "prompt"));
-    assert_ok(tokenizer_encode(l->tokenizer, prompt, strlen(prompt), 256, ids, &count));
+    assert_ok(encode_text(l->tokenizer, prompt, strlen(prompt), 256, ids, &count));
     group->prompt_tokens = (uint32_t)count;
     group->prompt_token = mem_copy(ids, (size_t)count * sizeof *ids);
     bytes_done(&text);
@@ -163,7 +164,7 @@ static struct group *sample(struct loopback *l, uint64_t slot)
     assert_ok(engine_admit(l->engine, &request));
     while (engine_active(l->engine)) {
         const struct engine_completion *finished;
-        int count;
+        int count = 0;
         assert_ok(engine_step(l->engine, &finished, &count));
         for (int i = 0; i < count; i++) {
             const int at = finished[i].completion;

@@ -9,6 +9,7 @@
 #include "model/files/safetensors.h"
 #include "model/forward.h"
 #include "model/text/tokenizer.h"
+#include "testing/encode.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -110,7 +111,7 @@ static int values_alone(const struct alone *a, const json_t *line, float *ret)
     const char *prompt = json_string_value(json_object_get(json_object_get(line, "row"), "prompt"));
     int32_t token[TOKENS], position[TOKENS], row[TOKENS];
     int p = 0, n = (int)json_array_size(ids);
-    assert_ok(tokenizer_encode(a->tokenizer, prompt, strlen(prompt), TOKENS, token, &p));
+    assert_ok(encode_text(a->tokenizer, prompt, strlen(prompt), TOKENS, token, &p));
     assert_in_range(p + n, 2, TOKENS);
     for (int t = 0; t < n; t++) {
         token[p + t] = (int32_t)json_integer_value(json_array_get(ids, (size_t)t));

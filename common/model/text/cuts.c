@@ -56,7 +56,7 @@ struct cutting {
     cut_piece *piece;
     void *arg;
     size_t begin, end; // kept; nothing if end is 0
-    bool matched;      // what came last was a match
+    bool matched;      // the last one was a match
     bool joins;        // WITH_NEXT: kept is a match that the next may join
 };
 

@@ -1,5 +1,5 @@
-/* What a text is searched for: a string, a regular expression, a property of code points; and how a
- * pre-tokenizer cuts at it.
+/* Patterns that a text is searched for: a string, a regular expression, a property of code points.
+ * Pre-tokenizers cut at them.
  *
  *     struct search search = {.text = text, .len = len, .steps = &steps};
  *     while (cuts_find(&pattern, &search, at, &begin, &end) == 1) ...
@@ -40,7 +40,7 @@ enum cut_behavior {
 struct cut {
     struct pattern pattern;
     enum cut_behavior behavior;
-    bool invert; // what does not match is the match
+    bool invert; // matches are the text between them
 };
 
 struct search {

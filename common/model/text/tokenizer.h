@@ -4,7 +4,7 @@
  *     SCOPED(tokenizer) tokenizer = NULL;
  *     TRY(tokenizer_load("sft", &tokenizer));
  *     TRY(tokenizer_check(tokenizer, &config));     -- does it belong to this model?
- *     TRY(tokenizer_encode(tokenizer, text, len, max, ids, &count));     -- text from data
+ *     TRY(tokenizer_encode_row(tokenizer, text, len, false, &ids, &count));   -- text from data
  *     TRY(tokenizer_decode(tokenizer, ids, count, true, &out));    -- appends bytes
  *
  * Text from data never becomes a special token, whatever it spells: only bytes that a template
@@ -12,9 +12,9 @@
  *
  * docs/models.md lists the models, normalizers, pre-tokenizers and decoders that are read; another
  * one is refused by name. Truncation and padding are not read. Ids equal those of `tokenizers` for
- * UTF-8 text. What the vocabulary lacks is an error without an unknown token; `tokenizers` leaves
- * it out. Bytes that are not UTF-8 are symbols of one byte each, so of a vocabulary of bytes
- * without a normalizer any bytes come back from decode.
+ * UTF-8 text. A character that the vocabulary lacks is an error without an unknown token;
+ * `tokenizers` leaves it out. Bytes that are not UTF-8 are symbols of one byte each, so of a
+ * vocabulary of bytes without a normalizer any bytes come back from decode.
  *
  * Any thread: a tokenizer does not change once made. */
 #pragma once
@@ -50,11 +50,6 @@ err_t tokenizer_parse(const char *json, size_t json_len, const char *config, siz
  * all. */
 err_t tokenizer_save(const struct tokenizer *tokenizer, const char *directory);
 
-/* Text from data. ret_ids (max). RANGE: more than max tokens; INVALID: what the vocabulary lacks.
- * On error ret_count is untouched. */
-err_t tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t len, int max,
-                       int32_t *ret_ids, int *ret_count);
-
 struct text_span {
     size_t at, len;
 };
@@ -66,19 +61,19 @@ struct tokenizer_text {
     size_t len;
     const struct text_span *special; // (specials) in order, apart from one another
     size_t specials;
-    bool drops; // what the vocabulary lacks is left out, as `tokenizers` does; false: an error
+    bool drops; // leaves out characters that the vocabulary lacks; false: an error
 };
 
-/* The same for a text of both, as many ids as there are; *ret_ids is the caller's. The
- * post_processor adds nothing. */
-err_t tokenizer_encode_new(const struct tokenizer *tokenizer, const struct tokenizer_text *text,
-                           int32_t **ret_ids, int *ret_count);
+/* As many ids as there are; *ret_ids is the caller's. The post_processor adds nothing. INVALID: a
+ * character that the vocabulary lacks. On error nothing is returned. */
+err_t tokenizer_encode(const struct tokenizer *tokenizer, const struct tokenizer_text *text,
+                       int32_t **ret_ids, int *ret_count);
 
 /* A text of a dataset; special: all of it counts as a template's (data.special_tokens). */
 err_t tokenizer_encode_row(const struct tokenizer *tokenizer, const char *text, size_t len,
                            bool special, int32_t **ret_ids, int *ret_count);
 
-/* What the post_processor puts before and behind a text, as a count each; borrowed. */
+/* The post_processor's tokens before and behind a text, as a count each; borrowed. */
 int tokenizer_before(const struct tokenizer *tokenizer, const int32_t **ret);
 int tokenizer_after(const struct tokenizer *tokenizer, const int32_t **ret);
 

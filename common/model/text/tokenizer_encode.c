@@ -20,7 +20,7 @@ struct piece {
     int step;
     const char *text;
     size_t len;
-    bool first; // it begins where the text does
+    bool first; // at the beginning of the text
 };
 
 static err_t cut_on(const struct piece *p);
@@ -189,7 +189,7 @@ static err_t encode_added(struct encoding *e, enum added_stage stage, const char
             continue;
         if (added->single_word && within_word(text, len, from, end))
             continue;
-        if (added->lstrip) // what the token before took is taken
+        if (added->lstrip) // but for the spaces that the token before took
             from = from > begin ? spaces_before(text, from, begin) : begin;
         end = added->rstrip ? spaces_behind(text, len, end) : end;
         if (from > begin)
@@ -202,7 +202,16 @@ static err_t encode_added(struct encoding *e, enum added_stage stage, const char
                        : OK;
 }
 
-/* What is left of the stage before `next`. */
+/* Whether a Strip takes away where the text begins: what is left is not its first piece. */
+static bool loses_beginning(const struct normal *normal, const char *text, size_t len)
+{
+    bool strips = false;
+    for (int i = 0; i < normal->steps; i++)
+        strips = strips || (normal->step[i].kind == NORMAL_STRIP && normal->step[i].left);
+    return strips && spaces_behind(text, len, 0);
+}
+
+/* A piece that the stage before `next` left. */
 static err_t encode_piece(struct encoding *e, enum added_stage next, const char *text, size_t len,
                           bool first)
 {
@@ -212,7 +221,8 @@ static err_t encode_piece(struct encoding *e, enum added_stage next, const char 
         return encode_added(e, next, text, len, first);
     SCOPED_VALUE(bytes) normal = {0};
     TRY(normal_run(&e->t->normal, text, len, &e->steps, &normal));
-    return encode_added(e, next, (const char *)normal.data, normal.len, first);
+    return encode_added(e, next, (const char *)normal.data, normal.len,
+                        first && !loses_beginning(&e->t->normal, text, len));
 }
 
 static err_t encode(struct encoding *e)
@@ -226,28 +236,16 @@ static err_t encode(struct encoding *e)
     return encode_added(e, ADDED_RAW, text->data, text->len, true);
 }
 
-err_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, int max,
-                       int32_t *ret_ids, int *ret_count)
+err_t tokenizer_encode(const struct tokenizer *t, const struct tokenizer_text *text,
+                       int32_t **ret_ids, int *ret_count)
 {
-    const struct tokenizer_text data = {.data = text, .len = len};
-    struct encoding e = {.t = t, .text = &data, .list = {.ids = ret_ids, .max = max}};
-    TRY(encode(&e));
-    *ret_count = e.list.count;
-    return OK;
-}
-
-err_t tokenizer_encode_new(const struct tokenizer *t, const struct tokenizer_text *text,
-                           int32_t **ret_ids, int *ret_count)
-{
-    struct encoding e = {
-        .t = t, .text = text, .list = {.max = INT_MAX / 2, .room = 256, .drops = text->drops}};
-    e.list.ids = mem_array((size_t)e.list.room, sizeof *e.list.ids);
+    struct encoding e = {.t = t, .text = text, .list = {.drops = text->drops}};
     err_t failed = encode(&e);
     if (err_failed(failed)) {
         mem_free(e.list.ids);
         return failed;
     }
-    *ret_ids = e.list.ids;
+    *ret_ids = e.list.ids ? e.list.ids : mem_array(1, sizeof **ret_ids);
     *ret_count = e.list.count;
     return OK;
 }
@@ -257,5 +255,5 @@ err_t tokenizer_encode_row(const struct tokenizer *t, const char *text, size_t l
 {
     const struct text_span all = {0, len};
     const struct tokenizer_text row = {text, len, &all, special, false};
-    return tokenizer_encode_new(t, &row, ret_ids, ret_count);
+    return tokenizer_encode(t, &row, ret_ids, ret_count);
 }

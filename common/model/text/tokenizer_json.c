@@ -186,7 +186,7 @@ static bool whole_alphabet(const struct tokenizer *t)
     return all;
 }
 
-/* What becomes of characters without a token. */
+/* Characters without a token: unknown, bytes, or an error. */
 static err_t read_unknown(struct tokenizer *t, const json_t *model, const char *name)
 {
     const json_t *unk = json_object_get(model, "unk_token");

@@ -5,7 +5,7 @@
 
 enum { AROUND_MAX = 64, NESTING_MAX = 4 };
 
-/* What one step adds. */
+/* Tokens that one step adds. */
 struct around {
     int32_t before[AROUND_MAX], after[AROUND_MAX];
     int befores, afters;
@@ -64,7 +64,7 @@ static err_t read_pair(const struct tokenizer *t, const json_t *step, const char
     return put_id(t, json_array_get(json_object_get(step, "sep"), 1), name, path, true, ret);
 }
 
-/* What a later step adds lies outside. */
+/* Tokens of a later step lie outside. */
 static void put_around(struct tokenizer *t, const struct around *around)
 {
     int32_t *before = mem_array((size_t)(around->befores + t->befores) + 1, sizeof *before);

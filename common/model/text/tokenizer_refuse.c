@@ -1,4 +1,4 @@
-/* What tokenizer.json has that is not read. */
+/* The error for a part of tokenizer.json that is not read. */
 #include "base/mem.h"
 #include "model/text/tokenizer_state.h"
 

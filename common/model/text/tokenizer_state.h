@@ -59,7 +59,7 @@ struct tokenizer {
     int vocab;               // largest id + 1, added tokens included
     bool byte_level;         // tokens are bytes, spelled as GPT-2 does
     bool ignore_merges, fuse_unk;
-    bool falls_back;       // what has no token becomes tokens of bytes
+    bool falls_back;       // a character without a token becomes tokens of bytes
     int32_t fallback[256]; // ids of <0x00>..; -1
     int unk;               // -1: none
     struct normal normal;
@@ -71,7 +71,7 @@ struct tokenizer {
     struct added *added;
     struct trie *find[ADDED_STAGES]; // indices into added
     int32_t *added_of;               // (vocab) index into added; -1
-    int32_t *before, *after;         // what the post_processor puts around a text
+    int32_t *before, *after;         // the post_processor's, around a text
     int befores, afters;
     int eos, bos, pad;
     struct bytes json, config; // the files' text, as read or made
@@ -94,8 +94,7 @@ bool tokenizer_is_special(const struct tokenizer *tokenizer, int id);
 /* Tokens as they come. */
 struct id_list {
     int32_t *ids;
-    int count, max;
-    int room;   // of ids, which grow; 0: they do not
+    int count, room;
     bool drops; // tokenizer_text's
 };
 

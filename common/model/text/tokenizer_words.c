@@ -1,25 +1,26 @@
 /* Words into tokens: BPE over bytes, BPE over characters, Unigram. */
 #include "base/mem.h"
 #include "model/text/tokenizer_state.h"
+#include <limits.h>
 #include <string.h>
 
 enum { WORD_STACK = 256 };
 
 err_t tokenizer_put_ids(struct id_list *list, const int32_t *ids, int count)
 {
-    if (count > list->max - list->count)
-        return err_new(ERR_RANGE, "the text has more than %d tokens", list->max);
-    if (list->room && count > list->room - list->count) {
-        const int64_t wanted = 2 * ((int64_t)list->count + count);
-        list->room = wanted > list->max ? list->max : (int)wanted;
+    if (count > INT_MAX / 4 - list->count)
+        return err_new(ERR_RANGE, "the text has more than %d tokens", INT_MAX / 4);
+    if (count > list->room - list->count) {
+        list->room = 2 * (list->count + count) + 64;
         list->ids = mem_grow(list->ids, (size_t)list->room, sizeof *list->ids);
     }
-    memcpy(list->ids + list->count, ids, (size_t)count * sizeof *ids);
+    if (count)
+        memcpy(list->ids + list->count, ids, (size_t)count * sizeof *ids);
     list->count += count;
     return OK;
 }
 
-/* What the model lacks. */
+/* The error for a character that the model lacks. */
 static err_t no_token(const char *text, size_t len)
 {
     return err_new(ERR_INVALID, "the tokenizer's vocabulary has no token for '%.*s'", (int)len,
@@ -56,7 +57,7 @@ static bool fall_back(const struct tokenizer *t, const char *text, size_t len, i
     return all;
 }
 
-/* Symbols of characters. What is unknown waits for the next that is known, as in `tokenizers`. */
+/* Symbols of characters. An unknown one waits for the next that is known, as in `tokenizers`. */
 static err_t symbols(const struct tokenizer *t, bool drops, const char *word, size_t len,
                      int32_t *ids, size_t *ret_count)
 {

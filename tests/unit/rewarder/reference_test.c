@@ -11,6 +11,7 @@
 #include "rewarder/score.h"
 #include "svc/loop.h"
 #include "svc/security.h"
+#include "testing/encode.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -121,10 +122,10 @@ static void decode(const char *directory, float temperature, struct group **ret)
         engine_new(model, &(struct engine_config){PROMPTS * COMPLETIONS, CONTEXT, 0}, &engine));
     for (uint64_t i = 0; i < PROMPTS; i++) {
         int32_t prompt[16];
-        int tokens;
+        int tokens = 0;
         char text[16];
         snprintf(text, sizeof text, "%.*s>", (int)(1 + i), "qwzxka");
-        assert_ok(tokenizer_encode(tokenizer, text, strlen(text), 16, prompt, &tokens));
+        assert_ok(encode_text(tokenizer, text, strlen(text), 16, prompt, &tokens));
         struct engine_request request = {
             .tag = i,
             .prompt = prompt,

@@ -16,7 +16,7 @@
 
 struct regex;
 
-/* What matching may cost, for a text and all that is sought in it. */
+/* The cost that matching may have, for a text and all that is sought in it. */
 #define REGEX_STEPS(len) (UINT64_C(1) << 20 | (uint64_t)(len)*512)
 
 struct regex_text {

@@ -15,7 +15,7 @@ struct regex_item {
 
 /* The code points of any of the items, or of none of them if negated. */
 struct regex_set {
-    uint64_t ascii[2]; // what the items say of the first 128, negation included
+    uint64_t ascii[2]; // the first 128 code points in it, negation included
     int first, items;
     bool negated;
 };
@@ -26,7 +26,7 @@ enum regex_code {
     REGEX_HOLD,  // the same, and never fewer
     REGEX_SPLIT, // go on at a, and if that fails at b
     REGEX_JUMP,  // go on at a
-    REGEX_LOOK,  // what follows up to a REGEX_END matches here; go on at a
+    REGEX_LOOK,  // all up to a REGEX_END matches here; go on at a
     REGEX_ATOM,  // the same, and takes what it matched
     REGEX_LINE,  // the beginning of a line
     REGEX_EOL,   // the end of a line

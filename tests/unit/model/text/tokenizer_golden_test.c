@@ -42,10 +42,8 @@ static void holds_no_special(const struct tokenizer *tokenizer, const json_t *te
         assert_true(got[i] != tokenizer_eos(tokenizer) && got[i] != tokenizer_pad(tokenizer));
 }
 
-/* "ids" are those of a template's text, "data" those of data's, if they are others (null: they are
- * not `tokenizers`');
- * "back" is what
- * the ids say, if that is not the text. */
+/* "ids" are a template's, "data" those of data if they are others; null: `tokenizers` has none that
+ * count. "back" is the text of the ids where that is another. */
 static void one_case(const struct tokenizer *tokenizer, const json_t *one)
 {
     const json_t *text = json_object_get(one, "text"), *ids = json_object_get(one, "ids");
