@@ -1,11 +1,12 @@
 /* AdamW over fp32 masters: the chain of cpu/adamw_isa.c, element by element, so the same bits. */
-#include "tensor/cuda/kernels.h"
 #include "tensor/cuda/device.h"
+#include "tensor/cuda/kernels.h"
 
 enum { THREADS = 256 };
 
 __global__ void __launch_bounds__(THREADS)
-adamw_kernel(float *master, bf16 *w, float *m, float *v, const float *grad, size_t count, adamw_constants c, unsigned long long *changed)
+    adamw_kernel(float *master, bf16 *w, float *m, float *v, const float *grad, size_t count,
+                 adamw_constants c, unsigned long long *changed)
 {
     unsigned mine = 0;
     const size_t i = blockIdx.x * (size_t)THREADS + threadIdx.x;
@@ -27,9 +28,9 @@ adamw_kernel(float *master, bf16 *w, float *m, float *v, const float *grad, size
         atomicAdd(changed, (unsigned long long)mine); // integers: their order does not show
 }
 
-cudaError_t adamw(cudaStream_t stream, float *master, bf16 *w, float *m, float *v, const float *grad, size_t count, adamw_constants c,
-                  unsigned long long *changed)
+cudaError_t adamw(cudaStream_t stream, float *master, bf16 *w, float *m, float *v,
+                  const float *grad, size_t count, adamw_constants c, unsigned long long *changed)
 {
-    return launch(adamw_kernel, dim3((unsigned)((count + THREADS - 1) / THREADS)), dim3(THREADS), 0, stream, master, w, m, v, grad,
-                  count, c, changed);
+    return launch(adamw_kernel, dim3((unsigned)((count + THREADS - 1) / THREADS)), dim3(THREADS), 0,
+                  stream, master, w, m, v, grad, count, c, changed);
 }
