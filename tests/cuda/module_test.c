@@ -40,7 +40,7 @@ static void memory_is_zeroed_filled_copied_and_read(void **state)
     for (size_t i = 0; i < BYTES; i++)
         assert_int_equal(got[i], 0);
     assert_ok(buffer_put(&a, 3, bytes + 3, BYTES - 3));
-    memset(bytes, 0, BYTES); // it is the caller's again
+    memset(bytes, 0, BYTES); // the memory is the caller's again
     assert_ok(be->ops->copy(be, (char *)b.address + 7, (char *)a.address + 7, BYTES - 8));
     assert_ok(be->ops->zero(be, a.address, BYTES));
     assert_ok(buffer_get(&b, 7, BYTES - 8, got));
@@ -71,6 +71,7 @@ static void any_thread_reads(void **state)
 {
     (void)state;
     enum { READERS = 3 };
+    cuda_module_seed("1"); // a stream that does not wait for another runs before it
     SCOPED(backend) be = cuda_module_open();
     SCOPED_MEM unsigned char *bytes = patterned();
     SCOPED_VALUE(buffer) a = {0}, other = {0};
@@ -116,6 +117,7 @@ static void arrays_of_the_host_are_staged(void **state)
 {
     (void)state;
     enum { ROUNDS = 12, SMALL = 2000, LARGE = 132000, BETWEEN = 700000 };
+    cuda_module_seed("1");
     SCOPED(backend) be = cuda_module_open();
     SCOPED_VALUE(buffer) all = {0}, large = {0}, other = {0};
     SCOPED_MEM unsigned char *bytes = patterned();
@@ -134,6 +136,32 @@ static void arrays_of_the_host_are_staged(void **state)
         assert_half(got + (size_t)i * SMALL, SMALL, i);
     assert_ok(buffer_get(&large, 0, large.bytes, got));
     assert_half(got, LARGE, 7);
+}
+
+/* The second array of an op makes the ring grow: the first is still where it was. */
+static void a_ring_grows_within_an_op(void **state)
+{
+    (void)state;
+    enum { V = 140001 };
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(buffer) logits = {0};
+    SCOPED_MEM float *one = mem_array(V, sizeof *one);
+    SCOPED_MEM int32_t *token = mem_array(V - 1, sizeof *token);
+    struct token_draw draw = {0};
+    for (int v = 0; v < V; v++)
+        one[v] = 1;
+    for (int v = 0; v < V - 1; v++)
+        token[v] = v;
+    one[V - 1] = 0.75f; // more than what a penalty leaves of 1
+    const struct token_request request = {.greedy = true,
+                                          .inverse_temperature = 1,
+                                          .repetition_penalty = 2,
+                                          .token = token,
+                                          .tokens = V - 1};
+    assert_ok(buffer_alloc(be, V * sizeof *one, &logits));
+    assert_ok(buffer_put(&logits, 0, one, V * sizeof *one));
+    assert_ok(be->ops->token_draw(be, logits.address, 1, V, &request, 1, &draw));
+    assert_true(draw.finite && draw.token == V - 1);
 }
 
 static void too_much_memory_is_told(void **state)
@@ -164,6 +192,6 @@ static void numerics_are_those_of_one_build(void **state)
 }
 
 TESTS(cmocka_unit_test(memory_is_zeroed_filled_copied_and_read), cmocka_unit_test(any_thread_reads),
-      cmocka_unit_test(arrays_of_the_host_are_staged), cmocka_unit_test(too_much_memory_is_told),
-      cmocka_unit_test(what_is_missing_is_told_by_name),
+      cmocka_unit_test(arrays_of_the_host_are_staged), cmocka_unit_test(a_ring_grows_within_an_op),
+      cmocka_unit_test(too_much_memory_is_told), cmocka_unit_test(what_is_missing_is_told_by_name),
       cmocka_unit_test(numerics_are_those_of_one_build))

@@ -1,4 +1,4 @@
-/* What the module says where it cannot open, and when its device fails: one line, by the code that
+/* The module where it cannot open, and when its device fails: it says one line, by the code that
  * tells a daemon how to end. The environment is the emulator's. */
 #include "base/mem.h"
 #include "cuda/module.h"
@@ -60,7 +60,7 @@ static void memory_that_does_not_suffice(void **state)
     assert_err(ERR_EXHAUSTED,
                "no memory for 16777216 bytes on device 0: ", buffer_alloc(be, 16777216, &a));
     assert_err(ERR_EXHAUSTED, " of its 16777216 are free", buffer_alloc(be, 16777216, &a));
-    assert_ok(buffer_alloc(be, 1 << 20, &b)); // that error passed
+    assert_ok(buffer_alloc(be, 1 << 20, &b)); // such an error does not stay
     assert_ok(be->ops->sync(be));
     buffer_done(&b);
     backend_free(be);

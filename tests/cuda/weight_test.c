@@ -84,6 +84,7 @@ static void every_shape(void **state)
     static const int shapes[][2] = {{1, 1},    {8, 16},    {31, 17},   {32, 64},
                                     {33, 48},  {64, 128},  {65, 65},   {100, 130},
                                     {200, 72}, {129, 192}, {40, 1000}, {2, 4111}};
+    cuda_module_seed("2");
     SCOPED(backend) be = cuda_module_open();
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         packed_alone(be, shapes[i][0], shapes[i][1]);
@@ -133,6 +134,7 @@ static void any_thread_reads(void **state)
 {
     (void)state;
     enum { N = 96, K = 70, READERS = 3 };
+    cuda_module_seed("1"); // a stream that does not wait for another runs before it
     SCOPED(backend) be = cuda_module_open();
     SCOPED_VALUE(buffer) x = {0};
     SCOPED_MEM bf16 *want = values((size_t)N * K, 0);

@@ -38,7 +38,7 @@ struct cuda {
         char *pinned;   // two halves
         void *unpacked; // device memory for cuda_weight_get, once it was called
     } reader;
-    struct cuda_results { // what cuda_fetch uses
+    struct cuda_results { // of cuda_fetch
         void *pinned;
         size_t bytes;
         cudaEvent_t done;
@@ -85,8 +85,8 @@ err_t cuda_workspace(struct cuda *cuda, size_t bytes, void **ret);
  * most STAGING_ARRAYS arrays. No bytes: any address. */
 err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void **ret);
 
-/* What the op under way leaves at `from`: in pinned memory, good until the next fetch. One copy on
- * the owner's stream, and one wait for it. bytes > 0. */
+/* The result of the op under way at `from` comes to pinned memory, good until the next fetch. One
+ * copy on the owner's stream, and one wait for it. bytes > 0. */
 err_t cuda_fetch(struct cuda *cuda, const void *from, size_t bytes, const void **ret);
 
 /* The names of the ops that this version lacks, a blank between; "" if it has all. */
