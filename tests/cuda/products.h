@@ -151,13 +151,13 @@ struct products_of {
         }
     }
 
-    /* LoRA's, a value head's, a small model's, and a vocabulary's. */
+    /* LoRA's, a value head's, a small model's, a vocabulary's; many spans; many tokens. */
     void shapes() const
     {
         const struct {
             int M, N, K;
-        } shape[] = {{1, 1, 1},   {3, 1, 600},  {9, 4, 64},   {5, 8, 65},
-                     {20, 64, 4}, {70, 16, 16}, {2, 4097, 9}, {12, 129, 520}};
+        } shape[] = {{1, 1, 1},    {3, 1, 600},  {9, 4, 64},   {5, 8, 65},     {20, 64, 4},
+                     {70, 16, 16}, {2, 4097, 9}, {3, 9, 4700}, {2100, 70, 16}, {12, 129, 520}};
         for (int seed = 0; seed < schedules(); seed++) {
             schedule(seed);
             int turn = seed;
@@ -273,8 +273,21 @@ struct products_of {
         refused(bad, plan);
         refused(g, {plan.width * 2, plan.tiles, plan.unit});
         refused(g, {plan.width, 3, plan.unit});
+        gemm many = call(x, 200, 14336, false, false, {{y, m.packed, 4096}}); // split for few rows
+        const size_t most = gemm_workspace_most(&many);
+        size_t last = 0;
+        bool less = false;
+        for (many.M = 1; many.M <= 200; many.M++) {
+            const gemm_plan own = gemm_plan_of(&many);
+            const size_t bytes = gemm_workspace(&many, &own);
+            assert_true(bytes <= most);
+            less |= bytes < last;
+            last = bytes;
+        }
+        assert_true(less);
         g.M = 0;
         assert_int_equal(gemm_workspace(&g, &plan), 0);
+        assert_int_equal(gemm_workspace_most(&g), 0);
         assert_cuda(gemm_run(NULL, &g, &plan, NULL));
     }
 };

@@ -81,6 +81,8 @@ struct gemm_plan gemm_plan_of(const struct gemm *g);
 int gemm_plan_number(const struct gemm *g, int i, struct gemm_plan *ret);
 
 size_t gemm_workspace(const struct gemm *g, const struct gemm_plan *plan);
+/* The most that a call with g->M rows or fewer needs, by its own plan. More rows may need less. */
+size_t gemm_workspace_most(const struct gemm *g);
 /* cudaErrorInvalidValue: a number of products, a shape that is not positive, no such plan. M may be
  * 0. workspace: a multiple of 256. */
 cudaError_t gemm_run(cudaStream_t stream, const struct gemm *g, const struct gemm_plan *plan,

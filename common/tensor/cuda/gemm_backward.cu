@@ -36,8 +36,8 @@ struct tile {
     };
 };
 
-/* One side's tile of K_STEP steps from k on, up to `end`: rows of K_STEP, or K_STEP rows. What is
- * outside becomes zeros. */
+/* One side's tile of K_STEP steps from k on, up to `end`: rows of K_STEP, or K_STEP rows. Places
+ * outside are zeros. */
 template <int WIDTH, side S, int THREADS>
 __device__ __forceinline__ void load_side(unsigned char *to, const bf16 *from, int first, int count,
                                           int k, int end, int K)

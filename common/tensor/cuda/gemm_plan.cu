@@ -120,6 +120,17 @@ size_t gemm_workspace(const gemm *g, const gemm_plan *plan)
     return good(g) && g->M ? layout_of(g, plan).bytes : 0;
 }
 
+size_t gemm_workspace_most(const gemm *g)
+{
+    size_t most = 0;
+    for (gemm some = *g; some.M > 0; some.M--) {
+        const gemm_plan plan = gemm_plan_of(&some);
+        const size_t bytes = gemm_workspace(&some, &plan);
+        most = most < bytes ? bytes : most;
+    }
+    return most;
+}
+
 cudaError_t gemm_run(cudaStream_t stream, const gemm *g, const gemm_plan *plan, void *workspace)
 {
     if (!good(g) || !can_run(g, plan) || plan->width != width_of(g))
