@@ -1,5 +1,6 @@
 /* Digests of trained weights that later builds have to make again: tests/golden/weights.json,
- * written by the build before columns and objective rows (2026-11-29).
+ * written by the build before columns and objective rows (2026-11-29). Its part cuda_ops has
+ * those of ops of the CUDA backend (tests/cuda/bits_test.c).
  *
  *     golden_check("sort", "grpo", digests);                      -- fails the test at the first one that differs
  *     RLHFD_GOLDEN=write build/tests/test_ring_golden             -- writes what this build makes instead of comparing
