@@ -47,7 +47,7 @@ static void products_whatever_m_is(void **state)
 /* ---- a model */
 enum { T_MOST = 600, SEQUENCES = 3, PAGES_MOST = (T_MOST + KV_PAGE - 1) / KV_PAGE };
 
-/* Positions of a sequence: RLHFD_EMU=full, or a device, has time for more than one chunk of keys. */
+/* Positions of a sequence; with RLHFD_EMU=full more than one chunk of keys. */
 static int T, PAGES;
 
 static void choose_sizes(void)

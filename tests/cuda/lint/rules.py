@@ -22,7 +22,8 @@ SHARED_MAX = 99 * 1024  # of sm_86 and sm_89; an A100 has more
 
 # Kernels that may spill, by a part of their name: bytes of stores at most, and why.
 SPILLS = {
-    "gemm_kernelI4tileILi128ELi128E": (104, "the wide tile by mma.sync holds 128 sums a thread"),
+    "attention_split_kernelILi256E": (20, "sm_100's ptxas alone: heads of 256"),
+    "attention_split_kernelILi128E": (4, "sm_100's ptxas alone"),
 }
 
 
@@ -189,9 +190,11 @@ def module_of(build):
 
 def logs_of(build):
     module_of(build)
-    directory = os.path.join(build, "CMakeFiles")
-    paths = [os.path.join(top, name) for top, _, names in os.walk(directory) for name in names if name.endswith(".ptxas")]
-    return [(os.path.basename(path), open(path).read()) for path in paths if os.path.exists(path[:-len(".ptxas")])]
+    directory, end = os.path.join(build, "CMakeFiles"), ".cu.o.ptxas"
+    paths = [os.path.join(top, name) for top, _, names in os.walk(directory) for name in names if name.endswith(end)]
+    # A build directory keeps objects of sources that are gone.
+    return [(name, open(path).read()) for path, name in ((path, os.path.basename(path)) for path in sorted(paths))
+            if os.path.exists(os.path.join(KERNELS, name[:-len(".o.ptxas")]))]
 
 
 def check_ptxas(build):
