@@ -44,6 +44,9 @@ struct weight_form {
 };
 enum { WEIGHT_ROWS = 32 }; // packed together
 
+/* New values of single elements of weights: lists in the backend's memory, of a bounded length. */
+struct weight_changes;
+
 /* Keys and values of many sequences: pages of KV_PAGE positions, all layers. Which sequence holds
  * which pages, and how far they are filled, the caller keeps (model/engine/pages.h). */
 struct kv_pages;
@@ -126,6 +129,18 @@ struct backend_ops {
     err_t (*weight_get)(struct backend *, const struct weight *, size_t first, size_t count,
                         bf16 *ret);
     void (*weight_free)(struct backend *, struct weight *);
+
+    /* Room for `most` changes. INVALID: none; EXHAUSTED. */
+    err_t (*changes_new)(struct backend *, size_t most, struct weight_changes **ret);
+    /* W[first + index[i]], row-major, is to become value[i]. index and value (count) are the host's,
+     * and come beside the ops under way: W stays as it is, and nothing waits for a device. Each
+     * element is added once at most. RANGE: an element outside W; EXHAUSTED: more than `most` in
+     * all. Nothing was added then. */
+    err_t (*changes_add)(struct backend *, struct weight_changes *, struct weight *, size_t first,
+                         const uint32_t *index, const bf16 *value, size_t count);
+    /* All that was added comes into force, in each form of the weights. None is left. */
+    err_t (*changes_apply)(struct backend *, struct weight_changes *);
+    void (*changes_free)(struct backend *, struct weight_changes *);
 
     /* y[m,n] (+)= sum_k x[m,k] W[n,k]; one fma chain over k ascending from +0 (or from y if
      * accumulate). x (M,K), y (M,N). */
@@ -266,6 +281,7 @@ struct backend {
     struct numerics forward, training;
     bool rounds;     // products take x rounded to bf16, unless their weight is precise
     bool round_head; // as the config has it
+    bool apart;      // its memory is not the host's: what is large goes there beside the ops
 };
 
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
@@ -306,7 +322,7 @@ err_t backend_check(const char *kind, const struct backend_config *config);
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 7 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 8 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

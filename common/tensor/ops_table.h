@@ -13,6 +13,7 @@
     OP(memory_new) OP(memory_free) OP(put) OP(get) OP(copy) OP(zero) OP(capacity) \
     OP(gather) OP(scatter_add) \
     OP(weights_new) OP(weight_put) OP(weight_repack) OP(weight_get) OP(weight_free) \
+    OP(changes_new) OP(changes_add) OP(changes_apply) OP(changes_free) \
     OP(matmul) OP(matmuls) OP(matmul_dx) OP(matmul_dw) \
     OP(embed) OP(embed_backward) OP(rmsnorm) OP(rmsnorm_backward) \
     OP(layernorm) OP(layernorm_backward) OP(bias) OP(bias_backward) OP(rope) \

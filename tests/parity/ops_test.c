@@ -42,6 +42,30 @@ static void matmul(struct backend *be, int N, int C, struct bytes *out)
     keep(out, x, (size_t)N * C);
 }
 
+/* Every other element becomes another, in two lists. */
+static void changes(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t count = (size_t)N * C, half = (count + 1) / 2, quarter = half / 2;
+    bf16 *w = bf16s(count, 1, 1), *value = bf16s(half, 2, 1);
+    float *x = floats((size_t)C, 3, 1), *y = guarded((size_t)N * 4);
+    uint32_t *index = guarded(half * sizeof *index);
+    struct weight *weight = weight_of(be, ON(be, w), N, C);
+    struct weight_changes *list = NULL;
+    for (size_t i = 0; i < half; i++)
+        index[i] = (uint32_t)(2 * i);
+    run_op(be->ops->changes_new(be, half, &list));
+    run_op(be->ops->changes_add(be, list, weight, 0, index, value, quarter));
+    run_op(be->ops->changes_add(be, list, weight, 0, index + quarter, value + quarter,
+                                half - quarter));
+    run_op(be->ops->changes_apply(be, list));
+    run_op(be->ops->matmul(be, ON(be, y), ON(be, x), weight, 1, 0));
+    run_op(be->ops->weight_get(be, weight, 0, count, w)); // of the rows
+    be->ops->changes_free(be, list);
+    be->ops->weight_free(be, weight);
+    keep(out, y, (size_t)N);
+    bytes_put(out, w, count * sizeof *w);
+}
+
 static void embed(struct backend *be, int N, int C, struct bytes *out)
 {
     const int V = 11;
@@ -351,9 +375,9 @@ static void all_backends_agree(parity_case *run)
 /* Sizes by lot, of every op; RLHFD_SHAPES=400: so many. */
 static void odd_shapes_agree(void **state)
 {
-    static parity_case *const cases[] = {matmul, embed,     rmsnorm,   layernorm, rope,
-                                         swiglu, gelu,      attention, window,    vocabulary,
-                                         bias,   optimizer, rows,      draw,      mask};
+    static parity_case *const cases[] = {matmul,    changes, embed,     rmsnorm, layernorm,  rope,
+                                         swiglu,    gelu,    attention, window,  vocabulary, bias,
+                                         optimizer, rows,    draw,      mask};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;

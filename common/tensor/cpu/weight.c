@@ -91,13 +91,6 @@ err_t cpu_weight_repack(struct backend *be, struct weight *weight)
     return OK;
 }
 
-/* W[n][0]; W[n][k] lies PANEL * k further. */
-static const bf16 *place_of(const struct weight *weight, size_t n)
-{
-    const size_t j = n % PANEL;
-    return weight->panels + n / PANEL * PANEL * (size_t)weight->K + j % 16 * 2 + j / 16;
-}
-
 /* Out of the panels. */
 static void unpack(const struct weight *weight, size_t first, size_t count, bf16 *ret)
 {
@@ -112,7 +105,7 @@ static void unpack(const struct weight *weight, size_t first, size_t count, bf16
             ret += PANEL * K, first += PANEL * K, count -= PANEL * K;
             continue;
         }
-        const bf16 *from = place_of(weight, n) + k * PANEL;
+        const bf16 *from = weight_place(weight, n) + k * PANEL;
         const size_t some = count < K - k ? count : K - k;
         for (size_t i = 0; i < some; i++)
             ret[i] = from[i * PANEL];
@@ -147,7 +140,7 @@ static void embed_range(struct cpu *cpu, const void *data, size_t begin, size_t 
         cpu->kernels->embed(job->y + begin * K, table->rows, job->token + begin, (int)(end - begin),
                             table->K);
     for (size_t n = begin; n < end && !table->rows; n++) {
-        const bf16 *from = place_of(table, (size_t)job->token[n]);
+        const bf16 *from = weight_place(table, (size_t)job->token[n]);
         for (size_t k = 0; k < K; k++)
             job->y[n * K + k] = bf16_to_float(from[k * PANEL]);
     }

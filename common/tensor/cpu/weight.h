@@ -1,4 +1,4 @@
-/* The inside of struct weight, for weight.c and matmul.c alone. */
+/* The inside of struct weight, for the files of its ops alone. */
 #pragma once
 #include "tensor/cpu/cpu.h"
 
@@ -16,4 +16,11 @@ struct weight {
 static inline int panels_of(int N)
 {
     return (N + PANEL - 1) / PANEL;
+}
+
+/* W[n][0] among the panels; W[n][k] lies PANEL * k further. */
+static inline bf16 *weight_place(const struct weight *weight, size_t n)
+{
+    const size_t j = n % PANEL;
+    return weight->panels + n / PANEL * PANEL * (size_t)weight->K + j % 16 * 2 + j / 16;
 }

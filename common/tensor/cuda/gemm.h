@@ -46,7 +46,7 @@ cudaError_t unpack_weight(cudaStream_t stream, uint16_t *w, const void *packed, 
                           size_t first, size_t count);
 /* W[first + index[i]] = value[i], row-major elements, each at most once. index and value are device
  * memory. An element outside W is not written, and *outside, device memory, counts it unless it is
- * NULL. rows: the row-major form beside it, or NULL. */
+ * NULL. packed or rows, the row-major form, may be NULL: it is not held so. */
 cudaError_t change_weight(cudaStream_t stream, void *packed, uint16_t *rows, int N, int K,
                           size_t first, const uint32_t *index, const uint16_t *value, size_t count,
                           unsigned *outside);

@@ -44,7 +44,8 @@ static __global__ void change_weight_kernel(bf16 *packed, bf16 *rows, int N, int
             atomicAdd(outside, 1u);
         return;
     }
-    packed[packed_at(N, K, (int)(at / K), (int)(at % K))] = value[i];
+    if (packed)
+        packed[packed_at(N, K, (int)(at / K), (int)(at % K))] = value[i];
     if (rows)
         rows[at] = value[i];
 }

@@ -159,6 +159,28 @@ static void opaque_weight_free(struct backend *be, struct weight *weight)
     RUN(weight_free, weight);
 }
 
+static err_t opaque_changes_new(struct backend *be, size_t most, struct weight_changes **ret)
+{
+    return RUN(changes_new, most, ret);
+}
+
+static err_t opaque_changes_add(struct backend *be, struct weight_changes *changes,
+                                struct weight *weight, size_t first, const uint32_t *index,
+                                const bf16 *value, size_t count)
+{
+    return RUN(changes_add, changes, weight, first, index, value, count);
+}
+
+static err_t opaque_changes_apply(struct backend *be, struct weight_changes *changes)
+{
+    return RUN(changes_apply, changes);
+}
+
+static void opaque_changes_free(struct backend *be, struct weight_changes *changes)
+{
+    RUN(changes_free, changes);
+}
+
 static err_t opaque_kv_new(struct backend *be, int layers, const struct attention_shape *shape,
                            enum kv_format format, int pages, struct kv_pages **ret)
 {
@@ -408,6 +430,7 @@ err_t opaque_open(const struct backend_config *config, struct backend **ret)
     TRY(cpu_open(config, &o->cpu));
     o->base.forward = o->cpu->forward; // the same ops: the same bits
     o->base.training = o->cpu->training;
+    o->base.apart = true;
     *ret = STEAL(be);
     return OK;
 }

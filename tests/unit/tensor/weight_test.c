@@ -93,6 +93,41 @@ static void both_forms_follow(struct backend *be, int N, int K)
     guarded_free_all();
 }
 
+/* Lists of elements do to each form what putting all rows does. */
+static void changes_follow(struct backend *be, int N, int K)
+{
+    const size_t count = (size_t)N * K, some = (count + 2) / 3;
+    bf16 *rows = guarded(count * 2), *w = bf16s(count, 7, 1), *got = guarded(count * 2);
+    uint32_t *index = guarded(some * sizeof *index);
+    bf16 *value = guarded(some * 2);
+    struct weight *both = weight_of(be, rows, N, K), *panels = NULL;
+    struct weight_changes *changes = NULL;
+    assert_ok(packed_new(be, N, K, &panels));
+    assert_ok(be->ops->weight_put(be, panels, w, 0, N));
+    assert_ok(be->ops->weight_put(be, both, w, 0, N));
+    assert_ok(be->ops->changes_new(be, 2 * some, &changes));
+    for (size_t i = 0; i < some; i++) {
+        index[i] = (uint32_t)(3 * i);
+        value[i] = w[3 * i] = value_of(i);
+    }
+    assert_ok(be->ops->changes_add(be, changes, panels, 0, index, value, some));
+    assert_ok(be->ops->changes_add(be, changes, both, 0, index, value, some));
+    assert_ok(be->ops->changes_apply(be, changes));
+    assert_ok(be->ops->weight_get(be, panels, 0, count, got));
+    assert_memory_equal(got, w, count * 2);
+    assert_memory_equal(rows, w, count * 2);
+    assert_ok(be->ops->weight_repack(be, both));    // of the rows, which the panels were already
+    assert_ok(be->ops->changes_apply(be, changes)); // none is left
+    assert_err(ERR_RANGE, "a change of element",
+               be->ops->changes_add(be, changes, panels, count, index, value, 1));
+    assert_err(ERR_EXHAUSTED, "there is room for",
+               be->ops->changes_add(be, changes, panels, 0, index, value, 2 * some + 1));
+    be->ops->changes_free(be, changes);
+    be->ops->weight_free(be, both);
+    be->ops->weight_free(be, panels);
+    guarded_free_all();
+}
+
 static void every_shape(void **state)
 {
     (void)state;
@@ -102,6 +137,7 @@ static void every_shape(void **state)
             what_was_packed_is_read(backends[b], shapes[i][0], shapes[i][1]);
             a_table_is_looked_up(backends[b], shapes[i][0], shapes[i][1]);
             both_forms_follow(backends[b], shapes[i][0], shapes[i][1]);
+            changes_follow(backends[b], shapes[i][0], shapes[i][1]);
         }
     free_backends();
 }
