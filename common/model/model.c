@@ -96,6 +96,7 @@ static err_t model_make(struct backend *be, const struct model_config *config, b
     SCOPED(model) model = mem_new(sizeof *model);
     model->be = be;
     model->config = *config;
+    model->kv = be->rounds ? KV_BF16 : KV_F32;
     model->shape = (struct attention_shape){.H = config->H, .K = config->K, .D = config->D};
     model->params = params_new(config);
     TRY(make_row_major(model, compact));
@@ -114,6 +115,16 @@ err_t model_empty(struct backend *be, const struct model_config *config, struct 
 err_t model_empty_compact(struct backend *be, const struct model_config *config, struct model **ret)
 {
     return model_make(be, config, true, ret);
+}
+
+err_t model_keep_kv(struct model *model, enum kv_format kv)
+{
+    if (kv == KV_F32 && model->be->rounds)
+        return err_new(ERR_INVALID,
+                       "model.kv=fp32: backend '%s' keeps keys and values in bf16 alone",
+                       model->be->ops->name);
+    model->kv = kv;
+    return OK;
 }
 
 /* All of tensor i, from the host's memory, in each form. */

@@ -41,7 +41,7 @@ struct model {
     struct buffer angles;   // of cos and sin
     float *cos, *sin;       // (max_positions, turning/2)
     int turning;            // elements of a head that turn; 0: learned positions
-    enum kv_format kv; // how keys and values are kept and rounded; F32 unless set before first use
+    enum kv_format kv;      // how keys and values are kept and rounded (model_keep_kv)
     /* Rows of the vocabulary without a token, ascending: padding, and holes among the added tokens.
      * Their logits are -infinity wherever logits are computed, so the softmax is over the tokens
      * that there are. */
@@ -80,6 +80,10 @@ err_t model_empty(struct backend *be, const struct model_config *config, struct 
 /* The same, each weight held once: no backward, no optimizer, no model_write. */
 err_t model_empty_compact(struct backend *be, const struct model_config *config,
                           struct model **ret);
+
+/* How keys and values are kept: before the first use. Without it in F32, and in BF16 where the
+ * backend rounds. INVALID: such a backend has no F32. */
+err_t model_keep_kv(struct model *model, enum kv_format kv);
 
 /* Weights from a flat array of the layout's elements, the host's: of the tensors whose flag is set,
  * or of all (changed NULL). */

@@ -35,7 +35,7 @@ static err_t load(const struct recipe *recipe, const char *directory, struct ref
     TRY(err_wrap(backend_open(NULL, &backend, &ref->be), "rewarder.backend"));
     TRY(fit_model(ref->be, directory, sizeof(bf16), "the reference's weights"));
     TRY(model_load_compact(ref->be, directory, &ref->model));
-    ref->model->kv = (enum kv_format)recipe->model.kv;
+    TRY(model_keep_kv(ref->model, (enum kv_format)recipe->model.kv));
     return likelihood_new(ref->model, (int)recipe->learner.micro_tokens,
                           config_context(&ref->model->config, recipe->data.max_prompt_tokens,
                                          recipe->generator.max_tokens),

@@ -152,7 +152,7 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
         TRY(err_wrap(
             adapter_begin(d->model, options->directory, options->adapted, options->sampling.seed),
             "lora"));
-    d->model->kv = options->kv;
+    TRY(model_keep_kv(d->model, options->kv));
     const struct model_config *config = &d->model->config;
     TRY(err_wrap(stops_new(d->tokenizer, config, &options->stop, &d->stops),
                  "generator.stop_tokens"));

@@ -76,14 +76,17 @@ err_t engine_new(struct model *model, const struct engine_config *config, struct
     TRY(check_config(model, &e->config));
     TRY(count_pages(model, &e->config, &e->kv_pages));
     const size_t slots = (size_t)config->slots, rows = (size_t)e->config.step_rows;
-    TRY(forward_new(model, e->config.step_rows, engine_head_rows(e), false, &e->forward));
+    TRY(err_wrap(
+        forward_new(model, e->config.step_rows, engine_head_rows(e), FORWARD_NOTHING, &e->forward),
+        "engine: activations of %d rows", e->config.step_rows));
     e->slot = mem_array(slots, sizeof *e->slot);
     for (size_t i = 0; i < slots; i++)
         slot_init(e, &e->slot[i]);
     e->active = mem_array(slots, sizeof *e->active);
     e->pages = pages_new(e->kv_pages);
-    TRY(model->be->ops->kv_new(model->be, model->config.L, &model->shape, model->kv, e->kv_pages,
-                               &e->kv));
+    TRY(err_wrap(model->be->ops->kv_new(model->be, model->config.L, &model->shape, model->kv,
+                                        e->kv_pages, &e->kv),
+                 "engine: keys and values of %d slots, %d pages", config->slots, e->kv_pages));
     e->token = mem_array(rows, sizeof *e->token);
     e->position = mem_array(rows, sizeof *e->position);
     e->segment = mem_array(slots, sizeof *e->segment);

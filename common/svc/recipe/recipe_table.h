@@ -60,7 +60,7 @@
 #define RECIPE_MODEL(X, C, G) \
     X(path, path, "", FIXED, ANY, "Hugging Face directory of the model that training starts from") \
     C(kv, recipe_kv, "bf16", FIXED, "fp32|bf16", \
-      "format of cached keys and values, in generation and training alike; fp32 does not round and doubles the cache") \
+      "format of cached keys and values, in generation and training alike; fp32 does not round, doubles the cache and is the CPU's alone") \
     C(head, recipe_head, "float32", FIXED, "bf16|float32", \
       "products by the vocabulary head, on a GPU: of values rounded to bf16, which is faster, or of float32; the CPU never rounds")
 

@@ -196,7 +196,7 @@ static err_t open_policy(struct sft *sft)
     const struct optimizer_config config = settings_optimizer(&sft->options->optimizer);
     SCOPED(model) model = NULL;
     TRY(model_load(sft->be, sft->options->model, &model));
-    model->kv = (enum kv_format)sft->recipe->model.kv;
+    TRY(model_keep_kv(model, (enum kv_format)sft->recipe->model.kv));
     const char *masters = sft->options->model, *from = sft->recipe->lora.path;
     if (sft->options->lora) {
         masters = *from ? from : NULL;

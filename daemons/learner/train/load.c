@@ -69,7 +69,7 @@ static err_t load_policy(const struct recipe *recipe, struct backend *be, const 
     TRY(fit_model(be, base, lora ? 2 * sizeof(bf16) : EACH_BYTES,
                   "weights, optimizer and gradients"));
     TRY(model_load(be, base, &model));
-    model->kv = (enum kv_format)recipe->model.kv;
+    TRY(model_keep_kv(model, (enum kv_format)recipe->model.kv));
     if (lora)
         TRY(err_wrap(load_adapter(recipe, base, is_checkpoint ? directory : NULL, model, &masters),
                      "lora"));
