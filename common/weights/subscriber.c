@@ -221,6 +221,7 @@ static struct receiver *make_receiver(struct subscriber *subscriber,
                                               .version = options->version,
                                               .digest = options->digest,
                                               .values = options->values,
+                                              .marks = options->marks,
                                               .arg = options->arg};
     const struct receiver_handlers handlers = {.staged = on_staged,
                                                .served = on_served,
@@ -285,9 +286,9 @@ bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
     return receiver_take(subscriber->receiver, ret, ret_values);
 }
 
-const bool *subscriber_changed(const struct subscriber *subscriber)
+const struct touched *subscriber_touched(const struct subscriber *subscriber)
 {
-    return receiver_changed(subscriber->receiver);
+    return receiver_touched(subscriber->receiver);
 }
 
 void subscriber_applied(struct subscriber *subscriber)

@@ -38,6 +38,7 @@ struct carriers;
 struct delta;
 struct security;
 struct subscriber;
+struct touched;
 struct subscriber_options {
     const char *target;              // the learner's address
     const struct security *security; // borrowed until subscriber_free
@@ -62,6 +63,7 @@ struct subscriber_options {
     const struct digest *digest;
     err_t (*values)(void *arg, uint16_t *ret);
     void *arg;
+    bool marks; // touched has a mark per value: for a model in memory of a device
 };
 
 struct subscriber_handlers {
@@ -96,9 +98,8 @@ err_t subscriber_open(struct rpc *rpc, const struct subscriber_options *options,
 bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
                      const uint16_t **ret_values);
 
-/* While a version is taken: a flag per tensor of the layout. A set flag says that some value of the
- * tensor differs from the version taken before. */
-const bool *subscriber_changed(const struct subscriber *subscriber);
+/* While a version is taken: what may differ from the version taken before (codec/touched.h). */
+const struct touched *subscriber_touched(const struct subscriber *subscriber);
 
 /* The model serves the version that was taken, and the publisher is told so. May call staged() for
  * the next version. */

@@ -1,4 +1,5 @@
 #include "generator/decode.h"
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -183,17 +184,20 @@ static void ask_for_weights(struct decode *decode)
             tell(decode, on_wanted, &(struct note){.track = kind});
 }
 
-/* One step; then at once the next while there is something to decode. */
+static bool bring_some(struct decode *decode);
+
+/* One step, and a slice of the weights that come; then at once the next while there is something to
+ * do. */
 static int64_t decode_some(void *state)
 {
     struct decode *decode = state;
-    bool busy = false;
+    bool busy = bring_some(decode);
     if (!decode->serving || !decode->paused)
         ask_for_weights(decode);
     if (!decode->serving)
-        return -1;
+        return busy ? 0 : -1;
     if (!decode->paused) {
-        busy = take_turn(decode);
+        busy |= take_turn(decode);
         ask_for_weights(decode);
     }
     show(decode);
@@ -224,14 +228,13 @@ static void offer(void *state, void *arg)
     mem_free(arg);
 }
 
-static void take_in_force(struct decode *decode, const struct errand *errand,
-                          const struct swapped *done)
+static void take_in_force(struct decode *decode, enum track_kind kind, const struct swapped *done)
 {
-    const uint64_t version = errand->weights.version;
-    if (errand->track == TRACK_EVALUATION) {
-        counters_evaluates(version);
+    if (kind == TRACK_EVALUATION) {
+        counters_evaluates(done->version);
     } else {
-        counters_swapped(version, done, swap_mode_name(decode->options.recipe->generator.in_flight),
+        counters_swapped(done->version, done,
+                         swap_mode_name(decode->options.recipe->generator.in_flight),
                          track_in_flight(decode->track[TRACK_TRAINING]));
         if (!decode->serving)
             decode->serving_since_s = clock_s();
@@ -239,22 +242,44 @@ static void take_in_force(struct decode *decode, const struct errand *errand,
         for (struct lease_grant *due; (due = track_due(decode->track[TRACK_TRAINING]));)
             admit(decode, due);
     }
-    tell(decode, on_applied, &(struct note){.track = errand->track, .version = version});
+    tell(decode, on_applied, &(struct note){.track = kind, .version = done->version});
 }
 
-static void apply(void *state, void *arg)
+/* A slice of the weights that come to the track; with the last they are in force. */
+static err_t bring(struct decode *decode, enum track_kind kind)
+{
+    struct swapped done;
+    bool in_force = false;
+    const double begun_s = clock_s();
+    TRY(track_bring(decode->track[kind], &done, &in_force));
+    if (kind == TRACK_EVALUATION)
+        spend(decode, TRACK_EVALUATION, begun_s);
+    if (in_force)
+        take_in_force(decode, kind, &done);
+    return OK;
+}
+
+/* Of each track to which weights come. False: to none, any more. */
+static bool bring_some(struct decode *decode)
+{
+    bool more = false;
+    for (enum track_kind kind = 0; kind < TRACKS; kind++) {
+        if (!track_takes(decode->track[kind]))
+            continue;
+        err_t failed = bring(decode, kind);
+        if (err_failed(failed))
+            fail(decode, failed);
+        more |= track_takes(decode->track[kind]);
+    }
+    return more;
+}
+
+static void begin(void *state, void *arg)
 {
     struct decode *decode = state;
     const struct errand *errand = arg;
-    struct swapped done;
-    const double begun_s = clock_s();
-    err_t failed = track_apply(decode->track[errand->track], &errand->weights, &done);
-    if (errand->track == TRACK_EVALUATION)
-        spend(decode, TRACK_EVALUATION, begun_s);
-    if (err_failed(failed))
-        fail(decode, failed);
-    else
-        take_in_force(decode, errand, &done);
+    track_begin(decode->track[errand->track], &errand->weights);
+    bring_some(decode);
     mem_free(arg);
 }
 
@@ -262,6 +287,8 @@ static void hold(void *state, void *arg)
 {
     (void)arg;
     struct decode *decode = state;
+    while (track_takes(decode->track[TRACK_TRAINING])) // they were given before
+        bring_some(decode);
     decode->serving = false;
     track_force(decode->track[TRACK_TRAINING]);
 }
@@ -301,7 +328,7 @@ void decode_weights(struct decode *decode, enum track_kind track,
                     const struct track_weights *weights)
 {
     const struct errand errand = {.track = track, .weights = *weights};
-    post(decode, apply, mem_copy(&errand, sizeof errand));
+    post(decode, begin, mem_copy(&errand, sizeof errand));
 }
 
 void decode_hold(struct decode *decode)
@@ -324,7 +351,8 @@ struct decode_figures decode_figures(const struct decode *decode)
     return decode->told;
 }
 
-/* Weights, what the engine takes, and the changes of versions: as much again as the weights. */
+/* Weights, what the engine takes, and the changes of versions: as much again as the weights. On
+ * a device the first two are there by now, and the versions come to the host. */
 static err_t plan_memory(const struct decode *decode)
 {
     const struct track *training = decode->track[TRACK_TRAINING];
@@ -335,8 +363,9 @@ static err_t plan_memory(const struct decode *decode)
     for (int kind = 0; kind < TRACKS; kind++)
         if (decode->track[kind])
             planned += 2 * model_bytes(model) + track_figures(decode->track[kind]).bytes;
-    return fit_bytes(model->be, planned,
-                     "weights, versions to come, keys and values (generator.slots, kv_bytes)");
+    TRY(fit_bytes(model->be, planned,
+                  "weights, versions to come, keys and values (generator.slots, kv_bytes)"));
+    return cgroup_fits(2 * model_bytes(model_trained(model)), "versions to come");
 }
 
 err_t decode_start(const struct decode_options *options, struct decode **ret)

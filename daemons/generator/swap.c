@@ -3,8 +3,8 @@
 #include "base/mem.h"
 
 struct swap {
-    struct model *model;
     struct engine *engine;
+    struct refresh *refresh;
     enum recipe_in_flight mode;
     int offers; // since the last swap
     double offered_s;
@@ -12,11 +12,14 @@ struct swap {
     bool replaces; // the rebuild under way took the place of one that was not completed
 };
 
-struct swap *swap_new(struct model *model, struct engine *engine, enum recipe_in_flight mode)
+err_t swap_new(struct model *model, struct engine *engine, enum recipe_in_flight mode,
+               struct swap **ret)
 {
-    struct swap *swap = mem_new(sizeof *swap);
-    *swap = (struct swap){.model = model, .engine = engine, .mode = mode};
-    return swap;
+    SCOPED(swap) swap = mem_new(sizeof *swap);
+    *swap = (struct swap){.engine = engine, .mode = mode};
+    TRY(refresh_new(model, &swap->refresh));
+    *ret = STEAL(swap);
+    return OK;
 }
 
 void swap_offer(struct swap *swap)
@@ -58,13 +61,23 @@ bool swap_holds(const struct swap *swap)
     return swap->mode == RECIPE_FINISH && swap->offers;
 }
 
-err_t swap_apply(struct swap *swap, const bf16 *values, const bool *changed, uint64_t version,
-                 struct swapped *ret)
+void swap_begin(struct swap *swap, const struct new_weights *weights)
+{
+    refresh_begin(swap->refresh, weights);
+}
+
+err_t swap_bring(struct swap *swap, bool *ret_there)
+{
+    return refresh_bring(swap->refresh, ret_there);
+}
+
+err_t swap_apply(struct swap *swap, uint64_t version, struct swapped *ret)
 {
     const double begun = clock_s();
-    struct swapped done = {.waited_s = begun - swap->offered_s, .offers = swap->offers};
-    if (values)
-        TRY(model_put(model_trained(swap->model), values, changed));
+    struct swapped done = {
+        .version = version, .waited_s = begun - swap->offered_s, .offers = swap->offers};
+    TRY(refresh_apply(swap->refresh));
+    done.how = refresh_figures(swap->refresh);
     done.gave_way = engine_rebuilding(swap->engine) > 0;
     engine_set_version(swap->engine, version);
     if (swap->mode == RECIPE_RECOMPUTE || (swap->mode == RECIPE_FINISH && swap->forced))
@@ -88,5 +101,8 @@ const char *swap_mode_name(enum recipe_in_flight mode)
 
 void swap_free(struct swap *swap)
 {
+    if (!swap)
+        return;
+    refresh_free(swap->refresh);
     mem_free(swap);
 }

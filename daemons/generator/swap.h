@@ -3,7 +3,9 @@
  *
  *     swap_offer(swap);                    -- newer weights lie ready
  *     if (swap_wants(swap)) ...            -- between two steps: ask for the newest that lies ready
- *     TRY(swap_apply(swap, values, changed, version, &done));   -- they have come
+ *     swap_begin(swap, &weights);          -- they have come
+ *     TRY(swap_bring(swap, &there));       -- between steps, until they are where the model computes
+ *     TRY(swap_apply(swap, version, &done));
  *     if (!swap_holds(swap)) engine_admit(...)
  *
  * continue: between any two steps. New tokens stand on the old weights' KV.
@@ -19,12 +21,15 @@
 #include "base/err.h"
 #include "base/scoped.h"
 #include "model/engine/engine.h"
+#include "model/refresh.h"
 #include "svc/recipe/recipe.h"
 
 struct swap;
 
-/* Borrows both. Nothing is in force yet: the first weights are taken at once. */
-struct swap *swap_new(struct model *model, struct engine *engine, enum recipe_in_flight mode);
+/* Borrows both. Nothing is in force yet: the first weights are taken at once. EXHAUSTED: no room is
+ * left for new weights (refresh.h). */
+err_t swap_new(struct model *model, struct engine *engine, enum recipe_in_flight mode,
+               struct swap **ret);
 
 /* Newer weights lie ready; again for each that replaces them there. */
 void swap_offer(struct swap *swap);
@@ -40,17 +45,22 @@ void swap_force(struct swap *swap);
 bool swap_holds(const struct swap *swap);
 
 struct swapped {
-    double pause_s;  // time in which the engine stood still and changed tensors were packed
-    double waited_s; // time since the first offer after the last swap
-    int offers;      // offers in this time; all but the last were passed over
-    int reprefill;   // tokens that will be computed again before the sequences go on
-    bool gave_way;   // a rebuild for the version before had not been completed
+    uint64_t version; // in force now
+    double pause_s;   // time in which the engine stood still and new values were put in force
+    double waited_s;  // time since the first offer after the last swap
+    int offers;       // offers in this time; all but the last were passed over
+    int reprefill;    // tokens that will be computed again before the sequences go on
+    bool gave_way;    // a rebuild for the version before had not been completed
+    struct refreshed how;
 };
 
-/* Puts values (the layout's elements, borrowed) in force: the engine's next step computes with
- * them. changed: a flag per tensor, NULL: all. values NULL: those in force are the version's. */
-err_t swap_apply(struct swap *swap, const bf16 *values, const bool *changed, uint64_t version,
-                 struct swapped *ret);
+/* The weights that were asked for, borrowed until swap_apply. swap_bring: a slice of them more;
+ * ret_there: that was all. */
+void swap_begin(struct swap *swap, const struct new_weights *weights);
+err_t swap_bring(struct swap *swap, bool *ret_there);
+
+/* Puts them in force: the engine's next step computes with them. */
+err_t swap_apply(struct swap *swap, uint64_t version, struct swapped *ret);
 
 const char *swap_mode_name(enum recipe_in_flight mode); // its word in the recipe
 void swap_free(struct swap *swap);

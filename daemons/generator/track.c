@@ -35,6 +35,8 @@ struct track {
     uint32_t lineage;
     uint64_t version;
     struct early *early; // in the order they came
+    bool takes;          // the weights below are coming
+    struct track_weights weights;
 };
 
 static struct decoder_options options_of(const struct recipe *recipe, enum track_kind kind)
@@ -64,8 +66,9 @@ err_t track_open(const struct recipe *recipe, const char *generator, enum track_
     track->groups = options.slots / (int)track->completions;
     track->temperature = options.sampling.temperature;
     track->forward = model_forward_id(decoder_model(track->decoder));
-    track->swap = swap_new(decoder_model(track->decoder), decoder_engine(track->decoder),
-                           trains ? recipe->generator.in_flight : RECIPE_CONTINUE);
+    TRY(err_wrap(swap_new(decoder_model(track->decoder), decoder_engine(track->decoder),
+                          trains ? recipe->generator.in_flight : RECIPE_CONTINUE, &track->swap),
+                 "%s", recipe->file));
     *ret = STEAL(track);
     return OK;
 }
@@ -259,15 +262,39 @@ void track_force(struct track *track)
     swap_force(track->swap);
 }
 
-err_t track_apply(struct track *track, const struct track_weights *weights, struct swapped *ret)
+void track_begin(struct track *track, const struct track_weights *weights)
+{
+    track->takes = true;
+    track->weights = *weights;
+    swap_begin(track->swap, &weights->values);
+}
+
+bool track_takes(const struct track *track)
+{
+    return track && track->takes;
+}
+
+static err_t put_in_force(struct track *track, struct swapped *ret)
 {
     if (track->kind == TRACK_EVALUATION)
         drop_all(track);
-    TRY(swap_apply(track->swap, weights->values, weights->changed, weights->version, ret));
+    TRY(swap_apply(track->swap, track->weights.version, ret));
     decoder_hold(track->decoder, swap_holds(track->swap));
     track->serving = true;
-    track->lineage = weights->lineage;
-    track->version = weights->version;
+    track->lineage = track->weights.lineage;
+    track->version = track->weights.version;
+    return OK;
+}
+
+err_t track_bring(struct track *track, struct swapped *ret, bool *ret_done)
+{
+    bool there = false;
+    track->takes = false; // also after a failure
+    TRY(swap_bring(track->swap, &there));
+    if (there)
+        TRY(put_in_force(track, ret));
+    track->takes = !there;
+    *ret_done = there;
     return OK;
 }
 

@@ -6,7 +6,7 @@
  *     TRY(track_step(track));
  *     while ((group = track_take(track))) ...            -- every token stamped with version and logp
  *
- * New weights: track_offer when they lie ready, track_wants between two steps, then track_apply.
+ * New weights: track_offer when they lie ready, track_wants between two steps, then track_begin.
  * Training goes on over them as generator.in_flight has it (swap.h). Evaluation forgets the rows of
  * the version before.
  *
@@ -39,15 +39,18 @@ bool track_busy(const struct track *track);    // a step would do something. NUL
 struct group *track_take(struct track *track); // the next finished group, the caller's; NULL: none
 
 struct track_weights {
-    const bf16 *values;  // the layout's elements; NULL: those in force are the version's
-    const bool *changed; // a flag per tensor; NULL: all
+    struct new_weights values; // borrowed until they are in force
     uint32_t lineage;
     uint64_t version;
 };
 void track_offer(struct track *track);
 bool track_wants(struct track *track); // true once after offers
 void track_force(struct track *track); // the weights in force are wrong
-err_t track_apply(struct track *track, const struct track_weights *weights, struct swapped *ret);
+/* The weights come, a slice a call between two steps, then into force. ret_done: they are, and *ret
+ * says how. */
+void track_begin(struct track *track, const struct track_weights *weights);
+bool track_takes(const struct track *track); // weights are coming. NULL: no
+err_t track_bring(struct track *track, struct swapped *ret, bool *ret_done);
 
 int track_groups(const struct track *track); // the most at a time in its slots; NULL: 0
 struct decoder_figures track_figures(const struct track *track);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "generator/relaying.h"
 #include "svc/metrics.h"
+#include "weights/codec/touched.h"
 #include "weights/subscriber.h"
 
 struct update {
@@ -41,11 +42,13 @@ static void give(struct update *update)
     if (update->wanted)
         return;
     update->lineage = manifest.lineage;
-    decode_weights(update->options.decode, update->options.track,
-                   &(struct track_weights){.values = values,
-                                           .changed = subscriber_changed(update->subscriber),
-                                           .lineage = manifest.lineage,
-                                           .version = manifest.version});
+    const struct touched *touched = subscriber_touched(update->subscriber);
+    decode_weights(
+        update->options.decode, update->options.track,
+        &(struct track_weights){
+            .values = {.flat = values, .changed = touched->tensor, .marks = touched_marks(touched)},
+            .lineage = manifest.lineage,
+            .version = manifest.version});
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
@@ -148,6 +151,7 @@ err_t update_open(const struct update_options *options, struct update **ret)
                                                   .layout = model->params->layout,
                                                   .digest = &digest,
                                                   .values = loaded_values,
+                                                  .marks = model->be->apart,
                                                   .arg = (void *)model,
                                                   .evaluated = options->track == TRACK_EVALUATION,
                                                   .serves = options->serves,

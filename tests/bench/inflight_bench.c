@@ -69,7 +69,8 @@ static err_t take_weights(struct load *load, struct figures *ret)
     }
     if (!swap_wants(load->swap))
         return OK;
-    TRY(swap_apply(load->swap, load->values[load->offers % VERSIONS], NULL, load->offers, &done));
+    swap_begin(load->swap, &(struct new_weights){.flat = load->values[load->offers % VERSIONS]});
+    TRY(swap_apply(load->swap, load->offers, &done));
     ret->swaps++;
     ret->passed_over += (uint64_t)done.offers - 1;
     ret->waited_tokens += tokens - load->offered_at;
@@ -106,7 +107,7 @@ static err_t prepare(struct load *load, struct backend *be, enum recipe_in_fligh
         TRY(model_flat(other, &load->values[v]));
     }
     TRY(engine_new(load->model, &config, &load->engine));
-    load->swap = swap_new(load->model, load->engine, mode);
+    TRY(swap_new(load->model, load->engine, mode, &load->swap));
     load->rng = rng_keyed(1, RNG_TEST, 0, 0);
     return OK;
 }

@@ -6,6 +6,7 @@
 #include "weights/codec/delta.h"
 #include "weights/codec/scrub.h"
 #include "weights/codec/staging.h"
+#include "weights/codec/touched.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ struct receiver {
     uint16_t *incoming, *ready;
     struct staging *staging; // changes of ready, on their way or complete
     struct delta *passed_on; // chunks of the changes that come; NULL: none, or nobody wants them
-    bool *changed;           // (tensors) changed since the version that was taken before
+    struct touched *touched; // since the version that was taken before
     struct manifest coming;
     uint64_t received;        // elements of `coming` that are here, or chunks of changes
     struct digest sum;        // the digest of these elements
@@ -51,7 +52,8 @@ static uint64_t chunks_here(const struct receiver *receiver)
 static void write_changes(struct receiver *receiver)
 {
     scrub_follow(receiver->scrub, receiver->staging);
-    staging_apply(receiver->staging, receiver->ready, receiver->changed);
+    touched_follow(receiver->touched, receiver->staging);
+    staging_apply(receiver->staging, receiver->ready, receiver->touched->tensor);
     staging_clear(receiver->staging);
 }
 
@@ -60,8 +62,7 @@ static void write_all(struct receiver *receiver)
     scrub_stop(receiver->scrub);
     free(receiver->ready);
     receiver->ready = STEAL(receiver->incoming);
-    for (int t = 0; t < receiver->options.layout->count; t++)
-        receiver->changed[t] = true;
+    touched_all(receiver->touched);
 }
 
 /* The incoming version becomes the ready one. */
@@ -440,16 +441,15 @@ bool receiver_take(struct receiver *receiver, struct manifest *ret, const uint16
     return true;
 }
 
-const bool *receiver_changed(const struct receiver *receiver)
+const struct touched *receiver_touched(const struct receiver *receiver)
 {
-    return receiver->changed;
+    return receiver->touched;
 }
 
 void receiver_applied(struct receiver *receiver)
 {
     const unsigned actions = arrival_step(&receiver->arrival, ARRIVAL_APPLIED);
-    memset(receiver->changed, 0,
-           (size_t)receiver->options.layout->count * sizeof *receiver->changed);
+    touched_clear(receiver->touched);
     carry_out(receiver, actions & (ARRIVAL_SERVE | ARRIVAL_REFUSED));
     receiver->handlers.served(receiver->user);
     carry_out(receiver, actions & ~(unsigned)ARRIVAL_SERVE);
@@ -478,7 +478,7 @@ struct receiver *receiver_new(const struct receiver_options *options,
     }
     receiver->options.digest = NULL; // borrowed until now
     receiver->staging = staging_new(options->layout);
-    receiver->changed = mem_array((size_t)options->layout->count + 1, sizeof *receiver->changed);
+    receiver->touched = touched_new(options->layout, options->marks);
     receiver->scrub = scrub_new(options->loop, receiver->elements, on_summed, receiver);
     return receiver;
 }
@@ -490,7 +490,7 @@ void receiver_free(struct receiver *receiver)
     delta_free(receiver->passed_on);
     scrub_free(receiver->scrub);
     staging_free(receiver->staging);
-    free(receiver->changed);
+    touched_free(receiver->touched);
     free(receiver->incoming);
     free(receiver->ready);
     free(receiver);

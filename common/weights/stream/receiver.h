@@ -18,6 +18,7 @@ struct delta;
 struct layout;
 struct loop;
 struct receiver;
+struct touched;
 struct receiver_options {
     struct loop *loop;
     const struct layout *layout; // borrowed
@@ -27,6 +28,7 @@ struct receiver_options {
     const struct digest *digest; // the option of subscriber.h; borrowed for the call
     err_t (*values)(void *arg, uint16_t *ret);
     void *arg;
+    bool marks; // the option of subscriber.h
 };
 
 /* forward and poisoned are optional. */
@@ -73,9 +75,9 @@ uint16_t *receiver_values(struct receiver *receiver); // memory for all values o
 void receiver_introduce(const struct receiver *receiver, struct subscription *ret);
 void receiver_say_served(const struct receiver *receiver, struct subscription *ret);
 
-/* As subscriber_take, subscriber_changed and subscriber_applied. */
+/* As subscriber_take, subscriber_touched and subscriber_applied. */
 bool receiver_take(struct receiver *receiver, struct manifest *ret, const uint16_t **ret_values);
-const bool *receiver_changed(const struct receiver *receiver);
+const struct touched *receiver_touched(const struct receiver *receiver);
 void receiver_applied(struct receiver *receiver);
 
 struct subscriber_stats *receiver_stats(struct receiver *receiver); // carriers add their own

@@ -1,40 +1,11 @@
 /* New weights at odd moments, in each mode. The test keeps every version's weights. So each stamped
  * bit can be compared with a full forward at its span's version. */
-#include "generator/swap.h"
-#include "model/forward.h"
-#include "unit/model/tiny.h"
+#include "swapping.h"
 #include <stdlib.h>
 
-enum { CONTEXT = 72, PROMPT_MAX = 30, REQUESTS = 48, VERSIONS = 16, SEEDS = 4 };
+enum { PROMPT_MAX = 30, REQUESTS = 48, SEEDS = 4 };
 
 static const enum recipe_in_flight modes[] = {RECIPE_CONTINUE, RECIPE_RECOMPUTE, RECIPE_FINISH};
-
-/* The weights of every version, each with a forward of its own. */
-struct past {
-    struct backend *be;
-    struct model *model[VERSIONS];
-    struct forward *full[VERSIONS];
-};
-
-static void past_done(struct past *past)
-{
-    for (int v = 0; v < VERSIONS; v++) {
-        forward_free(past->full[v]);
-        model_free(past->model[v]);
-    }
-    backend_free(past->be);
-}
-
-static struct past past_of(int threads)
-{
-    struct past past = {.be = tiny_backend(threads)};
-    struct model_config config = tiny_config(true);
-    for (int v = 0; v < VERSIONS; v++) {
-        assert_ok(model_new(past.be, &config, (uint64_t)v + 1, &past.model[v]));
-        assert_ok(forward_new(past.model[v], CONTEXT, 16, false, &past.full[v]));
-    }
-    return past;
-}
 
 struct wanted {
     int32_t prompt[PROMPT_MAX];
@@ -164,7 +135,7 @@ static void weights_arrive(struct trial *t)
     struct swapped done;
     assert_true(t->mode != RECIPE_FINISH || engine_active(t->engine) == 0);
     SCOPED_MEM bf16 *values = flat_of(t->past->model[t->staged]);
-    assert_ok(swap_apply(t->swap, values, NULL, (uint64_t)t->staged, &done));
+    put_in_force(t->swap, values, (uint64_t)t->staged, &done);
     assert_int_equal(done.offers, t->staged - t->in_force); // the newest, and all before it skipped
     t->in_force = t->staged;
     t->tally.swaps++;
@@ -210,13 +181,13 @@ static void run(struct trial *t, struct engine_config engine)
     assert_ok(model_empty_compact(t->past->be, &config, &t->model));
     engine.kv_bytes *= engine_page_bytes(t->model);
     assert_ok(engine_new(t->model, &engine, &t->engine));
-    t->swap = swap_new(t->model, t->engine, t->mode);
+    assert_ok(swap_new(t->model, t->engine, t->mode, &t->swap));
     t->in_force = t->answer = -1;
     swap_offer(t->swap);
     assert_true(swap_wants(t->swap)); // nothing is decoded yet: in any mode at once
     struct swapped done;
     SCOPED_MEM bf16 *values = flat_of(t->past->model[0]);
-    assert_ok(swap_apply(t->swap, values, NULL, 0, &done));
+    put_in_force(t->swap, values, 0, &done);
     t->in_force = 0;
     for (int i = 0; i < REQUESTS; i++)
         make_request(&t->wanted[i], i, config.V);
@@ -312,7 +283,7 @@ static void moment_begin(struct moment *m, enum recipe_in_flight mode)
     struct model_config config = tiny_config(true);
     assert_ok(model_empty_compact(t->past->be, &config, &t->model));
     assert_ok(engine_new(t->model, &(struct engine_config){6, CONTEXT, 6}, &t->engine));
-    t->swap = swap_new(t->model, t->engine, mode);
+    assert_ok(swap_new(t->model, t->engine, mode, &t->swap));
     for (int i = 0; i < 4; i++) {
         struct wanted *w = &t->wanted[i];
         make_request(w, i, config.V);
@@ -327,7 +298,7 @@ static void moment_begin(struct moment *m, enum recipe_in_flight mode)
 static void apply(struct moment *m, uint64_t version, struct swapped *ret)
 {
     SCOPED_MEM bf16 *values = flat_of(m->past.model[version]);
-    assert_ok(swap_apply(m->trial.swap, values, NULL, version, ret));
+    put_in_force(m->trial.swap, values, version, ret);
 }
 
 /* Completions are checked; none may name the versions in `never`. Returns how many ended. */

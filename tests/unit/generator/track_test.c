@@ -45,10 +45,14 @@ static void admit(struct track *track, struct lease_grant *grant)
 static void apply(struct track *track, uint64_t version)
 {
     struct swapped done;
+    bool in_force = false;
     track_offer(track);
     assert_true(track_wants(track));
     assert_false(track_wants(track));
-    assert_ok(track_apply(track, &(struct track_weights){.lineage = 3, .version = version}, &done));
+    track_begin(track, &(struct track_weights){.lineage = 3, .version = version});
+    assert_true(track_takes(track));
+    assert_ok(track_bring(track, &done, &in_force));
+    assert_true(in_force && !track_takes(track) && done.version == version);
 }
 
 static struct group *next(struct track *track)

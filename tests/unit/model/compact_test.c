@@ -1,4 +1,5 @@
 /* A model that holds each weight once: the same bits out of half the memory. */
+#include "refreshing.h"
 #include "tiny.h"
 
 /* The same weights in both forms. */
@@ -120,6 +121,72 @@ static void a_compact_model_does_not_learn(void **state)
     assert_err(ERR_PRECONDITION, "not written", model_write(f.compact, f.directory));
 }
 
+/* ---- new weights beside the steps, where memory is the host's and where it is not */
+
+static struct backend *open_kind(const char *kind)
+{
+    struct backend *be = NULL;
+    assert_ok(backend_open(kind, &(struct backend_config){.threads = 2}, &be));
+    return be;
+}
+
+static void changes_are_brought_to_a_device(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = open_kind("opaque");
+    changes_come_into_force_together(be);
+    what_is_not_listed_is_put(be);
+}
+
+/* A slice ends, and the next goes on where it did: the room is for more values than one takes. */
+static void slices_join_up(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = open_kind("opaque");
+    const struct model_config config = config_default(8192, 640, 640, 1, 4, 4, 64, false);
+    SCOPED(model) model = compact_of(be, &config, 5);
+    SCOPED(refresh) refresh = NULL;
+    SCOPED_VALUE(news) news = news_of(model, 4, 17);
+    bool there = false;
+    int slices = 0;
+    assert_ok(refresh_new(model, &refresh));
+    refresh_begin(refresh, &(struct new_weights){news.flat, news.changed, news.marks});
+    for (; !there; slices++)
+        assert_ok(refresh_bring(refresh, &there));
+    assert_ok(refresh_apply(refresh));
+    SCOPED_MEM bf16 *got = flat_of(model);
+    assert_memory_equal(got, news.flat, model->params->layout->elements * sizeof *got);
+    assert_int_equal(refresh_figures(refresh).whole, 3); // norms: vectors are put
+    assert_true(slices > 2);
+}
+
+static void the_hosts_memory_needs_no_lists(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = open_kind("cpu");
+    const struct model_config config = config_of(true);
+    SCOPED(model) model = compact_of(be, &config, 5);
+    SCOPED(refresh) refresh = NULL;
+    SCOPED_VALUE(news) news = news_of(model, 4, 40);
+    bool there = false;
+    assert_ok(refresh_new(model, &refresh));
+    assert_int_equal(refresh_bytes(refresh), 0);
+    refresh_begin(refresh, &(struct new_weights){news.flat, news.changed, news.marks});
+    assert_ok(refresh_bring(refresh, &there));
+    assert_true(there);
+    assert_ok(refresh_apply(refresh));
+    assert_holds(model, news.flat);
+    assert_int_equal(refresh_figures(refresh).listed, 0);
+    refresh_begin(refresh, &(struct new_weights){0}); // those in force are the new ones
+    assert_ok(refresh_bring(refresh, &there));
+    assert_true(there);
+    assert_ok(refresh_apply(refresh));
+    assert_holds(model, news.flat);
+    assert_int_equal(refresh_figures(refresh).whole, 0);
+}
+
 TESTS(cmocka_unit_test(both_forms_compute_the_same),
       cmocka_unit_test(a_large_table_is_loaded_in_pieces), cmocka_unit_test(new_weights_are_put),
-      cmocka_unit_test(a_compact_model_does_not_learn))
+      cmocka_unit_test(a_compact_model_does_not_learn),
+      cmocka_unit_test(changes_are_brought_to_a_device), cmocka_unit_test(slices_join_up),
+      cmocka_unit_test(the_hosts_memory_needs_no_lists))

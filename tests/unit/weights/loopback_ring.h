@@ -7,6 +7,7 @@
 #include "svc/loop.h"
 #include "tensor/digest.h"
 #include "testing/testing.h"
+#include "weights/codec/touched.h"
 #include "weights/publisher.h"
 #include "weights/subscriber.h"
 #include <stdio.h>
@@ -155,10 +156,14 @@ static inline void publish(struct ring *ring, uint64_t version)
 
 /* ---- the generators */
 
-/* Values that are not flagged as changed must be there already. */
+/* Values that are not flagged or marked as changed must be there already. */
 static inline void apply(struct generator *generator)
 {
-    const bool *changed = subscriber_changed(generator->subscriber);
+    const struct touched *touched = subscriber_touched(generator->subscriber);
+    const uint32_t *mark = touched_marks(touched);
+    const bool *changed = touched->tensor;
+    for (size_t i = 0; generator->taken && mark && i < generator->elements; i++)
+        assert_true(mark[i / 32] >> i % 32 & 1 || generator->values[i] == generator->taken[i]);
     for (int t = 0; t < generator->layout->count; t++) {
         const struct layout_tensor *tensor = &generator->layout->tensor[t];
         if (generator->taken && !changed[t])
@@ -221,6 +226,7 @@ static inline void subscribe(struct ring *ring, int i, const struct subscriber_o
     options.generator = options.generator ? options.generator : generator->name;
     options.layout = options.layout ? options.layout : ring->layout;
     options.loop = ring->loop;
+    options.marks = true;
     options.backoff_min_ms = 20;
     options.backoff_max_ms = 50;
     generator->layout = options.layout;

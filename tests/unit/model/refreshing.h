@@ -1,0 +1,155 @@
+/* New weights for a compact model in a backend's memory, and what must be there afterwards.
+ *
+ *     SCOPED_VALUE(news) news = news_of(model, 3, 40);          -- one value in 40 changes
+ *     refresh_begin(refresh, &(struct new_weights){news.flat, news.changed, news.marks});
+ *     bring_all(refresh);
+ *     assert_ok(refresh_apply(refresh));
+ *     assert_holds(model, news.flat); */
+#pragma once
+#include "base/rng.h"
+#include "model/forward.h"
+#include "model/refresh.h"
+#include "testing/models.h"
+#include <string.h>
+
+enum { CONTEXT = 160, V = 61 };
+
+static inline struct model_config config_of(bool tied)
+{
+    return config_default(V, 64, 100, 2, 4, 2, CONTEXT, tied);
+}
+
+/* A model whose weights lie once, as a generator has them, with those of a fresh one. */
+static inline struct model *compact_of(struct backend *be, const struct model_config *config,
+                                       uint64_t seed)
+{
+    SCOPED(model) fresh = NULL;
+    struct model *ret = NULL;
+    assert_ok(model_new(be, config, seed, &fresh));
+    assert_ok(model_empty_compact(be, config, &ret));
+    copy_weights(ret, fresh);
+    return ret;
+}
+
+/* One value in `every` becomes another, in flat and among the marks. Returns how many. */
+static inline size_t change(const struct layout *layout, uint64_t seed, size_t every, bf16 *flat,
+                            bool *changed, uint32_t *marks)
+{
+    const struct rng rng = rng_keyed(seed, RNG_TEST, 0, 0);
+    size_t count = 0;
+    for (int t = 0; t < layout->count; t++)
+        for (size_t i = 0; i < layout->tensor[t].count; i++) {
+            const size_t at = layout->tensor[t].offset + i;
+            if (rng_below(&rng, at, every))
+                continue;
+            flat[at] ^= 0x0081; // a bit of the fraction, and one of the exponent
+            changed[t] = true;
+            marks[at / 32] |= (uint32_t)1 << at % 32;
+            count++;
+        }
+    return count;
+}
+
+struct news {
+    bf16 *flat;
+    bool *changed;
+    uint32_t *marks;
+    size_t count;
+};
+
+static inline void news_done(struct news *news)
+{
+    mem_free(news->flat);
+    mem_free(news->changed);
+    mem_free(news->marks);
+}
+
+static inline struct news news_of(const struct model *model, uint64_t seed, size_t every)
+{
+    const struct layout *layout = model->params->layout;
+    struct news news = {.flat = flat_of(model),
+                        .changed = mem_array((size_t)layout->count, sizeof(bool)),
+                        .marks = mem_array(layout->elements / 32 + 1, sizeof(uint32_t))};
+    news.count = change(layout, seed, every, news.flat, news.changed, news.marks);
+    return news;
+}
+
+/* Logits of a sequence: all weights have a part in them. */
+static inline float *logits_at(struct model *model)
+{
+    enum { N = 20 };
+    SCOPED(forward) fw = NULL;
+    int32_t token[N], position[N], row[N];
+    const struct segment segment = {.count = N};
+    for (int i = 0; i < N; i++) {
+        token[i] = (i * 7 + 3) % V;
+        position[i] = row[i] = i;
+    }
+    assert_ok(forward_new(model, N, N, FORWARD_NOTHING, &fw));
+    assert_ok(forward_run(fw, token, position, N, &segment, 1));
+    return logits_of(model, fw, row, N);
+}
+
+/* The model computes and reads back as one to which all values were put. */
+static inline void assert_holds(struct model *model, const bf16 *flat)
+{
+    SCOPED(model) put = NULL;
+    struct digest held, wanted;
+    assert_ok(model_empty_compact(model->be, &model->config, &put));
+    assert_ok(model_put(put, flat, NULL));
+    SCOPED_MEM bf16 *got = flat_of(model);
+    SCOPED_MEM float *a = logits_at(model);
+    SCOPED_MEM float *b = logits_at(put);
+    assert_memory_equal(got, flat, model->params->layout->elements * sizeof *flat);
+    assert_memory_equal(a, b, (size_t)20 * V * sizeof *a);
+    assert_ok(model_digest(model, &held));
+    wanted = weights_digest(flat, 0, model->params->layout->elements);
+    assert_true(digest_equal(&held, &wanted));
+}
+
+static inline void bring_all(struct refresh *refresh)
+{
+    for (bool there = false; !there;)
+        assert_ok(refresh_bring(refresh, &there));
+}
+
+static inline void changes_come_into_force_together(struct backend *be)
+{
+    for (int tied = 0; tied < 2; tied++) {
+        const struct model_config config = config_of(tied);
+        SCOPED(model) model = compact_of(be, &config, 5);
+        SCOPED(refresh) refresh = NULL;
+        assert_ok(refresh_new(model, &refresh));
+        for (uint64_t version = 0; version < 3; version++) {
+            SCOPED_VALUE(news) news = news_of(model, version, 40);
+            SCOPED_MEM bf16 *before = flat_of(model);
+            refresh_begin(refresh, &(struct new_weights){news.flat, news.changed, news.marks});
+            bring_all(refresh);
+            assert_holds(model, before);
+            assert_ok(refresh_apply(refresh));
+            assert_holds(model, news.flat);
+            const struct refreshed how = refresh_figures(refresh);
+            assert_true(how.listed > news.count * 9 / 10 && how.listed <= news.count);
+        }
+    }
+}
+
+/* Those that are too many for their lists, and weights without marks, are put. */
+static inline void what_is_not_listed_is_put(struct backend *be)
+{
+    const struct model_config config = config_of(true);
+    SCOPED(model) model = compact_of(be, &config, 5);
+    SCOPED(refresh) refresh = NULL;
+    assert_ok(refresh_new(model, &refresh));
+    SCOPED_VALUE(news) many = news_of(model, 1, 2);
+    refresh_begin(refresh, &(struct new_weights){many.flat, many.changed, many.marks});
+    bring_all(refresh);
+    assert_ok(refresh_apply(refresh));
+    assert_holds(model, many.flat);
+    assert_true(refresh_figures(refresh).listed && refresh_figures(refresh).whole);
+    SCOPED_VALUE(news) few = news_of(model, 2, 50);
+    refresh_begin(refresh, &(struct new_weights){few.flat, few.changed, NULL});
+    assert_ok(refresh_apply(refresh));
+    assert_holds(model, few.flat);
+    assert_int_equal(refresh_figures(refresh).listed, 0);
+}
