@@ -31,6 +31,13 @@ extern "C" {
 void cuda_emu_count_begin(void);
 /* How many rows there are, of which `ret` has the first `room`, in the order of first launches. */
 size_t cuda_emu_count_end(struct cuda_emu_count *ret, size_t room);
+
+/* Calls of the runtime since the process began, in any build. */
+struct cuda_emu_calls {
+    uint64_t memory; /* made or freed, the device's or pinned */
+    uint64_t waits;  /* of the host for a stream, an event or the device */
+};
+void cuda_emu_calls(struct cuda_emu_calls *ret);
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,6 @@
 /* Device memory is host memory between pages that are not there. It is full of NaN, and is never
  * given out twice. */
+#include "cuda_emu_count.h"
 #include "runtime.h"
 #include <map>
 #include <set>
@@ -19,6 +20,7 @@ struct piece {
 static std::map<const char *, piece> pieces;
 static std::set<void *> host_pieces;
 static size_t in_use;
+std::atomic<uint64_t> memory_calls, waits;
 
 static size_t round_up(size_t bytes, size_t unit)
 {
@@ -147,6 +149,7 @@ cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
 cudaError_t cudaMalloc(void **ret, size_t bytes)
 {
     return call([&] {
+        memory_calls++;
         if (bytes)
             return piece_new(ret, bytes);
         *ret = NULL;
@@ -159,6 +162,7 @@ cudaError_t cudaFree(void *at)
     return call([&] {
         drain_all();
         slack_check();
+        memory_calls += at != NULL;
         if (at)
             piece_free(at);
         return cudaSuccess;
@@ -169,6 +173,7 @@ cudaError_t cudaHostAlloc(void **ret, size_t bytes, unsigned)
 {
     return call([&] {
         void *at = malloc(bytes ? bytes : 1);
+        memory_calls++;
         if (!at)
             return cudaErrorMemoryAllocation;
         host_pieces.insert(at);
@@ -186,9 +191,15 @@ cudaError_t cudaFreeHost(void *at)
 {
     return call([&] {
         drain_all();
+        memory_calls += at != NULL;
         if (at && !host_pieces.erase(at))
             fail("cudaFreeHost of %p, which is not allocated", at);
         free(at);
         return cudaSuccess;
     });
+}
+
+void cuda_emu_calls(struct cuda_emu_calls *ret)
+{
+    *ret = {memory_calls, waits};
 }

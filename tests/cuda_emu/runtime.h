@@ -8,7 +8,9 @@
  * One lock is held during every call, so any thread may make one. */
 #pragma once
 #include "cuda_runtime.h"
+#include <atomic>
 #include <mutex>
+#include <stdint.h>
 
 namespace emu
 {
@@ -34,6 +36,7 @@ template <class F> static inline cudaError_t call(F f)
 }
 
 /* ---- memory.cpp */
+extern std::atomic<uint64_t> memory_calls, waits; // see cuda_emu_calls
 void device_check(const void *at, size_t bytes, const char *call);
 void slack_check();  // something wrote behind an allocation: that ends the process
 void memory_reset(); // all of it is gone

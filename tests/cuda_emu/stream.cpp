@@ -265,6 +265,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     return call([&] {
+        waits++;
         drain(stream_of(stream));
         return cudaSuccess;
     });
@@ -339,6 +340,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     return call([&] {
+        waits++;
         pass(event);
         return cudaSuccess;
     });

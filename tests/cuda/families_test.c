@@ -1,0 +1,225 @@
+/* Each family and option on the module: a token's log-probability has the same bits in a step of
+ * decoding, whatever the batch and however a prompt was cut, and in a forward of the whole sequence
+ * without pages, as the learner's and the reference's is. It is near the CPU's. */
+#include "cuda/module.h"
+#include "parity/families.h"
+#include <math.h>
+
+static struct backend *cuda, *other, *cpu;
+static bool checked;
+
+static int open_all(void **state)
+{
+    (void)state;
+    const char *path = getenv("RLHFD_BACKEND");
+    checked = path && strstr(path, "_checked");
+    cuda = cuda_module_open();
+    other = cuda_module_open();
+    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &cpu));
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    backend_free(cuda);
+    backend_free(other);
+    backend_free(cpu);
+    return 0;
+}
+
+/* The checked build takes the first and the last of them: other tests check every kernel. */
+static bool is_taken(int i, const struct model_config *config)
+{
+    struct model_config after;
+    (void)config;
+    return !checked || getenv("RLHFD_EMU") || i == 0 || !case_of(i + 1, &after);
+}
+
+static void decoding_is_the_forward_to_the_bit(void **state)
+{
+    (void)state;
+    struct model_config config;
+    for (int i = 0; case_of(i, &config); i++) {
+        if (!is_taken(i, &config))
+            continue;
+        const int tokens = getenv("RLHFD_EMU") ? TOKENS : checked ? 8 : 20;
+        const int compared = decode(&config, KV_BF16, i % 2, tokens, cuda, other);
+        print_message("case %d, %s: %d log-probabilities\n", i, config.family->model_type,
+                      compared);
+        assert_true(compared >= REQUESTS * COMPLETIONS * tokens / 2);
+    }
+}
+
+/* Log-probabilities of a sequence under models of the same weights. */
+static void logp_at(struct backend *be, const struct model_config *config, float *ret)
+{
+    SCOPED(model) model = model_at(be, config, KV_BF16, true);
+    SCOPED(forward) fw = NULL;
+    int32_t token[CONTEXT], position[CONTEXT], row[CONTEXT];
+    const struct rng rng = rng_keyed(44, RNG_TEST, 0, 0);
+    const struct segment segment = {.count = CONTEXT};
+    for (int i = 0; i < CONTEXT; i++) {
+        token[i] = (int32_t)rng_below(&rng, (uint64_t)i, VOCABULARY);
+        position[i] = row[i] = i;
+    }
+    assert_ok(forward_new(model, CONTEXT, 32, FORWARD_NOTHING, &fw));
+    assert_ok(forward_run(fw, token, position, CONTEXT, &segment, 1));
+    assert_ok(forward_logp(fw, row, token + 1, CONTEXT - 1, 1, ret, NULL));
+}
+
+/* Rounding x to bf16 moves each product by 2^-9 of its terms, in a dozen products one behind the
+ * other: some hundredths at worst, some thousandths on average. */
+static void log_probabilities_are_near_the_cpus(void **state)
+{
+    (void)state;
+    struct model_config config;
+    for (int i = 0; case_of(i, &config); i++) {
+        float here[CONTEXT], there[CONTEXT];
+        double sum = 0, largest = 0;
+        if (!is_taken(i, &config))
+            continue;
+        logp_at(cuda, &config, here);
+        logp_at(cpu, &config, there);
+        for (int t = 0; t < CONTEXT - 1; t++) {
+            const double off = fabs((double)here[t] - there[t]);
+            sum += off;
+            largest = fmax(largest, off);
+        }
+        print_message("case %d, %s: |d logp| %.5f on average, %.5f at most\n", i,
+                      config.family->model_type, sum / (CONTEXT - 1), largest);
+        assert_true(sum / (CONTEXT - 1) <= 0.02);
+        assert_true(largest > 0); // it is not the same arithmetic
+    }
+}
+
+/* ---- the shapes of SmolLM2-135M, two layers of them */
+
+enum { SMOL_PROMPT = 20, SMOL_TOKENS = 12, SMOL_SEQUENCE = SMOL_PROMPT + SMOL_TOKENS };
+
+/* A completion by the engine. */
+static void complete(struct model *model, const int32_t *prompt, int32_t *ret_token,
+                     float *ret_logp)
+{
+    SCOPED(engine) engine = NULL;
+    const struct engine_config settings = {.slots = 2, .max_context = 64, .step_rows = 16};
+    const struct engine_request request = {.prompt = prompt,
+                                           .prompt_tokens = SMOL_PROMPT,
+                                           .completions = 1,
+                                           .max_tokens = SMOL_TOKENS,
+                                           .sampling = {.temperature = 1, .seed = 5}};
+    assert_ok(engine_new(model, &settings, &engine));
+    assert_ok(engine_admit(engine, &request));
+    while (engine_active(engine)) {
+        const struct engine_completion *c;
+        int count;
+        assert_ok(engine_step(engine, &c, &count));
+        if (count) {
+            memcpy(ret_token, c->token, SMOL_TOKENS * sizeof *ret_token);
+            memcpy(ret_logp, c->logp, SMOL_TOKENS * sizeof *ret_logp);
+        }
+    }
+}
+
+/* Its log-probabilities by a forward of the whole sequence. */
+static void recount(struct model *model, const int32_t *prompt, const int32_t *token, float *ret)
+{
+    SCOPED(forward) fw = NULL;
+    int32_t all[SMOL_SEQUENCE], position[SMOL_SEQUENCE], row[SMOL_TOKENS];
+    const struct segment segment = {.count = SMOL_SEQUENCE - 1};
+    memcpy(all, prompt, SMOL_PROMPT * sizeof *all);
+    memcpy(all + SMOL_PROMPT, token, SMOL_TOKENS * sizeof *all);
+    for (int i = 0; i < SMOL_SEQUENCE; i++)
+        position[i] = i;
+    for (int i = 0; i < SMOL_TOKENS; i++)
+        row[i] = SMOL_PROMPT - 1 + i;
+    assert_ok(forward_new(model, SMOL_SEQUENCE, SMOL_TOKENS, FORWARD_NOTHING, &fw));
+    assert_ok(forward_run(fw, all, position, SMOL_SEQUENCE - 1, &segment, 1));
+    assert_ok(forward_logp(fw, row, token, SMOL_TOKENS, 1, ret, NULL));
+}
+
+/* Weights four times as large as fresh ones: logits spread as those of a trained model. */
+static struct model *smol_at(struct backend *be)
+{
+    const struct model_config config = config_default(49152, 576, 1536, 2, 9, 3, 64, true);
+    struct model *model = NULL;
+    assert_ok(model_new(be, &config, 5, &model));
+    SCOPED_MEM bf16 *flat = flat_of(model);
+    for (size_t i = 0; i < model->params->layout->elements; i++)
+        flat[i] = bf16_from_float(4 * bf16_to_float(flat[i]));
+    assert_ok(model_put(model, flat, NULL));
+    return model;
+}
+
+static void smollm2_is_near_the_cpu(void **state)
+{
+    (void)state;
+    SCOPED(model) here = NULL;
+    SCOPED(model) there = NULL;
+    int32_t prompt[SMOL_PROMPT], token[SMOL_TOKENS];
+    float decoded[SMOL_TOKENS], whole[SMOL_TOKENS], host[SMOL_TOKENS];
+    double off = 0, k3 = 0;
+    if (checked || !getenv("RLHFD_EMU"))
+        skip();
+    here = smol_at(cuda);
+    there = smol_at(cpu);
+    assert_ok(model_keep_kv(there, KV_BF16));
+    for (int i = 0; i < SMOL_PROMPT; i++)
+        prompt[i] = 17 + i * 2411 % 49000;
+    complete(here, prompt, token, decoded);
+    recount(here, prompt, token, whole);
+    recount(there, prompt, token, host);
+    assert_memory_equal(decoded, whole, sizeof whole);
+    for (int i = 0; i < SMOL_TOKENS; i++) {
+        const double d = (double)decoded[i] - (double)host[i];
+        off += fabs(d) / SMOL_TOKENS;
+        k3 += (exp(-d) - 1 + d) / SMOL_TOKENS;
+    }
+    print_message("SmolLM2's shapes: |d logp| %.5f on average, KL (k3) %.2e\n", off, k3);
+    assert_true(off <= 0.02 && k3 <= 1e-3);
+}
+
+/* The value's head on hidden rows: alike in one call and row by row, and near the CPU's. */
+static void value_at(struct backend *be, const struct model_config *config, int at_once, float *ret)
+{
+    enum { N = 40 };
+    SCOPED(model) model = model_at(be, config, KV_BF16, false);
+    SCOPED(model) head = NULL;
+    SCOPED(forward) fw = NULL;
+    int32_t token[N], position[N], row[N];
+    const struct segment segment = {.count = N};
+    for (int i = 0; i < N; i++) {
+        token[i] = (i * i + 3) % VOCABULARY;
+        position[i] = row[i] = i;
+    }
+    assert_ok(model_new_value(be, config, &head));
+    assert_ok(model_draw_value(head, 9, 0.1));
+    assert_ok(forward_new(model, N, at_once, FORWARD_NOTHING, &fw));
+    assert_ok(forward_run(fw, token, position, N, &segment, 1));
+    assert_ok(forward_value(fw, head, row, N, ret));
+}
+
+static void values_are_alike_however_they_are_asked(void **state)
+{
+    (void)state;
+    struct model_config config;
+    float all[40], single[40], host[40];
+    assert_true(case_of(0, &config));
+    value_at(cuda, &config, 40, all);
+    value_at(other, &config, 1, single);
+    value_at(cpu, &config, 40, host);
+    assert_memory_equal(all, single, sizeof all);
+    for (int i = 0; i < 40; i++)
+        assert_near(all[i], host[i], 0.03);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decoding_is_the_forward_to_the_bit),
+        cmocka_unit_test(log_probabilities_are_near_the_cpus),
+        cmocka_unit_test(smollm2_is_near_the_cpu),
+        cmocka_unit_test(values_are_alike_however_they_are_asked),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
