@@ -22,8 +22,6 @@ SHARED_MAX = 99 * 1024  # of sm_86 and sm_89; an A100 has more
 
 # Kernels that may spill, by a part of their name: bytes of stores at most, and why.
 SPILLS = {
-    "attention_split_kernelILi256E": (20, "sm_100's ptxas alone: heads of 256"),
-    "attention_split_kernelILi128E": (4, "sm_100's ptxas alone"),
 }
 
 
