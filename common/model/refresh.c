@@ -19,7 +19,7 @@ struct refresh {
     size_t room, listed;            // values
     struct new_weights weights;
     bool *whole; // (tensors) put by refresh_apply
-    int tensor;  // that is looked at
+    int tensor;  // under way
     size_t word; // of it
     struct refreshed figures;
     uint32_t index[BATCH];

@@ -132,7 +132,7 @@ struct backend_ops {
 
     /* Room for `most` changes. INVALID: none; EXHAUSTED. */
     err_t (*changes_new)(struct backend *, size_t most, struct weight_changes **ret);
-    /* W[first + index[i]], row-major, is to become value[i]. index and value (count) are the host's,
+    /* W[first + index[i]], row-major, is to be value[i]. index and value (count) are the host's,
      * and come beside the ops under way: W stays as it is, and nothing waits for a device. Each
      * element is added once at most. RANGE: an element outside W; EXHAUSTED: more than `most` in
      * all. Nothing was added then. */

@@ -1,4 +1,4 @@
-/* What every backend asks of changes of a weight, before it takes them.
+/* The check of changes of a weight, which every backend makes before it takes them.
  *
  *     TRY(weight_changes_check(N, K, first, index, count, room)); */
 #pragma once

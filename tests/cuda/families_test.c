@@ -1,6 +1,6 @@
-/* Each family and option on the module: a token's log-probability has the same bits in a step of
- * decoding, whatever the batch and however a prompt was cut, and in a forward of the whole sequence
- * without pages, as the learner's and the reference's is. It is near the CPU's. */
+/* Each family and option on the module. A token's log-probability has the same bits in any step of
+ * decoding, however prompts were cut, and in a forward of the whole sequence without pages: the
+ * learner's and the reference's. All of them are near the CPU's. */
 #include "cuda/module.h"
 #include "parity/families.h"
 #include <math.h>
@@ -89,7 +89,7 @@ static void log_probabilities_are_near_the_cpus(void **state)
         print_message("case %d, %s: |d logp| %.5f on average, %.5f at most\n", i,
                       config.family->model_type, sum / (CONTEXT - 1), largest);
         assert_true(sum / (CONTEXT - 1) <= 0.02);
-        assert_true(largest > 0); // it is not the same arithmetic
+        assert_true(largest > 0); // another arithmetic
     }
 }
 

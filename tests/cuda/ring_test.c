@@ -1,5 +1,5 @@
-/* Three real daemons, the generator on the module and the others on the CPU: forward ids differ, so
- * no token counts as our own, the distance of the two is told, and the run learns all the same. */
+/* Three real daemons, the generator on the module and the others on the CPU. Forward ids differ, so
+ * no token counts as our own. The distance of the two is told, and the run learns all the same. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -71,7 +71,7 @@ static void assert_log_says(const struct ring *ring, const char *daemon, const c
 static void assert_near_the_learner(const struct line *line)
 {
     assert_int_equal((int)line->logp_compared, 0);
-    assert_true(line->kl_k3 > 0); // not the same arithmetic
+    assert_true(line->kl_k3 > 0); // another arithmetic
     assert_true(fabs(line->kl) <= 1e-3 && line->kl_k3 <= 1e-3);
     assert_true(sqrt(2 * line->kl_k3) <= 0.02);
 }
