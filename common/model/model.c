@@ -13,7 +13,7 @@ static bool is_packed(const struct model *model, int i)
            (i != model->params->embed.weight || model->config.tied);
 }
 
-/* Heads see hidden states as they are. The vocabulary's does not where the backend was opened so. */
+/* Heads see hidden states unrounded. The vocabulary's does not where the backend was opened so. */
 static bool is_precise(const struct model *model, int i)
 {
     for (int head = 0; head < HEADS_MAX; head++)

@@ -133,7 +133,7 @@ struct backend_ops {
     /* Room for `most` changes. INVALID: none; EXHAUSTED. */
     err_t (*changes_new)(struct backend *, size_t most, struct weight_changes **ret);
     /* W[first + index[i]], row-major, is to be value[i]. index and value (count) are the host's,
-     * and come beside the ops under way: W stays as it is, and nothing waits for a device. Each
+     * and come beside the ops under way: W stays as it is, and nothing waits for a device. An
      * element is added once at most. RANGE: an element outside W; EXHAUSTED: more than `most` in
      * all. Nothing was added then. */
     err_t (*changes_add)(struct backend *, struct weight_changes *, struct weight *, size_t first,

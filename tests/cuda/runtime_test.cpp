@@ -108,8 +108,8 @@ static void devices(void **)
 static void unknown_words(void **)
 {
     assert_found("CUDA_EMU_FAIL=gone: one of", [] { (void)opened_with("CUDA_EMU_FAIL", "gone"); });
-    assert_found("CUDA_EMU_SM=70: a number from 80 to 100",
-                 [] { (void)opened_with("CUDA_EMU_SM", "70"); });
+    assert_found("CUDA_EMU_SM=60: a number from 70 to 120",
+                 [] { (void)opened_with("CUDA_EMU_SM", "60"); });
     assert_found("CUDA_EMU_MMA=near: one of exact, chain, truncate",
                  [] { (void)opened_with("CUDA_EMU_MMA", "near"); });
     assert_found("CUDA_EMU_SEED=x: a number", [] { (void)opened_with("CUDA_EMU_SEED", "x"); });

@@ -76,9 +76,21 @@ struct attention_call {
     bool aligned; // q, k and v lie at multiples of 16 bytes, and so do their rows
 };
 
+/* A launcher's switch over the widths that kernels are built for. */
+#define ATTENTION_WIDTHS(CASE)                                                                     \
+    CASE(16) CASE(32) CASE(64) CASE(80) CASE(96) CASE(128) CASE(160) CASE(256)
+
 /* Elements that a head of size D takes in pages: the next size that kernels are built for; 0: D is
  * over ATTENTION_SIZE. The others are zeros. */
-int attention_width(int D);
+static inline int attention_width(int D)
+{
+#define WIDTH_OF(W)                                                                                \
+    if (D <= W)                                                                                    \
+        return W;
+    ATTENTION_WIDTHS(WIDTH_OF)
+#undef WIDTH_OF
+    return 0;
+}
 
 /* At most four kernels: rows into pages, walked tiles, split tiles, their fold. */
 cudaError_t attention_run(cudaStream_t stream, const struct attention_call *call);

@@ -3,15 +3,6 @@
 
 enum { THREADS = 128 };
 
-int attention_width(int D)
-{
-#define WIDTH_OF(W)                                                                                \
-    if (D <= W)                                                                                    \
-        return W;
-    ATTENTION_WIDTHS(WIDTH_OF)
-    return 0;
-}
-
 /* A block for each (segment, page, kv head): the call's rows that are positions of this page. In
  * own pages those before the segment's are rows of its prefix. */
 __global__ void __launch_bounds__(THREADS) attention_fill_kernel(attention_call a, int width)

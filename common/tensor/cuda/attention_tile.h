@@ -7,10 +7,6 @@
 
 enum { KEY_TILES = PAGE_KEYS / 8 }; // of a page, each of 8 keys
 
-/* A launcher's switch over the widths that kernels are built for. */
-#define ATTENTION_WIDTHS(CASE)                                                                     \
-    CASE(16) CASE(32) CASE(64) CASE(80) CASE(96) CASE(128) CASE(160) CASE(256)
-
 /* Rows of D bf16 in shared memory, in pieces of 16 bytes. Eight rows' pieces lie in different
  * banks: by a swizzle where rows are a power of two, else by rows of an odd length. */
 template <int D> constexpr int row_pieces = (D & (D - 1)) ? (D / 8) | 1 : D / 8;

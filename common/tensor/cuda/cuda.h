@@ -55,6 +55,10 @@ err_t reader_copy(struct cuda_reader *reader, void *to, const void *from, size_t
 
 void cuda_attention_free(struct cuda_attention *attention); // NULL is allowed
 
+/* The device of this number, and its properties. NOT_FOUND: none, an old driver, a capability without
+ * code; INVALID: the number. Names which. */
+err_t cuda_take_device(struct cuda *cuda, int device);
+
 /* Every op begins with this. The device becomes that of the calling thread. */
 struct cuda *cuda_of(struct backend *be);
 
@@ -89,11 +93,11 @@ err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void *
  * copy on the owner's stream, and one wait for it. bytes > 0. */
 err_t cuda_fetch(struct cuda *cuda, const void *from, size_t bytes, const void **ret);
 
-/* The names of the ops that this version lacks, a blank between; "" if it has all. */
-const char *cuda_missing(void);
+/* The names of the ops that the table lacks in this version, a blank between; "" if it has all. There
+ * is one table. */
+const char *cuda_missing(const struct backend_ops *ops);
 
 /* Every op as cuda_NAME, with the signature of struct backend_ops. Those that no file defines yet
  * are answered by missing.c. */
 #define CUDA_OP(op) __typeof__(*((struct backend_ops *)0)->op) cuda_##op;
 BACKEND_OPS(CUDA_OP)
-extern const struct backend_ops cuda_ops;

@@ -1,20 +1,6 @@
 /* Memory of the device: made, filled, copied; scratch. reader.c reads it. */
 #include "tensor/cuda/cuda.h"
 
-err_t device_memory(size_t bytes, void **ret)
-{
-    size_t free_bytes = 0, all = 0;
-    int device = 0;
-    const cudaError_t error = cudaMalloc(ret, bytes ? bytes : 1);
-    if (error != cudaErrorMemoryAllocation)
-        return cuda_error(error, __func__);
-    cudaGetLastError(); // not one that stays: the next call would report it
-    TRY_CUDA(cudaMemGetInfo(&free_bytes, &all));
-    TRY_CUDA(cudaGetDevice(&device));
-    return err_new(ERR_EXHAUSTED, "no memory for %zu bytes on device %d: %zu of its %zu are free",
-                   bytes, device, free_bytes, all);
-}
-
 err_t cuda_memory_new(struct backend *be, size_t bytes, void **ret)
 {
     void *memory = NULL;

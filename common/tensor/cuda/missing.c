@@ -5,7 +5,7 @@
 
 static err_t missing(const char *op)
 {
-    return err_new(ERR_UNIMPLEMENTED, "backend '%s' has no %s in this version", cuda_ops.name, op);
+    return err_new(ERR_UNIMPLEMENTED, "backend 'cuda' has no %s in this version", op);
 }
 
 /* OP(op, the types of its parameters after the backend) */
@@ -78,18 +78,21 @@ __attribute__((weak)) void cuda_kv_free(struct backend *, struct kv_pages *)
 
 static char missing_names[1024];
 
+static const struct backend_ops *table;
+
 static void name_missing(void)
 {
     size_t used = 0;
 #define NAME(op, ...)                                                                              \
-    if (cuda_ops.op == missing_##op)                                                               \
+    if (table->op == missing_##op)                                                                 \
         used += (size_t)snprintf(missing_names + used, sizeof missing_names - used, "%s%s",        \
                                  used ? " " : "", #op);
     OPS_THAT_MAY_MISS(NAME)
 }
 
-const char *cuda_missing(void)
+const char *cuda_missing(const struct backend_ops *ops)
 {
+    table = ops;
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, name_missing);
     return missing_names;

@@ -39,7 +39,7 @@ err_t cuda_kv_new(struct backend *be, int layers, const struct attention_shape *
         return err_new(ERR_INVALID, "%d kv pages of %d layers: both must be positive", pages,
                        layers);
     if (format != KV_BF16)
-        return err_new(ERR_UNIMPLEMENTED, "backend '%s' has kv pages of bf16 only", cuda_ops.name);
+        return err_new(ERR_UNIMPLEMENTED, "backend '%s' has kv pages of bf16 only", be->ops->name);
     struct kv_pages kv = {
         .shape = *shape, .layers = layers, .pages = pages, .width = attention_width(shape->D)};
     const size_t page = kv_page_elements(shape->K, kv.width) * sizeof(bf16);
