@@ -7,6 +7,10 @@ cd "${1:-build}"
 
 # Name, and why it stands without a caller: a witness is how tests see a state that has no other face.
 readarray -t KNOWN <<'TABLE'
+_Z5adamwP11CUstream_stPfP13__nv_bfloat16S1_S1_PKfm15adamw_constantsPy	training on a GPU: no recipe asks for it yet
+_Z9matmul_dxP11CUstream_stPfPK13__nv_bfloat16S4_iiib	training on a GPU: no recipe asks for it yet
+_Z9matmul_dwP11CUstream_stPfPK13__nv_bfloat16S4_iii	training on a GPU: no recipe asks for it yet
+gemm_plan_number	witness: each plan of a product, which must have the bits of all
 main	the system begins a program with it
 backward_run	witness: the whole backward in one call, against which parts of it are held
 decoder_resume	a completion goes on whose environment has answered: no recipe asks for it yet
@@ -14,10 +18,12 @@ decoder_suspend	a completion waits for its environment: no recipe asks for it ye
 env_replace	the seam itself: tests make the system fail
 forward_hidden	witness: the last layer's rows, against transformers'
 forward_logits	witness: logits, against transformers'
+gemm_workspace_most	witness: the scratch of products, which their plans must not exceed
 grid_text	witness: a screen as text
 layout_find	witness: a tensor by its name
 member_state_name	witness: the state of a session's member
 objective_at	witness: every row of the objectives is tested
+refresh_bytes	witness: memory that a device without room apart does not take
 rng_below	witness: tests draw by the numbers that the daemons draw by
 rpc_stream_queued	witness: bytes that a peer has not taken
 safetensors_read_f32	witness: a file's values as floats
@@ -39,7 +45,9 @@ symbols()
         source=${object#*.dir/} source=${source%.o}
         [[ -e $root/$source ]] || continue # of a file that was renamed since
         readelf -rW "$object" | awk '$3 ~ /^R_/ { sub(/@.*/, "", $5); print "U", $5 }' | sort -u
-        nm --defined-only --extern-only "$object" | awk -v source="$source" '$2 ~ /^[A-Z]$/ { print "D", $3, source }'
+        # nvcc writes a kernel's stub beside it.
+        nm --defined-only --extern-only "$object" |
+            awk -v source="$source" '$2 ~ /^[A-Z]$/ && $3 !~ /__device_stub__/ { print "D", $3, source }'
     done
 }
 

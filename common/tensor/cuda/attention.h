@@ -96,7 +96,6 @@ static inline int attention_width(int D)
 cudaError_t attention_run(cudaStream_t stream, const struct attention_call *call);
 
 /* The parts of it. */
-cudaError_t attention_run_fill(cudaStream_t stream, const struct attention_call *call);
 cudaError_t attention_run_walk(cudaStream_t stream, const struct attention_call *call);
 cudaError_t attention_run_split(cudaStream_t stream, const struct attention_call *call);
 

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(THREADS) attention_fill_kernel(attention_call 
     }
 }
 
-cudaError_t attention_run_fill(cudaStream_t stream, const attention_call *call)
+static cudaError_t attention_run_fill(cudaStream_t stream, const attention_call *call)
 {
     if (!call->fills)
         return cudaSuccess;

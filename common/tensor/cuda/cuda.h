@@ -55,8 +55,8 @@ err_t reader_copy(struct cuda_reader *reader, void *to, const void *from, size_t
 
 void cuda_attention_free(struct cuda_attention *attention); // NULL is allowed
 
-/* The device of this number, and its properties. NOT_FOUND: none, an old driver, a capability without
- * code; INVALID: the number. Names which. */
+/* The device of this number, and its properties. NOT_FOUND: none, an old driver, a capability
+ * without code; INVALID: the number. Names which. */
 err_t cuda_take_device(struct cuda *cuda, int device);
 
 /* Every op begins with this. The device becomes that of the calling thread. */
