@@ -29,6 +29,7 @@ static void changes_are_brought(void **state)
 {
     (void)state;
     changes_come_into_force_together(cuda);
+    versions_follow_at_once(cuda);
 }
 
 static void others_are_put(void **state)

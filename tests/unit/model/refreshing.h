@@ -134,6 +134,30 @@ static inline void changes_come_into_force_together(struct backend *be)
     }
 }
 
+/* Versions follow each other before anything was computed or read: lists are not written over
+ * before they were applied. */
+static inline void versions_follow_at_once(struct backend *be)
+{
+    const struct model_config config = config_of(false);
+    SCOPED(model) model = compact_of(be, &config, 5);
+    SCOPED(model) twin = compact_of(be, &config, 5);
+    SCOPED(refresh) refresh = NULL;
+    struct news news[4];
+    assert_ok(refresh_new(model, &refresh));
+    for (uint64_t v = 0; v < 4; v++) {
+        news[v] = news_of(twin, v, 40);
+        assert_ok(model_put(twin, news[v].flat, NULL));
+    }
+    for (int v = 0; v < 4; v++) {
+        refresh_begin(refresh, &(struct new_weights){news[v].flat, news[v].changed, news[v].marks});
+        bring_all(refresh);
+        assert_ok(refresh_apply(refresh));
+    }
+    assert_holds(model, news[3].flat);
+    for (int v = 0; v < 4; v++)
+        news_done(&news[v]);
+}
+
 /* Those that are too many for their lists, and weights without marks, are put. */
 static inline void what_is_not_listed_is_put(struct backend *be)
 {
