@@ -138,14 +138,16 @@ static void recount(struct model *model, const int32_t *prompt, const int32_t *t
     assert_ok(forward_logp(fw, row, token, SMOL_TOKENS, 1, ret, NULL));
 }
 
-/* Weights four times as large as fresh ones: logits spread as those of a trained model. */
+/* A fresh model, whose embedding, which is the head too, is four times as large: logits have the
+ * spread of a trained model's, some two nats. */
 static struct model *smol_at(struct backend *be)
 {
     const struct model_config config = config_default(49152, 576, 1536, 2, 9, 3, 64, true);
     struct model *model = NULL;
     assert_ok(model_new(be, &config, 5, &model));
+    const struct layout_tensor *head = model_head(model, HEAD_VOCABULARY);
     SCOPED_MEM bf16 *flat = flat_of(model);
-    for (size_t i = 0; i < model->params->layout->elements; i++)
+    for (size_t i = head->offset; i < head->offset + head->count; i++)
         flat[i] = bf16_from_float(4 * bf16_to_float(flat[i]));
     assert_ok(model_put(model, flat, NULL));
     return model;
