@@ -391,6 +391,7 @@ static void anchors_find_what_changed_in_memory(void **state)
     const uint16_t *memory = generator->taken;
     apply(generator);
     generator->holds_back = false;
+    generator->faulty = true;
     ((uint16_t *)memory)[40] ^= 1; // a bit flips where no change comes by
     settle(&ring, 7);
     assert_int_equal(generator->poisoned, 0);
