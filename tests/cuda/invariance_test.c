@@ -124,7 +124,7 @@ static err_t walk_of_new_pages(struct backend *be, struct model *model, int most
     TRY(be->ops->kv_new(be, model->config.L, &model->shape, model->kv, SEQUENCES * PAGES, &run.kv));
     run.fw = fw;
     for (int i = 0; i < SEQUENCES * PAGES; i++)
-        run.page[i % SEQUENCES][i / SEQUENCES] = (i * 5 + 2) % (SEQUENCES * PAGES);
+        run.page[i % SEQUENCES][i / SEQUENCES] = (i * 7 + 2) % (SEQUENCES * PAGES); // each once
     err_t e = walk(&run, most, ragged, hidden);
     be->ops->kv_free(be, run.kv);
     return e;
