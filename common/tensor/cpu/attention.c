@@ -1,14 +1,14 @@
 /* Attention over segments, and the pages of keys and values. */
 #include "base/mem.h"
 #include "tensor/cpu/cpu.h"
+#include "tensor/segment_check.h"
 #include <string.h>
 
 /* By layer: the keys of all pages, then their values; by page, kv head (struct attention_unit). A
  * step of decoding reads a sequence's keys and then its values, so both lie together where its
  * pages do. */
 struct kv_pages {
-    struct attention_shape shape;
-    int layers, pages;
+    struct kv_extent extent; // first: segment_check.h reads it
     enum kv_format format;
     char *memory;
 };
@@ -21,18 +21,18 @@ static size_t rounded(int positions)
 /* Elements of the keys, or of the values, of one page in one layer, and of one head of that. */
 static size_t head_elements(const struct kv_pages *kv)
 {
-    return (size_t)KV_PAGE * (size_t)kv->shape.D;
+    return (size_t)KV_PAGE * (size_t)kv->extent.shape.D;
 }
 
 static size_t page_elements(const struct kv_pages *kv)
 {
-    return (size_t)kv->shape.K * head_elements(kv);
+    return (size_t)kv->extent.shape.K * head_elements(kv);
 }
 
 /* The keys of a layer, or its values. */
 static size_t layer_elements(const struct kv_pages *kv)
 {
-    return (size_t)kv->pages * page_elements(kv);
+    return (size_t)kv->extent.pages * page_elements(kv);
 }
 
 static size_t element_size(const struct kv_pages *kv)
@@ -48,23 +48,15 @@ static char *place(const struct kv_pages *kv, int layer, int32_t page, int head)
     return kv->memory + at * element_size(kv);
 }
 
-static err_t shape_check(const struct attention_shape *shape)
-{
-    const int H = shape->H, K = shape->K, D = shape->D;
-    if (H < 1 || K < 1 || H % K || D < 2 || D % 2)
-        return err_new(ERR_INVALID, "attention with %d heads, %d kv heads of size %d", H, K, D);
-    return OK;
-}
-
 err_t cpu_kv_new(struct backend *be, int layers, const struct attention_shape *shape,
                  enum kv_format format, int pages, struct kv_pages **ret)
 {
     (void)be;
-    TRY(shape_check(shape));
+    TRY(attention_shape_check(shape));
     if (layers < 1 || pages < 1)
         return err_new(ERR_INVALID, "%d kv pages of %d layers: both must be positive", pages,
                        layers);
-    struct kv_pages kv = {.shape = *shape, .layers = layers, .pages = pages, .format = format};
+    struct kv_pages kv = {.extent = {*shape, layers, pages}, .format = format};
     void *memory = NULL;
     TRY(cpu_memory(2 * (size_t)layers * layer_elements(&kv) * element_size(&kv), &memory));
     kv.memory = memory;
@@ -75,11 +67,12 @@ err_t cpu_kv_new(struct backend *be, int layers, const struct attention_shape *s
 err_t cpu_kv_copy(struct backend *be, struct kv_pages *kv, int32_t dst, int32_t src)
 {
     (void)be;
-    if (dst < 0 || dst >= kv->pages || src < 0 || src >= kv->pages)
-        return err_new(ERR_RANGE, "kv page %d copied to %d: there are %d", src, dst, kv->pages);
+    if (dst < 0 || dst >= kv->extent.pages || src < 0 || src >= kv->extent.pages)
+        return err_new(ERR_RANGE, "kv page %d copied to %d: there are %d", src, dst,
+                       kv->extent.pages);
     const size_t bytes = page_elements(kv) * element_size(kv),
                  to_values = layer_elements(kv) * element_size(kv);
-    for (int layer = 0; layer < kv->layers && dst != src; layer++) {
+    for (int layer = 0; layer < kv->extent.layers && dst != src; layer++) {
         char *to = place(kv, layer, dst, 0);
         const char *from = place(kv, layer, src, 0);
         memcpy(to, from, bytes);
@@ -97,58 +90,20 @@ void cpu_kv_free(struct backend *be, struct kv_pages *kv)
     mem_free(kv);
 }
 
-static err_t pages_check(const struct segment *segment, int s, const struct attention_shape *shape,
-                         int layer)
+/* ret_positions: the longest segment's; ret_work: multiply-adds of all. */
+static void segments_measure(const struct segment *segments, int count,
+                             const struct attention_shape *shape, int *ret_positions,
+                             double *ret_work)
 {
-    const struct kv_pages *kv = segment->kv;
-    const long pages = ((long)segment->start + segment->count + KV_PAGE - 1) / KV_PAGE;
-    if (layer < 0 || layer >= kv->layers || kv->shape.K != shape->K || kv->shape.D != shape->D)
-        return err_new(ERR_RANGE, "segment %d: its pages have no layer %d of this shape", s, layer);
-    for (long i = 0; i < pages; i++)
-        if (segment->page[i] < 0 || segment->page[i] >= kv->pages)
-            return err_new(ERR_RANGE, "segment %d: page %ld of it is %d, there are %d", s, i,
-                           segment->page[i], kv->pages);
-    return OK;
-}
-
-/* Of a segment with rows before its own; owner: the last before it that starts at 0. */
-static err_t prefix_check(const struct segment *segment, int s, const struct segment *owner)
-{
-    if (owner && segment->prefix == owner->first && segment->start <= owner->count)
-        return OK;
-    return err_new(ERR_RANGE,
-                   "segment %d starts at %d without pages, its prefix at row %d: those rows must "
-                   "begin the last segment before it that starts at 0",
-                   s, segment->start, segment->prefix);
-}
-
-/* Checks every segment before anything is written. ret_positions: the longest; ret_work:
- * multiply-adds of all. */
-static err_t segments_check(const struct segment *segments, int count,
-                            const struct attention_shape *shape, int layer, int *ret_positions,
-                            double *ret_work)
-{
-    const struct segment *owner = NULL;
     int positions = 0;
     double work = 0;
-    TRY(shape_check(shape));
     for (int s = 0; s < count; s++) {
-        const struct segment *segment = &segments[s];
-        const long end = (long)segment->start + segment->count;
-        if (segment->first < 0 || segment->count < 0 || segment->start < 0)
-            return err_new(ERR_RANGE, "segment %d: a negative number", s);
-        if (segment->kv)
-            TRY(pages_check(segment, s, shape, layer));
-        else if (segment->start)
-            TRY(prefix_check(segment, s, owner));
-        else
-            owner = segment;
+        const long end = (long)segments[s].start + segments[s].count;
         positions = end > positions ? (int)end : positions;
-        work += (double)segment->count * (double)end * shape->H * shape->D * 2;
+        work += (double)segments[s].count * (double)end * shape->H * shape->D * 2;
     }
     *ret_positions = positions;
     *ret_work = work;
-    return OK;
 }
 
 struct attention_job {
@@ -228,7 +183,9 @@ err_t cpu_attention(struct backend *be, float *o, float *lse, const float *q, co
     struct cpu *cpu = cpu_of(be);
     int positions = 0;
     double work = 0;
-    TRY(segments_check(segments, count, shape, layer, &positions, &work));
+    TRY(attention_shape_check(shape));
+    TRY(segments_check(segments, count, shape, layer));
+    segments_measure(segments, count, shape, &positions, &work);
     struct attention_job job = {.o = o,
                                 .lse = lse,
                                 .q = q,
@@ -300,7 +257,9 @@ err_t cpu_attention_backward(struct backend *be, float *dq, float *dk, float *dv
     for (int s = 0; s < count; s++)
         if (segments[s].kv)
             return err_new(ERR_INVALID, "segment %d: no gradient through pages", s);
-    TRY(segments_check(segments, count, shape, 0, &positions, &work));
+    TRY(attention_shape_check(shape));
+    TRY(segments_check(segments, count, shape, 0));
+    segments_measure(segments, count, shape, &positions, &work);
     struct attention_job job = {.dq = dq,
                                 .dk = dk,
                                 .dv = dv,

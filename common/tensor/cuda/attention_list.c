@@ -6,65 +6,12 @@ static const size_t sizes[LISTS] = {
     sizeof(struct attention_segment), sizeof(struct attention_split), sizeof(struct attention_fold),
     sizeof(struct attention_item),    sizeof(struct attention_item),  sizeof(int32_t)};
 
-/* ---- checks, the CPU's */
-
-err_t attention_shape_check(const struct attention_shape *shape)
+err_t cuda_attention_check(const struct attention_shape *shape)
 {
-    const int H = shape->H, K = shape->K, D = shape->D;
-    if (H < 1 || K < 1 || H % K || D < 2 || D % 2)
-        return err_new(ERR_INVALID, "attention with %d heads, %d kv heads of size %d", H, K, D);
-    if (D > ATTENTION_SIZE)
-        return err_new(ERR_UNIMPLEMENTED, "attention with heads of size %d: CUDA has up to %d", D,
-                       ATTENTION_SIZE);
-    return OK;
-}
-
-static long pages_of(const struct segment *segment)
-{
-    return ((long)segment->start + segment->count + KV_PAGE - 1) / KV_PAGE;
-}
-
-static err_t pages_check(const struct segment *segment, int s, const struct attention_shape *shape,
-                         int layer)
-{
-    const struct kv_pages *kv = segment->kv;
-    const long pages = pages_of(segment);
-    if (layer < 0 || layer >= kv->layers || kv->shape.K != shape->K || kv->shape.D != shape->D)
-        return err_new(ERR_RANGE, "segment %d: its pages have no layer %d of this shape", s, layer);
-    for (long i = 0; i < pages; i++)
-        if (segment->page[i] < 0 || segment->page[i] >= kv->pages)
-            return err_new(ERR_RANGE, "segment %d: page %ld of it is %d, there are %d", s, i,
-                           segment->page[i], kv->pages);
-    return OK;
-}
-
-/* Of a segment with rows before its own; owner: the last before it that starts at 0. */
-static err_t prefix_check(const struct segment *segment, int s, const struct segment *owner)
-{
-    if (owner && segment->prefix == owner->first && segment->start <= owner->count)
-        return OK;
-    return err_new(ERR_RANGE,
-                   "segment %d starts at %d without pages, its prefix at row %d: those rows must "
-                   "begin the last segment before it that starts at 0",
-                   s, segment->start, segment->prefix);
-}
-
-static err_t segments_check(const struct segment *segments, int count,
-                            const struct attention_shape *shape, int layer)
-{
-    const struct segment *owner = NULL;
     TRY(attention_shape_check(shape));
-    for (int s = 0; s < count; s++) {
-        const struct segment *segment = &segments[s];
-        if (segment->first < 0 || segment->count < 0 || segment->start < 0)
-            return err_new(ERR_RANGE, "segment %d: a negative number", s);
-        if (segment->kv)
-            TRY(pages_check(segment, s, shape, layer));
-        else if (segment->start)
-            TRY(prefix_check(segment, s, owner));
-        else
-            owner = segment;
-    }
+    if (shape->D > ATTENTION_SIZE)
+        return err_new(ERR_UNIMPLEMENTED, "attention with heads of size %d: CUDA has up to %d",
+                       shape->D, ATTENTION_SIZE);
     return OK;
 }
 
@@ -98,7 +45,7 @@ static void put_page(struct attention_list *list, int32_t page)
  * `owner` in the list of pages. */
 static void own_pages(struct attention_list *list, const struct segment *s, int owner)
 {
-    const long shared = s->start / KV_PAGE, pages = pages_of(s);
+    const long shared = s->start / KV_PAGE, pages = segment_pages(s);
     for (long i = 0; i < shared; i++) {
         const int32_t *all = (const int32_t *)list->part[LIST_PAGES].data;
         put_page(list, all[owner + i]);
@@ -154,7 +101,7 @@ static void put_split(struct attention_list *list, struct attention_segment *s)
 static void put_segment(struct attention_list *list, int index, const struct segment *s, int owner)
 {
     const struct attention_shape *shape = &list->shape;
-    const long pages = pages_of(s), rows = (long)s->count * (shape->H / shape->K);
+    const long pages = segment_pages(s), rows = (long)s->count * (shape->H / shape->K);
     struct attention_segment to = {.first = s->first,
                                    .count = s->count,
                                    .start = s->start,
@@ -162,7 +109,8 @@ static void put_segment(struct attention_list *list, int index, const struct seg
                                    .fresh = s->kv && s->count == 1,
                                    .page = (int32_t)list->part[LIST_PAGES].count};
     if (s->kv) {
-        to.values = (int64_t)(kv_page_elements(shape->K, s->kv->width) * (size_t)s->kv->pages);
+        to.values =
+            (int64_t)(kv_page_elements(shape->K, s->kv->width) * (size_t)s->kv->extent.pages);
         to.layer = 2 * to.values;
         to.keys = s->kv->memory;
     }
@@ -233,8 +181,8 @@ static void make(struct attention_list *list, const struct segment *segments, in
         const struct segment *segment = &segments[s];
         if (!segment->kv && !segment->start)
             owner = (int)list->part[LIST_PAGES].count;
-        if (segment->kv && segment->kv->layers < list->layers)
-            list->layers = segment->kv->layers;
+        if (segment->kv && segment->kv->extent.layers < list->layers)
+            list->layers = segment->kv->extent.layers;
         put_segment(list, s, segment, owner);
     }
     place_own(list);
@@ -253,7 +201,7 @@ static bool is_same(const struct attention_list *list, const struct segment *seg
         return false;
     for (int s = 0; s < count; s++)
         if (segments[s].kv && memcmp(page + made[s].page, segments[s].page,
-                                     (size_t)pages_of(&segments[s]) * sizeof *page) != 0)
+                                     (size_t)segment_pages(&segments[s]) * sizeof *page) != 0)
             return false;
     return true;
 }
@@ -265,6 +213,7 @@ err_t attention_list_make(struct attention_list *list, const struct segment *seg
         *ret_changed = false;
         return OK;
     }
+    TRY(cuda_attention_check(shape));
     TRY(segments_check(segments, count, shape, layer));
     make(list, segments, count, shape);
     *ret_changed = true;

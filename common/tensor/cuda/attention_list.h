@@ -10,13 +10,13 @@
  *
  * Owner: the thread that owns the backend. */
 #pragma once
-#include "tensor/backend.h"
 #include "tensor/cuda/attention.h"
+#include "tensor/segment_check.h"
 
 /* Pages of keys and values: [layer][keys, values][page][kv head][KV_PAGE][width]. */
 struct kv_pages {
-    struct attention_shape shape;
-    int layers, pages, width; // width: attention_width(shape.D)
+    struct kv_extent extent; // first: segment_check.h reads it
+    int width;               // attention_width(shape.D)
     bf16 *memory;
 };
 
@@ -57,5 +57,5 @@ void attention_list_place(const struct attention_list *list, const void *there,
 void attention_list_forget(struct attention_list *list);
 void attention_list_done(struct attention_list *list); // {0} is allowed
 
-/* INVALID: H, K or D is impossible. UNIMPLEMENTED: D is too large here. */
-err_t attention_shape_check(const struct attention_shape *shape);
+/* attention_shape_check, and UNIMPLEMENTED: D is too large here. */
+err_t cuda_attention_check(const struct attention_shape *shape);

@@ -76,10 +76,6 @@ err_t cuda_error(cudaError_t error, const char *where);
 /* Memory of the calling thread's device, not zeroed. EXHAUSTED: names what was asked and what is
  * free. */
 err_t device_memory(size_t bytes, void **ret);
-static inline err_t cuda_memory(struct cuda *, size_t bytes, void **ret)
-{
-    return device_memory(bytes, ret);
-}
 
 /* Scratch of the op under way, aligned to 256 bytes, with no defined contents; the next op has the
  * same. Waits for the device only where more is asked for than ever before. An op asks once. */
@@ -93,11 +89,9 @@ err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void *
  * copy on the owner's stream, and one wait for it. bytes > 0. */
 err_t cuda_fetch(struct cuda *cuda, const void *from, size_t bytes, const void **ret);
 
-/* The names of the ops that the table lacks in this version, a blank between; "" if it has all. There
- * is one table. */
-const char *cuda_missing(const struct backend_ops *ops);
+/* The names of the ops that this version lacks, a blank between. */
+const char *cuda_missing(void);
 
-/* Every op as cuda_NAME, with the signature of struct backend_ops. Those that no file defines yet
- * are answered by missing.c. */
+/* Every op as cuda_NAME, with the signature of struct backend_ops. */
 #define CUDA_OP(op) __typeof__(*((struct backend_ops *)0)->op) cuda_##op;
 BACKEND_OPS(CUDA_OP)

@@ -34,14 +34,13 @@ void cuda_attention_free(struct cuda_attention *attention)
 err_t cuda_kv_new(struct backend *be, int layers, const struct attention_shape *shape,
                   enum kv_format format, int pages, struct kv_pages **ret)
 {
-    TRY(attention_shape_check(shape));
+    TRY(cuda_attention_check(shape));
     if (layers < 1 || pages < 1)
         return err_new(ERR_INVALID, "%d kv pages of %d layers: both must be positive", pages,
                        layers);
     if (format != KV_BF16)
         return err_new(ERR_UNIMPLEMENTED, "backend '%s' has kv pages of bf16 only", be->ops->name);
-    struct kv_pages kv = {
-        .shape = *shape, .layers = layers, .pages = pages, .width = attention_width(shape->D)};
+    struct kv_pages kv = {.extent = {*shape, layers, pages}, .width = attention_width(shape->D)};
     const size_t page = kv_page_elements(shape->K, kv.width) * sizeof(bf16);
     size_t all = 0, bytes = 0;
     void *memory = NULL;
@@ -57,10 +56,12 @@ err_t cuda_kv_new(struct backend *be, int layers, const struct attention_shape *
 
 err_t cuda_kv_copy(struct backend *be, struct kv_pages *kv, int32_t dst, int32_t src)
 {
-    if (dst < 0 || dst >= kv->pages || src < 0 || src >= kv->pages)
-        return err_new(ERR_RANGE, "kv page %d copied to %d: there are %d", src, dst, kv->pages);
-    TRY_CUDA(attention_copy_page(cuda_of(be)->stream, kv->memory, 2 * kv->layers, kv->pages,
-                                 kv_page_elements(kv->shape.K, kv->width), dst, src));
+    if (dst < 0 || dst >= kv->extent.pages || src < 0 || src >= kv->extent.pages)
+        return err_new(ERR_RANGE, "kv page %d copied to %d: there are %d", src, dst,
+                       kv->extent.pages);
+    TRY_CUDA(attention_copy_page(cuda_of(be)->stream, kv->memory, 2 * kv->extent.layers,
+                                 kv->extent.pages, kv_page_elements(kv->extent.shape.K, kv->width),
+                                 dst, src));
     return OK;
 }
 
@@ -97,7 +98,7 @@ static err_t send_list(struct backend *be, struct cuda_attention *attention, int
         cudaFree(attention->there[i]);
         attention->there[i] = NULL;
         attention->room[i] = 0;
-        TRY(cuda_memory(cuda_of(be), room, &memory));
+        TRY(device_memory(room, &memory));
         attention->there[i] = memory;
         attention->room[i] = room;
     }

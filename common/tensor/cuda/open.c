@@ -61,11 +61,6 @@ static err_t cuda_open(const struct backend_config *config, struct backend **ret
     return OK;
 }
 
-static const char *missing(void)
-{
-    return cuda_missing(&cuda_ops);
-}
-
 extern const struct backend_module rlhfd_backend_module;
 const struct backend_module rlhfd_backend_module = {
-    .abi = BACKEND_ABI, .open = cuda_open, .missing = missing};
+    .abi = BACKEND_ABI, .open = cuda_open, .missing = cuda_missing};
