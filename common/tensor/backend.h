@@ -300,10 +300,10 @@ struct backend_config {
     const char *cpus;
     int device;                 // of a kind that has several: its number, from 0 on
     enum backend_wanted wanted; // where no kind is given
-    bool trains;                // AUTO, CUDA: the ops of training are needed, too
-    bool round_head;            // a model's vocabulary head is not precise (struct weight_form)
-    /* Called with the forward id of what was opened, if it is one of the wanted; and why AUTO took
-     * the CPU, in one line, or NULL. NULL: nobody is told. */
+    bool trains;                // AUTO, CUDA: a backend that lacks an op of training is refused.
+    bool round_head;            // The model's vocabulary head is not precise (struct weight_form).
+    /* Called once a backend is open that `wanted` chose. id is its forward id. why says in one line
+     * why AUTO took the CPU, and is NULL otherwise. NULL: no call is made. */
     void (*told)(const char *id, const char *why);
 };
 

@@ -25,11 +25,11 @@ extern "C" {
 #endif
 
 enum {
-    GEMM_STEP = 64,    // of K: a stage of the kernels' pipelines, and one row of an atom
-    GEMM_CHUNK = 512,  // of K, see the order
-    GEMM_SPAN = 2048,  // of K, see the order
-    GEMM_TILE = 64,    // rows of W in one piece of packed memory
-    GEMM_PRODUCTS = 4, // of one x
+    GEMM_STEP = 64,    // Elements of K in a pipeline's stage, and in a row of an atom.
+    GEMM_CHUNK = 512,  // Elements of K in a chunk.
+    GEMM_SPAN = 2048,  // Elements of K in a span.
+    GEMM_TILE = 64,    // Rows of W in one piece of packed memory.
+    GEMM_PRODUCTS = 4, // The most products of one x.
 };
 
 /* ---- packed weights. Memory has tiles of 64 rows, a tile has steps of 64 columns, and a step has

@@ -4,9 +4,9 @@
 #include "tensor/cuda/gemm.h"
 
 enum {
-    ALIGN = 256,          // of a packed weight in its block
-    PUT_BYTES = 8 << 20,  // of rows that wait in the workspace to be packed
-    READ_BYTES = 4 << 20, // of rows that are unpacked at a time
+    ALIGN = 256,          // Each packed weight begins at a multiple of this.
+    PUT_BYTES = 8 << 20,  // The workspace takes so many bytes of rows before they are packed.
+    READ_BYTES = 4 << 20, // A read unpacks so many bytes at a time.
 };
 
 struct weight_block {

@@ -21,18 +21,18 @@ struct regex_set {
 };
 
 enum regex_code {
-    REGEX_SET,   // one code point of set a
-    REGEX_LOOP,  // as many of set a as there are, min to max, fewer if what follows wants that
-    REGEX_HOLD,  // the same, and never fewer
-    REGEX_SPLIT, // go on at a, and if that fails at b
-    REGEX_JUMP,  // go on at a
-    REGEX_LOOK,  // all up to a REGEX_END matches here; go on at a
-    REGEX_ATOM,  // the same, and takes what it matched
-    REGEX_LINE,  // the beginning of a line
-    REGEX_EOL,   // the end of a line
-    REGEX_FIRST, // the beginning of the text
-    REGEX_LAST,  // the end of the text
-    REGEX_END,   // a match
+    REGEX_SET,   // Takes one code point of set a.
+    REGEX_LOOP,  // Takes min to max code points of set a: most first, fewer if the rest fails.
+    REGEX_HOLD,  // Takes as many as there are, and gives none back.
+    REGEX_SPLIT, // Goes on at a, or, if that fails, at b.
+    REGEX_JUMP,  // Goes on at a.
+    REGEX_LOOK,  // The part up to REGEX_END matches here. Takes nothing, and goes on at a.
+    REGEX_ATOM,  // The part matches here. Takes its match, and goes on at a.
+    REGEX_LINE,  // A line begins here.
+    REGEX_EOL,   // A line ends here.
+    REGEX_FIRST, // The text begins here.
+    REGEX_LAST,  // The text ends here.
+    REGEX_END,   // The match is complete.
 };
 
 struct regex_op {
