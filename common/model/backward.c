@@ -57,29 +57,68 @@ void gradient_free(struct gradient *grad)
     free(grad);
 }
 
+/* The segment that has the row; `near` is often it. */
+static int segment_of(const struct forward *fw, int row, int near)
+{
+    int i = near;
+    while (i > 0 && row < fw->segment[i].first)
+        i--;
+    while (row >= fw->segment_end[i])
+        i++;
+    return i;
+}
+
+/* How many of the rows are one sequence's from the first on: of one segment, ascending. */
+static int same_sequence(const struct forward *fw, const int32_t *row, int count, int *segment)
+{
+    int n = 1;
+    *segment = segment_of(fw, row[0], *segment);
+    while (n < count && row[n] > row[n - 1] && row[n] < fw->segment_end[*segment])
+        n++;
+    return n;
+}
+
+/* The next rows of a head that one call takes, at most head_rows, and their cuts. A piece ends with
+ * a sequence, or has head_rows of one that is longer. So the sums of a sequence's rows do not
+ * depend on what stands beside it. */
+static struct row_cuts head_piece(struct forward *fw, const int32_t *row, int count, int *ret_rows)
+{
+    struct row_cuts cuts = {0, fw->head_end};
+    int rows = 0, segment = 0;
+    while (rows < count) {
+        const int more = same_sequence(fw, row + rows, count - rows, &segment);
+        if (rows && rows + more > fw->head_rows)
+            break;
+        rows += more < fw->head_rows ? more : fw->head_rows;
+        fw->head_end[cuts.count++] = rows;
+    }
+    *ret_rows = rows;
+    return cuts;
+}
+
 /* From the gradient of a head's outputs, which lies in fw->head_out, to that of its parameters and,
  * by their rows, of the hidden states. The head and grad are of the model `of`. */
 static err_t head_backward(struct forward *fw, struct model *of, int head, const int32_t *row,
-                           int rows, struct gradient *grad)
+                           int rows, const struct row_cuts *cuts, struct gradient *grad)
 {
     struct model *m = fw->model;
     const struct linear map = {fw->head_out, of->params->head[head]};
     fw->head_there = 0;
-    TRY(linear_backward(of, grad, &map, 1, fw->d_head_in, fw->head_in, rows, NULL));
+    TRY(linear_backward(of, grad, &map, 1, fw->d_head_in, fw->head_in, rows, cuts, NULL));
     return m->be->ops->scatter_add(m->be, fw->dh, fw->d_head_in, row, rows, m->config.C);
 }
 
 /* One chunk of rows: logits, then in their place the gradient of them. */
 static err_t logp_backward(struct forward *fw, const int32_t *row, const int32_t *target,
-                           const float *dlogp, int rows, float inverse_temperature,
-                           struct gradient *grad)
+                           const float *dlogp, int rows, const struct row_cuts *cuts,
+                           float inverse_temperature, struct gradient *grad)
 {
     struct model *m = fw->model;
     TRY(forward_head_chunk(fw, HEAD_VOCABULARY, row, rows, fw->head_out));
     fw->head_there = 0;
     TRY(m->be->ops->token_logp_backward(m->be, fw->head_out, dlogp, target, inverse_temperature,
                                         rows, m->config.V));
-    return head_backward(fw, m, HEAD_VOCABULARY, row, rows, grad);
+    return head_backward(fw, m, HEAD_VOCABULARY, row, rows, cuts, grad);
 }
 
 err_t backward_begin(struct forward *fw)
@@ -96,9 +135,10 @@ err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *targe
                     const float *dlogp, int count, float inverse_temperature, struct gradient *grad)
 {
     TRY(forward_check_rows(fw, row, target, count));
-    for (int at = 0; at < count; at += fw->head_rows) {
-        const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
-        TRY(logp_backward(fw, row + at, target + at, dlogp + at, rows, inverse_temperature, grad));
+    for (int at = 0, rows; at < count; at += rows) {
+        const struct row_cuts cuts = head_piece(fw, row + at, count - at, &rows);
+        TRY(logp_backward(fw, row + at, target + at, dlogp + at, rows, &cuts, inverse_temperature,
+                          grad));
     }
     return OK;
 }
@@ -108,14 +148,20 @@ err_t backward_value(struct forward *fw, struct model *of, const int32_t *row, c
 {
     struct backend *be = fw->model->be;
     TRY(forward_check_rows(fw, row, NULL, count));
-    for (int at = 0; at < count; at += fw->head_rows) {
-        const int rows = count - at < fw->head_rows ? count - at : fw->head_rows;
+    for (int at = 0, rows; at < count; at += rows) {
+        const struct row_cuts cuts = head_piece(fw, row + at, count - at, &rows);
         fw->head_there = 0;
         TRY(be->ops->gather(be, fw->head_in, fw->hidden, row + at, rows, fw->model->config.C));
         TRY(be->ops->put(be, fw->head_out, dvalue + at, (size_t)rows * sizeof *dvalue));
-        TRY(head_backward(fw, of, HEAD_VALUE, row + at, rows, grad));
+        TRY(head_backward(fw, of, HEAD_VALUE, row + at, rows, &cuts, grad));
     }
     return OK;
+}
+
+/* The last run's rows, by their sequences. */
+static struct row_cuts body_cuts(const struct forward *fw)
+{
+    return (struct row_cuts){fw->segments, fw->segment_end};
 }
 
 /* From fw->dx, the gradient of the layer's output, to that of the activation's output. */
@@ -123,7 +169,8 @@ static err_t down_backward(struct forward *fw, const struct activations *a, int 
                            struct gradient *grad)
 {
     const struct linear map = {fw->dx, params_layer(fw->model->params, l, PARAM_DOWN)};
-    return linear_backward(fw->model, grad, &map, 1, fw->d_act, a->act, fw->N, fw->low);
+    const struct row_cuts cuts = body_cuts(fw);
+    return linear_backward(fw->model, grad, &map, 1, fw->d_act, a->act, fw->N, &cuts, fw->low);
 }
 
 /* From there to the feed-forward's input, whose gradient is added to fw->dx. */
@@ -150,7 +197,8 @@ static err_t mlp_backward(struct forward *fw, const struct activations *a, int l
     const struct linear maps[] = {{fw->dgate, params_layer(p, l, PARAM_GATE)},
                                   {fw->dup, params_layer(p, l, PARAM_UP)}};
     const int first = a->gate ? 0 : 1;
-    TRY(linear_backward(m, grad, maps + first, 2 - first, fw->dh, a->h2, N, fw->low));
+    const struct row_cuts cuts = body_cuts(fw);
+    TRY(linear_backward(m, grad, maps + first, 2 - first, fw->dh, a->h2, N, &cuts, fw->low));
     return norm_backward(m, grad, params_layer(p, l, PARAM_NORM2), fw->dx, fw->dh,
                          forward_mlp_input(fw, a), a->r2, N);
 }
@@ -160,7 +208,8 @@ static err_t out_backward(struct forward *fw, const struct activations *a, int l
                           struct gradient *grad)
 {
     const struct linear map = {fw->dx, params_layer(fw->model->params, l, PARAM_O)};
-    return linear_backward(fw->model, grad, &map, 1, fw->d_o, a->o, fw->N, fw->low);
+    const struct row_cuts cuts = body_cuts(fw);
+    return linear_backward(fw->model, grad, &map, 1, fw->d_o, a->o, fw->N, &cuts, fw->low);
 }
 
 /* Back through the norm of each head of q or k: dy of `in`, whose gradient is written to dx. */
@@ -194,7 +243,8 @@ static err_t attention_backward(struct forward *fw, const struct activations *a,
     if (a->k0)
         TRY(head_norm_backward(fw, params_layer(p, l, PARAM_K_NORM), fw->dk0, fw->dk, a->k0, a->rk,
                                c->K, grad));
-    TRY(linear_backward(m, grad, qkv, 3, fw->dh, a->h1, N, fw->low));
+    const struct row_cuts cuts = body_cuts(fw);
+    TRY(linear_backward(m, grad, qkv, 3, fw->dh, a->h1, N, &cuts, fw->low));
     return norm_backward(m, grad, params_layer(p, l, PARAM_NORM1), fw->dx, fw->dh, a->x, a->r1, N);
 }
 

@@ -8,6 +8,8 @@
  *     TRY(gradient_zero(grad));
  *
  * Gradients of micro-batches add up to those of one batch of all their rows, in order, bit for bit.
+ * Where a backend sums by sequences (matmul_dw), that holds for cuts between segments, and for
+ * head_rows that are a multiple of its chunks.
  * A tied embedding is used twice, by the head and by the look-up. For that reason its head's part
  * is kept apart until gradient_sum. Of a model with an adapter the adapter alone has a gradient.
  *

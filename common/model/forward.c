@@ -135,14 +135,17 @@ err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward
     plan_all(fw, &plan);
     fw->head_row = mem_array((size_t)head_rows, sizeof *fw->head_row);
     fw->segment = mem_array((size_t)max_rows, sizeof *fw->segment);
+    fw->segment_end = mem_array((size_t)max_rows, sizeof *fw->segment_end);
+    fw->head_end = mem_array((size_t)head_rows, sizeof *fw->head_end);
     *ret = STEAL(fw);
     return OK;
 }
 
 size_t forward_bytes(const struct forward *fw)
 {
-    return fw->memory.bytes + (size_t)fw->head_rows * sizeof *fw->head_row +
-           (size_t)fw->max_rows * sizeof *fw->segment;
+    return fw->memory.bytes +
+           (size_t)fw->head_rows * (sizeof *fw->head_row + sizeof *fw->head_end) +
+           (size_t)fw->max_rows * (sizeof *fw->segment + sizeof *fw->segment_end);
 }
 
 static err_t check_segments(const struct forward *fw, const struct segment *segments, int count,
@@ -313,6 +316,8 @@ err_t forward_run(struct forward *fw, const int32_t *token, const int32_t *posit
     TRY(m->be->ops->put(m->be, fw->token, token, (size_t)N * sizeof *token));
     TRY(m->be->ops->put(m->be, fw->position, position, (size_t)N * sizeof *position));
     memcpy(fw->segment, segments, (size_t)count * sizeof *segments);
+    for (int i = 0; i < count; i++)
+        fw->segment_end[i] = segments[i].first + segments[i].count;
     TRY(embed(fw));
     for (int l = 0; l < c->L; l++) {
         struct activations *a = &fw->layer[fw->keep ? l : 0];
@@ -433,6 +438,8 @@ void forward_free(struct forward *fw)
     free(fw->layer);
     free(fw->head_row);
     free(fw->segment);
+    free(fw->segment_end);
+    free(fw->head_end);
     buffer_done(&fw->memory);
     free(fw);
 }

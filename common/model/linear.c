@@ -69,7 +69,8 @@ err_t linear_forward(struct model *m, const struct linear *maps, int count, cons
 /* The maps from `first` to `end` share an A. Their gradients are summed in low first, so that A's
  * own is one chain over the rows, however these are cut. */
 static err_t adapter_backward(struct model *m, struct gradient *grad, const struct linear *maps,
-                              int first, int end, float *dx, const float *x, int N, float *low)
+                              int first, int end, float *dx, const float *x, int N,
+                              const struct row_cuts *cuts, float *low)
 {
     struct model *adapter = m->adapter;
     const struct backend_ops *ops = m->be->ops;
@@ -78,30 +79,32 @@ static err_t adapter_backward(struct model *m, struct gradient *grad, const stru
     TRY(make_low(m, a, x, N, low));
     for (int i = first; i < end; i++) {
         const int b = maps[i].param.b, rows = adapter->params->layout->tensor[b].rows;
-        TRY(ops->matmul_dw(m->be, gradient_at(grad, adapter, b), maps[i].y, low, N, rows, lora->r));
+        TRY(ops->matmul_dw(m->be, gradient_at(grad, adapter, b), maps[i].y, low, N, rows, lora->r,
+                           cuts));
     }
     for (int i = first; i < end; i++)
         TRY(ops->matmul_dx(m->be, low, maps[i].y, matrix(adapter, maps[i].param.b), N, i > first));
     TRY(ops->scale(m->be, low, lora_scale(lora), (size_t)N * (size_t)lora->r));
-    TRY(ops->matmul_dw(m->be, gradient_at(grad, adapter, a), low, x, N, lora->r, cols));
+    TRY(ops->matmul_dw(m->be, gradient_at(grad, adapter, a), low, x, N, lora->r, cols, cuts));
     return ops->matmul_dx(m->be, dx, low, matrix(adapter, a), N, 1);
 }
 
 static err_t adapters_backward(struct model *m, struct gradient *grad, const struct linear *maps,
-                               int count, float *dx, const float *x, int N, float *low)
+                               int count, float *dx, const float *x, int N,
+                               const struct row_cuts *cuts, float *low)
 {
     for (int i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && maps[end].param.a == maps[i].param.a; end++)
             ;
         if (is_adapted(m, maps[i].param))
-            TRY(adapter_backward(m, grad, maps, i, end, dx, x, N, low));
+            TRY(adapter_backward(m, grad, maps, i, end, dx, x, N, cuts, low));
     }
     return OK;
 }
 
 /* The gradient of the matrix itself, which stands still beside an adapter. */
 static err_t own_backward(struct model *m, struct gradient *grad, const struct linear *map,
-                          const float *x, int N)
+                          const float *x, int N, const struct row_cuts *cuts)
 {
     const struct param param = map->param;
     const struct layout_tensor *w = &m->params->layout->tensor[param.weight];
@@ -109,18 +112,18 @@ static err_t own_backward(struct model *m, struct gradient *grad, const struct l
         return OK;
     const bool tied = grad->head.address && param.weight == m->params->embed.weight;
     float *dw = tied ? grad->head.address : gradient_at(grad, m, param.weight);
-    TRY(m->be->ops->matmul_dw(m->be, dw, map->y, x, N, w->rows, w->cols));
+    TRY(m->be->ops->matmul_dw(m->be, dw, map->y, x, N, w->rows, w->cols, cuts));
     return bias_backward(m, grad, param, map->y, N);
 }
 
 err_t linear_backward(struct model *m, struct gradient *grad, const struct linear *maps, int count,
-                      float *dx, const float *x, int N, float *low)
+                      float *dx, const float *x, int N, const struct row_cuts *cuts, float *low)
 {
     for (int i = 0; i < count; i++) {
         TRY(m->be->ops->matmul_dx(m->be, dx, maps[i].y, m->weight[maps[i].param.weight], N, i > 0));
-        TRY(own_backward(m, grad, &maps[i], x, N));
+        TRY(own_backward(m, grad, &maps[i], x, N, cuts));
     }
-    return adapters_backward(m, grad, maps, count, dx, x, N, low);
+    return adapters_backward(m, grad, maps, count, dx, x, N, cuts, low);
 }
 
 err_t norm_forward(struct model *m, struct param param, float *y, float *r, const float *x, int N)

@@ -3,7 +3,7 @@
  *
  *     const struct linear qkv[] = {{q, params_layer(m->params, l, PARAM_Q)}, {k, ...}, {v, ...}};
  *     TRY(linear_forward(m, qkv, 3, x, N, low));        -- q = x Wq^T + bq, ... in one pass over x
- *     TRY(linear_backward(m, grad, dqkv, 3, dx, x, N, low));
+ *     TRY(linear_backward(m, grad, dqkv, 3, dx, x, N, &cuts, low));
  *
  * A model with an adapter (adapter.h) has its products added here, in generation and training
  * alike. Its own parameters stand still then: they get no gradient. Owner: the thread that owns the
@@ -23,11 +23,13 @@ struct linear {
 err_t linear_forward(struct model *model, const struct linear *maps, int count, const float *x,
                      int N, float *low);
 
-/* dx = the sum over the maps of dy W; in grad, dW += dy^T x and dbias += the sum of dy's rows. A
- * tied head's dW goes to grad->head. With an adapter dx has its part, and grad is the adapter's:
- * dA and dB alone. Maps that share an A are neighbours in one call. */
+/* dx = the sum over the maps of dy W; in grad, dW += dy^T x and dbias += the sum of dy's rows.
+ * cuts: the rows by their sequences. A tied head's dW goes to grad->head. With an adapter dx has
+ * its part, and grad is the adapter's: dA and dB alone. Maps that share an A are neighbours in one
+ * call. */
 err_t linear_backward(struct model *model, struct gradient *grad, const struct linear *maps,
-                      int count, float *dx, const float *x, int N, float *low);
+                      int count, float *dx, const float *x, int N, const struct row_cuts *cuts,
+                      float *low);
 
 /* y = norm of x (N, width of the weight) by the family's kind, plus the bias. r is kept for the
  * backward: of each row its factor (N), or with NORM_LAYER its mean and its factor (N,2). */

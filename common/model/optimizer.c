@@ -168,7 +168,7 @@ static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_st
         step.weight_decay = decays(layout, i) ? (float)opt->config.weight_decay : 0;
         TRY(be->ops->adamw(be, array_of(opt, MASTER) + begin, model_values(opt->model) + begin,
                            array_of(opt, EXP_AVG) + begin, array_of(opt, EXP_AVG_SQ) + begin,
-                           grad + begin, begin, end - begin, &step, &part));
+                           grad + begin, begin, end - begin, &step, NULL, &part));
         total->count += part.count;
         total->digest = weights_digest_add(total->digest, part.digest);
     }

@@ -33,6 +33,8 @@ struct forward {
     int there; // the layer whose activations lie in the shared buffers
     int32_t *token, *position;
     struct segment *segment; // (max_rows) the host's
+    int *segment_end;        // (max_rows) the host's: where each segment's rows end
+    int *head_end;           // (head_rows) the host's: likewise, of the rows of a head's call
 
     /* The backward's own, NULL without keep. */
     float *dx, *dh;             // (N,C)

@@ -73,6 +73,13 @@ struct attention_shape {
     int window;  // a position sees so many, itself the last of them; 0: all before it
 };
 
+/* The rows of a call by the sequences that they belong to: rows [end[i - 1], end[i]) are one's,
+ * from 0 on. end is the host's, ascends, and its last is the number of rows. */
+struct row_cuts {
+    int count;
+    const int *end;
+};
+
 /* AdamW's constants of one step (Loshchilov & Hutter 2019, decoupled decay). */
 struct adamw_step {
     float lr, beta1, beta2, eps, weight_decay;
@@ -154,9 +161,11 @@ struct backend_ops {
      * row-major. */
     err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const struct weight *w, int M,
                        int accumulate);
-    /* dw[n,k] += sum_m dy[m,n] x[m,k]; chain over m ascending, from dw. */
+    /* dw[n,k] += sum_m dy[m,n] x[m,k]; chain over m ascending, from dw. A backend may sum each
+     * sequence's rows by themselves, and add such sums to dw in order. Two calls equal one there,
+     * too, if they are cut between sequences. cuts NULL: all rows are one sequence's. */
     err_t (*matmul_dw)(struct backend *, float *dw, const float *dy, const float *x, int M, int N,
-                       int K);
+                       int K, const struct row_cuts *cuts);
 
     /* ---- pieces of a decoder layer */
     /* y[n] = row token[n] of the table (V,C), from either form. */
@@ -265,9 +274,10 @@ struct backend_ops {
     err_t (*square_sum)(struct backend *, const float *x, size_t count, double *ret);
     /* One AdamW step over fp32 masters; w is rounded to nearest even from them. w[0] is element
      * `first` of the flat array that weights_digest hashes. The digest's change is a sum of
-     * integers modulo 2^128, exact in any order. INVALID: the step's number. */
+     * integers modulo 2^128, exact in any order. marks: bit i % 32 of word i / 32 is set where w[i]
+     * changed, others stay; NULL: they are not wanted. INVALID: the step's number. */
     err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
-                   size_t first, size_t count, const struct adamw_step *step,
+                   size_t first, size_t count, const struct adamw_step *step, uint32_t *marks,
                    struct adamw_changes *ret);
 
     /* Waits for all that was begun. */
@@ -322,7 +332,7 @@ err_t backend_check(const char *kind, const struct backend_config *config);
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 8 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 9 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

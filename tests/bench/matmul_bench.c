@@ -29,7 +29,7 @@ static err_t dx(struct bench *b)
 }
 static err_t dw(struct bench *b)
 {
-    return b->be->ops->matmul_dw(b->be, b->dw, b->y, b->x, b->M, b->N, b->K);
+    return b->be->ops->matmul_dw(b->be, b->dw, b->y, b->x, b->M, b->N, b->K, NULL);
 }
 
 /* The shortest of nine timings of as many calls as fill a few milliseconds. */

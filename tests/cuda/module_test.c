@@ -179,7 +179,7 @@ static void what_is_missing_is_told_by_name(void **state)
     (void)state;
     SCOPED(backend) be = cuda_module_open();
     assert_err(ERR_UNIMPLEMENTED, "backend 'cuda' has no matmul_dw in this version",
-               be->ops->matmul_dw(be, NULL, NULL, NULL, 1, 1, 1));
+               be->ops->matmul_dw(be, NULL, NULL, NULL, 1, 1, 1, NULL));
 }
 
 static void numerics_are_those_of_one_build(void **state)

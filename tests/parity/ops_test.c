@@ -22,7 +22,7 @@ static void matmul(struct backend *be, int N, int C, struct bytes *out)
     bf16 *w = bf16s((size_t)F * C, 4, 1);
     struct weight *weight = weight_of(be, ON(be, w), F, C);
     run_op(be->ops->matmul(be, ON(be, y), ON(be, x), weight, N, 1));
-    run_op(be->ops->matmul_dw(be, ON(be, dw), ON(be, y), ON(be, x), N, F, C));
+    run_op(be->ops->matmul_dw(be, ON(be, dw), ON(be, y), ON(be, x), N, F, C, NULL));
     run_op(be->ops->matmul_dx(be, ON(be, x), ON(be, y), weight, N, 1));
     keep(out, y, (size_t)N * F);
     float *y2 = guarded((size_t)N * F * 4), *y3 = guarded((size_t)N * C * 4);
@@ -329,7 +329,7 @@ static void optimizer(struct backend *be, int N, int C, struct bytes *out)
         v[i] = fabsf(v[i]);
     run_op(be->ops->square_sum(be, ON(be, grad), size, &sum));
     run_op(be->ops->adamw(be, ON(be, master), ON(be, w), ON(be, m), ON(be, v), ON(be, grad), first,
-                          size, &step, &changes));
+                          size, &step, NULL, &changes));
     const struct digest after = weights_digest(w, first, size),
                         added = weights_digest_add(before, changes.digest);
     assert_same_bits(&added, &after, sizeof after, "digest by its change");

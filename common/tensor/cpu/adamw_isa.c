@@ -73,7 +73,8 @@ INLINE void add_changes(struct hash_lanes *lanes, struct adamw_sum *sum, uint64_
 }
 
 void ISA_NAME(adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t first,
-                     size_t count, const struct adamw_constants *c, struct adamw_sum *sum)
+                     size_t count, const struct adamw_constants *c, uint32_t *marks,
+                     struct adamw_sum *sum)
 {
     const v16 grad_scale = v16_set1(c->grad_scale), beta1 = v16_set1(c->beta1),
               beta2 = v16_set1(c->beta2);
@@ -95,6 +96,8 @@ void ISA_NAME(adamw)(float *master, bf16 *w, float *m, float *v, const float *gr
         v16_store_some(v + i, v1, left);
         v16_store_some(master + i, p, left);
         const unsigned changed = v16_update_bf16(w + i, p, left, old);
+        if (marks)
+            marks[i / 32] |= changed << i % 32;
         if (changed)
             add_changes(&lanes, sum, first + i, old, w + i, left, changed);
     }

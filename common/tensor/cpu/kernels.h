@@ -151,7 +151,8 @@ struct cpu_kernels {
     double (*square_sum)(const float *x, size_t count);
     /* w[0] is element `first` of the flat array. Adds to *sum. */
     void (*adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t first,
-                  size_t count, const struct adamw_constants *, struct adamw_sum *sum);
+                  size_t count, const struct adamw_constants *, uint32_t *marks,
+                  struct adamw_sum *sum);
 };
 
 /* Their names, in that order: isa.h declares and kernels_isa.c lists them by it. */

@@ -135,8 +135,9 @@ err_t cpu_matmul_dx(struct backend *be, float *dx, const float *dy, const struct
 }
 
 err_t cpu_matmul_dw(struct backend *be, float *dw, const float *dy, const float *x, int M, int N,
-                    int K)
+                    int K, const struct row_cuts *cuts)
 {
+    (void)cuts;
     cpu_gemm(cpu_of(be), &(struct gemm){.M = N,
                                         .N = K,
                                         .K = M,

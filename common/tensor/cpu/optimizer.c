@@ -3,6 +3,7 @@
 #include "tensor/cpu/cpu.h"
 
 enum { SUM_BLOCK = 16384, UPDATE_GRAIN = 64, UPDATE_COST = 16 };
+_Static_assert(UPDATE_GRAIN % 32 == 0, "no two threads set marks in one word");
 
 struct sum_job {
     const float *x;
@@ -78,6 +79,7 @@ struct update_job {
     const float *grad;
     struct adamw_constants constants;
     size_t first;
+    uint32_t *marks;       // NULL: not wanted
     struct adamw_sum *sum; // (threads)
 };
 
@@ -86,11 +88,11 @@ static void update_range(struct cpu *cpu, const void *data, size_t begin, size_t
     const struct update_job *job = data;
     cpu->kernels->adamw(job->master + begin, job->w + begin, job->m + begin, job->v + begin,
                         job->grad + begin, job->first + begin, end - begin, &job->constants,
-                        &job->sum[thread]);
+                        job->marks ? job->marks + begin / 32 : NULL, &job->sum[thread]);
 }
 
 err_t cpu_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v, const float *grad,
-                size_t first, size_t count, const struct adamw_step *step,
+                size_t first, size_t count, const struct adamw_step *step, uint32_t *marks,
                 struct adamw_changes *ret)
 {
     if (step->step < 1)
@@ -114,6 +116,7 @@ err_t cpu_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v, 
                       .v_scale = (float)(1 / (1 - power(b2, step->step))),
                       .eps = step->eps},
         .first = first,
+        .marks = marks,
         .sum = sum};
     cpu_split(cpu_of(be), count, UPDATE_GRAIN, (double)count * UPDATE_COST, update_range, &job);
     for (int i = 1; i < threads; i++) {

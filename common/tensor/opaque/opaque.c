@@ -221,9 +221,9 @@ static err_t opaque_matmul_dx(struct backend *be, float *dx, const float *dy,
 }
 
 static err_t opaque_matmul_dw(struct backend *be, float *dw, const float *dy, const float *x, int M,
-                              int N, int K)
+                              int N, int K, const struct row_cuts *cuts)
 {
-    return RUN(matmul_dw, IN(dw), IN(dy), IN(x), M, N, K);
+    return RUN(matmul_dw, IN(dw), IN(dy), IN(x), M, N, K, cuts);
 }
 
 /* ---- pieces of a decoder layer */
@@ -380,9 +380,10 @@ static err_t opaque_square_sum(struct backend *be, const float *x, size_t count,
 
 static err_t opaque_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v,
                           const float *grad, size_t first, size_t count,
-                          const struct adamw_step *step, struct adamw_changes *ret)
+                          const struct adamw_step *step, uint32_t *marks, struct adamw_changes *ret)
 {
-    return RUN(adamw, IN(master), IN(w), IN(m), IN(v), IN(grad), first, count, step, ret);
+    return RUN(adamw, IN(master), IN(w), IN(m), IN(v), IN(grad), first, count, step, IN(marks),
+               ret);
 }
 
 /* ---- opening and closing */

@@ -63,7 +63,7 @@ static void products_equal_the_chain(struct backend *be, const struct problem *p
 
     want = copied(p->old_dw, w_size), got = copied(p->old_dw, w_size);
     chain(want, p->dy, 1, N, p->x, K, 1, N, K, M, 1);
-    assert_ok(be->ops->matmul_dw(be, got, p->dy, p->x, M, N, K));
+    assert_ok(be->ops->matmul_dw(be, got, p->dy, p->x, M, N, K, NULL));
     assert_same_bits(got, want, w_size * 4, "matmul_dw");
 }
 
@@ -106,10 +106,11 @@ static void gradients_of_halves_add_up_to_the_whole(void **state)
     for (int i = 0; i < all_backends(); i++) {
         struct backend *be = backends[i];
         float *whole = copied(p.old_dw, N * K), *halves = copied(p.old_dw, N * K);
-        assert_ok(be->ops->matmul_dw(be, whole, p.dy, p.x, M, N, K));
+        assert_ok(be->ops->matmul_dw(be, whole, p.dy, p.x, M, N, K, NULL));
         for (int at = 0, count = 1; at < M;
              at += count, count = count * 2 < M - at ? count * 2 : M - at)
-            assert_ok(be->ops->matmul_dw(be, halves, p.dy + at * N, p.x + at * K, count, N, K));
+            assert_ok(
+                be->ops->matmul_dw(be, halves, p.dy + at * N, p.x + at * K, count, N, K, NULL));
         assert_same_bits(whole, halves, N * K * 4, "dw by parts");
     }
     free_backends();
@@ -123,9 +124,9 @@ static void the_chain_is_not_padded(void **state)
     for (int i = 0; i < all_backends(); i++) {
         struct backend *be = backends[i];
         float dw[3] = {-0.0f, -0.0f, -0.0f}, dy = 1e-30f, x[3] = {-1e-30f, 0.0f, 1e-30f};
-        assert_ok(be->ops->matmul_dw(be, dw, &dy, x, 0, 1, 3));
+        assert_ok(be->ops->matmul_dw(be, dw, &dy, x, 0, 1, 3, NULL));
         assert_true(signbit(dw[0]) && signbit(dw[1]) && signbit(dw[2]));
-        assert_ok(be->ops->matmul_dw(be, dw, &dy, x, 1, 1, 3));
+        assert_ok(be->ops->matmul_dw(be, dw, &dy, x, 1, 1, 3, NULL));
         assert_true(signbit(dw[0]) && !signbit(dw[1]) && !signbit(dw[2]));
     }
     free_backends();

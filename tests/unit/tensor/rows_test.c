@@ -149,7 +149,7 @@ static void adamw_equals_the_definition(void **state)
         size_t want = 0;
         fill(grad, COUNT, (uint64_t)step + 10, 1);
         memcpy(before, w, sizeof before);
-        assert_ok(be->ops->adamw(be, master, w, m, v, grad, 0, COUNT, &s, &changes));
+        assert_ok(be->ops->adamw(be, master, w, m, v, grad, 0, COUNT, &s, NULL, &changes));
         for (int i = 0; i < COUNT; i++) {
             const double g = 0.5 * grad[i];
             m1[i] = 0.9 * m1[i] + 0.1 * g;
@@ -165,6 +165,17 @@ static void adamw_equals_the_definition(void **state)
     }
     guarded_free_all();
     free_backends();
+}
+
+/* A bit is set for each value that changed, and those that were set stay. */
+static void assert_marks(const uint32_t *marks, const bf16 *old, const bf16 *now, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const bool marked = marks[i / 32] >> i % 32 & 1;
+        assert_int_equal(marked, i == 3 || old[i] != now[i]);
+    }
+    for (size_t i = count; i % 32; i++)
+        assert_int_equal(marks[i / 32] >> i % 32 & 1, 0);
 }
 
 /* From no value to all: the digest's change leads to the digest in full, and is the same from
@@ -184,12 +195,19 @@ static void adamw_adds_the_change_of_the_digest(void **state)
                 float *master = floats(count, 1, 0.05), *m = guarded(count * 4),
                       *v = guarded(count * 4), *grad = floats(count, 2, 1);
                 bf16 *w = guarded(count * 2);
+                bf16 *old = guarded(count * 2);
+                uint32_t *marks = guarded((count + 31) / 32 * 4);
                 struct adamw_changes changes;
                 for (size_t j = 0; j < count; j++)
-                    w[j] = bf16_from_float(master[j]);
+                    old[j] = w[j] = bf16_from_float(master[j]);
+                memset(marks, 0, (count + 31) / 32 * 4);
+                if (count > 3)
+                    marks[0] = 8;
                 const struct digest before = weights_digest(w, first, count);
                 assert_ok(backends[i]->ops->adamw(backends[i], master, w, m, v, grad, first, count,
-                                                  &s, &changes));
+                                                  &s, marks, &changes));
+                if (count > 3)
+                    assert_marks(marks, old, w, count);
                 const struct digest after = weights_digest(w, first, count),
                                     sum = weights_digest_add(before, changes.digest);
                 assert_same_bits(&sum, &after, sizeof sum, backend_names[i]);
@@ -240,7 +258,8 @@ static void bf16_rounds_to_nearest_even(void **state)
         bf16 w[4] = {0};
         struct adamw_changes changes;
         const struct adamw_step s = {0, 0.9f, 0.99f, 1e-8f, 0, 1, 1};
-        assert_ok(backends[i]->ops->adamw(backends[i], master, w, m, v, grad, 0, 4, &s, &changes));
+        assert_ok(
+            backends[i]->ops->adamw(backends[i], master, w, m, v, grad, 0, 4, &s, NULL, &changes));
         assert_true(w[0] == 0x3f80 && w[1] == 0x3f82 && isnan(bf16_to_float(w[2])) &&
                     changes.count == 4);
         assert_int_equal(w[3], bf16_from_float(-1e-40f));
