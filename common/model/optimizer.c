@@ -1,5 +1,6 @@
 #include "model/optimizer.h"
 #include "base/mem.h"
+#include "tensor/adamw.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct optimizer {
     const bool *trains; // borrowed; NULL: all do
     int64_t step;
     struct buffer array[ARRAYS]; // float32
+    struct buffer total;         // what a step's calls of adamw changed
     struct digest digest;        // of the model's values, kept by their changes
     struct course course;        // its owner's
 };
@@ -75,6 +77,7 @@ err_t optimizer_new(struct model *model, const struct optimizer_config *config,
     opt->model = model;
     opt->config = *config;
     TRY(make_arrays(opt));
+    TRY(buffer_alloc(model->be, sizeof(struct adamw_total), &opt->total));
     if (directory)
         TRY(model_read_f32(model, directory, &opt->array[MASTER]));
     const size_t elements = layout_of(opt)->elements;
@@ -152,10 +155,11 @@ static size_t begin_of(const struct layout *layout, int i)
 
 /* AdamW over each run of neighbouring tensors that train and decay alike. */
 static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_step step,
-                       struct adamw_changes *total)
+                       struct adamw_changes *ret)
 {
     const struct layout *layout = layout_of(opt);
     struct backend *be = opt->model->be;
+    TRY(be->ops->zero(be, opt->total.address, opt->total.bytes));
     for (int i = 0, next; i < layout->count; i = next) {
         for (next = i + 1; next < layout->count && trains(opt, next) == trains(opt, i) &&
                            decays(layout, next) == decays(layout, i);
@@ -163,16 +167,13 @@ static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_st
             ;
         if (!trains(opt, i))
             continue;
-        struct adamw_changes part;
         const size_t begin = begin_of(layout, i), end = begin_of(layout, next);
         step.weight_decay = decays(layout, i) ? (float)opt->config.weight_decay : 0;
         TRY(be->ops->adamw(be, array_of(opt, MASTER) + begin, model_values(opt->model) + begin,
                            array_of(opt, EXP_AVG) + begin, array_of(opt, EXP_AVG_SQ) + begin,
-                           grad + begin, begin, end - begin, &step, NULL, &part));
-        total->count += part.count;
-        total->digest = weights_digest_add(total->digest, part.digest);
+                           grad + begin, begin, end - begin, &step, NULL, opt->total.address));
     }
-    return OK;
+    return adamw_read(&opt->total, ret);
 }
 
 /* Sum over the runs of neighbouring tensors that train. When all do it is one sum over the whole
@@ -377,5 +378,6 @@ void optimizer_free(struct optimizer *opt)
         return;
     for (int i = 0; i < ARRAYS; i++)
         buffer_done(&opt->array[i]);
+    buffer_done(&opt->total);
     free(opt);
 }

@@ -87,10 +87,11 @@ struct adamw_step {
     long step;        // 1, 2, ...; the bias corrections 1/(1 - beta^step) are computed in double
 };
 
-/* The effect of a step on the bf16 values. */
-struct adamw_changes {
-    size_t count;         // values that the step changed
-    struct digest digest; // weights_digest_add(digest before, this) is the digest after
+/* The effect of steps on the bf16 values, in the backend's memory: each call adds its own. So the
+ * host waits for a device once, after many calls (tensor/adamw.h). */
+struct adamw_total {
+    uint64_t changed;   // values
+    uint64_t high, low; // the digest's change, a sum modulo 2^128
 };
 
 /* One of several products of one input. */
@@ -273,12 +274,12 @@ struct backend_ops {
     /* Sum of squares in double, in an order fixed by count alone. */
     err_t (*square_sum)(struct backend *, const float *x, size_t count, double *ret);
     /* One AdamW step over fp32 masters; w is rounded to nearest even from them. w[0] is element
-     * `first` of the flat array that weights_digest hashes. The digest's change is a sum of
-     * integers modulo 2^128, exact in any order. marks: bit i % 32 of word i / 32 is set where w[i]
+     * `first` of the flat array that weights_digest hashes. *total grows by the changes,
+     * exactly in any order. marks: bit i % 32 of word i / 32 is set where w[i]
      * changed, others stay; NULL: they are not wanted. INVALID: the step's number. */
     err_t (*adamw)(struct backend *, float *master, bf16 *w, float *m, float *v, const float *grad,
                    size_t first, size_t count, const struct adamw_step *step, uint32_t *marks,
-                   struct adamw_changes *ret);
+                   struct adamw_total *total);
 
     /* Waits for all that was begun. */
     err_t (*sync)(struct backend *);

@@ -4,6 +4,7 @@
  *
  * Ranges never cut a reduction, so the split does not show in the bits. */
 #pragma once
+#include "tensor/adamw_constants.h"
 #include "tensor/backend.h"
 #include "tensor/digest_hash.h"
 #include <stdbool.h>
@@ -87,14 +88,6 @@ struct attention_gradient {
 /* Floats of scratch that a unit needs, for `positions` = start + count. */
 size_t attention_scratch(int positions, const struct attention_shape *shape);
 size_t attention_gradient_scratch(int positions, const struct attention_shape *shape);
-
-struct adamw_constants {
-    float grad_scale, beta1, one_minus_beta1, beta2, one_minus_beta2;
-    float keep;    // 1 - lr * weight_decay
-    float rate;    // lr / (1 - beta1^step)
-    float v_scale; // 1 / (1 - beta2^step)
-    float eps;
-};
 
 /* The bf16 values that changed: their number, and the sum of hash(index, now) - hash(index, old)
  * modulo 2^128. */

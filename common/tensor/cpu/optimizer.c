@@ -1,5 +1,6 @@
 /* Digests, sums of squares and AdamW, split over the pool. */
 #include "base/mem.h"
+#include "tensor/adamw.h"
 #include "tensor/cpu/cpu.h"
 
 enum { SUM_BLOCK = 16384, UPDATE_GRAIN = 64, UPDATE_COST = 16 };
@@ -62,16 +63,6 @@ err_t cpu_digest(struct backend *be, const bf16 *w, size_t first, size_t count, 
     return OK;
 }
 
-/* By squaring: the same bits from every libm. */
-static double power(double base, long exponent)
-{
-    double ret = 1;
-    for (; exponent > 0; exponent /= 2, base *= base)
-        if (exponent % 2)
-            ret *= base;
-    return ret;
-}
-
 struct update_job {
     float *master;
     bf16 *w;
@@ -93,36 +84,20 @@ static void update_range(struct cpu *cpu, const void *data, size_t begin, size_t
 
 err_t cpu_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v, const float *grad,
                 size_t first, size_t count, const struct adamw_step *step, uint32_t *marks,
-                struct adamw_changes *ret)
+                struct adamw_total *total)
 {
-    if (step->step < 1)
-        return err_new(ERR_INVALID, "optimizer step %ld: the first is 1", step->step);
     const int threads = pool_threads(cpu_of(be)->pool);
-    const double b1 = step->beta1, b2 = step->beta2;
+    struct update_job job = {master, w, m, v, grad, .first = first, .marks = marks};
+    TRY(adamw_constants_of(step, &job.constants));
     SCOPED_MEM struct adamw_sum *sum = mem_array((size_t)threads, sizeof *sum);
-    const struct update_job job = {
-        master,
-        w,
-        m,
-        v,
-        grad,
-        .constants = {.grad_scale = step->grad_scale,
-                      .beta1 = step->beta1,
-                      .one_minus_beta1 = (float)(1 - b1),
-                      .beta2 = step->beta2,
-                      .one_minus_beta2 = (float)(1 - b2),
-                      .keep = (float)(1 - (double)step->lr * step->weight_decay),
-                      .rate = (float)(step->lr / (1 - power(b1, step->step))),
-                      .v_scale = (float)(1 / (1 - power(b2, step->step))),
-                      .eps = step->eps},
-        .first = first,
-        .marks = marks,
-        .sum = sum};
+    job.sum = sum;
     cpu_split(cpu_of(be), count, UPDATE_GRAIN, (double)count * UPDATE_COST, update_range, &job);
-    for (int i = 1; i < threads; i++) {
-        sum[0].changed += sum[i].changed;
-        sum[0].digest += sum[i].digest;
+    u128 digest = (u128)total->high << 64 | total->low;
+    for (int i = 0; i < threads; i++) {
+        total->changed += sum[i].changed;
+        digest += sum[i].digest;
     }
-    *ret = (struct adamw_changes){sum[0].changed, digest_of_sum(sum[0].digest)};
+    total->high = (uint64_t)(digest >> 64);
+    total->low = (uint64_t)digest;
     return OK;
 }

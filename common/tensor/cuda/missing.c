@@ -24,7 +24,7 @@ static err_t missing(const char *op)
     OP(token_logp_backward, float *, const float *, const int32_t *, float, int, int) \
     OP(square_sum, const float *, size_t, double *) \
     OP(adamw, float *, bf16 *, float *, float *, const float *, size_t, size_t, const struct adamw_step *, \
-       uint32_t *, struct adamw_changes *)
+       uint32_t *, struct adamw_total *)
 // clang-format on
 
 #define ANSWER(op, ...)                                                                            \

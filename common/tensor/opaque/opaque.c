@@ -380,10 +380,10 @@ static err_t opaque_square_sum(struct backend *be, const float *x, size_t count,
 
 static err_t opaque_adamw(struct backend *be, float *master, bf16 *w, float *m, float *v,
                           const float *grad, size_t first, size_t count,
-                          const struct adamw_step *step, uint32_t *marks, struct adamw_changes *ret)
+                          const struct adamw_step *step, uint32_t *marks, struct adamw_total *total)
 {
     return RUN(adamw, IN(master), IN(w), IN(m), IN(v), IN(grad), first, count, step, IN(marks),
-               ret);
+               IN(total));
 }
 
 /* ---- opening and closing */
