@@ -68,6 +68,100 @@ static void norms(void **state)
           &y, COUNT);
 }
 
+/* Norms of x, their slopes for dy = z, and sums over rows. */
+static void slopes_of_norms(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = cuda_module_open();
+    const struct backend_ops *ops = be->ops;
+    SCOPED_VALUE(buffer)
+    x = noise_there(be, 5, COUNT, 3, 0.5), z = noise_there(be, 12, COUNT, 1, 0);
+    SCOPED_VALUE(buffer) y = floats_there(be, NULL, COUNT), kept = floats_there(be, NULL, 2 * N);
+    SCOPED_VALUE(buffer) dx = noise_there(be, 13, COUNT, 1, 0), sums = noise_there(be, 14, C, 1, 0);
+    SCOPED_MEM bf16 *w = noise(6, C, 0.5, 1);
+    SCOPED_VALUE(buffer) weight = bytes_there(be, w, C * sizeof *w);
+    assert_ok(ops->rmsnorm(be, y.address, kept.address, x.address, weight.address, 1e-5f, N, C));
+    check(be, "rmsnorm_dx",
+          ops->rmsnorm_backward(be, dx.address, sums.address, z.address, x.address, kept.address,
+                                weight.address, N, C),
+          &dx, COUNT);
+    check(be, "rmsnorm_dweight", OK, &sums, C);
+    assert_ok(ops->layernorm(be, y.address, kept.address, x.address, weight.address, 1e-5f, N, C));
+    check(be, "layernorm_dx",
+          ops->layernorm_backward(be, dx.address, sums.address, z.address, x.address, kept.address,
+                                  weight.address, N, C),
+          &dx, COUNT);
+    check(be, "layernorm_dweight", OK, &sums, C);
+    check(be, "bias_backward", ops->bias_backward(be, sums.address, z.address, N, C), &sums, C);
+}
+
+static void slopes_of_elements(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = cuda_module_open();
+    const struct backend_ops *ops = be->ops;
+    SCOPED_VALUE(buffer)
+    gate = noise_there(be, 3, COUNT, 9, 0), up = noise_there(be, 1, COUNT, 3, 0);
+    SCOPED_VALUE(buffer) dy = noise_there(be, 12, COUNT, 1, 0);
+    SCOPED_VALUE(buffer) a = floats_there(be, NULL, COUNT), b = floats_there(be, NULL, COUNT);
+    check(
+        be, "swiglu_dgate",
+        ops->swiglu_backward(be, a.address, b.address, dy.address, gate.address, up.address, COUNT),
+        &a, COUNT);
+    check(be, "swiglu_dup", OK, &b, COUNT);
+    check(be, "gelu_dx", ops->gelu_backward(be, a.address, dy.address, gate.address, COUNT, 0), &a,
+          COUNT);
+    check(be, "gelu_tanh_dx", ops->gelu_backward(be, a.address, dy.address, gate.address, COUNT, 1),
+          &a, COUNT);
+}
+
+static void rows_that_are_added(void **state)
+{
+    (void)state;
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(buffer) x = noise_there(be, 7, COUNT, 3, 0), y = noise_there(be, 2, COUNT, 1, 0);
+    int32_t row[N];
+    for (int i = 0; i < N; i++)
+        row[i] = i * 11 % 7;
+    SCOPED_VALUE(buffer) token = bytes_there(be, row, sizeof row);
+    check(be, "scatter_add", be->ops->scatter_add(be, y.address, x.address, row, N, C), &y, COUNT);
+    check(be, "embed_backward",
+          be->ops->embed_backward(be, y.address, x.address, token.address, N, C), &y, COUNT);
+}
+
+static void the_optimizer(void **state)
+{
+    (void)state;
+    enum { FIRST = 1 << 20, WORDS = (COUNT + 31) / 32 };
+    SCOPED(backend) be = cuda_module_open();
+    const struct adamw_step step = {1e-3f, 0.9f, 0.99f, 1e-8f, 0.1f, 0.5f, 3};
+    SCOPED_MEM bf16 *values = noise(15, COUNT, 0.05, 0);
+    SCOPED_VALUE(buffer) master = floats_there(be, values, COUNT);
+    SCOPED_VALUE(buffer) w = bytes_there(be, values, COUNT * sizeof *values);
+    SCOPED_VALUE(buffer) m = noise_there(be, 16, COUNT, 1e-3, 0);
+    SCOPED_VALUE(buffer) v = noise_there(be, 17, COUNT, 1e-6, 1e-5);
+    SCOPED_VALUE(buffer) grad = noise_there(be, 18, COUNT, 1e-2, 0);
+    SCOPED_VALUE(buffer) marks = floats_there(be, NULL, WORDS), total = {0};
+    double squares = 0;
+    uint32_t marked[WORDS];
+    struct adamw_total sum;
+    assert_ok(buffer_alloc(be, sizeof sum, &total));
+    check(be, "adamw_master",
+          be->ops->adamw(be, master.address, w.address, m.address, v.address, grad.address, FIRST,
+                         COUNT, &step, marks.address, total.address),
+          &master, COUNT);
+    check(be, "adamw_m", OK, &m, COUNT);
+    check(be, "adamw_v", OK, &v, COUNT);
+    assert_ok(buffer_get(&w, 0, COUNT * sizeof *values, values));
+    assert_ok(buffer_get(&marks, 0, sizeof marked, marked));
+    assert_ok(buffer_get(&total, 0, sizeof sum, &sum));
+    check_bytes("adamw_w", values, COUNT * sizeof *values);
+    check_bytes("adamw_marks", marked, sizeof marked);
+    check_bytes("adamw_total", &sum, sizeof sum);
+    assert_ok(be->ops->square_sum(be, grad.address, COUNT, &squares));
+    check_bytes("square_sum", &squares, sizeof squares);
+}
+
 static void rows_of_tables(void **state)
 {
     (void)state;
@@ -123,6 +217,10 @@ static void the_vocabulary(void **state)
         token[i] = 8 + i * 23 % 800;
     assert_ok(be->ops->token_logp(be, both[0], both[1], logits.address, token, 0.9f, N, V));
     check_bytes("token_logp", both, sizeof both);
+    SCOPED_VALUE(buffer) slopes = noise_there(be, 10, (size_t)N * V, 6, 0);
+    check(be, "token_logp_backward",
+          be->ops->token_logp_backward(be, slopes.address, both[0], token, 0.9f, N, V), &slopes,
+          (size_t)N * V);
     check(be, "token_mask", be->ops->token_mask(be, logits.address, range, 2, N, V), &logits,
           (size_t)N * V);
     for (int i = 0; i < 3 * N; i++)
@@ -162,5 +260,7 @@ static void digests_of_weights(void **state)
 }
 
 TESTS_UNDER_EACH_SETTING(cmocka_unit_test(sums_and_products), cmocka_unit_test(norms),
+                         cmocka_unit_test(slopes_of_norms), cmocka_unit_test(slopes_of_elements),
+                         cmocka_unit_test(rows_that_are_added), cmocka_unit_test(the_optimizer),
                          cmocka_unit_test(rows_of_tables), cmocka_unit_test(turns),
                          cmocka_unit_test(the_vocabulary), cmocka_unit_test(digests_of_weights))

@@ -47,7 +47,7 @@ static void a_learner_is_refused_by_the_op_that_is_missing(void **state)
 {
     (void)state;
     struct ring ring = small_ring();
-    static const char says[] = " has no scatter_add: it cannot train";
+    static const char says[] = " has no matmul_dx: it cannot train";
     char *output;
     int status =
         process_run(&output, WAIT_MS, "rlhfd-learner", ring.recipe, "--run", ring.run, "--set",

@@ -1,57 +1,7 @@
 /* The module's ops that go row by row or element by element. Whatever promises the CPU's bits has
  * them, in every size and wherever its memory begins. Norms are near to the CPU's, and a row's bits
  * do not depend on the others. */
-#include "cuda/module.h"
-#include "testing/tensors.h"
-
-static struct backend *cpu, *cuda;
-
-static int open_both(void **state)
-{
-    (void)state;
-    cuda = cuda_module_open();
-    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &cpu));
-    return 0;
-}
-
-static int close_both(void **state)
-{
-    (void)state;
-    backend_free(cpu);
-    backend_free(cuda);
-    return 0;
-}
-
-/* Which NaN it is differs between processors. */
-static void assert_same_numbers(const float *a, const float *b, size_t count, const char *what)
-{
-    for (size_t i = 0; i < count; i++)
-        if (memcmp(&a[i], &b[i], sizeof *a) && !(isnan(a[i]) && isnan(b[i])))
-            fail_msg("%s: element %zu of %zu is %a, not %a", what, i, count, (double)a[i],
-                     (double)b[i]);
-}
-
-/* Numbers of every size, and those at which the functions change their ways. */
-static float *values(size_t count, uint64_t seed)
-{
-    static const float edges[] = {NAN,      INFINITY,  -INFINITY, 0.0f,    -0.0f,    1e-40f,
-                                  -1e-45f,  87.0f,     -87.0f,    88.0f,   -88.0f,   87.5f,
-                                  -87.5f,   1.0f,      -1.0f,     1.4142f, -1.4142f, 3.39e38f,
-                                  -3.4e38f, 0x1.01p0f, 0x1.03p0f};
-    enum { EDGES = sizeof edges / sizeof *edges };
-    float *x = floats(count, seed, 8);
-    for (size_t i = 0; i < count; i++)
-        if (i % 3 == 1)
-            x[i] = i / 3 < 2 * EDGES ? edges[i / 3 % EDGES] : x[i] * 12;
-    return x;
-}
-
-static float *copied(const float *x, size_t count)
-{
-    float *y = guarded(count * sizeof *y);
-    memcpy(y, x, count * sizeof *y);
-    return y;
-}
+#include "cuda/both.h"
 
 /* Both backends' results of an op that changes y in place; `off` floats before are not its own. */
 #define BOTH(what, count, op, ...)                                                                 \
@@ -216,19 +166,7 @@ static void the_batch_does_not_show(void **state)
     guarded_free_all();
 }
 
-int main(void)
-{
-    int failed = 0;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(elements_have_the_cpus_bits),
-                                       cmocka_unit_test(biases_have_the_cpus_bits),
-                                       cmocka_unit_test(rows_are_copied),
-                                       cmocka_unit_test(tables_are_looked_up),
-                                       cmocka_unit_test(digests_are_equal),
-                                       cmocka_unit_test(norms_are_near_the_cpus),
-                                       cmocka_unit_test(the_batch_does_not_show)};
-    for (int seed = 0; seed < 3; seed++) {
-        setenv("CUDA_EMU_SEED", (const char *[]){"0", "1", "2"}[seed], 1);
-        failed += cmocka_run_group_tests(tests, open_both, close_both);
-    }
-    return failed;
-}
+TESTS_OF_BOTH(cmocka_unit_test(elements_have_the_cpus_bits),
+              cmocka_unit_test(biases_have_the_cpus_bits), cmocka_unit_test(rows_are_copied),
+              cmocka_unit_test(tables_are_looked_up), cmocka_unit_test(digests_are_equal),
+              cmocka_unit_test(norms_are_near_the_cpus), cmocka_unit_test(the_batch_does_not_show))

@@ -78,6 +78,40 @@ def token_logp(N=4, V=49152):
     case("token_logp", F.log_softmax(logits.bfloat16(), -1).gather(1, token), F.log_softmax(logits, -1).gather(1, token), N=N, V=V)
 
 
+def backward(names, function, dy, *inputs):
+    """A case for the gradient of each input that has a name; the others are indices or constants."""
+    gradients = []
+    for low in (True, False):
+        leaves = [t.bfloat16() if low and t.is_floating_point() else t for t in inputs]
+        leaves = [t.clone().requires_grad_() if name else t for t, name in zip(leaves, names, strict=True)]
+        function(*leaves).backward(dy.bfloat16() if low else dy)
+        gradients.append([t.grad for t in leaves])
+    for name, got, want in zip(names, *gradients, strict=True):
+        if name:
+            case(name, got, want)
+
+
+def slopes(N=64, C=576, count=8192, rows=512, V=7, width=64, eps=1e-5):
+    x, w, dy = noise(6, N * C, 3).view(N, C), noise(7, C, 0.5, 1), noise(12, N * C, 1).view(N, C)
+    backward(("rmsnorm_dx", "rmsnorm_dweight"), lambda x, w: F.rms_norm(x, (C,), w, eps), dy, x, w)
+    x = noise(8, N * C, 3, 1).view(N, C)
+    backward(("layernorm_dx", "layernorm_dweight"), lambda x, w: F.layer_norm(x, (C,), w, None, eps), dy, x, w)
+    gate, up, dy = noise(9, count, 4), noise(10, count, 2), noise(13, count, 1)
+    backward(("swiglu_dgate", "swiglu_dup"), lambda gate, up: F.silu(gate) * up, dy, gate, up)
+    for name, how in (("gelu_dx", "none"), ("gelu_tanh_dx", "tanh")):
+        backward((name,), lambda x, how=how: F.gelu(x, approximate=how), dy, gate)
+    dy = noise(14, rows * width, 1).view(rows, width)
+    backward((None, "bias_dbias"), lambda x, b: x + b, dy, torch.zeros(rows, width, dtype=torch.float64), noise(7, width, 1))
+    token = torch.arange(rows) * 7919 % V
+    backward((None, "embed_dtable"), F.embedding, dy, token, noise(7, V * width, 1).view(V, width))
+
+
+def token_logp_slopes(N=4, V=49152):
+    logits = noise(11, N * V, 6).view(N, V)
+    token = torch.arange(N)[:, None] * 7919 % V
+    backward(("token_logp_dlogits",), lambda x: F.log_softmax(x, -1).gather(1, token)[:, 0], noise(15, N, 1), logits)
+
+
 def layer(T=48, C=576, H=9, K=3, D=64, FF=1536, eps=1e-5, theta=10000.0):
     """SmolLM2's, as transformers computes it: an embedding's rows, one layer, the final norm."""
     def matrix(stream, rows, cols):
@@ -117,6 +151,8 @@ attention(128)
 norms()
 activations()
 token_logp()
+slopes()
+token_logp_slopes()
 layer()
 with open(PATH, "w") as file:
     file.write("[\n" + ",\n".join(json.dumps(one) for one in cases) + "\n]\n")

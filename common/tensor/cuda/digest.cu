@@ -1,26 +1,8 @@
 /* The digest of weights (tensor/digest.h): sums of integers, exact in any order. */
-#include "tensor/cuda/device.h"
+#include "tensor/cuda/hash_sum.h"
 #include "tensor/cuda/rows.h"
 
 enum { THREADS = 256, WARPS = THREADS / 32, PIECE = 8 };
-
-struct sum128 {
-    unsigned long long high, low;
-};
-
-__device__ __forceinline__ void add(sum128 &sum, sum128 more)
-{
-    sum.low += more.low;
-    sum.high += more.high + (sum.low < more.low);
-}
-
-__device__ __forceinline__ sum128 hash_of(unsigned long long i, unsigned value)
-{
-    unsigned long long x = ((i << 16 | value) + 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;
-    x ^= x >> 32;
-    const unsigned long long high = x * 0x94d049bb133111ebull, low = x * 0xd6e8feb86659fd93ull;
-    return sum128{high ^ high >> 29, low ^ low >> 32};
-}
 
 /* w is taken in pieces of 8 values; the first value that begins one is `lead`. */
 __global__ void __launch_bounds__(THREADS)
@@ -45,16 +27,9 @@ __global__ void __launch_bounds__(THREADS)
         add(sum, hash_of(first + mine, w[mine]));
     if (mine < count - tail)
         add(sum, hash_of(first + tail + mine, w[tail + mine]));
-#pragma unroll
-    for (int with = 16; with; with /= 2)
-        add(sum, sum128{__shfl_xor_sync(~0u, sum.high, with), __shfl_xor_sync(~0u, sum.low, with)});
-    if (threadIdx.x % 32 == 0)
-        sums[threadIdx.x / 32] = sum;
-    __syncthreads();
+    sum = block_sum128<THREADS>(sum, sums);
     if (threadIdx.x)
         return;
-    for (int i = 1; i < WARPS; i++)
-        add(sum, sums[i]);
     part[2 * blockIdx.x] = sum.high;
     part[2 * blockIdx.x + 1] = sum.low;
 }

@@ -43,6 +43,13 @@ __device__ __forceinline__ float widened(unsigned bits)
     return __uint_as_float(bits << 16);
 }
 
+/* bf16_from_float of tensor.h: ties to even; a NaN keeps the upper half of its payload. */
+__device__ __forceinline__ unsigned nearest_bf16(float x)
+{
+    const uint32_t bits = __float_as_uint(x), nearest = bits + 0x7fffu + (bits >> 16 & 1);
+    return ((bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x400000u : nearest) >> 16;
+}
+
 /* bf16 as float; elements from count on: 0. */
 __device__ __forceinline__ float4 load_four_bf16(const uint16_t *p, size_t i, size_t count,
                                                  bool wide)

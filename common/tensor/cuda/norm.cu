@@ -1,16 +1,5 @@
 /* Norms of rows; rows.h has the order of their sums. A narrow row is a warp's, others a block's. */
-#include "tensor/cuda/fours.h"
-#include "tensor/cuda/rows.h"
-
-enum { THREADS = 256, WARPS = THREADS / 32 };
-
-template <int T> __device__ __forceinline__ float row_sum(float x, float *scratch)
-{
-    if constexpr (T == 32)
-        return warp_sum(x);
-    else
-        return block_sum<T>(x, scratch);
-}
+#include "tensor/cuda/norm_row.h"
 
 __device__ __forceinline__ float squares(float4 v, float sum)
 {
@@ -18,11 +7,6 @@ __device__ __forceinline__ float squares(float4 v, float sum)
     sum = __fmaf_rn(v.y, v.y, sum);
     sum = __fmaf_rn(v.z, v.z, sum);
     return __fmaf_rn(v.w, v.w, sum);
-}
-
-__device__ __forceinline__ float4 minus(float4 v, float m)
-{
-    return make_float4(__fsub_rn(v.x, m), __fsub_rn(v.y, m), __fsub_rn(v.z, m), __fsub_rn(v.w, m));
 }
 
 /* (v scale) w */
@@ -50,7 +34,7 @@ struct norm_call {
 template <int T> __global__ void __launch_bounds__(THREADS) rmsnorm_kernel(norm_call a)
 {
     SHARED(float[WARPS], sums);
-    const int n = blockIdx.x * (THREADS / T) + threadIdx.x / T, first = threadIdx.x % T * 4;
+    const int n = row_of<T>(), first = threadIdx.x % T * 4;
     if (n >= a.N)
         return;
     const float *x = a.x + (size_t)n * a.C;
@@ -71,7 +55,7 @@ template <int T> __global__ void __launch_bounds__(THREADS) rmsnorm_kernel(norm_
 template <int T> __global__ void __launch_bounds__(THREADS) layernorm_kernel(norm_call a)
 {
     SHARED(float[2][WARPS], sums);
-    const int n = blockIdx.x * (THREADS / T) + threadIdx.x / T, first = threadIdx.x % T * 4;
+    const int n = row_of<T>(), first = threadIdx.x % T * 4;
     if (n >= a.N)
         return;
     const float *x = a.x + (size_t)n * a.C;
@@ -101,13 +85,9 @@ template <int T> __global__ void __launch_bounds__(THREADS) layernorm_kernel(nor
 static cudaError_t norm_rows(cudaStream_t stream, void (*narrow)(norm_call),
                              void (*broad)(norm_call), norm_call a)
 {
-    if (!a.N)
-        return cudaSuccess;
     a.wide = fours_in(a.x, a.C) && fours_in(a.y, a.C);
     a.wide_weight = fours_in(a.weight, a.C);
-    if (a.C <= ROW_NARROW)
-        return launch(narrow, dim3((a.N + WARPS - 1) / WARPS), dim3(THREADS), 0, stream, a);
-    return launch(broad, dim3(a.N), dim3(THREADS), 0, stream, a);
+    return launch_rows(stream, narrow, broad, a);
 }
 
 cudaError_t rows_rmsnorm(cudaStream_t stream, float *y, float *r, const float *x,

@@ -28,6 +28,23 @@ err_t cuda_token_logp(struct backend *be, float *logp, float *entropy, const flo
     return OK;
 }
 
+err_t cuda_token_logp_backward(struct backend *be, float *logits, const float *dlogp,
+                               const int32_t *token, float inverse_temperature, int N, int V)
+{
+    struct cuda *cuda = cuda_of(be);
+    const void *tokens = NULL, *slopes = NULL;
+    void *work = NULL;
+    TRY(token_check(token, N, V));
+    if (N == 0)
+        return OK;
+    TRY(cuda_stage(cuda, token, (size_t)N * sizeof *token, &tokens));
+    TRY(cuda_stage(cuda, dlogp, (size_t)N * sizeof *dlogp, &slopes));
+    TRY(cuda_workspace(cuda, vocabulary_logp_bytes(N, V), &work));
+    TRY_CUDA(vocabulary_logp_backward(cuda->stream, logits, slopes, tokens, inverse_temperature, N,
+                                      V, work));
+    return OK;
+}
+
 /* Whether no token is in two ranges, as far as their order tells. */
 static bool in_order(const struct token_range *range, int ranges)
 {

@@ -41,6 +41,16 @@ __device__ __forceinline__ void load_part(float (&x)[PART_EACH], const float *ro
     }
 }
 
+/* The other way: what lies behind the row is not stored. */
+__device__ __forceinline__ void store_part(float *row, const float (&x)[PART_EACH], int part, int V,
+                                           bool wide)
+{
+#pragma unroll
+    for (int e = 0; e < PART_EACH; e += 4)
+        store_four(row, (size_t)part * ROW_PART + place_of(e), V, wide,
+                   make_float4(x[e], x[e + 1], x[e + 2], x[e + 3]));
+}
+
 /* scratch: not used since the last barrier. */
 __device__ __forceinline__ row_part part_of(const float (&logit)[PART_EACH], float scale,
                                             float (&scratch)[3][PART_WARPS])
@@ -60,14 +70,6 @@ __device__ __forceinline__ row_part part_of(const float (&logit)[PART_EACH], flo
     ret.sum = block_sum<PART_THREADS>(ret.sum, scratch[1]);
     ret.moment = block_sum<PART_THREADS>(ret.moment, scratch[2]);
     return ret;
-}
-
-__device__ __forceinline__ double warp_sum(double x)
-{
-#pragma unroll
-    for (int with = 16; with; with /= 2)
-        x = __dadd_rn(x, __shfl_xor_sync(0xffffffffu, x, with));
-    return x;
 }
 
 /* each (count), unless NULL: the parts' sums in units of the row's. */

@@ -56,6 +56,13 @@ cudaError_t vocabulary_logp(cudaStream_t stream, float *logp, float *entropy, co
                             const int32_t *token, float inverse_temperature, int N, int V,
                             void *work);
 
+/* In place, logits become dlogp ([v = token] - e^(x - M) / sum) inverse_temperature. M and the sum
+ * are those above; the rest is the chain of the CPU's op. A row with dlogp 0 becomes zeros. token
+ * and dlogp (N) are the device's. work: vocabulary_logp_bytes. */
+cudaError_t vocabulary_logp_backward(cudaStream_t stream, float *logits, const float *dlogp,
+                                     const int32_t *token, float inverse_temperature, int N, int V,
+                                     void *work);
+
 /* range (ranges): pairs of first and count; no token is in two of them. */
 cudaError_t vocabulary_mask(cudaStream_t stream, float *logits, const int32_t *range, int ranges,
                             int N, int V);

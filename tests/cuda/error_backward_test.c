@@ -1,0 +1,200 @@
+/* Slopes against double: errors at most half as large again as those of PyTorch's bfloat16. */
+#include "cuda/errors.h"
+
+/* Inputs rounded to bf16: the host's in double, the backend's in float. */
+struct input {
+    bf16 *low;
+    double *wide;
+    struct buffer there;
+};
+
+static struct input input_of(struct backend *be, uint64_t stream, size_t count, double scale,
+                             double shift)
+{
+    struct input in = {.low = noise(stream, count, scale, shift)};
+    in.wide = widely(in.low, count);
+    in.there = floats_there(be, in.low, count);
+    return in;
+}
+
+static void input_done(struct input *in)
+{
+    free(in->low);
+    free(in->wide);
+    buffer_done(&in->there);
+}
+
+/* ---- norms */
+struct norm_slopes {
+    double *dx, *dweight;
+};
+
+static void norm_slopes_done(struct norm_slopes *s)
+{
+    free(s->dx);
+    free(s->dweight);
+}
+
+static struct norm_slopes norm_slopes_exactly(const double *x, const double *w, const double *dy,
+                                              int N, int C, bool centred)
+{
+    struct norm_slopes ret = {mem_array((size_t)N * (size_t)C, sizeof(double)),
+                              mem_array((size_t)C, sizeof(double))};
+    for (int n = 0; n < N; n++, x += C, dy += C) {
+        double mean = 0, square = 0, plain = 0, along = 0;
+        for (int c = 0; centred && c < C; c++)
+            mean += x[c] / C;
+        for (int c = 0; c < C; c++)
+            square += (x[c] - mean) * (x[c] - mean) / C;
+        const double r = 1 / sqrt(square + 1e-5);
+        for (int c = 0; c < C; c++) {
+            plain += dy[c] * w[c] / C;
+            along += dy[c] * w[c] * (x[c] - mean) / C;
+            ret.dweight[c] += dy[c] * (x[c] - mean) * r;
+        }
+        for (int c = 0; c < C; c++)
+            ret.dx[(size_t)n * C + c] =
+                r * (dy[c] * w[c] - (centred ? plain : 0)) - (x[c] - mean) * along * r * r * r;
+    }
+    return ret;
+}
+
+static void norm(bool centred)
+{
+    enum { N = 64, C = 576, COUNT = N * C };
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(input) x = input_of(be, centred ? 8 : 6, COUNT, 3, centred);
+    SCOPED_VALUE(input) dy = input_of(be, 12, COUNT, 1, 0), w = input_of(be, 7, C, 0.5, 1);
+    SCOPED_VALUE(norm_slopes)
+    want = norm_slopes_exactly(x.wide, w.wide, dy.wide, N, C, centred);
+    SCOPED_VALUE(buffer) weight = bytes_there(be, w.low, C * sizeof *w.low);
+    SCOPED_VALUE(buffer) y = floats_there(be, NULL, COUNT), kept = floats_there(be, NULL, 2 * N);
+    SCOPED_VALUE(buffer) dx = floats_there(be, NULL, COUNT), dweight = floats_there(be, NULL, C);
+    assert_ok((centred ? be->ops->layernorm : be->ops->rmsnorm)(
+        be, y.address, kept.address, x.there.address, weight.address, 1e-5f, N, C));
+    const err_t e = (centred ? be->ops->layernorm_backward : be->ops->rmsnorm_backward)(
+        be, dx.address, dweight.address, dy.there.address, x.there.address, kept.address,
+        weight.address, N, C);
+    assert_result(be, centred ? "layernorm_dx" : "rmsnorm_dx", e, &dx, want.dx, COUNT);
+    assert_result(be, centred ? "layernorm_dweight" : "rmsnorm_dweight", OK, &dweight, want.dweight,
+                  C);
+}
+
+static void norms(void **state)
+{
+    (void)state;
+    norm(false);
+    norm(true);
+}
+
+/* ---- element by element */
+static double normal_part(double x) // Phi
+{
+    return 0.5 * erfc(-x / sqrt(2));
+}
+
+static double gelu_slope(double x)
+{
+    return normal_part(x) + x * exp(-x * x / 2) / sqrt(2 * M_PI);
+}
+
+static double gelu_tanh_slope(double x)
+{
+    const double scale = sqrt(2 / M_PI), t = tanh(scale * (x + 0.044715 * x * x * x));
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * scale * (1 + 3 * 0.044715 * x * x);
+}
+
+static void activations(void **state)
+{
+    (void)state;
+    enum { COUNT = 8192 };
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(input) gate = input_of(be, 9, COUNT, 4, 0), up = input_of(be, 10, COUNT, 2, 0);
+    SCOPED_VALUE(input) dy = input_of(be, 13, COUNT, 1, 0);
+    SCOPED_VALUE(buffer) a = floats_there(be, NULL, COUNT), b = floats_there(be, NULL, COUNT);
+    static double want[4][COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        const double g = gate.wide[i], d = dy.wide[i], s = 1 / (1 + exp(-g));
+        want[0][i] = d * up.wide[i] * s * (1 + g * (1 - s));
+        want[1][i] = d * g * s;
+        want[2][i] = d * gelu_slope(g);
+        want[3][i] = d * gelu_tanh_slope(g);
+    }
+    assert_result(be, "swiglu_dgate",
+                  be->ops->swiglu_backward(be, a.address, b.address, dy.there.address,
+                                           gate.there.address, up.there.address, COUNT),
+                  &a, want[0], COUNT);
+    assert_result(be, "swiglu_dup", OK, &b, want[1], COUNT);
+    for (int by_tanh = 0; by_tanh < 2; by_tanh++)
+        assert_result(be, by_tanh ? "gelu_tanh_dx" : "gelu_dx",
+                      be->ops->gelu_backward(be, a.address, dy.there.address, gate.there.address,
+                                             COUNT, by_tanh),
+                      &a, want[2 + by_tanh], COUNT);
+}
+
+/* ---- sums over rows */
+static void rows(void **state)
+{
+    (void)state;
+    enum { N = 512, C = 64, V = 7 };
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(input) dy = input_of(be, 14, N * C, 1, 0);
+    SCOPED_VALUE(buffer) dbias = floats_there(be, NULL, C), dtable = floats_there(be, NULL, V * C);
+    int32_t token[N];
+    static double want_bias[C], want_table[V * C];
+    memset(want_bias, 0, sizeof want_bias);
+    memset(want_table, 0, sizeof want_table);
+    for (int n = 0; n < N; n++) {
+        token[n] = n * 7919 % V;
+        for (int c = 0; c < C; c++) {
+            want_bias[c] += dy.wide[n * C + c];
+            want_table[token[n] * C + c] += dy.wide[n * C + c];
+        }
+    }
+    SCOPED_VALUE(buffer) tokens = bytes_there(be, token, sizeof token);
+    assert_result(be, "bias_dbias",
+                  be->ops->bias_backward(be, dbias.address, dy.there.address, N, C), &dbias,
+                  want_bias, C);
+    assert_result(
+        be, "embed_dtable",
+        be->ops->embed_backward(be, dtable.address, dy.there.address, tokens.address, N, C),
+        &dtable, want_table, V * C);
+}
+
+/* ---- logits */
+static void likelihoods(void **state)
+{
+    (void)state;
+    enum { N = 4, V = 49152 };
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(input)
+    logits = input_of(be, 11, (size_t)N * V, 6, 0),
+    dlogp = input_of(be, 15, N, 1, 0);
+    SCOPED_MEM double *want = mem_array((size_t)N * V, sizeof *want);
+    int32_t token[N];
+    float slope[N];
+    for (int n = 0; n < N; n++) {
+        const double *row = logits.wide + (size_t)n * V;
+        double sum = 0;
+        token[n] = n * 7919 % V;
+        slope[n] = (float)dlogp.wide[n];
+        for (int v = 0; v < V; v++)
+            sum += exp(row[v]);
+        for (int v = 0; v < V; v++)
+            want[(size_t)n * V + v] = dlogp.wide[n] * ((v == token[n]) - exp(row[v]) / sum);
+    }
+    const err_t e = be->ops->token_logp_backward(be, logits.there.address, slope, token, 1, N, V);
+    assert_result(be, "token_logp_dlogits", e, &logits.there, want, (size_t)N * V);
+}
+
+static int run_group(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(norms), cmocka_unit_test(activations),
+                                       cmocka_unit_test(rows), cmocka_unit_test(likelihoods)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return errors_under_each_setting(run_group);
+}

@@ -1,0 +1,356 @@
+/* The module's backward ops that go row by row or element by element. Whatever promises the CPU's
+ * bits has them, in every size and wherever its memory begins. Slopes by sums over a row are near
+ * to the CPU's, and a row's bits do not depend on the others. Sums over rows go on where they
+ * were. */
+#include "base/bytes.h"
+#include "cuda/both.h"
+
+/* Runs an op and keeps what it wrote; `off` floats before each array are not its own. */
+typedef void run_case(struct backend *be, int N, int C, size_t off, struct bytes *out);
+
+static void keep(struct bytes *out, const float *x, size_t count)
+{
+    bytes_put(out, x, count * sizeof *x);
+}
+
+static void agrees(run_case *run, int N, int C, size_t off, const char *what)
+{
+    struct bytes out[2] = {{0}, {0}};
+    for (int k = 0; k < 2; k++) {
+        run(k ? cuda : cpu, N, C, off, &out[k]);
+        guarded_free_all();
+    }
+    assert_int_equal(out[0].len, out[1].len);
+    assert_same_numbers((const float *)out[1].data, (const float *)out[0].data,
+                        out[0].len / sizeof(float), what);
+    bytes_done(&out[0]);
+    bytes_done(&out[1]);
+}
+
+static size_t size_of(int N, int C)
+{
+    return (size_t)N * (size_t)C;
+}
+
+/* ---- elements: N is their count */
+
+static void swiglu(struct backend *be, int N, int C, size_t off, struct bytes *out)
+{
+    (void)C;
+    const size_t count = (size_t)N;
+    float *dy = values(count + off, 1), *gate = values(count + off, 2);
+    float *up = floats(count + off, 3, 2), *dgate = floats(count + off, 4, 1),
+          *dup = floats(count + off, 5, 1);
+    run_op(be->ops->swiglu_backward(be, ON(be, dgate) + off, ON(be, dup) + off, ON(be, dy) + off,
+                                    ON(be, gate) + off, ON(be, up) + off, count));
+    keep(out, dgate, count + off);
+    keep(out, dup, count + off);
+    float *there_gate = ON(be, gate) + off, *there_up = ON(be, up) + off;
+    run_op(be->ops->swiglu_backward(be, there_gate, there_up, ON(be, dy) + off, there_gate,
+                                    there_up, count));
+    keep(out, gate, count + off);
+    keep(out, up, count + off);
+}
+
+static void gelu(struct backend *be, int N, int C, size_t off, struct bytes *out)
+{
+    const size_t count = (size_t)N;
+    float *dy = values(count + off, 1), *x = values(count + off, 2),
+          *dx = floats(count + off, 3, 1);
+    run_op(
+        be->ops->gelu_backward(be, ON(be, dx) + off, ON(be, dy) + off, ON(be, x) + off, count, C));
+    keep(out, dx, count + off);
+    float *there = ON(be, dy) + off;
+    run_op(be->ops->gelu_backward(be, there, there, ON(be, x) + off, count, C));
+    keep(out, dy, count + off);
+}
+
+static void elements_have_the_cpus_bits(void **state)
+{
+    (void)state;
+    static const int counts[] = {0, 1, 2, 3, 4, 5, 63, 64, 1000, 1023, 4099};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (size_t off = 0; off < 2; off++) {
+            agrees(swiglu, counts[i], 1, off, "swiglu_backward");
+            agrees(gelu, counts[i], 0, off, "gelu_backward");
+            agrees(gelu, counts[i], 1, off, "gelu_backward by tanh");
+        }
+}
+
+/* ---- sums over rows */
+
+static void bias(struct backend *be, int N, int C, size_t off, struct bytes *out)
+{
+    float *dbias = floats((size_t)C + off, 1, 1), *dy = values(size_of(N, C) + off, 2);
+    run_op(be->ops->bias_backward(be, ON(be, dbias) + off, ON(be, dy) + off, N, C));
+    keep(out, dbias, (size_t)C + off);
+}
+
+/* Statistics of rows, as a forward would keep them. */
+static float *kept_of(int N)
+{
+    float *kept = floats(2 * (size_t)N, 7, 1);
+    return kept;
+}
+
+static void rmsnorm_dweight(struct backend *be, int N, int C, size_t off, struct bytes *out)
+{
+    float *dweight = floats((size_t)C + off, 1, 1), *dy = values(size_of(N, C) + off, 2);
+    float *x = values(size_of(N, C) + off, 3), *dx = guarded(size_of(N, C) * sizeof *dx);
+    bf16 *weight = bf16s((size_t)C, 4, 1);
+    run_op(be->ops->rmsnorm_backward(be, ON(be, dx), ON(be, dweight) + off, ON(be, dy) + off,
+                                     ON(be, x) + off, ON(be, kept_of(N)), ON(be, weight), N, C));
+    keep(out, dweight, (size_t)C + off);
+}
+
+static void layernorm_dweight(struct backend *be, int N, int C, size_t off, struct bytes *out)
+{
+    float *dweight = floats((size_t)C + off, 1, 1), *dy = values(size_of(N, C) + off, 2);
+    float *x = values(size_of(N, C) + off, 3), *dx = guarded(size_of(N, C) * sizeof *dx);
+    bf16 *weight = bf16s((size_t)C, 4, 1);
+    run_op(be->ops->layernorm_backward(be, ON(be, dx), ON(be, dweight) + off, ON(be, dy) + off,
+                                       ON(be, x) + off, ON(be, kept_of(N)), ON(be, weight), N, C));
+    keep(out, dweight, (size_t)C + off);
+}
+
+static void sums_over_rows_have_the_cpus_bits(void **state)
+{
+    (void)state;
+    static const int shapes[][2] = {{0, 8},    {1, 1},   {3, 7},   {127, 16},
+                                    {128, 17}, {129, 5}, {300, 3}, {5, 1028}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t off = 0; off < 2; off++) {
+            agrees(bias, shapes[i][0], shapes[i][1], off, "bias_backward");
+            agrees(rmsnorm_dweight, shapes[i][0], shapes[i][1], off, "dweight of rmsnorm");
+            agrees(layernorm_dweight, shapes[i][0], shapes[i][1], off, "dweight of layernorm");
+        }
+}
+
+/* ---- rows to where an index says */
+
+enum { DESTINATIONS = 11 };
+
+static void scatter(struct backend *be, int N, int C, size_t off, struct bytes *out)
+{
+    float *y = floats(size_of(DESTINATIONS, C) + off, 1, 1), *x = values(size_of(N, C) + off, 2);
+    const int32_t *row = tokens((size_t)N, 3, DESTINATIONS);
+    run_op(be->ops->scatter_add(be, ON(be, y) + off, ON(be, x) + off, row, N, C));
+    keep(out, y, size_of(DESTINATIONS, C) + off);
+}
+
+static void embed(struct backend *be, int N, int C, size_t off, struct bytes *out)
+{
+    float *y = floats(size_of(DESTINATIONS, C) + off, 1, 1), *x = values(size_of(N, C) + off, 2);
+    const int32_t *token = tokens((size_t)N, 3, N % 2 ? 1 : DESTINATIONS); // one, or many
+    run_op(be->ops->embed_backward(be, ON(be, y) + off, ON(be, x) + off, ON(be, token), N, C));
+    keep(out, y, size_of(DESTINATIONS, C) + off);
+}
+
+static void rows_are_added_in_their_order(void **state)
+{
+    (void)state;
+    static const int shapes[][2] = {{0, 8},   {1, 1},  {2, 4},   {3, 7},
+                                    {33, 64}, {70, 9}, {101, 3}, {40, 260}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t off = 0; off < 2; off++) {
+            agrees(scatter, shapes[i][0], shapes[i][1], off, "scatter_add");
+            agrees(embed, shapes[i][0], shapes[i][1], off, "embed_backward");
+        }
+}
+
+/* ---- two calls are one */
+
+enum { ROWS = 261, WIDTH = 20, SUMS = DESTINATIONS * WIDTH };
+
+struct summed {
+    float *sums;          // SUMS
+    float *dy, *x, *kept; // (ROWS,WIDTH), (ROWS,2)
+    bf16 *weight;
+    int32_t *token;
+};
+
+enum summing { BIAS, RMS, LAYER, SCATTER, EMBED, SUMMINGS };
+
+/* Rows from..to-1. */
+static void add_rows(enum summing how, const struct summed *s, int from, int to)
+{
+    const struct backend_ops *ops = cuda->ops;
+    const int N = to - from;
+    float *sums = ON(cuda, s->sums), *dy = ON(cuda, s->dy) + from * WIDTH,
+          *x = ON(cuda, s->x) + from * WIDTH, *kept = ON(cuda, s->kept);
+    float *dx = ON(cuda, s->dy + ROWS * WIDTH) + from * WIDTH;
+    bf16 *weight = ON(cuda, s->weight);
+    if (how == BIAS)
+        run_op(ops->bias_backward(cuda, sums, dy, N, WIDTH));
+    if (how == RMS)
+        run_op(ops->rmsnorm_backward(cuda, dx, sums, dy, x, kept + from, weight, N, WIDTH));
+    if (how == LAYER)
+        run_op(ops->layernorm_backward(cuda, dx, sums, dy, x, kept + 2 * from, weight, N, WIDTH));
+    if (how == SCATTER)
+        run_op(ops->scatter_add(cuda, sums, dy, s->token + from, N, WIDTH));
+    if (how == EMBED)
+        run_op(ops->embed_backward(cuda, sums, dy, ON(cuda, s->token) + from, N, WIDTH));
+}
+
+static struct summed summed_new(void)
+{
+    return (struct summed){.sums = floats(SUMS, 1, 1),
+                           .dy = floats(2 * ROWS * WIDTH, 2, 1),
+                           .x = floats(ROWS * WIDTH, 3, 2),
+                           .kept = kept_of(ROWS),
+                           .weight = bf16s(WIDTH, 5, 1),
+                           .token = tokens(ROWS, 6, DESTINATIONS)};
+}
+
+static void two_calls_are_one(void **state)
+{
+    (void)state;
+    static const int cuts[] = {1, 2, 31, 127, 128, 129, 200, 256, ROWS - 1};
+    for (int how = 0; how < SUMMINGS; how++) {
+        struct summed one = summed_new();
+        add_rows((enum summing)how, &one, 0, ROWS);
+        for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+            struct summed two = summed_new();
+            add_rows((enum summing)how, &two, 0, cuts[i]);
+            add_rows((enum summing)how, &two, cuts[i], ROWS);
+            assert_same_bits(two.sums, one.sums, SUMS * sizeof(float), "sums by two calls");
+            assert_same_bits(two.dy, one.dy, 2 * ROWS * WIDTH * sizeof(float), "dx by two calls");
+        }
+        guarded_free_all();
+    }
+}
+
+/* ---- dx of the norms, slopes of logits */
+
+static void assert_all_near(const float *got, const float *want, size_t count, double limit,
+                            const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs((double)got[i] - (double)want[i]) <= limit))
+            fail_msg("%s: element %zu of %zu is %g, not %g", what, i, count, (double)got[i],
+                     (double)want[i]);
+}
+
+static void dx_is_near_the_cpus(void **state)
+{
+    (void)state;
+    static const int shapes[][2] = {{0, 8},   {1, 1},   {3, 7},    {70, 64},
+                                    {9, 512}, {9, 513}, {5, 1028}, {3, 4099}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int layer = 0; layer < 2; layer++) {
+            const int N = shapes[i][0], C = shapes[i][1];
+            const size_t count = size_of(N, C);
+            const float *x = floats(count, 1, 3), *dy = floats(count, 2, 1);
+            const bf16 *weight = bf16s((size_t)C, 3, 2);
+            float *y = guarded(count * sizeof *y), *kept = guarded(2 * (size_t)N * sizeof *kept);
+            float *dweight = guarded((size_t)C * sizeof *dweight);
+            float *dx[2] = {floats(count, 4, 1), floats(count, 4, 1)};
+            run_op((layer ? cpu->ops->layernorm : cpu->ops->rmsnorm)(cpu, y, kept, x, weight, 1e-5f,
+                                                                     N, C));
+            for (int k = 0; k < 2; k++) {
+                struct backend *be = k ? cuda : cpu;
+                run_op((layer ? be->ops->layernorm_backward : be->ops->rmsnorm_backward)(
+                    be, ON(be, dx[k]), ON(be, dweight), ON(be, dy), ON(be, x), ON(be, kept),
+                    ON(be, weight), N, C));
+            }
+            /* A layer norm of one element has r = 316. */
+            assert_all_near(dx[1], dx[0], count, C == 1 ? 1e-3 : 4e-6, "dx");
+            guarded_free_all();
+        }
+}
+
+static void slopes_of_logits(int N, int V, size_t off)
+{
+    const size_t count = size_of(N, V);
+    float *logits[2], *dlogp = floats((size_t)N, 2, 1);
+    const int32_t *token = tokens((size_t)N, 3, V);
+    dlogp[N / 2] = N > 2 ? -0.0f : 1;
+    for (int k = 0; k < 2; k++) {
+        struct backend *be = k ? cuda : cpu;
+        logits[k] = floats(count + off, 1, 8);
+        for (int v = 1; v < V; v += 5) // vacant ids, but for the tokens that were drawn
+            for (int n = 0; n < N; n++)
+                if (token[n] != v)
+                    logits[k][off + size_of(n, V) + (size_t)v] = -INFINITY;
+        run_op(be->ops->token_logp_backward(be, ON(be, logits[k]) + off, dlogp, token, 0.8f, N, V));
+    }
+    assert_all_near(logits[1], logits[0], count + off, 3e-7, "slopes of logits");
+    for (int n = 0; n < N; n++)
+        for (int v = 0; v < V; v++)
+            if (dlogp[n] == 0 || (v % 5 == 1 && v != token[n]))
+                assert_true(logits[1][off + size_of(n, V) + (size_t)v] == 0);
+    guarded_free_all();
+}
+
+static void slopes_of_logits_are_near_the_cpus(void **state)
+{
+    (void)state;
+    static const int shapes[][2] = {{1, 1}, {3, 2}, {5, 1023}, {4, 4096}, {3, 4097}, {2, 9001}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t off = 0; off < 2; off++)
+            slopes_of_logits(shapes[i][0], shapes[i][1], off);
+    int32_t token = 7;
+    float one = 1;
+    assert_err(ERR_RANGE, "7", cuda->ops->token_logp_backward(cuda, NULL, &one, &token, 1, 1, 7));
+}
+
+/* Rows that have no distribution, and slopes that are no numbers. */
+static void rows_without_a_slope(void **state)
+{
+    (void)state;
+    enum { N = 7, V = 37 };
+    float *logits[2];
+    float dlogp[N] = {1, 1, 1, 1, NAN, INFINITY, 0};
+    const int32_t token[N] = {0, 1, 2, 3, 4, 5, 6};
+    for (int k = 0; k < 2; k++) {
+        struct backend *be = k ? cuda : cpu;
+        logits[k] = floats(N * V, 1, 8);
+        logits[k][3] = NAN;
+        logits[k][V + 3] = INFINITY;
+        for (int v = 0; v < V; v++) {
+            logits[k][2 * V + v] = -INFINITY;
+            logits[k][3 * V + v] = v == 3 ? -5 : -INFINITY;
+        }
+        logits[k][6 * V] = NAN;
+        run_op(be->ops->token_logp_backward(be, ON(be, logits[k]), dlogp, token, 1, N, V));
+    }
+    assert_same_numbers(logits[1], logits[0], N * V, "rows without a slope");
+    guarded_free_all();
+}
+
+/* The last rows of MOST. */
+static void the_batch_does_not_show(void **state)
+{
+    (void)state;
+    enum { MOST = 300, C = 100 };
+    static const int sizes[] = {1, 2, 7, 129};
+    const float *x = floats(MOST * C, 1, 3), *dy = floats(MOST * C, 2, 1);
+    const bf16 *weight = bf16s(C, 3, 2);
+    const float *kept = kept_of(MOST), *dlogp = floats(MOST, 5, 1);
+    const int32_t *token = tokens(MOST, 6, C);
+    float *dweight = guarded(C * sizeof *dweight);
+    for (int op = 0; op < 3; op++) {
+        float *all = floats(MOST * C, 4, 1);
+        for (size_t i = 0; i <= sizeof sizes / sizeof *sizes; i++) {
+            const int N = i ? sizes[i - 1] : MOST, from = MOST - N;
+            const size_t at = (size_t)from * C, bytes = (size_t)N * C * sizeof *all;
+            float *some = i ? floats(MOST * C, 4, 1) : all;
+            if (op == 2)
+                run_op(cuda->ops->token_logp_backward(cuda, ON(cuda, some) + at, dlogp + from,
+                                                      token + from, 1, N, C));
+            else
+                run_op((op ? cuda->ops->layernorm_backward : cuda->ops->rmsnorm_backward)(
+                    cuda, ON(cuda, some) + at, ON(cuda, dweight), ON(cuda, dy) + at,
+                    ON(cuda, x) + at, ON(cuda, kept) + from * (1 + op), ON(cuda, weight), N, C));
+            assert_same_bits(some + at, all + at, bytes, "rows of a batch");
+        }
+    }
+    guarded_free_all();
+}
+
+TESTS_OF_BOTH(cmocka_unit_test(elements_have_the_cpus_bits),
+              cmocka_unit_test(sums_over_rows_have_the_cpus_bits),
+              cmocka_unit_test(rows_are_added_in_their_order), cmocka_unit_test(two_calls_are_one),
+              cmocka_unit_test(dx_is_near_the_cpus),
+              cmocka_unit_test(slopes_of_logits_are_near_the_cpus),
+              cmocka_unit_test(rows_without_a_slope), cmocka_unit_test(the_batch_does_not_show))
