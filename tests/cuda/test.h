@@ -12,7 +12,7 @@
  *     TESTS(cmocka_unit_test(sums)) */
 #pragma once
 #include "../cuda_emu/cuda_emu.h"
-#include "tensor/cuda/kernels.h"
+#include "tensor/cuda/ptx.h"
 #include <functional>
 #include <math.h>
 #include <setjmp.h>

@@ -7,8 +7,7 @@ cd "${1:-build}"
 
 # Name, and why it stands without a caller: a witness is how tests see a state that has no other face.
 readarray -t KNOWN <<'TABLE'
-_Z9matmul_dxP11CUstream_stPfPK13__nv_bfloat16S4_iiib	training on a GPU: no recipe asks for it yet
-_Z9matmul_dwP11CUstream_stPfPK13__nv_bfloat16S4_iii	training on a GPU: no recipe asks for it yet
+gemm_dw_plan_number	witness: each plan of a gradient, which must have the bits of all
 gemm_plan_number	witness: each plan of a product, which must have the bits of all
 main	the system begins a program with it
 backward_run	witness: the whole backward in one call, against which parts of it are held

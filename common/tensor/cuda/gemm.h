@@ -1,5 +1,5 @@
-/* Products of the forward on tensor cores, y = x W^T. Weights are packed once, rows of x are
- * rounded to bf16 once per call, sums are float32.
+/* Products with weights on tensor cores: y = x W^T of the forward, and dx = dy W of the backward.
+ * Weights are packed once, rows of x are rounded to bf16 once per call, sums are float32.
  *
  *     pack_weight(stream, packed, rows, N, K, 0, N);       -- packed_bytes(N, K) of device memory
  *     struct gemm g = {.x = x, .M = M, .K = K, .count = 1, .product = {{y, packed, N}},
@@ -12,6 +12,10 @@
  * four chunks; their sums are added ascending. The spans' sums are added to y, ascending; without
  * `accumulate` the first becomes y. Zeros fill the step in which K ends. With `precise` x is three
  * bf16 pieces, x = high + middle + low exactly, and a chunk's sum is (low + middle) + high.
+ *
+ * With `across` the sums run over the rows of W, y[m,c] = sum_n x[m,n] W[n,c], in the same order
+ * over n. The same packed form is read. x is dy then, and is rounded to bf16 for a `precise`
+ * weight, too. The rounding changes a gradient's terms by 2^-9 at most, and no bit of the forward.
  *
  * Spans exist for products of few rows. A block that takes a span leaves one number per output; one
  * that took its four chunks would leave four, and such traffic decides how W is shared out. */
@@ -26,6 +30,7 @@ extern "C" {
 
 enum {
     GEMM_STEP = 64,    // Elements of K in a pipeline's stage, and in a row of an atom.
+    GEMM_CORE = 16,    // Elements of K in a tensor core's step.
     GEMM_CHUNK = 512,  // Elements of K in a chunk.
     GEMM_SPAN = 2048,  // Elements of K in a span.
     GEMM_TILE = 64,    // Rows of W in one piece of packed memory.
@@ -59,13 +64,13 @@ enum gemm_family {
 struct gemm_product {
     float *y;      // (M,N)
     const void *w; // packed
-    int N;
+    int N;         // columns of y: rows of W, or with `across` its columns
 };
 struct gemm {
     const float *x; // (M,K)
     int M, K, count;
     struct gemm_product product[GEMM_PRODUCTS];
-    int accumulate, precise;
+    int accumulate, precise, across; // not both of the last two
     enum gemm_family family;
     int processors; // multiprocessors of the device
 };

@@ -1,30 +1,33 @@
-/* The products of gemm.h by wgmma: the 64 rows of an instruction are a tile of W, its columns are
- * rows of x, from 8 to 128. Every number of rows of x runs the same instruction but for its width.
+/* The products of gemm.h and gemm_backward.h by wgmma: the 64 rows of an instruction are a tile of
+ * W, its columns are rows of x, from 8 to 128. Every number of rows of x runs the same instruction
+ * but for its width.
  *
  * One thread feeds a ring of stages through the copy engine. A stage is a plain copy for each tile
- * and one for x, since memory has the order that tensor cores want. Four warps multiply a tile.
- * Rows that W or x lack are zeros that the block stored once; no copy reaches them. */
-#include "tensor/cuda/gemm_tile.h"
+ * and for each block of the columns, since memory has the order that tensor cores want. Four warps
+ * multiply a tile. Outputs that W or x lack are zeros that the block stored once; no copy reaches
+ * them. */
+#include "tensor/cuda/gemm_walk.h"
 #include "tensor/cuda/hopper.h"
 
-template <int TILES_, int WIDTH_, int PIECES_> struct hopper_tile {
-    enum { TILES = TILES_, WIDTH = WIDTH_, PIECES = PIECES_ };
+template <gemm_way WAY_, int TILES_, int WIDTH_, int PIECES_>
+struct hopper_tile : gemm_shape<WAY_, TILES_, WIDTH_, PIECES_> {
+    typedef gemm_shape<WAY_, TILES_, WIDTH_, PIECES_> S;
     enum {
-        TOKENS = WIDTH / PIECES,
+        TILES = TILES_,
+        WIDTH = WIDTH_,
         CONSUMERS = 128 * TILES, // threads
         THREADS = CONSUMERS + 128,
-        STAGE = (TILES * GEMM_TILE + WIDTH) * 128,
         /* Blocks that share a processor, so that one's beginning hides another's end. */
         BLOCKS = TILES == 4 || WIDTH == 128 || (TILES == 2 && WIDTH >= 64) ? 1 : 2,
         ROOM = BLOCKS == 2 ? 102 * 1024 : 200 * 1024,
-        FIT = ROOM / STAGE,
+        FIT = ROOM / S::STAGE,
         STAGES = FIT < 8 ? FIT : 8,
-        SHARED_BYTES = STAGES * STAGE,
+        SHARED_BYTES = STAGES * S::STAGE,
         /* Registers that the launch gives a thread; that a consumer has behind the exchange. */
         GIVEN = (65536 / BLOCKS / THREADS < 255 ? 65536 / BLOCKS / THREADS : 255) / 8 * 8,
         LEFT = GIVEN + (GIVEN - 24) / TILES / 8 * 8,
         TAKEN = LEFT < 240 ? LEFT : 240,
-        SUMS = TOKENS / 8 * 4
+        SUMS = S::TOKENS / 8 * 4
     };
     static_assert((int)STAGES >= 4, "a ring of at least four stages");
 };
@@ -39,34 +42,66 @@ template <int STAGES> struct ring {
     }
 };
 
+/* The bytes that a piece brings. Across, the eighth row may be the last of a core's sixteen. */
+template <class T> static __device__ __forceinline__ int bytes_of(gemm_piece p)
+{
+    return (T::WAY == GEMM_ACROSS ? (p.rows + 15) / 16 * 16 : p.rows) * 128;
+}
+
 template <class T>
 static __device__ __forceinline__ void feed(const gemm_args &a, const gemm_work &w,
                                             unsigned char *shared, uint64_t *full, uint64_t *empty)
 {
-    const int columns = gemm_columns<T::TOKENS, T::PIECES>(a, w);
-    int tile_bytes[T::TILES], bytes = columns * 128;
+    ring<T::STAGES> to;
+    int step = 0;
+    for (gemm_walk<T::WAY> at(a, w); at.more(w); at.next(a, w), to.next(), step++) {
+        unsigned char *stage = shared + to.stage * T::STAGE;
+        uint64_t *there = &full[to.stage];
+        gemm_piece tile[T::TILES], block[T::COLUMN_BLOCKS];
+        int bytes = 0;
 #pragma unroll
-    for (int t = 0; t < T::TILES; t++) {
-        tile_bytes[t] = t < w.tiles ? packed_rows(w.N, w.tile + t) * 128 : 0;
-        bytes += tile_bytes[t];
-    }
-    ring<T::STAGES> at;
-    for (int step = 0; step < w.steps; step++, at.next()) {
-        unsigned char *to = shared + at.stage * T::STAGE;
+        for (int t = 0; t < T::TILES; t++) {
+            tile[t] = gemm_rows_of<T>(a, w, at, t);
+            bytes += bytes_of<T>(tile[t]);
+        }
+#pragma unroll
+        for (int b = 0; b < T::COLUMN_BLOCKS; b++) {
+            block[b] = gemm_columns_of<T>(a, w, at, b);
+            bytes += block[b].rows * 128;
+        }
         if (step >= T::STAGES)
-            barrier_wait(&empty[at.stage], at.round ^ 1);
-        barrier_expect(&full[at.stage], bytes);
+            barrier_wait(&empty[to.stage], to.round ^ 1);
+        barrier_expect(there, bytes);
 #pragma unroll
-        for (int t = 0; t < T::TILES; t++)
-            if (t < w.tiles)
-                copy_bulk(to + t * GEMM_TILE * 128,
-                          w.w + (size_t)t * GEMM_TILE * a.steps * 128 +
-                              (size_t)(w.first + step) * tile_bytes[t],
-                          tile_bytes[t], &full[at.stage]);
-        copy_bulk(to + T::TILES * GEMM_TILE * 128,
-                  a.x + ((size_t)(w.first + step) * a.x_rows + w.token * T::PIECES) * 128,
-                  columns * 128, &full[at.stage]);
+        for (int t = 0; t < T::TILES; t++) {
+            unsigned char *rows = stage + t * GEMM_TILE * 128;
+            if (tile[t].rows)
+                copy_bulk(rows, tile[t].from, tile[t].rows * 128, there);
+            if (T::WAY == GEMM_ACROSS && tile[t].rows % 16)
+                copy_bulk(rows + tile[t].rows * 128, a.zeros, 8 * 128, there);
+        }
+#pragma unroll
+        for (int b = 0; b < T::COLUMN_BLOCKS; b++)
+            if (block[b].rows)
+                copy_bulk(stage + T::COLUMNS_AT + b * T::COLUMN_ROWS * 128, block[b].from,
+                          block[b].rows * 128, there);
     }
+}
+
+/* Rows and columns of a stage that copies fill. */
+template <class T> static __device__ __forceinline__ int filled_rows(const gemm_work &w)
+{
+    if (T::ROWS_ACROSS)
+        return w.tiles * GEMM_TILE;
+    return (w.tiles - 1) * GEMM_TILE + packed_rows(w.N, w.tile + w.tiles - 1);
+}
+template <class T>
+static __device__ __forceinline__ int filled_columns(const gemm_args &a, const gemm_work &w)
+{
+    if (!T::COLUMNS_ACROSS)
+        return gemm_columns<T>(a, w);
+    const int left = (a.M + GEMM_TILE - 1) / GEMM_TILE * GEMM_TILE - w.token;
+    return left < T::WIDTH ? left : (int)T::WIDTH;
 }
 
 /* The consumers store zeros where no copy will write, before the first one. */
@@ -74,8 +109,7 @@ template <class T>
 static __device__ __forceinline__ void clear(const gemm_args &a, const gemm_work &w,
                                              unsigned char *shared)
 {
-    const int last = w.tiles - 1, rows = last * GEMM_TILE + packed_rows(w.N, w.tile + last);
-    const int columns = gemm_columns<T::TOKENS, T::PIECES>(a, w);
+    const int rows = filled_rows<T>(w), columns = filled_columns<T>(a, w);
     const int no_rows = T::TILES * GEMM_TILE - rows, none = no_rows + T::WIDTH - columns;
     for (int i = threadIdx.x; i < none * 8 * T::STAGES; i += T::CONSUMERS) {
         const int stage = i / (none * 8), r = i / 8 % none;
@@ -92,40 +126,51 @@ static __device__ __forceinline__ gemm_place place_of(int group)
     return {group * GEMM_TILE + thread % 128 / 32 * 16 + lane / 4, lane % 4 * 2};
 }
 
+template <bool ACROSS>
+static __device__ __forceinline__ uint64_t side_of(const unsigned char *tile, int k16)
+{
+    return ACROSS ? side_across(tile, k16) : side(tile, k16 * 32);
+}
+
 /* Four warps' sums of their tile. */
 template <class T>
 static __device__ __forceinline__ void consume(const gemm_args &a, const gemm_work &w, int group,
                                                unsigned char *shared, uint64_t *full,
                                                uint64_t *empty)
 {
-    enum { CHUNK = GEMM_CHUNK / GEMM_STEP, SPAN = GEMM_SPAN / GEMM_STEP };
+    enum { COLUMNS = T::TOKENS / 8 };
     const int lane = threadIdx.x % 32;
     float acc[T::WIDTH / 8][4], span[T::SUMS];
-    ring<T::STAGES> at;
-    for (int begin = 0; begin < w.steps; begin += CHUNK) {
-        const int end = begin + CHUNK < w.steps ? begin + CHUNK : w.steps;
-        int before = at.stage;
-        for (int step = begin; step < end; step++, at.next()) {
-            const unsigned char *stage = shared + at.stage * T::STAGE;
-            barrier_wait(&full[at.stage], at.round);
+    gemm_begin<T::WAY, 1, COLUMNS>(a, w, span, place_of(group));
+    ring<T::STAGES> from;
+    for (gemm_walk<T::WAY> at(a, w); at.more(w); at.next(a, w)) {
+        int before = from.stage;
+        for (bool first = true;; first = false, from.next(), at.next(a, w)) {
+            const unsigned char *stage = shared + from.stage * T::STAGE;
+            barrier_wait(&full[from.stage], from.round);
             wgmma_fence();
 #pragma unroll
-            for (int k16 = 0; k16 < GEMM_STEP / 16; k16++)
-                wgmma<T::WIDTH>(acc, side(stage + group * GEMM_TILE * 128, k16 * 32),
-                                side(stage + T::TILES * GEMM_TILE * 128, k16 * 32),
-                                step > begin || k16);
+            for (int k16 = 0; k16 < GEMM_STEP / GEMM_CORE; k16++)
+                if (k16 < at.cores())
+                    wgmma<T::WIDTH, T::ROWS_ACROSS, T::COLUMNS_ACROSS>(
+                        acc, side_of<T::ROWS_ACROSS>(stage + group * GEMM_TILE * 128, k16),
+                        side_of<T::COLUMNS_ACROSS>(stage + T::COLUMNS_AT, k16), !first || k16);
             wgmma_commit();
             wgmma_wait<1>(); // the step before is done: its stage is free
-            if (lane == 0 && step > begin)
+            if (lane == 0 && !first)
                 barrier_arrive(&empty[before]);
-            before = at.stage;
+            before = from.stage;
+            if (at.ends_chunk())
+                break;
         }
+        from.next();
         wgmma_wait<0>();
         if (lane == 0)
             barrier_arrive(&empty[before]);
-        gemm_fold<T::PIECES>(span, acc, begin % SPAN == 0);
-        if (end % SPAN == 0 || end == w.steps)
-            gemm_emit<1, T::TOKENS / 8, T::CONSUMERS>(a, w, begin < SPAN, span, place_of(group));
+        gemm_fold<T::PIECES>(span, acc, gemm_begins_span<T::WAY>(a, at.chunk));
+        if (gemm_ends_span<T::WAY>(w, at.chunk))
+            gemm_emit<1, COLUMNS, T::CONSUMERS>(a, w, gemm_adds<T::WAY>(a, at.chunk), span,
+                                                place_of(group));
     }
     if (a.parts == 1)
         return;
@@ -135,7 +180,7 @@ static __device__ __forceinline__ void consume(const gemm_args &a, const gemm_wo
         last = last_block(&a.counter[w.place], a.parts);
     warps_wait(1, T::CONSUMERS);
     if (last)
-        gemm_combine<1, T::TOKENS / 8, T::CONSUMERS>(a, w, place_of(group));
+        gemm_combine<1, COLUMNS, T::CONSUMERS>(a, w, place_of(group));
 }
 
 template <class T>
@@ -146,7 +191,7 @@ static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) hopper_kernel(co
     SHARED(uint64_t[T::STAGES], empty);
     /* A shuffle, so that the compiler sees: uniform. */
     const int group = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0);
-    const gemm_work w = gemm_work_of(a, T::TILES, T::TOKENS);
+    const gemm_work w = gemm_work_of<T::WAY>(a, T::TILES, T::TOKENS);
     if (threadIdx.x == 0) {
         for (int i = 0; i < T::STAGES; i++) {
             barrier_init(&full[i], 1);
@@ -167,40 +212,49 @@ static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) hopper_kernel(co
     }
 }
 
-template <int TILES, int WIDTH, int PIECES>
+template <gemm_way WAY, int TILES, int WIDTH, int PIECES>
 static cudaError_t run(cudaStream_t stream, const gemm_args &a)
 {
-    typedef hopper_tile<TILES, WIDTH, PIECES> T;
+    typedef hopper_tile<WAY, TILES, WIDTH, PIECES> T;
     const dim3 grid((unsigned)(a.row_blocks * a.token_blocks * a.parts));
     TRY_CUDA(cudaFuncSetAttribute(hopper_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   T::SHARED_BYTES));
     return launch(hopper_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, a);
 }
 
-cudaError_t gemm_hopper(cudaStream_t stream, const gemm_args &a, const gemm_plan &plan, int pieces)
+cudaError_t gemm_hopper(cudaStream_t stream, const gemm_args &a, const gemm_plan &plan,
+                        gemm_way way, int pieces)
 {
-#define PLAN(TILES, WIDTH, PIECES)                                                                 \
-    if (plan.tiles == TILES && plan.width == WIDTH && pieces == PIECES)                            \
-        return run<TILES, WIDTH, PIECES>(stream, a);
-    PLAN(1, 8, 1)
-    PLAN(1, 16, 1)
-    PLAN(1, 32, 1)
-    PLAN(1, 64, 1)
-    PLAN(1, 128, 1)
-    PLAN(2, 8, 1)
-    PLAN(2, 16, 1)
-    PLAN(2, 32, 1)
-    PLAN(2, 64, 1)
-    PLAN(2, 128, 1)
-    PLAN(4, 32, 1)
-    PLAN(4, 64, 1)
-    PLAN(1, 24, 3)
-    PLAN(1, 48, 3)
-    PLAN(1, 96, 3)
-    PLAN(2, 24, 3)
-    PLAN(2, 48, 3)
-    PLAN(2, 96, 3)
-    PLAN(4, 96, 3)
+#define PLAN(WAY, TILES, WIDTH, PIECES)                                                            \
+    if (way == WAY && plan.tiles == TILES && plan.width == WIDTH && pieces == PIECES)              \
+        return run<WAY, TILES, WIDTH, PIECES>(stream, a);
+    PLAN(GEMM_ALONG, 1, 8, 1)
+    PLAN(GEMM_ALONG, 1, 16, 1)
+    PLAN(GEMM_ALONG, 1, 32, 1)
+    PLAN(GEMM_ALONG, 1, 64, 1)
+    PLAN(GEMM_ALONG, 1, 128, 1)
+    PLAN(GEMM_ALONG, 2, 8, 1)
+    PLAN(GEMM_ALONG, 2, 16, 1)
+    PLAN(GEMM_ALONG, 2, 32, 1)
+    PLAN(GEMM_ALONG, 2, 64, 1)
+    PLAN(GEMM_ALONG, 2, 128, 1)
+    PLAN(GEMM_ALONG, 4, 32, 1)
+    PLAN(GEMM_ALONG, 4, 64, 1)
+    PLAN(GEMM_ALONG, 1, 24, 3)
+    PLAN(GEMM_ALONG, 1, 48, 3)
+    PLAN(GEMM_ALONG, 1, 96, 3)
+    PLAN(GEMM_ALONG, 2, 24, 3)
+    PLAN(GEMM_ALONG, 2, 48, 3)
+    PLAN(GEMM_ALONG, 2, 96, 3)
+    PLAN(GEMM_ALONG, 4, 96, 3)
+    PLAN(GEMM_ACROSS, 1, 64, 1)
+    PLAN(GEMM_ACROSS, 1, 128, 1)
+    PLAN(GEMM_ACROSS, 2, 64, 1)
+    PLAN(GEMM_ACROSS, 2, 128, 1)
+    PLAN(GEMM_ROWS, 1, 64, 1)
+    PLAN(GEMM_ROWS, 1, 128, 1)
+    PLAN(GEMM_ROWS, 2, 64, 1)
+    PLAN(GEMM_ROWS, 2, 128, 1)
 #undef PLAN
     return cudaErrorInvalidValue;
 }

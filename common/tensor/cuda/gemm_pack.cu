@@ -99,7 +99,7 @@ cudaError_t change_weight(cudaStream_t stream, void *packed, uint16_t *rows, int
                   (bf16 *)rows, N, K, first, index, (const bf16 *)value, count, outside);
 }
 
-/* ---- x */
+/* ---- x, dy */
 
 /* x[m,k..k+7], zeros outside. */
 static __device__ __forceinline__ void eight_of_x(float (&v)[8], const float *x, int M, int K,
@@ -162,4 +162,41 @@ cudaError_t pack_x(cudaStream_t stream, unsigned char *to, const float *x, int M
     const bool vectors = K % 4 == 0 && (uintptr_t)x % 16 == 0;
     return launch(pieces == 3 ? pack_x_kernel<3> : pack_x_kernel<1>, blocks_of(threads), dim3(256),
                   0, stream, to, x, M, K, vectors, counter, counters);
+}
+
+static __global__ void pack_chunks_kernel(unsigned char *to, const float *x, int C, int x_rows,
+                                          const gemm_chunk *chunk, int chunks, bool vectors,
+                                          unsigned *counter, int counters)
+{
+    const size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
+    if (blockIdx.y == 0 && i < (size_t)counters)
+        counter[i] = 0;
+    const int pieces = packed_steps(C) * (GEMM_STEP / 8);
+    const int r = (int)(i / pieces), c = (int)(i % pieces);
+    for (int n = blockIdx.y; n < chunks; n += gridDim.y) {
+        const gemm_chunk now = chunk[n];
+        if (r >= (now.rows + GEMM_CORE - 1) / GEMM_CORE * GEMM_CORE)
+            continue;
+        float v[8];
+        eight_of_x(v, x + (size_t)now.first * C, now.rows, C, r, c * 8, vectors);
+        alignas(16) bf16 piece[8];
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            piece[e] = __float2bfloat16_rn(v[e]);
+        const size_t row = (size_t)(c / 8) * x_rows + now.at + r;
+        *(uint4 *)(to + row * 128 + ((c ^ r) & 7) * 16) = *(const uint4 *)piece;
+    }
+}
+
+cudaError_t pack_chunks(cudaStream_t stream, unsigned char *to, const float *x, int C, int x_rows,
+                        const gemm_chunk *chunk, int chunks, int longest, unsigned *counter,
+                        int counters)
+{
+    const size_t eights = (size_t)longest * packed_steps(C) * (GEMM_STEP / 8);
+    const size_t threads = eights < (size_t)counters ? (size_t)counters : eights;
+    const bool vectors = C % 4 == 0 && (uintptr_t)x % 16 == 0;
+    dim3 grid = blocks_of(threads);
+    grid.y = (unsigned)(chunks < 65535 ? chunks : 65535);
+    return launch(pack_chunks_kernel, grid, dim3(256), 0, stream, to, x, C, x_rows, chunk, chunks,
+                  vectors, counter, counters);
 }

@@ -14,9 +14,12 @@ static int pieces_of(const gemm *g)
     return g->precise ? 3 : 1;
 }
 
-/* The narrowest of the family's that holds all rows, or the widest. */
+/* The narrowest of the family's that holds all rows, or the widest. Backward, few rows are rare. */
 static int width_of(const gemm *g)
 {
+    if (g->across)
+        return g->M > 64 ? 128 : 64;
+
     const int widest = g->precise ? 96 : 128, columns = rounded(g->M, 8) * pieces_of(g);
     int width = g->precise ? 24 : 8;
     while (width < columns && width < widest)
@@ -27,8 +30,8 @@ static int width_of(const gemm *g)
 /* Four tiles of 64 sums by 128 do not fit the registers; for few rows of x they save nothing. */
 static bool can_run(const gemm *g, const gemm_plan *plan)
 {
-    const bool four =
-        g->family == GEMM_HOPPER && plan->width >= 32 && plan->width <= 96 && plan->width != 48;
+    const bool four = g->family == GEMM_HOPPER && !g->across && plan->width >= 32 &&
+                      plan->width <= 96 && plan->width != 48;
     return plan->tiles == 1 || plan->tiles == 2 || (plan->tiles == 4 && four);
 }
 
@@ -90,7 +93,7 @@ gemm_plan gemm_plan_of(const gemm *g)
 /* ---- workspace: x, counters, partial sums */
 
 struct layout {
-    size_t counters, partial, bytes;
+    size_t zeros, counters, partial, bytes;
 };
 static layout layout_of(const gemm *g, const gemm_plan *plan)
 {
@@ -99,7 +102,8 @@ static layout layout_of(const gemm *g, const gemm_plan *plan)
     const size_t blocks = (size_t)row_blocks_of(g, plan) * token_blocks_of(g, plan);
     const size_t sums = (size_t)plan->tiles * GEMM_TILE * (plan->width / pieces_of(g));
     layout l;
-    l.counters = x_rows * packed_steps(g->K) * 128;
+    l.zeros = x_rows * packed_steps(g->K) * 128;
+    l.counters = l.zeros + (g->across ? GEMM_ZEROS : 0);
     l.partial = l.counters + (parts > 1 ? (blocks * sizeof(unsigned) + 255) / 256 * 256 : 0);
     l.bytes = l.partial + (parts > 1 ? blocks * parts * sums * sizeof(float) : 0);
     return l;
@@ -107,7 +111,8 @@ static layout layout_of(const gemm *g, const gemm_plan *plan)
 
 static bool good(const gemm *g)
 {
-    if (g->M < 0 || g->K < 1 || g->count < 1 || g->count > GEMM_PRODUCTS || g->processors < 1)
+    if (g->M < 0 || g->K < 1 || (g->across && g->precise) || g->count < 1 ||
+        g->count > GEMM_PRODUCTS || g->processors < 1)
         return false;
     for (int i = 0; i < g->count; i++)
         if (g->product[i].N < 1)
@@ -143,6 +148,7 @@ cudaError_t gemm_run(cudaStream_t stream, const gemm *g, const gemm_plan *plan, 
     a.x = memory;
     a.x_rows = rounded(g->M, 8) * pieces_of(g);
     a.M = g->M;
+    a.K = g->K;
     a.steps = packed_steps(g->K);
     a.parts = parts_of(g, plan);
     a.part_steps = plan->unit ? plan->unit / GEMM_STEP : a.steps;
@@ -156,10 +162,12 @@ cudaError_t gemm_run(cudaStream_t stream, const gemm *g, const gemm_plan *plan, 
                         first};
         first += blocks_of(g->product[i].N, plan->tiles * GEMM_TILE);
     }
+    a.zeros = memory + l.zeros;
     a.counter = (unsigned *)(memory + l.counters);
     a.partial = (float *)(memory + l.partial);
-    TRY_CUDA(pack_x(stream, memory, g->x, g->M, g->K, pieces_of(g), a.counter,
-                    a.parts > 1 ? a.row_blocks * a.token_blocks : 0));
-    return g->family == GEMM_HOPPER ? gemm_hopper(stream, a, *plan, pieces_of(g))
-                                    : gemm_mma(stream, a, *plan, pieces_of(g));
+    const int counters = a.parts > 1 ? a.row_blocks * a.token_blocks : 0;
+    TRY_CUDA(pack_x(stream, memory, g->x, g->M, g->K, pieces_of(g), (unsigned *)(memory + l.zeros),
+                    (int)((l.counters - l.zeros) / sizeof(unsigned)) + counters));
+    return (g->family == GEMM_HOPPER ? gemm_hopper : gemm_mma)(
+        stream, a, *plan, g->across ? GEMM_ACROSS : GEMM_ALONG, pieces_of(g));
 }
