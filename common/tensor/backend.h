@@ -158,8 +158,8 @@ struct backend_ops {
      * more than PRODUCTS_MAX, or weights of several widths. */
     err_t (*matmuls)(struct backend *, const struct product *products, int count, const float *x,
                      int M);
-    /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. INVALID: w is not held
-     * row-major. */
+    /* dx[m,k] (+)= sum_n dy[m,n] W[n,k]; chain over n ascending. INVALID: w is not held in the form
+     * that the backend reads here, row-major on the CPU and packed on CUDA. */
     err_t (*matmul_dx)(struct backend *, float *dx, const float *dy, const struct weight *w, int M,
                        int accumulate);
     /* dw[n,k] += sum_m dy[m,n] x[m,k]; chain over m ascending, from dw. A backend may sum each

@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "cuda/module.h"
 #include "tensor/buffer.h"
-#include <dlfcn.h>
 #include <string.h>
 
 static float noise(uint64_t *state)
@@ -108,21 +107,9 @@ static void assert_products(const struct matrices *m, int p, int first, int M, i
     }
 }
 
-/* The emulator is in the module: it is asked there. */
-static void choose_device(int sm)
-{
-    const char *path = getenv("RLHFD_BACKEND");
-    void *module = dlopen(path ? path : TEST_BIN "/librlhfd_cuda_emu.so", RTLD_NOW | RTLD_LOCAL);
-    void (*choose)(int) = NULL;
-    assert_non_null(module);
-    *(void **)&choose = dlsym(module, "cuda_emu_sm");
-    assert_non_null(choose);
-    choose(sm);
-}
-
 static void products_of_device(int sm)
 {
-    choose_device(sm);
+    cuda_module_device(sm);
     SCOPED(backend) be = cuda_module_open();
     struct matrices *m = filled(be);
     struct product products[PRODUCTS];

@@ -174,14 +174,6 @@ static void too_much_memory_is_told(void **state)
     assert_ok(buffer_alloc(be, BYTES, &a));
 }
 
-static void what_is_missing_is_told_by_name(void **state)
-{
-    (void)state;
-    SCOPED(backend) be = cuda_module_open();
-    assert_err(ERR_UNIMPLEMENTED, "backend 'cuda' has no matmul_dw in this version",
-               be->ops->matmul_dw(be, NULL, NULL, NULL, 1, 1, 1, NULL));
-}
-
 static void numerics_are_those_of_one_build(void **state)
 {
     (void)state;
@@ -193,5 +185,5 @@ static void numerics_are_those_of_one_build(void **state)
 
 TESTS(cmocka_unit_test(memory_is_zeroed_filled_copied_and_read), cmocka_unit_test(any_thread_reads),
       cmocka_unit_test(arrays_of_the_host_are_staged), cmocka_unit_test(a_ring_grows_within_an_op),
-      cmocka_unit_test(too_much_memory_is_told), cmocka_unit_test(what_is_missing_is_told_by_name),
+      cmocka_unit_test(too_much_memory_is_told),
       cmocka_unit_test(numerics_are_those_of_one_build))

@@ -10,8 +10,6 @@ static err_t missing(const char *op)
 /* OP(op, the types of its parameters after the backend) */
 // clang-format off
 #define MISSING_OPS(OP) \
-    OP(matmul_dx, float *, const float *, const struct weight *, int, int) \
-    OP(matmul_dw, float *, const float *, const float *, int, int, int, const struct row_cuts *) \
     OP(attention_backward, float *, float *, float *, const float *, const float *, const float *, const float *, \
        const float *, const float *, const struct segment *, int, const struct attention_shape *)
 // clang-format on
