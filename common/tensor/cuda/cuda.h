@@ -89,9 +89,6 @@ err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void *
  * copy on the owner's stream, and one wait for it. bytes > 0. */
 err_t cuda_fetch(struct cuda *cuda, const void *from, size_t bytes, const void **ret);
 
-/* The names of the ops that this version lacks, a blank between. */
-const char *cuda_missing(void);
-
 /* Every op as cuda_NAME, with the signature of struct backend_ops. */
 #define CUDA_OP(op) __typeof__(*((struct backend_ops *)0)->op) cuda_##op;
 BACKEND_OPS(CUDA_OP)

@@ -1,5 +1,6 @@
-/* Attention, its pages, and the rotation of heads. */
+/* Attention, its gradient, its pages, and the rotation of heads. */
 #include "base/mem.h"
+#include "tensor/cuda/attention_backward_list.h"
 #include "tensor/cuda/attention_list.h"
 #include "tensor/cuda/cuda.h"
 #include <math.h>
@@ -162,6 +163,47 @@ err_t cuda_attention(struct backend *be, float *o, float *lse, const float *q, c
     attention_list_place(list, attention->there[i], &call);
     TRY(place_scratch(cuda, list, &call));
     TRY_CUDA(attention_run(cuda->stream, &call));
+    return OK;
+}
+
+/* Where kernels read four floats at once. */
+static bool are_aligned(const struct attention_backward_call *call)
+{
+    return is_aligned(call->q, call->k, call->v, call->D) &&
+           is_aligned(call->d_o, call->d_o, call->d_o, call->D);
+}
+
+err_t cuda_attention_backward(struct backend *be, float *dq, float *dk, float *dv, const float *d_o,
+                              const float *q, const float *k, const float *v, const float *o,
+                              const float *lse, const struct segment *segments, int count,
+                              const struct attention_shape *shape)
+{
+    struct cuda *cuda = cuda_of(be);
+    const void *there = NULL;
+    void *scratch = NULL;
+    struct attention_backward_call call = {.dq = dq,
+                                           .dk = dk,
+                                           .dv = dv,
+                                           .d_o = d_o,
+                                           .q = q,
+                                           .k = k,
+                                           .v = v,
+                                           .o = o,
+                                           .lse = lse,
+                                           .H = shape->H,
+                                           .K = shape->K,
+                                           .D = shape->D,
+                                           .scale = 1.0f / sqrtf((float)shape->D)};
+    SCOPED_VALUE(attention_backward_list) list = {0};
+    TRY(attention_backward_list_make(segments, count, shape, &list));
+    if (!list.rows)
+        return OK;
+    call.aligned = are_aligned(&call);
+    TRY(cuda_stage(cuda, list.data, list.bytes, &there));
+    attention_backward_list_place(&list, there, &call);
+    TRY(cuda_workspace(cuda, roomy(attention_backward_scratch(&call)), &scratch));
+    attention_backward_place(&call, scratch);
+    TRY_CUDA(attention_backward_run(cuda->stream, &call));
     return OK;
 }
 
