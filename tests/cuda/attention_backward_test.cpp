@@ -280,7 +280,51 @@ static std::vector<sizes> widths = {
     {{2, 2, 96, 0}, {{35, 0}}},         {{1, 1, 130, 0}, {{70, 0}}},
     {{2, 1, 160, 33}, {{50, 0}}},       {{2, 1, 256, 0}, {{50, 0}, {10, 50}}}};
 
+/* ---- how much is multiplied */
+
+/* Multiply-adds against the least: seven products of D for each pair that is seen. */
+static double products(const sizes &z)
+{
+    const rows r = rows_of(z.a, z.pieces, 100);
+    std::vector<float> dq, dk, dv;
+    double pairs = 0;
+    for (const segment &s : r.segments)
+        for (int query = s.start; query < s.start + s.count; query++)
+            pairs += z.a.window ? std::min(query + 1, z.a.window) : query + 1;
+    const uint64_t before = emu::stats.mma;
+    run(r, &dq, &dk, &dv);
+    const double made = (double)(emu::stats.mma - before) * 16 * 16 * 8;
+    cuda_emu_reset();
+    return made / (7 * pairs * z.a.H * z.a.D);
+}
+
+/* What no query sees is skipped, by 16 keys and 16 to 32 rows, or the other way round. */
+static void products_of_masked_pairs_are_few(void **)
+{
+    if (emu::checked)
+        skip(); // the plain build counts the same
+    const struct {
+        sizes z;
+        double most;
+    } cases[] = {{{{4, 1, 64, 0}, {{512, 0}}}, 1.05},
+                 {{{1, 1, 64, 0}, {{512, 0}}}, 1.07},
+                 {{{4, 1, 16, 0}, {{130, 0}, {60, 130}, {60, 130}}}, 1.25},
+                 {{{2, 1, 32, 64}, {{400, 0}}}, 1.5},
+                 {{{2, 1, 256, 0}, {{256, 0}}}, 1.1}};
+    schedule(0);
+    for (const auto &c : cases) {
+        const double share = products(c.z);
+        if (full())
+            print_message("%d heads of %d, window %d: %.3f of the least\n", c.z.a.H, c.z.a.D,
+                          c.z.a.window, share);
+        if (!(share >= 1 && share <= c.most))
+            fail_msg("%d heads of %d: %.3f of the least products, at most %.2f", c.z.a.H, c.z.a.D,
+                     share, c.most);
+    }
+}
+
 // clang-format off
 #define BITS(list) {#list, bits, NULL, NULL, &list}
 // clang-format on
-TESTS(BITS(common), BITS(windows), BITS(groups), BITS(widths))
+TESTS(BITS(common), BITS(windows), BITS(groups), BITS(widths),
+      cmocka_unit_test(products_of_masked_pairs_are_few))

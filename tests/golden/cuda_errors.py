@@ -55,6 +55,21 @@ def attention(D, T=300, H=4, K=2):
     case(f"attention_{D}", run(*bf16(q, k, v)), run(q, k, v), T=T, H=H, K=K, D=D)
 
 
+def attention_gradients(D, T=300, H=4, K=2):
+    def heads(stream, count, scale):
+        return noise(stream, T * count * D, scale).view(T, count, D).transpose(0, 1)[None]
+    rows = heads(3, H, 2), heads(4, K, 2), heads(5, K, 2)
+    grad = heads(40, H, 1)
+
+    def run(dtype):
+        q, k, v = (t.to(dtype).requires_grad_() for t in rows)
+        wide = (t.repeat_interleave(H // K, 1) for t in (k, v))
+        F.scaled_dot_product_attention(q, *wide, is_causal=True).backward(grad.to(dtype))
+        return [t.grad for t in (q, k, v)]
+    for name, got, want in zip(("dq", "dk", "dv"), run(torch.bfloat16), run(torch.float64)):
+        case(f"attention_{name}_{D}", got, want, T=T, H=H, K=K, D=D)
+
+
 def norms(N=8, eps=1e-5):
     for C in (576, 4096):
         x, w = noise(6, N * C, 3).view(N, C), noise(7, C, 0.5, 1)
@@ -148,6 +163,8 @@ for K in (64, 512, 4096, 14336):
     product(K)
 attention(64)
 attention(128)
+attention_gradients(64)
+attention_gradients(128)
 norms()
 activations()
 token_logp()
