@@ -10,6 +10,7 @@ import os
 import numpy
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 torch.set_num_threads(1)  # sums in one order
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cuda_errors.json")
@@ -55,7 +56,8 @@ def attention(D, T=300, H=4, K=2):
     case(f"attention_{D}", run(*bf16(q, k, v)), run(q, k, v), T=T, H=H, K=K, D=D)
 
 
-def attention_gradients(D, T=300, H=4, K=2):
+def attention_gradients(kind, D, T=300, H=4, K=2):
+    """kind: PyTorch's way. On a CPU MATH multiplies in float32."""
     def heads(stream, count, scale):
         return noise(stream, T * count * D, scale).view(T, count, D).transpose(0, 1)[None]
     rows = heads(3, H, 2), heads(4, K, 2), heads(5, K, 2)
@@ -64,10 +66,11 @@ def attention_gradients(D, T=300, H=4, K=2):
     def run(dtype):
         q, k, v = (t.to(dtype).requires_grad_() for t in rows)
         wide = (t.repeat_interleave(H // K, 1) for t in (k, v))
-        F.scaled_dot_product_attention(q, *wide, is_causal=True).backward(grad.to(dtype))
+        with sdpa_kernel(kind):
+            F.scaled_dot_product_attention(q, *wide, is_causal=True).backward(grad.to(dtype))
         return [t.grad for t in (q, k, v)]
     for name, got, want in zip(("dq", "dk", "dv"), run(torch.bfloat16), run(torch.float64)):
-        case(f"attention_{name}_{D}", got, want, T=T, H=H, K=K, D=D)
+        case(f"attention_{kind.name.split('_')[0].lower()}_{name}_{D}", got, want, T=T, H=H, K=K, D=D)
 
 
 def norms(N=8, eps=1e-5):
@@ -163,8 +166,9 @@ for K in (64, 512, 4096, 14336):
     product(K)
 attention(64)
 attention(128)
-attention_gradients(64)
-attention_gradients(128)
+for D in (64, 128):
+    attention_gradients(SDPBackend.FLASH_ATTENTION, D)
+    attention_gradients(SDPBackend.MATH, D)
 norms()
 activations()
 token_logp()
