@@ -30,11 +30,20 @@ __device__ __forceinline__ float element(uint32_t pairs, int high)
     return __uint_as_float(high ? pairs & 0xffff0000u : pairs << 16);
 }
 
-/* Eight elements of d_o . o, d_o rounded as the products of the passes have it. */
-__device__ __forceinline__ float dot_of(const uint4 &grad, const float *o, int c, int D)
+/* Elements 8c..8c+7 of d_o . o, with d_o rounded as the passes' products have it. */
+__device__ __forceinline__ float dot_of(const uint4 &grad, const float *o, int c, int D,
+                                        bool aligned)
 {
     const uint32_t pairs[4] = {grad.x, grad.y, grad.z, grad.w};
     float sum = 0.0f;
+    if (aligned && c * 8 + 8 <= D) {
+        const float4 low = *(const float4 *)(o + c * 8), high = *(const float4 *)(o + c * 8 + 4);
+        const float x[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+            sum = __fmaf_rn(element(pairs[e / 2], e % 2), x[e], sum);
+        return sum;
+    }
 #pragma unroll
     for (int e = 0; e < 8; e++)
         if (c * 8 + e < D)
@@ -67,7 +76,7 @@ __global__ void __launch_bounds__(THREADS) attention_round_kernel(attention_back
             *(uint4 *)(a.grads_there + (to * group + r) * D + c * 8) = grad;
             *(uint4 *)(a.queries_there + (to * group + r) * D + c * 8) =
                 eight_of(a.q + from * a.D, c, a.D, a.aligned);
-            delta = dot_of(grad, a.o + from * a.D, c, a.D);
+            delta = dot_of(grad, a.o + from * a.D, c, a.D, a.aligned);
         }
 #pragma unroll
         for (int with = LANES / 2; with; with /= 2)

@@ -170,7 +170,7 @@ err_t cuda_attention(struct backend *be, float *o, float *lse, const float *q, c
 static bool are_aligned(const struct attention_backward_call *call)
 {
     return is_aligned(call->q, call->k, call->v, call->D) &&
-           is_aligned(call->d_o, call->d_o, call->d_o, call->D);
+           is_aligned(call->d_o, call->o, call->o, call->D);
 }
 
 err_t cuda_attention_backward(struct backend *be, float *dq, float *dk, float *dv, const float *d_o,
