@@ -4,86 +4,87 @@
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/rows_backward.h"
 
-enum { COLUMNS = 16, ROWS = 128, THREADS = 256, EACH = ROWS * COLUMNS / THREADS };
+enum { COLUMNS = 16, ROWS = 256, THREADS = 256, EACH = ROWS * COLUMNS / THREADS };
 
-struct term {
-    float a, b;
-};
-
-/* A source's term of a column's sum: a b, rounded with it once; or a alone. */
+/* A source's term of a column's sum: x y, rounded with it once; or a number alone. */
 struct rms_terms {
+    typedef float2 term;
     const float *dy, *x, *r;
     __device__ term at(size_t i, int n) const
     {
-        return term{dy[i], __fmul_rn(x[i], r[n])};
+        return make_float2(dy[i], __fmul_rn(x[i], r[n]));
     }
-    static __device__ float more(float sum, float a, float b)
+    static __device__ float more(float sum, term t)
     {
-        return __fmaf_rn(a, b, sum);
+        return __fmaf_rn(t.x, t.y, sum);
     }
 };
 struct layer_terms {
+    typedef float2 term;
     const float *dy, *x, *stats;
     __device__ term at(size_t i, int n) const
     {
-        return term{dy[i], __fmul_rn(__fsub_rn(x[i], stats[2 * n]), stats[2 * n + 1])};
+        const float centred = __fsub_rn(x[i], stats[2 * n]);
+        return make_float2(dy[i], __fmul_rn(centred, stats[2 * n + 1]));
     }
-    static __device__ float more(float sum, float a, float b)
+    static __device__ float more(float sum, term t)
     {
-        return __fmaf_rn(a, b, sum);
+        return __fmaf_rn(t.x, t.y, sum);
     }
 };
 struct plain_terms {
+    typedef float term;
     const float *dy;
     __device__ term at(size_t i, int) const
     {
-        return term{dy[i], 0.0f};
+        return dy[i];
     }
-    static __device__ float more(float sum, float a, float)
+    static __device__ float more(float sum, term t)
     {
-        return __fadd_rn(sum, a);
+        return __fadd_rn(sum, t);
     }
 };
 
-struct tile {
-    float a[ROWS][COLUMNS], b[ROWS][COLUMNS];
-};
+/* The thread's row of its e-th term in a tile. */
+__device__ __forceinline__ int row_of(int e)
+{
+    return e * (THREADS / COLUMNS) + threadIdx.x / COLUMNS;
+}
 
 /* The thread's terms of the tile that begins at row `first`; zeros outside, which nobody adds. */
 template <class S>
-__device__ __forceinline__ void load_terms(term (&mine)[EACH], const S &source, int first, int N,
-                                           int column, int C)
+__device__ __forceinline__ void load_terms(typename S::term (&mine)[EACH], const S &source,
+                                           int first, int N, int column, int C)
 {
 #pragma unroll
     for (int e = 0; e < EACH; e++) {
-        const int n = first + e * (THREADS / COLUMNS) + threadIdx.x / COLUMNS;
-        mine[e] = n < N && column < C ? source.at((size_t)n * C + column, n) : term{0.0f, 0.0f};
+        const int n = first + row_of(e);
+        mine[e] = typename S::term{};
+        if (n < N && column < C)
+            mine[e] = source.at((size_t)n * C + column, n);
     }
 }
 
 template <class S>
 __global__ void __launch_bounds__(THREADS) columns_kernel(S source, float *sums, int N, int C)
 {
-    SHARED(tile, shared);
+    SHARED(typename S::term[ROWS][COLUMNS], tile);
     const int mine = threadIdx.x % COLUMNS, column = blockIdx.x * COLUMNS + mine;
     const bool adds = threadIdx.x < COLUMNS && column < C;
     float sum = adds ? sums[column] : 0.0f;
-    term terms[EACH];
+    typename S::term terms[EACH];
     load_terms(terms, source, 0, N, column, C);
     for (int first = 0; first < N; first += ROWS) {
 #pragma unroll
-        for (int e = 0; e < EACH; e++) {
-            const int row = e * (THREADS / COLUMNS) + threadIdx.x / COLUMNS;
-            shared.a[row][mine] = terms[e].a;
-            shared.b[row][mine] = terms[e].b;
-        }
+        for (int e = 0; e < EACH; e++)
+            tile[row_of(e)][mine] = terms[e];
         __syncthreads();
         load_terms(terms, source, first + ROWS, N, column, C);
         const int rows = min((int)ROWS, N - first);
         if (adds) {
-#pragma unroll 8
+#pragma unroll 16
             for (int n = 0; n < rows; n++)
-                sum = S::more(sum, shared.a[n][mine], shared.b[n][mine]);
+                sum = S::more(sum, tile[n][mine]);
         }
         __syncthreads();
     }
