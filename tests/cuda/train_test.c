@@ -1,0 +1,234 @@
+/* Training on the module: supervised updates of a small model beside the CPU's, from the same
+ * weights and data. The losses fall together. A second run has the same digests under another
+ * schedule and with other micro-batches. Gradients of each family are near the CPU's. */
+#include "cuda/module.h"
+#include "parity/families.h"
+#include "testing/models.h"
+#include "unit/model/tiny.h"
+#include <math.h>
+
+enum { SEQUENCES = 5, UPDATES = 8, REPLAYED = 4, ROWS_MOST = 160, HEAD_ROWS = 64 };
+static const int lengths[SEQUENCES] = {24, 40, 17, 33, 9};
+
+static bool checked(void)
+{
+    const char *path = getenv("RLHFD_BACKEND");
+    return path && strstr(path, "_checked") && !getenv("RLHFD_EMU");
+}
+
+struct run {
+    struct backend *be;
+    struct model *model;
+    struct forward *fw;
+    struct gradient *grad;
+    struct optimizer *opt;
+};
+
+static void run_done(struct run *r)
+{
+    optimizer_free(r->opt);
+    gradient_free(r->grad);
+    forward_free(r->fw);
+    model_free(r->model);
+    backend_free(r->be);
+}
+
+/* Of a backend, which is the run's own from here on. */
+static struct run run_of(struct backend *be, const struct model_config *config)
+{
+    const struct optimizer_config settings = {0.9, 0.99, 1e-8, 0.1, 1};
+    struct run r = {.be = be};
+    assert_ok(model_new(be, config, 5, &r.model));
+    assert_ok(forward_new(r.model, ROWS_MOST, HEAD_ROWS, FORWARD_ALL, &r.fw));
+    assert_ok(gradient_new(r.model, &r.grad));
+    assert_ok(optimizer_new(r.model, &settings, NULL, &r.opt));
+    return r;
+}
+
+static struct backend *cpu_open(void)
+{
+    struct backend *be = NULL;
+    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &be));
+    return be;
+}
+
+/* Adds the gradient of the mean loss of `all` tokens; returns this batch's sum of losses. */
+static double add_gradient(struct run *r, struct tiny_batch *b, int all)
+{
+    float logp[ROWS_MOST];
+    double loss = 0;
+    tiny_forward(r->fw, b);
+    assert_ok(forward_logp(r->fw, b->row, b->target, b->rows, 1, logp, NULL));
+    for (int i = 0; i < b->rows; i++) {
+        b->dlogp[i] = -1.0f / (float)all;
+        loss -= (double)logp[i];
+    }
+    assert_ok(backward_run(r->fw, b->row, b->target, b->dlogp, b->rows, 1, r->grad));
+    return loss;
+}
+
+/* The gradient over all sequences, `each` of them in a micro-batch: the mean loss. */
+static double whole_gradient(struct run *r, int each)
+{
+    int all = 0;
+    double loss = 0;
+    for (int s = 0; s < SEQUENCES; s++)
+        all += lengths[s] - 1;
+    assert_ok(gradient_zero(r->grad));
+    for (int s = 0; s < SEQUENCES; s += each) {
+        const int count = s + each < SEQUENCES ? each : SEQUENCES - s;
+        SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, s, count, r->model->config.V, 3);
+        loss += add_gradient(r, &b, all);
+    }
+    return loss / all;
+}
+
+static double update(struct run *r, int each, struct optimizer_result *ret)
+{
+    const double loss = whole_gradient(r, each);
+    assert_ok(optimizer_step(r->opt, r->grad, 3e-3, ret));
+    return loss;
+}
+
+/* The CPU's loss and the norm of its gradient at another run's weights. */
+static double shadow_of(struct run *shadow, const struct run *r, double *ret_norm)
+{
+    double squares = 0;
+    copy_weights(shadow->model, r->model);
+    const double loss = whole_gradient(shadow, SEQUENCES);
+    assert_ok(gradient_sum(shadow->grad));
+    assert_ok(shadow->be->ops->square_sum(shadow->be, shadow->grad->flat.address,
+                                          shadow->grad->count, &squares));
+    *ret_norm = sqrt(squares);
+    return loss;
+}
+
+/* At the same weights loss and gradient differ by the roundings of operands to bf16 alone. Of two
+ * trainings the weights themselves part: AdamW's first steps have the size of the rate, whatever
+ * size a gradient has, and a gradient near 0 may have either sign. */
+static void losses_fall_together(void **state)
+{
+    (void)state;
+    const struct model_config config = tiny_config(true);
+    SCOPED_VALUE(run) here = run_of(cuda_module_open(), &config);
+    SCOPED_VALUE(run) there = run_of(cpu_open(), &config);
+    SCOPED_VALUE(run) shadow = run_of(cpu_open(), &config);
+    double first = 0, last = 0;
+    for (int i = 0; i < UPDATES; i++) {
+        struct optimizer_result a, b;
+        double norm;
+        const double exact = shadow_of(&shadow, &here, &norm);
+        last = update(&here, SEQUENCES, &a);
+        const double cpus = update(&there, SEQUENCES, &b);
+        print_message("update %d: loss %.5f, by the CPU %.5f, the CPU's own %.5f; norm %.4f, by "
+                      "the CPU %.4f\n",
+                      i + 1, last, exact, cpus, a.grad_norm, norm);
+        assert_near(last, exact, 1e-3);
+        assert_near(a.grad_norm / norm, 1, 5e-3);
+        assert_near(last, cpus, 1e-2);
+        assert_near(a.changed, b.changed, 0.02);
+        assert_true(last != cpus);
+        first = i ? first : last;
+    }
+    assert_true(first - last > 0.5);
+}
+
+/* Each update's digest of the weights; that of the optimizer is the model's. */
+static void digests_of(const char *seed, int each, bool tied, struct digest ret[REPLAYED])
+{
+    const struct model_config config = tiny_config(tied);
+    cuda_module_seed(seed);
+    SCOPED_VALUE(run) r = run_of(cuda_module_open(), &config);
+    for (int i = 0; i < REPLAYED; i++) {
+        struct optimizer_result result;
+        const struct digest before = optimizer_digest(r.opt);
+        update(&r, each, &result);
+        ret[i] = optimizer_digest(r.opt);
+        const struct digest sum = weights_digest_add(before, result.digest_change);
+        assert_memory_equal(&sum, &ret[i], sizeof sum);
+        assert_ok(optimizer_verify(r.opt));
+        assert_true(result.changed > 0);
+    }
+}
+
+static void a_replay_has_the_same_digests(void **state)
+{
+    (void)state;
+    for (int tied = 0; tied < 2 - checked(); tied++) {
+        struct digest once[REPLAYED], again[REPLAYED];
+        digests_of("0", SEQUENCES, tied, once);
+        digests_of("1", 1 + tied, tied, again);
+        assert_memory_equal(again, once, sizeof once);
+    }
+    cuda_module_seed("0");
+}
+
+/* ---- gradients of each family, of all weights or of an adapter */
+
+static float *gradient_at_once(struct backend *be, const struct model_config *config, bool adapted,
+                               const struct layout **ret_layout, struct model **ret_model)
+{
+    struct model *model = model_at(be, config, KV_F32, adapted);
+    SCOPED(forward) fw = NULL;
+    SCOPED(gradient) grad = NULL;
+    SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, VOCABULARY, 4);
+    assert_ok(forward_new(model, ROWS_MOST, HEAD_ROWS, FORWARD_INPUTS, &fw));
+    assert_ok(gradient_new(model, &grad));
+    tiny_backward(fw, &b, grad);
+    assert_ok(gradient_sum(grad));
+    float *ret = mem_array(grad->count, sizeof *ret);
+    assert_ok(buffer_get(&grad->flat, 0, grad->count * sizeof *ret, ret));
+    *ret_layout = model_trained(model)->params->layout;
+    *ret_model = model;
+    return ret;
+}
+
+static double length_of(const float *a, const float *b, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)a[i] - (b ? (double)b[i] : 0);
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+/* By tensor: the difference is some parts of a hundred of the tensor's own gradient. A bias of keys
+ * has none at all but roundings, so that a thousandth of the whole is allowed, too. */
+static void gradients_are_near(const struct model_config *config, bool adapted)
+{
+    const struct layout *layout, *same;
+    SCOPED(backend) cuda = cuda_module_open();
+    SCOPED(backend) cpu = cpu_open();
+    SCOPED(model) here = NULL;
+    SCOPED(model) there = NULL;
+    SCOPED_MEM float *got = gradient_at_once(cuda, config, adapted, &layout, &here);
+    SCOPED_MEM float *want = gradient_at_once(cpu, config, adapted, &same, &there);
+    const double whole = length_of(want, NULL, same->elements);
+    double worst = 0;
+    assert_int_equal(layout->elements, same->elements);
+    for (int i = 0; i < same->count; i++) {
+        const struct layout_tensor *t = &same->tensor[i];
+        const double off = length_of(got + t->offset, want + t->offset, t->count);
+        const double size = length_of(want + t->offset, NULL, t->count);
+        if (!(off <= 0.03 * size + 1e-3 * whole))
+            fail_msg("%s: its gradient is off by %g; it is %g long, the whole %g", t->name, off,
+                     size, whole);
+        worst = fmax(worst, off / (size + 1e-3 * whole));
+    }
+    print_message("%s%s: off by %.4f at most\n", config->family->model_type,
+                  adapted ? ", adapted" : "", worst);
+    assert_true(worst > 0);
+}
+
+static void gradients_are_near_the_cpus(void **state)
+{
+    (void)state;
+    struct model_config config, after;
+    for (int i = 0; case_of(i, &config); i++)
+        if (!checked() || !case_of(i + 1, &after))
+            gradients_are_near(&config, i % 2);
+}
+
+TESTS(cmocka_unit_test(losses_fall_together), cmocka_unit_test(a_replay_has_the_same_digests),
+      cmocka_unit_test(gradients_are_near_the_cpus))
