@@ -44,6 +44,8 @@ struct weight_form {
 };
 enum { WEIGHT_ROWS = 32 }; // packed together
 
+enum { PAGE_SLOTS = 3 }; // one is filled, one in use, one emptied
+
 /* New values of single elements of weights: lists in the backend's memory, of a bounded length. */
 struct weight_changes;
 
@@ -114,6 +116,18 @@ struct backend_ops {
     err_t (*copy)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*zero)(struct backend *, void *data, size_t bytes);
     size_t (*capacity)(struct backend *); // bytes that the device has in all
+
+    /* ---- the host's memory, for what the device has no room for; buffer.h has it, too */
+    /* Zeroed, and the caller's to read and write while no copy is under way (sync). EXHAUSTED. */
+    err_t (*host_new)(struct backend *, size_t bytes, void **ret);
+    void (*host_free)(struct backend *, void *address);
+    /* Copies between such memory and the backend's, beside the ops and in both directions at once.
+     * slot, below PAGE_SLOTS: a page_in begins when all that page_out took from its slot before is
+     * there. page_wait: ops called from here on see what page_in brought to the slot. page_out
+     * copies what ops called before left. */
+    err_t (*page_in)(struct backend *, int slot, void *to, const void *from, size_t bytes);
+    err_t (*page_wait)(struct backend *, int slot);
+    err_t (*page_out)(struct backend *, int slot, void *to, const void *from, size_t bytes);
 
     /* Rows of C elements; row (count) is the host's. y[i] = x[row[i]]. */
     err_t (*gather)(struct backend *, float *y, const float *x, const int32_t *row, int count,

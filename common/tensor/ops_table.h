@@ -11,6 +11,7 @@
 // clang-format off
 #define BACKEND_OPS(OP) \
     OP(memory_new) OP(memory_free) OP(put) OP(get) OP(copy) OP(zero) OP(capacity) \
+    OP(host_new) OP(host_free) OP(page_in) OP(page_wait) OP(page_out) \
     OP(gather) OP(scatter_add) \
     OP(weights_new) OP(weight_put) OP(weight_repack) OP(weight_get) OP(weight_free) \
     OP(changes_new) OP(changes_add) OP(changes_apply) OP(changes_free) \

@@ -49,6 +49,35 @@ err_t cpu_get(struct backend *be, void *to, const void *from, size_t bytes)
     return cpu_copy(be, to, from, bytes);
 }
 
+/* The host's memory is the backend's: a page is copied at once, so slots have nothing to wait for. */
+err_t cpu_host_new(struct backend *be, size_t bytes, void **ret)
+{
+    return cpu_memory_new(be, bytes, ret);
+}
+
+void cpu_host_free(struct backend *be, void *address)
+{
+    cpu_memory_free(be, address);
+}
+
+err_t cpu_page_in(struct backend *be, int slot, void *to, const void *from, size_t bytes)
+{
+    (void)slot;
+    return cpu_copy(be, to, from, bytes);
+}
+
+err_t cpu_page_wait(struct backend *be, int slot)
+{
+    (void)be, (void)slot;
+    return OK;
+}
+
+err_t cpu_page_out(struct backend *be, int slot, void *to, const void *from, size_t bytes)
+{
+    (void)slot;
+    return cpu_copy(be, to, from, bytes);
+}
+
 static void zero_range(struct cpu *cpu, const void *job, size_t begin, size_t end, int thread)
 {
     (void)cpu, (void)thread;

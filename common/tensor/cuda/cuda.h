@@ -43,6 +43,13 @@ struct cuda {
         size_t bytes;
         cudaEvent_t done;
     } results;
+    struct cuda_paging { // of cuda_page_in and its kin
+        bool open;
+        cudaStream_t in, out;
+        struct cuda_page_slot {
+            cudaEvent_t filled, used, emptied; // on the streams in, the owner's, out
+        } slot[PAGE_SLOTS];
+    } paging;
 };
 
 /* reader.c. With the lock: begin, then copies on the reader's stream, of all that the owner had
@@ -50,6 +57,8 @@ struct cuda {
 err_t reader_open(struct cuda_reader *reader);
 void reader_done(struct cuda_reader *reader); // {0} is allowed
 void results_done(struct cuda_results *results);
+err_t paging_sync(struct cuda_paging *paging);
+void paging_done(struct cuda_paging *paging); // {0} is allowed
 err_t reader_begin(struct cuda *cuda);
 err_t reader_copy(struct cuda_reader *reader, void *to, const void *from, size_t bytes);
 

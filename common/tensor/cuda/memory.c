@@ -70,6 +70,7 @@ err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void *
 
 err_t cuda_sync(struct backend *be)
 {
-    TRY_CUDA(cudaStreamSynchronize(cuda_of(be)->stream));
-    return OK;
+    struct cuda *cuda = cuda_of(be);
+    TRY_CUDA(cudaStreamSynchronize(cuda->stream));
+    return paging_sync(&cuda->paging);
 }

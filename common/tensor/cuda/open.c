@@ -30,6 +30,7 @@ void cuda_free(struct backend *be)
         cudaStreamSynchronize(cuda->stream);
     reader_done(&cuda->reader);
     results_done(&cuda->results);
+    paging_done(&cuda->paging);
     pthread_mutex_destroy(&cuda->reader.lock);
     staging_done(&cuda->staging);
     cudaFree(cuda->workspace);

@@ -112,6 +112,32 @@ static size_t opaque_capacity(struct backend *be)
     return CPU->ops->capacity(CPU);
 }
 
+/* The host's memory is the CPU's own. */
+static err_t opaque_host_new(struct backend *be, size_t bytes, void **ret)
+{
+    return RUN(host_new, bytes, ret);
+}
+
+static void opaque_host_free(struct backend *be, void *address)
+{
+    RUN(host_free, address);
+}
+
+static err_t opaque_page_in(struct backend *be, int slot, void *to, const void *from, size_t bytes)
+{
+    return RUN(page_in, slot, IN(to), from, bytes);
+}
+
+static err_t opaque_page_wait(struct backend *be, int slot)
+{
+    return RUN(page_wait, slot);
+}
+
+static err_t opaque_page_out(struct backend *be, int slot, void *to, const void *from, size_t bytes)
+{
+    return RUN(page_out, slot, to, IN(from), bytes);
+}
+
 static err_t opaque_gather(struct backend *be, float *y, const float *x, const int32_t *row,
                            int count, int C)
 {
