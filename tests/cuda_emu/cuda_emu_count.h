@@ -32,10 +32,12 @@ void cuda_emu_count_begin(void);
 /* How many rows there are, of which `ret` has the first `room`, in the order of first launches. */
 size_t cuda_emu_count_end(struct cuda_emu_count *ret, size_t room);
 
-/* Calls of the runtime since the process began, in any build. */
+/* Calls of the runtime since the process began, and device memory, in any build. */
 struct cuda_emu_calls {
-    uint64_t memory; /* made or freed, the device's or pinned */
-    uint64_t waits;  /* of the host for a stream, an event or the device */
+    uint64_t memory;              /* made or freed, the device's or pinned */
+    uint64_t waits;               /* of the host for a stream, an event or the device */
+    uint64_t bytes, bytes_most;   /* allocated; at most since none were */
+    uint64_t pinned, pinned_most; /* the same of the host's */
 };
 void cuda_emu_calls(struct cuda_emu_calls *ret);
 #ifdef __cplusplus

@@ -7,7 +7,7 @@
 
 namespace emu
 {
-struct settings settings = {90, (size_t)8 << 30, settings::WHOLE, 0};
+struct settings settings = {90, (size_t)8 << 30, settings::WHOLE, 0, cudaSuccess};
 std::recursive_mutex mutex;
 static long calls;
 static thread_local cudaError_t last_error;
@@ -50,19 +50,37 @@ static void read_memory(const char *text)
         *text ? (size_t)number_of("CUDA_EMU_MEMORY", text, 1, (long)ARENA) : (size_t)8 << 30;
 }
 
+/* What fails from the N-th call on. */
+static bool read_fail_at(const char *text)
+{
+    static const struct {
+        const char *word;
+        cudaError_t error;
+    } rows[] = {{"lost@", cudaErrorLaunchFailure},
+                {"ecc@", cudaErrorECCUncorrectable},
+                {"oom@", cudaErrorMemoryAllocation}};
+    for (const auto &row : rows)
+        if (!strncmp(text, row.word, strlen(row.word))) {
+            settings.fail_at = number_of("CUDA_EMU_FAIL", text + strlen(row.word), 1, 1l << 40);
+            settings.fail_by = row.error;
+            calls = 0;
+            return true;
+        }
+    return false;
+}
+
 static void read_fail(const char *text)
 {
     settings.kind = settings::WHOLE;
-    settings.lost_at = 0;
-    if (!strncmp(text, "lost@", 5)) {
-        settings.lost_at = number_of("CUDA_EMU_FAIL=lost@N", text + 5, 1, 1l << 40);
-        calls = 0;
-    } else if (!strcmp(text, "none"))
+    settings.fail_at = 0;
+    if (read_fail_at(text))
+        return;
+    if (!strcmp(text, "none"))
         settings.kind = settings::NO_DEVICE;
     else if (!strcmp(text, "driver"))
         settings.kind = settings::OLD_DRIVER;
     else if (*text)
-        fail("CUDA_EMU_FAIL=%s: one of lost@N, none, driver", text);
+        fail("CUDA_EMU_FAIL=%s: one of lost@N, ecc@N, oom@N, none, driver", text);
 }
 
 void settings_read()
@@ -97,10 +115,17 @@ cudaError_t call_begin()
     if (settings.kind != settings::WHOLE)
         return settings.kind == settings::NO_DEVICE ? cudaErrorNoDevice
                                                     : cudaErrorInsufficientDriver;
-    if (!settings.lost_at || ++calls < settings.lost_at)
+    if (!settings.fail_at || ++calls < settings.fail_at ||
+        settings.fail_by == cudaErrorMemoryAllocation)
         return cudaSuccess;
     streams_drop();
-    return cudaErrorLaunchFailure;
+    return settings.fail_by;
+}
+
+bool memory_is_gone()
+{
+    return settings.fail_at && settings.fail_by == cudaErrorMemoryAllocation &&
+           calls >= settings.fail_at;
 }
 
 cudaError_t call_end(cudaError_t error)
@@ -133,6 +158,7 @@ static const struct {
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
     {cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
      "an illegal memory access was encountered"},
+    {cudaErrorHardwareStackError, "cudaErrorHardwareStackError", "hardware stack error"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
     {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},

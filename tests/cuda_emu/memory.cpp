@@ -2,8 +2,8 @@
  * given out twice. */
 #include "cuda_emu_count.h"
 #include "runtime.h"
+#include <algorithm>
 #include <map>
-#include <set>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -18,8 +18,17 @@ struct piece {
     bool freed;
 };
 static std::map<const char *, piece> pieces;
-static std::set<void *> host_pieces;
-static size_t in_use;
+static std::map<void *, size_t> host_pieces;
+/* Bytes that are allocated, and the most since none were. */
+struct usage {
+    size_t bytes, most;
+    void add(size_t more)
+    {
+        most = std::max(bytes ? most : 0, bytes + more);
+        bytes += more;
+    }
+};
+static usage device, pinned;
 std::atomic<uint64_t> memory_calls, waits;
 
 static size_t round_up(size_t bytes, size_t unit)
@@ -94,7 +103,7 @@ void slack_check()
 void memory_reset()
 {
     pieces.clear();
-    in_use = 0;
+    device = {};
     if (arena_begin) {
         check_memory(false);
         munmap(arena_begin, ARENA);
@@ -107,7 +116,7 @@ static cudaError_t piece_new(void **ret, size_t bytes)
 {
     arena_make();
     const size_t room = round_up(bytes, UNIT), all = round_up(room, PAGE);
-    if (bytes > settings.memory || in_use + room > settings.memory)
+    if (memory_is_gone() || bytes > settings.memory || device.bytes + room > settings.memory)
         return cudaErrorMemoryAllocation;
     if (arena_next + all + PAGE > arena_end)
         fail("one process allocated more than %zu GiB in all", ARENA >> 30);
@@ -115,7 +124,7 @@ static cudaError_t piece_new(void **ret, size_t bytes)
         fail("the system has no more areas of memory for allocations");
     char *at = arena_next + all - room;
     arena_next += all + PAGE;
-    in_use += room;
+    device.add(room);
     memset(at, 0xff, room);
     pieces[at] = {bytes, false};
     *ret = at;
@@ -130,7 +139,7 @@ static void piece_free(void *at)
     const size_t room = round_up(p->second.bytes, UNIT);
     char *page = (char *)((uintptr_t)at & ~(uintptr_t)(PAGE - 1));
     p->second.freed = true;
-    in_use -= room;
+    device.bytes -= room;
     madvise(page, round_up(room, PAGE), MADV_DONTNEED);
     mprotect(page, round_up(room, PAGE), PROT_NONE);
 }
@@ -140,7 +149,7 @@ using namespace emu;
 cudaError_t cudaMemGetInfo(size_t *ret_free, size_t *ret_total)
 {
     return call([&] {
-        *ret_free = settings.memory - in_use;
+        *ret_free = memory_is_gone() ? 0 : settings.memory - device.bytes;
         *ret_total = settings.memory;
         return cudaSuccess;
     });
@@ -176,7 +185,8 @@ cudaError_t cudaHostAlloc(void **ret, size_t bytes, unsigned)
         memory_calls++;
         if (!at)
             return cudaErrorMemoryAllocation;
-        host_pieces.insert(at);
+        host_pieces[at] = bytes;
+        pinned.add(bytes);
         *ret = at;
         return cudaSuccess;
     });
@@ -192,8 +202,13 @@ cudaError_t cudaFreeHost(void *at)
     return call([&] {
         drain_all();
         memory_calls += at != NULL;
-        if (at && !host_pieces.erase(at))
+        const auto piece = host_pieces.find(at);
+        if (at && piece == host_pieces.end())
             fail("cudaFreeHost of %p, which is not allocated", at);
+        if (at) {
+            pinned.bytes -= piece->second;
+            host_pieces.erase(piece);
+        }
         free(at);
         return cudaSuccess;
     });
@@ -201,5 +216,6 @@ cudaError_t cudaFreeHost(void *at)
 
 void cuda_emu_calls(struct cuda_emu_calls *ret)
 {
-    *ret = {memory_calls, waits};
+    std::lock_guard<std::recursive_mutex> lock(mutex);
+    *ret = {memory_calls, waits, device.bytes, device.most, pinned.bytes, pinned.most};
 }

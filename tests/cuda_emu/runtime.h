@@ -19,12 +19,15 @@ struct settings {
     int sm;        // CUDA_EMU_SM: 80, 90, 100
     size_t memory; // CUDA_EMU_MEMORY: bytes
     enum { WHOLE, NO_DEVICE, OLD_DRIVER } kind;
-    long lost_at; // the call from which on the device is lost; 0: it is not
+    long fail_at; // the call from which on the device fails; 0: it does not
+    /* How: out of memory, allocations alone; else every call. */
+    cudaError_t fail_by;
 };
 extern struct settings settings;
 /* Changes of the environment since the last time. A word that nobody knows ends the process. */
 void settings_read();
 cudaError_t call_begin();
+bool memory_is_gone();
 cudaError_t call_end(cudaError_t error); // cudaGetLastError remembers it
 extern std::recursive_mutex mutex;
 

@@ -10,12 +10,22 @@ struct cuda *cuda_of(struct backend *be)
     return cuda;
 }
 
+/* What an operator does beside starting the process again. */
+static const char *advice(cudaError_t error)
+{
+    const bool broken = error == cudaErrorECCUncorrectable || error == cudaErrorHardwareStackError;
+    return broken ? ": the device itself failed; nvidia-smi -q -d ECC,ROW_REMAPPER says whether it "
+                    "needs a reset or a repair"
+                  : "";
+}
+
 err_t cuda_error(cudaError_t error, const char *where)
 {
     if (error == cudaSuccess)
         return OK;
-    return err_new(error == cudaErrorMemoryAllocation ? ERR_EXHAUSTED : ERR_INTERNAL, "%s: %s (%s)",
-                   where, cudaGetErrorString(error), cudaGetErrorName(error));
+    return err_new(error == cudaErrorMemoryAllocation ? ERR_EXHAUSTED : ERR_INTERNAL,
+                   "%s: %s (%s)%s", where, cudaGetErrorString(error), cudaGetErrorName(error),
+                   advice(error));
 }
 
 /* CUDA's versions are 1000 * major + 10 * minor; 0: there is no driver. */
