@@ -2,6 +2,7 @@
  * is over; what they do is shown live. Ctrl-C drains. */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/gpus.h"
 #include "base/mem.h"
 #include "ctl/run/check.h"
 #include "ctl/run/check_plan.h"
@@ -189,6 +190,14 @@ static void add_rewarders(struct up *up)
     up->rewarders = (size_t)up->recipe->rewarder.count;
 }
 
+/* The recipe's list has been checked. The caller's. */
+static char *device_of(const struct recipe *recipe, int64_t generator)
+{
+    int device = 0;
+    err_free(gpus_nth(recipe->generator.device, generator, &device));
+    return mem_printf("generator.device=%d", device);
+}
+
 /* Once the rewarders' are. */
 static void add_generators(struct up *up)
 {
@@ -197,8 +206,9 @@ static void add_generators(struct up *up)
         const struct member *rewarder = up->member[1 + (size_t)i % up->rewarders];
         SCOPED_MEM char *to = mem_printf("generator.rewarder=%s", listen_of(rewarder));
         SCOPED_MEM char *name = mem_printf("generator.name=generator-%lld", (long long)i + 1);
-        const char *words[] = {"--set", learner, "--set", to, "--set", name};
-        add_member(up, "generator", i, words, 6);
+        SCOPED_MEM char *device = device_of(up->recipe, i);
+        const char *words[] = {"--set", learner, "--set", to, "--set", name, "--set", device};
+        add_member(up, "generator", i, words, 8);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "svc/recipe/recipe_check.h"
 #include "base/cpus.h"
+#include "base/gpus.h"
 #include "base/mem.h"
 #include "svc/address.h"
 #include "svc/recipe/recipe_listen.h"
@@ -193,6 +194,13 @@ static err_t check_cpus(const struct recipe *r)
     return OK;
 }
 
+/* Which GPUs there are is known where the daemon runs. */
+static err_t check_devices(const struct recipe *r)
+{
+    int device;
+    return recipe_place(r, "generator.device", gpus_nth(r->generator.device, 0, &device));
+}
+
 /* Dropout in training would be no part of what generates. */
 static err_t check_lora(const struct recipe *r)
 {
@@ -219,7 +227,7 @@ err_t recipe_check(const struct recipe *recipe)
     static err_t (*const checks[])(const struct recipe *recipe) = {
         check_replay,  check_publish, check_lag,           check_group, check_updates,
         check_end,     check_eval,    recipe_check_listen, check_peers, recipe_check_objective,
-        check_scorers, check_cpus,    check_lora,
+        check_scorers, check_cpus,    check_devices,       check_lora,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

@@ -99,7 +99,7 @@
     X(text,   cpus,     "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     C(backend, recipe_backend, "auto", FIXED, "auto|cpu|cuda", \
       "device of the model; auto: a GPU if there is one and a module that runs all of it, else the CPU; cuda: a GPU, or no start") \
-    X(count,  device,   "0",              FIXED, FROM(0, 1023), "number of the GPU that it takes, as CUDA counts them") \
+    X(text,   device,   "0",              FIXED, TEXT(1, 400),  "number of the GPU that it takes, as CUDA counts them (CUDA_VISIBLE_DEVICES). Of a list, as 0,1, the n-th process that `rlhfctl up` starts takes the n-th, in turn") \
     X(count,  slots,    "256",            FIXED, FROM(1, 65536), "completions decoded at once; memory grows with it") \
     X(count,  kv_bytes, "0",             FIXED, FROM(0, 0x1p50), "memory for keys and values; when it is full the youngest completions wait. 0: enough for the longest completion in every slot") \
     X(count,  step_rows, "512",           FIXED, FROM(1, 65536), "tokens computed in one step, prompts' and new ones together") \

@@ -303,7 +303,26 @@ static void places_are_where_a_value_was_written(void **state)
     assert_ok(recipe_place(r, "lag.max", OK));
 }
 
-TESTS(cmocka_unit_test(whole_numbers_are_exact_decimal_and_plain),
+static void gpus_are_numbers(void **state)
+{
+    (void)state;
+    static const struct bad cases[] = {
+        {"\ngenerator: {device: auto}", "ring.yaml:2: generator.device: 'auto' is no list of GPUs"},
+        {"generator: {device: '0, 1'}",
+         "allowed: at most 64 numbers from 0 to 1023 between commas"},
+        {"generator: {device: 1024}", "'1024' is no list of GPUs"},
+        {"learner: {device: '0,1'}", "learner.device: '0,1'"}};
+    assert_all_refused(cases, sizeof cases / sizeof *cases);
+    SCOPED(recipe) one = NULL;
+    SCOPED(recipe) two = NULL;
+    assert_ok(parse("generator: {device: 3}", &one));
+    assert_string_equal(one->generator.device, "3");
+    assert_ok(parse("generator: {count: 2, device: '0,1'}", &two));
+    assert_string_equal(two->generator.device, "0,1");
+}
+
+TESTS(cmocka_unit_test(gpus_are_numbers),
+      cmocka_unit_test(whole_numbers_are_exact_decimal_and_plain),
       cmocka_unit_test(numbers_are_finite_and_not_too_near_to_0),
       cmocka_unit_test(words_that_are_no_values),
       cmocka_unit_test(a_byte_order_mark_and_windows_line_ends_are_nothing),
