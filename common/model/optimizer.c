@@ -6,36 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The three arrays, each at the model's layout; file names are PREFIX.TENSOR. */
-enum { MASTER, EXP_AVG, EXP_AVG_SQ, ARRAYS };
-static const char *const prefixes[ARRAYS] = {"master", "exp_avg", "exp_avg_sq"};
+/* Names in the file are PREFIX.TENSOR. */
+static const char *const prefixes[STATES] = {"master", "exp_avg", "exp_avg_sq"};
 
 struct optimizer {
     struct model *model; // borrowed
     struct optimizer_config config;
     const bool *trains; // borrowed; NULL: all do
     int64_t step;
-    struct buffer array[ARRAYS]; // float32
-    struct buffer total;         // what a step's calls of adamw changed
-    struct digest digest;        // of the model's values, kept by their changes
-    struct course course;        // its owner's
+    struct states states; // at the model's layout
+    struct buffer total;  // what a step's calls of adamw changed
+    struct digest digest; // of the model's values, kept by their changes
+    struct course course; // its owner's
 };
 
 static const struct layout *layout_of(const struct optimizer *opt)
 {
     return opt->model->params->layout;
-}
-
-static float *array_of(const struct optimizer *opt, int array)
-{
-    return opt->array[array].address;
-}
-
-static err_t make_arrays(struct optimizer *opt)
-{
-    for (int i = 0; i < ARRAYS; i++)
-        TRY(buffer_alloc(opt->model->be, layout_of(opt)->elements * sizeof(float), &opt->array[i]));
-    return OK;
 }
 
 /* Masters and bf16 values pass through the host's memory in pieces: of so many elements. */
@@ -50,7 +37,7 @@ struct piece {
 static err_t begin_masters(struct optimizer *opt, const char *directory, size_t at, size_t count,
                            struct piece *piece)
 {
-    struct buffer *masters = &opt->array[MASTER];
+    struct buffer *masters = &opt->states.array[MASTER];
     const size_t bytes = count * sizeof(float);
     TRY(model_copy(opt->model, at, count, piece->value));
     if (!directory) {
@@ -76,10 +63,10 @@ err_t optimizer_new(struct model *model, const struct optimizer_config *config,
     SCOPED_MEM struct piece *piece = mem_new(sizeof *piece);
     opt->model = model;
     opt->config = *config;
-    TRY(make_arrays(opt));
+    TRY(states_new(model->be, layout_of(opt)->elements, config->states, &opt->states));
     TRY(buffer_alloc(model->be, sizeof(struct adamw_total), &opt->total));
     if (directory)
-        TRY(model_read_f32(model, directory, &opt->array[MASTER]));
+        TRY(model_read_f32(model, directory, &opt->states.array[MASTER]));
     const size_t elements = layout_of(opt)->elements;
     for (size_t at = 0; at < elements; at += PIECE)
         TRY(begin_masters(opt, directory, at, elements - at < PIECE ? elements - at : PIECE,
@@ -116,9 +103,9 @@ void optimizer_select(struct optimizer *opt, const bool *trains)
     opt->trains = trains;
 }
 
-size_t optimizer_bytes(const struct optimizer *opt)
+struct states_bytes optimizer_bytes(const struct optimizer *opt)
 {
-    return ARRAYS * layout_of(opt)->elements * sizeof(float);
+    return states_bytes(layout_of(opt)->elements, opt->states.place);
 }
 
 struct course optimizer_course(const struct optimizer *opt)
@@ -153,26 +140,46 @@ static size_t begin_of(const struct layout *layout, int i)
     return i < layout->count ? layout->tensor[i].offset : layout->elements;
 }
 
-/* AdamW over each run of neighbouring tensors that train and decay alike. */
-static err_t step_runs(struct optimizer *opt, const float *grad, struct adamw_step step,
-                       struct adamw_changes *ret)
+/* Runs of neighbouring tensors that train and decay alike. ret (count of the layout). */
+static int runs_of(const struct optimizer *opt, struct states_run *ret)
 {
     const struct layout *layout = layout_of(opt);
-    struct backend *be = opt->model->be;
-    TRY(be->ops->zero(be, opt->total.address, opt->total.bytes));
+    int runs = 0;
     for (int i = 0, next; i < layout->count; i = next) {
         for (next = i + 1; next < layout->count && trains(opt, next) == trains(opt, i) &&
                            decays(layout, next) == decays(layout, i);
              next++)
             ;
-        if (!trains(opt, i))
-            continue;
-        const size_t begin = begin_of(layout, i), end = begin_of(layout, next);
-        step.weight_decay = decays(layout, i) ? (float)opt->config.weight_decay : 0;
-        TRY(be->ops->adamw(be, array_of(opt, MASTER) + begin, model_values(opt->model) + begin,
-                           array_of(opt, EXP_AVG) + begin, array_of(opt, EXP_AVG_SQ) + begin,
-                           grad + begin, begin, end - begin, &step, NULL, opt->total.address));
+        if (trains(opt, i))
+            ret[runs++] =
+                (struct states_run){begin_of(layout, i), begin_of(layout, next), decays(layout, i)};
     }
+    return runs;
+}
+
+struct stepping {
+    struct optimizer *opt;
+    const float *grad;
+    struct adamw_step step;
+};
+
+static err_t step_piece(void *arg, const struct states_run *piece, float *const at[STATES])
+{
+    struct stepping *s = arg;
+    struct backend *be = s->opt->model->be;
+    s->step.weight_decay = piece->decays ? (float)s->opt->config.weight_decay : 0;
+    return be->ops->adamw(be, at[MASTER], model_values(s->opt->model) + piece->begin, at[EXP_AVG],
+                          at[EXP_AVG_SQ], s->grad + piece->begin, piece->begin,
+                          piece->end - piece->begin, &s->step, NULL, s->opt->total.address);
+}
+
+static err_t step_runs(struct optimizer *opt, const float *grad, const struct adamw_step *step,
+                       struct adamw_changes *ret)
+{
+    SCOPED_MEM struct states_run *run = mem_array((size_t)layout_of(opt)->count, sizeof *run);
+    struct stepping stepping = {.opt = opt, .grad = grad, .step = *step};
+    TRY(opt->model->be->ops->zero(opt->model->be, opt->total.address, opt->total.bytes));
+    TRY(states_walk(&opt->states, run, runs_of(opt, run), step_piece, &stepping));
     return adamw_read(&opt->total, ret);
 }
 
@@ -216,8 +223,8 @@ err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
                                     .eps = (float)config->eps,
                                     .grad_scale = clip ? (float)(config->clip_norm / norm) : 1,
                                     .step = (long)(opt->step + 1)};
-    struct adamw_changes made = {0};
-    TRY(step_runs(opt, grad->flat.address, step, &made));
+    struct adamw_changes made;
+    TRY(step_runs(opt, grad->flat.address, &step, &made));
     opt->digest = weights_digest_add(opt->digest, made.digest);
     TRY(model_repack(opt->model));
     opt->step++;
@@ -237,17 +244,20 @@ static char *tensor_name(int array, const struct layout_tensor *tensor)
 err_t optimizer_save(const struct optimizer *opt, const char *path)
 {
     const struct layout *layout = layout_of(opt);
-    const int count = ARRAYS * layout->count;
+    const int count = STATES * layout->count;
+    const struct states *states = &opt->states;
+    TRY(states_settle(states));
     struct tensor_source *out = mem_array((size_t)count, sizeof *out);
     for (int i = 0; i < count; i++) {
         const struct layout_tensor *tensor = &layout->tensor[i % layout->count];
         const int array = i / layout->count;
-        out[i] = (struct tensor_source){.name = tensor_name(array, tensor),
-                                        .dtype = DTYPE_F32,
-                                        .rows = tensor->rows,
-                                        .cols = tensor->cols,
-                                        .data = array_of(opt, array) + tensor->offset,
-                                        .be = opt->model->be};
+        out[i] =
+            (struct tensor_source){.name = tensor_name(array, tensor),
+                                   .dtype = DTYPE_F32,
+                                   .rows = tensor->rows,
+                                   .cols = tensor->cols,
+                                   .data = (float *)states->array[array].address + tensor->offset,
+                                   .be = states->array[array].host ? NULL : states->be};
     }
     char step[24], course[80];
     snprintf(step, sizeof step, "%" PRId64, opt->step);
@@ -298,8 +308,8 @@ static err_t read_course(const struct safetensors *in, const char *path, struct 
     return OK;
 }
 
-static err_t read_tensor(const struct safetensors *in, const char *path, int array,
-                         const struct layout_tensor *wanted, struct buffer *flat)
+static err_t find_tensor(const struct safetensors *in, const char *path, int array,
+                         const struct layout_tensor *wanted, const struct tensor_info **ret)
 {
     SCOPED_MEM char *name = tensor_name(array, wanted);
     const struct tensor_info *found = safetensors_find(in, name);
@@ -309,34 +319,28 @@ static err_t read_tensor(const struct safetensors *in, const char *path, int arr
         found->shape[0] != wanted->rows || (wanted->cols && found->shape[1] != wanted->cols))
         return err_new(ERR_INVALID, "%s: tensor '%s': must be F32 and shaped [%d%s%.0d]", path,
                        name, wanted->rows, wanted->cols ? ", " : "", wanted->cols);
-    return safetensors_load_f32(in, found, flat, wanted->offset);
+    *ret = found;
+    return OK;
+}
+
+/* An array's tensors; into: NULL, they are only looked for. */
+static err_t read_array(const struct safetensors *in, const char *path, int array,
+                        const struct layout *layout, struct buffer *into)
+{
+    for (int i = 0; i < layout->count; i++) {
+        const struct tensor_info *found = NULL;
+        TRY(find_tensor(in, path, array, &layout->tensor[i], &found));
+        if (into)
+            TRY(safetensors_load_f32(in, found, into, layout->tensor[i].offset));
+    }
+    return OK;
 }
 
 err_t optimizer_masters(const struct model *model, const char *path, struct buffer *ret)
 {
-    const struct layout *layout = model->params->layout;
     SCOPED(safetensors) in = NULL;
     TRY(safetensors_open(path, &in));
-    for (int i = 0; i < layout->count; i++)
-        TRY(read_tensor(in, path, MASTER, &layout->tensor[i], ret));
-    return OK;
-}
-
-/* Into a second optimizer, so that an error leaves the first as it was. */
-static err_t read_all(struct optimizer *opt, const char *path)
-{
-    const struct layout *layout = layout_of(opt);
-    SCOPED(safetensors) in = NULL;
-    TRY(safetensors_open(path, &in));
-    TRY(read_step(in, path, &opt->step));
-    TRY(read_course(in, path, &opt->course));
-    if (safetensors_count(in) != ARRAYS * layout->count)
-        return err_new(ERR_INVALID, "%s: holds %d tensors; this model's optimizer has %d", path,
-                       safetensors_count(in), ARRAYS * layout->count);
-    for (int array = 0; array < ARRAYS; array++)
-        for (int i = 0; i < layout->count; i++)
-            TRY(read_tensor(in, path, array, &layout->tensor[i], &opt->array[array]));
-    return OK;
+    return read_array(in, path, MASTER, model->params->layout, ret);
 }
 
 /* The model's values become the rounded masters. */
@@ -346,7 +350,7 @@ static err_t round_masters(struct optimizer *opt)
     const size_t elements = layout_of(opt)->elements;
     for (size_t at = 0; at < elements; at += PIECE) {
         const size_t count = elements - at < PIECE ? elements - at : PIECE;
-        TRY(buffer_get(&opt->array[MASTER], at * sizeof(float), count * sizeof(float),
+        TRY(buffer_get(&opt->states.array[MASTER], at * sizeof(float), count * sizeof(float),
                        piece->master));
         for (size_t i = 0; i < count; i++)
             piece->value[i] = bf16_from_float(piece->master[i]);
@@ -356,19 +360,26 @@ static err_t round_masters(struct optimizer *opt)
     return model_repack(opt->model);
 }
 
+/* The file is looked through before anything is changed: there is no room for the states twice. */
 err_t optimizer_load(struct optimizer *opt, const char *path)
 {
-    SCOPED(optimizer) fresh = mem_new(sizeof *fresh);
-    fresh->model = opt->model;
-    TRY(make_arrays(fresh));
-    TRY(read_all(fresh, path));
-    for (int i = 0; i < ARRAYS; i++) {
-        buffer_done(&opt->array[i]);
-        opt->array[i] = fresh->array[i];
-        fresh->array[i] = (struct buffer){0};
-    }
-    opt->step = fresh->step;
-    opt->course = fresh->course;
+    const struct layout *layout = layout_of(opt);
+    int64_t step = 0;
+    struct course course = {0};
+    SCOPED(safetensors) in = NULL;
+    TRY(safetensors_open(path, &in));
+    TRY(read_step(in, path, &step));
+    TRY(read_course(in, path, &course));
+    if (safetensors_count(in) != STATES * layout->count)
+        return err_new(ERR_INVALID, "%s: holds %d tensors; this model's optimizer has %d", path,
+                       safetensors_count(in), STATES * layout->count);
+    for (int array = 0; array < STATES; array++)
+        TRY(read_array(in, path, array, layout, NULL));
+    TRY(states_settle(&opt->states));
+    for (int array = 0; array < STATES; array++)
+        TRY(read_array(in, path, array, layout, &opt->states.array[array]));
+    opt->step = step;
+    opt->course = course;
     return round_masters(opt);
 }
 
@@ -376,8 +387,7 @@ void optimizer_free(struct optimizer *opt)
 {
     if (!opt)
         return;
-    for (int i = 0; i < ARRAYS; i++)
-        buffer_done(&opt->array[i]);
+    states_done(&opt->states);
     buffer_done(&opt->total);
     free(opt);
 }

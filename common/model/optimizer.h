@@ -11,11 +11,14 @@
  * do. Owner: the thread that owns the model's backend; the model outlives the optimizer. */
 #pragma once
 #include "model/backward.h"
+#include "model/states.h"
 
 struct optimizer_config {
     double beta1, beta2, eps, weight_decay;
     /* Gradients are scaled down to this global norm; 0: never. */
     double clip_norm;
+    /* Where masters and moments lie, from optimizer_new on. The bits are the same. */
+    enum states_place states;
 };
 #define OPTIMIZER_DEFAULTS                                                                         \
     ((struct optimizer_config){.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .clip_norm = 1.0})
@@ -73,8 +76,8 @@ struct digest optimizer_digest(const struct optimizer *opt);
  * that the steps made, or a step read a wrong one. */
 err_t optimizer_verify(const struct optimizer *opt);
 
-size_t optimizer_bytes(const struct optimizer *opt);  // masters and moments
-int64_t optimizer_steps(const struct optimizer *opt); // taken so far
+struct states_bytes optimizer_bytes(const struct optimizer *opt); // masters and moments
+int64_t optimizer_steps(const struct optimizer *opt);             // taken so far
 /* Kept and saved for its owner; zeros before the first call. */
 struct course optimizer_course(const struct optimizer *opt);
 void optimizer_set_course(struct optimizer *opt, const struct course *course);
@@ -82,8 +85,9 @@ void optimizer_set_course(struct optimizer *opt, const struct course *course);
 void optimizer_configure(struct optimizer *opt, const struct optimizer_config *config);
 
 /* Masters and moments as F32 (master.NAME, exp_avg.NAME, exp_avg_sq.NAME), the step and the course
- * in the metadata. Loading also sets the model's weights to the rounded masters; on error
- * everything is as it was. */
+ * in the metadata, wherever they lie. Loading also sets the model's weights to the rounded masters.
+ * On error everything is as it was, unless the file could be opened and not be read to its end: the
+ * optimizer is good for nothing then. */
 err_t optimizer_save(const struct optimizer *opt, const char *path);
 /* The masters alone of an optimizer of this model, into a buffer of as many float32 elements as the
  * model's layout has. Errors as optimizer_load's. */

@@ -347,7 +347,7 @@ err_t backend_check(const char *kind, const struct backend_config *config);
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 9 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 10 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

@@ -98,7 +98,8 @@ struct optimizer_config settings_optimizer(const struct recipe_optimizer *optimi
                                      .beta2 = optimizer->betas.at[1],
                                      .eps = optimizer->eps,
                                      .weight_decay = optimizer->weight_decay,
-                                     .clip_norm = optimizer->clip_norm};
+                                     .clip_norm = optimizer->clip_norm,
+                                     .states = (enum states_place)optimizer->states};
 }
 
 struct store_rules settings_store(const struct recipe *recipe)

@@ -19,6 +19,7 @@ enum recipe_log_format { RECIPE_LOG_DEFAULT, RECIPE_LOG_TEXT, RECIPE_LOG_JSON };
 enum recipe_log_stream { RECIPE_STREAM_DEFAULT, RECIPE_STREAM_STDOUT };
 enum recipe_mixed_numerics { RECIPE_NUMERICS_TOLERATE, RECIPE_NUMERICS_REFUSE };
 enum recipe_lora_init { RECIPE_LORA_KAIMING, RECIPE_LORA_GAUSSIAN }; // model/adapter.h's lora_init
+enum recipe_states { RECIPE_STATES_DEVICE, RECIPE_STATES_HOST }; // model/states.h's states_place
 enum recipe_last_batch { RECIPE_LAST_SHORT, RECIPE_LAST_DROP };
 enum recipe_kl_place { RECIPE_KL_IN_LOSS, RECIPE_KL_IN_REWARD };
 enum recipe_kl_logp { RECIPE_KL_OF_BEHAVIOUR, RECIPE_KL_OF_PROXIMAL };

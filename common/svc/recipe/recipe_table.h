@@ -195,7 +195,9 @@
     X(number, clip_norm,    "1.0",          LIVE, FROM(0, 1e9),   "gradients are scaled down to this norm; 0: never") \
     X(word,   schedule,     "constant",     FIXED, WORDS("constant|linear|cosine"), "course of the learning rate after warm-up, to the last update; where that moves, what is left is spread anew") \
     X(count,  warmup,       "0",            FIXED, FROM(0, 1e9),  "updates over which the learning rate rises") \
-    X(number, min_lr_ratio, "0.1",          FIXED, FROM(0, 1),    "the last update's learning rate, as a share of lr")
+    X(number, min_lr_ratio, "0.1",          FIXED, FROM(0, 1),    "the last update's learning rate, as a share of lr") \
+    C(states, recipe_states, "device", FIXED, "device|host", \
+      "memory of masters and moments, 12 bytes a parameter that trains: the GPU's; or the host's, from where they pass through the GPU in each update (the same bits). No effect on the CPU")
 
 #define RECIPE_CORRECTION(X, C, G) \
     X(word,   kind, "tis_token", FIXED, WORDS(WORD_LIST(CORRECTIONS)), "how the importance weight is limited") \

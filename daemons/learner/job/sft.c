@@ -13,6 +13,7 @@
 #include "learner/round/step.h"
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
+#include "learner/train/load.h"
 #include "model/adapter.h"
 #include "model/backend_recipe.h"
 #include "model/text/tokenizer.h"
@@ -193,7 +194,7 @@ static err_t train(struct sft *sft)
 
 static err_t open_policy(struct sft *sft)
 {
-    const struct optimizer_config config = settings_optimizer(&sft->options->optimizer);
+    const struct optimizer_config config = load_optimizer(sft->be, &sft->options->optimizer);
     SCOPED(model) model = NULL;
     TRY(model_load(sft->be, sft->options->model, &model));
     TRY(model_keep_kv(model, (enum kv_format)sft->recipe->model.kv));

@@ -1,4 +1,5 @@
 #include "learner/train/load.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
@@ -31,6 +32,18 @@ char *load_fingerprint(struct trainees *trainees)
     return settings_fingerprint(trainees_first(trainees)->model, critic ? critic->model : NULL);
 }
 
+struct optimizer_config load_optimizer(const struct backend *be,
+                                       const struct recipe_optimizer *optimizer)
+{
+    struct optimizer_config config = settings_optimizer(optimizer);
+    if (config.states == STATES_HOST && !be->apart) {
+        log_info("optimizer.states=host has no effect",
+                 "why=\"the memory of backend '%s' is the host's\"", be->ops->name);
+        config.states = STATES_DEVICE;
+    }
+    return config;
+}
+
 /* A checkpoint holds what its recipe trained: an adapter, or all. */
 static err_t check_kind(const struct recipe *recipe, const char *checkpoint)
 {
@@ -60,7 +73,7 @@ static err_t load_adapter(const struct recipe *recipe, const char *base, const c
 static err_t load_policy(const struct recipe *recipe, struct backend *be, const char *directory,
                          bool is_checkpoint, struct trainees *trainees)
 {
-    const struct optimizer_config config = settings_optimizer(&recipe->learner.optimizer);
+    const struct optimizer_config config = load_optimizer(be, &recipe->learner.optimizer);
     const bool lora = recipe_has_lora(recipe);
     const char *base = is_checkpoint && lora ? recipe->model.path : directory, *masters = directory;
     SCOPED(model) model = NULL;
@@ -123,7 +136,8 @@ static err_t make_critic(const struct recipe *recipe, const struct model *policy
 static err_t load_critic(const struct recipe *recipe, const char *checkpoint,
                          struct trainees *trainees)
 {
-    const struct optimizer_config config = settings_optimizer(&recipe->learner.critic.optimizer);
+    const struct optimizer_config config = load_optimizer(
+        trainees_first(trainees)->model->be, &recipe->learner.critic.optimizer);
     const char *directory = NULL;
     SCOPED(model) model = NULL;
     TRY(err_wrap(

@@ -13,6 +13,11 @@
 /* The policy first; borrowed for ever. Returns how many. */
 size_t load_names(const struct recipe *recipe, const char *names[TRAINEES_MAX]);
 
+/* As settings_optimizer, for an optimizer of this backend: where its memory is the host's, states
+ * have one place, and the log says so if the recipe has another. */
+struct optimizer_config load_optimizer(const struct backend *be,
+                                       const struct recipe_optimizer *optimizer);
+
 /* settings_fingerprint of them. The caller's. */
 char *load_fingerprint(struct trainees *trainees);
 

@@ -167,7 +167,8 @@ static err_t plan_memory(const struct train *train)
     for (size_t i = 0; i < train->start.trainees.count; i++) {
         const struct trainee *trainee = &train->start.trainees.at[i];
         weights += model_bytes(trainee->model);
-        optimizers += optimizer_bytes(trainee->optimizer);
+        const struct states_bytes states = optimizer_bytes(trainee->optimizer);
+        optimizers += states.device + states.host;
         step += (trainee->gradient->count + trainee->gradient->head_count) * sizeof(float);
     }
     log_info("memory planned", "weights_mib=%zu optimizer_mib=%zu step_mib=%zu out_mib=%zu",

@@ -166,7 +166,7 @@ static void a_step_leaves_the_base_as_it_is(void **state)
     assert_ok(forward_new(model, ROWS, 4, FORWARD_ALL, &fw));
     assert_ok(gradient_new(model, &grad));
     assert_ok(optimizer_new(model->adapter, &OPTIMIZER_DEFAULTS, NULL, &opt));
-    assert_int_equal(optimizer_bytes(opt), 12 * model->adapter->params->layout->elements);
+    assert_int_equal(optimizer_bytes(opt).device, 12 * model->adapter->params->layout->elements);
     SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, V, 2);
     tiny_backward(fw, &b, grad);
     assert_ok(optimizer_step(opt, grad, 1e-2, &made));
