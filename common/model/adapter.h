@@ -40,6 +40,11 @@ struct recipe;
 err_t adapter_begin(struct model *base, const char *directory, const struct recipe *recipe,
                     uint64_t seed);
 
+/* The shapes of that adapter beside a base of these: its config, and its rank in it. r 0: there is
+ * none. */
+err_t adapter_shape(const struct recipe *recipe, const struct model_config *base,
+                    struct model_config *ret);
+
 /* Where config.json and the base's weights are: an adapter's base, or the directory itself. Owned
  * by the caller. Errors as adapter_base's. */
 err_t adapter_under(const char *directory, char **ret);

@@ -13,6 +13,22 @@ static err_t begin_from(struct model *base, const char *directory, const struct 
                    r, (int)lora->r);
 }
 
+err_t adapter_shape(const struct recipe *recipe, const struct model_config *base,
+                    struct model_config *ret)
+{
+    const struct recipe_lora *from = &recipe->lora;
+    struct model_config config = *base;
+    config.lora = (struct lora){.r = (int)from->r};
+    if (*from->path)
+        TRY(adapter_config_read(from->path, base, &config.lora));
+    else if (from->r)
+        TRY(adapter_targets(base->family, (const char *const *)from->target_modules.at,
+                            from->target_modules.count, &config.lora.roles));
+    config.parts = PART_ADAPTER;
+    *ret = config;
+    return OK;
+}
+
 err_t adapter_begin(struct model *base, const char *directory, const struct recipe *recipe,
                     uint64_t seed)
 {

@@ -18,7 +18,8 @@ static enum backend_wanted wanted_of(enum recipe_backend backend)
         .round_head = (recipe)->model.head == RECIPE_HEAD_BF16                                     \
     }
 
-/* A list's first: `rlhfctl up` gives each process a number of its own. The recipe has lists only. */
+/* Of a list the first: `rlhfctl up` gives each process a number of its own. The recipe has been
+ * checked. */
 struct backend_config backend_of_generator(const struct recipe *recipe)
 {
     struct backend_config config = BACKEND_OF(recipe, generator);

@@ -17,6 +17,8 @@
 #pragma once
 #include "model/forward.h"
 
+enum { TRAINED_HEAD_ROWS = 512 }; // whose logits are in memory at once
+
 struct gradient {
     struct backend *be;
     size_t count;       // elements of flat: the layout's

@@ -141,6 +141,23 @@ err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward
     return OK;
 }
 
+size_t forward_plan(const struct model_config *config, int lora_r, int max_rows, int head_rows,
+                    enum forward_keep keep)
+{
+    SCOPED(params) params = params_new(config);
+    struct model adapter = {.config.lora.r = lora_r},
+                 shape = {.config = *config, .params = params, .adapter = lora_r ? &adapter : NULL};
+    SCOPED_MEM struct activations *layer = mem_array((size_t)config->L, sizeof *layer);
+    struct forward fw = {.model = &shape,
+                         .max_rows = max_rows,
+                         .head_rows = head_rows,
+                         .keep = keep,
+                         .layer = layer};
+    struct plan plan = {0};
+    plan_all(&fw, &plan);
+    return plan.bytes;
+}
+
 size_t forward_bytes(const struct forward *fw)
 {
     return fw->memory.bytes +

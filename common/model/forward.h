@@ -27,6 +27,10 @@ enum forward_keep { FORWARD_NOTHING, FORWARD_ALL, FORWARD_INPUTS };
 err_t forward_new(struct model *model, int max_rows, int head_rows, enum forward_keep keep,
                   struct forward **ret);
 size_t forward_bytes(const struct forward *fw); // all it allocated
+/* Of the backend's memory, for a model of these shapes, before there is one. lora_r: the rank of
+ * its adapter; 0: it has none. */
+size_t forward_plan(const struct model_config *config, int lora_r, int max_rows, int head_rows,
+                    enum forward_keep keep);
 
 /* token, position (N); segments tile rows 0..N-1 in order (see struct segment in tensor/backend.h);
  * their pages, if any, take the rows. position[i] is what RoPE rotates by: start + i within

@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { HEAD_ROWS = 512 };
-
 struct likelihood {
     struct forward *forward;
     struct pack *pack;
@@ -19,7 +17,7 @@ err_t likelihood_new(struct model *model, int micro_tokens, int longest, struct 
     SCOPED(likelihood) l = mem_new(sizeof *l);
     l->longest = longest;
     TRY(pack_new(micro_tokens, longest, &l->pack));
-    TRY(forward_new(model, l->pack->max_rows, HEAD_ROWS, false, &l->forward));
+    TRY(forward_new(model, l->pack->max_rows, LIKELIHOOD_HEAD_ROWS, false, &l->forward));
     *ret = STEAL(l);
     return OK;
 }

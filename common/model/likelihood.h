@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "model/pack.h"
 
+enum { LIKELIHOOD_HEAD_ROWS = 512 }; // whose logits are in memory at once
 struct likelihood;
 
 /* micro_tokens: computed at once, or those of one block (pack.h), if they are more; changes no bit.

@@ -7,10 +7,15 @@
 
 /* Matrices that are multiplied by are packed. An embedding is only looked up, unless it is the head
  * too; positions are. */
+bool model_packs(const struct model_config *config, const struct params *params, int i)
+{
+    return params->layout->tensor[i].cols && i != params->position.weight &&
+           (i != params->embed.weight || config->tied);
+}
+
 static bool is_packed(const struct model *model, int i)
 {
-    return model->params->layout->tensor[i].cols && i != model->params->position.weight &&
-           (i != model->params->embed.weight || model->config.tied);
+    return model_packs(&model->config, model->params, i);
 }
 
 /* Heads see hidden states unrounded. The vocabulary's does not where the backend was opened so. */

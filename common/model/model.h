@@ -55,6 +55,9 @@ struct model {
     struct base *base; // of an adapter: what it stands beside; owned
 };
 
+/* Whether a model of these shapes has its tensor i packed. */
+bool model_packs(const struct model_config *config, const struct params *params, int i);
+
 /* The model whose weights training changes, versions bring and checkpoints hold: the adapter, if
  * there is one. The model itself is frozen then. */
 static inline struct model *model_trained(const struct model *model)

@@ -2,6 +2,14 @@
 #include "base/mem.h"
 #include <assert.h>
 
+int pack_rows(int micro_tokens, int longest)
+{
+    long block = (long)longest * PACK_SHARING;
+    block = block < PACK_BLOCK_ROWS ? block : PACK_BLOCK_ROWS;
+    block = block > longest ? block : longest;
+    return (int)(micro_tokens > block ? micro_tokens : block);
+}
+
 err_t pack_new(int micro_tokens, int longest, struct pack **ret)
 {
     if (micro_tokens <= 0 || longest <= 0)
@@ -9,10 +17,7 @@ err_t pack_new(int micro_tokens, int longest, struct pack **ret)
                        "a micro-batch of %d tokens for sequences of %d: both must be positive",
                        micro_tokens, longest);
     struct pack *pack = mem_new(sizeof *pack);
-    long block = (long)longest * PACK_SHARING;
-    block = block < PACK_BLOCK_ROWS ? block : PACK_BLOCK_ROWS;
-    block = block > longest ? block : longest;
-    size_t rows = (size_t)(micro_tokens > block ? micro_tokens : block);
+    const size_t rows = (size_t)pack_rows(micro_tokens, longest);
     pack->micro_tokens = micro_tokens;
     pack->max_rows = (int)rows;
     pack->token = mem_array(rows, sizeof *pack->token);

@@ -51,6 +51,9 @@ struct pack {
     int *first;                // (sequences + 1) where each sequence's targets begin
 };
 
+/* max_rows of such a pack. */
+int pack_rows(int micro_tokens, int longest);
+
 /* longest: rows of the longest unit that may come, nothing shared. max_rows becomes the most rows
  * that a block may need, at least micro_tokens. INVALID: not positive. */
 err_t pack_new(int micro_tokens, int longest, struct pack **ret);

@@ -41,7 +41,7 @@ err_t refresh_new(struct model *model, struct refresh **ret)
     if (trained->be->apart) {
         refresh->room = layout_of(refresh)->elements / SHARE + ROOM_LEAST;
         TRY(err_wrap(trained->be->ops->changes_new(trained->be, refresh->room, &refresh->changes),
-                     "room for new weights"));
+                     "room for new weights, which fewer generator.slots leave"));
     }
     *ret = STEAL(refresh);
     return OK;

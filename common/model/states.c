@@ -1,7 +1,7 @@
 #include "model/states.h"
 
-/* Elements of a piece: large enough that a copy's start does not show (48 MiB of three arrays, a
- * millisecond on PCIe 5.0), and at least eight pieces, so that there is something beside a copy. */
+/* Elements of a piece. Three arrays of the most are 48 MiB, a millisecond on PCIe 5.0: a copy's
+ * start does not show. Eight pieces are there at least, so that a step has copies beside it. */
 enum { PIECE_MOST = 4 << 20, PIECE_LEAST = 1 << 10, PIECES = 8, ALIGN = 32 };
 
 static size_t piece_of(size_t elements)

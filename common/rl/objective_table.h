@@ -141,6 +141,14 @@ static inline bool objective_has_critic(const struct objective_row *row)
     return row->outputs & OUTPUT_VALUE;
 }
 
+/* Sequences whose loss is one: they stay in one micro-batch. completions: of a group. */
+static inline int objective_sequences(const struct objective_row *row, int completions)
+{
+    return row->unit == OBJECTIVE_PAIR    ? 2
+           : row->unit == OBJECTIVE_GROUP ? completions
+                                          : 1;
+}
+
 /* Whether a gate may limit its slopes. */
 static inline bool objective_takes_gate(const struct objective_row *row)
 {

@@ -115,7 +115,8 @@ struct backend_ops {
     err_t (*get)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*copy)(struct backend *, void *to, const void *from, size_t bytes);
     err_t (*zero)(struct backend *, void *data, size_t bytes);
-    size_t (*capacity)(struct backend *); // bytes that the device has in all
+    /* Bytes that the device has in all; *ret_free, unless NULL: those that nobody has taken. */
+    size_t (*capacity)(struct backend *, size_t *ret_free);
 
     /* ---- the host's memory, for what the device has no room for; buffer.h has it, too */
     /* Zeroed, and the caller's to read and write while no copy is under way (sync). EXHAUSTED. */

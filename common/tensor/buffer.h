@@ -7,7 +7,7 @@
  *     TRY(be->ops->add(be, (float *)x.address + C, y, C));      -- ops take addresses inside
  *     TRY(buffer_get(&x, 0, N * C * sizeof(float), rows));      -- and back
  *
- * What a device has no room for lies in the host's memory (buffer_alloc_host). Ops do not reach it:
+ * Memory of the host (buffer_alloc_host) has what a device has no room for. Ops do not reach it:
  * page_in and page_out copy it (tensor/backend.h).
  *
  * Sizes are planned: large buffers are made at the start and cut by arithmetic on their address.

@@ -2,10 +2,12 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "ctl/make/gpu_plan.h"
 #include "ctl/make/planning.h"
 #include "ctl/make/sizing.h"
 #include "ctl/words/command.h"
-#include "model/files/adapter_config.h"
+#include "model/adapter.h"
+#include "model/backend_recipe.h"
 #include "model/files/params.h"
 #include "rl/objective.h"
 #include "svc/recipe/recipe_cli.h"
@@ -16,7 +18,7 @@
 
 struct texts {
     const char *parameters, *adapter, *changed, *generators, *bandwidth, *latency, *fanout, *train,
-        *decode, *mean, *longest, *slots, *score, *disk;
+        *decode, *mean, *longest, *slots, *score, *disk, *device, *bus;
     bool json;
 };
 
@@ -24,6 +26,9 @@ struct texts {
 struct machines {
     bool known; // there is a model at model.path
     struct sizing sizing;
+    bool on_gpus; // the recipe or a flag asks for what GPUs must have
+    struct gpu_plan gpu;
+    struct gpu_sizes sizes;
 };
 
 static err_t take(const char *flag, const char *text, double min, double max, double scale,
@@ -51,18 +56,13 @@ static double parameters_of(const struct model_config *config)
 /* Of model.path, if it is there, and of the adapter that the recipe has beside it. */
 static err_t count(const struct recipe *recipe, struct plan_input *in)
 {
-    const struct recipe_lora *lora = &recipe->lora;
     struct model_config config;
     SCOPED_MEM char *path = file_join(recipe->model.path, "config.json");
     if (!recipe_has_lora(recipe) || !*recipe->model.path || !file_exists(path))
         return OK;
     TRY(config_read(recipe->model.path, &config));
     in->parameters = parameters_of(&config);
-    config.lora = (struct lora){.r = (int)lora->r};
-    TRY(*lora->path ? adapter_config_read(lora->path, &config, &config.lora)
-                    : adapter_targets(config.family, (const char *const *)lora->target_modules.at,
-                                      lora->target_modules.count, &config.lora.roles));
-    config.parts = PART_ADAPTER;
+    TRY(adapter_shape(recipe, &config, &config));
     in->adapter = parameters_of(&config);
     return OK;
 }
@@ -115,7 +115,55 @@ static err_t read_model(const struct recipe *recipe, const char *key, const char
     return OK;
 }
 
-static err_t read_machines(const struct recipe *recipe, double adapter, struct machines *ret)
+static bool is_on_gpus(const struct recipe *recipe)
+{
+    return recipe->generator.backend == RECIPE_BACKEND_CUDA ||
+           recipe->rewarder.backend == RECIPE_BACKEND_CUDA ||
+           recipe->learner.backend == RECIPE_BACKEND_CUDA;
+}
+
+/* Bytes of the GPU that this machine has for a learner; 0: it has none. */
+static double device_here(const struct recipe *recipe)
+{
+    SCOPED(backend) be = NULL;
+    struct backend_config config = backend_of_learner(recipe);
+    config.wanted = BACKEND_CUDA;
+    config.trains = false;
+    err_t none = backend_open(NULL, &config, &be);
+    const bool found = !err_failed(none) && be->apart;
+    err_free(none);
+    return found ? (double)be->ops->capacity(be, NULL) : 0;
+}
+
+/* "80", "80G" or "80GB". */
+static err_t take_gigabytes(const char *flag, const char *text, double *ret)
+{
+    SCOPED_MEM char *number = text ? mem_string(text) : NULL;
+    if (number)
+        number[strcspn(number, "G")] = 0;
+    if (text && strcmp(text + strlen(number), "") != 0 && strcmp(text + strlen(number), "G") != 0 &&
+        strcmp(text + strlen(number), "GB") != 0)
+        return err_new(ERR_INVALID, "%s: '%s': a number of GB, as 80G", flag, text);
+    return take(flag, number, 1e-3, 1e5, 1e9, ret);
+}
+
+static err_t read_gpus(const struct recipe *recipe, const struct texts *t,
+                       const struct model_config *policy, const struct model_config *reference,
+                       const struct model_config *critic, struct machines *m)
+{
+    m->on_gpus = t->device || is_on_gpus(recipe);
+    if (!m->on_gpus)
+        return OK;
+    m->sizes = (struct gpu_sizes){.bus_bytes_per_s = 50e9};
+    TRY(take_gigabytes("--device-memory", t->device, &m->sizes.device));
+    TRY(take("--bus", t->bus, 1e-3, 1e4, 1e9, &m->sizes.bus_bytes_per_s));
+    if (!t->device)
+        m->sizes.device = device_here(recipe);
+    return gpu_plan_make(recipe, policy, reference, critic, &m->gpu);
+}
+
+static err_t read_machines(const struct recipe *recipe, const struct texts *t, double adapter,
+                           struct machines *ret)
 {
     struct model_config policy, reference, critic;
     bool has_reference, has_critic;
@@ -125,9 +173,12 @@ static err_t read_machines(const struct recipe *recipe, double adapter, struct m
                    &has_reference));
     TRY(read_model(recipe, "learner.critic.path", recipe->learner.critic.path, &critic,
                    &has_critic));
-    if (m.known)
-        sizing_make(recipe, &policy, adapter, has_reference ? &reference : NULL,
-                    has_critic ? &critic : NULL, &m.sizing);
+    if (m.known) {
+        const struct model_config *frozen = has_reference ? &reference : NULL,
+                                  *values = has_critic ? &critic : NULL;
+        sizing_make(recipe, &policy, adapter, frozen, values, &m.sizing);
+        TRY(read_gpus(recipe, t, &policy, frozen, values, &m));
+    }
     *ret = m;
     return OK;
 }
@@ -188,6 +239,8 @@ static void print_machines(const struct machines *m)
     printf(" a rewarder, at most\ndisk           ");
     print_bytes(m->sizing.disk);
     printf(" of the learner; stored groups come on top\n");
+    if (m->on_gpus)
+        gpu_plan_print(&m->gpu, &m->sizes);
 }
 
 static void put_machines(json_t *json, const struct machines *m)
@@ -198,6 +251,8 @@ static void put_machines(json_t *json, const struct machines *m)
         "{s:f, s:f, s:f, s:f}", "generator_bytes", m->sizing.generator, "learner_bytes",
         m->sizing.learner, "rewarder_bytes", m->sizing.rewarder, "disk_bytes", m->sizing.disk);
     json_object_update(json, more);
+    if (m->on_gpus)
+        json_object_set_new(json, "gpu", gpu_plan_json(&m->gpu, &m->sizes));
 }
 
 static void print_json(const struct plan_input *in, const struct plan *p, const struct machines *m)
@@ -230,6 +285,8 @@ static const char purpose[] =
     "  ring      bytes / bandwidth + (n-1) slices + n latencies   (Thakur, Rabenseifner, Gropp 2005)\n"
     "  tree      levels * (fanout * bytes / bandwidth + latency)  relays pass a whole version on\n"
     "  memory    the table of ARCHITECTURE.md, on the CPU, of the shapes at model.path, rewarder.reference_path, critic.path\n"
+    "  GPU       the same table's sum for backend: cuda, by shapes; states in the host's memory pass the bus once\n"
+    "            each way in an update, both ways at once: 12 bytes a parameter / bus\n"
     "  needed    groups * completions * mean / (train-s * tokens-per-s) generators\n"
     "  longest   longest tokens * slots / tokens-per-s + score-s\n"
     "  cohort    (a round's tokens beyond the slots) / speed of all + longest + publishing\n"
@@ -240,6 +297,28 @@ static const char purpose[] =
     "  checkpoint  14 bytes a parameter that trains (bf16, master, two moments), and of a critic of its own as many\n"
     "  grace     train-s + checkpoint / disk + 10 s: a drain finishes the round under way and writes a checkpoint\n"
     "tests/sim holds the other formulas against a discrete-event simulation of up to 1,000 generators.";
+
+static err_t make_plan(const struct recipe *recipe, const struct texts *t)
+{
+    struct plan_input input;
+    struct plan plan;
+    struct machines machines;
+    TRY(read_input(recipe, t, &input));
+    TRY(read_machines(recipe, t, input.adapter, &machines));
+    if (machines.known && !t->parameters)
+        input.parameters = machines.sizing.parameters;
+    plan_make(&input, &plan);
+    if (t->json) {
+        print_json(&input, &plan, &machines);
+        return OK;
+    }
+    print_text(&input, &plan);
+    if (machines.known)
+        print_machines(&machines);
+    else
+        print_weights(&plan);
+    return OK;
+}
 
 err_t command_plan(int argc, char **argv)
 {
@@ -263,6 +342,10 @@ err_t command_plan(int argc, char **argv)
         {"slots", "N", "of a generator; else generator.slots", .text = &t.slots},
         {"score-s", "S", "from a finished group to its record (0.1)", .text = &t.score},
         {"disk", "GB/S", "at which the learner's disk takes a checkpoint (0.2)", .text = &t.disk},
+        {"device-memory", "GB",
+         "of a GPU, as 80G; else this machine's, if the recipe has backend: cuda",
+         .text = &t.device},
+        {"bus", "GB/S", "between host and GPU, each way (50: PCIe 5.0 x16)", .text = &t.bus},
         {"json", NULL, "print one JSON object", .flag = &t.json},
     };
     struct recipe_cli cli = {.program = "rlhfctl plan",
@@ -274,22 +357,5 @@ err_t command_plan(int argc, char **argv)
     TRY(recipe_load(&cli, argc, argv, &recipe));
     if (!recipe)
         return OK;
-    struct plan_input input;
-    struct plan plan;
-    struct machines machines;
-    TRY(read_input(recipe, &t, &input));
-    TRY(read_machines(recipe, input.adapter, &machines));
-    if (machines.known && !t.parameters)
-        input.parameters = machines.sizing.parameters;
-    plan_make(&input, &plan);
-    if (t.json) {
-        print_json(&input, &plan, &machines);
-        return OK;
-    }
-    print_text(&input, &plan);
-    if (machines.known)
-        print_machines(&machines);
-    else
-        print_weights(&plan);
-    return OK;
+    return make_plan(recipe, &t);
 }

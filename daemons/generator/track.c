@@ -1,6 +1,7 @@
 #include "generator/track.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/device_memory.h"
 #include "model/numerics.h"
 #include "svc/recipe/recipe.h"
 #include "svc/stations.h"
@@ -8,12 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-enum {
-    EVALUATION_SLOTS = 64, // a step of so many rows costs little, and its KV as a few groups'
-    /* Evaluation's prompts are cut into steps of so many rows: the longest wait of training. */
-    EVALUATION_ROWS = 2 * EVALUATION_SLOTS,
-};
 
 /* A slot that was leased ahead. */
 struct early {
@@ -45,7 +40,7 @@ static struct decoder_options options_of(const struct recipe *recipe, enum track
         return decoder_options_of(recipe);
     struct decoder_options options = decoder_options_apart(recipe, recipe->eval.temperature);
     options.slots = options.slots < EVALUATION_SLOTS ? options.slots : EVALUATION_SLOTS;
-    options.step_rows = EVALUATION_ROWS;
+    options.step_rows = EVALUATION_STEP_ROWS;
     options.kv_bytes = 0;
     return options;
 }

@@ -90,6 +90,48 @@ static void a_generator_without_a_device(void **state)
     unsetenv("CUDA_EMU_MEMORY");
 }
 
+/* Told before the model is read, with a setting that suffices. */
+static void a_generator_without_room(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    static const char fits[] = "generator.kv_bytes: ";
+    char *output;
+    setenv("CUDA_EMU_MEMORY", "14000000", 1);
+    const int status =
+        process_run(&output, WAIT_MS, "rlhfd-generator", ring.recipe, "--set",
+                    "generator.backend=cuda", "--set", "generator.listen=127.0.0.1:0", NULL);
+    assert_says(
+        output, status, EXIT_STATUS_RESOURCES,
+        " GB of the device's memory, and ", fits);
+    const double bytes = strtod(strstr(output, fits) + sizeof fits - 1, NULL);
+    free(output);
+    SCOPED_MEM char *set = mem_printf("generator.kv_bytes=%.0f", bytes);
+    const int then = process_run(&output, WAIT_MS, "rlhfd-generator", ring.recipe, "--set",
+                                 "generator.backend=cuda", "--set", "net.join_timeout_s=1", "--set",
+                                 "generator.listen=127.0.0.1:0", "--set", set, NULL);
+    unsetenv("CUDA_EMU_MEMORY");
+    if (then != EXIT_STATUS_UNREACHABLE)
+        fail_msg("%s: status %d:\n%s", set, then, output);
+    free(output);
+}
+
+/* The second generator gets the second number. */
+static void generators_share_a_list_of_devices(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    char *output;
+    const int status =
+        process_run(&output, WAIT_MS, "rlhfctl", "up", ring.recipe, "--run", ring.run, "--set",
+                    "generator.backend=cuda", "--set", "learner.backend=cpu", "--set",
+                    "generator.count=2", "--set", "generator.device=0,7", NULL);
+    if (status < 1 || !strstr(output, "generator-2 ") ||
+        !strstr(output, "device=7: this machine has 1, from 0 on"))
+        fail_msg("status %d:\n%s", status, output);
+    free(output);
+}
+
 /* A device that fails while the model is loaded, or in a step: an end by the daemon's own path. */
 static void a_generator_whose_device_is_lost(void **state)
 {
@@ -170,6 +212,7 @@ static void a_ring_with_a_generator_on_the_device(void **state)
 
 TESTS(cmocka_unit_test(a_ring_with_a_generator_on_the_device),
       cmocka_unit_test(a_learner_is_refused_by_the_op_that_is_missing),
-      cmocka_unit_test(a_generator_without_a_device),
+      cmocka_unit_test(a_generator_without_a_device), cmocka_unit_test(a_generator_without_room),
+      cmocka_unit_test(generators_share_a_list_of_devices),
       cmocka_unit_test(a_generator_whose_device_is_lost),
       cmocka_unit_test(auto_takes_the_cpu_where_it_must))

@@ -50,7 +50,7 @@ static void memory_is_zeroed_filled_copied_and_read(void **state)
     assert_ok(buffer_get(&a, 0, BYTES, got));
     assert_true(got[3] == 0 && got[BYTES - 1] == 0);
     assert_ok(be->ops->sync(be));
-    assert_true(be->ops->capacity(be) > BYTES);
+    assert_true(be->ops->capacity(be, NULL) > BYTES);
 }
 
 struct reading {

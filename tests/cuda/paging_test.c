@@ -1,5 +1,5 @@
-/* Pages of the optimizer's states on the emulator: copies in both directions beside the ops, whatever
- * the order in which streams go on. */
+/* Pages of the optimizer's states on the emulator: copies in both directions beside the ops, in any
+ * order in which streams go on. */
 #include "cuda/module.h"
 #include "testing/paging.h"
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "model/adapter.h"
+#include "model/device_memory.h"
 #include "model/engine/step_cost.h"
 #include "model/files/fit.h"
 #include "svc/recipe/recipe.h"
@@ -140,6 +141,34 @@ err_t decoder_load(struct backend *be, const char *directory, struct model **ret
     return OK;
 }
 
+/* Told before the model is read. Its loader says what is wrong with its files. */
+static err_t fits_device(const struct decoder_options *options, struct backend *be)
+{
+    struct model_config policy, adapter = {.lora.r = 0};
+    SCOPED_MEM char *base = NULL;
+    err_t unknown = adapter_under(options->directory, &base);
+    if (!err_failed(unknown))
+        unknown = config_read(base, &policy);
+    if (!err_failed(unknown) && options->adapted)
+        unknown = adapter_shape(options->adapted, &policy, &adapter);
+    if (err_failed(unknown)) {
+        err_free(unknown);
+        return OK;
+    }
+    const struct device_shapes shapes = {.policy = &policy,
+                                         .adapter = adapter.lora.r ? &adapter : NULL};
+    const struct engine_config engine = decoder_plan(options, &policy);
+    struct device_memory m;
+    char advice[100];
+    size_t available = 0;
+    device_memory_of_decoder(&shapes, &engine, &m);
+    be->ops->capacity(be, &available);
+    const double room = (double)available - (device_memory_sum(&m) - m.kv);
+    snprintf(advice, sizeof advice, "generator.kv_bytes: %.0f fits, or fewer generator.slots",
+             room);
+    return device_memory_fits(be, &m, "decoding", room > 0 ? advice : NULL);
+}
+
 err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
 {
     SCOPED(decoder) d = mem_new(sizeof *d);
@@ -147,6 +176,8 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
     const bool of_recipe = options->backend.wanted != BACKEND_NAMED;
     TRY(err_wrap(backend_open(NULL, &options->backend, &d->be),
                  of_recipe ? "generator.backend" : "RLHFD_BACKEND"));
+    if (d->be->apart)
+        TRY(fits_device(options, d->be));
     TRY(decoder_load(d->be, options->directory, &d->model, &d->tokenizer));
     if (options->adapted && strcmp(options->directory, options->adapted->model.path) == 0)
         TRY(err_wrap(

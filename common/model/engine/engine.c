@@ -48,7 +48,7 @@ static err_t count_pages(const struct model *model, const struct engine_config *
                  most = (double)engine_pages_for(c->max_context) * c->slots;
     const double asked = c->kv_bytes ? floor((double)c->kv_bytes / page) : most;
     const double pages = asked < most ? asked : most;
-    const double have = (double)model->be->ops->capacity(model->be);
+    const double have = (double)model->be->ops->capacity(model->be, NULL);
     if (pages * page > have)
         return err_new(ERR_EXHAUSTED,
                        "engine: %d slots of %d tokens take %.1f GiB of KV; there are %.1f GiB",

@@ -33,6 +33,7 @@ enum { ENGINE_STOPS_MAX = 32 };
 /* Whether a completion ends with its last token, beside end tokens (model/text/stops.h). */
 typedef bool engine_stopped(void *arg, const int32_t *token, int tokens);
 
+enum { DECODER_HEAD_ROWS = 64 }; // whose logits are in memory at once
 struct engine_config {
     int slots;       // completions decoded at a time
     int max_context; // prompt and completion together, at most the model's max_positions

@@ -4,8 +4,6 @@
 #include "model/engine/pages.h"
 #include "model/forward.h"
 
-enum { HEAD_ROWS = 64 };
-
 /* WAITING: another slot of the request computes the prompt. RUNNING without pages: the slot waits
  * for room, or has lost its pages to another. SUSPENDED: no step computes for the slot, and others
  * may take its pages. */
@@ -67,7 +65,7 @@ struct engine {
 
 static inline int engine_head_rows(const struct engine *e)
 {
-    return e->config.slots < HEAD_ROWS ? e->config.slots : HEAD_ROWS;
+    return e->config.slots < DECODER_HEAD_ROWS ? e->config.slots : DECODER_HEAD_ROWS;
 }
 
 void engine_release(struct engine *e, struct slot *slot);

@@ -42,12 +42,8 @@
     W("lr_warmup_steps_ratio",       "learner.optimizer.warmup", "in updates: ratio * rounds (rlhfctl check says how many) * learner.updates_per_round") \
     W("warmup_steps_proportion",     "learner.optimizer.warmup", "in updates: proportion * rounds (rlhfctl check says how many) * learner.updates_per_round") \
     W("min_lr",                      "learner.optimizer.min_lr_ratio", "as a share of learner.optimizer.lr") \
-    W("offload_optimizer",           "learner.optimizer.states", "host is DeepSpeed's device: cpu with pin_memory; the step itself stays on the GPU") \
-    W("offload_optimizer.device",    "learner.optimizer.states", "host is DeepSpeed's cpu") \
-    W("offload_optimizer_device",    "learner.optimizer.states", "host is DeepSpeed's cpu") \
-    W("optimizer_offload",           "learner.optimizer.states", "host, for true") \
-    W("adam_offload",                "learner.optimizer.states", "host, for true") \
-    W("optimizer_cpu_offload",       "learner.optimizer.states", "host, for true") \
+    W("offload_optimizer", "learner.optimizer.states", "host is DeepSpeed's device: cpu with pin_memory; the step stays on the GPU") W("optimizer_offload", "learner.optimizer.states", "host, for true") \
+    W("adam_offload", "learner.optimizer.states", "host, for true") W("optimizer_cpu_offload", "learner.optimizer.states", "host, for true") \
     W("optim",                       "learner.optimizer", "the optimizer is AdamW") \
     W("optimizer_type",              "learner.optimizer", "the optimizer is AdamW") \
     W("optimizer",                   "learner.optimizer", "the optimizer is AdamW")
@@ -448,8 +444,7 @@
     W("activation_offloading",       "learner.gradient_checkpointing", "") \
     W("deepspeed",                   "", "the learner holds the whole model") \
     W("zero_stage",                  "", "the learner holds the whole model") \
-    W("fsdp",                        "", "the learner holds the whole model") \
-    W("fsdp_config",                 "", "the learner holds the whole model") \
+    W("fsdp", "", "the learner holds the whole model") W("fsdp_config", "", "the learner holds the whole model") \
     W("offload",                     "", "the learner holds the whole model") \
     W("colocate_all_models",         "", "generator, rewarder and learner are processes of their own") \
     W("hybrid_engine",               "", "generator, rewarder and learner are processes of their own") \

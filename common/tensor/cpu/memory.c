@@ -4,18 +4,22 @@
 #include <string.h>
 #include <unistd.h>
 
-size_t cpu_capacity(struct backend *be)
+/* What others leave is the kernel's to say, when it is used. */
+size_t cpu_capacity(struct backend *be, size_t *ret_free)
 {
+    const size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     (void)be;
-    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    if (ret_free)
+        *ret_free = all;
+    return all;
 }
 
 err_t cpu_memory(size_t bytes, void **ret)
 {
-    void *address = bytes <= cpu_capacity(NULL) ? mem_try_aligned(bytes) : NULL;
+    void *address = bytes <= cpu_capacity(NULL, NULL) ? mem_try_aligned(bytes) : NULL;
     if (!address)
         return err_new(ERR_EXHAUSTED, "no memory for %zu bytes of tensors; this machine has %zu",
-                       bytes, cpu_capacity(NULL));
+                       bytes, cpu_capacity(NULL, NULL));
     *ret = address;
     return OK;
 }
@@ -49,7 +53,7 @@ err_t cpu_get(struct backend *be, void *to, const void *from, size_t bytes)
     return cpu_copy(be, to, from, bytes);
 }
 
-/* The host's memory is the backend's: a page is copied at once, so slots have nothing to wait for. */
+/* The host's memory is the backend's. A page is copied at once, and slots wait for nothing. */
 err_t cpu_host_new(struct backend *be, size_t bytes, void **ret)
 {
     return cpu_memory_new(be, bytes, ret);

@@ -42,11 +42,15 @@ err_t cuda_zero(struct backend *be, void *data, size_t bytes)
     return OK;
 }
 
-size_t cuda_capacity(struct backend *be)
+size_t cuda_capacity(struct backend *be, size_t *ret_free)
 {
     size_t free_bytes = 0, all = 0;
     cuda_of(be);
-    return cudaMemGetInfo(&free_bytes, &all) == cudaSuccess ? all : 0;
+    if (cudaMemGetInfo(&free_bytes, &all) != cudaSuccess)
+        free_bytes = all = 0;
+    if (ret_free)
+        *ret_free = free_bytes;
+    return all;
 }
 
 err_t cuda_workspace(struct cuda *cuda, size_t bytes, void **ret)

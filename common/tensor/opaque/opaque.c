@@ -62,7 +62,7 @@ static err_t opaque_memory_new(struct backend *be, size_t bytes, void **ret)
 {
     struct opaque *o = opaque_of(be);
     const size_t rounded = (bytes / ALIGN + 1) * ALIGN;
-    if (bytes > opaque_capacity(be) || rounded > RESERVE - o->used ||
+    if (bytes > opaque_capacity(be, NULL) || rounded > RESERVE - o->used ||
         ftruncate(o->fd, (off_t)(o->used + rounded)))
         return err_new(ERR_EXHAUSTED, "no opaque memory for %zu bytes", bytes);
     o->block = mem_grow(o->block, (size_t)o->blocks + 1, sizeof *o->block);
@@ -107,9 +107,9 @@ static err_t opaque_zero(struct backend *be, void *data, size_t bytes)
     return RUN(zero, IN(data), bytes);
 }
 
-static size_t opaque_capacity(struct backend *be)
+static size_t opaque_capacity(struct backend *be, size_t *ret_free)
 {
-    return CPU->ops->capacity(CPU);
+    return CPU->ops->capacity(CPU, ret_free);
 }
 
 /* The host's memory is the CPU's own. */

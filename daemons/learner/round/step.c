@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_ROWS = 512 };
-
 struct step {
     struct trainee *trainee;
     struct step_config config;
@@ -49,10 +47,7 @@ struct update {
 /* Sequences of the largest unit that may come. */
 static size_t largest_unit(const struct step_config *config)
 {
-    const enum objective_unit unit = config->objective->row.unit;
-    if (unit == OBJECTIVE_PAIR)
-        return 2;
-    return unit == OBJECTIVE_GROUP ? (size_t)config->completions : 1;
+    return (size_t)objective_sequences(&config->objective->row, config->completions);
 }
 
 /* The backward begins at log-probabilities of targets and at values. */
@@ -80,7 +75,7 @@ static err_t make_workspace(struct step *step, const struct step_config *config,
 {
     TRY(pack_new(config->micro_tokens, longest, &step->pack));
     size_t rows = (size_t)step->pack->max_rows;
-    TRY(forward_new(step->trainee->model, (int)rows, HEAD_ROWS,
+    TRY(forward_new(step->trainee->model, (int)rows, TRAINED_HEAD_ROWS,
                     config->checkpointing ? FORWARD_INPUTS : FORWARD_ALL, &step->forward));
     step->logp = mem_try_array(rows, sizeof(float));
     step->entropy = mem_try_array(rows, sizeof(float));
@@ -305,7 +300,7 @@ static size_t stretch_end(const struct columns *columns, size_t u, size_t units)
 {
     const size_t begin = columns->first[columns->unit[u]];
     size_t end = u + 1;
-    while (end < units && columns->first[columns->unit[end + 1]] - begin <= HEAD_ROWS)
+    while (end < units && columns->first[columns->unit[end + 1]] - begin <= TRAINED_HEAD_ROWS)
         end++;
     return end;
 }

@@ -1,9 +1,11 @@
 #include "learner/train/load.h"
+#include "base/cgroup.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "learner/settings.h"
 #include "learner/train/checkpoint.h"
 #include "model/adapter.h"
+#include "model/device_memory.h"
 #include "model/files/fit.h"
 #include "model/likelihood.h"
 #include "svc/recipe/recipe_lora.h"
@@ -68,6 +70,86 @@ static err_t load_adapter(const struct recipe *recipe, const char *base, const c
                       : adapter_begin(model, base, recipe, (uint64_t)recipe->run.seed);
 }
 
+/* ---- whether a device has room */
+
+/* Settings that take less of it, in the order of the advice. Those before one stay. */
+static void take_states(struct recipe *r)
+{
+    r->learner.optimizer.states = r->learner.critic.optimizer.states = RECIPE_STATES_HOST;
+}
+
+static void take_inputs(struct recipe *r)
+{
+    r->learner.gradient_checkpointing = true;
+}
+
+static void take_rows(struct recipe *r)
+{
+    r->learner.micro_tokens = 1;
+}
+
+static const struct {
+    const char *words;
+    void (*take)(struct recipe *r);
+} savings[] = {{"learner.optimizer.states: host", take_states},
+               {"with it learner.gradient_checkpointing: true", take_inputs},
+               {"with both a lower learner.micro_tokens", take_rows}};
+
+/* The first that suffices. recipe: a copy, whose settings change. */
+static void advise(struct recipe recipe, const struct device_shapes *shapes, double available,
+                   char *ret, size_t size)
+{
+    struct device_memory m;
+    snprintf(ret, size, "lora.r trains an adapter in less");
+    for (size_t i = 0; i < sizeof savings / sizeof *savings; i++) {
+        savings[i].take(&recipe);
+        device_memory_of_learner(&recipe, shapes, &m);
+        if (device_memory_sum(&m) <= available) {
+            snprintf(ret, size, "%s needs %.4g", savings[i].words, device_memory_sum(&m) / 1e9);
+            return;
+        }
+    }
+}
+
+static bool has_own_critic(const struct recipe *recipe)
+{
+    return has_critic(recipe) && recipe->learner.critic.model == RECIPE_CRITIC_SEPARATE;
+}
+
+static err_t read_shapes(const struct recipe *recipe, const char *base, struct model_config *policy,
+                         struct model_config *adapter, struct model_config *critic)
+{
+    const char *path = recipe->learner.critic.path;
+    TRY(config_read(base, policy));
+    TRY(adapter_shape(recipe, policy, adapter));
+    return config_read_any(has_own_critic(recipe) && *path ? path : base, critic);
+}
+
+/* Before a model is read. Its loader says what is wrong with a directory. */
+static err_t fits_device(const struct recipe *recipe, struct backend *be, const char *base)
+{
+    struct model_config policy, adapter, critic;
+    struct device_memory m;
+    char advice[160];
+    size_t available = 0;
+    err_t unknown = be->apart ? read_shapes(recipe, base, &policy, &adapter, &critic) : OK;
+    if (!be->apart || err_failed(unknown)) {
+        err_free(unknown);
+        return OK;
+    }
+    const struct device_shapes shapes = {
+        .policy = &policy,
+        .adapter = adapter.lora.r ? &adapter : NULL,
+        .critic = has_own_critic(recipe) ? &critic : NULL,
+        .unit = objective_sequences(objective_row(recipe->learner.objective),
+                                    (int)recipe->generator.num_generations)};
+    device_memory_of_learner(recipe, &shapes, &m);
+    be->ops->capacity(be, &available);
+    advise(*recipe, &shapes, (double)available, advice, sizeof advice);
+    TRY(device_memory_fits(be, &m, "training", advice));
+    return cgroup_fits((uint64_t)m.host, "learner.optimizer.states: host");
+}
+
 /* directory: where the recipe begins, or a checkpoint. A checkpoint's adapter stands beside
  * model.path. */
 static err_t load_policy(const struct recipe *recipe, struct backend *be, const char *directory,
@@ -79,6 +161,7 @@ static err_t load_policy(const struct recipe *recipe, struct backend *be, const 
     SCOPED(model) model = NULL;
     if (is_checkpoint)
         TRY(check_kind(recipe, directory));
+    TRY(fits_device(recipe, be, base));
     TRY(fit_model(be, base, lora ? 2 * sizeof(bf16) : EACH_BYTES,
                   "weights, optimizer and gradients"));
     TRY(model_load(be, base, &model));
@@ -136,8 +219,8 @@ static err_t make_critic(const struct recipe *recipe, const struct model *policy
 static err_t load_critic(const struct recipe *recipe, const char *checkpoint,
                          struct trainees *trainees)
 {
-    const struct optimizer_config config = load_optimizer(
-        trainees_first(trainees)->model->be, &recipe->learner.critic.optimizer);
+    const struct optimizer_config config =
+        load_optimizer(trainees_first(trainees)->model->be, &recipe->learner.critic.optimizer);
     const char *directory = NULL;
     SCOPED(model) model = NULL;
     TRY(err_wrap(

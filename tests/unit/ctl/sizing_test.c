@@ -1,6 +1,7 @@
 /* Memory and disk by hand for a small model, and what each setting adds. ./dev bench memory holds
  * the same sums against real daemons. */
 #include "base/mem.h"
+#include "ctl/make/gpu_plan.h"
 #include "ctl/make/sizing.h"
 #include "testing/testing.h"
 #include <math.h>
@@ -85,10 +86,79 @@ static void settings_that_change_it(void **)
          20.0 * C);
 }
 
+/* ---- GPUs */
+
+static struct gpu_plan on_gpus(const char *text)
+{
+    struct recipe *recipe = NULL;
+    struct gpu_plan ret;
+    const struct model_config config = config_default(V, C, F, L, H, H, 128, false);
+    assert_ok(recipe_parse(text, strlen(text), "r.yaml", ".", &(struct recipe_source){0}, &recipe));
+    assert_ok(gpu_plan_make(recipe, &config, NULL, NULL, &ret));
+    recipe_free(recipe);
+    return ret;
+}
+
+/* Shapes are multiples of 64, so nothing is padded. The embedding is not packed; cos and sin of 128
+ * positions and heads of 32 lie beside. */
+static void a_gpu_by_hand(void **)
+{
+    const double all = P + V * C, angles = 2 * 128 * 16 * 4.0, rings = 8 << 20;
+    const struct gpu_plan plan = on_gpus(BASE "learner: {micro_tokens: 512}\n");
+    const struct device_memory *learner = &plan.learner[0].memory;
+    const double norms = 2 * ((2 * L + 1) * C), rows = 1024;
+    near(learner->weights, 4 * all - 2 * V * C - norms + angles);
+    near(learner->gradients, 4 * all);
+    near(learner->states, 12 * all);
+    assert_true(learner->host == 0 && learner->paged == 0 && learner->kv == 0);
+    assert_true(learner->activations > rows * (32.0 * C + 12 * F) * L + 512 * 4.0 * (V + 2 * C));
+    assert_true(learner->activations <
+                rows * (32.0 * C + 12 * F) * (L + 2) + 512 * 4.0 * (V + 2 * C));
+    assert_true(learner->scratch > rings);
+    near(plan.generator.weights, 2 * all + angles);
+    near(plan.generator.kv, 16 * 2 * 64 * 2.0 * L * C * 2);
+    near(plan.generator.changes, 6 * floor(all / 16 + 4096) + rings / 2);
+    assert_true(plan.rewarder.weights == 0);
+}
+
+static void assert_row(const struct gpu_plan *plan, int row, const char *settings)
+{
+    assert_true(row < plan->rows);
+    assert_string_equal(plan->learner[row].settings, settings);
+}
+
+/* Each row takes less than the one before; what the recipe has already makes none. */
+static void settings_that_leave_room(void **)
+{
+    const double all = P + V * C;
+    const struct gpu_plan plan = on_gpus(BASE);
+    assert_int_equal(plan.rows, 4);
+    assert_row(&plan, 1, "learner.optimizer.states: host");
+    assert_row(&plan, 2, "and learner.gradient_checkpointing: true");
+    assert_row(&plan, 3, "lora.r: 16 alone");
+    for (int i = 1; i < 3; i++)
+        assert_true(device_memory_sum(&plan.learner[i].memory) <
+                    device_memory_sum(&plan.learner[i - 1].memory));
+    near(plan.learner[1].memory.host, 12 * all);
+    near(plan.learner[1].memory.paged, 24 * all);
+    const struct gpu_plan ppo = on_gpus(BASE "rewarder: {reference: frozen}\n"
+                                             "learner: {objective: ppo, optimizer: {states: host}, "
+                                             "gradient_checkpointing: true}\n");
+    assert_int_equal(ppo.rows, 3);
+    assert_row(&ppo, 1, "learner.critic.optimizer.states: host");
+    near(ppo.learner[1].memory.host, 12 * (2 * all - V * C + C)); // its head: a row
+    assert_true(ppo.rewarder.weights == ppo.generator.weights && ppo.rewarder.kv == 0);
+    const struct gpu_plan adapter =
+        on_gpus(BASE "lora: {r: 8}\nlearner: {gradient_checkpointing: true}\n");
+    assert_int_equal(adapter.rows, 1);
+    assert_true(adapter.learner[0].memory.states < plan.learner[0].memory.states / 5);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_table_by_hand),
-                                       cmocka_unit_test(an_adapter_trains_alone),
-                                       cmocka_unit_test(settings_that_change_it)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_table_by_hand), cmocka_unit_test(an_adapter_trains_alone),
+        cmocka_unit_test(settings_that_change_it), cmocka_unit_test(a_gpu_by_hand),
+        cmocka_unit_test(settings_that_leave_room)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ static void walks_visit_each_element_once(void **state)
     }
 }
 
-/* What the place takes: all on the device, or there three pieces and all on the host. */
+/* All is on the device, or three pieces are there and all is on the host. */
 static void bytes_are_of_the_place(void **state)
 {
     (void)state;
@@ -132,7 +132,7 @@ static void a_file_is_of_either_place(void **state)
         bench_init(&b, (enum states_place) !from);
         update(&a, 1, &result);
         update(&a, 2, &result);
-        update(&b, 7, &result); // what is loaded takes the place of this
+        update(&b, 7, &result); // gives way to the loaded one
         SCOPED_MEM char *path = file_join(testing_directory(), "optimizer.safetensors");
         assert_ok(optimizer_save(a.opt, path));
         assert_ok(optimizer_load(b.opt, path));

@@ -1,0 +1,228 @@
+#include "model/device_memory.h"
+#include "model/backward.h"
+#include "model/engine/decoder.h"
+#include "model/forward.h"
+#include "model/likelihood.h"
+#include "model/pack.h"
+#include "model/states.h"
+#include <math.h>
+
+/* The module's own, each a reason there: staging.h, weight.c, op_changes.c, reader.c, gemm.h. */
+enum {
+    RING = 4 << 20,       // of a stream that takes the host's arrays
+    READ = 4 << 20,       // unpacked rows on their way to the host
+    PUT = 8 << 20,        // rows before they are packed
+    PACKED_ROWS = 8,      // a packed matrix is padded to these
+    PACKED_COLUMNS = 64,  //
+    ALIGNED = 256,        // and begins at a multiple of this
+    CHANGES_SHARE = 16,   // one value in so many has room (model/refresh.c)
+    CHANGES_LEAST = 4096, // and so many more
+    CHANGE = 6,           // an index and a value
+};
+
+static double up_to(double x, double multiple)
+{
+    return ceil(x / multiple) * multiple;
+}
+
+double device_memory_sum(const struct device_memory *m)
+{
+    return m->weights + m->states + m->gradients + m->activations + m->kv + m->changes + m->scratch;
+}
+
+/* ---- parts of a model */
+
+static double elements(const struct model_config *config)
+{
+    SCOPED(params) params = params_new(config);
+    return (double)params->layout->elements;
+}
+
+/* rows: in the flat array, too, as what learns has them. */
+static double weights(const struct model_config *config, bool rows)
+{
+    SCOPED(params) params = params_new(config);
+    const struct rope rope = config_rope(config);
+    double bytes = config->parts & PART_TRUNK ? 4.0 * config->max_positions * rope.R : 0;
+    for (int i = 0; i < params->layout->count; i++) {
+        const struct layout_tensor *t = &params->layout->tensor[i];
+        const bool packs = model_packs(config, params, i);
+        if (packs)
+            bytes +=
+                up_to(2 * up_to(t->rows, PACKED_ROWS) * up_to(t->cols, PACKED_COLUMNS), ALIGNED);
+        if (rows || !packs)
+            bytes += 2 * up_to((double)t->count, LAYOUT_ALIGN);
+    }
+    return bytes;
+}
+
+/* Scratch of rows on their way into a packed form: of the largest matrix. */
+static double put_scratch(const struct model_config *config)
+{
+    SCOPED(params) params = params_new(config);
+    double bytes = 0;
+    for (int i = 0; i < params->layout->count; i++)
+        if (model_packs(config, params, i))
+            bytes = fmax(bytes, 2.0 * (double)params->layout->tensor[i].count);
+    return fmin(bytes, PUT);
+}
+
+static int width_of_logits(const struct model_config *c)
+{
+    return c->parts & PART_VOCABULARY ? c->V : 1;
+}
+
+/* Scratch of a forward: rows of x as bf16, of the head's in three pieces; own pages and states of
+ * attention, up to a power of two. */
+static double forward_scratch(const struct model_config *c, double rows, double head_rows)
+{
+    const double widest = fmax(fmax(c->C, c->F), (double)c->H * c->D);
+    const double x = 2 * up_to(rows, PACKED_ROWS) * up_to(widest, PACKED_COLUMNS);
+    const double head = 6 * up_to(head_rows, PACKED_ROWS) * up_to(c->C, PACKED_COLUMNS);
+    const double pages = 4.0 * up_to(rows, KV_PAGE) * c->K * c->D;
+    return fmax(fmax(x, head), exp2(ceil(log2(pages))));
+}
+
+static int context(const struct recipe *r, const struct model_config *c)
+{
+    return config_context(c, r->data.max_prompt_tokens, r->generator.max_tokens);
+}
+
+/* Rows that learners and references compute at once. */
+static int rows_at_once(const struct recipe *r, const struct model_config *c, int unit)
+{
+    return pack_rows((int)r->learner.micro_tokens, context(r, c) * unit);
+}
+
+/* ---- generators */
+
+void device_memory_of_decoder(const struct device_shapes *shapes,
+                              const struct engine_config *engine, struct device_memory *ret)
+{
+    const struct model_config *c = shapes->policy, *adapter = shapes->adapter;
+    const double slots = engine->slots, page = 4.0 * KV_PAGE * c->L * c->K * c->D;
+    const int head_rows = engine->slots < DECODER_HEAD_ROWS ? engine->slots : DECODER_HEAD_ROWS;
+    const double pages = slots * ceil((double)engine->max_context / KV_PAGE),
+                 asked = floor((double)engine->kv_bytes / page);
+    *ret = (struct device_memory){
+        .weights = weights(c, false) + (adapter ? weights(adapter, false) : 0),
+        .activations = (double)forward_plan(c, adapter ? adapter->lora.r : 0, engine->step_rows,
+                                            head_rows, FORWARD_NOTHING),
+        .kv = page * (engine->kv_bytes ? fmin(asked, pages) : pages),
+        .scratch =
+            fmax(put_scratch(c), forward_scratch(c, engine->step_rows, head_rows)) + RING + READ};
+}
+
+static void add_track(const struct device_shapes *shapes, const struct engine_config *engine,
+                      struct device_memory *m)
+{
+    struct device_memory d;
+    device_memory_of_decoder(shapes, engine, &d);
+    m->weights += d.weights;
+    m->activations += d.activations;
+    m->kv += d.kv;
+    m->scratch += d.scratch;
+    m->changes +=
+        CHANGE *
+            (floor(elements(shapes->adapter ? shapes->adapter : shapes->policy) / CHANGES_SHARE) +
+             CHANGES_LEAST) +
+        RING;
+}
+
+void device_memory_of_generator(const struct recipe *r, const struct device_shapes *shapes,
+                                struct device_memory *ret)
+{
+    const struct recipe_generator *g = &r->generator;
+    struct device_memory m = {0};
+    struct engine_config engine = {.slots = (int)g->slots,
+                                   .max_context = context(r, shapes->policy),
+                                   .step_rows =
+                                       (int)(g->step_rows > g->slots ? g->step_rows : g->slots),
+                                   .kv_bytes = (size_t)g->kv_bytes};
+    add_track(shapes, &engine, &m);
+    if (r->eval.every) {
+        engine.slots = engine.slots < EVALUATION_SLOTS ? engine.slots : EVALUATION_SLOTS;
+        engine.step_rows = EVALUATION_STEP_ROWS;
+        engine.kv_bytes = 0;
+        add_track(shapes, &engine, &m);
+    }
+    *ret = m;
+}
+
+/* ---- learners */
+
+/* Scratch of a backward: dY and x as bf16; the head's in three pieces. */
+static double backward_scratch(const struct model_config *c, double rows)
+{
+    const double widest = fmax(fmax(c->C, c->F), (double)c->H * c->D);
+    const double body = 2 * up_to(rows, PACKED_ROWS) * (widest + c->C);
+    const double head = 6.0 * TRAINED_HEAD_ROWS * (up_to(width_of_logits(c), 64) + c->C);
+    return fmax(body, head);
+}
+
+static void add_trainee(const struct recipe *r, const struct model_config *c,
+                        const struct model_config *adapter, int unit, enum recipe_states states,
+                        struct device_memory *m)
+{
+    const struct model_config *trained = adapter ? adapter : c;
+    const double count = elements(trained);
+    const int rows = rows_at_once(r, c, unit);
+    const struct states_bytes s = states_bytes((size_t)count, (enum states_place)states);
+    m->weights += weights(c, true) + (adapter ? weights(adapter, true) : 0);
+    m->states += (double)s.device;
+    m->host += (double)s.host;
+    m->paged += 2 * (double)s.host;
+    m->gradients += 4 * count + (adapter   ? 4.0 * fmax(c->C, c->D)
+                                 : c->tied ? 4.0 * c->V * c->C
+                                           : 0);
+    m->activations +=
+        (double)forward_plan(c, adapter ? adapter->lora.r : 0, rows, TRAINED_HEAD_ROWS,
+                             r->learner.gradient_checkpointing ? FORWARD_INPUTS : FORWARD_ALL);
+    m->scratch = fmax(m->scratch,
+                      fmax(forward_scratch(c, rows, TRAINED_HEAD_ROWS), backward_scratch(c, rows)));
+}
+
+void device_memory_of_learner(const struct recipe *r, const struct device_shapes *shapes,
+                              struct device_memory *ret)
+{
+    struct device_memory m = {0};
+    add_trainee(r, shapes->policy, shapes->adapter, shapes->unit, r->learner.optimizer.states, &m);
+    if (shapes->critic) {
+        struct model_config critic = *shapes->critic;
+        critic.parts = PARTS_CRITIC;
+        critic.tied = false;
+        add_trainee(r, &critic, NULL, shapes->unit, r->learner.critic.optimizer.states, &m);
+    }
+    m.scratch += RING + READ;
+    *ret = m;
+}
+
+void device_memory_of_rewarder(const struct recipe *r, const struct device_shapes *shapes,
+                               struct device_memory *ret)
+{
+    struct device_memory m = {0};
+    const struct model_config *c = shapes->reference;
+    if (c) {
+        const int rows = rows_at_once(r, c, 1);
+        m.weights = weights(c, false);
+        m.activations = (double)forward_plan(c, 0, rows, LIKELIHOOD_HEAD_ROWS, FORWARD_NOTHING);
+        m.scratch = fmax(put_scratch(c), forward_scratch(c, rows, LIKELIHOOD_HEAD_ROWS)) + RING;
+    }
+    *ret = m;
+}
+
+err_t device_memory_fits(struct backend *be, const struct device_memory *m, const char *who,
+                         const char *advice)
+{
+    size_t available = 0;
+    const double asked = device_memory_sum(m);
+    if (!be->apart)
+        return OK;
+    const size_t all = be->ops->capacity(be, &available);
+    if (asked <= (double)available)
+        return OK;
+    return err_new(ERR_EXHAUSTED,
+                   "%s needs %.4g GB of the device's memory, and %.4g of its %.4g are free%s%s",
+                   who, asked / 1e9, (double)available / 1e9, (double)all / 1e9, advice ? ": " : "",
+                   advice ? advice : "");
+}
