@@ -49,6 +49,12 @@ enum { PAGE_SLOTS = 3 }; // one is filled, one in use, one emptied
 /* New values of single elements of weights: lists in the backend's memory, of a bounded length. */
 struct weight_changes;
 
+/* Elements [first, first + count) of a flat array. */
+struct extent {
+    size_t first, count; // first is a multiple of 32; count at most 2^32 - 1
+};
+enum { CHANGE_BYTES = 6 }; // of a listed change: its element as uint32_t, its value
+
 /* Keys and values of many sequences: pages of KV_PAGE positions, all layers. Which sequence holds
  * which pages, and how far they are filled, the caller keeps (model/engine/pages.h). */
 struct kv_pages;
@@ -164,6 +170,19 @@ struct backend_ops {
     /* All that was added comes into force, in each form of the weights. None is left. */
     err_t (*changes_apply)(struct backend *, struct weight_changes *);
     void (*changes_free)(struct backend *, struct weight_changes *);
+    /* Lists the elements of the flat array w whose mark is set: bit i % 32 of word i / 32 is
+     * element i's. `list` becomes the elements as uint32_t, each counted from its extent's first,
+     * and behind all of them their values. They ascend, extent by extent; extents ascend, too.
+     * extent (extents) and ret_count (extents), how many each has, are the host's. Waits for the
+     * device. EXHAUSTED: they are more than `most`, and nothing was listed; ret_count is right. */
+    err_t (*changes_list)(struct backend *, const bf16 *w, const uint32_t *marks,
+                          const struct extent *extent, int extents, size_t most, void *list,
+                          uint32_t *ret_count);
+    /* W[index[i]], row-major, becomes value[i] in each form. index and value (count) are not the
+     * host's: another library may have brought them. An element is there once at most. Elements
+     * outside W are left out. */
+    err_t (*weight_change)(struct backend *, struct weight *, const uint32_t *index,
+                           const bf16 *value, size_t count);
 
     /* y[m,n] (+)= sum_k x[m,k] W[n,k]; one fma chain over k ascending from +0 (or from y if
      * accumulate). x (M,K), y (M,N). */
@@ -308,6 +327,7 @@ struct backend {
     bool rounds;     // products take x rounded to bf16, unless their weight is precise
     bool round_head; // as the config has it
     bool apart;      // its memory is not the host's: what is large goes there beside the ops
+    bool cuda;       // its addresses are those of CUDA's runtime: NCCL may read and write there
 };
 
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };

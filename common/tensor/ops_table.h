@@ -15,6 +15,7 @@
     OP(gather) OP(scatter_add) \
     OP(weights_new) OP(weight_put) OP(weight_repack) OP(weight_get) OP(weight_free) \
     OP(changes_new) OP(changes_add) OP(changes_apply) OP(changes_free) \
+    OP(changes_list) OP(weight_change) \
     OP(matmul) OP(matmuls) OP(matmul_dx) OP(matmul_dw) \
     OP(embed) OP(embed_backward) OP(rmsnorm) OP(rmsnorm_backward) \
     OP(layernorm) OP(layernorm_backward) OP(bias) OP(bias_backward) OP(rope) \

@@ -67,6 +67,28 @@ static void changes(struct backend *be, int N, int C, struct bytes *out)
     bytes_put(out, w, count * sizeof *w);
 }
 
+/* Marked elements of two extents as a list, and into a weight. */
+static void listed(struct backend *be, int N, int C, struct bytes *out)
+{
+    const size_t count = (size_t)N * (size_t)C, second = (count + 31) / 32 * 32;
+    const struct extent extent[] = {{0, count}, {second, 32}};
+    bf16 *w = bf16s(second + 32, 1, 1), *rows = bf16s(count, 2, 1);
+    uint32_t *marks = guarded((second / 32 + 1) * sizeof *marks), *list = guarded(6 * (count + 32));
+    uint32_t found[2];
+    for (size_t i = 0; i < second + 32; i += 1 + i % 7)
+        marks[i / 32] |= (uint32_t)1 << i % 32;
+    run_op(be->ops->changes_list(be, ON(be, w), ON(be, marks), extent, 2, count + 32, ON(be, list),
+                                 found));
+    const bf16 *value = (const bf16 *)(list + found[0] + found[1]);
+    struct weight *weight = weight_of(be, ON(be, rows), N, C);
+    run_op(be->ops->weight_change(be, weight, ON(be, list), ON(be, value), found[0]));
+    run_op(be->ops->weight_get(be, weight, 0, count, rows));
+    be->ops->weight_free(be, weight);
+    bytes_put(out, found, sizeof found);
+    bytes_put(out, list, (found[0] + found[1]) * 6);
+    bytes_put(out, rows, count * sizeof *rows);
+}
+
 static void embed(struct backend *be, int N, int C, struct bytes *out)
 {
     const int V = 11;
@@ -378,7 +400,7 @@ static void odd_shapes_agree(void **state)
 {
     static parity_case *const cases[] = {matmul,    changes, embed,     rmsnorm, layernorm,  rope,
                                          swiglu,    gelu,    attention, window,  vocabulary, bias,
-                                         optimizer, rows,    draw,      mask};
+                                         optimizer, rows,    draw,      mask,    listed};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;
@@ -428,6 +450,7 @@ PARITY(vocabulary)
 PARITY(draw)
 PARITY(mask)
 PARITY(optimizer)
+PARITY(listed)
 PARITY(bias)
 
 TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
@@ -436,5 +459,5 @@ TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
       cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
       cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(draw_agrees),
       cmocka_unit_test(mask_agrees), cmocka_unit_test(optimizer_agrees),
-      cmocka_unit_test(bias_agrees), cmocka_unit_test(rows_agrees),
+      cmocka_unit_test(bias_agrees), cmocka_unit_test(rows_agrees), cmocka_unit_test(listed_agrees),
       cmocka_unit_test(head_sizes_agree), cmocka_unit_test(odd_shapes_agree))

@@ -68,6 +68,17 @@ err_t cpu_changes_apply(struct backend *be, struct weight_changes *changes)
     return OK;
 }
 
+err_t cpu_weight_change(struct backend *be, struct weight *weight, const uint32_t *index,
+                        const bf16 *value, size_t count)
+{
+    const size_t elements = (size_t)weight->N * (size_t)weight->K;
+    (void)be;
+    for (size_t i = 0; i < count; i++)
+        if (index[i] < elements)
+            write_change(weight, index[i], value[i]);
+    return OK;
+}
+
 void cpu_changes_free(struct backend *be, struct weight_changes *changes)
 {
     (void)be;
@@ -77,4 +88,57 @@ void cpu_changes_free(struct backend *be, struct weight_changes *changes)
     mem_free(changes->value);
     mem_free(changes->part);
     mem_free(changes);
+}
+
+/* ---- marked elements */
+
+enum { WORD = 32 };
+
+/* The marks in word i of an extent, without those behind its last element. */
+static uint32_t marks_of(const uint32_t *marks, const struct extent *extent, size_t i)
+{
+    const size_t left = extent->count - i * WORD;
+    const uint32_t word = marks[extent->first / WORD + i];
+    return left < WORD ? word & (((uint32_t)1 << left) - 1) : word;
+}
+
+static uint32_t count_marks(const uint32_t *marks, const struct extent *extent)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i * WORD < extent->count; i++)
+        count += (uint32_t)__builtin_popcount(marks_of(marks, extent, i));
+    return count;
+}
+
+static size_t list_marks(const bf16 *w, const uint32_t *marks, const struct extent *extent,
+                         uint32_t *index, bf16 *value)
+{
+    size_t count = 0;
+    for (size_t i = 0; i * WORD < extent->count; i++)
+        for (uint32_t left = marks_of(marks, extent, i); left; left &= left - 1) {
+            const size_t at = i * WORD + (size_t)__builtin_ctz(left);
+            index[count] = (uint32_t)at;
+            value[count++] = w[extent->first + at];
+        }
+    return count;
+}
+
+err_t cpu_changes_list(struct backend *be, const bf16 *w, const uint32_t *marks,
+                       const struct extent *extent, int extents, size_t most, void *list,
+                       uint32_t *ret_count)
+{
+    size_t all = 0;
+    (void)be;
+    for (int e = 0; e < extents; e++)
+        all += ret_count[e] = count_marks(marks, &extent[e]);
+    if (all > most)
+        return err_new(ERR_EXHAUSTED, "%zu values changed: there is room for %zu", all, most);
+    uint32_t *index = list;
+    bf16 *value = (bf16 *)(index + all);
+    for (int e = 0; e < extents; e++) {
+        const size_t count = list_marks(w, marks, &extent[e], index, value);
+        index += count;
+        value += count;
+    }
+    return OK;
 }

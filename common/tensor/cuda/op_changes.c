@@ -2,6 +2,7 @@
  * on the owner's, and are scattered there. */
 #include "base/mem.h"
 #include "tensor/changes_check.h"
+#include "tensor/cuda/change_list.h"
 #include "tensor/cuda/gemm.h"
 #include "tensor/cuda/weight.h"
 
@@ -99,6 +100,14 @@ err_t cuda_changes_apply(struct backend *be, struct weight_changes *changes)
     return OK;
 }
 
+err_t cuda_weight_change(struct backend *be, struct weight *weight, const uint32_t *index,
+                         const bf16 *value, size_t count)
+{
+    TRY_CUDA(change_weight(cuda_of(be)->stream, weight->packed, weight->rows, weight->N, weight->K,
+                           0, index, value, count, NULL));
+    return OK;
+}
+
 void cuda_changes_free(struct backend *be, struct weight_changes *changes)
 {
     struct cuda *cuda = cuda_of(be);
@@ -118,4 +127,50 @@ void cuda_changes_free(struct backend *be, struct weight_changes *changes)
         cudaStreamDestroy(changes->stream);
     mem_free(changes->part);
     mem_free(changes);
+}
+
+/* ---- marked elements */
+
+/* Places of the extents, and of the first block of each. */
+static size_t cut(const struct extent *extent, int extents, struct change_extent *ret)
+{
+    size_t blocks = 0;
+    for (int e = 0; e < extents; e++) {
+        ret[e] = (struct change_extent){extent[e].first, extent[e].count, blocks};
+        blocks += change_blocks(extent[e].count);
+    }
+    return blocks;
+}
+
+/* The extents' counts are differences of their first blocks' places. */
+err_t cuda_changes_list(struct backend *be, const bf16 *w, const uint32_t *marks,
+                        const struct extent *extent, int extents, size_t most, void *list,
+                        uint32_t *ret_count)
+{
+    struct cuda *cuda = cuda_of(be);
+    const size_t cut_bytes = (size_t)extents * sizeof(struct change_extent);
+    SCOPED_MEM struct change_extent *parts = mem_array((size_t)extents + 1, sizeof *parts);
+    const size_t blocks = cut(extent, extents, parts), places = (size_t)extents + 1;
+    const void *there = NULL, *here = NULL;
+    void *scratch = NULL;
+    TRY(cuda_stage(cuda, parts, cut_bytes, &there));
+    TRY(cuda_workspace(cuda, (blocks + 1 + places) * sizeof(uint64_t), &scratch));
+    uint64_t *place = scratch, *begin = place + blocks + 1;
+    TRY_CUDA(list_changes(cuda->stream, &(struct change_listing){.w = w,
+                                                                 .marks = marks,
+                                                                 .extent = there,
+                                                                 .extents = extents,
+                                                                 .blocks = blocks,
+                                                                 .place = place,
+                                                                 .begin = begin,
+                                                                 .most = most,
+                                                                 .list = list}));
+    TRY(cuda_fetch(cuda, begin, places * sizeof *begin, &here));
+    const uint64_t *at = here;
+    for (int e = 0; e < extents; e++)
+        ret_count[e] = (uint32_t)(at[e + 1] - at[e]);
+    if (at[extents] > most)
+        return err_new(ERR_EXHAUSTED, "%llu values changed: there is room for %zu",
+                       (unsigned long long)at[extents], most);
+    return OK;
 }

@@ -46,7 +46,7 @@ static err_t fill(struct cuda *cuda, const struct backend_config *config)
     TRY_CUDA(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
     TRY(staging_open(cuda->stream, &cuda->staging));
     TRY(reader_open(&cuda->reader));
-    cuda->base.rounds = cuda->base.apart = true;
+    cuda->base.rounds = cuda->base.apart = cuda->base.cuda = true;
     cuda->base.forward = cuda->base.training = numerics_of(cuda);
     return OK;
 }

@@ -207,6 +207,19 @@ static void opaque_changes_free(struct backend *be, struct weight_changes *chang
     RUN(changes_free, changes);
 }
 
+static err_t opaque_changes_list(struct backend *be, const bf16 *w, const uint32_t *marks,
+                                 const struct extent *extent, int extents, size_t most, void *list,
+                                 uint32_t *ret_count)
+{
+    return RUN(changes_list, IN(w), IN(marks), extent, extents, most, IN(list), ret_count);
+}
+
+static err_t opaque_weight_change(struct backend *be, struct weight *weight, const uint32_t *index,
+                                  const bf16 *value, size_t count)
+{
+    return RUN(weight_change, weight, IN(index), IN(value), count);
+}
+
 static err_t opaque_kv_new(struct backend *be, int layers, const struct attention_shape *shape,
                            enum kv_format format, int pages, struct kv_pages **ret)
 {

@@ -138,6 +138,22 @@ MISTAKES = [
     mistake("logp: slopes behind the row", "row_part.h", "rows_backward:slopes_of_logits", "of an allocation of|" + RACE,
             ("V, wide, make_float4(x[e]", "V + 1, wide, make_float4(x[e]")),
 
+    # ---- lists of changes
+    mistake("list: sums without their barrier", "change_list.cu", "changes_op", RACE + "|" + NEVER_WRITTEN,
+            ("if (lane == 31) scratch[warp] = x; __syncthreads();", "if (lane == 31) scratch[warp] = x;"), few=True),
+    mistake("list: the next sums over those in use", "change_list.cu", "changes_op", RACE,
+            ("all += scratch[w]; } __syncthreads();", "all += scratch[w]; }")),
+    mistake("list: places are asked for before they are there", "change_list.cu", "changes_op", "another thread|" + RACE,
+            ("place[blocks] = before; __syncthreads();", "place[blocks] = before;")),
+    mistake("list: marks behind the extent's last element", "change_list.cu", "changes_op", ANY,
+            ("return b.left - i < WORD ? word & ((1u << (b.left - i)) - 1) : word;", "return word;")),
+    mistake("list: more than there is room for", "change_list.cu", "changes_op", ANY,
+            ("if (all > c.most) return;", "")),
+    mistake("list: a round begins where the one before did", "change_list.cu", "changes_op", ANY,
+            ("before += some; }", "}")),
+    mistake("list: the extent before", "change_list.cu", "changes_op", ANY,
+            ("if (extent[middle].block <= block)", "if (extent[middle].block < block)")),
+
     # ---- AdamW, and the host
     mistake("adamw: lanes leave before a warp operation", "adamw.cu", "optimizer:optimizers", "have ended",
             ("changes = __reduce_add_sync", "if (changes == 0) return; changes = __reduce_add_sync"), few=True),
