@@ -7,13 +7,14 @@
  * and in builds under sanitizers, which have no emulator.
  *
  * FAKE_CUDA="devices=0": how many devices there are (1); "malloc_error=1": memory runs out;
- * "signal_in_malloc=N": the process gets signal N. */
+ * "signal_in_malloc=N": the process gets signal N; "query_ms=N": an event is asked that slowly. */
 #include "fake_nccl/fake.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, NOT_READY = 600 };
 
@@ -129,6 +130,9 @@ int cudaEventRecord(void *event, void *stream)
 
 int cudaEventQuery(void *event)
 {
+    const int slow_ms = fake_setting("FAKE_CUDA", "query_ms", 0);
+    if (slow_ms)
+        nanosleep(&(struct timespec){slow_ms / 1000, slow_ms % 1000 * 1000000}, NULL);
     return atomic_load((atomic_int *)event) ? NOT_READY : SUCCESS;
 }
 

@@ -1,6 +1,7 @@
 #include "weights/broadcast/lane.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "svc/claim.h"
 #include "svc/mailbox.h"
 #include "svc/worker.h"
 #include "weights/broadcast/lane_work.h"
@@ -13,7 +14,8 @@ struct lane {
     struct mailbox *reports;
     struct lane_work *work;
     struct worker *worker, *aborter;
-    void *comm; // for the aborting thread: from its beginning to its abort
+    void *comm;          // for the aborting thread: from its beginning to its abort
+    struct claim *claim; // of it; stays with the threads if they do
     bool busy;
     /* From lane_abort to LANE_ABORTED. */
     bool ending, has_let_go, is_aborting, is_aborted;
@@ -28,7 +30,8 @@ err_t lane_new(const struct lane_options *options, struct lane **ret)
     if (!lane->options.grace_ms)
         lane->options.grace_ms = GRACE_MS;
     lane->reports = mailbox_new(REPORTS);
-    lane->work = lane_work_new(options->nccl, options->device, lane->reports);
+    lane->claim = mem_new(sizeof *lane->claim);
+    lane->work = lane_work_new(options->nccl, options->device, lane->reports, lane->claim);
     const struct worker_options worker = {
         .name = "nccl", .capacity = TASKS, .state = lane->work, .idle = lane_work_step};
     const struct worker_options aborter = {
@@ -93,6 +96,7 @@ static void try_abort(struct lane *lane)
     if (!lane->has_let_go && clock_ms() < lane->grace_until_ms)
         return;
     lane->is_aborting = true;
+    (void)claim_close(lane->claim);
     (void)worker_push(lane->aborter, lane_work_abort, lane->comm);
 }
 
@@ -166,6 +170,7 @@ bool lane_free(struct lane *lane)
         free(message);
     mailbox_free(lane->reports);
     lane_work_free(lane->work);
+    mem_free(lane->claim);
     free(lane);
     return true;
 }

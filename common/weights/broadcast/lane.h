@@ -8,8 +8,8 @@
  *
  * One thread makes all calls, each without blocking, and polls. A second thread aborts:
  * ncclCommAbort ends a call that hangs. The two are in the library with one communicator only
- * where the first is stuck in it. Communicators are always aborted, healthy ones too, and never
- * destroyed: an abort waits for nobody.
+ * where the first is stuck in it (svc/claim.h). Communicators are always aborted, healthy ones too,
+ * and never destroyed: an abort waits for nobody.
  *
  * Versions go in buckets through two staging buffers each on device and host (pinned), on a stream
  * of their own. Owner: one thread; events come only from lane_poll. */

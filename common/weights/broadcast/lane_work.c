@@ -1,5 +1,6 @@
 #include "weights/broadcast/lane_work.h"
 #include "base/mem.h"
+#include "svc/claim.h"
 #include "svc/mailbox.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct lane_work {
     const struct nccl *nccl;
     int device;
     struct mailbox *reports;
+    struct claim *claim; // of comm
     bool is_device_set;
     size_t bucket;
     void *stream;
@@ -31,12 +33,14 @@ struct lane_work {
     bool enqueuing;      // ncclBroadcast of the newest slot is in progress
 };
 
-struct lane_work *lane_work_new(const struct nccl *nccl, int device, struct mailbox *reports)
+struct lane_work *lane_work_new(const struct nccl *nccl, int device, struct mailbox *reports,
+                                struct claim *claim)
 {
     struct lane_work *work = mem_new(sizeof *work);
     work->nccl = nccl;
     work->device = device;
     work->reports = reports;
+    work->claim = claim;
     return work;
 }
 
@@ -82,11 +86,22 @@ static void nccl_failed(struct lane_work *work, const char *what, int rc)
          work->nccl->call.error_text(rc), more ? more : "");
 }
 
+/* The other thread aborts it, as a call took too long: nothing more is said. */
+static void taken_away(struct lane_work *work)
+{
+    work->phase = REST;
+}
+
 /* The communicator's state: SUCCESS, IN_PROGRESS, or a failure that has been reported (-1). */
 static int comm_state(struct lane_work *work, const char *what)
 {
     int state = NCCL_SUCCESS;
+    if (!claim_enter(work->claim)) {
+        taken_away(work);
+        return -1;
+    }
     const int rc = work->nccl->call.async_error(work->comm, &state);
+    claim_leave(work->claim);
     if (rc == NCCL_SUCCESS && (state == NCCL_SUCCESS || state == NCCL_IN_PROGRESS))
         return state;
     nccl_failed(work, what, rc == NCCL_SUCCESS ? state : rc);
@@ -234,6 +249,7 @@ static int64_t drain(struct lane_work *work)
         return 0;
     struct nccl_config config = nccl_config_default();
     void *comm = NULL;
+    claim_open(work->claim);
     const int started =
         work->nccl->call.init(&comm, work->init.ranks, work->init.id, work->init.rank, &config);
     work->comm = comm;
@@ -287,8 +303,13 @@ static void enqueue(struct lane_work *work)
                      call->copy(slot->device, slot->host, slot->len, CUDA_TO_DEVICE, work->stream)))
             return;
     }
+    if (!claim_enter(work->claim)) {
+        taken_away(work);
+        return;
+    }
     const int rc = call->broadcast(slot->device, slot->device, slot->len, NCCL_UINT8, 0, work->comm,
                                    work->stream);
+    claim_leave(work->claim);
     if (rc == NCCL_IN_PROGRESS)
         work->enqueuing = true;
     else if (rc == NCCL_SUCCESS)

@@ -2,6 +2,7 @@
 #pragma once
 #include "weights/broadcast/lane.h"
 
+struct claim;
 struct mailbox;
 struct lane_work;
 
@@ -13,7 +14,9 @@ struct lane_report {
     void *comm; // LANE_COMM, LANE_LET_GO: the communicator
 };
 
-struct lane_work *lane_work_new(const struct nccl *nccl, int device, struct mailbox *reports);
+/* claim: of the communicator; who aborts it closes it. Borrowed. */
+struct lane_work *lane_work_new(const struct nccl *nccl, int device, struct mailbox *reports,
+                                struct claim *claim);
 void lane_work_free(struct lane_work *work); // call lane_work_clean first
 
 /* The working thread's tasks: state is the lane_work, arg is freed unless it is NULL. */

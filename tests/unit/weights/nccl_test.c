@@ -126,6 +126,24 @@ static void part(struct party *party)
     behave("");
 }
 
+/* A call of CUDA's runtime takes longer than the grace of an abort: the communicator that is gone
+ * by then is not asked for its state. */
+static void a_slow_call_comes_back_after_the_abort(void **state)
+{
+    struct party party;
+    (void)state;
+    behave("bcast_hang_at=2");
+    gather(&party, 2);
+    build(&party);
+    assert_int_equal(setenv("FAKE_CUDA", "query_ms=400", 1), 0);
+    broadcast(&party);
+    clock_sleep_ms(50);
+    for (int i = 0; i < 2; i++)
+        abort_one(&party, i);
+    assert_int_equal(setenv("FAKE_CUDA", "", 1), 0);
+    part(&party);
+}
+
 /* ---- libraries */
 
 static void what_is_missing_is_named(void **state)
@@ -380,9 +398,11 @@ static void the_real_library_fails_cleanly_without_a_gpu(void **state)
     free_table(nccl);
 }
 
-TESTS(cmocka_unit_test(what_is_missing_is_named), cmocka_unit_test(versions_come_whole),
-      cmocka_unit_test(one_that_has_no_room_takes_part), cmocka_unit_test(what_hangs_is_aborted),
-      cmocka_unit_test(errors_say_what_and_whose), cmocka_unit_test(memory_that_runs_out_is_said),
+TESTS(cmocka_unit_test(what_is_missing_is_named),
+      cmocka_unit_test(a_slow_call_comes_back_after_the_abort),
+      cmocka_unit_test(versions_come_whole), cmocka_unit_test(one_that_has_no_room_takes_part),
+      cmocka_unit_test(what_hangs_is_aborted), cmocka_unit_test(errors_say_what_and_whose),
+      cmocka_unit_test(memory_that_runs_out_is_said),
       cmocka_unit_test(an_abort_with_nothing_to_abort_is_answered),
       cmocka_unit_test(a_call_that_never_returns_is_left_behind),
       cmocka_unit_test(a_runtime_that_is_there_is_the_one), // before a real one is loaded
