@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # needs: zstandard==0.23.0
 """Writes delta_v1.bin and delta_zstd_v1.bin: one chunk of a delta, by the format in common/weights/codec/deltachunk.h, plain and
-compressed. tests/unit/weights/delta_test.c makes the same arrays."""
+compressed; and list_v1.bin: the same changes as a list, by changelist.h. tests/unit/weights/delta_test.c makes the same arrays."""
 import os
 
 import zstandard
@@ -39,9 +39,13 @@ def zigzag(step):
 
 
 where, what, sections, offset = b"", b"", 0, 0
+counts, elements, values = b"", b"", b""
 for tensor, count in enumerate(TENSORS):
     steps = [(new(tensor, i, offset + i) - old(offset + i)) & 0xFFFF for i in range(count)]
     changed = [i for i in range(count) if steps[i]]
+    counts += len(changed).to_bytes(4, "little")
+    elements += b"".join(i.to_bytes(4, "little") for i in changed)
+    values += b"".join(new(tensor, i, offset + i).to_bytes(2, "little") for i in changed)
     if changed:
         first, last = changed[0], changed[-1]
         dense = len(changed) >= 32 and 2 * len(changed) > last - first + 1
@@ -69,3 +73,7 @@ def packed(raw):
 
 write("delta_v1.bin", [(where, where), (what, what)])
 write("delta_zstd_v1.bin", [(where, packed(where)), (what, packed(what))])
+
+head = b"RLWL" + b"".join(word.to_bytes(4, "little") for word in (1, len(TENSORS), 0)) + counts
+with open(os.path.join(HERE, "list_v1.bin"), "wb") as out:
+    out.write(head + bytes(-len(head) % 64) + elements + values)

@@ -1,6 +1,7 @@
 #include "weights/codec/delta.h"
 #include "base/mem.h"
 #include "tensor/digest.h"
+#include "weights/codec/changelist.h"
 #include "weights/codec/deltachunk.h"
 #include <stdlib.h>
 #include <string.h>
@@ -149,21 +150,72 @@ static size_t collect(struct encoder *encoder, const uint16_t *old, const uint16
     return found;
 }
 
+/* The `found` changes that the arrays hold, of the span that begins at element `begin` of the
+ * tensor. */
+static void put_span(struct encoder *encoder, int tensor, size_t begin, size_t found)
+{
+    struct delta *delta = encoder->delta;
+    if (!found)
+        return;
+    delta->change =
+        weights_digest_steps(delta->change, encoder->layout->tensor[tensor].offset + begin,
+                             encoder->offset, encoder->now, encoder->step, found);
+    put_section(encoder, tensor, begin, found);
+}
+
 struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now)
 {
     struct encoder encoder;
     encoder_init(&encoder, layout);
-    struct delta *delta = encoder.delta;
     for (int t = 0; t < layout->count; t++) {
         const struct layout_tensor *tensor = &layout->tensor[t];
         for (size_t begin = 0; begin < tensor->count; begin += SPAN) {
             const size_t left = tensor->count - begin, first = tensor->offset + begin;
-            const size_t found = collect(&encoder, old, now, first, left < SPAN ? left : SPAN);
-            if (!found)
-                continue;
-            delta->change = weights_digest_steps(delta->change, first, encoder.offset, encoder.now,
-                                                 encoder.step, found);
-            put_section(&encoder, t, begin, found);
+            put_span(&encoder, t, begin,
+                     collect(&encoder, old, now, first, left < SPAN ? left : SPAN));
+        }
+    }
+    return encoder_finish(&encoder);
+}
+
+/* ---- changes that a list has */
+
+/* Those among the list's `count` elements that lie before element `end` of the tensor; how many
+ * elements those were. */
+static uint32_t collect_listed(struct encoder *encoder, const uint16_t *old, size_t begin,
+                               uint64_t end, const uint32_t *index, const uint16_t *value,
+                               uint32_t count, size_t *ret_found)
+{
+    size_t found = 0;
+    uint32_t i = 0;
+    for (; i < count && index[i] < end; i++) {
+        const uint16_t before = old[index[i]];
+        if (value[i] == before)
+            continue;
+        encoder->offset[found] = (uint32_t)(index[i] - begin);
+        encoder->now[found] = value[i];
+        encoder->step[found++] = (uint16_t)(value[i] - before);
+    }
+    *ret_found = found;
+    return i;
+}
+
+struct delta *delta_of_list(const struct layout *layout, const uint16_t *old,
+                            const struct changelist *list)
+{
+    struct encoder encoder;
+    encoder_init(&encoder, layout);
+    const uint32_t *index = list->index;
+    const uint16_t *value = list->value;
+    for (int t = 0; t < layout->count; t++) {
+        for (uint32_t left = list->count[t], some; left; left -= some) {
+            const size_t begin = index[0] / SPAN * (size_t)SPAN;
+            size_t found;
+            some = collect_listed(&encoder, old + layout->tensor[t].offset, begin, begin + SPAN,
+                                  index, value, left, &found);
+            put_span(&encoder, t, begin, found);
+            index += some;
+            value += some;
         }
     }
     return encoder_finish(&encoder);

@@ -30,6 +30,12 @@ struct delta {
 /* The changes from old to now. Both are read once from end to end. */
 struct delta *delta_encode(const struct layout *layout, const uint16_t *old, const uint16_t *now);
 
+/* The same changes, bytes and all, from a list that has them; what it has beside them, elements
+ * that are as they were, is left out. Old is read at the list's elements alone. */
+struct changelist;
+struct delta *delta_of_list(const struct layout *layout, const uint16_t *old,
+                            const struct changelist *list);
+
 /* One delta over consecutive deltas of one layout, oldest first. A value that came back to its old
  * bits is left out. Time and memory follow from the changes alone. INVALID: one of them is of
  * another layout. */

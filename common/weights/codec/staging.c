@@ -1,6 +1,7 @@
 #include "weights/codec/staging.h"
 #include "base/mem.h"
 #include "tensor/digest.h"
+#include "weights/codec/changelist.h"
 #include "weights/codec/deltachunk.h"
 #include <stdlib.h>
 
@@ -104,6 +105,43 @@ err_t staging_add(struct staging *staging, const uint16_t *values, const uint8_t
         staging->change = before.change;
     }
     return failed;
+}
+
+enum { PIECE = DELTACHUNK_RAW_MAX }; // changes that `step` has room for
+
+/* Some changes of one tensor. */
+static void add_listed(struct staging *staging, const uint16_t *values, int tensor,
+                       const uint32_t *index, const uint16_t *value, uint32_t count)
+{
+    const size_t first = staging->layout->tensor[tensor].offset;
+    reserve(staging, count);
+    for (uint32_t i = 0; i < count; i++) {
+        __builtin_prefetch(values + first + index[i + AHEAD < count ? i + AHEAD : i]);
+        staging->step[i] = (uint16_t)(value[i] - values[first + index[i]]);
+    }
+    staging->change =
+        weights_digest_steps(staging->change, first, index, value, staging->step, count);
+    memcpy(staging->offset + staging->count, index, count * sizeof *index);
+    memcpy(staging->now + staging->count, value, count * sizeof *value);
+    staging->stretch[staging->stretches++] =
+        (struct stretch){first, staging->count, count, (uint32_t)tensor, false};
+    staging->count += count;
+}
+
+void staging_add_list(struct staging *staging, const uint16_t *values,
+                      const struct changelist *list)
+{
+    const uint32_t *index = list->index;
+    const uint16_t *value = list->value;
+    if (!staging->step)
+        staging->step = mem_array(PIECE, sizeof *staging->step);
+    for (int t = 0; t < staging->layout->count; t++)
+        for (uint32_t left = list->count[t], some; left; left -= some) {
+            some = left < PIECE ? left : PIECE;
+            add_listed(staging, values, t, index, value, some);
+            index += some;
+            value += some;
+        }
 }
 
 uint64_t staging_count(const struct staging *staging)

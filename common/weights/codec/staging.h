@@ -25,6 +25,12 @@ struct staging *staging_new(const struct layout *layout); // borrowed
 err_t staging_add(struct staging *staging, const uint16_t *values, const uint8_t *chunk,
                   size_t len);
 
+/* All changes of a list, in place of chunks: an empty staging takes it. Nothing is wrong with an
+ * opened one but, perhaps, its values. */
+struct changelist;
+void staging_add_list(struct staging *staging, const uint16_t *values,
+                      const struct changelist *list);
+
 uint64_t staging_count(const struct staging *staging);       // values to write
 struct digest staging_change(const struct staging *staging); // an addend of the digest
 

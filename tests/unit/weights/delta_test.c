@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "tensor/digest.h"
 #include "testing/testing.h"
+#include "weights/codec/changelist.h"
 #include "weights/codec/delta.h"
 #include "weights/codec/deltachunk.h"
 #include "weights/codec/staging.h"
@@ -125,6 +126,20 @@ static uint16_t golden_old(size_t e)
     return (uint16_t)(e * 40503 + 7);
 }
 
+static void assert_golden_list(const struct layout *layout, const uint16_t *old,
+                               const struct delta *delta)
+{
+    SCOPED_VALUE(bytes) golden = {0};
+    uint8_t *list = NULL;
+    size_t len = 0;
+    changelist_of_delta(layout, old, delta, &list, &len);
+    SCOPED_MEM uint8_t *owned = list;
+    assert_non_null(list);
+    assert_ok(file_read(TEST_GOLDEN "/list_v1.bin", 1 << 20, &golden));
+    assert_int_equal(len, golden.len);
+    assert_memory_equal(list, golden.data, len);
+}
+
 static void it_is_the_format_that_is_written_down(void **state)
 {
     (void)state;
@@ -145,6 +160,7 @@ static void it_is_the_format_that_is_written_down(void **state)
         }
     SCOPED(delta) delta = delta_encode(layout, old, now);
     assert_int_equal(delta->chunks, 1);
+    assert_golden_list(layout, old, delta);
     static const char *const names[] = {TEST_GOLDEN "/delta_v1.bin",
                                         TEST_GOLDEN "/delta_zstd_v1.bin"};
     for (int i = 0; i < 2; i++) {
