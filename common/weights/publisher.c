@@ -5,6 +5,7 @@
 #include "rpc/message.h"
 #include "svc/security.h"
 #include "weights/carriers.h"
+#include "weights/codec/changelist.h"
 #include "weights/codec/history.h"
 #include "weights/stream/streaming.h"
 #include <assert.h>
@@ -305,7 +306,8 @@ static void note_lost(struct publisher *publisher, const struct manifest *next)
     publisher->sending.lost_up_to = newest->version;
 }
 
-void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta)
+void publisher_publish_listed(struct publisher *publisher, struct snapshot *snapshot,
+                              struct delta *delta, struct listed *listed)
 {
     const struct manifest *manifest = snapshot_manifest(snapshot);
     assert(manifest->kind == WEIGHTS_FULL);
@@ -321,8 +323,15 @@ void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, s
     publisher->published_s = clock_s();
     publisher->settled = false;
     publisher->sending.stats.published++;
+    publisher->sending.listed = listed;
     CARRIERS_EACH(publisher->state, send, offer);
+    listed_free(STEAL(publisher->sending.listed));
     check_settled(publisher);
+}
+
+void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta)
+{
+    publisher_publish_listed(publisher, snapshot, delta, NULL);
 }
 
 void publisher_beat(struct publisher *publisher, uint64_t beat)

@@ -70,6 +70,12 @@ const struct rpc_method *publisher_methods(bool evaluated); // its rows alone
  * holder gets all values. */
 void publisher_publish(struct publisher *publisher, struct snapshot *snapshot, struct delta *delta);
 
+/* The same, with the delta's changes as a list too, which carriers may send in its place; NULL:
+ * none. Takes it. */
+struct listed;
+void publisher_publish_listed(struct publisher *publisher, struct snapshot *snapshot,
+                              struct delta *delta, struct listed *listed);
+
 /* A sign of life to all subscribers: this publisher is alive, or the one it hears from. Numbers
  * ascend. */
 void publisher_beat(struct publisher *publisher, uint64_t beat);

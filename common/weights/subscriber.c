@@ -222,6 +222,8 @@ static struct receiver *make_receiver(struct subscriber *subscriber,
                                               .digest = options->digest,
                                               .values = options->values,
                                               .marks = options->marks,
+                                              .device = options->device,
+                                              .device_bytes = options->device_bytes,
                                               .arg = options->arg};
     const struct receiver_handlers handlers = {.staged = on_staged,
                                                .served = on_served,
@@ -289,6 +291,11 @@ bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
 const struct touched *subscriber_touched(const struct subscriber *subscriber)
 {
     return receiver_touched(subscriber->receiver);
+}
+
+int subscriber_lists(const struct subscriber *subscriber, const struct devicelist **ret)
+{
+    return receiver_lists(subscriber->receiver, ret);
 }
 
 void subscriber_applied(struct subscriber *subscriber)

@@ -64,6 +64,10 @@ struct subscriber_options {
     err_t (*values)(void *arg, uint16_t *ret);
     void *arg;
     bool marks; // touched has a mark per value: for a model in memory of a device
+    /* Memory of the device with which the model computes, for lists that NCCL brings there;
+     * borrowed until subscriber_free, and longer where nccl_is_stuck. NULL: none. */
+    void *device;
+    size_t device_bytes;
 };
 
 struct subscriber_handlers {
@@ -100,6 +104,11 @@ bool subscriber_take(struct subscriber *subscriber, struct manifest *ret,
 
 /* While a version is taken: what may differ from the version taken before (codec/touched.h). */
 const struct touched *subscriber_touched(const struct subscriber *subscriber);
+
+/* While a version is taken: all its changes, as lists in the device's memory, oldest first
+ * (stream/devicelists.h). 0: there are none; touched and the values have them. */
+struct devicelist;
+int subscriber_lists(const struct subscriber *subscriber, const struct devicelist **ret);
 
 /* The model serves the version that was taken, and the publisher is told so. May call staged() for
  * the next version. */

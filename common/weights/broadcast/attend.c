@@ -95,7 +95,9 @@ static void receive(struct attend *attend)
 {
     attend->buffer = attend->options.buffer(&attend->announce, attend->options.user);
     attend->has_buffer = attend->buffer != NULL;
-    const struct lane_move move = {.to = attend->buffer, .len = attend->announce.bytes};
+    struct lane_move move = {.to = attend->buffer, .len = attend->announce.bytes};
+    if (attend->buffer && attend->options.on_device)
+        move.device = attend->options.on_device(&attend->announce, attend->options.user);
     lane_move(attend->lane, &move);
 }
 
@@ -230,7 +232,8 @@ void attend_up(struct attend *attend)
     if (attend->member.state == MEMBER_BROKEN)
         return;
     say(attend, (struct session_message){.step = SESSION_STEP_HELLO,
-                                         .library = (uint32_t)attend->options.nccl->version});
+                                         .library = (uint32_t)attend->options.nccl->version,
+                                         .lists = attend->options.lists});
 }
 
 void attend_hear(struct attend *attend, const struct session_message *message)

@@ -27,6 +27,10 @@ struct attend_options {
     void (*send)(struct rpc_message *message, void *user); // goes to the learner; borrowed
     /* Memory for announce->bytes bytes of that version, until received or ended; NULL: none. */
     uint8_t *(*buffer)(const struct session_message *announce, void *user);
+    /* Optional. Called after buffer gave memory: memory of the device for the same bytes, from
+     * which the other becomes a copy; NULL: none. */
+    void *(*on_device)(const struct session_message *announce, void *user);
+    unsigned lists; // how far lists are taken: goes into the HELLO
     /* Optional. The first `have` bytes of the version are there, and do not change any more. */
     void (*arrived)(uint64_t have, void *user);
     /* The version is there. Returns whether its digest is right; false: gRPC sends it again. */

@@ -12,6 +12,7 @@ struct parcel {
     struct parcel *next;
     uint64_t peer;
     struct snapshot *what;
+    uint64_t list_bytes; // it went as a list of so many bytes; 0: as it is
 };
 
 struct broadcast {
@@ -19,6 +20,7 @@ struct broadcast {
     void *user;
     struct weights_transport *transport;
     struct snapshot *offered; // while its announcements go out
+    uint64_t list_bytes;      // of it, as a list; 0: it is none
     struct parcel *parcels;
     double offered_s;
     struct broadcast_stats stats;
@@ -55,17 +57,32 @@ static uint64_t chunks_in(const struct snapshot *what, uint64_t have)
     return chunks;
 }
 
+/* A part of a list is of no use: the stream begins anew. */
+static uint64_t chunks_of(const struct parcel *parcel, uint64_t have)
+{
+    if (!parcel->list_bytes)
+        return chunks_in(parcel->what, have);
+    return have == parcel->list_bytes ? snapshot_manifest(parcel->what)->chunks : 0;
+}
+
 /* ---- members */
 
-static struct snapshot *take_parcel(struct broadcast *broadcast, uint64_t peer)
+static void parcel_free(struct parcel *parcel)
+{
+    if (!parcel)
+        return;
+    snapshot_free(parcel->what);
+    free(parcel);
+}
+DEFINE_SCOPED(parcel)
+
+static struct parcel *take_parcel(struct broadcast *broadcast, uint64_t peer)
 {
     for (struct parcel **at = &broadcast->parcels; *at; at = &(*at)->next)
         if ((*at)->peer == peer) {
             struct parcel *parcel = *at;
-            struct snapshot *what = parcel->what;
             *at = parcel->next;
-            free(parcel);
-            return what;
+            return parcel;
         }
     return NULL;
 }
@@ -79,9 +96,10 @@ static void on_send(uint64_t peer, struct rpc_message *message, void *user)
 static void on_announce(uint64_t peer, void *user)
 {
     struct broadcast *broadcast = user;
-    snapshot_free(take_parcel(broadcast, peer)); // none: it was released before the next
+    parcel_free(take_parcel(broadcast, peer)); // none: it was released before the next
     struct parcel *parcel = mem_new(sizeof *parcel);
-    *parcel = (struct parcel){broadcast->parcels, peer, snapshot_ref(broadcast->offered)};
+    *parcel = (struct parcel){broadcast->parcels, peer, snapshot_ref(broadcast->offered),
+                              broadcast->list_bytes};
     broadcast->parcels = parcel;
     broadcast->handlers.begin(peer, parcel->what, broadcast->user);
 }
@@ -89,15 +107,15 @@ static void on_announce(uint64_t peer, void *user)
 static void on_released(uint64_t peer, uint64_t have, void *user)
 {
     struct broadcast *broadcast = user;
-    SCOPED(snapshot) what = take_parcel(broadcast, peer);
-    if (!what)
+    SCOPED(parcel) parcel = take_parcel(broadcast, peer);
+    if (!parcel)
         return;
-    const uint64_t chunks = chunks_in(what, have);
-    const bool all = chunks == snapshot_manifest(what)->chunks;
+    const uint64_t chunks = chunks_of(parcel, have);
+    const bool all = chunks == snapshot_manifest(parcel->what)->chunks;
     broadcast->stats.arrived += all;
     broadcast->stats.fallbacks += !all;
     broadcast->stats.last_ms = (clock_s() - broadcast->offered_s) * 1000;
-    broadcast->handlers.rest(peer, what, chunks, broadcast->user);
+    broadcast->handlers.rest(peer, parcel->what, chunks, broadcast->user);
 }
 
 static void on_note(const char *text, void *user)
@@ -137,22 +155,24 @@ void broadcast_hear(struct broadcast *broadcast, uint64_t peer,
 void broadcast_leave(struct broadcast *broadcast, uint64_t peer)
 {
     transport_leave(broadcast->transport, peer);
-    snapshot_free(take_parcel(broadcast, peer));
+    parcel_free(take_parcel(broadcast, peer));
 }
 
 /* ---- offers */
 
 void broadcast_count(const struct broadcast *broadcast, struct broadcast_round *round,
-                     uint64_t peer, bool wants, struct snapshot *way)
+                     const struct broadcast_peer *peer)
 {
-    if (!transport_reaches(broadcast->transport, peer))
+    if (!transport_reaches(broadcast->transport, peer->id))
         return;
     if (!round->members++)
-        round->way = way;
-    round->differ |= way != round->way;
-    round->satisfied |= !wants;
-    round->with_way += way != NULL;
-    round->grpc_bytes += wants && way ? bytes_of(way) : 0;
+        round->way = peer->way;
+    round->differ |= peer->way != round->way;
+    round->satisfied |= !peer->wants;
+    round->with_way += peer->way != NULL;
+    round->readers += peer->lists >= SESSION_LISTS_READ;
+    round->devices += peer->lists >= SESSION_LISTS_DEVICE;
+    round->grpc_bytes += peer->wants && peer->way ? bytes_of(peer->way) : 0;
 }
 
 /* What all members can use, at no more bytes than gRPC would take; NULL: nothing. */
@@ -190,38 +210,77 @@ static struct bytes *pack(const struct snapshot *what)
     return packed;
 }
 
-static bool offer_whole(struct broadcast *broadcast, struct snapshot *what)
+static bool offer_cargo(struct broadcast *broadcast, const struct snapshot *what,
+                        struct transport_cargo cargo)
 {
-    const struct manifest *manifest = snapshot_manifest(what);
-    struct rpc_message *owner = snapshot_values_owner(what);
-    const bool taken = transport_offer(broadcast->transport, manifest->lineage, manifest->version,
-                                       (const uint8_t *)snapshot_values(what), bytes_of(what),
-                                       release_values, owner);
+    cargo.lineage = snapshot_manifest(what)->lineage;
+    cargo.version = snapshot_manifest(what)->version;
+    const bool taken = transport_offer(broadcast->transport, &cargo);
     if (!taken)
-        rpc_message_free(owner);
+        cargo.release(cargo.arg);
     return taken;
 }
 
-static bool offer_changes(struct broadcast *broadcast, struct snapshot *what)
+static bool offer_whole(struct broadcast *broadcast, const struct snapshot *what)
+{
+    return offer_cargo(broadcast, what,
+                       (struct transport_cargo){.data = (const uint8_t *)snapshot_values(what),
+                                                .len = bytes_of(what),
+                                                .release = release_values,
+                                                .arg = snapshot_values_owner(what)});
+}
+
+static bool offer_chunks(struct broadcast *broadcast, const struct snapshot *what)
+{
+    struct bytes *packed = pack(what);
+    return offer_cargo(
+        broadcast, what,
+        (struct transport_cargo){
+            .data = packed->data, .len = packed->len, .release = release_packed, .arg = packed});
+}
+
+static void release_list(void *arg)
+{
+    listed_free(arg);
+}
+
+static bool offer_list(struct broadcast *broadcast, const struct snapshot *what,
+                       struct listed *listed)
+{
+    const bool taken = offer_cargo(broadcast, what,
+                                   (struct transport_cargo){.data = listed->data,
+                                                            .device = listed->device,
+                                                            .len = listed->bytes,
+                                                            .list = true,
+                                                            .release = release_list,
+                                                            .arg = listed_ref(listed)});
+    broadcast->stats.as_lists += taken;
+    broadcast->stats.on_device += taken && listed->device;
+    return taken;
+}
+
+/* A list has the changes since the version before; a jump has those of several. */
+static bool goes_as_list(const struct broadcast_round *round, const struct snapshot *what,
+                         const struct listed *listed)
 {
     const struct manifest *manifest = snapshot_manifest(what);
-    struct bytes *packed = pack(what);
-    const bool taken = transport_offer(broadcast->transport, manifest->lineage, manifest->version,
-                                       packed->data, packed->len, release_packed, packed);
-    if (!taken)
-        release_packed(packed);
-    return taken;
+    return listed && manifest->kind == WEIGHTS_DELTA && manifest->base == listed->base &&
+           manifest->chunks && round->readers == round->members && round->devices;
 }
 
 bool broadcast_offer(struct broadcast *broadcast, const struct broadcast_round *round,
-                     struct snapshot *newest)
+                     struct snapshot *newest, struct listed *listed)
 {
     struct snapshot *what = choose(round, newest);
     bool taken = false;
     if (what) {
+        const bool lists = goes_as_list(round, what, listed);
         broadcast->offered = what;
+        broadcast->list_bytes = lists ? listed->bytes : 0;
         broadcast->offered_s = clock_s();
-        taken = is_whole(what) ? offer_whole(broadcast, what) : offer_changes(broadcast, what);
+        taken = lists            ? offer_list(broadcast, what, listed)
+                : is_whole(what) ? offer_whole(broadcast, what)
+                                 : offer_chunks(broadcast, what);
         broadcast->offered = NULL;
     }
     broadcast->stats.offered += taken;
@@ -243,6 +302,6 @@ void broadcast_free(struct broadcast *broadcast)
         return;
     (void)transport_free(broadcast->transport); // false: nccl_is_stuck
     while (broadcast->parcels)
-        snapshot_free(take_parcel(broadcast, broadcast->parcels->peer));
+        parcel_free(take_parcel(broadcast, broadcast->parcels->peer));
     free(broadcast);
 }

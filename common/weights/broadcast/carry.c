@@ -93,9 +93,10 @@ static void offer(void *state)
         struct snapshot *way =
             peer->has && wants ? history_way(sending->history, peer->has_lineage, peer->has_version)
                                : NULL;
-        broadcast_count(carry->broadcast, &round, peer->id, wants, way);
+        const struct broadcast_peer counted = {peer->id, wants, way, peer->lists};
+        broadcast_count(carry->broadcast, &round, &counted);
     }
-    broadcast_offer(carry->broadcast, &round, sending->newest);
+    broadcast_offer(carry->broadcast, &round, sending->newest, sending->listed);
 }
 
 static void refuse(const struct peer *peer)
@@ -120,6 +121,8 @@ static err_t hear(void *state, struct peer *peer, struct rpc_message *message, b
     TRY(e);
     if (!peer->generator)
         return err_new(ERR_INVALID, "weights: a message about NCCL before a name");
+    if (session.step == SESSION_STEP_HELLO)
+        peer->lists = session.lists;
     if (carry->broadcast)
         broadcast_hear(carry->broadcast, peer->id, &session);
     else if (session.step == SESSION_STEP_HELLO)

@@ -9,7 +9,8 @@ struct intake {
     const struct receiving *receiving;
     struct attend *attend;
     bool lent;       // NCCL writes to the buffer: between buffer and received or ended
-    uint8_t *packed; // changes, each after its length; NULL: all values, in place
+    uint8_t *packed; // changes, each after its length, or a list; NULL: all values, in place
+    bool list;       // they are a list
     uint64_t bytes, used;
     uint64_t chunk;
 };
@@ -59,6 +60,10 @@ static err_t give(struct intake *intake, uint64_t have)
     const struct manifest *coming = receiver_coming(intake->receiving->receiver);
     if (!coming)
         return OK; // its stream broke meanwhile
+    if (intake->list)
+        return have == intake->bytes
+                   ? receiver_list(intake->receiving->receiver, intake->packed, have)
+                   : OK; // a part is of no use
     return intake->packed ? give_changes(intake, coming, have) : give_values(intake, coming, have);
 }
 
@@ -78,26 +83,40 @@ static void on_send(struct rpc_message *message, void *user)
     intake->receiving->send(intake->receiving->arg, message);
 }
 
+/* The most bytes that the announced version may have. */
+static bool may_have(const struct intake *intake, const struct manifest *coming,
+                     const struct session_message *announce)
+{
+    const uint64_t whole = coming->elements * sizeof(uint16_t);
+    if (announce->list)
+        return coming->kind != WEIGHTS_FULL &&
+               announce->bytes <= receiver_list_max(intake->receiving->receiver);
+    return coming->kind == WEIGHTS_FULL ? announce->bytes == whole : announce->bytes <= whole;
+}
+
 static uint8_t *on_buffer(const struct session_message *announce, void *user)
 {
     struct intake *intake = user;
     const struct manifest *coming = receiver_coming(intake->receiving->receiver);
     if (!coming || coming->first_chunk || coming->lineage != announce->lineage ||
-        coming->version != announce->version)
+        coming->version != announce->version || !may_have(intake, coming, announce))
         return NULL;
-    const uint64_t whole = coming->elements * sizeof(uint16_t);
-    uint8_t *to;
-    if (coming->kind == WEIGHTS_FULL)
-        to = announce->bytes == whole ? (uint8_t *)receiver_values(intake->receiving->receiver)
-                                      : NULL;
-    else
-        to = intake->packed = announce->bytes <= whole ? malloc(announce->bytes) : NULL;
+    uint8_t *to = coming->kind == WEIGHTS_FULL
+                      ? (uint8_t *)receiver_values(intake->receiving->receiver)
+                      : (intake->packed = malloc(announce->bytes));
+    intake->list = announce->list;
     intake->lent = to != NULL;
     if (to)
         receiver_lend(intake->receiving->receiver, "NCCL");
     intake->bytes = announce->bytes;
     intake->used = intake->chunk = 0;
     return to;
+}
+
+static void *on_device(const struct session_message *announce, void *user)
+{
+    const struct intake *intake = user;
+    return announce->list ? receiver_list_room(intake->receiving->receiver, announce->bytes) : NULL;
 }
 
 /* The last chunk waits: it ends the version, and NCCL still has the buffer. */
@@ -109,6 +128,15 @@ static void on_arrived(uint64_t have, void *user)
     err_t e = give(intake, have);
     if (err_failed(e))
         intake->receiving->cut(intake->receiving->arg, e);
+}
+
+/* A list that came wrong changed nothing: the version comes again, over gRPC. */
+static bool refuse_list(struct intake *intake, err_t why)
+{
+    intake->receiving->note(intake->receiving->arg, err_message(why));
+    err_free(why);
+    let_go(intake);
+    return false;
 }
 
 /* All values that came wrong are sent again. Changes that came wrong have poisoned everything. */
@@ -127,6 +155,8 @@ static bool on_received(const struct session_message *announce, void *user)
         return false;
     }
     const bool right = !err_failed(e);
+    if (!right && intake->list)
+        return refuse_list(intake, e);
     receiver_stats(intake->receiving->receiver)->by_nccl += right;
     if (!right)
         intake->receiving->cut(intake->receiving->arg, e);
@@ -170,6 +200,10 @@ static err_t open_intake(const struct receiving *receiving, void *means, void **
                                           .limits = nccl->member_limits,
                                           .send = on_send,
                                           .buffer = on_buffer,
+                                          .on_device = on_device,
+                                          .lists = receiver_has_device(receiving->receiver)
+                                                       ? SESSION_LISTS_DEVICE
+                                                       : SESSION_LISTS_READ,
                                           .arrived = on_arrived,
                                           .received = on_received,
                                           .ended = on_ended,

@@ -19,6 +19,8 @@ struct lane {
     bool busy;
     /* From lane_abort to LANE_ABORTED. */
     bool ending, has_let_go, is_aborting, is_aborted;
+    bool on_device;               // the last move: the stream may still use its memory
+    bool is_settling, is_settled; // from the abort on; only then
     int64_t grace_until_ms;
     uint64_t bytes;
 };
@@ -73,6 +75,7 @@ void lane_init(struct lane *lane, const struct lane_init *init)
 
 void lane_move(struct lane *lane, const struct lane_move *move)
 {
+    lane->on_device = move->device != NULL;
     order(lane, lane_work_move, mem_copy(move, sizeof *move));
 }
 
@@ -82,6 +85,7 @@ void lane_abort(struct lane *lane)
         return;
     lane->ending = true;
     lane->has_let_go = lane->is_aborting = lane->is_aborted = false;
+    lane->is_settling = lane->is_settled = false;
     lane->grace_until_ms = clock_ms() + lane->options.grace_ms;
     order(lane, lane_work_let_go, NULL);
 }
@@ -100,9 +104,23 @@ static void try_abort(struct lane *lane)
     (void)worker_push(lane->aborter, lane_work_abort, lane->comm);
 }
 
-static bool is_over(const struct lane *lane)
+static bool is_aborted(const struct lane *lane)
 {
     return lane->ending && lane->has_let_go && (!lane->comm || lane->is_aborted);
+}
+
+/* Memory of the device goes back when the stream is done with it. */
+static void try_settle(struct lane *lane)
+{
+    if (!is_aborted(lane) || !lane->on_device || lane->is_settling)
+        return;
+    lane->is_settling = true;
+    (void)worker_push(lane->worker, lane_work_settle, NULL);
+}
+
+static bool is_over(const struct lane *lane)
+{
+    return is_aborted(lane) && (!lane->on_device || lane->is_settled);
 }
 
 bool lane_poll(struct lane *lane, struct lane_event *ret)
@@ -117,6 +135,8 @@ bool lane_poll(struct lane *lane, struct lane_event *ret)
             lane->bytes = report->event.bytes;
         } else if (report->kind == LANE_COMM_ABORTED) {
             lane->is_aborted = true;
+        } else if (report->kind == LANE_QUIET) {
+            lane->is_settled = true;
         } else {
             lane->busy = lane->ending || report->kind == LANE_PART;
             *ret = report->event;
@@ -125,9 +145,10 @@ bool lane_poll(struct lane *lane, struct lane_event *ret)
         }
     }
     try_abort(lane);
+    try_settle(lane);
     if (!is_over(lane))
         return false;
-    lane->ending = lane->busy = false;
+    lane->ending = lane->busy = lane->on_device = false;
     lane->comm = NULL;
     *ret = (struct lane_event){.kind = LANE_ABORTED, .bytes = lane->bytes};
     return true;

@@ -11,8 +11,9 @@
  * where the first is stuck in it (svc/claim.h). Communicators are always aborted, healthy ones too,
  * and never destroyed: an abort waits for nobody.
  *
- * Versions go in buckets through two staging buffers each on device and host (pinned), on a stream
- * of their own. Owner: one thread; events come only from lane_poll. */
+ * Versions go in buckets, on a stream of their own. Those of the host go through two staging
+ * buffers each on device and host (pinned). Those of the device are sent and received in place.
+ * Owner: one thread; events come only from lane_poll. */
 #pragma once
 #include "base/err.h"
 #include "base/scoped.h"
@@ -62,10 +63,13 @@ struct lane_init {
 void lane_init(struct lane *lane, const struct lane_init *init); // prepared: LANE_UP
 
 /* Once up: LANE_DONE. Rank 0 sends len bytes of `from`, the others receive them into `to`, or take
- * part and drop them where that is NULL. Borrowed until LANE_DONE or LANE_ABORTED. */
+ * part and drop them where that is NULL. Memory of the device, where it is not NULL: rank 0 sends
+ * what lies there; the others receive there, and `to` becomes a copy. Each rank chooses for itself.
+ * No write to it is under way when the call is made. Borrowed until LANE_DONE or LANE_ABORTED. */
 struct lane_move {
     const uint8_t *from;
     uint8_t *to;
+    void *device;
     uint64_t len;
 };
 void lane_move(struct lane *lane, const struct lane_move *move);

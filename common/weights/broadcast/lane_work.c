@@ -7,11 +7,12 @@
 #include <string.h>
 
 enum { SLOTS = 2, POLL_MS = 1 };
-enum phase { REST, DRAIN, CONNECT, MOVE };
+enum phase { REST, DRAIN, CONNECT, MOVE, SETTLE };
 
 /* A bucket between host and wire. */
 struct slot {
     void *device, *host, *event; // host is pinned
+    void *at;                    // what is broadcast: `device`, or the move's own
     size_t len;
 };
 
@@ -229,6 +230,13 @@ void lane_work_clean(void *state, void *arg)
     work->stream = NULL;
 }
 
+void lane_work_settle(void *state, void *arg)
+{
+    struct lane_work *work = state;
+    (void)arg;
+    work->phase = SETTLE;
+}
+
 void lane_work_abort(void *state, void *arg)
 {
     struct lane_work *work = state;
@@ -283,7 +291,7 @@ static void finish_enqueuing(struct lane_work *work)
     work->enqueuing = false;
     if (work->init.rank != 0 && work->move.to &&
         !cuda_ok(work, "a copy from the device",
-                 call->copy(slot->host, slot->device, slot->len, CUDA_TO_HOST, work->stream)))
+                 call->copy(slot->host, slot->at, slot->len, CUDA_TO_HOST, work->stream)))
         return;
     if (!cuda_ok(work, "an event", call->event_record(slot->event, work->stream)))
         return;
@@ -297,7 +305,8 @@ static void enqueue(struct lane_work *work)
     struct slot *slot = &work->slot[(work->oldest + work->busy) % SLOTS];
     const uint64_t left = work->move.len - work->next;
     slot->len = left < work->bucket ? (size_t)left : work->bucket;
-    if (work->init.rank == 0) {
+    slot->at = work->move.device ? (char *)work->move.device + work->next : slot->device;
+    if (work->init.rank == 0 && !work->move.device) {
         memcpy(slot->host, work->move.from + work->next, slot->len);
         if (!cuda_ok(work, "a copy to the device",
                      call->copy(slot->device, slot->host, slot->len, CUDA_TO_DEVICE, work->stream)))
@@ -307,8 +316,8 @@ static void enqueue(struct lane_work *work)
         taken_away(work);
         return;
     }
-    const int rc = call->broadcast(slot->device, slot->device, slot->len, NCCL_UINT8, 0, work->comm,
-                                   work->stream);
+    const int rc =
+        call->broadcast(slot->at, slot->at, slot->len, NCCL_UINT8, 0, work->comm, work->stream);
     claim_leave(work->claim);
     if (rc == NCCL_IN_PROGRESS)
         work->enqueuing = true;
@@ -359,6 +368,16 @@ static int64_t move_step(struct lane_work *work)
     return 0;
 }
 
+/* An aborted broadcast leaves the stream soon, but not at once. */
+static int64_t settle(struct lane_work *work)
+{
+    if (work->stream && work->nccl->call.stream_query(work->stream) == CUDA_NOT_READY)
+        return POLL_MS;
+    work->phase = REST;
+    report(work, (struct lane_report){.kind = LANE_QUIET});
+    return -1;
+}
+
 int64_t lane_work_step(void *state)
 {
     struct lane_work *work = state;
@@ -369,6 +388,8 @@ int64_t lane_work_step(void *state)
         return connect_step(work);
     case MOVE:
         return move_step(work);
+    case SETTLE:
+        return settle(work);
     default:
         return -1;
     }

@@ -7,7 +7,7 @@ struct mailbox;
 struct lane_work;
 
 /* Kinds of reports in the mailbox: lane_event's, and these. */
-enum { LANE_COMM = 100, LANE_LET_GO, LANE_COMM_ABORTED };
+enum { LANE_COMM = 100, LANE_LET_GO, LANE_COMM_ABORTED, LANE_QUIET };
 struct lane_report {
     struct lane_event event;
     int kind;
@@ -25,6 +25,7 @@ void lane_work_mint(void *state, void *arg);
 void lane_work_init(void *state, void *arg);   // struct lane_init
 void lane_work_move(void *state, void *arg);   // struct lane_move
 void lane_work_let_go(void *state, void *arg); // touches neither communicator nor data any more
+void lane_work_settle(void *state, void *arg); // LANE_QUIET: nothing uses the device's memory
 void lane_work_clean(void *state, void *arg);
 int64_t lane_work_step(void *state); // the worker's idle: one step of what is under way
 

@@ -18,6 +18,8 @@ static void fill(const struct session_message *message, Rlhfd__V1__Epoch *ret)
     ret->step = (Rlhfd__V1__EpochStep)message->step;
     ret->epoch = message->session;
     ret->library = message->library;
+    ret->lists = message->lists;
+    ret->list = message->list;
     ret->bucket = message->bucket;
     ret->rank = (uint32_t)message->rank;
     ret->ranks = (uint32_t)message->ranks;
@@ -79,6 +81,10 @@ static err_t take(const Rlhfd__V1__Epoch *pb, bool down, struct session_message 
     *ret = (struct session_message){.step = step,
                                     .session = pb->epoch,
                                     .library = pb->library,
+                                    .lists = pb->lists < SESSION_LISTS_DEVICE
+                                                 ? pb->lists
+                                                 : SESSION_LISTS_DEVICE, // newer ones do more
+                                    .list = pb->list,
                                     .bucket = pb->bucket,
                                     .rank = (int)(pb->rank & INT32_MAX),
                                     .ranks = (int)(pb->ranks & INT32_MAX),

@@ -30,6 +30,9 @@ enum session_step {
     SESSION_STEP_ABANDONED,
 };
 
+/* How far a generator takes lists of changes (codec/changelist.h). */
+enum { SESSION_LISTS_NONE, SESSION_LISTS_READ, SESSION_LISTS_DEVICE };
+
 /* Longer messages are about something else. */
 enum { SESSION_MESSAGE_MAX = 2048 };
 enum { SESSION_WHY = 256, SESSION_RANKS_MAX = 4096, SESSION_BUCKET_MAX = 1 << 30 };
@@ -39,6 +42,8 @@ struct session_message {
     enum session_step step;
     uint64_t session;
     uint32_t library;
+    unsigned lists;  // HELLO: 0 to SESSION_LISTS_DEVICE
+    bool list;       // ANNOUNCE
     uint64_t bucket; // INVITE: 1 to SESSION_BUCKET_MAX
     int rank, ranks; // BEGIN: 0 < rank < ranks <= SESSION_RANKS_MAX
     struct nccl_id id;

@@ -18,11 +18,8 @@ struct weights_transport {
     struct loop_timer *timer;
     bool is_working; // what handlers bring in meanwhile is worked off by who is at it
     struct nccl_id id;
-    uint32_t lineage;
-    uint64_t version, len;
-    const uint8_t *data; // NULL: nothing under way
-    void (*release)(void *arg);
-    void *release_arg;
+    struct transport_cargo cargo; // of the last offer
+    bool carries;                 // it is under way
     struct transport_stats stats;
 };
 
@@ -91,10 +88,10 @@ static void say(struct weights_transport *transport, uint64_t peer, struct sessi
 
 static void give_back(struct weights_transport *transport)
 {
-    if (!transport->data)
+    if (!transport->carries)
         return;
-    transport->data = NULL;
-    transport->release(transport->release_arg);
+    transport->carries = false;
+    transport->cargo.release(transport->cargo.arg);
 }
 
 static void begin(struct weights_transport *transport, const struct session_action *action)
@@ -109,13 +106,15 @@ static void begin(struct weights_transport *transport, const struct session_acti
 static void carry_out(struct weights_transport *transport, const struct session_action *action)
 {
     const struct lane_init init = {transport->id, action->ranks, 0};
-    const struct lane_move move = {.from = transport->data, .len = transport->len};
+    const struct transport_cargo *cargo = &transport->cargo;
+    const struct lane_move move = {.from = cargo->data, .device = cargo->device, .len = cargo->len};
     const struct session_message invite = {.step = SESSION_STEP_INVITE,
                                            .bucket = transport->options.bucket_bytes};
     const struct session_message announce = {.step = SESSION_STEP_ANNOUNCE,
-                                             .lineage = transport->lineage,
-                                             .version = transport->version,
-                                             .bytes = transport->len};
+                                             .lineage = cargo->lineage,
+                                             .version = cargo->version,
+                                             .bytes = cargo->len,
+                                             .list = cargo->list};
     switch (action->kind) {
     case SESSION_DO_INVITE:
         say(transport, action->peer, invite);
@@ -164,7 +163,7 @@ static void tell(struct weights_transport *transport, enum session_state before,
              session_state_name(before));
     if (before != SESSION_BROKEN && session_rules_state(transport->rules) == SESSION_BROKEN)
         note(transport, "NCCL did not return from an abort: versions go over gRPC from here on");
-    transport->stats.bytes += (now.carried - counts.carried) * transport->len;
+    transport->stats.bytes += (now.carried - counts.carried) * transport->cargo.len;
 }
 
 static void step(struct weights_transport *transport, struct session_event event)
@@ -293,25 +292,21 @@ void transport_leave(struct weights_transport *transport, uint64_t peer)
     work(transport);
 }
 
-bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
-                     const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg)
+bool transport_offer(struct weights_transport *transport, const struct transport_cargo *cargo)
 {
-    if (session_rules_state(transport->rules) != SESSION_STANDING || transport->data || !len)
+    if (session_rules_state(transport->rules) != SESSION_STANDING || transport->carries ||
+        !cargo->len)
         return false;
-    transport->lineage = lineage;
-    transport->version = version;
-    transport->data = data;
-    transport->len = len;
-    transport->release = release;
-    transport->release_arg = arg;
-    step(transport, (struct session_event){SESSION_PUBLISH, .bytes = len});
+    transport->cargo = *cargo;
+    transport->carries = true;
+    step(transport, (struct session_event){SESSION_PUBLISH, .bytes = cargo->len});
     work(transport);
     return true;
 }
 
 bool transport_reaches(const struct weights_transport *transport, uint64_t peer)
 {
-    return session_rules_state(transport->rules) == SESSION_STANDING && !transport->data &&
+    return session_rules_state(transport->rules) == SESSION_STANDING && !transport->carries &&
            session_rules_is_member(transport->rules, peer);
 }
 

@@ -5,7 +5,7 @@
  *     TRY(transport_new(&options, &transport));
  *     transport_hear(transport, peer, &message);         -- a subscriber's message about sessions
  *     transport_leave(transport, peer);                  -- its stream ended
- *     if (transport_offer(transport, lineage, version, bytes, len, release, arg)) ...
+ *     if (transport_offer(transport, &cargo)) ...
  *     for each peer: if (transport_carries(transport, peer)) send it nothing of this version yet
  *     -> released(peer, have): the peer has the first `have` bytes; the rest goes over gRPC
  *
@@ -49,10 +49,20 @@ void transport_hear(struct weights_transport *transport, uint64_t peer,
                     const struct session_message *message);
 void transport_leave(struct weights_transport *transport, uint64_t peer);
 
-/* Reconciles the members, and begins to broadcast if a session is ready: true. data is borrowed
- * until release(arg), called on the loop's thread; false: not taken. */
-bool transport_offer(struct weights_transport *transport, uint32_t lineage, uint64_t version,
-                     const uint8_t *data, uint64_t len, void (*release)(void *arg), void *arg);
+/* A version's bytes: those of a list (codec/changelist.h), of chunks, or of all values. */
+struct transport_cargo {
+    uint32_t lineage;
+    uint64_t version;
+    const uint8_t *data; // the host's; NULL: they lie on the device
+    void *device;
+    uint64_t len;
+    bool list;
+    void (*release)(void *arg);
+    void *arg;
+};
+/* Reconciles the members, and begins to broadcast if a session is ready: true. The bytes are
+ * borrowed until release(arg), called on the loop's thread; false: not taken. */
+bool transport_offer(struct weights_transport *transport, const struct transport_cargo *cargo);
 
 /* An offer made now would reach this peer: a session stands, is at rest, and has it. */
 bool transport_reaches(const struct weights_transport *transport, uint64_t peer);

@@ -30,6 +30,8 @@ struct subscriber_stats {
     uint64_t poisoned;   // occasions on which all that lay here lost its trust
     uint64_t verified;   // versions whose values in memory were summed up again, and are right
     uint64_t by_nccl;    // versions all of whose chunks NCCL brought
+    uint64_t lists;      // versions of these that came as lists
+    uint64_t on_device;  // lists that NCCL brought to the model's device
     uint64_t resumed;    // versions continued after a stream broke
     bool up;             // the stream stands
 };

@@ -5,36 +5,10 @@
 #include "tensor/layout.h"
 #include "weights/codec/delta.h"
 #include "weights/codec/scrub.h"
-#include "weights/codec/staging.h"
-#include "weights/codec/touched.h"
+#include "weights/stream/receiver_inside.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct receiver {
-    struct receiver_options options;
-    struct receiver_handlers handlers;
-    void *user;
-    struct subscriber_stats stats;
-    struct arrival arrival;
-    const char *lent_to; // the carrier that writes to incoming; NULL: none
-    uint64_t elements;
-    struct digest loaded; // READY_LOADED: the model's digest
-    struct scrub *scrub;
-    /* (elements) incoming takes a version that comes whole, else NULL. ready has the version that
-     * is staged, taken or served; NULL: the model has it as it was loaded. */
-    uint16_t *incoming, *ready;
-    struct staging *staging; // changes of ready, on their way or complete
-    struct delta *passed_on; // chunks of the changes that come; NULL: none, or nobody wants them
-    struct touched *touched; // since the version that was taken before
-    struct manifest coming;
-    uint64_t received;        // elements of `coming` that are here, or chunks of changes
-    struct digest sum;        // the digest of these elements
-    struct manifest manifest; // the version in ready
-    bool holds;               // the model serves the version below
-    uint32_t lineage;
-    uint64_t version;
-};
 
 static bool is_whole(const struct receiver *receiver)
 {
@@ -72,6 +46,7 @@ static void stage(struct receiver *receiver)
         receiver->passed_on->changed = staging_count(receiver->staging);
         receiver->passed_on->change = staging_change(receiver->staging);
     }
+    devicelists_stage(receiver->lists, is_whole(receiver) || staging_count(receiver->staging));
     if (is_whole(receiver))
         write_all(receiver);
     else if (receiver->coming.kind != WEIGHTS_SAME)
@@ -109,7 +84,7 @@ static void step(struct receiver *receiver, enum arrival_event event)
 
 /* ---- digests */
 
-static err_t wrong_digest(const struct manifest *manifest, const struct digest *sum)
+err_t receiver_wrong_digest(const struct manifest *manifest, const struct digest *sum)
 {
     char got[DIGEST_TEXT], want[DIGEST_TEXT];
     return err_new(ERR_DATA_LOSS, "weights of version %llu have digest %s; the manifest says %s",
@@ -138,7 +113,8 @@ static void on_summed(void *arg, const struct digest *sum)
     }
     poison(receiver);
     receiver->handlers.broken(
-        err_wrap(wrong_digest(&receiver->manifest, sum), "summed up in memory"), receiver->user);
+        err_wrap(receiver_wrong_digest(&receiver->manifest, sum), "summed up in memory"),
+        receiver->user);
 }
 
 static err_t check_digest(struct receiver *receiver)
@@ -154,11 +130,11 @@ static err_t check_digest(struct receiver *receiver)
         return OK;
     if (!is_whole(receiver)) {
         poison(receiver);
-        return wrong_digest(manifest, &sum);
+        return receiver_wrong_digest(manifest, &sum);
     }
     receiver->stats.mismatches++;
     step(receiver, ARRIVAL_WRONG);
-    return wrong_digest(manifest, &sum);
+    return receiver_wrong_digest(manifest, &sum);
 }
 
 /* ---- the end of a version */
@@ -178,7 +154,7 @@ static bool is_known(const struct receiver *receiver, const struct manifest *man
            receiver->version == manifest->version;
 }
 
-static err_t finish_version(struct receiver *receiver)
+err_t receiver_finish(struct receiver *receiver)
 {
     struct subscriber_stats *stats = &receiver->stats;
     const enum weights_kind kind = receiver->coming.kind;
@@ -271,6 +247,7 @@ static err_t begin(struct receiver *receiver, enum weights_kind kind)
     receiver->received = 0;
     receiver->sum = (struct digest){0};
     staging_clear(receiver->staging);
+    devicelists_no_room(receiver->lists);
     TRY(make_room(receiver, kind));
     delta_free(STEAL(receiver->passed_on));
     if (receiver->handlers.forward && (kind == WEIGHTS_DELTA || kind == WEIGHTS_JUMP))
@@ -290,7 +267,7 @@ err_t receiver_manifest(struct receiver *receiver, const struct manifest *manife
         step(receiver, ARRIVAL_BEGIN);
     }
     receiver->coming = *manifest;
-    return is_finished(receiver) ? finish_version(receiver) : OK; // nothing may have changed
+    return is_finished(receiver) ? receiver_finish(receiver) : OK; // nothing may have changed
 }
 
 /* ---- chunks */
@@ -349,7 +326,7 @@ err_t receiver_chunk(struct receiver *receiver, struct rpc_message *message,
     if (whole != is_whole(receiver))
         return err_new(ERR_INVALID, "weights: a chunk of another kind than its manifest");
     TRY(whole ? take_values(receiver, message, chunk) : take_changes(receiver, message, chunk));
-    return is_finished(receiver) ? finish_version(receiver) : OK;
+    return is_finished(receiver) ? receiver_finish(receiver) : OK;
 }
 
 const struct manifest *receiver_coming(const struct receiver *receiver)
@@ -446,10 +423,16 @@ const struct touched *receiver_touched(const struct receiver *receiver)
     return receiver->touched;
 }
 
+int receiver_lists(const struct receiver *receiver, const struct devicelist **ret)
+{
+    return devicelists_all(receiver->lists, ret);
+}
+
 void receiver_applied(struct receiver *receiver)
 {
     const unsigned actions = arrival_step(&receiver->arrival, ARRIVAL_APPLIED);
     touched_clear(receiver->touched);
+    devicelists_taken(receiver->lists);
     carry_out(receiver, actions & (ARRIVAL_SERVE | ARRIVAL_REFUSED));
     receiver->handlers.served(receiver->user);
     carry_out(receiver, actions & ~(unsigned)ARRIVAL_SERVE);
@@ -479,6 +462,7 @@ struct receiver *receiver_new(const struct receiver_options *options,
     receiver->options.digest = NULL; // borrowed until now
     receiver->staging = staging_new(options->layout);
     receiver->touched = touched_new(options->layout, options->marks);
+    receiver->lists = devicelists_new(options->layout, options->device, options->device_bytes);
     receiver->scrub = scrub_new(options->loop, receiver->elements, on_summed, receiver);
     return receiver;
 }
@@ -491,6 +475,7 @@ void receiver_free(struct receiver *receiver)
     scrub_free(receiver->scrub);
     staging_free(receiver->staging);
     touched_free(receiver->touched);
+    devicelists_free(receiver->lists);
     free(receiver->incoming);
     free(receiver->ready);
     free(receiver);

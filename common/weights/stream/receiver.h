@@ -15,6 +15,7 @@
 #include "weights/stream/figures.h"
 
 struct delta;
+struct devicelist;
 struct layout;
 struct loop;
 struct receiver;
@@ -28,7 +29,9 @@ struct receiver_options {
     const struct digest *digest; // the option of subscriber.h; borrowed for the call
     err_t (*values)(void *arg, uint16_t *ret);
     void *arg;
-    bool marks; // the option of subscriber.h
+    bool marks; // the options of subscriber.h
+    void *device;
+    size_t device_bytes;
 };
 
 /* forward and poisoned are optional. */
@@ -53,6 +56,16 @@ err_t receiver_manifest(struct receiver *receiver, const struct manifest *manife
 err_t receiver_chunk(struct receiver *receiver, struct rpc_message *message,
                      const struct weights_event *chunk);
 
+/* All changes of the coming version as a list (codec/changelist.h), in place of its chunks.
+ * INVALID, DATA_LOSS: it is malformed, or leads to a wrong digest; nothing was changed, and the
+ * version's chunks are awaited as before. */
+err_t receiver_list(struct receiver *receiver, const uint8_t *data, size_t len);
+size_t receiver_list_max(const struct receiver *receiver); // bytes that a list may have
+/* Memory of the model's device for the bytes of the coming list, until it comes or another version
+ * begins; NULL: there is none, or no room. */
+bool receiver_has_device(const struct receiver *receiver);
+void *receiver_list_room(struct receiver *receiver, size_t bytes);
+
 /* The version whose chunks are awaited; NULL: none. Its first missing chunk comes next. */
 const struct manifest *receiver_coming(const struct receiver *receiver);
 
@@ -75,9 +88,10 @@ uint16_t *receiver_values(struct receiver *receiver); // memory for all values o
 void receiver_introduce(const struct receiver *receiver, struct subscription *ret);
 void receiver_say_served(const struct receiver *receiver, struct subscription *ret);
 
-/* As subscriber_take, subscriber_touched and subscriber_applied. */
+/* As subscriber_take, subscriber_touched, subscriber_lists and subscriber_applied. */
 bool receiver_take(struct receiver *receiver, struct manifest *ret, const uint16_t **ret_values);
 const struct touched *receiver_touched(const struct receiver *receiver);
+int receiver_lists(const struct receiver *receiver, const struct devicelist **ret);
 void receiver_applied(struct receiver *receiver);
 
 struct subscriber_stats *receiver_stats(struct receiver *receiver); // carriers add their own

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct history;
+struct listed;
 struct rpc_call;
 
 /* One subscriber's stream. Without a name until its first message. */
@@ -42,6 +43,7 @@ struct peer {
     /* The carrier that brings the peer a version now, beside the stream; NULL: none. Meanwhile the
      * stream sends the peer no version. */
     const char *carried_by;
+    unsigned lists; // how far it takes lists by NCCL: what its HELLO said
     /* The stream's: */
     struct snapshot *going; // on its way; NULL: none
     size_t next_message;    // index of its next message
@@ -52,6 +54,7 @@ struct peer {
 
 struct sending {
     struct snapshot *newest; // NULL: nothing was published
+    struct listed *listed;   // while it is offered: its changes as a list; NULL: none
     struct history *history;
     struct peer *peers;
     bool later_counts; // a peer with a later version of the lineage needs nothing

@@ -14,6 +14,7 @@ static const struct member_limits MEMBER_LIMITS = {10000, 10000, 10000, 5000};
 
 struct stage {
     struct ring ring;
+    void *device[MEMBERS]; // a generator's; NULL: it computes on the host
     struct nccl *nccl;
     struct nccl_means means;
     struct carriers carriers;
@@ -33,6 +34,7 @@ static bool session_stands(struct ring *ring)
 /* Two generators in a session that stands, with version 1. */
 static void stage_open(struct stage *stage, size_t elements)
 {
+    const size_t room = listing ? elements : 0;
     sparse = true;
     setenv("FAKE_NCCL", "", 1);
     assert_ok(nccl_open(FAKE_NCCL_LIBRARY, FAKE_CUDART_LIBRARY, &stage->nccl));
@@ -49,7 +51,10 @@ static void stage_open(struct stage *stage, size_t elements)
     stage->means.loop = ring->loop;
     serve(ring, 0);
     for (int i = 0; i < MEMBERS; i++)
-        subscribe(ring, i, &(struct subscriber_options){.carriers = &stage->carriers});
+        subscribe(ring, i,
+                  &(struct subscriber_options){.carriers = &stage->carriers,
+                                               .device = stage->device[i],
+                                               .device_bytes = stage->device[i] ? room : 0});
     publish(ring, 1);
     until(ring, all_have_newest);
     until(ring, session_stands);
@@ -61,7 +66,25 @@ static void stage_close(struct stage *stage)
     ring_done(&stage->ring);
     assert_false(nccl_is_stuck());
     nccl_free(stage->nccl);
-    sparse = false;
+    sparse = listing = false;
+    spoil = NULL;
+    for (int i = 0; i < MEMBERS; i++)
+        mem_free(stage->device[i]);
+}
+
+static char told[512];
+static void hear_note(struct subscriber *, const char *text, void *)
+{
+    snprintf(told, sizeof told, "%s", text);
+}
+
+static void stage_open_lists(struct stage *stage, int devices)
+{
+    listing = true;
+    on_note = hear_note;
+    for (int i = 0; i < devices; i++)
+        stage->device[i] = mem_new(LARGE);
+    stage_open(stage, LARGE);
 }
 
 static void assert_models(struct stage *stage, uint64_t version)
@@ -183,10 +206,181 @@ static void a_manifest_during_a_broadcast_is_refused(void **state)
     stage_close(&stage);
 }
 
+/* ---- lists */
+
+/* One that has memory of a device, and one that has none: the same bytes. Versions that one of them
+ * holds back come into force together. */
+static void lists_are_broadcast_where_one_has_a_device(void **state)
+{
+    struct stage stage = {0};
+    (void)state;
+    stage_open_lists(&stage, 1);
+    struct ring *ring = &stage.ring;
+    const uint64_t before = publisher_stats(ring->publisher).bytes;
+    for (uint64_t version = 2; version <= 5; version++) {
+        publish(ring, version);
+        until(ring, all_have_newest);
+        until(ring, session_stands);
+    }
+    assert_models(&stage, 5);
+    const struct broadcast_stats stats = stats_of(ring);
+    assert_int_equal(stats.as_lists, 4);
+    assert_int_equal(stats.on_device, 4);
+    assert_int_equal(stats.arrived, 4 * MEMBERS);
+    assert_int_equal(publisher_stats(ring->publisher).bytes, before);
+    for (int i = 0; i < MEMBERS; i++) {
+        const struct subscriber_stats at = subscriber_stats(ring->generator[i].subscriber);
+        assert_int_equal(at.lists, 4);
+        assert_int_equal(at.on_device, i == 0 ? 4 : 0);
+        assert_int_equal(ring->generator[i].by_lists, i == 0 ? 4 : 0);
+        assert_int_equal(at.mismatches, 0);
+    }
+    stage_close(&stage);
+}
+
+static bool last_one_is_staged(struct ring *ring)
+{
+    return subscriber_stats(ring->generator[0].subscriber).versions == 4;
+}
+
+/* Lists of versions that were passed over are applied, too, oldest first. */
+static void lists_gather_until_the_model_takes_them(void **state)
+{
+    struct stage stage = {0};
+    (void)state;
+    stage_open_lists(&stage, MEMBERS);
+    struct ring *ring = &stage.ring;
+    struct generator *slow = &ring->generator[0];
+    slow->holds_back = true;
+    for (uint64_t version = 2; version <= 4; version++) {
+        publish(ring, version);
+        until(ring, session_stands);
+    }
+    until(ring, last_one_is_staged);
+    assert_int_equal(slow->applied, 1);
+    assert_true(subscriber_take(slow->subscriber, &slow->manifest, &slow->taken));
+    slow->holds_back = false;
+    const struct devicelist *list;
+    assert_int_equal(subscriber_lists(slow->subscriber, &list), 3);
+    apply(slow);
+    until(ring, all_have_newest);
+    assert_int_equal(slow->by_lists, 1);
+    assert_models(&stage, 4);
+    stage_close(&stage);
+}
+
+/* Without a device chunks are smaller: they go as before. */
+static void without_a_device_chunks_go(void **state)
+{
+    struct stage stage = {0};
+    (void)state;
+    stage_open_lists(&stage, 0);
+    struct ring *ring = &stage.ring;
+    publish(ring, 2);
+    until(ring, all_have_newest);
+    assert_models(&stage, 2);
+    assert_int_equal(stats_of(ring).as_changes, 1);
+    assert_int_equal(stats_of(ring).as_lists, 0);
+    stage_close(&stage);
+}
+
+/* The list's first elements: of the tensor "body", as "head" has fewer than the ones that
+ * change. */
+static uint32_t *elements_of(const struct layout *layout, uint8_t *list)
+{
+    return (uint32_t *)(void *)(list + changelist_head_bytes(layout));
+}
+
+static void element_twice(const struct layout *layout, uint8_t *list)
+{
+    elements_of(layout, list)[700] = elements_of(layout, list)[699];
+}
+
+static void elements_descend(const struct layout *layout, uint8_t *list)
+{
+    elements_of(layout, list)[700] = elements_of(layout, list)[5];
+}
+
+static void element_outside(const struct layout *layout, uint8_t *list)
+{
+    elements_of(layout, list)[700] = (uint32_t)LARGE;
+}
+
+static void another_element(const struct layout *layout, uint8_t *list)
+{
+    elements_of(layout, list)[700]++;
+}
+
+static void another_value(const struct layout *layout, uint8_t *list)
+{
+    struct changelist read;
+    assert_ok(changelist_open(layout, list, changelist_bytes(layout, LARGE / 100), &read));
+    ((uint16_t *)read.value)[3] ^= 4;
+}
+
+static void no_format(const struct layout *layout, uint8_t *list)
+{
+    (void)layout;
+    list[4]++;
+}
+
+/* Nothing of a wrong list comes into force: the version comes over gRPC, and what lay here keeps
+ * its trust. */
+static void a_wrong_list_comes_over_grpc(void **state)
+{
+    static const struct {
+        void (*spoil)(const struct layout *layout, uint8_t *list);
+        const char *manner, *says;
+    } cases[] = {
+        {element_twice, "", "a list's change"},
+        {elements_descend, "", "a list's change"},
+        {element_outside, "", "a list's change"},
+        {another_element, "", "changes: weights of version 2 have digest"},
+        {another_value, "", "changes: weights of version 2 have digest"},
+        {no_format, "", "a list of format 2"},
+        {NULL, "corrupt_at=1", ""},
+        {NULL, "bcast_hang_at=1", ""},
+        {NULL, "bcast_error_at=1,error=2", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stage stage = {0};
+        stage_open_lists(&stage, MEMBERS);
+        struct ring *ring = &stage.ring;
+        *told = 0;
+        setenv("FAKE_NCCL", cases[i].manner, 1);
+        spoil = cases[i].spoil;
+        publish(ring, 2);
+        until(ring, all_have_newest);
+        setenv("FAKE_NCCL", "", 1);
+        spoil = NULL;
+        assert_models(&stage, 2);
+        const struct broadcast_stats stats = stats_of(ring);
+        assert_int_equal(stats.as_lists, 1);
+        assert_int_equal(stats.fallbacks, MEMBERS);
+        for (int g = 0; g < MEMBERS; g++) {
+            assert_int_equal(ring->generator[g].poisoned, 0);
+            assert_int_equal(ring->generator[g].downs, 0);
+            assert_int_equal(ring->generator[g].by_lists, 0);
+            assert_int_equal(subscriber_stats(ring->generator[g].subscriber).full, 1);
+        }
+        if (cases[i].spoil)
+            assert_non_null(strstr(told, cases[i].says));
+        publish(ring, 3); // whatever stands then
+        until(ring, all_have_newest);
+        assert_models(&stage, 3);
+        stage_close(&stage);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_are_broadcast_and_all_values_where_there_is_no_way),
+        cmocka_unit_test(lists_are_broadcast_where_one_has_a_device),
+        cmocka_unit_test(lists_gather_until_the_model_takes_them),
+        cmocka_unit_test(without_a_device_chunks_go),
+        cmocka_unit_test(a_wrong_list_comes_over_grpc),
         cmocka_unit_test(a_broadcast_that_breaks_off_goes_on_over_grpc),
         cmocka_unit_test(a_manifest_during_a_broadcast_is_refused),
     };

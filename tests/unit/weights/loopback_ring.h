@@ -7,8 +7,10 @@
 #include "svc/loop.h"
 #include "tensor/digest.h"
 #include "testing/testing.h"
+#include "weights/codec/changelist.h"
 #include "weights/codec/touched.h"
 #include "weights/publisher.h"
+#include "weights/stream/devicelists.h"
 #include "weights/subscriber.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +38,7 @@ struct generator {
     const uint16_t *taken;
     struct manifest manifest; // taken or applied
     int applied, ups, downs, poisoned;
+    int by_lists;       // versions whose changes lay in its device's memory
     uint64_t order[64]; // versions in the order applied
     enum err_code why;
     char text[512];
@@ -107,6 +110,30 @@ static inline void stop_serving(struct ring *ring)
 /* Set by tests of deltas: one value in a hundred changes from version to version. */
 static bool sparse;
 
+/* Set by tests of lists: versions are published with one, too, which this call may change; where
+ * the stand-in's device is the host, its memory is the device's. */
+static bool listing;
+static void (*spoil)(const struct layout *layout, uint8_t *list);
+
+static inline struct listed *list_of(const struct ring *ring, const struct delta *delta)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    if (!delta || !listing)
+        return NULL;
+    changelist_of_delta(ring->layout, ring->published, delta, &bytes, &len);
+    assert_non_null(bytes);
+    if (spoil)
+        spoil(ring->layout, bytes);
+    const struct listed listed = {.refs = 1,
+                                  .base = publisher_newest(ring->publisher)->version,
+                                  .device = bytes,
+                                  .bytes = len,
+                                  .release = mem_free,
+                                  .arg = bytes};
+    return mem_copy(&listed, sizeof listed);
+}
+
 /* Version v's element i. */
 static inline uint16_t value_of(uint64_t version, size_t i)
 {
@@ -127,7 +154,8 @@ static inline void publish_values(struct ring *ring, uint32_t lineage, uint64_t 
                                       .digest = digest};
     struct delta *delta =
         sparse && ring->published ? delta_encode(ring->layout, ring->published, values) : NULL;
-    publisher_publish(ring->publisher, snapshot_new(&manifest, values), delta);
+    struct listed *list = list_of(ring, delta);
+    publisher_publish_listed(ring->publisher, snapshot_new(&manifest, values), delta, list);
     free(ring->published);
     ring->published = values;
 }
@@ -157,6 +185,24 @@ static inline void publish(struct ring *ring, uint64_t version)
 
 /* ---- the generators */
 
+/* As a kernel does it: the lists alone lead to the values. */
+static inline void apply_lists(struct generator *generator)
+{
+    const struct devicelist *list;
+    const int lists = subscriber_lists(generator->subscriber, &list);
+    for (int i = 0; i < lists; i++) {
+        const uint32_t *index = list[i].index;
+        const uint16_t *value = list[i].value;
+        for (int t = 0; t < generator->layout->count; t++)
+            for (uint32_t left = list[i].count[t]; left; left--)
+                generator->values[generator->layout->tensor[t].offset + *index++] = *value++;
+    }
+    generator->by_lists += lists > 0;
+    if (lists)
+        assert_memory_equal(generator->values, generator->taken,
+                            generator->elements * sizeof *generator->values);
+}
+
 /* Values that are not flagged or marked as changed must be there already. */
 static inline void apply(struct generator *generator)
 {
@@ -173,6 +219,8 @@ static inline void apply(struct generator *generator)
                                 generator->taken + tensor->offset,
                                 tensor->count * sizeof *generator->values);
     }
+    if (generator->taken && !generator->faulty)
+        apply_lists(generator);
     if (generator->taken)
         memcpy(generator->values, generator->taken,
                generator->elements * sizeof *generator->values);
@@ -213,6 +261,8 @@ static inline void poisoned(struct subscriber *, void *user)
     ((struct generator *)user)->poisoned++;
 }
 
+static void (*on_note)(struct subscriber *, const char *text, void *); // NULL: not wanted
+
 static inline void subscribe(struct ring *ring, int i, const struct subscriber_options *changes)
 {
     struct generator *generator = &ring->generator[i];
@@ -220,7 +270,8 @@ static inline void subscribe(struct ring *ring, int i, const struct subscriber_o
                                                  .down = down,
                                                  .up = up,
                                                  .poisoned = poisoned,
-                                                 .forward = generator->forward};
+                                                 .forward = generator->forward,
+                                                 .note = on_note};
     snprintf(generator->name, sizeof generator->name, "generator-%d", i);
     struct subscriber_options options = *changes;
     options.target = ring->target;

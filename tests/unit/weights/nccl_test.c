@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { LANES = 4, BUCKET = 1 << 20, LEN = 8 * BUCKET + 12346, GIVE_UP_MS = 60000 };
 
@@ -124,6 +125,63 @@ static void part(struct party *party)
     free(party->from);
     nccl_free(party->nccl);
     behave("");
+}
+
+/* ---- memory of the device: the stand-in's is the host's */
+
+/* Each rank chooses: rank 0 sends from the device; others receive there and get a copy, or on the
+ * host alone, or drop it. */
+static void what_lies_on_the_device_is_moved_there(void **state)
+{
+    struct party party;
+    (void)state;
+    behave("");
+    gather(&party, LANES);
+    build(&party);
+    SCOPED_MEM uint8_t *there = mem_copy(party.from, LEN);
+    SCOPED_MEM uint8_t *first = mem_new(LEN);
+    lane_move(party.lane[0], &(struct lane_move){.device = there, .len = LEN});
+    lane_move(party.lane[1], &(struct lane_move){.to = party.to[1], .device = first, .len = LEN});
+    lane_move(party.lane[2], &(struct lane_move){.to = party.to[2], .len = LEN});
+    lane_move(party.lane[3], &(struct lane_move){.len = LEN});
+    for (int i = 0; i < LANES; i++)
+        assert_int_equal(expect(party.lane[i], LANE_DONE).bytes, LEN);
+    assert_memory_equal(first, party.from, LEN);
+    assert_memory_equal(party.to[1], party.from, LEN);
+    assert_memory_equal(party.to[2], party.from, LEN);
+    assert_memory_equal(there, party.from, LEN);
+    part(&party);
+}
+
+/* Who still uses it after munmap is ended by a signal. */
+static uint8_t *mapped(void)
+{
+    void *at = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(at != MAP_FAILED);
+    return at;
+}
+
+/* An aborted broadcast gives the device's memory back when nothing on the stream uses it: it is
+ * gone at once here, while the stand-in's stream still has a copy to the host behind the
+ * broadcast. */
+static void an_abort_waits_for_the_stream(void **state)
+{
+    struct party party;
+    (void)state;
+    behave("bcast_hang_at=4");
+    gather(&party, 2);
+    build(&party);
+    uint8_t *there = mapped(), *first = mapped();
+    lane_move(party.lane[0], &(struct lane_move){.device = there, .len = LEN});
+    lane_move(party.lane[1], &(struct lane_move){.to = party.to[1], .device = first, .len = LEN});
+    struct lane_event event;
+    for (bool some = false; !some; clock_sleep_ms(1))
+        some = lane_poll(party.lane[1], &event) && event.kind == LANE_PART;
+    abort_one(&party, 0);
+    munmap(there, LEN);
+    abort_one(&party, 1);
+    munmap(first, LEN);
+    part(&party);
 }
 
 /* A call of CUDA's runtime takes longer than the grace of an abort: the communicator that is gone
@@ -399,6 +457,8 @@ static void the_real_library_fails_cleanly_without_a_gpu(void **state)
 }
 
 TESTS(cmocka_unit_test(what_is_missing_is_named),
+      cmocka_unit_test(what_lies_on_the_device_is_moved_there),
+      cmocka_unit_test(an_abort_waits_for_the_stream),
       cmocka_unit_test(a_slow_call_comes_back_after_the_abort),
       cmocka_unit_test(versions_come_whole), cmocka_unit_test(one_that_has_no_room_takes_part),
       cmocka_unit_test(what_hangs_is_aborted), cmocka_unit_test(errors_say_what_and_whose),

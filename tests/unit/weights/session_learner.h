@@ -321,9 +321,13 @@ static inline void make_version(struct learner *it)
 static inline bool offer(struct learner *it)
 {
     it->is_busy = true;
-    const bool taken =
-        transport_offer(it->transport, 1, it->manifest.version, (const uint8_t *)it->values,
-                        ELEMENTS * sizeof(uint16_t), given_back, it);
+    const struct transport_cargo cargo = {.lineage = 1,
+                                          .version = it->manifest.version,
+                                          .data = (const uint8_t *)it->values,
+                                          .len = ELEMENTS * sizeof(uint16_t),
+                                          .release = given_back,
+                                          .arg = it};
+    const bool taken = transport_offer(it->transport, &cargo);
     it->is_busy = it->is_busy && taken;
     for (uint64_t id = 1; id <= it->peers; id++) {
         struct peer *peer = peer_of(id);
