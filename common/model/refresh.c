@@ -22,6 +22,7 @@ struct refresh {
     int tensor;  // under way
     size_t word; // of it
     struct refreshed figures;
+    struct buffer lent; // see refresh_lend
     uint32_t index[BATCH];
     bf16 value[BATCH];
     size_t batch; // of both
@@ -47,6 +48,25 @@ err_t refresh_new(struct model *model, struct refresh **ret)
     return OK;
 }
 
+/* As much as the lists of this room. */
+err_t refresh_lend(struct refresh *refresh, void **ret_memory, size_t *ret_bytes)
+{
+    const struct layout *layout = layout_of(refresh);
+    const size_t room = layout->elements / SHARE + ROOM_LEAST;
+    const size_t bytes = room * CHANGE_BYTES + (size_t)layout->count * sizeof(uint32_t);
+    TRY(err_wrap(buffer_alloc(refresh->model->be, bytes, &refresh->lent),
+                 "room for new weights from device to device"));
+    *ret_memory = refresh->lent.address;
+    *ret_bytes = bytes;
+    return OK;
+}
+
+/* Lists on the device have this tensor's changes. */
+static bool is_there(const struct refresh *refresh, int tensor)
+{
+    return refresh->weights.lists && refresh->model->weight[tensor];
+}
+
 static bool is_listed(const struct refresh *refresh, int tensor)
 {
     return refresh->changes && refresh->weights.marks && refresh->model->weight[tensor] &&
@@ -56,11 +76,11 @@ static bool is_listed(const struct refresh *refresh, int tensor)
 void refresh_begin(struct refresh *refresh, const struct new_weights *weights)
 {
     refresh->weights = *weights;
-    refresh->tensor = weights->flat ? 0 : layout_of(refresh)->count;
+    refresh->tensor = weights->flat && !weights->lists ? 0 : layout_of(refresh)->count;
     refresh->word = refresh->listed = refresh->batch = 0;
     for (int t = 0; t < layout_of(refresh)->count; t++)
-        refresh->whole[t] =
-            weights->flat && (!weights->changed || weights->changed[t]) && !is_listed(refresh, t);
+        refresh->whole[t] = weights->flat && (!weights->changed || weights->changed[t]) &&
+                            !is_there(refresh, t) && (weights->lists || !is_listed(refresh, t));
 }
 
 static err_t add_batch(struct refresh *refresh)
@@ -129,6 +149,25 @@ err_t refresh_bring(struct refresh *refresh, bool *ret_there)
     return OK;
 }
 
+/* Another library wrote these lists, and may write over them once the version is acknowledged. So
+ * the host waits for the kernels: between two steps the device has nothing else to do. */
+static err_t apply_lists(struct refresh *refresh, uint64_t *ret_there)
+{
+    struct backend *be = refresh->model->be;
+    for (int i = 0; i < refresh->weights.lists; i++) {
+        const struct device_list *list = &refresh->weights.list[i];
+        size_t at = 0;
+        for (int t = 0; t < layout_of(refresh)->count; at += list->count[t++]) {
+            if (!is_there(refresh, t) || !list->count[t])
+                continue;
+            TRY(be->ops->weight_change(be, refresh->model->weight[t], list->index + at,
+                                       list->value + at, list->count[t]));
+            *ret_there += list->count[t];
+        }
+    }
+    return refresh->weights.lists ? be->ops->sync(be) : OK;
+}
+
 static err_t put_all(struct refresh *refresh)
 {
     struct backend *be = refresh->model->be;
@@ -142,9 +181,11 @@ static err_t put_all(struct refresh *refresh)
 err_t refresh_apply(struct refresh *refresh)
 {
     const size_t tensors = (size_t)layout_of(refresh)->count;
+    uint64_t there = 0;
+    TRY(apply_lists(refresh, &there));
     if (refresh->weights.flat)
         TRY(put_all(refresh));
-    refresh->figures = (struct refreshed){.listed = refresh->listed};
+    refresh->figures = (struct refreshed){.listed = refresh->listed, .there = there};
     for (size_t t = 0; t < tensors; t++)
         refresh->figures.whole += refresh->whole[t];
     refresh_begin(refresh, &(struct new_weights){0});
@@ -158,7 +199,7 @@ struct refreshed refresh_figures(const struct refresh *refresh)
 
 size_t refresh_bytes(const struct refresh *refresh)
 {
-    return refresh->changes ? refresh->room * (sizeof(uint32_t) + sizeof(bf16)) : 0;
+    return (refresh->changes ? refresh->room * CHANGE_BYTES : 0) + refresh->lent.bytes;
 }
 
 void refresh_free(struct refresh *refresh)
@@ -167,6 +208,7 @@ void refresh_free(struct refresh *refresh)
         return;
     if (refresh->changes)
         refresh->model->be->ops->changes_free(refresh->model->be, refresh->changes);
+    buffer_done(&refresh->lent);
     mem_free(refresh->whole);
     mem_free(refresh);
 }

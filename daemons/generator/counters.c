@@ -66,7 +66,9 @@ void counters_swapped(uint64_t version, const struct swapped *done, const char *
     metric_observe(&wait_seconds, done->waited_s);
     log_info("weights applied",
              "version=%" PRIu64 " mode=%s pause_ms=%.3f reprefill_tokens=%d waited_ms=%.3f "
-             "tokens_in_flight=%" PRIu64 " passed_over=%d values_listed=%" PRIu64 " tensors_put=%d",
+             "tokens_in_flight=%" PRIu64 " passed_over=%d values_listed=%" PRIu64
+             " values_there=%" PRIu64 " tensors_put=%d",
              version, mode, done->pause_s * 1000, done->reprefill, done->waited_s * 1000,
-             tokens_in_flight, done->offers - 1, done->how.listed, done->how.whole);
+             tokens_in_flight, done->offers - 1, done->how.listed, done->how.there,
+             done->how.whole);
 }

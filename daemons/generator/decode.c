@@ -16,6 +16,8 @@ struct decode {
     struct decode_options options;
     struct worker *worker;
     struct decode_figures told; // loop
+    void *lent;                 // see decode_lent
+    size_t lent_bytes;
     /* Compute thread: */
     struct track *track[TRACKS]; // NULL: none
     struct turns turns;
@@ -341,6 +343,12 @@ const struct model *decode_model(const struct decode *decode, enum track_kind tr
     return decode->track[track] ? track_model(decode->track[track]) : NULL;
 }
 
+void *decode_lent(const struct decode *decode, size_t *ret_bytes)
+{
+    *ret_bytes = decode->lent_bytes;
+    return decode->lent;
+}
+
 uint32_t decode_groups(const struct decode *decode, enum track_kind track)
 {
     return (uint32_t)track_groups(decode->track[track]);
@@ -376,6 +384,8 @@ err_t decode_start(const struct decode_options *options, struct decode **ret)
     counters_register(evaluates);
     decode->options = *options;
     TRY(track_open(recipe, options->generator, TRACK_TRAINING, &decode->track[TRACK_TRAINING]));
+    if (options->lists && track_model(decode->track[TRACK_TRAINING])->be->cuda)
+        TRY(track_lend(decode->track[TRACK_TRAINING], &decode->lent, &decode->lent_bytes));
     if (evaluates)
         TRY(track_open(recipe, options->generator, TRACK_EVALUATION,
                        &decode->track[TRACK_EVALUATION]));

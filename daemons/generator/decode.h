@@ -20,6 +20,7 @@ struct decode_options {
     struct loop *loop;
     const struct recipe *recipe;
     const char *generator;   // its name, written into groups
+    bool lists;              // NCCL may bring lists of changes to training's device
     struct deliver *deliver; // gets finished groups
     void (*finished)(void *arg, const struct digest *id);
     /* The group's row cannot be decoded, because it lacks the column or is too long. Takes why. */
@@ -38,6 +39,9 @@ err_t decode_start(const struct decode_options *options, struct decode **ret);
 /* The track's model, as it was loaded until its first decode_weights with values; borrowed. Any
  * thread, to read its layout, and until then its weights. NULL: there is no such track. */
 const struct model *decode_model(const struct decode *decode, enum track_kind track);
+
+/* Memory of training's device for those lists; NULL: none was asked for, or it is the host's. */
+void *decode_lent(const struct decode *decode, size_t *ret_bytes);
 
 /* How many groups fit into the track's slots at once; 0: there is no such track. */
 uint32_t decode_groups(const struct decode *decode, enum track_kind track);

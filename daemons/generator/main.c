@@ -22,6 +22,7 @@
 #include "svc/descriptors.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/svc.h"
+#include "weights/broadcast/nccl_carrier.h"
 
 enum { DRAIN_DEADLINE_MS = 10000, LEAVE_DEADLINE_MS = 3600000, LEAVE_MS = 5000, LOOK_MS = 500 };
 enum { OWN_FILES = 32 }; // beside what every daemon has: data, model, evaluation
@@ -246,6 +247,7 @@ static err_t serve(struct daemon *d, const char *announce)
                                           .drain = drain,
                                           .arg = d}};
     TRY(carriers_open(recipe, d->loop, &d->carriers));
+    decode.lists = carriers_means(&d->carriers, &carrier_nccl) != NULL;
     TRY(decode_start(&decode, &d->decode));
     const struct model *trained = model_trained(decode_model(d->decode, TRACK_TRAINING));
     TRY(relaying_open(recipe, trained->params->layout, &d->relay));

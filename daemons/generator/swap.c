@@ -22,6 +22,11 @@ err_t swap_new(struct model *model, struct engine *engine, enum recipe_in_flight
     return OK;
 }
 
+err_t swap_lend(struct swap *swap, void **ret_memory, size_t *ret_bytes)
+{
+    return refresh_lend(swap->refresh, ret_memory, ret_bytes);
+}
+
 void swap_offer(struct swap *swap)
 {
     if (!swap->offers++)

@@ -31,6 +31,9 @@ struct swap;
 err_t swap_new(struct model *model, struct engine *engine, enum recipe_in_flight mode,
                struct swap **ret);
 
+/* refresh_lend: once, before anything is taken. */
+err_t swap_lend(struct swap *swap, void **ret_memory, size_t *ret_bytes);
+
 /* Newer weights lie ready; again for each that replaces them there. */
 void swap_offer(struct swap *swap);
 

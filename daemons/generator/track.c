@@ -293,6 +293,11 @@ err_t track_bring(struct track *track, struct swapped *ret, bool *ret_done)
     return OK;
 }
 
+err_t track_lend(struct track *track, void **ret_memory, size_t *ret_bytes)
+{
+    return err_wrap(swap_lend(track->swap, ret_memory, ret_bytes), "%s", track->recipe->file);
+}
+
 /* ---- looking at it */
 
 int track_groups(const struct track *track)

@@ -52,6 +52,9 @@ void track_begin(struct track *track, const struct track_weights *weights);
 bool track_takes(const struct track *track); // weights are coming. NULL: no
 err_t track_bring(struct track *track, struct swapped *ret, bool *ret_done);
 
+/* Memory of the device for lists of changes (refresh_lend): once, before the first weights. */
+err_t track_lend(struct track *track, void **ret_memory, size_t *ret_bytes);
+
 int track_groups(const struct track *track); // the most at a time in its slots; NULL: 0
 struct decoder_figures track_figures(const struct track *track);
 uint64_t track_in_flight(const struct track *track); // tokens of completions under way

@@ -4,6 +4,7 @@
 #include "generator/relaying.h"
 #include "svc/metrics.h"
 #include "weights/codec/touched.h"
+#include "weights/stream/devicelists.h"
 #include "weights/subscriber.h"
 
 struct update {
@@ -16,7 +17,9 @@ struct update {
 static struct metric by_nccl =
     METRIC_COUNTER("rlhfd_weights_by_nccl_total", "versions that NCCL brought");
 static struct metric by_all = METRIC_COUNTER("rlhfd_weights_received_total", "versions that came");
-static struct metric *const rows[] = {&by_nccl, &by_all};
+static struct metric by_device = METRIC_COUNTER("rlhfd_weights_by_nccl_device_total",
+                                                "versions that NCCL brought to the device itself");
+static struct metric *const rows[] = {&by_nccl, &by_all, &by_device};
 
 /* The values that the model was loaded with. A version that has the same need not come. */
 static err_t loaded_values(void *arg, uint16_t *ret)
@@ -32,7 +35,19 @@ static void show(const struct update *update)
     const struct subscriber_stats stats = subscriber_stats(update->subscriber);
     metric_total(&by_nccl, (double)stats.by_nccl);
     metric_total(&by_all, (double)stats.versions);
+    metric_total(&by_device, (double)stats.on_device);
 }
+
+/* Lists that lie in the device's memory already. */
+static void give_lists(struct update *update, struct new_weights *ret)
+{
+    const struct devicelist *list;
+    const int lists = subscriber_lists(update->subscriber, &list);
+    for (ret->lists = 0; ret->lists < lists; ret->lists++)
+        ret->list[ret->lists] = (struct device_list){list[ret->lists].count, list[ret->lists].index,
+                                                     list[ret->lists].value};
+}
+_Static_assert((int)DEVICE_LISTS_MAX == (int)DEVICELISTS_MAX, "all of them are given");
 
 static void give(struct update *update)
 {
@@ -43,12 +58,12 @@ static void give(struct update *update)
         return;
     update->lineage = manifest.lineage;
     const struct touched *touched = subscriber_touched(update->subscriber);
-    decode_weights(
-        update->options.decode, update->options.track,
-        &(struct track_weights){
-            .values = {.flat = values, .changed = touched->tensor, .marks = touched_marks(touched)},
-            .lineage = manifest.lineage,
-            .version = manifest.version});
+    struct track_weights weights = {
+        .values = {.flat = values, .changed = touched->tensor, .marks = touched_marks(touched)},
+        .lineage = manifest.lineage,
+        .version = manifest.version};
+    give_lists(update, &weights.values);
+    decode_weights(update->options.decode, update->options.track, &weights);
 }
 
 static void on_staged(struct subscriber *subscriber, const struct manifest *manifest, void *user)
@@ -142,21 +157,23 @@ err_t update_open(const struct update_options *options, struct update **ret)
     const struct model *model = model_trained(decode_model(options->decode, options->track));
     struct digest digest;
     TRY(model_digest(model, &digest));
-    const struct subscriber_options subscriber = {.target = options->learner,
-                                                  .security = options->security,
-                                                  .run = options->run,
-                                                  .generator = options->generator,
-                                                  .incarnation = options->incarnation,
-                                                  .loop = options->loop,
-                                                  .layout = model->params->layout,
-                                                  .digest = &digest,
-                                                  .values = loaded_values,
-                                                  .marks = model->be->apart,
-                                                  .arg = (void *)model,
-                                                  .evaluated = options->track == TRACK_EVALUATION,
-                                                  .serves = options->serves,
-                                                  .silence_ms = options->silence_ms,
-                                                  .carriers = options->carriers};
+    struct subscriber_options subscriber = {.target = options->learner,
+                                            .security = options->security,
+                                            .run = options->run,
+                                            .generator = options->generator,
+                                            .incarnation = options->incarnation,
+                                            .loop = options->loop,
+                                            .layout = model->params->layout,
+                                            .digest = &digest,
+                                            .values = loaded_values,
+                                            .marks = model->be->apart,
+                                            .arg = (void *)model,
+                                            .evaluated = options->track == TRACK_EVALUATION,
+                                            .serves = options->serves,
+                                            .silence_ms = options->silence_ms,
+                                            .carriers = options->carriers};
+    if (options->track == TRACK_TRAINING)
+        subscriber.device = decode_lent(options->decode, &subscriber.device_bytes);
     const struct subscriber_handlers handlers = handlers_of(options);
     TRY(subscriber_open(options->rpc, &subscriber, &handlers, update, &update->subscriber));
     *ret = STEAL(update);

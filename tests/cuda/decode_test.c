@@ -29,6 +29,7 @@ static void changes_are_brought(void **state)
 {
     (void)state;
     changes_come_into_force_together(cuda);
+    lists_that_are_there_come_into_force(cuda);
     versions_follow_at_once(cuda);
 }
 

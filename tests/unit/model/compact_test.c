@@ -135,6 +135,7 @@ static void changes_are_brought_to_a_device(void **state)
     (void)state;
     SCOPED(backend) be = open_kind("opaque");
     changes_come_into_force_together(be);
+    lists_that_are_there_come_into_force(be);
     versions_follow_at_once(be);
     what_is_not_listed_is_put(be);
 }

@@ -134,6 +134,70 @@ static inline void changes_come_into_force_together(struct backend *be)
     }
 }
 
+/* A list as another library brings it to the device: the backend's own list of the marks, in the
+ * memory that the refresh lends. Returns where the next one may begin. */
+static inline char *bring_list(struct model *model, const struct news *news, char *at,
+                               uint32_t *count, struct device_list *ret)
+{
+    struct backend *be = model->be;
+    const struct layout *layout = model->params->layout;
+    SCOPED_VALUE(buffer) w = {0};
+    SCOPED_VALUE(buffer) marks = {0};
+    SCOPED_MEM struct extent *extent = mem_array((size_t)layout->count, sizeof *extent);
+    size_t listed = 0;
+    for (int t = 0; t < layout->count; t++)
+        extent[t] = (struct extent){layout->tensor[t].offset, layout->tensor[t].count};
+    assert_ok(buffer_alloc(be, layout->elements * sizeof(bf16), &w));
+    assert_ok(buffer_alloc(be, (layout->elements / 32 + 1) * sizeof(uint32_t), &marks));
+    assert_ok(buffer_put(&w, 0, news->flat, w.bytes));
+    assert_ok(buffer_put(&marks, 0, news->marks, marks.bytes));
+    assert_ok(be->ops->changes_list(be, w.address, marks.address, extent, layout->count,
+                                    news->count, at, count));
+    for (int t = 0; t < layout->count; t++)
+        listed += count[t];
+    assert_int_equal(listed, news->count);
+    *ret = (struct device_list){count, (const uint32_t *)(void *)at,
+                                (const bf16 *)(void *)(at + listed * sizeof(uint32_t))};
+    return at + (listed * CHANGE_BYTES + 63) / 64 * 64;
+}
+
+/* Two versions' lists in their order: the later value of an element counts. Nothing is brought. */
+static inline void lists_that_are_there_come_into_force(struct backend *be)
+{
+    for (int tied = 0; tied < 2; tied++) {
+        const struct model_config config = config_of(tied);
+        SCOPED(model) model = compact_of(be, &config, 5);
+        SCOPED(model) twin = compact_of(be, &config, 5);
+        SCOPED(refresh) refresh = NULL;
+        void *lent = NULL;
+        size_t bytes = 0;
+        assert_ok(refresh_new(model, &refresh));
+        assert_ok(refresh_lend(refresh, &lent, &bytes));
+        SCOPED_VALUE(news) first = news_of(model, 1, 60);
+        assert_ok(model_put(twin, first.flat, NULL));
+        SCOPED_VALUE(news) second = news_of(twin, 2, 60);
+        SCOPED_MEM bf16 *before = flat_of(model);
+        const size_t tensors = (size_t)model->params->layout->count;
+        for (size_t t = 0; t < tensors; t++)
+            second.changed[t] |= first.changed[t];
+        SCOPED_MEM uint32_t *count = mem_array(2 * tensors, sizeof *count);
+        struct new_weights weights = {.flat = second.flat, .changed = second.changed, .lists = 2};
+        char *at = bring_list(model, &first, lent, count, &weights.list[0]);
+        at = bring_list(model, &second, at, count + tensors, &weights.list[1]);
+        assert_true(at <= (char *)lent + bytes);
+        bool there = false;
+        refresh_begin(refresh, &weights);
+        assert_ok(refresh_bring(refresh, &there));
+        assert_true(there);
+        assert_holds(model, before);
+        assert_ok(refresh_apply(refresh));
+        assert_holds(model, second.flat);
+        const struct refreshed how = refresh_figures(refresh);
+        assert_int_equal(how.listed, 0);
+        assert_true(how.there > (first.count + second.count) * 9 / 10);
+    }
+}
+
 /* Versions follow each other before anything was computed or read: lists are not written over
  * before they were applied. */
 static inline void versions_follow_at_once(struct backend *be)
