@@ -18,12 +18,17 @@ struct optimizer {
     struct buffer total;  // what a step's calls of adamw changed
     struct digest digest; // of the model's values, kept by their changes
     struct course course; // its owner's
+    struct buffer marks;  // none before optimizer_mark
+    bool marked;          // all values that changed since are marked
 };
 
 static const struct layout *layout_of(const struct optimizer *opt)
 {
     return opt->model->params->layout;
 }
+
+enum { MARKS = 32 }; // in a word
+_Static_assert(LAYOUT_ALIGN % MARKS == 0, "tensors begin with a word of marks");
 
 /* Masters and bf16 values pass through the host's memory in pieces: of so many elements. */
 enum { PIECE = 1 << 16 };
@@ -93,6 +98,23 @@ err_t optimizer_verify(const struct optimizer *opt)
                    digest_text(&sum, found), opt->step, digest_text(&opt->digest, kept));
 }
 
+err_t optimizer_mark(struct optimizer *opt)
+{
+    struct backend *be = opt->model->be;
+    const size_t bytes = (layout_of(opt)->elements + MARKS - 1) / MARKS * sizeof(uint32_t);
+    if (!opt->marks.address)
+        TRY(err_wrap(buffer_alloc(be, bytes, &opt->marks), "marks of changed values"));
+    opt->marked = false;
+    TRY(be->ops->zero(be, opt->marks.address, bytes));
+    opt->marked = true;
+    return OK;
+}
+
+const uint32_t *optimizer_marks(const struct optimizer *opt)
+{
+    return opt->marked ? opt->marks.address : NULL;
+}
+
 void optimizer_configure(struct optimizer *opt, const struct optimizer_config *config)
 {
     opt->config = *config;
@@ -105,7 +127,9 @@ void optimizer_select(struct optimizer *opt, const bool *trains)
 
 struct states_bytes optimizer_bytes(const struct optimizer *opt)
 {
-    return states_bytes(layout_of(opt)->elements, opt->states.place);
+    struct states_bytes bytes = states_bytes(layout_of(opt)->elements, opt->states.place);
+    bytes.device += opt->marks.bytes;
+    return bytes;
 }
 
 struct course optimizer_course(const struct optimizer *opt)
@@ -140,6 +164,13 @@ static size_t begin_of(const struct layout *layout, int i)
     return i < layout->count ? layout->tensor[i].offset : layout->elements;
 }
 
+/* The marks of elements from `begin` on, a multiple of MARKS; NULL: none are kept. */
+static uint32_t *marks_at(const struct optimizer *opt, size_t begin)
+{
+    uint32_t *marks = opt->marks.address;
+    return marks ? marks + begin / MARKS : NULL;
+}
+
 /* Runs of neighbouring tensors that train and decay alike. ret (count of the layout). */
 static int runs_of(const struct optimizer *opt, struct states_run *ret)
 {
@@ -170,7 +201,8 @@ static err_t step_piece(void *arg, const struct states_run *piece, float *const 
     s->step.weight_decay = piece->decays ? (float)s->opt->config.weight_decay : 0;
     return be->ops->adamw(be, at[MASTER], model_values(s->opt->model) + piece->begin, at[EXP_AVG],
                           at[EXP_AVG_SQ], s->grad + piece->begin, piece->begin,
-                          piece->end - piece->begin, &s->step, NULL, s->opt->total.address);
+                          piece->end - piece->begin, &s->step, marks_at(s->opt, piece->begin),
+                          s->opt->total.address);
 }
 
 static err_t step_runs(struct optimizer *opt, const float *grad, const struct adamw_step *step,
@@ -376,6 +408,7 @@ err_t optimizer_load(struct optimizer *opt, const char *path)
     for (int array = 0; array < STATES; array++)
         TRY(read_array(in, path, array, layout, NULL));
     TRY(states_settle(&opt->states));
+    opt->marked = false; // any value may be another
     for (int array = 0; array < STATES; array++)
         TRY(read_array(in, path, array, layout, &opt->states.array[array]));
     opt->step = step;
@@ -389,5 +422,6 @@ void optimizer_free(struct optimizer *opt)
         return;
     states_done(&opt->states);
     buffer_done(&opt->total);
+    buffer_done(&opt->marks);
     free(opt);
 }

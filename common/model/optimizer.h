@@ -76,6 +76,13 @@ struct digest optimizer_digest(const struct optimizer *opt);
  * that the steps made, or a step read a wrong one. */
 err_t optimizer_verify(const struct optimizer *opt);
 
+/* From here on every step marks the values that it changes, and the marks gather: a bit per element
+ * of the layout, 32 in a word, in the backend's memory. The first call takes that memory:
+ * EXHAUSTED. Each call clears them. optimizer_marks: NULL where values were also set otherwise
+ * since, by optimizer_load, or before the first call. */
+err_t optimizer_mark(struct optimizer *opt);
+const uint32_t *optimizer_marks(const struct optimizer *opt);
+
 struct states_bytes optimizer_bytes(const struct optimizer *opt); // masters and moments
 int64_t optimizer_steps(const struct optimizer *opt);             // taken so far
 /* Kept and saved for its owner; zeros before the first call. */

@@ -231,8 +231,8 @@ static void daemon_done(struct daemon *d)
     if (d->loop)
         loop_run_posted(d->loop);
     operations_free(d->operations);
-    train_free(d->train);
     publish_free(d->publish);
+    train_free(d->train);
     carriers_done(&d->carriers);
     evaluating_free(d->evaluating);
     holding_free(d->holding);

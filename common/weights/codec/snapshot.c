@@ -48,7 +48,8 @@ static struct snapshot *start(const struct manifest *manifest, size_t chunks)
     return snapshot;
 }
 
-struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values)
+struct snapshot *snapshot_lent(const struct manifest *manifest, const uint16_t *values,
+                               void (*release)(void *arg), void *arg)
 {
     const size_t elements = manifest->elements;
     struct snapshot *snapshot = start(manifest, (elements + WEIGHTS_CHUNK - 1) / WEIGHTS_CHUNK);
@@ -56,7 +57,7 @@ struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values)
     snapshot->manifest.base = 0;
     snapshot->message[0] = manifest_message(&snapshot->manifest);
     snapshot->values = values;
-    snapshot->owner = rpc_message_borrow(values, elements * sizeof *values, free, values);
+    snapshot->owner = rpc_message_borrow(values, elements * sizeof *values, release, arg);
     for (size_t i = 1; i < snapshot->count; i++) {
         const size_t first = (i - 1) * WEIGHTS_CHUNK;
         const size_t count = elements - first < WEIGHTS_CHUNK ? elements - first : WEIGHTS_CHUNK;
@@ -64,6 +65,11 @@ struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values)
                                              rpc_message_ref(snapshot->owner));
     }
     return snapshot;
+}
+
+struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values)
+{
+    return snapshot_lent(manifest, values, free, values);
 }
 
 struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values)

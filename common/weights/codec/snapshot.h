@@ -19,6 +19,11 @@ struct snapshot;
 struct snapshot *snapshot_of(const struct manifest *manifest, uint16_t *values);
 struct snapshot *snapshot_new(const struct manifest *manifest, const uint16_t *values);
 
+/* The same; release(arg), in place of free(), when nobody needs the values any more, on any
+ * thread. */
+struct snapshot *snapshot_lent(const struct manifest *manifest, const uint16_t *values,
+                               void (*release)(void *arg), void *arg);
+
 /* The same, without a copy: a sender calls snapshot_hold, which copies, before the values change.
  * */
 struct snapshot *snapshot_lazy(const struct manifest *manifest, const uint16_t *values);

@@ -1,15 +1,13 @@
 #include "learner/publish/publish.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "rpc/message.h"
+#include "gpu/nccl.h"
 #include "svc/cell.h"
 #include "svc/metrics.h"
-#include "tensor/digest.h"
 #include "weights/broadcast/carry.h"
 #include "weights/broadcast/nccl_carrier.h"
 #include "weights/carriers.h"
 #include "weights/publisher.h"
-#include <inttypes.h>
 
 enum { SHOW_MS = 500, BEATS = 6 }; // in publish.relay_ms
 
@@ -21,19 +19,15 @@ struct publish {
     const struct recipe *recipe;
     const struct layout *layout;
     struct publisher *publisher;
-    struct cell settled_ms; // the loop's
-    double last_bytes;      // of the thread that publishes
-    /* The thread that publishes: the version before, whose values the publisher sends too. */
-    struct published before;
-    const uint16_t *base;
-    struct rpc_message *base_owner; // NULL: none yet
+    struct cell settled_ms;    // the loop's
+    double last_bytes;         // of the thread that publishes
+    struct editions *editions; // of the thread that publishes; NULL: nothing was published
 };
 
 /* A version on its way from the compute thread to the loop. */
-struct parcel {
+struct errand {
     struct publish *publish;
-    struct snapshot *snapshot;
-    struct delta *delta;
+    struct edition edition;
 };
 
 static struct metric published =
@@ -43,6 +37,10 @@ static struct metric settled = METRIC_HISTOGRAM(
     0.1, 0.3, 1, 3, 10, 30, 100);
 static struct metric bytes_now = METRIC_GAUGE(
     "rlhfd_publish_bytes", "of the last version, from the one before it, uncompressed");
+static struct metric read_now = METRIC_GAUGE(
+    "rlhfd_publish_read_bytes", "from the model's memory to the host's for the last version");
+static struct metric as_list = METRIC_COUNTER(
+    "rlhfd_publish_lists_total", "versions of which a list of changes came to the host alone");
 static struct metric changed_now = METRIC_GAUGE(
     "rlhfd_publish_changed_ratio", "share of the values that the last version changed");
 static struct metric sent_bytes =
@@ -54,8 +52,9 @@ static struct metric sent_bytes =
 static struct metric sent_full = SENT("full");
 static struct metric sent_changes = SENT("changes");
 static struct metric sent_same = SENT("same");
-static struct metric *const rows[] = {&published,  &settled,   &bytes_now,    &changed_now,
-                                      &sent_bytes, &sent_full, &sent_changes, &sent_same};
+static struct metric *const rows[] = {&published,    &settled,     &bytes_now,  &read_now,
+                                      &as_list,      &changed_now, &sent_bytes, &sent_full,
+                                      &sent_changes, &sent_same};
 
 /* By NCCL; registered where it is used. */
 static struct metric nccl_session =
@@ -69,6 +68,10 @@ static struct metric nccl_versions =
     METRIC_COUNTER("rlhfd_nccl_versions_total", "versions that all members got");
 static struct metric nccl_changes = METRIC_COUNTER(
     "rlhfd_nccl_changes_total", "versions offered to NCCL as changes of an older one");
+static struct metric nccl_lists =
+    METRIC_COUNTER("rlhfd_nccl_lists_total", "versions offered to NCCL as lists of changes");
+static struct metric nccl_device = METRIC_COUNTER(
+    "rlhfd_nccl_device_total", "versions that NCCL was to read on the learner's device");
 static struct metric nccl_bytes = METRIC_COUNTER(
     "rlhfd_nccl_bytes_total", "of the versions that all members got, counted once each");
 static struct metric nccl_fallbacks =
@@ -79,8 +82,8 @@ static struct metric nccl_passed = METRIC_COUNTER(
 static struct metric nccl_s = METRIC_GAUGE(
     "rlhfd_nccl_seconds", "from offering the last version to the last member's answer");
 static struct metric *const nccl_rows[] = {
-    &nccl_session, &nccl_members, &nccl_failed,    &nccl_refused, &nccl_versions,
-    &nccl_changes, &nccl_bytes,   &nccl_fallbacks, &nccl_passed,  &nccl_s};
+    &nccl_session, &nccl_members, &nccl_failed, &nccl_refused,   &nccl_versions, &nccl_changes,
+    &nccl_lists,   &nccl_device,  &nccl_bytes,  &nccl_fallbacks, &nccl_passed,   &nccl_s};
 
 static void show_nccl(void *arg)
 {
@@ -93,6 +96,8 @@ static void show_nccl(void *arg)
     metric_total(&nccl_refused, (double)stats.transport.refused);
     metric_total(&nccl_versions, (double)stats.transport.counts.carried);
     metric_total(&nccl_changes, (double)stats.as_changes);
+    metric_total(&nccl_lists, (double)stats.as_lists);
+    metric_total(&nccl_device, (double)stats.on_device);
     metric_total(&nccl_bytes, (double)stats.transport.bytes);
     metric_total(&nccl_fallbacks, (double)stats.fallbacks);
     metric_total(&nccl_passed, (double)stats.over_grpc);
@@ -176,83 +181,39 @@ struct rpc_service publish_service(struct publish *publish)
 
 static void hand_over(void *arg)
 {
-    struct parcel *parcel = arg;
-    publisher_publish(parcel->publish->publisher, parcel->snapshot, parcel->delta);
+    struct errand *errand = arg;
+    const struct edition *edition = &errand->edition;
+    publisher_publish_listed(errand->publish->publisher, edition->snapshot, edition->delta,
+                             edition->listed);
     metric_add(&published, 1);
-    mem_free(parcel);
+    mem_free(errand);
 }
 
-/* What changed since the version before; NULL: not wanted, or there is none. */
-static struct delta *compare(const struct publish *publish, const struct snapshot *snapshot)
+/* At the first version: it needs the model. */
+static err_t open_editions(struct publish *publish, const struct model *model)
 {
-    if (!publish->base_owner || publish->before.lineage != snapshot_manifest(snapshot)->lineage)
-        return NULL;
-    return delta_encode(publish->layout, publish->base, snapshot_values(snapshot));
-}
-
-static bool is_anchor(const struct publish *publish, uint64_t version)
-{
-    const uint64_t every = (uint64_t)publish->recipe->publish.anchor_every;
-    return every && publish->before.version / every != version / every;
-}
-
-/* The digest of the values that go out. The version before had been checked. */
-static struct digest digest_of(const struct publish *publish, const struct parcel *parcel)
-{
-    const struct manifest *manifest = snapshot_manifest(parcel->snapshot);
-    return parcel->delta && !is_anchor(publish, manifest->version)
-               ? weights_digest_add(publish->before.digest, parcel->delta->change)
-               : weights_digest(snapshot_values(parcel->snapshot), 0, manifest->elements);
-}
-
-static err_t check(const struct publish *publish, const struct parcel *parcel)
-{
-    char found[DIGEST_TEXT], made[DIGEST_TEXT];
-    const struct manifest *manifest = snapshot_manifest(parcel->snapshot);
-    const struct digest digest = digest_of(publish, parcel);
-    if (digest_equal(&digest, &manifest->digest))
-        return OK;
-    return err_new(
-        ERR_DATA_LOSS, "the weights in memory have digest %s, but version %" PRIu64 " is %s",
-        digest_text(&digest, found), manifest->version, digest_text(&manifest->digest, made));
-}
-
-/* The values that the next version is compared with. */
-static void keep(struct publish *publish, const struct parcel *parcel, const struct published *what)
-{
-    if (!publish->recipe->publish.delta)
-        return;
-    rpc_message_free(publish->base_owner);
-    publish->base_owner = snapshot_values_owner(parcel->snapshot);
-    publish->base = snapshot_values(parcel->snapshot);
-    publish->before = *what;
+    const struct recipe_publish *recipe = &publish->recipe->publish;
+    const struct editions_options options = {.delta = recipe->delta,
+                                             .anchor_every = (uint64_t)recipe->anchor_every,
+                                             .lists = publish->show != NULL};
+    return publish->editions ? OK : editions_new(&options, model, &publish->editions);
 }
 
 err_t publish_version(struct publish *publish, const struct model *model,
                       const struct published *what)
 {
-    struct manifest manifest = {.lineage = what->lineage,
-                                .version = what->version,
-                                .round = what->round,
-                                .elements = publish->layout->elements,
-                                .digest = what->digest};
-    bf16 *values = NULL;
-    TRY(model_flat(model, &values));
-    struct parcel parcel = {publish, snapshot_of(&manifest, values), NULL};
-    parcel.delta = compare(publish, parcel.snapshot);
-    err_t failed = check(publish, &parcel);
-    if (err_failed(failed)) {
-        snapshot_free(parcel.snapshot);
-        delta_free(parcel.delta);
-        return failed;
-    }
-    keep(publish, &parcel, what);
+    struct errand errand = {.publish = publish};
+    struct edition *edition = &errand.edition;
+    TRY(open_editions(publish, model));
+    TRY(editions_make(publish->editions, model, what, edition));
     const double parameters = (double)publish->layout->parameters;
-    publish->last_bytes = parcel.delta ? (double)parcel.delta->bytes
-                                       : (double)publish->layout->elements * sizeof(bf16);
+    publish->last_bytes = edition->delta ? (double)edition->delta->bytes
+                                         : (double)publish->layout->elements * sizeof(bf16);
     metric_set(&bytes_now, publish->last_bytes);
-    metric_set(&changed_now, parcel.delta ? (double)parcel.delta->changed / parameters : 1);
-    loop_post(publish->loop, hand_over, mem_copy(&parcel, sizeof parcel));
+    metric_set(&read_now, (double)edition->read_bytes);
+    metric_add(&as_list, edition->by_list);
+    metric_set(&changed_now, edition->delta ? (double)edition->delta->changed / parameters : 1);
+    loop_post(publish->loop, hand_over, mem_copy(&errand, sizeof errand));
     return OK;
 }
 
@@ -268,6 +229,7 @@ void publish_free(struct publish *publish)
     loop_timer_free(publish->beats);
     loop_timer_free(publish->show);
     publisher_free(publish->publisher);
-    rpc_message_free(publish->base_owner);
+    if (!nccl_is_stuck()) // else it may still read a list, and the process ends
+        editions_free(publish->editions);
     mem_free(publish);
 }

@@ -8,8 +8,7 @@
  * Bytes and the time until every connected generator has applied a version are figures for the
  * round's report, and metrics. */
 #pragma once
-#include "base/hash.h"
-#include "model/model.h"
+#include "learner/publish/editions.h"
 #include "rpc/server.h"
 #include "svc/loop.h"
 #include "svc/recipe/recipe.h"
@@ -22,18 +21,13 @@ struct publish_options {
     const struct layout *layout;     // borrowed
     const struct carriers *carriers; // borrowed for the call
 };
-struct published {
-    uint32_t lineage;
-    uint64_t version, round; // round: the number of rounds trained into the version
-    struct digest digest;
-};
 err_t publish_open(const struct publish_options *options, struct publish **ret);
 struct rpc_service publish_service(struct publish *publish);
 
-/* The one thread that owns the model. Returns once the values are copied. DATA_LOSS: the values are
- * not those of what->digest, and nothing was published. Between two anchors (publish.anchor_every)
- * the changes since the version before show that; at an anchor, or without changes, all values are
- * summed up. */
+/* The one thread that owns the model. Returns once the host has the values. DATA_LOSS: the values
+ * are not those of what->digest, and nothing was published. Between two anchors
+ * (publish.anchor_every) the changes since the version before show that, and on a device the sum of
+ * all values there. At an anchor, or without changes, all values that go out are summed up. */
 err_t publish_version(struct publish *publish, const struct model *model,
                       const struct published *what);
 
@@ -44,5 +38,6 @@ struct publish_figures {
     double bytes; // size of the last version's changes from the one before, uncompressed
 };
 struct publish_figures publish_figures(const struct publish *publish);
+/* Before the model goes: what carriers still send lies in its memory. */
 void publish_free(struct publish *publish);
 DEFINE_SCOPED(publish)

@@ -8,15 +8,21 @@
 
 static struct published published(const struct train *train)
 {
-    return (struct published){train->at.lineage, train->at.version, train->at.round,
-                              train->at.trainees.at[0].weights};
+    return (struct published){.lineage = train->at.lineage,
+                              .version = train->at.version,
+                              .round = train->at.round,
+                              .digest = train->at.trainees.at[0].weights};
 }
 
 err_t train_publish(struct train *train)
 {
-    const struct published what = published(train);
-    TRY(fault_told(&train->start,
-                   publish_version(train->publish, model_trained(train_policy(train)), &what)));
+    struct published what = published(train);
+    struct optimizer *optimizer = train->start.trainees.at[0].optimizer;
+    const struct model *model = model_trained(train_policy(train));
+    what.marks = optimizer_marks(optimizer);
+    TRY(fault_told(&train->start, publish_version(train->publish, model, &what)));
+    if (model->be->apart && train->recipe->publish.delta)
+        TRY(optimizer_mark(optimizer));
     train->published_version = train->at.version;
     return OK;
 }

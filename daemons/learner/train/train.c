@@ -157,12 +157,13 @@ static int64_t train_some(void *state)
 }
 
 /* Weights, optimizers, gradients and a step; and of what goes out: the values of the newest version
- * and, while one is made, of the next. */
+ * and, while one is made, of the next; on a device, what says which values changed. */
 static err_t plan_memory(const struct train *train)
 {
-    const size_t version =
-        model_trained(train_model(train))->params->layout->elements * sizeof(bf16);
-    const size_t out = (train->options.evaluating ? 3 : 2) * version;
+    const struct model *trained = model_trained(train_model(train));
+    const size_t version = trained->params->layout->elements * sizeof(bf16);
+    const size_t changes = train->recipe->publish.delta ? editions_bytes(trained) : 0;
+    const size_t out = (train->options.evaluating ? 3 : 2) * version + changes;
     size_t weights = 0, optimizers = 0, step = updates_bytes(train->updates);
     for (size_t i = 0; i < train->start.trainees.count; i++) {
         const struct trainee *trainee = &train->start.trainees.at[i];

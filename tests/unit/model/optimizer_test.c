@@ -448,7 +448,43 @@ static void float32_directories_keep_their_precision(void **state)
                optimizer_new(b.model, &config, directory, &wrong));
 }
 
-TESTS(cmocka_unit_test(a_frozen_tensor_is_as_if_it_had_no_gradient),
+/* ---- marks */
+
+/* Marks gather over updates: whatever differs from the values at optimizer_mark is marked, and few
+ * others are, whose values are back. A state that is loaded may change all. */
+static void marks_gather_what_steps_change(void **)
+{
+    struct bench __attribute__((cleanup(bench_done))) b;
+    const struct optimizer_config config = OPTIMIZER_DEFAULTS;
+    bench_init(&b, false, &config);
+    const size_t elements = b.model->params->layout->elements;
+    SCOPED_MEM uint32_t *marks = mem_array(elements / 32 + 1, sizeof *marks);
+    update(&b, 1, 1e-5);
+    assert_null(optimizer_marks(b.opt));
+    for (int round = 0; round < 2; round++) {
+        size_t differ = 0, marked = 0;
+        assert_ok(optimizer_mark(b.opt)); // clears them
+        SCOPED_MEM bf16 *before = flat_of(b.model);
+        for (uint64_t u = 0; u < 3; u++)
+            update(&b, 2 + u, 1e-5);
+        SCOPED_MEM bf16 *after = flat_of(b.model);
+        assert_ok(b.be->ops->get(b.be, marks, optimizer_marks(b.opt), (elements + 31) / 32 * 4));
+        for (size_t i = 0; i < elements; i++) {
+            assert_true((marks[i / 32] >> i % 32 & 1) || before[i] == after[i]);
+            differ += before[i] != after[i];
+            marked += (marks[i / 32] >> i % 32 & 1);
+        }
+        assert_true(differ > 100 && marked < elements / 2);
+        assert_true(marked - differ < differ / 5);
+    }
+    SCOPED_MEM char *path = file_join(testing_directory(), "marks.safetensors");
+    assert_ok(optimizer_save(b.opt, path));
+    assert_ok(optimizer_load(b.opt, path));
+    assert_null(optimizer_marks(b.opt));
+}
+
+TESTS(cmocka_unit_test(marks_gather_what_steps_change),
+      cmocka_unit_test(a_frozen_tensor_is_as_if_it_had_no_gradient),
       cmocka_unit_test(a_frozen_tensor_keeps_every_bit),
       cmocka_unit_test(steps_agree_with_plain_adamw),
       cmocka_unit_test(an_update_reports_the_share_that_changed),
