@@ -1,10 +1,12 @@
 /* Streams and events. An operation happens when somebody waits, in an order among the streams that
  * the seed chooses. So a result that is read too early is old. */
+#include "cuda_emu_external.h"
 #include "runtime.h"
 #include <algorithm>
 #include <deque>
 #include <map>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct CUevent_st {
     uint64_t recorded, passed;
@@ -14,7 +16,7 @@ struct CUevent_st {
 namespace emu
 {
 struct op {
-    enum { LAUNCH, COPY, SET, RECORD, WAIT } kind;
+    enum { LAUNCH, COPY, SET, RECORD, WAIT, EXTERNAL } kind;
     launch *run;
     void *to;
     const void *from;
@@ -22,6 +24,7 @@ struct op {
     int value;
     cudaEvent_t event;
     uint64_t turn;
+    int (*poll)(void *arg) = NULL; // EXTERNAL; its arg is `from`, and value says that it is over
 };
 } // namespace emu
 
@@ -66,7 +69,25 @@ static void copy_now(const op &o)
 
 static bool blocked(cudaStream_t s)
 {
-    return s->ops.front().kind == op::WAIT && s->ops.front().event->passed < s->ops.front().turn;
+    op &o = s->ops.front();
+    if (o.kind == op::EXTERNAL && !o.value)
+        o.value = o.poll((void *)o.from);
+    if (o.kind == op::EXTERNAL)
+        return !o.value;
+    return o.kind == op::WAIT && o.event->passed < o.turn;
+}
+
+/* What goes on by itself is waited for without the lock: other threads make calls meanwhile. */
+static void wait_external()
+{
+    bool any = false;
+    for (cudaStream_t s : streams)
+        any |= !s->ops.empty() && s->ops.front().kind == op::EXTERNAL;
+    if (!any)
+        fail("every stream waits for an event that is never recorded");
+    mutex.unlock();
+    usleep(200);
+    mutex.lock();
 }
 
 static void step(cudaStream_t s)
@@ -91,20 +112,29 @@ static void step(cudaStream_t s)
     case op::RECORD:
         o.event->passed = o.turn;
         break;
+    case op::EXTERNAL:
+        if (o.to)
+            device_check(o.to, o.bytes, "another library");
+        check_host_wrote(o.to, o.to ? o.bytes : 0);
+        break;
     case op::WAIT:
         break;
     }
 }
 
-/* One operation of some stream: of `wanted`, unless the seed or an event has it otherwise. */
-static void progress(cudaStream_t wanted)
+/* One operation of some stream: of `wanted`, unless the seed or an event has it otherwise. None
+ * where all wait for other libraries' work; then it waits a moment, if it may. */
+static void progress(cudaStream_t wanted, bool waits_here = true)
 {
     std::vector<cudaStream_t> can;
     for (cudaStream_t s : streams)
         if (!s->ops.empty() && !blocked(s))
             can.push_back(s);
-    if (can.empty())
-        fail("every stream waits for an event that is never recorded");
+    if (can.empty()) {
+        if (waits_here)
+            wait_external();
+        return;
+    }
     if (random(2) == 0 && wanted && !wanted->ops.empty() && !blocked(wanted))
         step(wanted);
     else
@@ -223,6 +253,12 @@ cudaError_t cudaMemset(void *at, int value, size_t bytes)
     return cudaMemsetAsync(at, value, bytes, NULL);
 }
 
+cudaError_t cuda_emu_external(cudaStream_t stream, int (*poll)(void *arg), void *arg, void *to,
+                              size_t bytes)
+{
+    return push(stream, {op::EXTERNAL, NULL, to, arg, bytes, 0, NULL, 0, poll});
+}
+
 /* ---- streams */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret, unsigned)
@@ -275,7 +311,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     return call([&] {
         if (!stream_of(stream)->ops.empty())
-            progress(stream_of(stream));
+            progress(stream_of(stream), false);
         return stream_of(stream)->ops.empty() ? cudaSuccess : cudaErrorNotReady;
     });
 }
@@ -309,9 +345,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     return call([&] {
         pass(event);
-        for (cudaStream_t s : streams)
-            if (std::any_of(s->ops.begin(), s->ops.end(),
-                            [&](const op &o) { return o.event == event; }))
+        for (size_t i = 0; i < streams.size(); i++)
+            if (cudaStream_t s = streams[i]; std::any_of(
+                    s->ops.begin(), s->ops.end(), [&](const op &o) { return o.event == event; }))
                 drain(s);
         delete event;
         return cudaSuccess;
@@ -332,7 +368,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     return call([&] {
         if (event->passed < event->recorded)
-            progress(event->stream);
+            progress(event->stream, false);
         return event->passed < event->recorded ? cudaErrorNotReady : cudaSuccess;
     });
 }

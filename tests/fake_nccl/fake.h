@@ -17,5 +17,6 @@ static inline int fake_setting(const char *variable, const char *key, int withou
     return without;
 }
 
-/* fn(arg) in the order of the stream's other operations. */
-void fake_stream_push(void *stream, void (*fn)(void *arg), void *arg);
+/* fn(arg) in the order of the stream's other operations. to: memory of the device where the call
+ * writes `bytes` bytes; NULL: none. */
+void fake_stream_push(void *stream, void (*fn)(void *arg), void *arg, void *to, size_t bytes);

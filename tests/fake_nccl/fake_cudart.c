@@ -56,7 +56,7 @@ static void *stream_main(void *arg)
     return NULL;
 }
 
-void fake_stream_push(void *handle, void (*fn)(void *arg), void *arg)
+void fake_stream_push(void *handle, void (*fn)(void *arg), void *arg, void *, size_t)
 {
     struct stream *stream = handle;
     struct op *op = malloc(sizeof *op);
@@ -124,7 +124,7 @@ static void pass(void *event)
 int cudaEventRecord(void *event, void *stream)
 {
     atomic_fetch_add((atomic_int *)event, 1);
-    fake_stream_push(stream, pass, event);
+    fake_stream_push(stream, pass, event, NULL, 0);
     return SUCCESS;
 }
 
@@ -187,7 +187,7 @@ int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, void *st
     struct copy *owned = malloc(sizeof *owned);
     (void)kind;
     *owned = (struct copy){to, from, bytes};
-    fake_stream_push(stream, copy, owned);
+    fake_stream_push(stream, copy, owned, to, bytes);
     return SUCCESS;
 }
 

@@ -380,7 +380,7 @@ int ncclBroadcast(const void *from, void *to, size_t count, int type, int root, 
     }
     struct broadcast *op = malloc(sizeof *op);
     *op = (struct broadcast){comm, from, to, count, number};
-    fake_stream_push(stream, run, op);
+    fake_stream_push(stream, run, op, comm->rank ? to : NULL, count);
     const int late_ms = setting("in_progress_ms", 0);
     if (!late_ms)
         return SUCCESS;

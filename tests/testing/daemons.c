@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORDS = 40, START_MS = 60000, END_MS = 60000 };
+enum { WORDS = 64, START_MS = 60000, END_MS = 60000 };
 
 static const char *const names[] = {"learner", "rewarder", "generator"};
 
