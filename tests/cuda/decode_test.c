@@ -1,9 +1,7 @@
 /* Decoding on the module: new weights that come beside the steps, and what a step does not do. */
-#include "cuda/module.h"
-#include "cuda_emu_count.h"
+#include "cuda/calls.h"
 #include "model/engine/engine.h"
 #include "unit/model/refreshing.h"
-#include <dlfcn.h>
 
 enum { SLOTS = 4 };
 
@@ -67,20 +65,6 @@ static void changes_outside_a_weight_are_refused(void **state)
 }
 
 /* ---- what a step does not do */
-
-static struct cuda_emu_calls calls(void)
-{
-    const char *path = getenv("RLHFD_BACKEND");
-    void *module = dlopen(path ? path : TEST_BIN "/librlhfd_cuda_emu.so", RTLD_NOW | RTLD_NOLOAD);
-    void (*ask)(struct cuda_emu_calls *) = NULL;
-    struct cuda_emu_calls ret;
-    assert_non_null(module);
-    *(void **)&ask = dlsym(module, "cuda_emu_calls");
-    assert_non_null(ask);
-    ask(&ret);
-    dlclose(module);
-    return ret;
-}
 
 static void admit(struct engine *engine, uint64_t tag, int prompt, int completions, int tokens)
 {

@@ -168,8 +168,7 @@ static void likelihoods(void **state)
     enum { N = 4, V = 49152 };
     SCOPED(backend) be = cuda_module_open();
     SCOPED_VALUE(input)
-    logits = input_of(be, 11, (size_t)N * V, 6, 0),
-    dlogp = input_of(be, 15, N, 1, 0);
+    logits = input_of(be, 11, (size_t)N * V, 6, 0), dlogp = input_of(be, 15, N, 1, 0);
     SCOPED_MEM double *want = mem_array((size_t)N * V, sizeof *want);
     int32_t token[N];
     float slope[N];

@@ -1,4 +1,5 @@
 /* AdamW, what it counts, hashes and marks; the sum of squares: plain C, bit for bit. */
+#include "cuda_emu_count.h"
 #include "tensor/cuda/optimizer.h"
 #include "tensor/digest_hash.h"
 #include "vocabulary_reference.h"
@@ -109,6 +110,34 @@ static void optimizers(void **)
     }
 }
 
+/* Each number is read once and written once: 18 bytes of an element and 14. Words of marks and a
+ * block's sums come on top. */
+static void one_pass(void **)
+{
+    const size_t count = 1 << 16;
+    const adamw_constants c = {1, 0.9f, 0.1f, 0.95f, 0.05f, 1, 1e-3f, 2.5f, 1e-8f};
+    cuda_emu_count rows[2];
+    if (!emu::checked)
+        skip();
+    const state s = state_of(count, 1);
+    device<float> master(s.master), m(s.m), v(s.v), grad(s.grad);
+    device<bf16> w(s.w);
+    device<uint32_t> marks(s.marks);
+    device<optimizer_total> total(std::vector<optimizer_total>{{0, 0, 0}});
+    const optimizer_arrays arrays = {master, (uint16_t *)w.at, m, v, grad};
+    const size_t blocks = count / 2048;
+    const size_t more = count / 32 * sizeof(uint32_t) + blocks * sizeof(optimizer_total);
+    cuda_emu_count_begin();
+    assert_cuda(optimizer_adamw(NULL, &arrays, 0, count, &c, marks, total));
+    assert_cuda(cudaDeviceSynchronize());
+    assert_int_equal(cuda_emu_count_end(rows, 2), 1);
+    print_message("%.2f bytes of an element are read, %.2f written\n",
+                  (double)rows[0].read / (double)count, (double)rows[0].written / (double)count);
+    assert_in_range(rows[0].read, count * 18, count * 18 + more);
+    assert_in_range(rows[0].written, count * 14, count * 14 + more);
+    assert_in_range(rows[0].unique_read, count * 18, count * 18 + blocks * 32 + more);
+}
+
 static double reference_squares(const std::vector<float> &x)
 {
     const auto total = [](const std::vector<double> &thread) {
@@ -143,4 +172,5 @@ static void squares(void **)
     }
 }
 
-TESTS(cmocka_unit_test(optimizers), cmocka_unit_test(squares))
+/* Counting ends the search for races: last. */
+TESTS(cmocka_unit_test(optimizers), cmocka_unit_test(squares), cmocka_unit_test(one_pass))

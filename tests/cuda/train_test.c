@@ -1,7 +1,7 @@
 /* Training on the module: supervised updates of a small model beside the CPU's, from the same
  * weights and data. The losses fall together. A second run has the same digests under another
  * schedule and with other micro-batches. Gradients of each family are near the CPU's. */
-#include "cuda/module.h"
+#include "cuda/calls.h"
 #include "parity/families.h"
 #include "testing/models.h"
 #include "unit/model/tiny.h"
@@ -163,6 +163,24 @@ static void a_replay_has_the_same_digests(void **state)
     cuda_module_seed("0");
 }
 
+/* However many tensors there are: for the gradient's norm, and for the count and the digest of what
+ * changed. After the first update no memory is made or freed. */
+static void an_update_waits_twice(void **state)
+{
+    (void)state;
+    const struct model_config config = tiny_config(true);
+    SCOPED_VALUE(run) r = run_of(cuda_module_open(), &config);
+    struct optimizer_result result;
+    update(&r, SEQUENCES, &result);
+    whole_gradient(&r, SEQUENCES);
+    const struct cuda_emu_calls before = calls();
+    assert_ok(optimizer_step(r.opt, r.grad, 1e-3, &result));
+    const struct cuda_emu_calls after = calls();
+    assert_int_equal(after.waits - before.waits, 2);
+    whole_gradient(&r, SEQUENCES);
+    assert_int_equal(calls().memory, before.memory);
+}
+
 /* ---- gradients of each family, of all weights or of an adapter */
 
 static float *gradient_at_once(struct backend *be, const struct model_config *config, bool adapted,
@@ -231,4 +249,4 @@ static void gradients_are_near_the_cpus(void **state)
 }
 
 TESTS(cmocka_unit_test(losses_fall_together), cmocka_unit_test(a_replay_has_the_same_digests),
-      cmocka_unit_test(gradients_are_near_the_cpus))
+      cmocka_unit_test(an_update_waits_twice), cmocka_unit_test(gradients_are_near_the_cpus))
