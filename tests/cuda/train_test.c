@@ -1,8 +1,7 @@
 /* Training on the module: supervised updates of a small model beside the CPU's, from the same
  * weights and data. The losses fall together. A second run has the same digests under another
- * schedule and with other micro-batches. Gradients of each family are near the CPU's. */
+ * schedule and with other micro-batches. */
 #include "cuda/calls.h"
-#include "parity/families.h"
 #include "testing/models.h"
 #include "unit/model/tiny.h"
 #include <math.h>
@@ -181,72 +180,5 @@ static void an_update_waits_twice(void **state)
     assert_int_equal(calls().memory, before.memory);
 }
 
-/* ---- gradients of each family, of all weights or of an adapter */
-
-static float *gradient_at_once(struct backend *be, const struct model_config *config, bool adapted,
-                               const struct layout **ret_layout, struct model **ret_model)
-{
-    struct model *model = model_at(be, config, KV_F32, adapted);
-    SCOPED(forward) fw = NULL;
-    SCOPED(gradient) grad = NULL;
-    SCOPED_VALUE(tiny_batch) b = tiny_batch_of(lengths, 0, SEQUENCES, VOCABULARY, 4);
-    assert_ok(forward_new(model, ROWS_MOST, HEAD_ROWS, FORWARD_INPUTS, &fw));
-    assert_ok(gradient_new(model, &grad));
-    tiny_backward(fw, &b, grad);
-    assert_ok(gradient_sum(grad));
-    float *ret = mem_array(grad->count, sizeof *ret);
-    assert_ok(buffer_get(&grad->flat, 0, grad->count * sizeof *ret, ret));
-    *ret_layout = model_trained(model)->params->layout;
-    *ret_model = model;
-    return ret;
-}
-
-static double length_of(const float *a, const float *b, size_t count)
-{
-    double sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double d = (double)a[i] - (b ? (double)b[i] : 0);
-        sum += d * d;
-    }
-    return sqrt(sum);
-}
-
-/* By tensor: the difference is some parts of a hundred of the tensor's own gradient. A bias of keys
- * has none at all but roundings, so that a thousandth of the whole is allowed, too. */
-static void gradients_are_near(const struct model_config *config, bool adapted)
-{
-    const struct layout *layout, *same;
-    SCOPED(backend) cuda = cuda_module_open();
-    SCOPED(backend) cpu = cpu_open();
-    SCOPED(model) here = NULL;
-    SCOPED(model) there = NULL;
-    SCOPED_MEM float *got = gradient_at_once(cuda, config, adapted, &layout, &here);
-    SCOPED_MEM float *want = gradient_at_once(cpu, config, adapted, &same, &there);
-    const double whole = length_of(want, NULL, same->elements);
-    double worst = 0;
-    assert_int_equal(layout->elements, same->elements);
-    for (int i = 0; i < same->count; i++) {
-        const struct layout_tensor *t = &same->tensor[i];
-        const double off = length_of(got + t->offset, want + t->offset, t->count);
-        const double size = length_of(want + t->offset, NULL, t->count);
-        if (!(off <= 0.03 * size + 1e-3 * whole))
-            fail_msg("%s: its gradient is off by %g; it is %g long, the whole %g", t->name, off,
-                     size, whole);
-        worst = fmax(worst, off / (size + 1e-3 * whole));
-    }
-    print_message("%s%s: off by %.4f at most\n", config->family->model_type,
-                  adapted ? ", adapted" : "", worst);
-    assert_true(worst > 0);
-}
-
-static void gradients_are_near_the_cpus(void **state)
-{
-    (void)state;
-    struct model_config config, after;
-    for (int i = 0; case_of(i, &config); i++)
-        if (!checked() || !case_of(i + 1, &after))
-            gradients_are_near(&config, i % 2);
-}
-
 TESTS(cmocka_unit_test(losses_fall_together), cmocka_unit_test(a_replay_has_the_same_digests),
-      cmocka_unit_test(an_update_waits_twice), cmocka_unit_test(gradients_are_near_the_cpus))
+      cmocka_unit_test(an_update_waits_twice))
