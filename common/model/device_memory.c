@@ -72,15 +72,20 @@ static int width_of_logits(const struct model_config *c)
     return c->parts & PART_VOCABULARY ? c->V : 1;
 }
 
-/* Scratch of a forward: rows of x as bf16, of the head's in three pieces; own pages and states of
- * attention, up to a power of two. */
+/* Scratch that grows a few times only. */
+static double power_of_two(double bytes)
+{
+    return bytes > 0 ? exp2(ceil(log2(bytes))) : 0;
+}
+
+/* Scratch of a forward: rows of x as bf16, of the head's in three pieces; own pages of attention. */
 static double forward_scratch(const struct model_config *c, double rows, double head_rows)
 {
     const double widest = fmax(fmax(c->C, c->F), (double)c->H * c->D);
     const double x = 2 * up_to(rows, PACKED_ROWS) * up_to(widest, PACKED_COLUMNS);
     const double head = 6 * up_to(head_rows, PACKED_ROWS) * up_to(c->C, PACKED_COLUMNS);
     const double pages = 4.0 * up_to(rows, KV_PAGE) * c->K * c->D;
-    return fmax(fmax(x, head), exp2(ceil(log2(pages))));
+    return fmax(fmax(x, head), power_of_two(pages));
 }
 
 static int context(const struct recipe *r, const struct model_config *c)
@@ -151,13 +156,16 @@ void device_memory_of_generator(const struct recipe *r, const struct device_shap
 
 /* ---- learners */
 
-/* Scratch of a backward: dY and x as bf16; the head's in three pieces. */
+/* Scratch of a backward: dY and x as bf16, in chunks of a sequence's rows; queries, keys, values,
+ * slopes and two numbers a row and head of attention. */
 static double backward_scratch(const struct model_config *c, double rows)
 {
-    const double widest = fmax(fmax(c->C, c->F), (double)c->H * c->D);
-    const double body = 2 * up_to(rows, PACKED_ROWS) * (widest + c->C);
-    const double head = 6.0 * TRAINED_HEAD_ROWS * (up_to(width_of_logits(c), 64) + c->C);
-    return fmax(body, head);
+    const double widest = fmax(c->F, (double)c->H * c->D), heads = c->H + c->K;
+    const double body = 2 * rows * (up_to(widest, PACKED_COLUMNS) + up_to(c->C, PACKED_COLUMNS));
+    const double head = 2.0 * TRAINED_HEAD_ROWS *
+                        (up_to(width_of_logits(c), PACKED_COLUMNS) + up_to(c->C, PACKED_COLUMNS));
+    const double attention = rows * (4 * heads * c->D + 8.0 * c->H);
+    return fmax(fmax(body, head), power_of_two(attention));
 }
 
 static void add_trainee(const struct recipe *r, const struct model_config *c,
@@ -193,7 +201,7 @@ void device_memory_of_learner(const struct recipe *r, const struct device_shapes
         critic.tied = false;
         add_trainee(r, &critic, NULL, shapes->unit, r->learner.critic.optimizer.states, &m);
     }
-    m.scratch += RING + READ;
+    m.scratch += RING;
     *ret = m;
 }
 
