@@ -186,11 +186,10 @@ def sizes(container, kept):
     mounts = [m["mountPath"] for m in container.get("volumeMounts", [])]
     if "/dev/shm" in mounts and quantity(limits["memory"]) <= kept:
         yield "its limit of memory has no room beside /dev/shm"
-    # A learner computes on the CPU, and opens CUDA to send weights by NCCL.
-    opens_cuda = any(e["name"] == "CUDA_CACHE_DISABLE" or (e["name"] == "RLHFD_BACKEND" and e.get("value") == "cuda")
-                     for e in container.get("env", []))
-    if opens_cuda != (limits.get("nvidia.com/gpu") == "1"):
-        yield "a container that opens CUDA has one nvidia.com/gpu, and no other has"
+    env = {e["name"]: e.get("value") for e in container.get("env", [])}
+    computes, has = env.get("RLHFD_BACKEND") == "cuda", limits.get("nvidia.com/gpu") == "1"
+    if computes != has or ("CUDA_CACHE_DISABLE" in env) != has:
+        yield "a container that computes by CUDA has one nvidia.com/gpu, and no other has"
 
 
 def gpus(workload, pod):

@@ -118,6 +118,8 @@ MUTATIONS = (
      lambda s: put(s.get("Deployment", "generator")["spec"]["strategy"]["rollingUpdate"], "maxSurge", 1)),
     ("gpu", "resources", "a worker without its GPU", lambda s: container(s, "generator", 4)["resources"]["limits"].pop("nvidia.com/gpu")),
     ("gpu", "resources", "a learner without its GPU", lambda s: container(s, "learner")["resources"]["limits"].pop("nvidia.com/gpu")),
+    ("gpu", "resources", "a learner on the CPU beside its GPU",
+     lambda s: container(s, "learner")["env"].remove({"name": "RLHFD_BACKEND", "value": "cuda"})),
     ("gpu", "resources", "two GPUs for a worker", lambda s: put(container(s, "generator", 4)["resources"]["limits"], "nvidia.com/gpu", "2")),
     ("gpu", "resources", "nodes that nobody tolerates", lambda s: spec(s, "generator").pop("tolerations")),
     ("gpu", "resources", "no runtime for GPUs", lambda s: spec(s, "learner").pop("runtimeClassName")),
