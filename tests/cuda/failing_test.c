@@ -38,6 +38,7 @@ struct failure {
     const char *plan;    // CUDA_EMU_FAIL
     int status;          // the exit status
     const char *says[2]; // of the one line
+    int rounds;          // of a learner: trained before, at least
 };
 
 /* The generator leaves in the middle of a round. Another process takes its place, and decodes what
@@ -85,5 +86,62 @@ static void memory_that_ends(void **state)
         &(struct failure){"oom@220", EXIT_STATUS_RESOURCES, {"code=EXHAUSTED", "no memory for "}});
 }
 
+/* ---- learners */
+
+static const char learning[] =
+    "generator.backend=cpu rewarder.backend=cpu learner.backend=cuda learner.lease_grace_ms=1000";
+
+/* The learner ends in an update, by one line, and the others wait. Started again on a device that is
+ * whole it trains the recorded rounds once more, and compares each version with its record. */
+static void a_learner_leaves(const struct failure *failure)
+{
+    struct ring ring = small_ring();
+    setenv("CUDA_EMU_FAIL", failure->plan, 1);
+    struct daemons d = daemons_start(&ring, learning);
+    unsetenv("CUDA_EMU_FAIL");
+    const int status = process_wait(&d.process[LEARNER], WAIT_MS);
+    SCOPED_MEM char *line = error_of(&ring, "learner");
+    const int rounds = ring_read(&ring).rounds;
+    print_message("%s, after %d rounds: %s\n", failure->plan, rounds, line);
+    assert_non_null(strstr(line, failure->says[0]));
+    assert_non_null(strstr(line, failure->says[1]));
+    assert_int_equal(status, failure->status);
+    assert_true(rounds >= failure->rounds && rounds < ROUNDS);
+    daemons_assert_running(&d, GENERATOR);
+    daemons_assert_running(&d, REWARDER);
+    daemons_start_one(&d, LEARNER, "");
+    assert_int_equal(daemons_wait_learner(&d, WAIT_MS), 0);
+    assert_int_equal(ring_read(&ring).rounds, ROUNDS);
+    ring_audit(&ring);
+}
+
+static void a_learner_whose_device_is_lost(void **state)
+{
+    (void)state;
+    a_learner_leaves(&(struct failure){"lost@1300",
+                                       EXIT_STATUS_FAILED,
+                                       {"code=INTERNAL", "(cudaErrorLaunchFailure)"},
+                                       .rounds = 1});
+}
+
+static void a_learner_whose_memory_has_an_error(void **state)
+{
+    (void)state;
+    a_learner_leaves(&(struct failure){"ecc@900",
+                                       EXIT_STATUS_FAILED,
+                                       {"(cudaErrorECCUncorrectable)", "nvidia-smi -q -d ECC"},
+                                       .rounds = 1});
+}
+
+/* The first update is the one that needs most. */
+static void a_learner_whose_memory_ends(void **state)
+{
+    (void)state;
+    a_learner_leaves(
+        &(struct failure){"oom@150", EXIT_STATUS_RESOURCES, {"code=EXHAUSTED", "no memory for "}});
+}
+
 TESTS(cmocka_unit_test(a_device_that_is_lost), cmocka_unit_test(memory_that_has_an_error),
-      cmocka_unit_test(memory_that_ends))
+      cmocka_unit_test(memory_that_ends), cmocka_unit_test(a_learner_whose_device_is_lost),
+      cmocka_unit_test(a_learner_whose_memory_has_an_error),
+      cmocka_unit_test(a_learner_whose_memory_ends))
