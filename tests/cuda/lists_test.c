@@ -208,13 +208,14 @@ static void a_learner_reads_lists_in_place_of_all_values(void **state)
     stage_close(&stage);
 }
 
-/* Learner and generators on devices: no list touches a host on its way. The same numerics, so each
- * token's log-probability is held against the learner's to the bit: the weights there are those. */
+/* Learner and generators on devices: no list touches a host on its way. With the same numerics and
+ * no lag each token's log-probability is held against the learner's to the bit: the weights there
+ * are those. */
 static void lists_go_from_device_to_device(void **state)
 {
     struct stage stage;
     (void)state;
-    stage_open_with(&stage, "", " generator.backend=cuda learner.backend=cuda");
+    stage_open_with(&stage, "", " generator.backend=cuda learner.backend=cuda lag.max=0");
     const struct extra *host = one_more(&stage, "host", "generator.backend=cpu", "");
     wait_learner(&stage, "rlhfd_nccl_members", 2);
     wait_metric(&stage, stage.daemons.metrics[GENERATOR], BY_DEVICE, ENOUGH);
