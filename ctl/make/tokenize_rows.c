@@ -1,15 +1,13 @@
 /* Texts into tokens and back, as a tokenizer.json has it: a text by hand, or a file of rows. */
-#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/printable.h"
+#include "ctl/make/each_row.h"
 #include "ctl/words/arguments.h"
 #include "ctl/words/command.h"
 #include "model/text/tokenizer.h"
 #include <stdio.h>
 #include <string.h>
-
-enum { FILE_MAX_BYTES = 1 << 30 };
 
 struct rows_options {
     const char *word[2], *file, *column;
@@ -17,30 +15,11 @@ struct rows_options {
     bool special, around, skip;
 };
 
-/* ---- a file's lines */
-
-typedef err_t read_line(const struct tokenizer *tokenizer, const struct rows_options *o,
-                        const json_t *row, const char *name);
-
-static err_t each_line(const struct tokenizer *tokenizer, const struct rows_options *o,
-                       read_line *one_line)
-{
-    SCOPED_VALUE(bytes) all = {0};
-    TRY(file_read(o->file, FILE_MAX_BYTES, &all));
-    size_t number = 1;
-    for (size_t at = json_mark((const char *)all.data, all.len), len; at < all.len;
-         at += len + 1, number++) {
-        const char *line = (const char *)all.data + at;
-        const char *end = memchr(line, '\n', all.len - at);
-        char name[512];
-        SCOPED_JSON json_t *row = NULL;
-        len = end ? (size_t)(end - line) : all.len - at;
-        snprintf(name, sizeof name, "%.480s:%zu", o->file, number);
-        TRY(json_parse_nul(line, len, name, &row));
-        TRY(one_line(tokenizer, o, row, name));
-    }
-    return fflush(stdout) ? err_new(ERR_UNAVAILABLE, "standard output cannot be written") : OK;
-}
+/* A file's rows, and what is done with each. */
+struct rows {
+    const struct tokenizer *tokenizer;
+    const struct rows_options *o;
+};
 
 /* ---- encode */
 
@@ -59,9 +38,10 @@ static err_t encode(const struct tokenizer *tokenizer, const char *text, size_t 
     return tokenizer_encode(tokenizer, &whole, ret_ids, ret_count);
 }
 
-static err_t encode_line(const struct tokenizer *tokenizer, const struct rows_options *o,
-                         const json_t *row, const char *name)
+static err_t encode_line(void *arg, const json_t *row, const char *name)
 {
+    const struct tokenizer *tokenizer = ((struct rows *)arg)->tokenizer;
+    const struct rows_options *o = ((struct rows *)arg)->o;
     const json_t *text = json_object_get(row, o->column);
     const int32_t *before, *after;
     SCOPED_MEM int32_t *ids = NULL;
@@ -129,15 +109,16 @@ err_t command_tokenizer_encode(int argc, char **argv)
     if ((o.words == 2) == (o.file != NULL))
         return err_new(ERR_INVALID, "tokenizer encode: either TEXT or --jsonl FILE must be given");
     TRY(tokenizer_load(o.word[0], &tokenizer));
-    return o.file ? each_line(tokenizer, &o, encode_line)
+    return o.file ? each_row(o.file, encode_line, &(struct rows){tokenizer, &o})
                   : show_tokens(tokenizer, o.word[1], o.special);
 }
 
 /* ---- decode */
 
-static err_t decode_line(const struct tokenizer *tokenizer, const struct rows_options *o,
-                         const json_t *row, const char *name)
+static err_t decode_line(void *arg, const json_t *row, const char *name)
 {
+    const struct tokenizer *tokenizer = ((struct rows *)arg)->tokenizer;
+    const struct rows_options *o = ((struct rows *)arg)->o;
     const json_t *list = json_is_array(row) ? row : json_object_get(row, "ids");
     const size_t count = json_array_size(list);
     SCOPED_MEM int32_t *ids = mem_array(count, sizeof *ids);
@@ -187,5 +168,5 @@ err_t command_tokenizer_decode(int argc, char **argv)
     if (!o.file)
         return err_new(ERR_INVALID, "tokenizer decode: --jsonl FILE is missing");
     TRY(tokenizer_load(o.word[0], &tokenizer));
-    return each_line(tokenizer, &o, decode_line);
+    return each_row(o.file, decode_line, &(struct rows){tokenizer, &o});
 }

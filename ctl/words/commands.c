@@ -50,6 +50,8 @@ static const struct command commands[] = {
     {"tokenizer encode", "show the tokens of a text, or of the rows of a file",
      command_tokenizer_encode},
     {"tokenizer decode", "show the text of rows of tokens", command_tokenizer_decode},
+    {"chat render", "show conversations as a model's chat template writes them",
+     command_chat_render},
     {"model new", "make a model directory with fresh weights", command_model_new},
     {"model show", "describe a model directory", command_model_show},
     {"model export", "write a model directory again, in bfloat16 or float32", command_model_export},

@@ -33,7 +33,8 @@ enum {
 /* chat_template.jinja and additional_chat_templates/NAME.jinja; without both chat_template of
  * tokenizer_config.json, then chat_template.json. bos_token and its like are those of
  * tokenizer_config.json, else of special_tokens_map.json. NOT_FOUND: none of them is there.
- * INVALID: "FILE:LINE: ..." what a template uses and we do not support; every template is parsed. */
+ * INVALID: "FILE:LINE: ...", a construct that we do not support. Every template of the directory is
+ * parsed. */
 err_t chat_load(const char *directory, struct chat **ret);
 
 /* The same of one template in memory. tokens: an object of special tokens by name ("bos_token");
@@ -41,11 +42,11 @@ err_t chat_load(const char *directory, struct chat **ret);
 err_t chat_parse(const char *template, size_t len, const json_t *tokens, const char *name,
                  struct chat **ret);
 
-/* Whether the template that this name chooses (NULL: the one of a request without tools) marks the
- * assistant's text by {% generation %}: without it, chat_text has no generation spans. */
+/* Whether a template marks the assistant's text by {% generation %}; without it chat_text has no
+ * generation spans. NULL: the one for requests without tools. */
 bool chat_marks_generation(const struct chat *chat, const char *template);
 
-/* What a text is made of; all of it is borrowed. */
+/* A conversation, and how it is written; all of it is borrowed. */
 struct chat_request {
     const json_t *messages;  // an array of objects, at least one
     const json_t *tools;     // an array of JSON schemas; NULL or null: none
@@ -68,23 +69,23 @@ struct chat_text {
     size_t generations;
 };
 
-/* name is what errors call the request. INVALID: "NAME: TEMPLATE:LINE: ..." the template refuses the
- * messages, or fails; RANGE: a bound on steps, memory, depth or the text's length. Messages lose
- * their nulls, and their reasoning has all its names, as in transformers 5.
+/* name is what errors call the request. INVALID: "NAME: TEMPLATE:LINE: ...", the template refuses
+ * the messages, or fails. RANGE: a bound on steps, memory, depth or the text's length. Messages
+ * lose their nulls, and their reasoning has all its names, as in transformers 5.
  *
  * Data are the strings of messages, tools, documents and variables, keys included, but for the
  * roles of messages that are well known ("user"): templates make tokens of them. */
 err_t chat_render(const struct chat *chat, const struct chat_request *request, const char *name,
                   struct chat_text *ret);
 
-/* A row of a dataset as a request, borrowed from the row: messages, tools, documents,
- * add_generation_prompt, continue_final_message (true, or a field's name), chat_template (a name),
- * and the object chat_template_kwargs, which is variables. Other keys are none of ours.
- * INVALID: a value of the wrong kind. */
+/* A row of a dataset as a request, which borrows from the row. Its keys are those of transformers:
+ * messages, tools, documents, add_generation_prompt and continue_final_message (true, or a field's
+ * name). chat_template names one of the directory's templates, and chat_template_kwargs holds the
+ * variables. Other keys are none of ours. INVALID: a value of the wrong kind. */
 err_t chat_request_read(const json_t *row, const char *name, struct chat_request *ret);
 
-/* The text's tokens, without the post_processor's; the caller's. (*ret_mask)[i]: token i has text of
- * a generation span; ret_mask may be NULL. INVALID: as tokenizer_encode. */
+/* The text's tokens, without those of the post_processor; they are the caller's. (*ret_mask)[i]:
+ * token i has text of a generation span; ret_mask may be NULL. INVALID: as tokenizer_encode. */
 err_t chat_encode(const struct tokenizer *tokenizer, const struct chat_text *text, const char *name,
                   int32_t **ret_ids, uint8_t **ret_mask, int *ret_count);
 
