@@ -38,7 +38,7 @@ struct template_variable {
     const char *name;
     const json_t *value;
     bool data; // its strings are no template's
-    /* Of the texts in objects of an array, those that are the template's all the same; NULL: none */
+    /* Which texts in the objects of an array are the template's all the same; NULL: none */
     bool (*trusted)(const char *key, const char *text);
 };
 

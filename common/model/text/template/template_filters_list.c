@@ -16,12 +16,17 @@ static err_t first(struct run *r, const struct value *self, const struct value *
     (void)arg;
     if (self->kind == VALUE_ITERATOR) {
         struct iterator *it = self->iterator;
+        if (it->fails)
+            return err_new(ERR_INVALID, "%s", it->fails);
         *ret = it->at < it->items.count ? it->items.at[it->at++]
                                         : value_undefined("No first item, sequence was empty.");
         return OK;
     }
-    if (self->kind == VALUE_TEXT && self->text->points)
-        return value_item(r, self, &(struct value){.kind = VALUE_INT}, ret);
+    if (self->kind == VALUE_TEXT && self->text->points) {
+        TRY(value_item(r, self, &(struct value){.kind = VALUE_INT}, ret));
+        ret->text = text_marked(&r->room, ret->text, false);
+        return OK;
+    }
     TRY(value_items(r, self, &items));
     *ret = items.count ? items.at[0] : value_undefined("No first item, sequence was empty.");
     return OK;
@@ -34,6 +39,8 @@ static err_t last(struct run *r, const struct value *self, const struct value *a
     (void)arg;
     if (self->kind == VALUE_ITERATOR)
         return err_new(ERR_INVALID, "a generator has no last item");
+    if (self->kind == VALUE_TEXT && self->text->points)
+        return value_item(r, self, &(struct value){.kind = VALUE_INT, .number = -1}, ret);
     TRY(value_items(r, self, &items));
     *ret = items.count ? items.at[items.count - 1]
                        : value_undefined("No last item, sequence was empty.");
@@ -280,15 +287,14 @@ static err_t items(struct run *r, const struct value *self, const struct value *
 {
     struct list pairs = {0};
     (void)arg;
-    if (self->kind != VALUE_DICT && self->kind != VALUE_UNDEFINED)
-        return err_new(ERR_INVALID, "items are a mapping's, not those of %s",
-                       value_kind_name(self));
     if (self->kind == VALUE_DICT) {
         const struct view view = {self->dict, VIEW_ITEMS};
         const struct value all = {.kind = VALUE_VIEW, .view = (struct view *)&view};
         TRY(value_items(r, &all, &pairs));
     }
     *ret = iterator(r, &pairs);
+    if (self->kind != VALUE_DICT && self->kind != VALUE_UNDEFINED)
+        ret->iterator->fails = "items are those of a mapping";
     return OK;
 }
 

@@ -228,8 +228,8 @@ static err_t shortened(struct run *r, const struct value *self, const struct val
                        struct value *ret)
 {
     const struct text *text, *end = text_string(&r->room, "...");
-    int64_t length = 255, leeway = 5;
-    TRY(want_text(self, "what is truncated", &text));
+    int64_t length = 255, leeway = 5, points = 0;
+    TRY(value_length(r, self, &points));
     if (arg[0].kind != VALUE_MISSING)
         TRY(want_int(&arg[0], "truncate's length", &length));
     if (arg[2].kind != VALUE_MISSING)
@@ -240,8 +240,9 @@ static err_t shortened(struct run *r, const struct value *self, const struct val
         return err_new(ERR_INVALID,
                        "truncate: the length is less than the end's, or leeway below 0");
     *ret = *self;
-    if (leeway > RUN_TEXT_BYTES || (int64_t)text->points <= length + leeway)
+    if (leeway > RUN_TEXT_BYTES || points <= length + leeway)
         return OK;
+    TRY(want_text(self, "what is truncated", &text));
     size_t at = text_offset(text, (size_t)(length - (int64_t)end->points));
     if (!value_truth(&arg[1])) {
         const char *space = memrchr(text->data, ' ', at);

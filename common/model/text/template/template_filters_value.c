@@ -23,7 +23,7 @@ static err_t attr(struct run *r, const struct value *self, const struct value *a
 {
     const struct text *name;
     TRY(want_text(&arg[0], "an attribute's name", &name));
-    return value_member(r, self, name, ret);
+    return value_attribute(r, self, name, ret);
 }
 
 /* ---- numbers out of texts, as int() and float() read them */

@@ -127,7 +127,7 @@ static err_t raw(struct lexer *l, size_t begin)
         pass(l, end);
         return OK;
     }
-    return wrong(l, "{% raw %} has no end");
+    return begin == l->len ? OK : wrong(l, "{% raw %} has no end");
 }
 
 static err_t comment(struct lexer *l, size_t begin)
@@ -139,7 +139,8 @@ static err_t comment(struct lexer *l, size_t begin)
             return OK;
         }
     }
-    return wrong(l, "a comment has no end: {# without #}");
+    pass(l, begin);
+    return begin == l->len ? OK : wrong(l, "a comment has no end: {# without #}");
 }
 
 /* ---- inside tags */

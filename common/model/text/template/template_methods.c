@@ -2,12 +2,14 @@
 #include "model/text/template/template_tables.h"
 #include "model/text/values/value_ops.h"
 
-/* ---- lists and tuples */
+/* ---- lists, tuples and ranges */
 
 static err_t index_of(struct run *r, const struct value *self, const struct value *arg,
                       struct value *ret)
 {
-    const int64_t count = (int64_t)self->list->count;
+    struct list items;
+    TRY(value_items(r, self, &items));
+    const int64_t count = (int64_t)items.count;
     int64_t at[2] = {0, count};
     for (int i = 0; i < 2; i++) {
         if (arg[1 + i].kind == VALUE_MISSING)
@@ -17,7 +19,7 @@ static err_t index_of(struct run *r, const struct value *self, const struct valu
     }
     for (int64_t i = at[0]; i < at[1] && i < count; i++) {
         bool same;
-        TRY(value_equal(r, &self->list->at[i], &arg[0], &same));
+        TRY(value_equal(r, &items.at[i], &arg[0], &same));
         if (same) {
             *ret = value_int(i);
             return OK;
@@ -29,10 +31,12 @@ static err_t index_of(struct run *r, const struct value *self, const struct valu
 static err_t count(struct run *r, const struct value *self, const struct value *arg,
                    struct value *ret)
 {
+    struct list items;
     int64_t found = 0;
-    for (size_t i = 0; i < self->list->count; i++) {
+    TRY(value_items(r, self, &items));
+    for (size_t i = 0; i < items.count; i++) {
         bool same;
-        TRY(value_equal(r, &self->list->at[i], &arg[0], &same));
+        TRY(value_equal(r, &items.at[i], &arg[0], &same));
         found += same;
     }
     *ret = value_int(found);

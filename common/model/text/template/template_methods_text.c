@@ -84,9 +84,7 @@ static err_t split_space(struct run *r, const struct text *text, int64_t most, s
         size_t end = at;
         uint32_t code;
         if (most >= 0 && (int64_t)list->count == most)
-            return list_push(
-                r, list,
-                part(r, text, at, at + text_space_behind(text->data + at, text->len - at)));
+            return list_push(r, list, part(r, text, at, text->len));
         while (end < text->len) {
             const size_t bytes = (size_t)unicode_next(text->data + end, text->len - end, &code);
             if (text_is_space(code))
@@ -106,7 +104,7 @@ static err_t rsplit_space(struct run *r, const struct text *text, int64_t most, 
         size_t at = end;
         uint32_t code;
         if (most >= 0 && (int64_t)list->count == most)
-            return list_push(r, list, part(r, text, text_space_ahead(text->data, end), end));
+            return list_push(r, list, part(r, text, 0, end));
         while (at) {
             const size_t before = unicode_last(text->data, at, &code);
             if (text_is_space(code))

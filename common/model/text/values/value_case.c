@@ -116,11 +116,11 @@ static bool is_case_ignorable(uint32_t code)
 }
 
 /* A capital sigma at a word's end has a small one of its own. */
-static bool ends_word(const struct text *text, size_t at, size_t end)
+static bool ends_word(const struct text *text, size_t from, size_t at, size_t end)
 {
     uint32_t code = 0;
     bool before = false, behind = false;
-    for (size_t i = at; i && !before;) {
+    for (size_t i = at; i > from && !before;) {
         i = unicode_last(text->data, i, &code);
         if (!is_case_ignorable(code)) {
             before = is_cased(code);
@@ -137,8 +137,9 @@ static bool ends_word(const struct text *text, size_t at, size_t end)
     return before && !behind;
 }
 
-static void put_lower(struct builder *out, const struct text *text, size_t at, size_t end,
-                      uint32_t code)
+/* from: where the text begins that is looked at. */
+static void put_lower(struct builder *out, const struct text *text, size_t from_byte, size_t at,
+                      size_t end, uint32_t code)
 {
     const uint8_t from = text->from[at];
     if (code < 128)
@@ -146,7 +147,7 @@ static void put_lower(struct builder *out, const struct text *text, size_t at, s
     else if (code == 0x130)
         builder_add(out, "i\u0307", 3, from);
     else if (code == 0x3A3)
-        builder_code(out, ends_word(text, at, end) ? 0x3C2 : 0x3C3, from);
+        builder_code(out, ends_word(text, from_byte, at, end) ? 0x3C2 : 0x3C3, from);
     else
         builder_code(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code), from);
 }
@@ -166,7 +167,7 @@ static void put_swapped(struct builder *out, const struct text *text, size_t at,
 {
     const enum unicode_category category = unicode_category(code);
     if (category == UNICODE_LU)
-        put_lower(out, text, at, end, code);
+        put_lower(out, text, 0, at, end, code);
     else if (category == UNICODE_LL)
         put_upper(out, code, false, text->from[at]);
     else
@@ -178,6 +179,7 @@ err_t text_cased(struct run *r, const struct text *text, enum text_case kind,
 {
     struct builder out = {.room = &r->room};
     uint32_t before = 0;
+    size_t word = 0; // of CASE_WORDS, each of which is put in lower case by itself
     TRY(run_work(r, 4 * text->len));
     for (size_t at = 0, end; at < text->len; at = end) {
         uint32_t code;
@@ -191,8 +193,9 @@ err_t text_cased(struct run *r, const struct text *text, enum text_case kind,
         else if (kind == CASE_UPPER || title)
             put_upper(&out, code, title && kind != CASE_WORDS, text->from[at]);
         else
-            put_lower(&out, text, at, end, code);
+            put_lower(&out, text, word, at, end, code);
         before = code;
+        word = kind == CASE_WORDS && title ? end : word;
     }
     TRY(builder_text(&out, ret));
     *ret = text_marked(&r->room, *ret, text->markup);

@@ -187,7 +187,9 @@ static err_t hash_of(struct run *r, const struct value *v, uint64_t *ret)
             *ret = hash64(&one, sizeof one, *ret);
         }
         run_leave(r);
-    } else if (v->kind == VALUE_NONE || v->kind == VALUE_UNDEFINED || v->kind == VALUE_MACRO) {
+    } else if (v->kind == VALUE_RANGE) {
+        *ret = v->range->count ? (uint64_t)v->range->start : 0;
+    } else if (v->kind != VALUE_LIST && v->kind != VALUE_DICT && v->kind != VALUE_VIEW) {
         *ret = v->kind;
     } else {
         return err_new(ERR_INVALID, "%s cannot be a key of a dict", value_kind_name(v));

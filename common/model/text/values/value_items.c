@@ -57,7 +57,8 @@ static err_t text_items(struct run *r, const struct text *text, struct list *ret
     for (size_t at = 0, end; at < text->len; at = end) {
         for (end = at + 1; end < text->len && ((uint8_t)text->data[end] & 0xC0) == 0x80;)
             end++;
-        TRY(list_push(r, ret, value_text(text_part(&r->room, text, at, end - at))));
+        const struct text *point = text_part(&r->room, text, at, end - at);
+        TRY(list_push(r, ret, value_text(text_marked(&r->room, point, false))));
     }
     return OK;
 }
@@ -84,6 +85,8 @@ err_t value_items(struct run *r, const struct value *v, struct list *ret)
         return OK;
     case VALUE_ITERATOR: {
         struct iterator *it = v->iterator;
+        if (it->fails)
+            return err_new(ERR_INVALID, "%s", it->fails);
         const size_t left = it->items.count - it->at;
         *ret = (struct list){it->items.at + it->at, left, left};
         it->at = it->items.count;

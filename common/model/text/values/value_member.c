@@ -134,6 +134,7 @@ static const struct builtin *method_of(const struct run *r, const struct value *
         return r->ways->find(BUILTIN_TEXT_METHODS, name->data, name->len);
     case VALUE_LIST:
     case VALUE_TUPLE:
+    case VALUE_RANGE:
         return r->ways->find(BUILTIN_LIST_METHODS, name->data, name->len);
     case VALUE_DICT:
         return r->ways->find(BUILTIN_DICT_METHODS, name->data, name->len);
@@ -156,6 +157,8 @@ static err_t attribute(struct run *r, const struct value *v, const struct text *
         return OK;
     }
     const struct builtin *builtin = method_of(r, v, name);
+    if ((v->kind == VALUE_TUPLE || v->kind == VALUE_RANGE) && text_is(name, "copy"))
+        builtin = NULL;
     if (builtin && builtin->name) {
         *ret = method(r, v, builtin);
         return OK;
@@ -175,6 +178,18 @@ static err_t attribute(struct run *r, const struct value *v, const struct text *
         *found = (value_is_number(v) && number_member(v, name, ret)) ||
                  (v->kind == VALUE_RANGE && range_member(v->range, name, ret)) ||
                  (v->kind == VALUE_MACRO && macro_member(v->macro, name, ret));
+    return OK;
+}
+
+err_t value_attribute(struct run *r, const struct value *v, const struct text *name,
+                      struct value *ret)
+{
+    bool found;
+    if (v->kind == VALUE_UNDEFINED)
+        return undefined_error(v);
+    TRY(attribute(r, v, name, ret, &found));
+    if (!found)
+        *ret = missing_member(r, v, name);
     return OK;
 }
 

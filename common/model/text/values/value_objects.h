@@ -31,7 +31,8 @@ struct range {
 };
 struct iterator {
     struct list items;
-    size_t at; // the next one
+    size_t at;         // the next one
+    const char *fails; // an error, once an item is asked for; NULL: none
 };
 struct view {
     const struct dict *dict;

@@ -41,6 +41,9 @@ err_t value_items(struct run *r, const struct value *v, struct list *ret);
 /* jinja2's getattr and getitem. */
 err_t value_member(struct run *r, const struct value *v, const struct text *name,
                    struct value *ret);
+/* The same, but no item of a dict. */
+err_t value_attribute(struct run *r, const struct value *v, const struct text *name,
+                      struct value *ret);
 err_t value_item(struct run *r, const struct value *v, const struct value *key, struct value *ret);
 /* "a.b.0", as filters have it; None: the value itself */
 err_t value_path(struct run *r, const struct value *v, const struct value *path, struct value *ret);

@@ -152,7 +152,9 @@ err_t text_percent(struct run *r, const struct text *format, const struct value 
             TRY(percent_one(&p, &out));
     }
     const size_t count = args->kind == VALUE_TUPLE ? args->list->count : 1;
-    if (p.next < count && args->kind != VALUE_DICT && args->kind != VALUE_LIST)
+    const bool mapping = args->kind == VALUE_DICT || args->kind == VALUE_LIST ||
+                         args->kind == VALUE_RANGE || args->kind == VALUE_UNDEFINED;
+    if (p.next < count && !mapping)
         return err_new(ERR_INVALID, "%% has more values than its format asks for");
     TRY(builder_text(&out, &text));
     *ret = value_text(text_marked(&r->room, text, format->markup));

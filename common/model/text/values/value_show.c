@@ -33,7 +33,8 @@ void put_float(struct builder *out, double real)
         builder_string(out, put);
         return;
     }
-    int places = (int)(e - digits) - 2 - (digits[0] == '-') - exponent;
+    const char *point = memchr(digits, '.', (size_t)(e - digits));
+    int places = (point ? (int)(e - point) - 1 : 0) - exponent;
     places = places < 1 ? 1 : places;
     snprintf(put, sizeof put, "%.*f", places, real);
     builder_string(out, put);
