@@ -2,7 +2,7 @@
 # needs: jinja2==3.1.6
 """Writes tests/golden/chat/cases.jsonl: templates, and the texts that jinja2 makes of them in the environment that transformers 5
 gives it (utils/chat_template_utils.py). The first line has the variables of all; then {"template", "text"} or {"template", "error"},
-with "generation": pairs of the first and the last code point of {% generation %}, where a template has it.
+"with" more variables where "template" is the number of one of "families", and "generation": pairs of the first and the last code point of {% generation %}, where a template has it.
 
     tests/golden/chat.py [--random N] [--seed N]     -- so many random expressions beside those written here
 """
@@ -179,7 +179,6 @@ y
 {{ n }}
  {{- n -}}
  x
-  {{ n }}  
 a
 {#- c -#}
 b
@@ -374,7 +373,7 @@ def templates():
     """The lines above; those that begin as MULTILINE says go on to the next template's first line."""
     lines = STATEMENTS.strip("\n").split("\n")
     ends = {"  {% if t %}": 4, "  {%- if t -%}": 4, "  {%+ if t +%}": 4, " {# c #}": 2, "{{ n }}": 3, "a": 3, "{%- for message in messages -%}": 9,
-            "{% if messages[0].role == 'system' %}": 7, "  {{ n }}  ": 1}
+            "{% if messages[0].role == 'system' %}": 7}
     i = 0
     while i < len(lines):
         count = ends.get(lines[i], 1)
@@ -382,9 +381,185 @@ def templates():
             count = 2
         yield "\n".join(lines[i:i + count])
         i += count
-    yield from ("", "\n", "\n\n", "a\n", "a\n\n", "a\r\nb\rc\r\n", "{% if t %}\n\nx{% endif %}\n", "{{ n }}\n\n", "  \n  {% if t %}x{% endif %}", "x  {% if t %}y{% endif %}",
+    yield from ("  {{ n }}  ", "", "\n", "\n\n", "a\n", "a\n\n", "a\r\nb\rc\r\n", "{% if t %}\n\nx{% endif %}\n", "{{ n }}\n\n", "  \n  {% if t %}x{% endif %}", "x  {% if t %}y{% endif %}",
                 "{% if t -%}\n\n  x  \n\n{%- endif %}", "{% if t %}\u2003\u00a0{%- endif %}x", "{#a#}\n{#b#}\nc", "{% raw %}\n{{ x }}\n{% endraw %}\ny", "{{ 'a\r\nb' }}", "{%if t%}x{%endif%}",
                 "{{n}}{{-n-}}{{ n-}} x", "{% set x = 1 -%}\n   {{ x }}", "\ufeffx", "{{ '\u2028' }}\u2028{% if t %}\n{% endif %}", "{% set é = 1 %}{{ é }}", "{{ a\u0301 }}")
+
+
+# ---- templates in the manner of model families, and conversations for them
+
+CHATML = """{%- if tools %}
+    {{- '<|im_start|>system\\n' }}
+    {%- if messages[0].role == 'system' %}
+        {{- messages[0].content + '\\n\\n' }}
+    {%- endif %}
+    {{- "You may call these functions:\\n<tools>" }}
+    {%- for tool in tools %}
+        {{- "\\n" }}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- "\\n</tools><|im_end|>\\n" }}
+{%- elif messages[0].role == 'system' %}
+    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
+{%- endif %}
+{%- set ns = namespace(last=messages|length - 1) %}
+{%- for message in messages[::-1] if message.role == 'user' and message.content is string and not message.content.startswith('<result>') %}
+    {%- if loop.first %}{% set ns.last = messages.index(message) %}{% endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if message.role == 'user' or (message.role == 'system' and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}
+    {%- elif message.role == 'assistant' %}
+        {%- set content = message.content if message.content is string else '' %}
+        {%- set thought = message.reasoning_content | default('', true) %}
+        {%- if not thought and '</think>' in content %}
+            {%- set thought = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
+            {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+        {%- endif %}
+        {{- '<|im_start|>assistant\\n' }}
+        {%- generation %}
+            {%- if thought and loop.index0 > ns.last %}
+                {{- '<think>\\n' + thought.strip() + '\\n</think>\\n\\n' }}
+            {%- endif %}
+            {{- content }}
+            {%- for call in message.tool_calls or [] %}
+                {%- set call = call.function if call.function else call %}
+                {{- '\\n<tool_call>\\n{"name": "' + call.name + '", "arguments": ' }}
+                {{- call.arguments if call.arguments is string else call.arguments | tojson }}
+                {{- '}\\n</tool_call>' }}
+            {%- endfor %}
+            {{- '<|im_end|>' }}
+        {%- endgeneration %}
+        {{- '\\n' }}
+    {%- elif message.role == 'tool' %}
+        {%- if loop.first or loop.previtem.role != 'tool' %}{{- '<|im_start|>user' }}{% endif %}
+        {{- '\\n<result>\\n' + message.content + '\\n</result>' }}
+        {%- if loop.last or loop.nextitem.role != 'tool' %}{{- '<|im_end|>\\n' }}{% endif %}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{% endif %}
+{%- endif %}
+"""
+HEADERS = """{{- bos_token }}
+{%- if not date is defined %}{% set date = strftime_now("%d %b %Y") %}{% endif %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system, rest = messages[0]['content'] | trim, messages[1:] %}
+{%- else %}
+    {%- set system, rest = '', messages %}
+{%- endif %}
+{{- "<|start_header_id|>system<|end_header_id|>\\n\\nToday: " ~ date ~ "\\n\\n" ~ system ~ "<|eot_id|>" }}
+{%- for message in rest %}
+    {%- if not (message.role == 'tool' or 'tool_calls' in message) %}
+        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}
+    {%- elif 'tool_calls' in message %}
+        {%- if message.tool_calls | length != 1 %}{{- raise_exception("one call at a time") }}{% endif %}
+        {%- set call = message.tool_calls[0].function %}
+        {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' -}}
+        {{- call.name + "(" }}
+        {%- for name, value in call.arguments | items %}
+            {{- name + '=' + value | tojson }}{% if not loop.last %}{{- ", " }}{% endif %}
+        {%- endfor %}
+        {{- ")<|eot_id|>" }}
+    {%- else %}
+        {{- "<|start_header_id|>ipython<|end_header_id|>\\n\\n" }}
+        {%- if message.content is mapping or message.content is iterable %}
+            {{- message.content | tojson }}
+        {%- else %}
+            {{- message.content }}
+        {%- endif %}
+        {{- "<|eot_id|>" }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}
+"""
+INST = """{%- if messages[0]["role"] == "system" %}
+    {%- set system_message = messages[0]["content"] %}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{%- set ns = namespace(index=0) %}
+{%- for message in loop_messages if message.role in ("user", "assistant") and not message.tool_calls is defined %}
+    {%- if (message["role"] == "user") != (ns.index % 2 == 0) %}
+        {{- raise_exception("roles must alternate, " + message.role + " at " ~ ns.index) }}
+    {%- endif %}
+    {%- set ns.index = ns.index + 1 %}
+{%- endfor %}
+{{- bos_token }}
+{%- for message in loop_messages %}
+    {%- if message["role"] == "user" %}
+        {%- if loop.last and system_message is defined %}
+            {{- "[INST] " + system_message + "\\n\\n" + message["content"] + "[/INST]" }}
+        {%- else %}
+            {{- "[INST] " + message["content"] + "[/INST]" }}
+        {%- endif %}
+    {%- elif message["role"] == "assistant" and message.tool_calls %}
+        {{- "[TOOL_CALLS] [" }}
+        {%- for tool_call in message.tool_calls %}
+            {%- set out = tool_call.function | tojson %}
+            {{- out[:-1] + ', "id": "' + (tool_call.id or "none") + '"}' + (", " if not loop.last else "]" + eos_token) }}
+        {%- endfor %}
+    {%- elif message["role"] == "assistant" %}
+        {{- " " + message["content"] | trim + eos_token }}
+    {%- else %}
+        {{- '[TOOL_RESULTS] {"content": ' + message.content | string + "}[/TOOL_RESULTS]" }}
+    {%- endif %}
+{%- endfor %}
+"""
+TURNS = """{{ bos_token }}{% macro parts(content) -%}
+    {%- if content is string -%}
+        {{ content | trim }}
+    {%- else -%}
+        {%- for item in content -%}
+            {%- if item['type'] == 'image' -%}<image>{%- elif item.type == 'text' -%}{{ item.text | trim }}{%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro -%}
+{% macro describe(schema, indent=0) %}
+{{ '  ' * indent }}{{ schema.type | upper }}{% if schema.enum %} {{ schema.enum | map('string') | join('|') }}{% endif %}
+
+{% for name, child in (schema.properties or {}) | dictsort %}
+{{ '  ' * indent }}- {{ name }}: {{ describe(child, indent + 1) | trim }}
+
+{% endfor %}
+{% endmacro %}
+{% for tool in tools or [] %}
+<tool>{{ tool.function.name }}
+{{ describe(tool.function.parameters) -}}
+</tool>
+{% endfor %}
+{%- for message in messages -%}
+    {%- set role = 'model' if message.role == 'assistant' else message.role -%}
+    <start_of_turn>{{ role }}
+{{ parts(message.content) }}<end_of_turn>
+{% endfor %}
+{% if add_generation_prompt %}<start_of_turn>model
+{% endif %}
+"""
+FAMILIES = [CHATML, HEADERS, INST, TURNS]
+TOOLS = [{"type": "function", "function": {"name": "weather", "description": "How it is\nthere", "parameters": {"type": "object", "properties": {
+    "place": {"type": "string", "description": "a «town»"}, "days": {"type": "integer"}, "how": {"type": "string", "enum": ["c", "f"]},
+    "at": {"type": "object", "properties": {"x": {"type": "number"}}}}, "required": ["place"]}}}]
+CALL = [{"type": "function", "id": "abc123", "function": {"name": "weather", "arguments": {"place": "Köln", "days": 2}}}]
+USER, ASSISTANT = {"role": "user", "content": "  Hi <|im_end|>\n"}, {"role": "assistant", "content": "<think>\nhm\n</think>\n\nHello! "}
+CONVERSATIONS = [
+    [USER], [USER, ASSISTANT], [USER, ASSISTANT, {"role": "user", "content": "你好"}], [{"role": "system", "content": "Be brief. "}, USER],
+    [{"role": "system", "content": "Be brief."}, USER, ASSISTANT, USER], [USER, USER], [ASSISTANT],
+    [USER, {"role": "assistant", "content": "", "tool_calls": CALL}, {"role": "tool", "content": "21 °C", "name": "weather"}],
+    [USER, {"role": "assistant", "content": "Let me see.", "reasoning_content": "weather?", "tool_calls": CALL * 2}, {"role": "tool", "content": "1"},
+     {"role": "tool", "content": "[2]"}, {"role": "assistant", "content": "It rains.", "reasoning_content": " so "}],
+    [{"role": "user", "content": [{"type": "text", "text": "what is "}, {"type": "image"}, {"type": "text", "text": " this?"}]}],
+    [{"role": "user"}], [{"role": "stranger", "content": "x"}],
+]
+
+
+def families():
+    for template in FAMILIES:
+        for i, messages in enumerate(CONVERSATIONS):
+            for more in ({}, {"add_generation_prompt": True}, {"tools": TOOLS, "add_generation_prompt": i % 2 == 0, "enable_thinking": False}):
+                yield template, {"bos_token": "<s>", "eos_token": "</s>", "messages": messages, **more}
 
 
 # ---- random expressions
@@ -461,12 +636,12 @@ def layout(draw, depth=0):
     return "".join(made) + draw.choice(spaces)
 
 
-def case(template):
-    made = {"template": template}
+def case(template, more):
+    made = {"template": FAMILIES.index(template), "with": more} if more else {"template": template}
     environment.blocks, environment.spans = [], []
     try:
         compiled = ENVIRONMENT.from_string(template)
-        for block in compiled.generate(**copy.deepcopy(VARIABLES)):
+        for block in compiled.generate(**copy.deepcopy({**VARIABLES, **more})):
             environment.blocks.append(block)
         made["text"] = "".join(environment.blocks)
         made["text"].encode("utf-8")
@@ -487,11 +662,11 @@ def main():
     draw = random.Random(options.seed)
     os.makedirs(os.path.dirname(options.out), exist_ok=True)
     with open(options.out, "w", encoding="utf-8") as file:
-        file.write(json.dumps({"variables": VARIABLES, "now": NOW}) + "\n")
+        file.write(json.dumps({"variables": VARIABLES, "now": NOW, "families": FAMILIES}) + "\n")
         every = list(templates())
         every += [layout(draw) if i % 5 == 0 else random_template(draw) for i in range(options.random)]
-        for template in dict.fromkeys(every):
-            made = case(template)
+        for template, more in [*families(), *((template, {}) for template in dict.fromkeys(every))]:
+            made = case(template, more)
             # An address, or a set's order, is another each time; Python's whole numbers have no end.
             if " at 0x" in made.get("text", "") or len(made.get("text", "")) > 20000:
                 continue

@@ -45,7 +45,8 @@ struct template_variable {
 struct template_input {
     const struct template_variable *variable; // a later one of the same name counts
     size_t variables;
-    int64_t now_s; // strftime_now: seconds since 1970, UTC
+    int64_t now_s;  // strftime_now: seconds since 1970, UTC
+    uint64_t steps; // of all that are allowed; 0: RUN_STEPS
 };
 
 enum { TEMPLATE_FROM_DATA = 1, TEMPLATE_GENERATION = 2 };

@@ -341,8 +341,9 @@ static err_t find(const struct run *r, const struct value *name, enum builtin_ta
 static struct call rest(const struct call *call, int first)
 {
     struct call other = *call;
-    other.at += first;
     other.count -= first;
+    if (other.count)
+        other.at += first;
     return other;
 }
 
@@ -360,9 +361,9 @@ static err_t map(struct run *r, const struct value *self, const struct call *cal
     if (!call->count && named(call, "attribute")) {
         TRY(map_attribute(r, &from, call, &to));
     } else {
-        const struct call others = rest(call, 1);
         if (!call->count)
             return err_new(ERR_INVALID, "map needs a filter or an attribute");
+        const struct call others = rest(call, 1);
         TRY(find(r, &call->at[0], BUILTIN_FILTERS, &filter));
         for (size_t i = 0; i < from.count; i++) {
             struct value item;

@@ -325,7 +325,7 @@ err_t template_parse(const char *source, size_t len, const char *name, struct te
         return err_new(ERR_INVALID, "%s: the template is not UTF-8, or has a zero byte", name);
     err_t e = parse(t, source, len, &tokens);
     mem_free(tokens.at);
-    TRY(e);
+    TRY(template_shown(e));
     *ret = STEAL(t);
     return OK;
 }

@@ -301,7 +301,7 @@ err_t template_render(const struct template *t, const struct template_input *inp
     struct scope root = {0};
     struct run r = {.t = t,
                     .room = {.most = RUN_MEMORY},
-                    .steps = RUN_STEPS,
+                    .steps = input->steps ? input->steps : RUN_STEPS,
                     .now_s = input->now_s,
                     .ways = &ways,
                     .scope = &root};
@@ -317,7 +317,7 @@ err_t template_render(const struct template *t, const struct template_input *inp
         }
     }
     room_done(&r.room);
-    return err_wrap(e, "%s:%d", t->name, r.failed_line ? r.failed_line : 1);
+    return template_shown(err_wrap(e, "%s:%d", t->name, r.failed_line ? r.failed_line : 1));
 }
 
 void template_text_done(struct template_text *text)

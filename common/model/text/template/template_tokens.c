@@ -1,8 +1,19 @@
 /* Tokens and nodes, as all parts of the parser use them. */
+#include "base/printable.h"
 #include "model/text/template/template_parse.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+err_t template_shown(err_t e)
+{
+    if (!err_failed(e))
+        return e;
+    SCOPED_MEM char *text = printable_text(err_message(e), "");
+    err_t shown = err_new(err_code(e), "%s", text);
+    err_free(e);
+    return shown;
+}
 
 err_t template_error(const struct template *t, int line, const char *format, ...)
 {

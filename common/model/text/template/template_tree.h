@@ -94,6 +94,9 @@ struct template
 /* The number of a name; -1: the template does not use it. */
 int template_name(const struct template *t, const char *name, size_t len);
 
+/* The same error in one line, whatever a template has put into it. */
+err_t template_shown(err_t e);
+
 /* An error at a line of the source. */
 err_t template_error(const struct template *t, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -88,7 +88,8 @@ err_t value_items(struct run *r, const struct value *v, struct list *ret)
         if (it->fails)
             return err_new(ERR_INVALID, "%s", it->fails);
         const size_t left = it->items.count - it->at;
-        *ret = (struct list){it->items.at + it->at, left, left};
+        if (left)
+            *ret = (struct list){it->items.at + it->at, left, left};
         it->at = it->items.count;
         return OK;
     }

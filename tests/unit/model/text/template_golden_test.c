@@ -12,6 +12,7 @@ enum { VARIABLES = 64, SHOWN = 20 };
 struct golden {
     struct template_variable variable[VARIABLES];
     struct template_input input;
+    const json_t *families; // a case may name its template by number
     int texts, errors, unlike, unsupported;
 };
 
@@ -23,6 +24,17 @@ static bool is_refused(const char *message)
            strstr(message, "has no text"); // an address, another one each time
 }
 
+static void add(struct golden *g, const json_t *variables)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)variables, key, value) {
+        assert_true(g->input.variables < VARIABLES);
+        g->variable[g->input.variables++] =
+            (struct template_variable){.name = key, .value = value, .data = true};
+    }
+}
+
 static err_t render(const struct golden *g, const json_t *template, struct template_text *ret)
 {
     SCOPED(template) parsed = NULL;
@@ -30,11 +42,19 @@ static err_t render(const struct golden *g, const json_t *template, struct templ
     return template_render(parsed, &g->input, ret);
 }
 
+static const json_t *template_of(const struct golden *g, const json_t *row)
+{
+    const json_t *template = json_object_get(row, "template");
+    return json_is_integer(template)
+               ? json_array_get(g->families, (size_t)json_integer_value(template))
+               : template;
+}
+
 static void unlike(struct golden *g, const json_t *row, const char *got)
 {
     if (g->unlike++ < SHOWN)
-        print_message("%s\n  got  %.300s\n  want %.300s\n",
-                      json_string_value(json_object_get(row, "template")), got,
+        print_message("%s\n  got  %.300s\n  want %.300s\n", json_string_value(template_of(g, row)),
+                      got,
                       json_string_value(
                           json_object_get(row, json_object_get(row, "text") ? "text" : "error")));
 }
@@ -70,7 +90,7 @@ static void one_case(struct golden *g, const json_t *row)
 {
     SCOPED_VALUE(template_text) text = {0};
     const json_t *want = json_object_get(row, "text");
-    err_t e = render(g, json_object_get(row, "template"), &text);
+    err_t e = render(g, template_of(g, row), &text);
     g->texts += want != NULL;
     g->errors += want == NULL;
     if (err_failed(e) && want && is_refused(err_message(e)))
@@ -95,19 +115,17 @@ static void texts_equal_those_of_jinja2(void **state)
     assert_ok(file_read(path ? path : TEST_GOLDEN "/chat/cases.jsonl", 1 << 30, &lines));
     for (char *line = (char *)lines.data, *end; (end = strchr(line, '\n')); line = end + 1) {
         SCOPED_JSON json_t *row = json_loadb(line, (size_t)(end - line), JSON_ALLOW_NUL, NULL);
-        const char *key;
-        json_t *value;
         assert_non_null(row);
         if (first) {
+            const size_t common = g.input.variables;
+            add(&g, json_object_get(row, "with"));
             one_case(&g, row);
+            g.input.variables = common;
             continue;
         }
         first = json_incref(row);
-        json_object_foreach (json_object_get(row, "variables"), key, value) {
-            assert_true(g.input.variables < VARIABLES);
-            g.variable[g.input.variables++] =
-                (struct template_variable){.name = key, .value = value, .data = true};
-        }
+        add(&g, json_object_get(row, "variables"));
+        g.families = json_object_get(row, "families");
         g.input.variable = g.variable;
         g.input.now_s = json_integer_value(json_object_get(row, "now"));
     }
@@ -117,10 +135,4 @@ static void texts_equal_those_of_jinja2(void **state)
     assert_true(g.texts > 1000 && g.errors > 500 && g.unsupported < g.texts / 50);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_equal_those_of_jinja2),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TESTS(cmocka_unit_test(texts_equal_those_of_jinja2))
