@@ -111,15 +111,19 @@ static int longest(const struct trie *trie, const char *text, size_t len, size_t
     return found;
 }
 
-/* Whether a template wrote these bytes. */
+/* Whether a template wrote these bytes: the last span that begins before them decides, as spans are
+ * in order and apart. */
 static bool of_template(const struct encoding *e, size_t begin, size_t end)
 {
-    for (size_t i = 0; i < e->text->specials; i++) {
-        const struct text_span *span = &e->text->special[i];
-        if (begin >= span->at && end - span->at <= span->len)
-            return true;
+    size_t low = 0, high = e->text->specials;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (e->text->special[middle].at <= begin)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return false;
+    return low && end - e->text->special[low - 1].at <= e->text->special[low - 1].len;
 }
 
 static bool within_word(const char *text, size_t len, size_t begin, size_t end)
