@@ -264,6 +264,20 @@ static void bits(void **state)
             one(seed, z);
 }
 
+static void large(void **)
+{
+    if (!full())
+        skip();
+    const std::vector<sizes> list = {{{8, 2, 128, 0}, {{300, 0}, {100, 300}, {50, 299}, {17, 1}}},
+                                     {{71, 1, 64, 0}, {{60, 0}, {5, 60}}},
+                                     {{6, 2, 250, 70}, {{150, 0}, {80, 100}}},
+                                     {{16, 4, 32, 0}, {{1, 0}, {200, 1}, {1, 1}, {129, 1}}},
+                                     {{3, 3, 96, 0}, {{600, 0}}}};
+    for (int seed = 0; seed < 3; seed++)
+        for (const sizes &z : list)
+            one(seed, z);
+}
+
 static std::vector<sizes> common = {{{4, 2, 16, 0}, {{290, 0}}},
                                     {{3, 1, 64, 0}, {{70, 0}, {40, 33}, {1, 70}, {1, 0}, {20, 1}}},
                                     {{2, 2, 128, 0}, {{65, 0}, {0, 0}, {30, 0}}}};
@@ -326,5 +340,5 @@ static void products_of_masked_pairs_are_few(void **)
 // clang-format off
 #define BITS(list) {#list, bits, NULL, NULL, &list}
 // clang-format on
-TESTS(BITS(common), BITS(windows), BITS(groups), BITS(widths),
+TESTS(BITS(common), BITS(windows), BITS(groups), BITS(widths), cmocka_unit_test(large),
       cmocka_unit_test(products_of_masked_pairs_are_few))

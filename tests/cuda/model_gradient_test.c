@@ -1,5 +1,5 @@
-/* The whole gradient of small models of each family on the module: near the CPU's, and of the same
- * bits however sequences are cut into micro-batches, with activations kept or computed again. */
+/* The whole gradient of small models of each family on the module, near the CPU's. Cuts into
+ * micro-batches change no bit of it, nor do activations that are computed again. */
 #include "cuda/module.h"
 #include "model/pack.h"
 #include "parity/families.h"
@@ -107,7 +107,7 @@ static double size_of(const float *x, size_t count)
 
 /* Products round both factors to bf16, by 0.0016 of each on average. A gradient has passed some
  * dozens of them: a hundredth or two. A tensor's share is of its own size, or of a hundredth of the
- * whole gradient's where that is more: a bias of keys that are not rotated has a slope of 0. */
+ * whole gradient's where that is more. A bias of keys that are not rotated has no slope. */
 static void assert_near_the_cpus(const struct gradient *grad, const struct gradient *cpus,
                                  const struct layout *layout, const char *what)
 {

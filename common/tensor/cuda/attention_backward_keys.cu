@@ -1,5 +1,5 @@
-/* The first pass, dk and dv: a block for each (segment, kv head, 48 or 64 keys). It goes through
- * the rows of its segment's queries that see its keys, then those of the segments that share it.
+/* The first pass, dk and dv: a block for each (segment, kv head, 48 or 64 keys). Rows that see its
+ * keys pass by it: its own segment's, then those of the segments that share it.
  * Scores have keys on the left, so their weights are the left side of the next product as they are.
  *
  * The sums of a chunk of rows are in registers, those of all chunks in dk and dv themselves. Of a
