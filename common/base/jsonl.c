@@ -3,6 +3,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/packed_text.h"
+#include "base/zst.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,6 +13,7 @@
 
 struct jsonl {
     int fd;
+    struct packed_text *packed; // of a file of zstd's, whose rows cannot be read by offset; NULL
     char *path;
     struct digest digest;
     uint64_t rows;
@@ -24,7 +27,9 @@ struct scan {
     struct jsonl *jsonl;
     size_t room; // of jsonl->begin
     struct hash *hash;
-    struct bytes line; // the part of a line that was read
+    struct bytes line;          // the part of a line that was read
+    uint64_t offset;            // of the next byte in the text
+    struct zst_stream *unpacks; // NULL: the file is the text
 };
 
 static err_t add_row(struct scan *scan, uint64_t end)
@@ -62,18 +67,46 @@ static err_t add_part(struct scan *scan, const char *part, size_t len)
     return OK;
 }
 
-/* offset: of data in the file. */
-static err_t scan_chunk(struct scan *scan, const char *data, size_t len, uint64_t offset)
+static err_t scan_chunk(void *arg, const char *data, size_t len)
 {
+    struct scan *scan = arg;
     hash_put(scan->hash, data, len);
+    if (scan->jsonl->packed)
+        packed_text_put(scan->jsonl->packed, data, len);
     for (size_t at = 0; at < len;) {
         const char *newline = memchr(data + at, '\n', len - at);
         size_t end = newline ? (size_t)(newline - data) : len;
         TRY(add_part(scan, data + at, end - at));
         if (newline)
-            TRY(add_row(scan, offset + end + 1));
+            TRY(add_row(scan, scan->offset + end + 1));
         at = end + (newline != NULL);
     }
+    scan->offset += len;
+    return OK;
+}
+
+/* The text of `got` bytes of the file. */
+static err_t scan_read(struct scan *scan, const char *data, size_t got)
+{
+    if (!scan->unpacks)
+        return scan_chunk(scan, data, got);
+    err_t failed = zst_stream_put(scan->unpacks, data, got, scan_chunk, scan);
+    const bool bad_line = err_failed(failed) && strncmp(err_message(failed), "zstd: ", 6) != 0;
+    return bad_line ? failed
+                    : err_wrap(failed, "%s:%" PRIu64, scan->jsonl->path, scan->jsonl->rows + 1);
+}
+
+static err_t scan_end(struct scan *scan)
+{
+    struct jsonl *jsonl = scan->jsonl;
+    if (scan->unpacks) {
+        TRY(err_wrap(zst_stream_end(scan->unpacks), "%s:%" PRIu64, jsonl->path, jsonl->rows + 1));
+        packed_text_end(jsonl->packed);
+    }
+    if (scan->line.len)
+        TRY(add_row(scan, scan->offset + 1)); // the last line may lack its newline
+    if (!jsonl->rows)
+        return err_new(ERR_INVALID, "'%s' has no rows", jsonl->path);
     return OK;
 }
 
@@ -82,20 +115,18 @@ static err_t scan_file(struct scan *scan)
     enum { CHUNK = 1 << 18 };
     SCOPED_MEM char *chunk = mem_new(CHUNK);
     struct jsonl *jsonl = scan->jsonl;
-    uint64_t offset = 0;
-    for (;;) {
+    for (uint64_t offset = 0;;) {
         size_t got;
         TRY(file_get(jsonl->fd, jsonl->path, offset, chunk, CHUNK, &got));
         if (!got)
-            break;
-        TRY(scan_chunk(scan, chunk, got, offset));
+            return scan_end(scan);
+        if (!offset && zst_is(chunk, got)) {
+            scan->unpacks = zst_stream_new();
+            jsonl->packed = packed_text_new();
+        }
+        TRY(scan_read(scan, chunk, got));
         offset += got;
     }
-    if (scan->line.len)
-        TRY(add_row(scan, offset + 1)); // the last line may lack its newline
-    if (!jsonl->rows)
-        return err_new(ERR_INVALID, "'%s' has no rows", jsonl->path);
-    return OK;
 }
 
 err_t jsonl_open(const char *path, struct jsonl **ret)
@@ -113,6 +144,7 @@ err_t jsonl_open(const char *path, struct jsonl **ret)
     err_t failed = scan_file(&scan);
     jsonl->digest = hash_end(scan.hash);
     bytes_done(&scan.line);
+    zst_stream_free(scan.unpacks);
     TRY(failed);
     *ret = STEAL(jsonl);
     return OK;
@@ -152,7 +184,10 @@ err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret)
     size_t len = (size_t)(jsonl->begin[i + 1] - jsonl->begin[i] - 1), have = 0;
     SCOPED_VALUE(bytes) text = {0};
     uint8_t *to = bytes_extend(&text, len);
-    TRY(file_get(jsonl->fd, jsonl->path, jsonl->begin[i], to, len, &have));
+    if (jsonl->packed)
+        TRY(packed_text_get(jsonl->packed, jsonl->begin[i], to, len, &have));
+    else
+        TRY(file_get(jsonl->fd, jsonl->path, jsonl->begin[i], to, len, &have));
     if (have < len)
         return changed(jsonl, i);
     if (memchr(to, '\n', len))
@@ -202,6 +237,7 @@ void jsonl_free(struct jsonl *jsonl)
         return;
     if (jsonl->fd >= 0)
         close(jsonl->fd);
+    packed_text_free(jsonl->packed);
     free(jsonl->begin);
     free(jsonl->path);
     free(jsonl);

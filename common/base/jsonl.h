@@ -5,7 +5,9 @@
  *     SCOPED_VALUE(bytes) row = {0};
  *     TRY(jsonl_row(rows, i, &row));                  -- appends the line's text, without its newline
  *
- * Opening checks every line once; memory is 8 bytes a row. The file must not change afterwards.
+ * Opening checks every line once; memory is 8 bytes a row. The file must not change afterwards. Of a
+ * file that zstd has compressed, known by its first bytes, the rows stay in memory, compressed in
+ * blocks. Its digest is that of the text, so a run goes on with the same rows in either form.
  * Rows: any thread. */
 #pragma once
 #include "base/bytes.h"
@@ -21,12 +23,12 @@ enum { JSONL_LINE_BYTES = 4 << 20, JSONL_ROWS = 50000000 };
 struct jsonl;
 
 /* NOT_FOUND, DENIED: as the system says. INVALID: a line that is not one JSON object, is empty or
- * too long; no rows. */
+ * too long; no rows; zstd's bytes damaged, cut short, or followed by others. */
 err_t jsonl_open(const char *path, struct jsonl **ret);
 uint64_t jsonl_rows(const struct jsonl *jsonl);
 const char *jsonl_path(const struct jsonl *jsonl);
 size_t jsonl_longest(const struct jsonl *jsonl);       // bytes of the longest row
-struct digest jsonl_digest(const struct jsonl *jsonl); // of all bytes
+struct digest jsonl_digest(const struct jsonl *jsonl); // of all bytes of the text
 
 /* Appends row i < rows. DATA_LOSS: the file has changed since it was opened. */
 err_t jsonl_row(const struct jsonl *jsonl, uint64_t i, struct bytes *ret);

@@ -27,6 +27,7 @@ TABLE
 readarray -t LIBRARIES <<'TABLE'
 jansson.h: common/base/
 xxhash.h: common/base/
+zstd.h: common/base/
 openssl/: common/tls/
 uv.h: common/svc/
 yaml.h: common/svc/
@@ -40,7 +41,6 @@ nccl: common/tensor/cuda/
 immintrin.h: common/tensor/cpu/
 x86intrin.h: common/tensor/cpu/
 utf8proc.h: common/model/
-zstd.h: common/weights/
 rocksdb/: daemons/learner/store/
 pcre2.h: daemons/rewarder/scorers/
 ncurses.h: ctl/look/screen.c

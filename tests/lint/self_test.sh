@@ -36,8 +36,9 @@ expect layers common/rl/a.c 'rl is pure' <<<'#include "base/file.h"'
 expect layers common/rl/a.c clean <<<'#include <math.h>
 #include "base/mem.h"'
 expect layers common/weights/a.c 'weights may not include tensor' <<<'#include "tensor/backend.h"'
+expect layers common/weights/a.c 'zstd.h' <<<'#include <zstd.h>'
 expect layers common/weights/a.c clean <<<'#include "tensor/layout.h"
-#include <zstd.h>
+#include "base/zst.h"
 #include "weights.pb-c.h"'
 expect layers common/weights/stream/a.c 'weights/stream may not include weights/broadcast' <<<'#include "weights/broadcast/carry.h"'
 expect layers common/weights/stream/a.c 'weights/stream may not include weights' <<<'#include "weights/publisher.h"'

@@ -1,12 +1,12 @@
 #include "weights/codec/deltachunk.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "base/zst.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
-#include <zstd.h>
 
-enum { MAGIC_BYTES = 4, CHUNK_VERSION = 1, VARINT_MAX = 10, ZSTD_LEVEL = 1 };
+enum { MAGIC_BYTES = 4, CHUNK_VERSION = 1, VARINT_MAX = 10 };
 static const uint8_t magic[MAGIC_BYTES] = {'R', 'L', 'W', 'D'};
 
 /* ---- varints */
@@ -134,10 +134,9 @@ void deltachunk_compress(const uint8_t *chunk, size_t len, struct bytes *ret)
     SCOPED_MEM uint8_t *packed = mem_array(2, DELTACHUNK_RAW_MAX);
     for (int i = 0; i < 2; i++) {
         uint8_t *to = packed + (size_t)i * DELTACHUNK_RAW_MAX;
-        const size_t got = raw[i].left ? ZSTD_compress(to, DELTACHUNK_RAW_MAX, raw[i].data,
-                                                       raw[i].left, ZSTD_LEVEL)
-                                       : 0;
-        if (!ZSTD_isError(got) && got < raw[i].left)
+        const size_t got =
+            raw[i].left ? zst_compress(raw[i].data, raw[i].left, to, DELTACHUNK_RAW_MAX) : 0;
+        if (got && got < raw[i].left)
             stored[i] = (struct reader){to, got};
     }
     store(in.sections, raw, stored, ret);
@@ -153,9 +152,8 @@ void deltachunk_writer_done(struct deltachunk_writer *writer)
 
 static err_t unpack(const struct reader *in, uint8_t *to, uint64_t raw)
 {
-    const size_t got = ZSTD_decompress(to, raw, in->data, in->left);
-    if (ZSTD_isError(got))
-        return err_new(ERR_INVALID, "delta: zstd: %s", ZSTD_getErrorName(got));
+    size_t got;
+    TRY(err_wrap(zst_decompress(in->data, in->left, to, raw, &got), "delta"));
     if (got != raw)
         return err_new(ERR_INVALID, "delta: %zu bytes unpacked; %" PRIu64 " are announced", got,
                        raw);
