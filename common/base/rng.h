@@ -19,7 +19,8 @@ enum rng_use {
     RNG_INIT = 3,
     RNG_TEST = 4,
     RNG_MINIBATCH = 5,
-    RNG_REPLAY = 6
+    RNG_REPLAY = 6,
+    RNG_MIXTURE = 7
 };
 
 struct rng {

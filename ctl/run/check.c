@@ -119,10 +119,10 @@ static double mean_text(const struct tokenizer *tokenizer)
 }
 
 /* The rows of an evaluation go round with one completion: they fit where those of training do. */
-static err_t check_group(const struct checking *c, const struct jsonl *train)
+static err_t check_group(const struct checking *c, const struct mixture *train)
 {
     const struct decoder_options options = decoder_options_of(c->recipe);
-    const struct check_size facts = {.row_bytes = jsonl_longest(train),
+    const struct check_size facts = {.row_bytes = mixture_longest(train),
                                      .token_text = mean_text(c->tokenizer),
                                      .truncates = sampling_alters(&options.sampling)};
     return check_size(c->recipe, &facts);
@@ -131,11 +131,12 @@ static err_t check_group(const struct checking *c, const struct jsonl *train)
 static err_t check_data(const struct checking *c)
 {
     const struct recipe *r = c->recipe;
-    SCOPED(jsonl) train = NULL;
+    SCOPED(mixture) train = NULL;
     SCOPED(jsonl) eval = NULL;
-    TRY(recipe_place(r, "data.train", jsonl_open(r->data.train, &train)));
-    TRY(check_prompts(c, "data.train", train));
-    TRY(check_plan(r, jsonl_rows(train), c->notes));
+    TRY(recipe_place(r, "data.train", recipe_train_rows(r, &train)));
+    for (size_t i = 0; i < mixture_files(train); i++)
+        TRY(check_prompts(c, "data.train", mixture_file(train, i)));
+    TRY(check_plan(r, mixture_rows(train), c->notes));
     TRY(check_group(c, train));
     if (!*r->data.eval)
         return OK;

@@ -99,7 +99,7 @@ err_t check_plan(const struct recipe *r, uint64_t rows, FILE *notes)
                   rounds = r->run.rounds && r->run.rounds < by_data ? r->run.rounds : by_data;
     TRY(check_warmups(r, rounds, notes));
     tell_length(r, rounds, notes);
-    if (!*r->sft.data || !r->sft.steps)
+    if (!r->sft.data.count || !r->sft.steps)
         return OK;
     return check_warmup(r, "sft.optimizer.warmup", r->sft.optimizer.warmup, r->sft.steps, "",
                         recipe_is_set_on_line(r, "sft.steps"), notes);

@@ -7,7 +7,7 @@
  * stay. Owner: the loop's thread. */
 #pragma once
 #include "admin/face.h"
-#include "base/jsonl.h"
+#include "base/mixture.h"
 #include "learner/admin/holding.h"
 #include "learner/admin/inspect.h"
 #include "learner/admin/operations.h"
@@ -28,7 +28,7 @@ struct daemon {
     struct live *live;
     struct loop *loop;
     struct rpc *rpc;
-    struct jsonl *data;
+    struct mixture *data;
     struct train *train;           // model and optimizer first: the rest asks it for shapes
     struct evaluating *evaluating; // NULL: none
     struct storage *storage;

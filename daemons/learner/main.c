@@ -60,8 +60,8 @@ static err_t open_storage(struct daemon *d)
     struct storage_options options = {.loop = d->loop,
                                       .directory = directory,
                                       .store = {.run = recipe->run.name,
-                                                .data = jsonl_digest(d->data),
-                                                .rows = jsonl_rows(d->data),
+                                                .data = mixture_digest(d->data),
+                                                .rows = mixture_rows(d->data),
                                                 .seed = (uint64_t)recipe->run.seed,
                                                 .shuffle = recipe->data.shuffle,
                                                 .lineage = lineage,
@@ -180,7 +180,7 @@ static err_t serve(struct daemon *d, const char *announce)
     TRY(loop_new(&d->loop));
     d->grace = loop_timer_new(d->loop, daemon_close, d);
     TRY(rpc_new(d->loop, &d->rpc));
-    TRY(jsonl_open(d->recipe->data.train, &d->data));
+    TRY(recipe_train_rows(d->recipe, &d->data));
     TRY(damage_told(d->recipe, open_run(d)));
     TRY(evaluating_open(
         &(struct evaluating_options){.loop = d->loop,
@@ -242,7 +242,7 @@ static void daemon_done(struct daemon *d)
     hello_done(&d->samples);
     hello_done(&d->scores);
     live_free(d->live);
-    jsonl_free(d->data);
+    mixture_free(d->data);
     rpc_free(d->rpc);
     loop_timer_free(d->grace);
     loop_free(d->loop);

@@ -148,7 +148,8 @@ static err_t check(const struct recipe *recipe, json_t *notes)
 {
     SCOPED_VALUE(desk) desk = {0};
     TRY(desk_open(recipe, &desk));
-    TRY(check_rows(recipe, "data.train", recipe->data.train, &desk, notes));
+    for (size_t i = 0; i < recipe->data.train.count; i++)
+        TRY(check_rows(recipe, "data.train", recipe->data.train.at[i].path, &desk, notes));
     return check_rows(recipe, "data.eval", recipe->data.eval, &desk, notes);
 }
 

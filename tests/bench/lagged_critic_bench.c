@@ -216,7 +216,7 @@ static err_t open_all(struct lagged *l)
     options.directory = l->behaviour;
     l->group = mem_array(groups, sizeof(struct group *));
     l->place = mem_array(groups, sizeof *l->place);
-    TRY(jsonl_open(l->recipe->data.train, &l->rows));
+    TRY(jsonl_open(l->recipe->data.train.at[0].path, &l->rows));
     TRY(decoder_open(&options, &l->decoder));
     TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &l->be));
     TRY(load_trainees(l->recipe, l->be, l->target, NULL, &l->trainees));

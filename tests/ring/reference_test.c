@@ -22,7 +22,7 @@ static struct store *open_store(const struct ring *ring, const struct recipe *re
     SCOPED(jsonl) data = NULL;
     struct store *store = NULL;
     SCOPED_MEM char *directory = file_join(ring->run, "store");
-    assert_ok(jsonl_open(recipe->data.train, &data));
+    assert_ok(jsonl_open(recipe->data.train.at[0].path, &data));
     struct store_options options = {.run = recipe->run.name,
                                     .data = jsonl_digest(data),
                                     .rows = jsonl_rows(data),

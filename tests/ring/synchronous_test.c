@@ -73,7 +73,7 @@ static void open_loop(struct loopback *l, const struct ring *ring)
 {
     *l = (struct loopback){.recipe = recipe_of(ring)};
     const struct recipe *r = l->recipe;
-    assert_ok(jsonl_open(r->data.train, &l->data));
+    assert_ok(jsonl_open(r->data.train.at[0].path, &l->data));
     assert_ok(backend_open(NULL, &(struct backend_config){.threads = 1}, &l->be));
     assert_ok(tokenizer_load(r->model.path, &l->tokenizer));
     assert_ok(load_trainees(r, l->be, r->model.path, NULL, &l->trainees));

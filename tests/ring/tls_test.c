@@ -60,7 +60,7 @@ static void digests_of(const struct ring *ring, struct trainee_digests ret[ROUND
     struct recipe_source source = {.file = ring->recipe, .run = ring->run};
     assert_ok(recipe_read(&source, &r));
     SCOPED(jsonl) data = NULL;
-    assert_ok(jsonl_open(r->data.train, &data));
+    assert_ok(jsonl_open(r->data.train.at[0].path, &data));
     struct store_options options = {.run = r->run.name,
                                     .data = jsonl_digest(data),
                                     .rows = jsonl_rows(data),

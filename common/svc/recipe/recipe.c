@@ -97,6 +97,42 @@ static err_t set_scorer(const char *path, const struct yaml_tree *value, struct 
     return at_place(option_copy_entry(value, &scorer->entry), place, path);
 }
 
+/* A path, or a map that has one. */
+static err_t set_file(const char *path, const struct yaml_tree *value, struct place place,
+                      struct mixture_file *file)
+{
+    const struct option_rows rows = option_file();
+    set_defaults(rows, file);
+    if (value->kind == YAML_MAP)
+        TRY(set_map(rows, file, path, value, place));
+    else
+        TRY(at_place(option_set(option_find(rows, "path"), file, value), place, path));
+    return *file->path ? OK : at_place(err_new(ERR_INVALID, "the entry has no path"), place, path);
+}
+
+static err_t set_files(const struct recipe_option *row, void *group, const char *path,
+                       const struct yaml_tree *value, struct place place)
+{
+    const bool list = value->kind == YAML_LIST;
+    const size_t count = list ? value->count : 1;
+    if (list && (count < 1 || count > RECIPE_FILES))
+        return at_place(err_new(ERR_INVALID, "a list of %zu; allowed: a list of 1 to %d files",
+                                count, RECIPE_FILES),
+                        place, path);
+    struct recipe_files *to = (void *)((char *)group + row->offset);
+    option_free(row, group);
+    if (value->kind == YAML_SCALAR && !*value->text && !yaml_tree_is_null(value))
+        return OK; // not set, as it is rendered
+    to->at = mem_array(count, sizeof *to->at);
+    for (size_t i = 0; i < count; i++) {
+        const struct yaml_tree *at = list ? value->at[i] : value;
+        SCOPED_MEM char *below = list ? mem_printf("%s[%zu]", path, i) : mem_string(path);
+        to->count++;
+        TRY(set_file(below, at, place_of(place, at), &to->at[i]));
+    }
+    return OK;
+}
+
 static err_t set_scorers(const struct recipe_option *row, void *group, const char *path,
                          const struct yaml_tree *value, struct place place)
 {
@@ -126,6 +162,8 @@ static err_t set_value(const struct recipe_option *row, void *group, const char 
         return set_map(row->rows(), (char *)group + row->offset, path, value, place);
     if (row->kind == OPTION_scorers && !yaml_tree_is_null(value))
         return set_scorers(row, group, path, value, place);
+    if (row->kind == OPTION_files && !yaml_tree_is_null(value))
+        return set_files(row, group, path, value, place);
     return at_place(option_set(row, group, value), place, path);
 }
 
@@ -155,8 +193,11 @@ static err_t set_override(struct recipe *recipe, const char *set)
     TRY(at_place(option_require(key, &row, &base), place, key));
     void *group = (char *)recipe + base;
     const char *text = equals + 1;
+    if (row->kind == OPTION_files && *text != '[' && *text != '{')
+        return set_value(row, group, key, &(struct yaml_tree){.text = (char *)text, .quoted = true},
+                         place);
     if (row->kind != OPTION_group && row->kind != OPTION_pair && row->kind != OPTION_texts &&
-        row->kind != OPTION_stage && row->kind != OPTION_scorers)
+        row->kind != OPTION_stage && row->kind != OPTION_scorers && row->kind != OPTION_files)
         return at_place(option_set_text(row, group, text, false), place, key);
     SCOPED(yaml_tree) value = NULL;
     SCOPED_MEM char *name = mem_printf("--set: %s", key);
@@ -177,20 +218,29 @@ static err_t check_path(const char *key, const char *path)
                          : err_new(ERR_INVALID, "%s: '%.200s': the path must be UTF-8", key, path);
 }
 
-static err_t resolve_path(void *arg, const char *path, const struct recipe_option *row, size_t base)
+static err_t resolve_one(const struct resolve *resolve, const char *path, bool output, char **at)
 {
-    (void)path;
-    struct resolve *resolve = arg;
-    char **at = (char **)((char *)resolve->recipe + base + row->offset);
-    if ((row->kind != OPTION_path && row->kind != OPTION_output) || !**at || **at == '/')
+    if (!**at || **at == '/')
         return OK;
     const char *run = resolve->recipe->directory;
     SCOPED_MEM char *in_run = *run ? file_join(run, *at) : NULL;
-    bool use_run = in_run && (row->kind == OPTION_output || file_exists(in_run));
+    bool use_run = in_run && (output || file_exists(in_run));
     char *resolved = use_run ? STEAL(in_run) : file_join(resolve->beside, *at);
     free(*at);
     *at = resolved;
     return check_path(path, resolved);
+}
+
+static err_t resolve_path(void *arg, const char *path, const struct recipe_option *row, size_t base)
+{
+    const struct resolve *resolve = arg;
+    void *field = (char *)resolve->recipe + base + row->offset;
+    const struct recipe_files *files = field;
+    if (row->kind == OPTION_path || row->kind == OPTION_output)
+        return resolve_one(resolve, path, row->kind == OPTION_output, field);
+    for (size_t i = 0; row->kind == OPTION_files && i < files->count; i++)
+        TRY(resolve_one(resolve, path, false, &files->at[i].path));
+    return OK;
 }
 
 /* An absolute name of an existing directory, or of one to be made in the working directory;

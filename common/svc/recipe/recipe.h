@@ -7,26 +7,20 @@
  *         return OK;                                    -- --help or --version: said
  *     trainer.lr = recipe->learner.optimizer.lr;
  *
- * Every value is in its range and all cross-checks hold; text is never NULL ("" = not set), paths
- * are resolved. Any thread may read; nothing changes it after loading. */
+ * Every value is in range, all cross-checks hold; text is never NULL ("" = not set), paths are
+ * resolved. Any thread may read; nothing changes it after loading. */
 #pragma once
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/scoped.h"
 #include "svc/recipe/recipe_choice.h"
+#include "svc/recipe/recipe_lists.h"
 #include "svc/recipe/recipe_stage.h"
 #include "svc/recipe/recipe_table.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RECIPE_SCORERS = 16, RECIPE_TEXTS = 16, RECIPE_COUNT_AUTO = -1, RECIPE_NUMBER_DEFAULT = -1 };
-struct recipe_pair {
-    double at[2];
-};
-struct recipe_texts {
-    size_t count;
-    char **at; // (count)
-};
+enum { RECIPE_SCORERS = 16, RECIPE_COUNT_AUTO = -1, RECIPE_NUMBER_DEFAULT = -1 };
 
 /* The fields: recipe->SECTION.KEY, typed by the table's rows. */
 #define RECIPE_TYPE_text              char *
@@ -44,6 +38,7 @@ struct recipe_texts {
 #define RECIPE_TYPE_texts             struct recipe_texts
 #define RECIPE_TYPE_stage             struct recipe_stage
 #define RECIPE_TYPE_scorers           struct recipe_scorers
+#define RECIPE_TYPE_files             struct recipe_files
 
 #define RECIPE_FIELD(kind, key, value, live, limits, help) RECIPE_TYPE_##kind key;
 #define RECIPE_CHOICE(key, type, value, live, words, help) enum type key;

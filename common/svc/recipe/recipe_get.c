@@ -10,9 +10,10 @@ err_t recipe_require(const struct recipe *recipe, const char *key)
     const struct recipe_option *row = NULL;
     size_t base = 0;
     TRY(option_require(key, &row, &base));
-    assert(option_is_text(row)); // others always have a value
-    const char *text = *(char *const *)((const char *)recipe + base + row->offset);
-    if (*text)
+    const void *field = (const char *)recipe + base + row->offset;
+    assert(option_is_text(row) || row->kind == OPTION_files); // others always have a value
+    if (row->kind == OPTION_files ? ((const struct recipe_files *)field)->count > 0
+                                  : **(char *const *)field)
         return OK;
     return err_new(ERR_INVALID, "%s%s%s is not set: %s", recipe->file, *recipe->file ? ": " : "",
                    key, row->help);
@@ -52,6 +53,13 @@ bool recipe_has(const struct recipe *recipe, const char *key, const char *value)
 bool recipe_has_reference(const struct recipe *recipe)
 {
     return strcmp(recipe->rewarder.reference.kind, "none") != 0;
+}
+
+err_t recipe_train_rows(const struct recipe *recipe, struct mixture **ret)
+{
+    const struct recipe_files *train = &recipe->data.train;
+    return mixture_open(train->at, train->count, (uint64_t)recipe->run.seed, recipe->data.shuffle,
+                        ret);
 }
 
 struct difference {

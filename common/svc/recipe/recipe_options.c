@@ -58,6 +58,7 @@ ROWS(ppo, struct recipe_ppo, RECIPE_PPO)
 ROWS(reward, struct recipe_reward, RECIPE_REWARD)
 ROWS(critic, struct recipe_critic, RECIPE_CRITIC)
 ROWS(scorer, struct recipe_scorer, RECIPE_SCORER)
+ROWS(file, struct mixture_file, RECIPE_FILE)
 ROWS(run, struct recipe_run, RECIPE_RUN)
 ROWS(model, struct recipe_model, RECIPE_MODEL)
 ROWS(lora, struct recipe_lora, RECIPE_LORA)
@@ -84,6 +85,11 @@ struct option_rows option_root(void)
 struct option_rows option_scorer(void)
 {
     return rows_scorer();
+}
+
+struct option_rows option_file(void)
+{
+    return rows_file();
 }
 
 bool option_is_text(const struct recipe_option *row)

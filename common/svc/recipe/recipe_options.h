@@ -26,6 +26,7 @@ enum option_kind {
     OPTION_texts,
     OPTION_stage,
     OPTION_scorers,
+    OPTION_files,
     OPTION_choice,
     OPTION_group,
 };
@@ -51,6 +52,7 @@ struct recipe_option {
 
 struct option_rows option_root(void);
 struct option_rows option_scorer(void); // the part of a scorers' entry that svc reads
+struct option_rows option_file(void);   // an entry of files
 
 /* The row of key, or NULL. */
 const struct recipe_option *option_find(struct option_rows rows, const char *key);
@@ -77,12 +79,13 @@ err_t option_unknown(struct option_rows rows, const char *prefix, const char *ke
 /* Sets the field of row in the struct at group, empty before, to its default. */
 void option_set_default(const struct recipe_option *row, void *group);
 
-/* Sets it from a recipe's value. INVALID, without place and key. Not for groups and scorers. */
+/* Sets it from a recipe's value. INVALID, without place and key. Not for groups, scorers,
+ * files. */
 err_t option_set(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 
 /* Sets the field of row in the struct at group from a scalar's text. INVALID, without place and
  * key: "'x' is ...; allowed: ...". The field is as it was. Not for pairs, texts, stages,
- * scorers, groups. */
+ * scorers, files, groups. */
 err_t option_set_text(const struct recipe_option *row, void *group, const char *text, bool quoted);
 err_t option_set_pair(const struct recipe_option *row, void *group, const struct yaml_tree *value);
 err_t option_set_texts(const struct recipe_option *row, void *group, const struct yaml_tree *value);

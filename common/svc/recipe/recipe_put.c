@@ -62,6 +62,25 @@ static void put_scorers(const struct recipe_scorers *scorers, struct bytes *ret)
     bytes_u8(ret, ']');
 }
 
+/* One file as its path alone, where its weight is the usual one. */
+static void put_files(const struct recipe_files *files, struct bytes *ret)
+{
+    const bool alone = files->count == 1 && files->at[0].weight == 1;
+    if (!files->count || alone) {
+        yaml_put_quoted(alone ? files->at[0].path : "", ret);
+        return;
+    }
+    bytes_u8(ret, '[');
+    for (size_t i = 0; i < files->count; i++) {
+        bytes_text(ret, i ? ", {path: " : "{path: ");
+        yaml_put_quoted(files->at[i].path, ret);
+        bytes_text(ret, ", weight: ");
+        put_number(ret, files->at[i].weight);
+        bytes_u8(ret, '}');
+    }
+    bytes_u8(ret, ']');
+}
+
 static void put_texts(const struct recipe_texts *texts, struct bytes *ret)
 {
     bytes_u8(ret, '[');
@@ -118,9 +137,32 @@ void option_put(const struct recipe_option *row, const void *group, struct bytes
     case OPTION_scorers:
         put_scorers(from, ret);
         return;
+    case OPTION_files:
+        put_files(from, ret);
+        return;
     default:
         yaml_put_quoted(*(char *const *)from, ret);
     }
+}
+
+static void free_scorers(struct recipe_scorers *scorers)
+{
+    const struct option_rows rows = option_scorer();
+    for (size_t i = 0; i < scorers->count; i++) {
+        for (size_t j = 0; j < rows.count; j++)
+            option_free(&rows.row[j], &scorers->at[i]);
+        yaml_tree_free(scorers->at[i].entry);
+    }
+    free(scorers->at);
+    *scorers = (struct recipe_scorers){0};
+}
+
+static void free_files(struct recipe_files *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        free(files->at[i].path);
+    free(files->at);
+    *files = (struct recipe_files){0};
 }
 
 void option_free(const struct recipe_option *row, void *group)
@@ -141,14 +183,8 @@ void option_free(const struct recipe_option *row, void *group)
         yaml_tree_free(stage->entry);
         *stage = (struct recipe_stage){0};
     } else if (row->kind == OPTION_scorers) {
-        struct recipe_scorers *scorers = from;
-        struct option_rows rows = option_scorer();
-        for (size_t i = 0; i < scorers->count; i++) {
-            for (size_t j = 0; j < rows.count; j++)
-                option_free(&rows.row[j], &scorers->at[i]);
-            yaml_tree_free(scorers->at[i].entry);
-        }
-        free(scorers->at);
-        *scorers = (struct recipe_scorers){0};
+        free_scorers(from);
+    } else if (row->kind == OPTION_files) {
+        free_files(from);
     }
 }

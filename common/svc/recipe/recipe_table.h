@@ -21,6 +21,7 @@
  *     texts           struct recipe_texts     a list of texts, or one
  *     stage           struct recipe_stage     a word, or a map with kind
  *     scorers         struct recipe_scorers   a list of maps with kind
+ *     files           struct recipe_files     a path, or a list of paths and of maps {path, weight}
  *
  * The recipe reads the keys of a stage's map that more than one program needs. The other keys
  * belong to the rewarder's stages, which check and document them (rlhfd-rewarder --job check, --job
@@ -75,7 +76,7 @@
     X(path,   path,           "",      FIXED, ANY,               "PEFT's directory of an adapter to go on from, which says rank, scale and modules itself")
 
 #define RECIPE_DATA(X, C, G) \
-    X(path,  train,             "",           FIXED, ANY,             "prompts to train on") \
+    X(files, train,             "",           FIXED, ANY,             "rows to train on (docs/datasets.md); several files are mixed by their weights") \
     X(path,  eval,              "",           FIXED, ANY,             "prompts for evaluation; not set: no evaluation") \
     X(count, epochs,            "0",          FIXED, FROM(0, 1e9),    "passes over the data, unless run.rounds end the run before; 0: as many as they take") \
     X(flag,  shuffle,           "true",       FIXED, ANY,             "whether each epoch has another order, drawn from run.seed") \
@@ -84,6 +85,11 @@
     C(special_tokens, recipe_special_tokens, "text", FIXED, "text|tokens", \
       "special tokens that a prompt or an answer spells (as <eos>) stay text, or become tokens, as in rows that a chat template has made") \
     X(count, max_prompt_tokens, "512",        FIXED, FROM(1, 1048576), "longest prompt in tokens; longer ones are skipped and counted")
+
+/* One entry of a list of files. */
+#define RECIPE_FILE(X, C, G) \
+    X(path,   path,   "",    FIXED, ANY,            "JSON lines, or such a file compressed by zstd; required") \
+    X(number, weight, "1.0", FIXED, ABOVE(0, 1000), "how often an epoch passes over its rows: 2: each twice, 0.5: half of them, the other half in the next epoch")
 
 #define RECIPE_GENERATOR(X, C, G) \
     X(address, listen,   "127.0.0.1:7001", FIXED, ANY,           "address of its services") \
@@ -307,7 +313,7 @@
 
 #define RECIPE_SFT(X, C, G) \
     X(path,   model,  "",    FIXED, ANY,                 "Hugging Face directory to start from") \
-    X(path,   data,   "",    FIXED, ANY,                 "demonstrations: rows with data.prompt_column and completion_column") \
+    X(files,  data,   "",    FIXED, ANY,                 "demonstrations: rows of text, of prompt and completion, or of messages (docs/datasets.md)") \
     X(output, output, "",    FIXED, ANY,                 "directory to write; empty: model.path") \
     X(count,  steps,  "600", FIXED, FROM(0, 1e9),        "updates, unless the data (epochs) ends before; 0: the data alone ends it") \
     X(count,  epochs, "0",   FIXED, FROM(0, 1e6),        "passes over the data, unless steps end before; 0: as many as they take") \

@@ -114,6 +114,8 @@ void recipe_help(const struct recipe_cli *cli, struct bytes *ret)
         bytes_printf(ret, "\n%s: %s\n", section->key, section->help);
         help_rows(section->rows(), prefix, ret);
     }
+    bytes_text(ret, "\nEach entry of data.train and sft.data, where they are lists:\n");
+    help_rows(option_file(), "", ret);
     bytes_text(ret,
                "\nEach entry of rewarder.scorers, beside the keys of its kind (rlhfctl recipe):\n");
     help_rows(option_scorer(), "", ret);
@@ -203,6 +205,8 @@ void recipe_markdown(const char *stages, struct bytes *ret)
         const struct recipe_option *section = &sections.row[i];
         markdown_table(section->rows(), section->key, section->help, "", ret);
     }
+    markdown_table(option_file(), "data.train and sft.data",
+                   "Each entry of a list of files is a path, or a map of these.", "", ret);
     markdown_table(option_scorer(), "rewarder.scorers",
                    "Each entry of the list is a map of these and of its kind's own.", "", ret);
     bytes_text(ret, stages);

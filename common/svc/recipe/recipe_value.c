@@ -33,6 +33,7 @@ const char *option_kind_name(const struct recipe_option *row)
         [OPTION_texts] = "texts",
         [OPTION_stage] = "stage",
         [OPTION_scorers] = "scorers",
+        [OPTION_files] = "files",
         [OPTION_choice] = "word",
         [OPTION_group] = "map",
         [OPTION_count_or_auto] = "count or auto",
@@ -61,6 +62,15 @@ static void put_range(const struct recipe_option *row, struct bytes *ret)
                  : row->above ? ", up to"
                               : " to",
                  row->max);
+}
+
+static void put_others(const struct recipe_option *row, struct bytes *ret)
+{
+    if (row->kind == OPTION_files)
+        bytes_printf(ret, "a path, or a list of up to %d: paths, maps {path, weight}",
+                     RECIPE_FILES);
+    else
+        bytes_text(ret, row->kind == OPTION_group ? "a map" : "a path");
 }
 
 void option_allowed(const struct recipe_option *row, struct bytes *ret)
@@ -111,7 +121,7 @@ void option_allowed(const struct recipe_option *row, struct bytes *ret)
         bytes_printf(ret, "a list of up to %d maps", RECIPE_SCORERS);
         return;
     default:
-        bytes_text(ret, row->kind == OPTION_group ? "a map" : "a path");
+        put_others(row, ret);
     }
 }
 
@@ -398,7 +408,7 @@ err_t option_set(const struct recipe_option *row, void *group, const struct yaml
 /* A default is written as in a recipe; it is our own bug if it cannot be read. */
 void option_set_default(const struct recipe_option *row, void *group)
 {
-    if (row->kind == OPTION_scorers || row->kind == OPTION_texts)
+    if (row->kind == OPTION_scorers || row->kind == OPTION_texts || row->kind == OPTION_files)
         return;                                // no entries
     if (option_is_text(row) && !*row->value) { // not set, which no recipe can write for every kind
         *(char **)option_field(row, group) = mem_string("");

@@ -1,8 +1,8 @@
 #include "learner/job/asked.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/jsonl.h"
 #include "base/mem.h"
+#include "base/mixture.h"
 #include "learner/settings.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -29,14 +29,14 @@ err_t job_open_store(const struct recipe *recipe, bool rest, struct store **ret)
 {
     SCOPED_MEM char *directory = file_join(recipe->directory, "store");
     SCOPED_MEM char *current = file_join(directory, "CURRENT");
-    SCOPED(jsonl) data = NULL;
+    SCOPED(mixture) data = NULL;
     if (!file_exists(current))
         return err_new(ERR_NOT_FOUND, "store '%s': there is none", directory);
     TRY(recipe_require(recipe, "data.train"));
-    TRY(jsonl_open(recipe->data.train, &data));
+    TRY(recipe_train_rows(recipe, &data));
     struct store_options options = {.run = recipe->run.name,
-                                    .data = jsonl_digest(data),
-                                    .rows = jsonl_rows(data),
+                                    .data = mixture_digest(data),
+                                    .rows = mixture_rows(data),
                                     .seed = (uint64_t)recipe->run.seed,
                                     .shuffle = recipe->data.shuffle,
                                     .rest = rest};

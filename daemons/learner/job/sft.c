@@ -1,14 +1,11 @@
 /* Supervised fine-tuning: the objective `sft` over demonstrations, one process, the same forward,
- * backward and optimizer as the ring's. Rows are drawn in a seeded order, one epoch after the
- * other. */
+ * backward and optimizer as the ring's. */
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/env.h"
 #include "base/file.h"
-#include "base/json.h"
-#include "base/jsonl.h"
 #include "base/mem.h"
-#include "base/rng.h"
+#include "learner/job/demonstrations.h"
 #include "learner/job/job.h"
 #include "learner/round/step.h"
 #include "learner/settings.h"
@@ -23,12 +20,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A tokenized row: prompt and completion lie one after the other, the end token included. */
-struct demonstration {
-    uint32_t *token;
-    int prompt_tokens, tokens; // tokens: of the completion
-};
-
 struct sft {
     const struct recipe *recipe;
     const struct recipe_sft *options;
@@ -38,9 +29,7 @@ struct sft {
     struct model *model; // of the one trainee
     struct tokenizer *tokenizer;
     struct checkpoint_tokenizer files; // of the model's directory
-    struct jsonl *data;
-    struct demonstration *rows; // (count)
-    uint64_t count, skipped;
+    struct demonstrations rows;
     struct step *step;
     int64_t updates;
     int longest; // tokens of a row, at most
@@ -48,86 +37,15 @@ struct sft {
 
 static void sft_done(struct sft *sft)
 {
-    for (uint64_t i = 0; i < sft->count; i++)
-        mem_free(sft->rows[i].token);
-    mem_free(sft->rows);
+    demonstrations_done(&sft->rows);
     step_free(sft->step);
     trainees_done(&sft->trainees);
     tokenizer_free(sft->tokenizer);
-    jsonl_free(sft->data);
     backend_free(sft->be);
     mem_free(sft->output);
 }
 
-/* ---- rows */
-
-/* As many tokens as the text has, into to if that has room for them. */
-static err_t encode(const struct sft *sft, const char *text, int32_t *to, int room, int *ret)
-{
-    SCOPED_MEM int32_t *ids = NULL;
-    TRY(tokenizer_encode_row(sft->tokenizer, text, strlen(text),
-                             sft->recipe->data.special_tokens == RECIPE_SPECIAL_TOKENS, &ids, ret));
-    if (*ret <= room)
-        memcpy(to, ids, (size_t)*ret * sizeof *ids);
-    return OK;
-}
-
-/* *ret->token stays NULL for a row that is too long or has no prompt: it is skipped. */
-static err_t tokenize(const struct sft *sft, uint64_t i, const char *name, int32_t *scratch,
-                      struct demonstration *ret)
-{
-    SCOPED_VALUE(bytes) text = {0};
-    SCOPED_JSON json_t *row = NULL;
-    const char *prompt, *completion;
-    int most = sft->longest, p = 0, c = 0;
-    TRY(jsonl_row(sft->data, i, &text));
-    TRY(json_parse((const char *)text.data, text.len, name, &row));
-    TRY(json_get_text(row, name, sft->recipe->data.prompt_column, &prompt));
-    TRY(json_get_text(row, name, sft->recipe->data.completion_column, &completion));
-    TRY(err_wrap(encode(sft, prompt, scratch, most, &p), "%s", name));
-    if (p == 0 || p > most)
-        return OK;
-    TRY(err_wrap(encode(sft, completion, scratch + p, most - p, &c), "%s", name));
-    if (c >= most - p)
-        return OK;
-    scratch[p + c] = tokenizer_end(sft->tokenizer, &sft->model->config);
-    *ret = (struct demonstration){.token = mem_copy(scratch, (size_t)(p + c + 1) * sizeof *scratch),
-                                  .prompt_tokens = p,
-                                  .tokens = c + 1};
-    return OK;
-}
-
-static err_t read_rows(struct sft *sft)
-{
-    uint64_t rows = jsonl_rows(sft->data);
-    SCOPED_MEM int32_t *scratch = mem_array((size_t)sft->longest + 1, sizeof *scratch);
-    sft->rows = mem_array(rows, sizeof *sft->rows);
-    for (uint64_t i = 0; i < rows; i++) {
-        char name[512];
-        struct demonstration one = {0};
-        snprintf(name, sizeof name, "%s:%" PRIu64, sft->options->data, i + 1);
-        TRY(tokenize(sft, i, name, scratch, &one));
-        if (one.token)
-            sft->rows[sft->count++] = one;
-        else
-            sft->skipped++;
-    }
-    if (!sft->count)
-        return err_new(
-            ERR_INVALID,
-            "%s: no row fits into %d tokens (sft.max_tokens, and the model's longest sequence)",
-            sft->options->data, sft->longest);
-    return OK;
-}
-
 /* ---- training */
-
-/* The row at place n of the endless shuffled order. */
-static const struct demonstration *row_at(const struct sft *sft, uint64_t n)
-{
-    struct rng rng = rng_keyed((uint64_t)sft->options->seed, RNG_SHUFFLE, n / sft->count, 1);
-    return &sft->rows[rng_permute(&rng, n % sft->count, sft->count)];
-}
 
 /* Prompt tokens weigh prompt_weight, completion tokens 1. */
 static void weigh(struct columns *columns, const struct sequence *sequence, double prompt_weight)
@@ -146,7 +64,8 @@ static err_t one_update(struct sft *sft, int64_t update, struct step_result *ret
     SCOPED_MEM size_t *targets = mem_array(batch, sizeof *targets);
     bool learn_prompt = sft->options->prompt_weight > 0;
     for (size_t i = 0; i < batch; i++) {
-        const struct demonstration *row = row_at(sft, (uint64_t)update * batch + i);
+        const struct demonstration *row =
+            demonstrations_at(&sft->rows, (uint64_t)update * batch + i);
         sequence[i] = (struct sequence){.prompt = row->token,
                                         .prompt_tokens = row->prompt_tokens,
                                         .token = row->token + row->prompt_tokens,
@@ -232,8 +151,8 @@ static err_t open_inputs(struct sft *sft)
             directory);
     sft->longest = sft->options->max_tokens < config->max_positions ? (int)sft->options->max_tokens
                                                                     : config->max_positions;
-    TRY(jsonl_open(sft->options->data, &sft->data));
-    return read_rows(sft);
+    return demonstrations_read(sft->recipe, sft->tokenizer, tokenizer_end(sft->tokenizer, config),
+                               sft->longest, &sft->rows);
 }
 
 static err_t open_step(struct sft *sft)
@@ -241,7 +160,8 @@ static err_t open_step(struct sft *sft)
     const struct recipe_sft *o = sft->options;
     const struct objective *objective = objective_find(OBJECTIVE_SUPERVISED);
     const int64_t by_data =
-        (int64_t)((sft->count * (uint64_t)o->epochs + (uint64_t)o->batch - 1) / (uint64_t)o->batch);
+        (int64_t)((sft->rows.plan.places * (uint64_t)o->epochs + (uint64_t)o->batch - 1) /
+                  (uint64_t)o->batch);
     sft->updates = !o->steps || (o->epochs && by_data < o->steps) ? by_data : o->steps;
     struct step_config step = {.objective = objective,
                                .settings = objective->row.defaults,
@@ -321,9 +241,11 @@ err_t job_sft(const struct job_options *options, const struct recipe *recipe)
     TRY(choose_output(&sft));
     TRY(open_inputs(&sft));
     TRY(open_step(&sft));
-    printf("%s: %" PRIu64 " rows%s", recipe->sft.data, sft.count, sft.skipped ? "" : "\n");
-    if (sft.skipped)
-        printf(" (%" PRIu64 " more are too long or empty)\n", sft.skipped);
+    printf("%s%s: %" PRIu64 " rows", recipe->sft.data.at[0].path,
+           recipe->sft.data.count > 1 ? " and others" : "", sft.rows.count);
+    if (sft.rows.skipped)
+        printf(" (%" PRIu64 " more are too long or empty)", sft.rows.skipped);
+    printf("\n");
     TRY(train(&sft));
     return write_output(&sft);
 }

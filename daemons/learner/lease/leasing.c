@@ -62,7 +62,8 @@ static err_t send_grants(struct leasing *leasing, struct lessee *lessee,
     SCOPED_MEM size_t *at = mem_array(grants->count, sizeof *at);
     for (size_t i = 0; i < grants->count; i++) {
         at[i] = text.len;
-        TRY(jsonl_row(leasing->options.data, grants->grant[i].prompt, &text));
+        TRY(mixture_row(leasing->options.data, grants->grant[i].epoch, grants->grant[i].prompt,
+                        &text));
         bytes_u8(&text, 0);
     }
     for (size_t i = 0; i < grants->count; i++) {

@@ -8,7 +8,7 @@
  * when the rules allow it, oldest request first. Rows of an evaluation go the same way to those who
  * hold its weights, beside the slots and never counted among them. */
 #pragma once
-#include "base/jsonl.h"
+#include "base/mixture.h"
 #include "learner/publish/evaluating.h"
 #include "learner/replay/storage.h"
 #include "learner/steer/live.h"
@@ -18,7 +18,7 @@ struct leasing;
 struct leasing_options {
     struct loop *loop;
     struct storage *storage;
-    const struct jsonl *data; // rows that leases carry
+    const struct mixture *data; // rows that leases carry
     const char *run;
     const struct hello *hello;     // the learner's own; every generator's must agree. Borrowed
     struct evaluating *evaluating; // NULL: none

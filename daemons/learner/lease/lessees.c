@@ -63,7 +63,7 @@ void lessee_hold(struct lessee *lessee, bool holds)
 /* How many slots a reply may grant: a stream that is full takes none now. */
 static size_t reply_room(const struct leasing *leasing, const struct lessee *lessee)
 {
-    const size_t row_bytes = jsonl_longest(leasing->options.data);
+    const size_t row_bytes = mixture_longest(leasing->options.data);
     const size_t most = LEASE_ROWS_BYTES / (row_bytes ? row_bytes : 1);
     if (rpc_call_full(lessee->call))
         return 0;

@@ -41,12 +41,13 @@ void breaker_rejected(void *breaker, const char *who, const char *why)
 struct hold breaker_sample(const struct breaker *breaker, const struct store_unusable *last)
 {
     const struct said *said = &breaker->said[last->reason];
-    const char *path = jsonl_path(breaker->options.data);
+    const struct mixture *data = breaker->options.data;
+    SCOPED_MEM char *row = mixture_name(data, last->slot / mixture_rows(data), last->prompt);
     if (!*said->why)
-        return hold_make(HOLD_UNUSABLE, "slot %" PRIu64 " (%s:%" PRIu64 "), %s: its leases expired",
-                         last->slot, path, last->prompt + 1, reason_name(last->reason));
-    return hold_make(HOLD_UNUSABLE, "slot %" PRIu64 " (%s:%" PRIu64 "), %s by %s: %s", last->slot,
-                     path, last->prompt + 1, reason_name(last->reason), said->who, said->why);
+        return hold_make(HOLD_UNUSABLE, "slot %" PRIu64 " (%s), %s: its leases expired", last->slot,
+                         row, reason_name(last->reason));
+    return hold_make(HOLD_UNUSABLE, "slot %" PRIu64 " (%s), %s by %s: %s", last->slot, row,
+                     reason_name(last->reason), said->who, said->why);
 }
 
 err_t breaker_none(const struct breaker *breaker, const struct store *store)

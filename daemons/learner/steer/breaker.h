@@ -8,7 +8,7 @@
  *
  * Owner: the storage thread. */
 #pragma once
-#include "base/jsonl.h"
+#include "base/mixture.h"
 #include "learner/replay/storage.h"
 #include "learner/steer/live.h"
 
@@ -18,7 +18,7 @@ struct breaker;
 struct breaker_options {
     struct storage *storage;
     struct live *live;
-    const struct jsonl *data; // names the row
+    const struct mixture *data; // names the row
 };
 struct breaker *breaker_new(const struct breaker_options *options);
 void breaker_start(struct breaker *breaker);

@@ -59,7 +59,7 @@ static void the_full_example_is_read(void **state)
     assert_string_equal(r->run.name, "sort");
     assert_int_equal(r->run.rounds, 200);
     assert_string_equal(r->model.path, "/recipes/sft");
-    assert_string_equal(r->data.train, "/recipes/train.jsonl");
+    assert_string_equal(r->data.train.at[0].path, "/recipes/train.jsonl");
     assert_int_equal(r->generator.max_tokens, 10);
     assert_int_equal(r->generator.in_flight, RECIPE_CONTINUE);
     assert_int_equal(r->rewarder.scorers.count, 1);
@@ -332,8 +332,8 @@ static void paths_are_looked_up_in_the_run_then_beside_the_recipe(void **state)
     SCOPED(recipe) r = NULL, *q = NULL;
     assert_ok(recipe_read(&source, &r));
     assert_string_equal(r->data.eval, in_run);
-    assert_string_equal(r->data.train, train);
-    assert_string_equal(r->sft.data, "/abs");
+    assert_string_equal(r->data.train.at[0].path, train);
+    assert_string_equal(r->sft.data.at[0].path, "/abs");
     assert_string_equal(r->sft.output, out); // where model.path will be found once it is there
     assert_string_equal(r->model.path, model);
     assert_string_equal(r->directory, run);
