@@ -132,3 +132,32 @@ char *json_to_text(const json_t *value)
 {
     return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 }
+
+const char *json_type_name(const json_t *value)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",  [JSON_STRING] = "text",
+        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number", [JSON_TRUE] = "a boolean",
+        [JSON_FALSE] = "a boolean",  [JSON_NULL] = "null",
+    };
+    return names[json_typeof(value)];
+}
+
+/* Control characters become '?', so a row cannot break the log. */
+void json_put_keys(const json_t *object, struct bytes *ret)
+{
+    enum { KEYS_SHOWN = 200 };
+    for (void *it = json_object_iter((json_t *)object); it;
+         it = json_object_iter_next((json_t *)object, it)) {
+        if (ret->len > KEYS_SHOWN) {
+            bytes_text(ret, ", ...");
+            break;
+        }
+        bytes_printf(ret, "%s'%.60s'", ret->len ? ", " : "", json_object_iter_key(it));
+    }
+    if (!ret->len)
+        bytes_text(ret, "none");
+    for (size_t i = 0; i < ret->len; i++)
+        if (ret->data[i] < 0x20 || ret->data[i] == 0x7f)
+            ret->data[i] = '?';
+}

@@ -40,3 +40,9 @@ err_t json_get_text(const json_t *object, const char *name, const char *key, con
 
 /* Compact text, owned by the caller. */
 char *json_to_text(const json_t *value);
+
+/* For messages: "a list"; and an object's keys as "'prompt', 'completion'", cut where they are
+ * many. */
+struct bytes;
+const char *json_type_name(const json_t *value);
+void json_put_keys(const json_t *object, struct bytes *ret);

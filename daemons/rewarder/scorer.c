@@ -2,8 +2,6 @@
 #include "base/bytes.h"
 #include <string.h>
 
-enum { KEYS_SHOWN = 200 }; // bytes of a message's list of columns
-
 void scorer_each(struct stage_call *call,
                  err_t (*score)(const void *state, const struct scorer_sample *sample, double *ret),
                  const void *state)
@@ -26,47 +24,21 @@ void scorer_each(struct stage_call *call,
 
 /* ---- the dataset's row */
 
-static const char *json_type_name(const json_t *value)
-{
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list",  [JSON_STRING] = "text",
-        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number", [JSON_TRUE] = "a boolean",
-        [JSON_FALSE] = "a boolean",  [JSON_NULL] = "null",
-    };
-    return names[json_typeof(value)];
-}
-
-/* "'prompt', 'completion'", cut where it gets long; control characters become '?', so a row cannot
- * break the log. */
-static void list_columns(const json_t *row, struct bytes *ret)
-{
-    for (void *it = json_object_iter((json_t *)row); it;
-         it = json_object_iter_next((json_t *)row, it)) {
-        if (ret->len > KEYS_SHOWN) {
-            bytes_text(ret, ", ...");
-            break;
-        }
-        bytes_printf(ret, "%s'%.60s'", ret->len ? ", " : "", json_object_iter_key(it));
-    }
-    if (!ret->len)
-        bytes_text(ret, "none");
-    for (size_t i = 0; i < ret->len; i++)
-        if (ret->data[i] < 0x20 || ret->data[i] == 0x7f)
-            ret->data[i] = '?';
-}
-
 err_t scorer_column(const json_t *row, const char *column, struct text_slice *ret)
 {
     const json_t *value = json_object_get(row, column);
     if (!value) {
         SCOPED_VALUE(bytes) columns = {0};
-        list_columns(row, &columns);
+        json_put_keys(row, &columns);
         return err_new(ERR_INVALID, "the row has no column '%s'; it has %s", column,
                        (const char *)columns.data);
     }
+    if (json_array_size(value) == 1) // the answer as a message
+        value = json_object_get(json_array_get(value, 0), "content");
     if (!json_is_string(value))
-        return err_new(ERR_INVALID, "the row's column '%s' is %s; text is needed", column,
-                       json_type_name(value));
+        return err_new(ERR_INVALID,
+                       "the row's column '%s' is %s; text, or a list of one message, is needed",
+                       column, json_type_name(json_object_get(row, column)));
     *ret = (struct text_slice){json_string_value(value), json_string_length(value)};
     return OK;
 }

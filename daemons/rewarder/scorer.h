@@ -40,7 +40,8 @@ void scorer_each(struct stage_call *call,
                  err_t (*score)(const void *state, const struct scorer_sample *sample, double *ret),
                  const void *state);
 
-/* The row's column as text, borrowed. INVALID names the column and the columns that are there. */
+/* The row's column as text, borrowed: of a list of one message its content. INVALID names the
+ * column and the columns that are there. */
 struct text_slice {
     const char *data;
     size_t len;

@@ -15,6 +15,7 @@ enum recipe_backend {
 };
 enum recipe_on_complete { RECIPE_COMPLETE_EXIT, RECIPE_COMPLETE_STAY };
 enum recipe_special_tokens { RECIPE_SPECIAL_TEXT, RECIPE_SPECIAL_TOKENS };
+enum recipe_boundary { RECIPE_BOUNDARY_TOKENS, RECIPE_BOUNDARY_TEXT };
 enum recipe_log_format { RECIPE_LOG_DEFAULT, RECIPE_LOG_TEXT, RECIPE_LOG_JSON };
 enum recipe_log_stream { RECIPE_STREAM_DEFAULT, RECIPE_STREAM_STDOUT };
 enum recipe_mixed_numerics { RECIPE_NUMERICS_TOLERATE, RECIPE_NUMERICS_REFUSE };

@@ -80,8 +80,13 @@
     X(path,  eval,              "",           FIXED, ANY,             "prompts for evaluation; not set: no evaluation") \
     X(count, epochs,            "0",          FIXED, FROM(0, 1e9),    "passes over the data, unless run.rounds end the run before; 0: as many as they take") \
     X(flag,  shuffle,           "true",       FIXED, ANY,             "whether each epoch has another order, drawn from run.seed") \
-    X(text,  prompt_column,     "prompt",     FIXED, TEXT(1, 256),    "column of a row that holds the prompt") \
-    X(text,  completion_column, "completion", FIXED, TEXT(1, 256),    "column of a row that holds the demonstrated answer (sft)") \
+    X(text,  prompt_column,     "prompt",     FIXED, TEXT(1, 256),    "column of a row that holds the prompt: text, or a list of messages") \
+    X(text,  completion_column, "completion", FIXED, TEXT(1, 256),    "column of a row that holds the demonstrated answer (sft), of the prompt's kind") \
+    X(text,  text_column,       "text",       FIXED, TEXT(1, 256),    "column of a row that is one text without a prompt (sft)") \
+    C(boundary, recipe_boundary, "tokens", FIXED, "tokens|text", \
+      "tokens: an answer follows the tokens that its prompt has alone, as in generation; text: both are one text, as in TRL, where a token may lie across them (sft)") \
+    X(flag,  add_special_tokens, "false",     FIXED, ANY,             "whether a row of text gets what tokenizer.json's post_processor puts around one, as <s> before it") \
+    X(count, now,               "1767225600", FIXED, FROM(0, 0x1p40), "the time that chat templates see, in seconds since 1970 (UTC); the same in every process") \
     C(special_tokens, recipe_special_tokens, "text", FIXED, "text|tokens", \
       "special tokens that a prompt or an answer spells (as <eos>) stay text, or become tokens, as in rows that a chat template has made") \
     X(count, max_prompt_tokens, "512",        FIXED, FROM(1, 1048576), "longest prompt in tokens; longer ones are skipped and counted")
@@ -320,6 +325,8 @@
     X(count,  batch,  "256", FIXED, FROM(1, 1048576),    "rows in one update") \
     X(count,  seed,   "1",   FIXED, FROM(0, 0x1p53),     "seed of the order of rows and of new weights") \
     X(number, prompt_weight, "0.0", FIXED, FROM(0, 1),   "weight of the loss on prompt tokens; completions have 1") \
+    X(flag,   completion_only_loss, "true", FIXED, ANY,  "rows with a prompt: their loss is on the completion alone; false: on all of their tokens") \
+    X(flag,   assistant_only_loss, "false", FIXED, ANY,  "rows of messages: their loss is on the assistant's text alone, which the chat template marks by {% generation %}") \
     X(count,  max_tokens, "512", FIXED, FROM(2, 1048576), "longest row in tokens; longer ones are skipped and counted") \
     X(count_or_auto, threads, "auto", FIXED, FROM(1, 1024), "compute threads; auto: as generator.threads has it") \
     X(flag,   lora,   "false", FIXED, ANY,               "train an adapter beside sft.model, as the section lora says, and write that alone") \

@@ -410,26 +410,26 @@
     W("dataset_test_split",          "data.eval", "a file of JSON lines") \
     W("input_key",                   "data.prompt_column", "") \
     W("prompt_key",                  "data.prompt_column", "") \
-    W("dataset_text_field",          "data.prompt_column", "") \
+    W("dataset_text_field",          "data.text_column", "") \
     W("output_key",                  "data.completion_column", "") \
     W("label_key",                   "rewarder.scorers", "column of an entry") \
     W("reward_fn_key",               "rewarder.scorers", "column of an entry") \
     W("answer_key",                  "rewarder.scorers", "column of an entry") \
     W("shuffle_dataset",             "data.shuffle", "") \
     W("rollout_shuffle",             "data.shuffle", "") \
-    W("chat_template",               "", "prompts are text as the model is to see it: apply the template when the rows are prepared") \
-    W("apply_chat_template",         "", "prompts are text as the model is to see it: apply the template when the rows are prepared") \
-    W("chat_template_kwargs",        "", "prompts are text as the model is to see it: apply the template when the rows are prepared") \
-    W("chat_template_path",          "", "prompts are text as the model is to see it: apply the template when the rows are prepared") \
-    W("system_prompt",               "", "prompts are text as the model is to see it: apply the template when the rows are prepared") \
+    W("chat_template",               "model.path", "the template in that directory renders rows of messages") \
+    W("apply_chat_template",         "", "rows of messages are rendered, rows of text are not") \
+    W("chat_template_kwargs",        "", "a column of that name in each row") \
+    W("chat_template_path",          "model.path", "the template in that directory renders rows of messages") \
+    W("system_prompt",               "", "a message of the role system in each row") \
     W("dataloader_num_workers",      "", "rows are read as they are leased") \
     W("remove_unused_columns",       "", "a row keeps all of its columns") \
     W("dataset_num_proc",            "", "rows are read as they are leased") \
     W("packing",                     "learner.micro_tokens", "sequences are always packed") \
     W("packing_samples",             "learner.micro_tokens", "sequences are always packed") \
     W("padding_free",                "learner.micro_tokens", "sequences are always packed") \
-    W("completion_only_loss",        "sft.prompt_weight", "0: completions alone") \
-    W("assistant_only_loss",         "sft.prompt_weight", "0: completions alone")
+    W("completion_only_loss",        "sft.completion_only_loss", "") \
+    W("assistant_only_loss",         "sft.assistant_only_loss", "")
 
 #define RECIPE_WORDS_SYSTEM(W) \
     W("bf16",                        "", "weights are bf16, the optimizer's fp32; keys and values: model.kv") \

@@ -57,7 +57,7 @@ static void a_missing_column_names_those_present(void **state)
     assert_err(ERR_INVALID, "no column 'answer'; it has 'prompt', 'completion', 'n'",
                score(answer, row, "x", 1, &value));
     assert_err(ERR_INVALID, "it has none", score(answer, "{}", "x", 1, &value));
-    assert_err(ERR_INVALID, "column 'n' is a number; text is needed",
+    assert_err(ERR_INVALID, "column 'n' is a number; text, or a list of one message, is needed",
                score("{kind: exact, column: n}", row, "x", 1, &value));
     assert_err(ERR_INVALID, "rewarder.scorers[0]: kind 'rouge': completion 0: the row's column 'n'",
                score("{kind: rouge, column: n}", row, "x", 1, &value));
