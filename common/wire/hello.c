@@ -115,6 +115,11 @@ static err_t check_forward(const struct hello *ours, const struct hello *theirs,
                    who, theirs->forward, ours->same_forward);
 }
 
+static bool is_asked(const struct hello *ours, const char *key)
+{
+    return !ours->unasked || strcmp(ours->unasked, key) != 0;
+}
+
 err_t hello_check(const struct hello *ours, const struct hello *theirs, const char *who)
 {
     SCOPED_VALUE(bytes) text = {0};
@@ -125,12 +130,14 @@ err_t hello_check(const struct hello *ours, const struct hello *theirs, const ch
     for (uint32_t i = 0; i < ours->settings; i++) {
         const struct hello_setting *mine = &ours->setting[i];
         const char *value = value_of(theirs, mine->key);
-        if (differ(value, mine->value) && count++ < DIFFER)
+        if (differ(value, mine->value) && is_asked(ours, mine->key) && count++ < DIFFER)
             put_difference(&text, mine->key, value, mine->value);
     }
-    for (uint32_t i = 0; i < theirs->settings; i++)
-        if (!value_of(ours, theirs->setting[i].key) && count++ < DIFFER)
-            put_difference(&text, theirs->setting[i].key, theirs->setting[i].value, NULL);
+    for (uint32_t i = 0; i < theirs->settings; i++) {
+        const struct hello_setting *other = &theirs->setting[i];
+        if (!value_of(ours, other->key) && is_asked(ours, other->key) && count++ < DIFFER)
+            put_difference(&text, other->key, other->value, NULL);
+    }
     if (count > DIFFER)
         bytes_printf(&text, "; %d more differ", count - DIFFER);
     return count ? err_new(ERR_PRECONDITION, "%s has another recipe: %s", who,

@@ -36,7 +36,9 @@ struct hello {
     char *forward;
     /* Of the learner's own, owned: how a worker's forward must begin (words, whole); NULL: any. */
     char *same_forward;
-    char *build; // version of the sender's program, owned; NULL: not told. Never compared
+    const char
+        *unasked; // of the learner's own: a setting that it does not compare; literal, or NULL
+    char *build;  // version of the sender's program, owned; NULL: not told. Never compared
 };
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);

@@ -17,21 +17,14 @@ void prompt_set_done(struct prompt_set *set)
     free(set->at);
 }
 
-err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, const char *column)
+void prompt_set_add(struct prompt_set *set, json_t *row)
 {
-    const char *text;
-    err_t failed = json_get_text(row, name, column, &text);
-    if (err_failed(failed)) {
-        json_decref(row);
-        return failed;
-    }
     set->at = mem_grow(set->at, set->count + 1, sizeof *set->at);
     set->at[set->count] = (struct prompt){.row = row, .number = set->count};
     set->count++;
-    return OK;
 }
 
-err_t prompt_set_read(const char *path, const char *column, uint64_t most, struct prompt_set *set)
+err_t prompt_set_read(const char *path, uint64_t most, struct prompt_set *set)
 {
     SCOPED(jsonl) rows = NULL;
     TRY(jsonl_open(path, &rows));
@@ -43,7 +36,7 @@ err_t prompt_set_read(const char *path, const char *column, uint64_t most, struc
         snprintf(name, sizeof name, "%s:%" PRIu64, path, i + 1);
         TRY(jsonl_row(rows, i, &text));
         TRY(json_parse((const char *)text.data, text.len, name, &row));
-        TRY(prompt_set_add(set, row, name, column));
+        prompt_set_add(set, row);
     }
     return OK;
 }

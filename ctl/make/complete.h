@@ -2,7 +2,7 @@
  * and eval print them.
  *
  *     SCOPED_VALUE(prompt_set) set = {0};
- *     TRY(prompt_set_read("test.jsonl", "prompt", 512, &set));
+ *     TRY(prompt_set_read("test.jsonl", 512, &set));
  *     const struct decoder_options options = complete_options(recipe, directory, 0.7, 4);
  *     TRY(decoder_open(&options, &decoder));
  *     SCOPED_VALUE(collected) collected = {.set = &set, .completions = 4};
@@ -29,9 +29,9 @@ struct prompt_set {
 
 void prompt_set_done(struct prompt_set *set);
 
-/* Takes row. INVALID: it has no such text column; name: the place's name in the error. */
-err_t prompt_set_add(struct prompt_set *set, json_t *row, const char *name, const char *column);
-err_t prompt_set_read(const char *path, const char *column, uint64_t most, struct prompt_set *set);
+/* Takes row; whether it has a prompt says complete. */
+void prompt_set_add(struct prompt_set *set, json_t *row);
+err_t prompt_set_read(const char *path, uint64_t most, struct prompt_set *set);
 
 /* Writes the name of prompt i in errors; returns ret. */
 enum { PROMPT_NAME = 512 };

@@ -74,7 +74,7 @@ static err_t check_line(const struct values *v, size_t i)
                          all, config->max_positions);
 }
 
-static err_t read_line(struct values *v, const struct jsonl *lines, uint64_t i, const char *column)
+static err_t read_line(struct values *v, const struct jsonl *lines, uint64_t i)
 {
     SCOPED_VALUE(bytes) text = {0};
     char name[PROMPT_NAME];
@@ -87,10 +87,11 @@ static err_t read_line(struct values *v, const struct jsonl *lines, uint64_t i, 
                        "%s: 'row' must be the row of data with the prompt, as rlhfctl generate "
                        "writes it",
                        name);
-    return prompt_set_add(&v->set, json_incref(row), name, column);
+    prompt_set_add(&v->set, json_incref(row));
+    return OK;
 }
 
-static err_t read_lines(struct values *v, const char *column)
+static err_t read_lines(struct values *v)
 {
     SCOPED(jsonl) lines = NULL;
     TRY(jsonl_open(v->set.path, &lines));
@@ -98,7 +99,7 @@ static err_t read_lines(struct values *v, const char *column)
     v->collected = (struct collected){
         .set = &v->set, .completions = 1, .line = mem_array(count, sizeof(json_t *))};
     for (uint64_t i = 0; i < count; i++)
-        TRY(read_line(v, lines, i, column));
+        TRY(read_line(v, lines, i));
     for (uint64_t i = 0; i < count; i++)
         TRY(check_line(v, i));
     return OK;
@@ -163,7 +164,7 @@ err_t command_values(int argc, char **argv)
     TRY(decoder_open(&options, &values.decoder));
     TRY(load_critic(&values));
     values.set.path = data;
-    TRY(read_lines(&values, recipe->data.prompt_column));
+    TRY(read_lines(&values));
     TRY(measure(&values, (int)recipe->learner.micro_tokens));
     return collected_write(stdout, &values.collected);
 }

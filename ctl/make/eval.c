@@ -118,9 +118,7 @@ static err_t measure_distance(struct eval *e)
 static err_t measure_likelihood(struct eval *e)
 {
     SCOPED_VALUE(texts) texts = {0};
-    TRY(err_wrap(
-        texts_demonstrations(e->decoder, &e->set, e->recipe->data.completion_column, &texts), "%s",
-        e->data));
+    TRY(texts_demonstrations(e->decoder, &e->set, &texts));
     SCOPED_MEM float *logp = mem_array(texts.targets, sizeof *logp);
     TRY(texts_logp(&texts, decoder_model(e->decoder), (int)e->recipe->learner.micro_tokens, 1.0f,
                    "demonstrations", logp));
@@ -141,7 +139,7 @@ static err_t measure_likelihood(struct eval *e)
 static err_t measure(struct eval *e, char **argv)
 {
     double begun = clock_s();
-    TRY(prompt_set_read(e->data, e->recipe->data.prompt_column, (uint64_t)e->prompts, &e->set));
+    TRY(prompt_set_read(e->data, (uint64_t)e->prompts, &e->set));
     TRY(decoder_open(&e->options, &e->decoder));
     TRY(complete(e->decoder, &e->set, &e->collected));
     if (e->reference)

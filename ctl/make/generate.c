@@ -27,11 +27,9 @@ err_t command_generate(int argc, char **argv)
     SCOPED_VALUE(prompt_set) set = {0};
     TRY(complete_model(recipe, model, &directory));
     if (prompt)
-        TRY(prompt_set_add(&set, json_pack("{s:s}", recipe->data.prompt_column, prompt), "--prompt",
-                           recipe->data.prompt_column));
+        prompt_set_add(&set, json_pack("{s:s}", recipe->data.prompt_column, prompt));
     else
-        TRY(prompt_set_read(data ? data : recipe->data.eval, recipe->data.prompt_column, UINT64_MAX,
-                            &set));
+        TRY(prompt_set_read(data ? data : recipe->data.eval, UINT64_MAX, &set));
     SCOPED_VALUE(collected)
     collected = {.set = &set, .completions = prompt ? 1 : (int)recipe->generator.num_generations};
     const struct decoder_options options =

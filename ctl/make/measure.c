@@ -51,44 +51,44 @@ static err_t encode_prompt(const struct decoder *decoder, const struct prompt_se
     return OK;
 }
 
-/* The answer and the end token after p tokens of the prompt, into token (room); *ret_tokens 0: they
- * do not fit. */
-static err_t encode_answer(const struct decoder *decoder, const char *text, int room, int p,
-                           int32_t *token, int *ret_tokens)
+/* A prompt and an answer, both text or both messages. */
+static bool demonstrates(const struct row_names *names, const json_t *row, const char *name)
 {
-    const struct prompt_rules *rules = decoder_rows(decoder);
-    const int eos = tokenizer_end(rules->tokenizer, &decoder_model(decoder)->config);
-    SCOPED_MEM int32_t *ids = NULL;
-    int n = 0, end = eos >= 0;
-    *ret_tokens = 0;
-    TRY(tokenizer_encode_row(rules->tokenizer, text, strlen(text), rules->special, &ids, &n));
-    if (n > room - p - end)
+    struct row_kind kind;
+    err_t failed = row_kind_of(row, names, name, &kind);
+    const json_t *answer = json_object_get(row, names->completion);
+    const bool does = !err_failed(failed) && kind.format == ROW_COMPLETION &&
+                      (kind.chat ? row_is_chat(answer) : json_is_string(answer));
+    err_free(failed);
+    return does;
+}
+
+static err_t add_row(const struct row_rules *rules, const struct prompt_set *set, size_t i,
+                     int room, struct texts *ret)
+{
+    char name[PROMPT_NAME];
+    SCOPED_VALUE(row_tokens) tokens = {0};
+    const json_t *row = set->at[i].row;
+    prompt_name(set, i, name);
+    if (!demonstrates(&rules->names, row, name)) {
+        ret->skipped++;
         return OK;
-    memcpy(token + p, ids, (size_t)n * sizeof *ids);
-    if (end)
-        token[p + n++] = eos;
-    *ret_tokens = n;
+    }
+    TRY(row_encode(rules, row, name, &tokens));
+    const struct row_sequence *all = &tokens.at[0];
+    if (all->tokens > room || all->prompt_tokens < 1 || all->prompt_tokens == all->tokens)
+        ret->skipped++;
+    else
+        texts_add(ret, i, all->id, all->prompt_tokens, all->tokens - all->prompt_tokens);
     return OK;
 }
 
-err_t texts_demonstrations(struct decoder *decoder, const struct prompt_set *set,
-                           const char *column, struct texts *ret)
+err_t texts_demonstrations(struct decoder *decoder, const struct prompt_set *set, struct texts *ret)
 {
-    int room = decoder_model(decoder)->config.max_positions;
-    SCOPED_MEM int32_t *token = mem_array((size_t)room, sizeof *token);
+    const int room = decoder_model(decoder)->config.max_positions;
     texts_open(ret, set->count);
-    for (size_t i = 0; i < set->count; i++) {
-        const char *text = json_string_value(json_object_get(set->at[i].row, column));
-        int p = 0, n = 0;
-        TRY(encode_prompt(decoder, set, i, token, &p));
-        if (text)
-            TRY(err_wrap(encode_answer(decoder, text, room, p, token, &n), "row %" PRIu64 ": %s",
-                         set->at[i].number + 1, column));
-        if (n)
-            texts_add(ret, i, token, p, n);
-        else
-            ret->skipped++;
-    }
+    for (size_t i = 0; i < set->count; i++)
+        TRY(add_row(&decoder_rows(decoder)->rows, set, i, room, ret));
     return OK;
 }
 

@@ -2,7 +2,7 @@
  * the policy's own samples. Everything comes from the learner's forward (model/likelihood.h).
  *
  *     SCOPED_VALUE(texts) demonstrations = {0};
- *     TRY(texts_demonstrations(decoder, &set, "completion", &demonstrations));
+ *     TRY(texts_demonstrations(decoder, &set, &demonstrations));
  *     TRY(texts_logp(&demonstrations, decoder_model(decoder), micro_tokens, 1.0f, logp));
  *
  * Owner: one thread. */
@@ -20,10 +20,11 @@ struct texts {
 };
 void texts_done(struct texts *texts);
 
-/* The set's rows with the answer in `column`, as sft learns them: the end token is appended.
- * Skipped and counted are rows without the column and those longer than the model's positions. */
+/* The set's rows with a prompt and an answer of its kind, as sft learns them: the end token is
+ * appended to a text. Skipped and counted are the others, and those longer than the model's
+ * positions. */
 err_t texts_demonstrations(struct decoder *decoder, const struct prompt_set *set,
-                           const char *column, struct texts *ret);
+                           struct texts *ret);
 
 /* Completions as they were sampled. */
 err_t texts_completions(struct decoder *decoder, const struct collected *c, struct texts *ret);

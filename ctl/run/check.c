@@ -12,6 +12,7 @@
 #include "rl/objective_table.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/recipe/recipe_place.h"
+#include <inttypes.h>
 
 /* The recipe, and the model that the first step loads for the others. */
 struct checking {
@@ -20,11 +21,15 @@ struct checking {
     struct backend *be;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct row_chat chat;
+    struct bytes kinds; // of the files: told once all is in order
 };
 
 static void checking_done(struct checking *c)
 {
     tokenizer_free(c->tokenizer);
+    row_chat_done(&c->chat);
+    bytes_done(&c->kinds);
     model_free(c->model);
     backend_free(c->be);
 }
@@ -67,9 +72,10 @@ static err_t check_reference(const struct checking *c)
     const char *path = r->rewarder.reference_path;
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
+    SCOPED_VALUE(row_chat) chat = {0};
     if (!recipe_has_reference(r) || !*path)
         return OK;
-    err_t failed = decoder_load(c->be, path, &model, &tokenizer);
+    err_t failed = decoder_load(c->be, path, &model, &tokenizer, &chat);
     if (!err_failed(failed))
         failed = comparable(c, path);
     return recipe_place(r, "rewarder.reference_path", failed);
@@ -95,14 +101,27 @@ static err_t look_at_prompt(void *arg, const json_t *row, const char *name)
     return prompt_row_read(arg, row, name, &prompt);
 }
 
+static void note_kind(struct checking *c, const char *key, const struct jsonl *rows,
+                      const struct row_names *names)
+{
+    char text[ROW_KIND_TEXT];
+    struct row_kind kind;
+    err_t unknown = row_kind_of_file(rows, names, &kind);
+    if (!err_failed(unknown))
+        bytes_printf(&c->kinds, "%s: %s: %" PRIu64 " rows, %s\n", key, jsonl_path(rows),
+                     jsonl_rows(rows), row_kind_text(&kind, text));
+    err_free(unknown);
+}
+
 /* Rows with prompts that generators can take. */
-static err_t check_prompts(const struct checking *c, const char *key, const struct jsonl *rows)
+static err_t check_prompts(struct checking *c, const char *key, const struct jsonl *rows)
 {
     const struct recipe *r = c->recipe;
     SCOPED_MEM char *note = NULL;
     const struct decoder_options options = decoder_options_of(r);
-    struct prompt_rules rules = decoder_rules(&options, &c->model->config, c->tokenizer);
+    struct prompt_rules rules = decoder_rules(&options, &c->model->config, c->tokenizer, &c->chat);
     TRY(recipe_place(r, key, jsonl_probe(rows, "decoded", look_at_prompt, &rules, &note)));
+    note_kind(c, key, rows, &rules.rows.names);
     if (note && c->notes)
         fprintf(c->notes, "%s: %s\n", key, note);
     return OK;
@@ -128,7 +147,7 @@ static err_t check_group(const struct checking *c, const struct mixture *train)
     return check_size(c->recipe, &facts);
 }
 
-static err_t check_data(const struct checking *c)
+static err_t check_data(struct checking *c)
 {
     const struct recipe *r = c->recipe;
     SCOPED(mixture) train = NULL;
@@ -157,13 +176,16 @@ err_t check_ring(const struct recipe *recipe, char *const *argv, FILE *notes)
     struct model_config config;
     TRY(recipe_place(recipe, "model.path", config_read(recipe->model.path, &config)));
     TRY(recipe_place(recipe, "model.path",
-                     decoder_load(c.be, recipe->model.path, &c.model, &c.tokenizer)));
+                     decoder_load(c.be, recipe->model.path, &c.model, &c.tokenizer, &c.chat)));
     TRY(check_lora(&c));
     TRY(check_generator(&c));
     TRY(check_reference(&c));
     TRY(check_critic(&c));
     TRY(check_data(&c));
-    return scorers_check(recipe, argv, notes);
+    TRY(scorers_check(recipe, argv, notes));
+    if (notes && c.kinds.len)
+        fprintf(notes, "%s", (const char *)c.kinds.data);
+    return OK;
 }
 
 /* The run may be meant for another machine. */

@@ -16,9 +16,11 @@
 #include "learner/settings.h"
 #include "learner/store/db.h"
 #include "learner/train/restart.h"
+#include "model/text/rows/row_encode.h"
 #include "svc/descriptors.h"
 #include "svc/recipe/recipe_cli.h"
 #include "svc/svc.h"
+#include <inttypes.h>
 
 enum { LEAVE_MS = 5000 };
 enum { OWN_FILES = 64 }; // the store's logs, checkpoints, backups, metrics
@@ -82,11 +84,34 @@ static err_t open_run(struct daemon *d)
     return open_storage(d);
 }
 
+/* Logs what a file holds; whether that is messages. A row that is nothing is told by who decodes
+ * it. */
+static bool tell_kind(const struct recipe *recipe, const char *key, const struct jsonl *file)
+{
+    char text[ROW_KIND_TEXT];
+    struct row_kind kind = {0};
+    const struct row_rules rules = row_rules_of(recipe, NULL, NULL, -1);
+    err_t unknown = row_kind_of_file(file, &rules.names, &kind);
+    log_info("rows", "key=%s file=\"%s\" rows=%" PRIu64 " kind=\"%s\"", key, jsonl_path(file),
+             jsonl_rows(file), err_failed(unknown) ? "none" : row_kind_text(&kind, text));
+    err_free(unknown);
+    return kind.chat;
+}
+
+static bool tell_kinds(const struct daemon *d)
+{
+    const struct jsonl *eval = evaluating_data(d->evaluating);
+    bool chat = eval && tell_kind(d->recipe, "data.eval", eval);
+    for (size_t i = 0; i < mixture_files(d->data); i++)
+        chat = tell_kind(d->recipe, "data.train", mixture_file(d->data, i)) || chat;
+    return chat;
+}
+
 static err_t open_stages(struct daemon *d)
 {
     const struct recipe *recipe = d->recipe;
     const struct model *model = train_model(d->train);
-    TRY(settings_hellos(recipe, model, &d->samples, &d->scores));
+    TRY(settings_hellos(recipe, model, tell_kinds(d), &d->samples, &d->scores));
     struct ingest_options ingest = {
         .storage = d->storage,
         .loop = d->loop,

@@ -176,11 +176,12 @@ uint64_t settings_trained_columns(const struct recipe *recipe)
     return set;
 }
 
-err_t settings_hellos(const struct recipe *recipe, const struct model *policy,
+err_t settings_hellos(const struct recipe *recipe, const struct model *policy, bool chat,
                       struct hello *ret_samples, struct hello *ret_scores)
 {
     const bool same = recipe->run.mixed_numerics == RECIPE_NUMERICS_REFUSE;
-    SCOPED_VALUE(hello) samples = {.forward = model_forward_id(policy)};
+    SCOPED_VALUE(hello)
+    samples = {.forward = model_forward_id(policy), .unasked = chat ? NULL : MODEL_CHAT_TEMPLATE};
     recipe_of_samples(recipe, hello_put, &samples);
     model_adapter_identity(policy, hello_put, &samples);
     TRY(model_identity(recipe->model.path, hello_put, &samples));

@@ -33,6 +33,7 @@ char *settings_fingerprint(const struct model *policy, const struct model *criti
  * rounds again. */
 err_t settings_repeatable(const struct backend *be);
 
-/* The hellos that a generator and a rewarder must have, by hello_check. */
-err_t settings_hellos(const struct recipe *recipe, const struct model *policy,
+/* The hellos that a generator and a rewarder must have, by hello_check. chat: data have rows of
+ * messages, so the model's chat template decides samples. */
+err_t settings_hellos(const struct recipe *recipe, const struct model *policy, bool chat,
                       struct hello *ret_samples, struct hello *ret_scores);

@@ -53,15 +53,15 @@ static void both_files_hold_the_same_weights(void **state)
 static void decode(const json_t *golden, const json_t *answers, enum kv_format kv)
 {
     SCOPED(decoder) decoder = NULL;
-    const struct decoder_options options = {.directory = real_path("smollm2"),
-                                            .backend = {.threads = 2},
-                                            .kv = kv,
-                                            .prompt_column = "prompt",
-                                            .special_tokens = true,
-                                            .max_prompt_tokens = LONGEST,
-                                            .max_tokens = MOST,
-                                            .sampling = {.temperature = 0},
-                                            .slots = QUESTIONS};
+    const struct decoder_options options = {
+        .directory = real_path("smollm2"),
+        .backend = {.threads = 2},
+        .kv = kv,
+        .rows = {.names = {"prompt", "completion", "text"}, .special = true},
+        .max_prompt_tokens = LONGEST,
+        .max_tokens = MOST,
+        .sampling = {.temperature = 0},
+        .slots = QUESTIONS};
     assert_ok(decoder_open(&options, &decoder));
     for (size_t i = 0; i < QUESTIONS; i++) {
         SCOPED_JSON json_t *row = json_object();

@@ -291,7 +291,7 @@ static void rows_that_cannot_be_used(void **state)
     ACCEPTS("data.train: 1 of the first 3 rows cannot be decoded; the first: ", one);
     ACCEPTS("data.train: 1 of the first 3 rows cannot be scored; the first: ", one);
     write_rows(&ring, "{\"prompt\": [{\"role\": \"user\"}], \"completion\": \"abcd\"}\n");
-    REFUSES("rows.jsonl:1: 'prompt' is [{\"role\":\"user\"}]; it must be a string", one);
+    REFUSES("rows.jsonl:1: a row of messages needs the model's chat template: ", one);
     write_rows(&ring, "{\"prompt\": \"\", \"completion\": \"abcd\"}\n");
     REFUSES("rows.jsonl:1: a prompt of 0 tokens", one);
     write_rows(&ring, "{\"prompt\": \"dcba>\", \"completion\": \"abcd\", \"max_tokens\": 4096}\n");

@@ -33,7 +33,8 @@ struct decoder {
     struct engine *engine;
     struct sampling sampling;
     struct prompt_rules rules;
-    char *prompt_column;
+    struct row_chat chat;
+    char *column[3];                          // the names in rules
     struct job *waiting, *running, *finished; // oldest first
     uint64_t next_tag;
     struct step_cost cost;
@@ -113,19 +114,21 @@ struct engine_config decoder_plan(const struct decoder_options *options,
 
 struct prompt_rules decoder_rules(const struct decoder_options *options,
                                   const struct model_config *config,
-                                  const struct tokenizer *tokenizer)
+                                  const struct tokenizer *tokenizer, const struct row_chat *chat)
 {
+    struct row_rules rows = options->rows;
+    rows.tokenizer = tokenizer;
+    rows.chat = chat;
+    rows.end = tokenizer_end(tokenizer, config);
     return (struct prompt_rules){
-        .tokenizer = tokenizer,
-        .column = options->prompt_column,
-        .special = options->special_tokens,
+        .rows = rows,
         .most = options->max_prompt_tokens,
         .context = config_context(config, options->max_prompt_tokens, options->max_tokens),
         .max_tokens = options->max_tokens};
 }
 
 err_t decoder_load(struct backend *be, const char *directory, struct model **ret_model,
-                   struct tokenizer **ret_tokenizer)
+                   struct tokenizer **ret_tokenizer, struct row_chat *ret_chat)
 {
     SCOPED(model) model = NULL;
     SCOPED(tokenizer) tokenizer = NULL;
@@ -134,8 +137,10 @@ err_t decoder_load(struct backend *be, const char *directory, struct model **ret
     TRY(fit_model(be, base, sizeof(bf16), "the model's weights"));
     TRY(adapter_open(be, directory, true, &model));
     SCOPED_MEM char *own = file_join(directory, tokenizer_file(0));
-    TRY(tokenizer_load(file_exists(own) ? directory : base, &tokenizer));
+    const char *texts = file_exists(own) ? directory : base;
+    TRY(tokenizer_load(texts, &tokenizer));
     TRY(err_wrap(tokenizer_check(tokenizer, &model->config), "'%s'", directory));
+    *ret_chat = row_chat_open(texts);
     *ret_model = STEAL(model);
     *ret_tokenizer = STEAL(tokenizer);
     return OK;
@@ -178,7 +183,7 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
                  of_recipe ? "generator.backend" : "RLHFD_BACKEND"));
     if (d->be->apart)
         TRY(fits_device(options, d->be));
-    TRY(decoder_load(d->be, options->directory, &d->model, &d->tokenizer));
+    TRY(decoder_load(d->be, options->directory, &d->model, &d->tokenizer, &d->chat));
     if (options->adapted && strcmp(options->directory, options->adapted->model.path) == 0)
         TRY(err_wrap(
             adapter_begin(d->model, options->directory, options->adapted, options->sampling.seed),
@@ -191,8 +196,11 @@ err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
     const struct engine_config plan = decoder_plan(options, config);
     TRY(engine_new(d->model, &plan, &d->engine));
     d->sampling = options->sampling;
-    d->rules = decoder_rules(options, config, d->tokenizer);
-    d->rules.column = d->prompt_column = mem_string(options->prompt_column);
+    d->rules = decoder_rules(options, config, d->tokenizer, &d->chat);
+    struct row_names *names = &d->rules.rows.names;
+    names->prompt = d->column[0] = mem_string(names->prompt);
+    names->completion = d->column[1] = mem_string(names->completion);
+    names->text = d->column[2] = mem_string(names->text);
     *ret = STEAL(d);
     return OK;
 }
@@ -426,6 +434,8 @@ void decoder_free(struct decoder *d)
     tokenizer_free(d->tokenizer);
     model_free(d->model);
     backend_free(d->be);
-    mem_free(d->prompt_column);
+    for (int i = 0; i < 3; i++)
+        mem_free(d->column[i]);
+    row_chat_done(&d->chat);
     mem_free(d);
 }

@@ -24,8 +24,7 @@ struct decoder_options {
     const struct recipe *adapted; // whose lora the model of its model.path gets; NULL: none
     struct backend_config backend;
     enum kv_format kv;
-    const char *prompt_column;
-    bool special_tokens;                   // prompt_rules.special
+    struct row_rules rows;                 // without tokenizer, chat and end
     int64_t max_prompt_tokens, max_tokens; // max_tokens: of a completion; a row may say less
     struct stop_names stop;
     struct sampling sampling; // of every request, with the request's own prompt and epoch
@@ -44,12 +43,12 @@ struct engine_config decoder_plan(const struct decoder_options *options,
                                   const struct model_config *config);
 struct prompt_rules decoder_rules(const struct decoder_options *options,
                                   const struct model_config *config,
-                                  const struct tokenizer *tokenizer);
+                                  const struct tokenizer *tokenizer, const struct row_chat *chat);
 
-/* The model and the tokenizer of a directory; an adapter may have its base's. NOT_FOUND, INVALID,
- * PRECONDITION: one line that names the file. */
+/* The model, the tokenizer and the chat template of a directory; an adapter may
+ * have its base's. NOT_FOUND, INVALID, PRECONDITION: one line that names the file. */
 err_t decoder_load(struct backend *be, const char *directory, struct model **ret_model,
-                   struct tokenizer **ret_tokenizer);
+                   struct tokenizer **ret_tokenizer, struct row_chat *ret_chat);
 
 struct decoder;
 err_t decoder_open(const struct decoder_options *options, struct decoder **ret);

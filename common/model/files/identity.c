@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "model/files/config.h"
+#include <string.h>
 
 enum { TOKENIZER_BYTES_MAX = 1 << 28 };
 
@@ -40,6 +41,38 @@ static void put_config(const struct model_config *c, struct bytes *out)
     put_options(c, out);
 }
 
+/* The bytes of a file, if it is there, which become part of hash under its name. */
+static err_t put_file(const char *directory, const char *name, struct hash *hash, struct bytes *ret)
+{
+    SCOPED_MEM char *path = file_join(directory, name);
+    if (!file_exists(path))
+        return OK;
+    TRY(file_read(path, TOKENIZER_BYTES_MAX, ret));
+    hash_put(hash, name, strlen(name) + 1);
+    hash_put(hash, ret->data, ret->len);
+    return OK;
+}
+
+/* Templates stand in files of their own, or in tokenizer_config.json, which also has the texts of
+ * the special tokens that they write. */
+static err_t put_template(const char *directory, struct hash *hash, bool *ret_has)
+{
+    static const char more[] = "additional_chat_templates";
+    SCOPED_VALUE(bytes) config = {0}, map = {0}, template = {0};
+    SCOPED_VALUE(file_names) names = {0};
+    SCOPED_MEM char *folder = file_join(directory, more);
+    TRY(put_file(directory, "tokenizer_config.json", hash, &config));
+    TRY(put_file(directory, "special_tokens_map.json", hash, &map));
+    TRY(put_file(directory, "chat_template.jinja", hash, &template));
+    TRY(put_file(directory, "chat_template.json", hash, &template));
+    if (file_exists(folder))
+        TRY(file_names(folder, &names));
+    for (size_t i = 0; i < names.count; i++)
+        TRY(put_file(folder, names.at[i], hash, &template));
+    *ret_has = template.len || (config.len && strstr((char *)config.data, "\"chat_template\""));
+    return OK;
+}
+
 err_t model_identity(const char *directory,
                      void (*fn)(void *arg, const char *key, const char *value), void *arg)
 {
@@ -55,5 +88,12 @@ err_t model_identity(const char *directory,
         TRY(file_read(path, TOKENIZER_BYTES_MAX, &tokenizer));
     const struct digest sum = hash128(tokenizer.data, tokenizer.len, 0);
     fn(arg, "model.tokenizer", tokenizer.len ? digest_text(&sum, digest) : "none");
+    bool has = false;
+    struct hash *hash = hash_begin();
+    err_t failed = put_template(directory, hash, &has);
+    const struct digest template = hash_end(hash);
+    TRY(failed);
+    if (has)
+        fn(arg, MODEL_CHAT_TEMPLATE, digest_text(&template, digest));
     return OK;
 }

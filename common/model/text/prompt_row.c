@@ -1,32 +1,24 @@
 #include "model/text/prompt_row.h"
 #include "base/mem.h"
 #include <inttypes.h>
-#include <string.h>
 
-enum { PROMPT_BYTES_MAX = 4 << 20 };
-
-static err_t encode(const struct prompt_rules *rules, const char *text, struct prompt_row *prompt)
+/* Of a row, which is itself bounded (JSONL_LINE_BYTES). */
+static err_t encode(const struct prompt_rules *rules, const json_t *row, const char *name,
+                    struct prompt_row *prompt)
 {
-    const size_t len = strlen(text);
-    if (len > PROMPT_BYTES_MAX)
-        return err_new(ERR_RANGE, "a prompt of %zu bytes; at most %d are allowed", len,
-                       PROMPT_BYTES_MAX);
-    TRY(tokenizer_encode_row(rules->tokenizer, text, len, rules->special, &prompt->token,
-                             &prompt->tokens));
+    TRY(row_prompt(&rules->rows, row, name, &prompt->token, &prompt->tokens));
     if (prompt->tokens < 1 || prompt->tokens > rules->most)
         return err_new(ERR_RANGE,
-                       "a prompt of %d tokens; 1 to %" PRId64
+                       "%s: a prompt of %d tokens; 1 to %" PRId64
                        " are allowed (data.max_prompt_tokens)",
-                       prompt->tokens, rules->most);
+                       name, prompt->tokens, rules->most);
     return OK;
 }
 
 static err_t read_row(const struct prompt_rules *rules, const json_t *row, const char *name,
                       struct prompt_row *prompt)
 {
-    const char *text;
-    TRY(json_get_text(row, name, rules->column, &text));
-    TRY(err_wrap(encode(rules, text, prompt), "%s", name));
+    TRY(encode(rules, row, name, prompt));
     const int64_t room = rules->context - prompt->tokens;
     if (room < 1)
         return err_new(ERR_RANGE, "%s: a prompt of %d tokens leaves no room in %" PRId64, name,

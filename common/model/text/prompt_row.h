@@ -7,12 +7,10 @@
  * Any thread. */
 #pragma once
 #include "base/json.h"
-#include "model/text/tokenizer.h"
+#include "model/text/rows/row_encode.h"
 
 struct prompt_rules {
-    const struct tokenizer *tokenizer;
-    const char *column; // its key in a row: the prompt's text
-    bool special;       // texts of special tokens become them (data.special_tokens)
+    struct row_rules rows;
     int64_t most;       // tokens of a prompt (data.max_prompt_tokens)
     int64_t context;    // tokens of prompt and completion together
     int64_t max_tokens; // of a completion whose row names no number of its own

@@ -3,45 +3,46 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include <inttypes.h>
-#include <string.h>
 
 struct reading {
     const struct recipe *recipe;
-    const struct tokenizer *tokenizer;
-    int end, longest;
-    int32_t *scratch; // (longest + 1)
+    const struct row_rules *rules;
+    int longest;
 };
 
-/* As many tokens as the text has, into to if that has room for them. */
-static err_t encode(const struct reading *r, const char *text, int32_t *to, int room, int *ret)
+/* Formats whose tokens supervised training knows what to do with. */
+static err_t check_format(const struct row_kind *kind, const char *name)
 {
-    SCOPED_MEM int32_t *ids = NULL;
-    TRY(tokenizer_encode_row(r->tokenizer, text, strlen(text),
-                             r->recipe->data.special_tokens == RECIPE_SPECIAL_TOKENS, &ids, ret));
-    if (*ret <= room)
-        memcpy(to, ids, (size_t)*ret * sizeof *ids);
-    return OK;
+    char text[ROW_KIND_TEXT];
+    if (kind->format == ROW_LANGUAGE || kind->format == ROW_COMPLETION)
+        return OK;
+    return err_new(ERR_INVALID,
+                   "%s: a %s row; sft takes language modelling (text, messages) and "
+                   "prompt-completion rows, and no objective takes others from a file yet",
+                   name, row_kind_text(kind, text));
 }
 
-/* *ret->token stays NULL for a row that is too long or has no prompt: it is skipped. */
+/* *ret->token stays NULL for a row that is too long or has nothing to learn: it is skipped. */
 static err_t tokenize(const struct reading *r, const json_t *row, const char *name,
                       struct demonstration *ret)
 {
-    const char *prompt, *completion;
-    int32_t *scratch = r->scratch;
-    int most = r->longest, p = 0, c = 0;
-    TRY(json_get_text(row, name, r->recipe->data.prompt_column, &prompt));
-    TRY(json_get_text(row, name, r->recipe->data.completion_column, &completion));
-    TRY(err_wrap(encode(r, prompt, scratch, most, &p), "%s", name));
-    if (p == 0 || p > most)
+    SCOPED_VALUE(row_tokens) tokens = {0};
+    struct row_kind kind;
+    struct row_sequence *all = &tokens.at[0];
+    int first = 1;
+    TRY(row_kind_of(row, &r->rules->names, name, &kind));
+    TRY(check_format(&kind, name));
+    TRY(row_encode(r->rules, row, name, &tokens));
+    const bool empty = kind.format == ROW_COMPLETION && !all->prompt_tokens;
+    while (first < all->tokens && !all->loss[first])
+        first++;
+    if (empty || all->tokens > r->longest || first >= all->tokens)
         return OK;
-    TRY(err_wrap(encode(r, completion, scratch + p, most - p, &c), "%s", name));
-    if (c >= most - p)
-        return OK;
-    scratch[p + c] = r->end;
-    *ret = (struct demonstration){.token = mem_copy(scratch, (size_t)(p + c + 1) * sizeof *scratch),
-                                  .prompt_tokens = p,
-                                  .tokens = c + 1};
+    *ret = (struct demonstration){.token = (uint32_t *)STEAL(all->id),
+                                  .loss = STEAL(all->loss),
+                                  .tokens = all->tokens,
+                                  .prompt_tokens = all->prompt_tokens,
+                                  .first = first};
     return OK;
 }
 
@@ -75,7 +76,7 @@ static err_t read_file(const struct reading *r, const struct mixture_file *from,
                     from->path);
 }
 
-static err_t read_files(struct reading *r, struct demonstrations *ret)
+static err_t read_files(const struct reading *r, struct demonstrations *ret)
 {
     const struct recipe_files *files = &r->recipe->sft.data;
     for (size_t i = 0; i < files->count; i++)
@@ -87,11 +88,10 @@ static err_t read_files(struct reading *r, struct demonstrations *ret)
                                 files->at[0].path, r->longest);
 }
 
-err_t demonstrations_read(const struct recipe *recipe, const struct tokenizer *tokenizer, int end,
-                          int longest, struct demonstrations *ret)
+err_t demonstrations_read(const struct recipe *recipe, const struct row_rules *rules, int longest,
+                          struct demonstrations *ret)
 {
-    SCOPED_MEM int32_t *scratch = mem_array((size_t)longest + 1, sizeof *scratch);
-    struct reading reading = {recipe, tokenizer, end, longest, scratch};
+    const struct reading reading = {recipe, rules, longest};
     SCOPED_VALUE(demonstrations) rows = {.plan = {.seed = (uint64_t)recipe->sft.seed}};
     TRY(read_files(&reading, &rows));
     *ret = rows;
@@ -112,8 +112,10 @@ const struct demonstration *demonstrations_at(const struct demonstrations *rows,
 void demonstrations_done(struct demonstrations *rows)
 {
     for (size_t f = 0; f < rows->files; f++) {
-        for (uint64_t i = 0; i < rows->file[f].rows; i++)
+        for (uint64_t i = 0; i < rows->file[f].rows; i++) {
             mem_free(rows->file[f].row[i].token);
+            mem_free(rows->file[f].row[i].loss);
+        }
         mem_free(rows->file[f].row);
     }
 }

@@ -47,35 +47,50 @@ static void sft_done(struct sft *sft)
 
 /* ---- training */
 
-/* Prompt tokens weigh prompt_weight, completion tokens 1. */
-static void weigh(struct columns *columns, const struct sequence *sequence, double prompt_weight)
+/* Tokens in the loss weigh 1, the others of a prompt prompt_weight. */
+static double weight_of(const struct sft *sft, const struct demonstration *row, int k)
 {
-    double *weight = columns_add(columns, COLUMN_WEIGHT);
-    for (size_t i = 0; i < columns->sequences; i++)
-        for (int k = sequence[i].context; k < sequence[i].prompt_tokens + sequence[i].tokens; k++)
-            *weight++ = k < sequence[i].prompt_tokens ? prompt_weight : 1;
+    return row->loss[k] ? 1 : k < row->prompt_tokens ? sft->options->prompt_weight : 0;
 }
 
-/* Without prompt_weight prompts are context only. */
+/* Tokens before the first that counts are context alone: nothing is computed for them. */
+static struct sequence sequence_of(const struct sft *sft, const struct demonstration *row)
+{
+    const bool learn_prompt = sft->options->prompt_weight > 0 && row->prompt_tokens;
+    return (struct sequence){.prompt = row->token,
+                             .prompt_tokens = row->first,
+                             .token = row->token + row->first,
+                             .tokens = row->tokens - row->first,
+                             .context = learn_prompt ? 1 : row->first};
+}
+
+/* Without the column all weigh 1. */
+static void weigh(const struct sft *sft, const struct demonstration *const *row,
+                  const struct sequence *sequence, struct columns *columns)
+{
+    bool equal = true;
+    for (size_t i = 0; i < columns->sequences && equal; i++)
+        for (int k = sequence[i].context; k < row[i]->tokens; k++)
+            equal = equal && weight_of(sft, row[i], k) == 1;
+    double *weight = equal ? NULL : columns_add(columns, COLUMN_WEIGHT);
+    for (size_t i = 0; i < columns->sequences && weight; i++)
+        for (int k = sequence[i].context; k < row[i]->tokens; k++)
+            *weight++ = weight_of(sft, row[i], k);
+}
+
 static err_t one_update(struct sft *sft, int64_t update, struct step_result *ret)
 {
     const size_t batch = (size_t)sft->options->batch;
     SCOPED_MEM struct sequence *sequence = mem_array(batch, sizeof *sequence);
+    SCOPED_MEM const struct demonstration **row = mem_array(batch, sizeof *row);
     SCOPED_MEM size_t *targets = mem_array(batch, sizeof *targets);
-    bool learn_prompt = sft->options->prompt_weight > 0;
     for (size_t i = 0; i < batch; i++) {
-        const struct demonstration *row =
-            demonstrations_at(&sft->rows, (uint64_t)update * batch + i);
-        sequence[i] = (struct sequence){.prompt = row->token,
-                                        .prompt_tokens = row->prompt_tokens,
-                                        .token = row->token + row->prompt_tokens,
-                                        .tokens = row->tokens,
-                                        .context = learn_prompt ? 1 : row->prompt_tokens};
+        row[i] = demonstrations_at(&sft->rows, (uint64_t)update * batch + i);
+        sequence[i] = sequence_of(sft, row[i]);
         targets[i] = (size_t)sequence_targets(&sequence[i]);
     }
     SCOPED(columns) columns = columns_new(batch, targets);
-    if (learn_prompt)
-        weigh(columns, sequence, sft->options->prompt_weight);
+    weigh(sft, row, sequence, columns);
     const struct step_batch step = {
         .sequences = batch, .sequence = sequence, .columns = columns, .inverse_temperature = 1};
     return step_run(sft->step, &step, ret);
@@ -129,6 +144,16 @@ static err_t open_policy(struct sft *sft)
     return OK;
 }
 
+static err_t read_rows(struct sft *sft)
+{
+    const int end = tokenizer_end(sft->tokenizer, &sft->model->config);
+    SCOPED_VALUE(row_chat) chat = row_chat_open(sft->options->model);
+    struct row_rules rules = row_rules_of(sft->recipe, sft->tokenizer, &chat, end);
+    rules.prompt_loss = !sft->options->completion_only_loss;
+    rules.assistant_only = sft->options->assistant_only_loss;
+    return demonstrations_read(sft->recipe, &rules, sft->longest, &sft->rows);
+}
+
 static err_t open_inputs(struct sft *sft)
 {
     const char *directory = sft->options->model;
@@ -151,8 +176,7 @@ static err_t open_inputs(struct sft *sft)
             directory);
     sft->longest = sft->options->max_tokens < config->max_positions ? (int)sft->options->max_tokens
                                                                     : config->max_positions;
-    return demonstrations_read(sft->recipe, sft->tokenizer, tokenizer_end(sft->tokenizer, config),
-                               sft->longest, &sft->rows);
+    return read_rows(sft);
 }
 
 static err_t open_step(struct sft *sft)
@@ -244,7 +268,7 @@ err_t job_sft(const struct job_options *options, const struct recipe *recipe)
     printf("%s%s: %" PRIu64 " rows", recipe->sft.data.at[0].path,
            recipe->sft.data.count > 1 ? " and others" : "", sft.rows.count);
     if (sft.rows.skipped)
-        printf(" (%" PRIu64 " more are too long or empty)", sft.rows.skipped);
+        printf(" (%" PRIu64 " more are too long, or have nothing to learn)", sft.rows.skipped);
     printf("\n");
     TRY(train(&sft));
     return write_output(&sft);

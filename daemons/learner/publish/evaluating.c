@@ -309,6 +309,11 @@ err_t evaluating_open(const struct evaluating_options *options, struct evaluatin
     return OK;
 }
 
+const struct jsonl *evaluating_data(const struct evaluating *e)
+{
+    return e ? e->data : NULL;
+}
+
 void evaluating_start(struct evaluating *e, struct storage *storage)
 {
     if (!e)

@@ -32,6 +32,9 @@ struct evaluating_options {
     void *arg;
 };
 
+/* Rows of data.eval; NULL: there is no evaluation. */
+const struct jsonl *evaluating_data(const struct evaluating *evaluating);
+
 /* INVALID, NOT_FOUND: data.eval. *ret is NULL where eval.every is 0. */
 err_t evaluating_open(const struct evaluating_options *options, struct evaluating **ret);
 struct rpc_service evaluating_service(struct evaluating *evaluating);

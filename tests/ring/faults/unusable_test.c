@@ -113,15 +113,15 @@ static void prompts_that_are_too_long(void **)
     mend(&d, "data.max_prompt_tokens=16", "1 to 3 are allowed");
 }
 
-static void chats_where_text_is_wanted(void **)
+static void chats_without_a_template(void **)
 {
     struct ring ring = three_rounds();
     write_rows(&ring,
                "{\"prompt\": [{\"role\": \"user\", \"content\": \"%s>\"}], \"text\": \"%s>\", "
                "\"completion\": \"abcde\"}");
     struct daemons d = daemons_start(&ring, "");
-    assert_paused(&d, "must be a string", SLOTS_MOST);
-    mend(&d, "data.prompt_column=text", "must be a string");
+    assert_paused(&d, "needs the model's chat template", SLOTS_MOST);
+    mend(&d, "data.prompt_column=text", "needs the model's chat template");
 }
 
 static void more_tokens_than_the_model_has(void **)
@@ -195,7 +195,7 @@ static void too_few_rows_for_a_round(void **)
     assert_ends_without_a_round(&d, "5 usable groups of 5 slots");
 }
 
-TESTS(cmocka_unit_test(prompts_that_are_too_long), cmocka_unit_test(chats_where_text_is_wanted),
+TESTS(cmocka_unit_test(prompts_that_are_too_long), cmocka_unit_test(chats_without_a_template),
       cmocka_unit_test(more_tokens_than_the_model_has),
       cmocka_unit_test(groups_that_nobody_can_score),
       cmocka_unit_test(groups_that_a_stage_never_answers),

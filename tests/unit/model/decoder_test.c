@@ -38,7 +38,7 @@ static struct decoder_options options_of(const char *directory)
     return (struct decoder_options){.directory = directory,
                                     .backend = {.threads = 1},
                                     .kv = KV_F32,
-                                    .prompt_column = "prompt",
+                                    .rows = {.names = {"prompt", "completion", "text"}},
                                     .max_prompt_tokens = MAX_PROMPT,
                                     .max_tokens = MAX_TOKENS,
                                     .sampling = {.temperature = 1, .seed = 3},

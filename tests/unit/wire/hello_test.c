@@ -147,6 +147,22 @@ static void other_numerics_are_refused_by_setting(void **)
                hello_decode(out.data, out.len, &ret));
 }
 
+/* A setting of workers that this learner has no use for. */
+static void a_setting_may_stay_unasked(void **)
+{
+    SCOPED_VALUE(hello) without = hello_of((const char *const[]){"a", "1", NULL});
+    SCOPED_VALUE(hello) with = hello_of((const char *const[]){"a", "1", "t", "x", NULL});
+    SCOPED_VALUE(hello) other = hello_of((const char *const[]){"a", "1", "t", "y", NULL});
+    assert_err(ERR_PRECONDITION, "t is x there", hello_check(&without, &with, "w"));
+    assert_err(ERR_PRECONDITION, "t", hello_check(&with, &without, "w"));
+    without.unasked = with.unasked = "t";
+    assert_ok(hello_check(&without, &with, "w"));
+    assert_ok(hello_check(&with, &without, "w"));
+    assert_ok(hello_check(&with, &other, "w"));
+    with.unasked = "a";
+    assert_err(ERR_PRECONDITION, "t is y there", hello_check(&with, &other, "w"));
+}
+
 static void hostile_ones_are_bounded(void **)
 {
     SCOPED_VALUE(hello) many = {0};
@@ -175,4 +191,4 @@ TESTS(cmocka_unit_test(every_difference_is_named),
       cmocka_unit_test(long_values_are_cut_around_the_difference),
       cmocka_unit_test(it_crosses_the_wire),
       cmocka_unit_test(other_numerics_are_refused_by_setting),
-      cmocka_unit_test(hostile_ones_are_bounded))
+      cmocka_unit_test(a_setting_may_stay_unasked), cmocka_unit_test(hostile_ones_are_bounded))

@@ -8,9 +8,9 @@ static int ends_in(const struct tokenizer *tokenizer, const char *row, bool spec
 {
     SCOPED_JSON json_t *json = json_loads(row, 0, NULL);
     SCOPED_VALUE(prompt_row) prompt = {0};
-    const struct prompt_rules rules = {.tokenizer = tokenizer,
-                                       .column = "prompt",
-                                       .special = special,
+    const struct prompt_rules rules = {.rows = {.tokenizer = tokenizer,
+                                                .names = {"prompt", "completion", "text"},
+                                                .special = special},
                                        .most = most,
                                        .context = 64,
                                        .max_tokens = 8};
