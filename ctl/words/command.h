@@ -70,6 +70,7 @@ err_t command_explain_version(int argc, char **argv);
 err_t command_recipe(int argc, char **argv);
 err_t command_plan(int argc, char **argv);
 err_t command_chat_render(int argc, char **argv);
+err_t command_data_show(int argc, char **argv);
 err_t command_tokenizer_train(int argc, char **argv);
 err_t command_tokenizer_encode(int argc, char **argv);
 err_t command_tokenizer_decode(int argc, char **argv);

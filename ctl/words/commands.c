@@ -45,6 +45,8 @@ static const struct command commands[] = {
     {"certs issue", "make certificates for daemons and operators", command_certs_issue},
     {"certs show", "show certificates and what is wrong with them", command_certs_show},
     {"recipe", "print every key of a recipe, with defaults and ranges", command_recipe},
+    {"data show", "show rows of a dataset as tokens, with the masks of their loss",
+     command_data_show},
     {"tokenizer train", "learn a byte-level BPE tokenizer from JSONL or text",
      command_tokenizer_train},
     {"tokenizer encode", "show the tokens of a text, or of the rows of a file",
