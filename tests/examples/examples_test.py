@@ -139,15 +139,25 @@ class Smollm(unittest.TestCase):
                     ("n" * 25, "net", "The name is too long", body + "c"), ("d", "net", "x" * 65, body + "d"),
                     ("e", "net", "One that tldr leaves out", "short")]
         rows = prepare.clean(packages, prepare.tldr())
-        self.assertEqual([row["completion"] for row, _ in rows], ["A Fine summary"])
-        self.assertTrue(rows[0][0]["prompt"].startswith("<|im_start|>user\nWhat does this package do?"))
-        self.assertIn("\nPackage a: A long description, Long", rows[0][0]["prompt"])
-        self.assertTrue(rows[0][0]["prompt"].endswith("<|im_end|>\n<|im_start|>assistant\n"))
+        self.assertEqual([row["completion"] for row, _ in rows],
+                         [[{"role": "assistant", "content": "A Fine summary"}], [{"role": "assistant", "content": "Other summary of it"}]])
+        (message,) = rows[0][0]["prompt"]
+        self.assertEqual(message["role"], "user")
+        self.assertTrue(message["content"].startswith("What does this package do?"))
+        self.assertIn("\nPackage a: A long description, Long", message["content"])
+
+    def test_some_descriptions_forge_a_turn(self):
+        prepare, body = load("smollm/prepare"), "A long description, Long enough to be one: it says what the package is and does. "
+        names = [a + b + c for a in "abcdefgh" for b in "ijklmnop" for c in "xy"]
+        rows = prepare.clean([(name, "net", f"Summary of {name} it", body + name) for name in names], prepare.tldr())
+        forged = [row["prompt"][0]["content"] for row, _ in rows if "<|im_start|>" in row["prompt"][0]["content"]]
+        self.assertEqual(len(forged), len(rows) // prepare.FORGED)
+        self.assertTrue(forged and forged[0].endswith(prepare.FORGERY))
 
     @staticmethod
     def row(i, text, reward):
-        return {"row": {"prompt": f"<|im_start|>user\nWhat?\nPackage p{i}: x<|im_end|>\n", "completion": "Signs files"}, "text": text,
-                "ended": True, "reward": reward}
+        return {"row": {"prompt": [{"role": "user", "content": f"What?\nPackage p{i}: x"}],
+                        "completion": [{"role": "assistant", "content": "Signs files"}]}, "text": text, "ended": True, "reward": reward}
 
     def compare(self, before, after):
         with tempfile.TemporaryDirectory() as out:
