@@ -1,4 +1,4 @@
-/* Bytes of device memory by kernel, where they are known. */
+/* Bytes of device memory and operations of tensor cores by kernel, where they are known. */
 #include "cuda_emu_count.h"
 #include "tensor/cuda/device.h"
 #include "tensor/cuda/hopper.h"
@@ -32,6 +32,33 @@ __global__ void into_shared(float *y, const float *x)
         y[0] = ((float *)shared)[0] + ((float *)shared)[256];
 }
 
+/* Two products of 32 rows by 16 columns in each of two warps. */
+__global__ void by_mma(float *y)
+{
+    float c[2][2][4] = {};
+    const uint32_t a[2][4] = {}, b[2][2] = {};
+    multiply(c, a, b);
+    multiply(c, a, b);
+    y[threadIdx.x] = c[0][0][0];
+}
+
+/* 64 rows by 24 columns, four times 16 steps. */
+__global__ void by_wgmma(float *y)
+{
+    SHARED_DYNAMIC(shared);
+    float d[3][4];
+    for (int i = threadIdx.x; i < (64 + 24) * 32; i += 128)
+        ((float *)shared)[i] = 0;
+    proxy_fence();
+    __syncthreads();
+    wgmma_fence();
+    for (int k = 0; k < 4; k++)
+        wgmma<24>(d, side(shared, k * 32), side(shared + 8192, k * 32), k > 0);
+    wgmma_commit();
+    wgmma_wait<0>();
+    y[threadIdx.x] = d[0][0];
+}
+
 static const cuda_emu_count &row(const cuda_emu_count *rows, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)
@@ -51,11 +78,16 @@ static void known_counts(void **)
     assert_cuda(launch(twice, dim3(1), dim3(128), 0, NULL, y, x, 1));
     assert_cuda(launch(twice, dim3(1), dim3(128), 0, NULL, y, x, 8));
     assert_cuda(launch(into_shared, dim3(1), dim3(32), 2048, NULL, y, x));
+    assert_cuda(launch(by_mma, dim3(3), dim3(64), 0, NULL, y));
+    assert_cuda(launch(by_wgmma, dim3(1), dim3(128), 8192 + 3072, NULL, y));
     (void)y.get();
     const size_t count = cuda_emu_count_end(rows, 10);
-    assert_int_equal(count, 4);
+    assert_int_equal(count, 6);
+    assert_int_equal(row(rows, count, "by_mma").flops, 3 * 2 * 2 * (2 * 32 * 16 * 16));
+    assert_int_equal(row(rows, count, "by_wgmma").flops, 2 * 64 * 24 * 64);
     const cuda_emu_count &a = row(rows, count, "twice"), &b = row(rows, count, "into_shared");
     assert_int_equal(a.launches, 2);
+    assert_int_equal(a.flops, 0);
     assert_int_equal(a.read, 2 * 128 * 8);
     assert_int_equal(a.written, 2 * 128 * 4);
     assert_int_equal(a.unique_read, 128 * 4 + 128 * 32);

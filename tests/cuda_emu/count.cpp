@@ -1,4 +1,4 @@
-/* Counts of device memory's bytes, by kernel (cuda_emu_count.h). */
+/* Counts of device memory's bytes and tensor cores' operations, by kernel (cuda_emu_count.h). */
 #include "cuda_emu_count.h"
 #include "runtime.h"
 #include <deque>
@@ -31,7 +31,7 @@ static cuda_emu_count *row_of(const char *name)
     for (cuda_emu_count &r : rows)
         if (!strcmp(r.name, name))
             return &r;
-    rows.push_back({name, 0, 0, 0, 0, 0});
+    rows.push_back({name, 0, 0, 0, 0, 0, 0});
     return &rows.back();
 }
 
@@ -77,6 +77,11 @@ void count_access(const char *at, size_t bytes, access a)
     }
 }
 
+void count_flops(uint64_t flops)
+{
+    row->flops += flops;
+}
+
 static void write_file()
 {
     const char *path = getenv("CUDA_EMU_COUNT");
@@ -86,10 +91,10 @@ static void write_file()
     for (const cuda_emu_count &r : rows)
         fprintf(file,
                 "{\"name\": \"%s\", \"launches\": %llu, \"read\": %llu, \"written\": %llu, "
-                "\"unique_read\": %llu, \"unique_written\": %llu}\n",
+                "\"unique_read\": %llu, \"unique_written\": %llu, \"flops\": %llu}\n",
                 r.name, (unsigned long long)r.launches, (unsigned long long)r.read,
                 (unsigned long long)r.written, (unsigned long long)r.unique_read,
-                (unsigned long long)r.unique_written);
+                (unsigned long long)r.unique_written, (unsigned long long)r.flops);
     fclose(file);
 }
 

@@ -1,4 +1,5 @@
-/* Counts of device memory's bytes, by kernel. The checked build has them: it sees every access.
+/* Counts of device memory's bytes, and of tensor cores' floating-point operations, by kernel. The
+ * checked build has them: it sees every access.
  *
  *     cuda_emu_count_begin();
  *     ... launches; cudaDeviceSynchronize() ...
@@ -7,7 +8,8 @@
  *
  * Bulk copies and cp.async count, shared memory does not. Unique bytes are 32 for each aligned
  * piece of 32 that one launch touches, however often, summed over launches: the least that a cache
- * could leave over. The runtime's own copies are rows, too, whose names begin with "cuda".
+ * could leave over. A product of mma.sync or wgmma counts two operations for each of its terms,
+ * zeros too. The runtime's own copies are rows, too, whose names begin with "cuda".
  *
  * A program that opens the module finds both with dlsym. CUDA_EMU_COUNT=FILE counts everything
  * until the process ends, and then writes a line of JSON for each row. */
@@ -20,6 +22,7 @@ struct cuda_emu_count {
     uint64_t launches;
     uint64_t read, written; /* bytes that threads asked for */
     uint64_t unique_read, unique_written;
+    uint64_t flops; /* of tensor cores */
 };
 
 #ifdef __cplusplus

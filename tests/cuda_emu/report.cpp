@@ -46,6 +46,18 @@ static std::string symbol_at(const char *file, size_t size, size_t offset)
     return "";
 }
 
+/* Where the parameters begin. Arguments of templates may have parentheses, too. */
+static size_t end_of_name(const std::string &name)
+{
+    int depth = 0;
+    for (size_t i = 0; i < name.size(); i++) {
+        depth += (name[i] == '<') - (name[i] == '>');
+        if (name[i] == '(' && !depth)
+            return i;
+    }
+    return name.size();
+}
+
 static std::string find_name(const void *kernel)
 {
     const char *begin;
@@ -73,7 +85,7 @@ static std::string find_name(const void *kernel)
     for (const char *word : {"void ", "(anonymous namespace)::"})
         for (size_t at; (at = name.find(word)) != std::string::npos;)
             name.erase(at, strlen(word));
-    return name.substr(0, name.find('('));
+    return name.substr(0, end_of_name(name));
 }
 
 const char *kernel_name(const void *kernel)

@@ -43,7 +43,7 @@ MISTAKES = [
              "(GEMM_STEP - packed_rows(a.K, a.steps - 1)) / GEMM_CORE;", "")),
     mistake("dx: eight rows of a step are no zeros", "gemm_hopper.cu", "gemm_backward:dx_shapes", NEVER_WRITTEN,
             ("(T::WAY == GEMM_ACROSS ? (p.rows + 15) / 16 * 16 : p.rows) * 128", "p.rows * 128"),
-            ("if (T::WAY == GEMM_ACROSS && tile[t].rows % 16)", "if (false)"), few=True),
+            ("if (T::WAY == GEMM_ACROSS && tile[t].rows % 16)", "if (false)")),
     mistake("dx: rows of W are turned as if they lay along", "gemm.cu", "gemm_backward:dx_chains", BITS,
             ("swizzle<8>(k16 * 16 + lane % 8 + lane / 16 * 8,", "swizzle<8>(k16 * 16 + lane % 16,")),
     mistake("dw: a chunk goes on into the next sequence", "gemm_backward.cu", "gemm_backward:dw_chains", BITS,
