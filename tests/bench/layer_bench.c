@@ -13,10 +13,9 @@
  * each kernel follows, with launches and bytes (cuda_emu_count.h). */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cuda_emu/cuda_emu_count.h"
+#include "emu_counts.h"
 #include "model/forward.h"
 #include "shapes.h"
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,22 +33,6 @@ struct bench {
     struct token_request *request;
     struct token_draw *draw;
 };
-
-static bf16 *random_weights(const struct layout *layout)
-{
-    bf16 *flat = mem_array(layout->elements, sizeof *flat);
-    uint64_t state = 1;
-    for (int t = 0; t < layout->count; t++) {
-        const struct layout_tensor *tensor = &layout->tensor[t];
-        const float scale = tensor->cols ? 0.02f : 0, base = tensor->cols ? 0 : 1;
-        for (size_t i = 0; i < tensor->count; i++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            const float uniform = (float)(int32_t)(state >> 32) * 0x1p-31f;
-            flat[tensor->offset + i] = bf16_from_float(base + scale * uniform);
-        }
-    }
-    return flat;
-}
 
 static void plan_sequences(struct bench *b)
 {
@@ -137,48 +120,17 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The emulator's counters; NULL: the backend is another, or counts nothing. */
-struct counters {
-    void (*begin)(void);
-    size_t (*end)(struct cuda_emu_count *ret, size_t room);
-};
-
-static struct counters counters_of_module(void)
-{
-    const char *path = getenv("RLHFD_BACKEND");
-    void *module = path && strstr(path, "_checked") ? dlopen(path, RTLD_NOW | RTLD_NOLOAD) : NULL;
-    struct counters ret = {NULL, NULL};
-    if (module) {
-        *(void **)&ret.begin = dlsym(module, "cuda_emu_count_begin");
-        *(void **)&ret.end = dlsym(module, "cuda_emu_count_end");
-    }
-    return ret;
-}
-
-static void report_counts(const struct counters *counters)
-{
-    enum { ROWS = 256 };
-    static struct cuda_emu_count row[ROWS];
-    const size_t count = counters->end(row, ROWS);
-    for (size_t i = 0; i < count && i < ROWS; i++)
-        printf("{\"kernel\": \"%s\", \"launches\": %llu, \"read\": %llu, \"written\": %llu, "
-               "\"unique_read\": %llu, \"unique_written\": %llu}\n",
-               row[i].name, (unsigned long long)row[i].launches, (unsigned long long)row[i].read,
-               (unsigned long long)row[i].written, (unsigned long long)row[i].unique_read,
-               (unsigned long long)row[i].unique_written);
-}
-
 static err_t timed_steps(struct bench *b)
 {
     const struct counters counters = counters_of_module();
     SCOPED_MEM double *took = mem_array((size_t)b->steps, sizeof *took);
     for (int i = 0; i < b->steps; i++) {
         const double begin = clock_s();
-        if (counters.begin && i == 0)
-            counters.begin();
+        if (i == 0)
+            counters_begin(&counters);
         TRY(step(b));
-        if (counters.end && i == 0)
-            report_counts(&counters);
+        if (i == 0)
+            counters_report(&counters);
         took[i] = clock_s() - begin;
     }
     for (int i = 0; i < b->sequences; i++)
@@ -196,7 +148,7 @@ static err_t bench(struct bench *b)
     SCOPED(forward) fw = NULL;
     TRY(backend_open(NULL, &(struct backend_config){.threads = 1}, &be));
     TRY(model_empty_compact(be, &b->config, &model));
-    SCOPED_MEM bf16 *flat = random_weights(model->params->layout);
+    SCOPED_MEM bf16 *flat = bench_weights(model->params->layout);
     TRY(model_put(model, flat, NULL));
     model->kv = KV_BF16;
     TRY(forward_new(model, b->rows, b->prefill ? 1 : b->rows, FORWARD_NOTHING, &fw));
