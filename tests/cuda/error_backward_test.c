@@ -87,6 +87,59 @@ static void norms(void **state)
     norm(true);
 }
 
+/* ---- products */
+static double *dx_exactly(const double *dy, const double *w, int M, int N, int K)
+{
+    double *dx = mem_array((size_t)M * (size_t)K, sizeof *dx);
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++)
+            for (int k = 0; k < K; k++)
+                dx[(size_t)m * K + k] += dy[(size_t)m * N + n] * w[(size_t)n * K + k];
+    return dx;
+}
+
+static double *dw_exactly(const double *dy, const double *x, int M, int N, int K)
+{
+    double *dw = mem_array((size_t)N * (size_t)K, sizeof *dw);
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++)
+            for (int k = 0; k < K; k++)
+                dw[(size_t)n * K + k] += dy[(size_t)m * N + n] * x[(size_t)m * K + k];
+    return dw;
+}
+
+static void product(int M, int N, int K)
+{
+    const size_t xs = (size_t)M * (size_t)K, ys = (size_t)M * (size_t)N, ws = (size_t)N * (size_t)K;
+    char name[2][32];
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(input) x = input_of(be, 1, xs, 1, 0), w = input_of(be, 2, ws, 2 / sqrt(K), 0);
+    SCOPED_VALUE(input) dy = input_of(be, 16, ys, 1, 0);
+    SCOPED_VALUE(buffer) dx = floats_there(be, NULL, xs), dw = floats_there(be, NULL, ws);
+    SCOPED_MEM double *want_dx = dx_exactly(dy.wide, w.wide, M, N, K);
+    SCOPED_MEM double *want_dw = dw_exactly(dy.wide, x.wide, M, N, K);
+    const struct weight_form form = {.N = N, .K = K, .packed = true};
+    struct weight *weight = NULL;
+    assert_ok(be->ops->weights_new(be, &form, 1, &weight));
+    assert_ok(be->ops->weight_put(be, weight, w.low, 0, N));
+    snprintf(name[0], sizeof name[0], "matmul_dx_%d", N);
+    snprintf(name[1], sizeof name[1], "matmul_dw_%d", M);
+    assert_result(be, name[0], be->ops->matmul_dx(be, dx.address, dy.there.address, weight, M, 0),
+                  &dx, want_dx, xs);
+    assert_result(
+        be, name[1],
+        be->ops->matmul_dw(be, dw.address, dy.there.address, x.there.address, M, N, K, NULL), &dw,
+        want_dw, ws);
+    be->ops->weight_free(be, weight);
+}
+
+static void products(void **state)
+{
+    (void)state;
+    product(16, 4096, 64);
+    product(4096, 40, 24);
+}
+
 /* ---- element by element */
 static double normal_part(double x) // Phi
 {
@@ -276,9 +329,9 @@ static void attention(void **state)
 
 static int run_group(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(norms), cmocka_unit_test(activations),
-                                       cmocka_unit_test(rows), cmocka_unit_test(likelihoods),
-                                       cmocka_unit_test(attention)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(norms),       cmocka_unit_test(products),
+                                       cmocka_unit_test(activations), cmocka_unit_test(rows),
+                                       cmocka_unit_test(likelihoods), cmocka_unit_test(attention)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 

@@ -1,5 +1,6 @@
-/* A row's bits do not depend on other rows: products of any M, and a model token by token, in
- * pieces and at once. A tensor core's own rounding does not matter to that, so a device runs
+/* A row's bits do not depend on other rows: products of any M, forward and backward, and a model
+ * token by token, in pieces and at once. Gradients of weights do not depend on how calls cut
+ * sequences. A tensor core's own rounding does not matter to that, so a device runs
  * this test as the emulator does. */
 #include "cuda/module.h"
 #include "cuda/noise.h"
@@ -7,9 +8,11 @@
 #include "model/forward.h"
 #include <string.h>
 
-static void product_at(struct backend *be, int N, int K)
+enum { MOST = 512 };
+
+/* matmul, or backward matmul_dx of a weight (K,N) */
+static void product_at(struct backend *be, int N, int K, bool backward)
 {
-    enum { MOST = 512 };
     static const int rows[] = {1, 2, 7, 8, 9, 16, 17, 33, 64, 100, 128, 129, 257};
     SCOPED_MEM bf16 *w = noise(1, (size_t)N * (size_t)K, 0.1, 0);
     SCOPED_VALUE(buffer) x = noise_there(be, 2, (size_t)MOST * (size_t)K, 1, 0);
@@ -17,20 +20,21 @@ static void product_at(struct backend *be, int N, int K)
     SCOPED_MEM float *want = mem_array((size_t)MOST * (size_t)N, sizeof *want);
     SCOPED_MEM float *got = mem_array((size_t)MOST * (size_t)N, sizeof *got);
     struct weight *weight = NULL;
-    const struct weight_form form = {.N = N, .K = K, .packed = true};
+    const struct weight_form form = {.N = backward ? K : N, .K = backward ? N : K, .packed = true};
+    const __typeof__(be->ops->matmul) run = backward ? be->ops->matmul_dx : be->ops->matmul;
     assert_ok(be->ops->weights_new(be, &form, 1, &weight));
-    assert_ok(be->ops->weight_put(be, weight, w, 0, N));
-    assert_ok(be->ops->matmul(be, y.address, x.address, weight, MOST, 0));
+    assert_ok(be->ops->weight_put(be, weight, w, 0, form.N));
+    assert_ok(run(be, y.address, x.address, weight, MOST, 0));
     assert_ok(buffer_get(&y, 0, y.bytes, want));
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i += backward ? 3 : 1) {
         const size_t first = (size_t)(MOST - rows[i]) / 2; // rows from the middle
         const size_t count = (size_t)rows[i] * (size_t)N;
         assert_ok(be->ops->zero(be, y.address, y.bytes));
-        assert_ok(be->ops->matmul(be, y.address, (float *)x.address + first * (size_t)K, weight,
-                                  rows[i], 0));
+        assert_ok(run(be, y.address, (float *)x.address + first * (size_t)K, weight, rows[i], 0));
         assert_ok(buffer_get(&y, 0, count * sizeof *got, got));
         if (memcmp(got, want + first * (size_t)N, count * sizeof *got))
-            fail_msg("K %d, N %d: %d rows have other bits than among %d", K, N, rows[i], MOST);
+            fail_msg("%s K %d, N %d: %d rows have other bits than among %d",
+                     backward ? "backward," : "", K, N, rows[i], MOST);
     }
     be->ops->weight_free(be, weight);
 }
@@ -39,9 +43,33 @@ static void products_whatever_m_is(void **state)
 {
     (void)state;
     SCOPED(backend) be = cuda_module_open();
-    product_at(be, 96, 64);
-    product_at(be, 160, 576);
-    product_at(be, 64, 1600); // chunks of K, and a part of one
+    for (int backward = 0; backward < 2; backward++) {
+        product_at(be, 96, 64, backward);
+        if (!backward)
+            product_at(be, 160, 576, false);
+        product_at(be, 64, 1600, backward); // chunks of K, and a part of one
+    }
+}
+
+static void gradients_however_they_are_cut(void **state)
+{
+    (void)state;
+    enum { N = 72, K = 130, SEQUENCES_OF_ROWS = 4 };
+    static const int end[SEQUENCES_OF_ROWS] = {33, 34, 640, 700};
+    SCOPED(backend) be = cuda_module_open();
+    SCOPED_VALUE(buffer) dy = noise_there(be, 3, (size_t)end[3] * N, 1, 0);
+    SCOPED_VALUE(buffer) x = noise_there(be, 4, (size_t)end[3] * K, 1, 0);
+    SCOPED_VALUE(buffer) dw = floats_there(be, NULL, (size_t)N * K);
+    float want[N * K], got[N * K];
+    const struct row_cuts cuts = {SEQUENCES_OF_ROWS, end};
+    assert_ok(be->ops->matmul_dw(be, dw.address, dy.address, x.address, end[3], N, K, &cuts));
+    assert_ok(buffer_get(&dw, 0, dw.bytes, want));
+    assert_ok(be->ops->zero(be, dw.address, dw.bytes));
+    for (int i = 0, first = 0; i < SEQUENCES_OF_ROWS; first = end[i++])
+        assert_ok(be->ops->matmul_dw(be, dw.address, (float *)dy.address + first * N,
+                                     (float *)x.address + first * K, end[i] - first, N, K, NULL));
+    assert_ok(buffer_get(&dw, 0, dw.bytes, got));
+    assert_memory_equal(got, want, sizeof got);
 }
 
 /* ---- a model */
@@ -155,4 +183,5 @@ static void model_in_pieces_and_at_once(void **state)
 }
 
 TESTS_UNDER_EACH_SETTING(cmocka_unit_test(products_whatever_m_is),
+                         cmocka_unit_test(gradients_however_they_are_cut),
                          cmocka_unit_test(model_in_pieces_and_at_once))

@@ -109,6 +109,12 @@ def backward(names, function, dy, *inputs):
             case(name, got, want)
 
 
+def product_slopes(rows, N, K):
+    """dx sums over N, dw over the rows."""
+    x, w = noise(1, rows * K, 1).view(rows, K), noise(2, N * K, 2 / math.sqrt(K)).view(N, K)
+    backward((f"matmul_dx_{N}", f"matmul_dw_{rows}"), F.linear, noise(16, rows * N, 1).view(rows, N), x, w)
+
+
 def slopes(N=64, C=576, count=8192, rows=512, V=7, width=64, eps=1e-5):
     x, w, dy = noise(6, N * C, 3).view(N, C), noise(7, C, 0.5, 1), noise(12, N * C, 1).view(N, C)
     backward(("rmsnorm_dx", "rmsnorm_dweight"), lambda x, w: F.rms_norm(x, (C,), w, eps), dy, x, w)
@@ -173,6 +179,8 @@ norms()
 activations()
 token_logp()
 slopes()
+product_slopes(16, 4096, 64)
+product_slopes(4096, 40, 24)
 token_logp_slopes()
 layer()
 with open(PATH, "w") as file:
