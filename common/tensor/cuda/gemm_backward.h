@@ -1,5 +1,5 @@
 /* Gradients of weights on tensor cores: dw (N,K) += dy^T x. dy and x are rounded to bf16 once per
- * call, sums are float32. gemm.h has the other product of the backward, dx = dy W.
+ * call, a head's too; sums are float32. gemm.h has the backward's other product, dx = dy W.
  *
  *     int rows, count = gemm_chunks(end, sequences, NULL, &rows);
  *     gemm_chunks(end, sequences, chunk, &rows);            -- then to device memory, `there`
