@@ -3,6 +3,7 @@
  * schedule and with other micro-batches. */
 #include "cuda/calls.h"
 #include "testing/models.h"
+#include "testing/paging.h"
 #include "unit/model/tiny.h"
 #include <math.h>
 
@@ -180,5 +181,18 @@ static void an_update_waits_twice(void **state)
     assert_int_equal(calls().memory, before.memory);
 }
 
+/* Pages of the optimizer's states: copies in both directions beside the ops. */
+static void pages_come_in_any_order_of_the_streams(void **state)
+{
+    (void)state;
+    static const char *const seeds[] = {"0", "1", "2", "3", "4", "5"};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        cuda_module_seed(seeds[i]);
+        SCOPED(backend) be = cuda_module_open();
+        paging_check(be, 32 * 600);
+    }
+}
+
 TESTS(cmocka_unit_test(losses_fall_together), cmocka_unit_test(a_replay_has_the_same_digests),
-      cmocka_unit_test(an_update_waits_twice))
+      cmocka_unit_test(an_update_waits_twice),
+      cmocka_unit_test(pages_come_in_any_order_of_the_streams))
