@@ -215,6 +215,8 @@ void chat_text_done(struct chat_text *text)
 
 void chat_free(struct chat *chat)
 {
+    if (!chat)
+        return;
     for (int i = 0; i < chat->count; i++) {
         mem_free(chat->at[i].name);
         mem_free(chat->at[i].source);

@@ -31,7 +31,6 @@ struct row_chat row_chat_open(const char *directory)
 
 void row_chat_done(struct row_chat *chat)
 {
-    if (chat->chat)
-        chat_free(chat->chat);
+    chat_free(chat->chat);
     mem_free(chat->why);
 }
