@@ -315,6 +315,13 @@ struct backend_ops {
                    size_t first, size_t count, const struct adamw_step *step, uint32_t *marks,
                    struct adamw_total *total);
 
+    /* Between the two, ops may wait for each other: a backend that gives its device work sees a
+     * whole step of decoding before the first of it is done. Memory is the same as without, and an
+     * op that returns values waits for them, which ends the step. Values that other threads read
+     * are there behind step_end. */
+    err_t (*step_begin)(struct backend *);
+    err_t (*step_end)(struct backend *);
+
     /* Waits for all that was begun. */
     err_t (*sync)(struct backend *);
     void (*free)(struct backend *);
@@ -328,6 +335,13 @@ struct backend {
     bool round_head; // as the config has it
     bool apart;      // its memory is not the host's: what is large goes there beside the ops
     bool cuda;       // its addresses are those of CUDA's runtime: NCCL may read and write there
+    /* Of steps that were given to the device as a whole; the owner reads them. */
+    struct backend_steps {
+        uint64_t steps, by_graph; // by_graph: by one call
+        uint64_t launches;        // in the steps: kernels, copies, fills
+        uint64_t made, changed;   // graphs made anew; made of others
+        char plain[160];          // why there are no graphs; empty: there may be some
+    } steps;
 };
 
 enum cpu_isa { CPU_ISA_BEST, CPU_ISA_PORTABLE, CPU_ISA_AVX2, CPU_ISA_AVX512 };
@@ -368,7 +382,7 @@ err_t backend_check(const char *kind, const struct backend_config *config);
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 10 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 11 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

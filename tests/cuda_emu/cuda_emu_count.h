@@ -41,6 +41,8 @@ struct cuda_emu_calls {
     uint64_t waits;               /* of the host for a stream, an event or the device */
     uint64_t bytes, bytes_most;   /* allocated; at most since none were */
     uint64_t pinned, pinned_most; /* the same of the host's */
+    uint64_t launches;            /* of a kernel, or of a graph; not those that are captured */
+    uint64_t graphs_made, graphs_updated; /* instantiated; made another by cudaGraphExecUpdate */
 };
 void cuda_emu_calls(struct cuda_emu_calls *ret);
 #ifdef __cplusplus

@@ -7,7 +7,7 @@
 
 namespace emu
 {
-struct settings settings = {90, (size_t)8 << 30, settings::WHOLE, 0, cudaSuccess};
+struct settings settings = {90, (size_t)8 << 30, settings::WHOLE, 0, cudaSuccess, false};
 std::recursive_mutex mutex;
 static long calls;
 static thread_local cudaError_t last_error;
@@ -73,14 +73,15 @@ static void read_fail(const char *text)
 {
     settings.kind = settings::WHOLE;
     settings.fail_at = 0;
+    settings.no_graphs = !strcmp(text, "graphs");
     if (read_fail_at(text))
         return;
     if (!strcmp(text, "none"))
         settings.kind = settings::NO_DEVICE;
     else if (!strcmp(text, "driver"))
         settings.kind = settings::OLD_DRIVER;
-    else if (*text)
-        fail("CUDA_EMU_FAIL=%s: one of lost@N, ecc@N, oom@N, none, driver", text);
+    else if (*text && !settings.no_graphs)
+        fail("CUDA_EMU_FAIL=%s: one of lost@N, ecc@N, oom@N, none, driver, graphs", text);
 }
 
 void settings_read()
@@ -161,6 +162,15 @@ static const struct {
     {cudaErrorHardwareStackError, "cudaErrorHardwareStackError", "hardware stack error"},
     {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
+    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
+     "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+     "operation failed due to a previous error during capture"},
+    {cudaErrorStreamCaptureWrongThread, "cudaErrorStreamCaptureWrongThread",
+     "attempt to terminate a thread-local capture sequence from another thread"},
+    {cudaErrorGraphExecUpdateFailure, "cudaErrorGraphExecUpdateFailure",
+     "the graph update was not performed because it included changes which violated constraints "
+     "specific to instantiated graph update"},
     {cudaErrorUnknown, "cudaErrorUnknown", "unknown error"},
 };
 } // namespace emu
@@ -290,6 +300,8 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     return call([] {
         waits++;
+        if (capture_forbids())
+            return cudaErrorStreamCaptureUnsupported;
         drain_all();
         slack_check();
         return cudaSuccess;

@@ -29,7 +29,7 @@ struct usage {
     }
 };
 static usage device, pinned;
-std::atomic<uint64_t> memory_calls, waits;
+std::atomic<uint64_t> memory_calls, waits, launches;
 
 static size_t round_up(size_t bytes, size_t unit)
 {
@@ -159,6 +159,8 @@ cudaError_t cudaMalloc(void **ret, size_t bytes)
 {
     return call([&] {
         memory_calls++;
+        if (capture_forbids())
+            return cudaErrorStreamCaptureUnsupported;
         if (bytes)
             return piece_new(ret, bytes);
         *ret = NULL;
@@ -169,6 +171,8 @@ cudaError_t cudaMalloc(void **ret, size_t bytes)
 cudaError_t cudaFree(void *at)
 {
     return call([&] {
+        if (capture_forbids())
+            return cudaErrorStreamCaptureUnsupported;
         drain_all();
         slack_check();
         memory_calls += at != NULL;
@@ -181,6 +185,8 @@ cudaError_t cudaFree(void *at)
 cudaError_t cudaHostAlloc(void **ret, size_t bytes, unsigned)
 {
     return call([&] {
+        if (capture_forbids())
+            return cudaErrorStreamCaptureUnsupported;
         void *at = malloc(bytes ? bytes : 1);
         memory_calls++;
         if (!at)
@@ -200,6 +206,8 @@ cudaError_t cudaMallocHost(void **ret, size_t bytes)
 cudaError_t cudaFreeHost(void *at)
 {
     return call([&] {
+        if (capture_forbids())
+            return cudaErrorStreamCaptureUnsupported;
         drain_all();
         memory_calls += at != NULL;
         const auto piece = host_pieces.find(at);
@@ -217,5 +225,6 @@ cudaError_t cudaFreeHost(void *at)
 void cuda_emu_calls(struct cuda_emu_calls *ret)
 {
     std::lock_guard<std::recursive_mutex> lock(mutex);
-    *ret = {memory_calls, waits, device.bytes, device.most, pinned.bytes, pinned.most};
+    *ret = {memory_calls, waits,    device.bytes, device.most,   pinned.bytes,
+            pinned.most,  launches, graphs_made,  graphs_updated};
 }

@@ -3,33 +3,12 @@
 #include "cuda_emu_external.h"
 #include "runtime.h"
 #include <algorithm>
-#include <deque>
 #include <map>
-#include <stdlib.h>
 #include <unistd.h>
 
 struct CUevent_st {
     uint64_t recorded, passed;
     cudaStream_t stream; // of the last record
-};
-
-namespace emu
-{
-struct op {
-    enum { LAUNCH, COPY, SET, RECORD, WAIT, EXTERNAL } kind;
-    launch *run;
-    void *to;
-    const void *from;
-    size_t bytes;
-    int value;
-    cudaEvent_t event;
-    uint64_t turn;
-    int (*poll)(void *arg) = NULL; // EXTERNAL; its arg is `from`, and value says that it is over
-};
-} // namespace emu
-
-struct CUstream_st {
-    std::deque<emu::op> ops;
 };
 
 namespace emu
@@ -92,12 +71,15 @@ static void wait_external()
 
 static void step(cudaStream_t s)
 {
-    op o = s->ops.front();
+    const op o = s->ops.front();
     s->ops.pop_front();
+    if (o.kind == op::LAUNCH)
+        s->unsafe_from = run(*o.run, s->unsafe_from);
+    else if (o.kind != op::RECORD)
+        s->unsafe_from = 0;
     switch (o.kind) {
     case op::LAUNCH:
-        run(*o.run);
-        free(o.run);
+    case op::APART:
         break;
     case op::COPY:
         copy_now(o);
@@ -162,16 +144,14 @@ static void pass(cudaEvent_t event)
 void streams_drop()
 {
     for (cudaStream_t s : streams) {
-        for (op &o : s->ops) {
-            free(o.run);
+        for (op &o : s->ops)
             if (o.kind == op::RECORD)
                 o.event->passed = o.turn;
-        }
         s->ops.clear();
     }
 }
 
-static cudaStream_t stream_of(cudaStream_t s)
+cudaStream_t stream_of(cudaStream_t s)
 {
     if (s && std::find(streams.begin(), streams.end(), s) == streams.end())
         fail("a stream that does not exist");
@@ -193,25 +173,18 @@ static cudaError_t launch_check(const launch &l)
     return cudaSuccess;
 }
 
+static std::shared_ptr<const launch> kept(const launch &l)
+{
+    return std::make_shared<launch>(l);
+}
+
 int enqueue(void *stream, const launch &l)
 {
     return call([&] {
         const cudaError_t error = launch_check(l);
-        if (error)
-            return error;
-        launch *own = (launch *)aligned_alloc(alignof(launch), (sizeof(launch) + 63) / 64 * 64);
-        *own = l;
-        stream_of((cudaStream_t)stream)
-            ->ops.push_back({op::LAUNCH, own, NULL, NULL, 0, 0, NULL, 0});
-        return cudaSuccess;
-    });
-}
-
-static cudaError_t push(cudaStream_t stream, const op &o)
-{
-    return call([&] {
-        stream_of(stream)->ops.push_back(o);
-        return cudaSuccess;
+        launches += !stream_of((cudaStream_t)stream)->captured;
+        return error ? error
+                     : push((cudaStream_t)stream, {op::LAUNCH, kept(l), NULL, NULL, 0, 0, NULL, 0});
     });
 }
 } // namespace emu
@@ -231,12 +204,14 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
-    return push(stream, {op::COPY, NULL, to, from, bytes, kind, NULL, 0});
+    return call([&] { return push(stream, {op::COPY, NULL, to, from, bytes, kind, NULL, 0}); });
 }
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
 {
     return call([&] {
+        if (capture_forbids())
+            return cudaErrorStreamCaptureUnsupported;
         null_stream.ops.push_back({op::COPY, NULL, to, from, bytes, kind, NULL, 0});
         drain(&null_stream);
         return cudaSuccess;
@@ -245,7 +220,7 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind 
 
 cudaError_t cudaMemsetAsync(void *at, int value, size_t bytes, cudaStream_t stream)
 {
-    return push(stream, {op::SET, NULL, at, NULL, bytes, value, NULL, 0});
+    return call([&] { return push(stream, {op::SET, NULL, at, NULL, bytes, value, NULL, 0}); });
 }
 
 cudaError_t cudaMemset(void *at, int value, size_t bytes)
@@ -256,7 +231,9 @@ cudaError_t cudaMemset(void *at, int value, size_t bytes)
 cudaError_t cuda_emu_external(cudaStream_t stream, int (*poll)(void *arg), void *arg, void *to,
                               size_t bytes)
 {
-    return push(stream, {op::EXTERNAL, NULL, to, arg, bytes, 0, NULL, 0, poll});
+    return call([&] {
+        return push(stream, {op::EXTERNAL, NULL, to, arg, bytes, 0, NULL, 0, poll});
+    });
 }
 
 /* ---- streams */
@@ -264,7 +241,7 @@ cudaError_t cuda_emu_external(cudaStream_t stream, int (*poll)(void *arg), void 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret, unsigned)
 {
     return call([&] {
-        streams.push_back(*ret = new CUstream_st);
+        streams.push_back(*ret = new CUstream_st{});
         return cudaSuccess;
     });
 }
@@ -291,7 +268,9 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *ret_least, int *ret_greatest)
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     return call([&] {
-        drain(stream_of(stream));
+        if (stream_of(stream)->captured)
+            fail("a stream that is destroyed while it is captured");
+        drain(stream);
         streams.erase(std::find(streams.begin(), streams.end(), stream));
         delete stream;
         return cudaSuccess;
@@ -302,6 +281,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     return call([&] {
         waits++;
+        if (stream_of(stream)->captured || capture_forbids())
+            return capture_broken(stream);
         drain(stream_of(stream));
         return cudaSuccess;
     });
@@ -310,6 +291,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     return call([&] {
+        if (stream_of(stream)->captured || capture_forbids())
+            return capture_broken(stream);
         if (!stream_of(stream)->ops.empty())
             progress(stream_of(stream), false);
         return stream_of(stream)->ops.empty() ? cudaSuccess : cudaErrorNotReady;
@@ -319,9 +302,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
     return call([&] {
-        stream_of(stream)->ops.push_back(
-            {op::WAIT, NULL, NULL, NULL, 0, 0, event, event->recorded});
-        return cudaSuccess;
+        return push(stream, {op::WAIT, NULL, NULL, NULL, 0, 0, event, event->recorded});
     });
 }
 
@@ -358,9 +339,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     return call([&] {
         event->stream = stream_of(stream);
-        event->stream->ops.push_back(
-            {op::RECORD, NULL, NULL, NULL, 0, 0, event, ++event->recorded});
-        return cudaSuccess;
+        return push(stream, {op::RECORD, NULL, NULL, NULL, 0, 0, event, ++event->recorded});
     });
 }
 
@@ -377,6 +356,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     return call([&] {
         waits++;
+        if (capture_forbids())
+            return cudaErrorStreamCaptureUnsupported;
         pass(event);
         return cudaSuccess;
     });

@@ -37,6 +37,8 @@ grpc/: common/rpc/
 sanitizer/: common/rpc/
 cuda: common/tensor/cuda/
 cublas: common/tensor/cuda/
+new: common/tensor/cuda/
+tuple: common/tensor/cuda/
 nccl: common/tensor/cuda/
 immintrin.h: common/tensor/cpu/
 x86intrin.h: common/tensor/cpu/

@@ -177,16 +177,24 @@ static void commit(struct engine *e)
     }
 }
 
+/* Where each sequence adds a token, a device's work is mostly that of the step before. */
+static err_t compute(struct engine *e)
+{
+    struct backend *be = e->model->be;
+    if (e->rows == e->segments)
+        TRY(be->ops->step_begin(be));
+    TRY(forward_run(e->forward, e->token, e->position, e->rows, e->segment, e->segments));
+    TRY(draw_all(e));
+    return be->ops->step_end(be);
+}
+
 err_t engine_step(struct engine *e, const struct engine_completion **ret, int *ret_count)
 {
     const double begin = clock_s();
     plan_rows(e);
     e->finished_count = 0;
     if (e->rows) {
-        TRY(err_wrap(
-            forward_run(e->forward, e->token, e->position, e->rows, e->segment, e->segments),
-            "decode step"));
-        TRY(err_wrap(draw_all(e), "decode step"));
+        TRY(err_wrap(compute(e), "decode step"));
         commit(e);
         e->counters.steps++;
         e->counters.rows += (uint64_t)e->rows;

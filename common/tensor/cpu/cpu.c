@@ -53,6 +53,18 @@ void cpu_split(struct cpu *cpu, size_t count, size_t grain, double work, cpu_ran
     pool_run(cpu->pool, split.chunks, split_chunk, &split);
 }
 
+err_t cpu_step_begin(struct backend *be)
+{
+    (void)be;
+    return OK;
+}
+
+err_t cpu_step_end(struct backend *be)
+{
+    (void)be;
+    return OK;
+}
+
 err_t cpu_sync(struct backend *be)
 {
     (void)be;

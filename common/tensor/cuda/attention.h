@@ -4,6 +4,7 @@
  *     attention_list_place(&list, there, &call);     -- its copy on the device, and scratch
  *     TRY_CUDA(attention_run(stream, &call));
  *
+ * Lists of split tiles and folds may have empty elements.
  * A row's bits are a function of its own query and of the keys that it sees. Positions are cut into
  * chunks of KV_CHUNK, from 0 on. In a chunk an online softmax goes over the pages ascending, from
  * nothing. The chunks' states are folded ascending. So a row alone, in a prompt, or in a piece of
@@ -49,7 +50,7 @@ struct attention_item {
  * another. */
 struct attention_split {
     struct attention_segment segment;
-    int32_t tile, chunk;
+    int32_t tile, chunk;                // chunk -1: there is no work
     int32_t page[KV_CHUNK / PAGE_KEYS]; // of the chunk
 };
 
@@ -57,7 +58,7 @@ struct attention_split {
  * call's. */
 struct attention_fold {
     int64_t part;
-    int32_t chunks, row;
+    int32_t chunks, row; // no chunks: there is no work
 };
 
 struct attention_call {

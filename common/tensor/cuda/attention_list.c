@@ -1,5 +1,6 @@
 #include "tensor/cuda/attention_list.h"
 #include "base/mem.h"
+#include "tensor/cuda/steps.h"
 #include <string.h>
 
 static const size_t sizes[LISTS] = {
@@ -145,6 +146,22 @@ static void place_own(struct attention_list *list)
             split[i].segment.values = values;
 }
 
+/* Empty elements, up to a rounded number: steps whose numbers are nearby have equal launches. */
+static void pad(struct attention_list *list)
+{
+    const size_t splits = steps_rounded(list->part[LIST_SPLIT].count),
+                 folds = steps_rounded(list->part[LIST_FOLD].count);
+    while (list->part[LIST_SPLIT].count < splits) {
+        struct attention_split *to = put(list, LIST_SPLIT);
+        *to = (struct attention_split){.chunk = -1};
+    }
+    while (list->part[LIST_FOLD].count < folds) {
+        struct attention_fold *to = put(list, LIST_FOLD);
+        *to = (struct attention_fold){0};
+    }
+    list->states = steps_rounded(list->states);
+}
+
 static void join(struct attention_list *list)
 {
     size_t bytes = 0;
@@ -186,6 +203,7 @@ static void make(struct attention_list *list, const struct segment *segments, in
         put_segment(list, s, segment, owner);
     }
     place_own(list);
+    pad(list);
     join(list);
 }
 

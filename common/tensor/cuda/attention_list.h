@@ -39,7 +39,7 @@ struct attention_list {
         size_t size, count, room; // size: of an element
     } part[LISTS];
     int own_pages; // pages that segments without pages need
-    size_t states; // of split tiles
+    size_t states; // of split tiles, rounded up as the numbers of LIST_SPLIT and LIST_FOLD are
     char *data;    // all parts, one behind the other
     size_t bytes, room;
 };

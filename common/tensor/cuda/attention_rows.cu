@@ -7,6 +7,7 @@ enum { THREADS = 128 };
  * own pages those before the segment's are rows of its prefix. */
 __global__ void __launch_bounds__(THREADS) attention_fill_kernel(attention_call a, int width)
 {
+    early_begin();
     const attention_item item = a.fill[blockIdx.x];
     const attention_segment &s = a.segment[item.segment];
     const int head = blockIdx.y, pieces = width / 8, position0 = item.tile * PAGE_KEYS;
@@ -27,8 +28,8 @@ static cudaError_t attention_run_fill(cudaStream_t stream, const attention_call 
 {
     if (!call->fills)
         return cudaSuccess;
-    return launch(attention_fill_kernel, dim3(call->fills, call->K), dim3(THREADS), 0, stream,
-                  *call, attention_width(call->D));
+    return launch_early(attention_fill_kernel, dim3(call->fills, call->K), dim3(THREADS), 0, stream,
+                        *call, attention_width(call->D));
 }
 
 cudaError_t attention_run(cudaStream_t stream, const attention_call *call)
@@ -62,6 +63,7 @@ __global__ void __launch_bounds__(THREADS)
     rotary_kernel(float *x, const int32_t *position, const float *cos, const float *sin, int heads,
                   int D, int half, float direction)
 {
+    early_begin();
     const int i = blockIdx.y * THREADS + threadIdx.x;
     if (i >= heads * half)
         return;
@@ -78,6 +80,7 @@ cudaError_t rotary(cudaStream_t stream, float *x, const int32_t *position, const
 {
     if (!N || !heads)
         return cudaSuccess;
-    return launch(rotary_kernel, dim3(N, (heads * (R / 2) + THREADS - 1) / THREADS), dim3(THREADS),
-                  0, stream, x, position, cos, sin, heads, D, R / 2, inverse ? -1.0f : 1.0f);
+    return launch_early(rotary_kernel, dim3(N, (heads * (R / 2) + THREADS - 1) / THREADS),
+                        dim3(THREADS), 0, stream, x, position, cos, sin, heads, D, R / 2,
+                        inverse ? -1.0f : 1.0f);
 }

@@ -171,10 +171,13 @@ template <int D>
 __global__ void __launch_bounds__(THREADS, D > 128 ? 2 : 3) attention_split_kernel(attention_call a)
 {
     SHARED_DYNAMIC(shared);
+    early_begin();
     split_shared<D> &sh = *(split_shared<D> *)shared;
     for (int i = threadIdx.x; i < (int)(sizeof sh.work / 4); i += THREADS)
         ((uint32_t *)&sh.work)[i] = ((const uint32_t *)(a.split + blockIdx.x))[i];
     __syncthreads();
+    if (sh.work.chunk < 0)
+        return; // a list is longer than its work (attention_list.h)
     const attention_segment s = sh.work.segment;
     const int head = blockIdx.y, lane = threadIdx.x % 32, page0 = sh.work.chunk * CHUNK_PAGES;
     const tile_rows t = rows_of(a, s, sh.work.tile * SPLIT_ROWS);
@@ -226,7 +229,10 @@ __global__ void __launch_bounds__(THREADS, D > 128 ? 2 : 3) attention_split_kern
 template <int D> __global__ void __launch_bounds__(D) attention_fold_kernel(attention_call a)
 {
     SHARED(float2[D], mass); // of so many chunks
+    early_begin();
     const attention_fold item = a.fold[blockIdx.x];
+    if (!item.chunks)
+        return;
     const int d = threadIdx.x, head = blockIdx.y;
     const size_t first = item.part + (size_t)head * item.chunks;
     const size_t place = (size_t)item.row * a.H + head;
@@ -255,11 +261,11 @@ template <int D> static cudaError_t split_of(cudaStream_t stream, const attentio
     constexpr int bytes = sizeof(split_shared<D>);
     TRY_CUDA(cudaFuncSetAttribute(attention_split_kernel<D>,
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    TRY_CUDA(
-        launch(attention_split_kernel<D>, dim3(a.splits, a.K), dim3(THREADS), bytes, stream, a));
+    TRY_CUDA(launch_early(attention_split_kernel<D>, dim3(a.splits, a.K), dim3(THREADS), bytes,
+                          stream, a));
     if (!a.folds)
         return cudaSuccess;
-    return launch(attention_fold_kernel<D>, dim3(a.folds, a.H), dim3(D), 0, stream, a);
+    return launch_early(attention_fold_kernel<D>, dim3(a.folds, a.H), dim3(D), 0, stream, a);
 }
 
 cudaError_t attention_run_split(cudaStream_t stream, const attention_call *call)

@@ -154,6 +154,7 @@ template <int D>
 __global__ void __launch_bounds__(walk_threads<D>) attention_walk_kernel(attention_call a)
 {
     SHARED_DYNAMIC(shared);
+    early_begin();
     walk_shared<D> &sh = *(walk_shared<D> *)shared;
     const attention_item item = a.walk[blockIdx.x];
     const attention_segment s = a.segment[item.segment];
@@ -213,8 +214,8 @@ template <int D> static cudaError_t walk_of(cudaStream_t stream, const attention
     constexpr int bytes = sizeof(walk_shared<D>);
     TRY_CUDA(cudaFuncSetAttribute(attention_walk_kernel<D>,
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    return launch(attention_walk_kernel<D>, dim3(a.walks, a.K), dim3(walk_threads<D>), bytes,
-                  stream, a);
+    return launch_early(attention_walk_kernel<D>, dim3(a.walks, a.K), dim3(walk_threads<D>), bytes,
+                        stream, a);
 }
 
 cudaError_t attention_run_walk(cudaStream_t stream, const attention_call *call)

@@ -4,7 +4,7 @@
  *     err_t cuda_gather(struct backend *be, float *y, const float *x, const int32_t *row,
  *                       int count, int C)
  *     {
- *         struct cuda *cuda = cuda_of(be);
+ *         struct cuda *cuda = cuda_in_step(be);
  *         const void *there = NULL;
  *         TRY(cuda_stage(cuda, row, (size_t)count * sizeof *row, &there));
  *         TRY_CUDA(rows_gather(cuda->stream, y, x, there, count, C));
@@ -16,6 +16,7 @@
 #pragma once
 #include "tensor/backend.h"
 #include "tensor/cuda/staging.h"
+#include "tensor/cuda/steps.h"
 #include "tensor/ops_table.h"
 #include <cuda_runtime_api.h>
 #include <pthread.h>
@@ -27,7 +28,9 @@ struct cuda {
     int multiprocessors;         // how many the device has
     cudaStream_t stream;         // of the owner: all its ops, in their order
     struct cuda_staging staging; // on `stream`
-    void *workspace;             // see cuda_workspace
+    struct cuda_steps steps;
+    bool early;      // launches overlap (launch.h)
+    void *workspace; // see cuda_workspace
     size_t workspace_bytes;
     struct cuda_attention *attention; // op_attention.c's: what the last calls were; NULL: none yet
     struct cuda_reader {              // of cuda_get, for any thread
@@ -62,14 +65,18 @@ void paging_done(struct cuda_paging *paging); // {0} is allowed
 err_t reader_begin(struct cuda *cuda);
 err_t reader_copy(struct cuda_reader *reader, void *to, const void *from, size_t bytes);
 
-void cuda_attention_free(struct cuda_attention *attention); // NULL is allowed
+void cuda_attention_free(struct cuda_attention *attention);   // NULL is allowed, here and there:
+void cuda_attention_forget(struct cuda_attention *attention); // lists are made anew
 
 /* The device of this number, and its properties. NOT_FOUND: none, an old driver, a capability
  * without code; INVALID: the number. Names which. */
 err_t cuda_take_device(struct cuda *cuda, int device);
 
-/* Every op begins with this. The device becomes that of the calling thread. */
+/* Every op begins with one of these. The device becomes that of the calling thread. In cuda_of a
+ * step that the thread collects ends; an error of that is the next sync's. In cuda_in_step the
+ * step goes on: for ops that enqueue by launch, cuda_stage, cuda_put, cuda_copy and cuda_zero. */
 struct cuda *cuda_of(struct backend *be);
+struct cuda *cuda_in_step(struct backend *be);
 
 /* OK for cudaSuccess. Else one line: the function that noticed it, CUDA's words and name for it.
  * EXHAUSTED: no memory; INTERNAL: others. After most of those the device is lost to this process,

@@ -43,6 +43,7 @@ __global__ void __launch_bounds__(PART_THREADS)
     SHARED(float[PART_WARPS], value);
     SHARED(int[PART_WARPS], place);
     SHARED(uint32_t[MARK_WORDS], mark);
+    early_begin();
     const int n = blockIdx.x / parts, p = blockIdx.x % parts;
     const draw_request &r = request[n];
     float x[PART_EACH], best;
@@ -78,6 +79,6 @@ cudaError_t draw_parts(cudaStream_t stream, const draw_work &work, const float *
                        int parts, bool wide, const draw_request *request, const int32_t *token,
                        int count)
 {
-    return launch(draw_part_kernel, dim3((unsigned)count * parts), dim3(PART_THREADS), 0, stream,
-                  work, logits, V, parts, wide, request, token);
+    return launch_early(draw_part_kernel, dim3((unsigned)count * parts), dim3(PART_THREADS), 0,
+                        stream, work, logits, V, parts, wide, request, token);
 }

@@ -18,6 +18,7 @@ template <class F>
 __global__ void __launch_bounds__(EACH_THREADS)
     each_kernel(float *y, const float *a, const float *b, F f, size_t count, bool wide)
 {
+    early_begin();
     const size_t i = ((size_t)blockIdx.x * EACH_THREADS + threadIdx.x) * 4;
     if (i >= count)
         return;
@@ -34,8 +35,8 @@ static cudaError_t each(cudaStream_t stream, float *y, const float *a, const flo
     if (!count)
         return cudaSuccess;
     const bool wide = fours_in(y, 4) && fours_in(a, 4) && fours_in(b, 4);
-    return launch(each_kernel<F>, each_blocks(count), dim3(EACH_THREADS), 0, stream, y, a, b, f,
-                  count, wide);
+    return launch_early(each_kernel<F>, each_blocks(count), dim3(EACH_THREADS), 0, stream, y, a, b,
+                        f, count, wide);
 }
 
 template <class F>
@@ -43,6 +44,7 @@ __global__ void __launch_bounds__(EACH_THREADS)
     each_pair_kernel(float *y, float *z, const float *a, const float *b, const float *c, F f,
                      size_t count, bool wide)
 {
+    early_begin();
     const size_t i = ((size_t)blockIdx.x * EACH_THREADS + threadIdx.x) * 4;
     if (i >= count)
         return;
@@ -62,6 +64,6 @@ static cudaError_t each_pair(cudaStream_t stream, float *y, float *z, const floa
         return cudaSuccess;
     const bool wide =
         fours_in(y, 4) && fours_in(z, 4) && fours_in(a, 4) && fours_in(b, 4) && fours_in(c, 4);
-    return launch(each_pair_kernel<F>, each_blocks(count), dim3(EACH_THREADS), 0, stream, y, z, a,
-                  b, c, f, count, wide);
+    return launch_early(each_pair_kernel<F>, each_blocks(count), dim3(EACH_THREADS), 0, stream, y,
+                        z, a, b, c, f, count, wide);
 }

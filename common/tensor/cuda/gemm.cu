@@ -37,13 +37,20 @@ static __device__ __forceinline__ void load_piece(unsigned char *to, gemm_piece 
 }
 
 template <class T>
-static __device__ __forceinline__ void load(const gemm_args &a, const gemm_work &w,
-                                            unsigned char *stage, const gemm_walk<T::WAY> &at)
+static __device__ __forceinline__ void load_tiles(const gemm_args &a, const gemm_work &w,
+                                                  unsigned char *stage, const gemm_walk<T::WAY> &at)
 {
 #pragma unroll
     for (int t = 0; t < T::TILES; t++)
         load_piece<GEMM_TILE, T::THREADS>(stage + t * GEMM_TILE * 128,
                                           gemm_rows_of<T>(a, w, at, t));
+}
+
+template <class T>
+static __device__ __forceinline__ void load_blocks(const gemm_args &a, const gemm_work &w,
+                                                   unsigned char *stage,
+                                                   const gemm_walk<T::WAY> &at)
+{
 #pragma unroll
     for (int b = 0; b < T::COLUMN_BLOCKS; b++)
         load_piece<T::COLUMN_ROWS, T::THREADS>(stage + T::COLUMNS_AT + b * T::COLUMN_ROWS * 128,
@@ -121,12 +128,24 @@ static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) mma_kernel(const
     const int row = warp % T::DOWN * T::I * 16, column = warp / T::DOWN * T::J * 8;
     const gemm_place place = {row + lane / 4, column / T::PIECES + lane % 4 * 2};
     float acc[T::I][T::J][4] = {}, span[T::SUMS];
+    if (T::WAY != GEMM_ALONG)
+        early_begin();
+    gemm_walk<T::WAY> at(a, w), ahead = at;
+    /* The forward's W stays as it is: some of it comes while the kernel before this one ends. */
+    for (int i = 0; T::WAY == GEMM_ALONG && i < T::STAGES - 1 && ahead.more(w); i++) {
+        load_tiles<T>(a, w, shared + i * T::STAGE, ahead);
+        ahead.next(a, w);
+    }
+    if (T::WAY == GEMM_ALONG)
+        early_begin();
     gemm_begin<T::WAY, ROWS, COLUMNS>(a, w, span, place);
 
-    gemm_walk<T::WAY> at(a, w), ahead = at;
+    ahead = at;
     for (int i = 0; i < T::STAGES - 1; i++) {
         if (ahead.more(w)) {
-            load<T>(a, w, shared + i * T::STAGE, ahead);
+            if (T::WAY != GEMM_ALONG)
+                load_tiles<T>(a, w, shared + i * T::STAGE, ahead);
+            load_blocks<T>(a, w, shared + i * T::STAGE, ahead);
             ahead.next(a, w);
         }
         copy_commit(); // an empty group keeps the count
@@ -136,7 +155,8 @@ static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) mma_kernel(const
         copy_wait<T::STAGES - 2>();
         __syncthreads();
         if (ahead.more(w)) {
-            load<T>(a, w, shared + next * T::STAGE, ahead);
+            load_tiles<T>(a, w, shared + next * T::STAGE, ahead);
+            load_blocks<T>(a, w, shared + next * T::STAGE, ahead);
             ahead.next(a, w);
         }
         copy_commit();
@@ -176,7 +196,7 @@ static cudaError_t run(cudaStream_t stream, const gemm_args &a)
     const dim3 grid((unsigned)(a.row_blocks * a.token_blocks * a.parts));
     TRY_CUDA(cudaFuncSetAttribute(mma_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   T::SHARED_BYTES));
-    return launch(mma_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, a);
+    return launch_early(mma_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, a);
 }
 
 cudaError_t gemm_mma(cudaStream_t stream, const gemm_args &a, const gemm_plan &plan, gemm_way way,

@@ -2,10 +2,11 @@
  * W, its columns are rows of x, from 8 to 128. Every number of rows of x runs the same instruction
  * but for its width.
  *
- * One thread feeds a ring of stages through the copy engine. A stage is a plain copy for each tile
- * and for each block of the columns, since memory has the order that tensor cores want. Four warps
- * multiply a tile. Outputs that W or x lack are zeros that the block stored once; no copy reaches
- * them. */
+ * Two threads feed a ring of stages through the copy engine: one with tiles, one with columns. The
+ * forward's tiles are of W, which stays as it is: so they come while the kernel before this one
+ * ends. A stage is a plain copy for each tile and for each block of the columns, since memory has
+ * the order that tensor cores want. Four warps multiply a tile. Outputs that W or x lack are zeros
+ * that the block stored once; no copy reaches them. */
 #include "tensor/cuda/gemm_walk.h"
 #include "tensor/cuda/hopper.h"
 
@@ -25,7 +26,8 @@ struct hopper_tile : gemm_shape<WAY_, TILES_, WIDTH_, PIECES_> {
         SHARED_BYTES = STAGES * S::STAGE,
         /* Registers that the launch gives a thread; that a consumer has behind the exchange. */
         GIVEN = (65536 / BLOCKS / THREADS < 255 ? 65536 / BLOCKS / THREADS : 255) / 8 * 8,
-        LEFT = GIVEN + (GIVEN - 24) / TILES / 8 * 8,
+        FEEDING = 32, // a thread that feeds has so many
+        LEFT = GIVEN + (GIVEN - FEEDING) / TILES / 8 * 8,
         TAKEN = LEFT < 240 ? LEFT : 240,
         SUMS = S::TOKENS / 8 * 4
     };
@@ -48,43 +50,66 @@ template <class T> static __device__ __forceinline__ int bytes_of(gemm_piece p)
     return (T::WAY == GEMM_ACROSS ? (p.rows + 15) / 16 * 16 : p.rows) * 128;
 }
 
+/* The step's stage is free, and so many bytes of it are on their way. */
 template <class T>
-static __device__ __forceinline__ void feed(const gemm_args &a, const gemm_work &w,
-                                            unsigned char *shared, uint64_t *full, uint64_t *empty)
+static __device__ __forceinline__ void announce(const ring<T::STAGES> &to, int step, int bytes,
+                                                uint64_t *full, uint64_t *empty)
+{
+    if (step >= T::STAGES)
+        barrier_wait(&empty[to.stage], to.round ^ 1);
+    barrier_expect(&full[to.stage], bytes);
+}
+
+template <class T>
+static __device__ __forceinline__ void feed_tiles(const gemm_args &a, const gemm_work &w,
+                                                  unsigned char *shared, uint64_t *full,
+                                                  uint64_t *empty)
 {
     ring<T::STAGES> to;
     int step = 0;
     for (gemm_walk<T::WAY> at(a, w); at.more(w); at.next(a, w), to.next(), step++) {
         unsigned char *stage = shared + to.stage * T::STAGE;
-        uint64_t *there = &full[to.stage];
-        gemm_piece tile[T::TILES], block[T::COLUMN_BLOCKS];
+        gemm_piece tile[T::TILES];
         int bytes = 0;
 #pragma unroll
         for (int t = 0; t < T::TILES; t++) {
             tile[t] = gemm_rows_of<T>(a, w, at, t);
             bytes += bytes_of<T>(tile[t]);
         }
+        announce<T>(to, step, bytes, full, empty);
+#pragma unroll
+        for (int t = 0; t < T::TILES; t++) {
+            unsigned char *rows = stage + t * GEMM_TILE * 128;
+            if (tile[t].rows)
+                copy_bulk(rows, tile[t].from, tile[t].rows * 128, &full[to.stage]);
+            if (T::WAY == GEMM_ACROSS && tile[t].rows % 16)
+                copy_bulk(rows + tile[t].rows * 128, a.zeros, 8 * 128, &full[to.stage]);
+        }
+    }
+}
+
+template <class T>
+static __device__ __forceinline__ void feed_columns(const gemm_args &a, const gemm_work &w,
+                                                    unsigned char *shared, uint64_t *full,
+                                                    uint64_t *empty)
+{
+    ring<T::STAGES> to;
+    int step = 0;
+    for (gemm_walk<T::WAY> at(a, w); at.more(w); at.next(a, w), to.next(), step++) {
+        unsigned char *columns = shared + to.stage * T::STAGE + T::COLUMNS_AT;
+        gemm_piece block[T::COLUMN_BLOCKS];
+        int bytes = 0;
 #pragma unroll
         for (int b = 0; b < T::COLUMN_BLOCKS; b++) {
             block[b] = gemm_columns_of<T>(a, w, at, b);
             bytes += block[b].rows * 128;
         }
-        if (step >= T::STAGES)
-            barrier_wait(&empty[to.stage], to.round ^ 1);
-        barrier_expect(there, bytes);
-#pragma unroll
-        for (int t = 0; t < T::TILES; t++) {
-            unsigned char *rows = stage + t * GEMM_TILE * 128;
-            if (tile[t].rows)
-                copy_bulk(rows, tile[t].from, tile[t].rows * 128, there);
-            if (T::WAY == GEMM_ACROSS && tile[t].rows % 16)
-                copy_bulk(rows + tile[t].rows * 128, a.zeros, 8 * 128, there);
-        }
+        announce<T>(to, step, bytes, full, empty);
 #pragma unroll
         for (int b = 0; b < T::COLUMN_BLOCKS; b++)
             if (block[b].rows)
-                copy_bulk(stage + T::COLUMNS_AT + b * T::COLUMN_ROWS * 128, block[b].from,
-                          block[b].rows * 128, there);
+                copy_bulk(columns + b * T::COLUMN_ROWS * 128, block[b].from, block[b].rows * 128,
+                          &full[to.stage]);
     }
 }
 
@@ -194,7 +219,7 @@ static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) hopper_kernel(co
     const gemm_work w = gemm_work_of<T::WAY>(a, T::TILES, T::TOKENS);
     if (threadIdx.x == 0) {
         for (int i = 0; i < T::STAGES; i++) {
-            barrier_init(&full[i], 1);
+            barrier_init(&full[i], 2); // the threads that feed
             barrier_init(&empty[i], T::CONSUMERS / 32);
         }
         barrier_init_fence();
@@ -202,10 +227,18 @@ static __global__ void __launch_bounds__(T::THREADS, T::BLOCKS) hopper_kernel(co
     if (group < T::TILES)
         clear<T>(a, w, shared);
     __syncthreads();
+    const bool feeds_tiles = threadIdx.x == T::CONSUMERS + 32;
+    if (T::WAY != GEMM_ALONG || !feeds_tiles)
+        early_begin();
     if (group == T::TILES) {
-        registers_give<24>();
+        registers_give<T::FEEDING>();
         if (threadIdx.x == T::CONSUMERS)
-            feed<T>(a, w, shared, full, empty);
+            feed_columns<T>(a, w, shared, full, empty);
+        else if (feeds_tiles) {
+            feed_tiles<T>(a, w, shared, full, empty);
+            if (T::WAY == GEMM_ALONG)
+                early_begin();
+        }
     } else {
         registers_take<T::TAKEN>();
         consume<T>(a, w, group, shared, full, empty);
@@ -219,7 +252,7 @@ static cudaError_t run(cudaStream_t stream, const gemm_args &a)
     const dim3 grid((unsigned)(a.row_blocks * a.token_blocks * a.parts));
     TRY_CUDA(cudaFuncSetAttribute(hopper_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   T::SHARED_BYTES));
-    return launch(hopper_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, a);
+    return launch_early(hopper_kernel<T>, grid, dim3(T::THREADS), T::SHARED_BYTES, stream, a);
 }
 
 cudaError_t gemm_hopper(cudaStream_t stream, const gemm_args &a, const gemm_plan &plan,

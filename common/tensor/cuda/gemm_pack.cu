@@ -133,6 +133,7 @@ template <int PIECES>
 static __global__ void pack_x_kernel(unsigned char *to, const float *x, int M, int K, bool vectors,
                                      unsigned *counter, int counters)
 {
+    early_begin();
     const size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (i < (size_t)counters)
         counter[i] = 0;
@@ -160,14 +161,15 @@ cudaError_t pack_x(cudaStream_t stream, unsigned char *to, const float *x, int M
     const size_t eights = (size_t)((M + 7) / 8 * 8) * packed_steps(K) * (GEMM_STEP / 8);
     const size_t threads = eights < (size_t)counters ? (size_t)counters : eights;
     const bool vectors = K % 4 == 0 && (uintptr_t)x % 16 == 0;
-    return launch(pieces == 3 ? pack_x_kernel<3> : pack_x_kernel<1>, blocks_of(threads), dim3(256),
-                  0, stream, to, x, M, K, vectors, counter, counters);
+    return launch_early(pieces == 3 ? pack_x_kernel<3> : pack_x_kernel<1>, blocks_of(threads),
+                        dim3(256), 0, stream, to, x, M, K, vectors, counter, counters);
 }
 
 static __global__ void pack_chunks_kernel(unsigned char *to, const float *x, int C, int x_rows,
                                           const gemm_chunk *chunk, int chunks, bool vectors,
                                           unsigned *counter, int counters)
 {
+    early_begin();
     const size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (blockIdx.y == 0 && i < (size_t)counters)
         counter[i] = 0;
@@ -197,6 +199,6 @@ cudaError_t pack_chunks(cudaStream_t stream, unsigned char *to, const float *x, 
     const bool vectors = C % 4 == 0 && (uintptr_t)x % 16 == 0;
     dim3 grid = blocks_of(threads);
     grid.y = (unsigned)(chunks < 65535 ? chunks : 65535);
-    return launch(pack_chunks_kernel, grid, dim3(256), 0, stream, to, x, C, x_rows, chunk, chunks,
-                  vectors, counter, counters);
+    return launch_early(pack_chunks_kernel, grid, dim3(256), 0, stream, to, x, C, x_rows, chunk,
+                        chunks, vectors, counter, counters);
 }

@@ -23,21 +23,30 @@ void cuda_memory_free(struct backend *be, void *address)
 
 err_t cuda_put(struct backend *be, void *to, const void *from, size_t bytes)
 {
-    return staging_put(&cuda_of(be)->staging, to, from, bytes);
+    struct cuda *cuda = cuda_in_step(be);
+    const void *there = NULL;
+    if (!steps_collects(cuda))
+        return staging_put(&cuda->staging, to, from, bytes);
+    TRY(cuda_stage(cuda, from, bytes, &there));
+    return cuda_copy(be, to, there, bytes);
 }
 
 err_t cuda_copy(struct backend *be, void *to, const void *from, size_t bytes)
 {
-    struct cuda *cuda = cuda_of(be);
-    if (bytes)
+    struct cuda *cuda = cuda_in_step(be);
+    if (steps_collects(cuda))
+        steps_copy(cuda, to, from, bytes);
+    else if (bytes)
         TRY_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, cuda->stream));
     return OK;
 }
 
 err_t cuda_zero(struct backend *be, void *data, size_t bytes)
 {
-    struct cuda *cuda = cuda_of(be);
-    if (bytes)
+    struct cuda *cuda = cuda_in_step(be);
+    if (steps_collects(cuda))
+        steps_zero(cuda, data, bytes);
+    else if (bytes)
         TRY_CUDA(cudaMemsetAsync(data, 0, bytes, cuda->stream));
     return OK;
 }
@@ -56,6 +65,7 @@ size_t cuda_capacity(struct backend *be, size_t *ret_free)
 err_t cuda_workspace(struct cuda *cuda, size_t bytes, void **ret)
 {
     if (bytes > cuda->workspace_bytes) {
+        TRY(steps_end(cuda)); // its launches have the old one
         TRY_CUDA(cudaStreamSynchronize(cuda->stream));
         cudaFree(cuda->workspace);
         cuda->workspace = NULL;
@@ -69,12 +79,28 @@ err_t cuda_workspace(struct cuda *cuda, size_t bytes, void **ret)
 
 err_t cuda_stage(struct cuda *cuda, const void *host, size_t bytes, const void **ret)
 {
-    return staging_stage(&cuda->staging, host, bytes, ret);
+    bool full = true;
+    if (steps_collects(cuda))
+        TRY(steps_stage(cuda, host, bytes, ret, &full));
+    return full ? staging_stage(&cuda->staging, host, bytes, ret) : OK;
+}
+
+err_t cuda_step_begin(struct backend *be)
+{
+    return steps_begin(cuda_of(be));
+}
+
+err_t cuda_step_end(struct backend *be)
+{
+    return steps_end(cuda_in_step(be));
 }
 
 err_t cuda_sync(struct backend *be)
 {
     struct cuda *cuda = cuda_of(be);
+    const err_t failed = cuda->steps.failed;
+    cuda->steps.failed = OK;
+    TRY(failed);
     TRY_CUDA(cudaStreamSynchronize(cuda->stream));
     return paging_sync(&cuda->paging);
 }

@@ -34,6 +34,7 @@ struct norm_call {
 template <int T> __global__ void __launch_bounds__(THREADS) rmsnorm_kernel(norm_call a)
 {
     SHARED(float[WARPS], sums);
+    early_begin();
     const int n = row_of<T>(), first = threadIdx.x % T * 4;
     if (n >= a.N)
         return;
@@ -55,6 +56,7 @@ template <int T> __global__ void __launch_bounds__(THREADS) rmsnorm_kernel(norm_
 template <int T> __global__ void __launch_bounds__(THREADS) layernorm_kernel(norm_call a)
 {
     SHARED(float[2][WARPS], sums);
+    early_begin();
     const int n = row_of<T>(), first = threadIdx.x % T * 4;
     if (n >= a.N)
         return;

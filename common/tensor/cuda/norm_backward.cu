@@ -61,6 +61,7 @@ __device__ __forceinline__ void add_to(const dx_call &a, size_t row, int i, floa
 template <int T> __global__ void __launch_bounds__(THREADS) rmsnorm_dx_kernel(dx_call a)
 {
     SHARED(float[WARPS], sums);
+    early_begin();
     const int n = row_of<T>(), first = threadIdx.x % T * 4;
     if (n >= a.N)
         return;
@@ -83,6 +84,7 @@ template <int T> __global__ void __launch_bounds__(THREADS) rmsnorm_dx_kernel(dx
 template <int T> __global__ void __launch_bounds__(THREADS) layernorm_dx_kernel(dx_call a)
 {
     SHARED(float[2][WARPS], sums);
+    early_begin();
     const int n = row_of<T>(), first = threadIdx.x % T * 4;
     if (n >= a.N)
         return;

@@ -1,6 +1,7 @@
 /* Rows of the norms and of their backward: a narrow one is a warp's, others are a block's.
  *
  *     template <int T> __global__ void __launch_bounds__(THREADS) kernel(some_call a)
+ *         early_begin();
  *         const int n = row_of<T>(), first = threadIdx.x % T * 4;
  *         const float sum = row_sum<T>(mine, scratch);         -- the same in every thread of the row
  *     return launch_rows(stream, kernel<32>, kernel<THREADS>, a);      -- a.N rows of a.C elements */
@@ -35,6 +36,6 @@ static inline cudaError_t launch_rows(cudaStream_t stream, void (*narrow)(A), vo
     if (!a.N)
         return cudaSuccess;
     if (a.C <= ROW_NARROW)
-        return launch(narrow, dim3((a.N + WARPS - 1) / WARPS), dim3(THREADS), 0, stream, a);
-    return launch(broad, dim3(a.N), dim3(THREADS), 0, stream, a);
+        return launch_early(narrow, dim3((a.N + WARPS - 1) / WARPS), dim3(THREADS), 0, stream, a);
+    return launch_early(broad, dim3(a.N), dim3(THREADS), 0, stream, a);
 }

@@ -10,7 +10,8 @@ _Static_assert((int)PAGE_KEYS == (int)KV_PAGE, "kernels and callers have the sam
 /* Lists of calls with a window, and without: layers of both kinds may take turns. */
 struct cuda_attention {
     struct attention_list list[2];
-    char *there[2]; // on the device
+    char *there[2];        // on the device
+    const void *placed[2]; // there, or in a step's arena
     size_t room[2];
 };
 
@@ -28,6 +29,12 @@ void cuda_attention_free(struct cuda_attention *attention)
         cudaFree(attention->there[i]);
     }
     mem_free(attention);
+}
+
+void cuda_attention_forget(struct cuda_attention *attention)
+{
+    for (int i = 0; attention && i < 2; i++)
+        attention_list_forget(&attention->list[i]);
 }
 
 /* ---- pages */
@@ -60,7 +67,7 @@ err_t cuda_kv_copy(struct backend *be, struct kv_pages *kv, int32_t dst, int32_t
     if (dst < 0 || dst >= kv->extent.pages || src < 0 || src >= kv->extent.pages)
         return err_new(ERR_RANGE, "kv page %d copied to %d: there are %d", src, dst,
                        kv->extent.pages);
-    TRY_CUDA(attention_copy_page(cuda_of(be)->stream, kv->memory, 2 * kv->extent.layers,
+    TRY_CUDA(attention_copy_page(cuda_in_step(be)->stream, kv->memory, 2 * kv->extent.layers,
                                  kv->extent.pages, kv_page_elements(kv->extent.shape.K, kv->width),
                                  dst, src));
     return OK;
@@ -70,9 +77,7 @@ void cuda_kv_free(struct backend *be, struct kv_pages *kv)
 {
     if (!kv)
         return;
-    struct cuda_attention *attention = attention_of(cuda_of(be));
-    for (int i = 0; i < 2; i++)
-        attention_list_forget(&attention->list[i]);
+    cuda_attention_forget(attention_of(cuda_of(be)));
     cuda_memory_free(be, kv->memory);
     mem_free(kv);
 }
@@ -92,6 +97,9 @@ static size_t roomy(size_t bytes)
 static err_t send_list(struct backend *be, struct cuda_attention *attention, int i)
 {
     const struct attention_list *list = &attention->list[i];
+    struct cuda *cuda = cuda_in_step(be);
+    if (steps_collects(cuda))
+        return cuda_stage(cuda, list->data, list->bytes, &attention->placed[i]);
     if (list->bytes > attention->room[i]) {
         void *memory = NULL;
         const size_t room = roomy(list->bytes);
@@ -103,6 +111,7 @@ static err_t send_list(struct backend *be, struct cuda_attention *attention, int
         attention->there[i] = memory;
         attention->room[i] = room;
     }
+    attention->placed[i] = attention->there[i];
     return cuda_put(be, attention->there[i], list->data, list->bytes);
 }
 
@@ -135,7 +144,7 @@ err_t cuda_attention(struct backend *be, float *o, float *lse, const float *q, c
                      const float *v, const struct segment *segments, int count,
                      const struct attention_shape *shape, int layer)
 {
-    struct cuda *cuda = cuda_of(be);
+    struct cuda *cuda = cuda_in_step(be);
     struct cuda_attention *attention = attention_of(cuda);
     const int i = shape->window > 0;
     struct attention_list *list = &attention->list[i];
@@ -160,7 +169,7 @@ err_t cuda_attention(struct backend *be, float *o, float *lse, const float *q, c
             return e;
         }
     }
-    attention_list_place(list, attention->there[i], &call);
+    attention_list_place(list, attention->placed[i], &call);
     TRY(place_scratch(cuda, list, &call));
     TRY_CUDA(attention_run(cuda->stream, &call));
     return OK;
@@ -214,6 +223,6 @@ err_t cuda_rope(struct backend *be, float *x, const int32_t *position, const flo
         return err_new(
             ERR_INVALID,
             "rotary embedding of %d elements of heads of %d: an even number from 2 to %d", R, D, D);
-    TRY_CUDA(rotary(cuda_of(be)->stream, x, position, cos, sin, N, heads, D, R, inverse != 0));
+    TRY_CUDA(rotary(cuda_in_step(be)->stream, x, position, cos, sin, N, heads, D, R, inverse != 0));
     return OK;
 }

@@ -49,13 +49,13 @@ err_t cuda_matmul(struct backend *be, float *y, const float *x, const struct wei
                   int accumulate)
 {
     TRY(check_packed(w));
-    return run(cuda_of(be), &(struct product){y, w}, 1, x, M, accumulate);
+    return run(cuda_in_step(be), &(struct product){y, w}, 1, x, M, accumulate);
 }
 
 err_t cuda_matmuls(struct backend *be, const struct product *products, int count, const float *x,
                    int M)
 {
-    struct cuda *cuda = cuda_of(be);
+    struct cuda *cuda = cuda_in_step(be);
     if (count < 1 || count > PRODUCTS_MAX)
         return err_new(ERR_INVALID, "%d products of one input: 1 to %d", count, PRODUCTS_MAX);
     for (int i = 0; i < count; i++) {

@@ -9,7 +9,7 @@
 err_t cuda_token_logp(struct backend *be, float *logp, float *entropy, const float *logits,
                       const int32_t *token, float inverse_temperature, int N, int V)
 {
-    struct cuda *cuda = cuda_of(be);
+    struct cuda *cuda = cuda_in_step(be);
     const size_t bytes = (size_t)N * sizeof *logp, results = entropy ? 2 * bytes : bytes;
     const void *tokens = NULL, *here = NULL;
     void *work = NULL;
@@ -57,7 +57,7 @@ static bool in_order(const struct token_range *range, int ranges)
 err_t cuda_token_mask(struct backend *be, float *logits, const struct token_range *range,
                       int ranges, int N, int V)
 {
-    struct cuda *cuda = cuda_of(be);
+    struct cuda *cuda = cuda_in_step(be);
     const void *there = NULL;
     TRY(token_ranges_check(range, ranges, V));
     const int at_once = in_order(range, ranges) ? ranges : 1;
@@ -142,7 +142,7 @@ static struct token_draw answer(const struct draw_result *r)
 err_t cuda_token_draw(struct backend *be, const float *logits, int N, int V,
                       const struct token_request *request, int count, struct token_draw *ret)
 {
-    struct cuda *cuda = cuda_of(be);
+    struct cuda *cuda = cuda_in_step(be);
     const size_t bytes = (size_t)count * sizeof(struct draw_result);
     const void *requests = NULL, *tokens = NULL, *here = NULL;
     void *work = NULL;

@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "tensor/cuda/cuda.h"
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define CUDA_ROW(op) .op = cuda_##op,
 static const struct backend_ops cuda_ops = {.name = "cuda", BACKEND_OPS(CUDA_ROW)};
@@ -35,14 +37,30 @@ void cuda_free(struct backend *be)
     staging_done(&cuda->staging);
     cudaFree(cuda->workspace);
     cuda_attention_free(cuda->attention);
+    steps_done(&cuda->steps);
     if (cuda->stream)
         cudaStreamDestroy(cuda->stream);
     mem_free(cuda);
 }
 
+/* 0 or 1 in the environment; else `usual`. */
+static err_t switch_of(const char *name, bool usual, bool *ret)
+{
+    const char *text = getenv(name);
+    if (text && *text && strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
+        return err_new(ERR_INVALID, "%s=%s: 0 or 1", name, text);
+    *ret = text && *text ? *text == '1' && usual : usual;
+    return OK;
+}
+
 static err_t fill(struct cuda *cuda, const struct backend_config *config)
 {
+    bool graphs = false;
     TRY(cuda_take_device(cuda, config->device));
+    TRY(switch_of("RLHFD_CUDA_GRAPHS", true, &graphs));
+    TRY(switch_of("RLHFD_CUDA_EARLY", cuda->sm >= 90, &cuda->early));
+    cuda->steps.off = !graphs;
+    cuda->steps.wanted = STEP_ARENA;
     TRY_CUDA(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
     TRY(staging_open(cuda->stream, &cuda->staging));
     TRY(reader_open(&cuda->reader));

@@ -6,6 +6,7 @@ enum { RESULTS_LEAST = 64 << 10 };
 err_t cuda_fetch(struct cuda *cuda, const void *from, size_t bytes, const void **ret)
 {
     struct cuda_results *r = &cuda->results;
+    TRY(steps_end(cuda));
     if (!r->done)
         TRY_CUDA(cudaEventCreateWithFlags(&r->done, cudaEventDisableTiming));
     if (bytes > r->bytes) {

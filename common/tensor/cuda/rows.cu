@@ -11,6 +11,7 @@ enum { THREADS = 256 };
 __global__ void __launch_bounds__(THREADS)
     gather_kernel(float *y, const float *x, const int32_t *row, int C, bool wide)
 {
+    early_begin();
     y += (size_t)blockIdx.x * C;
     x += (size_t)row[blockIdx.x] * C;
 #pragma unroll 4
@@ -23,14 +24,15 @@ cudaError_t rows_gather(cudaStream_t stream, float *y, const float *x, const int
 {
     if (!count)
         return cudaSuccess;
-    return launch(gather_kernel, dim3(count), dim3(THREADS), 0, stream, y, x, row, C,
-                  fours_in(y, C) && fours_in(x, C));
+    return launch_early(gather_kernel, dim3(count), dim3(THREADS), 0, stream, y, x, row, C,
+                        fours_in(y, C) && fours_in(x, C));
 }
 
 __global__ void __launch_bounds__(THREADS)
     embed_kernel(float *y, const uint16_t *table, const int32_t *token, int C, bool wide,
                  bool wide_table)
 {
+    early_begin();
     y += (size_t)blockIdx.x * C;
     table += (size_t)token[blockIdx.x] * C;
 #pragma unroll 4
@@ -43,8 +45,8 @@ cudaError_t rows_embed(cudaStream_t stream, float *y, const uint16_t *table, con
 {
     if (!N)
         return cudaSuccess;
-    return launch(embed_kernel, dim3(N), dim3(THREADS), 0, stream, y, table, token, C,
-                  fours_in(y, C), fours_in(table, C));
+    return launch_early(embed_kernel, dim3(N), dim3(THREADS), 0, stream, y, table, token, C,
+                        fours_in(y, C), fours_in(table, C));
 }
 
 /* Eight columns of a row lie together. */
@@ -52,6 +54,7 @@ __global__ void __launch_bounds__(THREADS)
     embed_packed_kernel(float *y, const uint16_t *table, const int32_t *token, int V, int C,
                         bool wide)
 {
+    early_begin();
     y += (size_t)blockIdx.x * C;
     const int row = token[blockIdx.x];
 #pragma unroll 2
@@ -71,13 +74,14 @@ cudaError_t rows_embed_packed(cudaStream_t stream, float *y, const void *table,
 {
     if (!N)
         return cudaSuccess;
-    return launch(embed_packed_kernel, dim3(N), dim3(THREADS), 0, stream, y,
-                  (const uint16_t *)table, token, V, C, fours_in(y, C));
+    return launch_early(embed_packed_kernel, dim3(N), dim3(THREADS), 0, stream, y,
+                        (const uint16_t *)table, token, V, C, fours_in(y, C));
 }
 
 __global__ void __launch_bounds__(THREADS)
     bias_kernel(float *y, const uint16_t *bias, int C, bool wide, bool wide_bias)
 {
+    early_begin();
     y += (size_t)blockIdx.x * C;
     for (int i = threadIdx.x * 4; i < C; i += THREADS * 4) {
         const float4 v = load_four(y, i, C, wide, 0.0f);
@@ -92,8 +96,8 @@ cudaError_t rows_bias(cudaStream_t stream, float *y, const uint16_t *bias, int N
 {
     if (!N)
         return cudaSuccess;
-    return launch(bias_kernel, dim3(N), dim3(THREADS), 0, stream, y, bias, C, fours_in(y, C),
-                  fours_in(bias, C));
+    return launch_early(bias_kernel, dim3(N), dim3(THREADS), 0, stream, y, bias, C, fours_in(y, C),
+                        fours_in(bias, C));
 }
 
 /* ---- elements */

@@ -142,6 +142,7 @@ __global__ void __launch_bounds__(DRAW_THREADS)
                 const draw_request *request)
 {
     SHARED(draw_state, state);
+    early_begin();
     const draw_request &r = request[blockIdx.x];
     const size_t at = (size_t)r.sums * parts;
     const bool penalty = r.penalty != 0.0f;
@@ -211,6 +212,6 @@ cudaError_t vocabulary_draw(cudaStream_t stream, struct draw_result *ret, const 
         return cudaErrorInvalidValue;
     lay_out(&work, memory, count, V, 1);
     TRY_CUDA(draw_parts(stream, work, logits, V, parts, wide, request, token, count));
-    return launch(draw_kernel, dim3(count), dim3(DRAW_THREADS), 0, stream, ret, work, logits, V,
-                  parts, wide, request);
+    return launch_early(draw_kernel, dim3(count), dim3(DRAW_THREADS), 0, stream, ret, work, logits,
+                        V, parts, wide, request);
 }

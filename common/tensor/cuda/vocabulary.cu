@@ -7,6 +7,7 @@ __global__ void __launch_bounds__(PART_THREADS)
                      int parts, bool wide)
 {
     SHARED(float[3][PART_WARPS], scratch);
+    early_begin();
     const int n = blockIdx.x / parts, p = blockIdx.x % parts;
     if (dlogp && dlogp[n] == 0.0f)
         return;
@@ -23,6 +24,7 @@ __global__ void __launch_bounds__(ROWS * 32)
     logp_kernel(float *logp, float *entropy, const row_part *part, const float *logits,
                 const int32_t *token, float scale, int N, int V, int parts)
 {
+    early_begin();
     const int n = blockIdx.x * ROWS + threadIdx.x / 32;
     if (n >= N)
         return;
@@ -47,10 +49,11 @@ cudaError_t vocabulary_logp(cudaStream_t stream, float *logp, float *entropy, co
     const int parts = parts_of(V);
     if (!N)
         return cudaSuccess;
-    TRY_CUDA(launch(logp_part_kernel, dim3((unsigned)N * parts), dim3(PART_THREADS), 0, stream,
-                    part, logits, nullptr, inverse_temperature, V, parts, fours_in(logits, V)));
-    return launch(logp_kernel, dim3((N + ROWS - 1) / ROWS), dim3(ROWS * 32), 0, stream, logp,
-                  entropy, part, logits, token, inverse_temperature, N, V, parts);
+    TRY_CUDA(launch_early(logp_part_kernel, dim3((unsigned)N * parts), dim3(PART_THREADS), 0,
+                          stream, part, logits, nullptr, inverse_temperature, V, parts,
+                          fours_in(logits, V)));
+    return launch_early(logp_kernel, dim3((N + ROWS - 1) / ROWS), dim3(ROWS * 32), 0, stream, logp,
+                        entropy, part, logits, token, inverse_temperature, N, V, parts);
 }
 
 /* dlogp ([v = token] - e^(x - max) / sum) scale, by the chain of cpu/token_logp_isa.c. */
@@ -58,6 +61,7 @@ __global__ void __launch_bounds__(PART_THREADS)
     logp_slope_kernel(float *logits, const row_part *part, const float *dlogp, const int32_t *token,
                       float scale, int V, int parts, bool wide)
 {
+    early_begin();
     const int n = blockIdx.x / parts, p = blockIdx.x % parts;
     float *const row = logits + (size_t)n * V;
     float x[PART_EACH] = {};
@@ -86,10 +90,10 @@ cudaError_t vocabulary_logp_backward(cudaStream_t stream, float *logits, const f
     const bool wide = fours_in(logits, V);
     if (!N)
         return cudaSuccess;
-    TRY_CUDA(launch(logp_part_kernel, blocks, dim3(PART_THREADS), 0, stream, part, logits, dlogp,
-                    inverse_temperature, V, parts, wide));
-    return launch(logp_slope_kernel, blocks, dim3(PART_THREADS), 0, stream, logits, part, dlogp,
-                  token, inverse_temperature, V, parts, wide);
+    TRY_CUDA(launch_early(logp_part_kernel, blocks, dim3(PART_THREADS), 0, stream, part, logits,
+                          dlogp, inverse_temperature, V, parts, wide));
+    return launch_early(logp_slope_kernel, blocks, dim3(PART_THREADS), 0, stream, logits, part,
+                        dlogp, token, inverse_temperature, V, parts, wide);
 }
 
 enum { MASK_THREADS = 256, MASK_RANGES = 1024 };
@@ -97,6 +101,7 @@ enum { MASK_THREADS = 256, MASK_RANGES = 1024 };
 __global__ void __launch_bounds__(MASK_THREADS)
     mask_kernel(float *logits, const int32_t *range, int ranges, int V)
 {
+    early_begin();
     float *row = logits + (size_t)blockIdx.x * V;
     for (int r = blockIdx.y; r < ranges; r += gridDim.y)
         for (int v = threadIdx.x; v < range[2 * r + 1]; v += MASK_THREADS)
@@ -108,6 +113,6 @@ cudaError_t vocabulary_mask(cudaStream_t stream, float *logits, const int32_t *r
 {
     if (!N || !ranges)
         return cudaSuccess;
-    return launch(mask_kernel, dim3(N, ranges < MASK_RANGES ? ranges : MASK_RANGES),
-                  dim3(MASK_THREADS), 0, stream, logits, range, ranges, V);
+    return launch_early(mask_kernel, dim3(N, ranges < MASK_RANGES ? ranges : MASK_RANGES),
+                        dim3(MASK_THREADS), 0, stream, logits, range, ranges, V);
 }

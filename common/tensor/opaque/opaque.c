@@ -427,6 +427,16 @@ static err_t opaque_adamw(struct backend *be, float *master, bf16 *w, float *m, 
 
 /* ---- opening and closing */
 
+static err_t opaque_step_begin(struct backend *be)
+{
+    return CPU->ops->step_begin(CPU);
+}
+
+static err_t opaque_step_end(struct backend *be)
+{
+    return CPU->ops->step_end(CPU);
+}
+
 static err_t opaque_sync(struct backend *be)
 {
     return CPU->ops->sync(CPU);
