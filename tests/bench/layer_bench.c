@@ -8,6 +8,7 @@
  * one sequence of ROWS rows, the last at CONTEXT - 1. SHAPE: shapes.h; LAYERS 0 and VOCABULARY 0:
  * its own. Prints one JSON object. least_bytes: weights once, keys and values once, the residual
  * stream in and out, and the logits once. flops: two of each product of weights and of attention.
+ * steps_given: to a device as a whole, of which by_graph were one call (RLHFD_CUDA_GRAPHS=0: none).
  *
  * A checked module of the emulator (tests/cuda_emu) counts the first timed step: then an object for
  * each kernel follows, with launches and bytes (cuda_emu_count.h). */
@@ -80,14 +81,13 @@ static err_t fill_pages(struct bench *b)
 
 static err_t step(struct bench *b)
 {
+    struct backend *be = b->model->be;
+    if (!b->prefill)
+        TRY(be->ops->step_begin(be)); // as the engine does
     TRY(forward_run(b->fw, b->token, b->position, b->rows, b->segment, b->sequences));
     TRY(forward_draw(b->fw, b->last, b->sequences, b->request, b->sequences, b->draw));
-    return b->model->be->ops->sync(b->model->be);
-}
-
-static double weights_of_layer(const struct model_config *c)
-{
-    return (double)c->C * c->D * (2.0 * c->H + 2.0 * c->K) + 3.0 * c->C * c->F;
+    TRY(be->ops->step_end(be));
+    return be->ops->sync(be);
 }
 
 /* Positions that all rows see together. */
@@ -100,7 +100,8 @@ static double seen(const struct bench *b)
 static void report(const struct bench *b, double best_s, double median_s)
 {
     const struct model_config *c = &b->config;
-    const double weights = c->L * weights_of_layer(c), head = (double)c->V * c->C;
+    const struct backend_steps *s = &b->model->be->steps;
+    const double weights = c->L * bench_layer_weights(c), head = (double)c->V * c->C;
     const double kv = 4.0 * c->L * c->K * c->D * b->context * b->sequences;
     const double stream = 8.0 * c->L * b->rows * c->C, logits = 4.0 * b->sequences * c->V;
     const double flops =
@@ -108,10 +109,13 @@ static void report(const struct bench *b, double best_s, double median_s)
     printf("{\"bench\": \"layer\", \"mode\": \"%s\", \"backend\": \"%s\", \"shape\": \"%s\", "
            "\"layers\": %d, \"vocabulary\": %d, \"rows\": %d, \"context\": %d, \"steps\": %d, "
            "\"best_s\": %.9f, \"median_s\": %.9f, \"least_bytes\": %.0f, \"weight_bytes\": %.0f, "
-           "\"kv_bytes\": %.0f, \"flops\": %.0f}\n",
+           "\"kv_bytes\": %.0f, \"flops\": %.0f, \"steps_given\": %llu, \"steps_by_graph\": %llu, "
+           "\"launches_of_a_step\": %llu, \"no_graphs\": \"%s\"}\n",
            b->prefill ? "prefill" : "decode", b->model->be->ops->name, b->shape, c->L, c->V,
            b->rows, b->context, b->steps, best_s, median_s,
-           2 * (weights + head) + kv + stream + logits, 2 * (weights + head), kv, flops);
+           2 * (weights + head) + kv + stream + logits, 2 * (weights + head), kv, flops,
+           (unsigned long long)s->steps, (unsigned long long)s->by_graph,
+           (unsigned long long)(s->steps ? s->launches / s->steps : 0), s->plain);
 }
 
 static int by_size(const void *a, const void *b)

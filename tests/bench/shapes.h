@@ -52,3 +52,9 @@ static inline bf16 *bench_weights(const struct layout *layout)
     }
     return flat;
 }
+
+/* Weights of a layer's products. */
+static inline double bench_layer_weights(const struct model_config *c)
+{
+    return (double)c->C * c->D * (2.0 * c->H + 2.0 * c->K) + 3.0 * c->C * c->F;
+}
