@@ -327,6 +327,9 @@ a{%- generation -%} b {%- endgeneration -%} c
 {{ ls|map('upper')|map('lower')|join }}{{ l|map('float')|list }}{{ rows|map(attribute='in')|map(attribute='v')|list }}{{ ls|map('replace', 'a', 'z')|list }}{{ nil|map('x')|list }}{{ missing|map('x')|list }}
 {{ l|map('nonsense')|list }}
 {{ l|select('nonsense')|list }}
+{% filter length %}abc{% endfilter %}
+{% set q | length %}abc{% endset %}{{ q + 1 }}
+{% call dict(a=1) %}{% endcall %}
 {% set g = l|map('string') %}{{ g|list }}{{ g|list }}{{ g is iterable }}
 {{ l|map('string')|length }}
 {{ l|map('string')|first }}

@@ -154,6 +154,15 @@ static err_t choose(struct run *r, const struct node *node)
     }
 }
 
+/* The result of a filter or call block; jinja2 joins it with the other texts as it is. */
+static err_t put_text(struct run *r, const struct value *value)
+{
+    if (value->kind != VALUE_TEXT)
+        return err_new(ERR_INVALID, "a filter or call block must give a string, not %s",
+                       value_kind_name(value));
+    return value_put(r, r->out, value);
+}
+
 static err_t set_block(struct run *r, const struct node *node)
 {
     const struct text *text;
@@ -167,7 +176,7 @@ static err_t set_block(struct run *r, const struct node *node)
         TRY(run_block_filter(r, node->b, value, &value));
         r->scope = scope;
     }
-    return node->kind == NODE_SET_BLOCK ? assign(r, node->a, value) : value_put(r, r->out, &value);
+    return node->kind == NODE_SET_BLOCK ? assign(r, node->a, value) : put_text(r, &value);
 }
 
 static err_t with(struct run *r, const struct node *node)
@@ -220,7 +229,7 @@ static err_t call_block(struct run *r, const struct node *node)
     struct value value;
     const struct value caller = macro_value(r, node);
     TRY(run_call_with(r, node->a, &caller, &value));
-    return value_put(r, r->out, &value);
+    return put_text(r, &value);
 }
 
 static err_t one(struct run *r, const struct node *node)

@@ -76,7 +76,7 @@ static bool same_spans(const struct template_text *text, const json_t *spans)
     size_t i;
     json_array_foreach (spans, i, span) {
         for (json_int_t k = json_integer_value(json_array_get(span, 0));
-             k < json_integer_value(json_array_get(span, 1)); k++)
+             k < json_integer_value(json_array_get(span, 1)) && k < (json_int_t)text->len; k++)
             want[k] = true;
     }
     for (size_t k = 0; k < text->len; k++)
