@@ -1,5 +1,6 @@
 #include "generator/track.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "model/device_memory.h"
 #include "model/numerics.h"
@@ -32,6 +33,7 @@ struct track {
     struct early *early; // in the order they came
     bool takes;          // the weights below are coming
     struct track_weights weights;
+    bool told_plain; // why steps are no graphs
 };
 
 static struct decoder_options options_of(const struct recipe *recipe, enum track_kind kind)
@@ -175,9 +177,20 @@ void track_cancel(struct track *track, const struct digest *id)
 
 /* ---- a finished request into its group */
 
+/* Once: the device could not have steps as graphs, so they cost the host more. */
+static void tell_plain(struct track *track)
+{
+    const struct backend_steps *steps = &decoder_model(track->decoder)->be->steps;
+    if (track->told_plain || !*steps->plain)
+        return;
+    track->told_plain = true;
+    log_warning("steps are launched singly", "graphs=none why=\"%s\"", steps->plain);
+}
+
 err_t track_step(struct track *track)
 {
     err_t failed = decoder_step(track->decoder);
+    tell_plain(track);
     return track->kind == TRACK_EVALUATION ? err_wrap(failed, "evaluation") : failed;
 }
 
