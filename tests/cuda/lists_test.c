@@ -1,6 +1,5 @@
-/* Lists of changes by NCCL into a device's memory: real daemons, generators on the emulator of a
- * GPU and one on the CPU, a stand-in for NCCL whose broadcasts are work on the emulator's
- * streams. */
+/* Lists of changes by NCCL into a device's memory. Daemons are real, on the emulator of a GPU and
+ * on the CPU; broadcasts of NCCL's stand-in are work on the emulator's streams. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -226,6 +225,8 @@ static void lists_go_from_device_to_device(void **state)
     const double all = 2 * (double)stage.elements;
     print_message("a version: %.0f bytes came to the host, where all values are %.0f\n", read, all);
     assert_true(read < all / 4);
+    const double compared = of_learner(&stage, "rlhfd_logp_compared_total");
+    wait_learner(&stage, "rlhfd_logp_compared_total", compared + 1); // since those lists
     assert_converges(&stage, stage.daemons.metrics[GENERATOR]);
     stage_close(&stage);
     const struct ring_result result = ring_read(&stage.ring);
