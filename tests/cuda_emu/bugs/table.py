@@ -139,19 +139,19 @@ MISTAKES = [
             ("V, wide, make_float4(x[e]", "V + 1, wide, make_float4(x[e]")),
 
     # ---- lists of changes
-    mistake("list: sums without their barrier", "change_list.cu", "changes_op", RACE + "|" + NEVER_WRITTEN,
+    mistake("list: sums without their barrier", "change_list.cu", "weight", RACE + "|" + NEVER_WRITTEN,
             ("if (lane == 31) scratch[warp] = x; __syncthreads();", "if (lane == 31) scratch[warp] = x;"), few=True),
-    mistake("list: the next sums over those in use", "change_list.cu", "changes_op", RACE,
+    mistake("list: the next sums over those in use", "change_list.cu", "weight", RACE,
             ("all += scratch[w]; } __syncthreads();", "all += scratch[w]; }")),
-    mistake("list: places are asked for before they are there", "change_list.cu", "changes_op", "another thread|" + RACE,
+    mistake("list: places are asked for before they are there", "change_list.cu", "weight", "another thread|" + RACE,
             ("place[blocks] = before; __syncthreads();", "place[blocks] = before;")),
-    mistake("list: marks behind the extent's last element", "change_list.cu", "changes_op", ANY,
+    mistake("list: marks behind the extent's last element", "change_list.cu", "weight", ANY,
             ("return b.left - i < WORD ? word & ((1u << (b.left - i)) - 1) : word;", "return word;")),
-    mistake("list: more than there is room for", "change_list.cu", "changes_op", ANY,
+    mistake("list: more than there is room for", "change_list.cu", "weight", ANY,
             ("if (all > c.most) return;", "")),
-    mistake("list: a round begins where the one before did", "change_list.cu", "changes_op", ANY,
+    mistake("list: a round begins where the one before did", "change_list.cu", "weight", ANY,
             ("before += some; }", "}")),
-    mistake("list: the extent before", "change_list.cu", "changes_op", ANY,
+    mistake("list: the extent before", "change_list.cu", "weight", ANY,
             ("if (extent[middle].block <= block)", "if (extent[middle].block < block)")),
 
     # ---- AdamW, and the host
