@@ -153,10 +153,51 @@ static void ppo_with_a_critic_of_its_own(void **state)
                         .kills = 1});
 }
 
+/* ---- in a wide run */
+
+static double reward_of(const struct ring *ring, int from, int to)
+{
+    SCOPED_MEM char *path = file_join(ring->run, "metrics.jsonl");
+    SCOPED_MEM char *text = file_text(path);
+    char *rest = NULL;
+    double sum = 0;
+    int round = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        SCOPED_JSON json_t *object = json_loads(line, 0, NULL);
+        sum += round >= from && round < to ? figure(object, "reward_mean") : 0;
+        round++;
+    }
+    return sum / (to - from);
+}
+
+/* Lengths are soon learnt. */
+static void the_reward_rises(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 16 };
+    if (!getenv("RLHFD_EMU") || checked)
+        skip();
+    const struct trial trial = {.sets = {"learner.optimizer.lr=1e-2", "checkpoint.every=8"}};
+    struct ring ring =
+        ring_prepare(&(struct ring_options){.rounds = ROUNDS,
+                                            .groups = GROUPS,
+                                            .lag = 0,
+                                            .scorers = "[{kind: length, min: 1, max: 6}]"});
+    struct process up = start(&ring, &trial);
+    assert_int_equal(process_wait(&up, WAIT_MS), 0);
+    const double first = reward_of(&ring, 0, 4), last = reward_of(&ring, ROUNDS - 4, ROUNDS);
+    const struct ring_result result = ring_read(&ring);
+    print_message("reward %.3f in the first 4 of %d rounds, %.3f in the last; %.0f tokens "
+                  "compared, %.0f differ\n",
+                  first, ROUNDS, last, result.logp_compared, result.logp_differing);
+    assert_true(last > first + 0.1);
+    assert_true(result.logp_differing == 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rloo_with_a_reference),
-                                       cmocka_unit_test(dpo_with_a_reference),
-                                       cmocka_unit_test(ppo_with_a_critic_of_its_own)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rloo_with_a_reference), cmocka_unit_test(dpo_with_a_reference),
+        cmocka_unit_test(ppo_with_a_critic_of_its_own), cmocka_unit_test(the_reward_rises)};
     return cmocka_run_group_tests(tests, choose, NULL);
 }
