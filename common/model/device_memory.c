@@ -30,6 +30,11 @@ double device_memory_sum(const struct device_memory *m)
     return m->weights + m->states + m->gradients + m->activations + m->kv + m->changes + m->scratch;
 }
 
+double device_memory_asked(const struct device_memory *m)
+{
+    return device_memory_sum(m) - RING;
+}
+
 /* ---- parts of a model */
 
 static double elements(const struct model_config *config)
@@ -65,6 +70,15 @@ static double put_scratch(const struct model_config *config)
         if (model_packs(config, params, i))
             bytes = fmax(bytes, 2.0 * (double)params->layout->tensor[i].count);
     return fmin(bytes, PUT);
+}
+
+/* A list of new values: of one in sixteen, and a count for each tensor. */
+static double list_bytes(const struct model_config *config)
+{
+    SCOPED(params) params = params_new(config);
+    const struct layout *layout = params->layout;
+    const double room = floor((double)layout->elements / CHANGES_SHARE) + CHANGES_LEAST;
+    return CHANGE * room + 4.0 * layout->count;
 }
 
 static int width_of_logits(const struct model_config *c)
@@ -113,6 +127,7 @@ void device_memory_of_decoder(const struct device_shapes *shapes,
         .weights = weights(c, false) + (adapter ? weights(adapter, false) : 0),
         .activations = (double)forward_plan(c, adapter ? adapter->lora.r : 0, engine->step_rows,
                                             head_rows, FORWARD_NOTHING),
+        .changes = list_bytes(adapter ? adapter : c) + RING,
         .kv = page * (engine->kv_bytes ? fmin(asked, pages) : pages),
         .scratch =
             fmax(put_scratch(c), forward_scratch(c, engine->step_rows, head_rows)) + RING + READ};
@@ -127,11 +142,7 @@ static void add_track(const struct device_shapes *shapes, const struct engine_co
     m->activations += d.activations;
     m->kv += d.kv;
     m->scratch += d.scratch;
-    m->changes +=
-        CHANGE *
-            (floor(elements(shapes->adapter ? shapes->adapter : shapes->policy) / CHANGES_SHARE) +
-             CHANGES_LEAST) +
-        RING;
+    m->changes += d.changes;
 }
 
 void device_memory_of_generator(const struct recipe *r, const struct device_shapes *shapes,
@@ -145,6 +156,8 @@ void device_memory_of_generator(const struct recipe *r, const struct device_shap
                                        (int)(g->step_rows > g->slots ? g->step_rows : g->slots),
                                    .kv_bytes = (size_t)g->kv_bytes};
     add_track(shapes, &engine, &m);
+    if (r->publish.transport != RECIPE_GRPC) // a list that NCCL brings
+        m.changes += list_bytes(shapes->adapter ? shapes->adapter : shapes->policy);
     if (r->eval.every) {
         engine.slots = engine.slots < EVALUATION_SLOTS ? engine.slots : EVALUATION_SLOTS;
         engine.step_rows = EVALUATION_STEP_ROWS;
@@ -201,6 +214,9 @@ void device_memory_of_learner(const struct recipe *r, const struct device_shapes
         critic.tied = false;
         add_trainee(r, &critic, NULL, shapes->unit, r->learner.critic.optimizer.states, &m);
     }
+    const struct model_config *published = shapes->adapter ? shapes->adapter : shapes->policy;
+    if (r->publish.delta) // two lists, and marks of what changed
+        m.changes = 2 * list_bytes(published) + elements(published) / 8;
     m.scratch += RING;
     *ret = m;
 }
@@ -223,7 +239,7 @@ err_t device_memory_fits(struct backend *be, const struct device_memory *m, cons
                          const char *advice)
 {
     size_t available = 0;
-    const double asked = device_memory_sum(m);
+    const double asked = device_memory_asked(m);
     if (!be->apart)
         return OK;
     const size_t all = be->ops->capacity(be, &available);

@@ -31,6 +31,7 @@ struct device_memory {
     double paged;       // of it what passes the bus in each update, in and out together
 };
 double device_memory_sum(const struct device_memory *m);
+double device_memory_asked(const struct device_memory *m); // by a backend that is open already
 
 /* NULL: there is none. */
 struct device_shapes {
@@ -48,7 +49,7 @@ void device_memory_of_learner(const struct recipe *recipe, const struct device_s
 void device_memory_of_rewarder(const struct recipe *recipe, const struct device_shapes *shapes,
                                struct device_memory *ret);
 
-/* Of one decoder: what an engine of these sizes takes, without lists of changes. */
+/* Of one decoder with an engine of these sizes; changes: where new weights come. */
 struct engine_config;
 void device_memory_of_decoder(const struct device_shapes *shapes,
                               const struct engine_config *engine, struct device_memory *ret);

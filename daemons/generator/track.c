@@ -54,6 +54,7 @@ err_t track_open(const struct recipe *recipe, const char *generator, enum track_
     const bool trains = kind == TRACK_TRAINING;
     struct decoder_options options = options_of(recipe, kind);
     options.backend.told = svc_told_backend;
+    options.updated = true;
     TRY(err_wrap(decoder_open(&options, &track->decoder), trains ? "%s" : "%s: evaluation",
                  recipe->file));
     track->recipe = recipe;

@@ -1,5 +1,6 @@
 /* `backend: cuda` of a recipe, where it cannot be had: one line and an exit status before anything
  * is begun. The module is the one that RLHFD_BACKEND names, and its device the emulator's. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
@@ -43,12 +44,15 @@ static void generator_ends(const struct ring *ring, const char *set, int status,
     free(output);
 }
 
+/* By a module that has a forward alone. */
 static void a_learner_is_refused_by_the_op_that_is_missing(void **state)
 {
     (void)state;
     struct ring ring = small_ring();
-    static const char says[] = " has no matmul_dx: it cannot train";
+    SCOPED_MEM char *module = mem_string(getenv("RLHFD_BACKEND"));
+    static const char says[] = " has no scatter_add: it cannot train";
     char *output;
+    setenv("RLHFD_BACKEND", MODULE_FORWARD, 1);
     int status =
         process_run(&output, WAIT_MS, "rlhfd-learner", ring.recipe, "--run", ring.run, "--set",
                     "learner.backend=cuda", "--set", "learner.listen=127.0.0.1:0", NULL);
@@ -64,6 +68,54 @@ static void a_learner_is_refused_by_the_op_that_is_missing(void **state)
         assert_false(file_exists(run));
         free(output);
     }
+    setenv("RLHFD_BACKEND", module, 1);
+}
+
+/* The refusal of a learner on a device of so many bytes. The caller's. */
+static char *refused_learner(const struct ring *ring, double bytes)
+{
+    SCOPED_MEM char *memory = mem_printf("%.0f", bytes);
+    char *output;
+    setenv("CUDA_EMU_MEMORY", memory, 1);
+    const int status =
+        process_run(&output, WAIT_MS, "rlhfd-learner", ring->recipe, "--run", ring->run, "--set",
+                    "learner.backend=cuda", "--set", "learner.listen=127.0.0.1:0", NULL);
+    assert_says(output, status, EXIT_STATUS_RESOURCES, "training needs ",
+                " GB of the device's memory, and ");
+    char *ret = mem_string(output);
+    free(output);
+    return ret;
+}
+
+static void wait_listening(const char *log, struct process *process)
+{
+    for (int64_t until = clock_ms() + WAIT_MS;; clock_sleep_ms(5)) {
+        SCOPED_MEM char *text = file_text(log);
+        if (strstr(text, " info learner \"listening\""))
+            break;
+        if (clock_ms() > until || process_wait(process, 0) >= 0)
+            fail_msg("the learner does not listen:\n%s", text);
+    }
+    process_kill(process, SIGTERM);
+    process_wait(process, WAIT_MS);
+}
+
+/* The line names a setting that does. */
+static void a_learner_without_room(void **state)
+{
+    (void)state;
+    struct ring ring = small_ring();
+    SCOPED_MEM char *first = refused_learner(&ring, 6e6);
+    const double needs = 1e9 * strtod(strstr(first, "training needs ") + 15, NULL);
+    assert_true(needs > 6e6 && needs < 1e8);
+    SCOPED_MEM char *second =
+        refused_learner(&ring, needs + (4 << 20) - 60e3); // rings of the module
+    assert_non_null(strstr(second, ": learner.optimizer.states: host needs 0.0"));
+    struct process learner = process_start(
+        ring.log, "rlhfd-learner", ring.recipe, "--run", ring.run, "--set", "learner.backend=cuda",
+        "--set", "learner.listen=127.0.0.1:0", "--set", "learner.optimizer.states=host", NULL);
+    unsetenv("CUDA_EMU_MEMORY");
+    wait_listening(ring.log, &learner);
 }
 
 static void a_generator_without_a_device(void **state)
@@ -101,9 +153,7 @@ static void a_generator_without_room(void **state)
     const int status =
         process_run(&output, WAIT_MS, "rlhfd-generator", ring.recipe, "--set",
                     "generator.backend=cuda", "--set", "generator.listen=127.0.0.1:0", NULL);
-    assert_says(
-        output, status, EXIT_STATUS_RESOURCES,
-        " GB of the device's memory, and ", fits);
+    assert_says(output, status, EXIT_STATUS_RESOURCES, " GB of the device's memory, and ", fits);
     const double bytes = strtod(strstr(output, fits) + sizeof fits - 1, NULL);
     free(output);
     SCOPED_MEM char *set = mem_printf("generator.kv_bytes=%.0f", bytes);
@@ -212,7 +262,8 @@ static void a_ring_with_a_generator_on_the_device(void **state)
 
 TESTS(cmocka_unit_test(a_ring_with_a_generator_on_the_device),
       cmocka_unit_test(a_learner_is_refused_by_the_op_that_is_missing),
-      cmocka_unit_test(a_generator_without_a_device), cmocka_unit_test(a_generator_without_room),
+      cmocka_unit_test(a_learner_without_room), cmocka_unit_test(a_generator_without_a_device),
+      cmocka_unit_test(a_generator_without_room),
       cmocka_unit_test(generators_share_a_list_of_devices),
       cmocka_unit_test(a_generator_whose_device_is_lost),
       cmocka_unit_test(auto_takes_the_cpu_where_it_must))

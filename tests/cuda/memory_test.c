@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "cuda/module.h"
 #include "cuda_emu_count.h"
+#include "learner/publish/listing.h"
 #include "model/device_memory.h"
 #include "model/engine/decoder.h"
 #include "model/optimizer.h"
@@ -125,6 +126,7 @@ static void train(struct backend *be, const struct model_config *config,
     SCOPED(forward) fw = NULL;
     SCOPED(gradient) grad = NULL;
     SCOPED(optimizer) opt = NULL;
+    SCOPED(listing) listing = NULL;
     SCOPED_MEM int32_t *token = mem_array((size_t)rows, sizeof *token);
     SCOPED_MEM int32_t *row = mem_array((size_t)rows, sizeof *row);
     SCOPED_MEM int32_t *position = mem_array((size_t)rows, sizeof *position);
@@ -147,12 +149,18 @@ static void train(struct backend *be, const struct model_config *config,
     assert_ok(forward_new(model, rows, TRAINED_HEAD_ROWS,
                           recipe->learner.gradient_checkpointing ? FORWARD_INPUTS : FORWARD_ALL,
                           &fw));
+    assert_ok(listing_new(model, &listing));
     for (int update = 0; update < 2; update++) {
+        struct listing_piece piece;
+        assert_ok(optimizer_mark(opt));
         assert_ok(gradient_zero(grad));
         assert_ok(forward_run(fw, token, position, rows, segment, rows / LONGEST));
         assert_ok(forward_logp(fw, row, token, rows, 1, logp, NULL));
         assert_ok(backward_run(fw, row, token, slope, rows, 1, grad));
-        assert_ok(optimizer_step(opt, grad, 1e-3, &result));
+        assert_ok(optimizer_step(opt, grad, 1e-7, &result));
+        assert_ok(listing_make(listing, model_values(model), optimizer_marks(opt), &piece));
+        listing_give_back(piece.place);
+        mem_free(piece.bytes);
     }
 }
 

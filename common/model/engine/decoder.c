@@ -167,8 +167,9 @@ static err_t fits_device(const struct decoder_options *options, struct backend *
     char advice[100];
     size_t available = 0;
     device_memory_of_decoder(&shapes, &engine, &m);
+    m.changes = options->updated ? m.changes : 0;
     be->ops->capacity(be, &available);
-    const double room = (double)available - (device_memory_sum(&m) - m.kv);
+    const double room = (double)available - (device_memory_asked(&m) - m.kv);
     snprintf(advice, sizeof advice, "generator.kv_bytes: %.0f fits, or fewer generator.slots",
              room);
     return device_memory_fits(be, &m, "decoding", room > 0 ? advice : NULL);

@@ -25,6 +25,7 @@ struct decoder_options {
     struct backend_config backend;
     enum kv_format kv;
     struct row_rules rows;                 // without tokenizer, chat and end
+    bool updated;                          // new weights come, which take memory
     int64_t max_prompt_tokens, max_tokens; // max_tokens: of a completion; a row may say less
     struct stop_names stop;
     struct sampling sampling; // of every request, with the request's own prompt and epoch

@@ -104,8 +104,8 @@ static void advise(struct recipe recipe, const struct device_shapes *shapes, dou
     for (size_t i = 0; i < sizeof savings / sizeof *savings; i++) {
         savings[i].take(&recipe);
         device_memory_of_learner(&recipe, shapes, &m);
-        if (device_memory_sum(&m) <= available) {
-            snprintf(ret, size, "%s needs %.4g", savings[i].words, device_memory_sum(&m) / 1e9);
+        if (device_memory_asked(&m) <= available) {
+            snprintf(ret, size, "%s needs %.4g", savings[i].words, device_memory_asked(&m) / 1e9);
             return;
         }
     }

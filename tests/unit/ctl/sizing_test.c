@@ -114,10 +114,14 @@ static void a_gpu_by_hand(void **)
     assert_true(learner->activations > rows * (32.0 * C + 12 * F) * L + 512 * 4.0 * (V + 2 * C));
     assert_true(learner->activations <
                 rows * (32.0 * C + 12 * F) * (L + 2) + 512 * 4.0 * (V + 2 * C));
-    assert_true(learner->scratch > rings);
+    assert_true(learner->scratch > rings / 2);
     near(plan.generator.weights, 2 * all + angles);
     near(plan.generator.kv, 16 * 2 * 64 * 2.0 * L * C * 2);
-    near(plan.generator.changes, 6 * floor(all / 16 + 4096) + rings / 2);
+    const double list = 6 * (floor(all / 16) + 4096) + 4 * (9 * L + 3); // tensors of a layer: 9
+    near(plan.generator.changes, list + rings / 2);
+    near(learner->changes, 2 * list + all / 8);
+    near(on_gpus(BASE "publish: {transport: nccl}\n").generator.changes, 2 * list + rings / 2);
+    assert_true(on_gpus(BASE "publish: {delta: false}\n").learner[0].memory.changes == 0);
     assert_true(plan.rewarder.weights == 0);
 }
 
