@@ -158,7 +158,7 @@
     X(count_or_auto, threads, "auto",  FIXED, FROM(1, 1024), "compute threads; auto: as generator.threads has it") \
     X(text,   cpus,    "",               FIXED, TEXT(0, 1024), "cores to which the process is bound, such as 0-3,8; empty: any") \
     C(backend, recipe_backend, "auto", FIXED, "auto|cpu|cuda", \
-      "device of training, as generator.backend; this version trains on the CPU alone") \
+      "device of training, as generator.backend") \
     X(count,  device,   "0",              FIXED, FROM(0, 1023), "number of the GPU that it takes, as CUDA counts them") \
     X(word,   objective, OBJECTIVE_DEFAULT, FIXED, WORDS(OBJECTIVE_WORDS), "objective of training (see Objectives)") \
     X(count,  groups,  "64",             FIXED, FROM(1, 1048576), "groups trained in one round") \
