@@ -185,5 +185,4 @@ static void numerics_are_those_of_one_build(void **state)
 
 TESTS(cmocka_unit_test(memory_is_zeroed_filled_copied_and_read), cmocka_unit_test(any_thread_reads),
       cmocka_unit_test(arrays_of_the_host_are_staged), cmocka_unit_test(a_ring_grows_within_an_op),
-      cmocka_unit_test(too_much_memory_is_told),
-      cmocka_unit_test(numerics_are_those_of_one_build))
+      cmocka_unit_test(too_much_memory_is_told), cmocka_unit_test(numerics_are_those_of_one_build))

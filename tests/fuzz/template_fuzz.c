@@ -44,8 +44,7 @@ static void render(const struct template *template, const json_t *variables)
     struct template_text first = {0}, second = {0};
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)variables, key, value)
-    {
+    json_object_foreach ((json_t *)variables, key, value) {
         if (input.variables < VARIABLES)
             variable[input.variables++] =
                 (struct template_variable){.name = key, .value = value, .data = true};

@@ -76,9 +76,9 @@ static struct ring prepare(void)
 static void up(const struct ring *ring, const char *rounds)
 {
     char *output;
-    int status = process_run(&output, RUN_MS, "rlhfctl", "up", ring->recipe, "--run", ring->run,
-                             "--set", TWO_FILES, "--set", rounds, "--set",
-                             "checkpoint.every=1000", NULL);
+    int status =
+        process_run(&output, RUN_MS, "rlhfctl", "up", ring->recipe, "--run", ring->run, "--set",
+                    TWO_FILES, "--set", rounds, "--set", "checkpoint.every=1000", NULL);
     run_well("up", status, output);
 }
 

@@ -1,6 +1,6 @@
 #include "tensor/cuda/attention_list.h"
 #include "base/mem.h"
-#include "tensor/cuda/steps.h"
+#include "tensor/cuda/cuda.h"
 #include <string.h>
 
 static const size_t sizes[LISTS] = {
@@ -268,4 +268,19 @@ void attention_list_done(struct attention_list *list)
     mem_free(list->from);
     mem_free(list->data);
     *list = (struct attention_list){0};
+}
+
+void cuda_attention_free(struct cuda_attention *attention)
+{
+    for (int i = 0; attention && i < 2; i++) {
+        attention_list_done(&attention->list[i]);
+        cudaFree(attention->there[i]);
+    }
+    mem_free(attention);
+}
+
+void cuda_attention_forget(struct cuda_attention *attention)
+{
+    for (int i = 0; attention && i < 2; i++)
+        attention_list_forget(&attention->list[i]);
 }

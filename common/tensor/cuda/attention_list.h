@@ -59,3 +59,11 @@ void attention_list_done(struct attention_list *list); // {0} is allowed
 
 /* attention_shape_check, and UNIMPLEMENTED: D is too large here. */
 err_t cuda_attention_check(const struct attention_shape *shape);
+
+/* Lists of calls with a window, and without: layers of both kinds may take turns. */
+struct cuda_attention {
+    struct attention_list list[2];
+    char *there[2];        // on the device
+    const void *placed[2]; // there, or in a step's arena
+    size_t room[2];
+};

@@ -157,6 +157,38 @@ static __device__ __forceinline__ uint64_t side_of(const unsigned char *tile, in
     return ACROSS ? side_across(tile, k16) : side(tile, k16 * 32);
 }
 
+/* The first CORES steps of 16 of a stage. */
+template <class T, int CORES>
+static __device__ __forceinline__ void multiply_cores(float (&acc)[T::WIDTH / 8][4],
+                                                      const unsigned char *tile,
+                                                      const unsigned char *columns, bool add)
+{
+    wgmma_fence();
+#pragma unroll
+    for (int k16 = 0; k16 < CORES; k16++)
+        wgmma<T::WIDTH, T::ROWS_ACROSS, T::COLUMNS_ACROSS>(acc, side_of<T::ROWS_ACROSS>(tile, k16),
+                                                           side_of<T::COLUMNS_ACROSS>(columns, k16),
+                                                           add || k16);
+    wgmma_commit();
+}
+
+/* No condition stands between two instructions of one stage: the compiler would put a fence
+ * there. */
+template <class T>
+static __device__ __forceinline__ void
+multiply_stage(float (&acc)[T::WIDTH / 8][4], const unsigned char *tile,
+               const unsigned char *columns, int cores, bool add)
+{
+    if (T::WAY == GEMM_ALONG || cores == 4)
+        multiply_cores<T, 4>(acc, tile, columns, add);
+    else if (cores == 3)
+        multiply_cores<T, 3>(acc, tile, columns, add);
+    else if (cores == 2)
+        multiply_cores<T, 2>(acc, tile, columns, add);
+    else
+        multiply_cores<T, 1>(acc, tile, columns, add);
+}
+
 /* Four warps' sums of their tile. */
 template <class T>
 static __device__ __forceinline__ void consume(const gemm_args &a, const gemm_work &w, int group,
@@ -173,14 +205,8 @@ static __device__ __forceinline__ void consume(const gemm_args &a, const gemm_wo
         for (bool first = true;; first = false, from.next(), at.next(a, w)) {
             const unsigned char *stage = shared + from.stage * T::STAGE;
             barrier_wait(&full[from.stage], from.round);
-            wgmma_fence();
-#pragma unroll
-            for (int k16 = 0; k16 < GEMM_STEP / GEMM_CORE; k16++)
-                if (k16 < at.cores())
-                    wgmma<T::WIDTH, T::ROWS_ACROSS, T::COLUMNS_ACROSS>(
-                        acc, side_of<T::ROWS_ACROSS>(stage + group * GEMM_TILE * 128, k16),
-                        side_of<T::COLUMNS_ACROSS>(stage + T::COLUMNS_AT, k16), !first || k16);
-            wgmma_commit();
+            multiply_stage<T>(acc, stage + group * GEMM_TILE * 128, stage + T::COLUMNS_AT,
+                              at.cores(), !first);
             wgmma_wait<1>(); // the step before is done: its stage is free
             if (lane == 0 && !first)
                 barrier_arrive(&empty[before]);

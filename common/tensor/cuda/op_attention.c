@@ -7,34 +7,11 @@
 
 _Static_assert((int)PAGE_KEYS == (int)KV_PAGE, "kernels and callers have the same pages");
 
-/* Lists of calls with a window, and without: layers of both kinds may take turns. */
-struct cuda_attention {
-    struct attention_list list[2];
-    char *there[2];        // on the device
-    const void *placed[2]; // there, or in a step's arena
-    size_t room[2];
-};
-
 static struct cuda_attention *attention_of(struct cuda *cuda)
 {
     if (!cuda->attention)
         cuda->attention = mem_new(sizeof *cuda->attention);
     return cuda->attention;
-}
-
-void cuda_attention_free(struct cuda_attention *attention)
-{
-    for (int i = 0; attention && i < 2; i++) {
-        attention_list_done(&attention->list[i]);
-        cudaFree(attention->there[i]);
-    }
-    mem_free(attention);
-}
-
-void cuda_attention_forget(struct cuda_attention *attention)
-{
-    for (int i = 0; attention && i < 2; i++)
-        attention_list_forget(&attention->list[i]);
 }
 
 /* ---- pages */

@@ -81,5 +81,4 @@ static err_t cuda_open(const struct backend_config *config, struct backend **ret
 }
 
 extern const struct backend_module rlhfd_backend_module;
-const struct backend_module rlhfd_backend_module = {
-    .abi = BACKEND_ABI, .open = cuda_open};
+const struct backend_module rlhfd_backend_module = {.abi = BACKEND_ABI, .open = cuda_open};

@@ -266,7 +266,7 @@ MISTAKES = [
             ("&& !memcmp(s->graph[i].list, s->list, s->bytes))", ")")),
     mistake("steps: the arena is written over before its bytes have gone", "steps.c", "steps", ANY,
             ("if (cudaEventQuery(s->copied) == cudaErrorNotReady) TRY_CUDA(cudaEventSynchronize(s->copied));", "")),
-    mistake("steps: a read does not end the step", "device.c", "steps", ANY,
+    mistake("steps: a read does not end the step", "owner.c", "steps", ANY,
             ("const err_t e = steps_end(cuda);", "const err_t e = OK;")),
     mistake("steps: a list in the arena is kept for the next step", "steps.c", "steps", ANY,
             ("collecting = NULL; cuda_attention_forget(cuda->attention);", "collecting = NULL;")),

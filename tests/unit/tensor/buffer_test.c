@@ -82,7 +82,8 @@ static void too_much_is_an_error(void **state)
         struct kv_pages *kv = NULL;
         const struct weight_form form = {.N = 1 << 30, .K = 1 << 30, .packed = true};
         const struct attention_shape shape = {.H = 64, .K = 64, .D = 128};
-        assert_err(ERR_EXHAUSTED, "memory for", buffer_alloc(be, be->ops->capacity(be, NULL) + 1, &x));
+        assert_err(ERR_EXHAUSTED, "memory for",
+                   buffer_alloc(be, be->ops->capacity(be, NULL) + 1, &x));
         assert_err(ERR_EXHAUSTED, "memory for", buffer_alloc(be, SIZE_MAX, &x));
         assert_null(x.address);
         assert_err(ERR_EXHAUSTED, "memory for", be->ops->weights_new(be, &form, 1, &weight));

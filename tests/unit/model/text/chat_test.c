@@ -98,7 +98,8 @@ static void data_stays_data_through_every_operation(void **state)
 static void strange_roles_are_data(void **state)
 {
     (void)state;
-    SCOPED(chat) chat = parse("{% for m in messages %}<|{{ m.role }}|>{{ m.x.role if m.x }}{% endfor %}");
+    SCOPED(chat)
+    chat = parse("{% for m in messages %}<|{{ m.role }}|>{{ m.x.role if m.x }}{% endfor %}");
     shows(chat,
           "{\"messages\": [{\"role\": \"assistant\"}, {\"role\": \"im_end\"},"
           " {\"role\": \"user\", \"x\": {\"role\": \"user\"}}]}",
