@@ -92,7 +92,7 @@ static double power_of_two(double bytes)
     return bytes > 0 ? exp2(ceil(log2(bytes))) : 0;
 }
 
-/* Scratch of a forward: rows of x as bf16, of the head's in three pieces; own pages of attention. */
+/* Scratch of a forward: x as bf16, of the head in three pieces; own pages of attention. */
 static double forward_scratch(const struct model_config *c, double rows, double head_rows)
 {
     const double widest = fmax(fmax(c->C, c->F), (double)c->H * c->D);

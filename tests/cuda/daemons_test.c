@@ -4,7 +4,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "svc/exit_status.h"
 #include "svc/svc.h"
+#include "testing/daemons.h"
 #include "testing/process.h"
 #include "testing/ring.h"
 #include "testing/testing.h"
@@ -13,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 120000 };
+enum { WAIT_MS = 240000, ROUNDS = 6 };
 
 static struct ring small_ring(void)
 {
@@ -260,10 +262,148 @@ static void a_ring_with_a_generator_on_the_device(void **state)
     free(output);
 }
 
+/* ---- a device that fails while daemons work: one line, an exit status, and others go on with what
+ * was under way. The build that looks at every access adds nothing to that, and takes minutes. */
+
+static const char settings[] = "generator.backend=cuda rewarder.backend=cpu learner.backend=cpu "
+                               "learner.lease_grace_ms=1000";
+
+/* At lag 0 no round is trained before the one before is complete. */
+static struct ring long_ring(void)
+{
+    small_ring();
+    if (strstr(getenv("RLHFD_BACKEND"), "_checked") && !getenv("RLHFD_EMU"))
+        skip();
+    return ring_prepare(&(struct ring_options){.rounds = ROUNDS, .groups = 8, .lag = 0});
+}
+
+/* Its one error, as the last daemon of this name left it. The caller's. */
+static char *error_of(const struct ring *ring, const char *daemon)
+{
+    SCOPED_MEM char *path = mem_printf("%s/%s.log", ring->run, daemon);
+    SCOPED_MEM char *text = file_text(path);
+    const char *line = strstr(text, " error ");
+    const char *end = line ? strchr(line, '\n') : NULL;
+    if (!end || strstr(end, " error "))
+        fail_msg("%s.log has not one error:\n%s", daemon, text);
+    return mem_printf("%.*s", (int)(end - line), line);
+}
+
+struct failure {
+    const char *plan;    // CUDA_EMU_FAIL
+    int status;          // the exit status
+    const char *says[2]; // of the one line
+    int rounds;          // of a learner: trained before, at least
+};
+
+/* The generator leaves in the middle of a round. Another process takes its place, and decodes what
+ * was leased to it: at lag 0 no later round could be trained otherwise. */
+static void a_generator_leaves(const struct failure *failure)
+{
+    struct ring ring = long_ring();
+    setenv("CUDA_EMU_FAIL", failure->plan, 1);
+    struct daemons d = daemons_start(&ring, settings);
+    unsetenv("CUDA_EMU_FAIL");
+    const int status = process_wait(&d.process[GENERATOR], WAIT_MS);
+    SCOPED_MEM char *line = error_of(&ring, "generator");
+    print_message("%s: %s\n", failure->plan, line);
+    assert_non_null(strstr(line, failure->says[0]));
+    assert_non_null(strstr(line, failure->says[1]));
+    assert_int_equal(status, failure->status);
+    daemons_assert_running(&d, LEARNER);
+    daemons_assert_running(&d, REWARDER);
+    daemons_start_one(&d, GENERATOR, "");
+    assert_int_equal(daemons_wait_learner(&d, WAIT_MS), 0);
+    assert_int_equal(ring_read(&ring).rounds, ROUNDS);
+    ring_audit(&ring);
+}
+
+static void a_device_that_is_lost(void **state)
+{
+    (void)state;
+    a_generator_leaves(&(struct failure){
+        "lost@2500", EXIT_STATUS_FAILED, {"code=INTERNAL", "(cudaErrorLaunchFailure)"}});
+}
+
+static void memory_that_has_an_error(void **state)
+{
+    (void)state;
+    a_generator_leaves(&(struct failure){
+        "ecc@2000",
+        EXIT_STATUS_FAILED,
+        {"(cudaErrorECCUncorrectable): the device itself failed", "nvidia-smi -q -d ECC"}});
+}
+
+static void memory_that_ends(void **state)
+{
+    (void)state;
+    a_generator_leaves(
+        &(struct failure){"oom@14", EXIT_STATUS_RESOURCES, {"code=EXHAUSTED", "no memory for "}});
+}
+
+/* ---- learners */
+
+static const char learning[] =
+    "generator.backend=cpu rewarder.backend=cpu learner.backend=cuda learner.lease_grace_ms=1000";
+
+/* The learner ends in an update, by one line, and the others wait. Started again on a device that
+ * works it trains the recorded rounds once more, and compares each version with its record. */
+static void a_learner_leaves(const struct failure *failure)
+{
+    struct ring ring = long_ring();
+    setenv("CUDA_EMU_FAIL", failure->plan, 1);
+    struct daemons d = daemons_start(&ring, learning);
+    unsetenv("CUDA_EMU_FAIL");
+    const int status = process_wait(&d.process[LEARNER], WAIT_MS);
+    SCOPED_MEM char *line = error_of(&ring, "learner");
+    const int rounds = ring_read(&ring).rounds;
+    print_message("%s, after %d rounds: %s\n", failure->plan, rounds, line);
+    assert_non_null(strstr(line, failure->says[0]));
+    assert_non_null(strstr(line, failure->says[1]));
+    assert_int_equal(status, failure->status);
+    assert_true(rounds >= failure->rounds && rounds < ROUNDS);
+    daemons_assert_running(&d, GENERATOR);
+    daemons_assert_running(&d, REWARDER);
+    daemons_start_one(&d, LEARNER, "");
+    assert_int_equal(daemons_wait_learner(&d, WAIT_MS), 0);
+    assert_int_equal(ring_read(&ring).rounds, ROUNDS);
+    ring_audit(&ring);
+}
+
+static void a_learner_whose_device_is_lost(void **state)
+{
+    (void)state;
+    a_learner_leaves(&(struct failure){"lost@1300",
+                                       EXIT_STATUS_FAILED,
+                                       {"code=INTERNAL", "(cudaErrorLaunchFailure)"},
+                                       .rounds = 1});
+}
+
+static void a_learner_whose_memory_has_an_error(void **state)
+{
+    (void)state;
+    a_learner_leaves(&(struct failure){"ecc@900",
+                                       EXIT_STATUS_FAILED,
+                                       {"(cudaErrorECCUncorrectable)", "nvidia-smi -q -d ECC"},
+                                       .rounds = 1});
+}
+
+/* The first update is the one that needs most. */
+static void a_learner_whose_memory_ends(void **state)
+{
+    (void)state;
+    a_learner_leaves(
+        &(struct failure){"oom@15", EXIT_STATUS_RESOURCES, {"code=EXHAUSTED", "no memory for "}});
+}
+
 TESTS(cmocka_unit_test(a_ring_with_a_generator_on_the_device),
       cmocka_unit_test(a_learner_is_refused_by_the_op_that_is_missing),
       cmocka_unit_test(a_learner_without_room), cmocka_unit_test(a_generator_without_a_device),
       cmocka_unit_test(a_generator_without_room),
       cmocka_unit_test(generators_share_a_list_of_devices),
       cmocka_unit_test(a_generator_whose_device_is_lost),
-      cmocka_unit_test(auto_takes_the_cpu_where_it_must))
+      cmocka_unit_test(auto_takes_the_cpu_where_it_must), cmocka_unit_test(a_device_that_is_lost),
+      cmocka_unit_test(memory_that_has_an_error), cmocka_unit_test(memory_that_ends),
+      cmocka_unit_test(a_learner_whose_device_is_lost),
+      cmocka_unit_test(a_learner_whose_memory_has_an_error),
+      cmocka_unit_test(a_learner_whose_memory_ends))

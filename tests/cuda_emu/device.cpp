@@ -50,7 +50,7 @@ static void read_memory(const char *text)
         *text ? (size_t)number_of("CUDA_EMU_MEMORY", text, 1, (long)ARENA) : (size_t)8 << 30;
 }
 
-/* What fails from the N-th call on. */
+/* All calls from the N-th on; for memory, all allocations. */
 static bool read_fail_at(const char *text)
 {
     static const struct {
@@ -116,17 +116,27 @@ cudaError_t call_begin()
     if (settings.kind != settings::WHOLE)
         return settings.kind == settings::NO_DEVICE ? cudaErrorNoDevice
                                                     : cudaErrorInsufficientDriver;
-    if (!settings.fail_at || ++calls < settings.fail_at ||
-        settings.fail_by == cudaErrorMemoryAllocation)
+    if (!settings.fail_at || settings.fail_by == cudaErrorMemoryAllocation ||
+        ++calls < settings.fail_at)
         return cudaSuccess;
     streams_drop();
     return settings.fail_by;
 }
 
+static bool ends_memory()
+{
+    return settings.fail_at && settings.fail_by == cudaErrorMemoryAllocation;
+}
+
 bool memory_is_gone()
 {
-    return settings.fail_at && settings.fail_by == cudaErrorMemoryAllocation &&
-           calls >= settings.fail_at;
+    return ends_memory() && calls >= settings.fail_at;
+}
+
+bool memory_ends_now()
+{
+    calls += ends_memory();
+    return memory_is_gone();
 }
 
 cudaError_t call_end(cudaError_t error)

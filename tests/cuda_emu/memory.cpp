@@ -116,7 +116,7 @@ static cudaError_t piece_new(void **ret, size_t bytes)
 {
     arena_make();
     const size_t room = round_up(bytes, UNIT), all = round_up(room, PAGE);
-    if (memory_is_gone() || bytes > settings.memory || device.bytes + room > settings.memory)
+    if (memory_ends_now() || bytes > settings.memory || device.bytes + room > settings.memory)
         return cudaErrorMemoryAllocation;
     if (arena_next + all + PAGE > arena_end)
         fail("one process allocated more than %zu GiB in all", ARENA >> 30);

@@ -21,7 +21,7 @@ struct settings {
     int sm;        // CUDA_EMU_SM: 80, 90, 100
     size_t memory; // CUDA_EMU_MEMORY: bytes
     enum { WHOLE, NO_DEVICE, OLD_DRIVER } kind;
-    long fail_at; // the call from which on the device fails; 0: it does not
+    long fail_at; // the call, or allocation, from which on the device fails; 0: it does not
     /* How: out of memory, allocations alone; else every call. */
     cudaError_t fail_by;
     bool no_graphs; // streams cannot be captured
@@ -30,7 +30,8 @@ extern struct settings settings;
 /* Changes of the environment since the last time. A word that nobody knows ends the process. */
 void settings_read();
 cudaError_t call_begin();
-bool memory_is_gone();
+bool memory_is_gone();  // by CUDA_EMU_FAIL
+bool memory_ends_now(); // the same, in an allocation
 cudaError_t call_end(cudaError_t error); // cudaGetLastError remembers it
 extern std::recursive_mutex mutex;
 
