@@ -7,9 +7,10 @@
 #include "model/states.h"
 #include <math.h>
 
-/* The module's own, each a reason there: staging.h, weight.c, op_changes.c, reader.c, gemm.h. */
+/* The module's own; each has its reason in staging.h, steps.h, weight.c, reader.c, gemm.h. */
 enum {
     RING = 4 << 20,       // of a stream that takes the host's arrays
+    STEP = 1 << 20,       // the host's arrays in a step of decoding
     READ = 4 << 20,       // unpacked rows on their way to the host
     PUT = 8 << 20,        // rows before they are packed
     PACKED_ROWS = 8,      // a packed matrix is padded to these
@@ -129,8 +130,8 @@ void device_memory_of_decoder(const struct device_shapes *shapes,
                                             head_rows, FORWARD_NOTHING),
         .changes = list_bytes(adapter ? adapter : c) + RING,
         .kv = page * (engine->kv_bytes ? fmin(asked, pages) : pages),
-        .scratch =
-            fmax(put_scratch(c), forward_scratch(c, engine->step_rows, head_rows)) + RING + READ};
+        .scratch = fmax(put_scratch(c), forward_scratch(c, engine->step_rows, head_rows)) + RING +
+                   STEP + READ};
 }
 
 static void add_track(const struct device_shapes *shapes, const struct engine_config *engine,

@@ -151,7 +151,7 @@ static void a_generator_without_room(void **state)
     struct ring ring = small_ring();
     static const char fits[] = "generator.kv_bytes: ";
     char *output;
-    setenv("CUDA_EMU_MEMORY", "14000000", 1);
+    setenv("CUDA_EMU_MEMORY", "16000000", 1);
     const int status =
         process_run(&output, WAIT_MS, "rlhfd-generator", ring.recipe, "--set",
                     "generator.backend=cuda", "--set", "generator.listen=127.0.0.1:0", NULL);

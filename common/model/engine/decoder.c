@@ -172,7 +172,8 @@ static err_t fits_device(const struct decoder_options *options, struct backend *
     const double room = (double)available - (device_memory_asked(&m) - m.kv);
     snprintf(advice, sizeof advice, "generator.kv_bytes: %.0f fits, or fewer generator.slots",
              room);
-    return device_memory_fits(be, &m, "decoding", room > 0 ? advice : NULL);
+    return device_memory_fits(be, &m, "decoding",
+                              room > 0 ? advice : "fewer generator.step_rows need less");
 }
 
 err_t decoder_open(const struct decoder_options *options, struct decoder **ret)
