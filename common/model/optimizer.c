@@ -15,7 +15,7 @@ struct optimizer {
     const bool *trains; // borrowed; NULL: all do
     int64_t step;
     struct states states; // at the model's layout
-    struct buffer total;  // what a step's calls of adamw changed
+    struct buffer total;  // the changes of a step's calls of adamw
     struct digest digest; // of the model's values, kept by their changes
     struct course course; // its owner's
     struct buffer marks;  // none before optimizer_mark

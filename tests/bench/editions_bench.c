@@ -1,5 +1,5 @@
-/* What a learner whose memory is not the host's does for a version: by the list of what its
- * optimizer marked, and by all values.
+/* The cost of a version where the learner's memory is not the host's: by the list of marked
+ * values, and by all values.
  *
  *     build/tests/bench_editions [PARAMETERS]        50000000
  *

@@ -4,9 +4,9 @@
  *     build/tests/bench_learning SHAPE LAYERS SEQUENCES TOKENS [STEPS [VOCABULARY]]
  *
  * Each of the sequences has TOKENS tokens, all trained. SHAPE: shapes.h; LAYERS 0 and VOCABULARY 0:
- * its own. Prints one JSON object. flops: six of each weight for a row, and twelve of each pair of
- * query and key that sees it, times the head's size; nothing is counted twice that is computed
- * twice. The parts' times are of a step that waits behind each. */
+ * its own. Prints one JSON object. flops: six of each weight for a row, and twelve of each visible
+ * pair of query and key, times the head's size. Work that is repeated counts once. The parts'
+ * times are of a step that waits behind each. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "learn.h"

@@ -134,7 +134,7 @@ static void lists_come_to_devices_and_to_the_host(void **state)
     stage_close(&stage);
 }
 
-/* What lives comes to a version made from now on. */
+/* Every process that lives comes to a version made from now on. */
 static void assert_converges(const struct stage *stage, const char *http)
 {
     wait_metric(stage, http, "rlhfd_weights_version", ring_read(&stage->ring).rounds + 2);

@@ -307,7 +307,7 @@ static void steps_follow_each_other(void **state)
         assert_true(got[i] == (i < 20 ? (float)i : 1.0f));
 }
 
-/* What finds no room ends the step; the next has room for one more. */
+/* An array without room ends the step; the next step has room for one more. */
 static void large_arrays_come_all_the_same(void **state)
 {
     struct arrays *a = *state;
@@ -340,7 +340,7 @@ static void *read_often(void *arg)
     return NULL;
 }
 
-/* It neither ends the owner's step nor sees into it. */
+/* The other thread neither ends the owner's step nor sees into it. */
 static void another_thread_reads(void **state)
 {
     struct arrays *a = *state;

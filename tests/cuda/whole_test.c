@@ -1,6 +1,7 @@
 /* The whole ring on the module: generator, reference and learner. All have one forward id, so every
  * token's log-probability has the learner's bits, and no distance is told. A learner that is killed
- * trains its recorded rounds again. It compares each version's digest with the recorded one. */
+ * trains its recorded rounds again. Then the learner compares
+ * each version's digest with the recorded one. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"

@@ -30,8 +30,8 @@ extern struct settings settings;
 /* Changes of the environment since the last time. A word that nobody knows ends the process. */
 void settings_read();
 cudaError_t call_begin();
-bool memory_is_gone();  // by CUDA_EMU_FAIL
-bool memory_ends_now(); // the same, in an allocation
+bool memory_is_gone();                   // by CUDA_EMU_FAIL
+bool memory_ends_now();                  // the same, in an allocation
 cudaError_t call_end(cudaError_t error); // cudaGetLastError remembers it
 extern std::recursive_mutex mutex;
 
@@ -50,7 +50,7 @@ void slack_check();  // something wrote behind an allocation: that ends the proc
 void memory_reset(); // all of it is gone
 
 /* ---- stream.cpp */
-/* What a stream does in its turn. APART: nothing; but kernels on its two sides do not overlap. */
+/* One thing that a stream does. APART: nothing; but kernels on its two sides do not overlap. */
 struct op {
     enum { LAUNCH, COPY, SET, RECORD, WAIT, APART, EXTERNAL } kind;
     std::shared_ptr<const launch> run;
@@ -64,7 +64,7 @@ struct op {
 };
 void drain_all();
 void streams_drop();                                // their operations never happen
-cudaStream_t stream_of(cudaStream_t s);             // that it exists; NULL is one, too
+cudaStream_t stream_of(cudaStream_t s);             // one that exists; NULL is one, too
 cudaError_t push(cudaStream_t stream, const op &o); // to the stream, or to what it captures
 
 /* ---- graph.cpp */
@@ -78,8 +78,8 @@ cudaError_t capture_broken(cudaStream_t stream);
 struct CUstream_st {
     std::deque<emu::op> ops;
     uint64_t unsafe_from; // stamps of writes that an early kernel may not see; 0: there are none
-    CUgraph_st *captured; // what is under way; NULL: nothing is
+    CUgraph_st *captured; // under way; NULL: none is
     bool invalid;
     cudaStreamCaptureMode mode;
-    uint64_t thread; // that began it
+    uint64_t thread; // the thread that began it
 };

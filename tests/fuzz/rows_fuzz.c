@@ -1,5 +1,5 @@
-/* A dataset, as JSON lines or compressed by zstd: refused in one line as INVALID, or every row of
- * it is read, and its tokens are the tokenizer's with a mask as long. */
+/* A dataset, as JSON lines or compressed by zstd. Either one line refuses it as INVALID, or every
+ * row is read. The row's tokens are the tokenizer's then, and the mask is as long. */
 #include "base/jsonl.h"
 #include "base/mem.h"
 #include "model/text/rows/row_encode.h"

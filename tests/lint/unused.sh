@@ -11,12 +11,14 @@ gemm_dw_plan_number	witness: each plan of a gradient, which must have the bits o
 gemm_plan_number	witness: each plan of a product, which must have the bits of all
 main	the system begins a program with it
 backward_run	witness: the whole backward in one call, against which parts of it are held
+chat_parse	witness: a template in memory, without a directory
 decoder_resume	a completion goes on whose environment has answered: no recipe asks for it yet
 decoder_suspend	a completion waits for its environment: no recipe asks for it yet
 env_replace	the seam itself: tests make the system fail
 forward_hidden	witness: the last layer's rows, against transformers'
 forward_logits	witness: logits, against transformers'
 gemm_workspace_most	witness: the scratch of products, which their plans must not exceed
+tokenizer_encode_row	witness: one text's ids, against the tokenizers' vectors
 grid_text	witness: a screen as text
 layout_find	witness: a tensor by its name
 member_state_name	witness: the state of a session's member

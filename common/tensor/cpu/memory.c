@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What others leave is the kernel's to say, when it is used. */
+/* The kernel says what others leave, once the memory is used. */
 size_t cpu_capacity(struct backend *be, size_t *ret_free)
 {
     const size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);

@@ -1,7 +1,7 @@
 /* The device: which one is taken, errors in words, memory. */
 #include "tensor/cuda/cuda.h"
 
-/* What an operator does beside starting the process again. */
+/* An operator's next step beside starting the process again. */
 static const char *advice(cudaError_t error)
 {
     const bool broken = error == cudaErrorECCUncorrectable || error == cudaErrorHardwareStackError;

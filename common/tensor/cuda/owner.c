@@ -1,4 +1,5 @@
-/* The beginning of every op: its device becomes the thread's, and a step that was collected ends. */
+/* The beginning of every op: its device becomes the thread's, and a step that was collected
+ * ends. */
 #include "tensor/cuda/cuda.h"
 
 static _Thread_local bool overlap = true; // of the device that the thread's ops are on

@@ -1,5 +1,5 @@
-/* The launches of one step of decoding: collected while the ops are called, then given to the
- * device at once, as a CUDA graph where the same step was seen before.
+/* The launches of one step of decoding. They are collected while the ops are called, and the device
+ * gets all of them at once. A step that was seen before goes as a CUDA graph.
  *
  *     TRY(steps_begin(cuda));
  *     ... ops: launch() and the calls below collect instead of doing ...

@@ -12,7 +12,7 @@ struct parcel {
     struct parcel *next;
     uint64_t peer;
     struct snapshot *what;
-    uint64_t list_bytes; // it went as a list of so many bytes; 0: as it is
+    uint64_t list_bytes; // bytes of the list that went in its place; 0: none did
 };
 
 struct broadcast {

@@ -12,7 +12,7 @@ enum phase { REST, DRAIN, CONNECT, MOVE, SETTLE };
 /* A bucket between host and wire. */
 struct slot {
     void *device, *host, *event; // host is pinned
-    void *at;                    // what is broadcast: `device`, or the move's own
+    void *at;                    // the broadcast's memory: `device`, or the move's own
     size_t len;
 };
 

@@ -19,7 +19,7 @@ struct weights_transport {
     bool is_working; // what handlers bring in meanwhile is worked off by who is at it
     struct nccl_id id;
     struct transport_cargo cargo; // of the last offer
-    bool carries;                 // it is under way
+    bool carries;                 // an offer is under way
     struct transport_stats stats;
 };
 

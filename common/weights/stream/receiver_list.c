@@ -15,7 +15,7 @@ static err_t check_list(const struct receiver *receiver, const struct changelist
                     (unsigned long long)list->changes);
 }
 
-/* What is passed on is passed on as chunks. */
+/* Relays get chunks, never lists. */
 static void pass_on(struct receiver *receiver, const struct changelist *list)
 {
     if (!receiver->passed_on)

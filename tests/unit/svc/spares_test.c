@@ -1,5 +1,5 @@
-/* What goes round between threads: memory that comes back is taken again by what it holds. Nothing
- * is lost or freed twice, whoever comes last. */
+/* Memory that goes round between threads: an array that comes back is taken again by what it
+ * holds. Nothing is lost or freed twice, whoever comes last. */
 #include "base/mem.h"
 #include "svc/spares.h"
 #include "testing/testing.h"

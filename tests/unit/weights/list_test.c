@@ -252,7 +252,7 @@ static void another_way_leaves_a_gap(void **state)
     assert_int_equal(devicelists_all(lists, &all), 1);
     devicelists_stage(lists, true); // changes came as chunks
     assert_int_equal(devicelists_all(lists, &all), 0);
-    assert_null(devicelists_room(lists, LIST)); // it would be of no use
+    assert_null(devicelists_room(lists, LIST)); // a list would be of no use
     devicelists_taken(lists);
     assert_true(one_comes(lists, LIST));
     assert_int_equal(devicelists_all(lists, &all), 1);

@@ -153,7 +153,7 @@ static void what_lies_on_the_device_is_moved_there(void **state)
     part(&party);
 }
 
-/* Who still uses it after munmap is ended by a signal. */
+/* A use after munmap ends the process by a signal. */
 static uint8_t *mapped(void)
 {
     void *at = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -161,8 +161,8 @@ static uint8_t *mapped(void)
     return at;
 }
 
-/* An aborted broadcast gives the device's memory back when nothing on the stream uses it: it is
- * gone at once here, while the stand-in's stream still has a copy to the host behind the
+/* An aborted broadcast gives the device's memory back when nothing on the stream uses it. That
+ * memory is gone at once here, while the stand-in's stream still has a copy behind the
  * broadcast. */
 static void an_abort_waits_for_the_stream(void **state)
 {

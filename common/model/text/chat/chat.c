@@ -36,12 +36,6 @@ static err_t choose(const struct chat *chat, const char *name, bool tools,
                    chat->name, name ? name : "default", (char *)names.data);
 }
 
-bool chat_marks_generation(const struct chat *chat, const char *template)
-{
-    const struct chat_template *found = find(chat, template ? template : "default");
-    return found && template_marks_generation(found->template);
-}
-
 /* ---- what the template sees */
 
 enum { VARIABLES = 256 };

@@ -42,10 +42,6 @@ err_t chat_load(const char *directory, struct chat **ret);
 err_t chat_parse(const char *template, size_t len, const json_t *tokens, const char *name,
                  struct chat **ret);
 
-/* Whether a template marks the assistant's text by {% generation %}; without it chat_text has no
- * generation spans. NULL: the one for requests without tools. */
-bool chat_marks_generation(const struct chat *chat, const char *template);
-
 /* A conversation, and how it is written; all of it is borrowed. */
 struct chat_request {
     const json_t *messages;  // an array of objects, at least one

@@ -142,7 +142,7 @@ static err_t put_prompt(const struct row_rules *rules, const json_t *row, const 
     return render(rules, row, name, prompt, rules->joined ? OPENS : end, ret);
 }
 
-/* What chosen and rejected both begin with. */
+/* The common beginning of chosen and rejected is the prompt. */
 static err_t put_implicit(const struct row_rules *rules, const json_t *row, const char *name,
                           bool chat, struct chat_text *ret)
 {

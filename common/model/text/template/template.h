@@ -31,9 +31,6 @@ struct template;
 /* name is what errors call the source. INVALID: "NAME:LINE: ...". */
 err_t template_parse(const char *source, size_t len, const char *name, struct template **ret);
 
-/* Whether it has {% generation %}. */
-bool template_marks_generation(const struct template *template);
-
 struct template_variable {
     const char *name;
     const json_t *value;

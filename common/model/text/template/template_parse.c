@@ -238,7 +238,6 @@ static err_t parse_generation(struct parser *p, struct node *node)
 {
     struct signature none = {0};
     node->signature = &none;
-    p->t->generation = true;
     TRY(macro_body(p, node, "endgeneration"));
     node->signature = NULL;
     return OK;
@@ -328,11 +327,6 @@ err_t template_parse(const char *source, size_t len, const char *name, struct te
     TRY(template_shown(e));
     *ret = STEAL(t);
     return OK;
-}
-
-bool template_marks_generation(const struct template *t)
-{
-    return t->generation;
 }
 
 void template_free(struct template *t)

@@ -88,7 +88,6 @@ struct template
     struct nodes body;
     const char **names; // (name_count) in the room
     int name_count, name_capacity;
-    bool generation;
 };
 
 /* The number of a name; -1: the template does not use it. */

@@ -1,6 +1,5 @@
-/* Versions that go out by lists of what the optimizer marked: the same values and the same bytes as
- * by comparing all of them, of which far fewer come to the host. And what is found of a fault of
- * memory. */
+/* Versions that go out by lists of the values that the optimizer marked. Values and bytes are those
+ * of comparing all values, of which far fewer come to the host. A fault of memory is found. */
 #include "base/mem.h"
 #include "learner/publish/editions.h"
 #include "learner/publish/listing.h"

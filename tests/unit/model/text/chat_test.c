@@ -149,7 +149,6 @@ static void masks(const char *name, const char *row, const char *want)
     SCOPED_MEM int32_t *ids = NULL;
     SCOPED_MEM uint8_t *mask = NULL;
     int count = 0;
-    assert_true(chat_marks_generation(chat, NULL));
     assert_ok(render_row(chat, row, &text));
     assert_ok(chat_encode(t, &text, "rows:1", &ids, &mask, &count));
     for (int i = 0; i < count; i++) {
