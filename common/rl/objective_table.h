@@ -144,9 +144,9 @@ static inline bool objective_has_critic(const struct objective_row *row)
 /* Sequences whose loss is one: they stay in one micro-batch. completions: of a group. */
 static inline int objective_sequences(const struct objective_row *row, int completions)
 {
-    return row->unit == OBJECTIVE_PAIR    ? 2
-           : row->unit == OBJECTIVE_GROUP ? completions
-                                          : 1;
+    if (row->unit == OBJECTIVE_PAIR)
+        return 2;
+    return row->unit == OBJECTIVE_GROUP ? completions : 1;
 }
 
 /* Whether a gate may limit its slopes. */

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "emu_counts.h"
 #include "model/backward.h"
+#include "number.h"
 #include "shapes.h"
 
 struct bench {
@@ -139,17 +140,12 @@ static void bench_done(struct bench *b)
         free(all[i]);
 }
 
-static int number(int argc, char **argv, int i, int otherwise)
-{
-    return i < argc ? (int)strtol(argv[i], NULL, 10) : otherwise;
-}
-
 int main(int argc, char **argv)
 {
     SCOPED_VALUE(bench)
-    b = {.rows = number(argc, argv, 3, 0),
-         .context = number(argc, argv, 4, 0),
-         .steps = number(argc, argv, 5, 1)};
+    b = {.rows = bench_number(argc, argv, 3, 0),
+         .context = bench_number(argc, argv, 4, 0),
+         .steps = bench_number(argc, argv, 5, 1)};
     if (argc < 5 || b.rows < 1 || b.context < 1 || b.steps < 1 ||
         !bench_shape(argv[1], b.context, &b.config)) {
         fprintf(
@@ -159,8 +155,8 @@ int main(int argc, char **argv)
         return 2;
     }
     b.shape = argv[1];
-    b.config.L = number(argc, argv, 2, 0) > 0 ? number(argc, argv, 2, 0) : b.config.L;
-    b.config.V = number(argc, argv, 6, 0) > 0 ? number(argc, argv, 6, 0) : b.config.V;
+    b.config.L = bench_number(argc, argv, 2, 0) > 0 ? bench_number(argc, argv, 2, 0) : b.config.L;
+    b.config.V = bench_number(argc, argv, 6, 0) > 0 ? bench_number(argc, argv, 6, 0) : b.config.V;
     err_t e = bench(&b);
     const int status = err_failed(e);
     if (status)

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "emu_counts.h"
 #include "model/forward.h"
+#include "number.h"
 #include "shapes.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,17 +179,12 @@ static void bench_done(struct bench *b)
         free(all[i]);
 }
 
-static int number(int argc, char **argv, int i, int otherwise)
-{
-    return i < argc ? (int)strtol(argv[i], NULL, 10) : otherwise;
-}
-
 int main(int argc, char **argv)
 {
     SCOPED_VALUE(bench)
-    b = {.rows = number(argc, argv, 4, 0),
-         .context = number(argc, argv, 5, 0),
-         .steps = number(argc, argv, 6, 1)};
+    b = {.rows = bench_number(argc, argv, 4, 0),
+         .context = bench_number(argc, argv, 5, 0),
+         .steps = bench_number(argc, argv, 6, 1)};
     if (argc < 6 || b.rows < 1 || b.context < b.rows || b.steps < 1 ||
         !bench_shape(argv[2], b.context, &b.config)) {
         fprintf(
@@ -199,8 +195,8 @@ int main(int argc, char **argv)
     }
     b.prefill = !strcmp(argv[1], "prefill");
     b.shape = argv[2];
-    b.config.L = number(argc, argv, 3, 0) > 0 ? number(argc, argv, 3, 0) : b.config.L;
-    b.config.V = number(argc, argv, 7, 0) > 0 ? number(argc, argv, 7, 0) : b.config.V;
+    b.config.L = bench_number(argc, argv, 3, 0) > 0 ? bench_number(argc, argv, 3, 0) : b.config.L;
+    b.config.V = bench_number(argc, argv, 7, 0) > 0 ? bench_number(argc, argv, 7, 0) : b.config.V;
     err_t e = bench(&b);
     const int status = err_failed(e);
     if (status)

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "learn.h"
 #include "model/optimizer.h"
+#include "number.h"
 #include "shapes.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,17 +144,12 @@ static void bench_done(struct bench *b)
         free(all[i]);
 }
 
-static int number(int argc, char **argv, int i, int otherwise)
-{
-    return i < argc ? (int)strtol(argv[i], NULL, 10) : otherwise;
-}
-
 int main(int argc, char **argv)
 {
     SCOPED_VALUE(bench)
-    b = {.sequences = number(argc, argv, 3, 0),
-         .tokens = number(argc, argv, 4, 0),
-         .steps = number(argc, argv, 5, 3)};
+    b = {.sequences = bench_number(argc, argv, 3, 0),
+         .tokens = bench_number(argc, argv, 4, 0),
+         .steps = bench_number(argc, argv, 5, 3)};
     if (argc < 5 || b.sequences < 1 || b.tokens < 2 || b.tokens > (1 << 20) / b.sequences ||
         b.steps < 1 || !bench_shape(argv[1], b.tokens, &b.config)) {
         fprintf(stderr, "bench_learning SHAPE LAYERS SEQUENCES TOKENS [STEPS [VOCABULARY]]; "
@@ -162,8 +158,8 @@ int main(int argc, char **argv)
     }
     b.shape = argv[1];
     b.N = b.sequences * b.tokens;
-    b.config.L = number(argc, argv, 2, 0) > 0 ? number(argc, argv, 2, 0) : b.config.L;
-    b.config.V = number(argc, argv, 6, 0) > 0 ? number(argc, argv, 6, 0) : b.config.V;
+    b.config.L = bench_number(argc, argv, 2, 0) > 0 ? bench_number(argc, argv, 2, 0) : b.config.L;
+    b.config.V = bench_number(argc, argv, 6, 0) > 0 ? bench_number(argc, argv, 6, 0) : b.config.V;
     err_t e = bench(&b);
     const int status = err_failed(e);
     if (status)

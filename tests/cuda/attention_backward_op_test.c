@@ -1,27 +1,7 @@
 /* attention_backward as an op of the module: the forward's slopes, with the bits of a sequence
  * alone however a call is made up, and the CPU's errors. */
-#include "cuda/module.h"
-#include "testing/tensors.h"
+#include "cuda/both.h"
 #include <limits.h>
-
-static struct backend *cuda, *cpu;
-
-static int open_both(void **state)
-{
-    (void)state;
-    cuda = cuda_module_open();
-    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &cpu));
-    return 0;
-}
-
-static int close_both(void **state)
-{
-    (void)state;
-    guarded_free_all();
-    backend_free(cuda);
-    backend_free(cpu);
-    return 0;
-}
 
 /* N rows of a call, all of them values of bf16: rounding them again changes none. */
 struct rows {

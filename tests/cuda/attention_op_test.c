@@ -1,27 +1,7 @@
 /* Attention, its pages and the rotation as ops of the module. Numbers are near the CPU's, errors
  * are the CPU's, and bits are the same however a call is made up. */
-#include "cuda/module.h"
+#include "cuda/both.h"
 #include "tensor/rope.h"
-#include "testing/tensors.h"
-
-static struct backend *cuda, *cpu;
-
-static int open_both(void **state)
-{
-    (void)state;
-    cuda = cuda_module_open();
-    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &cpu));
-    return 0;
-}
-
-static int close_both(void **state)
-{
-    (void)state;
-    guarded_free_all();
-    backend_free(cuda);
-    backend_free(cpu);
-    return 0;
-}
 
 /* Positions 0..T-1 of a sequence; k and v are bf16's values, as forward.c gives them. */
 struct rows {

@@ -21,6 +21,7 @@ static inline int open_both(void **state)
 static inline int close_both(void **state)
 {
     (void)state;
+    guarded_free_all();
     backend_free(cpu);
     backend_free(cuda);
     return 0;

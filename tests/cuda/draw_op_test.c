@@ -2,27 +2,9 @@
  * both refuse the same. Draws differ from the CPU's only where a border, between two tokens or of
  * what is kept, is as near as the two backends' roundings. */
 #include "base/mem.h"
-#include "cuda/module.h"
-#include "testing/tensors.h"
+#include "cuda/both.h"
 
-static struct backend *cpu, *cuda;
 static int seed; // of the emulator's order
-
-static int open_both(void **state)
-{
-    (void)state;
-    cuda = cuda_module_open();
-    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &cpu));
-    return 0;
-}
-
-static int close_both(void **state)
-{
-    (void)state;
-    backend_free(cpu);
-    backend_free(cuda);
-    return 0;
-}
 
 static bool full(void)
 {

@@ -2,9 +2,8 @@
  * form, by any thread. Every bit pattern comes back, NaNs too. And lists of changes: around the
  * sizes of a word, of a round of threads and of a block, with no mark, all marks and some. */
 #include "base/mem.h"
-#include "cuda/module.h"
+#include "cuda/both.h"
 #include "tensor/buffer.h"
-#include "testing/tensors.h"
 #include <pthread.h>
 #include <string.h>
 
@@ -13,7 +12,7 @@ static bf16 value_of(size_t i)
     return (bf16)(i * 40503 + i / 7);
 }
 
-static bf16 *values(size_t count, size_t from)
+static bf16 *weights_of(size_t count, size_t from)
 {
     bf16 *w = mem_array(count, sizeof *w);
     for (size_t i = 0; i < count; i++)
@@ -40,7 +39,7 @@ static void packed_alone(struct backend *be, int N, int K)
     const struct weight_form other = {.N = 3, .K = 5, .packed = true};
     const struct weight_form forms[] = {other, {.N = N, .K = K, .packed = true}, other};
     struct weight *w[3];
-    SCOPED_MEM bf16 *want = values(count, 0), *zeros = mem_array(count, sizeof *zeros);
+    SCOPED_MEM bf16 *want = weights_of(count, 0), *zeros = mem_array(count, sizeof *zeros);
     assert_ok(be->ops->weights_new(be, forms, 3, w));
     assert_reads(be, w[1], zeros, 0, count);
     for (int row = 0; row < N; row += WEIGHT_ROWS) {
@@ -60,7 +59,7 @@ static void both_forms(struct backend *be, int N, int K)
 {
     const size_t count = (size_t)N * (size_t)K;
     SCOPED_VALUE(buffer) rows = {0};
-    SCOPED_MEM bf16 *want = values(count, 3), *later = values(count, 11);
+    SCOPED_MEM bf16 *want = weights_of(count, 3), *later = weights_of(count, 11);
     SCOPED_MEM bf16 *got = mem_array(count, sizeof *got);
     struct weight *both = NULL, *packed = NULL;
     assert_ok(buffer_alloc(be, count * sizeof *want, &rows));
@@ -100,7 +99,7 @@ static void many_pieces(void **state)
     (void)state;
     enum { N = 1100, K = 4096 };
     SCOPED(backend) be = cuda_module_open();
-    SCOPED_MEM bf16 *want = values((size_t)N * K, 0);
+    SCOPED_MEM bf16 *want = weights_of((size_t)N * K, 0);
     struct weight *w = NULL;
     const struct weight_form form = {.N = N, .K = K, .packed = true};
     assert_ok(be->ops->weights_new(be, &form, 1, &w));
@@ -139,7 +138,7 @@ static void any_thread_reads(void **state)
     cuda_module_seed("1"); // a stream that does not wait for another runs before it
     SCOPED(backend) be = cuda_module_open();
     SCOPED_VALUE(buffer) x = {0};
-    SCOPED_MEM bf16 *want = values((size_t)N * K, 0);
+    SCOPED_MEM bf16 *want = weights_of((size_t)N * K, 0);
     struct weight *w = NULL;
     pthread_t thread[READERS];
     struct reading reading[READERS];
@@ -189,24 +188,6 @@ static void what_cannot_be(void **state)
 /* ---- lists of changes: those of marked elements are the CPU's, bit for bit */
 
 enum { GAP = 64, MARKS_NONE = 0, MARKS_ALL = 1 };
-
-static struct backend *cpu, *cuda;
-
-static int open_both(void **state)
-{
-    (void)state;
-    cuda = cuda_module_open();
-    assert_ok(backend_open("cpu", &(struct backend_config){.threads = 1}, &cpu));
-    return 0;
-}
-
-static int close_both(void **state)
-{
-    (void)state;
-    backend_free(cpu);
-    backend_free(cuda);
-    return 0;
-}
 
 /* One mark in `every`; also of elements that no extent has, which count nothing. */
 static uint32_t *marks_of(size_t words, uint64_t every)

@@ -1,6 +1,7 @@
 /* Weights: packed for the products, read back, looked up as a table. */
 #include "tensor/cpu/weight.h"
 #include "base/mem.h"
+#include "tensor/forms_check.h"
 #include <string.h>
 
 struct weight_block {
@@ -18,15 +19,9 @@ err_t cpu_weights_new(struct backend *be, const struct weight_form *form, int co
 {
     (void)be;
     size_t elements = 0;
-    for (int i = 0; i < count; i++) {
-        if (form[i].N < 1 || form[i].K < 1)
-            return err_new(ERR_INVALID, "weight of %d x %d: both must be positive", form[i].N,
-                           form[i].K);
-        if (!form[i].rows && !form[i].packed)
-            return err_new(ERR_INVALID, "weight of %d x %d: neither row-major nor packed",
-                           form[i].N, form[i].K);
+    TRY(weight_forms_check(form, count));
+    for (int i = 0; i < count; i++)
         elements += panel_elements(&form[i]);
-    }
     if (!count)
         return OK;
     void *memory = NULL;

@@ -2,6 +2,7 @@
 #include "tensor/cuda/weight.h"
 #include "base/mem.h"
 #include "tensor/cuda/gemm.h"
+#include "tensor/forms_check.h"
 
 enum {
     ALIGN = 256,          // Each packed weight begins at a multiple of this.
@@ -19,28 +20,14 @@ static size_t packed_of(const struct weight_form *form)
     return form->packed ? (packed_bytes(form->N, form->K) + ALIGN - 1) / ALIGN * ALIGN : 0;
 }
 
-static err_t check_forms(const struct weight_form *form, int count, size_t *ret_bytes)
-{
-    size_t bytes = 0;
-    for (int i = 0; i < count; i++) {
-        if (form[i].N < 1 || form[i].K < 1)
-            return err_new(ERR_INVALID, "weight of %d x %d: both must be positive", form[i].N,
-                           form[i].K);
-        if (!form[i].rows && !form[i].packed)
-            return err_new(ERR_INVALID, "weight of %d x %d: neither row-major nor packed",
-                           form[i].N, form[i].K);
-        bytes += packed_of(&form[i]);
-    }
-    *ret_bytes = bytes;
-    return OK;
-}
-
 err_t cuda_weights_new(struct backend *be, const struct weight_form *form, int count,
                        struct weight **ret)
 {
     size_t bytes = 0;
     void *memory = NULL;
-    TRY(check_forms(form, count, &bytes));
+    TRY(weight_forms_check(form, count));
+    for (int i = 0; i < count; i++)
+        bytes += packed_of(&form[i]);
     if (!count)
         return OK;
     if (bytes)
