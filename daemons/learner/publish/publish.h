@@ -39,5 +39,5 @@ struct publish_figures {
 };
 struct publish_figures publish_figures(const struct publish *publish);
 /* Before the model goes: what carriers still send lies in its memory. */
-void publish_free(struct publish *publish);
+void publish_free(struct publish *publish); // before the model that it published
 DEFINE_SCOPED(publish)

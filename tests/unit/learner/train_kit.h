@@ -171,8 +171,8 @@ static inline void process_close(struct site *site)
     train_join(site->train);
     storage_free(STEAL(site->storage));
     loop_run_posted(site->loop);
+    publish_free(STEAL(site->publish)); // its lists lie in the model's memory
     train_free(STEAL(site->train));
-    publish_free(STEAL(site->publish));
     leasing_free(STEAL(site->leasing));
     live_free(STEAL(site->live));
     loop_free(STEAL(site->loop));
