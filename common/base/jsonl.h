@@ -6,8 +6,8 @@
  *     TRY(jsonl_row(rows, i, &row));                  -- appends the line's text, without its newline
  *
  * Opening checks every line once; memory is 8 bytes a row. The file must not change afterwards.
- * Of a file that zstd has compressed, known by its first bytes, the rows stay in memory, compressed
- * in blocks. Its digest is that of the text, so a run goes on with the same rows in either form.
+ * The first bytes tell a file that zstd has compressed. Its rows stay in memory, compressed in
+ * blocks. Its digest is that of the text, so a run goes on with the same rows in either form.
  * Rows: any thread. */
 #pragma once
 #include "base/bytes.h"

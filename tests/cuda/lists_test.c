@@ -140,8 +140,8 @@ static void assert_converges(const struct stage *stage, const char *http)
     wait_metric(stage, http, "rlhfd_weights_version", ring_read(&stage->ring).rounds + 2);
 }
 
-/* In the middle of a list: who has not all of it yet gets the version over gRPC, and the next ones
- * by NCCL again. */
+/* A generator dies in the middle of a list. Members that lack a part of it get the version over
+ * gRPC. Later versions come by NCCL again. */
 static void a_killed_generator_ends_a_list(void **state)
 {
     struct stage stage;
