@@ -15,7 +15,7 @@
  *     dq      over keys by position, chunks of 256 positions from 0 on (KV_CHUNK)
  *     dk, dv  over rows: row r is head r % (H/K) of the query at position r / (H/K). Chunks of 512
  *             rows from 0 on: of the key's own segment, then of each that shares it
- * A pair that is masked weighs 0 in its step, so whatever else a block goes through changes no bit.
+ * A masked pair weighs 0 in its step. So the other pairs that a block goes through change no bit.
  */
 #pragma once
 #include "tensor/cuda/attention.h"
