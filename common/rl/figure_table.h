@@ -23,7 +23,7 @@
     S(referred, ADD)           /* How many tokens have a reference logp. */ \
     S(reference_k1, ADD) S(reference_k3, ADD) \
     S(pairs, ADD) S(pairs_right, ADD) \
-    S(rewards_chosen, ADD) S(rewards_rejected, ADD)     /* Implicit rewards beta * u (rl/pair.h). */ \
+    S(rewards_chosen, ADD) S(rewards_rejected, ADD)     /* Implicit rewards beta * u (rl/kernels/pair.h). */ \
     S(gaps, ADD)               /* How many tokens have a lag weight w = exp(proximal logp - behaviour); sums over them. */ \
     S(gap, ADD) S(gap_square, ADD) S(gap_max, MAX) S(gaps_low, ADD) S(gaps_high, ADD) \
     S(gaps_over_rho, ADD)      /* How many weigh more than the correction allows. */ \

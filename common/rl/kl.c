@@ -1,5 +1,5 @@
 #include "rl/kl.h"
-#include "rl/gate.h"
+#include "rl/kernels/gate.h"
 #include <math.h>
 
 struct kl_value kl_at(enum kl kl, double log_ratio)

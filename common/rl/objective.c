@@ -1,5 +1,5 @@
 #include "rl/objective.h"
-#include "rl/kernel.h"
+#include "rl/kernels/kernel.h"
 #include <math.h>
 #include <string.h>
 

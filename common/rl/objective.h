@@ -3,7 +3,7 @@
  *
  *     const struct objective *objective = objective_find("rloo");
  *     struct objective_config config = objective->row.defaults;
- *     advantage_compute(config.advantage, &groups, config.advantage_epsilon, advantage);    -- rl/advantage.h: the round
+ *     advantage_compute(config.advantage, &groups, config.advantage_epsilon, advantage);    -- rl/advantages/advantage.h: the round
  *     struct rl_totals totals = columns_totals(update);
  *     TRY(objective_grad(objective, &config, update, micro, &totals, &slopes, &tally));     -- each range of the update
  *
@@ -11,21 +11,21 @@
  * correction x KL x reduction, or a loss on pairs. Each of these may be set apart. Any thread. */
 #pragma once
 #include "base/err.h"
-#include "rl/advantage.h"
+#include "rl/advantages/advantage.h"
 #include "rl/columns.h"
-#include "rl/correction.h"
-#include "rl/gate.h"
+#include "rl/kernels/correction.h"
+#include "rl/kernels/gate.h"
+#include "rl/kernels/pair.h"
+#include "rl/kernels/reduce.h"
 #include "rl/kl.h"
 #include "rl/objective_table.h"
-#include "rl/pair.h"
-#include "rl/reduce.h"
 #include "rl/tally.h"
 #include <stddef.h>
 
 struct pass;
 struct objective {
     struct objective_row row;
-    void (*kernel)(const struct pass *pass, size_t unit, size_t end); // rl/kernel.h
+    void (*kernel)(const struct pass *pass, size_t unit, size_t end); // rl/kernels/kernel.h
 };
 
 /* The gradient's parts, each over the tokens of the whole update; those that the row does not name

@@ -34,7 +34,7 @@ struct pair_config {
     double label_smoothing;
 };
 
-/* Of ADVANTAGE_GAE (rl/gae.h). */
+/* Of ADVANTAGE_GAE (rl/advantages/gae.h). */
 struct gae_config {
     /* [0, 1]: the discount of a token, and of a difference. */
     double gamma, lambda;
@@ -42,11 +42,11 @@ struct gae_config {
     double c_bar, rho_bar;
     /* A completion that was cut off goes on with bootstrap_value, instead of ending there. */
     bool bootstrap;
-    /* To a standard deviation of 1 over the round (rl/whiten.h); rewards keep their mean. */
+    /* To a standard deviation of 1 over the round (rl/advantages/whiten.h); rewards keep their mean. */
     bool whiten_advantages, whiten_rewards;
 };
 
-/* Of the critic's loss (rl/kernel_value.c). */
+/* Of the critic's loss (rl/kernels/kernel_value.c). */
 struct value_config {
     double coef;
     /* > 0: how far vpred may move from `value`; 0: without a limit. */

@@ -3,7 +3,7 @@
  *
  *     X(name, kernel, unit, needs, outputs, figures, help, settings...)
  *
- * kernel: the function of rl/kernel.h that computes it. unit: what one loss is of; the sequences of a unit stay in one
+ * kernel: the function of rl/kernels/kernel.h that computes it. unit: what one loss is of; the sequences of a unit stay in one
  * micro-batch, neighbours in the order that the kernel names. needs: columns that must be there whatever the settings are; a
  * ratio, a correction and a KL term add theirs (NEEDS_OF_...). outputs: what its slopes are of. figures: what it measures
  * beside the loss. settings: struct objective_config's defaults, each of them a key of the recipe.
@@ -16,10 +16,10 @@
  *   grpo  A = (R - mean)/(std + 1e-4), token ratios with clip 0.2, seq_mean_token_mean, k3 to the reference where
  *         kl_coef > 0 (DeepSeekMath; TRL's default coefficient is 0). TRL's "dapo" loss is reduce = REDUCE_TOKEN_MEAN.
  *   online_dpo  pairs of completions of the weights being trained (Guo 2024): -log sigma(beta (u_w - u_l)), u = sum of
- *         logp - reference; rl/pair.h has the other losses. Where older weights drew a pair, PPO's clip stops tokens that have
- *         moved far enough (rl/kernel_pair.c); where the same weights did, it changes no bit. gate = GATE_NONE is TRL's form.
+ *         logp - reference; rl/kernels/pair.h has the other losses. Where older weights drew a pair, PPO's clip stops tokens that have
+ *         moved far enough (rl/kernels/kernel_pair.c); where the same weights did, it changes no bit. gate = GATE_NONE is TRL's form.
  *   ppo   A by GAE from a critic's values, token ratios with clip 0.2 to the weights that the round began with, each token's
- *         loss times min(1, w) for the lag, token_mean; beside it the critic's loss (rl/kernel_value.c).
+ *         loss times min(1, w) for the lag, token_mean; beside it the critic's loss (rl/kernels/kernel_value.c).
  *
  * Header-only: svc includes it. To add one: a row here, a kernel if it needs a new one, its vectors in
  * tests/golden/objectives.py. */
@@ -50,7 +50,7 @@ enum objective_output {
 #define NEEDS_OF_CORRECTION (COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP) | COLUMN_BIT(COLUMN_PROXIMAL_LOGP))
 #define NEEDS_OF_KL         COLUMN_BIT(COLUMN_REFERENCE_LOGP)
 
-/* The columns of advantages from a critic (rl/gae.h), and those of the critic's loss beside vpred. */
+/* The columns of advantages from a critic (rl/advantages/gae.h), and those of the critic's loss beside vpred. */
 #define NEEDS_OF_GAE                                                                               \
     (NEEDS_OF_CORRECTION | COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) |         \
      COLUMN_BIT(COLUMN_RETURNS))

@@ -1,5 +1,5 @@
 #include "rl/reference_kl.h"
-#include "rl/kernel.h"
+#include "rl/kernels/kernel.h"
 #include <math.h>
 
 /* Token t, whose loss weighs per_token. */

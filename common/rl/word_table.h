@@ -19,7 +19,7 @@
 #include <string.h>
 
 // clang-format off
-/* How the ratio to older weights limits a step (rl/gate.h). */
+/* How the ratio to older weights limits a step (rl/kernels/gate.h). */
 #define GATES(W) \
     W(GATE_NONE, "none", "-A logp, no ratio: plain REINFORCE, and with A = 1 the likelihood") \
     W(GATE_CLIP, "clip", "max(-A r, -A clip(r, 1 - epsilon, 1 + epsilon_high)) (PPO, Schulman 2017); DAPO has a higher epsilon_high") \
@@ -31,7 +31,7 @@
     W(RATIO_SEQUENCE,  "sequence",  "a whole completion: the product of its tokens' ratios (RLOO in TRL)") \
     W(RATIO_GEOMETRIC, "geometric", "a whole completion: the geometric mean of its tokens' ratios (GSPO)")
 
-/* Advantages from rewards (rl/advantage.h, rl/gae.h). ADVANTAGE_ONE, 1 for each, is imitation and has no word. Those behind RAW
+/* Advantages from rewards (rl/advantages/advantage.h, rl/advantages/gae.h). ADVANTAGE_ONE, 1 for each, is imitation and has no word. Those behind RAW
  * compare completions of a prompt. */
 #define ADVANTAGES(W) \
     W(ADVANTAGE_GAE,        "gae",        "a token's, from a critic: generalised advantage estimation (Schulman 2016), corrected for lag as in V-trace") \
@@ -41,7 +41,7 @@
     W(ADVANTAGE_GROUP_Z,    "group_z",    "(R - mean of the group) / (standard deviation of the group + advantage_epsilon) (GRPO)") \
     W(ADVANTAGE_BATCH_Z,    "batch_z",    "(R - mean of the group) / (standard deviation of the round + advantage_epsilon) (Lite-PPO)")
 
-/* Weights for the gap between the policy that sampled and the one that ratios are taken to (rl/correction.h). */
+/* Weights for the gap between the policy that sampled and the one that ratios are taken to (rl/kernels/correction.h). */
 #define CORRECTIONS(W) \
     W(CORRECTION_NONE,      "none",      "1") \
     W(CORRECTION_TIS_TOKEN, "tis_token", "min(w, high): truncated importance weights; a high limit is decoupled PPO") \
@@ -50,7 +50,7 @@
     W(CORRECTION_MIS_SEQ,   "mis_seq",   "the same of the product over the completion") \
     W(CORRECTION_GEO_MASK,  "geo_mask",  "1 where the geometric mean over the completion is within low to high, else 0")
 
-/* How losses of tokens become one number (rl/reduce.h): what each is multiplied by. */
+/* How losses of tokens become one number (rl/kernels/reduce.h): what each is multiplied by. */
 #define REDUCTIONS(W) \
     W(REDUCE_TOKEN_MEAN,          "token_mean",          "1/N: DAPO, PPO in verl and OpenRLHF, SFT") \
     W(REDUCE_SEQ_MEAN_TOKEN_MEAN, "seq_mean_token_mean", "1/(B T): the GRPO paper, GSPO") \
@@ -69,7 +69,7 @@
     W(KL_K3_PLUS, "k3+", "the value of k3 with the slope of k2 (verl's straight-through). Loss: the gradient of the reverse KL. " \
                          "Reward: not allowed, it would be k3")
 
-/* Losses on pairs (rl/pair.h), z = beta (u of the chosen - u of the rejected), u the sum of d. PAIR_NONE, not an objective on
+/* Losses on pairs (rl/kernels/pair.h), z = beta (u of the chosen - u of the rejected), u the sum of d. PAIR_NONE, not an objective on
  * pairs, has no word. */
 #define PAIR_LOSSES(W) \
     W(PAIR_SIGMOID, "sigmoid", "-(1 - s) log sigma(z) - s log sigma(-z), s = label_smoothing (DPO, Rafailov 2023; s > 0: cDPO)") \

@@ -3,7 +3,7 @@
 #include "learner/round/referring.h"
 #include "learner/round/values.h"
 #include "learner/store/lag.h"
-#include "rl/gae.h"
+#include "rl/advantages/gae.h"
 #include <math.h>
 
 void round_run_done(struct round_run *run)

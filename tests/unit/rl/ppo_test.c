@@ -3,7 +3,7 @@
  * score one step behind its end, by a formula that is held here. */
 #include "base/json.h"
 #include "base/scoped.h"
-#include "rl/gae.h"
+#include "rl/advantages/gae.h"
 #include "rl/objective.h"
 #include "testing/testing.h"
 #include <math.h>

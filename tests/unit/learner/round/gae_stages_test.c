@@ -1,6 +1,6 @@
 /* The stages before an objective with a critic: rewards of completions and of tokens, advantages
  * and targets. */
-#include "rl/gae.h"
+#include "rl/advantages/gae.h"
 #include "unit/learner/stages_kit.h"
 #include <math.h>
 

@@ -1,4 +1,4 @@
-#include "rl/reduce.h"
+#include "rl/kernels/reduce.h"
 
 double reduce_token(enum reduce reduce, const struct rl_totals *totals, int tokens, double length)
 {

@@ -1,4 +1,4 @@
-#include "rl/pair.h"
+#include "rl/kernels/pair.h"
 #include <math.h>
 #include <stdbool.h>
 

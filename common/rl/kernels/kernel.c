@@ -1,4 +1,4 @@
-#include "rl/kernel.h"
+#include "rl/kernels/kernel.h"
 #include <math.h>
 
 struct stretch pass_sequence(const struct pass *pass, size_t i)

@@ -1,4 +1,4 @@
-#include "rl/whiten.h"
+#include "rl/advantages/whiten.h"
 #include <math.h>
 
 void whiten(const struct columns *round, double *values, bool shift_mean)

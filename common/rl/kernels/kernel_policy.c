@@ -1,6 +1,6 @@
 /* Policy gradients: a ratio, limited by a gate, times an advantage; each token or each whole
  * sequence is one loss. */
-#include "rl/kernel.h"
+#include "rl/kernels/kernel.h"
 #include <math.h>
 
 static double advantage_of(const struct pass *pass, size_t i, size_t t)

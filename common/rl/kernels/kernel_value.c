@@ -1,6 +1,6 @@
 /* The critic's loss: the squared distance of its new values from their targets, where a limit holds
  * each near the value that the round began with (PPO2's value clipping). Mean over tokens. */
-#include "rl/kernel.h"
+#include "rl/kernels/kernel.h"
 #include <math.h>
 
 struct value_loss {

@@ -1,6 +1,6 @@
 #include "base/json.h"
 #include "base/rng.h"
-#include "rl/advantage.h"
+#include "rl/advantages/advantage.h"
 #include "testing/testing.h"
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Divergences of a sequence: from the behaviour policy, and from the reference (reference_kl.c). */
-#include "rl/kernel.h"
+#include "rl/kernels/kernel.h"
 #include "rl/kl.h"
 
 /* Samples are the behaviour policy's: KL(behaviour || current). */

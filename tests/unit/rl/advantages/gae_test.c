@@ -1,8 +1,8 @@
 /* Advantages by GAE with V-trace's weights against their published forms, and what stays the same
  * bits: plain GAE at lag 0, values behind masks. */
 #include "base/rng.h"
-#include "rl/gae.h"
-#include "rl/whiten.h"
+#include "rl/advantages/gae.h"
+#include "rl/advantages/whiten.h"
 #include "testing/testing.h"
 #include <math.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  *
  * To a gate a token is one of a policy gradient, and minus the slope of the pair's loss its
  * advantage, a constant. The loss that is reported is the pair's own. */
-#include "rl/kernel.h"
+#include "rl/kernels/kernel.h"
 
 static void count_pair(struct rl_tally *tally, double chosen, double rejected)
 {

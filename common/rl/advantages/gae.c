@@ -1,6 +1,6 @@
-#include "rl/gae.h"
-#include "rl/gate.h"
-#include "rl/whiten.h"
+#include "rl/advantages/gae.h"
+#include "rl/advantages/whiten.h"
+#include "rl/kernels/gate.h"
 #include <math.h>
 
 /* How much likelier the round's first weights draw the token than those that drew it. */

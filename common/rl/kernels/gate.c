@@ -1,4 +1,4 @@
-#include "rl/gate.h"
+#include "rl/kernels/gate.h"
 #include <math.h>
 
 #define LOG_RATIO_LIMIT 20.0

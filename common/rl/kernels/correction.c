@@ -1,5 +1,5 @@
-#include "rl/correction.h"
-#include "rl/gate.h"
+#include "rl/kernels/correction.h"
+#include "rl/kernels/gate.h"
 #include <math.h>
 
 static double masked(double ratio, const struct correction_config *config)

@@ -1,4 +1,4 @@
-#include "rl/advantage.h"
+#include "rl/advantages/advantage.h"
 #include <math.h>
 #include <stdbool.h>
 
