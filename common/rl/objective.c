@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#define OBJECTIVE(name, kernel, unit, needs, outputs, figures, help, ...)                          \
-    {{#name, help, unit, needs, outputs, figures, {__VA_ARGS__}}, kernel},
+#define OBJECTIVE(name, kernel, unit, data, needs, outputs, figures, help, source, lag, ...)       \
+    {{#name, help, source, lag, unit, data, needs, outputs, figures, {__VA_ARGS__}}, kernel},
 static const struct objective table[] = {OBJECTIVES(OBJECTIVE)};
 
 const struct objective *objective_at(size_t i)

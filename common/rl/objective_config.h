@@ -7,6 +7,7 @@
  *
  * Header-only, as the table is. */
 #pragma once
+#include "rl/pair_config.h"
 #include "rl/word_table.h"
 
 #define ADVANTAGE_EPSILON 1e-4 // TRL's; verl has 1e-6
@@ -26,14 +27,6 @@ struct correction_config {
     double low, high;
 };
 
-struct pair_config {
-    enum pair_loss loss;
-    /* > 0. */
-    double beta;
-    /* [0, 0.5): probability that a pair is the wrong way round; SIGMOID alone. */
-    double label_smoothing;
-};
-
 /* Of ADVANTAGE_GAE (rl/advantages/gae.h). */
 struct gae_config {
     /* [0, 1]: the discount of a token, and of a difference. */
@@ -42,7 +35,8 @@ struct gae_config {
     double c_bar, rho_bar;
     /* A completion that was cut off goes on with bootstrap_value, instead of ending there. */
     bool bootstrap;
-    /* To a standard deviation of 1 over the round (rl/advantages/whiten.h); rewards keep their mean. */
+    /* To a standard deviation of 1 over the round (rl/advantages/whiten.h); rewards keep their
+     * mean. */
     bool whiten_advantages, whiten_rewards;
 };
 

@@ -12,11 +12,11 @@
  * weights. d = logp - reference logp.
  * w = exp(proximal logp - behaviour logp). N: unmasked tokens of the update. B: its sequences. T: unmasked tokens of a sequence.
  *
- * Header-only: svc includes it. To add a word: a row, and its case where the enumerators are read. */
+ * Words of preferences are in rl/pair_word_table.h, the making of a table in rl/word.h. Header-only: svc includes it. To add a
+ * word: a row, and its case where the enumerators are read. */
 #pragma once
-#include <stdbool.h>
-#include <stddef.h>
-#include <string.h>
+#include "rl/pair_word_table.h"
+#include "rl/word.h"
 
 // clang-format off
 /* How the ratio to older weights limits a step (rl/kernels/gate.h). */
@@ -68,65 +68,17 @@
                          "Reward: that of the reverse less that of the forward KL, which cancel near the reference") \
     W(KL_K3_PLUS, "k3+", "the value of k3 with the slope of k2 (verl's straight-through). Loss: the gradient of the reverse KL. " \
                          "Reward: not allowed, it would be k3")
-
-/* Losses on pairs (rl/kernels/pair.h), z = beta (u of the chosen - u of the rejected), u the sum of d. PAIR_NONE, not an objective on
- * pairs, has no word. */
-#define PAIR_LOSSES(W) \
-    W(PAIR_SIGMOID, "sigmoid", "-(1 - s) log sigma(z) - s log sigma(-z), s = label_smoothing (DPO, Rafailov 2023; s > 0: cDPO)") \
-    W(PAIR_HINGE,   "hinge",   "max(0, 1 - z) (SLiC's)") \
-    W(PAIR_IPO,     "ipo",     "(h - 1/(2 beta))^2, h the difference of the means of d over tokens, as in TRL's DPO (IPO, Azar 2023)") \
-    W(PAIR_SFT,     "sft",     "-mean of d over the tokens of the chosen: the likelihood of the best completion alone (best-of-n; TRL's sft)")
 // clang-format on
 
-#define WORD_ENUM(value, ...) value,
 enum gate { GATES(WORD_ENUM) };
 enum ratio { RATIOS(WORD_ENUM) };
 enum advantage { ADVANTAGE_ONE, ADVANTAGES(WORD_ENUM) };
 enum correction { CORRECTIONS(WORD_ENUM) };
 enum reduce { REDUCTIONS(WORD_ENUM) };
 enum kl { KLS(WORD_ENUM) };
-enum pair_loss { PAIR_NONE, PAIR_LOSSES(WORD_ENUM) };
-
-/* "none|clip|cap"; with WORD_LIST_AFTER one that has a word before them: "default|none|clip|cap". */
-#define WORD_TEXT(value, word, help)  "|" word
-#define WORD_LIST(ROWS)               (&ROWS(WORD_TEXT)[1])
-#define WORD_LIST_AFTER(before, ROWS) before ROWS(WORD_TEXT)
-
-struct word_row {
-    int value;
-    const char *word, *help;
-};
-
-/* Of a table, in its order: TYPE_word(i), NULL past the last; TYPE_name(value); TYPE_find(word, &value). */
-#define WORD_ROW(value, word, help) {value, word, help},
-#define WORD_TYPE(type, ROWS)                                                                      \
-    static inline const struct word_row *type##_word(size_t i)                                     \
-    {                                                                                              \
-        static const struct word_row rows[] = {ROWS(WORD_ROW)};                                    \
-        return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;                                   \
-    }                                                                                              \
-    static inline const char *type##_name(enum type value)                                         \
-    {                                                                                              \
-        const struct word_row *row;                                                                \
-        for (size_t i = 0; (row = type##_word(i)); i++)                                            \
-            if (row->value == (int)value)                                                          \
-                return row->word;                                                                  \
-        return "none";                                                                             \
-    }                                                                                              \
-    static inline bool type##_find(const char *word, enum type *ret)                               \
-    {                                                                                              \
-        const struct word_row *row;                                                                \
-        for (size_t i = 0; (row = type##_word(i)); i++)                                            \
-            if (strcmp(row->word, word) == 0) {                                                    \
-                *ret = (enum type)row->value;                                                      \
-                return true;                                                                       \
-            }                                                                                      \
-        return false;                                                                              \
-    }
 WORD_TYPE(gate, GATES)
 WORD_TYPE(ratio, RATIOS)
 WORD_TYPE(advantage, ADVANTAGES)
 WORD_TYPE(correction, CORRECTIONS)
 WORD_TYPE(reduce, REDUCTIONS)
 WORD_TYPE(kl, KLS)
-WORD_TYPE(pair_loss, PAIR_LOSSES)

@@ -9,10 +9,10 @@ regex=
 [[ ${1:-} != --find ]] || { regex=$2 && shift 2; }
 cd "${1:-"$(dirname "$0")/../.."}"
 
-# Each objective's name, as the table has it. sft is a command, a job and a section of the recipe as well.
+# Each objective's name, as its row has it. sft is a command, a job and a section of the recipe as well.
 objectives()
 {
-    sed -nE 's/^ *X\(([a-z0-9_]+), kernel_.*/\1/p' common/rl/objective_table.h 2>/dev/null | grep -vx sft | paste -sd '|'
+    sed -nE 's/^ *X\(([a-z0-9_]+), kernel_.*/\1/p' common/rl/rows_*.h 2>/dev/null | grep -vx sft | paste -sd '|'
 }
 
 # Extended regular expression, tab, the files that may name it: who has the row, who writes it, who reads it.
@@ -21,8 +21,8 @@ places()
     local names
     names=$(objectives) || true
     cat <<TABLE
-COLUMN_REFERENCE_LOGP|reference_logp	common/rl/column_table.h common/rl/objective_table.h common/rl/reference_kl.c common/wire/rollout_v3.c daemons/rewarder/reference.c daemons/learner/round/referring.c daemons/learner/round/stages.c proto/rollout_v3.proto
-"(${names:-none})"	common/rl/objective_table.h common/svc/recipe/preset_table.h
+COLUMN_REFERENCE_LOGP|reference_logp	common/rl/column_table.h common/rl/objective_table.h common/rl/rows_policy.h common/rl/rows_preference.h common/rl/rows_vocabulary.h common/rl/reference_kl.c common/wire/rollout_v3.c daemons/rewarder/reference.c daemons/learner/round/referring.c daemons/learner/round/stages.c proto/rollout_v3.proto
+"(${names:-none})"	common/rl/rows_policy.h common/rl/rows_preference.h common/rl/rows_vocabulary.h common/rl/objective_table.h common/rl/pair_word_table.h common/rl/word_table.h common/svc/recipe/preset_table.h
 FIGURE_clip_frac|clip_frac	common/rl/figure_table.h common/rl/objective_table.h
 TABLE
 }

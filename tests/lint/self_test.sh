@@ -114,7 +114,7 @@ int clip_fraction; // clip_frac'
 expect places daemons/learner/a.c 'only these name it' <<<'x = at[COLUMN_REFERENCE_LOGP];'
 expect places daemons/rewarder/reference.c clean <<<'x = at[COLUMN_REFERENCE_LOGP];'
 expect places ctl/a.c 'only these name it' <<<'x = figures.clip_frac;'
-mkdir -p "$tree/common/rl" "$tree/ctl" && echo '    X(rloo, kernel_policy, 1)' >"$tree/common/rl/objective_table.h"
+mkdir -p "$tree/common/rl" "$tree/ctl" && echo '    X(rloo, kernel_policy, 1)' >"$tree/common/rl/rows_policy.h"
 echo 'x = strcmp(name, "rloo");' >"$tree/ctl/a.c"
 [[ $("$here/places.sh" "$tree") == 'ctl/a.c:1: only these name it'* ]] || {
     echo "places: the name of an objective was not found"

@@ -92,7 +92,7 @@ check_files()
         comment = start = 0
         test = file ~ /^tests\//
         kernel = file ~ /^common\/tensor\/(cpu|cuda)\//
-        table = file ~ /_table\.h$/
+        table = file ~ /(_table|\/rows_[a-z]+)\.h$/
         # Kernels and tests may have longer bodies. Tables and kernels may be longer than a header that is read from top to bottom.
         most_body = kernel || test ? 500 : 50
         most_lines = file ~ /\.h$/ && !test && !kernel && !table && file != "common/tensor/backend.h" ? 130 : 500
