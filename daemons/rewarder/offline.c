@@ -40,12 +40,12 @@ static void desk_done(struct desk *desk)
     loop_free(desk->loop);
 }
 
-static err_t desk_open(const struct recipe *recipe, struct desk *ret)
+static err_t desk_open(const struct recipe *recipe, bool check, struct desk *ret)
 {
     struct pipeline_options pipeline = {.left = on_left, .arg = ret};
     TRY(loop_new(&ret->loop));
     const struct stage_list_options list = {
-        .recipe = recipe, .loop = ret->loop, .scorers_only = true};
+        .recipe = recipe, .loop = ret->loop, .scorers_only = true, .check = check};
     pipeline.loop = ret->loop;
     TRY(stage_list_open(&list, &pipeline.list));
     ret->scorers = pipeline.list->scorers;
@@ -96,7 +96,7 @@ static err_t score_line(struct desk *desk, json_t *line, const char *name)
 err_t score_offline(const struct recipe *recipe, FILE *in, FILE *out)
 {
     SCOPED_VALUE(desk) desk = {0};
-    TRY(desk_open(recipe, &desk));
+    TRY(desk_open(recipe, false, &desk));
     SCOPED_MEM char *text = NULL;
     size_t capacity = 0;
     ssize_t len;
@@ -147,7 +147,7 @@ static err_t check_rows(const struct recipe *recipe, const char *key, const char
 static err_t check(const struct recipe *recipe, json_t *notes)
 {
     SCOPED_VALUE(desk) desk = {0};
-    TRY(desk_open(recipe, &desk));
+    TRY(desk_open(recipe, true, &desk));
     for (size_t i = 0; i < recipe->data.train.count; i++)
         TRY(check_rows(recipe, "data.train", recipe->data.train.at[i].path, &desk, notes));
     return check_rows(recipe, "data.eval", recipe->data.eval, &desk, notes);

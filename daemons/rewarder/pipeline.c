@@ -282,7 +282,7 @@ static void run(void *none, void *arg)
     const struct stage *stage = &call->item->pipeline->list->at[work->stage];
     if (!call->of.deadline_s)
         call->of.deadline_s = work->begun_s + (double)stage->limits.deadline_ms / 1000;
-    stage->class->start(stage->state, &call->of);
+    stage->start(stage->state, &call->of);
 }
 
 static void begin(struct item *item, struct progress *progress)
@@ -451,6 +451,7 @@ void pipeline_free(struct pipeline *pipeline)
             abandon(item, &item->at[i]);
     if (pipeline->lanes)
         stage_lanes_stop(pipeline->lanes);
+    stage_list_stop(pipeline->list);
     loop_run_posted(pipeline->options.loop); // answers of the last calls
     stage_list_free(pipeline->list);
     while (pipeline->calls)

@@ -60,7 +60,8 @@ struct stage_class {
     const struct recipe_option *keys;
     size_t keys_count, keys_size;
     enum stage_thread thread;
-    uint64_t fills;                                 // a set of COLUMN_BIT
+    bool outside;   // other processes score: a check of the recipe opens it and asks nothing
+    uint64_t fills; // a set of COLUMN_BIT
     uint64_t (*needs)(const struct recipe *recipe); // of earlier stages; NULL: none
     int64_t deadline_ms;                            // where the entry says nothing; 0: a minute
     /* NULL: the state is keys. INVALID, NOT_FOUND, PRECONDITION: not with these keys. */
@@ -69,6 +70,9 @@ struct stage_class {
     /* In the loop's thread: nobody waits for this call any more, and done is to come soon. NULL:
      * the call ends by itself. */
     void (*cancel)(void *state, struct stage_call *call);
+    /* In the loop's thread, at the end, after cancel of all calls: the stage's own threads end, and
+     * every call is done when it returns. NULL: it has none. */
+    void (*stop)(void *state);
     void (*close)(void *state); // with no call under way; NULL: nothing to do
     /* The forward id of its numerics (model/numerics.h), the caller's; NULL: it computes no
      * log-probabilities. */

@@ -1,5 +1,6 @@
 #include "rewarder/stage_list.h"
 #include "base/mem.h"
+#include "rewarder/http/http_scorer.h"
 #include "rewarder/reference.h"
 #include "rewarder/scorer.h"
 #include "svc/recipe/recipe_place.h"
@@ -10,8 +11,8 @@
 
 /* One row adds a stage. */
 static const struct stage_class *const known[] = {
-    &scorer_exact, &scorer_regex,        &scorer_format,    &scorer_length,
-    &scorer_rouge, &scorer_reward_model, &reference_frozen, NULL,
+    &scorer_exact,        &scorer_regex, &scorer_format,    &scorer_length, &scorer_rouge,
+    &scorer_reward_model, &scorer_http,  &reference_frozen, NULL,
 };
 
 static const struct recipe_option limits[] = {
@@ -144,6 +145,14 @@ static err_t read_entry(const struct opening *o, const struct yaml_tree *entry)
 
 /* ---- opening */
 
+/* In place of the start of a stage that asks others. */
+static void score_nothing(void *state, struct stage_call *call)
+{
+    (void)state;
+    group_add(call->added, COLUMN_SCORES, 1);
+    call->done(call, OK);
+}
+
 static err_t open_stage(const struct opening *o, const char *under, const char *kind,
                         const struct yaml_tree *entry, bool run)
 {
@@ -151,6 +160,7 @@ static err_t open_stage(const struct opening *o, const char *under, const char *
     const struct recipe *recipe = o->options->recipe;
     SCOPED_MEM char *kind_key = mem_printf("%s.kind", stage->key);
     TRY(recipe_place(recipe, kind_key, find_class(o, under, kind, &stage->class)));
+    stage->start = o->options->check && stage->class->outside ? score_nothing : stage->class->start;
     stage->keys = mem_new(stage->class->keys_size);
     stage->needs = stage->class->needs ? stage->class->needs(recipe) : 0;
     TRY(read_entry(o, entry));
@@ -214,11 +224,17 @@ static err_t open_reference(struct opening *o, struct stage_list *stages)
     return OK;
 }
 
+static void close_stage(struct stage *stage)
+{
+    if (stage->state && stage->class && stage->class->close)
+        stage->class->close(stage->state);
+    stage->state = NULL;
+}
+
 static void stage_done(struct stage *stage)
 {
     const struct option_rows rows = stage->class ? rows_of(stage->class) : (struct option_rows){0};
-    if (stage->state && stage->class->close)
-        stage->class->close(stage->state);
+    close_stage(stage);
     for (size_t i = 0; i < rows.count; i++)
         option_free(&rows.row[i], stage->keys);
     mem_free(stage->keys);
@@ -245,6 +261,13 @@ char *stage_list_forward_id(const struct stage_list *stages)
         if (stages->at[i].class->forward_id)
             return stages->at[i].class->forward_id(stages->at[i].state);
     return NULL;
+}
+
+void stage_list_stop(struct stage_list *stages)
+{
+    for (size_t i = 0; i < stages->count; i++)
+        if (stages->at[i].state && stages->at[i].class->stop)
+            stages->at[i].class->stop(stages->at[i].state);
 }
 
 void stage_list_free(struct stage_list *stages)

@@ -18,9 +18,10 @@ struct stage_limits {
 
 struct stage {
     const struct stage_class *class;
-    char *key;     // "rewarder.scorers[0]"
-    void *keys;    // the class' struct
-    void *state;   // NULL: not opened
+    char *key;                                           // "rewarder.scorers[0]"
+    void *keys;                                          // the class' struct
+    void *state;                                         // NULL: not opened
+    void (*start)(void *state, struct stage_call *call); // the class', but in a check
     double weight; // of its score in the reward; 0: it is no scorer
     struct stage_limits limits;
     uint64_t needs; // columns that earlier stages fill
@@ -36,6 +37,7 @@ struct stage_list_options {
     const struct recipe *recipe;
     struct loop *loop; // NULL: stages are opened, but not run
     bool scorers_only; // without the reference model, whose keys are checked all the same
+    bool check;        // stages that ask others are opened, and score 0 instead of asking
     /* The classes there are, NULL at the end; NULL: those of this program. For tests. */
     const struct stage_class *const *classes;
 };
@@ -46,6 +48,9 @@ err_t stage_list_open(const struct stage_list_options *options, struct stage_lis
 
 /* The forward id of the stage that has one, the caller's; NULL: none. */
 char *stage_list_forward_id(const struct stage_list *stages);
+
+/* Ends the threads of stages that have their own, after the cancel of their calls. */
+void stage_list_stop(struct stage_list *stages);
 
 /* Every class with its keys, as Markdown: the part of docs/recipe.md on stages. */
 void stage_list_document(struct bytes *ret);

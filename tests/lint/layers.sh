@@ -45,6 +45,7 @@ x86intrin.h: common/tensor/cpu/
 utf8proc.h: common/model/
 rocksdb/: daemons/learner/store/
 pcre2.h: daemons/rewarder/scorers/
+curl/: daemons/rewarder/http/
 ncurses.h: ctl/look/screen.c
 pthread.h: common/base/ common/tls/ common/svc/ common/rpc/ common/tensor/
 threads.h: common/base/ common/tls/ common/svc/ common/rpc/ common/tensor/
