@@ -105,6 +105,7 @@ void group_encode(const struct group *group, struct bytes *ret)
     PbGroup pb;
     view_group(group, &pb);
     pb.failure = failure ? failure : pb.failure;
+    pb.unscored = group->unscored;
     pb.n_completions = group->completions;
     pb.completions = completion_of;
     struct views views = {turn, turn_of, span, span_of};
@@ -233,6 +234,8 @@ static err_t check_failure(const PbGroup *pb, const struct group_limits *limits)
     const char *failure = pb->failure;
     if (*failure && limits->last < ORIGIN_REWARDER && !is_bare(pb))
         return err_new(ERR_INVALID, "failure is there, which a later stop fills");
+    if (pb->unscored && (!*failure || is_bare(pb)))
+        return err_new(ERR_INVALID, "unscored is there, without a failure or without contents");
     if (strlen(failure) > REASON_MAX_BYTES)
         return err_new(ERR_INVALID, "failure has %zu bytes; at most %d are allowed",
                        strlen(failure), REASON_MAX_BYTES);
@@ -296,6 +299,7 @@ static struct group *take_group(PbGroup *pb)
     group->evaluation = pb->evaluation;
     group->forward = *pb->forward ? mem_string(pb->forward) : NULL;
     group->failure = *pb->failure ? mem_string(pb->failure) : NULL;
+    group->unscored = pb->unscored;
     trace_take(pb->traceparent, &group->id, group->traceparent);
     group->completions = (uint32_t)pb->n_completions;
     group->completion = mem_array(pb->n_completions, sizeof *group->completion);

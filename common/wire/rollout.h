@@ -76,6 +76,7 @@ struct group {
     char *forward; // id of the generator's numerics (model/numerics.h); NULL: its build wrote none
     /* Why a stop gave it up, so that the learner rejects it (failed_group.h); NULL: none did. */
     char *failure;
+    bool unscored; // failure: a stage could not score it, and another time it may be scored
     char traceparent[TRACE_PARENT]; // of the stop that sent it; "": none
 };
 

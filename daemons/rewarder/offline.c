@@ -42,7 +42,7 @@ static void desk_done(struct desk *desk)
 
 static err_t desk_open(const struct recipe *recipe, bool check, struct desk *ret)
 {
-    struct pipeline_options pipeline = {.left = on_left, .arg = ret};
+    struct pipeline_options pipeline = {.left = on_left, .impatient = true, .arg = ret};
     TRY(loop_new(&ret->loop));
     const struct stage_list_options list = {
         .recipe = recipe, .loop = ret->loop, .scorers_only = true, .check = check};

@@ -10,3 +10,4 @@
 
 void stage_figures_register(const struct stage_list *list);
 void stage_figures_ended(size_t stage, double seconds, bool failed);
+void stage_figures_open(size_t stage, bool is_open); // whether it does not answer at all

@@ -13,7 +13,7 @@ enum { STAGES_MAX = RECIPE_SCORERS + 1 };
 
 /* The keys that every stage has. */
 struct stage_limits {
-    int64_t deadline_ms, attempts;
+    int64_t deadline_ms, attempts, breaker;
 };
 
 struct stage {

@@ -15,19 +15,21 @@ enum { COMPLETIONS = 3, MOST = 600 };
 static struct {
     _Atomic int running, most_running, calls, held, cancelled;
     _Atomic bool release; // stages that hang go on
+    _Atomic bool down;    // every call fails in a way that may pass
     struct stage_call *asleep;
 } seen;
 
 struct stage_keys {
     int mode;
     double score;
-    int64_t fails, sleep_ms;
+    int64_t fails, sleep_ms, poison;
 };
 static const struct recipe_option test_rows[] = {
     STAGE_KEY(struct stage_keys, choice, mode, "score", "", .words = "score|hang|refuse"),
     STAGE_KEY(struct stage_keys, number, score, "1.0", "", .max = 1e6),
     STAGE_KEY(struct stage_keys, count, fails, "0", "calls of its first", .max = 1e6),
     STAGE_KEY(struct stage_keys, count, sleep_ms, "0", "", .max = 1e6),
+    STAGE_KEY(struct stage_keys, count, poison, "1000000", "slot that always fails", .max = 1e6),
 };
 enum mode { SCORES, HANGS, REFUSES };
 
@@ -51,6 +53,10 @@ static err_t work(const struct stage_keys *k, struct stage_call *call)
         clock_sleep_ms(k->sleep_ms);
     if (k->mode == REFUSES)
         return err_new(ERR_INVALID, "it is not to be");
+    if (seen.down)
+        return err_new(ERR_UNAVAILABLE, "connection refused");
+    if (call->group->slot == (uint64_t)k->poison)
+        return err_new(ERR_UNAVAILABLE, "status 500");
     if (seen.calls <= k->fails)
         return err_new(ERR_UNAVAILABLE, "failure %d", seen.calls);
     double *to = group_add(call->added, COLUMN_SCORES, 1);
@@ -139,7 +145,8 @@ struct line {
     struct recipe *recipe;
     struct loop *loop;
     struct pipeline *pipeline;
-    size_t wanted, left, dropped;
+    size_t wanted, left, dropped, unscored, holds;
+    char held[400];          // as told last; "": by no stage
     char failure[MOST][200]; // by slot; "": it has left with its columns
     double reward[MOST], reference[MOST];
 };
@@ -151,12 +158,21 @@ static void on_left(void *arg, const struct group *group, void *tag)
     snprintf(line->failure[group->slot], sizeof *line->failure, "%s",
              group->failure ? group->failure : "");
     assert_true(!group->failure || group->columns.count == 1);
+    line->unscored += group->unscored;
+    assert_true(!group->unscored || group->failure);
     assert_true(group->failure || group_values(group, COLUMN_BEHAVIOUR_LOGP, 0));
     line->reward[group->slot] = group_value(group, COLUMN_REWARD, 1);
     const float *reference = group_values(group, COLUMN_REFERENCE_LOGP, 1);
     line->reference[group->slot] = reference ? (double)*reference : 1;
     if (++line->left == line->wanted)
         loop_stop(line->loop);
+}
+
+static void on_held(void *arg, const char *why)
+{
+    struct line *line = arg;
+    line->holds += !*line->held && why;
+    snprintf(line->held, sizeof line->held, "%s", why ? why : "");
 }
 
 static void on_dropped(void *tag)
@@ -182,7 +198,7 @@ static struct line *line_open(const char *rewarder, const struct stage_class *re
     assert_ok(recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, &line->recipe));
     assert_ok(loop_new(&line->loop));
     struct pipeline_options options = {
-        .loop = line->loop, .left = on_left, .dropped = on_dropped, .arg = line};
+        .loop = line->loop, .left = on_left, .dropped = on_dropped, .held = on_held, .arg = line};
     const struct stage_list_options list = {
         .recipe = line->recipe, .loop = line->loop, .classes = classes};
     assert_ok(stage_list_open(&list, &options.list));
@@ -291,7 +307,8 @@ static void what_may_pass_is_tried_again(void **state)
 static void what_always_fails_leaves_with_its_reason(void **state)
 {
     (void)state;
-    SCOPED(line) line = line_open("scorers: [{kind: pool}, {kind: pool, fails: 1000}]", &after);
+    SCOPED(line)
+    line = line_open("scorers: [{kind: pool}, {kind: pool, fails: 1000, breaker: 0}]", &after);
     put(line, 2);
     run(line);
     for (size_t i = 0; i < 2; i++) {
@@ -301,6 +318,8 @@ static void what_always_fails_leaves_with_its_reason(void **state)
     SCOPED(line) final = line_open("scorers: [{kind: pool, mode: refuse}]", &after);
     put(final, 1);
     run(final);
+    assert_int_equal(line->unscored, 2); // another time they may be scored
+    assert_int_equal(final->unscored, 0);
     assert_string_equal(final->failure[0], "rewarder.scorers[0]: kind 'pool': it is not to be");
     assert_int_equal(seen.calls, 1);
 }
@@ -309,8 +328,9 @@ static void attempts_end_with_the_deadline(void **state)
 {
     (void)state;
     SCOPED(line)
-    line =
-        line_open("scorers: [{kind: pool, fails: 1000, attempts: 100, deadline_ms: 250}]", &after);
+    line = line_open(
+        "scorers: [{kind: pool, fails: 1000, attempts: 100, deadline_ms: 250, breaker: 0}]",
+        &after);
     put(line, 1);
     run(line);
     assert_failed(line, 0, "attempt 2 of 100: failure 2"); // a third would begin at 300 ms
@@ -322,7 +342,8 @@ static void a_stage_that_never_answers_loses_its_groups_alone(void **state)
 {
     (void)state;
     SCOPED(line)
-    line = line_open("threads: 2, scorers: [{kind: pool, mode: hang, deadline_ms: 100}]", &after);
+    line = line_open(
+        "threads: 2, scorers: [{kind: pool, mode: hang, deadline_ms: 100, breaker: 0}]", &after);
     put(line, 4);
     const double took = run(line);
     assert_int_equal(seen.held, 2);
@@ -348,7 +369,8 @@ static void one_that_hangs_holds_one_thread(void **state)
     (void)state;
     SCOPED(line)
     line = line_open(
-        "threads: 2, scorers: [{kind: pool, mode: hang, deadline_ms: 50}, {kind: pool}]", &after);
+        "threads: 2, scorers: [{kind: pool, mode: hang, deadline_ms: 50, breaker: 0}, {kind: pool}]",
+        &after);
     put(line, 1);
     run(line);
     assert_failed(line, 0, "rewarder.scorers[0]: kind 'pool': no answer in 50 ms");
@@ -362,7 +384,8 @@ static void a_stage_of_the_loop_is_cancelled(void **state)
 {
     (void)state;
     SCOPED(line)
-    line = line_open("scorers: [{kind: pool}, {kind: asleep, deadline_ms: 60}]", &after);
+    line =
+        line_open("scorers: [{kind: pool}, {kind: asleep, deadline_ms: 60, breaker: 0}]", &after);
     put(line, 1);
     run(line);
     assert_failed(line, 0, "rewarder.scorers[1]: kind 'asleep': no answer in 60 ms");
@@ -378,6 +401,126 @@ static void groups_wait_without_a_deadline(void **state)
     run(line);
     for (size_t i = 0; i < 150; i++)
         assert_string_equal(line->failure[i], "");
+}
+
+/* ---- a stage that does not answer at all */
+
+/* The loop for so long, or until every group has left. */
+static void run_for(struct line *line, double seconds)
+{
+    struct loop_timer *end = loop_timer_new(line->loop, (void (*)(void *))loop_stop, line->loop);
+    loop_timer_start(end, (uint64_t)(seconds * 1000), 0);
+    assert_ok(loop_run(line->loop));
+    loop_timer_free(end);
+}
+
+static void groups_wait_for_a_stage_that_is_down(void **state)
+{
+    (void)state;
+    SCOPED(line)
+    line = line_open("threads: 2, scorers: [{kind: pool, attempts: 2, deadline_ms: 400}]", &after);
+    put(line, 3);
+    run(line);
+    assert_int_equal(seen.calls, 3);
+    seen.down = true;
+    put(line, 20);
+    run_for(line, 1.6); // four deadlines; probes after .25, .5, 1 s and up to a half more
+    assert_int_equal(line->left, 3);
+    assert_string_equal(line->held, "rewarder.scorers[0] (kind 'pool') does not answer: "
+                                    "connection refused");
+    assert_int_equal(line->holds, 1);
+    /* five open it, at most two more are under way then; three probes at most */
+    assert_in_range(seen.calls, 3 + 5 + 1, 3 + 5 + 20 + 3);
+    const int calls = seen.calls;
+    put(line, 5);
+    run_for(line, 0.1);
+    assert_in_range(seen.calls, calls, calls + 1); // what comes meanwhile waits, too
+    seen.down = false;
+    run(line);
+    assert_string_equal(line->held, "");
+    assert_int_equal(line->unscored, 0);
+    for (size_t i = 0; i < line->wanted; i++) {
+        assert_string_equal(line->failure[i], "");
+        assert_near(line->reward[i], 2, 0);
+    }
+}
+
+/* The first group of all cannot be told from a dead stage by itself. */
+static void one_group_alone_waits(void **state)
+{
+    (void)state;
+    SCOPED(line) line = line_open("scorers: [{kind: pool, fails: 4, breaker: 100}]", &after);
+    put(line, 1);
+    run(line); // the third attempt is the last; nothing else was answered, so it may go on
+    assert_string_equal(line->failure[0], "");
+    assert_int_equal(line->holds, 1);
+    assert_int_equal(seen.calls, 5);
+}
+
+static void a_group_that_fails_among_others_leaves(void **state)
+{
+    (void)state;
+    SCOPED(line)
+    line = line_open("threads: 2, scorers: [{kind: pool, poison: 5, sleep_ms: 1}]", &after);
+    put(line, 400);
+    run(line);
+    for (size_t i = 0; i < line->wanted; i++)
+        if (i != 5)
+            assert_string_equal(line->failure[i], "");
+    assert_failed(line, 5, "rewarder.scorers[0]: kind 'pool': attempt 3 of 3: status 500");
+    assert_int_equal(line->unscored, 1);
+    assert_near(line->reward[5], 0, 0);
+}
+
+/* Nothing else waits: the stage is asked again for what it has answered before. */
+static void a_group_that_fails_alone_leaves(void **state)
+{
+    (void)state;
+    SCOPED(line) line = line_open("scorers: [{kind: pool, poison: 1, breaker: 2}]", &after);
+    put(line, 1);
+    run(line);
+    put(line, 1);
+    const double took = run(line);
+    assert_failed(line, 1, "attempt 3 of 3: status 500");
+    assert_int_equal(line->unscored, 1);
+    assert_string_equal(line->held, "");
+    assert_true(took < 20);
+    print_message("left after %.2f s and %d calls\n", took, seen.calls);
+}
+
+/* A stage that hangs is one that does not answer; a group at which alone it hangs leaves. */
+static void a_stage_that_hangs_is_waited_for(void **state)
+{
+    (void)state;
+    SCOPED(line)
+    line = line_open("threads: 4, scorers: [{kind: pool, mode: hang, deadline_ms: 100}]", &after);
+    put(line, 2);
+    run_for(line, 0.3);
+    assert_int_equal(line->left, 0);
+    assert_string_equal(line->held, "rewarder.scorers[0] (kind 'pool') does not answer: "
+                                    "no answer in 100 ms (deadline_ms)");
+    seen.release = true;
+    run(line);
+    assert_string_equal(line->failure[0], "");
+    assert_string_equal(line->held, "");
+    SCOPED(line)
+    loop = line_open("scorers: [{kind: asleep, deadline_ms: 60}]", &after);
+    put(loop, 1);
+    run_for(loop, 0.8);
+    assert_int_equal(loop->left, 0);
+    assert_in_range(seen.cancelled, 2, 3); // the attempt, and a probe
+}
+
+static void a_refusal_opens_nothing(void **state)
+{
+    (void)state;
+    SCOPED(line)
+    line = line_open("scorers: [{kind: pool, mode: refuse, breaker: 1}]", &after);
+    put(line, 30);
+    run(line);
+    assert_int_equal(seen.calls, 30);
+    assert_int_equal(line->holds, 0);
+    assert_int_equal(line->unscored, 0);
 }
 
 /* ---- begin and end */
@@ -412,6 +555,18 @@ static void what_is_under_way_at_the_end_is_dropped(void **state)
     line_free(line);
 }
 
+static void groups_that_wait_at_the_end_are_dropped(void **state)
+{
+    (void)state;
+    struct line *line = line_open("scorers: [{kind: pool}, {kind: asleep}]", &after);
+    seen.down = true;
+    put(line, 9);
+    run_for(line, 0.9); // with a probe under way or not
+    pipeline_free(STEAL(line->pipeline));
+    assert_int_equal(line->dropped, 9);
+    line_free(line);
+}
+
 TESTS(cmocka_unit_test(stages_run_side_by_side_or_after_one_another),
       cmocka_unit_test(many_groups_keep_their_own), cmocka_unit_test(what_may_pass_is_tried_again),
       cmocka_unit_test(what_always_fails_leaves_with_its_reason),
@@ -421,4 +576,10 @@ TESTS(cmocka_unit_test(stages_run_side_by_side_or_after_one_another),
       cmocka_unit_test(a_stage_of_the_loop_is_cancelled),
       cmocka_unit_test(groups_wait_without_a_deadline),
       cmocka_unit_test(a_row_that_is_none_leaves_at_once),
-      cmocka_unit_test(what_is_under_way_at_the_end_is_dropped))
+      cmocka_unit_test(groups_wait_for_a_stage_that_is_down),
+      cmocka_unit_test(one_group_alone_waits),
+      cmocka_unit_test(a_group_that_fails_among_others_leaves),
+      cmocka_unit_test(a_group_that_fails_alone_leaves),
+      cmocka_unit_test(a_stage_that_hangs_is_waited_for), cmocka_unit_test(a_refusal_opens_nothing),
+      cmocka_unit_test(what_is_under_way_at_the_end_is_dropped),
+      cmocka_unit_test(groups_that_wait_at_the_end_are_dropped))
