@@ -1,8 +1,7 @@
 #include "learner/job/demonstrations.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/rng.h"
-#include <inttypes.h>
+#include "learner/offline/row_files.h"
 
 struct reading {
     const struct recipe *recipe;
@@ -18,7 +17,7 @@ static err_t check_format(const struct row_kind *kind, const char *name)
         return OK;
     return err_new(ERR_INVALID,
                    "%s: a %s row; sft takes language modelling (text, messages) and "
-                   "prompt-completion rows, and no objective takes others from a file yet",
+                   "prompt-completion rows; preferences are trained by rlhfctl train",
                    name, row_kind_text(kind, text));
 }
 
@@ -46,41 +45,32 @@ static err_t tokenize(const struct reading *r, const json_t *row, const char *na
     return OK;
 }
 
-static err_t read_row(const struct reading *r, const struct jsonl *file, uint64_t i,
-                      struct demonstration *ret)
-{
-    SCOPED_VALUE(bytes) text = {0};
-    SCOPED_JSON json_t *row = NULL;
-    SCOPED_MEM char *name = mem_printf("%s:%" PRIu64, jsonl_path(file), i + 1);
-    TRY(jsonl_row(file, i, &text));
-    TRY(json_parse((const char *)text.data, text.len, name, &row));
-    return tokenize(r, row, name, ret);
-}
+struct taking {
+    const struct reading *reading;
+    struct demonstrations *to;
+};
 
-static err_t read_file(const struct reading *r, const struct mixture_file *from,
-                       struct demonstrations *ret)
+static err_t take(void *arg, const json_t *row, const char *name, bool *ret_kept)
 {
-    SCOPED(jsonl) file = NULL;
-    TRY(jsonl_open(from->path, &file));
-    const uint64_t rows = jsonl_rows(file);
-    const size_t f = ret->files++;
-    ret->file[f].row = mem_array(rows, sizeof *ret->file[f].row);
-    for (uint64_t i = 0; i < rows; i++) {
-        struct demonstration *to = &ret->file[f].row[ret->file[f].rows];
-        TRY(read_row(r, file, i, to));
-        ret->file[f].rows += to->token != NULL;
-    }
-    ret->count += ret->file[f].rows;
-    ret->skipped += rows - ret->file[f].rows;
-    return err_wrap(mixture_plan_add(&ret->plan, ret->file[f].rows, from->weight, true), "'%s'",
-                    from->path);
+    const struct taking *taking = arg;
+    struct demonstrations *to = taking->to;
+    struct demonstration one = {0};
+    TRY(tokenize(taking->reading, row, name, &one));
+    *ret_kept = one.token;
+    if (!one.token)
+        return OK;
+    if (!(to->count & (to->count - 1))) // full: at a power of two
+        to->row = mem_grow(to->row, to->count ? 2 * to->count : 1, sizeof *to->row);
+    to->row[to->count++] = one;
+    return OK;
 }
 
 static err_t read_files(const struct reading *r, struct demonstrations *ret)
 {
     const struct recipe_files *files = &r->recipe->sft.data;
-    for (size_t i = 0; i < files->count; i++)
-        TRY(read_file(r, &files->at[i], ret));
+    struct taking taking = {r, ret};
+    const struct row_taker taker = {take, &taking};
+    TRY(row_files_read(files, taker, true, &ret->plan, &ret->skipped));
     return ret->count ? OK
                       : err_new(ERR_INVALID,
                                 "%s: no row fits into %d tokens (sft.max_tokens, and the model's "
@@ -101,21 +91,14 @@ err_t demonstrations_read(const struct recipe *recipe, const struct row_rules *r
 
 const struct demonstration *demonstrations_at(const struct demonstrations *rows, uint64_t n)
 {
-    const uint64_t places = rows->plan.places, epoch = n / places;
-    const struct rng rng = rng_keyed(rows->plan.seed, RNG_SHUFFLE, epoch, 1);
-    size_t file;
-    uint64_t row;
-    mixture_plan_find(&rows->plan, epoch, rng_permute(&rng, n % places, places), &file, &row);
-    return &rows->file[file].row[row];
+    return &rows->row[row_files_at(&rows->plan, true, n)];
 }
 
 void demonstrations_done(struct demonstrations *rows)
 {
-    for (size_t f = 0; f < rows->files; f++) {
-        for (uint64_t i = 0; i < rows->file[f].rows; i++) {
-            mem_free(rows->file[f].row[i].token);
-            mem_free(rows->file[f].row[i].loss);
-        }
-        mem_free(rows->file[f].row);
+    for (uint64_t i = 0; i < rows->count; i++) {
+        mem_free(rows->row[i].token);
+        mem_free(rows->row[i].loss);
     }
+    mem_free(rows->row);
 }

@@ -20,12 +20,8 @@ struct demonstration {
 
 struct demonstrations {
     struct mixture_plan plan;
-    size_t files;
-    struct {
-        struct demonstration *row; // (rows)
-        uint64_t rows;
-    } file[MIXTURE_FILES];
-    uint64_t count, skipped; // rows that fit, and that do not
+    struct demonstration *row; // (count)
+    uint64_t count, skipped;   // rows that fit, and that do not
 };
 
 /* longest: tokens of a row, at most; longer ones are skipped, and so are those with nothing to
