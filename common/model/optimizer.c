@@ -268,6 +268,20 @@ err_t optimizer_step(struct optimizer *opt, struct gradient *grad, double lr,
     return OK;
 }
 
+err_t optimizer_restart(struct optimizer *opt)
+{
+    const size_t elements = layout_of(opt)->elements;
+    SCOPED_MEM float *zeros = mem_array(PIECE, sizeof *zeros);
+    TRY(states_settle(&opt->states));
+    for (int array = EXP_AVG; array <= EXP_AVG_SQ; array++)
+        for (size_t at = 0; at < elements; at += PIECE)
+            TRY(buffer_put(&opt->states.array[array], at * sizeof(float), zeros,
+                           (elements - at < PIECE ? elements - at : PIECE) * sizeof(float)));
+    opt->step = 0;
+    opt->course = (struct course){0};
+    return OK;
+}
+
 static char *tensor_name(int array, const struct layout_tensor *tensor)
 {
     return mem_printf("%s.%s", prefixes[array], tensor->name);

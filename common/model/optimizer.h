@@ -91,6 +91,10 @@ void optimizer_set_course(struct optimizer *opt, const struct course *course);
 /* From the next step on. */
 void optimizer_configure(struct optimizer *opt, const struct optimizer_config *config);
 
+/* As after optimizer_new of the weights that it has: no step is taken, moments and course are
+ * zeros, and the masters keep their precision. */
+err_t optimizer_restart(struct optimizer *opt);
+
 /* Masters and moments as F32 (master.NAME, exp_avg.NAME, exp_avg_sq.NAME), the step and the course
  * in the metadata, wherever they lie. Loading also sets the model's weights to the rounded masters.
  * On error everything is as it was, unless the file could be opened and not be read to its end: the
