@@ -36,6 +36,7 @@ enum exit_status command_report(err_t e, bool json);
 err_t command_up(int argc, char **argv);
 err_t command_check(int argc, char **argv);
 err_t command_sft(int argc, char **argv);
+err_t command_train(int argc, char **argv);
 err_t command_generate(int argc, char **argv);
 err_t command_eval(int argc, char **argv);
 err_t command_values(int argc, char **argv);

@@ -13,6 +13,7 @@ static const struct command commands[] = {
     {"up", "train: start the three daemons on this machine and show the run", command_up},
     {"check", "check a recipe and every file that it names", command_check},
     {"sft", "fine-tune a model on demonstrations by a recipe's sft section", command_sft},
+    {"train", "train a model on preferences from files", command_train},
     {"generate", "complete prompts with a model directory", command_generate},
     {"eval", "complete held-out prompts and score them by a recipe", command_eval},
     {"values", "show what a critic expects of given completions, token by token", command_values},

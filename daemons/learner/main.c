@@ -281,7 +281,7 @@ static err_t run(int argc, char **argv)
     struct job_options job = {0};
     struct recipe_flag flags[] = {
         {"announce", "FILE", "write the addresses in use to FILE", .text = &announce},
-        {"job", "KIND", "do one offline job and exit: sft, audit, explain, fork, salvage",
+        {"job", "KIND", "do one offline job and exit: sft, train, audit, explain, fork, salvage",
          .text = &job.kind},
         {"at", "N", "explain: which version; fork: the last one that stays", .text = &job.version},
         {"output", "FORM", "explain: text (default) or json", .text = &job.output},

@@ -45,6 +45,7 @@
     G(checkpoint, "checkpoints, from which a restart begins") \
     G(eval,       "regular evaluation on data.eval") \
     G(sft,        "supervised training: rlhfctl sft") \
+    G(train,      "offline training on preferences: rlhfctl train") \
     G(metrics,    "the pages of every daemon") \
     G(log,        "the lines that every daemon logs") \
     G(net,        "the network")
@@ -331,6 +332,12 @@
     X(count_or_auto, threads, "auto", FIXED, FROM(1, 1024), "compute threads; auto: as generator.threads has it") \
     X(flag,   lora,   "false", FIXED, ANY,               "train an adapter beside sft.model, as the section lora says, and write that alone") \
     G(optimizer, "AdamW")
+
+#define RECIPE_TRAIN(X, C, G) \
+    X(count,  chunks, "1", FIXED, FROM(0, 1024), \
+      "parts of the rows of data.train, one trained after another, data.epochs passes over each. With each the reference becomes the model as it is, and the optimizer begins anew (sDPO, Kim 2024; iterative DPO). 1: all rows at once; 0: each file is one") \
+    X(flag,   precompute_ref_log_probs, "false", FIXED, ANY, \
+      "the reference's log-probabilities of all rows are computed before the first round, and its memory is given back; false: of each row when it first comes")
 
 #define RECIPE_METRICS(X, C, G) \
     X(path, tokens, "", FIXED, ANY, "file of bearer tokens, each line ROLE TOKEN with the role viewer or admin: who reads metrics shows one, or a certificate; 0600") \

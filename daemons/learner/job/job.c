@@ -3,6 +3,7 @@
 #include "base/scoped.h"
 #include "learner/job/asked.h"
 #include "learner/job/damage.h"
+#include "learner/offline/offline_run.h"
 #include "learner/store/audit/audit.h"
 #include "svc/run_lock.h"
 #include <inttypes.h>
@@ -16,11 +17,9 @@ static const struct job {
     const char *kind;
     err_t (*run)(const struct job_options *options, const struct recipe *recipe);
     enum job_access access;
-} jobs[] = {{"sft", job_sft, WRITES},
-            {"audit", job_audit, READS},
-            {"explain", job_explain, READS},
-            {"fork", job_fork, CHANGES},
-            {"salvage", job_salvage, CHANGES}};
+} jobs[] = {{"sft", job_sft, WRITES},    {"train", job_train, WRITES},
+            {"audit", job_audit, READS}, {"explain", job_explain, READS},
+            {"fork", job_fork, CHANGES}, {"salvage", job_salvage, CHANGES}};
 
 static err_t lock_for(const struct job *job, const char *run, struct run_lock **ret)
 {
@@ -43,8 +42,14 @@ err_t job_run(const struct job_options *options, const struct recipe *recipe)
             return *recipe->directory ? damage_told(recipe, failed) : failed;
         }
     return err_new(ERR_INVALID,
-                   "--job: '%s' is not known; allowed: sft, audit, explain, fork, salvage",
+                   "--job: '%s' is not known; allowed: sft, train, audit, explain, fork, salvage",
                    options->kind);
+}
+
+err_t job_train(const struct job_options *options, const struct recipe *recipe)
+{
+    (void)options;
+    return offline_train(recipe);
 }
 
 err_t job_audit(const struct job_options *options, const struct recipe *recipe)

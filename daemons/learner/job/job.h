@@ -15,6 +15,10 @@ err_t job_run(const struct job_options *options, const struct recipe *recipe);
  * (sft.c). */
 err_t job_sft(const struct job_options *options, const struct recipe *recipe);
 
+/* train: offline training on preferences by the recipe's data, learner and train sections
+ * (offline/offline_run.h). */
+err_t job_train(const struct job_options *options, const struct recipe *recipe);
+
 /* audit: whether every group of RUN/store is accounted for (audit.c in store/ does the walk). */
 err_t job_audit(const struct job_options *options, const struct recipe *recipe);
 

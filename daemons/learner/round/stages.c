@@ -36,8 +36,11 @@ uint64_t round_run_needs(const struct round_run *run)
 {
     const struct round_config *config = &run->config;
     uint64_t needs = objective_needs(config->objective, config->settings);
-    if (config->proximal && has_ratio(config->settings))
+    if (config->proximal && has_ratio(config->settings)) {
         needs |= COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
+        if (config->settings->correction.correction == CORRECTION_NONE)
+            needs &= ~COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP); // of rows from files nobody has it
+    }
     if (run->round->updates == 1) // the step fills it: step.h
         needs &= ~COLUMN_BIT(COLUMN_PROXIMAL_LOGP);
     return needs | needs_of_stages(run);

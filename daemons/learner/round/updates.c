@@ -1,5 +1,6 @@
 #include "learner/round/updates.h"
 #include "base/mem.h"
+#include "learner/round/measuring.h"
 #include "learner/round/stages.h"
 #include "learner/settings.h"
 #include "svc/recipe/recipe_default.h"
@@ -178,6 +179,22 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
     report->run_rounds = round->run_rounds ? (double)round->run_rounds : NAN;
     steer_kl(updates, report->kl_reference, run.batch->columns->sequences);
     return OK;
+}
+
+err_t updates_measure(struct updates *updates, const struct round *round,
+                      struct group *const *groups, struct rl_figures *ret)
+{
+    struct round_report report = {0};
+    const struct round_config config = round_config(updates);
+    SCOPED_VALUE(round_run)
+    run = {.round = round,
+           .groups = groups,
+           .recipe = updates->recipe,
+           .config = config,
+           .model = updates->policy->model,
+           .step = updates->step,
+           .report = &report};
+    return measuring_run(&run, ret);
 }
 
 double updates_kl_coef(const struct updates *updates)

@@ -31,6 +31,11 @@ err_t updates_configure(struct updates *updates, const struct recipe *recipe);
 err_t updates_run(struct updates *updates, const struct round *round, struct group *const *groups,
                   err_t (*done)(void *arg, uint32_t u), void *arg, struct round_report *report);
 
+/* The figures of the objective on groups that are not trained: of held-out rows. Nothing of
+ * *updates or of the weights changes. Errors as stages_run's. */
+err_t updates_measure(struct updates *updates, const struct round *round,
+                      struct group *const *groups, struct rl_figures *ret);
+
 /* The KL coefficient in force: part of a checkpoint. */
 double updates_kl_coef(const struct updates *updates);
 void updates_set_kl_coef(struct updates *updates, double coef);
