@@ -135,7 +135,8 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
 {
     int connections;
     TRY(security_open(recipe, CALLER_REWARDER, recipe->rewarder.name, &d->security));
-    TRY(descriptors_plan(OWN_FILES, d->security.keys, &connections));
+    TRY(descriptors_plan(OWN_FILES + stage_list_descriptors(recipe), d->security.keys,
+                         &connections));
     TRY(loop_new(&d->loop));
     TRY(rpc_new(d->loop, &d->rpc));
     d->learner = peer_of("learner", recipe->rewarder.learner, HOLD_NO_LEARNER, clock_s());

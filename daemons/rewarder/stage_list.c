@@ -7,6 +7,7 @@
 #include "svc/recipe/suggest.h"
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* One row adds a stage. */
@@ -267,6 +268,25 @@ char *stage_list_forward_id(const struct stage_list *stages)
         if (stages->at[i].class->forward_id)
             return stages->at[i].class->forward_id(stages->at[i].state);
     return NULL;
+}
+
+int stage_list_descriptors(const struct recipe *recipe)
+{
+    int all = 0;
+    for (size_t i = 0; i < recipe->rewarder.scorers.count; i++) {
+        const struct recipe_scorer *scorer = &recipe->rewarder.scorers.at[i];
+        const struct stage_class *const *class = known;
+        while (*class && strcmp((*class)->name, scorer->kind) != 0)
+            class ++;
+        const struct recipe_option *row =
+            *class ? option_find(rows_of(*class), "concurrency") : NULL;
+        const struct yaml_tree *value =
+            row && scorer->entry ? yaml_tree_member(scorer->entry, row->key) : NULL;
+        const char *text = value && value->kind == YAML_SCALAR ? value->text : NULL;
+        const long count = row ? strtol(text ? text : row->value, NULL, 10) : 0;
+        all += count > 0 && count <= row->max ? (int)count : 0;
+    }
+    return all;
 }
 
 void stage_list_stop(struct stage_list *stages)

@@ -49,6 +49,10 @@ err_t stage_list_open(const struct stage_list_options *options, struct stage_lis
 /* The forward id of the stage that has one, the caller's; NULL: none. */
 char *stage_list_forward_id(const struct stage_list *stages);
 
+/* Descriptors that the stages hold at most: of an entry whose class has a key `concurrency` its
+ * value, as each of so many requests has a connection. */
+int stage_list_descriptors(const struct recipe *recipe);
+
 /* Ends the threads of stages that have their own, after the cancel of their calls. */
 void stage_list_stop(struct stage_list *stages);
 

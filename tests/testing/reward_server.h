@@ -50,16 +50,22 @@ static inline char *reward_server_url(const struct reward_server *server, const 
     return mem_printf("http://127.0.0.1:%d/%s", server->port, path);
 }
 
-static inline int reward_server_count(const struct reward_server *server, const char *name)
+static inline json_t *reward_server_counts(const struct reward_server *server)
 {
     SCOPED_VALUE(http_got) got = {0};
-    SCOPED_JSON json_t *counts = NULL;
+    json_t *counts;
     char address[40];
     snprintf(address, sizeof address, "127.0.0.1:%d", server->port);
     assert_ok(http_get(
         &(struct http_get_options){.address = address, .path = "/counts", .timeout_ms = 10000},
         &got));
     assert_ok(json_parse((char *)got.body.data, got.body.len, "counts", &counts));
+    return counts;
+}
+
+static inline int reward_server_count(const struct reward_server *server, const char *name)
+{
+    SCOPED_JSON json_t *counts = reward_server_counts(server);
     return (int)json_integer_value(json_object_get(counts, name));
 }
 

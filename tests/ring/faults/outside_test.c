@@ -1,0 +1,68 @@
+/* A real ring whose rewards come from a server outside that fails in thirty ways at a tenth of its
+ * calls: every version's weights are those of the run without faults. So no reward differs, and
+ * none is zero by a fault, as the server gives at least 1. */
+#include "testing/daemons.h"
+#include "testing/golden.h"
+#include "testing/reward_server.h"
+
+enum { ROUNDS = 12, GROUPS = 16, COMPLETIONS = 4, RUN_MS = 180000 };
+
+/* A ring with this path at the server; its versions' digests. */
+static json_t *train(const struct reward_server *server, const char *path, double *ret_seconds)
+{
+    SCOPED_MEM char *url = reward_server_url(server, path);
+    SCOPED_MEM char *scorers =
+        mem_printf("[{kind: http, url: \"%s\", shape: slime, label_column: completion, tries: 8, "
+                   "attempts: 5, timeout_ms: 250}]",
+                   url);
+    struct ring ring = ring_prepare(&(struct ring_options){
+        .rounds = ROUNDS, .groups = GROUPS, .prompts = ROUNDS * GROUPS, .scorers = scorers});
+    const double begun = clock_s();
+    struct process up =
+        process_start(ring.log, "rlhfctl", "up", ring.recipe, "--run", ring.run, NULL);
+    const int status = process_wait(&up, RUN_MS);
+    if (status)
+        file_print_end(path, ring.log);
+    assert_int_equal(status, 0);
+    *ret_seconds = clock_s() - begun;
+    assert_int_equal(ring_read(&ring).rounds, ROUNDS);
+    ring_audit(&ring);
+    return golden_versions(ring.recipe, ring.run, "policy", ROUNDS);
+}
+
+static int kinds(const struct reward_server *server, int *ret_faults)
+{
+    SCOPED_JSON json_t *counts = reward_server_counts(server);
+    const char *name;
+    const json_t *value;
+    int kinds = 0;
+    *ret_faults = 0;
+    json_object_foreach (counts, name, value)
+        if (strncmp(name, "fault_", 6) == 0) {
+            kinds++;
+            *ret_faults += (int)json_integer_value(value);
+        }
+    return kinds;
+}
+
+static void faults_of_thirty_kinds_change_no_weights(void **state)
+{
+    double plain_s, faulty_s;
+    int faults;
+    (void)state;
+    struct reward_server server = reward_server_start(NULL, NULL, NULL, NULL);
+    SCOPED_JSON json_t *plain = train(&server, "slime", &plain_s);
+    const int before = reward_server_count(&server, "requests");
+    assert_int_equal(kinds(&server, &faults), 0);
+    SCOPED_JSON json_t *faulty = train(&server, "mix/100/slime", &faulty_s);
+    const int requests = reward_server_count(&server, "requests") - before;
+    const int seen = kinds(&server, &faults);
+    print_message("%d faults of %d kinds at %d requests; %.1f s, %.1f s without\n", faults, seen,
+                  requests, faulty_s, plain_s);
+    assert_true(seen >= 20 && faults * 14 > requests);
+    assert_true(requests - faults >= ROUNDS * GROUPS * COMPLETIONS);
+    assert_true(json_equal(plain, faulty));
+    reward_server_stop(&server);
+}
+
+TESTS(cmocka_unit_test(faults_of_thirty_kinds_change_no_weights))
