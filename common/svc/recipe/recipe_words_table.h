@@ -387,8 +387,8 @@
     W("custom_reward_function",      "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
     W("rm_type",                     "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \
     W("reward_weights",              "rewarder.scorers", "weight of each entry") \
-    W("remote_rm_url",               "rewarder.scorers", "rewards are computed in the rewarder") \
-    W("rm_url",                      "rewarder.scorers", "rewards are computed in the rewarder") \
+    W("remote_rm_url",               "rewarder.scorers", "an entry {kind: http, shape: openrlhf, url: URL}") \
+    W("rm_url",                      "rewarder.scorers", "an entry {kind: http, shape: slime, url: URL}") \
     W("reward_pretrain",             "rewarder.scorers", "an entry {kind: reward_model, path: DIRECTORY}") \
     W("reward_model_path",           "rewarder.scorers", "an entry {kind: reward_model, path: DIRECTORY}") \
     W("reward_model",                "rewarder.scorers", "an entry {kind: reward_model, path: DIRECTORY}") \

@@ -1,8 +1,8 @@
 #include "rewarder/http/fetch.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/mem.h"
 #include "rewarder/answer_fault.h"
+#include "rewarder/circuit.h"
 #include "rewarder/http/bearer.h"
 #include "rewarder/http/verdict.h"
 #include "svc/metrics.h"
@@ -79,15 +79,11 @@ static void make_ready(struct fetcher *fetcher, struct fetch *fetch)
 
 /* ---- a try's end */
 
-/* Half of the pause is fixed, the other half differs from request to request. */
 static double pause_s(const struct fetcher *fetcher, const struct fetch *fetch)
 {
-    const uint64_t key[2] = {fetch->salt, (uint64_t)fetch->tried};
-    const double share = (double)(hash64(key, sizeof key, 0) >> 11) * 0x1p-53;
-    const double first = (double)(fetcher->options.pause_ms ? fetcher->options.pause_ms : PAUSE_MS);
-    const double most =
-        fmin(ldexp(first, (int)(fetch->tried < 20 ? fetch->tried - 1 : 19)), PAUSE_MS_MOST);
-    return most * (0.5 + 0.5 * share) / 1000;
+    const int64_t first_ms = fetcher->options.pause_ms ? fetcher->options.pause_ms : PAUSE_MS;
+    return circuit_pause_s(fetch->salt, (uint32_t)fetch->tried - 1, (double)first_ms,
+                           PAUSE_MS_MOST);
 }
 
 /* Takes why. */
@@ -282,7 +278,7 @@ void fetcher_run(struct fetcher *fetcher, void (*fn)(void *state, void *arg), vo
     struct errand *errand = mem_new(sizeof *errand);
     *errand = (struct errand){fn, state, arg};
     if (!worker_push(fetcher->worker, run_errand, errand))
-        mem_free(errand); // it ends
+        mem_free(errand); // the fetcher ends
     curl_multi_wakeup(fetcher->multi);
 }
 
