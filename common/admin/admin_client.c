@@ -30,6 +30,7 @@ static const struct rpc_method methods[] = {
     METHOD(LearnerAdmin, ListGroups, list_groups_request, list_groups_reply, RPC_UNARY),
     METHOD(LearnerAdmin, GetGroup, get_group_request, group_detail, RPC_UNARY),
     METHOD(LearnerAdmin, EvictGroups, evict_groups_request, evict_groups_reply, RPC_UNARY),
+    METHOD(LearnerAdmin, RetryGroups, retry_groups_request, retry_groups_reply, RPC_UNARY),
     METHOD(LearnerAdmin, ExplainVersion, explain_version_request, explanation, RPC_UNARY),
 };
 enum { METHODS = sizeof methods / sizeof *methods };

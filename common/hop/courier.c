@@ -9,6 +9,7 @@ struct courier {
     struct courier_options options;
     struct rpc_stream *stream;
     bool accepted; // by the peer of the stream that is up
+    bool knows;    // likewise: it reads wire/waiting.h
     struct parcels parcels;
 };
 
@@ -54,7 +55,7 @@ static void accepted(struct courier *courier)
 static void on_up(struct rpc_stream *stream, void *user)
 {
     struct courier *courier = user;
-    courier->accepted = false;
+    courier->accepted = courier->knows = false;
     if (!courier->options.hello) {
         accepted(courier);
         return;
@@ -73,8 +74,9 @@ static void on_message(struct rpc_stream *stream, struct rpc_message *message,
     struct courier *courier = user;
     struct disposition disposition = {0};
     uint32_t protocol;
-    if (!courier->accepted &&
-        welcome_decode(rpc_message_data(message), rpc_message_len(message), &protocol)) {
+    bool taken = false;
+    if (!courier->accepted && welcome_decode(rpc_message_data(message), rpc_message_len(message),
+                                             &protocol, &courier->knows)) {
         err_t other = hello_same_protocol(protocol, courier->options.peer);
         if (err_failed(other))
             rpc_stream_break(stream, other);
@@ -82,8 +84,14 @@ static void on_message(struct rpc_stream *stream, struct rpc_message *message,
             accepted(courier);
         return;
     }
-    err_t failed =
-        disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
+    err_t failed = OK;
+    if (courier->accepted && courier->options.other)
+        failed = courier->options.other(courier->options.arg, message, &taken);
+    if (taken)
+        return;
+    if (!err_failed(failed))
+        failed =
+            disposition_decode(rpc_message_data(message), rpc_message_len(message), &disposition);
     if (err_failed(failed)) {
         rpc_stream_break(stream, failed);
         return;
@@ -113,7 +121,8 @@ err_t courier_open(const struct courier_options *options, struct courier **ret)
     courier->options = *options;
     struct rpc_stream_options stream = {.channel = {.target = options->peer,
                                                     .security = options->security,
-                                                    .servers = options->servers},
+                                                    .servers = options->servers,
+                                                    .max_recv_bytes = options->max_recv_bytes},
                                         .method = options->method};
     struct rpc_stream_handlers handlers = {
         .up = on_up, .message = on_message, .writable = on_writable, .down = on_down};
@@ -133,6 +142,12 @@ void courier_send(struct courier *courier, const struct digest *id, struct rpc_m
     *p = (struct parcel){.id = *id, .message = message, .tag = tag};
     parcels_add(&courier->parcels, p);
     send_waiting(courier);
+}
+
+void courier_tell(struct courier *courier, struct rpc_message *message)
+{
+    if (courier->accepted && courier->knows && rpc_stream_is_up(courier->stream))
+        rpc_stream_send_message(courier->stream, message);
 }
 
 void **courier_tag(struct courier *courier, const struct digest *id)

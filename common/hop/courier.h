@@ -18,6 +18,7 @@ struct courier_options {
     const char *peer;                // address
     const struct security *security; // copied
     unsigned servers;                // roles of the peer (rpc/client.h)
+    size_t max_recv_bytes;           // longest message of the peer; 0: 4 MiB
     const struct rpc_method *method; // RPC_BIDI: groups there, dispositions back
     /* First message; groups follow once the peer has accepted it. NULL: none. Borrowed */
     const struct hello *hello;
@@ -25,6 +26,9 @@ struct courier_options {
      * message, to pass on. tag: as given to courier_send. */
     void (*settled)(void *arg, const struct disposition *disposition, struct rpc_message *answer,
                     void *tag);
+    /* Takes a message of an accepted stream that is no disposition, or leaves it. NULL: there is
+     * none. The error breaks the stream. */
+    err_t (*other)(void *arg, struct rpc_message *message, bool *ret_taken);
     void (*up)(void *arg, size_t again); // accepted; so many groups are sent a second time
     void (*down)(void *arg, err_t why);  // takes why
     void *arg;
@@ -38,6 +42,8 @@ void courier_send(struct courier *courier, const struct digest *id, struct rpc_m
 /* Where the tag of a group under way is kept, to be read or replaced; NULL: there is no such
  * group. */
 void **courier_tag(struct courier *courier, const struct digest *id);
+/* Sends a message that is no group, once, if the peer is there and knows such (wire/waiting.h). */
+void courier_tell(struct courier *courier, struct rpc_message *message);
 size_t courier_waiting(const struct courier *courier); // groups without a disposition
 
 /* Messages are freed; each tag left is given to release, which may be NULL. */

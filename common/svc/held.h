@@ -29,6 +29,7 @@
     X(NO_REWARDER, "no_rewarder", true, false)                                                     \
     X(STREAM, "stream_breaks", true, false)                                                        \
     X(WEIGHTS, "no_weights", true, false)                                                          \
+    X(SCORER_DOWN, "scorer_down", true, false)                                                     \
     X(SCORER, "scorer_fails", true, true)                                                          \
     X(STRAGGLER, "straggler", true, true)                                                          \
     X(LEASES, "no_leases", true, true)                                                             \

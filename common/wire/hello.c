@@ -164,6 +164,7 @@ void hello_to_pb(const struct hello *hello, Rlhfd__V1__Hello *pb, void **rows)
     pb->settings = of;
     pb->forward = hello->forward ? hello->forward : pb->forward;
     pb->build = (char *)version_text;
+    pb->scores_again = hello->scores_again;
     *rows = of;
 }
 
@@ -194,6 +195,7 @@ err_t hello_from_pb(const Rlhfd__V1__Hello *pb, struct hello *ret)
     hello.protocol = pb->protocol;
     hello.forward = *pb->forward ? mem_string(pb->forward) : NULL;
     hello.build = *pb->build ? mem_string(pb->build) : NULL;
+    hello.scores_again = pb->scores_again;
     *ret = hello;
     hello = (struct hello){0};
     return OK;
@@ -235,18 +237,22 @@ void welcome_encode(uint32_t protocol, struct bytes *ret)
     rlhfd__v1__disposition__init(&pb);
     pb.welcome = true;
     pb.protocol = protocol;
+    pb.knows_waiting = true;
     wire_pack(&pb.base, ret);
 }
 
-bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol)
+bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol,
+                    bool *ret_knows_waiting)
 {
     SCOPED_PB ProtobufCMessage *base = NULL;
     const struct wire_bounds bounds = {WELCOME_BYTES, 4};
     err_t e = wire_unpack(&rlhfd__v1__disposition__descriptor, data, len, &bounds, &base);
     const Rlhfd__V1__Disposition *pb = (const void *)base;
     const bool welcome = !err_failed(e) && pb->welcome && !pb->id.len;
-    if (welcome)
+    if (welcome) {
         *ret_protocol = pb->protocol;
+        *ret_knows_waiting = pb->knows_waiting;
+    }
     err_free(e);
     return welcome;
 }

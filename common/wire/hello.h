@@ -37,8 +37,9 @@ struct hello {
     /* Of the learner's own, owned: how a worker's forward must begin (words, whole); NULL: any. */
     char *same_forward;
     const char
-        *unasked; // of the learner's own: a setting that it does not compare; literal, or NULL
-    char *build;  // version of the sender's program, owned; NULL: not told. Never compared
+        *unasked;      // of the learner's own: a setting that it does not compare; literal, or NULL
+    char *build;       // version of the sender's program, owned; NULL: not told. Never compared
+    bool scores_again; // of a rewarder: it takes groups to score once more (wire/waiting.h)
 };
 void hello_put(void *hello, const char *key, const char *value); // also sets the protocol
 void hello_done(struct hello *hello);
@@ -60,7 +61,9 @@ err_t hello_decode(const uint8_t *data, size_t len, struct hello *ret);
 /* The answer to it, which is of the type of dispositions; it tells the protocol that both speak
  * now: the worker's. */
 void welcome_encode(uint32_t protocol, struct bytes *ret);
-bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol); // false: it is none
+/* false: it is none. ret_knows_waiting: the learner reads wire/waiting.h. */
+bool welcome_decode(const uint8_t *data, size_t len, uint32_t *ret_protocol,
+                    bool *ret_knows_waiting);
 
 /* Inside wire: to and from the generated message. The pb borrows from hello and *rows, which is
  * freed by the caller. */

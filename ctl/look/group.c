@@ -46,6 +46,7 @@ static void show_groups(const json_t *groups)
     json_t *one;
     json_array_foreach (groups, i, one) {
         const bool stored = strcmp(answer_text(one, "state"), "stored") == 0;
+        const bool there = stored || *answer_text(one, "why");
         table_cell(table, "%s", answer_text(one, "id"));
         table_cell(table, "%s", answer_text(one, "state"));
         table_cell(table, "%" PRId64, answer_whole(one, "slot"));
@@ -54,29 +55,34 @@ static void show_groups(const json_t *groups)
         table_cell(table, "%" PRId64, answer_whole(one, "oldest_version"));
         table_cell(table, "%" PRId64, answer_whole(one, "lag"));
         table_cell(table, stored ? "%.3f" : "", answer_number(one, "reward_mean"));
-        table_cell(table, stored ? "%.0f" : "", (double)answer_whole(one, "tokens"));
-        table_cell(table, "%s",
-                   stored ? figure_bytes((double)answer_whole(one, "bytes")).text : "");
+        table_cell(table, there ? "%.0f" : "", (double)answer_whole(one, "tokens"));
+        table_cell(table, "%s", there ? figure_bytes((double)answer_whole(one, "bytes")).text : "");
         table_cell(table, "%s", answer_text(one, "generator"));
     }
     table_print(table, stdout);
+    json_array_foreach (groups, i, one)
+        if (*answer_text(one, "why"))
+            printf("slot %" PRId64 ": %s\n", answer_whole(one, "slot"), answer_text(one, "why"));
 }
 
 err_t command_groups_list(int argc, char **argv)
 {
     struct admin_flags flags = {0};
-    const char *filter = NULL, *limit_text = NULL;
+    const char *filter = NULL, *state = NULL, *limit_text = NULL;
     long limit = LIMIT;
     bool helped, more;
     const struct argument_flag rows[] = {
         {"filter", "F", "groups to list", .text = &filter},
+        {"state", "WORD", "only those: leased, stored, quarantined", .text = &state},
         {"limit", "N", "most groups to list (50)", .text = &limit_text},
         ADMIN_FLAGS(flags)};
     const struct arguments arguments = {
-        .usage = "groups [list] [--filter F] [--limit N]",
+        .usage = "groups [list] [--state WORD] [--filter F] [--limit N]",
         .purpose =
-            "Shows the groups that are leased (being generated or scored) or stored (waiting to be trained).\n" FILTER_HELP,
-        .examples = "  rlhfctl groups --filter 'state=stored lag>=2'",
+            "Shows the groups that are leased (being generated or scored), stored (waiting to be trained) or quarantined\n"
+            "(no scorer could score them: rlhfctl groups retry).\n" FILTER_HELP,
+        .examples = "  rlhfctl groups --filter 'state=stored lag>=2'\n"
+                    "  rlhfctl groups list --state quarantined",
         .flags = rows,
         .flags_count = sizeof rows / sizeof *rows};
     TRY(arguments_read(&arguments, argc, argv, &helped));
@@ -87,7 +93,9 @@ err_t command_groups_list(int argc, char **argv)
     SCOPED(admin) admin = NULL;
     SCOPED_JSON json_t *groups = NULL;
     TRY(admin_open(&flags, &admin));
-    TRY(read_groups(admin, filter, limit, &groups, &more));
+    SCOPED_MEM char *whole =
+        mem_printf("%s%s %s", state ? "state=" : "", state ? state : "", filter ? filter : "");
+    TRY(read_groups(admin, whole, limit, &groups, &more));
     if (admin->json) {
         SCOPED_JSON json_t *object = json_pack("{s:O, s:b}", "groups", groups, "more", more);
         output_json(object);
@@ -229,5 +237,44 @@ err_t command_groups_evict(int argc, char **argv)
     else
         printf("%" PRId64 " groups %s\n", answer_whole(reply, "groups"),
                validate_only ? "would leave" : "left");
+    return OK;
+}
+
+/* ---- retry */
+
+err_t command_groups_retry(int argc, char **argv)
+{
+    struct admin_flags flags = {0};
+    const char *filter = "state=quarantined", *reason = NULL;
+    bool helped, validate_only = false;
+    const struct argument_flag rows[] = {
+        {"filter", "F", "which of the quarantined groups; all by default", .text = &filter},
+        {"validate-only", NULL, "only count them", .flag = &validate_only},
+        {"reason", "TEXT", "why; `rlhfctl changes` shows it", .text = &reason},
+        ADMIN_FLAGS(flags)};
+    const struct arguments arguments = {
+        .usage = "groups retry [--filter F] [--validate-only] [--reason TEXT]",
+        .purpose =
+            "Takes groups out of quarantine. Those within the lag go to a rewarder as they are; other groups' prompts are\n"
+            "generated and scored anew.\n" FILTER_HELP,
+        .examples = "  rlhfctl groups retry --filter 'generator=g0' --reason 'the judge is back'",
+        .flags = rows,
+        .flags_count = sizeof rows / sizeof *rows};
+    TRY(arguments_read(&arguments, argc, argv, &helped));
+    if (helped)
+        return OK;
+    SCOPED(admin) admin = NULL;
+    SCOPED_JSON json_t *reply = NULL, *request = admin_signed(reason);
+    json_object_set_new(request, "filter", json_string(filter));
+    json_object_set_new(request, "validate_only", json_boolean(validate_only));
+    TRY(admin_open(&flags, &admin));
+    TRY(admin_call(admin, "LearnerAdmin/RetryGroups", STEAL(request), &reply));
+    if (admin->json)
+        output_json(reply);
+    else if (validate_only)
+        printf("%" PRId64 " groups would be tried again\n", answer_whole(reply, "groups"));
+    else
+        printf("%" PRId64 " groups are scored again, %" PRId64 " slots are leased anew\n",
+               answer_whole(reply, "again"), answer_whole(reply, "anew"));
     return OK;
 }

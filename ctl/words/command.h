@@ -54,6 +54,7 @@ err_t command_workers(int argc, char **argv);
 err_t command_groups_list(int argc, char **argv);
 err_t command_groups_show(int argc, char **argv);
 err_t command_groups_evict(int argc, char **argv);
+err_t command_groups_retry(int argc, char **argv);
 err_t command_trace(int argc, char **argv);
 err_t command_checkpoint(int argc, char **argv);
 err_t command_backup(int argc, char **argv);

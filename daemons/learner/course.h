@@ -14,8 +14,10 @@
 #include "learner/admin/services.h"
 #include "learner/publish/evaluating.h"
 #include "learner/replay/ingest.h"
+#include "learner/replay/rescoring.h"
 #include "learner/steer/breaker.h"
 #include "learner/train/train.h"
+#include "svc/cell.h"
 #include "svc/run_lock.h"
 #include "svc/security.h"
 #include "weights/carriers.h"
@@ -28,6 +30,7 @@ struct daemon {
     struct live *live;
     struct loop *loop;
     struct rpc *rpc;
+    struct cell held; // rewarders that wait for a stage that does not answer
     struct mixture *data;
     struct train *train;           // model and optimizer first: the rest asks it for shapes
     struct evaluating *evaluating; // NULL: none
@@ -36,6 +39,7 @@ struct daemon {
     struct hello samples, scores; // demanded of a generator, a rewarder
     struct leasing *leasing;
     struct ingest *ingest;
+    struct rescoring *rescoring;
     struct holding *holding;
     struct carriers carriers;
     struct publish *publish;

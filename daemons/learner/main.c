@@ -122,6 +122,7 @@ static err_t open_stages(struct daemon *d)
             (uint32_t)settings_longest(recipe, &model->config)),
         .evaluated = evaluating_take,
         .evaluating = d->evaluating,
+        .held = &d->held,
         .rejected = breaker_rejected,
         .breaker = d->breaker = breaker_new(
             &(struct breaker_options){.storage = d->storage, .live = d->live, .data = d->data})};
@@ -136,8 +137,12 @@ static err_t open_stages(struct daemon *d)
                                   .evaluating = d->evaluating,
                                   .live = d->live,
                                   .breaker = d->breaker,
+                                  .held = &d->held,
                                   .stays = recipe->run.on_complete == RECIPE_COMPLETE_STAY});
     d->ingest = ingest_new(&ingest);
+    d->rescoring = rescoring_new(
+        &(struct rescoring_options){.storage = d->storage, .loop = d->loop, .ingest = d->ingest});
+    rescoring_start(d->rescoring);
     TRY(carriers_open(recipe, d->loop, &d->carriers));
     if (d->carriers.why)
         log_info("versions go over gRPC alone", "why=\"%s\"", d->carriers.why);
@@ -261,6 +266,7 @@ static void daemon_done(struct daemon *d)
     carriers_done(&d->carriers);
     evaluating_free(d->evaluating);
     holding_free(d->holding);
+    rescoring_free(d->rescoring);
     ingest_free(d->ingest);
     breaker_free(d->breaker);
     leasing_free(d->leasing);

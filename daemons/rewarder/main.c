@@ -125,6 +125,15 @@ static void answered(void *arg)
     peer_works(&d->learner);
 }
 
+static void again(void *arg, struct group *group)
+{
+    struct daemon *d = arg;
+    if (d->score && !d->draining)
+        score_again(d->score, group);
+    else
+        group_free(group);
+}
+
 static void relay_has_room(void *arg)
 {
     struct daemon *d = arg;
@@ -146,6 +155,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
                                   .hello = &d->hello,
                                   .room = relay_has_room,
                                   .answered = answered,
+                                  .again = again,
                                   .down = learner_down,
                                   .up = learner_up,
                                   .arg = d};
@@ -154,6 +164,7 @@ static err_t serve(struct daemon *d, const struct recipe *recipe, const char *an
     TRY(score_new(&(struct score_options){.loop = d->loop, .recipe = recipe, .relay = d->relay},
                   &d->score));
     d->hello.forward = score_forward_id(d->score);
+    d->hello.scores_again = true;
     struct face_options face = {.rpc = d->rpc,
                                 .at = FACE_AT(recipe, rewarder),
                                 .security = &d->security,

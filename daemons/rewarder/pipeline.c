@@ -46,6 +46,14 @@ size_t pipeline_count(const struct pipeline *pipeline)
     return pipeline->count;
 }
 
+bool pipeline_has(const struct pipeline *pipeline, const struct digest *id)
+{
+    for (const struct item *item = pipeline->items; item; item = item->next)
+        if (!item->left && digest_equal(&item->group->id, id))
+            return true;
+    return false;
+}
+
 /* ---- time */
 
 /* A thread that is late may yet come back: it is given the deadline a second time. */

@@ -32,6 +32,7 @@ err_t pipeline_open(const struct pipeline_options *options, struct pipeline **re
 /* Takes group. */
 void pipeline_put(struct pipeline *pipeline, struct group *group, void *tag);
 size_t pipeline_count(const struct pipeline *pipeline); // groups that have not left
+bool pipeline_has(const struct pipeline *pipeline, const struct digest *id); // likewise
 
 /* Tells the calls in threads to stop, and waits for them. */
 void pipeline_free(struct pipeline *pipeline);

@@ -5,14 +5,16 @@
 #include "svc/security.h"
 #include "svc/stations.h"
 #include "wire/failed_group.h"
+#include "wire/waiting.h"
 
-enum { WAITING_MAX = 1024 };
+enum { WAITING_MAX = 1024, RECV_SPARE = 4096 };
 
 /* A group's tag is the call that it came by, a reference: there the disposition goes. */
 struct relay {
     struct relay_options options;
     struct courier *courier;
     bool was_full;
+    char *held; // NULL: groups go on
 };
 
 static struct metric relayed =
@@ -23,7 +25,13 @@ static struct metric *const rows[] = {&relayed, &waiting};
 
 static void release_call(void *tag)
 {
-    rpc_call_unref(tag);
+    if (tag)
+        rpc_call_unref(tag);
+}
+
+static void *refer(struct rpc_call *origin)
+{
+    return origin ? rpc_call_ref(origin) : NULL;
 }
 
 /* The disposition goes back; then the group is the learner's alone. */
@@ -33,8 +41,9 @@ static void on_settled(void *arg, const struct disposition *disposition, struct 
     struct relay *relay = arg;
     station_note(&disposition->id, &(struct station){.name = "answered",
                                                      .detail = outcome_name(disposition->outcome)});
-    rpc_call_send_message(tag, answer); // a generator that is gone asks again
-    rpc_call_unref(tag);
+    if (tag)
+        rpc_call_send_message(tag, answer); // a generator that is gone asks again
+    release_call(tag);
     relay->options.answered(relay->options.arg);
     metric_add(&relayed, 1);
     metric_set(&waiting, (double)relay_waiting(relay));
@@ -44,10 +53,44 @@ static void on_settled(void *arg, const struct disposition *disposition, struct 
     }
 }
 
+static void tell_held(struct relay *relay)
+{
+    SCOPED_VALUE(bytes) out = {0};
+    waiting_encode(relay->held ? relay->held : "", &out);
+    struct rpc_message *message = rpc_message_copy(out.data, out.len);
+    courier_tell(relay->courier, message);
+    rpc_message_free(message);
+}
+
+void relay_held(struct relay *relay, const char *why)
+{
+    mem_free(relay->held);
+    relay->held = why ? mem_string(why) : NULL;
+    tell_held(relay);
+}
+
+/* A group that waits at the learner for another try. */
+static err_t on_other(void *arg, struct rpc_message *message, bool *ret_taken)
+{
+    struct relay *relay = arg;
+    struct group *group = NULL;
+    err_t e = again_decode(rpc_message_data(message), rpc_message_len(message), &group);
+    if (err_code(e) == ERR_NOT_FOUND) {
+        err_free(e);
+        return OK;
+    }
+    TRY(e);
+    *ret_taken = true;
+    relay->options.again(relay->options.arg, group);
+    return OK;
+}
+
 static void on_up(void *arg, size_t again)
 {
     (void)again;
     struct relay *relay = arg;
+    if (relay->held)
+        tell_held(relay);
     relay->options.up(relay->options.arg);
 }
 
@@ -68,8 +111,10 @@ err_t relay_open(const struct relay_options *options, struct relay **ret)
                                       .security = options->security,
                                       .servers = CALLER_LEARNER,
                                       .method = &append,
+                                      .max_recv_bytes = GROUP_MAX_BYTES + RECV_SPARE,
                                       .hello = options->hello,
                                       .settled = on_settled,
+                                      .other = on_other,
                                       .up = on_up,
                                       .down = on_down,
                                       .arg = relay};
@@ -82,8 +127,8 @@ void relay_group(struct relay *relay, const struct group *group, struct rpc_call
 {
     void **known = courier_tag(relay->courier, &group->id);
     if (known) {
-        rpc_call_unref(*known);
-        *known = rpc_call_ref(origin);
+        release_call(*known);
+        *known = refer(origin);
         return;
     }
     SCOPED_VALUE(bytes) out = {0};
@@ -91,8 +136,7 @@ void relay_group(struct relay *relay, const struct group *group, struct rpc_call
     trace_parent(&group->id, "rewarder", sent.traceparent);
     station_note(&group->id, &(struct station){.name = "relayed"});
     group_encode_within(&sent, GROUP_MAX_BYTES, &out); // with scores it may have become too long
-    courier_send(relay->courier, &group->id, rpc_message_copy(out.data, out.len),
-                 rpc_call_ref(origin));
+    courier_send(relay->courier, &group->id, rpc_message_copy(out.data, out.len), refer(origin));
     metric_set(&waiting, (double)relay_waiting(relay));
     relay->was_full = relay->was_full || relay_full(relay);
 }
@@ -112,5 +156,6 @@ void relay_free(struct relay *relay)
     if (!relay)
         return;
     courier_close(relay->courier, release_call);
+    mem_free(relay->held);
     mem_free(relay);
 }

@@ -16,14 +16,20 @@ struct relay_options {
     /* The learner cannot be reached, or refuses: PRECONDITION for good. Takes why. */
     void (*down)(void *arg, err_t why);
     void (*answered)(void *arg); // a group has its disposition
-    void (*up)(void *arg);       // the learner has accepted us
+    void (*again)(void *arg,
+                  struct group *group); // the learner wants it scored once more; takes it
+    void (*up)(void *arg);              // the learner has accepted us
     void *arg;
 };
 err_t relay_open(const struct relay_options *options, struct relay **ret);
 
-/* Sends the scored group's bytes; the disposition goes to origin (a reference is taken). The same
- * group again, from a generator that lost its stream, replaces the origin. */
+/* Sends the scored group's bytes; the disposition goes to origin (a reference is taken), or to
+ * nobody (NULL). The same group again, from a generator that lost its stream, replaces the
+ * origin. */
 void relay_group(struct relay *relay, const struct group *group, struct rpc_call *origin);
+
+/* Tells the learner why groups wait here for a stage, so that it leases nothing. NULL: they go on. */
+void relay_held(struct relay *relay, const char *why);
 
 /* Whether so many groups wait for their disposition that no more should be taken in. */
 bool relay_full(const struct relay *relay);

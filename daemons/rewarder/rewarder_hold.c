@@ -9,6 +9,9 @@ struct hold rewarder_hold(const struct rewarder_facts *f, double now_s)
     const double seconds = now_s - f->moved_s;
     if (peer_holds(f->learner, now_s, &hold))
         return hold;
+    if (*f->held)
+        return hold_make(HOLD_SCORER_DOWN, "%zu groups wait, and nothing is leased: %s", f->scoring,
+                         f->held);
     if (f->unscorable >= REWARDER_FAILS)
         return hold_make(HOLD_SCORER,
                          "%" PRIu64 " groups in a row could not be scored; the last: slot %" PRIu64

@@ -9,6 +9,7 @@
 #include "svc/security.h"
 #include "svc/stations.h"
 #include "wire/failed_group.h"
+#include "wire/waiting.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct score {
     double came_s;             // the last group; or the process began
     uint64_t unscorable, slot; // groups in a row; the last of them, and why
     char why[200];
+    char held[WAITING_TEXT]; // by a stage that does not answer; "": by none
 };
 
 static struct metric scored = METRIC_COUNTER("rlhfd_groups_scored_total", "groups scored");
@@ -31,9 +33,11 @@ static struct metric unscorable =
     METRIC_COUNTER("rlhfd_groups_unscorable_total", "groups that a stage gave up");
 static struct metric *const rows[] = {&scored, &unscorable};
 
+/* NULL: the group is of no stream. */
 static void release_call(void *tag)
 {
-    rpc_call_unref(tag);
+    if (tag)
+        rpc_call_unref(tag);
 }
 
 static void tell_failure(struct score *score, const struct group *group)
@@ -62,8 +66,28 @@ static void on_left(void *arg, const struct group *group, void *tag)
 {
     struct score *score = arg;
     pass_on(score, group, tag);
-    rpc_call_unref(tag);
+    release_call(tag);
     score_room(score);
+}
+
+static void on_held(void *arg, const char *why)
+{
+    struct score *score = arg;
+    snprintf(score->held, sizeof score->held, "%s", why ? why : "");
+    relay_held(score->options.relay, why);
+}
+
+void score_again(struct score *score, struct group *group)
+{
+    station_came(&group->id, group->traceparent);
+    station_note(&group->id, &(struct station){.name = "came", .detail = "again"});
+    if (pipeline_count(score->pipeline) < 2 * QUEUED_MAX &&
+        !pipeline_has(score->pipeline, &group->id) && // it may be offered more than once
+        strcmp(group->run, score->options.recipe->run.name) == 0)
+        pipeline_put(score->pipeline, group, NULL);
+    else
+        group_free(group); // the learner's lease of it runs out
+    score->came_s = clock_s();
 }
 
 static bool full(const struct score *score)
@@ -87,6 +111,7 @@ void score_facts(const struct score *score, struct rewarder_facts *facts)
     facts->unscorable = score->unscorable;
     facts->slot = score->slot;
     facts->why = score->why;
+    facts->held = score->held;
     facts->scoring = pipeline_count(score->pipeline);
     facts->moved_s = score->came_s;
 }
@@ -187,8 +212,11 @@ err_t score_new(const struct score_options *options, struct score **ret)
 {
     metrics_register(rows, sizeof rows / sizeof *rows);
     SCOPED(score) score = mem_new(sizeof *score);
-    struct pipeline_options pipeline = {
-        .loop = options->loop, .left = on_left, .dropped = release_call, .arg = score};
+    struct pipeline_options pipeline = {.loop = options->loop,
+                                        .left = on_left,
+                                        .dropped = release_call,
+                                        .held = on_held,
+                                        .arg = score};
     score->options = *options;
     score->came_s = clock_s();
     const struct stage_list_options list = {.recipe = options->recipe, .loop = options->loop};

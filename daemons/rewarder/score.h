@@ -23,6 +23,9 @@ struct rpc_service score_service(struct score *score);
 /* The forward id of the reference's numerics, the caller's. NULL: there is no reference. */
 char *score_forward_id(const struct score *score);
 void score_room(struct score *score); // the relay has room again
+
+/* A group that was scored before, of no generator's stream. Takes group. */
+void score_again(struct score *score, struct group *group);
 struct rewarder_facts;
 void score_facts(const struct score *score, struct rewarder_facts *facts); // all but the learner's
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes store.json and store_v3.json: the store's records in formats 4 and 3, packed by an independent hand."""
+"""Writes store.json, store_v4.json and store_v3.json: the store's records in formats 5, 4 and 3, packed by an independent hand."""
 import json
 import os
 import struct
@@ -17,10 +17,10 @@ def summary():
     return digest(32) + struct.pack(">dQQQId", -0.25, 1000, 7, 9, 4, 0.75)
 
 
-def slot(version, state, reason, answered, generator, uses):
+def slot(version, state, reason, answered, generator, uses, why=b""):
     return (b"S" + bytes([version]) + bytes([state, reason, answered]) + struct.pack(">III", 3, 2, 1) +
             struct.pack(">QQQQQ", 5, 6, 12345, 99, 6) + text(generator) + summary() +
-            struct.pack(">IQ", uses, 8 if uses else 0))
+            struct.pack(">IQ", uses, 8 if uses else 0) + (text(why) if version > 4 else b""))
 
 
 def trainees(version):
@@ -46,7 +46,8 @@ def records(version):
         "counters": b"C" + bytes([version]) + struct.pack(">I", 1) +
                     struct.pack(">11Q", 1, 20, 3, 8, 9, 7, 8, 101, 102, 103, 104) +
                     struct.pack(">2Q", 6, 4) + struct.pack(">2Q", 7, 5) +
-                    struct.pack(">10Q", *range(200, 210)) + struct.pack(">6Q", *range(300, 306)) + struct.pack(">Q", 5),
+                    struct.pack(">10Q", *range(200, 210)) + (struct.pack(">Q", 210) if version > 4 else b"") +
+                    struct.pack(">6Q", *range(300, 306)) + struct.pack(">Q", 5),
         "slot_leased": slot(version, 2, 0, 0, b"g0", 0),
         "slot_stored": slot(version, 3, 0, 1, b"g0", 2),
         "slot_gone": slot(version, 4, 1, 1, b"", 1),
@@ -64,11 +65,13 @@ def records(version):
         "key_group": struct.pack(">QQ", 4, 258),
         "key_round": b"r" + struct.pack(">IQ", 1, 41),
     }
+    if version > 4:
+        records["slot_quarantined"] = slot(version, 5, 0, 5, b"g0", 0, b"status 500")
     return {name: value.hex() for name, value in records.items()}
 
 
 directory = os.path.dirname(os.path.abspath(__file__))
-for name, version in (("store.json", 4), ("store_v3.json", 3)):
+for name, version in (("store.json", 5), ("store_v4.json", 4), ("store_v3.json", 3)):
     with open(os.path.join(directory, name), "w") as out:
         json.dump(records(version), out, indent=1)
         out.write("\n")

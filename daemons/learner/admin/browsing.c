@@ -38,29 +38,13 @@ static err_t read_token(const char *token, const char *filter, uint64_t *ret)
     return OK;
 }
 
-static err_t parse_filter(const char *text, struct filter *ret)
-{
-    return err_reason(err_field(filter_parse(text, ret), "filter",
-                                "terms such as state=stored lag>=2 reward<0.5"),
-                      "VALUE_NOT_ALLOWED");
-}
-
-static bool next_match(const struct store *store, const struct filter *filter, uint64_t *at,
-                       struct listed *ret)
-{
-    while (store_list(store, at, ret))
-        if (filter_holds(filter, ret))
-            return true;
-    return false;
-}
-
 /* ---- ListGroups */
 
 static err_t add_summary(struct desk_visit *visit, struct store *store, const struct listed *listed,
                          Rlhfd__Admin__V1__ListGroupsReply *reply)
 {
     uint64_t bytes = 0;
-    if (listed->stored)
+    if (listed->stored || listed->quarantined)
         TRY(store_group_bytes(store, listed->slot, &bytes));
     struct listed *kept = desk_keep(visit, mem_copy(listed, sizeof *listed));
     Rlhfd__Admin__V1__GroupSummary *summary = desk_new(visit, sizeof *summary);
@@ -78,10 +62,10 @@ static err_t answer_list(struct desk_visit *visit, struct store *store)
     uint64_t at = 0;
     char token[64];
     size_t most;
-    TRY(parse_filter(request->filter, filter));
+    TRY(desk_filter(request->filter, filter));
     TRY(desk_page_size(request->page_size, 100, &most));
     TRY(read_token(request->page_token, request->filter, &at));
-    while (next_match(store, filter, &at, &listed)) {
+    while (filter_next(filter, store, &at, &listed)) {
         if (reply.n_groups == most) { // there is one more
             write_token(request->filter, listed.slot, token);
             reply.next_page_token = token;
@@ -114,9 +98,9 @@ static err_t answer_group(struct desk_visit *visit, struct store *store)
         return desk_invalid("id", "16 bytes, as ListGroups gives them");
     memcpy(id.byte, request->id.data, sizeof id.byte);
     TRY(err_reason(err_field(store_listed(store, &id, &listed), "id",
-                             "of a group that is leased or stored: ListGroups"),
+                             "of a group that is leased, stored or quarantined: ListGroups"),
                    "UNKNOWN_GROUP"));
-    if (!listed.stored)
+    if (!listed.stored && !listed.quarantined)
         return reply_leased(visit, &listed);
     TRY(store_group_bytes(store, listed.slot, &bytes));
     TRY(store_group(store, listed.slot, &group));
@@ -150,7 +134,7 @@ static err_t note_eviction(void *arg, struct store *store)
 static void match_stored(struct eviction *e, const struct store *store, const struct filter *filter)
 {
     struct listed listed;
-    for (uint64_t at = 0; next_match(store, filter, &at, &listed);)
+    for (uint64_t at = 0; filter_next(filter, store, &at, &listed);)
         if (listed.stored && !listed.uses) {
             e->slot = mem_grow(e->slot, e->count + 1, sizeof *e->slot);
             e->slot[e->count++] = listed.slot;
@@ -186,7 +170,7 @@ static err_t answer_evict(struct desk_visit *visit, struct store *store)
     const Rlhfd__Admin__V1__EvictGroupsRequest *request = (const void *)visit->request;
     Rlhfd__Admin__V1__EvictGroupsReply reply = RLHFD__ADMIN__V1__EVICT_GROUPS_REPLY__INIT;
     SCOPED_MEM struct filter *filter = mem_new(sizeof *filter);
-    TRY(parse_filter(request->filter, filter));
+    TRY(desk_filter(request->filter, filter));
     if (!filter->terms)
         return desk_invalid("filter", "at least one term; state=stored for all");
     struct live_assignment what = {"filter", request->filter};

@@ -2,6 +2,7 @@
 #include "admin/face.h"
 #include "base/mem.h"
 #include "base/scoped.h"
+#include "learner/replay/filter.h"
 #include "learner/replay/storage.h"
 #include "learner/store/changes.h"
 #include "svc/loop.h"
@@ -155,4 +156,11 @@ err_t desk_page_size(uint32_t given, size_t otherwise, size_t *ret)
         return desk_invalid("page_size", allowed);
     *ret = given ? given : otherwise;
     return OK;
+}
+
+err_t desk_filter(const char *text, struct filter *ret)
+{
+    return err_reason(err_field(filter_parse(text, ret), "filter",
+                                "terms such as state=stored lag>=2 reward<0.5"),
+                      "VALUE_NOT_ALLOWED");
 }

@@ -81,5 +81,9 @@ void desk_push(struct desk_visit *visit, void ***at, size_t *count, void *elemen
 /* INVALID with its details: a field of the request and the values allowed there. */
 err_t desk_invalid(const char *field, const char *allowed);
 
+/* The filter of groups in a request. INVALID with its details. */
+struct filter;
+err_t desk_filter(const char *text, struct filter *ret);
+
 /* 0: otherwise. INVALID: over CHANGE_PAGE_MAX. */
 err_t desk_page_size(uint32_t given, size_t otherwise, size_t *ret);

@@ -95,7 +95,10 @@ void inspect_summary(const struct listed *listed, uint64_t bytes,
     ret->prompt = listed->prompt;
     ret->epoch = listed->epoch;
     ret->lineage = listed->lineage;
-    ret->state = listed->stored ? (char *)"stored" : (char *)"leased";
+    ret->state = (char *)(listed->stored        ? "stored"
+                          : listed->quarantined ? "quarantined"
+                                                : "leased");
+    ret->why = (char *)listed->why;
     ret->oldest_version = listed->oldest_version;
     ret->oldest_round = listed->oldest_round;
     ret->lag = listed->lag;
@@ -181,6 +184,7 @@ bool inspect_group(struct inspect *inspect, struct rpc_call *call, const struct 
 {
     struct asked asked = {rpc_call_ref(call), group, *listed, bytes};
     asked.listed.generator = group->generator; // lives as long as the group
+    asked.listed.why = group->failure ? group->failure : "";
     struct asked *message = mem_copy(&asked, sizeof asked);
     if (worker_post(inspect->worker, answer, message))
         return true;

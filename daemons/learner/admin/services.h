@@ -19,6 +19,7 @@ struct rpc_service copying_service(struct desk *desk);    // Backup
 struct rpc_service operations_service(struct desk *desk); // Checkpoint; operations by name
 struct rpc_service rolling_service(struct desk *desk);    // Rollback
 struct rpc_service browsing_service(struct desk *desk);   // groups, and how a version was made
+struct rpc_service retrying_service(struct desk *desk);   // RetryGroups
 
 /* admin_options.collect (admin/admin.h): the learner's status beside metrics. */
 void overview_collect(struct desk *desk, struct rpc_admin_asking *asking);

@@ -6,6 +6,7 @@
 #include "learner/store/leases.h"
 #include "learner/store/rounds.h"
 #include "learner/store/terms.h"
+#include "svc/cell.h"
 #include "svc/metrics.h"
 #include "svc/security.h"
 #include "svc/stations.h"
@@ -131,8 +132,9 @@ static err_t settle(void *arg, struct store *store)
 {
     struct leasing *leasing = arg;
     const struct live *live = leasing->options.live;
-    bool paused = live_generation_paused(live), holds = live_decoding_held(live);
-    store_hold(store, holds);
+    const bool waits = leasing->options.held && cell_get(leasing->options.held) > 0;
+    const bool holds = live_decoding_held(live), paused = live_generation_paused(live) || waits;
+    store_hold(store, holds || waits);
     TRY(store_expire(store, clock_ms()));
     TRY(lessees_free_absent(leasing, store, holds));
     if (paused)

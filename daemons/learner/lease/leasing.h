@@ -24,6 +24,9 @@ struct leasing_options {
     struct evaluating *evaluating; // NULL: none
     const struct live *live;       // whether generation is paused; learner.lease_grace_ms
     struct breaker *breaker;       // hears why rows are unusable; NULL: none
+    /* Rewarders that wait for a stage that does not answer: then nothing is leased, and deadlines
+     * stand still. NULL: none */
+    const struct cell *held;
     bool stays; // when the run is over generators keep their streams, and are not told
 };
 

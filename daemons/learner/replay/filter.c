@@ -26,6 +26,9 @@ static const char *const key_names[KEYS] = {"state", "generator", "reward", "tok
 enum compare { EQUAL, UNEQUAL, LESS, AT_MOST, MORE, AT_LEAST, COMPARES };
 static const char *const compare_names[COMPARES] = {"=", "!=", "<", "<=", ">", ">="};
 
+enum { STATE_LEASED, STATE_STORED, STATE_QUARANTINED, STATES };
+static const char *const state_names[STATES] = {"leased", "stored", "quarantined"};
+
 static bool is_text(int key)
 {
     return key == KEY_STATE || key == KEY_GENERATOR;
@@ -98,9 +101,10 @@ static err_t parse_value(const char *term, size_t len, size_t at, struct filter_
         return OK;
     if (ret->key != KEY_STATE)
         return parse_number(term, len, ret);
-    ret->whole = !strcmp(ret->text, "stored");
-    return ret->whole || !strcmp(ret->text, "leased") ? OK
-                                                      : bad(term, len, "a state: leased, stored");
+    for (ret->whole = 0; ret->whole < STATES; ret->whole++)
+        if (strcmp(ret->text, state_names[ret->whole]) == 0)
+            return OK;
+    return bad(term, len, "a state: leased, stored, quarantined");
 }
 
 static err_t parse_term(const char *term, size_t len, struct filter_term *ret)
@@ -153,7 +157,7 @@ static uint64_t whole_of(const struct listed *group, int key)
 {
     switch ((enum key)key) {
     case KEY_STATE:
-        return group->stored;
+        return group->stored ? STATE_STORED : group->quarantined ? STATE_QUARANTINED : STATE_LEASED;
     case KEY_TOKENS:
         return group->tokens;
     case KEY_LAG:
@@ -175,8 +179,9 @@ static uint64_t whole_of(const struct listed *group, int key)
 
 static bool term_holds(const struct filter_term *term, const struct listed *group)
 {
-    bool unknown = !group->stored && (term->key == KEY_REWARD || term->key == KEY_TOKENS);
-    if (unknown)
+    if (term->key == KEY_REWARD && !group->stored)
+        return false;
+    if (term->key == KEY_TOKENS && !group->stored && !group->quarantined)
         return false;
     if (term->key == KEY_GENERATOR)
         return decide(term->compare, strcmp(group->generator, term->text));
@@ -193,4 +198,13 @@ bool filter_holds(const struct filter *filter, const struct listed *group)
         if (!term_holds(&filter->term[i], group))
             return false;
     return true;
+}
+
+bool filter_next(const struct filter *filter, const struct store *store, uint64_t *at,
+                 struct listed *ret)
+{
+    while (store_list(store, at, ret))
+        if (filter_holds(filter, ret))
+            return true;
+    return false;
 }

@@ -6,8 +6,9 @@
  *
  * A term is a key, one of = != < <= > >= and a value. Keys with a whole number are slot, prompt,
  * epoch, attempt, lineage, lag, tokens and version (the oldest of the tokens'). reward has a
- * number, generator a name, state the word leased or stored. state and generator have = and !=
- * only. Tokens and reward of leased groups are not known, so no term on them holds. A filter
+ * number, generator a name, state the word leased, stored or quarantined. state and generator have = and !=
+ * only. Tokens and reward of leased groups, and rewards of quarantined ones, are not known, so no term on
+ * them holds. A filter
  * without terms selects all groups. Any thread. */
 #pragma once
 #include "base/err.h"
@@ -29,3 +30,7 @@ struct filter {
 /* INVALID: names the term and what is allowed. */
 err_t filter_parse(const char *text, struct filter *ret);
 bool filter_holds(const struct filter *filter, const struct listed *group);
+
+/* The next of the store's groups from slot *at on that it selects; *at is then above it. */
+bool filter_next(const struct filter *filter, const struct store *store, uint64_t *at,
+                 struct listed *ret);

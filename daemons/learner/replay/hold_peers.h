@@ -2,6 +2,7 @@
  * (steer/learner_hold.h). Ingest reports rewarders, leasing reports generators. Any thread: plain
  * values. */
 #pragma once
+#include "wire/waiting.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,4 +17,6 @@ struct hold_peers {
     char refused_why[HOLD_WHY];
     /* Rewarders alone: streams in a row that the learner ended because of unusable contents */
     unsigned breaks;
+    char held_by[HOLD_NAME]; // rewarders: one whose stage does not answer; "": none
+    char held[WAITING_TEXT];
 };

@@ -2,17 +2,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "learner/replay/appending.h"
 #include "learner/replay/refusals.h"
 #include "learner/replay/store_figures.h"
-#include "learner/store/lag.h"
-#include "learner/store/rounds.h"
+#include "svc/cell.h"
 #include "svc/mailbox.h"
-#include "svc/metrics.h"
 #include "svc/peer.h"
 #include "svc/security.h"
 #include "svc/stations.h"
 #include "wire/failed_group.h"
 #include "wire/hello.h"
+#include "wire/waiting.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,25 +22,17 @@
  * asking the loop. */
 enum { PENDING_MAX = 256, PENDING_BYTES = 64 << 20, JOBS = 2 };
 
-struct item {
-    struct rpc_call *call; // a reference: where the disposition goes
-    struct group *group;
-    struct rpc_message *message; // a reference: what the group was decoded from, and is stored as
-    struct encoded encoded;      // its bytes
-    const char *judge;           // who says that it cannot be trained
-    char *misfit;                // why; NULL: it can
-};
-
 /* A write under way, owned by the storage thread. */
 struct batch {
     struct ingest *ingest;
     size_t count, bytes, stored;
-    struct item item[PENDING_MAX];
+    struct append_item item[PENDING_MAX];
 };
 
 /* An open stream: its call's context. */
 struct stream {
     struct stream *next, **prev;
+    struct rpc_call *call; // its own
     struct ingest_stream says;
     bool begun, refused; // its first message has come; it was refused
 };
@@ -48,7 +40,7 @@ struct stream {
 struct ingest {
     struct ingest_options options;
     struct stream *streams;
-    struct mailbox *pending; // struct item
+    struct mailbox *pending; // struct append_item
     size_t bytes;            // of those waiting and being written
     int jobs;                // write_pending's, of which batch_written has not come
     bool stopped;
@@ -57,25 +49,12 @@ struct ingest {
     size_t paused_count;
     struct hold_peers seen; // of all streams; gone_s: when, not since when
     double refused_s;
+    uint64_t offers; // ingest_offer's, so far
 };
-
-#define APPENDED(what)                                                                             \
-    METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_groups_appended_total",                            \
-                    "groups by what became of them", "outcome=\"" what "\"")
-static struct metric outcomes[] = {
-    [OUTCOME_STORED] = APPENDED("stored"),         [OUTCOME_DUPLICATE] = APPENDED("duplicate"),
-    [OUTCOME_SUPERSEDED] = APPENDED("superseded"), [OUTCOME_STALE] = APPENDED("stale"),
-    [OUTCOME_REJECTED] = APPENDED("rejected"),
-};
-static struct metric seconds = METRIC_HISTOGRAM(
-    "rlhfd_append_seconds", "one durable write of groups", 0.001, 0.005, 0.02, 0.1, 0.5, 2);
-static struct metric *const rows[] = {&outcomes[OUTCOME_STORED],     &outcomes[OUTCOME_DUPLICATE],
-                                      &outcomes[OUTCOME_SUPERSEDED], &outcomes[OUTCOME_STALE],
-                                      &outcomes[OUTCOME_REJECTED],   &seconds};
 
 struct ingest *ingest_new(const struct ingest_options *options)
 {
-    metrics_register(rows, sizeof rows / sizeof *rows);
+    appending_register();
     store_figures_register();
     struct ingest *ingest = mem_new(sizeof *ingest);
     ingest->options = *options;
@@ -84,104 +63,7 @@ struct ingest *ingest_new(const struct ingest_options *options)
     return ingest;
 }
 
-static void send_disposition(struct rpc_call *call, const struct digest *id, enum outcome outcome,
-                             const char *reason)
-{
-    station_note(id, &(struct station){.name = outcome == OUTCOME_STORED ? "stored" : "answered",
-                                       .detail = outcome_name(outcome)});
-    SCOPED_VALUE(bytes) out = {0};
-    struct disposition disposition = {.id = *id, .outcome = outcome, .reason = (char *)reason};
-    disposition_encode(&disposition, &out);
-    struct rpc_message *message = rpc_message_copy(out.data, out.len);
-    rpc_call_send_message(call, message); // a rewarder that is gone asks again: DUPLICATE then
-    rpc_message_free(message);
-    metric_add(&outcomes[outcome], 1);
-}
-
 /* ---- storage thread */
-
-static err_t take_evaluations(struct batch *batch)
-{
-    const struct ingest_options *o = &batch->ingest->options;
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct item *item = &batch->item[i];
-        enum outcome outcome;
-        char why[MISFIT_WHY];
-        if (!item->group->evaluation)
-            continue;
-        TRY(o->evaluated(o->evaluating, item->group, &outcome, why));
-        send_disposition(item->call, &item->group->id, outcome, *why ? why : NULL);
-    }
-    return OK;
-}
-
-static void tell_rejected(const struct ingest *ingest, const char *who, const char *why)
-{
-    if (ingest->options.rejected)
-        ingest->options.rejected(ingest->options.breaker, who, why);
-}
-
-/* Misfits are recorded one by one: they are rare. */
-static err_t reject_misfits(struct batch *batch, struct store *store)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        struct item *item = &batch->item[i];
-        struct verdict verdict;
-        if (!item->misfit)
-            continue;
-        tell_rejected(batch->ingest, item->judge, item->misfit);
-        TRY(store_reject(store, item->group, clock_ms(), &verdict));
-        send_disposition(item->call, &item->group->id, verdict.outcome, item->misfit);
-    }
-    return OK;
-}
-
-/* By the oldest version among its tokens, as rounds will count it. */
-static void count_stored(struct batch *batch, const struct store *store, const struct group *group)
-{
-    uint64_t round;
-    batch->stored++;
-    err_t unknown = store_round_of(store, group_oldest_version(group), &round);
-    if (!err_failed(unknown))
-        store_figures_lag(LAG_STORED, lag_of(store_next_round(store), round));
-    err_free(unknown);
-}
-
-static err_t append_others(struct batch *batch, struct store *store)
-{
-    SCOPED_MEM const struct group **groups = mem_array(batch->count, sizeof *groups);
-    SCOPED_MEM struct verdict *verdicts = mem_array(batch->count, sizeof *verdicts);
-    SCOPED_MEM struct encoded *encoded = mem_array(batch->count, sizeof *encoded);
-    SCOPED_MEM struct rpc_call **calls = mem_array(batch->count, sizeof *calls);
-    size_t n = 0;
-    for (size_t i = 0; i < batch->count; i++)
-        if (!batch->item[i].misfit && !batch->item[i].group->evaluation) {
-            calls[n] = batch->item[i].call;
-            encoded[n] = batch->item[i].encoded;
-            groups[n++] = batch->item[i].group;
-        }
-    if (!n)
-        return OK;
-    double begun = clock_s();
-    TRY(store_append(store, groups, encoded, n, clock_ms(), verdicts));
-    metric_observe(&seconds, clock_s() - begun);
-    for (size_t i = 0; i < n; i++) {
-        send_disposition(calls[i], &groups[i]->id, verdicts[i].outcome, verdicts[i].why);
-        if (verdicts[i].outcome == OUTCOME_STORED)
-            count_stored(batch, store, groups[i]);
-        if (verdicts[i].outcome == OUTCOME_REJECTED)
-            tell_rejected(batch->ingest, "the learner", verdicts[i].why);
-    }
-    return OK;
-}
-
-static void item_done(struct item *item)
-{
-    group_free(item->group);
-    rpc_message_free(item->message);
-    rpc_call_unref(item->call);
-    mem_free(item->misfit);
-}
 
 static void batch_written(void *arg);
 
@@ -189,7 +71,7 @@ static void take_pending(struct batch *batch)
 {
     void *taken;
     while (batch->count < PENDING_MAX && mailbox_take(batch->ingest->pending, 0, &taken)) {
-        struct item *item = taken;
+        struct append_item *item = taken;
         batch->bytes += item->encoded.len;
         batch->item[batch->count++] = *item;
         mem_free(item);
@@ -200,13 +82,10 @@ static err_t write_pending(void *arg, struct store *store)
 {
     struct batch *batch = arg;
     take_pending(batch);
-    err_t failed = append_others(batch, store);
-    if (!err_failed(failed))
-        failed = reject_misfits(batch, store);
-    if (!err_failed(failed))
-        failed = take_evaluations(batch);
+    err_t failed =
+        append_all(&batch->ingest->options, batch->item, batch->count, store, &batch->stored);
     for (size_t i = 0; i < batch->count; i++)
-        item_done(&batch->item[i]);
+        append_item_done(&batch->item[i]);
     loop_post(batch->ingest->options.loop, batch_written, batch);
     return failed;
 }
@@ -267,6 +146,38 @@ static void count_group(struct rpc_call *call, const struct group *group)
         stream->says.tokens += group->completion[i].tokens;
 }
 
+static err_t nothing(void *arg, struct store *store)
+{
+    (void)arg;
+    (void)store;
+    return OK;
+}
+
+/* Whoever waits for a change of the store looks again. */
+static void count_held(struct ingest *ingest)
+{
+    double held = 0;
+    for (const struct stream *s = ingest->streams; s; s = s->next)
+        held += *s->says.held != 0;
+    if (!ingest->options.held || held == cell_get(ingest->options.held))
+        return;
+    cell_set(ingest->options.held, held);
+    if (!ingest->stopped)
+        storage_post(ingest->options.storage, nothing, NULL);
+}
+
+/* Whether the message is no group but a word about the rewarder's stages. */
+static bool is_standing(struct ingest *ingest, struct rpc_call *call, struct rpc_message *message)
+{
+    struct stream *stream = rpc_call_context(call);
+    if (!waiting_decode(rpc_message_data(message), rpc_message_len(message), stream->says.held))
+        return false;
+    log_limited(LOG_INFO, 8, *stream->says.held ? "rewarder waits" : "rewarder goes on",
+                "rewarder=%s why=\"%s\"", stream->says.peer, stream->says.held);
+    count_held(ingest);
+    return true;
+}
+
 /* A stream may begin with a hello, which is answered; groups of one that does not are judged by
  * themselves alone. What comes after a refusal is dropped. */
 static bool is_hello(struct ingest *ingest, struct rpc_call *call, struct rpc_message *message)
@@ -292,6 +203,7 @@ static bool is_hello(struct ingest *ingest, struct rpc_call *call, struct rpc_me
     }
     snprintf(stream->says.forward, sizeof stream->says.forward, "%s",
              theirs.forward ? theirs.forward : "");
+    stream->says.scores_again = theirs.scores_again;
     refusals_older("rewarder", stream->says.peer, &theirs);
     welcome_encode(theirs.protocol, &out);
     struct rpc_message *answer = rpc_message_copy(out.data, out.len);
@@ -313,7 +225,8 @@ static char *why_not(const struct ingest *ingest, const struct group *group)
 
 /* What is no group is answered as a failed one. Without an id there is nothing to answer: the
  * stream ends with the reason. */
-static err_t take_group(const struct ingest *ingest, struct rpc_message *message, struct item *ret)
+static err_t take_group(const struct ingest *ingest, struct rpc_message *message,
+                        struct append_item *ret)
 {
     const uint8_t *data = rpc_message_data(message);
     const size_t len = rpc_message_len(message);
@@ -335,8 +248,8 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
 {
     (void)pb;
     struct ingest *ingest = user;
-    struct item item = {0};
-    if (is_hello(ingest, call, message))
+    struct append_item item = {0};
+    if (is_hello(ingest, call, message) || is_standing(ingest, call, message))
         return;
     err_t failed = take_group(ingest, message, &item);
     if (err_failed(failed)) {
@@ -350,10 +263,10 @@ static void on_message(struct rpc_call *call, struct rpc_message *message,
                     item.group->slot, item.misfit);
     item.call = rpc_call_ref(call);
     item.message = rpc_message_ref(message);
-    struct item *kept = mem_copy(&item, sizeof item);
+    struct append_item *kept = mem_copy(&item, sizeof item);
     if (!mailbox_post(ingest->pending, kept)) { // more streams than that: its rewarder sends again
         mem_free(kept);
-        item_done(&item);
+        append_item_done(&item);
         refuse(ingest, call, err_new(ERR_EXHAUSTED, "%d groups wait for the disk", PENDING_MAX));
         return;
     }
@@ -370,6 +283,7 @@ static void on_open(struct rpc_call *call, void *user)
     SCOPED_MEM char *peer = rpc_call_peer(call);
     snprintf(stream->says.peer, sizeof stream->says.peer, "%s", peer);
     stream->says.since_s = clock_s();
+    stream->call = call;
     stream->next = ingest->streams;
     stream->prev = &ingest->streams;
     if (stream->next)
@@ -392,6 +306,7 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     if (stream->next)
         stream->next->prev = stream->prev;
     mem_free(stream);
+    count_held(ingest);
 }
 
 void ingest_facts(const struct ingest *ingest, struct hold_peers *ret)
@@ -399,6 +314,11 @@ void ingest_facts(const struct ingest *ingest, struct hold_peers *ret)
     const double now_s = clock_s();
     *ret = ingest->seen;
     ret->gone_s = now_s - ingest->seen.gone_s;
+    for (const struct stream *s = ingest->streams; s; s = s->next)
+        if (*s->says.held) {
+            snprintf(ret->held_by, sizeof ret->held_by, "%s", s->says.peer);
+            snprintf(ret->held, sizeof ret->held, "%s", s->says.held);
+        }
     if (now_s - ingest->refused_s < PEER_CALM_S)
         return;
     *ret->refused = *ret->refused_why = 0;
@@ -412,6 +332,26 @@ size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, si
         if (count < most)
             ret[count] = s->says;
     return count;
+}
+
+size_t ingest_scorers(const struct ingest *ingest)
+{
+    size_t count = 0;
+    for (const struct stream *s = ingest->streams; s; s = s->next)
+        count += s->says.scores_again;
+    return count;
+}
+
+bool ingest_offer(struct ingest *ingest, struct rpc_message *message)
+{
+    if (ingest->stopped)
+        return true;
+    const size_t count = ingest_scorers(ingest);
+    size_t turn = count ? ingest->offers++ % count : 0;
+    for (const struct stream *s = count ? ingest->streams : NULL; s; s = s->next)
+        if (s->says.scores_again && !turn--)
+            return !rpc_call_full(s->call) && rpc_call_send_message(s->call, message);
+    return false;
 }
 
 static void on_half_close(struct rpc_call *call, void *user)
@@ -446,7 +386,7 @@ void ingest_free(struct ingest *ingest)
     if (!ingest)
         return;
     for (void *left; mailbox_take(ingest->pending, 0, &left); mem_free(left))
-        item_done(left);
+        append_item_done(left);
     mailbox_free(ingest->pending);
     for (size_t i = 0; i < ingest->paused_count; i++)
         rpc_call_unref(ingest->paused[i]);

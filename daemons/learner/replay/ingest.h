@@ -25,9 +25,14 @@ struct ingest_options {
                        char why[MISFIT_WHY]);
     void *evaluating;
 
-    /* breaker_rejected: hears who rejected a group, and why. NULL: nobody. Storage thread. */
-    void (*rejected)(void *breaker, const char *who, const char *why);
+    /* breaker_rejected: hears who gave a group up, and why; reason: as its slot may leave. NULL:
+     * nobody. Storage thread. */
+    void (*rejected)(void *breaker, enum reason reason, const char *who, const char *why);
     void *breaker;
+
+    /* Where other threads see how many rewarders wait for a stage that does not answer. NULL: no
+     * one looks. */
+    struct cell *held;
 };
 
 struct ingest *ingest_new(const struct ingest_options *options);
@@ -43,8 +48,15 @@ struct ingest_stream {
     char forward[NAME_MAX_BYTES + 1];
     double since_s, tokens; // clock_s() at its begin; of completions received over it
     uint64_t groups;
+    bool scores_again;       // as its hello said
+    char held[WAITING_TEXT]; // by a stage that does not answer; "": by none
 };
 size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, size_t most);
+
+/* Sends a message to one of the rewarders that score groups once more, in turn; takes a reference.
+ * False: there is none, or it has enough to do. After ingest_stop: true, it is not needed. */
+bool ingest_offer(struct ingest *ingest, struct rpc_message *message);
+size_t ingest_scorers(const struct ingest *ingest); // rewarders that do
 
 /* Hands nothing more to the storage thread, which ends next. Rewarders send what waits again. */
 void ingest_stop(struct ingest *ingest);

@@ -7,6 +7,7 @@
 static struct metric leased = SLOTS("leased");
 static struct metric stored = SLOTS("stored");
 static struct metric waiting = SLOTS("free");
+static struct metric quarantined = SLOTS("quarantined");
 
 #define LEFT(why)                                                                                  \
     METRIC_LABELLED(METRIC_KIND_COUNTER, "rlhfd_groups_left_total",                                \
@@ -16,7 +17,7 @@ static struct metric left[REASONS] = {
     [REASON_SUPERSEDED] = LEFT("superseded"), [REASON_EVICTED] = LEFT("evicted"),
     [REASON_FILTERED] = LEFT("filtered"),     [REASON_ERRORED] = LEFT("errored"),
     [REASON_LINEAGE] = LEFT("lineage"),       [REASON_OPERATOR] = LEFT("operator"),
-    [REASON_ENDED] = LEFT("ended"),
+    [REASON_ENDED] = LEFT("ended"),           [REASON_QUARANTINED] = LEFT("quarantined"),
 };
 
 static struct metric disk_free =
@@ -34,6 +35,7 @@ static struct metric lag[LAG_STAGES] = {
 static struct metric *const rows[] = {&leased,
                                       &stored,
                                       &waiting,
+                                      &quarantined,
                                       &left[REASON_TRAINED],
                                       &left[REASON_STALE],
                                       &left[REASON_SUPERSEDED],
@@ -43,6 +45,7 @@ static struct metric *const rows[] = {&leased,
                                       &left[REASON_LINEAGE],
                                       &left[REASON_OPERATOR],
                                       &left[REASON_ENDED],
+                                      &left[REASON_QUARANTINED],
                                       &disk_free,
                                       &disk_needed,
                                       &disk_used,
@@ -60,6 +63,7 @@ void store_figures_show(const struct store_counts *counts)
     metric_set(&leased, (double)counts->leased);
     metric_set(&stored, (double)counts->stored);
     metric_set(&waiting, (double)counts->free);
+    metric_set(&quarantined, (double)counts->quarantined);
     for (int i = REASON_TRAINED; i < REASONS; i++)
         metric_total(&left[i], (double)counts->gone[i]);
     metric_set(&disk_free, (double)counts->disk_free_bytes);

@@ -33,9 +33,9 @@ void breaker_told(struct breaker *breaker, enum reason reason, const char *who, 
     snprintf(said->why, sizeof said->why, "%s", why);
 }
 
-void breaker_rejected(void *breaker, const char *who, const char *why)
+void breaker_rejected(void *breaker, enum reason reason, const char *who, const char *why)
 {
-    breaker_told(breaker, REASON_ERRORED, who, why);
+    breaker_told(breaker, reason, who, why);
 }
 
 struct hold breaker_sample(const struct breaker *breaker, const struct store_unusable *last)

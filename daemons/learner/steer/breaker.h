@@ -26,7 +26,8 @@ void breaker_start(struct breaker *breaker);
 /* The reason that goes with the next slots that leave so. Texts are copied; NULL breaker:
  * nothing. */
 void breaker_told(struct breaker *breaker, enum reason reason, const char *who, const char *why);
-void breaker_rejected(void *breaker, const char *who, const char *why); // of ingest_options
+/* Of ingest_options. */
+void breaker_rejected(void *breaker, enum reason reason, const char *who, const char *why);
 
 /* "the last: slot 63 (train.jsonl:13), filtered by generator-1: ..." */
 struct hold breaker_sample(const struct breaker *breaker, const struct store_unusable *last);

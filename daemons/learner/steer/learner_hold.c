@@ -71,6 +71,16 @@ static struct hold disk(const struct hold_facts *f)
                      f->store, (double)f->disk_free / MIB, (double)f->disk_needed / MIB);
 }
 
+static struct hold scorer_down(const struct hold_facts *f)
+{
+    const struct hold_peers *peers = &f->rewarders;
+    if (!*peers->held)
+        return nothing();
+    return hold_make(HOLD_SCORER_DOWN,
+                     "nothing is leased: the rewarder %s waits, as %s; it goes on by itself",
+                     peers->held_by, peers->held);
+}
+
 static struct hold no_peer(const struct hold_facts *f, const struct hold_peers *peers,
                            enum hold_cause cause, const char *kind)
 {
@@ -162,8 +172,8 @@ static struct hold evaluation(const struct hold_facts *f)
 struct hold learner_hold(const struct hold_facts *facts)
 {
     static struct hold (*const rules[])(const struct hold_facts *) = {
-        complete, store_silent, replay,    unusable, paused, disk,      no_generator,
-        stream,   no_rewarder,  straggler, leases,   groups, evaluation};
+        complete,     store_silent, replay,      unusable,  paused, disk,   scorer_down,
+        no_generator, stream,       no_rewarder, straggler, leases, groups, evaluation};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         struct hold hold = rules[i](facts);
         if (hold.cause != HOLD_NONE)

@@ -8,6 +8,7 @@ struct arrival {
     const struct group *group;
     const struct encoded *encoded; // NULL: to be encoded
     bool rejected;                 // by the caller
+    const char *unscored;          // why; NULL: it has its reward
 };
 
 static struct verdict verdict(enum outcome outcome, const char *why)
@@ -169,6 +170,7 @@ static struct verdict put_group(struct store *store, struct slot *slot, const st
         group_encode(group, &value);
     put_bytes(store, slot, key,
               from->encoded ? from->encoded : &(struct encoded){value.data, value.len});
+    slot_forget_kept(store, slot);
     slots_move(&store->slots, slot, SLOT_STORED, age);
     slot_done(slot);
     slot->generator = *group->generator ? mem_string(group->generator) : NULL;
@@ -196,14 +198,15 @@ static struct verdict turn_away(struct store *store, struct slot *slot, const st
     return verdict(slot->answered, why);
 }
 
-/* Whether a group whose lease was given up may still be kept. */
-static bool has_place(const struct store *store, uint64_t age)
+/* Not scored: its bytes are kept, and its slot is closed. */
+static struct verdict set_aside(struct store *store, struct slot *slot, const struct arrival *from,
+                                uint64_t age)
 {
-    struct lag_rules rules = store_lag_rules(store);
-    const struct slots *slots = &store->slots;
-    if (store_in_turn(store))
-        return lag_may_admit(&rules, store->counters.next_round, slots->age, slots->ages, age);
-    return store_live(store) + store->rules.max_uses <= (rules.limit + 1) * rules.groups;
+    uint8_t key[KEY_GROUP];
+    key_group(QUARANTINE_AGE, slot->number, key);
+    put_bytes(store, slot, key, from->encoded);
+    slot_quarantine(store, slot, age, from->group->generator, from->unscored);
+    return verdict(OUTCOME_REJECTED, "quarantined");
 }
 
 /* The first group of the slot's newest attempt. Without its lease it takes a place that pacing may
@@ -224,9 +227,13 @@ static struct verdict judge(struct store *store, struct slot *slot, const struct
         return turn_away(store, slot, group, age, REASON_ERRORED, why);
     if (lag_of(next, age) > rules.limit)
         return turn_away(store, slot, group, age, REASON_STALE, "over the lag limit");
-    if (slot->state == SLOT_FREE && (!store_groups_wanted(store) || !has_place(store, age)))
+    if (slot->state == SLOT_FREE && (!store_groups_wanted(store) || !store_has_place(store, age)))
         return turn_away(store, slot, group, age, REASON_STALE,
                          "its lease was lost and its place given away");
+    if (from->unscored && slot->state != SLOT_LEASED)
+        return turn_away(store, slot, group, age, REASON_ERRORED, "without a reward");
+    if (from->unscored)
+        return set_aside(store, slot, from, age);
     slot->answered = OUTCOME_STORED;
     return put_group(store, slot, from, age);
 }
@@ -272,7 +279,7 @@ err_t store_append(struct store *store, const struct group *const *groups,
     TRY(store_begin(store, now_ms));
     SCOPED_MEM struct verdict *verdicts = mem_array(n, sizeof *verdicts);
     for (size_t i = 0; i < n; i++) {
-        struct arrival from = {groups[i], encoded ? &encoded[i] : NULL, false};
+        struct arrival from = {groups[i], encoded ? &encoded[i] : NULL, false, NULL};
         if (!answered_in_batch(groups, i, verdicts))
             TRY(store_break(store, append_one(store, &from, &verdicts[i])));
         store->counters.outcomes[verdicts[i].outcome]++;
@@ -284,15 +291,28 @@ err_t store_append(struct store *store, const struct group *const *groups,
     return OK;
 }
 
-err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
-                   struct verdict *ret)
+static err_t append_alone(struct store *store, const struct arrival *from, int64_t now_ms,
+                          struct verdict *ret)
 {
     struct verdict found;
     TRY(store_begin(store, now_ms));
-    TRY(store_break(store, append_one(store, &(struct arrival){group, NULL, true}, &found)));
+    TRY(store_break(store, append_one(store, from, &found)));
     store->counters.outcomes[found.outcome]++;
     store->changed = true;
     TRY(store_commit(store));
     *ret = found;
     return OK;
+}
+
+err_t store_reject(struct store *store, const struct group *group, int64_t now_ms,
+                   struct verdict *ret)
+{
+    return append_alone(store, &(struct arrival){group, NULL, true, NULL}, now_ms, ret);
+}
+
+err_t store_quarantine(struct store *store, const struct group *group,
+                       const struct encoded *encoded, const char *why, int64_t now_ms,
+                       struct verdict *ret)
+{
+    return append_alone(store, &(struct arrival){group, encoded, false, why}, now_ms, ret);
 }

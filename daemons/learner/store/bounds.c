@@ -77,6 +77,15 @@ uint64_t store_groups_wanted(const struct store *store)
     return wanted > missing ? wanted : missing;
 }
 
+bool store_has_place(const struct store *store, uint64_t age)
+{
+    struct lag_rules rules = store_lag_rules(store);
+    const struct slots *slots = &store->slots;
+    if (store_in_turn(store))
+        return lag_may_admit(&rules, store->counters.next_round, slots->age, slots->ages, age);
+    return store_live(store) + store->rules.max_uses <= (rules.limit + 1) * rules.groups;
+}
+
 /* Uses of groups that the data still has; UINT64_MAX: it does not end. */
 static uint64_t uses_left(const struct store *store)
 {

@@ -33,6 +33,9 @@ enum {
     ROUND_COMPLETIONS_MAX = 1 << 30,
     WHY_MAX = 1000
 };
+/* An age that no group has: what lies there is not dropped with the ages of rounds. */
+#define QUARANTINE_AGE UINT64_MAX
+
 #define KEY_SCHEMA   "schema"
 #define KEY_COUNTERS "counters"
 void key_slot(uint64_t slot, uint8_t ret[KEY_SLOT]);
@@ -65,6 +68,6 @@ err_t stored_decode(const uint8_t *data, size_t len, const struct digest *conten
                     struct group **ret);
 
 void schema_done(struct schema *schema);
-void slot_done(struct slot *slot); // frees the generator's name
+void slot_done(struct slot *slot); // frees its texts
 void gone_done(struct gone *gone); // of a decoded one
 void tries_done(struct tries *tries);

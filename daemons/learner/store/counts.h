@@ -14,12 +14,13 @@ enum reason {
     REASON_LINEAGE,
     REASON_OPERATOR,
     REASON_ENDED,
+    REASON_QUARANTINED, // a scorer could not score it; its bytes stay (quarantine.h)
     REASONS
 };
 const char *reason_name(enum reason reason);
 
-/* Slots that left one after another as filtered or errored, with no usable group between them; the
- * last of these. */
+/* Slots that left one after another as filtered, errored or quarantined, with no usable group
+ * between them; the last of these. */
 struct store_unusable {
     uint64_t slots, slot, prompt;
     enum reason reason;
@@ -27,6 +28,7 @@ struct store_unusable {
 
 struct store_counts {
     uint64_t leased, stored, free;  // slots now
+    uint64_t quarantined;           // likewise
     uint64_t live;                  // leased + stored, each as often as rounds may still use it
     uint64_t next_slot, next_round; // the first never used
     uint64_t gone[REASONS];         // groups that left, over the life of the store

@@ -28,8 +28,19 @@ void group_left(struct store *store, uint64_t slot, uint32_t attempt, const stru
     store->changed = true;
 }
 
+void slot_forget_kept(struct store *store, const struct slot *slot)
+{
+    uint8_t from[KEY_GROUP], below[KEY_GROUP];
+    if (slot->state != SLOT_QUARANTINED && !slot_is_again(slot))
+        return;
+    key_group(QUARANTINE_AGE, slot->number, from);
+    key_group(QUARANTINE_AGE, slot->number + 1, below);
+    db_delete_range(store->db, DB_GROUPS, from, below, sizeof from);
+}
+
 static void move(struct store *store, struct slot *slot, enum slot_state state)
 {
+    slot_forget_kept(store, slot);
     slots_move(&store->slots, slot, state, 0);
     slot_done(slot); // no holder any more
     slot_touch(store, slot);
@@ -40,13 +51,38 @@ void slot_free_again(struct store *store, struct slot *slot)
     move(store, slot, SLOT_FREE);
 }
 
+static void count_unusable(struct store *store, const struct slot *slot, enum reason reason)
+{
+    store->unusable = (struct store_unusable){store->unusable.slots + 1, slot->number,
+                                              slot_prompt(store, slot->number), reason};
+}
+
 void slot_gone(struct store *store, struct slot *slot, enum reason reason)
 {
     slot->reason = reason;
     if (reason == REASON_FILTERED || reason == REASON_ERRORED)
-        store->unusable = (struct store_unusable){store->unusable.slots + 1, slot->number,
-                                                  slot_prompt(store, slot->number), reason};
+        count_unusable(store, slot, reason);
     move(store, slot, SLOT_GONE);
+}
+
+void slot_quarantine(struct store *store, struct slot *slot, uint64_t age, const char *generator,
+                     const char *why)
+{
+    slot->answered = OUTCOME_REJECTED;
+    const struct gone gone = {.answered = slot->answered,
+                              .reason = REASON_QUARANTINED,
+                              .round = store->counters.next_round,
+                              .age = age,
+                              .summary = slot->summary,
+                              .generator = (char *)generator};
+    group_left(store, slot->number, slot->attempt, &gone);
+    count_unusable(store, slot, REASON_QUARANTINED);
+    slots_move(&store->slots, slot, SLOT_QUARANTINED, age);
+    slot_done(slot);
+    slot->term = 0;
+    slot->generator = *generator ? mem_string(generator) : NULL;
+    slot->why = mem_printf("%.*s", WHY_MAX, why);
+    slot_touch(store, slot);
 }
 
 struct store_unusable store_unusable(const struct store *store)
@@ -188,7 +224,7 @@ void store_finish(struct store *store)
             slot_revoke(store, slot, REVOKED_ENDED);
         } else if (slot->state == SLOT_STORED && slot->uses) {
             slot_spent(store, slot);
-        } else if (slot->state != SLOT_GONE) {
+        } else if (slot->state != SLOT_GONE && slot->state != SLOT_QUARANTINED) {
             if (slot->state == SLOT_STORED)
                 slot_group_left(store, slot, REASON_ENDED);
             slot_gone(store, slot, REASON_ENDED);

@@ -5,28 +5,32 @@
 static struct listed listed_of(const struct store *store, const struct slot *slot)
 {
     const uint64_t next = store->counters.next_round, rows = store->schema.rows;
-    const bool stored = slot->state == SLOT_STORED;
-    const uint64_t round = stored ? slot->age : slot->start_round;
+    const bool stored = slot->state == SLOT_STORED,
+               there = stored || slot->state == SLOT_QUARANTINED;
+    const uint64_t round = there ? slot->age : slot->start_round;
     return (struct listed){.id = slot->id,
                            .slot = slot->number,
                            .prompt = slot_prompt(store, slot->number),
                            .epoch = slot->number / rows,
-                           .oldest_version = stored ? slot->summary.oldest_version : slot->version,
+                           .oldest_version = there ? slot->summary.oldest_version : slot->version,
                            .oldest_round = round,
                            .lag = lag_of(next, round),
                            .attempt = slot->attempt,
                            .lineage = slot->lineage,
                            .stored = stored,
+                           .quarantined = slot->state == SLOT_QUARANTINED,
+                           .why = slot->why ? slot->why : "",
                            .reward = stored ? slot->summary.reward : 0,
-                           .tokens = stored ? slot->summary.tokens : 0,
-                           .completions = stored ? slot->summary.completions : 0,
+                           .tokens = there ? slot->summary.tokens : 0,
+                           .completions = there ? slot->summary.completions : 0,
                            .uses = stored ? slot->uses : 0,
                            .generator = slot->generator ? slot->generator : ""};
 }
 
 static bool is_listed(const struct slot *slot)
 {
-    return slot->state == SLOT_LEASED || slot->state == SLOT_STORED;
+    return slot->state == SLOT_LEASED || slot->state == SLOT_STORED ||
+           slot->state == SLOT_QUARANTINED;
 }
 
 /* Index of the first slot from this number on. */
@@ -65,7 +69,8 @@ err_t store_listed(const struct store *store, const struct digest *id, struct li
             return OK;
         }
     char text[DIGEST_TEXT];
-    return err_new(ERR_NOT_FOUND, "no group %s is leased or stored", digest_text(id, text));
+    return err_new(ERR_NOT_FOUND, "no group %s is leased, stored or quarantined",
+                   digest_text(id, text));
 }
 
 static err_t read_stored(struct store *store, uint64_t number, struct bytes *ret,
@@ -75,10 +80,11 @@ static err_t read_stored(struct store *store, uint64_t number, struct bytes *ret
     uint8_t key[KEY_GROUP];
     TRY(store_begin(store, 0));
     const struct slot *slot = slots_find(&store->slots, number);
-    if (!slot || slot->state != SLOT_STORED)
+    if (!slot ||
+        !(slot->state == SLOT_STORED || slot->state == SLOT_QUARANTINED || slot_is_again(slot)))
         return err_new(ERR_NOT_FOUND, "slot %llu holds no stored group",
                        (unsigned long long)number);
-    key_group(slot->age, number, key);
+    key_group(slot->state == SLOT_STORED ? slot->age : QUARANTINE_AGE, number, key);
     TRY(db_get(store->db, DB_GROUPS, key, sizeof key, ret, &found));
     if (!found)
         return err_new(ERR_DATA_LOSS, "store '%s': the group of slot %llu is missing", store->dir,

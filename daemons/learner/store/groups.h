@@ -1,5 +1,5 @@
-/* Looking into the store: the groups that are leased or stored, one at a time, and taking some out
- * for an operator.
+/* Looking into the store: the groups that are leased, stored or quarantined, one at a time, and
+ * taking some out for an operator.
  *
  *     uint64_t at = 0;
  *     for (struct listed group; store_list(store, &at, &group);)   -- by ascending slot, from `at` on
@@ -18,7 +18,9 @@ struct listed {
     uint64_t oldest_version, oldest_round; // LEASED: of its holder at the lease
     uint64_t lag;                          // in the next round, if it were taken there
     uint32_t attempt, lineage;
-    bool stored;          // else leased: reward, tokens and completions are 0
+    bool stored;          // reward is there
+    bool quarantined;     // neither: leased; reward, tokens and completions are 0
+    const char *why;      // quarantined: the reason; else ""; borrowed likewise
     double reward;        // mean of the completions'
     uint64_t tokens;      // of the completions
     uint32_t completions; // of it
@@ -30,10 +32,10 @@ struct listed {
 /* The first whose slot is *at or above; *at is then above it. False: there is none. */
 bool store_list(const struct store *store, uint64_t *at, struct listed *ret);
 
-/* By its id. NOT_FOUND: none that is leased or stored. */
+/* By its id. NOT_FOUND: none that is leased, stored or quarantined. */
 err_t store_listed(const struct store *store, const struct digest *id, struct listed *ret);
 
-/* A stored group: the bytes of its record on disk; the group itself, which is the caller's.
+/* A stored or quarantined group: the bytes of its record on disk; the group itself, which is the caller's.
  * NOT_FOUND: none is stored in this slot; DATA_LOSS: damaged. */
 err_t store_group_bytes(struct store *store, uint64_t slot, uint64_t *ret);
 err_t store_group(struct store *store, uint64_t slot, struct group **ret);

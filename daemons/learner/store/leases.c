@@ -233,7 +233,8 @@ bool store_oldest_lease(struct store *store, int64_t now_ms, struct store_lease 
         return false;
     const uint64_t begun = oldest->deadline_ms - store->rules.lease_ms,
                    now = store->counters.clock_ms;
-    *ret = (struct store_lease){.generator = oldest->generator,
+    *ret = (struct store_lease){.generator =
+                                    slot_is_again(oldest) ? "a rewarder, again" : oldest->generator,
                                 .slot = oldest->number,
                                 .prompt = slot_prompt(store, oldest->number),
                                 .start_round = oldest->start_round,
@@ -311,7 +312,7 @@ err_t store_holder_gone(struct store *store, const struct store_holder *holder, 
     TRY(store_begin(store, now_ms));
     for (size_t i = 0; i < store->slots.n; i++) {
         struct slot *slot = store->slots.at[i];
-        if (slot->state == SLOT_LEASED && slot->term != holder->term &&
+        if (slot->state == SLOT_LEASED && slot->term && slot->term != holder->term &&
             !strcmp(slot->generator, holder->generator)) {
             slot_free_again(store, slot);
             store->counters.given_back++;
@@ -325,7 +326,7 @@ void store_holders(const struct store *store,
 {
     for (size_t i = 0; store->slots.leased && i < store->slots.n; i++) {
         const struct slot *slot = store->slots.at[i];
-        if (slot->state == SLOT_LEASED)
+        if (slot->state == SLOT_LEASED && slot->term)
             fn(arg, &(struct store_holder){slot->generator, slot->term});
     }
 }

@@ -111,15 +111,16 @@ err_t counters_decode(const uint8_t *data, size_t len, struct counters *ret)
 {
     struct reader in = {data, len};
     struct counters c = {0};
+    uint8_t format = 0;
     uint64_t *const numbers[] = {&c.clock_ms,     &c.next_slot,   &c.low_slot,     &c.next_round,
                                  &c.next_version, &c.rounds_done, &c.last_version, &c.granted,
                                  &c.given_back,   &c.expired,     &c.revoked};
-    bool good = get_header(&in, 'C') && read_be32(&in, &c.lineage);
+    bool good = get_format(&in, 'C', &format) && read_be32(&in, &c.lineage);
     for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++)
         good = read_be64(&in, numbers[i]);
     good = good && get_all(&in, c.checkpoint_round, 2) && get_all(&in, c.checkpoint_version, 2) &&
-           get_all(&in, c.gone, REASONS) && get_all(&in, c.outcomes, OUTCOME_REJECTED + 1) &&
-           read_be64(&in, &c.floor);
+           get_all(&in, c.gone, format < 5 ? REASON_QUARANTINED : REASONS) &&
+           get_all(&in, c.outcomes, OUTCOME_REJECTED + 1) && read_be64(&in, &c.floor);
     if (!good || in.left || c.low_slot > c.next_slot || c.rounds_done > c.next_round ||
         c.last_version > c.next_version)
         return damaged("counters", data, len);
@@ -143,39 +144,51 @@ void slot_encode(const struct slot *slot, struct bytes *ret)
     put_summary(ret, &slot->summary);
     bytes_be32(ret, slot->uses);
     bytes_be64(ret, slot->trained_in);
+    put_text(ret, slot->why);
+}
+
+static bool has_group(uint8_t state)
+{
+    return state == SLOT_STORED || state == SLOT_QUARANTINED;
 }
 
 err_t slot_decode(uint64_t number, const uint8_t *data, size_t len, struct slot *ret)
 {
     struct reader in = {data, len};
     SCOPED_VALUE(slot) slot = {.number = number};
-    uint8_t state = 0, reason = 0, answered = 0;
-    bool good = get_header(&in, 'S') && get_kind(&in, SLOT_GONE, &state) &&
+    uint8_t format = 0, state = 0, reason = 0, answered = 0;
+    bool good = get_format(&in, 'S', &format) &&
+                get_kind(&in, format < 5 ? SLOT_GONE : SLOT_QUARANTINED, &state) &&
                 get_kind(&in, REASONS - 1, &reason) && get_kind(&in, OUTCOME_REJECTED, &answered) &&
                 read_be32(&in, &slot.attempt) && read_be32(&in, &slot.failures) &&
                 read_be32(&in, &slot.lineage) && read_be64(&in, &slot.start_round) &&
                 read_be64(&in, &slot.version) && read_be64(&in, &slot.deadline_ms) &&
                 read_be64(&in, &slot.term) && read_be64(&in, &slot.age) &&
                 get_text(&in, NAME_MAX_BYTES, &slot.generator) && get_summary(&in, &slot.summary) &&
-                read_be32(&in, &slot.uses) && read_be64(&in, &slot.trained_in);
+                read_be32(&in, &slot.uses) && read_be64(&in, &slot.trained_in) &&
+                (format < 5 || get_text(&in, WHY_MAX, &slot.why));
     if (!good || in.left || !state || !slot.attempt || (state == SLOT_GONE) != (reason != 0) ||
         (state == SLOT_LEASED && !*slot.generator) ||
-        (*slot.generator && state != SLOT_LEASED && state != SLOT_STORED))
+        (*slot.generator && state != SLOT_LEASED && !has_group(state)) ||
+        (slot.why && *slot.why && state != SLOT_QUARANTINED))
         return damaged("slot", data, len);
     if (!*slot.generator)
-        slot_done(&slot);
+        mem_free(STEAL(slot.generator));
+    if (state != SLOT_QUARANTINED)
+        mem_free(STEAL(slot.why));
     slot.state = (enum slot_state)state;
     slot.reason = (enum reason)reason;
     slot.answered = (enum outcome)answered;
     *ret = slot;
-    slot.generator = NULL;
+    slot.generator = slot.why = NULL;
     return OK;
 }
 
 void slot_done(struct slot *slot)
 {
     free(slot->generator);
-    slot->generator = NULL;
+    free(slot->why);
+    slot->generator = slot->why = NULL;
 }
 
 void gone_encode(const struct gone *gone, struct bytes *ret)

@@ -10,6 +10,7 @@
  *             't', place                       N: who has a generator's name (terms.h)
  *     slots   slot                             S: struct slot
  *     groups  age, slot                        G: the group's bytes, as group_encode makes them
+ *             QUARANTINE_AGE, slot             likewise, of a quarantined one or one scored again
  *     gone    slot, attempt                    X: struct gone
  *     rounds  'r', lineage, round              R: struct round
  *             'u', lineage, version            U: struct update
@@ -31,7 +32,7 @@ struct schema {
     bool shuffle;
     uint8_t format; // as read; written as STORE_FORMAT
 };
-enum { STORE_FORMAT_OLDEST = 3, STORE_FORMAT = 4 };
+enum { STORE_FORMAT_OLDEST = 3, STORE_FORMAT = 5 };
 
 struct counters {
     uint64_t clock_ms; // how long the store has been open, in all: what deadlines are in
@@ -45,7 +46,7 @@ struct counters {
     uint64_t floor; // bytes of groups of a lower age are dropped
 };
 
-enum slot_state { SLOT_FREE = 1, SLOT_LEASED, SLOT_STORED, SLOT_GONE };
+enum slot_state { SLOT_FREE = 1, SLOT_LEASED, SLOT_STORED, SLOT_GONE, SLOT_QUARANTINED };
 
 /* The part of a group that stays when its bytes are dropped. */
 struct summary {
@@ -65,14 +66,15 @@ struct slot {
     uint32_t lineage;              // in which this attempt was leased
     uint64_t start_round, version; // of the holder at the lease, or those it was leased ahead for
     uint64_t deadline_ms;          // LEASED: on the store's clock
-    uint64_t term;                 // LEASED: the holder's (terms.h)
-    char *generator;               // LEASED: the holder; STORED: who made the group; else NULL
-    uint64_t age;                  // STORED: round of the oldest version
-    uint64_t trained_in;           // uses > 0: the last round that used it
-    uint32_t uses;                 // rounds that have used this attempt's group
-    struct summary summary;        // STORED
-    struct digest id;              // not recorded: follows from the rest
-    bool dirty;                    // not recorded: changed since the last commit
+    uint64_t term;   // LEASED: the holder's (terms.h); 0: a rewarder has its group (quarantine.h)
+    char *generator; // LEASED: the holder; who made a group that is there; else NULL
+    uint64_t age;    // STORED, QUARANTINED: round of the oldest version
+    uint64_t trained_in;    // uses > 0: the last round that used it
+    uint32_t uses;          // rounds that have used this attempt's group
+    struct summary summary; // STORED, QUARANTINED
+    char *why;              // QUARANTINED: the reason; else NULL
+    struct digest id;       // not recorded: follows from the rest
+    bool dirty;             // not recorded: changed since the last commit
 };
 
 struct gone {

@@ -58,6 +58,8 @@ static void count(struct slots *slots, const struct slot *slot, enum slot_state 
 {
     if (state == SLOT_GONE)
         slots->gone += one;
+    if (state == SLOT_QUARANTINED)
+        slots->quarantined += one;
     if (state == SLOT_STORED)
         slots->used += one * slot->uses;
     if (state == SLOT_FREE) {
@@ -89,7 +91,7 @@ struct slot *slots_add(struct slots *slots, struct slot *from)
         slots->at = mem_grow(slots->at, slots->capacity, sizeof(struct slot *));
     }
     struct slot *slot = mem_copy(from, sizeof *from);
-    from->generator = NULL;
+    from->generator = from->why = NULL;
     slots->at[slots->n++] = slot;
     count(slots, slot, slot->state, age_of(slot), 1);
     return slot;
@@ -101,7 +103,7 @@ void slots_move(struct slots *slots, struct slot *slot, enum slot_state state, u
     slot->state = state;
     if (state == SLOT_LEASED)
         slot->start_round = age;
-    if (state == SLOT_STORED)
+    if (state == SLOT_STORED || state == SLOT_QUARANTINED)
         slot->age = age;
     count(slots, slot, state, age, 1);
 }

@@ -16,7 +16,7 @@ struct slots {
     size_t n, capacity;
     struct lag_age *age; // of leased and stored ones, ascending; none with both counts 0
     size_t ages, age_capacity;
-    uint64_t leased, stored, free;
+    uint64_t leased, stored, free, quarantined;
     uint64_t used;     // of stored ones: the sum of their uses
     uint64_t gone;     // among `at` until slots_sweep
     uint64_t free_low; // no lower number is free
@@ -29,7 +29,7 @@ struct slot *slots_find(const struct slots *slots, uint64_t number);
 struct slot *slots_add(struct slots *slots, struct slot *slot);
 
 /* Changes state and, for LEASED (its start_round) and STORED (its age), the bucket that counts it:
- * set those fields with slots_move only. */
+ * set those fields with slots_move only. A QUARANTINED one has an age, and no bucket. */
 void slots_move(struct slots *slots, struct slot *slot, enum slot_state state, uint64_t age);
 
 /* Counts a use of a stored slot's group by this round. */

@@ -8,9 +8,9 @@
 
 const char *reason_name(enum reason reason)
 {
-    static const char *const names[REASONS] = {"none",     "trained",  "stale",   "superseded",
-                                               "evicted",  "filtered", "errored", "lineage",
-                                               "operator", "ended"};
+    static const char *const names[REASONS] = {"none",     "trained",  "stale",      "superseded",
+                                               "evicted",  "filtered", "errored",    "lineage",
+                                               "operator", "ended",    "quarantined"};
     return (unsigned)reason < REASONS ? names[reason] : "?";
 }
 
@@ -201,6 +201,7 @@ void store_counts(const struct store *store, struct store_counts *ret)
         .leased = store->slots.leased,
         .stored = store->slots.stored,
         .free = store->slots.free,
+        .quarantined = store->slots.quarantined,
         .live = store_live(store),
         .next_slot = counters->next_slot,
         .next_round = counters->next_round,

@@ -8,7 +8,8 @@
  *     TRY(store_form_round(store, clock_ms(), &plan, &idle, &round));        -- rounds.h: train
  *
  * A slot is a turn of a prompt. Number n = 0, 1, ... is element n % rows of the permutation of
- * epoch n / rows. Its states are free -> leased -> stored -> gone (for a reason). A lease that
+ * epoch n / rows. Its states are free -> leased -> stored -> gone (for a reason), or quarantined
+ * (quarantine.h). A lease that
  * expires or is given back, and a group that becomes stale, make the slot free again, with the next
  * attempt. The lowest free slot is leased first. The number is also the ticket: rounds are ordered
  * by it.

@@ -68,10 +68,12 @@ static inline void on_answer(struct rpc_call *, struct rpc_message *message,
 {
     struct scene *s = user;
     uint32_t protocol;
+    bool knows = false;
     const uint8_t *data = rpc_message_data(message);
     s->answers++;
-    if (welcome_decode(data, rpc_message_len(message), &protocol)) {
+    if (welcome_decode(data, rpc_message_len(message), &protocol, &knows)) {
         assert_int_equal(protocol, HELLO_PROTOCOL);
+        assert_true(knows);
         s->welcomes++;
         return;
     }

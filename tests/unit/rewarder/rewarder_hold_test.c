@@ -6,7 +6,8 @@
 static void each_cause_in_its_order(void **)
 {
     struct peer learner = peer_of("learner", "l:1", HOLD_NO_LEARNER, 0);
-    struct rewarder_facts facts = {.learner = &learner, .why = "row 3: no 'answer'", .slot = 12};
+    struct rewarder_facts facts = {
+        .learner = &learner, .why = "row 3: no 'answer'", .slot = 12, .held = ""};
     assert_int_equal(rewarder_hold(&facts, 9).cause, HOLD_NO_LEARNER);
     peer_up(&learner, 1);
     assert_int_equal(rewarder_hold(&facts, 9).cause, HOLD_GROUPS);
@@ -20,6 +21,12 @@ static void each_cause_in_its_order(void **)
     facts.unscorable++;
     assert_int_equal(rewarder_hold(&facts, 9).cause, HOLD_SCORER);
     assert_non_null(strstr(rewarder_hold(&facts, 9).text, "slot 12: row 3: no 'answer'"));
+    facts.held = "rewarder.scorers[0] (kind 'x') does not answer: refused";
+    facts.scoring = 7;
+    assert_int_equal(rewarder_hold(&facts, 9).cause, HOLD_SCORER_DOWN);
+    assert_string_equal(rewarder_hold(&facts, 9).text,
+                        "7 groups wait, and nothing is leased: rewarder.scorers[0] (kind 'x') does "
+                        "not answer: refused");
 }
 
 TESTS(cmocka_unit_test(each_cause_in_its_order))

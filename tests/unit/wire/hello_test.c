@@ -96,13 +96,15 @@ static void it_crosses_the_wire(void **)
     bytes_clear(&out);
     welcome_encode(HELLO_PROTOCOL_OLDEST, &out);
     uint32_t protocol = 0;
-    assert_true(welcome_decode(out.data, out.len, &protocol));
+    bool knows = false;
+    assert_true(welcome_decode(out.data, out.len, &protocol, &knows));
+    assert_true(knows);
     assert_int_equal(protocol, HELLO_PROTOCOL_OLDEST);
-    assert_false(welcome_decode(out.data, 0, &protocol));
+    assert_false(welcome_decode(out.data, 0, &protocol, &knows));
     struct disposition disposition = {.id = group_id("r", 1, 1, 1), .outcome = OUTCOME_STORED};
     bytes_clear(&out);
     disposition_encode(&disposition, &out);
-    assert_false(welcome_decode(out.data, out.len, &protocol));
+    assert_false(welcome_decode(out.data, out.len, &protocol, &knows));
 }
 
 /* A hello says whose log-probabilities these are. Others are welcome, unless the learner is

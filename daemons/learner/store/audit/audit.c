@@ -22,6 +22,12 @@ static void check_slot(struct walk *walk, const struct slot *slot)
         break;
     case SLOT_LEASED:
         audit->leased++;
+        if (!slot->term)
+            audit_stored(walk, slot, NULL);
+        break;
+    case SLOT_QUARANTINED:
+        audit->quarantined++;
+        audit_stored(walk, slot, NULL);
         break;
     case SLOT_STORED:
         audit->stored++;
@@ -86,10 +92,13 @@ static void check_counts(struct walk *walk)
 
 static void print(FILE *out, const struct audit *audit)
 {
-    fprintf(out, "slots=%llu free=%llu leased=%llu stored=%llu gone=%llu\n",
+    fprintf(out, "slots=%llu free=%llu leased=%llu stored=%llu gone=%llu",
             (unsigned long long)audit->slots, (unsigned long long)audit->free,
             (unsigned long long)audit->leased, (unsigned long long)audit->stored,
             (unsigned long long)audit->gone);
+    if (audit->quarantined)
+        fprintf(out, " quarantined=%llu", (unsigned long long)audit->quarantined);
+    fputc('\n', out);
     for (int i = REASON_TRAINED; i < REASONS; i++)
         if (audit->fate[i] || audit->groups[i])
             fprintf(out, "reason=%s slots=%llu groups=%llu\n", reason_name((enum reason)i),

@@ -21,11 +21,11 @@
 enum { AUDIT_LAGS = 64 };
 
 struct audit {
-    uint64_t slots, free, leased, stored, gone; // slots ever leased, and their states
-    uint64_t fate[REASONS];                     // gone slots by reason
-    uint64_t groups[REASONS];                   // groups that left, by reason
-    uint64_t rounds, trained;                   // rounds recorded, groups in them
-    uint64_t trained_groups;                    // the same, each group once
+    uint64_t slots, free, leased, stored, quarantined, gone; // slots ever leased, and their states
+    uint64_t fate[REASONS];                                  // gone slots by reason
+    uint64_t groups[REASONS];                                // groups that left, by reason
+    uint64_t rounds, trained;                                // rounds recorded, groups in them
+    uint64_t trained_groups;                                 // the same, each group once
     uint64_t rounds_done, versions, voided;
     uint64_t lineages, cut_off; // rounds that forks cut off: in no other figure of rounds
     uint64_t lag[AUDIT_LAGS];   // trained groups by lag; the last counts that lag and more

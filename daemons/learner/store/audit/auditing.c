@@ -32,7 +32,7 @@ void audit_stored(struct walk *walk, const struct slot *slot, const struct round
     SCOPED(group) group = NULL;
     uint64_t number = of ? of->slot : slot->number;
     const struct digest *content = of ? &of->content : &slot->summary.content;
-    key_group(of ? of->age : slot->age, number, key);
+    key_group(of ? of->age : slot->state == SLOT_STORED ? slot->age : QUARANTINE_AGE, number, key);
     if (!audit_readable(walk, db_get(walk->db, DB_GROUPS, key, sizeof key, &value, &found), "slot",
                         number))
         return;

@@ -47,7 +47,8 @@ static void leased_and_stored_ones_are_listed(void **)
     assert_ok(store_listed(f->store, &grants.grant[2].id, &found));
     assert_int_equal(found.slot, 2);
     struct digest other = kit_digest(5);
-    assert_err(ERR_NOT_FOUND, "is leased or stored", store_listed(f->store, &other, &found));
+    assert_err(ERR_NOT_FOUND, "is leased, stored or quarantined",
+               store_listed(f->store, &other, &found));
 }
 
 static void a_stored_group_is_read_whole(void **)

@@ -367,7 +367,7 @@ static void another_schema_is_refused(void **)
     db_put(db, DB_META, KEY_SCHEMA, strlen(KEY_SCHEMA), "M\2", 2);
     assert_ok(db_commit(db));
     db_free(STEAL(db));
-    assert_err(ERR_PRECONDITION, "its format is 2, this build reads 3 to 4: finish the run",
+    assert_err(ERR_PRECONDITION, "its format is 2, this build reads 3 to 5: finish the run",
                store_open(dir, &options, &rules, 0, &store));
     assert_err(ERR_NOT_FOUND, "there is none", db_open("/dev/shm/none", true, &db));
     assert_err(ERR_NOT_FOUND, "there is none",

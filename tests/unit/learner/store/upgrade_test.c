@@ -1,4 +1,4 @@
-/* A store as the build before wrote it (format 3) goes on in this one, with all that it held. */
+/* A store as builds before wrote it (formats 3 and 4) goes on in this one, with all that it held. */
 #include "learner/store/codec.h"
 #include "learner/store/db.h"
 #include "learner/store/history.h"
@@ -7,8 +7,21 @@
 #include "unit/learner/store_kit.h"
 #include "wire/unpack.h"
 
+/* Format 4 had one reason less, and no text in slots. */
+static void older_4(const struct db_row *row, struct bytes *ret)
+{
+    enum { AFTER_GONE = 8 * (OUTCOME_REJECTED + 1) + 8 };
+    const size_t len = row->value_len;
+    if (row->value[0] == 'C') {
+        bytes_put(ret, row->value, len - AFTER_GONE - 8);
+        bytes_put(ret, row->value + len - AFTER_GONE, AFTER_GONE);
+    } else
+        bytes_put(ret, row->value, len - (row->value[0] == 'S' ? 4 : 0));
+    ret->data[1] = 4;
+}
+
 /* The record as format 3 had it. */
-static void older(const struct db_row *row, struct bytes *ret)
+static void older_3(const struct db_row *row, struct bytes *ret)
 {
     struct update update;
     if (row->value[0] == 'U') {
@@ -17,12 +30,14 @@ static void older(const struct db_row *row, struct bytes *ret)
         bytes_be64(ret, update.round);
         bytes_put(ret, update.trainees.at[0].weights.byte, sizeof(struct digest));
         bytes_u8(ret, update.ends_round);
-    } else // a round has no columns and no run_rounds
+    } else if (row->value[0] == 'C' || row->value[0] == 'S')
+        older_4(row, ret);
+    else // a round has no columns and no run_rounds
         bytes_put(ret, row->value, row->value_len - (row->value[0] == 'R' ? 4 + 8 : 0));
     ret->data[1] = 3;
 }
 
-static void make_older(const char *dir)
+static void make_older(const char *dir, int format)
 {
     SCOPED(db) db = NULL;
     assert_ok(db_open(dir, false, &db));
@@ -31,7 +46,7 @@ static void make_older(const char *dir)
         db_seek(db, (enum db_family)family, "", 0, &cursor);
         for (struct db_row row; db_next(cursor, &row);) {
             SCOPED_VALUE(bytes) value = {0};
-            older(&row, &value);
+            (format == 3 ? older_3 : older_4)(&row, &value);
             db_put(db, (enum db_family)family, row.key, row.key_len, value.data, value.len);
         }
         assert_ok(db_cursor_error(cursor));
@@ -105,15 +120,15 @@ static struct fixture *history(struct grants *ret)
     return f;
 }
 
-static void format_3_goes_on_as_4(void **)
+static void goes_on(int format)
 {
     SCOPED_VALUE(grants) grants = {0};
     SCOPED(fixture) f = history(&grants);
-    make_older(f->dir);
+    make_older(f->dir, format);
     struct audit before = kit_audit(f->dir);
     assert_int_equal(before.rounds, 2);
     assert_int_equal(before.stored, 3);
-    assert_int_equal(format_of(f->dir), 3); // reading changes nothing
+    assert_int_equal(format_of(f->dir), format); // reading changes nothing
     assert_ok(store_open(f->dir, &f->options, &f->rules, 0, &f->store));
     assert_int_equal(format_of(f->dir), STORE_FORMAT);
     struct audit now = kit_audit(f->dir);
@@ -140,12 +155,17 @@ static void format_3_goes_on_as_4(void **)
     assert_ok(store_fork(f->store, 1, 0)); // back over records of both formats
 }
 
+static void format_3_goes_on_as_5(void **)
+{
+    goes_on(3);
+}
+
 /* With what only the new format can hold. */
 static void an_upgraded_store_takes_more_trainees(void **)
 {
     SCOPED_VALUE(grants) grants = {0};
     SCOPED(fixture) f = history(&grants);
-    make_older(f->dir);
+    make_older(f->dir, 3);
     assert_ok(store_open(f->dir, &f->options, &f->rules, 0, &f->store));
     struct trainee_digests two = kit_trainees(2), found;
     two.at[two.count++] = (struct trainee_digest){"critic", kit_digest(99)};
@@ -164,5 +184,33 @@ static void an_upgraded_store_takes_more_trainees(void **)
     assert_err(ERR_INVALID, "trainee 1", store_update_done(f->store, 3, &two, true));
 }
 
-TESTS(cmocka_unit_test(format_3_goes_on_as_4),
+/* Its groups' bytes are today's. */
+static void format_4_goes_on_as_5(void **)
+{
+    SCOPED(fixture) f = fixture_new(100, kit_rules(2, 4));
+    SCOPED_VALUE(grants) grants = kit_lease(f->store, "g", 0, 6);
+    for (int i = 0; i < 5; i++)
+        kit_deliver(f->store, &grants.grant[i], 0);
+    SCOPED(round) first = kit_round(f->store, IDLE_NONE);
+    kit_train(f->store, first);
+    store_free(STEAL(f->store));
+    make_older(f->dir, 4);
+    const struct audit before = kit_audit(f->dir);
+    assert_int_equal(before.stored, 3);
+    assert_int_equal(format_of(f->dir), 4);
+    assert_ok(store_open(f->dir, &f->options, &f->rules, 0, &f->store));
+    assert_int_equal(format_of(f->dir), STORE_FORMAT);
+    const struct audit now = kit_audit(f->dir);
+    assert_memory_equal(&now, &before, sizeof before);
+    struct store_counts counts;
+    store_counts(f->store, &counts);
+    assert_int_equal(counts.gone[REASON_TRAINED], 2);
+    assert_int_equal(counts.outcomes[OUTCOME_STORED], 5);
+    SCOPED(round) next = kit_round(f->store, IDLE_NONE);
+    kit_train(f->store, next);
+    reopen(f, 0);
+    kit_audit(f->dir);
+}
+
+TESTS(cmocka_unit_test(format_3_goes_on_as_5), cmocka_unit_test(format_4_goes_on_as_5),
       cmocka_unit_test(an_upgraded_store_takes_more_trainees))
