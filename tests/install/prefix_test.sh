@@ -8,7 +8,7 @@ trap 'rm -rf "$top"' EXIT
 prefix=$top/prefix example=$top/prefix/share/rlhfd/examples/sort
 "$cmake" --install "$build" --prefix "$prefix" >"$top/log" 2>&1 || { cat "$top/log" && exit 1; }
 
-for program in rlhfctl rlhfd-generator rlhfd-rewarder rlhfd-learner; do
+for program in rlhfctl rlhfd-generator rlhfd-rewarder rlhfd-sandbox rlhfd-learner; do
     got=$("$prefix/bin/$program" --version)
     [[ $got == "$program $version" ]] || { echo "$program --version: '$got', wanted version $version" && exit 1; }
 done

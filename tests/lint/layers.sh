@@ -21,6 +21,7 @@ weights: gpu tensor/layout.h tensor/digest.h wire rpc svc tls base
 generator: base tls svc wire rpc hop admin gpu tensor model rl weights
 rewarder: base tls svc wire rpc hop admin tensor model rl weights
 learner: base tls svc wire rpc admin gpu tensor model rl weights
+sandbox: base
 ctl: base tls svc wire rpc admin tensor model rl weights
 TABLE
 # beginning of a header's name: the directories (or files) that may include it. What is not named here is libc.
@@ -46,6 +47,7 @@ utf8proc.h: common/model/
 rocksdb/: daemons/learner/store/
 pcre2.h: daemons/rewarder/scorers/
 curl/: daemons/rewarder/http/
+seccomp.h: daemons/sandbox/
 ncurses.h: ctl/look/screen.c
 pthread.h: common/base/ common/tls/ common/svc/ common/rpc/ common/tensor/
 threads.h: common/base/ common/tls/ common/svc/ common/rpc/ common/tensor/
@@ -62,7 +64,7 @@ TABLE
 # rl is pure: no device, clock, thread or file.
 RL_BANNED="<time. <stdio. <unistd. <fcntl. <signal. <dlfcn. <sys/ base/clock.h base/file.h base/log.h base/json.h"
 LIBC="alloca argp arpa assert byteswap complex ctype dirent dlfcn endian errno execinfo fcntl fenv float fnmatch ftw
- getopt glob inttypes langinfo libgen limits link linux locale malloc math net netdb netinet poll pwd sched search
+ getopt glob grp inttypes langinfo libgen limits link linux locale malloc math net netdb netinet poll pwd sched search
  semaphore setjmp signal spawn stdarg stdbool stddef stdint stdio stdlib string strings sys sysexits syslog termios
  time uchar unistd wchar wctype"
 

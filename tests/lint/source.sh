@@ -33,6 +33,14 @@ common/base/streams.c	runs before the first constructor
 common/svc/mailbox.c	the kernel waits until a moment of its own clock
 common/svc/child.c	a child between fork and exec, and its pipe
 common/tensor/opaque/opaque.c	memory without a name
+daemons/rewarder/sandbox/sandbox.c	a child's pipes
+daemons/sandbox/control_group.c	control groups: files of the kernel
+daemons/sandbox/census.c	/proc, and a directory that others filled
+daemons/sandbox/files.c	names for Landlock's rules
+daemons/sandbox/main.c	the line that tells how a program ended
+daemons/sandbox/spaces.c	namespaces: files of the kernel
+daemons/sandbox/trial.c	tries what must be denied
+daemons/sandbox/watch.c	pipes between its own processes, and signals as a file
 ctl/run/up.c	memory without a name
 ctl/run/view.c	stdio on logs that others write
 ctl/make/eval.c	stdio on the file that the caller names
