@@ -3,6 +3,7 @@
 #include "rewarder/http/http_scorer.h"
 #include "rewarder/reference.h"
 #include "rewarder/scorer.h"
+#include "rewarder/verify/verify.h"
 #include "svc/recipe/recipe_place.h"
 #include "svc/recipe/suggest.h"
 #include <assert.h>
@@ -12,8 +13,8 @@
 
 /* One row adds a stage. */
 static const struct stage_class *const known[] = {
-    &scorer_exact,        &scorer_regex, &scorer_format,    &scorer_length, &scorer_rouge,
-    &scorer_reward_model, &scorer_http,  &reference_frozen, NULL,
+    &scorer_exact,        &scorer_regex, &scorer_format, &scorer_length,    &scorer_rouge,
+    &scorer_reward_model, &scorer_http,  &scorer_verify, &reference_frozen, NULL,
 };
 
 static const struct recipe_option limits[] = {

@@ -1,0 +1,72 @@
+/* Completions whose answer can be checked. */
+#include "rewarder/verify/verify.h"
+#include "base/mem.h"
+#include "rewarder/verify/check.h"
+#include <string.h>
+
+static const struct check *const checks[] = {&check_math};
+
+static const struct recipe_option keys[] = {
+    STAGE_KEY(struct verify_keys, word, check, "", "how", .words = "math", .required = true),
+    STAGE_KEY(struct verify_keys, text, column, "", "column of the row with the answer", .min = 1,
+              .max = 256, .required = true),
+    STAGE_KEY(struct verify_keys, word, extract, "auto",
+              "where a completion has its answer: auto is the first that is there of the last "
+              "\\boxed{}, the text behind ####, the text behind \"answer is\" or \"answer:\", the "
+              "last formula between dollars, the last number",
+              .words = ANSWER_WORDS),
+    STAGE_KEY(struct verify_keys, number, tolerance, "1e-6",
+              "how far a decimal may be off a value that is written without a point; below 1, in "
+              "parts of it",
+              .min = 0, .max = 0.1),
+};
+
+struct verify {
+    const struct verify_keys *keys;
+    const struct check *check;
+    void *state;
+};
+
+static err_t verify_open(const struct stage_context *context, void **ret_state)
+{
+    struct verify verify = {.keys = context->keys};
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
+        if (strcmp(checks[i]->name, verify.keys->check) == 0)
+            verify.check = checks[i];
+    if (verify.check->open)
+        TRY(verify.check->open(verify.keys, &verify.state));
+    *ret_state = mem_copy(&verify, sizeof verify);
+    return OK;
+}
+
+static err_t verify_score(const void *state, const struct scorer_sample *sample, double *ret)
+{
+    const struct verify *verify = state;
+    return verify->check->score(verify->keys, verify->state, sample, ret);
+}
+
+static void verify_start(void *state, struct stage_call *call)
+{
+    scorer_each(call, verify_score, state);
+}
+
+static void verify_close(void *state)
+{
+    struct verify *verify = state;
+    if (verify->check->close)
+        verify->check->close(verify->state);
+    mem_free(verify);
+}
+
+const struct stage_class scorer_verify = {
+    .name = "verify",
+    .help = "1 if the completion's answer is right, else 0: a number, formula or set that is the "
+            "row's.",
+    .under = "rewarder.scorers",
+    STAGE_KEYS(struct verify_keys, keys),
+    .thread = STAGE_IN_POOL,
+    .fills = STAGE_SCORES,
+    .open = verify_open,
+    .start = verify_start,
+    .close = verify_close,
+};
