@@ -228,6 +228,8 @@
     C(missing_eos, recipe_missing_eos, "keep", FIXED, "keep|subtract|replace", \
       "reward of a completion that was cut off at generator.max_tokens: as it is; less missing_eos_penalty; or minus missing_eos_penalty in its place") \
     X(number, missing_eos_penalty, "1.0", FIXED, FROM(0, 1e6), "missing_eos: how much") \
+    C(normalize, recipe_normalize, "none", FIXED, "none|std|mean_std", \
+      "by the rewards of the run so far, this round's too: not at all; divided by their standard deviation (PPO-max, Zheng 2023); their mean taken off before") \
     X(number, clip, "0.0", FIXED, FROM(0, 1e6), "rewards are held within minus this and this; 0: they are not")
 
 #define RECIPE_PPO(X, C, G) \

@@ -69,7 +69,8 @@ static err_t fill_proximal(struct round_run *run)
 static bool shapes(const struct round_run *run)
 {
     const struct recipe_reward *reward = &run->recipe->learner.reward;
-    return reward->bias != 0 || reward->missing_eos != RECIPE_EOS_KEEP || reward->clip > 0;
+    return reward->bias != 0 || reward->missing_eos != RECIPE_EOS_KEEP ||
+           reward->normalize != RECIPE_NORMALIZE_NONE || reward->clip > 0;
 }
 
 static double shaped(const struct recipe_reward *config, double reward, enum finish finish)
@@ -78,17 +79,35 @@ static double shaped(const struct recipe_reward *config, double reward, enum fin
     if (finish == FINISH_LENGTH && config->missing_eos != RECIPE_EOS_KEEP)
         reward =
             (config->missing_eos == RECIPE_EOS_SUBTRACT ? reward : 0) - config->missing_eos_penalty;
-    return config->clip > 0 ? fmax(-config->clip, fmin(config->clip, reward)) : reward;
+    return reward;
+}
+
+/* By the rewards of the run so far. While they are all the same there is nothing to divide by. */
+static void normalize(const struct round_run *run, double *reward, size_t count)
+{
+    const enum recipe_normalize how = run->recipe->learner.reward.normalize;
+    if (how == RECIPE_NORMALIZE_NONE)
+        return;
+    running_rewards(run->running, reward, count);
+    const double std = running_reward_std(run->running),
+                 mean = how == RECIPE_NORMALIZE_MEAN_STD
+                            ? running_or(run->running, RUNNING_reward_mean, 0)
+                            : 0;
+    for (size_t i = 0; i < count; i++)
+        reward[i] = (reward[i] - mean) / (std > 0 ? std : 1);
 }
 
 /* The groups keep their rewards as they were scored. */
 static err_t shape_reward(struct round_run *run)
 {
-    double *reward = run->batch->columns->at[COLUMN_REWARD];
+    const struct recipe_reward *config = &run->recipe->learner.reward;
+    double *const all = run->batch->columns->at[COLUMN_REWARD], *reward = all;
     for (size_t g = 0; g < run->round->groups; g++)
         for (uint32_t i = 0; i < run->groups[g]->completions; i++, reward++)
-            *reward =
-                shaped(&run->recipe->learner.reward, *reward, run->groups[g]->completion[i].finish);
+            *reward = shaped(config, *reward, run->groups[g]->completion[i].finish);
+    normalize(run, all, run->batch->columns->sequences);
+    for (reward = all; config->clip > 0 && reward < all + run->batch->columns->sequences; reward++)
+        *reward = fmax(-config->clip, fmin(config->clip, *reward));
     return OK;
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 #include "learner/round/report.h"
 #include "learner/round/roundbatch.h"
+#include "rl/running.h"
 #include "svc/recipe/recipe.h"
 
 /* A round under way. Everything but batch is borrowed. */
@@ -21,6 +22,8 @@ struct round_run {
     const struct recipe *recipe;
     struct round_config config;
     struct model *model; // the policy's, as config has it
+    /* Moved by stages and by the updates; NULL: none is kept. */
+    struct running *running;
     struct step *step;
     /* The step that computes values: `step` itself, or a critic's own; NULL: there is no critic. */
     struct step *critic;

@@ -14,6 +14,7 @@
 #include "learner/round/trainee.h"
 #include "model/pack.h"
 #include "rl/objective.h"
+#include "rl/running.h"
 
 struct step_config {
     const struct objective *objective;
@@ -36,6 +37,8 @@ struct step_config {
      * of the step's trainee. */
     struct trainee *critic;
     struct schedule critic_schedule;
+    /* Objectives keep these from update to update; borrowed. NULL: nothing is kept. */
+    struct running *running;
 };
 
 /* Sums over tokens that the weights trained drew by other numerics. They estimate

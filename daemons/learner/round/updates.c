@@ -13,6 +13,7 @@ struct updates {
     struct step *critic_step; // of a critic that is a model of its own; else NULL
     struct kl_control kl;
     enum kl estimator;
+    struct running running;
 };
 
 /* A head alone reads the policy's hidden states. */
@@ -28,7 +29,7 @@ static int64_t all_updates(const struct recipe *recipe)
 
 /* Of the policy's step; a shared critic is trained there, too. While the critic warms up the policy
  * makes no updates. */
-static err_t step_config_of(const struct updates *updates, const struct recipe *recipe,
+static err_t step_config_of(struct updates *updates, const struct recipe *recipe,
                             struct step_config *ret)
 {
     const struct recipe_critic *critic = &recipe->learner.critic;
@@ -44,7 +45,8 @@ static err_t step_config_of(const struct updates *updates, const struct recipe *
                                                                   : warmup < all   ? all - warmup
                                                                                    : 0),
         .critic = is_shared(updates->critic) ? updates->critic : NULL,
-        .critic_schedule = settings_schedule(&critic->optimizer, all)};
+        .critic_schedule = settings_schedule(&critic->optimizer, all),
+        .running = &updates->running};
     TRY(settings_objective(recipe, &config.objective, &config.settings));
     *ret = config;
     return OK;
@@ -166,6 +168,7 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
            .recipe = updates->recipe,
            .config = config,
            .model = updates->policy->model,
+           .running = &updates->running,
            .step = updates->step,
            .critic = updates->critic_step ? updates->critic_step
                      : updates->critic    ? updates->step
@@ -205,6 +208,16 @@ double updates_kl_coef(const struct updates *updates)
 void updates_set_kl_coef(struct updates *updates, double coef)
 {
     updates->kl.coef = coef;
+}
+
+const struct running *updates_running(const struct updates *updates)
+{
+    return &updates->running;
+}
+
+void updates_set_running(struct updates *updates, const struct running *running)
+{
+    updates->running = *running;
 }
 
 size_t updates_bytes(const struct updates *updates)

@@ -39,6 +39,10 @@ err_t updates_measure(struct updates *updates, const struct round *round,
 /* The KL coefficient in force: part of a checkpoint. */
 double updates_kl_coef(const struct updates *updates);
 void updates_set_kl_coef(struct updates *updates, double coef);
+
+/* The running values as they stand: part of a checkpoint, too. */
+const struct running *updates_running(const struct updates *updates);
+void updates_set_running(struct updates *updates, const struct running *running);
 size_t updates_bytes(const struct updates *updates);        // of the workspace
 uint64_t updates_workspaces(const struct updates *updates); // made so far
 void updates_free(struct updates *updates);

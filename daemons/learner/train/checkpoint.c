@@ -98,6 +98,20 @@ static struct digest manifest_digest(json_t *manifest)
     return hash128(text, strlen(text), 0);
 }
 
+/* Those that are set: a run that keeps none has a manifest as before. */
+static void list_running(const struct running *running, json_t *manifest)
+{
+    json_t *set = json_object();
+    for (size_t i = 0; i < RUNNING_COUNT; i++)
+        if (running->set[i])
+            json_object_set_new(set, running_name((enum running_value)i),
+                                json_real(running->at[i]));
+    if (json_object_size(set))
+        json_object_set_new(manifest, "running", set);
+    else
+        json_decref(set);
+}
+
 static err_t list_trainees(const char *directory, const struct trainee_digests *trainees,
                            json_t *list)
 {
@@ -127,6 +141,7 @@ static err_t manifest_write(const char *directory, const struct checkpoint_info 
     if (!manifest)
         return err_new(ERR_INVALID, "run name '%s' is not UTF-8", info->run);
     TRY(list_trainees(directory, &info->trainees, trainees));
+    list_running(&info->running, manifest);
     struct digest digest = manifest_digest(manifest);
     json_object_set_new(manifest, "digest", json_string(digest_text(&digest, text)));
     SCOPED_MEM char *path = file_join(directory, "manifest.json");
@@ -184,6 +199,25 @@ static err_t parse_trainees(json_t *manifest, const char *path, struct trainee_d
     return ret->count ? OK : err_new(ERR_DATA_LOSS, "%s names no trainee", path);
 }
 
+/* A value that is not known here is another build's, and training would go on without it. */
+static err_t parse_running(const json_t *manifest, const char *path, struct running *ret)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach (json_object_get(manifest, "running"), name, value) {
+        enum running_value at;
+        if (!running_find(name, &at))
+            return err_new(ERR_PRECONDITION,
+                           "%s has the running value '%.40s', which this build does not keep: go "
+                           "on with the build that made it",
+                           path, name);
+        if (!json_is_number(value))
+            return err_new(ERR_DATA_LOSS, "%s: running value '%s' is no number", path, name);
+        running_set(ret, at, json_number_value(value));
+    }
+    return OK;
+}
+
 static err_t parse_info(json_t *manifest, const char *path, struct checkpoint_info *ret)
 {
     const char *run;
@@ -196,6 +230,7 @@ static err_t parse_info(json_t *manifest, const char *path, struct checkpoint_in
     TRY(json_get_number_or(manifest, path, "kl_coef", &info.kl_coef));
     if (strlen(run) >= CHECKPOINT_RUN_MAX)
         return err_new(ERR_DATA_LOSS, "%s is no manifest of ours", path);
+    TRY(parse_running(manifest, path, &info.running));
     TRY(parse_trainees(manifest, path, &info.trainees));
     snprintf(info.run, sizeof info.run, "%s", run);
     info.lineage = (uint32_t)lineage;

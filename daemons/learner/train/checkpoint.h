@@ -3,7 +3,7 @@
  *     RUN/checkpoints/v128/  config.json generation_config.json model.safetensors tokenizer*.json   the policy, as Hugging Face has it
  *                            optimizer.safetensors   its fp32 masters, moments, step
  *                            NAME/                   the same files of each further trainee, but for the tokenizer
- *                            manifest.json           what and where: round, version, of each trainee its weights and files
+ *                            manifest.json           what and where: round, version, running values, of each trainee its weights and files
  *     RUN/checkpoints/latest -> v128
  *
  *     struct checkpoint_tokenizer tokenizer = checkpoint_tokenizer("model");
@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "learner/round/trainee.h"
 #include "model/files/checkpoints.h"
+#include "rl/running.h"
 #include <stdint.h>
 
 enum { CHECKPOINT_RUN_MAX = 256 };
@@ -27,6 +28,7 @@ struct checkpoint_info {
     uint32_t lineage;
     uint64_t round, version; // covers the rounds before round; weights of version
     double kl_coef;          // where the KL controller stands
+    struct running running;
     /* Digests of the bf16 values, the policy's first. */
     struct trainee_digests trainees;
 };

@@ -17,6 +17,7 @@ static err_t configure(struct train *train, bool goes_on)
     if (goes_on && recipe->learner.kl.target > 0)
         updates_set_kl_coef(train->updates, train->at.kl_coef);
     train->at.kl_coef = updates_kl_coef(train->updates);
+    updates_set_running(train->updates, &train->at.running);
     return OK;
 }
 

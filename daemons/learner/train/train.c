@@ -76,6 +76,7 @@ static err_t train_updates(struct train *train, const struct drawn *drawn,
     TRY(updates_run(train->updates, drawn->round, drawn->group, update_made, &progress, report));
     train->at.round = drawn->round->round + 1;
     train->at.kl_coef = updates_kl_coef(train->updates);
+    train->at.running = *updates_running(train->updates);
     return OK;
 }
 

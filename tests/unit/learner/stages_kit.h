@@ -11,6 +11,7 @@ struct staged {
     struct objective objective;
     struct objective_config settings;
     struct step *step;
+    struct running running;
     struct round_run run;
     struct round_report report;
     int made;
@@ -30,7 +31,8 @@ static inline void stage_ready(struct staged *s)
                                        .schedule = {.lr = 1e-3},
                                        .micro_tokens = 64,
                                        .longest = 32,
-                                       .completions = K};
+                                       .completions = K,
+                                       .running = &s->running};
     assert_ok(step_new(trainees_first(&s->bench.trainees), &config, &s->step));
     s->run = (struct round_run){.round = &s->bench.round,
                                 .groups = s->bench.group,
@@ -39,6 +41,7 @@ static inline void stage_ready(struct staged *s)
                                            .settings = &s->settings,
                                            .temperature = 0.8f,
                                            .model = s->bench.model},
+                                .running = &s->running,
                                 .step = s->step,
                                 .done = count_update,
                                 .arg = &s->made,

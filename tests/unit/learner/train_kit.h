@@ -269,6 +269,7 @@ struct witness {
     struct site *site;
     struct store *store;
     struct trainees trainees;
+    struct running running;
     const struct round *round;
 };
 
@@ -299,7 +300,9 @@ static inline void witness_round(struct witness *w, uint64_t number)
     assert_ok(restart_settings(w->site->recipe, round->settings, true, &recipe));
     assert_ok(updates_new(recipe, &w->trainees, &updates));
     w->round = round;
+    updates_set_running(updates, &w->running);
     assert_ok(updates_run(updates, round, groups, compare_version, w, &report));
+    w->running = *updates_running(updates);
     for (size_t i = 0; i < B; i++)
         group_free(groups[i]);
 }

@@ -45,6 +45,42 @@ static void a_reward_is_shaped_in_order(void **)
     }
 }
 
+/* Rewards 0, 0.5, ... 8.5, and the same once more: a mean of 4.25, then the standard deviation of
+ * 18 and of 36. */
+static void rewards_are_divided_by_what_the_run_has_seen(void **)
+{
+    for (int mean = 0; mean < 2; mean++) {
+        struct staged s;
+        shape(&s, mean ? "{normalize: mean_std}" : "{normalize: std, clip: 2}");
+        for (int round = 1; round <= 2; round++) {
+            double *reward = s.run.batch->columns->at[COLUMN_REWARD];
+            for (size_t i = 0; i < GROUPS * K; i++)
+                reward[i] = 0.5 * (double)i;
+            assert_ok(run_stage(&s, "shape"));
+            const double std = sqrt(0.25 * round * 18 * (18.0 * 18 - 1) / 12 / (round * 18 - 1));
+            for (size_t i = 0; i < GROUPS * K; i++)
+                assert_near(reward[i],
+                            mean ? (0.5 * (double)i - 4.25) / std : fmin(2, 0.5 * (double)i / std),
+                            1e-14);
+        }
+        stage_close(&s);
+    }
+}
+
+/* A first round of equal rewards has no deviation. */
+static void equal_rewards_are_divided_by_nothing(void **)
+{
+    struct staged s;
+    shape(&s, "{normalize: mean_std}");
+    double *reward = s.run.batch->columns->at[COLUMN_REWARD];
+    for (size_t i = 0; i < GROUPS * K; i++)
+        reward[i] = 3;
+    assert_ok(run_stage(&s, "shape"));
+    for (size_t i = 0; i < GROUPS * K; i++)
+        assert_true(reward[i] == 0);
+    stage_close(&s);
+}
+
 static void without_a_setting_a_reward_stays(void **)
 {
     struct staged s;
@@ -150,6 +186,8 @@ static void without_a_critic_there_are_no_rewards_of_tokens(void **)
 }
 
 TESTS(cmocka_unit_test(a_reward_is_shaped_in_order),
+      cmocka_unit_test(rewards_are_divided_by_what_the_run_has_seen),
+      cmocka_unit_test(equal_rewards_are_divided_by_nothing),
       cmocka_unit_test(without_a_setting_a_reward_stays),
       cmocka_unit_test(the_distance_is_taken_off_where_it_is),
       cmocka_unit_test(a_distance_in_the_loss_costs_no_token),
