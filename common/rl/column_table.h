@@ -66,7 +66,19 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
     X(45, MASKED, masked, TOKEN, U8, LEARNER, ANY, "", "", \
       "1: the token has no loss in this round, and losses are divided as if it had one") \
     X(46, COUNTED, counted, SEQUENCE, F64, LEARNER, ANY, "", "", \
-      "tokens of the completion that losses are divided by, in place of those with a weight")
+      "tokens of the completion that losses are divided by, in place of those with a weight") \
+    X(47, LABEL, label, SEQUENCE, F64, LEARNER, ANY, "", "", \
+      "1: the completion is desirable, -1: it is not, 0: neither") \
+    X(56, ENTROPY, entropy, TOKEN, F64, LEARNER, ANY, "", "", \
+      "entropy of the distribution of the token, under the weights that are being trained") \
+    X(57, FORWARD_KL, forward_kl, TOKEN, F64, LEARNER, ANY, "", "", \
+      "KL(reference, policy) of the distribution of the token") \
+    X(58, REVERSE_KL, reverse_kl, TOKEN, F64, LEARNER, ANY, "", "", \
+      "KL(policy, reference) of the distribution of the token") \
+    X(59, JSD, jsd, TOKEN, F64, LEARNER, ANY, "", "", \
+      "generalised Jensen-Shannon divergence of policy and reference in the distribution of the token") \
+    X(60, RIVAL_LOGP, rival_logp, TOKEN, F64, LEARNER, ANY, "", "", \
+      "log-probability of the likeliest token but for this one")
 // clang-format on
 
 enum column {

@@ -14,6 +14,8 @@
 #define RL_SUMS(S) \
     S(policy, ADD)             /* The loss without the KL term, reduced as the objective says. */ \
     S(kl, ADD)                 /* The KL term, reduced likewise. */ \
+    S(rows, ADD)               /* The terms of whole rows, reduced likewise. */ \
+    S(distances, ADD) S(distance, ADD)     /* How many tokens have a distance of rows; sum over them. */ \
     S(units, ADD)              /* How many tokens, or sequences where ratios are theirs. */ \
     S(clipped, ADD)            /* How many of those the gate held. */ \
     S(compared, ADD)           /* How many tokens have a behaviour logp. */ \
@@ -33,10 +35,14 @@
     S(vpred, ADD) S(returns, ADD) S(returns_square, ADD) S(error, ADD) S(error_square, ADD)
 
 #define RL_FIGURES(X) \
-    X(loss, MEAN, t->policy + t->kl, \
+    X(loss, MEAN, t->policy + t->kl + t->rows, \
       "the objective's loss, mean over the round's updates") \
     X(loss_kl, MEAN, t->kl, \
       "the part of it that is the KL term") \
+    X(loss_rows, MEAN, t->rows, \
+      "the part of it that is terms of whole rows: the entropy's bonus, the distance from the reference's rows") \
+    X(row_distance, MEAN, SHARE(t->distance, t->distances), \
+      "mean distance of a token's row from the reference's (learner.rows.distance), nats") \
     X(kl_behaviour, MEAN, SHARE(t->k1, t->compared), \
       "mean of behaviour logp - current logp per token: how far the weights moved") \
     X(kl_behaviour_k3, MEAN, SHARE(t->k3, t->compared), \

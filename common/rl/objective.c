@@ -1,4 +1,5 @@
 #include "rl/objective.h"
+#include "rl/row_check.h"
 #include "rl/kernels/kernel.h"
 #include <math.h>
 #include <string.h>
@@ -97,7 +98,10 @@ err_t objective_check(const struct objective *objective, const struct objective_
     }
     if (config->reduce == REDUCE_CONST_NORM)
         TRY(check_range("reduce_length", config->reduce_length, 1, 1e9));
-    return objective->row.unit == OBJECTIVE_PAIR ? check_pair(config) : OK;
+    TRY(row_config_check(config));
+    return objective->row.unit == OBJECTIVE_PAIR && config->pair.loss != PAIR_NONE
+               ? check_pair(config)
+               : OK;
 }
 
 /* Whether there is a ratio to older weights. */
@@ -139,11 +143,23 @@ static err_t check_missing(const struct objective *objective, uint64_t missing)
     return OK;
 }
 
+/* Slopes that have a place. */
+static err_t check_rows(const struct objective *objective, unsigned terms,
+                        const struct rl_slopes *slopes)
+{
+    for (int k = 0; k < ROW_TERMS; k++)
+        if (terms >> k & 1 && !slopes->row[k])
+            return err_new(ERR_INVALID, "%s: slopes of %s have no place", objective->row.name,
+                           column_name(row_term_column((enum row_term)k)));
+    return OK;
+}
+
 static err_t check_columns(const struct objective *objective, const struct objective_config *config,
                            const struct columns *update)
 {
     const uint64_t there = columns_there(update),
-                   needs = objective_needs(objective, config) | COLUMN_BIT(COLUMN_LOGP);
+                   needs = objective_needs(objective, config) | COLUMN_BIT(COLUMN_LOGP) |
+                           objective_term_columns(objective_terms(&objective->row, config));
     uint64_t missing = needs & ~stand_ins(there);
     if (config->correction.correction == CORRECTION_NONE &&
         there & COLUMN_BIT(COLUMN_PROXIMAL_LOGP))
@@ -202,8 +218,12 @@ static err_t run_kernel(const struct objective *objective, const struct pass *pa
 {
     const struct columns *update = pass->batch;
     TRY(check_range_of(objective, update, range, pass->totals));
-    for (size_t t = update->first[range.begin]; t < update->first[range.end]; t++)
+    for (size_t t = update->first[range.begin]; t < update->first[range.end]; t++) {
         slope[t] = 0;
+        for (int k = 0; k < ROW_TERMS; k++)
+            if (pass->slopes->row[k])
+                pass->slopes->row[k][t] = 0;
+    }
     for (size_t u = unit_at(update, range.begin); u < update->units && update->unit[u] < range.end;
          u++)
         kernel(pass, update->unit[u], update->unit[u + 1]);
@@ -218,6 +238,7 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
     const double *proximal = update->at[COLUMN_PROXIMAL_LOGP];
     TRY(err_wrap(objective_check(objective, config), "%s", objective->row.name));
     TRY(check_columns(objective, config, update));
+    TRY(check_rows(objective, objective_terms(&objective->row, config), slopes));
     const struct pass pass = {.config = config,
                               .batch = update,
                               .totals = totals,

@@ -31,9 +31,9 @@ struct objective {
 /* The gradient's parts, each over the tokens of the whole update; those that the row does not name
  * are NULL. */
 struct rl_slopes {
-    double *logp;    // d loss / d log-probability of the token
-    double *entropy; // d loss / d entropy of the distribution that it was drawn from
-    double *value;   // d loss / d value
+    double *logp;           // d loss / d log-probability of the token
+    double *value;          // d loss / d value
+    double *row[ROW_TERMS]; // d loss / d term of the row (objective_terms)
 };
 
 const struct objective *objective_find(const char *name); // NULL: no such row

@@ -8,6 +8,7 @@
  * Header-only, as the table is. */
 #pragma once
 #include "rl/pair_config.h"
+#include "rl/row_term.h"
 #include "rl/word_table.h"
 
 #define ADVANTAGE_EPSILON 1e-4 // TRL's; verl has 1e-6
@@ -65,4 +66,9 @@ struct objective_config {
     /* Of objectives with a critic. */
     struct gae_config gae;
     struct value_config value;
+    /* Terms of whole rows of the vocabulary, and objectives on them. */
+    struct row_config rows;
+    struct tdpo_config tdpo;
+    struct contrast_config contrast;
+    struct ift_config ift;
 };

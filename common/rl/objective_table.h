@@ -39,14 +39,22 @@ WORD_TYPE(objective_unit, OBJECTIVE_UNITS)
 enum objective_data { OBJECTIVE_DATA(WORD_ENUM) };
 WORD_TYPE(objective_data, OBJECTIVE_DATA)
 
-/* The quantities that an objective has slopes of, a bit each: the target's log-probability, the entropy of the next-token distribution, a value head, the
- * whole row of the vocabulary. */
-enum objective_output {
-    OUTPUT_LOGP = 1,
-    OUTPUT_ENTROPY = 2,
-    OUTPUT_VALUE = 4,
-    OUTPUT_VOCABULARY = 8
-};
+/* The quantities that an objective has slopes of, a bit each: the target's log-probability, a value head; from the fifth bit on
+ * terms of whole rows of the vocabulary (rl/row_term.h). */
+enum objective_output { OUTPUT_LOGP = 1, OUTPUT_VALUE = 4 };
+#define OUTPUT_TERM(term)     (ROW_TERM_BIT(term) << 4)
+#define OUTPUT_TERMS(outputs) ((outputs) >> 4)
+
+/* The column of a term, which the step fills. */
+static inline enum column row_term_column(enum row_term term)
+{
+    static const enum column columns[] = {
+#define ROW_TERM_COLUMN(TERM, name, help) COLUMN_##TERM,
+        ROW_TERMS_TABLE(ROW_TERM_COLUMN)
+#undef ROW_TERM_COLUMN
+    };
+    return columns[term];
+}
 
 /* Columns that settings need beside a row's own: a ratio, a correction of it, a KL term in the loss or in the reward. */
 #define NEEDS_OF_RATIO      COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP)
@@ -117,6 +125,19 @@ static inline bool objective_is_policy(const struct objective_row *row)
 static inline bool objective_has_critic(const struct objective_row *row)
 {
     return row->outputs & OUTPUT_VALUE;
+}
+
+/* The terms of rows that a row with these settings has slopes of, a bit each; and their columns. */
+static inline unsigned objective_terms(const struct objective_row *row, const struct objective_config *config)
+{
+    return OUTPUT_TERMS(row->outputs) | row_config_terms(&config->rows);
+}
+static inline uint64_t objective_term_columns(unsigned terms)
+{
+    uint64_t columns = 0;
+    for (int k = 0; k < ROW_TERMS; k++)
+        columns |= terms >> k & 1 ? COLUMN_BIT(row_term_column((enum row_term)k)) : 0;
+    return columns;
 }
 
 /* Sequences whose loss is one: they stay in one micro-batch. completions: of a group. */

@@ -91,6 +91,7 @@ struct check_key {
 /* NULL: past the last. */
 const struct check_key *check_policy_key(size_t i);
 const struct check_key *check_preference_key(size_t i);
+const struct check_key *check_token_key(size_t i); // keys_vocabulary.c
 
 /* The objective of this name: its loss and slopes (of every token of the file). NOT_FOUND: no key
  * has the name. */

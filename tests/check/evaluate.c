@@ -103,8 +103,8 @@ static err_t evaluate(const struct check_inputs *in, const struct check_key *key
 err_t check_evaluate(const struct check_inputs *in, const char *name, double *ret_loss,
                      double *ret_slope)
 {
-    static const struct check_key *(*const tables[])(size_t i) = {check_policy_key,
-                                                                  check_preference_key};
+    static const struct check_key *(*const tables[])(size_t i) = {
+        check_policy_key, check_preference_key, check_token_key};
     struct check_args args;
     const struct check_key *key;
     for (size_t table = 0; table < sizeof tables / sizeof *tables; table++)

@@ -19,4 +19,5 @@ void pass_divergences(const struct pass *pass, const struct stretch *s)
             compare(pass, behaviour[t] - logp[t]);
     }
     pass_refer(pass, s);
+    pass_rows(pass, s);
 }

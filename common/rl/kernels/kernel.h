@@ -31,6 +31,11 @@ void pass_count_weight(struct rl_tally *tally, double log_ratio);
 /* divergence.c: adds the KL term of the sequence, and both divergences to the record. */
 void pass_divergences(const struct pass *pass, const struct stretch *s);
 
+/* row_part.c: adds the terms of rows of the sequence (pass_divergences does); one more slope of a
+ * token's row. */
+void pass_rows(const struct pass *pass, const struct stretch *s);
+void pass_row(const struct pass *pass, enum row_term term, size_t t, double slope);
+
 /* reference_kl.c: the KL term alone and its record; the sum over the sequence's unmasked tokens of
  * logp - reference logp. */
 void pass_refer(const struct pass *pass, const struct stretch *s);
@@ -38,6 +43,13 @@ double pass_implicit_reward(const struct pass *pass, const struct stretch *s);
 
 void kernel_policy(const struct pass *pass, size_t unit, size_t end);
 void kernel_pair(const struct pass *pass, size_t unit, size_t end);
+
+/* kernel_row.c */
+void kernel_distance(const struct pass *pass, size_t unit, size_t end);
+void kernel_best(const struct pass *pass, size_t unit, size_t end);
+void kernel_tdpo(const struct pass *pass, size_t unit, size_t end);
+void kernel_contrast(const struct pass *pass, size_t unit, size_t end);
+void kernel_ift(const struct pass *pass, size_t unit, size_t end);
 
 /* The critic's loss: slopes of the value instead. */
 void kernel_value(const struct pass *pass, size_t unit, size_t end);

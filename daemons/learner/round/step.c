@@ -51,13 +51,13 @@ static size_t largest_unit(const struct step_config *config)
 }
 
 /* The backward begins at log-probabilities of targets and at values. */
-static err_t check_outputs(const struct objective *objective)
+static err_t check_outputs(const struct step_config *config)
 {
-    if (objective->row.outputs & ~(unsigned)(OUTPUT_LOGP | OUTPUT_VALUE))
+    if (objective_terms(&config->objective->row, &config->settings))
         return err_new(
             ERR_UNIMPLEMENTED,
             "%s: slopes of anything but log-probabilities and values have no backward yet",
-            objective->row.name);
+            config->objective->row.name);
     return OK;
 }
 
@@ -99,7 +99,7 @@ static bool fits(const struct step *step, const struct step_config *config, int 
 err_t step_configure(struct step *step, const struct step_config *config)
 {
     TRY(objective_check(config->objective, &config->settings));
-    TRY(check_outputs(config->objective));
+    TRY(check_outputs(config));
     const size_t unit = largest_unit(config);
     const int64_t rows = (int64_t)config->longest * (int64_t)unit;
     if (rows > INT_MAX)

@@ -58,12 +58,24 @@ static inline struct range all_of(const struct fixture *f)
     return (struct range){0, f->columns->sequences};
 }
 
+/* Where slopes of terms of rows go. */
+static double row_slopes[ROW_TERMS][TOKENS_MAX];
+
+static inline struct rl_slopes slopes_at(double *logp)
+{
+    struct rl_slopes slopes = {.logp = logp};
+    for (int k = 0; k < ROW_TERMS; k++)
+        slopes.row[k] = row_slopes[k];
+    return slopes;
+}
+
 static inline err_t grad_of(const char *row, const struct objective_config *config,
                             const struct fixture *f, struct range range, double *slope,
                             struct rl_tally *tally)
 {
-    return objective_grad(objective_find(row), config, f->columns, range, &f->totals,
-                          &(struct rl_slopes){.logp = slope}, tally);
+    const struct rl_slopes slopes = slopes_at(slope);
+    return objective_grad(objective_find(row), config, f->columns, range, &f->totals, &slopes,
+                          tally);
 }
 
 static inline double loss_at(const char *row, const struct fixture *f,

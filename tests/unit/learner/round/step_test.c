@@ -217,7 +217,7 @@ static void what_cannot_be_trained_is_refused(void **)
     struct step_result result;
     struct objective grouped = *objective_find("grpo"), entropy = grouped;
     grouped.row.unit = OBJECTIVE_GROUP;
-    entropy.row.outputs |= OUTPUT_ENTROPY;
+    entropy.row.outputs |= OUTPUT_TERM(ENTROPY);
     struct step_config config = config_for(&grouped, 300), other = config_for(&entropy, 300);
     config.completions = LARGEST - 1;
     open_bench(&config, &b);
