@@ -131,10 +131,16 @@ size_t columns_counted(const struct columns *columns, size_t i)
 struct rl_totals columns_totals(const struct columns *columns)
 {
     struct rl_totals totals = {0};
-    for (size_t i = 0; i < columns->sequences; i++) {
-        const size_t tokens = columns_counted(columns, i);
-        totals.tokens += (double)tokens;
-        totals.sequences += tokens > 0;
+    for (size_t u = 0; u < columns->units; u++) {
+        size_t in_unit = 0;
+        for (size_t i = columns->unit[u]; i < columns->unit[u + 1]; i++) {
+            const size_t tokens = columns_counted(columns, i);
+            totals.tokens += (double)tokens;
+            totals.sequences += tokens > 0;
+            totals.chosen_tokens += i == columns->unit[u] ? (double)tokens : 0;
+            in_unit += tokens;
+        }
+        totals.units += in_unit > 0;
     }
     return totals;
 }

@@ -66,9 +66,13 @@ void columns_mask(struct columns *columns);
 /* Tokens of sequence i as the divisors count them: unmasked now, or before columns_mask. */
 size_t columns_counted(const struct columns *columns, size_t i);
 
-/* The divisors of a whole update's losses: the tokens that count, and the sequences that have one.
- * Tokens that a correction drops stay counted. */
+/* The divisors of a whole update's losses: the tokens that count, the sequences and the units that
+ * have one. chosen_tokens are those of each unit's first sequence, the chosen one of a pair. Tokens
+ * that a correction drops stay counted. */
+struct coupling;
 struct rl_totals {
-    double tokens, sequences;
+    double tokens, sequences, units, chosen_tokens;
+    /* Whole-batch values of losses (rl/kernels/coupling.h); borrowed. NULL: none yet. */
+    const struct coupling *coupling;
 };
 struct rl_totals columns_totals(const struct columns *columns);

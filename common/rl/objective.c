@@ -1,6 +1,8 @@
 #include "rl/objective.h"
-#include "rl/row_check.h"
+#include "rl/kernels/coupling.h"
 #include "rl/kernels/kernel.h"
+#include "rl/preference/preference.h"
+#include "rl/row_check.h"
 #include <math.h>
 #include <string.h>
 
@@ -25,25 +27,6 @@ static err_t check_range(const char *name, double value, double min, double max)
 {
     if (!(value >= min && value <= max))
         return err_new(ERR_INVALID, "%s is %g; %g to %g is allowed", name, value, min, max);
-    return OK;
-}
-
-static err_t check_pair(const struct objective_config *config)
-{
-    const struct pair_config *pair = &config->pair;
-    if (!(pair->beta > 0 && isfinite(pair->beta)))
-        return err_new(ERR_INVALID, "beta is %g; more than 0 is allowed", pair->beta);
-    if (!(pair->label_smoothing >= 0 && pair->label_smoothing < 0.5))
-        return err_new(ERR_INVALID, "label_smoothing is %g; 0 to less than 0.5 is allowed",
-                       pair->label_smoothing);
-    if (pair->label_smoothing != 0 && pair->loss != PAIR_SIGMOID)
-        return err_new(ERR_INVALID, "label_smoothing is %g; the %s loss has none: 0 is allowed",
-                       pair->label_smoothing, pair_loss_name(pair->loss));
-    if (config->ratio != RATIO_TOKEN || config->gate.dual != 0 ||
-        config->correction.correction != CORRECTION_NONE)
-        return err_new(ERR_INVALID,
-                       "a loss on pairs has ratios of tokens alone: no other ratio, no "
-                       "dual clip and no correction");
     return OK;
 }
 
@@ -99,9 +82,7 @@ err_t objective_check(const struct objective *objective, const struct objective_
     if (config->reduce == REDUCE_CONST_NORM)
         TRY(check_range("reduce_length", config->reduce_length, 1, 1e9));
     TRY(row_config_check(config));
-    return objective->row.unit == OBJECTIVE_PAIR && config->pair.loss != PAIR_NONE
-               ? check_pair(config)
-               : OK;
+    return preference_check(config);
 }
 
 /* Whether there is a ratio to older weights. */
@@ -123,7 +104,12 @@ uint64_t objective_needs(const struct objective *objective, const struct objecti
         needs |= NEEDS_OF_CORRECTION;
     if (config->kl_coef > 0)
         needs |= NEEDS_OF_KL;
-    return needs;
+    return needs | preference_needs(config);
+}
+
+bool objective_is_coupled(const struct objective *objective, const struct objective_config *config)
+{
+    return objective->row.unit == OBJECTIVE_GROUP || coupling_is_needed(config);
 }
 
 /* Where another column may stand in for the one that is needed. */
@@ -162,8 +148,10 @@ static err_t check_columns(const struct objective *objective, const struct objec
                            objective_term_columns(objective_terms(&objective->row, config));
     uint64_t missing = needs & ~stand_ins(there);
     if (config->correction.correction == CORRECTION_NONE &&
-        there & COLUMN_BIT(COLUMN_PROXIMAL_LOGP))
+        there & COLUMN_BIT(COLUMN_PROXIMAL_LOGP) && !(objective->row.needs & NEEDS_OF_RATIO))
         missing &= ~COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP); // ratios are taken to proximal_logp
+    if (needs & COLUMN_BIT(COLUMN_MISMATCHED_REFERENCE))
+        missing |= COLUMN_BIT(COLUMN_MISMATCHED) & ~there;
     TRY(check_missing(objective, missing));
     if (there & COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) && config->ratio != RATIO_TOKEN &&
         has_ratio(config))
@@ -239,9 +227,13 @@ err_t objective_grad(const struct objective *objective, const struct objective_c
     TRY(err_wrap(objective_check(objective, config), "%s", objective->row.name));
     TRY(check_columns(objective, config, update));
     TRY(check_rows(objective, objective_terms(&objective->row, config), slopes));
+    struct rl_totals whole = *totals;
+    SCOPED(coupling) coupling = NULL;
+    if (!totals->coupling && coupling_is_needed(config))
+        whole.coupling = coupling = coupling_new(config, update, NULL);
     const struct pass pass = {.config = config,
                               .batch = update,
-                              .totals = totals,
+                              .totals = &whole,
                               .slopes = slopes,
                               .tally = tally,
                               .base = proximal ? proximal : update->at[COLUMN_BEHAVIOUR_LOGP]};

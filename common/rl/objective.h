@@ -46,6 +46,11 @@ err_t objective_check(const struct objective *objective, const struct objective_
  * objective_value_grad beside vpred. */
 uint64_t objective_needs(const struct objective *objective, const struct objective_config *config);
 
+/* Whether slopes need the log-probabilities of more sequences than share a micro-batch: of a whole
+ * group, or of the whole update (rl/kernels/coupling.h). Then the range is the whole update, in a
+ * second pass. */
+bool objective_is_coupled(const struct objective *objective, const struct objective_config *config);
+
 /* Writes the slopes of the range's tokens and adds to *tally; masked tokens get 0. INVALID: a
  * missing column that the settings need, a range that cuts a unit, or an empty update. Then the
  * slopes are as they were. */

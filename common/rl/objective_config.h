@@ -63,6 +63,10 @@ struct objective_config {
     enum kl kl;
     /* Of objectives on pairs. */
     struct pair_config pair;
+    /* Of those on labels, on lists, and on residuals. */
+    struct label_config label;
+    struct list_config list;
+    struct residual_config residual;
     /* Of objectives with a critic. */
     struct gae_config gae;
     struct value_config value;

@@ -115,10 +115,12 @@ static inline const struct objective_row *objective_row(const char *name)
     return NULL;
 }
 
-/* A policy gradient weighs completions by advantages and may take ratios; others have neither. */
+/* A policy gradient weighs completions by advantages and may take ratios; others have neither. To a
+ * residual the advantage is a target. */
 static inline bool objective_is_policy(const struct objective_row *row)
 {
-    return row->needs & (COLUMN_BIT(COLUMN_ADVANTAGE) | COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE));
+    return row->needs & (COLUMN_BIT(COLUMN_ADVANTAGE) | COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE)) &&
+           !(row->defaults.residual.factor > 0);
 }
 
 /* Whether a critic is trained beside the policy. */
@@ -151,7 +153,7 @@ static inline int objective_sequences(const struct objective_row *row, int compl
 /* Whether a gate may limit its slopes. */
 static inline bool objective_takes_gate(const struct objective_row *row)
 {
-    return objective_is_policy(row) || row->unit == OBJECTIVE_PAIR;
+    return objective_is_policy(row) || row->defaults.pair.loss != PAIR_NONE;
 }
 
 /* Whether it compares completions of a prompt, which must be two or more then. */

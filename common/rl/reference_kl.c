@@ -32,6 +32,21 @@ double pass_implicit_reward(const struct pass *pass, const struct stretch *s)
     return pass_sum(pass, s, pass->batch->at[COLUMN_LOGP], pass->batch->at[COLUMN_REFERENCE_LOGP]);
 }
 
+double pass_weighed_reward(const struct pass *pass, const struct stretch *s, double whole,
+                           double rest)
+{
+    const double *logp = pass->batch->at[COLUMN_LOGP],
+                 *reference = pass->batch->at[COLUMN_REFERENCE_LOGP];
+    double sum = 0, counted = 0;
+    for (size_t t = s->begin; t < s->end; t++) {
+        if (columns_weight(pass->batch, t) == 0)
+            continue;
+        sum += (counted < whole ? 1 : rest) * (logp[t] - reference[t]);
+        counted++;
+    }
+    return sum;
+}
+
 bool reference_kl_token(const struct columns *columns, size_t t, const struct kl_cost *cost,
                         double *ret)
 {

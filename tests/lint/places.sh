@@ -12,7 +12,7 @@ cd "${1:-"$(dirname "$0")/../.."}"
 # Each objective's name, as its row has it. sft is a command, a job and a section of the recipe as well.
 objectives()
 {
-    sed -nE 's/^ *X\(([a-z0-9_]+), kernel_.*/\1/p' common/rl/rows_*.h 2>/dev/null | grep -vx sft | paste -sd '|'
+    sed -nE 's/^ *(X\(|ROW_[A-Z_]+\(X, )([a-z0-9_]+), .*/\2/p' common/rl/rows_*.h 2>/dev/null | grep -vxE 'sft|name' | paste -sd '|'
 }
 
 # Extended regular expression, tab, the files that may name it: who has the row, who writes it, who reads it.

@@ -1,7 +1,8 @@
 /* Inside rl only: how a kernel of the table of objectives sees the batch, and helpers of kernels.
  *
  * A kernel computes one unit, sequences unit..end-1 of the batch. Its results are added to the
- * slopes of its tokens, which are 0, and to the tally. A kernel must not read other sequences. */
+ * slopes of its tokens, which are 0, and to the tally. Values of
+ * other sequences are in totals->coupling. */
 #pragma once
 #include "rl/objective.h"
 
@@ -41,8 +42,21 @@ void pass_row(const struct pass *pass, enum row_term term, size_t t, double slop
 void pass_refer(const struct pass *pass, const struct stretch *s);
 double pass_implicit_reward(const struct pass *pass, const struct stretch *s);
 
+/* The same, where unmasked tokens from the whole-th on count `rest`. */
+double pass_weighed_reward(const struct pass *pass, const struct stretch *s, double whole,
+                           double rest);
+
+/* kernel.c: adds the same slope to each of the sequence's tokens, counts its importance weights and
+ * adds its divergences. */
+void pass_spread(const struct pass *pass, const struct stretch *s, double slope);
+
 void kernel_policy(const struct pass *pass, size_t unit, size_t end);
 void kernel_pair(const struct pass *pass, size_t unit, size_t end);
+void kernel_label(const struct pass *pass, size_t unit, size_t end);
+void kernel_list(const struct pass *pass, size_t unit, size_t end);
+void kernel_residual(const struct pass *pass, size_t unit, size_t end);
+void kernel_residual_pair(const struct pass *pass, size_t unit, size_t end);
+void kernel_residual_group(const struct pass *pass, size_t unit, size_t end);
 
 /* kernel_row.c */
 void kernel_distance(const struct pass *pass, size_t unit, size_t end);

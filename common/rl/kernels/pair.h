@@ -1,18 +1,21 @@
 /* The core of a loss on pairs: how far the chosen completion must be ahead of the rejected one (DPO
- * and kin). Any thread.
+ * and kin). The kinds are in rl/pair_word_table.h. Any thread.
  *
  *     struct pair_config dpo = {PAIR_SIGMOID, .beta = 0.1};
- *     struct pair_value v = pair_at(&dpo, (struct pair_side){u_w, tokens_w}, (struct pair_side){u_l, tokens_l});
- *     -> v.loss, v.chosen = d loss / d logp of each of the chosen one's tokens, v.rejected
+ *     struct pair_side chosen = {u_w, tokens_w}, rejected = {u_l, tokens_l};
+ *     struct pair_value v = pair_at(&dpo, chosen, rejected);
+ *     -> v.loss, v.chosen = d loss / d u of the chosen one, v.rejected
  *
- * u: sum over a completion's unmasked tokens of logp - reference; beta * u is its implicit reward.
- * z = beta (u_w - u_l). */
+ * u: the completion's score (rl/preference/pair_score.h); beta * u is its implicit reward. z = beta
+ * (u_w - u_l), and what gamma, length and penalty add. */
 #pragma once
 #include "rl/objective_config.h"
 
 struct pair_side {
     double u;
     int tokens; // unmasked, > 0
+    /* Read by SOFT alone, and by BCO alone. */
+    double reward, anchor;
 };
 
 struct pair_value {

@@ -1,6 +1,7 @@
 /* Every row of the table of objectives, with its defaults and with a KL term: a new row is tested
  * by what it declares. */
 #include "base/mem.h"
+#include "rl/kernels/coupling.h"
 #include "unit/rl/update_kit.h"
 
 enum { SEEDS = 24 };
@@ -93,8 +94,17 @@ static void for_each_row(void (*test)(const struct variant *variant))
 static void on_policy(const struct variant *v, struct fixture *f)
 {
     double *behaviour = f->columns->at[COLUMN_BEHAVIOUR_LOGP];
-    if (v->objective->row.unit == OBJECTIVE_PAIR && behaviour)
+    if (v->config.pair.loss != PAIR_NONE && behaviour)
         memcpy(behaviour, f->columns->at[COLUMN_LOGP], tokens_of(f) * sizeof *behaviour);
+}
+
+/* Whole-batch values are constants to a slope; ranks are so by themselves. */
+static struct coupling *held(const struct variant *v, struct fixture *f)
+{
+    const enum pair_loss loss = v->config.pair.loss;
+    if (!coupling_is_needed(&v->config) || loss == PAIR_AOT || loss == PAIR_AOT_UNPAIRED)
+        return NULL;
+    return coupling_new(&v->config, f->columns, NULL);
 }
 
 static void check_slopes(const struct variant *v)
@@ -104,6 +114,8 @@ static void check_slopes(const struct variant *v)
         SCOPED_VALUE(fixture)
         f = random_update(v->objective, v->needs | (seed % 2 ? weights : 0), seed);
         on_policy(v, &f);
+        SCOPED(coupling) coupling = held(v, &f);
+        f.totals.coupling = coupling;
         assert_slopes(v->objective->row.name, &f, &v->config);
     }
 }

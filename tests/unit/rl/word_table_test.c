@@ -39,7 +39,7 @@ static void words_are_found_by_their_names(void **state)
     size_t words = 0;
 #define FOUND(type)                                                                                \
     for (size_t i = 0; (row = type##_word(i)); i++, words++) {                                     \
-        enum type found;                                                                           \
+        enum type found = (enum type)0;                                                            \
         assert_true(type##_find(row->word, &found));                                               \
         assert_int_equal(found, row->value);                                                       \
         assert_string_equal(type##_name(found), row->word);                                        \
@@ -52,6 +52,14 @@ static void words_are_found_by_their_names(void **state)
     FOUND(reduce);
     FOUND(kl);
     FOUND(pair_loss);
+    FOUND(score);
+    FOUND(nll);
+    FOUND(anchor);
+    FOUND(label_loss);
+    FOUND(label_rule);
+    FOUND(list_loss);
+    FOUND(residual);
+    FOUND(ratio_base);
     FOUND(objective_unit);
 #undef FOUND
     assert_true(words > 30);
