@@ -29,7 +29,7 @@ static const struct recipe_option limits[] = {
         struct stage_limits, count, breaker, "5",
         "failures in a row, of any groups, after which the stage does not answer: groups "
         "wait, attempts do not count, leasing pauses, and single probes ask it; 1 counts as 2, "
-        "0: never",
+        "0: never, as by default where no other process scores",
         .max = 1000000),
 };
 static const struct option_rows limit_rows = {limits, sizeof limits / sizeof *limits};
@@ -138,6 +138,8 @@ static err_t read_entry(const struct opening *o, const struct yaml_tree *entry)
         option_set_default(&limit_rows.row[i], &stage->limits);
     if (stage->class->deadline_ms)
         stage->limits.deadline_ms = stage->class->deadline_ms;
+    if (!stage->class->outside) // what it cannot do in time is the group's fault
+        stage->limits.breaker = 0;
     for (size_t i = 0; entry && i < entry->count; i++) {
         SCOPED_MEM char *key = mem_printf("%s.%.100s", stage->key, entry->key[i]);
         if (!is_read_elsewhere(stage, entry->key[i]))

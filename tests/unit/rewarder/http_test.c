@@ -37,7 +37,8 @@ static void on_left(void *arg, const struct group *group, void *tag)
 static err_t line_try(const char *keys, struct line **ret)
 {
     struct line *line = *ret = mem_new(sizeof *line);
-    SCOPED_MEM char *text = mem_printf("rewarder: {scorers: [{kind: http, %s}]}\n", keys);
+    SCOPED_MEM char *text =
+        mem_printf("rewarder: {scorers: [{kind: http, breaker: 0, %s}]}\n", keys);
     TRY(recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, &line->recipe));
     TRY(loop_new(&line->loop));
     struct pipeline_options options = {.loop = line->loop, .left = on_left, .arg = line};
