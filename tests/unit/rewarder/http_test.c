@@ -34,11 +34,13 @@ static void on_left(void *arg, const struct group *group, void *tag)
         loop_stop(line->loop);
 }
 
+static int breaker; // of the lines that are opened; 0: a group that fails always leaves
+
 static err_t line_try(const char *keys, struct line **ret)
 {
     struct line *line = *ret = mem_new(sizeof *line);
     SCOPED_MEM char *text =
-        mem_printf("rewarder: {scorers: [{kind: http, breaker: 0, %s}]}\n", keys);
+        mem_printf("rewarder: {scorers: [{kind: http, breaker: %d, %s}]}\n", breaker, keys);
     TRY(recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, &line->recipe));
     TRY(loop_new(&line->loop));
     struct pipeline_options options = {.loop = line->loop, .left = on_left, .arg = line};
@@ -91,6 +93,11 @@ static void run(struct line *line, size_t count)
     if (line->left < line->wanted)
         assert_ok(loop_run(line->loop));
     assert_int_equal(line->left, line->wanted);
+}
+
+static void stop_loop(void *arg)
+{
+    loop_stop(((struct line *)arg)->loop);
 }
 
 static void assert_scored(const struct line *line, size_t slot, const char *label)
@@ -230,6 +237,36 @@ static void a_mix_of_faults_changes_no_reward(void **)
         for (size_t slot = 0; slot < line->wanted; slot++)
             assert_scored(line, slot, "abc");
     }
+}
+
+/* The server comes up once the stage is open. */
+static void a_server_that_is_not_there_is_waited_for(void **)
+{
+    struct reward_server own = reward_server_start(NULL, NULL, NULL, NULL);
+    SCOPED_MEM char *port = mem_printf("%d", own.port);
+    SCOPED_MEM char *url = reward_server_url(&own, "rlhfd");
+    SCOPED_MEM char *keys = mem_printf("url: \"%s\", tries: 1, deadline_ms: 300", url);
+    struct line *line;
+    breaker = 2;
+    assert_ok(line_try(keys, &line));
+    breaker = 0;
+    run(line, 2);
+    reward_server_stop(&own);
+    line->wanted += 4;
+    for (size_t slot = 2; slot < 6; slot++)
+        pipeline_put(line->pipeline, group_of(slot), line);
+    struct loop_timer *timer = loop_timer_new(line->loop, stop_loop, line);
+    loop_timer_start(timer, 700, 0);
+    assert_ok(loop_run(line->loop));
+    assert_int_equal(line->left, 2); // beyond every deadline, and none has left
+    own = reward_server_start("--port", port, NULL, NULL);
+    assert_ok(loop_run(line->loop));
+    loop_timer_free(timer);
+    assert_int_equal(line->left, 6);
+    for (size_t slot = 0; slot < 6; slot++)
+        assert_scored(line, slot, "abc");
+    line_free(line);
+    reward_server_stop(&own);
 }
 
 static void nobody_there_is_named(void **)
@@ -394,6 +431,7 @@ int main(void)
         cmocka_unit_test(each_fault_is_named_and_no_score),
         cmocka_unit_test(a_fault_is_tried_again_and_costs_nothing),
         cmocka_unit_test(a_mix_of_faults_changes_no_reward),
+        cmocka_unit_test(a_server_that_is_not_there_is_waited_for),
         cmocka_unit_test(nobody_there_is_named),
         cmocka_unit_test(no_more_are_asked_at_a_time_than_allowed),
         cmocka_unit_test(the_groups_deadline_ends_its_requests),
