@@ -111,7 +111,7 @@ static bool is_grouped(const char *at, const char *end)
     return true;
 }
 
-/* What separates thousands here, in bytes; 0: nothing does. */
+/* Bytes of the separator of thousands here; 0: there is none. */
 static size_t separator(const struct math_lex *lex, const char *at, bool grouped)
 {
     static const char *const always[] = {"{,}", ",\\!", "\\,", "{\\,}"};

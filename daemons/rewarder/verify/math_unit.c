@@ -95,7 +95,7 @@ static int exponent(const char **at, const char *end)
     return value;
 }
 
-/* What the next unit is raised to by the words before it. */
+/* Words before a unit raise it. */
 struct reading {
     int sign, times;
 };

@@ -11,9 +11,8 @@ static const struct recipe_option keys[] = {
     STAGE_KEY(struct verify_keys, text, column, "", "column of the row with the answer", .min = 1,
               .max = 256, .required = true),
     STAGE_KEY(struct verify_keys, word, extract, "auto",
-              "where a completion has its answer: auto is the first that is there of the last "
-              "\\boxed{}, the text behind ####, the text behind \"answer is\" or \"answer:\", the "
-              "last formula between dollars, the last number",
+              "place of a completion's answer; auto: the first that is there of \\boxed{}, ####, "
+              "\"answer is\" or \"answer:\", the last formula between dollars, the last number",
               .words = ANSWER_WORDS),
     STAGE_KEY(struct verify_keys, number, tolerance, "1e-6",
               "how far a decimal may be off a value that is written without a point; below 1, in "

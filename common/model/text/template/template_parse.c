@@ -331,6 +331,8 @@ err_t template_parse(const char *source, size_t len, const char *name, struct te
 
 void template_free(struct template *t)
 {
+    if (!t)
+        return;
     room_done(&t->room);
     mem_free(t->name);
     mem_free(t);
