@@ -19,7 +19,7 @@ import threading
 import time
 
 lock = threading.Lock()
-counts = {"requests": 0, "right": 0, "connections": 0, "under_way": 0, "most_under_way": 0}
+counts = {"requests": 0, "right": 0, "mixed": 0, "connections": 0, "under_way": 0, "most_under_way": 0}
 firsts = {}
 
 
@@ -246,10 +246,11 @@ def chosen(path, body):
             return parts[3], parts[2] if firsts[path] <= int(parts[1]) else None
     if parts[0] == "mix":
         with lock:
-            turn = counts["requests"]
-        draw = hashlib.sha256(b"%d" % turn).digest()
-        faulty = int.from_bytes(draw[:4], "big") % 1000 < int(parts[1])
-        return parts[2], MIX[int.from_bytes(draw[4:8], "big") % len(MIX)] if faulty else None
+            draw = hashlib.sha256(b"%d" % counts["requests"]).digest()
+            if int.from_bytes(draw[:4], "big") % 1000 >= int(parts[1]):
+                return parts[2], None
+            counts["mixed"] += 1
+            return parts[2], MIX[counts["mixed"] % len(MIX)]
     return parts[0], None
 
 
