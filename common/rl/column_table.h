@@ -39,6 +39,8 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
       "raw scores of the completion, one of each scorer in the recipe's order") \
     X(5, REWARD, reward, SEQUENCE, F64, REWARDER, FINITE, "", "", \
       "weighted sum of the completion's scores") \
+    X(6, INAPPLICABLE, inapplicable, SEQUENCE, U8, REWARDER, WIDE, "", "", \
+      "1: the scorer does not apply to the completion, its score is none, and the reward is without it; absent where all apply") \
     X(33, LOGP, logp, TOKEN, F64, LEARNER, ANY, "", "", \
       "log-probability of the token under the weights that are being trained") \
     X(34, PROXIMAL_LOGP, proximal_logp, TOKEN, F64, LEARNER, ANY, "learner.ratio_to", "proximal", \

@@ -113,8 +113,8 @@ void *group_add_some(struct group *group, enum column column, const uint32_t *co
 /* How many units the column has values of: tokens, completions or 1. */
 size_t group_units(const struct group *group, const struct column_values *column);
 
-/* Appends the group's bytes, always the same for the same group. */
-void group_encode(const struct group *group, struct bytes *ret);
+double group_score(const struct group *group, uint32_t i, size_t scorer); // NaN: does not apply
+void group_encode(const struct group *group, struct bytes *ret); // one group, one text of bytes
 
 /* INVALID: malformed, over a limit, or an invariant broken; the message says which field. Checked
  * too: prompt_tokens, attempt, temperature > 0; columns as column_list.h says, each with values for

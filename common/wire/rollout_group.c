@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "wire/rollout.h"
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,16 @@ double group_value(const struct group *group, unsigned id, uint32_t i)
     const struct column_values *column = column_list_find(&group->columns, id);
     const void *values = group_values(group, id, i);
     return values ? column_number(values, column->dtype, 0) : 0;
+}
+
+double group_score(const struct group *group, uint32_t i, size_t scorer)
+{
+    const uint8_t *not = group_values(group, COLUMN_INAPPLICABLE, i);
+    const double *score = group_values(group, COLUMN_SCORES, i);
+    if (!score || scorer >= group_width(group, COLUMN_SCORES) ||
+        (not &&scorer < group_width(group, COLUMN_INAPPLICABLE) && not [scorer]))
+        return (double)NAN;
+    return score[scorer];
 }
 
 size_t group_units(const struct group *group, const struct column_values *column)

@@ -142,7 +142,10 @@ static void show_completion(const json_t *one, size_t number)
     json_t *score;
     fputs(", scores", stdout);
     json_array_foreach (json_object_get(one, "scores"), i, score)
-        printf(" %.4g", json_number_value(score));
+        if (json_is_null(score)) // its scorer does not apply
+            fputs(" -", stdout);
+        else
+            printf(" %.4g", json_number_value(score));
     printf("\n  %.*s\n", TEXT_SHOWN, answer_text(one, "text"));
 }
 

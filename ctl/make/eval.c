@@ -10,6 +10,7 @@
 #include "svc/recipe/recipe_cli.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -194,15 +195,20 @@ static json_t *scored(const struct eval *e, double figure)
     return e->scores.scorers ? json_real(figure) : json_null();
 }
 
+static json_t *number_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
 static json_t *scorers_json(const struct eval *e)
 {
     json_t *all = json_array();
     for (size_t i = 0; i < e->scores.scorers; i++)
-        json_array_append_new(all,
-                              json_pack("{s:s, s:s, s:f, s:f, s:f}", "name", scorer_name(e, i),
-                                        "kind", e->recipe->rewarder.scorers.at[i].kind, "weight",
-                                        e->recipe->rewarder.scorers.at[i].weight, "mean",
-                                        e->scores.score[i], "success", e->scores.reached[i]));
+        json_array_append_new(all, json_pack("{s:s, s:s, s:f, s:o, s:o}", "name", scorer_name(e, i),
+                                             "kind", e->recipe->rewarder.scorers.at[i].kind,
+                                             "weight", e->recipe->rewarder.scorers.at[i].weight,
+                                             "mean", number_or_null(e->scores.score[i]), "success",
+                                             number_or_null(e->scores.reached[i])));
     return all;
 }
 

@@ -167,12 +167,17 @@ void score_figures_done(struct score_figures *figures)
     mem_free(figures->reached);
 }
 
-/* Adds one line's scores; whether all of them reached their scorer's mark. */
-static bool add_scores(const struct recipe *recipe, const json_t *scores, struct score_figures *ret)
+/* Adds one line's scores; whether all of them reached their scorer's mark. Of one that does not
+ * apply (null) nothing is asked. */
+static bool add_scores(const struct recipe *recipe, const json_t *scores, struct score_figures *ret,
+                       double *applied)
 {
     bool good = ret->scorers > 0;
     for (size_t s = 0; s < ret->scorers; s++) {
+        if (json_is_null(json_array_get(scores, s)))
+            continue;
         double score = json_number_value(json_array_get(scores, s));
+        applied[s]++;
         bool reached = score >= recipe->rewarder.scorers.at[s].success;
         ret->score[s] += score;
         ret->reached[s] += reached;
@@ -186,6 +191,7 @@ void score_figures(const struct recipe *recipe, const struct collected *c,
 {
     size_t n = c->set->count * (size_t)c->completions, scorers = recipe->rewarder.scorers.count;
     double count = (double)n, squares = 0;
+    SCOPED_MEM double *applied = mem_array(scorers, sizeof *applied);
     *ret = (struct score_figures){.completions = n,
                                   .scorers = scorers,
                                   .score = mem_array(scorers, sizeof(double)),
@@ -194,7 +200,7 @@ void score_figures(const struct recipe *recipe, const struct collected *c,
         double reward = json_number_value(json_object_get(c->line[i], "reward"));
         ret->reward += reward;
         squares += reward * reward;
-        ret->success += add_scores(recipe, json_object_get(c->line[i], "scores"), ret);
+        ret->success += add_scores(recipe, json_object_get(c->line[i], "scores"), ret, applied);
         ret->tokens += json_number_value(json_object_get(c->line[i], "tokens"));
         ret->ended += json_is_true(json_object_get(c->line[i], "ended"));
     }
@@ -204,7 +210,7 @@ void score_figures(const struct recipe *recipe, const struct collected *c,
     ret->tokens /= count;
     ret->ended /= count;
     for (size_t s = 0; s < scorers; s++) {
-        ret->score[s] /= count;
-        ret->reached[s] /= count;
+        ret->score[s] /= applied[s];
+        ret->reached[s] /= applied[s];
     }
 }

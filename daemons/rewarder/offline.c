@@ -6,6 +6,7 @@
 #include "svc/loop.h"
 #include "svc/recipe/recipe_place.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +28,8 @@ static void on_left(void *arg, const struct group *group, void *tag)
     if (group->failure) {
         desk->failed = err_new(ERR_INVALID, "%s", group->failure);
     } else {
-        memcpy(desk->score, group_values(group, COLUMN_SCORES, 0),
-               desk->scorers * sizeof *desk->score);
+        for (size_t s = 0; s < desk->scorers; s++)
+            desk->score[s] = group_score(group, 0, s);
         desk->reward = group_value(group, COLUMN_REWARD, 0);
     }
     loop_stop(desk->loop);
@@ -87,7 +88,8 @@ static err_t score_line(struct desk *desk, json_t *line, const char *name)
     TRY(err_wrap(desk_score(desk, row, &completion), "%s", name));
     json_t *scores = json_array();
     for (size_t i = 0; i < desk->scorers; i++)
-        json_array_append_new(scores, json_real(desk->score[i]));
+        json_array_append_new(scores,
+                              isnan(desk->score[i]) ? json_null() : json_real(desk->score[i]));
     json_object_set_new(line, "scores", scores);
     json_object_set_new(line, "reward", json_real(desk->reward));
     return OK;

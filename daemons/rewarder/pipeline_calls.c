@@ -292,6 +292,7 @@ static void run(void *none, void *arg)
     const struct stage *stage = &call->item->pipeline->list->at[work->stage];
     if (!call->of.deadline_s)
         call->of.deadline_s = work->begun_s + (double)stage->limits.deadline_ms / 1000;
+    call->of.thread = work->at;
     stage->start(stage->state, &call->of);
 }
 
@@ -346,8 +347,11 @@ void item_advance(struct item *item)
 {
     const struct stage_list *list = item->pipeline->list;
     size_t done = 0;
-    if (!item->joined.count)
-        item_join_scores(item);
+    err_t failed = item->joined.count ? OK : item_join_scores(item);
+    if (err_failed(failed)) {
+        item_leave(item, failed);
+        return;
+    }
     for (size_t i = 0; i < list->count; i++) {
         done += item->at[i].state == DONE;
         if (item_is_ready(item, i) && !circuit_is_open(&item->pipeline->at[i].circuit))

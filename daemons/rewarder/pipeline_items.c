@@ -39,19 +39,20 @@ void item_view(const struct item *item, uint64_t which, struct group *ret)
             gather(&ret->columns, &item->at[i].values, which);
 }
 
-void item_join_scores(struct item *item)
+err_t item_join_scores(struct item *item)
 {
     const struct stage_list *list = item->pipeline->list;
     const struct column_list *values[STAGES_MAX];
     struct group frame = *item->group;
     for (size_t i = 0; i < list->scorers; i++) {
         if (item->at[i].state != DONE)
-            return;
+            return OK;
         values[i] = &item->at[i].values;
     }
     frame.columns = (struct column_list){0};
-    reward_join(list, values, &frame);
+    TRY(reward_join(list, values, &frame));
     item->joined = frame.columns;
+    return OK;
 }
 
 /* ---- the end of a group */

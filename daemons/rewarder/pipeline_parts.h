@@ -80,7 +80,7 @@ struct stage *stage_of(const struct item *item, const struct progress *progress)
 /* The group with its own columns and those of `which` that stages have filled. The array
  * ret->columns.at is the caller's, what it points to is borrowed. */
 void item_view(const struct item *item, uint64_t which, struct group *ret);
-void item_join_scores(struct item *item); // once the last scorer is done
+err_t item_join_scores(struct item *item); // once the last scorer is done
 void item_free(struct item *item);
 void item_release(struct item *item); // frees one that has left and that nobody needs
 void call_free(struct call *call);

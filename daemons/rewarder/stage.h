@@ -32,6 +32,7 @@ struct stage_call {
     /* Other than 0: nobody waits any more, so work that may take long looks now and then and ends.
      * NULL: never. */
     const struct cell *stop;
+    size_t thread; // STAGE_ALONE: which of its threads this is
     /* Takes failed. UNAVAILABLE, EXHAUSTED and DEADLINE are tried again, other errors are final. */
     void (*done)(struct stage_call *call, err_t failed);
 };
@@ -39,7 +40,7 @@ struct stage_call {
 /* Where start runs. */
 enum stage_thread {
     STAGE_IN_POOL, // in one of rewarder.threads, several groups at a time: state is shared
-    STAGE_ALONE,   // in a thread of its own, a group at a time
+    STAGE_ALONE,   // in threads of its own, each a group at a time
     STAGE_ON_LOOP, // in the loop's thread: start must not wait, and done comes later
 };
 
@@ -50,9 +51,11 @@ struct stage_context {
     struct loop *loop;           // NULL: the recipe is only checked
 };
 
-/* Every scorer fills its share of these two, and no other column. The pipeline joins the shares in
+/* Every scorer fills its share of these, and no other column: a score of each completion and, where
+ * the scorer does not apply to some, which (COLUMN_INAPPLICABLE). The pipeline joins the shares in
  * the recipe's order, once all scorers are done: no scorer can need them. */
-#define STAGE_SCORES (COLUMN_BIT(COLUMN_SCORES) | COLUMN_BIT(COLUMN_REWARD))
+#define STAGE_SCORES                                                                               \
+    (COLUMN_BIT(COLUMN_SCORES) | COLUMN_BIT(COLUMN_REWARD) | COLUMN_BIT(COLUMN_INAPPLICABLE))
 
 struct stage_class {
     const char *name, *help; // name: the value of kind in the recipe
@@ -60,6 +63,7 @@ struct stage_class {
     const struct recipe_option *keys;
     size_t keys_count, keys_size;
     enum stage_thread thread;
+    size_t (*threads)(const void *keys); // STAGE_ALONE: how many; NULL: one
     bool outside;   // other processes score: a check of the recipe opens it and asks nothing
     uint64_t fills; // a set of COLUMN_BIT
     uint64_t (*needs)(const struct recipe *recipe); // of earlier stages; NULL: none

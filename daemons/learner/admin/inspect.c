@@ -68,6 +68,16 @@ static const char *finish_text(enum finish finish)
     return finish == FINISH_LENGTH ? "length" : "stop";
 }
 
+/* The caller's; NaN, which is written as null, where a scorer does not apply. */
+static double *scores_of(const struct group *group, uint32_t i)
+{
+    const size_t scorers = group_width(group, COLUMN_SCORES);
+    double *scores = mem_array(scorers, sizeof *scores);
+    for (size_t s = 0; s < scorers; s++)
+        scores[s] = group_score(group, i, s);
+    return scores;
+}
+
 /* Borrows the group's arrays. */
 static void describe(const struct group *group, uint32_t i, Rlhfd__Admin__V1__Completion *ret)
 {
@@ -79,8 +89,8 @@ static void describe(const struct group *group, uint32_t i, Rlhfd__Admin__V1__Co
     ret->logp = (float *)group_values(group, COLUMN_BEHAVIOUR_LOGP, i);
     ret->n_logp = ret->logp ? c->tokens : 0;
     ret->versions = versions_of(c);
-    ret->scores = (double *)group_values(group, COLUMN_SCORES, i);
-    ret->n_scores = ret->scores ? group_width(group, COLUMN_SCORES) : 0;
+    ret->scores = scores_of(group, i);
+    ret->n_scores = group_width(group, COLUMN_SCORES);
     ret->reward = group_value(group, COLUMN_REWARD, i);
     ret->finish = (char *)finish_text(c->finish);
 }
@@ -146,6 +156,7 @@ static void reply(struct rpc_call *call, const struct asked *asked, char *prompt
     for (uint32_t i = 0; i < group->completions; i++) {
         mem_free(completion[i].text);
         mem_free(completion[i].versions);
+        mem_free(completion[i].scores);
     }
 }
 

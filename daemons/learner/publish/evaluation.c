@@ -166,15 +166,15 @@ static void score(struct evaluation *e, uint32_t i, const struct group *group)
 {
     const uint32_t scores = e->options.scores;
     const struct completion *c = &group->completion[0];
-    const double *score = group_values(group, COLUMN_SCORES, 0);
     struct row *row = &e->row[i];
     row->tokens = c->tokens;
     row->ended = c->finish != FINISH_LENGTH;
     row->reward = group_value(group, COLUMN_REWARD, 0);
     row->success = true;
     for (uint32_t s = 0; s < scores; s++) {
-        e->score[(size_t)i * scores + s] = score[s];
-        row->success = row->success && score[s] >= e->options.success[s];
+        const double score = group_score(group, 0, s); // NaN: it does not apply
+        e->score[(size_t)i * scores + s] = score;
+        row->success = row->success && !(score < e->options.success[s]);
     }
 }
 
@@ -232,6 +232,7 @@ void evaluation_figures(const struct evaluation *e, int64_t now_ms, struct evalu
     const uint32_t rows = e->options.rows, scores = e->options.scores;
     double reward = 0, squares = 0, success = 0, tokens = 0, ended = 0, count = 0;
     double *mean = mem_array(scores, sizeof *mean);
+    SCOPED_MEM double *applied = mem_array(scores, sizeof *applied);
     for (uint32_t i = 0; i < rows; i++) {
         const struct row *row = &e->row[i];
         if (row->state != ROW_SCORED)
@@ -242,11 +243,14 @@ void evaluation_figures(const struct evaluation *e, int64_t now_ms, struct evalu
         success += row->success;
         tokens += row->tokens;
         ended += row->ended;
-        for (uint32_t s = 0; s < scores; s++)
-            mean[s] += e->score[(size_t)i * scores + s];
+        for (uint32_t s = 0; s < scores; s++) {
+            const double score = e->score[(size_t)i * scores + s];
+            mean[s] += isnan(score) ? 0 : score;
+            applied[s] += !isnan(score);
+        }
     }
     for (uint32_t s = 0; s < scores; s++)
-        mean[s] /= count;
+        mean[s] /= applied[s];
     *ret = (struct evaluation_figures){
         .rows = rows,
         .failed = rows - e->left - (uint32_t)count,

@@ -116,6 +116,11 @@ static const char *misfit_columns(const struct misfit_rules *o, const struct gro
                  group_width(group, COLUMN_SCORES), o->scores);
         return why;
     }
+    const size_t not = group_width(group, COLUMN_INAPPLICABLE);
+    if (o->scores && not &&not != o->scores) {
+        snprintf(why, MISFIT_WHY, "%zu scorers apply or not; the recipe has %u", not, o->scores);
+        return why;
+    }
     if (misfit_values(group, why))
         return why;
     struct rl_pair pair;

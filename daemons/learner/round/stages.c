@@ -302,13 +302,12 @@ static err_t make_updates(struct round_run *run)
 
 /* ---- the report */
 
-/* Whether every score reached what its scorer calls success. */
+/* Whether every score that there is reached what its scorer calls success: of one that does not
+ * apply nothing is asked. */
 static bool succeeded(const struct group *group, uint32_t i, const struct recipe_scorers *scorers)
 {
-    const double *score = group_values(group, COLUMN_SCORES, i);
-    const size_t scores = score ? group_width(group, COLUMN_SCORES) : 0;
-    for (size_t k = 0; k < scores && k < scorers->count; k++)
-        if (score[k] < scorers->at[k].success)
+    for (size_t k = 0; k < scorers->count; k++)
+        if (group_score(group, i, k) < scorers->at[k].success)
             return false;
     return true;
 }

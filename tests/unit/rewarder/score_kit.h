@@ -5,6 +5,7 @@
  *     TRY(kit_score(&kit, group));                  -- adds scores and reward
  */
 #pragma once
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/scoped.h"
 #include "rewarder/reward.h"
@@ -15,6 +16,7 @@ struct score_kit {
     struct recipe *recipe; // NULL: not ours
     struct stage_list *list;
     const struct cell *stop; // of every call
+    double patience_s;       // to the deadline of every call; 0: the stage's own
 };
 
 static inline void score_kit_done(struct score_kit *kit)
@@ -73,11 +75,13 @@ static inline err_t kit_score_with(struct score_kit *kit, struct group *group, c
         const struct stage *stage = &kit->list->at[i];
         call[i].added = *group;
         call[i].added.columns = (struct column_list){0};
-        call[i].of = (struct stage_call){.group = group,
-                                         .row = row,
-                                         .added = &call[i].added,
-                                         .stop = kit->stop,
-                                         .done = kit_done};
+        call[i].of =
+            (struct stage_call){.group = group,
+                                .row = row,
+                                .added = &call[i].added,
+                                .stop = kit->stop,
+                                .deadline_s = kit->patience_s ? clock_s() + kit->patience_s : 0,
+                                .done = kit_done};
         stage->class->start(stage->state, &call[i].of);
         values[i] = &call[i].added.columns;
         if (err_failed(failed))
@@ -86,7 +90,7 @@ static inline err_t kit_score_with(struct score_kit *kit, struct group *group, c
             failed = err_wrap(call[i].failed, "%s: kind '%s'", stage->key, stage->class->name);
     }
     if (!err_failed(failed))
-        reward_join(kit->list, values, group);
+        failed = reward_join(kit->list, values, group);
     for (size_t i = 0; i < kit->list->count; i++)
         column_list_done(&call[i].added.columns);
     return failed;
