@@ -42,6 +42,7 @@ static struct {
     FAULT(ANSWER_INFINITE, "infinite", ERR_UNAVAILABLE),
     FAULT(ANSWER_TOO_LARGE, "too_large", ERR_UNAVAILABLE),
     FAULT(ANSWER_WRONG_ID, "wrong_id", ERR_UNAVAILABLE),
+    FAULT(ANSWER_PROGRAM_ERROR, "program_error", ERR_UNAVAILABLE),
 };
 
 const char *answer_fault_name(enum answer_fault fault)

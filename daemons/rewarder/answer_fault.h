@@ -32,8 +32,9 @@ enum answer_fault {
     ANSWER_NULL,
     ANSWER_NAN,
     ANSWER_INFINITE,
-    ANSWER_TOO_LARGE, // beyond what is trained
-    ANSWER_WRONG_ID,  // an answer to something else
+    ANSWER_TOO_LARGE,     // beyond what is trained
+    ANSWER_WRONG_ID,      // an answer to something else
+    ANSWER_PROGRAM_ERROR, // a program says that it failed
     ANSWER_FAULTS
 };
 

@@ -54,7 +54,9 @@ static err_t open_lanes(struct stage_lanes *lanes)
         if (class->thread == STAGE_ON_LOOP)
             continue;
         if (class->thread == STAGE_ALONE)
-            TRY(open_lane(lanes, class->name, 1, &lanes->of[i]));
+            TRY(open_lane(lanes, class->name,
+                          class->threads ? class->threads(lanes->list->at[i].keys) : 1,
+                          &lanes->of[i]));
         else if (!pool)
             TRY(open_lane(lanes, "score", threads, &pool));
         if (class->thread == STAGE_IN_POOL)
@@ -90,6 +92,7 @@ static void feed(struct stage_lanes *lanes, struct lane *lane)
             lane->end = &lane->first;
         thread->work = work;
         work->thread = thread;
+        work->at = i;
         work->begun_s = clock_s();
         bool posted = worker_post(thread->worker, work->run, work);
         assert(posted); // as the thread was free

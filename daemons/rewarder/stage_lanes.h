@@ -16,6 +16,7 @@ struct lane_work {
     struct lane_work *next;
     struct lane_thread *thread; // NULL: it waits
     size_t stage;
+    size_t at;      // the thread's number in its lane
     double begun_s; // clock_s() when its thread got it; 0: it waits
     double late_s;  // clock_s() since when nobody waits for it; 0: somebody does
     void (*run)(void *none, void *work);

@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "rewarder/http/http_scorer.h"
 #include "rewarder/judge/judge.h"
+#include "rewarder/program/program_scorer.h"
 #include "rewarder/reference.h"
 #include "rewarder/scorer.h"
 #include "rewarder/verify/verify.h"
@@ -14,9 +15,9 @@
 
 /* One row adds a stage. */
 static const struct stage_class *const known[] = {
-    &scorer_exact, &scorer_regex,        &scorer_format, &scorer_length,
-    &scorer_rouge, &scorer_reward_model, &scorer_http,   &scorer_verify,
-    &scorer_judge, &reference_frozen,    NULL,
+    &scorer_exact, &scorer_regex,        &scorer_format,    &scorer_length,
+    &scorer_rouge, &scorer_reward_model, &scorer_http,      &scorer_verify,
+    &scorer_judge, &scorer_program,      &reference_frozen, NULL,
 };
 
 static const struct recipe_option limits[] = {

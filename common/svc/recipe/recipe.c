@@ -231,15 +231,36 @@ static err_t resolve_one(const struct resolve *resolve, const char *path, bool o
     return check_path(path, resolved);
 }
 
+/* Lists of words of a scorer's entry that may name files: those that begin with ./ or ../ do. */
+static err_t resolve_words(const struct resolve *resolve, const char *path, struct yaml_tree *entry)
+{
+    for (size_t k = 0; k < entry->count; k++) {
+        struct yaml_tree *list = entry->at[k];
+        const bool is_named =
+            strcmp(entry->key[k], "command") == 0 || strcmp(entry->key[k], "read") == 0;
+        for (size_t i = 0; is_named && list->kind == YAML_LIST && i < list->count; i++) {
+            struct yaml_tree *word = list->at[i];
+            if (word->kind == YAML_SCALAR &&
+                (strncmp(word->text, "./", 2) == 0 || strncmp(word->text, "../", 3) == 0))
+                TRY(resolve_one(resolve, path, false, &word->text));
+        }
+    }
+    return OK;
+}
+
 static err_t resolve_path(void *arg, const char *path, const struct recipe_option *row, size_t base)
 {
     const struct resolve *resolve = arg;
     void *field = (char *)resolve->recipe + base + row->offset;
     const struct recipe_files *files = field;
+    const struct recipe_scorers *scorers = field;
     if (row->kind == OPTION_path || row->kind == OPTION_output)
         return resolve_one(resolve, path, row->kind == OPTION_output, field);
     for (size_t i = 0; row->kind == OPTION_files && i < files->count; i++)
         TRY(resolve_one(resolve, path, false, &files->at[i].path));
+    for (size_t i = 0; row->kind == OPTION_scorers && i < scorers->count; i++)
+        if (scorers->at[i].entry)
+            TRY(resolve_words(resolve, path, scorers->at[i].entry));
     return OK;
 }
 
