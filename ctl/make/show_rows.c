@@ -63,6 +63,26 @@ static void put_rest(json_t *line, const char *key, const struct row_sequence *a
                         ids_json(all->id + all->prompt_tokens, all->tokens - all->prompt_tokens));
 }
 
+static json_t *scores_json(const struct row_tokens *tokens)
+{
+    json_t *scores = json_array();
+    for (int i = 0; i < tokens->sequences; i++)
+        json_array_append_new(scores, json_real(tokens->score[i]));
+    return scores;
+}
+
+static void put_ranked(json_t *line, const struct row_tokens *tokens)
+{
+    json_t *answers = json_array();
+    for (int i = 0; i < tokens->sequences; i++) {
+        const struct row_sequence *s = &tokens->at[i];
+        json_array_append_new(answers,
+                              ids_json(s->id + s->prompt_tokens, s->tokens - s->prompt_tokens));
+    }
+    json_object_set_new(line, "completions_ids", answers);
+    json_object_set_new(line, "scores", scores_json(tokens));
+}
+
 /* The keys are the columns of TRL's trainers once they have tokenized a row. */
 static void put_tokens(json_t *line, const struct row_tokens *tokens)
 {
@@ -77,6 +97,10 @@ static void put_tokens(json_t *line, const struct row_tokens *tokens)
         put_prompt(line, all);
         put_rest(line, "completion_ids", all);
         json_object_set_new(line, "label", json_boolean(tokens->label));
+        return;
+    case ROW_RANKED:
+        put_prompt(line, all);
+        put_ranked(line, tokens);
         return;
     case ROW_PROMPT:
         put_prompt(line, all);

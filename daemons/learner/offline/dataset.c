@@ -58,18 +58,24 @@ static struct group *group_of(const struct row_tokens *tokens, float temperature
     return group;
 }
 
-/* By chosen and rejected, or by the label. */
-static err_t rewards_of(const struct row_tokens *tokens, const char *name, double ret[2])
+/* By chosen and rejected, by the label, or by the scores. */
+static err_t rewards_of(const struct row_tokens *tokens, const char *name, double ret[ROW_SIDES])
 {
+    const enum row_format format = tokens->kind.format;
     char text[ROW_KIND_TEXT];
-    ret[0] = tokens->kind.format == ROW_PREFERENCE || tokens->label;
-    ret[1] = 0;
-    if (tokens->kind.format == ROW_PREFERENCE || tokens->kind.format == ROW_UNPAIRED)
-        return OK;
-    return err_new(ERR_INVALID,
-                   "%s: a %s row; allowed: preference (chosen, rejected) and unpaired preference "
-                   "rows (prompt, completion, label)",
-                   name, row_kind_text(&tokens->kind, text));
+    if (format != ROW_PREFERENCE && format != ROW_UNPAIRED && format != ROW_RANKED)
+        return err_new(ERR_INVALID,
+                       "%s: a %s row; allowed: preference (chosen, rejected), unpaired preference "
+                       "(completion, label) and ranked completions (completions, scores)",
+                       name, row_kind_text(&tokens->kind, text));
+    memcpy(ret, tokens->score, sizeof tokens->score);
+    if (format == ROW_UNPAIRED)
+        ret[0] = tokens->label;
+    if (format == ROW_PREFERENCE) {
+        ret[0] = 1;
+        ret[1] = 0;
+    }
+    return OK;
 }
 
 static void put_group(struct dataset *to, struct group *group)
@@ -85,7 +91,7 @@ static err_t take(void *arg, const json_t *row, const char *name, bool *ret_kept
 {
     const struct taking *taking = arg;
     SCOPED_VALUE(row_tokens) tokens = {0};
-    double reward[2];
+    double reward[ROW_SIDES];
     TRY(row_encode(taking->rules->rows, row, name, &tokens));
     TRY(rewards_of(&tokens, name, reward));
     *ret_kept = fits(taking->rules, &tokens);

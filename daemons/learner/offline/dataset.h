@@ -1,5 +1,5 @@
 /* Rows of preferences as the groups that a rewarder would have scored so. A chosen completion has
- * the reward 1, a rejected one 0; a labelled one has 1 or 0 by its label.
+ * the reward 1, a rejected one 0; a labelled one has 1 or 0 by its label, a ranked one its score.
  *
  *     const struct dataset_rules rules = {.rows = &row_rules, .prompt_tokens = 512, .tokens = 256,
  *                                         .temperature = 1};

@@ -1,11 +1,14 @@
 #include "model/text/rows/row_encode.h"
 #include "base/mem.h"
 #include "model/text/rows/row_text.h"
+#include <math.h>
 #include <string.h>
+
+#define SCORE_MAX 1e18 // its square is a float32
 
 void row_tokens_done(struct row_tokens *tokens)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < tokens->sequences; i++) {
         mem_free(tokens->at[i].id);
         mem_free(tokens->at[i].loss);
     }
@@ -25,6 +28,16 @@ static void ids_done(struct ids *ids)
 {
     mem_free(ids->id);
     mem_free(ids->assistant);
+}
+
+struct sides {
+    struct ids at[ROW_SIDES];
+};
+
+static void sides_done(struct sides *sides)
+{
+    for (int i = 0; i < ROW_SIDES; i++)
+        ids_done(&sides->at[i]);
 }
 
 static void put_ids(struct ids *ids, const int32_t *id, const uint8_t *assistant, int count)
@@ -92,7 +105,7 @@ static int common(const struct ids *a, const struct ids *b)
 /* The ids of whole texts, and how many of them are the prompt's. *ret_keeps: all of those that it
  * has alone. */
 static err_t encode_joined(const struct row_rules *rules, const struct row_texts *texts, bool chat,
-                           const char *name, struct ids whole[2], int *ret_prompt, bool *ret_keeps)
+                           const char *name, struct ids *whole, int *ret_prompt, bool *ret_keeps)
 {
     SCOPED_VALUE(ids) prompt = {0};
     put_before(rules, chat, &prompt);
@@ -112,7 +125,7 @@ static err_t encode_joined(const struct row_rules *rules, const struct row_texts
 }
 
 static err_t encode_apart(const struct row_rules *rules, const struct row_texts *texts, bool chat,
-                          const char *name, struct ids whole[2], int *ret_prompt)
+                          const char *name, struct ids *whole, int *ret_prompt)
 {
     *ret_prompt = 0;
     for (int i = 0; i < texts->wholes; i++) {
@@ -129,14 +142,14 @@ static err_t encode_apart(const struct row_rules *rules, const struct row_texts 
 /* As one text where the prompt keeps its tokens: then nothing is written before the completion that
  * a text begins with, such as a space. Else apart. */
 static err_t encode_wholes(const struct row_rules *rules, const struct row_texts *texts, bool chat,
-                           const char *name, struct ids whole[2], int *ret_prompt)
+                           const char *name, struct ids *whole, int *ret_prompt)
 {
     bool keeps = false;
     if (texts->has_prompt)
         TRY(encode_joined(rules, texts, chat, name, whole, ret_prompt, &keeps));
     if (texts->has_prompt && (keeps || rules->joined))
         return OK;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < texts->wholes; i++) {
         ids_done(&whole[i]);
         whole[i] = (struct ids){0};
     }
@@ -185,25 +198,42 @@ static err_t encode_texts(const struct row_rules *rules, const json_t *row, cons
                           struct row_tokens *ret)
 {
     SCOPED_VALUE(row_texts) texts = {0};
-    SCOPED_VALUE(ids) first = {0}, second = {0};
-    struct ids whole[2] = {{0}};
+    SCOPED_VALUE(sides) sides = {0};
     const bool chat = ret->kind.chat;
     int prompt_tokens = 0;
     TRY(row_texts_of(rules, row, name, &ret->kind, &texts));
-    err_t failed;
     if (texts.wholes)
-        failed = encode_wholes(rules, &texts, chat, name, whole, &prompt_tokens);
+        TRY(encode_wholes(rules, &texts, chat, name, sides.at, &prompt_tokens));
     else
-        failed = encode_prompt_only(rules, &texts.prompt, chat, name, &whole[0]);
-    first = whole[0];
-    second = whole[1];
-    TRY(failed);
+        TRY(encode_prompt_only(rules, &texts.prompt, chat, name, &sides.at[0]));
     if (!texts.wholes)
-        prompt_tokens = first.count;
+        prompt_tokens = sides.at[0].count;
     if (ret->kind.format == ROW_LANGUAGE)
         prompt_tokens = 0;
-    TRY(take(rules, chat, name, &first, prompt_tokens, ret));
-    return texts.wholes > 1 ? take(rules, chat, name, &second, prompt_tokens, ret) : OK;
+    TRY(take(rules, chat, name, &sides.at[0], prompt_tokens, ret));
+    for (int i = 1; i < texts.wholes; i++)
+        TRY(take(rules, chat, name, &sides.at[i], prompt_tokens, ret));
+    return OK;
+}
+
+/* Of ranked completions; their texts have been counted. */
+static err_t read_scores(const json_t *row, const char *name, struct row_tokens *ret)
+{
+    size_t i;
+    json_t *score;
+    const json_t *scores = json_object_get(row, "scores");
+    if ((int)json_array_size(scores) != ret->sequences)
+        return err_new(ERR_INVALID, "%s: 'scores' has %zu numbers for %d completions", name,
+                       json_array_size(scores), ret->sequences);
+    json_array_foreach ((json_t *)scores, i, score) {
+        ret->score[i] = json_number_value(score);
+        if (!json_is_number(score) || !(fabs(ret->score[i]) <= SCORE_MAX))
+            return err_new(ERR_INVALID,
+                           "%s: scores[%zu] is no number that can be trained; allowed: from %g to "
+                           "%g",
+                           name, i, -SCORE_MAX, SCORE_MAX);
+    }
+    return OK;
 }
 
 /* ---- steps */
@@ -290,6 +320,8 @@ err_t row_encode(const struct row_rules *rules, const json_t *row, const char *n
         TRY(encode_steps(rules, row, name, &tokens));
     else
         TRY(encode_texts(rules, row, name, &tokens));
+    if (tokens.kind.format == ROW_RANKED)
+        TRY(read_scores(row, name, &tokens));
     *ret = tokens;
     tokens = (struct row_tokens){0};
     return OK;

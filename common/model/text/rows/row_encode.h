@@ -42,8 +42,10 @@ struct row_sequence {
 struct row_tokens {
     struct row_kind kind;
     int sequences;
-    struct row_sequence at[2]; // of a preference: chosen, rejected, with the same prompt
-    bool label;                // of an unpaired preference
+    /* With the same prompt: of a preference chosen, rejected; of ranked ones all. */
+    struct row_sequence at[ROW_SIDES];
+    double score[ROW_SIDES]; // of ranked ones
+    bool label;              // of an unpaired preference
     /* Of steps: (tokens) the label at the last token of each, -1 elsewhere. NULL: no steps. */
     int8_t *step;
 };

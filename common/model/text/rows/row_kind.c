@@ -10,6 +10,7 @@ static const char *const formats[ROW_FORMATS] = {
     [ROW_LANGUAGE] = "language modelling",  [ROW_PROMPT] = "prompt-only",
     [ROW_COMPLETION] = "prompt-completion", [ROW_PREFERENCE] = "preference",
     [ROW_UNPAIRED] = "unpaired preference", [ROW_STEPWISE] = "stepwise supervision",
+    [ROW_RANKED] = "ranked completions",
 };
 
 const char *row_kind_text(const struct row_kind *kind, char ret[ROW_KIND_TEXT])
@@ -56,10 +57,10 @@ static err_t none_of_ours(const json_t *row, const struct row_names *names, cons
     json_put_keys(row, &columns);
     return err_new(ERR_INVALID,
                    "%s: the columns are %s; allowed: %s | messages | %s | %s, %s | [%s,] chosen, "
-                   "rejected | %s, %s, label | %s, completions, labels",
+                   "rejected | %s, %s, label | %s, completions, labels | %s, completions, scores",
                    name, (const char *)columns.data, names->text, names->prompt, names->prompt,
                    names->completion, names->prompt, names->prompt, names->completion,
-                   names->prompt);
+                   names->prompt, names->prompt);
 }
 
 /* The format alone. As in TRL's trainers, a prompt goes before messages and text. */
@@ -70,6 +71,8 @@ static enum row_format format_of(const json_t *row, const struct row_names *name
         return ROW_PREFERENCE;
     if (prompt && column_of(row, "completions") && column_of(row, "labels"))
         return ROW_STEPWISE;
+    if (prompt && column_of(row, "completions") && column_of(row, "scores"))
+        return ROW_RANKED;
     if (prompt && column_of(row, names->completion))
         return json_is_boolean(column_of(row, "label")) ? ROW_UNPAIRED : ROW_COMPLETION;
     if (prompt)

@@ -19,6 +19,7 @@ enum row_format {
     ROW_PREFERENCE, // [prompt,] chosen, rejected; else what both begin with is the prompt
     ROW_UNPAIRED,   // prompt, completion, label: true or false
     ROW_STEPWISE,   // prompt, completions, labels: a text and a truth a step
+    ROW_RANKED,     // prompt, completions, scores: several answers, and a number each
     ROW_FORMATS
 };
 
@@ -27,6 +28,7 @@ struct row_names {
     const char *prompt, *completion, *text;
 };
 
+enum { ROW_SIDES = 64 }; // answers of one row, at most
 struct row_kind {
     enum row_format format;
     bool chat;     // messages instead of text

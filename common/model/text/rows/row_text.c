@@ -5,7 +5,7 @@
 void row_texts_done(struct row_texts *texts)
 {
     chat_text_done(&texts->prompt);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < texts->wholes; i++)
         chat_text_done(&texts->whole[i]);
 }
 
@@ -184,15 +184,11 @@ err_t row_prompt_text(const struct row_rules *rules, const json_t *row, const ch
 
 /* ---- wholes */
 
-static err_t put_whole(const struct row_rules *rules, const json_t *row, const char *name,
-                       const json_t *prompt, const char *column, struct row_texts *ret)
+static err_t put_answer(const struct row_rules *rules, const json_t *row, const char *name,
+                        const json_t *prompt, const json_t *completion, struct row_texts *ret)
 {
-    const json_t *completion;
-    struct chat_text *to = &ret->whole[ret->wholes];
-    const bool chat = json_is_array(prompt);
-    TRY(row_column(row, name, column, chat, &completion));
-    ret->wholes++;
-    if (!chat) {
+    struct chat_text *to = &ret->whole[ret->wholes++];
+    if (!json_is_array(prompt)) {
         put(rules, prompt, to);
         put(rules, completion, to);
         return OK;
@@ -200,6 +196,34 @@ static err_t put_whole(const struct row_rules *rules, const json_t *row, const c
     SCOPED_JSON json_t *all = first_messages(prompt, json_array_size(prompt));
     json_array_extend(all, (json_t *)completion);
     return render(rules, row, name, all, ENDS, to);
+}
+
+static err_t put_whole(const struct row_rules *rules, const json_t *row, const char *name,
+                       const json_t *prompt, const char *column, struct row_texts *ret)
+{
+    const json_t *completion;
+    TRY(row_column(row, name, column, json_is_array(prompt), &completion));
+    return put_answer(rules, row, name, prompt, completion, ret);
+}
+
+static err_t put_ranked(const struct row_rules *rules, const json_t *row, const char *name,
+                        const json_t *prompt, struct row_texts *ret)
+{
+    size_t i;
+    json_t *answer;
+    const json_t *answers = json_object_get(row, "completions");
+    const size_t count = json_array_size(answers);
+    const bool chat = json_is_array(prompt);
+    if (count < 2 || count > ROW_SIDES)
+        return err_new(ERR_INVALID, "%s: 'completions' has %zu of them; allowed: a list of 2 to %d",
+                       name, count, ROW_SIDES);
+    json_array_foreach ((json_t *)answers, i, answer) {
+        if (chat ? !row_is_chat(answer) : !json_is_string(answer))
+            return err_new(ERR_INVALID, "%s: completions[%zu] is %s; it must be %s", name, i,
+                           json_type_name(answer), chat ? "a list of messages" : "a string");
+        TRY(put_answer(rules, row, name, prompt, answer, ret));
+    }
+    return OK;
 }
 
 static err_t put_alone(const struct row_rules *rules, const json_t *row, const char *name,
@@ -248,6 +272,8 @@ static err_t put_all(const struct row_rules *rules, const json_t *row, const cha
         TRY(put_whole(rules, row, name, prompt, "chosen", ret));
         return put_whole(rules, row, name, prompt, "rejected", ret);
     }
+    if (kind->format == ROW_RANKED)
+        return put_ranked(rules, row, name, prompt, ret);
     return put_whole(rules, row, name, prompt, rules->names.completion, ret);
 }
 

@@ -9,7 +9,7 @@
 #include "model/text/rows/row_encode.h"
 
 struct row_texts {
-    struct chat_text prompt, whole[2];
+    struct chat_text prompt, whole[ROW_SIDES];
     int wholes;
     bool has_prompt;
     size_t shared; // bytes that the prompt and each whole begin with

@@ -152,6 +152,20 @@ static void bad_rows_name_the_column(void **state)
          "labels[0] is a number; it must be true or false"},
         {"{\"prompt\": [" U "], \"completions\": [\"a\"], \"labels\": [true]}",
          "steps of messages; allowed: a prompt of text"},
+        {"{\"prompt\": \"p\", \"completions\": [\"a\"], \"scores\": [1]}",
+         "'completions' has 1 of them; allowed: a list of 2 to 64"},
+        {"{\"prompt\": \"p\", \"completions\": {}, \"scores\": [1]}",
+         "'completions' has 0 of them"},
+        {"{\"prompt\": \"p\", \"completions\": [\"a\", [" A "]], \"scores\": [1, 2]}",
+         "completions[1] is a list; it must be a string"},
+        {"{\"prompt\": [" U "], \"completions\": [[" A "], []], \"scores\": [1, 2]}",
+         "completions[1] is a list; it must be a list of messages"},
+        {"{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"scores\": [1]}",
+         "'scores' has 1 numbers for 2 completions"},
+        {"{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"scores\": [1, \"2\"]}",
+         "scores[1] is no number that can be trained; allowed: from -1e+18 to 1e+18"},
+        {"{\"prompt\": \"p\", \"completions\": [\"a\", \"b\"], \"scores\": [1, 1e300]}",
+         "scores[1] is no number that can be trained"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_err(ERR_INVALID, bad[i].message, encode(&w->rules, bad[i].row));
@@ -232,7 +246,34 @@ static void a_prompt_begins_its_demonstration(void **state)
     }
 }
 
+/* Each answer has the tokens that it has beside the same prompt alone. */
+static void ranked_answers_are_rows_of_their_own(void **state)
+{
+    const struct world *w = *state;
+    SCOPED_JSON json_t *row = row_of("{\"prompt\": \"The sky is\", \"completions\": [\" blue.\", "
+                                     "\" green\", \" up\"], \"scores\": [2, -1.5, 0]}");
+    static const double score[] = {2, -1.5, 0};
+    SCOPED_VALUE(row_tokens) tokens = {0};
+    assert_ok(row_encode(&w->rules, row, "r", &tokens));
+    assert_int_equal(tokens.kind.format, ROW_RANKED);
+    assert_int_equal(tokens.sequences, 3);
+    for (int i = 0; i < 3; i++) {
+        SCOPED_MEM char *alone = mem_printf(
+            "{\"prompt\": \"The sky is\", \"completion\": \"%s\"}",
+            json_string_value(json_array_get(json_object_get(row, "completions"), (size_t)i)));
+        SCOPED_JSON json_t *one = row_of(alone);
+        SCOPED_VALUE(row_tokens) want = {0};
+        assert_ok(row_encode(&w->rules, one, "r", &want));
+        assert_int_equal(tokens.at[i].tokens, want.at[0].tokens);
+        assert_int_equal(tokens.at[i].prompt_tokens, want.at[0].prompt_tokens);
+        assert_memory_equal(tokens.at[i].id, want.at[0].id,
+                            (size_t)want.at[0].tokens * sizeof(int32_t));
+        assert_near(tokens.score[i], score[i], 0);
+    }
+}
+
 TESTS(cmocka_unit_test(columns_say_what_a_row_is), cmocka_unit_test(a_pair_begins_with_its_prompt),
       cmocka_unit_test_setup_teardown(bad_rows_name_the_column, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_users_write_is_no_token, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_prompt_begins_its_demonstration, set_up, tear_down))
+      cmocka_unit_test_setup_teardown(a_prompt_begins_its_demonstration, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(ranked_answers_are_rows_of_their_own, set_up, tear_down))
