@@ -85,6 +85,7 @@ static err_t one_round(struct offline *o)
     TRY(train_rows(o, row, count, &report));
     at->round++;
     at->kl_coef = updates_kl_coef(o->updates);
+    at->running = *updates_running(o->updates);
     o->checkpointed = false;
     report.version = at->version;
     report.time_s = report_time_offset(o->report) + clock_s() - o->begun_s;

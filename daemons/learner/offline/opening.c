@@ -14,15 +14,21 @@
 
 /* ---- what can be trained so */
 
-/* Rows carry preferences, and no log-probabilities of those who drew them. */
+/* Rows carry preferences, and no log-probabilities of those who drew them. A gate alone needs none:
+ * it is of the round's first weights then. */
 static err_t check_objective(const struct recipe *recipe)
 {
     const struct objective_row *row = objective_row(recipe->learner.objective);
-    if (row->unit != OBJECTIVE_PAIR)
+    const bool drawn = row->needs & COLUMN_BIT(COLUMN_BEHAVIOUR_LOGP) ||
+                       (row->data == DATA_REWARDS && row->defaults.gate.gate != GATE_NONE);
+    if (drawn || row->data == DATA_DEMONSTRATIONS || objective_has_critic(row))
         return recipe_wrong(recipe, "learner.objective",
-                            "%s trains completions that generators draw (rlhfctl up); rlhfctl "
-                            "train takes objectives on preferences",
-                            row->name);
+                            "%s trains %s; rlhfctl train takes objectives on preferences, labels "
+                            "and scores of completions that anybody wrote",
+                            row->name,
+                            row->data == DATA_DEMONSTRATIONS
+                                ? "demonstrations (rlhfctl sft)"
+                                : "completions that generators draw (rlhfctl up)");
     if (recipe->learner.kl.coef > 0 && recipe->learner.kl.place == RECIPE_KL_IN_REWARD)
         return recipe_wrong(recipe, "learner.kl.place",
                             "reward: rows from a file have none; allowed: loss");

@@ -75,6 +75,17 @@ static err_t fill_all(struct offline *o, const struct chunk *chunk)
     return OK;
 }
 
+/* Controllers and running values stand where the checkpoint has them, or at a chunk's beginning. */
+static void go_on(struct offline *o, const struct chunk *chunk)
+{
+    static const struct running none;
+    const struct checkpoint_info *at = &o->start.at;
+    const bool within = at->round > chunk->first_round;
+    updates_set_running(o->updates, within ? &at->running : &none);
+    if (within && o->recipe.learner.kl.target > 0)
+        updates_set_kl_coef(o->updates, at->kl_coef);
+}
+
 err_t referee_enter(struct offline *o, const struct chunk *chunk)
 {
     if (chunk->number && o->start.at.round == chunk->first_round)
@@ -86,8 +97,7 @@ err_t referee_enter(struct offline *o, const struct chunk *chunk)
     for (uint64_t i = 0; i < o->held_out.count; i++)
         o->held_referred[i] = false;
     TRY(updates_configure(o->updates, &o->recipe));
-    if (o->start.at.round > chunk->first_round && o->recipe.learner.kl.target > 0)
-        updates_set_kl_coef(o->updates, o->start.at.kl_coef);
+    go_on(o, chunk);
     return o->recipe.train.precompute_ref_log_probs && o->frozen ? fill_all(o, chunk) : OK;
 }
 

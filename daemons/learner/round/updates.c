@@ -189,12 +189,14 @@ err_t updates_measure(struct updates *updates, const struct round *round,
 {
     struct round_report report = {0};
     const struct round_config config = round_config(updates);
+    struct running running = updates->running; // a copy: held-out rewards do not move it
     SCOPED_VALUE(round_run)
     run = {.round = round,
            .groups = groups,
            .recipe = updates->recipe,
            .config = config,
            .model = updates->policy->model,
+           .running = &running,
            .step = updates->step,
            .report = &report};
     return measuring_run(&run, ret);
