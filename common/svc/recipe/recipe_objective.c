@@ -312,8 +312,15 @@ err_t recipe_check_objective(const struct recipe *recipe)
     return OK;
 }
 
+/* Shaping may put the rewards of a group in another order, or closer than the margin. */
+static bool shapes_rewards(const struct recipe_reward *reward)
+{
+    return reward->bias != 0 || reward->missing_eos != RECIPE_EOS_KEEP || reward->clip > 0 ||
+           reward->normalize != RECIPE_NORMALIZE_NONE;
+}
+
 bool recipe_refers_to_pairs(const struct recipe *recipe)
 {
     return objective_row(recipe->learner.objective)->unit == OBJECTIVE_PAIR &&
-           !(recipe->learner.kl.coef > 0);
+           !(recipe->learner.kl.coef > 0) && !shapes_rewards(&recipe->learner.reward);
 }

@@ -321,7 +321,28 @@ static void gpus_are_numbers(void **state)
     assert_string_equal(two->generator.device, "0,1");
 }
 
+/* The rewarder sees raw rewards, and must choose the learner's pair or all. */
+static void rewards_that_are_shaped_may_make_another_pair(void **)
+{
+    static const struct {
+        const char *text;
+        bool pairs;
+    } cases[] = {{"learner: {objective: online_dpo}", true},
+                 {"learner: {objective: rloo}", false},
+                 {"learner: {objective: online_dpo, reward: {bias: 1}}", false},
+                 {"learner: {objective: online_dpo, reward: {clip: 1}}", false},
+                 {"learner: {objective: online_dpo, reward: {normalize: std}}", false},
+                 {"learner: {objective: online_dpo, reward: {missing_eos: replace}}", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SCOPED(recipe) recipe = NULL;
+        SCOPED_MEM char *text = mem_printf("rewarder: {reference: frozen}\n%s", cases[i].text);
+        assert_ok(parse(text, &recipe));
+        assert_int_equal(recipe_refers_to_pairs(recipe), cases[i].pairs);
+    }
+}
+
 TESTS(cmocka_unit_test(gpus_are_numbers),
+      cmocka_unit_test(rewards_that_are_shaped_may_make_another_pair),
       cmocka_unit_test(whole_numbers_are_exact_decimal_and_plain),
       cmocka_unit_test(numbers_are_finite_and_not_too_near_to_0),
       cmocka_unit_test(words_that_are_no_values),
