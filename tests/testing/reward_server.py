@@ -86,6 +86,10 @@ def broken(value):
     return lambda shape, request, scores: json.dumps(SHAPES[shape][1](request, [value] + scores[1:]))
 
 
+def masked(shape, request, scores):
+    return json.dumps({**SHAPES[shape][1](request, [0.0]), "mask_sample": True})
+
+
 def other_id(shape, request, scores):
     return json.dumps({**SHAPES[shape][1](request, scores), "id": "0" * 32 + ":0"})
 
@@ -103,6 +107,7 @@ TEXTS = {
     "list_score": broken([0.0]),
     "no_member": lambda shape, request, scores: json.dumps({"error": "model is loading", "reward_": 0.0}),
     "wrong_id": other_id,
+    "masked": masked,
     "empty": lambda shape, request, scores: "",
     "blank": lambda shape, request, scores: " \r\n ",
     "html": lambda shape, request, scores: "<html><body>0</body></html>",

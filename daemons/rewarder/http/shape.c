@@ -253,7 +253,7 @@ static json_t *response_of(const struct shape_context *context, const struct gro
                      "parallel_tool_calls", 0, "tool_choice", "auto", "tools");
 }
 
-/* The row's columns are the request's members, as in its data sets. */
+/* The row's columns but for the prompt are the request's members, as in its data sets. */
 static err_t nemo_gym_ask(const struct shape_context *context, const struct group *group,
                           const json_t *row, const struct exchange_part *part, json_t **ret)
 {
@@ -266,6 +266,7 @@ static err_t nemo_gym_ask(const struct shape_context *context, const struct grou
         TRY(exchange_prompt_messages(context->exchange, row, &messages));
         json_object_set_new(request, params, json_pack("{s:o}", "input", messages));
     }
+    json_object_del(request, context->rules->names.prompt);
     json_object_set_new(request, "response", response_of(context, group, text, part->first));
     *ret = STEAL(request);
     return OK;
@@ -279,6 +280,9 @@ static err_t nemo_gym_read(const struct shape_context *context, const json_t *re
     (void)request;
     (void)count;
     TRY(member(answer, "reward", &reward));
+    if (json_is_true(json_object_get(answer, "mask_sample")))
+        return answer_fault(ANSWER_NO_SCORES, "mask_sample: by the server's word its reward "
+                                              "measures nothing");
     return exchange_score(reward, "reward", ret);
 }
 

@@ -178,6 +178,7 @@ static void each_fault_is_named_and_no_score(void **)
         {"no_member", "slime", "not_a_number: the answer is an object"},
         {"no_member", "nemo_gym", "no_scores: no 'reward'"},
         {"no_member", "classify", "no_scores: no 'data'"},
+        {"masked", "nemo_gym", "no_scores: mask_sample: "},
         {"short_list", "rlhfd", "short_list: scores has 4 values for 5"},
         {"short_list", "openrlhf", "short_list: rewards has 4"},
         {"short_list", "classify", "short_list: data has 0"},
