@@ -29,7 +29,11 @@ static const struct recipe_option keys[] = {
               "none: each completion for itself; pairs: each with each of its group; ring: each "
               "with the next; column: each with the row's column",
               .words = COMPARE_WORDS),
-    STAGE_KEY(struct judge_keys, text, column, "", "of the row, for compare: column", .max = 256),
+    STAGE_KEY(
+        struct judge_keys, text, column, "",
+        "of the row, for compare: column; and of pairs and ring for groups of one completion, as in "
+        "evaluation",
+        .max = 256),
     STAGE_KEY(struct judge_keys, choice, order, "both",
               "of a pair: both orders, whose verdicts count the same; the completion, or the other "
               "one, first",
@@ -108,7 +112,7 @@ static err_t check_paths(const struct judge_keys *k)
 
 static err_t check_keys(const struct judge_keys *k)
 {
-    const bool regex = k->verdict == VERDICT_REGEX, column = k->compare == COMPARE_COLUMN;
+    const bool regex = k->verdict == VERDICT_REGEX;
     TRY(check_paths(k));
     if (!*k->template == !*k->template_file)
         return err_new(ERR_INVALID, "needs template or template_file, one of them");
@@ -116,8 +120,10 @@ static err_t check_keys(const struct judge_keys *k)
         return err_new(ERR_INVALID, "pattern: verdict: regex needs one, logprobs reads none");
     if (!regex && k->labels.count < 2)
         return err_new(ERR_INVALID, "labels: verdict: logprobs needs two or more");
-    if (column != (*k->column != 0))
-        return err_new(ERR_INVALID, "column: compare: column needs one, others read none");
+    if (k->compare == COMPARE_COLUMN && !*k->column)
+        return err_new(ERR_INVALID, "column: compare: column needs one");
+    if (k->compare == COMPARE_NONE && *k->column)
+        return err_new(ERR_INVALID, "column: compare: none reads none");
     if (!(k->range[0] < k->range[1]))
         return err_new(ERR_INVALID, "range: [%g, %g]: the first must be the smaller", k->range[0],
                        k->range[1]);

@@ -178,10 +178,11 @@ static err_t add_questions(struct judge_job *job)
 {
     const struct judge *judge = job->judge;
     const uint32_t all = job->call->group->completions;
-    const bool among =
-        judge->keys->compare == COMPARE_PAIRS || judge->keys->compare == COMPARE_RING;
-    if (among && all < 2)
-        return err_new(ERR_INVALID, "pairs of 1 completion: compare is none or column for these");
+    const int compare = judge->keys->compare;
+    const bool pairs_asked = compare == COMPARE_PAIRS || compare == COMPARE_RING;
+    const bool among = pairs_asked && all > 1;
+    if (pairs_asked && !among && !*judge->keys->column)
+        return err_new(ERR_INVALID, "a group of 1 completion has no pairs, and there is no column");
     const size_t units = among ? (size_t)all * others_of(judge, all) / 2 : all;
     const size_t count = units * orders_of(judge) * (size_t)judge->keys->votes;
     if (count > JUDGE_QUESTIONS)
@@ -190,9 +191,8 @@ static err_t add_questions(struct judge_job *job)
     job->at = mem_array(count, sizeof *job->at);
     for (uint32_t i = 0; i < all; i++) {
         if (!among) {
-            const bool column = judge->keys->compare == COMPARE_COLUMN;
-            add_unit(job, i, column ? QUESTION_COLUMN : QUESTION_NONE);
-        } else if (judge->keys->compare == COMPARE_RING) {
+            add_unit(job, i, compare == COMPARE_NONE ? QUESTION_NONE : QUESTION_COLUMN);
+        } else if (compare == COMPARE_RING) {
             if (all > 2 || i == 0)
                 add_unit(job, i, (i + 1) % all);
         } else

@@ -213,6 +213,11 @@ static void rings_and_columns(void **state)
     run(column, ROW, (const char *const[]){"aab", "aaaa", "aa", NULL});
     assert_near(column->score[0], 0.5, 1e-12);
     assert_near(column->score[1], (sigmoid(2 + BIAS) + sigmoid(2 - BIAS)) / 2, 1e-12);
+    SCOPED(line) alone = line_open(PAIRS ", compare: pairs, column: completion");
+    run(alone, ROW, (const char *const[]){"aaaa", NULL}); // as in evaluation
+    assert_near(alone->score[0], column->score[1], 0);
+    run(ring, ROW, (const char *const[]){"aaaa", NULL});
+    assert_non_null(strstr(ring->failure, "a group of 1 completion has no pairs"));
     run(column, "{\"prompt\": \"q\"}", four);
     assert_non_null(strstr(column->failure, "no column 'completion'"));
 }
@@ -314,6 +319,7 @@ static void keys_are_checked(void **state)
         {"template: x, verdict: regex", "pattern: verdict: regex needs one"},
         {"template: '{{', labels: [A=1, B=0]", "template:1"},
         {"template: x, labels: [A=1, B=0], compare: column", "column: compare: column needs one"},
+        {"template: x, labels: [A=1, B=0], column: x", "column: compare: none reads none"},
         {"template: x, labels: [A=1, B=0], extra: '[]'", "extra: a list; an object is needed"},
         {"template: x, verdict: regex, pattern: x, range: [1, 1]", "range: [1, 1]"},
         {"template: x, labels: [A=1, B=0], key_file: k", "key_file"},
