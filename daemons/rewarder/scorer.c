@@ -16,7 +16,8 @@ void scorer_each(struct stage_call *call,
                                              .text_len = completion->text_len,
                                              .finish = completion->finish,
                                              .tokens = completion->tokens,
-                                             .stop = call->stop};
+                                             .stop = call->stop,
+                                             .deadline_s = call->deadline_s};
         failed = err_wrap(score(state, &sample, &to[i]), "completion %u", i);
     }
     call->done(call, failed);

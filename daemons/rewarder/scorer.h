@@ -31,8 +31,10 @@ struct scorer_sample {
     const char *text;
     size_t text_len;
     enum finish finish;
-    uint32_t tokens;         // with the end token
-    const struct cell *stop; // of the call: for work that may take long
+    uint32_t tokens; // with the end token
+    /* Of the call, for work that may take long. deadline_s 0: none */
+    const struct cell *stop;
+    double deadline_s;
 };
 
 /* Scores every completion, fills the column and is done. An error names the completion. */

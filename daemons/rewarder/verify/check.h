@@ -2,12 +2,23 @@
  *
  * Any thread; state is shared and does not change. */
 #pragma once
-#include "rewarder/scorer.h"
+#include "rewarder/scorers/pattern.h"
 #include "rewarder/verify/answer.h"
 
+enum code_sandbox {
+    CODE_SANDBOX_AUTO,
+    CODE_SANDBOX_STRONG,
+    CODE_SANDBOX_RESTRICTED,
+    CODE_SANDBOX_NONE
+};
 struct verify_keys {
-    char *check, *column, *extract;
+    char *check, *column, *extract, *schema;
     double tolerance;
+    struct recipe_texts command;
+    enum code_sandbox sandbox;
+    bool partial;
+    int64_t timeout_ms, memory_mib;
+    struct pattern_limits limits;
 };
 
 struct check {
@@ -18,4 +29,4 @@ struct check {
                    const struct scorer_sample *sample, double *ret);
     void (*close)(void *state);
 };
-extern const struct check check_math;
+extern const struct check check_math, check_code, check_schema;
