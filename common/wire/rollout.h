@@ -74,8 +74,7 @@ struct group {
     char *generator;
     bool evaluation; // of the evaluation data: scored and counted, never trained
     char *forward; // id of the generator's numerics (model/numerics.h); NULL: its build wrote none
-    /* Why a stop gave it up, so that the learner rejects it (failed_group.h); NULL: none did. */
-    char *failure;
+    char *failure; // why a stop gave it up (failed_group.h); NULL: none did
     bool unscored; // failure: a stage could not score it, and another time it may be scored
     char traceparent[TRACE_PARENT]; // of the stop that sent it; "": none
 };

@@ -1,5 +1,5 @@
-/* Beside groups and dispositions on Replay.Append: whether groups wait at a rewarder for a stage that
- * does not answer, and groups that the learner has scored once more.
+/* Beside groups and dispositions on Replay.Append: whether groups wait at a rewarder for a stage
+ * that does not answer, and groups that the learner has scored once more.
  *
  *     waiting_encode("rewarder.scorers[0] does not answer", &out);   -- "": none waits
  *     if (waiting_decode(data, len, held)) ...                       -- else it is a group

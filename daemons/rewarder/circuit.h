@@ -15,7 +15,7 @@
 struct circuit {
     uint64_t seed;     // of its pauses' lengths
     uint64_t failures; // in a row
-    uint32_t probes;   // that failed, since it opened
+    uint32_t probes;   // failed ones, since it opened
     double opened_s;   // 0: closed
     double probe_s;    // open: no probe before
     double answered_s; // the last answer; 0: none yet

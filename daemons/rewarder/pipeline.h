@@ -6,10 +6,10 @@
  * A stage starts as soon as earlier stages have filled the columns that it needs; the others run
  * side by side. A stage that fails is tried again where that may help, with pauses, within its
  * deadline. Otherwise the group leaves at once, with group->failure and without a column of the
- * rewarder. So does a group whose stage gives no answer in time, but only if that stage has answered
- * another meanwhile. A stage that answers none is open (circuit.h): its groups wait, their deadlines
- * stand still, and single probes ask it. Owner: the loop's thread; the threads of stages see only
- * their calls. */
+ * rewarder. So does a group whose stage gives no answer in time, but only if that stage has
+ * answered another meanwhile. A stage that answers none is open (circuit.h): its groups wait, their
+ * deadlines stand still, and single probes ask it. Owner: the loop's thread; the threads of stages
+ * see only their calls. */
 #pragma once
 #include "rewarder/stage_list.h"
 

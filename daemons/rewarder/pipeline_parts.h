@@ -13,7 +13,7 @@ enum progress_state { TO_BEGIN, UNDER_WAY, PAUSES, DONE };
 struct progress {
     enum progress_state state;
     struct call *call;        // UNDER_WAY
-    int64_t attempts, probes; // that failed, while the circuit was closed, or open
+    int64_t attempts, probes; // failed ones, while the circuit was closed or open
     double begun_s, failed_s; // the last attempt; the first failure; 0: none
     double due_s;             // 0: it has not begun yet
     double again_s;           // PAUSES: the next attempt
@@ -48,7 +48,7 @@ struct call {
     err_t failed;
 };
 
-/* What the pipeline knows of a stage. */
+/* A stage, as the pipeline has seen it. */
 struct standing {
     struct circuit circuit;
     char why[200];         // open: the last failure

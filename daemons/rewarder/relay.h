@@ -28,7 +28,7 @@ err_t relay_open(const struct relay_options *options, struct relay **ret);
  * origin. */
 void relay_group(struct relay *relay, const struct group *group, struct rpc_call *origin);
 
-/* Tells the learner why groups wait here for a stage, so that it leases nothing. NULL: they go on. */
+/* Tells the learner why groups wait here for a stage: then it leases nothing. NULL: they go on. */
 void relay_held(struct relay *relay, const char *why);
 
 /* Whether so many groups wait for their disposition that no more should be taken in. */

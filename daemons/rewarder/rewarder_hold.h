@@ -2,8 +2,8 @@
  *
  *     struct hold hold = rewarder_hold(&(struct rewarder_facts){.learner = &learner, ...}, clock_s());
  *
- * In order of precedence: the learner, a stage that does not answer, a scorer that fails, groups without an answer, no generator.
- * Any thread. */
+ * In order of precedence: the learner, a stage that does not answer, a scorer that fails, groups
+ * without an answer, no generator. Any thread. */
 #pragma once
 #include "svc/peer.h"
 #include <stddef.h>

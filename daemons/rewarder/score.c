@@ -82,7 +82,7 @@ void score_again(struct score *score, struct group *group)
     station_came(&group->id, group->traceparent);
     station_note(&group->id, &(struct station){.name = "came", .detail = "again"});
     if (pipeline_count(score->pipeline) < 2 * QUEUED_MAX &&
-        !pipeline_has(score->pipeline, &group->id) && // it may be offered more than once
+        !pipeline_has(score->pipeline, &group->id) && // offers may be repeated
         strcmp(group->run, score->options.recipe->run.name) == 0)
         pipeline_put(score->pipeline, group, NULL);
     else

@@ -28,12 +28,10 @@ static const struct recipe_option limits[] = {
     STAGE_KEY(struct stage_limits, count, attempts, "3",
               "at one group, with pauses that double, where a failure may pass", .min = 1,
               .max = 100),
-    STAGE_KEY(
-        struct stage_limits, count, breaker, "5",
-        "failures in a row, of any groups, after which the stage does not answer: groups "
-        "wait, attempts do not count, leasing pauses, and single probes ask it; 1 counts as 2, "
-        "0: never, as by default where no other process scores",
-        .max = 1000000),
+    STAGE_KEY(struct stage_limits, count, breaker, "5",
+              "failures in a row after which the stage counts as dead, and groups wait for it; 1 "
+              "counts as 2; 0: never, as by default where no other process scores",
+              .max = 1000000),
 };
 static const struct option_rows limit_rows = {limits, sizeof limits / sizeof *limits};
 

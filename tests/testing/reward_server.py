@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A reward server for tests, in the shapes that trainers call, with faults by real sockets.
 
-    reward_server.py --announce FILE [--key KEY] [--tls DIRECTORY] [--log FILE]
+    reward_server.py --announce FILE [--key KEY] [--tls DIRECTORY] [--log FILE] [--port N] [--poison SLOT]
 
 POST /SHAPE answers rightly; /fault/NAME/SHAPE with that fault; /mix/PERMILLE/SHAPE with each fault in its turn at so many of a
 thousand requests; /first/COUNT/NAME/SHAPE with the fault COUNT times, then rightly. GET /counts tells what was asked and answered. The score
@@ -295,6 +295,8 @@ def answer(conn, method, path, headers, body, options):
     read, write = SHAPES[shape]
     request = json.loads(body)
     scores = [score(text, label) for text, label in read(request)]
+    if options.poison is not None and request.get("slot") == options.poison and not request["evaluation"]:
+        fault = "status_500"  # of this slot alone, whatever the path
     if options.log:
         with lock, open(options.log, "a") as log:
             log.write(json.dumps({"path": path, "headers": headers, "request": request}) + "\n")
@@ -339,6 +341,7 @@ def main():
     parser.add_argument("--tls", help="directory of tls.crt and tls.key")
     parser.add_argument("--log", help="file that gets each request")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--poison", type=int, help="slot whose groups get status 500 (shape rlhfd)")
     options = parser.parse_args()
     context = None
     if options.tls:

@@ -473,8 +473,6 @@ struct rpc_service leasing_service(struct leasing *leasing)
     return (struct rpc_service){leasing_methods, leasing};
 }
 
-/* ---- the rest */
-
 struct leasing_totals leasing_totals(const struct leasing *leasing)
 {
     return leasing->totals;

@@ -11,7 +11,7 @@ struct append_item {
     struct group *group;
     struct rpc_message *message; // a reference: what the group was decoded from, and is stored as
     struct encoded encoded;      // its bytes
-    const char *judge;           // who says that it cannot be trained
+    const char *judge;           // gave it up
     char *misfit;                // why; NULL: it can
 };
 void append_item_done(struct append_item *item);

@@ -6,10 +6,9 @@
  *
  * A term is a key, one of = != < <= > >= and a value. Keys with a whole number are slot, prompt,
  * epoch, attempt, lineage, lag, tokens and version (the oldest of the tokens'). reward has a
- * number, generator a name, state the word leased, stored or quarantined. state and generator have = and !=
- * only. Tokens and reward of leased groups, and rewards of quarantined ones, are not known, so no term on
- * them holds. A filter
- * without terms selects all groups. Any thread. */
+ * number, generator a name, state the word leased, stored or quarantined. state and generator have
+ * = and != only. Tokens and reward of leased groups, and rewards of quarantined ones, are not
+ * known, so no term on them holds. A filter without terms selects all groups. Any thread. */
 #pragma once
 #include "base/err.h"
 #include "learner/store/groups.h"

@@ -49,7 +49,8 @@ struct ingest {
     size_t paused_count;
     struct hold_peers seen; // of all streams; gone_s: when, not since when
     double refused_s;
-    uint64_t offers; // ingest_offer's, so far
+    uint64_t offers;        // ingest_offer's, so far
+    struct cell departures; // streams that have closed
 };
 
 struct ingest *ingest_new(const struct ingest_options *options)
@@ -306,6 +307,7 @@ static void on_close(struct rpc_call *call, err_t why, void *user)
     if (stream->next)
         stream->next->prev = stream->prev;
     mem_free(stream);
+    cell_set(&ingest->departures, cell_get(&ingest->departures) + 1);
     count_held(ingest);
 }
 
@@ -334,19 +336,18 @@ size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, si
     return count;
 }
 
-size_t ingest_scorers(const struct ingest *ingest)
+double ingest_departures(const struct ingest *ingest)
 {
-    size_t count = 0;
-    for (const struct stream *s = ingest->streams; s; s = s->next)
-        count += s->says.scores_again;
-    return count;
+    return cell_get(&ingest->departures);
 }
 
 bool ingest_offer(struct ingest *ingest, struct rpc_message *message)
 {
     if (ingest->stopped)
         return true;
-    const size_t count = ingest_scorers(ingest);
+    size_t count = 0;
+    for (const struct stream *s = ingest->streams; s; s = s->next)
+        count += s->says.scores_again;
     size_t turn = count ? ingest->offers++ % count : 0;
     for (const struct stream *s = count ? ingest->streams : NULL; s; s = s->next)
         if (s->says.scores_again && !turn--)

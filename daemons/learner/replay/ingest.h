@@ -56,7 +56,7 @@ size_t ingest_streams(const struct ingest *ingest, struct ingest_stream *ret, si
 /* Sends a message to one of the rewarders that score groups once more, in turn; takes a reference.
  * False: there is none, or it has enough to do. After ingest_stop: true, it is not needed. */
 bool ingest_offer(struct ingest *ingest, struct rpc_message *message);
-size_t ingest_scorers(const struct ingest *ingest); // rewarders that do
+double ingest_departures(const struct ingest *ingest); // of rewarders, so far. Any thread
 
 /* Hands nothing more to the storage thread, which ends next. Rewarders send what waits again. */
 void ingest_stop(struct ingest *ingest);

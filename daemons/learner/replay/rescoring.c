@@ -19,6 +19,7 @@ struct rescoring {
     struct rescoring_options options;
     struct handed handed[HANDED_MAX];
     size_t count;
+    double departures; // of rewarders, when it was looked last
 };
 
 /* A group on its way to the loop, and the refusal on its way back. */
@@ -86,6 +87,10 @@ static err_t look(void *arg, struct store *store)
     struct handed kept[HANDED_MAX];
     size_t count = 0;
     uint64_t at = 0, slot;
+    const double departures = ingest_departures(rescoring->options.ingest);
+    if (departures != rescoring->departures)
+        rescoring->count = 0; // the groups may have gone with it
+    rescoring->departures = departures;
     for (struct digest id; count < HANDED_MAX && store_again(store, &at, &slot, &id); count++) {
         const struct handed *known = find(rescoring, &id);
         kept[count] = (struct handed){id, known ? known->until_ms : 0};

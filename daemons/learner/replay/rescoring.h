@@ -1,6 +1,6 @@
-/* Hands groups that an operator wants scored once more (store/quarantine.h) to rewarders. A group is
- * handed again to another where a rewarder goes before it has answered; its lease's deadline ends
- * the waiting.
+/* Hands groups that an operator wants scored once more (store/quarantine.h) to rewarders. A group
+ * is handed to another where a rewarder goes before it has answered. Its lease's deadline ends the
+ * waiting.
  *
  *     struct rescoring *rescoring = rescoring_new(&options);
  *     rescoring_start(rescoring);       -- with the other parts that wait for changes of the store

@@ -5,8 +5,9 @@
  *     struct hold hold = learner_hold(&facts);       -- HOLD_NONE: rounds are trained
  *
  * Precedence of causes: the run is complete, the store does not answer, recorded rounds are trained
- * again, unusable slots, a pause, the disk, a scorer that does not answer. Then: no generator, a stream that breaks, no rewarder.
- * Then: a straggler, weights, leases, groups, an evaluation. Any thread: nothing is kept. */
+ * again, unusable slots, a pause, the disk, a scorer that does not answer. Then: no generator, a
+ * stream that breaks, no rewarder. Then: a straggler, weights, leases, groups, an evaluation. Any
+ * thread: nothing is kept. */
 #pragma once
 #include "learner/replay/hold_peers.h"
 #include "learner/store/leases.h"

@@ -1,6 +1,6 @@
 /* Scored groups come in: what becomes of each, and why. */
 #include "base/mem.h"
-#include "learner/store/inner.h"
+#include "learner/store/keeping.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The rules, and what they leave room for. */
-#include "learner/store/inner.h"
+#include "learner/store/keeping.h"
 #include <sys/statvfs.h>
 
 enum { LIMIT_MAX = 65535, PRIORITY_EXPONENT_MAX = 10 };

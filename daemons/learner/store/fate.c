@@ -1,7 +1,7 @@
 /* Moves of slots: freed, failed, revoked, gone; and the sweep that keeps the bound on
  * lag. */
 #include "base/mem.h"
-#include "learner/store/inner.h"
+#include "learner/store/keeping.h"
 #include <string.h>
 
 void slot_touch(struct store *store, struct slot *slot)

@@ -1,6 +1,6 @@
 #include "learner/store/groups.h"
 #include "base/mem.h"
-#include "learner/store/inner.h"
+#include "learner/store/keeping.h"
 
 static struct listed listed_of(const struct store *store, const struct slot *slot)
 {

@@ -35,8 +35,8 @@ bool store_list(const struct store *store, uint64_t *at, struct listed *ret);
 /* By its id. NOT_FOUND: none that is leased, stored or quarantined. */
 err_t store_listed(const struct store *store, const struct digest *id, struct listed *ret);
 
-/* A stored or quarantined group: the bytes of its record on disk; the group itself, which is the caller's.
- * NOT_FOUND: none is stored in this slot; DATA_LOSS: damaged. */
+/* A stored or quarantined group: the bytes of its record on disk; the group itself, which is the
+ * caller's. NOT_FOUND: none is stored in this slot; DATA_LOSS: damaged. */
 err_t store_group_bytes(struct store *store, uint64_t slot, uint64_t *ret);
 err_t store_group(struct store *store, uint64_t slot, struct group **ret);
 

@@ -1,7 +1,7 @@
 /* Private to the store's sources: its struct, and the moves of which every call consists.
  * Memory changes at once; the disk changes in store_commit, whole or not at all. A failed commit
  * leaves the store unusable until the next opening. Calls go down this list, none back up: store.c,
- * terms, leases, quarantine, append, versions, rounds, fate, bounds, source, transaction, records, db.
+ * terms, leases, quarantine, append, versions, rounds, fate, bounds, source, transaction, db.
  *
  *     TRY(store_begin(store, now_ms));
  *     slot_free_again(store, slot);
@@ -74,9 +74,6 @@ bool store_disk_low(const struct store *store, uint64_t *ret_free_bytes);
 /* Groups that the run can still use beside the live ones. UINT64_MAX without run.rounds. */
 uint64_t store_groups_wanted(const struct store *store);
 
-/* Whether a group of this age whose lease was given up may still be kept. */
-bool store_has_place(const struct store *store, uint64_t age);
-
 /* Rounds of the run in all: those of run.rounds or of the data, whichever are fewer. The data's
  * count each group, live or to come, as often as it may be used. */
 uint64_t store_run_rounds(const struct store *store);
@@ -95,12 +92,6 @@ static inline bool slot_is_ahead(const struct store *store, const struct slot *s
     return slot->state == SLOT_LEASED && slot->start_round > store->counters.rounds_done;
 }
 
-/* ---- quarantine.h: whether a lease is a rewarder's, which scores a kept group again */
-static inline bool slot_is_again(const struct slot *slot)
-{
-    return slot->state == SLOT_LEASED && !slot->term;
-}
-
 /* ---- leases.c: INVALID unless the name has 1 to 255 bytes */
 err_t holder_check(const struct store_holder *holder);
 
@@ -117,10 +108,6 @@ void slot_spent(struct store *store, struct slot *slot);  // STORED and used: go
 void slot_failed(struct store *store, struct slot *slot); // free again, or errored after too many
 void slot_group_left(struct store *store, const struct slot *slot, enum reason reason); // STORED
 void slot_revoke(struct store *store, struct slot *slot, enum revoked_why why);
-/* LEASED, its group is there but for a score: it waits for store_retry. why: copied, and cut. */
-void slot_quarantine(struct store *store, struct slot *slot, uint64_t age, const char *generator,
-                     const char *why);
-void slot_forget_kept(struct store *store, const struct slot *slot); // bytes in quarantine
 
 /* Rule 3, and the invariant of lag.h, which a change of the rules may have broken. */
 void store_sweep(struct store *store);

@@ -1,6 +1,6 @@
 #include "learner/store/leases.h"
 #include "base/mem.h"
-#include "learner/store/inner.h"
+#include "learner/store/keeping.h"
 #include <string.h>
 
 enum { GRANTS_MAX = 4096 };

@@ -1,5 +1,5 @@
 #include "learner/store/quarantine.h"
-#include "learner/store/inner.h"
+#include "learner/store/keeping.h"
 
 /* Whether the group could be of use with the lease's age, as a lease of today would be. */
 static bool may_be_scored_again(const struct store *store, const struct slot *slot)
@@ -12,7 +12,7 @@ static bool may_be_scored_again(const struct store *store, const struct slot *sl
            store_has_place(store, slot->start_round);
 }
 
-/* It has not left after all. */
+/* The group has not left after all. */
 static void take_back(struct store *store, const struct slot *slot)
 {
     uint8_t from[KEY_GONE], below[KEY_GONE];

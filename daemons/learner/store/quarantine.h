@@ -7,9 +7,8 @@
  *     for (struct digest id; store_again(store, &at, &slot, &id);)                -- hand each to a rewarder
  *         TRY(store_group(store, slot, &group));
  *
- * A group that is tried again within the lag is leased to the rewarders: its slot is, without a
- * holder's term, and the same attempt is appended with its scores, or set aside once more. If none
- * comes before the lease's deadline, or the limit has no room any more, the slot is leased anew.
+ * A group that is tried again within the lag is leased to the rewarders: a lease without a holder's
+ * term. The same attempt is appended with its scores, or set aside once more. If none comes before the lease's deadline, or the limit has no room any more, the slot is leased anew.
  * Owner: the storage thread; errors of writes as in store.h. */
 #pragma once
 #include "learner/store/store.h"

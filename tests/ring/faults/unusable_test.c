@@ -152,13 +152,13 @@ static void groups_that_nobody_can_score(void **)
 static void groups_that_a_stage_never_answers(void **)
 {
     struct ring ring = three_rounds();
-    const char *slow = "rewarder.scorers=[{\"kind\":\"regex\",\"deadline_ms\":1,"
+    const char *slow = "rewarder.scorers=[{\"kind\":\"regex\",\"deadline_ms\":1,\"breaker\":0,"
                        "\"pattern\":\"(?:[a-z]?){60}[0-9]\"}]";
     struct daemons d = daemons_start(&ring, slow);
-    assert_paused(
-        &d, "errored by the rewarder: rewarder.scorers[0]: kind 'regex': ", FAILURES * SLOTS_MOST);
+    assert_paused(&d,
+                  "quarantined by the rewarder: rewarder.scorers[0]: kind 'regex': ", SLOTS_MOST);
     daemons_wait_ready(&d, REWARDER, 200, "could not be scored; the last: slot ");
-    mend(&d, "rewarder.scorers=[{\"kind\":\"length\",\"max\":6}]", "errored by the rewarder");
+    mend(&d, "rewarder.scorers=[{\"kind\":\"length\",\"max\":6}]", "quarantined by the rewarder");
 }
 
 /* `rlhfctl check` finds such data before a start; what it does not see ends the learner like

@@ -5,6 +5,7 @@
 #include "learner/replay/ingest.h"
 #include "rollout.pb-c.h"
 #include "rpc/client.h"
+#include "svc/cell.h"
 #include "svc/loop.h"
 #include "unit/learner/store_kit.h"
 #include "wire/hello.h"
@@ -23,9 +24,10 @@ struct scene {
     struct ingest *ingest;
     struct recipe *recipe;
     struct hello hello;
+    struct cell held;
     struct grants grants, again; // slot 0 to 5; what was leased after that
     /* The last answer. */
-    int answers, welcomes;
+    int answers, welcomes, offers; // offers: groups to score once more
     struct disposition answer;
     err_t ended;
     struct store_counts counts;
@@ -77,6 +79,13 @@ static inline void on_answer(struct rpc_call *, struct rpc_message *message,
         s->welcomes++;
         return;
     }
+    SCOPED(group) again = NULL;
+    err_t none = again_decode(data, rpc_message_len(message), &again);
+    if (!err_failed(none)) {
+        s->offers++;
+        return;
+    }
+    err_free(none);
     disposition_done(&s->answer);
     assert_ok(disposition_decode(data, rpc_message_len(message), &s->answer));
 }
@@ -204,6 +213,7 @@ static inline struct scene *scene_new(const char *objective, const char *referen
         .storage = s->storage,
         .loop = s->loop,
         .hello = &s->hello,
+        .held = &s->held,
         .rules = misfit_rules(s->recipe, (struct misfit_vocabulary){50}, 16),
         .evaluated = evaluating_take});
     struct rpc_service services[] = {ingest_service(s->ingest)};

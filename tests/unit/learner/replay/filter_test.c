@@ -59,6 +59,9 @@ static void states_and_names(void **)
     struct listed leased = stored;
     leased.stored = false;
     assert_true(holds("state=stored", &stored) && !holds("state=stored", &leased));
+    const struct listed kept = {.quarantined = true, .tokens = 9, .generator = "g"};
+    assert_true(holds("state=quarantined tokens>8", &kept) && !holds("state=leased", &kept));
+    assert_true(!holds("reward<1", &kept) && !holds("state=quarantined", &stored));
     assert_true(holds("state!=stored", &leased) && holds("state=leased", &leased));
     assert_true(holds("generator=g0", &stored) && !holds("generator=g", &stored));
     assert_true(holds("generator!=g", &stored) && holds("generator!=a=b<c", &stored));
@@ -102,7 +105,7 @@ static void rubbish_is_refused(void **)
     refuse("reward<1e999", "a reward is a number");
     refuse("reward<0x1p3", "a reward is a number");
     refuse("reward<1.5.2", "a reward is a number");
-    refuse("state=gone", "leased, stored");
+    refuse("state=gone", "leased, stored, quarantined");
     refuse("state>leased", "= and !=");
     refuse("generator<=g0", "= and !=");
     refuse("slot=1\tlag=2", "whole number");

@@ -233,7 +233,78 @@ static void a_hello_is_answered_or_refused(void **)
     assert_int_equal(s->welcomes, 1);
 }
 
+/* Until the cell says so: the message has no answer. */
+static void say(struct scene *s, const char *why, double held)
+{
+    SCOPED_VALUE(bytes) out = {0};
+    waiting_encode(why, &out);
+    SCOPED(rpc_message) message = rpc_message_copy(out.data, out.len);
+    assert_true(rpc_call_send_message(s->call, message));
+    for (int64_t until = clock_ms() + WAIT_MS; cell_get(&s->held) != held;) {
+        assert_true(clock_ms() < until);
+        struct loop_timer *once = loop_timer_new(s->loop, (void (*)(void *))loop_stop, s->loop);
+        loop_timer_start(once, 2, 0);
+        assert_ok(loop_run(s->loop));
+        loop_timer_free(once);
+    }
+}
+
+static void a_rewarder_that_waits_is_counted(void **)
+{
+    struct hold_peers peers;
+    SCOPED(scene) s = scene_new("rloo", "none");
+    SCOPED_VALUE(bytes) out = {0};
+    hello_encode(&s->hello, &out);
+    send_bytes(s, &out);
+    say(s, "rewarder.scorers[0] does not answer", 1);
+    ingest_facts(s->ingest, &peers);
+    assert_string_equal(peers.held, "rewarder.scorers[0] does not answer");
+    assert_true(*peers.held_by);
+    SCOPED(group) group = group_for(&s->grants.grant[0]); // what comes meanwhile is taken
+    answered(s, group, OUTCOME_STORED, "");
+    say(s, "", 0);
+    ingest_facts(s->ingest, &peers);
+    assert_string_equal(peers.held, "");
+    say(s, "again", 1);
+    hang_up(s); // whoever is gone waits no more
+    for (int i = 0; i < 1000 && cell_get(&s->held); i++)
+        loop_run_posted(s->loop);
+    assert_near(cell_get(&s->held), 0, 0);
+}
+
+static void unscored_ones_are_kept_and_offered_again(void **)
+{
+    SCOPED(scene) s = scene_new("rloo", "none");
+    SCOPED_VALUE(bytes) out = {0};
+    SCOPED_VALUE(bytes) more = {0};
+    SCOPED(group) group = group_for(&s->grants.grant[0]);
+    column_list_done(&group->columns);
+    group->columns = (struct column_list){0};
+    group_add(group, COLUMN_BEHAVIOUR_LOGP, 1);
+    group->failure = mem_string("rewarder.scorers[0]: status 500");
+    group->unscored = true;
+    again_encode(group, &more);
+    SCOPED(rpc_message) offer = rpc_message_copy(more.data, more.len);
+    assert_false(ingest_offer(s->ingest, offer)); // nobody is there
+    hello_encode(&s->hello, &out);
+    send_bytes(s, &out);
+    assert_false(ingest_offer(s->ingest, offer)); // nobody who takes it
+    hang_up(s);
+    assert_near(ingest_departures(s->ingest), 1, 0);
+    s->hello.scores_again = true;
+    bytes_clear(&out);
+    hello_encode(&s->hello, &out);
+    send_bytes(s, &out);
+    answered(s, group, OUTCOME_REJECTED, "quarantined: rewarder.scorers[0]: status 500");
+    assert_int_equal(counts(s)->quarantined, 1);
+    assert_true(ingest_offer(s->ingest, offer));
+    wait_for_answer(s);
+    assert_int_equal(s->offers, 1);
+}
+
 TESTS(cmocka_unit_test(what_came_is_stored_once),
+      cmocka_unit_test(a_rewarder_that_waits_is_counted),
+      cmocka_unit_test(unscored_ones_are_kept_and_offered_again),
       cmocka_unit_test(other_attempts_are_superseded_or_stale),
       cmocka_unit_test(misfits_free_their_slot),
       cmocka_unit_test(groups_of_another_run_are_rejected),

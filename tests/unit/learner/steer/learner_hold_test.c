@@ -60,6 +60,12 @@ static void no_rewarder(struct hold_facts *f)
     f->rewarders.gone_s = 8;
 }
 
+static void scorer_down(struct hold_facts *f)
+{
+    snprintf(f->rewarders.held_by, sizeof f->rewarders.held_by, "ipv4:1.2.3.4:5");
+    snprintf(f->rewarders.held, sizeof f->rewarders.held, "rewarder.scorers[0] does not answer");
+}
+
 static void lease(struct hold_facts *f)
 {
     f->has_lease = true;
@@ -127,6 +133,9 @@ static const struct {
     {unusable, HOLD_UNUSABLE, {"64 slots in a row", "rlhfctl resume --run RUN"}},
     {paused, HOLD_PAUSED, {"paused by ann", "resume --run RUN"}},
     {disk, HOLD_DISK, {"'RUN/store' is low", "3 MiB free", "9 MiB are needed"}},
+    {scorer_down,
+     HOLD_SCORER_DOWN,
+     {"nothing is leased", "ipv4:1.2.3.4:5 waits", "scorers[0] does not answer"}},
     {no_generator,
      HOLD_NO_GENERATOR,
      {"no generator is connected", "the last, g-2 (1.2.3.4:5), left 7 s ago"}},

@@ -224,7 +224,7 @@ static void a_round_without_the_runs_length_has_none(void **)
     assert_err(ERR_DATA_LOSS, "damaged", round_decode(data.data, data.len, &none));
 }
 
-/* What builds before this one wrote, read as it was meant. golden is theirs until the end. */
+/* Records of builds before this one, read as they were meant. golden is theirs until the end. */
 static void read_older(const char *path, json_t **ret)
 {
     assert_ok(json_read_file(path, 1 << 20, ret));

@@ -1,4 +1,4 @@
-/* A store as builds before wrote it (formats 3 and 4) goes on in this one, with all that it held. */
+/* A store as builds before wrote it, in formats 3 and 4, goes on in this one with all it held. */
 #include "learner/store/codec.h"
 #include "learner/store/db.h"
 #include "learner/store/history.h"
