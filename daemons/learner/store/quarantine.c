@@ -52,7 +52,7 @@ static err_t retry(struct store *store, const uint64_t *slots, size_t n,
     }
     store_unusable_forget(store);
     if (note)
-        TRY(note(arg, store)); // what it commits has all of this in it
+        TRY(note(arg, store)); // and commits all of this
     TRY(store_commit(store));
     *ret = retried;
     return OK;

@@ -8,7 +8,8 @@
  *         TRY(store_group(store, slot, &group));
  *
  * A group that is tried again within the lag is leased to the rewarders: a lease without a holder's
- * term. The same attempt is appended with its scores, or set aside once more. If none comes before the lease's deadline, or the limit has no room any more, the slot is leased anew.
+ * term. The same attempt is appended with its scores, or set aside once more. If none comes before
+ * the lease's deadline, or the limit has no room any more, the slot is leased anew.
  * Owner: the storage thread; errors of writes as in store.h. */
 #pragma once
 #include "learner/store/store.h"

@@ -35,7 +35,7 @@ static void end(struct process *up, const struct ring *ring)
     ring_audit(ring);
 }
 
-/* What rlhfctl says with these words, once it has the part. */
+/* Waits until rlhfctl says the part, with these words. */
 static void wait_said(const struct ring *ring, const char *part, const char *const words[3])
 {
     for (int64_t until = clock_ms() + RUN_MS;;) {

@@ -260,7 +260,7 @@ static void a_rewarder_that_waits_is_counted(void **)
     ingest_facts(s->ingest, &peers);
     assert_string_equal(peers.held, "rewarder.scorers[0] does not answer");
     assert_true(*peers.held_by);
-    SCOPED(group) group = group_for(&s->grants.grant[0]); // what comes meanwhile is taken
+    SCOPED(group) group = group_for(&s->grants.grant[0]); // later groups are taken
     answered(s, group, OUTCOME_STORED, "");
     say(s, "", 0);
     ingest_facts(s->ingest, &peers);
