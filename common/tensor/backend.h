@@ -26,6 +26,7 @@
 #include "base/scoped.h"
 #include "tensor/digest.h"
 #include "tensor/numerics.h"
+#include "tensor/row_terms.h"
 #include "tensor/tensor.h"
 #include "tensor/token_draw.h"
 #include <stdbool.h>
@@ -290,6 +291,14 @@ struct backend_ops {
      * softmax) * inverse_temperature; a row with dlogp 0 becomes zeros. */
     err_t (*token_logp_backward)(struct backend *, float *logits, const float *dlogp,
                                  const int32_t *token, float inverse_temperature, int N, int V);
+    /* Terms of whole rows (tensor/row_terms.h). reference (N,V); NULL: none, and its terms are 0.
+     * RANGE: a token outside [0,V). */
+    err_t (*row_terms)(struct backend *, const float *logits, const float *reference,
+                       const struct row_call *call, const struct row_values *ret);
+    /* In place, logits become d loss/d logits for d loss/d term = slopes, and d loss/d logp of the
+     * tokens. A row whose slopes are all 0 becomes zeros. */
+    err_t (*row_terms_backward)(struct backend *, float *logits, const float *reference,
+                                const struct row_call *call, const struct row_slopes *slopes);
     /* In place, the logits of these tokens become -infinity in every row. Then no draw takes them,
      * and token_logp, the entropy and token_logp_backward are those of a softmax over the others.
      * range (ranges) is the host's. RANGE: tokens outside [0,V); nothing was changed. */
@@ -382,7 +391,7 @@ err_t backend_check(const char *kind, const struct backend_config *config);
 
 /* A module exports one of these under this name. */
 #define BACKEND_MODULE "rlhfd_backend_module"
-enum { BACKEND_ABI = 11 }; // raised with every change of this file's structs
+enum { BACKEND_ABI = 12 }; // raised with every change of this file's structs
 struct backend_module {
     int abi; // BACKEND_ABI of the build that it belongs to
     err_t (*open)(const struct backend_config *config, struct backend **ret);

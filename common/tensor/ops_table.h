@@ -22,7 +22,8 @@
     OP(swiglu) OP(swiglu_backward) OP(gelu) OP(gelu_backward) \
     OP(attention) OP(attention_backward) \
     OP(kv_new) OP(kv_copy) OP(kv_free) OP(add) OP(scale) OP(round_bf16) \
-    OP(token_logp) OP(token_logp_backward) OP(token_mask) OP(token_draw) \
+    OP(token_logp) OP(token_logp_backward) OP(row_terms) OP(row_terms_backward) \
+    OP(token_mask) OP(token_draw) \
     OP(digest) OP(square_sum) OP(adamw) OP(step_begin) OP(step_end) OP(sync) OP(free)
 // clang-format on
 

@@ -308,6 +308,28 @@ static void vocabulary(struct backend *be, int N, int V, struct bytes *out)
     keep(out, V > 1 ? logits : dlogp, V > 1 ? size : 1);
 }
 
+static void terms(struct backend *be, int N, int V, struct bytes *out)
+{
+    const size_t size = (size_t)N * V;
+    float *logits = floats(size, 1, 30), *reference = floats(size, 4, 30);
+    float *value[TERM_COUNT], *slope = floats((size_t)N, 2, 1);
+    struct row_values values;
+    struct row_slopes slopes;
+    int32_t *token = tokens((size_t)N, 3, V);
+    const struct row_call call = {token, 0.7f, 0.3f, N, V};
+    logits[size - 1] = V > 1 ? -INFINITY : 0;
+    slope[N / 2] = 0;
+    for (int k = 0; k < TERM_SLOPES; k++)
+        slopes.at[k] = slope;
+    for (int k = 0; k < TERM_COUNT; k++)
+        values.at[k] = value[k] = guarded((size_t)N * 4);
+    run_op(be->ops->row_terms(be, ON(be, logits), ON(be, reference), &call, &values));
+    run_op(be->ops->row_terms_backward(be, ON(be, logits), ON(be, reference), &call, &slopes));
+    for (int k = 0; k < TERM_COUNT; k++)
+        keep(out, value[k], (size_t)N);
+    keep(out, logits, size);
+}
+
 /* Every third token from the second on, then the rest as of one softmax. */
 static void mask(struct backend *be, int N, int V, struct bytes *out)
 {
@@ -400,7 +422,7 @@ static void odd_shapes_agree(void **state)
 {
     static parity_case *const cases[] = {matmul,    changes, embed,     rmsnorm, layernorm,  rope,
                                          swiglu,    gelu,    attention, window,  vocabulary, bias,
-                                         optimizer, rows,    draw,      mask,    listed};
+                                         optimizer, rows,    draw,      mask,    listed,     terms};
     enum { CASES = sizeof cases / sizeof *cases, SHAPES = 20, ROWS = 90, COLUMNS = 150 };
     const char *text = getenv("RLHFD_SHAPES");
     const long asked = text ? strtol(text, NULL, 10) : 0, shapes = asked > 0 ? asked : SHAPES;
@@ -447,6 +469,7 @@ PARITY(rope)
 PARITY(swiglu)
 PARITY(attention)
 PARITY(vocabulary)
+PARITY(terms)
 PARITY(draw)
 PARITY(mask)
 PARITY(optimizer)
@@ -457,7 +480,8 @@ TESTS(cmocka_unit_test(matmul_agrees), cmocka_unit_test(embed_agrees),
       cmocka_unit_test(rmsnorm_agrees), cmocka_unit_test(layernorm_agrees),
       cmocka_unit_test(gelu_agrees), cmocka_unit_test(window_agrees), cmocka_unit_test(rope_agrees),
       cmocka_unit_test(swiglu_agrees), cmocka_unit_test(attention_agrees),
-      cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(draw_agrees),
-      cmocka_unit_test(mask_agrees), cmocka_unit_test(optimizer_agrees),
-      cmocka_unit_test(bias_agrees), cmocka_unit_test(rows_agrees), cmocka_unit_test(listed_agrees),
+      cmocka_unit_test(vocabulary_agrees), cmocka_unit_test(terms_agrees),
+      cmocka_unit_test(draw_agrees), cmocka_unit_test(mask_agrees),
+      cmocka_unit_test(optimizer_agrees), cmocka_unit_test(bias_agrees),
+      cmocka_unit_test(rows_agrees), cmocka_unit_test(listed_agrees),
       cmocka_unit_test(head_sizes_agree), cmocka_unit_test(odd_shapes_agree))

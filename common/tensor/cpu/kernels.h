@@ -141,6 +141,12 @@ struct cpu_kernels {
     struct row_norm (*softmax)(float *probability, const float *logits, float inverse_temperature,
                                int V);
 
+    /* Rows from..to-1 of the call. */
+    void (*row_terms)(const float *logits, const float *reference, const struct row_call *call,
+                      const struct row_values *ret, int from, int to);
+    void (*row_terms_backward)(float *logits, const float *reference, const struct row_call *call,
+                               const struct row_slopes *slopes, int from, int to);
+
     double (*square_sum)(const float *x, size_t count);
     /* w[0] is element `first` of the flat array. Adds to *sum. */
     void (*adamw)(float *master, bf16 *w, float *m, float *v, const float *grad, size_t first,
@@ -156,7 +162,8 @@ struct cpu_kernels {
     KERNEL(rmsnorm_dweight) KERNEL(layernorm) KERNEL(layernorm_dx) KERNEL(layernorm_dweight) \
     KERNEL(bias) KERNEL(bias_backward) KERNEL(rope) KERNEL(swiglu) KERNEL(swiglu_backward) \
     KERNEL(gelu) KERNEL(gelu_backward) KERNEL(add) \
-    KERNEL(token_logp) KERNEL(token_logp_backward) KERNEL(softmax) KERNEL(square_sum) KERNEL(adamw)
+    KERNEL(token_logp) KERNEL(token_logp_backward) KERNEL(softmax) KERNEL(row_terms) \
+    KERNEL(row_terms_backward) KERNEL(square_sum) KERNEL(adamw)
 // clang-format on
 
 extern const struct cpu_kernels cpu_kernels_portable, cpu_kernels_avx2, cpu_kernels_avx512;

@@ -339,6 +339,49 @@ err_t cpu_token_logp_backward(struct backend *be, float *logits, const float *dl
     return OK;
 }
 
+struct row_terms_job {
+    float *logits;
+    const float *reference;
+    const struct row_call *call;
+    const struct row_values *values;
+    const struct row_slopes *slopes; // NULL: values are asked for
+};
+
+static void row_terms_range(struct cpu *cpu, const void *data, size_t begin, size_t end, int thread)
+{
+    (void)thread;
+    const struct row_terms_job *job = data;
+    const struct cpu_kernels *kernels = cpu->kernels;
+    if (job->slopes)
+        kernels->row_terms_backward(job->logits, job->reference, job->call, job->slopes, (int)begin,
+                                    (int)end);
+    else
+        kernels->row_terms(job->logits, job->reference, job->call, job->values, (int)begin,
+                           (int)end);
+}
+
+static err_t row_terms(struct backend *be, const struct row_terms_job *job)
+{
+    enum { PASSES = 4 }; // over a row, each with an exponential
+    const struct row_call *call = job->call;
+    TRY(token_check(call->token, call->N, call->V));
+    cpu_split(cpu_of(be), (size_t)call->N, 1, (double)call->N * call->V * EXP_COST * PASSES,
+              row_terms_range, job);
+    return OK;
+}
+
+err_t cpu_row_terms(struct backend *be, const float *logits, const float *reference,
+                    const struct row_call *call, const struct row_values *ret)
+{
+    return row_terms(be, &(struct row_terms_job){(float *)logits, reference, call, ret, NULL});
+}
+
+err_t cpu_row_terms_backward(struct backend *be, float *logits, const float *reference,
+                             const struct row_call *call, const struct row_slopes *slopes)
+{
+    return row_terms(be, &(struct row_terms_job){logits, reference, call, NULL, slopes});
+}
+
 static void token_mask_range(struct cpu *cpu, const void *data, size_t begin, size_t end,
                              int thread)
 {

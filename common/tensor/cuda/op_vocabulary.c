@@ -45,6 +45,48 @@ err_t cuda_token_logp_backward(struct backend *be, float *logits, const float *d
     return OK;
 }
 
+err_t cuda_row_terms(struct backend *be, const float *logits, const float *reference,
+                     const struct row_call *call, const struct row_values *ret)
+{
+    struct cuda *cuda = cuda_of(be);
+    const int N = call->N;
+    const size_t bytes = (size_t)N * TERM_COUNT * sizeof(float);
+    const void *tokens = NULL, *here = NULL;
+    void *work = NULL;
+    TRY(token_check(call->token, N, call->V));
+    if (N == 0)
+        return OK;
+    TRY(cuda_stage(cuda, call->token, (size_t)N * sizeof *call->token, &tokens));
+    TRY(cuda_workspace(cuda, bytes, &work));
+    TRY_CUDA(vocabulary_terms(cuda->stream, work, logits, reference, tokens,
+                              call->inverse_temperature, call->beta, N, call->V));
+    TRY(cuda_fetch(cuda, work, bytes, &here));
+    for (int k = 0; k < TERM_COUNT; k++)
+        for (int n = 0; ret->at[k] && n < N; n++)
+            ret->at[k][n] = ((const float *)here)[(size_t)n * TERM_COUNT + (size_t)k];
+    return OK;
+}
+
+err_t cuda_row_terms_backward(struct backend *be, float *logits, const float *reference,
+                              const struct row_call *call, const struct row_slopes *slopes)
+{
+    struct cuda *cuda = cuda_of(be);
+    const int N = call->N;
+    const void *tokens = NULL, *there = NULL;
+    TRY(token_check(call->token, N, call->V));
+    if (N == 0)
+        return OK;
+    SCOPED_MEM float *slope = mem_array((size_t)N * TERM_SLOPES, sizeof *slope);
+    for (int k = 0; k < TERM_SLOPES; k++)
+        for (int n = 0; slopes->at[k] && n < N; n++)
+            slope[(size_t)n * TERM_SLOPES + (size_t)k] = slopes->at[k][n];
+    TRY(cuda_stage(cuda, call->token, (size_t)N * sizeof *call->token, &tokens));
+    TRY(cuda_stage(cuda, slope, (size_t)N * TERM_SLOPES * sizeof *slope, &there));
+    TRY_CUDA(vocabulary_terms_backward(cuda->stream, logits, reference, tokens, there,
+                                       call->inverse_temperature, call->beta, N, call->V));
+    return OK;
+}
+
 /* Whether no token is in two ranges, as far as their order tells. */
 static bool in_order(const struct token_range *range, int ranges)
 {

@@ -63,6 +63,16 @@ cudaError_t vocabulary_logp_backward(cudaStream_t stream, float *logits, const f
                                      const int32_t *token, float inverse_temperature, int N, int V,
                                      void *work);
 
+/* Terms of whole rows (tensor/row_terms.h): value (N, TERM_COUNT). reference NULL: none. A row's
+ * sums: thread t of 256 takes tokens t, t + 256, ... ascending, then the tree, warps ascending. */
+cudaError_t vocabulary_terms(cudaStream_t stream, float *value, const float *logits,
+                             const float *reference, const int32_t *token,
+                             float inverse_temperature, float beta, int N, int V);
+/* In place. slope (N, TERM_SLOPES), the device's. */
+cudaError_t vocabulary_terms_backward(cudaStream_t stream, float *logits, const float *reference,
+                                      const int32_t *token, const float *slope,
+                                      float inverse_temperature, float beta, int N, int V);
+
 /* range (ranges): pairs of first and count; no token is in two of them. */
 cudaError_t vocabulary_mask(cudaStream_t stream, float *logits, const int32_t *range, int ranges,
                             int N, int V);

@@ -391,6 +391,18 @@ static err_t opaque_token_logp_backward(struct backend *be, float *logits, const
     return RUN(token_logp_backward, IN(logits), dlogp, token, inverse_temperature, N, V);
 }
 
+static err_t opaque_row_terms(struct backend *be, const float *logits, const float *reference,
+                              const struct row_call *call, const struct row_values *ret)
+{
+    return RUN(row_terms, IN(logits), IN(reference), call, ret);
+}
+
+static err_t opaque_row_terms_backward(struct backend *be, float *logits, const float *reference,
+                                       const struct row_call *call, const struct row_slopes *slopes)
+{
+    return RUN(row_terms_backward, IN(logits), IN(reference), call, slopes);
+}
+
 static err_t opaque_token_mask(struct backend *be, float *logits, const struct token_range *range,
                                int ranges, int N, int V)
 {
