@@ -101,6 +101,14 @@ size_t columns_tokens(const struct columns *columns, size_t i)
     return count;
 }
 
+double columns_unmasked(const struct columns *columns)
+{
+    double tokens = 0;
+    for (size_t i = 0; i < columns->sequences; i++)
+        tokens += (double)columns_tokens(columns, i);
+    return tokens;
+}
+
 double *columns_add_weights(struct columns *columns)
 {
     const bool there = columns->at[COLUMN_WEIGHT];

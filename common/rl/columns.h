@@ -56,8 +56,9 @@ static inline double columns_weight(const struct columns *columns, size_t token)
 /* COLUMN_WEIGHT, where all weigh 1 unless it was there. */
 double *columns_add_weights(struct columns *columns);
 
-/* Unmasked tokens of sequence i. */
+/* Unmasked tokens of sequence i, and of all. */
 size_t columns_tokens(const struct columns *columns, size_t i);
+double columns_unmasked(const struct columns *columns);
 
 /* The tokens of COLUMN_MASKED lose their weight. COLUMN_COUNTED is what was unmasked before.
  * Without the column nothing happens. */

@@ -1,6 +1,7 @@
 #include "learner/round/step.h"
 #include "base/heartbeat.h"
 #include "base/mem.h"
+#include "learner/round/coupled.h"
 #include "rl/kl.h"
 #include <limits.h>
 #include <math.h>
@@ -39,14 +40,33 @@ struct update {
     bool first_weights; // COLUMN_PROXIMAL_LOGP is made here: that of the weights as they are
     struct rl_totals totals;
     struct rl_slopes slopes;
+    /* What stays in one micro-batch: where each begins, and the end of the last. Borrowed. */
+    const size_t *unit;
+    size_t units;
+    /* The slopes are those of a pass before; NULL: each stretch has its own. */
+    struct coupling *coupling;
+    size_t *single; // of `unit`, where each sequence is one
     struct rl_tally tally;
     double entropy, targets, compared, differing;
     struct step_mismatch mismatch;
 };
 
-/* Sequences of the largest unit that may come. */
+static void update_done(struct update *update)
+{
+    coupling_free(update->coupling);
+    mem_free(update->single);
+}
+
+static bool is_coupled(const struct step_config *config)
+{
+    return objective_is_coupled(config->objective, &config->settings);
+}
+
+/* Sequences of the largest unit that may come; one, where slopes are known before. */
 static size_t largest_unit(const struct step_config *config)
 {
+    if (is_coupled(config))
+        return 1;
     return (size_t)objective_sequences(&config->objective->row, config->completions);
 }
 
@@ -255,8 +275,9 @@ static err_t backward_logp(struct step *step, struct update *update, const struc
     const size_t begin = s->base + (size_t)s->from;
     TRY(targets_logp(step, update->batch, s->from, s->from + s->count));
     put_logp(step, update, begin, begin + (size_t)s->count, s->base);
-    TRY(objective_grad(step->config.objective, &step->config.settings, columns, s->range,
-                       &update->totals, &update->slopes, &update->tally));
+    if (!update->coupling)
+        TRY(objective_grad(step->config.objective, &step->config.settings, columns, s->range,
+                           &update->totals, &update->slopes, &update->tally));
     for (int t = s->from; t < s->from + s->count; t++)
         update->entropy += (double)step->entropy[t];
     if (!take_slopes(step, s, update->slopes.logp))
@@ -296,11 +317,12 @@ static err_t backward_stretch(struct step *step, struct update *update, const st
 
 /* The end of the stretch that begins with unit u: whole units whose logits fit into memory at once,
  * or one that does not and whose logits are computed twice. */
-static size_t stretch_end(const struct columns *columns, size_t u, size_t units)
+static size_t stretch_end(const struct update *update, size_t u, size_t units)
 {
-    const size_t begin = columns->first[columns->unit[u]];
+    const size_t *first = update->batch->columns->first, *unit = update->unit,
+                 begin = first[unit[u]];
     size_t end = u + 1;
-    while (end < units && columns->first[columns->unit[end + 1]] - begin <= TRAINED_HEAD_ROWS)
+    while (end < units && first[unit[end + 1]] - begin <= TRAINED_HEAD_ROWS)
         end++;
     return end;
 }
@@ -309,12 +331,12 @@ static size_t stretch_end(const struct columns *columns, size_t u, size_t units)
 static err_t backward_micro(struct step *step, struct update *update, size_t from, size_t to)
 {
     const struct columns *columns = update->batch->columns;
-    const size_t base = columns->first[columns->unit[from]];
+    const size_t *unit = update->unit, base = columns->first[unit[from]];
     bool flat = true;
     TRY(backward_begin(step->forward));
     for (size_t u = from, end; u < to; u = end) {
-        end = stretch_end(columns, u, to);
-        const struct range range = {columns->unit[u], columns->unit[end]};
+        end = stretch_end(update, u, to);
+        const struct range range = {unit[u], unit[end]};
         const size_t first = columns->first[range.begin];
         const struct stretch stretch = {range, base, (int)(first - base),
                                         (int)(columns->first[range.end] - first)};
@@ -352,7 +374,7 @@ err_t step_values(struct step *step, const struct step_batch *batch, double *ret
 
 static err_t check_units(const struct step *step, const struct columns *columns)
 {
-    for (size_t u = 0; u < columns->units; u++)
+    for (size_t u = 0; !is_coupled(&step->config) && u < columns->units; u++)
         if (columns->unit[u + 1] - columns->unit[u] > step->unit)
             return err_new(ERR_INVALID, "%s: a unit has %zu sequences; %zu are allowed",
                            step->config.objective->row.name,
@@ -364,7 +386,10 @@ static err_t check_units(const struct step *step, const struct columns *columns)
 static struct update update_begin(const struct step *step, const struct step_batch *batch)
 {
     struct columns *columns = batch->columns;
-    struct update update = {.batch = batch, .totals = columns_totals(columns)};
+    struct update update = {.batch = batch,
+                            .totals = columns_totals(columns),
+                            .unit = columns->unit,
+                            .units = columns->units};
     update.first_weights = step->config.proximal && !columns->at[COLUMN_PROXIMAL_LOGP];
     if (update.first_weights)
         columns_add(columns, COLUMN_PROXIMAL_LOGP);
@@ -373,6 +398,24 @@ static struct update update_begin(const struct step *step, const struct step_bat
     if (step->config.critic)
         columns_add(columns, COLUMN_VPRED);
     return update;
+}
+
+/* The pass before, without gradient, of losses that take values from one another: slopes of all
+ * sequences, each of which then is a unit. */
+static err_t couple(struct step *step, struct update *update)
+{
+    const struct step_batch *batch = update->batch, other = coupled_mismatched(batch);
+    TRY(step_logp(step, batch, batch->columns->at[COLUMN_LOGP]));
+    SCOPED_MEM double *logp = mem_array(coupled_targets(&other), sizeof *logp);
+    TRY(step_logp(step, &other, logp));
+    update->coupling =
+        coupled_fill(&step->config, batch, update->first_weights, logp, &update->single);
+    update->totals.coupling = update->coupling;
+    update->unit = update->single;
+    update->units = batch->sequences;
+    return objective_grad(step->config.objective, &step->config.settings, batch->columns,
+                          (struct range){0, batch->sequences}, &update->totals, &update->slopes,
+                          &update->tally);
 }
 
 static err_t optimize(struct trainee *trainee, const struct schedule *schedule,
@@ -400,21 +443,13 @@ static err_t optimize_all(const struct step *step, struct step_result *ret)
     return OK;
 }
 
-static double trained(const struct columns *columns)
-{
-    double tokens = 0;
-    for (size_t i = 0; i < columns->sequences; i++)
-        tokens += (double)columns_tokens(columns, i);
-    return tokens;
-}
-
 static struct step_result result_of(const struct step *step, const struct update *update)
 {
     return (struct step_result){.figures = rl_tally_figures(&update->tally),
                                 .entropy =
                                     trains_logp(step) ? update->entropy / update->targets : NAN,
                                 .targets = update->targets,
-                                .trained = trained(update->batch->columns),
+                                .trained = columns_unmasked(update->batch->columns),
                                 .compared = update->compared,
                                 .differing = update->differing,
                                 .mismatch = update->mismatch};
@@ -430,19 +465,23 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
 {
     const struct columns *columns = batch->columns;
     TRY(check_units(step, columns));
-    struct update update = update_begin(step, batch);
+    SCOPED_VALUE(update) update = update_begin(step, batch);
     SCOPED_MEM double *slope = mem_array(columns->first[columns->sequences], sizeof *slope);
     update.slopes = (struct rl_slopes){.logp = slope, .value = slope}; // one after the other
     TRY(zero_gradients(step));
-    for (size_t u = 0, end; u < columns->units; u = end) {
-        TRY(forward_micro(step, batch, columns->unit[u], columns->unit + u));
+    if (is_coupled(&step->config) && trains_logp(step))
+        TRY(couple(step, &update));
+    for (size_t u = 0, end; u < update.units; u = end) {
+        TRY(forward_micro(step, batch, update.unit[u], update.unit + u));
         end = u + 1;
-        while (columns->unit[end] < columns->unit[u] + (size_t)step->pack->sequences)
+        while (update.unit[end] < update.unit[u] + (size_t)step->pack->sequences)
             end++;
         TRY(backward_micro(step, &update, u, end));
     }
     struct step_result result = result_of(step, &update);
     TRY(optimize_all(step, &result));
+    if (update.coupling)
+        coupling_keep(update.coupling, &step->config.settings, step->config.running);
     *ret = result;
     return OK;
 }

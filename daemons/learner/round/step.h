@@ -8,8 +8,12 @@
  * How the batch is cut into micro-batches changes no bit. Denominators are those of the whole
  * batch, and micro-batches add up in the order of the sequences. Which sequences share their
  * prompt's rows depends on the sequences alone (pack.h). A micro-batch, and a stretch of it whose
- * logits are in memory at once, is a range of the batch's columns: nothing is copied. Owner: the
- * compute thread. */
+ * logits are in memory at once, is a range of the batch's columns: nothing is copied.
+ *
+ * An objective that is coupled (objective_is_coupled) has two passes over the batch. The first,
+ * without gradient, leaves the log-probabilities of all, of which all slopes are computed. In the
+ * second each sequence is a unit. So a group of any size takes the memory of its longest sequence.
+ * Owner: the compute thread. */
 #pragma once
 #include "learner/round/trainee.h"
 #include "model/pack.h"
@@ -56,6 +60,9 @@ struct step_batch {
      * in COLUMN_FRESH and COLUMN_FOREIGN with COLUMN_BEHAVIOUR_LOGP. step_logp and step_values read
      * no column: NULL is allowed there. */
     struct columns *columns;
+    /* (sequences) The prompt of each with a completion of another prompt, whose reference sums are
+     * in COLUMN_MISMATCHED_REFERENCE. NULL: no objective asks for them. */
+    const struct sequence *mismatched;
     float inverse_temperature;
 };
 

@@ -216,21 +216,26 @@ static void what_cannot_be_trained_is_refused(void **)
     struct step *step;
     struct step_result result;
     struct objective grouped = *objective_find("grpo"), entropy = grouped;
+    const struct objective *pairs = objective_find("online_dpo");
     grouped.row.unit = OBJECTIVE_GROUP;
     entropy.row.outputs |= OUTPUT_TERM(ENTROPY);
-    struct step_config config = config_for(&grouped, 300), other = config_for(&entropy, 300);
-    config.completions = LARGEST - 1;
+    struct step_config config = config_for(pairs, 300), other = config_for(&entropy, 300),
+                       whole = config_for(&grouped, 300);
     open_bench(&config, &b);
     assert_err(ERR_UNIMPLEMENTED, "have no backward yet",
                step_new(trainees_first(&b.trainees), &other, &step));
-    SCOPED(columns) columns = make_sequences(&grouped);
-    const struct step_batch batch = batch_of(columns);
-    assert_err(ERR_INVALID, "a unit has 20 sequences; 19 are allowed",
-               step_run(b.step, &batch, &result));
-    config.completions = INT_MAX / config.longest + 1;
-    assert_err(ERR_INVALID, "has too many rows", step_configure(b.step, &config));
-    config.completions = LARGEST;
+    SCOPED(columns) others = make_sequences(&grouped);
+    const struct step_batch of_groups = batch_of(others);
+    assert_err(ERR_INVALID, "a unit has 4 sequences; 2 are allowed",
+               step_run(b.step, &of_groups, &result));
+    other = config;
+    other.longest = INT_MAX / 2 + 1;
+    assert_err(ERR_INVALID, "has too many rows", step_configure(b.step, &other));
+    whole.completions = INT_MAX; // of a group's sequences one is in memory at a time
+    assert_ok(step_configure(b.step, &whole));
     assert_ok(step_configure(b.step, &config));
+    SCOPED(columns) columns = make_sequences(pairs);
+    const struct step_batch batch = batch_of(columns);
     SCOPED_MEM bf16 *before = flat_of(b.model);
     assert_err(ERR_INVALID, "behaviour_logp", step_run(b.step, &batch, &result));
     SCOPED_MEM bf16 *after = flat_of(b.model);
