@@ -69,11 +69,11 @@ enum column_range { RANGE_ANY, RANGE_FINITE, RANGE_LOGP, RANGE_WIDE };
       "1: the token has no loss in this round, and losses are divided as if it had one") \
     X(46, COUNTED, counted, SEQUENCE, F64, LEARNER, ANY, "", "", \
       "tokens of the completion that losses are divided by, in place of those with a weight") \
-    X(47, LABEL, label, SEQUENCE, F64, LEARNER, ANY, "", "", \
+    X(50, LABEL, label, SEQUENCE, F64, LEARNER, ANY, "", "", \
       "1: the completion is desirable, -1: it is not, 0: neither") \
-    X(48, MISMATCHED, mismatched, SEQUENCE, F64, LEARNER, ANY, "", "", \
+    X(51, MISMATCHED, mismatched, SEQUENCE, F64, LEARNER, ANY, "", "", \
       "sum of logp - reference logp over another prompt's completion behind this one's prompt, under the weights that are being trained") \
-    X(49, MISMATCHED_REFERENCE, mismatched_reference, SEQUENCE, F64, LEARNER, ANY, "", "", \
+    X(52, MISMATCHED_REFERENCE, mismatched_reference, SEQUENCE, F64, LEARNER, ANY, "", "", \
       "sum of the reference logp over that completion") \
     X(56, ENTROPY, entropy, TOKEN, F64, LEARNER, ANY, "", "", \
       "entropy of the distribution of the token, under the weights that are being trained") \

@@ -59,7 +59,7 @@ struct list_config {
 /* The loss is factor e^2; factor 0: no objective on residuals. */
 struct residual_config {
     enum residual residual;
-    enum ratio_base base;
+    enum residual_base base;
     /* > 0. */
     double beta;
     double factor;

@@ -66,7 +66,7 @@
 
 /* Which of a group's completions are desirable. */
 #define LABEL_RULES(W) \
-    W(LABELS_MEAN,      "mean",      "R above the mean of the group; R below it is undesirable, and R at it has no label") \
+    W(LABELS_MEAN,      "mean",      "R above the mean of the group; R below it is undesirable, and R at it has no label. A completion alone is compared with threshold") \
     W(LABELS_THRESHOLD, "threshold", "R above threshold; all others are undesirable")
 
 /* Losses on all completions of a prompt (rl/preference/list.h), s = beta u, K of them. */
@@ -85,9 +85,9 @@
     W(RESIDUAL_LOGP,   "logp",   "e = x - t / beta")
 
 /* The other side of log-ratios. */
-#define BASES(W) \
-    W(BASE_REFERENCE, "reference", "the reference's log-probability") \
-    W(BASE_BEHAVIOUR, "behaviour", "that of the weights that drew the token")
+#define RESIDUAL_BASES(W) \
+    W(FROM_REFERENCE, "reference", "the reference's log-probability") \
+    W(FROM_BEHAVIOUR, "behaviour", "that of the weights that drew the token")
 // clang-format on
 
 enum pair_loss { PAIR_NONE, PAIR_LOSSES(WORD_ENUM) };
@@ -98,9 +98,15 @@ enum label_loss { LABEL_NONE, LABEL_LOSSES(WORD_ENUM) };
 enum label_rule { LABEL_RULES(WORD_ENUM) };
 enum list_loss { LIST_NONE, LIST_LOSSES(WORD_ENUM) };
 enum residual { RESIDUALS(WORD_ENUM) };
-enum ratio_base { BASES(WORD_ENUM) };
+enum residual_base { RESIDUAL_BASES(WORD_ENUM) };
 
 WORD_TYPE(pair_loss, PAIR_LOSSES)
+/* Whether a loss takes label_smoothing. */
+static inline bool pair_loss_smooths(enum pair_loss loss)
+{
+    return loss == PAIR_SIGMOID || loss == PAIR_SIGMOID_NORM || loss == PAIR_ROBUST || loss == PAIR_EXO || loss == PAIR_AOT ||
+           loss == PAIR_AOT_UNPAIRED;
+}
 WORD_TYPE(score, SCORES)
 WORD_TYPE(nll, NLLS)
 WORD_TYPE(anchor, ANCHORS)
@@ -108,4 +114,4 @@ WORD_TYPE(label_loss, LABEL_LOSSES)
 WORD_TYPE(label_rule, LABEL_RULES)
 WORD_TYPE(list_loss, LIST_LOSSES)
 WORD_TYPE(residual, RESIDUALS)
-WORD_TYPE(ratio_base, BASES)
+WORD_TYPE(residual_base, RESIDUAL_BASES)

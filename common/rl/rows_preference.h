@@ -128,23 +128,23 @@
     X(rebel, kernel_residual_pair, OBJECTIVE_PAIR, DATA_PAIRS, COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_RATIO, OUTPUT_LOGP, 0, \
       "the gap of log-ratios to the sampler explains the gap of rewards / beta (eta = 1 / beta); REFUEL of a single turn", \
       "Gao 2024, arXiv 2404.16767", "the sampler's own logp is the base, so a pair is exact at any lag", \
-      PLAIN_FORM, .residual = {RESIDUAL_LOGP, BASE_BEHAVIOUR, .beta = 1, .factor = 1}) \
+      PLAIN_FORM, .residual = {RESIDUAL_LOGP, FROM_BEHAVIOUR, .beta = 1, .factor = 1}) \
     X(copg, kernel_residual_pair, OBJECTIVE_PAIR, DATA_PAIRS, COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_REFERENCE, OUTPUT_LOGP, 0, \
       "the gap of rewards less beta u is 0 for each pair", \
       "Flet-Berliac 2024, arXiv 2406.19185", LAG_OF_SQUARES, \
-      PLAIN_FORM, .residual = {RESIDUAL_REWARD, BASE_REFERENCE, .beta = 0.1, .factor = 0.5}) \
+      PLAIN_FORM, .residual = {RESIDUAL_REWARD, FROM_REFERENCE, .beta = 0.1, .factor = 0.5}) \
     X(tba, kernel_residual_group, OBJECTIVE_GROUP, DATA_REWARDS, COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_REFERENCE, OUTPUT_LOGP, 0, \
       "trajectory balance: u - R / beta is the same for all of a group", \
       "Bartoldson 2025, arXiv 2503.18929", LAG_OF_SQUARES, \
-      PLAIN_FORM, .residual = {RESIDUAL_LOGP, BASE_REFERENCE, .beta = 0.1, .factor = 1}) \
+      PLAIN_FORM, .residual = {RESIDUAL_LOGP, FROM_REFERENCE, .beta = 0.1, .factor = 1}) \
     X(dro_v, kernel_residual_group, OBJECTIVE_GROUP, DATA_REWARDS, COLUMN_BIT(COLUMN_REWARD) | NEEDS_OF_REFERENCE, OUTPUT_LOGP, 0, \
       "R - V - beta u is 0; V is what makes a group's loss least, in place of a network's", \
       "Richemond 2024, arXiv 2405.19107", LAG_OF_SQUARES, \
-      PLAIN_FORM, .residual = {RESIDUAL_REWARD, BASE_REFERENCE, .beta = 1, .factor = 0.5}) \
+      PLAIN_FORM, .residual = {RESIDUAL_REWARD, FROM_REFERENCE, .beta = 1, .factor = 0.5}) \
     X(mirror_descent, kernel_residual, OBJECTIVE_SEQUENCE, DATA_REWARDS, COLUMN_BIT(COLUMN_ADVANTAGE) | NEEDS_OF_RATIO, OUTPUT_LOGP, 0, \
       "the log-ratio to the sampler, times beta, explains what a reward is beyond the group's mean", \
       "Kimi Team 2025 (k1.5), arXiv 2501.12599", LAG_OF_SQUARES, \
-      RESIDUAL_FORM(ADVANTAGE_GROUP_MEAN), .residual = {RESIDUAL_REWARD, BASE_BEHAVIOUR, .beta = 0.1, .factor = 1}) \
+      RESIDUAL_FORM(ADVANTAGE_GROUP_MEAN), .residual = {RESIDUAL_REWARD, FROM_BEHAVIOUR, .beta = 0.1, .factor = 1}) \
     ROW_LIST(X, exo, NEEDS_OF_REFERENCE, "reverse KL over a group, to the softmax of rewards", \
       "Ji 2024, arXiv 2402.00856", LAG_OF_LISTS, LIST_EXO, .beta = 0.5, .reward_beta = 0.5) \
     ROW_LIST(X, dpo_rw, NEEDS_OF_REFERENCE, "cross-entropy over a group, to the softmax of rewards", \

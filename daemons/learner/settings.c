@@ -1,5 +1,6 @@
 #include "learner/settings.h"
 #include "base/mem.h"
+#include "learner/preferences.h"
 #include "model/files/identity.h"
 #include "model/numerics.h"
 #include "svc/recipe/recipe_default.h"
@@ -47,13 +48,6 @@ static void set_critic(const struct recipe_ppo *ppo, struct objective_config *re
         (struct correction_config){.correction = CORRECTION_TIS_TOKEN, .high = ppo->rho_bar};
 }
 
-static void set_pairs(const struct recipe_dpo *dpo, struct pair_config *ret)
-{
-    pair_loss_find(dpo->loss_type, &ret->loss);
-    ret->beta = dpo->beta;
-    ret->label_smoothing = dpo->label_smoothing;
-}
-
 err_t settings_objective(const struct recipe *recipe, const struct objective **ret,
                          struct objective_config *ret_config)
 {
@@ -70,8 +64,7 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
         set_policy(recipe, &config);
     if (objective_has_critic(&objective->row))
         set_critic(&learner->ppo, &config);
-    if (objective->row.unit == OBJECTIVE_PAIR)
-        set_pairs(&learner->dpo, &config.pair);
+    TRY(preferences_set(recipe, &config));
     reduce_find(learner->reduction, &config.reduce);
     config.reduce_length = (double)(length ? length : recipe->generator.max_tokens);
     config.kl_coef = learner->kl.place == RECIPE_KL_IN_LOSS ? learner->kl.coef : 0;

@@ -57,7 +57,7 @@ TABLE
 # layer: its rooms from top to bottom. A room includes its own headers and those of rooms after it; rooms joined by a slash
 # stand side by side. A file at the layer's root is a room of its name.
 readarray -t ROOMS <<'TABLE'
-learner: main course admin job offline train round lease publish/steer replay settings store
+learner: main course admin job offline train round lease publish/steer replay settings preferences store
 weights: publisher/subscriber carriers fanout/broadcast stream codec
 TABLE
 

@@ -73,7 +73,7 @@ static struct pair_side side_of(const struct pass *pass, const struct stretch *s
                               .anchor = coupling ? coupling->anchor : 0};
 }
 
-/* What the pair adds beside its loss: the chosen one's likelihood, and the rejected one's. */
+/* The pair's terms beside its loss: the chosen one's likelihood, and the rejected one's. */
 static void add_terms(const struct pass *pass, const struct stretch *chosen,
                       const struct stretch *rejected, double per_pair, struct pair_value *value)
 {

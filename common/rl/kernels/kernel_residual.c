@@ -15,7 +15,7 @@ struct point {
 
 static double log_ratio(const struct pass *pass, const struct stretch *s)
 {
-    if (pass->config->residual.base == BASE_REFERENCE)
+    if (pass->config->residual.base == FROM_REFERENCE)
         return pass_implicit_reward(pass, s);
     return pass_sum(pass, s, pass->batch->at[COLUMN_LOGP], pass->batch->at[COLUMN_BEHAVIOUR_LOGP]);
 }

@@ -32,7 +32,7 @@ void label_group(const struct label_config *config, const double *reward, size_t
         differ = differ || reward[i] != reward[0];
     }
     for (size_t i = 0; i < completions; i++)
-        if (config->rule == LABELS_THRESHOLD)
+        if (config->rule == LABELS_THRESHOLD || completions == 1)
             ret[i] = reward[i] > config->threshold ? 1 : -1;
         else
             ret[i] = differ ? (reward[i] > mean) - (reward[i] < mean) : 0;

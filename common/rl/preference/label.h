@@ -17,7 +17,8 @@ struct label_value {
 struct label_value label_at(const struct label_config *config, double u, double label,
                             double anchor);
 
-/* The labels of a group's completions, by their rewards: 1, -1 or 0. */
+/* The labels of a group's completions, by their rewards: 1, -1 or 0. One alone is compared with the
+ * threshold. */
 void label_group(const struct label_config *config, const double *reward, size_t completions,
                  double *ret);
 

@@ -16,27 +16,12 @@ static err_t check_factor(const char *name, double value)
     return OK;
 }
 
-static bool takes_smoothing(const struct pair_config *pair)
-{
-    switch (pair->loss) {
-    case PAIR_SIGMOID:
-    case PAIR_SIGMOID_NORM:
-    case PAIR_ROBUST:
-    case PAIR_EXO:
-    case PAIR_AOT:
-    case PAIR_AOT_UNPAIRED:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static err_t check_smoothing(const struct pair_config *pair)
 {
     if (!(pair->label_smoothing >= 0 && pair->label_smoothing < 0.5))
         return err_new(ERR_INVALID, "label_smoothing is %g; 0 to less than 0.5 is allowed",
                        pair->label_smoothing);
-    if (pair->label_smoothing != 0 && !takes_smoothing(pair))
+    if (pair->label_smoothing != 0 && !pair_loss_smooths(pair->loss))
         return err_new(ERR_INVALID, "label_smoothing is %g; the %s loss has none: 0 is allowed",
                        pair->label_smoothing, pair_loss_name(pair->loss));
     return OK;

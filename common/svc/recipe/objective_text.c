@@ -75,6 +75,8 @@ static void words(struct bytes *ret)
                 {"learner.reduction", reduce_word},
                 {"learner.correction.kind", correction_word},
                 {"learner.dpo.loss_type", pair_loss_word},
+                {"learner.dpo.anchor", anchor_word},
+                {"learner.kto.rule", label_rule_word},
                 {"learner.kl.estimator", kl_word}};
     bytes_text(
         ret,

@@ -239,12 +239,15 @@ static err_t check_reduction(const struct recipe *r)
 static err_t check_pairs(const struct recipe *r)
 {
     const struct recipe_dpo *dpo = &r->learner.dpo;
-    enum pair_loss loss = PAIR_NONE;
+    enum pair_loss loss = objective_row(r->learner.objective)->defaults.pair.loss;
+    if (loss == PAIR_NONE)
+        loss = PAIR_SIGMOID;
     pair_loss_find(dpo->loss_type, &loss);
-    if (dpo->label_smoothing > 0 && loss != PAIR_SIGMOID)
+    if (dpo->label_smoothing > 0 && !pair_loss_smooths(loss))
         return recipe_wrong(r, "learner.dpo.label_smoothing",
-                            "%g goes with learner.dpo.loss_type: sigmoid alone; %s has none",
-                            dpo->label_smoothing, dpo->loss_type);
+                            "%g goes with learner.dpo.loss_type: sigmoid, sigmoid_norm, robust, "
+                            "exo_pair, aot, aot_unpaired; %s has none",
+                            dpo->label_smoothing, pair_loss_name(loss));
     return OK;
 }
 

@@ -238,9 +238,11 @@ static err_t set_flag(const struct recipe_option *row, bool *ret, const char *te
 static err_t find_word(const struct recipe_option *row, const char *text, int *ret)
 {
     SCOPED_MEM char *copy = mem_string(row->words);
-    const char *words[16];
-    int count = 0;
-    for (char *rest = copy; rest && count < 16;)
+    int count = 0, most = 1;
+    for (const char *p = copy; *p; p++)
+        most += *p == '|';
+    SCOPED_MEM const char **words = mem_array((size_t)most, sizeof *words);
+    for (char *rest = copy; rest;)
         words[count++] = strsep(&rest, "|");
     for (int i = 0; i < count; i++)
         if (strcmp(words[i], text) == 0) {

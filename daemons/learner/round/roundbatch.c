@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "model/numerics.h"
 #include "rl/pairs.h"
+#include "rl/preference/label.h"
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -138,22 +139,34 @@ err_t round_batch_check(const struct round_batch *batch, uint64_t columns, const
 
 /* ---- the sequences that are trained */
 
-/* Group g's sequences in the order that the objective takes them; returns how many. */
+/* Whether a completion by itself is trained: its label says so, if there are labels. */
+static bool is_taken(const struct round_batch *batch, size_t s)
+{
+    const double *label = batch->columns->at[COLUMN_LABEL];
+    return !label || label_trains(&batch->config.settings->label, label[s]);
+}
+
+/* Group g's sequences in the order that the objective takes them; returns how many. A list has to
+ * have a pair. */
 static size_t choose(const struct round_batch *batch, size_t g, size_t *ret)
 {
+    const struct objective_row *row = &batch->config.objective->row;
     const size_t begin = batch->columns->unit[g], end = batch->columns->unit[g + 1];
-    struct rl_pair pair;
-    if (batch->config.objective->row.unit != OBJECTIVE_PAIR) {
-        for (size_t s = begin; s < end; s++)
-            ret[s - begin] = s;
-        return end - begin;
-    }
-    if (!rl_pair_of(batch->columns->at[COLUMN_REWARD] + begin, end - begin, batch->config.margin,
-                    batch->config.ties_first, &pair))
+    struct rl_pair pair = {0, 0};
+    size_t count = 0;
+    const bool differ = rl_pair_of(batch->columns->at[COLUMN_REWARD] + begin, end - begin,
+                                   batch->config.margin, batch->config.ties_first, &pair);
+    if (!differ && (row->data == DATA_PAIRS || row->data == DATA_LISTS))
         return 0;
-    ret[0] = begin + pair.chosen;
-    ret[1] = begin + pair.rejected;
-    return 2;
+    if (row->unit == OBJECTIVE_PAIR) {
+        ret[0] = begin + pair.chosen;
+        ret[1] = begin + pair.rejected;
+        return 2;
+    }
+    for (size_t s = begin; s < end; s++)
+        if (is_taken(batch, s))
+            ret[count++] = s;
+    return count;
 }
 
 void round_batch_choose(struct round_batch *batch)

@@ -4,6 +4,7 @@
 #include "learner/round/values.h"
 #include "learner/store/lag.h"
 #include "rl/advantages/gae.h"
+#include "rl/preference/label.h"
 #include <math.h>
 
 void round_run_done(struct round_run *run)
@@ -169,6 +170,16 @@ static err_t fill_advantage(struct round_run *run)
         .groups = columns->units, .first = columns->unit, .reward = columns->at[COLUMN_REWARD]};
     advantage_compute(settings->advantage, &in, settings->advantage_epsilon,
                       columns_add(columns, COLUMN_ADVANTAGE));
+    return OK;
+}
+
+static err_t fill_label(struct round_run *run)
+{
+    struct columns *columns = run->batch->columns;
+    double *label = columns_add(columns, COLUMN_LABEL);
+    for (size_t g = 0; g < columns->units; g++)
+        label_group(&run->config.settings->label, columns->at[COLUMN_REWARD] + columns->unit[g],
+                    columns->unit[g + 1] - columns->unit[g], label + columns->unit[g]);
     return OK;
 }
 
@@ -385,6 +396,7 @@ static const struct stage stages[] = {
     {"value", COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE), NULL, fill_value},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},
+    {"label", COLUMN_BIT(COLUMN_LABEL), NULL, fill_label},
     {"token_reward", COLUMN_BIT(COLUMN_TOKEN_REWARD), NULL, fill_token_reward},
     {"gae", COLUMN_BIT(COLUMN_TOKEN_ADVANTAGE) | COLUMN_BIT(COLUMN_RETURNS), NULL, fill_gae},
     {"mask", COLUMN_BIT(COLUMN_MASKED), masks, mask},

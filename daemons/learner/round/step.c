@@ -40,7 +40,7 @@ struct update {
     bool first_weights; // COLUMN_PROXIMAL_LOGP is made here: that of the weights as they are
     struct rl_totals totals;
     struct rl_slopes slopes;
-    /* What stays in one micro-batch: where each begins, and the end of the last. Borrowed. */
+    /* Where units of micro-batches begin, and the end of the last. Borrowed. */
     const size_t *unit;
     size_t units;
     /* The slopes are those of a pass before; NULL: each stretch has its own. */

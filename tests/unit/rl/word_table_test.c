@@ -59,7 +59,7 @@ static void words_are_found_by_their_names(void **state)
     FOUND(label_rule);
     FOUND(list_loss);
     FOUND(residual);
-    FOUND(ratio_base);
+    FOUND(residual_base);
     FOUND(objective_unit);
 #undef FOUND
     assert_true(words > 30);

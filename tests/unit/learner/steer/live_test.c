@@ -4,6 +4,7 @@
 #include "learner/steer/live.h"
 #include "learner/train/restart.h"
 #include "svc/recipe/recipe_live.h"
+#include "unit/learner/steer/live_preferences.h"
 #include "unit/learner/store_kit.h"
 
 enum { ROWS = 100 };
@@ -106,8 +107,8 @@ static const struct {
     {"learner.correction.low", "0.5", "learner.ratio_to=proximal", OBJECTIVE},
     {"learner.correction.high", "3", "learner.ratio_to=proximal", OBJECTIVE},
     {"learner.dpo.beta", "0.2", DPO, OBJECTIVE},
-    {"learner.dpo.label_smoothing", "0.1", DPO, OBJECTIVE},
     {"learner.dpo.margin", "0.25", DPO, RECORD},
+    PREFERENCE_KEYS,
     {"learner.ppo.gamma", "0.9", "learner.objective=ppo", OBJECTIVE},
     {"learner.ppo.lambda", "1", "learner.objective=ppo", OBJECTIVE},
     {"learner.ppo.rho_bar", "2", "learner.objective=ppo", OBJECTIVE},
