@@ -1,6 +1,7 @@
 /* Scores per second of the http scorer through the pipeline, against a server of threads in another
- * process that answers at once: what the rewarder's side can do. bench_http [GROUPS]: groups of 16
- * completions of 512 bytes, by shape and requests at a time. */
+ * process that answers at once: what the rewarder's side can do. bench_http [GROUPS [URL]]: groups
+ * of 16 completions of 512 bytes, by shape and requests at a time; URL: a server's, to which the
+ * shape is added (testing/reward_server.py: http://127.0.0.1:PORT/mix/100). */
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -145,14 +146,15 @@ static void on_left(void *arg, const struct group *group, void *tag)
         put(line);
 }
 
-static err_t measure(const char *shape, int concurrency, int port, int groups)
+static err_t measure(const char *shape, int concurrency, const char *url, int groups)
 {
     SCOPED(recipe) recipe = NULL;
     SCOPED(loop) loop = NULL;
     struct line line = {.wanted = groups};
-    SCOPED_MEM char *text = mem_printf("rewarder: {scorers: [{kind: http, shape: %s, concurrency: "
-                                       "%d, url: \"http://127.0.0.1:%d/\"}]}\n",
-                                       shape, concurrency, port);
+    SCOPED_MEM char *text =
+        mem_printf("rewarder: {scorers: [{kind: http, shape: %s, concurrency: %d, timeout_ms: 250, "
+                   "tries: 8, url: \"%s/%s\"}]}\n",
+                   shape, concurrency, url, shape);
     TRY(recipe_parse(text, strlen(text), "ring.yaml", ".", NULL, &recipe));
     TRY(loop_new(&loop));
     struct pipeline_options options = {.loop = loop, .left = on_left, .arg = &line};
@@ -183,11 +185,13 @@ int main(int argc, char **argv)
     static const int concurrency[] = {1, 8, 32};
     int port;
     const pid_t server = start_server(&port);
+    SCOPED_MEM char *own = mem_printf("http://127.0.0.1:%d", port);
+    const char *url = argc > 2 ? argv[2] : own;
     err_t failed = OK;
     for (size_t i = 0; i < 3 && !err_failed(failed); i++) {
-        failed = measure("rlhfd", concurrency[i], port, groups);
+        failed = measure("rlhfd", concurrency[i], url, groups);
         if (!err_failed(failed))
-            failed = measure("slime", concurrency[i], port, groups / 4);
+            failed = measure("slime", concurrency[i], url, groups / 4);
     }
     if (err_failed(failed))
         fprintf(stderr, "%s\n", err_message(failed));

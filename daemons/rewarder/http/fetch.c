@@ -313,8 +313,7 @@ err_t fetcher_open(const struct fetcher_options *options, struct fetcher **ret)
     fetcher->shown = STEAL(shown);
     fetcher->ca_file = mem_string(options->ca_file);
     fetcher->ready_end = &fetcher->ready;
-    if (*options->ca_file)
-        TRY(err_wrap(fetch_ca_check(options->ca_file), "ca_file"));
+    TRY(fetch_ca_check(options->ca_file, options->url));
     if (*options->key_file)
         TRY(err_wrap(bearer_open(options->key_file, &fetcher->bearer), "key_file"));
     fetcher->slot = mem_array((size_t)options->concurrency, sizeof *fetcher->slot);

@@ -174,7 +174,7 @@ err_t fetch_url_check(const char *url, char **ret_shown)
     return failed;
 }
 
-err_t fetch_ca_check(const char *path)
+static err_t check_certificates(const char *path)
 {
     static const char begin[] = "-----BEGIN CERTIFICATE-----";
     SCOPED_VALUE(bytes) text = {0};
@@ -182,4 +182,19 @@ err_t fetch_ca_check(const char *path)
     if (!text.len || !memmem(text.data, text.len, begin, sizeof begin - 1))
         return err_new(ERR_INVALID, "'%s' has no certificate in PEM", path);
     return OK;
+}
+
+err_t fetch_ca_check(const char *path, const char *url)
+{
+    if (*path)
+        return err_wrap(check_certificates(path), "ca_file");
+    if (!begins(url, strlen(url), "https:"))
+        return OK;
+    const char *usual = NULL;
+    CURL *easy = curl_easy_init();
+    if (easy)
+        curl_easy_getinfo(easy, CURLINFO_CAINFO, &usual);
+    err_t failed = usual ? check_certificates(usual) : OK;
+    curl_easy_cleanup(easy);
+    return err_wrap(failed, "ca_file: none is named, and the system's cannot be used");
 }

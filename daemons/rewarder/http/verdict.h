@@ -33,4 +33,5 @@ err_t fetch_verdict(const struct fetch_verdict *verdict, CURLcode code, long sta
 
 /* INVALID. *ret_shown: the URL without its query, which may be a secret; the caller's. */
 err_t fetch_url_check(const char *url, char **ret_shown);
-err_t fetch_ca_check(const char *path);
+/* A file of certificates; "": the system's, for a URL of https. */
+err_t fetch_ca_check(const char *path, const char *url);
