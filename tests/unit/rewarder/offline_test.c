@@ -1,5 +1,6 @@
 /* `--job score`: a line's text is scored as the ring scores it, whatever characters it has. */
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "rewarder/offline.h"
@@ -47,4 +48,25 @@ static void a_text_may_hold_any_character(void **)
     assert_int_equal(json_string_length(json_object_get(line, "text")), sizeof text - 1);
 }
 
-TESTS(cmocka_unit_test(a_text_may_hold_any_character))
+/* Nobody listens at the address: a check that asked would fail, or never end. */
+static void a_check_asks_no_server(void **)
+{
+    static const char rows[] = "{\"prompt\": \"a\", \"answer\": \"b\"}\n";
+    const char *data = testing_path(testing_directory(), "train.jsonl");
+    assert_ok(file_write(data, rows, sizeof rows - 1));
+    SCOPED(recipe) recipe = NULL;
+    SCOPED_MEM char *yaml =
+        mem_printf("data: {train: %s}\nrewarder: {scorers: [{kind: http, url: "
+                   "\"http://127.0.0.1:1/\"}, {kind: exact, column: answer}]}\n",
+                   data);
+    assert_ok(recipe_parse(yaml, strlen(yaml), "ring.yaml", ".", NULL, &recipe));
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    assert_ok(check_offline(recipe, out));
+    fclose(out);
+    assert_string_equal(text, "{\"notes\":[]}\n");
+    free(text);
+}
+
+TESTS(cmocka_unit_test(a_text_may_hold_any_character), cmocka_unit_test(a_check_asks_no_server))
