@@ -17,19 +17,19 @@ function = function(**settings) if settings else function
 logs = {"trainer_state": None, "log_extra": lambda *_: None, "log_metric": lambda *_: None}  # TRL hands them to every function
 
 async def score(group):
-    completions, columns = group["completions"], group["columns"]
-    if "solution_str" in inspect.signature(function).parameters:
-        truth, common = columns.get("reward_model", columns)["ground_truth"], (columns.get("data_source"), columns.get("extra_info"))
-        texts = [text if isinstance(text, str) else text[-1]["content"] for text in completions]
-        scores = [function(data_source=common[0], solution_str=text, ground_truth=truth, extra_info=common[1]) for text in texts]
+    completions, columns, takes = group["completions"], group["columns"], inspect.signature(function).parameters
+    if "solution_str" in takes:
+        given = {"data_source": columns.get("data_source"), "extra_info": columns.get("extra_info"),
+                 "ground_truth": columns.get("reward_model", columns)["ground_truth"]}
+        given = {key: value for key, value in given.items() if key in takes or "kwargs" in takes}
+        scores = [function(solution_str=one if isinstance(one, str) else one[-1]["content"], **given) for one in completions]
         scores = [await one if inspect.isawaitable(one) else one for one in scores]
     else:
         rows = {key: [value] * len(completions) for key, value in {**columns, "prompts": group["prompt"]}.items()}
-        scores = function(completions=completions, completion_ids=group.get("completion_ids"), **logs, **rows)
+        scores = function(completions=completions, completion_ids=group["completion_ids"], **logs, **rows)
         scores = await scores if inspect.isawaitable(scores) else scores
     scores = [one["score"] if isinstance(one, dict) else one for one in scores]
     return [None if one is None else float(one) for one in scores]
-
 for line in sys.stdin:
     group = json.loads(line)
     try:

@@ -75,7 +75,15 @@ struct files {
     uint64_t handled;
 };
 
-static err_t allow(const struct files *files, const char *path, uint64_t rights, bool required)
+/* As root the program is nobody, which surprises where files are root's alone. */
+static err_t cannot_read(const char *path, const struct orders *orders)
+{
+    return err_errno(errno, "cannot let the program%s read '%s'",
+                     orders->root ? ", which runs as uid 65534," : "", path);
+}
+
+static err_t allow(const struct files *files, const char *path, uint64_t rights,
+                   const struct orders *required)
 {
     struct landlock_path_beneath_attr rule = {.allowed_access = rights & files->handled};
     struct stat found;
@@ -83,7 +91,7 @@ static err_t allow(const struct files *files, const char *path, uint64_t rights,
     if (at < 0 && !required)
         return OK;
     if (at < 0 || fstat(at, &found))
-        return err_errno(errno, "cannot let the program read '%s'", path);
+        return required ? cannot_read(path, required) : OK;
     if (!S_ISDIR(found.st_mode))
         rule.allowed_access &= OF_FILES;
     rule.parent_fd = at;
@@ -95,17 +103,17 @@ static err_t allow(const struct files *files, const char *path, uint64_t rights,
 static err_t allow_all(const struct files *files, const struct orders *orders)
 {
     for (size_t i = 0; i < sizeof of_system / sizeof *of_system; i++)
-        TRY(allow(files, of_system[i], READING, false));
-    TRY(allow(files, "/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE | RIGHT_TRUNCATE, false));
+        TRY(allow(files, of_system[i], READING, NULL));
+    TRY(allow(files, "/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE | RIGHT_TRUNCATE, NULL));
     if (orders->network) {
-        TRY(allow(files, "/etc/resolv.conf", READING, false));
-        TRY(allow(files, "/etc/hosts", READING, false));
+        TRY(allow(files, "/etc/resolv.conf", READING, NULL));
+        TRY(allow(files, "/etc/hosts", READING, NULL));
     }
     for (size_t i = 0; i < orders->reads; i++)
-        TRY(allow(files, orders->read[i], READING, true));
+        TRY(allow(files, orders->read[i], READING, orders));
     if (orders->level == LEVEL_STRONG) // its own, and empty
-        TRY(allow(files, "/dev/shm", ~(uint64_t)DEVICES, false));
-    return allow(files, orders->work, ~(uint64_t)DEVICES, true);
+        TRY(allow(files, "/dev/shm", ~(uint64_t)DEVICES, NULL));
+    return allow(files, orders->work, ~(uint64_t)DEVICES, orders);
 }
 
 static void rights_of(int abi, bool network, struct ruleset *ret)

@@ -171,6 +171,20 @@ static err_t read_answer(const struct place *place, const json_t *request, uint3
     return exchange_scores(json_object_get(answer, "scores"), "scores", completions, ret, ret_null);
 }
 
+/* Functions of TRL may ask for the tokens of completions, too. */
+static void put_tokens(const struct group *group, json_t *request)
+{
+    json_t *all = json_array();
+    for (uint32_t i = 0; i < group->completions; i++) {
+        const struct completion *c = &group->completion[i];
+        json_t *ids = json_array();
+        for (uint32_t k = 0; c->token && k < c->tokens; k++)
+            json_array_append_new(ids, json_integer(c->token[k]));
+        json_array_append_new(all, ids);
+    }
+    json_object_set_new(request, "completion_ids", all);
+}
+
 static err_t score(const struct program *program, struct place *place, struct stage_call *call)
 {
     const uint32_t completions = call->group->completions;
@@ -180,6 +194,7 @@ static err_t score(const struct program *program, struct place *place, struct st
     SCOPED_MEM bool *null = mem_array(completions, sizeof *null);
     bool said = false;
     TRY(exchange_group(program->exchange, call->group, call->row, &all, &request));
+    put_tokens(call->group, request);
     SCOPED_MEM char *text = json_to_text(request);
     err_t failed = ask(program, place, call, text);
     if (!err_failed(failed))
