@@ -5,6 +5,8 @@ What a pod needs that its stream does not bring (a secret of the operator's) sta
 import os
 import re
 
+import yaml
+
 import network_checks
 from objects import K8S, Stream, called, containers_of, labels_of, quantity, selects, settings_of, workers_of
 
@@ -158,6 +160,44 @@ def container_security(container, host):
             yield "hostPort %d" % port["hostPort"]
 
 
+# ---- programs of users
+
+def programs(stream):
+    """Where a recipe has programs: only the rewarder's pods run them, which have a bounded directory, room for what they may take, and no
+    way out but to the learner and DNS."""
+    for config in stream.of("ConfigMap"):
+        recipe = yaml.safe_load(config["data"]["recipe.yaml"]) if "recipe.yaml" in config.get("data", {}) else {}
+        scorers = [s for s in recipe.get("rewarder", {}).get("scorers", []) if s.get("kind") == "program"]
+        if scorers:
+            yield from with_programs(stream, scorers)
+
+
+def with_programs(stream, scorers):
+    memory = sum(s.get("processes", 1) * s.get("memory_mib", 2048) for s in scorers) << 20
+    disk = sum(s.get("processes", 1) * s.get("disk_mib", 256) for s in scorers) << 20
+    for workload, pod in stream.pods():
+        if workload["metadata"]["name"] != "rewarder":
+            continue
+        container = next(c for c in containers_of(pod) if c["name"] == "rewarder")
+        if len(containers_of(pod)) - len(pod["spec"].get("initContainers", [])) != 1:
+            yield "another container beside programs"
+        mounts = {m["mountPath"]: m["name"] for m in container.get("volumeMounts", [])}
+        volume = next((v for v in pod["spec"].get("volumes", []) if v["name"] == mounts.get("/tmp")), {})
+        if quantity(volume.get("emptyDir", {}).get("sizeLimit", "0")) < disk:
+            yield "no /tmp with room for the programs' files"
+        limits = container.get("resources", {}).get("limits", {})
+        if quantity(limits.get("memory", "0")) <= memory:
+            yield "a limit of memory that the programs alone reach"
+        if quantity(limits.get("ephemeral-storage", "0")) < disk:
+            yield "no limit of ephemeral storage that has room for the programs' files"
+    if any(s.get("network") or s.get("sandbox") == "none" for s in scorers):
+        yield "programs that may reach the network"
+    for rule in next((p["spec"].get("egress", [{}]) for p in stream.of("NetworkPolicy") if p["metadata"]["name"] == "rewarder"), [{}]):
+        to = [t.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/name") for t in rule.get("to", [{}])]
+        if to != ["learner"]:
+            yield "the rewarder may reach more than the learner"
+
+
 # ---- sizes
 
 def resources(stream):
@@ -295,7 +335,7 @@ def key_faults(volume, container, daemon, run):
         yield "the URI is %s, its name wants %s" % (attributes.get("csi.cert-manager.io/uri-sans"), wanted)
 
 
-CHECKS = {"references": references, "security": security, "resources": resources, "probes": probes, "availability": availability,
+CHECKS = {"references": references, "security": security, "resources": resources, "programs": programs, "probes": probes, "availability": availability,
           "namespaces": namespaces, "identities": identities, "ports": network_checks.ports, "network": network_checks.network,
           "scrape": network_checks.scrape}
 

@@ -9,7 +9,7 @@ import yaml
 import checks
 from objects import K8S, RENDERED, ROOT, Stream
 
-BRINGS = {"minimal": (), "tls": ("Certificate",), "gpu": (), "rdma": (),
+BRINGS = {"minimal": (), "tls": ("Certificate",), "gpu": (), "rdma": (), "programs": (),
           "full": ("Certificate", "PodMonitor", "PrometheusRule", "ScaledObject")}
 
 
