@@ -143,6 +143,35 @@ err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *targe
     return OK;
 }
 
+/* Of `rows` rows, whose slopes begin at `at`. */
+static err_t terms_backward(struct forward *fw, struct forward *reference, const int32_t *row,
+                            const struct row_call *call, const struct row_slopes *all, int at)
+{
+    struct backend *be = fw->model->be;
+    struct row_slopes slopes;
+    for (int k = 0; k < TERM_SLOPES; k++)
+        slopes.at[k] = all->at[k] ? all->at[k] + at : NULL;
+    TRY(forward_head_chunk(fw, HEAD_VOCABULARY, row, call->N, fw->head_out));
+    TRY(forward_reference_chunk(fw, reference, row, call->N));
+    fw->head_there = 0;
+    return be->ops->row_terms_backward(be, fw->head_out, reference ? reference->head_out : NULL,
+                                       call, &slopes);
+}
+
+err_t backward_terms(struct forward *fw, struct forward *reference, const int32_t *row,
+                     const int32_t *target, int count, const struct row_call *how,
+                     const struct row_slopes *slopes, struct gradient *grad)
+{
+    TRY(forward_check_rows(fw, row, target, count));
+    for (int at = 0, rows; at < count; at += rows) {
+        const struct row_cuts cuts = head_piece(fw, row + at, count - at, &rows);
+        const struct row_call call = forward_row_call(fw, how, target + at, rows);
+        TRY(terms_backward(fw, reference, row + at, &call, slopes, at));
+        TRY(head_backward(fw, fw->model, HEAD_VOCABULARY, row + at, rows, &cuts, grad));
+    }
+    return OK;
+}
+
 err_t backward_value(struct forward *fw, struct model *of, const int32_t *row, const float *dvalue,
                      int count, struct gradient *grad)
 {

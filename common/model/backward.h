@@ -66,6 +66,12 @@ err_t backward_head(struct forward *fw, const int32_t *row, const int32_t *targe
                     struct gradient *grad);
 err_t backward_body(struct forward *fw, struct gradient *grad);
 
+/* As backward_head, of terms of the rows and of log-probabilities: forward_terms has the other
+ * arguments. slopes' arrays have `count` places. */
+err_t backward_terms(struct forward *fw, struct forward *reference, const int32_t *row,
+                     const int32_t *target, int count, const struct row_call *how,
+                     const struct row_slopes *slopes, struct gradient *grad);
+
 /* As backward_head, of sum_i dvalue[i] * value[i], value as forward_value has it of the model `of`:
  * grad is of that model. */
 err_t backward_value(struct forward *fw, struct model *of, const int32_t *row, const float *dvalue,

@@ -54,6 +54,23 @@ err_t forward_logits(struct forward *fw, const int32_t *row, int count, float *r
 err_t forward_logp(struct forward *fw, const int32_t *row, const int32_t *target, int count,
                    float inverse_temperature, float *ret_logp, float *ret_entropy);
 
+/* Terms of the rows (tensor/row_terms.h), beside a reference that has run the same tokens; NULL:
+ * none. A reference of the same model is that without its adapter. how: temperature and beta; its
+ * tokens and sizes are not read. ret's arrays have `count` places. */
+err_t forward_terms(struct forward *fw, struct forward *reference, const int32_t *row,
+                    const int32_t *target, int count, const struct row_call *how,
+                    const struct row_values *ret);
+
+/* Runs a reference: as forward_run, without the adapter where it is the model of `beside`. */
+err_t forward_run_reference(struct forward *reference, const struct forward *beside,
+                            const int32_t *token, const int32_t *position, int N,
+                            const struct segment *segments, int count);
+
+/* forward_logp of a reference, likewise. */
+err_t forward_reference_logp(struct forward *reference, const struct forward *beside,
+                             const int32_t *row, const int32_t *target, int count,
+                             float inverse_temperature, float *ret_logp);
+
 /* Values of the rows: outputs of the value's head that `of` has, whether that is the model that the
  * workspace runs or a head alone (model_new_value). ret (count) is the host's. */
 err_t forward_value(struct forward *fw, struct model *of, const int32_t *row, int count,

@@ -406,6 +406,35 @@ static err_t round_masters(struct optimizer *opt)
     return model_repack(opt->model);
 }
 
+static err_t follow_piece(struct optimizer *opt, const struct model *source, double share,
+                          size_t at, size_t count, struct piece *piece)
+{
+    struct buffer *masters = &opt->states.array[MASTER];
+    const size_t bytes = count * sizeof(float);
+    TRY(model_copy(source, at, count, piece->value));
+    TRY(buffer_get(masters, at * sizeof(float), bytes, piece->master));
+    for (size_t i = 0; i < count; i++)
+        piece->master[i] = (float)((1 - share) * (double)piece->master[i] +
+                                   share * (double)bf16_to_float(piece->value[i]));
+    return buffer_put(masters, at * sizeof(float), piece->master, bytes);
+}
+
+err_t optimizer_follow(struct optimizer *opt, const struct model *source, double share)
+{
+    const size_t elements = layout_of(opt)->elements;
+    const struct digest mine = layout_digest(layout_of(opt)),
+                        theirs = layout_digest(source->params->layout);
+    SCOPED_MEM struct piece *piece = mem_new(sizeof *piece);
+    if (!digest_equal(&mine, &theirs))
+        return err_new(ERR_INVALID, "a model of other shapes cannot be followed");
+    TRY(states_settle(&opt->states));
+    opt->marked = false;
+    for (size_t at = 0; at < elements; at += PIECE)
+        TRY(follow_piece(opt, source, share, at, elements - at < PIECE ? elements - at : PIECE,
+                         piece));
+    return round_masters(opt);
+}
+
 /* The file is looked through before anything is changed: there is no room for the states twice. */
 err_t optimizer_load(struct optimizer *opt, const char *path)
 {

@@ -83,6 +83,11 @@ err_t optimizer_verify(const struct optimizer *opt);
 err_t optimizer_mark(struct optimizer *opt);
 const uint32_t *optimizer_marks(const struct optimizer *opt);
 
+/* Masters move a share of the way to the values of another model of these shapes: master = (1 -
+ * share) master + share value, in double and rounded once. Weights and digest follow; marks do not.
+ * share 1: a copy. INVALID: other shapes. */
+err_t optimizer_follow(struct optimizer *opt, const struct model *source, double share);
+
 struct states_bytes optimizer_bytes(const struct optimizer *opt); // masters and moments
 int64_t optimizer_steps(const struct optimizer *opt);             // taken so far
 /* Kept and saved for its owner; zeros before the first call. */

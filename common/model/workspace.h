@@ -66,6 +66,13 @@ err_t forward_rotate(struct forward *fw, float *q, float *k, int inverse);
  * input. */
 const float *forward_mlp_input(const struct forward *fw, const struct activations *a);
 
+/* The reference's logits of the same rows, into its head_out; NULL: nothing is done. And the op's
+ * call for `rows` of them. */
+err_t forward_reference_chunk(struct forward *fw, struct forward *reference, const int32_t *row,
+                              int count);
+struct row_call forward_row_call(const struct forward *fw, const struct row_call *how,
+                                 const int32_t *target, int rows);
+
 /* A head's outputs of count <= head_rows hidden rows into out, the rows themselves into
  * fw->head_in. Where out is fw->head_out and has those already, nothing is computed. */
 err_t forward_head_chunk(struct forward *fw, int head, const int32_t *row, int count, float *out);
