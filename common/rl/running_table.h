@@ -16,7 +16,8 @@
     X(reward_square, "sum of their squared distances from it") \
     X(pair_gap,        "mean of beta times the gap of a pair, of beta-DPO") \
     X(rewards_updates, "updates whose implicit rewards have been seen, of BCO") \
-    X(rewards_mean,    "the mean of their means")
+    X(rewards_mean,    "the mean of their means") \
+    X(entropy_coef,  "weight of the entropy's bonus, of learner.rows.entropy_target")
 // clang-format on
 
 enum running_value {

@@ -48,6 +48,31 @@ static void set_critic(const struct recipe_ppo *ppo, struct objective_config *re
         (struct correction_config){.correction = CORRECTION_TIS_TOKEN, .high = ppo->rho_bar};
 }
 
+static void set_number(double from, double *to)
+{
+    if (from != RECIPE_NUMBER_DEFAULT)
+        *to = from;
+}
+
+/* Terms of whole rows, and objectives on them. */
+static void set_rows(const struct recipe_learner *learner, struct objective_config *ret)
+{
+    const bool has_one = ret->rows.distance != DISTANCE_NONE;
+    ret->rows.entropy_coef = learner->rows.entropy_coef;
+    distance_find(learner->rows.distance, &ret->rows.distance);
+    if (!has_one) {
+        ret->rows.coef = 1;
+        ret->rows.beta = 0.5;
+    }
+    set_number(learner->rows.coef, &ret->rows.coef);
+    set_number(learner->rows.beta, &ret->rows.beta);
+    ret->tdpo.beta = learner->dpo.beta;
+    set_number(learner->tdpo.alpha, &ret->tdpo.alpha);
+    ret->contrast.coef = learner->contrast.coef;
+    ret->ift.gamma = learner->ift.gamma;
+    ret->ift.detached = learner->ift.detached;
+}
+
 err_t settings_objective(const struct recipe *recipe, const struct objective **ret,
                          struct objective_config *ret_config)
 {
@@ -65,6 +90,7 @@ err_t settings_objective(const struct recipe *recipe, const struct objective **r
     if (objective_has_critic(&objective->row))
         set_critic(&learner->ppo, &config);
     TRY(preferences_set(recipe, &config));
+    set_rows(learner, &config);
     reduce_find(learner->reduction, &config.reduce);
     config.reduce_length = (double)(length ? length : recipe->generator.max_tokens);
     config.kl_coef = learner->kl.place == RECIPE_KL_IN_LOSS ? learner->kl.coef : 0;

@@ -34,7 +34,7 @@ static bool has_default_number(const struct recipe *r, const char *key)
 /* The learner does what that stage of the rewarder would. */
 static bool fills_itself(const struct recipe *r, const struct column_row *column)
 {
-    return strcmp(column->key, "rewarder.reference") == 0 && recipe_refers_to_base(r);
+    return strcmp(column->key, "rewarder.reference") == 0 && recipe_refers_itself(r);
 }
 
 /* Each column of `needs` that nobody fills without a setting: that key must have that value. `who`,
@@ -304,11 +304,62 @@ static err_t check_kl(const struct recipe *r)
                         r->learner.kl.target);
 }
 
+/* ---- whole rows, and the reference that the learner keeps */
+
+static err_t check_reference(const struct recipe *r)
+{
+    const struct recipe_reference *reference = &r->learner.reference;
+    static const char *const words[] = {"none", "frozen", "ema", "reset"};
+    const char *kind = words[reference->kind];
+    if (reference->kind == RECIPE_REFERENCE_NONE)
+        return *reference->path
+                   ? recipe_wrong(r, "learner.reference.path",
+                                  "'%s' goes with learner.reference.kind: frozen, ema or reset",
+                                  reference->path)
+                   : OK;
+    if (recipe_has_reference(r))
+        return recipe_wrong(r, "learner.reference.kind",
+                            "%s is a second reference beside rewarder.reference: %s; set that to "
+                            "none, or this one",
+                            kind, r->rewarder.reference.kind);
+    return recipe_has_lora(r)
+               ? recipe_wrong(r, "learner.reference.kind",
+                              "%s: with an adapter the reference is model.path; allowed: none",
+                              kind)
+               : OK;
+}
+
+static unsigned terms_of(const struct recipe *r)
+{
+    const struct objective_row *row = objective_row(r->learner.objective);
+    struct row_config rows = row->defaults.rows;
+    distance_find(r->learner.rows.distance, &rows.distance);
+    rows.coef = r->learner.rows.coef == RECIPE_NUMBER_DEFAULT ? 1 : r->learner.rows.coef;
+    return OUTPUT_TERMS(row->outputs) | row_config_terms(&rows);
+}
+
+static err_t check_rows(const struct recipe *r)
+{
+    const struct recipe_rows *rows = &r->learner.rows;
+    if (rows->beta == 0)
+        return recipe_wrong(r, "learner.rows.beta",
+                            "0 leaves no distance; between 0 and 1 is allowed");
+    if (!(terms_of(r) & ROW_TERMS_OF_REFERENCE) || recipe_refers_itself(r))
+        return OK;
+    const bool written = strcmp(rows->distance, AS_THE_OBJECTIVE_HAS_IT) != 0;
+    return recipe_wrong(r, written ? "learner.rows.distance" : "learner.objective",
+                        "%s compares whole distributions with the reference's, which is in the "
+                        "learner then; set learner.reference.kind: frozen, and rewarder.reference: "
+                        "none",
+                        written ? rows->distance : r->learner.objective);
+}
+
 err_t recipe_check_objective(const struct recipe *recipe)
 {
     static err_t (*const checks[])(const struct recipe *recipe) = {
-        check_completions, check_needs, check_kl,         check_policy_keys, check_gate,
-        check_reduction,   check_pairs, check_correction, check_advantage,   check_critic,
+        check_completions, check_needs,     check_kl,        check_policy_keys,
+        check_gate,        check_reduction, check_pairs,     check_correction,
+        check_advantage,   check_critic,    check_reference, check_rows,
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         TRY(checks[i](recipe));

@@ -375,9 +375,9 @@
     W("ref_pretrain",                "rewarder.reference_path", "with rewarder.reference: frozen") \
     W("reference_model",             "rewarder.reference_path", "with rewarder.reference: frozen") \
     W("ref.path",                    "rewarder.reference_path", "with rewarder.reference: frozen") \
-    W("sync_ref_model",              "rewarder.reference", "none or frozen: it does not move") \
-    W("ref_model_mixup_alpha",       "rewarder.reference", "none or frozen: it does not move") \
-    W("ref_model_sync_steps",        "rewarder.reference", "none or frozen: it does not move") \
+    W("sync_ref_model",              "learner.reference.kind", "ema (true) or none, with rewarder.reference: none") \
+    W("ref_model_mixup_alpha",       "learner.reference.mixup_alpha", "with learner.reference.kind: ema") \
+    W("ref_model_sync_steps",        "learner.reference.sync_steps", "with learner.reference.kind: ema") \
     W("ref_reset_freq",              "rewarder.reference", "none or frozen: it does not move") \
     W("precompute_ref_log_probs",    "rewarder.reference", "the rewarder adds them as groups pass") \
     W("reward_funcs",                "rewarder.scorers", "a list of kinds: exact, regex, format, length, rouge, reward_model") \

@@ -1,5 +1,6 @@
 #include "learner/round/measuring.h"
 #include "base/mem.h"
+#include "learner/round/rowstep.h"
 #include "rl/objective.h"
 #include <string.h>
 
@@ -22,12 +23,14 @@ err_t measuring_run(struct round_run *run, struct rl_figures *ret)
     SCOPED_MEM double *slope = mem_array(tokens, sizeof *slope);
     struct rl_tally tally = {0};
     if (tokens) {
-        double *logp = columns_add(columns, COLUMN_LOGP);
-        TRY(step_logp(run->step, &part->batch, logp));
+        TRY(step_columns(run->step, &part->batch));
+        const double *logp = columns->at[COLUMN_LOGP];
         if (run->config.proximal && !columns->at[COLUMN_PROXIMAL_LOGP])
             memcpy(columns_add(columns, COLUMN_PROXIMAL_LOGP), logp, tokens * sizeof *logp);
         const struct rl_totals totals = columns_totals(columns);
-        const struct rl_slopes slopes = {.logp = slope};
+        struct rl_slopes slopes = {.logp = slope};
+        SCOPED_MEM double *terms = rowstep_slopes(
+            objective_terms(&run->config.objective->row, run->config.settings), columns, &slopes);
         TRY(objective_grad(run->config.objective, run->config.settings, columns,
                            (struct range){0, columns->sequences}, &totals, &slopes, &tally));
     }

@@ -6,7 +6,7 @@
 
 bool referring_is_wanted(const struct recipe *recipe, uint64_t columns)
 {
-    return recipe_refers_to_base(recipe) && columns & COLUMN_BIT(COLUMN_REFERENCE_LOGP);
+    return recipe_refers_itself(recipe) && columns & COLUMN_BIT(COLUMN_REFERENCE_LOGP);
 }
 
 /* The sequences that are wanted, in the order in which they are computed; returns how many. */
@@ -33,6 +33,8 @@ static err_t compute(struct step *step, struct model *model, const struct round_
     const struct step_batch some = {.sequences = count,
                                     .sequence = sequence,
                                     .inverse_temperature = 1.0f / batch->config.temperature};
+    if (step_has_reference(step))
+        return step_reference_logp(step, &some, ret);
     model->adapter_off = true;
     err_t failed = step_logp(step, &some, ret);
     model->adapter_off = false;

@@ -1,5 +1,5 @@
-/* The reference's log-probabilities, by the learner itself: of a policy that is an adapter beside a
- * model, the model with the adapter off is the reference.
+/* The reference's log-probabilities, by the learner itself: under the reference that it keeps. Of a
+ * policy that is an adapter beside a model, the model with the adapter off is the reference.
  *
  *     if (referring_is_wanted(recipe, needs))
  *         TRY(referring_fill(step, model, recipe, batch));
@@ -10,7 +10,7 @@
 #include "learner/round/roundbatch.h"
 #include "svc/recipe/recipe.h"
 
-/* Whether these columns have the reference's, and no rewarder fills it (recipe_refers_to_base). */
+/* Whether these columns have the reference's, and no rewarder fills it (recipe_refers_itself). */
 bool referring_is_wanted(const struct recipe *recipe, uint64_t columns);
 
 /* Of all sequences; of pairs alone where others need none (recipe_refers_to_pairs), chosen by the

@@ -1,26 +1,11 @@
-#include "learner/round/step.h"
-#include "base/heartbeat.h"
 #include "base/mem.h"
 #include "learner/round/coupled.h"
+#include "learner/round/step_inner.h"
 #include "rl/kl.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct step {
-    struct trainee *trainee;
-    struct step_config config;
-    /* What stays in one micro-batch, at most: sequences, and their rows. */
-    size_t unit;
-    int rows;
-    /* The workspace, and how many there have been. */
-    struct pack *pack;
-    struct forward *forward;
-    float *logp, *entropy, *value, *slope; // (max_rows) of the micro-batch under way
-    uint64_t workspaces;
-    bool warmup;
-};
 
 /* Whether the critic is another trainee, which reads this one's hidden states. */
 static bool is_shared(const struct step *step)
@@ -70,20 +55,30 @@ static size_t largest_unit(const struct step_config *config)
     return (size_t)objective_sequences(&config->objective->row, config->completions);
 }
 
-/* The backward begins at log-probabilities of targets and at values. */
-static err_t check_outputs(const struct step_config *config)
+static unsigned terms_of(const struct step_config *config)
 {
-    if (objective_terms(&config->objective->row, &config->settings))
-        return err_new(
-            ERR_UNIMPLEMENTED,
-            "%s: slopes of anything but log-probabilities and values have no backward yet",
-            config->objective->row.name);
+    return objective_terms(&config->objective->row, &config->settings);
+}
+
+static bool is_beside(const struct step_config *config)
+{
+    return config->reference || config->steers_entropy || terms_of(config);
+}
+
+/* Whole rows are compared with those of a model that is here. */
+static err_t check_terms(const struct step_config *config)
+{
+    if (terms_of(config) & ROW_TERMS_OF_REFERENCE && !config->reference)
+        return err_new(ERR_INVALID,
+                       "%s compares whole rows with the reference's; set learner.reference.kind",
+                       config->objective->row.name);
     return OK;
 }
 
 static void free_workspace(struct step *step)
 {
     pack_free(STEAL(step->pack));
+    rowstep_free(STEAL(step->rows_beside));
     forward_free(STEAL(step->forward));
     free(STEAL(step->logp));
     free(STEAL(step->entropy));
@@ -97,6 +92,8 @@ static err_t make_workspace(struct step *step, const struct step_config *config,
     size_t rows = (size_t)step->pack->max_rows;
     TRY(forward_new(step->trainee->model, (int)rows, TRAINED_HEAD_ROWS,
                     config->checkpointing ? FORWARD_INPUTS : FORWARD_ALL, &step->forward));
+    if (is_beside(config))
+        TRY(rowstep_new(step->trainee->model, config->reference, (int)rows, &step->rows_beside));
     step->logp = mem_try_array(rows, sizeof(float));
     step->entropy = mem_try_array(rows, sizeof(float));
     step->value = mem_try_array(rows, sizeof(float));
@@ -113,13 +110,14 @@ static bool fits(const struct step *step, const struct step_config *config, int 
 {
     const struct step_config *had = &step->config;
     return step->forward && had->micro_tokens == config->micro_tokens && step->rows == longest &&
-           had->checkpointing == config->checkpointing;
+           had->checkpointing == config->checkpointing && had->reference == config->reference &&
+           is_beside(config) == (step->rows_beside != NULL);
 }
 
 err_t step_configure(struct step *step, const struct step_config *config)
 {
     TRY(objective_check(config->objective, &config->settings));
-    TRY(check_outputs(config));
+    TRY(check_terms(config));
     const size_t unit = largest_unit(config);
     const int64_t rows = (int64_t)config->longest * (int64_t)unit;
     if (rows > INT_MAX)
@@ -146,7 +144,7 @@ err_t step_new(struct trainee *trainee, const struct step_config *config, struct
 
 size_t step_bytes(const struct step *step)
 {
-    return forward_bytes(step->forward);
+    return forward_bytes(step->forward) + rowstep_bytes(step->rows_beside);
 }
 
 uint64_t step_workspaces(const struct step *step)
@@ -169,6 +167,11 @@ void step_set_kl(struct step *step, double coef)
     step->config.settings.kl_coef = coef;
 }
 
+void step_set_entropy(struct step *step, double coef)
+{
+    step->config.settings.rows.entropy_coef = coef;
+}
+
 void step_set_warmup(struct step *step, bool warmup)
 {
     step->warmup = warmup && is_shared(step);
@@ -187,26 +190,6 @@ void step_set_left(struct step *step, int64_t updates, int64_t critics)
     lead(&step->config.schedule, step->trainee->optimizer, updates);
     if (is_shared(step))
         lead(&step->config.critic_schedule, step->config.critic->optimizer, critics);
-}
-
-/* The next micro-batch, from sequence `at` on: packed and forwarded. unit: where its units
- * begin. */
-static err_t forward_micro(struct step *step, const struct step_batch *batch, size_t at,
-                           const size_t *unit)
-{
-    struct pack *pack = step->pack;
-    heartbeat_step(); // of a device's backend no op is one
-    pack_fill(pack, batch->sequence + at, batch->sequences - at, unit);
-    return forward_run(step->forward, pack->token, pack->position, pack->rows, pack->segment,
-                       pack->segments);
-}
-
-/* logp and entropy of its targets [from, to). */
-static err_t targets_logp(struct step *step, const struct step_batch *batch, int from, int to)
-{
-    const struct pack *pack = step->pack;
-    return forward_logp(step->forward, pack->row + from, pack->target + from, to - from,
-                        batch->inverse_temperature, step->logp + from, step->entropy + from);
 }
 
 static void add_mismatch(struct step_mismatch *to, double behaviour, float logp)
@@ -273,13 +256,19 @@ static err_t backward_logp(struct step *step, struct update *update, const struc
     const struct pack *pack = step->pack;
     const struct columns *columns = update->batch->columns;
     const size_t begin = s->base + (size_t)s->from;
-    TRY(targets_logp(step, update->batch, s->from, s->from + s->count));
+    TRY(step_targets(step, update->batch, s->from, s->from + s->count));
     put_logp(step, update, begin, begin + (size_t)s->count, s->base);
+    const struct row_stretch rows = step_rows(step, update->batch, s->base, s->from, s->count);
+    if (rows.terms && !update->coupling)
+        TRY(rowstep_values(step->rows_beside, step->forward, &rows, update->batch->columns));
     if (!update->coupling)
         TRY(objective_grad(step->config.objective, &step->config.settings, columns, s->range,
                            &update->totals, &update->slopes, &update->tally));
     for (int t = s->from; t < s->from + s->count; t++)
         update->entropy += (double)step->entropy[t];
+    if (rows.terms)
+        return rowstep_backward(step->rows_beside, step->forward, &rows, &update->slopes,
+                                step->trainee->gradient, ret_flat);
     if (!take_slopes(step, s, update->slopes.logp))
         return OK;
     *ret_flat = false;
@@ -334,6 +323,8 @@ static err_t backward_micro(struct step *step, struct update *update, size_t fro
     const size_t *unit = update->unit, base = columns->first[unit[from]];
     bool flat = true;
     TRY(backward_begin(step->forward));
+    if (trains_logp(step) && step_compares_rows(step))
+        TRY(rowstep_forward(step->rows_beside, step->forward, step->pack));
     for (size_t u = from, end; u < to; u = end) {
         end = stretch_end(update, u, to);
         const struct range range = {unit[u], unit[end]};
@@ -346,30 +337,6 @@ static err_t backward_micro(struct step *step, struct update *update, size_t fro
     if (trains_logp(step))
         compare(step, update, base);
     return flat || step->warmup ? OK : backward_body(step->forward, step->trainee->gradient);
-}
-
-err_t step_logp(struct step *step, const struct step_batch *batch, double *ret)
-{
-    for (size_t at = 0; at < batch->sequences; at += (size_t)step->pack->sequences) {
-        TRY(forward_micro(step, batch, at, NULL));
-        TRY(targets_logp(step, batch, 0, step->pack->targets));
-        for (int t = 0; t < step->pack->targets; t++)
-            *ret++ = (double)step->logp[t];
-    }
-    return OK;
-}
-
-err_t step_values(struct step *step, const struct step_batch *batch, double *ret)
-{
-    const struct pack *pack = step->pack;
-    for (size_t at = 0; at < batch->sequences; at += (size_t)pack->sequences) {
-        TRY(forward_micro(step, batch, at, NULL));
-        TRY(forward_value(step->forward, step->config.critic->model, pack->row, pack->targets,
-                          step->value));
-        for (int t = 0; t < pack->targets; t++)
-            *ret++ = (double)step->value[t];
-    }
-    return OK;
 }
 
 static err_t check_units(const struct step *step, const struct columns *columns)
@@ -395,6 +362,9 @@ static struct update update_begin(const struct step *step, const struct step_bat
         columns_add(columns, COLUMN_PROXIMAL_LOGP);
     if (trains_logp(step))
         columns_add(columns, COLUMN_LOGP);
+    for (int k = 0; trains_logp(step) && k < ROW_TERMS; k++)
+        if (step_terms_of(step) >> k & 1)
+            columns_add(columns, row_term_column((enum row_term)k));
     if (step->config.critic)
         columns_add(columns, COLUMN_VPRED);
     return update;
@@ -405,7 +375,7 @@ static struct update update_begin(const struct step *step, const struct step_bat
 static err_t couple(struct step *step, struct update *update)
 {
     const struct step_batch *batch = update->batch, other = coupled_mismatched(batch);
-    TRY(step_logp(step, batch, batch->columns->at[COLUMN_LOGP]));
+    TRY(step_columns(step, batch));
     SCOPED_MEM double *logp = mem_array(coupled_targets(&other), sizeof *logp);
     TRY(step_logp(step, &other, logp));
     update->coupling =
@@ -467,12 +437,13 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
     TRY(check_units(step, columns));
     SCOPED_VALUE(update) update = update_begin(step, batch);
     SCOPED_MEM double *slope = mem_array(columns->first[columns->sequences], sizeof *slope);
-    update.slopes = (struct rl_slopes){.logp = slope, .value = slope}; // one after the other
+    SCOPED_MEM double *terms = rowstep_slopes(step_terms_of(step), columns, &update.slopes);
+    update.slopes.logp = update.slopes.value = slope; // one after the other
     TRY(zero_gradients(step));
     if (is_coupled(&step->config) && trains_logp(step))
         TRY(couple(step, &update));
     for (size_t u = 0, end; u < update.units; u = end) {
-        TRY(forward_micro(step, batch, update.unit[u], update.unit + u));
+        TRY(step_forward(step, batch, update.unit[u], update.unit + u));
         end = u + 1;
         while (update.unit[end] < update.unit[u] + (size_t)step->pack->sequences)
             end++;

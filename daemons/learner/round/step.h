@@ -41,6 +41,11 @@ struct step_config {
      * of the step's trainee. */
     struct trainee *critic;
     struct schedule critic_schedule;
+    /* The reference that the learner itself keeps; the trainee's model, to take it without its
+     * adapter; borrowed. NULL: there is none. */
+    struct model *reference;
+    /* The entropy's bonus may become more than 0 (step_set_entropy). */
+    bool steers_entropy;
     /* Objectives keep these from update to update; borrowed. NULL: nothing is kept. */
     struct running *running;
 };
@@ -101,6 +106,14 @@ err_t step_run(struct step *step, const struct step_batch *batch, struct step_re
 /* Log-probabilities of the targets under the present weights, into ret (targets). */
 err_t step_logp(struct step *step, const struct step_batch *batch, double *ret);
 
+/* The same under the reference. INVALID: there is none. */
+bool step_has_reference(const struct step *step);
+err_t step_reference_logp(struct step *step, const struct step_batch *batch, double *ret);
+
+/* Adds COLUMN_LOGP and the columns of the terms that the objective has, under the present
+ * weights. */
+err_t step_columns(struct step *step, const struct step_batch *batch);
+
 /* The same of values: the step has a critic. */
 err_t step_values(struct step *step, const struct step_batch *batch, double *ret);
 
@@ -113,6 +126,9 @@ const struct objective_config *step_settings(const struct step *step);
 
 /* Of the KL term in the loss, from the next update on. */
 void step_set_kl(struct step *step, double coef);
+
+/* Of the entropy's bonus, likewise. */
+void step_set_entropy(struct step *step, double coef);
 
 /* From the next update on a critic that is another trainee is trained alone. The step's trainee
  * stays as it is, and so does its count of steps. */

@@ -16,8 +16,8 @@ static void trainee_done(struct trainee *trainee)
     mem_free(STEAL(trainee->trains));
 }
 
-err_t trainees_add(struct trainees *trainees, const char *name, struct model *model,
-                   const struct optimizer_config *config, const char *directory)
+static err_t add(struct trainees *trainees, const char *name, struct model *model,
+                 const struct optimizer_config *config, const char *directory, bool follows)
 {
     SCOPED(model) owned = model;
     bool good = trainees->count < TRAINEES_MAX && trainee_name_is(name);
@@ -31,7 +31,8 @@ err_t trainees_add(struct trainees *trainees, const char *name, struct model *mo
     SCOPED(gradient) gradient = NULL;
     SCOPED(optimizer) optimizer = NULL;
     TRY(optimizer_new(model_trained(model), config, directory, &optimizer));
-    TRY(gradient_new(model, &gradient));
+    if (!follows)
+        TRY(gradient_new(model, &gradient));
     struct trainee *trainee = &trainees->at[trainees->count++];
     *trainee = (struct trainee){
         .model = STEAL(owned), .gradient = STEAL(gradient), .optimizer = STEAL(optimizer)};
@@ -39,8 +40,21 @@ err_t trainees_add(struct trainees *trainees, const char *name, struct model *mo
     return OK;
 }
 
+err_t trainees_add(struct trainees *trainees, const char *name, struct model *model,
+                   const struct optimizer_config *config, const char *directory)
+{
+    return add(trainees, name, model, config, directory, false);
+}
+
+err_t trainees_add_follower(struct trainees *trainees, const char *name, struct model *model,
+                            const struct optimizer_config *config, const char *directory)
+{
+    return add(trainees, name, model, config, directory, true);
+}
+
 void trainees_done(struct trainees *trainees)
 {
+    model_free(STEAL(trainees->frozen));
     for (size_t i = 0; i < trainees->count; i++)
         trainee_done(&trainees->at[i]);
     trainees->count = 0;

@@ -15,13 +15,15 @@
 /* The names of trainees that others look for. */
 #define TRAINEE_POLICY "policy"
 #define TRAINEE_CRITIC "critic"
+/* A reference that moves: it follows the policy, and no gradient trains it. */
+#define TRAINEE_REFERENCE "reference"
 
 struct trainee {
     char name[TRAINEE_NAME_MAX];
     struct model *model; // runs; if it has an adapter, this alone trains (model_trained)
     /* A flag for each tensor that trains, by its index in the layout; NULL: all do. */
     bool *trains;
-    struct gradient *gradient;
+    struct gradient *gradient; // NULL: it follows another
     struct optimizer *optimizer;
 };
 
@@ -29,6 +31,8 @@ struct trainee {
 struct trainees {
     size_t count;
     struct trainee at[TRAINEES_MAX];
+    /* A reference that stands still: in no list, digest or checkpoint. NULL: there is none. */
+    struct model *frozen;
 };
 
 /* Takes model, on failure too; config and directory: as optimizer_new has them. The name is no
@@ -36,6 +40,10 @@ struct trainees {
  * optimizer_new and gradient_new. */
 err_t trainees_add(struct trainees *trainees, const char *name, struct model *model,
                    const struct optimizer_config *config, const char *directory);
+
+/* The same of one that follows another (optimizer_follow): no gradient. */
+err_t trainees_add_follower(struct trainees *trainees, const char *name, struct model *model,
+                            const struct optimizer_config *config, const char *directory);
 void trainees_done(struct trainees *trainees);
 
 static inline struct trainee *trainees_first(struct trainees *trainees)

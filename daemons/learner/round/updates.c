@@ -4,11 +4,14 @@
 #include "learner/round/stages.h"
 #include "learner/settings.h"
 #include "svc/recipe/recipe_default.h"
+#include "svc/recipe/recipe_lora.h"
 #include <math.h>
 
 struct updates {
     const struct recipe *recipe;
     struct trainee *policy, *critic; // critic NULL: the objective has none
+    struct trainee *reference;       // one that moves; NULL: none does
+    struct model *referred;          // the learner's reference; NULL: it keeps none
     struct step *step;
     struct step *critic_step; // of a critic that is a model of its own; else NULL
     struct kl_control kl;
@@ -25,6 +28,15 @@ static bool is_shared(const struct trainee *critic)
 static int64_t all_updates(const struct recipe *recipe)
 {
     return recipe->run.rounds * recipe->learner.updates_per_round;
+}
+
+/* An adapter's base is run beside the policy where whole rows are compared. */
+static struct model *reference_of(const struct updates *updates, const struct recipe *recipe,
+                                  const struct step_config *config)
+{
+    const unsigned terms = objective_terms(&config->objective->row, &config->settings);
+    const bool base = recipe_refers_to_base(recipe) && terms & ROW_TERMS_OF_REFERENCE;
+    return base ? updates->policy->model : updates->referred;
 }
 
 /* Of the policy's step; a shared critic is trained there, too. While the critic warms up the policy
@@ -48,6 +60,8 @@ static err_t step_config_of(struct updates *updates, const struct recipe *recipe
         .critic_schedule = settings_schedule(&critic->optimizer, all),
         .running = &updates->running};
     TRY(settings_objective(recipe, &config.objective, &config.settings));
+    config.reference = reference_of(updates, recipe, &config);
+    config.steers_entropy = recipe->learner.rows.entropy_target > 0;
     *ret = config;
     return OK;
 }
@@ -60,6 +74,7 @@ static struct step_config critic_config(const struct updates *updates,
     config.critic = updates->critic;
     config.schedule = policy->critic_schedule;
     config.proximal = false;
+    config.reference = NULL;
     return config;
 }
 
@@ -95,6 +110,8 @@ err_t updates_new(const struct recipe *recipe, struct trainees *trainees, struct
     SCOPED(updates) updates = mem_new(sizeof *updates);
     updates->policy = trainees_first(trainees);
     updates->critic = trainees_find(trainees, TRAINEE_CRITIC);
+    updates->reference = trainees_find(trainees, TRAINEE_REFERENCE);
+    updates->referred = updates->reference ? updates->reference->model : trainees->frozen;
     TRY(set_steps(updates, recipe));
     take(updates, recipe);
     *ret = STEAL(updates);
@@ -152,11 +169,61 @@ static void set_left(struct updates *updates, const struct round *round)
         step_set_left(updates->critic_step, all, 0);
 }
 
+/* ---- the reference */
+
+struct ending {
+    struct updates *updates;
+    const struct round *round;
+    err_t (*done)(void *arg, uint32_t u);
+    void *arg;
+};
+
+/* Behind the round's last update, and before anyone hears of it: the update's record has the moved
+ * reference. Versions count updates, so when it moves follows from the record alone. */
+static err_t update_made(void *arg, uint32_t u)
+{
+    const struct ending *ending = arg;
+    const struct round *round = ending->round;
+    const struct recipe_reference *config = &ending->updates->recipe->learner.reference;
+    const uint64_t every = (uint64_t)config->sync_steps, before = round->first_version / every,
+                   after = (round->first_version + round->updates) / every;
+    struct trainee *reference = ending->updates->reference;
+    if (reference && u + 1 == round->updates && after > before)
+        TRY(err_wrap(
+            optimizer_follow(reference->optimizer, ending->updates->policy->model,
+                             config->kind == RECIPE_REFERENCE_EMA ? config->mixup_alpha : 1),
+            TRAINEE_REFERENCE));
+    return ending->done(ending->arg, u);
+}
+
+/* ---- the entropy's bonus */
+
+static double entropy_coef(const struct updates *updates)
+{
+    const struct recipe_rows *rows = &updates->recipe->learner.rows;
+    return rows->entropy_target > 0
+               ? running_or(&updates->running, RUNNING_entropy_coef, rows->entropy_coef)
+               : rows->entropy_coef;
+}
+
+/* A round that trained nothing has no entropy, and changes nothing. */
+static void steer_entropy(struct updates *updates, double entropy)
+{
+    const struct recipe_rows *rows = &updates->recipe->learner.rows;
+    if (!(rows->entropy_target > 0) || isnan(entropy))
+        return;
+    const double step =
+        entropy < rows->entropy_target ? rows->entropy_coef_delta : -rows->entropy_coef_delta;
+    running_set(&updates->running, RUNNING_entropy_coef, fmax(0, entropy_coef(updates) + step));
+}
+
 err_t updates_run(struct updates *updates, const struct round *round, struct group *const *groups,
                   err_t (*done)(void *arg, uint32_t u), void *arg, struct round_report *report)
 {
+    struct ending ending = {updates, round, done, arg};
     const struct round_config config = round_config(updates);
     step_set_kl(updates->step, config.kl_in_reward ? 0 : config.kl.coef);
+    step_set_entropy(updates->step, entropy_coef(updates));
     const bool warmup =
         updates->critic && round->round < (uint64_t)updates->recipe->learner.critic.warmup_rounds;
     step_set_warmup(updates->step, warmup);
@@ -174,10 +241,11 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
                      : updates->critic    ? updates->step
                                           : NULL,
            .warmup = warmup,
-           .done = done,
-           .arg = arg,
+           .done = update_made,
+           .arg = &ending,
            .report = report};
     TRY(stages_run(&run));
+    steer_entropy(updates, report->entropy);
     report->kl_coef = updates->kl.coef;
     report->run_rounds = round->run_rounds ? (double)round->run_rounds : NAN;
     steer_kl(updates, report->kl_reference, run.batch->columns->sequences);

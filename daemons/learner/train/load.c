@@ -25,6 +25,8 @@ size_t load_names(const struct recipe *recipe, const char *names[TRAINEES_MAX])
     names[count++] = TRAINEE_POLICY;
     if (has_critic(recipe))
         names[count++] = TRAINEE_CRITIC;
+    if (recipe_reference_moves(recipe))
+        names[count++] = TRAINEE_REFERENCE;
     return count;
 }
 
@@ -229,6 +231,59 @@ static err_t load_critic(const struct recipe *recipe, const char *checkpoint,
     return trainees_add(trainees, TRAINEE_CRITIC, STEAL(model), &config, directory);
 }
 
+/* ---- the reference */
+
+/* Where the recipe says that it starts; another directory's tokens must be the policy's. */
+static err_t reference_from(const struct recipe *recipe, const struct model *policy,
+                            const char **ret)
+{
+    const char *path = recipe->learner.reference.path;
+    *ret = *path ? path : recipe->model.path;
+    return *path ? err_wrap(likelihood_comparable(recipe->model.path, path,
+                                                  settings_longest(recipe, &policy->config)),
+                            "learner.reference.path")
+                 : OK;
+}
+
+/* One that moves has the policy's shapes. Its moments stay zeros. */
+static err_t add_moving(const struct recipe *recipe, const char *directory, struct model *model,
+                        struct trainees *trainees)
+{
+    SCOPED(model) owned = model;
+    struct optimizer_config config = load_optimizer(model->be, &recipe->learner.optimizer);
+    const struct digest mine = layout_digest(model->params->layout),
+                        theirs = layout_digest(trainees_first(trainees)->model->params->layout);
+    if (!digest_equal(&mine, &theirs))
+        return err_new(ERR_INVALID,
+                       "learner.reference.path: '%s' has other shapes than the "
+                       "policy, towards which it is to move; allowed: kind: frozen",
+                       directory);
+    if (model->be->apart)
+        config.states = STATES_HOST;
+    return trainees_add_follower(trainees, TRAINEE_REFERENCE, STEAL(owned), &config, directory);
+}
+
+static err_t load_reference(const struct recipe *recipe, const char *checkpoint,
+                            struct trainees *trainees)
+{
+    const struct model *policy = trainees_first(trainees)->model;
+    const char *directory = checkpoint;
+    SCOPED(model) model = NULL;
+    if (recipe->learner.reference.kind == RECIPE_REFERENCE_NONE)
+        return OK;
+    if (!checkpoint)
+        TRY(reference_from(recipe, policy, &directory));
+    const bool moves = recipe_reference_moves(recipe);
+    TRY(err_wrap(moves ? model_load(policy->be, directory, &model)
+                       : model_load_compact(policy->be, directory, &model),
+                 TRAINEE_REFERENCE));
+    TRY(model_keep_kv(model, (enum kv_format)recipe->model.kv));
+    if (moves)
+        return add_moving(recipe, directory, STEAL(model), trainees);
+    trainees->frozen = STEAL(model);
+    return OK;
+}
+
 err_t load_trainees(const struct recipe *recipe, struct backend *be, const char *directory,
                     const struct trainee_digests *recorded, struct trainees *ret)
 {
@@ -236,6 +291,11 @@ err_t load_trainees(const struct recipe *recipe, struct backend *be, const char 
         recorded ? checkpoint_trainee(directory, recorded, TRAINEE_POLICY) : mem_string(directory);
     SCOPED_MEM char *critic =
         recorded ? checkpoint_trainee(directory, recorded, TRAINEE_CRITIC) : NULL;
+    SCOPED_MEM char *reference = recorded && recipe_reference_moves(recipe)
+                                     ? checkpoint_trainee(directory, recorded, TRAINEE_REFERENCE)
+                                     : NULL;
     TRY(load_policy(recipe, be, policy, recorded != NULL, ret));
-    return has_critic(recipe) ? load_critic(recipe, critic, ret) : OK;
+    if (has_critic(recipe))
+        TRY(load_critic(recipe, critic, ret));
+    return load_reference(recipe, reference, ret);
 }

@@ -171,8 +171,10 @@ static err_t plan_memory(const struct train *train)
         weights += model_bytes(trainee->model);
         const struct states_bytes states = optimizer_bytes(trainee->optimizer);
         optimizers += states.device + states.host;
-        step += (trainee->gradient->count + trainee->gradient->head_count) * sizeof(float);
+        if (trainee->gradient)
+            step += (trainee->gradient->count + trainee->gradient->head_count) * sizeof(float);
     }
+    weights += train->start.trainees.frozen ? model_bytes(train->start.trainees.frozen) : 0;
     log_info("memory planned", "weights_mib=%zu optimizer_mib=%zu step_mib=%zu out_mib=%zu",
              weights >> 20, optimizers >> 20, step >> 20, out >> 20);
     return fit_bytes(train->start.be, weights + optimizers + step + out,
