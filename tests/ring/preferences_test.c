@@ -33,6 +33,25 @@ static void put_rows(const char *directory, const char *name, int first, int cou
     assert_ok(file_write(path, text.data, text.len));
 }
 
+/* Labelled ones, and lists of three. */
+static void put_others(const char *directory)
+{
+    SCOPED_VALUE(bytes) labels = {0}, lists = {0};
+    SCOPED_MEM char *labels_path = file_join(directory, "labels.jsonl");
+    SCOPED_MEM char *lists_path = file_join(directory, "lists.jsonl");
+    for (int i = 0; i < ROWS; i++) {
+        bytes_printf(&labels,
+                     "{\"prompt\": \"is %d blue?\", \"completion\": \"%s\", \"label\": %s}\n", i,
+                     i % 3 ? " yes it is" : " no", i % 3 ? "true" : "false");
+        bytes_printf(&lists,
+                     "{\"prompt\": \"is %d blue?\", \"completions\": [\" no\", \" yes it is\", "
+                     "\" maybe%s\"], \"scores\": [-1, 2.5, %d]}\n",
+                     i, i % 2 ? " so" : "", i % 4);
+    }
+    assert_ok(file_write(labels_path, labels.data, labels.len));
+    assert_ok(file_write(lists_path, lists.data, lists.len));
+}
+
 static void copy(const char *name, const char *to)
 {
     SCOPED_MEM char *from = file_join(TEST_GOLDEN "/datasets/model", name);
@@ -71,6 +90,7 @@ static struct place prepare(void)
     put_rows(place.directory, "a.jsonl", 0, ROWS / 2);
     put_rows(place.directory, "b.jsonl", ROWS / 2, ROWS / 2);
     put_rows(place.directory, "held.jsonl", ROWS, HELD_OUT);
+    put_others(place.directory);
     assert_ok(file_write(place.recipe, text, strlen(text)));
     return place;
 }
@@ -213,6 +233,43 @@ static void a_chunk_has_the_model_before_it_as_reference(void **state)
     assert_same_weights(run, again);
 }
 
+/* Killed in rounds that no checkpoint covers: values that objectives keep from update to update come
+ * back, too, and so do passes over mismatched rows. */
+static void every_kind_of_objective_repeats(void **state)
+{
+    const struct place *place = *state;
+    static const char *const kinds[][3] = {
+        {"learner={objective: kto, groups: 6, kto: {anchor: mismatched}}",
+         "data.train=labels.jsonl", "eval.every=0"},
+        {"learner={objective: bco, groups: 6}", "data.train=labels.jsonl", "eval.every=5"},
+        {"learner={objective: beta_dpo, groups: 6}", "eval.every=5", "run.seed=2"},
+        {"learner={objective: simpo, groups: 6}", "rewarder.reference=none", "eval.every=5"},
+        {"learner={objective: pl_dpo, groups: 6}", "data.train=lists.jsonl", "eval.every=5"},
+        {"learner={objective: tba, groups: 6}", "data.train=lists.jsonl", "eval.every=0"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        SCOPED_MEM char *name = mem_printf("kind%zu", i);
+        SCOPED_MEM char *again = mem_printf("kind%zu_again", i);
+        const char *run = testing_path(place->directory, name),
+                   *killed = testing_path(place->directory, again),
+                   *log = testing_path(place->directory, "log");
+        const char *words[] = {"train", place->recipe, "--run", run,         "--set", kinds[i][0],
+                               "--set", kinds[i][1],   "--set", kinds[i][2], NULL};
+        struct process train = process_start_words(log, "rlhfctl", words);
+        const int status = process_wait(&train, RUN_MS);
+        if (status)
+            file_print_end(kinds[i][0], log);
+        assert_int_equal(status, 0);
+        words[3] = killed;
+        train = process_start_words(log, "rlhfctl", words);
+        wait_updates(killed, 7);
+        process_kill(&train, SIGKILL);
+        process_wait(&train, RUN_MS);
+        train = process_start_words(log, "rlhfctl", words);
+        assert_int_equal(process_wait(&train, RUN_MS), 0);
+        assert_same_weights(run, killed);
+    }
+}
+
 static void an_adapter_has_its_base_as_reference(void **state)
 {
     const struct place *place = *state;
@@ -231,7 +288,7 @@ static void what_cannot_be_is_refused(void **state)
     const struct {
         const char *run, *set, *says;
     } cases[] = {
-        {run, "learner.dpo.beta=0.2", "was begun with learner.dpo.beta 0.1, and now it is 0.2"},
+        {run, "learner.dpo.beta=0.2", "was begun with learner.dpo.beta default, and now it is 0.2"},
         {run, "data.train=[b.jsonl, a.jsonl]", "was begun with data.train"},
         {"fresh", "data.train=demo.jsonl", "demo.jsonl:1: a prompt-completion row; allowed: pref"},
         {"fresh", "generator.max_tokens=1", "no row fits"},
@@ -285,6 +342,7 @@ int main(void)
         cmocka_unit_test(how_it_is_computed_changes_no_bit),
         cmocka_unit_test(a_killed_run_comes_to_the_same_weights),
         cmocka_unit_test(a_chunk_has_the_model_before_it_as_reference),
+        cmocka_unit_test(every_kind_of_objective_repeats),
         cmocka_unit_test(an_adapter_has_its_base_as_reference),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(weights_that_do_not_repeat_are_told),

@@ -30,6 +30,14 @@ err_t frozen_open(const struct recipe *recipe, struct backend *be, const char *d
     return OK;
 }
 
+err_t frozen_logp(void *frozen, const struct sequence *sequence, size_t count,
+                  float inverse_temperature, float *ret)
+{
+    struct likelihood *likelihood = ((struct frozen *)frozen)->likelihood;
+    return err_wrap(likelihood_run(likelihood, sequence, count, inverse_temperature, ret),
+                    "reference model");
+}
+
 err_t frozen_fill(struct frozen *frozen, struct group *group)
 {
     SCOPED_MEM struct sequence *sequence = mem_array(group->completions, sizeof *sequence);
@@ -40,9 +48,7 @@ err_t frozen_fill(struct frozen *frozen, struct group *group)
                                         .prompt_tokens = (int)group->prompt_tokens,
                                         .tokens = (int)group->completion[i].tokens,
                                         .context = (int)group->prompt_tokens};
-    TRY(err_wrap(likelihood_run(frozen->likelihood, sequence, group->completions,
-                                1.0f / group->temperature, logp),
-                 "reference model"));
+    TRY(frozen_logp(frozen, sequence, group->completions, 1.0f / group->temperature, logp));
     memcpy(group_add(group, COLUMN_REFERENCE_LOGP, 1), logp, group_tokens(group) * sizeof *logp);
     return OK;
 }

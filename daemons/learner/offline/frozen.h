@@ -18,6 +18,10 @@ struct frozen;
 err_t frozen_open(const struct recipe *recipe, struct backend *be, const char *directory,
                   struct frozen **ret);
 
+/* Of any sequences: for updates_set_referee, whose arg is the frozen. */
+err_t frozen_logp(void *frozen, const struct sequence *sequence, size_t count,
+                  float inverse_temperature, float *ret);
+
 /* Replaces what is there. */
 err_t frozen_fill(struct frozen *frozen, struct group *group);
 void frozen_free(struct frozen *frozen);

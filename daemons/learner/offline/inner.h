@@ -29,7 +29,8 @@ struct offline {
 
     /* referee.c */
     const struct chunk *chunk; // under way; NULL: none yet
-    bool refers;               // the objective compares with a reference
+    bool refers, asks;         // the objective compares with a reference; in each round anew
+    struct referee referee;    // of updates: asks frozen
     struct frozen *frozen;     // NULL: none is needed now
     bool *referred;            // (rows.count) which of the rows have this chunk's
     bool *held_referred;       // (held_out.count)

@@ -168,7 +168,9 @@ static err_t open_updates(struct offline *o)
     if (largest > 1) // of a group, to an objective that takes it whole
         o->recipe.generator.num_generations = largest;
     TRY(settings_objective(&o->recipe, &objective, &settings));
-    o->refers = objective_needs(objective, &settings) & NEEDS_OF_KL;
+    const uint64_t needs = objective_needs(objective, &settings);
+    o->asks = needs & COLUMN_BIT(COLUMN_MISMATCHED_REFERENCE);
+    o->refers = needs & NEEDS_OF_KL || o->asks;
     return updates_new(&o->recipe, &o->start.trainees, &o->updates);
 }
 

@@ -71,7 +71,8 @@ static err_t fill_all(struct offline *o, const struct chunk *chunk)
     for (uint64_t i = chunk->first; i < end; i++)
         TRY(fill(o, o->rows.group[i], &o->referred[i]));
     TRY(referee_fill_held_out(o));
-    frozen_free(STEAL(o->frozen));
+    if (!o->asks)
+        frozen_free(STEAL(o->frozen));
     return OK;
 }
 
@@ -97,8 +98,14 @@ err_t referee_enter(struct offline *o, const struct chunk *chunk)
     for (uint64_t i = 0; i < o->held_out.count; i++)
         o->held_referred[i] = false;
     TRY(updates_configure(o->updates, &o->recipe));
+    o->referee = (struct referee){frozen_logp, o->frozen};
+    updates_set_referee(o->updates, o->frozen ? &o->referee : NULL);
     go_on(o, chunk);
-    return o->recipe.train.precompute_ref_log_probs && o->frozen ? fill_all(o, chunk) : OK;
+    if (!o->recipe.train.precompute_ref_log_probs || !o->frozen)
+        return OK;
+    TRY(fill_all(o, chunk));
+    updates_set_referee(o->updates, o->frozen ? &o->referee : NULL);
+    return OK;
 }
 
 err_t referee_fill(struct offline *o, const uint64_t *row, size_t count)

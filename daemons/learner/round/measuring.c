@@ -1,5 +1,6 @@
 #include "learner/round/measuring.h"
 #include "base/mem.h"
+#include "learner/round/coupled.h"
 #include "learner/round/rowstep.h"
 #include "rl/objective.h"
 #include <string.h>
@@ -14,26 +15,39 @@ static err_t prepare(struct round_run *run)
     return OK;
 }
 
+/* As a step's pass before its slopes. */
+static err_t measure(const struct round_run *run, const struct step_batch *batch,
+                     struct rl_tally *tally)
+{
+    struct columns *columns = batch->columns;
+    const size_t tokens = columns->first[columns->sequences];
+    const bool first_weights = run->config.proximal && !columns->at[COLUMN_PROXIMAL_LOGP];
+    const struct step_config config = {.settings = *run->config.settings, .running = run->running};
+    const struct step_batch other = coupled_mismatched(batch);
+    SCOPED_MEM double *slope = mem_array(tokens, sizeof *slope);
+    SCOPED_MEM double *logp = mem_array(coupled_targets(&other), sizeof *logp);
+    SCOPED_MEM size_t *unit = NULL;
+    struct rl_totals totals = columns_totals(columns);
+    struct rl_slopes slopes = {.logp = slope};
+    if (first_weights)
+        columns_add(columns, COLUMN_PROXIMAL_LOGP);
+    TRY(step_columns(run->step, batch));
+    TRY(step_logp(run->step, &other, logp));
+    SCOPED(coupling) coupling = coupled_fill(&config, batch, first_weights, logp, &unit);
+    SCOPED_MEM double *terms = rowstep_slopes(
+        objective_terms(&run->config.objective->row, run->config.settings), columns, &slopes);
+    totals.coupling = coupling;
+    return objective_grad(run->config.objective, run->config.settings, columns,
+                          (struct range){0, columns->sequences}, &totals, &slopes, tally);
+}
+
 err_t measuring_run(struct round_run *run, struct rl_figures *ret)
 {
     TRY(prepare(run));
     SCOPED(round_part) part = round_batch_part(run->batch, 0, 1, 1);
-    struct columns *columns = part->batch.columns;
-    const size_t tokens = columns->first[columns->sequences];
-    SCOPED_MEM double *slope = mem_array(tokens, sizeof *slope);
     struct rl_tally tally = {0};
-    if (tokens) {
-        TRY(step_columns(run->step, &part->batch));
-        const double *logp = columns->at[COLUMN_LOGP];
-        if (run->config.proximal && !columns->at[COLUMN_PROXIMAL_LOGP])
-            memcpy(columns_add(columns, COLUMN_PROXIMAL_LOGP), logp, tokens * sizeof *logp);
-        const struct rl_totals totals = columns_totals(columns);
-        struct rl_slopes slopes = {.logp = slope};
-        SCOPED_MEM double *terms = rowstep_slopes(
-            objective_terms(&run->config.objective->row, run->config.settings), columns, &slopes);
-        TRY(objective_grad(run->config.objective, run->config.settings, columns,
-                           (struct range){0, columns->sequences}, &totals, &slopes, &tally));
-    }
+    if (part->batch.columns->first[part->batch.sequences])
+        TRY(measure(run, &part->batch, &tally));
     *ret = rl_tally_figures(&tally);
     return OK;
 }

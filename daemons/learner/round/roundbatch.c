@@ -265,9 +265,14 @@ static struct round_part *gather(const struct round_batch *batch, struct share *
     part->sequence = mem_array(share->count, sizeof *part->sequence);
     for (size_t i = 0; i < share->count; i++)
         part->sequence[i] = batch->sequence[share->member[i]];
+    if (batch->mismatched)
+        part->mismatched = mem_array(share->count, sizeof *part->mismatched);
+    for (size_t i = 0; part->mismatched && i < share->count; i++)
+        part->mismatched[i] = batch->mismatched[share->member[i]];
     part->member = STEAL(share->member);
     part->batch = (struct step_batch){.sequences = share->count,
                                       .sequence = part->sequence,
+                                      .mismatched = part->mismatched,
                                       .columns = columns,
                                       .inverse_temperature = 1.0f / batch->config.temperature};
     return part;
@@ -297,6 +302,7 @@ void round_part_free(struct round_part *part)
         return;
     columns_free(part->batch.columns);
     mem_free(part->sequence);
+    mem_free(part->mismatched);
     mem_free(part->member);
     mem_free(part);
 }
@@ -307,6 +313,7 @@ void round_batch_free(struct round_batch *batch)
         return;
     columns_free(batch->columns);
     mem_free(batch->sequence);
+    mem_free(batch->mismatched);
     mem_free(batch->cut_off);
     mem_free(batch->chosen);
     mem_free(batch->first_chosen);

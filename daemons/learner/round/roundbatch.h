@@ -42,6 +42,8 @@ struct round_batch {
     struct columns *columns;
     /* (columns->sequences) */
     struct sequence *sequence;
+    /* (columns->sequences) Prompts with other prompts' completions (mismatching.h); NULL: none. */
+    struct sequence *mismatched;
     /* (columns->sequences) Whether it was cut off at its longest. */
     bool *cut_off;
     /* The sequences that are trained, in the order that the objective takes them. Group g has
@@ -70,8 +72,8 @@ err_t round_batch_check(const struct round_batch *batch, uint64_t columns, const
  * weights. */
 struct round_part {
     struct step_batch batch;
-    /* (batch.sequences) */
-    struct sequence *sequence;
+    /* (batch.sequences) The second: NULL where the round has none. */
+    struct sequence *sequence, *mismatched;
     /* (batch.sequences) The index of each in the round. */
     size_t *member;
 };

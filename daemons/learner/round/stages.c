@@ -1,5 +1,6 @@
 #include "learner/round/stages.h"
 #include "learner/round/masking.h"
+#include "learner/round/mismatching.h"
 #include "learner/round/referring.h"
 #include "learner/round/values.h"
 #include "learner/store/lag.h"
@@ -393,6 +394,7 @@ static const struct stage stages[] = {
     {"proximal", COLUMN_BIT(COLUMN_PROXIMAL_LOGP), NULL, fill_proximal},
     {"shape", COLUMN_BIT(COLUMN_REWARD), shapes, shape_reward},
     {"reference", COLUMN_BIT(COLUMN_REFERENCE_LOGP), refers, fill_reference},
+    {"mismatched", COLUMN_BIT(COLUMN_MISMATCHED_REFERENCE), NULL, mismatching_fill},
     {"value", COLUMN_BIT(COLUMN_VALUE) | COLUMN_BIT(COLUMN_BOOTSTRAP_VALUE), NULL, fill_value},
     {"reward", COLUMN_BIT(COLUMN_REWARD), reward_pays, pay_in_reward},
     {"advantage", COLUMN_BIT(COLUMN_ADVANTAGE), NULL, fill_advantage},

@@ -14,6 +14,8 @@
 #include "rl/running.h"
 #include "svc/recipe/recipe.h"
 
+struct referee;
+
 /* A round under way. Everything but batch is borrowed. */
 struct round_run {
     const struct round *round;
@@ -22,6 +24,8 @@ struct round_run {
     const struct recipe *recipe;
     struct round_config config;
     struct model *model; // the policy's, as config has it
+    /* Of the learner's own (mismatching.h); NULL: there is none but an adapter's base. */
+    const struct referee *referee;
     /* Moved by stages and by the updates; NULL: none is kept. */
     struct running *running;
     struct step *step;

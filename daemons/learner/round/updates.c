@@ -17,6 +17,7 @@ struct updates {
     struct kl_control kl;
     enum kl estimator;
     struct running running;
+    const struct referee *referee;
 };
 
 /* A head alone reads the policy's hidden states. */
@@ -235,6 +236,7 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
            .recipe = updates->recipe,
            .config = config,
            .model = updates->policy->model,
+           .referee = updates->referee,
            .running = &updates->running,
            .step = updates->step,
            .critic = updates->critic_step ? updates->critic_step
@@ -264,10 +266,16 @@ err_t updates_measure(struct updates *updates, const struct round *round,
            .recipe = updates->recipe,
            .config = config,
            .model = updates->policy->model,
+           .referee = updates->referee,
            .running = &running,
            .step = updates->step,
            .report = &report};
     return measuring_run(&run, ret);
+}
+
+void updates_set_referee(struct updates *updates, const struct referee *referee)
+{
+    updates->referee = referee;
 }
 
 double updates_kl_coef(const struct updates *updates)

@@ -9,6 +9,7 @@
  *
  * Owner: the compute thread. */
 #pragma once
+#include "learner/round/mismatching.h"
 #include "learner/round/report.h"
 #include "learner/round/step.h"
 #include "learner/store/rounds.h"
@@ -35,6 +36,9 @@ err_t updates_run(struct updates *updates, const struct round *round, struct gro
  * *updates or of the weights changes. Errors as stages_run's. */
 err_t updates_measure(struct updates *updates, const struct round *round,
                       struct group *const *groups, struct rl_figures *ret);
+
+/* From the next round on; NULL: none. */
+void updates_set_referee(struct updates *updates, const struct referee *referee);
 
 /* The KL coefficient in force: part of a checkpoint. */
 double updates_kl_coef(const struct updates *updates);

@@ -15,6 +15,7 @@ err_t train_new(const struct recipe *recipe, struct train **ret)
 {
     SCOPED(train) train = mem_new(sizeof *train);
     train->recipe = train->given = recipe;
+    TRY(mismatching_check(recipe, false));
     TRY(restart_open(recipe, &train->start));
     train->at = train->start.at;
     report_metrics(recipe->directory, train->at.round, train->at.version,

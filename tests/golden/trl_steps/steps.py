@@ -37,11 +37,11 @@ def words(ids):
     return " ".join(f"w{i}" for i in ids)
 
 
-def pairs():
+def pairs(prompts=(3, 6, 2, 5)):
     """Rows of several lengths; chosen and rejected are of different ones."""
     torch.manual_seed(5)
     rows = []
-    for prompt, chosen, rejected in ((3, 5, 7), (6, 4, 4), (2, 9, 3), (5, 6, 8)):
+    for prompt, chosen, rejected in zip(prompts, (5, 4, 9, 6), (7, 4, 3, 8)):
         draw = [torch.randint(2, VOCABULARY, (n,)).tolist() for n in (prompt, chosen, rejected)]
         rows.append(dict(zip(("prompt", "chosen", "rejected"), [words(draw[0])] + [" " + words(d) + " <eos>" for d in draw[1:]])))
     return Dataset.from_list(rows)
@@ -197,10 +197,11 @@ def cpo():
 
 
 def orpo():
+    """TRL's likelihood is of the prompt's tokens, too, but for the first: so prompts are of one token here."""
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
     s = {"beta": 0.3}
     return {"orpo": {"settings": s} | run(lambda model, folder: ORPOTrainer(
-        model=model, processing_class=tokenizer(), train_dataset=pairs(),
+        model=model, processing_class=tokenizer(), train_dataset=pairs((1, 1, 1, 1)),
         args=ORPOConfig(**arguments(folder, per_device_train_batch_size=4, max_steps=1, max_length=60, **s))), two_batches)}
 
 
